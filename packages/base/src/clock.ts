@@ -1,0 +1,53 @@
+/** Time, injectable so that tests need no waiting. */
+
+export interface Clock {
+  /** Wall clock, nanoseconds since the epoch. */
+  nowNs(): bigint;
+  /** Monotonic milliseconds, for measuring. */
+  monotonicMs(): number;
+  /** Resolves after `ms`, rejects with the signal's reason when it aborts first. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** Wall-clock base taken once: the monotonic clock then gives nanoseconds that never run backwards in one process. */
+export const systemClock: Clock = {
+  nowNs: () => {
+    const ms = performance.timeOrigin + performance.now();
+    return BigInt(Math.round(ms * 1000)) * 1000n;
+  },
+  monotonicMs: () => performance.now(),
+  sleep: (ms, signal) =>
+    new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const timer = setTimeout(done, ms);
+      function done(): void {
+        signal?.removeEventListener("abort", stop);
+        resolve();
+      }
+      function stop(): void {
+        clearTimeout(timer);
+        reject(signal?.reason);
+      }
+      signal?.addEventListener("abort", stop, { once: true });
+    }),
+};
+
+/** Nanoseconds since the epoch as Go's RFC3339Nano in UTC: trailing zeros of the fraction are dropped. */
+export function formatRfc3339Nano(ns: bigint): string {
+  const seconds = ns / 1_000_000_000n;
+  const fraction = (ns % 1_000_000_000n).toString().padStart(9, "0").replace(/0+$/, "");
+  const base = new Date(Number(seconds) * 1000).toISOString().slice(0, 19);
+  return fraction === "" ? `${base}Z` : `${base}.${fraction}Z`;
+}
+
+/** The reverse of formatRfc3339Nano, with any offset; undefined when `text` is no such time. */
+export function parseRfc3339Nano(text: string): bigint | undefined {
+  const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)$/.exec(text);
+  if (!match) return undefined;
+  const ms = Date.parse(`${match[1]}${match[3]}`);
+  if (Number.isNaN(ms)) return undefined;
+  return BigInt(ms) * 1_000_000n + BigInt((match[2] ?? "").padEnd(9, "0"));
+}
+
+/** The zero time of Go, which Docker shows for "never". */
+export const zeroTime = "0001-01-01T00:00:00Z";

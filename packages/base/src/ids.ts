@@ -1,0 +1,28 @@
+/** Ids as Docker makes them: 64 lower-case hex digits, shown by their first 12. */
+
+declare const brand: unique symbol;
+export type Branded<T, B extends string> = T & { readonly [brand]: B };
+
+/** Id of a container, network, exec or anonymous volume: 32 random bytes in hex. */
+export type Id = Branded<string, "Id">;
+
+const fullId = /^[0-9a-f]{64}$/;
+
+/** A fresh random id. One whose first 12 digits are all decimal is not used: it could be read as a number. */
+export function randomId(): Id {
+  for (;;) {
+    const bytes = crypto.getRandomValues(new Uint8Array(32));
+    const text = Buffer.from(bytes).toString("hex");
+    if (/[a-f]/.test(text.slice(0, 12))) return text as Id;
+  }
+}
+
+/** `text` as an id, or undefined when it is not one. */
+export function parseId(text: string): Id | undefined {
+  return fullId.test(text) ? (text as Id) : undefined;
+}
+
+/** The 12 digits that users see. */
+export function shortId(id: string): string {
+  return id.slice(0, 12);
+}

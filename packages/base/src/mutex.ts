@@ -1,0 +1,32 @@
+/** Mutual exclusion by key: operations on one container run one after another, others side by side. */
+
+export class KeyedMutex {
+  readonly #tails = new Map<string, Promise<unknown>>();
+
+  /** Runs `task` when all earlier tasks of `key` have ended, whatever their outcome. */
+  async run<T>(key: string, task: () => Promise<T> | T): Promise<T> {
+    const before = this.#tails.get(key);
+    const mine = before === undefined ? (async () => task())() : before.then(task, task);
+    const tail = mine.catch(() => undefined);
+    this.#tails.set(key, tail);
+    try {
+      return await mine;
+    } finally {
+      if (this.#tails.get(key) === tail) this.#tails.delete(key);
+    }
+  }
+}
+
+/** A promise with its resolvers, for handing a result from one callback to another. */
+export interface Deferred<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(error: unknown): void;
+}
+
+export function deferred<T>(): Deferred<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  // A deferred that nobody awaits yet must not end the process.
+  promise.catch(() => undefined);
+  return { promise, resolve, reject };
+}

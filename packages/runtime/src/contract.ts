@@ -1,0 +1,227 @@
+/**
+ * The runtime: an OCI configuration becomes a launch plan (`compile`), the plan becomes a process with a supervisor (`Launcher`),
+ * limits become cgroups (`Cgroups`). It knows no images, no networks, no Docker.
+ *
+ * Lifecycle of one container run
+ *   cgroups.create → launcher.prepare (stem: process exists, namespaces exist, nothing is visible yet) → the caller sets up the
+ *   network in `prepared.networkNamespaceFd` → prepared.launch(plan, …) → Supervisor → exit → cgroups.remove.
+ * `prepare` may be served from a pool of stems made in advance; it is then instant. A stem or container whose caller drops
+ * it (closes the control socket before launch) ends by itself and leaves nothing.
+ *
+ * The supervisor outlives the daemon. `launcher.reconnect(directory)` finds it again, or gives the stored exit status.
+ */
+import type { LaunchPlan } from "./plan.ts";
+
+export interface ExitStatus {
+  /** 0–255 as a shell would show it: 128+signal when killed. */
+  readonly code: number;
+  /** The signal that ended it, 0 when it exited. */
+  readonly signal: number;
+  /** RFC3339Nano. */
+  readonly finishedAt: string;
+  /** Why the engine could not know the truth: "supervisor was killed". Code is then 255. */
+  readonly lost?: string;
+}
+
+/** The logs that a supervisor writes. */
+export interface LogTarget {
+  readonly driver: "json-file" | "none";
+  /** Absolute path of the json-file log. */
+  readonly path: string;
+  /** Bytes before rotation, 0 for no limit. */
+  readonly maxSize: number;
+  /** Files kept, the current one included; at least 1. */
+  readonly maxFiles: number;
+  /** Written into each record's `attrs`, already selected from labels and env. */
+  readonly attributes?: Readonly<Record<string, string>>;
+}
+
+export interface StreamSelection {
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+}
+
+/**
+ * A byte stream to a process's standard streams, as a connected, non-blocking stream socket that the caller owns.
+ * From a process without a terminal its bytes are Docker's multiplexed frames (8-byte header: stream 1 or 2, three zeros, length
+ * big-endian); with a terminal they are raw. Bytes written go to stdin; shutting down the write side closes stdin where
+ * `closeStdin` was asked. End of file comes after the last output byte.
+ */
+export interface Attachment {
+  readonly fd: number;
+}
+
+export interface AttachOptions extends StreamSelection {
+  /** The process's stdin is closed when this client half-closes (Docker's StdinOnce). */
+  readonly closeStdin: boolean;
+}
+
+export interface LaunchRequest {
+  readonly plan: LaunchPlan;
+  /** Detached mount for `attach-root` of kind "overlay"; the launcher's copy, closed by launch whatever happens. */
+  readonly rootFd?: number;
+  /** Directory for the supervisor's socket and the exit status; exists, 0700. */
+  readonly directory: string;
+  readonly log: LogTarget;
+  /** stdin stays open without clients (Docker's OpenStdin); otherwise it is /dev/null. */
+  readonly openStdin: boolean;
+  /** Attachments that see every byte from the first on. One `Attachment` each, in the same order. */
+  readonly attach: readonly AttachOptions[];
+}
+
+export interface ExecRequest {
+  /** 64 hex digits, unique in the container. */
+  readonly execId: string;
+  /** Operations only: the supervisor joins the container's namespaces and cgroups first. */
+  readonly plan: LaunchPlan;
+  readonly openStdin: boolean;
+  readonly attach: readonly AttachOptions[];
+}
+
+export interface ExecHandle {
+  readonly execId: string;
+  readonly pid: number;
+  readonly attachments: readonly Attachment[];
+  readonly exit: Promise<ExitStatus>;
+}
+
+export interface Supervisor {
+  /** Pid of the container's first process, seen from the host. */
+  readonly pid: number;
+  readonly supervisorPid: number;
+  /** RFC3339Nano. */
+  readonly startedAt: string;
+  /** Resolves once, also when the supervisor itself was killed (`lost`). Never rejects. */
+  readonly exit: Promise<ExitStatus>;
+  attach(options: AttachOptions): Promise<Attachment>;
+  /**
+   * Runs another process in the container. A failed operation rejects as `launch` does; the container is not touched.
+   */
+  exec(request: ExecRequest): Promise<ExecHandle>;
+  /** To the first process, or to one exec. */
+  signal(signal: number, execId?: string): Promise<void>;
+  resize(rows: number, columns: number, execId?: string): Promise<void>;
+  /** Lets an OCI-created process go on at `wait-start`. */
+  start(): Promise<void>;
+  /** Reopens the log file (after an outside rotation). */
+  reopenLog(): Promise<void>;
+  /** Drops this daemon's connection; the container runs on. */
+  disconnect(): void;
+}
+
+export interface Launched {
+  readonly supervisor: Supervisor;
+  readonly attachments: readonly Attachment[];
+}
+
+export interface PreparedStem {
+  /** Host pid of the process that will become the container's first. */
+  readonly pid: number;
+  /** Its network namespace; owned by this object. undefined when the stem has none of its own. */
+  readonly networkNamespaceFd: number | undefined;
+  /**
+   * Executes the plan's operations. Resolves when the program's execve has succeeded.
+   * Errors: EngineError "executable-not-found" (127), "not-executable" (126), "invalid-argument" or "internal" (125), with the
+   * operation in words; nothing is left then.
+   */
+  launch(request: LaunchRequest, signal?: AbortSignal): Promise<Launched>;
+  /** Ends the process; nothing is left. */
+  discard(): Promise<void>;
+}
+
+export interface Launcher {
+  prepare(stem: LaunchPlan["stem"], signal?: AbortSignal): Promise<PreparedStem>;
+  /** `directory` as in LaunchRequest. "gone" when neither a supervisor nor an exit status is found. */
+  reconnect(
+    directory: string,
+  ): Promise<
+    | { readonly kind: "running"; readonly supervisor: Supervisor }
+    | { readonly kind: "exited"; readonly exit: ExitStatus }
+    | { readonly kind: "gone" }
+  >;
+}
+
+/** Limits in the engine's own terms; compiled from OCI `linux.resources`. undefined leaves the kernel's default. */
+export interface Resources {
+  readonly memoryBytes?: number;
+  /** -1: no limit. Memory plus swap, as Docker counts. */
+  readonly memorySwapBytes?: number;
+  readonly memoryReservationBytes?: number;
+  readonly memorySwappiness?: number;
+  readonly oomKillDisable?: boolean;
+  readonly cpuShares?: number;
+  readonly cpuQuotaUs?: number;
+  readonly cpuPeriodUs?: number;
+  readonly cpusetCpus?: string;
+  readonly cpusetMems?: string;
+  /** 0 or -1: no limit. */
+  readonly pids?: number;
+  readonly blkioWeight?: number;
+  readonly devices?: readonly DeviceRule[];
+}
+
+export interface DeviceRule {
+  readonly allow: boolean;
+  readonly type: "a" | "b" | "c";
+  /** undefined: all. */
+  readonly major?: number;
+  readonly minor?: number;
+  /** Subset of "rwm". */
+  readonly access: string;
+}
+
+export interface CgroupStats {
+  readonly memoryUsageBytes: number;
+  readonly memoryLimitBytes: number;
+  readonly memoryStat: Readonly<Record<string, number>>;
+  readonly cpuUsageNs: bigint;
+  readonly cpuUserNs: bigint;
+  readonly cpuSystemNs: bigint;
+  readonly throttledPeriods: number;
+  readonly periods: number;
+  readonly throttledNs: bigint;
+  readonly pids: number;
+  readonly pidsLimit: number;
+  readonly oomKills: number;
+  readonly io: readonly {
+    readonly major: number;
+    readonly minor: number;
+    readonly op: string;
+    readonly bytes: bigint;
+  }[];
+}
+
+/** One container's place in the cgroup hierarchies. */
+export interface Cgroup {
+  /** Absolute inside the hierarchies: "/fathom/<id>". */
+  readonly path: string;
+  /** Files for `Stem.cgroupProcs`. */
+  readonly procsFiles: readonly string[];
+  apply(resources: Resources): void;
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
+  frozen(): boolean;
+  /** All host pids in it. */
+  processes(): number[];
+  /** SIGKILLs every process until none is left. */
+  kill(): Promise<void>;
+  stats(): CgroupStats;
+  /** Number of OOM kills so far. */
+  oomKills(): number;
+  /** Removes it everywhere; waits shortly for dying processes. */
+  remove(): Promise<void>;
+}
+
+export interface Cgroups {
+  readonly version: "v1" | "v2" | "hybrid";
+  readonly driver: "cgroupfs";
+  /** Controllers that work here; a limit whose controller is missing is an error that says so, or a warning where Docker warns. */
+  readonly controllers: readonly string[];
+  /** Creates with no limits. `path` as Cgroup.path. */
+  create(path: string): Cgroup;
+  /** An existing one, without checks. */
+  open(path: string): Cgroup;
+  /** Names of cgroups directly below `parent` ("/fathom"): to find leftovers. */
+  list(parent: string): string[];
+}

@@ -1,0 +1,187 @@
+/**
+ * The launch plan: what the launcher does between clone and exec, as plain data.
+ *
+ * The runtime compiles an OCI configuration into it; unit tests compare it without root; `fathom explain` prints it; `fathom-init`
+ * interprets its binary form with no decisions of its own. A plan has two parts, because the first can be done before it is
+ * known which container it will be for (the launcher keeps a few prepared stems):
+ *
+ * - the stem: the process and its new namespaces, in its cgroups;
+ * - the operations: executed in that process, in order, the first failure ends it and is reported with the operation's index.
+ *
+ * Every target path is resolved inside the root that `attach-root` made, through descriptors (openat2 RESOLVE_IN_ROOT), never
+ * by path strings. Sources are host paths, opened in the host's view before `pivot-root`.
+ */
+
+export const namespaceKinds = ["mount", "pid", "network", "ipc", "uts", "cgroup", "user", "time"] as const;
+export type NamespaceKind = (typeof namespaceKinds)[number];
+
+export interface Stem {
+  /** New namespaces, made by one clone3; cgroup after the cgroups are joined. */
+  readonly newNamespaces: readonly NamespaceKind[];
+  /** `cgroup.procs` files to write "0" to, in order. On cgroup v2 one; on v1 one a hierarchy. */
+  readonly cgroupProcs: readonly string[];
+  /** Pid namespace to be born in (path of a namespace file), for pid mode `container:`. */
+  readonly joinPidNamespace?: string;
+  /** Id maps, written by the supervisor, when "user" is new. */
+  readonly uidMap?: readonly IdMapEntry[];
+  readonly gidMap?: readonly IdMapEntry[];
+}
+
+export interface IdMapEntry {
+  readonly containerId: number;
+  readonly hostId: number;
+  readonly size: number;
+}
+
+/** What a mount shows of itself: set bits and cleared bits of mount_setattr, applied recursively when `recursive`. */
+export interface MountAttributes {
+  readonly set: readonly MountAttribute[];
+  readonly clear?: readonly MountAttribute[];
+  readonly recursive?: boolean;
+}
+export type MountAttribute =
+  | "readonly"
+  | "nosuid"
+  | "nodev"
+  | "noexec"
+  | "noatime"
+  | "relatime"
+  | "strictatime"
+  | "nodiratime"
+  | "nosymfollow";
+
+export type Propagation =
+  | "private"
+  | "rprivate"
+  | "slave"
+  | "rslave"
+  | "shared"
+  | "rshared"
+  | "unbindable"
+  | "runbindable";
+
+/** What is made where a mount's target is missing. */
+export type TargetKind = "directory" | "file";
+
+export type Operation =
+  /** setns to a namespace file, a host path. */
+  | { readonly kind: "join-namespace"; readonly namespace: NamespaceKind; readonly path: string }
+  /** Makes every mount of the new namespace propagate like this, before anything is mounted. */
+  | { readonly kind: "root-propagation"; readonly propagation: Propagation }
+  /** Puts the root file system in place: a detached mount handed over by descriptor, or a bind of a host directory. */
+  | {
+      readonly kind: "attach-root";
+      readonly source:
+        | {
+            readonly kind: "overlay";
+            readonly lower: readonly string[];
+            readonly upper?: string;
+            readonly work?: string;
+          }
+        | { readonly kind: "directory"; readonly path: string };
+      /** Host directory to attach it over; it must exist and is not written to. */
+      readonly at: string;
+    }
+  /** A new file system (fsopen, fsconfig, fsmount, move_mount). `options`: `[key]` is a flag. */
+  | {
+      readonly kind: "mount";
+      readonly type: string;
+      readonly source: string;
+      readonly options: readonly (readonly [string] | readonly [string, string])[];
+      readonly attributes: MountAttributes;
+      readonly target: string;
+      readonly create?: TargetKind;
+      readonly propagation?: Propagation;
+      /** Copies what the target held into the new file system first (tmpfs over image content: `tmpcopyup`). */
+      readonly copyUp?: boolean;
+    }
+  /** A bind mount of a host path (or of a path in the container, with `sourceInRoot`). */
+  | {
+      readonly kind: "bind";
+      readonly source: string;
+      readonly sourceInRoot?: boolean;
+      readonly recursive: boolean;
+      readonly attributes: MountAttributes;
+      readonly propagation?: Propagation;
+      readonly target: string;
+      /** The kind made where the target is missing is the source's own. */
+      readonly create: boolean;
+    }
+  | {
+      readonly kind: "make-directory";
+      readonly path: string;
+      readonly mode: number;
+      readonly uid?: number;
+      readonly gid?: number;
+    }
+  | {
+      readonly kind: "make-node";
+      readonly path: string;
+      readonly type: "character" | "block" | "fifo";
+      readonly major: number;
+      readonly minor: number;
+      readonly mode: number;
+      readonly uid: number;
+      readonly gid: number;
+    }
+  | { readonly kind: "make-symlink"; readonly path: string; readonly target: string }
+  /** Binds the pty's other end over /dev/console. Only with a terminal. */
+  | { readonly kind: "bind-console"; readonly path: string }
+  /** Hides a path: /dev/null over a file, an empty read-only tmpfs over a directory. A missing path is fine. */
+  | { readonly kind: "mask"; readonly path: string }
+  /** Binds a path over itself read-only, keeping its other flags. A missing path is fine. */
+  | { readonly kind: "readonly-path"; readonly path: string }
+  /** Remounts the root read-only. */
+  | { readonly kind: "readonly-root" }
+  | { readonly kind: "pivot-root" }
+  /** chroot instead of pivot_root, where the host root is an initramfs. */
+  | { readonly kind: "chroot" }
+  /** Written through a private procfs, never the container's view. `key` with dots or slashes. */
+  | { readonly kind: "sysctl"; readonly key: string; readonly value: string }
+  | { readonly kind: "set-hostname"; readonly name: string }
+  | { readonly kind: "set-domainname"; readonly name: string }
+  | { readonly kind: "loopback-up" }
+  | { readonly kind: "rlimit"; readonly resource: string; readonly soft: bigint; readonly hard: bigint }
+  | { readonly kind: "oom-score-adj"; readonly value: number }
+  | { readonly kind: "umask"; readonly mask: number }
+  | { readonly kind: "personality"; readonly persona: number }
+  /** setsid, and the pty as controlling terminal where there is one. */
+  | { readonly kind: "new-session" }
+  /** setgroups, setresgid, setresuid, keeping capabilities over the change. */
+  | { readonly kind: "set-user"; readonly uid: number; readonly gid: number; readonly groups: readonly number[] }
+  /** Drops the bounding set; done before `set-user`. Capability numbers as bit masks. */
+  | { readonly kind: "bounding-set"; readonly keep: bigint }
+  | {
+      readonly kind: "capabilities";
+      readonly effective: bigint;
+      readonly permitted: bigint;
+      readonly inheritable: bigint;
+      readonly ambient: bigint;
+    }
+  | { readonly kind: "no-new-privileges" }
+  /** Loads a BPF program: sock_filter instructions, 8 bytes each. `flags`: SECCOMP_FILTER_FLAG_*. */
+  | { readonly kind: "seccomp"; readonly program: Uint8Array; readonly flags: number }
+  /** chdir as the container's user; `create` makes it before (as root of the container, 0755). */
+  | { readonly kind: "working-directory"; readonly path: string; readonly create: boolean }
+  /** Waits for the supervisor's start message (OCI create / start). */
+  | { readonly kind: "wait-start" }
+  /**
+   * Tries each candidate in turn with execve. Docker's words: none exists → ENOENT; a directory or not executable → EACCES.
+   * `init`: descriptor-borne init (the `--init` of Docker): fathom-init itself runs as pid 1, reaps and forwards signals.
+   */
+  | {
+      readonly kind: "exec";
+      readonly candidates: readonly string[];
+      readonly argv: readonly string[];
+      readonly env: readonly string[];
+      readonly init?: boolean;
+    };
+
+export type OperationKind = Operation["kind"];
+
+export interface LaunchPlan {
+  readonly version: 1;
+  readonly stem: Stem;
+  readonly operations: readonly Operation[];
+  readonly terminal: { readonly rows: number; readonly columns: number } | null;
+}

@@ -1,0 +1,3 @@
+export * from "./digest.ts";
+export * from "./oci-image.ts";
+export * from "./reference.ts";

@@ -1,0 +1,212 @@
+/**
+ * The store: bytes by digest (content), file systems by chain of layers (snapshots), names of images, one SQLite database, and
+ * leases that keep the garbage collector away from what is being made.
+ *
+ * Promises
+ * - A blob is visible under its digest only whole and verified. Writing it again is a no-op.
+ * - A committed image layer's directory is never written again.
+ * - Every operation either finishes, or leaves nothing (`open` of the store removes what a crash left: temporary files, layer
+ *   directories without a row).
+ * - What a lease names is not collected while the lease lives. Leases are rows, so they hold over a crash; the engine
+ *   drops those of dead pulls when it starts.
+ * - Disk full is EngineError "resource-exhausted"; the store stays sound.
+ *
+ * Layout below the root: see ARCHITECTURE.md ("State on disk").
+ */
+import type { ChainId, Digest, DiffId } from "@fathom/spec";
+import type { OverlayMount } from "@fathom/sys";
+
+export interface ContentInfo {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface ContentWriter {
+  /** Bytes written so far. */
+  readonly offset: number;
+  /** Synchronous: for worker threads. Refuses to grow beyond the expected size. */
+  write(chunk: Uint8Array): void;
+  /**
+   * Verifies size and digest, makes it durable and visible.
+   * @throws data-loss when they differ; the temporary file is gone then.
+   */
+  commit(): ContentInfo;
+  /** Drops it. Idempotent, harmless after commit. */
+  abort(): void;
+}
+
+export interface ContentStore {
+  info(digest: Digest): ContentInfo | undefined;
+  /** Absolute path of a stored blob. @throws not-found */
+  path(digest: Digest): string;
+  /** Whole bytes, for manifests and configs. @throws not-found, resource-exhausted above `limitBytes` */
+  read(digest: Digest, limitBytes: number): Uint8Array;
+  stream(digest: Digest, offset?: number): ReadableStream<Uint8Array>;
+  /** Safe to call in a worker thread: touches files only. The row is added by `record`. */
+  writer(expected: { readonly digest: Digest; readonly size: number }): ContentWriter;
+  /** Makes a committed blob known to the metadata under a lease. */
+  record(info: ContentInfo, lease: Lease): void;
+  /** writer + commit + record of bytes in memory. */
+  put(data: Uint8Array, lease: Lease): ContentInfo;
+  list(): ContentInfo[];
+}
+
+export interface Lease {
+  readonly id: string;
+}
+
+export interface Leases {
+  /** `label` says whose: "pull docker.io/library/alpine:3.20". */
+  create(label: string): Lease;
+  release(lease: Lease): void;
+  list(): readonly { readonly id: string; readonly label: string; readonly createdAt: string }[];
+}
+
+/** An image layer that is on disk. */
+export interface Layer {
+  readonly chainId: ChainId;
+  readonly diffId: DiffId;
+  readonly parent: ChainId | undefined;
+  /** Directory name below overlay2/. */
+  readonly cacheId: string;
+  /** Absolute path of its `diff` directory. */
+  readonly diffPath: string;
+  /** Bytes of its files (apparent size), as `docker history` shows. */
+  readonly size: number;
+}
+
+/** A layer directory being filled. It has no place in a chain yet, so all layers of an image can be filled at the same time. */
+export interface LayerDraft {
+  readonly cacheId: string;
+  /** Absolute path of the directory to unpack into; exists, empty. */
+  readonly diffPath: string;
+  /** Puts it on top of `parent`. When that chain id exists already the draft is dropped and the existing layer given. */
+  commit(parent: ChainId | undefined, diffId: DiffId, size: number, lease: Lease): Layer;
+  abort(): void;
+}
+
+export interface LayerStore {
+  get(chainId: ChainId): Layer | undefined;
+  list(): Layer[];
+  draft(): LayerDraft;
+  /** Takes an existing layer under a lease; false when it does not exist (or was just collected). */
+  hold(chainId: ChainId, lease: Lease): boolean;
+}
+
+/** A container's writable layer: overlay2/<id> with diff, work, link, lower. */
+export interface ContainerLayer {
+  readonly id: string;
+  readonly parent: ChainId | undefined;
+  /** For Sys.openOverlay and plan.ts `attach-root`. Lower directories are given by their short `l/` names where that is needed. */
+  readonly mount: OverlayMount;
+  readonly diffPath: string;
+  readonly mergedPath: string;
+  readonly workPath: string;
+  readonly lowerPaths: readonly string[];
+}
+
+export type ChangeKind = 0 | 1 | 2; // modified, added, deleted: Docker's numbers
+export interface Change {
+  readonly path: string;
+  readonly kind: ChangeKind;
+}
+
+export interface ContainerLayerStore {
+  /** `id` is the container's id. @throws conflict when it exists, not-found when the parent does not. */
+  create(id: string, parent: ChainId | undefined): ContainerLayer;
+  get(id: string): ContainerLayer | undefined;
+  /** Removes it with everything in it, in the background where it is large (renamed away at once). Idempotent. */
+  remove(id: string): Promise<void>;
+  list(): string[];
+  /** What the container changed, sorted by path as `docker diff` prints. */
+  changes(id: string): Promise<Change[]>;
+  /** Bytes in the writable layer. */
+  usage(id: string): Promise<number>;
+  /** Writes the writable layer as a layer tar (whiteouts as .wh.), for commit. Gives the DiffId and size of the tar. */
+  writeDiff(id: string, sink: (chunk: Uint8Array) => void | Promise<void>): Promise<{ diffId: DiffId; size: number }>;
+}
+
+/** An image as the engine knows it: a config, its layers, and the manifests it came by. */
+export interface ImageRecord {
+  /** Digest of the config's bytes: Docker's image id. */
+  readonly id: Digest;
+  readonly layers: readonly ChainId[];
+  /** Compressed layers in manifest order where they are stored; needed for a push with the same digest. */
+  readonly blobs: readonly Digest[];
+  /** Manifests that name this config, kept byte for byte in the content store. */
+  readonly manifests: readonly Digest[];
+  /** RFC3339Nano: when it came here. */
+  readonly storedAt: string;
+  /** Sum of layer sizes, bytes. */
+  readonly size: number;
+}
+
+export interface ImageReference {
+  /** Canonical name: "docker.io/library/alpine:3.20" or "docker.io/library/alpine@sha256:…". */
+  readonly name: string;
+  readonly image: Digest;
+  /** Manifest or index digest that this name was pulled by; undefined for a plain tag of a local image. */
+  readonly target: Digest | undefined;
+}
+
+export interface ImageStore {
+  /** Adds or merges an image (manifests and blobs are united) and holds it under the lease. */
+  put(image: ImageRecord, lease: Lease): void;
+  get(id: Digest): ImageRecord | undefined;
+  list(): ImageRecord[];
+  /** Ids that begin with `prefix` (hex, with or without "sha256:"). */
+  find(prefix: string): Digest[];
+  /** Removes the row; references to it must be gone. Layers and blobs go with the next collect. */
+  remove(id: Digest): void;
+  references(id?: Digest): ImageReference[];
+  reference(name: string): ImageReference | undefined;
+  /** Sets or moves a name. */
+  tag(reference: ImageReference): void;
+  untag(name: string): boolean;
+}
+
+export interface CollectResult {
+  readonly blobs: readonly Digest[];
+  /** Chain ids of removed layers, topmost first. */
+  readonly layers: readonly ChainId[];
+  readonly reclaimedBytes: number;
+}
+
+/** An ordered list of migrations of one component's tables; each runs once, in one transaction. */
+export interface Migration {
+  readonly version: number;
+  readonly up: readonly string[];
+}
+
+/** A small synchronous SQLite surface (bun:sqlite), WAL, synchronous=FULL. */
+export interface Database {
+  migrate(component: string, migrations: readonly Migration[]): void;
+  run(sql: string, ...parameters: SqlValue[]): { readonly changes: number };
+  all(sql: string, ...parameters: SqlValue[]): Record<string, unknown>[];
+  get(sql: string, ...parameters: SqlValue[]): Record<string, unknown> | undefined;
+  /** BEGIN IMMEDIATE … COMMIT; nests by joining the outer one. */
+  transaction<T>(action: () => T): T;
+  close(): void;
+}
+export type SqlValue = string | number | bigint | null | Uint8Array;
+
+export interface Store extends AsyncDisposable {
+  readonly root: string;
+  readonly database: Database;
+  readonly content: ContentStore;
+  readonly layers: LayerStore;
+  readonly containers: ContainerLayerStore;
+  readonly images: ImageStore;
+  readonly leases: Leases;
+  /** Removes blobs and layers that no image, container layer or lease reaches. */
+  collect(): Promise<CollectResult>;
+}
+
+/** Fills `diffPath` from an uncompressed layer tar, pushed in chunks; synchronous, for worker threads. */
+export interface LayerUnpacker {
+  write(chunk: Uint8Array): void;
+  /** After the last chunk. @throws invalid-argument for a hostile or broken archive, naming the entry and the rule. */
+  finish(): { readonly diffId: DiffId; readonly size: number; readonly entries: number };
+  abort(): void;
+}

@@ -1,0 +1,178 @@
+/**
+ * The syscalls that TypeScript lacks, typed. One interface, `Sys`; the addon in `native/addon` implements it, a recording
+ * fake implements it for unit tests. No policy here: every method is one syscall or one fixed short sequence.
+ *
+ * Terms
+ * - A descriptor is a plain number at this level. `OwnedFd` gives it a lifetime; whoever opens, closes.
+ * - Paths are strings of bytes: a `Uint8Array` may be given wherever a path comes from an archive.
+ * - Every call is synchronous and short. Nothing here may block on another process (the runtime's thread pool is as
+ *   small as the core count); `createNetworkNamespace` starts a thread of its own.
+ *
+ * Errors: a failing call throws `SysError` with `errno` (number), `errnoName` ("ENOENT"), `syscall` and the path or
+ * value in its message. Nothing else is thrown.
+ */
+
+export type Path = string | Uint8Array;
+
+/** Directory descriptor that means "relative to the working directory". */
+export const AT_FDCWD = -100;
+
+export interface Stat {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  /** Type and permission bits, as st_mode. */
+  readonly mode: number;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Device numbers of a device node. */
+  readonly rdevMajor: number;
+  readonly rdevMinor: number;
+  /** Bytes. */
+  readonly size: bigint;
+  readonly blocks: bigint;
+  readonly mtimeNs: bigint;
+  readonly atimeNs: bigint;
+  readonly ctimeNs: bigint;
+  /** Unique id of the mount (statx STATX_MNT_ID), 0n where the kernel has none. */
+  readonly mountId: bigint;
+}
+
+export interface DirectoryEntry {
+  readonly name: Uint8Array;
+  readonly ino: bigint;
+  /** DT_* of the entry. */
+  readonly type: number;
+}
+
+/** How an overlay is put together. Paths are host paths. */
+export interface OverlayMount {
+  /** Lower directories, the uppermost first. At most 500 (the kernel's own limit). */
+  readonly lower: readonly string[];
+  /** Absent for a read-only view. */
+  readonly upper?: string;
+  readonly work?: string;
+  /** Further options, as `[key, value]` or `[key]` for a flag: `["userxattr"]`, `["volatile"]`, `["metacopy","off"]`. */
+  readonly options?: readonly (readonly [string] | readonly [string, string])[];
+}
+
+export interface SpawnRequest {
+  /** Descriptor of the executable; a sealed memfd works. */
+  readonly executableFd: number;
+  readonly argv: readonly string[];
+  readonly env: readonly string[];
+  /** `fds[i]` becomes descriptor i of the child; -1 gives /dev/null. All others are closed. */
+  readonly fds: readonly number[];
+  /** New session (setsid). */
+  readonly newSession?: boolean;
+}
+
+export interface ReceivedMessage {
+  readonly data: Uint8Array;
+  readonly fds: readonly number[];
+}
+
+export interface Sys {
+  // Descriptors and files
+  open(path: Path, flags: number, mode?: number): number;
+  openat2(dirFd: number, path: Path, how: { flags: number; mode?: number; resolve?: number }): number;
+  close(fd: number): void;
+  dup(fd: number): number;
+  /** Bytes read; 0 at the end; -1 where the call would block. */
+  read(fd: number, buffer: Uint8Array): number;
+  /** Bytes written; -1 where the call would block. */
+  write(fd: number, data: Uint8Array): number;
+  pread(fd: number, buffer: Uint8Array, offset: bigint): number;
+  pwrite(fd: number, data: Uint8Array, offset: bigint): number;
+  fsync(fd: number): void;
+  fdatasync(fd: number): void;
+  syncfs(fd: number): void;
+  ftruncate(fd: number, size: bigint): void;
+  fstat(fd: number): Stat;
+  /** `flags`: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH. */
+  fstatat(dirFd: number, path: Path, flags: number): Stat;
+  readDirectory(fd: number): DirectoryEntry[];
+  mkdirat(dirFd: number, path: Path, mode: number): void;
+  mknodat(dirFd: number, path: Path, mode: number, major: number, minor: number): void;
+  symlinkat(target: Path, dirFd: number, path: Path): void;
+  linkat(oldDirFd: number, oldPath: Path, newDirFd: number, newPath: Path, flags: number): void;
+  /** `flags`: AT_REMOVEDIR. */
+  unlinkat(dirFd: number, path: Path, flags: number): void;
+  renameat2(oldDirFd: number, oldPath: Path, newDirFd: number, newPath: Path, flags: number): void;
+  readlinkat(dirFd: number, path: Path): Uint8Array;
+  fchmod(fd: number, mode: number): void;
+  /** Of an entry that is not a symlink, without following one. */
+  fchmodat(dirFd: number, path: Path, mode: number): void;
+  /** Never follows a symlink. */
+  fchownat(dirFd: number, path: Path, uid: number, gid: number): void;
+  /** Never follows a symlink. Nanoseconds since the epoch. */
+  utimensat(dirFd: number, path: Path, atimeNs: bigint, mtimeNs: bigint): void;
+  /** xattrs of the entry itself, symlinks included (through /proc/self/fd). */
+  setxattrat(dirFd: number, path: Path, name: string, value: Uint8Array): void;
+  getxattrat(dirFd: number, path: Path, name: string): Uint8Array | undefined;
+  listxattrat(dirFd: number, path: Path): string[];
+  statfs(path: Path): { type: bigint; blockSize: bigint; blocks: bigint; freeBlocks: bigint; availableBlocks: bigint };
+  /** Takes an exclusive or shared flock without waiting; false when another holds it. */
+  tryFlock(fd: number, exclusive: boolean): boolean;
+  memfdCreate(name: string, data: Uint8Array, seal: boolean): number;
+  umask(mask: number): number;
+
+  // Pipes and sockets
+  pipe(flags: number): [number, number];
+  /** `type`: SOCK_STREAM or SOCK_SEQPACKET; both ends CLOEXEC. */
+  socketpair(type: number, nonBlocking: boolean): [number, number];
+  setNonBlocking(fd: number, on: boolean): void;
+  /** Connects to the unix socket `name` inside directory `dirFd`: no path length limit applies. Stream socket, blocking connect. */
+  connectUnix(dirFd: number, name: string): number;
+  /** Binds and listens on the unix socket `name` inside `dirFd` with exactly `mode`. */
+  listenUnix(dirFd: number, name: string, mode: number, backlog: number): number;
+  sendMessage(socket: number, data: Uint8Array, fds: readonly number[]): void;
+  /** undefined where it would block; `data` empty and no fds at the end of the stream. */
+  receiveMessage(socket: number, maxBytes: number): ReceivedMessage | undefined;
+  peerCredentials(socket: number): { pid: number; uid: number; gid: number };
+
+  // Mounts. Detached mounts are plain descriptors: closing the last one unmounts, so a crash leaks nothing.
+  /** Builds the overlay and gives its detached mount (fsopen, fsconfig, fsmount). 125 layers and more work. */
+  openOverlay(mount: OverlayMount): number;
+  /** A detached copy of the tree at a path (open_tree OPEN_TREE_CLONE, AT_RECURSIVE when `recursive`). */
+  openTree(dirFd: number, path: Path, clone: boolean, recursive: boolean): number;
+  moveMount(fromFd: number, toDirFd: number, toPath: Path): void;
+  mount(source: string, target: string, type: string, flags: number, data: string): void;
+  umount(target: string, flags: number): void;
+
+  // Processes
+  /** posix_spawn by descriptor, with default signal dispositions and an empty signal mask. Gives the pid. */
+  spawn(request: SpawnRequest): number;
+  pidfdOpen(pid: number): number;
+  pidfdSendSignal(pidfd: number, signal: number): void;
+  kill(pid: number, signal: number): void;
+  /** Reaps this child alone. undefined while it runs; `{code}` or `{signal}` once. */
+  waitpid(pid: number): { code: number; signal: number } | undefined;
+  /** Start time of a process in clock ticks since boot (/proc/PID/stat field 22): tells a reused pid from the old one. */
+  processStartTime(pid: number): bigint | undefined;
+
+  // Namespaces and networking
+  /** A new network namespace as a descriptor; it lives as long as descriptors or mounts of it. lo is down in it. */
+  createNetworkNamespace(): number;
+  /** Runs `action` with this thread inside the network namespace, synchronously, and comes back whatever happens. */
+  withNetworkNamespace<T>(namespaceFd: number, action: () => T): T;
+  /** A netlink socket (NETLINK_ROUTE, NETLINK_NETFILTER …) opened inside the namespace, or here when absent. */
+  openNetlink(protocol: number, namespaceFd?: number): number;
+  /**
+   * Sends one buffer of one or more netlink messages and receives until every message with NLM_F_ACK or NLM_F_DUMP is
+   * answered. Gives all answers in order, whole messages with headers. Error answers are in there too: the caller reads them.
+   */
+  netlinkTransact(socket: number, request: Uint8Array, expectedAnswers: number): Uint8Array[];
+
+  // Watching
+  inotifyInit(): number;
+  inotifyAddWatch(fd: number, path: Path, mask: number): number;
+  inotifyRemoveWatch(fd: number, watch: number): void;
+  /** Events queued now; an empty array where there are none. `name` is empty for the watched thing itself. */
+  inotifyRead(fd: number): { watch: number; mask: number; name: string }[];
+
+  // cgroup v2 devices
+  /** Loads a BPF_PROG_TYPE_CGROUP_DEVICE program. Instructions are 8 bytes each. */
+  bpfLoadDeviceProgram(instructions: Uint8Array): number;
+  bpfAttachDevice(cgroupFd: number, programFd: number, replaceFd?: number): void;
+}

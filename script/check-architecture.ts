@@ -1,0 +1,90 @@
+/**
+ * Holds the architecture: imports between packages point down only, nothing but apps/fathom wires implementations, and the C part
+ * has no policy. A violation is printed with the rule's name and ends the check with 1.
+ */
+import { Glob } from "bun";
+import { dirname, join, relative, resolve } from "node:path";
+
+const root = resolve(import.meta.dir, "..");
+
+/** Which packages each may import, by the layers of ARCHITECTURE.md. */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  spec: ["base"],
+  archive: ["base"],
+  sys: ["base"],
+  runtime: ["base", "spec", "archive", "sys"],
+  store: ["base", "spec", "archive", "sys"],
+  distribution: ["base", "spec", "archive", "sys"],
+  network: ["base", "spec", "archive", "sys"],
+  engine: ["base", "spec", "archive", "sys", "runtime", "store", "distribution", "network"],
+  api: ["base", "spec", "archive", "sys"],
+  client: ["base", "spec"],
+  cli: ["base", "spec", "client"],
+};
+
+/** Words that C may not contain: they name decisions, which are TypeScript's. */
+const policyWords = [
+  /\bdocker\b/i,
+  /\bHostConfig\b/,
+  /\bregistry\b/i,
+  /\/proc\/(kcore|keys|acpi|timer_list|sched_debug)/,
+  /\bSCMP_ACT_/,
+  /\/etc\/(passwd|group|resolv\.conf|hosts)\b/,
+];
+
+const problems: string[] = [];
+
+function packageOf(file: string): string | undefined {
+  return /^packages\/([^/]+)\//.exec(file)?.[1];
+}
+
+for (const name of new Glob("packages/*/package.json").scanSync(root)) {
+  const own = packageOf(name)!;
+  if (!(own in allowed))
+    problems.push(`unknown-package: ${name}: add ${own} to script/check-architecture.ts and ARCHITECTURE.md`);
+}
+
+const importPattern = /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)["']([^"']+)["']/g;
+for (const file of new Glob("packages/*/src/**/*.ts").scanSync(root)) {
+  const own = packageOf(file)!;
+  const text = await Bun.file(join(root, file)).text();
+  for (const [, target] of text.matchAll(importPattern)) {
+    let other = /^@fathom\/([^/]+)/.exec(target!)?.[1];
+    if (target!.startsWith(".")) {
+      const path = relative(root, resolve(root, dirname(file), target!));
+      const inside = packageOf(path);
+      if (inside !== own && !path.startsWith("native/"))
+        problems.push(`no-relative-import-across-packages: ${file} imports ${target}`);
+      if (path.startsWith("native/") && own !== "sys")
+        problems.push(`only-sys-loads-native: ${file} imports ${target}`);
+      other = inside;
+    }
+    if (other === undefined || other === own) continue;
+    if (!allowed[own]!.includes(other)) problems.push(`imports-point-down: ${file} (${own}) imports ${other}`);
+  }
+}
+
+for (const file of new Glob("native/**/*.{c,h}").scanSync(root)) {
+  const lines = (await Bun.file(join(root, file)).text()).split("\n");
+  lines.forEach((line, index) => {
+    for (const word of policyWords)
+      if (word.test(line)) problems.push(`native-has-no-policy: ${file}:${index + 1}: ${line.trim()}`);
+  });
+}
+
+for (const name of ["README.md", "src/index.ts"]) {
+  for (const own of Object.keys(allowed)) {
+    if (!(await Bun.file(join(root, "packages", own, name)).exists()))
+      problems.push(`package-shape: packages/${own}/${name} is missing`);
+  }
+}
+
+if (problems.length > 0) {
+  console.error(problems.join("\n"));
+  console.error(
+    `architecture: ${problems.length} violation(s); the rules are in script/check-architecture.ts and ARCHITECTURE.md`,
+  );
+  process.exit(1);
+}
+console.log("architecture: ok");
