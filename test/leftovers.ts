@@ -83,16 +83,12 @@ function networkNamespaces(): Leftover[] {
   return entries("/run/netns").map((name) => ({ key: `network namespace ${name}` }));
 }
 
+function look(): Leftover[] {
+  return [...mounts(), ...links(), ...cgroups(), ...processes(), ...firewall(), ...networkNamespaces()];
+}
+
 /** Everything found, twice with a pause where something is there: dying processes and cgroups get a moment. */
 export async function leftovers(): Promise<Leftover[]> {
-  const look = (): Leftover[] => [
-    ...mounts(),
-    ...links(),
-    ...cgroups(),
-    ...processes(),
-    ...firewall(),
-    ...networkNamespaces(),
-  ];
   const first = look();
   if (first.length === 0) return first;
   await Bun.sleep(500);
