@@ -44,6 +44,8 @@ export interface PortBinding {
 export interface AttachNetworkRequest {
   /** Container id. */
   readonly containerId: string;
+  /** Container name without slash, for error messages ("… on endpoint NAME (id)"). */
+  readonly endpointName: string;
   /** Network namespace of the container. */
   readonly namespaceFd: number;
   /** Network id. */

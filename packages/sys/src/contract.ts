@@ -130,6 +130,12 @@ export interface Sys {
   /** undefined where it would block; `data` empty and no fds at the end of the stream. */
   receiveMessage(socket: number, maxBytes: number): ReceivedMessage | undefined;
   peerCredentials(socket: number): { pid: number; uid: number; gid: number };
+  /**
+   * Takes a port of the host: a CLOEXEC socket with a filter that drops every packet (SO_ATTACH_FILTER, before bind), bound, and for tcp and
+   * sctp listening. tcp sets SO_REUSEADDR (TIME_WAIT is no conflict); IPv6 sockets are v6-only. Nothing is ever accepted from it.
+   * `address` is a numeric IPv4 or IPv6 address.
+   */
+  reservePort(protocol: "tcp" | "udp" | "sctp", address: string, port: number): number;
 
   // Mounts. Detached mounts are plain descriptors: closing the last one unmounts, so a crash leaks nothing.
   /** Builds the overlay and gives its detached mount (fsopen, fsconfig, fsmount). 125 layers and more work. */
@@ -156,11 +162,16 @@ export interface Sys {
   createNetworkNamespace(): number;
   /** Runs `action` with this thread inside the network namespace, synchronously, and comes back whatever happens. */
   withNetworkNamespace<T>(namespaceFd: number, action: () => T): T;
-  /** A netlink socket (NETLINK_ROUTE, NETLINK_NETFILTER …) opened inside the namespace, or here when absent. */
+  /**
+   * A netlink socket (NETLINK_ROUTE, NETLINK_NETFILTER …) opened inside the namespace, or here when absent. It has NETLINK_EXT_ACK and
+   * NETLINK_CAP_ACK set, so that an error answer carries the kernel's own words and not the whole request.
+   */
   openNetlink(protocol: number, namespaceFd?: number): number;
   /**
    * Sends one buffer of one or more netlink messages and receives until every message with NLM_F_ACK or NLM_F_DUMP is
    * answered. Gives all answers in order, whole messages with headers. Error answers are in there too: the caller reads them.
+   * `expectedAnswers` is the number of final answers awaited: NLMSG_ERROR (acks too) and NLMSG_DONE each count one. An nf_tables batch
+   * that the kernel refuses as a whole answers with one error to its first message: that ends the wait as well.
    */
   netlinkTransact(socket: number, request: Uint8Array, expectedAnswers: number): Uint8Array[];
 
