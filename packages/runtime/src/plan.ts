@@ -66,8 +66,12 @@ export type TargetKind = "directory" | "file";
 export type Operation =
   /** setns to a namespace file, a host path. */
   | { readonly kind: "join-namespace"; readonly namespace: NamespaceKind; readonly path: string }
-  /** Makes every mount of the new namespace propagate like this, before anything is mounted. */
-  | { readonly kind: "root-propagation"; readonly propagation: Propagation }
+  /**
+   * Makes the mounts of the new namespace propagate like this, before anything is mounted. `path` ("/" when absent) is a mount
+   * point of the host: with "shared" on "/", the mount that `attach-root` goes on is made private by a second one, so that
+   * nothing of the container's appears on the host.
+   */
+  | { readonly kind: "root-propagation"; readonly propagation: Propagation; readonly path?: string }
   /** Puts the root file system in place: a detached mount handed over by descriptor, or a bind of a host directory. */
   | {
       readonly kind: "attach-root";
@@ -107,6 +111,17 @@ export type Operation =
       /** The kind made where the target is missing is the source's own. */
       readonly create: boolean;
     }
+  /**
+   * Changes the mount that is at `target` in the root (mount_setattr). Used for what has to be filled before it becomes read-only,
+   * and for "/" itself.
+   */
+  | {
+      readonly kind: "mount-attributes";
+      readonly target: string;
+      readonly attributes: MountAttributes;
+      readonly propagation?: Propagation;
+    }
+  /** With its parents, each `mode`; what exists already is left as it is. A file in the way fails with ENOTDIR. */
   | {
       readonly kind: "make-directory";
       readonly path: string;
@@ -114,6 +129,7 @@ export type Operation =
       readonly uid?: number;
       readonly gid?: number;
     }
+  /** A device node or FIFO; missing parents are made (0755). An entry that exists already is left as it is. */
   | {
       readonly kind: "make-node";
       readonly path: string;
@@ -124,14 +140,15 @@ export type Operation =
       readonly uid: number;
       readonly gid: number;
     }
-  | { readonly kind: "make-symlink"; readonly path: string; readonly target: string }
+  /** An entry that exists already is left as it is, unless `replace`. */
+  | { readonly kind: "make-symlink"; readonly path: string; readonly target: string; readonly replace?: boolean }
   /** Binds the pty's other end over /dev/console. Only with a terminal. */
   | { readonly kind: "bind-console"; readonly path: string }
   /** Hides a path: /dev/null over a file, an empty read-only tmpfs over a directory. A missing path is fine. */
   | { readonly kind: "mask"; readonly path: string }
   /** Binds a path over itself read-only, keeping its other flags. A missing path is fine. */
   | { readonly kind: "readonly-path"; readonly path: string }
-  /** Remounts the root read-only. */
+  /** Makes the root's own mount read-only, keeping its other flags. */
   | { readonly kind: "readonly-root" }
   | { readonly kind: "pivot-root" }
   /** chroot instead of pivot_root, where the host root is an initramfs. */
@@ -145,6 +162,8 @@ export type Operation =
   | { readonly kind: "oom-score-adj"; readonly value: number }
   | { readonly kind: "umask"; readonly mask: number }
   | { readonly kind: "personality"; readonly persona: number }
+  /** keyctl(JOIN_SESSION_KEYRING): no keys of the host's session reach the container. ENOSYS and EDQUOT are ignored. */
+  | { readonly kind: "session-keyring"; readonly name: string }
   /** setsid, and the pty as controlling terminal where there is one. */
   | { readonly kind: "new-session" }
   /** setgroups, setresgid, setresuid, keeping capabilities over the change. */
@@ -161,7 +180,7 @@ export type Operation =
   | { readonly kind: "no-new-privileges" }
   /** Loads a BPF program: sock_filter instructions, 8 bytes each. `flags`: SECCOMP_FILTER_FLAG_*. */
   | { readonly kind: "seccomp"; readonly program: Uint8Array; readonly flags: number }
-  /** chdir as the container's user; `create` makes it before (as root of the container, 0755). */
+  /** chdir, with the rights of this point of the plan; refuses to end outside the root. `create` makes it before (0755). */
   | { readonly kind: "working-directory"; readonly path: string; readonly create: boolean }
   /** Waits for the supervisor's start message (OCI create / start). */
   | { readonly kind: "wait-start" }

@@ -243,13 +243,9 @@ const linuxSchema = z.object({
       enableMonitoring: z.boolean().optional(),
     })
     .nullish(),
-  memoryPolicy: z
-    .object({ mode: z.string(), nodes: z.string().optional(), flags: strings.nullish() })
-    .nullish(),
+  memoryPolicy: z.object({ mode: z.string(), nodes: z.string().optional(), flags: strings.nullish() }).nullish(),
   personality: z.object({ domain: z.enum(["LINUX", "LINUX32"]), flags: strings.nullish() }).nullish(),
-  timeOffsets: z
-    .record(z.string(), z.object({ secs: int64.optional(), nanosecs: uint32.optional() }))
-    .nullish(),
+  timeOffsets: z.record(z.string(), z.object({ secs: int64.optional(), nanosecs: uint32.optional() })).nullish(),
 });
 
 export const ociSpecSchema = z.object({
