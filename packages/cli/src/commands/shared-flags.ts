@@ -1,0 +1,51 @@
+/** Flags that several commands have. */
+import type { FlagDefinition } from "../flags.ts";
+
+export const filterFlag: FlagDefinition = {
+  name: "filter",
+  shorthand: "f",
+  type: "list",
+  typeName: "filter",
+  help: "Show only what meets the conditions (key=value)",
+};
+
+export const formatFlag: FlagDefinition = {
+  name: "format",
+  type: "string",
+  help: "Print each item with a Go template: 'table' (default), 'table TEMPLATE', 'json' or 'TEMPLATE'",
+};
+
+export const noTruncateFlag: FlagDefinition = { name: "no-trunc", type: "bool", help: "Print whole ids and commands" };
+
+export const quietFlag = (help: string): FlagDefinition => ({ name: "quiet", shorthand: "q", type: "bool", help });
+
+export const detachKeysFlag: FlagDefinition = {
+  name: "detach-keys",
+  type: "string",
+  help: "Key sequence that detaches from the container (ctrl-p,ctrl-q by default)",
+};
+
+export const platformFlag: FlagDefinition = {
+  name: "platform",
+  type: "string",
+  help: "Platform to choose where an image has several, as os/architecture/variant",
+};
+
+export const signalFlag: FlagDefinition = { name: "signal", shorthand: "s", type: "string", help: "Signal to send" };
+
+export const timeoutFlag: FlagDefinition = {
+  name: "timeout",
+  shorthand: "t",
+  type: "int",
+  help: "Seconds to wait before the container is killed",
+};
+
+export const environmentFlags: readonly FlagDefinition[] = [
+  {
+    name: "env",
+    shorthand: "e",
+    type: "list",
+    help: "Set an environment variable (NAME=value, or NAME to pass this shell's)",
+  },
+  { name: "env-file", type: "list", help: "Read environment variables from a file", complete: "files" },
+];

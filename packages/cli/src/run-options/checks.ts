@@ -1,0 +1,14 @@
+/** Checks of single flag values, run while the command line is parsed. */
+import { parseMount } from "./mount.ts";
+import { parseAddHost, parseBytes, parseDuration, parseIpAddress, parseNanoCpus, parseUlimit } from "./values.ts";
+
+export const checkAddHost = (value: string): void => void parseAddHost(value);
+export const checkDns = (value: string): void => void parseIpAddress(value);
+export const checkDecimal = (value: string): void => void parseNanoCpus(value);
+export const checkDuration = (value: string): void => void parseDuration(value);
+export const checkMount = (value: string): void => void parseMount(value);
+export const checkUlimit = (value: string): void => void parseUlimit(value);
+/** -1 is a value of its own (no limit). */
+export const checkBytes = (value: string): void => {
+  if (value !== "-1") parseBytes(value);
+};

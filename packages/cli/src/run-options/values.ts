@@ -1,0 +1,129 @@
+/** Values of flags to numbers and structures, with docker's messages for what is wrong. */
+import { isIP } from "node:net";
+
+/** go-units RAMInBytes: powers of 1024, "64m", "1.5GiB", "-1" where allowed by the caller. */
+export function parseBytes(text: string): number {
+  const match = /^(-?\d+(?:\.\d+)?) ?(?:([kKmMgGtTpP])?i?[bB]?)?$/.exec(text);
+  if (match === null) throw new Error(`invalid size: '${text}'`);
+  const value = Number(match[1]);
+  if (value < 0) throw new Error(`invalid size: '${text}'`);
+  const power = " kmgtp".indexOf((match[2] ?? " ").toLowerCase());
+  return Math.floor(value * 1024 ** power);
+}
+
+const durationUnits: Readonly<Record<string, number>> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  μs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 60e9,
+  h: 3600e9,
+};
+
+/** Go's time.ParseDuration, in nanoseconds. */
+export function parseDuration(text: string): number {
+  const fail = (): never => {
+    throw new Error(`time: invalid duration ${JSON.stringify(text)}`);
+  };
+  if (text === "0") return 0;
+  const body = /^[+-]?(.+)$/s.exec(text)?.[1] ?? fail();
+  let total = 0;
+  let rest = body;
+  while (rest !== "") {
+    const match = /^(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)?/.exec(rest);
+    if (match === null) return fail();
+    if (match[2] === undefined) throw new Error(`time: missing unit in duration ${JSON.stringify(text)}`);
+    total += Number(match[1]) * durationUnits[match[2]]!;
+    rest = rest.slice(match[0].length);
+  }
+  return text.startsWith("-") ? -Math.round(total) : Math.round(total);
+}
+
+/** `--cpus` in billionths of a CPU. */
+export function parseNanoCpus(text: string): number {
+  const value = /^\d+(?:\.\d+)?$|^\.\d+$|^\d+\/\d+$/.test(text)
+    ? Number(text.includes("/") ? Number(text.split("/")[0]) / Number(text.split("/")[1]) : text)
+    : Number.NaN;
+  if (!Number.isFinite(value)) throw new Error(`failed to parse ${text} as a rational number`);
+  const nano = value * 1e9;
+  if (Math.abs(nano - Math.round(nano)) > 1e-6) throw new Error("value is too precise");
+  return Math.round(nano);
+}
+
+export interface Ulimit {
+  readonly Name: string;
+  readonly Hard: number;
+  readonly Soft: number;
+}
+
+const ulimitNames = new Set(
+  "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(" "),
+);
+
+export function parseUlimit(text: string): Ulimit {
+  const equals = text.indexOf("=");
+  if (equals < 0) throw new Error(`invalid ulimit argument: ${text}`);
+  const name = text.slice(0, equals);
+  const parts = text.slice(equals + 1).split(":");
+  if (parts.length > 2)
+    throw new Error(
+      `too many limit value arguments - ${text.slice(equals + 1)}, can only have up to two, \`soft[:hard]\``,
+    );
+  if (!ulimitNames.has(name)) throw new Error(`invalid ulimit type: ${name}`);
+  const number = (value: string): number => {
+    if (!/^-?\d+$/.test(value)) throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`);
+    return Number(value);
+  };
+  const soft = number(parts[0]!);
+  const hard = parts[1] === undefined ? soft : number(parts[1]);
+  if (hard !== -1) {
+    if (soft === -1)
+      throw new Error(
+        `ulimit soft limit must be less than or equal to hard limit: soft: -1 (unlimited), hard: ${hard}`,
+      );
+    if (soft > hard) throw new Error(`ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`);
+  }
+  return { Name: name, Hard: hard, Soft: soft };
+}
+
+/** "name:address" or "name=address" to the form the API takes. */
+export function parseAddHost(text: string): string {
+  const match = /^([^=:]+)[=:](.+)$/s.exec(text);
+  if (match === null) throw new Error(`bad format for add-host: ${JSON.stringify(text)}`);
+  const address = match[2]!.replace(/^\[(.*)\]$/, "$1");
+  if (address !== "host-gateway" && isIP(address) === 0)
+    throw new Error(`invalid IP address in add-host: ${JSON.stringify(match[2])}`);
+  return `${match[1]}:${address}`;
+}
+
+export function parseIpAddress(text: string): string {
+  if (isIP(text.trim()) === 0) throw new Error(`IP address is not correctly formatted: ${text}`);
+  return text.trim();
+}
+
+/** One CSV record, as Go's encoding/csv reads it: quotes around fields with commas. */
+export function parseCsvRecord(text: string): string[] {
+  const fields: string[] = [];
+  let field = "";
+  let quoted = false;
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i]!;
+    if (quoted) {
+      if (char !== '"') field += char;
+      else if (text[i + 1] === '"') {
+        field += '"';
+        i += 1;
+      } else quoted = false;
+    } else if (char === '"' && field === "") quoted = true;
+    else if (char === '"') throw new Error("parse error on line 1, column " + (i + 1) + ': bare " in non-quoted field');
+    else if (char === ",") {
+      fields.push(field);
+      field = "";
+    } else field += char;
+  }
+  if (quoted)
+    throw new Error(`parse error on line 1, column ${text.length + 1}: extraneous or missing " in quoted-field`);
+  return [...fields, field];
+}
