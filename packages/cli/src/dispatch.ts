@@ -1,0 +1,166 @@
+/** From argv to a command: global flags, groups, aliases, help, usage errors with docker's words and exit codes. */
+import { isEngineError, messageOf } from "@fathom/base";
+import { argumentProblem, type Command, type CommandGroup, type GlobalOptions, type Output } from "./command.ts";
+import { parseFlags, UsageError, type FlagTable, type ParsedFlags } from "./flags.ts";
+import { commandHelp, groupHelp, mainHelp, programName, usageHint } from "./help.ts";
+
+export interface Tables {
+  readonly commands: readonly Command[];
+  readonly groups: readonly CommandGroup[];
+}
+
+export interface Environment {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly variables: Readonly<Record<string, string | undefined>>;
+}
+
+/** A command's way to end with a code after it has said what there was to say. */
+export class ExitError extends Error {
+  readonly exitCode: number;
+  constructor(exitCode: number) {
+    super(`exit ${exitCode}`);
+    this.exitCode = exitCode;
+  }
+}
+
+export const globalFlags: FlagTable = [
+  { name: "config", type: "string", help: "Directory of config.json with registry credentials", complete: "files" },
+  { name: "debug", shorthand: "D", type: "bool", help: "Say more about errors" },
+  { name: "host", shorthand: "H", type: "list", help: "Address of the daemon (unix:///path, tcp://host:port)" },
+  { name: "version", shorthand: "v", type: "bool", help: "Print the version and end" },
+];
+
+export const defaultHost = "unix:///run/fathom/fathom.sock";
+
+function globalOptions(flags: ParsedFlags, variables: Environment["variables"]): GlobalOptions {
+  const named = flags.list("host").at(-1) ?? variables["FATHOM_HOST"] ?? variables["DOCKER_HOST"];
+  return {
+    host: named === undefined || named === "" ? defaultHost : named,
+    hostIsExplicit: named !== undefined && named !== "",
+    configDirectory:
+      flags.string("config") || (variables["DOCKER_CONFIG"] ?? `${variables["HOME"] ?? "/root"}/.docker`),
+    debug: flags.bool("debug"),
+  };
+}
+
+/** The command whose path (or an alias) the words begin with; the longest wins. */
+export function findCommand(
+  commands: readonly Command[],
+  words: readonly string[],
+): { readonly command: Command; readonly length: number } | undefined {
+  let best: { command: Command; length: number } | undefined;
+  for (const command of commands) {
+    for (const path of [command.path, ...command.aliases]) {
+      if (path.length > (best?.length ?? 0) && path.every((word, i) => words[i] === word))
+        best = { command, length: path.length };
+    }
+  }
+  return best;
+}
+
+/** Runs one command line. Gives the exit code; prints everything there is to say. */
+export async function dispatch(tables: Tables, argv: readonly string[], environment: Environment): Promise<number> {
+  const { stdout, stderr } = environment;
+  let global: ParsedFlags;
+  try {
+    global = parseFlags(globalFlags, argv, { stopAtArgument: true });
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    stderr.write(
+      `${error.message}\n\nUsage:  ${programName} [OPTIONS] COMMAND\n\nRun '${programName} --help' for more information\n`,
+    );
+    return 125;
+  }
+  const options = globalOptions(global, environment.variables);
+  const words = global.args;
+  if (global.bool("version"))
+    return dispatch(tables, ["version", "--format", `{{.Client.Name}} version {{.Client.Version}}`], environment);
+  if (words.length === 0 || global.bool("help") || (words[0] === "help" && words.length === 1)) {
+    const help = mainHelp(tables.commands, tables.groups, globalFlags, stdout.columns);
+    (words.length === 0 && !global.bool("help") ? stderr : stdout).write(help);
+    return words.length === 0 && !global.bool("help") ? 1 : 0;
+  }
+  const line = words[0] === "help" ? [...words.slice(1), "--help"] : words;
+  const found = findCommand(tables.commands, line);
+  if (found === undefined) return unknownCommand(tables, line, environment);
+  return runCommand(found.command, line.slice(found.length), options, environment);
+}
+
+function unknownCommand(tables: Tables, words: readonly string[], { stdout, stderr }: Environment): number {
+  const group = tables.groups.find(({ name }) => name === words[0]);
+  if (group === undefined) {
+    stderr.write(
+      `${programName}: unknown command: ${programName} ${words[0]}\n\nRun '${programName} --help' for more information\n`,
+    );
+    return 1;
+  }
+  const help = groupHelp(group, tables.commands);
+  if (words.length === 1 || words.includes("--help") || words.includes("-h")) {
+    (words.length === 1 ? stderr : stdout).write(help);
+    return words.length === 1 ? 1 : 0;
+  }
+  stderr.write(
+    `${programName}: unknown command: ${programName} ${words.slice(0, 2).join(" ")}\n\nUsage:  ${programName} ${group.name} COMMAND\n\nRun '${programName} ${group.name} --help' for more information\n`,
+  );
+  return 1;
+}
+
+async function runCommand(
+  command: Command,
+  argv: readonly string[],
+  global: GlobalOptions,
+  environment: Environment,
+): Promise<number> {
+  const { stdout, stderr } = environment;
+  const name = `${programName} ${command.path.join(" ")}`;
+  const usageCode = command.usageExitCode ?? 1;
+  let flags: ParsedFlags;
+  try {
+    flags = parseFlags(command.flags, argv, { stopAtArgument: command.stopAtArgument === true });
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    stderr.write(`${error.message}\n\n${usageHint(command)}\n`);
+    return 125;
+  }
+  if (flags.bool("help")) {
+    stdout.write(commandHelp(command, stdout.columns));
+    return 0;
+  }
+  const problem = argumentProblem(command.args, flags.args.length);
+  if (problem !== undefined) {
+    stderr.write(`${programName}: '${name}' ${problem}\n\n${usageHint(command)}\n`);
+    return 1;
+  }
+  try {
+    const { run } = await command.load();
+    return await run({ flags, args: flags.args, global, command, stdout, stderr, environment: environment.variables });
+  } catch (error) {
+    if (error instanceof ExitError) return error.exitCode;
+    reportFailure(command, error, global, stderr);
+    return usageCode;
+  }
+}
+
+/** Errors of the daemon carry docker's prefix; for `run` and `create` the hint follows, as docker prints it. */
+function reportFailure(command: Command, error: unknown, global: GlobalOptions, stderr: Output): void {
+  const text = messageOf(error);
+  const line =
+    isEngineError(error) &&
+    error.code !== "unavailable" &&
+    !text.startsWith("Error response from daemon") &&
+    isDaemonError(error)
+      ? `Error response from daemon: ${text}`
+      : text;
+  if (command.usageExitCode === 125)
+    stderr.write(
+      `${programName}: ${line}\n\nRun '${programName} ${command.path.join(" ")} --help' for more information\n`,
+    );
+  else stderr.write(`${line}\n`);
+  if (global.debug && error instanceof Error && error.stack !== undefined) stderr.write(`${error.stack}\n`);
+}
+
+/** An error that the daemon answered, as opposed to one of this process. */
+export function isDaemonError(error: unknown): boolean {
+  return error instanceof Error && "status" in error;
+}

@@ -1,0 +1,114 @@
+/** Files that flags name: environment files, label files, seccomp profiles. Errors in docker's words. */
+import { readFileSync } from "node:fs";
+
+/** Reads a file of the user; a missing one is "open NAME: no such file or directory", as Go says it. */
+export function readUserFile(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : "";
+    const words =
+      code === "ENOENT"
+        ? "no such file or directory"
+        : code === "EACCES"
+          ? "permission denied"
+          : code === "EISDIR"
+            ? "is a directory"
+            : String(code);
+    throw new Error(`${code === "EISDIR" ? "read" : "open"} ${path}: ${words}`, { cause: error });
+  }
+}
+
+/**
+ * NAME=value lines; `#` begins a comment line; NAME alone takes this shell's value, or nothing when `lookup` has none.
+ * @param what "env" or "label", for the message
+ */
+export function parseKeyValueFile(
+  path: string,
+  what: "env" | "label",
+  lookup: (name: string) => string | undefined,
+): string[] {
+  const result: string[] = [];
+  const lines = readUserFile(path)
+    .replace(/^\uFEFF/, "")
+    .split(/\r?\n/);
+  for (const raw of lines) {
+    const line = raw.trimStart();
+    if (line === "" || line.startsWith("#")) continue;
+    const equals = line.indexOf("=");
+    const name = equals < 0 ? line : line.slice(0, equals);
+    if (/\s/.test(name)) throw new Error(`invalid ${what} file (${path}): variable '${name}' contains whitespaces`);
+    if (name === "") throw new Error(`invalid ${what} file (${path}): no variable name on line '${line}'`);
+    if (equals >= 0) result.push(line);
+    else {
+      const value = lookup(name);
+      if (value !== undefined) result.push(`${name}=${value}`);
+      else if (what === "label") result.push(name);
+    }
+  }
+  return result;
+}
+
+/** `-e NAME=value`, `-e NAME`; variables of files first, so that flags win. */
+export function environmentOf(
+  files: readonly string[],
+  given: readonly string[],
+  variables: Readonly<Record<string, string | undefined>>,
+): string[] {
+  const lookup = (name: string): string | undefined => variables[name];
+  const fromFiles = files.flatMap((path) => parseKeyValueFile(path, "env", lookup));
+  const fromFlags = given.flatMap((text) => {
+    if (text.includes("=")) {
+      if (text.startsWith("=")) throw new Error(`invalid environment variable: ${text}`);
+      return [text];
+    }
+    const value = lookup(text);
+    return value === undefined ? [text] : [`${text}=${value}`];
+  });
+  return [...fromFiles, ...fromFlags];
+}
+
+/** `key=value` flags and files to a map; a key alone has the value "". */
+export function labelsOf(files: readonly string[], given: readonly string[]): Record<string, string> {
+  const lines = [...files.flatMap((path) => parseKeyValueFile(path, "label", () => undefined)), ...given];
+  return keyValueMap(lines);
+}
+
+export function keyValueMap(lines: readonly string[]): Record<string, string> {
+  const pairs = lines.map((line) => {
+    const equals = line.indexOf("=");
+    return equals < 0 ? ([line, ""] as const) : ([line.slice(0, equals), line.slice(equals + 1)] as const);
+  });
+  return Object.fromEntries(pairs);
+}
+
+/** Security options, with seccomp profiles read from their files as docker does. */
+export function securityOptions(given: readonly string[]): string[] {
+  return given.map((option) => {
+    const match = /^([^=:]+)[=:](.*)$/s.exec(option);
+    if (match === null) {
+      if (option !== "no-new-privileges" && !option.startsWith("no-new-privileges") && option !== "writable-cgroups")
+        throw new Error(`Invalid --security-opt: ${JSON.stringify(option)}`);
+      return option;
+    }
+    const [, key, value] = match;
+    if (key !== "seccomp" || value === "unconfined" || value === "builtin") return option;
+    let text: string;
+    try {
+      text = readUserFile(value!);
+    } catch (error) {
+      throw new Error(
+        `opening seccomp profile (${value}) failed: ${error instanceof Error ? error.message : String(error)}`,
+        { cause: error },
+      );
+    }
+    try {
+      return `seccomp=${JSON.stringify(JSON.parse(text))}`;
+    } catch (error) {
+      throw new Error(
+        `compacting json for seccomp profile (${value}) failed: ${error instanceof Error ? error.message : String(error)}`,
+        { cause: error },
+      );
+    }
+  });
+}
