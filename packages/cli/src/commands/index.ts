@@ -7,10 +7,12 @@ import {
   environmentFlags,
   filterFlag,
   formatFlag,
+  longFilterFlag,
   noTruncateFlag,
   platformFlag,
   quietFlag,
   signalFlag,
+  timeAliasFlag,
   timeoutFlag,
 } from "./shared-flags.ts";
 
@@ -80,9 +82,7 @@ const containerCommands: readonly Command[] = [
     aliases: inContainer("stop"),
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
     summary: "Stop running containers",
-    flags: [signalFlag, timeoutFlag, { ...timeoutFlag, name: "time", hidden: true, shorthand: "" }].map(
-      ({ shorthand, ...flag }) => (shorthand === "" || shorthand === undefined ? flag : { ...flag, shorthand }),
-    ),
+    flags: [signalFlag, timeoutFlag, timeAliasFlag],
     args: many,
     completeArgs: "containers",
     load: () => import("./stop.ts"),
@@ -92,7 +92,7 @@ const containerCommands: readonly Command[] = [
     aliases: inContainer("restart"),
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
     summary: "Stop containers and start them again",
-    flags: [signalFlag, timeoutFlag],
+    flags: [signalFlag, timeoutFlag, timeAliasFlag],
     args: many,
     completeArgs: "containers",
     load: () => import("./restart.ts"),
@@ -276,10 +276,7 @@ const containerCommands: readonly Command[] = [
     aliases: [],
     usage: "[OPTIONS]",
     summary: "Remove all stopped containers",
-    flags: [filterFlag, { name: "force", shorthand: "f", type: "bool", help: "Do not ask" }].map(
-      ({ shorthand: letter, ...flag }) =>
-        flag.name === "filter" || letter === undefined ? flag : { ...flag, shorthand: letter },
-    ),
+    flags: [longFilterFlag, { name: "force", shorthand: "f", type: "bool", help: "Do not ask" }],
     args: none,
     load: () => import("./container-prune.ts"),
   },

@@ -49,3 +49,14 @@ export const environmentFlags: readonly FlagDefinition[] = [
   },
   { name: "env-file", type: "list", help: "Read environment variables from a file", complete: "files" },
 ];
+
+/** The older name of --timeout. */
+export const timeAliasFlag: FlagDefinition = { name: "time", type: "int", hidden: true, help: "As --timeout" };
+
+/** Where -f means --force. */
+export const longFilterFlag: FlagDefinition = {
+  name: "filter",
+  type: "list",
+  typeName: "filter",
+  help: "Only what meets the conditions (key=value)",
+};
