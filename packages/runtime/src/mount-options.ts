@@ -1,0 +1,141 @@
+/**
+ * The option words of an OCI mount, sorted into what each of them is for. Words: runtime-spec config.md "Linux mount options", mount(8).
+ * A word that is none of them belongs to the file system ("size=64m", "mode=755").
+ */
+import { EngineError } from "@fathom/base";
+import type { MountAttribute, Propagation } from "./plan.ts";
+
+export interface ParsedMountOptions {
+  readonly bind: boolean;
+  readonly recursiveBind: boolean;
+  readonly remount: boolean;
+  readonly set: readonly MountAttribute[];
+  readonly clear: readonly MountAttribute[];
+  readonly recursiveSet: readonly MountAttribute[];
+  readonly recursiveClear: readonly MountAttribute[];
+  /** In the order given. All but the last need an operation of their own. */
+  readonly propagation: readonly Propagation[];
+  /** For fsconfig: `[key]` is a flag. */
+  readonly data: readonly (readonly [string] | readonly [string, string])[];
+  readonly copyUp: boolean;
+}
+
+type Effect = readonly ["set" | "clear", MountAttribute];
+
+const attributeWords: Readonly<Record<string, Effect>> = {
+  ro: ["set", "readonly"],
+  rw: ["clear", "readonly"],
+  nosuid: ["set", "nosuid"],
+  suid: ["clear", "nosuid"],
+  nodev: ["set", "nodev"],
+  dev: ["clear", "nodev"],
+  noexec: ["set", "noexec"],
+  exec: ["clear", "noexec"],
+  noatime: ["set", "noatime"],
+  atime: ["clear", "noatime"],
+  relatime: ["set", "relatime"],
+  norelatime: ["clear", "relatime"],
+  strictatime: ["set", "strictatime"],
+  nostrictatime: ["clear", "strictatime"],
+  nodiratime: ["set", "nodiratime"],
+  diratime: ["clear", "nodiratime"],
+  nosymfollow: ["set", "nosymfollow"],
+  symfollow: ["clear", "nosymfollow"],
+};
+
+const propagationWords: ReadonlySet<string> = new Set<Propagation>([
+  "private",
+  "rprivate",
+  "slave",
+  "rslave",
+  "shared",
+  "rshared",
+  "unbindable",
+  "runbindable",
+]);
+
+/** Flags of the super block that fsconfig knows by the same word. */
+const superBlockWords: ReadonlySet<string> = new Set(["sync", "dirsync", "lazytime", "mand"]);
+
+/** Words without an effect on a new mount: the defaults, or the reverse of a flag that nothing sets. */
+const emptyWords: ReadonlySet<string> = new Set([
+  "defaults",
+  "async",
+  "nolazytime",
+  "nomand",
+  "iversion",
+  "noiversion",
+  "silent",
+  "loud",
+]);
+
+const atimeModes: ReadonlySet<MountAttribute> = new Set<MountAttribute>(["noatime", "relatime", "strictatime"]);
+
+/** A later word wins over an earlier one, as mount(8) has it. */
+class AttributeSets {
+  readonly set = new Set<MountAttribute>();
+  readonly clear = new Set<MountAttribute>();
+
+  apply([effect, attribute]: Effect): void {
+    if (effect === "set") {
+      // The three access-time modes are one field of the kernel: the last one counts.
+      if (atimeModes.has(attribute)) for (const mode of atimeModes) this.set.delete(mode);
+      this.set.add(attribute);
+      this.clear.delete(attribute);
+    } else {
+      this.set.delete(attribute);
+      this.clear.add(attribute);
+    }
+  }
+}
+
+export function isPropagation(word: string): word is Propagation {
+  return propagationWords.has(word);
+}
+
+export function parseMountOptions(options: readonly string[], where: string): ParsedMountOptions {
+  const own = new AttributeSets();
+  const recursive = new AttributeSets();
+  const propagation: Propagation[] = [];
+  const data: (readonly [string] | readonly [string, string])[] = [];
+  let bind = false;
+  let recursiveBind = false;
+  let remount = false;
+  let copyUp = false;
+  for (const word of options) {
+    const effect = Object.hasOwn(attributeWords, word) ? attributeWords[word] : undefined;
+    const tail = word.slice(1);
+    const recursiveEffect =
+      word.startsWith("r") && Object.hasOwn(attributeWords, tail) ? attributeWords[tail] : undefined;
+    if (effect !== undefined) own.apply(effect);
+    else if (recursiveEffect !== undefined) recursive.apply(recursiveEffect);
+    else if (isPropagation(word)) propagation.push(word);
+    else if (word === "bind") bind = true;
+    else if (word === "rbind") bind = recursiveBind = true;
+    else if (word === "remount") remount = true;
+    else if (word === "tmpcopyup") copyUp = true;
+    else if (word === "idmap" || word === "ridmap")
+      throw new EngineError("not-implemented", `${where}: id-mapped mounts ("${word}") are not supported yet`);
+    else if (superBlockWords.has(word)) data.push([word]);
+    else if (word !== "" && !emptyWords.has(word)) data.push(splitDatum(word, where));
+  }
+  return {
+    bind,
+    recursiveBind,
+    remount,
+    set: [...own.set],
+    clear: [...own.clear],
+    recursiveSet: [...recursive.set],
+    recursiveClear: [...recursive.clear],
+    propagation,
+    data,
+    copyUp,
+  };
+}
+
+function splitDatum(word: string, where: string): readonly [string] | readonly [string, string] {
+  if (word.includes("\0")) throw new EngineError("invalid-argument", `${where}: a mount option holds a NUL byte`);
+  const at = word.indexOf("=");
+  if (at === 0) throw new EngineError("invalid-argument", `${where}: mount option "${word}" has no name`);
+  return at < 0 ? [word] : [word.slice(0, at), word.slice(at + 1)];
+}
