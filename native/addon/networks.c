@@ -1,0 +1,174 @@
+/* Network namespaces and netlink sockets. */
+#include "addon.h"
+
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+/* The kernel answers at once; a peer that does not is a bug that must not hang the engine. */
+#define ANSWER_WAIT_SECONDS 5
+#define RECEIVE_BUFFER_BYTES (4 * 1024 * 1024)
+
+static int own_namespace(void) {
+  return open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+}
+
+/* A descriptor, or minus errno. */
+static void *make_namespace(void *argument) {
+  int *result = argument;
+  *result = unshare(CLONE_NEWNET) < 0 ? -errno : own_namespace();
+  if (*result == -1) *result = -errno;
+  return NULL;
+}
+
+/* createNetworkNamespace(): a thread of its own enters the new namespace, so this one never leaves its own. */
+static napi_value method_createNetworkNamespace(napi_env env, napi_callback_info info) {
+  (void)info;
+  pthread_t thread;
+  pthread_attr_t attributes;
+  int result = -EAGAIN;
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 128 * 1024);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(&thread, &attributes, make_namespace, &result);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attributes);
+  if (error) return give(env, -error);
+  pthread_join(thread, NULL);
+  return give(env, result);
+}
+
+/* Moves this thread into a namespace; gives a descriptor of the one it was in, or minus errno. */
+static int enter(int namespace_fd) {
+  int home = own_namespace();
+  if (home < 0) return -errno;
+  if (setns(namespace_fd, CLONE_NEWNET) < 0) {
+    int error = errno;
+    close(home);
+    return -error;
+  }
+  return home;
+}
+
+/* A thread lost in a foreign namespace would go on to open sockets there: ending the process is the lesser evil. */
+static void leave(int home) {
+  if (setns(home, CLONE_NEWNET) < 0) abort();
+  close(home);
+}
+
+static napi_value method_enterNetworkNamespace(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  int fd;
+  CHECK(get_int(env, argv[0], &fd));
+  return give(env, enter(fd));
+}
+
+static napi_value method_leaveNetworkNamespace(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  int home;
+  CHECK(get_int(env, argv[0], &home));
+  leave(home);
+  return give(env, 0);
+}
+
+static int make_netlink(int protocol) {
+  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+  if (fd < 0) return -errno;
+  struct timeval wait = {.tv_sec = ANSWER_WAIT_SECONDS};
+  int bytes = RECEIVE_BUFFER_BYTES, on = 1;
+  struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) < 0 ||
+      bind(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+    int error = errno;
+    close(fd);
+    return -error;
+  }
+  /* Room for the answers to a large batch. Without the privilege the ordinary limit stays. */
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) < 0) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) < 0) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+  /* Errors with a text, and without a copy of the whole request. Old kernels do without. */
+  setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
+  setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
+  return fd;
+}
+
+/* openNetlink(protocol, namespaceFd or -1) */
+static napi_value method_openNetlink(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  int protocol, namespace_fd;
+  CHECK(get_int(env, argv[0], &protocol));
+  CHECK(get_int(env, argv[1], &namespace_fd));
+  if (namespace_fd < 0) return give(env, make_netlink(protocol));
+  int home = enter(namespace_fd);
+  if (home < 0) return give(env, home);
+  int fd = make_netlink(protocol);
+  leave(home);
+  return give(env, fd);
+}
+
+/* netlinkPort(socket): the address that the kernel gave the socket, as answers carry it. */
+static napi_value method_netlinkPort(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  int fd;
+  CHECK(get_int(env, argv[0], &fd));
+  struct sockaddr_nl address = {0};
+  socklen_t length = sizeof address;
+  if (getsockname(fd, (struct sockaddr *)&address, &length) < 0) return give(env, -errno);
+  return give(env, address.nl_pid);
+}
+
+/* netlinkSend(socket, data): to the kernel. */
+static napi_value method_netlinkSend(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  int fd;
+  byte_view data;
+  CHECK(get_int(env, argv[0], &fd));
+  CHECK(get_bytes(env, argv[1], &data));
+  struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+  int64_t sent = RETRY(sendto(fd, data.data, data.length, 0, (struct sockaddr *)&kernel, sizeof kernel));
+  if (sent >= 0 && (size_t)sent != data.length) return give(env, -EMSGSIZE);
+  return give_result(env, sent);
+}
+
+/*
+ * netlinkReceive(socket, buffer, wait): bytes of the next datagram, whole. When it is longer than the buffer its length is given and it
+ * stays queued: come back with more room. Datagrams that are not from the kernel are dropped.
+ */
+static napi_value method_netlinkReceive(napi_env env, napi_callback_info info) {
+  ARGUMENTS(3);
+  int fd, wait;
+  byte_view buffer;
+  CHECK(get_int(env, argv[0], &fd));
+  CHECK(get_bytes(env, argv[1], &buffer));
+  CHECK(get_int(env, argv[2], &wait));
+  int flags = wait ? 0 : MSG_DONTWAIT;
+  for (;;) {
+    int64_t size = RETRY(recv(fd, NULL, 0, MSG_PEEK | MSG_TRUNC | flags));
+    if (size < 0 || (size_t)size > buffer.length) return give_result(env, size);
+    struct sockaddr_nl sender = {0};
+    struct iovec part = {.iov_base = buffer.data, .iov_len = buffer.length};
+    struct msghdr message = {.msg_name = &sender, .msg_namelen = sizeof sender, .msg_iov = &part, .msg_iovlen = 1};
+    int64_t received = RETRY(recvmsg(fd, &message, MSG_DONTWAIT));
+    if (received < 0) return give_result(env, received);
+    if (message.msg_flags & MSG_TRUNC) return give(env, -EMSGSIZE);
+    if (sender.nl_pid == 0) return give(env, received);
+  }
+}
+
+const struct method network_methods[] = {
+    {"createNetworkNamespace", method_createNetworkNamespace},
+    {"enterNetworkNamespace", method_enterNetworkNamespace},
+    {"leaveNetworkNamespace", method_leaveNetworkNamespace},
+    {"openNetlink", method_openNetlink},
+    {"netlinkPort", method_netlinkPort},
+    {"netlinkSend", method_netlinkSend},
+    {"netlinkReceive", method_netlinkReceive},
+    {NULL, NULL},
+};

@@ -1,0 +1,189 @@
+/* Processes: signals, waiting, and starting one from a descriptor. */
+#include "addon.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#define MAX_SPAWN_FDS 256
+#define CHILD_STACK_BYTES (64 * 1024)
+#define KERNEL_SIGNALS 64
+
+static napi_value method_pidfdOpen(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  int pid;
+  CHECK(get_int(env, argv[0], &pid));
+  return give_result(env, syscall(SYS_pidfd_open, pid, 0));
+}
+
+static napi_value method_pidfdSendSignal(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  int fd, number;
+  CHECK(get_int(env, argv[0], &fd));
+  CHECK(get_int(env, argv[1], &number));
+  return give_result(env, syscall(SYS_pidfd_send_signal, fd, number, NULL, 0));
+}
+
+static napi_value method_kill(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  int pid, number;
+  CHECK(get_int(env, argv[0], &pid));
+  CHECK(get_int(env, argv[1], &number));
+  return give_result(env, kill(pid, number));
+}
+
+/* waitpid(pid): 0 while it runs, else 0x10000 | wait status. Only a single child can be meant. */
+static napi_value method_waitpid(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  int pid, status = 0;
+  CHECK(get_int(env, argv[0], &pid));
+  if (pid <= 0) return give(env, -EINVAL);
+  int64_t found = RETRY(waitpid(pid, &status, WNOHANG));
+  if (found <= 0) return give_result(env, found);
+  return give(env, 0x10000 | status);
+}
+
+/* processStartTime(pid): clock ticks since boot; -ESRCH when there is no such process. */
+static napi_value method_processStartTime(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  int pid;
+  CHECK(get_int(env, argv[0], &pid));
+  char name[40], text[2048];
+  snprintf(name, sizeof name, "/proc/%d/stat", pid);
+  int fd = (int)RETRY(open(name, O_RDONLY | O_CLOEXEC));
+  if (fd < 0) return give(env, errno == ENOENT ? -ESRCH : -errno);
+  int64_t length = RETRY(read(fd, text, sizeof text - 1));
+  int error = errno;
+  close(fd);
+  if (length < 0) return give(env, -error);
+  text[length] = 0;
+  /* The command's name may hold spaces and brackets: count fields behind its last bracket. State is field 3. */
+  const char *field = strrchr(text, ')');
+  for (int number = 2; field != NULL && number < 22; number++) field = strchr(field + 1, ' ');
+  if (field == NULL) return give(env, -EIO);
+  return give(env, (int64_t)strtoull(field + 1, NULL, 10));
+}
+
+struct child_task {
+  int executable;
+  int count;
+  int fds[MAX_SPAWN_FDS];
+  char **arguments;
+  char **environment;
+  bool new_session;
+  /* Written by the child, which shares this memory until it executes. */
+  int error;
+};
+
+struct kernel_sigaction {
+  void *handler;
+  unsigned long flags;
+  void *restorer;
+  uint64_t mask;
+};
+
+/* Moves a descriptor out of the range that the child's own descriptors will take. */
+static int move_above(int fd, int limit) {
+  return fd >= limit ? fd : fcntl(fd, F_DUPFD_CLOEXEC, limit);
+}
+
+/* Runs in the child on its own stack, in the parent's memory: only plain syscalls, and writes to `task` alone. */
+static int run_child(void *argument) {
+  struct child_task *task = argument;
+  struct kernel_sigaction reset = {0};
+  for (int number = 1; number <= KERNEL_SIGNALS; number++) syscall(SYS_rt_sigaction, number, &reset, NULL, sizeof(uint64_t));
+  if (task->new_session && setsid() < 0) goto failed;
+
+  int executable = move_above(task->executable, task->count);
+  if (executable < 0) goto failed;
+  for (int index = 0; index < task->count; index++) {
+    int source = task->fds[index];
+    if (source < 0) source = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (source < 0) goto failed;
+    int moved = move_above(source, task->count);
+    if (moved < 0) goto failed;
+    task->fds[index] = moved;
+  }
+  for (int index = 0; index < task->count; index++)
+    if (dup3(task->fds[index], index, 0) < 0) goto failed;
+  /* On exec, not now: the executable is still read through its descriptor. */
+  if (syscall(SYS_close_range, task->count, ~0U, FATHOM_CLOSE_RANGE_CLOEXEC) < 0) goto failed;
+
+  uint64_t none = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
+  syscall(SYS_execveat, executable, "", task->arguments, task->environment, AT_EMPTY_PATH);
+failed:
+  task->error = errno;
+  _exit(127);
+}
+
+/* Starts the child as vfork does: this thread sleeps until the child has executed or failed. Gives its pid, or minus errno. */
+static int start_child(struct child_task *task) {
+  char *stack = mmap(NULL, CHILD_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED) return -errno;
+  /* All signals, the C library's own too, are held back: no handler of this process may run in the child. */
+  uint64_t all = ~UINT64_C(0), before = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+  int pid = clone(run_child, stack + CHILD_STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, task);
+  int error = errno;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
+  munmap(stack, CHILD_STACK_BYTES);
+  if (pid < 0) return -error;
+  if (task->error == 0) return pid;
+  RETRY(waitpid(pid, NULL, 0));
+  return -task->error;
+}
+
+/* Points into `block`, which holds strings that each end with NUL. Null-terminated; NULL when there is no memory. */
+static char **string_list(char *block, size_t length) {
+  size_t count = 0;
+  for (size_t index = 0; index < length; index++) count += block[index] == 0;
+  char **list = malloc((count + 1) * sizeof *list);
+  if (list == NULL) return NULL;
+  char *next = block;
+  for (size_t index = 0; index < count; index++) {
+    list[index] = next;
+    next += strlen(next) + 1;
+  }
+  list[count] = NULL;
+  return list;
+}
+
+/* spawn(executableFd, argv: bytes, env: bytes, fds: Int32Array, newSession): each string of argv and env ends with NUL. */
+static napi_value method_spawn(napi_env env, napi_callback_info info) {
+  ARGUMENTS(5);
+  int new_session;
+  byte_view arguments, environment, fds;
+  struct child_task task = {.error = 0};
+  CHECK(get_int(env, argv[0], &task.executable));
+  CHECK(get_bytes(env, argv[1], &arguments));
+  CHECK(get_bytes(env, argv[2], &environment));
+  CHECK(get_bytes(env, argv[3], &fds));
+  CHECK(get_int(env, argv[4], &new_session));
+  if (fds.length > sizeof task.fds) return give(env, -EINVAL);
+  if (arguments.length == 0 || arguments.data[arguments.length - 1] != 0) return give(env, -EINVAL);
+  if (environment.length > 0 && environment.data[environment.length - 1] != 0) return give(env, -EINVAL);
+  memcpy(task.fds, fds.data, fds.length);
+  task.count = (int)(fds.length / sizeof(int));
+  task.new_session = new_session != 0;
+  task.arguments = string_list((char *)arguments.data, arguments.length);
+  task.environment = string_list((char *)environment.data, environment.length);
+  int result = task.arguments == NULL || task.environment == NULL ? -ENOMEM : start_child(&task);
+  free(task.arguments);
+  free(task.environment);
+  return give(env, result);
+}
+
+const struct method process_methods[] = {
+    {"pidfdOpen", method_pidfdOpen},
+    {"pidfdSendSignal", method_pidfdSendSignal},
+    {"kill", method_kill},
+    {"waitpid", method_waitpid},
+    {"processStartTime", method_processStartTime},
+    {"spawn", method_spawn},
+    {NULL, NULL},
+};
