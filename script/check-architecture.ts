@@ -54,10 +54,9 @@ for (const file of new Glob("packages/*/src/**/*.ts").scanSync(root)) {
     if (target!.startsWith(".")) {
       const path = relative(root, resolve(root, dirname(file), target!));
       const inside = packageOf(path);
-      if (inside !== own && !path.startsWith("native/"))
-        problems.push(`no-relative-import-across-packages: ${file} imports ${target}`);
-      if (path.startsWith("native/") && own !== "sys")
-        problems.push(`only-sys-loads-native: ${file} imports ${target}`);
+      const compiled = path.startsWith("native/") || path.startsWith("build/");
+      if (inside !== own && !compiled) problems.push(`no-relative-import-across-packages: ${file} imports ${target}`);
+      if (compiled && own !== "sys") problems.push(`only-sys-loads-native: ${file} imports ${target}`);
       other = inside;
     }
     if (other === undefined || other === own) continue;

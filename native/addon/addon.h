@@ -35,6 +35,7 @@ extern const struct method socket_methods[];
 extern const struct method mount_methods[];
 extern const struct method process_methods[];
 extern const struct method network_methods[];
+extern const struct method port_methods[];
 extern const struct method watch_methods[];
 extern const struct method bpf_methods[];
 

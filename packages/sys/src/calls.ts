@@ -1,0 +1,42 @@
+/** Shared by the files that implement Sys: results turned into errors, and buffers that are used again and again. */
+import type { NativeAddon } from "./native.ts";
+import type { Path } from "./contract.ts";
+import { SysError } from "./errors.ts";
+
+/** What each implementing file gets: the addon, and scratch memory of this thread (all calls are synchronous). */
+export interface CallContext {
+  readonly native: NativeAddon;
+  /** 64 KiB, the largest xattr value; contents last until the next call. */
+  readonly scratch: Uint8Array;
+  readonly numbers: BigInt64Array;
+  readonly integers: Int32Array;
+}
+
+export const SCRATCH_BYTES = 65536;
+
+export function createCallContext(native: NativeAddon): CallContext {
+  return {
+    native,
+    scratch: new Uint8Array(SCRATCH_BYTES),
+    numbers: new BigInt64Array(16),
+    integers: new Int32Array(256),
+  };
+}
+
+/** A path for a message: bytes as UTF-8, control characters visible. */
+export function pathText(path: Path): string {
+  const text = typeof path === "string" ? path : Buffer.from(path).toString("utf8");
+  // oxlint-disable-next-line no-control-regex -- they are what is looked for
+  return text.replace(/[\u0000-\u001f\u007f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
+
+/** Throws the error that a negative result stands for. */
+export function fail(syscall: string, result: number, subject: Path | number = ""): never {
+  throw new SysError(syscall, -result, typeof subject === "number" ? String(subject) : pathText(subject));
+}
+
+/** `result` when it is one, else throws. */
+export function checked(syscall: string, result: number, subject: Path | number = ""): number {
+  if (result < 0) fail(syscall, result, subject);
+  return result;
+}

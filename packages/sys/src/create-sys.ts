@@ -1,0 +1,21 @@
+import type { Sys } from "./contract.ts";
+import { createCallContext } from "./calls.ts";
+import { fileCalls } from "./files.ts";
+import { loadNative } from "./native.ts";
+import { deviceCalls, networkCalls, watchCalls } from "./networks.ts";
+import { mountCalls, processCalls } from "./processes.ts";
+import { socketCalls } from "./sockets.ts";
+
+/** The real syscalls. One for each thread: an object may not be shared with a Worker, which makes its own. */
+export function createSys(): Sys {
+  const context = createCallContext(loadNative());
+  return Object.freeze({
+    ...fileCalls(context),
+    ...socketCalls(context),
+    ...mountCalls(context),
+    ...processCalls(context),
+    ...networkCalls(context),
+    ...watchCalls(context),
+    ...deviceCalls(context),
+  });
+}

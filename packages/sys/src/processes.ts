@@ -1,0 +1,79 @@
+/** Mounts and processes. */
+import type { SpawnRequest, Sys } from "./contract.ts";
+import { type CallContext, checked } from "./calls.ts";
+import {
+  AT_RECURSIVE,
+  MOVE_MOUNT_F_EMPTY_PATH,
+  MOVE_MOUNT_T_EMPTY_PATH,
+  OPEN_TREE_CLOEXEC,
+  OPEN_TREE_CLONE,
+  AT_EMPTY_PATH,
+} from "./constants.ts";
+import { SysError } from "./errors.ts";
+import { openOverlay } from "./overlay.ts";
+
+const EINVAL = 22;
+const ENOENT = -2;
+const ESRCH = -3;
+
+type MountCalls = Pick<Sys, "openOverlay" | "openTree" | "moveMount" | "mount" | "umount">;
+type ProcessCalls = Pick<Sys, "spawn" | "pidfdOpen" | "pidfdSendSignal" | "kill" | "waitpid" | "processStartTime">;
+
+export function mountCalls(context: CallContext): MountCalls {
+  const { native } = context;
+  return {
+    openOverlay: (mount) => openOverlay(context, mount),
+    openTree(dirFd, path, clone, recursive) {
+      const flags =
+        OPEN_TREE_CLOEXEC |
+        (clone ? OPEN_TREE_CLONE : 0) |
+        (clone && recursive ? AT_RECURSIVE : 0) |
+        (path.length === 0 ? AT_EMPTY_PATH : 0);
+      return checked("open_tree", native.openTree(dirFd, path, flags), path);
+    },
+    moveMount(fromFd, toDirFd, toPath) {
+      const flags = MOVE_MOUNT_F_EMPTY_PATH | (toPath.length === 0 ? MOVE_MOUNT_T_EMPTY_PATH : 0);
+      checked("move_mount", native.moveMount(fromFd, toDirFd, toPath, flags), toPath);
+    },
+    mount: (source, target, type, flags, data) =>
+      void checked("mount", native.mount(source, target, type, flags, data), target),
+    umount: (target, flags) => void checked("umount2", native.umount(target, flags), target),
+  };
+}
+
+/** Strings as the kernel takes them, each ended by NUL. One with a NUL inside would silently become two. */
+function terminated(strings: readonly string[], what: string): Uint8Array {
+  for (const text of strings) {
+    if (text.includes("\0")) throw new SysError("execveat", EINVAL, `${what} with a NUL byte in it`);
+  }
+  return Buffer.from(strings.map((text) => `${text}\0`).join(""), "utf8");
+}
+
+export function processCalls({ native }: CallContext): ProcessCalls {
+  return {
+    spawn(request: SpawnRequest) {
+      const result = native.spawn(
+        request.executableFd,
+        terminated(request.argv, "argument"),
+        terminated(request.env, "environment variable"),
+        Int32Array.from(request.fds),
+        request.newSession === true ? 1 : 0,
+      );
+      return checked("execveat", result, request.argv[0] ?? "");
+    },
+    pidfdOpen: (pid) => checked("pidfd_open", native.pidfdOpen(pid), pid),
+    pidfdSendSignal: (pidfd, signal) =>
+      void checked("pidfd_send_signal", native.pidfdSendSignal(pidfd, signal), `signal ${signal}`),
+    kill: (pid, signal) => void checked("kill", native.kill(pid, signal), `${pid} with signal ${signal}`),
+    waitpid(pid) {
+      const result = checked("waitpid", native.waitpid(pid), pid);
+      if (result === 0) return undefined;
+      return { code: (result >> 8) & 0xff, signal: result & 0x7f };
+    },
+    processStartTime(pid) {
+      const result = native.processStartTime(pid);
+      if (result === ESRCH || result === ENOENT) return undefined;
+      return BigInt(checked("read", result, `/proc/${pid}/stat`));
+    },
+  };
+}

@@ -1,0 +1,57 @@
+/** Pipes, unix sockets and reserved ports. */
+import type { Sys } from "./contract.ts";
+import { type CallContext, checked, fail } from "./calls.ts";
+
+const EAGAIN = -11;
+
+type SocketCalls = Pick<
+  Sys,
+  | "pipe"
+  | "socketpair"
+  | "setNonBlocking"
+  | "connectUnix"
+  | "listenUnix"
+  | "sendMessage"
+  | "receiveMessage"
+  | "peerCredentials"
+  | "reservePort"
+>;
+
+const protocolNumbers = { tcp: 0, udp: 1, sctp: 2 } as const;
+
+export function socketCalls({ native, integers }: CallContext): SocketCalls {
+  return {
+    pipe(flags) {
+      checked("pipe2", native.pipe(flags, integers));
+      return [integers[0]!, integers[1]!];
+    },
+    socketpair(type, nonBlocking) {
+      checked("socketpair", native.socketpair(type, nonBlocking ? 1 : 0, integers));
+      return [integers[0]!, integers[1]!];
+    },
+    setNonBlocking: (fd, on) => void checked("fcntl", native.setNonBlocking(fd, on ? 1 : 0), fd),
+    connectUnix: (dirFd, name) => checked("connect", native.connectUnix(dirFd, name), name),
+    listenUnix: (dirFd, name, mode, backlog) => checked("listen", native.listenUnix(dirFd, name, mode, backlog), name),
+    sendMessage: (socket, data, fds) =>
+      void checked("sendmsg", native.sendMessage(socket, data, Int32Array.from(fds)), socket),
+    receiveMessage(socket, maxBytes) {
+      const buffer = new Uint8Array(maxBytes);
+      const length = native.receiveMessage(socket, buffer, integers);
+      if (length === EAGAIN) return undefined;
+      if (length < 0) fail("recvmsg", length, socket);
+      return { data: buffer.subarray(0, length), fds: [...integers.subarray(1, 1 + integers[0]!)] };
+    },
+    peerCredentials(socket) {
+      checked("getsockopt", native.peerCredentials(socket, integers), socket);
+      return { pid: integers[0]!, uid: integers[1]! >>> 0, gid: integers[2]! >>> 0 };
+    },
+    reservePort(protocol, address, port) {
+      const host = address.includes(":") ? `[${address}]` : address;
+      return checked(
+        "bind",
+        native.reservePort(protocolNumbers[protocol], address, port),
+        `${host}:${port}/${protocol}`,
+      );
+    },
+  };
+}
