@@ -1,0 +1,44 @@
+/** The `filters` query: which of many things are meant. */
+
+/** Values by key. Keys are the endpoint's own; an own property only, since a client chooses them. */
+export type Filters = Readonly<Record<string, readonly string[]>>;
+
+/**
+ * Both JSON forms: {"label": ["a", "b"]} and the older {"label": {"a": true}}. A value that is false in the older form is a key that
+ * is not there. undefined when `text` is neither.
+ */
+export function parseFilters(text: string): Filters | undefined {
+  if (text === "") return {};
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (parsed === null) return {};
+  if (typeof parsed !== "object" || Array.isArray(parsed)) return undefined;
+  const filters: Record<string, readonly string[]> = Object.create(null);
+  for (const [key, value] of Object.entries(parsed)) {
+    const values = valuesOf(value);
+    if (values === undefined) return undefined;
+    filters[key] = values;
+  }
+  return filters;
+}
+
+function valuesOf(value: unknown): string[] | undefined {
+  if (value === null) return [];
+  if (Array.isArray(value)) return value.every((item) => typeof item === "string") ? [...new Set(value)] : undefined;
+  if (typeof value !== "object") return undefined;
+  const values: string[] = [];
+  for (const [item, on] of Object.entries(value)) {
+    if (typeof on !== "boolean") return undefined;
+    if (on) values.push(item);
+  }
+  return values;
+}
+
+/** The newer form, for a query. */
+export function formatFilters(filters: Filters): string {
+  return JSON.stringify(filters);
+}
