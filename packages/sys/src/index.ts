@@ -4,3 +4,4 @@ export * from "./create-sys.ts";
 export * from "./errors.ts";
 export * from "./owned-fd.ts";
 export * from "./recording.ts";
+export * from "./worker.ts";
