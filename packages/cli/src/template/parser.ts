@@ -8,6 +8,8 @@ export type Expression =
   /** `.A.B`, `$x.A`, `(expression).A`: fields are looked up one after another. */
   | { readonly kind: "fields"; readonly base: Expression; readonly names: readonly string[]; readonly at: number }
   | { readonly kind: "variable"; readonly name: string }
+  /** `.Label "key"`: the field is a function of the data, called with the arguments. */
+  | { readonly kind: "method"; readonly target: Expression; readonly args: readonly Expression[] }
   | { readonly kind: "call"; readonly name: string; readonly args: readonly Expression[]; readonly at: number }
   /** `a | f x`: the value of `input` becomes the last argument of `stage`. */
   | { readonly kind: "pipe"; readonly input: Expression; readonly stage: Expression };
@@ -161,12 +163,20 @@ class ActionParser {
       this.#index += 1;
       if (!this.#functions.has(token.text))
         throw new TemplateError(`function ${JSON.stringify(token.text)} not defined`);
-      const args: Expression[] = [];
-      while (this.#index < this.#tokens.length && !this.#isSymbol("|") && !this.#isSymbol(")"))
-        args.push(this.#operand(context));
+      const args = this.#arguments(context);
       return { kind: "call", name: token.text, args, at: token.at };
     }
-    return this.#operand(context);
+    const operand = this.#operand(context);
+    if (operand.kind !== "fields") return operand;
+    const args = this.#arguments(context);
+    return args.length === 0 ? operand : { kind: "method", target: operand, args };
+  }
+
+  #arguments(context: string): Expression[] {
+    const args: Expression[] = [];
+    while (this.#index < this.#tokens.length && !this.#isSymbol("|") && !this.#isSymbol(")"))
+      args.push(this.#operand(context));
+    return args;
   }
 
   #operand(context: string): Expression {

@@ -43,6 +43,11 @@ describe("templates", () => {
   ];
   for (const [source, expected] of cases) test(source, () => expect(render(source)).toBe(expected));
 
+  test("a field that is a function takes arguments", () => {
+    const label = (key: string): string => `<${key}>`;
+    expect(compileTemplate('{{.Label "a"}}{{.Label "b" | json}}').render({ Label: label })).toBe('<a>"<b>"');
+  });
+
   test("errors say where", () => {
     expect(() => render("{{.Nosuch}}")).toThrow(
       'template: :1:2: executing "" at <.Nosuch>: map has no entry for key "Nosuch"',

@@ -211,6 +211,12 @@ class Evaluation {
           );
         }
       }
+      case "method": {
+        const target = this.#evaluate(expression.target, dot);
+        const args = expression.args.map((arg) => this.#evaluate(arg, dot));
+        if (typeof target !== "function") throw new TemplateError("can't give argument to non-function");
+        return target(...args, ...(piped === undefined ? [] : [piped.value]));
+      }
       case "pipe":
         return this.#evaluate(expression.stage, dot, { value: this.#evaluate(expression.input, dot) });
     }

@@ -1,0 +1,44 @@
+import { Client } from "@fathom/client";
+import type { CommandContext } from "../command.ts";
+import { complete, type NameSource } from "../completion.ts";
+import { globalFlags } from "../dispatch.ts";
+import { commands, groups } from "./index.ts";
+
+/** Names from a running daemon; none when there is no daemon: completion never starts one and never complains. */
+function namesFrom(client: Client): NameSource {
+  return async (kind) => {
+    try {
+      switch (kind) {
+        case "containers":
+          return (
+            await client.json<readonly { Names: readonly string[] }[]>("GET", "/containers/json", {
+              query: { all: true },
+            })
+          ).flatMap(({ Names }) => Names.map((name) => name.slice(1)));
+        case "images":
+          return (await client.json<readonly { RepoTags: readonly string[] | null }[]>("GET", "/images/json")).flatMap(
+            ({ RepoTags }) => RepoTags ?? [],
+          );
+        case "networks":
+          return (await client.json<readonly { Name: string }[]>("GET", "/networks")).map(({ Name }) => Name);
+        case "volumes":
+          return (
+            (await client.json<{ Volumes: readonly { Name: string }[] | null }>("GET", "/volumes")).Volumes ?? []
+          ).map(({ Name }) => Name);
+      }
+    } catch {
+      return [];
+    }
+  };
+}
+
+export async function run(context: CommandContext): Promise<number> {
+  const found = await complete(
+    { commands, groups, globalFlags },
+    context.args,
+    namesFrom(new Client(context.global.host)),
+  );
+  if (found === "files") context.stdout.write(":files\n");
+  else context.stdout.write(found.map(({ value, help }) => `${value}\t${help}\n`).join(""));
+  return 0;
+}

@@ -1,0 +1,13 @@
+import type { CommandContext } from "../command.ts";
+import { forEachName } from "../each.ts";
+import { connect } from "../session.ts";
+
+export async function run(context: CommandContext): Promise<number> {
+  const client = await connect(context);
+  const { flags } = context;
+  const query = { force: flags.bool("force"), v: flags.bool("volumes"), link: flags.bool("link") };
+  return forEachName(context, context.args, async (name) => {
+    await client.send("DELETE", `/containers/${encodeURIComponent(name)}`, { query: query });
+    return name;
+  });
+}

@@ -1,0 +1,27 @@
+import type { CommandContext } from "../command.ts";
+import { errorLine } from "../each.ts";
+import { connect } from "../session.ts";
+
+export async function run(context: CommandContext): Promise<number> {
+  const client = await connect(context);
+  const query = { force: context.flags.bool("force"), noprune: context.flags.bool("no-prune") };
+  let code = 0;
+  // One after another: the second name may be of the image that the first removes.
+  for (const name of context.args) {
+    try {
+      const items = await client.json<readonly { Untagged?: string; Deleted?: string }[]>(
+        "DELETE",
+        `/images/${encodeURIComponent(name)}`,
+        { query },
+      );
+      for (const item of items)
+        context.stdout.write(
+          item.Deleted === undefined ? `Untagged: ${item.Untagged}\n` : `Deleted: ${item.Deleted}\n`,
+        );
+    } catch (error) {
+      context.stderr.write(`${errorLine(error)}\n`);
+      code = 1;
+    }
+  }
+  return code;
+}

@@ -1,0 +1,16 @@
+import type { CommandContext } from "../command.ts";
+import { connect } from "../session.ts";
+
+/** The part of a name before its tag, and the tag. A colon before the last slash is a port. */
+export function splitTag(name: string): readonly [string, string | undefined] {
+  const colon = name.lastIndexOf(":");
+  return colon > name.lastIndexOf("/") ? [name.slice(0, colon), name.slice(colon + 1)] : [name, undefined];
+}
+
+export async function run(context: CommandContext): Promise<number> {
+  const client = await connect(context);
+  const [source, target] = context.args;
+  const [repo, tag] = splitTag(target!);
+  await client.send("POST", `/images/${encodeURIComponent(source!)}/tag`, { query: { repo, tag } });
+  return 0;
+}

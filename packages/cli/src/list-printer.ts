@@ -1,0 +1,54 @@
+/** Prints lists: default tables, `table TEMPLATE`, `json`, templates, quiet. One way for ps, images, volumes, networks, history. */
+import { table } from "./format.ts";
+import { compileTemplate } from "./template/template.ts";
+
+export interface ListPrinter<T> {
+  readonly items: readonly T[];
+  /** Fields that templates see. Values are strings, or functions for fields with an argument. */
+  readonly fields: (item: T) => Readonly<Record<string, unknown>>;
+  /** Column headings of the fields. */
+  readonly headings: Readonly<Record<string, string>>;
+  /** Fields of the default table, in order. */
+  readonly columns: readonly string[];
+  /** Field that --quiet prints. */
+  readonly quietField: string;
+}
+
+export interface ListOptions {
+  readonly format: string;
+  readonly quiet: boolean;
+}
+
+/** Go templates on the command line write a tab as the two characters \t. */
+function unescape(template: string): string {
+  return template.replaceAll("\\t", "\t").replaceAll("\\n", "\n");
+}
+
+export function formatList<T>(printer: ListPrinter<T>, options: ListOptions): string {
+  const rows = printer.items.map(printer.fields);
+  const format = options.format === "" ? "table" : unescape(options.format);
+  if (options.quiet && (format === "table" || format === "json" || options.format === "")) {
+    return rows.map((row) => `${String(row[printer.quietField])}\n`).join("");
+  }
+  if (format === "json") {
+    return rows
+      .map(
+        (row) =>
+          `${JSON.stringify(Object.fromEntries(Object.entries(row).filter(([, value]) => typeof value !== "function")))}\n`,
+      )
+      .join("");
+  }
+  if (format === "table") {
+    return table([
+      printer.columns.map((name) => printer.headings[name]!),
+      ...rows.map((row) => printer.columns.map((name) => String(row[name]))),
+    ]);
+  }
+  if (format.startsWith("table")) {
+    const template = compileTemplate(format.slice("table".length).trimStart(), { missingIsError: true });
+    const headings = { ...printer.headings, Label: (key: string): string => key.replace(/^.*\./, "").toUpperCase() };
+    return table([headings, ...rows].map((data) => template.render(data).split("\t")));
+  }
+  const template = compileTemplate(format, { missingIsError: true });
+  return rows.map((row) => `${template.render(row)}\n`).join("");
+}
