@@ -1,0 +1,118 @@
+/**
+ * This process's terminal and a hijacked stream: raw mode while attached, window size passed on, stdin copied until it ends, output written as it
+ * comes. The terminal is always given back as it was.
+ */
+import { demultiplex, type Client, type HijackedStream } from "@fathom/client";
+import { writeSync } from "node:fs";
+
+/** Writes all of `data` to a descriptor, also one that another program made non-blocking. */
+export function writeAll(fd: number, data: Uint8Array): void {
+  let offset = 0;
+  while (offset < data.length) {
+    try {
+      offset += writeSync(fd, data, offset);
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? error.code : "";
+      if (code !== "EAGAIN") throw error;
+      Bun.sleepSync(1);
+    }
+  }
+}
+
+export interface StreamOptions {
+  readonly stream: HijackedStream;
+  readonly tty: boolean;
+  /** Copy this process's stdin. */
+  readonly stdin: boolean;
+  /** Tells the daemon the size of this terminal, now and when it changes. */
+  readonly resize: (rows: number, columns: number) => Promise<unknown>;
+}
+
+/** Copies both ways until the process's output ends. A reader of ours that went away (EPIPE) ends it too. */
+export async function copyStreams(options: StreamOptions): Promise<void> {
+  const { stream, tty } = options;
+  const restore = options.tty && options.stdin && process.stdin.isTTY === true ? enterRawMode() : () => undefined;
+  const stopSizes = tty && process.stdout.isTTY === true ? followWindowSize(options.resize) : () => undefined;
+  const stopInput = options.stdin ? copyInput(stream) : () => undefined;
+  try {
+    if (tty) for await (const chunk of stream.output) writeAll(1, chunk);
+    else for await (const { stream: number, data } of demultiplex(stream.output)) writeAll(number === 2 ? 2 : 1, data);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EPIPE")) throw error;
+  } finally {
+    stopInput();
+    stopSizes();
+    restore();
+    stream.close();
+  }
+}
+
+function enterRawMode(): () => void {
+  process.stdin.setRawMode(true);
+  const restore = (): void => void process.stdin.setRawMode(false);
+  process.once("exit", restore);
+  return () => {
+    process.off("exit", restore);
+    restore();
+  };
+}
+
+function followWindowSize(resize: StreamOptions["resize"]): () => void {
+  const send = (): void => {
+    const { rows, columns } = process.stdout;
+    // The process may not have started yet, or just ended: a lost size is no reason to fail.
+    void resize(rows, columns).catch(() => undefined);
+  };
+  send();
+  // A size sent before the process has its terminal is lost; once more shortly after is enough.
+  const again = setTimeout(send, 100);
+  process.on("SIGWINCH", send);
+  return () => {
+    clearTimeout(again);
+    process.off("SIGWINCH", send);
+  };
+}
+
+function copyInput(stream: HijackedStream): () => void {
+  let pending = Promise.resolve();
+  const onData = (chunk: Buffer): void => {
+    process.stdin.pause();
+    pending = pending.then(() => stream.write(chunk)).then(() => void process.stdin.resume());
+  };
+  const onEnd = (): void => void pending.then(() => stream.end());
+  process.stdin.on("data", onData);
+  process.stdin.on("end", onEnd);
+  process.stdin.on("error", onEnd);
+  process.stdin.resume();
+  return () => {
+    process.stdin.off("data", onData);
+    process.stdin.off("end", onEnd);
+    process.stdin.pause();
+    process.stdin.unref();
+  };
+}
+
+const proxied = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGCONT"] as const;
+
+/** Passes signals of this process on to the container while it is attached. */
+export function proxySignals(client: Client, id: string): () => void {
+  const handlers = proxied.map((name) => {
+    const handler = (): void =>
+      void client.send("POST", `/containers/${id}/kill`, { query: { signal: name } }).catch(() => undefined);
+    process.on(name, handler);
+    return [name, handler] as const;
+  });
+  return () => {
+    for (const [name, handler] of handlers) process.off(name, handler);
+  };
+}
+
+/** Size of this terminal, for ConsoleSize: [rows, columns]. */
+export function terminalSize(): readonly [number, number] | undefined {
+  return process.stdout.isTTY === true ? [process.stdout.rows, process.stdout.columns] : undefined;
+}
+
+/** docker refuses -t with an input that is no terminal. */
+export function requireTerminal(tty: boolean, stdin: boolean): void {
+  if (tty && stdin && process.stdin.isTTY !== true) throw new Error("the input device is not a TTY");
+}
