@@ -61,18 +61,10 @@ function hostOf(key: string): string {
 }
 
 async function fromHelper(helper: string, server: string): Promise<AuthConfig | undefined> {
-  let child: Bun.Subprocess<Blob, "pipe", "ignore">;
-  try {
-    child = Bun.spawn([`docker-credential-${helper}`, "get"], {
-      stdin: new Blob([server]),
-      stdout: "pipe",
-      stderr: "ignore",
-    });
-  } catch (error) {
-    throw new EngineError("not-found", `credential helper docker-credential-${helper} is not in $PATH`, {
-      cause: error,
-    });
-  }
+  const program = `docker-credential-${helper}`;
+  const executable = Bun.which(program, { PATH: process.env["PATH"] ?? "" });
+  if (executable === null) throw new EngineError("not-found", `credential helper ${program} is not in $PATH`);
+  const child = Bun.spawn([executable, "get"], { stdin: new Blob([server]), stdout: "pipe", stderr: "ignore" });
   const text = await new Response(child.stdout).text();
   // A helper without credentials for the server says so with a code; the pull then goes on anonymously.
   if ((await child.exited) !== 0) return undefined;

@@ -1,0 +1,29 @@
+import type { CommandContext } from "../command.ts";
+import { pullImage } from "../pull-image.ts";
+import { connect } from "../session.ts";
+
+/** Repository with docker.io spelled out, as the last line of `docker pull` names it. */
+export function fullName(image: string): string {
+  const slash = image.indexOf("/");
+  const first = slash < 0 ? "" : image.slice(0, slash);
+  const tagged = /@|:[^/]+$/.test(image) ? image : `${image}:latest`;
+  if (first.includes(".") || first.includes(":") || first === "localhost") return tagged;
+  return slash < 0 ? `docker.io/library/${tagged}` : `docker.io/${tagged}`;
+}
+
+export async function run(context: CommandContext): Promise<number> {
+  const { flags, stdout } = context;
+  const client = await connect(context);
+  const [image] = context.args;
+  const allTags = flags.bool("all-tags");
+  if (allTags && /@|:[^/]+$/.test(image!)) throw new Error("tag can't be used with --all-tags/-a");
+  if (!flags.bool("quiet") && !allTags && !/@|:[^/]+$/.test(image!)) stdout.write("Using default tag: latest\n");
+  await pullImage(client, context, image!, {
+    platform: flags.string("platform"),
+    quiet: flags.bool("quiet"),
+    out: stdout,
+    allTags,
+  });
+  stdout.write(`${fullName(image!)}\n`);
+  return 0;
+}
