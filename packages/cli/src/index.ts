@@ -1,1 +1,39 @@
-export {};
+/** The CLI: `main(argv)` runs one command line and gives its exit code. */
+import { writeSync } from "node:fs";
+import type { Output } from "./command.ts";
+import { commands, groups } from "./commands/index.ts";
+import { dispatch } from "./dispatch.ts";
+import { writeAll } from "./terminal.ts";
+
+export { commands, groups } from "./commands/index.ts";
+export { ParsedFlags, parseFlags, UsageError, type FlagDefinition, type FlagTable } from "./flags.ts";
+export { flagUsages } from "./help.ts";
+
+function output(fd: 1 | 2, stream: NodeJS.WriteStream): Output {
+  return {
+    // Synchronous: nothing is lost when the process ends, and order between stdout and stderr holds.
+    write: (text) => writeAll(fd, typeof text === "string" ? Buffer.from(text) : text),
+    get isTerminal() {
+      return stream.isTTY === true;
+    },
+    get columns() {
+      return stream.isTTY === true && stream.columns > 0 ? stream.columns : 80;
+    },
+  };
+}
+
+/** @returns the exit code */
+export async function main(argv: readonly string[]): Promise<number> {
+  try {
+    return await dispatch({ commands, groups }, argv, {
+      stdout: output(1, process.stdout),
+      stderr: output(2, process.stderr),
+      variables: process.env,
+    });
+  } catch (error) {
+    // The reader of our output went away: that is its right.
+    if (error instanceof Error && "code" in error && error.code === "EPIPE") return 0;
+    writeSync(2, `fathom: ${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  }
+}

@@ -1,0 +1,35 @@
+import { EngineError } from "@fathom/base";
+import type { CommandContext } from "../command.ts";
+import { parseFlags } from "../flags.ts";
+import { buildCreateRequest } from "../run-options/build.ts";
+import { connect } from "../session.ts";
+import { terminalSize } from "../terminal.ts";
+import { runFlags } from "./run-flags.ts";
+
+/** The daemon compiles the plan as it would for the run, and answers it in words; nothing is created. */
+export async function run(context: CommandContext): Promise<number> {
+  const [verb, ...rest] = context.args;
+  if (verb !== "run" && verb !== "create")
+    throw new EngineError(
+      "invalid-argument",
+      `nothing to explain in ${JSON.stringify(verb)}: use fathom explain run IMAGE …`,
+    );
+  const flags = parseFlags(runFlags, rest, { stopAtArgument: true });
+  const [image, ...command] = flags.args;
+  if (image === undefined) throw new EngineError("invalid-argument", "fathom explain run needs an image");
+  const body = buildCreateRequest({
+    flags,
+    image,
+    command,
+    variables: context.environment,
+    detach: flags.bool("detach"),
+    consoleSize: terminalSize(),
+  });
+  const client = await connect(context);
+  const answer = await client.json<{ Text: string }>("POST", "/fathom/explain", {
+    body,
+    query: { name: flags.string("name") || undefined },
+  });
+  context.stdout.write(answer.Text.endsWith("\n") ? answer.Text : `${answer.Text}\n`);
+  return 0;
+}

@@ -1,0 +1,12 @@
+import type { CommandContext } from "../command.ts";
+import { inspectObjects, type ObjectKind } from "../inspect-objects.ts";
+import { connect } from "../session.ts";
+
+const kinds: readonly ObjectKind[] = ["container", "image", "network", "volume"];
+
+export async function run(context: CommandContext): Promise<number> {
+  const type = context.flags.string("type");
+  const wanted = type === "" ? kinds : kinds.filter((kind) => kind === type);
+  if (wanted.length === 0) throw new Error(`"${type}" is not a valid value for --type: use one of ${kinds.join(", ")}`);
+  return inspectObjects(await connect(context), context, wanted);
+}

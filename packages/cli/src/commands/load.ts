@@ -1,0 +1,24 @@
+import { EngineError } from "@fathom/base";
+import type { CommandContext } from "../command.ts";
+import { printProgress, type ProgressMessage } from "../progress.ts";
+import { readUserFile } from "../run-options/files.ts";
+import { connect } from "../session.ts";
+
+export async function run(context: CommandContext): Promise<number> {
+  const { flags, stdout } = context;
+  const input = flags.string("input");
+  if (input === "" && process.stdin.isTTY === true)
+    throw new EngineError("invalid-argument", "requested load from stdin, but stdin is empty");
+  if (input !== "" && !(await Bun.file(input).exists())) readUserFile(input);
+  const client = await connect(context);
+  const stream = (input === "" ? Bun.stdin : Bun.file(input)).stream();
+  const messages = client.messages<ProgressMessage>("POST", "/images/load", {
+    query: {
+      quiet: flags.bool("quiet") || !stdout.isTerminal ? 1 : 0,
+      platform: flags.string("platform") || undefined,
+    },
+    stream,
+  });
+  await printProgress(messages, stdout);
+  return 0;
+}

@@ -1,0 +1,73 @@
+import { messageOf } from "@fathom/base";
+import { Client } from "@fathom/client";
+import type { CommandContext } from "../command.ts";
+import { compileTemplate } from "../template/template.ts";
+import { programVersion } from "../version.ts";
+
+interface ServerVersion {
+  readonly Version: string;
+  readonly ApiVersion: string;
+  readonly MinAPIVersion: string;
+  readonly GitCommit: string;
+  readonly Os: string;
+  readonly Arch: string;
+  readonly KernelVersion: string;
+  readonly Components?: readonly {
+    readonly Name: string;
+    readonly Version: string;
+    readonly Details?: Readonly<Record<string, string>>;
+  }[];
+}
+
+function rows(title: string, pairs: readonly (readonly [string, string])[]): string {
+  return `${title}\n${pairs.map(([key, value]) => ` ${`${key}:`.padEnd(18)}${value}\n`).join("")}`;
+}
+
+/** Asks a running daemon; does not start one: a look at versions changes nothing. */
+export async function run(context: CommandContext): Promise<number> {
+  const { flags, global, stdout, stderr } = context;
+  const architecture = process.arch === "x64" ? "amd64" : process.arch;
+  const own = {
+    Name: "fathom",
+    Version: programVersion,
+    ApiVersion: "1.52",
+    Os: "linux",
+    Arch: architecture,
+    Runtime: `Bun ${Bun.version}`,
+  };
+  const client = new Client(global.host);
+  let server: ServerVersion | undefined;
+  let failure: unknown;
+  try {
+    server = await client.json<ServerVersion>("GET", "/version");
+  } catch (error) {
+    failure = error;
+  }
+  const format = flags.string("format");
+  if (format !== "") {
+    const data = { Client: own, Server: server ?? null };
+    stdout.write(format === "json" ? `${JSON.stringify(data)}\n` : `${compileTemplate(format).render(data)}\n`);
+  } else {
+    stdout.write(
+      rows("Client: Fathom", [
+        ["Version", own.Version],
+        ["API version", own.ApiVersion],
+        ["Runtime", own.Runtime],
+        ["OS/Arch", `${own.Os}/${own.Arch}`],
+      ]),
+    );
+    if (server !== undefined) {
+      stdout.write(
+        `\n${rows("Server: Fathom", [
+          ["Version", server.Version],
+          ["API version", `${server.ApiVersion} (minimum version ${server.MinAPIVersion})`],
+          ["OS/Arch", `${server.Os}/${server.Arch}`],
+          ["Kernel", server.KernelVersion],
+        ])}`,
+      );
+    }
+  }
+  if (server !== undefined || format !== "") return 0;
+  stderr.write(`${messageOf(failure)}\n`);
+  return 1;
+}

@@ -1,0 +1,48 @@
+/** Published ports as one line: "0.0.0.0:8080->80/tcp, 443/tcp", with neighbouring ports folded into ranges. */
+
+export interface Port {
+  readonly IP?: string;
+  readonly PrivatePort: number;
+  readonly PublicPort?: number;
+  readonly Type: string;
+}
+
+interface Range {
+  readonly ip: string;
+  readonly protocol: string;
+  first: number;
+  last: number;
+  publicFirst: number;
+}
+
+const address = (ip: string): string => (ip.includes(":") ? `[${ip}]` : ip);
+
+function rangeText({ ip, protocol, first, last, publicFirst }: Range): string {
+  const span = (from: number, count: number): string => (count === 0 ? String(from) : `${from}-${from + count}`);
+  const count = last - first;
+  const inner = `${span(first, count)}/${protocol}`;
+  return publicFirst === 0 ? inner : `${address(ip)}:${span(publicFirst, count)}->${inner}`;
+}
+
+export function portsText(ports: readonly Port[]): string {
+  const sorted = ports.toSorted(
+    (a, b) =>
+      (a.PublicPort === undefined ? 1 : 0) - (b.PublicPort === undefined ? 1 : 0) ||
+      a.PrivatePort - b.PrivatePort ||
+      (a.IP ?? "").localeCompare(b.IP ?? "") ||
+      a.Type.localeCompare(b.Type),
+  );
+  const ranges: Range[] = [];
+  for (const { IP: ip = "", PrivatePort, PublicPort = 0, Type: protocol } of sorted) {
+    const joined = ranges.find(
+      (range) =>
+        range.ip === ip &&
+        range.protocol === protocol &&
+        range.last + 1 === PrivatePort &&
+        (range.publicFirst === 0 ? PublicPort === 0 : range.publicFirst + (PrivatePort - range.first) === PublicPort),
+    );
+    if (joined !== undefined) joined.last = PrivatePort;
+    else ranges.push({ ip, protocol, first: PrivatePort, last: PrivatePort, publicFirst: PublicPort });
+  }
+  return ranges.map(rangeText).join(", ");
+}
