@@ -15,6 +15,9 @@ interface Range {
   publicFirst: number;
 }
 
+/** By bytes: "0.0.0.0" comes before "::". */
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
 const address = (ip: string): string => (ip.includes(":") ? `[${ip}]` : ip);
 
 function rangeText({ ip, protocol, first, last, publicFirst }: Range): string {
@@ -29,8 +32,8 @@ export function portsText(ports: readonly Port[]): string {
     (a, b) =>
       (a.PublicPort === undefined ? 1 : 0) - (b.PublicPort === undefined ? 1 : 0) ||
       a.PrivatePort - b.PrivatePort ||
-      (a.IP ?? "").localeCompare(b.IP ?? "") ||
-      a.Type.localeCompare(b.Type),
+      compare(a.IP ?? "", b.IP ?? "") ||
+      compare(a.Type, b.Type),
   );
   const ranges: Range[] = [];
   for (const { IP: ip = "", PrivatePort, PublicPort = 0, Type: protocol } of sorted) {

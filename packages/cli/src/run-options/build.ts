@@ -1,5 +1,5 @@
 /** The flags of `create` and `run` to the API's create request. Wrong combinations are refused here in docker's words; the rest is the daemon's to judge. */
-import type { ContainerCreateRequest, HostConfig } from "@fathom/spec";
+import type { ContainerCreateBody, EndpointSettingsBody, HostConfig } from "@fathom/spec";
 import type { ParsedFlags } from "../flags.ts";
 import { environmentOf, keyValueMap, labelsOf, securityOptions } from "./files.ts";
 import { parseMount } from "./mount.ts";
@@ -16,7 +16,7 @@ export interface BuildInput {
   readonly consoleSize: readonly [number, number] | undefined;
 }
 
-export function buildCreateRequest(input: BuildInput): ContainerCreateRequest {
+export function buildCreateRequest(input: BuildInput): ContainerCreateBody {
   const { flags, image, command } = input;
   const attach = attachedStreams(input);
   const interactive = flags.bool("interactive");
@@ -107,7 +107,7 @@ function splitVolumes(given: readonly string[]): { anonymous: Record<string, Rec
   return { anonymous, binds };
 }
 
-function networkOf(flags: ParsedFlags): { mode: string; endpoints: Record<string, object> } {
+function networkOf(flags: ParsedFlags): { mode: string; endpoints: Record<string, EndpointSettingsBody> } {
   const named = [...flags.list("network"), ...flags.list("net")];
   const mode = named[0] ?? "default";
   const endpoint = {
@@ -117,13 +117,13 @@ function networkOf(flags: ParsedFlags): { mode: string; endpoints: Record<string
       ? {}
       : { IPAMConfig: { IPv4Address: flags.string("ip"), IPv6Address: flags.string("ip6") } }),
   };
-  const endpoints: Record<string, object> = {};
+  const endpoints: Record<string, EndpointSettingsBody> = {};
   if (Object.keys(endpoint).length > 0) endpoints[mode] = endpoint;
   for (const name of named.slice(1)) endpoints[name] = {};
   return { mode, endpoints };
 }
 
-function healthcheckOf(flags: ParsedFlags): ContainerCreateRequest["Healthcheck"] {
+function healthcheckOf(flags: ParsedFlags): ContainerCreateBody["Healthcheck"] {
   const names = [
     "health-cmd",
     "health-interval",
@@ -183,7 +183,12 @@ function tmpfsOf(given: readonly string[]): Record<string, string> {
   );
 }
 
-function hostConfigOf(input: BuildInput, portBindings: PortBindings, binds: string[], networkMode: string): HostConfig {
+function hostConfigOf(
+  input: BuildInput,
+  portBindings: PortBindings,
+  binds: string[],
+  networkMode: string,
+): Partial<HostConfig> {
   const { flags } = input;
   const bytes = (name: string): number =>
     flags.string(name) === "" ? 0 : flags.string(name) === "-1" ? -1 : parseBytes(flags.string(name));
