@@ -113,11 +113,15 @@ export interface HostsFileRequest {
   readonly addresses: readonly string[];
   /** "name:address", as ExtraHosts; host-gateway already replaced. */
   readonly extraHosts: readonly string[];
+  /** False where the host has no IPv6: its lines are left out. True when absent. */
+  readonly ipv6?: boolean;
 }
 
 export interface ResolvConfRequest {
   /** Content of the host's own file. */
   readonly host: string;
+  /** Its path, for the comment; /etc/resolv.conf when absent (see `chooseResolvConfPath`). */
+  readonly hostPath?: string;
   readonly servers: readonly string[];
   readonly search: readonly string[];
   readonly options: readonly string[];

@@ -1,1 +1,5 @@
 export * from "./contract.ts";
+export { buildHostnameFile, buildHostsFile } from "./hosts-file.ts";
+export { defaultAddressPools } from "./ipam.ts";
+export { expandPorts, parsePortRange, parsePortSpec, type HostBinding, type PortSpec } from "./port-requests.ts";
+export { buildResolvConf, chooseResolvConfPath, resolvConfPath, systemdResolvConfPath } from "./resolv-conf.ts";

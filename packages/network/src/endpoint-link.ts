@@ -1,0 +1,122 @@
+/** A container's interface: a veth pair, one end a port of the bridge, the other in the container's namespace. */
+import type { Sys } from "@fathom/sys";
+import { EngineError } from "@fathom/base";
+import { broadcastOf, type Ipv4, type Subnet } from "./ip.ts";
+import { NETLINK_ROUTE, NetlinkConnection, NetlinkError } from "./netlink/connection.ts";
+import { decodeLinks } from "./netlink/route-decode.ts";
+import { addAddress, addDefaultRoute, changeLink, createVethPair, deleteLink, getLink } from "./netlink/route.ts";
+import { writeProc } from "./proc.ts";
+
+export type LinkSys = Pick<
+  Sys,
+  "openNetlink" | "netlinkTransact" | "close" | "withNetworkNamespace" | "open" | "read" | "write"
+>;
+
+export interface LinkSettings {
+  readonly bridgeIndex: number;
+  readonly mtu: number;
+  /** Frames may go out by the port they came in by: needed where bridged packets pass the rule set (br_netfilter). */
+  readonly hairpin: boolean;
+  /** Ports of the bridge do not see each other. */
+  readonly isolated: boolean;
+}
+
+/** Both ends exist and are wired; the container's end is still down and has no address. */
+export interface PreparedLink {
+  readonly hostInterface: string;
+  /** Index of the container's end in its namespace. */
+  readonly peerIndex: number;
+  readonly interfaceName: string;
+}
+
+export interface AddressSettings {
+  readonly mac: Uint8Array;
+  readonly address: Ipv4;
+  readonly subnet: Subnet;
+  /** Default route; absent for none. */
+  readonly gateway?: Ipv4;
+}
+
+const nameAttempts = 8;
+
+function randomName(): string {
+  const [value] = crypto.getRandomValues(new Uint32Array(1));
+  return `veth${(value! & 0xfffffff).toString(16).padStart(7, "0")}`;
+}
+
+/**
+ * Makes the pair. It needs to know neither address nor container, so it may be done in advance for a namespace.
+ * @throws NetlinkError; nothing is left then.
+ */
+export function prepareLink(
+  route: NetlinkConnection,
+  settings: LinkSettings,
+  namespaceFd: number,
+  interfaceName: string,
+): PreparedLink {
+  for (let attempt = 1; ; attempt++) {
+    const name = randomName();
+    const peer = { name: interfaceName, namespaceFd };
+    try {
+      const answers = route.send([
+        createVethPair({ name, mtu: settings.mtu, masterIndex: settings.bridgeIndex, peer }),
+        // In this order: the kernel makes a link-local address when a link comes up.
+        changeLink(name, {
+          noIpv6LinkLocal: true,
+          ...(settings.hairpin || settings.isolated
+            ? { bridgePort: { hairpin: settings.hairpin, isolated: settings.isolated } }
+            : {}),
+        }),
+        changeLink(name, { up: true }),
+        getLink(name),
+      ]);
+      const link = decodeLinks(answers)[0];
+      if (link === undefined || link.peerIndex === 0)
+        throw new EngineError("internal", `interface ${name} vanished while it was set up`);
+      return { hostInterface: name, peerIndex: link.peerIndex, interfaceName };
+    } catch (error) {
+      // EEXIST may be either name: the host's is random, so another try tells; the container's stays.
+      const taken = error instanceof NetlinkError && error.errnoName === "EEXIST";
+      if (!taken) removeLink(route, name);
+      if (!taken || attempt === nameAttempts) throw error;
+    }
+  }
+}
+
+/** Gives the container's end its addresses and brings it up, with lo. */
+export function configureLink(sys: LinkSys, namespaceFd: number, link: PreparedLink, settings: AddressSettings): void {
+  // As Docker does on a network without IPv6. Before the link comes up, or it would get a link-local address.
+  sys.withNetworkNamespace(namespaceFd, () =>
+    writeProc(sys, `/proc/sys/net/ipv6/conf/${link.interfaceName}/disable_ipv6`, "1"),
+  );
+  using inside = new NetlinkConnection(sys, NETLINK_ROUTE, namespaceFd);
+  const assignment = {
+    linkIndex: link.peerIndex,
+    address: settings.address,
+    prefixLength: settings.subnet.prefixLength,
+    broadcast: broadcastOf(settings.subnet),
+  };
+  inside.send([
+    changeLink(loopbackIndex, { up: true }),
+    changeLink(link.peerIndex, { mac: settings.mac }),
+    changeLink(link.peerIndex, { up: true }),
+    addAddress(assignment),
+    ...(settings.gateway === undefined ? [] : [addDefaultRoute(link.peerIndex, settings.gateway)]),
+  ]);
+}
+
+/** The loopback link is the first of every namespace. */
+const loopbackIndex = 1;
+
+export function bringLoopbackUp(sys: LinkSys, namespaceFd: number): void {
+  using inside = new NetlinkConnection(sys, NETLINK_ROUTE, namespaceFd);
+  inside.send([changeLink(loopbackIndex, { up: true })]);
+}
+
+/**
+ * Deletes the host's end and with it the pair. One that is gone is fine. Costs the kernel a grace period (10–20 ms): on the hot path let
+ * the namespace's end do it.
+ */
+export function removeLink(route: NetlinkConnection, hostInterface: string): void {
+  route.send([deleteLink(hostInterface)], ["ENODEV"]);
+}

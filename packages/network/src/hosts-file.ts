@@ -1,0 +1,42 @@
+/** A container's /etc/hosts, as Docker 29 writes it. */
+import type { HostsFileRequest } from "./contract.ts";
+
+const ipv4Lines = ["127.0.0.1\tlocalhost"];
+const ipv6Lines = [
+  "::1\tlocalhost ip6-localhost ip6-loopback",
+  "fe00::\tip6-localnet",
+  "ff00::\tip6-mcastprefix",
+  "ff02::1\tip6-allnodes",
+  "ff02::2\tip6-allrouters",
+];
+
+/**
+ * Loopback names, then the extra hosts, then the container's own name at each of its addresses.
+ * With host networking and no extra hosts Docker copies the host's file instead; that is the caller's decision.
+ */
+export function buildHostsFile(request: HostsFileRequest): string {
+  const ipv6 = request.ipv6 ?? true;
+  const lines = ipv6 ? [...ipv4Lines, ...ipv6Lines] : [...ipv4Lines];
+  for (const extra of request.extraHosts) {
+    // "name:address"; an address may hold colons itself, a name never.
+    const colon = extra.indexOf(":");
+    const name = extra.slice(0, colon);
+    const address = extra.slice(colon + 1).replace(/^\[(.*)\]$/, "$1");
+    if (colon > 0 && (ipv6 || !address.includes(":"))) lines.push(`${address}\t${name}`);
+  }
+  const names = hostNames(request.hostname, request.domainname);
+  for (const address of request.addresses) if (ipv6 || !address.includes(":")) lines.push(`${address}\t${names}`);
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+/** The full name, and the bare host name behind it where they differ. */
+function hostNames(hostname: string, domainname: string): string {
+  const full = domainname === "" ? hostname : `${hostname}.${domainname}`;
+  const dot = full.indexOf(".");
+  return dot < 0 ? full : `${full} ${full.slice(0, dot)}`;
+}
+
+/** Content of /etc/hostname. */
+export function buildHostnameFile(hostname: string): string {
+  return `${hostname}\n`;
+}

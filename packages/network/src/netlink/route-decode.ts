@@ -1,0 +1,96 @@
+/** What rtnetlink dumps say: links, addresses and routes. */
+import { decodeAttributes, readText, readU32, type ReceivedNetlinkMessage } from "./message.ts";
+import { formatMac, ipv4FromBytes, subnetOf, type Ipv4, type Subnet } from "../ip.ts";
+
+const RTM_NEWLINK = 16;
+const RTM_NEWADDR = 20;
+const RTM_NEWROUTE = 24;
+const AF_INET = 2;
+const RTN_UNICAST = 1;
+
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  readonly up: boolean;
+  readonly mac: string;
+  readonly mtu: number;
+  /** Index of the bridge that it is a port of; 0 for none. */
+  readonly masterIndex: number;
+  /** Index of the other end of a veth pair, in that end's namespace; 0 for none. */
+  readonly peerIndex: number;
+  /** "bridge", "veth"; "" for hardware. */
+  readonly kind: string;
+}
+
+/** Links of a dump or a look-up; other messages are passed over. */
+export function decodeLinks(messages: readonly ReceivedNetlinkMessage[]): Link[] {
+  return messages.flatMap((message) => {
+    if (message.type !== RTM_NEWLINK || message.payload.length < 16) return [];
+    const attributes = decodeAttributes(message.payload.subarray(16));
+    const info = decodeAttributes(attributes.get(18) ?? new Uint8Array());
+    return [
+      {
+        index: readU32(message.payload.subarray(4)) ?? 0,
+        name: readText(attributes.get(3)) ?? "",
+        up: ((readU32(message.payload.subarray(8)) ?? 0) & 1) !== 0,
+        mac: formatMac(attributes.get(1) ?? new Uint8Array()),
+        mtu: readU32(attributes.get(4)) ?? 0,
+        masterIndex: readU32(attributes.get(10)) ?? 0,
+        peerIndex: readU32(attributes.get(5)) ?? 0,
+        kind: readText(info.get(1)) ?? "",
+      },
+    ];
+  });
+}
+
+export interface Address {
+  readonly linkIndex: number;
+  readonly address: Ipv4;
+  readonly prefixLength: number;
+}
+
+export function decodeAddresses(messages: readonly ReceivedNetlinkMessage[]): Address[] {
+  return messages.flatMap((message) => {
+    const { payload } = message;
+    if (message.type !== RTM_NEWADDR || payload.length < 8 || payload[0] !== AF_INET) return [];
+    const attributes = decodeAttributes(payload.subarray(8));
+    // IFA_LOCAL is the interface's own address; IFA_ADDRESS may be that of a point-to-point peer.
+    const bytes = attributes.get(2) ?? attributes.get(1);
+    if (bytes === undefined || bytes.length !== 4) return [];
+    return [
+      { linkIndex: readU32(payload.subarray(4)) ?? 0, address: ipv4FromBytes(bytes), prefixLength: payload[1]! },
+    ];
+  });
+}
+
+export interface Route {
+  /** 0.0.0.0/0 for a default route. */
+  readonly destination: Subnet;
+  /** 0 when the route names no single link. */
+  readonly linkIndex: number;
+  readonly gateway: Ipv4 | undefined;
+  /** Lower is preferred. */
+  readonly metric: number;
+  readonly table: number;
+}
+
+/** Unicast routes of all tables. */
+export function decodeRoutes(messages: readonly ReceivedNetlinkMessage[]): Route[] {
+  return messages.flatMap((message) => {
+    const { payload } = message;
+    if (message.type !== RTM_NEWROUTE || payload.length < 12) return [];
+    if (payload[0] !== AF_INET || payload[7] !== RTN_UNICAST) return [];
+    const attributes = decodeAttributes(payload.subarray(12));
+    const destination = attributes.get(1);
+    const gateway = attributes.get(5);
+    return [
+      {
+        destination: subnetOf(destination === undefined ? 0 : ipv4FromBytes(destination), payload[1]!),
+        linkIndex: readU32(attributes.get(4)) ?? 0,
+        gateway: gateway === undefined ? undefined : ipv4FromBytes(gateway),
+        metric: readU32(attributes.get(6)) ?? 0,
+        table: readU32(attributes.get(15)) ?? payload[4]!,
+      },
+    ];
+  });
+}

@@ -1,0 +1,258 @@
+/** rtnetlink(7): links, addresses and routes as messages. */
+import {
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+  NLM_F_REPLACE,
+  PayloadWriter,
+} from "./message.ts";
+import type { NetlinkRequest } from "./connection.ts";
+import { formatIpv4, ipv4Bytes, type Ipv4 } from "../ip.ts";
+
+const RTM_NEWLINK = 16;
+const RTM_DELLINK = 17;
+const RTM_GETLINK = 18;
+const RTM_NEWADDR = 20;
+const RTM_DELADDR = 21;
+const RTM_GETADDR = 22;
+const RTM_NEWROUTE = 24;
+const RTM_GETROUTE = 26;
+
+const AF_UNSPEC = 0;
+const AF_INET = 2;
+const AF_INET6 = 10;
+
+const IFF_UP = 0x1;
+
+const IFLA_ADDRESS = 1;
+const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_MASTER = 10;
+const IFLA_LINKINFO = 18;
+const IFLA_AF_SPEC = 26;
+const IFLA_NET_NS_FD = 28;
+const IFLA_INFO_KIND = 1;
+const IFLA_INFO_DATA = 2;
+const IFLA_INFO_SLAVE_KIND = 4;
+const IFLA_INFO_SLAVE_DATA = 5;
+const VETH_INFO_PEER = 1;
+const IFLA_BRPORT_MODE = 4;
+const IFLA_BRPORT_ISOLATED = 33;
+const IFLA_INET6_ADDR_GEN_MODE = 8;
+const IN6_ADDR_GEN_MODE_NONE = 1;
+
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+const IFA_BROADCAST = 4;
+
+const RTA_OIF = 4;
+const RTA_GATEWAY = 5;
+const RT_TABLE_MAIN = 254;
+const RTPROT_BOOT = 3;
+const RT_SCOPE_UNIVERSE = 0;
+const RTN_UNICAST = 1;
+
+/** Names are at most 15 bytes (IFNAMSIZ). */
+export const maxInterfaceNameLength = 15;
+
+function linkHeader(writer: PayloadWriter, index: number, flags: number, change: number): PayloadWriter {
+  return writer.u8(AF_UNSPEC).u8(0).u16(0).u32(index).u32(flags).u32(change);
+}
+
+export interface BridgeLink {
+  readonly name: string;
+  readonly mac: Uint8Array;
+  readonly mtu: number;
+}
+
+/** Makes a bridge, down. Its MAC is fixed, so that it does not follow the ports that come and go. */
+export function createBridge(bridge: BridgeLink): NetlinkRequest {
+  const writer = linkHeader(new PayloadWriter(), 0, 0, 0)
+    .attributeText(IFLA_IFNAME, bridge.name)
+    .attribute(IFLA_ADDRESS, bridge.mac)
+    .attributeU32(IFLA_MTU, bridge.mtu)
+    .nest(IFLA_LINKINFO, (info) => info.attributeText(IFLA_INFO_KIND, "bridge"), false);
+  return {
+    type: RTM_NEWLINK,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    payload: writer.finish(),
+    action: `create bridge ${bridge.name}`,
+  };
+}
+
+export interface VethPair {
+  readonly name: string;
+  readonly mtu: number;
+  /** Index of the bridge that the host's end becomes a port of. */
+  readonly masterIndex: number;
+  readonly peer: {
+    readonly name: string;
+    /** The peer is born in this network namespace. */
+    readonly namespaceFd: number;
+    /** Random when absent. */
+    readonly mac?: Uint8Array;
+  };
+}
+
+/** Makes a veth pair in one step: the host's end a port of the bridge, the peer in the container's namespace. Both are down. */
+export function createVethPair(pair: VethPair): NetlinkRequest {
+  const writer = linkHeader(new PayloadWriter(), 0, 0, 0)
+    .attributeText(IFLA_IFNAME, pair.name)
+    .attributeU32(IFLA_MTU, pair.mtu)
+    .attributeU32(IFLA_MASTER, pair.masterIndex)
+    .nest(
+      IFLA_LINKINFO,
+      (info) =>
+        info.attributeText(IFLA_INFO_KIND, "veth").nest(
+          IFLA_INFO_DATA,
+          (data) =>
+            data.nest(
+              VETH_INFO_PEER,
+              (peer) => {
+                linkHeader(peer, 0, 0, 0)
+                  .attributeText(IFLA_IFNAME, pair.peer.name)
+                  .attributeU32(IFLA_MTU, pair.mtu)
+                  .attributeU32(IFLA_NET_NS_FD, pair.peer.namespaceFd);
+                if (pair.peer.mac !== undefined) peer.attribute(IFLA_ADDRESS, pair.peer.mac);
+              },
+              false,
+            ),
+          false,
+        ),
+      false,
+    );
+  return {
+    type: RTM_NEWLINK,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    payload: writer.finish(),
+    action: `create interface pair ${pair.name} and ${pair.peer.name}`,
+  };
+}
+
+/** A link by its index or its name. */
+export type LinkReference = number | string;
+
+export interface LinkChange {
+  readonly up?: boolean;
+  readonly mac?: Uint8Array;
+  readonly mtu?: number;
+  /** New name; the link is then given by index, and down. */
+  readonly name?: string;
+  /** 0 takes it out of its bridge. */
+  readonly masterIndex?: number;
+  /** No link-local IPv6 address is made when the link comes up. Done before `up` in the kernel only in a message of its own. */
+  readonly noIpv6LinkLocal?: boolean;
+  /** Properties of a bridge port; the link must be one. */
+  readonly bridgePort?: { readonly hairpin?: boolean; readonly isolated?: boolean };
+}
+
+export function changeLink(link: LinkReference, change: LinkChange): NetlinkRequest {
+  const flags = change.up === undefined ? [0, 0] : [change.up ? IFF_UP : 0, IFF_UP];
+  const writer = linkHeader(new PayloadWriter(), typeof link === "number" ? link : 0, flags[0]!, flags[1]!);
+  if (typeof link === "string") writer.attributeText(IFLA_IFNAME, link);
+  else if (change.name !== undefined) writer.attributeText(IFLA_IFNAME, change.name);
+  if (change.mac !== undefined) writer.attribute(IFLA_ADDRESS, change.mac);
+  if (change.mtu !== undefined) writer.attributeU32(IFLA_MTU, change.mtu);
+  if (change.masterIndex !== undefined) writer.attributeU32(IFLA_MASTER, change.masterIndex);
+  const { bridgePort } = change;
+  if (bridgePort !== undefined) {
+    writer.nest(IFLA_LINKINFO, (info) =>
+      info.attributeText(IFLA_INFO_SLAVE_KIND, "bridge").nest(IFLA_INFO_SLAVE_DATA, (data) => {
+        if (bridgePort.hairpin !== undefined) data.attributeU8(IFLA_BRPORT_MODE, Number(bridgePort.hairpin));
+        if (bridgePort.isolated !== undefined) data.attributeU8(IFLA_BRPORT_ISOLATED, Number(bridgePort.isolated));
+      }),
+    );
+  }
+  if (change.noIpv6LinkLocal)
+    writer.nest(IFLA_AF_SPEC, (families) =>
+      families.nest(AF_INET6, (family) => family.attributeU8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE)),
+    );
+  // RTM_NEWLINK without NLM_F_CREATE changes an existing link, and unlike RTM_SETLINK also its properties as a bridge port.
+  return { type: RTM_NEWLINK, flags: 0, payload: writer.finish(), action: `configure interface ${link}` };
+}
+
+export function deleteLink(link: LinkReference): NetlinkRequest {
+  const writer = linkHeader(new PayloadWriter(), typeof link === "number" ? link : 0, 0, 0);
+  if (typeof link === "string") writer.attributeText(IFLA_IFNAME, link);
+  return { type: RTM_DELLINK, flags: 0, payload: writer.finish(), action: `delete interface ${link}` };
+}
+
+export function getLink(link: LinkReference): NetlinkRequest {
+  const writer = linkHeader(new PayloadWriter(), typeof link === "number" ? link : 0, 0, 0);
+  if (typeof link === "string") writer.attributeText(IFLA_IFNAME, link);
+  return { type: RTM_GETLINK, flags: 0, payload: writer.finish(), action: `look up interface ${link}` };
+}
+
+/** All links; with `masterIndex` only the ports of that bridge. */
+export function dumpLinks(masterIndex?: number): NetlinkRequest {
+  const writer = linkHeader(new PayloadWriter(), 0, 0, 0);
+  if (masterIndex !== undefined) writer.attributeU32(IFLA_MASTER, masterIndex);
+  return { type: RTM_GETLINK, flags: NLM_F_DUMP, payload: writer.finish(), action: "list interfaces" };
+}
+
+export interface AddressAssignment {
+  readonly linkIndex: number;
+  readonly address: Ipv4;
+  readonly prefixLength: number;
+  readonly broadcast: Ipv4;
+}
+
+function addressPayload(assignment: AddressAssignment): Uint8Array {
+  return new PayloadWriter()
+    .u8(AF_INET)
+    .u8(assignment.prefixLength)
+    .u8(0)
+    .u8(RT_SCOPE_UNIVERSE)
+    .u32(assignment.linkIndex)
+    .attribute(IFA_LOCAL, ipv4Bytes(assignment.address))
+    .attribute(IFA_ADDRESS, ipv4Bytes(assignment.address))
+    .attribute(IFA_BROADCAST, ipv4Bytes(assignment.broadcast))
+    .finish();
+}
+
+export function addAddress(assignment: AddressAssignment): NetlinkRequest {
+  return {
+    type: RTM_NEWADDR,
+    flags: NLM_F_CREATE | NLM_F_REPLACE,
+    payload: addressPayload(assignment),
+    action: `add address ${formatIpv4(assignment.address)}/${assignment.prefixLength}`,
+  };
+}
+
+export function deleteAddress(assignment: AddressAssignment): NetlinkRequest {
+  return {
+    type: RTM_DELADDR,
+    flags: 0,
+    payload: addressPayload(assignment),
+    action: `remove address ${formatIpv4(assignment.address)}/${assignment.prefixLength}`,
+  };
+}
+
+export function dumpAddresses(): NetlinkRequest {
+  const payload = new PayloadWriter().u8(AF_INET).u8(0).u8(0).u8(0).u32(0).finish();
+  return { type: RTM_GETADDR, flags: NLM_F_DUMP, payload, action: "list addresses" };
+}
+
+/** The default route through a gateway on a link. */
+export function addDefaultRoute(linkIndex: number, gateway: Ipv4): NetlinkRequest {
+  const payload = routeHeader(new PayloadWriter(), AF_INET, RT_TABLE_MAIN)
+    .attribute(RTA_GATEWAY, ipv4Bytes(gateway))
+    .attributeU32(RTA_OIF, linkIndex)
+    .finish();
+  return {
+    type: RTM_NEWROUTE,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    payload,
+    action: `add default route through ${formatIpv4(gateway)}`,
+  };
+}
+
+export function dumpRoutes(): NetlinkRequest {
+  const payload = routeHeader(new PayloadWriter(), AF_INET, 0).finish();
+  return { type: RTM_GETROUTE, flags: NLM_F_DUMP, payload, action: "list routes" };
+}
+
+function routeHeader(writer: PayloadWriter, family: number, table: number): PayloadWriter {
+  const known = table === 0 ? [0, 0, 0] : [RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST];
+  return writer.u8(family).u8(0).u8(0).u8(0).u8(table).u8(known[0]!).u8(known[1]!).u8(known[2]!).u32(0);
+}

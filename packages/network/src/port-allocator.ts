@@ -1,0 +1,282 @@
+/**
+ * Which host ports are taken, by whom. Two layers: a table of what this engine gave away (`taken`), and a socket of the host per port
+ * (`Reserver`), so that no other program takes it silently and a port of another program is found out before the container starts.
+ */
+import { EngineError } from "@fathom/base";
+import type { PortBinding, PortRequest, Protocol } from "./contract.ts";
+import { canonicalIpv6, familyOf, formatHostPort } from "./ip.ts";
+
+/** Where a published port leads. */
+export interface PortTarget {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Takes a port of the host for as long as the result lives. */
+export interface Reserver {
+  /** Throws a PortUnavailable when the host refuses. */
+  reserve(protocol: Protocol, hostIp: string, port: number, target: PortTarget): Disposable;
+  /** False where publishing on IPv6 addresses is impossible (no IPv6 on the host, no proxy). */
+  readonly ipv6: boolean;
+}
+
+/** Why the host refused a port, in libc's words: "address already in use". */
+export class PortUnavailable extends Error {
+  constructor(
+    readonly reason: string,
+    options?: { cause?: unknown },
+  ) {
+    super(reason, options);
+    this.name = "PortUnavailable";
+  }
+}
+
+export function isErrno(error: unknown, name: string): boolean {
+  if (!(error instanceof Error)) return false;
+  return ("code" in error && error.code === name) || ("errnoName" in error && error.errnoName === name);
+}
+
+export interface EphemeralRange {
+  readonly first: number;
+  readonly last: number;
+  /** Ports that the kernel itself leaves out (ip_local_reserved_ports). */
+  readonly excluded: ReadonlySet<number>;
+}
+
+/** The ports of one endpoint. Disposing gives them back. */
+export interface PortLease extends Disposable {
+  readonly bindings: readonly PortBinding[];
+}
+
+/** Host addresses of one request: they all get the same port. */
+interface Group {
+  readonly protocol: Protocol;
+  readonly containerPort: number;
+  readonly first: number;
+  readonly last: number;
+  readonly addresses: string[];
+}
+
+const protocolOrder: readonly Protocol[] = ["tcp", "udp", "sctp"];
+const anyIpv4 = "0.0.0.0";
+const anyIpv6 = "::";
+
+export class PortAllocator {
+  /** protocol → address → ports. */
+  readonly #taken = new Map<string, Map<string, Set<number>>>();
+  /** Where the search in a range starts: after the port given last. */
+  readonly #lastGiven = new Map<string, number>();
+  readonly #reserver: Reserver;
+  readonly #ephemeral: () => EphemeralRange;
+  readonly #defaultAddress: string;
+
+  constructor(reserver: Reserver, ephemeral: () => EphemeralRange, defaultAddress: string) {
+    this.#reserver = reserver;
+    this.#ephemeral = ephemeral;
+    this.#defaultAddress = defaultAddress;
+  }
+
+  /**
+   * All requests or none. `containerAddress` is where the ports lead, for those that the engine forwards itself.
+   * @throws EngineError conflict "Bind for 0.0.0.0:80 failed: port is already allocated", "all ports are allocated", or
+   * "failed to bind host port 0.0.0.0:80/tcp: address already in use".
+   */
+  allocate(requests: readonly PortRequest[], containerAddress: string): PortLease {
+    const lease = new Lease(this.#taken);
+    try {
+      for (const group of this.#groups(requests)) this.#allocateGroup(group, containerAddress, lease);
+      return lease;
+    } catch (error) {
+      lease[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Takes the ports of an endpoint that runs already. A port that the host refuses stays taken in the table: its rules answer anyway.
+   * @returns the refusals, for the log.
+   */
+  restore(
+    bindings: readonly PortBinding[],
+    containerAddress: string,
+  ): { readonly lease: PortLease; readonly refused: readonly string[] } {
+    const lease = new Lease(this.#taken);
+    const refused: string[] = [];
+    for (const binding of bindings) {
+      let socket: Disposable | undefined;
+      try {
+        const target = { address: containerAddress, port: binding.containerPort };
+        socket = this.#reserver.reserve(binding.protocol, binding.hostIp, binding.hostPort, target);
+      } catch (error) {
+        if (!(error instanceof PortUnavailable)) throw error;
+        refused.push(
+          `host port ${formatHostPort(binding.hostIp, binding.hostPort)}/${binding.protocol} could not be taken again: ${error.reason}`,
+        );
+      }
+      lease.add(binding, socket);
+    }
+    return { lease, refused };
+  }
+
+  /** Requests that differ in the host address alone go together; exact ports come before ranges that may hold them. */
+  #groups(requests: readonly PortRequest[]): Group[] {
+    const groups = new Map<string, Group>();
+    for (const request of requests) {
+      const key = `${request.containerPort}/${request.protocol} ${request.hostPortFirst}-${request.hostPortLast}`;
+      let group = groups.get(key);
+      if (group === undefined) {
+        const { protocol, containerPort, hostPortFirst: first, hostPortLast: last } = request;
+        groups.set(key, (group = { protocol, containerPort, first, last, addresses: [] }));
+      }
+      group.addresses.push(...this.#addressesOf(request.hostIp));
+    }
+    const isRange = (group: Group): boolean => group.first === 0 || group.first !== group.last;
+    return [...groups.values()].sort(
+      (a, b) =>
+        Number(isRange(a)) - Number(isRange(b)) ||
+        a.containerPort - b.containerPort ||
+        protocolOrder.indexOf(a.protocol) - protocolOrder.indexOf(b.protocol) ||
+        a.first - b.first,
+    );
+  }
+
+  #addressesOf(hostIp: string): string[] {
+    const address = hostIp === "" ? this.#defaultAddress : hostIp;
+    if (familyOf(address) === 6) return this.#reserver.ipv6 ? [canonicalIpv6(address)] : [];
+    return hostIp === "" && address === anyIpv4 && this.#reserver.ipv6 ? [anyIpv4, anyIpv6] : [address];
+  }
+
+  #allocateGroup(group: Group, containerAddress: string, lease: Lease): void {
+    if (group.addresses.length === 0) return;
+    if (group.first !== 0 && group.first === group.last) {
+      const holder = this.#holder(group, group.first);
+      if (holder !== undefined)
+        throw new EngineError(
+          "conflict",
+          `Bind for ${formatHostPort(holder, group.first)} failed: port is already allocated`,
+        );
+      this.#takePort(group, group.first, containerAddress, lease);
+      return;
+    }
+    const ephemeral = group.first === 0 ? this.#ephemeral() : undefined;
+    const first = ephemeral?.first ?? group.first;
+    const last = ephemeral?.last ?? group.last;
+    const rangeKey = `${group.protocol} ${first}-${last}`;
+    let port = this.#lastGiven.get(rangeKey) ?? last;
+    let refusal: unknown;
+    for (let tries = first; tries <= last; tries++) {
+      port = port >= last ? first : port + 1;
+      if (ephemeral?.excluded.has(port) || this.#holder(group, port) !== undefined) continue;
+      try {
+        this.#takePort(group, port, containerAddress, lease);
+      } catch (error) {
+        if (!isBusy(error)) throw error;
+        refusal = error;
+        continue;
+      }
+      this.#lastGiven.set(rangeKey, port);
+      return;
+    }
+    throw refusal ?? new EngineError("conflict", "all ports are allocated");
+  }
+
+  /** The address on which `port` is taken already; an unspecified address collides with every one of its family. */
+  #holder(group: Group, port: number): string | undefined {
+    const byAddress = this.#taken.get(group.protocol);
+    if (byAddress === undefined) return undefined;
+    for (const address of group.addresses) {
+      for (const [other, ports] of byAddress) {
+        if (!ports.has(port) || familyOf(other) !== familyOf(address)) continue;
+        if (other === address || isUnspecified(other) || isUnspecified(address)) return other;
+      }
+    }
+    return undefined;
+  }
+
+  /** Reserves one port on all addresses of the group, or on none. */
+  #takePort(group: Group, port: number, containerAddress: string, lease: Lease): void {
+    const target = { address: containerAddress, port: group.containerPort };
+    const sockets: Disposable[] = [];
+    try {
+      for (const address of group.addresses) {
+        try {
+          sockets.push(this.#reserver.reserve(group.protocol, address, port, target));
+        } catch (error) {
+          if (!(error instanceof PortUnavailable)) throw error;
+          throw new EngineError(
+            "conflict",
+            `failed to bind host port ${formatHostPort(address, port)}/${group.protocol}: ${error.reason}`,
+            { cause: error },
+          );
+        }
+      }
+    } catch (error) {
+      for (const socket of sockets) socket[Symbol.dispose]();
+      throw error;
+    }
+    group.addresses.forEach((hostIp, index) => {
+      lease.add(
+        { protocol: group.protocol, containerPort: group.containerPort, hostIp, hostPort: port },
+        sockets[index],
+      );
+    });
+  }
+}
+
+function isUnspecified(address: string): boolean {
+  return address === anyIpv4 || address === anyIpv6;
+}
+
+/** Another program has the port: in a range the next one is tried. */
+function isBusy(error: unknown): boolean {
+  return (
+    error instanceof EngineError &&
+    error.cause instanceof PortUnavailable &&
+    error.cause.reason === "address already in use"
+  );
+}
+
+class Lease implements PortLease {
+  readonly #taken: Map<string, Map<string, Set<number>>>;
+  readonly #sockets: Disposable[] = [];
+  #bindings: PortBinding[] = [];
+
+  constructor(taken: Map<string, Map<string, Set<number>>>) {
+    this.#taken = taken;
+  }
+
+  get bindings(): readonly PortBinding[] {
+    return this.#bindings;
+  }
+
+  add(binding: PortBinding, socket: Disposable | undefined): void {
+    let byAddress = this.#taken.get(binding.protocol);
+    if (byAddress === undefined) this.#taken.set(binding.protocol, (byAddress = new Map()));
+    let ports = byAddress.get(binding.hostIp);
+    if (ports === undefined) byAddress.set(binding.hostIp, (ports = new Set()));
+    ports.add(binding.hostPort);
+    this.#bindings.push(binding);
+    if (socket !== undefined) this.#sockets.push(socket);
+  }
+
+  [Symbol.dispose](): void {
+    for (const binding of this.#bindings) this.#taken.get(binding.protocol)?.get(binding.hostIp)?.delete(binding.hostPort);
+    this.#bindings = [];
+    for (const socket of this.#sockets.splice(0)) socket[Symbol.dispose]();
+  }
+}
+
+/** The kernel's ephemeral range from the texts of ip_local_port_range and ip_local_reserved_ports. */
+export function parseEphemeralRange(range: string, reserved: string): EphemeralRange {
+  const match = /^\s*(\d+)\s+(\d+)\s*$/.exec(range);
+  const first = match ? Number(match[1]) : 49153;
+  const last = match ? Number(match[2]) : 65535;
+  const excluded = new Set<number>();
+  for (const entry of reserved.trim().split(",")) {
+    const bounds = /^(\d+)(?:-(\d+))?$/.exec(entry);
+    if (!bounds) continue;
+    const end = Math.min(Number(bounds[2] ?? bounds[1]), last);
+    for (let port = Math.max(Number(bounds[1]), first); port <= end; port++) excluded.add(port);
+  }
+  return { first, last, excluded };
+}

@@ -1,0 +1,43 @@
+/** Files under /proc/sys, read and written through Sys so that they may be another namespace's and a test's. */
+import type { Sys } from "@fathom/sys";
+import { isErrno } from "./port-allocator.ts";
+
+export type ProcSys = Pick<Sys, "open" | "read" | "write" | "close">;
+
+const O_RDONLY = 0;
+const O_WRONLY = 1;
+const O_CLOEXEC = 0o2000000;
+
+/** The content, or undefined where there is no such file (the kernel lacks the feature). */
+export function readProc(sys: ProcSys, path: string): string | undefined {
+  let fd: number;
+  try {
+    fd = sys.open(path, O_RDONLY | O_CLOEXEC);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+  try {
+    const buffer = new Uint8Array(4096);
+    return new TextDecoder().decode(buffer.subarray(0, Math.max(0, sys.read(fd, buffer))));
+  } finally {
+    sys.close(fd);
+  }
+}
+
+/** False where there is no such file. */
+export function writeProc(sys: ProcSys, path: string, value: string): boolean {
+  let fd: number;
+  try {
+    fd = sys.open(path, O_WRONLY | O_CLOEXEC);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return false;
+    throw error;
+  }
+  try {
+    sys.write(fd, new TextEncoder().encode(value));
+    return true;
+  } finally {
+    sys.close(fd);
+  }
+}

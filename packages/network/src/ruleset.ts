@@ -1,0 +1,200 @@
+/**
+ * The engine's own nf_tables table. Its rules never change while the daemon runs: they only ask sets and maps, so a network or a
+ * published port is a few elements more or less, in one atomic batch. The README has the packet paths as a picture.
+ *
+ * Needs of the kernel: nf_tables with nat, masq, ct and fib for IPv4 (any distribution's kernel from 5.10 on).
+ */
+import type { PortBinding, Protocol } from "./contract.ts";
+import { ipv4Bytes, parseIpv4, type Ipv4 } from "./ip.ts";
+import type { NetlinkRequest } from "./netlink/connection.ts";
+import {
+  addChain,
+  addElements,
+  addRule,
+  addSet,
+  addTable,
+  deleteElements,
+  deleteTable,
+  interfaceKey,
+  NFPROTO_IPV4,
+  type SetDefinition,
+  type SetElement,
+  type TableReference,
+} from "./netlink/nftables.ts";
+import {
+  destinationNat,
+  establishedOrRelated,
+  interfaceIn,
+  interfacePairIn,
+  isHostAddress,
+  isLoopbackAddress,
+  lookup,
+  masquerade,
+  meta,
+  payload,
+  verdict,
+  wasRedirected,
+} from "./netlink/nft-expression.ts";
+
+export interface FirewallNetwork {
+  readonly bridge: string;
+  /** Containers of the network reach each other. */
+  readonly interContainer: boolean;
+  /** Containers go out under the host's address. */
+  readonly masquerade: boolean;
+  /** No way in or out. */
+  readonly internal: boolean;
+}
+
+/** A published port on IPv4. */
+export interface PublishedPort {
+  readonly protocol: Protocol;
+  /** 0 (0.0.0.0) is every address of the host. */
+  readonly hostAddress: Ipv4;
+  readonly hostPort: number;
+  readonly containerAddress: Ipv4;
+  readonly containerPort: number;
+}
+
+/** One table a bridge name, so that two engines on one host do not replace each other's. */
+export function tableFor(bridgeName: string): TableReference {
+  return { family: NFPROTO_IPV4, name: bridgeName === "fathom0" ? "fathom" : `fathom-${bridgeName}` };
+}
+
+const sets = {
+  bridges: { name: "bridges", key: ["ifname"] },
+  /** Each bridge with itself: traffic that stays in one network. */
+  same: { name: "same_network", key: ["ifname", "ifname"] },
+  /** Those of them whose containers may talk to each other. */
+  open: { name: "inter_container", key: ["ifname", "ifname"] },
+  masqueraded: { name: "masqueraded", key: ["ifname"] },
+  internal: { name: "internal", key: ["ifname"] },
+  /** Host address, protocol, host port → container address, port. */
+  publishedAddress: {
+    name: "published_address",
+    key: ["ipv4_addr", "inet_proto", "inet_service"],
+    value: ["ipv4_addr", "inet_service"],
+  },
+  /** The same for ports published on every address. */
+  publishedAny: { name: "published_any", key: ["inet_proto", "inet_service"], value: ["ipv4_addr", "inet_service"] },
+} as const satisfies Record<string, SetDefinition>;
+
+/** Priorities of iptables and nft: raw, dstnat, filter, srcnat. */
+const priority = { raw: -300, destinationNat: -100, filter: 0, sourceNat: 100 } as const;
+
+const drop = verdict({ kind: "drop" });
+const accept = verdict({ kind: "accept" });
+
+/**
+ * The whole table, replacing one of the same name in the same batch: packets see the old or the new one, never none.
+ * @param forwardPolicy "drop" where the engine itself turned IP forwarding on: the host shall not become a router for others by that.
+ */
+export function wholeTable(
+  table: TableReference,
+  networks: readonly FirewallNetwork[],
+  ports: readonly PublishedPort[],
+  forwardPolicy: "accept" | "drop",
+): NetlinkRequest[] {
+  const rule = (chain: string, comment: string, ...expressions: Parameters<typeof addRule>[2][number][]) =>
+    addRule(table, chain, expressions, comment);
+  return [
+    // Adding first lets the deletion succeed where there is no table yet.
+    addTable(table),
+    deleteTable(table),
+    addTable(table),
+    ...Object.values(sets).map((set, index) => addSet(table, set, index + 1)),
+    addChain(table, "raw-prerouting", { type: "filter", hook: "prerouting", priority: priority.raw, policy: "accept" }),
+    addChain(table, "prerouting", { type: "nat", hook: "prerouting", priority: priority.destinationNat, policy: "accept" }),
+    addChain(table, "output", { type: "nat", hook: "output", priority: priority.destinationNat, policy: "accept" }),
+    addChain(table, "postrouting", { type: "nat", hook: "postrouting", priority: priority.sourceNat, policy: "accept" }),
+    addChain(table, "forward", { type: "filter", hook: "forward", priority: priority.filter, policy: forwardPolicy }),
+    addChain(table, "published"),
+    addChain(table, "to-container"),
+
+    // route_localnet makes 127.0.0.0/8 routable on our bridges; a container must not reach the host's loopback by that.
+    rule("raw-prerouting", "no way from containers to the host's loopback",
+      ...isLoopbackAddress("destination"), ...interfaceIn("iifname", sets.bridges.name), drop),
+
+    // Destination NAT happens before the kernel's check for 127.0.0.0/8 from outside (CVE-2020-8558): never redirect such packets.
+    rule("prerouting", "loopback publishes are for this host alone",
+      ...isLoopbackAddress("destination"), verdict({ kind: "return" })),
+    rule("prerouting", "published ports", ...isHostAddress("destination"), verdict({ kind: "jump", chain: "published" })),
+    rule("output", "published ports, from this host",
+      ...isHostAddress("destination"), verdict({ kind: "jump", chain: "published" })),
+    rule("published", "published on one address",
+      payload("network", 16, 4, 1), meta("l4proto", 9), payload("transport", 2, 2, 10),
+      lookup(sets.publishedAddress.name, 1, { resultRegister: 1 }), destinationNat(1, 9)),
+    rule("published", "published on every address",
+      meta("l4proto", 1), payload("transport", 2, 2, 9),
+      lookup(sets.publishedAny.name, 1, { resultRegister: 1 }), destinationNat(1, 9)),
+
+    // 127.0.0.1:port from this host: the container could not answer a loopback address.
+    rule("postrouting", "this host's loopback to a container",
+      ...isLoopbackAddress("source"), ...interfaceIn("oifname", sets.bridges.name), masquerade),
+    // A container to a published port of its own network: the answer must come back through the host.
+    rule("postrouting", "published ports, from the same network",
+      ...interfacePairIn(sets.same.name), ...wasRedirected, masquerade),
+    rule("postrouting", "containers to the outside",
+      ...interfaceIn("iifname", sets.masqueraded.name), ...interfacePairIn(sets.same.name, true), masquerade),
+
+    rule("forward", "internal networks: no way out",
+      ...interfaceIn("iifname", sets.internal.name), ...interfacePairIn(sets.same.name, true), drop),
+    rule("forward", "internal networks: no way in",
+      ...interfaceIn("oifname", sets.internal.name), ...interfacePairIn(sets.same.name, true), drop),
+    rule("forward", "to containers", ...interfaceIn("oifname", sets.bridges.name), verdict({ kind: "goto", chain: "to-container" })),
+    rule("forward", "from containers", ...interfaceIn("iifname", sets.bridges.name), accept),
+    rule("to-container", "answers", ...establishedOrRelated, accept),
+    rule("to-container", "published ports", ...wasRedirected, accept),
+    rule("to-container", "within one network", ...interfacePairIn(sets.open.name), accept),
+    rule("to-container", "everything else, other networks too", drop),
+
+    ...networkElements(table, networks, true),
+    ...portElements(table, ports, true),
+  ];
+}
+
+/** Adds or removes what the rules know of networks. */
+export function networkElements(table: TableReference, networks: readonly FirewallNetwork[], add: boolean): NetlinkRequest[] {
+  const change = add ? addElements : deleteElements;
+  const single = (list: readonly FirewallNetwork[]): SetElement[] =>
+    list.map((network) => ({ key: interfaceKey(network.bridge) }));
+  const pair = (list: readonly FirewallNetwork[]): SetElement[] =>
+    list.map(({ bridge }) => ({ key: Uint8Array.of(...interfaceKey(bridge), ...interfaceKey(bridge)) }));
+  return [
+    ...change(table, sets.bridges.name, single(networks)),
+    ...change(table, sets.same.name, pair(networks)),
+    ...change(table, sets.open.name, pair(networks.filter((network) => network.interContainer))),
+    ...change(table, sets.masqueraded.name, single(networks.filter((network) => network.masquerade && !network.internal))),
+    ...change(table, sets.internal.name, single(networks.filter((network) => network.internal))),
+  ];
+}
+
+const protocolNumbers: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
+
+/** Adds or removes published ports. */
+export function portElements(table: TableReference, ports: readonly PublishedPort[], add: boolean): NetlinkRequest[] {
+  const change = add ? addElements : deleteElements;
+  const service = (port: number): number[] => [port >>> 8, port & 255, 0, 0];
+  const element = (port: PublishedPort): SetElement => ({
+    key: Uint8Array.of(
+      ...(port.hostAddress === 0 ? [] : ipv4Bytes(port.hostAddress)),
+      ...[protocolNumbers[port.protocol], 0, 0, 0],
+      ...service(port.hostPort),
+    ),
+    value: Uint8Array.of(...ipv4Bytes(port.containerAddress), ...service(port.containerPort)),
+  });
+  return [
+    ...change(table, sets.publishedAddress.name, ports.filter((port) => port.hostAddress !== 0).map(element)),
+    ...change(table, sets.publishedAny.name, ports.filter((port) => port.hostAddress === 0).map(element)),
+  ];
+}
+
+/** The bindings that the rules serve: those on IPv4 addresses. */
+export function publishedPorts(bindings: readonly PortBinding[], containerAddress: Ipv4): PublishedPort[] {
+  return bindings.flatMap((binding) => {
+    const hostAddress = parseIpv4(binding.hostIp);
+    if (hostAddress === undefined) return [];
+    const { protocol, hostPort, containerPort } = binding;
+    return [{ protocol, hostAddress, hostPort, containerAddress, containerPort }];
+  });
+}
