@@ -66,7 +66,10 @@ export function ensureBridge(route: NetlinkConnection, sys: ProcSys, settings: B
   }
   if (link === undefined) throw new EngineError("internal", `bridge ${name} vanished while it was set up`);
   if (link.kind !== "bridge")
-    throw new EngineError("conflict", `interface ${name} exists and is no bridge: choose another name for the default bridge`);
+    throw new EngineError(
+      "conflict",
+      `interface ${name} exists and is no bridge: choose another name for the default bridge`,
+    );
 
   const { index } = link;
   const wanted = { linkIndex: index, address: settings.gateway, prefixLength: settings.subnet.prefixLength };
@@ -78,11 +81,14 @@ export function ensureBridge(route: NetlinkConnection, sys: ProcSys, settings: B
   const withBroadcast = { ...wanted, broadcast: broadcastOf(settings.subnet) };
   // No IPv6 on an IPv4 network: neither link-local addresses nor router advertisements of containers reach the host.
   writeProc(sys, `/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, "1");
-  route.send([
-    ...stale.map((address) => deleteAddress({ ...address, broadcast: address.address })),
-    addAddress(withBroadcast),
-    changeLink(index, { mtu: settings.mtu, up: true }),
-  ], ["EADDRNOTAVAIL"]);
+  route.send(
+    [
+      ...stale.map((address) => deleteAddress({ ...address, broadcast: address.address })),
+      addAddress(withBroadcast),
+      changeLink(index, { mtu: settings.mtu, up: true }),
+    ],
+    ["EADDRNOTAVAIL"],
+  );
   // 127.0.0.1:port from this host leaves by the bridge after its redirection; the rule set keeps others out.
   writeProc(sys, `/proc/sys/net/ipv4/conf/${name}/route_localnet`, "1");
   return index;

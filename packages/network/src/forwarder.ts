@@ -99,7 +99,8 @@ export function forwardTcp(hostIp: string, port: number, target: PortTarget): Di
     }).catch(() => client.destroy());
   };
   try {
-    const listener = Bun.listen<Side>({
+    // The type of Bun.listen leaves `ipv6Only` out.
+    const options: Bun.TCPSocketListenOptions<Side> & { readonly ipv6Only: true } = {
       hostname: hostIp,
       port,
       ipv6Only: true,
@@ -112,7 +113,8 @@ export function forwardTcp(hostIp: string, port: number, target: PortTarget): Di
           void handlers.close?.(socket, error);
         },
       },
-    });
+    };
+    const listener = Bun.listen<Side>(options);
     return {
       [Symbol.dispose]: () => {
         listener.stop(true);
@@ -155,7 +157,7 @@ export function forwardUdp(hostIp: string, port: number, target: PortTarget): Di
     port,
     flags: udpIpv6Only,
     socket: {
-      data: (socket, data, clientPort, clientAddress) => {
+      data: (socket: Bun.udp.Socket<"buffer">, data: Buffer, clientPort: number, clientAddress: string) => {
         const key = `${clientAddress} ${clientPort}`;
         let client = clients.get(key);
         if (client !== undefined) {
@@ -185,7 +187,7 @@ export function forwardUdp(hostIp: string, port: number, target: PortTarget): Di
         );
       },
     },
-  });
+  };
   // The socket is bound, or the call throws, before it returns; only the promise around it is late.
   let pending: Promise<Bun.udp.Socket<"buffer">>;
   try {

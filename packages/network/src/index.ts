@@ -3,3 +3,4 @@ export { buildHostnameFile, buildHostsFile } from "./hosts-file.ts";
 export { defaultAddressPools } from "./ipam.ts";
 export { expandPorts, parsePortRange, parsePortSpec, type HostBinding, type PortSpec } from "./port-requests.ts";
 export { buildResolvConf, chooseResolvConfPath, resolvConfPath, systemdResolvConfPath } from "./resolv-conf.ts";
+export { createNetworks, type NetworkDependencies, type NetworkSys } from "./networks.ts";

@@ -260,7 +260,8 @@ class Lease implements PortLease {
   }
 
   [Symbol.dispose](): void {
-    for (const binding of this.#bindings) this.#taken.get(binding.protocol)?.get(binding.hostIp)?.delete(binding.hostPort);
+    for (const binding of this.#bindings)
+      this.#taken.get(binding.protocol)?.get(binding.hostIp)?.delete(binding.hostPort);
     this.#bindings = [];
     for (const socket of this.#sockets.splice(0)) socket[Symbol.dispose]();
   }

@@ -53,7 +53,8 @@ export function expandPorts(
   const requests: PortRequest[] = [];
   for (const [key, list] of Object.entries(bindings)) {
     const spec = parsePortSpec(key);
-    if (spec === undefined) throw new EngineError("invalid-argument", `invalid port specification: ${JSON.stringify(key)}`);
+    if (spec === undefined)
+      throw new EngineError("invalid-argument", `invalid port specification: ${JSON.stringify(key)}`);
     for (const binding of list === null || list === undefined || list.length === 0 ? [{}] : list) {
       const range = parsePortRange(binding.HostPort ?? "");
       if (range === undefined)
@@ -79,7 +80,13 @@ export function expandPorts(
         (request) => request.protocol === spec.protocol && request.containerPort === spec.port,
       );
       if (!known)
-        requests.push({ protocol: spec.protocol, containerPort: spec.port, hostIp: "", hostPortFirst: 0, hostPortLast: 0 });
+        requests.push({
+          protocol: spec.protocol,
+          containerPort: spec.port,
+          hostIp: "",
+          hostPortFirst: 0,
+          hostPortLast: 0,
+        });
     }
   return requests;
 }

@@ -104,44 +104,113 @@ export function wholeTable(
     addTable(table),
     ...Object.values(sets).map((set, index) => addSet(table, set, index + 1)),
     addChain(table, "raw-prerouting", { type: "filter", hook: "prerouting", priority: priority.raw, policy: "accept" }),
-    addChain(table, "prerouting", { type: "nat", hook: "prerouting", priority: priority.destinationNat, policy: "accept" }),
+    addChain(table, "prerouting", {
+      type: "nat",
+      hook: "prerouting",
+      priority: priority.destinationNat,
+      policy: "accept",
+    }),
     addChain(table, "output", { type: "nat", hook: "output", priority: priority.destinationNat, policy: "accept" }),
-    addChain(table, "postrouting", { type: "nat", hook: "postrouting", priority: priority.sourceNat, policy: "accept" }),
+    addChain(table, "postrouting", {
+      type: "nat",
+      hook: "postrouting",
+      priority: priority.sourceNat,
+      policy: "accept",
+    }),
     addChain(table, "forward", { type: "filter", hook: "forward", priority: priority.filter, policy: forwardPolicy }),
     addChain(table, "published"),
     addChain(table, "to-container"),
 
     // route_localnet makes 127.0.0.0/8 routable on our bridges; a container must not reach the host's loopback by that.
-    rule("raw-prerouting", "no way from containers to the host's loopback",
-      ...isLoopbackAddress("destination"), ...interfaceIn("iifname", sets.bridges.name), drop),
+    rule(
+      "raw-prerouting",
+      "no way from containers to the host's loopback",
+      ...isLoopbackAddress("destination"),
+      ...interfaceIn("iifname", sets.bridges.name),
+      drop,
+    ),
 
     // Destination NAT happens before the kernel's check for 127.0.0.0/8 from outside (CVE-2020-8558): never redirect such packets.
-    rule("prerouting", "loopback publishes are for this host alone",
-      ...isLoopbackAddress("destination"), verdict({ kind: "return" })),
-    rule("prerouting", "published ports", ...isHostAddress("destination"), verdict({ kind: "jump", chain: "published" })),
-    rule("output", "published ports, from this host",
-      ...isHostAddress("destination"), verdict({ kind: "jump", chain: "published" })),
-    rule("published", "published on one address",
-      payload("network", 16, 4, 1), meta("l4proto", 9), payload("transport", 2, 2, 10),
-      lookup(sets.publishedAddress.name, 1, { resultRegister: 1 }), destinationNat(1, 9)),
-    rule("published", "published on every address",
-      meta("l4proto", 1), payload("transport", 2, 2, 9),
-      lookup(sets.publishedAny.name, 1, { resultRegister: 1 }), destinationNat(1, 9)),
+    rule(
+      "prerouting",
+      "loopback publishes are for this host alone",
+      ...isLoopbackAddress("destination"),
+      verdict({ kind: "return" }),
+    ),
+    rule(
+      "prerouting",
+      "published ports",
+      ...isHostAddress("destination"),
+      verdict({ kind: "jump", chain: "published" }),
+    ),
+    rule(
+      "output",
+      "published ports, from this host",
+      ...isHostAddress("destination"),
+      verdict({ kind: "jump", chain: "published" }),
+    ),
+    rule(
+      "published",
+      "published on one address",
+      payload("network", 16, 4, 1),
+      meta("l4proto", 9),
+      payload("transport", 2, 2, 10),
+      lookup(sets.publishedAddress.name, 1, { resultRegister: 1 }),
+      destinationNat(1, 9),
+    ),
+    rule(
+      "published",
+      "published on every address",
+      meta("l4proto", 1),
+      payload("transport", 2, 2, 9),
+      lookup(sets.publishedAny.name, 1, { resultRegister: 1 }),
+      destinationNat(1, 9),
+    ),
 
     // 127.0.0.1:port from this host: the container could not answer a loopback address.
-    rule("postrouting", "this host's loopback to a container",
-      ...isLoopbackAddress("source"), ...interfaceIn("oifname", sets.bridges.name), masquerade),
+    rule(
+      "postrouting",
+      "this host's loopback to a container",
+      ...isLoopbackAddress("source"),
+      ...interfaceIn("oifname", sets.bridges.name),
+      masquerade,
+    ),
     // A container to a published port of its own network: the answer must come back through the host.
-    rule("postrouting", "published ports, from the same network",
-      ...interfacePairIn(sets.same.name), ...wasRedirected, masquerade),
-    rule("postrouting", "containers to the outside",
-      ...interfaceIn("iifname", sets.masqueraded.name), ...interfacePairIn(sets.same.name, true), masquerade),
+    rule(
+      "postrouting",
+      "published ports, from the same network",
+      ...interfacePairIn(sets.same.name),
+      ...wasRedirected,
+      masquerade,
+    ),
+    rule(
+      "postrouting",
+      "containers to the outside",
+      ...interfaceIn("iifname", sets.masqueraded.name),
+      ...interfacePairIn(sets.same.name, true),
+      masquerade,
+    ),
 
-    rule("forward", "internal networks: no way out",
-      ...interfaceIn("iifname", sets.internal.name), ...interfacePairIn(sets.same.name, true), drop),
-    rule("forward", "internal networks: no way in",
-      ...interfaceIn("oifname", sets.internal.name), ...interfacePairIn(sets.same.name, true), drop),
-    rule("forward", "to containers", ...interfaceIn("oifname", sets.bridges.name), verdict({ kind: "goto", chain: "to-container" })),
+    rule(
+      "forward",
+      "internal networks: no way out",
+      ...interfaceIn("iifname", sets.internal.name),
+      ...interfacePairIn(sets.same.name, true),
+      drop,
+    ),
+    rule(
+      "forward",
+      "internal networks: no way in",
+      ...interfaceIn("oifname", sets.internal.name),
+      ...interfacePairIn(sets.same.name, true),
+      drop,
+    ),
+    rule(
+      "forward",
+      "to containers",
+      ...interfaceIn("oifname", sets.bridges.name),
+      verdict({ kind: "goto", chain: "to-container" }),
+    ),
     rule("forward", "from containers", ...interfaceIn("iifname", sets.bridges.name), accept),
     rule("to-container", "answers", ...establishedOrRelated, accept),
     rule("to-container", "published ports", ...wasRedirected, accept),
@@ -154,7 +223,11 @@ export function wholeTable(
 }
 
 /** Adds or removes what the rules know of networks. */
-export function networkElements(table: TableReference, networks: readonly FirewallNetwork[], add: boolean): NetlinkRequest[] {
+export function networkElements(
+  table: TableReference,
+  networks: readonly FirewallNetwork[],
+  add: boolean,
+): NetlinkRequest[] {
   const change = add ? addElements : deleteElements;
   const single = (list: readonly FirewallNetwork[]): SetElement[] =>
     list.map((network) => ({ key: interfaceKey(network.bridge) }));
@@ -164,7 +237,11 @@ export function networkElements(table: TableReference, networks: readonly Firewa
     ...change(table, sets.bridges.name, single(networks)),
     ...change(table, sets.same.name, pair(networks)),
     ...change(table, sets.open.name, pair(networks.filter((network) => network.interContainer))),
-    ...change(table, sets.masqueraded.name, single(networks.filter((network) => network.masquerade && !network.internal))),
+    ...change(
+      table,
+      sets.masqueraded.name,
+      single(networks.filter((network) => network.masquerade && !network.internal)),
+    ),
     ...change(table, sets.internal.name, single(networks.filter((network) => network.internal))),
   ];
 }

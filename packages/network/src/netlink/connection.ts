@@ -69,7 +69,11 @@ export class NetlinkConnection implements Disposable {
 
   /** As `send`, for nf_tables: `requests` are framed by a batch that the kernel applies whole or not at all. */
   sendBatch(begin: NetlinkMessage, requests: readonly NetlinkRequest[], end: NetlinkMessage): void {
-    const frame = [{ ...begin, action: "begin a rule change" }, ...requests, { ...end, action: "commit a rule change" }];
+    const frame = [
+      { ...begin, action: "begin a rule change" },
+      ...requests,
+      { ...end, action: "commit a rule change" },
+    ];
     const { errors } = this.#exchange(frame, 1, requests.length);
     if (errors.length > 0) throw errors[0]!;
   }
@@ -82,7 +86,9 @@ export class NetlinkConnection implements Disposable {
     const first = this.#sequence;
     this.#sequence = (this.#sequence + requests.length) >>> 0;
     const acknowledged = requests.map((request, index) =>
-      index >= acknowledgedFrom && index < acknowledgedFrom + acknowledgedCount && (request.flags & NLM_F_DUMP) !== NLM_F_DUMP
+      index >= acknowledgedFrom &&
+      index < acknowledgedFrom + acknowledgedCount &&
+      (request.flags & NLM_F_DUMP) !== NLM_F_DUMP
         ? { ...request, flags: request.flags | NLM_F_ACK }
         : request,
     );

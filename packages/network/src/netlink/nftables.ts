@@ -1,6 +1,16 @@
 /** nf_tables over nfnetlink: tables, chains, sets, maps, their elements and rules, as messages of one atomic batch. */
 import type { NetlinkRequest } from "./connection.ts";
-import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, PayloadWriter, type NetlinkMessage } from "./message.ts";
+import {
+  decodeAttributes,
+  NLM_F_APPEND,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  PayloadWriter,
+  readText,
+  readU32be,
+  type NetlinkMessage,
+  type ReceivedNetlinkMessage,
+} from "./message.ts";
 import type { Expression } from "./nft-expression.ts";
 
 const subsystem = 10;
@@ -77,12 +87,47 @@ export function addChain(table: TableReference, name: string, base?: BaseChain):
       .attributeText(7, base.type)
       .attributeU32be(5, base.policy === "accept" ? 1 : 0)
       .nest(4, (hook) => hook.attributeU32be(1, hooks[base.hook]).attributeU32be(2, base.priority >>> 0));
-  return { type: NFT_MSG_NEWCHAIN, flags: NLM_F_CREATE, payload: writer.finish(), action: `add nf_tables chain ${name}` };
+  return {
+    type: NFT_MSG_NEWCHAIN,
+    flags: NLM_F_CREATE,
+    payload: writer.finish(),
+    action: `add nf_tables chain ${name}`,
+  };
 }
 
 /** All chains of a family, of every owner. */
 export function dumpChains(family: number): NetlinkRequest {
-  return { type: NFT_MSG_GETCHAIN, flags: NLM_F_DUMP, payload: header(family).finish(), action: "list nf_tables chains" };
+  return {
+    type: NFT_MSG_GETCHAIN,
+    flags: NLM_F_DUMP,
+    payload: header(family).finish(),
+    action: "list nf_tables chains",
+  };
+}
+
+export interface HookedChain {
+  readonly table: string;
+  readonly name: string;
+  readonly hook: number;
+  readonly policy: "accept" | "drop";
+}
+
+/** The base chains of a dump. */
+export function decodeHookedChains(messages: readonly ReceivedNetlinkMessage[]): HookedChain[] {
+  return messages.flatMap((message) => {
+    if (message.type !== NFT_MSG_NEWCHAIN) return [];
+    const attributes = decodeAttributes(message.payload.subarray(4));
+    const hook = attributes.get(4);
+    if (hook === undefined) return [];
+    return [
+      {
+        table: readText(attributes.get(1)) ?? "",
+        name: readText(attributes.get(3)) ?? "",
+        hook: readU32be(decodeAttributes(hook).get(1)) ?? -1,
+        policy: readU32be(attributes.get(5)) === 0 ? "drop" : "accept",
+      },
+    ];
+  });
 }
 
 /** A rule at the end of a chain. `comment` is shown by `nft list` (at most 127 bytes). */
@@ -136,7 +181,12 @@ export function addSet(table: TableReference, set: SetDefinition, id: number): N
   writer.attributeU32be(10, id);
   // For `nft list` alone: a key that is no number in network order says so (type 0, length 4, 1 for host order).
   if (set.key.length === 1 && set.key[0] === "ifname") writer.attribute(13, Uint8Array.of(0, 4, 1, 0, 0, 0));
-  return { type: NFT_MSG_NEWSET, flags: NLM_F_CREATE, payload: writer.finish(), action: `add nf_tables set ${set.name}` };
+  return {
+    type: NFT_MSG_NEWSET,
+    flags: NLM_F_CREATE,
+    payload: writer.finish(),
+    action: `add nf_tables set ${set.name}`,
+  };
 }
 
 export interface SetElement {

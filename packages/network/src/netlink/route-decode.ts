@@ -57,9 +57,7 @@ export function decodeAddresses(messages: readonly ReceivedNetlinkMessage[]): Ad
     // IFA_LOCAL is the interface's own address; IFA_ADDRESS may be that of a point-to-point peer.
     const bytes = attributes.get(2) ?? attributes.get(1);
     if (bytes === undefined || bytes.length !== 4) return [];
-    return [
-      { linkIndex: readU32(payload.subarray(4)) ?? 0, address: ipv4FromBytes(bytes), prefixLength: payload[1]! },
-    ];
+    return [{ linkIndex: readU32(payload.subarray(4)) ?? 0, address: ipv4FromBytes(bytes), prefixLength: payload[1]! }];
   });
 }
 

@@ -1,11 +1,5 @@
 /** rtnetlink(7): links, addresses and routes as messages. */
-import {
-  NLM_F_CREATE,
-  NLM_F_DUMP,
-  NLM_F_EXCL,
-  NLM_F_REPLACE,
-  PayloadWriter,
-} from "./message.ts";
+import { NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, PayloadWriter } from "./message.ts";
 import type { NetlinkRequest } from "./connection.ts";
 import { formatIpv4, ipv4Bytes, type Ipv4 } from "../ip.ts";
 

@@ -1,0 +1,118 @@
+/** The rule set in the kernel: set up whole at start, then changed by elements. */
+import type { Logger } from "@fathom/base";
+import { messageOf } from "@fathom/base";
+import {
+  NETLINK_NETFILTER,
+  NetlinkConnection,
+  NetlinkError,
+  type NetlinkRequest,
+  type NetlinkSys,
+} from "./netlink/connection.ts";
+import {
+  batchBegin,
+  batchEnd,
+  decodeHookedChains,
+  deleteTable,
+  dumpChains,
+  hooks,
+  NFPROTO_IPV4,
+  type TableReference,
+} from "./netlink/nftables.ts";
+import {
+  networkElements,
+  portElements,
+  tableFor,
+  wholeTable,
+  type FirewallNetwork,
+  type PublishedPort,
+} from "./ruleset.ts";
+
+export class Firewall implements Disposable {
+  readonly #connection: NetlinkConnection;
+  readonly #table: TableReference;
+  readonly #logger: Logger;
+
+  constructor(sys: NetlinkSys, bridgeName: string, logger: Logger) {
+    this.#connection = new NetlinkConnection(sys, NETLINK_NETFILTER);
+    this.#table = tableFor(bridgeName);
+    this.#logger = logger;
+  }
+
+  /**
+   * Puts the whole table in place of an older one, in one step.
+   * @param forwardingTurnedOn The engine itself has just turned IP forwarding on for the whole host.
+   * @returns what the log should tell: chains of others that drop forwarded packets.
+   */
+  install(
+    networks: readonly FirewallNetwork[],
+    ports: readonly PublishedPort[],
+    forwardingTurnedOn: boolean,
+  ): { readonly warnings: readonly string[] } {
+    const forward = decodeHookedChains(this.#connection.send([dumpChains(NFPROTO_IPV4)])).filter(
+      (chain) => chain.hook === hooks.forward && chain.policy === "drop",
+    );
+    // An earlier start of this engine turned forwarding on: its guard stays.
+    const guarded = forwardingTurnedOn || forward.some((chain) => chain.table === this.#table.name);
+    this.#apply(wholeTable(this.#table, networks, ports, guarded ? "drop" : "accept"));
+    return {
+      warnings: forward
+        .filter((chain) => chain.table !== this.#table.name)
+        .map(
+          (chain) =>
+            `chain ${chain.name} of table ${chain.table} drops forwarded packets by default: allow the bridges of this engine there, ` +
+            `or containers reach nothing outside and published ports answer on this host alone`,
+        ),
+    };
+  }
+
+  addNetwork(network: FirewallNetwork): void {
+    this.#apply(networkElements(this.#table, [network], true));
+  }
+  removeNetwork(network: FirewallNetwork): void {
+    this.#apply(networkElements(this.#table, [network], false));
+  }
+
+  addPorts(ports: readonly PublishedPort[]): void {
+    if (ports.length > 0) this.#apply(portElements(this.#table, ports, true));
+  }
+
+  /** Elements that are gone already are fine. */
+  removePorts(ports: readonly PublishedPort[]): void {
+    if (ports.length === 0) return;
+    try {
+      this.#apply(portElements(this.#table, ports, false));
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      // One missing element undid the whole batch: one by one then.
+      for (const port of ports) {
+        try {
+          this.#apply(portElements(this.#table, [port], false));
+        } catch (single) {
+          if (!isMissing(single))
+            this.#logger.warn("published port could not be removed", { error: messageOf(single) });
+        }
+      }
+    }
+  }
+
+  /** Takes the table away. */
+  uninstall(): void {
+    try {
+      this.#apply([deleteTable(this.#table)]);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+  }
+
+  #apply(requests: readonly NetlinkRequest[]): void {
+    this.#connection.sendBatch(batchBegin, requests, batchEnd);
+  }
+
+  [Symbol.dispose](): void {
+    this.#connection.close();
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof NetlinkError && error.errnoName === "ENOENT";
+}
