@@ -10,6 +10,7 @@
  *
  * The supervisor outlives the daemon. `launcher.reconnect(directory)` finds it again, or gives the stored exit status.
  */
+import type { CgroupHierarchyView } from "./cgroup-mounts.ts";
 import type { LaunchPlan } from "./plan.ts";
 
 export interface ExitStatus {
@@ -198,6 +199,8 @@ export interface Cgroup {
   readonly path: string;
   /** Files for `Stem.cgroupProcs`. */
   readonly procsFiles: readonly string[];
+  /** Its place in each hierarchy: a `Cgroup` is what `compile` takes as `options.cgroup`. */
+  readonly hierarchies: readonly CgroupHierarchyView[];
   apply(resources: Resources): void;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
@@ -213,11 +216,29 @@ export interface Cgroup {
   remove(): Promise<void>;
 }
 
+/** Which limits work on this machine. Docker discards some with a warning where they do not. */
+export interface CgroupSupport {
+  readonly memory: boolean;
+  readonly memorySwap: boolean;
+  readonly memoryReservation: boolean;
+  readonly memorySwappiness: boolean;
+  readonly oomKillDisable: boolean;
+  readonly cpuShares: boolean;
+  readonly cpuQuota: boolean;
+  readonly cpuset: boolean;
+  readonly pids: boolean;
+  readonly blkioWeight: boolean;
+  /** "0-3", empty where the cpuset controller is missing. */
+  readonly availableCpus: string;
+  readonly availableMems: string;
+}
+
 export interface Cgroups {
   readonly version: "v1" | "v2" | "hybrid";
   readonly driver: "cgroupfs";
   /** Controllers that work here; a limit whose controller is missing is an error that says so, or a warning where Docker warns. */
   readonly controllers: readonly string[];
+  readonly support: CgroupSupport;
   /** Creates with no limits. `path` as Cgroup.path. */
   create(path: string): Cgroup;
   /** An existing one, without checks. */

@@ -1,0 +1,294 @@
+/** One container's cgroup in every hierarchy. */
+import { dirname } from "node:path";
+import { EngineError, messageOf, type Clock } from "@fathom/base";
+import type { Sys } from "@fathom/sys";
+import type { CgroupHierarchyView } from "../cgroup-mounts.ts";
+import type { Cgroup, CgroupStats, Resources } from "../contract.ts";
+import { allDevices, evaluateDeviceRules, formatException, type DeviceAccess } from "./device-access.ts";
+import { deviceInstructions, encodeInstructions } from "./device-program.ts";
+import { errnoOf, type CgroupFileSystem } from "./filesystem.ts";
+import { applyLimits, type ControllerPlace, type Places } from "./limits.ts";
+import { readOomKills, readStats } from "./stats.ts";
+
+export interface CgroupDependencies {
+  readonly fs: CgroupFileSystem;
+  readonly clock: Pick<Clock, "sleep" | "monotonicMs">;
+  readonly kill: (pid: number, signal: number) => void;
+  /** For the device program of v2. */
+  readonly sys?: Pick<Sys, "open" | "close" | "bpfLoadDeviceProgram" | "bpfAttachDevice">;
+}
+
+/** How long dying processes are waited for. */
+const removeTimeoutMs = 5_000;
+const killTimeoutMs = 10_000;
+const freezeTimeoutMs = 5_000;
+const SIGKILL = 9;
+
+/** What is known of the device rules in force: everything is allowed in a fresh cgroup, nothing is known of one that was found. */
+export type DeviceState = "fresh" | "unknown";
+
+export class HierarchyCgroup implements Cgroup {
+  readonly path: string;
+  readonly procsFiles: readonly string[];
+  readonly hierarchies: readonly CgroupHierarchyView[];
+  readonly #places: Places;
+  readonly #dependencies: CgroupDependencies;
+  #devices: DeviceAccess | undefined;
+  #deviceProgram: number | undefined;
+
+  constructor(
+    path: string,
+    hierarchies: readonly CgroupHierarchyView[],
+    places: Places,
+    state: DeviceState,
+    dependencies: CgroupDependencies,
+  ) {
+    this.path = path;
+    this.hierarchies = hierarchies;
+    this.procsFiles = hierarchies.map(({ directory }) => `${directory}/cgroup.procs`);
+    this.#places = places;
+    this.#devices = state === "fresh" ? allDevices : undefined;
+    this.#dependencies = dependencies;
+  }
+
+  apply(resources: Resources): void {
+    applyLimits(this.#dependencies.fs, this.#places, resources);
+    if (resources.devices !== undefined) this.#applyDevices(evaluateDeviceRules(resources.devices));
+  }
+
+  #applyDevices(wanted: DeviceAccess): void {
+    const place = this.#places.get("devices");
+    const everything = wanted.defaultAllow && wanted.exceptions.length === 0;
+    if (place !== undefined) this.#writeDeviceFiles(place, wanted);
+    else if (!(everything && this.#devices === allDevices)) this.#loadDeviceProgram(wanted);
+    this.#devices = wanted;
+  }
+
+  #writeDeviceFiles(place: ControllerPlace, wanted: DeviceAccess): void {
+    const { fs } = this.#dependencies;
+    const write = (file: "allow" | "deny", rule: string): void => {
+      try {
+        fs.write(`${place.directory}/devices.${file}`, rule);
+      } catch (error) {
+        throw new EngineError("internal", `cannot set devices.${file} to "${rule}": ${messageOf(error)}`, {
+          cause: error,
+        });
+      }
+    };
+    const known = this.#devices;
+    // The reset can be spared only where the default is known to be right and there is no exception to take back.
+    if (known === undefined || known.defaultAllow !== wanted.defaultAllow || known.exceptions.length > 0)
+      write(wanted.defaultAllow ? "allow" : "deny", "a");
+    for (const exception of wanted.exceptions)
+      write(wanted.defaultAllow ? "deny" : "allow", formatException(exception));
+  }
+
+  #loadDeviceProgram(wanted: DeviceAccess): void {
+    const { sys } = this.#dependencies;
+    const place = this.hierarchies.find(({ version }) => version === 2);
+    if (place === undefined || sys === undefined)
+      throw new EngineError(
+        "unavailable",
+        "cannot restrict devices: neither the devices controller nor cgroup v2 is available here",
+      );
+    const program = sys.bpfLoadDeviceProgram(encodeInstructions(deviceInstructions(wanted)));
+    try {
+      // O_RDONLY | O_DIRECTORY | O_CLOEXEC
+      const directory = sys.open(place.directory, 0o2_200_000);
+      try {
+        if (this.#deviceProgram === undefined) sys.bpfAttachDevice(directory, program);
+        else sys.bpfAttachDevice(directory, program, this.#deviceProgram);
+      } finally {
+        sys.close(directory);
+      }
+    } catch (error) {
+      sys.close(program);
+      throw error;
+    }
+    if (this.#deviceProgram !== undefined) sys.close(this.#deviceProgram);
+    this.#deviceProgram = program;
+  }
+
+  async freeze(): Promise<void> {
+    await this.#setFrozen(true);
+  }
+
+  async thaw(): Promise<void> {
+    await this.#setFrozen(false);
+  }
+
+  async #setFrozen(frozen: boolean): Promise<void> {
+    const { fs, clock } = this.#dependencies;
+    const place = this.#freezer();
+    const file = `${place.directory}/${place.version === 1 ? "freezer.state" : "cgroup.freeze"}`;
+    const value = place.version === 1 ? (frozen ? "FROZEN" : "THAWED") : frozen ? "1" : "0";
+    const deadline = clock.monotonicMs() + freezeTimeoutMs;
+    for (let attempt = 1; ; attempt++) {
+      fs.write(file, value);
+      if (this.frozen() === frozen) return;
+      if (clock.monotonicMs() > deadline) {
+        // Half frozen is the worst of all: go back.
+        if (frozen) fs.write(file, place.version === 1 ? "THAWED" : "0");
+        throw new EngineError(
+          "timeout",
+          `cannot ${frozen ? "freeze" : "thaw"} the cgroup ${this.path}: a process in it does not stop within ${freezeTimeoutMs / 1000} s`,
+        );
+      }
+      // v1 can stay in FREEZING when a process forks meanwhile; to thaw and try again gets it out.
+      if (frozen && place.version === 1 && attempt % 25 === 0) fs.write(file, "THAWED");
+      await clock.sleep(Math.min(attempt, 10));
+    }
+  }
+
+  #freezer(): ControllerPlace {
+    const first = this.#places.get("freezer");
+    if (first !== undefined) return first;
+    const unified = this.hierarchies.find(({ version }) => version === 2);
+    if (unified === undefined)
+      throw new EngineError("unavailable", "cannot pause: the freezer cgroup controller is not available here");
+    return unified;
+  }
+
+  frozen(): boolean {
+    const { fs } = this.#dependencies;
+    try {
+      const place = this.#freezer();
+      if (place.version === 1) return fs.read(`${place.directory}/freezer.state`).trim() === "FROZEN";
+      return /^frozen 1$/m.test(fs.read(`${place.directory}/cgroup.events`));
+    } catch {
+      return false;
+    }
+  }
+
+  processes(): number[] {
+    const place = this.#processPlace();
+    return place === undefined ? [] : [...new Set(this.#processesBelow(place.directory))];
+  }
+
+  /** v2 where it is there; else the hierarchy that a container is least likely to have been moved within. */
+  #processPlace(): { readonly directory: string } | undefined {
+    return (
+      this.hierarchies.find(({ version }) => version === 2) ??
+      this.#places.get("pids") ??
+      this.#places.get("devices") ??
+      this.hierarchies[0]
+    );
+  }
+
+  #processesBelow(directory: string): number[] {
+    const { fs } = this.#dependencies;
+    const found: number[] = [];
+    for (const own of [directory, ...this.#nested(directory)]) {
+      try {
+        for (const line of fs.read(`${own}/cgroup.procs`).split("\n"))
+          if (line !== "" && line !== "0") found.push(Number(line));
+      } catch (error) {
+        // Gone meanwhile, or threaded: its processes are listed above it.
+        if (!["ENOENT", "ENODEV", "EOPNOTSUPP"].includes(errnoOf(error) ?? "")) throw error;
+      }
+    }
+    return found;
+  }
+
+  /** Cgroups below, the deepest first: a container may make its own. */
+  #nested(directory: string): string[] {
+    let names: string[];
+    try {
+      names = this.#dependencies.fs.directories(directory);
+    } catch {
+      return [];
+    }
+    return names.flatMap((name) => [...this.#nested(`${directory}/${name}`), `${directory}/${name}`]);
+  }
+
+  async kill(): Promise<void> {
+    const { fs, clock, kill } = this.#dependencies;
+    const unified = this.hierarchies.find(({ version }) => version === 2);
+    if (unified !== undefined && fs.exists(`${unified.directory}/cgroup.kill`)) {
+      try {
+        fs.write(`${unified.directory}/cgroup.kill`, "1");
+      } catch {
+        // Threaded cgroups refuse it: the loop below does it one by one.
+      }
+    }
+    const freezer = this.#places.get("freezer");
+    const deadline = clock.monotonicMs() + killTimeoutMs;
+    for (let attempt = 0; ; attempt++) {
+      const left = this.processes();
+      if (left.length === 0) {
+        // v1's frozen cgroups keep even the killed ones: never leave one behind.
+        if (freezer !== undefined) this.#writeFreezer(freezer, "THAWED");
+        return;
+      }
+      if (clock.monotonicMs() > deadline)
+        throw new EngineError(
+          "timeout",
+          `cannot end ${left.length} process(es) of the cgroup ${this.path}, for example ${left[0]}`,
+        );
+      // Frozen, they cannot fork away while the list is gone through; v1 lets them die only once thawed.
+      if (freezer !== undefined && attempt > 0) this.#writeFreezer(freezer, "FROZEN");
+      for (const pid of left) {
+        try {
+          kill(pid, SIGKILL);
+        } catch (error) {
+          if (errnoOf(error) !== "ESRCH") throw error;
+        }
+      }
+      if (freezer !== undefined) this.#writeFreezer(freezer, "THAWED");
+      await clock.sleep(Math.min(1 + attempt, 20));
+    }
+  }
+
+  #writeFreezer(place: ControllerPlace, state: string): void {
+    try {
+      this.#dependencies.fs.write(`${place.directory}/freezer.state`, state);
+    } catch (error) {
+      if (!["ENOENT", "ENODEV"].includes(errnoOf(error) ?? "")) throw error;
+    }
+  }
+
+  stats(): CgroupStats {
+    return readStats(this.#dependencies.fs, this.#places);
+  }
+
+  oomKills(): number {
+    return readOomKills(this.#dependencies.fs, this.#places);
+  }
+
+  async remove(): Promise<void> {
+    const { clock, sys } = this.#dependencies;
+    let left = this.hierarchies.map(({ directory }) => directory);
+    const deadline = clock.monotonicMs() + removeTimeoutMs;
+    for (let attempt = 0; ; attempt++) {
+      left = left.filter((directory) => !this.#removeDirectory(directory));
+      if (left.length === 0) break;
+      if (clock.monotonicMs() > deadline)
+        throw new EngineError("conflict", `cannot remove the cgroup ${left[0]}: processes are still in it`);
+      // A process that was reaped a moment ago may still count: mostly one short wait is enough.
+      await clock.sleep(Math.min(1 + attempt, 50));
+    }
+    if (this.#deviceProgram !== undefined) sys?.close(this.#deviceProgram);
+    this.#deviceProgram = undefined;
+  }
+
+  /** True when it is gone. */
+  #removeDirectory(directory: string): boolean {
+    const { fs } = this.#dependencies;
+    try {
+      fs.rmdir(directory);
+      return true;
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return true;
+      if (!["EBUSY", "ENOTEMPTY"].includes(errnoOf(error) ?? "")) throw error;
+    }
+    const nested = this.#nested(directory);
+    return (
+      nested.length > 0 && nested.every((inner) => this.#removeDirectory(inner)) && this.#removeDirectory(directory)
+    );
+  }
+
+  /** The cgroup above, for listing. */
+  get parent(): string {
+    return dirname(this.path);
+  }
+}

@@ -1,0 +1,99 @@
+/** Which cgroup hierarchies this machine has, and where. Sources: cgroups(7), proc_pid_mountinfo(5), kernel cgroup-v1 and cgroup-v2 documents. */
+import { posix } from "node:path";
+import { EngineError } from "@fathom/base";
+
+/** One mounted hierarchy. */
+export interface Hierarchy {
+  readonly version: 1 | 2;
+  readonly mountPoint: string;
+  /** "memory"; for a named v1 hierarchy "name=systemd". On v2 those that the root offers. */
+  readonly controllers: readonly string[];
+}
+
+export type CgroupVersion = "v1" | "v2" | "hybrid";
+
+export interface HierarchySet {
+  readonly version: CgroupVersion;
+  readonly hierarchies: readonly Hierarchy[];
+}
+
+/** Words among a v1 hierarchy's super block options that are no controllers. */
+const otherOptions: ReadonlySet<string> = new Set([
+  "rw",
+  "ro",
+  "noprefix",
+  "xattr",
+  "clone_children",
+  "cpuset_v2_mode",
+  "favordynmods",
+  "none",
+]);
+
+/**
+ * @param mountInfo Text of /proc/self/mountinfo.
+ * @param unifiedControllers Reads `cgroup.controllers` of the v2 hierarchy mounted there, e.g. "cpu memory\n".
+ */
+export function findHierarchies(mountInfo: string, unifiedControllers: (mountPoint: string) => string): HierarchySet {
+  const byDevice = new Map<string, Hierarchy>();
+  for (const line of mountInfo.split("\n")) {
+    const mount = parseMountInfoLine(line);
+    if (mount === undefined || byDevice.has(mount.device)) continue;
+    if (mount.type === "cgroup") {
+      const controllers = mount.superOptions.filter(
+        (word) => !otherOptions.has(word) && !word.startsWith("release_agent="),
+      );
+      if (controllers.length > 0) byDevice.set(mount.device, { version: 1, mountPoint: mount.mountPoint, controllers });
+    } else if (mount.type === "cgroup2") {
+      const controllers = unifiedControllers(mount.mountPoint).split(/\s+/).filter(Boolean);
+      byDevice.set(mount.device, { version: 2, mountPoint: mount.mountPoint, controllers });
+    }
+  }
+  const hierarchies = [...byDevice.values()];
+  if (hierarchies.length === 0)
+    throw new EngineError(
+      "unavailable",
+      "no cgroup hierarchy is mounted: mount one (mount -t cgroup2 none /sys/fs/cgroup), containers cannot be limited without",
+    );
+  const first = hierarchies.some(({ version }) => version === 1);
+  const second = hierarchies.some(({ version }) => version === 2);
+  return { version: first && second ? "hybrid" : first ? "v1" : "v2", hierarchies };
+}
+
+interface MountInfo {
+  readonly device: string;
+  readonly mountPoint: string;
+  readonly type: string;
+  readonly superOptions: readonly string[];
+}
+
+function parseMountInfoLine(line: string): MountInfo | undefined {
+  const [left, right] = line.split(" - ", 2);
+  const before = left?.split(" ") ?? [];
+  const [type, , superOptions] = right?.split(" ") ?? [];
+  const [device, mountPoint] = [before[2], before[4]];
+  if (device === undefined || mountPoint === undefined || type === undefined) return undefined;
+  return { device, mountPoint: unescapeMount(mountPoint), type, superOptions: superOptions?.split(",") ?? [] };
+}
+
+/** mountinfo writes blanks and backslashes as octal escapes. */
+function unescapeMount(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_whole, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+}
+
+/** How a v1 mount of this hierarchy names it: one flag a controller, or its name. */
+export function selectorsOf(hierarchy: Hierarchy): (readonly [string] | readonly [string, string])[] {
+  if (hierarchy.version === 2) return [];
+  return hierarchy.controllers.map((controller) =>
+    controller.startsWith("name=") ? (["name", controller.slice("name=".length)] as const) : ([controller] as const),
+  );
+}
+
+/**
+ * A cgroup's path as it is used: absolute, no "..", no NUL. Errors: "invalid-argument".
+ */
+export function checkCgroupPath(path: string): string {
+  const clean = posix.normalize(`/${path}`).replace(/(?<=.)\/$/, "");
+  if (path.includes("\0") || path.split("/").includes("..") || clean === "/" || clean.length > 1024)
+    throw new EngineError("invalid-argument", `"${path}" is not a usable cgroup path`);
+  return clean;
+}

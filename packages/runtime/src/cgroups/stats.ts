@@ -1,0 +1,143 @@
+/** What a cgroup has used, read from v1 and v2 files alike. Sources: kernel cgroup-v1/*.rst, cgroup-v2.rst. */
+import type { CgroupStats } from "../contract.ts";
+import type { CgroupFileSystem } from "./filesystem.ts";
+import type { ControllerPlace, Places } from "./limits.ts";
+
+/** "No limit" in the numbers that v1 prints for it: the largest page-aligned signed 64-bit value. */
+const unlimited = Number.MAX_SAFE_INTEGER;
+
+export function readStats(fs: CgroupFileSystem, places: Places): CgroupStats {
+  const read = (place: ControllerPlace | undefined, file: string): string => {
+    if (place === undefined) return "";
+    try {
+      return fs.read(`${place.directory}/${file}`);
+    } catch {
+      // A file that this kernel lacks, or a cgroup that is going away: nothing to count.
+      return "";
+    }
+  };
+  return {
+    ...readMemory(places.get("memory"), read),
+    ...readCpu(places, read),
+    ...readPids(places.get("pids"), read),
+    oomKills: readOomKills(fs, places),
+    io: readIo(places, read),
+  };
+}
+
+type Read = (place: ControllerPlace | undefined, file: string) => string;
+
+function readMemory(
+  place: ControllerPlace | undefined,
+  read: Read,
+): Pick<CgroupStats, "memoryUsageBytes" | "memoryLimitBytes" | "memoryStat"> {
+  const first = place?.version === 1;
+  return {
+    memoryUsageBytes: toNumber(read(place, first ? "memory.usage_in_bytes" : "memory.current")) ?? 0,
+    memoryLimitBytes: toNumber(read(place, first ? "memory.limit_in_bytes" : "memory.max")) ?? unlimited,
+    memoryStat: Object.fromEntries(
+      [...readPairs(read(place, "memory.stat"))].map(([key, value]) => [key, Number(value)]),
+    ),
+  };
+}
+
+type CpuStats = Pick<
+  CgroupStats,
+  "cpuUsageNs" | "cpuUserNs" | "cpuSystemNs" | "throttledPeriods" | "periods" | "throttledNs"
+>;
+
+function readCpu(places: Places, read: Read): CpuStats {
+  const cpu = places.get("cpu");
+  const statistics = readPairs(read(cpu, "cpu.stat"));
+  const periods = {
+    periods: Number(statistics.get("nr_periods") ?? 0n),
+    throttledPeriods: Number(statistics.get("nr_throttled") ?? 0n),
+  };
+  if (cpu?.version === 2) {
+    const microseconds = (key: string): bigint => (statistics.get(key) ?? 0n) * 1000n;
+    return {
+      ...periods,
+      cpuUsageNs: microseconds("usage_usec"),
+      cpuUserNs: microseconds("user_usec"),
+      cpuSystemNs: microseconds("system_usec"),
+      throttledNs: microseconds("throttled_usec"),
+    };
+  }
+  const account = places.get("cpuacct");
+  return {
+    ...periods,
+    cpuUsageNs: toBigint(read(account, "cpuacct.usage")),
+    cpuUserNs: toBigint(read(account, "cpuacct.usage_user")),
+    cpuSystemNs: toBigint(read(account, "cpuacct.usage_sys")),
+    throttledNs: statistics.get("throttled_time") ?? 0n,
+  };
+}
+
+function readPids(place: ControllerPlace | undefined, read: Read): Pick<CgroupStats, "pids" | "pidsLimit"> {
+  return { pids: toNumber(read(place, "pids.current")) ?? 0, pidsLimit: toNumber(read(place, "pids.max")) ?? 0 };
+}
+
+/** v1 counts in memory.oom_control, v2 in memory.events; both are final when the killed process has been reaped. */
+export function readOomKills(fs: CgroupFileSystem, places: Places): number {
+  const place = places.get("memory");
+  if (place === undefined) return 0;
+  try {
+    const text = fs.read(`${place.directory}/${place.version === 1 ? "memory.oom_control" : "memory.events"}`);
+    return Number(readPairs(text).get("oom_kill") ?? 0n);
+  } catch {
+    return 0;
+  }
+}
+
+function readIo(places: Places, read: Read): CgroupStats["io"] {
+  const unified = places.get("io");
+  if (unified !== undefined) return parseUnifiedIo(read(unified, "io.stat"));
+  const place = places.get("blkio");
+  for (const file of ["blkio.bfq.io_service_bytes_recursive", "blkio.throttle.io_service_bytes_recursive"]) {
+    const entries = parseFirstIo(read(place, file));
+    if (entries.length > 0) return entries;
+  }
+  return [];
+}
+
+/** "8:0 rbytes=90112 wbytes=0 rios=3 …" */
+function parseUnifiedIo(text: string): CgroupStats["io"] {
+  return text.split("\n").flatMap((line) => {
+    const device = /^(\d+):(\d+) /.exec(line);
+    if (!device) return [];
+    return [...line.matchAll(/\b([rw])bytes=(\d+)/g)].map(([, kind, bytes]) => ({
+      major: Number(device[1]),
+      minor: Number(device[2]),
+      op: kind === "r" ? "read" : "write",
+      bytes: BigInt(bytes ?? "0"),
+    }));
+  });
+}
+
+/** "8:0 Read 90112", one line an operation. */
+function parseFirstIo(text: string): CgroupStats["io"] {
+  return [...text.matchAll(/^(\d+):(\d+) (\w+) (\d+)$/gm)].map(([, major, minor, op, bytes]) => ({
+    major: Number(major),
+    minor: Number(minor),
+    op: (op ?? "").toLowerCase(),
+    bytes: BigInt(bytes ?? "0"),
+  }));
+}
+
+/** Lines of "key value". */
+function readPairs(text: string): Map<string, bigint> {
+  return new Map([...text.matchAll(/^(\S+) (\d+)$/gm)].map(([, key, value]) => [key ?? "", BigInt(value ?? "0")]));
+}
+
+/** undefined for "max", for nothing, and for v1's own way to say "no limit". */
+function toNumber(text: string): number | undefined {
+  const value = text.trim();
+  if (!/^\d+$/.test(value)) return undefined;
+  const number = Number(value);
+  return number >= unlimited ? undefined : number;
+}
+
+function toBigint(text: string): bigint {
+  const value = text.trim();
+  return /^\d+$/.test(value) ? BigInt(value) : 0n;
+}
