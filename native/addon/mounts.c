@@ -1,7 +1,13 @@
 /* Mounts: the descriptor-based calls, and mount(2) and umount2(2) for what needs them. */
 #include "addon.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
+
+#define OPEN_TREE_CLONE_CLOEXEC (1U | O_CLOEXEC)
 
 /* fsopen(type) */
 static napi_value method_fsopen(napi_env env, napi_callback_info info) {
@@ -89,7 +95,61 @@ static napi_value method_umount(napi_env env, napi_callback_info info) {
   return give_result(env, umount2(target.bytes, flags));
 }
 
+struct overlay_task {
+  const char *base;
+  const char *options;
+  /* A descriptor, or minus errno. */
+  int result;
+};
+
+/* The steps of one mount in a mount namespace that ends with this thread. */
+static void *mount_overlay(void *argument) {
+  struct overlay_task *task = argument;
+  if (unshare(CLONE_FS | CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || chdir(task->base) < 0 ||
+      mount("overlay", ".", "overlay", 0, task->options) < 0)
+    task->result = -errno;
+  else {
+    /* By its path again: "." is still what lies below the new mount. */
+    task->result = (int)syscall(SYS_open_tree, AT_FDCWD, task->base, OPEN_TREE_CLONE_CLOEXEC);
+    if (task->result < 0) task->result = -errno;
+  }
+  return NULL;
+}
+
+/*
+ * openOverlayByMount(base, options): a detached overlay through mount(2), for kernels whose overlay cannot be configured layer by layer.
+ * Names in `options` are relative to `base`, which saves room in the one page that they may fill. A thread of its own enters a new mount
+ * namespace for it, so nothing appears in this one.
+ */
+static napi_value method_openOverlayByMount(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  path_buffer base, options;
+  CHECK(get_path(env, argv[0], &base));
+  CHECK(get_path(env, argv[1], &options));
+  struct overlay_task task = {.base = base.bytes, .options = options.bytes, .result = -EAGAIN};
+  pthread_t thread;
+  pthread_attr_t attributes;
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 128 * 1024);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(&thread, &attributes, mount_overlay, &task);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attributes);
+  if (error) return give(env, -error);
+  pthread_join(thread, NULL);
+  return give(env, task.result);
+}
+
 const struct method mount_methods[] = {
-    {"fsopen", method_fsopen},       {"fsconfig", method_fsconfig}, {"fsmount", method_fsmount}, {"openTree", method_openTree},
-    {"moveMount", method_moveMount}, {"mount", method_mount},       {"umount", method_umount},   {NULL, NULL},
+    {"fsopen", method_fsopen},
+    {"fsconfig", method_fsconfig},
+    {"fsmount", method_fsmount},
+    {"openTree", method_openTree},
+    {"moveMount", method_moveMount},
+    {"openOverlayByMount", method_openOverlayByMount},
+    {"mount", method_mount},
+    {"umount", method_umount},
+    {NULL, NULL},
 };

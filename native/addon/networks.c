@@ -47,6 +47,8 @@ static napi_value method_createNetworkNamespace(napi_env env, napi_callback_info
 
 /* Moves this thread into a namespace; gives a descriptor of the one it was in, or minus errno. */
 static int enter(int namespace_fd) {
+  /* Before a descriptor is opened here: a stale number could otherwise come to name this very namespace. */
+  if (fcntl(namespace_fd, F_GETFD) < 0) return -errno;
   int home = own_namespace();
   if (home < 0) return -errno;
   if (setns(namespace_fd, CLONE_NEWNET) < 0) {

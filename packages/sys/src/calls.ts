@@ -10,6 +10,8 @@ export interface CallContext {
   readonly scratch: Uint8Array;
   readonly numbers: BigInt64Array;
   readonly integers: Int32Array;
+  /** Whether this kernel's overlay takes lower directories one by one; undefined until it was asked. */
+  overlayByLayer: boolean | undefined;
 }
 
 export const SCRATCH_BYTES = 65536;
@@ -20,6 +22,7 @@ export function createCallContext(native: NativeAddon): CallContext {
     scratch: new Uint8Array(SCRATCH_BYTES),
     numbers: new BigInt64Array(16),
     integers: new Int32Array(256),
+    overlayByLayer: undefined,
   };
 }
 

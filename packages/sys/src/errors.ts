@@ -131,6 +131,7 @@ const table: readonly (readonly [number, string, string])[] = [
   [130, "EOWNERDEAD", "Owner died"],
   [131, "ENOTRECOVERABLE", "State not recoverable"],
   [132, "ERFKILL", "Operation not possible due to RF-kill"],
+  [133, "EHWPOISON", "Memory page has hardware error"],
 ];
 
 const byNumber: ReadonlyMap<number, readonly [number, string, string]> = new Map(table.map((row) => [row[0], row]));

@@ -59,6 +59,7 @@ export interface NativeAddon {
   fsmount(fd: number, attributes: number): number;
   openTree(dirFd: number, path: Path, flags: number): number;
   moveMount(fromFd: number, toDirFd: number, toPath: Path, flags: number): number;
+  openOverlayByMount(base: string, options: string): number;
   mount(source: string, target: string, type: string, flags: number, data: string): number;
   umount(target: string, flags: number): number;
   pidfdOpen(pid: number): number;

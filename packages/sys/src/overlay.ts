@@ -1,29 +1,36 @@
-/** Putting an overlay together through the descriptor-based mount calls. */
+/** Putting an overlay together as a detached mount. */
+import { dirname } from "node:path";
 import type { OverlayMount } from "./contract.ts";
 import { type CallContext, checked } from "./calls.ts";
 import { FSCONFIG_CMD_CREATE, FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING } from "./constants.ts";
 import { SysError } from "./errors.ts";
 
 const EINVAL = 22;
+const E2BIG = 7;
+/** What mount(2) takes as options: one page with its final NUL. */
+const OPTION_BYTES = 4095;
 
-/** `\` and `:` separate and escape in a joined lowerdir value (kernel: Documentation/filesystems/overlayfs.rst). */
-export function joinLower(lower: readonly string[]): string {
-  return lower.map((path) => path.replace(/[\\:]/g, "\\$&")).join(":");
+/**
+ * Overlay knows `lowerdir+` since kernel 6.8. Before 6.5 it has no parameters of its own: any name at all is accepted and fails later, so a name
+ * that does not exist must be refused too.
+ */
+function probe({ native }: CallContext): boolean {
+  const fd = checked("fsopen", native.fsopen("overlay"), "overlay");
+  const known = native.fsconfig(fd, FSCONFIG_SET_STRING, "lowerdir+", "/", 0) >= 0;
+  const strict = native.fsconfig(fd, FSCONFIG_SET_STRING, "no-such-option", "/", 0) < 0;
+  native.close(fd);
+  return known && strict;
 }
 
-/** What the kernel wrote about a failing configuration: lines such as "e overlay: missing 'lowerdir'". Empty where it wrote nothing. */
-function readMessages(context: CallContext, fd: number): string {
-  const lines: string[] = [];
-  for (let count = 0; count < 8; count++) {
-    const length = context.native.read(fd, context.scratch);
-    if (length <= 0) break;
-    lines.push(Buffer.from(context.scratch.subarray(0, length)).toString("utf8").trim());
-  }
-  return lines.join("; ");
+/** See the contract. `byMount` forces the way of old kernels, for tests. */
+export function openOverlay(context: CallContext, mount: OverlayMount, byMount = false): number {
+  if (mount.lower.length === 0) throw new SysError("fsconfig", EINVAL, "overlay without a lower directory");
+  if (!byMount) context.overlayByLayer ??= probe(context);
+  return byMount || context.overlayByLayer === false ? openByMount(context, mount) : openByConfig(context, mount);
 }
 
-/** Each call is checked; a failure carries the kernel's own message too. */
-export function openOverlay(context: CallContext, mount: OverlayMount): number {
+/** One layer a call, so neither their number nor the length of their paths is limited by a page of options. */
+function openByConfig(context: CallContext, mount: OverlayMount): number {
   const { native } = context;
   const fd = checked("fsopen", native.fsopen("overlay"), "overlay");
 
@@ -37,7 +44,7 @@ export function openOverlay(context: CallContext, mount: OverlayMount): number {
   }
 
   try {
-    setLower(context, fd, mount.lower, configure);
+    for (const path of mount.lower) configure(FSCONFIG_SET_STRING, "lowerdir+", path);
     if (mount.upper !== undefined) configure(FSCONFIG_SET_STRING, "upperdir", mount.upper);
     if (mount.work !== undefined) configure(FSCONFIG_SET_STRING, "workdir", mount.work);
     for (const [key, value] of mount.options ?? []) {
@@ -51,24 +58,40 @@ export function openOverlay(context: CallContext, mount: OverlayMount): number {
   }
 }
 
-/**
- * One layer a call (kernel 6.8 and later), so neither their number nor the length of their paths is limited by a page of options. A kernel that
- * does not know `lowerdir+` gets them joined: fsconfig takes 255 bytes a value, enough for short names.
- */
-function setLower(
-  context: CallContext,
-  fd: number,
-  lower: readonly string[],
-  configure: (command: number, key: string, value: string) => void,
-): void {
-  const [first, ...rest] = lower;
-  if (first === undefined) throw new SysError("fsconfig", EINVAL, "lowerdir+ (an overlay needs a lower directory)");
-  const result = context.native.fsconfig(fd, FSCONFIG_SET_STRING, "lowerdir+", first, 0);
-  if (result === -EINVAL) {
-    readMessages(context, fd);
-    configure(FSCONFIG_SET_STRING, "lowerdir", joinLower(lower));
-    return;
+/** What the kernel wrote about a failing configuration: lines such as "e overlay: …". Empty where it wrote nothing. */
+function readMessages(context: CallContext, fd: number): string {
+  const lines: string[] = [];
+  for (let count = 0; count < 8; count++) {
+    const length = context.native.read(fd, context.scratch);
+    if (length <= 0) break;
+    lines.push(Buffer.from(context.scratch.subarray(0, length)).toString("utf8").trim());
   }
-  if (result < 0) configure(FSCONFIG_SET_STRING, "lowerdir+", first);
-  for (const path of rest) configure(FSCONFIG_SET_STRING, "lowerdir+", path);
+  return lines.join("; ");
+}
+
+function openByMount({ native }: CallContext, mount: OverlayMount): number {
+  const { base, options } = mountOptions(mount);
+  if (Buffer.byteLength(options) > OPTION_BYTES) {
+    const what = `overlay with ${mount.lower.length} layers (its options fill more than a page; this kernel has no other way before 6.8)`;
+    throw new SysError("mount", E2BIG, what);
+  }
+  return checked("mount", native.openOverlayByMount(base, options), `overlay with ${mount.lower.length} layers`);
+}
+
+/** `\`, `:` and `,` separate and escape in options (kernel: Documentation/filesystems/overlayfs.rst). */
+function escaped(path: string): string {
+  return path.replace(/[\\:,]/g, "\\$&");
+}
+
+/** The options for mount(2), with names made relative to the directory that all paths share. */
+export function mountOptions(mount: OverlayMount): { base: string; options: string } {
+  const paths = [...mount.lower, mount.upper, mount.work].filter((path) => path !== undefined);
+  let base = dirname(paths[0] ?? "/");
+  while (!paths.every((path) => path.startsWith(base === "/" ? "/" : `${base}/`))) base = dirname(base);
+  const short = (path: string): string => escaped(path.slice(base === "/" ? 1 : base.length + 1));
+  const parts = [`lowerdir=${mount.lower.map(short).join(":")}`];
+  if (mount.upper !== undefined) parts.push(`upperdir=${short(mount.upper)}`);
+  if (mount.work !== undefined) parts.push(`workdir=${short(mount.work)}`);
+  for (const [key, value] of mount.options ?? []) parts.push(value === undefined ? key : `${key}=${escaped(value)}`);
+  return { base, options: parts.join(",") };
 }

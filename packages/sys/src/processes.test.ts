@@ -1,0 +1,173 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { O_RDONLY, SIGKILL, SIGTERM } from "./constants.ts";
+import type { SpawnRequest } from "./contract.ts";
+import { bytes, sys, sysErrorOf, text } from "./testing.ts";
+
+const shell = sys.open("/bin/sh", O_RDONLY);
+
+async function ended(pid: number): Promise<{ code: number; signal: number }> {
+  for (let round = 0; round < 1000; round++) {
+    const status = sys.waitpid(pid);
+    if (status !== undefined) return status;
+    await Bun.sleep(5);
+  }
+  throw new Error(`process ${pid} did not end`);
+}
+
+/** Runs `script` and gives what it wrote to descriptor 1. */
+async function output(script: string, request: Partial<SpawnRequest> = {}): Promise<string> {
+  const [readEnd, writeEnd] = sys.pipe(0);
+  const pid = sys.spawn({
+    executableFd: shell,
+    argv: ["sh", "-c", script],
+    env: [],
+    fds: [-1, writeEnd, -1],
+    ...request,
+  });
+  sys.close(writeEnd);
+  const status = await ended(pid);
+  const buffer = new Uint8Array(65536);
+  const length = sys.read(readEnd, buffer);
+  sys.close(readEnd);
+  expect(status).toEqual({ code: 0, signal: 0 });
+  return text(buffer.subarray(0, length));
+}
+
+describe("spawn", () => {
+  test("gives exactly the arguments, the environment and the descriptors", async () => {
+    const script = 'echo "$0|$1|$A|$PATH_NOT_SET"; ls /proc/self/fd | tr "\\n" " "';
+    const printed = await output(script, {
+      argv: ["sh", "-c", script, "zero", "o ne"],
+      env: ["A=b c", "PATH=/bin:/usr/bin"],
+    });
+    // ls itself opens one more, the directory.
+    expect(printed).toBe("zero|o ne|b c|\n0 1 2 3 ");
+  });
+
+  test("works for a sealed memory file", async () => {
+    const fd = sys.memfdCreate("true", readFileSync("/bin/true"), true);
+    const pid = sys.spawn({ executableFd: fd, argv: ["true"], env: [], fds: [-1, -1, -1] });
+    expect(await ended(pid)).toEqual({ code: 0, signal: 0 });
+    sys.close(fd);
+  });
+
+  test("puts overlapping descriptors where they belong", async () => {
+    // 0 and 1 of the child are wanted as 1 and 0 of ours, and the executable may lie in between.
+    const [readA, writeA] = sys.pipe(0);
+    const [readB, writeB] = sys.pipe(0);
+    const low = Math.min(readA, writeA, readB, writeB);
+    const fds = Array.from({ length: low + 6 }, () => -1);
+    fds[writeB] = writeA;
+    fds[writeA] = writeB;
+    const script = `echo to-a >&${writeB}; echo to-b >&${writeA}`;
+    const pid = sys.spawn({
+      executableFd: shell,
+      argv: ["sh", "-c", script.replace(/>&(\d+)/g, ">/proc/self/fd/$1")],
+      env: [],
+      fds,
+    });
+    expect(await ended(pid)).toEqual({ code: 0, signal: 0 });
+    const buffer = new Uint8Array(16);
+    expect(text(buffer.subarray(0, sys.read(readA, buffer)))).toBe("to-a\n");
+    expect(text(buffer.subarray(0, sys.read(readB, buffer)))).toBe("to-b\n");
+    for (const fd of [readA, writeA, readB, writeB]) sys.close(fd);
+  });
+
+  test("has default signals, none blocked, and its own session when asked", async () => {
+    const status = await output("cat /proc/self/status", { env: ["PATH=/bin:/usr/bin"] });
+    expect(/SigBlk:\s+(\w+)/.exec(status)?.[1]).toBe("0000000000000000");
+    expect(/SigIgn:\s+(\w+)/.exec(status)?.[1]).toBe("0000000000000000");
+    const session = async (newSession: boolean): Promise<number> =>
+      Number((await output("read -r line </proc/self/stat; echo $line", { newSession })).split(" ")[5]);
+    const own = Number(readFileSync("/proc/self/stat", "utf8").split(") ")[1]?.split(" ")[3]);
+    expect(await session(false)).toBe(own);
+    expect(await session(true)).not.toBe(own);
+  });
+
+  test("a failure leaves no child and no descriptor", () => {
+    const before = readFileSync("/proc/self/status", "utf8");
+    const notExecutable = sys.memfdCreate("text", bytes("no program"), false);
+    const spawn = (): number => sys.spawn({ executableFd: notExecutable, argv: ["x"], env: [], fds: [] });
+    expect(sysErrorOf(spawn).message).toBe("execveat x: Exec format error (ENOEXEC)");
+    expect(sysErrorOf(() => sys.spawn({ executableFd: 9999, argv: ["x"], env: [], fds: [] })).errnoName).toBe("EBADF");
+    const nul = (): number => sys.spawn({ executableFd: shell, argv: ["a\0b"], env: [], fds: [] });
+    expect(sysErrorOf(nul).errnoName).toBe("EINVAL");
+    sys.close(notExecutable);
+    const blocked = (status: string): string | undefined => /SigBlk:\s+(\w+)/.exec(status)?.[1];
+    expect(blocked(readFileSync("/proc/self/status", "utf8"))).toBe(blocked(before));
+  });
+
+  test("many at once from several threads", async () => {
+    const source = `
+      const { createSys } = await import(${JSON.stringify(new URL("./index.ts", import.meta.url).href)});
+      const sys = createSys();
+      const fd = sys.open("/bin/true", 0);
+      let bad = 0;
+      for (let round = 0; round < 60; round++) {
+        const pid = sys.spawn({ executableFd: fd, argv: ["true"], env: [], fds: [-1, -1, -1] });
+        let status;
+        while ((status = sys.waitpid(pid)) === undefined) await Bun.sleep(1);
+        if (status.code !== 0 || status.signal !== 0) bad += 1;
+      }
+      postMessage(bad);
+    `;
+    const url = URL.createObjectURL(new Blob([source], { type: "application/typescript" }));
+    const results = await Promise.all(
+      Array.from({ length: 3 }, () => {
+        const worker = new Worker(url);
+        return new Promise((resolve, reject) => {
+          worker.onmessage = (event) => {
+            worker.terminate();
+            resolve(event.data);
+          };
+          worker.onerror = (event) => reject(new Error(event.message));
+        });
+      }),
+    );
+    expect(results).toEqual([0, 0, 0]);
+  });
+});
+
+describe("processes", () => {
+  test("are signalled by descriptor and reaped one by one", async () => {
+    const pid = sys.spawn({
+      executableFd: shell,
+      argv: ["sh", "-c", "exec sleep 60"],
+      env: ["PATH=/bin:/usr/bin"],
+      fds: [],
+    });
+    expect(sys.waitpid(pid)).toBeUndefined();
+    const pidfd = sys.pidfdOpen(pid);
+    sys.pidfdSendSignal(pidfd, SIGKILL);
+    expect(await ended(pid)).toEqual({ code: 0, signal: SIGKILL });
+    expect(sysErrorOf(() => sys.waitpid(pid)).errnoName).toBe("ECHILD");
+    expect(sysErrorOf(() => sys.pidfdSendSignal(pidfd, SIGKILL)).errnoName).toBe("ESRCH");
+    expect(sysErrorOf(() => sys.kill(pid, SIGTERM)).errnoName).toBe("ESRCH");
+    expect(sysErrorOf(() => sys.waitpid(-1)).errnoName).toBe("EINVAL");
+    sys.close(pidfd);
+  });
+
+  test("exit codes above 127 are not taken for signals", async () => {
+    const pid = sys.spawn({ executableFd: shell, argv: ["sh", "-c", "exit 137"], env: [], fds: [] });
+    expect(await ended(pid)).toEqual({ code: 137, signal: 0 });
+  });
+
+  test("are told apart by their start time, whatever their name", async () => {
+    const fields = readFileSync("/proc/self/stat", "utf8").split(") ").at(-1)?.split(" ") ?? [];
+    expect(sys.processStartTime(process.pid)).toBe(BigInt(fields[19] ?? -1));
+    const odd = sys.spawn({
+      executableFd: shell,
+      argv: ["sh", "-c", "printf 'a) b (c' >/proc/self/comm; read -r line"],
+      env: [],
+      fds: [sys.pipe(0)[0], -1, -1],
+    });
+    await Bun.sleep(50);
+    const oddFields = readFileSync(`/proc/${odd}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
+    expect(readFileSync(`/proc/${odd}/comm`, "utf8")).toBe("a) b (c\n");
+    expect(sys.processStartTime(odd)).toBe(BigInt(oddFields[19] ?? -1));
+    sys.kill(odd, SIGKILL);
+    await ended(odd);
+    expect(sys.processStartTime(odd)).toBeUndefined();
+  });
+});

@@ -1,0 +1,57 @@
+/** The compiled executable: what it carries is loaded from memory, and the directory it is started in has no say. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { z } from "zod";
+
+const root = resolve(import.meta.dir, "../..");
+const place = mkdtempSync(join(tmpdir(), "compiled-"));
+const executable = join(place, "program");
+const reportSchema = z.object({
+  size: z.number(),
+  sameTwice: z.boolean(),
+  preloaded: z.boolean(),
+  fromDotenv: z.string().nullable(),
+});
+
+beforeAll(() => {
+  const built = Bun.spawnSync(["script/compile", "test/sys/embedded-main.ts", executable], { cwd: root });
+  expect(built.stderr.toString()).toBe("");
+  expect(built.exitCode).toBe(0);
+}, 60_000);
+afterAll(() => rmSync(place, { recursive: true, force: true }));
+
+test("addon and helper come out of the executable, with no file in any temp folder", () => {
+  const temp = join(place, "temp");
+  mkdirSync(temp);
+  const run = Bun.spawnSync(
+    ["strace", "-f", "-o", join(place, "trace"), "-e", "trace=openat,unlink,mmap", executable],
+    {
+      cwd: "/",
+      env: { PATH: process.env["PATH"] ?? "", TMPDIR: temp, BUN_TMPDIR: temp },
+    },
+  );
+  expect(run.stderr.toString()).toBe("");
+  const report = reportSchema.parse(JSON.parse(run.stdout.toString()));
+  expect(report.size).toBe(statSync(join(root, "build/fathom-init")).size);
+  expect(report.sameTwice).toBe(true);
+  expect(readdirSync(temp)).toEqual([]);
+  const trace = Bun.spawnSync(["grep", "-c", "-E", `"(${temp}|/tmp/)[^"]*\\.(so|node)"`, join(place, "trace")]);
+  expect(trace.stdout.toString().trim()).toBe("0");
+});
+
+test("a bunfig.toml or .env of the current directory is not obeyed", () => {
+  const hostile = join(place, "hostile");
+  mkdirSync(hostile);
+  writeFileSync(join(hostile, "bunfig.toml"), 'preload = ["./evil.ts"]\n');
+  writeFileSync(join(hostile, "evil.ts"), "globalThis.preloaded = true; console.error('preload ran');\n");
+  writeFileSync(join(hostile, ".env"), "FROM_DOTENV=yes\n");
+  const run = Bun.spawnSync([executable], { cwd: hostile, env: { PATH: process.env["PATH"] ?? "" } });
+  expect(run.stderr.toString()).toBe("");
+  const report = reportSchema.parse(JSON.parse(run.stdout.toString()));
+  expect([report.preloaded, report.fromDotenv]).toEqual([false, null]);
+  // The trap works: the same directory does reach a plain bun, so the test above can fail.
+  const plain = Bun.spawnSync([process.execPath, join(root, "test/sys/embedded-main.ts")], { cwd: hostile });
+  expect(plain.stderr.toString()).toContain("preload ran");
+});
