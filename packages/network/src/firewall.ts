@@ -19,6 +19,7 @@ import {
   type TableReference,
 } from "./netlink/nftables.ts";
 import {
+  guardChainName,
   networkElements,
   portElements,
   tableFor,
@@ -48,15 +49,14 @@ export class Firewall implements Disposable {
     ports: readonly PublishedPort[],
     forwardingTurnedOn: boolean,
   ): { readonly warnings: readonly string[] } {
-    const forward = decodeHookedChains(this.#connection.send([dumpChains(NFPROTO_IPV4)])).filter(
-      (chain) => chain.hook === hooks.forward && chain.policy === "drop",
-    );
+    const chains = decodeHookedChains(this.#connection.send([dumpChains(NFPROTO_IPV4)]));
     // An earlier start of this engine turned forwarding on: its guard stays.
-    const guarded = forwardingTurnedOn || forward.some((chain) => chain.table === this.#table.name);
-    this.#apply(wholeTable(this.#table, networks, ports, guarded ? "drop" : "accept"));
+    const guarded =
+      forwardingTurnedOn || chains.some((chain) => chain.table === this.#table.name && chain.name === guardChainName);
+    this.#apply(wholeTable(this.#table, networks, ports, guarded));
     return {
-      warnings: forward
-        .filter((chain) => chain.table !== this.#table.name)
+      warnings: chains
+        .filter((chain) => chain.hook === hooks.forward && chain.policy === "drop")
         .map(
           (chain) =>
             `chain ${chain.name} of table ${chain.table} drops forwarded packets by default: allow the bridges of this engine there, ` +
@@ -84,9 +84,9 @@ export class Firewall implements Disposable {
     } catch (error) {
       if (!isMissing(error)) throw error;
       // One missing element undid the whole batch: one by one then.
-      for (const port of ports) {
+      for (const request of ports.flatMap((port) => portElements(this.#table, [port], false))) {
         try {
-          this.#apply(portElements(this.#table, [port], false));
+          this.#apply([request]);
         } catch (single) {
           if (!isMissing(single))
             this.#logger.warn("published port could not be removed", { error: messageOf(single) });

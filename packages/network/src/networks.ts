@@ -413,8 +413,8 @@ class DefaultNetworks implements Networks {
   async reconcile(known: readonly Endpoint[]): Promise<void> {
     const warnings: string[] = [];
     const wanted = new Set(known.map((endpoint) => endpoint.endpointId));
-    for (const { endpoint } of [...this.#attached.values()])
-      if (!wanted.has(endpoint.endpointId)) await this.detach(endpoint);
+    const stale = [...this.#attached.values()].filter(({ endpoint }) => !wanted.has(endpoint.endpointId));
+    for (const { endpoint } of stale) await this.detach(endpoint);
     this.#restore(known, warnings);
     this.#firewall?.[Symbol.dispose]();
     this.#firewall = undefined;

@@ -25,6 +25,7 @@ import {
   destinationNat,
   establishedOrRelated,
   interfaceIn,
+  interfaceKind,
   interfacePairIn,
   isHostAddress,
   isLoopbackAddress,
@@ -77,6 +78,8 @@ const sets = {
   },
   /** The same for ports published on every address. */
   publishedAny: { name: "published_any", key: ["inet_proto", "inet_service"], value: ["ipv4_addr", "inet_service"] },
+  /** The address of each container with published ports, twice: source and destination of a packet to itself. */
+  ownAddress: { name: "own_address", key: ["ipv4_addr", "ipv4_addr"] },
 } as const satisfies Record<string, SetDefinition>;
 
 /** Priorities of iptables and nft: raw, dstnat, filter, srcnat. */
@@ -87,13 +90,13 @@ const accept = verdict({ kind: "accept" });
 
 /**
  * The whole table, replacing one of the same name in the same batch: packets see the old or the new one, never none.
- * @param forwardPolicy "drop" where the engine itself turned IP forwarding on: the host shall not become a router for others by that.
+ * @param guarded The engine itself turned IP forwarding on: the host shall not become a router between its other interfaces by that.
  */
 export function wholeTable(
   table: TableReference,
   networks: readonly FirewallNetwork[],
   ports: readonly PublishedPort[],
-  forwardPolicy: "accept" | "drop",
+  guarded: boolean,
 ): NetlinkRequest[] {
   const rule = (chain: string, comment: string, ...expressions: Parameters<typeof addRule>[2][number][]) =>
     addRule(table, chain, expressions, comment);
@@ -117,7 +120,7 @@ export function wholeTable(
       priority: priority.sourceNat,
       policy: "accept",
     }),
-    addChain(table, "forward", { type: "filter", hook: "forward", priority: priority.filter, policy: forwardPolicy }),
+    addChain(table, "forward", { type: "filter", hook: "forward", priority: priority.filter, policy: "accept" }),
     addChain(table, "published"),
     addChain(table, "to-container"),
 
@@ -175,6 +178,15 @@ export function wholeTable(
       ...interfaceIn("oifname", sets.bridges.name),
       masquerade,
     ),
+    // A container to its own published port: it would not take a packet from its own address. (Where bridged packets pass the rule set,
+    // the rule below does not see the interface that they came in by.)
+    rule(
+      "postrouting",
+      "a container to its own published port",
+      payload("network", 12, 8, 1),
+      lookup(sets.ownAddress.name, 1),
+      masquerade,
+    ),
     // A container to a published port of its own network: the answer must come back through the host.
     rule(
       "postrouting",
@@ -217,8 +229,28 @@ export function wholeTable(
     rule("to-container", "within one network", ...interfacePairIn(sets.open.name), accept),
     rule("to-container", "everything else, other networks too", drop),
 
+    ...(guarded ? guardChain(table) : []),
     ...networkElements(table, networks, true),
     ...portElements(table, ports, true),
+  ];
+}
+
+/** Its presence tells a later start that this engine turned forwarding on. */
+export const guardChainName = "guard";
+
+/** Bridges, other engines' too, forward as they like: whoever made them wants that. */
+function guardChain(table: TableReference): NetlinkRequest[] {
+  const reason = "forwarding was turned on for containers alone";
+  return [
+    addChain(table, guardChainName, {
+      type: "filter",
+      hook: "forward",
+      priority: priority.filter + 1,
+      policy: "accept",
+    }),
+    addRule(table, guardChainName, [...interfaceKind("iifkind", "bridge"), accept], "from a bridge"),
+    addRule(table, guardChainName, [...interfaceKind("oifkind", "bridge"), accept], "to a bridge"),
+    addRule(table, guardChainName, [drop], reason),
   ];
 }
 
@@ -255,14 +287,21 @@ export function portElements(table: TableReference, ports: readonly PublishedPor
   const element = (port: PublishedPort): SetElement => ({
     key: Uint8Array.of(
       ...(port.hostAddress === 0 ? [] : ipv4Bytes(port.hostAddress)),
-      ...[protocolNumbers[port.protocol], 0, 0, 0],
+      protocolNumbers[port.protocol],
+      0,
+      0,
+      0,
       ...service(port.hostPort),
     ),
     value: Uint8Array.of(...ipv4Bytes(port.containerAddress), ...service(port.containerPort)),
   });
+  const own = [...new Set(ports.map((port) => port.containerAddress))].map((address) => ({
+    key: Uint8Array.of(...ipv4Bytes(address), ...ipv4Bytes(address)),
+  }));
   return [
     ...change(table, sets.publishedAddress.name, ports.filter((port) => port.hostAddress !== 0).map(element)),
     ...change(table, sets.publishedAny.name, ports.filter((port) => port.hostAddress === 0).map(element)),
+    ...change(table, sets.ownAddress.name, own),
   ];
 }
 

@@ -27,7 +27,7 @@ function expression(name: string, content: (writer: PayloadWriter) => void): Exp
     );
 }
 
-const metaKeys = { iifname: 6, oifname: 7, l4proto: 16 } as const;
+const metaKeys = { iifname: 6, oifname: 7, l4proto: 16, iifkind: 26, oifkind: 27 } as const;
 export type MetaKey = keyof typeof metaKeys;
 
 export function meta(key: MetaKey, register: number): Expression {
@@ -161,6 +161,13 @@ export function isLoopbackAddress(of: "source" | "destination"): readonly Expres
 
 export function interfaceIn(direction: "iifname" | "oifname", set: string, inverted = false): readonly Expression[] {
   return [meta(direction, 1), lookup(set, 1, { inverted })];
+}
+
+/** The interface is of this kind ("bridge"); hardware has none. */
+export function interfaceKind(direction: "iifkind" | "oifkind", kind: string): readonly Expression[] {
+  const value = new Uint8Array(16);
+  value.set(new TextEncoder().encode(kind));
+  return [meta(direction, 1), compare(1, "equal", value)];
 }
 
 /** The pair of incoming and outgoing interface is in a set of pairs. */

@@ -1,0 +1,183 @@
+/**
+ * A small world for network tests. The test process stands in a network namespace of its own, which plays the host; containers and an
+ * outside neighbour are further namespaces. All of it ends with the process.
+ */
+import {
+  createNetworks,
+  defaultAddressPools,
+  type Endpoint,
+  type NetworkConfig,
+  type NetworkInfo,
+  type Networks,
+  type PortRequest,
+} from "@fathom/network";
+import { createSys } from "@fathom/sys";
+import { join } from "node:path";
+
+export const sys = createSys();
+
+export const config: NetworkConfig = {
+  bridgeName: "fathom0",
+  addressPools: defaultAddressPools,
+  mtu: 0,
+  ipForward: true,
+  ipMasquerade: true,
+  interContainerCommunication: true,
+  defaultBindAddress: "0.0.0.0",
+  userlandProxy: true,
+};
+
+const environmentName = "FATHOM_TEST_NAMESPACE";
+
+/** True inside the namespace that plays the host. */
+export const isInside = process.env[environmentName] === "1";
+
+/** Runs this very test file again in a fresh network namespace; gives its exit code and output. */
+export async function runInside(file: string): Promise<{ readonly code: number; readonly output: string }> {
+  const child = Bun.spawn(["unshare", "--net", process.execPath, "test", file], {
+    env: { ...process.env, [environmentName]: "1" },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, error] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  return { code: await child.exited, output: out + error };
+}
+
+/** Runs a program and gives what it printed; a failing one throws. */
+export function run(...command: string[]): string {
+  const result = Bun.spawnSync(command);
+  if (result.exitCode !== 0) throw new Error(`${command.join(" ")}: ${result.stderr.toString()}`);
+  return result.stdout.toString();
+}
+
+export function memoryState(rows = new Map<string, NetworkInfo>()) {
+  return {
+    networks: () => [...rows.values()],
+    saveNetwork: (network: NetworkInfo) => void rows.set(network.id, network),
+    removeNetwork: (id: string) => void rows.delete(id),
+  };
+}
+
+/** A network namespace; disposing ends its programs and lets it go. */
+export class Space implements AsyncDisposable {
+  readonly fd = sys.createNetworkNamespace();
+  readonly #programs: Bun.Subprocess[] = [];
+  #open = true;
+
+  get path(): string {
+    return `/proc/${process.pid}/fd/${this.fd}`;
+  }
+  run(...command: string[]): string {
+    return run("nsenter", `--net=${this.path}`, ...command);
+  }
+  ask(protocol: "tcp" | "udp", host: string, port: number): Promise<string> {
+    return ask(protocol, host, port, ["nsenter", `--net=${this.path}`]);
+  }
+  async serve(protocol: "tcp" | "udp", port: number): Promise<void> {
+    this.#programs.push(await start(["nsenter", `--net=${this.path}`], ["serve", protocol, String(port)]));
+  }
+  async echo(port: number): Promise<void> {
+    this.#programs.push(await start(["nsenter", `--net=${this.path}`], ["echo", String(port)]));
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const program of this.#programs) {
+      program.kill("SIGKILL");
+      await program.exited;
+    }
+    if (this.#open) sys.close(this.fd);
+    this.#open = false;
+  }
+}
+
+const peer = join(import.meta.dir, "peer.ts");
+
+async function start(prefix: string[], command: string[]): Promise<Bun.Subprocess> {
+  const program = Bun.spawn([...prefix, process.execPath, peer, ...command], { stdout: "pipe", stderr: "inherit" });
+  for await (const _ of program.stdout) break;
+  return program;
+}
+
+/** A server in the namespace that plays the host. */
+export async function serveOnHost(protocol: "tcp" | "udp", port: number, host: string): Promise<AsyncDisposable> {
+  const program = await start([], ["serve", protocol, String(port), host]);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      program.kill("SIGKILL");
+      await program.exited;
+    },
+  };
+}
+
+/** The answer of a server, "refused" or "silent". */
+export async function ask(protocol: "tcp" | "udp", host: string, port: number, prefix: string[] = []): Promise<string> {
+  const program = Bun.spawn([...prefix, process.execPath, peer, "ask", protocol, host, String(port)], {
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  return (await new Response(program.stdout).text()).trim();
+}
+
+export async function count(host: string, port: number, bytes: number): Promise<string> {
+  const program = Bun.spawn([process.execPath, peer, "count", host, String(port), String(bytes)], {
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  return (await new Response(program.stdout).text()).trim();
+}
+
+export function port(text: string): PortRequest {
+  const match = /^(?:([^ ]*) )?(?:(\d+)(?:-(\d+))?)?:(\d+)(?:\/(tcp|udp))?$/.exec(text);
+  if (!match) throw new Error(`no port: ${text}`);
+  const first = Number(match[2] ?? 0);
+  return {
+    protocol: match[5] === "udp" ? "udp" : "tcp",
+    containerPort: Number(match[4]),
+    hostIp: match[1] ?? "",
+    hostPortFirst: first,
+    hostPortLast: Number(match[3] ?? first),
+  };
+}
+
+let counter = 0;
+
+/** Attaches a namespace to the default bridge, as the engine does for a container. */
+export async function attach(networks: Networks, space: Space, ...ports: string[]): Promise<Endpoint> {
+  const name = `container${++counter}`;
+  return networks.attach({
+    containerId: name.padEnd(64, "0"),
+    endpointName: name,
+    namespaceFd: space.fd,
+    networkId: networks.find("bridge")!.id,
+    interfaceName: "eth0",
+    ports: ports.map(port),
+    isDefaultGateway: true,
+  });
+}
+
+export function makeNetworks(options: Partial<NetworkConfig> = {}, state = memoryState()): Networks {
+  return createNetworks({ sys, config: { ...config, ...options }, state });
+}
+
+/** Connects a namespace to the host by a link of its own: host 198.51.100.1, neighbour 198.51.100.50. */
+export function connectOutside(space: Space): void {
+  run("ip", "link", "add", "out0", "type", "veth", "peer", "name", "out1", "netns", space.path);
+  run("ip", "addr", "add", "198.51.100.1/24", "dev", "out0");
+  run("ip", "link", "set", "out0", "up");
+  space.run("ip", "addr", "add", "198.51.100.50/24", "dev", "out1");
+  space.run("ip", "link", "set", "out1", "up");
+  space.run("ip", "link", "set", "lo", "up");
+}
+
+/** Interfaces of containers on the host. */
+export function hostInterfaces(): string[] {
+  return [...run("ip", "-o", "link").matchAll(/veth[0-9a-f]{7}/g)].map(([name]) => name);
+}
+
+/** Waits until `condition` holds, at most two seconds. */
+export async function until(condition: () => boolean): Promise<boolean> {
+  for (let tries = 0; tries < 100; tries++) {
+    if (condition()) return true;
+    await Bun.sleep(20);
+  }
+  return false;
+}
