@@ -6,3 +6,5 @@ const argv = process.argv.slice(2);
 const { main } = await import("@fathom/cli");
 // Not process.exit: output that is still in a pipe would be cut.
 process.exitCode = await main(argv);
+
+export {};
