@@ -7,3 +7,4 @@ export * from "./plan.ts";
 export { createCgroups, openCgroups } from "./cgroups/cgroups.ts";
 export { findHierarchies, type Hierarchy, type HierarchySet } from "./cgroups/hierarchies.ts";
 export { resourcesFromOci, runtimeDeviceRules } from "./cgroups/resources.ts";
+export { compileSeccomp, type CompiledSeccomp, type SeccompArchitecture } from "./seccomp/compile.ts";

@@ -56,9 +56,12 @@ export function processOperations(process: OciProcess, context: ProcessContext):
   return operations;
 }
 
-function seccompOperation(profile: LinuxSeccomp, architecture: SeccompArchitecture): Operation | undefined {
-  const compiled = compileSeccomp(profile, architecture);
-  return compiled === undefined ? undefined : { kind: "seccomp", program: compiled.program, flags: compiled.flags };
+function seccompOperation(profile: LinuxSeccomp, architecture: SeccompArchitecture): Operation {
+  const notifies = (profile.syscalls ?? []).some((rule) => rule.action === "SCMP_ACT_NOTIFY");
+  if (notifies || (profile.listenerPath ?? "") !== "")
+    throw new EngineError("not-implemented", "linux.seccomp.listenerPath (SCMP_ACT_NOTIFY): not supported yet");
+  const { program, flags } = compileSeccomp(profile, architecture);
+  return { kind: "seccomp", program, flags };
 }
 
 function capabilitiesOperation(sets: NonNullable<OciProcess["capabilities"]>): Operation {
