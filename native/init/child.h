@@ -1,0 +1,94 @@
+/* The process that becomes the container's: what it has in hand while it executes a plan. */
+#pragma once
+
+#include "plan.h"
+
+/* Shared between the supervisor and one child until the child's execve; then only the supervisor has it. */
+enum stage { STAGE_BORN, STAGE_READY, STAGE_EXECUTING };
+struct shared {
+  volatile uint32_t stage;
+  struct failure failure;
+  uint32_t plan_length;
+  uint8_t plan[];
+};
+#define SHARED_SIZE (sizeof(struct shared) + PLAN_LIMIT)
+
+/* Messages on the socket between the two: one letter, perhaps with descriptors. Its end means exec, or death. */
+#define SAYS_READY 'r'    /* child: in its namespaces and cgroups */
+#define SAYS_TERMINAL 't' /* child: with the pty's master */
+#define SAYS_WAITING 'w'  /* child: at wait-start */
+#define SAYS_GO 'g'       /* supervisor: with stdin, stdout, stderr (no terminal), then the root's mount if there is one */
+#define SAYS_START 's'    /* supervisor: go on after wait-start */
+
+struct child {
+  struct shared *shared;
+  int socket;      /* to the supervisor */
+  int root;        /* the container's root, -1 before attach-root */
+  int handed_root; /* detached mount for attach-root */
+  int stdio[3];    /* become 0, 1, 2; the pty's other end three times with a terminal */
+  int procfs;      /* private procfs, opened when needed */
+  int masked;      /* detached read-only tmpfs, shared by all masked directories */
+  bool terminal, console_open, filtered, settled;
+  uint16_t rows, columns;
+  mode_t umask;
+  bool umask_set;
+};
+
+/* Executes the plan in child->shared and does not come back but on failure, which is recorded. */
+void execute_plan(struct child *child);
+
+/* root.c: paths inside the root. Never follows a link out of it. */
+int open_in_root(const struct child *child, const char *path, int flags);
+int open_target(const struct child *child, const char *path, enum create_kind create, mode_t mode);
+/* The parent directory of a path (made where missing, 0755), and in `name` its last component. */
+int open_parent(const struct child *child, const char *path, char name[256]);
+int private_procfs(struct child *child);
+
+/* mounts.c */
+int do_root_propagation(const struct operation *op);
+int do_attach_root(struct child *child, const struct operation *op);
+int do_mount(struct child *child, const struct operation *op);
+int do_bind(struct child *child, const struct operation *op);
+int do_mount_attributes(struct child *child, const struct operation *op);
+int do_mask(struct child *child, const char *path);
+int do_readonly_path(struct child *child, const char *path);
+int do_readonly_root(struct child *child);
+int do_pivot_root(struct child *child);
+int do_chroot(struct child *child);
+/* copy-up.c: copies a directory's content, owners, modes and times into another. */
+int copy_tree(int from, int to, unsigned depth);
+
+/* files.c */
+int do_make_directory(struct child *child, const struct operation *op);
+int do_make_node(struct child *child, const struct operation *op);
+int do_make_symlink(struct child *child, const struct operation *op);
+int do_sysctl(struct child *child, const struct operation *op);
+int do_oom_score_adj(struct child *child, int32_t value);
+int do_working_directory(struct child *child, const struct operation *op);
+int do_loopback_up(void);
+
+/* identity.c */
+int do_rlimit(const struct operation *op);
+int do_set_user(struct child *child, const struct operation *op);
+int do_bounding_set(uint64_t keep);
+int do_capabilities(const struct operation *op);
+int do_seccomp(struct child *child, const struct operation *op);
+int do_session_keyring(const char *name);
+/* Asks for SIGKILL at the supervisor's death, and ends here when it is dead already. */
+void follow_supervisor(const struct child *child);
+
+/* terminal.c */
+int open_console(struct child *child);
+int do_bind_console(struct child *child, const char *path);
+int do_new_session(struct child *child);
+
+/* exec.c */
+/* Standard streams in place, signals and mask at their defaults, everything else closed at execve. */
+int settle(struct child *child);
+int do_exec(struct child *child, const struct operation *op);
+
+/* message.c */
+int send_letter(int socket, char letter, const int *fds, unsigned count);
+/* Blocks unless the socket does not. Gives the letter, 0 at the end, -1 with errno. `*count`: room in, number out. */
+int receive_letter(int socket, int *fds, unsigned *count);
+ssize_t receive_with_fds(int socket, void *data, size_t size, int *fds, unsigned *count);

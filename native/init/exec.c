@@ -1,0 +1,78 @@
+#define _GNU_SOURCE
+#include "child.h"
+#include "reaper.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int settle(struct child *child) {
+  if (child->settled)
+    return 0;
+  if (open_console(child) < 0)
+    return -1;
+  follow_supervisor(child);
+  for (int i = 0; i < 3; i++) {
+    if (child->stdio[i] >= 0 && dup2(child->stdio[i], i) < 0)
+      return fail("dup2", "");
+  }
+  if (sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC) < 0)
+    return fail("close_range", "");
+  reset_signals();
+  umask(child->umask_set ? child->umask : 0022);
+  child->settled = true;
+  return 0;
+}
+
+/* Array of pointers to a list's texts with NULL at the end. */
+static char **pointers(struct list list) {
+  char **array = map_pages((list.count + 1) * sizeof(char *), false);
+  for (uint32_t i = 0; array && i < list.count; i++)
+    array[i] = (char *)(uintptr_t)read_text(&list.items);
+  return array;
+}
+
+/* Tries the candidates; comes back with the failure recorded. */
+static int execute(struct list candidates, char **arguments, char **environment) {
+  int error = ENOENT;
+  const char *call = "stat", *which = "";
+  for (uint32_t i = 0; i < candidates.count; i++) {
+    const char *path = read_text(&candidates.items);
+    struct stat about;
+    int wrong = 0;
+    const char *step = "stat";
+    if (stat(path, &about) < 0) {
+      wrong = errno;
+    } else if (S_ISDIR(about.st_mode)) {
+      wrong = EISDIR;
+    } else if (!(about.st_mode & 0111) || (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 && errno == EACCES)) {
+      wrong = EACCES;
+      step = "access";
+    }
+    if (wrong != ENOENT && wrong != ENOTDIR && wrong != EACCES && wrong != EISDIR) {
+      execve(path, arguments, environment);
+      return fail("execve", path);
+    }
+    if (i == 0 || error == ENOENT || error == ENOTDIR) {
+      error = wrong;
+      call = step;
+      which = path;
+    }
+  }
+  return fail_with(error, call, which);
+}
+
+int do_exec(struct child *child, const struct operation *op) {
+  char **arguments = pointers(op->exec.arguments), **environment = pointers(op->exec.environment);
+  if (!arguments || !environment)
+    return fail_with(ENOMEM, "mmap", "arguments");
+  if (settle(child) < 0)
+    return -1;
+  if (!child->filtered)
+    follow_supervisor(child);
+  if (op->exec.init && become_init(child, arguments) < 0)
+    return -1;
+  child->shared->stage = STAGE_EXECUTING;
+  return execute(op->exec.candidates, arguments, environment);
+}

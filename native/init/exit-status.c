@@ -1,0 +1,56 @@
+#define _GNU_SOURCE
+#include "supervisor.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int exit_file = -1;
+static struct remembered *remembered; /* REMEMBERED_LIMIT of them, in a ring */
+static unsigned remembered_total;
+
+/* Visible at once under its name; on disk for good after sync_exit. */
+int store_exit(const struct process *process) {
+  char json[256];
+  struct text text = {json, 0, sizeof json};
+  text_add(&text, "{\"code\":");
+  text_add_number(&text, process->code, 1);
+  text_add(&text, ",\"signal\":");
+  text_add_number(&text, process->signal, 1);
+  text_add(&text, ",\"finishedAt\":\"");
+  text_add(&text, process->finished);
+  text_add(&text, "\",\"lostLogRecords\":");
+  text_add_number(&text, log_lost(), 1);
+  text_add(&text, "}\n");
+  exit_file = openat(supervisor.directory, "exit.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (exit_file < 0 || write(exit_file, json, text.used) != (ssize_t)text.used)
+    return -1;
+  return renameat(supervisor.directory, "exit.new", supervisor.directory, "exit");
+}
+
+void sync_exit(void) {
+  if (exit_file >= 0) {
+    fdatasync(exit_file);
+    fsync(supervisor.directory);
+  }
+  close_fd(&exit_file);
+}
+
+void remember_exec(const struct process *process) {
+  if (!remembered && !(remembered = map_pages(REMEMBERED_LIMIT * sizeof *remembered, false)))
+    return;
+  struct remembered *slot = &remembered[remembered_total++ % REMEMBERED_LIMIT];
+  memcpy(slot->id, process->id, sizeof slot->id);
+  memcpy(slot->finished, process->finished, sizeof slot->finished);
+  slot->code = process->code;
+  slot->signal = process->signal;
+  tell_exec_exit(slot);
+}
+
+unsigned remembered_count(void) {
+  return remembered_total < REMEMBERED_LIMIT ? remembered_total : REMEMBERED_LIMIT;
+}
+
+const struct remembered *remembered_exec(unsigned index) {
+  unsigned first = remembered_total < REMEMBERED_LIMIT ? 0 : remembered_total % REMEMBERED_LIMIT;
+  return &remembered[(first + index) % REMEMBERED_LIMIT];
+}

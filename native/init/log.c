@@ -1,0 +1,302 @@
+#define _GNU_SOURCE
+#include "supervisor.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/*
+ * One JSON record a line: {"log":"…\n","stream":"stdout","attrs":{…},"time":"…"}. A line over LINE_LIMIT is cut into records without
+ * the newline. Records are gathered and written together; the file is rotated between records.
+ *
+ * A record that cannot be written (disk full) is dropped whole and counted; the file never ends in half a record. As soon as writing
+ * works again a record says how many are missing.
+ */
+#define LINE_LIMIT 16384u
+#define ESCAPED_LIMIT (LINE_LIMIT * 6)
+#define BATCH_ROOM (160u << 10)
+
+static struct {
+  int fd, directory;
+  char path[4096];
+  const char *name; /* the last component, in `path` */
+  uint64_t max_size, size;
+  uint32_t max_files;
+  char *attributes; /* `"attrs":{…},` or empty */
+  size_t attributes_length;
+  uint8_t *batch;
+  size_t batch_size, used;
+  uint32_t batched; /* records in it */
+  uint64_t lost, lost_unsaid;
+  int lost_error;
+  struct {
+    uint8_t *held; /* LINE_LIMIT bytes */
+    uint32_t used;
+    bool partial; /* the line's first part is written */
+    char time[TIME_SIZE];
+  } lines[2];
+} store = {.fd = -1, .directory = -1};
+
+static int open_file(int flags) {
+  struct stat about;
+  store.fd = openat(store.directory, store.name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0640);
+  if (store.fd < 0)
+    return -1;
+  store.size = fstat(store.fd, &about) == 0 ? (uint64_t)about.st_size : 0;
+  return 0;
+}
+
+int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char *attributes) {
+  size_t length = strlen(path), more = strlen(attributes);
+  char *slash;
+  if (length >= sizeof store.path)
+    return fail_with(ENAMETOOLONG, "open", "log");
+  memcpy(store.path, path, length + 1);
+  slash = strrchr(store.path, '/');
+  if (!slash || !slash[1])
+    return fail_with(EINVAL, "open", path);
+  *slash = 0;
+  store.name = slash + 1;
+  store.directory = open(slash == store.path ? "/" : store.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (store.directory < 0)
+    return fail("open", store.path);
+  store.max_size = max_size;
+  store.max_files = max_files ? max_files : 1;
+  if (more) {
+    store.attributes = map_pages(more + 16, false);
+    if (!store.attributes)
+      return fail_with(ENOMEM, "mmap", "log");
+    struct text text = {store.attributes, 0, more + 16};
+    text_add(&text, "\"attrs\":");
+    text_add(&text, attributes);
+    text_add(&text, ",");
+    store.attributes_length = text.used;
+  }
+  store.batch_size = BATCH_ROOM + more;
+  return open_file(0) < 0 ? fail("open", path) : 0;
+}
+
+static void numbered(char *out, size_t size, uint32_t number) {
+  struct text text = {out, 0, size};
+  text_add(&text, store.name);
+  if (number) {
+    text_add(&text, ".");
+    text_add_number(&text, number, 1);
+  }
+}
+
+static void rotate(void) {
+  char from[300], to[300];
+  close_fd(&store.fd);
+  for (uint32_t i = store.max_files - 1; i >= 1; i--) {
+    numbered(from, sizeof from, i - 1);
+    numbered(to, sizeof to, i);
+    renameat(store.directory, from, store.directory, to);
+  }
+  open_file(store.max_files == 1 ? O_TRUNC : 0);
+}
+
+static void lose_batch(int error) {
+  store.lost += store.batched;
+  store.lost_unsaid += store.batched;
+  store.lost_error = error;
+  store.used = store.batched = 0;
+}
+
+/* All or nothing: what was written of a failed batch is taken back. */
+static bool write_whole(const uint8_t *data, size_t length) {
+  size_t done = 0;
+  if (store.fd < 0 && open_file(0) < 0)
+    return false;
+  while (done < length) {
+    ssize_t written = write(store.fd, data + done, length - done);
+    if (written < 0 && errno == EINTR)
+      continue;
+    if (written < 0) {
+      int error = errno;
+      struct stat about;
+      if (done && fstat(store.fd, &about) == 0 && (uint64_t)about.st_size >= done)
+        (void)!ftruncate(store.fd, about.st_size - (off_t)done);
+      errno = error;
+      return false;
+    }
+    done += (size_t)written;
+  }
+  store.size += length;
+  return true;
+}
+
+static bool tell_lost(void) {
+  char record[512], time[TIME_SIZE];
+  struct text text = {record, 0, sizeof record};
+  format_now(time);
+  text_add(&text, "{\"log\":\"fathom: ");
+  text_add_number(&text, store.lost_unsaid, 1);
+  text_add(&text, " log records are missing here: ");
+  text_add(&text, strerror(store.lost_error));
+  text_add(&text, "\\n\",\"stream\":\"stderr\",\"time\":\"");
+  text_add(&text, time);
+  text_add(&text, "\"}\n");
+  if (!write_whole((const uint8_t *)record, text.used))
+    return false;
+  store.lost_unsaid = 0;
+  return true;
+}
+
+void log_flush(void) {
+  if (store.used == 0)
+    return;
+  if ((store.lost_unsaid && !tell_lost()) || !write_whole(store.batch, store.used))
+    lose_batch(errno);
+  store.used = store.batched = 0;
+}
+
+/* Bytes of a valid UTF-8 sequence at `at`, 0 when there is none. */
+static unsigned sequence_length(const uint8_t *at, size_t left) {
+  uint8_t first = at[0], low = 0x80, high = 0xbf;
+  unsigned length = first >= 0xc2 && first <= 0xdf ? 2 : first >= 0xe0 && first <= 0xef ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0;
+  if (length == 0 || length > left)
+    return 0;
+  if (first == 0xe0)
+    low = 0xa0;
+  else if (first == 0xed)
+    high = 0x9f;
+  else if (first == 0xf0)
+    low = 0x90;
+  else if (first == 0xf4)
+    high = 0x8f;
+  if (at[1] < low || at[1] > high)
+    return 0;
+  for (unsigned i = 2; i < length; i++) {
+    if ((at[i] & 0xc0) != 0x80)
+      return 0;
+  }
+  return length;
+}
+
+static uint8_t *put_bytes(uint8_t *out, const char *bytes, size_t length) {
+  memcpy(out, bytes, length);
+  return out + length;
+}
+
+/* As the log's readers expect it: control characters, quotes, <, > and & escaped, bad UTF-8 replaced. At most six bytes for one. */
+static uint8_t *escape(uint8_t *out, const uint8_t *data, size_t length) {
+  static const char hex[] = "0123456789abcdef";
+  for (size_t i = 0; i < length;) {
+    uint8_t byte = data[i];
+    if (byte < 0x80) {
+      i++;
+      if (byte >= 0x20 && byte != '"' && byte != '\\' && byte != '<' && byte != '>' && byte != '&') {
+        *out++ = byte;
+      } else if (byte == '"' || byte == '\\') {
+        *out++ = '\\';
+        *out++ = byte;
+      } else if (byte == '\n' || byte == '\r') {
+        *out++ = '\\';
+        *out++ = byte == '\n' ? 'n' : 'r';
+      } else {
+        out = put_bytes(out, "\\u00", 4);
+        *out++ = (uint8_t)hex[byte >> 4];
+        *out++ = (uint8_t)hex[byte & 15];
+      }
+      continue;
+    }
+    unsigned size = sequence_length(data + i, length - i);
+    if (size == 0) {
+      out = put_bytes(out, "\\ufffd", 6);
+      i++;
+    } else if (size == 3 && data[i] == 0xe2 && data[i + 1] == 0x80 && (data[i + 2] & 0xfe) == 0xa8) {
+      out = put_bytes(out, data[i + 2] == 0xa8 ? "\\u2028" : "\\u2029", 6);
+      i += 3;
+    } else {
+      out = put_bytes(out, (const char *)data + i, size);
+      i += size;
+    }
+  }
+  return out;
+}
+
+static void add_record(int stream, const uint8_t *first, size_t first_length, const uint8_t *second, size_t second_length, const char *time) {
+  if (!store.batch && !(store.batch = map_pages(store.batch_size, false))) {
+    store.lost++;
+    return;
+  }
+  if (store.used + ESCAPED_LIMIT + store.attributes_length + 256 > store.batch_size)
+    log_flush();
+  if (store.max_size && store.size + store.used >= store.max_size) {
+    log_flush();
+    rotate();
+  }
+  uint8_t *out = store.batch + store.used;
+  out = put_bytes(out, "{\"log\":\"", 8);
+  out = escape(out, first, first_length);
+  out = escape(out, second, second_length);
+  out = put_bytes(out, stream ? "\",\"stream\":\"stderr\"," : "\",\"stream\":\"stdout\",", 20);
+  if (store.attributes_length)
+    out = put_bytes(out, store.attributes, store.attributes_length);
+  out = put_bytes(out, "\"time\":\"", 8);
+  out = put_bytes(out, time, strlen(time));
+  out = put_bytes(out, "\"}\n", 3);
+  store.used = (size_t)(out - store.batch);
+  store.batched++;
+}
+
+void log_write(int stream, const uint8_t *data, size_t length) {
+  if (store.directory < 0)
+    return;
+  char now[TIME_SIZE];
+  format_now(now);
+  while (length) {
+    uint32_t held = store.lines[stream].used;
+    size_t room = LINE_LIMIT - held;
+    size_t look = length < room + 1 ? length : room + 1;
+    const uint8_t *newline = memchr(data, '\n', look);
+    if (newline) {
+      size_t whole = (size_t)(newline - data) + 1;
+      /* The newline does not count: a line of exactly the limit is one record. */
+      add_record(stream, store.lines[stream].held, held, data, whole, store.lines[stream].partial ? store.lines[stream].time : now);
+      store.lines[stream].used = 0;
+      store.lines[stream].partial = false;
+      data += whole;
+      length -= whole;
+      continue;
+    }
+    if (!store.lines[stream].held && !(store.lines[stream].held = map_pages(LINE_LIMIT, false))) {
+      store.lost++;
+      return;
+    }
+    size_t take = length < room ? length : room;
+    memcpy(store.lines[stream].held + held, data, take);
+    store.lines[stream].used += (uint32_t)take;
+    data += take;
+    length -= take;
+    if (store.lines[stream].used == LINE_LIMIT && length) {
+      if (!store.lines[stream].partial)
+        memcpy(store.lines[stream].time, now, sizeof now);
+      add_record(stream, store.lines[stream].held, LINE_LIMIT, NULL, 0, store.lines[stream].time);
+      store.lines[stream].partial = true;
+      store.lines[stream].used = 0;
+    }
+  }
+}
+
+void log_end(int stream) {
+  char now[TIME_SIZE];
+  format_now(now);
+  if (store.directory >= 0 && store.lines[stream].used)
+    add_record(stream, store.lines[stream].held, store.lines[stream].used, NULL, 0, store.lines[stream].partial ? store.lines[stream].time : now);
+  store.lines[stream].used = 0;
+  store.lines[stream].partial = false;
+}
+
+int log_reopen(void) {
+  if (store.directory < 0)
+    return 0;
+  log_flush();
+  close_fd(&store.fd);
+  return open_file(0) < 0 ? fail("open", store.name) : 0;
+}
+
+uint64_t log_lost(void) {
+  return store.lost;
+}

@@ -1,0 +1,185 @@
+#define _GNU_SOURCE
+/*
+ * fathom-init: launcher and supervisor of one container. Descriptor 3 is the control connection; everything else is said there.
+ * The one loop: wait, hand each event to its owner, write the log, let go of what has ended.
+ */
+#include "reaper.h"
+#include "supervisor.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define CONTROL_FD 3
+#define POLL_LIMIT (1 + CONNECTIONS_LIMIT + PROCESSES_LIMIT * 5 + CLIENTS_LIMIT)
+
+struct supervisor supervisor;
+
+enum watched { WATCH_LISTENER, WATCH_CONNECTION, WATCH_CLIENT, WATCH_SOCKET, WATCH_END, WATCH_OUTPUT, WATCH_ERROR_OUTPUT, WATCH_INPUT };
+static struct pollfd polled[POLL_LIMIT];
+static struct {
+  uint16_t kind, index;
+} owners[POLL_LIMIT];
+static unsigned polled_count;
+
+static void watch(int fd, short events, enum watched kind, unsigned index) {
+  if (fd < 0)
+    return;
+  polled[polled_count] = (struct pollfd){.fd = fd, .events = events};
+  owners[polled_count].kind = (uint16_t)kind;
+  owners[polled_count++].index = (uint16_t)index;
+}
+
+static void watch_process(const struct process *process, unsigned index) {
+  watch(process->socket, POLLIN, WATCH_SOCKET, index);
+  if (wants_output(process, 0))
+    watch(process->output[0], POLLIN, WATCH_OUTPUT, index);
+  if (wants_output(process, 1))
+    watch(process->output[1], POLLIN, WATCH_ERROR_OUTPUT, index);
+  if (process->pending_start < process->pending_end)
+    watch(process->input, POLLOUT, WATCH_INPUT, index);
+  watch(process->pidfd, POLLIN, WATCH_END, index);
+}
+
+static void watch_all(void) {
+  polled_count = 0;
+  watch(supervisor.listener, POLLIN, WATCH_LISTENER, 0);
+  for (unsigned i = 0; i < CONNECTIONS_LIMIT; i++) {
+    const struct connection *connection = &supervisor.connections[i];
+    watch(connection->fd, (short)(POLLIN | (connection->unsent_length ? POLLOUT : 0)), WATCH_CONNECTION, i);
+  }
+  for (unsigned i = 0; i < supervisor.process_count; i++) {
+    if (supervisor.processes[i].phase != PHASE_FREE)
+      watch_process(&supervisor.processes[i], i);
+  }
+  for (unsigned i = 0; i < supervisor.client_count; i++) {
+    const struct client *client = &supervisor.clients[i];
+    bool reads = wants_client_input(client);
+    if (client->hung && !reads && client->start == client->end)
+      continue;
+    watch(client->fd, (short)((reads ? POLLIN : 0) | (client->start < client->end ? POLLOUT : 0)), WATCH_CLIENT, i);
+  }
+}
+
+static void handle(unsigned i) {
+  short events = polled[i].revents;
+  unsigned index = owners[i].index;
+  struct process *process = &supervisor.processes[index < PROCESSES_LIMIT ? index : 0];
+  /* Something handled before may have closed it; a number that was given anew is asked again in the next round. */
+  switch ((enum watched)owners[i].kind) {
+  case WATCH_LISTENER:
+    if (supervisor.listener == polled[i].fd)
+      on_listener();
+    break;
+  case WATCH_CONNECTION:
+    if (supervisor.connections[index].fd == polled[i].fd)
+      on_connection(&supervisor.connections[index], events);
+    break;
+  case WATCH_CLIENT:
+    if (supervisor.clients[index].fd == polled[i].fd)
+      on_client(&supervisor.clients[index], events);
+    break;
+  case WATCH_SOCKET:
+    if (process->socket == polled[i].fd)
+      on_child_socket(process);
+    break;
+  case WATCH_END:
+    if (process->pidfd == polled[i].fd)
+      on_process_end(process);
+    break;
+  case WATCH_OUTPUT:
+  case WATCH_ERROR_OUTPUT:
+    if (process->output[owners[i].kind - WATCH_OUTPUT] == polled[i].fd)
+      on_output(process, owners[i].kind - WATCH_OUTPUT);
+    break;
+  case WATCH_INPUT:
+    if (process->input == polled[i].fd)
+      on_input_room(process);
+    break;
+  }
+}
+
+static int wait_ms(void) {
+  int64_t now = monotonic_ms(), first = -1;
+  for (unsigned i = 0; i < supervisor.process_count; i++) {
+    const struct process *process = &supervisor.processes[i];
+    bool draining = process->phase == PHASE_ENDED && (process->output[0] >= 0 || process->output[1] >= 0);
+    int64_t at = draining ? process->deadline : process->phase == PHASE_RUNNING && process->pause_until > now ? process->pause_until : -1;
+    if (at >= 0 && (first < 0 || at < first))
+      first = at;
+  }
+  return first < 0 ? -1 : first <= now ? 0 : (int)(first - now);
+}
+
+/* Lets go of ended processes. True while something is left to do. */
+static bool tidy(void) {
+  bool busy = false;
+  int64_t now = monotonic_ms();
+  for (unsigned i = 0; i < supervisor.process_count; i++) {
+    struct process *process = &supervisor.processes[i];
+    if (process->phase == PHASE_ENDED && process->deadline && now >= process->deadline)
+      close_output(process);
+    if (process->phase == PHASE_ENDED && process->output[0] < 0 && process->output[1] < 0 && !process->container)
+      free_process(process);
+    busy = busy || (process->phase != PHASE_FREE && process->phase != PHASE_ENDED);
+    busy = busy || process->output[0] >= 0 || process->output[1] >= 0;
+  }
+  finish_clients();
+  for (unsigned i = 0; i < supervisor.client_count; i++)
+    busy = busy || supervisor.clients[i].fd >= 0;
+  return busy;
+}
+
+static void close_listener(void) {
+  if (supervisor.listener < 0)
+    return;
+  close_fd(&supervisor.listener);
+  unlinkat(supervisor.directory, "supervisor.sock", 0);
+}
+
+static void run(void) {
+  for (;;) {
+    watch_all();
+    int ready = poll(polled, polled_count, wait_ms());
+    for (unsigned i = 0; i < polled_count && ready > 0; i++) {
+      if (polled[i].revents) {
+        handle(i);
+        ready--;
+      }
+    }
+    log_flush();
+    bool busy = tidy();
+    if (supervisor.ended)
+      return;
+    if (container()->phase == PHASE_ENDED) {
+      close_listener();
+      if (!busy)
+        return;
+    }
+  }
+}
+
+int main(int argc, char **argv) {
+  (void)argc;
+  keep_title(argv);
+  setsid();
+  ignore_signals();
+  umask(0077);
+  if (chdir("/") < 0)
+    return 1;
+  supervisor.directory = supervisor.listener = -1;
+  for (unsigned i = 0; i < CONNECTIONS_LIMIT; i++)
+    supervisor.connections[i].fd = -1;
+  supervisor.own_pid = getpid();
+  supervisor.own_pid_namespace = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+  if (supervisor.own_pid_namespace < 0 || fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0 || set_nonblocking(CONTROL_FD) < 0)
+    return 1;
+  clear_failure();
+  add_connection(CONTROL_FD);
+  run();
+  close_listener();
+  /* A stem that was never launched must not outlive this. */
+  if (!supervisor.launched && container()->pidfd >= 0)
+    drop_process(container());
+  return 0;
+}

@@ -1,0 +1,284 @@
+#define _GNU_SOURCE
+#include "child.h"
+
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+#define PROPAGATION_MASK (MS_PRIVATE | MS_SLAVE | MS_SHARED | MS_UNBINDABLE)
+
+static int set_attributes(int mount, const struct attributes *attributes, uint32_t propagation) {
+  struct mount_attributes change = {.set = attributes->set, .clear = attributes->clear};
+  if (change.set | change.clear) {
+    if (sys_mount_setattr(mount, attributes->recursive ? AT_RECURSIVE : 0, &change) < 0)
+      return -1;
+  }
+  if (propagation) {
+    struct mount_attributes spread = {.propagation = propagation & PROPAGATION_MASK};
+    return sys_mount_setattr(mount, propagation & MS_REC ? AT_RECURSIVE : 0, &spread);
+  }
+  return 0;
+}
+
+/* A target is on procfs only when its path says so: a link in the image must not lead a mount there. */
+static int refuse_hidden_procfs(int target, const char *path) {
+  struct statfs about;
+  if (fstatfs(target, &about) < 0)
+    return -1;
+  if (about.f_type == PROC_SUPER_MAGIC && strncmp(path, "/proc/", 6) != 0 && strcmp(path, "/proc") != 0) {
+    errno = EPERM;
+    return -1;
+  }
+  return 0;
+}
+
+/* Moves the detached mount to the target and closes it. */
+static int attach(int *mount, int target, const char *path) {
+  int done = refuse_hidden_procfs(target, path);
+  if (done == 0 && sys_move_mount(*mount, target) < 0)
+    done = -1;
+  if (done < 0)
+    fail("move_mount", "");
+  close_fd(mount);
+  return done;
+}
+
+int do_root_propagation(const struct operation *op) {
+  const char *path = op->propagation.path;
+  if (mount(NULL, *path ? path : "/", NULL, op->propagation.flags, NULL) < 0)
+    return fail("mount", "propagation");
+  return 0;
+}
+
+int do_attach_root(struct child *child, const struct operation *op) {
+  int tree = -1;
+  if (op->root.from_descriptor) {
+    tree = child->handed_root;
+    child->handed_root = -1;
+    if (tree < 0)
+      return fail_with(EBADF, "attach-root", "no root descriptor was handed over");
+  } else {
+    tree = sys_open_tree(AT_FDCWD, op->root.path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (tree < 0)
+      return fail("open_tree", op->root.path);
+  }
+  int at = open(op->root.at, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (at < 0)
+    return fail("open", op->root.at);
+  if (sys_move_mount(tree, at) < 0)
+    return fail("move_mount", op->root.at);
+  close_fd(&at);
+  child->root = tree;
+  return 0;
+}
+
+/* What the file system said of its options, with the kernel's own prefix ("e ") cut. */
+static int fail_context(int context, const char *call, const char *option) {
+  int error = errno;
+  char said[512], whole[1024];
+  struct text text = {whole, 0, sizeof whole};
+  text_add(&text, option ? option : "");
+  for (ssize_t length; (length = read(context, said, sizeof said - 1)) > 0;) {
+    said[length] = 0;
+    if (said[length - 1] == '\n')
+      said[length - 1] = 0;
+    text_add(&text, text.used ? ": " : "");
+    text_add(&text, length > 2 && said[1] == ' ' ? said + 2 : said);
+  }
+  return fail_with(error, call, whole);
+}
+
+static int make_file_system(const struct operation *op) {
+  int context = sys_fsopen(op->mount.type);
+  if (context < 0)
+    return fail("fsopen", op->mount.type);
+  if (*op->mount.source && sys_fsconfig(context, FSCONFIG_SET_STRING, "source", op->mount.source) < 0)
+    return fail_context(context, "fsconfig", "source");
+  struct reader options = op->mount.options.items;
+  for (uint32_t i = 0; i < op->mount.options.count; i++) {
+    bool valued = read_u32(&options) != 0;
+    const char *key = read_text(&options), *value = read_text(&options);
+    if (sys_fsconfig(context, valued ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, valued ? value : NULL) < 0)
+      return fail_context(context, "fsconfig", key);
+  }
+  if (sys_fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
+    return fail_context(context, "fsconfig", NULL);
+  int mount = sys_fsmount(context, (unsigned)op->mount.attributes.set);
+  if (mount < 0)
+    return fail_context(context, "fsmount", NULL);
+  close_fd(&context);
+  return mount;
+}
+
+int do_mount(struct child *child, const struct operation *op) {
+  /* A proc or sysfs that a link leads elsewhere would be trusted in the wrong place. */
+  bool strict = !strcmp(op->mount.type, "proc") || !strcmp(op->mount.type, "sysfs");
+  int target = open_target(child, op->mount.target, (enum create_kind)op->mount.create, 0755);
+  if (target < 0)
+    return fail("openat2", "");
+  if (strict) {
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS};
+    close_fd(&target);
+    target = sys_openat2(child->root, op->mount.target, &how);
+    if (target < 0)
+      return fail("openat2", "the target of a proc or sysfs mount must be a directory and no link");
+  }
+  int mount = make_file_system(op);
+  if (mount < 0)
+    return -1;
+  if (op->mount.copy_up) {
+    int from = openat(target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int to = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (from < 0 || to < 0 || copy_tree(from, to, 0) < 0)
+      return fail("copy", "");
+    close_fd(&from);
+    close_fd(&to);
+  }
+  struct attributes rest = {0};
+  if (op->mount.propagation && set_attributes(mount, &rest, op->mount.propagation) < 0)
+    return fail("mount_setattr", "");
+  int done = attach(&mount, target, op->mount.target);
+  close_fd(&target);
+  return done;
+}
+
+int do_bind(struct child *child, const struct operation *op) {
+  unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (op->bind.flags & BIND_RECURSIVE ? AT_RECURSIVE : 0);
+  int tree = -1;
+  if (op->bind.flags & BIND_SOURCE_IN_ROOT) {
+    int source = open_in_root(child, op->bind.source, O_PATH);
+    if (source >= 0)
+      tree = sys_open_tree(source, "", flags | AT_EMPTY_PATH);
+    close_fd(&source);
+  } else {
+    tree = sys_open_tree(AT_FDCWD, op->bind.source, flags);
+  }
+  if (tree < 0)
+    return fail("open_tree", op->bind.source);
+  struct stat about;
+  if (fstat(tree, &about) < 0)
+    return fail("fstat", op->bind.source);
+  enum create_kind kind = S_ISDIR(about.st_mode) ? CREATE_DIRECTORY : CREATE_FILE;
+  int target = open_target(child, op->bind.target, op->bind.flags & BIND_CREATE ? kind : CREATE_NOTHING, 0755);
+  if (target < 0)
+    return fail("openat2", "");
+  if (set_attributes(tree, &op->bind.attributes, op->bind.propagation) < 0)
+    return fail("mount_setattr", "");
+  int done = attach(&tree, target, op->bind.target);
+  close_fd(&target);
+  return done;
+}
+
+int do_mount_attributes(struct child *child, const struct operation *op) {
+  int target = open_in_root(child, op->change.target, O_PATH);
+  if (target < 0)
+    return fail("openat2", "");
+  if (set_attributes(target, &op->change.attributes, op->change.propagation) < 0)
+    return fail("mount_setattr", "");
+  close_fd(&target);
+  return 0;
+}
+
+static int masked_directory(struct child *child) {
+  if (child->masked < 0) {
+    struct operation op = {.kind = OP_MOUNT};
+    op.mount.type = "tmpfs";
+    op.mount.source = "tmpfs";
+    op.mount.attributes.set = MOUNT_ATTR_RDONLY;
+    child->masked = make_file_system(&op);
+    if (child->masked < 0)
+      return -1;
+  }
+  int copy = sys_open_tree(child->masked, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+  return copy < 0 ? fail("open_tree", "") : copy;
+}
+
+/* The container's /dev/null, or the host's where it has none; either only when it is the real device. */
+static int null_device(struct child *child) {
+  struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS};
+  int null = sys_openat2(child->root, "/dev/null", &how);
+  if (null < 0)
+    null = open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  struct stat about;
+  if (null < 0 || fstat(null, &about) < 0)
+    return fail("open", "/dev/null");
+  if (!S_ISCHR(about.st_mode) || about.st_rdev != makedev(1, 3))
+    return fail_with(ENODEV, "fstat", "/dev/null is not the null device");
+  int copy = sys_open_tree(null, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+  close_fd(&null);
+  return copy < 0 ? fail("open_tree", "/dev/null") : copy;
+}
+
+int do_mask(struct child *child, const char *path) {
+  int target = open_in_root(child, path, O_PATH);
+  if (target < 0)
+    return errno == ENOENT || errno == ENOTDIR ? 0 : fail("openat2", "");
+  struct stat about;
+  if (fstat(target, &about) < 0)
+    return fail("fstat", "");
+  int cover = S_ISDIR(about.st_mode) ? masked_directory(child) : null_device(child);
+  if (cover < 0)
+    return -1;
+  int done = attach(&cover, target, path);
+  close_fd(&target);
+  return done;
+}
+
+int do_readonly_path(struct child *child, const char *path) {
+  int target = open_in_root(child, path, O_PATH);
+  if (target < 0)
+    return errno == ENOENT || errno == ENOTDIR ? 0 : fail("openat2", "");
+  int tree = sys_open_tree(target, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
+  if (tree < 0)
+    return fail("open_tree", "");
+  struct attributes attributes = {.set = MOUNT_ATTR_RDONLY};
+  if (set_attributes(tree, &attributes, 0) < 0)
+    return fail("mount_setattr", "");
+  int done = attach(&tree, target, path);
+  close_fd(&target);
+  return done;
+}
+
+int do_readonly_root(struct child *child) {
+  struct mount_attributes change = {.set = MOUNT_ATTR_RDONLY};
+  if (child->root < 0)
+    return fail_with(EBADF, "mount_setattr", "");
+  return sys_mount_setattr(child->root, 0, &change) < 0 ? fail("mount_setattr", "") : 0;
+}
+
+static int reopen_root(struct child *child) {
+  close_fd(&child->root);
+  child->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return child->root < 0 ? fail("open", "/") : 0;
+}
+
+int do_pivot_root(struct child *child) {
+  int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (old < 0 || child->root < 0 || fchdir(child->root) < 0)
+    return fail("fchdir", "");
+  if (syscall(SYS_pivot_root, ".", ".") < 0)
+    return fail("pivot_root", "");
+  /* The old root now lies over the new one. Nothing of taking it away may reach the host. */
+  if (fchdir(old) < 0 || mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0)
+    return fail("mount", "old root");
+  if (umount2(".", MNT_DETACH) < 0)
+    return fail("umount2", "old root");
+  close_fd(&old);
+  if (chdir("/") < 0)
+    return fail("chdir", "/");
+  return reopen_root(child);
+}
+
+int do_chroot(struct child *child) {
+  if (child->root < 0 || fchdir(child->root) < 0)
+    return fail("fchdir", "");
+  if (mount(".", "/", NULL, MS_MOVE, NULL) < 0)
+    return fail("mount", "move of the root");
+  if (chroot(".") < 0)
+    return fail("chroot", ".");
+  if (chdir("/") < 0)
+    return fail("chdir", "/");
+  return reopen_root(child);
+}

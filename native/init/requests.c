@@ -1,0 +1,349 @@
+#define _GNU_SOURCE
+#include "reaper.h"
+#include "supervisor.h"
+
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#define LAUNCH_OPEN_STDIN 1
+#define LAUNCH_LOG 2
+#define LAUNCH_PLAN_BY_DESCRIPTOR 4
+#define LAUNCH_ROOT 8
+#define LAUNCH_CHROOT 16
+#define CLIENTS_PER_PROCESS 64
+
+static void reply(struct connection *connection, uint32_t request) {
+  say(connection, SAY_OK, request, NULL, 0);
+}
+
+static void refuse(struct connection *connection, uint32_t request) {
+  say_failure(connection, request, failure);
+}
+
+static void refuse_with(struct connection *connection, uint32_t request, int error, const char *why) {
+  fail_with(error, "request", why);
+  refuse(connection, request);
+}
+
+/* Takes a descriptor that came with the message; -1 when there is none left. */
+static int take_fd(struct connection *connection, unsigned *next) {
+  if (*next >= connection->fd_count)
+    return -1;
+  int fd = connection->fds[*next];
+  connection->fds[(*next)++] = -1;
+  return fd;
+}
+
+static struct stem_request read_stem(struct reader *in) {
+  struct stem_request stem;
+  stem.namespaces = read_u32(in);
+  stem.cgroups = read_list(in, CGROUPS_LIMIT, 0, 1);
+  stem.join_pid = read_text(in);
+  stem.uid_map = read_text(in);
+  stem.gid_map = read_text(in);
+  return stem;
+}
+
+/* The answer to prepare, launch, start and exec, whichever the process is at. */
+void say_running(struct process *process) {
+  uint8_t payload[128];
+  struct writer out = {payload, 0, sizeof payload};
+  struct connection *asker = process->asker;
+  put_u32(&out, (uint32_t)process->pid);
+  put_text(&out, process->container ? supervisor.started : "");
+  process->asker = NULL;
+  say(asker, SAY_OK, process->request, payload, out.used);
+}
+
+static void write_exec_exit(struct writer *out, const struct remembered *what) {
+  put_text(out, what->id);
+  put_u32(out, what->code);
+  put_u32(out, what->signal);
+  put_text(out, what->finished);
+}
+
+void tell_exec_exit(const struct remembered *what) {
+  uint8_t payload[256];
+  struct writer out = {payload, 0, sizeof payload};
+  write_exec_exit(&out, what);
+  tell_all(SAY_EXEC_EXIT, payload, out.used);
+}
+
+static void prepare(struct connection *connection, uint32_t request, struct reader *in) {
+  struct stem_request stem = read_stem(in);
+  const char *title = read_text(in);
+  if (in->bad || container()->phase != PHASE_FREE) {
+    refuse_with(connection, request, EINVAL, "prepare");
+    supervisor.ended = true;
+    return;
+  }
+  set_title(title, NULL);
+  if (make_stem(&stem) < 0) {
+    refuse(connection, request);
+    supervisor.ended = true;
+    return;
+  }
+  container()->asker = connection;
+  container()->request = request;
+}
+
+/* The plan's bytes, inline or in a file, into the memory shared with the child; only its header is looked at here. */
+static int take_plan(struct process *process, struct bytes inline_plan, int file) {
+  struct shared *shared = process->shared;
+  size_t length = inline_plan.length;
+  if (file >= 0) {
+    struct stat about;
+    if (fstat(file, &about) < 0 || about.st_size < 0 || about.st_size > (off_t)PLAN_LIMIT)
+      return fail_with(E2BIG, "plan", "too large");
+    length = (size_t)about.st_size;
+    for (size_t done = 0; done < length;) {
+      ssize_t got = pread(file, shared->plan + done, length - done, (off_t)done);
+      if (got <= 0)
+        return fail_with(EIO, "pread", "plan");
+      done += (size_t)got;
+    }
+  } else if (length > PLAN_LIMIT) {
+    return fail_with(E2BIG, "plan", "too large");
+  } else {
+    memcpy(shared->plan, inline_plan.at, length);
+  }
+  shared->plan_length = (uint32_t)length;
+  struct plan plan;
+  if (!open_plan(shared->plan, length, &plan))
+    return fail_with(EBADMSG, "plan", "the bytes are no plan");
+  process->terminal = plan.terminal;
+  return 0;
+}
+
+static int add_clients(struct connection *connection, unsigned *next, struct list wanted, struct process *process) {
+  for (uint32_t i = 0; i < wanted.count; i++) {
+    int fd = take_fd(connection, next);
+    if (fd < 0)
+      return fail_with(EBADF, "attach", "a descriptor is missing");
+    if (!add_client(fd, process, read_u32(&wanted.items)))
+      return -1;
+  }
+  return 0;
+}
+
+static int set_up_launch(struct connection *connection, struct reader *in) {
+  struct process *process = container();
+  unsigned next = 0;
+  int ends[4] = {-1, -1, -1, -1}, plan_file = -1, done = -1;
+  uint32_t flags = read_u32(in);
+  const char *log_path = read_text(in);
+  uint64_t max_size = read_u64(in);
+  uint32_t max_files = read_u32(in);
+  const char *attributes = read_text(in);
+  struct list clients = read_list(in, CLIENTS_PER_PROCESS, 1, 0);
+  struct bytes plan = read_bytes(in);
+  if (in->bad)
+    return fail_with(EBADMSG, "request", "launch");
+  supervisor.directory = take_fd(connection, &next);
+  ends[3] = flags & LAUNCH_ROOT ? take_fd(connection, &next) : -1;
+  plan_file = flags & LAUNCH_PLAN_BY_DESCRIPTOR ? take_fd(connection, &next) : -1;
+  if (supervisor.directory < 0 || (flags & LAUNCH_ROOT && ends[3] < 0) || (flags & LAUNCH_PLAN_BY_DESCRIPTOR && plan_file < 0)) {
+    fail_with(EBADF, "request", "a descriptor is missing");
+    goto out;
+  }
+  supervisor.chrooted = flags & LAUNCH_CHROOT;
+  if (take_plan(process, plan, plan_file) < 0 || add_clients(connection, &next, clients, process) < 0)
+    goto out;
+  if (flags & LAUNCH_LOG && log_open(log_path, max_size, max_files, attributes) < 0)
+    goto out;
+  unlinkat(supervisor.directory, "exit", 0);
+  if (open_listener() < 0)
+    goto out;
+  unsigned first = process->terminal ? 3 : 0;
+  if (!process->terminal && make_streams(process, flags & LAUNCH_OPEN_STDIN, ends) < 0)
+    goto out;
+  done = send_letter(process->socket, SAYS_GO, ends + first, (ends[3] >= 0 ? 4 : 3) - first);
+  if (done < 0)
+    fail("sendmsg", "go");
+out:
+  for (int i = 0; i < 4; i++)
+    close_fd(&ends[i]);
+  close_fd(&plan_file);
+  return done;
+}
+
+static void launch(struct connection *connection, uint32_t request, struct reader *in) {
+  struct process *process = container();
+  if (process->phase != PHASE_PREPARED) {
+    refuse_with(connection, request, EINVAL, "launch without a stem");
+    return;
+  }
+  if (set_up_launch(connection, in) < 0) {
+    refuse(connection, request);
+    drop_process(process);
+    supervisor.ended = true;
+    return;
+  }
+  supervisor.launched = true;
+  process->phase = PHASE_LAUNCHING;
+  process->asker = connection;
+  process->request = request;
+}
+
+static void exec(struct connection *connection, uint32_t request, struct reader *in) {
+  const char *id = read_text(in);
+  uint32_t flags = read_u32(in);
+  struct stem_request stem = read_stem(in);
+  struct list clients = read_list(in, CLIENTS_PER_PROCESS, 1, 0);
+  struct bytes plan = read_bytes(in);
+  if (in->bad || !*id || strlen(id) >= ID_SIZE || find_process(id)) {
+    refuse_with(connection, request, EINVAL, "exec");
+    return;
+  }
+  if (container()->phase != PHASE_RUNNING) {
+    refuse_with(connection, request, ESRCH, "the container does not run");
+    return;
+  }
+  int ends[3] = {-1, -1, -1}, plan_file = -1;
+  unsigned next = 0;
+  struct process *process = new_process(id);
+  if (!process) {
+    refuse(connection, request);
+    return;
+  }
+  bool ready = true;
+  if (flags & LAUNCH_PLAN_BY_DESCRIPTOR && (plan_file = take_fd(connection, &next)) < 0)
+    ready = fail_with(EBADF, "request", "a descriptor is missing") == 0;
+  ready = ready && take_plan(process, plan, plan_file) == 0 && add_clients(connection, &next, clients, process) == 0;
+  ready = ready && (process->terminal || make_streams(process, flags & LAUNCH_OPEN_STDIN, ends) == 0);
+  ready = ready && start_exec(process, &stem, ends) == 0;
+  close_fd(&plan_file);
+  for (int i = 0; i < 3; i++)
+    close_fd(&ends[i]);
+  if (!ready) {
+    refuse(connection, request);
+    drop_process(process);
+    return;
+  }
+  process->phase = PHASE_LAUNCHING;
+  process->asker = connection;
+  process->request = request;
+}
+
+/* u32 phase, pid, supervisor's pid, text started, u64 lost log records; u32 count of running execs: text id, u32 pid; u32 count of ended ones. */
+static void state(struct connection *connection, uint32_t request) {
+  uint8_t payload[1024];
+  struct writer out = {payload, 0, sizeof payload};
+  put_u32(&out, container()->phase);
+  put_u32(&out, (uint32_t)container()->pid);
+  put_u32(&out, (uint32_t)supervisor.own_pid);
+  put_text(&out, supervisor.started);
+  put_u32(&out, (uint32_t)log_lost());
+  put_u32(&out, (uint32_t)(log_lost() >> 32));
+  say(connection, SAY_OK, request, payload, out.used);
+  /* Execs that ended while nobody listened. */
+  for (unsigned i = 0; i < remembered_count(); i++) {
+    out.used = 0;
+    write_exec_exit(&out, remembered_exec(i));
+    say(connection, SAY_EXEC_EXIT, 0, payload, out.used);
+  }
+  if (container()->phase == PHASE_ENDED && container()->finished[0]) {
+    out.used = 0;
+    put_u32(&out, container()->code);
+    put_u32(&out, container()->signal);
+    put_text(&out, container()->finished);
+    say(connection, SAY_EXIT, 0, payload, out.used);
+  }
+}
+
+static void attach(struct connection *connection, uint32_t request, struct reader *in) {
+  const char *id = read_text(in);
+  uint32_t wants = read_u32(in);
+  struct process *process = in->bad ? NULL : find_process(id);
+  unsigned next = 0;
+  int fd = take_fd(connection, &next);
+  if (fd < 0 || !process || process->phase < PHASE_LAUNCHING || process->phase == PHASE_ENDED) {
+    close_fd(&fd);
+    refuse_with(connection, request, process ? ESRCH : EINVAL, "attach");
+    return;
+  }
+  if (add_client(fd, process, wants))
+    reply(connection, request);
+  else
+    refuse(connection, request);
+}
+
+static void send_signal(struct connection *connection, uint32_t request, struct reader *in) {
+  const char *id = read_text(in);
+  uint32_t signal = read_u32(in);
+  struct process *process = in->bad ? NULL : find_process(id);
+  if (!process || process->pidfd < 0)
+    refuse_with(connection, request, ESRCH, "no such process");
+  else if (sys_pidfd_send_signal(process->pidfd, (int)signal) < 0)
+    refuse_with(connection, request, errno, "pidfd_send_signal");
+  else
+    reply(connection, request);
+}
+
+static void resize(struct connection *connection, uint32_t request, struct reader *in) {
+  const char *id = read_text(in);
+  uint32_t rows = read_u32(in), columns = read_u32(in);
+  struct winsize size = {.ws_row = (uint16_t)rows, .ws_col = (uint16_t)columns};
+  struct process *process = in->bad ? NULL : find_process(id);
+  if (!process || !process->terminal || process->output[0] < 0)
+    refuse_with(connection, request, process ? ENOTTY : ESRCH, "no such terminal");
+  else if (rows > UINT16_MAX || columns > UINT16_MAX || ioctl(process->output[0], TIOCSWINSZ, &size) < 0)
+    refuse_with(connection, request, EINVAL, "TIOCSWINSZ");
+  else
+    reply(connection, request);
+}
+
+static void start(struct connection *connection, uint32_t request) {
+  struct process *process = container();
+  if (process->phase != PHASE_WAITING) {
+    refuse_with(connection, request, EALREADY, "not waiting for start");
+    return;
+  }
+  process->phase = PHASE_STARTING;
+  process->asker = connection;
+  process->request = request;
+  if (send_letter(process->socket, SAYS_START, NULL, 0) < 0) {
+    process->asker = NULL;
+    refuse_with(connection, request, errno, "start");
+  }
+}
+
+void handle_request(struct connection *connection, uint32_t type, uint32_t request) {
+  struct reader in = {connection->body, connection->body + connection->length, false};
+  clear_failure();
+  switch (type) {
+  case ASK_PREPARE:
+    prepare(connection, request, &in);
+    break;
+  case ASK_LAUNCH:
+    launch(connection, request, &in);
+    break;
+  case ASK_STATE:
+    state(connection, request);
+    break;
+  case ASK_ATTACH:
+    attach(connection, request, &in);
+    break;
+  case ASK_EXEC:
+    exec(connection, request, &in);
+    break;
+  case ASK_SIGNAL:
+    send_signal(connection, request, &in);
+    break;
+  case ASK_RESIZE:
+    resize(connection, request, &in);
+    break;
+  case ASK_START:
+    start(connection, request);
+    break;
+  case ASK_REOPEN_LOG:
+    if (log_reopen() < 0)
+      refuse(connection, request);
+    else
+      reply(connection, request);
+    break;
+  default:
+    refuse_with(connection, request, ENOSYS, "unknown request");
+  }
+}

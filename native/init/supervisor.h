@@ -1,0 +1,174 @@
+/* The supervisor: one process a container, one loop over poll, no threads, every table of fixed size. */
+#pragma once
+
+#include "child.h"
+
+#define PROCESSES_LIMIT 256   /* the container's first and its execs */
+#define CONNECTIONS_LIMIT 32  /* of daemons */
+#define CLIENTS_LIMIT 256     /* attached byte streams */
+#define CGROUPS_LIMIT 32
+#define REMEMBERED_LIMIT 128  /* exit statuses of execs that nobody asked for yet */
+#define ID_SIZE 65
+#define PENDING_SIZE 65536 /* input on its way to a process */
+#define HANGUP_PAUSE_MS 100
+#define DRAIN_MS 2000         /* how long output is awaited that others than the dead process hold open */
+
+/* Wire messages of the control connections: u32 magic, u32 payload length, u32 type, u32 request id. */
+#define MESSAGE_MAGIC 0x314d5446u /* "FTM1" */
+#define MESSAGE_HEADER 16
+#define MESSAGE_LIMIT (1u << 20)
+#define MESSAGE_FDS 72
+enum message_type {
+  ASK_PREPARE = 1,
+  ASK_LAUNCH,
+  ASK_STATE,
+  ASK_ATTACH,
+  ASK_EXEC,
+  ASK_SIGNAL,
+  ASK_RESIZE,
+  ASK_START,
+  ASK_REOPEN_LOG,
+  SAY_OK = 64,
+  SAY_ERROR,
+  SAY_EXIT = 96,
+  SAY_EXEC_EXIT,
+};
+
+enum phase { PHASE_FREE, PHASE_STEM, PHASE_PREPARED, PHASE_LAUNCHING, PHASE_WAITING, PHASE_STARTING, PHASE_RUNNING, PHASE_ENDED };
+
+struct process {
+  enum phase phase;
+  bool container; /* the first process, not an exec */
+  bool terminal, close_input;
+  char id[ID_SIZE];
+  pid_t pid;
+  int pidfd, socket;
+  struct shared *shared;
+  int input;     /* write end of stdin, or the pty's master, or -1 */
+  int output[2]; /* read ends; with a terminal the master in the first */
+  uint8_t *pending; /* input that the process did not take yet */
+  uint32_t pending_start, pending_end;
+  struct connection *asker; /* who waits for the outcome of launch, start or exec */
+  uint32_t request;
+  uint32_t code, signal;
+  char finished[TIME_SIZE];
+  int64_t deadline;    /* for output after the end */
+  int64_t pause_until; /* the terminal is not read before */
+};
+
+struct connection {
+  int fd; /* -1: free */
+  uint8_t header[MESSAGE_HEADER];
+  uint32_t have; /* of header, then of body */
+  uint8_t *body;
+  uint32_t length;
+  int fds[MESSAGE_FDS];
+  unsigned fd_count;
+  uint8_t *unsent; /* UNSENT_SIZE bytes where there is something */
+  uint32_t unsent_length;
+};
+
+struct client {
+  int fd; /* -1: free */
+  struct process *process;
+  bool input, close_input;
+  bool hung; /* its other end is closed, and its last input waits for room */
+  bool wants[2];
+  uint8_t *buffer;
+  uint32_t start, end;
+};
+
+struct supervisor {
+  int directory; /* of the container: socket and exit status */
+  int listener;
+  bool launched, chrooted, ended;
+  pid_t own_pid;
+  int own_pid_namespace;
+  char started[TIME_SIZE];
+  unsigned process_count, client_count; /* used parts of the tables */
+  struct process processes[PROCESSES_LIMIT];
+  struct connection connections[CONNECTIONS_LIMIT];
+  struct client clients[CLIENTS_LIMIT];
+};
+extern struct supervisor supervisor;
+
+static inline struct process *container(void) {
+  return &supervisor.processes[0];
+}
+
+/* processes.c */
+struct stem_request {
+  uint32_t namespaces;
+  struct list cgroups;
+  const char *join_pid, *uid_map, *gid_map;
+};
+int make_stem(const struct stem_request *request);
+struct process *new_process(const char *id);
+struct process *find_process(const char *id);
+/* Pipes or nothing (terminal) for a process; the child's ends in `ends`. */
+int make_streams(struct process *process, bool open_stdin, int ends[3]);
+int start_exec(struct process *process, const struct stem_request *request, int ends[3]);
+/* Letters from the child, and the end of the socket. */
+void on_child_socket(struct process *process);
+void on_process_end(struct process *process);
+void free_process(struct process *process);
+/* Kills what was made for a launch that did not happen. */
+void drop_process(struct process *process);
+
+/* birth.c: what the new process does before its plan. */
+_Noreturn void live_as_stem(struct child *child, const struct stem_request *request, const int *cgroups, unsigned count);
+_Noreturn void live_as_exec(struct child *child, int init, int namespaces, const int *cgroups, unsigned count);
+int write_maps(pid_t pid, const char *uid_map, const char *gid_map);
+
+/* streams.c */
+struct client *add_client(int fd, struct process *process, uint32_t wants);
+void on_output(struct process *process, int stream);
+void on_input_room(struct process *process);
+void on_client(struct client *client, short events);
+bool wants_output(const struct process *process, int stream);
+bool wants_client_input(const struct client *client);
+/* Everything that is in the pipes now. */
+void drain_output(struct process *process);
+void close_output(struct process *process);
+/* Closes clients whose process has ended and who have everything. */
+void finish_clients(void);
+#define ATTACH_STDIN 1
+#define ATTACH_STDOUT 2
+#define ATTACH_STDERR 4
+#define ATTACH_CLOSE_STDIN 8
+
+/* log.c */
+int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char *attributes);
+void log_write(int stream, const uint8_t *data, size_t length);
+/* A last line without its end. */
+void log_end(int stream);
+void log_flush(void);
+int log_reopen(void);
+uint64_t log_lost(void);
+
+/* exit-status.c */
+struct remembered {
+  char id[ID_SIZE];
+  uint32_t code, signal;
+  char finished[TIME_SIZE];
+};
+int store_exit(const struct process *process);
+void sync_exit(void);
+void remember_exec(const struct process *process);
+const struct remembered *remembered_exec(unsigned index);
+unsigned remembered_count(void);
+
+/* connections.c */
+struct connection *add_connection(int fd);
+void on_connection(struct connection *connection, short events);
+void on_listener(void);
+int open_listener(void);
+void close_connection(struct connection *connection);
+void say(struct connection *connection, uint32_t type, uint32_t request, const void *payload, size_t length);
+void say_failure(struct connection *connection, uint32_t request, const struct failure *what);
+void tell_all(uint32_t type, const void *payload, size_t length);
+
+/* requests.c */
+void handle_request(struct connection *connection, uint32_t type, uint32_t request);
+void say_running(struct process *process);
+void tell_exec_exit(const struct remembered *what);
