@@ -112,8 +112,6 @@ static void decode_identity(struct reader *in, struct operation *op) {
     op->exec.arguments = read_list(in, PLAN_LIST_LIMIT, 0, 1);
     op->exec.environment = read_list(in, PLAN_LIST_LIMIT, 0, 1);
     op->exec.init = read_u32(in);
-    if (op->exec.candidates.count == 0)
-      in->bad = true;
     break;
   default:
     decode_mounting(in, op);

@@ -1,0 +1,111 @@
+/** Failures of fathom-init in words: Docker's own where people and programs match on them. */
+import { EngineError, type ErrorCode } from "@fathom/base";
+import { errnoText } from "@fathom/sys";
+import { describeOperation } from "./explain.ts";
+import type { LaunchPlan, Operation } from "./plan.ts";
+import { SupervisorFailure } from "./supervisor-protocol.ts";
+
+const ENOENT = 2;
+const EACCES = 13;
+const ENOTDIR = 20;
+const EISDIR = 21;
+const ECANCELED = 125;
+
+const createPrefix =
+  "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: " +
+  "unable to start container process: error during container init: ";
+const execPrefix = "OCI runtime exec failed: exec failed: unable to start container process: ";
+
+/** An errno as Go words it: strerror without the capital. */
+function errorText(errno: number): string {
+  const text = errnoText(errno);
+  return text.slice(0, 1).toLowerCase() + text.slice(1);
+}
+
+function execWords(operation: Extract<Operation, { kind: "exec" }>, failure: SupervisorFailure): string {
+  const name = operation.argv[0] ?? "";
+  if (failure.call === "execve") return `exec ${failure.detail || name}: ${errorText(failure.errno)}`;
+  const quoted = `exec: ${JSON.stringify(name)}`;
+  if (!name.includes("/")) return `${quoted}: executable file not found in $PATH`;
+  switch (failure.errno) {
+    case EISDIR:
+      return `${quoted}: is a directory: permission denied`;
+    case EACCES:
+      return failure.call === "stat" ? `${quoted}: stat ${name}: permission denied` : `${quoted}: permission denied`;
+    case ENOENT:
+    case ENOTDIR:
+      return `${quoted}: stat ${name}: ${errorText(failure.errno)}`;
+    default:
+      return `${quoted}: ${errorText(failure.errno)}`;
+  }
+}
+
+function operationWords(operation: Operation, failure: SupervisorFailure): string {
+  const reason = errorText(failure.errno);
+  const more = failure.detail === "" ? "" : ` (${failure.detail})`;
+  switch (operation.kind) {
+    case "exec":
+      return execWords(operation, failure);
+    case "working-directory":
+      return `chdir to cwd (${JSON.stringify(operation.path)}) set in config.json failed: ${reason}`;
+    case "make-directory":
+      return failure.errno === ENOTDIR
+        ? `Cannot mkdir: ${operation.path} is not a directory`
+        : `mkdir ${operation.path}: ${reason}`;
+    case "mount":
+    case "bind": {
+      const hint =
+        failure.errno === ENOTDIR
+          ? ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
+          : "";
+      return `error mounting ${JSON.stringify(operation.source)} to rootfs at ${JSON.stringify(operation.target)}: ${failure.call}${more}: ${reason}${hint}`;
+    }
+    default:
+      return `${describeOperation(operation)}: ${failure.call}${more}: ${reason}`;
+  }
+}
+
+/** 127 for what does not exist, 126 for what may not be executed or is of the wrong type, as Docker reads them from the words. */
+function codeOf(operation: Operation | undefined, failure: SupervisorFailure): ErrorCode {
+  if (operation?.kind === "make-directory" && failure.errno === ENOTDIR) return "invalid-argument";
+  if (operation?.kind === "exec") {
+    const notFound = failure.errno === ENOENT || !(operation.argv[0] ?? "").includes("/");
+    return notFound && failure.call !== "execve" ? "executable-not-found" : execCode(failure.errno);
+  }
+  if (failure.operation === undefined) return "internal";
+  return execCode(failure.errno);
+}
+
+function execCode(errno: number): ErrorCode {
+  if (errno === ENOENT) return "executable-not-found";
+  if (errno === EACCES || errno === ENOTDIR || errno === EISDIR || errno === 8) return "not-executable";
+  return "internal";
+}
+
+/**
+ * The error of a failed prepare, launch or exec.
+ * @param action "create" for a container, "exec" for another process in it: they differ in the words before the reason.
+ */
+export function launchError(
+  error: unknown,
+  plan: Pick<LaunchPlan, "operations">,
+  action: "create" | "exec",
+): EngineError {
+  if (error instanceof EngineError) return error;
+  if (!(error instanceof SupervisorFailure))
+    return new EngineError("internal", `starting the container's process failed: ${String(error)}`, { cause: error });
+  const prefix = action === "create" ? createPrefix : execPrefix;
+  const operation = failure(error, plan);
+  const code = codeOf(operation, error);
+  const words =
+    error.errno === ECANCELED
+      ? "the process was killed before its program ran"
+      : operation === undefined
+        ? `${error.call}${error.detail === "" ? "" : ` ${error.detail}`}: ${errorText(error.errno)}`
+        : operationWords(operation, error);
+  return new EngineError(code, code === "invalid-argument" ? words : prefix + words, { cause: error });
+}
+
+function failure(error: SupervisorFailure, plan: Pick<LaunchPlan, "operations">): Operation | undefined {
+  return error.operation === undefined ? undefined : plan.operations[error.operation];
+}

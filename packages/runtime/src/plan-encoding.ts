@@ -1,0 +1,300 @@
+/**
+ * A launch plan's operations in the binary form that fathom-init reads (`native/init/plan.h` names the fields of each). Names become
+ * numbers here: fathom-init knows flags, not words.
+ */
+import { EngineError, unreachable } from "@fathom/base";
+import type {
+  LaunchPlan,
+  MountAttribute,
+  MountAttributes,
+  NamespaceKind,
+  Operation,
+  Propagation,
+  Stem,
+} from "./plan.ts";
+import { sysctlPath } from "./sysctls.ts";
+import { WireWriter } from "./wire.ts";
+
+const magic = 0x4e4c5046;
+const version = 1;
+const noId = 0xffffffff;
+/** As PLAN_LIMIT in plan.h: arguments and environment may be large, nothing else is. */
+export const planLimitBytes = 8 << 20;
+
+/** CLONE_NEW* of clone(2). */
+const namespaceFlags: Readonly<Record<NamespaceKind, number>> = {
+  mount: 0x00020000,
+  pid: 0x20000000,
+  network: 0x40000000,
+  ipc: 0x08000000,
+  uts: 0x04000000,
+  cgroup: 0x02000000,
+  user: 0x10000000,
+  time: 0x00000080,
+};
+
+const MS_REC = 0x4000;
+/** MS_* of mount(2). */
+const propagationFlags: Readonly<Record<Propagation, number>> = {
+  private: 1 << 18,
+  rprivate: (1 << 18) | MS_REC,
+  slave: 1 << 19,
+  rslave: (1 << 19) | MS_REC,
+  shared: 1 << 20,
+  rshared: (1 << 20) | MS_REC,
+  unbindable: 1 << 17,
+  runbindable: (1 << 17) | MS_REC,
+};
+
+/** MOUNT_ATTR_* of mount_setattr(2). The access time modes are values of one field. */
+const attributeFlags: Readonly<Record<MountAttribute, number>> = {
+  readonly: 0x1,
+  nosuid: 0x2,
+  nodev: 0x4,
+  noexec: 0x8,
+  relatime: 0x0,
+  noatime: 0x10,
+  strictatime: 0x20,
+  nodiratime: 0x80,
+  nosymfollow: 0x200000,
+};
+const accessTimeMask = 0x70;
+const accessTimeAttributes: ReadonlySet<MountAttribute> = new Set(["relatime", "noatime", "strictatime"]);
+
+/** RLIMIT_* of getrlimit(2), as x86-64 and arm64 have them. */
+const resourceNumbers: Readonly<Record<string, number>> = {
+  RLIMIT_CPU: 0,
+  RLIMIT_FSIZE: 1,
+  RLIMIT_DATA: 2,
+  RLIMIT_STACK: 3,
+  RLIMIT_CORE: 4,
+  RLIMIT_RSS: 5,
+  RLIMIT_NPROC: 6,
+  RLIMIT_NOFILE: 7,
+  RLIMIT_MEMLOCK: 8,
+  RLIMIT_AS: 9,
+  RLIMIT_LOCKS: 10,
+  RLIMIT_SIGPENDING: 11,
+  RLIMIT_MSGQUEUE: 12,
+  RLIMIT_NICE: 13,
+  RLIMIT_RTPRIO: 14,
+  RLIMIT_RTTIME: 15,
+};
+
+/** Operation numbers of plan.h. */
+const kinds: Readonly<Record<Operation["kind"], number>> = {
+  "join-namespace": 1,
+  "root-propagation": 2,
+  "attach-root": 3,
+  mount: 4,
+  bind: 5,
+  "mount-attributes": 6,
+  "make-directory": 7,
+  "make-node": 8,
+  "make-symlink": 9,
+  "bind-console": 10,
+  mask: 11,
+  "readonly-path": 12,
+  "readonly-root": 13,
+  "pivot-root": 14,
+  chroot: 15,
+  sysctl: 16,
+  "set-hostname": 17,
+  "set-domainname": 18,
+  "loopback-up": 19,
+  rlimit: 20,
+  "oom-score-adj": 21,
+  umask: 22,
+  personality: 23,
+  "session-keyring": 24,
+  "new-session": 25,
+  "set-user": 26,
+  "bounding-set": 27,
+  capabilities: 28,
+  "no-new-privileges": 29,
+  seccomp: 30,
+  "working-directory": 31,
+  "wait-start": 32,
+  exec: 33,
+};
+
+/** S_IFMT bits of inode(7). */
+const nodeTypes = { character: 0o020000, block: 0o060000, fifo: 0o010000 } as const;
+const createKinds = { directory: 1, file: 2 } as const;
+const bindFlags = { sourceInRoot: 1, recursive: 2, create: 4 } as const;
+
+/** Bit mask of CLONE_NEW* for a set of namespaces. */
+export function namespaceMask(namespaces: readonly NamespaceKind[]): number {
+  return namespaces.reduce((mask, kind) => mask | namespaceFlags[kind], 0);
+}
+
+function attributes(writer: WireWriter, { set, clear = [], recursive }: MountAttributes): void {
+  const mask = (names: readonly MountAttribute[]): number =>
+    names.reduce((bits, name) => bits | attributeFlags[name], 0);
+  // The kernel wants the whole access time field cleared whenever one of its values is set.
+  const touchesAccessTime = [...set, ...clear].some((name) => accessTimeAttributes.has(name));
+  writer.u64(BigInt(mask(set)));
+  writer.u64(BigInt(touchesAccessTime ? mask(clear) | accessTimeMask : mask(clear)));
+  writer.u32(recursive === true ? 1 : 0);
+}
+
+function propagationBits(propagation: Propagation | undefined): number {
+  return propagation === undefined ? 0 : propagationFlags[propagation];
+}
+
+function texts(writer: WireWriter, items: readonly string[]): void {
+  writer.list(items, (item) => writer.text(item));
+}
+
+function payload(writer: WireWriter, operation: Operation): void {
+  switch (operation.kind) {
+    case "join-namespace":
+      writer.u32(namespaceFlags[operation.namespace]).text(operation.path);
+      return;
+    case "root-propagation":
+      writer.u32(propagationFlags[operation.propagation]).text(operation.path ?? "");
+      return;
+    case "attach-root":
+      writer.u32(operation.source.kind === "overlay" ? 1 : 0);
+      writer.text(operation.source.kind === "overlay" ? "" : operation.source.path).text(operation.at);
+      return;
+    case "mount":
+      writer.text(operation.type).text(operation.source);
+      writer.list(operation.options, ([key, value]) =>
+        writer
+          .u32(value === undefined ? 0 : 1)
+          .text(key)
+          .text(value ?? ""),
+      );
+      attributes(writer, operation.attributes);
+      writer.text(operation.target).u32(operation.create === undefined ? 0 : createKinds[operation.create]);
+      writer.u32(propagationBits(operation.propagation)).u32(operation.copyUp === true ? 1 : 0);
+      return;
+    case "bind":
+      writer.text(operation.source);
+      writer.u32(
+        (operation.sourceInRoot === true ? bindFlags.sourceInRoot : 0) |
+          (operation.recursive ? bindFlags.recursive : 0) |
+          (operation.create ? bindFlags.create : 0),
+      );
+      attributes(writer, operation.attributes);
+      writer.u32(propagationBits(operation.propagation)).text(operation.target);
+      return;
+    case "mount-attributes":
+      writer.text(operation.target);
+      attributes(writer, operation.attributes);
+      writer.u32(propagationBits(operation.propagation));
+      return;
+    case "make-directory":
+      writer.text(operation.path).u32(operation.mode);
+      writer.u32(operation.uid ?? noId).u32(operation.gid ?? noId);
+      return;
+    case "make-node":
+      writer.text(operation.path).u32(operation.mode | nodeTypes[operation.type]);
+      writer.u32(operation.major).u32(operation.minor).u32(operation.uid).u32(operation.gid);
+      return;
+    case "make-symlink":
+      writer
+        .text(operation.path)
+        .text(operation.target)
+        .u32(operation.replace === true ? 1 : 0);
+      return;
+    case "bind-console":
+    case "mask":
+    case "readonly-path":
+      writer.text(operation.path);
+      return;
+    case "readonly-root":
+    case "pivot-root":
+    case "chroot":
+    case "loopback-up":
+    case "new-session":
+    case "no-new-privileges":
+    case "wait-start":
+      return;
+    case "sysctl":
+      writer.text(sysctlPath(operation.key)).text(operation.value);
+      return;
+    case "set-hostname":
+    case "set-domainname":
+    case "session-keyring":
+      writer.text(operation.name);
+      return;
+    case "rlimit": {
+      const number = resourceNumbers[operation.resource];
+      if (number === undefined)
+        throw new EngineError("invalid-argument", `unknown resource limit "${operation.resource}"`);
+      writer.u32(number).u64(operation.soft).u64(operation.hard);
+      return;
+    }
+    case "oom-score-adj":
+      writer.u32(operation.value >>> 0);
+      return;
+    case "umask":
+      writer.u32(operation.mask);
+      return;
+    case "personality":
+      writer.u32(operation.persona);
+      return;
+    case "set-user":
+      writer.u32(operation.uid).u32(operation.gid);
+      writer.list(operation.groups, (group) => writer.u32(group));
+      return;
+    case "bounding-set":
+      writer.u64(operation.keep);
+      return;
+    case "capabilities":
+      writer.u64(operation.effective).u64(operation.permitted).u64(operation.inheritable).u64(operation.ambient);
+      return;
+    case "seccomp":
+      writer.bytes(operation.program).u32(operation.flags);
+      return;
+    case "working-directory":
+      writer.text(operation.path).u32(operation.create ? 1 : 0);
+      return;
+    case "exec":
+      texts(writer, operation.candidates);
+      texts(writer, operation.argv);
+      texts(writer, operation.env);
+      writer.u32(operation.init === true ? 1 : 0);
+      return;
+    default:
+      unreachable(operation);
+  }
+}
+
+/**
+ * The operations and the terminal of a plan.
+ * @throws invalid-argument for a NUL in a text, an unknown resource limit, or a plan over `planLimitBytes`.
+ */
+export function encodePlan(plan: Pick<LaunchPlan, "operations" | "terminal">): Uint8Array {
+  const writer = new WireWriter(16 << 10);
+  writer.u32(magic).u32(version).u32(0).u32(plan.operations.length);
+  writer.u16(plan.terminal === null ? 0 : 1);
+  writer
+    .u16(plan.terminal?.rows ?? 0)
+    .u16(plan.terminal?.columns ?? 0)
+    .u16(0);
+  for (const operation of plan.operations) {
+    writer.u32(kinds[operation.kind]).u32(0);
+    const start = writer.length;
+    payload(writer, operation);
+    writer.patchU32(start - 4, writer.length - start);
+  }
+  if (writer.length > planLimitBytes)
+    throw new EngineError("invalid-argument", "argument list too long: arguments and environment exceed 8 MiB");
+  writer.patchU32(8, writer.length);
+  return writer.finish();
+}
+
+/** The stem as PREPARE and EXEC carry it: namespaces, cgroup files, the pid namespace to be born in, id maps as the kernel reads them. */
+export function encodeStem(writer: WireWriter, stem: Stem): void {
+  const map = (entries: Stem["uidMap"] = []): string =>
+    entries.map(({ containerId, hostId, size }) => `${containerId} ${hostId} ${size}\n`).join("");
+  writer.u32(namespaceMask(stem.newNamespaces));
+  texts(writer, stem.cgroupProcs);
+  writer
+    .text(stem.joinPidNamespace ?? "")
+    .text(map(stem.uidMap))
+    .text(map(stem.gidMap));
+}
