@@ -1,0 +1,46 @@
+import { describe, expect, test } from "bun:test";
+import { decideRestart, restartsWithDaemon, type EndedRun } from "./restart-policy.ts";
+
+const run: EndedRun = {
+  policy: { Name: "always", MaximumRetryCount: 0 },
+  exitCode: 1,
+  restartCount: 0,
+  stoppedByUser: false,
+  ranForMs: 5,
+  previousDelayMs: 0,
+};
+
+describe("decideRestart", () => {
+  test("the delay doubles to a minute and falls back after a long run", () => {
+    const delays: number[] = [];
+    let previousDelayMs = 0;
+    for (let i = 0; i < 12; i++) {
+      const decision = decideRestart({ ...run, previousDelayMs });
+      if (decision.kind === "restart") delays.push((previousDelayMs = decision.delayMs));
+    }
+    expect(delays).toEqual([100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000]);
+    expect(decideRestart({ ...run, previousDelayMs: 60000, ranForMs: 10_000 })).toEqual({ kind: "restart", delayMs: 100 });
+  });
+
+  test("a stop by the user ends it for every policy", () => {
+    for (const Name of ["always", "unless-stopped", "on-failure"] as const)
+      expect(decideRestart({ ...run, policy: { Name, MaximumRetryCount: 0 }, stoppedByUser: true }).kind).toBe("stay");
+  });
+
+  test("on-failure counts, and is content with 0", () => {
+    const policy = { Name: "on-failure", MaximumRetryCount: 2 } as const;
+    expect(decideRestart({ ...run, policy, restartCount: 1 }).kind).toBe("restart");
+    expect(decideRestart({ ...run, policy, restartCount: 2 }).kind).toBe("stay");
+    expect(decideRestart({ ...run, policy, exitCode: 0 }).kind).toBe("stay");
+  });
+});
+
+test("a starting daemon brings back what the policy says", () => {
+  const policy = (Name: EndedRun["policy"]["Name"]) => ({ Name, MaximumRetryCount: 0 });
+  expect(restartsWithDaemon(policy("always"), true, 0)).toBe(true);
+  expect(restartsWithDaemon(policy("unless-stopped"), true, 1)).toBe(false);
+  expect(restartsWithDaemon(policy("unless-stopped"), false, 0)).toBe(true);
+  expect(restartsWithDaemon(policy("on-failure"), false, 0)).toBe(false);
+  expect(restartsWithDaemon(policy("on-failure"), false, 1)).toBe(true);
+  expect(restartsWithDaemon(policy("no"), false, 1)).toBe(false);
+});

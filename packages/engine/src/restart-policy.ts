@@ -1,0 +1,68 @@
+/**
+ * When a container that ended is started again, as a pure decision. The waiting time doubles from 100 ms to one minute and
+ * falls back to 100 ms after a run of ten seconds or more.
+ */
+
+export interface RestartPolicy {
+  readonly Name: "" | "no" | "always" | "on-failure" | "unless-stopped";
+  readonly MaximumRetryCount: number;
+}
+
+export const firstDelayMs = 100;
+export const longestDelayMs = 60_000;
+const longRunMs = 10_000;
+
+export interface EndedRun {
+  readonly policy: RestartPolicy;
+  readonly exitCode: number;
+  /** Restarts so far since the user's last start. */
+  readonly restartCount: number;
+  /** A stop, kill or remove by the user ended it. */
+  readonly stoppedByUser: boolean;
+  /** How long this run lasted. */
+  readonly ranForMs: number;
+  /** Delay before this run; 0 when the user started it. */
+  readonly previousDelayMs: number;
+}
+
+export type RestartDecision =
+  | { readonly kind: "stay" }
+  | { readonly kind: "restart"; readonly delayMs: number };
+
+export function decideRestart(run: EndedRun): RestartDecision {
+  if (run.stoppedByUser || !wantsRestart(run)) return { kind: "stay" };
+  const fresh = run.previousDelayMs === 0 || run.ranForMs >= longRunMs;
+  return { kind: "restart", delayMs: fresh ? firstDelayMs : Math.min(run.previousDelayMs * 2, longestDelayMs) };
+}
+
+function wantsRestart(run: EndedRun): boolean {
+  switch (run.policy.Name) {
+    case "always":
+    case "unless-stopped":
+      return true;
+    case "on-failure":
+      if (run.exitCode === 0) return false;
+      return run.policy.MaximumRetryCount === 0 || run.restartCount < run.policy.MaximumRetryCount;
+    case "no":
+    case "":
+      return false;
+  }
+}
+
+/**
+ * What a starting daemon does with a container that is not running. "always" comes back even after a stop by the user, as in Docker;
+ * "unless-stopped" does not; "on-failure" comes back when its last run failed.
+ */
+export function restartsWithDaemon(policy: RestartPolicy, stoppedByUser: boolean, exitCode: number): boolean {
+  switch (policy.Name) {
+    case "always":
+      return true;
+    case "unless-stopped":
+      return !stoppedByUser;
+    case "on-failure":
+      return !stoppedByUser && exitCode !== 0;
+    case "no":
+    case "":
+      return false;
+  }
+}
