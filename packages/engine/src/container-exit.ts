@@ -1,0 +1,185 @@
+/**
+ * The end of a run. The order is the one that clients see: network and cgroup are gone, then the row says exited, then the event, then the
+ * policy's decision, then whoever waits. The supervisor's files go last: until the row is written they are the truth.
+ */
+import { rm } from "node:fs/promises";
+import { parseRfc3339Nano } from "@fathom/base";
+import type { ExitStatus } from "@fathom/runtime";
+import type { Container, ContainerState, RunningProcess } from "./container.ts";
+import { removeContainer } from "./container-remove.ts";
+import { startContainer } from "./container-start.ts";
+import { wakeExitWaiters } from "./container-wait.ts";
+import { publish, type EngineContext } from "./context.ts";
+import { abandonExecs } from "./exec.ts";
+import { detachNetworks } from "./container-network.ts";
+import { containerPaths } from "./paths.ts";
+import { decideRestart, type RestartPolicy } from "./restart-policy.ts";
+
+/** Registers the handling of a process's end. Called once for each run, also after a reconnect. */
+export function watchExit(engine: EngineContext, container: Container, process: RunningProcess): void {
+  void process.supervisor.exit.then((exit) =>
+    engine.mutex
+      .run(container.id, () => handleExit(engine, container, process, exit))
+      .catch((error) => engine.logger.error("handling an exit failed", { error, id: container.id }))
+      .finally(() => process.ended.resolve()),
+  );
+}
+
+async function handleExit(
+  engine: EngineContext,
+  container: Container,
+  process: RunningProcess,
+  exit: ExitStatus,
+): Promise<void> {
+  // Removed, or started anew by a recovery, in the meantime.
+  if (container.process !== process || engine.containers.byId(container.id) !== container) return;
+  const oomKilled = readOomKills(process) > 0;
+  await releaseRun(engine, container, process);
+  container.health?.stop();
+  container.health = undefined;
+
+  const stoppedByUser = container.record.stoppedByUser || container.stopRequested;
+  const decision = engine.shuttingDown.value
+    ? ({ kind: "stay" } as const)
+    : decideRestart({
+        policy: container.record.hostConfig.RestartPolicy as RestartPolicy,
+        exitCode: exit.code,
+        restartCount: container.record.restartCount,
+        stoppedByUser,
+        ranForMs: engine.clock.monotonicMs() - process.startedMs,
+        previousDelayMs: container.record.restartDelayMs,
+      });
+  recordExit(engine, container, exit, oomKilled, decision.kind === "restart" ? "restarting" : "exited");
+  if (decision.kind === "stay") abandonExecs(engine, container);
+  const runTime = lengthOfRun(container.record.state);
+  if (oomKilled) publish(engine, container, "oom");
+  publish(engine, container, "die", { exitCode: String(exit.code), execDuration: String(runTime) });
+  await clearRunDirectory(engine, container.id);
+  container.stopRequested = false;
+
+  if (decision.kind === "restart") {
+    scheduleRestart(engine, container, decision.delayMs);
+    wakeExitWaiters(container, exit.code);
+    return;
+  }
+  wakeExitWaiters(container, exit.code);
+  // While the daemon stops, its containers stay as they are for the next one; --rm is then done at its start.
+  if (container.record.hostConfig.AutoRemove && !engine.shuttingDown.value)
+    await removeContainer(engine, container, { volumes: true });
+}
+
+/** Writes the end of a run into the row. Also used for ends that a starting daemon finds. */
+export function recordExit(
+  engine: EngineContext,
+  container: Container,
+  exit: ExitStatus,
+  oomKilled: boolean,
+  status: "exited" | "restarting",
+): void {
+  const state: ContainerState = {
+    ...container.record.state,
+    status,
+    pid: 0,
+    exitCode: exit.code,
+    oomKilled,
+    error: exit.lost ?? "",
+    finishedAt: exit.finishedAt,
+  };
+  engine.containers.update(container, {
+    state,
+    networks: container.record.networks.map((network) => ({ ...network, endpoint: undefined })),
+    ...(container.record.health === undefined ? {} : { health: { ...container.record.health, Status: "unhealthy" } }),
+  });
+  container.process = undefined;
+}
+
+/** Frees what a run held outside the row. Each part is tried even when another fails. */
+export async function releaseRun(engine: EngineContext, container: Container, process: RunningProcess): Promise<void> {
+  process.supervisor.disconnect();
+  const results = await Promise.allSettled([
+    // A lost supervisor leaves processes; a normal end leaves none.
+    process.cgroup.kill().then(() => process.cgroup.remove()),
+    detachNetworks(engine, container),
+  ]);
+  for (const result of results)
+    if (result.status === "rejected")
+      engine.logger.error("cleaning up after a container failed", { error: result.reason, id: container.id });
+  for (const mount of container.record.mounts)
+    if (mount.name !== undefined) {
+      engine.volumes.release(mount.name, container.id);
+      engine.events.publish("volume", "unmount", mount.name, {
+        container: container.id,
+        driver: mount.driver ?? "local",
+      });
+    }
+}
+
+export async function clearRunDirectory(engine: EngineContext, id: string): Promise<void> {
+  await rm(containerPaths(engine.config, id).run, { recursive: true, force: true });
+}
+
+/** Starts it again after `delayMs`, unless the user or a shutdown comes first. */
+export function scheduleRestart(engine: EngineContext, container: Container, delayMs: number): void {
+  const timer = new AbortController();
+  container.restartTimer = timer;
+  engine.clock
+    .sleep(delayMs, timer.signal)
+    .then(() =>
+      engine.mutex.run(container.id, async () => {
+        if (timer.signal.aborted || container.restartTimer !== timer) return;
+        container.restartTimer = undefined;
+        await restartOnce(engine, container, delayMs);
+      }),
+    )
+    .catch((error) => {
+      if (!timer.signal.aborted) engine.logger.error("restarting a container failed", { error, id: container.id });
+    });
+}
+
+async function restartOnce(engine: EngineContext, container: Container, delayMs: number): Promise<void> {
+  try {
+    await startContainer(engine, container, { byPolicy: { delayMs } });
+  } catch (error) {
+    engine.logger.warn("a restart by policy failed", { error, id: container.id });
+    // A start that fails counts like a run that ends at once.
+    const decision = decideRestart({
+      policy: container.record.hostConfig.RestartPolicy as RestartPolicy,
+      exitCode: container.record.state.exitCode,
+      restartCount: container.record.restartCount,
+      stoppedByUser: container.record.stoppedByUser || engine.shuttingDown.value,
+      ranForMs: 0,
+      previousDelayMs: delayMs,
+    });
+    if (decision.kind === "stay") return;
+    engine.containers.update(container, {
+      restartCount: container.record.restartCount + 1,
+      state: { ...container.record.state, status: "restarting" },
+    });
+    scheduleRestart(engine, container, decision.delayMs);
+  }
+}
+
+/** Ends the wait of a restart policy; true when there was one. The container is then "exited". */
+export function cancelRestart(engine: EngineContext, container: Container): boolean {
+  if (container.restartTimer === undefined) return false;
+  container.restartTimer.abort();
+  container.restartTimer = undefined;
+  if (container.record.state.status === "restarting")
+    engine.containers.update(container, { state: { ...container.record.state, status: "exited" } });
+  return true;
+}
+
+function readOomKills(process: RunningProcess): number {
+  try {
+    return process.cgroup.oomKills();
+  } catch {
+    return 0;
+  }
+}
+
+/** Whole seconds. */
+function lengthOfRun(state: ContainerState): bigint {
+  const start = parseRfc3339Nano(state.startedAt) ?? 0n;
+  const end = parseRfc3339Nano(state.finishedAt) ?? start;
+  return end > start ? (end - start) / 1_000_000_000n : 0n;
+}

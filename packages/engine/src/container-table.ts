@@ -1,0 +1,164 @@
+/**
+ * All containers: the map in memory that is read, and the rows that survive. Each change is written first and shown after; a
+ * write that fails changes nothing.
+ */
+import { EngineError } from "@fathom/base";
+import type { Database, Migration } from "@fathom/store";
+import { Container, type ContainerRecord } from "./container.ts";
+
+const migrations: readonly Migration[] = [
+  {
+    version: 1,
+    up: [
+      // `fixed` is written at create, rename and update; `changing` at every change of state. Both are JSON of ContainerRecord's parts.
+      `CREATE TABLE containers (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, fixed TEXT NOT NULL, changing TEXT NOT NULL) STRICT, WITHOUT ROWID`,
+      `CREATE TABLE networks (id TEXT PRIMARY KEY, data TEXT NOT NULL) STRICT, WITHOUT ROWID`,
+      `CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID`,
+    ],
+  },
+];
+
+const changingKeys = ["state", "networks", "restartCount", "restartDelayMs", "stoppedByUser", "health", "pending"] as const;
+type ChangingKey = (typeof changingKeys)[number];
+export type ContainerPatch = Partial<Omit<ContainerRecord, "id">>;
+
+export class ContainerTable {
+  readonly #database: Database;
+  readonly #byId = new Map<string, Container>();
+  readonly #byName = new Map<string, Container>();
+  /** Names of containers that are being created: taken, and not yet to be found. */
+  readonly #reserved = new Map<string, string>();
+
+  constructor(database: Database) {
+    this.#database = database;
+    database.migrate("engine", migrations);
+    for (const row of database.all("SELECT id, name, fixed, changing FROM containers")) {
+      const record = parseRow(row);
+      const container = new Container(record);
+      this.#byId.set(record.id, container);
+      this.#byName.set(record.name, container);
+    }
+  }
+
+  list(): Container[] {
+    return [...this.#byId.values()];
+  }
+
+  byId(id: string): Container | undefined {
+    return this.#byId.get(id);
+  }
+
+  nameTaken(name: string): string | undefined {
+    return this.#byName.get(name)?.id ?? this.#reserved.get(name);
+  }
+
+  /**
+   * Takes a name for a container that is being created; `insert` or `unreserve` ends it.
+   * @throws conflict in Docker's words
+   */
+  reserve(name: string, id: string): void {
+    const holder = this.nameTaken(name);
+    if (holder !== undefined)
+      throw new EngineError(
+        "conflict",
+        `Conflict. The container name "/${name}" is already in use by container "${holder}". You have to remove (or rename) that container to be able to reuse that name.`,
+      );
+    this.#reserved.set(name, id);
+  }
+
+  unreserve(name: string): void {
+    this.#reserved.delete(name);
+  }
+
+  /**
+   * By full id, by name (with or without a slash), by unique id prefix; in this order.
+   * @throws not-found "No such container: X", invalid-argument for a prefix of several
+   */
+  find(nameOrId: string): Container {
+    const exact = this.#byId.get(nameOrId) ?? this.#byName.get(nameOrId.replace(/^\//, ""));
+    if (exact !== undefined) return exact;
+    if (/^[0-9a-f]+$/.test(nameOrId)) {
+      const found = this.list().filter((container) => container.id.startsWith(nameOrId));
+      if (found.length > 1)
+        throw new EngineError("invalid-argument", `multiple IDs found with provided prefix: ${nameOrId}`);
+      if (found[0] !== undefined) return found[0];
+    }
+    throw new EngineError("not-found", `No such container: ${nameOrId}`);
+  }
+
+  /** The name must be reserved. A record with `pending: "creating"` is written and not shown until `publish`. */
+  insert(record: ContainerRecord): Container {
+    this.#database.run(
+      "INSERT INTO containers (id, name, fixed, changing) VALUES (?, ?, ?, ?)",
+      record.id,
+      record.name,
+      fixedPart(record),
+      changingPart(record),
+    );
+    const container = new Container(record);
+    if (record.pending !== "creating") this.#show(container);
+    return container;
+  }
+
+  /** Shows a container that was inserted as "creating". */
+  publish(container: Container, patch: ContainerPatch): void {
+    const record: ContainerRecord = { ...container.record, ...patch, pending: undefined };
+    this.#database.run(
+      "UPDATE containers SET fixed = ?, changing = ? WHERE id = ?",
+      fixedPart(record),
+      changingPart(record),
+      record.id,
+    );
+    container.record = record;
+    this.#show(container);
+  }
+
+  #show(container: Container): void {
+    this.#byId.set(container.id, container);
+    this.#byName.set(container.record.name, container);
+    this.#reserved.delete(container.record.name);
+  }
+
+  update(container: Container, patch: ContainerPatch): void {
+    const record: ContainerRecord = { ...container.record, ...patch };
+    if (Object.keys(patch).every((key) => changingKeys.includes(key as ChangingKey)))
+      this.#database.run("UPDATE containers SET changing = ? WHERE id = ?", changingPart(record), record.id);
+    else
+      this.#database.run(
+        "UPDATE containers SET name = ?, fixed = ?, changing = ? WHERE id = ?",
+        record.name,
+        fixedPart(record),
+        changingPart(record),
+        record.id,
+      );
+    const oldName = container.record.name;
+    container.record = record;
+    if (oldName !== record.name) {
+      this.#byName.delete(oldName);
+      this.#byName.set(record.name, container);
+    }
+  }
+
+  delete(container: Container): void {
+    this.#database.run("DELETE FROM containers WHERE id = ?", container.id);
+    this.#byId.delete(container.id);
+    if (this.#byName.get(container.record.name) === container) this.#byName.delete(container.record.name);
+    this.#reserved.delete(container.record.name);
+  }
+}
+
+function changingPart(record: ContainerRecord): string {
+  return JSON.stringify(Object.fromEntries(changingKeys.map((key) => [key, record[key]])));
+}
+
+function fixedPart(record: ContainerRecord): string {
+  return JSON.stringify(Object.fromEntries(Object.entries(record).filter(([key]) => !changingKeys.includes(key as ChangingKey))));
+}
+
+/** Rows are only ever written by this file: their JSON is trusted to be a record, and only its frame is checked. */
+function parseRow(row: Record<string, unknown>): ContainerRecord {
+  const { id, name, fixed, changing } = row;
+  if (typeof id !== "string" || typeof name !== "string" || typeof fixed !== "string" || typeof changing !== "string")
+    throw new EngineError("data-loss", `row of container ${JSON.stringify(id)} is not readable`);
+  return { ...JSON.parse(fixed), ...JSON.parse(changing), id, name } as ContainerRecord;
+}

@@ -1,0 +1,25 @@
+/** Reading of Docker's filter maps. */
+import { EngineError } from "@fathom/base";
+import type { Filters } from "@fathom/spec";
+
+/** Values of a key, none where it is absent. */
+export function filterValues(filters: Filters, key: string): readonly string[] {
+  return Object.hasOwn(filters, key) ? (filters[key] ?? []) : [];
+}
+
+/** @throws invalid-argument "invalid filter 'nosuch'" */
+export function checkFilterKeys(filters: Filters, known: readonly string[]): void {
+  for (const key of Object.keys(filters))
+    if (!known.includes(key)) throw new EngineError("invalid-argument", `invalid filter '${key}'`);
+}
+
+/** Every `key` or `key=value` of `wanted` is among the labels. */
+export function matchesLabels(labels: Readonly<Record<string, string>>, wanted: readonly string[]): boolean {
+  return wanted.every((label) => hasLabel(labels, label));
+}
+
+export function hasLabel(labels: Readonly<Record<string, string>>, label: string): boolean {
+  const equals = label.indexOf("=");
+  const key = equals < 0 ? label : label.slice(0, equals);
+  return Object.hasOwn(labels, key) && (equals < 0 || labels[key] === label.slice(equals + 1));
+}

@@ -1,0 +1,134 @@
+/**
+ * Tells log readers that a container's log changed: one inotify descriptor for all. A slow poll stands behind it, for file systems
+ * that do not report.
+ */
+import type { Sys } from "@fathom/sys";
+
+// inotify(7)
+const IN_MODIFY = 0x2;
+const IN_CREATE = 0x100;
+const IN_MOVED_TO = 0x80;
+const IN_ONLYDIR = 0x1000000;
+const pollMs = 500;
+
+export class LogWatch {
+  readonly #sys: Sys;
+  #fd: number | undefined;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  readonly #watches = new Map<number, { directory: string; wakes: Set<() => void> }>();
+  readonly #byDirectory = new Map<string, { watch: number; users: number }>();
+
+  constructor(sys: Sys) {
+    this.#sys = sys;
+  }
+
+  /** Keeps the directory watched until the result is disposed of. */
+  watch(directory: string): { changed(signal: AbortSignal): Promise<void>; wake(): void } & Disposable {
+    const watch = this.#add(directory);
+    const wakes = watch === undefined ? new Set<() => void>() : this.#watches.get(watch)!.wakes;
+    let dirty = true;
+    let resolveWait: (() => void) | undefined;
+    const wake = (): void => {
+      dirty = true;
+      resolveWait?.();
+    };
+    wakes.add(wake);
+    return {
+      wake,
+      changed: async (signal) => {
+        if (!dirty) {
+          await new Promise<void>((resolve) => {
+            const timer = setTimeout(resolve, pollMs);
+            resolveWait = () => {
+              clearTimeout(timer);
+              resolve();
+            };
+            signal.addEventListener("abort", resolveWait, { once: true });
+          });
+          if (resolveWait !== undefined) signal.removeEventListener("abort", resolveWait);
+          resolveWait = undefined;
+        }
+        dirty = false;
+      },
+      [Symbol.dispose]: () => {
+        wakes.delete(wake);
+        if (watch !== undefined) this.#remove(directory);
+      },
+    };
+  }
+
+  #add(directory: string): number | undefined {
+    const known = this.#byDirectory.get(directory);
+    if (known !== undefined) {
+      known.users++;
+      return known.watch;
+    }
+    try {
+      this.#open();
+      const watch = this.#sys.inotifyAddWatch(this.#fd!, directory, IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+      this.#watches.set(watch, { directory, wakes: new Set() });
+      this.#byDirectory.set(directory, { watch, users: 1 });
+      return watch;
+    } catch {
+      // No watch left (fs.inotify.max_user_watches): the poll does it.
+      return undefined;
+    }
+  }
+
+  #remove(directory: string): void {
+    const known = this.#byDirectory.get(directory);
+    if (known === undefined || --known.users > 0) return;
+    this.#byDirectory.delete(directory);
+    this.#watches.delete(known.watch);
+    try {
+      this.#sys.inotifyRemoveWatch(this.#fd!, known.watch);
+    } catch {
+      // The directory is gone, and its watch with it.
+    }
+    // The descriptor stays open: a read of it is pending, and its number must not become another file's.
+  }
+
+  #open(): void {
+    if (this.#fd !== undefined) return;
+    const fd = this.#sys.inotifyInit();
+    this.#fd = fd;
+    this.#reader = Bun.file(fd).stream().getReader();
+    void this.#pump(this.#reader);
+  }
+
+  async #pump(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+    try {
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) return;
+        this.#dispatch(value);
+      }
+    } catch {
+      // The descriptor was closed, or cannot be read: the poll goes on.
+    }
+  }
+
+  /** struct inotify_event: int wd, u32 mask, u32 cookie, u32 len, char name[len]. */
+  #dispatch(data: Uint8Array): void {
+    const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    for (let offset = 0; offset + 16 <= data.byteLength; ) {
+      const entry = this.#watches.get(view.getInt32(offset, true));
+      if (entry !== undefined) for (const wake of entry.wakes) wake();
+      offset += 16 + view.getUint32(offset + 12, true);
+    }
+  }
+
+  #close(): void {
+    const fd = this.#fd;
+    this.#fd = undefined;
+    this.#reader?.cancel().catch(() => undefined);
+    this.#reader = undefined;
+    if (fd !== undefined) this.#sys.close(fd);
+  }
+
+  [Symbol.dispose](): void {
+    this.#watches.clear();
+    this.#byDirectory.clear();
+    this.#close();
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * Processes made in advance. An entry is a container id with its cgroup and a stem of the usual namespaces in it; a create takes
+ * its id, the start that follows soon takes its stem, and nothing of clone, cgroup or network namespace is left to be done then.
+ *
+ * An entry whose container does not start within `holdMs` is given up: its stem is discarded (a created container costs no
+ * process), and the start makes a new one.
+ */
+import { randomId, type Logger } from "@fathom/base";
+import type { Cgroup, Cgroups, Launcher, LaunchPlan, PreparedStem } from "@fathom/runtime";
+
+/** How long a created container keeps its stem. */
+const holdMs = 10_000;
+
+export interface ReadyStem {
+  readonly id: string;
+  readonly cgroup: Cgroup;
+  readonly prepared: PreparedStem;
+}
+
+type Namespaces = LaunchPlan["stem"]["newNamespaces"];
+
+export interface StemOptions {
+  readonly launcher: Launcher;
+  readonly cgroups: Cgroups;
+  readonly logger: Logger;
+  readonly cgroupParent: string;
+  readonly size: number;
+  /** The namespaces of a container without special options. */
+  readonly namespaces: Namespaces;
+}
+
+export class Stems {
+  readonly #options: StemOptions;
+  readonly #ready: ReadyStem[] = [];
+  readonly #held = new Map<string, { stem: ReadyStem; timer: ReturnType<typeof setTimeout> }>();
+  #filling = false;
+  #closed = false;
+  #failures = 0;
+
+  constructor(options: StemOptions) {
+    this.#options = options;
+  }
+
+  /** Ids of entries, bound or not: their cgroups are no leftovers. */
+  ids(): string[] {
+    return [...this.#ready.map((entry) => entry.id), ...this.#held.keys()];
+  }
+
+  cgroupPath(parent: string, id: string): string {
+    return `${parent === "" ? this.#options.cgroupParent : parent}/${id}`.replace(/^\/*/, "/");
+  }
+
+  /** An id for a new container; of a ready entry where there is one, which is then held for `claim`. */
+  newId(): string {
+    const entry = this.#ready.shift();
+    this.#fillSoon();
+    if (entry === undefined) return randomId();
+    const timer = setTimeout(() => this.drop(entry.id), holdMs);
+    timer.unref();
+    this.#held.set(entry.id, { stem: entry, timer });
+    return entry.id;
+  }
+
+  /**
+   * The stem held for this container when it fits `stem`, else a new one. The caller owns both parts from here on.
+   * `cgroup` is made when the container has none.
+   */
+  async claim(id: string, cgroupPath: string, build: (cgroup: Cgroup) => LaunchPlan["stem"]): Promise<ReadyStem> {
+    const held = this.#held.get(id);
+    if (held !== undefined) {
+      this.#held.delete(id);
+      clearTimeout(held.timer);
+      if (held.stem.cgroup.path === cgroupPath && sameStem(build(held.stem.cgroup), this.#defaultStem(held.stem.cgroup)))
+        return held.stem;
+      await discard(held.stem);
+    }
+    const cgroup = this.#options.cgroups.create(cgroupPath);
+    try {
+      return { id, cgroup, prepared: await this.#options.launcher.prepare(build(cgroup)) };
+    } catch (error) {
+      await cgroup.remove();
+      throw error;
+    }
+  }
+
+  /** Gives up what is held for a container. */
+  drop(id: string): void {
+    const held = this.#held.get(id);
+    if (held === undefined) return;
+    this.#held.delete(id);
+    clearTimeout(held.timer);
+    this.#discardInBackground(held.stem);
+  }
+
+  fill(): void {
+    if (this.#filling || this.#closed) return;
+    this.#filling = true;
+    void this.#fill().finally(() => (this.#filling = false));
+  }
+
+  #fillSoon(): void {
+    // After the requests that are waiting now: filling must not slow the start that emptied the pool.
+    if (this.#options.size > 0 && !this.#closed) setTimeout(() => this.fill(), 20).unref();
+  }
+
+  async #fill(): Promise<void> {
+    while (this.#ready.length < this.#options.size && !this.#closed && this.#failures < 5) {
+      const id = randomId();
+      try {
+        const cgroup = this.#options.cgroups.create(this.cgroupPath("", id));
+        try {
+          this.#ready.push({ id, cgroup, prepared: await this.#options.launcher.prepare(this.#defaultStem(cgroup)) });
+          this.#failures = 0;
+        } catch (error) {
+          await cgroup.remove();
+          throw error;
+        }
+      } catch (error) {
+        // Without stems in advance everything works, only slower.
+        this.#failures++;
+        this.#options.logger.warn("preparing a stem failed", { error });
+      }
+    }
+    if (this.#closed) await this.close();
+  }
+
+  #defaultStem(cgroup: Cgroup): LaunchPlan["stem"] {
+    return { newNamespaces: this.#options.namespaces, cgroupProcs: cgroup.procsFiles };
+  }
+
+  #discardInBackground(stem: ReadyStem): void {
+    discard(stem).catch((error) => this.#options.logger.warn("discarding a stem failed", { error, id: stem.id }));
+  }
+
+  /** Discards every entry. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const entries = [...this.#ready.splice(0), ...[...this.#held.values()].map((held) => held.stem)];
+    for (const held of this.#held.values()) clearTimeout(held.timer);
+    this.#held.clear();
+    await Promise.allSettled(entries.map(discard));
+  }
+}
+
+export async function discard(stem: ReadyStem): Promise<void> {
+  await stem.prepared.discard();
+  await stem.cgroup.remove();
+}
+
+function sameStem(a: LaunchPlan["stem"], b: LaunchPlan["stem"]): boolean {
+  return (
+    a.joinPidNamespace === undefined &&
+    a.uidMap === undefined &&
+    a.gidMap === undefined &&
+    [...a.newNamespaces].sort().join() === [...b.newNamespaces].sort().join() &&
+    [...a.cgroupProcs].sort().join() === [...b.cgroupProcs].sort().join()
+  );
+}
