@@ -64,7 +64,7 @@ async function handleExit(
   }
   wakeExitWaiters(container, exit.code);
   // While the daemon stops, its containers stay as they are for the next one; --rm is then done at its start.
-  if (container.record.hostConfig.AutoRemove && !engine.shuttingDown.value)
+  if (container.record.hostConfig.AutoRemove === true && !container.keepOnExit && !engine.shuttingDown.value)
     await removeContainer(engine, container, { volumes: true });
 }
 

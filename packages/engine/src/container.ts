@@ -106,7 +106,9 @@ export class Container {
   health: HealthMonitor | undefined;
   /** A stop by the user is under way: the exit belongs to it. */
   stopRequested = false;
-  removed: Deferred<void> = deferred();
+  /** A restart by the user is under way: --rm waits. */
+  keepOnExit = false;
+  readonly removed: Deferred<void> = deferred();
 
   constructor(record: ContainerRecord) {
     this.record = record;

@@ -14,7 +14,7 @@ const pollMs = 500;
 export class LogWatch {
   readonly #sys: Sys;
   #fd: number | undefined;
-  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | undefined;
   readonly #watches = new Map<number, { directory: string; wakes: Set<() => void> }>();
   readonly #byDirectory = new Map<string, { watch: number; users: number }>();
 
@@ -96,7 +96,7 @@ export class LogWatch {
     void this.#pump(this.#reader);
   }
 
-  async #pump(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  async #pump(reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>): Promise<void> {
     try {
       for (;;) {
         const { value, done } = await reader.read();

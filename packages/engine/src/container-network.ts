@@ -1,0 +1,228 @@
+/** A container's networks: what was asked at create, endpoints while it runs, and the files in /etc that follow from them. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { EngineError, messageOf } from "@fathom/base";
+import {
+  buildHostnameFile,
+  buildHostsFile,
+  buildResolvConf,
+  chooseResolvConfPath,
+  expandPorts,
+  type Endpoint,
+  type PortRequest,
+} from "@fathom/network";
+import type { ContainerCreateRequest } from "@fathom/spec";
+import type { Container, ContainerRecord, NetworkAttachment } from "./container.ts";
+import type { EngineContext } from "./context.ts";
+import { containerPaths } from "./paths.ts";
+
+export type NetworkMode =
+  | { readonly kind: "host" }
+  | { readonly kind: "none" }
+  | { readonly kind: "container"; readonly container: string }
+  | { readonly kind: "network"; readonly name: string };
+
+export function parseNetworkMode(mode: string): NetworkMode {
+  if (mode === "host") return { kind: "host" };
+  if (mode === "none") return { kind: "none" };
+  if (mode.startsWith("container:")) return { kind: "container", container: mode.slice("container:".length) };
+  return { kind: "network", name: mode === "" || mode === "default" ? "bridge" : mode };
+}
+
+/** The networks of a new container: that of its mode, with the settings of NetworkingConfig, and the further ones named there. */
+export function requestedNetworks(
+  networkMode: string,
+  macAddress: string | undefined,
+  networking: ContainerCreateRequest["NetworkingConfig"],
+): NetworkAttachment[] {
+  const mode = parseNetworkMode(networkMode);
+  if (mode.kind === "container") return [];
+  const primary = mode.kind === "network" ? mode.name : mode.kind;
+  const configs = networking?.EndpointsConfig ?? {};
+  const names = [primary, ...Object.keys(configs).filter((name) => name !== primary && name !== networkMode)];
+  return names.map((network) => {
+    const config = configs[network] ?? (network === primary ? configs[networkMode] : undefined) ?? undefined;
+    return {
+      network,
+      ipv4Address: config?.IPAMConfig?.IPv4Address || undefined,
+      macAddress: config?.MacAddress || (network === primary ? macAddress || undefined : undefined),
+      aliases: config?.Aliases ?? null,
+      links: config?.Links ?? null,
+      driverOptions: config?.DriverOpts ?? null,
+      gatewayPriority: config?.GwPriority ?? 0,
+      endpoint: undefined,
+      networkId: "",
+    };
+  });
+}
+
+export function requestedPorts(record: ContainerRecord): PortRequest[] {
+  return expandPorts(
+    Object.keys(record.config.ExposedPorts ?? {}),
+    record.hostConfig.PortBindings ?? {},
+    record.hostConfig.PublishAllPorts === true,
+  );
+}
+
+/**
+ * Connects a starting container. On failure everything is detached again.
+ * @throws "failed to set up container networking: …" with the code of the cause
+ */
+export async function attachNetworks(
+  engine: EngineContext,
+  container: Container,
+  namespaceFd: number | undefined,
+): Promise<NetworkAttachment[]> {
+  const { record } = container;
+  const attached: NetworkAttachment[] = [];
+  try {
+    for (const [index, wanted] of record.networks.entries()) {
+      const network = engine.networks.find(wanted.network);
+      if (network === undefined) throw new EngineError("not-found", `network ${wanted.network} not found`);
+      let endpoint: Endpoint | undefined;
+      if (network.driver === "bridge") {
+        if (namespaceFd === undefined)
+          throw new EngineError("internal", "a container on a bridge has no network namespace");
+        endpoint = await engine.networks.attach({
+          containerId: record.id,
+          endpointName: record.name,
+          namespaceFd,
+          networkId: network.id,
+          interfaceName: `eth${index}`,
+          ports: index === 0 ? requestedPorts(record) : [],
+          isDefaultGateway: index === 0,
+          ...(wanted.macAddress === undefined ? {} : { macAddress: wanted.macAddress }),
+          ...(wanted.ipv4Address === undefined ? {} : { ipv4Address: wanted.ipv4Address }),
+        });
+      } else if (network.driver === "null" && namespaceFd !== undefined) engine.networks.loopbackUp(namespaceFd);
+      attached.push({ ...wanted, endpoint, networkId: network.id });
+      engine.events.publish("network", "connect", network.id, {
+        container: record.id,
+        name: network.name,
+        type: network.driver,
+      });
+    }
+    return attached;
+  } catch (error) {
+    await detachAll(engine, record.id, attached);
+    const code = error instanceof EngineError ? error.code : "internal";
+    throw new EngineError(code, `failed to set up container networking: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Gives up the endpoints of a container that has ended. */
+export async function detachNetworks(engine: EngineContext, container: Container): Promise<void> {
+  await detachAll(engine, container.id, container.record.networks);
+}
+
+export async function detachAll(
+  engine: EngineContext,
+  containerId: string,
+  networks: readonly NetworkAttachment[],
+): Promise<void> {
+  const failures: unknown[] = [];
+  for (const attachment of networks) {
+    if (attachment.networkId === "") continue;
+    try {
+      if (attachment.endpoint !== undefined) await engine.networks.detach(attachment.endpoint);
+    } catch (error) {
+      failures.push(error);
+    }
+    const network = engine.networks.find(attachment.networkId);
+    engine.events.publish("network", "disconnect", attachment.networkId, {
+      container: containerId,
+      name: network?.name ?? attachment.network,
+      type: network?.driver ?? "bridge",
+    });
+  }
+  if (failures.length > 0) throw new AggregateError(failures, "detaching a network failed");
+}
+
+/** The endpoints of all containers that run, for `Networks.start` and `reconcile`. */
+export function knownEndpoints(containers: Iterable<Container>): Endpoint[] {
+  const endpoints: Endpoint[] = [];
+  for (const container of containers)
+    for (const { endpoint } of container.record.networks) if (endpoint !== undefined) endpoints.push(endpoint);
+  return endpoints;
+}
+
+/** The host name of a container: its own, or the host's in the host's network or UTS namespace. */
+export function effectiveHostname(record: ContainerRecord): string {
+  const own = record.config.Hostname ?? "";
+  return own !== "" ? own : hostname();
+}
+
+/** Writes /etc/hostname and /etc/resolv.conf of a container that does not borrow them. Before its start. */
+export function writeStaticFiles(engine: EngineContext, record: ContainerRecord): void {
+  const paths = containerPaths(engine.config, record.id);
+  writeFileSync(paths.hostname, buildHostnameFile(effectiveHostname(record)), { mode: 0o644 });
+  const { Dns, DnsSearch, DnsOptions } = record.hostConfig;
+  const mode = parseNetworkMode(record.hostConfig.NetworkMode ?? "");
+  const isolated = mode.kind !== "host";
+  const hostPath = chooseResolvConfPath(readHostFile("/etc/resolv.conf"));
+  const content = buildResolvConf({
+    host: readHostFile(hostPath),
+    servers: nonEmpty(Dns) ?? engine.config.dns,
+    search: nonEmpty(DnsSearch) ?? engine.config.dnsSearch,
+    options: nonEmpty(DnsOptions) ?? engine.config.dnsOptions,
+    isolated,
+  });
+  writeFileSync(paths.resolvConf, content, { mode: 0o644 });
+}
+
+function nonEmpty(list: readonly string[] | null | undefined): readonly string[] | undefined {
+  return list !== null && list !== undefined && list.length > 0 ? list : undefined;
+}
+
+/** Writes /etc/hosts; the addresses are known only once the networks are attached. */
+export function writeHostsFile(
+  engine: EngineContext,
+  record: ContainerRecord,
+  networks: readonly NetworkAttachment[],
+): void {
+  const path = containerPaths(engine.config, record.id).hosts;
+  const mode = parseNetworkMode(record.hostConfig.NetworkMode ?? "");
+  const extraHosts = (record.hostConfig.ExtraHosts ?? []).flatMap((entry) => expandHostGateway(engine, entry, networks));
+  if (mode.kind === "host") {
+    const own = extraHosts.map((entry) => `${entry.slice(entry.indexOf(":") + 1)}\t${entry.slice(0, entry.indexOf(":"))}\n`);
+    writeFileSync(path, readHostFile("/etc/hosts") + own.join(""), { mode: 0o644 });
+    return;
+  }
+  const addresses = networks.flatMap(({ endpoint }) => (endpoint === undefined ? [] : [endpoint.ipv4Address]));
+  writeFileSync(
+    path,
+    buildHostsFile({
+      hostname: effectiveHostname(record),
+      domainname: record.config.Domainname ?? "",
+      addresses,
+      extraHosts,
+    }),
+    { mode: 0o644 },
+  );
+}
+
+/** "gw:host-gateway" becomes the daemon's addresses for it, or the gateway of the container's first network. */
+function expandHostGateway(
+  engine: EngineContext,
+  entry: string,
+  networks: readonly NetworkAttachment[],
+): readonly string[] {
+  const colon = entry.indexOf(":");
+  if (entry.slice(colon + 1) !== "host-gateway") return [entry];
+  const configured = engine.config.hostGatewayIps;
+  const gateway =
+    networks.find(({ endpoint }) => endpoint !== undefined)?.endpoint?.gateway ??
+    engine.networks.find("bridge")?.gateway;
+  const addresses = configured.length > 0 ? configured : gateway === undefined ? [] : [gateway];
+  if (addresses.length === 0)
+    throw new EngineError("invalid-argument", "unable to derive the IP value for host-gateway");
+  return addresses.map((address) => `${entry.slice(0, colon)}:${address}`);
+}
+
+function readHostFile(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}

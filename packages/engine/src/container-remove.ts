@@ -1,0 +1,83 @@
+/** Removal: the row goes first (or says that it goes), then what it named; a daemon's start takes away what has no row. */
+import { rm } from "node:fs/promises";
+import { EngineError, messageOf } from "@fathom/base";
+import type { Container } from "./container.ts";
+import { cancelRestart } from "./container-exit.ts";
+import { stopProcess } from "./container-stop.ts";
+import { wakeRemoveWaiters } from "./container-wait.ts";
+import { locked, publish, type EngineContext } from "./context.ts";
+import { containerPaths } from "./paths.ts";
+
+export interface RemoveOptions {
+  readonly volumes: boolean;
+  readonly force: boolean;
+  readonly link: boolean;
+}
+
+export async function removeByName(engine: EngineContext, nameOrId: string, options: RemoveOptions): Promise<void> {
+  const container = engine.containers.find(nameOrId);
+  if (options.link) throw new EngineError("invalid-argument", "links are not supported: there is no link to remove");
+  const { name } = container.record;
+  if (!options.force) checkRemovable(container, name);
+  if (container.process !== undefined) {
+    await stopProcess(engine, container, { signal: "KILL", timeoutSeconds: 0 }, undefined);
+  }
+  // With --rm its own end may have removed it by now.
+  if (engine.containers.byId(container.id) !== container) return container.removed.promise;
+  await locked(engine, container, async () => {
+    // Started again between the checks above and here.
+    if (container.process !== undefined) checkRemovable(container, name);
+    await removeContainer(engine, container, { volumes: options.volumes });
+  });
+}
+
+function checkRemovable(container: Container, name: string): void {
+  const because = (reason: string): EngineError =>
+    new EngineError("conflict", `cannot remove container ${JSON.stringify(name)}: container is ${reason}`);
+  if (container.paused) throw because("paused and must be unpaused first");
+  if (container.process !== undefined) throw because("running: stop the container before removing or force remove");
+  if (container.record.state.status === "restarting")
+    throw because("restarting: stop the container before removing or force remove");
+}
+
+/** Removes a container that does not run; its key must be locked. */
+export async function removeContainer(
+  engine: EngineContext,
+  container: Container,
+  options: { readonly volumes: boolean },
+): Promise<void> {
+  cancelRestart(engine, container);
+  engine.stems.drop(container.id);
+  const anonymous = options.volumes
+    ? container.record.mounts.flatMap((mount) => (mount.anonymous && mount.name !== undefined ? [mount.name] : []))
+    : [];
+  if (anonymous.length > 0) {
+    engine.containers.update(container, {
+      pending: "removing-with-volumes",
+      state: { ...container.record.state, status: "removing" },
+    });
+  }
+  engine.containers.delete(container);
+  for (const volume of anonymous) {
+    try {
+      await engine.volumes.removeIfUnused(volume);
+    } catch (error) {
+      engine.logger.warn("removing an anonymous volume failed", { error, volume, id: container.id });
+    }
+  }
+  await removeFiles(engine, container.id);
+  for (const id of container.execs) engine.execs.remove(id);
+  publish(engine, container, "destroy");
+  wakeRemoveWaiters(container);
+}
+
+/** Layer and directory of a container without a row. What cannot be removed now goes at the next start. */
+export async function removeFiles(engine: EngineContext, id: string): Promise<void> {
+  const results = await Promise.allSettled([
+    engine.store.containers.remove(id),
+    rm(containerPaths(engine.config, id).directory, { recursive: true, force: true }),
+  ]);
+  for (const result of results)
+    if (result.status === "rejected")
+      engine.logger.warn("removing the files of a container failed", { error: messageOf(result.reason), id });
+}

@@ -1,0 +1,218 @@
+/**
+ * The start of a container: layer mounted (a descriptor, nothing to clean up after a crash), user found, plan compiled, stem claimed,
+ * network attached, plan launched, row written. Each thing that is made goes on a stack that undoes it in reverse when a later
+ * step fails.
+ *
+ * A daemon that dies on the way: before the launch everything made is held by this process or by the stem, which ends with its
+ * control socket; the network's reconcile and the sweep over cgroups take the rest. Between launch and row, `adopt.json` in the
+ * supervisor's directory has what the row would have had, and the next daemon takes the process over.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { EngineError, isEngineError, messageOf } from "@fathom/base";
+import type { Attachment, Launched, Resources } from "@fathom/runtime";
+import { attachNetworks, detachAll, writeHostsFile, writeStaticFiles } from "./container-network.ts";
+import { removeContainer } from "./container-remove.ts";
+import { cancelRestart, clearRunDirectory, watchExit } from "./container-exit.ts";
+import { deferred } from "@fathom/base";
+import type { Container, NetworkAttachment, PendingAttach, RunningProcess } from "./container.ts";
+import { publish, type EngineContext } from "./context.ts";
+import { startHealthMonitor } from "./health.ts";
+import { logTarget } from "./log-config.ts";
+import { prepareMountSources } from "./mount-sources.ts";
+import { containerPaths } from "./paths.ts";
+import { discard } from "./stems.ts";
+import { joinedNamespaces, translate } from "./translate.ts";
+
+export interface StartOptions {
+  /** A restart policy starts it: the count goes up and the delay is remembered. */
+  readonly byPolicy?: { readonly delayMs: number };
+  /** The start is part of a restart by the user or of the daemon's own start: the count stays. */
+  readonly keepCount?: boolean;
+}
+
+/** What a daemon needs to adopt a process whose row does not know of it. */
+export interface AdoptFile {
+  readonly networks: readonly NetworkAttachment[];
+}
+
+/**
+ * Starts a container; its key must be locked.
+ * @throws not-modified when it runs, conflict when it is paused or being removed; else what failed, recorded in the state too
+ */
+export async function startContainer(
+  engine: EngineContext,
+  container: Container,
+  options: StartOptions = {},
+): Promise<void> {
+  if (container.paused)
+    throw new EngineError("conflict", "cannot start a paused container, try unpause instead");
+  if (container.process !== undefined) throw new EngineError("not-modified", "");
+  if (container.record.pending !== undefined || container.record.state.status === "dead")
+    throw new EngineError("conflict", "container is marked for removal and cannot be started");
+  cancelRestart(engine, container);
+  container.stopRequested = false;
+
+  const restartCount = options.byPolicy
+    ? container.record.restartCount + 1
+    : options.keepCount === true
+      ? container.record.restartCount
+      : 0;
+  try {
+    const run = await launch(engine, container);
+    const startedAt = run.launched.supervisor.startedAt;
+    const process: RunningProcess = {
+      supervisor: run.launched.supervisor,
+      cgroup: run.cgroup,
+      startedMs: engine.clock.monotonicMs(),
+      ended: deferred(),
+    };
+    engine.containers.update(container, {
+      networks: run.networks,
+      restartCount,
+      restartDelayMs: options.byPolicy?.delayMs ?? 0,
+      stoppedByUser: false,
+      state: {
+        status: "running",
+        pid: run.launched.supervisor.pid,
+        exitCode: 0,
+        error: "",
+        oomKilled: false,
+        startedAt,
+        finishedAt: container.record.state.finishedAt,
+      },
+    });
+    container.process = process;
+    publish(engine, container, "start");
+    watchExit(engine, container, process);
+    handOut(run.attach, run.launched.attachments);
+    await attachLatecomers(container, process);
+    startHealthMonitor(engine, container);
+  } catch (error) {
+    if (container.process !== undefined) throw error;
+    await recordFailedStart(engine, container, error);
+    throw error;
+  }
+}
+
+interface Run {
+  readonly launched: Launched;
+  readonly cgroup: RunningProcess["cgroup"];
+  readonly networks: readonly NetworkAttachment[];
+  readonly attach: readonly PendingAttach[];
+}
+
+async function launch(engine: EngineContext, container: Container): Promise<Run> {
+  const { record } = container;
+  const paths = containerPaths(engine.config, record.id);
+  await using undo = new AsyncDisposableStack();
+
+  const joins = joinedNamespaces(engine, record);
+  const layer = engine.store.containers.get(record.id);
+  if (layer === undefined) throw new EngineError("data-loss", `the writable layer of container ${record.id} is missing`);
+  const rootFd = engine.sys.openOverlay(layer.mount);
+  // `launch` closes the descriptor whatever happens; until then it is ours.
+  let rootOwned = true;
+  undo.defer(() => {
+    if (rootOwned) engine.sys.close(rootFd);
+  });
+
+  mkdirSync(paths.run, { recursive: true, mode: 0o700 });
+  undo.defer(() => clearRunDirectory(engine, record.id));
+  if (joins.networkContainer === undefined) writeStaticFiles(engine, record);
+  for (const mount of record.mounts)
+    if (mount.name !== undefined) {
+      const { name } = mount;
+      engine.volumes.acquire(name, record.id);
+      undo.defer(() => engine.volumes.release(name, record.id));
+    }
+  prepareMountSources(record.mounts);
+
+  const translation = translate(engine, container, rootFd, layer, joins);
+  const stem = await engine.stems.claim(record.id, record.cgroupPath, (cgroup) => translation.compile(cgroup).stem);
+  undo.defer(() => discard(stem));
+  applyResources(stem.cgroup, translation.resources);
+
+  const networks = await attachNetworks(engine, container, stem.prepared.networkNamespaceFd);
+  undo.defer(() => detachAll(engine, record.id, networks));
+  if (joins.networkContainer === undefined) writeHostsFile(engine, record, networks);
+
+  const adopt: AdoptFile = { networks };
+  writeFileSync(paths.adopt, JSON.stringify(adopt), { mode: 0o600 });
+  const attach = [...container.pendingAttach];
+  rootOwned = false;
+  let launched: Launched;
+  try {
+    launched = await stem.prepared.launch({
+      plan: translation.compile(stem.cgroup),
+      rootFd,
+      directory: paths.run,
+      log: logTarget(record, engine.config),
+      openStdin: record.config.OpenStdin === true,
+      attach: attach.map((pending) => pending.options),
+    });
+  } catch (error) {
+    const code = isEngineError(error) ? error.code : "internal";
+    throw new EngineError(code, `failed to create task for container: ${messageOf(error)}`, { cause: error });
+  }
+  for (const pending of attach) container.pendingAttach.delete(pending);
+  for (const mount of record.mounts)
+    if (mount.name !== undefined)
+      engine.events.publish("volume", "mount", mount.name, {
+        container: record.id,
+        destination: mount.destination,
+        driver: mount.driver ?? "local",
+        propagation: mount.propagation,
+        "read/write": String(mount.readWrite),
+      });
+  undo.move();
+  return { launched, cgroup: stem.cgroup, networks, attach };
+}
+
+function applyResources(cgroup: RunningProcess["cgroup"], resources: Resources): void {
+  cgroup.apply(resources);
+}
+
+function handOut(pending: readonly PendingAttach[], attachments: readonly Attachment[]): void {
+  pending.forEach((one, index) => one.started.resolve(attachments[index]));
+}
+
+/** Clients that attached while the launch was under way. */
+async function attachLatecomers(container: Container, process: RunningProcess): Promise<void> {
+  for (const pending of [...container.pendingAttach]) {
+    container.pendingAttach.delete(pending);
+    try {
+      pending.started.resolve(await process.supervisor.attach(pending.options));
+    } catch (error) {
+      pending.started.reject(error);
+    }
+  }
+}
+
+async function recordFailedStart(engine: EngineContext, container: Container, error: unknown): Promise<void> {
+  const { state } = container.record;
+  engine.containers.update(container, {
+    stoppedByUser: false,
+    restartDelayMs: 0,
+    state: {
+      ...state,
+      status: state.status === "restarting" ? "exited" : state.status,
+      pid: 0,
+      exitCode: exitCodeOfFailedStart(error),
+      error: messageOf(error),
+    },
+  });
+  if (container.record.hostConfig.AutoRemove)
+    await removeContainer(engine, container, { volumes: true }).catch((reason) =>
+      engine.logger.error("removing a container that did not start failed", { error: reason, id: container.id }),
+    );
+}
+
+/** 127 for what was not found, 126 for what may not be executed, 128 for the rest. */
+export function exitCodeOfFailedStart(error: unknown): number {
+  const message = messageOf(error);
+  if (isEngineError(error, "executable-not-found") || /executable file not found|no such file or directory/.test(message))
+    return 127;
+  if (isEngineError(error, "not-executable") || message.includes("permission denied")) return 126;
+  if (message.includes("not a directory")) return 127;
+  return 128;
+}

@@ -1,0 +1,185 @@
+/** Signals to a container and the states that follow: kill, stop, restart, pause, unpause. */
+import { EngineError, messageOf, isEngineError } from "@fathom/base";
+import type { Container } from "./container.ts";
+import { cancelRestart } from "./container-exit.ts";
+import { startContainer } from "./container-start.ts";
+import { locked, mustRun, publish, type EngineContext } from "./context.ts";
+import { parseSignal, SIGKILL, SIGTERM } from "./signals.ts";
+
+/** Docker's default. */
+const defaultStopTimeoutSeconds = 10;
+/** How long the end is awaited after SIGKILL before the client is told that it does not come. */
+const killPatienceMs = 10_000;
+
+export interface StopOptions {
+  readonly signal: string | undefined;
+  /** undefined: the container's own; negative: for ever. */
+  readonly timeoutSeconds: number | undefined;
+}
+
+/** `docker kill`: not serialised, so that it reaches a container that is being stopped. */
+export async function killContainer(engine: EngineContext, nameOrId: string, signalName: string | undefined): Promise<void> {
+  try {
+    const container = engine.containers.find(nameOrId);
+    const signal = signalName === undefined || signalName === "" ? SIGKILL : parseSignal(signalName);
+    if (container.process === undefined && container.restartTimer !== undefined) {
+      // Between two tries there is nothing to signal: the policy ends.
+      engine.containers.update(container, { stoppedByUser: true });
+      cancelRestart(engine, container);
+      return;
+    }
+    const process = mustRun(container);
+    // Only what ends the container is a stop by the user: other signals leave the policy alone.
+    if (signal === SIGKILL || signal === stopSignal(container)) markStopped(engine, container);
+    if (container.paused && signal === SIGKILL) await process.cgroup.thaw();
+    await process.supervisor.signal(signal);
+    publish(engine, container, "kill", { signal: String(signal) });
+    // As in Docker: after SIGKILL the answer waits until the end is known.
+    if (signal === SIGKILL) await within(process.ended.promise, killPatienceMs);
+  } catch (error) {
+    const code = isEngineError(error) ? error.code : "internal";
+    throw new EngineError(code, `cannot kill container: ${nameOrId}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function markStopped(engine: EngineContext, container: Container): void {
+  container.stopRequested = true;
+  if (!container.record.stoppedByUser) engine.containers.update(container, { stoppedByUser: true });
+}
+
+function stopSignal(container: Container): number {
+  const name = container.record.config.StopSignal ?? "";
+  try {
+    return name === "" ? SIGTERM : parseSignal(name);
+  } catch {
+    return SIGTERM;
+  }
+}
+
+/** @throws not-modified when it does not run */
+export async function stopContainer(
+  engine: EngineContext,
+  nameOrId: string,
+  options: StopOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const container = engine.containers.find(nameOrId);
+  if (options.signal !== undefined && options.signal !== "") parseSignal(options.signal);
+  if (container.process === undefined && container.restartTimer !== undefined) {
+    engine.containers.update(container, { stoppedByUser: true });
+    cancelRestart(engine, container);
+    return;
+  }
+  if (container.process === undefined) throw new EngineError("not-modified", "");
+  await stopProcess(engine, container, options, signal);
+  publish(engine, container, "stop");
+}
+
+/** The stop itself, not serialised: the end that it waits for is handled under the container's key. */
+export async function stopProcess(
+  engine: EngineContext,
+  container: Container,
+  options: StopOptions,
+  abort: AbortSignal | undefined,
+): Promise<void> {
+  const { process } = container;
+  if (process === undefined) return;
+  markStopped(engine, container);
+  const first =
+    options.signal === undefined || options.signal === "" ? stopSignal(container) : parseSignal(options.signal);
+  const timeoutSeconds =
+    options.timeoutSeconds ?? container.record.config.StopTimeout ?? defaultStopTimeoutSeconds;
+  await sendSignal(engine, container, first);
+  if (container.paused) await process.cgroup.thaw();
+  const timeoutMs = timeoutSeconds < 0 ? undefined : timeoutSeconds * 1000;
+  if (await within(process.ended.promise, timeoutMs, abort)) return;
+  abort?.throwIfAborted();
+  if (container.process !== process) return;
+  engine.logger.info("container did not end in time and is killed", { id: container.id, signal: first, timeoutSeconds });
+  await sendSignal(engine, container, SIGKILL);
+  if (await within(process.ended.promise, killPatienceMs)) return;
+  // The first process does not die (or its supervisor is stuck): the cgroup is stronger.
+  await process.cgroup.kill();
+  if (!(await within(process.ended.promise, killPatienceMs)))
+    throw new EngineError("timeout", `cannot stop container: ${container.record.name}: tried to kill container, but did not receive an exit event`);
+}
+
+async function sendSignal(engine: EngineContext, container: Container, signal: number): Promise<void> {
+  const { process } = container;
+  if (process === undefined) return;
+  try {
+    await process.supervisor.signal(signal);
+    publish(engine, container, "kill", { signal: String(signal) });
+  } catch (error) {
+    // It ended at this very moment; the wait below sees that.
+    engine.logger.debug("a signal did not arrive", { error, id: container.id });
+  }
+}
+
+/** True when `promise` settled in time. `ms` undefined waits for ever. */
+async function within(promise: Promise<unknown>, ms: number | undefined, abort?: AbortSignal): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let stop: (() => void) | undefined;
+  try {
+    return await Promise.race([
+      promise.then(
+        () => true,
+        () => true,
+      ),
+      new Promise<false>((resolve) => {
+        stop = () => resolve(false);
+        if (ms !== undefined) timer = setTimeout(stop, ms);
+        if (abort?.aborted) stop();
+        abort?.addEventListener("abort", stop, { once: true });
+      }),
+    ]);
+  } finally {
+    clearTimeout(timer);
+    if (stop !== undefined) abort?.removeEventListener("abort", stop);
+  }
+}
+
+/** Stops it when it runs and starts it; the restart count is untouched. */
+export async function restartContainer(
+  engine: EngineContext,
+  nameOrId: string,
+  options: StopOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const container = engine.containers.find(nameOrId);
+  // --rm must not take the container away between the two.
+  const keep = container.record.hostConfig.AutoRemove === true;
+  if (keep) container.keepOnExit = true;
+  try {
+    cancelRestart(engine, container);
+    if (container.process !== undefined) {
+      await stopProcess(engine, container, options, signal);
+      publish(engine, container, "stop");
+    }
+    await locked(engine, container, () => startContainer(engine, container, { keepCount: true }));
+  } finally {
+    if (keep) container.keepOnExit = false;
+  }
+  publish(engine, container, "restart");
+}
+
+export async function pauseContainer(engine: EngineContext, nameOrId: string): Promise<void> {
+  const container = engine.containers.find(nameOrId);
+  await locked(engine, container, async () => {
+    const process = mustRun(container);
+    if (container.paused) throw new EngineError("conflict", `container ${container.id} is already paused`);
+    await process.cgroup.freeze();
+    engine.containers.update(container, { state: { ...container.record.state, status: "paused" } });
+    publish(engine, container, "pause");
+  });
+}
+
+export async function unpauseContainer(engine: EngineContext, nameOrId: string): Promise<void> {
+  const container = engine.containers.find(nameOrId);
+  await locked(engine, container, async () => {
+    if (!container.paused) throw new EngineError("conflict", `Container ${container.id} is not paused`);
+    await mustRun(container).cgroup.thaw();
+    engine.containers.update(container, { state: { ...container.record.state, status: "running" } });
+    publish(engine, container, "unpause");
+  });
+}

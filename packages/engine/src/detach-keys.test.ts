@@ -1,0 +1,10 @@
+import { expect, test } from "bun:test";
+import { parseDetachKeys } from "./detach-keys.ts";
+
+test("key sequences", () => {
+  expect([...parseDetachKeys("")]).toEqual([16, 17]);
+  expect([...parseDetachKeys("ctrl-x,y")]).toEqual([24, 121]);
+  expect([...parseDetachKeys("ctrl-@,ctrl-[,ctrl-_")]).toEqual([0, 27, 31]);
+  expect(() => parseDetachKeys("ctrl-X")).toThrow("invalid detach keys (ctrl-X)");
+  expect(() => parseDetachKeys("a,,b")).toThrow();
+});

@@ -1,0 +1,19 @@
+/** The key sequence that detaches a client: "ctrl-p,ctrl-q", "ctrl-x,y", "a". */
+import { EngineError } from "@fathom/base";
+
+export const defaultDetachKeys: Uint8Array = Uint8Array.of(0x10, 0x11);
+
+/**
+ * Bytes of the sequence; "" gives the default.
+ * @throws invalid-argument naming the key
+ */
+export function parseDetachKeys(text: string): Uint8Array {
+  if (text === "") return defaultDetachKeys;
+  const bytes: number[] = [];
+  for (const key of text.split(",")) {
+    if (key.length === 1) bytes.push(key.charCodeAt(0) & 0xff);
+    else if (/^ctrl-[a-z@[\\\]^_]$/.test(key)) bytes.push(key.charCodeAt(5) & 0x1f);
+    else throw new EngineError("invalid-argument", `invalid detach keys (${text}) provided: Unknown character: '${key}'`);
+  }
+  return Uint8Array.from(bytes);
+}

@@ -1,0 +1,199 @@
+/** docker exec: create, start, inspect, resize. */
+import { EngineError, isEngineError, messageOf, randomId } from "@fathom/base";
+import type { AttachOptions, ExecHandle } from "@fathom/runtime";
+import type { ExecCreateRequest, ExecInspect } from "@fathom/spec";
+import type { Container } from "./container.ts";
+import { exitCodeOfFailedStart } from "./container-start.ts";
+import { parseDetachKeys } from "./detach-keys.ts";
+import { publish, type EngineContext } from "./context.ts";
+import type { Exec } from "./exec-table.ts";
+import { cannedOutput } from "./canned-output.ts";
+import { compileExecProcess } from "./translate.ts";
+
+export interface StreamAttachment {
+  readonly fd: number;
+  readonly tty: boolean;
+  readonly detachKeys: Uint8Array;
+  detached(): void;
+}
+
+/** @throws conflict when the container does not run or is paused */
+function mustTakeExecs(container: Container): NonNullable<Container["process"]> {
+  if (container.paused)
+    throw new EngineError("conflict", `Container ${container.record.name} is paused, unpause the container before exec`);
+  if (container.record.state.status === "restarting")
+    throw new EngineError("conflict", `Container ${container.id} is restarting, wait until the container is running`);
+  if (container.process === undefined) throw new EngineError("conflict", `container ${container.id} is not running`);
+  return container.process;
+}
+
+export function createExec(engine: EngineContext, nameOrId: string, request: ExecCreateRequest): { Id: string } {
+  const container = engine.containers.find(nameOrId);
+  const command = request.Cmd ?? [];
+  if (command.length === 0) throw new EngineError("invalid-argument", "No exec command specified");
+  mustTakeExecs(container);
+  if (request.DetachKeys) parseDetachKeys(request.DetachKeys);
+  for (const entry of request.Env ?? [])
+    if (entry === "" || entry.startsWith("="))
+      throw new EngineError("invalid-argument", `invalid environment variable: ${entry}`);
+  const id = randomId();
+  engine.execs.add({
+    id,
+    container,
+    request,
+    command,
+    state: "created",
+    exitCode: undefined,
+    handle: undefined,
+    endedMs: 0,
+  });
+  publishExec(engine, container, "exec_create", command, id);
+  return { Id: id };
+}
+
+function publishExec(
+  engine: EngineContext,
+  container: Container,
+  action: string,
+  command: readonly string[],
+  id: string,
+): void {
+  publish(engine, container, `${action}: ${command.join(" ")}`, { execID: id });
+}
+
+export interface ExecStartOptions {
+  readonly detach: boolean;
+  readonly tty: boolean;
+  /** Rows and columns. */
+  readonly consoleSize: readonly [number, number] | undefined;
+  readonly stdin: boolean;
+}
+
+/**
+ * Starts it. An executable that is missing or may not be executed is told through the stream and the exit code, as in Docker, when
+ * somebody listens.
+ */
+export async function startExec(
+  engine: EngineContext,
+  id: string,
+  options: ExecStartOptions,
+): Promise<StreamAttachment | undefined> {
+  const exec = engine.execs.find(id);
+  if (exec.state === "ended") throw new EngineError("conflict", `exec command ${exec.id} has already run`);
+  if (exec.state === "running") throw new EngineError("conflict", `exec command ${exec.id} is already running`);
+  const { container, request } = exec;
+  mustTakeExecs(container);
+  const tty = request.Tty === true;
+  const detachKeys = parseDetachKeys(request.DetachKeys ?? "");
+  const attach: AttachOptions[] = options.detach
+    ? []
+    : [
+        {
+          stdin: request.AttachStdin === true,
+          stdout: request.AttachStdout === true || tty,
+          stderr: request.AttachStderr === true && !tty,
+          closeStdin: true,
+        },
+      ];
+  exec.state = "running";
+  let handle: ExecHandle;
+  try {
+    handle = await launchExec(engine, exec, attach, options.consoleSize ?? consoleSize(request));
+  } catch (error) {
+    if (!isEngineError(error, "executable-not-found") && !isEngineError(error, "not-executable") && !isLaunchFailure(error)) {
+      endExec(engine, exec, 126);
+      throw error;
+    }
+    const code = exitCodeOfFailedStart(error);
+    const message = `OCI runtime exec failed: exec failed: unable to start container process: ${messageOf(error)}`;
+    endExec(engine, exec, code === 128 ? 126 : code);
+    if (options.detach) throw new EngineError(error.code, message, { cause: error });
+    return { fd: cannedOutput(engine.sys, `${message}\r\n`, tty), tty, detachKeys, detached() {} };
+  }
+  const attachment = handle.attachments[0];
+  if (attachment === undefined) return undefined;
+  return { fd: attachment.fd, tty, detachKeys, detached: () => publish(engine, container, "exec_detach", { execID: exec.id }) };
+}
+
+/** A failure of the plan's operations in the container, as opposed to one of the request or of the engine. */
+function isLaunchFailure(error: unknown): error is EngineError {
+  return isEngineError(error) && /no such file or directory|permission denied|not a directory/.test(error.message);
+}
+
+function consoleSize(request: ExecCreateRequest): readonly [number, number] | undefined {
+  const size = request.ConsoleSize;
+  return size !== undefined && size !== null && size.length === 2 ? [size[0] ?? 0, size[1] ?? 0] : undefined;
+}
+
+/** Starts the process of an exec that is marked as running, and follows it to its end. Also used by health checks. */
+export async function launchExec(
+  engine: EngineContext,
+  exec: Exec,
+  attach: readonly AttachOptions[],
+  size: readonly [number, number] | undefined,
+): Promise<ExecHandle> {
+  const { container, request } = exec;
+  const process = mustTakeExecs(container);
+  const plan = compileExecProcess(engine, container, process, request, exec.command, size);
+  publishExec(engine, container, "exec_start", exec.command, exec.id);
+  const handle = await process.supervisor.exec({
+    execId: exec.id,
+    plan,
+    openStdin: request.AttachStdin === true,
+    attach,
+  });
+  exec.handle = handle;
+  void handle.exit.then((exit) => {
+    if (exec.state !== "running") return;
+    endExec(engine, exec, exit.code);
+    publish(engine, container, "exec_die", { execID: exec.id, exitCode: String(exit.code) });
+  });
+  return handle;
+}
+
+function endExec(engine: EngineContext, exec: Exec, exitCode: number): void {
+  exec.exitCode = exitCode;
+  engine.execs.ended(exec);
+}
+
+/** The container ended: so did its execs. */
+export function abandonExecs(engine: EngineContext, container: Container): void {
+  for (const id of container.execs) {
+    const exec = engine.execs.find(id);
+    // One that runs hears of its end from the supervisor; one that was never started can no more be.
+    if (exec.state === "created") engine.execs.remove(id);
+  }
+}
+
+export function inspectExec(engine: EngineContext, id: string): ExecInspect {
+  const exec = engine.execs.find(id);
+  const { request } = exec;
+  return {
+    ID: exec.id,
+    Running: exec.state === "running",
+    ExitCode: exec.exitCode ?? null,
+    ProcessConfig: {
+      tty: request.Tty === true,
+      entrypoint: exec.command[0] ?? "",
+      arguments: exec.command.slice(1),
+      privileged: request.Privileged === true,
+      ...(request.User ? { user: request.User } : {}),
+    },
+    OpenStdin: request.AttachStdin === true,
+    OpenStderr: request.AttachStderr === true,
+    OpenStdout: request.AttachStdout === true,
+    CanRemove: exec.state === "ended",
+    ContainerID: exec.container.id,
+    DetachKeys: request.DetachKeys ?? "",
+    Pid: exec.handle?.pid ?? 0,
+  };
+}
+
+export async function resizeExec(engine: EngineContext, id: string, rows: number, columns: number): Promise<void> {
+  const exec = engine.execs.find(id);
+  const { process } = exec.container;
+  if (exec.state !== "running" || process === undefined)
+    throw new EngineError("conflict", `exec ${id} is not running`);
+  // The client asks for it right after the start; a process that has not come up yet gets it all the same.
+  await process.supervisor.resize(rows, columns, exec.id);
+}

@@ -1,0 +1,65 @@
+/**
+ * The daemon's defaults put into a request's HostConfig, as dockerd does before it stores and shows it. What contradicts itself is
+ * refused elsewhere (`oci/`); nothing here throws.
+ */
+import type { HostConfig } from "@fathom/spec";
+import type { EngineConfig } from "./contract.ts";
+import { resolveLogSettings } from "./log-config.ts";
+
+/** Hidden by default, as Docker 29 does. `thermal_throttle` files are added for each CPU of the machine. */
+const maskedPaths: readonly string[] = [
+  "/proc/acpi",
+  "/proc/asound",
+  "/proc/interrupts",
+  "/proc/kcore",
+  "/proc/keys",
+  "/proc/latency_stats",
+  "/proc/sched_debug",
+  "/proc/scsi",
+  "/proc/timer_list",
+  "/proc/timer_stats",
+  "/sys/devices/virtual/powercap",
+  "/sys/firmware",
+];
+const readonlyPaths: readonly string[] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+export function withHostDefaults(requested: HostConfig, config: EngineConfig, cgroupV2: boolean): HostConfig {
+  const { Privileged: privileged } = requested;
+  const log = resolveLogSettings(requested.LogConfig, config);
+  const networkMode = requested.NetworkMode === "" || requested.NetworkMode === "default" ? "bridge" : requested.NetworkMode;
+  const memorySwap =
+    requested.Memory > 0 && requested.MemorySwap === 0 ? requested.Memory * 2 : requested.MemorySwap;
+  return {
+    ...requested,
+    LogConfig: log,
+    NetworkMode: networkMode,
+    PortBindings: requested.PortBindings ?? {},
+    RestartPolicy: requested.RestartPolicy.Name === "" ? { Name: "no", MaximumRetryCount: 0 } : requested.RestartPolicy,
+    IpcMode: requested.IpcMode === "" ? "private" : requested.IpcMode,
+    CgroupnsMode: requested.CgroupnsMode === "" ? (cgroupV2 && !privileged ? "private" : "host") : requested.CgroupnsMode,
+    ShmSize: requested.ShmSize === 0 ? config.defaultShmSizeBytes : requested.ShmSize,
+    Dns: requested.Dns ?? [],
+    DnsOptions: requested.DnsOptions ?? [],
+    DnsSearch: requested.DnsSearch ?? [],
+    Devices: requested.Devices ?? [],
+    Ulimits: requested.Ulimits ?? [],
+    BlkioWeightDevice: requested.BlkioWeightDevice ?? [],
+    BlkioDeviceReadBps: requested.BlkioDeviceReadBps ?? [],
+    BlkioDeviceWriteBps: requested.BlkioDeviceWriteBps ?? [],
+    BlkioDeviceReadIOps: requested.BlkioDeviceReadIOps ?? [],
+    BlkioDeviceWriteIOps: requested.BlkioDeviceWriteIOps ?? [],
+    MemorySwap: memorySwap,
+    MaskedPaths: privileged ? null : (requested.MaskedPaths ?? maskedPaths),
+    ReadonlyPaths: privileged ? null : (requested.ReadonlyPaths ?? readonlyPaths),
+    SecurityOpt: securityOptions(requested),
+    Runtime: requested.Runtime === undefined || requested.Runtime === "" ? "fathom" : requested.Runtime,
+  };
+}
+
+/** Labels cannot be held against a privileged container: dockerd says so in its options, and clients compare. */
+function securityOptions(requested: HostConfig): readonly string[] | null {
+  const options = requested.SecurityOpt;
+  const unlabelled = requested.Privileged || requested.PidMode === "host" || requested.IpcMode === "host";
+  if (!unlabelled || options?.some((option) => option.startsWith("label"))) return options;
+  return [...(options ?? []), "label=disable"];
+}
