@@ -1,0 +1,167 @@
+/** Attach and logs: the streams of a container's first process, now, later and from its log. */
+import { EngineError, deferred } from "@fathom/base";
+import { dirname } from "node:path";
+import type { Attachment } from "@fathom/runtime";
+import type { Container, PendingAttach } from "./container.ts";
+import { mustRun, publish, type EngineContext } from "./context.ts";
+import { parseDetachKeys } from "./detach-keys.ts";
+import type { StreamAttachment } from "./exec.ts";
+import { readableLog } from "./log-config.ts";
+import { streamLog, type LogFollower, type LogSelection } from "./log-stream.ts";
+
+export interface AttachRequest {
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  readonly logs: boolean;
+  readonly stream: boolean;
+  readonly detachKeys: string | undefined;
+}
+
+export interface AttachResult {
+  readonly tty: boolean;
+  readonly logs: AsyncIterable<Uint8Array> | undefined;
+  readonly stream: Promise<StreamAttachment | undefined> | undefined;
+}
+
+export async function attachContainer(
+  engine: EngineContext,
+  nameOrId: string,
+  request: AttachRequest,
+  signal: AbortSignal,
+): Promise<AttachResult> {
+  const container = engine.containers.find(nameOrId);
+  const detachKeys = parseDetachKeys(request.detachKeys ?? "");
+  if (container.paused)
+    throw new EngineError("conflict", `container ${container.id} is paused, unpause the container before attach`);
+  if (container.record.state.status === "restarting")
+    throw new EngineError("conflict", `container ${container.id} is restarting, wait until the container is running`);
+  const tty = container.record.config.Tty;
+  const logPath = request.logs ? readableLog(container.record, engine.config) : undefined;
+  if (request.logs && logPath === undefined)
+    throw new EngineError("not-implemented", "configured logging driver does not support reading");
+  publish(engine, container, "attach");
+  // The stream is taken up first: what comes between is then in both, and the log is read up to this moment only.
+  const now = engine.clock.nowNs();
+  const stream = request.stream ? openStream(engine, container, request, detachKeys, signal) : undefined;
+  const logs =
+    logPath === undefined
+      ? undefined
+      : streamLog(
+          logPath,
+          {
+            stdout: request.stdout,
+            stderr: request.stderr,
+            tail: "all",
+            since: undefined,
+            until: request.stream ? now : undefined,
+            timestamps: false,
+            details: false,
+            tty,
+          },
+          undefined,
+          signal,
+        );
+  return { tty, logs, stream };
+}
+
+async function openStream(
+  engine: EngineContext,
+  container: Container,
+  request: AttachRequest,
+  detachKeys: Uint8Array,
+  signal: AbortSignal,
+): Promise<StreamAttachment | undefined> {
+  const { config } = container.record;
+  const pending: PendingAttach = {
+    options: {
+      stdin: request.stdin && config.OpenStdin,
+      stdout: request.stdout,
+      stderr: request.stderr,
+      closeStdin: config.StdinOnce && !config.Tty,
+    },
+    started: deferred<Attachment | undefined>(),
+  };
+  const { process } = container;
+  if (process !== undefined) pending.started.resolve(await process.supervisor.attach(pending.options));
+  else {
+    container.pendingAttach.add(pending);
+    signal.addEventListener(
+      "abort",
+      () => {
+        // Once a launch has taken it, the stream is the client's to close.
+        if (container.pendingAttach.delete(pending)) pending.started.resolve(undefined);
+      },
+      { once: true },
+    );
+  }
+  const attachment = await pending.started.promise;
+  if (attachment === undefined) return undefined;
+  if (signal.aborted) {
+    engine.sys.close(attachment.fd);
+    return undefined;
+  }
+  return {
+    fd: attachment.fd,
+    tty: config.Tty,
+    detachKeys,
+    detached: () => publish(engine, container, "detach"),
+  };
+}
+
+export interface LogsRequest extends Omit<LogSelection, "tty"> {
+  readonly follow: boolean;
+}
+
+export function containerLogs(
+  engine: EngineContext,
+  nameOrId: string,
+  request: LogsRequest,
+  signal: AbortSignal,
+): { readonly tty: boolean; readonly stream: AsyncIterable<Uint8Array> } {
+  const container = engine.containers.find(nameOrId);
+  if (!request.stdout && !request.stderr)
+    throw new EngineError("invalid-argument", "must specify at least one of 'stdout' or 'stderr'");
+  const path = readableLog(container.record, engine.config);
+  if (path === undefined)
+    throw new EngineError("not-implemented", "configured logging driver does not support reading");
+  const tty = container.record.config.Tty;
+  const { follow, ...selection } = request;
+  if (!follow || container.process === undefined)
+    return { tty, stream: streamLog(path, { ...selection, tty }, undefined, signal) };
+  return { tty, stream: followLog(engine, container, path, { ...selection, tty }, signal) };
+}
+
+/** Follows until the run that is under way has ended and all of it was read. */
+async function* followLog(
+  engine: EngineContext,
+  container: Container,
+  path: string,
+  selection: LogSelection,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const process = mustRun(container);
+  using watch = engine.logWatch.watch(dirname(path));
+  let alive = true;
+  void process.ended.promise.finally(() => {
+    alive = false;
+    watch.wake();
+  });
+  const end = selection.until === undefined ? undefined : Number((selection.until - engine.clock.nowNs()) / 1_000_000n);
+  const timer =
+    end === undefined
+      ? undefined
+      : setTimeout(
+          () => {
+            alive = false;
+            watch.wake();
+          },
+          Math.min(Math.max(end, 0), 2 ** 31 - 1),
+        );
+  const follower: LogFollower = { alive: () => alive, changed: (abort) => watch.changed(abort) };
+  try {
+    yield* streamLog(path, selection, follower, signal);
+  } finally {
+    clearTimeout(timer);
+  }
+}

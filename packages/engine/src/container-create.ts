@@ -1,0 +1,182 @@
+/** docker create: checks, names, the record, the layer, the volumes. */
+import { mkdirSync } from "node:fs";
+import { hostname } from "node:os";
+import { rm } from "node:fs/promises";
+import { EngineError, formatRfc3339Nano, shortId, zeroTime } from "@fathom/base";
+import type { ContainerConfig, ContainerCreateRequest, ContainerCreateResponse, HostConfig, Platform } from "@fathom/spec";
+import { commandLine, mergeImageConfig } from "./config-merge.ts";
+import type { Container, ContainerRecord } from "./container.ts";
+import { requestedNetworks, requestedPorts } from "./container-network.ts";
+import { publish, type EngineContext } from "./context.ts";
+import type { LocalImage, MountPoint } from "./contract.ts";
+import { withHostDefaults } from "./host-config.ts";
+import { checkLogSettings } from "./log-config.ts";
+import { ensureVolumes, wantedMounts, type WantedMount } from "./mounts.ts";
+import { checkName, makeName } from "./names.ts";
+import { containerPaths } from "./paths.ts";
+import { parseSignal } from "./signals.ts";
+import { validateRequest } from "./translate.ts";
+import { fillVolumes } from "./volume-copy.ts";
+
+export async function createContainer(
+  engine: EngineContext,
+  requestedName: string | undefined,
+  platform: Platform | undefined,
+  body: ContainerCreateRequest,
+): Promise<ContainerCreateResponse> {
+  const { HostConfig: requestedHost, NetworkingConfig: networking, ...requestedConfig } = body;
+  checkRestart(requestedHost);
+  const image = requestedConfig.Image === "" ? undefined : engine.images.lookup(requestedConfig.Image);
+  const warnings = image === undefined ? [] : platformWarnings(image, platform);
+  const merged = mergeImageConfig(requestedConfig, image?.config.config ?? {});
+  if (merged.StopSignal) parseSignal(merged.StopSignal);
+  const host = withHostDefaults(requestedHost, engine.config, engine.cgroups.version === "v2");
+  checkLogSettings(host.LogConfig as { Type: string; Config: Record<string, string> });
+  warnings.push(...validateRequest(engine, merged, host, body));
+  const wanted = wantedMounts(merged, host, (from) => engine.containers.find(from).record.mounts);
+
+  const id = engine.stems.newId();
+  let name: string | undefined;
+  try {
+    name =
+      requestedName === undefined || requestedName === ""
+        ? makeName((candidate) => engine.containers.nameTaken(candidate) !== undefined)
+        : checkName(requestedName);
+    engine.containers.reserve(name, id);
+    const config = finishConfig(engine, merged, host, id);
+    const { path, arguments: args } = commandLine(config);
+    const record: ContainerRecord = {
+      id,
+      name,
+      createdAt: formatRfc3339Nano(engine.clock.nowNs()),
+      imageId: image?.id ?? "",
+      topLayer: image?.topLayer,
+      path,
+      arguments: args,
+      config,
+      hostConfig: host,
+      mounts: [],
+      networks: requestedNetworks(host.NetworkMode, requestedConfig.MacAddress, networking),
+      cgroupPath: engine.stems.cgroupPath(host.CgroupParent, id),
+      state: {
+        status: "created",
+        pid: 0,
+        exitCode: 0,
+        error: "",
+        oomKilled: false,
+        startedAt: zeroTime,
+        finishedAt: zeroTime,
+      },
+      restartCount: 0,
+      restartDelayMs: 0,
+      stoppedByUser: false,
+      health: undefined,
+      pending: undefined,
+    };
+    // Ports that make no sense must fail here, not at start.
+    requestedPorts(record);
+    const container = await build(engine, record, wanted);
+    publish(engine, container, "create");
+    return { Id: id, Warnings: warnings };
+  } catch (error) {
+    if (name !== undefined && engine.containers.nameTaken(name) === id) engine.containers.unreserve(name);
+    engine.stems.drop(id);
+    throw error;
+  }
+}
+
+/** Layer, directory, volumes, row. What fails takes the others with it. */
+async function build(engine: EngineContext, record: ContainerRecord, wanted: readonly WantedMount[]): Promise<Container> {
+  const { directory } = containerPaths(engine.config, record.id);
+  await using undo = new AsyncDisposableStack();
+  // Until the row is there, a crash leaves a layer and a directory without one: the next start sweeps them away.
+  undo.defer(() => rm(directory, { recursive: true, force: true }));
+  mkdirSync(directory, { mode: 0o710 });
+  const layer = engine.store.containers.create(record.id, record.topLayer);
+  undo.defer(() => engine.store.containers.remove(record.id));
+
+  const makesVolumes = wanted.some((mount) => mount.volume !== undefined);
+  if (!makesVolumes) {
+    const container = engine.containers.insert({ ...record, mounts: ensureVolumes(engine.volumes, wanted) });
+    undo.move();
+    return container;
+  }
+  // A volume is not swept away by a crash's sweep: the row names the half-made container first.
+  const container = engine.containers.insert({ ...record, pending: "creating" });
+  undo.defer(() => engine.containers.delete(container));
+  const made: string[] = [];
+  undo.defer(async () => {
+    for (const name of made) await engine.volumes.removeIfUnused(name).catch(() => false);
+  });
+  const mounts: MountPoint[] = [];
+  for (const mount of wanted)
+    for (const done of ensureVolumes(engine.volumes, [mount])) {
+      mounts.push(done);
+      if (done.anonymous && done.name !== undefined) made.push(done.name);
+    }
+  fillVolumes(engine.sys, layer, mounts, engine.logger);
+  engine.containers.publish(container, { mounts });
+  undo.move();
+  return container;
+}
+
+/** The host name: as asked, that of the host, or the first 12 digits of the id. */
+function finishConfig(engine: EngineContext, config: ContainerConfig, host: HostConfig, id: string): ContainerConfig {
+  const mode = host.NetworkMode;
+  const { MacAddress: _moved, ...rest } = config;
+  if (mode.startsWith("container:")) {
+    // The other's name is used; inspect shows it.
+    const other = findQuietly(engine, mode.slice("container:".length));
+    return { ...rest, Hostname: other?.record.config.Hostname ?? "", Domainname: other?.record.config.Domainname ?? "" };
+  }
+  if (rest.Hostname !== "") return rest;
+  if (mode === "host" || host.UTSMode === "host") return { ...rest, Hostname: hostname() };
+  return { ...rest, Hostname: shortId(id) };
+}
+
+function findQuietly(engine: EngineContext, nameOrId: string): Container | undefined {
+  try {
+    return engine.containers.find(nameOrId);
+  } catch {
+    return undefined;
+  }
+}
+
+function checkRestart(host: HostConfig): void {
+  const { Name, MaximumRetryCount } = host.RestartPolicy;
+  checkRestartPolicy(Name, MaximumRetryCount);
+  if (host.AutoRemove && Name !== "" && Name !== "no")
+    throw new EngineError("invalid-argument", "can't create 'AutoRemove' container with restart policy");
+}
+
+/** Shared with update. */
+export function checkRestartPolicy(name: string, maximumRetryCount: number): void {
+  const invalid = (reason: string): EngineError => new EngineError("invalid-argument", `invalid restart policy: ${reason}`);
+  if (!["", "no", "always", "on-failure", "unless-stopped"].includes(name))
+    throw invalid(`unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`);
+  if (name !== "on-failure" && maximumRetryCount !== 0)
+    throw invalid(
+      `maximum retry count can only be used with 'on-failure'${maximumRetryCount < 0 ? " and cannot be negative" : ""}`,
+    );
+  if (maximumRetryCount < 0) throw invalid("maximum retry count cannot be negative");
+}
+
+/** An image for another platform than asked, or than this machine is. */
+function platformWarnings(image: LocalImage, platform: Platform | undefined): string[] {
+  const { os, architecture, variant } = image.config;
+  const here = { os: "linux", architecture: process.arch === "x64" ? "amd64" : process.arch };
+  const shown = `${os}/${architecture}${variant ? `/${variant}` : ""}`;
+  if (platform === undefined) {
+    if (os === here.os && architecture === here.architecture) return [];
+    return [
+      `The requested image's platform (${shown}) does not match the detected host platform (${here.os}/${here.architecture}) and no specific platform was requested`,
+    ];
+  }
+  if (platform.os === os && platform.architecture === architecture && (!platform.variant || platform.variant === variant))
+    return [];
+  const wanted = `${platform.os}/${platform.architecture}${platform.variant ? `/${platform.variant}` : ""}`;
+  throw new EngineError(
+    "not-found",
+    `image with reference ${image.id} was found but its platform (${shown}) does not match the specified platform (${wanted})`,
+  );
+}
