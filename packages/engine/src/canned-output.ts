@@ -1,8 +1,5 @@
 /** A stream with fixed content: what a process would have said, had it started. */
-import type { Sys } from "@fathom/sys";
-
-// socket(2)
-const SOCK_STREAM = 1;
+import { SOCK_STREAM, type Sys } from "@fathom/sys";
 
 /** Descriptor of a non-blocking socket that gives `text` (as a frame of stdout unless `tty`) and then ends. */
 export function cannedOutput(sys: Sys, text: string, tty: boolean): number {

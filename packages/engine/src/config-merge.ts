@@ -47,7 +47,10 @@ function mergeHealthcheck(
 ): ContainerConfig["Healthcheck"] {
   if (user === undefined || user === null) return image as ContainerConfig["Healthcheck"];
   if (image === undefined) return user;
-  return { ...image, ...Object.fromEntries(Object.entries(user).filter(([, value]) => isSet(value))) } as ContainerConfig["Healthcheck"];
+  return {
+    ...image,
+    ...Object.fromEntries(Object.entries(user).filter(([, value]) => isSet(value))),
+  } as ContainerConfig["Healthcheck"];
 }
 
 function isSet(value: unknown): boolean {

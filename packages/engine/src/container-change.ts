@@ -48,20 +48,25 @@ export async function updateContainer(
   return locked(engine, container, () => {
     const before = container.record.hostConfig;
     if (request.RestartPolicy !== undefined && before.AutoRemove && !["", "no"].includes(request.RestartPolicy.Name))
-      throw new EngineError("invalid-argument", "Restart policy cannot be updated because AutoRemove is enabled for the container");
+      throw new EngineError(
+        "invalid-argument",
+        "Restart policy cannot be updated because AutoRemove is enabled for the container",
+      );
     const after = mergeUpdate(before, request);
     const warnings = validateHostConfig(engine, container.record.config, after);
     const { process } = container;
     if (process !== undefined) {
       try {
-        process.cgroup.apply(resourcesOf(after));
+        process.cgroup.apply(resourcesOf(engine, after));
       } catch (error) {
         try {
-          process.cgroup.apply(resourcesOf(before));
+          process.cgroup.apply(resourcesOf(engine, before));
         } catch (second) {
           engine.logger.warn("putting limits back failed", { error: second, id: container.id });
         }
-        throw new EngineError("internal", `Cannot update container ${container.id}: ${messageOf(error)}`, { cause: error });
+        throw new EngineError("internal", `Cannot update container ${container.id}: ${messageOf(error)}`, {
+          cause: error,
+        });
       }
     }
     engine.containers.update(container, { hostConfig: after });
@@ -75,7 +80,12 @@ function mergeUpdate(before: HostConfig, request: ContainerUpdateRequest): HostC
   const sent = Object.fromEntries(
     Object.entries(request).filter(
       ([key, value]) =>
-        key !== "RestartPolicy" && value !== undefined && value !== null && value !== 0 && value !== "" && !isEmptyList(value),
+        key !== "RestartPolicy" &&
+        value !== undefined &&
+        value !== null &&
+        value !== 0 &&
+        value !== "" &&
+        !isEmptyList(value),
     ),
   ) as Partial<HostConfig>;
   if (sent.NanoCpus !== undefined && (before.CpuQuota !== 0 || before.CpuPeriod !== 0))
@@ -83,7 +93,11 @@ function mergeUpdate(before: HostConfig, request: ContainerUpdateRequest): HostC
       "invalid-argument",
       "Conflicting options: Nano CPUs cannot be updated as CPU Period/Quota has already been set",
     );
-  if ((sent.CpuQuota !== undefined || sent.CpuPeriod !== undefined) && before.NanoCpus !== 0 && sent.NanoCpus === undefined)
+  if (
+    (sent.CpuQuota !== undefined || sent.CpuPeriod !== undefined) &&
+    before.NanoCpus !== 0 &&
+    sent.NanoCpus === undefined
+  )
     throw new EngineError(
       "invalid-argument",
       "Conflicting options: CPU Period/Quota cannot be updated as NanoCPUs has already been set",

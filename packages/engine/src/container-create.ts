@@ -3,7 +3,13 @@ import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { rm } from "node:fs/promises";
 import { EngineError, formatRfc3339Nano, shortId, zeroTime } from "@fathom/base";
-import type { ContainerConfig, ContainerCreateRequest, ContainerCreateResponse, HostConfig, Platform } from "@fathom/spec";
+import type {
+  ContainerConfig,
+  ContainerCreateRequest,
+  ContainerCreateResponse,
+  HostConfig,
+  Platform,
+} from "@fathom/spec";
 import { commandLine, mergeImageConfig } from "./config-merge.ts";
 import type { Container, ContainerRecord } from "./container.ts";
 import { requestedNetworks, requestedPorts } from "./container-network.ts";
@@ -11,7 +17,7 @@ import { publish, type EngineContext } from "./context.ts";
 import type { LocalImage, MountPoint } from "./contract.ts";
 import { withHostDefaults } from "./host-config.ts";
 import { checkLogSettings } from "./log-config.ts";
-import { ensureVolumes, wantedMounts, type WantedMount } from "./mounts.ts";
+import { ensureVolumes, plannedMounts, wantedMounts, type WantedMount } from "./mounts.ts";
 import { checkName, makeName } from "./names.ts";
 import { containerPaths } from "./paths.ts";
 import { parseSignal } from "./signals.ts";
@@ -86,7 +92,11 @@ export async function createContainer(
 }
 
 /** Layer, directory, volumes, row. What fails takes the others with it. */
-async function build(engine: EngineContext, record: ContainerRecord, wanted: readonly WantedMount[]): Promise<Container> {
+async function build(
+  engine: EngineContext,
+  record: ContainerRecord,
+  wanted: readonly WantedMount[],
+): Promise<Container> {
   const { directory } = containerPaths(engine.config, record.id);
   await using undo = new AsyncDisposableStack();
   // Until the row is there, a crash leaves a layer and a directory without one: the next start sweeps them away.
@@ -102,7 +112,7 @@ async function build(engine: EngineContext, record: ContainerRecord, wanted: rea
     return container;
   }
   // A volume is not swept away by a crash's sweep: the row names the half-made container first.
-  const container = engine.containers.insert({ ...record, pending: "creating" });
+  const container = engine.containers.insert({ ...record, mounts: plannedMounts(wanted), pending: "creating" });
   undo.defer(() => engine.containers.delete(container));
   const made: string[] = [];
   undo.defer(async () => {
@@ -127,7 +137,11 @@ function finishConfig(engine: EngineContext, config: ContainerConfig, host: Host
   if (mode.startsWith("container:")) {
     // The other's name is used; inspect shows it.
     const other = findQuietly(engine, mode.slice("container:".length));
-    return { ...rest, Hostname: other?.record.config.Hostname ?? "", Domainname: other?.record.config.Domainname ?? "" };
+    return {
+      ...rest,
+      Hostname: other?.record.config.Hostname ?? "",
+      Domainname: other?.record.config.Domainname ?? "",
+    };
   }
   if (rest.Hostname !== "") return rest;
   if (mode === "host" || host.UTSMode === "host") return { ...rest, Hostname: hostname() };
@@ -151,7 +165,8 @@ function checkRestart(host: HostConfig): void {
 
 /** Shared with update. */
 export function checkRestartPolicy(name: string, maximumRetryCount: number): void {
-  const invalid = (reason: string): EngineError => new EngineError("invalid-argument", `invalid restart policy: ${reason}`);
+  const invalid = (reason: string): EngineError =>
+    new EngineError("invalid-argument", `invalid restart policy: ${reason}`);
   if (!["", "no", "always", "on-failure", "unless-stopped"].includes(name))
     throw invalid(`unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`);
   if (name !== "on-failure" && maximumRetryCount !== 0)
@@ -172,7 +187,11 @@ function platformWarnings(image: LocalImage, platform: Platform | undefined): st
       `The requested image's platform (${shown}) does not match the detected host platform (${here.os}/${here.architecture}) and no specific platform was requested`,
     ];
   }
-  if (platform.os === os && platform.architecture === architecture && (!platform.variant || platform.variant === variant))
+  if (
+    platform.os === os &&
+    platform.architecture === architecture &&
+    (!platform.variant || platform.variant === variant)
+  )
     return [];
   const wanted = `${platform.os}/${platform.architecture}${platform.variant ? `/${platform.variant}` : ""}`;
   throw new EngineError(

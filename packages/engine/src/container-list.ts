@@ -34,7 +34,10 @@ const filterKeys = [
 
 type Test = (container: Container) => boolean;
 
-export async function listContainers(engine: EngineContext, request: ContainerListRequest): Promise<ContainerSummary[]> {
+export async function listContainers(
+  engine: EngineContext,
+  request: ContainerListRequest,
+): Promise<ContainerSummary[]> {
   const tests = compileFilters(engine, request.filters);
   // Asking for states, or for the last n, means all of them.
   const all = request.all || (request.limit ?? 0) > 0 || filterValues(request.filters, "status").length > 0;
@@ -68,7 +71,10 @@ function compileFilters(engine: EngineContext, filters: Filters): Test[] {
   });
   any("exited", (value) => {
     if (!/^-?\d+$/.test(value))
-      throw new EngineError("invalid-argument", `invalid filter 'exited=${value}': strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`);
+      throw new EngineError(
+        "invalid-argument",
+        `invalid filter 'exited=${value}': strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`,
+      );
     return ({ record }) => record.state.status === "exited" && record.state.exitCode === Number(value);
   });
   any("id", (value) => (container) => container.id.startsWith(value));
@@ -82,7 +88,12 @@ function compileFilters(engine: EngineContext, filters: Filters): Test[] {
     return (container) => (container.record.health?.Status ?? "none") === value;
   });
   any("ancestor", (value) => ancestorTest(engine, value));
-  any("volume", (value) => ({ record }) => record.mounts.some((mount) => mount.name === value || mount.destination === value));
+  any(
+    "volume",
+    (value) =>
+      ({ record }) =>
+        record.mounts.some((mount) => mount.name === value || mount.destination === value),
+  );
   any("network", (value) => networkTest(engine, value));
   any("publish", (value) => portTest(value, true));
   any("expose", (value) => portTest(value, false));
@@ -156,7 +167,9 @@ function portTest(value: string, published: boolean): Test {
   return (container) => {
     const { record } = container;
     if (published)
-      return portSummaries(container).some((port) => port.PublicPort !== undefined && inRange(port.PublicPort, port.Type));
+      return portSummaries(container).some(
+        (port) => port.PublicPort !== undefined && inRange(port.PublicPort, port.Type),
+      );
     return Object.keys(record.config.ExposedPorts ?? {}).some((key) => {
       const [port, kind = "tcp"] = key.split("/");
       return inRange(Number(port), kind);

@@ -182,9 +182,13 @@ export function writeHostsFile(
 ): void {
   const path = containerPaths(engine.config, record.id).hosts;
   const mode = parseNetworkMode(record.hostConfig.NetworkMode ?? "");
-  const extraHosts = (record.hostConfig.ExtraHosts ?? []).flatMap((entry) => expandHostGateway(engine, entry, networks));
+  const extraHosts = (record.hostConfig.ExtraHosts ?? []).flatMap((entry) =>
+    expandHostGateway(engine, entry, networks),
+  );
   if (mode.kind === "host") {
-    const own = extraHosts.map((entry) => `${entry.slice(entry.indexOf(":") + 1)}\t${entry.slice(0, entry.indexOf(":"))}\n`);
+    const own = extraHosts.map(
+      (entry) => `${entry.slice(entry.indexOf(":") + 1)}\t${entry.slice(0, entry.indexOf(":"))}\n`,
+    );
     writeFileSync(path, readHostFile("/etc/hosts") + own.join(""), { mode: 0o644 });
     return;
   }

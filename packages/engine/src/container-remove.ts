@@ -57,7 +57,7 @@ export async function removeContainer(
       state: { ...container.record.state, status: "removing" },
     });
   }
-  engine.containers.delete(container);
+  if (anonymous.length === 0) engine.containers.delete(container);
   for (const volume of anonymous) {
     try {
       await engine.volumes.removeIfUnused(volume);
@@ -65,6 +65,7 @@ export async function removeContainer(
       engine.logger.warn("removing an anonymous volume failed", { error, volume, id: container.id });
     }
   }
+  if (anonymous.length > 0) engine.containers.delete(container);
   await removeFiles(engine, container.id);
   for (const id of container.execs) engine.execs.remove(id);
   publish(engine, container, "destroy");

@@ -44,8 +44,7 @@ export async function startContainer(
   container: Container,
   options: StartOptions = {},
 ): Promise<void> {
-  if (container.paused)
-    throw new EngineError("conflict", "cannot start a paused container, try unpause instead");
+  if (container.paused) throw new EngineError("conflict", "cannot start a paused container, try unpause instead");
   if (container.process !== undefined) throw new EngineError("not-modified", "");
   if (container.record.pending !== undefined || container.record.state.status === "dead")
     throw new EngineError("conflict", "container is marked for removal and cannot be started");
@@ -108,7 +107,8 @@ async function launch(engine: EngineContext, container: Container): Promise<Run>
 
   const joins = joinedNamespaces(engine, record);
   const layer = engine.store.containers.get(record.id);
-  if (layer === undefined) throw new EngineError("data-loss", `the writable layer of container ${record.id} is missing`);
+  if (layer === undefined)
+    throw new EngineError("data-loss", `the writable layer of container ${record.id} is missing`);
   const rootFd = engine.sys.openOverlay(layer.mount);
   // `launch` closes the descriptor whatever happens; until then it is ours.
   let rootOwned = true;
@@ -210,7 +210,10 @@ async function recordFailedStart(engine: EngineContext, container: Container, er
 /** 127 for what was not found, 126 for what may not be executed, 128 for the rest. */
 export function exitCodeOfFailedStart(error: unknown): number {
   const message = messageOf(error);
-  if (isEngineError(error, "executable-not-found") || /executable file not found|no such file or directory/.test(message))
+  if (
+    isEngineError(error, "executable-not-found") ||
+    /executable file not found|no such file or directory/.test(message)
+  )
     return 127;
   if (isEngineError(error, "not-executable") || message.includes("permission denied")) return 126;
   if (message.includes("not a directory")) return 127;

@@ -18,7 +18,11 @@ export interface StopOptions {
 }
 
 /** `docker kill`: not serialised, so that it reaches a container that is being stopped. */
-export async function killContainer(engine: EngineContext, nameOrId: string, signalName: string | undefined): Promise<void> {
+export async function killContainer(
+  engine: EngineContext,
+  nameOrId: string,
+  signalName: string | undefined,
+): Promise<void> {
   try {
     const container = engine.containers.find(nameOrId);
     const signal = signalName === undefined || signalName === "" ? SIGKILL : parseSignal(signalName);
@@ -81,27 +85,34 @@ export async function stopProcess(
   container: Container,
   options: StopOptions,
   abort: AbortSignal | undefined,
+  byUser = true,
 ): Promise<void> {
   const { process } = container;
   if (process === undefined) return;
-  markStopped(engine, container);
+  if (byUser) markStopped(engine, container);
   const first =
     options.signal === undefined || options.signal === "" ? stopSignal(container) : parseSignal(options.signal);
-  const timeoutSeconds =
-    options.timeoutSeconds ?? container.record.config.StopTimeout ?? defaultStopTimeoutSeconds;
+  const timeoutSeconds = options.timeoutSeconds ?? container.record.config.StopTimeout ?? defaultStopTimeoutSeconds;
   await sendSignal(engine, container, first);
   if (container.paused) await process.cgroup.thaw();
   const timeoutMs = timeoutSeconds < 0 ? undefined : timeoutSeconds * 1000;
   if (await within(process.ended.promise, timeoutMs, abort)) return;
   abort?.throwIfAborted();
   if (container.process !== process) return;
-  engine.logger.info("container did not end in time and is killed", { id: container.id, signal: first, timeoutSeconds });
+  engine.logger.info("container did not end in time and is killed", {
+    id: container.id,
+    signal: first,
+    timeoutSeconds,
+  });
   await sendSignal(engine, container, SIGKILL);
   if (await within(process.ended.promise, killPatienceMs)) return;
   // The first process does not die (or its supervisor is stuck): the cgroup is stronger.
   await process.cgroup.kill();
   if (!(await within(process.ended.promise, killPatienceMs)))
-    throw new EngineError("timeout", `cannot stop container: ${container.record.name}: tried to kill container, but did not receive an exit event`);
+    throw new EngineError(
+      "timeout",
+      `cannot stop container: ${container.record.name}: tried to kill container, but did not receive an exit event`,
+    );
 }
 
 async function sendSignal(engine: EngineContext, container: Container, signal: number): Promise<void> {

@@ -12,13 +12,19 @@ const migrations: readonly Migration[] = [
     up: [
       // `fixed` is written at create, rename and update; `changing` at every change of state. Both are JSON of ContainerRecord's parts.
       `CREATE TABLE containers (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, fixed TEXT NOT NULL, changing TEXT NOT NULL) STRICT, WITHOUT ROWID`,
-      `CREATE TABLE networks (id TEXT PRIMARY KEY, data TEXT NOT NULL) STRICT, WITHOUT ROWID`,
-      `CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID`,
     ],
   },
 ];
 
-const changingKeys = ["state", "networks", "restartCount", "restartDelayMs", "stoppedByUser", "health", "pending"] as const;
+const changingKeys = [
+  "state",
+  "networks",
+  "restartCount",
+  "restartDelayMs",
+  "stoppedByUser",
+  "health",
+  "pending",
+] as const;
 type ChangingKey = (typeof changingKeys)[number];
 export type ContainerPatch = Partial<Omit<ContainerRecord, "id">>;
 
@@ -29,12 +35,20 @@ export class ContainerTable {
   /** Names of containers that are being created: taken, and not yet to be found. */
   readonly #reserved = new Map<string, string>();
 
+  /** Rows that a dead daemon left half done, found by the constructor. */
+  readonly unfinished: Container[] = [];
+
   constructor(database: Database) {
     this.#database = database;
     database.migrate("engine", migrations);
     for (const row of database.all("SELECT id, name, fixed, changing FROM containers")) {
       const record = parseRow(row);
       const container = new Container(record);
+      // A half-made or half-removed one is not shown; the recovery takes it from here.
+      if (record.pending !== undefined) {
+        this.unfinished.push(container);
+        continue;
+      }
       this.#byId.set(record.id, container);
       this.#byName.set(record.name, container);
     }
@@ -152,7 +166,9 @@ function changingPart(record: ContainerRecord): string {
 }
 
 function fixedPart(record: ContainerRecord): string {
-  return JSON.stringify(Object.fromEntries(Object.entries(record).filter(([key]) => !changingKeys.includes(key as ChangingKey))));
+  return JSON.stringify(
+    Object.fromEntries(Object.entries(record).filter(([key]) => !changingKeys.includes(key as ChangingKey))),
+  );
 }
 
 /** Rows are only ever written by this file: their JSON is trusted to be a record, and only its frame is checked. */

@@ -106,7 +106,7 @@ export async function containerSizes(
 
 function imageSize(engine: EngineContext, record: ContainerRecord): number {
   let size = 0;
-  for (let chain = record.topLayer; chain !== undefined; ) {
+  for (let chain = record.topLayer; chain !== undefined;) {
     const layer = engine.store.layers.get(chain);
     if (layer === undefined) break;
     size += layer.size;
@@ -137,7 +137,9 @@ function networkSettings(container: Container): NetworkSettings {
     SandboxID: hasSandbox ? record.id : "",
     SandboxKey: hasSandbox ? `/proc/${record.state.pid}/ns/net` : "",
     Ports: shownPorts(record, running),
-    Networks: Object.fromEntries(record.networks.map((network) => [network.network, endpointSettings(network, running)])),
+    Networks: Object.fromEntries(
+      record.networks.map((network) => [network.network, endpointSettings(network, running)]),
+    ),
   };
 }
 

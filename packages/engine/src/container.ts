@@ -9,15 +9,7 @@ import type { ChainId, ContainerConfig, Digest, HostConfig } from "@fathom/spec"
 import type { MountPoint } from "./contract.ts";
 import type { HealthMonitor, HealthState } from "./health.ts";
 
-export const containerStatuses = [
-  "created",
-  "running",
-  "paused",
-  "restarting",
-  "removing",
-  "exited",
-  "dead",
-] as const;
+export const containerStatuses = ["created", "running", "paused", "restarting", "removing", "exited", "dead"] as const;
 export type ContainerStatus = (typeof containerStatuses)[number];
 
 export interface ContainerState {

@@ -6,7 +6,7 @@ import type { Store } from "@fathom/store";
 import type { Sys } from "@fathom/sys";
 import type { ContainerTable } from "./container-table.ts";
 import { eventAttributes, type Container } from "./container.ts";
-import type { EngineConfig, ImageLookup, VolumeLookup } from "./contract.ts";
+import type { EngineConfig, ImageLookup, OciTranslation, VolumeLookup } from "./contract.ts";
 import type { Events } from "./events.ts";
 import type { ExecTable } from "./exec-table.ts";
 import type { LogWatch } from "./log-watch.ts";
@@ -23,6 +23,7 @@ export interface EngineContext {
   readonly clock: Clock;
   readonly images: ImageLookup;
   readonly volumes: VolumeLookup;
+  readonly oci: OciTranslation;
   readonly containers: ContainerTable;
   readonly execs: ExecTable;
   readonly events: Events;

@@ -8,8 +8,20 @@
  *
  * Errors: EngineError with Docker's words. Every change of a row is one transaction; the map in memory is the read path.
  */
-import type { ImageConfig } from "@fathom/spec";
-import type { ChainId, Digest } from "@fathom/spec";
+import type {
+  ChainId,
+  ContainerConfig,
+  ContainerCreateRequest,
+  Digest,
+  ExecCreateRequest,
+  HostConfig,
+  ImageConfig,
+  LinuxResources,
+  LinuxSeccomp,
+  OciProcess,
+  OciSpec,
+} from "@fathom/spec";
+import type { ContainerRecord } from "./container.ts";
 
 /** Limits on what one process may open or lock: `nofile`, `nproc`, … -1 is no limit. */
 export interface UlimitSetting {
@@ -149,4 +161,46 @@ export interface MountPoint {
   readonly tmpfsOptions: readonly string[];
   /** From the image's VOLUME or `-v /path`: not listed in HostConfig. */
   readonly anonymous: boolean;
+}
+
+/** Namespace files (`/proc/<pid>/ns/net`) of other containers that one joins. */
+export interface JoinedNamespaces {
+  readonly network: string | undefined;
+  readonly uts: string | undefined;
+  readonly pid: string | undefined;
+  readonly ipc: string | undefined;
+}
+
+/** The part of `oci/` that the container half needs: Docker's configuration as an OCI one. */
+export interface OciTranslation {
+  /**
+   * Checks that need nothing but the configuration and this machine's abilities. `request` is what the client sent, absent for update.
+   * Gives warnings ("Your kernel does not support …").
+   * @throws invalid-argument in Docker's words
+   */
+  validate(
+    config: ContainerConfig,
+    hostConfig: HostConfig,
+    request: ContainerCreateRequest | undefined,
+  ): readonly string[];
+  /** @throws invalid-argument, not-found ("unable to find user …") in Docker's words */
+  containerSpec(input: {
+    readonly record: ContainerRecord;
+    /** The mounted root, for /etc/passwd and /etc/group. */
+    readonly rootFd: number;
+    readonly namespaces: JoinedNamespaces;
+    /** Host paths bound over /etc/hosts, /etc/hostname and /etc/resolv.conf. */
+    readonly files: { readonly hosts: string; readonly hostname: string; readonly resolvConf: string };
+    readonly hostname: string;
+    /** Host path of another container's /dev/shm; undefined for its own. */
+    readonly sharedMemory: string | undefined;
+  }): OciSpec;
+  execProcess(input: {
+    readonly record: ContainerRecord;
+    readonly request: ExecCreateRequest;
+    readonly command: readonly string[];
+    /** Host pid of the container's first process: users are looked up in its root. */
+    readonly pid: number;
+  }): { readonly process: OciProcess; readonly seccomp: LinuxSeccomp | undefined };
+  resources(hostConfig: HostConfig): LinuxResources;
 }

@@ -4,23 +4,25 @@
  *
  * Kept: type, owner, mode, times, xattrs, hard links within the tree. Sockets are left out, as they mean nothing elsewhere.
  */
-import type { Stat, Sys } from "@fathom/sys";
+import {
+  AT_SYMLINK_NOFOLLOW,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_RDONLY,
+  O_WRONLY,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+  type Stat,
+  type Sys,
+} from "@fathom/sys";
 
-// open(2), stat(2), openat2(2)
-const O_RDONLY = 0;
-const O_WRONLY = 1;
-const O_CREAT = 0o100;
-const O_EXCL = 0o200;
-const O_NOFOLLOW = 0o400000;
-const O_DIRECTORY = 0o200000;
-const O_CLOEXEC = 0o2000000;
-const AT_SYMLINK_NOFOLLOW = 0x100;
-const S_IFMT = 0o170000;
-const S_IFDIR = 0o040000;
-const S_IFREG = 0o100000;
-const S_IFLNK = 0o120000;
-const S_IFSOCK = 0o140000;
-const DT_DIR_DEPTH_LIMIT = 500;
+const depthLimit = 500;
 const copyBytes = 1 << 18;
 
 /** Copies the content of directory `from` into the empty directory `to`, and owner, mode and times of the directory itself. */
@@ -37,7 +39,7 @@ function copyDirectory(
   path: string,
   depth: number,
 ): void {
-  if (depth > DT_DIR_DEPTH_LIMIT) throw new Error(`directories are nested deeper than ${DT_DIR_DEPTH_LIMIT}`);
+  if (depth > depthLimit) throw new Error(`directories are nested deeper than ${depthLimit}`);
   for (const { name } of sys.readDirectory(from)) {
     const text = Buffer.from(name).toString("latin1");
     if (text === "." || text === "..") continue;
@@ -104,7 +106,7 @@ function copyFile(sys: Sys, from: number, to: number, name: Uint8Array, stat: St
     try {
       const buffer = new Uint8Array(Math.max(1, Number(stat.size < BigInt(copyBytes) ? stat.size : BigInt(copyBytes))));
       for (let count = sys.read(source, buffer); count > 0; count = sys.read(source, buffer)) {
-        for (let done = 0; done < count; ) done += sys.write(target, buffer.subarray(done, count));
+        for (let done = 0; done < count;) done += sys.write(target, buffer.subarray(done, count));
       }
     } finally {
       sys.close(target);
@@ -114,7 +116,13 @@ function copyFile(sys: Sys, from: number, to: number, name: Uint8Array, stat: St
   }
 }
 
-function copyXattrs(sys: Sys, from: number, fromName: string | Uint8Array, to: number, toName: string | Uint8Array): void {
+function copyXattrs(
+  sys: Sys,
+  from: number,
+  fromName: string | Uint8Array,
+  to: number,
+  toName: string | Uint8Array,
+): void {
   for (const name of sys.listxattrat(from, fromName)) {
     // overlayfs's own bookkeeping is no property of the file.
     if (name.startsWith("trusted.overlay.") || name.startsWith("user.overlay.")) continue;

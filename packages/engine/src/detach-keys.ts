@@ -13,7 +13,8 @@ export function parseDetachKeys(text: string): Uint8Array {
   for (const key of text.split(",")) {
     if (key.length === 1) bytes.push(key.charCodeAt(0) & 0xff);
     else if (/^ctrl-[a-z@[\\\]^_]$/.test(key)) bytes.push(key.charCodeAt(5) & 0x1f);
-    else throw new EngineError("invalid-argument", `invalid detach keys (${text}) provided: Unknown character: '${key}'`);
+    else
+      throw new EngineError("invalid-argument", `invalid detach keys (${text}) provided: Unknown character: '${key}'`);
   }
   return Uint8Array.from(bytes);
 }

@@ -20,7 +20,10 @@ export interface StreamAttachment {
 /** @throws conflict when the container does not run or is paused */
 function mustTakeExecs(container: Container): NonNullable<Container["process"]> {
   if (container.paused)
-    throw new EngineError("conflict", `Container ${container.record.name} is paused, unpause the container before exec`);
+    throw new EngineError(
+      "conflict",
+      `Container ${container.record.name} is paused, unpause the container before exec`,
+    );
   if (container.record.state.status === "restarting")
     throw new EngineError("conflict", `Container ${container.id} is restarting, wait until the container is running`);
   if (container.process === undefined) throw new EngineError("conflict", `container ${container.id} is not running`);
@@ -100,7 +103,11 @@ export async function startExec(
   try {
     handle = await launchExec(engine, exec, attach, options.consoleSize ?? consoleSize(request));
   } catch (error) {
-    if (!isEngineError(error, "executable-not-found") && !isEngineError(error, "not-executable") && !isLaunchFailure(error)) {
+    if (
+      !isEngineError(error, "executable-not-found") &&
+      !isEngineError(error, "not-executable") &&
+      !isLaunchFailure(error)
+    ) {
       endExec(engine, exec, 126);
       throw error;
     }
@@ -112,7 +119,12 @@ export async function startExec(
   }
   const attachment = handle.attachments[0];
   if (attachment === undefined) return undefined;
-  return { fd: attachment.fd, tty, detachKeys, detached: () => publish(engine, container, "exec_detach", { execID: exec.id }) };
+  return {
+    fd: attachment.fd,
+    tty,
+    detachKeys,
+    detached: () => publish(engine, container, "exec_detach", { execID: exec.id }),
+  };
 }
 
 /** A failure of the plan's operations in the container, as opposed to one of the request or of the engine. */
@@ -192,8 +204,7 @@ export function inspectExec(engine: EngineContext, id: string): ExecInspect {
 export async function resizeExec(engine: EngineContext, id: string, rows: number, columns: number): Promise<void> {
   const exec = engine.execs.find(id);
   const { process } = exec.container;
-  if (exec.state !== "running" || process === undefined)
-    throw new EngineError("conflict", `exec ${id} is not running`);
+  if (exec.state !== "running" || process === undefined) throw new EngineError("conflict", `exec ${id} is not running`);
   // The client asks for it right after the start; a process that has not come up yet gets it all the same.
   await process.supervisor.resize(rows, columns, exec.id);
 }

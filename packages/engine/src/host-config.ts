@@ -26,9 +26,9 @@ const readonlyPaths: readonly string[] = ["/proc/bus", "/proc/fs", "/proc/irq", 
 export function withHostDefaults(requested: HostConfig, config: EngineConfig, cgroupV2: boolean): HostConfig {
   const { Privileged: privileged } = requested;
   const log = resolveLogSettings(requested.LogConfig, config);
-  const networkMode = requested.NetworkMode === "" || requested.NetworkMode === "default" ? "bridge" : requested.NetworkMode;
-  const memorySwap =
-    requested.Memory > 0 && requested.MemorySwap === 0 ? requested.Memory * 2 : requested.MemorySwap;
+  const networkMode =
+    requested.NetworkMode === "" || requested.NetworkMode === "default" ? "bridge" : requested.NetworkMode;
+  const memorySwap = requested.Memory > 0 && requested.MemorySwap === 0 ? requested.Memory * 2 : requested.MemorySwap;
   return {
     ...requested,
     LogConfig: log,
@@ -36,7 +36,8 @@ export function withHostDefaults(requested: HostConfig, config: EngineConfig, cg
     PortBindings: requested.PortBindings ?? {},
     RestartPolicy: requested.RestartPolicy.Name === "" ? { Name: "no", MaximumRetryCount: 0 } : requested.RestartPolicy,
     IpcMode: requested.IpcMode === "" ? "private" : requested.IpcMode,
-    CgroupnsMode: requested.CgroupnsMode === "" ? (cgroupV2 && !privileged ? "private" : "host") : requested.CgroupnsMode,
+    CgroupnsMode:
+      requested.CgroupnsMode === "" ? (cgroupV2 && !privileged ? "private" : "host") : requested.CgroupnsMode,
     ShmSize: requested.ShmSize === 0 ? config.defaultShmSizeBytes : requested.ShmSize,
     Dns: requested.Dns ?? [],
     DnsOptions: requested.DnsOptions ?? [],

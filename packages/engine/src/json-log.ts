@@ -54,7 +54,8 @@ export class LogFile {
     const count = readSync(this.#fd, chunk, 0, chunkBytes, this.#offset);
     if (count === 0) return undefined;
     this.#offset += count;
-    const data = this.#rest.length === 0 ? chunk.subarray(0, count) : Buffer.concat([this.#rest, chunk.subarray(0, count)]);
+    const data =
+      this.#rest.length === 0 ? chunk.subarray(0, count) : Buffer.concat([this.#rest, chunk.subarray(0, count)]);
     const lines: Buffer[] = [];
     let start = 0;
     for (let end = data.indexOf(newline); end >= 0; end = data.indexOf(newline, start)) {
@@ -148,7 +149,7 @@ function findTailInFile(path: string, wanted: number): { offset: number | undefi
     if (wanted <= 0) return { offset: size, lines: 0 };
     const chunk = Buffer.allocUnsafe(chunkBytes);
     let seen = 0;
-    for (let end = size; end > 0; ) {
+    for (let end = size; end > 0;) {
       const start = Math.max(0, end - chunkBytes);
       readSync(fd, chunk, 0, end - start, start);
       for (let i = end - start - 1; i >= 0; i--) {

@@ -15,7 +15,17 @@ const drivers = ["json-file", "local", "none"] as const;
 export const logDrivers: readonly string[] = drivers;
 const sharedOptions = ["mode", "max-buffer-size"];
 const optionsOf: Readonly<Record<string, readonly string[]>> = {
-  "json-file": ["max-file", "max-size", "compress", "labels", "labels-regex", "env", "env-regex", "tag", ...sharedOptions],
+  "json-file": [
+    "max-file",
+    "max-size",
+    "compress",
+    "labels",
+    "labels-regex",
+    "env",
+    "env-regex",
+    "tag",
+    ...sharedOptions,
+  ],
   local: ["max-file", "max-size", "compress", ...sharedOptions],
   none: [],
 };
@@ -24,7 +34,10 @@ const optionsOf: Readonly<Record<string, readonly string[]>> = {
 const localDefaults = { maxSize: 20 * 1024 * 1024, maxFiles: 5 };
 
 /** The settings of a new container: the daemon's defaults where the request says nothing. */
-export function resolveLogSettings(requested: { Type?: string | undefined; Config?: Record<string, string> | null | undefined } | undefined, config: EngineConfig): LogSettings {
+export function resolveLogSettings(
+  requested: { Type?: string | undefined; Config?: Record<string, string> | null | undefined } | undefined,
+  config: EngineConfig,
+): LogSettings {
   const type = requested?.Type ?? "";
   if (type === "" || type === config.logDriver) {
     const settings = { Type: config.logDriver, Config: { ...config.logOptions, ...requested?.Config } };
@@ -46,14 +59,20 @@ export function checkLogSettings(settings: LogSettings): void {
       throw new EngineError("invalid-argument", `unknown log opt '${key}' for ${settings.Type} log driver`);
   const { maxFiles, maxSize } = limits(settings);
   if (settings.Config["compress"] === "true" && (maxFiles < 2 || maxSize <= 0))
-    throw new EngineError("invalid-argument", "compress cannot be true when max-file is less than 2 or max-size is not set");
+    throw new EngineError(
+      "invalid-argument",
+      "compress cannot be true when max-file is less than 2 or max-size is not set",
+    );
   const { mode, "max-buffer-size": bufferSize } = settings.Config;
   if (mode !== undefined && !["", "blocking", "non-blocking"].includes(mode))
     throw new EngineError("invalid-argument", `logger: unsupported mode: ${mode}`);
   if (bufferSize !== undefined) {
     parseSize(bufferSize);
     if (mode !== "non-blocking")
-      throw new EngineError("invalid-argument", "logger: max-buffer-size option is only supported with 'mode=non-blocking'");
+      throw new EngineError(
+        "invalid-argument",
+        "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
+      );
   }
 }
 
@@ -102,7 +121,11 @@ function selectAttributes(record: ContainerRecord, options: Readonly<Record<stri
     const equals = entry.indexOf("=");
     if (equals > 0) environment[entry.slice(0, equals)] = entry.slice(equals + 1);
   }
-  const choose = (from: Readonly<Record<string, string>>, names: string | undefined, pattern: string | undefined): void => {
+  const choose = (
+    from: Readonly<Record<string, string>>,
+    names: string | undefined,
+    pattern: string | undefined,
+  ): void => {
     for (const name of names?.split(",") ?? []) if (Object.hasOwn(from, name)) attributes[name] = from[name]!;
     if (pattern === undefined || pattern === "") return;
     const expression = new RegExp(pattern);

@@ -33,7 +33,8 @@ const lines = (from: number, to: number): string => {
 
 async function read(selection: Partial<LogSelection>, follower?: LogFollower): Promise<string> {
   const parts: Uint8Array[] = [];
-  for await (const part of streamLog(path, { ...base, ...selection }, follower, new AbortController().signal)) parts.push(part);
+  for await (const part of streamLog(path, { ...base, ...selection }, follower, new AbortController().signal))
+    parts.push(part);
   return Buffer.concat(parts).toString("latin1");
 }
 
@@ -72,7 +73,9 @@ test("since and until include their own moment", async () => {
 
 test("timestamps have nine digits, details are sorted and escaped", async () => {
   writeFileSync(path, line(1, "stdout", { b: "two words", a: "1" }));
-  expect(await read({ timestamps: true, details: true })).toBe("2026-01-01T00:00:01.500000000Z a=1,b=two+words line1\n");
+  expect(await read({ timestamps: true, details: true })).toBe(
+    "2026-01-01T00:00:01.500000000Z a=1,b=two+words line1\n",
+  );
 });
 
 test("a cut or broken line is skipped", async () => {

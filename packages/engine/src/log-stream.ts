@@ -3,14 +3,7 @@
  * followed while the container runs.
  */
 import { parseRfc3339Nano } from "@fathom/base";
-import {
-  findTail,
-  LogFile,
-  logFiles,
-  parseLogLine,
-  readCompressedLines,
-  type LogRecord,
-} from "./json-log.ts";
+import { findTail, LogFile, logFiles, parseLogLine, readCompressedLines, type LogRecord } from "./json-log.ts";
 
 export interface LogSelection {
   readonly stdout: boolean;
@@ -181,7 +174,9 @@ function formatRecord(record: LogRecord, selection: LogSelection): string {
 
 function formatAttributes(attributes: Readonly<Record<string, string>>): string {
   const escape = (part: string): string =>
-    encodeURIComponent(part).replace(/%20/g, "+").replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+    encodeURIComponent(part)
+      .replace(/%20/g, "+")
+      .replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
   return Object.keys(attributes)
     .sort()
     .map((key) => `${escape(key)}=${escape(attributes[key]!)}`)

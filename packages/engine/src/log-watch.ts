@@ -2,19 +2,14 @@
  * Tells log readers that a container's log changed: one inotify descriptor for all. A slow poll stands behind it, for file systems
  * that do not report.
  */
-import type { Sys } from "@fathom/sys";
+import { IN_CREATE, IN_MODIFY, IN_MOVED_TO, IN_ONLYDIR, type Sys } from "@fathom/sys";
 
-// inotify(7)
-const IN_MODIFY = 0x2;
-const IN_CREATE = 0x100;
-const IN_MOVED_TO = 0x80;
-const IN_ONLYDIR = 0x1000000;
 const pollMs = 500;
 
 export class LogWatch {
   readonly #sys: Sys;
   #fd: number | undefined;
-  #reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | undefined;
+  #stop: (() => void) | undefined;
   readonly #watches = new Map<number, { directory: string; wakes: Set<() => void> }>();
   readonly #byDirectory = new Map<string, { watch: number; users: number }>();
 
@@ -92,15 +87,16 @@ export class LogWatch {
     if (this.#fd !== undefined) return;
     const fd = this.#sys.inotifyInit();
     this.#fd = fd;
-    this.#reader = Bun.file(fd).stream().getReader();
-    void this.#pump(this.#reader);
+    const reader = Bun.file(fd).stream().getReader();
+    this.#stop = () => void reader.cancel().catch(() => undefined);
+    void this.#pump(() => reader.read());
   }
 
-  async #pump(reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>): Promise<void> {
+  async #pump(read: () => Promise<{ value?: Uint8Array | undefined; done: boolean }>): Promise<void> {
     try {
       for (;;) {
-        const { value, done } = await reader.read();
-        if (done) return;
+        const { value, done } = await read();
+        if (done || value === undefined) return;
         this.#dispatch(value);
       }
     } catch {
@@ -111,7 +107,7 @@ export class LogWatch {
   /** struct inotify_event: int wd, u32 mask, u32 cookie, u32 len, char name[len]. */
   #dispatch(data: Uint8Array): void {
     const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-    for (let offset = 0; offset + 16 <= data.byteLength; ) {
+    for (let offset = 0; offset + 16 <= data.byteLength;) {
       const entry = this.#watches.get(view.getInt32(offset, true));
       if (entry !== undefined) for (const wake of entry.wakes) wake();
       offset += 16 + view.getUint32(offset + 12, true);
@@ -121,8 +117,8 @@ export class LogWatch {
   #close(): void {
     const fd = this.#fd;
     this.#fd = undefined;
-    this.#reader?.cancel().catch(() => undefined);
-    this.#reader = undefined;
+    this.#stop?.();
+    this.#stop = undefined;
     if (fd !== undefined) this.#sys.close(fd);
   }
 

@@ -2,7 +2,7 @@
  * Which mounts a container gets: -v strings, --mount objects, --volumes-from and the image's VOLUMEs, brought to one form with dockerd's
  * rules and words. Nothing is made here; `ensureVolumes` makes what is missing.
  */
-import { EngineError } from "@fathom/base";
+import { EngineError, randomId } from "@fathom/base";
 import type { ContainerConfig, HostConfig, Mount } from "@fathom/spec";
 import type { MountPoint, VolumeLookup, VolumeSettings } from "./contract.ts";
 import { statSync } from "node:fs";
@@ -14,6 +14,9 @@ export interface WantedMount extends MountPoint {
 
 const propagations = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 const consistencies = ["consistent", "cached", "delegated", "default"];
+
+/** Docker's mark of a volume that nobody named; `volume prune` goes by it. */
+const anonymousLabel = { "com.docker.volume.anonymous": "" };
 
 const empty: WantedMount = {
   type: "bind",
@@ -86,7 +89,8 @@ function anonymousVolume(destination: string, driver: string): WantedMount {
     driver: driver || "local",
     copyData: true,
     anonymous: true,
-    volume: { name: "", driver: driver || "local", options: {}, labels: {} },
+    // Named here and not by the volume half: the row must know it before the volume exists.
+    volume: { name: randomId(), driver: driver || "local", options: {}, labels: { ...anonymousLabel } },
   };
 }
 
@@ -134,8 +138,7 @@ export function parseBind(raw: string, volumeDriver: string): WantedMount {
       propagation: propagation ?? "rprivate",
       createSource: true,
     };
-  if (source === "")
-    return { ...anonymousVolume(clean(target), volumeDriver), mode: third };
+  if (source === "") return { ...anonymousVolume(clean(target), volumeDriver), mode: third };
   return {
     ...empty,
     type: "volume",
@@ -215,7 +218,8 @@ export function parseMount(mount: Mount): WantedMount {
       const options = mount.VolumeOptions ?? {};
       const subpath = options.Subpath ?? "";
       if (source === "" && subpath !== "") throw invalid("must not set Subpath when using anonymous volumes");
-      if (source === "" && mount.ReadOnly === true) throw invalid("must not set ReadOnly mode when using anonymous volumes");
+      if (source === "" && mount.ReadOnly === true)
+        throw invalid("must not set ReadOnly mode when using anonymous volumes");
       if (subpath !== "" && (subpath.startsWith("/") || subpath.split("/").includes("..")))
         throw invalid(`subpath must be a relative path within the volume`);
       const driver = options.DriverConfig?.Name || "local";
@@ -229,10 +233,10 @@ export function parseMount(mount: Mount): WantedMount {
         subpath,
         anonymous: source === "",
         volume: {
-          name: source,
+          name: source === "" ? randomId() : source,
           driver,
           options: { ...options.DriverConfig?.Options },
-          labels: { ...options.Labels },
+          labels: { ...options.Labels, ...(source === "" ? anonymousLabel : {}) },
         },
       };
     }
@@ -278,8 +282,7 @@ export function parseTmpfsOptions(text: string): string[] {
 function checkDestination(path: string): void {
   if (!path.startsWith("/"))
     throw new EngineError("invalid-argument", `invalid mount path: '${path}' mount path must be absolute`);
-  if (clean(path) === "/")
-    throw new EngineError("invalid-argument", "invalid specification: destination can't be '/'");
+  if (clean(path) === "/") throw new EngineError("invalid-argument", "invalid specification: destination can't be '/'");
 }
 
 /** Without doubled slashes, "." and "..", as text. */
@@ -294,6 +297,11 @@ function clean(path: string): string {
 
 function exists(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** The mounts before their volumes exist: with the names that they will have. */
+export function plannedMounts(wanted: readonly WantedMount[]): MountPoint[] {
+  return wanted.map(({ volume, ...mount }) => (volume === undefined ? mount : { ...mount, name: volume.name }));
 }
 
 /** Makes the volumes that are missing and gives the mounts with their sources. */

@@ -114,7 +114,10 @@ function parseColumn(name: string): string {
   const key = name.toLowerCase();
   // A title of the user's own (pid=X) could make another column look like the PID.
   if (name === "" || !Object.hasOwn(columns, key))
-    throw new EngineError("invalid-argument", `ps: error: unknown user-defined format specifier ${JSON.stringify(name)}`);
+    throw new EngineError(
+      "invalid-argument",
+      `ps: error: unknown user-defined format specifier ${JSON.stringify(name)}`,
+    );
   return key;
 }
 
@@ -158,7 +161,7 @@ function buildColumns(): Record<string, Column> {
   add("stat", "STAT", stat);
   add("rss rssize rsz", "RSS", (p) => String(p.rssKib));
   add("vsz vsize", "VSZ", (p) => String(p.vszKib));
-  add("pcpu %cpu", "%CPU", (p, e) => (percentCpu(p, e)).toFixed(1));
+  add("pcpu %cpu", "%CPU", (p, e) => percentCpu(p, e).toFixed(1));
   add("c cp", "C", (p, e) => String(Math.min(99, Math.floor(percentCpu(p, e)))));
   add("pmem %mem", "%MEM", (p, e) => ((p.rssKib / e.memTotalKib) * 100).toFixed(1));
   add("ni nice", "NI", (p) => String(p.nice));
@@ -241,7 +244,8 @@ function readProcess(pid: number): Process | undefined {
     const fields = text.slice(end + 2).split(" ");
     const number = (position: number): number => Number(fields[position - 3]);
     const status = readFileSync(`/proc/${pid}/status`, "latin1");
-    const effective = (key: string): number => Number(new RegExp(`^${key}:\\t\\d+\\t(\\d+)`, "m").exec(status)?.[1] ?? 0);
+    const effective = (key: string): number =>
+      Number(new RegExp(`^${key}:\\t\\d+\\t(\\d+)`, "m").exec(status)?.[1] ?? 0);
     const comm = text.slice(text.indexOf("(") + 1, end);
     const commandLine = readFileSync(`/proc/${pid}/cmdline`, "utf8").replace(/\0+$/, "").replaceAll("\0", " ");
     return {
@@ -283,7 +287,8 @@ function readEnvironment(): Environment {
   readNames("/etc/passwd", users);
   readNames("/etc/group", groups);
   // ps shows a name that does not fit into its column as the number.
-  const fit = (name: string | undefined, id: number): string => (name === undefined || name.length > 32 ? String(id) : name);
+  const fit = (name: string | undefined, id: number): string =>
+    name === undefined || name.length > 32 ? String(id) : name;
   return {
     now: Date.now() / 1000,
     memTotalKib: total,

@@ -19,7 +19,10 @@ describe("decideRestart", () => {
       if (decision.kind === "restart") delays.push((previousDelayMs = decision.delayMs));
     }
     expect(delays).toEqual([100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000]);
-    expect(decideRestart({ ...run, previousDelayMs: 60000, ranForMs: 10_000 })).toEqual({ kind: "restart", delayMs: 100 });
+    expect(decideRestart({ ...run, previousDelayMs: 60000, ranForMs: 10_000 })).toEqual({
+      kind: "restart",
+      delayMs: 100,
+    });
   });
 
   test("a stop by the user ends it for every policy", () => {

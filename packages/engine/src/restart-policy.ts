@@ -25,9 +25,7 @@ export interface EndedRun {
   readonly previousDelayMs: number;
 }
 
-export type RestartDecision =
-  | { readonly kind: "stay" }
-  | { readonly kind: "restart"; readonly delayMs: number };
+export type RestartDecision = { readonly kind: "stay" } | { readonly kind: "restart"; readonly delayMs: number };
 
 export function decideRestart(run: EndedRun): RestartDecision {
   if (run.stoppedByUser || !wantsRestart(run)) return { kind: "stay" };

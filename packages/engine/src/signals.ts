@@ -52,8 +52,7 @@ export function parseSignal(text: string): number {
   if (/^\d+$/.test(text)) {
     const number = Number(text);
     if (number === 0) throw new EngineError("invalid-argument", `invalid signal: ${text}`);
-    if (number > 64)
-      throw new EngineError("invalid-argument", `the linux daemon does not support signal ${number}`);
+    if (number > 64) throw new EngineError("invalid-argument", `the linux daemon does not support signal ${number}`);
     return number;
   }
   const name = text.toUpperCase().replace(/^SIG/, "");

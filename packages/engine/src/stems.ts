@@ -70,7 +70,10 @@ export class Stems {
     if (held !== undefined) {
       this.#held.delete(id);
       clearTimeout(held.timer);
-      if (held.stem.cgroup.path === cgroupPath && sameStem(build(held.stem.cgroup), this.#defaultStem(held.stem.cgroup)))
+      if (
+        held.stem.cgroup.path === cgroupPath &&
+        sameStem(build(held.stem.cgroup), this.#defaultStem(held.stem.cgroup))
+      )
         return held.stem;
       await discard(held.stem);
     }
@@ -155,4 +158,10 @@ function sameStem(a: LaunchPlan["stem"], b: LaunchPlan["stem"]): boolean {
     [...a.newNamespaces].sort().join() === [...b.newNamespaces].sort().join() &&
     [...a.cgroupProcs].sort().join() === [...b.cgroupProcs].sort().join()
   );
+}
+
+/** What Docker gives a container that asks for nothing: on v1 it sees the host's cgroup namespace. */
+export function defaultNamespaces(version: Cgroups["version"]): Namespaces {
+  const usual: Namespaces = ["mount", "pid", "network", "ipc", "uts"];
+  return version === "v2" ? [...usual, "cgroup"] : usual;
 }

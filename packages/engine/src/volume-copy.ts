@@ -1,16 +1,17 @@
 /** First use of a volume: what the image has at the mount's destination goes into an empty volume. */
-import { SysError, type Sys } from "@fathom/sys";
+import {
+  isSysError,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_RDONLY,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  type Sys,
+} from "@fathom/sys";
 import { messageOf, type Logger } from "@fathom/base";
 import type { ContainerLayer } from "@fathom/store";
 import type { MountPoint } from "./contract.ts";
 import { copyTree } from "./copy-tree.ts";
-
-// openat2(2)
-const RESOLVE_IN_ROOT = 0x10;
-const RESOLVE_NO_MAGICLINKS = 0x02;
-const O_RDONLY = 0;
-const O_DIRECTORY = 0o200000;
-const O_CLOEXEC = 0o2000000;
 
 /**
  * @throws when copying fails half-way; the volume then keeps what it got, as with Docker
@@ -35,7 +36,7 @@ function fillVolume(sys: Sys, root: number, mount: MountPoint, logger: Logger): 
     });
   } catch (error) {
     // The image has nothing there, or no directory.
-    if (error instanceof SysError && ["ENOENT", "ENOTDIR", "ELOOP"].includes(error.errnoName)) return;
+    if (isSysError(error, "ENOENT", "ENOTDIR", "ELOOP")) return;
     throw error;
   }
   try {
@@ -48,7 +49,11 @@ function fillVolume(sys: Sys, root: number, mount: MountPoint, logger: Logger): 
       sys.close(to);
     }
   } catch (error) {
-    logger.error("filling a volume failed", { error: messageOf(error), volume: mount.name, destination: mount.destination });
+    logger.error("filling a volume failed", {
+      error: messageOf(error),
+      volume: mount.name,
+      destination: mount.destination,
+    });
     throw error;
   } finally {
     sys.close(from);

@@ -1,0 +1,191 @@
+/** The engine put together: the container half, the image half, the volume half, and the daemon's life around them. */
+import { mkdirSync } from "node:fs";
+import { KeyedMutex, randomId, type Clock, type Logger } from "@fathom/base";
+import type { Networks } from "@fathom/network";
+import type { Cgroups, Launcher } from "@fathom/runtime";
+import type { Database, Store } from "@fathom/store";
+import type { Sys } from "@fathom/sys";
+import { ContainerTable } from "./container-table.ts";
+import type {
+  ContainerUses,
+  EngineConfig,
+  EventPublisher,
+  ImageLookup,
+  OciTranslation,
+  VolumeLookup,
+} from "./contract.ts";
+import type { EngineContext } from "./context.ts";
+import { createContainerBackend, type ContainerBackend } from "./container-backend.ts";
+import { Events } from "./events.ts";
+import { ExecTable } from "./exec-table.ts";
+import { LogWatch } from "./log-watch.ts";
+import { containersRoot } from "./paths.ts";
+import { recover, resume } from "./recover.ts";
+import { stopForShutdown } from "./shutdown.ts";
+import { defaultNamespaces, Stems } from "./stems.ts";
+import type { SystemSources } from "./system.ts";
+
+/** What the image and volume halves are made from. */
+export interface EngineParts {
+  readonly config: EngineConfig;
+  readonly store: Store;
+  readonly sys: Sys;
+  readonly events: EventPublisher;
+  readonly uses: ContainerUses;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+export type ImageHalf = ImageLookup & Pick<SystemSources, "imageList">;
+export type VolumeHalf = VolumeLookup & Pick<SystemSources, "volumeList" | "volumeUsage">;
+
+export interface EngineOptions<Images extends ImageHalf, Volumes extends VolumeHalf> {
+  readonly config: EngineConfig;
+  readonly store: Store;
+  readonly launcher: Launcher;
+  readonly cgroups: Cgroups;
+  readonly networks: Networks;
+  readonly sys: Sys;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly images: (parts: EngineParts) => Images;
+  readonly volumes: (parts: EngineParts) => Volumes;
+  readonly oci: OciTranslation;
+}
+
+export interface EngineLife extends AsyncDisposable {
+  /** After requests are served: restart policies resume, stems are prepared. */
+  resume(): Promise<void>;
+  /**
+   * The graceful end. Without live restore containers are stopped, each with its own timeout, all within the shutdown timeout;
+   * with it they run on. Afterwards nothing of this engine runs in this process.
+   */
+  shutdown(): Promise<void>;
+}
+
+export type Engine<Images, Volumes> = ContainerBackend & Images & Volumes & EngineLife;
+
+/** Opens the engine over its stored state: what ran before is taken up, leftovers are gone when this resolves. */
+export async function createEngine<Images extends ImageHalf, Volumes extends VolumeHalf>(
+  options: EngineOptions<Images, Volumes>,
+): Promise<Engine<Images, Volumes>> {
+  const { config, store, launcher, cgroups, networks, sys, logger, clock } = options;
+  mkdirSync(containersRoot(config), { recursive: true, mode: 0o710 });
+  const containers = new ContainerTable(store.database);
+  const events = new Events(clock);
+  const parts: EngineParts = { config, store, sys, events, uses: usesOf(containers), logger, clock };
+  const images = options.images(parts);
+  const volumes = options.volumes(parts);
+  const context: EngineContext = {
+    config,
+    store,
+    launcher,
+    cgroups,
+    networks,
+    sys,
+    logger,
+    clock,
+    images,
+    volumes,
+    oci: options.oci,
+    containers,
+    execs: new ExecTable(() => clock.monotonicMs()),
+    events,
+    stems: new Stems({
+      launcher,
+      cgroups,
+      logger,
+      cgroupParent: config.cgroupParent,
+      size: config.stemPoolSize,
+      namespaces: defaultNamespaces(cgroups.version),
+    }),
+    logWatch: new LogWatch(sys),
+    mutex: new KeyedMutex(),
+    shuttingDown: { value: false },
+  };
+  await recover(context);
+  let ended: Promise<void> | undefined;
+  const shutdown = (): Promise<void> => (ended ??= endEngine(context));
+  const life: EngineLife = {
+    resume: async () => {
+      await resume(context);
+      context.stems.fill();
+    },
+    shutdown,
+    [Symbol.asyncDispose]: shutdown,
+  };
+  const own = createContainerBackend(
+    context,
+    {
+      imageList: images.imageList.bind(images),
+      volumeList: volumes.volumeList.bind(volumes),
+      volumeUsage: volumes.volumeUsage.bind(volumes),
+    },
+    engineId(store.database),
+  );
+  return combine(combine(combine(images, volumes), own), life);
+}
+
+/** One object with the methods of both; methods keep their own object as `this`. */
+function combine<A extends object, B extends object>(a: A, b: B): A & B {
+  const result: Record<PropertyKey, unknown> = {};
+  for (const part of [a, b]) {
+    for (
+      let level: object | null = part;
+      level !== null && level !== Object.prototype;
+      level = Object.getPrototypeOf(level) as object | null
+    ) {
+      for (const key of Reflect.ownKeys(level)) {
+        if (key === "constructor") continue;
+        const value: unknown = Reflect.get(part, key);
+        // The second part's own word counts; a base class's does not replace it.
+        if (level === part || !Object.hasOwn(result, key))
+          result[key] = typeof value === "function" ? value.bind(part) : value;
+      }
+    }
+  }
+  return result as A & B;
+}
+
+function usesOf(containers: ContainerTable): ContainerUses {
+  return {
+    ofImage: (id) =>
+      containers
+        .list()
+        .filter((container) => container.record.imageId === id)
+        .map((container) => ({
+          id: container.id,
+          running: container.process !== undefined,
+          imageName: container.record.config.Image,
+        })),
+    ofVolume: (name) =>
+      containers
+        .list()
+        .filter((container) => container.record.mounts.some((mount) => mount.name === name))
+        .map((container) => container.id),
+  };
+}
+
+async function endEngine(context: EngineContext): Promise<void> {
+  context.shuttingDown.value = true;
+  await context.stems.close();
+  const left = await stopForShutdown(context);
+  context.logWatch[Symbol.dispose]();
+  await context.networks.stop(left > 0);
+}
+
+/** A name of this engine that stays: `docker info` shows it. */
+function engineId(database: Database): string {
+  database.migrate("engine-settings", [
+    {
+      version: 1,
+      up: ["CREATE TABLE engine_settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID"],
+    },
+  ]);
+  const known = database.get("SELECT value FROM engine_settings WHERE key = 'id'")?.["value"];
+  if (typeof known === "string") return known;
+  const text = randomId();
+  const id = `${text.slice(0, 8)}-${text.slice(8, 12)}-4${text.slice(13, 16)}-a${text.slice(17, 20)}-${text.slice(20, 32)}`;
+  database.run("INSERT INTO engine_settings (key, value) VALUES ('id', ?)", id);
+  return id;
+}

@@ -1,0 +1,224 @@
+/**
+ * A daemon's start over the state of the one before, however that one ended. What runs is taken up again, what ended meanwhile gets its
+ * true code and time, what belongs to nothing is removed.
+ *
+ * Order: every supervisor is asked → the networks start with the endpoints of what runs → states are written → leftovers go →
+ * requests are served → restart policies resume.
+ */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { basename } from "node:path";
+import { deferred, formatRfc3339Nano, messageOf, zeroTime } from "@fathom/base";
+import type { ExitStatus, Supervisor } from "@fathom/runtime";
+import type { Container, NetworkAttachment, RunningProcess } from "./container.ts";
+import { clearRunDirectory, recordExit, scheduleRestart, watchExit } from "./container-exit.ts";
+import { knownEndpoints } from "./container-network.ts";
+import { removeContainer, removeFiles } from "./container-remove.ts";
+import { publish, type EngineContext } from "./context.ts";
+import { startHealthMonitor } from "./health.ts";
+import { containerPaths, containersRoot } from "./paths.ts";
+import { firstDelayMs, restartsWithDaemon, type RestartPolicy } from "./restart-policy.ts";
+
+type Found =
+  | { readonly kind: "idle" }
+  | { readonly kind: "running"; readonly supervisor: Supervisor }
+  | { readonly kind: "exited"; readonly exit: ExitStatus };
+
+export async function recover(engine: EngineContext): Promise<void> {
+  await finishUnfinished(engine);
+  const containers = engine.containers.list();
+  const found = await Promise.all(containers.map((container) => findProcess(engine, container)));
+
+  const running: [Container, Supervisor][] = [];
+  const exited: [Container, ExitStatus][] = [];
+  for (const [index, container] of containers.entries()) {
+    const result = found[index]!;
+    if (result.kind === "running") {
+      adoptRow(engine, container, result.supervisor);
+      running.push([container, result.supervisor]);
+    } else if (result.kind === "exited") exited.push([container, result.exit]);
+  }
+  const { warnings } = await engine.networks.start(knownEndpoints(running.map(([container]) => container)));
+  for (const warning of warnings) engine.logger.warn(warning);
+
+  for (const [container, supervisor] of running) takeUp(engine, container, supervisor);
+  for (const [container, exit] of exited) await recordLateExit(engine, container, exit);
+  await sweep(engine);
+}
+
+/** Half-made containers are unmade, half-removed ones removed. */
+async function finishUnfinished(engine: EngineContext): Promise<void> {
+  for (const container of engine.containers.unfinished.splice(0)) {
+    for (const mount of container.record.mounts)
+      if (mount.anonymous && mount.name !== undefined)
+        await engine.volumes
+          .removeIfUnused(mount.name)
+          .catch((error) => engine.logger.warn("removing an anonymous volume failed", { error, volume: mount.name }));
+    engine.containers.delete(container);
+    await removeFiles(engine, container.id);
+  }
+}
+
+/** Also of a container whose row knows of no process: the daemon may have died between the launch and the row. */
+async function findProcess(engine: EngineContext, container: Container): Promise<Found> {
+  const { state } = container.record;
+  const active = state.status === "running" || state.status === "paused";
+  const { run } = containerPaths(engine.config, container.id);
+  if (statSync(run, { throwIfNoEntry: false }) !== undefined) {
+    const result = await engine.launcher.reconnect(run).catch((error) => {
+      engine.logger.warn("reconnecting to a supervisor failed", { error, id: container.id });
+      return { kind: "gone" as const };
+    });
+    if (result.kind === "running") return result;
+    if (result.kind === "exited") return active || isAdoptable(engine, container) ? result : { kind: "idle" };
+  }
+  if (!active) return { kind: "idle" };
+  // The machine went down, or supervisor and status are lost: the truth cannot be known.
+  return {
+    kind: "exited",
+    exit: {
+      code: 255,
+      signal: 0,
+      finishedAt: formatRfc3339Nano(engine.clock.nowNs()),
+      lost: "the container's end was not seen: the machine or its supervisor was stopped",
+    },
+  };
+}
+
+function isAdoptable(engine: EngineContext, container: Container): boolean {
+  return readAdoptFile(engine, container.id) !== undefined;
+}
+
+function readAdoptFile(engine: EngineContext, id: string): readonly NetworkAttachment[] | undefined {
+  try {
+    const data: unknown = JSON.parse(readFileSync(containerPaths(engine.config, id).adopt, "utf8"));
+    // Written by container-start.ts alone, in a directory of mode 0700.
+    return (data as { networks?: readonly NetworkAttachment[] }).networks;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The row of a container that was found running says so, with the endpoints that its process has. */
+function adoptRow(engine: EngineContext, container: Container, supervisor: Supervisor): void {
+  const { state } = container.record;
+  const known = (state.status === "running" || state.status === "paused") && state.startedAt === supervisor.startedAt;
+  const frozen = isFrozen(engine, container);
+  const networks = known ? undefined : readAdoptFile(engine, container.id);
+  engine.containers.update(container, {
+    ...(networks === undefined ? {} : { networks }),
+    state: {
+      ...state,
+      status: frozen ? "paused" : "running",
+      pid: supervisor.pid,
+      startedAt: supervisor.startedAt,
+      ...(known ? {} : { exitCode: 0, error: "", oomKilled: false }),
+    },
+  });
+}
+
+function isFrozen(engine: EngineContext, container: Container): boolean {
+  try {
+    return engine.cgroups.open(container.record.cgroupPath).frozen();
+  } catch {
+    return false;
+  }
+}
+
+function takeUp(engine: EngineContext, container: Container, supervisor: Supervisor): void {
+  const process: RunningProcess = {
+    supervisor,
+    cgroup: engine.cgroups.open(container.record.cgroupPath),
+    startedMs: engine.clock.monotonicMs(),
+    ended: deferred(),
+  };
+  container.process = process;
+  for (const mount of container.record.mounts)
+    if (mount.name !== undefined) {
+      try {
+        engine.volumes.acquire(mount.name, container.id);
+      } catch (error) {
+        engine.logger.warn("a volume of a running container is missing", { error, volume: mount.name });
+      }
+    }
+  watchExit(engine, container, process);
+  startHealthMonitor(engine, container, true);
+  engine.logger.info("container runs on", { id: container.id, pid: supervisor.pid });
+}
+
+async function recordLateExit(engine: EngineContext, container: Container, exit: ExitStatus): Promise<void> {
+  const cgroup = engine.cgroups.open(container.record.cgroupPath);
+  let oomKilled = false;
+  try {
+    oomKilled = cgroup.oomKills() > 0;
+  } catch {
+    // It is gone already.
+  }
+  try {
+    await cgroup.kill();
+    await cgroup.remove();
+  } catch (error) {
+    engine.logger.warn("removing a cgroup failed", { error, id: container.id });
+  }
+  recordExit(engine, container, exit, oomKilled, "exited");
+  publish(engine, container, "die", { exitCode: String(exit.code), execDuration: "0" });
+  await clearRunDirectory(engine, container.id);
+  engine.logger.info("container ended while no daemon ran", { id: container.id, exitCode: exit.code, lost: exit.lost });
+}
+
+/** Cgroups, layers and directories that no container's row names. */
+async function sweep(engine: EngineContext): Promise<void> {
+  const running = new Set(
+    engine.containers
+      .list()
+      .filter((container) => container.process !== undefined)
+      .map((container) => container.record.cgroupPath),
+  );
+  const stems = new Set(engine.stems.ids());
+  const parent = engine.stems.cgroupPath("", "x").replace(/\/x$/, "");
+  for (const name of engine.cgroups.list(parent)) {
+    const path = `${parent}/${basename(name)}`;
+    // Only what has the form of ours: somebody may keep cgroups of their own below the parent.
+    if (running.has(path) || stems.has(basename(name)) || !/^[0-9a-f]{64}$/.test(basename(name))) continue;
+    await attempt(engine, `removing the leftover cgroup ${path}`, async () => {
+      const cgroup = engine.cgroups.open(path);
+      await cgroup.kill();
+      await cgroup.remove();
+    });
+  }
+  for (const id of engine.store.containers.list())
+    if (engine.containers.byId(id) === undefined)
+      await attempt(engine, `removing the leftover layer ${id}`, () => engine.store.containers.remove(id));
+  for (const id of readdirSync(containersRoot(engine.config)))
+    if (engine.containers.byId(id) === undefined)
+      await attempt(engine, `removing the leftover directory ${id}`, () =>
+        rm(containerPaths(engine.config, id).directory, { recursive: true, force: true }),
+      );
+    else if (engine.containers.byId(id)?.process === undefined)
+      await attempt(engine, `clearing the run directory of ${id}`, () => clearRunDirectory(engine, id));
+}
+
+async function attempt(engine: EngineContext, what: string, action: () => Promise<unknown>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    engine.logger.warn(`${what} failed`, { error: messageOf(error) });
+  }
+}
+
+/** Restart policies, and --rm of what ended meanwhile. Called when requests are being served. */
+export async function resume(engine: EngineContext): Promise<void> {
+  for (const container of engine.containers.list()) {
+    const { state, hostConfig, stoppedByUser } = container.record;
+    if (container.process !== undefined || state.startedAt === zeroTime) continue;
+    if (restartsWithDaemon(hostConfig.RestartPolicy as RestartPolicy, stoppedByUser, state.exitCode)) {
+      engine.containers.update(container, { state: { ...state, status: "restarting" } });
+      scheduleRestart(engine, container, firstDelayMs);
+    } else if (hostConfig.AutoRemove)
+      await attempt(engine, `removing ${container.id}`, () =>
+        engine.mutex.run(container.id, () => removeContainer(engine, container, { volumes: true })),
+      );
+    else if (state.status === "restarting")
+      engine.containers.update(container, { state: { ...state, status: "exited" } });
+  }
+}

@@ -1,0 +1,42 @@
+/** The graceful end of a daemon: what happens to its containers. */
+import type { Container } from "./container.ts";
+import { stopProcess } from "./container-stop.ts";
+import type { EngineContext } from "./context.ts";
+
+/** Stops or leaves the containers; gives how many run on. */
+export async function stopForShutdown(engine: EngineContext): Promise<number> {
+  const containers = engine.containers.list();
+  for (const container of containers) {
+    container.restartTimer?.abort();
+    container.health?.stop();
+  }
+  const running = containers.filter((container) => container.process !== undefined);
+  if (engine.config.liveRestore) {
+    for (const container of running) container.process?.supervisor.disconnect();
+    return running.length;
+  }
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), engine.config.shutdownTimeoutSeconds * 1000);
+  await Promise.all(running.map((container) => stopOne(engine, container, deadline.signal)));
+  clearTimeout(timer);
+  const left = running.filter((container) => container.process !== undefined);
+  for (const container of left) {
+    engine.logger.warn("a container did not end with the daemon", { id: container.id });
+    container.process?.supervisor.disconnect();
+  }
+  return left.length;
+}
+
+async function stopOne(engine: EngineContext, container: Container, deadline: AbortSignal): Promise<void> {
+  try {
+    // Not by the user: restart policies bring it back with the next daemon.
+    await stopProcess(engine, container, { signal: undefined, timeoutSeconds: undefined }, deadline, false);
+  } catch (error) {
+    if (!deadline.aborted) {
+      engine.logger.warn("stopping a container failed", { error, id: container.id });
+      return;
+    }
+    await container.process?.cgroup.kill();
+    await Promise.race([container.process?.ended.promise, engine.clock.sleep(2000)]);
+  }
+}

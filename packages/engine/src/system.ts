@@ -1,0 +1,302 @@
+/** docker version, info and system df: what this engine and this machine are. */
+import { readFileSync } from "node:fs";
+import { cpus, hostname, release } from "node:os";
+import { EngineError, formatRfc3339Nano } from "@fathom/base";
+import {
+  diskUsageTypes,
+  type ContainerSummary,
+  type DiskUsage,
+  type DiskUsageType,
+  type Filters,
+  type ImageSummary,
+  type SystemInfo,
+  type SystemVersion,
+  type Volume,
+  type VolumeListResponse,
+} from "@fathom/spec";
+import { summarise, newestFirst } from "./container-list.ts";
+import type { EngineContext } from "./context.ts";
+import { logDrivers } from "./log-config.ts";
+
+export const apiVersion = "1.52";
+export const minimumApiVersion = "1.40";
+
+/** Go's names of machines. */
+const architectures: Readonly<Record<string, { go: string; kernel: string }>> = {
+  x64: { go: "amd64", kernel: "x86_64" },
+  arm64: { go: "arm64", kernel: "aarch64" },
+};
+const machine = architectures[process.arch] ?? { go: process.arch, kernel: process.arch };
+
+export function version(engine: EngineContext): SystemVersion {
+  const { config } = engine;
+  const bun = `bun${process.versions["bun"] ?? ""}`;
+  return {
+    Platform: { Name: "Fathom" },
+    Components: [
+      {
+        Name: "Engine",
+        Version: config.version,
+        Details: {
+          ApiVersion: apiVersion,
+          Arch: machine.go,
+          BuildTime: config.buildTime,
+          Experimental: String(config.experimental),
+          GitCommit: config.gitCommit,
+          GoVersion: bun,
+          KernelVersion: release(),
+          MinAPIVersion: minimumApiVersion,
+          Os: "linux",
+        },
+      },
+    ],
+    Version: config.version,
+    ApiVersion: apiVersion,
+    MinAPIVersion: minimumApiVersion,
+    GitCommit: config.gitCommit,
+    GoVersion: bun,
+    Os: "linux",
+    Arch: machine.go,
+    KernelVersion: release(),
+    BuildTime: config.buildTime,
+    ...(config.experimental ? { Experimental: true } : {}),
+  };
+}
+
+export interface SystemSources {
+  imageList(request: {
+    all: boolean;
+    digests: boolean;
+    sharedSize: boolean;
+    filters: Filters;
+    manifests: boolean;
+  }): Promise<ImageSummary[]>;
+  volumeList(filters: Filters): Promise<VolumeListResponse>;
+  volumeUsage(name: string): Promise<number>;
+}
+
+export async function info(engine: EngineContext, engineId: string): Promise<SystemInfo> {
+  const { config, cgroups } = engine;
+  const { support } = cgroups;
+  const containers = engine.containers.list();
+  const running = containers.filter((container) => container.process !== undefined && !container.paused).length;
+  const paused = containers.filter((container) => container.paused).length;
+  const os = osRelease();
+  return {
+    ID: engineId,
+    Containers: containers.length,
+    ContainersRunning: running,
+    ContainersPaused: paused,
+    ContainersStopped: containers.length - running - paused,
+    Images: engine.store.images.list().length,
+    Driver: "overlay2",
+    DriverStatus: [
+      ["Backing Filesystem", fileSystemName(engine)],
+      ["Supports d_type", "true"],
+      ["Using metacopy", "false"],
+      ["Native Overlay Diff", "true"],
+      ["userxattr", "false"],
+    ],
+    Plugins: {
+      Volume: ["local"],
+      Network: ["bridge", "host", "null"],
+      Authorization: null,
+      Log: [...logDrivers],
+    },
+    MemoryLimit: support.memory,
+    SwapLimit: support.memorySwap,
+    CpuCfsPeriod: support.cpuQuota,
+    CpuCfsQuota: support.cpuQuota,
+    CPUShares: support.cpuShares,
+    CPUSet: support.cpuset,
+    PidsLimit: support.pids,
+    OomKillDisable: support.oomKillDisable,
+    IPv4Forwarding: readText("/proc/sys/net/ipv4/ip_forward").trim() === "1",
+    Debug: config.debug,
+    NFd: 0,
+    NGoroutines: 0,
+    SystemTime: formatRfc3339Nano(engine.clock.nowNs()),
+    LoggingDriver: config.logDriver,
+    CgroupDriver: cgroups.driver,
+    CgroupVersion: cgroups.version === "v2" ? "2" : "1",
+    NEventsListener: engine.events.listenerCount,
+    KernelVersion: release(),
+    OperatingSystem: os.name,
+    OSVersion: os.version,
+    OSType: "linux",
+    Architecture: machine.kernel,
+    IndexServerAddress: "https://index.docker.io/v1/",
+    RegistryConfig: registryConfig(engine),
+    NCPU: cpus().length,
+    MemTotal: memoryTotal(),
+    GenericResources: null,
+    DockerRootDir: config.dataRoot,
+    HttpProxy: process.env["HTTP_PROXY"] ?? process.env["http_proxy"] ?? "",
+    HttpsProxy: process.env["HTTPS_PROXY"] ?? process.env["https_proxy"] ?? "",
+    NoProxy: process.env["NO_PROXY"] ?? process.env["no_proxy"] ?? "",
+    Name: hostname(),
+    Labels: config.labels,
+    ExperimentalBuild: config.experimental,
+    ServerVersion: config.version,
+    Runtimes: { fathom: { path: "fathom-runc" } },
+    DefaultRuntime: "fathom",
+    Swarm: {
+      NodeID: "",
+      NodeAddr: "",
+      LocalNodeState: "inactive",
+      ControlAvailable: false,
+      Error: "",
+      RemoteManagers: null,
+    },
+    LiveRestoreEnabled: config.liveRestore,
+    Isolation: "",
+    InitBinary: "fathom-init",
+    ContainerdCommit: { ID: "" },
+    RuncCommit: { ID: "" },
+    InitCommit: { ID: config.gitCommit },
+    SecurityOptions: [`name=seccomp,profile=${config.seccompProfile === "" ? "builtin" : config.seccompProfile}`],
+    FirewallBackend: { Driver: "nftables" },
+    CDISpecDirs: [],
+    Warnings: null,
+  };
+}
+
+function registryConfig(engine: EngineContext): SystemInfo["RegistryConfig"] {
+  const { insecureRegistries, registryMirrors } = engine.config;
+  const isCidr = (text: string): boolean => /\/\d+$/.test(text);
+  return {
+    InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8", ...insecureRegistries.filter(isCidr)],
+    IndexConfigs: {
+      "docker.io": { Name: "docker.io", Mirrors: registryMirrors, Secure: true, Official: true },
+      ...Object.fromEntries(
+        insecureRegistries
+          .filter((name) => !isCidr(name))
+          .map((name) => [name, { Name: name, Mirrors: [], Secure: false, Official: false }]),
+      ),
+    },
+    Mirrors: registryMirrors,
+  };
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** Bytes. */
+function memoryTotal(): number {
+  return Number(/^MemTotal:\s+(\d+) kB/m.exec(readText("/proc/meminfo"))?.[1] ?? 0) * 1024;
+}
+
+function osRelease(): { name: string; version: string } {
+  const text = readText("/etc/os-release") || readText("/usr/lib/os-release");
+  const value = (key: string): string => new RegExp(`^${key}="?([^"\\n]*)"?$`, "m").exec(text)?.[1] ?? "";
+  return { name: value("PRETTY_NAME") || "Linux", version: value("VERSION_ID") };
+}
+
+/** Magic numbers of statfs(2). */
+const fileSystems: Readonly<Record<string, string>> = {
+  ef53: "extfs",
+  "58465342": "xfs",
+  "9123683e": "btrfs",
+  "1021994": "tmpfs",
+  "794c7630": "overlayfs",
+  "2fc12fc1": "zfs",
+  f2f52010: "f2fs",
+};
+
+function fileSystemName(engine: EngineContext): string {
+  try {
+    const { type } = engine.sys.statfs(engine.config.dataRoot);
+    return fileSystems[(type & 0xffff_ffffn).toString(16)] ?? "unknown";
+  } catch {
+    return "unknown";
+  }
+}
+
+export async function diskUsage(
+  engine: EngineContext,
+  sources: SystemSources,
+  types: readonly string[],
+): Promise<DiskUsage> {
+  for (const type of types)
+    if (!(diskUsageTypes as readonly string[]).includes(type))
+      throw new EngineError("invalid-argument", `unknown object type: ${type}`);
+  const wants = (type: DiskUsageType): boolean => types.length === 0 || types.includes(type);
+  return {
+    ...(wants("image") ? { ImageUsage: await imageUsage(engine, sources) } : {}),
+    ...(wants("container") ? { ContainerUsage: await containerUsage(engine) } : {}),
+    ...(wants("volume") ? { VolumeUsage: await volumeUsage(engine, sources) } : {}),
+    ...(wants("build-cache")
+      ? { BuildCacheUsage: { ActiveCount: 0, TotalCount: 0, TotalSize: 0, Reclaimable: 0, Items: [] } }
+      : {}),
+  };
+}
+
+async function imageUsage(
+  engine: EngineContext,
+  sources: SystemSources,
+): Promise<NonNullable<DiskUsage["ImageUsage"]>> {
+  const list = await sources.imageList({ all: false, digests: false, sharedSize: true, filters: {}, manifests: false });
+  const used = (id: string): number =>
+    engine.containers.list().filter((container) => container.record.imageId === id).length;
+  const Items = list.map((image) => ({ ...image, Containers: used(image.Id) }));
+  const total = engine.store.layers.list().reduce((sum, layer) => sum + layer.size, 0);
+  // Of an image in use nothing can be reclaimed; layers that others share count with it.
+  const inUse = Items.filter((image) => image.Containers > 0).reduce((sum, image) => sum + image.Size, 0);
+  return {
+    ActiveCount: Items.filter((image) => image.Containers > 0).length,
+    TotalCount: Items.length,
+    TotalSize: total,
+    Reclaimable: Math.max(0, total - inUse),
+    Items,
+  };
+}
+
+async function containerUsage(engine: EngineContext): Promise<NonNullable<DiskUsage["ContainerUsage"]>> {
+  const containers = newestFirst(engine.containers.list());
+  const Items = await Promise.all(containers.map((container) => summarise(engine, container, true)));
+  const size = (list: readonly ContainerSummary[]): number => list.reduce((sum, item) => sum + (item.SizeRw ?? 0), 0);
+  const active = (item: ContainerSummary): boolean => ["running", "paused", "restarting"].includes(item.State);
+  return {
+    ActiveCount: Items.filter(active).length,
+    TotalCount: Items.length,
+    TotalSize: size(Items),
+    Reclaimable: size(Items.filter((item) => !active(item))),
+    Items,
+  };
+}
+
+async function volumeUsage(
+  engine: EngineContext,
+  sources: SystemSources,
+): Promise<NonNullable<DiskUsage["VolumeUsage"]>> {
+  const Items = await volumesWithUsage(engine, sources);
+  const size = (list: readonly Volume[]): number => list.reduce((sum, item) => sum + (item.UsageData?.Size ?? 0), 0);
+  const active = (item: Volume): boolean => (item.UsageData?.RefCount ?? 0) > 0;
+  return {
+    ActiveCount: Items.filter(active).length,
+    TotalCount: Items.length,
+    TotalSize: size(Items),
+    Reclaimable: size(Items.filter((item) => !active(item))),
+    Items,
+  };
+}
+
+async function volumesWithUsage(engine: EngineContext, sources: SystemSources): Promise<readonly Volume[]> {
+  const { Volumes } = await sources.volumeList({});
+  return Promise.all(
+    Volumes.map(async (volume) => ({
+      ...volume,
+      UsageData: {
+        RefCount: engine.containers
+          .list()
+          .filter((container) => container.record.mounts.some((mount) => mount.name === volume.Name)).length,
+        Size: await sources.volumeUsage(volume.Name),
+      },
+    })),
+  );
+}

@@ -1,0 +1,157 @@
+/**
+ * From the engine's terms to the runtime's: which namespaces a container joins, the OCI configuration that `oci/` makes of its record,
+ * the launch plan and limits that follow.
+ */
+import { EngineError } from "@fathom/base";
+import { compile, compileExec, resourcesFromOci, type Cgroup, type LaunchPlan, type Resources } from "@fathom/runtime";
+import type { ContainerConfig, ContainerCreateRequest, ExecCreateRequest, HostConfig } from "@fathom/spec";
+import type { ContainerLayer } from "@fathom/store";
+import { effectiveHostname, parseNetworkMode } from "./container-network.ts";
+import type { Container, ContainerRecord, RunningProcess } from "./container.ts";
+import type { EngineContext } from "./context.ts";
+import type { JoinedNamespaces } from "./contract.ts";
+import { containerPaths } from "./paths.ts";
+
+export interface Joins {
+  readonly namespaces: JoinedNamespaces;
+  /** The container whose network, and with it whose files in /etc, this one uses. */
+  readonly networkContainer: Container | undefined;
+  /** The container whose /dev/shm this one uses. */
+  readonly ipcContainer: Container | undefined;
+}
+
+/**
+ * The namespaces of other containers that this one joins, as files of their first processes.
+ * @throws not-found, conflict when the other does not run or does not share
+ */
+export function joinedNamespaces(engine: EngineContext, record: ContainerRecord): Joins {
+  const { NetworkMode, PidMode, IpcMode } = record.hostConfig;
+  const networkMode = parseNetworkMode(NetworkMode);
+  const networkContainer =
+    networkMode.kind === "container"
+      ? joinable(engine, networkMode.container, "joining network namespace of container: ")
+      : undefined;
+  const pidContainer = PidMode.startsWith("container:")
+    ? joinable(engine, PidMode.slice("container:".length), "")
+    : undefined;
+  const ipcContainer = IpcMode.startsWith("container:")
+    ? joinable(engine, IpcMode.slice("container:".length), "failed to join IPC namespace: ")
+    : undefined;
+  if (ipcContainer !== undefined && !["shareable", "host"].includes(ipcContainer.record.hostConfig.IpcMode))
+    throw new EngineError(
+      "conflict",
+      `failed to join IPC namespace: container ${ipcContainer.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+    );
+  const path = (container: Container | undefined, name: string): string | undefined =>
+    container === undefined ? undefined : `/proc/${container.record.state.pid}/ns/${name}`;
+  return {
+    networkContainer,
+    ipcContainer,
+    namespaces: {
+      network: path(networkContainer, "net"),
+      // The other's host name is seen too, as in Docker.
+      uts: path(networkContainer, "uts"),
+      pid: path(pidContainer, "pid"),
+      ipc: path(ipcContainer, "ipc"),
+    },
+  };
+}
+
+function joinable(engine: EngineContext, nameOrId: string, prefix: string): Container {
+  let other: Container;
+  try {
+    other = engine.containers.find(nameOrId);
+  } catch (error) {
+    throw error instanceof EngineError
+      ? new EngineError(error.code, `${prefix}${error.message}`, { cause: error })
+      : error;
+  }
+  if (other.process === undefined) throw new EngineError("conflict", `${prefix}container ${other.id} is not running`);
+  return other;
+}
+
+export interface Translation {
+  readonly resources: Resources;
+  compile(cgroup: Cgroup): LaunchPlan;
+}
+
+/** `rootFd`: the mounted root, in which the user is looked up. */
+export function translate(
+  engine: EngineContext,
+  container: Container,
+  rootFd: number,
+  layer: ContainerLayer,
+  joins: Joins,
+): Translation {
+  const { record } = container;
+  const { lower, upper, work } = layer.mount;
+  const files = containerPaths(engine.config, joins.networkContainer?.id ?? record.id);
+  const spec = engine.oci.containerSpec({
+    record,
+    rootFd,
+    namespaces: joins.namespaces,
+    files: { hosts: files.hosts, hostname: files.hostname, resolvConf: files.resolvConf },
+    hostname: effectiveHostname(record),
+    sharedMemory:
+      joins.ipcContainer === undefined ? undefined : `/proc/${joins.ipcContainer.record.state.pid}/root/dev/shm`,
+  });
+  let plan: LaunchPlan | undefined;
+  return {
+    resources: resourcesFromOci(spec.linux?.resources),
+    compile: (cgroup) =>
+      (plan ??= compile(spec, {
+        rootfs: {
+          kind: "overlay",
+          lower,
+          ...(upper === undefined ? {} : { upper }),
+          ...(work === undefined ? {} : { work }),
+        },
+        at: layer.mergedPath,
+        cgroup,
+        init: record.hostConfig.Init ?? engine.config.init,
+        keyring: `_ses.${record.id}`,
+        console: { rows: record.hostConfig.ConsoleSize[0], columns: record.hostConfig.ConsoleSize[1] },
+      })),
+  };
+}
+
+export function compileExecProcess(
+  engine: EngineContext,
+  container: Container,
+  running: RunningProcess,
+  request: ExecCreateRequest,
+  command: readonly string[],
+  size: readonly [number, number] | undefined,
+): LaunchPlan {
+  const { process, seccomp } = engine.oci.execProcess({
+    record: container.record,
+    request,
+    command,
+    pid: running.supervisor.pid,
+  });
+  return compileExec(process, {
+    ...(seccomp === undefined ? {} : { seccomp }),
+    ...(size === undefined ? {} : { console: { rows: size[0], columns: size[1] } }),
+  });
+}
+
+/** Checks of a new container. Gives warnings. */
+export function validateRequest(
+  engine: EngineContext,
+  config: ContainerConfig,
+  hostConfig: HostConfig,
+  request: ContainerCreateRequest,
+): string[] {
+  return [...engine.oci.validate(config, hostConfig, request)];
+}
+
+/** Checks of changed limits. Gives warnings. */
+export function validateHostConfig(engine: EngineContext, config: ContainerConfig, hostConfig: HostConfig): string[] {
+  return [...engine.oci.validate(config, hostConfig, undefined)];
+}
+
+/** Limits alone, for a container that runs. Device rules are not among them: they cannot be changed. */
+export function resourcesOf(engine: EngineContext, hostConfig: HostConfig): Resources {
+  const { devices: _unchanged, ...limits } = resourcesFromOci(engine.oci.resources(hostConfig));
+  return limits;
+}
