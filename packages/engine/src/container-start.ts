@@ -178,7 +178,7 @@ function handOut(pending: readonly PendingAttach[], attachments: readonly Attach
 
 /** Clients that attached while the launch was under way. */
 async function attachLatecomers(container: Container, process: RunningProcess): Promise<void> {
-  for (const pending of [...container.pendingAttach]) {
+  for (const pending of container.pendingAttach) {
     container.pendingAttach.delete(pending);
     try {
       pending.started.resolve(await process.supervisor.attach(pending.options));

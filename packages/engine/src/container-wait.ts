@@ -65,13 +65,13 @@ function removal(container: Container, signal: AbortSignal): Promise<ContainerWa
 }
 
 export function wakeExitWaiters(container: Container, code: number): void {
-  for (const wake of [...container.exitWaiters]) wake(code);
+  for (const wake of container.exitWaiters) wake(code);
 }
 
 /** A removal ends every wait: "removed" with the last exit code, "next-exit" likewise, attaches with nothing. */
 export function wakeRemoveWaiters(container: Container): void {
   const code = container.record.state.exitCode;
-  for (const wake of [...container.removeWaiters]) wake({ code });
+  for (const wake of container.removeWaiters) wake({ code });
   wakeExitWaiters(container, code);
   for (const pending of container.pendingAttach) pending.started.resolve(undefined);
   container.pendingAttach.clear();
