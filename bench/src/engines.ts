@@ -1,0 +1,162 @@
+/**
+ * The engines side by side. Each has a network namespace, a state directory and a socket of its own, and a docker-registry on its own
+ * loopback with the same storage behind it, so they neither see nor disturb each other or an engine that this machine runs already.
+ */
+import {
+  existsSync,
+  mkdirSync,
+  openSync,
+  closeSync,
+  readFileSync,
+  readdirSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import type { Subprocess } from "bun";
+import { z } from "zod";
+import { type Environment, run } from "./measure.ts";
+
+export const REGISTRY = "127.0.0.1:5000";
+
+export interface Engine {
+  readonly name: "fathom" | "dockerd";
+  readonly version: string;
+  readonly socket: string;
+  /** Of the daemon itself. */
+  readonly pid: number;
+  /** For the docker CLI and ours. */
+  readonly env: Environment;
+  stop(): Promise<void>;
+}
+
+const versionSchema = z.object({ Version: z.string() });
+
+async function until(what: string, limitMs: number, ready: () => boolean | Promise<boolean>): Promise<void> {
+  const end = performance.now() + limitMs;
+  while (performance.now() < end) {
+    if (await ready()) return;
+    await Bun.sleep(20);
+  }
+  throw new Error(`${what}: not ready after ${limitMs / 1000} s`);
+}
+
+/** Ends a child of ours: politely, then not. */
+async function end(child: Subprocess, limitMs: number): Promise<void> {
+  child.kill("SIGTERM");
+  const timer = setTimeout(() => child.kill("SIGKILL"), limitMs);
+  await child.exited;
+  clearTimeout(timer);
+}
+
+async function answers(url: string, socket?: string): Promise<boolean> {
+  try {
+    const options = socket === undefined ? {} : { unix: socket };
+    return (await fetch(url, { ...options, signal: AbortSignal.timeout(2000) })).ok;
+  } catch {
+    return false;
+  }
+}
+
+/** Removes our (empty) cgroups, in every hierarchy. */
+function removeCgroups(name: string): void {
+  const tops = ["/sys/fs/cgroup", ...readdirSync("/sys/fs/cgroup").map((entry) => `/sys/fs/cgroup/${entry}`)];
+  for (const top of tops) {
+    const path = join(top, name);
+    if (!existsSync(path)) continue;
+    const below = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    for (const child of below) removeCgroups(join(name, child.name));
+    try {
+      rmdirSync(path);
+    } catch {
+      // Still in use: said by what uses it.
+    }
+  }
+}
+
+export interface EnginePlan {
+  readonly name: Engine["name"];
+  /** The daemon's program and its first arguments. */
+  readonly command: readonly string[];
+  /** Directory for everything of this engine. */
+  readonly directory: string;
+  readonly registryRoot: string;
+}
+
+/** Starts one engine and its registry. What was started is stopped again when a later step fails. */
+export async function startEngine(plan: EnginePlan): Promise<Engine> {
+  const space = `fathom-bench-${plan.name}-${process.pid}`;
+  const cgroup = `fathom/bench-${plan.name}-${process.pid}`;
+  const inside = (command: readonly string[]): string[] => ["nsenter", `--net=/run/netns/${space}`, "--", ...command];
+  const undo: (() => unknown)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const step of undo.toReversed().splice(0)) await step();
+    undo.length = 0;
+  };
+  try {
+    mkdirSync(plan.directory, { recursive: true });
+    run(["ip", "netns", "add", space]);
+    undo.push(() => run(["ip", "netns", "delete", space]));
+    run(inside(["ip", "link", "set", "lo", "up"]));
+
+    const log = (name: string): number => {
+      const fd = openSync(join(plan.directory, name), "a");
+      undo.push(() => closeSync(fd));
+      return fd;
+    };
+    const registryConfig = join(plan.directory, "registry.yml");
+    writeFileSync(
+      registryConfig,
+      `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${plan.registryRoot}}}\nhttp: {addr: "${REGISTRY}"}\n`,
+    );
+    const registryLog = log("registry.log");
+    const registry = Bun.spawn(inside(["docker-registry", "serve", registryConfig]), {
+      stdin: "ignore",
+      stdout: registryLog,
+      stderr: registryLog,
+    });
+    undo.push(() => end(registry, 5000));
+    const ping = inside(["curl", "-fs", "-o", "/dev/null", `http://${REGISTRY}/v2/`]);
+    await until("docker-registry", 10_000, () => Bun.spawnSync(ping).exitCode === 0);
+
+    const socket = join(plan.directory, "engine.sock");
+    const daemonLog = log("daemon.log");
+    undo.push(() => removeCgroups(cgroup));
+    const daemon = Bun.spawn(
+      inside([
+        ...plan.command,
+        `--host=unix://${socket}`,
+        `--data-root=${join(plan.directory, "data")}`,
+        `--exec-root=${join(plan.directory, "exec")}`,
+        `--pidfile=${join(plan.directory, "pid")}`,
+        `--cgroup-parent=/${cgroup}`,
+      ]),
+      { stdin: "ignore", stdout: daemonLog, stderr: daemonLog, cwd: "/" },
+    );
+    undo.push(() => end(daemon, 30_000));
+    await until(plan.name, 30_000, () => {
+      if (daemon.exitCode !== null)
+        throw new Error(`${plan.name} ended with ${daemon.exitCode}: ${tail(join(plan.directory, "daemon.log"))}`);
+      return answers("http://engine/_ping", socket);
+    });
+    const version = versionSchema.parse(await (await fetch("http://engine/version", { unix: socket })).json());
+    const config = join(plan.directory, "client");
+    mkdirSync(config, { recursive: true });
+    const address = `unix://${socket}`;
+    return {
+      name: plan.name,
+      version: version.Version,
+      socket,
+      pid: daemon.pid,
+      env: { DOCKER_HOST: address, FATHOM_HOST: address, DOCKER_CONFIG: config, DOCKER_CLI_HINTS: "false" },
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function tail(path: string): string {
+  return readFileSync(path, "utf8").trim().split("\n").slice(-5).join("\n");
+}

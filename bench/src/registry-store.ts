@@ -1,0 +1,83 @@
+/** Writes images straight into the storage of a docker-registry: its files are plain blobs and links to them. */
+import { copyFileSync, linkSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { z } from "zod";
+
+const manifestSchema = z.object({
+  mediaType: z.string().optional(),
+  config: z.object({ digest: z.string() }),
+  layers: z.array(z.object({ digest: z.string() })),
+});
+const indexSchema = z.object({ manifests: z.array(z.object({ digest: z.string() })).min(1) });
+
+export const sha256 = (data: Uint8Array): string =>
+  `sha256:${new Bun.CryptoHasher("sha256").update(data).digest("hex")}`;
+
+function put(path: string, content: string | Uint8Array): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, content);
+}
+
+export class RegistryStore {
+  /** `root` is the registry's rootdirectory. */
+  readonly root: string;
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  #blobPath(digest: string): string {
+    const hex = digest.slice("sha256:".length);
+    return join(this.root, "docker/registry/v2/blobs/sha256", hex.slice(0, 2), hex, "data");
+  }
+
+  putBlob(data: Uint8Array): string {
+    const digest = sha256(data);
+    put(this.#blobPath(digest), data);
+    return digest;
+  }
+
+  /** Takes a finished file as a blob: a hard link where that is possible. */
+  putBlobFile(digest: string, path: string): void {
+    const target = this.#blobPath(digest);
+    mkdirSync(dirname(target), { recursive: true });
+    try {
+      linkSync(path, target);
+    } catch {
+      copyFileSync(path, target);
+    }
+  }
+
+  /** Makes `name:tag` name a manifest whose config and layers are stored already. */
+  putManifest(name: string, tag: string, manifest: Uint8Array): void {
+    const { config, layers } = manifestSchema.parse(JSON.parse(new TextDecoder().decode(manifest)));
+    const digest = this.putBlob(manifest);
+    const repository = join(this.root, "docker/registry/v2/repositories", name);
+    const hex = (value: string): string => value.slice("sha256:".length);
+    for (const blob of [config, ...layers])
+      put(join(repository, "_layers/sha256", hex(blob.digest), "link"), blob.digest);
+    put(join(repository, "_manifests/revisions/sha256", hex(digest), "link"), digest);
+    put(join(repository, "_manifests/tags", tag, "current/link"), digest);
+    put(join(repository, "_manifests/tags", tag, "index/sha256", hex(digest), "link"), digest);
+  }
+
+  /** Takes the first image of an OCI layout directory. */
+  putLayout(name: string, tag: string, layout: string): void {
+    const blob = (digest: string): string => join(layout, "blobs", digest.replace(":", "/"));
+    const index = indexSchema.parse(JSON.parse(readFileSync(join(layout, "index.json"), "utf8")));
+    const manifest = readFileSync(blob(index.manifests[0]!.digest));
+    const { mediaType, config, layers } = manifestSchema.parse(JSON.parse(manifest.toString()));
+    for (const { digest } of [config, ...layers]) this.putBlobFile(digest, blob(digest));
+    // docker-registry tells manifests apart by this member, which OCI lets be left out: such an image gets it, and so another digest.
+    const named =
+      mediaType === undefined
+        ? Buffer.from(
+            JSON.stringify({
+              ...JSON.parse(manifest.toString()),
+              mediaType: "application/vnd.oci.image.manifest.v1+json",
+            }),
+          )
+        : manifest;
+    this.putManifest(name, tag, named);
+  }
+}

@@ -1,0 +1,268 @@
+/** What is measured. A row's title says exactly what its numbers are; targets are ratios to dockerd unless they say otherwise. */
+import type { Contender, Row, Sides } from "./row.ts";
+import { ApiClient } from "./api-client.ts";
+import { allAtOnceMs, type Environment, parentOf, processTree, programOf, pssKiB, run, runMs } from "./measure.ts";
+import { type Engine, REGISTRY } from "./engines.ts";
+import { z } from "zod";
+
+export const IMAGE = `${REGISTRY}/alpine:latest`;
+export const BIG_IMAGE = `${REGISTRY}/bench-big:latest`;
+const MANY = 20;
+
+let counter = 0;
+/** A container name that no other sample uses. */
+const freshName = (): string => `bench-${(counter += 1)}`;
+
+/** One contender for each engine that is there: the docker CLI against it. */
+function throughDocker(sides: Sides, sample: (engine: Engine) => number | Promise<number>): Contender[] {
+  return sides.engines.map((engine) => ({ name: engine.name, sample: () => sample(engine) }));
+}
+
+function timed(...args: string[]): (engine: Engine) => number {
+  return (engine) => runMs(["docker", ...args], engine.env);
+}
+
+/** Starts `count` idle containers by the docker CLI; gives their names. */
+function startMany(engine: Engine, count: number): string[] {
+  return Array.from({ length: count }, () => {
+    const name = freshName();
+    run(["docker", "run", "-d", "--name", name, IMAGE, "sleep", "100000"], engine.env);
+    return name;
+  });
+}
+
+const remove = (names: readonly string[], env: Environment): string => run(["docker", "rm", "-f", ...names], env);
+
+const inspectSchema = z.array(
+  z.object({ State: z.object({ Pid: z.number().int().positive(), Running: z.literal(true) }) }),
+);
+
+/** First processes of running containers, as inspect names them. */
+function firstProcesses(engine: Engine, names: readonly string[]): number[] {
+  const text = run(["docker", "inspect", ...names], engine.env);
+  return inspectSchema.parse(JSON.parse(text)).map((container) => container.State.Pid);
+}
+
+/** MB of all processes of an engine: the daemon, what it started, and the keepers of `containers`, not the containers themselves. */
+function engineMegabytes(engine: Engine, containers: readonly number[]): number {
+  const own = new Set([...processTree(engine.pid), ...containers.map(parentOf)]);
+  for (const pid of containers) for (const inner of processTree(pid)) own.delete(inner);
+  // The registry and nsenter are the bench's.
+  return [...own].filter((pid) => programOf(pid) !== "nsenter").reduce((sum, pid) => sum + pssKiB(pid), 0) / 1024;
+}
+
+async function apiRun(client: ApiClient): Promise<number> {
+  const start = performance.now();
+  const id = await client.create({ Image: IMAGE, Cmd: ["true"], HostConfig: { NetworkMode: "none" } });
+  await client.call("POST", `/containers/${id}/start`);
+  // Not next-exit: it could have exited before the request arrives.
+  await client.call("POST", `/containers/${id}/wait?condition=not-running`);
+  const time = performance.now() - start;
+  await client.call("DELETE", `/containers/${id}`);
+  return time;
+}
+
+async function startAtOnce(engine: Engine): Promise<number> {
+  const clients = Array.from({ length: MANY }, () => new ApiClient(engine));
+  const ids: string[] = [];
+  for (const client of clients) ids.push(await client.create({ Image: IMAGE, Cmd: ["sleep", "100000"] }));
+  const start = performance.now();
+  await Promise.all(clients.map((client, index) => client.call("POST", `/containers/${ids[index]}/start`)));
+  const time = performance.now() - start;
+  firstProcesses(engine, ids);
+  remove(ids, engine.env);
+  for (const client of clients) client[Symbol.dispose]();
+  return time;
+}
+
+async function runAtOnce(engine: Engine): Promise<number> {
+  const names = Array.from({ length: MANY }, freshName);
+  const commands = names.map((name) => ["docker", "run", "-d", "--name", name, IMAGE, "sleep", "100000"]);
+  const time = await allAtOnceMs(commands, engine.env);
+  firstProcesses(engine, names);
+  remove(names, engine.env);
+  return time;
+}
+
+function pull(engine: Engine, layers: number): number {
+  const start = performance.now();
+  const output = run(["docker", "pull", BIG_IMAGE], engine.env);
+  const time = performance.now() - start;
+  const fetched = output.match(/: Pull complete$/gm)?.length ?? 0;
+  // Anything else would time a pull of what is there already.
+  if (fetched !== layers) throw new Error(`only ${fetched} of ${layers} layers were pulled`);
+  run(["docker", "rmi", BIG_IMAGE], engine.env);
+  run(["sync"]);
+  return time;
+}
+
+export interface RowOptions {
+  readonly bigLayers: number;
+  readonly bigMegabytes: number;
+  /** The CLI of ours; absent where dist/fathom is not built. */
+  readonly fathom?: string;
+  /** Programs beside the engines for the row about one container's life. */
+  readonly bare: readonly Contender[];
+}
+
+export function rows(sides: Sides, options: RowOptions): Row[] {
+  const { fathom } = options;
+  const ours = sides.engines.find((engine) => engine.name === "fathom");
+  const theirs = sides.engines.find((engine) => engine.name === "dockerd");
+
+  /** Our CLI against our engine, beside the docker CLI against dockerd. */
+  function cliBesideDocker(own: readonly string[], docker: readonly string[]): Contender[] {
+    const list: Contender[] = [];
+    if (ours !== undefined && fathom !== undefined)
+      list.push({ name: "fathom", sample: () => runMs([fathom, ...own], ours.env) });
+    if (theirs !== undefined) list.push({ name: "dockerd", sample: () => runMs(["docker", ...docker], theirs.env) });
+    return list;
+  }
+
+  const running = new Map<Engine, string>();
+  const perContainer = 10;
+  return [
+    {
+      id: "idle-memory",
+      title: "memory of the idle engine, all its processes (PSS), one image pulled, 5 s quiet",
+      unit: "MB",
+      rounds: 1,
+      targets: [{ most: 60 }, { ratio: 0.5 }],
+      before: () => Bun.sleep(5000),
+      contenders: throughDocker(sides, (engine) => engineMegabytes(engine, [])),
+    },
+    {
+      id: "run",
+      title: `docker run --rm alpine true (docker CLI, default network)`,
+      unit: "ms",
+      rounds: 15,
+      targets: [{ ratio: 0.15 }],
+      contenders: throughDocker(sides, timed("run", "--rm", IMAGE, "true")),
+    },
+    {
+      id: "run-none",
+      title: "docker run --rm --network none alpine true (docker CLI)",
+      unit: "ms",
+      rounds: 15,
+      targets: [{ ratio: 0.12 }],
+      contenders: throughDocker(sides, timed("run", "--rm", "--network", "none", IMAGE, "true")),
+    },
+    {
+      id: "fathom-run",
+      title: "fathom run --rm alpine true (own CLI) beside docker run on dockerd",
+      unit: "ms",
+      rounds: 15,
+      targets: [{ ratio: 0.12 }],
+      contenders: cliBesideDocker(["run", "--rm", IMAGE, "true"], ["run", "--rm", IMAGE, "true"]),
+    },
+    {
+      id: "engine",
+      title: "create + start + exit through the API on one open connection, no CLI, network none",
+      unit: "ms",
+      rounds: 25,
+      targets: [{ ratio: 3, to: "floor" }],
+      contenders: [
+        ...sides.engines.map((engine): Contender => {
+          const client = new ApiClient(engine);
+          return { name: engine.name, sample: () => apiRun(client), after: () => client[Symbol.dispose]() };
+        }),
+        ...options.bare,
+      ],
+    },
+    {
+      id: "exec",
+      title: "docker exec C true (docker CLI)",
+      unit: "ms",
+      rounds: 15,
+      targets: [{ ratio: 0.4 }],
+      before: () => {
+        for (const engine of sides.engines) running.set(engine, startMany(engine, 1)[0]!);
+      },
+      contenders: throughDocker(sides, (engine) => timed("exec", running.get(engine) ?? "", "true")(engine)),
+      after: () => {
+        for (const [engine, name] of running) remove([name], engine.env);
+      },
+    },
+    {
+      id: "version",
+      title: "fathom version beside docker version on dockerd, start to end",
+      unit: "ms",
+      rounds: 25,
+      targets: [{ most: 15 }, { ratio: 1.5 }],
+      contenders: cliBesideDocker(["version"], ["version"]),
+    },
+    {
+      id: "rm",
+      title: `docker rm -f of ${MANY} running containers, one command`,
+      unit: "ms",
+      rounds: 3,
+      targets: [{ ratio: 0.15 }],
+      contenders: throughDocker(sides, (engine) => {
+        const names = startMany(engine, MANY);
+        return runMs(["docker", "rm", "-f", ...names], engine.env);
+      }),
+    },
+    {
+      id: "start-many",
+      title: `${MANY} created containers started at once through the API, until all run`,
+      unit: "ms",
+      rounds: 3,
+      targets: [{ ratio: 0.15 }],
+      contenders: throughDocker(sides, startAtOnce),
+    },
+    {
+      id: "run-many",
+      title: `${MANY} docker run -d at once (20 docker CLIs), until all have returned`,
+      unit: "ms",
+      rounds: 3,
+      targets: [{ ratio: 0.15 }],
+      contenders: throughDocker(sides, runAtOnce),
+    },
+    {
+      id: "container-memory",
+      title: `PSS of what keeps one running container (supervisor; containerd-shim), mean of ${perContainer}`,
+      unit: "MB",
+      rounds: 1,
+      targets: [{ most: 0.5 }],
+      contenders: throughDocker(sides, (engine) => {
+        const names = startMany(engine, perContainer);
+        const keepers = new Set(firstProcesses(engine, names).map(parentOf));
+        const total = [...keepers].reduce((sum, pid) => sum + pssKiB(pid), 0);
+        remove(names, engine.env);
+        return total / 1024 / perContainer;
+      }),
+    },
+    {
+      id: "container-memory-growth",
+      title: `growth of all the engine's processes by ${perContainer} running containers (PSS), each`,
+      unit: "MB",
+      rounds: 1,
+      targets: [],
+      contenders: throughDocker(sides, (engine) => {
+        const before = engineMegabytes(engine, []);
+        const names = startMany(engine, perContainer);
+        const after = engineMegabytes(engine, firstProcesses(engine, names));
+        remove(names, engine.env);
+        return (after - before) / perContainer;
+      }),
+    },
+    {
+      id: "pull",
+      title: `docker pull of ${options.bigLayers} layers, ${(options.bigLayers * 0.3).toFixed(1)} GB unpacked, ${options.bigLayers * 12}000 files (${options.bigMegabytes} MB packed)`,
+      unit: "ms",
+      rounds: 3,
+      warmUp: false,
+      targets: [{ ratio: 0.45 }],
+      contenders: throughDocker(sides, (engine) => pull(engine, options.bigLayers)),
+    },
+    {
+      id: "memory-after",
+      title: "memory of the engine after all rows above, 5 s quiet (PSS)",
+      unit: "MB",
+      rounds: 1,
+      targets: [],
+      before: () => Bun.sleep(5000),
+      contenders: throughDocker(sides, (engine) => engineMegabytes(engine, [])),
+    },
+  ];
+}
