@@ -42,7 +42,6 @@ void close_connection(struct connection *connection) {
     if (supervisor.processes[i].asker == connection)
       supervisor.processes[i].asker = NULL;
   }
-  /* Nobody can launch a stem whose owner is gone. */
   if (!supervisor.launched)
     supervisor.ended = true;
 }
@@ -128,6 +127,11 @@ static bool receive(struct connection *connection) {
     got = receive_with_fds(connection->fd, into, want, connection->fds + connection->fd_count, &count);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
       return false;
+    if (got <= 0 && !supervisor.launched) {
+      /* Nobody can launch a stem whose owner is gone. The connection stays open until the stem is: its end tells the owner. */
+      supervisor.ended = true;
+      return false;
+    }
     if (got <= 0) {
       close_connection(connection);
       return false;
@@ -185,6 +189,13 @@ int open_listener(void) {
   }
   supervisor.listener = fd;
   return 0;
+}
+
+void close_listener(void) {
+  if (supervisor.listener < 0)
+    return;
+  close_fd(&supervisor.listener);
+  unlinkat(supervisor.directory, SOCKET_NAME, 0);
 }
 
 void on_listener(void) {

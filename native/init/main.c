@@ -130,13 +130,6 @@ static bool tidy(void) {
   return busy;
 }
 
-static void close_listener(void) {
-  if (supervisor.listener < 0)
-    return;
-  close_fd(&supervisor.listener);
-  unlinkat(supervisor.directory, "supervisor.sock", 0);
-}
-
 static void run(void) {
   for (;;) {
     watch_all();

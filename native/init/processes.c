@@ -347,6 +347,8 @@ static void end_container(struct process *process) {
   put_u32(&out, process->signal);
   put_text(&out, process->finished);
   store_exit(process);
+  /* Whoever hears of the exit may remove the directory: nothing is changed in it from here on. */
+  close_listener();
   tell_all(SAY_EXIT, payload, out.used);
   sync_exit();
 }

@@ -75,7 +75,6 @@ static void prepare(struct connection *connection, uint32_t request, struct read
   const char *title = read_text(in);
   if (in->bad || container()->phase != PHASE_FREE) {
     refuse_with(connection, request, EINVAL, "prepare");
-    supervisor.ended = true;
     return;
   }
   set_title(title, NULL);
@@ -172,6 +171,7 @@ static void launch(struct connection *connection, uint32_t request, struct reade
   struct process *process = container();
   if (process->phase != PHASE_PREPARED) {
     refuse_with(connection, request, EINVAL, "launch without a stem");
+    supervisor.ended = supervisor.ended || !supervisor.launched;
     return;
   }
   if (set_up_launch(connection, in) < 0) {

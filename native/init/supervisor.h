@@ -163,6 +163,8 @@ struct connection *add_connection(int fd);
 void on_connection(struct connection *connection, short events);
 void on_listener(void);
 int open_listener(void);
+/* Takes the socket's name away too. */
+void close_listener(void);
 void close_connection(struct connection *connection);
 void say(struct connection *connection, uint32_t type, uint32_t request, const void *payload, size_t length);
 void say_failure(struct connection *connection, uint32_t request, const struct failure *what);

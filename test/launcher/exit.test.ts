@@ -1,6 +1,9 @@
-/** Exit codes, signals, and the errors of programs that cannot be executed. */
+/** Exit codes, signals, `--init`, and the errors of programs that cannot be executed. */
 import { afterAll, expect, test } from "bun:test";
-import { Rig, run } from "./rig.ts";
+import { chmodSync, existsSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { EngineError } from "@fathom/base";
+import { launcher, plan, Rig, run, start } from "./rig.ts";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -11,4 +14,83 @@ test("a program's exit code is the container's", async () => {
     expect(result.code).toBe(code);
     expect(result.signal).toBe(0);
   }
+});
+
+test("a signal ends it with 128+n", async () => {
+  const { supervisor } = await start(rig, ["sleep", "100"]);
+  await supervisor.signal(9);
+  const status = await supervisor.exit;
+  expect(status).toMatchObject({ code: 137, signal: 9 });
+  expect(status.lost).toBeUndefined();
+  expect(Date.parse(status.finishedAt)).toBeGreaterThan(Date.now() - 10_000);
+});
+
+test("with init the program is not pid 1, gets the signals, and its status is the container's", async () => {
+  expect((await run(rig, ["sh", "-c", "test $$ -ne 1 && exit 3"], { init: true })).code).toBe(3);
+  expect((await run(rig, ["sh", "-c", "kill -9 $$"], { init: true })).code).toBe(137);
+  expect((await run(rig, ["sh", "-c", "echo $$"])).stdout).toBe("1\n");
+  const { supervisor } = await start(rig, ["sleep", "100"], { init: true });
+  await supervisor.signal(15);
+  expect((await supervisor.exit).code).toBe(143);
+});
+
+interface Expected {
+  readonly argv: readonly string[];
+  readonly code: EngineError["code"];
+  readonly words: string;
+}
+
+test("what cannot be executed is refused in Docker's words, and nothing is left", async () => {
+  writeFileSync(join(rig.rootfs, "etc/passwd"), "root:x:0:0::/:/bin/sh\n");
+  writeFileSync(join(rig.rootfs, "bin/garbage"), "\x01\x02\x03 no program");
+  chmodSync(join(rig.rootfs, "bin/garbage"), 0o755);
+  const expected: readonly Expected[] = [
+    { argv: ["nosuch"], code: "executable-not-found", words: 'exec: "nosuch": executable file not found in $PATH' },
+    {
+      argv: ["/no/such"],
+      code: "executable-not-found",
+      words: 'exec: "/no/such": stat /no/such: no such file or directory',
+    },
+    { argv: ["/etc"], code: "not-executable", words: 'exec: "/etc": is a directory: permission denied' },
+    { argv: ["/etc/passwd"], code: "not-executable", words: 'exec: "/etc/passwd": permission denied' },
+    { argv: ["/bin/garbage"], code: "not-executable", words: "exec /bin/garbage: exec format error" },
+  ];
+  for (const init of [false, true]) {
+    for (const { argv, code, words } of expected) {
+      const whole = plan(rig, argv, { init });
+      const directory = rig.directory();
+      const prepared = await launcher.prepare(whole.stem);
+      const log = { driver: "none", path: "", maxSize: 0, maxFiles: 1 } as const;
+      let thrown: unknown;
+      try {
+        await prepared.launch({ plan: whole, directory, log, openStdin: false, attach: [] });
+      } catch (error) {
+        thrown = error;
+      }
+      expect(thrown).toBeInstanceOf(EngineError);
+      if (!(thrown instanceof EngineError)) return;
+      expect(thrown.code).toBe(code);
+      expect(thrown.message).toEndWith(words);
+      expect(thrown.message).toStartWith("failed to create task for container: ");
+      expect(readdirSync(directory)).toEqual([]);
+      expect(existsSync(`/proc/${prepared.pid}`)).toBe(false);
+    }
+  }
+});
+
+test("a working directory that is missing, and one that is made", async () => {
+  const missing = run(rig, ["pwd"], { process: [{ kind: "working-directory", path: "/no/dir", create: false }] });
+  expect(missing).rejects.toThrow('chdir to cwd ("/no/dir") set in config.json failed: no such file or directory');
+  const made = await run(rig, ["pwd"], { process: [{ kind: "working-directory", path: "/made/for/me", create: true }] });
+  expect(made.stdout).toBe("/made/for/me\n");
+});
+
+test("a program killed while its plan runs is an error, not an exit", async () => {
+  const whole = plan(rig, ["true"]);
+  const prepared = await launcher.prepare(whole.stem);
+  process.kill(prepared.pid, "SIGKILL");
+  const log = { driver: "none", path: "", maxSize: 0, maxFiles: 1 } as const;
+  const launch = prepared.launch({ plan: whole, directory: rig.directory(), log, openStdin: false, attach: [] });
+  expect(launch).rejects.toBeInstanceOf(EngineError);
+  await launch.catch(() => undefined);
 });

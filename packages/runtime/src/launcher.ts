@@ -2,6 +2,9 @@
  * Starts containers: spawns one fathom-init for each, has it make the process (prepare), then execute the plan (launch). Finds running ones
  * again by their directory.
  */
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { EngineError } from "@fathom/base";
 import { isSysError, O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY, SOCK_STREAM, type Sys } from "@fathom/sys";
 import type { Launched, Launcher, LaunchRequest, PreparedStem } from "./contract.ts";
@@ -9,7 +12,7 @@ import { launchError } from "./launch-error.ts";
 import { encodePlan, encodeStem } from "./plan-encoding.ts";
 import type { LaunchPlan } from "./plan.ts";
 import { SupervisorConnection } from "./supervisor-connection.ts";
-import { launchFlags, messageTypes } from "./supervisor-protocol.ts";
+import { launchFlags, messageTypes, SupervisorFailure } from "./supervisor-protocol.ts";
 import {
   attachMask,
   closeAll,
@@ -210,21 +213,28 @@ class Prepared implements PreparedStem {
       return { supervisor, attachments: pairs.local };
     } catch (error) {
       closeAll(this.#sys, [...sent, ...pairs.local.map(({ fd }) => fd)]);
-      await this.#end();
+      if (error instanceof SupervisorFailure) await this.#connection.closed;
+      await this.#kill();
+      // Killed, it could not take its socket away.
+      await rm(join(request.directory, "supervisor.sock"), { force: true });
       throw signal?.aborted === true ? error : launchError(error, request.plan, "create");
     }
   }
 
   async discard(): Promise<void> {
     this.#used = true;
-    await this.#end();
+    this.#connection.finish();
+    await this.#connection.closed;
+    this.#closeNamespace();
   }
 
-  /** The supervisor's end is the stem's: the kernel kills it with its parent. */
-  async #end(): Promise<void> {
+  /** The supervisor's end is the stem's: the kernel kills it with its parent, and it is awaited for a moment. */
+  async #kill(): Promise<void> {
     if (this.#alive) killSupervisor(this.#sys, this.supervisorPid);
     await this.#connection.closed;
     this.#closeNamespace();
+    for (let turn = 0; turn < 500 && existsSync(`/proc/${this.pid}`); turn++)
+      await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
 

@@ -23,7 +23,7 @@ export class SupervisorConnection {
     this.#sys = sys;
     this.#fd = fd;
     sys.setNonBlocking(fd, true);
-    this.#socket = connect({ fd } as unknown as Parameters<typeof connect>[0] & { port: number });
+    this.#socket = connect({ fd, allowHalfOpen: true } as unknown as Parameters<typeof connect>[0] & { port: number });
     this.#socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     this.#socket.on("error", () => undefined);
     this.#socket.on("end", () => this.#end());
@@ -52,6 +52,11 @@ export class SupervisorConnection {
       answer.reject(gone(error));
     }
     return answer.promise;
+  }
+
+  /** Says that nothing more will be asked. A supervisor without a launched container then ends, and with it this connection. */
+  finish(): void {
+    this.#socket.end();
   }
 
   close(): void {

@@ -1,0 +1,158 @@
+/** Further processes in a running container. */
+import { afterAll, expect, test } from "bun:test";
+import { randomId } from "@fathom/base";
+import type { AttachOptions, ExecHandle, LaunchPlan, Operation, Supervisor } from "@fathom/runtime";
+import { alive, bothOutputs, eventually, execOperation, Reader, Rig, start, unframe, withInput } from "./rig.ts";
+
+const rig = new Rig();
+afterAll(() => rig[Symbol.dispose]());
+
+interface ExecOptions {
+  readonly process?: readonly Operation[];
+  readonly terminal?: LaunchPlan["terminal"];
+  readonly openStdin?: boolean;
+  readonly attach?: readonly AttachOptions[];
+  readonly cgroupProcs?: readonly string[];
+}
+
+function exec(supervisor: Supervisor, argv: readonly string[], options: ExecOptions = {}): Promise<ExecHandle> {
+  return supervisor.exec({
+    execId: randomId(),
+    plan: {
+      version: 1,
+      stem: { newNamespaces: [], cgroupProcs: options.cgroupProcs ?? [] },
+      operations: [{ kind: "new-session" }, ...(options.process ?? []), execOperation(argv)],
+      terminal: options.terminal ?? null,
+    },
+    openStdin: options.openStdin ?? false,
+    attach: options.attach ?? [bothOutputs],
+  });
+}
+
+async function container(argv: readonly string[] = ["sleep", "1000"], init = true): Promise<Supervisor> {
+  return (await start(rig, argv, { init, inRoot: [{ kind: "set-hostname", name: "inside" }] })).supervisor;
+}
+
+async function end(supervisor: Supervisor): Promise<void> {
+  await supervisor.signal(9);
+  await supervisor.exit;
+}
+
+test("an exec has the container's namespaces, its own output and its own exit code", async () => {
+  const supervisor = await container();
+  const handle = await exec(supervisor, ["sh", "-c", "hostname; readlink /proc/1/ns/mnt; readlink /proc/self/ns/mnt; exit 42"]);
+  const output = unframe(await new Reader(handle.attachments[0]!.fd).ended).stdout.split("\n");
+  expect(output[0]).toBe("inside");
+  expect(output[1]).toBe(output[2]!);
+  expect(await handle.exit).toMatchObject({ code: 42, signal: 0 });
+  const names = await exec(supervisor, ["ps", "-o", "pid,comm"]);
+  expect(unframe(await new Reader(names.attachments[0]!.fd).ended).stdout).toContain("sleep");
+  await end(supervisor);
+});
+
+test("an exec that ends at once, killed, or with input", async () => {
+  const supervisor = await container();
+  for (let turn = 0; turn < 20; turn++) expect((await (await exec(supervisor, ["true"])).exit).code).toBe(0);
+  expect((await (await exec(supervisor, ["sh", "-c", "kill -9 $$"])).exit).code).toBe(137);
+  const handle = await exec(supervisor, ["wc", "-l"], { openStdin: true, attach: [withInput] });
+  const reader = new Reader(handle.attachments[0]!.fd);
+  reader.socket.end("a\nb\n");
+  expect(unframe(await reader.ended).stdout).toBe("2\n");
+  const other = await exec(supervisor, ["sleep", "50"]);
+  await supervisor.signal(15, other.execId);
+  expect((await other.exit).code).toBe(143);
+  await end(supervisor);
+});
+
+test("a terminal in an exec is the next one, and can be resized", async () => {
+  const supervisor = await container();
+  const handle = await exec(supervisor, ["sh", "-c", "tty; read a; stty size"], {
+    terminal: { rows: 10, columns: 20 },
+    openStdin: true,
+    attach: [withInput],
+  });
+  const reader = new Reader(handle.attachments[0]!.fd);
+  await reader.until(/\/dev\/pts\/0/);
+  await supervisor.resize(30, 90, handle.execId);
+  reader.socket.write("\r");
+  expect((await handle.exit).code).toBe(0);
+  expect((await reader.ended).toString()).toContain("30 90");
+  await end(supervisor);
+});
+
+test("what cannot be executed is refused, and the container goes on", async () => {
+  const supervisor = await container();
+  const missing = await exec(supervisor, ["nosuch"]).catch((error: unknown) => error);
+  expect(missing).toMatchObject({ code: "executable-not-found" });
+  expect(String(missing)).toContain(
+    'OCI runtime exec failed: exec failed: unable to start container process: exec: "nosuch": executable file not found in $PATH',
+  );
+  expect(await exec(supervisor, ["/etc"]).catch((error: unknown) => error)).toMatchObject({ code: "not-executable" });
+  const directory = { kind: "working-directory", path: "/no/dir", create: false } as const;
+  const lost = await exec(supervisor, ["pwd"], { process: [directory] }).catch((error: unknown) => error);
+  expect(lost).toMatchObject({ code: "executable-not-found" });
+  expect(String(lost)).toContain("no such file or directory");
+  const plain = await exec(supervisor, ["echo", "still here"]);
+  expect(unframe(await new Reader(plain.attachments[0]!.fd).ended).stdout).toBe("still here\n");
+  await end(supervisor);
+});
+
+test("init reaps the orphans of execs; without it they stay", async () => {
+  for (const init of [true, false]) {
+    const supervisor = await container(["sleep", "1000"], init);
+    await (await exec(supervisor, ["sh", "-c", "sleep 0.05 &"])).exit;
+    await Bun.sleep(150);
+    const count = await exec(supervisor, ["sh", "-c", "ps -o stat,comm | grep -c '^Z'"]);
+    expect(unframe(await new Reader(count.attachments[0]!.fd).ended).stdout).toBe(init ? "0\n" : "1\n");
+    await end(supervisor);
+  }
+});
+
+test("output held open by a child of an ended exec is closed after a while", async () => {
+  const supervisor = await container();
+  const handle = await exec(supervisor, ["sh", "-c", "echo early; sleep 30 &"]);
+  const started = Date.now();
+  expect((await handle.exit).code).toBe(0);
+  expect(Date.now() - started).toBeLessThan(1000);
+  expect(unframe(await new Reader(handle.attachments[0]!.fd).ended).stdout).toBe("early\n");
+  expect(Date.now() - started).toBeLessThan(5000);
+  await end(supervisor);
+});
+
+test("the end of the container is the end of its execs, and each has its status", async () => {
+  const supervisor = await container();
+  const handles = await Promise.all(Array.from({ length: 10 }, () => exec(supervisor, ["sleep", "100"])));
+  await supervisor.signal(9);
+  expect((await supervisor.exit).code).toBe(137);
+  for (const handle of handles) expect((await handle.exit).code).toBe(137);
+  for (const handle of handles) await new Reader(handle.attachments[0]!.fd).ended;
+  await eventually("the supervisor ends", () => !alive(supervisor.supervisorPid));
+});
+
+test("an exec without clients runs, and its output goes nowhere", async () => {
+  const supervisor = await container();
+  const handle = await exec(supervisor, ["sh", "-c", "seq 100000; echo x > /tmp/made"], { attach: [] });
+  expect((await handle.exit).code).toBe(0);
+  const look = await exec(supervisor, ["cat", "/tmp/made"]);
+  expect(unframe(await new Reader(look.attachments[0]!.fd).ended).stdout).toBe("x\n");
+  await end(supervisor);
+});
+
+test("two execs of one id are refused", async () => {
+  const supervisor = await container();
+  const request = {
+    execId: randomId(),
+    plan: {
+      version: 1,
+      stem: { newNamespaces: [], cgroupProcs: [] },
+      operations: [execOperation(["sleep", "10"])],
+      terminal: null,
+    },
+    openStdin: false,
+    attach: [],
+  } as const;
+  await supervisor.exec(request);
+  expect(supervisor.exec(request)).rejects.toThrow();
+  await supervisor.exec(request).catch(() => undefined);
+  await end(supervisor);
+});
