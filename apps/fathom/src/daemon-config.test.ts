@@ -1,0 +1,117 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readDaemonConfig } from "./daemon-config.ts";
+
+let directory: string;
+let file: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "fathom-config-"));
+  file = join(directory, "daemon.json");
+  writeFileSync(file, "{}");
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const facts = { version: "1", gitCommit: "", buildTime: "" };
+const read = (...flags: string[]) => readDaemonConfig(["--config-file", file, ...flags], facts);
+
+describe("flags", () => {
+  test("values, lists, booleans and short names", () => {
+    const config = read(
+      "-H",
+      "unix:///a.sock",
+      "--host=unix:///b.sock",
+      "-D",
+      "--icc=false",
+      "--dns",
+      "1.1.1.1",
+      "--default-ulimit",
+      "nofile=10:20",
+      "--log-opt",
+      "max-size=1m",
+      "--default-shm-size=8m",
+      "--mtu",
+      "1400",
+    );
+    expect(config.hosts).toEqual(["unix:///a.sock", "unix:///b.sock"]);
+    expect(config.logLevel).toBe("debug");
+    expect(config.network.interContainerCommunication).toBe(false);
+    expect(config.network.mtu).toBe(1400);
+    expect(config.engine.dns).toEqual(["1.1.1.1"]);
+    expect(config.engine.defaultUlimits).toEqual([{ Name: "nofile", Soft: 10, Hard: 20 }]);
+    expect(config.engine.logOptions).toEqual({ "max-size": "1m" });
+    expect(config.engine.defaultShmSizeBytes).toBe(8 * 2 ** 20);
+  });
+
+  test.each([
+    [["--nosuch"], "unknown flag: --nosuch"],
+    [["--mtu", "x"], 'invalid argument "x" for "--mtu" flag'],
+    [["--icc=maybe"], 'invalid argument "maybe" for "--icc" flag'],
+    [["--userns-remap", "default"], "userns-remap is not supported yet"],
+    [["--log-level", "loud"], "invalid logging level: loud"],
+    [["-H", "tcp://0.0.0.0:2375"], "TCP needs TLS"],
+    [["-H", "nonsense"], "invalid bind address (nonsense)"],
+    [["--storage-driver", "zfs"], "overlay2 is the only one"],
+    [["--default-ulimit", "nofile=2:1"], "soft limit must be less"],
+    [["--data-root", "relative"], "data-root must be an absolute path"],
+    [["extra"], "accepts no arguments"],
+    [["--registry-mirror", "mirror"], "invalid mirror"],
+  ])("%p is refused", (flags, message) => expect(() => read(...flags)).toThrow(message));
+});
+
+describe("the file", () => {
+  const write = (content: unknown): void =>
+    writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content));
+
+  test("its keys", () => {
+    write({
+      "live-restore": true,
+      "default-ulimits": { nofile: { Name: "nofile", Hard: 64, Soft: 32 } },
+      "log-opts": { "max-file": "3" },
+      "insecure-registries": ["reg:5000"],
+      "default-address-pools": [{ base: "172.30.0.0/16", size: 24 }],
+      "shutdown-timeout": 3,
+    });
+    const config = read();
+    expect(config.engine.liveRestore).toBe(true);
+    expect(config.engine.defaultUlimits).toEqual([{ Name: "nofile", Hard: 64, Soft: 32 }]);
+    expect(config.engine.logOptions).toEqual({ "max-file": "3" });
+    expect(config.registry.insecureRegistries).toEqual(["reg:5000"]);
+    expect(config.network.addressPools).toEqual([{ base: "172.30.0.0/16", size: 24 }]);
+    expect(config.engine.shutdownTimeoutSeconds).toBe(3);
+  });
+
+  test("unknown keys are named, all of them", () => {
+    write({ nosuch: 1, "other-one": 2 });
+    expect(() => read()).toThrow(
+      `file ${file}: the following directives don't match any configuration option: nosuch, other-one`,
+    );
+  });
+
+  test("an option in both places is a conflict", () => {
+    write({ debug: false, dns: ["1.1.1.1"] });
+    expect(() => read("--debug", "--dns", "9.9.9.9")).toThrow(
+      "specified both as a flag and in the configuration file: debug: (from flag: true, from file: false), dns: (from flag: [9.9.9.9], from file: [1.1.1.1])",
+    );
+  });
+
+  test("types and JSON are checked", () => {
+    write({ mtu: "1500" });
+    expect(() => read()).toThrow('mtu: expected a whole number, found "1500"');
+    write({ dns: "1.1.1.1" });
+    expect(() => read()).toThrow("dns: expected a list of strings");
+    write("{");
+    expect(() => read()).toThrow("invalid JSON");
+    write("[]");
+    expect(() => read()).toThrow("JSON object");
+    write("");
+    expect(read().engine.debug).toBe(false);
+  });
+
+  test("one that was named must exist", () => {
+    expect(() => readDaemonConfig(["--config-file", "/nosuch.json"], facts)).toThrow(
+      "open /nosuch.json: no such file or directory",
+    );
+  });
+});

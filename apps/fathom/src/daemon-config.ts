@@ -1,0 +1,398 @@
+/**
+ * The daemon's configuration: flags and daemon.json, checked as dockerd checks them. Both together may not name one option; unknown keys
+ * and flags are named.
+ */
+import { readFileSync, statSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { EngineError, logLevels, messageOf, type LogLevel } from "@fathom/base";
+import type { EngineConfig, UlimitSetting } from "@fathom/engine";
+import type { NetworkConfig } from "@fathom/network";
+import type { RegistryConfig } from "@fathom/distribution";
+import { daemonOptions, keyOf, type DaemonOption } from "./daemon-options.ts";
+
+export interface DaemonConfig {
+  /** `unix:///run/fathom.sock`, … */
+  readonly hosts: readonly string[];
+  readonly group: string;
+  readonly pidFile: string;
+  readonly logLevel: LogLevel;
+  readonly logFormat: "text" | "json";
+  /** Check the configuration and end. */
+  readonly validateOnly: boolean;
+  readonly engine: EngineConfig;
+  readonly network: NetworkConfig;
+  readonly registry: RegistryConfig;
+}
+
+export interface BuildFacts {
+  readonly version: string;
+  readonly gitCommit: string;
+  readonly buildTime: string;
+}
+
+type Value =
+  | boolean
+  | string
+  | number
+  | readonly string[]
+  | Readonly<Record<string, string>>
+  | readonly UlimitSetting[]
+  | readonly Pool[];
+interface Pool {
+  readonly base: string;
+  readonly size: number;
+}
+type Values = ReadonlyMap<string, Value>;
+
+const defaultConfigFile = "/etc/fathom/daemon.json";
+
+/** @throws invalid-argument in dockerd's words */
+export function readDaemonConfig(argv: readonly string[], facts: BuildFacts): DaemonConfig {
+  const flags = parseFlags(argv);
+  const configFile = (flags.get("config-file") as string | undefined) ?? defaultConfigFile;
+  const fromFile = readConfigFile(configFile, flags.has("config-file"), flags);
+  const values = new Map([...fromFile, ...flags]);
+  refuseUnsupported(values);
+  return build(values, facts);
+}
+
+function invalid(message: string): EngineError {
+  return new EngineError("invalid-argument", message);
+}
+
+function parseFlags(argv: readonly string[]): Values {
+  const config: Record<string, { type: "boolean" | "string"; short?: string; multiple?: boolean }> = {};
+  const expanded: string[] = [];
+  for (const { flag, short, kind } of daemonOptions)
+    config[flag] = {
+      type: kind === "boolean" ? "boolean" : "string",
+      multiple: true,
+      ...(short === undefined ? {} : { short }),
+    };
+  // parseArgs has no `--flag=true` for booleans.
+  const booleans = new Map<string, boolean[]>();
+  for (const word of argv) {
+    const match = /^--?([\w-]+)=(.*)$/.exec(word);
+    const known =
+      match && daemonOptions.find((one) => (one.flag === match[1] || one.short === match[1]) && one.kind === "boolean");
+    if (!known) {
+      expanded.push(word);
+      continue;
+    }
+    booleans.set(known.flag, [...(booleans.get(known.flag) ?? []), parseBoolean(match[2]!, `--${known.flag}`)]);
+  }
+  let parsed: ReturnType<typeof parseArgs>;
+  try {
+    parsed = parseArgs({ args: expanded, options: config, allowPositionals: true, strict: true });
+  } catch (error) {
+    const unknown = /Unknown option '(-+[^']*)'/.exec(messageOf(error))?.[1];
+    throw invalid(unknown === undefined ? messageOf(error) : `unknown flag: ${unknown}`);
+  }
+  if (parsed.positionals.length > 0)
+    throw invalid(`"fathom daemon" accepts no arguments, but ${JSON.stringify(parsed.positionals[0])} was given`);
+  const values = new Map<string, Value>();
+  for (const option of daemonOptions) {
+    const given = [parsed.values[option.flag] ?? [], booleans.get(option.flag) ?? []].flat();
+    if (given.length > 0) values.set(option.flag, flagValue(option, given));
+  }
+  return values;
+}
+
+function flagValue(option: DaemonOption, given: readonly (string | boolean)[]): Value {
+  const name = `--${option.flag}`;
+  const texts = given.map(String);
+  const last = texts.at(-1)!;
+  switch (option.kind) {
+    case "boolean":
+      return given.at(-1) === true;
+    case "string":
+      return last;
+    case "integer":
+      return parseInteger(last, name);
+    case "size":
+      return parseSize(last, name);
+    case "list":
+      return texts;
+    case "map":
+      return Object.fromEntries(texts.map((text) => splitPair(text, name)));
+    case "ulimits":
+      return texts.map((text) => parseUlimit(text, name));
+    case "pools":
+      return texts.map((text) => parsePool(text, name));
+  }
+}
+
+function readConfigFile(path: string, explicit: boolean, flags: Values): Values {
+  const fail = (reason: string): EngineError =>
+    invalid(`unable to configure the Fathom daemon with file ${path}: ${reason}`);
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) {
+    if (explicit) throw fail(`open ${path}: no such file or directory`);
+    return new Map();
+  }
+  const text = readFileSync(path, "utf8");
+  if (text.trim() === "") return new Map();
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch (error) {
+    throw fail(`invalid JSON: ${messageOf(error)}`);
+  }
+  if (typeof content !== "object" || content === null || Array.isArray(content))
+    throw fail("it does not hold a JSON object");
+  const byKey = new Map(
+    daemonOptions.flatMap((option) => (keyOf(option) === undefined ? [] : [[keyOf(option)!, option] as const])),
+  );
+  const unknown = Object.keys(content).filter((key) => !byKey.has(key));
+  if (unknown.length > 0)
+    throw fail(`the following directives don't match any configuration option: ${unknown.join(", ")}`);
+  const values = new Map<string, Value>();
+  const conflicts: string[] = [];
+  for (const [key, raw] of Object.entries(content)) {
+    const option = byKey.get(key)!;
+    let value: Value;
+    try {
+      value = fileValue(option, raw, key);
+    } catch (error) {
+      throw fail(messageOf(error));
+    }
+    const flag = flags.get(option.flag);
+    // A list or map of the file may be added to by flags only in dockerd's named options; one place is clearer.
+    if (flag !== undefined) conflicts.push(`${key}: (from flag: ${show(flag)}, from file: ${show(value)})`);
+    values.set(option.flag, value);
+  }
+  if (conflicts.length > 0)
+    throw fail(
+      `the following directives are specified both as a flag and in the configuration file: ${conflicts.join(", ")}`,
+    );
+  return values;
+}
+
+function show(value: Value): string {
+  return Array.isArray(value)
+    ? `[${value.map((item) => (typeof item === "object" ? JSON.stringify(item) : String(item))).join(" ")}]`
+    : typeof value === "object"
+      ? JSON.stringify(value)
+      : String(value);
+}
+
+function fileValue(option: DaemonOption, raw: unknown, key: string): Value {
+  const wrong = (expected: string): EngineError =>
+    invalid(`${key}: expected ${expected}, found ${JSON.stringify(raw)}`);
+  const isMap = (value: unknown): value is Record<string, unknown> =>
+    typeof value === "object" && value !== null && !Array.isArray(value);
+  switch (option.kind) {
+    case "boolean":
+      if (typeof raw !== "boolean") throw wrong("true or false");
+      return raw;
+    case "string":
+      if (typeof raw !== "string") throw wrong("a string");
+      return raw;
+    case "integer":
+      if (typeof raw !== "number" || !Number.isInteger(raw)) throw wrong("a whole number");
+      return raw;
+    case "size":
+      if (typeof raw === "number") return raw;
+      if (typeof raw !== "string") throw wrong("a size");
+      return parseSize(raw, key);
+    case "list":
+      if (typeof raw === "string" && key === "host-gateway-ips") return [raw];
+      if (!Array.isArray(raw) || !raw.every((item) => typeof item === "string")) throw wrong("a list of strings");
+      return raw;
+    case "map":
+      if (!isMap(raw)) throw wrong("an object");
+      return Object.fromEntries(Object.entries(raw).map(([name, value]) => [name, String(value)]));
+    case "ulimits":
+      if (!isMap(raw)) throw wrong("an object");
+      return Object.entries(raw).map(([name, value]) => {
+        if (!isMap(value) || typeof value["Hard"] !== "number" || typeof value["Soft"] !== "number")
+          throw wrong('objects of the form {"Name": "nofile", "Hard": 64000, "Soft": 64000}');
+        return checkUlimit({ Name: name, Hard: value["Hard"], Soft: value["Soft"] }, key);
+      });
+    case "pools":
+      if (!Array.isArray(raw)) throw wrong("a list of objects");
+      return raw.map((item: unknown) => {
+        if (!isMap(item) || typeof item["base"] !== "string" || typeof item["size"] !== "number")
+          throw wrong('objects of the form {"base": "172.30.0.0/16", "size": 24}');
+        return { base: item["base"], size: item["size"] };
+      });
+  }
+}
+
+function parseBoolean(text: string, name: string): boolean {
+  if (/^(1|t|true)$/i.test(text)) return true;
+  if (/^(0|f|false)$/i.test(text)) return false;
+  throw invalid(
+    `invalid argument ${JSON.stringify(text)} for ${JSON.stringify(name)} flag: it is neither true nor false`,
+  );
+}
+
+function parseInteger(text: string, name: string): number {
+  if (!/^-?\d+$/.test(text))
+    throw invalid(
+      `invalid argument ${JSON.stringify(text)} for ${JSON.stringify(name)} flag: it is not a whole number`,
+    );
+  return Number(text);
+}
+
+const sizeUnits: Readonly<Record<string, number>> = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+
+/** Bytes. */
+function parseSize(text: string, name: string): number {
+  const match = /^(\d+)(?:([kmg])(?:i?b)?|b)?$/i.exec(text);
+  if (!match)
+    throw invalid(`invalid argument ${JSON.stringify(text)} for ${JSON.stringify(name)}: invalid size: '${text}'`);
+  return Number(match[1]) * sizeUnits[(match[2] ?? "").toLowerCase()]!;
+}
+
+function splitPair(text: string, name: string): [string, string] {
+  const equals = text.indexOf("=");
+  if (equals < 1)
+    throw invalid(`invalid argument ${JSON.stringify(text)} for ${JSON.stringify(name)} flag: expected key=value`);
+  return [text.slice(0, equals), text.slice(equals + 1)];
+}
+
+function parseUlimit(text: string, name: string): UlimitSetting {
+  const match = /^(\w+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
+  if (!match)
+    throw invalid(
+      `invalid argument ${JSON.stringify(text)} for ${JSON.stringify(name)} flag: expected name=soft[:hard]`,
+    );
+  return checkUlimit({ Name: match[1]!, Soft: Number(match[2]), Hard: Number(match[3] ?? match[2]) }, name);
+}
+
+const ulimitNames =
+  "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(" ");
+
+function checkUlimit(limit: UlimitSetting, name: string): UlimitSetting {
+  if (!ulimitNames.includes(limit.Name)) throw invalid(`${name}: invalid ulimit type: ${limit.Name}`);
+  if (limit.Hard !== -1 && (limit.Soft === -1 || limit.Soft > limit.Hard))
+    throw invalid(`${name}: ulimit soft limit must be less than or equal to hard limit: ${limit.Soft} > ${limit.Hard}`);
+  return limit;
+}
+
+function parsePool(text: string, name: string): Pool {
+  const fields = Object.fromEntries(text.split(",").map((part) => splitPair(part, name)));
+  if (fields["base"] === undefined || fields["size"] === undefined)
+    throw invalid(
+      `invalid argument ${JSON.stringify(text)} for ${JSON.stringify(name)} flag: expected base=CIDR,size=N`,
+    );
+  return { base: fields["base"], size: parseInteger(fields["size"], name) };
+}
+
+/** Options that this engine lacks may be given with the value that says "off". */
+function refuseUnsupported(values: Values): void {
+  for (const option of daemonOptions) {
+    const value = values.get(option.flag);
+    if (option.unsupported !== true || value === undefined || value === false || value === "" || value === 0) continue;
+    if (typeof value === "object" && Object.keys(value).length === 0) continue;
+    throw invalid(`the option ${option.flag} is not supported yet`);
+  }
+}
+
+function build(values: Values, facts: BuildFacts): DaemonConfig {
+  const text = (flag: string, fallback: string): string => (values.get(flag) as string | undefined) ?? fallback;
+  const number = (flag: string, fallback: number): number => (values.get(flag) as number | undefined) ?? fallback;
+  const truth = (flag: string, fallback: boolean): boolean => (values.get(flag) as boolean | undefined) ?? fallback;
+  const list = (flag: string): readonly string[] => (values.get(flag) as readonly string[] | undefined) ?? [];
+  const execRoot = absolute(text("exec-root", "/run/fathom"), "exec-root");
+  const debug = truth("debug", false);
+  const logLevel = text("log-level", "info");
+  if (!(logLevels as readonly string[]).includes(logLevel)) throw invalid(`invalid logging level: ${logLevel}`);
+  const logFormat = text("log-format", "text");
+  if (logFormat !== "text" && logFormat !== "json") throw invalid(`invalid log format: ${logFormat}`);
+  check(values);
+  const hosts = list("host").length > 0 ? list("host") : ["unix:///run/fathom.sock"];
+  return {
+    hosts: hosts.map(checkHost),
+    group: text("group", "docker"),
+    pidFile: text("pidfile", "/run/fathom.pid"),
+    logLevel: debug ? "debug" : (logLevel as LogLevel),
+    logFormat,
+    validateOnly: truth("validate", false),
+    engine: {
+      dataRoot: absolute(text("data-root", "/var/lib/fathom"), "data-root"),
+      execRoot,
+      cgroupParent: text("cgroup-parent", "/fathom"),
+      logDriver: text("log-driver", "json-file"),
+      logOptions: (values.get("log-opt") as Record<string, string> | undefined) ?? {},
+      defaultUlimits: (values.get("default-ulimit") as readonly UlimitSetting[] | undefined) ?? [],
+      defaultShmSizeBytes: number("default-shm-size", 64 * 2 ** 20),
+      dns: list("dns"),
+      dnsSearch: list("dns-search"),
+      dnsOptions: list("dns-opt"),
+      hostGatewayIps: list("host-gateway-ip"),
+      liveRestore: truth("live-restore", false),
+      shutdownTimeoutSeconds: number("shutdown-timeout", 15),
+      maxConcurrentDownloads: number("max-concurrent-downloads", 6),
+      maxConcurrentUploads: number("max-concurrent-uploads", 5),
+      noNewPrivileges: truth("no-new-privileges", false),
+      init: truth("init", false),
+      seccompProfile: text("seccomp-profile", ""),
+      labels: list("label"),
+      experimental: truth("experimental", false),
+      debug,
+      insecureRegistries: list("insecure-registry"),
+      registryMirrors: list("registry-mirror").map(checkMirror),
+      stemPoolSize: 3,
+      ...facts,
+    },
+    network: {
+      ...(values.has("bip") ? { bridgeAddress: text("bip", "") } : {}),
+      bridgeName: text("bridge", "") || "fathom0",
+      addressPools: (values.get("default-address-pool") as readonly Pool[] | undefined) ?? [],
+      mtu: number("mtu", 0),
+      ipForward: truth("ip-forward", true),
+      ipMasquerade: truth("ip-masq", true),
+      interContainerCommunication: truth("icc", true),
+      defaultBindAddress: text("ip", "0.0.0.0"),
+      userlandProxy: truth("userland-proxy", true),
+    },
+    registry: {
+      insecureRegistries: list("insecure-registry"),
+      mirrors: list("registry-mirror"),
+      certificateDirectories: ["/etc/fathom/certs.d", "/etc/docker/certs.d"],
+      idleTimeoutMs: 60_000,
+      attempts: number("max-download-attempts", 5),
+      userAgent: `fathom/${facts.version}`,
+    },
+  };
+}
+
+/** Values that make no sense, or that would ask for another engine. */
+function check(values: Values): void {
+  for (const flag of ["max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts"]) {
+    const value = values.get(flag);
+    if (typeof value === "number" && value <= 0) throw invalid(`invalid ${flag.replaceAll("-", " ")}: ${value}`);
+  }
+  const storage = values.get("storage-driver");
+  if (storage !== undefined && storage !== "overlay2" && storage !== "")
+    throw invalid(`storage driver ${JSON.stringify(storage)} is not supported: overlay2 is the only one`);
+  for (const entry of (values.get("exec-opt") as readonly string[] | undefined) ?? [])
+    if (entry !== "native.cgroupdriver=cgroupfs")
+      throw invalid(`exec option ${JSON.stringify(entry)} is not supported: only native.cgroupdriver=cgroupfs`);
+  const runtime = values.get("default-runtime");
+  if (runtime !== undefined && !["", "fathom", "runc"].includes(runtime as string))
+    throw invalid(`specified default runtime ${JSON.stringify(runtime)} does not exist`);
+  if (values.get("iptables") === false)
+    throw invalid("iptables=false is not supported yet: published ports need the rules");
+  for (const label of (values.get("label") as readonly string[] | undefined) ?? [])
+    if (!label.includes("=")) throw invalid(`bad attribute format: ${label}`);
+}
+
+function absolute(path: string, name: string): string {
+  if (!path.startsWith("/")) throw invalid(`${name} must be an absolute path, found ${JSON.stringify(path)}`);
+  return path.replace(/(.)\/+$/, "$1");
+}
+
+function checkHost(host: string): string {
+  if (/^unix:\/\/\/./.test(host)) return host;
+  if (host.startsWith("tcp://")) throw invalid(`listening on ${host} is not supported yet: TCP needs TLS`);
+  if (host.startsWith("fd://")) throw invalid(`listening on ${host} is not supported yet`);
+  throw invalid(`invalid bind address (${host}): use unix:///path/to/socket`);
+}
+
+function checkMirror(mirror: string): string {
+  if (!/^https?:\/\/[^/?#@]+\/?$/.test(mirror))
+    throw invalid(`invalid mirror: ${JSON.stringify(mirror)}: it must be http(s)://host[:port]`);
+  return mirror;
+}

@@ -1,0 +1,132 @@
+/**
+ * The daemon's options: dockerd's flags and daemon.json keys in one table. Each line gives both names, the kind of value and the
+ * default; what dockerd knows and this engine does not have yet is in the table too, so that it is refused by name.
+ */
+
+export type OptionKind =
+  | "boolean"
+  | "string"
+  | "integer"
+  /** A flag that may be repeated; a list in the file. */
+  | "list"
+  /** `key=value`, repeated; an object in the file. */
+  | "map"
+  /** `name=soft[:hard]`, repeated; an object of objects in the file. */
+  | "ulimits"
+  /** "64M"; a string or a number in the file. */
+  | "size"
+  /** `base=…,size=…`, repeated; a list of objects in the file. */
+  | "pools";
+
+export interface DaemonOption {
+  readonly flag: string;
+  readonly short?: string;
+  /** Name in daemon.json; the flag's where absent. null: a flag only. */
+  readonly key?: string | null;
+  readonly kind: OptionKind;
+  readonly help: string;
+  /** dockerd has it, this engine does not: giving anything but this value is an error. */
+  readonly unsupported?: boolean;
+}
+
+const option = (flag: string, kind: OptionKind, help: string, more: Partial<DaemonOption> = {}): DaemonOption => ({
+  flag,
+  kind,
+  help,
+  ...more,
+});
+const missing = (flag: string, kind: OptionKind, more: Partial<DaemonOption> = {}): DaemonOption =>
+  option(flag, kind, "Not supported yet", { unsupported: true, ...more });
+
+export const daemonOptions: readonly DaemonOption[] = [
+  option("host", "list", "Daemon socket to listen on", { short: "H", key: "hosts" }),
+  option("data-root", "string", "Root directory of persistent state"),
+  option("exec-root", "string", "Root directory for execution state files"),
+  option("pidfile", "string", "Path to use for daemon PID file", { short: "p" }),
+  option("config-file", "string", "Daemon configuration file", { key: null }),
+  option("validate", "boolean", "Validate daemon configuration and exit", { key: null }),
+  option("group", "string", "Group for the unix socket", { short: "G" }),
+  option("debug", "boolean", "Enable debug mode", { short: "D" }),
+  option("log-level", "string", "Set the logging level (debug, info, warn, error, fatal)", { short: "l" }),
+  option("log-format", "string", "Set the logging format (text, json)"),
+  option("bip", "string", "Address of the default bridge in CIDR form"),
+  option("bridge", "string", "Name of the default bridge interface", { short: "b" }),
+  option("dns", "list", "DNS server to use"),
+  option("dns-opt", "list", "DNS options to use", { key: "dns-opts" }),
+  option("dns-search", "list", "DNS search domains to use"),
+  option("default-address-pool", "pools", "Default address pools for networks", { key: "default-address-pools" }),
+  option("mtu", "integer", "MTU of the container network"),
+  option("ip", "string", "Host IP for port publishing"),
+  option("ip-forward", "boolean", "Enable net.ipv4.ip_forward"),
+  option("ip-masq", "boolean", "Enable IP masquerading"),
+  option("icc", "boolean", "Enable inter-container communication on the default bridge"),
+  option("userland-proxy", "boolean", "Use a proxy process for loopback traffic"),
+  option("host-gateway-ip", "list", "IP address that 'host-gateway' in --add-host resolves to", {
+    key: "host-gateway-ips",
+  }),
+  option("insecure-registry", "list", "Registry without TLS verification", { key: "insecure-registries" }),
+  option("registry-mirror", "list", "Preferred mirror of Docker Hub", { key: "registry-mirrors" }),
+  option("max-concurrent-downloads", "integer", "Concurrent downloads of one pull"),
+  option("max-concurrent-uploads", "integer", "Concurrent uploads of one push"),
+  option("max-download-attempts", "integer", "Attempts of one download"),
+  option("default-ulimit", "ulimits", "Default ulimits of containers", { key: "default-ulimits" }),
+  option("default-shm-size", "size", "Default size of /dev/shm"),
+  option("cgroup-parent", "string", "Parent cgroup of all containers"),
+  option("log-driver", "string", "Default log driver of containers"),
+  option("log-opt", "map", "Default log options of containers", { key: "log-opts" }),
+  option("live-restore", "boolean", "Let containers run on when the daemon stops"),
+  option("shutdown-timeout", "integer", "Seconds that a stop of the daemon waits for containers"),
+  option("init", "boolean", "Run an init in every container"),
+  option("no-new-privileges", "boolean", "Set no-new-privileges by default"),
+  option("seccomp-profile", "string", "Path of a seccomp profile, or 'unconfined'"),
+  option("label", "list", "Key=value label of the daemon", { key: "labels" }),
+  option("experimental", "boolean", "Enable experimental features"),
+  // Accepted: they say what holds here anyway.
+  option("storage-driver", "string", "Storage driver (overlay2)", { short: "s" }),
+  option("exec-opt", "list", "Runtime options (native.cgroupdriver=cgroupfs)", { key: "exec-opts" }),
+  option("default-runtime", "string", "Default runtime of containers (fathom)"),
+  option("iptables", "boolean", "Manage firewall rules"),
+  option("containerd-namespace", "string", "Ignored: there is no containerd"),
+  missing("add-runtime", "map", { key: "runtimes" }),
+  missing("allow-direct-routing", "boolean"),
+  missing("api-cors-header", "string"),
+  missing("authorization-plugin", "list", { key: "authorization-plugins" }),
+  missing("bip6", "string"),
+  missing("cdi-spec-dir", "list", { key: "cdi-spec-dirs" }),
+  missing("containerd", "string"),
+  missing("cpu-rt-period", "integer"),
+  missing("cpu-rt-runtime", "integer"),
+  missing("default-cgroupns-mode", "string"),
+  missing("default-gateway", "string"),
+  missing("default-gateway-v6", "string"),
+  missing("default-ipc-mode", "string"),
+  missing("default-network-opt", "map", { key: "default-network-opts" }),
+  missing("feature", "map", { key: "features" }),
+  missing("firewall-backend", "string"),
+  missing("fixed-cidr", "string"),
+  missing("fixed-cidr-v6", "string"),
+  missing("http-proxy", "string"),
+  missing("https-proxy", "string"),
+  missing("init-path", "string"),
+  missing("ip6tables", "boolean"),
+  missing("ipv6", "boolean"),
+  missing("metrics-addr", "string"),
+  missing("network-control-plane-mtu", "integer"),
+  missing("no-proxy", "string"),
+  missing("node-generic-resource", "list", { key: "node-generic-resources" }),
+  missing("raw-logs", "boolean"),
+  missing("selinux-enabled", "boolean"),
+  missing("storage-opt", "list", { key: "storage-opts" }),
+  missing("swarm-default-advertise-addr", "string"),
+  missing("tls", "boolean"),
+  missing("tlscacert", "string"),
+  missing("tlscert", "string"),
+  missing("tlskey", "string"),
+  missing("tlsverify", "boolean"),
+  missing("userland-proxy-path", "string"),
+  missing("userns-remap", "string"),
+];
+
+export function keyOf(option: DaemonOption): string | undefined {
+  return option.key === null ? undefined : (option.key ?? option.flag);
+}
