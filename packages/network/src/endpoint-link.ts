@@ -60,14 +60,14 @@ export function prepareLink(
     try {
       const answers = route.send([
         createVethPair({ name, mtu: settings.mtu, masterIndex: settings.bridgeIndex, peer }),
-        // In this order: the kernel makes a link-local address when a link comes up.
+        // No link-local IPv6 address: the link has no carrier yet, so the kernel makes none before it reads that.
         changeLink(name, {
+          up: true,
           noIpv6LinkLocal: true,
           ...(settings.hairpin || settings.isolated
             ? { bridgePort: { hairpin: settings.hairpin, isolated: settings.isolated } }
             : {}),
         }),
-        changeLink(name, { up: true }),
         getLink(name),
       ]);
       const link = decodeLinks(answers)[0];
@@ -98,8 +98,7 @@ export function configureLink(sys: LinkSys, namespaceFd: number, link: PreparedL
   };
   inside.send([
     changeLink(loopbackIndex, { up: true }),
-    changeLink(link.peerIndex, { mac: settings.mac }),
-    changeLink(link.peerIndex, { up: true }),
+    changeLink(link.peerIndex, { mac: settings.mac, up: true }),
     addAddress(assignment),
     ...(settings.gateway === undefined ? [] : [addDefaultRoute(link.peerIndex, settings.gateway)]),
   ]);

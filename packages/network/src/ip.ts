@@ -90,8 +90,8 @@ export function canonicalIpv6(text: string): string {
  * The MAC address that belongs to an IPv4 address: 02:42 and the four bytes. Made from the address and not at random, so that a
  * neighbour's ARP entry of an address used before stays right when the next container gets it.
  */
-export function macFromIpv4(address: Ipv4): string {
-  return formatMac(Uint8Array.of(0x02, 0x42, ...ipv4Bytes(address)));
+export function macFromIpv4(address: Ipv4): Uint8Array {
+  return Uint8Array.of(0x02, 0x42, ...ipv4Bytes(address));
 }
 
 export function formatMac(bytes: Uint8Array): string {

@@ -26,7 +26,7 @@ export function decodeAnswer(message: ReceivedNetlinkMessage): NetlinkAnswer | u
   const { payload } = message;
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
   if (payload.length < 4 + requestHeaderLength) return { errno: 5, sequence: message.sequence, text: undefined };
-  const errno = -view.getInt32(0, true);
+  const errno = Math.abs(view.getInt32(0, true));
   let text: string | undefined;
   if (message.flags & NLM_F_ACK_TLVS) {
     // The request's header is repeated after the code, its payload only without NLM_F_CAPPED.

@@ -134,7 +134,7 @@ export interface LinkChange {
   readonly name?: string;
   /** 0 takes it out of its bridge. */
   readonly masterIndex?: number;
-  /** No link-local IPv6 address is made when the link comes up. Done before `up` in the kernel only in a message of its own. */
+  /** No link-local IPv6 address is made when the link gets its carrier. The kernel reads `up` first. */
   readonly noIpv6LinkLocal?: boolean;
   /** Properties of a bridge port; the link must be one. */
   readonly bridgePort?: { readonly hairpin?: boolean; readonly isolated?: boolean };
@@ -150,16 +150,30 @@ export function changeLink(link: LinkReference, change: LinkChange): NetlinkRequ
   if (change.masterIndex !== undefined) writer.attributeU32(IFLA_MASTER, change.masterIndex);
   const { bridgePort } = change;
   if (bridgePort !== undefined) {
-    writer.nest(IFLA_LINKINFO, (info) =>
-      info.attributeText(IFLA_INFO_SLAVE_KIND, "bridge").nest(IFLA_INFO_SLAVE_DATA, (data) => {
-        if (bridgePort.hairpin !== undefined) data.attributeU8(IFLA_BRPORT_MODE, Number(bridgePort.hairpin));
-        if (bridgePort.isolated !== undefined) data.attributeU8(IFLA_BRPORT_ISOLATED, Number(bridgePort.isolated));
-      }),
+    writer.nest(
+      IFLA_LINKINFO,
+      (info) =>
+        info.attributeText(IFLA_INFO_SLAVE_KIND, "bridge").nest(
+          IFLA_INFO_SLAVE_DATA,
+          (data) => {
+            if (bridgePort.hairpin !== undefined) data.attributeU8(IFLA_BRPORT_MODE, Number(bridgePort.hairpin));
+            if (bridgePort.isolated !== undefined) data.attributeU8(IFLA_BRPORT_ISOLATED, Number(bridgePort.isolated));
+          },
+          false,
+        ),
+      false,
     );
   }
   if (change.noIpv6LinkLocal)
-    writer.nest(IFLA_AF_SPEC, (families) =>
-      families.nest(AF_INET6, (family) => family.attributeU8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE)),
+    writer.nest(
+      IFLA_AF_SPEC,
+      (families) =>
+        families.nest(
+          AF_INET6,
+          (family) => family.attributeU8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE),
+          false,
+        ),
+      false,
     );
   // RTM_NEWLINK without NLM_F_CREATE changes an existing link, and unlike RTM_SETLINK also its properties as a bridge port.
   return { type: RTM_NEWLINK, flags: 0, payload: writer.finish(), action: `configure interface ${link}` };

@@ -1,0 +1,81 @@
+import { describe, expect, test } from "bun:test";
+import { formatIpv4, formatSubnet, parseCidr, parseIpv4 } from "./ip.ts";
+import { AddressPool, chooseSubnet, defaultAddressPools } from "./ipam.ts";
+
+const subnet = (text: string) => parseCidr(text)!.subnet;
+const address = (text: string): number => parseIpv4(text)!;
+
+describe("subnets", () => {
+  const choose = (...used: string[]): string => formatSubnet(chooseSubnet(defaultAddressPools, used.map(subnet)));
+
+  test("the first free pool, in Docker's order", () => {
+    expect(choose()).toBe("172.17.0.0/16");
+    expect(choose("172.17.0.0/16")).toBe("172.18.0.0/16");
+    expect(choose("172.17.200.0/24", "172.18.0.1/32")).toBe("172.19.0.0/16");
+    expect(choose("172.16.0.0/12")).toBe("192.168.0.0/20");
+    expect(choose("172.16.0.0/12", "192.168.1.0/24")).toBe("192.168.16.0/20");
+    expect(choose("172.17.0.0/16", "172.18.0.0/15", "172.20.0.0/16")).toBe("172.21.0.0/16");
+  });
+  test("none left, and pools that are none", () => {
+    expect(() => choose("0.0.0.0/1", "128.0.0.0/1")).toThrow("all predefined address pools have been fully subnetted");
+    expect(() => chooseSubnet([{ base: "10.0.0.0/24", size: 16 }], [])).toThrow("invalid address pool 10.0.0.0/24");
+    expect(() => chooseSubnet([{ base: "ten", size: 16 }], [])).toThrow("invalid address pool ten");
+  });
+});
+
+describe("addresses", () => {
+  let now = 0;
+  const pool = (text = "172.17.0.0/16"): AddressPool =>
+    new AddressPool(subnet(text), subnet(text).address + 1, () => now);
+
+  test("from the lowest up, the gateway left out", () => {
+    const addresses = pool();
+    expect([1, 2, 3].map(() => formatIpv4(addresses.allocate()))).toEqual(["172.17.0.2", "172.17.0.3", "172.17.0.4"]);
+  });
+
+  test("one given back rests, then it is the lowest again", () => {
+    now = 0;
+    const addresses = pool();
+    const first = addresses.allocate();
+    addresses.allocate();
+    addresses.release(first);
+    expect(formatIpv4(addresses.allocate())).toBe("172.17.0.4");
+    now = 2000;
+    expect(formatIpv4(addresses.allocate())).toBe("172.17.0.2");
+    expect(formatIpv4(addresses.allocate())).toBe("172.17.0.5");
+  });
+
+  test("a full subnet gives the longest rested address, then none", () => {
+    now = 0;
+    const addresses = pool("10.0.0.0/29");
+    const given = [1, 2, 3, 4, 5].map(() => addresses.allocate());
+    expect(() => addresses.allocate()).toThrow("no available IPv4 addresses on subnet 10.0.0.0/29");
+    addresses.release(given[3]!);
+    now = 1;
+    addresses.release(given[1]!);
+    expect([addresses.allocate(), addresses.allocate()]).toEqual([given[3]!, given[1]!]);
+    expect(() => addresses.allocate()).toThrow();
+  });
+
+  test("a certain address, taken once; never the network's, the broadcast or the gateway", () => {
+    const addresses = pool();
+    addresses.take(address("172.17.0.2"));
+    expect(() => addresses.take(address("172.17.0.2"))).toThrow("Address already in use");
+    expect(() => addresses.take(address("172.17.0.1"))).toThrow("Address already in use");
+    for (const text of ["172.18.0.2", "172.17.0.0", "172.17.255.255"])
+      expect(() => addresses.take(address(text))).toThrow(`no configured subnet contains IP address ${text}`);
+    expect(formatIpv4(addresses.allocate())).toBe("172.17.0.3");
+    addresses.release(address("172.17.0.1"));
+    expect(addresses.has(address("172.17.0.1"))).toBe(true);
+  });
+
+  test("thousands of addresses, none twice", () => {
+    now = 0;
+    const addresses = pool();
+    const given = new Set(Array.from({ length: 5000 }, () => addresses.allocate()));
+    expect(given.size).toBe(5000);
+    for (const one of given) addresses.release(one);
+    now = 5000;
+    expect(formatIpv4(addresses.allocate())).toBe("172.17.0.2");
+  });
+});

@@ -1,0 +1,81 @@
+/** Interfaces that nobody needs any more: of containers that have just ended, and of those that a crash left behind. */
+import { messageOf, type Logger } from "@fathom/base";
+import { findLink, listPorts } from "./bridge.ts";
+import type { NetlinkConnection } from "./netlink/connection.ts";
+import type { Link } from "./netlink/route-decode.ts";
+import { changeLink, deleteLink } from "./netlink/route.ts";
+
+/** After this long the kernel has removed the interface of an ended container, or someone holds its namespace. */
+const lingerMs = 300;
+
+/**
+ * Watches over interfaces whose containers have ended. The kernel deletes them with the container's namespace, on a thread of its own;
+ * a deletion from here would hold this thread up for 10–20 ms each. What is still there after `lingerMs` is deleted all the same.
+ */
+export class LeavingLinks {
+  readonly #route: NetlinkConnection;
+  readonly #bridgeIndex: number;
+  readonly #logger: Logger;
+  readonly #names = new Set<string>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(route: NetlinkConnection, bridgeIndex: number, logger: Logger) {
+    this.#route = route;
+    this.#bridgeIndex = bridgeIndex;
+    this.#logger = logger;
+  }
+
+  add(name: string): void {
+    this.#names.add(name);
+    this.#timer ??= setTimeout(() => this.sweep(), lingerMs);
+  }
+
+  /** Deletes now what is left. */
+  sweep(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#names.size === 0) return;
+    try {
+      const still = listPorts(this.#route, this.#bridgeIndex).filter((port) => this.#names.has(port.name));
+      this.#names.clear();
+      if (still.length > 0)
+        this.#route.send(
+          still.map((port) => deleteLink(port.index)),
+          ["ENODEV"],
+        );
+    } catch (error) {
+      this.#logger.warn("interfaces of ended containers could not be removed", { error: messageOf(error) });
+    }
+  }
+}
+
+/**
+ * Deletes ports of the bridge that belong to no endpoint, and plugs in again those that lost their bridge.
+ * @param known Host interfaces of endpoints.
+ */
+export function cleanLinks(
+  route: NetlinkConnection,
+  bridgeIndex: number,
+  known: ReadonlySet<string>,
+  logger: Logger,
+): void {
+  const ports = listPorts(route, bridgeIndex);
+  const leftovers = ports.filter((port) => !known.has(port.name) && isOurName(port));
+  if (leftovers.length > 0) {
+    logger.info("removing interfaces of containers that are gone", { interfaces: leftovers.map(({ name }) => name) });
+    route.send(
+      leftovers.map((port) => deleteLink(port.index)),
+      ["ENODEV"],
+    );
+  }
+  const plugged = new Set(ports.map((port) => port.name));
+  for (const name of known) {
+    if (plugged.has(name) || findLink(route, name) === undefined) continue;
+    route.send([changeLink(name, { masterIndex: bridgeIndex, up: true })]);
+  }
+}
+
+/** Other people may plug interfaces of their own into our bridge; only names that we give are ours. */
+function isOurName(link: Link): boolean {
+  return link.kind === "veth" && /^veth[0-9a-f]{7}$/.test(link.name);
+}
