@@ -202,7 +202,7 @@ if (!isInside) {
       await until(() => hostInterfaces().length === 1);
       const links = hostInterfaces();
       await expect(attach(networks, two, "8451:80")).rejects.toThrow(
-        /^failed to set up container networking: driver failed programming external connectivity on endpoint container\d+ \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:8451 failed: port is already allocated$/,
+        /^driver failed programming external connectivity on endpoint container\d+ \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:8451 failed: port is already allocated$/,
       );
       await expect(attach(networks, two, "127.0.0.1 8451:80")).rejects.toThrow(
         "Bind for 0.0.0.0:8451 failed: port is already allocated",

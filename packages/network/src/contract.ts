@@ -95,7 +95,11 @@ export interface Networks extends AsyncDisposable {
   list(): readonly NetworkInfo[];
   /** By id, name or unique id prefix. */
   find(nameOrId: string): NetworkInfo | undefined;
-  /** Reserves host ports before a container starts. @throws conflict "… port is already allocated" in Docker's words. */
+  /**
+   * Reserves host ports before a container starts. The caller puts "failed to set up container networking: " before the message.
+   * @throws conflict "driver failed programming external connectivity on endpoint NAME (id): Bind for 0.0.0.0:80 failed: port is already
+   * allocated", "…: failed to bind host port 0.0.0.0:80/tcp: address already in use", "…: all ports are allocated".
+   */
   attach(request: AttachNetworkRequest): Promise<Endpoint>;
   /** Brings lo up in a namespace without any network (none). */
   loopbackUp(namespaceFd: number): void;

@@ -265,7 +265,7 @@ class DefaultNetworks implements Networks {
       if (!(error instanceof EngineError)) throw error;
       throw new EngineError(
         error.code,
-        `failed to set up container networking: driver failed programming external connectivity on endpoint ${request.endpointName} (${endpointId}): ${error.message}`,
+        `driver failed programming external connectivity on endpoint ${request.endpointName} (${endpointId}): ${error.message}`,
         { cause: error },
       );
     }
