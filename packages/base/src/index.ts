@@ -3,3 +3,4 @@ export * from "./errors.ts";
 export * from "./ids.ts";
 export * from "./log.ts";
 export * from "./mutex.ts";
+export * from "./version.ts";

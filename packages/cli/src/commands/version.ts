@@ -1,8 +1,7 @@
-import { messageOf } from "@fathom/base";
+import { apiVersion, messageOf, programVersion } from "@fathom/base";
 import { Client } from "@fathom/client";
 import type { CommandContext } from "../command.ts";
 import { compileTemplate } from "../template/template.ts";
-import { programVersion } from "../version.ts";
 
 interface ServerVersion {
   readonly Version: string;
@@ -30,7 +29,7 @@ export async function run(context: CommandContext): Promise<number> {
   const own = {
     Name: "fathom",
     Version: programVersion,
-    ApiVersion: "1.52",
+    ApiVersion: apiVersion,
     Os: "linux",
     Arch: architecture,
     Runtime: `Bun ${Bun.version}`,
