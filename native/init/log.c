@@ -103,32 +103,21 @@ static void lose_batch(int error) {
   store.used = store.batched = 0;
 }
 
-/* All or nothing: what was written of a failed batch is taken back. */
-static bool write_whole(const uint8_t *data, size_t length) {
+static size_t write_some(const void *data, size_t length) {
   size_t done = 0;
-  if (store.fd < 0 && open_file(0) < 0)
-    return false;
   while (done < length) {
-    ssize_t written = write(store.fd, data + done, length - done);
-    if (written < 0 && errno == EINTR)
-      continue;
-    if (written < 0) {
-      int error = errno;
-      struct stat about;
-      if (done && fstat(store.fd, &about) == 0 && (uint64_t)about.st_size >= done)
-        (void)!ftruncate(store.fd, about.st_size - (off_t)done);
-      errno = error;
-      return false;
-    }
-    done += (size_t)written;
+    ssize_t written = write(store.fd, (const uint8_t *)data + done, length - done);
+    if (written < 0 && errno != EINTR)
+      break;
+    done += written > 0 ? (size_t)written : 0;
   }
-  store.size += length;
-  return true;
+  return done;
 }
 
-static bool tell_lost(void) {
-  char record[512], time[TIME_SIZE];
-  struct text text = {record, 0, sizeof record};
+/* How many records are missing, and why, as a record. */
+static size_t describe_lost(char *out, size_t size) {
+  char time[TIME_SIZE];
+  struct text text = {out, 0, size};
   format_now(time);
   text_add(&text, "{\"log\":\"fathom: ");
   text_add_number(&text, store.lost_unsaid, 1);
@@ -137,17 +126,36 @@ static bool tell_lost(void) {
   text_add(&text, "\\n\",\"stream\":\"stderr\",\"time\":\"");
   text_add(&text, time);
   text_add(&text, "\"}\n");
-  if (!write_whole((const uint8_t *)record, text.used))
-    return false;
-  store.lost_unsaid = 0;
-  return true;
+  return text.used;
+}
+
+/* All or nothing: what was written of a failed batch, and of the record before it, is taken back. */
+static void write_batch(void) {
+  char lost[512];
+  size_t before = store.lost_unsaid ? describe_lost(lost, sizeof lost) : 0;
+  if (store.fd < 0 && open_file(0) < 0) {
+    lose_batch(errno);
+    return;
+  }
+  size_t done = write_some(lost, before);
+  if (done == before)
+    done += write_some(store.batch, store.used);
+  if (done == before + store.used) {
+    store.size += done;
+    store.lost_unsaid = 0;
+    return;
+  }
+  int error = errno;
+  struct stat about;
+  if (done && fstat(store.fd, &about) == 0 && (uint64_t)about.st_size >= done)
+    (void)!ftruncate(store.fd, about.st_size - (off_t)done);
+  lose_batch(error);
 }
 
 void log_flush(void) {
   if (store.used == 0)
     return;
-  if ((store.lost_unsaid && !tell_lost()) || !write_whole(store.batch, store.used))
-    lose_batch(errno);
+  write_batch();
   store.used = store.batched = 0;
 }
 

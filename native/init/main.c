@@ -157,7 +157,7 @@ int main(int argc, char **argv) {
   keep_title(argv);
   setsid();
   ignore_signals();
-  umask(0077);
+  umask(0027);
   if (chdir("/") < 0)
     return 1;
   supervisor.directory = supervisor.listener = -1;

@@ -23,10 +23,16 @@ static int set_attributes(int mount, const struct attributes *attributes, uint32
 }
 
 /* A target is on procfs only when its path says so: a link in the image must not lead a mount there. */
-static int refuse_hidden_procfs(int target, const char *path) {
+static int check_target(int mount, int target, const char *path) {
   struct statfs about;
-  if (fstatfs(target, &about) < 0)
+  struct stat covering, covered;
+  if (fstatfs(target, &about) < 0 || fstat(mount, &covering) < 0 || fstat(target, &covered) < 0)
     return -1;
+  /* The kernel's word for it here would be EINVAL, which says nothing. */
+  if (S_ISDIR(covering.st_mode) != S_ISDIR(covered.st_mode)) {
+    errno = ENOTDIR;
+    return -1;
+  }
   if (about.f_type == PROC_SUPER_MAGIC && strncmp(path, "/proc/", 6) != 0 && strcmp(path, "/proc") != 0) {
     errno = EPERM;
     return -1;
@@ -36,7 +42,7 @@ static int refuse_hidden_procfs(int target, const char *path) {
 
 /* Moves the detached mount to the target and closes it. */
 static int attach(int *mount, int target, const char *path) {
-  int done = refuse_hidden_procfs(target, path);
+  int done = check_target(*mount, target, path);
   if (done == 0 && sys_move_mount(*mount, target) < 0)
     done = -1;
   if (done < 0)

@@ -1,0 +1,129 @@
+/** The json-file log: records, escaping, long lines, attributes, rotation, and a disk that fills up. */
+import { afterAll, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { eventually, logRecords, Rig, run, start, sys } from "./rig.ts";
+
+const rig = new Rig();
+afterAll(() => rig[Symbol.dispose]());
+
+test("a record a line, with stream and time", async () => {
+  const before = Date.now();
+  const { directory } = await run(rig, ["sh", "-c", "echo out; sleep 0.01; echo err >&2; sleep 0.01; printf open"]);
+  const records = logRecords(join(directory, "log"));
+  expect(records.map(({ log, stream }) => [log, stream])).toEqual([
+    ["out\n", "stdout"],
+    ["err\n", "stderr"],
+    ["open", "stdout"],
+  ]);
+  for (const { time } of records) {
+    expect(time).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,8}[1-9])?Z$/);
+    expect(Math.abs(Date.parse(time) - before)).toBeLessThan(5000);
+  }
+  const text = readFileSync(join(directory, "log"), "utf8");
+  expect(text).toStartWith('{"log":"out\\n","stream":"stdout","time":"');
+  expect(statSync(join(directory, "log")).mode & 0o777).toBe(0o640);
+});
+
+test("escapes as Go's encoder does", async () => {
+  const bytes = Buffer.concat([
+    Buffer.from('"\\<>&\t\r\b\x7f\x00\x1f äß日本😀 \u2028\u2029 '),
+    // Overlong, surrogate, cut, beyond the last code point, lone continuation.
+    Buffer.from([0xc0, 0xaf, 0xed, 0xa0, 0x80, 0xe2, 0x82, 0x20, 0xf4, 0x90, 0x80, 0x80, 0x80, 0xff]),
+  ]);
+  writeFileSync(join(rig.rootfs, "tmp/odd"), Buffer.concat([bytes, Buffer.from("\n")]));
+  const { directory } = await run(rig, ["cat", "/tmp/odd"]);
+  const text = readFileSync(join(directory, "log"), "utf8");
+  const bad = (count: number): string => "\\ufffd".repeat(count);
+  expect(text).toStartWith(
+    '{"log":"\\"\\\\\\u003c\\u003e\\u0026\\u0009\\r\\u0008\x7f\\u0000\\u001f äß日本😀 \\u2028\\u2029 ' +
+      `${bad(2)}${bad(3)}${bad(2)} ${bad(4)}${bad(2)}\\n","stream":"stdout",`,
+  );
+});
+
+test("a line above 16 KiB is cut into records without a newline, nothing is lost", async () => {
+  const { directory } = await run(rig, ["sh", "-c", "head -c 40000 /dev/zero | tr '\\0' a; echo; head -c 16384 /dev/zero | tr '\\0' b; echo"], {
+    inRoot: [{ kind: "make-node", path: "/dev/zero", type: "character", major: 1, minor: 5, mode: 0o666, uid: 0, gid: 0 }],
+  });
+  const records = logRecords(join(directory, "log"));
+  expect(records.map(({ log }) => log.length)).toEqual([16384, 16384, 7233, 16385]);
+  expect(records.slice(0, 3).map(({ log }) => log).join("")).toBe(`${"a".repeat(40000)}\n`);
+  expect(records[0]!.time).toBe(records[2]!.time);
+});
+
+test("attributes are in every record", async () => {
+  const { directory } = await run(rig, ["echo", "x"], { log: { attributes: { tag: 'a"b', env: "x" } } });
+  expect(readFileSync(join(directory, "log"), "utf8")).toStartWith(
+    '{"log":"x\\n","stream":"stdout","attrs":{"env":"x","tag":"a\\"b"},"time":"',
+  );
+});
+
+test("rotation keeps the number of files and the newest records, each file whole", async () => {
+  const { directory } = await run(rig, ["seq", "2000"], { log: { maxSize: 10_000, maxFiles: 3 } });
+  const names = readdirSync(directory).filter((name) => name.startsWith("log")).sort();
+  expect(names).toEqual(["log", "log.1", "log.2"]);
+  const numbers = ["log.2", "log.1", "log"].flatMap((name) => logRecords(join(directory, name)).map(({ log }) => Number(log)));
+  expect(numbers.at(-1)).toBe(2000);
+  expect(numbers).toEqual(Array.from({ length: numbers.length }, (_, index) => 2001 - numbers.length + index));
+  for (const name of ["log.1", "log.2"]) {
+    expect(statSync(join(directory, name)).size).toBeGreaterThanOrEqual(10_000);
+    expect(statSync(join(directory, name)).size).toBeLessThan(10_200);
+  }
+});
+
+test("one file is begun anew", async () => {
+  const { directory } = await run(rig, ["seq", "500"], { log: { maxSize: 5000, maxFiles: 1 } });
+  expect(readdirSync(directory).filter((name) => name.startsWith("log"))).toEqual(["log"]);
+  expect(logRecords(join(directory, "log")).at(-1)!.log).toBe("500\n");
+});
+
+test("an outside rotation and reopenLog", async () => {
+  const { supervisor, directory } = await start(rig, ["sh", "-c", "echo one; read a; echo two"], { openStdin: true });
+  const log = join(directory, "log");
+  await eventually("the first line", () => existsSync(log) && logRecords(log).length === 1);
+  renameSync(log, `${log}.old`);
+  await supervisor.reopenLog();
+  const { fd } = await supervisor.attach({ stdin: true, stdout: false, stderr: false, closeStdin: false });
+  sys.write(fd, Buffer.from("\n"));
+  await supervisor.exit;
+  sys.close(fd);
+  expect(logRecords(log).map((record) => record.log)).toEqual(["two\n"]);
+  expect(logRecords(`${log}.old`).map((record) => record.log)).toEqual(["one\n"]);
+});
+
+test("a full disk: the container goes on, no record is cut, the gap is told", async () => {
+  const disk = join(rig.base, "disk");
+  mkdirSync(disk);
+  sys.mount("tmpfs", disk, "tmpfs", 0, "size=64k");
+  try {
+    const { supervisor, directory } = await start(rig, ["sh", "-c", "seq 5000; read a; echo after; exit 6"], {
+      openStdin: true,
+      log: { path: join(disk, "log") },
+    });
+    const ballast = join(disk, "log");
+    await eventually("the disk is full", () => statSync(ballast).size > 60_000);
+    await Bun.sleep(100);
+    const full = logRecords(ballast);
+    expect(full.length).toBeGreaterThan(100);
+    sys.mount("tmpfs", disk, "tmpfs", 0x20, "size=4m");
+    const { fd } = await supervisor.attach({ stdin: true, stdout: false, stderr: false, closeStdin: false });
+    sys.write(fd, Buffer.from("\n"));
+    expect((await supervisor.exit).code).toBe(6);
+    sys.close(fd);
+    const records = logRecords(ballast);
+    const told = records.map(({ log }) => /^fathom: (\d+) log records are missing here: No space left on device\n$/.exec(log)?.[1]);
+    const missing = told.reduce((sum, number) => sum + Number(number ?? 0), 0);
+    expect(missing).toBeGreaterThan(1000);
+    expect(missing + records.length - told.filter(Boolean).length).toBe(5001);
+    expect(records.at(-1)!.log).toBe("after\n");
+    expect(JSON.parse(readFileSync(join(directory, "exit"), "utf8"))).toMatchObject({ code: 6, lostLogRecords: missing });
+  } finally {
+    sys.umount(disk, 2);
+  }
+});
+
+test("driver none writes nothing", async () => {
+  const { directory, stdout } = await run(rig, ["echo", "seen"], { log: { driver: "none", path: "" } });
+  expect(stdout).toBe("seen\n");
+  expect(readdirSync(directory)).toEqual(["exit"]);
+});
