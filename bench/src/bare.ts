@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { run } from "./measure.ts";
 import type { Contender } from "./row.ts";
+import { runtimeAlone } from "./runtime-alone.ts";
 
 export interface Bare extends AsyncDisposable {
   readonly contenders: readonly Contender[];
@@ -59,7 +60,8 @@ export async function startBare(directory: string, rootfs: string, floor: string
     let prefix: string[] = [];
     if (runtime === "crun") {
       const space = crunSpace();
-      ({ prefix, holder } = { holder: undefined, ...space });
+      prefix = space.prefix;
+      holder = space.holder;
       // Until it has said "ready", the mount is still there.
       if (space.holder?.stdout instanceof ReadableStream) await space.holder.stdout.getReader().read();
     }
@@ -71,6 +73,7 @@ export async function startBare(directory: string, rootfs: string, floor: string
       return performance.now() - start;
     };
     contenders.push({ name: `${runtime} run`, sample });
+    if (runtime === "runc") contenders.push(runtimeAlone(join(directory, "ours"), rootfs, bundle));
   }
   return {
     contenders,
