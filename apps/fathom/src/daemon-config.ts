@@ -11,7 +11,7 @@ import type { RegistryConfig } from "@fathom/distribution";
 import { daemonOptions, keyOf, type DaemonOption } from "./daemon-options.ts";
 
 export interface DaemonConfig {
-  /** `unix:///run/fathom.sock`, … */
+  /** `unix:///run/fathom/fathom.sock`, … */
   readonly hosts: readonly string[];
   readonly group: string;
   readonly pidFile: string;
@@ -301,11 +301,11 @@ function build(values: Values, facts: BuildFacts): DaemonConfig {
   const logFormat = text("log-format", "text");
   if (logFormat !== "text" && logFormat !== "json") throw invalid(`invalid log format: ${logFormat}`);
   check(values);
-  const hosts = list("host").length > 0 ? list("host") : ["unix:///run/fathom.sock"];
+  const hosts = list("host").length > 0 ? list("host") : ["unix:///run/fathom/fathom.sock"];
   return {
     hosts: hosts.map(checkHost),
     group: text("group", "docker"),
-    pidFile: text("pidfile", "/run/fathom.pid"),
+    pidFile: text("pidfile", "/run/fathom/fathom.pid"),
     logLevel: debug ? "debug" : (logLevel as LogLevel),
     logFormat,
     validateOnly: truth("validate", false),

@@ -1,0 +1,398 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { EngineError } from "@fathom/base";
+import {
+  emptyContainerConfig,
+  emptyHostConfig,
+  type ContainerCreateRequest,
+  type EventMessage,
+  type HostConfig,
+} from "@fathom/spec";
+import { FakeMachine, removeTree, startDaemon, type TestEngine } from "./testing/fakes.ts";
+
+let root: string;
+let machine: FakeMachine;
+let engine: TestEngine;
+beforeEach(async () => {
+  root = mkdtempSync(join(tmpdir(), "fathom-engine-"));
+  machine = new FakeMachine();
+  engine = await startDaemon(machine, root);
+});
+afterEach(async () => {
+  await engine.shutdown();
+  removeTree(root);
+});
+
+const never = new AbortController().signal;
+
+function request(host: Partial<HostConfig> = {}, more: Partial<ContainerCreateRequest> = {}): ContainerCreateRequest {
+  return {
+    ...emptyContainerConfig,
+    Image: "busybox",
+    ...more,
+    HostConfig: { ...emptyHostConfig, ...host },
+    NetworkingConfig: { EndpointsConfig: {} },
+  };
+}
+
+async function run(
+  name: string,
+  host: Partial<HostConfig> = {},
+  more: Partial<ContainerCreateRequest> = {},
+): Promise<string> {
+  const { Id } = await engine.containerCreate(name, undefined, request(host, more));
+  await engine.containerStart(name, undefined);
+  return Id;
+}
+
+async function status(name: string): Promise<string> {
+  return (await engine.containerInspect(name, false)).State.Status;
+}
+
+async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
+  for (let i = 0; i < 400; i++) {
+    if (await condition()) return;
+    await Bun.sleep(5);
+  }
+  throw new Error("the condition did not come true in two seconds");
+}
+
+async function actions(since = 0n): Promise<string[]> {
+  const seen: EventMessage[] = [];
+  for await (const event of engine.events(
+    { since, until: BigInt(Date.now()) * 1_000_000n + 10_000_000n, filters: { type: ["container"] } },
+    never,
+  ))
+    seen.push(event);
+  return seen.map((event) => event.Action);
+}
+
+/** Nothing but the given containers is left on the machine. */
+function expectClean(): void {
+  expect([...machine.cgroups]).toEqual([]);
+  expect([...machine.endpoints.keys()]).toEqual([]);
+  expect([...machine.layers]).toEqual([]);
+  expect(readdirSync(join(root, "containers"))).toEqual([]);
+}
+
+describe("life", () => {
+  test("create, start, exit, remove", async () => {
+    const id = await run("one");
+    expect(await status("one")).toBe("running");
+    const { result } = await engine.containerWait("one", "not-running", never);
+    const removed = await engine.containerWait("one", "removed", never);
+    machine.latest().end(3);
+    expect(await result).toEqual({ StatusCode: 3 });
+    const shown = await engine.containerInspect(id.slice(0, 6), false);
+    expect([shown.State.Status, shown.State.ExitCode, shown.State.Pid]).toEqual(["exited", 3, 0]);
+    expect(machine.endpoints.size).toBe(0);
+    expect(machine.cgroups.size).toBe(0);
+    await engine.containerRemove("one", { volumes: false, force: false, link: false });
+    expect(await removed.result).toEqual({ StatusCode: 3 });
+    expectClean();
+    expect(await actions()).toEqual(["create", "start", "die", "destroy"]);
+  });
+
+  test("--rm: 'removed' answers after the removal", async () => {
+    await engine.containerCreate("gone", undefined, request({ AutoRemove: true }));
+    const { result } = await engine.containerWait("gone", "removed", never);
+    await engine.containerStart("gone", undefined);
+    machine.latest().end(0);
+    expect(await result).toEqual({ StatusCode: 0 });
+    expect(engine.containerInspect("gone", false)).rejects.toThrow("No such container: gone");
+    expectClean();
+  });
+
+  test("attachments made before the start see the first byte", async () => {
+    await engine.containerCreate("at", undefined, request({}, { OpenStdin: true, StdinOnce: true }));
+    const attach = { stdin: true, stdout: true, stderr: false, logs: false, stream: true, detachKeys: undefined };
+    const first = await engine.containerAttach("at", attach, never);
+    const gone = new AbortController();
+    const second = await engine.containerAttach("at", attach, gone.signal);
+    gone.abort();
+    expect(await second.stream).toBeUndefined();
+    await engine.containerStart("at", undefined);
+    expect((await first.stream)?.fd).toBe(500);
+    expect(machine.latest().request.attach).toEqual([{ stdin: true, stdout: true, stderr: false, closeStdin: true }]);
+  });
+
+  test("a removal ends a pending attach", async () => {
+    await engine.containerCreate("at", undefined, request());
+    const { stream } = await engine.containerAttach(
+      "at",
+      { stdin: false, stdout: true, stderr: true, logs: false, stream: true, detachKeys: undefined },
+      never,
+    );
+    await engine.containerRemove("at", { volumes: false, force: false, link: false });
+    expect(await stream).toBeUndefined();
+  });
+});
+
+describe("a start that fails", () => {
+  test.each([
+    [new EngineError("executable-not-found", 'exec: "x": executable file not found in $PATH'), 127],
+    [new EngineError("not-executable", 'exec: "/etc": is a directory: permission denied'), 126],
+    [new EngineError("internal", "something else"), 128],
+  ])("%p", async (error, code) => {
+    machine.failLaunch = error;
+    await engine.containerCreate("bad", undefined, request());
+    expect(engine.containerStart("bad", undefined)).rejects.toThrow(
+      `failed to create task for container: ${error.message}`,
+    );
+    await until(async () => (await engine.containerInspect("bad", false)).State.ExitCode === code);
+    expect(await status("bad")).toBe("created");
+    expect(machine.endpoints.size).toBe(0);
+    expect(machine.cgroups.size).toBe(0);
+    expect(existsSync(join(root, "containers", (await engine.containerInspect("bad", false)).Id, "run"))).toBe(false);
+    machine.failLaunch = undefined;
+    await engine.containerStart("bad", undefined);
+    expect(await status("bad")).toBe("running");
+  });
+
+  test("on the network, with --rm", async () => {
+    machine.failAttach = new EngineError("conflict", "Bind for 0.0.0.0:80 failed: port is already allocated");
+    await engine.containerCreate("web", undefined, request({ AutoRemove: true }));
+    expect(engine.containerStart("web", undefined)).rejects.toThrow(
+      "failed to set up container networking: Bind for 0.0.0.0:80 failed: port is already allocated",
+    );
+    await until(() => machine.layers.size === 0);
+    expectClean();
+    expect(machine.openFds).toBe(0);
+  });
+});
+
+describe("names and ids", () => {
+  test("conflict, prefix, rename", async () => {
+    const first = await engine.containerCreate("one", undefined, request());
+    expect(engine.containerCreate("one", undefined, request())).rejects.toThrow(
+      `Conflict. The container name "/one" is already in use by container "${first.Id}".`,
+    );
+    await engine.containerRename("one", "two");
+    expect((await engine.containerInspect("/two", false)).Name).toBe("/two");
+    await engine.containerCreate("one", undefined, request());
+    expect(engine.containerRename("one", "two")).rejects.toThrow("Error when allocating new name: Conflict.");
+    expect(engine.containerRename("one", "bad name")).rejects.toThrow(
+      "Error when allocating new name: Invalid container name (/bad name)",
+    );
+    expect(engine.containerInspect("", false)).rejects.toThrow("No such container: ");
+  });
+
+  test("a failed create frees the name and leaves nothing", async () => {
+    expect(engine.containerCreate("one", undefined, request({}, { StopSignal: "NOSUCH" }))).rejects.toThrow(
+      "invalid signal: NOSUCH",
+    );
+    expect(engine.containerCreate("one", undefined, request({}, { Image: "nosuch" }))).rejects.toThrow(
+      "No such image: nosuch",
+    );
+    expect(engine.containerCreate("one", undefined, request({ Binds: ["v:relative"] }))).rejects.toThrow(
+      "mount path must be absolute",
+    );
+    await engine.containerCreate("one", undefined, request());
+  });
+});
+
+describe("stop and restart", () => {
+  test("the stop signal, then SIGKILL", async () => {
+    await run("deaf", {}, { StopTimeout: 0, StopSignal: "USR1" });
+    const process = machine.latest();
+    await engine.containerStop("deaf", { signal: undefined, timeoutSeconds: undefined }, never);
+    expect(process.signals).toEqual([10, 9]);
+    expect((await engine.containerInspect("deaf", false)).State.ExitCode).toBe(137);
+    expect(engine.containerStop("deaf", { signal: undefined, timeoutSeconds: 0 }, never)).rejects.toMatchObject({
+      code: "not-modified",
+    });
+    expect(engine.containerKill("deaf", undefined)).rejects.toThrow(
+      /^cannot kill container: deaf: container [0-9a-f]{64} is not running$/,
+    );
+  });
+
+  test("a policy restarts what dies, not what the user stopped", async () => {
+    await run("always", { RestartPolicy: { Name: "always", MaximumRetryCount: 0 } });
+    machine.latest().end(1);
+    await until(async () => (await engine.containerInspect("always", false)).RestartCount === 1);
+    await until(async () => (await status("always")) === "running");
+    await engine.containerKill("always", "KILL");
+    await Bun.sleep(150);
+    expect(await status("always")).toBe("exited");
+    await engine.containerStart("always", undefined);
+    expect((await engine.containerInspect("always", false)).RestartCount).toBe(0);
+  });
+
+  test("on-failure gives up", async () => {
+    await run("fail", { RestartPolicy: { Name: "on-failure", MaximumRetryCount: 1 } });
+    machine.latest().end(5);
+    await until(
+      async () =>
+        (await engine.containerInspect("fail", false)).RestartCount === 1 && (await status("fail")) === "running",
+    );
+    machine.latest().end(5);
+    await until(async () => (await status("fail")) === "exited");
+    expect((await engine.containerInspect("fail", false)).RestartCount).toBe(1);
+  });
+
+  test("restart with --rm keeps the container", async () => {
+    await run("keep", { AutoRemove: true });
+    await engine.containerRestart("keep", { signal: undefined, timeoutSeconds: 0 }, never);
+    expect(await status("keep")).toBe("running");
+    expect(await actions()).toEqual(["create", "start", "kill", "die", "stop", "start", "restart"]);
+  });
+
+  test("pause refuses what must wait", async () => {
+    await run("tick");
+    await engine.containerPause("tick");
+    expect(engine.containerPause("tick")).rejects.toThrow("is already paused");
+    expect(engine.containerStart("tick", undefined)).rejects.toThrow(
+      "cannot start a paused container, try unpause instead",
+    );
+    const body = {
+      User: "",
+      Privileged: false,
+      Tty: false,
+      AttachStdin: false,
+      AttachStdout: true,
+      AttachStderr: true,
+      DetachKeys: "",
+      Env: null,
+      WorkingDir: "",
+      Cmd: ["true"],
+    };
+    expect(engine.execCreate("tick", body)).rejects.toThrow(
+      "Container tick is paused, unpause the container before exec",
+    );
+    expect(engine.containerRemove("tick", { volumes: false, force: false, link: false })).rejects.toThrow(
+      "container is paused and must be unpaused first",
+    );
+    await engine.containerUnpause("tick");
+    expect(await status("tick")).toBe("running");
+  });
+});
+
+describe("a daemon's start after kill -9", () => {
+  test("running ones run on, ended ones have their true code, lost ones say so", async () => {
+    await run("runs");
+    const ip = (await engine.containerInspect("runs", false)).NetworkSettings.Networks["bridge"]?.IPAddress;
+    await run("ended");
+    const ended = machine.latest();
+    await run("lost");
+    const lostDirectory = machine.latest().request.directory;
+
+    // A machine without this daemon: its handlers must not see what happens now.
+    const before = engine;
+    machine = Object.assign(new FakeMachine(), { ...machine });
+    machine.processes.delete(lostDirectory);
+    ended.ended = { code: 7, signal: 0, finishedAt: "2026-02-03T04:05:06Z" };
+    engine = await startDaemon(machine, root);
+
+    expect(await status("runs")).toBe("running");
+    expect((await engine.containerInspect("runs", false)).NetworkSettings.Networks["bridge"]?.IPAddress).toBe(ip!);
+    const shown = await engine.containerInspect("ended", false);
+    expect([shown.State.Status, shown.State.ExitCode, shown.State.FinishedAt]).toEqual([
+      "exited",
+      7,
+      "2026-02-03T04:05:06Z",
+    ]);
+    const lost = await engine.containerInspect("lost", false);
+    expect([lost.State.Status, lost.State.ExitCode]).toEqual(["exited", 255]);
+    expect(lost.State.Error).toContain("was not seen");
+    expect(machine.endpoints.size).toBe(1);
+    expect(machine.cgroups.size).toBe(1);
+    void before;
+  });
+
+  test("a process that was launched before the row was written is taken over", async () => {
+    const id = await run("late");
+    const row = machine.database.query("SELECT changing FROM containers").get() as { changing: string };
+    const state = JSON.parse(row.changing) as {
+      state: { status: string; startedAt: string };
+      networks: { endpoint?: unknown; networkId: string }[];
+    };
+    state.state = { ...state.state, status: "created", startedAt: "0001-01-01T00:00:00Z" };
+    state.networks = state.networks.map((network) => ({ ...network, endpoint: undefined, networkId: "" }));
+    machine.database.run("UPDATE containers SET changing = ?", [JSON.stringify(state)]);
+    engine = await startDaemon(machine, root);
+    const shown = await engine.containerInspect(id, false);
+    expect(shown.State.Status).toBe("running");
+    expect(shown.NetworkSettings.Networks["bridge"]?.IPAddress).toBe("172.17.0.2");
+  });
+
+  test("leftovers without a row go", async () => {
+    machine.cgroups.add(`/fathom/${"d".repeat(64)}`);
+    machine.cgroups.add("/fathom/somebody-elses");
+    machine.layers.add("e".repeat(64));
+    mkdirSync(join(root, "containers", "f".repeat(64)));
+    engine = await startDaemon(machine, root);
+    expect([...machine.cgroups]).toEqual(["/fathom/somebody-elses"]);
+    expect(machine.layers.size).toBe(0);
+    expect(readdirSync(join(root, "containers"))).toEqual([]);
+  });
+
+  test("a half-made container is unmade with its anonymous volumes", async () => {
+    await engine.containerCreate("half", undefined, request({}, { Volumes: { "/data": {} } }));
+    expect(machine.volumes.size).toBe(1);
+    const row = machine.database.query("SELECT changing FROM containers").get() as { changing: string };
+    machine.database.run("UPDATE containers SET changing = ?", [
+      JSON.stringify({ ...JSON.parse(row.changing), pending: "creating" }),
+    ]);
+    engine = await startDaemon(machine, root);
+    expect(machine.volumes.size).toBe(0);
+    expect(await engine.containerList({ all: true, limit: undefined, size: false, filters: {} })).toEqual([]);
+    expectClean();
+  });
+
+  test("policies resume: always, unless-stopped, on-failure", async () => {
+    const policies = ["always", "unless-stopped", "on-failure", "no"] as const;
+    for (const Name of policies) await run(Name, { RestartPolicy: { Name, MaximumRetryCount: 0 } });
+    await run("stopped", { RestartPolicy: { Name: "unless-stopped", MaximumRetryCount: 0 } });
+    await engine.containerStop("stopped", { signal: undefined, timeoutSeconds: 0 }, never);
+    machine = Object.assign(new FakeMachine(), { ...machine });
+    for (const process of machine.processes.values())
+      process.ended ??= { code: 1, signal: 0, finishedAt: "2026-02-03T04:05:06Z" };
+    engine = await startDaemon(machine, root);
+    await until(async () => (await status("always")) === "running" && (await status("on-failure")) === "running");
+    await until(async () => (await status("unless-stopped")) === "running");
+    expect([await status("no"), await status("stopped")]).toEqual(["exited", "exited"]);
+  });
+});
+
+describe("a graceful stop", () => {
+  test("stops containers, and policies do not count it as the user's word", async () => {
+    await run("one", { RestartPolicy: { Name: "unless-stopped", MaximumRetryCount: 0 } });
+    await engine.shutdown();
+    expect(machine.latest().signals).toEqual([15]);
+    engine = await startDaemon(machine, root);
+    await until(async () => (await status("one")) === "running");
+  });
+
+  test("with live restore they run on", async () => {
+    await engine.shutdown();
+    engine = await startDaemon(machine, root, { liveRestore: true });
+    await run("one");
+    await engine.shutdown();
+    expect(machine.latest().signals).toEqual([]);
+    engine = await startDaemon(machine, root);
+    expect(await status("one")).toBe("running");
+  });
+});
+
+describe("lists", () => {
+  test("filters and order", async () => {
+    await run("web1", {}, { Labels: { tier: "front" }, ExposedPorts: { "80/tcp": {} } });
+    await engine.containerCreate("job1", undefined, request({ NetworkMode: "none" }, { Labels: { tier: "back" } }));
+    const names = async (filters: Record<string, string[]>, all = true): Promise<string> =>
+      (await engine.containerList({ all, limit: undefined, size: false, filters }))
+        .map((one) => one.Names[0])
+        .join(" ");
+    expect(await names({})).toBe("/job1 /web1");
+    expect(await names({}, false)).toBe("/web1");
+    expect(await names({ status: ["created"] }, false)).toBe("/job1");
+    expect(await names({ label: ["tier=front"] })).toBe("/web1");
+    expect(await names({ name: ["^/?job1$"] })).toBe("/job1");
+    expect(await names({ network: ["none"] })).toBe("/job1");
+    expect(await names({ expose: ["80/tcp"] })).toBe("/web1");
+    expect(await names({ before: ["job1"] })).toBe("/web1");
+    expect(names({ nosuch: ["1"] })).rejects.toThrow("invalid filter 'nosuch'");
+    expect(names({ status: ["x"] })).rejects.toThrow("invalid value for state (x): must be one of created, running");
+  });
+});

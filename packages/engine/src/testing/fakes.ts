@@ -1,0 +1,467 @@
+/** In-memory stand-ins for what the engine is given, so that its tests need no root: processes are promises that the test ends. */
+import { Database as Sqlite } from "bun:sqlite";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { deferred, EngineError, randomId, silentLogger, systemClock, type Deferred } from "@fathom/base";
+import type { Endpoint, NetworkInfo, Networks } from "@fathom/network";
+import type {
+  Cgroup,
+  Cgroups,
+  ExecHandle,
+  ExitStatus,
+  Launcher,
+  LaunchRequest,
+  PreparedStem,
+  Supervisor,
+} from "@fathom/runtime";
+import { sha256Digest, type ChainId, type OciSpec } from "@fathom/spec";
+import type { ContainerLayer, Database, SqlValue, Store } from "@fathom/store";
+import { SysError, type Sys } from "@fathom/sys";
+import { createEngine, type Engine, type ImageHalf, type VolumeHalf } from "../engine.ts";
+import type { EngineConfig, LocalImage, OciTranslation, VolumeHandle } from "../contract.ts";
+
+/** A running "process": the test ends it, reads what was attached, sees its signals. */
+export class FakeProcess {
+  readonly exit: Deferred<ExitStatus> = deferred();
+  readonly signals: number[] = [];
+  readonly execs: string[] = [];
+  readonly pid: number;
+  readonly request: LaunchRequest;
+  readonly startedAt = new Date().toISOString();
+  /** What a signal does; by default KILL and TERM end it. */
+  onSignal: (signal: number) => void = (signal) => {
+    if (signal === 9 || signal === 15) this.end(128 + signal);
+  };
+  ended: ExitStatus | undefined;
+
+  constructor(pid: number, request: LaunchRequest) {
+    this.pid = pid;
+    this.request = request;
+  }
+
+  end(code: number, lost?: string): void {
+    if (this.ended !== undefined) return;
+    this.ended = {
+      code,
+      signal: code > 128 ? code - 128 : 0,
+      finishedAt: new Date().toISOString(),
+      ...(lost === undefined ? {} : { lost }),
+    };
+    this.exit.resolve(this.ended);
+  }
+}
+
+/** The machine that outlives daemons: processes by their directory. */
+export class FakeMachine {
+  readonly processes = new Map<string, FakeProcess>();
+  readonly cgroups = new Set<string>();
+  readonly endpoints = new Map<string, Endpoint>();
+  readonly layers = new Set<string>();
+  readonly volumes = new Map<string, VolumeHandle>();
+  readonly database = new Sqlite(":memory:");
+  nextPid = 1000;
+  failLaunch: Error | undefined;
+  failAttach: Error | undefined;
+  openFds = 0;
+
+  latest(): FakeProcess {
+    return [...this.processes.values()].at(-1)!;
+  }
+
+  launcher(): Launcher {
+    return {
+      prepare: async () => this.#prepare(),
+      reconnect: async (directory) => {
+        const process = this.processes.get(directory);
+        if (process === undefined) return { kind: "gone" };
+        if (process.ended !== undefined) return { kind: "exited", exit: process.ended };
+        return { kind: "running", supervisor: this.#supervisor(process) };
+      },
+    };
+  }
+
+  #prepare(): PreparedStem {
+    return {
+      pid: this.nextPid++,
+      networkNamespaceFd: 77,
+      launch: async (request) => {
+        if (this.failLaunch !== undefined) throw this.failLaunch;
+        const process = new FakeProcess(this.nextPid++, request);
+        this.processes.set(request.directory, process);
+        return {
+          supervisor: this.#supervisor(process),
+          attachments: request.attach.map((_, index) => ({ fd: 500 + index })),
+        };
+      },
+      discard: async () => undefined,
+    };
+  }
+
+  #supervisor(process: FakeProcess): Supervisor {
+    return {
+      pid: process.pid,
+      supervisorPid: process.pid + 100_000,
+      startedAt: process.startedAt,
+      exit: process.exit.promise,
+      attach: async () => ({ fd: 600 }),
+      exec: async (request): Promise<ExecHandle> => {
+        process.execs.push(request.execId);
+        return { execId: request.execId, pid: this.nextPid++, attachments: [], exit: new Promise(() => undefined) };
+      },
+      signal: async (signal) => {
+        process.signals.push(signal);
+        process.onSignal(signal);
+      },
+      resize: async () => undefined,
+      start: async () => undefined,
+      reopenLog: async () => undefined,
+      disconnect: () => undefined,
+    };
+  }
+
+  cgroupsApi(): Cgroups {
+    const open = (path: string): Cgroup => {
+      let frozen = false;
+      return {
+        path,
+        procsFiles: [`/cg${path}/cgroup.procs`],
+        hierarchies: [],
+        apply: () => undefined,
+        freeze: async () => void (frozen = true),
+        thaw: async () => void (frozen = false),
+        frozen: () => frozen,
+        processes: () => [process.pid],
+        kill: async () => undefined,
+        stats: () => {
+          throw new EngineError("not-implemented", "no stats in tests");
+        },
+        oomKills: () => 0,
+        remove: async () => void this.cgroups.delete(path),
+      };
+    };
+    return {
+      version: "v2",
+      driver: "cgroupfs",
+      controllers: [],
+      support: {
+        memory: true,
+        memorySwap: true,
+        memoryReservation: true,
+        memorySwappiness: true,
+        oomKillDisable: true,
+        cpuShares: true,
+        cpuQuota: true,
+        cpuset: true,
+        pids: true,
+        blkioWeight: true,
+        availableCpus: "0-1",
+        availableMems: "0",
+      },
+      create: (path) => {
+        this.cgroups.add(path);
+        return open(path);
+      },
+      open,
+      list: (parent) =>
+        [...this.cgroups].filter((path) => path.startsWith(`${parent}/`)).map((path) => path.slice(parent.length + 1)),
+    };
+  }
+
+  networks(): Networks {
+    const bridge: NetworkInfo = {
+      id: "b".repeat(64),
+      name: "bridge",
+      driver: "bridge",
+      createdAt: "2026-01-01T00:00:00Z",
+      subnet: "172.17.0.0/16",
+      gateway: "172.17.0.1",
+      options: {},
+      labels: {},
+    };
+    const none: NetworkInfo = {
+      ...bridge,
+      id: "c".repeat(64),
+      name: "none",
+      driver: "null",
+      subnet: undefined,
+      gateway: undefined,
+    };
+    const all = [bridge, none];
+    return {
+      start: async (known) => {
+        for (const id of this.endpoints.keys())
+          if (!known.some((endpoint) => endpoint.endpointId === id)) this.endpoints.delete(id);
+        return { warnings: [] };
+      },
+      list: () => all,
+      find: (name) => all.find((network) => network.name === name || network.id === name),
+      attach: async (request) => {
+        if (this.failAttach !== undefined) throw this.failAttach;
+        const endpoint: Endpoint = {
+          endpointId: randomId(),
+          networkId: request.networkId,
+          containerId: request.containerId,
+          interfaceName: request.interfaceName,
+          hostInterface: "veth0",
+          macAddress: "02:42:ac:11:00:02",
+          ipv4Address: "172.17.0.2",
+          ipv4PrefixLength: 16,
+          gateway: "172.17.0.1",
+          ports: request.ports.map((port) => ({
+            protocol: port.protocol,
+            containerPort: port.containerPort,
+            hostIp: port.hostIp || "0.0.0.0",
+            hostPort: port.hostPortFirst,
+          })),
+        };
+        this.endpoints.set(endpoint.endpointId, endpoint);
+        return endpoint;
+      },
+      loopbackUp: () => undefined,
+      detach: async (endpoint) => void this.endpoints.delete(endpoint.endpointId),
+      endpoints: (networkId) => [...this.endpoints.values()].filter((endpoint) => endpoint.networkId === networkId),
+      reconcile: async () => undefined,
+      stop: async () => undefined,
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+  }
+
+  store(root: string): Store {
+    const database = fakeDatabase(this.database);
+    const layer = (id: string): ContainerLayer => ({
+      id,
+      parent: undefined,
+      mount: { lower: ["/lower"], upper: "/upper", work: "/work" },
+      diffPath: `/overlay2/${id}/diff`,
+      mergedPath: `/overlay2/${id}/merged`,
+      workPath: `/overlay2/${id}/work`,
+      lowerPaths: ["/lower"],
+    });
+    const unused = (): never => {
+      throw new EngineError("not-implemented", "not part of this fake");
+    };
+    return {
+      root,
+      database,
+      containers: {
+        create: (id) => {
+          this.layers.add(id);
+          return layer(id);
+        },
+        get: (id) => (this.layers.has(id) ? layer(id) : undefined),
+        remove: async (id) => void this.layers.delete(id),
+        list: () => [...this.layers],
+        changes: async () => [],
+        usage: async () => 10,
+        writeDiff: unused,
+      },
+      layers: { get: () => undefined, list: () => [], draft: unused, hold: () => true },
+      images: {
+        put: unused,
+        get: () => undefined,
+        list: () => [],
+        find: () => [],
+        remove: unused,
+        references: () => [],
+        reference: () => undefined,
+        tag: unused,
+        untag: () => false,
+      },
+      content: {
+        info: unused,
+        path: unused,
+        read: unused,
+        stream: unused,
+        writer: unused,
+        record: unused,
+        put: unused,
+        list: () => [],
+      },
+      leases: { create: unused, release: unused, list: () => [] },
+      collect: unused,
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+  }
+
+  imageHalf(): ImageHalf {
+    const image: LocalImage = {
+      id: sha256Digest("busybox"),
+      topLayer: sha256Digest("layer") as string as ChainId,
+      config: {
+        architecture: process.arch === "x64" ? "amd64" : process.arch,
+        os: "linux",
+        config: { Cmd: ["sh"], Env: ["PATH=/bin"] },
+        rootfs: { type: "layers", diff_ids: [] },
+      },
+    };
+    return {
+      lookup: (name) => {
+        if (name === "busybox") return image;
+        throw new EngineError("not-found", `No such image: ${name}`);
+      },
+      byId: (id) => (id === image.id ? image : undefined),
+      imageList: async () => [],
+    };
+  }
+
+  volumeHalf(root: string): VolumeHalf {
+    return {
+      ensure: (settings) => {
+        const handle = this.volumes.get(settings.name) ?? {
+          name: settings.name,
+          driver: settings.driver,
+          mountpoint: join(root, "volumes", settings.name, "_data"),
+          anonymous: "com.docker.volume.anonymous" in settings.labels,
+        };
+        this.volumes.set(handle.name, handle);
+        return handle;
+      },
+      get: (name) => this.volumes.get(name),
+      acquire: () => undefined,
+      release: () => undefined,
+      removeIfUnused: async (name) => this.volumes.delete(name),
+      volumeList: async () => ({ Volumes: [], Warnings: null }),
+      volumeUsage: async () => 0,
+    };
+  }
+
+  sys(): Sys {
+    const methods: Partial<Sys> = {
+      openOverlay: () => {
+        this.openFds++;
+        return 88;
+      },
+      close: () => void this.openFds--,
+      openat2: () => {
+        throw new SysError("openat2", 2);
+      },
+    };
+    return methods as Sys;
+  }
+}
+
+const oci: OciTranslation = {
+  validate: () => [],
+  containerSpec: ({ record }) =>
+    ({
+      ociVersion: "1.2.0",
+      root: { path: "rootfs" },
+      process: { user: { uid: 0, gid: 0 }, args: [record.path, ...record.arguments], env: ["PATH=/bin"], cwd: "/" },
+      linux: {
+        namespaces: [
+          { type: "mount" },
+          { type: "pid" },
+          { type: "network" },
+          { type: "ipc" },
+          { type: "uts" },
+          { type: "cgroup" },
+        ],
+      },
+    }) as OciSpec,
+  execProcess: ({ command }) => ({
+    process: { user: { uid: 0, gid: 0 }, args: [...command], env: ["PATH=/bin"], cwd: "/" },
+    seccomp: undefined,
+  }),
+  resources: () => ({}),
+};
+
+export function testConfig(root: string): EngineConfig {
+  return {
+    dataRoot: root,
+    execRoot: join(root, "run"),
+    cgroupParent: "/fathom",
+    logDriver: "json-file",
+    logOptions: {},
+    defaultUlimits: [],
+    defaultShmSizeBytes: 64 * 2 ** 20,
+    dns: [],
+    dnsSearch: [],
+    dnsOptions: [],
+    hostGatewayIps: [],
+    liveRestore: false,
+    shutdownTimeoutSeconds: 1,
+    maxConcurrentDownloads: 3,
+    maxConcurrentUploads: 3,
+    noNewPrivileges: false,
+    init: false,
+    seccompProfile: "",
+    labels: [],
+    experimental: false,
+    debug: false,
+    insecureRegistries: [],
+    registryMirrors: [],
+    stemPoolSize: 0,
+    version: "0.0.0",
+    gitCommit: "",
+    buildTime: "",
+  };
+}
+
+export type TestEngine = Engine<ImageHalf, VolumeHalf>;
+
+/** A daemon's start over the machine. Starting another one is what follows a `kill -9` of the first. */
+export async function startDaemon(
+  machine: FakeMachine,
+  root: string,
+  config: Partial<EngineConfig> = {},
+): Promise<TestEngine> {
+  const engine = await createEngine<ImageHalf, VolumeHalf>({
+    config: { ...testConfig(root), ...config },
+    store: machine.store(root),
+    launcher: machine.launcher(),
+    cgroups: machine.cgroupsApi(),
+    networks: machine.networks(),
+    sys: machine.sys(),
+    logger: silentLogger,
+    clock: systemClock,
+    images: () => machine.imageHalf(),
+    volumes: () => machine.volumeHalf(root),
+    oci,
+  });
+  await engine.resume();
+  return engine;
+}
+
+function fakeDatabase(sqlite: Sqlite): Database {
+  let depth = 0;
+  return {
+    migrate: (_component, migrations) => {
+      for (const { up } of migrations)
+        for (const sql of up) sqlite.run(sql.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS "));
+    },
+    run: (sql, ...parameters) => ({ changes: sqlite.query(sql).run(...parameters.map(bindable)).changes }),
+    all: (sql, ...parameters) => sqlite.query(sql).all(...parameters.map(bindable)) as Record<string, unknown>[],
+    get: (sql, ...parameters) =>
+      (sqlite.query(sql).get(...parameters.map(bindable)) ?? undefined) as Record<string, unknown> | undefined,
+    transaction: (action) => {
+      if (depth++ === 0) sqlite.run("BEGIN IMMEDIATE");
+      try {
+        const result = action();
+        if (depth === 1) sqlite.run("COMMIT");
+        return result;
+      } catch (error) {
+        if (depth === 1) sqlite.run("ROLLBACK");
+        throw error;
+      } finally {
+        depth--;
+      }
+    },
+    close: () => undefined,
+  };
+}
+
+function bindable(value: SqlValue): string | number | bigint | null | Uint8Array {
+  return value;
+}
+
+/** A log line in the container's log, as a supervisor writes it. */
+export function writeLogLine(path: string, text: string): void {
+  mkdirSync(join(path, ".."), { recursive: true });
+  writeFileSync(path, `${JSON.stringify({ log: text, stream: "stdout", time: new Date().toISOString() })}\n`, {
+    flag: "a",
+  });
+}
+
+export function removeTree(path: string): void {
+  rmSync(path, { recursive: true, force: true });
+}
