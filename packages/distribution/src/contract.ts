@@ -1,6 +1,6 @@
 /**
  * The registry client: references in, verified bytes out. It writes nothing to disk and keeps no state but tokens; who stores
- * what is the engine's business (`packages/engine/src/pull.ts`).
+ * what is the engine's business (`packages/engine/src/pull`).
  *
  * Errors: "not-found" (manifest unknown, repository unknown), "unauthenticated" (401 after a token, denied), "unavailable" (cannot
  * connect, 5xx or 429 after all tries, idle timeout), "data-loss" (size or digest differ), "invalid-argument" (schema 1, unknown media
@@ -63,6 +63,10 @@ export interface RegistryClient {
   head(reference: Reference, signal?: AbortSignal): Promise<{ digest: Digest; mediaType: string; size: number }>;
   /** Fetches the manifest, goes through an index to the wanted platform. */
   resolve(reference: Reference, platform: Platform | undefined, signal?: AbortSignal): Promise<ResolvedImage>;
+  /** The manifest or index that the reference itself names, verified. */
+  manifest(reference: Reference, signal?: AbortSignal): Promise<ResolvedManifest>;
+  /** All tags of the repository, in the registry's order. */
+  tags(reference: Reference, signal?: AbortSignal): Promise<readonly string[]>;
   /** Small blob in memory, verified (the image config). */
   fetchBlob(
     reference: Reference,

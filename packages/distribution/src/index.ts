@@ -1,1 +1,6 @@
+export { openBlob } from "./blob.ts";
+export * from "./client.ts";
 export * from "./contract.ts";
+export { RegistryError, TransportError, type RegistryReason } from "./errors.ts";
+export * from "./login.ts";
+export { environmentProxy } from "./proxy.ts";

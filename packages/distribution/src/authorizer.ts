@@ -1,0 +1,208 @@
+/**
+ * Authentication against one registry endpoint (distribution-spec's token flow): Basic, Bearer tokens from the realm that the challenge
+ * names (GET with Basic credentials, or OAuth2 POST with an identity token), or nothing. Secrets never get into messages.
+ */
+import { EngineError, type Clock } from "@fathom/base";
+import { isFields, parseJson } from "@fathom/spec/fields";
+import type { Challenge } from "./challenge.ts";
+import type { Credentials } from "./contract.ts";
+import { errorOfAnswer, RegistryError, shownUrl } from "./errors.ts";
+import type { Transport } from "./transport.ts";
+
+const maxTokenAnswerBytes = 1024 * 1024;
+const clientId = "fathom";
+/** Tokens are given up this long before their end, so that one does not run out on its way. */
+const tokenMarginMs = 5_000;
+const defaultTokenLifeMs = 60_000;
+
+interface Token {
+  readonly header: string;
+  /** Monotonic milliseconds. */
+  readonly endsAtMs: number;
+}
+
+/** What moves into a worker thread. */
+export interface AuthorizerState {
+  readonly basic: boolean;
+  /** scope → Authorization header and milliseconds that it has left. */
+  readonly tokens: readonly (readonly [string, string, number])[];
+}
+
+export interface AuthorizerOptions {
+  readonly credentials: Credentials | undefined;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  /** Whether the registry itself may be spoken to in plain text; a token server then may be, too. */
+  readonly insecure: boolean;
+}
+
+export class Authorizer {
+  readonly #options: AuthorizerOptions;
+  readonly #tokens = new Map<string, Token>();
+  readonly #pending = new Map<string, Promise<void>>();
+  #basic = false;
+  /** Scheme and realm of the last challenge: a later scope needs no 401 of its own. */
+  #realm: Challenge | undefined;
+
+  constructor(options: AuthorizerOptions, state?: AuthorizerState) {
+    this.#options = options;
+    if (state === undefined) return;
+    this.#basic = state.basic;
+    for (const [scope, header, leftMs] of state.tokens)
+      this.#tokens.set(scope, { header, endsAtMs: options.clock.monotonicMs() + leftMs });
+  }
+
+  state(): AuthorizerState {
+    const now = this.#options.clock.monotonicMs();
+    return {
+      basic: this.#basic,
+      tokens: [...this.#tokens].map(([scope, token]) => [scope, token.header, token.endsAtMs - now] as const),
+    };
+  }
+
+  /** The Authorization header to send with a request of this scope, as far as it is known without asking. */
+  header(scope: string): string | undefined {
+    const { credentials, clock } = this.#options;
+    if (credentials?.registryToken !== undefined) return `Bearer ${credentials.registryToken}`;
+    const token = this.#tokens.get(scope);
+    if (token !== undefined && token.endsAtMs > clock.monotonicMs()) return token.header;
+    return this.#basic ? this.#basicHeader() : undefined;
+  }
+
+  #basicHeader(): string | undefined {
+    const { credentials } = this.#options;
+    if (credentials?.username === undefined || credentials.username === "") return undefined;
+    return `Basic ${Buffer.from(`${credentials.username}:${credentials.password ?? ""}`).toString("base64")}`;
+  }
+
+  /**
+   * Answers the challenges of a 401. After it `header(scope)` gives something new to try.
+   * @param sent The Authorization header that was refused.
+   * @throws RegistryError "no-credentials" or "unauthorized" when there is nothing (new) to try.
+   */
+  async answer(
+    url: URL,
+    challenges: readonly Challenge[],
+    scope: string,
+    sent: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    if (this.#options.credentials?.registryToken !== undefined) throw refused();
+    const bearer = challenges.find((challenge) => challenge.scheme === "bearer");
+    if (bearer !== undefined) {
+      this.#tokens.delete(scope);
+      this.#realm = bearer;
+      return this.#fetchTokenOnce(bearer, scope, signal);
+    }
+    if (challenges.some((challenge) => challenge.scheme === "basic")) {
+      const header = this.#basicHeader();
+      if (header === undefined)
+        throw new RegistryError("unauthenticated", "no-credentials", 401, "no basic auth credentials");
+      if (header === sent) throw refused();
+      this.#basic = true;
+      return;
+    }
+    const schemes = challenges.map((challenge) => challenge.scheme).join(", ");
+    throw new RegistryError(
+      "unauthenticated",
+      "unauthorized",
+      401,
+      `unauthorized: ${url.host} wants an authentication that is not supported (${schemes === "" ? "no scheme named" : schemes})`,
+    );
+  }
+
+  /** Asks for the token of another scope at the realm that is known already; does nothing where none is. */
+  async prepare(scope: string, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#realm !== undefined && this.header(scope) === undefined)
+      await this.#fetchTokenOnce(this.#realm, scope, signal);
+  }
+
+  /** Requests that want the same token at the same time share one. */
+  async #fetchTokenOnce(challenge: Challenge, scope: string, signal: AbortSignal | undefined): Promise<void> {
+    const running = this.#pending.get(scope);
+    if (running !== undefined) return running;
+    const mine = this.#fetchToken(challenge, scope, signal).finally(() => this.#pending.delete(scope));
+    this.#pending.set(scope, mine);
+    return mine;
+  }
+
+  async #fetchToken(challenge: Challenge, scope: string, signal: AbortSignal | undefined): Promise<void> {
+    const { transport, credentials, clock, insecure } = this.#options;
+    const realm = URL.parse(challenge.parameters["realm"] ?? "");
+    if (realm === null || (realm.protocol !== "https:" && realm.protocol !== "http:"))
+      throw new RegistryError(
+        "unauthenticated",
+        "unauthorized",
+        401,
+        "unauthorized: the registry names no token server",
+      );
+    const secret = credentials?.identityToken !== undefined || this.#basicHeader() !== undefined;
+    if (realm.protocol === "http:" && secret && !insecure)
+      throw new RegistryError(
+        "unauthenticated",
+        "unauthorized",
+        401,
+        `unauthorized: the token server ${shownUrl(realm)} speaks plain HTTP; credentials are not sent to it`,
+      );
+    const service = challenge.parameters["service"] ?? "";
+    const answer =
+      credentials?.identityToken === undefined
+        ? await transport.send({
+            method: "GET",
+            url: withQuery(realm, service, scope, credentials?.username),
+            headers: secret ? { authorization: this.#basicHeader()! } : {},
+            insecure,
+            signal,
+          })
+        : await transport.send({
+            method: "POST",
+            url: realm,
+            headers: { "content-type": "application/x-www-form-urlencoded" },
+            body: new TextEncoder().encode(
+              new URLSearchParams({
+                grant_type: "refresh_token",
+                refresh_token: credentials.identityToken,
+                service,
+                scope,
+                client_id: clientId,
+              }).toString(),
+            ),
+            insecure,
+            signal,
+          });
+    const body = await answer.bytes(maxTokenAnswerBytes);
+    if (answer.status !== 200) {
+      const error = errorOfAnswer("GET", realm, answer.status, new TextDecoder().decode(body));
+      // A token server that refuses says so with 401 or 403 whatever the words are.
+      if (answer.status === 401 || answer.status === 403)
+        throw new RegistryError(
+          "unauthenticated",
+          "unauthorized",
+          answer.status,
+          secret ? "unauthorized: incorrect username or password" : "unauthorized: authentication required",
+          { cause: error },
+        );
+      throw error;
+    }
+    const fields = parseJson(body, "the answer of the token server", maxTokenAnswerBytes);
+    const text = isFields(fields) ? (fields["token"] ?? fields["access_token"]) : undefined;
+    // A token becomes part of a header: what cannot stand there is refused rather than sent.
+    if (typeof text !== "string" || !/^[\x21-\x7e]+$/.test(text))
+      throw new EngineError("unavailable", `the token server ${shownUrl(realm)} gave no token`);
+    const life = isFields(fields) && typeof fields["expires_in"] === "number" ? fields["expires_in"] * 1000 : 0;
+    const lifeMs = Math.min(Math.max(life, defaultTokenLifeMs), 24 * 3600 * 1000);
+    this.#tokens.set(scope, { header: `Bearer ${text}`, endsAtMs: clock.monotonicMs() + lifeMs - tokenMarginMs });
+  }
+}
+
+function refused(): RegistryError {
+  return new RegistryError("unauthenticated", "unauthorized", 401, "unauthorized: authentication required");
+}
+
+function withQuery(realm: URL, service: string, scope: string, account: string | undefined): URL {
+  const url = new URL(realm);
+  if (service !== "") url.searchParams.set("service", service);
+  for (const part of scope === "" ? [] : scope.split(" ")) url.searchParams.append("scope", part);
+  if (account !== undefined && account !== "") url.searchParams.set("account", account);
+  return url;
+}

@@ -1,0 +1,129 @@
+/**
+ * Blobs, streamed in order and at most once: after a cut the rest is asked for by Range, and where the registry ignores that, what is
+ * already there is skipped. Never more bytes than the descriptor says come out.
+ */
+import { EngineError, systemClock, type Clock } from "@fathom/base";
+import type { Descriptor } from "@fathom/spec";
+import type { BlobSource } from "./contract.ts";
+import { TransportError } from "./errors.ts";
+import { delayMs } from "./retry.ts";
+import { Session, type SessionState } from "./session.ts";
+import type { Answer } from "./transport.ts";
+
+/** A try that brought less than this counts as fruitless. */
+const progressBytes = 64 * 1024;
+
+function isSessionState(value: unknown): value is SessionState {
+  return typeof value === "object" && value !== null && "endpoints" in value && Array.isArray(value.endpoints);
+}
+
+/** Opens a blob from plain data, as a worker thread has it. See `OpenBlob` in contract.ts. */
+export function openBlob(
+  source: BlobSource,
+  descriptor: Descriptor,
+  signal: AbortSignal,
+  clock: Clock = systemClock,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const { reference, config, credentials } = source;
+  const state = isSessionState(source.session) ? source.session : undefined;
+  const session = new Session({ reference, config, credentials, clock, state });
+  return streamBlob(session, reference.repository, descriptor, { attempts: config.attempts, signal, clock });
+}
+
+export async function* streamBlob(
+  session: Session,
+  repository: string,
+  descriptor: Descriptor,
+  options: { readonly attempts: number; readonly signal: AbortSignal | undefined; readonly clock: Clock },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const { digest, size } = descriptor;
+  let received = 0;
+  let failures = 0;
+  let useRange = true;
+  while (received < size || size === 0) {
+    const start = received;
+    try {
+      const answer = await session.request({
+        method: "GET",
+        path: `${repository}/blobs/${digest}`,
+        headers: received > 0 && useRange ? { range: `bytes=${received}-` } : {},
+        signal: options.signal,
+        allowed: [416],
+      });
+      const skip = await placeOf(answer, received, descriptor);
+      if (skip === "no-range") {
+        useRange = false;
+        throw new TransportError("cut", `${digest}: the registry does not serve the rest of the blob`);
+      }
+      let position = skip === "continues" ? received : 0;
+      for await (const chunk of answer.chunks()) {
+        const fresh = position >= received ? chunk : chunk.subarray(Math.min(received - position, chunk.length));
+        position += chunk.length;
+        if (position > size) throw longer(descriptor, position);
+        if (fresh.length === 0) continue;
+        received += fresh.length;
+        yield fresh;
+      }
+      if (received === size) return;
+      throw new TransportError("cut", `${digest}: the transfer ended after ${received} of ${size} bytes`);
+    } catch (error) {
+      // All is there: how the connection ended does not matter. An empty blob needs an answer, though.
+      if (received === size && size > 0 && error instanceof TransportError) return;
+      const passes =
+        error instanceof TransportError &&
+        (error.failure === "cut" || error.failure === "idle" || (error.failure === "connect" && received > 0));
+      if (!passes) throw error;
+      failures = received - start >= progressBytes ? 1 : failures + 1;
+      if (failures >= options.attempts)
+        throw new EngineError(
+          "unavailable",
+          `download of ${digest} failed after ${failures} tries, with ${received} of ${size} bytes there: ${error.message}`,
+          { cause: error },
+        );
+      await options.clock.sleep(delayMs(failures - 1, undefined), options.signal).catch((reason: unknown) => {
+        throw new EngineError("aborted", `download of ${digest} was cancelled`, { cause: reason });
+      });
+    }
+  }
+}
+
+/** How an answer continues what is there: by going on, or from the start. Lengths that cannot be right are refused at once. */
+async function placeOf(
+  answer: Answer,
+  received: number,
+  descriptor: Descriptor,
+): Promise<"continues" | "from-start" | "no-range"> {
+  const { size, digest } = descriptor;
+  if (answer.status === 416) {
+    await answer.discard();
+    return "no-range";
+  }
+  if (answer.status === 206) {
+    const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(answer.headers.get("content-range") ?? "");
+    if (Number(range?.[1]) === received && (range?.[2] === "*" || Number(range?.[2]) === size)) return "continues";
+    await answer.discard();
+    return "no-range";
+  }
+  if (answer.status !== 200) {
+    await answer.discard();
+    throw new EngineError("unavailable", `${digest}: the registry answered a blob request with ${answer.status}`);
+  }
+  const length = answer.headers.get("content-length");
+  const encoded = answer.headers.get("content-encoding") !== null;
+  if (length !== null && !encoded && Number(length) !== size) {
+    await answer.discard();
+    if (Number(length) > size) throw longer(descriptor, Number(length));
+    throw new EngineError(
+      "data-loss",
+      `${digest} has ${length} bytes at the registry, not ${size} as its descriptor says`,
+    );
+  }
+  return "from-start";
+}
+
+function longer(descriptor: Descriptor, atLeast: number): EngineError {
+  return new EngineError(
+    "data-loss",
+    `${descriptor.digest} has at least ${atLeast} bytes at the registry, more than the ${descriptor.size} of its descriptor`,
+  );
+}

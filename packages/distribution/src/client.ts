@@ -1,0 +1,103 @@
+/** The registry client: sessions by repository behind the interface of contract.ts. */
+import { EngineError, systemClock, type Clock } from "@fathom/base";
+import { canonicalName, type Reference } from "@fathom/spec";
+import { streamBlob } from "./blob.ts";
+import type { Credentials, RegistryClient, RegistryConfig } from "./contract.ts";
+import { digestOf } from "./digests.ts";
+import { fetchManifest, headManifest, resolveImage } from "./manifests.ts";
+import { environmentProxy } from "./proxy.ts";
+import { pushBlob, pushManifest } from "./push.ts";
+import { Session } from "./session.ts";
+
+const maxTagsAnswerBytes = 4 * 1024 * 1024;
+const maxTagPages = 1000;
+
+export interface RegistryClientOptions {
+  readonly config: RegistryConfig;
+  /** For every registry that this client talks to: make one client for each request of a user. */
+  readonly credentials?: Credentials | undefined;
+  readonly clock?: Clock;
+}
+
+export const defaultRegistryConfig: RegistryConfig = {
+  insecureRegistries: [],
+  mirrors: [],
+  certificateDirectories: ["/etc/fathom/certs.d", "/etc/docker/certs.d"],
+  idleTimeoutMs: 60_000,
+  attempts: 5,
+  userAgent: "fathom",
+};
+
+export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
+  // Worker threads get the settings with the rest: their environment is not asked.
+  const config: RegistryConfig = { ...options.config, proxy: options.config.proxy ?? environmentProxy() };
+  const clock = options.clock ?? systemClock;
+  const sessions = new Map<string, Session>();
+  const sessionOf = (reference: Reference): Session => {
+    const name = canonicalName(reference);
+    let session = sessions.get(name);
+    if (session === undefined) {
+      session = new Session({ reference, config, credentials: options.credentials, clock });
+      sessions.set(name, session);
+    }
+    return session;
+  };
+  return {
+    head: (reference, signal) => headManifest(sessionOf(reference), reference, signal),
+    resolve: (reference, platform, signal) => resolveImage(sessionOf(reference), reference, platform, signal),
+    manifest: (reference, signal) =>
+      fetchManifest(
+        sessionOf(reference),
+        reference,
+        reference.digest === undefined ? undefined : { digest: reference.digest },
+        signal,
+      ),
+    async fetchBlob(reference, descriptor, limitBytes, signal) {
+      if (descriptor.size > limitBytes)
+        throw new EngineError(
+          "invalid-argument",
+          `${descriptor.digest} has ${descriptor.size} bytes, more than the limit of ${limitBytes}`,
+        );
+      const data = new Uint8Array(descriptor.size);
+      let at = 0;
+      const stream = streamBlob(sessionOf(reference), reference.repository, descriptor, {
+        attempts: config.attempts,
+        signal,
+        clock,
+      });
+      for await (const chunk of stream) {
+        data.set(chunk, at);
+        at += chunk.length;
+      }
+      const digest = digestOf(data, descriptor.digest);
+      if (digest !== descriptor.digest)
+        throw new EngineError("data-loss", `${descriptor.digest}: the bytes that came have digest ${digest}`);
+      return data;
+    },
+    blobSource: (reference) => ({
+      reference,
+      config,
+      credentials: options.credentials,
+      session: sessionOf(reference).state(),
+    }),
+    async tags(reference, signal) {
+      const tags: string[] = [];
+      let path: string | URL = `${reference.repository}/tags/list`;
+      for (let page = 0; page < maxTagPages; page++) {
+        const answer = await sessionOf(reference).request({ method: "GET", path, signal });
+        const body: unknown = JSON.parse(new TextDecoder().decode(await answer.bytes(maxTagsAnswerBytes)));
+        const found = typeof body === "object" && body !== null && "tags" in body ? body.tags : undefined;
+        for (const tag of Array.isArray(found) ? found : []) if (typeof tag === "string") tags.push(tag);
+        const next = /<([^>]+)>\s*;\s*rel="?next"?/.exec(answer.headers.get("link") ?? "")?.[1];
+        const url = next === undefined ? null : URL.parse(next, answer.url.href);
+        if (url === null || url.origin !== answer.url.origin) break;
+        path = url;
+      }
+      return tags;
+    },
+    pushBlob: (reference, descriptor, open, signal) =>
+      pushBlob(sessionOf(reference), reference, descriptor, open, signal),
+    pushManifest: (reference, mediaType, raw, signal) =>
+      pushManifest(sessionOf(reference), reference, mediaType, raw, signal),
+  };
+}

@@ -1,0 +1,78 @@
+/** Where a reference's registry may be reached, in the order of trying: mirrors, then the registry itself; HTTPS before plain HTTP. */
+import { defaultRegistry, type Reference } from "@fathom/spec";
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { hostWithoutPort, inCidr, isLoopbackHost, parseCidr, type Cidr } from "./addresses.ts";
+import type { RegistryConfig } from "./contract.ts";
+
+export interface Endpoint {
+  /** Everything before "/v2/", with no slash at its end. */
+  readonly base: string;
+  /** Certificates are not verified, and plain HTTP is allowed (also as the target of a redirect). */
+  readonly insecure: boolean;
+  /** Asked without credentials, and never the last word: any failure goes on to the next endpoint. */
+  readonly mirror: boolean;
+}
+
+/** Where docker.io really answers. */
+export const officialHost = "registry-1.docker.io";
+
+/** Hosts that turned out to speak plain HTTP, so that the failing TLS handshake is paid once, not in every pull. */
+const plainHosts = new Set<string>();
+
+export function rememberScheme(endpoint: Endpoint): void {
+  const { protocol, host } = new URL(endpoint.base);
+  if (!endpoint.insecure) return;
+  if (protocol === "http:") plainHosts.add(host);
+  else plainHosts.delete(host);
+}
+
+export function forgetSchemes(): void {
+  plainHosts.clear();
+}
+
+/** Whether `host[:port]` may be spoken to without verified TLS. Names are resolved only where an address range could match. */
+export async function isInsecure(host: string, registries: readonly string[]): Promise<boolean> {
+  if (isLoopbackHost(host)) return true;
+  const ranges: Cidr[] = [];
+  for (const entry of registries) {
+    const cidr = parseCidr(entry);
+    if (cidr === undefined) {
+      if (entry.replace(/^https?:\/\//, "") === host) return true;
+    } else ranges.push(cidr);
+  }
+  if (ranges.length === 0) return false;
+  const name = hostWithoutPort(host);
+  const addresses =
+    isIP(name) === 0
+      ? await lookup(name, { all: true }).then(
+          (found) => found.map((entry) => entry.address),
+          () => [],
+        )
+      : [name];
+  return addresses.some((address) => ranges.some((range) => inCidr(address, range)));
+}
+
+async function ofHost(host: string, config: RegistryConfig): Promise<Endpoint[]> {
+  const insecure = await isInsecure(host, config.insecureRegistries);
+  const secure = { base: `https://${host}`, insecure, mirror: false };
+  if (!insecure) return [secure];
+  const plain = { base: `http://${host}`, insecure, mirror: false };
+  return plainHosts.has(host) ? [plain, secure] : [secure, plain];
+}
+
+export async function endpointsOf(
+  reference: Pick<Reference, "registry">,
+  config: RegistryConfig,
+): Promise<readonly Endpoint[]> {
+  if (reference.registry !== defaultRegistry) return ofHost(reference.registry, config);
+  const mirrors: Endpoint[] = [];
+  for (const mirror of config.mirrors) {
+    const url = URL.parse(mirror.includes("://") ? mirror : `https://${mirror}`);
+    if (url === null) continue;
+    // Whoever configures a plain HTTP mirror means it.
+    const insecure = url.protocol === "http:" || (await isInsecure(url.host, config.insecureRegistries));
+    mirrors.push({ base: `${url.protocol}//${url.host}${url.pathname.replace(/\/+$/, "")}`, insecure, mirror: true });
+  }
+  return [...mirrors, ...(await ofHost(officialHost, config))];
+}

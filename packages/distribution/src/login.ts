@@ -1,0 +1,44 @@
+/** `docker login`: are these credentials good for that registry? */
+import { EngineError, systemClock, type Clock } from "@fathom/base";
+import { defaultRegistry } from "@fathom/spec";
+import type { Credentials, RegistryConfig } from "./contract.ts";
+import { RegistryError, shownUrl } from "./errors.ts";
+import { Session } from "./session.ts";
+
+const statusWords: Readonly<Record<number, string>> = { 401: "Unauthorized", 403: "Forbidden", 404: "Not Found" };
+
+/** Host of what clients send as the server's address: "https://index.docker.io/v1/", "registry.example:5000", "". */
+export function registryOfAddress(address: string | undefined): string {
+  const host = (address ?? "").replace(/^https?:\/\//, "").split("/")[0]!;
+  return host === "" || host === "index.docker.io" || host === "registry-1.docker.io" ? defaultRegistry : host;
+}
+
+/**
+ * @returns when the registry accepted the credentials (or wants none).
+ * @throws unauthenticated with a message that says which registry refused; nothing of the credentials is in it.
+ */
+export async function login(
+  address: string | undefined,
+  credentials: Credentials,
+  options: { readonly config: RegistryConfig; readonly clock?: Clock; readonly signal?: AbortSignal },
+): Promise<void> {
+  const session = new Session({
+    reference: { registry: registryOfAddress(address), repository: "", tag: undefined, digest: undefined },
+    config: { ...options.config, mirrors: [] },
+    credentials,
+    clock: options.clock ?? systemClock,
+  });
+  const answer = await session
+    .request({ method: "GET", path: "", scope: "", allowed: [401, 403, 404], signal: options.signal })
+    .catch((error: unknown) => {
+      if (error instanceof RegistryError && error.reason === "no-credentials")
+        throw new EngineError("unauthenticated", "login needs a user name and a password", { cause: error });
+      throw error;
+    });
+  await answer.discard();
+  if (answer.status === 200) return;
+  throw new EngineError(
+    "unauthenticated",
+    `login attempt to ${shownUrl(answer.url)} failed with status: ${answer.status} ${statusWords[answer.status] ?? ""}`.trimEnd(),
+  );
+}

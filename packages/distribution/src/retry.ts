@@ -1,0 +1,50 @@
+/** Trying again: which failures may pass, and how long to wait before the next try. */
+import type { Clock } from "@fathom/base";
+import { BusyError, TransportError } from "./errors.ts";
+
+const firstDelayMs = 250;
+const longestDelayMs = 10_000;
+/** A server may ask for a pause, but not for one that looks like a hang. */
+const longestRetryAfterMs = 60_000;
+
+/**
+ * Exponential with jitter: between half and all of 250 ms · 2^attempt, at most 10 s. Retry-After is honoured as a lower bound.
+ * @param attempt 0 for the wait after the first failure.
+ */
+export function delayMs(attempt: number, retryAfterMs: number | undefined, random: () => number = Math.random): number {
+  const full = Math.min(firstDelayMs * 2 ** Math.min(attempt, 20), longestDelayMs);
+  const jittered = full / 2 + (full / 2) * random();
+  return retryAfterMs === undefined ? jittered : Math.max(jittered, Math.min(retryAfterMs, longestRetryAfterMs));
+}
+
+/** Retry-After: seconds, or an HTTP date. */
+export function parseRetryAfter(header: string | null, nowMs: number): number | undefined {
+  if (header === null) return undefined;
+  if (/^\d{1,9}$/.test(header.trim())) return Number(header.trim()) * 1000;
+  const date = Date.parse(header);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs);
+}
+
+/** Cut and silent connections pass; a refused connection, an unknown host and a TLS fault are told at once. */
+export function mayPass(error: unknown): boolean {
+  if (error instanceof BusyError) return true;
+  return error instanceof TransportError && (error.failure === "cut" || error.failure === "idle");
+}
+
+/** Runs `action` up to `attempts` times. The last failure is thrown, a BusyError as what it stands for. */
+export async function withRetries<T>(
+  attempts: number,
+  clock: Clock,
+  signal: AbortSignal | undefined,
+  action: () => Promise<T>,
+  passes: (error: unknown) => boolean = mayPass,
+): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await action();
+    } catch (error) {
+      if (!passes(error) || attempt + 1 >= attempts) throw error instanceof BusyError ? error.last : error;
+      await clock.sleep(delayMs(attempt, error instanceof BusyError ? error.retryAfterMs : undefined), signal);
+    }
+  }
+}

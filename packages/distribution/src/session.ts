@@ -1,0 +1,253 @@
+/**
+ * Requests to one repository: endpoints tried in order and remembered, authentication, redirects by hand, retries. Everything above it
+ * sees one call that gives an answer below 400, or throws.
+ */
+import { asEngineError, EngineError, isEngineError, systemClock, type Clock } from "@fathom/base";
+import type { Reference } from "@fathom/spec";
+import { Authorizer, type AuthorizerState } from "./authorizer.ts";
+import { parseChallenges } from "./challenge.ts";
+import type { Credentials, RegistryConfig } from "./contract.ts";
+import { endpointsOf, rememberScheme, type Endpoint } from "./endpoints.ts";
+import { BusyError, errorOfAnswer, RegistryError, shownUrl, TransportError } from "./errors.ts";
+import { parseRetryAfter, withRetries } from "./retry.ts";
+import { Transport, type Answer, type Exchange } from "./transport.ts";
+
+const maxErrorBodyBytes = 64 * 1024;
+const maxRedirects = 10;
+const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+const busyStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
+
+export interface RegistryRequest {
+  readonly method: Exchange["method"];
+  /** Below "/v2/": "library/alpine/manifests/3.20"; or a whole URL that the registry gave (upload locations). */
+  readonly path: string | URL;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Made anew for every try. */
+  readonly body?: () => Uint8Array | ReadableStream<Uint8Array>;
+  /** Token scope; the session's own (pull) when absent. */
+  readonly scope?: string;
+  readonly signal?: AbortSignal | undefined;
+  /** Statuses above 399 that the caller wants to see. */
+  readonly allowed?: readonly number[];
+}
+
+/** Plain data: an opened session for a worker thread. */
+export interface SessionState {
+  readonly endpoints: readonly (Endpoint & { readonly auth: AuthorizerState })[];
+}
+
+interface Place {
+  readonly endpoint: Endpoint;
+  readonly authorizer: Authorizer;
+}
+
+export interface SessionOptions {
+  readonly reference: Reference;
+  readonly config: RegistryConfig;
+  readonly credentials: Credentials | undefined;
+  readonly clock?: Clock | undefined;
+  readonly state?: SessionState | undefined;
+}
+
+export class Session {
+  readonly #options: SessionOptions;
+  readonly #clock: Clock;
+  readonly #transport: Transport;
+  #places: Place[] | undefined;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#transport = new Transport(options.config);
+    this.#places = options.state?.endpoints.map(({ auth, ...endpoint }) => this.#place(endpoint, auth));
+  }
+
+  get pullScope(): string {
+    return `repository:${this.#options.reference.repository}:pull`;
+  }
+
+  get pushScope(): string {
+    return `repository:${this.#options.reference.repository}:pull,push`;
+  }
+
+  /** What a worker needs to go on without asking again; undefined before the first request. */
+  state(): SessionState | undefined {
+    const endpoints = this.#places?.map(({ endpoint, authorizer }) => ({ ...endpoint, auth: authorizer.state() }));
+    return endpoints === undefined ? undefined : { endpoints };
+  }
+
+  #place(endpoint: Endpoint, state?: AuthorizerState): Place {
+    const authorizer = new Authorizer(
+      {
+        credentials: endpoint.mirror ? undefined : this.#options.credentials,
+        transport: this.#transport,
+        clock: this.#clock,
+        insecure: endpoint.insecure,
+      },
+      state,
+    );
+    return { endpoint, authorizer };
+  }
+
+  /** @throws RegistryError, TransportError, "aborted" */
+  async request(request: RegistryRequest): Promise<Answer> {
+    this.#places ??= (await endpointsOf(this.#options.reference, this.#options.config)).map((endpoint) =>
+      this.#place(endpoint),
+    );
+    // Pushing goes to the registry itself.
+    const places =
+      request.method === "GET" || request.method === "HEAD"
+        ? this.#places
+        : this.#places.filter((place) => !place.endpoint.mirror);
+    const failures: { place: Place; error: EngineError }[] = [];
+    for (const place of places) {
+      try {
+        const answer = await this.#withRetries(place, request);
+        rememberScheme(place.endpoint);
+        this.#prefer(place);
+        return answer;
+      } catch (error) {
+        if (isEngineError(error, "aborted")) throw error;
+        failures.push({ place, error: asEngineError(error) });
+        if (!canGoOn(place.endpoint, error)) break;
+      }
+    }
+    throw worstOf(failures);
+  }
+
+  /** The place that answered is asked first from now on; others of the same host (the other scheme) are dropped. */
+  #prefer(place: Place): void {
+    if (place === this.#places?.[0] && this.#places.length === 1) return;
+    const host = new URL(place.endpoint.base).host;
+    const rest = (this.#places ?? []).filter((other) => other !== place && new URL(other.endpoint.base).host !== host);
+    // A mirror stays before the registry, and the registry after it as the fallback.
+    this.#places = place.endpoint.mirror
+      ? [place, ...rest]
+      : [...rest.filter((other) => !other.endpoint.mirror), place];
+  }
+
+  #hasSibling(place: Place): boolean {
+    const host = new URL(place.endpoint.base).host;
+    return (this.#places ?? []).some((other) => other !== place && new URL(other.endpoint.base).host === host);
+  }
+
+  async #withRetries(place: Place, request: RegistryRequest): Promise<Answer> {
+    const attempts = place.endpoint.mirror ? 1 : this.#options.config.attempts;
+    try {
+      return await withRetries(
+        attempts,
+        this.#clock,
+        request.signal,
+        () => this.#authorized(place, request),
+        // Which scheme it speaks is not known yet: a closed connection is an answer to that, so the other is tried.
+        this.#hasSibling(place) ? (error) => error instanceof BusyError : undefined,
+      );
+    } catch (error) {
+      if (request.signal?.aborted && !isEngineError(error, "aborted"))
+        throw new EngineError("aborted", "the request to the registry was cancelled", { cause: error });
+      throw error;
+    }
+  }
+
+  async #authorized(place: Place, request: RegistryRequest): Promise<Answer> {
+    const scope = request.scope ?? this.pullScope;
+    await place.authorizer.prepare(scope, request.signal);
+    // Once as it stands, once after the challenge; a fresh token that is refused is final.
+    for (let round = 0; ; round++) {
+      const sent = place.authorizer.header(scope);
+      const answer = await this.#follow(place.endpoint, request, sent);
+      const { status, headers, url } = answer;
+      if (status < 400 || (status !== 401 && request.allowed?.includes(status))) return answer;
+      const challenges = status === 401 ? parseChallenges(headers.get("www-authenticate")) : [];
+      const scopeError = challenges.find((challenge) => challenge.scheme === "bearer")?.parameters["error"];
+      if (status === 401 && round === 0 && challenges.length > 0 && !sameOrigin(url, place.endpoint)) {
+        await answer.discard();
+        throw new RegistryError(
+          "unauthenticated",
+          "unauthorized",
+          401,
+          `unauthorized: ${shownUrl(url)} refused access`,
+        );
+      }
+      if (status === 401 && round === 0 && challenges.length > 0) {
+        await answer.discard();
+        await place.authorizer.answer(url, challenges, scope, sent, request.signal).catch((error: unknown) => {
+          throw withRequest(error, request.method, url);
+        });
+        continue;
+      }
+      if (request.allowed?.includes(status)) return answer;
+      const body = await answer.bytes(maxErrorBodyBytes).catch(() => new Uint8Array());
+      const error = errorOfAnswer(request.method, url, status, new TextDecoder().decode(body), scopeError);
+      if (!busyStatuses.has(status)) throw error;
+      const nowMs = Number(this.#clock.nowNs() / 1_000_000n);
+      throw new BusyError(error, parseRetryAfter(headers.get("retry-after"), nowMs));
+    }
+  }
+
+  /** Sends, and follows redirects of GET and HEAD. Authorization goes to the first origin only. */
+  async #follow(endpoint: Endpoint, request: RegistryRequest, authorization: string | undefined): Promise<Answer> {
+    const first = typeof request.path === "string" ? new URL(`${endpoint.base}/v2/${request.path}`) : request.path;
+    const seen = new Set<string>();
+    let url = first;
+    for (;;) {
+      seen.add(url.href);
+      const answer = await this.#transport.send({
+        method: request.method,
+        url,
+        headers: {
+          ...request.headers,
+          ...(authorization !== undefined && sameOrigin(url, endpoint) ? { authorization } : {}),
+        },
+        body: request.body?.(),
+        // What was allowed for the registry's host is not allowed for any host that it names.
+        insecure: endpoint.insecure && sameHost(url, endpoint),
+        signal: request.signal,
+      });
+      const location = redirectStatuses.has(answer.status) ? answer.headers.get("location") : null;
+      if (location === null || (request.method !== "GET" && request.method !== "HEAD")) return answer;
+      await answer.discard();
+      const next = URL.parse(location, url.href);
+      if (next === null || (next.protocol !== "https:" && next.protocol !== "http:"))
+        throw redirectError(first, "leads to an address that is no HTTP URL");
+      if (next.protocol === "http:" && url.protocol === "https:" && !endpoint.insecure)
+        throw redirectError(first, `leads from HTTPS to plain HTTP at ${next.host}`);
+      if (seen.has(next.href)) throw redirectError(first, "is a loop");
+      if (seen.size > maxRedirects) throw redirectError(first, `has more than ${maxRedirects} steps`);
+      url = next;
+    }
+  }
+}
+
+function redirectError(url: URL, problem: string): RegistryError {
+  return new RegistryError("unavailable", "other", 0, `the redirect of ${shownUrl(url)} ${problem}`);
+}
+
+function sameOrigin(url: URL, endpoint: Endpoint): boolean {
+  return url.origin === new URL(endpoint.base).origin;
+}
+
+function sameHost(url: URL, endpoint: Endpoint): boolean {
+  return url.hostname === new URL(endpoint.base).hostname;
+}
+
+/** Docker shows which request it was that had no credentials. */
+function withRequest(error: unknown, method: string, url: URL): unknown {
+  if (!(error instanceof RegistryError) || error.reason !== "no-credentials") return error;
+  const verb = method.slice(0, 1) + method.slice(1).toLowerCase();
+  return new RegistryError(error.code, error.reason, error.status, `${verb} "${shownUrl(url)}": ${error.message}`);
+}
+
+/** After a mirror anything may be tried; after HTTPS of an insecure registry plain HTTP, when no TLS came about. */
+function canGoOn(endpoint: Endpoint, error: unknown): boolean {
+  if (endpoint.mirror) return true;
+  return endpoint.insecure && error instanceof TransportError;
+}
+
+/** The failure to show: what a server said before what no server said, and of two connection failures the last. */
+function worstOf(failures: readonly { place: Place; error: EngineError }[]): EngineError {
+  const own = failures.filter(({ place }) => !place.endpoint.mirror);
+  const shown = own.length > 0 ? own : failures;
+  const said = shown.find(({ error }) => error instanceof RegistryError);
+  return said?.error ?? shown.at(-1)?.error ?? new EngineError("internal", "no endpoint for the registry");
+}
