@@ -1,0 +1,343 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import type { ServerResponse } from "node:http";
+import { systemClock, type Clock } from "@fathom/base";
+import { mediaTypes, parsePlatform, parseReference, type Descriptor, type Reference } from "@fathom/spec";
+import { openBlob } from "./blob.ts";
+import { createRegistryClient, defaultRegistryConfig } from "./client.ts";
+import type { Credentials, RegistryClient, RegistryConfig } from "./contract.ts";
+import { forgetSchemes } from "./endpoints.ts";
+import { RegistryError, TransportError } from "./errors.ts";
+import { respondError, ScriptedRegistry } from "./testing/scripted-registry.ts";
+
+/** Waits are recorded, not waited for. */
+class QuickClock implements Clock {
+  readonly sleeps: number[] = [];
+  nowNs = systemClock.nowNs;
+  monotonicMs = systemClock.monotonicMs;
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    this.sleeps.push(ms);
+    return systemClock.sleep(0, signal);
+  }
+}
+
+let registry: ScriptedRegistry;
+let clock: QuickClock;
+
+beforeEach(async () => {
+  forgetSchemes();
+  clock = new QuickClock();
+  registry = await ScriptedRegistry.start();
+});
+afterEach(async () => {
+  await registry[Symbol.asyncDispose]();
+});
+
+function client(credentials?: Credentials, config: Partial<RegistryConfig> = {}): RegistryClient {
+  return createRegistryClient({
+    config: { ...defaultRegistryConfig, proxy: {}, certificateDirectories: [], ...config },
+    credentials,
+    clock,
+  });
+}
+
+function reference(name: string): Reference {
+  return parseReference(`${registry.host}/${name}`);
+}
+
+async function download(
+  of: RegistryClient,
+  name: string,
+  descriptor: Descriptor,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const chunk of openBlob(of.blobSource(reference(name)), descriptor, signal, clock)) parts.push(chunk);
+  return Buffer.concat(parts);
+}
+
+async function failure(action: Promise<unknown>): Promise<Error & { code?: string; reason?: string }> {
+  try {
+    await action;
+  } catch (error) {
+    if (error instanceof Error) return error;
+  }
+  throw new Error("it did not fail");
+}
+
+const layerBytes = Buffer.alloc(300_000, "layer ");
+
+function addImage(name = "app:1"): { config: Descriptor; layer: Descriptor; manifest: Descriptor } {
+  const config = registry.addBlob(Buffer.from('{"rootfs":{"diff_ids":[]}}'), mediaTypes.ociConfig);
+  const layer = registry.addBlob(layerBytes);
+  const manifest = registry.addManifest(name, mediaTypes.ociManifest, {
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    config,
+    layers: [layer],
+  });
+  return { config, layer, manifest };
+}
+
+describe("manifests", () => {
+  test("head is one request; resolve gives the bytes as they are", async () => {
+    const { manifest } = addImage();
+    const mine = client();
+    expect((await mine.head(reference("app:1"))).digest).toBe(manifest.digest);
+    expect(registry.requests.map((request) => request.method)).toEqual(["HEAD"]);
+    const image = await mine.resolve(reference("app:1"), undefined);
+    expect(image.target.digest).toBe(manifest.digest);
+    expect(image.manifest).toBe(image.target);
+    expect(image.target.raw).toEqual(new Uint8Array(registry.manifests.get("app:1")!.raw));
+  });
+
+  test("head falls back to GET", async () => {
+    const { manifest } = addImage();
+    registry.script = (request, response) =>
+      request.method === "HEAD" && respondError(response, 405, "UNSUPPORTED", "no HEAD here");
+    expect((await client().head(reference("app:1"))).digest).toBe(manifest.digest);
+  });
+
+  test("an index leads to the platform; a missing one is named", async () => {
+    const { manifest } = addImage();
+    const arm = registry.addManifest("app:arm", mediaTypes.ociManifest, {
+      schemaVersion: 2,
+      config: registry.addBlob(Buffer.from("{}"), mediaTypes.ociConfig),
+      layers: [],
+    });
+    registry.addManifest("app:all", mediaTypes.ociIndex, {
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociIndex,
+      manifests: [
+        { ...arm, platform: { os: "linux", architecture: "arm", variant: "v6" } },
+        { ...manifest, platform: { os: "linux", architecture: "amd64" } },
+        { ...manifest, platform: { os: "unknown", architecture: "unknown" } },
+      ],
+    });
+    const mine = client();
+    const found = await mine.resolve(reference("app:all"), parsePlatform("linux/arm/v7"));
+    expect(found.manifest.digest).toBe(arm.digest);
+    expect(found.target.mediaType).toBe(mediaTypes.ociIndex);
+    // An arm64 machine runs the 32-bit image too.
+    expect((await mine.resolve(reference("app:all"), parsePlatform("linux/arm64"))).manifest.digest).toBe(arm.digest);
+  });
+
+  test("no entry for the platform", async () => {
+    const { manifest } = addImage();
+    registry.addManifest("app:all", mediaTypes.ociIndex, {
+      schemaVersion: 2,
+      manifests: [{ ...manifest, platform: { os: "linux", architecture: "amd64" } }],
+    });
+    const error = await failure(client().resolve(reference("app:all"), parsePlatform("linux/arm64/v8")));
+    expect(error.message).toBe("no matching manifest for linux/arm64/v8 in the manifest list entries");
+    expect(error.code).toBe("not-found");
+  });
+
+  test("a missing one has the registry's words", async () => {
+    const error = await failure(client().resolve(reference("app:no"), undefined));
+    expect(error).toBeInstanceOf(RegistryError);
+    expect(error.message).toBe("manifest unknown: manifest unknown");
+    expect(error.reason).toBe("manifest-unknown");
+  });
+
+  test("wrong digest, wrong size, schema 1, unknown type, too large", async () => {
+    const { manifest } = addImage();
+    const mine = client();
+    registry.script = (request, response) => {
+      if (!request.path.endsWith("/manifests/lies")) return false;
+      response.writeHead(200, { "content-type": mediaTypes.ociManifest, "docker-content-digest": manifest.digest });
+      response.end("{}");
+      return true;
+    };
+    expect((await failure(mine.resolve(reference("app:lies"), undefined))).code).toBe("data-loss");
+    registry.addManifest("app:index", mediaTypes.ociIndex, {
+      schemaVersion: 2,
+      manifests: [{ ...manifest, size: manifest.size + 1 }],
+    });
+    expect((await failure(mine.resolve(reference("app:index"), undefined))).message).toContain("as its index says");
+    registry.addManifest("app:old", mediaTypes.dockerSchema1Signed, { schemaVersion: 1, fsLayers: [] });
+    expect((await failure(mine.resolve(reference("app:old"), undefined))).message).toContain("schema 1");
+    registry.addManifest("app:odd", "application/vnd.odd+json", { schemaVersion: 2 });
+    expect((await failure(mine.resolve(reference("app:odd"), undefined))).message).toContain(
+      "application/vnd.odd+json",
+    );
+    registry.addManifest("app:big", mediaTypes.ociManifest, { schemaVersion: 2, pad: "x".repeat(4 * 1024 * 1024) });
+    expect((await failure(mine.resolve(reference("app:big"), undefined))).message).toContain("limit of 4 MiB");
+    const { digest } = manifest;
+    registry.manifests.set(`app@${digest}`, { mediaType: mediaTypes.ociManifest, raw: Buffer.from("{}") });
+    expect((await failure(mine.resolve(reference(`app@${digest}`), undefined))).code).toBe("data-loss");
+  });
+});
+
+describe("blobs", () => {
+  test("a cut is resumed by Range", async () => {
+    const { layer } = addImage();
+    registry.script = (request, response) => {
+      if (!request.path.includes("/blobs/") || request.headers["range"] !== undefined) return false;
+      response.writeHead(200, { "content-length": layer.size });
+      response.write(layerBytes.subarray(0, 100_000), () => setTimeout(() => response.socket?.destroy(), 30));
+      return true;
+    };
+    expect(await download(client(), "app:1", layer)).toEqual(layerBytes);
+    const [, second] = registry.requests;
+    expect(second?.headers["range"]).toBe("bytes=100000-");
+    expect(registry.requests).toHaveLength(2);
+  });
+
+  test("a registry that ignores Range: what is there is skipped", async () => {
+    const { layer } = addImage();
+    registry.script = (request, response, nth) => {
+      if (!request.path.includes("/blobs/")) return false;
+      response.writeHead(200, { "content-length": layer.size });
+      if (nth === 1) response.write(layerBytes.subarray(0, 123_457), () => setTimeout(() => response.destroy(), 30));
+      else response.end(layerBytes);
+      return true;
+    };
+    expect(await download(client(), "app:1", layer)).toEqual(layerBytes);
+  });
+
+  test("a wrong Content-Range, then 416: asked again for the whole", async () => {
+    const { layer } = addImage();
+    registry.script = (request, response, nth) => {
+      if (!request.path.includes("/blobs/")) return false;
+      if (nth === 1) {
+        response.writeHead(200, { "content-length": layer.size });
+        response.write(layerBytes.subarray(0, 70_000), () => setTimeout(() => response.destroy(), 30));
+      } else if (request.headers["range"] !== undefined) {
+        response.writeHead(206, { "content-range": `bytes 0-${layer.size - 1}/${layer.size}` });
+        response.end(layerBytes);
+      } else return false;
+      return true;
+    };
+    expect(await download(client(), "app:1", layer)).toEqual(layerBytes);
+  });
+
+  test("gives up after its tries when nothing comes", async () => {
+    const { layer } = addImage();
+    registry.script = (request, response) => {
+      if (!request.path.includes("/blobs/")) return false;
+      response.writeHead(200, { "content-length": layer.size });
+      response.write("x", () => setTimeout(() => response.destroy(), 5));
+      return true;
+    };
+    const error = await failure(download(client(undefined, { attempts: 3 }), "app:1", layer));
+    expect(error.code).toBe("unavailable");
+    expect(error.message).toContain("failed after 3 tries");
+    expect(clock.sleeps.length).toBeGreaterThanOrEqual(2);
+  });
+
+  test("longer than its descriptor, announced or not, and shorter", async () => {
+    const { layer } = addImage();
+    const less = { ...layer, size: layer.size - 1 };
+    expect((await failure(download(client(), "app:1", less))).message).toContain("more than the 299999");
+    registry.script = (request, response) => {
+      if (!request.path.includes("/blobs/")) return false;
+      response.writeHead(200, { "transfer-encoding": "chunked" });
+      response.end(layerBytes);
+      return true;
+    };
+    expect((await failure(download(client(), "app:1", less))).code).toBe("data-loss");
+    registry.script = () => false;
+    const more = { ...layer, size: layer.size + 1 };
+    expect((await failure(download(client(), "app:1", more))).code).toBe("data-loss");
+  });
+
+  test("a silent registry is given up", async () => {
+    const { layer } = addImage();
+    const held: ServerResponse[] = [];
+    registry.script = (request, response) => {
+      if (!request.path.includes("/blobs/")) return false;
+      response.writeHead(200, { "content-length": layer.size });
+      response.write(layerBytes.subarray(0, 10));
+      held.push(response);
+      return true;
+    };
+    const mine = client(undefined, { idleTimeoutMs: 100, attempts: 2 });
+    await mine.head(reference("app:1"));
+    const error = await failure(download(mine, "app:1", layer));
+    expect(error.message).toContain("no byte came for 0.1 seconds");
+    expect(held).toHaveLength(2);
+  });
+
+  test("abort ends it at once and closes the connection", async () => {
+    const { layer } = addImage();
+    let closed = false;
+    registry.script = (request, response) => {
+      if (!request.path.includes("/blobs/")) return false;
+      response.on("close", () => (closed = true));
+      response.writeHead(200, { "content-length": layer.size });
+      response.write(layerBytes.subarray(0, 10));
+      return true;
+    };
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(), 50);
+    const error = await failure(download(client(), "app:1", layer, controller.signal));
+    expect(error.code).toBe("aborted");
+    await Bun.sleep(50);
+    expect(closed).toBe(true);
+  });
+
+  test("fetchBlob checks the digest and the limit", async () => {
+    const { config } = addImage();
+    const mine = client();
+    expect(await mine.fetchBlob(reference("app:1"), config, 1000)).toEqual(
+      new Uint8Array(registry.blobs.get(config.digest)!),
+    );
+    expect((await failure(mine.fetchBlob(reference("app:1"), config, 10))).message).toContain("limit of 10");
+    registry.blobs.set(config.digest, Buffer.alloc(config.size, "x"));
+    expect((await failure(mine.fetchBlob(reference("app:1"), config, 1000))).code).toBe("data-loss");
+  });
+});
+
+describe("faults", () => {
+  test("429 with Retry-After, then 503, then well", async () => {
+    addImage();
+    registry.script = (_request, response, nth) =>
+      nth === 1
+        ? respondError(response, 429, "TOOMANYREQUESTS", "slow down", { "retry-after": "3" })
+        : nth === 2 && respondError(response, 503, "UNAVAILABLE", "later");
+    await client().head(reference("app:1"));
+    expect(clock.sleeps[0]).toBe(3000);
+    expect(clock.sleeps[1]).toBeGreaterThanOrEqual(250);
+    expect(clock.sleeps[1]).toBeLessThanOrEqual(500);
+  });
+
+  test("500 for ever: the last answer is told", async () => {
+    registry.script = (_request, response) => respondError(response, 500, "UNKNOWN", "broken disk");
+    const error = await failure(client().resolve(reference("app:1"), undefined));
+    expect(error).toBeInstanceOf(RegistryError);
+    expect(error.message).toBe("unknown: broken disk");
+    expect(error.code).toBe("unavailable");
+    expect(registry.requests).toHaveLength(defaultRegistryConfig.attempts);
+  });
+
+  test("nobody there", async () => {
+    const error = await failure(client().resolve(parseReference("127.0.0.1:1/x:1"), undefined));
+    expect(error).toBeInstanceOf(TransportError);
+    expect(error.message).toContain("connection refused");
+    expect(clock.sleeps).toEqual([]);
+  });
+
+  test("a redirect loop, too many redirects, a redirect to a file", async () => {
+    const { layer } = addImage();
+    registry.script = (request, response) => {
+      if (!request.path.includes("/blobs/") && !request.path.startsWith("/loop")) return false;
+      response.writeHead(307, { location: request.path === "/loop1" ? "/loop2" : "/loop1" });
+      response.end();
+      return true;
+    };
+    expect((await failure(download(client(), "app:1", layer))).message).toContain("is a loop");
+    let step = 0;
+    registry.script = (_request, response) => {
+      response.writeHead(302, { location: `/step${step++}` });
+      response.end();
+      return true;
+    };
+    expect((await failure(download(client(), "app:1", layer))).message).toContain("more than 10 steps");
+    registry.script = (_request, response) => {
+      response.writeHead(302, { location: "file:///etc/passwd" });
+      response.end();
+      return true;
+    };
+    expect((await failure(download(client(), "app:1", layer))).message).toContain("no HTTP URL");
+  });
+});
