@@ -8,12 +8,11 @@
  * supervisor's directory has what the row would have had, and the next daemon takes the process over.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { EngineError, isEngineError, messageOf } from "@fathom/base";
+import { deferred, EngineError, isEngineError, messageOf } from "@fathom/base";
 import type { Attachment, Launched, Resources } from "@fathom/runtime";
 import { attachNetworks, detachAll, writeHostsFile, writeStaticFiles } from "./container-network.ts";
 import { removeContainer } from "./container-remove.ts";
 import { cancelRestart, clearRunDirectory, watchExit } from "./container-exit.ts";
-import { deferred } from "@fathom/base";
 import type { Container, NetworkAttachment, PendingAttach, RunningProcess } from "./container.ts";
 import { publish, type EngineContext } from "./context.ts";
 import { startHealthMonitor } from "./health.ts";

@@ -1,7 +1,7 @@
 /** docker version, info and system df: what this engine and this machine are. */
 import { readFileSync } from "node:fs";
 import { cpus, hostname, release } from "node:os";
-import { EngineError, formatRfc3339Nano } from "@fathom/base";
+import { apiVersion, EngineError, formatRfc3339Nano, minimumApiVersion } from "@fathom/base";
 import {
   diskUsageTypes,
   type ContainerSummary,
@@ -17,9 +17,6 @@ import {
 import { summarise, newestFirst } from "./container-list.ts";
 import type { EngineContext } from "./context.ts";
 import { logDrivers } from "./log-config.ts";
-
-export const apiVersion = "1.52";
-export const minimumApiVersion = "1.40";
 
 /** Go's names of machines. */
 const architectures: Readonly<Record<string, { go: string; kernel: string }>> = {
