@@ -187,6 +187,32 @@ if (!isInside) {
       expect(await ask("udp", "127.0.0.1", 8431)).toBe("refused");
     });
 
+    test("a UDP client that sends all the time follows its port from container to container", async () => {
+      await using client = new Space();
+      run("ip", "link", "add", "out2", "type", "veth", "peer", "name", "out3", "netns", client.path);
+      run("ip", "addr", "add", "203.0.113.1/24", "dev", "out2");
+      run("ip", "link", "set", "out2", "up");
+      client.run("ip", "addr", "add", "203.0.113.50/24", "dev", "out3");
+      client.run("ip", "link", "set", "out3", "up");
+      // A silent service has the port first, so that the flow is tracked without an answer.
+      const silent = await Bun.udpSocket({ hostname: "203.0.113.1", port: 8433 });
+      const { answers } = client.repeat("203.0.113.1", 8433);
+      await Bun.sleep(300);
+      silent.close();
+      await using first = new Space();
+      await first.serve("udp", 9000);
+      const one = await attach(networks, first, "203.0.113.1 8433:9000/udp");
+      expect(await until(() => answers.at(-1) === "hello 203.0.113.50")).toBe(true);
+      await networks.detach(one);
+      expect(await until(() => answers.at(-1) === "refused")).toBe(true);
+      await using second = new Space();
+      await second.serve("udp", 9000);
+      const two = await attach(networks, second, "203.0.113.1 8433:9000/udp");
+      expect(two.ipv4Address).not.toBe(one.ipv4Address);
+      expect(await until(() => answers.at(-1) === "hello 203.0.113.50")).toBe(true);
+      await networks.detach(two);
+    }, 20_000);
+
     test("a large transfer over the IPv6 forwarder comes back whole", async () => {
       await using server = new Space();
       await server.echo(80);

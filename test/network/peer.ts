@@ -2,6 +2,7 @@
  * The other side of a connection, run inside a network namespace.
  *   serve tcp|udp PORT [HOST]    answers every client with "hello ADDRESS", ADDRESS being the client's
  *   ask tcp|udp HOST PORT        prints the answer, or "refused", or "silent" after a second
+ *   repeat HOST PORT             sends a datagram every 100 ms from one socket, prints each answer that differs from the one before
  *   count HOST PORT BYTES        sends BYTES zeros, half-closes, prints how many come back
  *   echo PORT                    sends back what it gets, ends when the client does
  */
@@ -50,6 +51,24 @@ if (command === "serve") {
       socket: { data: (_socket, data) => void (answer += data.toString()), close: () => say(answer) },
     }).catch(() => say("refused"));
   }
+} else if (command === "repeat") {
+  const [host, port] = rest;
+  let last = "";
+  const tell = (answer: string): void => {
+    if (answer !== last) console.log(answer);
+    last = answer;
+  };
+  const socket = await Bun.udpSocket({
+    connect: { hostname: host!, port: Number(port) },
+    socket: { data: (_socket, data) => tell(data.toString()), error: () => tell("refused") },
+  });
+  setInterval(() => {
+    try {
+      socket.send("hi");
+    } catch {
+      tell("refused");
+    }
+  }, 100);
 } else if (command === "echo") {
   const { createServer } = await import("node:net");
   createServer({ allowHalfOpen: true }, (socket) => void socket.pipe(socket)).listen(Number(rest[0]), "0.0.0.0", () =>

@@ -79,6 +79,18 @@ export class Space implements AsyncDisposable {
   async echo(port: number): Promise<void> {
     this.#programs.push(await start(["nsenter", `--net=${this.path}`], ["echo", String(port)]));
   }
+  /** Asks over UDP again and again from one socket; `answers` holds each new answer. */
+  repeat(host: string, port: number): { readonly answers: string[] } {
+    const command = ["nsenter", `--net=${this.path}`, process.execPath, peer, "repeat", host, String(port)];
+    const program = Bun.spawn(command, { stdout: "pipe", stderr: "inherit" });
+    this.#programs.push(program);
+    const answers: string[] = [];
+    void (async () => {
+      for await (const text of program.stdout.pipeThrough(new TextDecoderStream()))
+        answers.push(...text.split("\n").filter((line) => line !== ""));
+    })();
+    return { answers };
+  }
   async [Symbol.asyncDispose](): Promise<void> {
     for (const program of this.#programs) {
       program.kill("SIGKILL");

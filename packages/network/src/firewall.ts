@@ -8,6 +8,7 @@ import {
   type NetlinkRequest,
   type NetlinkSys,
 } from "./netlink/connection.ts";
+import { forgetFlows, type FlowFilter } from "./netlink/conntrack.ts";
 import {
   batchBegin,
   batchEnd,
@@ -73,12 +74,30 @@ export class Firewall implements Disposable {
   }
 
   addPorts(ports: readonly PublishedPort[]): void {
-    if (ports.length > 0) this.#apply(portElements(this.#table, ports, true));
+    if (ports.length === 0) return;
+    this.#apply(portElements(this.#table, ports, true));
+    // A client that sends already gets through from its next packet on.
+    for (const port of ports) if (port.protocol === "udp") this.#forgetFlows({ kind: "to-port", port: port.hostPort });
+  }
+
+  /** For want of it packets go astray for a while; that is no reason to fail. */
+  #forgetFlows(filter: FlowFilter): void {
+    try {
+      forgetFlows(this.#connection, filter);
+    } catch (error) {
+      this.#logger.warn("tracked UDP flows could not be forgotten", { error: messageOf(error) });
+    }
   }
 
   /** Elements that are gone already are fine. */
   removePorts(ports: readonly PublishedPort[]): void {
     if (ports.length === 0) return;
+    this.#removeElements(ports);
+    const containers = new Set(ports.filter(({ protocol }) => protocol === "udp").map((port) => port.containerAddress));
+    for (const address of containers) this.#forgetFlows({ kind: "from-container", address });
+  }
+
+  #removeElements(ports: readonly PublishedPort[]): void {
     try {
       this.#apply(portElements(this.#table, ports, false));
     } catch (error) {
