@@ -200,7 +200,10 @@ export function forwardUdp(hostIp: string, port: number, target: PortTarget): Di
     [Symbol.dispose]: () => {
       clearInterval(sweep);
       for (const key of clients.keys()) forget(key);
-      void pending.then((socket) => socket.close());
+      // At once where it is there already: the port may be wanted again in this very turn.
+      const socket = Bun.peek(pending);
+      if (socket instanceof Promise) void socket.then((late) => late.close());
+      else socket.close();
     },
   };
 }

@@ -218,7 +218,7 @@ class DefaultNetworks implements Networks {
   }
 
   async attach(request: AttachNetworkRequest): Promise<Endpoint> {
-    const { route, info, link: linkSettings, pool } = this.#running();
+    const { route, info, link: linkSettings, pool, leaving } = this.#running();
     if (request.networkId !== info.id) throw new EngineError("not-found", `network ${request.networkId} not found`);
     checkEndpointSettings(info, request);
     const mac = request.macAddress === undefined ? undefined : parseMac(request.macAddress);
@@ -232,7 +232,14 @@ class DefaultNetworks implements Networks {
     stack.defer(() => pool.release(address));
     const lease = stack.use(this.#takePorts(request, endpointId, formatIpv4(address)));
     const link = prepareLink(route, linkSettings, request.namespaceFd, request.interfaceName);
-    stack.defer(() => removeLink(route, link.hostInterface));
+    stack.defer(() => {
+      try {
+        removeLink(route, link.hostInterface);
+      } catch {
+        // The error that brought us here is the one to tell; this is tried again.
+        leaving.add(link.hostInterface);
+      }
+    });
     const macAddress = mac ?? macFromIpv4(address);
     configureLink(this.#sys, request.namespaceFd, link, {
       mac: macAddress,

@@ -1,0 +1,167 @@
+/**
+ * A kernel for unit tests: links by name, files of /proc/sys, descriptors, and the set elements of nf_tables batches. It says yes to
+ * everything, but for the one call or request that a test has it refuse.
+ */
+import {
+  decodeAttributes,
+  decodeMessages,
+  encodeMessages,
+  listAttributes,
+  NLM_F_DUMP,
+  PayloadWriter,
+  readText,
+} from "./netlink/message.ts";
+import type { NetworkSys } from "./networks.ts";
+
+const RTM_NEWLINK = 16;
+const RTM_DELLINK = 17;
+const RTM_GETLINK = 18;
+const NFT_MSG_NEWSETELEM = 0x0a0c;
+const NFT_MSG_DELSETELEM = 0x0a0e;
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+const NLM_F_CREATE = 0x400;
+const NLM_F_ACK = 4;
+const ENOENT = 2;
+const EIO = 5;
+const ENODEV = 19;
+
+export class FakeKernel {
+  readonly links = new Map<string, { readonly index: number; readonly kind: string; readonly master: number }>();
+  readonly files = new Map<string, string>([
+    ["/proc/sys/net/ipv4/ip_forward", "1\n"],
+    ["/proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n"],
+    ["/proc/sys/net/ipv4/ip_local_reserved_ports", "\n"],
+    ["/proc/sys/net/bridge/bridge-nf-call-iptables", "0\n"],
+  ]);
+  /** Open descriptors. */
+  readonly open = new Map<number, string>();
+  /** "set key" of every element. */
+  readonly elements = new Set<string>();
+  /** Calls so far, by name. */
+  readonly calls: string[] = [];
+  /** The call of this number (counted from 1 on after it is set) throws. */
+  failCall = 0;
+  /** The netlink request of this number is answered with EIO. */
+  failRequest = 0;
+  #nextFd = 100;
+  #nextIndex = 2;
+
+  readonly sys: NetworkSys = {
+    openNetlink: (protocol) => this.#call("openNetlink", () => this.#descriptor(`netlink ${protocol}`)),
+    netlinkTransact: (_socket, request) => this.#call("netlinkTransact", () => this.#transact(request)),
+    withNetworkNamespace: (_fd, action) => this.#call("withNetworkNamespace", action),
+    reservePort: (protocol, address, port) =>
+      this.#call("reservePort", () => this.#descriptor(`${address} ${port}/${protocol}`)),
+    open: (path) =>
+      this.#call("open", () => {
+        const name = String(path);
+        if (!this.files.has(name) && !name.startsWith("/proc/sys/net/ipv4/conf/"))
+          throw Object.assign(new Error(`${name} is missing`), { errnoName: "ENOENT" });
+        return this.#descriptor(name);
+      }),
+    read: (fd, buffer) =>
+      this.#call("read", () => {
+        const content = new TextEncoder().encode(this.files.get(this.open.get(fd) ?? "") ?? "");
+        buffer.set(content);
+        return content.length;
+      }),
+    write: (fd, data) =>
+      this.#call("write", () => {
+        this.files.set(this.open.get(fd) ?? "", new TextDecoder().decode(data));
+        return data.length;
+      }),
+    close: (fd) => {
+      if (!this.open.delete(fd)) throw new Error(`descriptor ${fd} is closed twice`);
+    },
+  };
+
+  #call<T>(name: string, action: () => T): T {
+    this.calls.push(name);
+    if (this.failCall > 0 && --this.failCall === 0) throw new Error(`${name} is refused`);
+    return action();
+  }
+
+  #descriptor(what: string): number {
+    this.open.set(this.#nextFd, what);
+    return this.#nextFd++;
+  }
+
+  #transact(request: Uint8Array): Uint8Array[] {
+    const answers: Uint8Array[] = [];
+    const messages = decodeMessages(request);
+    const isBatch = messages[0]!.type === 0x10;
+    const undo = new Set(this.elements);
+    let failed = false;
+    for (const message of messages) {
+      const wanted = (message.flags & NLM_F_ACK) !== 0 || (message.flags & NLM_F_DUMP) === NLM_F_DUMP;
+      const refused = wanted && this.failRequest > 0 && --this.failRequest === 0;
+      const errno = refused
+        ? EIO
+        : this.#apply(message.type, message.flags, message.payload, answers, message.sequence);
+      failed ||= errno !== 0;
+      if ((message.flags & NLM_F_DUMP) === NLM_F_DUMP && errno === 0 && message.type !== RTM_NEWLINK)
+        answers.push(encodeMessages([{ type: NLMSG_DONE, flags: 0, payload: new Uint8Array(4) }], message.sequence));
+      else if (wanted) answers.push(acknowledgement(message.sequence, errno));
+    }
+    if (isBatch && failed) {
+      this.elements.clear();
+      for (const element of undo) this.elements.add(element);
+    }
+    return answers;
+  }
+
+  #apply(type: number, flags: number, payload: Uint8Array, answers: Uint8Array[], sequence: number): number {
+    if (type === NFT_MSG_NEWSETELEM || type === NFT_MSG_DELSETELEM) {
+      const attributes = decodeAttributes(payload.subarray(4));
+      for (const [, element] of listAttributes(attributes.get(3)!)) {
+        const key = decodeAttributes(decodeAttributes(element).get(1)!).get(1)!;
+        const name = `${readText(attributes.get(2))} ${Buffer.from(key).toString("hex")}`;
+        if (type === NFT_MSG_NEWSETELEM) this.elements.add(name);
+        else if (!this.elements.delete(name)) return ENOENT;
+      }
+      return 0;
+    }
+    // The begin of a batch has the number of RTM_NEWLINK.
+    if (payload.length < 16 || type < RTM_NEWLINK || type > RTM_GETLINK || (flags & NLM_F_DUMP) === NLM_F_DUMP)
+      return 0;
+    const attributes = decodeAttributes(payload.subarray(16));
+    const index = new DataView(payload.buffer, payload.byteOffset).getUint32(4, true);
+    const name = readText(attributes.get(3)) ?? [...this.links].find(([, link]) => link.index === index)?.[0] ?? "";
+    if (type === RTM_NEWLINK && (flags & NLM_F_CREATE) !== 0) {
+      const kind = readText(decodeAttributes(attributes.get(18)!).get(1)) ?? "";
+      const master = attributes.get(10)?.[0] ?? 0;
+      this.links.set(name, { index: this.#nextIndex++, kind, master });
+      return 0;
+    }
+    const link = this.links.get(name);
+    // The first link of every namespace is lo.
+    if (link === undefined) return index === 1 || index === peerIndex ? 0 : ENODEV;
+    if (type === RTM_DELLINK) this.links.delete(name);
+    if (type === RTM_GETLINK) {
+      const writer = new PayloadWriter()
+        .u32(0)
+        .u32(link.index)
+        .u32(1)
+        .u32(0)
+        .attributeText(3, name)
+        .attributeU32(4, 1500)
+        .attributeU32(5, peerIndex)
+        .attributeU32(10, link.master)
+        .nest(18, (info) => info.attributeText(1, link.kind), false);
+      answers.push(encodeMessages([{ type: RTM_NEWLINK, flags: 0, payload: writer.finish() }], sequence));
+    }
+    return 0;
+  }
+}
+
+/** Index of every container's end of a pair. */
+const peerIndex = 77;
+
+function acknowledgement(sequence: number, errno: number): Uint8Array {
+  const payload = new PayloadWriter()
+    .u32(-errno >>> 0)
+    .bytes(new Uint8Array(16))
+    .finish();
+  return encodeMessages([{ type: NLMSG_ERROR, flags: 0, payload }], sequence);
+}

@@ -1,0 +1,226 @@
+import { describe, expect, test } from "bun:test";
+import { type Clock } from "@fathom/base";
+import type { Endpoint, NetworkConfig, NetworkInfo, Networks, PortRequest } from "./contract.ts";
+import { FakeKernel } from "./fake-kernel.ts";
+import { defaultAddressPools } from "./ipam.ts";
+import { createNetworks } from "./networks.ts";
+
+const config: NetworkConfig = {
+  bridgeName: "fathom0",
+  addressPools: defaultAddressPools,
+  mtu: 0,
+  ipForward: true,
+  ipMasquerade: true,
+  interContainerCommunication: true,
+  defaultBindAddress: "0.0.0.0",
+  // Forwarding over IPv6 needs real sockets: forwarder.test.ts.
+  userlandProxy: false,
+};
+const clock: Clock = { nowNs: () => 1_700_000_000_000_000_000n, monotonicMs: () => 0, sleep: () => Promise.resolve() };
+
+function makeState(rows = new Map<string, NetworkInfo>()) {
+  return {
+    rows,
+    networks: () => [...rows.values()],
+    saveNetwork: (network: NetworkInfo) => void rows.set(network.id, network),
+    removeNetwork: (id: string) => void rows.delete(id),
+  };
+}
+
+const published: PortRequest = {
+  protocol: "tcp",
+  containerPort: 80,
+  hostIp: "",
+  hostPortFirst: 8080,
+  hostPortLast: 8080,
+};
+
+function attach(
+  networks: Networks,
+  ports: readonly PortRequest[] = [],
+  extra: { macAddress?: string; ipv4Address?: string } = {},
+) {
+  return networks.attach({
+    containerId: "c".repeat(64),
+    endpointName: "web",
+    namespaceFd: 9,
+    networkId: networks.find("bridge")!.id,
+    interfaceName: "eth0",
+    ports,
+    isDefaultGateway: true,
+    ...extra,
+  });
+}
+
+async function running(
+  options: Partial<NetworkConfig> = {},
+  kernel = new FakeKernel(),
+  state = makeState(),
+  known: Endpoint[] = [],
+) {
+  const networks = createNetworks({ sys: kernel.sys, config: { ...config, ...options }, state, clock });
+  const { warnings } = await networks.start(known);
+  return { networks, kernel, state, warnings };
+}
+const containerLinks = (kernel: FakeKernel): string[] =>
+  [...kernel.links.keys()].filter((name) => name.startsWith("veth"));
+
+describe("start", () => {
+  test("makes the bridge and three rows, which keep their ids", async () => {
+    const { kernel, state, networks, warnings } = await running();
+    expect(warnings).toEqual([]);
+    expect(kernel.links.get("fathom0")?.kind).toBe("bridge");
+    expect(kernel.files.get("/proc/sys/net/ipv4/conf/fathom0/route_localnet")).toBe("1");
+    expect(networks.find("bridge")).toMatchObject({
+      driver: "bridge",
+      subnet: "172.17.0.0/16",
+      gateway: "172.17.0.1",
+      createdAt: "2023-11-14T22:13:20Z",
+    });
+    expect(networks.find("bridge")!.options["com.docker.network.driver.mtu"]).toBe("1500");
+    await networks.stop(true);
+    const again = await running({}, kernel, state);
+    expect(again.networks.list().map(({ id }) => id)).toEqual(networks.list().map(({ id }) => id));
+    const { id } = again.networks.find("host")!;
+    expect(again.networks.find(id)).toBe(again.networks.find(id.slice(0, 8))!);
+    expect(again.networks.find("")).toBeUndefined();
+  });
+
+  test("IP forwarding that was off is turned on and said, or only said", async () => {
+    const off = (): FakeKernel => {
+      const kernel = new FakeKernel();
+      kernel.files.set("/proc/sys/net/ipv4/ip_forward", "0\n");
+      return kernel;
+    };
+    const on = await running({}, off());
+    expect(on.warnings.join()).toContain("IPv4 forwarding was off and is on now");
+    expect(on.kernel.files.get("/proc/sys/net/ipv4/ip_forward")).toBe("1");
+    const left = await running({ ipForward: false }, off());
+    expect(left.warnings.join()).toContain("IPv4 forwarding is disabled");
+    expect(left.kernel.files.get("/proc/sys/net/ipv4/ip_forward")).toBe("0\n");
+  });
+
+  test("another kind of interface by the bridge's name is left alone", async () => {
+    const kernel = new FakeKernel();
+    kernel.links.set("fathom0", { index: 50, kind: "veth", master: 0 });
+    await expect(running({}, kernel)).rejects.toThrow("interface fathom0 exists and is no bridge");
+    await expect(running({ bridgeName: "sixteen-letters-" })).rejects.toThrow("invalid bridge name");
+    await expect(running({ bridgeAddress: "172.17.0.0/16" })).rejects.toThrow("invalid bridge address 172.17.0.0/16");
+  });
+
+  test("a kernel without nf_tables: containers have a network, ports are refused with the reason", async () => {
+    const kernel = new FakeKernel();
+    const networks = createNetworks({
+      sys: {
+        ...kernel.sys,
+        openNetlink: (protocol) => {
+          if (protocol === 12) throw new Error("protocol not supported");
+          return kernel.sys.openNetlink(protocol);
+        },
+      },
+      config,
+      state: makeState(),
+      clock,
+    });
+    const { warnings } = await networks.start([]);
+    expect(warnings.join()).toContain("no firewall rules");
+    await attach(networks);
+    await expect(attach(networks, [published])).rejects.toThrow("ports cannot be published: protocol not supported");
+  });
+});
+
+describe("attach and detach", () => {
+  test("an endpoint says all that the engine must keep", async () => {
+    const { networks, kernel } = await running();
+    const endpoint = await attach(networks, [published]);
+    expect(endpoint).toMatchObject({
+      containerId: "c".repeat(64),
+      interfaceName: "eth0",
+      macAddress: "02:42:ac:11:00:02",
+      ipv4Address: "172.17.0.2",
+      ipv4PrefixLength: 16,
+      gateway: "172.17.0.1",
+      ports: [{ protocol: "tcp", containerPort: 80, hostIp: "0.0.0.0", hostPort: 8080 }],
+    });
+    expect(containerLinks(kernel)).toEqual([endpoint.hostInterface]);
+    expect([...kernel.open.values()]).toContain("0.0.0.0 8080/tcp");
+    expect(networks.endpoints(endpoint.networkId)).toEqual([endpoint]);
+    await networks.detach(endpoint);
+    await networks.detach(endpoint);
+    expect([...kernel.open.values()]).not.toContain("0.0.0.0 8080/tcp");
+    expect([...kernel.elements].filter((element) => element.startsWith("published"))).toEqual([]);
+    expect(networks.endpoints(endpoint.networkId)).toEqual([]);
+    await networks.stop(false);
+    expect(kernel.open.size).toBe(0);
+  });
+
+  test("a MAC address of the user's; wrong settings are refused in Docker's words", async () => {
+    const { networks, kernel } = await running();
+    expect((await attach(networks, [], { macAddress: "02-42-AC-AA-BB-01" })).macAddress).toBe("02:42:ac:aa:bb:01");
+    await expect(attach(networks, [], { macAddress: "02:42:zz" })).rejects.toThrow(
+      "02:42:zz is not a valid mac address",
+    );
+    await expect(attach(networks, [], { ipv4Address: "203.0.113.5" })).rejects.toThrow(
+      "invalid config for network bridge: invalid endpoint settings:\n* user-specified IP address is supported on user-defined networks only\n* no configured subnet contains IP address 203.0.113.5",
+    );
+    await expect(attach(networks, [], { ipv4Address: "172.17.0.9" })).rejects.toThrow(
+      "invalid endpoint settings:\nuser-specified IP address is supported on user-defined networks only",
+    );
+    expect(containerLinks(kernel)).toHaveLength(1);
+  });
+
+  test("a taken port is told with the endpoint's name and id", async () => {
+    const { networks } = await running();
+    await attach(networks, [published]);
+    await expect(attach(networks, [published])).rejects.toThrow(
+      /^driver failed programming external connectivity on endpoint web \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:8080 failed: port is already allocated$/,
+    );
+  });
+
+  for (const kind of ["failCall", "failRequest"] as const)
+    test(`a failure at any step leaves nothing (${kind})`, async () => {
+      let attempts = 0;
+      for (let at = 1; ; at++) {
+        const { networks, kernel } = await running();
+        const openBefore = kernel.open.size;
+        const elementsBefore = [...kernel.elements];
+        kernel[kind] = at;
+        const failure = await attach(networks, [published]).then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        if (failure === undefined) break;
+        attempts = at;
+        kernel[kind] = 0;
+        expect(containerLinks(kernel)).toEqual([]);
+        expect(kernel.open.size).toBe(openBefore);
+        expect([...kernel.elements]).toEqual(elementsBefore);
+        expect(networks.endpoints(networks.find("bridge")!.id)).toEqual([]);
+        // Address and port are free again.
+        expect((await attach(networks, [published])).ports[0]!.hostPort).toBe(8080);
+      }
+      expect(attempts).toBeGreaterThan(4);
+    });
+});
+
+describe("restart", () => {
+  test("known endpoints keep address and ports; unknown ones are gone", async () => {
+    const { networks, kernel, state } = await running();
+    const kept = await attach(networks, [published]);
+    await networks.stop(true);
+    expect(containerLinks(kernel)).toEqual([kept.hostInterface]);
+    const again = await running({}, kernel, state, [kept]);
+    expect(again.warnings).toEqual([]);
+    expect(again.networks.endpoints(kept.networkId)).toEqual([kept]);
+    expect((await attach(again.networks)).ipv4Address).toBe("172.17.0.3");
+    await expect(attach(again.networks, [published])).rejects.toThrow("port is already allocated");
+    await again.networks.reconcile([]);
+    expect(again.networks.endpoints(kept.networkId)).toEqual([]);
+    await attach(again.networks, [published]);
+  });
+
+  test("used before start it says so", () => {
+    const networks = createNetworks({ sys: new FakeKernel().sys, config, state: makeState() });
+    return expect(networks.reconcile([])).rejects.toThrow("used before their start");
+  });
+});

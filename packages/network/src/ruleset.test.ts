@@ -1,0 +1,82 @@
+import { describe, expect, test } from "bun:test";
+import { parseIpv4 } from "./ip.ts";
+import { decodeAttributes, readText } from "./netlink/message.ts";
+import { portElements, publishedPorts, tableFor, wholeTable, type PublishedPort } from "./ruleset.ts";
+
+const table = tableFor("fathom0");
+const port = (hostIp: string, hostPort: number, protocol: PublishedPort["protocol"] = "tcp"): PublishedPort => ({
+  protocol,
+  hostAddress: parseIpv4(hostIp)!,
+  hostPort,
+  containerAddress: parseIpv4("172.17.0.2")!,
+  containerPort: 80,
+});
+/** "set bytes" of every request about elements. */
+const elements = (ports: PublishedPort[], add: boolean): string[] =>
+  portElements(table, ports, add).map(({ type, payload }) => {
+    const attributes = decodeAttributes(payload.subarray(4));
+    return `${type === 0x0a0c ? "+" : "-"} ${readText(attributes.get(2))} ${Buffer.from(attributes.get(3)!).toString("hex")}`;
+  });
+
+describe("published ports as elements", () => {
+  test("on every address: protocol and port; on one: the address before", () => {
+    expect(elements([port("0.0.0.0", 8080), port("127.0.0.1", 8081, "udp")], true)).toEqual([
+      "+ published_address 28000180140001801000010" +
+        "07f00000111000000" +
+        "1f910000" +
+        "100002800c000100" +
+        "ac110002" +
+        "00500000",
+      "+ published_any 24000180100001800c000100" +
+        "06000000" +
+        "1f900000" +
+        "100002800c000100" +
+        "ac110002" +
+        "00500000",
+      "+ own_address 140001801000018" + "00c000100" + "ac110002ac110002",
+    ]);
+  });
+  test("are removed by their keys alone; the container's own address once", () => {
+    const removed = elements([port("0.0.0.0", 8080), port("0.0.0.0", 8081)], false);
+    expect(removed.map((line) => line.split(" ").slice(0, 2).join(" "))).toEqual(["- published_any", "- own_address"]);
+    expect(removed[0]).not.toContain("00500000");
+    expect(removed[1]!.match(/ac110002ac110002/g)).toHaveLength(1);
+    expect(elements([], true)).toEqual([]);
+  });
+  test("IPv6 bindings have none: the daemon forwards them", () => {
+    const bindings = [
+      { protocol: "tcp", containerPort: 80, hostIp: "0.0.0.0", hostPort: 8080 },
+      { protocol: "tcp", containerPort: 80, hostIp: "::", hostPort: 8080 },
+    ] as const;
+    expect(publishedPorts(bindings, parseIpv4("172.17.0.2")!)).toEqual([port("0.0.0.0", 8080)]);
+  });
+});
+
+describe("the whole table", () => {
+  const network = { bridge: "fathom0", interContainer: true, masquerade: true, internal: false };
+  const actions = (networks: (typeof network)[], guarded = false): string[] =>
+    wholeTable(table, networks, [], guarded).map(({ action }) => action);
+
+  test("replaces the old one in the same batch", () => {
+    expect(actions([]).slice(0, 3)).toEqual([
+      "add nf_tables table fathom",
+      "delete nf_tables table fathom",
+      "add nf_tables table fathom",
+    ]);
+  });
+  test("its rules are the same whatever networks there are", () => {
+    const rules = (list: string[]): string[] => list.filter((action) => action.includes("rule"));
+    const some = actions([network, { ...network, bridge: "other0", interContainer: false, internal: true }]);
+    expect(rules(some)).toEqual(rules(actions([])));
+    expect(some.filter((action) => action.startsWith("add elements"))).toEqual(
+      ["bridges", "same_network", "inter_container", "masqueraded", "internal"].map(
+        (set) => `add elements to nf_tables set ${set}`,
+      ),
+    );
+  });
+  test("has a guard only where the engine turned forwarding on", () => {
+    expect(actions([network]).join()).not.toContain("guard");
+    expect(actions([network], true).join()).toContain("add nf_tables chain guard");
+  });
+  test("another bridge name is another table", () => expect(tableFor("x0").name).toBe("fathom-x0"));
+});
