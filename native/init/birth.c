@@ -91,6 +91,7 @@ _Noreturn void live_as_stem(struct child *child, const struct stem_request *requ
   }
   if (at < given)
     child->handed_root = fds[at++];
+  child->uncommitted = true;
   execute_plan(child);
   give_up();
 }

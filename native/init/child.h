@@ -18,6 +18,7 @@ struct shared {
 #define SAYS_TERMINAL 't' /* child: with the pty's master */
 #define SAYS_WAITING 'w'  /* child: at wait-start */
 #define SAYS_GO 'g'       /* supervisor: with stdin, stdout, stderr (no terminal), then the root's mount if there is one */
+#define SAYS_COMMIT 'c'   /* supervisor: log and socket are open too, the program may run */
 #define SAYS_START 's'    /* supervisor: go on after wait-start */
 
 struct child {
@@ -29,6 +30,7 @@ struct child {
   int procfs;      /* private procfs, opened when needed */
   int masked;      /* detached read-only tmpfs, shared by all masked directories */
   bool terminal, console_open, filtered, settled;
+  bool uncommitted; /* SAYS_COMMIT is still to come: what the supervisor does meanwhile costs no time */
   uint16_t rows, columns;
   mode_t umask;
   bool umask_set;
@@ -83,6 +85,8 @@ int do_bind_console(struct child *child, const char *path);
 int do_new_session(struct child *child);
 
 /* exec.c */
+/* Waits for the supervisor's word, once. What it could not do ends this process. */
+void await_commit(struct child *child);
 /* Standard streams in place, signals and mask at their defaults, everything else closed at execve. */
 int settle(struct child *child);
 int do_exec(struct child *child, const struct operation *op);

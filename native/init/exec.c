@@ -7,9 +7,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
+void await_commit(struct child *child) {
+  int none[1];
+  unsigned count = 0;
+  if (child->uncommitted && receive_letter(child->socket, none, &count) != SAYS_COMMIT)
+    _exit(137);
+  child->uncommitted = false;
+}
+
 int settle(struct child *child) {
   if (child->settled)
     return 0;
+  await_commit(child);
   if (open_console(child) < 0)
     return -1;
   follow_supervisor(child);

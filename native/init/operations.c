@@ -18,6 +18,7 @@ static int join_namespace(const struct operation *op) {
 static int wait_start(struct child *child) {
   int none[1];
   unsigned count = 0;
+  await_commit(child);
   if (send_letter(child->socket, SAYS_WAITING, NULL, 0) < 0)
     return fail("sendmsg", "");
   if (receive_letter(child->socket, none, &count) != SAYS_START)

@@ -126,6 +126,13 @@ static int add_clients(struct connection *connection, unsigned *next, struct lis
   return 0;
 }
 
+/* A child that has ended meanwhile left its reason in the shared memory; the end of its socket brings it up. */
+static int tell_child(const struct process *process, char letter, const int *fds, unsigned count) {
+  if (send_letter(process->socket, letter, fds, count) == 0 || errno == EPIPE || errno == ECONNRESET)
+    return 0;
+  return fail("sendmsg", "to the child");
+}
+
 static int set_up_launch(struct connection *connection, struct reader *in) {
   struct process *process = container();
   unsigned next = 0;
@@ -149,17 +156,18 @@ static int set_up_launch(struct connection *connection, struct reader *in) {
   supervisor.chrooted = flags & LAUNCH_CHROOT;
   if (take_plan(process, plan, plan_file) < 0 || add_clients(connection, &next, clients, process) < 0)
     goto out;
+  unsigned first = process->terminal ? 3 : 0;
+  if (!process->terminal && make_streams(process, flags & LAUNCH_OPEN_STDIN, ends) < 0)
+    goto out;
+  if (tell_child(process, SAYS_GO, ends + first, (ends[3] >= 0 ? 4 : 3) - first) < 0)
+    goto out;
+  /* The child works from here on; its program does not run before the commit. */
   if (flags & LAUNCH_LOG && log_open(log_path, max_size, max_files, attributes) < 0)
     goto out;
   unlinkat(supervisor.directory, "exit", 0);
   if (open_listener() < 0)
     goto out;
-  unsigned first = process->terminal ? 3 : 0;
-  if (!process->terminal && make_streams(process, flags & LAUNCH_OPEN_STDIN, ends) < 0)
-    goto out;
-  done = send_letter(process->socket, SAYS_GO, ends + first, (ends[3] >= 0 ? 4 : 3) - first);
-  if (done < 0)
-    fail("sendmsg", "go");
+  done = tell_child(process, SAYS_COMMIT, NULL, 0);
 out:
   for (int i = 0; i < 4; i++)
     close_fd(&ends[i]);

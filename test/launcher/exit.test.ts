@@ -94,3 +94,30 @@ test("a program killed while its plan runs is an error, not an exit", async () =
   expect(launch).rejects.toBeInstanceOf(EngineError);
   await launch.catch(() => undefined);
 });
+
+test("the first operation that fails is the one that is named, however early", async () => {
+  for (let turn = 0; turn < 20; turn++) {
+    const whole = plan(rig, ["true"]);
+    const wrong = { kind: "attach-root", source: { kind: "directory", path: "/no/rootfs" }, at: rig.at } as const;
+    const prepared = await launcher.prepare(whole.stem);
+    const directory = rig.directory();
+    const log = { driver: "json-file", path: join(directory, "log"), maxSize: 0, maxFiles: 1 } as const;
+    const request = { plan: { ...whole, operations: [wrong] }, directory, log, openStdin: false, attach: [] };
+    const error = await prepared.launch(request).catch((thrown: unknown) => thrown);
+    expect(String(error)).toContain("open_tree (/no/rootfs): no such file or directory");
+  }
+});
+
+test("a log or directory that cannot be opened is an error, and the program has not run", async () => {
+  const proof = join(rig.rootfs, "tmp/ran");
+  for (const directory of [rig.directory(), "/no/such/directory"]) {
+    const whole = plan(rig, ["touch", "/tmp/ran"]);
+    const prepared = await launcher.prepare(whole.stem);
+    const log = { driver: "json-file", path: "/no/such/log", maxSize: 0, maxFiles: 1 } as const;
+    const launch = prepared.launch({ plan: whole, directory, log, openStdin: false, attach: [] });
+    expect(launch).rejects.toThrow(/No such file or directory|no such file or directory/);
+    await launch.catch(() => undefined);
+    expect(existsSync(proof)).toBe(false);
+    expect(existsSync(`/proc/${prepared.pid}`)).toBe(false);
+  }
+});

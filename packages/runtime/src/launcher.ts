@@ -2,7 +2,7 @@
  * Starts containers: spawns one fathom-init for each, has it make the process (prepare), then execute the plan (launch). Finds running ones
  * again by their directory.
  */
-import { existsSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EngineError } from "@fathom/base";
@@ -12,7 +12,7 @@ import { launchError } from "./launch-error.ts";
 import { encodePlan, encodeStem } from "./plan-encoding.ts";
 import type { LaunchPlan } from "./plan.ts";
 import { SupervisorConnection } from "./supervisor-connection.ts";
-import { launchFlags, messageTypes, SupervisorFailure } from "./supervisor-protocol.ts";
+import { launchFlags, messageTypes } from "./supervisor-protocol.ts";
 import {
   attachMask,
   closeAll,
@@ -50,6 +50,7 @@ export interface LauncherOptions {
 }
 
 const SIGKILL = 9;
+const discardLimitMs = 5000;
 /** What ps shows goes where the arguments were: they make room for it. */
 const titleRoom = " ".repeat(160);
 
@@ -213,8 +214,8 @@ class Prepared implements PreparedStem {
       return { supervisor, attachments: pairs.local };
     } catch (error) {
       closeAll(this.#sys, [...sent, ...pairs.local.map(({ fd }) => fd)]);
-      if (error instanceof SupervisorFailure) await this.#connection.closed;
-      await this.#kill();
+      if (signal?.aborted === true) await this.#kill();
+      else await this.discard();
       // Killed, it could not take its socket away.
       await rm(join(request.directory, "supervisor.sock"), { force: true });
       throw signal?.aborted === true ? error : launchError(error, request.plan, "create");
@@ -224,7 +225,10 @@ class Prepared implements PreparedStem {
   async discard(): Promise<void> {
     this.#used = true;
     this.#connection.finish();
+    // It waits for its child's end; a child that hangs in the kernel must not hold the caller for ever.
+    const timer = setTimeout(() => void this.#kill(), discardLimitMs);
     await this.#connection.closed;
+    clearTimeout(timer);
     this.#closeNamespace();
   }
 
@@ -233,8 +237,17 @@ class Prepared implements PreparedStem {
     if (this.#alive) killSupervisor(this.#sys, this.supervisorPid);
     await this.#connection.closed;
     this.#closeNamespace();
-    for (let turn = 0; turn < 500 && existsSync(`/proc/${this.pid}`); turn++)
+    for (let turn = 0; turn < 500 && isRunning(this.pid); turn++)
       await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/** False also for a zombie: whoever adopted it reaps it in its own time. */
+function isRunning(pid: number): boolean {
+  try {
+    return !/\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return false;
   }
 }
 

@@ -1,0 +1,131 @@
+/*
+ * Decodes damaged plans under the sanitizers. Reads plans from files, changes bytes, lengths and ends of them by a fixed pseudo-random
+ * sequence, and reads every field and list of what still decodes. Usage: plan-fuzz ROUNDS FILE…
+ */
+#define _GNU_SOURCE
+#include "../plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t state = 0x9e3779b97f4a7c15u;
+static uint32_t next(void) {
+  state ^= state << 13;
+  state ^= state >> 7;
+  state ^= state << 17;
+  return (uint32_t)(state >> 16);
+}
+
+static size_t seen;
+
+static void read_texts(struct list list, unsigned words, unsigned texts) {
+  for (uint32_t i = 0; i < list.count; i++) {
+    for (unsigned k = 0; k < words; k++)
+      seen += read_u32(&list.items);
+    for (unsigned k = 0; k < texts; k++)
+      seen += strlen(read_text(&list.items));
+  }
+  if (list.items.bad) {
+    fprintf(stderr, "a list that was checked does not read\n");
+    abort();
+  }
+}
+
+static void use(const struct operation *op) {
+  switch (op->kind) {
+  case OP_MOUNT:
+    read_texts(op->mount.options, 1, 2);
+    seen += strlen(op->mount.type) + strlen(op->mount.source) + strlen(op->mount.target);
+    break;
+  case OP_BIND:
+    seen += strlen(op->bind.source) + strlen(op->bind.target);
+    break;
+  case OP_SET_USER:
+    read_texts(op->user.groups, 1, 0);
+    break;
+  case OP_SECCOMP:
+    for (uint32_t i = 0; i < op->filter.program.length; i++)
+      seen += op->filter.program.at[i];
+    break;
+  case OP_EXEC:
+    read_texts(op->exec.candidates, 0, 1);
+    read_texts(op->exec.arguments, 0, 1);
+    read_texts(op->exec.environment, 0, 1);
+    break;
+  case OP_SYSCTL:
+    seen += strlen(op->setting.path) + strlen(op->setting.value);
+    break;
+  case OP_SET_HOSTNAME:
+  case OP_MASK:
+    seen += strlen(op->text);
+    break;
+  }
+}
+
+static void decode(const uint8_t *bytes, size_t length, unsigned long *accepted) {
+  /* A copy of exactly this size: one byte too far is the sanitizer's. */
+  uint8_t *copy = malloc(length ? length : 1);
+  memcpy(copy, bytes, length);
+  struct plan plan;
+  if (open_plan(copy, length, &plan)) {
+    struct operation op;
+    ++*accepted;
+    while (decode_operation(&plan.operations, &op))
+      use(&op);
+  }
+  free(copy);
+}
+
+static size_t damage(uint8_t *bytes, size_t length) {
+  for (unsigned changes = 1 + next() % 4; changes && length; changes--) {
+    size_t at = next() % length;
+    switch (next() % 5) {
+    case 0:
+      bytes[at] = (uint8_t)next();
+      break;
+    case 1:
+      bytes[at] ^= (uint8_t)(1u << next() % 8);
+      break;
+    case 2:
+      memset(bytes + at, next() % 2 ? 0xff : 0, length - at < 4 ? length - at : 4);
+      break;
+    case 3:
+      length = at;
+      break;
+    default: {
+      size_t from = next() % length, size = next() % 16;
+      if (from + size <= length && at + size <= length)
+        memmove(bytes + at, bytes + from, size);
+    }
+    }
+  }
+  /* Half of the time with a true length, so that the damage is behind the header's door. */
+  if (length >= 12 && next() % 2) {
+    uint32_t whole = (uint32_t)length;
+    memcpy(bytes + 8, &whole, 4);
+  }
+  return length;
+}
+
+int main(int argc, char **argv) {
+  unsigned long accepted = 0, rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
+  for (int i = 2; i < argc; i++) {
+    static uint8_t original[1 << 20], changed[1 << 20];
+    FILE *file = fopen(argv[i], "rb");
+    size_t length = file ? fread(original, 1, sizeof original, file) : 0;
+    unsigned long before = accepted;
+    decode(original, length, &accepted);
+    if (accepted == before) {
+      fprintf(stderr, "%s is no plan\n", argv[i]);
+      return 1;
+    }
+    for (unsigned long round = 0; round < rounds; round++) {
+      memcpy(changed, original, length);
+      decode(changed, damage(changed, length), &accepted);
+    }
+    fclose(file);
+  }
+  printf("accepted %lu of %lu, read %zu\n", accepted, rounds * (unsigned long)(argc - 2), seen);
+  return 0;
+}

@@ -1,0 +1,81 @@
+import { expect, test } from "bun:test";
+import { EngineError } from "@fathom/base";
+import { launchError } from "./launch-error.ts";
+import type { Operation } from "./plan.ts";
+import { SupervisorFailure } from "./supervisor-protocol.ts";
+
+const ENOENT = 2;
+const EPERM = 1;
+const ENOEXEC = 8;
+const EACCES = 13;
+const ENOTDIR = 20;
+const EISDIR = 21;
+
+function exec(name: string): Operation {
+  return { kind: "exec", candidates: [name], argv: [name], env: [] };
+}
+
+function words(operation: Operation, errno: number, call: string, detail = ""): [string, string] {
+  const failure = new SupervisorFailure(0, errno, call, detail);
+  const error = launchError(failure, { operations: [operation] }, "exec");
+  return [
+    error.code,
+    error.message.replace(/^OCI runtime exec failed: exec failed: unable to start container process: /, ""),
+  ];
+}
+
+test("programs", () => {
+  expect(words(exec("nosuch"), ENOENT, "stat")).toEqual([
+    "executable-not-found",
+    'exec: "nosuch": executable file not found in $PATH',
+  ]);
+  // A file in the PATH that may not be executed is not found, as a shell's search passes it over.
+  expect(words(exec("nosuch"), EACCES, "access")[0]).toBe("executable-not-found");
+  expect(words(exec("/no/such"), ENOENT, "stat")).toEqual([
+    "executable-not-found",
+    'exec: "/no/such": stat /no/such: no such file or directory',
+  ]);
+  expect(words(exec("/etc"), EISDIR, "stat")).toEqual([
+    "not-executable",
+    'exec: "/etc": is a directory: permission denied',
+  ]);
+  expect(words(exec("/a"), EACCES, "access")).toEqual(["not-executable", 'exec: "/a": permission denied']);
+  expect(words(exec("/a/b"), ENOTDIR, "stat")[0]).toBe("not-executable");
+  expect(words(exec("/a"), ENOEXEC, "execve", "/a")).toEqual(["not-executable", "exec /a: exec format error"]);
+  // The script is there, its interpreter is not.
+  expect(words(exec("script"), ENOENT, "execve", "/bin/script")).toEqual([
+    "executable-not-found",
+    "exec /bin/script: no such file or directory",
+  ]);
+});
+
+test("other operations name what they were about", () => {
+  const bind: Operation = {
+    kind: "bind",
+    source: "/src",
+    target: "/dst",
+    recursive: true,
+    attributes: { set: [] },
+    create: true,
+  };
+  const [code, text] = words(bind, ENOTDIR, "move_mount");
+  expect(code).toBe("not-executable");
+  expect(text).toStartWith('error mounting "/src" to rootfs at "/dst": move_mount: not a directory: Are you trying');
+  expect(words({ kind: "working-directory", path: "/no", create: false }, ENOENT, "chdir")).toEqual([
+    "executable-not-found",
+    'chdir to cwd ("/no") set in config.json failed: no such file or directory',
+  ]);
+  expect(words({ kind: "set-hostname", name: "x" }, EPERM, "sethostname")[1]).toContain("operation not permitted");
+  expect(words({ kind: "make-directory", path: "/f", mode: 0o755 }, ENOTDIR, "mkdirat")).toEqual([
+    "invalid-argument",
+    "Cannot mkdir: /f is not a directory",
+  ]);
+});
+
+test("what comes before the operations, and what is no failure of the helper", () => {
+  const stem = launchError(new SupervisorFailure(undefined, EPERM, "clone3", ""), { operations: [] }, "create");
+  expect(stem.code).toBe("internal");
+  expect(stem.message).toEndWith("error during container init: clone3: operation not permitted");
+  const known = new EngineError("aborted", "no");
+  expect(launchError(known, { operations: [] }, "create")).toBe(known);
+});
