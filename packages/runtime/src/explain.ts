@@ -85,7 +85,7 @@ function describeStem(stem: Stem): string[] {
   ];
   if (stem.joinPidNamespace !== undefined) lines.push(`among the processes of ${stem.joinPidNamespace}`);
   for (const file of stem.cgroupProcs)
-    lines.push(`limited and counted by the cgroup ${file.replace(/\/cgroup\.procs$/, "")}`);
+    lines.push(`limited and counted by the cgroup ${file.replace(/\/(?:cgroup\.procs|tasks)$/, "")}`);
   const maps = [
     ["users", stem.uidMap ?? []],
     ["groups", stem.gidMap ?? []],

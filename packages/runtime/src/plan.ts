@@ -18,7 +18,7 @@ export type NamespaceKind = (typeof namespaceKinds)[number];
 export interface Stem {
   /** New namespaces, made by one clone3; cgroup after the cgroups are joined. */
   readonly newNamespaces: readonly NamespaceKind[];
-  /** `cgroup.procs` files to write "0" to, in order. On cgroup v2 one; on v1 one a hierarchy. */
+  /** Files to write "0" to, in order: `cgroup.procs` of cgroup v2; on v1 `tasks` of each hierarchy. */
   readonly cgroupProcs: readonly string[];
   /** Pid namespace to be born in (path of a namespace file), for pid mode `container:`. */
   readonly joinPidNamespace?: string;

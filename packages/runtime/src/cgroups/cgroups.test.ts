@@ -163,7 +163,7 @@ test("v1: one mkdir a hierarchy, and reads only for a parent's first child", () 
 test("its places are what a plan needs", () => {
   const cgroup = machine("hybrid").cgroups.create("/fathom/a");
   expect(cgroup.procsFiles).toHaveLength(8);
-  expect(cgroup.procsFiles[0]).toBe(`${root}/cpu,cpuacct/fathom/a/cgroup.procs`);
+  expect(cgroup.procsFiles[0]).toBe(`${root}/cpu,cpuacct/fathom/a/tasks`);
   expect(cgroup.hierarchies[0]).toEqual({
     version: 1,
     mountPoint: `${root}/cpu,cpuacct`,
