@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { checkOciSpec, type OciSpec } from "@fathom/spec";
+import { checkOciSpec, type OciSpec } from "@fathom/spec/oci-runtime";
 import { compile, compileExec, type CompileOptions } from "./compile.ts";
 import { describeOperation, explain, planToJson } from "./explain.ts";
 import type { Operation } from "./plan.ts";

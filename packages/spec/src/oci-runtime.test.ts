@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { checkOciSpec, parseJsonExactly, parseOciSpec, toUint64 } from "./oci-runtime.ts";
+import { checkOciSpec, parseOciSpec } from "./oci-runtime.ts";
+import { parseJsonExactly, toUint64 } from "./oci-values.ts";
 
 test("a small configuration parses and unknown members are dropped", () => {
   const spec = parseOciSpec(

@@ -3,9 +3,12 @@
  *
  * Source: opencontainers/runtime-spec `config.md`, `config-linux.md`, `schema/*.json`. Members of other systems (windows, vm,
  * zos, solaris, freebsd) are accepted and dropped, as are unknown members: the specification asks runtimes to ignore them.
+ *
+ * Types come from @fathom/spec itself; the parser, with its schema library, from @fathom/spec/oci-runtime.
  */
 import { EngineError } from "@fathom/base";
 import { z } from "zod";
+import { parseJsonExactly, seccompActions, seccompOperators } from "./oci-values.ts";
 
 const uint32 = z.number().int().min(0).max(0xffff_ffff);
 const int64 = z.union([z.number().int(), z.bigint()]);
@@ -114,28 +117,6 @@ const resourcesSchema = z.object({
   unified: stringMap.nullish(),
 });
 
-export const seccompActions = [
-  "SCMP_ACT_KILL",
-  "SCMP_ACT_KILL_PROCESS",
-  "SCMP_ACT_KILL_THREAD",
-  "SCMP_ACT_TRAP",
-  "SCMP_ACT_ERRNO",
-  "SCMP_ACT_TRACE",
-  "SCMP_ACT_ALLOW",
-  "SCMP_ACT_LOG",
-  "SCMP_ACT_NOTIFY",
-] as const;
-
-export const seccompOperators = [
-  "SCMP_CMP_NE",
-  "SCMP_CMP_LT",
-  "SCMP_CMP_LE",
-  "SCMP_CMP_EQ",
-  "SCMP_CMP_GE",
-  "SCMP_CMP_GT",
-  "SCMP_CMP_MASKED_EQ",
-] as const;
-
 const seccompArgumentSchema = z.object({
   index: z.number().int().min(0).max(5),
   value: uint64,
@@ -150,7 +131,7 @@ const seccompRuleSchema = z.object({
   args: z.array(seccompArgumentSchema).nullish(),
 });
 
-export const linuxSeccompSchema = z.object({
+const linuxSeccompSchema = z.object({
   defaultAction: z.enum(seccompActions),
   defaultErrnoRet: uint32.nullish(),
   architectures: strings.nullish(),
@@ -285,24 +266,6 @@ export type LinuxIdMapping = z.infer<typeof idMappingSchema>;
 export type LinuxSeccomp = z.infer<typeof linuxSeccompSchema>;
 export type LinuxSeccompRule = z.infer<typeof seccompRuleSchema>;
 export type LinuxSeccompArgument = z.infer<typeof seccompArgumentSchema>;
-export type SeccompAction = (typeof seccompActions)[number];
-export type SeccompOperator = (typeof seccompOperators)[number];
-
-/** The specification version that Fathom writes. */
-export const ociVersion = "1.3.0";
-
-/**
- * JSON whose integers of more than 15 digits become bigints, so that 64-bit limits and seccomp masks keep every digit.
- * Throws SyntaxError as JSON.parse does.
- */
-export function parseJsonExactly(text: string): unknown {
-  if (!/\d{16}/.test(text)) return JSON.parse(text);
-  return JSON.parse(text, (_key: string, value: unknown, context?: { source?: string }) => {
-    const source = context?.source;
-    return typeof value === "number" && source !== undefined && /^-?\d{16,}$/.test(source) ? BigInt(source) : value;
-  });
-}
-
 /**
  * Parses the text of a config.json.
  * Errors: EngineError "invalid-argument" that names each wrong member by its path and what is wrong with it.
@@ -325,18 +288,11 @@ export function checkOciSpec(value: unknown): OciSpec {
 }
 
 /** "linux.namespaces[0].type: Invalid option …; process.cwd: …" with at most five entries. */
-export function describeIssues(error: z.ZodError): string {
+function describeIssues(error: z.ZodError): string {
   const lines = error.issues.slice(0, 5).map((issue) => {
     const path = issue.path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
     return `${path.replace(/^\./, "") || "the document"}: ${issue.message}`;
   });
   const more = error.issues.length - lines.length;
   return lines.join("; ") + (more > 0 ? `; and ${more} more` : "");
-}
-
-/** A JSON integer as an unsigned 64-bit number; what is larger (2^64 after rounding) is the largest. */
-export function toUint64(value: number | bigint): bigint {
-  const big = BigInt(value);
-  const max = 0xffff_ffff_ffff_ffffn;
-  return big > max ? max : big < 0n ? BigInt.asUintN(64, big) : big;
 }

@@ -1,11 +1,6 @@
 import { expect, test } from "bun:test";
-import {
-  linuxSeccompSchema,
-  seccompActions,
-  seccompOperators,
-  type LinuxSeccomp,
-  type LinuxSeccompRule,
-} from "@fathom/spec";
+import { seccompActions, seccompOperators, type LinuxSeccomp, type LinuxSeccompRule } from "@fathom/spec";
+import { checkOciSpec } from "@fathom/spec/oci-runtime";
 import { actionResult, auditArchitectures, compileSeccomp, x32Bit } from "./compile.ts";
 import { interpret } from "./interpreter.ts";
 import { multiplexed, syscallsOf, type Abi } from "./syscalls.ts";
@@ -15,7 +10,8 @@ const allow = 0x7fff_0000;
 const errno = (number: number): number => 0x5_0000 | number;
 
 function profile(value: object): LinuxSeccomp {
-  return linuxSeccompSchema.parse({ defaultAction: "SCMP_ACT_ERRNO", ...value });
+  const seccomp = { defaultAction: "SCMP_ACT_ERRNO", ...value };
+  return checkOciSpec({ ociVersion: "1.3.0", linux: { seccomp } }).linux!.seccomp!;
 }
 
 function decide(of: LinuxSeccomp, abi: Abi, name: string | number, args: readonly bigint[] = []): number {

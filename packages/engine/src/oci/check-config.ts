@@ -1,0 +1,116 @@
+/** Checks of a new container's configuration, and of changed limits, in the words of dockerd. */
+import { EngineError } from "@fathom/base";
+import type { ContainerConfig, ContainerCreateRequest, HealthConfig, HostConfig } from "@fathom/spec";
+import { parseSignal } from "../signals.ts";
+import { normalizeCapabilities } from "./capabilities.ts";
+import { checkResources } from "./check-resources.ts";
+import { parseDeviceCgroupRule } from "./devices.ts";
+import type { HostFacts } from "./host-facts.ts";
+import { parseSecurityOptions } from "./security-options.ts";
+
+/** utsname's limit is 64 bytes; Docker allows one less. */
+const longestHostname = 63;
+/** Nanoseconds: 1 ms. */
+const shortestHealthDuration = 1_000_000;
+
+function refuse(message: string): never {
+  throw new EngineError("invalid-argument", message);
+}
+
+/**
+ * `request` is absent for an update, which checks the limits alone. Gives warnings.
+ * @throws invalid-argument, not-implemented
+ */
+export function checkConfig(
+  config: ContainerConfig,
+  hostConfig: HostConfig,
+  request: ContainerCreateRequest | undefined,
+  host: HostFacts,
+): string[] {
+  const warnings = checkResources(hostConfig, host, request === undefined);
+  if (request === undefined) return warnings;
+  checkContainer(config);
+  checkCapabilities(hostConfig, host);
+  for (const key of Object.keys(hostConfig.Annotations ?? {}))
+    if (key === "") refuse("invalid Annotations: the empty string is not permitted as an annotation key");
+  checkModes(hostConfig);
+  parseSecurityOptions(hostConfig.SecurityOpt ?? [], false);
+  if (hostConfig.ShmSize < 0) refuse("SHM size can not be less than 0");
+  if (hostConfig.OomScoreAdj < -1000 || hostConfig.OomScoreAdj > 1000)
+    refuse(`Invalid value ${hostConfig.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
+  for (const rule of hostConfig.DeviceCgroupRules ?? []) parseDeviceCgroupRule(rule);
+  refuseUnsupported(hostConfig);
+  return [...warnings, ...networkWarnings(hostConfig, host)];
+}
+
+function checkContainer(config: ContainerConfig): void {
+  if (config.Hostname.length > longestHostname)
+    refuse(`hostname ${JSON.stringify(config.Hostname)} is too long (maximum ${longestHostname} bytes)`);
+  if (config.WorkingDir !== "" && !config.WorkingDir.startsWith("/"))
+    refuse(`the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`);
+  if (config.StopSignal) parseSignal(config.StopSignal);
+  for (const entry of config.Env ?? [])
+    if (entry === "" || entry.startsWith("=")) refuse(`invalid environment variable: ${entry}`);
+  if (config.Healthcheck) checkHealth(config.Healthcheck);
+}
+
+function checkHealth(health: HealthConfig): void {
+  for (const name of ["Interval", "Timeout", "StartPeriod", "StartInterval"] as const) {
+    const value = health[name] ?? 0;
+    if (value !== 0 && value < shortestHealthDuration) refuse(`${name} in Healthcheck cannot be less than 1ms`);
+  }
+  if ((health.Retries ?? 0) < 0) refuse("Retries in Healthcheck cannot be negative");
+}
+
+function checkCapabilities(hostConfig: HostConfig, host: HostFacts): void {
+  for (const field of ["CapAdd", "CapDrop"] as const) {
+    try {
+      normalizeCapabilities(hostConfig[field] ?? [], host.capabilities);
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      throw new EngineError(error.code, `invalid ${field}: ${error.message}`, { cause: error });
+    }
+  }
+}
+
+function checkModes(hostConfig: HostConfig): void {
+  const { IpcMode, PidMode, UTSMode, CgroupnsMode, UsernsMode, Isolation } = hostConfig;
+  const container = /^container:./;
+  if (!["", "none", "private", "shareable", "host"].includes(IpcMode) && !container.test(IpcMode))
+    refuse(`invalid IPC mode: ${IpcMode}`);
+  if (!["", "host"].includes(PidMode) && !container.test(PidMode)) refuse(`invalid PID mode: ${PidMode}`);
+  if (!["", "host"].includes(UTSMode)) refuse(`invalid UTS mode: ${UTSMode}`);
+  if (!["", "host", "private"].includes(CgroupnsMode)) refuse(`invalid cgroup namespace mode: ${CgroupnsMode}`);
+  if (!["", "host"].includes(UsernsMode)) refuse(`invalid USER mode: ${UsernsMode}`);
+  if (!["", "default"].includes(Isolation)) refuse(`invalid isolation '${Isolation}' on linux`);
+}
+
+function networkWarnings(hostConfig: HostConfig, host: HostFacts): string[] {
+  const { NetworkMode } = hostConfig;
+  const warnings: string[] = [];
+  if (!host.ipv4Forwarding && NetworkMode !== "host" && NetworkMode !== "none")
+    warnings.push("IPv4 forwarding is disabled. Networking will not work.");
+  if (NetworkMode === "host" && Object.keys(hostConfig.PortBindings ?? {}).length > 0)
+    warnings.push("Published ports are discarded when using host network mode");
+  if (hostConfig.CgroupnsMode === "private" && !host.cgroupNamespaces)
+    warnings.push("Your kernel does not support cgroup namespaces.  Cgroup namespace setting discarded.");
+  return warnings;
+}
+
+/** Fields that later work brings. To take one silently would be worse than to refuse it. */
+function refuseUnsupported(hostConfig: HostConfig): void {
+  const lists = [
+    "BlkioWeightDevice",
+    "BlkioDeviceReadBps",
+    "BlkioDeviceWriteBps",
+    "BlkioDeviceReadIOps",
+    "BlkioDeviceWriteIOps",
+    "DeviceRequests",
+  ] as const;
+  const given = [
+    ...lists.filter((name) => (hostConfig[name]?.length ?? 0) > 0),
+    ...(["CpuRealtimePeriod", "CpuRealtimeRuntime"] as const).filter((name) => hostConfig[name] !== 0),
+    ...(Object.keys(hostConfig.StorageOpt ?? {}).length > 0 ? ["StorageOpt"] : []),
+  ];
+  if (given.length > 0) throw new EngineError("not-implemented", `HostConfig.${given[0]} is not supported yet`);
+}

@@ -1,0 +1,37 @@
+/** The variables of a container's processes: Docker's defaults, overridden by the image's and the user's. */
+
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** `NAME=value` replaces one of that name at its place or is added; a bare `NAME` takes it away. */
+export function overrideEnvironment(base: readonly string[], overrides: readonly string[]): string[] {
+  const byName = new Map(base.map((entry) => [nameOf(entry), entry]));
+  for (const entry of overrides) {
+    if (entry.includes("=")) byName.set(nameOf(entry), entry);
+    else byName.delete(entry);
+  }
+  return [...byName.values()];
+}
+
+function nameOf(entry: string): string {
+  const at = entry.indexOf("=");
+  return at < 0 ? entry : entry.slice(0, at);
+}
+
+export interface EnvironmentInput {
+  readonly hostname: string;
+  readonly terminal: boolean;
+  /** Of the merged configuration. */
+  readonly env: readonly string[];
+  /** Of an exec, over all others. */
+  readonly more?: readonly string[];
+  readonly home: string;
+}
+
+/** HOME comes last, and only where nobody has set it. */
+export function containerEnvironment(input: EnvironmentInput): string[] {
+  const defaults = [`PATH=${defaultPath}`, `HOSTNAME=${input.hostname}`, ...(input.terminal ? ["TERM=xterm"] : [])];
+  const env = overrideEnvironment(overrideEnvironment(defaults, input.env), input.more ?? []);
+  const home = env.findIndex((entry) => entry.startsWith("HOME="));
+  if (home < 0) return [...env, `HOME=${input.home}`];
+  return env[home] === "HOME=" ? env.with(home, `HOME=${input.home}`) : env;
+}

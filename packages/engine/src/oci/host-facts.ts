@@ -1,0 +1,76 @@
+/** What the translation must know of this machine, read once. */
+import { accessSync, existsSync, readFileSync } from "node:fs";
+import { availableParallelism, release } from "node:os";
+import type { CgroupSupport, SeccompArchitecture } from "@fathom/runtime";
+
+export interface HostFacts {
+  /** The daemon's bounding set, as a mask: all that a container can ever get. */
+  readonly capabilities: bigint;
+  readonly kernelRelease: string;
+  readonly architecture: SeccompArchitecture;
+  readonly cpuCount: number;
+  readonly seccomp: boolean;
+  readonly timeNamespaces: boolean;
+  readonly cgroupNamespaces: boolean;
+  /** "v2": a container has a cgroup namespace of its own by default. */
+  readonly cgroupVersion: "v1" | "v2" | "hybrid";
+  readonly limits: CgroupSupport;
+  readonly ipv4Forwarding: boolean;
+  readonly pingGroupRange: boolean;
+  readonly unprivilegedPortStart: boolean;
+  /** Masked beside the fixed list: /sys/devices/system/cpu/cpu0/thermal_throttle and so on, where they exist. */
+  readonly thermalPaths: readonly string[];
+}
+
+export function readHostFacts(cgroups: {
+  readonly version: HostFacts["cgroupVersion"];
+  readonly support: CgroupSupport;
+}): HostFacts {
+  const status = readFileSync("/proc/self/status", "utf8");
+  return {
+    capabilities: BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`),
+    kernelRelease: release(),
+    architecture: process.arch === "arm64" ? "aarch64" : "x86_64",
+    cpuCount: availableParallelism(),
+    seccomp: /^Seccomp:/m.test(status),
+    timeNamespaces: existsSync("/proc/self/ns/time"),
+    cgroupNamespaces: existsSync("/proc/self/ns/cgroup"),
+    cgroupVersion: cgroups.version,
+    limits: cgroups.support,
+    ipv4Forwarding: readOr("/proc/sys/net/ipv4/ip_forward", "1").trim() !== "0",
+    pingGroupRange: readable("/proc/sys/net/ipv4/ping_group_range"),
+    unprivilegedPortStart: readable("/proc/sys/net/ipv4/ip_unprivileged_port_start"),
+    thermalPaths: parseNumberList(readOr("/sys/devices/system/cpu/possible", ""))
+      .map((cpu) => `/sys/devices/system/cpu/cpu${cpu}/thermal_throttle`)
+      .filter((path) => existsSync(path)),
+  };
+}
+
+function readOr(path: string, otherwise: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return otherwise;
+  }
+}
+
+function readable(path: string): boolean {
+  try {
+    accessSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The kernel's own lists: "0-3,5". */
+function parseNumberList(text: string): number[] {
+  return text
+    .trim()
+    .split(",")
+    .filter(Boolean)
+    .flatMap((part) => {
+      const [first = 0, last = first] = part.split("-").map(Number);
+      return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+    });
+}

@@ -1,0 +1,87 @@
+/** A Docker seccomp profile → the OCI profile of one container on this machine. */
+import { EngineError } from "@fathom/base";
+import type { SeccompArchitecture } from "@fathom/runtime";
+import { parseDockerSeccomp, type DockerSeccomp, type DockerSeccompCondition, type LinuxSeccomp } from "@fathom/spec";
+import { defaultSeccompProfile } from "./seccomp-default.ts";
+
+export interface SeccompCircumstances {
+  readonly architecture: SeccompArchitecture;
+  /** "6.18.44-cloud" */
+  readonly kernelRelease: string;
+  /** The container's bounding set. */
+  readonly capabilities: readonly string[];
+}
+
+/** Go's and libseccomp's names of the machines. */
+const machineNames = {
+  x86_64: { go: "amd64", seccomp: "SCMP_ARCH_X86_64" },
+  aarch64: { go: "arm64", seccomp: "SCMP_ARCH_AARCH64" },
+} as const;
+
+const remembered = new Map<string, LinuxSeccomp>();
+const maxRemembered = 32;
+
+/** The built-in profile. The same circumstances give the same frozen object, which is compiled once then. */
+export function defaultSeccomp(circumstances: SeccompCircumstances): LinuxSeccomp {
+  const { architecture, kernelRelease, capabilities } = circumstances;
+  const key = [architecture, kernelRelease, ...capabilities.toSorted()].join(" ");
+  const known = remembered.get(key);
+  if (known !== undefined) return known;
+  const resolved = Object.freeze(resolveSeccomp(defaultSeccompProfile(), circumstances));
+  if (remembered.size >= maxRemembered) remembered.clear();
+  remembered.set(key, resolved);
+  return resolved;
+}
+
+/** A profile given as JSON, in Docker's or in OCI's form. @throws invalid-argument "Decoding seccomp profile failed: …" */
+export function customSeccomp(text: string, circumstances: SeccompCircumstances): LinuxSeccomp {
+  return resolveSeccomp(parseDockerSeccomp(text), circumstances);
+}
+
+export function resolveSeccomp(profile: DockerSeccomp, circumstances: SeccompCircumstances): LinuxSeccomp {
+  const { archMap, syscalls, ...rest } = profile;
+  const own = machineNames[circumstances.architecture].seccomp;
+  const mapped = archMap?.find(({ architecture }) => architecture === own);
+  return {
+    ...rest,
+    architectures:
+      mapped === undefined ? (rest.architectures ?? []) : [mapped.architecture, ...mapped.subArchitectures],
+    syscalls: syscalls.flatMap(({ includes, excludes, ...rule }) => {
+      if (includes && !includesHold(includes, circumstances)) return [];
+      if (excludes && excludesHold(excludes, circumstances)) return [];
+      return [rule];
+    }),
+  };
+}
+
+/** All that is named must be so. */
+function includesHold(condition: DockerSeccompCondition, circumstances: SeccompCircumstances): boolean {
+  const { caps, arches, minKernel } = condition;
+  return (
+    (!arches?.length || arches.includes(machineNames[circumstances.architecture].go)) &&
+    (caps ?? []).every((name) => circumstances.capabilities.includes(name)) &&
+    (!minKernel || atLeast(circumstances.kernelRelease, minKernel))
+  );
+}
+
+/** Anything that is named is enough. */
+function excludesHold(condition: DockerSeccompCondition, circumstances: SeccompCircumstances): boolean {
+  const { caps, arches, minKernel } = condition;
+  return (
+    (arches ?? []).includes(machineNames[circumstances.architecture].go) ||
+    (caps ?? []).some((name) => circumstances.capabilities.includes(name)) ||
+    Boolean(minKernel && atLeast(circumstances.kernelRelease, minKernel))
+  );
+}
+
+function atLeast(release: string, wanted: string): boolean {
+  const [major, minor] = kernelVersion(release);
+  const [wantedMajor, wantedMinor] = kernelVersion(wanted);
+  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+}
+
+function kernelVersion(text: string): [major: number, minor: number] {
+  const match = /^(\d+)\.(\d+)/.exec(text);
+  if (!match) throw new EngineError("invalid-argument", `"${text}" is not a kernel version`);
+  return [Number(match[1]), Number(match[2])];
+}

@@ -1,0 +1,48 @@
+/** `--security-opt`, as the API carries it: "no-new-privileges", "seccomp=…", "label=disable". */
+import { EngineError } from "@fathom/base";
+
+export interface SecurityOptions {
+  readonly noNewPrivileges: boolean;
+  /** JSON of a profile, "unconfined", "builtin", or undefined when none is named. */
+  readonly seccomp: string | undefined;
+  readonly writableCgroups: boolean | undefined;
+}
+
+/**
+ * AppArmor profiles and labels are read and have no effect: as in Docker on a machine where AppArmor and SELinux are off.
+ * @throws invalid-argument `invalid --security-opt 2: "…"`
+ */
+export function parseSecurityOptions(options: readonly string[], noNewPrivilegesDefault: boolean): SecurityOptions {
+  let noNewPrivileges = noNewPrivilegesDefault;
+  let seccomp: string | undefined;
+  let writableCgroups: boolean | undefined;
+  for (const option of options) {
+    if (option === "no-new-privileges") noNewPrivileges = true;
+    else if (option === "writable-cgroups") writableCgroups = true;
+    else if (option !== "disable") {
+      const [key, value] = split(option);
+      if (key === "seccomp") seccomp = value;
+      else if (key === "no-new-privileges") noNewPrivileges = parseBoolean(value, option);
+      else if (key === "writable-cgroups") writableCgroups = parseBoolean(value, option);
+      else if (key !== "label" && key !== "apparmor") throw invalid(2, option);
+    }
+  }
+  return { noNewPrivileges, seccomp, writableCgroups };
+}
+
+/** "key=value"; the old form is "key:value". */
+function split(option: string): [key: string, value: string] {
+  const at = option.includes("=") ? option.indexOf("=") : option.indexOf(":");
+  if (at < 0) throw invalid(1, option);
+  return [option.slice(0, at), option.slice(at + 1)];
+}
+
+function parseBoolean(value: string, option: string): boolean {
+  if (["1", "t", "T", "true", "TRUE", "True"].includes(value)) return true;
+  if (["0", "f", "F", "false", "FALSE", "False"].includes(value)) return false;
+  throw invalid(2, option);
+}
+
+function invalid(kind: 1 | 2, option: string): EngineError {
+  return new EngineError("invalid-argument", `invalid --security-opt ${kind}: ${JSON.stringify(option)}`);
+}

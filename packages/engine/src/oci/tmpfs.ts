@@ -1,0 +1,39 @@
+/** Options of a tmpfs that a user asks for, over Docker's defaults. */
+import { EngineError } from "@fathom/base";
+
+/** Words that exclude each other: of each group the last one counts. */
+const groups: readonly (readonly string[])[] = [
+  ["ro", "rw"],
+  ["suid", "nosuid"],
+  ["dev", "nodev"],
+  ["exec", "noexec"],
+  ["sync", "async"],
+  ["dirsync"],
+  ["remount"],
+  ["mand", "nomand"],
+  ["atime", "noatime"],
+  ["diratime", "nodiratime"],
+  ["relatime", "norelatime"],
+  ["strictatime", "nostrictatime"],
+  ["bind", "rbind", "private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"],
+];
+const groupOf: ReadonlyMap<string, number> = new Map(
+  groups.flatMap((words, index) => words.map((word) => [word, index] as const)),
+);
+const dataNames: ReadonlySet<string> = new Set(["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"]);
+
+/** @throws invalid-argument 'invalid tmpfs option "x"' */
+export function tmpfsOptions(asked: readonly string[]): string[] {
+  const words = ["noexec", "nosuid", "nodev", "rprivate", ...asked];
+  const last = new Map<number | string, number>();
+  for (const [index, word] of words.entries()) {
+    if (word === "defaults") continue;
+    const group = groupOf.get(word);
+    const name = word.split("=", 1)[0] ?? "";
+    if (group === undefined && !(word.includes("=") && dataNames.has(name)))
+      throw new EngineError("invalid-argument", `invalid tmpfs option "${name}"`);
+    last.set(group ?? name, index);
+  }
+  const kept = new Set(last.values());
+  return words.filter((_word, index) => kept.has(index));
+}

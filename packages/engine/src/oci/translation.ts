@@ -1,0 +1,88 @@
+/** `OciTranslation` as the container half asks for it: reads the user files, knows the machine, leaves the rest to pure functions. */
+import { readFileSync } from "node:fs";
+import { EngineError, messageOf } from "@fathom/base";
+import type { CgroupSupport } from "@fathom/runtime";
+import type { Sys } from "@fathom/sys";
+import type { EngineConfig, OciTranslation } from "../contract.ts";
+import { checkConfig } from "./check-config.ts";
+import { containerSpec, capabilitySets, seccompOf, type DaemonSettings } from "./container-spec.ts";
+import { effectiveCapabilities } from "./capabilities.ts";
+import { containerEnvironment } from "./environment.ts";
+import { readHostFacts, type HostFacts } from "./host-facts.ts";
+import { ociResources } from "./resources.ts";
+import { parseSecurityOptions } from "./security-options.ts";
+import { readUserFiles, readUserFilesOf } from "./user-files.ts";
+import { lookupUser } from "./user.ts";
+
+export interface TranslationOptions {
+  readonly sys: Pick<Sys, "openat2" | "fstat" | "read" | "close">;
+  readonly config: Pick<EngineConfig, "defaultUlimits" | "noNewPrivileges" | "seccompProfile">;
+  readonly cgroups: { readonly version: HostFacts["cgroupVersion"]; readonly support: CgroupSupport };
+  /** Read from the machine when absent. */
+  readonly host?: HostFacts;
+}
+
+/** @throws invalid-argument when the daemon's own seccomp profile cannot be read */
+export function createOciTranslation(options: TranslationOptions): OciTranslation {
+  const { sys } = options;
+  const host = options.host ?? readHostFacts(options.cgroups);
+  const daemon: DaemonSettings = {
+    defaultUlimits: options.config.defaultUlimits,
+    noNewPrivileges: options.config.noNewPrivileges,
+    seccompProfile: readDaemonProfile(options.config.seccompProfile),
+  };
+  return {
+    validate: (config, hostConfig, request) => checkConfig(config, hostConfig, request, host),
+
+    containerSpec: ({ record, rootFd, ...input }) => {
+      const { config, hostConfig } = record;
+      const user = lookupUser(config.User, readUserFiles(sys, rootFd), hostConfig.GroupAdd ?? []);
+      const command = [record.path, ...record.arguments];
+      const { id, mounts, cgroupPath } = record;
+      return containerSpec({ ...input, id, config, hostConfig, command, mounts, cgroupPath, user }, daemon, host);
+    },
+
+    execProcess: ({ record, request, command, pid }) => {
+      const { config, hostConfig } = record;
+      const name = request.User === "" ? config.User : request.User;
+      const user = lookupUser(name, readUserFilesOf(sys, pid), hostConfig.GroupAdd ?? []);
+      const security = parseSecurityOptions(hostConfig.SecurityOpt ?? [], daemon.noNewPrivileges);
+      const request_ = { add: hostConfig.CapAdd, drop: hostConfig.CapDrop, privileged: hostConfig.Privileged };
+      const own = capabilitySets(effectiveCapabilities(request_, host.capabilities));
+      const all = capabilitySets(effectiveCapabilities({ ...request_, privileged: true }, host.capabilities));
+      const process = {
+        terminal: request.Tty,
+        args: [...command],
+        env: containerEnvironment({
+          hostname: config.Hostname,
+          terminal: request.Tty,
+          env: config.Env ?? [],
+          more: request.Env ?? [],
+          home: user.home,
+        }),
+        cwd: request.WorkingDir || config.WorkingDir || "/",
+        user: { uid: user.uid, gid: user.gid, additionalGids: [...user.additionalGids] },
+        capabilities: request.Privileged ? all : own,
+        oomScoreAdj: hostConfig.OomScoreAdj,
+        noNewPrivileges: security.noNewPrivileges,
+      };
+      // The filter is the container's, whatever the exec may hold: it was made for what the container may do.
+      const seccomp = seccompOf(hostConfig, security, { ...process, capabilities: own }, daemon, host);
+      return { process, seccomp };
+    },
+
+    resources: (hostConfig) => ociResources(hostConfig, host.limits),
+  };
+}
+
+/** A path, "unconfined", "builtin" or "". */
+function readDaemonProfile(setting: string): string {
+  if (setting === "" || setting === "unconfined" || setting === "builtin") return setting === "builtin" ? "" : setting;
+  try {
+    return readFileSync(setting, "utf8");
+  } catch (error) {
+    throw new EngineError("invalid-argument", `opening seccomp profile (${setting}) failed: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
