@@ -3,7 +3,15 @@
  * the launch plan and limits that follow.
  */
 import { EngineError } from "@fathom/base";
-import { compile, compileExec, resourcesFromOci, type Cgroup, type LaunchPlan, type Resources } from "@fathom/runtime";
+import {
+  compile,
+  compileExec,
+  mountPointOf,
+  resourcesFromOci,
+  type Cgroup,
+  type LaunchPlan,
+  type Resources,
+} from "@fathom/runtime";
 import type { ContainerConfig, ContainerCreateRequest, ExecCreateRequest, HostConfig } from "@fathom/spec";
 import type { ContainerLayer } from "@fathom/store";
 import { effectiveHostname, parseNetworkMode } from "./container-network.ts";
@@ -107,6 +115,7 @@ export function translate(
           ...(work === undefined ? {} : { work }),
         },
         at: layer.mergedPath,
+        ...(spec.linux?.rootfsPropagation === "shared" ? { atMountPoint: mountPointOf(layer.mergedPath) } : {}),
         cgroup,
         init: record.hostConfig.Init ?? engine.config.init,
         keyring: `_ses.${record.id}`,

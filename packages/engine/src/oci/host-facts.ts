@@ -10,7 +10,6 @@ export interface HostFacts {
   readonly architecture: SeccompArchitecture;
   readonly cpuCount: number;
   readonly seccomp: boolean;
-  readonly timeNamespaces: boolean;
   readonly cgroupNamespaces: boolean;
   /** "v2": a container has a cgroup namespace of its own by default. */
   readonly cgroupVersion: "v1" | "v2" | "hybrid";
@@ -33,7 +32,6 @@ export function readHostFacts(cgroups: {
     architecture: process.arch === "arm64" ? "aarch64" : "x86_64",
     cpuCount: availableParallelism(),
     seccomp: /^Seccomp:/m.test(status),
-    timeNamespaces: existsSync("/proc/self/ns/time"),
     cgroupNamespaces: existsSync("/proc/self/ns/cgroup"),
     cgroupVersion: cgroups.version,
     limits: cgroups.support,

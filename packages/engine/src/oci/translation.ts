@@ -1,11 +1,11 @@
 /** `OciTranslation` as the container half asks for it: reads the user files, knows the machine, leaves the rest to pure functions. */
 import { readFileSync } from "node:fs";
 import { EngineError, messageOf } from "@fathom/base";
-import type { CgroupSupport } from "@fathom/runtime";
+import { capabilitiesOf, type CgroupSupport } from "@fathom/runtime";
 import type { Sys } from "@fathom/sys";
 import type { EngineConfig, OciTranslation } from "../contract.ts";
 import { checkConfig } from "./check-config.ts";
-import { containerSpec, capabilitySets, seccompOf, type DaemonSettings } from "./container-spec.ts";
+import { capabilitySets, containerSpec, rlimits, seccompOf, type DaemonSettings } from "./container-spec.ts";
 import { effectiveCapabilities } from "./capabilities.ts";
 import { containerEnvironment } from "./environment.ts";
 import { readHostFacts, type HostFacts } from "./host-facts.ts";
@@ -47,9 +47,9 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
       const name = request.User === "" ? config.User : request.User;
       const user = lookupUser(name, readUserFilesOf(sys, pid), hostConfig.GroupAdd ?? []);
       const security = parseSecurityOptions(hostConfig.SecurityOpt ?? [], daemon.noNewPrivileges);
-      const request_ = { add: hostConfig.CapAdd, drop: hostConfig.CapDrop, privileged: hostConfig.Privileged };
-      const own = capabilitySets(effectiveCapabilities(request_, host.capabilities));
-      const all = capabilitySets(effectiveCapabilities({ ...request_, privileged: true }, host.capabilities));
+      const asked = { add: hostConfig.CapAdd, drop: hostConfig.CapDrop, privileged: hostConfig.Privileged };
+      const own = capabilitySets(effectiveCapabilities(asked, host.capabilities));
+      const all = capabilitySets(capabilitiesOf(host.capabilities));
       const process = {
         terminal: request.Tty,
         args: [...command],
@@ -63,6 +63,7 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
         cwd: request.WorkingDir || config.WorkingDir || "/",
         user: { uid: user.uid, gid: user.gid, additionalGids: [...user.additionalGids] },
         capabilities: request.Privileged ? all : own,
+        rlimits: rlimits(hostConfig.Ulimits ?? [], daemon.defaultUlimits),
         oomScoreAdj: hostConfig.OomScoreAdj,
         noNewPrivileges: security.noNewPrivileges,
       };

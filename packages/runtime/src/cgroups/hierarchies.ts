@@ -1,6 +1,7 @@
 /** Which cgroup hierarchies this machine has, and where. Sources: cgroups(7), proc_pid_mountinfo(5), kernel cgroup-v1 and cgroup-v2 documents. */
 import { posix } from "node:path";
 import { EngineError } from "@fathom/base";
+import { unescapeMountPoint } from "../mount-point.ts";
 
 /** One mounted hierarchy. */
 export interface Hierarchy {
@@ -72,12 +73,7 @@ function parseMountInfoLine(line: string): MountInfo | undefined {
   const [type, , superOptions] = right?.split(" ") ?? [];
   const [device, mountPoint] = [before[2], before[4]];
   if (device === undefined || mountPoint === undefined || type === undefined) return undefined;
-  return { device, mountPoint: unescapeMount(mountPoint), type, superOptions: superOptions?.split(",") ?? [] };
-}
-
-/** mountinfo writes blanks and backslashes as octal escapes. */
-function unescapeMount(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_whole, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+  return { device, mountPoint: unescapeMountPoint(mountPoint), type, superOptions: superOptions?.split(",") ?? [] };
 }
 
 /** How a v1 mount of this hierarchy names it: one flag a controller, or its name. */
