@@ -348,6 +348,70 @@ if (!isInside) {
       expect(defaultAddressPools.length).toBeGreaterThan(0);
     });
 
+    test("a rule set that others flushed is put back at the next attach", async () => {
+      await using kept = new Space();
+      await using next = new Space();
+      await kept.serve("tcp", 80);
+      const first = await attach(networks, kept, "8491:80");
+      run("nft", "flush", "ruleset");
+      expect(await outside.ask("tcp", "198.51.100.1", 8491)).not.toContain("hello");
+      const second = await attach(networks, next, "8492:80");
+      expect(await outside.ask("tcp", "198.51.100.1", 8491)).toBe("hello 198.51.100.50");
+      expect(run("nft", "list", "ruleset")).toContain("chain guard");
+      await networks.detach(first);
+      run("nft", "flush", "ruleset");
+      await networks.detach(second);
+    });
+
+    test("an interface made ahead of time", async () => {
+      await using space = new Space();
+      const prepared = networks.prepareLink(space.fd, "eth0");
+      expect(hostInterfaces()).toContain(prepared.hostInterface);
+      await networks.reconcile([]);
+      const endpoint = await networks.attach({
+        containerId: "p".repeat(64),
+        endpointName: "prepared",
+        namespaceFd: space.fd,
+        networkId: networks.find("bridge")!.id,
+        interfaceName: "eth0",
+        ports: [],
+        isDefaultGateway: true,
+        prepared,
+      });
+      expect(endpoint.hostInterface).toBe(prepared.hostInterface);
+      await outside.serve("tcp", 7002);
+      expect(await space.ask("tcp", "198.51.100.50", 7002)).toBe("hello 198.51.100.1");
+      await networks.detach(endpoint);
+    });
+
+    for (const bridgeFilter of ["1", "0"])
+      test(`containers kept apart reach published ports alone (bridge-nf-call-iptables ${bridgeFilter})`, async () => {
+        run("sh", "-c", `echo ${bridgeFilter} > /proc/sys/net/bridge/bridge-nf-call-iptables`);
+        const apart = makeNetworks({
+          bridgeName: "apart0",
+          bridgeAddress: "10.98.0.1/24",
+          interContainerCommunication: false,
+        });
+        await apart.start([]);
+        await using server = new Space();
+        await using client = new Space();
+        await server.serve("tcp", 80);
+        const one = await attach(apart, server, "8493:80");
+        const two = await attach(apart, client);
+        expect(["silent", "refused"]).toContain(await client.ask("tcp", one.ipv4Address, 80));
+        expect(await client.ask("tcp", "198.51.100.1", 8493)).toStartWith("hello");
+        expect(await ask("tcp", "127.0.0.1", 8493)).toBe("hello 10.98.0.1");
+        // From the other engine's network, too, by the published port alone.
+        await using stranger = new Space();
+        const three = await attach(networks, stranger);
+        expect(await stranger.ask("tcp", one.ipv4Address, 80)).toBe("silent");
+        expect(await stranger.ask("tcp", "198.51.100.1", 8493)).toStartWith("hello");
+        await networks.detach(three);
+        await apart.detach(one);
+        await apart.detach(two);
+        await apart.stop(false);
+      }, 20_000);
+
     test("a clean stop without containers leaves nothing of ours", async () => {
       await networks.stop(false);
       expect(run("nft", "list", "ruleset")).toBe("");

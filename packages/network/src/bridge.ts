@@ -1,6 +1,6 @@
 /** The bridge interface of a network on the host: made once, kept over daemon restarts. */
 import { EngineError } from "@fathom/base";
-import { broadcastOf, formatIpv4, type Ipv4, type Subnet } from "./ip.ts";
+import { broadcastOf, type Ipv4, type Subnet } from "./ip.ts";
 import type { NetlinkConnection } from "./netlink/connection.ts";
 import { NetlinkError } from "./netlink/connection.ts";
 import { decodeAddresses, decodeLinks, decodeRoutes, type Link, type Route } from "./netlink/route-decode.ts";
@@ -101,9 +101,4 @@ export function defaultRouteMtu(route: NetlinkConnection, routes: readonly Route
     .sort((a, b) => a.metric - b.metric);
   if (best === undefined) return undefined;
   return decodeLinks(route.send([getLink(best.linkIndex)]))[0]?.mtu;
-}
-
-/** For messages. */
-export function describeBridge(settings: BridgeSettings): string {
-  return `${settings.name} (${formatIpv4(settings.gateway)}/${settings.subnet.prefixLength})`;
 }

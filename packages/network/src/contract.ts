@@ -41,6 +41,14 @@ export interface PortBinding {
   readonly hostPort: number;
 }
 
+/** An interface pair of the default bridge, made before it is known which container it will be for. */
+export interface PreparedLink {
+  readonly hostInterface: string;
+  /** Name of the container's end, and its index in its namespace. */
+  readonly interfaceName: string;
+  readonly peerIndex: number;
+}
+
 export interface AttachNetworkRequest {
   /** Container id. */
   readonly containerId: string;
@@ -55,6 +63,8 @@ export interface AttachNetworkRequest {
   readonly ipv4Address?: string;
   readonly ports: readonly PortRequest[];
   readonly isDefaultGateway: boolean;
+  /** From `prepareLink` in the same namespace, with the same interface name: attach then takes about half of its time. */
+  readonly prepared?: PreparedLink;
 }
 
 /** Plain data; the engine stores it with the container and gives it back to `restore` and `detach`. */
@@ -101,6 +111,11 @@ export interface Networks extends AsyncDisposable {
    * allocated", "…: failed to bind host port 0.0.0.0:80/tcp: address already in use", "…: all ports are allocated".
    */
   attach(request: AttachNetworkRequest): Promise<Endpoint>;
+  /**
+   * Makes the interface pair for the default bridge in a namespace ahead of time. It goes with the namespace, or by `attach`; a namespace that
+   * is to stay without network must not be given.
+   */
+  prepareLink(namespaceFd: number, interfaceName: string): PreparedLink;
   /** Brings lo up in a namespace without any network (none). */
   loopbackUp(namespaceFd: number): void;
   detach(endpoint: Endpoint): Promise<void>;

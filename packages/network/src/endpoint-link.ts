@@ -1,6 +1,7 @@
 /** A container's interface: a veth pair, one end a port of the bridge, the other in the container's namespace. */
 import type { Sys } from "@fathom/sys";
 import { EngineError } from "@fathom/base";
+import type { PreparedLink } from "./contract.ts";
 import { broadcastOf, type Ipv4, type Subnet } from "./ip.ts";
 import { NETLINK_ROUTE, NetlinkConnection, NetlinkError } from "./netlink/connection.ts";
 import { decodeLinks } from "./netlink/route-decode.ts";
@@ -21,14 +22,6 @@ export interface LinkSettings {
   readonly isolated: boolean;
 }
 
-/** Both ends exist and are wired; the container's end is still down and has no address. */
-export interface PreparedLink {
-  readonly hostInterface: string;
-  /** Index of the container's end in its namespace. */
-  readonly peerIndex: number;
-  readonly interfaceName: string;
-}
-
 export interface AddressSettings {
   readonly mac: Uint8Array;
   readonly address: Ipv4;
@@ -45,7 +38,7 @@ function randomName(): string {
 }
 
 /**
- * Makes the pair. It needs to know neither address nor container, so it may be done in advance for a namespace.
+ * Makes the pair: both ends exist and are wired, the container's end is down and has no address. It needs to know neither address nor container, so it may be done in advance for a namespace.
  * @throws NetlinkError; nothing is left then.
  */
 export function prepareLink(

@@ -15,13 +15,13 @@ import {
   decodeHookedChains,
   deleteTable,
   dumpChains,
+  getTable,
   hooks,
   NFPROTO_IPV4,
   type TableReference,
 } from "./netlink/nftables.ts";
 import {
   guardChainName,
-  networkElements,
   portElements,
   tableFor,
   wholeTable,
@@ -33,6 +33,7 @@ export class Firewall implements Disposable {
   readonly #connection: NetlinkConnection;
   readonly #table: TableReference;
   readonly #logger: Logger;
+  #guarded = false;
 
   constructor(sys: NetlinkSys, bridgeName: string, logger: Logger) {
     this.#connection = new NetlinkConnection(sys, NETLINK_NETFILTER);
@@ -52,9 +53,9 @@ export class Firewall implements Disposable {
   ): { readonly warnings: readonly string[] } {
     const chains = decodeHookedChains(this.#connection.send([dumpChains(NFPROTO_IPV4)]));
     // An earlier start of this engine turned forwarding on: its guard stays.
-    const guarded =
+    this.#guarded ||=
       forwardingTurnedOn || chains.some((chain) => chain.table === this.#table.name && chain.name === guardChainName);
-    this.#apply(wholeTable(this.#table, networks, ports, guarded));
+    this.#apply(wholeTable(this.#table, networks, ports, this.#guarded));
     return {
       warnings: chains
         .filter((chain) => chain.hook === hooks.forward && chain.policy === "drop")
@@ -66,24 +67,29 @@ export class Firewall implements Disposable {
     };
   }
 
-  addNetwork(network: FirewallNetwork): void {
-    this.#apply(networkElements(this.#table, [network], true));
-  }
-  removeNetwork(network: FirewallNetwork): void {
-    this.#apply(networkElements(this.#table, [network], false));
+  /** False when someone else took our table away ("nft flush ruleset", a firewall manager's reload). */
+  isInstalled(): boolean {
+    try {
+      this.#connection.send([getTable(this.#table)]);
+      return true;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
   }
 
   addPorts(ports: readonly PublishedPort[]): void {
     if (ports.length === 0) return;
     this.#apply(portElements(this.#table, ports, true));
     // A client that sends already gets through from its next packet on.
-    for (const port of ports) if (port.protocol === "udp") this.#forgetFlows({ kind: "to-port", port: port.hostPort });
+    const udp = ports.filter(({ protocol }) => protocol === "udp");
+    this.#forgetFlows(udp.map((port) => ({ kind: "to-port", port: port.hostPort })));
   }
 
   /** For want of it packets go astray for a while; that is no reason to fail. */
-  #forgetFlows(filter: FlowFilter): void {
+  #forgetFlows(filters: readonly FlowFilter[]): void {
     try {
-      forgetFlows(this.#connection, filter);
+      forgetFlows(this.#connection, filters);
     } catch (error) {
       this.#logger.warn("tracked UDP flows could not be forgotten", { error: messageOf(error) });
     }
@@ -93,8 +99,8 @@ export class Firewall implements Disposable {
   removePorts(ports: readonly PublishedPort[]): void {
     if (ports.length === 0) return;
     this.#removeElements(ports);
-    const containers = new Set(ports.filter(({ protocol }) => protocol === "udp").map((port) => port.containerAddress));
-    for (const address of containers) this.#forgetFlows({ kind: "from-container", address });
+    const udp = new Set(ports.filter(({ protocol }) => protocol === "udp").map((port) => port.containerAddress));
+    this.#forgetFlows([...udp].map((address) => ({ kind: "from-container", address })));
   }
 
   #removeElements(ports: readonly PublishedPort[]): void {

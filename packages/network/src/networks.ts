@@ -11,17 +11,25 @@ import {
 } from "@fathom/base";
 import type { Sys } from "@fathom/sys";
 import { defaultRouteMtu, ensureBridge, findLink, listRoutes } from "./bridge.ts";
-import type { AttachNetworkRequest, Endpoint, NetworkConfig, NetworkInfo, Networks, NetworkState } from "./contract.ts";
+import type {
+  AttachNetworkRequest,
+  Endpoint,
+  NetworkConfig,
+  NetworkInfo,
+  Networks,
+  NetworkState,
+  PreparedLink,
+} from "./contract.ts";
 import { bridgeOptions, checkEndpointSettings, chooseBridgeAddress, networkRow } from "./default-network.ts";
 import { bringLoopbackUp, configureLink, prepareLink, removeLink, type LinkSettings } from "./endpoint-link.ts";
 import { Firewall } from "./firewall.ts";
 import { formatIpv4, formatMac, macFromIpv4, parseIpv4, parseMac } from "./ip.ts";
+import { ephemeralRange, filtersBridgedPackets, hasIpv6, setForwarding } from "./host-settings.ts";
 import { AddressPool } from "./ipam.ts";
 import { cleanLinks, LeavingLinks } from "./leftovers.ts";
 import { NETLINK_ROUTE, NetlinkConnection } from "./netlink/connection.ts";
 import { deleteLink } from "./netlink/route.ts";
-import { PortAllocator, parseEphemeralRange, type PortLease } from "./port-allocator.ts";
-import { readProc, writeProc } from "./proc.ts";
+import { PortAllocator, type PortLease } from "./port-allocator.ts";
 import { createReserver } from "./reserver.ts";
 import { publishedPorts, type FirewallNetwork, type PublishedPort } from "./ruleset.ts";
 
@@ -66,6 +74,8 @@ class DefaultNetworks implements Networks {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #attached = new Map<string, Attached>();
+  /** Host interfaces that wait for their container. */
+  readonly #prepared = new Set<string>();
   #current: Running | undefined;
   /** Absent where the kernel cannot do it; then `#firewallProblem` says why. */
   #firewall: Firewall | undefined;
@@ -81,7 +91,8 @@ class DefaultNetworks implements Networks {
 
   async start(known: readonly Endpoint[]): Promise<{ readonly warnings: readonly string[] }> {
     const warnings: string[] = [];
-    const forwardingTurnedOn = this.#setForwarding(warnings);
+    const forwarding = setForwarding(this.#sys, this.#config.ipForward);
+    warnings.push(...forwarding.warnings);
     const route = new NetlinkConnection(this.#sys, NETLINK_ROUTE);
     try {
       this.#current = this.#setUp(route, known, warnings);
@@ -90,7 +101,7 @@ class DefaultNetworks implements Networks {
       throw error;
     }
     this.#restore(known, warnings);
-    this.#installFirewall(forwardingTurnedOn, warnings);
+    this.#installFirewall(forwarding.turnedOn, warnings);
     this.#cleanLinks(known);
     return { warnings };
   }
@@ -120,8 +131,7 @@ class DefaultNetworks implements Networks {
     const rules = { bridge: name, interContainer: openBetween, masquerade: this.#config.ipMasquerade, internal: false };
     // With this on, bridged packets pass the rule set. A redirected one may then have to leave by the port that it came in by, and the rule
     // set keeps containers apart; with it off, the bridge does.
-    const filtered = readProc(this.#sys, "/proc/sys/net/bridge/bridge-nf-call-iptables")?.trim() === "1";
-    const hasIpv6 = readProc(this.#sys, "/proc/sys/net/ipv6/bindv6only") !== undefined;
+    const filtered = filtersBridgedPackets(this.#sys);
     return {
       route,
       info,
@@ -129,33 +139,13 @@ class DefaultNetworks implements Networks {
       link: { bridgeIndex, mtu, hairpin: filtered, isolated: !openBetween && !filtered },
       pool: new AddressPool(subnet, gateway, () => this.#clock.monotonicMs()),
       ports: new PortAllocator(
-        createReserver(this.#sys, this.#config.userlandProxy && hasIpv6),
-        () => this.#ephemeralRange(),
+        createReserver(this.#sys, this.#config.userlandProxy && hasIpv6(this.#sys)),
+        () => ephemeralRange(this.#sys),
         this.#config.defaultBindAddress,
       ),
       rules,
       leaving: new LeavingLinks(route, bridgeIndex, this.#logger),
     };
-  }
-
-  /** @returns true when it was off and is on now. */
-  #setForwarding(warnings: string[]): boolean {
-    const path = "/proc/sys/net/ipv4/ip_forward";
-    if (readProc(this.#sys, path)?.trim() !== "0") return false;
-    if (!this.#config.ipForward) {
-      warnings.push("IPv4 forwarding is disabled: containers reach nothing outside (set net.ipv4.ip_forward=1)");
-      return false;
-    }
-    writeProc(this.#sys, path, "1");
-    warnings.push(
-      "IPv4 forwarding was off and is on now (net.ipv4.ip_forward=1); packets between interfaces that are no bridges are not forwarded",
-    );
-    return true;
-  }
-
-  #ephemeralRange() {
-    const read = (name: string): string => readProc(this.#sys, `/proc/sys/net/ipv4/${name}`) ?? "";
-    return parseEphemeralRange(read("ip_local_port_range"), read("ip_local_reserved_ports"));
   }
 
   #saveRow(network: Parameters<typeof networkRow>[2]): NetworkInfo {
@@ -199,10 +189,19 @@ class DefaultNetworks implements Networks {
     }
   }
 
+  /** Puts the table back when someone else took it away, with all that is published. */
+  #repairFirewall(): void {
+    if (this.#firewall === undefined || this.#firewall.isInstalled()) return;
+    this.#logger.warn("the nf_tables table of this engine was removed by someone else and is put back");
+    const published = [...this.#attached.values()].flatMap(({ endpoint }) => portsOf(endpoint));
+    this.#firewall.install([this.#running().rules], published, false);
+  }
+
   #cleanLinks(known: readonly Endpoint[]): void {
     const { route, bridgeIndex, info } = this.#running();
     const ours = known.filter((endpoint) => endpoint.networkId === info.id).map((endpoint) => endpoint.hostInterface);
-    cleanLinks(route, bridgeIndex, new Set(ours), this.#logger);
+    for (const name of this.#prepared) if (findLink(route, name) === undefined) this.#prepared.delete(name);
+    cleanLinks(route, bridgeIndex, new Set([...ours, ...this.#prepared]), this.#logger);
   }
 
   list(): readonly NetworkInfo[] {
@@ -222,6 +221,7 @@ class DefaultNetworks implements Networks {
     if (request.networkId !== info.id) throw new EngineError("not-found", `network ${request.networkId} not found`);
     checkEndpointSettings(info, request);
     const mac = request.macAddress === undefined ? undefined : parseMac(request.macAddress);
+    this.#repairFirewall();
     if (request.ports.length > 0 && this.#firewall === undefined)
       throw new EngineError("unavailable", `ports cannot be published: ${this.#firewallProblem}`);
 
@@ -231,7 +231,8 @@ class DefaultNetworks implements Networks {
     const address = pool.allocate();
     stack.defer(() => pool.release(address));
     const lease = stack.use(this.#takePorts(request, endpointId, formatIpv4(address)));
-    const link = prepareLink(route, linkSettings, request.namespaceFd, request.interfaceName);
+    const link = request.prepared ?? prepareLink(route, linkSettings, request.namespaceFd, request.interfaceName);
+    this.#prepared.delete(link.hostInterface);
     stack.defer(() => {
       try {
         removeLink(route, link.hostInterface);
@@ -276,6 +277,13 @@ class DefaultNetworks implements Networks {
         { cause: error },
       );
     }
+  }
+
+  prepareLink(namespaceFd: number, interfaceName: string): PreparedLink {
+    const { route, link } = this.#running();
+    const prepared = prepareLink(route, link, namespaceFd, interfaceName);
+    this.#prepared.add(prepared.hostInterface);
+    return prepared;
   }
 
   loopbackUp(namespaceFd: number): void {

@@ -230,7 +230,7 @@ export function wholeTable(
     rule("to-container", "everything else, other networks too", drop),
 
     ...(guarded ? guardChain(table) : []),
-    ...networkElements(table, networks, true),
+    ...networkElements(table, networks),
     ...portElements(table, ports, true),
   ];
 }
@@ -254,27 +254,19 @@ function guardChain(table: TableReference): NetlinkRequest[] {
   ];
 }
 
-/** Adds or removes what the rules know of networks. */
-export function networkElements(
-  table: TableReference,
-  networks: readonly FirewallNetwork[],
-  add: boolean,
-): NetlinkRequest[] {
-  const change = add ? addElements : deleteElements;
+/** What the rules know of networks. */
+function networkElements(table: TableReference, networks: readonly FirewallNetwork[]): NetlinkRequest[] {
   const single = (list: readonly FirewallNetwork[]): SetElement[] =>
     list.map((network) => ({ key: interfaceKey(network.bridge) }));
   const pair = (list: readonly FirewallNetwork[]): SetElement[] =>
     list.map(({ bridge }) => ({ key: Uint8Array.of(...interfaceKey(bridge), ...interfaceKey(bridge)) }));
+  const add = (set: SetDefinition, elements: readonly SetElement[]) => addElements(table, set.name, elements);
   return [
-    ...change(table, sets.bridges.name, single(networks)),
-    ...change(table, sets.same.name, pair(networks)),
-    ...change(table, sets.open.name, pair(networks.filter((network) => network.interContainer))),
-    ...change(
-      table,
-      sets.masqueraded.name,
-      single(networks.filter((network) => network.masquerade && !network.internal)),
-    ),
-    ...change(table, sets.internal.name, single(networks.filter((network) => network.internal))),
+    ...add(sets.bridges, single(networks)),
+    ...add(sets.same, pair(networks)),
+    ...add(sets.open, pair(networks.filter((network) => network.interContainer))),
+    ...add(sets.masqueraded, single(networks.filter((network) => network.masquerade && !network.internal))),
+    ...add(sets.internal, single(networks.filter((network) => network.internal))),
   ];
 }
 

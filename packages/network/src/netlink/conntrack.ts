@@ -29,9 +29,15 @@ export type FlowFilter =
   /** Answered, or to be answered, from this address. */
   | { readonly kind: "from-container"; readonly address: Ipv4 };
 
-function dumpFlows(filter: FlowFilter): NetlinkRequest {
+/** The kernel picks out what one filter means; of several it gives every UDP flow once, and they are picked out here. */
+function dumpFlows(filters: readonly FlowFilter[]): NetlinkRequest {
   const writer = new PayloadWriter().u8(AF_INET).u8(0).u16be(0);
-  if (filter.kind === "to-port")
+  const [filter] = filters;
+  if (filters.length !== 1 || filter === undefined)
+    writer
+      .nest(CTA_TUPLE_ORIG, (tuple) => tuple.nest(CTA_TUPLE_PROTO, (protocol) => protocol.attributeU8(1, IPPROTO_UDP)))
+      .nest(CTA_FILTER, (flags) => flags.attributeU32(1, filterFlag.protocol).attributeU32(2, 0));
+  else if (filter.kind === "to-port")
     writer
       .nest(CTA_TUPLE_ORIG, (tuple) =>
         tuple.nest(CTA_TUPLE_PROTO, (protocol) =>
@@ -74,17 +80,21 @@ function decodeTuple(bytes: Uint8Array | undefined): Tuple | undefined {
   };
 }
 
-/** The deletion of a dumped flow when the filter means it. */
-export function deletionOf(message: ReceivedNetlinkMessage, filter: FlowFilter): NetlinkRequest | undefined {
+/** The deletion of a dumped flow when one of the filters means it. */
+export function deletionOf(
+  message: ReceivedNetlinkMessage,
+  filters: readonly FlowFilter[],
+): NetlinkRequest | undefined {
   if (message.type !== IPCTNL_MSG_CT_NEW) return undefined;
   const attributes = decodeAttributes(message.payload.subarray(4));
   const original = decodeTuple(attributes.get(CTA_TUPLE_ORIG));
   const reply = decodeTuple(attributes.get(CTA_TUPLE_REPLY));
   if (original?.protocol !== IPPROTO_UDP || reply === undefined) return undefined;
-  const meant =
+  const meant = filters.some((filter) =>
     filter.kind === "to-port"
       ? original.destinationPort === filter.port && reply.source === original.destination
-      : reply.source === filter.address;
+      : reply.source === filter.address,
+  );
   if (!meant) return undefined;
   const writer = new PayloadWriter().u8(AF_INET).u8(0).u16be(0);
   for (const type of [CTA_TUPLE_ORIG, CTA_ZONE, CTA_ID]) {
@@ -95,8 +105,9 @@ export function deletionOf(message: ReceivedNetlinkMessage, filter: FlowFilter):
   return { type: IPCTNL_MSG_CT_DELETE, flags: 0, payload: writer.finish(), action: "forget a tracked UDP flow" };
 }
 
-/** Forgets the flows that a filter means. A flow that ends meanwhile is fine. */
-export function forgetFlows(connection: NetlinkConnection, filter: FlowFilter): void {
-  const deletions = connection.send([dumpFlows(filter)]).flatMap((message) => deletionOf(message, filter) ?? []);
+/** Forgets the flows that any of the filters means. A flow that ends meanwhile is fine. */
+export function forgetFlows(connection: NetlinkConnection, filters: readonly FlowFilter[]): void {
+  if (filters.length === 0) return;
+  const deletions = connection.send([dumpFlows(filters)]).flatMap((message) => deletionOf(message, filters) ?? []);
   if (deletions.length > 0) connection.send(deletions, ["ENOENT"]);
 }

@@ -16,6 +16,7 @@ import type { Expression } from "./nft-expression.ts";
 const subsystem = 10;
 const type = (message: number): number => (subsystem << 8) | message;
 const NFT_MSG_NEWTABLE = type(0);
+const NFT_MSG_GETTABLE = type(1);
 const NFT_MSG_DELTABLE = type(2);
 const NFT_MSG_NEWCHAIN = type(3);
 const NFT_MSG_GETCHAIN = type(4);
@@ -57,6 +58,15 @@ export function addTable(table: TableReference): NetlinkRequest {
     flags: NLM_F_CREATE,
     payload: header(table.family).attributeText(1, table.name).attributeU32be(2, 0).finish(),
     action: `add nf_tables table ${table.name}`,
+  };
+}
+
+export function getTable(table: TableReference): NetlinkRequest {
+  return {
+    type: NFT_MSG_GETTABLE,
+    flags: 0,
+    payload: header(table.family).attributeText(1, table.name).finish(),
+    action: `look up nf_tables table ${table.name}`,
   };
 }
 

@@ -1,0 +1,40 @@
+/** Settings of the host's kernel that networks depend on. */
+import { parseEphemeralRange, type EphemeralRange } from "./port-allocator.ts";
+import { readProc, writeProc, type ProcSys } from "./proc.ts";
+
+/**
+ * IP forwarding, without which containers reach nothing outside.
+ * @param allowed False (--ip-forward=false) only looks and tells.
+ * @returns `turnedOn`: it was off and is on now.
+ */
+export function setForwarding(
+  sys: ProcSys,
+  allowed: boolean,
+): { readonly turnedOn: boolean; readonly warnings: readonly string[] } {
+  const path = "/proc/sys/net/ipv4/ip_forward";
+  if (readProc(sys, path)?.trim() !== "0") return { turnedOn: false, warnings: [] };
+  if (!allowed) {
+    const warning = "IPv4 forwarding is disabled: containers reach nothing outside (set net.ipv4.ip_forward=1)";
+    return { turnedOn: false, warnings: [warning] };
+  }
+  writeProc(sys, path, "1");
+  const warning =
+    "IPv4 forwarding was off and is on now (net.ipv4.ip_forward=1); packets between interfaces that are no bridges are not forwarded";
+  return { turnedOn: true, warnings: [warning] };
+}
+
+/** Where the kernel takes ports from by itself, and random host ports come from. */
+export function ephemeralRange(sys: ProcSys): EphemeralRange {
+  const read = (name: string): string => readProc(sys, `/proc/sys/net/ipv4/${name}`) ?? "";
+  return parseEphemeralRange(read("ip_local_port_range"), read("ip_local_reserved_ports"));
+}
+
+/** Whether packets that a bridge passes from port to port go through the rule set (br_netfilter). */
+export function filtersBridgedPackets(sys: ProcSys): boolean {
+  return readProc(sys, "/proc/sys/net/bridge/bridge-nf-call-iptables")?.trim() === "1";
+}
+
+/** False where the kernel was started without IPv6. */
+export function hasIpv6(sys: ProcSys): boolean {
+  return readProc(sys, "/proc/sys/net/ipv6/bindv6only") !== undefined;
+}
