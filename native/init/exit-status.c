@@ -9,7 +9,7 @@ static struct remembered *remembered; /* REMEMBERED_LIMIT of them, in a ring */
 static unsigned remembered_total;
 
 /* Visible at once under its name; on disk for good after sync_exit. */
-int store_exit(const struct process *process) {
+bool store_exit(const struct process *process) {
   char json[256];
   struct text text = {json, 0, sizeof json};
   text_add(&text, "{\"code\":");
@@ -21,10 +21,17 @@ int store_exit(const struct process *process) {
   text_add(&text, "\",\"lostLogRecords\":");
   text_add_number(&text, log_lost(), 1);
   text_add(&text, "}\n");
+  close_fd(&exit_file);
   exit_file = openat(supervisor.directory, "exit.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (exit_file < 0 || write(exit_file, json, text.used) != (ssize_t)text.used)
-    return -1;
-  return renameat(supervisor.directory, "exit.new", supervisor.directory, "exit");
+  if (exit_file < 0 && errno == ELOOP) {
+    unlinkat(supervisor.directory, "exit.new", 0);
+    exit_file = openat(supervisor.directory, "exit.new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  }
+  if (exit_file < 0)
+    return errno == ENOENT;
+  if (write(exit_file, json, text.used) != (ssize_t)text.used)
+    return false;
+  return renameat(supervisor.directory, "exit.new", supervisor.directory, "exit") == 0 || errno == ENOENT;
 }
 
 void sync_exit(void) {

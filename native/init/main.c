@@ -100,7 +100,7 @@ static void handle(unsigned i) {
 }
 
 static int wait_ms(void) {
-  int64_t now = monotonic_ms(), first = -1;
+  int64_t now = monotonic_ms(), first = supervisor.store_again ? supervisor.store_again : -1;
   for (unsigned i = 0; i < supervisor.process_count; i++) {
     const struct process *process = &supervisor.processes[i];
     bool draining = process->phase == PHASE_ENDED && (process->output[0] >= 0 || process->output[1] >= 0);
@@ -130,6 +130,18 @@ static bool tidy(void) {
   return busy;
 }
 
+/* An exit status that the disk did not take keeps this alive, and able to tell it, until it does. */
+static bool stored(void) {
+  if (!supervisor.store_again)
+    return true;
+  if (monotonic_ms() < supervisor.store_again)
+    return false;
+  supervisor.store_again = store_exit(container()) ? 0 : monotonic_ms() + STORE_AGAIN_MS;
+  if (!supervisor.store_again)
+    sync_exit();
+  return !supervisor.store_again;
+}
+
 static void run(void) {
   for (;;) {
     watch_all();
@@ -144,7 +156,7 @@ static void run(void) {
     bool busy = tidy();
     if (supervisor.ended)
       return;
-    if (container()->phase == PHASE_ENDED) {
+    if (container()->phase == PHASE_ENDED && stored()) {
       close_listener();
       if (!busy)
         return;

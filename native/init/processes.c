@@ -3,23 +3,7 @@
 
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-
-static int open_cgroups(const struct stem_request *request, int *fds, unsigned *count) {
-  struct reader items = request->cgroups.items;
-  *count = 0;
-  for (uint32_t i = 0; i < request->cgroups.count; i++) {
-    const char *path = read_text(&items);
-    fds[*count] = open(path, O_WRONLY | O_CLOEXEC);
-    if (fds[*count] < 0)
-      return fail("open", path);
-    ++*count;
-  }
-  return 0;
-}
 
 struct process *new_process(const char *id) {
   for (unsigned i = 0; i < PROCESSES_LIMIT; i++) {
@@ -104,148 +88,6 @@ int make_streams(struct process *process, bool open_stdin, int ends[3]) {
       return fail("fcntl", "");
   }
   return 0;
-}
-
-/* clone3 without a stack goes on in both, as fork does. In the child 0. */
-static pid_t clone_process(struct process *process, uint64_t flags) {
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-    return fail("socketpair", "");
-  struct clone_arguments arguments = {
-      .flags = flags | CLONE_PIDFD,
-      .pidfd = (uint64_t)(uintptr_t)&process->pidfd,
-      .exit_signal = SIGCHLD,
-  };
-  process->pidfd = -1;
-  pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
-  if (pid < 0) {
-    fail("clone3", "");
-    close(pair[0]);
-    close(pair[1]);
-    return -1;
-  }
-  process->socket = pid ? pair[0] : pair[1];
-  if (pid) {
-    close(pair[1]);
-    process->pid = pid;
-    set_nonblocking(pair[0]);
-  }
-  return pid;
-}
-
-static void init_child(struct child *child, const struct process *process) {
-  memset(child, 0, sizeof *child);
-  child->shared = process->shared;
-  child->socket = process->socket;
-  child->root = child->handed_root = child->procfs = child->masked = -1;
-  child->stdio[0] = child->stdio[1] = child->stdio[2] = -1;
-}
-
-/* The pid namespace that children are born in; -1 goes back to the supervisor's own. */
-static int born_in(int namespace) {
-  return setns(namespace >= 0 ? namespace : supervisor.own_pid_namespace, CLONE_NEWPID);
-}
-
-int make_stem(const struct stem_request *request) {
-  int cgroups[CGROUPS_LIMIT], pid_namespace = -1, done = -1;
-  unsigned count = 0;
-  struct process *process = new_process("");
-  if (!process)
-    return -1;
-  if (open_cgroups(request, cgroups, &count) < 0)
-    goto out;
-  if (*request->join_pid && (pid_namespace = open(request->join_pid, O_RDONLY | O_CLOEXEC)) < 0) {
-    fail("open", request->join_pid);
-    goto out;
-  }
-  if (request->namespaces & CLONE_NEWTIME && unshare(CLONE_NEWTIME) < 0) {
-    fail("unshare", "time");
-    goto out;
-  }
-  if (pid_namespace >= 0 && born_in(pid_namespace) < 0) {
-    fail("setns", request->join_pid);
-    goto out;
-  }
-  pid_t pid = clone_process(process, request->namespaces & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME));
-  if (pid == 0) {
-    struct child child;
-    init_child(&child, process);
-    live_as_stem(&child, request, cgroups, count);
-  }
-  if (pid_namespace >= 0 && born_in(-1) < 0) {
-    fail("setns", "back to the own pid namespace");
-    goto out;
-  }
-  if (pid < 0)
-    goto out;
-  if (request->namespaces & CLONE_NEWUSER) {
-    if (write_maps(pid, request->uid_map, request->gid_map) < 0 || send_letter(process->socket, SAYS_GO, NULL, 0) < 0)
-      goto out;
-  }
-  done = 0;
-out:
-  for (unsigned i = 0; i < count; i++)
-    close_fd(&cgroups[i]);
-  close_fd(&pid_namespace);
-  if (done < 0)
-    drop_process(process);
-  return done;
-}
-
-/* The namespaces of the container that are not the supervisor's own. Joining one's own user namespace is refused by the kernel. */
-static int foreign_namespaces(pid_t pid) {
-  static const struct {
-    const char *name;
-    int flag;
-  } kinds[] = {{"user", CLONE_NEWUSER}, {"mnt", CLONE_NEWNS},         {"net", CLONE_NEWNET},  {"ipc", CLONE_NEWIPC},
-               {"uts", CLONE_NEWUTS},   {"cgroup", CLONE_NEWCGROUP}, {"time", CLONE_NEWTIME}};
-  int flags = 0;
-  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-    char path[64];
-    struct stat theirs, ours;
-    struct text text = {path, 0, sizeof path};
-    text_add(&text, "/proc/");
-    text_add_number(&text, (uint64_t)pid, 1);
-    text_add(&text, "/ns/");
-    text_add(&text, kinds[i].name);
-    if (stat(path, &theirs) < 0)
-      continue;
-    text.used = 0;
-    text_add(&text, "/proc/self/ns/");
-    text_add(&text, kinds[i].name);
-    if (stat(path, &ours) < 0 || theirs.st_ino != ours.st_ino)
-      flags |= kinds[i].flag;
-  }
-  return flags;
-}
-
-int start_exec(struct process *process, const struct stem_request *request, int ends[3]) {
-  int cgroups[CGROUPS_LIMIT], done = -1;
-  unsigned count = 0;
-  int init = container()->pidfd;
-  int namespaces = foreign_namespaces(container()->pid);
-  if (open_cgroups(request, cgroups, &count) < 0)
-    goto out;
-  if (born_in(init) < 0) {
-    fail("setns", "the container's pid namespace");
-    goto out;
-  }
-  pid_t pid = clone_process(process, 0);
-  if (pid == 0) {
-    struct child child;
-    init_child(&child, process);
-    for (int i = 0; i < 3; i++)
-      child.stdio[i] = ends[i];
-    live_as_exec(&child, init, namespaces, cgroups, count);
-  }
-  if (born_in(-1) < 0)
-    fail("setns", "back to the own pid namespace");
-  else if (pid > 0)
-    done = 0;
-out:
-  for (unsigned i = 0; i < count; i++)
-    close_fd(&cgroups[i]);
-  return done;
 }
 
 static void launch_failed(struct process *process, const struct failure *what) {
@@ -346,9 +188,11 @@ static void end_container(struct process *process) {
   put_u32(&out, process->code);
   put_u32(&out, process->signal);
   put_text(&out, process->finished);
-  store_exit(process);
+  if (!store_exit(process))
+    supervisor.store_again = monotonic_ms() + STORE_AGAIN_MS;
   /* Whoever hears of the exit may remove the directory: nothing is changed in it from here on. */
-  close_listener();
+  if (!supervisor.store_again)
+    close_listener();
   tell_all(SAY_EXIT, payload, out.used);
   sync_exit();
 }

@@ -10,6 +10,7 @@
 #define REMEMBERED_LIMIT 128  /* exit statuses of execs that nobody asked for yet */
 #define ID_SIZE 65
 #define PENDING_SIZE 65536 /* input on its way to a process */
+#define STORE_AGAIN_MS 1000
 #define HANGUP_PAUSE_MS 100
 #define DRAIN_MS 2000         /* how long output is awaited that others than the dead process hold open */
 
@@ -82,6 +83,7 @@ struct supervisor {
   int directory; /* of the container: socket and exit status */
   int listener;
   bool launched, chrooted, ended;
+  int64_t store_again; /* the exit status could not be written: when to try again; 0: nothing to do */
   pid_t own_pid;
   int own_pid_namespace;
   char started[TIME_SIZE];
@@ -102,18 +104,20 @@ struct stem_request {
   struct list cgroups;
   const char *join_pid, *uid_map, *gid_map;
 };
-int make_stem(const struct stem_request *request);
 struct process *new_process(const char *id);
 struct process *find_process(const char *id);
 /* Pipes or nothing (terminal) for a process; the child's ends in `ends`. */
 int make_streams(struct process *process, bool open_stdin, int ends[3]);
-int start_exec(struct process *process, const struct stem_request *request, int ends[3]);
 /* Letters from the child, and the end of the socket. */
 void on_child_socket(struct process *process);
 void on_process_end(struct process *process);
 void free_process(struct process *process);
 /* Kills what was made for a launch that did not happen. */
 void drop_process(struct process *process);
+
+/* cloning.c */
+int make_stem(const struct stem_request *request);
+int start_exec(struct process *process, const struct stem_request *request, int ends[3]);
 
 /* birth.c: what the new process does before its plan. */
 _Noreturn void live_as_stem(struct child *child, const struct stem_request *request, const int *cgroups, unsigned count);
@@ -152,7 +156,8 @@ struct remembered {
   uint32_t code, signal;
   char finished[TIME_SIZE];
 };
-int store_exit(const struct process *process);
+/* False: try again later. True also when the directory is gone: then nobody will look. */
+bool store_exit(const struct process *process);
 void sync_exit(void);
 void remember_exec(const struct process *process);
 const struct remembered *remembered_exec(unsigned index);
@@ -170,7 +175,17 @@ void say(struct connection *connection, uint32_t type, uint32_t request, const v
 void say_failure(struct connection *connection, uint32_t request, const struct failure *what);
 void tell_all(uint32_t type, const void *payload, size_t length);
 
+/* launch-requests.c */
+void prepare(struct connection *connection, uint32_t request, struct reader *in);
+void launch(struct connection *connection, uint32_t request, struct reader *in);
+void exec(struct connection *connection, uint32_t request, struct reader *in);
+
 /* requests.c */
+/* Answers with the failure on record, or with this one. */
+void refuse(struct connection *connection, uint32_t request);
+void refuse_with(struct connection *connection, uint32_t request, int error, const char *why);
+/* Takes a descriptor that came with the message; -1 when there is none left. */
+int take_fd(struct connection *connection, unsigned *next);
 void handle_request(struct connection *connection, uint32_t type, uint32_t request);
 void say_running(struct process *process);
 void tell_exec_exit(const struct remembered *what);

@@ -1,6 +1,6 @@
 /** What outlives what: daemon, supervisor, container; and that nothing is left. */
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { launcher, plan, alive, bothOutputs, eventually, logRecords, Reader, Rig, run, start, sys, unframe } from "./rig.ts";
@@ -220,4 +220,38 @@ test("a link in place of the socket or of the exit file is not followed", async 
   await supervisor.exit;
   await eventually("the supervisor ends", () => !alive(supervisor.supervisorPid));
   expect(readFileSync(victim, "utf8")).toBe("untouched");
+});
+
+test("a status that the disk does not take is told, and stored as soon as there is room", async () => {
+  const disk = join(rig.base, "small");
+  mkdirSync(disk);
+  sys.mount("tmpfs", disk, "tmpfs", 0, "nr_inodes=6");
+  try {
+    const { supervisor } = await start(rig, ["sh", "-c", "read a; exit 5"], {
+      openStdin: true,
+      directory: disk,
+      log: { driver: "none", path: "" },
+    });
+    const { fd } = await supervisor.attach({ stdin: true, stdout: false, stderr: false, closeStdin: false });
+    for (let index = 0; ; index++) {
+      try {
+        writeFileSync(join(disk, `ballast-${index}`), "");
+      } catch {
+        break;
+      }
+    }
+    sys.write(fd, Buffer.from("\n"));
+    expect(await supervisor.exit).toMatchObject({ code: 5 });
+    sys.close(fd);
+    supervisor.disconnect();
+    // A daemon that comes now still learns it.
+    const found = await launcher.reconnect(disk);
+    expect(found.kind).toBe("running");
+    if (found.kind === "running") expect(await found.supervisor.exit).toMatchObject({ code: 5 });
+    sys.mount("tmpfs", disk, "tmpfs", 0x20, "nr_inodes=100");
+    await eventually("the supervisor ends", () => !alive(supervisor.supervisorPid));
+    expect(await launcher.reconnect(disk)).toMatchObject({ kind: "exited", exit: { code: 5 } });
+  } finally {
+    sys.umount(disk, 2);
+  }
 });

@@ -1,0 +1,215 @@
+#define _GNU_SOURCE
+#include "supervisor.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+/* Where a new process is to go: files to write "0" to, and a cgroup of v2 that it can be born in. */
+struct cgroups {
+  int files[CGROUPS_LIMIT];
+  unsigned count;
+  int born_in; /* directory, or -1 */
+};
+
+static void close_cgroups(struct cgroups *cgroups) {
+  for (unsigned i = 0; i < cgroups->count; i++)
+    close_fd(&cgroups->files[i]);
+  close_fd(&cgroups->born_in);
+  cgroups->count = 0;
+}
+
+static int open_directory_of(const char *file) {
+  char path[4096];
+  const char *slash = strrchr(file, '/');
+  size_t length = slash ? (size_t)(slash - file) : 0;
+  if (length == 0 || length >= sizeof path)
+    return -1;
+  memcpy(path, file, length);
+  path[length] = 0;
+  return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/*
+ * To be born in a cgroup costs nothing; to be moved there later waits for a grace period of the whole machine. Only v2 can do it, and
+ * the kernel may refuse: `directly` is false for the second try.
+ */
+static int open_cgroups(const struct stem_request *request, struct cgroups *cgroups, bool directly) {
+  struct reader items = request->cgroups.items;
+  cgroups->count = 0;
+  cgroups->born_in = -1;
+  for (uint32_t i = 0; i < request->cgroups.count; i++) {
+    const char *path = read_text(&items);
+    struct statfs about;
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) {
+      fail("open", path);
+      close_cgroups(cgroups);
+      return -1;
+    }
+    if (directly && cgroups->born_in < 0 && fstatfs(fd, &about) == 0 && (uint32_t)about.f_type == CGROUP2_SUPER_MAGIC) {
+      cgroups->born_in = open_directory_of(path);
+      if (cgroups->born_in >= 0) {
+        close_fd(&fd);
+        continue;
+      }
+    }
+    cgroups->files[cgroups->count++] = fd;
+  }
+  return 0;
+}
+
+/* clone3 without a stack goes on in both, as fork does. In the child 0. */
+static pid_t clone_process(struct process *process, uint64_t flags, const struct stem_request *request, struct cgroups *cgroups) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+    return fail("socketpair", "");
+  struct clone_arguments arguments = {
+      .flags = flags | CLONE_PIDFD | (cgroups->born_in >= 0 ? CLONE_INTO_CGROUP : 0),
+      .pidfd = (uint64_t)(uintptr_t)&process->pidfd,
+      .exit_signal = SIGCHLD,
+      .cgroup = cgroups->born_in >= 0 ? (uint64_t)cgroups->born_in : 0,
+  };
+  process->pidfd = -1;
+  pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+  if (pid < 0 && cgroups->born_in >= 0) {
+    close_cgroups(cgroups);
+    if (open_cgroups(request, cgroups, false) < 0) {
+      close(pair[0]);
+      close(pair[1]);
+      return -1;
+    }
+    arguments.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
+    arguments.cgroup = 0;
+    pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+  }
+  if (pid < 0) {
+    fail("clone3", "");
+    close(pair[0]);
+    close(pair[1]);
+    return -1;
+  }
+  process->socket = pid ? pair[0] : pair[1];
+  if (pid) {
+    close(pair[1]);
+    process->pid = pid;
+    set_nonblocking(pair[0]);
+  }
+  return pid;
+}
+
+static void init_child(struct child *child, const struct process *process) {
+  memset(child, 0, sizeof *child);
+  child->shared = process->shared;
+  child->socket = process->socket;
+  child->root = child->handed_root = child->procfs = child->masked = -1;
+  child->stdio[0] = child->stdio[1] = child->stdio[2] = -1;
+}
+
+/* The pid namespace that children are born in; -1 goes back to the supervisor's own. */
+static int born_in(int namespace) {
+  return setns(namespace >= 0 ? namespace : supervisor.own_pid_namespace, CLONE_NEWPID);
+}
+
+int make_stem(const struct stem_request *request) {
+  struct cgroups cgroups = {.born_in = -1};
+  int pid_namespace = -1, done = -1;
+  struct process *process = new_process("");
+  if (!process)
+    return -1;
+  if (open_cgroups(request, &cgroups, true) < 0)
+    goto out;
+  if (*request->join_pid && (pid_namespace = open(request->join_pid, O_RDONLY | O_CLOEXEC)) < 0) {
+    fail("open", request->join_pid);
+    goto out;
+  }
+  if (request->namespaces & CLONE_NEWTIME && unshare(CLONE_NEWTIME) < 0) {
+    fail("unshare", "time");
+    goto out;
+  }
+  if (pid_namespace >= 0 && born_in(pid_namespace) < 0) {
+    fail("setns", request->join_pid);
+    goto out;
+  }
+  pid_t pid = clone_process(process, request->namespaces & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME), request, &cgroups);
+  if (pid == 0) {
+    struct child child;
+    init_child(&child, process);
+    live_as_stem(&child, request, cgroups.files, cgroups.count);
+  }
+  if (pid_namespace >= 0 && born_in(-1) < 0) {
+    fail("setns", "back to the own pid namespace");
+    goto out;
+  }
+  if (pid < 0)
+    goto out;
+  if (request->namespaces & CLONE_NEWUSER) {
+    if (write_maps(pid, request->uid_map, request->gid_map) < 0 || send_letter(process->socket, SAYS_GO, NULL, 0) < 0)
+      goto out;
+  }
+  done = 0;
+out:
+  close_cgroups(&cgroups);
+  close_fd(&pid_namespace);
+  if (done < 0)
+    drop_process(process);
+  return done;
+}
+
+/* The namespaces of the container that are not the supervisor's own. Joining one's own user namespace is refused by the kernel. */
+static int foreign_namespaces(pid_t pid) {
+  static const struct {
+    const char *name;
+    int flag;
+  } kinds[] = {{"user", CLONE_NEWUSER}, {"mnt", CLONE_NEWNS},         {"net", CLONE_NEWNET},  {"ipc", CLONE_NEWIPC},
+               {"uts", CLONE_NEWUTS},   {"cgroup", CLONE_NEWCGROUP}, {"time", CLONE_NEWTIME}};
+  int flags = 0;
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    char path[64];
+    struct stat theirs, ours;
+    struct text text = {path, 0, sizeof path};
+    text_add(&text, "/proc/");
+    text_add_number(&text, (uint64_t)pid, 1);
+    text_add(&text, "/ns/");
+    text_add(&text, kinds[i].name);
+    if (stat(path, &theirs) < 0)
+      continue;
+    text.used = 0;
+    text_add(&text, "/proc/self/ns/");
+    text_add(&text, kinds[i].name);
+    if (stat(path, &ours) < 0 || theirs.st_ino != ours.st_ino)
+      flags |= kinds[i].flag;
+  }
+  return flags;
+}
+
+int start_exec(struct process *process, const struct stem_request *request, int ends[3]) {
+  struct cgroups cgroups = {.born_in = -1};
+  int done = -1;
+  int init = container()->pidfd;
+  int namespaces = foreign_namespaces(container()->pid);
+  if (open_cgroups(request, &cgroups, true) < 0)
+    goto out;
+  if (born_in(init) < 0) {
+    fail("setns", "the container's pid namespace");
+    goto out;
+  }
+  pid_t pid = clone_process(process, 0, request, &cgroups);
+  if (pid == 0) {
+    struct child child;
+    init_child(&child, process);
+    for (int i = 0; i < 3; i++)
+      child.stdio[i] = ends[i];
+    live_as_exec(&child, init, namespaces, cgroups.files, cgroups.count);
+  }
+  if (born_in(-1) < 0)
+    fail("setns", "back to the own pid namespace");
+  else if (pid > 0)
+    done = 0;
+out:
+  close_cgroups(&cgroups);
+  return done;
+}
+
