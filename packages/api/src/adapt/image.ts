@@ -1,0 +1,59 @@
+/** Answers about images as older clients know them. */
+import { zeroTime } from "@fathom/base";
+import type { ImageInspect, ImageSummary } from "@fathom/spec";
+
+export function adaptImageSummary(summary: ImageSummary, version: number): object {
+  if (version >= 51) return summary;
+  const { Descriptor: descriptor, Manifests: manifests, ...rest } = summary;
+  const untagged = version < 43 && summary.RepoTags.length === 0 && summary.RepoDigests.length === 0;
+  return {
+    ...rest,
+    // Counting was not promised before 1.51; -1 says "not counted".
+    Containers: -1,
+    ...(untagged ? { RepoTags: ["<none>:<none>"], RepoDigests: ["<none>@<none>"] } : {}),
+    ...(version >= 48 && descriptor !== undefined ? { Descriptor: descriptor } : {}),
+    ...(version >= 47 && manifests !== undefined ? { Manifests: manifests } : {}),
+    ...(version < 44 ? { VirtualSize: summary.Size } : {}),
+  };
+}
+
+/** Fields of an image's configuration that old versions printed whether set or not. */
+const configFields50 = {
+  Cmd: null,
+  Entrypoint: null,
+  Env: null,
+  Labels: null,
+  OnBuild: null,
+  User: "",
+  Volumes: null,
+  WorkingDir: "",
+};
+const configFields49 = {
+  AttachStderr: false,
+  AttachStdin: false,
+  AttachStdout: false,
+  Domainname: "",
+  Hostname: "",
+  Image: "",
+  OpenStdin: false,
+  StdinOnce: false,
+  Tty: false,
+  ...configFields50,
+};
+
+export function adaptImageInspect(inspect: ImageInspect, version: number): object {
+  if (version >= 52) return inspect;
+  const { Descriptor: descriptor, Manifests: manifests, ...rest } = inspect;
+  return {
+    ...rest,
+    Parent: "",
+    Comment: inspect.Comment ?? "",
+    DockerVersion: "",
+    Author: inspect.Author ?? "",
+    Config: { ...(version >= 50 ? configFields50 : configFields49), ...inspect.Config },
+    ...(version >= 48 && descriptor !== undefined ? { Descriptor: descriptor } : {}),
+    ...(version >= 48 && manifests !== undefined ? { Manifests: manifests } : {}),
+    ...(version < 45 ? { Container: "", ContainerConfig: null } : {}),
+    ...(version < 44 ? { VirtualSize: inspect.Size, Created: inspect.Created ?? zeroTime } : {}),
+  };
+}

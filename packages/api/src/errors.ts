@@ -1,0 +1,39 @@
+/** Error codes to HTTP statuses: the one table. */
+import { isEngineError, messageOf, type ErrorCode } from "@fathom/base";
+import { BadRequestError } from "./http/head.ts";
+
+const statuses: Readonly<Record<ErrorCode, number>> = {
+  "invalid-argument": 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  "not-found": 404,
+  conflict: 409,
+  "not-modified": 304,
+  "not-implemented": 501,
+  unavailable: 503,
+  "resource-exhausted": 500,
+  "data-loss": 500,
+  aborted: 500,
+  timeout: 500,
+  // Docker calls a program that cannot be run a fault of the request; clients find 126 and 127 by the message.
+  "not-executable": 400,
+  "executable-not-found": 400,
+  internal: 500,
+};
+
+export function statusOf(error: unknown): number {
+  if (isEngineError(error)) return statuses[error.code];
+  if (error instanceof BadRequestError) return error.status;
+  return 500;
+}
+
+/** Body of an error answer. */
+export function errorBody(error: unknown): { message: string } {
+  return { message: messageOf(error) };
+}
+
+/** The line that ends a JSON stream which has begun. */
+export function errorLine(error: unknown): { errorDetail: { message: string }; error: string } {
+  const message = messageOf(error);
+  return { errorDetail: { message }, error: message };
+}

@@ -1,0 +1,279 @@
+/**
+ * One client connection: requests one after another, each given to the handler with its body unread, then kept, closed or handed over
+ * (attach, exec). An own server instead of node:http because three things must be exact: a connection can be taken over with and
+ * without Upgrade, each side can be half-closed, and nothing is read from a client faster than it is consumed.
+ */
+import type { Socket } from "node:net";
+import { RequestBody, type ByteSource } from "./body.ts";
+import { BadRequestError, bodyFraming, headLimit, parseHead, type RequestHead } from "./head.ts";
+import { Response } from "./response.ts";
+
+/** Bytes held for a request that nobody reads; then the socket is paused. */
+const inputLimit = 256 * 1024;
+/** A body that the handler left is read up to here to keep the connection. */
+const skipLimit = 256 * 1024;
+/** From the first byte of a head to its last. */
+const headTimeoutMs = 30_000;
+
+export interface Exchange {
+  readonly head: RequestHead;
+  readonly body: RequestBody;
+  readonly response: Response;
+  /** Fires when the client hangs up, or when the server stops. Made on first use. */
+  readonly signal: AbortSignal;
+  /** Ends the exchange's signal; streams end by it when the server stops. */
+  abort(reason: Error): void;
+  /** From now on a half-closed client means "no more input", not "gone". Called before the first await of a handler. */
+  expectHijack(): void;
+  /** After Response.hijack: what came behind the request, the first of the client's bytes, and whether those were the last. */
+  takeInput(): HijackedInput;
+}
+
+export interface HijackedInput {
+  readonly first: Buffer;
+  readonly ended: boolean;
+}
+
+export type ExchangeHandler = (exchange: Exchange) => Promise<void>;
+
+export class Connection implements ByteSource {
+  readonly #socket: Socket;
+  readonly #handler: ExchangeHandler;
+  readonly #commonHeaders: string;
+  #input: Buffer = Buffer.alloc(0);
+  #inputEnded = false;
+  #paused = false;
+  #wakeReader: (() => void) | undefined;
+  #headTimer: Timer | undefined;
+  #exchange: ActiveExchange | undefined;
+  #closing = false;
+
+  constructor(socket: Socket, handler: ExchangeHandler, commonHeaders: string) {
+    this.#socket = socket;
+    this.#handler = handler;
+    this.#commonHeaders = commonHeaders;
+    socket.on("data", this.#onData);
+    socket.on("end", this.#onEnd);
+    socket.on("close", this.#onClose);
+    // What went wrong is told by "close"; a client that vanishes is no event of note.
+    socket.on("error", ignore);
+  }
+
+  /** Present while a request is being handled. */
+  get exchange(): Exchange | undefined {
+    return this.#exchange;
+  }
+
+  /** No further requests; an idle connection ends now, a busy one after its answer. */
+  closeWhenIdle(): void {
+    this.#closing = true;
+    if (this.#exchange === undefined) this.#socket.end();
+    else this.#exchange.response.closeAfter();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  // ByteSource
+
+  async read(): Promise<Buffer | undefined> {
+    while (this.#input.length === 0) {
+      if (this.#inputEnded) return undefined;
+      await new Promise<void>((resolve) => (this.#wakeReader = resolve));
+    }
+    return this.#take();
+  }
+
+  unread(rest: Buffer): void {
+    this.#input = this.#input.length === 0 ? rest : Buffer.concat([rest, this.#input]);
+  }
+
+  #take(): Buffer {
+    const bytes = this.#input;
+    this.#input = Buffer.alloc(0);
+    this.#resume();
+    return bytes;
+  }
+
+  #resume(): void {
+    if (!this.#paused || this.#inputEnded) return;
+    this.#paused = false;
+    this.#socket.resume();
+  }
+
+  #wake(): void {
+    const wake = this.#wakeReader;
+    this.#wakeReader = undefined;
+    wake?.();
+  }
+
+  readonly #onData = (data: Buffer): void => {
+    this.#input = this.#input.length === 0 ? data : Buffer.concat([this.#input, data]);
+    if (this.#exchange === undefined) this.#tryHead();
+    else if (this.#wakeReader !== undefined) this.#wake();
+    else if (this.#input.length >= inputLimit) {
+      this.#paused = true;
+      this.#socket.pause();
+    }
+  };
+
+  readonly #onEnd = (): void => {
+    this.#inputEnded = true;
+    this.#wake();
+    if (this.#exchange === undefined) this.#socket.end();
+    // A client that says no more while it waits for an answer has hung up; only a hijacking one may still listen.
+    else if (!this.#exchange.hijacking) this.#exchange.abort(new Error("the client closed the connection"));
+  };
+
+  readonly #onClose = (): void => {
+    this.#inputEnded = true;
+    clearTimeout(this.#headTimer);
+    this.#wake();
+    this.#exchange?.abort(new Error("the client closed the connection"));
+  };
+
+  #tryHead(): void {
+    // Empty lines before a request are to be ignored (RFC 9112 section 2.2).
+    let start = 0;
+    while (this.#input[start] === 13 && this.#input[start + 1] === 10) start += 2;
+    const end = this.#input.indexOf("\r\n\r\n", start, "latin1");
+    if (end < 0) {
+      if (this.#input.length > headLimit)
+        return this.#refuse(new BadRequestError(431, "the request head is too large"));
+      if (this.#input.length > start)
+        this.#headTimer ??= setTimeout(
+          () => this.#refuse(new BadRequestError(408, "the request head did not come in time")),
+          headTimeoutMs,
+        );
+      return;
+    }
+    clearTimeout(this.#headTimer);
+    this.#headTimer = undefined;
+    if (end - start > headLimit) return this.#refuse(new BadRequestError(431, "the request head is too large"));
+    try {
+      const head = parseHead(this.#input.toString("latin1", start, end));
+      const framing = bodyFraming(head);
+      this.#input = this.#input.subarray(end + 4);
+      void this.#serve(head, framing);
+    } catch (error) {
+      this.#refuse(error);
+    }
+  }
+
+  #refuse(error: unknown): void {
+    if (this.#socket.destroyed) return;
+    const status = error instanceof BadRequestError ? error.status : 500;
+    const message = error instanceof BadRequestError ? error.message : "internal error";
+    const response = this.#response(undefined);
+    response.closeAfter();
+    response.json(status, { message });
+    this.#finish();
+  }
+
+  /** Ends the connection after what was written, and does not wait for ever for the client's own end. */
+  #finish(): void {
+    this.#socket.off("data", this.#onData);
+    this.#socket.resume();
+    this.#socket.end();
+    const timer = setTimeout(() => this.#socket.destroy(), 2_000);
+    this.#socket.once("close", () => clearTimeout(timer));
+  }
+
+  #response(head: RequestHead | undefined): Response {
+    const connection = head?.headers.get("connection")?.toLowerCase() ?? "";
+    const minor = head?.minor ?? 1;
+    return new Response(this.#socket, {
+      commonHeaders: this.#commonHeaders,
+      headOnly: head?.method === "HEAD",
+      minor,
+      keepAlive: !this.#closing && (minor === 1 ? !connection.includes("close") : false),
+    });
+  }
+
+  async #serve(head: RequestHead, framing: ReturnType<typeof bodyFraming>): Promise<void> {
+    const response = this.#response(head);
+    const expects = head.headers.get("expect")?.toLowerCase() === "100-continue";
+    const onFirstRead = expects
+      ? () => {
+          if (!response.started) this.#socket.write("HTTP/1.1 100 Continue\r\n\r\n", "latin1");
+        }
+      : undefined;
+    const exchange = new ActiveExchange(head, new RequestBody(framing, this, onFirstRead), response, () =>
+      this.#release(),
+    );
+    this.#exchange = exchange;
+    try {
+      await this.#handler(exchange);
+    } finally {
+      await this.#after(exchange);
+    }
+  }
+
+  /** The socket's bytes are the hijacker's from here on. */
+  #release(): HijackedInput {
+    this.#socket.off("data", this.#onData);
+    this.#socket.off("end", this.#onEnd);
+    const rest = this.#input;
+    this.#input = Buffer.alloc(0);
+    this.#socket.pause();
+    return { first: rest, ended: this.#inputEnded };
+  }
+
+  async #after(exchange: ActiveExchange): Promise<void> {
+    const { response, body } = exchange;
+    if (response.hijacked) return;
+    let usable = response.ended && response.keepAlive && !this.#closing && !this.#inputEnded;
+    try {
+      if (usable && !body.ended) usable = await body.skip(skipLimit);
+    } catch {
+      usable = false;
+    }
+    this.#exchange = undefined;
+    if (!usable || this.#closing) return this.#finish();
+    this.#resume();
+    if (this.#input.length > 0) this.#tryHead();
+    else if (this.#inputEnded) this.#socket.end();
+  }
+}
+
+class ActiveExchange implements Exchange {
+  readonly head: RequestHead;
+  readonly body: RequestBody;
+  readonly response: Response;
+  readonly #release: () => HijackedInput;
+  #controller: AbortController | undefined;
+  #aborted: Error | undefined;
+  hijacking = false;
+
+  constructor(head: RequestHead, body: RequestBody, response: Response, release: () => HijackedInput) {
+    this.head = head;
+    this.body = body;
+    this.response = response;
+    this.#release = release;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
+    }
+    return this.#controller.signal;
+  }
+
+  abort(reason: Error): void {
+    if (this.#aborted !== undefined) return;
+    this.#aborted = reason;
+    this.#controller?.abort(reason);
+  }
+
+  expectHijack(): void {
+    this.hijacking = true;
+  }
+
+  takeInput(): HijackedInput {
+    return this.#release();
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,129 @@
+/** The query of a request, with Docker's ideas of what a boolean, a number and a time are. */
+import { EngineError } from "@fathom/base";
+import { parseFilters, type Filters, type Platform } from "@fathom/spec";
+
+const falseWords = new Set(["", "0", "no", "false", "none"]);
+
+export class Query {
+  readonly #text: string;
+  #parsed: URLSearchParams | undefined;
+
+  /** @param text Without the question mark. */
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  get #values(): URLSearchParams {
+    return (this.#parsed ??= new URLSearchParams(this.#text));
+  }
+
+  /** The first value; undefined when it is absent or empty, which mean the same everywhere. */
+  get(name: string): string | undefined {
+    if (this.#text === "") return undefined;
+    return this.#values.get(name) || undefined;
+  }
+
+  all(name: string): string[] {
+    return this.#text === "" ? [] : this.#values.getAll(name);
+  }
+
+  has(name: string): boolean {
+    return this.#text !== "" && this.#values.has(name);
+  }
+
+  /** Absent is false; every word that is not one of no's is true. */
+  boolean(name: string): boolean {
+    const value = this.get(name);
+    return value !== undefined && !falseWords.has(value.trim().toLowerCase());
+  }
+
+  booleanOr(name: string, absent: boolean): boolean {
+    return this.has(name) ? this.boolean(name) : absent;
+  }
+
+  /** @throws invalid-argument when it is no whole number */
+  integer(name: string): number | undefined {
+    const value = this.get(name);
+    if (value === undefined) return undefined;
+    const number = /^[+-]?\d{1,15}$/.test(value) ? Number(value) : undefined;
+    if (number === undefined)
+      throw new EngineError(
+        "invalid-argument",
+        `invalid value ${JSON.stringify(value)} for '${name}': not a whole number`,
+      );
+    return number;
+  }
+
+  /** A size of a terminal. @throws invalid-argument */
+  cells(name: "h" | "w"): number {
+    const value = this.#text === "" ? "" : (this.#values.get(name) ?? "");
+    const what = `invalid resize ${name === "h" ? "height" : "width"} ${JSON.stringify(value)}`;
+    if (!/^-?\d+$/.test(value)) throw new EngineError("invalid-argument", `${what}: invalid syntax`);
+    const number = Number(value);
+    if (value.startsWith("-") || number > 0xffff_ffff)
+      throw new EngineError("invalid-argument", `${what}: value out of range`);
+    return number;
+  }
+
+  /**
+   * Unix seconds with a fraction, in nanoseconds. `quote` is the sign that Docker puts round the name in this endpoint's error.
+   * @throws invalid-argument
+   */
+  timestamp(name: string, quote: string): bigint | undefined {
+    const value = this.get(name);
+    if (value === undefined) return undefined;
+    const match = /^([+-]?)(\d{1,18})(?:\.(\d{0,20}))?$/.exec(value);
+    if (match === null)
+      throw new EngineError(
+        "invalid-argument",
+        `invalid value for ${quote}${name}${quote}: invalid timestamp ${JSON.stringify(value)}: use seconds since the epoch, with a fraction if need be`,
+      );
+    const seconds = BigInt(match[2] ?? "") * 1_000_000_000n;
+    const nanoseconds = BigInt((match[3] ?? "").slice(0, 9).padEnd(9, "0"));
+    return (match[1] === "-" ? -seconds : seconds) + nanoseconds;
+  }
+
+  /** @throws invalid-argument "invalid filter" */
+  filters(): Filters {
+    const text = this.get("filters");
+    if (text === undefined) return {};
+    const filters = parseFilters(text);
+    if (filters === undefined) throw new EngineError("invalid-argument", "invalid filter");
+    return filters;
+  }
+
+  /** A platform as JSON, as the newer endpoints take it. @throws invalid-argument */
+  jsonPlatform(name = "platform"): Platform | undefined {
+    const text = this.get(name);
+    return text === undefined ? undefined : parsePlatformJson(text);
+  }
+}
+
+/** @throws invalid-argument */
+export function parsePlatformJson(text: string): Platform {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (cause) {
+    throw new EngineError("invalid-argument", `failed to parse platform: ${JSON.stringify(text)} is no JSON`, {
+      cause,
+    });
+  }
+  const field = (name: string): string | undefined => {
+    if (typeof parsed !== "object" || parsed === null) return undefined;
+    const entry = Object.entries(parsed).find(([key]) => key.toLowerCase() === name);
+    return typeof entry?.[1] === "string" && entry[1] !== "" ? entry[1] : undefined;
+  };
+  const os = field("os");
+  const architecture = field("architecture");
+  if (os === undefined || architecture === undefined)
+    throw new EngineError("invalid-argument", "both OS and Architecture must be provided");
+  const variant = field("variant");
+  const osVersion = field("os.version");
+  return {
+    os,
+    architecture,
+    ...(variant === undefined ? {} : { variant }),
+    ...(osVersion === undefined ? {} : { "os.version": osVersion }),
+  };
+}

@@ -1,0 +1,112 @@
+/** What a handler gets: the request in Docker's terms, and ways to answer. */
+import { EngineError, type Logger } from "@fathom/base";
+import { parseJsonText } from "@fathom/spec/docker/decode/json-text";
+import type { Backend } from "./contract.ts";
+import { errorLine } from "./errors.ts";
+import type { Exchange } from "./http/connection.ts";
+import type { Response } from "./http/response.ts";
+import type { Query } from "./query.ts";
+
+/** A JSON body: a create request with a large environment is some kilobytes. */
+const jsonBodyLimit = 8 * 1024 * 1024;
+
+export interface ApiRequest {
+  readonly backend: Backend;
+  readonly logger: Logger;
+  /** The number behind "1.". */
+  readonly version: number;
+  /** The name in the path. */
+  readonly name: string;
+  readonly query: Query;
+  readonly exchange: Exchange;
+  readonly response: Response;
+}
+
+export type Handler = (request: ApiRequest) => Promise<void> | void;
+
+function headerOf(request: ApiRequest, name: string): string {
+  return request.exchange.head.headers.get(name) ?? "";
+}
+
+/** @throws invalid-argument when the body is there and is not said to be JSON */
+function checkJsonType(request: ApiRequest): void {
+  const type = headerOf(request, "content-type");
+  if (type === "" && request.exchange.body.framing === "none") return;
+  const plain = type.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  if (plain === "application/json") return;
+  if (plain === "")
+    throw new EngineError("invalid-argument", `malformed Content-Type header (${type}): mime: no media type`);
+  throw new EngineError("invalid-argument", `unsupported Content-Type header (${type}): must be 'application/json'`);
+}
+
+/** A body that must be there. @throws invalid-argument */
+export async function requiredJson(request: ApiRequest): Promise<unknown> {
+  checkJsonType(request);
+  return parseJsonText(await request.exchange.body.text(jsonBodyLimit));
+}
+
+/** A body that may be missing: null then. @throws invalid-argument */
+export async function optionalJson(request: ApiRequest): Promise<unknown> {
+  checkJsonType(request);
+  if (request.exchange.body.framing === "none") return null;
+  const text = await request.exchange.body.text(jsonBodyLimit);
+  if (text.trim() === "") throw new EngineError("invalid-argument", "invalid JSON: got EOF while reading request body");
+  return parseJsonText(text);
+}
+
+/**
+ * A stream of values, one a line, each sent at once. An error before the first becomes the answer's status; a later one the last line.
+ * `start` false sends the head only with the first value.
+ */
+export async function streamLines<T>(
+  request: ApiRequest,
+  source: AsyncIterable<T>,
+  options: {
+    readonly contentType: string;
+    readonly startAtOnce: boolean;
+    readonly format: (value: T) => string | undefined;
+  },
+): Promise<void> {
+  const { response } = request;
+  if (options.startAtOnce) response.start(200, options.contentType);
+  try {
+    for await (const value of source) {
+      const line = options.format(value);
+      if (line === undefined) continue;
+      if (!response.started) response.start(200, options.contentType);
+      const wait = response.write(line);
+      if (wait !== undefined) await wait;
+    }
+    if (!response.started) response.start(200, options.contentType);
+  } catch (error) {
+    if (!response.started) throw error;
+    if (request.exchange.signal.aborted) return response.abort();
+    request.logger.debug("stream failed after its start", { error, path: request.exchange.head.target });
+    await response.write(`${JSON.stringify(errorLine(error))}\r\n`);
+  }
+  response.end();
+}
+
+/** A stream of bytes. An error after the first bytes breaks the connection off: the client must not take a part for the whole. */
+export async function streamBytes(
+  request: ApiRequest,
+  source: AsyncIterable<Uint8Array>,
+  options: { readonly contentType: string; readonly startAtOnce: boolean },
+): Promise<void> {
+  const { response } = request;
+  if (options.startAtOnce) response.start(200, options.contentType);
+  try {
+    for await (const bytes of source) {
+      if (!response.started) response.start(200, options.contentType);
+      const wait = response.write(bytes);
+      if (wait !== undefined) await wait;
+    }
+    if (!response.started) response.start(200, options.contentType);
+  } catch (error) {
+    if (!response.started) throw error;
+    if (!request.exchange.signal.aborted)
+      request.logger.warn("stream broken off", { error, path: request.exchange.head.target });
+    return response.abort();
+  }
+  response.end();
+}

@@ -1,0 +1,166 @@
+/** Endpoints of images. */
+import { EngineError } from "@fathom/base";
+import type { Platform, ProgressMessage } from "@fathom/spec";
+import { adaptImageInspect, adaptImageSummary } from "../adapt/image.ts";
+import { parsePlatformJson } from "../query.ts";
+import { decodeRegistryAuth } from "../registry-auth.ts";
+import { streamBytes, streamLines, type ApiRequest, type Handler } from "../request.ts";
+import type { Router } from "../router.ts";
+
+const json = "application/json";
+const formatProgress = (message: ProgressMessage): string => `${JSON.stringify(message)}\r\n`;
+
+async function list({ backend, query, response, version }: ApiRequest): Promise<void> {
+  const images = await backend.imageList({
+    all: query.boolean("all"),
+    digests: query.boolean("digests"),
+    sharedSize: version >= 42 && query.boolean("shared-size"),
+    filters: query.filters(),
+    manifests: version >= 47 && query.boolean("manifests"),
+  });
+  response.json(200, version >= 51 ? images : images.map((image) => adaptImageSummary(image, version)));
+}
+
+async function inspect({ backend, name, query, response, version }: ApiRequest): Promise<void> {
+  const manifests = version >= 48 && query.boolean("manifests");
+  const platform = version >= 49 ? query.jsonPlatform() : undefined;
+  if (manifests && platform !== undefined)
+    throw new EngineError("invalid-argument", "conflicting options: manifests and platform options cannot both be set");
+  response.json(200, adaptImageInspect(await backend.imageInspect(name, platform), version));
+}
+
+async function history({ backend, name, query, response, version }: ApiRequest): Promise<void> {
+  response.json(200, await backend.imageHistory(name, version >= 48 ? query.jsonPlatform() : undefined));
+}
+
+async function tag({ backend, name, query, response }: ApiRequest): Promise<void> {
+  const repository = query.get("repo");
+  if (repository === undefined) throw new EngineError("invalid-argument", "repository name must not be empty");
+  await backend.imageTag(name, repository, query.get("tag"));
+  response.empty(201);
+}
+
+async function remove({ backend, name, query, response }: ApiRequest): Promise<void> {
+  if (name.trim() === "") throw new EngineError("invalid-argument", "image name cannot be blank");
+  response.json(
+    200,
+    await backend.imageRemove(name, { force: query.boolean("force"), noPrune: query.boolean("noprune") }),
+  );
+}
+
+async function prune({ backend, query, response }: ApiRequest): Promise<void> {
+  response.json(200, await backend.imagePrune(query.filters()));
+}
+
+/** Pull, or import when no image is named. */
+async function create(request: ApiRequest): Promise<void> {
+  const { backend, exchange, query } = request;
+  const fromImage = query.get("fromImage");
+  const platform = query.get("platform");
+  const messages =
+    fromImage === undefined
+      ? importMessages(request, platform)
+      : backend.imagePull(
+          {
+            // `pull -a` of old clients sends the name with a colon and no tag.
+            fromImage: fromImage.endsWith(":") ? fromImage.slice(0, -1) : fromImage,
+            tag: query.get("tag"),
+            platform,
+            auth: decodeRegistryAuth(exchange.head.headers.get("x-registry-auth")),
+          },
+          exchange.signal,
+        );
+  await streamLines(request, messages, { contentType: json, startAtOnce: false, format: formatProgress });
+}
+
+function importMessages(request: ApiRequest, platform: string | undefined): AsyncIterable<ProgressMessage> {
+  const { backend, exchange, query } = request;
+  const source = query.get("fromSrc");
+  if (source !== "-")
+    throw new EngineError(
+      "not-implemented",
+      `importing from ${JSON.stringify(source ?? "")} is not implemented yet by Fathom: send the archive itself ("-")`,
+    );
+  return backend.imageImport(
+    {
+      source: exchange.body,
+      repository: query.get("repo"),
+      tag: query.get("tag"),
+      message: query.get("message") ?? `Imported from ${source}`,
+      changes: query.all("changes"),
+      platform,
+    },
+    exchange.signal,
+  );
+}
+
+async function push(request: ApiRequest): Promise<void> {
+  const { backend, exchange, name, query, version } = request;
+  const messages = backend.imagePush(
+    {
+      name,
+      tag: query.get("tag"),
+      auth: decodeRegistryAuth(exchange.head.headers.get("x-registry-auth")),
+      platform: version >= 46 ? platformText(query.get("platform")) : undefined,
+    },
+    exchange.signal,
+  );
+  await streamLines(request, messages, { contentType: json, startAtOnce: false, format: formatProgress });
+}
+
+/** Newer endpoints take a platform as JSON; the backend takes all of them as text. */
+function platformText(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : formatPlatform(parsePlatformJson(text));
+}
+
+function formatPlatform(platform: Platform): string {
+  return [platform.os, platform.architecture, ...(platform.variant === undefined ? [] : [platform.variant])].join("/");
+}
+
+/** @throws invalid-argument when a version that knows one platform is given more */
+function platformOf({ query, version }: ApiRequest): string | undefined {
+  if (version < 48) return undefined;
+  const given = query.all("platform").filter((text) => text !== "");
+  if (given.length > 1)
+    throw version < 52
+      ? new EngineError(
+          "invalid-argument",
+          "multiple platform parameters are not supported in this API version; use API version 1.52 or later",
+        )
+      : new EngineError("not-implemented", "several platforms at once are not implemented yet by Fathom");
+  return platformText(given[0]);
+}
+
+async function load(request: ApiRequest): Promise<void> {
+  const { backend, exchange, query } = request;
+  const messages = backend.imageLoad(
+    exchange.body,
+    { quiet: query.booleanOr("quiet", true), platform: platformOf(request) },
+    exchange.signal,
+  );
+  await streamLines(request, messages, { contentType: json, startAtOnce: false, format: formatProgress });
+}
+
+async function save(request: ApiRequest): Promise<void> {
+  const { backend, exchange, name, query } = request;
+  const names = name === "" ? query.all("names") : [name];
+  if (names.length === 0) throw new EngineError("invalid-argument", "no images specified to save");
+  await streamBytes(request, backend.imageSave(names, platformOf(request), exchange.signal), {
+    contentType: "application/x-tar",
+    startAtOnce: false,
+  });
+}
+
+export function addImageRoutes(router: Router<Handler>): void {
+  router.add("GET", "/images/json", list);
+  router.add("GET", "/images/get", save);
+  router.add("GET", "/images/*/get", save);
+  router.add("GET", "/images/*/json", inspect);
+  router.add("GET", "/images/*/history", history);
+  router.add("POST", "/images/create", create);
+  router.add("POST", "/images/load", load);
+  router.add("POST", "/images/prune", prune);
+  router.add("POST", "/images/*/tag", tag);
+  router.add("POST", "/images/*/push", push);
+  router.add("DELETE", "/images/*", remove);
+}

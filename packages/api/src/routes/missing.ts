@@ -1,0 +1,109 @@
+/** What Docker has and Fathom does not have yet: every endpoint answers, and says so. */
+import { EngineError } from "@fathom/base";
+import type { ApiRequest, Handler } from "../request.ts";
+import type { Router } from "../router.ts";
+
+/** "METHOD pattern" to what it would do. */
+const missing: Readonly<Record<string, string>> = {
+  "GET /containers/*/attach/ws": "attaching over a websocket",
+  "GET /containers/*/checkpoints": "listing checkpoints",
+  "POST /containers/*/checkpoints": "checkpoints",
+  "DELETE /containers/*/checkpoints/*": "checkpoints",
+  "GET /images/search": "searching a registry",
+  "GET /distribution/*/json": "looking at an image in its registry",
+  "POST /networks/create": "creating networks",
+  "PUT /volumes/*": "updating a cluster volume",
+  "POST /build": "building images",
+  "POST /build/cancel": "building images",
+  "POST /session": "build sessions",
+  "POST /grpc": "build sessions",
+  "GET /plugins": "plugins",
+  "GET /plugins/privileges": "plugins",
+  "GET /plugins/*/json": "plugins",
+  "DELETE /plugins/*": "plugins",
+  "POST /plugins/create": "plugins",
+  "POST /plugins/pull": "plugins",
+  "POST /plugins/*/enable": "plugins",
+  "POST /plugins/*/disable": "plugins",
+  "POST /plugins/*/push": "plugins",
+  "POST /plugins/*/upgrade": "plugins",
+  "POST /plugins/*/set": "plugins",
+  "POST /swarm/init": "swarm mode",
+  "POST /swarm/join": "swarm mode",
+};
+
+/** These exist for a container that exists. */
+const missingForContainers: Readonly<Record<string, string>> = {
+  "GET /containers/*/stats": "resource usage statistics (stats)",
+  "PUT /containers/*/archive": "copying files into a container",
+};
+
+/** Docker answers these on a machine that is in no swarm: Fathom's machines are in none. */
+const swarmOnly = [
+  "GET /swarm",
+  "GET /swarm/unlockkey",
+  "POST /swarm/leave",
+  "POST /swarm/update",
+  "POST /swarm/unlock",
+  "GET /services",
+  "GET /services/*",
+  "GET /services/*/logs",
+  "POST /services/create",
+  "POST /services/*/update",
+  "DELETE /services/*",
+  "GET /nodes",
+  "GET /nodes/*",
+  "DELETE /nodes/*",
+  "POST /nodes/*/update",
+  "GET /tasks",
+  "GET /tasks/*",
+  "GET /tasks/*/logs",
+  "GET /secrets",
+  "GET /secrets/*",
+  "POST /secrets/create",
+  "POST /secrets/*/update",
+  "DELETE /secrets/*",
+  "GET /configs",
+  "GET /configs/*",
+  "POST /configs/create",
+  "POST /configs/*/update",
+  "DELETE /configs/*",
+];
+
+function notImplemented(what: string): EngineError {
+  return new EngineError("not-implemented", `${what}: not implemented yet by Fathom`);
+}
+
+function split(route: string): [string, string] {
+  const space = route.indexOf(" ");
+  return [route.slice(0, space), route.slice(space + 1)];
+}
+
+export function addMissingRoutes(router: Router<Handler>): void {
+  for (const [route, what] of Object.entries(missing))
+    router.add(...split(route), () => {
+      throw notImplemented(what);
+    });
+  for (const [route, what] of Object.entries(missingForContainers))
+    router.add(...split(route), async ({ backend, name }: ApiRequest) => {
+      await backend.containerInspect(name, false);
+      throw notImplemented(what);
+    });
+  for (const route of swarmOnly)
+    router.add(...split(route), () => {
+      throw new EngineError(
+        "unavailable",
+        'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
+      );
+    });
+  // Nobody can make a network or a build cache yet, so there is nothing to remove: that is an answer, and `system prune` needs it.
+  router.add("POST", "/networks/prune", ({ query, response }: ApiRequest) => {
+    for (const key of Object.keys(query.filters()))
+      if (!["label", "label!", "until"].includes(key))
+        throw new EngineError("invalid-argument", `invalid filter '${key}'`);
+    response.json(200, { NetworksDeleted: null });
+  });
+  router.add("POST", "/build/prune", ({ response }: ApiRequest) =>
+    response.json(200, { CachesDeleted: null, SpaceReclaimed: 0 }),
+  );
+}

@@ -1,0 +1,191 @@
+/** The server: from an accepted connection to the handler of its request, and back. */
+import { EngineError, isEngineError, messageOf, type Logger } from "@fathom/base";
+import { createServer, type Socket } from "node:net";
+import type { Backend } from "./contract.ts";
+import { errorBody, statusOf } from "./errors.ts";
+import { Connection, type Exchange } from "./http/connection.ts";
+import { BadRequestError } from "./http/head.ts";
+import { Query } from "./query.ts";
+import type { ApiRequest, Handler } from "./request.ts";
+import { Router } from "./router.ts";
+import { addContainerRoutes } from "./routes/containers.ts";
+import { addImageRoutes } from "./routes/images.ts";
+import { addMissingRoutes } from "./routes/missing.ts";
+import { addStreamRoutes } from "./routes/streams.ts";
+import { addSystemRoutes } from "./routes/system.ts";
+import { addNetworkRoutes, addVolumeRoutes } from "./routes/volumes.ts";
+import { claimSocketPath, finishSocketFile } from "./socket-file.ts";
+import { formatVersion, maximumVersion, splitVersion } from "./versions.ts";
+
+export interface ApiServerOptions {
+  readonly backend: Backend;
+  readonly logger: Logger;
+  /** Fathom's own version, for the Server field. */
+  readonly version: string;
+  readonly experimental?: boolean;
+}
+
+export type ListenOptions =
+  /** A unix socket, made with mode 0660 for `group`: a name or a number; absent or unknown: the process's own. */
+  | { readonly path: string; readonly group?: string | number }
+  /** An already listening socket. */
+  | { readonly fd: number }
+  | { readonly host: string; readonly port: number };
+
+export interface ApiServer {
+  /** May be called several times. @throws conflict when another daemon answers on the path */
+  listen(options: ListenOptions): Promise<void>;
+  /** No new requests; streams end at once, other requests get `graceMs` to finish. */
+  close(graceMs: number): Promise<void>;
+  /** Open connections. */
+  readonly connectionCount: number;
+}
+
+/** Connections that are waiting to be accepted. */
+const backlog = 4096;
+
+export function createApiServer(options: ApiServerOptions): ApiServer {
+  return new Server(options);
+}
+
+class Server implements ApiServer {
+  readonly #options: ApiServerOptions;
+  readonly #router = new Router<Handler>();
+  readonly #commonHeaders: string;
+  readonly #connections = new Set<Connection>();
+  readonly #listeners: ReturnType<typeof createServer>[] = [];
+  #closing = false;
+
+  constructor(options: ApiServerOptions) {
+    this.#options = options;
+    this.#commonHeaders =
+      `Api-Version: ${formatVersion(maximumVersion)}\r\n` +
+      `Docker-Experimental: ${options.experimental === true}\r\n` +
+      `Ostype: linux\r\n` +
+      `Server: Fathom/${options.version} (linux)\r\n`;
+    addSystemRoutes(this.#router);
+    addContainerRoutes(this.#router);
+    addStreamRoutes(this.#router);
+    addImageRoutes(this.#router);
+    addVolumeRoutes(this.#router);
+    addNetworkRoutes(this.#router);
+    addMissingRoutes(this.#router);
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  async listen(options: ListenOptions): Promise<void> {
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
+    if ("path" in options) await claimSocketPath(options.path);
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      const listening = (): void => {
+        server.off("error", reject);
+        server.on("error", (error) => this.#options.logger.error("API listener failed", { error }));
+        resolve();
+      };
+      if ("path" in options) {
+        // Nobody else may connect between bind and chmod.
+        const mask = process.umask(0o177);
+        try {
+          server.listen({ path: options.path, backlog }, listening);
+        } finally {
+          process.umask(mask);
+        }
+      } else if ("fd" in options) server.listen({ fd: options.fd }, listening);
+      else server.listen({ host: options.host, port: options.port, backlog }, listening);
+    });
+    if ("path" in options) await finishSocketFile(options.path, options.group, this.#options.logger);
+    this.#listeners.push(server);
+  }
+
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true;
+    for (const listener of this.#listeners) listener.close();
+    const reason = new EngineError("aborted", "the daemon is shutting down");
+    for (const connection of this.#connections) {
+      if (connection.exchange?.response.started) connection.exchange.abort(reason);
+      connection.closeWhenIdle();
+    }
+    const deadline = performance.now() + graceMs;
+    while (this.#connections.size > 0 && performance.now() < deadline) await Bun.sleep(10);
+    for (const connection of this.#connections) connection.destroy();
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#closing) {
+      socket.destroy();
+      return;
+    }
+    const connection = new Connection(socket, (exchange) => this.#handle(exchange), this.#commonHeaders);
+    this.#connections.add(connection);
+    socket.once("close", () => this.#connections.delete(connection));
+  }
+
+  async #handle(exchange: Exchange): Promise<void> {
+    const { head, response } = exchange;
+    const { logger } = this.#options;
+    try {
+      const question = head.target.indexOf("?");
+      const path = decodePath(question < 0 ? head.target : head.target.slice(0, question));
+      const { version, rest } = splitVersion(path);
+      if (head.method === "OPTIONS") return response.empty(200);
+      const match = this.#router.find(head.method, rest);
+      if (match === undefined) throw new EngineError("not-found", "page not found");
+      const request: ApiRequest = {
+        backend: this.#options.backend,
+        logger,
+        version,
+        name: match.name,
+        query: new Query(question < 0 ? "" : head.target.slice(question + 1)),
+        exchange,
+        response,
+      };
+      await match.handler(request);
+    } catch (error) {
+      this.#fail(exchange, error);
+    }
+    if (!response.ended) {
+      logger.error("a handler gave no answer", { method: head.method, path: head.target });
+      if (response.started) response.abort();
+      else response.json(500, { message: "internal error: the request was not answered" });
+    }
+  }
+
+  #fail({ head, response }: Exchange, error: unknown): void {
+    const status = statusOf(error);
+    if (!isEngineError(error) && !(error instanceof BadRequestError))
+      this.#options.logger.error("a request failed unexpectedly", {
+        method: head.method,
+        path: head.target,
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      });
+    else
+      this.#options.logger.debug("request refused", {
+        method: head.method,
+        path: head.target,
+        status,
+        error: messageOf(error),
+      });
+    if (response.started) {
+      if (!response.ended) response.abort();
+      return;
+    }
+    if (error instanceof BadRequestError) response.closeAfter();
+    if (status === 304) response.empty(304);
+    else response.json(status, errorBody(error));
+  }
+}
+
+/** @throws invalid-argument for a path with a broken escape */
+function decodePath(path: string): string {
+  if (!path.startsWith("/")) throw new EngineError("not-found", "page not found");
+  if (!path.includes("%")) return path;
+  try {
+    return decodeURIComponent(path);
+  } catch (cause) {
+    throw new EngineError("invalid-argument", `malformed escape in the path ${JSON.stringify(path)}`, { cause });
+  }
+}

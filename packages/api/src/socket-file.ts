@@ -1,0 +1,58 @@
+/** The daemon's socket in the file system: a stale one is removed, one that answers is left alone, and only the group may use it. */
+import { EngineError, type Logger } from "@fathom/base";
+import { chmod, chown, lstat, mkdir, readFile, unlink } from "node:fs/promises";
+import { connect } from "node:net";
+import { dirname } from "node:path";
+
+const mode = 0o660;
+
+/** Makes `path` free to be bound. @throws conflict when somebody answers there or it is no socket */
+export async function claimSocketPath(path: string): Promise<void> {
+  // sun_path holds 108 bytes with the zero at its end.
+  if (Buffer.byteLength(path) > 107)
+    throw new EngineError("invalid-argument", `the socket's path is too long (107 bytes at most): ${path}`);
+  await mkdir(dirname(path), { recursive: true });
+  const stat = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (stat === undefined) return;
+  if (!stat.isSocket())
+    throw new EngineError("conflict", `cannot listen on ${path}: a file that is no socket is there`);
+  if (await answers(path)) throw new EngineError("conflict", `cannot listen on ${path}: another daemon answers there`);
+  await unlink(path);
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
+
+/** Gives the bound socket its group and mode. */
+export async function finishSocketFile(
+  path: string,
+  group: string | number | undefined,
+  logger: Logger,
+): Promise<void> {
+  const id = typeof group === "string" ? await groupId(group) : group;
+  if (id !== undefined) await chown(path, process.getuid?.() ?? 0, id);
+  else if (group !== undefined) logger.debug("the socket's group does not exist: only this user may use it", { group });
+  await chmod(path, mode);
+}
+
+/** The id of a group in /etc/group, by its name or as a number. */
+export async function groupId(group: string): Promise<number | undefined> {
+  if (/^\d+$/.test(group)) return Number(group);
+  const text = await readFile("/etc/group", "utf8").catch(() => "");
+  for (const line of text.split("\n")) {
+    const [name, , id] = line.split(":");
+    if (name === group && id !== undefined && /^\d+$/.test(id)) return Number(id);
+  }
+  return undefined;
+}

@@ -1,0 +1,280 @@
+/** Bodies of the container endpoints. */
+import { EngineError } from "@fathom/base";
+import type { ContainerConfig, HealthConfig } from "../container-config.ts";
+import type { ContainerCreateRequest, ContainerUpdateRequest } from "../container.ts";
+import type { ExecCreateRequest, ExecStartRequest } from "../exec.ts";
+import type {
+  DeviceMapping,
+  DeviceRequest,
+  HostConfig,
+  LogConfig,
+  Mount,
+  PortBinding,
+  Resources,
+  RestartPolicy,
+  ThrottleDevice,
+  Ulimit,
+  WeightDevice,
+} from "../host-config.ts";
+import { endpointSettings } from "./network.ts";
+import {
+  array,
+  boolean,
+  decodeDocument,
+  emptyObject,
+  integer,
+  map,
+  nullable,
+  optional,
+  pair,
+  string,
+  struct,
+  unsigned,
+  whole,
+  type Decoder,
+  type Fields,
+} from "./decoder.ts";
+
+const strings = nullable(array(string));
+const optionalStrings = optional(array(string));
+const stringMap = map(string);
+
+const healthConfig = struct<HealthConfig>({
+  Test: optionalStrings,
+  Interval: optional(integer),
+  Timeout: optional(integer),
+  StartPeriod: optional(integer),
+  StartInterval: optional(integer),
+  Retries: optional(integer),
+} as Fields<HealthConfig>);
+
+const configFields = {
+  Hostname: string,
+  Domainname: string,
+  User: string,
+  AttachStdin: boolean,
+  AttachStdout: boolean,
+  AttachStderr: boolean,
+  ExposedPorts: optional(map(emptyObject)),
+  Tty: boolean,
+  OpenStdin: boolean,
+  StdinOnce: boolean,
+  Env: strings,
+  Cmd: strings,
+  Healthcheck: optional(healthConfig),
+  ArgsEscaped: optional(boolean),
+  Image: string,
+  Volumes: nullable(map(emptyObject)),
+  WorkingDir: string,
+  Entrypoint: strings,
+  NetworkDisabled: optional(boolean),
+  OnBuild: optionalStrings,
+  Labels: nullable(stringMap),
+  StopSignal: optional(string),
+  StopTimeout: optional(integer),
+  Shell: optionalStrings,
+  MacAddress: optional(string),
+} as Fields<ContainerConfig>;
+
+const containerConfig = struct<ContainerConfig>(configFields);
+
+const throttleDevices = nullable(array(struct<ThrottleDevice>({ Path: string, Rate: unsigned() })));
+
+const resourceFields: Fields<Resources> = {
+  CpuShares: integer,
+  Memory: integer,
+  NanoCpus: integer,
+  CgroupParent: string,
+  BlkioWeight: unsigned(65535),
+  BlkioWeightDevice: nullable(array(struct<WeightDevice>({ Path: string, Weight: unsigned(65535) }))),
+  BlkioDeviceReadBps: throttleDevices,
+  BlkioDeviceWriteBps: throttleDevices,
+  BlkioDeviceReadIOps: throttleDevices,
+  BlkioDeviceWriteIOps: throttleDevices,
+  CpuPeriod: integer,
+  CpuQuota: integer,
+  CpuRealtimePeriod: integer,
+  CpuRealtimeRuntime: integer,
+  CpusetCpus: string,
+  CpusetMems: string,
+  Devices: nullable(
+    array(struct<DeviceMapping>({ PathOnHost: string, PathInContainer: string, CgroupPermissions: string })),
+  ),
+  DeviceCgroupRules: strings,
+  DeviceRequests: nullable(
+    array(
+      struct<DeviceRequest>({
+        Driver: string,
+        Count: integer,
+        DeviceIDs: strings,
+        Capabilities: nullable(array(array(string))),
+        Options: nullable(stringMap),
+      }),
+    ),
+  ),
+  MemoryReservation: integer,
+  MemorySwap: integer,
+  MemorySwappiness: nullable(integer),
+  OomKillDisable: nullable(boolean),
+  PidsLimit: nullable(integer),
+  Ulimits: nullable(array(struct<Ulimit>({ Name: string, Hard: integer, Soft: integer }))),
+  CpuCount: integer,
+  CpuPercent: integer,
+  IOMaximumIOps: unsigned(),
+  IOMaximumBandwidth: unsigned(),
+};
+
+const mount = struct<Mount>({
+  Type: optional(string),
+  Source: optional(string),
+  Target: optional(string),
+  ReadOnly: optional(boolean),
+  Consistency: optional(string),
+  BindOptions: optional(
+    struct<NonNullable<Mount["BindOptions"]>>({
+      Propagation: optional(string),
+      NonRecursive: optional(boolean),
+      CreateMountpoint: optional(boolean),
+      ReadOnlyNonRecursive: optional(boolean),
+      ReadOnlyForceRecursive: optional(boolean),
+    } as Fields<NonNullable<Mount["BindOptions"]>>),
+  ),
+  VolumeOptions: optional(
+    struct<NonNullable<Mount["VolumeOptions"]>>({
+      NoCopy: optional(boolean),
+      Labels: optional(stringMap),
+      Subpath: optional(string),
+      DriverConfig: optional(
+        struct<{ Name?: string; Options?: Readonly<Record<string, string>> }>({
+          Name: optional(string),
+          Options: optional(stringMap),
+        } as Fields<{ Name?: string; Options?: Readonly<Record<string, string>> }>),
+      ),
+    } as Fields<NonNullable<Mount["VolumeOptions"]>>),
+  ),
+  ImageOptions: optional(struct<{ Subpath?: string }>({ Subpath: optional(string) } as Fields<{ Subpath?: string }>)),
+  TmpfsOptions: optional(
+    struct<NonNullable<Mount["TmpfsOptions"]>>({
+      SizeBytes: optional(integer),
+      Mode: optional(unsigned()),
+      Options: optional(array(array(string))),
+    } as Fields<NonNullable<Mount["TmpfsOptions"]>>),
+  ),
+  ClusterOptions: optional(emptyObject),
+} as Fields<Mount>);
+
+const restartPolicy = struct<RestartPolicy>({ Name: string, MaximumRetryCount: integer });
+
+const hostConfig = struct<HostConfig>({
+  Binds: strings,
+  ContainerIDFile: string,
+  LogConfig: whole(struct<LogConfig>({ Type: string, Config: nullable(stringMap) })),
+  NetworkMode: string,
+  PortBindings: nullable(map(nullable(array(struct<PortBinding>({ HostIp: string, HostPort: string }))))),
+  RestartPolicy: whole(restartPolicy),
+  AutoRemove: boolean,
+  VolumeDriver: string,
+  VolumesFrom: strings,
+  ConsoleSize: { ...pair(unsigned()), zero: [0, 0] },
+  Annotations: optional(stringMap),
+  CapAdd: strings,
+  CapDrop: strings,
+  CgroupnsMode: string,
+  Dns: strings,
+  DnsOptions: strings,
+  DnsSearch: strings,
+  ExtraHosts: strings,
+  GroupAdd: strings,
+  IpcMode: string,
+  Cgroup: string,
+  Links: strings,
+  OomScoreAdj: integer,
+  PidMode: string,
+  Privileged: boolean,
+  PublishAllPorts: boolean,
+  ReadonlyRootfs: boolean,
+  SecurityOpt: strings,
+  StorageOpt: optional(stringMap),
+  Tmpfs: optional(stringMap),
+  UTSMode: string,
+  UsernsMode: string,
+  ShmSize: integer,
+  Sysctls: optional(stringMap),
+  Runtime: optional(string),
+  Isolation: string,
+  ...resourceFields,
+  Mounts: optional(array(mount)),
+  MaskedPaths: strings,
+  ReadonlyPaths: strings,
+  Init: optional(boolean),
+} as Fields<HostConfig>);
+
+const networkingConfig = struct<ContainerCreateRequest["NetworkingConfig"]>({
+  EndpointsConfig: { ...map(endpointSettings), zero: {} },
+});
+
+const createRequest = struct<ContainerCreateRequest>({
+  ...configFields,
+  HostConfig: whole(hostConfig),
+  NetworkingConfig: whole(networkingConfig),
+} as Fields<ContainerCreateRequest>);
+
+/** Lower-case names of ContainerConfig: without one of them the body has no configuration at all. */
+const configNames = new Set(Object.keys(configFields).map((name) => name.toLowerCase()));
+
+/** @throws invalid-argument */
+export function decodeContainerCreate(document: unknown): ContainerCreateRequest {
+  const request = decodeDocument(createRequest, document);
+  if (document === null || !Object.keys(document as object).some((key) => configNames.has(key.toLowerCase())))
+    throw new EngineError("invalid-argument", "config cannot be empty in order to create a container");
+  return request;
+}
+
+/** The configuration that a commit may carry; undefined when the body has none. @throws invalid-argument */
+export function decodeCommitConfig(document: unknown): ContainerConfig | undefined {
+  const config = decodeDocument(containerConfig, document);
+  const given = document !== null && Object.keys(document as object).some((key) => configNames.has(key.toLowerCase()));
+  return given ? config : undefined;
+}
+
+const updateRequest = struct<ContainerUpdateRequest>({
+  ...(Object.fromEntries(
+    Object.entries<Decoder<unknown>>(resourceFields).map(([name, field]) => [name, optional(field)]),
+  ) as Fields<Partial<Resources>>),
+  RestartPolicy: optional(restartPolicy),
+} as Fields<ContainerUpdateRequest>);
+
+/** Only the fields that the client sent. @throws invalid-argument */
+export function decodeContainerUpdate(document: unknown): ContainerUpdateRequest {
+  return decodeDocument(updateRequest, document);
+}
+
+const execCreate = struct<ExecCreateRequest>({
+  User: string,
+  Privileged: boolean,
+  Tty: boolean,
+  ConsoleSize: optional(pair(unsigned(0xffff_ffff))),
+  AttachStdin: boolean,
+  AttachStderr: boolean,
+  AttachStdout: boolean,
+  DetachKeys: string,
+  Env: strings,
+  WorkingDir: string,
+  Cmd: strings,
+} as Fields<ExecCreateRequest>);
+
+/** @throws invalid-argument */
+export function decodeExecCreate(document: unknown): ExecCreateRequest {
+  return decodeDocument(execCreate, document);
+}
+
+const execStart = struct<ExecStartRequest>({
+  Detach: boolean,
+  Tty: boolean,
+  ConsoleSize: optional(pair(unsigned(0xffff_ffff))),
+} as Fields<ExecStartRequest>);
+
+/** @throws invalid-argument */
+export function decodeExecStart(document: unknown): ExecStartRequest {
+  return decodeDocument(execStart, document);
+}

@@ -1,0 +1,33 @@
+/** Network parts of bodies. */
+import { emptyEndpointSettings, type EndpointIpamConfig, type EndpointSettings } from "../network.ts";
+import { array, integer, map, nullable, optional, string, struct, type Decoder, type Fields } from "./decoder.ts";
+
+const strings = nullable(array(string));
+
+export const endpointSettings: Decoder<EndpointSettings> = {
+  ...struct<EndpointSettings>({
+    IPAMConfig: nullable(
+      struct<EndpointIpamConfig>({
+        IPv4Address: optional(string),
+        IPv6Address: optional(string),
+        LinkLocalIPs: optional(array(string)),
+      } as Fields<EndpointIpamConfig>),
+    ),
+    Links: strings,
+    Aliases: strings,
+    DriverOpts: nullable(map(string)),
+    GwPriority: integer,
+    NetworkID: string,
+    EndpointID: string,
+    Gateway: string,
+    IPAddress: string,
+    MacAddress: string,
+    IPPrefixLen: integer,
+    IPv6Gateway: string,
+    GlobalIPv6Address: string,
+    GlobalIPv6PrefixLen: integer,
+    DNSNames: strings,
+  }),
+  // {"net1": null} is how clients say "with nothing special".
+  zero: emptyEndpointSettings,
+};
