@@ -36,7 +36,7 @@ export async function createContainer(
   const warnings = image === undefined ? [] : platformWarnings(image, platform);
   const merged = mergeImageConfig(requestedConfig, image?.config.config ?? {});
   if (merged.StopSignal) parseSignal(merged.StopSignal);
-  const host = withHostDefaults(requestedHost, engine.config, engine.cgroups.version === "v2");
+  const host = withHostDefaults(requestedHost, engine.config, engine.oci.defaults);
   checkLogSettings(host.LogConfig as { Type: string; Config: Record<string, string> });
   warnings.push(...validateRequest(engine, merged, host, body));
   const wanted = wantedMounts(merged, host, (from) => engine.containers.find(from).record.mounts);
@@ -83,6 +83,8 @@ export async function createContainer(
     requestedPorts(record);
     const container = await build(engine, record, wanted);
     publish(engine, container, "create");
+    if (record.networks[0]?.network === "bridge")
+      engine.stems.prepareLinkSoon(id, (namespaceFd) => engine.networks.prepareLink(namespaceFd, "eth0"));
     return { Id: id, Warnings: warnings };
   } catch (error) {
     if (name !== undefined && engine.containers.nameTaken(name) === id) engine.containers.unreserve(name);

@@ -10,6 +10,7 @@ import {
   expandPorts,
   type Endpoint,
   type PortRequest,
+  type PreparedLink,
 } from "@fathom/network";
 import type { ContainerCreateRequest } from "@fathom/spec";
 import type { Container, ContainerRecord, NetworkAttachment } from "./container.ts";
@@ -72,6 +73,7 @@ export async function attachNetworks(
   engine: EngineContext,
   container: Container,
   namespaceFd: number | undefined,
+  link?: PreparedLink,
 ): Promise<NetworkAttachment[]> {
   const { record } = container;
   const attached: NetworkAttachment[] = [];
@@ -91,6 +93,9 @@ export async function attachNetworks(
           interfaceName: `eth${index}`,
           ports: index === 0 ? requestedPorts(record) : [],
           isDefaultGateway: index === 0,
+          ...(link !== undefined && network.name === "bridge" && link.interfaceName === `eth${index}`
+            ? { prepared: link }
+            : {}),
           ...(wanted.macAddress === undefined ? {} : { macAddress: wanted.macAddress }),
           ...(wanted.ipv4Address === undefined ? {} : { ipv4Address: wanted.ipv4Address }),
         });

@@ -131,7 +131,7 @@ async function launch(engine: EngineContext, container: Container): Promise<Run>
   undo.defer(() => discard(stem));
   applyResources(stem.cgroup, translation.resources);
 
-  const networks = await attachNetworks(engine, container, stem.prepared.networkNamespaceFd);
+  const networks = await attachNetworks(engine, container, stem.prepared.networkNamespaceFd, stem.link);
   undo.defer(() => detachAll(engine, record.id, networks));
   if (joins.networkContainer === undefined) writeHostsFile(engine, record, networks);
 
@@ -139,20 +139,14 @@ async function launch(engine: EngineContext, container: Container): Promise<Run>
   writeFileSync(paths.adopt, JSON.stringify(adopt), { mode: 0o600 });
   const attach = [...container.pendingAttach];
   rootOwned = false;
-  let launched: Launched;
-  try {
-    launched = await stem.prepared.launch({
-      plan: translation.compile(stem.cgroup),
-      rootFd,
-      directory: paths.run,
-      log: logTarget(record, engine.config),
-      openStdin: record.config.OpenStdin === true,
-      attach: attach.map((pending) => pending.options),
-    });
-  } catch (error) {
-    const code = isEngineError(error) ? error.code : "internal";
-    throw new EngineError(code, `failed to create task for container: ${messageOf(error)}`, { cause: error });
-  }
+  const launched = await stem.prepared.launch({
+    plan: translation.compile(stem.cgroup),
+    rootFd,
+    directory: paths.run,
+    log: logTarget(record, engine.config),
+    openStdin: record.config.OpenStdin === true,
+    attach: attach.map((pending) => pending.options),
+  });
   for (const pending of attach) container.pendingAttach.delete(pending);
   for (const mount of record.mounts)
     if (mount.name !== undefined)

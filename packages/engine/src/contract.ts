@@ -171,8 +171,17 @@ export interface JoinedNamespaces {
   readonly ipc: string | undefined;
 }
 
+/** Defaults of HostConfig that depend on the machine. */
+export interface MachineDefaults {
+  readonly maskedPaths: readonly string[];
+  readonly readonlyPaths: readonly string[];
+  /** A container has a cgroup namespace of its own. */
+  readonly privateCgroups: boolean;
+}
+
 /** The part of `oci/` that the container half needs: Docker's configuration as an OCI one. */
 export interface OciTranslation {
+  readonly defaults: MachineDefaults;
   /**
    * Checks that need nothing but the configuration and this machine's abilities. `request` is what the client sent, absent for update.
    * Gives warnings ("Your kernel does not support …").

@@ -138,9 +138,7 @@ describe("a start that fails", () => {
   ])("%p", async (error, code) => {
     machine.failLaunch = error;
     await engine.containerCreate("bad", undefined, request());
-    expect(engine.containerStart("bad", undefined)).rejects.toThrow(
-      `failed to create task for container: ${error.message}`,
-    );
+    expect(engine.containerStart("bad", undefined)).rejects.toThrow(error.message);
     await until(async () => (await engine.containerInspect("bad", false)).State.ExitCode === code);
     expect(await status("bad")).toBe("created");
     expect(machine.endpoints.size).toBe(0);

@@ -112,10 +112,9 @@ export async function startExec(
       throw error;
     }
     const code = exitCodeOfFailedStart(error);
-    const message = `OCI runtime exec failed: exec failed: unable to start container process: ${messageOf(error)}`;
     endExec(engine, exec, code === 128 ? 126 : code);
-    if (options.detach) throw new EngineError(error.code, message, { cause: error });
-    return { fd: cannedOutput(engine.sys, `${message}\r\n`, tty), tty, detachKeys, detached() {} };
+    if (options.detach) throw error;
+    return { fd: cannedOutput(engine.sys, `${messageOf(error)}\r\n`, tty), tty, detachKeys, detached() {} };
   }
   const attachment = handle.attachments[0];
   if (attachment === undefined) return undefined;

@@ -3,27 +3,10 @@
  * refused elsewhere (`oci/`); nothing here throws.
  */
 import type { HostConfig } from "@fathom/spec";
-import type { EngineConfig } from "./contract.ts";
+import type { EngineConfig, MachineDefaults } from "./contract.ts";
 import { resolveLogSettings } from "./log-config.ts";
 
-/** Hidden by default, as Docker 29 does. `thermal_throttle` files are added for each CPU of the machine. */
-const maskedPaths: readonly string[] = [
-  "/proc/acpi",
-  "/proc/asound",
-  "/proc/interrupts",
-  "/proc/kcore",
-  "/proc/keys",
-  "/proc/latency_stats",
-  "/proc/sched_debug",
-  "/proc/scsi",
-  "/proc/timer_list",
-  "/proc/timer_stats",
-  "/sys/devices/virtual/powercap",
-  "/sys/firmware",
-];
-const readonlyPaths: readonly string[] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-
-export function withHostDefaults(requested: HostConfig, config: EngineConfig, cgroupV2: boolean): HostConfig {
+export function withHostDefaults(requested: HostConfig, config: EngineConfig, facts: MachineDefaults): HostConfig {
   const { Privileged: privileged } = requested;
   const log = resolveLogSettings(requested.LogConfig, config);
   const networkMode =
@@ -37,7 +20,11 @@ export function withHostDefaults(requested: HostConfig, config: EngineConfig, cg
     RestartPolicy: requested.RestartPolicy.Name === "" ? { Name: "no", MaximumRetryCount: 0 } : requested.RestartPolicy,
     IpcMode: requested.IpcMode === "" ? "private" : requested.IpcMode,
     CgroupnsMode:
-      requested.CgroupnsMode === "" ? (cgroupV2 && !privileged ? "private" : "host") : requested.CgroupnsMode,
+      requested.CgroupnsMode === ""
+        ? facts.privateCgroups && !privileged
+          ? "private"
+          : "host"
+        : requested.CgroupnsMode,
     ShmSize: requested.ShmSize === 0 ? config.defaultShmSizeBytes : requested.ShmSize,
     Dns: requested.Dns ?? [],
     DnsOptions: requested.DnsOptions ?? [],
@@ -50,8 +37,8 @@ export function withHostDefaults(requested: HostConfig, config: EngineConfig, cg
     BlkioDeviceReadIOps: requested.BlkioDeviceReadIOps ?? [],
     BlkioDeviceWriteIOps: requested.BlkioDeviceWriteIOps ?? [],
     MemorySwap: memorySwap,
-    MaskedPaths: privileged ? null : (requested.MaskedPaths ?? maskedPaths),
-    ReadonlyPaths: privileged ? null : (requested.ReadonlyPaths ?? readonlyPaths),
+    MaskedPaths: privileged ? null : (requested.MaskedPaths ?? facts.maskedPaths),
+    ReadonlyPaths: privileged ? null : (requested.ReadonlyPaths ?? facts.readonlyPaths),
     SecurityOpt: securityOptions(requested),
     Runtime: requested.Runtime === undefined || requested.Runtime === "" ? "fathom" : requested.Runtime,
   };

@@ -2,3 +2,4 @@ export * from "./contract.ts";
 export { createEngine, type Engine, type EngineLife, type EngineOptions, type EngineParts } from "./engine.ts";
 export type { ContainerBackend } from "./container-backend.ts";
 export { createNetworkState } from "./network-state.ts";
+export { createOciTranslation } from "./oci/translation.ts";

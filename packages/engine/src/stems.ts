@@ -6,6 +6,7 @@
  * process), and the start makes a new one.
  */
 import { randomId, type Logger } from "@fathom/base";
+import type { PreparedLink } from "@fathom/network";
 import type { Cgroup, Cgroups, Launcher, LaunchPlan, PreparedStem } from "@fathom/runtime";
 
 /** How long a created container keeps its stem. */
@@ -15,6 +16,8 @@ export interface ReadyStem {
   readonly id: string;
   readonly cgroup: Cgroup;
   readonly prepared: PreparedStem;
+  /** The interface pair for the default bridge, where one was made in advance. */
+  link: PreparedLink | undefined;
 }
 
 type Namespaces = LaunchPlan["stem"]["newNamespaces"];
@@ -79,11 +82,27 @@ export class Stems {
     }
     const cgroup = this.#options.cgroups.create(cgroupPath);
     try {
-      return { id, cgroup, prepared: await this.#options.launcher.prepare(build(cgroup)) };
+      return { id, cgroup, prepared: await this.#options.launcher.prepare(build(cgroup)), link: undefined };
     } catch (error) {
       await cgroup.remove();
       throw error;
     }
+  }
+
+  /**
+   * Makes the interface pair of a held stem once the present request is answered: the client takes longer to come back with the start.
+   * Only for a container that will be on the default bridge.
+   */
+  prepareLinkSoon(id: string, make: (namespaceFd: number) => PreparedLink): void {
+    setImmediate(() => {
+      const stem = this.#held.get(id)?.stem;
+      if (stem?.prepared.networkNamespaceFd === undefined || stem.link !== undefined) return;
+      try {
+        stem.link = make(stem.prepared.networkNamespaceFd);
+      } catch (error) {
+        this.#options.logger.debug("making a link in advance failed", { error, id });
+      }
+    });
   }
 
   /** Gives up what is held for a container. */
@@ -112,7 +131,8 @@ export class Stems {
       try {
         const cgroup = this.#options.cgroups.create(this.cgroupPath("", id));
         try {
-          this.#ready.push({ id, cgroup, prepared: await this.#options.launcher.prepare(this.#defaultStem(cgroup)) });
+          const prepared = await this.#options.launcher.prepare(this.#defaultStem(cgroup));
+          this.#ready.push({ id, cgroup, prepared, link: undefined });
           this.#failures = 0;
         } catch (error) {
           await cgroup.remove();

@@ -9,6 +9,7 @@ import { capabilitySets, containerSpec, rlimits, seccompOf, type DaemonSettings 
 import { effectiveCapabilities } from "./capabilities.ts";
 import { containerEnvironment } from "./environment.ts";
 import { readHostFacts, type HostFacts } from "./host-facts.ts";
+import { maskedPaths, readonlyPaths } from "./paths.ts";
 import { ociResources } from "./resources.ts";
 import { parseSecurityOptions } from "./security-options.ts";
 import { readUserFiles, readUserFilesOf } from "./user-files.ts";
@@ -32,6 +33,11 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
     seccompProfile: readDaemonProfile(options.config.seccompProfile),
   };
   return {
+    defaults: {
+      maskedPaths: maskedPaths(host),
+      readonlyPaths,
+      privateCgroups: host.cgroupVersion === "v2" && host.cgroupNamespaces,
+    },
     validate: (config, hostConfig, request) => checkConfig(config, hostConfig, request, host),
 
     containerSpec: ({ record, rootFd, ...input }) => {

@@ -217,6 +217,7 @@ export class FakeMachine {
         this.endpoints.set(endpoint.endpointId, endpoint);
         return endpoint;
       },
+      prepareLink: () => ({ hostInterface: "veth0", interfaceName: "eth0", peerIndex: 2 }),
       loopbackUp: () => undefined,
       detach: async (endpoint) => void this.endpoints.delete(endpoint.endpointId),
       endpoints: (networkId) => [...this.endpoints.values()].filter((endpoint) => endpoint.networkId === networkId),
@@ -341,6 +342,7 @@ export class FakeMachine {
 }
 
 const oci: OciTranslation = {
+  defaults: { maskedPaths: [], readonlyPaths: [], privateCgroups: true },
   validate: () => [],
   containerSpec: ({ record }) =>
     ({
