@@ -39,10 +39,13 @@ export function requestedNetworks(
   const mode = parseNetworkMode(networkMode);
   if (mode.kind === "container") return [];
   const primary = mode.kind === "network" ? mode.name : mode.kind;
-  const configs = networking?.EndpointsConfig ?? {};
-  const names = [primary, ...Object.keys(configs).filter((name) => name !== primary && name !== networkMode)];
+  // Clients name the default network "default".
+  const configs = Object.fromEntries(
+    Object.entries(networking.EndpointsConfig).map(([name, config]) => [name === "default" ? "bridge" : name, config]),
+  );
+  const names = [primary, ...Object.keys(configs).filter((name) => name !== primary)];
   return names.map((network) => {
-    const config = configs[network] ?? (network === primary ? configs[networkMode] : undefined) ?? undefined;
+    const config = configs[network];
     return {
       network,
       ipv4Address: config?.IPAMConfig?.IPv4Address || undefined,
