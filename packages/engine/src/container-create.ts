@@ -12,7 +12,7 @@ import type {
 } from "@fathom/spec";
 import { commandLine, mergeImageConfig } from "./config-merge.ts";
 import type { Container, ContainerRecord } from "./container.ts";
-import { requestedNetworks, requestedPorts } from "./container-network.ts";
+import { checkNetworkMode, requestedNetworks, requestedPorts } from "./container-network.ts";
 import { publish, type EngineContext } from "./context.ts";
 import type { LocalImage, MountPoint } from "./contract.ts";
 import { withHostDefaults } from "./host-config.ts";
@@ -32,6 +32,7 @@ export async function createContainer(
 ): Promise<ContainerCreateResponse> {
   const { HostConfig: requestedHost, NetworkingConfig: networking, ...requestedConfig } = body;
   checkRestart(requestedHost);
+  checkNetworkMode(requestedConfig, requestedHost);
   const image = requestedConfig.Image === "" ? undefined : engine.images.lookup(requestedConfig.Image);
   const warnings = image === undefined ? [] : platformWarnings(image, platform);
   const merged = mergeImageConfig(requestedConfig, image?.config.config ?? {});

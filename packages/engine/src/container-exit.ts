@@ -64,8 +64,10 @@ async function handleExit(
   }
   wakeExitWaiters(container, exit.code);
   // While the daemon stops, its containers stay as they are for the next one; --rm is then done at its start.
-  if (container.record.hostConfig.AutoRemove === true && !container.keepOnExit && !engine.shuttingDown.value)
+  if (container.record.hostConfig.AutoRemove === true && !container.keepOnExit && !engine.shuttingDown.value) {
+    engine.containers.depart(container, engine.clock.monotonicMs());
     await removeContainer(engine, container, { volumes: true });
+  }
 }
 
 /** Writes the end of a run into the row. Also used for ends that a starting daemon finds. */

@@ -12,7 +12,7 @@ import {
   type PortRequest,
   type PreparedLink,
 } from "@fathom/network";
-import type { ContainerCreateRequest } from "@fathom/spec";
+import type { ContainerConfig, ContainerCreateRequest, HostConfig } from "@fathom/spec";
 import type { Container, ContainerRecord, NetworkAttachment } from "./container.ts";
 import type { EngineContext } from "./context.ts";
 import { containerPaths } from "./paths.ts";
@@ -28,6 +28,34 @@ export function parseNetworkMode(mode: string): NetworkMode {
   if (mode === "none") return { kind: "none" };
   if (mode.startsWith("container:")) return { kind: "container", container: mode.slice("container:".length) };
   return { kind: "network", name: mode === "" || mode === "default" ? "bridge" : mode };
+}
+
+/**
+ * What does not go together with the network or the host name of another container or of the host.
+ * @throws invalid-argument in Docker's words
+ */
+export function checkNetworkMode(config: ContainerConfig, host: HostConfig): void {
+  const conflict = (reason: string): EngineError =>
+    new EngineError("invalid-argument", `conflicting options: ${reason}`);
+  const mode = parseNetworkMode(host.NetworkMode);
+  const links = (host.Links?.length ?? 0) > 0;
+  if (host.NetworkMode.split(":")[0] === "container") {
+    if (mode.kind !== "container" || mode.container === "")
+      throw new EngineError("invalid-argument", "invalid network mode: invalid container format container:<name|id>");
+    if (config.Hostname !== "") throw conflict("hostname and the network mode");
+    if (links)
+      throw conflict("container type network can't be used with links. This would result in undefined behavior");
+    if ((host.Dns?.length ?? 0) > 0) throw conflict("dns and the network mode");
+    if ((host.ExtraHosts?.length ?? 0) > 0) throw conflict("custom host-to-IP mapping and the network mode");
+    if (config.MacAddress) throw conflict("mac-address and the network mode");
+    if (Object.keys(host.PortBindings ?? {}).length > 0 || host.PublishAllPorts)
+      throw conflict("port publishing and the container type network mode");
+    if (Object.keys(config.ExposedPorts ?? {}).length > 0)
+      throw conflict("port exposing and the container type network mode");
+  }
+  if (host.UTSMode === "host" && config.Hostname !== "") throw conflict("hostname and the UTS mode");
+  if (mode.kind === "host" && links)
+    throw conflict("host type networking can't be used with links. This would result in undefined behavior");
 }
 
 /** The networks of a new container: that of its mode, with the settings of NetworkingConfig, and the further ones named there. */

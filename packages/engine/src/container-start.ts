@@ -8,6 +8,7 @@
  * supervisor's directory has what the row would have had, and the next daemon takes the process over.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { deferred, EngineError, isEngineError, messageOf } from "@fathom/base";
 import type { Attachment, Launched, Resources } from "@fathom/runtime";
 import { attachNetworks, detachAll, writeHostsFile, writeStaticFiles } from "./container-network.ts";
@@ -117,6 +118,8 @@ async function launch(engine: EngineContext, container: Container): Promise<Run>
 
   mkdirSync(paths.run, { recursive: true, mode: 0o700 });
   undo.defer(() => clearRunDirectory(engine, record.id));
+  if (record.hostConfig.LogConfig.Type === "local")
+    mkdirSync(dirname(paths.localLog), { recursive: true, mode: 0o710 });
   if (joins.networkContainer === undefined) writeStaticFiles(engine, record);
   for (const mount of record.mounts)
     if (mount.name !== undefined) {

@@ -26,6 +26,10 @@ const changingKeys = [
   "pending",
 ] as const;
 type ChangingKey = (typeof changingKeys)[number];
+/** How long, and how many of, self-removed containers are remembered. */
+const departedMs = 10_000;
+const departedLimit = 1000;
+
 export type ContainerPatch = Partial<Omit<ContainerRecord, "id">>;
 
 export class ContainerTable {
@@ -35,6 +39,8 @@ export class ContainerTable {
   /** Names of containers that are being created: taken, and not yet to be found. */
   readonly #reserved = new Map<string, string>();
 
+  /** Exit codes of containers that removed themselves a moment ago, by id and name. */
+  readonly #departed = new Map<string, { readonly code: number; readonly name: string; readonly atMs: number }>();
   /** Rows that a dead daemon left half done, found by the constructor. */
   readonly unfinished: Container[] = [];
 
@@ -98,6 +104,26 @@ export class ContainerTable {
       if (found[0] !== undefined) return found[0];
     }
     throw new EngineError("not-found", `No such container: ${nameOrId}`);
+  }
+
+  /** Remembers the exit code of a container that removes itself (`--rm`): whoever waits for it may come a moment too late. */
+  depart(container: Container, nowMs: number): void {
+    for (const [id, { atMs }] of this.#departed)
+      if (nowMs - atMs > departedMs || this.#departed.size >= departedLimit) this.#departed.delete(id);
+    this.#departed.set(container.id, {
+      code: container.record.state.exitCode,
+      name: container.record.name,
+      atMs: nowMs,
+    });
+  }
+
+  /** The exit code of a container that has just removed itself, by id, id prefix or name; undefined for any other. */
+  departed(nameOrId: string, nowMs: number): number | undefined {
+    const name = nameOrId.replace(/^\//, "");
+    for (const [id, entry] of [...this.#departed].toReversed())
+      if (nowMs - entry.atMs <= departedMs && (entry.name === name || (name.length >= 12 && id.startsWith(name))))
+        return entry.code;
+    return undefined;
   }
 
   /** The name must be reserved. A record with `pending: "creating"` is written and not shown until `publish`. */

@@ -12,7 +12,16 @@ export function waitContainer(
   condition: WaitCondition,
   signal: AbortSignal,
 ): { readonly result: Promise<ContainerWaitResponse> } {
-  const container = engine.containers.find(nameOrId);
+  let container: Container;
+  try {
+    container = engine.containers.find(nameOrId);
+  } catch (error) {
+    // `docker run -d --rm` and then `docker wait`: a short run has removed itself by now, and its code is still an answer.
+    const code =
+      condition === "next-exit" ? undefined : engine.containers.departed(nameOrId, engine.clock.monotonicMs());
+    if (code === undefined) throw error;
+    return { result: Promise.resolve({ StatusCode: code }) };
+  }
   switch (condition) {
     case "not-running":
       if (!isActive(container)) return { result: Promise.resolve({ StatusCode: container.record.state.exitCode }) };

@@ -1,5 +1,5 @@
 /** docker exec: create, start, inspect, resize. */
-import { EngineError, isEngineError, messageOf, randomId } from "@fathom/base";
+import { EngineError, messageOf, randomId } from "@fathom/base";
 import type { AttachOptions, ExecHandle } from "@fathom/runtime";
 import type { ExecCreateRequest, ExecInspect } from "@fathom/spec";
 import type { Container } from "./container.ts";
@@ -73,8 +73,8 @@ export interface ExecStartOptions {
 }
 
 /**
- * Starts it. An executable that is missing or may not be executed is told through the stream and the exit code, as in Docker, when
- * somebody listens.
+ * Starts it. Why it could not be started is told through the stream and the exit code, as in Docker, when somebody listens: by
+ * then clients expect nothing but a stream.
  */
 export async function startExec(
   engine: EngineContext,
@@ -103,16 +103,7 @@ export async function startExec(
   try {
     handle = await launchExec(engine, exec, attach, options.consoleSize ?? consoleSize(request));
   } catch (error) {
-    if (
-      !isEngineError(error, "executable-not-found") &&
-      !isEngineError(error, "not-executable") &&
-      !isLaunchFailure(error)
-    ) {
-      endExec(engine, exec, 126);
-      throw error;
-    }
-    const code = exitCodeOfFailedStart(error);
-    endExec(engine, exec, code === 128 ? 126 : code);
+    endExec(engine, exec, exitCodeOfFailedExec(error));
     if (options.detach) throw error;
     return { fd: cannedOutput(engine.sys, `${messageOf(error)}\r\n`, tty), tty, detachKeys, detached() {} };
   }
@@ -126,9 +117,11 @@ export async function startExec(
   };
 }
 
-/** A failure of the plan's operations in the container, as opposed to one of the request or of the engine. */
-function isLaunchFailure(error: unknown): error is EngineError {
-  return isEngineError(error) && /no such file or directory|permission denied|not a directory/.test(error.message);
+/** 126 and 127 as for a container; a user that the container does not know is 1, as in Docker. */
+function exitCodeOfFailedExec(error: unknown): number {
+  if (messageOf(error).startsWith("unable to find ")) return 1;
+  const code = exitCodeOfFailedStart(error);
+  return code === 128 ? 126 : code;
 }
 
 function consoleSize(request: ExecCreateRequest): readonly [number, number] | undefined {

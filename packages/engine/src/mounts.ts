@@ -299,6 +299,18 @@ function exists(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
+/** `--tmpfs` as mounts. They are no part of a container's list of mounts, as clients see it. */
+export function tmpfsMounts(hostConfig: HostConfig): MountPoint[] {
+  return Object.entries(hostConfig.Tmpfs ?? {}).map(([destination, options]) => {
+    const { volume: _none, ...mount } = {
+      ...empty,
+      destination: clean(destination),
+      tmpfsOptions: parseTmpfsOptions(options),
+    };
+    return { ...mount, type: "tmpfs" };
+  });
+}
+
 /** The mounts before their volumes exist: with the names that they will have. */
 export function plannedMounts(wanted: readonly WantedMount[]): MountPoint[] {
   return wanted.map(({ volume, ...mount }) => (volume === undefined ? mount : { ...mount, name: volume.name }));

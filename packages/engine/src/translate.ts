@@ -2,6 +2,7 @@
  * From the engine's terms to the runtime's: which namespaces a container joins, the OCI configuration that `oci/` makes of its record,
  * the launch plan and limits that follow.
  */
+import { existsSync } from "node:fs";
 import { EngineError } from "@fathom/base";
 import {
   compile,
@@ -18,7 +19,10 @@ import { effectiveHostname, parseNetworkMode } from "./container-network.ts";
 import type { Container, ContainerRecord, RunningProcess } from "./container.ts";
 import type { EngineContext } from "./context.ts";
 import type { JoinedNamespaces } from "./contract.ts";
+import { tmpfsMounts } from "./mounts.ts";
 import { containerPaths } from "./paths.ts";
+
+const hasKcore = existsSync("/proc/kcore");
 
 export interface Joins {
   readonly namespaces: JoinedNamespaces;
@@ -95,7 +99,7 @@ export function translate(
   const { lower, upper, work } = layer.mount;
   const files = containerPaths(engine.config, joins.networkContainer?.id ?? record.id);
   const spec = engine.oci.containerSpec({
-    record,
+    record: { ...record, mounts: [...record.mounts, ...tmpfsMounts(record.hostConfig)] },
     rootFd,
     namespaces: joins.namespaces,
     files: { hosts: files.hosts, hostname: files.hostname, resolvConf: files.resolvConf },
@@ -119,6 +123,7 @@ export function translate(
         cgroup,
         init: record.hostConfig.Init ?? engine.config.init,
         keyring: `_ses.${record.id}`,
+        kcore: hasKcore,
         console: { rows: record.hostConfig.ConsoleSize[0], columns: record.hostConfig.ConsoleSize[1] },
       })),
   };
@@ -138,10 +143,12 @@ export function compileExecProcess(
     command,
     pid: running.supervisor.pid,
   });
-  return compileExec(process, {
+  const plan = compileExec(process, {
     ...(seccomp === undefined ? {} : { seccomp }),
     ...(size === undefined ? {} : { console: { rows: size[0], columns: size[1] } }),
   });
+  // The supervisor is in no cgroup of the container's; it does not know which they are.
+  return { ...plan, stem: { newNamespaces: [], cgroupProcs: running.cgroup.procsFiles } };
 }
 
 /** Checks of a new container. Gives warnings. */

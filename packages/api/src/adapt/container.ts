@@ -28,7 +28,7 @@ export function adaptInspect(inspect: ContainerInspect, version: number): object
           ]),
         );
   const bridge = networks["bridge"];
-  return {
+  return sorted({
     ...rest,
     // Before 1.52 the default bridge's values stood in NetworkSettings too; programs read IPAddress there.
     NetworkSettings: {
@@ -48,7 +48,18 @@ export function adaptInspect(inspect: ContainerInspect, version: number): object
       Networks: networks,
     },
     ...(version >= 48 && descriptor !== undefined ? { ImageManifestDescriptor: descriptor } : {}),
-  };
+  }) as object;
+}
+
+/** Keys in order of the alphabet at every level, as Docker's adaption leaves them: clients print the answer as it is. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+      .map(([key, inner]) => [key, sorted(inner)]),
+  );
 }
 
 /** Before 1.45 Aliases held the short id and the host name too. */

@@ -67,7 +67,8 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
           home: user.home,
         }),
         cwd: request.WorkingDir || config.WorkingDir || "/",
-        user: { uid: user.uid, gid: user.gid, additionalGids: [...user.additionalGids] },
+        // As in Docker, where an exec has no umask: what it makes has the mode that the program asks for.
+        user: { uid: user.uid, gid: user.gid, additionalGids: [...user.additionalGids], umask: 0 },
         capabilities: request.Privileged ? all : own,
         rlimits: rlimits(hostConfig.Ulimits ?? [], daemon.defaultUlimits),
         oomScoreAdj: hostConfig.OomScoreAdj,
