@@ -1,7 +1,10 @@
 /** The real cgroups of this machine, whatever their kind. Runs as root; uses only /fathom/test-runtime-PID and removes it. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { openCgroups, type Cgroup } from "@fathom/runtime";
-import { appendFileSync } from "node:fs";
+import { appendFileSync, readFileSync } from "node:fs";
+import { systemClock } from "@fathom/base";
+import { createCgroups, findHierarchies, openCgroups, type Cgroup } from "@fathom/runtime";
+import { hostFileSystem } from "@fathom/runtime/cgroups/filesystem";
+import { createSys } from "@fathom/sys";
 
 const parent = `/fathom/test-runtime-${process.pid}`;
 const cgroups = openCgroups();
@@ -93,6 +96,37 @@ test("devices: what is allowed opens, the rest does not", async () => {
   });
   const child = run(cgroup, `sh -c 'true < /dev/null && echo null; true < /dev/zero || echo denied' 2>/dev/null`);
   expect(await new Response(child.stdout).text()).toBe("null\ndenied\n");
+});
+
+test("v2: the kernel takes the device program and decides by it", async () => {
+  const unified = findHierarchies(readFileSync("/proc/self/mountinfo", "utf8"), () => "").hierarchies.filter(
+    ({ version }) => version === 2,
+  );
+  if (unified.length === 0) return console.log("skipped: this machine has no cgroup v2 mount");
+  const only = createCgroups(
+    { version: "v2", hierarchies: unified },
+    {
+      fs: hostFileSystem,
+      clock: systemClock,
+      kill: (pid, signal) => void process.kill(pid, signal),
+      sys: createSys(),
+    },
+  );
+  const cgroup = only.create(`${parent}/program`);
+  made.push(cgroup);
+  const attempt = async (): Promise<string> => {
+    const script = `sh -c '(: < /dev/null) && echo null; (: > /dev/full) && echo full; (: < /dev/zero) && echo zero' 2>/dev/null`;
+    return new Response(run(cgroup, script).stdout).text();
+  };
+  expect(await attempt()).toBe("null\nfull\nzero\n");
+  const one = { allow: true, type: "c", major: 1 } as const;
+  const deny = { allow: false, type: "a", access: "rwm" } as const;
+  // The shell's own redirections need /dev/null.
+  cgroup.apply({ devices: [deny, { ...one, minor: 3, access: "rw" }, { ...one, minor: 7, access: "r" }] });
+  expect(await attempt()).toBe("null\n");
+  // Replaced, not added: the earlier program must not go on refusing.
+  cgroup.apply({ devices: [deny, { ...one, access: "rw" }] });
+  expect(await attempt()).toBe("null\nfull\nzero\n");
 });
 
 test("cgroups made inside go with it; a leftover of a crash is replaced", async () => {

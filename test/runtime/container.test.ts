@@ -3,13 +3,20 @@
  * capabilities, limits and its filter of system calls.
  */
 import { afterAll, expect, test } from "bun:test";
-import { mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createOciTranslation } from "@fathom/engine/oci/translation";
 import type { ContainerRecord } from "@fathom/engine/container";
-import { compile, openCgroups, resourcesFromOci, type Cgroup } from "@fathom/runtime";
+import { compile, mountPointOf, openCgroups, resourcesFromOci, type Cgroup } from "@fathom/runtime";
 import { AT_FDCWD } from "@fathom/sys";
-import { emptyContainerConfig, emptyHostConfig, type ContainerConfig, type HostConfig } from "@fathom/spec";
+import {
+  emptyContainerConfig,
+  emptyHostConfig,
+  type ContainerConfig,
+  type HostConfig,
+  type LinuxNamespace,
+  type OciSpec,
+} from "@fathom/spec";
 import { bothOutputs, launcher, Reader, Rig, sys, unframe } from "../launcher/rig.ts";
 
 const rig = new Rig();
@@ -53,6 +60,21 @@ interface Change {
   readonly mounts?: ContainerRecord["mounts"];
   readonly inContainer?: (cgroup: Cgroup, pid: number) => Promise<void>;
 }
+
+const mountBase = {
+  name: undefined,
+  driver: undefined,
+  mode: "",
+  propagation: "rprivate",
+  copyData: false,
+  subpath: "",
+  createSource: false,
+  nonRecursive: false,
+  readOnlyNonRecursive: false,
+  readOnlyForceRecursive: false,
+  tmpfsOptions: [],
+  anonymous: false,
+} as const;
 
 let count = 0;
 
@@ -110,6 +132,7 @@ async function run(script: string, change: Change = {}): Promise<{ out: string; 
     const plan = compile(spec, {
       rootfs: { kind: "directory", path: rig.rootfs },
       at: rig.at,
+      atMountPoint: mountPointOf(rig.at),
       cgroup,
       keyring: `_ses.${record.id}`,
     });
@@ -330,20 +353,6 @@ test("devices", async () => {
 });
 
 test("read-only root, tmpfs, volumes with each kind of read-only", async () => {
-  const base = {
-    name: undefined,
-    driver: undefined,
-    mode: "",
-    propagation: "rprivate",
-    copyData: false,
-    subpath: "",
-    createSource: false,
-    nonRecursive: false,
-    readOnlyNonRecursive: false,
-    readOnlyForceRecursive: false,
-    tmpfsOptions: [],
-    anonymous: false,
-  } as const;
   mkdirSync(join(rig.base, "volume"));
   mkdirSync(join(rig.rootfs, "data"));
   const { out } = await run(
@@ -353,15 +362,15 @@ test("read-only root, tmpfs, volumes with each kind of read-only", async () => {
       host: { ReadonlyRootfs: true },
       mounts: [
         {
-          ...base,
+          ...mountBase,
           type: "tmpfs",
           source: "",
           destination: "/scratch",
           readWrite: true,
           tmpfsOptions: ["size=64k", "mode=1770", "exec"],
         },
-        { ...base, type: "volume", source: join(rig.base, "volume"), destination: "/data", readWrite: true },
-        { ...base, type: "bind", source: join(rig.base, "volume"), destination: "/ro", readWrite: false },
+        { ...mountBase, type: "volume", source: join(rig.base, "volume"), destination: "/data", readWrite: true },
+        { ...mountBase, type: "bind", source: join(rig.base, "volume"), destination: "/ro", readWrite: false },
       ],
     },
   );
@@ -369,6 +378,104 @@ test("read-only root, tmpfs, volumes with each kind of read-only", async () => {
     "touch: /x: Read-only file system\nshm\nsh: can't create /etc/hosts: Read-only file system\nscratch\ndata\n" +
       "touch: /ro/c: Read-only file system\n1770\n64\n0\n1\n",
   );
+});
+
+/** A tmpfs of ours that is a shared mount, as /mnt is on most machines and nothing is on some. */
+async function withSharedMount(act: (path: string) => Promise<void>): Promise<void> {
+  const path = join(rig.base, "shared");
+  mkdirSync(path);
+  sys.mount("tmpfs", path, "tmpfs", 0, "");
+  try {
+    // MS_SHARED
+    sys.mount("", path, "", 1 << 20, "");
+    mkdirSync(join(path, "inner"));
+    await act(path);
+  } finally {
+    // MNT_DETACH, and what was mounted in it with it.
+    sys.umount(path, 2);
+  }
+}
+
+test("propagation: shared mounts come out, slaves and private ones do not, and the root never", async () => {
+  await withSharedMount(async (path) => {
+    const mountsOfHost = (): string[] =>
+      readFileSync("/proc/self/mounts", "utf8")
+        .split("\n")
+        .filter((line) => line.includes(rig.base));
+    const before = mountsOfHost();
+    for (const [propagation, comesOut] of [
+      ["rprivate", false],
+      ["rslave", false],
+      ["rshared", true],
+    ] as const) {
+      const script = "mount -t tmpfs inside /shared/inner && touch /shared/inner/made && sleep 0.1";
+      let seen: string[] = [];
+      const { code } = await run(script, {
+        host: { CapAdd: ["SYS_ADMIN"] },
+        mounts: [{ ...mountBase, type: "bind", source: path, destination: "/shared", readWrite: true, propagation }],
+        inContainer: async () => {
+          await Bun.sleep(50);
+          seen = mountsOfHost().filter((line) => !before.includes(line));
+        },
+      });
+      expect([propagation, code, seen.map((line) => line.split(" ")[1])]).toEqual([
+        propagation,
+        0,
+        comesOut ? [join(path, "inner")] : [],
+      ]);
+    }
+    sys.umount(join(path, "inner"), 2);
+    expect(mountsOfHost()).toEqual(before);
+  });
+});
+
+test("a user namespace: root inside, nobody outside", async () => {
+  const record = recordOf("", {});
+  const id = 100_000;
+  const map = [{ containerID: 0, hostID: id, size: 65_536 }];
+  chownSync(join(rig.rootfs, "root"), id, id);
+  const cgroup = cgroups.create(record.cgroupPath);
+  try {
+    const spec: OciSpec = {
+      ociVersion: "1.3.0",
+      process: {
+        args: [
+          "sh",
+          "-c",
+          "id -u; cat /proc/self/uid_map; touch /root/a && echo made; touch /etc/x; : > /dev/null && echo null",
+        ],
+        env: ["PATH=/bin"],
+        cwd: "/",
+        user: { uid: 0, gid: 0 },
+        capabilities: { bounding: ["CAP_CHOWN"], effective: ["CAP_CHOWN"], permitted: ["CAP_CHOWN"] },
+      },
+      mounts: [
+        { destination: "/proc", type: "proc", source: "proc" },
+        { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["mode=755"] },
+      ],
+      linux: {
+        namespaces: ["user", "mount", "pid", "network", "ipc", "uts"].map((type) => ({ type }) as LinuxNamespace),
+        uidMappings: map,
+        gidMappings: map,
+      },
+    };
+    const plan = compile(spec, { rootfs: { kind: "directory", path: rig.rootfs }, at: rig.at, cgroup });
+    const prepared = await launcher.prepare(plan.stem);
+    const { supervisor, attachments } = await prepared.launch({
+      plan,
+      directory: rig.directory(),
+      log: { driver: "none", path: "", maxSize: 0, maxFiles: 1 },
+      openStdin: false,
+      attach: [bothOutputs],
+    });
+    const { stdout, stderr } = unframe(await new Reader(attachments[0]!.fd).ended);
+    await supervisor.exit;
+    expect(stdout.replaceAll(/ +/g, " ")).toBe("0\n 0 100000 65536\nmade\nnull\n");
+    expect(stderr).toContain("touch: /etc/x: Permission denied");
+  } finally {
+    await cgroup.kill();
+    await cgroup.remove();
+  }
 });
 
 test("a terminal", async () => {
