@@ -34,7 +34,7 @@ export interface CompileOptions {
   };
   /** Size of the terminal when the configuration names none. */
   readonly console?: { readonly rows: number; readonly columns: number };
-  /** Runs the program as a child of a reaping pid 1. */
+  /** Runs the program as a child of a reaping pid 1. Without effect where the container has no pid 1 of its own. */
   readonly init?: boolean;
   /** OCI create/start: the program is executed at the start message. */
   readonly waitForStart?: boolean;
@@ -112,7 +112,7 @@ export function compile(spec: OciSpec, options: CompileOptions): LaunchPlan {
   operations.push({ kind: "new-session" });
   operations.push(
     ...processOperations(process, {
-      init: options.init ?? false,
+      init: options.init === true && namespaces.get("pid") === null,
       waitForStart: options.waitForStart ?? false,
       architecture: options.architecture ?? hostArchitecture(),
       ...(linux.seccomp ? { seccomp: linux.seccomp } : {}),

@@ -22,6 +22,15 @@ test("terminal, init, waiting to be started, keyring", () => {
   });
 });
 
+test("an init only where the container has a pid 1 of its own", () => {
+  const namespaces = [{ type: "mount" }, { type: "uts" }, { type: "network" }];
+  const joined = [...namespaces, { type: "pid", path: "/proc/7/ns/pid" }];
+  for (const list of [namespaces, joined]) {
+    const plan = compile(spec({ linux: { namespaces: list } }), { ...options, init: true });
+    expect(plan.operations.at(-1)).not.toHaveProperty("init");
+  }
+});
+
 test("the program", () => {
   expect(exec({ args: ["/bin/x"], env: [] })).toMatchObject({ candidates: ["/bin/x"] });
   expect(exec({ args: ["x"], env: [] })).toMatchObject({ candidates: [] });

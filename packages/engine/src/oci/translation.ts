@@ -1,7 +1,7 @@
 /** `OciTranslation` as the container half asks for it: reads the user files, knows the machine, leaves the rest to pure functions. */
 import { readFileSync } from "node:fs";
 import { EngineError, messageOf } from "@fathom/base";
-import { capabilitiesOf, type CgroupSupport } from "@fathom/runtime";
+import { capabilitiesOf, compileSeccomp, type CgroupSupport } from "@fathom/runtime";
 import type { Sys } from "@fathom/sys";
 import type { EngineConfig, OciTranslation } from "../contract.ts";
 import { checkConfig } from "./check-config.ts";
@@ -11,6 +11,7 @@ import { containerEnvironment } from "./environment.ts";
 import { readHostFacts, type HostFacts } from "./host-facts.ts";
 import { maskedPaths, readonlyPaths } from "./paths.ts";
 import { ociResources } from "./resources.ts";
+import { defaultSeccomp } from "./seccomp-profile.ts";
 import { parseSecurityOptions } from "./security-options.ts";
 import { readUserFiles, readUserFilesOf } from "./user-files.ts";
 import { lookupUser } from "./user.ts";
@@ -23,6 +24,9 @@ export interface TranslationOptions {
   readonly host?: HostFacts;
 }
 
+/** After the daemon has begun to answer, before anybody starts a container. */
+const warmUpDelayMs = 100;
+
 /** @throws invalid-argument when the daemon's own seccomp profile cannot be read */
 export function createOciTranslation(options: TranslationOptions): OciTranslation {
   const { sys } = options;
@@ -32,6 +36,15 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
     noNewPrivileges: options.config.noNewPrivileges,
     seccompProfile: readDaemonProfile(options.config.seccompProfile),
   };
+  // The usual container's filter takes some milliseconds the first time: they are spent in advance.
+  if (host.seccomp && daemon.seccompProfile === "") {
+    setTimeout(() => {
+      const { architecture, kernelRelease } = host;
+      const granted = { add: null, drop: null, privileged: false };
+      const capabilities = effectiveCapabilities(granted, host.capabilities);
+      compileSeccomp(defaultSeccomp({ architecture, kernelRelease, capabilities }), architecture);
+    }, warmUpDelayMs).unref();
+  }
   return {
     defaults: {
       maskedPaths: maskedPaths(host),
