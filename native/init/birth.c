@@ -84,6 +84,11 @@ _Noreturn void live_as_stem(struct child *child, const struct stem_request *requ
   given = 4;
   if (receive_letter(child->socket, fds, &given) != SAYS_GO)
     give_up();
+  /* Only now: a stem may be old, and what was mounted on the host since it was made belongs to its view too. */
+  if (request->namespaces & CLONE_NEWNS && unshare(CLONE_NEWNS) < 0) {
+    fail("unshare", "mount");
+    give_up();
+  }
   unsigned at = 0;
   if (given >= 3) {
     for (int i = 0; i < 3; i++)

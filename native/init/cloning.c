@@ -133,7 +133,8 @@ int make_stem(const struct stem_request *request) {
     fail("setns", request->join_pid);
     goto out;
   }
-  pid_t pid = clone_process(process, request->namespaces & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME), request, &cgroups);
+  const uint64_t later = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWTIME;
+  pid_t pid = clone_process(process, request->namespaces & ~later, request, &cgroups);
   if (pid == 0) {
     struct child child;
     init_child(&child, process);

@@ -129,7 +129,8 @@ export async function resizeContainer(
 ): Promise<void> {
   const container = engine.containers.find(nameOrId);
   const process = mustRun(container);
-  await process.supervisor.resize(rows, columns);
+  // Without a terminal there is nothing to resize, and Docker takes it for done.
+  if (container.record.config.Tty) await process.supervisor.resize(rows, columns);
   publish(engine, container, "resize", { height: String(rows), width: String(columns) });
 }
 

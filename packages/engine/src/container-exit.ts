@@ -13,6 +13,7 @@ import { publish, type EngineContext } from "./context.ts";
 import { abandonExecs } from "./exec.ts";
 import { detachNetworks } from "./container-network.ts";
 import { containerPaths } from "./paths.ts";
+import { unmountSharedMemory } from "./shared-memory.ts";
 import { decideRestart, type RestartPolicy } from "./restart-policy.ts";
 
 /** Registers the handling of a process's end. Called once for each run, also after a reconnect. */
@@ -102,6 +103,7 @@ export async function releaseRun(engine: EngineContext, container: Container, pr
     // A lost supervisor leaves processes; a normal end leaves none.
     process.cgroup.kill().then(() => process.cgroup.remove()),
     detachNetworks(engine, container),
+    (async () => unmountSharedMemory(engine, container.record))(),
   ]);
   for (const result of results)
     if (result.status === "rejected")

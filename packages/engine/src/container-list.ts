@@ -42,7 +42,9 @@ export async function listContainers(
   // Asking for states, or for the last n, means all of them.
   const all = request.all || (request.limit ?? 0) > 0 || filterValues(request.filters, "status").length > 0;
   const found = newestFirst(engine.containers.list()).filter(
-    (container) => (all || container.process !== undefined) && tests.every((test) => test(container)),
+    (container) =>
+      (all || container.process !== undefined || container.record.state.status === "restarting") &&
+      tests.every((test) => test(container)),
   );
   const limit = request.limit ?? 0;
   const chosen = limit > 0 ? found.slice(0, limit) : found;

@@ -20,6 +20,7 @@ import { startHealthMonitor } from "./health.ts";
 import { logTarget } from "./log-config.ts";
 import { prepareMountSources } from "./mount-sources.ts";
 import { containerPaths } from "./paths.ts";
+import { mountSharedMemory, unmountSharedMemory } from "./shared-memory.ts";
 import { discard } from "./stems.ts";
 import { joinedNamespaces, translate } from "./translate.ts";
 
@@ -128,6 +129,10 @@ async function launch(engine: EngineContext, container: Container): Promise<Run>
       undo.defer(() => engine.volumes.release(name, record.id));
     }
   prepareMountSources(record.mounts);
+  if (record.hostConfig.IpcMode === "shareable") {
+    mountSharedMemory(engine, record);
+    undo.defer(() => unmountSharedMemory(engine, record));
+  }
 
   const translation = translate(engine, container, rootFd, layer, joins);
   const stem = await engine.stems.claim(record.id, record.cgroupPath, (cgroup) => translation.compile(cgroup).stem);

@@ -95,7 +95,8 @@ export async function stopProcess(
   const timeoutSeconds = options.timeoutSeconds ?? container.record.config.StopTimeout ?? defaultStopTimeoutSeconds;
   await sendSignal(engine, container, first);
   if (container.paused) await process.cgroup.thaw();
-  const timeoutMs = timeoutSeconds < 0 ? undefined : timeoutSeconds * 1000;
+  // Nothing comes after SIGKILL but to wait.
+  const timeoutMs = first === SIGKILL ? killPatienceMs : timeoutSeconds < 0 ? undefined : timeoutSeconds * 1000;
   if (await within(process.ended.promise, timeoutMs, abort)) return;
   abort?.throwIfAborted();
   if (container.process !== process) return;
@@ -104,8 +105,10 @@ export async function stopProcess(
     signal: first,
     timeoutSeconds,
   });
-  await sendSignal(engine, container, SIGKILL);
-  if (await within(process.ended.promise, killPatienceMs)) return;
+  if (first !== SIGKILL) {
+    await sendSignal(engine, container, SIGKILL);
+    if (await within(process.ended.promise, killPatienceMs)) return;
+  }
   // The first process does not die (or its supervisor is stuck): the cgroup is stronger.
   await process.cgroup.kill();
   if (!(await within(process.ended.promise, killPatienceMs)))

@@ -197,6 +197,5 @@ export async function resizeExec(engine: EngineContext, id: string, rows: number
   const exec = engine.execs.find(id);
   const { process } = exec.container;
   if (exec.state !== "running" || process === undefined) throw new EngineError("conflict", `exec ${id} is not running`);
-  // The client asks for it right after the start; a process that has not come up yet gets it all the same.
-  await process.supervisor.resize(rows, columns, exec.id);
+  if (exec.request.Tty) await process.supervisor.resize(rows, columns, exec.id);
 }

@@ -17,6 +17,8 @@ export interface ContainerPaths {
   readonly adopt: string;
   readonly jsonLog: string;
   readonly localLog: string;
+  /** A tmpfs while a container with shareable IPC runs: others bind it as their /dev/shm. */
+  readonly sharedMemory: string;
 }
 
 export function containersRoot(config: EngineConfig): string {
@@ -34,5 +36,6 @@ export function containerPaths(config: EngineConfig, id: string): ContainerPaths
     adopt: join(directory, "run", "adopt.json"),
     jsonLog: join(directory, `${id}-json.log`),
     localLog: join(directory, "local-logs", "container.log"),
+    sharedMemory: join(directory, "shm"),
   };
 }

@@ -17,6 +17,7 @@ import { removeContainer, removeFiles } from "./container-remove.ts";
 import { publish, type EngineContext } from "./context.ts";
 import { startHealthMonitor } from "./health.ts";
 import { containerPaths, containersRoot } from "./paths.ts";
+import { unmountSharedMemory } from "./shared-memory.ts";
 import { firstDelayMs, restartsWithDaemon, type RestartPolicy } from "./restart-policy.ts";
 
 type Found =
@@ -160,6 +161,7 @@ async function recordLateExit(engine: EngineContext, container: Container, exit:
   } catch (error) {
     engine.logger.warn("removing a cgroup failed", { error, id: container.id });
   }
+  unmountSharedMemory(engine, container.record);
   recordExit(engine, container, exit, oomKilled, "exited");
   publish(engine, container, "die", { exitCode: String(exit.code), execDuration: "0" });
   await clearRunDirectory(engine, container.id);
@@ -195,7 +197,10 @@ async function sweep(engine: EngineContext): Promise<void> {
         rm(containerPaths(engine.config, id).directory, { recursive: true, force: true }),
       );
     else if (engine.containers.byId(id)?.process === undefined)
-      await attempt(engine, `clearing the run directory of ${id}`, () => clearRunDirectory(engine, id));
+      await attempt(engine, `clearing what a run of ${id} left`, async () => {
+        unmountSharedMemory(engine, engine.containers.byId(id)!.record);
+        await clearRunDirectory(engine, id);
+      });
 }
 
 async function attempt(engine: EngineContext, what: string, action: () => Promise<unknown>): Promise<void> {

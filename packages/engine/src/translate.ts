@@ -21,6 +21,7 @@ import type { EngineContext } from "./context.ts";
 import type { JoinedNamespaces } from "./contract.ts";
 import { tmpfsMounts } from "./mounts.ts";
 import { containerPaths } from "./paths.ts";
+import { sharedMemoryPath } from "./shared-memory.ts";
 
 const hasKcore = existsSync("/proc/kcore");
 
@@ -104,8 +105,7 @@ export function translate(
     namespaces: joins.namespaces,
     files: { hosts: files.hosts, hostname: files.hostname, resolvConf: files.resolvConf },
     hostname: effectiveHostname(record),
-    sharedMemory:
-      joins.ipcContainer === undefined ? undefined : `/proc/${joins.ipcContainer.record.state.pid}/root/dev/shm`,
+    sharedMemory: sharedMemoryPath(engine, joins.ipcContainer?.record ?? record),
   });
   let plan: LaunchPlan | undefined;
   return {
