@@ -119,7 +119,7 @@ async function build(
   undo.defer(() => engine.containers.delete(container));
   const made: string[] = [];
   undo.defer(async () => {
-    for (const name of made) await engine.volumes.removeIfUnused(name).catch(() => false);
+    for (const name of made) await engine.volumes.removeIfUnused(name, record.id).catch(() => false);
   });
   const mounts: MountPoint[] = [];
   for (const mount of wanted)

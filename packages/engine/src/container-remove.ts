@@ -60,7 +60,7 @@ export async function removeContainer(
   if (anonymous.length === 0) engine.containers.delete(container);
   for (const volume of anonymous) {
     try {
-      await engine.volumes.removeIfUnused(volume);
+      await engine.volumes.removeIfUnused(volume, container.id);
     } catch (error) {
       engine.logger.warn("removing an anonymous volume failed", { error, volume, id: container.id });
     }

@@ -129,8 +129,8 @@ export interface VolumeLookup {
   /** Makes the volume usable (an `o=bind` volume is mounted) and publishes nothing. Balanced by `release`. */
   acquire(name: string, containerId: string): void;
   release(name: string, containerId: string): void;
-  /** Removes it when no container uses it; true when it is gone. Used for `rm -v` and `--rm`. */
-  removeIfUnused(name: string): Promise<boolean>;
+  /** Removes it when no container but this one uses it; true when it is gone. Used for `rm -v` and `--rm`. */
+  removeIfUnused(name: string, containerId: string): Promise<boolean>;
 }
 
 /** One mount of a container with everything decided: input of the OCI translation, and what inspect shows. */

@@ -3,3 +3,4 @@ export { createEngine, type Engine, type EngineLife, type EngineOptions, type En
 export type { ContainerBackend } from "./container-backend.ts";
 export { createNetworkState } from "./network-state.ts";
 export { createOciTranslation } from "./oci/translation.ts";
+export { createVolumes, type VolumeBackend, type Volumes } from "./volumes/volumes.ts";

@@ -53,7 +53,7 @@ async function finishUnfinished(engine: EngineContext): Promise<void> {
     for (const mount of container.record.mounts)
       if (mount.anonymous && mount.name !== undefined)
         await engine.volumes
-          .removeIfUnused(mount.name)
+          .removeIfUnused(mount.name, container.id)
           .catch((error) => engine.logger.warn("removing an anonymous volume failed", { error, volume: mount.name }));
     engine.containers.delete(container);
     await removeFiles(engine, container.id);

@@ -1,0 +1,21 @@
+import { expect, test } from "bun:test";
+import { parseMountOptions } from "./mount-options.ts";
+
+test("flags and data are told apart", () => {
+  expect(parseMountOptions({})).toBeUndefined();
+  expect(parseMountOptions({ type: "tmpfs", device: "tmpfs", o: "size=1m,uid=1000,noexec,ro,rw" })).toEqual({
+    type: "tmpfs",
+    device: "tmpfs",
+    flags: 8,
+    data: "size=1m,uid=1000",
+  });
+  expect(parseMountOptions({ type: "none", device: "/src", o: "bind,ro" })?.flags).toBe(4097);
+});
+
+test.each([
+  [{ bogus: "1" }, 'invalid option: "bogus"'],
+  [{ type: "tmpfs" }, 'missing required option: "device"'],
+  [{ o: "bind", device: "/tmp" }, 'missing required option: "type"'],
+])("%p is refused", (options, message) =>
+  expect(() => parseMountOptions(options as Record<string, string>)).toThrow(message),
+);

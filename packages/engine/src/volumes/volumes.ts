@@ -1,0 +1,353 @@
+/**
+ * Volumes of the driver `local`: a row and a directory `volumes/<name>/_data` each. A row is written after its directory and removed
+ * before it; directories without a row are taken away at start when they are empty, else left alone and said.
+ */
+import { mkdirSync, readdirSync, rmdirSync, statSync } from "node:fs";
+import { rm, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { EngineError, formatRfc3339Nano, messageOf, parseRfc3339Nano, randomId } from "@fathom/base";
+import type { Filters, PruneReport, Volume, VolumeCreateRequest, VolumeListResponse } from "@fathom/spec";
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, isSysError } from "@fathom/sys";
+import type { VolumeHandle, VolumeLookup, VolumeSettings } from "../contract.ts";
+import type { EngineParts } from "../engine.ts";
+import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters.ts";
+import { parseUntil } from "../prune-until.ts";
+import { treeSize } from "./disk-usage.ts";
+import { MS_BIND, MS_REMOUNT, parseMountOptions } from "./mount-options.ts";
+
+/** Docker's mark of a volume that nobody named. */
+const anonymousLabel = "com.docker.volume.anonymous";
+
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
+
+interface VolumeRow {
+  readonly name: string;
+  readonly createdAt: string;
+  readonly labels: Readonly<Record<string, string>> | null;
+  readonly options: Readonly<Record<string, string>> | null;
+}
+
+export interface VolumeBackend {
+  volumeList(filters: Filters): Promise<VolumeListResponse>;
+  volumeCreate(body: VolumeCreateRequest): Promise<Volume>;
+  volumeInspect(name: string): Promise<Volume>;
+  volumeRemove(name: string, force: boolean): Promise<void>;
+  volumePrune(filters: Filters): Promise<PruneReport>;
+}
+
+export type Volumes = VolumeBackend & VolumeLookup & { volumeUsage(name: string): Promise<number> };
+
+export function createVolumes(parts: EngineParts): Volumes {
+  return new LocalVolumes(parts);
+}
+
+class LocalVolumes implements Volumes {
+  readonly #parts: EngineParts;
+  readonly #root: string;
+  readonly #rows = new Map<string, VolumeRow>();
+  /** Containers that run with a volume, for volumes that are mounts. */
+  readonly #users = new Map<string, Set<string>>();
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts;
+    this.#root = join(parts.config.dataRoot, "volumes");
+    // Container users other than root walk through it.
+    mkdirSync(this.#root, { recursive: true, mode: 0o711 });
+    const { database } = parts.store;
+    database.migrate("volumes", [
+      { version: 1, up: ["CREATE TABLE volumes (name TEXT PRIMARY KEY, data TEXT NOT NULL) STRICT, WITHOUT ROWID"] },
+    ]);
+    for (const { data } of database.all("SELECT data FROM volumes")) {
+      const row = JSON.parse(String(data)) as VolumeRow;
+      this.#rows.set(row.name, row);
+    }
+    this.#sweep();
+  }
+
+  #sweep(): void {
+    for (const name of readdirSync(this.#root)) {
+      if (this.#rows.has(name)) continue;
+      if (name.startsWith(".removing-")) {
+        void rm(join(this.#root, name), { recursive: true, force: true });
+        continue;
+      }
+      try {
+        rmdirSync(join(this.#root, name, "_data"));
+        rmdirSync(join(this.#root, name));
+      } catch (error) {
+        this.#parts.logger.warn("a directory among the volumes is no volume and is left alone", {
+          name,
+          error: messageOf(error),
+        });
+      }
+    }
+  }
+
+  #mountpoint(name: string): string {
+    return join(this.#root, name, "_data");
+  }
+
+  #handle(row: VolumeRow): VolumeHandle {
+    return {
+      name: row.name,
+      driver: "local",
+      mountpoint: this.#mountpoint(row.name),
+      anonymous: row.labels !== null && anonymousLabel in row.labels,
+    };
+  }
+
+  ensure(settings: VolumeSettings): VolumeHandle {
+    const name = settings.name === "" ? randomId() : settings.name;
+    const known = this.#rows.get(name);
+    if (known !== undefined) {
+      this.#checkSame(known, settings);
+      return this.#handle(known);
+    }
+    const fail = (error: unknown): EngineError =>
+      error instanceof EngineError
+        ? new EngineError(error.code, `create ${name}: ${error.message}`, { cause: error })
+        : new EngineError("internal", `create ${name}: ${messageOf(error)}`, { cause: error });
+    if (settings.driver !== "" && settings.driver !== "local")
+      throw new EngineError(
+        "not-found",
+        `create ${name}: error looking up volume plugin ${settings.driver}: plugin ${JSON.stringify(settings.driver)} not found`,
+      );
+    try {
+      checkName(name);
+      parseMountOptions(settings.options);
+      mkdirSync(this.#mountpoint(name), { recursive: true, mode: 0o755 });
+    } catch (error) {
+      throw fail(error);
+    }
+    const row: VolumeRow = {
+      name,
+      createdAt: formatRfc3339Nano(this.#parts.clock.nowNs()),
+      labels: Object.keys(settings.labels).length === 0 ? null : settings.labels,
+      options: Object.keys(settings.options).length === 0 ? null : settings.options,
+    };
+    this.#parts.store.database.run("INSERT INTO volumes (name, data) VALUES (?, ?)", name, JSON.stringify(row));
+    this.#rows.set(name, row);
+    this.#parts.events.publish("volume", "create", name, { driver: "local" });
+    return this.#handle(row);
+  }
+
+  /** Asking for a volume that exists with other options is an error; labels are as they were. */
+  #checkSame(known: VolumeRow, settings: VolumeSettings): void {
+    if (settings.driver !== "" && settings.driver !== "local")
+      throw new EngineError(
+        "conflict",
+        `create ${known.name}: a volume named ${known.name} already exists with the driver local`,
+      );
+    // What it is asked for with must make sense, though it changes nothing.
+    parseMountOptions(settings.options);
+  }
+
+  get(name: string): VolumeHandle | undefined {
+    const row = this.#rows.get(name);
+    return row === undefined ? undefined : this.#handle(row);
+  }
+
+  acquire(name: string, containerId: string): void {
+    const row = this.#find(name);
+    const users = this.#users.get(name) ?? new Set();
+    if (users.size === 0) this.#mount(row);
+    users.add(containerId);
+    this.#users.set(name, users);
+  }
+
+  release(name: string, containerId: string): void {
+    const users = this.#users.get(name);
+    if (users === undefined || !users.delete(containerId) || users.size > 0) return;
+    this.#users.delete(name);
+    if (this.#rows.get(name)?.options) this.#unmount(name);
+  }
+
+  #mount(row: VolumeRow): void {
+    const options = parseMountOptions(row.options ?? {});
+    const target = this.#mountpoint(row.name);
+    // A daemon before this one may have mounted it for a container that runs on.
+    if (options === undefined || this.#isMounted(row.name)) return;
+    const { sys } = this.#parts;
+    try {
+      sys.mount(options.device, target, options.type, options.flags, options.data);
+      // A bind takes further flags only by a remount.
+      if ((options.flags & MS_BIND) !== 0 && (options.flags & 0xf) !== 0)
+        sys.mount("", target, "", options.flags | MS_REMOUNT, "");
+    } catch (error) {
+      const reason = isSysError(error)
+        ? error.message.replace(/^[^:]*: /, "").replace(/ \(E[A-Z0-9]+\)$/, "")
+        : messageOf(error);
+      throw new EngineError(
+        "internal",
+        `error while mounting volume '${target}': failed to mount local volume: mount ${options.device}:${target}, flags: 0x${options.flags.toString(16)}: ${reason.toLowerCase()}`,
+        { cause: error },
+      );
+    }
+  }
+
+  #isMounted(name: string): boolean {
+    const { sys } = this.#parts;
+    const own = sys.fstatat(AT_FDCWD, this.#mountpoint(name), AT_SYMLINK_NOFOLLOW);
+    const parent = sys.fstatat(AT_FDCWD, join(this.#root, name), AT_SYMLINK_NOFOLLOW);
+    return own.mountId !== parent.mountId;
+  }
+
+  #unmount(name: string): void {
+    try {
+      this.#parts.sys.umount(this.#mountpoint(name), MNT_DETACH | UMOUNT_NOFOLLOW);
+    } catch (error) {
+      if (!isSysError(error, "EINVAL", "ENOENT"))
+        this.#parts.logger.warn("unmounting a volume failed", { volume: name, error: messageOf(error) });
+    }
+  }
+
+  #find(name: string): VolumeRow {
+    const row = this.#rows.get(name);
+    if (row === undefined) throw new EngineError("not-found", `get ${name}: no such volume`);
+    return row;
+  }
+
+  async removeIfUnused(name: string, containerId: string): Promise<boolean> {
+    const row = this.#rows.get(name);
+    if (row === undefined) return true;
+    if (this.#parts.uses.ofVolume(name).some((id) => id !== containerId)) return false;
+    await this.#remove(row);
+    return true;
+  }
+
+  async #remove(row: VolumeRow): Promise<void> {
+    if (row.options !== null) this.#unmount(row.name);
+    const gone = join(this.#root, `.removing-${randomId().slice(0, 16)}`);
+    this.#parts.store.database.run("DELETE FROM volumes WHERE name = ?", row.name);
+    this.#rows.delete(row.name);
+    try {
+      await rename(join(this.#root, row.name), gone);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
+    this.#parts.events.publish("volume", "destroy", row.name, { driver: "local" });
+    await rm(gone, { recursive: true, force: true });
+  }
+
+  async volumeCreate(body: VolumeCreateRequest): Promise<Volume> {
+    const anonymous = body.Name === "";
+    const handle = this.ensure({
+      name: body.Name,
+      driver: body.Driver,
+      options: body.DriverOpts ?? {},
+      labels: anonymous ? { ...body.Labels, [anonymousLabel]: "" } : (body.Labels ?? {}),
+    });
+    return this.#show(this.#find(handle.name));
+  }
+
+  async volumeInspect(name: string): Promise<Volume> {
+    return this.#show(this.#find(name));
+  }
+
+  async volumeList(filters: Filters): Promise<VolumeListResponse> {
+    checkFilterKeys(filters, ["dangling", "driver", "label", "name"]);
+    const dangling = danglingFilter(filters);
+    const any = (key: string, test: (value: string) => boolean): boolean => {
+      const values = filterValues(filters, key);
+      return values.length === 0 || values.some(test);
+    };
+    const found = [...this.#rows.values()].filter(
+      (row) =>
+        any("name", (value) => nameMatches(row.name, value)) &&
+        any("driver", (value) => value === "local") &&
+        matchesLabels(row.labels ?? {}, filterValues(filters, "label")) &&
+        (dangling === undefined || dangling === (this.#parts.uses.ofVolume(row.name).length === 0)),
+    );
+    return { Volumes: found.map((row) => this.#show(row)), Warnings: null };
+  }
+
+  async volumeRemove(name: string, force: boolean): Promise<void> {
+    const row = this.#rows.get(name);
+    if (row === undefined) {
+      if (force) return;
+      throw new EngineError("not-found", `get ${name}: no such volume`);
+    }
+    const users = this.#parts.uses.ofVolume(name);
+    if (users.length > 0) throw new EngineError("conflict", `remove ${name}: volume is in use - [${users.join(", ")}]`);
+    await this.#remove(row);
+  }
+
+  async volumePrune(filters: Filters): Promise<PruneReport> {
+    checkFilterKeys(filters, ["all", "label", "label!", "until"]);
+    const all = filterValues(filters, "all").some((value) => /^(1|t|true)$/i.test(value));
+    const until = parseUntil(filterValues(filters, "until"), this.#parts.clock.nowNs());
+    const without = filterValues(filters, "label!");
+    const deleted: string[] = [];
+    let reclaimed = 0;
+    for (const row of this.#rows.values()) {
+      const labels = row.labels ?? {};
+      if (!all && !(anonymousLabel in labels)) continue;
+      if (this.#parts.uses.ofVolume(row.name).length > 0) continue;
+      if (until !== undefined && (parseRfc3339Nano(row.createdAt) ?? 0n) > until) continue;
+      if (!matchesLabels(labels, filterValues(filters, "label"))) continue;
+      if (without.length > 0 && without.every((label) => hasLabel(labels, label))) continue;
+      try {
+        reclaimed += await this.volumeUsage(row.name);
+        await this.#remove(row);
+        deleted.push(row.name);
+      } catch (error) {
+        this.#parts.logger.warn("pruning a volume failed", { volume: row.name, error: messageOf(error) });
+      }
+    }
+    this.#parts.events.publish("volume", "prune", "", { reclaimed: String(reclaimed) });
+    return { VolumesDeleted: deleted, SpaceReclaimed: reclaimed };
+  }
+
+  async volumeUsage(name: string): Promise<number> {
+    const path = this.#mountpoint(name);
+    // A volume that is another file system's is not this engine's disk.
+    if (this.#rows.get(name)?.options || statSync(path, { throwIfNoEntry: false }) === undefined) return 0;
+    return treeSize(this.#parts.sys, path);
+  }
+
+  #show(row: VolumeRow): Volume {
+    return {
+      CreatedAt: row.createdAt.replace(/\.\d+Z$/, "Z"),
+      Driver: "local",
+      Labels: row.labels,
+      Mountpoint: this.#mountpoint(row.name),
+      Name: row.name,
+      Options: row.options,
+      Scope: "local",
+    };
+  }
+}
+
+function checkName(name: string): void {
+  if (name.length === 1)
+    throw new EngineError(
+      "invalid-argument",
+      "volume name is too short, names should be at least two alphanumeric characters",
+    );
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name))
+    throw new EngineError(
+      "invalid-argument",
+      `${JSON.stringify(name)} includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
+    );
+  if (name.length > 255)
+    throw new EngineError("invalid-argument", "volume name is too long, at most 255 characters are allowed");
+}
+
+function danglingFilter(filters: Filters): boolean | undefined {
+  const values = filterValues(filters, "dangling");
+  if (values.length === 0) return undefined;
+  if (values.length === 1) {
+    if (/^(1|t|true)$/i.test(values[0]!)) return true;
+    if (/^(0|f|false)$/i.test(values[0]!)) return false;
+  }
+  throw new EngineError("invalid-argument", `invalid filter 'dangling=[${values.join(" ")}]'`);
+}
+
+function nameMatches(name: string, pattern: string): boolean {
+  try {
+    return new RegExp(pattern).test(name);
+  } catch {
+    return name.includes(pattern);
+  }
+}
