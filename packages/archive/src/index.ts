@@ -1,1 +1,6 @@
-export {};
+export * from "./compression.ts";
+export * from "./entry.ts";
+export * from "./limits.ts";
+export * from "./reader.ts";
+export * from "./writer.ts";
+export { blockSize } from "./header.ts";

@@ -1,0 +1,116 @@
+/**
+ * Writing one blob: a temporary file, hashed while it grows, renamed to its digest when it is whole. Touches files only, so a
+ * worker thread can use it; the row comes later (`ContentStore.record`).
+ */
+import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { EngineError, randomId } from "@fathom/base";
+import type { Digest } from "@fathom/spec";
+import type { ContentInfo, ContentWriter } from "./contract.ts";
+import { storageError } from "./errors.ts";
+
+/**
+ * Blobs up to this size (manifests, configs) are on disk before `commit` returns. Larger ones, layers, are written out in the
+ * background; recovery hashes those again after a power loss that came first (recover.ts).
+ */
+export const eagerSyncBytes = 4 * 1024 * 1024;
+
+/** Where a blob lies below the store's root. */
+export function blobPath(root: string, digest: Digest): string {
+  const colon = digest.indexOf(":");
+  return join(root, "content", digest.slice(0, colon), digest.slice(colon + 1));
+}
+
+export function temporaryDirectory(root: string): string {
+  return join(root, "content", "tmp");
+}
+
+/**
+ * @param root The store's root; its `content/tmp` exists.
+ * @throws resource-exhausted when no file can be made.
+ */
+export function createContentWriter(
+  root: string,
+  expected: { readonly digest: Digest; readonly size: number },
+): ContentWriter {
+  const { digest, size } = expected;
+  const algorithm = digest.startsWith("sha512:") ? "sha512" : "sha256";
+  const hasher = new Bun.CryptoHasher(algorithm);
+  const path = join(temporaryDirectory(root), randomId());
+  let offset = 0;
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, "wx", 0o600);
+  } catch (error) {
+    throw storageError(`make a file for the blob ${digest}`, error);
+  }
+
+  function close(): void {
+    if (fd === undefined) return;
+    closeSync(fd);
+    fd = undefined;
+  }
+
+  function abort(): void {
+    if (fd === undefined) return;
+    close();
+    rmSync(path, { force: true });
+  }
+
+  return {
+    get offset() {
+      return offset;
+    },
+    write(chunk) {
+      if (fd === undefined) throw new EngineError("internal", `write to the blob ${digest} after it was closed`);
+      if (offset + chunk.length > size) {
+        const got = offset + chunk.length;
+        abort();
+        throw new EngineError("data-loss", `blob ${digest} is longer than its ${size} bytes (got at least ${got})`);
+      }
+      hasher.update(chunk);
+      try {
+        for (let done = 0; done < chunk.length;) done += writeSync(fd, chunk, done, chunk.length - done);
+      } catch (error) {
+        abort();
+        throw storageError(`write the blob ${digest}`, error);
+      }
+      offset += chunk.length;
+    },
+    commit() {
+      if (fd === undefined) throw new EngineError("internal", `commit of the blob ${digest} after it was closed`);
+      if (offset !== size) {
+        abort();
+        throw new EngineError("data-loss", `blob ${digest} is ${offset} bytes long, expected ${size}`);
+      }
+      const actual = `${algorithm}:${hasher.digest("hex")}`;
+      if (actual !== digest) {
+        abort();
+        throw new EngineError("data-loss", `blob ${digest} has the digest ${actual}`);
+      }
+      const target = blobPath(root, digest);
+      try {
+        if (size <= eagerSyncBytes) fdatasyncSync(fd);
+        if (algorithm === "sha512") mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
+        renameSync(path, target);
+        close();
+        if (size <= eagerSyncBytes) syncDirectory(dirname(target));
+      } catch (error) {
+        abort();
+        throw storageError(`store the blob ${digest}`, error);
+      }
+      return { digest, size } satisfies ContentInfo;
+    },
+    abort,
+  };
+}
+
+/** Makes the entries of a directory durable. */
+export function syncDirectory(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

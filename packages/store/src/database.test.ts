@@ -1,0 +1,81 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { openDatabase } from "./database.ts";
+import { storeMigrations } from "./schema.ts";
+import { temporaryRoot } from "./test-support.ts";
+
+test("a commit is durable: WAL with synchronous=FULL", () => {
+  using root = temporaryRoot();
+  const database = openDatabase(join(root.path, "a.db"));
+  expect(database.get("PRAGMA journal_mode")).toEqual({ journal_mode: "wal" });
+  expect(database.get("PRAGMA synchronous")).toEqual({ synchronous: 2 });
+  expect(database.get("PRAGMA foreign_keys")).toEqual({ foreign_keys: 1 });
+  database.close();
+});
+
+test("each migration runs once, in order, and all of one or nothing", () => {
+  using root = temporaryRoot();
+  const path = join(root.path, "a.db");
+  const first = { version: 1, up: ["CREATE TABLE t (a TEXT) STRICT", "INSERT INTO t VALUES ('one')"] };
+  const second = { version: 2, up: ["INSERT INTO t VALUES ('two')"] };
+  const broken = { version: 3, up: ["INSERT INTO t VALUES ('three')", "nonsense"] };
+  let database = openDatabase(path);
+  database.migrate("x", [first]);
+  database.close();
+  database = openDatabase(path);
+  database.migrate("x", [first, second]);
+  database.migrate("x", [first, second]);
+  expect(() => database.migrate("x", [first, second, broken])).toThrow(/nonsense/);
+  expect(database.all("SELECT a FROM t")).toEqual([{ a: "one" }, { a: "two" }]);
+  expect(() => database.migrate("x", [first])).toThrow(/written by a newer fathom/);
+  expect(() => database.migrate("y", [second])).toThrow(/does not follow/);
+  database.close();
+});
+
+test("migration 1 of the store makes its tables", () => {
+  const database = openDatabase(":memory:");
+  database.migrate("store", storeMigrations.slice(0, 1));
+  const names = database
+    .all("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    .map((row) => row["name"]);
+  expect(names).toEqual([
+    "blobs",
+    "container_layers",
+    "image_blobs",
+    "image_layers",
+    "image_references",
+    "images",
+    "layers",
+    "lease_holds",
+    "leases",
+    "schema_versions",
+    "store_state",
+  ]);
+  database.close();
+});
+
+test("transactions join the outer one and roll back whole", () => {
+  const database = openDatabase(":memory:");
+  database.run("CREATE TABLE t (a INTEGER PRIMARY KEY) STRICT");
+  expect(() =>
+    database.transaction(() => {
+      database.run("INSERT INTO t VALUES (1)");
+      database.transaction(() => database.run("INSERT INTO t VALUES (2)"));
+      throw new Error("no");
+    }),
+  ).toThrow("no");
+  expect(database.all("SELECT a FROM t")).toEqual([]);
+  database.transaction(() => database.transaction(() => database.run("INSERT INTO t VALUES (3)")));
+  expect(database.get("SELECT a FROM t")).toEqual({ a: 3 });
+  expect(database.get("SELECT a FROM t WHERE a = 9")).toBeUndefined();
+  expect(() => database.run("INSERT INTO t VALUES (3)")).toThrow(expect.objectContaining({ code: "conflict" }));
+  expect(() => database.transaction(async () => 1)).toThrow(/may not be asynchronous/);
+  database.close();
+});
+
+test("more statements than are kept prepared go on working", () => {
+  const database = openDatabase(":memory:");
+  for (let index = 0; index < 600; index++) expect(database.get(`SELECT ${index} AS n`)).toEqual({ n: index });
+  expect(database.get("SELECT 0 AS n")).toEqual({ n: 0 });
+  database.close();
+});

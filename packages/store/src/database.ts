@@ -1,0 +1,144 @@
+/**
+ * The SQLite surface of the engine: WAL, synchronous=FULL (a commit that returned survives a power loss), strict about what it was
+ * given. bun:sqlite is synchronous; a commit costs about a quarter of a millisecond, a read a few microseconds.
+ */
+import { Database as Sqlite, type Statement } from "bun:sqlite";
+import { EngineError, messageOf } from "@fathom/base";
+import type { Database, Migration, SqlValue } from "./contract.ts";
+
+/** Prepared statements kept; the oldest goes first. The engine has fewer distinct ones than this. */
+const statementLimit = 256;
+
+type Bindings = SqlValue[];
+
+class SqliteDatabase implements Database {
+  readonly #sqlite: Sqlite;
+  readonly #statements = new Map<string, Statement<Record<string, unknown>, Bindings>>();
+  #depth = 0;
+
+  constructor(sqlite: Sqlite) {
+    this.#sqlite = sqlite;
+  }
+
+  migrate(component: string, migrations: readonly Migration[]): void {
+    let previous = 0;
+    for (const { version } of migrations) {
+      if (version !== previous + 1)
+        throw new EngineError("internal", `migration ${version} of ${component} does not follow ${previous}`);
+      previous = version;
+    }
+    const done = this.get("SELECT version FROM schema_versions WHERE component = ?", component)?.["version"];
+    const current = typeof done === "number" ? done : 0;
+    if (current > previous)
+      throw new EngineError(
+        "conflict",
+        `the database has version ${current} of ${component}, this program knows ${previous}: it was written by a newer fathom`,
+      );
+    for (const migration of migrations.slice(current)) {
+      this.transaction(() => {
+        for (const statement of migration.up) translate(statement, () => this.#sqlite.run(statement));
+        this.run(
+          "INSERT INTO schema_versions (component, version) VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET version = excluded.version",
+          component,
+          migration.version,
+        );
+      });
+    }
+  }
+
+  run(sql: string, ...parameters: SqlValue[]): { readonly changes: number } {
+    return translate(sql, () => ({ changes: this.#prepare(sql).run(...parameters).changes }));
+  }
+
+  all(sql: string, ...parameters: SqlValue[]): Record<string, unknown>[] {
+    return translate(sql, () => this.#prepare(sql).all(...parameters));
+  }
+
+  get(sql: string, ...parameters: SqlValue[]): Record<string, unknown> | undefined {
+    return translate(sql, () => this.#prepare(sql).get(...parameters)) ?? undefined;
+  }
+
+  transaction<T>(action: () => T): T {
+    if (this.#depth > 0) return action();
+    translate("BEGIN IMMEDIATE", () => this.#sqlite.run("BEGIN IMMEDIATE"));
+    this.#depth++;
+    try {
+      const result = action();
+      if (result instanceof Promise)
+        throw new EngineError("internal", "a transaction's action may not be asynchronous");
+      translate("COMMIT", () => this.#sqlite.run("COMMIT"));
+      return result;
+    } catch (error) {
+      // SQLite may have rolled back by itself (disk full): a second rollback is then an error of no interest.
+      if (this.#sqlite.inTransaction) this.#sqlite.run("ROLLBACK");
+      throw error;
+    } finally {
+      this.#depth--;
+    }
+  }
+
+  close(): void {
+    for (const statement of this.#statements.values()) statement.finalize();
+    this.#statements.clear();
+    this.#sqlite.close();
+  }
+
+  #prepare(sql: string): Statement<Record<string, unknown>, Bindings> {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#sqlite.prepare<Record<string, unknown>, Bindings>(sql);
+      this.#statements.set(sql, statement);
+      if (this.#statements.size > statementLimit) {
+        const [oldest, old] = this.#statements.entries().next().value!;
+        this.#statements.delete(oldest);
+        old.finalize();
+      }
+    }
+    return statement;
+  }
+}
+
+/** SQLite's result codes as the engine's (sqlite.org/rescode.html). */
+function translate<T>(sql: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (error instanceof EngineError) throw error;
+    const name = error instanceof Error && "code" in error ? String(error.code) : "";
+    const head = sql.length > 80 ? `${sql.slice(0, 80)}…` : sql;
+    const message = `database: ${messageOf(error)} (${head})`;
+    if (name.startsWith("SQLITE_FULL") || name.startsWith("SQLITE_IOERR"))
+      throw new EngineError("resource-exhausted", `${message}: is the disk full?`, { cause: error });
+    if (name.startsWith("SQLITE_BUSY") || name.startsWith("SQLITE_LOCKED"))
+      throw new EngineError("unavailable", message, { cause: error });
+    if (name.startsWith("SQLITE_CONSTRAINT")) throw new EngineError("conflict", message, { cause: error });
+    if (name.startsWith("SQLITE_CORRUPT") || name.startsWith("SQLITE_NOTADB"))
+      throw new EngineError("data-loss", message, { cause: error });
+    throw new EngineError("internal", message, { cause: error });
+  }
+}
+
+/**
+ * Opens or makes the database at `path` (":memory:" for tests).
+ * @throws unavailable when another process keeps it locked, data-loss when the file is no database.
+ */
+export function openDatabase(path: string): Database {
+  const sqlite = translate(`open ${path}`, () => new Sqlite(path, { create: true, readwrite: true, strict: true }));
+  try {
+    translate("pragmas", () => {
+      sqlite.run("PRAGMA busy_timeout = 5000");
+      sqlite.run("PRAGMA journal_mode = WAL");
+      sqlite.run("PRAGMA synchronous = FULL");
+      sqlite.run("PRAGMA foreign_keys = ON");
+      // A page cache of 1 MiB is plenty: the read path of the engine is its maps in memory.
+      sqlite.run("PRAGMA cache_size = -1024");
+      sqlite.run(
+        "CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+      );
+    });
+  } catch (error) {
+    sqlite.close();
+    throw error;
+  }
+  return new SqliteDatabase(sqlite);
+}

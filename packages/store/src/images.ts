@@ -1,0 +1,135 @@
+/** Images by the digest of their config, and the names that point at them. */
+import { EngineError } from "@fathom/base";
+import { parseChainId, parseDigest, type Digest } from "@fathom/spec";
+import type { Database, ImageRecord, ImageReference, ImageStore } from "./contract.ts";
+import { holdUnder } from "./leases.ts";
+import { numberColumn, optionalText, textColumn, type Row } from "./rows.ts";
+
+function toReference(row: Row): ImageReference {
+  const target = optionalText(row, "target");
+  return {
+    name: textColumn(row, "name"),
+    image: parseDigest(textColumn(row, "image")),
+    target: target === undefined ? undefined : parseDigest(target),
+  };
+}
+
+export function createImageStore(database: Database): ImageStore {
+  function digests(image: Digest, kind: "layer" | "manifest"): Digest[] {
+    return database
+      .all("SELECT digest FROM image_blobs WHERE image = ? AND kind = ? ORDER BY position", image, kind)
+      .map((row) => parseDigest(textColumn(row, "digest")));
+  }
+
+  function toRecord(row: Row): ImageRecord {
+    const id = parseDigest(textColumn(row, "id"));
+    return {
+      id,
+      layers: database
+        .all("SELECT chain_id FROM image_layers WHERE image = ? ORDER BY position", id)
+        .map((layer) => parseChainId(textColumn(layer, "chain_id"))),
+      blobs: digests(id, "layer"),
+      manifests: digests(id, "manifest"),
+      storedAt: textColumn(row, "stored_at"),
+      size: numberColumn(row, "size"),
+    };
+  }
+
+  function addBlobs(image: Digest, kind: "layer" | "manifest", list: readonly Digest[]): void {
+    const first = database.get(
+      "SELECT COALESCE(MAX(position) + 1, 0) AS next FROM image_blobs WHERE image = ? AND kind = ?",
+      image,
+      kind,
+    )!;
+    const next = numberColumn(first, "next");
+    list.forEach((digest, index) =>
+      database.run(
+        "INSERT OR IGNORE INTO image_blobs (image, kind, position, digest) VALUES (?, ?, ?, ?)",
+        image,
+        kind,
+        next + index,
+        digest,
+      ),
+    );
+  }
+
+  return {
+    put(image, lease) {
+      database.transaction(() => {
+        if (database.get("SELECT 1 AS found FROM blobs WHERE digest = ?", image.id) === undefined)
+          throw new EngineError("not-found", `image ${image.id}: its config is not in the content store`);
+        for (const chainId of image.layers) {
+          if (database.get("SELECT 1 AS found FROM layers WHERE chain_id = ?", chainId) === undefined)
+            throw new EngineError("not-found", `image ${image.id}: its layer ${chainId} does not exist`);
+        }
+        const isNew = database.run(
+          "INSERT OR IGNORE INTO images (id, stored_at, size) VALUES (?, ?, ?)",
+          image.id,
+          image.storedAt,
+          image.size,
+        );
+        if (isNew.changes > 0) {
+          image.layers.forEach((chainId, position) =>
+            database.run(
+              "INSERT INTO image_layers (image, position, chain_id) VALUES (?, ?, ?)",
+              image.id,
+              position,
+              chainId,
+            ),
+          );
+        }
+        addBlobs(image.id, "layer", image.blobs);
+        addBlobs(image.id, "manifest", image.manifests);
+        // The image's row protects all of this; the lease goes on doing so when somebody removes the row at once.
+        for (const digest of [image.id, ...image.blobs, ...image.manifests]) holdUnder(database, lease, "blob", digest);
+        for (const chainId of image.layers) holdUnder(database, lease, "layer", chainId);
+      });
+    },
+    get(id) {
+      const row = database.get("SELECT id, stored_at, size FROM images WHERE id = ?", id);
+      return row === undefined ? undefined : toRecord(row);
+    },
+    list: () => database.all("SELECT id, stored_at, size FROM images ORDER BY id").map(toRecord),
+    find(prefix) {
+      const hex = prefix.startsWith("sha256:") ? prefix.slice("sha256:".length) : prefix;
+      if (!/^[0-9a-f]{1,64}$/.test(hex)) return [];
+      // "g" sorts after every hex digit.
+      return database
+        .all("SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id", `sha256:${hex}`, `sha256:${hex}g`)
+        .map((row) => parseDigest(textColumn(row, "id")));
+    },
+    remove(id) {
+      database.transaction(() => {
+        const named = database.get("SELECT name FROM image_references WHERE image = ?", id);
+        if (named !== undefined)
+          throw new EngineError("conflict", `image ${id} cannot be removed: ${textColumn(named, "name")} refers to it`);
+        database.run("DELETE FROM images WHERE id = ?", id);
+      });
+    },
+    references(id) {
+      const select = "SELECT name, image, target FROM image_references";
+      const rows =
+        id === undefined
+          ? database.all(`${select} ORDER BY name`)
+          : database.all(`${select} WHERE image = ? ORDER BY name`, id);
+      return rows.map(toReference);
+    },
+    reference(name) {
+      const row = database.get("SELECT name, image, target FROM image_references WHERE name = ?", name);
+      return row === undefined ? undefined : toReference(row);
+    },
+    tag(reference) {
+      database.transaction(() => {
+        if (database.get("SELECT 1 AS found FROM images WHERE id = ?", reference.image) === undefined)
+          throw new EngineError("not-found", `No such image: ${reference.image}`);
+        database.run(
+          "INSERT INTO image_references (name, image, target) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image, target = excluded.target",
+          reference.name,
+          reference.image,
+          reference.target ?? null,
+        );
+      });
+    },
+    untag: (name) => database.run("DELETE FROM image_references WHERE name = ?", name).changes > 0,
+  };
+}

@@ -1,0 +1,125 @@
+import { expect, test } from "bun:test";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { sha256Digest } from "@fathom/spec";
+import { openDatabase } from "./database.ts";
+import { addLayer, bytes, openTestStore, temporaryRoot } from "./test-support.ts";
+
+test("opening removes temporary files, drafts and directories without a row; what is known stays", async () => {
+  using root = temporaryRoot();
+  let store = await openTestStore(root.path);
+  const lease = store.leases.create("test");
+  const layer = addLayer(store, lease, undefined, "kept");
+  store.containers.create("c1", layer.chainId);
+  store.layers.draft();
+  const blob = store.content.put(bytes("kept"), lease);
+  store.content.writer({ digest: sha256Digest("cut"), size: 3 }).write(bytes("c"));
+  const overlay = join(root.path, "overlay2");
+  mkdirSync(join(overlay, "deadbeef/diff"), { recursive: true });
+  mkdirSync(join(overlay, "lost+found"));
+  writeFileSync(join(overlay, "l", "STRAY"), "");
+  // No dispose: as after kill -9.
+  store = await openTestStore(root.path);
+  expect(readdirSync(join(root.path, "content/tmp"))).toEqual([]);
+  expect(readdirSync(overlay).sort()).toEqual(["c1", layer.cacheId, "l", "lost+found", "trash"].sort());
+  expect(readdirSync(join(overlay, "l"))).toHaveLength(2);
+  expect(store.content.read(blob.digest, 10)).toEqual(Buffer.from("kept"));
+  expect(store.layers.get(layer.chainId)).toBeDefined();
+  expect(store.leases.list()).toHaveLength(1);
+  await store[Symbol.asyncDispose]();
+  expect(readdirSync(join(overlay, "trash"))).toEqual([]);
+});
+
+test("a verified blob whose row was never written is found by the next pull", async () => {
+  using root = temporaryRoot();
+  const data = bytes("verified");
+  const digest = sha256Digest(data);
+  const store = await openTestStore(root.path);
+  const writer = store.content.writer({ digest, size: data.length });
+  writer.write(data);
+  writer.commit();
+  expect(store.content.info(digest)).toBeUndefined();
+  await using again = await openTestStore(root.path);
+  expect(again.content.info(digest)).toEqual({ digest, size: data.length });
+  expect((await again.collect()).blobs).toEqual([digest]);
+});
+
+test("after a power loss bytes that were not on disk for sure are looked at again", async () => {
+  using root = temporaryRoot();
+  const large = new Uint8Array(5 * 1024 * 1024).fill(7);
+  const torn = new Uint8Array(5 * 1024 * 1024).fill(8);
+  const store = await openTestStore(root.path, { bootId: "one" });
+  const lease = store.leases.create("test");
+  const good = store.content.put(large, lease);
+  const bad = store.content.put(torn, lease);
+  const config = store.content.put(bytes("{}"), lease);
+  const layer = addLayer(store, lease, undefined, "layer");
+  const image = { id: config.digest, layers: [layer.chainId], blobs: [], manifests: [] };
+  store.images.put({ ...image, storedAt: "2026-01-01T00:00:00Z", size: 1 }, lease);
+  store.images.tag({ name: "a:1", image: config.digest, target: undefined });
+  writeFileSync(store.content.path(bad.digest), new Uint8Array(0));
+  const stray = sha256Digest("stray");
+  writeFileSync(join(root.path, "content/sha256", stray.slice(7)), "torn");
+
+  await using again = await openTestStore(root.path, { bootId: "two" });
+  expect(again.content.info(good.digest)).toBeDefined();
+  expect(again.content.info(bad.digest)).toBeUndefined();
+  expect(again.content.info(stray)).toBeUndefined();
+  expect(again.layers.list()).toEqual([]);
+  expect(existsSync(layer.diffPath)).toBe(false);
+  expect(again.images.list()).toEqual([]);
+  expect(again.images.references()).toEqual([]);
+});
+
+test("after a power loss what had been written out stays, and a container's layers stay in any case", async () => {
+  using root = temporaryRoot();
+  let synced = 0;
+  const store = await openTestStore(root.path, {
+    bootId: "one",
+    syncFilesystem: async () => {
+      synced++;
+    },
+  });
+  const lease = store.leases.create("test");
+  const written = addLayer(store, lease, undefined, "written");
+  await Bun.sleep(1200);
+  expect(synced).toBe(1);
+  const late = addLayer(store, lease, written.chainId, "late");
+  store.containers.create("c", late.chainId);
+  addLayer(store, lease, undefined, "lost");
+  await using again = await openTestStore(root.path, { bootId: "two" });
+  expect(
+    again.layers
+      .list()
+      .map(({ chainId }) => chainId)
+      .sort(),
+  ).toEqual([written.chainId, late.chainId].sort());
+  expect(again.containers.get("c")?.lowerPaths).toHaveLength(2);
+});
+
+test("a layer that somebody deleted by hand takes its images and what lies on it along", async () => {
+  using root = temporaryRoot();
+  const store = await openTestStore(root.path);
+  const lease = store.leases.create("test");
+  const low = addLayer(store, lease, undefined, "low");
+  const high = addLayer(store, lease, low.chainId, "high");
+  const config = store.content.put(bytes("{}"), lease).digest;
+  const image = { id: config, layers: [low.chainId, high.chainId], blobs: [], manifests: [] };
+  store.images.put({ ...image, storedAt: "2026-01-01T00:00:00Z", size: 1 }, lease);
+  rmSync(join(low.diffPath, ".."), { recursive: true });
+  await using again = await openTestStore(root.path);
+  expect(again.layers.list()).toEqual([]);
+  expect(again.images.list()).toEqual([]);
+  expect(existsSync(high.diffPath)).toBe(false);
+});
+
+test("a database of a newer program, or no database at all, is refused", async () => {
+  using root = temporaryRoot();
+  const database = openDatabase(join(root.path, "fathom.db"));
+  database.run("INSERT INTO schema_versions VALUES ('store', 999)");
+  database.close();
+  expect(openTestStore(root.path)).rejects.toThrow(/newer fathom/);
+  using other = temporaryRoot();
+  writeFileSync(join(other.path, "fathom.db"), "this is no database, whatever its name says. ".repeat(200));
+  expect(openTestStore(other.path)).rejects.toMatchObject({ code: "data-loss" });
+});

@@ -1,0 +1,181 @@
+/**
+ * What a crash or a power loss left is put right before anybody uses the store.
+ *
+ * After a crash of the daemon all files are whole (the page cache survived it): temporary files, drafts and directories without a
+ * row go; verified blobs without a row are adopted, so that the next pull finds them. After a power loss rows whose bytes were not
+ * known to be on disk are looked at again: blobs are hashed, layers cannot be, so they go, with the images that need them.
+ */
+import { createReadStream, existsSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import type { Logger } from "@fathom/base";
+import { isDigest, type Digest } from "@fathom/spec";
+import { inodeMark } from "./content.ts";
+import { blobPath, temporaryDirectory } from "./content-writer.ts";
+import type { Database } from "./contract.ts";
+import type { OverlayLayout } from "./layout.ts";
+import { optionalText, textColumn } from "./rows.ts";
+
+export interface RecoveryParts {
+  readonly root: string;
+  readonly database: Database;
+  readonly layout: OverlayLayout;
+  readonly bootId: string;
+  readonly logger: Logger;
+}
+
+export async function recover(parts: RecoveryParts): Promise<void> {
+  const { root, database, bootId } = parts;
+  const temporary = temporaryDirectory(root);
+  rmSync(temporary, { recursive: true, force: true });
+  mkdirSync(temporary, { recursive: true, mode: 0o700 });
+  mkdirSync(join(root, "content", "sha256"), { recursive: true, mode: 0o700 });
+
+  const before = database.get("SELECT value FROM store_state WHERE key = 'boot'");
+  const sameBoot = before !== undefined && textColumn(before, "value") === bootId;
+  await recoverBlobs(parts, sameBoot);
+  recoverLayers(parts);
+  recoverContainers(parts);
+  recoverDirectories(parts);
+  database.run(
+    "INSERT INTO store_state (key, value) VALUES ('boot', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    bootId,
+  );
+}
+
+async function recoverBlobs({ root, database, bootId, logger }: RecoveryParts, sameBoot: boolean): Promise<void> {
+  const files = new Set<Digest>();
+  for (const algorithm of ["sha256", "sha512"]) {
+    const directory = join(root, "content", algorithm);
+    if (!existsSync(directory)) continue;
+    for (const name of readdirSync(directory)) {
+      const digest = `${algorithm}:${name}`;
+      if (isDigest(digest)) files.add(digest);
+    }
+  }
+  for (const row of database.all("SELECT digest, boot FROM blobs")) {
+    const digest = textColumn(row, "digest");
+    if (!isDigest(digest)) continue;
+    const boot = optionalText(row, "boot");
+    const present = files.delete(digest);
+    const suspect = boot !== undefined && boot !== bootId;
+    if (present && (!suspect || (await hashesTo(blobPath(root, digest), digest)))) {
+      if (suspect) database.run("UPDATE blobs SET boot = NULL WHERE digest = ?", digest);
+      continue;
+    }
+    logger.warn("a stored blob is gone or damaged and was dropped", { digest, present });
+    rmSync(blobPath(root, digest), { force: true });
+    database.run("DELETE FROM blobs WHERE digest = ?", digest);
+  }
+  for (const digest of files) {
+    const path = blobPath(root, digest);
+    if (!sameBoot && !(await hashesTo(path, digest))) {
+      logger.warn("a blob without a row is damaged and was removed", { digest });
+      rmSync(path, { force: true });
+      continue;
+    }
+    database.run(
+      "INSERT INTO blobs (digest, size, inode, boot) VALUES (?, ?, ?, ?)",
+      digest,
+      statSync(path).size,
+      inodeMark(path) ?? "",
+      bootId,
+    );
+    logger.debug("a blob without a row was adopted", { digest });
+  }
+}
+
+async function hashesTo(path: string, digest: Digest): Promise<boolean> {
+  const algorithm = digest.startsWith("sha512:") ? "sha512" : "sha256";
+  const hasher = new Bun.CryptoHasher(algorithm);
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hasher.update(chunk);
+  return `${algorithm}:${hasher.digest("hex")}` === digest;
+}
+
+/** Layers that are missing or may be torn, and all on top of them. */
+function recoverLayers({ database, layout, bootId, logger }: RecoveryParts): void {
+  const rows = database.all("SELECT chain_id, parent, cache_id, link, boot FROM layers");
+  const doomed = new Map<string, string>();
+  for (const row of rows) {
+    const chainId = textColumn(row, "chain_id");
+    const boot = optionalText(row, "boot");
+    if (!existsSync(layout.diff(textColumn(row, "cache_id")))) doomed.set(chainId, "its directory is gone");
+    else if (boot !== undefined && boot !== bootId) doomed.set(chainId, "power was lost before it was on disk");
+  }
+  for (let grown = doomed.size > 0; grown;) {
+    grown = false;
+    for (const row of rows) {
+      const chainId = textColumn(row, "chain_id");
+      const parent = optionalText(row, "parent");
+      if (parent === undefined || doomed.has(chainId) || !doomed.has(parent)) continue;
+      doomed.set(chainId, "a layer below it is damaged");
+      grown = true;
+    }
+  }
+  if (doomed.size === 0) return;
+
+  // A container's files lie on top: they are worth more than certainty, so its layers stay, and it is said.
+  const needed = new Set<string>();
+  for (const row of database.all("SELECT id, parent FROM container_layers")) {
+    for (let at = optionalText(row, "parent"); at !== undefined;) {
+      if (doomed.has(at) && !needed.has(at)) {
+        logger.error("a layer of a container may be damaged", {
+          container: textColumn(row, "id"),
+          layer: at,
+          reason: doomed.get(at),
+        });
+      }
+      needed.add(at);
+      const below = rows.find((layer) => layer["chain_id"] === at);
+      at = below === undefined ? undefined : optionalText(below, "parent");
+    }
+  }
+  database.transaction(() => {
+    const removable = rows.filter((row) => {
+      const chainId = textColumn(row, "chain_id");
+      return doomed.has(chainId) && !needed.has(chainId);
+    });
+    for (const row of removable) {
+      const chainId = textColumn(row, "chain_id");
+      logger.warn("a damaged layer was dropped; pull its images again", {
+        layer: chainId,
+        reason: doomed.get(chainId),
+      });
+      for (const image of database.all("SELECT DISTINCT image FROM image_layers WHERE chain_id = ?", chainId)) {
+        const id = textColumn(image, "image");
+        database.run("DELETE FROM image_references WHERE image = ?", id);
+        database.run("DELETE FROM images WHERE id = ?", id);
+        logger.warn("an image with a damaged layer was dropped; pull it again", { image: id });
+      }
+      // Rows below go later or stay, so the reference to the parent is cut first; recoverDirectories removes the files.
+      database.run("UPDATE layers SET parent = NULL WHERE chain_id = ?", chainId);
+    }
+    for (const row of removable) database.run("DELETE FROM layers WHERE chain_id = ?", textColumn(row, "chain_id"));
+    database.run("UPDATE layers SET boot = NULL WHERE boot IS NOT NULL AND boot <> ?", bootId);
+  });
+}
+
+function recoverContainers({ database, layout, logger }: RecoveryParts): void {
+  for (const row of database.all("SELECT id FROM container_layers")) {
+    const id = textColumn(row, "id");
+    if (existsSync(layout.diff(id))) continue;
+    logger.warn("the writable layer of a container is gone", { container: id });
+    database.run("DELETE FROM container_layers WHERE id = ?", id);
+  }
+}
+
+function recoverDirectories({ database, layout, logger }: RecoveryParts): void {
+  const known = new Map<string, string>();
+  const rows = database.all("SELECT cache_id AS id, link FROM layers UNION ALL SELECT id, link FROM container_layers");
+  for (const row of rows) known.set(textColumn(row, "id"), textColumn(row, "link"));
+  for (const id of layout.ids()) {
+    // Not a name that this store gives: lost+found of a file system of its own, for example.
+    if (known.has(id) || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(id)) continue;
+    logger.debug("a layer directory without a row is removed", { id });
+    layout.discard(id, undefined);
+  }
+  const links = new Set(layout.links());
+  for (const [id, link] of known) {
+    if (!links.delete(link)) symlinkSync(`../${id}/diff`, layout.linkPath(link));
+  }
+  for (const link of links) rmSync(layout.linkPath(link), { force: true, recursive: true });
+}

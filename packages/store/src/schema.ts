@@ -1,0 +1,46 @@
+/**
+ * Tables of the store. A migration is never edited once it was released: a change is a new one.
+ *
+ * `boot` holds the kernel's boot id while what the row names may still be in the page cache only, and NULL once it is known to be
+ * on disk. After a power loss the ids differ, and recovery looks at those rows again (recover.ts).
+ */
+import type { Migration } from "./contract.ts";
+
+export const storeMigrations: readonly Migration[] = [
+  {
+    version: 1,
+    up: [
+      "CREATE TABLE leases (id TEXT PRIMARY KEY, label TEXT NOT NULL, created_at TEXT NOT NULL) STRICT, WITHOUT ROWID",
+      // `inode` tells a file that was written again, and is not recorded yet, from the one that this row was made for.
+      `CREATE TABLE blobs (
+        digest TEXT PRIMARY KEY, size INTEGER NOT NULL, inode TEXT NOT NULL, boot TEXT
+      ) STRICT, WITHOUT ROWID`,
+      `CREATE TABLE layers (
+        chain_id TEXT PRIMARY KEY, diff_id TEXT NOT NULL, parent TEXT REFERENCES layers (chain_id), cache_id TEXT NOT NULL UNIQUE,
+        link TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, boot TEXT
+      ) STRICT, WITHOUT ROWID`,
+      "CREATE INDEX layers_by_parent ON layers (parent)",
+      `CREATE TABLE container_layers (
+        id TEXT PRIMARY KEY, parent TEXT REFERENCES layers (chain_id), link TEXT NOT NULL UNIQUE
+      ) STRICT, WITHOUT ROWID`,
+      "CREATE TABLE images (id TEXT PRIMARY KEY, stored_at TEXT NOT NULL, size INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+      `CREATE TABLE image_layers (
+        image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE, position INTEGER NOT NULL,
+        chain_id TEXT NOT NULL REFERENCES layers (chain_id), PRIMARY KEY (image, position)
+      ) STRICT, WITHOUT ROWID`,
+      `CREATE TABLE image_blobs (
+        image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE, kind TEXT NOT NULL CHECK (kind IN ('layer', 'manifest')),
+        position INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (image, kind, digest)
+      ) STRICT, WITHOUT ROWID`,
+      `CREATE TABLE image_references (
+        name TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES images (id), target TEXT
+      ) STRICT, WITHOUT ROWID`,
+      "CREATE INDEX image_references_by_image ON image_references (image)",
+      `CREATE TABLE lease_holds (
+        lease TEXT NOT NULL REFERENCES leases (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL CHECK (kind IN ('blob', 'layer')), name TEXT NOT NULL, PRIMARY KEY (lease, kind, name)
+      ) STRICT, WITHOUT ROWID`,
+      "CREATE TABLE store_state (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    ],
+  },
+];

@@ -1,0 +1,96 @@
+/** Puts the parts of the store together. */
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { systemClock, type Clock, type Logger } from "@fathom/base";
+import type { Sys } from "@fathom/sys";
+import { collectGarbage } from "./collect.ts";
+import { createContainerLayerStore } from "./containers.ts";
+import { createContentStore } from "./content.ts";
+import type { Store } from "./contract.ts";
+import { openDatabase } from "./database.ts";
+import { createDurability, syncByProgram } from "./durability.ts";
+import { createImageStore } from "./images.ts";
+import { createLayerStore } from "./layers.ts";
+import { createLayout } from "./layout.ts";
+import { createLeases } from "./leases.ts";
+import { recover } from "./recover.ts";
+import { storeMigrations } from "./schema.ts";
+import { createTrash } from "./trash.ts";
+
+export interface OpenStoreOptions {
+  /** Absolute path; made with mode 0710 when missing. One process may have it open: the daemon holds its lock. */
+  readonly root: string;
+  readonly sys: Sys;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  /** Makes what was written below a path durable, off this thread. Default: the program `sync -f`. */
+  readonly syncFilesystem?: (path: string) => Promise<void>;
+  /** Kernel boot id, for tests. */
+  readonly bootId?: string;
+}
+
+function currentBootId(): string {
+  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+}
+
+/**
+ * Opens or makes a store and puts right what a crash left (recover.ts). Leases of an earlier process are kept: the engine drops them.
+ * @throws data-loss when the database is damaged, conflict when a newer program wrote it, resource-exhausted when the disk is full.
+ */
+export async function openStore(options: OpenStoreOptions): Promise<Store> {
+  const { root, sys, clock = systemClock, syncFilesystem = syncByProgram } = options;
+  const logger = options.logger.child({ component: "store" });
+  const bootId = options.bootId ?? currentBootId();
+  mkdirSync(root, { recursive: true, mode: 0o710 });
+  mkdirSync(join(root, "content"), { recursive: true, mode: 0o700 });
+  const database = openDatabase(join(root, "fathom.db"));
+  try {
+    database.migrate("store", storeMigrations);
+    const layout = createLayout(root);
+    const trash = createTrash(layout.trashDirectory, logger);
+    await recover({ root, database, layout, bootId, logger });
+    trash.empty();
+    const durability = createDurability(database, () => syncFilesystem(root), logger);
+    durability.request();
+    const leases = createLeases(database, clock);
+    const content = createContentStore(root, database, bootId);
+    const layers = createLayerStore({
+      database,
+      layout,
+      trash,
+      bootId,
+      requestSync: () => durability.request(),
+      logger,
+    });
+    const containers = createContainerLayerStore({ database, layout, trash, sys, logger });
+    const images = createImageStore(database);
+    return {
+      root,
+      database,
+      content,
+      layers,
+      containers,
+      images,
+      leases,
+      async collect() {
+        const result = collectGarbage(root, database, layout);
+        trash.empty();
+        if (result.blobs.length + result.layers.length > 0)
+          logger.info("collected", {
+            blobs: result.blobs.length,
+            layers: result.layers.length,
+            bytes: result.reclaimedBytes,
+          });
+        return result;
+      },
+      async [Symbol.asyncDispose]() {
+        await durability.close();
+        await trash.settled();
+        database.close();
+      },
+    };
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}

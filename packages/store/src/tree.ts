@@ -1,0 +1,121 @@
+/** Walking a tree that a container wrote: by descriptors, never following a link, and giving the thread back now and then. */
+import { EngineError } from "@fathom/base";
+import {
+  AT_SYMLINK_NOFOLLOW,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFMT,
+  type Stat,
+  type Sys,
+} from "@fathom/sys";
+import { errnoName } from "./errors.ts";
+
+/** Each level holds a descriptor. Path names end at 4096 bytes, so deeper trees can only be made on purpose. */
+const maxDepth = 2048;
+const entriesPerTurn = 2000;
+
+export const opaqueXattr = "trusted.overlay.opaque";
+
+export function isDirectory(stat: Stat): boolean {
+  return (stat.mode & S_IFMT) === S_IFDIR;
+}
+
+/** overlayfs marks a removed name by a character device 0:0. */
+export function isWhiteout(stat: Stat): boolean {
+  return (stat.mode & S_IFMT) === S_IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;
+}
+
+export function isOpaque(sys: Sys, dirFd: number, name: Uint8Array | string): boolean {
+  return sys.getxattrat(dirFd, name, opaqueXattr)?.[0] === 0x79;
+}
+
+export function openRoot(sys: Sys, path: string): number {
+  return sys.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/** A directory right below `dirFd`; undefined when it is gone or is no directory (any more). */
+export function openChild(sys: Sys, dirFd: number, name: Uint8Array): number | undefined {
+  try {
+    return sys.openat2(dirFd, name, {
+      flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+      resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+    });
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+}
+
+export function statChild(sys: Sys, dirFd: number, name: Uint8Array): Stat | undefined {
+  try {
+    return sys.fstatat(dirFd, name, AT_SYMLINK_NOFOLLOW);
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+}
+
+export function isGone(error: unknown): boolean {
+  const name = errnoName(error);
+  return name === "ENOENT" || name === "ENOTDIR" || name === "ELOOP";
+}
+
+export interface TreeEntry {
+  /** Directory that holds it. */
+  readonly dirFd: number;
+  readonly name: Uint8Array;
+  /** From the root, "/" between, bytes as a string of one character each; no slash in front. */
+  readonly path: string;
+  readonly stat: Stat;
+}
+
+export interface TreeVisitor<D> {
+  /** For each entry, a directory before its children. What it gives for a directory is the `context` of its children. */
+  enter(entry: TreeEntry, context: D, childFd: number | undefined): D | Promise<D>;
+  /** After the children of a directory. */
+  leave?(context: D): void;
+}
+
+/** Visits all entries below the directory at `rootFd`, names in byte order. Entries that vanish meanwhile are left out. */
+export async function walkTree<D>(sys: Sys, rootFd: number, context: D, visitor: TreeVisitor<D>): Promise<void> {
+  let budget = entriesPerTurn;
+
+  async function walk(dirFd: number, prefix: string, context: D, depth: number): Promise<void> {
+    if (depth > maxDepth)
+      throw new EngineError("resource-exhausted", `a directory tree is deeper than ${maxDepth} levels`);
+    const entries = sys.readDirectory(dirFd).sort((a, b) => Buffer.compare(a.name, b.name));
+    for (const { name } of entries) {
+      if (--budget <= 0) {
+        budget = entriesPerTurn;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      const stat = statChild(sys, dirFd, name);
+      if (stat === undefined) continue;
+      const path = prefix + Buffer.from(name).toString("latin1");
+      if (!isDirectory(stat)) {
+        await visitor.enter({ dirFd, name, path, stat }, context, undefined);
+        continue;
+      }
+      const childFd = openChild(sys, dirFd, name);
+      if (childFd === undefined) continue;
+      try {
+        const inner = await visitor.enter({ dirFd, name, path, stat }, context, childFd);
+        try {
+          await walk(childFd, `${path}/`, inner, depth + 1);
+        } finally {
+          visitor.leave?.(inner);
+        }
+      } finally {
+        sys.close(childFd);
+      }
+    }
+  }
+
+  await walk(rootFd, "", context, 0);
+}

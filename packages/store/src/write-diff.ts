@@ -1,0 +1,156 @@
+/**
+ * A writable layer as a layer tar (image-spec layer.md): whiteouts become `.wh.NAME`, opaque directories hold `.wh..wh..opq`, hard links
+ * stay links. Names come in byte order, so the same layer gives the same tar.
+ */
+import { TarWriter, type TarEntryInput, type TarKind, type TarXattr } from "@fathom/archive";
+import { EngineError } from "@fathom/base";
+import { parseDiffId, type DiffId } from "@fathom/spec";
+import {
+  O_CLOEXEC,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  type Sys,
+} from "@fathom/sys";
+import { isMountStub } from "./mount-stubs.ts";
+import { isGone, isOpaque, isWhiteout, openRoot, walkTree, type TreeEntry } from "./tree.ts";
+
+const readBytes = 256 * 1024;
+
+const kinds = new Map<number, TarKind>([
+  [S_IFREG, "file"],
+  [S_IFDIR, "directory"],
+  [S_IFLNK, "symlink"],
+  [S_IFCHR, "character-device"],
+  [S_IFBLK, "block-device"],
+  [S_IFIFO, "fifo"],
+]);
+
+/** Of xattrs, capabilities and the user's own belong to a layer; labels of the host's LSM and overlayfs's marks do not. */
+export function isLayerXattr(name: string): boolean {
+  return name === "security.capability" || name.startsWith("user.");
+}
+
+/** @param sink Gets the tar in order; it may keep the chunks. */
+export async function writeLayerDiff(
+  sys: Sys,
+  diffPath: string,
+  sink: (chunk: Uint8Array) => void | Promise<void>,
+): Promise<{ diffId: DiffId; size: number }> {
+  const hasher = new Bun.CryptoHasher("sha256");
+  let size = 0;
+  let queue: Uint8Array[] = [];
+  const tar = new TarWriter((chunk) => queue.push(chunk));
+
+  async function flush(): Promise<void> {
+    const chunks = queue;
+    queue = [];
+    for (const chunk of chunks) {
+      hasher.update(chunk);
+      size += chunk.length;
+      await sink(chunk);
+    }
+  }
+
+  const linked = new Map<string, Uint8Array>();
+  const rootFd = openRoot(sys, diffPath);
+  try {
+    await walkTree<void>(sys, rootFd, undefined, {
+      async enter(entry) {
+        const { dirFd, name, path, stat } = entry;
+        const bytes = Buffer.from(path, "latin1");
+        if (isWhiteout(stat)) {
+          tar.entry({ kind: "file", path: whiteoutPath(bytes), mode: 0 });
+          return flush();
+        }
+        const kind = kinds.get(stat.mode & S_IFMT);
+        // Sockets have no place in a tar. Directories that may be stubs are kept: they are what is mounted on anyway.
+        if (kind === undefined || (kind !== "directory" && isMountStub(path, stat))) return undefined;
+        const input: TarEntryInput = {
+          kind,
+          path: kind === "directory" ? Buffer.concat([bytes, Buffer.from("/")]) : bytes,
+          mode: stat.mode & 0o7777,
+          uid: stat.uid,
+          gid: stat.gid,
+          mtimeNs: stat.mtimeNs,
+          deviceMajor: stat.rdevMajor,
+          deviceMinor: stat.rdevMinor,
+          xattrs: layerXattrs(sys, entry),
+        };
+        if (kind !== "directory" && stat.nlink > 1) {
+          const key = `${stat.dev}:${stat.ino}`;
+          const first = linked.get(key);
+          if (first !== undefined) {
+            tar.entry({ ...input, kind: "hardlink", linkPath: first, xattrs: [] });
+            return flush();
+          }
+          linked.set(key, bytes);
+        }
+        if (kind === "symlink") tar.entry({ ...input, linkPath: sys.readlinkat(dirFd, name) });
+        else if (kind === "file") await writeFile(sys, entry, input, tar, flush);
+        else tar.entry(input);
+        if (kind === "directory" && isOpaque(sys, dirFd, name))
+          tar.entry({ kind: "file", path: Buffer.concat([bytes, Buffer.from("/.wh..wh..opq")]), mode: 0 });
+        return flush();
+      },
+    });
+  } finally {
+    sys.close(rootFd);
+  }
+  tar.finish();
+  await flush();
+  return { diffId: parseDiffId(`sha256:${hasher.digest("hex")}`), size };
+}
+
+function whiteoutPath(path: Buffer): Buffer {
+  const slash = path.lastIndexOf(0x2f) + 1;
+  return Buffer.concat([path.subarray(0, slash), Buffer.from(".wh."), path.subarray(slash)]);
+}
+
+function layerXattrs(sys: Sys, { dirFd, name }: TreeEntry): TarXattr[] {
+  const xattrs: TarXattr[] = [];
+  for (const key of sys.listxattrat(dirFd, name)) {
+    const value = isLayerXattr(key) ? sys.getxattrat(dirFd, name, key) : undefined;
+    if (value !== undefined) xattrs.push({ name: key, value });
+  }
+  return xattrs;
+}
+
+/** A file that shrinks meanwhile is filled with zeros, one that grows is cut: the header has gone out. */
+async function writeFile(
+  sys: Sys,
+  { dirFd, name, stat, path }: TreeEntry,
+  input: TarEntryInput,
+  tar: TarWriter,
+  flush: () => Promise<void>,
+): Promise<void> {
+  let fd: number;
+  try {
+    fd = sys.openat2(dirFd, name, { flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC });
+  } catch (error) {
+    if (isGone(error)) return;
+    throw error;
+  }
+  try {
+    if ((sys.fstat(fd).mode & S_IFMT) !== S_IFREG)
+      throw new EngineError("conflict", `${JSON.stringify(path)} was replaced while it was read`);
+    let remaining = Number(stat.size);
+    tar.entry({ ...input, size: remaining });
+    while (remaining > 0) {
+      const buffer = new Uint8Array(Math.min(readBytes, remaining));
+      const count = sys.read(fd, buffer);
+      tar.data(count > 0 ? buffer.subarray(0, count) : buffer);
+      remaining -= count > 0 ? count : buffer.length;
+      await flush();
+    }
+  } finally {
+    sys.close(fd);
+  }
+}
