@@ -3,9 +3,9 @@ import { posix } from "node:path";
 import { EngineError, formatRfc3339Nano } from "@fathom/base";
 import type { PathStat } from "@fathom/spec";
 import { S_IFLNK, S_IFMT } from "@fathom/sys";
-import type { Container } from "./container.ts";
 import { couldNotFind, goFileMode, openRoot, type ContainerRoot } from "./container-root.ts";
-import type { EngineContext } from "./context.ts";
+import { publish, type EngineContext } from "./context.ts";
+import { tarTree } from "./tar-tree.ts";
 
 export function archiveStat(engine: EngineContext, nameOrId: string, path: string): PathStat {
   const container = engine.containers.find(nameOrId);
@@ -48,17 +48,38 @@ export function archiveGet(
   engine: EngineContext,
   nameOrId: string,
   path: string,
-  _signal: AbortSignal,
+  signal: AbortSignal,
 ): { stat: PathStat; tar: AsyncIterable<Uint8Array> } {
-  void archiveStat(engine, nameOrId, path);
-  throw new EngineError("not-implemented", "copying out of a container is not implemented yet");
+  const container = engine.containers.find(nameOrId);
+  const absolute = checkPath(path);
+  const { root, path: inside } = openRoot(engine, container, absolute);
+  let stat: PathStat;
+  try {
+    stat = statInRoot(root, inside, absolute);
+  } catch (error) {
+    root[Symbol.dispose]();
+    throw couldNotFind(error, path, nameOrId);
+  }
+  publish(engine, container, "archive-path");
+  // "dir/." is the content of dir: its entries are named from ".".
+  const name = path.endsWith("/.") ? "." : stat.name;
+  return { stat, tar: closing(root, tarTree(engine.sys, root, inside, { name, oneMount: false }, signal)) };
 }
 
+/** The root file system without what is mounted on it. */
 export function exportContainer(
   engine: EngineContext,
   nameOrId: string,
-  _signal: AbortSignal,
+  signal: AbortSignal,
 ): AsyncIterable<Uint8Array> {
-  const container: Container = engine.containers.find(nameOrId);
-  throw new EngineError("not-implemented", `export of container ${container.id} is not implemented yet`);
+  const container = engine.containers.find(nameOrId);
+  const { root, path } = openRoot(engine, container, "/");
+  publish(engine, container, "export");
+  return closing(root, tarTree(engine.sys, root, path, { name: "", oneMount: true }, signal));
+}
+
+/** Closes the root when the stream has ended, in whatever way. */
+async function* closing(root: ContainerRoot, stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  using _ = root;
+  yield* stream;
 }

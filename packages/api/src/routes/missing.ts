@@ -19,7 +19,6 @@ const missing: Readonly<Record<string, string>> = {
   "POST /grpc": "build sessions",
   "GET /plugins": "plugins",
   "GET /plugins/privileges": "plugins",
-  "GET /plugins/*/json": "plugins",
   "DELETE /plugins/*": "plugins",
   "POST /plugins/create": "plugins",
   "POST /plugins/pull": "plugins",
@@ -96,6 +95,10 @@ export function addMissingRoutes(router: Router<Handler>): void {
         'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
       );
     });
+  // `docker inspect NAME` asks every kind of object in turn: there is no plugin of any name.
+  router.add("GET", "/plugins/*/json", ({ name }: ApiRequest) => {
+    throw new EngineError("not-found", `plugin ${JSON.stringify(name)} not found`);
+  });
   // Nobody can make a network or a build cache yet, so there is nothing to remove: that is an answer, and `system prune` needs it.
   router.add("POST", "/networks/prune", ({ query, response }: ApiRequest) => {
     for (const key of Object.keys(query.filters()))
