@@ -92,7 +92,9 @@ test("the exit is known while a client still has to read, and the log is whole b
 
 test("a terminal: /dev/pts/0, controlling, CRLF, size and resize, console bound", async () => {
   const terminal = { rows: 33, columns: 111 };
-  const result = await run(rig, ["sh", "-c", "tty; stty size; ls -l /dev/console | head -c 1; echo err >&2"], { terminal });
+  const result = await run(rig, ["sh", "-c", "tty; stty size; ls -l /dev/console | head -c 1; echo err >&2"], {
+    terminal,
+  });
   expect(result.stdout).toBe("/dev/pts/0\r\n33 111\r\nc" + "err\r\n");
   const { supervisor, attachments } = await start(
     rig,

@@ -25,7 +25,10 @@ test("damaged plans are refused or read within their bounds", async () => {
   const small = join(base, "small.plan");
   const large = join(base, "large.plan");
   writeFileSync(small, encodePlan(plan(rig, ["true"], { process })));
-  writeFileSync(large, encodePlan(plan(rig, ["sh", ...Array.from({ length: 500 }, (_, index) => `argument ${index}`)])));
+  writeFileSync(
+    large,
+    encodePlan(plan(rig, ["sh", ...Array.from({ length: 500 }, (_, index) => `argument ${index}`)])),
+  );
   const result = await Bun.$`${program} 20000 ${small} ${large}`.quiet().nothrow();
   expect(result.stderr.toString()).toBe("");
   expect(result.exitCode).toBe(0);

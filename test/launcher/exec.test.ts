@@ -40,7 +40,11 @@ async function end(supervisor: Supervisor): Promise<void> {
 
 test("an exec has the container's namespaces, its own output and its own exit code", async () => {
   const supervisor = await container();
-  const handle = await exec(supervisor, ["sh", "-c", "hostname; readlink /proc/1/ns/mnt; readlink /proc/self/ns/mnt; exit 42"]);
+  const handle = await exec(supervisor, [
+    "sh",
+    "-c",
+    "hostname; readlink /proc/1/ns/mnt; readlink /proc/self/ns/mnt; exit 42",
+  ]);
   const output = unframe(await new Reader(handle.attachments[0]!.fd).ended).stdout.split("\n");
   expect(output[0]).toBe("inside");
   expect(output[1]).toBe(output[2]!);
@@ -100,7 +104,9 @@ test("what cannot be executed is refused, and the container goes on", async () =
 test("init reaps the orphans of execs; without it they stay", async () => {
   for (const init of [true, false]) {
     const supervisor = await container(["sleep", "1000"], init);
-    await (await exec(supervisor, ["sh", "-c", "sleep 0.05 &"])).exit;
+    await (
+      await exec(supervisor, ["sh", "-c", "sleep 0.05 &"])
+    ).exit;
     await Bun.sleep(150);
     const count = await exec(supervisor, ["sh", "-c", "ps -o stat,comm | grep -c '^Z'"]);
     expect(unframe(await new Reader(count.attachments[0]!.fd).ended).stdout).toBe(init ? "0\n" : "1\n");

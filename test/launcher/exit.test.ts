@@ -81,7 +81,9 @@ test("what cannot be executed is refused in Docker's words, and nothing is left"
 test("a working directory that is missing, and one that is made", async () => {
   const missing = run(rig, ["pwd"], { process: [{ kind: "working-directory", path: "/no/dir", create: false }] });
   expect(missing).rejects.toThrow('chdir to cwd ("/no/dir") set in config.json failed: no such file or directory');
-  const made = await run(rig, ["pwd"], { process: [{ kind: "working-directory", path: "/made/for/me", create: true }] });
+  const made = await run(rig, ["pwd"], {
+    process: [{ kind: "working-directory", path: "/made/for/me", create: true }],
+  });
   expect(made.stdout).toBe("/made/for/me\n");
 });
 

@@ -1,6 +1,15 @@
 /** Root file systems that try to lead the launcher astray, and what the container can see of it. */
 import { afterAll, beforeEach, expect, test } from "bun:test";
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Operation } from "@fathom/runtime";
 import { Rig, run, start, sys } from "./rig.ts";
@@ -14,8 +23,23 @@ beforeEach(() => {
 });
 
 const attributes = { set: [] } as const;
-const tmpfs = (target: string): Operation => ({ kind: "mount", type: "tmpfs", source: "tmpfs", options: [], attributes, target, create: "directory" });
-const bind = (source: string, target: string): Operation => ({ kind: "bind", source, recursive: true, attributes, target, create: true });
+const tmpfs = (target: string): Operation => ({
+  kind: "mount",
+  type: "tmpfs",
+  source: "tmpfs",
+  options: [],
+  attributes,
+  target,
+  create: "directory",
+});
+const bind = (source: string, target: string): Operation => ({
+  kind: "bind",
+  source,
+  recursive: true,
+  attributes,
+  target,
+  create: true,
+});
 
 function outside(): string {
   const directory = join(rig.base, "outside");
@@ -55,7 +79,8 @@ test("proc and sysfs are not mounted through a link", async () => {
   symlinkSync("real", join(rig.rootfs, "proc"));
   await run(rig, ["true"]).then(
     () => expect.unreachable(),
-    (error: unknown) => expect(String(error)).toContain("the target of a proc or sysfs mount must be a directory and no link"),
+    (error: unknown) =>
+      expect(String(error)).toContain("the target of a proc or sysfs mount must be a directory and no link"),
   );
 });
 
@@ -117,7 +142,10 @@ test("a read-only root, with a writable mount in it", async () => {
 test("binds: attributes, kinds, a missing source, a directory over a file", async () => {
   const host = outside();
   writeFileSync(join(host, "file"), "data");
-  const readonly: Operation = { ...bind(host, "/mnt/deep/dir"), attributes: { set: ["readonly", "nosuid", "noexec"], recursive: true } } as Operation;
+  const readonly: Operation = {
+    ...bind(host, "/mnt/deep/dir"),
+    attributes: { set: ["readonly", "nosuid", "noexec"], recursive: true },
+  } as Operation;
   const script = "cat /mnt/deep/dir/file /mnt/file; touch /mnt/deep/dir/new; grep /mnt/deep/dir /proc/mounts";
   const result = await run(rig, ["sh", "-c", script], { inRoot: [readonly, bind(join(host, "file"), "/mnt/file")] });
   expect(result.stdout).toStartWith("datadata");
@@ -129,7 +157,10 @@ test("binds: attributes, kinds, a missing source, a directory over a file", asyn
   );
   await run(rig, ["true"], { inRoot: [bind(host, "/bin/busybox")] }).then(
     () => expect.unreachable(),
-    (error: unknown) => expect(String(error)).toContain("not a directory: Are you trying to mount a directory onto a file (or vice-versa)?"),
+    (error: unknown) =>
+      expect(String(error)).toContain(
+        "not a directory: Are you trying to mount a directory onto a file (or vice-versa)?",
+      ),
   );
 });
 
@@ -138,7 +169,9 @@ test("copyUp brings the covered content into the new file system", async () => {
   writeFileSync(join(rig.rootfs, "data/sub/file"), "kept", { mode: 0o640 });
   symlinkSync("sub/file", join(rig.rootfs, "data/link"));
   const mount = { ...tmpfs("/data"), copyUp: true } as Operation;
-  const result = await run(rig, ["sh", "-c", "cat /data/link; stat -c %a /data/sub/file; touch /data/new"], { inRoot: [mount] });
+  const result = await run(rig, ["sh", "-c", "cat /data/link; stat -c %a /data/sub/file; touch /data/new"], {
+    inRoot: [mount],
+  });
   expect(result.stdout).toBe("kept640\n");
   expect(existsSync(join(rig.rootfs, "data/new"))).toBe(false);
 });
@@ -166,12 +199,17 @@ test("nodes and directories: owners, modes, what exists is left", async () => {
   expect(result.stdout).toBe("750 7 8 directory\n755 0 0 directory\n622 1 2 fifo\none\ntwo\n");
   await run(rig, ["true"], { inRoot: [{ kind: "make-directory", path: "/bin/busybox", mode: 0o755 }] }).then(
     () => expect.unreachable(),
-    (error: unknown) => expect(error).toMatchObject({ code: "invalid-argument", message: "Cannot mkdir: /bin/busybox is not a directory" }),
+    (error: unknown) =>
+      expect(error).toMatchObject({
+        code: "invalid-argument",
+        message: "Cannot mkdir: /bin/busybox is not a directory",
+      }),
   );
 });
 
 test("the program has standard streams, and nothing else of the engine's", async () => {
-  const script = "ls /proc/self/fd | tr '\\n' ' '; readlink /proc/self/cwd; grep -E 'NoNewPrivs|Seccomp:' /proc/self/status; ulimit -c; umask; kill -l >/dev/null; grep SigIgn /proc/self/status; grep SigBlk /proc/self/status";
+  const script =
+    "ls /proc/self/fd | tr '\\n' ' '; readlink /proc/self/cwd; grep -E 'NoNewPrivs|Seccomp:' /proc/self/status; ulimit -c; umask; kill -l >/dev/null; grep SigIgn /proc/self/status; grep SigBlk /proc/self/status";
   const result = await run(rig, ["sh", "-c", script]);
   const [fds, ...rest] = result.stdout.split("\n");
   // ls itself has the directory open as 3.
@@ -194,7 +232,8 @@ test("identity: user, groups, capabilities, no new privileges, limits, oom score
     { kind: "capabilities", effective: chown, permitted: chown | kill, inheritable: chown, ambient: chown },
     { kind: "no-new-privileges" },
   ];
-  const script = "id -u; id -G; grep -E '^(Cap|NoNew)' /proc/self/status; cat /proc/self/oom_score_adj; umask; ulimit -n; ulimit -Hn; hostname";
+  const script =
+    "id -u; id -G; grep -E '^(Cap|NoNew)' /proc/self/status; cat /proc/self/oom_score_adj; umask; ulimit -n; ulimit -Hn; hostname";
   const result = await run(rig, ["sh", "-c", script], { process, inRoot: [{ kind: "set-hostname", name: "named" }] });
   expect(result.stdout.split("\n")).toEqual([
     "1000",
@@ -234,7 +273,10 @@ test("a seccomp program is loaded, with and without no_new_privs", async () => {
   ]);
   const seccomp: Operation = { kind: "seccomp", program: new Uint8Array(program), flags: 0 };
   const asUser: Operation = { kind: "set-user", uid: 1000, gid: 1000, groups: [] };
-  for (const steps of [[seccomp, asUser], [{ kind: "no-new-privileges" } as const, asUser, seccomp]]) {
+  for (const steps of [
+    [seccomp, asUser],
+    [{ kind: "no-new-privileges" } as const, asUser, seccomp],
+  ]) {
     for (const init of [false, true]) {
       const script = "/bin/busybox mkdir /tmp/x; grep Seccomp: /proc/self/status";
       const result = await run(rig, ["sh", "-c", script], { process: steps, init });

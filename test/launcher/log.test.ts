@@ -42,12 +42,23 @@ test("escapes as Go's encoder does", async () => {
 });
 
 test("a line above 16 KiB is cut into records without a newline, nothing is lost", async () => {
-  const { directory } = await run(rig, ["sh", "-c", "head -c 40000 /dev/zero | tr '\\0' a; echo; head -c 16384 /dev/zero | tr '\\0' b; echo"], {
-    inRoot: [{ kind: "make-node", path: "/dev/zero", type: "character", major: 1, minor: 5, mode: 0o666, uid: 0, gid: 0 }],
-  });
+  const { directory } = await run(
+    rig,
+    ["sh", "-c", "head -c 40000 /dev/zero | tr '\\0' a; echo; head -c 16384 /dev/zero | tr '\\0' b; echo"],
+    {
+      inRoot: [
+        { kind: "make-node", path: "/dev/zero", type: "character", major: 1, minor: 5, mode: 0o666, uid: 0, gid: 0 },
+      ],
+    },
+  );
   const records = logRecords(join(directory, "log"));
   expect(records.map(({ log }) => log.length)).toEqual([16384, 16384, 7233, 16385]);
-  expect(records.slice(0, 3).map(({ log }) => log).join("")).toBe(`${"a".repeat(40000)}\n`);
+  expect(
+    records
+      .slice(0, 3)
+      .map(({ log }) => log)
+      .join(""),
+  ).toBe(`${"a".repeat(40000)}\n`);
   expect(records[0]!.time).toBe(records[2]!.time);
 });
 
@@ -60,9 +71,13 @@ test("attributes are in every record", async () => {
 
 test("rotation keeps the number of files and the newest records, each file whole", async () => {
   const { directory } = await run(rig, ["seq", "2000"], { log: { maxSize: 10_000, maxFiles: 3 } });
-  const names = readdirSync(directory).filter((name) => name.startsWith("log")).sort();
+  const names = readdirSync(directory)
+    .filter((name) => name.startsWith("log"))
+    .sort();
   expect(names).toEqual(["log", "log.1", "log.2"]);
-  const numbers = ["log.2", "log.1", "log"].flatMap((name) => logRecords(join(directory, name)).map(({ log }) => Number(log)));
+  const numbers = ["log.2", "log.1", "log"].flatMap((name) =>
+    logRecords(join(directory, name)).map(({ log }) => Number(log)),
+  );
   expect(numbers.at(-1)).toBe(2000);
   expect(numbers).toEqual(Array.from({ length: numbers.length }, (_, index) => 2001 - numbers.length + index));
   for (const name of ["log.1", "log.2"]) {
@@ -111,12 +126,17 @@ test("a full disk: the container goes on, no record is cut, the gap is told", as
     expect((await supervisor.exit).code).toBe(6);
     sys.close(fd);
     const records = logRecords(ballast);
-    const told = records.map(({ log }) => /^fathom: (\d+) log records are missing here: No space left on device\n$/.exec(log)?.[1]);
+    const told = records.map(
+      ({ log }) => /^fathom: (\d+) log records are missing here: No space left on device\n$/.exec(log)?.[1],
+    );
     const missing = told.reduce((sum, number) => sum + Number(number ?? 0), 0);
     expect(missing).toBeGreaterThan(1000);
     expect(missing + records.length - told.filter(Boolean).length).toBe(5001);
     expect(records.at(-1)!.log).toBe("after\n");
-    expect(JSON.parse(readFileSync(join(directory, "exit"), "utf8"))).toMatchObject({ code: 6, lostLogRecords: missing });
+    expect(JSON.parse(readFileSync(join(directory, "exit"), "utf8"))).toMatchObject({
+      code: 6,
+      lostLogRecords: missing,
+    });
   } finally {
     sys.umount(disk, 2);
   }

@@ -4,12 +4,28 @@ import { chmodSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { randomId } from "@fathom/base";
 import { openCgroups, type LaunchPlan, type Supervisor } from "@fathom/runtime";
-import { bothOutputs, execOperation, launcher, plan, Reader, Rig, rootOperations, run, start, sys, unframe } from "./rig.ts";
+import {
+  bothOutputs,
+  execOperation,
+  launcher,
+  plan,
+  Reader,
+  Rig,
+  rootOperations,
+  run,
+  start,
+  sys,
+  unframe,
+} from "./rig.ts";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
 
-async function execOutput(supervisor: Supervisor, argv: readonly string[], cgroupProcs: readonly string[] = []): Promise<string> {
+async function execOutput(
+  supervisor: Supervisor,
+  argv: readonly string[],
+  cgroupProcs: readonly string[] = [],
+): Promise<string> {
   const handle = await supervisor.exec({
     execId: randomId(),
     plan: { version: 1, stem: { newNamespaces: [], cgroupProcs }, operations: [execOperation(argv)], terminal: null },
@@ -24,11 +40,19 @@ async function end(supervisor: Supervisor): Promise<void> {
   await supervisor.exit;
 }
 
-async function launchPlan(whole: LaunchPlan): Promise<{ supervisor: Supervisor; output: Promise<Buffer>; reader: Reader }> {
+async function launchPlan(
+  whole: LaunchPlan,
+): Promise<{ supervisor: Supervisor; output: Promise<Buffer>; reader: Reader }> {
   const prepared = await launcher.prepare(whole.stem);
   const directory = rig.directory();
   const log = { driver: "json-file", path: join(directory, "log"), maxSize: 0, maxFiles: 1 } as const;
-  const { supervisor, attachments } = await prepared.launch({ plan: whole, directory, log, openStdin: false, attach: [bothOutputs] });
+  const { supervisor, attachments } = await prepared.launch({
+    plan: whole,
+    directory,
+    log,
+    openStdin: false,
+    attach: [bothOutputs],
+  });
   const reader = new Reader(attachments[0]!.fd);
   return { supervisor, output: reader.ended, reader };
 }
@@ -42,7 +66,10 @@ test("the process and its execs are in their cgroups, and see them from a cgroup
     expect(lines.filter((line) => line.endsWith(cgroup.path)).length).toBe(cgroup.procsFiles.length);
     expect(cgroup.processes()).toEqual([supervisor.pid]);
     const inside = await execOutput(supervisor, ["cat", "/proc/self/cgroup"], cgroup.procsFiles);
-    const places = inside.trim().split("\n").map((line) => line.slice(line.lastIndexOf(":") + 1));
+    const places = inside
+      .trim()
+      .split("\n")
+      .map((line) => line.slice(line.lastIndexOf(":") + 1));
     expect(places.filter((place) => place === "/").length).toBe(cgroup.procsFiles.length);
     await end(supervisor);
   } finally {
@@ -109,7 +136,9 @@ test("joined namespaces: network and ipc of another container, its pid namespace
 });
 
 test("without a pid namespace, what is left of an ended container's output is not awaited for ever", async () => {
-  const { supervisor } = await start(rig, ["sh", "-c", "echo $$; sleep 3 & exit 8"], { namespaces: ["mount", "network", "ipc", "uts"] });
+  const { supervisor } = await start(rig, ["sh", "-c", "echo $$; sleep 3 & exit 8"], {
+    namespaces: ["mount", "network", "ipc", "uts"],
+  });
   expect((await supervisor.exit).code).toBe(8);
   const begin = Date.now();
   while (await Bun.file(`/proc/${supervisor.supervisorPid}/status`).exists()) {
@@ -120,7 +149,9 @@ test("without a pid namespace, what is left of an ended container's output is no
 
 test("chroot in place of pivot_root, and execs in it", async () => {
   const whole = plan(rig, ["sleep", "1000"]);
-  const operations = whole.operations.map((operation) => (operation.kind === "pivot-root" ? ({ kind: "chroot" } as const) : operation));
+  const operations = whole.operations.map((operation) =>
+    operation.kind === "pivot-root" ? ({ kind: "chroot" } as const) : operation,
+  );
   const { supervisor } = await launchPlan({ ...whole, operations });
   expect(await execOutput(supervisor, ["sh", "-c", "ls /"])).toContain("bin\n");
   expect(await execOutput(supervisor, ["sh", "-c", "readlink /proc/1/root; pwd"])).toEndWith("/\n");
@@ -128,7 +159,9 @@ test("chroot in place of pivot_root, and execs in it", async () => {
 });
 
 test("a time namespace is shared with execs", async () => {
-  const { supervisor } = await start(rig, ["sleep", "1000"], { namespaces: ["mount", "pid", "network", "ipc", "uts", "time"] });
+  const { supervisor } = await start(rig, ["sleep", "1000"], {
+    namespaces: ["mount", "pid", "network", "ipc", "uts", "time"],
+  });
   const own = readlinkSync(`/proc/${supervisor.pid}/ns/time`);
   expect(own).not.toBe(readlinkSync("/proc/self/ns/time"));
   expect(await execOutput(supervisor, ["readlink", "/proc/self/ns/time"])).toBe(`${own}\n`);

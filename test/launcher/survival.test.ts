@@ -1,9 +1,31 @@
 /** What outlives what: daemon, supervisor, container; and that nothing is left. */
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { launcher, plan, alive, bothOutputs, eventually, logRecords, Reader, Rig, run, start, sys, unframe } from "./rig.ts";
+import {
+  launcher,
+  plan,
+  alive,
+  bothOutputs,
+  eventually,
+  logRecords,
+  Reader,
+  Rig,
+  run,
+  start,
+  sys,
+  unframe,
+} from "./rig.ts";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -20,7 +42,10 @@ test("kill -9 of the supervisor ends the container, and the exit says why", asyn
 });
 
 test("kill -9 of the supervisor ends the program below init too", async () => {
-  const { supervisor, attachments } = await start(rig, ["sh", "-c", "echo up; sleep 1000"], { init: true, attach: [bothOutputs] });
+  const { supervisor, attachments } = await start(rig, ["sh", "-c", "echo up; sleep 1000"], {
+    init: true,
+    attach: [bothOutputs],
+  });
   const reader = new Reader(attachments[0]!.fd);
   await reader.until(/up/);
   sys.kill(supervisor.supervisorPid, 9);
@@ -33,7 +58,9 @@ test("a stem that is dropped leaves nothing", async () => {
   const prepared = await launcher.prepare(plan(rig, ["true"]).stem);
   expect(alive(prepared.pid)).toBe(true);
   expect(prepared.networkNamespaceFd).toBeNumber();
-  expect(readlinkSync(`/proc/self/fd/${prepared.networkNamespaceFd}`)).toBe(readlinkSync(`/proc/${prepared.pid}/ns/net`));
+  expect(readlinkSync(`/proc/self/fd/${prepared.networkNamespaceFd}`)).toBe(
+    readlinkSync(`/proc/${prepared.pid}/ns/net`),
+  );
   await prepared.discard();
   expect(existsSync(`/proc/${prepared.pid}`)).toBe(false);
 });
@@ -48,7 +75,11 @@ test("when its daemon dies before launch, stem and supervisor end by themselves"
   writeFileSync(file, script);
   const daemon = Bun.spawn([process.execPath, file], { stdout: "pipe", cwd: import.meta.dir });
   const { value } = await daemon.stdout.getReader().read();
-  const [pid, supervisorPid] = Buffer.from(value ?? []).toString().trim().split(" ").map(Number);
+  const [pid, supervisorPid] = Buffer.from(value ?? [])
+    .toString()
+    .trim()
+    .split(" ")
+    .map(Number);
   expect(alive(pid!)).toBe(true);
   daemon.kill(9);
   await daemon.exited;
@@ -68,7 +99,10 @@ test("after its daemon's death a container runs on, is found again, and nothing 
   writeFileSync(file, script);
   const daemon = Bun.spawn([process.execPath, file], { stdout: "pipe", cwd: import.meta.dir });
   const { value } = await daemon.stdout.getReader().read();
-  const [pid, base] = Buffer.from(value ?? []).toString().trim().split(" ");
+  const [pid, base] = Buffer.from(value ?? [])
+    .toString()
+    .trim()
+    .split(" ");
   daemon.kill(9);
   await daemon.exited;
   const found = await launcher.reconnect(directory);
