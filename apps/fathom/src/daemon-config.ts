@@ -6,7 +6,7 @@ import { readFileSync, statSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { EngineError, logLevels, messageOf, type LogLevel } from "@fathom/base";
 import type { EngineConfig, UlimitSetting } from "@fathom/engine";
-import type { NetworkConfig } from "@fathom/network";
+import { defaultAddressPools, type NetworkConfig } from "@fathom/network";
 import type { RegistryConfig } from "@fathom/distribution";
 import { daemonOptions, keyOf, type DaemonOption } from "./daemon-options.ts";
 
@@ -339,7 +339,7 @@ function build(values: Values, facts: BuildFacts): DaemonConfig {
     network: {
       ...(values.has("bip") ? { bridgeAddress: text("bip", "") } : {}),
       bridgeName: text("bridge", "") || "fathom0",
-      addressPools: (values.get("default-address-pool") as readonly Pool[] | undefined) ?? [],
+      addressPools: (values.get("default-address-pool") as readonly Pool[] | undefined) ?? defaultAddressPools,
       mtu: number("mtu", 0),
       ipForward: truth("ip-forward", true),
       ipMasquerade: truth("ip-masq", true),

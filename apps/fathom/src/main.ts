@@ -3,8 +3,17 @@
  * the engine's code.
  */
 const argv = process.argv.slice(2);
-const { main } = await import("@fathom/cli");
+
+async function run(): Promise<number> {
+  if (argv[0] === "daemon" && !argv.includes("--help") && !argv.includes("-h")) {
+    const { daemonMain } = await import("./daemon.ts");
+    return daemonMain(argv.slice(1));
+  }
+  const { main } = await import("@fathom/cli");
+  return main(argv);
+}
+
 // Not process.exit: output that is still in a pipe would be cut.
-process.exitCode = await main(argv);
+process.exitCode = await run();
 
 export {};

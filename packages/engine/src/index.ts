@@ -4,3 +4,4 @@ export type { ContainerBackend } from "./container-backend.ts";
 export { createNetworkState } from "./network-state.ts";
 export { createOciTranslation } from "./oci/translation.ts";
 export { createVolumes, type VolumeBackend, type Volumes } from "./volumes/volumes.ts";
+export { createImages, type ImageBackend, type Images } from "./images/images.ts";

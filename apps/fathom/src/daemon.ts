@@ -1,0 +1,143 @@
+/**
+ * `fathom daemon`: the only place where implementations meet. Opens what the engine stands on, in the order in which one needs the
+ * other, serves the API, and takes all of it down again in reverse.
+ */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { createApiServer, type ApiServer, type Backend } from "@fathom/api";
+import { createLogger, messageOf, programVersion, systemClock, type Logger } from "@fathom/base";
+import {
+  createEngine,
+  createImages,
+  createNetworkState,
+  createOciTranslation,
+  createVolumes,
+  type EngineLife,
+} from "@fathom/engine";
+import { createNetworks } from "@fathom/network";
+import { createLauncher, openCgroups } from "@fathom/runtime";
+import { openStore } from "@fathom/store";
+import { createSys } from "@fathom/sys";
+import { helperExecutable } from "@fathom/sys/helper";
+import { readDaemonConfig, type BuildFacts, type DaemonConfig } from "./daemon-config.ts";
+import { lockStateDirectory } from "./state-lock.ts";
+
+/** Time for requests that are under way when the daemon stops. */
+const requestGraceMs = 2000;
+
+/** Filled in by the build; from the source tree they are unknown. */
+const facts: BuildFacts = {
+  version: programVersion,
+  gitCommit: process.env["FATHOM_GIT_COMMIT"] ?? "unknown",
+  buildTime: process.env["FATHOM_BUILD_TIME"] ?? "2026-01-01T00:00:00.000000000+00:00",
+};
+
+/** Runs until it is told to stop. Gives the exit code. */
+export async function daemonMain(argv: readonly string[]): Promise<number> {
+  let config: DaemonConfig;
+  try {
+    config = readDaemonConfig(argv, facts);
+  } catch (error) {
+    console.error(`fathom daemon: ${messageOf(error)}`);
+    return 1;
+  }
+  if (config.validateOnly) {
+    console.error("configuration OK");
+    return 0;
+  }
+  if (process.getuid?.() !== 0) {
+    console.error("fathom daemon: it needs to be started with root privileges");
+    return 1;
+  }
+  const logger = createLogger(config.logLevel, { write: (line) => void process.stderr.write(line) }, config.logFormat);
+  try {
+    await serve(config, logger);
+    return 0;
+  } catch (error) {
+    logger.error(`the daemon cannot go on: ${messageOf(error)}`, {
+      stack: error instanceof Error ? error.stack : undefined,
+    });
+    return 1;
+  }
+}
+
+async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
+  // What the engine makes is its own business; nothing of it is for others to write.
+  process.umask(0o022);
+  await using resources = new AsyncDisposableStack();
+  const { engine: settings } = config;
+  const sys = createSys();
+  for (const directory of [settings.dataRoot, settings.execRoot]) {
+    mkdirSync(directory, { recursive: true, mode: 0o711 });
+    resources.use(lockStateDirectory(sys, directory));
+  }
+  writePidFile(config.pidFile);
+  resources.defer(() => rmSync(config.pidFile, { force: true }));
+
+  const store = resources.use(await openStore({ root: settings.dataRoot, sys, logger }));
+  const cgroups = openCgroups(sys);
+  const launcher = createLauncher({ sys, executable: () => helperExecutable(sys) });
+  const networks = resources.use(
+    createNetworks({ sys, config: config.network, state: createNetworkState(store.database), logger }),
+  );
+  const engine = await createEngine({
+    config: settings,
+    store,
+    launcher,
+    cgroups,
+    networks,
+    sys,
+    logger,
+    clock: systemClock,
+    images: (parts) => createImages(parts, config.registry),
+    volumes: (parts) => createVolumes(parts),
+    oci: createOciTranslation({ sys, config: settings, cgroups }),
+  });
+  resources.use(engine);
+  const backend: Backend = engine;
+  const server = createApiServer({
+    backend,
+    logger,
+    version: settings.version,
+    experimental: settings.experimental,
+  });
+  resources.defer(() => server.close(requestGraceMs));
+  const stop = stopSignal(logger);
+  for (const host of config.hosts) await server.listen({ path: host.slice("unix://".length), group: config.group });
+  logger.info("API listens", { hosts: config.hosts, pid: process.pid, version: settings.version });
+  await engine.resume();
+  await stop;
+  await stopServing(server, engine, logger);
+}
+
+/** Containers stop while clients can still see it; then the connections end. */
+async function stopServing(server: ApiServer, engine: EngineLife, logger: Logger): Promise<void> {
+  await engine.shutdown();
+  await server.close(requestGraceMs);
+  logger.info("the daemon has stopped");
+}
+
+/** Resolves at the first SIGTERM or SIGINT. A third one ends the process at once: containers then run on, as after a crash. */
+function stopSignal(logger: Logger): Promise<void> {
+  let count = 0;
+  return new Promise((resolve) => {
+    const onSignal = (name: NodeJS.Signals): void => {
+      count++;
+      if (count === 1) {
+        logger.info("stopping", { signal: name });
+        resolve();
+      } else if (count >= 3) process.exit(130);
+    };
+    process.on("SIGTERM", onSignal);
+    process.on("SIGINT", onSignal);
+    // A closed terminal is no reason to stop a daemon.
+    process.on("SIGHUP", () => undefined);
+    // Somebody who read its output went away.
+    process.on("SIGPIPE", () => undefined);
+  });
+}
+
+function writePidFile(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
+  writeFileSync(path, `${process.pid}\n`, { mode: 0o644 });
+}

@@ -1,0 +1,113 @@
+/** What the image half's files share, and how a name that a user typed is found. */
+import { EngineError } from "@fathom/base";
+import {
+  canonicalName,
+  canonicalString,
+  familiarString,
+  maxConfigBytes,
+  parseImageConfig,
+  parseReference,
+  tryParseReference,
+  withDefaultTag,
+  withDigest,
+  type Digest,
+  type ImageConfig,
+  type Reference,
+} from "@fathom/spec";
+import type { ImageRecord } from "@fathom/store";
+import type { LocalImage } from "../contract.ts";
+import type { EngineParts } from "../engine.ts";
+
+export interface ImageContext extends EngineParts {
+  /** When a name was last set, RFC3339Nano. */
+  tagTime(name: string): string | undefined;
+  setTagTime(name: string): void;
+}
+
+/** Configs by image id: they never change. */
+const configs = new Map<Digest, ImageConfig>();
+const maxConfigs = 256;
+
+export function configOf(context: ImageContext, id: Digest): ImageConfig {
+  const known = configs.get(id);
+  if (known !== undefined) return known;
+  const config = parseImageConfig(context.store.content.read(id, maxConfigBytes));
+  if (configs.size >= maxConfigs) configs.clear();
+  configs.set(id, config);
+  return config;
+}
+
+export function localImage(context: ImageContext, record: ImageRecord): LocalImage {
+  return { id: record.id, config: configOf(context, record.id), topLayer: record.layers.at(-1) };
+}
+
+/**
+ * By name (latest where there is no tag), name@digest, id, or unique id prefix; in this order where both could be meant, except that a
+ * full digest is an id.
+ * @throws not-found "No such image: …" with the tag that was meant, invalid-argument for a name that is none
+ */
+export function findImage(context: ImageContext, name: string): ImageRecord {
+  const { images } = context.store;
+  const id = /^(?:sha256:)?([0-9a-f]{64})$/.exec(name)?.[1];
+  if (id !== undefined) {
+    const record = images.get(`sha256:${id}` as Digest);
+    if (record !== undefined) return record;
+    throw new EngineError("not-found", `No such image: ${name}`);
+  }
+  const prefix = /^sha256:([0-9a-f]{1,63})$/.exec(name)?.[1];
+  const reference = prefix === undefined ? tryParseReference(name) : undefined;
+  if (reference !== undefined) {
+    const record = byReference(context, reference);
+    if (record !== undefined) return record;
+  }
+  const short = prefix ?? (/^[0-9a-f]{1,63}$/.test(name) ? name : undefined);
+  if (short !== undefined) {
+    const found = images.find(short);
+    if (found.length > 1) throw new EngineError("invalid-argument", `multiple IDs found with provided prefix: ${name}`);
+    const record = found[0] === undefined ? undefined : images.get(found[0]);
+    if (record !== undefined) return record;
+  }
+  if (prefix !== undefined) throw new EngineError("not-found", `No such image: ${name}`);
+  // Parsed again for its error.
+  throw new EngineError("not-found", `No such image: ${familiarString(withDefaultTag(parseReference(name)))}`);
+}
+
+function byReference(context: ImageContext, reference: Reference): ImageRecord | undefined {
+  const { images } = context.store;
+  // With both, the digest decides.
+  const exact = reference.digest === undefined ? withDefaultTag(reference) : withDigest(reference, reference.digest);
+  const found = images.reference(canonicalString(exact));
+  if (found !== undefined) return images.get(found.image);
+  if (reference.digest === undefined) return undefined;
+  // An image may be meant by the digest of its manifest under a name that has a tag only.
+  const name = canonicalName(reference);
+  const other = images
+    .references()
+    .find((one) => one.target === reference.digest && canonicalName(parseReference(one.name)) === name);
+  return other === undefined ? undefined : images.get(other.image);
+}
+
+/** True when `name` is the id itself or a prefix of it, and not a name. */
+export function isIdPrefix(context: ImageContext, id: Digest, name: string): boolean {
+  const hex = name.startsWith("sha256:") ? name.slice("sha256:".length) : name;
+  if (!/^[0-9a-f]+$/.test(hex) || !id.slice("sha256:".length).startsWith(hex)) return false;
+  const reference = tryParseReference(name);
+  return (
+    reference === undefined || context.store.images.reference(canonicalString(withDefaultTag(reference))) === undefined
+  );
+}
+
+export interface ShownNames {
+  readonly RepoTags: string[];
+  readonly RepoDigests: string[];
+}
+
+export function namesOf(context: ImageContext, id: Digest): ShownNames {
+  const RepoTags: string[] = [];
+  const RepoDigests: string[] = [];
+  for (const { name } of context.store.images.references(id)) {
+    const reference = parseReference(name);
+    (reference.digest === undefined ? RepoTags : RepoDigests).push(familiarString(reference));
+  }
+  return { RepoTags, RepoDigests };
+}

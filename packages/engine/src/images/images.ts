@@ -1,0 +1,142 @@
+/** The image half of the engine: what is stored, how it is named, how it comes from a registry. */
+import { EngineError, formatRfc3339Nano } from "@fathom/base";
+import { login, type Credentials, type RegistryConfig } from "@fathom/distribution";
+import {
+  parseDigest,
+  parsePlatform,
+  parseReference,
+  withDigest,
+  withTag,
+  type Filters,
+  type HistoryItem,
+  type ImageDeleteItem,
+  type ImageInspect,
+  type ImageSummary,
+  type Platform,
+  type ProgressMessage,
+  type PruneReport,
+  type Reference,
+} from "@fathom/spec";
+import type { ImageLookup } from "../contract.ts";
+import type { EngineParts } from "../engine.ts";
+import { LayerPulls } from "../pull/layer-pulls.ts";
+import { LayerWorkers } from "../pull/layer-workers.ts";
+import { Puller } from "../pull/puller.ts";
+import { pruneImages, removeImage, tagImage } from "./image-change.ts";
+import { findImage, localImage, type ImageContext } from "./image-context.ts";
+import { listImages, type ImageListRequest } from "./image-list.ts";
+import { imageHistory, inspectImage } from "./image-show.ts";
+
+/** As `RegistryAuth` of the API. */
+interface Auth {
+  readonly username?: string;
+  readonly password?: string;
+  readonly identitytoken?: string;
+  readonly registrytoken?: string;
+  readonly serveraddress?: string;
+}
+
+export interface ImageBackend {
+  imageList(request: ImageListRequest): Promise<ImageSummary[]>;
+  imageInspect(name: string, platform: Platform | undefined): Promise<ImageInspect>;
+  imageHistory(name: string, platform: Platform | undefined): Promise<HistoryItem[]>;
+  imageTag(name: string, repository: string, tag: string | undefined): Promise<void>;
+  imageRemove(name: string, options: { force: boolean; noPrune: boolean }): Promise<ImageDeleteItem[]>;
+  imagePrune(filters: Filters): Promise<PruneReport>;
+  imagePull(
+    request: { fromImage: string; tag: string | undefined; platform: string | undefined; auth: Auth | undefined },
+    signal: AbortSignal,
+  ): AsyncIterable<ProgressMessage>;
+  authenticate(auth: Auth, signal: AbortSignal): Promise<{ Status: string }>;
+  imagePush(): AsyncIterable<ProgressMessage>;
+  imageLoad(): AsyncIterable<ProgressMessage>;
+  imageSave(): AsyncIterable<Uint8Array>;
+  imageImport(): AsyncIterable<ProgressMessage>;
+}
+
+export type Images = ImageBackend & ImageLookup;
+
+/** Threads that unpack; more than cores gain nothing. */
+const unpackThreads = Math.max(2, Math.min(4, navigator.hardwareConcurrency));
+
+export function createImages(parts: EngineParts, registry: RegistryConfig): Images {
+  const { store, events, clock, logger, config } = parts;
+  store.database.migrate("engine-images", [
+    {
+      version: 1,
+      up: ["CREATE TABLE image_tag_times (name TEXT PRIMARY KEY, time TEXT NOT NULL) STRICT, WITHOUT ROWID"],
+    },
+  ]);
+  const context: ImageContext = {
+    ...parts,
+    tagTime: (name) => {
+      const time = store.database.get("SELECT time FROM image_tag_times WHERE name = ?", name)?.["time"];
+      return typeof time === "string" ? time : undefined;
+    },
+    setTagTime: (name) =>
+      void store.database.run(
+        "INSERT INTO image_tag_times (name, time) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET time = excluded.time",
+        name,
+        formatRfc3339Nano(clock.nowNs()),
+      ),
+  };
+  const workers = new LayerWorkers({ count: unpackThreads, logger });
+  const layers = new LayerPulls({
+    store,
+    maxParallel: config.maxConcurrentDownloads,
+    run: (job, report, signal) => workers.run(job, report, signal),
+  });
+  const puller = new Puller({ store, registry, layers, events, clock, logger, onTag: context.setTagTime });
+
+  return {
+    lookup: (name) => localImage(context, findImage(context, name)),
+    byId: (id) => {
+      const record = store.images.get(id);
+      return record === undefined ? undefined : localImage(context, record);
+    },
+    imageList: async (request) => listImages(context, request),
+    imageInspect: async (name, platform) => inspectImage(context, name, platform),
+    imageHistory: async (name, platform) => imageHistory(context, name, platform),
+    imageTag: async (name, repository, tag) => tagImage(context, name, repository, tag),
+    imageRemove: (name, options) => removeImage(context, name, options),
+    imagePrune: (filters) => pruneImages(context, filters),
+    imagePull: (request, signal) =>
+      puller.pull(
+        {
+          reference: pulledReference(request.fromImage, request.tag),
+          platform:
+            request.platform === undefined || request.platform === "" ? undefined : parsePlatform(request.platform),
+          credentials: request.auth === undefined ? undefined : credentialsOf(request.auth),
+        },
+        signal,
+      ),
+    authenticate: async (auth, signal) => {
+      await login(auth.serveraddress, credentialsOf(auth), { config: registry, clock, signal });
+      return { Status: "Login Succeeded" };
+    },
+    imagePush: () => notYet("push"),
+    imageLoad: () => notYet("load"),
+    imageSave: () => notYet("save"),
+    imageImport: () => notYet("import"),
+  };
+}
+
+/** The API's two parameters: a name that may have its own tag or digest, and a tag that may be a digest. */
+function pulledReference(fromImage: string, tag: string | undefined): Reference {
+  const reference = parseReference(fromImage);
+  if (tag === undefined || tag === "") return reference;
+  return tag.includes(":") ? withDigest(reference, parseDigest(tag)) : withTag(reference, tag);
+}
+
+function credentialsOf(auth: Auth): Credentials {
+  return {
+    ...(auth.username ? { username: auth.username } : {}),
+    ...(auth.password ? { password: auth.password } : {}),
+    ...(auth.identitytoken ? { identityToken: auth.identitytoken } : {}),
+    ...(auth.registrytoken ? { registryToken: auth.registrytoken } : {}),
+  };
+}
+
+function notYet(what: string): never {
+  throw new EngineError("not-implemented", `image ${what} is not implemented yet by Fathom`);
+}

@@ -1,0 +1,83 @@
+import { describe, expect, test } from "bun:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { createDecompressor, detectCompression } from "./decompress.ts";
+
+function random(length: number): Buffer {
+  // Half of it compresses, so that both stored and deflated blocks are there.
+  const data = Buffer.alloc(length, "compressible ");
+  for (let at = 0; at < length; at += 200_000) crypto.getRandomValues(data.subarray(at, Math.min(at + 65_536, length)));
+  return data;
+}
+
+function run(kind: "gzip" | "zstd" | "none", input: Uint8Array, step: number, finish = true): Buffer {
+  const parts: Buffer[] = [];
+  const stream = createDecompressor(kind, (chunk) => parts.push(Buffer.from(chunk)));
+  try {
+    for (let at = 0; at < input.length; at += step) stream.write(input.subarray(at, at + step));
+    if (finish) stream.finish();
+  } finally {
+    stream.close();
+    stream.close();
+  }
+  return Buffer.concat(parts);
+}
+
+const data = random(1_500_000);
+const first = data.subarray(0, 700_000);
+const second = data.subarray(700_000);
+
+describe.each([
+  ["gzip", (bytes: Uint8Array) => gzipSync(bytes)],
+  ["zstd", (bytes: Uint8Array) => zstdCompressSync(bytes)],
+] as const)("%s", (kind, compress) => {
+  test("in pieces of any size", () => {
+    const input = compress(data);
+    expect(detectCompression(input)).toBe(kind);
+    for (const step of [input.length, 65_536, 4_099]) expect(run(kind, input, step).equals(data)).toBe(true);
+    expect(run(kind, compress(Buffer.alloc(0)), 3)).toHaveLength(0);
+    expect(run(kind, compress(data.subarray(0, 3000)), 1).equals(data.subarray(0, 3000))).toBe(true);
+  });
+  test("several members, cut anywhere", () => {
+    const input = Buffer.concat([compress(first), compress(Buffer.alloc(0)), compress(second)]);
+    for (const step of [input.length, 50_000, 1_021]) expect(run(kind, input, step).equals(data)).toBe(true);
+    // The border between two members is the border between two writes.
+    const parts: Buffer[] = [];
+    const stream = createDecompressor(kind, (chunk) => parts.push(Buffer.from(chunk)));
+    stream.write(compress(first));
+    stream.write(compress(second));
+    stream.finish();
+    expect(Buffer.concat(parts).equals(data)).toBe(true);
+  });
+  test("refuses what is broken", () => {
+    const input = Buffer.from(compress(data));
+    // zstd has no checksum here: what is wrong inside a stored block is for the digests to find.
+    input.fill(0xff, 4, 60);
+    expect(() => run(kind, input, 65_536)).toThrow("stream is broken");
+    expect(() => run(kind, Buffer.from("no such stream at all, really"), 7)).toThrow("stream is broken");
+  });
+});
+
+test("a gzip stream that ends early is no whole stream; zeros behind the end are padding", () => {
+  const input = gzipSync(data);
+  expect(() => run("gzip", input.subarray(0, input.length - 9), 65_536)).toThrow("stream is broken");
+  expect(run("gzip", Buffer.concat([input, Buffer.alloc(1000)]), 65_536).equals(data)).toBe(true);
+});
+
+test("a highly compressed stream comes out in bounded pieces", () => {
+  const zeros = Buffer.alloc(50_000_000);
+  let total = 0;
+  let largest = 0;
+  const stream = createDecompressor("gzip", (chunk) => {
+    total += chunk.length;
+    largest = Math.max(largest, chunk.length);
+  });
+  stream.write(gzipSync(zeros));
+  stream.finish();
+  expect(total).toBe(zeros.length);
+  expect(largest).toBeLessThanOrEqual(256 * 1024);
+});
+
+test("plain bytes pass", () => {
+  expect(detectCompression(Buffer.from("a tar"))).toBe("none");
+  expect(run("none", data, 100_000).equals(data)).toBe(true);
+});

@@ -1,0 +1,117 @@
+/**
+ * One layer, from its source to its directory, every byte handled once: network → content file and digest → decompress → DiffID and
+ * tar → files. Everything behind the network is synchronous, so what the disk cannot take is not received.
+ */
+import { closeSync, openSync, readSync } from "node:fs";
+import { EngineError } from "@fathom/base";
+import type { BlobSource } from "@fathom/distribution/contract";
+import type { Descriptor } from "@fathom/spec";
+import type { DiffId } from "@fathom/spec/digest";
+import type { ContentInfo, ContentWriter, LayerUnpacker } from "@fathom/store/contract";
+import { createDecompressor, detectCompression, type Decompressor } from "./decompress.ts";
+
+/** Plain data: it is sent to a worker thread. */
+export interface LayerJob {
+  /** The store's root directory. */
+  readonly storeRoot: string;
+  readonly source:
+    | { readonly kind: "registry"; readonly blob: BlobSource }
+    /** The compressed blob is in the store already. */
+    | { readonly kind: "content"; readonly path: string };
+  readonly descriptor: Descriptor;
+  /** What the image's config says that the uncompressed tar has for a digest. */
+  readonly diffId: DiffId;
+  /** Empty directory of the layer draft. */
+  readonly diffPath: string;
+}
+
+export interface LayerJobResult {
+  /** Bytes of its files. */
+  readonly size: number;
+  /** Undefined when the blob was there before. */
+  readonly blob: ContentInfo | undefined;
+}
+
+export type LayerJobReport =
+  /** Compressed bytes so far. */
+  { readonly kind: "downloading"; readonly current: number } | { readonly kind: "downloaded" };
+
+/** What a job works with: the real ones in the worker, others in tests. */
+export interface LayerTools {
+  open(source: BlobSource, descriptor: Descriptor, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  writer(storeRoot: string, expected: Descriptor): ContentWriter;
+  unpacker(diffPath: string): LayerUnpacker;
+}
+
+const fileChunkBytes = 512 * 1024;
+
+/** A stored blob in pieces, with a turn of the event loop between them so that a cancellation gets through. */
+async function* readFile(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  const fd = openSync(path, "r");
+  try {
+    const buffer = new Uint8Array(fileChunkBytes);
+    for (let count = readSync(fd, buffer); count > 0; count = readSync(fd, buffer)) {
+      yield buffer.subarray(0, count);
+      await new Promise(setImmediate);
+      if (signal.aborted) throw new EngineError("aborted", "the layer was cancelled");
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * @throws data-loss for a wrong digest, size or DiffID; invalid-argument for a broken or hostile archive; resource-exhausted when the disk
+ * is full; aborted. Afterwards no temporary file is left; the directory is its owner's to drop.
+ */
+export async function runLayerJob(
+  job: LayerJob,
+  tools: LayerTools,
+  report: (report: LayerJobReport) => void,
+  signal: AbortSignal,
+): Promise<LayerJobResult> {
+  const { source, descriptor } = job;
+  const unpacker = tools.unpacker(job.diffPath);
+  let writer: ContentWriter | undefined;
+  let decompressor: Decompressor | undefined;
+  let unpacking = true;
+  try {
+    if (source.kind === "registry") writer = tools.writer(job.storeRoot, descriptor);
+    let head: Uint8Array | undefined;
+    const decompress = (chunk: Uint8Array): void => {
+      if (decompressor === undefined) {
+        // Four bytes tell the compression; a first piece may be shorter.
+        head = head === undefined ? chunk.slice() : Buffer.concat([head, chunk]);
+        if (head.length < 4) return;
+        decompressor = createDecompressor(detectCompression(head), (bytes) => unpacker.write(bytes));
+        chunk = head;
+      }
+      decompressor.write(chunk);
+    };
+    let current = 0;
+    const chunks =
+      source.kind === "registry" ? tools.open(source.blob, descriptor, signal) : readFile(source.path, signal);
+    for await (const chunk of chunks) {
+      writer?.write(chunk);
+      decompress(chunk);
+      current += chunk.length;
+      report({ kind: "downloading", current });
+    }
+    const blob = writer?.commit();
+    report({ kind: "downloaded" });
+    if (decompressor === undefined && head !== undefined && head.length > 0) unpacker.write(head);
+    decompressor?.finish();
+    const { diffId, size } = unpacker.finish();
+    unpacking = false;
+    if (diffId !== job.diffId)
+      throw new EngineError(
+        "data-loss",
+        `layer ${descriptor.digest} unpacks to ${diffId}, but the image's config says ${job.diffId}`,
+      );
+    return { size, blob };
+  } finally {
+    decompressor?.close();
+    writer?.abort();
+    if (unpacking) unpacker.abort();
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * Layers on their way in, by chain id: pulls that want the same layer at the same time share its download and its directory. All layers of an image
+ * are filled at the same time; they get their place in the chain one after another, lowest first.
+ */
+import { EngineError } from "@fathom/base";
+import type { BlobSource } from "@fathom/distribution";
+import type { ChainId, Descriptor, Digest, DiffId } from "@fathom/spec";
+import type { ContentInfo, Layer, LayerDraft, Lease, Store } from "@fathom/store";
+import type { LayerJob, LayerJobReport, LayerJobResult } from "./layer-job.ts";
+import { Semaphore } from "./semaphore.ts";
+import { SharedTasks } from "./shared-task.ts";
+
+export interface WantedLayer {
+  readonly descriptor: Descriptor;
+  readonly diffId: DiffId;
+  readonly chainId: ChainId;
+  readonly parent: ChainId | undefined;
+}
+
+export type LayerEvent =
+  | { readonly kind: "waiting" }
+  | { readonly kind: "downloading"; readonly current: number }
+  | { readonly kind: "downloaded" };
+
+/** A filled layer directory that has no place in a chain yet. */
+export interface FilledLayer {
+  /** Puts it in its place, the first time; afterwards it only takes it under the other lease. */
+  commit(lease: Lease): Layer;
+  readonly blob: ContentInfo | undefined;
+}
+
+export interface LayerPullsOptions {
+  readonly store: Store;
+  readonly maxParallel: number;
+  readonly run: (
+    job: LayerJob,
+    report: (report: LayerJobReport) => void,
+    signal: AbortSignal,
+  ) => Promise<LayerJobResult>;
+}
+
+interface TaskResult extends FilledLayer {
+  release(): void;
+}
+
+export class LayerPulls {
+  readonly #options: LayerPullsOptions;
+  readonly #tasks = new SharedTasks<LayerEvent, TaskResult>((event) => event.kind);
+  readonly #semaphore: Semaphore;
+  /** Blobs being downloaded: one that two layers of different chains need comes once. */
+  readonly #downloads = new Map<Digest, Promise<unknown>>();
+  /** Users of each finished task; what was never committed is dropped with the last. */
+  readonly #users = new Map<TaskResult, number>();
+
+  constructor(options: LayerPullsOptions) {
+    this.#options = options;
+    this.#semaphore = new Semaphore(options.maxParallel);
+  }
+
+  /** Transfers that run or wait. */
+  get size(): number {
+    return this.#tasks.size;
+  }
+
+  /**
+   * Fills the layer and lends it to `use`, which commits it (or does not).
+   * @throws what the download or the unpacking throws, what `use` throws, aborted.
+   */
+  async with<T>(
+    layer: WantedLayer,
+    source: () => BlobSource,
+    onEvent: (event: LayerEvent) => void,
+    signal: AbortSignal,
+    use: (filled: FilledLayer) => Promise<T>,
+  ): Promise<T> {
+    const task = this.#tasks.get(layer.chainId, ({ signal, emit }) => this.#fill(layer, source, emit, signal));
+    // Registered before the result is handed out, so that the last of several users is really the last.
+    const joined = task.join(onEvent, signal);
+    task.result.then(
+      (result) => this.#users.set(result, (this.#users.get(result) ?? 0) + 1),
+      () => undefined,
+    );
+    let result: TaskResult;
+    try {
+      result = await joined;
+    } catch (error) {
+      // It may be finished and nobody here takes it.
+      task.result.then(
+        (result) => this.#leave(result),
+        () => undefined,
+      );
+      throw error;
+    }
+    try {
+      return await use(result);
+    } finally {
+      this.#leave(result);
+    }
+  }
+
+  #leave(result: TaskResult): void {
+    const left = (this.#users.get(result) ?? 1) - 1;
+    if (left > 0) this.#users.set(result, left);
+    else {
+      this.#users.delete(result);
+      result.release();
+    }
+  }
+
+  async #fill(
+    layer: WantedLayer,
+    source: () => BlobSource,
+    emit: (event: LayerEvent) => void,
+    signal: AbortSignal,
+  ): Promise<TaskResult> {
+    const { store } = this.#options;
+    const { digest } = layer.descriptor;
+    if (!this.#semaphore.idle) emit({ kind: "waiting" });
+    // Its own lease: the blob stays while any user of this task is still there.
+    const lease = store.leases.create(`layer ${layer.chainId}`);
+    let draft: LayerDraft | undefined;
+    try {
+      // A task that waits for another one's blob must not take that one's place.
+      for (let other = this.#downloads.get(digest); other !== undefined; other = this.#downloads.get(digest))
+        await other.catch(() => undefined);
+      const download = Promise.withResolvers<void>();
+      download.promise.catch(() => undefined);
+      this.#downloads.set(digest, download.promise);
+      try {
+        const result = await this.#semaphore.run(signal, async () => {
+          draft = store.layers.draft();
+          return this.#options.run(
+            {
+              storeRoot: store.root,
+              source: this.#sourceOf(digest, source),
+              descriptor: layer.descriptor,
+              diffId: layer.diffId,
+              diffPath: draft.diffPath,
+            },
+            emit,
+            signal,
+          );
+        });
+        if (result.blob !== undefined) store.content.record(result.blob, lease);
+        return this.#filled(layer, draft!, result.size, lease, store.content.info(digest));
+      } finally {
+        this.#downloads.delete(digest);
+        download.resolve();
+      }
+    } catch (error) {
+      draft?.abort();
+      store.leases.release(lease);
+      throw error;
+    }
+  }
+
+  #sourceOf(digest: Digest, source: () => BlobSource): LayerJob["source"] {
+    const { content } = this.#options.store;
+    if (content.info(digest) !== undefined) return { kind: "content", path: content.path(digest) };
+    return { kind: "registry", blob: source() };
+  }
+
+  #filled(
+    layer: WantedLayer,
+    draft: LayerDraft,
+    size: number,
+    lease: Lease,
+    blob: ContentInfo | undefined,
+  ): TaskResult {
+    const { store } = this.#options;
+    let committed: Layer | undefined;
+    let released = false;
+    return {
+      blob,
+      commit(taker) {
+        if (released) throw new EngineError("internal", `layer ${layer.chainId} was given back already`);
+        // Under the task's lease first: it outlives every single user.
+        committed ??= draft.commit(layer.parent, layer.diffId, size, lease);
+        if (!store.layers.hold(committed.chainId, taker))
+          throw new EngineError("internal", `layer ${layer.chainId} is gone although it is held`);
+        if (blob !== undefined) store.content.record(blob, taker);
+        return committed;
+      },
+      release() {
+        if (released) return;
+        released = true;
+        if (committed === undefined) draft.abort();
+        store.leases.release(lease);
+      },
+    };
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * The pool of pull workers. A worker runs several jobs side by side (they wait for the network most of the time); jobs go to the worker
+ * with the fewest. A worker without work is ended after a while: it costs memory.
+ */
+import { EngineError, type Logger } from "@fathom/base";
+import { workerSource } from "@fathom/sys/worker";
+import type { LayerJob, LayerJobReport, LayerJobResult } from "./layer-job.ts";
+import { errorOf, type FromWorker, type ToWorker } from "./worker-protocol.ts";
+
+/** Listed in apps/fathom/workers.txt. */
+export const pullWorkerPath = "packages/engine/src/pull/pull-worker.ts";
+
+export interface LayerWorkersOptions {
+  /** 2 to 4 are of use: a layer is unpacked on one core. */
+  readonly count: number;
+  readonly logger: Logger;
+  /** Milliseconds without a job before a worker ends. */
+  readonly idleMs?: number;
+  /** A cancelled job that has not ended by then takes its worker with it. */
+  readonly cancelGraceMs?: number;
+  readonly start?: () => Worker;
+}
+
+interface PendingJob {
+  readonly report: (report: LayerJobReport) => void;
+  readonly resolve: (result: LayerJobResult) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+class PoolWorker {
+  readonly jobs = new Map<number, PendingJob>();
+  readonly worker: Worker;
+  idleTimer: ReturnType<typeof setTimeout> | undefined;
+  constructor(worker: Worker) {
+    this.worker = worker;
+  }
+}
+
+export class LayerWorkers implements AsyncDisposable {
+  readonly #options: LayerWorkersOptions;
+  readonly #workers = new Set<PoolWorker>();
+  #nextId = 1;
+
+  constructor(options: LayerWorkersOptions) {
+    this.#options = options;
+  }
+
+  /** Threads that exist now. */
+  get size(): number {
+    return this.#workers.size;
+  }
+
+  /** Runs a job in a worker. @throws what the job throws; aborted once `signal` fires, after the job has let go of its files. */
+  async run(job: LayerJob, report: (report: LayerJobReport) => void, signal: AbortSignal): Promise<LayerJobResult> {
+    if (signal.aborted) throw new EngineError("aborted", "the layer was cancelled");
+    const worker = this.#choose();
+    const id = this.#nextId++;
+    const { promise, resolve, reject } = Promise.withResolvers<LayerJobResult>();
+    worker.jobs.set(id, { report, resolve, reject });
+    clearTimeout(worker.idleTimer);
+    let grace: ReturnType<typeof setTimeout> | undefined;
+    const cancel = (): void => {
+      send(worker, { kind: "cancel", id });
+      grace = setTimeout(
+        () => this.#end(worker, "a cancelled layer did not stop"),
+        this.#options.cancelGraceMs ?? 10_000,
+      );
+    };
+    signal.addEventListener("abort", cancel, { once: true });
+    send(worker, { kind: "start", id, job });
+    try {
+      return await promise;
+    } catch (error) {
+      throw signal.aborted ? new EngineError("aborted", "the layer was cancelled", { cause: error }) : error;
+    } finally {
+      clearTimeout(grace);
+      signal.removeEventListener("abort", cancel);
+      worker.jobs.delete(id);
+      if (worker.jobs.size === 0) this.#rest(worker);
+    }
+  }
+
+  #choose(): PoolWorker {
+    const [idlest] = [...this.#workers].sort((a, b) => a.jobs.size - b.jobs.size);
+    if (idlest !== undefined && (idlest.jobs.size === 0 || this.#workers.size >= this.#options.count)) return idlest;
+    const start = this.#options.start ?? (() => new Worker(workerSource(pullWorkerPath), { smol: true }));
+    const worker = new PoolWorker(start());
+    this.#workers.add(worker);
+    worker.worker.onmessage = (event: MessageEvent<FromWorker>) => {
+      const message = event.data;
+      const pending = worker.jobs.get(message.id);
+      if (message.kind === "report") pending?.report(message.report);
+      else if (message.kind === "done") pending?.resolve(message.result);
+      else pending?.reject(errorOf(message));
+    };
+    worker.worker.onerror = (event) => this.#end(worker, event.message);
+    worker.worker.addEventListener("close", () => this.#end(worker, "it ended"));
+    return worker;
+  }
+
+  #rest(worker: PoolWorker): void {
+    if (!this.#workers.has(worker)) return;
+    worker.idleTimer = setTimeout(() => this.#end(worker, undefined), this.#options.idleMs ?? 2_000);
+    worker.idleTimer.unref();
+  }
+
+  /** Takes a worker out of the pool; its jobs fail. */
+  #end(worker: PoolWorker, reason: string | undefined): void {
+    if (!this.#workers.delete(worker)) return;
+    clearTimeout(worker.idleTimer);
+    if (reason !== undefined) this.#options.logger.error("pull worker failed", { reason, jobs: worker.jobs.size });
+    for (const pending of worker.jobs.values())
+      pending.reject(
+        new EngineError("internal", `the thread that unpacked the layer failed: ${reason ?? "it was ended"}`),
+      );
+    worker.worker.terminate();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const worker of this.#workers) this.#end(worker, undefined);
+  }
+}
+
+function send(worker: PoolWorker, message: ToWorker): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+  worker.worker.postMessage(message);
+}

@@ -1,0 +1,306 @@
+/**
+ * Pulling an image: the manifest, the config, all layers at the same time, and then, in one transaction, the image and its names. Until
+ * then only a lease keeps what came; a pull that fails or is cancelled leaves verified blobs for the next try, and nothing else.
+ */
+import { EngineError, formatRfc3339Nano, isEngineError, type Clock, type Logger } from "@fathom/base";
+import {
+  createRegistryClient,
+  type Credentials,
+  type RegistryClient,
+  type RegistryConfig,
+  type ResolvedImage,
+} from "@fathom/distribution";
+import {
+  canonicalName,
+  canonicalString,
+  chainIds,
+  familiarName,
+  familiarString,
+  formatPlatform,
+  hostPlatform,
+  maxConfigBytes,
+  normalizePlatform,
+  parseImageConfig,
+  platformMatches,
+  withDigest,
+  withTag,
+  type Digest,
+  type ImageConfig,
+  type Platform,
+  type ProgressMessage,
+  type Reference,
+} from "@fathom/spec";
+import type { ImageReference, Lease, Store } from "@fathom/store";
+import type { EventPublisher } from "../contract.ts";
+import type { LayerPulls, WantedLayer } from "./layer-pulls.ts";
+import { barMessage, layerMessage, MessageQueue, shownDigest } from "./progress.ts";
+import { pullError } from "./pull-errors.ts";
+import { SharedTasks, type TaskContext } from "./shared-task.ts";
+
+export interface PullRequest {
+  /** With neither tag nor digest: all tags of the repository. */
+  readonly reference: Reference;
+  /** What was asked for; undefined for this machine's. */
+  readonly platform: Platform | undefined;
+  readonly credentials: Credentials | undefined;
+}
+
+export interface PullerOptions {
+  readonly store: Store;
+  readonly registry: RegistryConfig;
+  readonly layers: LayerPulls;
+  readonly events: EventPublisher;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Told when a name was set, for "last tag time". */
+  readonly onTag?: (name: string) => void;
+}
+
+type Emit = (message: ProgressMessage) => void;
+
+export class Puller {
+  readonly #options: PullerOptions;
+  readonly #pulls = new SharedTasks<ProgressMessage, void>((message) => `${message.id ?? ""} ${message.status ?? ""}`);
+
+  constructor(options: PullerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Messages of the pull as they come. Who leaves early (the signal, or by ending the iteration) cancels it, unless another one waits for the same.
+   * @throws not-found "manifest for … not found: manifest unknown: manifest unknown" and the other failures of the registry client
+   */
+  async *pull(request: PullRequest, signal: AbortSignal): AsyncGenerator<ProgressMessage, void, undefined> {
+    const left = new AbortController();
+    const both = AbortSignal.any([signal, left.signal]);
+    const queue = new MessageQueue();
+    const task = this.#pulls.get(keyOf(request), (context) => this.#run(request, context));
+    task
+      .join((message) => queue.push(message), both)
+      .then(
+        () => queue.end(),
+        (error: unknown) => queue.fail(error),
+      );
+    try {
+      yield* queue;
+    } finally {
+      left.abort();
+    }
+  }
+
+  async #run(request: PullRequest, { signal, emit }: TaskContext<ProgressMessage>): Promise<void> {
+    const { reference, credentials } = request;
+    const client = createRegistryClient({ config: this.#options.registry, credentials, clock: this.#options.clock });
+    let changed = false;
+    try {
+      if (reference.tag !== undefined || reference.digest !== undefined)
+        changed = await this.#pullOne(client, request, signal, emit);
+      else
+        for (const tag of await client.tags(reference, signal))
+          changed =
+            (await this.#pullOne(client, { ...request, reference: withTag(reference, tag) }, signal, emit)) || changed;
+    } catch (error) {
+      throw pullError(error, reference);
+    }
+    const shown = familiarString(reference);
+    emit({ status: `Status: ${changed ? "Downloaded newer image" : "Image is up to date"} for ${shown}` });
+    this.#options.events.publish("image", "pull", shown, { name: familiarName(reference) });
+  }
+
+  /** @returns whether the name points to another image than before. */
+  async #pullOne(client: RegistryClient, request: PullRequest, signal: AbortSignal, emit: Emit): Promise<boolean> {
+    const { store, logger, clock } = this.#options;
+    const reference =
+      request.reference.digest === undefined
+        ? request.reference
+        : withDigest(request.reference, request.reference.digest);
+    const name = canonicalString(reference);
+    const begin = (): void =>
+      emit({ status: `Pulling from ${reference.repository}`, id: reference.digest ?? reference.tag! });
+    const startedMs = clock.monotonicMs();
+    const known = store.images.reference(name);
+    if (known?.target !== undefined && this.#hasPlatform(known, request.platform)) {
+      const head = await client.head(reference, signal);
+      if (head.digest === known.target) {
+        begin();
+        emit({ status: `Digest: ${head.digest}` });
+        return false;
+      }
+    }
+    const resolved = await client.resolve(reference, request.platform, signal);
+    begin();
+    const lease = store.leases.create(`pull ${name}`);
+    try {
+      const id = await this.#store(client, reference, resolved, request.platform, lease, signal, emit);
+      emit({ status: `Digest: ${resolved.target.digest}` });
+      const changed = known?.image !== id;
+      this.#name(reference, id, resolved.target.digest);
+      logger.info("pulled", { name, image: id, ms: Math.round(clock.monotonicMs() - startedMs) });
+      return changed;
+    } finally {
+      store.leases.release(lease);
+    }
+  }
+
+  /** Whether what the name points to is there, and is of exactly the platform that is wanted. */
+  #hasPlatform(known: ImageReference, platform: Platform | undefined): boolean {
+    const { store } = this.#options;
+    if (store.images.get(known.image) === undefined || store.content.info(known.image) === undefined) return false;
+    const config = parseImageConfig(store.content.read(known.image, maxConfigBytes));
+    const wanted = normalizePlatform(platform ?? hostPlatform());
+    return formatPlatform(normalizePlatform(platformOf(config))) === formatPlatform(wanted);
+  }
+
+  async #store(
+    client: RegistryClient,
+    reference: Reference,
+    resolved: ResolvedImage,
+    platform: Platform | undefined,
+    lease: Lease,
+    signal: AbortSignal,
+    emit: Emit,
+  ): Promise<Digest> {
+    const { store, clock } = this.#options;
+    const { image, target, manifest } = resolved;
+    for (const each of new Set([manifest, target])) store.content.put(each.raw, lease);
+    const id = image.config.digest;
+    const raw =
+      store.content.info(id) === undefined
+        ? await client.fetchBlob(reference, image.config, maxConfigBytes, signal)
+        : store.content.read(id, maxConfigBytes);
+    store.content.put(raw, lease);
+    const config = parseImageConfig(raw);
+    checkConfig(config, image.layers.length, reference);
+    if (platform !== undefined && !platformMatches(platform, platformOf(config)))
+      emit({ status: `WARNING: ${platformMismatch(reference, config, platform)}` });
+    const diffIds = config.rootfs.diff_ids;
+    const chain = chainIds(diffIds);
+    const wanted = image.layers.map((descriptor, index): WantedLayer => ({
+      descriptor,
+      diffId: diffIds[index]!,
+      chainId: chain[index]!,
+      parent: chain[index - 1],
+    }));
+    await this.#layers(client, reference, wanted, lease, signal, emit);
+    let size = 0;
+    for (const chainId of chain) size += store.layers.get(chainId)?.size ?? 0;
+    // Blobs of layers that were here before are named too when they are here, so that a push finds them.
+    const blobs = image.layers
+      .map((layer) => layer.digest)
+      .filter((digest) => store.content.info(digest) !== undefined);
+    store.images.put(
+      {
+        id,
+        layers: chain,
+        blobs,
+        manifests: [...new Set([manifest.digest, target.digest])],
+        storedAt: formatRfc3339Nano(clock.nowNs()),
+        size,
+      },
+      lease,
+    );
+    return id;
+  }
+
+  /** All layers at the same time; the first failure cancels the others. */
+  async #layers(
+    client: RegistryClient,
+    reference: Reference,
+    wanted: readonly WantedLayer[],
+    lease: Lease,
+    outer: AbortSignal,
+    emit: Emit,
+  ): Promise<void> {
+    const { store, layers } = this.#options;
+    const failed = new AbortController();
+    const signal = AbortSignal.any([outer, failed.signal]);
+    const missing: WantedLayer[] = [];
+    for (const layer of wanted) {
+      const shown = shownDigest(layer.descriptor.digest);
+      const held = store.layers.hold(layer.chainId, lease);
+      if (!held) missing.push(layer);
+      else {
+        const blob = store.content.info(layer.descriptor.digest);
+        if (blob !== undefined) store.content.record(blob, lease);
+      }
+      emit(layerMessage(shown, held ? "Already exists" : "Pulling fs layer"));
+    }
+    let before: Promise<unknown> = Promise.resolve();
+    const running = missing.map((layer) => {
+      const shown = shownDigest(layer.descriptor.digest);
+      const { size } = layer.descriptor;
+      const predecessor = before;
+      const done = layers.with(
+        layer,
+        () => client.blobSource(reference),
+        (event) => {
+          if (event.kind === "waiting") emit(layerMessage(shown, "Waiting"));
+          else if (event.kind === "downloading") {
+            if (event.current > 0 && event.current < size) emit(barMessage(shown, "Downloading", event.current, size));
+          } else {
+            emit(layerMessage(shown, "Verifying Checksum"));
+            emit(layerMessage(shown, "Download complete"));
+            if (size > 0) emit(barMessage(shown, "Extracting", size, size));
+          }
+        },
+        signal,
+        async (filled) => {
+          await predecessor;
+          filled.commit(lease);
+          emit(layerMessage(shown, "Pull complete"));
+        },
+      );
+      before = done;
+      return done.catch((error: unknown) => {
+        failed.abort();
+        throw error;
+      });
+    });
+    const outcomes = await Promise.allSettled(running);
+    const errors = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as unknown] : []));
+    // The cancelled ones only follow from the first that failed.
+    const cause = errors.find((error) => !isEngineError(error, "aborted")) ?? errors[0];
+    if (cause !== undefined) throw cause;
+  }
+
+  /** The tag and, beside it, name@digest: the image keeps that when the tag moves on. */
+  #name(reference: Reference, image: Digest, target: Digest): void {
+    const { store, onTag } = this.#options;
+    const names = new Set([canonicalString(reference), `${canonicalName(reference)}@${target}`]);
+    store.database.transaction(() => {
+      for (const name of names) {
+        store.images.tag({ name, image, target });
+        onTag?.(name);
+      }
+    });
+  }
+}
+
+export function platformOf(config: ImageConfig): Platform {
+  const { os, architecture, variant } = config;
+  return { os, architecture, ...(variant === undefined || variant === "" ? {} : { variant }) };
+}
+
+export function platformMismatch(reference: Reference, config: ImageConfig, wanted: Platform): string {
+  return `image with reference ${familiarString(reference)} was found but its platform (${formatPlatform(platformOf(config))}) does not match the specified platform (${formatPlatform(wanted)})`;
+}
+
+function checkConfig(config: ImageConfig, layers: number, reference: Reference): void {
+  const name = familiarString(reference);
+  if (config.rootfs.diff_ids.length !== layers)
+    throw new EngineError(
+      "invalid-argument",
+      `image ${name} is broken: its manifest has ${layers} layers, its config ${config.rootfs.diff_ids.length}`,
+    );
+  if (config.os !== "" && config.os !== "linux")
+    throw new EngineError(
+      "invalid-argument",
+      `image operating system ${JSON.stringify(config.os)} of ${name} cannot be used on this platform: operating system is not supported`,
+    );
+}
+
+/** Requests with other credentials do not share a pull: one must not profit from the other's. */
+function keyOf({ reference, platform, credentials }: PullRequest): string {
+  const who = new Bun.CryptoHasher("sha256").update(JSON.stringify(credentials ?? {})).digest("hex");
+  return `${canonicalString(reference)} ${platform === undefined ? "" : formatPlatform(normalizePlatform(platform))} ${who}`;
+}
