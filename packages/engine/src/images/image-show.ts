@@ -26,7 +26,7 @@ export function inspectImage(context: ImageContext, name: string, platform: Plat
   const names = namesOf(context, record.id);
   const layers = layersOf(context, record);
   const times = context.store.images.references(record.id).flatMap((one) => context.tagTime(one.name) ?? []);
-  const [top, ...lower] = [...layers].reverse();
+  const [top, ...lower] = layers.toReversed();
   return {
     Id: record.id,
     ...names,
