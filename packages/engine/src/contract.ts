@@ -91,6 +91,20 @@ export interface LocalImage {
   readonly topLayer: ChainId | undefined;
 }
 
+/** A new image from a container's writable layer. */
+export interface LayerImageRequest {
+  readonly containerId: string;
+  readonly parent: Digest;
+  readonly config: NonNullable<ImageConfig["config"]>;
+  /** Dockerfile instructions applied to `config`. */
+  readonly changes: readonly string[];
+  readonly repository: string | undefined;
+  readonly tag: string | undefined;
+  readonly author: string;
+  readonly comment: string;
+  readonly createdBy: string;
+}
+
 /** The part of the image half that the container half needs. */
 export interface ImageLookup {
   /**
@@ -100,6 +114,7 @@ export interface ImageLookup {
   lookup(name: string): LocalImage;
   /** By id; undefined when it was removed meanwhile. */
   byId(id: Digest): LocalImage | undefined;
+  commit(request: LayerImageRequest): Promise<Digest>;
 }
 
 export interface VolumeSettings {

@@ -23,7 +23,11 @@ import { LayerPulls } from "../pull/layer-pulls.ts";
 import { LayerWorkers } from "../pull/layer-workers.ts";
 import { Puller } from "../pull/puller.ts";
 import { pruneImages, removeImage, tagImage } from "./image-change.ts";
+import { commitLayer } from "./image-commit.ts";
 import { findImage, localImage, type ImageContext } from "./image-context.ts";
+import { loadImages } from "./image-load.ts";
+import { pushImage } from "./image-push.ts";
+import { saveImages } from "./image-save.ts";
 import { listImages, type ImageListRequest } from "./image-list.ts";
 import { imageHistory, inspectImage } from "./image-show.ts";
 
@@ -48,9 +52,16 @@ export interface ImageBackend {
     signal: AbortSignal,
   ): AsyncIterable<ProgressMessage>;
   authenticate(auth: Auth, signal: AbortSignal): Promise<{ Status: string }>;
-  imagePush(): AsyncIterable<ProgressMessage>;
-  imageLoad(): AsyncIterable<ProgressMessage>;
-  imageSave(): AsyncIterable<Uint8Array>;
+  imagePush(
+    request: { name: string; tag: string | undefined; auth: Auth | undefined; platform: string | undefined },
+    signal: AbortSignal,
+  ): AsyncIterable<ProgressMessage>;
+  imageLoad(
+    body: AsyncIterable<Uint8Array>,
+    options: { quiet: boolean; platform: string | undefined },
+    signal: AbortSignal,
+  ): AsyncIterable<ProgressMessage>;
+  imageSave(names: readonly string[], platform: string | undefined, signal: AbortSignal): AsyncIterable<Uint8Array>;
   imageImport(): AsyncIterable<ProgressMessage>;
 }
 
@@ -94,6 +105,7 @@ export function createImages(parts: EngineParts, registry: RegistryConfig): Imag
       const record = store.images.get(id);
       return record === undefined ? undefined : localImage(context, record);
     },
+    commit: (request) => commitLayer(context, request),
     imageList: async (request) => listImages(context, request),
     imageInspect: async (name, platform) => inspectImage(context, name, platform),
     imageHistory: async (name, platform) => imageHistory(context, name, platform),
@@ -114,9 +126,15 @@ export function createImages(parts: EngineParts, registry: RegistryConfig): Imag
       await login(auth.serveraddress, credentialsOf(auth), { config: registry, clock, signal });
       return { Status: "Login Succeeded" };
     },
-    imagePush: () => notYet("push"),
-    imageLoad: () => notYet("load"),
-    imageSave: () => notYet("save"),
+    imagePush: ({ name, tag, auth }, signal) =>
+      pushImage(
+        context,
+        registry,
+        { name, tag, credentials: auth === undefined ? undefined : credentialsOf(auth) },
+        signal,
+      ),
+    imageLoad: (body, _options, signal) => loadImages(context, body, signal),
+    imageSave: (names, _platform, signal) => saveImages(context, names, signal),
     imageImport: () => notYet("import"),
   };
 }

@@ -302,6 +302,7 @@ export class FakeMachine {
       },
       byId: (id) => (id === image.id ? image : undefined),
       imageList: async () => [],
+      commit: async () => image.id,
     };
   }
 

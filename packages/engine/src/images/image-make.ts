@@ -1,0 +1,149 @@
+/** Images that are made here (commit, load): layers from files, a manifest where none came along, the row. */
+import { closeSync, createReadStream, openSync, readSync, statSync } from "node:fs";
+import { EngineError, formatRfc3339Nano } from "@fathom/base";
+import { createDecompressor, detectCompression, magicLength } from "@fathom/archive";
+import {
+  chainIds,
+  parseImageConfig,
+  parseManifest,
+  sha256Digest,
+  type ChainId,
+  type Descriptor,
+  type Digest,
+  type DiffId,
+} from "@fathom/spec";
+import type { ContentInfo, Layer, Lease } from "@fathom/store";
+import { createLayerUnpacker } from "@fathom/store/unpack";
+import type { ImageContext } from "./image-context.ts";
+
+const manifestLimit = 4 * 1024 * 1024;
+const chunkBytes = 512 * 1024;
+
+/** Unpacks a layer file (compressed or not) on top of `parent`. @throws data-loss when its DiffID is another */
+export async function unpackLayerFile(
+  context: ImageContext,
+  path: string,
+  parent: ChainId | undefined,
+  expected: DiffId,
+  lease: Lease,
+): Promise<Layer> {
+  const draft = context.store.layers.draft();
+  try {
+    const unpacker = createLayerUnpacker(context.sys, draft.diffPath);
+    try {
+      const decompressor = createDecompressor("auto", (chunk) => unpacker.write(chunk));
+      for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes })) await decompressor.write(chunk);
+      await decompressor.finish();
+      const { diffId, size } = unpacker.finish();
+      if (diffId !== expected)
+        throw new EngineError("data-loss", `the layer's content is ${diffId}, the image's config says ${expected}`);
+      return draft.commit(parent, diffId, size, lease);
+    } catch (error) {
+      unpacker.abort();
+      throw error;
+    }
+  } catch (error) {
+    draft.abort();
+    throw error;
+  }
+}
+
+/** Brings a file into the content store under its digest. */
+export async function importBlob(context: ImageContext, path: string, lease: Lease): Promise<ContentInfo> {
+  const hasher = new Bun.CryptoHasher("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes })) hasher.update(chunk);
+  const digest = `sha256:${hasher.digest("hex")}` as Digest;
+  const known = context.store.content.info(digest);
+  const info = known ?? (await writeBlob(context, path, { digest, size: statSync(path).size }));
+  context.store.content.record(info, lease);
+  return info;
+}
+
+async function writeBlob(context: ImageContext, path: string, expected: ContentInfo): Promise<ContentInfo> {
+  const writer = context.store.content.writer(expected);
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes })) writer.write(chunk);
+    return writer.commit();
+  } catch (error) {
+    writer.abort();
+    throw error;
+  }
+}
+
+/** Media type of a layer file by its first bytes. */
+export function layerMediaType(path: string): string {
+  const head = Buffer.alloc(magicLength);
+  const fd = openSync(path, "r");
+  try {
+    readSync(fd, head, 0, magicLength, 0);
+  } finally {
+    closeSync(fd);
+  }
+  const kind = detectCompression(head);
+  return `application/vnd.oci.image.layer.v1.tar${kind === "none" ? "" : `+${kind}`}`;
+}
+
+export interface NewImage {
+  /** Bytes of the config; their digest is the image's id. */
+  readonly config: Uint8Array;
+  /** Compressed layers, lowest first; all are in the content store. */
+  readonly layers: readonly Descriptor[];
+  /** A manifest that came along, kept byte for byte. */
+  readonly manifest?: Uint8Array;
+}
+
+/** Writes manifest, config and row; the layers must be there under the lease. */
+export function putImage(context: ImageContext, image: NewImage, lease: Lease): Digest {
+  const { store, clock } = context;
+  const config = store.content.put(image.config, lease);
+  const parsed = parseImageConfig(image.config);
+  const layers = chainIds(parsed.rootfs.diff_ids);
+  const raw =
+    image.manifest ??
+    Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: "application/vnd.oci.image.manifest.v1+json",
+        config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: config.digest, size: config.size },
+        layers: image.layers,
+      }),
+    );
+  store.content.put(raw, lease);
+  store.images.put(
+    {
+      id: config.digest,
+      layers,
+      blobs: image.layers.map((layer) => layer.digest),
+      manifests: [sha256Digest(raw)],
+      storedAt: formatRfc3339Nano(clock.nowNs()),
+      size: layers.reduce((sum, chainId) => sum + (store.layers.get(chainId)?.size ?? 0), 0),
+    },
+    lease,
+  );
+  return config.digest;
+}
+
+export interface StoredManifest {
+  readonly raw: Uint8Array;
+  readonly mediaType: string;
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+}
+
+/**
+ * A manifest of the image whose layers are all in the content store.
+ * @throws conflict when a compressed layer is not here: it was known by its content when the image came, and never fetched
+ */
+export function manifestOf(context: ImageContext, id: Digest, name: string): StoredManifest {
+  const { store } = context;
+  for (const digest of store.images.get(id)?.manifests ?? []) {
+    if (store.content.info(digest) === undefined) continue;
+    const raw = store.content.read(digest, manifestLimit);
+    const parsed = parseManifest(raw, undefined);
+    if (parsed.kind !== "manifest" || parsed.manifest.config.digest !== id) continue;
+    const { config, layers } = parsed.manifest;
+    if (layers.every((layer) => store.content.info(layer.digest) !== undefined))
+      return { raw, mediaType: parsed.mediaType, config, layers };
+  }
+  throw new EngineError("conflict", `the compressed layers of ${name} are not stored here: pull it again first`);
+}

@@ -1,0 +1,115 @@
+/** docker save: one tar that is an OCI layout and a docker-archive at once, as Docker writes it since 25. */
+import { EngineError, isEngineError } from "@fathom/base";
+import { TarWriter } from "@fathom/archive";
+import { familiarName, familiarString, tryParseReference, withDefaultTag, type Digest } from "@fathom/spec";
+import { findImage, isIdPrefix, type ImageContext } from "./image-context.ts";
+import { manifestOf, type StoredManifest } from "./image-make.ts";
+
+interface Saved {
+  readonly id: Digest;
+  readonly stored: StoredManifest;
+  readonly tags: string[];
+}
+
+/** @throws not-found "reference does not exist", before the first byte */
+function collect(context: ImageContext, names: readonly string[]): Saved[] {
+  const saved = new Map<Digest, Saved>();
+  for (const name of names) {
+    let id: Digest;
+    try {
+      ({ id } = findImage(context, name));
+    } catch (error) {
+      if (isEngineError(error, "not-found"))
+        throw new EngineError("not-found", "reference does not exist", { cause: error });
+      throw error;
+    }
+    const entry = saved.get(id) ?? { id, stored: manifestOf(context, id, name), tags: [] };
+    saved.set(id, entry);
+    const reference = tryParseReference(name);
+    if (isIdPrefix(context, id, name) || reference === undefined || reference.digest !== undefined) continue;
+    const tag = familiarString(withDefaultTag(reference));
+    if (!entry.tags.includes(tag)) entry.tags.push(tag);
+  }
+  return [...saved.values()];
+}
+
+function repositories(images: readonly Saved[]): Record<string, Record<string, string>> {
+  const result: Record<string, Record<string, string>> = {};
+  for (const { tags, stored } of images)
+    for (const tag of tags) {
+      const reference = tryParseReference(tag)!;
+      (result[familiarName(reference)] ??= {})[reference.tag ?? "latest"] =
+        stored.layers.at(-1)?.digest.slice("sha256:".length) ?? "";
+    }
+  return result;
+}
+
+const blobPath = (digest: Digest): string => `blobs/${digest.replace(":", "/")}`;
+
+export async function* saveImages(
+  context: ImageContext,
+  names: readonly string[],
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const images = collect(context, names);
+  let queue: Uint8Array[] = [];
+  const tar = new TarWriter((chunk) => queue.push(chunk));
+  const take = (): Uint8Array[] => {
+    const chunks = queue;
+    queue = [];
+    return chunks;
+  };
+  const text = (path: string, value: unknown): void =>
+    tar.file({ path, mode: 0o644 }, Buffer.from(JSON.stringify(value)));
+  for (const path of ["blobs/", "blobs/sha256/"]) tar.entry({ kind: "directory", path, mode: 0o755 });
+  const written = new Set<Digest>();
+  for (const { stored } of images) {
+    for (const { digest, size } of [stored.config, ...stored.layers]) {
+      if (written.has(digest)) continue;
+      written.add(digest);
+      tar.entry({ kind: "file", path: blobPath(digest), mode: 0o644, size });
+      for await (const chunk of context.store.content.stream(digest)) {
+        signal.throwIfAborted();
+        tar.data(chunk);
+        yield* take();
+      }
+    }
+  }
+  const manifests = images.flatMap(({ stored, tags }) => {
+    const digest = digestOf(stored);
+    if (!written.has(digest)) tar.file({ path: blobPath(digest), mode: 0o644 }, stored.raw);
+    written.add(digest);
+    const descriptor = { mediaType: stored.mediaType, digest, size: stored.raw.length };
+    if (tags.length === 0) return [descriptor];
+    return tags.map((tag) => ({
+      ...descriptor,
+      annotations: {
+        "io.containerd.image.name": fullName(tag),
+        "org.opencontainers.image.ref.name": tag.slice(tag.lastIndexOf(":") + 1),
+      },
+    }));
+  });
+  text("index.json", { schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests });
+  text(
+    "manifest.json",
+    images.map(({ id, stored, tags }) => ({
+      Config: blobPath(id),
+      RepoTags: tags.length === 0 ? null : tags,
+      Layers: stored.layers.map(({ digest }) => blobPath(digest)),
+    })),
+  );
+  text("oci-layout", { imageLayoutVersion: "1.0.0" });
+  text("repositories", repositories(images));
+  tar.finish();
+  yield* take();
+  context.events.publish("image", "save", images[0]?.id ?? "", { name: names.join(",") });
+}
+
+function digestOf(stored: StoredManifest): Digest {
+  return `sha256:${new Bun.CryptoHasher("sha256").update(stored.raw).digest("hex")}` as Digest;
+}
+
+function fullName(tag: string): string {
+  const reference = tryParseReference(tag)!;
+  return `${reference.registry}/${reference.repository}:${reference.tag ?? "latest"}`;
+}
