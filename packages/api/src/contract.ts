@@ -120,6 +120,8 @@ export interface ContainerBackend {
     platform: Platform | undefined,
     body: ContainerCreateRequest,
   ): Promise<ContainerCreateResponse>;
+  /** Fathom's own: the launch plan of such a container in words. Nothing stays. */
+  explain(body: ContainerCreateRequest): Promise<{ Text: string }>;
   containerInspect(container: string, size: boolean): Promise<ContainerInspect>;
   /** @throws not-modified when it runs already. */
   containerStart(container: string, detachKeys: string | undefined): Promise<void>;

@@ -1,4 +1,5 @@
 /** The container half as the servers call it: each method is one function of its own file. */
+import { explainRun } from "./container-explain.ts";
 import type {
   CommitRequest,
   ContainerCreateRequest,
@@ -72,6 +73,7 @@ export interface ContainerBackend {
     platform: Platform | undefined,
     body: ContainerCreateRequest,
   ): Promise<ContainerCreateResponse>;
+  explain(body: ContainerCreateRequest): Promise<{ Text: string }>;
   containerInspect(container: string, size: boolean): Promise<ContainerInspect>;
   containerStart(container: string, detachKeys: string | undefined): Promise<void>;
   containerStop(container: string, options: StopOptions, signal: AbortSignal): Promise<void>;
@@ -128,6 +130,7 @@ export function createContainerBackend(
 
     containerList: (request) => listContainers(engine, request),
     containerCreate: (name, platform, body) => createContainer(engine, name, platform, body),
+    explain: (body) => explainRun(engine, body),
     containerInspect: (name, size) => inspectContainer(engine, name, size),
     containerStart: async (name) => {
       const container = engine.containers.find(name);

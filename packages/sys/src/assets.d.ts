@@ -7,3 +7,7 @@ declare module "*/fathom-init" {
   const path: string;
   export default path;
 }
+declare module "*/fathom-hello" {
+  const path: string;
+  export default path;
+}

@@ -62,6 +62,12 @@ async function create(request: ApiRequest): Promise<void> {
   response.json(201, answer);
 }
 
+/** POST /fathom/explain: Fathom's own endpoint, with the body of a create. */
+async function explain(request: ApiRequest): Promise<void> {
+  const { body } = adaptCreate(decodeContainerCreate(await requiredJson(request)), request.version);
+  request.response.json(200, await request.backend.explain(body));
+}
+
 async function inspect({ backend, name, query, response, version }: ApiRequest): Promise<void> {
   response.json(200, adaptInspect(await backend.containerInspect(name, query.boolean("size")), version));
 }
@@ -183,6 +189,7 @@ async function commit(request: ApiRequest): Promise<void> {
 
 export function addContainerRoutes(router: Router<Handler>): void {
   router.add("GET", "/containers/json", list);
+  router.add("POST", "/fathom/explain", explain);
   router.add("POST", "/containers/create", create);
   router.add("POST", "/containers/prune", prune);
   router.add("GET", "/containers/*/json", inspect);

@@ -262,6 +262,7 @@ export function createFakeBackend(fake = new FakeBackend()): { readonly fake: Fa
     events: (_request, signal) => fake.eventStream(signal),
     containerList: async () => fake.containerList(),
     containerCreate: async (name, _platform, body) => ({ Id: fake.create(name, body).id, Warnings: [] }),
+    explain: async () => ({ Text: "" }),
     containerInspect: async (name) => fake.inspect(fake.find(name)),
     containerStart: async (name) => fake.start(fake.find(name)),
     containerStop: async (name) => {

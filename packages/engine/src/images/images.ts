@@ -22,6 +22,7 @@ import type { EngineParts } from "../engine.ts";
 import { LayerPulls } from "../pull/layer-pulls.ts";
 import { LayerWorkers } from "../pull/layer-workers.ts";
 import { Puller } from "../pull/puller.ts";
+import { isBuiltin, makeBuiltin } from "./builtin.ts";
 import { pruneImages, removeImage, tagImage } from "./image-change.ts";
 import { commitLayer } from "./image-commit.ts";
 import { findImage, localImage, type ImageContext } from "./image-context.ts";
@@ -100,7 +101,16 @@ export function createImages(parts: EngineParts, registry: RegistryConfig): Imag
   const puller = new Puller({ store, registry, layers, events, clock, logger, onTag: context.setTagTime });
 
   return {
-    lookup: (name) => localImage(context, findImage(context, name)),
+    lookup: (name) => {
+      if (
+        isBuiltin(name) &&
+        store.images.reference(
+          `docker.io/${name.includes("/") ? "" : "library/"}${name.includes(":") ? name : `${name}:latest`}`,
+        ) === undefined
+      )
+        makeBuiltin(context);
+      return localImage(context, findImage(context, name));
+    },
     byId: (id) => {
       const record = store.images.get(id);
       return record === undefined ? undefined : localImage(context, record);

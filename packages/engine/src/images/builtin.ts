@@ -1,0 +1,54 @@
+/** The built-in image fathom/hello: made from an embedded program when somebody first asks for it, with no network. */
+import { TarWriter } from "@fathom/archive";
+import { parseReference, type Digest } from "@fathom/spec";
+import { createLayerUnpacker } from "@fathom/store/unpack";
+import { helloProgram } from "@fathom/sys/hello";
+import { setTag } from "./image-change.ts";
+import type { ImageContext } from "./image-context.ts";
+import { putImage } from "./image-make.ts";
+
+const names = ["fathom/hello:latest", "hello:latest"];
+
+export function isBuiltin(name: string): boolean {
+  return names.includes(name.includes(":") ? name : `${name}:latest`);
+}
+
+/** Makes the image and its names. Synchronous: it is one small file. */
+export function makeBuiltin(context: ImageContext): Digest {
+  const { store } = context;
+  const chunks: Uint8Array[] = [];
+  const tar = new TarWriter((chunk) => chunks.push(chunk));
+  tar.file({ path: "hello", mode: 0o755 }, helloProgram());
+  tar.finish();
+  const layer = Buffer.concat(chunks);
+  const lease = store.leases.create("built-in image");
+  try {
+    const draft = store.layers.draft();
+    const unpacker = createLayerUnpacker(context.sys, draft.diffPath);
+    unpacker.write(layer);
+    const { diffId, size } = unpacker.finish();
+    draft.commit(undefined, diffId, size, lease);
+    const blob = store.content.put(layer, lease);
+    const created = "2026-01-01T00:00:00Z";
+    const config = {
+      created,
+      architecture: process.arch === "x64" ? "amd64" : process.arch,
+      os: "linux",
+      config: { Cmd: ["/hello"], Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] },
+      rootfs: { type: "layers", diff_ids: [diffId] },
+      history: [{ created, created_by: "built into fathom" }],
+    };
+    const id = putImage(
+      context,
+      {
+        config: Buffer.from(JSON.stringify(config)),
+        layers: [{ mediaType: "application/vnd.oci.image.layer.v1.tar", ...blob }],
+      },
+      lease,
+    );
+    for (const name of names) setTag(context, id, parseReference(name), undefined);
+    return id;
+  } finally {
+    store.leases.release(lease);
+  }
+}

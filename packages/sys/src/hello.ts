@@ -1,0 +1,7 @@
+/** The program of the built-in image, as bytes. Imported as `@fathom/sys/hello`. */
+import helloPath from "../../../build/fathom-hello" with { type: "file" };
+import { readFileSync } from "node:fs";
+
+export function helloProgram(): Uint8Array {
+  return readFileSync(helloPath);
+}
