@@ -37,7 +37,10 @@ export interface ByteTransform {
    * @throws data-loss for damaged data, and whatever the sink throws.
    */
   write(chunk: Uint8Array): Promise<void> | void;
-  /** After the last chunk: resolves when the sink has had all. @throws data-loss "unexpected EOF" for data that is cut off */
+  /**
+   * After the last chunk: resolves when the sink has had all. @throws data-loss "unexpected EOF" for a gzip stream that is cut off. The
+   * runtime does not tell the end of a zstd stream: a cut there is for the tar reader and the digests to find.
+   */
   finish(): Promise<void>;
   /** Drops everything. Idempotent. */
   abort(): void;

@@ -52,7 +52,9 @@ function ustarName(path: ByteString): readonly [prefix: string, name: string] | 
 /** Header blocks of an entry, PAX header included. Data and `tarPadding(size)` follow. */
 export function encodeTarHeader(entry: TarEntryInput): Uint8Array {
   const path = byteString(entry.path);
-  const linkPath = byteString(entry.linkPath ?? "");
+  const isLink = entry.kind === "symlink" || entry.kind === "hardlink";
+  const isDevice = entry.kind === "character-device" || entry.kind === "block-device";
+  const linkPath = byteString((isLink ? entry.linkPath : undefined) ?? "");
   const { uid = 0, gid = 0, mtimeNs = 0n, userName = "", groupName = "" } = entry;
   const size = entry.kind === "file" ? (entry.size ?? 0) : 0;
   const flag = typeFlags[entry.kind];
@@ -93,8 +95,8 @@ export function encodeTarHeader(entry: TarEntryInput): Uint8Array {
     linkName: plainLink ? linkPath : truncated(linkPath),
     userName: plainUser ? userName : "",
     groupName: plainGroup ? groupName : "",
-    deviceMajor: entry.deviceMajor ?? 0,
-    deviceMinor: entry.deviceMinor ?? 0,
+    deviceMajor: isDevice ? (entry.deviceMajor ?? 0) : 0,
+    deviceMinor: isDevice ? (entry.deviceMinor ?? 0) : 0,
   });
   if (records.length === 0) return main;
 
