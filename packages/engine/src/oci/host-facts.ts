@@ -35,7 +35,10 @@ export function readHostFacts(cgroups: {
     cgroupNamespaces: existsSync("/proc/self/ns/cgroup"),
     cgroupVersion: cgroups.version,
     limits: cgroups.support,
-    ipv4Forwarding: readOr("/proc/sys/net/ipv4/ip_forward", "1").trim() !== "0",
+    // Asked anew each time: the network turns it on after these facts were read.
+    get ipv4Forwarding() {
+      return readOr("/proc/sys/net/ipv4/ip_forward", "1").trim() !== "0";
+    },
     pingGroupRange: readable("/proc/sys/net/ipv4/ping_group_range"),
     unprivilegedPortStart: readable("/proc/sys/net/ipv4/ip_unprivileged_port_start"),
     thermalPaths: parseNumberList(readOr("/sys/devices/system/cpu/possible", ""))
