@@ -148,13 +148,12 @@ export function struct<T extends object>(fields: Fields<T>): Decoder<T> {
     decode(value, path) {
       const source = asObject(value, path);
       const found: Record<string, unknown> = Object.create(null);
-      for (const key in source) {
-        const entry = source[key];
+      for (const [key, entry] of Object.entries(source)) {
         if (entry === null || entry === undefined) continue;
-        if (key in fields) found[key] = entry;
+        if (Object.hasOwn(fields, key)) found[key] = entry;
         else {
           const name = names.get(key.toLowerCase());
-          if (name !== undefined && !(name in source)) found[name] = entry;
+          if (name !== undefined && !Object.hasOwn(source, name)) found[name] = entry;
         }
       }
       const result: Record<string, unknown> = {};

@@ -1,0 +1,45 @@
+/** A server with the fake backend in a folder of its own. */
+import { silentLogger } from "@fathom/base";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ApiServer } from "../server.ts";
+import { createApiServer } from "../server.ts";
+import { createFakeBackend, type FakeBackend } from "./fake-backend.ts";
+import { RawClient } from "./raw-client.ts";
+
+export interface TestServer extends AsyncDisposable {
+  readonly path: string;
+  readonly server: ApiServer;
+  readonly fake: FakeBackend;
+  connect(): RawClient;
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+  /** POST with a JSON body. */
+  post(path: string, body?: unknown): Promise<Response>;
+}
+
+export async function startTestServer(): Promise<TestServer> {
+  const directory = await mkdtemp(join(tmpdir(), "fathom-api-"));
+  const path = join(directory, "api.sock");
+  const { fake, backend } = createFakeBackend();
+  const server = createApiServer({ backend, logger: silentLogger, version: "0.0.0-test" });
+  await server.listen({ path });
+  const send = (target: string, init: RequestInit = {}): Promise<Response> =>
+    fetch(`http://d${target}`, { ...init, unix: path } as RequestInit);
+  return {
+    path,
+    server,
+    fake,
+    connect: () => new RawClient(path),
+    fetch: send,
+    post: (target, body) =>
+      send(target, {
+        method: "POST",
+        ...(body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
+      }),
+    async [Symbol.asyncDispose]() {
+      await server.close(200);
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,29 @@
+import { describe, expect, test } from "bun:test";
+import { formatFilters, parseFilters } from "./filters.ts";
+
+describe("parseFilters", () => {
+  test.each([
+    ['{"label":["a","b"]}', { label: ["a", "b"] }],
+    ['{"label":{"a":true,"b":true}}', { label: ["a", "b"] }],
+    ['{"label":{"a":true,"b":false}}', { label: ["a"] }],
+    ['{"label":["a","a"],"x":[]}', { label: ["a"], x: [] }],
+    ["", {}],
+    ["{}", {}],
+    ["null", {}],
+  ])("%s", (text, filters) => expect({ ...parseFilters(text) }).toEqual(filters));
+
+  test.each(["{", "[]", '"x"', '{"a":"b"}', '{"a":[1]}', '{"a":{"b":1}}', '{"a":[["b"]]}'])("refuses %s", (text) =>
+    expect(parseFilters(text)).toBeUndefined(),
+  );
+
+  test("a key of Object's own is a key like others", () => {
+    const filters = parseFilters('{"__proto__":["x"],"constructor":["y"]}');
+    expect(Object.keys(filters ?? {})).toEqual(["__proto__", "constructor"]);
+  });
+
+  test("what is formatted parses to the same", () => {
+    expect({ ...parseFilters(formatFilters({ status: ["running", "paused"] })) }).toEqual({
+      status: ["running", "paused"],
+    });
+  });
+});
