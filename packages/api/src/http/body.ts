@@ -85,6 +85,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   async skip(limit: number): Promise<boolean> {
     // A client that waits for "100 Continue" has sent nothing, and may or may not do so now.
     if (!this.#ended && this.#onFirstRead !== undefined) return false;
+    if (this.framing === "length" && this.#left > limit) return false;
     for (let size = 0; size <= limit;) {
       const bytes = await this.read();
       if (bytes === undefined) return true;

@@ -10,8 +10,9 @@ import { Response } from "./response.ts";
 
 /** Bytes held for a request that nobody reads; then the socket is paused. */
 const inputLimit = 256 * 1024;
-/** A body that the handler left is read up to here to keep the connection. */
+/** A body that the handler left is read up to here, and not for ever, to keep the connection. */
 const skipLimit = 256 * 1024;
+const skipTimeoutMs = 5_000;
 /** From the first byte of a head to its last. */
 const headTimeoutMs = 30_000;
 
@@ -67,7 +68,7 @@ export class Connection implements ByteSource {
   /** No further requests; an idle connection ends now, a busy one after its answer. */
   closeWhenIdle(): void {
     this.#closing = true;
-    if (this.#exchange === undefined) this.#socket.end();
+    if (this.#exchange === undefined) this.#socket.destroySoon();
     else this.#exchange.response.closeAfter();
   }
 
@@ -173,6 +174,10 @@ export class Connection implements ByteSource {
 
   /** Ends the connection after what was written, and does not wait for ever for the client's own end. */
   #finish(): void {
+    if (this.#closing) {
+      this.#socket.destroySoon();
+      return;
+    }
     this.#socket.off("data", this.#onData);
     this.#socket.resume();
     this.#socket.end();
@@ -220,15 +225,22 @@ export class Connection implements ByteSource {
     return { first: rest, ended: this.#inputEnded };
   }
 
+  async #skip(body: RequestBody): Promise<boolean> {
+    const timer = setTimeout(() => this.#socket.destroy(), skipTimeoutMs);
+    try {
+      return await body.skip(skipLimit);
+    } catch {
+      return false;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   async #after(exchange: ActiveExchange): Promise<void> {
     const { response, body } = exchange;
     if (response.hijacked) return;
     let usable = response.ended && response.keepAlive && !this.#closing && !this.#inputEnded;
-    try {
-      if (usable && !body.ended) usable = await body.skip(skipLimit);
-    } catch {
-      usable = false;
-    }
+    if (usable && !body.ended) usable = await this.#skip(body);
     this.#exchange = undefined;
     if (!usable || this.#closing) return this.#finish();
     this.#resume();

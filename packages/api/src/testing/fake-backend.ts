@@ -131,7 +131,7 @@ export class FakeBackend {
   #attachment(container: FakeContainer, process: FakeProcess, request: AttachRequest): StreamAttachment {
     const echo = container.body.Cmd?.[0] === "cat";
     return {
-      fd: process.attach(request.stdin, echo),
+      fd: process.attach(request.stdin, echo, container.body.StdinOnce),
       tty: container.body.Tty,
       detachKeys: parseDetachKeysForTests(request.detachKeys),
       detached: () => void this.calls.push({ name: "detached", args: [container.name] }),
@@ -183,7 +183,7 @@ export class FakeBackend {
     const attachment: StreamAttachment | undefined = detach
       ? undefined
       : {
-          fd: process.attach(exec.body.AttachStdin, command[0] === "cat"),
+          fd: process.attach(exec.body.AttachStdin, command[0] === "cat", true),
           tty: exec.body.Tty,
           detachKeys: parseDetachKeysForTests(exec.body.DetachKeys),
           detached: () => void this.calls.push({ name: "exec detached", args: [exec.id] }),

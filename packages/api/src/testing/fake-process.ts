@@ -33,8 +33,8 @@ export class FakeProcess {
     return !this.#over;
   }
 
-  /** A descriptor for a client. Its input reaches the program `cat`. */
-  attach(stdin: boolean, echo: boolean): number {
+  /** A descriptor for a client. Its input reaches the program `cat`, and its end too with `closeStdin`. */
+  attach(stdin: boolean, echo: boolean, closeStdin: boolean): number {
     const [mine, theirs] = socketPair();
     const socket = adopt(mine);
     this.#sockets.add(socket);
@@ -44,7 +44,7 @@ export class FakeProcess {
       if (stdin && echo) this.print(1, data);
     });
     socket.on("end", () => {
-      if (stdin && echo) this.end(0);
+      if (stdin && echo && closeStdin) this.end(0);
     });
     return theirs;
   }

@@ -52,13 +52,14 @@ export class RawClient {
     return this.received;
   }
 
-  /** Everything until the other side ends. */
+  /** Everything until the other side ends; then this side ends too. */
   async all(timeoutMs = 5000): Promise<string> {
     const deadline = performance.now() + timeoutMs;
     while (!this.#ended) {
       if (performance.now() > deadline) throw new Error(`no end after ${JSON.stringify(this.received)}`);
       await Promise.race([new Promise<void>((resolve) => (this.#wake = resolve)), Bun.sleep(50)]);
     }
+    this.socket.end();
     return this.received;
   }
 
