@@ -1,0 +1,88 @@
+/** Layers as overlays of the kernel: many of them, and never written again. */
+import { expect, test } from "bun:test";
+import type { ChainId } from "@fathom/spec";
+import {
+  chmodSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { directory, StoreRig, tar } from "./support.ts";
+
+test("125 layers mount, and each of them shows", async () => {
+  await using rig = await StoreRig.open();
+  let top: ChainId | undefined;
+  for (let index = 0; index < 125; index++)
+    top = rig.layer(
+      top,
+      tar([
+        { path: `file${index}`, text: `${index}` },
+        { path: "last", text: `${index}` },
+      ]),
+    ).chainId;
+  const container = rig.container("deep", top);
+  expect(container.lowerPaths).toHaveLength(125);
+  expect(readdirSync(container.mergedPath)).toHaveLength(126);
+  expect(readFileSync(join(container.mergedPath, "file0"), "utf8")).toBe("0");
+  expect(readFileSync(join(container.mergedPath, "last"), "utf8")).toBe("124");
+  writeFileSync(join(container.mergedPath, "file0"), "written");
+  expect(await rig.store.containers.changes("deep")).toEqual([{ path: "/file0", kind: 0 }]);
+});
+
+test("image layers are never written again, whatever containers do to every file", async () => {
+  await using rig = await StoreRig.open();
+  const names = Array.from({ length: 40 }, (_, index) => `dir${index % 5}/file${index}`);
+  const low = rig.layer(
+    undefined,
+    tar([...[0, 1, 2, 3, 4].map((index) => directory(`dir${index}`)), ...names.map((path) => ({ path, text: path }))]),
+  );
+  const high = rig.layer(
+    low.chainId,
+    tar([{ path: ".wh.dir4" }, { path: "dir0/.wh.file0" }, { path: "top", text: "t" }]),
+  );
+  const before = [hash(low.diffPath), hash(high.diffPath)];
+  const first = rig.container("first", high.chainId);
+  const second = rig.container("second", high.chainId);
+  const at = (name: string): string => join(first.mergedPath, name);
+  for (const name of readdirSync(first.mergedPath, { recursive: true, encoding: "utf8" })) {
+    if (!lstatSync(at(name)).isFile()) continue;
+    writeFileSync(at(name), "overwritten");
+    chmodSync(at(name), 0o777);
+  }
+  for (const name of readdirSync(at("dir1"))) renameSync(at(`dir1/${name}`), at(`moved-${name}`));
+  rmSync(at("dir2"), { recursive: true });
+  writeFileSync(at("dir4"), "a file now");
+  expect([hash(low.diffPath), hash(high.diffPath)]).toEqual(before);
+  // The other container sees nothing of it.
+  expect(readFileSync(join(second.mergedPath, "dir2/file2"), "utf8")).toBe("dir2/file2");
+  expect(readFileSync(join(second.mergedPath, "top"), "utf8")).toBe("t");
+  expect(readdirSync(join(second.mergedPath, "dir0")).includes("file0")).toBe(false);
+});
+
+test("a container without an image has a root of its own", async () => {
+  await using rig = await StoreRig.open();
+  const container = rig.container("scratch", undefined);
+  expect(readdirSync(container.mergedPath)).toEqual([]);
+  writeFileSync(join(container.mergedPath, "a"), "1");
+  expect(await rig.store.containers.changes("scratch")).toEqual([{ path: "/a", kind: 1 }]);
+  rig.unmount(container);
+  await rig.store.containers.remove("scratch");
+  expect(rig.store.containers.list()).toEqual([]);
+});
+
+function hash(root: string): string {
+  const hasher = new Bun.CryptoHasher("sha256");
+  for (const name of readdirSync(root, { recursive: true, encoding: "utf8" }).sort()) {
+    const path = join(root, name);
+    const stat = lstatSync(path, { bigint: true });
+    const content = stat.isFile() ? readFileSync(path) : stat.isSymbolicLink() ? readlinkSync(path) : "";
+    hasher.update(`${name}\0${stat.mode}\0${stat.uid}\0${stat.gid}\0${stat.rdev}\0${stat.mtimeNs}\0${stat.ctimeNs}\0`);
+    hasher.update(content);
+  }
+  return hasher.digest("hex");
+}

@@ -1,0 +1,101 @@
+/** What the root tests of the store share. */
+import { nameText, TarReader, TarWriter, type TarEntryInput } from "@fathom/archive";
+import { silentLogger } from "@fathom/base";
+import type { ChainId } from "@fathom/spec";
+import { openStore, type ContainerLayer, type Layer, type Lease, type Store } from "@fathom/store";
+import { createLayerUnpacker } from "@fathom/store/unpack";
+import { createSys, MNT_DETACH } from "@fathom/sys";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export const sys = createSys();
+
+export type Entry = Partial<TarEntryInput> & { readonly path: string; readonly text?: string };
+
+export const directory = (path: string, more: Partial<Entry> = {}): Entry => ({
+  path: `${path}/`,
+  kind: "directory",
+  mode: 0o755,
+  ...more,
+});
+
+export function tar(entries: readonly Entry[]): Buffer {
+  const chunks: Uint8Array[] = [];
+  const writer = new TarWriter((chunk) => chunks.push(chunk));
+  for (const { text, ...entry } of entries) {
+    const body = Buffer.from(text ?? "");
+    writer.entry({ kind: "file", mode: 0o644, size: body.length, mtimeNs: 1_600_000_000_123_456_789n, ...entry });
+    if (body.length > 0) writer.data(body);
+  }
+  writer.finish();
+  return Buffer.concat(chunks);
+}
+
+/** A store in a directory of its own, and overlays of its containers; all is gone after the scope. */
+export class StoreRig implements AsyncDisposable {
+  readonly root: string;
+  readonly store: Store;
+  readonly lease: Lease;
+  readonly #mounts: string[] = [];
+
+  private constructor(root: string, store: Store) {
+    this.root = root;
+    this.store = store;
+    this.lease = store.leases.create("test");
+  }
+
+  static async open(root = mkdtempSync(join(tmpdir(), "fathom-store-"))): Promise<StoreRig> {
+    const options = { root, sys, logger: silentLogger, syncFilesystem: async () => undefined };
+    return new StoreRig(root, await openStore(options));
+  }
+
+  /** Unpacks `archive` as a layer on `parent`. */
+  layer(parent: ChainId | undefined, archive: Uint8Array): Layer {
+    const draft = this.store.layers.draft();
+    const unpacker = createLayerUnpacker(sys, draft.diffPath);
+    try {
+      unpacker.write(archive);
+      const { diffId, size } = unpacker.finish();
+      return draft.commit(parent, diffId, size, this.lease);
+    } catch (error) {
+      draft.abort();
+      throw error;
+    } finally {
+      unpacker.abort();
+    }
+  }
+
+  /** A container on `parent`, mounted at its `mergedPath`. */
+  container(id: string, parent: ChainId | undefined): ContainerLayer {
+    const layer = this.store.containers.create(id, parent);
+    const fd = sys.openOverlay(layer.mount);
+    try {
+      sys.moveMount(fd, -100, layer.mergedPath);
+    } finally {
+      sys.close(fd);
+    }
+    this.#mounts.push(layer.mergedPath);
+    return layer;
+  }
+
+  unmount(layer: ContainerLayer): void {
+    sys.umount(layer.mergedPath, MNT_DETACH);
+    this.#mounts.splice(this.#mounts.indexOf(layer.mergedPath), 1);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const path of this.#mounts) sys.umount(path, MNT_DETACH);
+    await this.store[Symbol.asyncDispose]();
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+/** Names in a tar that is written into a sink. */
+export async function readTarNames(write: (sink: (chunk: Uint8Array) => void) => Promise<unknown>): Promise<string[]> {
+  const names: string[] = [];
+  const reader = new TarReader({ entry: (entry) => void names.push(nameText(entry.path)), data() {}, end() {} });
+  await write((chunk) => reader.push(chunk));
+  reader.finish();
+  return names;
+}
