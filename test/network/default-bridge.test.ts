@@ -1,4 +1,5 @@
 /** The default bridge in the kernel: addresses, the way out, published ports from every side, conflicts, leftovers, restarts. */
+import { writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { defaultAddressPools, type Endpoint, type Networks } from "@fathom/network";
 import {
@@ -39,6 +40,8 @@ if (!isInside) {
       connectOutside(outside);
       // A route of the host's covers the first pool.
       run("ip", "route", "add", "172.17.5.0/24", "via", "198.51.100.50");
+      // A new namespace inherits the machine's setting; here it begins switched off.
+      writeFileSync("/proc/sys/net/ipv4/ip_forward", "0");
       networks = makeNetworks({}, state);
       const { warnings } = await networks.start([]);
       expect(warnings).toEqual([expect.stringContaining("net.ipv4.ip_forward=1")]);
