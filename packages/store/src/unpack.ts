@@ -324,7 +324,13 @@ class Unpacker implements LayerUnpacker {
       if ((target.mode & S_IFMT) === S_IFDIR || isWhiteout(target))
         throw this.#refuse(entry, `it is a hard link to ${show(entry.linkPath)}, which is no file`);
       this.#clear(parent, name);
-      this.#sys.linkat(at, namePath(targetName), parent, namePath(name), 0);
+      try {
+        this.#sys.linkat(at, namePath(targetName), parent, namePath(name), 0);
+      } catch (error) {
+        // What was cleared away held the target.
+        if (isSysError(error, "ENOENT")) throw this.#missingTarget(entry);
+        throw error;
+      }
     } finally {
       for (const fd of opened) this.#sys.close(fd);
     }
