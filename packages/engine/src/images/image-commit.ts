@@ -1,5 +1,5 @@
 /** docker commit: a container's writable layer becomes the top layer of a new image. */
-import { mkdirSync, mkdtempSync, rmSync, writeSync, openSync, closeSync } from "node:fs";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { formatRfc3339Nano } from "@fathom/base";
 import { createGzipCompressor } from "@fathom/archive";
@@ -12,20 +12,19 @@ import { importBlob, manifestOf, putImage, unpackLayerFile } from "./image-make.
 
 /** @throws invalid-argument for a bad name or change; nothing is left then */
 export async function commitLayer(context: ImageContext, request: LayerImageRequest): Promise<Digest> {
-  const { store, clock, config: settings } = context;
+  const { store, clock } = context;
   const reference = request.repository === undefined ? undefined : parseRepositoryTag(request.repository, request.tag);
   const parent = configOf(context, request.parent);
   const run: RunConfig = applyChanges(request.config, request.changes);
   const lease = store.leases.create(`commit ${request.containerId}`);
-  mkdirSync(join(settings.dataRoot, "tmp"), { recursive: true, mode: 0o700 });
-  const work = mkdtempSync(join(settings.dataRoot, "tmp", "commit-"));
+  using work = context.workDirectory();
   try {
-    const file = join(work, "layer.tar.gz");
+    const file = join(work.path, "layer.tar.gz");
     const diffId = await writeCompressed(context, request.containerId, file);
     const chain = chainIds(parent.rootfs.diff_ids);
     const base = store.images.get(request.parent);
     for (const chainId of base?.layers ?? []) store.layers.hold(chainId, lease);
-    await unpackLayerFile(context, file, chain.at(-1), diffId, lease);
+    await unpackLayerFile(context, file, chain.at(-1), diffId, lease, new AbortController().signal);
     const blob = await importBlob(context, file, lease);
     const created = formatRfc3339Nano(clock.nowNs());
     const { author } = request;
@@ -55,7 +54,6 @@ export async function commitLayer(context: ImageContext, request: LayerImageRequ
     return id;
   } finally {
     store.leases.release(lease);
-    rmSync(work, { recursive: true, force: true });
   }
 }
 

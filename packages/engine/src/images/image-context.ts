@@ -17,8 +17,13 @@ import {
 import type { ImageRecord } from "@fathom/store";
 import type { LocalImage } from "../contract.ts";
 import type { EngineParts } from "../engine.ts";
+import type { LayerJob, LayerJobResult } from "../pull/layer-job.ts";
 
 export interface ImageContext extends EngineParts {
+  /** Unpacks a layer in a worker thread. @throws as `runLayerJob` */
+  runLayer(job: LayerJob, signal: AbortSignal): Promise<LayerJobResult>;
+  /** A directory for files on their way, below the data root; `using` removes it. */
+  workDirectory(): { readonly path: string } & Disposable;
   /** When a name was last set, RFC3339Nano. */
   tagTime(name: string): string | undefined;
   setTagTime(name: string): void;

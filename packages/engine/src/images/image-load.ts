@@ -2,9 +2,9 @@
  * docker load: a docker-archive (manifest.json) or an OCI layout (index.json), compressed or not. The archive's files are spooled under
  * numbers of ours, so its names never become paths; nothing of a broken archive stays.
  */
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
 import { join, posix } from "node:path";
-import { EngineError } from "@fathom/base";
+import { EngineError, isEngineError } from "@fathom/base";
 import { createDecompressor, nameText, TarReader } from "@fathom/archive";
 import {
   chainIds,
@@ -15,12 +15,13 @@ import {
   tryParseReference,
   withDefaultTag,
   type Descriptor,
+  type DiffId,
   type ProgressMessage,
 } from "@fathom/spec";
 import type { Lease } from "@fathom/store";
 import { setTag } from "./image-change.ts";
 import type { ImageContext } from "./image-context.ts";
-import { importBlob, layerMediaType, putImage, unpackLayerFile } from "./image-make.ts";
+import { diffIdOfFile, importBlob, layerMediaType, putImage, unpackLayerFile } from "./image-make.ts";
 
 const smallFileLimit = 8 * 1024 * 1024;
 const maxFiles = 20_000;
@@ -38,34 +39,47 @@ export async function* loadImages(
   body: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): AsyncGenerator<ProgressMessage> {
-  const parent = join(context.config.dataRoot, "tmp");
-  mkdirSync(parent, { recursive: true, mode: 0o700 });
-  const work = mkdtempSync(join(parent, "load-"));
+  using work = context.workDirectory();
   const lease = context.store.leases.create("load");
   try {
-    const files = await spool(work, body, signal);
-    for (const source of sourcesOf(files)) {
-      signal.throwIfAborted();
-      const id = await loadOne(context, source, lease);
-      for (const name of source.names) {
-        const reference = tryParseReference(name);
-        if (reference === undefined) continue;
-        const tagged = withDefaultTag(reference);
-        setTag(context, id, tagged, undefined);
-        yield { stream: `Loaded image: ${familiarString(tagged)}\n` };
-      }
-      if (source.names.length === 0) yield { stream: `Loaded image ID: ${id}\n` };
-      context.events.publish("image", "load", id, { name: id });
-    }
+    const files = await spool(work.path, body, signal);
+    // All of them first: an archive that breaks at its second image leaves nothing of the first either.
+    const loaded: { readonly source: Source; readonly layers: readonly Descriptor[] }[] = [];
+    for (const source of sourcesOf(files))
+      loaded.push({ source, layers: await loadLayers(context, source, lease, signal) });
+    signal.throwIfAborted();
+    const messages: string[] = [];
+    context.store.database.transaction(() => {
+      for (const { source, layers } of loaded) messages.push(...storeImage(context, source, layers, lease));
+    });
+    for (const stream of messages) yield { stream };
   } finally {
     context.store.leases.release(lease);
-    rmSync(work, { recursive: true, force: true });
   }
 }
 
-async function loadOne(context: ImageContext, source: Source, lease: Lease) {
-  const config = parseImageConfig(source.config);
-  const diffIds = config.rootfs.diff_ids;
+/** Row and names of an image whose layers are there; gives what the client is told. */
+function storeImage(
+  context: ImageContext,
+  { config, manifest, names }: Source,
+  layers: readonly Descriptor[],
+  lease: Lease,
+): string[] {
+  const id = putImage(context, { config, layers, ...(manifest === undefined ? {} : { manifest }) }, lease);
+  context.events.publish("image", "load", id, { name: id });
+  const tags = names.flatMap((name) => tryParseReference(name) ?? []).map((reference) => withDefaultTag(reference));
+  for (const tag of tags) setTag(context, id, tag, undefined);
+  if (tags.length === 0) return [`Loaded image ID: ${id}\n`];
+  return tags.map((tag) => `Loaded image: ${familiarString(tag)}\n`);
+}
+
+async function loadLayers(
+  context: ImageContext,
+  source: Source,
+  lease: Lease,
+  signal: AbortSignal,
+): Promise<readonly Descriptor[]> {
+  const diffIds = parseImageConfig(source.config).rootfs.diff_ids;
   if (diffIds.length !== source.layers.length)
     throw new EngineError(
       "invalid-argument",
@@ -74,16 +88,29 @@ async function loadOne(context: ImageContext, source: Source, lease: Lease) {
   const chain = chainIds(diffIds);
   const layers: Descriptor[] = [];
   for (const [index, path] of source.layers.entries()) {
-    if (!context.store.layers.hold(chain[index]!, lease))
-      await unpackLayerFile(context, path, chain[index - 1], diffIds[index]!, lease);
+    signal.throwIfAborted();
+    const diffId = diffIds[index]!;
+    // A layer that is here already is not unpacked, but its file becomes a blob of the image, so it has to be what it says.
+    if (context.store.layers.hold(chain[index]!, lease)) {
+      const actual = await diffIdOfFile(path);
+      if (actual !== diffId) throw wrongDiffId(index, diffId, actual);
+    } else {
+      try {
+        await unpackLayerFile(context, path, chain[index - 1], diffId, lease, signal);
+      } catch (error) {
+        if (!isEngineError(error, "data-loss")) throw error;
+        throw wrongDiffId(index, diffId, await diffIdOfFile(path), error);
+      }
+    }
     const blob = await importBlob(context, path, lease);
     layers.push({ mediaType: layerMediaType(path), ...blob });
   }
-  return putImage(
-    context,
-    { config: source.config, layers, ...(source.manifest === undefined ? {} : { manifest: source.manifest }) },
-    lease,
-  );
+  return layers;
+}
+
+function wrongDiffId(index: number, expected: DiffId, actual: DiffId, cause?: unknown): EngineError {
+  const message = `invalid diffID for layer ${index}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(actual)}`;
+  return new EngineError("data-loss", message, { cause });
 }
 
 type Files = ReadonlyMap<string, string>;

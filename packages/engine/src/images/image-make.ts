@@ -4,6 +4,8 @@ import { EngineError, formatRfc3339Nano } from "@fathom/base";
 import { createDecompressor, detectCompression, magicLength } from "@fathom/archive";
 import {
   chainIds,
+  parseDiffId,
+  parseDigest,
   parseImageConfig,
   parseManifest,
   sha256Digest,
@@ -13,7 +15,6 @@ import {
   type DiffId,
 } from "@fathom/spec";
 import type { ContentInfo, Layer, Lease } from "@fathom/store";
-import { createLayerUnpacker } from "@fathom/store/unpack";
 import type { ImageContext } from "./image-context.ts";
 
 const manifestLimit = 4 * 1024 * 1024;
@@ -26,26 +27,47 @@ export async function unpackLayerFile(
   parent: ChainId | undefined,
   expected: DiffId,
   lease: Lease,
+  signal: AbortSignal,
 ): Promise<Layer> {
-  const draft = context.store.layers.draft();
+  const { store } = context;
+  const draft = store.layers.draft();
   try {
-    const unpacker = createLayerUnpacker(context.sys, draft.diffPath);
-    try {
-      const decompressor = createDecompressor("auto", (chunk) => unpacker.write(chunk));
-      for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes })) await decompressor.write(chunk);
-      await decompressor.finish();
-      const { diffId, size } = unpacker.finish();
-      if (diffId !== expected)
-        throw new EngineError("data-loss", `the layer's content is ${diffId}, the image's config says ${expected}`);
-      return draft.commit(parent, diffId, size, lease);
-    } catch (error) {
-      unpacker.abort();
-      throw error;
-    }
+    const { size } = await context.runLayer(
+      {
+        storeRoot: store.root,
+        source: { kind: "content", path },
+        // The digest is for messages here: the file is no blob yet.
+        descriptor: { mediaType: layerMediaType(path), digest: parseDigest(expected), size: statSync(path).size },
+        diffId: expected,
+        diffPath: draft.diffPath,
+      },
+      signal,
+    );
+    return draft.commit(parent, expected, size, lease);
   } catch (error) {
     draft.abort();
     throw error;
   }
+}
+
+/** DiffID of a layer file: the digest of its tar, whatever it is compressed with. `copy` gets the tar too. */
+export async function diffIdOfFile(path: string, copy?: (chunk: Uint8Array) => void | Promise<void>): Promise<DiffId> {
+  const hasher = new Bun.CryptoHasher("sha256");
+  const pending: Uint8Array[] = [];
+  const decompressor = createDecompressor("auto", (chunk) => {
+    hasher.update(chunk);
+    if (copy !== undefined) pending.push(chunk);
+  });
+  const drain = async (): Promise<void> => {
+    for (const chunk of pending.splice(0)) await copy?.(chunk);
+  };
+  for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes })) {
+    await decompressor.write(chunk);
+    await drain();
+  }
+  await decompressor.finish();
+  await drain();
+  return parseDiffId(`sha256:${hasher.digest("hex")}`);
 }
 
 /** Brings a file into the content store under its digest. */

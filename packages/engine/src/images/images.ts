@@ -1,5 +1,7 @@
 /** The image half of the engine: what is stored, how it is named, how it comes from a registry. */
-import { EngineError, formatRfc3339Nano } from "@fathom/base";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { formatRfc3339Nano } from "@fathom/base";
 import { login, type Credentials, type RegistryConfig } from "@fathom/distribution";
 import {
   parseDigest,
@@ -30,6 +32,7 @@ import { loadImages } from "./image-load.ts";
 import { pushImage } from "./image-push.ts";
 import { saveImages } from "./image-save.ts";
 import { listImages, type ImageListRequest } from "./image-list.ts";
+import { importImage, type ImportRequest } from "./image-import.ts";
 import { imageHistory, inspectImage } from "./image-show.ts";
 
 /** As `RegistryAuth` of the API. */
@@ -63,7 +66,7 @@ export interface ImageBackend {
     signal: AbortSignal,
   ): AsyncIterable<ProgressMessage>;
   imageSave(names: readonly string[], platform: string | undefined, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  imageImport(): AsyncIterable<ProgressMessage>;
+  imageImport(request: ImportRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
 }
 
 export type Images = ImageBackend & ImageLookup;
@@ -79,8 +82,19 @@ export function createImages(parts: EngineParts, registry: RegistryConfig): Imag
       up: ["CREATE TABLE image_tag_times (name TEXT PRIMARY KEY, time TEXT NOT NULL) STRICT, WITHOUT ROWID"],
     },
   ]);
+  // What an earlier process had under way is over: its leases and half-received files are nobody's.
+  for (const lease of store.leases.list()) store.leases.release(lease);
+  const temporary = join(config.dataRoot, "tmp");
+  rmSync(temporary, { recursive: true, force: true });
+  const workers = new LayerWorkers({ count: unpackThreads, logger });
   const context: ImageContext = {
     ...parts,
+    runLayer: (job, signal) => workers.run(job, () => undefined, signal),
+    workDirectory: () => {
+      mkdirSync(temporary, { recursive: true, mode: 0o700 });
+      const path = mkdtempSync(join(temporary, "work-"));
+      return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+    },
     tagTime: (name) => {
       const time = store.database.get("SELECT time FROM image_tag_times WHERE name = ?", name)?.["time"];
       return typeof time === "string" ? time : undefined;
@@ -92,7 +106,6 @@ export function createImages(parts: EngineParts, registry: RegistryConfig): Imag
         formatRfc3339Nano(clock.nowNs()),
       ),
   };
-  const workers = new LayerWorkers({ count: unpackThreads, logger });
   const layers = new LayerPulls({
     store,
     maxParallel: config.maxConcurrentDownloads,
@@ -145,7 +158,7 @@ export function createImages(parts: EngineParts, registry: RegistryConfig): Imag
       ),
     imageLoad: (body, _options, signal) => loadImages(context, body, signal),
     imageSave: (names, _platform, signal) => saveImages(context, names, signal),
-    imageImport: () => notYet("import"),
+    imageImport: (request, signal) => importImage(context, request, signal),
   };
 }
 
@@ -163,8 +176,4 @@ function credentialsOf(auth: Auth): Credentials {
     ...(auth.identitytoken ? { identityToken: auth.identitytoken } : {}),
     ...(auth.registrytoken ? { registryToken: auth.registrytoken } : {}),
   };
-}
-
-function notYet(what: string): never {
-  throw new EngineError("not-implemented", `image ${what} is not implemented yet by Fathom`);
 }
