@@ -1,7 +1,15 @@
 /** docker save: one tar that is an OCI layout and a docker-archive at once, as Docker writes it since 25. */
 import { EngineError, isEngineError } from "@fathom/base";
 import { TarWriter } from "@fathom/archive";
-import { familiarName, familiarString, tryParseReference, withDefaultTag, type Digest } from "@fathom/spec";
+import {
+  canonicalName,
+  familiarName,
+  familiarString,
+  parseReference,
+  tryParseReference,
+  withDefaultTag,
+  type Digest,
+} from "@fathom/spec";
 import { findImage, isIdPrefix, type ImageContext } from "./image-context.ts";
 import { manifestOf, type StoredManifest } from "./image-make.ts";
 
@@ -11,10 +19,22 @@ interface Saved {
   readonly tags: string[];
 }
 
+/** A repository without a tag stands for all its tags; anything else for itself. */
+function tagsOf(context: ImageContext, name: string): string[] {
+  const reference = tryParseReference(name);
+  if (reference === undefined || reference.tag !== undefined || reference.digest !== undefined) return [name];
+  const repository = canonicalName(reference);
+  const tags = context.store.images
+    .references()
+    .map((one) => parseReference(one.name))
+    .filter((one) => one.digest === undefined && canonicalName(one) === repository);
+  return tags.length === 0 ? [name] : tags.map((tag) => familiarString(tag));
+}
+
 /** @throws not-found "reference does not exist", before the first byte */
 function collect(context: ImageContext, names: readonly string[]): Saved[] {
   const saved = new Map<Digest, Saved>();
-  for (const name of names) {
+  for (const name of names.flatMap((name) => tagsOf(context, name))) {
     let id: Digest;
     try {
       ({ id } = findImage(context, name));
