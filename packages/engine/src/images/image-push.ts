@@ -1,12 +1,20 @@
 /** docker push in plain form: blobs that the registry lacks, then the manifest as it is stored, so that its digest stays. */
-import { createRegistryClient, type Credentials, type RegistryConfig } from "@fathom/distribution";
+import { EngineError } from "@fathom/base";
+import {
+  createRegistryClient,
+  RegistryError,
+  type Credentials,
+  type RegistryClient,
+  type RegistryConfig,
+} from "@fathom/distribution";
 import {
   canonicalName,
   familiarName,
+  familiarString,
   parseReference,
-  withDefaultTag,
   withTag,
   type ProgressMessage,
+  type Reference,
 } from "@fathom/spec";
 import { layerMessage, shownDigest } from "../pull/progress.ts";
 import { findImage, type ImageContext } from "./image-context.ts";
@@ -18,7 +26,10 @@ export interface PushRequest {
   readonly credentials: Credentials | undefined;
 }
 
-/** @throws not-found for an unknown name; nothing is sent then */
+/**
+ * The tag, or all tags of the repository where none is given. What cannot be pushed is told in the stream, as dockerd does.
+ * @throws not-found for an unknown name or tag; nothing is sent then
+ */
 export async function* pushImage(
   context: ImageContext,
   registry: RegistryConfig,
@@ -26,14 +37,43 @@ export async function* pushImage(
   signal: AbortSignal,
 ): AsyncGenerator<ProgressMessage> {
   const named = parseReference(request.name);
-  const reference =
-    request.tag === undefined || request.tag === "" ? withDefaultTag(named) : withTag(named, request.tag);
-  const shown = `${familiarName(reference)}:${reference.tag}`;
-  const record = findImage(context, shown);
-  yield { status: `The push refers to repository [${canonicalName(reference)}]` };
-  const stored = manifestOf(context, record.id, shown);
+  yield { status: `The push refers to repository [${canonicalName(named)}]` };
+  const references = pushedReferences(context, named, request.tag);
   const client = createRegistryClient({ config: registry, credentials: request.credentials, clock: context.clock });
+  try {
+    for (const reference of references) yield* pushReference(context, client, reference, signal);
+  } catch (error) {
+    if (error instanceof RegistryError && error.reason === "no-credentials")
+      throw new EngineError("unauthenticated", "no basic auth credentials", { cause: error });
+    throw error;
+  }
+}
+
+function pushedReferences(context: ImageContext, named: Reference, tag: string | undefined): Reference[] {
+  const name = canonicalName(named);
+  const local = context.store.images
+    .references()
+    .map((one) => parseReference(one.name))
+    .filter((one) => one.digest === undefined && canonicalName(one) === name);
+  if (local.length === 0)
+    throw new EngineError("not-found", `An image does not exist locally with the tag: ${familiarName(named)}`);
+  if ((tag === undefined || tag === "") && named.tag === undefined) return local;
+  const wanted = tag === undefined || tag === "" ? named : withTag(named, tag);
+  if (!local.some((one) => one.tag === wanted.tag))
+    throw new EngineError("not-found", `tag does not exist: ${familiarString(wanted)}`);
+  return [wanted];
+}
+
+async function* pushReference(
+  context: ImageContext,
+  client: RegistryClient,
+  reference: Reference,
+  signal: AbortSignal,
+): AsyncGenerator<ProgressMessage> {
   const { content } = context.store;
+  const shown = familiarString(reference);
+  const record = findImage(context, shown);
+  const stored = manifestOf(context, record.id, shown);
   for (const layer of stored.layers) yield layerMessage(shownDigest(layer.digest), "Preparing");
   for (const layer of stored.layers) {
     const outcome = await client.pushBlob(reference, layer, () => content.stream(layer.digest), signal);
@@ -43,5 +83,9 @@ export async function* pushImage(
   const digest = await client.pushManifest(reference, stored.mediaType, stored.raw, signal);
   yield { status: `${reference.tag}: digest: ${digest} size: ${stored.raw.length}` };
   yield { progressDetail: {}, aux: { Tag: reference.tag, Digest: digest, Size: stored.raw.length } };
+  // From now on the image can be named by what the registry knows it by.
+  const byDigest = `${canonicalName(reference)}@${digest}`;
+  context.store.images.tag({ name: byDigest, image: record.id, target: digest });
+  context.setTagTime(byDigest);
   context.events.publish("image", "push", shown, { name: familiarName(reference) });
 }

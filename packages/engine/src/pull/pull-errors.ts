@@ -15,6 +15,9 @@ export function pullError(error: unknown, reference: Reference): unknown {
       return sentence(
         `pull access denied for ${familiarName(reference)}, repository does not exist or may require 'docker login': ${error.message}`,
       );
+    case "no-credentials":
+      // No 401: the docker CLI answers that by asking for a password, and waits for ever where nobody types.
+      return new EngineError("internal", error.message, { cause: error });
     default:
       return error;
   }
