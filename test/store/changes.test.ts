@@ -68,7 +68,7 @@ test("added, changed, deleted; nothing for what is as it was", async () => {
     { path: "/removed", kind: 1 },
   ]);
   expect(await rig.store.containers.usage("c")).toBe("x".length + 1 + "rootmore".length + 5 + 3 + 4);
-  expect(rig.store.containers.changes("none")).rejects.toMatchObject({ code: "not-found" });
+  await expect(rig.store.containers.changes("none")).rejects.toMatchObject({ code: "not-found" });
 });
 
 test("places to mount on are no changes, with content they are", async () => {

@@ -54,21 +54,23 @@ test.each([
   ["with a wrong length", damaged(gzipSync("hello"), -1), /incorrect length check/],
   ["followed by junk", Buffer.concat([gzipSync("hello"), Buffer.from("junk!")]), /incorrect header/],
 ])("gzip %s is data-loss", async (_, data, message) => {
-  expect(decompress("gzip", split(data, 300))).rejects.toMatchObject({
+  await expect(decompress("gzip", split(data, 300))).rejects.toMatchObject({
     code: "data-loss",
     message: expect.stringMatching(message),
   });
 });
 
 test("broken zstd is data-loss", async () => {
-  expect(decompress("zstd", [damaged(zstdCompressSync(text), -12), Buffer.from("junk")])).rejects.toMatchObject({
+  await expect(decompress("zstd", [damaged(zstdCompressSync(text), -12), Buffer.from("junk")])).rejects.toMatchObject({
     code: "data-loss",
   });
 });
 
 test("bzip2 and xz are named in their error", async () => {
-  expect(decompress("auto", [Buffer.from("BZh91AY&SY")])).rejects.toThrow(/bzip2 compression is not supported/);
-  expect(decompress("auto", [Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0])])).rejects.toThrow(/xz compression/);
+  await expect(decompress("auto", [Buffer.from("BZh91AY&SY")])).rejects.toThrow(/bzip2 compression is not supported/);
+  await expect(decompress("auto", [Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0])])).rejects.toThrow(
+    /xz compression/,
+  );
 });
 
 test("what the sink throws comes out, and abort ends it", async () => {
@@ -79,12 +81,12 @@ test("what the sink throws comes out, and abort ends it", async () => {
     for (const chunk of split(gzipSync(text), 1000)) await decompressor.write(chunk);
     await decompressor.finish();
   };
-  expect(feed()).rejects.toThrow("disk on fire");
+  await expect(feed()).rejects.toThrow("disk on fire");
   const aborted = createDecompressor("gzip", () => undefined);
   void aborted.write(gzipSync(text));
   aborted.abort();
   aborted.abort();
-  expect(aborted.finish()).rejects.toMatchObject({ code: "aborted" });
+  await expect(aborted.finish()).rejects.toMatchObject({ code: "aborted" });
 });
 
 test("gzip is written, and is the same each time", async () => {

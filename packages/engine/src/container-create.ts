@@ -34,7 +34,7 @@ export async function createContainer(
   checkRestart(requestedHost);
   checkNetworkMode(requestedConfig, requestedHost);
   const image = requestedConfig.Image === "" ? undefined : engine.images.lookup(requestedConfig.Image);
-  const warnings = image === undefined ? [] : platformWarnings(image, platform);
+  const warnings = image === undefined ? [] : platformWarnings(image, body.Image ?? image.id, platform);
   const merged = mergeImageConfig(requestedConfig, image?.config.config ?? {});
   if (merged.StopSignal) parseSignal(merged.StopSignal);
   const host = withHostDefaults(requestedHost, engine.config, engine.oci.defaults);
@@ -180,7 +180,7 @@ export function checkRestartPolicy(name: string, maximumRetryCount: number): voi
 }
 
 /** An image for another platform than asked, or than this machine is. */
-function platformWarnings(image: LocalImage, platform: Platform | undefined): string[] {
+function platformWarnings(image: LocalImage, name: string, platform: Platform | undefined): string[] {
   const { os, architecture, variant } = image.config;
   const here = { os: "linux", architecture: process.arch === "x64" ? "amd64" : process.arch };
   const shown = `${os}/${architecture}${variant ? `/${variant}` : ""}`;
@@ -199,6 +199,6 @@ function platformWarnings(image: LocalImage, platform: Platform | undefined): st
   const wanted = `${platform.os}/${platform.architecture}${platform.variant ? `/${platform.variant}` : ""}`;
   throw new EngineError(
     "not-found",
-    `image with reference ${image.id} was found but its platform (${shown}) does not match the specified platform (${wanted})`,
+    `image with reference ${name} was found but its platform (${shown}) does not match the specified platform (${wanted})`,
   );
 }

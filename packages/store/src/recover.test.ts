@@ -118,8 +118,8 @@ test("a database of a newer program, or no database at all, is refused", async (
   const database = openDatabase(join(root.path, "fathom.db"));
   database.run("INSERT INTO schema_versions VALUES ('store', 999)");
   database.close();
-  expect(openTestStore(root.path)).rejects.toThrow(/newer fathom/);
+  await expect(openTestStore(root.path)).rejects.toThrow(/newer fathom/);
   using other = temporaryRoot();
   writeFileSync(join(other.path, "fathom.db"), "this is no database, whatever its name says. ".repeat(200));
-  expect(openTestStore(other.path)).rejects.toMatchObject({ code: "data-loss" });
+  await expect(openTestStore(other.path)).rejects.toMatchObject({ code: "data-loss" });
 });

@@ -1,0 +1,193 @@
+/** docker load and save over a real store: what comes back, and that a broken archive leaves nothing. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { silentLogger, systemClock } from "@fathom/base";
+import type { EngineConfig } from "@fathom/engine/contract";
+import type { ImageContext } from "@fathom/engine/images/image-context";
+import { loadImages } from "@fathom/engine/images/image-load";
+import { saveImages } from "@fathom/engine/images/image-save";
+import { runLayerJob } from "@fathom/engine/pull/layer-job";
+import { sha256Digest } from "@fathom/spec";
+import { createContentWriter } from "@fathom/store";
+import { createLayerUnpacker } from "@fathom/store/unpack";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { StoreRig, sys, tar, type Entry } from "./support.ts";
+
+let rig: StoreRig;
+let context: ImageContext;
+beforeEach(async () => {
+  rig = await StoreRig.open();
+  rig.store.leases.release(rig.lease);
+  mkdirSync(join(rig.root, "tmp"));
+  context = {
+    config: { dataRoot: rig.root } as EngineConfig,
+    store: rig.store,
+    sys,
+    events: { publish() {} },
+    uses: { ofImage: () => [], ofVolume: () => [] },
+    logger: silentLogger,
+    clock: systemClock,
+    tagTime: () => undefined,
+    setTagTime() {},
+    runLayer: (job, signal) =>
+      runLayerJob(
+        job,
+        {
+          open: () => expect.unreachable(),
+          writer: createContentWriter,
+          unpacker: (path) => createLayerUnpacker(sys, path),
+        },
+        () => undefined,
+        signal,
+      ),
+    workDirectory: () => {
+      const path = mkdtempSync(join(rig.root, "tmp", "work-"));
+      return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
+    },
+  };
+});
+afterEach(() => rig[Symbol.asyncDispose]());
+
+async function load(archive: Uint8Array, step = 5000): Promise<string> {
+  async function* body(): AsyncGenerator<Uint8Array> {
+    for (let at = 0; at < archive.length; at += step) yield archive.subarray(at, at + step);
+  }
+  let text = "";
+  for await (const message of loadImages(context, body(), new AbortController().signal)) text += message.stream ?? "";
+  return text;
+}
+
+async function save(...names: string[]): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of saveImages(context, names, new AbortController().signal)) chunks.push(chunk.slice());
+  return Buffer.concat(chunks);
+}
+
+interface Part {
+  readonly name: string | undefined;
+  readonly layers: readonly Uint8Array[];
+  readonly diffIds?: readonly string[];
+}
+
+/** A docker-archive. */
+function dockerArchive(...images: readonly Part[]): Buffer {
+  const files: Entry[] = [];
+  const manifest = images.map(({ name, layers, diffIds }, image) => {
+    const diff_ids = diffIds ?? layers.map((layer) => sha256Digest(layer));
+    const config = JSON.stringify({ architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids } });
+    files.push({ path: `c${image}.json`, text: config });
+    const Layers = layers.map((layer, index) => {
+      files.push({ path: `${image}/${index}/layer.tar`, text: Buffer.from(layer).toString("latin1") });
+      return `${image}/${index}/layer.tar`;
+    });
+    return { Config: `c${image}.json`, RepoTags: name === undefined ? null : [name], Layers };
+  });
+  return tar([...files, { path: "manifest.json", text: JSON.stringify(manifest) }]);
+}
+
+// Only ASCII, for they pass through text above.
+const low = tar([{ path: "low", text: "low" }]);
+const high = tar([{ path: "high", text: "high" }]);
+
+async function expectNothing(): Promise<void> {
+  expect(rig.store.images.list()).toEqual([]);
+  expect(rig.store.leases.list()).toEqual([]);
+  expect(readdirSync(join(rig.root, "tmp"))).toEqual([]);
+  await rig.store.collect();
+  expect(rig.store.content.list()).toEqual([]);
+  expect(rig.store.layers.list()).toEqual([]);
+  expect(readdirSync(join(rig.root, "content/sha256"))).toEqual([]);
+  expect(readdirSync(join(rig.root, "overlay2")).sort()).toEqual(["l", "trash"]);
+}
+
+test.each([
+  ["plain", (data: Buffer) => data],
+  ["gzip", (data: Buffer) => gzipSync(data)],
+])("a docker-archive, %s, with and without a name", async (_, pack) => {
+  const archive = dockerArchive({ name: "one:1", layers: [low, high] }, { name: undefined, layers: [low] });
+  const text = await load(pack(archive));
+  expect(text).toMatch(/^Loaded image: one:1\nLoaded image ID: sha256:[0-9a-f]{64}\n$/);
+  expect(rig.store.layers.list()).toHaveLength(2);
+  expect(rig.store.images.reference("docker.io/library/one:1")).toBeDefined();
+  expect(await load(pack(archive))).toBe(text);
+  expect(rig.store.images.list()).toHaveLength(2);
+});
+
+test("what is saved and loaded again is the same image with the same manifest, layers shared", async () => {
+  await load(dockerArchive({ name: "one:1", layers: [low, high] }, { name: "two:2", layers: [low] }));
+  const before = rig.store.images.list();
+  const archive = await save("one:1", "two");
+  for (const name of ["docker.io/library/one:1", "docker.io/library/two:2"]) rig.store.images.untag(name);
+  for (const { id } of before) rig.store.images.remove(id);
+  await expectNothing();
+  expect(await load(archive)).toBe("Loaded image: one:1\nLoaded image: two:2\n");
+  expect(rig.store.images.list()).toEqual(before.map((image) => ({ ...image, storedAt: expect.any(String) })));
+  expect((await save("one:1", "two:2")).equals(archive)).toBe(true);
+  await expect(save("none:1")).rejects.toThrow("reference does not exist");
+});
+
+test.each<[string, () => Uint8Array, string]>([
+  [
+    "a second image with a wrong layer",
+    () => dockerArchive({ name: "good:1", layers: [low] }, broken()),
+    "invalid diffID for layer 1",
+  ],
+  [
+    "a layer that climbs out",
+    () => dockerArchive({ name: "x:1", layers: [tar([{ path: "../up", text: "x" }])] }),
+    '".." in it',
+  ],
+  ["a cut archive", () => dockerArchive({ name: "x:1", layers: [low] }).subarray(0, 2500), "unexpected EOF"],
+  [
+    "a cut gzip stream",
+    () => gzipSync(dockerArchive({ name: "x:1", layers: [low] })).subarray(0, 200),
+    "unexpected EOF",
+  ],
+  ["junk", () => Buffer.from("no tar at all"), "unexpected EOF"],
+  ["a tar without an image", () => low, "manifest.json"],
+  ["a missing layer", () => tar([...manifestOnly("nosuch.tar")]), 'no file "nosuch.tar"'],
+  ["a layer outside of the archive", () => tar([...manifestOnly("../../../../etc/passwd")]), "no file"],
+  [
+    "layers and DiffIDs of different number",
+    () => dockerArchive({ name: "x:1", layers: [low], diffIds: [] }),
+    "layers length mismatch",
+  ],
+  ["a manifest that is no JSON", () => tar([{ path: "manifest.json", text: "{" }]), "not JSON"],
+])("%s leaves nothing", async (_, archive, message) => {
+  await expect(load(archive())).rejects.toThrow(message);
+  await load(archive()).catch(() => undefined);
+  await expectNothing();
+});
+
+function broken(): Part {
+  return { name: "bad:1", layers: [low, high], diffIds: [sha256Digest(low), sha256Digest("other")] };
+}
+
+function manifestOnly(layer: string): Entry[] {
+  const config = { architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [sha256Digest("x")] } };
+  return [
+    { path: "c.json", text: JSON.stringify(config) },
+    { path: "manifest.json", text: JSON.stringify([{ Config: "c.json", RepoTags: ["x:1"], Layers: [layer] }]) },
+  ];
+}
+
+test("a file that only claims to be a layer that is here does not become its blob", async () => {
+  await load(dockerArchive({ name: "one:1", layers: [low] }));
+  const lie = dockerArchive({ name: "lie:1", layers: [high], diffIds: [sha256Digest(low)] });
+  await expect(load(lie)).rejects.toThrow("invalid diffID for layer 0");
+  expect(rig.store.images.reference("docker.io/library/lie:1")).toBeUndefined();
+  expect(rig.store.content.info(sha256Digest(high))).toBeUndefined();
+});
+
+test("links in an archive are followed inside of it", async () => {
+  const archive = tar([
+    { path: "blob", text: low.toString("latin1") },
+    { path: "a/layer.tar", kind: "symlink", linkPath: "../blob" },
+    ...manifestOnly("a/layer.tar").map((entry) => ({
+      ...entry,
+      text: entry.text!.replace(sha256Digest("x"), sha256Digest(low)),
+    })),
+  ]);
+  expect(await load(archive)).toBe("Loaded image: x:1\n");
+});
