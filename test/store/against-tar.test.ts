@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { isEngineError } from "@fathom/base";
 import { createLayerUnpacker } from "@fathom/store/unpack";
 import { chmodSync, chownSync, ftruncateSync, linkSync, mkdirSync, mkdtempSync, openSync, closeSync } from "node:fs";
-import { lutimesSync, readdirSync, rmSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
+import { lutimesSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sys, tar, type Entry } from "./support.ts";
@@ -68,6 +68,18 @@ test.each(["gnu", "posix", "oldgnu", "posix --sparse", "gnu --sparse"])("a tree 
   if (format.endsWith("--sparse")) expect(sys.fstatat(-100, join(work, "ours/sparse"), 0).blocks).toBeLessThan(2000n);
 });
 
+/** Descriptors of this process that lead into a directory; the runtime opens and closes others as it likes. */
+function openBelow(path: string): string[] {
+  return readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      const target = readlinkSync(`/proc/self/fd/${fd}`);
+      return target.startsWith(`${path}/`) ? [target] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
 test("three thousand random archives touch nothing outside and leak no descriptor", () => {
   const outside = join(work, "source");
   writeFileSync(join(outside, "secret"), "secret");
@@ -104,7 +116,6 @@ test("three thousand random archives touch nothing outside and leak no descripto
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return list[(state >>> 8) % list.length]!;
   };
-  const descriptors = readdirSync("/proc/self/fd").length;
   let refused = 0;
   for (let run = 0; run < 3000; run++) {
     const entries = Array.from({ length: 1 + (run % 8) }, (): Entry => {
@@ -135,7 +146,7 @@ test("three thousand random archives touch nothing outside and leak no descripto
   }
   expect(shell("find source -printf '%p %m %U %G %s %T@ %C@\\n'").toString()).toBe(before);
   expect(readdirSync(work).sort()).toEqual(["ours", "source", "theirs"]);
-  expect(readdirSync("/proc/self/fd").length).toBe(descriptors);
+  expect(openBelow(work)).toEqual([]);
   expect(refused).toBeGreaterThan(500);
   expect(refused).toBeLessThan(2990);
 });
