@@ -1,57 +1,12 @@
 /**
- * A client of the Engine API over a unix socket or TCP: plain requests and streams by `fetch`, hijacked streams by a raw socket.
- * Paths are unversioned: the daemon answers with its newest version, and this client reads only what is in all of them.
+ * A client of the Engine API over a unix socket or TCP. Paths are unversioned: the daemon answers with its newest version, and this
+ * client reads only what is in all of them.
  */
-import { EngineError, type ErrorCode } from "@fathom/base";
-import { hijack, type HijackedStream } from "./hijack.ts";
-
-/** An error that the daemon answered. `status` is the HTTP status. */
-export class DaemonError extends EngineError {
-  readonly status: number;
-  constructor(status: number, message: string) {
-    super(codeOf(status), message);
-    this.status = status;
-  }
-}
-
-function codeOf(status: number): ErrorCode {
-  switch (status) {
-    case 304:
-      return "not-modified";
-    case 400:
-      return "invalid-argument";
-    case 401:
-      return "unauthenticated";
-    case 403:
-      return "forbidden";
-    case 404:
-      return "not-found";
-    case 409:
-      return "conflict";
-    case 501:
-      return "not-implemented";
-    case 503:
-      return "unavailable";
-    default:
-      return "internal";
-  }
-}
-
-export type Address =
-  | { readonly kind: "unix"; readonly path: string }
-  | { readonly kind: "tcp"; readonly hostname: string; readonly port: number };
-
-/** "unix:///path" or "tcp://host:port". @throws invalid-argument */
-export function parseHost(host: string): Address {
-  if (host.startsWith("unix://")) return { kind: "unix", path: host.slice("unix://".length) };
-  const match = /^(?:tcp|http):\/\/(\[[^\]]+\]|[^:/]+)(?::(\d+))?\/?$/.exec(host);
-  if (match === null)
-    throw new EngineError(
-      "invalid-argument",
-      `unable to parse docker host \`${host}\`: use unix:///path or tcp://host:port`,
-    );
-  return { kind: "tcp", hostname: match[1]!, port: Number(match[2] ?? 2375) };
-}
+import { EngineError } from "@fathom/base";
+import { parseHost, type Address } from "./address.ts";
+import { Connection, type ResponseHead } from "./connection.ts";
+import { DaemonError, messageIn } from "./daemon-error.ts";
+import { hijackedStream, type HijackedStream } from "./hijack.ts";
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
@@ -60,9 +15,18 @@ export interface RequestOptions {
   /** Sent as JSON. */
   readonly body?: unknown;
   /** Sent as it is (a tar). */
-  readonly stream?: ReadableStream<Uint8Array>;
+  readonly stream?: AsyncIterable<Uint8Array>;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Fires: the connection is closed and the call, or the reading of its body, rejects with "aborted". */
   readonly signal?: AbortSignal;
+}
+
+export interface ClientResponse {
+  readonly status: number;
+  /** Lower-case names. */
+  readonly headers: ReadonlyMap<string, string>;
+  /** To be read once. Ending the loop early closes the connection. */
+  readonly body: AsyncIterable<Uint8Array>;
 }
 
 function queryString(query: Query = {}): string {
@@ -72,9 +36,14 @@ function queryString(query: Query = {}): string {
   return pairs.length === 0 ? "" : `?${pairs.join("&")}`;
 }
 
+/** A body of JSON answers; the engine's largest are some megabytes. */
+const textLimit = 256 * 1024 * 1024;
+
 export class Client {
   readonly host: string;
   readonly #address: Address;
+  /** A connection that its last answer left usable. */
+  #idle: Connection | undefined;
 
   constructor(host: string) {
     this.host = host;
@@ -85,61 +54,105 @@ export class Client {
    * One request. A status of 400 or more rejects with DaemonError.
    * @throws unavailable when no daemon answers
    */
-  async request(method: string, path: string, options: RequestOptions = {}): Promise<Response> {
-    const address = this.#address;
-    const base = address.kind === "unix" ? "http://fathom" : `http://${address.hostname}:${address.port}`;
-    const body = options.stream ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
-    let response: Response;
+  async request(method: string, path: string, options: RequestOptions = {}): Promise<ClientResponse> {
+    const { signal } = options;
+    if (signal?.aborted) throw cancelled(signal);
+    const kept = this.#idle;
+    this.#idle = undefined;
+    if (kept?.usable) {
+      kept.wake();
+      try {
+        return await this.#exchange(kept, method, path, options);
+      } catch (error) {
+        // A kept connection may have been closed by the daemon meanwhile. What may have had an effect is not sent twice.
+        if (error instanceof EngineError || method !== "GET" || signal?.aborted) throw this.#failure(error, signal);
+      }
+    } else kept?.close();
     try {
-      response = await fetch(`${base}${path}${queryString(options.query)}`, {
-        method,
-        redirect: "manual",
-        headers: {
-          ...(options.body === undefined ? {} : { "Content-Type": "application/json" }),
-          ...(options.stream === undefined ? {} : { "Content-Type": "application/x-tar" }),
-          ...options.headers,
-        },
-        ...(body === undefined ? {} : { body }),
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
-        ...(address.kind === "unix" ? { unix: address.path } : {}),
-        // The daemon may take its time (wait, events): no timeout of the client's.
-        timeout: false,
-      } as RequestInit);
+      return await this.#exchange(await Connection.open(this.#address), method, path, options);
     } catch (error) {
-      if (options.signal?.aborted) throw new EngineError("aborted", "the request was cancelled", { cause: error });
-      throw this.#unreachable(error);
+      throw this.#failure(error, signal);
     }
-    if (response.status >= 400) throw new DaemonError(response.status, await errorMessage(response));
-    return response;
+  }
+
+  #failure(error: unknown, signal: AbortSignal | undefined): unknown {
+    if (signal?.aborted) return cancelled(signal);
+    return error instanceof EngineError ? error : this.#unreachable(error);
+  }
+
+  async #exchange(
+    connection: Connection,
+    method: string,
+    path: string,
+    options: RequestOptions,
+  ): Promise<ClientResponse> {
+    const { signal } = options;
+    const abort = (): void => connection.close();
+    signal?.addEventListener("abort", abort, { once: true });
+    let head: ResponseHead;
+    try {
+      head = await send(connection, method, `${path}${queryString(options.query)}`, options);
+    } catch (error) {
+      signal?.removeEventListener("abort", abort);
+      connection.close();
+      throw error;
+    }
+    const body = connection.body(head, method, (reusable) => {
+      signal?.removeEventListener("abort", abort);
+      if (!reusable || this.#idle !== undefined) return connection.close();
+      connection.rest();
+      this.#idle = connection;
+    });
+    if (head.status >= 400) throw new DaemonError(head.status, messageIn(await textOf(body)));
+    return { status: head.status, headers: head.headers, body: signal === undefined ? body : guarded(body, signal) };
   }
 
   async json<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
-    const response = await this.request(method, path, options);
-    return (await response.json()) as T;
+    const { body } = await this.request(method, path, options);
+    // The daemon is trusted with its own vocabulary: answers are typed, not checked.
+    return JSON.parse(await textOf(body)) as T;
   }
 
   /** For answers without a body. Gives the status (204, or 304 when there was nothing to do). */
   async send(method: string, path: string, options: RequestOptions = {}): Promise<number> {
-    const response = await this.request(method, path, options);
-    await response.arrayBuffer();
-    return response.status;
+    const { status, body } = await this.request(method, path, options);
+    await textOf(body);
+    return status;
   }
 
   /** Each JSON value of a stream of lines (pull, load, events). */
   async *messages<T>(method: string, path: string, options: RequestOptions = {}): AsyncGenerator<T> {
-    const response = await this.request(method, path, options);
-    if (response.body !== null) for await (const line of lines(response.body)) yield JSON.parse(line) as T;
+    const { body } = await this.request(method, path, options);
+    for await (const line of lines(body)) yield JSON.parse(line) as T;
   }
 
   /** A bidirectional byte stream (attach, exec start). */
-  hijack(path: string, options: { readonly query?: Query; readonly body?: unknown } = {}): Promise<HijackedStream> {
-    return hijack(
-      this.#address,
-      `${path}${queryString(options.query)}`,
-      options.body === undefined ? "" : JSON.stringify(options.body),
-      (status, text) => new DaemonError(status, messageIn(text)),
-      (error) => this.#unreachable(error),
+  async hijack(
+    path: string,
+    options: { readonly query?: Query; readonly body?: unknown } = {},
+  ): Promise<HijackedStream> {
+    let connection: Connection;
+    let head: ResponseHead;
+    try {
+      connection = await Connection.open(this.#address);
+      head = await send(connection, "POST", `${path}${queryString(options.query)}`, {
+        body: options.body,
+        headers: { Connection: "Upgrade", Upgrade: "tcp" },
+      });
+    } catch (error) {
+      throw this.#failure(error, undefined);
+    }
+    if (head.status === 101 || head.status === 200) return hijackedStream(connection, head);
+    throw new DaemonError(
+      head.status,
+      messageIn(await textOf(connection.body(head, "POST", () => connection.close()))),
     );
+  }
+
+  /** Closes the kept connection. A program that ends needs no such call. */
+  close(): void {
+    this.#idle?.close();
+    this.#idle = undefined;
   }
 
   #unreachable(error: unknown): EngineError {
@@ -151,22 +164,95 @@ export class Client {
   }
 }
 
-function messageIn(text: string): string {
-  try {
-    const parsed: unknown = JSON.parse(text);
-    if (parsed !== null && typeof parsed === "object" && "message" in parsed) return String(parsed.message);
-  } catch {
-    // A proxy or an old daemon may answer in plain text.
-  }
-  return text.trim() === "" ? "the daemon gave no reason" : text.trim();
+function cancelled(signal: AbortSignal): EngineError {
+  return new EngineError("aborted", "the request was cancelled", { cause: signal.reason });
 }
 
-async function errorMessage(response: Response): Promise<string> {
-  return messageIn(await response.text());
+/** Sends a request and reads the answer's head. A daemon that refuses an upload early is heard. */
+async function send(
+  connection: Connection,
+  method: string,
+  target: string,
+  options: RequestOptions,
+): Promise<ResponseHead> {
+  let head = `${method} ${target} HTTP/1.1\r\nHost: fathom\r\n`;
+  for (const [name, value] of Object.entries(options.headers ?? {})) {
+    if (/[\r\n]/.test(value)) throw new EngineError("invalid-argument", `the header ${name} has a line end in it`);
+    head += `${name}: ${value}\r\n`;
+  }
+  if (options.stream !== undefined) {
+    const answer = connection.readHead();
+    // Looked at below; until then a refusal must not end the process.
+    answer.catch(() => undefined);
+    await connection.write(`${head}Content-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n\r\n`);
+    await upload(connection, options.stream, answer);
+    return answer;
+  }
+  const body = options.body === undefined ? "" : JSON.stringify(options.body);
+  const type = options.body === undefined ? "" : "Content-Type: application/json\r\n";
+  const length = body === "" && method !== "POST" ? "" : `Content-Length: ${Buffer.byteLength(body)}\r\n`;
+  await connection.write(`${head}${type}${length}\r\n${body}`);
+  return connection.readHead();
+}
+
+async function upload(
+  connection: Connection,
+  stream: AsyncIterable<Uint8Array>,
+  answer: Promise<ResponseHead>,
+): Promise<void> {
+  let answered = false;
+  const refused = answer.then(
+    ({ status }) => void (answered = status >= 400),
+    () => void (answered = true),
+  );
+  try {
+    for await (const data of stream) {
+      if (answered) return;
+      if (data.length === 0) continue;
+      await Promise.race([
+        refused.then(() => (answered ? undefined : new Promise<never>(() => undefined))),
+        (async () => {
+          await connection.write(`${data.length.toString(16)}\r\n`);
+          await connection.write(data);
+          await connection.write("\r\n");
+        })(),
+      ]);
+    }
+    if (!answered) await connection.write("0\r\n\r\n");
+  } catch (error) {
+    // A daemon that answers and closes breaks the upload off; its answer says why.
+    if (
+      !(await answer.then(
+        () => true,
+        () => false,
+      ))
+    )
+      throw error;
+  }
+}
+
+async function* guarded(body: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw signal.aborted ? cancelled(signal) : error;
+  }
+  if (signal.aborted) throw cancelled(signal);
+}
+
+async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > textLimit) throw new EngineError("resource-exhausted", "the daemon's answer is too large");
+  }
+  return Buffer.concat(chunks).toString("utf8");
 }
 
 /** Non-empty lines of a byte stream. */
-export async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+export async function* lines(stream: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = "";
   for await (const chunk of stream) {
