@@ -137,7 +137,10 @@ async function withAbort<T>(work: Promise<T>, signal: AbortSignal | undefined, a
   if (signal.aborted) abort();
   else signal.addEventListener("abort", onAbort, { once: true });
   try {
-    return await work;
+    const result = await work;
+    // The answer may have been on its way when the signal fired: what it tells of has been ended since.
+    signal.throwIfAborted();
+    return result;
   } catch (error) {
     signal.throwIfAborted();
     throw error;
