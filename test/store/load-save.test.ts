@@ -54,13 +54,15 @@ async function load(archive: Uint8Array, step = 5000): Promise<string> {
     for (let at = 0; at < archive.length; at += step) yield archive.subarray(at, at + step);
   }
   let text = "";
-  for await (const message of loadImages(context, body(), new AbortController().signal)) text += message.stream ?? "";
+  for await (const message of loadImages(context, body(), undefined, new AbortController().signal))
+    text += message.stream ?? "";
   return text;
 }
 
 async function save(...names: string[]): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of saveImages(context, names, new AbortController().signal)) chunks.push(chunk.slice());
+  for await (const chunk of saveImages(context, names, undefined, new AbortController().signal))
+    chunks.push(chunk.slice());
   return Buffer.concat(chunks);
 }
 

@@ -19,6 +19,7 @@ import { createLauncher, openCgroups } from "@fathom/runtime";
 import { openStore } from "@fathom/store";
 import { createSys } from "@fathom/sys";
 import { helperExecutable } from "@fathom/sys/helper";
+import { daemonHelp } from "./daemon-help.ts";
 import { readDaemonConfig, type BuildFacts, type DaemonConfig } from "./daemon-config.ts";
 import { lockStateDirectory } from "./state-lock.ts";
 
@@ -34,6 +35,10 @@ const facts: BuildFacts = {
 
 /** Runs until it is told to stop. Gives the exit code. */
 export async function daemonMain(argv: readonly string[]): Promise<number> {
+  if (argv.includes("--help")) {
+    process.stdout.write(daemonHelp());
+    return 0;
+  }
   let config: DaemonConfig;
   try {
     config = readDaemonConfig(argv, facts);

@@ -5,7 +5,7 @@
 const argv = process.argv.slice(2);
 
 async function run(): Promise<number> {
-  if (argv[0] === "daemon" && !argv.includes("--help") && !argv.includes("-h")) {
+  if (argv[0] === "daemon") {
     const { daemonMain } = await import("./daemon.ts");
     return daemonMain(argv.slice(1));
   }

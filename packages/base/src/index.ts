@@ -4,3 +4,4 @@ export * from "./ids.ts";
 export * from "./log.ts";
 export * from "./mutex.ts";
 export * from "./version.ts";
+export * from "./human-time.ts";

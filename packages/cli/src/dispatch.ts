@@ -2,6 +2,7 @@
 import { isEngineError, messageOf } from "@fathom/base";
 import { argumentProblem, type Command, type CommandGroup, type GlobalOptions, type Output } from "./command.ts";
 import { parseFlags, UsageError, type FlagTable, type ParsedFlags } from "./flags.ts";
+import { PlainError } from "./plain-error.ts";
 import { commandHelp, groupHelp, mainHelp, programName, usageHint } from "./help.ts";
 
 export interface Tables {
@@ -137,6 +138,10 @@ async function runCommand(
     return await run({ flags, args: flags.args, global, command, stdout, stderr, environment: environment.variables });
   } catch (error) {
     if (error instanceof ExitError) return error.exitCode;
+    if (error instanceof PlainError) {
+      stderr.write(`${error.message}\n`);
+      return 1;
+    }
     reportFailure(command, error, global, stderr);
     return usageCode;
   }

@@ -1,5 +1,5 @@
 /** Commands on several objects: each is tried, names are printed as they succeed, errors follow on stderr, the code is 1 when any failed. */
-import { messageOf } from "@fathom/base";
+import { isEngineError, messageOf } from "@fathom/base";
 import type { CommandContext } from "./command.ts";
 import { isDaemonError } from "./dispatch.ts";
 
@@ -12,6 +12,8 @@ export async function forEachName(
   context: Pick<CommandContext, "stdout" | "stderr">,
   names: readonly string[],
   action: (name: string) => Promise<string | undefined>,
+  /** Forced: what is not there is said, and is no failure. */
+  missingIsFine = false,
 ): Promise<number> {
   const results = await Promise.allSettled(names.map(action));
   let code = 0;
@@ -20,7 +22,7 @@ export async function forEachName(
       if (result.value !== undefined) context.stdout.write(`${result.value}\n`);
     } else {
       context.stderr.write(`${errorLine(result.reason)}\n`);
-      code = 1;
+      if (!(missingIsFine && isEngineError(result.reason, "not-found"))) code = 1;
     }
   }
   return code;

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { bytesSize, ellipsis, humanDuration, humanSize, table } from "./format.ts";
+import { bytesSize, ellipsis, humanSize, table } from "./format.ts";
 
 test("sizes as go-units", () => {
   expect(humanSize(0)).toBe("0B");
@@ -8,14 +8,6 @@ test("sizes as go-units", () => {
   expect(humanSize(4_261_502, 3)).toBe("4.26MB");
   expect(humanSize(1_000_000_000)).toBe("1GB");
   expect(bytesSize(25_165_824)).toBe("24MiB");
-});
-
-test("ages as go-units", () => {
-  expect(humanDuration(300)).toBe("Less than a second");
-  expect(humanDuration(59_000)).toBe("59 seconds");
-  expect(humanDuration(61_000)).toBe("About a minute");
-  expect(humanDuration(3_700_000)).toBe("About an hour");
-  expect(humanDuration(50 * 3_600_000)).toBe("2 days");
 });
 
 test("tables and ellipsis", () => {

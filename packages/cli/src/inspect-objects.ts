@@ -1,7 +1,8 @@
 /** `inspect` in all its forms: finds each name, prints a JSON array or a template for each, reports the missing ones last. */
 import { messageOf } from "@fathom/base";
-import { DaemonError, type Client } from "@fathom/client";
+import { DaemonError, type Client, type Query } from "@fathom/client";
 import type { CommandContext } from "./command.ts";
+import { platformQuery } from "./platform-query.ts";
 import { compileTemplate, TemplateError } from "./template/template.ts";
 
 export type ObjectKind = "container" | "image" | "network" | "volume";
@@ -14,27 +15,21 @@ const paths: Readonly<Record<ObjectKind, (name: string) => string>> = {
 };
 
 /** The first kind that knows the name. Bytes are kept as the daemon sent them, key order included. */
-async function find(client: Client, name: string, kinds: readonly ObjectKind[], size: boolean): Promise<unknown> {
+async function find(client: Client, name: string, kinds: readonly ObjectKind[], query: Query): Promise<unknown> {
   let failure: unknown;
   for (const kind of kinds) {
     try {
       return await client.json("GET", paths[kind](encodeURIComponent(name)), {
-        query: { size: kind === "container" && size ? 1 : undefined },
+        query,
       });
     } catch (error) {
       failure = error;
       if (!(error instanceof DaemonError && error.status === 404)) break;
     }
   }
-  if (failure instanceof DaemonError && failure.status === 404 && kinds.length > 1)
-    throw new Error(`No such object: ${name}`);
-  throw failure instanceof DaemonError
-    ? new Error(
-        kinds.length === 1 && failure.status === 404
-          ? messageOf(failure)
-          : `Error response from daemon: ${messageOf(failure)}`,
-      )
-    : failure;
+  if (!(failure instanceof DaemonError)) throw failure;
+  if (failure.status === 404 && kinds.length > 1) throw new Error(`Error: No such object: ${name}`);
+  throw new Error(`Error response from daemon: ${messageOf(failure)}`);
 }
 
 export async function inspectObjects(
@@ -43,7 +38,10 @@ export async function inspectObjects(
   kinds: readonly ObjectKind[],
 ): Promise<number> {
   const { flags, stdout, stderr } = context;
-  const size = kinds.includes("container") && flags.bool("size");
+  const query: Query = {
+    size: kinds.includes("container") && flags.bool("size") ? 1 : undefined,
+    platform: kinds.length === 1 && kinds[0] === "image" ? platformQuery(flags.string("platform")) : undefined,
+  };
   const format = flags.string("format").replaceAll("\\t", "\t").replaceAll("\\n", "\n");
   let template: ReturnType<typeof compileTemplate> | undefined;
   if (format !== "" && format !== "json") {
@@ -59,7 +57,7 @@ export async function inspectObjects(
   const errors: string[] = [];
   for (const name of context.args) {
     try {
-      found.push(await find(client, name, kinds, size));
+      found.push(await find(client, name, kinds, query));
     } catch (error) {
       errors.push(messageOf(error));
       if (template !== undefined || format === "json") break;
@@ -74,6 +72,6 @@ export async function inspectObjects(
     stderr.write(`template parsing error: ${error.message}\n`);
     return 1;
   }
-  for (const text of errors) stderr.write(`${text.startsWith("Error") ? text : `Error: ${text}`}\n`);
+  for (const text of errors) stderr.write(`${text}\n`);
   return errors.length > 0 ? 1 : 0;
 }

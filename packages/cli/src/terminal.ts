@@ -4,6 +4,7 @@
  */
 import { demultiplex, type Client, type HijackedStream } from "@fathom/client";
 import { writeSync } from "node:fs";
+import { PlainError } from "./plain-error.ts";
 
 /** Writes all of `data` to a descriptor, also one that another program made non-blocking. */
 export function writeAll(fd: number, data: Uint8Array): void {
@@ -114,5 +115,5 @@ export function terminalSize(): readonly [number, number] | undefined {
 
 /** docker refuses -t with an input that is no terminal. */
 export function requireTerminal(tty: boolean, stdin: boolean): void {
-  if (tty && stdin && process.stdin.isTTY !== true) throw new Error("the input device is not a TTY");
+  if (tty && stdin && process.stdin.isTTY !== true) throw new PlainError("the input device is not a TTY");
 }

@@ -18,7 +18,7 @@ export function timestampQuery(text: string, what: string, nowMs: number = Date.
   if (match === null || Number.isNaN(ms))
     throw new EngineError(
       "invalid-argument",
-      `invalid value for ${JSON.stringify(what)}: failed to parse value as time or duration: ${JSON.stringify(text)}`,
+      `${what === "" ? "" : `invalid value for ${JSON.stringify(what)}: `}failed to parse value as time or duration: ${JSON.stringify(text)}`,
     );
   return `${Math.floor(ms / 1000)}.${(match[3] ?? "").padEnd(9, "0")}`;
 }

@@ -11,6 +11,9 @@ import { discard } from "./stems.ts";
 import { joinedNamespaces, translate } from "./translate.ts";
 
 export async function explainRun(engine: EngineContext, body: ContainerCreateRequest): Promise<{ Text: string }> {
+  // Named volumes that only the question made go with it.
+  const isNew = (name: string | undefined): name is string => name !== undefined && !before.has(name);
+  const before = new Set(engine.volumes.volumeNames());
   const { Id } = await createContainer(engine, undefined, undefined, body);
   const container = engine.containers.find(Id);
   try {
@@ -34,6 +37,8 @@ export async function explainRun(engine: EngineContext, body: ContainerCreateReq
       engine.sys.close(rootFd);
     }
   } finally {
+    const made = container.record.mounts.map((mount) => mount.name).filter(isNew);
     await engine.mutex.run(Id, () => removeContainer(engine, container, { volumes: true }));
+    for (const name of made) await engine.volumes.removeIfUnused(name, Id);
   }
 }

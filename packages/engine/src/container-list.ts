@@ -1,11 +1,10 @@
 /** docker ps: which containers, in which order, and how they are described. */
-import { EngineError, parseRfc3339Nano } from "@fathom/base";
+import { EngineError, formatAge, parseRfc3339Nano } from "@fathom/base";
 import { containerStatuses, type ContainerSummary, type Filters } from "@fathom/spec";
 import type { Container } from "./container.ts";
 import { containerSizes, endpointSettings, portSummaries, shownMount } from "./container-view.ts";
 import type { EngineContext } from "./context.ts";
 import { checkFilterKeys, filterValues, matchesLabels } from "./filters.ts";
-import { formatAge } from "./human-time.ts";
 
 export interface ContainerListRequest {
   readonly all: boolean;

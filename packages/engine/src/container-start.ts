@@ -22,6 +22,7 @@ import { prepareMountSources } from "./mount-sources.ts";
 import { containerPaths } from "./paths.ts";
 import { mountSharedMemory, unmountSharedMemory } from "./shared-memory.ts";
 import { discard } from "./stems.ts";
+import { StartSteps, stepsLabel } from "./start-steps.ts";
 import { joinedNamespaces, translate } from "./translate.ts";
 
 export interface StartOptions {
@@ -106,11 +107,15 @@ async function launch(engine: EngineContext, container: Container): Promise<Run>
   const paths = containerPaths(engine.config, record.id);
   await using undo = new AsyncDisposableStack();
 
+  const steps = new StartSteps(engine.clock);
   const joins = joinedNamespaces(engine, record);
   const layer = engine.store.containers.get(record.id);
   if (layer === undefined)
     throw new EngineError("data-loss", `the writable layer of container ${record.id} is missing`);
   const rootFd = engine.sys.openOverlay(layer.mount);
+  steps.done(
+    `lay ${layer.lowerPaths.length} image layer(s) and one writable layer over each other, as a mount that only the container will see`,
+  );
   // `launch` closes the descriptor whatever happens; until then it is ours.
   let rootOwned = true;
   undo.defer(() => {
@@ -134,21 +139,30 @@ async function launch(engine: EngineContext, container: Container): Promise<Run>
     undo.defer(() => unmountSharedMemory(engine, record));
   }
 
+  steps.done("write the container's files (hostname, resolv.conf), prepare volumes and shared memory");
   const translation = translate(engine, container, rootFd, layer, joins);
+  steps.done("find the user, turn the configuration into an OCI configuration");
   const stem = await engine.stems.claim(record.id, record.cgroupPath, (cgroup) => translation.compile(cgroup).stem);
   undo.defer(() => discard(stem));
   applyResources(stem.cgroup, translation.resources);
 
+  steps.done("take a process that waits in its own namespaces and cgroups, set its limits");
   const networks = await attachNetworks(engine, container, stem.prepared.networkNamespaceFd, stem.link);
   undo.defer(() => detachAll(engine, record.id, networks));
   if (joins.networkContainer === undefined) writeHostsFile(engine, record, networks);
+
+  steps.done("attach the network: interface, address, route, published ports, hosts file");
+  const plan = translation.compile(stem.cgroup);
+  steps.done(`compile the launch plan: ${plan.operations.length} operations`);
+  if (record.imageId !== "" && engine.images.byId(record.imageId)?.config.config?.Labels?.[stepsLabel] !== undefined)
+    steps.write(engine.sys, rootFd);
 
   const adopt: AdoptFile = { networks };
   writeFileSync(paths.adopt, JSON.stringify(adopt), { mode: 0o600 });
   const attach = [...container.pendingAttach];
   rootOwned = false;
   const launched = await stem.prepared.launch({
-    plan: translation.compile(stem.cgroup),
+    plan,
     rootFd,
     directory: paths.run,
     log: logTarget(record, engine.config),

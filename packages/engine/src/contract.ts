@@ -141,6 +141,7 @@ export interface VolumeLookup {
    */
   ensure(settings: VolumeSettings): VolumeHandle;
   get(name: string): VolumeHandle | undefined;
+  volumeNames(): readonly string[];
   /** Makes the volume usable (an `o=bind` volume is mounted) and publishes nothing. Balanced by `release`. */
   acquire(name: string, containerId: string): void;
   release(name: string, containerId: string): void;

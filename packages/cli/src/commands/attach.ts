@@ -12,10 +12,12 @@ export async function run(context: CommandContext): Promise<number> {
     State: { Running: boolean; Paused: boolean; Restarting: boolean };
     Config: { Tty: boolean; OpenStdin: boolean };
   }>("GET", `/containers/${encodeURIComponent(name!)}/json`);
-  if (!found.State.Running) throw new EngineError("conflict", "cannot attach to a stopped container, start it first");
-  if (found.State.Paused) throw new EngineError("conflict", "cannot attach to a paused container, unpause it first");
+  if (!found.State.Running)
+    throw new EngineError("conflict", "You cannot attach to a stopped container, start it first");
+  if (found.State.Paused)
+    throw new EngineError("conflict", "You cannot attach to a paused container, unpause it first");
   if (found.State.Restarting)
-    throw new EngineError("conflict", "cannot attach to a restarting container, wait until it is running");
+    throw new EngineError("conflict", "You cannot attach to a restarting container, wait until it is running");
   return attachToContainer(client, {
     id: found.Id,
     tty: found.Config.Tty,

@@ -1,15 +1,12 @@
 import type { CommandContext } from "../command.ts";
+import { confirm } from "../confirm.ts";
 import { filtersQuery } from "../filters.ts";
 import { humanSize } from "../format.ts";
 import { connect } from "../session.ts";
 
 export async function run(context: CommandContext): Promise<number> {
   const { flags, stdout } = context;
-  if (!flags.bool("force")) {
-    stdout.write("WARNING! This will remove all stopped containers.\nAre you sure you want to continue? [y/N] ");
-    const answer = process.stdin.isTTY === true ? (prompt("") ?? "") : await firstLine();
-    if (!/^y(es)?$/i.test(answer.trim())) return 0;
-  }
+  if (!flags.bool("force") && !(await confirm(stdout, "This will remove all stopped containers."))) return 0;
   const client = await connect(context);
   const report = await client.json<{ ContainersDeleted: readonly string[] | null; SpaceReclaimed: number }>(
     "POST",
@@ -20,9 +17,4 @@ export async function run(context: CommandContext): Promise<number> {
   if (deleted.length > 0) stdout.write(`Deleted Containers:\n${deleted.join("\n")}\n\n`);
   stdout.write(`Total reclaimed space: ${humanSize(report.SpaceReclaimed)}\n`);
   return 0;
-}
-
-async function firstLine(): Promise<string> {
-  for await (const line of console) return line;
-  return "";
 }

@@ -31,8 +31,8 @@ export async function run(context: CommandContext): Promise<number> {
   const template = format === "" || format === "json" ? undefined : compileTemplate(format);
   const events = client.messages<Event>("GET", "/events", {
     query: {
-      since: timestampQuery(flags.string("since"), "since"),
-      until: timestampQuery(flags.string("until"), "until"),
+      since: timestampQuery(flags.string("since"), ""),
+      until: timestampQuery(flags.string("until"), ""),
       filters: filtersQuery(flags.list("filter")),
     },
   });

@@ -1,6 +1,8 @@
+import { formatAge } from "@fathom/base";
 import type { CommandContext } from "../command.ts";
-import { ellipsis, humanDuration, humanSize } from "../format.ts";
+import { ellipsis, humanSize } from "../format.ts";
 import { formatList } from "../list-printer.ts";
+import { platformQuery } from "../platform-query.ts";
 import { connect } from "../session.ts";
 
 interface Item {
@@ -23,7 +25,9 @@ const headings = {
 export async function run(context: CommandContext): Promise<number> {
   const { flags } = context;
   const client = await connect(context);
-  const items = await client.json<readonly Item[]>("GET", `/images/${encodeURIComponent(context.args[0]!)}/history`);
+  const items = await client.json<readonly Item[]>("GET", `/images/${encodeURIComponent(context.args[0]!)}/history`, {
+    query: { platform: platformQuery(flags.string("platform")) },
+  });
   const whole = flags.bool("no-trunc");
   const human = flags.bool("human");
   const fields = (item: Item): Readonly<Record<string, string>> => {
@@ -32,7 +36,11 @@ export async function run(context: CommandContext): Promise<number> {
     return {
       ID: whole ? item.Id : item.Id.replace(/^sha256:/, "").slice(0, 12),
       CreatedAt: at,
-      CreatedSince: human ? (item.Created <= 0 ? "N/A" : `${humanDuration(Date.now() - item.Created * 1000)} ago`) : at,
+      CreatedSince: human
+        ? item.Created <= 0
+          ? "N/A"
+          : `${formatAge(BigInt(Math.max(0, Date.now() - item.Created * 1000)) * 1_000_000n)} ago`
+        : at,
       CreatedBy: whole ? by : ellipsis(by, 45),
       Size: human ? humanSize(item.Size, 3) : String(item.Size),
       Comment: item.Comment,

@@ -1,6 +1,7 @@
+import { formatAge } from "@fathom/base";
 import type { CommandContext } from "../command.ts";
 import { filtersQuery } from "../filters.ts";
-import { humanDuration, humanSize } from "../format.ts";
+import { humanSize } from "../format.ts";
 import { formatList } from "../list-printer.ts";
 import { connect } from "../session.ts";
 import { splitTag } from "./tag.ts";
@@ -61,7 +62,10 @@ function fieldsOf({ image, repository, tag, digest }: Row, whole: boolean): Read
     Repository: repository,
     Tag: tag,
     Digest: digest,
-    CreatedSince: image.Created <= 0 ? "N/A" : `${humanDuration(Date.now() - image.Created * 1000)} ago`,
+    CreatedSince:
+      image.Created <= 0
+        ? "N/A"
+        : `${formatAge(BigInt(Math.max(0, Date.now() - image.Created * 1000)) * 1_000_000n)} ago`,
     CreatedAt: `${new Date(image.Created * 1000).toISOString().replace("T", " ").slice(0, 19)} +0000 UTC`,
     Size: humanSize(image.Size, 3),
     Containers: image.Containers < 0 ? "N/A" : String(image.Containers),

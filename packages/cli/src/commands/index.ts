@@ -370,6 +370,19 @@ const imageCommands: readonly Command[] = [
     load: () => import("./rmi.ts"),
   },
   {
+    path: ["image", "prune"],
+    aliases: [],
+    usage: "[OPTIONS]",
+    summary: "Remove images that nothing names or uses",
+    flags: [
+      { name: "all", shorthand: "a", type: "bool", help: "Also those with a name, where no container uses them" },
+      longFilterFlag,
+      { name: "force", shorthand: "f", type: "bool", help: "Do not ask" },
+    ],
+    args: none,
+    load: () => import("./image-prune.ts"),
+  },
+  {
     path: ["load"],
     aliases: [["image", "load"]],
     usage: "[OPTIONS]",
@@ -511,6 +524,16 @@ const systemCommands: readonly Command[] = [
     load: () => import("./network-inspect.ts"),
   },
   {
+    // apps/fathom runs the daemon before the CLI is loaded; the row is for help and completion.
+    path: ["daemon"],
+    aliases: [],
+    usage: "[OPTIONS]",
+    summary: "Run the engine and serve its API",
+    flags: [],
+    args: { min: 0 },
+    load: () => Promise.reject(new Error("this build of the CLI has no daemon")),
+  },
+  {
     path: ["completion"],
     aliases: [],
     usage: "SHELL",
@@ -532,11 +555,5 @@ const systemCommands: readonly Command[] = [
     load: () => import("./complete.ts"),
   },
 ];
-
-/** `fathom daemon` parses its own flags; its row here is for help and completion. apps/fathom runs it before the CLI is loaded. */
-export const daemonRow: { readonly path: readonly string[]; readonly summary: string } = {
-  path: ["daemon"],
-  summary: "Run the engine and serve its API",
-};
 
 export const commands: readonly Command[] = [...containerCommands, ...imageCommands, ...systemCommands];

@@ -7,6 +7,9 @@ const kinds: readonly ObjectKind[] = ["container", "image", "network", "volume"]
 export async function run(context: CommandContext): Promise<number> {
   const type = context.flags.string("type");
   const wanted = type === "" ? kinds : kinds.filter((kind) => kind === type);
-  if (wanted.length === 0) throw new Error(`"${type}" is not a valid value for --type: use one of ${kinds.join(", ")}`);
+  if (wanted.length === 0)
+    throw new Error(
+      `unknown type: ${JSON.stringify(type)}: must be one of ${kinds.map((kind) => JSON.stringify(kind)).join(", ")}`,
+    );
   return inspectObjects(await connect(context), context, wanted);
 }

@@ -2,6 +2,7 @@ import { EngineError } from "@fathom/base";
 import type { CommandContext } from "../command.ts";
 import { printProgress, type ProgressMessage } from "../progress.ts";
 import { readUserFile } from "../run-options/files.ts";
+import { platformQuery } from "../platform-query.ts";
 import { connect } from "../session.ts";
 
 export async function run(context: CommandContext): Promise<number> {
@@ -15,7 +16,7 @@ export async function run(context: CommandContext): Promise<number> {
   const messages = client.messages<ProgressMessage>("POST", "/images/load", {
     query: {
       quiet: flags.bool("quiet") || !stdout.isTerminal ? 1 : 0,
-      platform: flags.string("platform") || undefined,
+      platform: platformQuery(flags.string("platform")),
     },
     stream,
   });

@@ -18,7 +18,7 @@ export async function run(context: CommandContext): Promise<number> {
     const key = wanted.includes("/") ? wanted : `${wanted}/tcp`;
     const bindings = entries.find(([port]) => port === key)?.[1];
     if (bindings === undefined || bindings === null)
-      throw new EngineError("not-found", `no public port '${wanted}' published for ${name}`);
+      throw new EngineError("not-found", `Error: No public port '${wanted}' published for ${name}`);
     context.stdout.write(bindings.map(({ HostIp, HostPort }) => `${address(HostIp)}:${HostPort}\n`).join(""));
     return 0;
   }

@@ -1,6 +1,7 @@
+import { formatAge } from "@fathom/base";
 import type { CommandContext } from "../command.ts";
 import { filtersQuery } from "../filters.ts";
-import { ellipsis, humanDuration, humanSize } from "../format.ts";
+import { ellipsis, humanSize } from "../format.ts";
 import { formatList } from "../list-printer.ts";
 import { portsText, type Port } from "../ports-text.ts";
 import { connect } from "../session.ts";
@@ -66,7 +67,7 @@ function fieldsOf(item: Summary, whole: boolean): Readonly<Record<string, unknow
           : item.Image.replace(/^sha256:([0-9a-f]{12})[0-9a-f]*$/, "$1"),
     Command: JSON.stringify(whole ? item.Command : ellipsis(item.Command, 20)),
     CreatedAt: goTime(item.Created),
-    RunningFor: `${humanDuration(Date.now() - item.Created * 1000)} ago`,
+    RunningFor: `${formatAge(BigInt(Math.max(0, Date.now() - item.Created * 1000)) * 1_000_000n)} ago`,
     Status: item.Status,
     State: item.State,
     Ports: portsText(item.Ports ?? []),

@@ -1,3 +1,4 @@
+import { parseReference } from "@fathom/spec";
 import type { CommandContext } from "../command.ts";
 import { pullImage } from "../pull-image.ts";
 import { connect } from "../session.ts";
@@ -15,6 +16,7 @@ export async function run(context: CommandContext): Promise<number> {
   const { flags, stdout } = context;
   const client = await connect(context);
   const [image] = context.args;
+  parseReference(image!);
   const allTags = flags.bool("all-tags");
   if (allTags && /@|:[^/]+$/.test(image!)) throw new Error("tag can't be used with --all-tags/-a");
   if (!flags.bool("quiet") && !allTags && !/@|:[^/]+$/.test(image!)) stdout.write("Using default tag: latest\n");

@@ -6,8 +6,9 @@ export async function run(context: CommandContext): Promise<number> {
   const client = await connect(context);
   const { flags } = context;
   const query = { force: flags.bool("force"), v: flags.bool("volumes"), link: flags.bool("link") };
-  return forEachName(context, context.args, async (name) => {
-    await client.send("DELETE", `/containers/${encodeURIComponent(name)}`, { query: query });
+  const remove = async (name: string): Promise<string> => {
+    await client.send("DELETE", `/containers/${encodeURIComponent(name)}`, { query });
     return name;
-  });
+  };
+  return forEachName(context, context.args, remove, query.force);
 }

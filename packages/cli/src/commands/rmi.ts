@@ -1,3 +1,4 @@
+import { isEngineError } from "@fathom/base";
 import type { CommandContext } from "../command.ts";
 import { errorLine } from "../each.ts";
 import { connect } from "../session.ts";
@@ -20,7 +21,7 @@ export async function run(context: CommandContext): Promise<number> {
         );
     } catch (error) {
       context.stderr.write(`${errorLine(error)}\n`);
-      code = 1;
+      if (!(query.force && isEngineError(error, "not-found"))) code = 1;
     }
   }
   return code;

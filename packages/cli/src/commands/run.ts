@@ -29,11 +29,17 @@ export async function run(context: CommandContext): Promise<number> {
   const stream = await attach(client, context, id);
   // The wait is registered before the start: a container that ends at once, or is removed, is still seen.
   const condition = flags.bool("rm") ? "removed" : "next-exit";
-  const waited = client.json<WaitAnswer>("POST", `/containers/${id}/wait`, { query: { condition } });
+  const giveUp = new AbortController();
+  const waited = client.json<WaitAnswer>("POST", `/containers/${id}/wait`, {
+    query: { condition },
+    signal: giveUp.signal,
+  });
   waited.catch(() => undefined);
   try {
     await start(client, context, id);
   } catch (error) {
+    // The wait would go on: a container that was never started does not end.
+    giveUp.abort();
     stream.close();
     stopSignals();
     throw error;

@@ -1,6 +1,7 @@
 import { EngineError } from "@fathom/base";
 import { renameSync, rmSync } from "node:fs";
 import type { CommandContext } from "../command.ts";
+import { platformQuery } from "../platform-query.ts";
 import { connect } from "../session.ts";
 import { writeAll } from "../terminal.ts";
 
@@ -10,7 +11,11 @@ export async function run(context: CommandContext): Promise<number> {
   if (output === "" && stdout.isTerminal)
     throw new EngineError("invalid-argument", "cowardly refusing to save to a terminal. Use the -o flag or redirect");
   const client = await connect(context);
-  const names = context.args.map((name) => `names=${encodeURIComponent(name)}`).join("&");
+  const platform = platformQuery(flags.string("platform"));
+  const names = context.args
+    .map((name) => `names=${encodeURIComponent(name)}`)
+    .concat(platform === undefined ? [] : [`platform=${encodeURIComponent(platform)}`])
+    .join("&");
   const response = await client.request("GET", `/images/get?${names}`);
   if (response.body === null) return 0;
   if (output === "") {

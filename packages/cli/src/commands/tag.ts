@@ -1,3 +1,5 @@
+import { messageOf } from "@fathom/base";
+import { parseReference } from "@fathom/spec";
 import type { CommandContext } from "../command.ts";
 import { connect } from "../session.ts";
 
@@ -10,6 +12,16 @@ export function splitTag(name: string): readonly [string, string | undefined] {
 export async function run(context: CommandContext): Promise<number> {
   const client = await connect(context);
   const [source, target] = context.args;
+  try {
+    parseReference(target!);
+  } catch (error) {
+    throw new Error(
+      `Error parsing reference: ${JSON.stringify(target)} is not a valid repository/tag: ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
   const [repo, tag] = splitTag(target!);
   await client.send("POST", `/images/${encodeURIComponent(source!)}/tag`, { query: { repo, tag } });
   return 0;

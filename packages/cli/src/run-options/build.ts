@@ -1,6 +1,8 @@
 /** The flags of `create` and `run` to the API's create request. Wrong combinations are refused here in docker's words; the rest is the daemon's to judge. */
+import { resolve } from "node:path";
 import type { ContainerCreateBody, EndpointSettingsBody, HostConfig } from "@fathom/spec";
 import type { ParsedFlags } from "../flags.ts";
+import { PlainError } from "../plain-error.ts";
 import { environmentOf, keyValueMap, labelsOf, securityOptions } from "./files.ts";
 import { parseMount } from "./mount.ts";
 import { parseExpose, parsePublish } from "./ports.ts";
@@ -60,7 +62,7 @@ export function buildCreateRequest(input: BuildInput): ContainerCreateBody {
 function attachedStreams({ flags, detach }: BuildInput): { stdin: boolean; stdout: boolean; stderr: boolean } {
   const named = flags.list("attach").map((name) => name.toLowerCase());
   if (detach) {
-    if (named.length > 0) throw new Error("conflicting options: cannot specify both --attach and --detach");
+    if (named.length > 0) throw new PlainError("conflicting options: cannot specify both --attach and --detach");
     return { stdin: false, stdout: false, stderr: false };
   }
   for (const name of named)
@@ -97,10 +99,8 @@ function splitVolumes(given: readonly string[]): { anonymous: Record<string, Rec
     if (parts.length === 1) anonymous[text] = {};
     else {
       const [source, ...rest] = parts;
-      const path =
-        source === "." || source === ".." || source!.startsWith("./") || source!.startsWith("../")
-          ? new URL(source!, `file://${process.cwd()}/`).pathname.replace(/(.)\/$/, "$1")
-          : source!;
+      // As docker: what begins with a dot is a path, everything else a volume's name or absolute.
+      const path = source!.startsWith(".") ? resolve(source!) : source!;
       binds.push([path, ...rest].join(":"));
     }
   }
@@ -165,13 +165,17 @@ function restartPolicyOf(flags: ParsedFlags): { Name: string; MaximumRetryCount:
   return { Name: name ?? "", MaximumRetryCount: count === undefined ? 0 : Number(count) };
 }
 
-const devicePattern = /^(?<host>[^:]+)(?::(?<container>\/[^:]*))?(?::(?<access>[rwm]+))?$/;
-
 function deviceOf(text: string): { PathOnHost: string; PathInContainer: string; CgroupPermissions: string } {
-  const parts = devicePattern.exec(text)?.groups;
-  if (parts === undefined) throw new Error(`invalid device specification: ${text}`);
-  const host = parts["host"]!;
-  return { PathOnHost: host, PathInContainer: parts["container"] ?? host, CgroupPermissions: parts["access"] ?? "rwm" };
+  const [host = "", second, third, ...more] = text.split(":");
+  if (host === "" || more.length > 0) throw new Error(`invalid device specification: ${text}`);
+  const isMode = (word: string): boolean => /^[rwm]{1,3}$/.test(word);
+  if (third !== undefined && !isMode(third)) throw new Error(`bad mode specified: ${third}`);
+  const secondIsMode = third === undefined && second !== undefined && isMode(second);
+  return {
+    PathOnHost: host,
+    PathInContainer: second === undefined || second === "" || secondIsMode ? host : second,
+    CgroupPermissions: third ?? (secondIsMode ? second : "rwm"),
+  };
 }
 
 function tmpfsOf(given: readonly string[]): Record<string, string> {
@@ -181,6 +185,17 @@ function tmpfsOf(given: readonly string[]): Record<string, string> {
       return colon < 0 ? [text, ""] : [text.slice(0, colon), text.slice(colon + 1)];
     }),
   );
+}
+
+/** Nothing given is null on the wire, as docker sends it. */
+function listOrNull<T>(list: readonly T[]): T[] | null {
+  return list.length === 0 ? null : [...list];
+}
+
+/** "net_admin" is CAP_NET_ADMIN; ALL stays. */
+function capabilityName(text: string): string {
+  const name = text.toUpperCase();
+  return name === "ALL" || name.startsWith("CAP_") ? name : `CAP_${name}`;
 }
 
 function hostConfigOf(
@@ -196,7 +211,7 @@ function hostConfigOf(
   if (swappiness !== -1 && (swappiness < 0 || swappiness > 100))
     throw new Error(`invalid value: ${swappiness}. Valid memory swappiness range is 0-100`);
   return {
-    Binds: binds,
+    Binds: listOrNull(binds),
     ContainerIDFile: flags.string("cidfile"),
     LogConfig: { Type: flags.string("log-driver"), Config: keyValueMap(flags.list("log-opt")) },
     NetworkMode: networkMode,
@@ -204,26 +219,26 @@ function hostConfigOf(
     RestartPolicy: restartPolicyOf(flags),
     AutoRemove: flags.bool("rm"),
     VolumeDriver: "",
-    VolumesFrom: [...flags.list("volumes-from")],
+    VolumesFrom: listOrNull(flags.list("volumes-from")),
     ConsoleSize: [...(input.consoleSize ?? [0, 0])],
     ...(flags.list("annotation").length === 0 ? {} : { Annotations: keyValueMap(flags.list("annotation")) }),
-    CapAdd: [...flags.list("cap-add")],
-    CapDrop: [...flags.list("cap-drop")],
+    CapAdd: listOrNull(flags.list("cap-add").map(capabilityName)),
+    CapDrop: listOrNull(flags.list("cap-drop").map(capabilityName)),
     CgroupnsMode: flags.string("cgroupns"),
     Dns: flags.list("dns").map(parseIpAddress),
     DnsOptions: [...flags.list("dns-option"), ...flags.list("dns-opt")],
     DnsSearch: [...flags.list("dns-search")],
-    ExtraHosts: flags.list("add-host").map(parseAddHost),
-    GroupAdd: [...flags.list("group-add")],
+    ExtraHosts: listOrNull(flags.list("add-host").map(parseAddHost)),
+    GroupAdd: listOrNull(flags.list("group-add")),
     IpcMode: flags.string("ipc"),
     Cgroup: "",
-    Links: [],
+    Links: null,
     OomScoreAdj: flags.int("oom-score-adj"),
     PidMode: flags.string("pid"),
     Privileged: flags.bool("privileged"),
     PublishAllPorts: flags.bool("publish-all"),
     ReadonlyRootfs: flags.bool("read-only"),
-    SecurityOpt: securityOptions(flags.list("security-opt")),
+    SecurityOpt: listOrNull(securityOptions(flags.list("security-opt"))),
     StorageOpt: keyValueMap(flags.list("storage-opt")),
     Tmpfs: tmpfsOf(flags.list("tmpfs")),
     UTSMode: flags.string("uts"),

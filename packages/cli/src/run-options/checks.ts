@@ -12,3 +12,7 @@ export const checkUlimit = (value: string): void => void parseUlimit(value);
 export const checkBytes = (value: string): void => {
   if (value !== "-1") parseBytes(value);
 };
+export const checkDeviceCgroupRule = (value: string): void => {
+  if (!/^[acb] ([0-9]+|\*):([0-9]+|\*) [rwm]{1,3}$/.test(value))
+    throw new Error(`invalid device cgroup format '${value}'`);
+};

@@ -79,7 +79,8 @@ export function keyValueMap(lines: readonly string[]): Record<string, string> {
     const equals = line.indexOf("=");
     return equals < 0 ? ([line, ""] as const) : ([line.slice(0, equals), line.slice(equals + 1)] as const);
   });
-  return Object.fromEntries(pairs);
+  // In the order of their keys, as Go writes a map: the same flags give the same bytes.
+  return Object.fromEntries(pairs.toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
 }
 
 /** Security options, with seccomp profiles read from their files as docker does. */

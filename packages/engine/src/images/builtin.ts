@@ -1,20 +1,33 @@
 /** The built-in image fathom/hello: made from an embedded program when somebody first asks for it, with no network. */
 import { TarWriter } from "@fathom/archive";
-import { parseReference, type Digest } from "@fathom/spec";
+import {
+  canonicalString,
+  familiarString,
+  parseReference,
+  tryParseReference,
+  withDefaultTag,
+  type Digest,
+} from "@fathom/spec";
 import { createLayerUnpacker } from "@fathom/store/unpack";
 import { helloProgram } from "@fathom/sys/hello";
+import { stepsLabel } from "../start-steps.ts";
 import { setTag } from "./image-change.ts";
 import type { ImageContext } from "./image-context.ts";
 import { putImage } from "./image-make.ts";
 
 const names = ["fathom/hello:latest", "hello:latest"];
 
-export function isBuiltin(name: string): boolean {
-  return names.includes(name.includes(":") ? name : `${name}:latest`);
+/** Makes the image when `name` means it and it is not here. */
+export function makeBuiltinFor(context: ImageContext, name: string): void {
+  const reference = tryParseReference(name);
+  if (reference === undefined || reference.digest !== undefined) return;
+  const tagged = withDefaultTag(reference);
+  if (!names.includes(familiarString(tagged))) return;
+  if (context.store.images.reference(canonicalString(tagged)) === undefined) makeBuiltin(context);
 }
 
 /** Makes the image and its names. Synchronous: it is one small file. */
-export function makeBuiltin(context: ImageContext): Digest {
+function makeBuiltin(context: ImageContext): Digest {
   const { store } = context;
   const chunks: Uint8Array[] = [];
   const tar = new TarWriter((chunk) => chunks.push(chunk));
@@ -34,7 +47,11 @@ export function makeBuiltin(context: ImageContext): Digest {
       created,
       architecture: process.arch === "x64" ? "amd64" : process.arch,
       os: "linux",
-      config: { Cmd: ["/hello"], Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] },
+      config: {
+        Labels: { [stepsLabel]: "" },
+        Cmd: ["/hello"],
+        Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+      },
       rootfs: { type: "layers", diff_ids: [diffId] },
       history: [{ created, created_by: "built into fathom" }],
     };

@@ -16,8 +16,15 @@ import {
   withDefaultTag,
   type Descriptor,
   type DiffId,
+  formatPlatform,
+  hostPlatform,
+  normalizePlatform,
+  pickPlatform,
+  platformMatches,
+  type Platform,
   type ProgressMessage,
 } from "@fathom/spec";
+import { platformOf } from "../pull/puller.ts";
 import type { Lease } from "@fathom/store";
 import { setTag } from "./image-change.ts";
 import type { ImageContext } from "./image-context.ts";
@@ -37,6 +44,7 @@ interface Source {
 export async function* loadImages(
   context: ImageContext,
   body: AsyncIterable<Uint8Array>,
+  platform: Platform | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<ProgressMessage> {
   using work = context.workDirectory();
@@ -45,7 +53,7 @@ export async function* loadImages(
     const files = await spool(work.path, body, signal);
     // All of them first: an archive that breaks at its second image leaves nothing of the first either.
     const loaded: { readonly source: Source; readonly layers: readonly Descriptor[] }[] = [];
-    for (const source of sourcesOf(files))
+    for (const source of sourcesOf(files, platform))
       loaded.push({ source, layers: await loadLayers(context, source, lease, signal) });
     signal.throwIfAborted();
     const messages: string[] = [];
@@ -182,8 +190,17 @@ function json(bytes: Uint8Array): unknown {
   }
 }
 
-function sourcesOf(files: Files): Source[] {
-  const manifests = ociManifests(files);
+function sourcesOf(files: Files, platform: Platform | undefined): Source[] {
+  const sources = allSources(files, platform);
+  if (platform === undefined) return sources;
+  const wanted = sources.filter(({ config }) => platformMatches(platform, platformOf(parseImageConfig(config))));
+  if (wanted.length === 0)
+    throw new EngineError("not-found", `the archive has no image for the platform ${formatPlatform(platform)}`);
+  return wanted;
+}
+
+function allSources(files: Files, platform: Platform | undefined): Source[] {
+  const manifests = ociManifests(files, platform);
   const list = files.get("manifest.json");
   if (list === undefined) {
     if (manifests.length === 0)
@@ -211,7 +228,7 @@ function sourcesOf(files: Files): Source[] {
   });
 }
 
-function ociManifests(files: Files): Source[] {
+function ociManifests(files: Files, platform: Platform | undefined): Source[] {
   const path = files.get("index.json");
   if (path === undefined) return [];
   const index = parseManifest(readSmall(path), "application/vnd.oci.image.index.v1+json");
@@ -228,11 +245,7 @@ function ociManifests(files: Files): Source[] {
       outer;
     const parsed = parseManifest(raw, descriptor.mediaType);
     if (parsed.kind === "index") {
-      const own = parsed.index.manifests.find(
-        ({ platform }) =>
-          platform === undefined ||
-          (platform.os === "linux" && platform.architecture === (process.arch === "x64" ? "amd64" : process.arch)),
-      );
+      const own = pickPlatform(normalizePlatform(platform ?? hostPlatform()), parsed.index.manifests);
       if (own !== undefined && depth < 4) visit(own, depth + 1, name);
       return;
     }

@@ -164,7 +164,11 @@ export function manifestOf(context: ImageContext, id: Digest, name: string): Sto
     const parsed = parseManifest(raw, undefined);
     if (parsed.kind !== "manifest" || parsed.manifest.config.digest !== id) continue;
     const { config, layers } = parsed.manifest;
-    if (layers.every((layer) => store.content.info(layer.digest) !== undefined))
+    // Of an image committed over layers that were never fetched in compressed form the manifest is short.
+    if (
+      layers.length === store.images.get(id)?.layers.length &&
+      layers.every((layer) => store.content.info(layer.digest) !== undefined)
+    )
       return { raw, mediaType: parsed.mediaType, config, layers };
   }
   throw new EngineError("conflict", `the compressed layers of ${name} are not stored here: pull it again first`);

@@ -13,17 +13,24 @@ import {
   familiarString,
   parseReference,
   withTag,
+  type Descriptor,
+  type Digest,
+  type Platform,
   type ProgressMessage,
   type Reference,
 } from "@fathom/spec";
 import { layerMessage, shownDigest } from "../pull/progress.ts";
-import { findImage, type ImageContext } from "./image-context.ts";
+import { Semaphore } from "../pull/semaphore.ts";
+import type { ImageContext } from "./image-context.ts";
+import { findForPlatform } from "./image-show.ts";
 import { manifestOf } from "./image-make.ts";
 
 export interface PushRequest {
   readonly name: string;
   readonly tag: string | undefined;
   readonly credentials: Credentials | undefined;
+  /** Refuses an image of another platform. */
+  readonly platform: Platform | undefined;
 }
 
 /**
@@ -41,7 +48,7 @@ export async function* pushImage(
   const references = pushedReferences(context, named, request.tag);
   const client = createRegistryClient({ config: registry, credentials: request.credentials, clock: context.clock });
   try {
-    for (const reference of references) yield* pushReference(context, client, reference, signal);
+    for (const reference of references) yield* pushReference(context, client, reference, request.platform, signal);
   } catch (error) {
     if (error instanceof RegistryError && error.reason === "no-credentials")
       throw new EngineError("unauthenticated", "no basic auth credentials", { cause: error });
@@ -68,19 +75,34 @@ async function* pushReference(
   context: ImageContext,
   client: RegistryClient,
   reference: Reference,
-  signal: AbortSignal,
+  platform: Platform | undefined,
+  outer: AbortSignal,
 ): AsyncGenerator<ProgressMessage> {
   const { content } = context.store;
   const shown = familiarString(reference);
-  const record = findImage(context, shown);
+  const record = findForPlatform(context, shown, platform);
   const stored = manifestOf(context, record.id, shown);
   for (const layer of stored.layers) yield layerMessage(shownDigest(layer.digest), "Preparing");
-  for (const layer of stored.layers) {
-    const outcome = await client.pushBlob(reference, layer, () => content.stream(layer.digest), signal);
-    yield layerMessage(shownDigest(layer.digest), outcome === "exists" ? "Layer already exists" : "Pushed");
+  // The first failure, or a client that hangs up, ends the other uploads too.
+  const ended = new AbortController();
+  const signal = AbortSignal.any([outer, ended.signal]);
+  const places = new Semaphore(context.config.maxConcurrentUploads);
+  const upload = (blob: Descriptor): Promise<"pushed" | "exists"> =>
+    places.run(signal, () => client.pushBlob(reference, blob, () => content.stream(blob.digest), signal));
+  const uploads = stored.layers.map(upload);
+  for (const one of uploads) one.catch(() => ended.abort());
+  let digest: Digest;
+  try {
+    for (const [index, layer] of stored.layers.entries()) {
+      const outcome = await uploads[index];
+      yield layerMessage(shownDigest(layer.digest), outcome === "exists" ? "Layer already exists" : "Pushed");
+    }
+    await upload(stored.config);
+    digest = await client.pushManifest(reference, stored.mediaType, stored.raw, signal);
+  } finally {
+    ended.abort();
+    await Promise.allSettled(uploads);
   }
-  await client.pushBlob(reference, stored.config, () => content.stream(stored.config.digest), signal);
-  const digest = await client.pushManifest(reference, stored.mediaType, stored.raw, signal);
   yield { status: `${reference.tag}: digest: ${digest} size: ${stored.raw.length}` };
   yield { progressDetail: {}, aux: { Tag: reference.tag, Digest: digest, Size: stored.raw.length } };
   // From now on the image can be named by what the registry knows it by.

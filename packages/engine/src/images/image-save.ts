@@ -9,8 +9,10 @@ import {
   tryParseReference,
   withDefaultTag,
   type Digest,
+  type Platform,
 } from "@fathom/spec";
-import { findImage, isIdPrefix, type ImageContext } from "./image-context.ts";
+import { isIdPrefix, type ImageContext } from "./image-context.ts";
+import { findForPlatform } from "./image-show.ts";
 import { manifestOf, type StoredManifest } from "./image-make.ts";
 
 interface Saved {
@@ -32,14 +34,14 @@ function tagsOf(context: ImageContext, name: string): string[] {
 }
 
 /** @throws not-found "reference does not exist", before the first byte */
-function collect(context: ImageContext, names: readonly string[]): Saved[] {
+function collect(context: ImageContext, names: readonly string[], platform: Platform | undefined): Saved[] {
   const saved = new Map<Digest, Saved>();
   for (const name of names.flatMap((name) => tagsOf(context, name))) {
     let id: Digest;
     try {
-      ({ id } = findImage(context, name));
+      ({ id } = findForPlatform(context, name, platform));
     } catch (error) {
-      if (isEngineError(error, "not-found"))
+      if (isEngineError(error, "not-found") && platform === undefined)
         throw new EngineError("not-found", "reference does not exist", { cause: error });
       throw error;
     }
@@ -69,9 +71,10 @@ const blobPath = (digest: Digest): string => `blobs/${digest.replace(":", "/")}`
 export async function* saveImages(
   context: ImageContext,
   names: readonly string[],
+  platform: Platform | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  const images = collect(context, names);
+  const images = collect(context, names, platform);
   let queue: Uint8Array[] = [];
   const tar = new TarWriter((chunk) => queue.push(chunk));
   const take = (): Uint8Array[] => {

@@ -7,7 +7,7 @@ import type { ImageRecord, Layer } from "@fathom/store";
 import { configOf, findImage, namesOf, type ImageContext } from "./image-context.ts";
 
 /** @throws not-found also when the image there is of another platform than asked for */
-function find(context: ImageContext, name: string, platform: Platform | undefined): ImageRecord {
+export function findForPlatform(context: ImageContext, name: string, platform: Platform | undefined): ImageRecord {
   const record = findImage(context, name);
   if (platform !== undefined) {
     const { os, architecture, variant } = configOf(context, record.id);
@@ -21,7 +21,7 @@ function find(context: ImageContext, name: string, platform: Platform | undefine
 }
 
 export function inspectImage(context: ImageContext, name: string, platform: Platform | undefined): ImageInspect {
-  const record = find(context, name, platform);
+  const record = findForPlatform(context, name, platform);
   const config = configOf(context, record.id);
   const names = namesOf(context, record.id);
   const layers = layersOf(context, record);
@@ -62,7 +62,7 @@ function layersOf(context: ImageContext, record: ImageRecord): Layer[] {
 
 /** Newest first. Only the topmost entry has an id: the others are no images of their own. */
 export function imageHistory(context: ImageContext, name: string, platform: Platform | undefined): HistoryItem[] {
-  const record = find(context, name, platform);
+  const record = findForPlatform(context, name, platform);
   const config = configOf(context, record.id);
   const layers = layersOf(context, record);
   let used = 0;

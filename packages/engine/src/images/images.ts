@@ -24,7 +24,7 @@ import type { EngineParts } from "../engine.ts";
 import { LayerPulls } from "../pull/layer-pulls.ts";
 import { LayerWorkers } from "../pull/layer-workers.ts";
 import { Puller } from "../pull/puller.ts";
-import { isBuiltin, makeBuiltin } from "./builtin.ts";
+import { makeBuiltinFor } from "./builtin.ts";
 import { pruneImages, removeImage, tagImage } from "./image-change.ts";
 import { commitLayer } from "./image-commit.ts";
 import { findImage, localImage, type ImageContext } from "./image-context.ts";
@@ -115,13 +115,7 @@ export function createImages(parts: EngineParts, registry: RegistryConfig): Imag
 
   return {
     lookup: (name) => {
-      if (
-        isBuiltin(name) &&
-        store.images.reference(
-          `docker.io/${name.includes("/") ? "" : "library/"}${name.includes(":") ? name : `${name}:latest`}`,
-        ) === undefined
-      )
-        makeBuiltin(context);
+      makeBuiltinFor(context, name);
       return localImage(context, findImage(context, name));
     },
     byId: (id) => {
@@ -139,8 +133,7 @@ export function createImages(parts: EngineParts, registry: RegistryConfig): Imag
       puller.pull(
         {
           reference: pulledReference(request.fromImage, request.tag),
-          platform:
-            request.platform === undefined || request.platform === "" ? undefined : parsePlatform(request.platform),
+          platform: givenPlatform(request.platform),
           credentials: request.auth === undefined ? undefined : credentialsOf(request.auth),
         },
         signal,
@@ -149,15 +142,20 @@ export function createImages(parts: EngineParts, registry: RegistryConfig): Imag
       await login(auth.serveraddress, credentialsOf(auth), { config: registry, clock, signal });
       return { Status: "Login Succeeded" };
     },
-    imagePush: ({ name, tag, auth }, signal) =>
+    imagePush: ({ name, tag, auth, platform }, signal) =>
       pushImage(
         context,
         registry,
-        { name, tag, credentials: auth === undefined ? undefined : credentialsOf(auth) },
+        {
+          name,
+          tag,
+          credentials: auth === undefined ? undefined : credentialsOf(auth),
+          platform: givenPlatform(platform),
+        },
         signal,
       ),
-    imageLoad: (body, _options, signal) => loadImages(context, body, signal),
-    imageSave: (names, _platform, signal) => saveImages(context, names, signal),
+    imageLoad: (body, { platform }, signal) => loadImages(context, body, givenPlatform(platform), signal),
+    imageSave: (names, platform, signal) => saveImages(context, names, givenPlatform(platform), signal),
     imageImport: (request, signal) => importImage(context, request, signal),
   };
 }
@@ -167,6 +165,10 @@ function pulledReference(fromImage: string, tag: string | undefined): Reference 
   const reference = parseReference(fromImage);
   if (tag === undefined || tag === "") return reference;
   return tag.includes(":") ? withDigest(reference, parseDigest(tag)) : withTag(reference, tag);
+}
+
+function givenPlatform(text: string | undefined): Platform | undefined {
+  return text === undefined || text === "" ? undefined : parsePlatform(text);
 }
 
 function credentialsOf(auth: Auth): Credentials {

@@ -319,6 +319,7 @@ export class FakeMachine {
         return handle;
       },
       get: (name) => this.volumes.get(name),
+      volumeNames: () => [...this.volumes.keys()],
       acquire: () => undefined,
       release: () => undefined,
       removeIfUnused: async (name) => this.volumes.delete(name),

@@ -202,6 +202,10 @@ class LocalVolumes implements Volumes {
     }
   }
 
+  volumeNames(): readonly string[] {
+    return [...this.#rows.keys()];
+  }
+
   #find(name: string): VolumeRow {
     const row = this.#rows.get(name);
     if (row === undefined) throw new EngineError("not-found", `get ${name}: no such volume`);

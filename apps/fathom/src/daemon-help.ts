@@ -1,0 +1,28 @@
+/** `fathom daemon --help`, from the table of options. */
+import { flagUsages } from "@fathom/cli/help";
+import type { FlagType } from "@fathom/cli/flags";
+import { daemonOptions, type OptionKind } from "./daemon-options.ts";
+
+const types: Readonly<Record<OptionKind, FlagType>> = {
+  boolean: "bool",
+  string: "string",
+  integer: "int",
+  list: "list",
+  map: "map",
+  ulimits: "list",
+  size: "string",
+  pools: "list",
+};
+
+export function daemonHelp(): string {
+  const flags = daemonOptions
+    .filter((option) => option.unsupported !== true)
+    .map(({ flag, short, kind, help }) => ({
+      name: flag,
+      ...(short === undefined ? {} : { shorthand: short }),
+      type: types[kind],
+      help,
+    }));
+  const columns = process.stdout.isTTY ? process.stdout.columns : 80;
+  return `Usage:  fathom daemon [OPTIONS]\n\nRun the engine and serve its API\n\nOptions:\n${flagUsages(flags, columns)}\nThe same settings may stand in /etc/fathom/daemon.json. What dockerd has and this engine does not is refused by name.\n`;
+}

@@ -1,0 +1,77 @@
+/** Our own CLI against our daemon, both compiled: what has no scenario of Docker's to be compared with, and what once went wrong. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { TestDaemon } from "./harness.ts";
+
+let daemon: TestDaemon;
+
+beforeAll(async () => {
+  daemon = new TestDaemon("cli");
+  await daemon.start();
+  daemon.loadImage();
+}, 60_000);
+
+afterAll(() => daemon.close(), 60_000);
+
+test("the built-in image runs without a network and shows the steps of its start", () => {
+  const out = daemon.fathom("run", "--rm", "hello");
+  expect(out).toContain("Hello from Fathom!");
+  expect(out).toMatch(/\d+\.\d\d ms {2}lay 1 image layer/);
+  expect(out).toMatch(/\d+\.\d\d ms {2}compile the launch plan: \d+ operations/);
+  expect(daemon.fathom("images", "--format", "{{.Repository}}")).toContain("fathom/hello");
+});
+
+test("explain shows the plan and leaves nothing", () => {
+  const before = daemon.fathom("volume", "ls", "-q");
+  const out = daemon.fathom(
+    "explain",
+    "run",
+    "-v",
+    "asked:/data",
+    "-v",
+    "/anonymous",
+    "-m",
+    "64m",
+    daemon.image,
+    "echo",
+    "hi",
+  );
+  expect(out).toContain("In new namespaces".toLowerCase());
+  expect(out).toContain("/data");
+  expect(daemon.fathom("volume", "ls", "-q")).toBe(before);
+  expect(daemon.fathom("ps", "-aq")).toBe("");
+});
+
+test("a program that is not there ends run at once", () => {
+  const { code, err } = daemon.cli("run", "--rm", daemon.image, "nosuchprogram");
+  expect(code).toBe(127);
+  expect(err).toContain('exec: "nosuchprogram": executable file not found in $PATH');
+  const started = daemon.cli("run", "--name", "kept", daemon.image, "/etc");
+  expect(started.code).toBe(126);
+  daemon.fathom("rm", "kept");
+});
+
+test("usage errors, help of every command, completion", () => {
+  expect(daemon.cli("run", "--nosuch").code).toBe(125);
+  for (const words of [["run"], ["daemon"], ["image", "prune"], ["container", "ls"], ["exec"], ["volume", "create"]]) {
+    const { code, out } = daemon.cli(...words, "--help");
+    expect({ words, code, usage: out.startsWith("Usage:  fathom ") }).toEqual({ words, code: 0, usage: true });
+  }
+  expect(daemon.fathom("__complete", "run", "--net")).toContain("--network");
+  for (const shell of ["bash", "zsh", "fish"])
+    expect(daemon.fathom("completion", shell)).toContain("fathom __complete");
+});
+
+test("an image committed here is saved and loaded with the same id; a wrong platform is refused", () => {
+  daemon.fathom("run", "--name", "changed", daemon.image, "sh", "-c", "echo saved > /file");
+  const { code } = daemon.run("docker", "-H", `unix://${daemon.work}/s`, "commit", "changed", "made:1");
+  expect(code).toBe(0);
+  daemon.fathom("rm", "changed");
+  const id = daemon.fathom("inspect", "-f", "{{.Id}}", "made:1");
+  daemon.fathom("save", "-o", `${daemon.work}/made.tar`, "made:1");
+  expect(daemon.cli("save", "--platform", "linux/arm64", "-o", `${daemon.work}/no.tar`, "made:1").code).not.toBe(0);
+  daemon.fathom("rmi", "made:1");
+  expect(daemon.cli("load", "--platform", "linux/arm64", "-i", `${daemon.work}/made.tar`).code).not.toBe(0);
+  expect(daemon.fathom("load", "-i", `${daemon.work}/made.tar`)).toBe("Loaded image: made:1");
+  expect(daemon.fathom("inspect", "-f", "{{.Id}}", "made:1")).toBe(id);
+  expect(daemon.fathom("run", "--rm", "made:1", "cat", "/file")).toBe("saved");
+});
