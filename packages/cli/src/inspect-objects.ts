@@ -36,11 +36,12 @@ export async function inspectObjects(
   client: Client,
   context: CommandContext,
   kinds: readonly ObjectKind[],
+  platform = "",
 ): Promise<number> {
   const { flags, stdout, stderr } = context;
   const query: Query = {
     size: kinds.includes("container") && flags.bool("size") ? 1 : undefined,
-    platform: kinds.length === 1 && kinds[0] === "image" ? platformQuery(flags.string("platform")) : undefined,
+    platform: platformQuery(platform),
   };
   const format = flags.string("format").replaceAll("\\t", "\t").replaceAll("\\n", "\n");
   let template: ReturnType<typeof compileTemplate> | undefined;
