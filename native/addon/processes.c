@@ -178,6 +178,17 @@ static napi_value method_spawn(napi_env env, napi_callback_info info) {
   return give(env, result);
 }
 
+/* madvise(address, length, advice) on this process's own memory. */
+static napi_value method_madvise(napi_env env, napi_callback_info info) {
+  ARGUMENTS(3);
+  int64_t address, length;
+  int advice;
+  CHECK(get_bigint(env, argv[0], &address));
+  CHECK(get_bigint(env, argv[1], &length));
+  CHECK(get_int(env, argv[2], &advice));
+  return give_result(env, madvise((void *)(uintptr_t)address, (size_t)length, advice));
+}
+
 const struct method process_methods[] = {
     {"pidfdOpen", method_pidfdOpen},
     {"pidfdSendSignal", method_pidfdSendSignal},
@@ -185,5 +196,6 @@ const struct method process_methods[] = {
     {"waitpid", method_waitpid},
     {"processStartTime", method_processStartTime},
     {"spawn", method_spawn},
+    {"madvise", method_madvise},
     {NULL, NULL},
 };

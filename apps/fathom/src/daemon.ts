@@ -20,6 +20,7 @@ import { openStore } from "@fathom/store";
 import { createSys } from "@fathom/sys";
 import { helperExecutable } from "@fathom/sys/helper";
 import { daemonHelp } from "./daemon-help.ts";
+import { IdleMemory } from "./idle-memory.ts";
 import { readDaemonConfig, type BuildFacts, type DaemonConfig } from "./daemon-config.ts";
 import { lockStateDirectory } from "./state-lock.ts";
 
@@ -100,7 +101,9 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   });
   resources.use(engine);
   const backend: Backend = engine;
+  const memory = resources.use(new IdleMemory({ sys }));
   const server = createApiServer({
+    onActivity: () => memory.touch(),
     backend,
     logger,
     version: settings.version,

@@ -23,6 +23,8 @@ export interface ApiServerOptions {
   /** Fathom's own version, for the Server field. */
   readonly version: string;
   readonly experimental?: boolean;
+  /** Called when a request begins and when it ends. */
+  readonly onActivity?: () => void;
 }
 
 export type ListenOptions =
@@ -126,7 +128,8 @@ class Server implements ApiServer {
 
   async #handle(exchange: Exchange): Promise<void> {
     const { head, response } = exchange;
-    const { logger } = this.#options;
+    const { logger, onActivity } = this.#options;
+    onActivity?.();
     try {
       const question = head.target.indexOf("?");
       const path = decodePath(question < 0 ? head.target : head.target.slice(0, question));
@@ -152,6 +155,7 @@ class Server implements ApiServer {
       if (response.started) response.abort();
       else response.json(500, { message: "internal error: the request was not answered" });
     }
+    onActivity?.();
   }
 
   #fail({ head, response }: Exchange, error: unknown): void {

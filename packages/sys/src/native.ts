@@ -68,6 +68,7 @@ export interface NativeAddon {
   waitpid(pid: number): number;
   processStartTime(pid: number): number;
   spawn(executableFd: number, argv: Uint8Array, env: Uint8Array, fds: Bytes, newSession: number): number;
+  madvise(address: bigint, length: bigint, advice: number): number;
   createNetworkNamespace(): number;
   enterNetworkNamespace(fd: number): number;
   leaveNetworkNamespace(home: number): number;

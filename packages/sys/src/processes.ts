@@ -1,4 +1,6 @@
 /** Mounts and processes. */
+import { readFileSync } from "node:fs";
+import { cleanFileMappings } from "./clean-mappings.ts";
 import type { SpawnRequest, Sys } from "./contract.ts";
 import { type CallContext, checked } from "./calls.ts";
 import {
@@ -15,9 +17,13 @@ import { openOverlay } from "./overlay.ts";
 const EINVAL = 22;
 const ENOENT = -2;
 const ESRCH = -3;
+const MADV_DONTNEED = 4;
 
 type MountCalls = Pick<Sys, "openOverlay" | "openTree" | "moveMount" | "mount" | "umount">;
-type ProcessCalls = Pick<Sys, "spawn" | "pidfdOpen" | "pidfdSendSignal" | "kill" | "waitpid" | "processStartTime">;
+type ProcessCalls = Pick<
+  Sys,
+  "spawn" | "pidfdOpen" | "pidfdSendSignal" | "kill" | "waitpid" | "processStartTime" | "releaseFilePages"
+>;
 
 export function mountCalls(context: CallContext): MountCalls {
   const { native } = context;
@@ -74,6 +80,14 @@ export function processCalls({ native }: CallContext): ProcessCalls {
       const result = native.processStartTime(pid);
       if (result === ESRCH || result === ENOENT) return undefined;
       return BigInt(checked("read", result, `/proc/${pid}/stat`));
+    },
+    releaseFilePages() {
+      let bytes = 0;
+      for (const mapping of cleanFileMappings(readFileSync("/proc/self/smaps", "latin1"))) {
+        checked("madvise", native.madvise(mapping.start, mapping.length, MADV_DONTNEED), mapping.path);
+        bytes += mapping.residentBytes;
+      }
+      return bytes;
     },
   };
 }
