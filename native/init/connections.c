@@ -38,6 +38,7 @@ void close_connection(struct connection *connection) {
   unmap_pages(connection->unsent, UNSENT_SIZE);
   connection->unsent = NULL;
   connection->unsent_length = 0;
+  orphan_clients(connection);
   for (unsigned i = 0; i < supervisor.process_count; i++) {
     if (supervisor.processes[i].asker == connection)
       supervisor.processes[i].asker = NULL;

@@ -72,7 +72,7 @@ static int add_clients(struct connection *connection, unsigned *next, struct lis
     int fd = take_fd(connection, next);
     if (fd < 0)
       return fail_with(EBADF, "attach", "a descriptor is missing");
-    if (!add_client(fd, process, read_u32(&wanted.items)))
+    if (!add_client(fd, process, connection, read_u32(&wanted.items)))
       return -1;
   }
   return 0;

@@ -105,6 +105,8 @@ static int wait_ms(void) {
     const struct process *process = &supervisor.processes[i];
     bool draining = process->phase == PHASE_ENDED && (process->output[0] >= 0 || process->output[1] >= 0);
     int64_t at = draining ? process->deadline : process->phase == PHASE_RUNNING && process->pause_until > now ? process->pause_until : -1;
+    if (process->orphan_until && (at < 0 || process->orphan_until < at))
+      at = process->orphan_until;
     if (at >= 0 && (first < 0 || at < first))
       first = at;
   }
@@ -117,6 +119,7 @@ static bool tidy(void) {
   int64_t now = monotonic_ms();
   for (unsigned i = 0; i < supervisor.process_count; i++) {
     struct process *process = &supervisor.processes[i];
+    settle_orphan(process, now);
     if (process->phase == PHASE_ENDED && process->deadline && now >= process->deadline)
       close_output(process);
     if (process->phase == PHASE_ENDED && process->output[0] < 0 && process->output[1] < 0 && !process->container)

@@ -218,7 +218,7 @@ void on_process_end(struct process *process) {
     close_fd(&process->input);
   process->input = -1;
   process->pending_start = process->pending_end = 0;
-  process->pause_until = 0;
+  process->pause_until = process->orphan_until = 0;
   if (process->container) {
     end_container(process);
   } else {

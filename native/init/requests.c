@@ -87,7 +87,7 @@ static void attach(struct connection *connection, uint32_t request, struct reade
     refuse_with(connection, request, process ? ESRCH : EINVAL, "attach");
     return;
   }
-  if (add_client(fd, process, wants))
+  if (add_client(fd, process, connection, wants))
     reply(connection, request);
   else
     refuse(connection, request);

@@ -17,7 +17,7 @@
 
 static uint8_t chunk[CHUNK];
 
-struct client *add_client(int fd, struct process *process, uint32_t wants) {
+struct client *add_client(int fd, struct process *process, struct connection *daemon, uint32_t wants) {
   for (unsigned i = 0; i < CLIENTS_LIMIT; i++) {
     struct client *client = &supervisor.clients[i];
     if (i < supervisor.client_count && client->fd >= 0)
@@ -25,6 +25,7 @@ struct client *add_client(int fd, struct process *process, uint32_t wants) {
     memset(client, 0, sizeof *client);
     client->fd = fd;
     client->process = process;
+    client->daemon = daemon;
     client->input = wants & ATTACH_STDIN;
     client->close_input = wants & ATTACH_CLOSE_STDIN;
     client->wants[0] = wants & ATTACH_STDOUT;
@@ -49,12 +50,56 @@ static void close_process_input(struct process *process) {
     close_fd(&process->input);
 }
 
+void orphan_clients(const struct connection *daemon) {
+  for (unsigned i = 0; i < supervisor.client_count; i++) {
+    if (supervisor.clients[i].daemon == daemon)
+      supervisor.clients[i].daemon = NULL;
+  }
+  if (container()->orphan_of == daemon) {
+    container()->orphan_of = NULL;
+    container()->orphan_until = 0;
+  }
+}
+
+void settle_orphan(struct process *process, int64_t now) {
+  if (!process->orphan_until || now < process->orphan_until)
+    return;
+  process->orphan_until = 0;
+  process->orphan_of = NULL;
+  close_process_input(process);
+}
+
+/* Both directions are closed: the client is gone, or whoever brought it. */
+static bool hangs_up(int fd) {
+  struct pollfd polled = {.fd = fd};
+  return poll(&polled, 1, 0) == 1 && polled.revents & (POLLHUP | POLLERR);
+}
+
+/*
+ * The client's input has ended, and where it asked for that the process's with it. The end of the daemon is no word of the client's:
+ * the container's input then stays open for clients of the next daemon. A half-close is such a word; what a hangup was is known when
+ * the daemon's connection has had time to end too. An exec's input ends with either: nobody can attach to it again.
+ */
+static void end_client_input(struct client *client, bool hung_up) {
+  struct process *process = client->process;
+  client->input = false;
+  if (!process || !client->close_input)
+    return;
+  if (!process->container || (client->daemon && !hung_up)) {
+    close_process_input(process);
+  } else if (client->daemon) {
+    process->orphan_of = client->daemon;
+    process->orphan_until = monotonic_ms() + ORPHAN_MS;
+  }
+}
+
 static void close_client(struct client *client) {
+  bool hung_up = client->fd >= 0 && hangs_up(client->fd);
   close_fd(&client->fd);
   unmap_pages(client->buffer, CLIENT_ROOM);
   client->buffer = NULL;
-  if (client->input && client->close_input && client->process)
-    close_process_input(client->process);
+  if (client->input)
+    end_client_input(client, hung_up);
   client->process = NULL;
 }
 
@@ -240,9 +285,7 @@ static void copy_input(struct client *client) {
     return;
   }
   if (got == 0) {
-    client->input = false;
-    if (process && client->close_input)
-      close_process_input(process);
+    end_client_input(client, hangs_up(client->fd));
     return;
   }
   if (!process || process->input < 0)

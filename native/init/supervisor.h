@@ -12,6 +12,7 @@
 #define PENDING_SIZE 65536 /* input on its way to a process */
 #define STORE_AGAIN_MS 1000
 #define HANGUP_PAUSE_MS 100
+#define ORPHAN_MS 300         /* how much later than a client's hangup its daemon's end may be seen */
 #define DRAIN_MS 2000         /* how long output is awaited that others than the dead process hold open */
 
 /* Wire messages of the control connections: u32 magic, u32 payload length, u32 type, u32 request id. */
@@ -55,6 +56,8 @@ struct process {
   char finished[TIME_SIZE];
   int64_t deadline;    /* for output after the end */
   int64_t pause_until; /* the terminal is not read before */
+  int64_t orphan_until; /* the client whose end ends the input hung up: by then it is known whether its daemon did; 0: none has */
+  struct connection *orphan_of;
 };
 
 struct connection {
@@ -72,6 +75,7 @@ struct connection {
 struct client {
   int fd; /* -1: free */
   struct process *process;
+  struct connection *daemon; /* who brought it; NULL when that has ended */
   bool input, close_input;
   bool hung; /* its other end is closed, and its last input waits for room */
   bool wants[2];
@@ -125,7 +129,11 @@ _Noreturn void live_as_exec(struct child *child, int init, int namespaces, const
 int write_maps(pid_t pid, const char *uid_map, const char *gid_map);
 
 /* streams.c */
-struct client *add_client(int fd, struct process *process, uint32_t wants);
+struct client *add_client(int fd, struct process *process, struct connection *daemon, uint32_t wants);
+/* A daemon has ended: its clients did not leave by themselves, so the container's input stays open for those of the next. */
+void orphan_clients(const struct connection *daemon);
+/* Closes the input whose client has hung up, when that was not its daemon's end. */
+void settle_orphan(struct process *process, int64_t now);
 void on_output(struct process *process, int stream);
 void on_input_room(struct process *process);
 void on_client(struct client *client, short events);

@@ -1,5 +1,5 @@
 /** The compiled program for tests: its daemon in a network namespace and folders of its own, and its CLI. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { makeBusyboxImage } from "../make-busybox-image.ts";
@@ -20,30 +20,127 @@ export async function until(what: string, condition: () => boolean): Promise<voi
   throw new Error(`waited in vain: ${what}`);
 }
 
+/** A program whose output is kept and that is written to while it runs. */
+export interface Conversation {
+  readonly out: () => string;
+  readonly err: () => string;
+  write(text: string): void;
+  /** No more input. */
+  end(): void;
+  /** With a terminal: its new size, which the program is told of. */
+  resize(rows: number, columns: number): void;
+  kill(): void;
+  readonly exited: Promise<number>;
+}
+
+export interface TestDaemonOptions {
+  /** Default: `data` in the working directory. */
+  readonly dataRoot?: string;
+  /** More flags of `fathom daemon`. */
+  readonly flags?: readonly string[];
+}
+
 export class TestDaemon {
   readonly image = "localhost/busybox:test";
   readonly work: string;
-  readonly #name: string;
+  readonly cgroupParent: string;
+  readonly dataRoot: string;
+  readonly #options: TestDaemonOptions;
   readonly #space: string;
   #daemon: Bun.Subprocess | undefined;
 
   /** @param name Part of the cgroup's and the namespace's name: one for each test file. */
-  constructor(name: string) {
-    this.#name = name;
+  constructor(name: string, options: TestDaemonOptions = {}) {
+    this.cgroupParent = `/fathom-${name}`;
+    this.#options = options;
     this.#space = `fathom-${name}-${process.pid}`;
     this.work = mkdtempSync(join(tmpdir(), `fathom-${name}-`));
+    this.dataRoot = options.dataRoot ?? join(this.work, "data");
     Bun.spawnSync(["ip", "netns", "add", this.#space]);
     this.run("ip", "link", "set", "lo", "up");
   }
 
+  get socket(): string {
+    return join(this.work, "s");
+  }
+
+  get pid(): number {
+    return Number(readFileSync(join(this.work, "pid"), "utf8"));
+  }
+
+  #inside(command: readonly string[]): string[] {
+    return ["nsenter", `--net=/run/netns/${this.#space}`, ...command];
+  }
+
+  get #environment(): Record<string, string | undefined> {
+    const host = `unix://${this.socket}`;
+    return { ...process.env, FATHOM_HOST: host, DOCKER_HOST: host, HOME: this.work };
+  }
+
   /** Runs a program in the daemon's network namespace; one that does not end in 30 s is killed (code -1). */
   run(...command: string[]): Result {
-    const child = Bun.spawnSync(["nsenter", `--net=/run/netns/${this.#space}`, ...command], {
-      stdin: "ignore",
-      timeout: 30_000,
-      env: { ...process.env, FATHOM_HOST: `unix://${this.work}/s`, HOME: this.work },
-    });
+    const child = Bun.spawnSync(this.#inside(command), { stdin: "ignore", timeout: 30_000, env: this.#environment });
     return { code: child.exitCode ?? -1, out: child.stdout.toString(), err: child.stderr.toString() };
+  }
+
+  /** Begins a program there and does not wait: what it prints is thrown away. */
+  begin(...command: string[]): Bun.Subprocess {
+    return Bun.spawn(this.#inside(command), {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "ignore",
+      env: this.#environment,
+    });
+  }
+
+  /** Begins a program there to talk to. With `terminal` it has one for all three streams, of 24 rows and 80 columns. */
+  talk(command: readonly string[], { terminal = false } = {}): Conversation {
+    const parts = { out: "", err: "" };
+    const keep = (to: "out" | "err", data: Uint8Array): void => void (parts[to] += Buffer.from(data).toString());
+    if (terminal) {
+      const child = Bun.spawn(this.#inside(command), {
+        env: this.#environment,
+        terminal: { rows: 24, cols: 80, data: (_, data) => keep("out", data) },
+      });
+      return {
+        out: () => parts.out,
+        err: () => parts.err,
+        write: (text) => void child.terminal!.write(text),
+        end: () => void child.terminal!.write("\x04"),
+        resize: (rows, columns) => child.terminal!.resize(columns, rows),
+        kill: () => child.kill("SIGKILL"),
+        exited: child.exited.finally(() => child.terminal!.close()),
+      };
+    }
+    const child = Bun.spawn(this.#inside(command), {
+      env: this.#environment,
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const read = async (to: "out" | "err", stream: AsyncIterable<Uint8Array>): Promise<void> => {
+      for await (const data of stream) keep(to, data);
+    };
+    const streams = Promise.all([read("out", child.stdout), read("err", child.stderr)]);
+    return {
+      out: () => parts.out,
+      err: () => parts.err,
+      write: (text) => {
+        void child.stdin.write(text);
+        void child.stdin.flush();
+      },
+      end: () => void child.stdin.end(),
+      resize: () => undefined,
+      kill: () => child.kill("SIGKILL"),
+      exited: streams.then(() => child.exited),
+    };
+  }
+
+  /** A command of the docker CLI that must succeed; gives what it printed. */
+  docker(...args: string[]): string {
+    const { code, out, err } = this.run("docker", ...args);
+    if (code !== 0) throw new Error(`docker ${args.join(" ")}: ${code}: ${err}`);
+    return out.trim();
   }
 
   cli(...args: string[]): Result {
@@ -57,32 +154,32 @@ export class TestDaemon {
     return out.trim();
   }
 
-  async start(): Promise<void> {
+  /** @param flags More of them, for this time only. */
+  async start(...flags: string[]): Promise<void> {
     const { work } = this;
-    const log = Bun.file(join(work, "log"));
-    const flags = [
-      "-H",
-      `unix://${work}/s`,
-      "--data-root",
-      `${work}/data`,
-      "--exec-root",
-      `${work}/run`,
-      "--pidfile",
-      `${work}/pid`,
-    ];
+    // Each daemon goes on where the one before left off.
+    const log = openSync(join(work, "log"), "a");
     this.#daemon = Bun.spawn(
-      [
-        "nsenter",
-        `--net=/run/netns/${this.#space}`,
+      this.#inside([
         binary,
         "daemon",
-        ...flags,
+        "-H",
+        `unix://${this.socket}`,
+        "--data-root",
+        this.dataRoot,
+        "--exec-root",
+        join(work, "run"),
+        "--pidfile",
+        join(work, "pid"),
         "--cgroup-parent",
-        `/fathom-${this.#name}`,
-      ],
+        this.cgroupParent,
+        ...(this.#options.flags ?? []),
+        ...flags,
+      ]),
       { stdin: "ignore", stdout: log, stderr: log },
     );
-    await until("the daemon answers", () => existsSync(join(work, "s")) && this.cli("ps").code === 0);
+    closeSync(log);
+    await until("the daemon answers", () => existsSync(this.socket) && this.cli("ps").code === 0);
   }
 
   /** Loads `image`, made from Debian's busybox-static. */
@@ -94,7 +191,14 @@ export class TestDaemon {
   }
 
   async kill(): Promise<void> {
-    process.kill(Number(readFileSync(join(this.work, "pid"), "utf8")), "SIGKILL");
+    process.kill(this.pid, "SIGKILL");
+    await this.#daemon?.exited;
+    this.#daemon = undefined;
+  }
+
+  /** Asks the daemon to end, as an init system does. */
+  async stop(): Promise<void> {
+    process.kill(this.pid, "SIGTERM");
     await this.#daemon?.exited;
     this.#daemon = undefined;
   }
@@ -103,8 +207,7 @@ export class TestDaemon {
   async close(): Promise<void> {
     if (this.#daemon !== undefined) {
       for (const id of this.fathom("ps", "-aq").split("\n").filter(Boolean)) this.cli("rm", "-f", id);
-      process.kill(Number(readFileSync(join(this.work, "pid"), "utf8")), "SIGTERM");
-      await this.#daemon.exited;
+      await this.stop();
     }
     Bun.spawnSync(["ip", "netns", "del", this.#space]);
     rmSync(this.work, { recursive: true, force: true });

@@ -43,7 +43,7 @@ export async function serveAttach(request: ApiRequest, result: AttachResult, std
         if (wait !== undefined) await wait;
       }
     const attachment = await result.stream;
-    if (attachment !== undefined) return await join(connection, attachment, stdin);
+    if (attachment !== undefined) return await join(connection, attachment, stdin, request.exchange.signal);
   } catch (error) {
     if (!request.exchange.signal.aborted) request.logger.debug("attach ended early", { error });
     // The stream may still come: its descriptor must not be lost.
@@ -64,9 +64,14 @@ export function adopt(fd: number): Socket {
 
 /**
  * Copies both ways until the process's side ends. Each direction reads only as fast as the other side takes it. `stdin` false drops
- * what the client sends.
+ * what the client sends. `signal` ends both.
  */
-export function join(connection: HijackedConnection, attachment: StreamAttachment, stdin: boolean): Promise<void> {
+export function join(
+  connection: HijackedConnection,
+  attachment: StreamAttachment,
+  stdin: boolean,
+  signal: AbortSignal,
+): Promise<void> {
   const { socket: client } = connection;
   const process = adopt(attachment.fd);
   const filter = new DetachFilter(attachment.detachKeys);
@@ -75,10 +80,14 @@ export function join(connection: HijackedConnection, attachment: StreamAttachmen
     const finished = (): void => {
       if (done) return;
       done = true;
+      signal.removeEventListener("abort", finished);
       process.destroy();
       finish(client);
       resolve();
     };
+
+    if (signal.aborted) return finished();
+    signal.addEventListener("abort", finished);
 
     // Output
     process.on("data", (data: Buffer) => {

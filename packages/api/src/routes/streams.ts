@@ -73,7 +73,7 @@ async function execStart(request: ApiRequest): Promise<void> {
     exchange.signal,
   );
   if (body.Detach || attachment === undefined) return response.empty(200);
-  await join(takeOver(request, body.Tty), attachment, true);
+  await join(takeOver(request, body.Tty), attachment, true, exchange.signal);
 }
 
 async function execInspect({ backend, name, response }: ApiRequest): Promise<void> {
