@@ -128,12 +128,14 @@ export class ContainerTable {
 
   /** The name must be reserved. A record with `pending: "creating"` is written and not shown until `publish`. */
   insert(record: ContainerRecord): Container {
-    this.#database.run(
-      "INSERT INTO containers (id, name, fixed, changing) VALUES (?, ?, ?, ?)",
-      record.id,
-      record.name,
-      fixedPart(record),
-      changingPart(record),
+    this.#write(record.hostConfig.AutoRemove, () =>
+      this.#database.run(
+        "INSERT INTO containers (id, name, fixed, changing) VALUES (?, ?, ?, ?)",
+        record.id,
+        record.name,
+        fixedPart(record),
+        changingPart(record),
+      ),
     );
     const container = new Container(record);
     if (record.pending !== "creating") this.#show(container);
@@ -153,6 +155,12 @@ export class ContainerTable {
     this.#show(container);
   }
 
+  /** A power loss ends every run, and a container that removes itself with it: neither waits for the disk. */
+  #write(relaxed: boolean, action: () => void): void {
+    if (relaxed) this.#database.relaxed(action);
+    else action();
+  }
+
   #show(container: Container): void {
     this.#byId.set(container.id, container);
     this.#byName.set(container.record.name, container);
@@ -162,7 +170,9 @@ export class ContainerTable {
   update(container: Container, patch: ContainerPatch): void {
     const record: ContainerRecord = { ...container.record, ...patch };
     if (Object.keys(patch).every((key) => changingKeys.includes(key as ChangingKey)))
-      this.#database.run("UPDATE containers SET changing = ? WHERE id = ?", changingPart(record), record.id);
+      this.#write(record.hostConfig.AutoRemove || isBeginOfRun(container.record, record), () =>
+        this.#database.run("UPDATE containers SET changing = ? WHERE id = ?", changingPart(record), record.id),
+      );
     else
       this.#database.run(
         "UPDATE containers SET name = ?, fixed = ?, changing = ? WHERE id = ?",
@@ -180,11 +190,22 @@ export class ContainerTable {
   }
 
   delete(container: Container): void {
-    this.#database.run("DELETE FROM containers WHERE id = ?", container.id);
+    this.#write(container.record.hostConfig.AutoRemove, () =>
+      this.#database.run("DELETE FROM containers WHERE id = ?", container.id),
+    );
     this.#byId.delete(container.id);
     if (this.#byName.get(container.record.name) === container) this.#byName.delete(container.record.name);
     this.#reserved.delete(container.record.name);
   }
+}
+
+function isBeginOfRun(before: ContainerRecord, after: ContainerRecord): boolean {
+  return (
+    after.state.status === "running" &&
+    before.stoppedByUser === after.stoppedByUser &&
+    before.pending === after.pending &&
+    before.restartCount === after.restartCount
+  );
 }
 
 function changingPart(record: ContainerRecord): string {

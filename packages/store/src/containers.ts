@@ -87,7 +87,10 @@ export function createContainerLayerStore(parts: ContainerParts): ContainerLayer
         layout.place(id, link, lower);
         layout.makeWork(id);
         layout.makeMerged(id);
-        database.run("INSERT INTO container_layers (id, parent, link) VALUES (?, ?, ?)", id, parent ?? null, link);
+        // The container's own row follows and brings this one to the disk; a layer alone is swept away.
+        database.relaxed(() =>
+          database.run("INSERT INTO container_layers (id, parent, link) VALUES (?, ?, ?)", id, parent ?? null, link),
+        );
       } catch (error) {
         layout.discard(id, link);
         trash.empty();
@@ -100,7 +103,7 @@ export function createContainerLayerStore(parts: ContainerParts): ContainerLayer
       const row = database.get("SELECT link FROM container_layers WHERE id = ?", id);
       if (row === undefined) return;
       // The row first: a crash in between leaves a directory without a row, which recovery removes.
-      database.run("DELETE FROM container_layers WHERE id = ?", id);
+      database.relaxed(() => database.run("DELETE FROM container_layers WHERE id = ?", id));
       try {
         layout.discard(id, textColumn(row, "link"));
       } catch (error) {

@@ -187,6 +187,12 @@ export interface Database {
   get(sql: string, ...parameters: SqlValue[]): Record<string, unknown> | undefined;
   /** BEGIN IMMEDIATE … COMMIT; nests by joining the outer one. */
   transaction<T>(action: () => T): T;
+  /**
+   * Commits of `action` do not wait for the disk. A crash of this program takes nothing back; a power loss within the next moments (a
+   * background write-out follows after `writeOutMs`, and every other commit brings it forward) may, newest first, whole commits only. For
+   * what a power loss makes untrue anyway.
+   */
+  relaxed<T>(action: () => T): T;
   close(): void;
 }
 export type SqlValue = string | number | bigint | null | Uint8Array;

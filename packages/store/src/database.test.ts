@@ -79,3 +79,28 @@ test("more statements than are kept prepared go on working", () => {
   expect(database.get("SELECT 0 AS n")).toEqual({ n: 0 });
   database.close();
 });
+
+test("relaxed commits are seen at once by others and put synchronous back, also when they fail", async () => {
+  using root = temporaryRoot();
+  const path = join(root.path, "a.db");
+  const database = openDatabase(path);
+  database.run("CREATE TABLE t (a INTEGER PRIMARY KEY) STRICT");
+  const during = database.relaxed(() => {
+    database.transaction(() => database.run("INSERT INTO t VALUES (1)"));
+    return database.get("PRAGMA synchronous");
+  });
+  expect(during).toEqual({ synchronous: 1 });
+  const other = openDatabase(path);
+  expect(other.all("SELECT a FROM t")).toEqual([{ a: 1 }]);
+  other.close();
+  expect(() => database.relaxed(() => database.run("INSERT INTO t VALUES (1)"))).toThrow(/UNIQUE/);
+  expect(database.get("PRAGMA synchronous")).toEqual({ synchronous: 2 });
+  // Inside a transaction the transaction decides.
+  database.transaction(() =>
+    database.relaxed(() => expect(database.get("PRAGMA synchronous")).toEqual({ synchronous: 2 })),
+  );
+  // The write-out finds the log, or finds it gone.
+  await Bun.sleep(150);
+  database.close();
+  await Bun.sleep(0);
+});

@@ -3,6 +3,7 @@
  * given. bun:sqlite is synchronous; a commit costs about a quarter of a millisecond, a read a few microseconds.
  */
 import { Database as Sqlite, type Statement } from "bun:sqlite";
+import { open } from "node:fs/promises";
 import { EngineError, messageOf } from "@fathom/base";
 import type { Database, Migration, SqlValue } from "./contract.ts";
 
@@ -11,13 +12,20 @@ const statementLimit = 256;
 
 type Bindings = SqlValue[];
 
+/** How long a relaxed commit may wait for the disk. */
+const writeOutMs = 100;
+
 class SqliteDatabase implements Database {
   readonly #sqlite: Sqlite;
+  readonly #path: string;
   readonly #statements = new Map<string, Statement<Record<string, unknown>, Bindings>>();
   #depth = 0;
+  #relaxed = false;
+  #writeOut: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(sqlite: Sqlite) {
+  constructor(sqlite: Sqlite, path: string) {
     this.#sqlite = sqlite;
+    this.#path = path;
   }
 
   migrate(component: string, migrations: readonly Migration[]): void {
@@ -77,7 +85,33 @@ class SqliteDatabase implements Database {
     }
   }
 
+  relaxed<T>(action: () => T): T {
+    // The pragma has no effect inside a transaction; that one decides.
+    if (this.#depth > 0 || this.#relaxed) return action();
+    this.run("PRAGMA synchronous = NORMAL");
+    this.#relaxed = true;
+    try {
+      return action();
+    } finally {
+      this.#relaxed = false;
+      this.run("PRAGMA synchronous = FULL");
+      this.#writeOutSoon();
+    }
+  }
+
+  /** One write-out for all relaxed commits of the next moments, in the runtime's thread pool. */
+  #writeOutSoon(): void {
+    if (this.#writeOut !== undefined || this.#path === ":memory:") return;
+    this.#writeOut = setTimeout(() => {
+      this.#writeOut = undefined;
+      // A log that a checkpoint has just taken away was written out by it; any other failure is the next durable commit's to tell.
+      syncFile(`${this.#path}-wal`).catch(() => undefined);
+    }, writeOutMs);
+    this.#writeOut.unref();
+  }
+
   close(): void {
+    clearTimeout(this.#writeOut);
     for (const statement of this.#statements.values()) statement.finalize();
     this.#statements.clear();
     this.#sqlite.close();
@@ -96,6 +130,11 @@ class SqliteDatabase implements Database {
     }
     return statement;
   }
+}
+
+async function syncFile(path: string): Promise<void> {
+  await using file = await open(path, "r");
+  await file.datasync();
 }
 
 /** SQLite's result codes as the engine's (sqlite.org/rescode.html). */
@@ -140,5 +179,5 @@ export function openDatabase(path: string): Database {
     sqlite.close();
     throw error;
   }
-  return new SqliteDatabase(sqlite);
+  return new SqliteDatabase(sqlite, path);
 }

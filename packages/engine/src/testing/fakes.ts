@@ -450,6 +450,7 @@ function fakeDatabase(sqlite: Sqlite): Database {
         depth--;
       }
     },
+    relaxed: (action) => action(),
     close: () => undefined,
   };
 }
