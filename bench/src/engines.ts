@@ -59,7 +59,7 @@ async function answers(url: string, socket?: string): Promise<boolean> {
 }
 
 /** Removes our (empty) cgroups, in every hierarchy. */
-function removeCgroups(name: string): void {
+export function removeCgroups(name: string): void {
   const tops = ["/sys/fs/cgroup", ...readdirSync("/sys/fs/cgroup").map((entry) => `/sys/fs/cgroup/${entry}`)];
   for (const top of tops) {
     const path = join(top, name);

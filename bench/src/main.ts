@@ -13,6 +13,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { openLayout, startBare, unpackRootfs } from "./bare.ts";
 import { LAYER_COUNT, makeBigImage, packedBytes } from "./big-image.ts";
+import { startEngineAlone } from "./engine-alone.ts";
 import { type Engine, type EnginePlan, startEngine } from "./engines.ts";
 import { run } from "./measure.ts";
 import { RegistryStore } from "./registry-store.ts";
@@ -89,6 +90,8 @@ const rootfs = join(work, "rootfs");
 unpackRootfs(small, rootfs);
 const bare = wanted("engine") ? await startBare(join(work, "bare"), rootfs, join(root, "build/floor")) : undefined;
 if (bare !== undefined) cleanup.use(bare);
+const alone = wanted("engine") ? await startEngineAlone(join(work, "alone"), small) : undefined;
+if (alone !== undefined) cleanup.use(alone);
 
 const loadBefore = loadavg()[0] ?? 0;
 const results: RowResult[] = [];
@@ -96,6 +99,7 @@ const options = {
   bigLayers,
   bigMegabytes: wanted("pull") ? Math.round(packedBytes(big) / 1e6) : 0,
   bare: bare?.contenders ?? [],
+  ...(alone === undefined ? {} : { alone: alone.contender }),
   ...(existsSync(fathom) ? { fathom } : {}),
 };
 for (const row of rows({ engines }, options).filter((row) => wanted(row.id))) {

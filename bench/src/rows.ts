@@ -103,6 +103,8 @@ export interface RowOptions {
   readonly fathom?: string;
   /** Programs beside the engines for the row about one container's life. */
   readonly bare: readonly Contender[];
+  /** Our engine without its API, for the same row. */
+  readonly alone?: Contender;
 }
 
 export function rows(sides: Sides, options: RowOptions): Row[] {
@@ -120,6 +122,7 @@ export function rows(sides: Sides, options: RowOptions): Row[] {
   }
 
   const running = new Map<Engine, string>();
+  const clients = new Map<Engine, ApiClient>();
   const perContainer = 10;
   return [
     {
@@ -157,17 +160,25 @@ export function rows(sides: Sides, options: RowOptions): Row[] {
     },
     {
       id: "engine",
-      title: "create + start + exit through the API on one open connection, no CLI, network none",
+      title: "create + start + exit inside the engine (calls, no HTTP), network none",
       unit: "ms",
       rounds: 25,
       targets: [{ ratio: 3, to: "floor" }],
-      contenders: [
-        ...sides.engines.map((engine): Contender => {
-          const client = new ApiClient(engine);
-          return { name: engine.name, sample: () => apiRun(client), after: () => client[Symbol.dispose]() };
-        }),
-        ...options.bare,
-      ],
+      contenders: [...(options.alone === undefined ? [] : [options.alone]), ...options.bare],
+    },
+    {
+      id: "engine-api",
+      title: "create + start + exit through the API on one open connection, no CLI, network none",
+      unit: "ms",
+      rounds: 25,
+      targets: [],
+      contenders: throughDocker(sides, (engine) => apiRun(clients.get(engine)!)),
+      before: () => {
+        for (const engine of sides.engines) clients.set(engine, new ApiClient(engine));
+      },
+      after: () => {
+        for (const client of clients.values()) client[Symbol.dispose]();
+      },
     },
     {
       id: "exec",

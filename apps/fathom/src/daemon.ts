@@ -1,24 +1,14 @@
 /**
- * `fathom daemon`: the only place where implementations meet. Opens what the engine stands on, in the order in which one needs the
- * other, serves the API, and takes all of it down again in reverse.
+ * `fathom daemon`: takes its state directories, has the engine put together (compose.ts), serves the API, and takes all of it down again
+ * in reverse.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { createApiServer, type ApiServer, type Backend } from "@fathom/api";
-import { createLogger, messageOf, programVersion, systemClock, type Logger } from "@fathom/base";
-import {
-  createEngine,
-  createImages,
-  createNetworkState,
-  createOciTranslation,
-  createVolumes,
-  type EngineLife,
-} from "@fathom/engine";
-import { createNetworks } from "@fathom/network";
-import { createLauncher, openCgroups } from "@fathom/runtime";
-import { openStore } from "@fathom/store";
+import { createLogger, messageOf, programVersion, type Logger } from "@fathom/base";
+import type { EngineLife } from "@fathom/engine";
 import { createSys } from "@fathom/sys";
-import { helperExecutable } from "@fathom/sys/helper";
+import { composeEngine } from "./compose.ts";
 import { daemonHelp } from "./daemon-help.ts";
 import { IdleMemory } from "./idle-memory.ts";
 import { readDaemonConfig, type BuildFacts, type DaemonConfig } from "./daemon-config.ts";
@@ -80,26 +70,7 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   writePidFile(config.pidFile);
   resources.defer(() => rmSync(config.pidFile, { force: true }));
 
-  const store = resources.use(await openStore({ root: settings.dataRoot, sys, logger }));
-  const cgroups = openCgroups(sys);
-  const launcher = createLauncher({ sys, executable: () => helperExecutable(sys) });
-  const networks = resources.use(
-    createNetworks({ sys, config: config.network, state: createNetworkState(store.database), logger }),
-  );
-  const engine = await createEngine({
-    config: settings,
-    store,
-    launcher,
-    cgroups,
-    networks,
-    sys,
-    logger,
-    clock: systemClock,
-    images: (parts) => createImages(parts, config.registry),
-    volumes: (parts) => createVolumes(parts),
-    oci: createOciTranslation({ sys, config: settings, cgroups }),
-  });
-  resources.use(engine);
+  const engine = await composeEngine({ config, sys, logger, resources });
   const backend: Backend = engine;
   const memory = resources.use(new IdleMemory({ sys }));
   const server = createApiServer({

@@ -1,0 +1,61 @@
+/** The only place where implementations meet: opens what the engine stands on, in the order in which one needs the other. */
+import { basename, dirname } from "node:path";
+import { shortId, systemClock, type Logger } from "@fathom/base";
+import {
+  createEngine,
+  createImages,
+  createNetworkState,
+  createOciTranslation,
+  createVolumes,
+  type Engine,
+  type ImageBackend,
+  type VolumeBackend,
+} from "@fathom/engine";
+import { createNetworks } from "@fathom/network";
+import { createLauncher, openCgroups, type LaunchPlan } from "@fathom/runtime";
+import { openStore } from "@fathom/store";
+import type { Sys } from "@fathom/sys";
+import { helperExecutable } from "@fathom/sys/helper";
+import type { DaemonConfig } from "./daemon-config.ts";
+
+export interface Composition {
+  readonly config: Pick<DaemonConfig, "engine" | "network" | "registry">;
+  readonly sys: Sys;
+  readonly logger: Logger;
+  /** Takes what must be closed again, in reverse, when the engine is no longer needed. */
+  readonly resources: AsyncDisposableStack;
+}
+
+/** The state directories exist and are the caller's alone. The engine serves requests after `resume()`. */
+export async function composeEngine({
+  config,
+  sys,
+  logger,
+  resources,
+}: Composition): Promise<Engine<ImageBackend, VolumeBackend>> {
+  const { engine: settings } = config;
+  const store = resources.use(await openStore({ root: settings.dataRoot, sys, logger }));
+  const cgroups = openCgroups(sys);
+  const networks = resources.use(
+    createNetworks({ sys, config: config.network, state: createNetworkState(store.database), logger }),
+  );
+  const engine = await createEngine({
+    config: settings,
+    store,
+    launcher: createLauncher({ sys, executable: () => helperExecutable(sys), title: containerOf }),
+    cgroups,
+    networks,
+    sys,
+    logger,
+    clock: systemClock,
+    images: (parts) => createImages(parts, config.registry),
+    volumes: (parts) => createVolumes(parts),
+    oci: createOciTranslation({ sys, config: settings, cgroups }),
+  });
+  return resources.use(engine);
+}
+
+/** A supervisor is shown by ps as "fathom-init: <short id>"; a stem's cgroup is named after its container. */
+function containerOf({ cgroupProcs }: LaunchPlan["stem"]): string {
+  return shortId(basename(dirname(cgroupProcs[0] ?? "")));
+}
