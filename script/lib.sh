@@ -1,5 +1,8 @@
 # Shared by the scripts: where the tree is, and how to run its tools. Sourced, not run.
 set -euo pipefail
+# What tests make must be open to the users of their containers, and words must not depend on the user's language.
+umask 022
+export LC_ALL=C.UTF-8
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT"
 BUN_VERSION=1.4.5

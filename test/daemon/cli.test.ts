@@ -1,5 +1,7 @@
 /** Our own CLI against our daemon, both compiled: what has no scenario of Docker's to be compared with, and what once went wrong. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import { TestDaemon } from "./harness.ts";
 
 let daemon: TestDaemon;
@@ -48,6 +50,14 @@ test("a program that is not there ends run at once", () => {
   const started = daemon.cli("run", "--name", "kept", daemon.image, "/etc");
   expect(started.code).toBe(126);
   daemon.fathom("rm", "kept");
+});
+
+test("other users of the machine cannot look into the state", () => {
+  const mode = (path: string): string => (statSync(path).mode & 0o777).toString(8);
+  expect(mode(daemon.dataRoot)).toBe("710");
+  expect(mode(join(daemon.dataRoot, "fathom.db"))).toBe("600");
+  expect(mode(join(daemon.work, "run"))).toBe("711");
+  expect(mode(daemon.socket)).toBe("660");
 });
 
 test("usage errors, help of every command, completion", () => {

@@ -63,8 +63,12 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   await using resources = new AsyncDisposableStack();
   const { engine: settings } = config;
   const sys = createSys();
-  for (const directory of [settings.dataRoot, settings.execRoot]) {
-    mkdirSync(directory, { recursive: true, mode: 0o711 });
+  // The API's socket is in the exec root: its group must come through. Nobody else needs anything in the data root.
+  for (const [directory, mode] of [
+    [settings.dataRoot, 0o710],
+    [settings.execRoot, 0o711],
+  ] as const) {
+    mkdirSync(directory, { recursive: true, mode });
     resources.use(lockStateDirectory(sys, directory));
   }
   writePidFile(config.pidFile);

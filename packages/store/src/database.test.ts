@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openDatabase } from "./database.ts";
 import { storeMigrations } from "./schema.ts";
@@ -10,6 +11,17 @@ test("a commit is durable: WAL with synchronous=FULL", () => {
   expect(database.get("PRAGMA journal_mode")).toEqual({ journal_mode: "wal" });
   expect(database.get("PRAGMA synchronous")).toEqual({ synchronous: 2 });
   expect(database.get("PRAGMA foreign_keys")).toEqual({ foreign_keys: 1 });
+  database.close();
+});
+
+test("the rows are root's alone, in a directory that others may read too: they have environments and with them passwords", () => {
+  using root = temporaryRoot();
+  const path = join(root.path, "a.db");
+  writeFileSync(path, "", { mode: 0o644 });
+  const database = openDatabase(path);
+  database.migrate("x", [{ version: 1, up: ["CREATE TABLE t (a TEXT) STRICT"] }]);
+  const modes = readdirSync(root.path).map((name) => (statSync(join(root.path, name)).mode & 0o777).toString(8));
+  expect(modes).toEqual(["600", "600", "600"]);
   database.close();
 });
 

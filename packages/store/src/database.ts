@@ -3,6 +3,7 @@
  * given. bun:sqlite is synchronous; a commit costs about a quarter of a millisecond, a read a few microseconds.
  */
 import { Database as Sqlite, type Statement } from "bun:sqlite";
+import { closeSync, constants, fchmodSync, openSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { EngineError, messageOf } from "@fathom/base";
 import type { Database, Migration, SqlValue } from "./contract.ts";
@@ -157,12 +158,25 @@ function translate<T>(sql: string, action: () => T): T {
   }
 }
 
+/** SQLite would make the file readable by all; its log and index get the mode that the file has. */
+function makePrivate(path: string): void {
+  const file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  try {
+    fchmodSync(file, 0o600);
+  } finally {
+    closeSync(file);
+  }
+}
+
 /**
  * Opens or makes the database at `path` (":memory:" for tests).
  * @throws unavailable when another process keeps it locked, data-loss when the file is no database.
  */
 export function openDatabase(path: string): Database {
-  const sqlite = translate(`open ${path}`, () => new Sqlite(path, { create: true, readwrite: true, strict: true }));
+  const sqlite = translate(`open ${path}`, () => {
+    if (path !== ":memory:") makePrivate(path);
+    return new Sqlite(path, { create: true, readwrite: true, strict: true });
+  });
   try {
     translate("pragmas", () => {
       sqlite.run("PRAGMA busy_timeout = 5000");
