@@ -1,8 +1,8 @@
 /** Our own CLI against our daemon, both compiled: what has no scenario of Docker's to be compared with, and what once went wrong. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { TestDaemon } from "./harness.ts";
+import { binary, TestDaemon, until } from "./harness.ts";
 
 let daemon: TestDaemon;
 
@@ -59,6 +59,27 @@ test("other users of the machine cannot look into the state", () => {
   expect(mode(join(daemon.work, "run"))).toBe("711");
   expect(mode(daemon.socket)).toBe("660");
 });
+
+test("a second daemon does not take the first one's bridge and rules away; with a bridge of its own it may run", async () => {
+  const table = (): string => daemon.run("nft", "list", "table", "ip", "fathom").out;
+  const before = table();
+  expect(before).not.toBe("");
+  const second = (bridge: string): string[] => [
+    ...[binary, "daemon", "-H", `unix://${daemon.work}/s2`, "--data-root", `${daemon.work}/data2`, "--bridge", bridge],
+    ...["--exec-root", `${daemon.work}/run2`, "--pidfile", `${daemon.work}/pid2`, "--cgroup-parent", "/fathom-cli2"],
+  ];
+  const refused = daemon.run(...second("fathom0"));
+  expect({ code: refused.code, said: refused.err.includes("--bridge") }).toEqual({ code: 1, said: true });
+  expect(table()).toBe(before);
+
+  const allowed = daemon.begin(...second("fathom1"));
+  await until("the second one answers", () => existsSync(`${daemon.work}/s2`));
+  expect(daemon.run(binary, "-H", `unix://${daemon.work}/s2`, "run", "--rm", "hello").code).toBe(0);
+  allowed.kill();
+  await allowed.exited;
+  expect(table()).toBe(before);
+  expect(readdirSync("/run").filter((name) => name.startsWith("fathom-fathom1"))).toEqual([]);
+}, 60_000);
 
 test("usage errors, help of every command, completion", () => {
   expect(daemon.cli("run", "--nosuch").code).toBe(125);

@@ -12,7 +12,7 @@ import { composeEngine } from "./compose.ts";
 import { daemonHelp } from "./daemon-help.ts";
 import { IdleMemory } from "./idle-memory.ts";
 import { readDaemonConfig, type BuildFacts, type DaemonConfig } from "./daemon-config.ts";
-import { lockStateDirectory } from "./state-lock.ts";
+import { lockBridge, lockStateDirectory } from "./state-lock.ts";
 
 /** Time for requests that are under way when the daemon stops. */
 const requestGraceMs = 2000;
@@ -71,6 +71,7 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
     mkdirSync(directory, { recursive: true, mode });
     resources.use(lockStateDirectory(sys, directory));
   }
+  resources.use(lockBridge(sys, config.network.bridgeName));
   writePidFile(config.pidFile);
   resources.defer(() => rmSync(config.pidFile, { force: true }));
 

@@ -1,20 +1,52 @@
-/** One daemon a state directory: an exclusive lock that the kernel drops with the process, whatever ends it. */
-import { mkdirSync } from "node:fs";
+/** What only one daemon may have at a time, held by locks that the kernel drops with the process, whatever ends it. */
+import { fstatSync, mkdirSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError } from "@fathom/base";
-import { O_CLOEXEC, O_CREAT, O_RDWR, type Sys } from "@fathom/sys";
+import { O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_RDWR, type Sys } from "@fathom/sys";
 
 /** @throws conflict when another daemon holds it */
 export function lockStateDirectory(sys: Sys, directory: string): Disposable {
   mkdirSync(directory, { recursive: true, mode: 0o710 });
-  const path = join(directory, "daemon.lock");
-  const fd = sys.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600);
-  if (!sys.tryFlock(fd, true)) {
-    sys.close(fd);
+  const fd = tryLock(sys, join(directory, "daemon.lock"));
+  if (fd === undefined)
     throw new EngineError(
       "conflict",
       `another daemon uses ${directory}: stop it, or give this one a directory of its own (--data-root, --exec-root)`,
     );
-  }
   return { [Symbol.dispose]: () => sys.close(fd) };
+}
+
+/**
+ * The bridge and the rules of its name, in this network namespace: a daemon takes both away when it ends without containers. The lock is a file
+ * of root's in /run that is named after both; it goes with the daemon.
+ * @throws conflict when another daemon holds it
+ */
+export function lockBridge(sys: Sys, bridgeName: string, directory = "/run"): Disposable {
+  const namespace = /\d+/.exec(readlinkSync("/proc/self/ns/net"))?.[0] ?? "";
+  const path = join(directory, `fathom-${bridgeName}-${namespace}.lock`);
+  mkdirSync(directory, { recursive: true });
+  for (;;) {
+    const fd = tryLock(sys, path);
+    if (fd === undefined)
+      throw new EngineError(
+        "conflict",
+        `another daemon has the bridge ${bridgeName} here: stop it, or give this one a bridge of its own (--bridge NAME) or a network namespace of its own`,
+      );
+    // Its holder may have removed it between the opening and the lock; then the next daemon would make a new file.
+    if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino)
+      return {
+        [Symbol.dispose]: () => {
+          rmSync(path, { force: true });
+          sys.close(fd);
+        },
+      };
+    sys.close(fd);
+  }
+}
+
+function tryLock(sys: Sys, path: string): number | undefined {
+  const fd = sys.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600);
+  if (sys.tryFlock(fd, true)) return fd;
+  sys.close(fd);
+  return undefined;
 }
