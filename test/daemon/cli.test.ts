@@ -64,17 +64,20 @@ test("a second daemon does not take the first one's bridge and rules away; with 
   const table = (): string => daemon.run("nft", "list", "table", "ip", "fathom").out;
   const before = table();
   expect(before).not.toBe("");
-  const second = (bridge: string): string[] => [
-    ...[binary, "daemon", "-H", `unix://${daemon.work}/s2`, "--data-root", `${daemon.work}/data2`, "--bridge", bridge],
-    ...["--exec-root", `${daemon.work}/run2`, "--pidfile", `${daemon.work}/pid2`, "--cgroup-parent", "/fathom-cli2"],
-  ];
+  const host = `unix://${daemon.work}/s2`;
+  const place = (name: string): string => `${daemon.work}/${name}2`;
+  const flags = { "-H": host, "--data-root": place("data"), "--exec-root": place("run"), "--pidfile": place("pid") };
+  const second = (bridge: string): string[] => {
+    const all = { ...flags, "--cgroup-parent": "/fathom-cli2", "--bridge": bridge };
+    return [binary, "daemon", ...Object.entries(all).flat()];
+  };
   const refused = daemon.run(...second("fathom0"));
   expect({ code: refused.code, said: refused.err.includes("--bridge") }).toEqual({ code: 1, said: true });
   expect(table()).toBe(before);
 
   const allowed = daemon.begin(...second("fathom1"));
-  await until("the second one answers", () => existsSync(`${daemon.work}/s2`));
-  expect(daemon.run(binary, "-H", `unix://${daemon.work}/s2`, "run", "--rm", "hello").code).toBe(0);
+  await until("the second one answers", () => existsSync(place("s")));
+  expect(daemon.run(binary, "-H", host, "run", "--rm", "hello").code).toBe(0);
   allowed.kill();
   await allowed.exited;
   expect(table()).toBe(before);
