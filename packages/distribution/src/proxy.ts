@@ -1,6 +1,7 @@
 /**
  * HTTP proxies by the rules of Go's httpproxy, which Docker's users know. The runtime's fetch would apply rules of its own to the
- * environment, so the variables are taken out of it once and every request names its proxy itself.
+ * environment (of the thread: a worker has a copy), and knows no way to say "none": so the variables are taken out of it once, before the
+ * first request of the thread, and every request names its proxy itself.
  */
 import { isIP } from "node:net";
 import { inCidr, isLoopbackHost, parseCidr } from "./addresses.ts";
@@ -14,7 +15,7 @@ export interface ProxySettings {
 let taken: ProxySettings | undefined;
 
 /**
- * The proxy settings of the process. The first call removes them from process.env (see above); everything that wants to show or pass them on asks here.
+ * The proxy settings of the process. A thread's first call removes them from process.env (see above); everything that wants to show or pass them on asks here.
  */
 export function environmentProxy(): ProxySettings {
   if (taken !== undefined) return taken;

@@ -94,7 +94,9 @@ export class Transport {
 
   constructor(config: RegistryConfig) {
     this.#config = config;
-    this.#proxy = config.proxy ?? environmentProxy();
+    // Also where the settings were given: each thread has a copy of the environment that must be cleaned for it.
+    const ofEnvironment = environmentProxy();
+    this.#proxy = config.proxy ?? ofEnvironment;
   }
 
   #tlsOf(host: string): TlsMaterial | undefined {
