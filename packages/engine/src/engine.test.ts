@@ -316,14 +316,23 @@ describe("a daemon's start after kill -9", () => {
   });
 
   test("leftovers without a row go", async () => {
-    machine.cgroups.add(`/fathom/${"d".repeat(64)}`);
-    machine.cgroups.add("/fathom/somebody-elses");
+    const leftover = `/fathom/${"d".repeat(64)}`;
+    machine.cgroups.add(leftover).add("/fathom/somebody-elses");
+    machine.emptyCgroups.add(leftover);
     machine.layers.add("e".repeat(64));
     mkdirSync(join(root, "containers", "f".repeat(64)));
     engine = await startDaemon(machine, root);
     expect([...machine.cgroups]).toEqual(["/fathom/somebody-elses"]);
     expect(machine.layers.size).toBe(0);
     expect(readdirSync(join(root, "containers"))).toEqual([]);
+  });
+
+  test("processes of another engine with the same cgroup parent live on", async () => {
+    const other = `/fathom/${"d".repeat(64)}`;
+    machine.cgroups.add(other);
+    engine = await startDaemon(machine, root);
+    expect([...machine.cgroups]).toEqual([other]);
+    machine.cgroups.clear();
   });
 
   test("a half-made container is unmade with its anonymous volumes", async () => {

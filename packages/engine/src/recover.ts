@@ -9,7 +9,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename } from "node:path";
 import { deferred, formatRfc3339Nano, messageOf, zeroTime } from "@fathom/base";
-import type { ExitStatus, Supervisor } from "@fathom/runtime";
+import type { Cgroup, ExitStatus, Supervisor } from "@fathom/runtime";
 import type { Container, NetworkAttachment, RunningProcess } from "./container.ts";
 import { clearRunDirectory, recordExit, scheduleRestart, watchExit } from "./container-exit.ts";
 import { knownEndpoints } from "./container-network.ts";
@@ -177,13 +177,24 @@ async function sweep(engine: EngineContext): Promise<void> {
       .map((container) => container.record.cgroupPath),
   );
   const stems = new Set(engine.stems.ids());
+  const known = new Set(engine.containers.list().map(({ id }) => id));
   const parent = engine.stems.cgroupPath("", "x").replace(/\/x$/, "");
   for (const name of engine.cgroups.list(parent)) {
     const path = `${parent}/${basename(name)}`;
     // Only what has the form of ours: somebody may keep cgroups of their own below the parent.
     if (running.has(path) || stems.has(basename(name)) || !/^[0-9a-f]{64}$/.test(basename(name))) continue;
+    const cgroup = engine.cgroups.open(path);
+    if (!known.has(basename(name)) && (await staysInUse(engine, cgroup))) {
+      engine.logger.warn(
+        "a cgroup below the cgroup parent holds processes of no container: does another engine use this parent?",
+        {
+          cgroup: path,
+          remedy: "give each daemon its own --cgroup-parent",
+        },
+      );
+      continue;
+    }
     await attempt(engine, `removing the leftover cgroup ${path}`, async () => {
-      const cgroup = engine.cgroups.open(path);
       await cgroup.kill();
       await cgroup.remove();
     });
@@ -201,6 +212,18 @@ async function sweep(engine: EngineContext): Promise<void> {
         unmountSharedMemory(engine, engine.containers.byId(id)!.record);
         await clearRunDirectory(engine, id);
       });
+}
+
+/**
+ * What ran has a row, and a stem of the daemon before ends with it, within moments: what lives on in a cgroup without a row is another
+ * engine's, and not ours to kill.
+ */
+async function staysInUse(engine: EngineContext, cgroup: Cgroup): Promise<boolean> {
+  for (let turn = 0; turn < 50; turn++) {
+    if (cgroup.processes().length === 0) return false;
+    await engine.clock.sleep(20);
+  }
+  return true;
 }
 
 async function attempt(engine: EngineContext, what: string, action: () => Promise<unknown>): Promise<void> {

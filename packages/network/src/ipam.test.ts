@@ -30,31 +30,45 @@ describe("addresses", () => {
 
   test("from the lowest up, the gateway left out", () => {
     const addresses = pool();
-    expect([1, 2, 3].map(() => formatIpv4(addresses.allocate()))).toEqual(["172.17.0.2", "172.17.0.3", "172.17.0.4"]);
+    expect([1, 2, 3].map(() => formatIpv4(addresses.allocate("a")))).toEqual([
+      "172.17.0.2",
+      "172.17.0.3",
+      "172.17.0.4",
+    ]);
   });
 
   test("one given back rests, then it is the lowest again", () => {
     now = 0;
     const addresses = pool();
-    const first = addresses.allocate();
-    addresses.allocate();
-    addresses.release(first);
-    expect(formatIpv4(addresses.allocate())).toBe("172.17.0.4");
+    const first = addresses.allocate("a");
+    addresses.allocate("a");
+    addresses.release(first, "gone");
+    expect(formatIpv4(addresses.allocate("a"))).toBe("172.17.0.4");
     now = 2000;
-    expect(formatIpv4(addresses.allocate())).toBe("172.17.0.2");
-    expect(formatIpv4(addresses.allocate())).toBe("172.17.0.5");
+    expect(formatIpv4(addresses.allocate("a"))).toBe("172.17.0.2");
+    expect(formatIpv4(addresses.allocate("a"))).toBe("172.17.0.5");
+  });
+
+  test("whoever comes back soon gets its own again", () => {
+    now = 0;
+    const addresses = pool();
+    const [first, second] = [addresses.allocate("a"), addresses.allocate("b")];
+    addresses.release(first, "a");
+    addresses.release(second, "b");
+    expect(addresses.allocate("b")).toBe(second);
+    expect(addresses.allocate("a")).toBe(first);
   });
 
   test("a full subnet gives the longest rested address, then none", () => {
     now = 0;
     const addresses = pool("10.0.0.0/29");
-    const given = [1, 2, 3, 4, 5].map(() => addresses.allocate());
-    expect(() => addresses.allocate()).toThrow("no available IPv4 addresses on subnet 10.0.0.0/29");
-    addresses.release(given[3]!);
+    const given = [1, 2, 3, 4, 5].map(() => addresses.allocate("a"));
+    expect(() => addresses.allocate("a")).toThrow("no available IPv4 addresses on subnet 10.0.0.0/29");
+    addresses.release(given[3]!, "gone");
     now = 1;
-    addresses.release(given[1]!);
-    expect([addresses.allocate(), addresses.allocate()]).toEqual([given[3]!, given[1]!]);
-    expect(() => addresses.allocate()).toThrow();
+    addresses.release(given[1]!, "gone");
+    expect([addresses.allocate("a"), addresses.allocate("a")]).toEqual([given[3]!, given[1]!]);
+    expect(() => addresses.allocate("a")).toThrow();
   });
 
   test("a certain address, taken once; never the network's, the broadcast or the gateway", () => {
@@ -64,18 +78,18 @@ describe("addresses", () => {
     expect(() => addresses.take(address("172.17.0.1"))).toThrow("Address already in use");
     for (const text of ["172.18.0.2", "172.17.0.0", "172.17.255.255"])
       expect(() => addresses.take(address(text))).toThrow(`no configured subnet contains IP address ${text}`);
-    expect(formatIpv4(addresses.allocate())).toBe("172.17.0.3");
-    addresses.release(address("172.17.0.1"));
+    expect(formatIpv4(addresses.allocate("a"))).toBe("172.17.0.3");
+    addresses.release(address("172.17.0.1"), "gone");
     expect(addresses.has(address("172.17.0.1"))).toBe(true);
   });
 
   test("thousands of addresses, none twice", () => {
     now = 0;
     const addresses = pool();
-    const given = new Set(Array.from({ length: 5000 }, () => addresses.allocate()));
+    const given = new Set(Array.from({ length: 5000 }, () => addresses.allocate("a")));
     expect(given.size).toBe(5000);
-    for (const one of given) addresses.release(one);
+    for (const one of given) addresses.release(one, "gone");
     now = 5000;
-    expect(formatIpv4(addresses.allocate())).toBe("172.17.0.2");
+    expect(formatIpv4(addresses.allocate("a"))).toBe("172.17.0.2");
   });
 });

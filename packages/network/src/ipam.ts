@@ -43,8 +43,8 @@ export class AddressPool {
   readonly subnet: Subnet;
   readonly gateway: Ipv4;
   readonly #taken = new Set<Ipv4>();
-  /** Address → monotonic time of its return. In order of return. */
-  readonly #resting = new Map<Ipv4, number>();
+  /** Address → monotonic time of its return, and who had it. In order of return. */
+  readonly #resting = new Map<Ipv4, { readonly since: number; readonly holder: string }>();
   readonly #nowMs: () => number;
   /** No address below it is free. */
   #lowest: Ipv4;
@@ -57,13 +57,22 @@ export class AddressPool {
     this.#taken.add(gateway);
   }
 
-  /** @throws resource-exhausted when none is free. */
-  allocate(): Ipv4 {
+  /**
+   * Whoever comes back while its address rests gets it again: a restarted container stays where it was.
+   * @throws resource-exhausted when none is free.
+   */
+  allocate(holder: string): Ipv4 {
     const now = this.#nowMs();
-    for (const [address, since] of this.#resting) {
+    for (const [address, { since }] of this.#resting) {
       if (now - since < restMs) break;
       this.#resting.delete(address);
     }
+    for (const [address, resting] of this.#resting)
+      if (resting.holder === holder) {
+        this.#resting.delete(address);
+        this.#taken.add(address);
+        return address;
+      }
     const end = broadcastOf(this.subnet);
     let blocked = true;
     for (let address = this.#lowest; address < end; address++) {
@@ -97,9 +106,9 @@ export class AddressPool {
     this.#taken.add(address);
   }
 
-  release(address: Ipv4): void {
+  release(address: Ipv4, holder: string): void {
     if (address === this.gateway || !this.#taken.delete(address)) return;
-    this.#resting.set(address, this.#nowMs());
+    this.#resting.set(address, { since: this.#nowMs(), holder });
     if (address < this.#lowest) this.#lowest = address;
   }
 

@@ -228,8 +228,8 @@ class DefaultNetworks implements Networks {
     // Whatever is acquired is given back in reverse when a later step fails.
     using stack = new DisposableStack();
     const endpointId = randomId();
-    const address = pool.allocate();
-    stack.defer(() => pool.release(address));
+    const address = pool.allocate(request.containerId);
+    stack.defer(() => pool.release(address, request.containerId));
     const lease = stack.use(this.#takePorts(request, endpointId, formatIpv4(address)));
     const link = request.prepared ?? prepareLink(route, linkSettings, request.namespaceFd, request.interfaceName);
     this.#prepared.delete(link.hostInterface);
@@ -298,7 +298,7 @@ class DefaultNetworks implements Networks {
     attached?.lease[Symbol.dispose]();
     const address = parseIpv4(endpoint.ipv4Address);
     // An endpoint that is not known any more must not give another's address free.
-    if (attached !== undefined && address !== undefined) pool.release(address);
+    if (attached !== undefined && address !== undefined) pool.release(address, endpoint.containerId);
     leaving.add(endpoint.hostInterface);
   }
 

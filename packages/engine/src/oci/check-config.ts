@@ -106,6 +106,7 @@ function refuseUnsupported(hostConfig: HostConfig): void {
     "BlkioDeviceReadIOps",
     "BlkioDeviceWriteIOps",
     "DeviceRequests",
+    "Links",
   ] as const;
   const given = [
     ...lists.filter((name) => (hostConfig[name]?.length ?? 0) > 0),

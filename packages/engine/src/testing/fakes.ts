@@ -55,6 +55,8 @@ export class FakeProcess {
 export class FakeMachine {
   readonly processes = new Map<string, FakeProcess>();
   readonly cgroups = new Set<string>();
+  /** Cgroups in which nothing lives: what a stem of a dead daemon leaves. Any other has this process in it. */
+  readonly emptyCgroups = new Set<string>();
   readonly endpoints = new Map<string, Endpoint>();
   readonly layers = new Set<string>();
   readonly volumes = new Map<string, VolumeHandle>();
@@ -130,7 +132,7 @@ export class FakeMachine {
         freeze: async () => void (frozen = true),
         thaw: async () => void (frozen = false),
         frozen: () => frozen,
-        processes: () => [process.pid],
+        processes: () => (this.emptyCgroups.has(path) ? [] : [process.pid]),
         kill: async () => undefined,
         stats: () => {
           throw new EngineError("not-implemented", "no stats in tests");
