@@ -3,7 +3,7 @@ import { mkdirSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { O_DIRECTORY, O_PATH, SOCK_SEQPACKET, SOCK_STREAM } from "./constants.ts";
-import { bytes, sys, sysErrorOf, testDirectory, text } from "./testing.ts";
+import { bytes, isRoot, sys, sysErrorOf, testDirectory, text } from "./testing.ts";
 
 describe("unix sockets by directory", () => {
   test("listen with exactly the mode, at a path far beyond 108 bytes, and take connections", async () => {
@@ -99,7 +99,7 @@ describe("messages", () => {
   });
 });
 
-describe("a reserved port", () => {
+describe.skipIf(!isRoot)("a reserved port (needs root)", () => {
   test("is taken, and answers nobody", async () => {
     const fd = sys.reservePort("tcp", "127.0.0.1", 0);
     sys.close(fd);
