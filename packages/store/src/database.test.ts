@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readdirSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openDatabase } from "./database.ts";
 import { storeMigrations } from "./schema.ts";
@@ -115,4 +115,21 @@ test("relaxed commits are seen at once by others and put synchronous back, also 
   await Bun.sleep(150);
   database.close();
   await Bun.sleep(0);
+});
+
+test("the log has its size from the start, and what a crash leaves of it is read to its true end", () => {
+  using root = temporaryRoot();
+  using copy = temporaryRoot();
+  const path = join(root.path, "a.db");
+  const database = openDatabase(path);
+  const size = statSync(`${path}-wal`).size;
+  expect(size).toBeGreaterThan(4_000_000);
+  database.run("CREATE TABLE t (a INTEGER PRIMARY KEY) STRICT");
+  for (let round = 0; round < 3000; round++) database.relaxed(() => database.run("INSERT INTO t VALUES (?)", round));
+  expect(statSync(`${path}-wal`).size).toBe(size);
+  for (const name of ["a.db", "a.db-wal"]) cpSync(join(root.path, name), join(copy.path, name));
+  database.close();
+  const again = openDatabase(join(copy.path, "a.db"));
+  expect(again.get("SELECT count(*) AS n, max(a) AS last FROM t")).toEqual({ n: 3000, last: 2999 });
+  again.close();
 });

@@ -3,7 +3,7 @@
  * given. bun:sqlite is synchronous; a commit costs about a quarter of a millisecond, a read a few microseconds.
  */
 import { Database as Sqlite, type Statement } from "bun:sqlite";
-import { closeSync, constants, fchmodSync, openSync } from "node:fs";
+import { closeSync, constants, fchmodSync, fstatSync, openSync, writeSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { EngineError, messageOf } from "@fathom/base";
 import type { Database, Migration, SqlValue } from "./contract.ts";
@@ -12,6 +12,9 @@ import type { Database, Migration, SqlValue } from "./contract.ts";
 const statementLimit = 256;
 
 type Bindings = SqlValue[];
+
+/** What the log grows to between two checkpoints (1000 pages, SQLite's default, and their headers). */
+const logBytes = 1000 * (4096 + 24) + 65536;
 
 /** How long a relaxed commit may wait for the disk. */
 const writeOutMs = 100;
@@ -133,6 +136,23 @@ class SqliteDatabase implements Database {
   }
 }
 
+/**
+ * Gives the log its full size at once, in zeros, which are no valid frames and end it as the end of the file would. A commit then
+ * overwrites blocks instead of appending some, and its fsync has no change of the file system's own to wait for: a fifth of the time.
+ */
+function growLog(path: string): void {
+  const log = `${path}-wal`;
+  const fd = openSync(log, "r+");
+  try {
+    const { size } = fstatSync(fd);
+    if (size >= logBytes) return;
+    writeSync(fd, new Uint8Array(logBytes - size), 0, logBytes - size, size);
+  } finally {
+    closeSync(fd);
+  }
+  syncFile(log).catch(() => undefined);
+}
+
 async function syncFile(path: string): Promise<void> {
   await using file = await open(path, "r");
   await file.datasync();
@@ -192,6 +212,13 @@ export function openDatabase(path: string): Database {
   } catch (error) {
     sqlite.close();
     throw error;
+  }
+  if (path !== ":memory:") {
+    try {
+      growLog(path);
+    } catch {
+      // It only saves time; a disk that is full will say so when there is something to keep.
+    }
   }
   return new SqliteDatabase(sqlite, path);
 }
