@@ -39,6 +39,7 @@ export function createContentWriter(
   const path = join(temporaryDirectory(root), randomId());
   let offset = 0;
   let fd: number | undefined;
+  let verified = false;
   try {
     fd = openSync(path, "wx", 0o600);
   } catch (error) {
@@ -57,12 +58,27 @@ export function createContentWriter(
     rmSync(path, { force: true });
   }
 
+  function verify(): void {
+    if (verified) return;
+    if (offset !== size) {
+      abort();
+      throw new EngineError("data-loss", `blob ${digest} is ${offset} bytes long, expected ${size}`);
+    }
+    const actual = `${algorithm}:${hasher.digest("hex")}`;
+    if (actual !== digest) {
+      abort();
+      throw new EngineError("data-loss", `blob ${digest} has the digest ${actual}`);
+    }
+    verified = true;
+  }
+
   return {
     get offset() {
       return offset;
     },
     write(chunk) {
       if (fd === undefined) throw new EngineError("internal", `write to the blob ${digest} after it was closed`);
+      if (verified) throw new EngineError("internal", `write to the blob ${digest} after it was verified`);
       if (offset + chunk.length > size) {
         const got = offset + chunk.length;
         abort();
@@ -77,17 +93,10 @@ export function createContentWriter(
       }
       offset += chunk.length;
     },
+    verify,
     commit() {
       if (fd === undefined) throw new EngineError("internal", `commit of the blob ${digest} after it was closed`);
-      if (offset !== size) {
-        abort();
-        throw new EngineError("data-loss", `blob ${digest} is ${offset} bytes long, expected ${size}`);
-      }
-      const actual = `${algorithm}:${hasher.digest("hex")}`;
-      if (actual !== digest) {
-        abort();
-        throw new EngineError("data-loss", `blob ${digest} has the digest ${actual}`);
-      }
+      verify();
       const target = blobPath(root, digest);
       try {
         if (size <= eagerSyncBytes) fdatasyncSync(fd);

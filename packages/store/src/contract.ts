@@ -27,10 +27,9 @@ export interface ContentWriter {
   readonly offset: number;
   /** Synchronous: for worker threads. Refuses to grow beyond the expected size. */
   write(chunk: Uint8Array): void;
-  /**
-   * Verifies size and digest, makes it durable and visible.
-   * @throws data-loss when they differ; the temporary file is gone then.
-   */
+  /** After the last byte: whether size and digest are right. @throws data-loss when they differ; the temporary file is gone then. */
+  verify(): void;
+  /** Verifies, if that was not done, and makes it durable and visible. @throws as `verify` */
   commit(): ContentInfo;
   /** Drops it. Idempotent, harmless after commit. */
   abort(): void;

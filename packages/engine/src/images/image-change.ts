@@ -188,6 +188,8 @@ export async function pruneImages(context: ImageContext, filters: Filters): Prom
     for (const reference of namesOf(context, id)) untag(context, id, reference, items);
     reclaimed += await deleteImage(context, record, items);
   }
+  // What belongs to no image, too: of pulls that failed, kept for the next try.
+  reclaimed += (await context.store.collect()).reclaimedBytes;
   context.events.publish("image", "prune", "", { reclaimed: String(reclaimed) });
   return { ImagesDeleted: items.length === 0 ? null : items, SpaceReclaimed: reclaimed };
 }

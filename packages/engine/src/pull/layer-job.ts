@@ -3,7 +3,7 @@
  * tar → files. Everything behind the network is synchronous, so what the disk cannot take is not received.
  */
 import { closeSync, openSync, readSync } from "node:fs";
-import { EngineError } from "@fathom/base";
+import { EngineError, isEngineError } from "@fathom/base";
 import type { BlobSource } from "@fathom/distribution/contract";
 import type { Descriptor } from "@fathom/spec";
 import type { DiffId } from "@fathom/spec/digest";
@@ -97,7 +97,7 @@ export async function runLayerJob(
       current += chunk.length;
       report({ kind: "downloading", current });
     }
-    const blob = writer?.commit();
+    writer?.verify();
     report({ kind: "downloaded" });
     if (decompressor === undefined && head !== undefined && head.length > 0) unpacker.write(head);
     decompressor?.finish();
@@ -108,7 +108,11 @@ export async function runLayerJob(
         "data-loss",
         `layer ${descriptor.digest} unpacks to ${diffId}, but the image's config says ${job.diffId}`,
       );
-    return { size, blob };
+    // Last: a blob that belongs to no such layer would be found, and refused, by every further try.
+    return { size, blob: writer?.commit() };
+  } catch (error) {
+    if (!isEngineError(error) || error.code === "aborted" || error.message.includes(descriptor.digest)) throw error;
+    throw new EngineError(error.code, `layer ${descriptor.digest}: ${error.message}`, { cause: error });
   } finally {
     decompressor?.close();
     writer?.abort();

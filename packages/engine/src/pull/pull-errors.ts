@@ -1,10 +1,13 @@
 /** What a registry refused, in the sentences that dockerd makes of it and that clients match on. */
-import { EngineError } from "@fathom/base";
+import { EngineError, isEngineError } from "@fathom/base";
 import { RegistryError } from "@fathom/distribution";
 import { familiarName, familiarString, type Reference } from "@fathom/spec";
 
 export function pullError(error: unknown, reference: Reference): unknown {
-  if (!(error instanceof RegistryError)) return error;
+  if (!(error instanceof RegistryError)) {
+    // From a worker: what it was is lost on the way, its code is not.
+    return isEngineError(error, "unauthenticated") ? denied(error, reference) : error;
+  }
   const sentence = (text: string): EngineError => new EngineError("not-found", text, { cause: error });
   switch (error.reason) {
     case "manifest-unknown":
@@ -12,13 +15,20 @@ export function pullError(error: unknown, reference: Reference): unknown {
     case "name-unknown":
       return sentence(`repository ${familiarName(reference)} not found: ${error.message}`);
     case "denied":
-      return sentence(
-        `pull access denied for ${familiarName(reference)}, repository does not exist or may require 'docker login': ${error.message}`,
-      );
+      return denied(error, reference);
     case "no-credentials":
-      // No 401: the docker CLI answers that by asking for a password, and waits for ever where nobody types.
       return new EngineError("internal", error.message, { cause: error });
     default:
-      return error;
+      return error.code === "unauthenticated" ? denied(error, reference) : error;
   }
+}
+
+/** Never 401: the docker CLI answers that by asking for a password, and waits for ever where nobody types. */
+function denied(error: EngineError, reference: Reference): EngineError {
+  const name = familiarName(reference);
+  return new EngineError(
+    "not-found",
+    `pull access denied for ${name}, repository does not exist or may require 'docker login': ${error.message}`,
+    { cause: error },
+  );
 }

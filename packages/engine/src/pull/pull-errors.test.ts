@@ -1,0 +1,34 @@
+import { expect, test } from "bun:test";
+import { EngineError } from "@fathom/base";
+import { RegistryError, type RegistryReason } from "@fathom/distribution";
+import { parseReference } from "@fathom/spec";
+import { pullError } from "./pull-errors.ts";
+
+const reference = parseReference("registry.example/team/app:1");
+
+function ofRegistry(reason: RegistryReason, status: number, message: string): unknown {
+  return pullError(new RegistryError("unauthenticated", reason, status, message), reference);
+}
+
+test("refused credentials are no 401, whoever refused them: the docker CLI would ask for a password", () => {
+  const start =
+    "pull access denied for registry.example/team/app, repository does not exist or may require 'docker login': ";
+  const words = "unauthorized: incorrect username or password";
+  for (const error of [
+    ofRegistry("unauthorized", 401, words),
+    ofRegistry("denied", 403, words),
+    ofRegistry("other", 403, words),
+    pullError(new EngineError("unauthenticated", words), reference),
+  ])
+    expect(error).toMatchObject({ code: "not-found", message: start + words });
+});
+
+test("no credentials keep the registry's words", () => {
+  const message = 'Head "https://registry.example/v2/team/app/manifests/1": no basic auth credentials';
+  expect(ofRegistry("no-credentials", 401, message)).toMatchObject({ code: "internal", message });
+});
+
+test("other failures are what they are", () => {
+  const error = new EngineError("unavailable", "later");
+  expect(pullError(error, reference)).toBe(error);
+});
