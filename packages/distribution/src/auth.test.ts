@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { systemClock } from "@fathom/base";
 import { mediaTypes, parseReference, type Descriptor, type Reference } from "@fathom/spec";
 import { openBlob } from "./blob.ts";
 import { createRegistryClient, defaultRegistryConfig } from "./client.ts";
@@ -154,6 +155,58 @@ describe("Bearer", () => {
     const error = await failure(client().resolve(app(), undefined));
     expect(error.reason).toBe("denied");
     expect(registry.requests).toHaveLength(2);
+  });
+  test("a token server that is busy is asked again, as late as it wants", async () => {
+    addImage();
+    const answers = other.script;
+    let asked = 0;
+    other.script = (request, response, nth) => {
+      if (++asked === 1) return respondError(response, 503, "UNAVAILABLE", "later");
+      if (asked === 2) return respondError(response, 429, "TOOMANYREQUESTS", "slow down", { "retry-after": "7" });
+      return answers(request, response, nth);
+    };
+    const sleeps: number[] = [];
+    const clock = { ...systemClock, sleep: async (ms: number) => void sleeps.push(ms) };
+    const mine = createRegistryClient({ config: { ...config, attempts: 3 }, clock });
+    await mine.head(app());
+    expect(sleeps).toHaveLength(2);
+    expect(sleeps[1]).toBe(7000);
+    asked = 0;
+    const tired = createRegistryClient({ config: { ...config, attempts: 2 }, clock });
+    const error = await failure(tired.resolve(app(), undefined));
+    expect(error.message).toBe("toomanyrequests: slow down");
+    expect(error.code).toBe("unavailable");
+  });
+  test("a token server that moved is followed; the password stays with its host", async () => {
+    addImage();
+    const answers = other.script;
+    const moved = await ScriptedRegistry.start();
+    try {
+      moved.script = answers;
+      other.script = (request, response, nth) => {
+        if (request.path.startsWith("/new")) return answers(request, response, nth);
+        response.writeHead(307, { location: request.path.replace("/token", "/new") });
+        response.end();
+        return true;
+      };
+      await client({ username: "ann", password }).head(app());
+      expect(other.requests.map((request) => request.headers["authorization"])).toEqual([basic, basic]);
+      await client({ identityToken: "identity" }).head(app());
+      expect(other.requests.at(-1)?.method).toBe("POST");
+      other.script = (request, response) => {
+        response.writeHead(307, { location: `${moved.url}${request.path}` });
+        response.end();
+        return true;
+      };
+      await client({ username: "ann", password }).head(app());
+      expect(moved.requests).toHaveLength(1);
+      expect(moved.requests[0]?.headers["authorization"]).toBeUndefined();
+      const error = await failure(client({ identityToken: "identity" }).head(app()));
+      expect(error.message).toContain("the identity token is not sent there");
+      expect(moved.requests).toHaveLength(1);
+    } finally {
+      await moved[Symbol.asyncDispose]();
+    }
   });
   test("a hostile realm or token", async () => {
     const challenge = (realm: string) => {

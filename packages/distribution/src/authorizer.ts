@@ -7,6 +7,8 @@ import { isFields, parseJson } from "@fathom/spec/fields";
 import type { Challenge } from "./challenge.ts";
 import type { Credentials } from "./contract.ts";
 import { errorOfAnswer, RegistryError, shownUrl } from "./errors.ts";
+import { sendFollowing } from "./redirects.ts";
+import { busyOr } from "./retry.ts";
 import type { Transport } from "./transport.ts";
 
 const maxTokenAnswerBytes = 1024 * 1024;
@@ -78,7 +80,8 @@ export class Authorizer {
   /**
    * Answers the challenges of a 401. After it `header(scope)` gives something new to try.
    * @param sent The Authorization header that was refused.
-   * @throws RegistryError "no-credentials" or "unauthorized" when there is nothing (new) to try.
+   * @throws RegistryError "no-credentials" or "unauthorized" when there is nothing (new) to try; BusyError when the token server may
+   * give it later.
    */
   async answer(
     url: URL,
@@ -145,34 +148,48 @@ export class Authorizer {
         `unauthorized: the token server ${shownUrl(realm)} speaks plain HTTP; credentials are not sent to it`,
       );
     const service = challenge.parameters["service"] ?? "";
-    const answer =
-      credentials?.identityToken === undefined
-        ? await transport.send({
-            method: "GET",
-            url: withQuery(realm, service, scope, credentials?.username),
-            headers: secret ? { authorization: this.#basicHeader()! } : {},
-            insecure,
-            signal,
-          })
-        : await transport.send({
-            method: "POST",
-            url: realm,
-            headers: { "content-type": "application/x-www-form-urlencoded" },
-            body: new TextEncoder().encode(
-              new URLSearchParams({
-                grant_type: "refresh_token",
-                refresh_token: credentials.identityToken,
-                service,
-                scope,
-                client_id: clientId,
-              }).toString(),
-            ),
-            insecure,
-            signal,
-          });
+    const identityToken = credentials?.identityToken;
+    const form = new URLSearchParams({
+      grant_type: "refresh_token",
+      refresh_token: identityToken ?? "",
+      service,
+      scope,
+      client_id: clientId,
+    });
+    const answer = await sendFollowing(
+      transport,
+      identityToken === undefined ? withQuery(realm, service, scope, credentials?.username) : realm,
+      (url) => ({
+        ...(identityToken === undefined
+          ? {
+              method: "GET" as const,
+              // A redirect takes the password to no other host, and to no other protocol.
+              headers: secret && url.origin === realm.origin ? { authorization: this.#basicHeader()! } : {},
+            }
+          : {
+              method: "POST" as const,
+              headers: { "content-type": "application/x-www-form-urlencoded" },
+              body: new TextEncoder().encode(form.toString()),
+            }),
+        url,
+        insecure: insecure && url.hostname === realm.hostname,
+        signal,
+      }),
+      insecure,
+    );
+    if (answer.status >= 300 && answer.status < 400) {
+      await answer.discard();
+      throw new RegistryError(
+        "unavailable",
+        "other",
+        answer.status,
+        `the token server ${shownUrl(realm)} redirects to another place; the identity token is not sent there`,
+      );
+    }
     const body = await answer.bytes(maxTokenAnswerBytes);
     if (answer.status !== 200) {
-      const error = errorOfAnswer("GET", realm, answer.status, new TextDecoder().decode(body));
+      const method = identityToken === undefined ? "GET" : "POST";
+      const error = errorOfAnswer(method, realm, answer.status, new TextDecoder().decode(body));
       // A token server that refuses says so with 401 or 403 whatever the words are.
       if (answer.status === 401 || answer.status === 403)
         throw new RegistryError(
@@ -182,7 +199,7 @@ export class Authorizer {
           secret ? "unauthorized: incorrect username or password" : "unauthorized: authentication required",
           { cause: error },
         );
-      throw error;
+      throw busyOr(error, answer.headers, clock);
     }
     const fields = parseJson(body, "the answer of the token server", maxTokenAnswerBytes);
     const text = isFields(fields) ? (fields["token"] ?? fields["access_token"]) : undefined;

@@ -1,7 +1,8 @@
 /** Trying again: which failures may pass, and how long to wait before the next try. */
 import type { Clock } from "@fathom/base";
-import { BusyError, TransportError } from "./errors.ts";
+import { BusyError, TransportError, type RegistryError } from "./errors.ts";
 
+const busyStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 const firstDelayMs = 250;
 const longestDelayMs = 10_000;
 /** A server may ask for a pause, but not for one that looks like a hang. */
@@ -23,6 +24,13 @@ export function parseRetryAfter(header: string | null, nowMs: number): number | 
   if (/^\d{1,9}$/.test(header.trim())) return Number(header.trim()) * 1000;
   const date = Date.parse(header);
   return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs);
+}
+
+/** The refusal itself, or, where its status says that it may pass, a BusyError with what Retry-After asked for. */
+export function busyOr(error: RegistryError, headers: Headers, clock: Clock): RegistryError | BusyError {
+  if (!busyStatuses.has(error.status)) return error;
+  const nowMs = Number(clock.nowNs() / 1_000_000n);
+  return new BusyError(error, parseRetryAfter(headers.get("retry-after"), nowMs));
 }
 
 /** Cut and silent connections pass; a refused connection, an unknown host and a TLS fault are told at once. */

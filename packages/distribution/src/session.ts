@@ -9,13 +9,11 @@ import { parseChallenges } from "./challenge.ts";
 import type { Credentials, RegistryConfig } from "./contract.ts";
 import { endpointsOf, rememberScheme, type Endpoint } from "./endpoints.ts";
 import { BusyError, errorOfAnswer, RegistryError, shownUrl, TransportError } from "./errors.ts";
-import { parseRetryAfter, withRetries } from "./retry.ts";
+import { sendFollowing } from "./redirects.ts";
+import { busyOr, withRetries } from "./retry.ts";
 import { Transport, type Answer, type Exchange } from "./transport.ts";
 
 const maxErrorBodyBytes = 64 * 1024;
-const maxRedirects = 10;
-const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
-const busyStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
 export interface RegistryRequest {
   readonly method: Exchange["method"];
@@ -179,20 +177,17 @@ export class Session {
       if (request.allowed?.includes(status)) return answer;
       const body = await answer.bytes(maxErrorBodyBytes).catch(() => new Uint8Array());
       const error = errorOfAnswer(request.method, url, status, new TextDecoder().decode(body), scopeError);
-      if (!busyStatuses.has(status)) throw error;
-      const nowMs = Number(this.#clock.nowNs() / 1_000_000n);
-      throw new BusyError(error, parseRetryAfter(headers.get("retry-after"), nowMs));
+      throw busyOr(error, headers, this.#clock);
     }
   }
 
   /** Sends, and follows redirects of GET and HEAD. Authorization goes to the first origin only. */
   async #follow(endpoint: Endpoint, request: RegistryRequest, authorization: string | undefined): Promise<Answer> {
     const first = typeof request.path === "string" ? new URL(`${endpoint.base}/v2/${request.path}`) : request.path;
-    const seen = new Set<string>();
-    let url = first;
-    for (;;) {
-      seen.add(url.href);
-      const answer = await this.#transport.send({
+    return sendFollowing(
+      this.#transport,
+      first,
+      (url) => ({
         method: request.method,
         url,
         headers: {
@@ -203,24 +198,10 @@ export class Session {
         // What was allowed for the registry's host is not allowed for any host that it names.
         insecure: endpoint.insecure && sameHost(url, endpoint),
         signal: request.signal,
-      });
-      const location = redirectStatuses.has(answer.status) ? answer.headers.get("location") : null;
-      if (location === null || (request.method !== "GET" && request.method !== "HEAD")) return answer;
-      await answer.discard();
-      const next = URL.parse(location, url.href);
-      if (next === null || (next.protocol !== "https:" && next.protocol !== "http:"))
-        throw redirectError(first, "leads to an address that is no HTTP URL");
-      if (next.protocol === "http:" && url.protocol === "https:" && !endpoint.insecure)
-        throw redirectError(first, `leads from HTTPS to plain HTTP at ${next.host}`);
-      if (seen.has(next.href)) throw redirectError(first, "is a loop");
-      if (seen.size > maxRedirects) throw redirectError(first, `has more than ${maxRedirects} steps`);
-      url = next;
-    }
+      }),
+      endpoint.insecure,
+    );
   }
-}
-
-function redirectError(url: URL, problem: string): RegistryError {
-  return new RegistryError("unavailable", "other", 0, `the redirect of ${shownUrl(url)} ${problem}`);
 }
 
 function sameOrigin(url: URL, endpoint: Endpoint): boolean {
