@@ -176,7 +176,11 @@ static napi_value method_utimensat(napi_env env, napi_callback_info info) {
 }
 
 static int64_t nanoseconds_of(struct statx_timestamp time) {
-  return time.tv_sec * 1000000000 + time.tv_nsec;
+  int64_t value;
+  /* The year 2262 and later, which a file may have, is not to be told in 64 bits. */
+  if (__builtin_mul_overflow(time.tv_sec, 1000000000, &value) || __builtin_add_overflow(value, time.tv_nsec, &value))
+    return time.tv_sec < 0 ? INT64_MIN : INT64_MAX;
+  return value;
 }
 
 #ifndef STATX_MNT_ID

@@ -56,8 +56,8 @@ export class StoreRig implements AsyncDisposable {
     const unpacker = createLayerUnpacker(sys, draft.diffPath);
     try {
       unpacker.write(archive);
-      const { diffId, size } = unpacker.finish();
-      return draft.commit(parent, diffId, size, this.lease);
+      const { diffId, size, implied } = unpacker.finish();
+      return draft.commit(parent, diffId, size, this.lease, implied);
     } catch (error) {
       draft.abort();
       throw error;

@@ -129,6 +129,18 @@ test("a later entry takes the place of an earlier one", () => {
   expect(readFileSync(path("l/in"), "utf8")).toBe("x");
 });
 
+test("a time that no file can have becomes the epoch, as with Docker", () => {
+  const far = 10n ** 19n;
+  unpack([
+    { path: "late/", kind: "directory", mtimeNs: far },
+    { path: "late/file", text: "x", mtimeNs: far },
+    { path: "late/link", kind: "symlink", linkPath: "file", mtimeNs: -far },
+    { path: "last", text: "x", mtimeNs: 2n ** 63n - 1n },
+  ]);
+  for (const name of ["late", "late/file", "late/link"]) expect(lstatSync(path(name)).mtimeMs).toBe(0);
+  expect(lstatSync(path("last")).mtime.getUTCFullYear()).toBe(2262);
+});
+
 describe("refused, and nothing is outside of the layer afterwards", () => {
   test.each<[string, Entry[], string]>([
     ["climbing out", [{ path: "../evil", text: "x" }], '".." in it'],

@@ -70,15 +70,24 @@ export function numberField(block: Buffer, at: number, length: number): number {
   return value;
 }
 
+/** Seconds of a time field, exact however far away they are. */
+export function timeField(block: Buffer, at: number, length: number): bigint {
+  return (block[at]! & 0x80) === 0 ? BigInt(numberField(block, at, length)) : bigBase256(block, at, length);
+}
+
 function base256(block: Buffer, at: number, length: number): number {
+  const number = Number(bigBase256(block, at, length));
+  if (!Number.isSafeInteger(number)) throw brokenTar("a number of the header is too large");
+  return number;
+}
+
+function bigBase256(block: Buffer, at: number, length: number): bigint {
   const negative = (block[at]! & 0x40) !== 0;
   // Sign-extended big-endian two's complement; the top bit of the first byte only marks the form.
   let value = BigInt(negative ? block[at]! | 0x80 : block[at]! & 0x7f);
   for (let index = 1; index < length; index++) value = (value << 8n) | BigInt(block[at + index]!);
   if (negative) value -= 1n << BigInt(8 * length);
-  const number = Number(value);
-  if (!Number.isSafeInteger(number)) throw brokenTar("a number of the header is too large");
-  return number;
+  return value;
 }
 
 /** Sum of all bytes with the checksum field as spaces. Old tars summed signed bytes; both are accepted. */

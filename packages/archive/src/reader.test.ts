@@ -119,6 +119,19 @@ test("ustar prefix, PAX times, binary xattrs, global headers", () => {
   expect(third).toMatchObject({ mtimeNs: -1_250_000_000n });
 });
 
+test("times are exact however far away", () => {
+  const seconds = 2n ** 63n;
+  const field = Buffer.alloc(12);
+  field.writeBigUInt64BE(seconds, 4);
+  field[0] = 0x80;
+  const archive = Buffer.concat([
+    rawHeader([0, "header"], [136, field.toString("latin1")]),
+    paxHeader(paxRecord("mtime", String(seconds))),
+    rawHeader([0, "pax"]),
+  ]);
+  for (const entry of readTar(archive)) expect(entry.mtimeNs).toBe(seconds * 1_000_000_000n);
+});
+
 test("an archive without end marker, with data behind it, or of nothing", () => {
   expect(readTar(rawHeader([0, "a"]))).toHaveLength(1);
   expect(readTar(Buffer.concat([rawHeader([0, "a"]), Buffer.alloc(1024), Buffer.from("whatever")]))).toHaveLength(1);

@@ -6,7 +6,16 @@
  * offset and the reason: everything that is not whole and unambiguous.
  */
 import { byteString, type ByteString, type TarEntry, type TarKind } from "./entry.ts";
-import { blockSize, brokenTar, checksumMatches, fields, isZeroBlock, numberField, textField } from "./header.ts";
+import {
+  blockSize,
+  brokenTar,
+  checksumMatches,
+  fields,
+  isZeroBlock,
+  numberField,
+  textField,
+  timeField,
+} from "./header.ts";
 import { defaultTarLimits, limitError, type TarLimits } from "./limits.ts";
 import { parsePax, type PaxValues } from "./pax.ts";
 import { checkSparseMap, gnuPieces, SparseMapReader, type SparseMap } from "./sparse.ts";
@@ -252,7 +261,7 @@ export class TarReader {
       groupName: pax.groupName ?? textField(block, fields.groupName[0], fields.groupName[1]),
       size: kind === "file" ? (realSize ?? stored) : 0,
       sparse: realSize !== undefined,
-      mtimeNs: pax.mtimeNs ?? BigInt(numberField(block, fields.mtime[0], fields.mtime[1])) * 1_000_000_000n,
+      mtimeNs: pax.mtimeNs ?? timeField(block, fields.mtime[0], fields.mtime[1]) * 1_000_000_000n,
       deviceMajor: isDevice ? numberField(block, fields.deviceMajor[0], fields.deviceMajor[1]) : 0,
       deviceMinor: isDevice ? numberField(block, fields.deviceMinor[0], fields.deviceMinor[1]) : 0,
       xattrs: pax.xattrs ?? noXattrs,

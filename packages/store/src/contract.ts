@@ -80,8 +80,11 @@ export interface LayerDraft {
   readonly cacheId: string;
   /** Absolute path of the directory to unpack into; exists, empty. */
   readonly diffPath: string;
-  /** Puts it on top of `parent`. When that chain id exists already the draft is dropped and the existing layer given. */
-  commit(parent: ChainId | undefined, diffId: DiffId, size: number, lease: Lease): Layer;
+  /**
+   * Puts it on top of `parent`. When that chain id exists already the draft is dropped and the existing layer given.
+   * @param implied Directories (byte-string paths) that get owner, mode, xattrs and times of the layers below, where those have them.
+   */
+  commit(parent: ChainId | undefined, diffId: DiffId, size: number, lease: Lease, implied?: readonly string[]): Layer;
   abort(): void;
 }
 
@@ -212,6 +215,15 @@ export interface Store extends AsyncDisposable {
 export interface LayerUnpacker {
   write(chunk: Uint8Array): void;
   /** After the last chunk. @throws invalid-argument for a hostile or broken archive, naming the entry and the rule. */
-  finish(): { readonly diffId: DiffId; readonly size: number; readonly entries: number };
+  finish(): UnpackedLayer;
   abort(): void;
+}
+
+export interface UnpackedLayer {
+  readonly diffId: DiffId;
+  /** Bytes of its files. */
+  readonly size: number;
+  readonly entries: number;
+  /** For `LayerDraft.commit`: directories that were made for entries below them and have none of their own. */
+  readonly implied: readonly string[];
 }

@@ -1,9 +1,11 @@
 /** Image layers on disk, by chain id. */
-import { chmodSync } from "node:fs";
+import { chmodSync, realpathSync } from "node:fs";
 import { EngineError, randomId, type Logger } from "@fathom/base";
+import type { Sys } from "@fathom/sys";
 import { chainIds, parseChainId, parseDiffId, sha256Digest, type ChainId, type DiffId } from "@fathom/spec";
 import type { Database, Layer, LayerDraft, LayerStore } from "./contract.ts";
 import { storageError } from "./errors.ts";
+import { inheritAttributes } from "./implied-directories.ts";
 import type { OverlayLayout } from "./layout.ts";
 import { randomLink } from "./layout.ts";
 import { holdUnder } from "./leases.ts";
@@ -17,6 +19,7 @@ export interface LayerParts {
   readonly database: Database;
   readonly layout: OverlayLayout;
   readonly trash: Trash;
+  readonly sys: Sys;
   readonly bootId: string;
   /** Asks for everything written so far to become durable, in the background. */
   readonly requestSync: () => void;
@@ -64,6 +67,7 @@ export function createLayerStore(parts: LayerParts): LayerStore {
     parent: ChainId | undefined,
     diffId: DiffId,
     size: number,
+    implied: readonly string[],
     hold: (chainId: ChainId) => void,
   ): { layer: Layer; taken: boolean } {
     const chainId = chainIdOn(parent, diffId);
@@ -74,6 +78,10 @@ export function createLayerStore(parts: LayerParts): LayerStore {
     if (existing !== undefined) {
       hold(chainId);
       return { layer: existing, taken: false };
+    }
+    if (implied.length > 0) {
+      const lowerPaths = lower.map((link) => realpathSync(layout.linkPath(link)));
+      inheritAttributes(parts.sys, layout.diff(cacheId), lowerPaths, implied);
     }
     const link = randomLink();
     layout.place(cacheId, link, lower);
@@ -124,10 +132,10 @@ export function createLayerStore(parts: LayerParts): LayerStore {
       return {
         cacheId,
         diffPath: layout.diff(cacheId),
-        commit(parent, diffId, size, lease) {
+        commit(parent, diffId, size, lease, implied = []) {
           if (!open) throw new EngineError("internal", `commit of the layer draft ${cacheId} after it was closed`);
           try {
-            const { layer, taken } = commit(cacheId, parent, diffId, size, (chainId) =>
+            const { layer, taken } = commit(cacheId, parent, diffId, size, implied, (chainId) =>
               holdUnder(database, lease, "layer", chainId),
             );
             if (taken) open = false;

@@ -58,6 +58,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
       database,
       layout,
       trash,
+      sys,
       bootId,
       requestSync: () => durability.request(),
       logger,

@@ -9,7 +9,7 @@
  */
 import { nameText, namePath, TarReader, type TarEntry, type TarLimits } from "@fathom/archive";
 import { EngineError } from "@fathom/base";
-import { parseDiffId, type DiffId } from "@fathom/spec";
+import { parseDiffId } from "@fathom/spec";
 import {
   AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,
@@ -29,8 +29,9 @@ import {
   type Stat,
   type Sys,
 } from "@fathom/sys";
-import type { LayerUnpacker } from "./contract.ts";
+import type { LayerUnpacker, UnpackedLayer } from "./contract.ts";
 import { storageError } from "./errors.ts";
+import { isLayerXattr } from "./layer-xattr.ts";
 
 const whiteoutPrefix = ".wh.";
 const whiteoutMetaPrefix = ".wh..wh.";
@@ -38,6 +39,11 @@ const opaqueMarker = ".wh..wh..opq";
 const opaqueXattr = "trusted.overlay.opaque";
 const opaqueValue = Uint8Array.of(0x79);
 const maxDepth = 1000;
+/** Directories without an entry of their own: they are handed to another thread. */
+const maxImplied = 100_000;
+const maxImpliedBytes = 16 * 1024 * 1024;
+/** What the kernel is told in nanoseconds of 64 bits: the years 1677 to 2262. */
+const lastTimeNs = 2n ** 63n - 1n;
 /** Directories that are kept open while the archive goes through their neighbourhood. */
 const directoryFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
@@ -64,6 +70,9 @@ class Unpacker implements LayerUnpacker {
   #stack: OpenDirectory[] = [];
   /** Times of directories, set when nothing is written into them any more. Byte-string paths. */
   readonly #directoryTimes = new Map<string, bigint>();
+  /** Made on the way to an entry. Byte-string paths. */
+  readonly #implied = new Set<string>();
+  #impliedBytes = 0;
   #fileFd: number | undefined;
   #file: { readonly entry: TarEntry; readonly parent: number; readonly name: string } | undefined;
   #size = 0;
@@ -87,7 +96,7 @@ class Unpacker implements LayerUnpacker {
     this.#reader.push(chunk);
   }
 
-  finish(): { readonly diffId: DiffId; readonly size: number; readonly entries: number } {
+  finish(): UnpackedLayer {
     try {
       this.#reader.finish();
       this.#applyDirectoryTimes();
@@ -98,6 +107,7 @@ class Unpacker implements LayerUnpacker {
       diffId: parseDiffId(`sha256:${this.#hasher.digest("hex")}`),
       size: this.#size,
       entries: this.#reader.entries,
+      implied: [...this.#implied],
     };
   }
 
@@ -130,11 +140,11 @@ class Unpacker implements LayerUnpacker {
     if (name === undefined) {
       if (entry.kind !== "directory") throw this.#refuse(entry, "it names the layer's own directory");
       this.#attributes(this.#rootFd, ".", entry);
-      this.#directoryTimes.set("", entry.mtimeNs);
+      this.#directoryTimes.set("", timeOf(entry));
       return;
     }
     const parent = this.#enter(entry, parts);
-    if (name.startsWith(whiteoutPrefix)) return this.#whiteout(entry, parent, name);
+    if (name.startsWith(whiteoutPrefix)) return this.#whiteout(entry, parent, parts, name);
     switch (entry.kind) {
       case "directory":
         return this.#directory(entry, parent, name, [...parts, name].join("/"));
@@ -191,6 +201,7 @@ class Unpacker implements LayerUnpacker {
       return this.#sys.openat2(at, path, { flags: directoryFlags });
     } catch (error) {
       if (isSysError(error, "ENOENT") && make) {
+        this.#imply(entry, name);
         this.#sys.mkdirat(at, path, 0o755);
         this.#sys.fchmodat(at, path, 0o755);
         return this.#sys.openat2(at, path, { flags: directoryFlags });
@@ -209,6 +220,19 @@ class Unpacker implements LayerUnpacker {
       }
       throw error;
     }
+  }
+
+  /** `name` is made in the directory that was entered last. */
+  #imply(entry: TarEntry, name: string): void {
+    const path = [...this.#stack.map((directory) => directory.name), name].join("/");
+    if (this.#implied.has(path)) return;
+    this.#impliedBytes += path.length;
+    if (this.#implied.size >= maxImplied || this.#impliedBytes > maxImpliedBytes)
+      throw new EngineError(
+        "resource-exhausted",
+        `unpacking ${show(entry.path)}: over the limit of ${maxImplied} directories (or ${maxImpliedBytes} bytes of their names) that have no entry of their own in the layer`,
+      );
+    this.#implied.add(path);
   }
 
   #closeStack(keep: number): void {
@@ -257,8 +281,9 @@ class Unpacker implements LayerUnpacker {
       this.#sys.mkdirat(parent, namePath(name), 0o700);
       if (replacesWhiteout) this.#sys.setxattrat(parent, namePath(name), opaqueXattr, opaqueValue);
     }
+    this.#implied.delete(path);
     this.#attributes(parent, namePath(name), entry);
-    this.#directoryTimes.set(path, entry.mtimeNs);
+    this.#directoryTimes.set(path, timeOf(entry));
   }
 
   #openFile(entry: TarEntry, parent: number, name: string): void {
@@ -348,7 +373,7 @@ class Unpacker implements LayerUnpacker {
     this.#sys.mknodat(parent, namePath(name), type | 0o600, entry.deviceMajor, entry.deviceMinor);
   }
 
-  #whiteout(entry: TarEntry, parent: number, name: string): void {
+  #whiteout(entry: TarEntry, parent: number, parts: readonly string[], name: string): void {
     if (name === opaqueMarker) return this.#sys.setxattrat(parent, ".", opaqueXattr, opaqueValue);
     // Marks of aufs, which other storage drivers leave in archives.
     if (name.startsWith(whiteoutMetaPrefix)) return;
@@ -360,7 +385,9 @@ class Unpacker implements LayerUnpacker {
       return;
     }
     // A whiteout is about the layers below. A new directory of that name hides what the old one held; a file does so anyway.
-    if ((stat.mode & S_IFMT) === S_IFDIR) this.#sys.setxattrat(parent, namePath(hidden), opaqueXattr, opaqueValue);
+    if ((stat.mode & S_IFMT) !== S_IFDIR) return;
+    this.#sys.setxattrat(parent, namePath(hidden), opaqueXattr, opaqueValue);
+    this.#implied.delete([...parts, hidden].join("/"));
   }
 
   /** Owner before mode and xattrs: changing the owner takes setuid bits and capabilities away. */
@@ -376,7 +403,7 @@ class Unpacker implements LayerUnpacker {
         if (!isSysError(error, "ENOTSUP", "EOPNOTSUPP", "EPERM")) throw error;
       }
     }
-    if (entry.kind !== "directory") this.#sys.utimensat(at, name, entry.mtimeNs, entry.mtimeNs);
+    if (entry.kind !== "directory") this.#sys.utimensat(at, name, timeOf(entry), timeOf(entry));
   }
 
   #applyDirectoryTimes(): void {
@@ -396,14 +423,13 @@ class Unpacker implements LayerUnpacker {
   }
 }
 
-function isWhiteout(stat: Stat | undefined): boolean {
-  return stat !== undefined && (stat.mode & S_IFMT) === S_IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;
+/** A time that no file of ours can have becomes the epoch, as Docker has it. */
+function timeOf({ mtimeNs }: TarEntry): bigint {
+  return mtimeNs > lastTimeNs || mtimeNs < -lastTimeNs ? 0n : mtimeNs;
 }
 
-/** Capabilities of files, ACLs, the user's own. Never overlayfs's marks, and not the labels of another machine. */
-function isLayerXattr(name: string): boolean {
-  if (name === "security.capability" || name.startsWith("system.posix_acl_")) return true;
-  return name.startsWith("user.") && !name.startsWith("user.overlay.");
+function isWhiteout(stat: Stat | undefined): boolean {
+  return stat !== undefined && (stat.mode & S_IFMT) === S_IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;
 }
 
 function show(path: string): string {

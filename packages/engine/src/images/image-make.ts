@@ -32,7 +32,7 @@ export async function unpackLayerFile(
   const { store } = context;
   const draft = store.layers.draft();
   try {
-    const { size } = await context.runLayer(
+    const { size, implied } = await context.runLayer(
       {
         storeRoot: store.root,
         source: { kind: "content", path },
@@ -43,7 +43,7 @@ export async function unpackLayerFile(
       },
       signal,
     );
-    return draft.commit(parent, expected, size, lease);
+    return draft.commit(parent, expected, size, lease, implied);
   } catch (error) {
     draft.abort();
     throw error;

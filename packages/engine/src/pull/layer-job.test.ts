@@ -33,7 +33,7 @@ function run(data: Uint8Array, diffId: LayerJob["diffId"], digest = sha256Digest
         yield data;
       },
       writer: createContentWriter,
-      unpacker: () => ({ write() {}, finish: () => ({ diffId: real, size: 7, entries: 1 }), abort() {} }),
+      unpacker: () => ({ write() {}, finish: () => ({ diffId: real, size: 7, entries: 1, implied: [] }), abort() {} }),
     },
     () => undefined,
     new AbortController().signal,

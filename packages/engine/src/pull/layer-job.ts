@@ -28,6 +28,8 @@ export interface LayerJob {
 export interface LayerJobResult {
   /** Bytes of its files. */
   readonly size: number;
+  /** For `LayerDraft.commit`. */
+  readonly implied: readonly string[];
   /** Undefined when the blob was there before. */
   readonly blob: ContentInfo | undefined;
 }
@@ -101,7 +103,7 @@ export async function runLayerJob(
     report({ kind: "downloaded" });
     if (decompressor === undefined && head !== undefined && head.length > 0) unpacker.write(head);
     decompressor?.finish();
-    const { diffId, size } = unpacker.finish();
+    const { diffId, size, implied } = unpacker.finish();
     unpacking = false;
     if (diffId !== job.diffId)
       throw new EngineError(
@@ -109,7 +111,7 @@ export async function runLayerJob(
         `layer ${descriptor.digest} unpacks to ${diffId}, but the image's config says ${job.diffId}`,
       );
     // Last: a blob that belongs to no such layer would be found, and refused, by every further try.
-    return { size, blob: writer?.commit() };
+    return { size, implied, blob: writer?.commit() };
   } catch (error) {
     if (!isEngineError(error) || error.code === "aborted" || error.message.includes(descriptor.digest)) throw error;
     throw new EngineError(error.code, `layer ${descriptor.digest}: ${error.message}`, { cause: error });

@@ -142,7 +142,7 @@ export class LayerPulls {
           );
         });
         if (result.blob !== undefined) store.content.record(result.blob, lease);
-        return this.#filled(layer, draft!, result.size, lease, store.content.info(digest));
+        return this.#filled(layer, draft!, result, lease, store.content.info(digest));
       } finally {
         this.#downloads.delete(digest);
         download.resolve();
@@ -163,7 +163,7 @@ export class LayerPulls {
   #filled(
     layer: WantedLayer,
     draft: LayerDraft,
-    size: number,
+    { size, implied }: LayerJobResult,
     lease: Lease,
     blob: ContentInfo | undefined,
   ): TaskResult {
@@ -175,7 +175,7 @@ export class LayerPulls {
       commit(taker) {
         if (released) throw new EngineError("internal", `layer ${layer.chainId} was given back already`);
         // Under the task's lease first: it outlives every single user.
-        committed ??= draft.commit(layer.parent, layer.diffId, size, lease);
+        committed ??= draft.commit(layer.parent, layer.diffId, size, lease, implied);
         if (!store.layers.hold(committed.chainId, taker))
           throw new EngineError("internal", `layer ${layer.chainId} is gone although it is held`);
         if (blob !== undefined) store.content.record(blob, taker);
