@@ -3,6 +3,7 @@
  * `*.cert` with `*.key` of the same name is a client certificate.
  */
 import { EngineError, messageOf } from "@fathom/base";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -42,10 +43,51 @@ function read(path: string): string {
   }
 }
 
+/** Certificates of a PEM file that can be read: a bundle may hold others. @throws invalid-argument when there is none */
+function readAuthorities(path: string): string {
+  const blocks =
+    read(path).match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g) ?? [];
+  let problem = "it holds no PEM certificate";
+  const good = blocks.filter((block) => {
+    try {
+      return new X509Certificate(block).fingerprint256 !== "";
+    } catch (error) {
+      problem = messageOf(error);
+      return false;
+    }
+  });
+  if (good.length > 0) return `${good.join("\n")}\n`;
+  throw new EngineError("invalid-argument", `the registry certificate ${path} cannot be used: ${problem}`);
+}
+
+/** @throws invalid-argument when one cannot be read, or they do not belong together */
+function readClient(certPath: string, keyPath: string): { cert: string; key: string } {
+  const cert = read(certPath);
+  const key = read(keyPath);
+  const parsed = parsedOr(certPath, () => new X509Certificate(cert));
+  const secret = parsedOr(keyPath, () => createPrivateKey(key));
+  if (!parsed.checkPrivateKey(secret))
+    throw new EngineError(
+      "invalid-argument",
+      `the client certificate ${certPath} does not belong to the key ${keyPath}`,
+    );
+  return { cert, key };
+}
+
+function parsedOr<T>(path: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    throw new EngineError("invalid-argument", `the registry certificate ${path} cannot be used: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
+}
+
 /**
  * @param hosts Names that the folder may have: "registry.example:5000".
  * @returns undefined when no folder has anything for the host.
- * @throws invalid-argument for a client certificate without its key, or a file that cannot be read.
+ * @throws invalid-argument for a client certificate without its key, or a file that cannot be read or used, named.
  */
 export function loadCertificates(directories: readonly string[], hosts: readonly string[]): TlsMaterial | undefined {
   const authorities: string[] = [];
@@ -58,7 +100,7 @@ export function loadCertificates(directories: readonly string[], hosts: readonly
       continue;
     }
     for (const name of names) {
-      if (name.endsWith(".crt")) authorities.push(read(join(directory, name)));
+      if (name.endsWith(".crt")) authorities.push(readAuthorities(join(directory, name)));
       if (!name.endsWith(".cert")) continue;
       const key = `${name.slice(0, -".cert".length)}.key`;
       if (!names.includes(key))
@@ -66,7 +108,7 @@ export function loadCertificates(directories: readonly string[], hosts: readonly
           "invalid-argument",
           `missing key ${key} for client certificate ${name} in ${directory}. CA certificates must use the extension .crt`,
         );
-      client ??= { cert: read(join(directory, name)), key: read(join(directory, key)) };
+      client ??= readClient(join(directory, name), join(directory, key));
     }
   }
   if (authorities.length === 0 && client === undefined) return undefined;

@@ -219,10 +219,10 @@ function withRequest(error: unknown, method: string, url: URL): unknown {
   return new RegistryError(error.code, error.reason, error.status, `${verb} "${shownUrl(url)}": ${error.message}`);
 }
 
-/** After a mirror anything may be tried; after HTTPS of an insecure registry plain HTTP, when no TLS came about. */
+/** After a mirror anything may be tried; after HTTPS of an insecure registry plain HTTP, unless it does speak TLS, and refused. */
 function canGoOn(endpoint: Endpoint, error: unknown): boolean {
   if (endpoint.mirror) return true;
-  return endpoint.insecure && error instanceof TransportError;
+  return endpoint.insecure && error instanceof TransportError && error.failure !== "tls";
 }
 
 /** The failure to show: what a server said before what no server said, and of two connection failures the last. */

@@ -8,6 +8,7 @@ import type { RegistryConfig } from "./contract.ts";
 import { officialHost } from "./endpoints.ts";
 import { shownUrl, TransportError, type TransportFailure } from "./errors.ts";
 import { environmentProxy, proxyFor, type ProxySettings } from "./proxy.ts";
+import { probeTls } from "./tls-probe.ts";
 
 export interface Exchange {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH";
@@ -49,18 +50,52 @@ function wordsOf(failure: TransportFailure, error: unknown, url: URL): string {
   const port = url.port === "" ? (url.protocol === "https:" ? "443" : "80") : url.port;
   switch (failure) {
     case "connect":
-      return `dial tcp ${url.hostname}:${port}: connect: connection refused`;
+      return `dial tcp ${url.hostname}:${port}: connect: ${connectWords[codeOf(error)] ?? "connection refused"}`;
     case "lookup":
       return `dial tcp: lookup ${url.hostname}: no such host`;
     case "not-tls":
       return "http: server gave HTTP response to HTTPS client";
     case "idle":
-      return messageOf(error);
+      return plainMessage(error);
     case "tls":
-      return `tls: failed to verify certificate: x509: ${messageOf(error)}`;
+      return `tls: failed to verify certificate: x509: ${certificateWords(error, url)}`;
     case "cut":
       return "unexpected EOF: the connection was closed in the middle";
   }
+}
+
+const connectWords: Readonly<Record<string, string>> = {
+  EHOSTUNREACH: "no route to host",
+  ENETUNREACH: "network is unreachable",
+  EADDRNOTAVAIL: "cannot assign requested address",
+};
+
+function certificateWords(error: unknown, url: URL): string {
+  const code = codeOf(error);
+  if (/SELF_SIGNED|ISSUER|UNABLE_TO_VERIFY/.test(code))
+    return `certificate signed by unknown authority (its own belongs into certs.d/${url.host}/ca.crt)`;
+  if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID")
+    return `certificate has expired or is not yet valid: ${plainMessage(error)}`;
+  if (/ALTNAME|HOSTNAME/.test(code)) return `certificate is not valid for ${url.hostname}`;
+  return plainMessage(error);
+}
+
+/** Without the runtime's advice to programmers. */
+function plainMessage(error: unknown): string {
+  return messageOf(error).replace(/ fetching "[^"]*"|\.? *For more information, pass `verbose: true`.*$/g, "");
+}
+
+/** What the server said to the handshake, in Go's words, and what may help. */
+function refusedWords(reason: string, url: URL, hasCertificate: boolean): string {
+  const alert = /ALERT_(.*)$/.exec(reason)?.[1]?.toLowerCase().replaceAll("_", " ");
+  if (alert === undefined) return `tls: handshake failed: ${reason}`;
+  const folder = `certs.d/${url.host}`;
+  const help = !/certificate|handshake|unknown ca|access/.test(alert)
+    ? ""
+    : hasCertificate
+      ? ` (the server does not accept the client certificate of ${folder})`
+      : ` (the server may want a client certificate: client.cert and client.key in ${folder})`;
+  return `remote error: tls: ${alert}${help}`;
 }
 
 function codeOf(error: unknown): string {
@@ -129,7 +164,7 @@ export class Transport {
     const { method, url, signal } = exchange;
     if (signal?.aborted) throw abortedError(method, url, signal);
     const silence = new SilenceTimer(this.#config.idleTimeoutMs);
-    const fail = (error: unknown): EngineError => {
+    const fail = (error: unknown): TransportError | EngineError => {
       silence.stop();
       if (signal?.aborted) return abortedError(method, url, signal);
       return this.#failure(exchange, error, silence.controller.signal.aborted);
@@ -159,15 +194,40 @@ export class Transport {
           : {}),
       } as BunFetchRequestInit);
     } catch (error) {
-      throw fail(error);
+      const failure = fail(error);
+      throw proxy === undefined && failure instanceof TransportError
+        ? await this.#explained(exchange, failure, material)
+        : failure;
     }
     silence.restart();
     return new FetchAnswer(response, url, silence, fail);
   }
 
+  /** A failed handshake, with what the server says about it. */
+  async #explained(
+    exchange: Exchange,
+    failed: TransportError,
+    material: TlsMaterial | undefined,
+  ): Promise<TransportError> {
+    const { url } = exchange;
+    const misnamed = /ALTNAME|HOSTNAME/.test(codeOf(failed.cause));
+    if (failed.failure !== "not-tls" && !misnamed) return failed;
+    const { reason, names } = await probeTls(url, material, exchange.signal);
+    const start = startOf(exchange);
+    if (misnamed && names !== undefined && names !== "")
+      return new TransportError(
+        "tls",
+        `${start}tls: failed to verify certificate: x509: certificate is valid for ${names}, not ${url.hostname}`,
+        { cause: failed.cause },
+      );
+    if (misnamed || reason === undefined || /WRONG_VERSION|HTTP_REQUEST/.test(reason)) return failed;
+    const words = refusedWords(reason, url, material?.cert !== undefined);
+    return new TransportError("tls", start + words, { cause: failed.cause });
+  }
+
   #failure(exchange: Exchange, error: unknown, silent: boolean): TransportError {
-    const { method, url } = exchange;
-    const start = `${method.slice(0, 1)}${method.slice(1).toLowerCase()} "${shownUrl(url)}": `;
+    const { url } = exchange;
+    const start = startOf(exchange);
     if (silent)
       return new TransportError(
         "idle",
@@ -178,6 +238,10 @@ export class Transport {
     const failure = fetchFailures[code] ?? (verificationCodes.test(code) ? "tls" : "cut");
     return new TransportError(failure, start + wordsOf(failure, error, url), { cause: error });
   }
+}
+
+function startOf({ method, url }: Exchange): string {
+  return `${method.slice(0, 1)}${method.slice(1).toLowerCase()} "${shownUrl(url)}": `;
 }
 
 function abortedError(method: string, url: URL, signal: AbortSignal): EngineError {
