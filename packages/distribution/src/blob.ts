@@ -12,6 +12,14 @@ import type { Answer } from "./transport.ts";
 
 /** A try that brought less than this counts as fruitless. */
 const progressBytes = 64 * 1024;
+/**
+ * The runtime drops what came in just before a connection was cut. Where that happens at every try, nothing would ever be gained, so after a
+ * fruitless one less is asked for at a time, a quarter with each: what comes whole is not lost.
+ */
+const firstWindowBytes = 1024 * 1024;
+const smallestWindowBytes = 64 * 1024;
+/** Whole windows in a row after which a larger one is tried. */
+const windowsBeforeLarger = 16;
 
 function isSessionState(value: unknown): value is SessionState {
   return typeof value === "object" && value !== null && "endpoints" in value && Array.isArray(value.endpoints);
@@ -40,13 +48,16 @@ export async function* streamBlob(
   let received = 0;
   let failures = 0;
   let useRange = true;
+  let window: number | undefined;
+  let whole = 0;
   while (received < size || size === 0) {
     const start = received;
+    const end = window === undefined || !useRange ? size : Math.min(received + window, size);
     try {
       const answer = await session.request({
         method: "GET",
         path: `${repository}/blobs/${digest}`,
-        headers: received > 0 && useRange ? { range: `bytes=${received}-` } : {},
+        headers: useRange ? rangeOf(received, end, size) : {},
         signal: options.signal,
         allowed: [416],
       });
@@ -65,6 +76,11 @@ export async function* streamBlob(
         yield fresh;
       }
       if (received === size) return;
+      if (received === end) {
+        failures = 0;
+        if (++whole % windowsBeforeLarger === 0 && window !== undefined) window *= 2;
+        continue;
+      }
       throw new TransportError("cut", `${digest}: the transfer ended after ${received} of ${size} bytes`);
     } catch (error) {
       // All is there: how the connection ended does not matter. An empty blob needs an answer, though.
@@ -73,7 +89,11 @@ export async function* streamBlob(
         error instanceof TransportError &&
         (error.failure === "cut" || error.failure === "idle" || (error.failure === "connect" && received > 0));
       if (!passes) throw error;
-      failures = received - start >= progressBytes ? 1 : failures + 1;
+      const fruitless = received - start < progressBytes;
+      failures = fruitless ? failures + 1 : 1;
+      whole = 0;
+      if (fruitless && error.failure === "cut")
+        window = window === undefined ? firstWindowBytes : Math.max(window >> 2, smallestWindowBytes);
       if (failures >= options.attempts)
         throw new EngineError(
           "unavailable",
@@ -85,6 +105,11 @@ export async function* streamBlob(
       });
     }
   }
+}
+
+function rangeOf(from: number, end: number, size: number): Record<string, string> {
+  if (end < size) return { range: `bytes=${from}-${end - 1}` };
+  return from > 0 ? { range: `bytes=${from}-` } : {};
 }
 
 /** How an answer continues what is there: by going on, or from the start. Lengths that cannot be right are refused at once. */

@@ -183,6 +183,31 @@ describe("blobs", () => {
     expect(registry.requests).toHaveLength(2);
   });
 
+  test("a connection that is cut every 100 kB gets there, by smaller pieces", async () => {
+    const { layer } = addImage();
+    const large = Buffer.alloc(3_000_000, "piece ");
+    const descriptor = registry.addBlob(large);
+    expect(descriptor.digest).not.toBe(layer.digest);
+    let asked = 0;
+    registry.script = (request, response) => {
+      if (!request.path.includes("/blobs/")) return false;
+      asked++;
+      const range = /^bytes=(\d+)-(\d*)$/.exec(String(request.headers["range"] ?? ""));
+      const from = Number(range?.[1] ?? 0);
+      const to = range?.[2] ? Math.min(Number(range[2]) + 1, large.length) : large.length;
+      response.writeHead(range ? 206 : 200, {
+        "content-length": to - from,
+        ...(range ? { "content-range": `bytes ${from}-${to - 1}/${large.length}` } : {}),
+      });
+      if (to - from <= 100_000) response.end(large.subarray(from, to));
+      else response.write(large.subarray(from, from + 100_000), () => response.socket?.end());
+      return true;
+    };
+    expect(await download(client(), "app:1", descriptor)).toEqual(large);
+    // Pieces of 64 KiB, and now and then a try whether larger ones come through.
+    expect(asked).toBeLessThan(80);
+  });
+
   test("a registry that ignores Range: what is there is skipped", async () => {
     const { layer } = addImage();
     registry.script = (request, response, nth) => {
