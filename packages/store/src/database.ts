@@ -3,7 +3,7 @@
  * given. bun:sqlite is synchronous; a commit costs about a quarter of a millisecond, a read a few microseconds.
  */
 import { Database as Sqlite, type Statement } from "bun:sqlite";
-import { closeSync, constants, fchmodSync, fstatSync, openSync, writeSync } from "node:fs";
+import { closeSync, constants, fchmodSync, fstatSync, openSync, statfsSync, writeSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { EngineError, messageOf } from "@fathom/base";
 import type { Database, Migration, SqlValue } from "./contract.ts";
@@ -146,6 +146,9 @@ function growLog(path: string): void {
   try {
     const { size } = fstatSync(fd);
     if (size >= logBytes) return;
+    // The last free bytes of a disk are for what must be kept.
+    const { bavail, bsize } = statfsSync(path);
+    if (bavail * bsize < logBytes * 16) return;
     writeSync(fd, new Uint8Array(logBytes - size), 0, logBytes - size, size);
   } finally {
     closeSync(fd);
