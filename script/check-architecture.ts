@@ -1,9 +1,10 @@
 /**
  * Holds the architecture: imports between packages point down only, nothing but apps/fathom wires implementations, and the C part
- * has no policy. A violation is printed with the rule's name and ends the check with 1.
+ * has no policy; and that the documents name only files that are there. A violation is printed with the rule's name and ends the check with 1.
  */
 import { Glob } from "bun";
 import { dirname, join, relative, resolve } from "node:path";
+import { missingPaths, namesInFiles } from "./document-paths.ts";
 
 const root = resolve(import.meta.dir, "..");
 
@@ -76,6 +77,23 @@ for (const name of ["README.md", "src/index.ts"]) {
   for (const own of Object.keys(allowed)) {
     if (!(await Bun.file(join(root, "packages", own, name)).exists()))
       problems.push(`package-shape: packages/${own}/${name} is missing`);
+  }
+}
+
+const inTree = new Glob("**/*").scanSync({ cwd: root, dot: true, onlyFiles: false });
+const tree = new Set(
+  [...inTree].filter((path) => !/^(?:\.git|\.tools|build|dist)(?:\/|$)|(?:^|\/)node_modules(?:\/|$)/.test(path)),
+);
+for (const file of [...tree].filter((path) => path.endsWith(".md")).sort()) {
+  const text = await Bun.file(join(root, file)).text();
+  for (const { line, path } of missingPaths(text, tree))
+    problems.push(`documents-name-what-is-there: ${file}:${line}: ${path}`);
+  for (const { line, names, path } of namesInFiles(text)) {
+    if (!tree.has(path)) continue;
+    const source = await Bun.file(join(root, path)).text();
+    for (const name of names)
+      if (!new RegExp(`\\b${name}\\b`).test(source))
+        problems.push(`documents-name-what-is-there: ${file}:${line}: ${name} in ${path}`);
   }
 }
 
