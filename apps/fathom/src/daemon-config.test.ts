@@ -115,3 +115,23 @@ describe("the file", () => {
     );
   });
 });
+
+test("proxies, by flags and in the file", () => {
+  expect(read().registry.proxy).toBeUndefined();
+  expect(read("--http-proxy", "http://p:1", "--no-proxy=a,b").registry.proxy).toMatchObject({
+    http: "http://p:1",
+    no: "a,b",
+  });
+  writeFileSync(file, '{"proxies": {"https-proxy": "http://u:p@q:2"}}');
+  expect(read().registry.proxy).toMatchObject({ https: "http://u:p@q:2" });
+  expect(read().engine.proxy).toMatchObject({ https: "http://u:p@q:2" });
+  expect(() => read("--https-proxy", "http://r:3")).toThrow("specified both as a flag and in the configuration file");
+  writeFileSync(file, '{"proxies": {"ftp-proxy": "x"}}');
+  expect(() => read()).toThrow("proxies.ftp-proxy");
+});
+
+test("bridges that cannot be are refused by their value", () => {
+  expect(() => read("-b", "none")).toThrow('bridge "none" is not supported yet');
+  for (const bip of ["nonsense", "10.0.0.1", "10.0.0.1/33", "10.0.0.300/8"])
+    expect(() => read("--bip", bip)).toThrow(`invalid bip ${JSON.stringify(bip)}`);
+});

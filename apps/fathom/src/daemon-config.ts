@@ -3,11 +3,12 @@
  * and flags are named.
  */
 import { readFileSync, statSync } from "node:fs";
+import { isIPv4 } from "node:net";
 import { parseArgs } from "node:util";
 import { EngineError, logLevels, messageOf, type LogLevel } from "@fathom/base";
 import type { EngineConfig, UlimitSetting } from "@fathom/engine";
 import { defaultAddressPools, type NetworkConfig } from "@fathom/network";
-import type { RegistryConfig } from "@fathom/distribution";
+import { environmentProxy, type RegistryConfig } from "@fathom/distribution";
 import { daemonOptions, keyOf, type DaemonOption } from "./daemon-options.ts";
 
 export interface DaemonConfig {
@@ -142,12 +143,13 @@ function readConfigFile(path: string, explicit: boolean, flags: Values): Values 
   const byKey = new Map(
     daemonOptions.flatMap((option) => (keyOf(option) === undefined ? [] : [[keyOf(option)!, option] as const])),
   );
-  const unknown = Object.keys(content).filter((key) => !byKey.has(key));
+  const entries = flattened(content);
+  const unknown = entries.map(([key]) => key).filter((key) => !byKey.has(key));
   if (unknown.length > 0)
     throw fail(`the following directives don't match any configuration option: ${unknown.join(", ")}`);
   const values = new Map<string, Value>();
   const conflicts: string[] = [];
-  for (const [key, raw] of Object.entries(content)) {
+  for (const [key, raw] of entries) {
     const option = byKey.get(key)!;
     let value: Value;
     try {
@@ -165,6 +167,15 @@ function readConfigFile(path: string, explicit: boolean, flags: Values): Values 
       `the following directives are specified both as a flag and in the configuration file: ${conflicts.join(", ")}`,
     );
   return values;
+}
+
+/** Of "proxies" each name is an option of its own: "proxies.http-proxy". */
+function flattened(content: object): (readonly [string, unknown])[] {
+  return Object.entries(content).flatMap(([key, value]: [string, unknown]) =>
+    key === "proxies" && typeof value === "object" && value !== null && !Array.isArray(value)
+      ? Object.entries(value).map(([name, one]) => [`proxies.${name}`, one] as const)
+      : [[key, value] as const],
+  );
 }
 
 function show(value: Value): string {
@@ -301,6 +312,7 @@ function build(values: Values, facts: BuildFacts): DaemonConfig {
   const logFormat = text("log-format", "text");
   if (logFormat !== "text" && logFormat !== "json") throw invalid(`invalid log format: ${logFormat}`);
   check(values);
+  const proxy = proxyOf(values);
   const hosts = list("host").length > 0 ? list("host") : ["unix:///run/fathom/fathom.sock"];
   return {
     hosts: hosts.map(checkHost),
@@ -331,6 +343,7 @@ function build(values: Values, facts: BuildFacts): DaemonConfig {
       labels: list("label"),
       experimental: truth("experimental", false),
       debug,
+      ...(proxy === undefined ? {} : { proxy }),
       insecureRegistries: list("insecure-registry"),
       registryMirrors: list("registry-mirror").map(checkMirror),
       stemPoolSize: 3,
@@ -348,6 +361,7 @@ function build(values: Values, facts: BuildFacts): DaemonConfig {
       userlandProxy: truth("userland-proxy", true),
     },
     registry: {
+      ...(proxy === undefined ? {} : { proxy }),
       insecureRegistries: list("insecure-registry"),
       mirrors: list("registry-mirror"),
       certificateDirectories: ["/etc/fathom/certs.d", "/etc/docker/certs.d"],
@@ -356,6 +370,14 @@ function build(values: Values, facts: BuildFacts): DaemonConfig {
       userAgent: `fathom/${facts.version}`,
     },
   };
+}
+
+/** What is given stands before the environment's, one by one; undefined where nothing is given. */
+function proxyOf(values: Values): RegistryConfig["proxy"] {
+  const text = (flag: string): string | undefined => values.get(flag) as string | undefined;
+  const given = { http: text("http-proxy"), https: text("https-proxy"), no: text("no-proxy") };
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return Object.keys(set).length === 0 ? undefined : { ...environmentProxy(), ...set };
 }
 
 /** Values that make no sense, or that would ask for another engine. */
@@ -373,10 +395,24 @@ function check(values: Values): void {
   const runtime = values.get("default-runtime");
   if (runtime !== undefined && !["", "fathom", "runc"].includes(runtime as string))
     throw invalid(`specified default runtime ${JSON.stringify(runtime)} does not exist`);
+  if (values.get("bridge") === "none")
+    throw invalid(
+      `bridge "none" is not supported yet: the default bridge is always there; containers without a network take --network none`,
+    );
+  const bip = values.get("bip");
+  if (typeof bip === "string" && bip !== "" && !isBridgeAddress(bip))
+    throw invalid(
+      `invalid bip ${JSON.stringify(bip)}: the bridge's own IPv4 address with its prefix length is needed, as 172.17.0.1/16`,
+    );
   if (values.get("iptables") === false)
     throw invalid("iptables=false is not supported yet: published ports need the rules");
   for (const label of (values.get("label") as readonly string[] | undefined) ?? [])
     if (!label.includes("=")) throw invalid(`bad attribute format: ${label}`);
+}
+
+function isBridgeAddress(text: string): boolean {
+  const match = /^([\d.]+)\/(\d{1,2})$/.exec(text);
+  return match !== null && isIPv4(match[1]!) && Number(match[2]) >= 1 && Number(match[2]) <= 30;
 }
 
 function absolute(path: string, name: string): string {

@@ -17,7 +17,7 @@ beforeAll(() => {
         "quay.io": { identitytoken: "token" },
         "broken.test": { auth: "bm9jb2xvbg==" },
       },
-      credHelpers: { "helped.test": "fathomtest" },
+      credHelpers: { "helped.test": "fathomtest", "lost.test": "fathom-not-there" },
     }),
   );
   const helper = join(directory, "docker-credential-fathomtest");
@@ -57,4 +57,12 @@ test("auths, tokens, helpers", async () => {
   expect(await credentialsFor("other.test/a", directory)).toBeUndefined();
   expect(credentialsFor("broken.test/a", directory)).rejects.toThrow("are not base64 of user:password");
   expect(authHeader(undefined)).toEqual({});
+});
+
+test("a helper that is not installed: a warning, and no credentials", async () => {
+  const warnings: string[] = [];
+  expect(await credentialsFor("lost.test/a", directory, (text) => warnings.push(text))).toBeUndefined();
+  expect(warnings).toEqual([
+    "WARNING: credential helper docker-credential-fathom-not-there is not in $PATH: going on without credentials for lost.test",
+  ]);
 });

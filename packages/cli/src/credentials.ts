@@ -60,10 +60,18 @@ function hostOf(key: string): string {
   return key.replace(/^https?:\/\//, "").replace(/\/.*$/, "");
 }
 
-async function fromHelper(helper: string, server: string): Promise<AuthConfig | undefined> {
+async function fromHelper(
+  helper: string,
+  server: string,
+  warn: (text: string) => void,
+): Promise<AuthConfig | undefined> {
   const program = `docker-credential-${helper}`;
   const executable = Bun.which(program, { PATH: process.env["PATH"] ?? "" });
-  if (executable === null) throw new EngineError("not-found", `credential helper ${program} is not in $PATH`);
+  if (executable === null) {
+    // What is public can be pulled all the same, as with docker.
+    warn(`WARNING: credential helper ${program} is not in $PATH: going on without credentials for ${server}`);
+    return undefined;
+  }
   const child = Bun.spawn([executable, "get"], { stdin: new Blob([server]), stdout: "pipe", stderr: "ignore" });
   const text = await new Response(child.stdout).text();
   // A helper without credentials for the server says so with a code; the pull then goes on anonymously.
@@ -74,13 +82,17 @@ async function fromHelper(helper: string, server: string): Promise<AuthConfig | 
 }
 
 /** Credentials for the registry of an image; undefined when the user has none. */
-export async function credentialsFor(image: string, configDirectory: string): Promise<AuthConfig | undefined> {
+export async function credentialsFor(
+  image: string,
+  configDirectory: string,
+  warn: (text: string) => void = (text) => void process.stderr.write(`${text}\n`),
+): Promise<AuthConfig | undefined> {
   const registry = registryOf(image);
   const server = registry === "docker.io" ? hubServer : registry;
   const config = readConfig(configDirectory);
   const helper = new Map(Object.entries(config.credHelpers ?? {})).get(registry) ?? config.credsStore;
   if (helper !== undefined && helper !== "") {
-    const found = await fromHelper(helper, server);
+    const found = await fromHelper(helper, server, warn);
     if (found !== undefined) return found;
   }
   const wanted = registry === "docker.io" ? ["index.docker.io", "docker.io"] : [registry];

@@ -139,6 +139,16 @@ describe("manifests", () => {
     expect(error.reason).toBe("manifest-unknown");
   });
 
+  test("a web page instead of a manifest is told with the reference", async () => {
+    registry.script = (_request, response) => {
+      response.writeHead(200, { "content-type": "text/html" });
+      response.end("<html>please log in</html>");
+      return true;
+    };
+    const error = await failure(client().resolve(reference("app:1"), undefined));
+    expect(error.message).toStartWith(`manifest of ${registry.host}/app:1: `);
+  });
+
   test("wrong digest, wrong size, schema 1, unknown type, too large", async () => {
     const { manifest } = addImage();
     const mine = client();

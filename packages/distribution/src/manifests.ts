@@ -70,8 +70,13 @@ export async function fetchManifest(
       "data-loss",
       `manifest ${digest} of ${name} has ${raw.length} bytes, not ${expected.size} as its index says`,
     );
-  const { mediaType } = parseManifest(raw, answer.headers.get("content-type") ?? undefined);
-  return { digest, mediaType, raw };
+  try {
+    const { mediaType } = parseManifest(raw, answer.headers.get("content-type") ?? undefined);
+    return { digest, mediaType, raw };
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    throw new EngineError(error.code, `manifest of ${name}: ${error.message}`, { cause: error });
+  }
 }
 
 function tooLarge(name: string): EngineError {

@@ -6,6 +6,7 @@ import {
   buildHostnameFile,
   buildHostsFile,
   buildResolvConf,
+  checkMacAddress,
   chooseResolvConfPath,
   expandPorts,
   type Endpoint,
@@ -74,10 +75,12 @@ export function requestedNetworks(
   const names = [primary, ...Object.keys(configs).filter((name) => name !== primary)];
   return names.map((network) => {
     const config = configs[network];
+    const mac = config?.MacAddress || (network === primary ? macAddress || undefined : undefined);
+    if (mac !== undefined) checkMacAddress(mac);
     return {
       network,
       ipv4Address: config?.IPAMConfig?.IPv4Address || undefined,
-      macAddress: config?.MacAddress || (network === primary ? macAddress || undefined : undefined),
+      macAddress: mac,
       aliases: config?.Aliases ?? null,
       links: config?.Links ?? null,
       driverOptions: config?.DriverOpts ?? null,

@@ -58,6 +58,8 @@ export interface EngineConfig {
   readonly labels: readonly string[];
   readonly experimental: boolean;
   readonly debug: boolean;
+  /** As given to the daemon; the environment's where absent. */
+  readonly proxy?: { readonly http?: string; readonly https?: string; readonly no?: string };
   readonly insecureRegistries: readonly string[];
   readonly registryMirrors: readonly string[];
   /** Stems kept ready, 0 to make each when it is asked for. */

@@ -1,4 +1,5 @@
 /** docker version, info and system df: what this engine and this machine are. */
+import { environmentProxy } from "@fathom/distribution";
 import { readFileSync } from "node:fs";
 import { cpus, hostname, release } from "node:os";
 import { apiVersion, EngineError, formatRfc3339Nano, minimumApiVersion } from "@fathom/base";
@@ -72,9 +73,15 @@ export interface SystemSources {
   volumeUsage(name: string): Promise<number>;
 }
 
+/** A proxy's credentials are nobody's to see. */
+export function maskedProxy(text: string | undefined): string {
+  return (text ?? "").replace(/^([a-z][a-z0-9+.-]*:\/\/)?[^/?#]*@/i, "$1xxxxx:xxxxx@");
+}
+
 export async function info(engine: EngineContext, engineId: string): Promise<SystemInfo> {
   const { config, cgroups } = engine;
   const { support } = cgroups;
+  const proxy = config.proxy ?? environmentProxy();
   const containers = engine.containers.list();
   const running = containers.filter((container) => container.process !== undefined && !container.paused).length;
   const paused = containers.filter((container) => container.paused).length;
@@ -128,9 +135,9 @@ export async function info(engine: EngineContext, engineId: string): Promise<Sys
     MemTotal: memoryTotal(),
     GenericResources: null,
     DockerRootDir: config.dataRoot,
-    HttpProxy: process.env["HTTP_PROXY"] ?? process.env["http_proxy"] ?? "",
-    HttpsProxy: process.env["HTTPS_PROXY"] ?? process.env["https_proxy"] ?? "",
-    NoProxy: process.env["NO_PROXY"] ?? process.env["no_proxy"] ?? "",
+    HttpProxy: maskedProxy(proxy.http),
+    HttpsProxy: maskedProxy(proxy.https),
+    NoProxy: proxy.no ?? "",
     Name: hostname(),
     Labels: config.labels,
     ExperimentalBuild: config.experimental,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { NetworkInfo } from "./contract.ts";
-import { chooseBridgeAddress } from "./default-network.ts";
+import { checkEndpointSettings, chooseBridgeAddress } from "./default-network.ts";
 import { formatIpv4, formatSubnet, parseCidr } from "./ip.ts";
 import { defaultAddressPools } from "./ipam.ts";
 
@@ -57,4 +57,12 @@ describe("the bridge's address", () => {
   test("a stored row that makes no sense is not used", () => {
     expect(choose({ before: before("172.20.0.0/16", "10.0.0.1") })).toEqual(["172.17.0.1 172.17.0.0/16"]);
   });
+});
+
+test("a multicast MAC is refused with its value", () => {
+  const network = { id: "n", name: "bridge" } as unknown as Parameters<typeof checkEndpointSettings>[0];
+  expect(() => checkEndpointSettings(network, { macAddress: "01:00:5e:00:00:01" })).toThrow(
+    "01:00:5e:00:00:01 is a multicast mac address",
+  );
+  checkEndpointSettings(network, { macAddress: "02:00:5e:00:00:01" });
 });

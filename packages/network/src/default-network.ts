@@ -100,6 +100,17 @@ export function networkRow(
   };
 }
 
+/** @throws invalid-argument for what is no MAC address, or none that an interface may have */
+export function checkMacAddress(text: string): void {
+  const mac = parseMac(text);
+  if (mac === undefined) throw new EngineError("invalid-argument", `${text} is not a valid mac address`);
+  if ((mac[0]! & 1) === 1)
+    throw new EngineError(
+      "invalid-argument",
+      `${text} is a multicast mac address: an interface needs one of its own, whose first byte is even`,
+    );
+}
+
 /**
  * Docker's rules for what a user may ask of an endpoint. Meant for the moment a container is created; attach holds them too.
  * @throws invalid-argument in dockerd's words.
@@ -109,8 +120,7 @@ export function checkEndpointSettings(
   settings: { readonly ipv4Address?: string; readonly macAddress?: string },
 ): void {
   const { ipv4Address, macAddress } = settings;
-  if (macAddress !== undefined && parseMac(macAddress) === undefined)
-    throw new EngineError("invalid-argument", `${macAddress} is not a valid mac address`);
+  if (macAddress !== undefined) checkMacAddress(macAddress);
   if (ipv4Address === undefined || ipv4Address === "") return;
   const address = parseIpv4(ipv4Address);
   if (address === undefined) throw new EngineError("invalid-argument", `invalid IPv4 address: ${ipv4Address}`);

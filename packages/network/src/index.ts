@@ -1,5 +1,5 @@
 export * from "./contract.ts";
-export { checkEndpointSettings } from "./default-network.ts";
+export { checkEndpointSettings, checkMacAddress } from "./default-network.ts";
 export { buildHostnameFile, buildHostsFile } from "./hosts-file.ts";
 export { defaultAddressPools } from "./ipam.ts";
 export { expandPorts, parsePortRange, parsePortSpec, type HostBinding, type PortSpec } from "./port-requests.ts";

@@ -20,7 +20,10 @@ import {
   hostPlatform,
   maxConfigBytes,
   normalizePlatform,
+  maxManifestBytes,
   parseImageConfig,
+  parseManifest,
+  pickPlatform,
   platformMatches,
   withDigest,
   withTag,
@@ -30,7 +33,7 @@ import {
   type ProgressMessage,
   type Reference,
 } from "@fathom/spec";
-import type { ImageReference, Lease, Store } from "@fathom/store";
+import { layerLimit, type ImageReference, type Lease, type Store } from "@fathom/store";
 import type { EventPublisher } from "../contract.ts";
 import type { LayerPulls, WantedLayer } from "./layer-pulls.ts";
 import { barMessage, layerMessage, MessageQueue, shownDigest } from "./progress.ts";
@@ -142,13 +145,20 @@ export class Puller {
     }
   }
 
-  /** Whether what the name points to is there, and is of exactly the platform that is wanted. */
+  /** Whether what the name points to is there, and is what the manifest or index that it came by has for this platform. */
   #hasPlatform(known: ImageReference, platform: Platform | undefined): boolean {
     const { store } = this.#options;
-    if (store.images.get(known.image) === undefined || store.content.info(known.image) === undefined) return false;
+    const record = store.images.get(known.image);
+    if (record === undefined || store.content.info(known.image) === undefined) return false;
     const config = parseImageConfig(store.content.read(known.image, maxConfigBytes));
     const wanted = normalizePlatform(platform ?? hostPlatform());
-    return formatPlatform(normalizePlatform(platformOf(config))) === formatPlatform(wanted);
+    if (formatPlatform(normalizePlatform(platformOf(config))) === formatPlatform(wanted)) return true;
+    if (known.target === undefined || store.content.info(known.target) === undefined) return false;
+    const target = parseManifest(store.content.read(known.target, maxManifestBytes), undefined);
+    // A manifest leaves no choice; asked for by name, a platform that it is not has to be told again.
+    if (target.kind === "manifest") return platform === undefined || platformMatches(wanted, platformOf(config));
+    const chosen = pickPlatform(wanted, target.index.manifests);
+    return chosen !== undefined && record.manifests.includes(chosen.digest);
   }
 
   async #store(
@@ -162,6 +172,11 @@ export class Puller {
   ): Promise<Digest> {
     const { store, clock } = this.#options;
     const { image, target, manifest } = resolved;
+    if (image.layers.length > layerLimit)
+      throw new EngineError(
+        "invalid-argument",
+        `max depth exceeded: ${familiarString(reference)} has ${image.layers.length} layers, an image may have ${layerLimit}`,
+      );
     for (const each of new Set([manifest, target])) store.content.put(each.raw, lease);
     const id = image.config.digest;
     const raw =

@@ -1,0 +1,87 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { silentLogger, systemClock } from "@fathom/base";
+import { defaultRegistryConfig } from "@fathom/distribution/client";
+import { ScriptedRegistry } from "@fathom/distribution/testing/scripted-registry";
+import { mediaTypes, parsePlatform, parseReference, sha256Digest, type Platform } from "@fathom/spec";
+import { openStore, type Store } from "@fathom/store";
+import { createSys } from "@fathom/sys";
+import { LayerPulls } from "./layer-pulls.ts";
+import { Puller } from "./puller.ts";
+
+let registry: ScriptedRegistry;
+let root: string;
+let store: Store;
+let puller: Puller;
+beforeEach(async () => {
+  registry = await ScriptedRegistry.start();
+  root = mkdtempSync(join(tmpdir(), "fathom-puller-"));
+  store = await openStore({ root, sys: createSys(), logger: silentLogger, syncFilesystem: async () => undefined });
+  puller = new Puller({
+    store,
+    registry: { ...defaultRegistryConfig, proxy: {}, certificateDirectories: [], attempts: 1 },
+    layers: new LayerPulls({ store, maxParallel: 1, run: () => expect.unreachable() }),
+    events: { publish() {} } as never,
+    clock: systemClock,
+    logger: silentLogger,
+  });
+});
+afterEach(async () => {
+  await store[Symbol.asyncDispose]();
+  await registry[Symbol.asyncDispose]();
+  rmSync(root, { recursive: true });
+});
+
+async function pull(platform?: Platform): Promise<string[]> {
+  const request = { reference: parseReference(`${registry.host}/app:1`), platform, credentials: undefined };
+  registry.requests.length = 0;
+  for await (const _ of puller.pull(request, new AbortController().signal));
+  return registry.requests.map(({ method, path }) => `${method} ${path.replace(/^\/v2\/app\/|sha256:.*/g, "")}`);
+}
+
+/** An image of no layers. */
+function addImage(name: string, architecture: string) {
+  const config = Buffer.from(JSON.stringify({ os: "linux", architecture, rootfs: { type: "layers", diff_ids: [] } }));
+  return registry.addManifest(name, mediaTypes.ociManifest, {
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    config: registry.addBlob(config, mediaTypes.ociConfig),
+    layers: [],
+  });
+}
+
+test("too many layers are refused before anything is downloaded", async () => {
+  const layer = { mediaType: mediaTypes.ociLayer, digest: sha256Digest("layer"), size: 5 };
+  registry.addManifest("app:1", mediaTypes.ociManifest, {
+    schemaVersion: 2,
+    config: registry.addBlob(Buffer.from("{}"), mediaTypes.ociConfig),
+    layers: Array.from({ length: 126 }, () => layer),
+  });
+  const error = await pull().catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ code: "invalid-argument" });
+  expect(String(error)).toContain("/app:1 has 126 layers, an image may have 125");
+  expect(registry.requests.some(({ path }) => path.includes("/blobs/"))).toBe(false);
+});
+
+test("an image of one manifest: one HEAD says that it is up to date, whatever its platform", async () => {
+  addImage("app:1", "s390x");
+  expect(await pull()).toContain("GET manifests/1");
+  expect(await pull()).toEqual(["HEAD manifests/1"]);
+});
+
+test("an image of an index: one HEAD where the platform is the one that came, a GET for another", async () => {
+  const entry = (architecture: string) => ({
+    ...addImage(`app:${architecture}`, architecture),
+    platform: { os: "linux", architecture },
+  });
+  registry.addManifest("app:1", mediaTypes.ociIndex, {
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociIndex,
+    manifests: [entry("s390x"), entry("ppc64le")],
+  });
+  await pull(parsePlatform("linux/s390x"));
+  expect(await pull(parsePlatform("linux/s390x"))).toEqual(["HEAD manifests/1"]);
+  expect(await pull(parsePlatform("linux/ppc64le"))).toContain("GET manifests/1");
+});
