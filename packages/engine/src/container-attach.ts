@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import type { Attachment } from "@fathom/runtime";
 import type { Container, PendingAttach } from "./container.ts";
 import { mustRun, publish, type EngineContext } from "./context.ts";
-import { parseDetachKeys } from "./detach-keys.ts";
+import { effectiveDetachKeys } from "./detach-keys.ts";
 import type { StreamAttachment } from "./exec.ts";
 import { readableLog } from "./log-config.ts";
 import { streamLog, type LogFollower, type LogSelection } from "./log-stream.ts";
@@ -31,12 +31,12 @@ export async function attachContainer(
   signal: AbortSignal,
 ): Promise<AttachResult> {
   const container = engine.containers.find(nameOrId);
-  const detachKeys = parseDetachKeys(request.detachKeys ?? "");
+  const tty = container.record.config.Tty;
+  const detachKeys = effectiveDetachKeys(request.detachKeys ?? "", tty);
   if (container.paused)
     throw new EngineError("conflict", `container ${container.id} is paused, unpause the container before attach`);
   if (container.record.state.status === "restarting")
     throw new EngineError("conflict", `container ${container.id} is restarting, wait until the container is running`);
-  const tty = container.record.config.Tty;
   const logPath = request.logs ? readableLog(container.record, engine.config) : undefined;
   if (request.logs && logPath === undefined)
     throw new EngineError("not-implemented", "configured logging driver does not support reading");

@@ -18,3 +18,14 @@ export function parseDetachKeys(text: string): Uint8Array {
   }
   return Uint8Array.from(bytes);
 }
+
+const none: Uint8Array = new Uint8Array();
+
+/**
+ * The sequence that the server looks for in what a client sends: none without a terminal, where every byte is the process's.
+ * @throws invalid-argument for a sequence that is none, terminal or not
+ */
+export function effectiveDetachKeys(text: string, tty: boolean): Uint8Array {
+  const keys = parseDetachKeys(text);
+  return tty ? keys : none;
+}

@@ -4,7 +4,7 @@ import type { AttachOptions, ExecHandle } from "@fathom/runtime";
 import type { ExecCreateRequest, ExecInspect } from "@fathom/spec";
 import type { Container } from "./container.ts";
 import { exitCodeOfFailedStart } from "./container-start.ts";
-import { parseDetachKeys } from "./detach-keys.ts";
+import { effectiveDetachKeys, parseDetachKeys } from "./detach-keys.ts";
 import { publish, type EngineContext } from "./context.ts";
 import type { Exec } from "./exec-table.ts";
 import { cannedOutput } from "./canned-output.ts";
@@ -87,7 +87,7 @@ export async function startExec(
   const { container, request } = exec;
   mustTakeExecs(container);
   const tty = request.Tty === true;
-  const detachKeys = parseDetachKeys(request.DetachKeys ?? "");
+  const detachKeys = effectiveDetachKeys(request.DetachKeys ?? "", tty);
   const attach: AttachOptions[] = options.detach
     ? []
     : [
