@@ -135,3 +135,24 @@ test("bridges that cannot be are refused by their value", () => {
   for (const bip of ["nonsense", "10.0.0.1", "10.0.0.1/33", "10.0.0.300/8"])
     expect(() => read("--bip", bip)).toThrow(`invalid bip ${JSON.stringify(bip)}`);
 });
+
+test.each([
+  [["--dns", "foo"], 'invalid value "foo" for dns: it is not an IP address'],
+  [["--ip", "x"], 'invalid value "x" for ip'],
+  [["--host-gateway-ip", "x"], 'invalid value "x" for host-gateway-ip'],
+  [["--default-address-pool", "base=10.0.0.0/8,size=4"], "from 8 (that of the base) to 30"],
+  [["--default-address-pool", "base=fe80::/64,size=80"], "the base must be an IPv4 subnet"],
+  [["--insecure-registry", "ht tp://x"], "it should not contain '://'"],
+  [["--insecure-registry", "a b"], "use host, host:port or a subnet"],
+  [["--group", "no-such-group-here"], "there is no such group in /etc/group"],
+  [["--log-driver", "foo"], 'plugin "foo" not found'],
+  [["--log-opt", "max-size=x"], "log-opt: invalid size: 'x'"],
+])("%p is refused at the start", (flags, words) => {
+  expect(() => read(...(flags as string[]))).toThrow(words as string);
+});
+
+test("values that make sense pass", () => {
+  const flags = ["--dns=1.1.1.1", "--dns=fe80::1", "--ip=127.0.0.1", "--bip=172.30.0.1/16", "--group=root"];
+  const more = ["--insecure-registry=10.0.0.0/8", "--insecure-registry=[::1]:5000", "--log-driver=local"];
+  expect(() => read(...flags, ...more, "--default-address-pool=base=10.0.0.0/8,size=24")).not.toThrow();
+});

@@ -6,9 +6,10 @@ import { readFileSync, statSync } from "node:fs";
 import { isIPv4 } from "node:net";
 import { parseArgs } from "node:util";
 import { EngineError, logLevels, messageOf, type LogLevel } from "@fathom/base";
-import type { EngineConfig, UlimitSetting } from "@fathom/engine";
+import { checkLogSettings, type EngineConfig, type UlimitSetting } from "@fathom/engine";
 import { defaultAddressPools, type NetworkConfig } from "@fathom/network";
 import { environmentProxy, type RegistryConfig } from "@fathom/distribution";
+import { checkValues } from "./check-values.ts";
 import { daemonOptions, keyOf, type DaemonOption } from "./daemon-options.ts";
 
 export interface DaemonConfig {
@@ -408,6 +409,15 @@ function check(values: Values): void {
     throw invalid("iptables=false is not supported yet: published ports need the rules");
   for (const label of (values.get("label") as readonly string[] | undefined) ?? [])
     if (!label.includes("=")) throw invalid(`bad attribute format: ${label}`);
+  checkValues(values);
+  try {
+    checkLogSettings({
+      Type: (values.get("log-driver") as string | undefined) ?? "json-file",
+      Config: (values.get("log-opt") as Record<string, string> | undefined) ?? {},
+    });
+  } catch (error) {
+    throw invalid(`log-driver and log-opt: ${messageOf(error)}`);
+  }
 }
 
 function isBridgeAddress(text: string): boolean {

@@ -1,6 +1,7 @@
 export * from "./contract.ts";
 export { createEngine, type Engine, type EngineLife, type EngineOptions, type EngineParts } from "./engine.ts";
 export type { ContainerBackend } from "./container-backend.ts";
+export { checkLogSettings } from "./log-config.ts";
 export { createNetworkState } from "./network-state.ts";
 export { createOciTranslation } from "./oci/translation.ts";
 export { createVolumes, type VolumeBackend, type Volumes } from "./volumes/volumes.ts";
