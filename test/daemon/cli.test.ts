@@ -109,3 +109,50 @@ test("an image committed here is saved and loaded with the same id; a wrong plat
   expect(daemon.fathom("inspect", "-f", "{{.Id}}", "made:1")).toBe(id);
   expect(daemon.fathom("run", "--rm", "made:1", "cat", "/file")).toBe("saved");
 });
+
+test("input from a file, from nowhere, from a pipe", () => {
+  const { image, work } = daemon;
+  daemon.fathom("run", "-d", "--name", "fed", image, "sleep", "1000");
+  const line = (words: string, input: string): object => {
+    const { code, out, err } = daemon.run("sh", "-c", `echo given > ${work}/input; ${binary} ${words} ${input}`);
+    return { words, input, code, out, err };
+  };
+  for (const words of [`run --rm -i ${image} cat`, "exec -i fed cat"]) {
+    for (const input of [`< ${work}/input`, "< /dev/null", "<&-", `0<> ${work}/input`])
+      expect(line(words, input)).toEqual({
+        words,
+        input,
+        code: 0,
+        out: input.includes("/input") ? "given\n" : "",
+        err: "",
+      });
+    // A program that takes nothing of it ends all the same.
+    expect(line(words.replace("cat", "true"), "< /dev/zero")).toMatchObject({ code: 0, out: "", err: "" });
+    const piped = daemon.run("sh", "-c", `seq 100000 | ${binary} ${words} | tail -1`);
+    expect(piped).toEqual({ code: 0, out: "100000\n", err: "" });
+  }
+  daemon.fathom("rm", "-f", "fed");
+}, 60_000);
+
+test("the keys that detach end run, start and attach, and give the terminal back", async () => {
+  const client = (...words: string[]): ReturnType<TestDaemon["talk"]> =>
+    daemon.talk(["sh", "-c", `${[binary, ...words].join(" ")}; echo code $?; stty -a`], { terminal: true });
+  const detached = async (started: ReturnType<typeof client>, sign: string): Promise<void> => {
+    await until("the shell asks", () => started.out().includes(sign));
+    started.write("\x10\x11");
+    await started.exited;
+    expect(started.out()).toContain("code 0");
+    expect(started.out()).toMatch(/ icanon .* echo /s);
+  };
+  await detached(client("run", "-it", "--name", "left", daemon.image, "sh"), "#");
+  const again = client("attach", "left");
+  await until("it is attached", () => {
+    again.write("\r");
+    return again.out().includes("#");
+  });
+  await detached(again, "#");
+  daemon.fathom("stop", "-t", "0", "left");
+  await detached(client("start", "-ai", "left"), "#");
+  expect(daemon.fathom("ps", "-q", "--filter", "name=left")).not.toBe("");
+  daemon.fathom("rm", "-f", "left");
+}, 60_000);

@@ -20,8 +20,10 @@ export async function attachToContainer(client: Client, plan: AttachPlan): Promi
   const stream = await client.hijack(`/containers/${id}/attach`, {
     query: { stream: 1, stdin: stdin ? 1 : undefined, stdout: 1, stderr: 1, detachKeys: plan.detachKeys || undefined },
   });
+  const giveUp = new AbortController();
   const waited = client.json<{ StatusCode: number }>("POST", `/containers/${id}/wait`, {
     query: { condition: plan.condition },
+    signal: giveUp.signal,
   });
   waited.catch(() => undefined);
   const stopSignals = plan.signals && !tty ? proxySignals(client, id) : () => undefined;
@@ -35,6 +37,8 @@ export async function attachToContainer(client: Client, plan: AttachPlan): Promi
     const { State } = await client.json<{ State: { Running: boolean } }>("GET", `/containers/${id}/json`);
     return State.Running ? 0 : (await waited).StatusCode;
   } finally {
+    // Whoever detached, or could not start it, does not wait for its end: the open request would keep this program.
+    giveUp.abort();
     stream.close();
     stopSignals();
   }

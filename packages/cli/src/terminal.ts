@@ -76,9 +76,15 @@ function followWindowSize(resize: StreamOptions["resize"]): () => void {
 
 function copyInput(stream: HijackedStream): () => void {
   let pending = Promise.resolve();
+  let stopped = false;
   const onData = (chunk: Buffer): void => {
     process.stdin.pause();
-    pending = pending.then(() => stream.write(chunk)).then(() => void process.stdin.resume());
+    pending = pending
+      .then(() => stream.write(chunk))
+      .then(() => {
+        // Nobody takes any more: an endless input would keep this program.
+        if (!stopped) process.stdin.resume();
+      });
   };
   const onEnd = (): void => void pending.then(() => stream.end());
   process.stdin.on("data", onData);
@@ -86,10 +92,12 @@ function copyInput(stream: HijackedStream): () => void {
   process.stdin.on("error", onEnd);
   process.stdin.resume();
   return () => {
+    stopped = true;
     process.stdin.off("data", onData);
     process.stdin.off("end", onEnd);
     process.stdin.pause();
-    process.stdin.unref();
+    // Only a terminal or a pipe keeps the program alive, and has the way to let it go: a file has not.
+    if (typeof process.stdin.unref === "function") process.stdin.unref();
   };
 }
 
