@@ -1,9 +1,9 @@
 /**
- * Volumes of the driver `local`: a row and a directory `volumes/<name>/_data` each. A row is written after its directory and removed
- * before it; directories without a row are taken away at start when they are empty, else left alone and said.
+ * Volumes of the driver `local`: a row and a directory `volumes/<name>/_data` each. A row is written after its directory, and removed
+ * after that was moved to where it says so; the start finishes both. Other directories without a row are left alone and said.
  */
-import { mkdirSync, readdirSync, rmdirSync, statSync } from "node:fs";
-import { rm, rename } from "node:fs/promises";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EngineError, formatRfc3339Nano, messageOf, parseRfc3339Nano, randomId } from "@fathom/base";
 import type { Filters, PruneReport, Volume, VolumeCreateRequest, VolumeListResponse } from "@fathom/spec";
@@ -17,6 +17,9 @@ import { MS_BIND, MS_REMOUNT, parseMountOptions } from "./mount-options.ts";
 
 /** Docker's mark of a volume that nobody named. */
 const anonymousLabel = "com.docker.volume.anonymous";
+
+/** Where the directories of removed volumes are moved. Made in advance: removing must not need space. */
+const removing = ".removing";
 
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
@@ -54,6 +57,7 @@ class LocalVolumes implements Volumes {
     this.#root = join(parts.config.dataRoot, "volumes");
     // Container users other than root walk through it.
     mkdirSync(this.#root, { recursive: true, mode: 0o711 });
+    mkdirSync(join(this.#root, removing), { recursive: true, mode: 0o700 });
     const { database } = parts.store;
     database.migrate("volumes", [
       { version: 1, up: ["CREATE TABLE volumes (name TEXT PRIMARY KEY, data TEXT NOT NULL) STRICT, WITHOUT ROWID"] },
@@ -66,14 +70,16 @@ class LocalVolumes implements Volumes {
   }
 
   #sweep(): void {
+    for (const name of readdirSync(join(this.#root, removing))) {
+      if (this.#rows.has(name) && !existsSync(join(this.#root, name))) this.#forget(name);
+      rm(join(this.#root, removing, name), { recursive: true, force: true }).catch((error: unknown) =>
+        this.#parts.logger.warn("the files of a removed volume cannot be freed", { name, error: messageOf(error) }),
+      );
+    }
     for (const name of readdirSync(this.#root)) {
-      if (this.#rows.has(name)) continue;
-      if (name.startsWith(".removing-")) {
-        void rm(join(this.#root, name), { recursive: true, force: true });
-        continue;
-      }
+      if (this.#rows.has(name) || name === removing) continue;
       try {
-        rmdirSync(join(this.#root, name, "_data"));
+        if (existsSync(join(this.#root, name, "_data"))) rmdirSync(join(this.#root, name, "_data"));
         rmdirSync(join(this.#root, name));
       } catch (error) {
         this.#parts.logger.warn("a directory among the volumes is no volume and is left alone", {
@@ -82,6 +88,11 @@ class LocalVolumes implements Volumes {
         });
       }
     }
+  }
+
+  #forget(name: string): void {
+    this.#parts.store.database.run("DELETE FROM volumes WHERE name = ?", name);
+    this.#rows.delete(name);
   }
 
   #mountpoint(name: string): string {
@@ -222,13 +233,17 @@ class LocalVolumes implements Volumes {
 
   async #remove(row: VolumeRow): Promise<void> {
     if (row.options !== null) this.#unmount(row.name);
-    const gone = join(this.#root, `.removing-${randomId().slice(0, 16)}`);
-    this.#parts.store.database.run("DELETE FROM volumes WHERE name = ?", row.name);
-    this.#rows.delete(row.name);
+    const directory = join(this.#root, row.name);
+    const known = join(this.#root, removing, row.name);
+    // The files of one that had the name before may still be on their way out.
+    const gone = existsSync(known) ? join(this.#root, removing, randomId()) : known;
+    const moved = existsSync(directory);
+    if (moved) renameSync(directory, gone);
     try {
-      await rename(join(this.#root, row.name), gone);
+      this.#forget(row.name);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      if (moved) renameSync(gone, directory);
+      throw error;
     }
     this.#parts.events.publish("volume", "destroy", row.name, { driver: "local" });
     await rm(gone, { recursive: true, force: true });
