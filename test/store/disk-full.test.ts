@@ -1,8 +1,10 @@
 /** A full disk: a clear error, nothing left of what was under way, and the store still sound. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { silentLogger } from "@fathom/base";
 import { sha256Digest } from "@fathom/spec";
-import { MNT_DETACH } from "@fathom/sys";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { openStore, type Store } from "@fathom/store";
+import { MNT_DETACH, MS_REMOUNT } from "@fathom/sys";
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { StoreRig, sys, tar } from "./support.ts";
@@ -44,6 +46,39 @@ test("while a layer is unpacked", async () => {
     await Bun.sleep(10);
   expect(readdirSync(join(rig.root, "overlay2")).sort()).toEqual(["l", "trash"]);
   expect(rig.layer(undefined, tar([{ path: "small", text: "x" }])).size).toBe(1);
+});
+
+/** Uses up the very last byte. */
+function fill(): void {
+  const fd = openSync(join(mountPoint, "filler"), "w");
+  for (const size of [1 << 16, 1])
+    try {
+      for (const bytes = new Uint8Array(size); ;) if (writeSync(fd, bytes) < size) break;
+    } catch {
+      // Full, in pieces of this size.
+    }
+  closeSync(fd);
+}
+
+test("rows change and go all the same, and the store opens again", async () => {
+  sys.mount("tmpfs", mountPoint, "tmpfs", MS_REMOUNT, "size=32m");
+  const root = join(mountPoint, "store");
+  const open = (): Promise<Store> =>
+    openStore({ root, sys, logger: silentLogger, syncFilesystem: async () => undefined });
+  const change = ({ leases }: Store): void => {
+    for (let index = 0; index < 100; index++) leases.release(leases.create(`lease ${index}`));
+  };
+  const first = await open();
+  const { digest } = first.content.put(Buffer.from("kept"), first.leases.create("mine"));
+  fill();
+  change(first);
+  expect(() => first.content.put(Buffer.from("new"), first.leases.create("other"))).toThrow(/no space left on device/);
+  await first[Symbol.asyncDispose]();
+  const second = await open();
+  expect(second.content.read(digest, 10)).toEqual(Buffer.from("kept"));
+  expect(second.leases.list().map(({ label }) => label)).toEqual(["mine", "other"]);
+  change(second);
+  await second[Symbol.asyncDispose]();
 });
 
 test("while rows are written", async () => {

@@ -97,13 +97,9 @@ export function createContentWriter(
     commit() {
       if (fd === undefined) throw new EngineError("internal", `commit of the blob ${digest} after it was closed`);
       verify();
-      const target = blobPath(root, digest);
       try {
-        if (size <= eagerSyncBytes) fdatasyncSync(fd);
-        if (algorithm === "sha512") mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
-        renameSync(path, target);
+        place(root, path, fd, { digest, size });
         close();
-        if (size <= eagerSyncBytes) syncDirectory(dirname(target));
       } catch (error) {
         abort();
         throw storageError(`store the blob ${digest}`, error);
@@ -112,6 +108,33 @@ export function createContentWriter(
     },
     abort,
   };
+}
+
+/** Gives a verified file its name, durably where it is small. */
+function place(root: string, path: string, fd: number, { digest, size }: ContentInfo): void {
+  const target = blobPath(root, digest);
+  if (size <= eagerSyncBytes) fdatasyncSync(fd);
+  if (digest.startsWith("sha512:")) mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
+  renameSync(path, target);
+  if (size <= eagerSyncBytes) syncDirectory(dirname(target));
+}
+
+/**
+ * Moves a file whose digest the caller has just found to where the blob belongs; it must lie on the store's file system. For worker
+ * threads, as the writer; the row comes later.
+ */
+export function placeContentFile(root: string, path: string, info: ContentInfo): ContentInfo {
+  try {
+    const fd = openSync(path, "r");
+    try {
+      place(root, path, fd, info);
+    } finally {
+      closeSync(fd);
+    }
+    return info;
+  } catch (error) {
+    throw storageError(`store the blob ${info.digest}`, error);
+  }
 }
 
 /** Makes the entries of a directory durable. */

@@ -1,8 +1,12 @@
 /**
  * The SQLite surface of the engine: WAL, synchronous=FULL (a commit that returned survives a power loss), strict about what it was
  * given. bun:sqlite is synchronous; a commit costs about a quarter of a millisecond, a read a few microseconds.
+ *
+ * A full disk must not keep the engine from starting, from noting that a container has ended, or from removing what takes the
+ * space. So the write-ahead log has its room in advance and keeps it (commits write into that, the database file grows later), and
+ * there is no file of shared memory: the one process that has the database open locks it for itself.
  */
-import { Database as Sqlite, type Statement } from "bun:sqlite";
+import { constants as sqliteConstants, Database as Sqlite, type Statement } from "bun:sqlite";
 import { closeSync, constants, fchmodSync, fstatSync, openSync, statfsSync, writeSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { EngineError, messageOf } from "@fathom/base";
@@ -13,8 +17,15 @@ const statementLimit = 256;
 
 type Bindings = SqlValue[];
 
-/** What the log grows to between two checkpoints (1000 pages, SQLite's default, and their headers). */
-const logBytes = 1000 * (4096 + 24) + 65536;
+/** A page in the log, with its header. */
+const pageBytes = 4096 + 24;
+/** After so many pages the log is taken over into the database. */
+const checkpointPages = 500;
+/** Room of the log: twice that, with headers. The second half is for commits on a full disk, when the database cannot grow. */
+const logBytes = 2 * checkpointPages * pageBytes + 65536;
+
+/** The database grows in such steps, so that rows find room in it. */
+const growthBytes = 256 * 1024;
 
 /** How long a relaxed commit may wait for the disk. */
 const writeOutMs = 100;
@@ -56,6 +67,8 @@ class SqliteDatabase implements Database {
         );
       });
     }
+    // New tables get their pages in the database's file now, while there is space.
+    if (current < previous) this.run("PRAGMA wal_checkpoint(PASSIVE)");
   }
 
   run(sql: string, ...parameters: SqlValue[]): { readonly changes: number } {
@@ -139,21 +152,22 @@ class SqliteDatabase implements Database {
 /**
  * Gives the log its full size at once, in zeros, which are no valid frames and end it as the end of the file would. A commit then
  * overwrites blocks instead of appending some, and its fsync has no change of the file system's own to wait for: a fifth of the time.
+ * Of a small disk it takes a small part. Gives its size.
  */
-function growLog(path: string): void {
+function growLog(path: string): number {
   const log = `${path}-wal`;
   const fd = openSync(log, "r+");
   try {
     const { size } = fstatSync(fd);
-    if (size >= logBytes) return;
-    // The last free bytes of a disk are for what must be kept.
     const { bavail, bsize } = statfsSync(path);
-    if (bavail * bsize < logBytes * 16) return;
-    writeSync(fd, new Uint8Array(logBytes - size), 0, logBytes - size, size);
+    const more = Math.min(logBytes - size, Math.floor((bavail * bsize) / 16));
+    if (more <= 0) return size;
+    writeSync(fd, new Uint8Array(more), 0, more, size);
+    syncFile(log).catch(() => undefined);
+    return fstatSync(fd).size;
   } finally {
     closeSync(fd);
   }
-  syncFile(log).catch(() => undefined);
 }
 
 async function syncFile(path: string): Promise<void> {
@@ -203,7 +217,10 @@ export function openDatabase(path: string): Database {
   try {
     translate("pragmas", () => {
       sqlite.run("PRAGMA busy_timeout = 5000");
+      sqlite.run("PRAGMA locking_mode = EXCLUSIVE");
       sqlite.run("PRAGMA journal_mode = WAL");
+      sqlite.fileControl(sqliteConstants.SQLITE_FCNTL_PERSIST_WAL, 1);
+      sqlite.fileControl(sqliteConstants.SQLITE_FCNTL_CHUNK_SIZE, growthBytes);
       sqlite.run("PRAGMA synchronous = FULL");
       sqlite.run("PRAGMA foreign_keys = ON");
       // A page cache of 1 MiB is plenty: the read path of the engine is its maps in memory.
@@ -218,9 +235,11 @@ export function openDatabase(path: string): Database {
   }
   if (path !== ":memory:") {
     try {
-      growLog(path);
+      // Half of the log may be in use when the disk becomes full.
+      const pages = Math.floor(growLog(path) / pageBytes / 2);
+      sqlite.run(`PRAGMA wal_autocheckpoint = ${Math.max(8, Math.min(checkpointPages, pages))}`);
     } catch {
-      // It only saves time; a disk that is full will say so when there is something to keep.
+      // The disk is full already; the next start tries again.
     }
   }
   return new SqliteDatabase(sqlite, path);

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:
 import { join } from "node:path";
 import { sha256Digest } from "@fathom/spec";
 import { openDatabase } from "./database.ts";
-import { addLayer, bytes, openTestStore, temporaryRoot } from "./test-support.ts";
+import { addLayer, bytes, crash, openTestStore, temporaryRoot } from "./test-support.ts";
 
 test("opening removes temporary files, drafts and directories without a row; what is known stays", async () => {
   using root = temporaryRoot();
@@ -18,7 +18,7 @@ test("opening removes temporary files, drafts and directories without a row; wha
   mkdirSync(join(overlay, "deadbeef/diff"), { recursive: true });
   mkdirSync(join(overlay, "lost+found"));
   writeFileSync(join(overlay, "l", "STRAY"), "");
-  // No dispose: as after kill -9.
+  crash(store);
   store = await openTestStore(root.path);
   expect(readdirSync(join(root.path, "content/tmp"))).toEqual([]);
   expect(readdirSync(overlay).sort()).toEqual(["c1", layer.cacheId, "l", "lost+found", "trash"].sort());
@@ -39,6 +39,7 @@ test("a verified blob whose row was never written is found by the next pull", as
   writer.write(data);
   writer.commit();
   expect(store.content.info(digest)).toBeUndefined();
+  crash(store);
   await using again = await openTestStore(root.path);
   expect(again.content.info(digest)).toEqual({ digest, size: data.length });
   expect((await again.collect()).blobs).toEqual([digest]);
@@ -61,6 +62,7 @@ test("after a power loss bytes that were not on disk for sure are looked at agai
   const stray = sha256Digest("stray");
   writeFileSync(join(root.path, "content/sha256", stray.slice(7)), "torn");
 
+  crash(store);
   await using again = await openTestStore(root.path, { bootId: "two" });
   expect(again.content.info(good.digest)).toBeDefined();
   expect(again.content.info(bad.digest)).toBeUndefined();
@@ -87,6 +89,7 @@ test("after a power loss what had been written out stays, and a container's laye
   const late = addLayer(store, lease, written.chainId, "late");
   store.containers.create("c", late.chainId);
   addLayer(store, lease, undefined, "lost");
+  crash(store);
   await using again = await openTestStore(root.path, { bootId: "two" });
   expect(
     again.layers
@@ -107,6 +110,7 @@ test("a layer that somebody deleted by hand takes its images and what lies on it
   const image = { id: config, layers: [low.chainId, high.chainId], blobs: [], manifests: [] };
   store.images.put({ ...image, storedAt: "2026-01-01T00:00:00Z", size: 1 }, lease);
   rmSync(join(low.diffPath, ".."), { recursive: true });
+  crash(store);
   await using again = await openTestStore(root.path);
   expect(again.layers.list()).toEqual([]);
   expect(again.images.list()).toEqual([]);

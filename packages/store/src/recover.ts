@@ -26,8 +26,9 @@ export interface RecoveryParts {
 export async function recover(parts: RecoveryParts): Promise<void> {
   const { root, database, bootId } = parts;
   const temporary = temporaryDirectory(root);
-  rmSync(temporary, { recursive: true, force: true });
   mkdirSync(temporary, { recursive: true, mode: 0o700 });
+  // Emptied, not made anew: on a full disk that could fail.
+  for (const name of readdirSync(temporary)) rmSync(join(temporary, name), { recursive: true, force: true });
   mkdirSync(join(root, "content", "sha256"), { recursive: true, mode: 0o700 });
 
   const before = database.get("SELECT value FROM store_state WHERE key = 'boot'");

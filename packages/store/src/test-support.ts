@@ -18,6 +18,11 @@ export function openTestStore(root: string, options: Partial<OpenStoreOptions> =
   return openStore({ root, sys: createSys(), logger: silentLogger, syncFilesystem: async () => undefined, ...options });
 }
 
+/** What kill -9 leaves for the next process: the files, and no lock on the database. Nothing of an orderly end happens. */
+export function crash(store: Store): void {
+  store.database.close();
+}
+
 export function diffIdOf(text: string): DiffId {
   return parseDiffId(sha256Digest(text));
 }
