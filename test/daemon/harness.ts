@@ -1,5 +1,5 @@
 /** The compiled program for tests: its daemon in a network namespace and folders of its own, and its CLI. */
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { makeBusyboxImage } from "../make-busybox-image.ts";
@@ -12,9 +12,21 @@ export interface Result {
   readonly err: string;
 }
 
-export async function until(what: string, condition: () => boolean): Promise<void> {
+/** Takes a cgroup away from every hierarchy. What is in it is for the leak check to find. */
+export function removeCgroup(path: string): void {
+  for (const root of ["", ...readdirSync("/sys/fs/cgroup")]) {
+    const directory = join("/sys/fs/cgroup", root, path);
+    try {
+      rmdirSync(directory);
+    } catch {
+      // Not in this hierarchy, or not empty.
+    }
+  }
+}
+
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
   for (let i = 0; i < 200; i++) {
-    if (condition()) return;
+    if (await condition()) return;
     await Bun.sleep(50);
   }
   throw new Error(`waited in vain: ${what}`);
@@ -34,7 +46,7 @@ export interface Conversation {
 }
 
 export interface TestDaemonOptions {
-  /** Default: `data` in the working directory. */
+  /** Its name in the working directory. */
   readonly dataRoot?: string;
   /** More flags of `fathom daemon`. */
   readonly flags?: readonly string[];
@@ -48,14 +60,16 @@ export class TestDaemon {
   readonly #options: TestDaemonOptions;
   readonly #space: string;
   #daemon: Bun.Subprocess | undefined;
+  #registry: Bun.Subprocess | undefined;
 
   /** @param name Part of the cgroup's and the namespace's name: one for each test file. */
   constructor(name: string, options: TestDaemonOptions = {}) {
-    this.cgroupParent = `/fathom-${name}`;
+    // Of its own for each run, as the namespace: another run must not take it for its leftovers.
+    this.cgroupParent = `/fathom-${name}-${process.pid}`;
     this.#options = options;
     this.#space = `fathom-${name}-${process.pid}`;
     this.work = mkdtempSync(join(tmpdir(), `fathom-${name}-`));
-    this.dataRoot = options.dataRoot ?? join(this.work, "data");
+    this.dataRoot = join(this.work, options.dataRoot ?? "data");
     Bun.spawnSync(["ip", "netns", "add", this.#space]);
     this.run("ip", "link", "set", "lo", "up");
   }
@@ -179,7 +193,12 @@ export class TestDaemon {
       { stdin: "ignore", stdout: log, stderr: log },
     );
     closeSync(log);
-    await until("the daemon answers", () => existsSync(this.socket) && this.cli("ps").code === 0);
+    await until("the daemon answers", () =>
+      this.request("GET", "/_ping").then(
+        ({ ok }) => ok,
+        () => false,
+      ),
+    );
   }
 
   /** Loads `image`, made from Debian's busybox-static. */
@@ -188,6 +207,38 @@ export class TestDaemon {
     this.run("tar", "-C", join(this.work, "layout"), "-cf", join(this.work, "image.tar"), ".");
     const said = this.fathom("load", "-i", join(this.work, "image.tar"));
     if (said !== `Loaded image: ${this.image}`) throw new Error(`load said ${said}`);
+  }
+
+  /** Starts Debian's docker-registry beside the daemon; gives its host and port. */
+  async startRegistry(): Promise<string> {
+    const address = "127.0.0.1:5000";
+    const config = {
+      version: 0.1,
+      log: { level: "error" },
+      storage: { filesystem: { rootdirectory: join(this.work, "registry") } },
+      http: { addr: address },
+    };
+    // JSON is YAML.
+    writeFileSync(join(this.work, "registry.yml"), JSON.stringify(config));
+    this.#registry = this.begin("docker-registry", "serve", join(this.work, "registry.yml"));
+    await until("the registry answers", () => this.run("curl", "-sf", `http://${address}/v2/`).code === 0);
+    return address;
+  }
+
+  /** A request to the API that does not wait for its answer's meaning; aborted, the client hangs up. */
+  request(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
+    const file = body instanceof Blob;
+    return fetch(`http://localhost${path}`, {
+      method,
+      unix: this.socket,
+      ...(signal === undefined ? {} : { signal }),
+      ...(body === undefined
+        ? {}
+        : {
+            body: file ? body : JSON.stringify(body),
+            headers: { "Content-Type": file ? "application/x-tar" : "application/json" },
+          }),
+    });
   }
 
   async kill(): Promise<void> {
@@ -203,13 +254,17 @@ export class TestDaemon {
     this.#daemon = undefined;
   }
 
-  /** Removes every container, ends the daemon and takes its namespace and folders away. */
-  async close(): Promise<void> {
+  /** Removes every container, ends the daemon and takes its namespace and folders away; `before` that, what is mounted there. */
+  async close(before: () => void = () => undefined): Promise<void> {
     if (this.#daemon !== undefined) {
       for (const id of this.fathom("ps", "-aq").split("\n").filter(Boolean)) this.cli("rm", "-f", id);
       await this.stop();
     }
+    this.#registry?.kill("SIGKILL");
+    await this.#registry?.exited;
     Bun.spawnSync(["ip", "netns", "del", this.#space]);
+    removeCgroup(this.cgroupParent);
+    before();
     rmSync(this.work, { recursive: true, force: true });
   }
 }

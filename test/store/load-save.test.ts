@@ -5,6 +5,7 @@ import type { EngineConfig } from "@fathom/engine/contract";
 import type { ImageContext } from "@fathom/engine/images/image-context";
 import { loadImages } from "@fathom/engine/images/image-load";
 import { saveImages } from "@fathom/engine/images/image-save";
+import { runBlobJob } from "@fathom/engine/pull/file-jobs";
 import { runLayerJob } from "@fathom/engine/pull/layer-job";
 import { sha256Digest } from "@fathom/spec";
 import { createContentWriter } from "@fathom/store";
@@ -41,6 +42,8 @@ beforeEach(async () => {
         () => undefined,
         signal,
       ),
+    runDiff: () => expect.unreachable(),
+    runBlob: runBlobJob,
     workDirectory: () => {
       const path = mkdtempSync(join(rig.root, "tmp", "work-"));
       return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };

@@ -3,9 +3,9 @@
  * policy's decision, then whoever waits. The supervisor's files go last: until the row is written they are the truth.
  */
 import { rm } from "node:fs/promises";
-import { parseRfc3339Nano } from "@fathom/base";
+import { isEngineError, parseRfc3339Nano } from "@fathom/base";
 import type { ExitStatus } from "@fathom/runtime";
-import type { Container, ContainerState, RunningProcess } from "./container.ts";
+import type { Container, ContainerRecord, ContainerState, RunningProcess } from "./container.ts";
 import { removeContainer } from "./container-remove.ts";
 import { startContainer } from "./container-start.ts";
 import { wakeExitWaiters } from "./container-wait.ts";
@@ -14,7 +14,9 @@ import { abandonExecs } from "./exec.ts";
 import { detachNetworks } from "./container-network.ts";
 import { containerPaths } from "./paths.ts";
 import { unmountSharedMemory } from "./shared-memory.ts";
-import { decideRestart, type RestartPolicy } from "./restart-policy.ts";
+import { decideRestart, type EndedRun, type RestartDecision, type RestartPolicy } from "./restart-policy.ts";
+
+const writeAgainMs = 500;
 
 /** Registers the handling of a process's end. Called once for each run, also after a reconnect. */
 export function watchExit(engine: EngineContext, container: Container, process: RunningProcess): void {
@@ -39,22 +41,21 @@ async function handleExit(
   container.health?.stop();
   container.health = undefined;
 
-  const stoppedByUser = container.record.stoppedByUser || container.stopRequested;
-  const decision = engine.shuttingDown.value
-    ? ({ kind: "stay" } as const)
+  const decision: RestartDecision = engine.shuttingDown.value
+    ? { kind: "stay" }
     : decideRestart({
-        policy: container.record.hostConfig.RestartPolicy as RestartPolicy,
+        ...policyFacts(container.record),
         exitCode: exit.code,
-        restartCount: container.record.restartCount,
-        stoppedByUser,
+        stoppedByUser: container.record.stoppedByUser || container.stopRequested,
         ranForMs: engine.clock.monotonicMs() - process.startedMs,
         previousDelayMs: container.record.restartDelayMs,
       });
-  recordExit(engine, container, exit, oomKilled, decision.kind === "restart" ? "restarting" : "exited");
+  await written(engine, container, () =>
+    recordExit(engine, container, exit, oomKilled, decision.kind === "restart" ? "restarting" : "exited"),
+  );
   if (decision.kind === "stay") abandonExecs(engine, container);
-  const runTime = lengthOfRun(container.record.state);
   if (oomKilled) publish(engine, container, "oom");
-  publish(engine, container, "die", { exitCode: String(exit.code), execDuration: String(runTime) });
+  publishDie(engine, container);
   await clearRunDirectory(engine, container.id);
   container.stopRequested = false;
 
@@ -69,6 +70,31 @@ async function handleExit(
     engine.containers.depart(container, engine.clock.monotonicMs());
     await removeContainer(engine, container, { volumes: true });
   }
+}
+
+/**
+ * Writes what has happened and cannot be refused, again and again while the disk is full. A daemon that stops meanwhile leaves it to the
+ * next one: the supervisor's file still has it.
+ */
+async function written(engine: EngineContext, container: Container, write: () => void): Promise<void> {
+  for (let said = false; ;)
+    try {
+      write();
+      return;
+    } catch (error) {
+      if (!isEngineError(error, "resource-exhausted") || engine.shuttingDown.value) throw error;
+      if (!said) engine.logger.error("the end of a container cannot be written yet", { error, id: container.id });
+      said = true;
+      await engine.clock.sleep(writeAgainMs);
+    }
+}
+
+/** What decides on a restart, as the row has it. */
+export function policyFacts(
+  record: ContainerRecord,
+): Pick<EndedRun, "policy" | "exitCode" | "restartCount" | "stoppedByUser"> {
+  const { hostConfig, state, restartCount, stoppedByUser } = record;
+  return { policy: hostConfig.RestartPolicy as RestartPolicy, exitCode: state.exitCode, restartCount, stoppedByUser };
 }
 
 /** Writes the end of a run into the row. Also used for ends that a starting daemon finds. */
@@ -94,6 +120,14 @@ export function recordExit(
     ...(container.record.health === undefined ? {} : { health: { ...container.record.health, Status: "unhealthy" } }),
   });
   container.process = undefined;
+}
+
+export function publishDie(engine: EngineContext, container: Container): void {
+  const { state } = container.record;
+  publish(engine, container, "die", {
+    exitCode: String(state.exitCode),
+    execDuration: String(lengthOfRunNs(state) / 1_000_000_000n),
+  });
 }
 
 /** Frees what a run held outside the row. Each part is tried even when another fails. */
@@ -122,8 +156,11 @@ export async function clearRunDirectory(engine: EngineContext, id: string): Prom
   await rm(containerPaths(engine.config, id).run, { recursive: true, force: true });
 }
 
-/** Starts it again after `delayMs`, unless the user or a shutdown comes first. */
-export function scheduleRestart(engine: EngineContext, container: Container, delayMs: number): void {
+/**
+ * Starts it again after `delayMs`, unless the user or a shutdown comes first. `counted` false: the daemon's own start brings it back, and
+ * it begins anew.
+ */
+export function scheduleRestart(engine: EngineContext, container: Container, delayMs: number, counted = true): void {
   const timer = new AbortController();
   container.restartTimer = timer;
   engine.clock
@@ -132,7 +169,7 @@ export function scheduleRestart(engine: EngineContext, container: Container, del
       engine.mutex.run(container.id, async () => {
         if (timer.signal.aborted || container.restartTimer !== timer) return;
         container.restartTimer = undefined;
-        await restartOnce(engine, container, delayMs);
+        await restartOnce(engine, container, delayMs, counted);
       }),
     )
     .catch((error) => {
@@ -140,17 +177,21 @@ export function scheduleRestart(engine: EngineContext, container: Container, del
     });
 }
 
-async function restartOnce(engine: EngineContext, container: Container, delayMs: number): Promise<void> {
+async function restartOnce(
+  engine: EngineContext,
+  container: Container,
+  delayMs: number,
+  counted: boolean,
+): Promise<void> {
   try {
-    await startContainer(engine, container, { byPolicy: { delayMs } });
+    await startContainer(engine, container, counted ? { byPolicy: { delayMs } } : {});
   } catch (error) {
     engine.logger.warn("a restart by policy failed", { error, id: container.id });
     // A start that fails counts like a run that ends at once.
+    const facts = policyFacts(container.record);
     const decision = decideRestart({
-      policy: container.record.hostConfig.RestartPolicy as RestartPolicy,
-      exitCode: container.record.state.exitCode,
-      restartCount: container.record.restartCount,
-      stoppedByUser: container.record.stoppedByUser || engine.shuttingDown.value,
+      ...facts,
+      stoppedByUser: facts.stoppedByUser || engine.shuttingDown.value,
       ranForMs: 0,
       previousDelayMs: delayMs,
     });
@@ -181,9 +222,9 @@ function readOomKills(process: RunningProcess): number {
   }
 }
 
-/** Whole seconds. */
-function lengthOfRun(state: ContainerState): bigint {
-  const start = parseRfc3339Nano(state.startedAt) ?? 0n;
-  const end = parseRfc3339Nano(state.finishedAt) ?? start;
-  return end > start ? (end - start) / 1_000_000_000n : 0n;
+/** Of the last run, in nanoseconds. */
+export function lengthOfRunNs({ startedAt, finishedAt }: ContainerState): bigint {
+  const start = parseRfc3339Nano(startedAt) ?? 0n;
+  const end = parseRfc3339Nano(finishedAt) ?? start;
+  return end > start ? end - start : 0n;
 }

@@ -9,7 +9,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { deferred, EngineError, isEngineError, messageOf } from "@fathom/base";
+import { deferred, EngineError, formatRfc3339Nano, isEngineError, messageOf } from "@fathom/base";
 import type { Attachment, Launched, Resources } from "@fathom/runtime";
 import { attachNetworks, detachAll, writeHostsFile, writeStaticFiles } from "./container-network.ts";
 import { removeContainer } from "./container-remove.ts";
@@ -32,9 +32,13 @@ export interface StartOptions {
   readonly keepCount?: boolean;
 }
 
-/** What a daemon needs to adopt a process whose row does not know of it. */
+/** What a daemon needs to adopt a process whose row does not know of it: what the row would have had. */
 export interface AdoptFile {
   readonly networks: readonly NetworkAttachment[];
+  readonly restartCount: number;
+  readonly restartDelayMs: number;
+  /** A moment before the start: the start's own time ends with the supervisor. RFC3339Nano. */
+  readonly launchedAt: string;
 }
 
 /**
@@ -58,8 +62,9 @@ export async function startContainer(
     : options.keepCount === true
       ? container.record.restartCount
       : 0;
+  const restartDelayMs = options.byPolicy?.delayMs ?? 0;
   try {
-    const run = await launch(engine, container);
+    const run = await launch(engine, container, { restartCount, restartDelayMs });
     const startedAt = run.launched.supervisor.startedAt;
     const process: RunningProcess = {
       supervisor: run.launched.supervisor,
@@ -67,10 +72,12 @@ export async function startContainer(
       startedMs: engine.clock.monotonicMs(),
       ended: deferred(),
     };
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => abandon(engine, container, run));
     engine.containers.update(container, {
       networks: run.networks,
       restartCount,
-      restartDelayMs: options.byPolicy?.delayMs ?? 0,
+      restartDelayMs,
       stoppedByUser: false,
       state: {
         status: "running",
@@ -83,6 +90,7 @@ export async function startContainer(
       },
     });
     container.process = process;
+    undo.move();
     publish(engine, container, "start");
     watchExit(engine, container, process);
     handOut(run.attach, run.launched.attachments);
@@ -90,9 +98,34 @@ export async function startContainer(
     startHealthMonitor(engine, container);
   } catch (error) {
     if (container.process !== undefined) throw error;
-    await recordFailedStart(engine, container, error);
+    await recordFailedStart(engine, container, error).catch((reason: unknown) =>
+      engine.logger.error("a failed start could not be recorded", { error: reason, id: container.id }),
+    );
     throw error;
   }
+}
+
+/** Ends what was launched, because it could not be written that it runs. */
+async function abandon(engine: EngineContext, container: Container, run: Run): Promise<void> {
+  const { record } = container;
+  run.launched.supervisor.disconnect();
+  closeAttachments(engine, run);
+  const results = await Promise.allSettled([
+    run.cgroup.kill().then(() => run.cgroup.remove()),
+    detachAll(engine, record.id, run.networks),
+    (async () => unmountSharedMemory(engine, record))(),
+  ]);
+  for (const mount of record.mounts) if (mount.name !== undefined) engine.volumes.release(mount.name, record.id);
+  await clearRunDirectory(engine, record.id);
+  for (const result of results)
+    if (result.status === "rejected")
+      engine.logger.error("cleaning up after a start failed", { error: result.reason, id: record.id });
+}
+
+/** The launch took the pending clients: they get no stream. */
+function closeAttachments(engine: EngineContext, { attach, launched }: Run): void {
+  for (const { fd } of launched.attachments) engine.sys.close(fd);
+  for (const pending of attach) pending.started.resolve(undefined);
 }
 
 interface Run {
@@ -102,7 +135,11 @@ interface Run {
   readonly attach: readonly PendingAttach[];
 }
 
-async function launch(engine: EngineContext, container: Container): Promise<Run> {
+async function launch(
+  engine: EngineContext,
+  container: Container,
+  counts: Pick<AdoptFile, "restartCount" | "restartDelayMs">,
+): Promise<Run> {
   const { record } = container;
   const paths = containerPaths(engine.config, record.id);
   await using undo = new AsyncDisposableStack();
@@ -157,7 +194,7 @@ async function launch(engine: EngineContext, container: Container): Promise<Run>
   if (record.imageId !== "" && engine.images.byId(record.imageId)?.config.config?.Labels?.[stepsLabel] !== undefined)
     steps.write(engine.sys, rootFd);
 
-  const adopt: AdoptFile = { networks };
+  const adopt: AdoptFile = { networks, ...counts, launchedAt: formatRfc3339Nano(engine.clock.nowNs()) };
   writeFileSync(paths.adopt, JSON.stringify(adopt), { mode: 0o600 });
   const attach = [...container.pendingAttach];
   rootOwned = false;

@@ -130,6 +130,46 @@ describe("life", () => {
   });
 });
 
+describe("a database that does not take a row", () => {
+  const full = new EngineError("resource-exhausted", "database or disk is full");
+
+  test("a start leaves nothing that runs", async () => {
+    await engine.containerCreate("one", undefined, request());
+    machine.onLaunch = () => (machine.failWrites = full);
+    await expect(engine.containerStart("one", undefined)).rejects.toThrow("disk is full");
+    expect(machine.latest().ended).toBeDefined();
+    expect([machine.cgroups.size, machine.endpoints.size]).toEqual([0, 0]);
+    machine.failWrites = undefined;
+    machine.onLaunch = () => undefined;
+    expect(await status("one")).toBe("created");
+    await engine.containerStart("one", undefined);
+    expect(await status("one")).toBe("running");
+  });
+
+  test("the end of a run is written as soon as it does", async () => {
+    await run("one");
+    machine.failWrites = full;
+    machine.latest().end(7);
+    await until(() => machine.endpoints.size === 0);
+    await Bun.sleep(20);
+    machine.failWrites = undefined;
+    await until(async () => (await status("one")) === "exited");
+    expect((await engine.containerInspect("one", false)).State.ExitCode).toBe(7);
+  });
+
+  test("a daemon that ends before that leaves it to the next", async () => {
+    await run("one");
+    machine.failWrites = full;
+    machine.latest().end(7);
+    await until(() => machine.endpoints.size === 0);
+    await engine.shutdown();
+    machine.failWrites = undefined;
+    engine = await startDaemon(machine, root);
+    expect(await status("one")).toBe("exited");
+    expect((await engine.containerInspect("one", false)).State.ExitCode).toBe(7);
+  });
+});
+
 describe("a start that fails", () => {
   test.each([
     [new EngineError("executable-not-found", 'exec: "x": executable file not found in $PATH'), 127],

@@ -36,7 +36,8 @@ export interface EngineParts {
   readonly clock: Clock;
 }
 
-export type ImageHalf = ImageLookup & Pick<SystemSources, "imageList">;
+/** Its disposal cancels what is under way: pulls, loads, commits. */
+export type ImageHalf = ImageLookup & Pick<SystemSources, "imageList"> & AsyncDisposable;
 export type VolumeHalf = VolumeLookup & Pick<SystemSources, "volumeList" | "volumeUsage">;
 
 export interface EngineOptions<Images extends ImageHalf, Volumes extends VolumeHalf> {
@@ -105,7 +106,7 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
   };
   await recover(context);
   let ended: Promise<void> | undefined;
-  const shutdown = (): Promise<void> => (ended ??= endEngine(context));
+  const shutdown = (): Promise<void> => (ended ??= endEngine(context, images));
   const life: EngineLife = {
     resume: async () => {
       await resume(context);
@@ -166,8 +167,10 @@ function usesOf(containers: ContainerTable): ContainerUses {
   };
 }
 
-async function endEngine(context: EngineContext): Promise<void> {
+async function endEngine(context: EngineContext, images: AsyncDisposable): Promise<void> {
   context.shuttingDown.value = true;
+  // Pulls and the like first: what uses the processors would hold up the containers' own end.
+  await images[Symbol.asyncDispose]();
   await context.stems.close();
   const left = await stopForShutdown(context);
   context.logWatch[Symbol.dispose]();

@@ -10,15 +10,25 @@ import { rm } from "node:fs/promises";
 import { basename } from "node:path";
 import { deferred, formatRfc3339Nano, messageOf, zeroTime } from "@fathom/base";
 import type { Cgroup, ExitStatus, Supervisor } from "@fathom/runtime";
-import type { Container, NetworkAttachment, RunningProcess } from "./container.ts";
-import { clearRunDirectory, recordExit, scheduleRestart, watchExit } from "./container-exit.ts";
+import type { Container, RunningProcess } from "./container.ts";
+import {
+  clearRunDirectory,
+  lengthOfRunNs,
+  policyFacts,
+  publishDie,
+  recordExit,
+  scheduleRestart,
+  watchExit,
+} from "./container-exit.ts";
+import type { AdoptFile } from "./container-start.ts";
+import type { ContainerPatch } from "./container-table.ts";
 import { knownEndpoints } from "./container-network.ts";
 import { removeContainer, removeFiles } from "./container-remove.ts";
-import { publish, type EngineContext } from "./context.ts";
+import type { EngineContext } from "./context.ts";
 import { startHealthMonitor } from "./health.ts";
 import { containerPaths, containersRoot } from "./paths.ts";
 import { unmountSharedMemory } from "./shared-memory.ts";
-import { firstDelayMs, restartsWithDaemon, type RestartPolicy } from "./restart-policy.ts";
+import { decideRestart, firstDelayMs, restartsWithDaemon, type RestartDecision } from "./restart-policy.ts";
 
 type Found =
   | { readonly kind: "idle" }
@@ -35,7 +45,7 @@ export async function recover(engine: EngineContext): Promise<void> {
   for (const [index, container] of containers.entries()) {
     const result = found[index]!;
     if (result.kind === "running") {
-      adoptRow(engine, container, result.supervisor);
+      await adoptRow(engine, container, result.supervisor);
       running.push([container, result.supervisor]);
     } else if (result.kind === "exited") exited.push([container, result.exit]);
   }
@@ -71,7 +81,12 @@ async function findProcess(engine: EngineContext, container: Container): Promise
       return { kind: "gone" as const };
     });
     if (result.kind === "running") return result;
-    if (result.kind === "exited") return active || isAdoptable(engine, container) ? result : { kind: "idle" };
+    // An end that is in the row already only has its directory left.
+    if (result.kind === "exited")
+      return active ||
+        (result.exit.finishedAt !== state.finishedAt && readAdoptFile(engine, container.id) !== undefined)
+        ? result
+        : { kind: "idle" };
   }
   if (!active) return { kind: "idle" };
   // The machine went down, or supervisor and status are lost: the truth cannot be known.
@@ -86,31 +101,26 @@ async function findProcess(engine: EngineContext, container: Container): Promise
   };
 }
 
-function isAdoptable(engine: EngineContext, container: Container): boolean {
-  return readAdoptFile(engine, container.id) !== undefined;
-}
-
-function readAdoptFile(engine: EngineContext, id: string): readonly NetworkAttachment[] | undefined {
+function readAdoptFile(engine: EngineContext, id: string): AdoptFile | undefined {
   try {
-    const data: unknown = JSON.parse(readFileSync(containerPaths(engine.config, id).adopt, "utf8"));
-    // Written by container-start.ts alone, in a directory of mode 0700.
-    return (data as { networks?: readonly NetworkAttachment[] }).networks;
+    // Written by container-start.ts alone, in a directory of mode 0700; a file that is cut short is no JSON.
+    return JSON.parse(readFileSync(containerPaths(engine.config, id).adopt, "utf8")) as AdoptFile;
   } catch {
     return undefined;
   }
 }
 
 /** The row of a container that was found running says so, with the endpoints that its process has. */
-function adoptRow(engine: EngineContext, container: Container, supervisor: Supervisor): void {
+async function adoptRow(engine: EngineContext, container: Container, supervisor: Supervisor): Promise<void> {
   const { state } = container.record;
   const known = (state.status === "running" || state.status === "paused") && state.startedAt === supervisor.startedAt;
-  const frozen = isFrozen(engine, container);
-  const networks = known ? undefined : readAdoptFile(engine, container.id);
+  const paused = await isPaused(engine, container);
+  const adopt = known ? undefined : readAdoptFile(engine, container.id);
   engine.containers.update(container, {
-    ...(networks === undefined ? {} : { networks }),
+    ...(adopt === undefined ? {} : rowOf(adopt)),
     state: {
       ...state,
-      status: frozen ? "paused" : "running",
+      status: paused ? "paused" : "running",
       pid: supervisor.pid,
       startedAt: supervisor.startedAt,
       ...(known ? {} : { exitCode: 0, error: "", oomKilled: false }),
@@ -118,12 +128,22 @@ function adoptRow(engine: EngineContext, container: Container, supervisor: Super
   });
 }
 
-function isFrozen(engine: EngineContext, container: Container): boolean {
+/** As the start would have written it. */
+function rowOf({ networks, restartCount, restartDelayMs }: AdoptFile): ContainerPatch {
+  return { networks, restartCount, restartDelayMs, stoppedByUser: false };
+}
+
+/** What is frozen without a word of it in the row, a commit was reading (or a pause never came to its end): it goes on. */
+async function isPaused(engine: EngineContext, container: Container): Promise<boolean> {
   try {
-    return engine.cgroups.open(container.record.cgroupPath).frozen();
-  } catch {
-    return false;
+    const cgroup = engine.cgroups.open(container.record.cgroupPath);
+    if (!cgroup.frozen()) return false;
+    if (container.record.state.status === "paused") return true;
+    await cgroup.thaw();
+  } catch (error) {
+    engine.logger.warn("looking whether a container is paused failed", { error, id: container.id });
   }
+  return false;
 }
 
 function takeUp(engine: EngineContext, container: Container, supervisor: Supervisor): void {
@@ -162,10 +182,30 @@ async function recordLateExit(engine: EngineContext, container: Container, exit:
     engine.logger.warn("removing a cgroup failed", { error, id: container.id });
   }
   unmountSharedMemory(engine, container.record);
+  const { status } = container.record.state;
+  // A run that the row does not know: its start was not written any more.
+  const adopt = status === "running" || status === "paused" ? undefined : readAdoptFile(engine, container.id);
+  if (adopt !== undefined)
+    engine.containers.update(container, {
+      ...rowOf(adopt),
+      state: { ...container.record.state, startedAt: adopt.launchedAt },
+    });
   recordExit(engine, container, exit, oomKilled, "exited");
-  publish(engine, container, "die", { exitCode: String(exit.code), execDuration: "0" });
+  // As the daemon would have done it had it seen the end; `resume` schedules it.
+  if (decideAgain(container).kind === "restart")
+    engine.containers.update(container, { state: { ...container.record.state, status: "restarting" } });
+  publishDie(engine, container);
   await clearRunDirectory(engine, container.id);
   engine.logger.info("container ended while no daemon ran", { id: container.id, exitCode: exit.code, lost: exit.lost });
+}
+
+/** The policy's decision on the last run, from what the row says of it. */
+function decideAgain({ record }: Container): RestartDecision {
+  return decideRestart({
+    ...policyFacts(record),
+    ranForMs: Number(lengthOfRunNs(record.state) / 1_000_000n),
+    previousDelayMs: record.restartDelayMs,
+  });
 }
 
 /** Cgroups, layers and directories that no container's row names. */
@@ -199,6 +239,14 @@ async function sweep(engine: EngineContext): Promise<void> {
       await cgroup.remove();
     });
   }
+  // Those of containers with a parent of their own, whose start was interrupted: no list has them.
+  for (const { id, process, record } of engine.containers.list())
+    if (process === undefined && !record.cgroupPath.startsWith(`${parent}/`))
+      await attempt(engine, `removing the leftover cgroup of ${id}`, async () => {
+        const cgroup = engine.cgroups.open(record.cgroupPath);
+        await cgroup.kill();
+        await cgroup.remove();
+      });
   for (const id of engine.store.containers.list())
     if (engine.containers.byId(id) === undefined)
       await attempt(engine, `removing the leftover layer ${id}`, () => engine.store.containers.remove(id));
@@ -234,14 +282,18 @@ async function attempt(engine: EngineContext, what: string, action: () => Promis
   }
 }
 
-/** Restart policies, and --rm of what ended meanwhile. Called when requests are being served. */
+/** Restart policies, and --rm of what ended meanwhile or, as in Docker, never started. Called when requests are being served. */
 export async function resume(engine: EngineContext): Promise<void> {
   for (const container of engine.containers.list()) {
-    const { state, hostConfig, stoppedByUser } = container.record;
-    if (container.process !== undefined || state.startedAt === zeroTime) continue;
-    if (restartsWithDaemon(hostConfig.RestartPolicy as RestartPolicy, stoppedByUser, state.exitCode)) {
+    const { state, hostConfig } = container.record;
+    if (container.process !== undefined) continue;
+    const started = state.startedAt !== zeroTime;
+    // Between two tries, or ended while no daemon ran: the policy goes on where it was.
+    const decision = started && state.status === "restarting" ? decideAgain(container) : undefined;
+    if (decision?.kind === "restart") scheduleRestart(engine, container, decision.delayMs);
+    else if (started && restartsWithDaemon(policyFacts(container.record))) {
       engine.containers.update(container, { state: { ...state, status: "restarting" } });
-      scheduleRestart(engine, container, firstDelayMs);
+      scheduleRestart(engine, container, firstDelayMs, false);
     } else if (hostConfig.AutoRemove)
       await attempt(engine, `removing ${container.id}`, () =>
         engine.mutex.run(container.id, () => removeContainer(engine, container, { volumes: true })),

@@ -39,11 +39,14 @@ describe("decideRestart", () => {
 });
 
 test("a starting daemon brings back what the policy says", () => {
-  const policy = (Name: EndedRun["policy"]["Name"]) => ({ Name, MaximumRetryCount: 0 });
-  expect(restartsWithDaemon(policy("always"), true, 0)).toBe(true);
-  expect(restartsWithDaemon(policy("unless-stopped"), true, 1)).toBe(false);
-  expect(restartsWithDaemon(policy("unless-stopped"), false, 0)).toBe(true);
-  expect(restartsWithDaemon(policy("on-failure"), false, 0)).toBe(false);
-  expect(restartsWithDaemon(policy("on-failure"), false, 1)).toBe(true);
-  expect(restartsWithDaemon(policy("no"), false, 1)).toBe(false);
+  const back = (Name: EndedRun["policy"]["Name"], more: Partial<EndedRun>): boolean =>
+    restartsWithDaemon({ ...run, policy: { Name, MaximumRetryCount: 2 }, ...more });
+  expect(back("always", { stoppedByUser: true, exitCode: 0 })).toBe(true);
+  expect(back("unless-stopped", { stoppedByUser: true })).toBe(false);
+  expect(back("unless-stopped", { exitCode: 0 })).toBe(true);
+  expect(back("on-failure", { exitCode: 0 })).toBe(false);
+  expect(back("on-failure", {})).toBe(true);
+  expect(back("on-failure", { stoppedByUser: true })).toBe(false);
+  expect(back("on-failure", { restartCount: 2 })).toBe(false);
+  expect(back("no", {})).toBe(false);
 });

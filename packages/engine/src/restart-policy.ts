@@ -33,7 +33,7 @@ export function decideRestart(run: EndedRun): RestartDecision {
   return { kind: "restart", delayMs: fresh ? firstDelayMs : Math.min(run.previousDelayMs * 2, longestDelayMs) };
 }
 
-function wantsRestart(run: EndedRun): boolean {
+function wantsRestart(run: Pick<EndedRun, "policy" | "exitCode" | "restartCount">): boolean {
   switch (run.policy.Name) {
     case "always":
     case "unless-stopped":
@@ -48,19 +48,11 @@ function wantsRestart(run: EndedRun): boolean {
 }
 
 /**
- * What a starting daemon does with a container that is not running. "always" comes back even after a stop by the user, as in Docker;
- * "unless-stopped" does not; "on-failure" comes back when its last run failed.
+ * What a starting daemon does with a container whose end was handled by the one before. "always" comes back even after a stop by the
+ * user, as in Docker; "unless-stopped" does not; "on-failure" comes back when its last run failed and it has not given up.
  */
-export function restartsWithDaemon(policy: RestartPolicy, stoppedByUser: boolean, exitCode: number): boolean {
-  switch (policy.Name) {
-    case "always":
-      return true;
-    case "unless-stopped":
-      return !stoppedByUser;
-    case "on-failure":
-      return !stoppedByUser && exitCode !== 0;
-    case "no":
-    case "":
-      return false;
-  }
+export function restartsWithDaemon(
+  run: Pick<EndedRun, "policy" | "stoppedByUser" | "exitCode" | "restartCount">,
+): boolean {
+  return run.policy.Name === "always" || (!run.stoppedByUser && wantsRestart(run));
 }

@@ -1,13 +1,11 @@
 /** docker commit: a container's writable layer becomes the top layer of a new image. */
-import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { formatRfc3339Nano } from "@fathom/base";
-import { createGzipCompressor } from "@fathom/archive";
+import { EngineError, formatRfc3339Nano } from "@fathom/base";
 import { chainIds, type Descriptor, type Digest } from "@fathom/spec";
 import { applyChanges, type RunConfig } from "../commit-changes.ts";
 import type { LayerImageRequest } from "../contract.ts";
 import { parseRepositoryTag, setTag } from "./image-change.ts";
-import { configOf, type ImageContext } from "./image-context.ts";
+import { configOf, underLease, type ImageContext } from "./image-context.ts";
 import { importBlob, manifestOf, putImage, unpackLayerFile } from "./image-make.ts";
 
 /** @throws invalid-argument for a bad name or change; nothing is left then */
@@ -16,16 +14,19 @@ export async function commitLayer(context: ImageContext, request: LayerImageRequ
   const reference = request.repository === undefined ? undefined : parseRepositoryTag(request.repository, request.tag);
   const parent = configOf(context, request.parent);
   const run: RunConfig = applyChanges(request.config, request.changes);
-  const lease = store.leases.create(`commit ${request.containerId}`);
+  const layer = store.containers.get(request.containerId);
+  if (layer === undefined)
+    throw new EngineError("data-loss", `the writable layer of container ${request.containerId} is missing`);
   using work = context.workDirectory();
-  try {
+  return await underLease(context, `commit ${request.containerId}`, async (lease) => {
+    const { signal } = new AbortController();
     const file = join(work.path, "layer.tar.gz");
-    const diffId = await writeCompressed(context, request.containerId, file);
+    const diffId = await context.runDiff({ diffPath: layer.diffPath, file }, signal);
     const chain = chainIds(parent.rootfs.diff_ids);
     const base = store.images.get(request.parent);
     for (const chainId of base?.layers ?? []) store.layers.hold(chainId, lease);
-    await unpackLayerFile(context, file, chain.at(-1), diffId, lease, new AbortController().signal);
-    const blob = await importBlob(context, file, lease);
+    await unpackLayerFile(context, file, chain.at(-1), diffId, lease, signal);
+    const blob = await importBlob(context, file, lease, signal);
     const created = formatRfc3339Nano(clock.nowNs());
     const { author } = request;
     const config = {
@@ -52,9 +53,7 @@ export async function commitLayer(context: ImageContext, request: LayerImageRequ
     );
     if (reference !== undefined) setTag(context, id, reference, undefined);
     return id;
-  } finally {
-    store.leases.release(lease);
-  }
+  });
 }
 
 /** Without the parent's compressed layers the image works all the same; it cannot be pushed or saved. */
@@ -63,19 +62,5 @@ function parentLayers(context: ImageContext, parent: Digest): readonly Descripto
     return manifestOf(context, parent, parent).layers;
   } catch {
     return [];
-  }
-}
-
-async function writeCompressed(context: ImageContext, containerId: string, file: string) {
-  const fd = openSync(file, "wx", 0o600);
-  try {
-    const compressor = createGzipCompressor((chunk) => {
-      for (let offset = 0; offset < chunk.length;) offset += writeSync(fd, chunk, offset);
-    });
-    const { diffId } = await context.store.containers.writeDiff(containerId, (chunk) => compressor.write(chunk));
-    await compressor.finish();
-    return diffId;
-  } finally {
-    closeSync(fd);
   }
 }

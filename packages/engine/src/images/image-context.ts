@@ -14,19 +14,43 @@ import {
   type ImageConfig,
   type Reference,
 } from "@fathom/spec";
-import type { ImageRecord } from "@fathom/store";
+import type { DiffId } from "@fathom/spec/digest";
+import type { ContentInfo, ImageRecord, Lease } from "@fathom/store";
 import type { LocalImage } from "../contract.ts";
 import type { EngineParts } from "../engine.ts";
+import type { BlobJob, DiffJob } from "../pull/file-jobs.ts";
 import type { LayerJob, LayerJobResult } from "../pull/layer-job.ts";
 
 export interface ImageContext extends EngineParts {
   /** Unpacks a layer in a worker thread. @throws as `runLayerJob` */
   runLayer(job: LayerJob, signal: AbortSignal): Promise<LayerJobResult>;
+  /** Writes a writable layer as a file, in a worker thread. @throws as `runDiffJob` */
+  runDiff(job: DiffJob, signal: AbortSignal): Promise<DiffId>;
+  /** Moves a file to where its blob belongs, in a worker thread. @throws as `runBlobJob` */
+  runBlob(job: BlobJob, signal: AbortSignal): Promise<ContentInfo>;
   /** A directory for files on their way, below the data root; `using` removes it. */
   workDirectory(): { readonly path: string } & Disposable;
   /** When a name was last set, RFC3339Nano. */
   tagTime(name: string): string | undefined;
   setTagTime(name: string): void;
+}
+
+/** Work under a lease of its own. When it fails, what it left is collected: nobody comes back for it. */
+export async function underLease<T>(
+  { store, logger }: ImageContext,
+  label: string,
+  work: (lease: Lease) => Promise<T>,
+): Promise<T> {
+  const lease = store.leases.create(label);
+  try {
+    const result = await work(lease);
+    store.leases.release(lease);
+    return result;
+  } catch (error) {
+    store.leases.release(lease);
+    await store.collect().catch((reason: unknown) => logger.warn("collecting failed", { error: reason }));
+    throw error;
+  }
 }
 
 /** Configs by image id: they never change. */

@@ -1,12 +1,13 @@
 /** docker import: a tar of a root file system becomes an image of one layer. */
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { createGzipCompressor } from "@fathom/archive";
 import { formatRfc3339Nano } from "@fathom/base";
 import { familiarString, hostPlatform, parsePlatform, type ProgressMessage } from "@fathom/spec";
 import { applyChanges } from "../commit-changes.ts";
 import { parseRepositoryTag, publishImage, setTag } from "./image-change.ts";
-import type { ImageContext } from "./image-context.ts";
+import { writeAll } from "../pull/file-jobs.ts";
+import { underLease, type ImageContext } from "./image-context.ts";
 import { diffIdOfFile, importBlob, putImage, unpackLayerFile } from "./image-make.ts";
 
 export interface ImportRequest {
@@ -25,13 +26,12 @@ export async function* importImage(
   request: ImportRequest,
   signal: AbortSignal,
 ): AsyncGenerator<ProgressMessage> {
-  const { store, clock } = context;
+  const { clock } = context;
   const reference = request.repository ? parseRepositoryTag(request.repository, request.tag) : undefined;
   const run = applyChanges({}, request.changes);
   const platform = request.platform ? parsePlatform(request.platform) : hostPlatform();
   using work = context.workDirectory();
-  const lease = store.leases.create("import");
-  try {
+  yield await underLease(context, "import", async (lease) => {
     const received = join(work.path, "received");
     await writeFile(received, async (write) => {
       for await (const chunk of request.source) {
@@ -48,7 +48,7 @@ export async function* importImage(
       return digest;
     });
     await unpackLayerFile(context, layer, undefined, diffId, lease, signal);
-    const blob = await importBlob(context, layer, lease);
+    const blob = await importBlob(context, layer, lease, signal);
     const created = formatRfc3339Nano(clock.nowNs());
     const config = {
       created,
@@ -63,18 +63,14 @@ export async function* importImage(
     const id = putImage(context, { config: Buffer.from(JSON.stringify(config)), layers }, lease);
     if (reference !== undefined) setTag(context, id, reference, undefined);
     publishImage(context, "import", id, reference === undefined ? id : familiarString(reference));
-    yield { status: id };
-  } finally {
-    store.leases.release(lease);
-  }
+    return { status: id };
+  });
 }
 
 async function writeFile<T>(path: string, fill: (write: (chunk: Uint8Array) => void) => Promise<T>): Promise<T> {
   const fd = openSync(path, "wx", 0o600);
   try {
-    return await fill((chunk) => {
-      for (let done = 0; done < chunk.length;) done += writeSync(fd, chunk, done);
-    });
+    return await fill((chunk) => writeAll(fd, chunk, "write the archive"));
   } finally {
     closeSync(fd);
   }

@@ -2,7 +2,7 @@
  * docker load: a docker-archive (manifest.json) or an OCI layout (index.json), compressed or not. The archive's files are spooled under
  * numbers of ours, so its names never become paths; nothing of a broken archive stays.
  */
-import { closeSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, statSync } from "node:fs";
 import { join, posix } from "node:path";
 import { EngineError, isEngineError } from "@fathom/base";
 import { createDecompressor, nameText, TarReader } from "@fathom/archive";
@@ -25,9 +25,10 @@ import {
   type ProgressMessage,
 } from "@fathom/spec";
 import { platformOf } from "../pull/puller.ts";
-import type { Lease } from "@fathom/store";
+import type { ContentInfo, Lease } from "@fathom/store";
 import { setTag } from "./image-change.ts";
-import type { ImageContext } from "./image-context.ts";
+import { writeAll } from "../pull/file-jobs.ts";
+import { underLease, type ImageContext } from "./image-context.ts";
 import { diffIdOfFile, importBlob, layerMediaType, putImage, unpackLayerFile } from "./image-make.ts";
 
 const smallFileLimit = 8 * 1024 * 1024;
@@ -48,23 +49,25 @@ export async function* loadImages(
   signal: AbortSignal,
 ): AsyncGenerator<ProgressMessage> {
   using work = context.workDirectory();
-  const lease = context.store.leases.create("load");
-  try {
+  const messages = await underLease(context, "load", async (lease) => {
     const files = await spool(work.path, body, signal);
+    const blobs: Blobs = new Map();
     // All of them first: an archive that breaks at its second image leaves nothing of the first either.
     const loaded: { readonly source: Source; readonly layers: readonly Descriptor[] }[] = [];
     for (const source of sourcesOf(files, platform))
-      loaded.push({ source, layers: await loadLayers(context, source, lease, signal) });
+      loaded.push({ source, layers: await loadLayers(context, source, blobs, lease, signal) });
     signal.throwIfAborted();
-    const messages: string[] = [];
+    const said: string[] = [];
     context.store.database.transaction(() => {
-      for (const { source, layers } of loaded) messages.push(...storeImage(context, source, layers, lease));
+      for (const { source, layers } of loaded) said.push(...storeImage(context, source, layers, lease));
     });
-    for (const stream of messages) yield { stream };
-  } finally {
-    context.store.leases.release(lease);
-  }
+    return said;
+  });
+  for (const stream of messages) yield { stream };
 }
+
+/** Files that have become blobs: they are no longer where they were. */
+type Blobs = Map<string, ContentInfo>;
 
 /** Row and names of an image whose layers are there; gives what the client is told. */
 function storeImage(
@@ -84,6 +87,7 @@ function storeImage(
 async function loadLayers(
   context: ImageContext,
   source: Source,
+  blobs: Blobs,
   lease: Lease,
   signal: AbortSignal,
 ): Promise<readonly Descriptor[]> {
@@ -95,8 +99,10 @@ async function loadLayers(
     );
   const chain = chainIds(diffIds);
   const layers: Descriptor[] = [];
-  for (const [index, path] of source.layers.entries()) {
+  for (const [index, file] of source.layers.entries()) {
     signal.throwIfAborted();
+    const known = blobs.get(file);
+    const path = known === undefined ? file : context.store.content.path(known.digest);
     const diffId = diffIds[index]!;
     // A layer that is here already is not unpacked, but its file becomes a blob of the image, so it has to be what it says.
     if (context.store.layers.hold(chain[index]!, lease)) {
@@ -110,8 +116,10 @@ async function loadLayers(
         throw wrongDiffId(index, diffId, await diffIdOfFile(path), error);
       }
     }
-    const blob = await importBlob(context, path, lease);
-    layers.push({ mediaType: layerMediaType(path), ...blob });
+    const mediaType = layerMediaType(path);
+    const blob = known ?? (await importBlob(context, file, lease, signal));
+    blobs.set(file, blob);
+    layers.push({ mediaType, ...blob });
   }
   return layers;
 }
@@ -145,7 +153,7 @@ async function spool(work: string, body: AsyncIterable<Uint8Array>, signal: Abor
       }
     },
     data: (chunk, offset) => {
-      for (let done = 0; done < chunk.length;) done += writeSync(fd, chunk, done, chunk.length - done, offset + done);
+      writeAll(fd, chunk, "write the archive", offset);
     },
     end: () => {
       if (fd >= 0) closeSync(fd);

@@ -70,26 +70,16 @@ export async function diffIdOfFile(path: string, copy?: (chunk: Uint8Array) => v
   return parseDiffId(`sha256:${hasher.digest("hex")}`);
 }
 
-/** Brings a file into the content store under its digest. */
-export async function importBlob(context: ImageContext, path: string, lease: Lease): Promise<ContentInfo> {
-  const hasher = new Bun.CryptoHasher("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes })) hasher.update(chunk);
-  const digest = `sha256:${hasher.digest("hex")}` as Digest;
-  const known = context.store.content.info(digest);
-  const info = known ?? (await writeBlob(context, path, { digest, size: statSync(path).size }));
+/** Moves a file of a work directory into the content store, under its digest. */
+export async function importBlob(
+  context: ImageContext,
+  file: string,
+  lease: Lease,
+  signal: AbortSignal,
+): Promise<ContentInfo> {
+  const info = await context.runBlob({ storeRoot: context.store.root, file }, signal);
   context.store.content.record(info, lease);
   return info;
-}
-
-async function writeBlob(context: ImageContext, path: string, expected: ContentInfo): Promise<ContentInfo> {
-  const writer = context.store.content.writer(expected);
-  try {
-    for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes })) writer.write(chunk);
-    return writer.commit();
-  } catch (error) {
-    writer.abort();
-    throw error;
-  }
 }
 
 /** Media type of a layer file by its first bytes. */

@@ -69,7 +69,7 @@ export interface ImageBackend {
   imageImport(request: ImportRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
 }
 
-export type Images = ImageBackend & ImageLookup;
+export type Images = ImageBackend & ImageLookup & AsyncDisposable;
 
 /** Threads that unpack; more than cores gain nothing. */
 const unpackThreads = Math.max(2, Math.min(4, navigator.hardwareConcurrency));
@@ -89,7 +89,9 @@ export function createImages(parts: EngineParts, registry: RegistryConfig): Imag
   const workers = new LayerWorkers({ count: unpackThreads, logger });
   const context: ImageContext = {
     ...parts,
-    runLayer: (job, signal) => workers.run(job, () => undefined, signal),
+    runLayer: (job, signal) => workers.run("layer", job, signal),
+    runDiff: (job, signal) => workers.run("diff", job, signal),
+    runBlob: (job, signal) => workers.run("blob", job, signal),
     workDirectory: () => {
       mkdirSync(temporary, { recursive: true, mode: 0o700 });
       const path = mkdtempSync(join(temporary, "work-"));
@@ -109,7 +111,7 @@ export function createImages(parts: EngineParts, registry: RegistryConfig): Imag
   const layers = new LayerPulls({
     store,
     maxParallel: config.maxConcurrentDownloads,
-    run: (job, report, signal) => workers.run(job, report, signal),
+    run: (job, report, signal) => workers.run("layer", job, signal, report),
   });
   const puller = new Puller({ store, registry, layers, events, clock, logger, onTag: context.setTagTime });
 
@@ -157,6 +159,7 @@ export function createImages(parts: EngineParts, registry: RegistryConfig): Imag
     imageLoad: (body, { platform }, signal) => loadImages(context, body, givenPlatform(platform), signal),
     imageSave: (names, platform, signal) => saveImages(context, names, givenPlatform(platform), signal),
     imageImport: (request, signal) => importImage(context, request, signal),
+    [Symbol.asyncDispose]: () => workers[Symbol.asyncDispose](),
   };
 }
 

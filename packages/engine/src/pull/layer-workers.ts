@@ -4,8 +4,16 @@
  */
 import { EngineError, type Logger } from "@fathom/base";
 import { workerSource } from "@fathom/sys/worker";
-import type { LayerJob, LayerJobReport, LayerJobResult } from "./layer-job.ts";
-import { errorOf, type FromWorker, type ToWorker } from "./worker-protocol.ts";
+import type { LayerJobReport } from "./layer-job.ts";
+import {
+  errorOf,
+  type FromWorker,
+  type ToWorker,
+  type WorkerJob,
+  type WorkerJobKind,
+  type WorkerJobs,
+  type WorkerResult,
+} from "./worker-protocol.ts";
 
 /** Listed in apps/fathom/workers.txt. */
 export const pullWorkerPath = "packages/engine/src/pull/pull-worker.ts";
@@ -18,13 +26,16 @@ export interface LayerWorkersOptions {
   readonly idleMs?: number;
   /** A cancelled job that has not ended by then takes its worker with it. */
   readonly cancelGraceMs?: number;
+  /** The same when the pool ends. */
+  readonly endGraceMs?: number;
   readonly start?: () => Worker;
 }
 
 interface PendingJob {
   readonly report: (report: LayerJobReport) => void;
-  readonly resolve: (result: LayerJobResult) => void;
+  readonly resolve: (result: WorkerResult) => void;
   readonly reject: (error: unknown) => void;
+  readonly settled: Promise<unknown>;
 }
 
 class PoolWorker {
@@ -39,6 +50,7 @@ class PoolWorker {
 export class LayerWorkers implements AsyncDisposable {
   readonly #options: LayerWorkersOptions;
   readonly #workers = new Set<PoolWorker>();
+  readonly #ended = new AbortController();
   #nextId = 1;
 
   constructor(options: LayerWorkersOptions) {
@@ -50,13 +62,26 @@ export class LayerWorkers implements AsyncDisposable {
     return this.#workers.size;
   }
 
-  /** Runs a job in a worker. @throws what the job throws; aborted once `signal` fires, after the job has let go of its files. */
-  async run(job: LayerJob, report: (report: LayerJobReport) => void, signal: AbortSignal): Promise<LayerJobResult> {
-    if (signal.aborted) throw new EngineError("aborted", "the layer was cancelled");
+  /**
+   * Runs a job in a worker.
+   * @throws what the job throws; aborted once `signal` fires, unavailable once this pool ends, both after the job has let go of its files
+   */
+  async run<K extends WorkerJobKind>(
+    kind: K,
+    job: WorkerJobs[K]["job"],
+    signal: AbortSignal,
+    report: (report: LayerJobReport) => void = () => undefined,
+  ): Promise<WorkerJobs[K]["result"]> {
+    // Each kind of job is answered by its own kind of result: pull-worker.ts.
+    return this.#run({ kind, job } as WorkerJob, report, AbortSignal.any([signal, this.#ended.signal]));
+  }
+
+  async #run(work: WorkerJob, report: (report: LayerJobReport) => void, signal: AbortSignal): Promise<WorkerResult> {
+    if (signal.aborted) throw this.#cancelled();
     const worker = this.#choose();
     const id = this.#nextId++;
-    const { promise, resolve, reject } = Promise.withResolvers<LayerJobResult>();
-    worker.jobs.set(id, { report, resolve, reject });
+    const { promise, resolve, reject } = Promise.withResolvers<WorkerResult>();
+    worker.jobs.set(id, { report, resolve, reject, settled: promise.catch(() => undefined) });
     clearTimeout(worker.idleTimer);
     let grace: ReturnType<typeof setTimeout> | undefined;
     const cancel = (): void => {
@@ -67,17 +92,23 @@ export class LayerWorkers implements AsyncDisposable {
       );
     };
     signal.addEventListener("abort", cancel, { once: true });
-    send(worker, { kind: "start", id, job });
+    send(worker, { kind: "start", id, work });
     try {
       return await promise;
     } catch (error) {
-      throw signal.aborted ? new EngineError("aborted", "the layer was cancelled", { cause: error }) : error;
+      throw signal.aborted ? this.#cancelled(error) : error;
     } finally {
       clearTimeout(grace);
       signal.removeEventListener("abort", cancel);
       worker.jobs.delete(id);
       if (worker.jobs.size === 0) this.#rest(worker);
     }
+  }
+
+  #cancelled(cause?: unknown): EngineError {
+    return this.#ended.signal.aborted
+      ? new EngineError("unavailable", "the daemon is shutting down", { cause })
+      : new EngineError("aborted", "the layer was cancelled", { cause });
   }
 
   #choose(): PoolWorker {
@@ -116,7 +147,14 @@ export class LayerWorkers implements AsyncDisposable {
     worker.worker.terminate();
   }
 
+  /** Jobs are cancelled and let go of their files; then the threads end. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort();
+    const jobs = [...this.#workers].flatMap((worker) => [...worker.jobs.values()].map(({ settled }) => settled));
+    const patience = Promise.withResolvers<void>();
+    const timer = setTimeout(patience.resolve, this.#options.endGraceMs ?? 2_000);
+    await Promise.race([Promise.all(jobs), patience.promise]);
+    clearTimeout(timer);
     for (const worker of this.#workers) this.#end(worker, undefined);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The pull worker: a thread that takes layer jobs and reports. It knows no database; what it leaves are files that the engine's thread makes known.
+ * The pull worker: a thread that takes jobs (layers, of pulls and loads; files of commits) and reports. It knows no database; what it leaves are files that the engine's thread makes known.
  * Started by layer-workers.ts, listed in apps/fathom/workers.txt.
  */
 import { EngineError, systemClock } from "@fathom/base";
@@ -7,9 +7,10 @@ import { openBlob } from "@fathom/distribution/blob";
 import { createContentWriter } from "@fathom/store/content-writer";
 import { createSys } from "@fathom/sys/create-sys";
 import { createLayerUnpacker } from "@fathom/store/unpack";
-import { runLayerJob, type LayerTools } from "./layer-job.ts";
+import { runBlobJob, runDiffJob } from "./file-jobs.ts";
+import { runLayerJob, type LayerJobReport, type LayerTools } from "./layer-job.ts";
 import { Throttle } from "./progress.ts";
-import { failedMessage, type FromWorker, type ToWorker } from "./worker-protocol.ts";
+import { failedMessage, type FromWorker, type ToWorker, type WorkerJob, type WorkerResult } from "./worker-protocol.ts";
 
 declare const self: Worker;
 
@@ -28,24 +29,32 @@ function send(message: FromWorker): void {
   self.postMessage(message);
 }
 
+function run(id: number, work: WorkerJob, signal: AbortSignal): Promise<WorkerResult> {
+  switch (work.kind) {
+    case "layer": {
+      const throttle = new Throttle(reportIntervalMs, systemClock.monotonicMs);
+      const report = (report: LayerJobReport): void => {
+        if (report.kind === "downloaded" || throttle.due()) send({ kind: "report", id, report });
+      };
+      return runLayerJob(work.job, tools, report, signal);
+    }
+    case "diff":
+      return runDiffJob(sys, work.job, signal);
+    case "blob":
+      return runBlobJob(work.job, signal);
+  }
+}
+
 self.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
   if (message.kind === "cancel") {
     running.get(message.id)?.abort(new EngineError("aborted", "the layer was cancelled"));
     return;
   }
-  const { id, job } = message;
+  const { id, work } = message;
   const controller = new AbortController();
   running.set(id, controller);
-  const throttle = new Throttle(reportIntervalMs, systemClock.monotonicMs);
-  runLayerJob(
-    job,
-    tools,
-    (report) => {
-      if (report.kind === "downloaded" || throttle.due()) send({ kind: "report", id, report });
-    },
-    controller.signal,
-  )
+  run(id, work, controller.signal)
     .then(
       (result) => send({ kind: "done", id, result }),
       (error: unknown) => send(failedMessage(id, error)),

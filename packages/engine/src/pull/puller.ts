@@ -139,9 +139,14 @@ export class Puller {
       const changed = known?.image !== id;
       this.#name(reference, id, resolved.target.digest);
       logger.info("pulled", { name, image: id, ms: Math.round(clock.monotonicMs() - startedMs) });
-      return changed;
-    } finally {
       store.leases.release(lease);
+      return changed;
+    } catch (error) {
+      store.leases.release(lease);
+      // What was verified stays for the next try, unless it is what fills the disk.
+      if (isEngineError(error, "resource-exhausted"))
+        await store.collect().catch((reason: unknown) => logger.warn("collecting failed", { error: reason }));
+      throw error;
     }
   }
 

@@ -1,14 +1,31 @@
 /** Messages between the engine and a pull worker. All of it is plain data. */
 import { asEngineError, EngineError, errorCodes, type ErrorCode } from "@fathom/base";
+import type { DiffId } from "@fathom/spec/digest";
+import type { ContentInfo } from "@fathom/store/contract";
+import type { BlobJob, DiffJob } from "./file-jobs.ts";
 import type { LayerJob, LayerJobReport, LayerJobResult } from "./layer-job.ts";
 
+/** What each kind of job is given and gives. */
+export interface WorkerJobs {
+  readonly layer: { readonly job: LayerJob; readonly result: LayerJobResult };
+  readonly diff: { readonly job: DiffJob; readonly result: DiffId };
+  readonly blob: { readonly job: BlobJob; readonly result: ContentInfo };
+}
+
+export type WorkerJobKind = keyof WorkerJobs;
+
+export type WorkerJob = {
+  readonly [K in WorkerJobKind]: { readonly kind: K; readonly job: WorkerJobs[K]["job"] };
+}[WorkerJobKind];
+export type WorkerResult = WorkerJobs[WorkerJobKind]["result"];
+
 export type ToWorker =
-  | { readonly kind: "start"; readonly id: number; readonly job: LayerJob }
+  | { readonly kind: "start"; readonly id: number; readonly work: WorkerJob }
   | { readonly kind: "cancel"; readonly id: number };
 
 export type FromWorker =
   | { readonly kind: "report"; readonly id: number; readonly report: LayerJobReport }
-  | { readonly kind: "done"; readonly id: number; readonly result: LayerJobResult }
+  | { readonly kind: "done"; readonly id: number; readonly result: WorkerResult }
   | { readonly kind: "failed"; readonly id: number; readonly code: ErrorCode; readonly message: string };
 
 /** Errors lose their class on the way: code and message are what counts. */

@@ -1,7 +1,7 @@
 /** In-memory stand-ins for what the engine is given, so that its tests need no root: processes are promises that the test ends. */
 import { Database as Sqlite } from "bun:sqlite";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { deferred, EngineError, randomId, silentLogger, systemClock, type Deferred } from "@fathom/base";
 import type { Endpoint, NetworkInfo, Networks } from "@fathom/network";
 import type {
@@ -64,6 +64,9 @@ export class FakeMachine {
   nextPid = 1000;
   failLaunch: Error | undefined;
   failAttach: Error | undefined;
+  /** Every change of a row fails with it. */
+  failWrites: Error | undefined;
+  onLaunch: () => void = () => undefined;
   openFds = 0;
 
   latest(): FakeProcess {
@@ -90,6 +93,7 @@ export class FakeMachine {
         if (this.failLaunch !== undefined) throw this.failLaunch;
         const process = new FakeProcess(this.nextPid++, request);
         this.processes.set(request.directory, process);
+        this.onLaunch();
         return {
           supervisor: this.#supervisor(process),
           attachments: request.attach.map((_, index) => ({ fd: 500 + index })),
@@ -133,7 +137,9 @@ export class FakeMachine {
         thaw: async () => void (frozen = false),
         frozen: () => frozen,
         processes: () => (this.emptyCgroups.has(path) ? [] : [process.pid]),
-        kill: async () => undefined,
+        kill: async () => {
+          for (const [directory, process] of this.processes) if (directory.includes(basename(path))) process.end(137);
+        },
         stats: () => {
           throw new EngineError("not-implemented", "no stats in tests");
         },
@@ -230,7 +236,7 @@ export class FakeMachine {
   }
 
   store(root: string): Store {
-    const database = fakeDatabase(this.database);
+    const database = fakeDatabase(this.database, () => this.failWrites);
     const layer = (id: string): ContainerLayer => ({
       id,
       parent: undefined,
@@ -305,6 +311,7 @@ export class FakeMachine {
       byId: (id) => (id === image.id ? image : undefined),
       imageList: async () => [],
       commit: async () => image.id,
+      [Symbol.asyncDispose]: async () => undefined,
     };
   }
 
@@ -428,14 +435,18 @@ export async function startDaemon(
   return engine;
 }
 
-function fakeDatabase(sqlite: Sqlite): Database {
+function fakeDatabase(sqlite: Sqlite, failure: () => Error | undefined): Database {
   let depth = 0;
   return {
     migrate: (_component, migrations) => {
       for (const { up } of migrations)
         for (const sql of up) sqlite.run(sql.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS "));
     },
-    run: (sql, ...parameters) => ({ changes: sqlite.query(sql).run(...parameters.map(bindable)).changes }),
+    run: (sql, ...parameters) => {
+      const error = failure();
+      if (error !== undefined) throw error;
+      return { changes: sqlite.query(sql).run(...parameters.map(bindable)).changes };
+    },
     all: (sql, ...parameters) => sqlite.query(sql).all(...parameters.map(bindable)) as Record<string, unknown>[],
     get: (sql, ...parameters) =>
       (sqlite.query(sql).get(...parameters.map(bindable)) ?? undefined) as Record<string, unknown> | undefined,

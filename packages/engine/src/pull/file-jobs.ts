@@ -1,0 +1,78 @@
+/** The other jobs of a worker thread: a writable layer becomes a file, a file becomes a blob. */
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { EngineError } from "@fathom/base";
+import { createGzipCompressor } from "@fathom/archive";
+import { parseDigest } from "@fathom/spec";
+import type { DiffId } from "@fathom/spec/digest";
+import { placeContentFile } from "@fathom/store/content-writer";
+import type { ContentInfo } from "@fathom/store/contract";
+import { storageError } from "@fathom/store/errors";
+import { writeLayerDiff } from "@fathom/store/write-diff";
+import type { Sys } from "@fathom/sys";
+
+/** Plain data, as everything that a worker gets. */
+export interface DiffJob {
+  /** The `diff` directory of a writable layer. */
+  readonly diffPath: string;
+  /** The file to make: the layer's tar, gzipped. */
+  readonly file: string;
+}
+
+export interface BlobJob {
+  /** The store's root directory. */
+  readonly storeRoot: string;
+  /** A whole file on the store's file system; it is moved. */
+  readonly file: string;
+}
+
+const chunkBytes = 512 * 1024;
+
+/** @throws resource-exhausted when the disk is full: "<action>: no space left on device" */
+export function writeAll(fd: number, chunk: Uint8Array, action: string, position?: number): void {
+  try {
+    for (let done = 0; done < chunk.length;)
+      done += writeSync(fd, chunk, done, chunk.length - done, position === undefined ? null : position + done);
+  } catch (error) {
+    throw storageError(action, error);
+  }
+}
+
+function checkSignal(signal: AbortSignal): void {
+  if (signal.aborted) throw new EngineError("aborted", "the layer was cancelled");
+}
+
+/** @throws resource-exhausted, aborted; the file stays then, for its owner to remove */
+export async function runDiffJob(sys: Sys, job: DiffJob, signal: AbortSignal): Promise<DiffId> {
+  const fd = openSync(job.file, "wx", 0o600);
+  try {
+    const compressor = createGzipCompressor((chunk) => writeAll(fd, chunk, "write the archive of the layer"));
+    const { diffId } = await writeLayerDiff(sys, job.diffPath, (chunk) => {
+      checkSignal(signal);
+      return compressor.write(chunk);
+    });
+    await compressor.finish();
+    return diffId;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Finds the digest and puts the file in its place; the row is the engine's to write. @throws aborted */
+export async function runBlobJob(job: BlobJob, signal: AbortSignal): Promise<ContentInfo> {
+  const hasher = new Bun.CryptoHasher("sha256");
+  const buffer = new Uint8Array(chunkBytes);
+  let size = 0;
+  const fd = openSync(job.file, "r");
+  try {
+    for (let count = readSync(fd, buffer); count > 0; count = readSync(fd, buffer)) {
+      hasher.update(buffer.subarray(0, count));
+      size += count;
+      // A turn of the event loop, so that a cancellation gets through.
+      await new Promise(setImmediate);
+      checkSignal(signal);
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return placeContentFile(job.storeRoot, job.file, { digest: parseDigest(`sha256:${hasher.digest("hex")}`), size });
+}
