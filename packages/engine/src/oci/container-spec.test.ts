@@ -235,12 +235,14 @@ test("mounts: order, read-only kinds, propagation, tmpfs, the user's instead of 
       { ...point, destination: "/etc/hosts" },
     ],
   });
-  const asked = spec.mounts?.slice(9).map((mount) => `${mount.destination} ${mount.options?.join(",")}`);
+  const asked = spec.mounts?.slice(7).map((mount) => `${mount.destination} ${mount.options?.join(",")}`);
   expect(asked).toEqual([
     "/data rbind,rprivate",
     "/ro rbind,ro,rprivate",
     "/flat bind,ro,rprivate",
     "/scratch nosuid,nodev,rprivate,size=64k,exec",
+    "/etc/resolv.conf rbind,rprivate",
+    "/etc/hostname rbind,rprivate",
     "/data/inner rbind,rro,rprivate",
     "/etc/hosts rbind,rprivate",
   ]);
@@ -263,6 +265,16 @@ test("mounts: order, read-only kinds, propagation, tmpfs, the user's instead of 
   expect(() =>
     build({ mounts: [{ ...point, readWrite: false, readOnlyNonRecursive: true, readOnlyForceRecursive: true }] }),
   ).toThrow(/conflict/);
+});
+
+test("mounts: the engine's files are seen in a directory of the user's", () => {
+  const spec = build({ mounts: [{ ...point, destination: "/etc" }] });
+  expect(spec.mounts?.slice(7).map(({ destination }) => destination)).toEqual([
+    "/etc",
+    "/etc/resolv.conf",
+    "/etc/hostname",
+    "/etc/hosts",
+  ]);
 });
 
 test("a read-only root: files of the engine too, shared memory not", () => {

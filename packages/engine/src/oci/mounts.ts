@@ -44,7 +44,7 @@ export interface MountResult {
 
 export function containerMounts(input: MountInput): MountResult {
   const { hostConfig } = input;
-  const asked = [...input.mounts].sort((a, b) => depth(a.destination) - depth(b.destination));
+  const asked = [...input.mounts].sort(byDepth);
   const destinations = new Set(asked.map(({ destination }) => destination));
   const own = ownMounts
     .filter(({ destination }) => !destinations.has(destination))
@@ -52,7 +52,8 @@ export function containerMounts(input: MountInput): MountResult {
     .filter(({ destination }) => !(destination === "/dev/shm" && hostConfig.IpcMode === "none"))
     .map((mount) => adjusted(mount, input));
   return {
-    mounts: [...own, ...fileMounts(input, destinations), ...asked.map(askedMount)],
+    // The engine's files lie over what the user mounts on a directory above them.
+    mounts: [...own, ...[...fileMounts(input, destinations), ...asked.map(askedMount)].sort(byDepth)],
     rootfsPropagation: rootPropagation(asked),
   };
 }
@@ -129,7 +130,11 @@ function rootPropagation(mounts: readonly MountPoint[]): MountResult["rootfsProp
   return mounts.some(({ propagation }) => propagation === "slave" || propagation === "rslave") ? "rslave" : undefined;
 }
 
-/** Parents before what is below them. */
+/** Parents before what is below them; otherwise the order stays. */
+function byDepth(a: { readonly destination: string }, b: { readonly destination: string }): number {
+  return depth(a.destination) - depth(b.destination);
+}
+
 function depth(path: string): number {
   return path.split("/").filter(Boolean).length;
 }
