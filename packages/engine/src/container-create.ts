@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { rm } from "node:fs/promises";
-import { EngineError, formatRfc3339Nano, shortId, zeroTime } from "@fathom/base";
+import { EngineError, formatRfc3339Nano, messageOf, shortId, zeroTime } from "@fathom/base";
 import type {
   ContainerConfig,
   ContainerCreateRequest,
@@ -40,7 +40,7 @@ export async function createContainer(
   const host = withHostDefaults(requestedHost, engine.config, engine.oci.defaults);
   checkLogSettings(host.LogConfig as { Type: string; Config: Record<string, string> });
   warnings.push(...validateRequest(engine, merged, host, body));
-  const wanted = wantedMounts(merged, host, (from) => engine.containers.find(from).record.mounts);
+  const wanted = wantedMounts(merged, host, (from) => donorMounts(engine, from));
 
   const id = engine.stems.newId();
   let name: string | undefined;
@@ -91,6 +91,15 @@ export async function createContainer(
     if (name !== undefined && engine.containers.nameTaken(name) === id) engine.containers.unreserve(name);
     engine.stems.drop(id);
     throw error;
+  }
+}
+
+/** Not "not-found": clients take that of a create for a missing image, and pull. */
+function donorMounts(engine: EngineContext, nameOrId: string): readonly MountPoint[] {
+  try {
+    return engine.containers.find(nameOrId).record.mounts;
+  } catch (error) {
+    throw new EngineError("invalid-argument", messageOf(error), { cause: error });
   }
 }
 
