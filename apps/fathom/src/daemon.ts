@@ -2,8 +2,7 @@
  * `fathom daemon`: takes its state directories, has the engine put together (compose.ts), serves the API, and takes all of it down again
  * in reverse.
  */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { mkdirSync } from "node:fs";
 import { createApiServer, type ApiServer, type Backend } from "@fathom/api";
 import { createLogger, messageOf, programVersion, type Logger } from "@fathom/base";
 import type { EngineLife } from "@fathom/engine";
@@ -12,6 +11,7 @@ import { composeEngine } from "./compose.ts";
 import { daemonHelp } from "./daemon-help.ts";
 import { IdleMemory } from "./idle-memory.ts";
 import { readDaemonConfig, type BuildFacts, type DaemonConfig } from "./daemon-config.ts";
+import { takePidFile } from "./pid-file.ts";
 import { lockBridge, lockStateDirectory } from "./state-lock.ts";
 
 /** Time for requests that are under way when the daemon stops. */
@@ -24,8 +24,18 @@ const facts: BuildFacts = {
   buildTime: process.env["FATHOM_BUILD_TIME"] ?? "2026-01-01T00:00:00.000000000+00:00",
 };
 
+/** How long the process may take to end by itself, so that what it has written gets through, when everything is closed. */
+const lastWordsMs = 1000;
+
 /** Runs until it is told to stop. Gives the exit code. */
 export async function daemonMain(argv: readonly string[]): Promise<number> {
+  const code = await run(argv);
+  // Whatever still holds the runtime's loop, a daemon that has stopped ends.
+  setTimeout(() => process.exit(code), lastWordsMs).unref();
+  return code;
+}
+
+async function run(argv: readonly string[]): Promise<number> {
   if (argv.includes("--help")) {
     process.stdout.write(daemonHelp());
     return 0;
@@ -72,8 +82,7 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
     resources.use(lockStateDirectory(sys, directory));
   }
   resources.use(lockBridge(sys, config.network.bridgeName));
-  writePidFile(config.pidFile);
-  resources.defer(() => rmSync(config.pidFile, { force: true }));
+  resources.use(takePidFile(config.pidFile));
 
   const engine = await composeEngine({ config, sys, logger, resources });
   const backend: Backend = engine;
@@ -119,9 +128,4 @@ function stopSignal(logger: Logger): Promise<void> {
     // Somebody who read its output went away.
     process.on("SIGPIPE", () => undefined);
   });
-}
-
-function writePidFile(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
-  writeFileSync(path, `${process.pid}\n`, { mode: 0o644 });
 }

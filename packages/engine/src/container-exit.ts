@@ -3,7 +3,7 @@
  * policy's decision, then whoever waits. The supervisor's files go last: until the row is written they are the truth.
  */
 import { rm } from "node:fs/promises";
-import { isEngineError, parseRfc3339Nano } from "@fathom/base";
+import { parseRfc3339Nano } from "@fathom/base";
 import type { ExitStatus } from "@fathom/runtime";
 import type { Container, ContainerRecord, ContainerState, RunningProcess } from "./container.ts";
 import { removeContainer } from "./container-remove.ts";
@@ -15,8 +15,6 @@ import { detachNetworks } from "./container-network.ts";
 import { containerPaths } from "./paths.ts";
 import { unmountSharedMemory } from "./shared-memory.ts";
 import { decideRestart, type EndedRun, type RestartDecision, type RestartPolicy } from "./restart-policy.ts";
-
-const writeAgainMs = 500;
 
 /** Registers the handling of a process's end. Called once for each run, also after a reconnect. */
 export function watchExit(engine: EngineContext, container: Container, process: RunningProcess): void {
@@ -41,7 +39,7 @@ async function handleExit(
   container.health?.stop();
   container.health = undefined;
 
-  const decision: RestartDecision = engine.shuttingDown.value
+  const decision: RestartDecision = engine.shuttingDown.aborted
     ? { kind: "stay" }
     : decideRestart({
         ...policyFacts(container.record),
@@ -50,13 +48,11 @@ async function handleExit(
         ranForMs: engine.clock.monotonicMs() - process.startedMs,
         previousDelayMs: container.record.restartDelayMs,
       });
-  await written(engine, container, () =>
-    recordExit(engine, container, exit, oomKilled, decision.kind === "restart" ? "restarting" : "exited"),
-  );
+  const written = recordExit(engine, container, exit, oomKilled, decision.kind === "restart" ? "restarting" : "exited");
   if (decision.kind === "stay") abandonExecs(engine, container);
   if (oomKilled) publish(engine, container, "oom");
   publishDie(engine, container);
-  await clearRunDirectory(engine, container.id);
+  if (written) await clearRunDirectory(engine, container.id);
   container.stopRequested = false;
 
   if (decision.kind === "restart") {
@@ -66,27 +62,10 @@ async function handleExit(
   }
   wakeExitWaiters(container, exit.code);
   // While the daemon stops, its containers stay as they are for the next one; --rm is then done at its start.
-  if (container.record.hostConfig.AutoRemove === true && !container.keepOnExit && !engine.shuttingDown.value) {
+  if (container.record.hostConfig.AutoRemove === true && !container.keepOnExit && !engine.shuttingDown.aborted) {
     engine.containers.depart(container, engine.clock.monotonicMs());
     await removeContainer(engine, container, { volumes: true });
   }
-}
-
-/**
- * Writes what has happened and cannot be refused, again and again while the disk is full. A daemon that stops meanwhile leaves it to the
- * next one: the supervisor's file still has it.
- */
-async function written(engine: EngineContext, container: Container, write: () => void): Promise<void> {
-  for (let said = false; ;)
-    try {
-      write();
-      return;
-    } catch (error) {
-      if (!isEngineError(error, "resource-exhausted") || engine.shuttingDown.value) throw error;
-      if (!said) engine.logger.error("the end of a container cannot be written yet", { error, id: container.id });
-      said = true;
-      await engine.clock.sleep(writeAgainMs);
-    }
 }
 
 /** What decides on a restart, as the row has it. */
@@ -97,14 +76,17 @@ export function policyFacts(
   return { policy: hostConfig.RestartPolicy as RestartPolicy, exitCode: state.exitCode, restartCount, stoppedByUser };
 }
 
-/** Writes the end of a run into the row. Also used for ends that a starting daemon finds. */
+/**
+ * Writes the end of a run into the row. Also used for ends that a starting daemon finds. False when the disk is full: the row follows, and
+ * until then the supervisor's file must stay.
+ */
 export function recordExit(
   engine: EngineContext,
   container: Container,
   exit: ExitStatus,
   oomKilled: boolean,
   status: "exited" | "restarting",
-): void {
+): boolean {
   const state: ContainerState = {
     ...container.record.state,
     status,
@@ -114,12 +96,13 @@ export function recordExit(
     error: exit.lost ?? "",
     finishedAt: exit.finishedAt,
   };
-  engine.containers.update(container, {
+  const written = engine.containers.record(container, {
     state,
     networks: container.record.networks.map((network) => ({ ...network, endpoint: undefined })),
     ...(container.record.health === undefined ? {} : { health: { ...container.record.health, Status: "unhealthy" } }),
   });
   container.process = undefined;
+  return written;
 }
 
 export function publishDie(engine: EngineContext, container: Container): void {
@@ -183,6 +166,8 @@ async function restartOnce(
   delayMs: number,
   counted: boolean,
 ): Promise<void> {
+  // The row says "restarting": the next daemon does it.
+  if (engine.shuttingDown.aborted) return;
   try {
     await startContainer(engine, container, counted ? { byPolicy: { delayMs } } : {});
   } catch (error) {
@@ -191,12 +176,12 @@ async function restartOnce(
     const facts = policyFacts(container.record);
     const decision = decideRestart({
       ...facts,
-      stoppedByUser: facts.stoppedByUser || engine.shuttingDown.value,
+      stoppedByUser: facts.stoppedByUser || engine.shuttingDown.aborted,
       ranForMs: 0,
       previousDelayMs: delayMs,
     });
     if (decision.kind === "stay") return;
-    engine.containers.update(container, {
+    engine.containers.record(container, {
       restartCount: container.record.restartCount + 1,
       state: { ...container.record.state, status: "restarting" },
     });
@@ -210,7 +195,7 @@ export function cancelRestart(engine: EngineContext, container: Container): bool
   container.restartTimer.abort();
   container.restartTimer = undefined;
   if (container.record.state.status === "restarting")
-    engine.containers.update(container, { state: { ...container.record.state, status: "exited" } });
+    engine.containers.record(container, { state: { ...container.record.state, status: "exited" } });
   return true;
 }
 

@@ -19,16 +19,21 @@ export async function removeByName(engine: EngineContext, nameOrId: string, opti
   if (options.link) throw new EngineError("invalid-argument", "links are not supported: there is no link to remove");
   const { name } = container.record;
   if (!options.force) checkRemovable(container, name);
-  if (container.process !== undefined) {
-    await stopProcess(engine, container, { signal: "KILL", timeoutSeconds: 0 }, undefined);
+  for (let removed = false; !removed;) {
+    if (container.process !== undefined)
+      await stopProcess(engine, container, { signal: "KILL", timeoutSeconds: 0 }, undefined);
+    // With --rm its own end may have removed it by now.
+    if (engine.containers.byId(container.id) !== container) return container.removed.promise;
+    removed = await locked(engine, container, async () => {
+      // Started again meanwhile, by its policy or by somebody: stopped by this removal it no longer restarts, so the next turn gets it.
+      if (container.process !== undefined) {
+        if (!options.force) checkRemovable(container, name);
+        return false;
+      }
+      await removeContainer(engine, container, { volumes: options.volumes });
+      return true;
+    });
   }
-  // With --rm its own end may have removed it by now.
-  if (engine.containers.byId(container.id) !== container) return container.removed.promise;
-  await locked(engine, container, async () => {
-    // Started again between the checks above and here.
-    if (container.process !== undefined) checkRemovable(container, name);
-    await removeContainer(engine, container, { volumes: options.volumes });
-  });
 }
 
 function checkRemovable(container: Container, name: string): void {

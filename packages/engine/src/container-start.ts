@@ -24,6 +24,7 @@ import { mountSharedMemory, unmountSharedMemory } from "./shared-memory.ts";
 import { discard } from "./stems.ts";
 import { StartSteps, stepsLabel } from "./start-steps.ts";
 import { joinedNamespaces, translate } from "./translate.ts";
+import { writeRow } from "./unwritten-rows.ts";
 
 export interface StartOptions {
   /** A restart policy starts it: the count goes up and the delay is remembered. */
@@ -50,12 +51,15 @@ export async function startContainer(
   container: Container,
   options: StartOptions = {},
 ): Promise<void> {
+  engine.shuttingDown.throwIfAborted();
   if (container.paused) throw new EngineError("conflict", "cannot start a paused container, try unpause instead");
   if (container.process !== undefined) throw new EngineError("not-modified", "");
   if (container.record.pending !== undefined || container.record.state.status === "dead")
     throw new EngineError("conflict", "container is marked for removal and cannot be started");
   cancelRestart(engine, container);
   container.stopRequested = false;
+  // The end of the run before must be known before the next one takes its place.
+  if (engine.containers.unwritten.has(container)) await writeRow(engine, container);
 
   const restartCount = options.byPolicy
     ? container.record.restartCount + 1
@@ -242,7 +246,7 @@ async function attachLatecomers(container: Container, process: RunningProcess): 
 
 async function recordFailedStart(engine: EngineContext, container: Container, error: unknown): Promise<void> {
   const { state } = container.record;
-  engine.containers.update(container, {
+  engine.containers.record(container, {
     stoppedByUser: false,
     restartDelayMs: 0,
     state: {

@@ -28,7 +28,7 @@ export async function killContainer(
     const signal = signalName === undefined || signalName === "" ? SIGKILL : parseSignal(signalName);
     if (container.process === undefined && container.restartTimer !== undefined) {
       // Between two tries there is nothing to signal: the policy ends.
-      engine.containers.update(container, { stoppedByUser: true });
+      engine.containers.record(container, { stoppedByUser: true });
       cancelRestart(engine, container);
       return;
     }
@@ -48,7 +48,8 @@ export async function killContainer(
 
 function markStopped(engine: EngineContext, container: Container): void {
   container.stopRequested = true;
-  if (!container.record.stoppedByUser) engine.containers.update(container, { stoppedByUser: true });
+  // A full disk is no reason to let it run.
+  if (!container.record.stoppedByUser) engine.containers.record(container, { stoppedByUser: true });
 }
 
 function stopSignal(container: Container): number {
@@ -70,7 +71,7 @@ export async function stopContainer(
   const container = engine.containers.find(nameOrId);
   if (options.signal !== undefined && options.signal !== "") parseSignal(options.signal);
   if (container.process === undefined && container.restartTimer !== undefined) {
-    engine.containers.update(container, { stoppedByUser: true });
+    engine.containers.record(container, { stoppedByUser: true });
     cancelRestart(engine, container);
     return;
   }

@@ -1,8 +1,8 @@
 /**
  * All containers: the map in memory that is read, and the rows that survive. Each change is written first and shown after; a
- * write that fails changes nothing.
+ * write that fails changes nothing, but for what has happened whether it can be written or not (`record`).
  */
-import { EngineError } from "@fathom/base";
+import { EngineError, isEngineError } from "@fathom/base";
 import type { Database, Migration } from "@fathom/store";
 import { Container, type ContainerRecord } from "./container.ts";
 
@@ -43,6 +43,10 @@ export class ContainerTable {
   readonly #departed = new Map<string, { readonly code: number; readonly name: string; readonly atMs: number }>();
   /** Rows that a dead daemon left half done, found by the constructor. */
   readonly unfinished: Container[] = [];
+  /** Containers whose rows are behind: the disk was full. Any later change of one writes all of it. */
+  readonly unwritten = new Set<Container>();
+  /** Told of each that is added to them. */
+  onUnwritten: () => void = () => undefined;
 
   constructor(database: Database) {
     this.#database = database;
@@ -167,6 +171,24 @@ export class ContainerTable {
     this.#reserved.delete(container.record.name);
   }
 
+  /**
+   * A change that has happened in the world: the record has it at once. False when the row could not be written and waits in `unwritten`.
+   * Only what changes with a container's state may be in the patch.
+   */
+  record(container: Container, patch: Partial<Pick<ContainerRecord, ChangingKey>>): boolean {
+    try {
+      this.update(container, patch);
+      return true;
+    } catch (error) {
+      if (!isEngineError(error, "resource-exhausted")) throw error;
+      container.record = { ...container.record, ...patch };
+      this.unwritten.add(container);
+      this.onUnwritten();
+      return false;
+    }
+  }
+
+  /** @throws resource-exhausted when the disk is full; then nothing has changed */
   update(container: Container, patch: ContainerPatch): void {
     const record: ContainerRecord = { ...container.record, ...patch };
     if (Object.keys(patch).every((key) => changingKeys.includes(key as ChangingKey)))
@@ -181,6 +203,7 @@ export class ContainerTable {
         changingPart(record),
         record.id,
       );
+    this.unwritten.delete(container);
     const oldName = container.record.name;
     container.record = record;
     if (oldName !== record.name) {
@@ -193,6 +216,7 @@ export class ContainerTable {
     this.#write(container.record.hostConfig.AutoRemove, () =>
       this.#database.run("DELETE FROM containers WHERE id = ?", container.id),
     );
+    this.unwritten.delete(container);
     this.#byId.delete(container.id);
     if (this.#byName.get(container.record.name) === container) this.#byName.delete(container.record.name);
     this.#reserved.delete(container.record.name);

@@ -31,8 +31,8 @@ export interface EngineContext {
   readonly logWatch: LogWatch;
   /** One key a container: changes of one container happen one after another. */
   readonly mutex: KeyedMutex;
-  /** Set while the daemon stops: no policy restarts anything any more. */
-  readonly shuttingDown: { value: boolean };
+  /** Aborted when the daemon stops: nothing is started any more. */
+  readonly shuttingDown: AbortSignal;
 }
 
 export function publish(

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EngineError } from "@fathom/base";
+import { deferred, EngineError } from "@fathom/base";
 import {
   emptyContainerConfig,
   emptyHostConfig,
@@ -10,7 +10,7 @@ import {
   type EventMessage,
   type HostConfig,
 } from "@fathom/spec";
-import { FakeMachine, removeTree, startDaemon, type TestEngine } from "./testing/fakes.ts";
+import { FakeMachine, type FakeProcess, removeTree, startDaemon, type TestEngine } from "./testing/fakes.ts";
 
 let root: string;
 let machine: FakeMachine;
@@ -403,7 +403,67 @@ describe("a daemon's start after kill -9", () => {
   });
 });
 
+describe("a full disk", () => {
+  test("an end is known at once, and written when there is room", async () => {
+    await run("one");
+    const directory = machine.latest().request.directory;
+    const { result } = await engine.containerWait("one", "not-running", never);
+    machine.failWrites = new EngineError("resource-exhausted", "the disk is full");
+    machine.latest().end(4);
+    expect(await result).toEqual({ StatusCode: 4 });
+    const { State } = await engine.containerInspect("one", false);
+    expect([State.Status, State.ExitCode]).toEqual(["exited", 4]);
+    // The supervisor's file is the only one that knows.
+    expect(existsSync(directory)).toBe(true);
+    expect(engine.containerStart("one", undefined)).rejects.toThrow("full");
+    const row = (): string => machine.database.query("SELECT changing FROM containers").values()[0]![0] as string;
+    expect(row()).toContain('"running"');
+    machine.failWrites = undefined;
+    await until(() => row().includes('"exited"'));
+    await until(() => !existsSync(directory));
+  });
+
+  test("a stop stops", async () => {
+    await run("one");
+    machine.failWrites = new EngineError("resource-exhausted", "the disk is full");
+    await engine.containerStop("one", { signal: undefined, timeoutSeconds: 0 }, never);
+    expect(await status("one")).toBe("exited");
+    machine.failWrites = undefined;
+  });
+});
+
+/** A container whose policy is just starting it again: `goOn` lets the launch happen. */
+async function restarting(name: string): Promise<{ goOn: () => void }> {
+  await run(name, { RestartPolicy: { Name: "always", MaximumRetryCount: 0 } });
+  const launching = { reached: deferred<void>(), goOn: deferred<void>() };
+  machine.launching = launching;
+  machine.latest().end(1);
+  await launching.reached.promise;
+  return { goOn: () => launching.goOn.resolve() };
+}
+
+test("a forced removal gets a container that its policy is starting", async () => {
+  const { goOn } = await restarting("again");
+  const removal = engine.containerRemove("again", { volumes: false, force: true, link: false });
+  goOn();
+  await removal;
+  expectClean();
+});
+
 describe("a graceful stop", () => {
+  test("waits for a start by a policy and stops what it started", async () => {
+    const { goOn } = await restarting("again");
+    const process = (): FakeProcess => machine.latest();
+    const ended = engine.shutdown();
+    goOn();
+    await ended;
+    expect(process().ended?.code).toBe(143);
+    expect(await status("again")).toBe("exited");
+    machine.launching = undefined;
+    engine = await startDaemon(machine, root);
+    await until(async () => (await status("again")) === "running");
+  });
+
   test("stops containers, and policies do not count it as the user's word", async () => {
     await run("one", { RestartPolicy: { Name: "unless-stopped", MaximumRetryCount: 0 } });
     await engine.shutdown();

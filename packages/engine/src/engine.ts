@@ -1,6 +1,6 @@
 /** The engine put together: the container half, the image half, the volume half, and the daemon's life around them. */
 import { mkdirSync } from "node:fs";
-import { KeyedMutex, randomId, type Clock, type Logger } from "@fathom/base";
+import { EngineError, KeyedMutex, randomId, type Clock, type Logger } from "@fathom/base";
 import type { Networks } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
 import type { Database, Store } from "@fathom/store";
@@ -24,6 +24,7 @@ import { recover, resume } from "./recover.ts";
 import { stopForShutdown } from "./shutdown.ts";
 import { defaultNamespaces, Stems } from "./stems.ts";
 import type { SystemSources } from "./system.ts";
+import { writeRowsLater } from "./unwritten-rows.ts";
 
 /** What the image and volume halves are made from. */
 export interface EngineParts {
@@ -77,6 +78,7 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
   const parts: EngineParts = { config, store, sys, events, uses: usesOf(containers), logger, clock };
   const images = options.images(parts);
   const volumes = options.volumes(parts);
+  const shuttingDown = new AbortController();
   const context: EngineContext = {
     config,
     store,
@@ -102,11 +104,12 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
     }),
     logWatch: new LogWatch(sys),
     mutex: new KeyedMutex(),
-    shuttingDown: { value: false },
+    shuttingDown: shuttingDown.signal,
   };
+  containers.onUnwritten = () => writeRowsLater(context);
   await recover(context);
   let ended: Promise<void> | undefined;
-  const shutdown = (): Promise<void> => (ended ??= endEngine(context, images));
+  const shutdown = (): Promise<void> => (ended ??= endEngine(context, images, shuttingDown));
   const life: EngineLife = {
     resume: async () => {
       await resume(context);
@@ -167,8 +170,12 @@ function usesOf(containers: ContainerTable): ContainerUses {
   };
 }
 
-async function endEngine(context: EngineContext, images: AsyncDisposable): Promise<void> {
-  context.shuttingDown.value = true;
+async function endEngine(
+  context: EngineContext,
+  images: AsyncDisposable,
+  shuttingDown: AbortController,
+): Promise<void> {
+  shuttingDown.abort(new EngineError("unavailable", "the daemon is stopping"));
   // Pulls and the like first: what uses the processors would hold up the containers' own end.
   await images[Symbol.asyncDispose]();
   await context.stems.close();

@@ -24,7 +24,7 @@ import type { AdoptFile } from "./container-start.ts";
 import type { ContainerPatch } from "./container-table.ts";
 import { knownEndpoints } from "./container-network.ts";
 import { removeContainer, removeFiles } from "./container-remove.ts";
-import type { EngineContext } from "./context.ts";
+import { publish, type EngineContext } from "./context.ts";
 import { startHealthMonitor } from "./health.ts";
 import { containerPaths, containersRoot } from "./paths.ts";
 import { unmountSharedMemory } from "./shared-memory.ts";
@@ -116,7 +116,7 @@ async function adoptRow(engine: EngineContext, container: Container, supervisor:
   const known = (state.status === "running" || state.status === "paused") && state.startedAt === supervisor.startedAt;
   const paused = await isPaused(engine, container);
   const adopt = known ? undefined : readAdoptFile(engine, container.id);
-  engine.containers.update(container, {
+  engine.containers.record(container, {
     ...(adopt === undefined ? {} : rowOf(adopt)),
     state: {
       ...state,
@@ -186,16 +186,17 @@ async function recordLateExit(engine: EngineContext, container: Container, exit:
   // A run that the row does not know: its start was not written any more.
   const adopt = status === "running" || status === "paused" ? undefined : readAdoptFile(engine, container.id);
   if (adopt !== undefined)
-    engine.containers.update(container, {
+    engine.containers.record(container, {
       ...rowOf(adopt),
       state: { ...container.record.state, startedAt: adopt.launchedAt },
     });
-  recordExit(engine, container, exit, oomKilled, "exited");
+  let written = recordExit(engine, container, exit, oomKilled, "exited");
   // As the daemon would have done it had it seen the end; `resume` schedules it.
   if (decideAgain(container).kind === "restart")
-    engine.containers.update(container, { state: { ...container.record.state, status: "restarting" } });
+    written = engine.containers.record(container, { state: { ...container.record.state, status: "restarting" } });
+  if (oomKilled) publish(engine, container, "oom");
   publishDie(engine, container);
-  await clearRunDirectory(engine, container.id);
+  if (written) await clearRunDirectory(engine, container.id);
   engine.logger.info("container ended while no daemon ran", { id: container.id, exitCode: exit.code, lost: exit.lost });
 }
 
@@ -255,7 +256,10 @@ async function sweep(engine: EngineContext): Promise<void> {
       await attempt(engine, `removing the leftover directory ${id}`, () =>
         rm(containerPaths(engine.config, id).directory, { recursive: true, force: true }),
       );
-    else if (engine.containers.byId(id)?.process === undefined)
+    else if (
+      engine.containers.byId(id)?.process === undefined &&
+      !engine.containers.unwritten.has(engine.containers.byId(id)!)
+    )
       await attempt(engine, `clearing what a run of ${id} left`, async () => {
         unmountSharedMemory(engine, engine.containers.byId(id)!.record);
         await clearRunDirectory(engine, id);
@@ -292,13 +296,13 @@ export async function resume(engine: EngineContext): Promise<void> {
     const decision = started && state.status === "restarting" ? decideAgain(container) : undefined;
     if (decision?.kind === "restart") scheduleRestart(engine, container, decision.delayMs);
     else if (started && restartsWithDaemon(policyFacts(container.record))) {
-      engine.containers.update(container, { state: { ...state, status: "restarting" } });
+      engine.containers.record(container, { state: { ...state, status: "restarting" } });
       scheduleRestart(engine, container, firstDelayMs, false);
     } else if (hostConfig.AutoRemove)
       await attempt(engine, `removing ${container.id}`, () =>
         engine.mutex.run(container.id, () => removeContainer(engine, container, { volumes: true })),
       );
     else if (state.status === "restarting")
-      engine.containers.update(container, { state: { ...state, status: "exited" } });
+      engine.containers.record(container, { state: { ...state, status: "exited" } });
   }
 }

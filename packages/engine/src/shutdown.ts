@@ -3,6 +3,9 @@ import type { Container } from "./container.ts";
 import { stopProcess } from "./container-stop.ts";
 import type { EngineContext } from "./context.ts";
 
+/** How long a start that is under way is waited for. */
+const startPatienceMs = 10_000;
+
 /** Stops or leaves the containers; gives how many run on. */
 export async function stopForShutdown(engine: EngineContext): Promise<number> {
   const containers = engine.containers.list();
@@ -10,6 +13,14 @@ export async function stopForShutdown(engine: EngineContext): Promise<number> {
     container.restartTimer?.abort();
     container.health?.stop();
   }
+  // A start that is under way ends first, and what it started is then stopped with the others.
+  const settled = containers.map((container) => engine.mutex.run(container.id, () => container.health?.stop()));
+  const patience = new AbortController();
+  await Promise.race([
+    Promise.all(settled),
+    engine.clock.sleep(startPatienceMs, patience.signal).catch(() => undefined),
+  ]);
+  patience.abort();
   const running = containers.filter((container) => container.process !== undefined);
   if (engine.config.liveRestore) {
     for (const container of running) container.process?.supervisor.disconnect();

@@ -64,6 +64,8 @@ export class FakeMachine {
   nextPid = 1000;
   failLaunch: Error | undefined;
   failAttach: Error | undefined;
+  /** Holds every launch until `goOn`. */
+  launching: { readonly reached: Deferred<void>; readonly goOn: Deferred<void> } | undefined;
   /** Every change of a row fails with it. */
   failWrites: Error | undefined;
   onLaunch: () => void = () => undefined;
@@ -90,6 +92,8 @@ export class FakeMachine {
       pid: this.nextPid++,
       networkNamespaceFd: 77,
       launch: async (request) => {
+        this.launching?.reached.resolve();
+        await this.launching?.goOn.promise;
         if (this.failLaunch !== undefined) throw this.failLaunch;
         const process = new FakeProcess(this.nextPid++, request);
         this.processes.set(request.directory, process);

@@ -1,0 +1,49 @@
+/** Rows that a full disk kept from being written: tried again until there is room, or until another change of the container wrote them. */
+import { messageOf } from "@fathom/base";
+import type { Container } from "./container.ts";
+import type { EngineContext } from "./context.ts";
+import { clearRunDirectory } from "./container-exit.ts";
+
+const firstWaitMs = 250;
+const longestWaitMs = 5000;
+
+const writing = new WeakSet<EngineContext>();
+
+/**
+ * Writes the row of a container that is locked and does not run, and then takes the files away that said what the row did not.
+ * @throws resource-exhausted while the disk is full
+ */
+export async function writeRow(engine: EngineContext, container: Container): Promise<void> {
+  engine.containers.update(container, {});
+  engine.logger.info("the state of a container is written now", { id: container.id });
+  if (container.process === undefined) await clearRunDirectory(engine, container.id);
+}
+
+/** Begins to try, unless that is going on. What a daemon's end leaves unwritten the next one finds in the supervisors' files. */
+export function writeRowsLater(engine: EngineContext): void {
+  if (writing.has(engine)) return;
+  writing.add(engine);
+  engine.logger.error(
+    "the disk is full: the end of a container is not written yet; make room on the disk of the data root",
+    {
+      dataRoot: engine.config.dataRoot,
+    },
+  );
+  void (async () => {
+    for (let waitMs = firstWaitMs; engine.containers.unwritten.size > 0; waitMs = Math.min(waitMs * 2, longestWaitMs)) {
+      await engine.clock.sleep(waitMs, engine.shuttingDown);
+      for (const container of engine.containers.unwritten)
+        await engine.mutex.run(container.id, async () => {
+          if (engine.shuttingDown.aborted || !engine.containers.unwritten.has(container)) return;
+          await writeRow(engine, container).catch((error) =>
+            engine.logger.debug("a row cannot be written yet", { id: container.id, error: messageOf(error) }),
+          );
+        });
+    }
+  })()
+    .catch((error) => {
+      if (!engine.shuttingDown.aborted)
+        engine.logger.error("writing the state of containers failed", { error: messageOf(error) });
+    })
+    .finally(() => writing.delete(engine));
+}
