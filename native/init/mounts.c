@@ -158,11 +158,20 @@ int do_bind(struct child *child, const struct operation *op) {
     if (source >= 0)
       tree = sys_open_tree(source, "", flags | AT_EMPTY_PATH);
     close_fd(&source);
+  } else if (*op->bind.subpath) {
+    /* What is below belongs to containers: their links lead nowhere outside. */
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    int base = open(op->bind.source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int source = base < 0 ? -1 : sys_openat2(base, op->bind.subpath, &how);
+    if (source >= 0)
+      tree = sys_open_tree(source, "", flags | AT_EMPTY_PATH);
+    close_fd(&source);
+    close_fd(&base);
   } else {
     tree = sys_open_tree(AT_FDCWD, op->bind.source, flags);
   }
   if (tree < 0)
-    return fail("open_tree", op->bind.source);
+    return fail("open_tree", *op->bind.subpath ? op->bind.subpath : op->bind.source);
   struct stat about;
   if (fstat(tree, &about) < 0)
     return fail("fstat", op->bind.source);

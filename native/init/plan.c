@@ -38,6 +38,7 @@ static void decode_mounting(struct reader *in, struct operation *op) {
     break;
   case OP_BIND:
     op->bind.source = read_text(in);
+    op->bind.subpath = read_text(in);
     op->bind.flags = read_u32(in);
     op->bind.attributes = read_attributes(in);
     op->bind.propagation = read_u32(in);

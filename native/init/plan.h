@@ -9,7 +9,7 @@
 #include "wire.h"
 
 #define PLAN_MAGIC 0x4e4c5046u
-#define PLAN_VERSION 1
+#define PLAN_VERSION 2
 #define PLAN_LIMIT (8u << 20)
 #define PLAN_OPERATIONS_LIMIT 16384
 #define PLAN_LIST_LIMIT 262144
@@ -84,7 +84,7 @@ struct operation {
       uint32_t create, propagation, copy_up;
     } mount;
     struct {
-      const char *source;
+      const char *source, *subpath; /* "" for the source itself */
       uint32_t flags;
       struct attributes attributes;
       uint32_t propagation;

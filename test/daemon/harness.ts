@@ -168,6 +168,22 @@ export class TestDaemon {
     return out.trim();
   }
 
+  /** A request to the API as it is; of a stream of JSON lines the last one. */
+  async api<T = unknown>(
+    method: string,
+    path: string,
+    body?: object,
+    version = "1.47",
+  ): Promise<{ readonly status: number; readonly json: T }> {
+    const response = await fetch(`http://d/v${version}${path}`, {
+      method,
+      unix: `${this.work}/s`,
+      ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }),
+    });
+    const last = (await response.text()).trim().split("\n").at(-1) ?? "";
+    return { status: response.status, json: (last === "" ? undefined : JSON.parse(last)) as T };
+  }
+
   /** @param flags More of them, for this time only. */
   async start(...flags: string[]): Promise<void> {
     const { work } = this;

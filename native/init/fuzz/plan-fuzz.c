@@ -39,7 +39,7 @@ static void use(const struct operation *op) {
     seen += strlen(op->mount.type) + strlen(op->mount.source) + strlen(op->mount.target);
     break;
   case OP_BIND:
-    seen += strlen(op->bind.source) + strlen(op->bind.target);
+    seen += strlen(op->bind.source) + strlen(op->bind.subpath) + strlen(op->bind.target);
     break;
   case OP_SET_USER:
     read_texts(op->user.groups, 1, 0);

@@ -125,16 +125,18 @@ export interface ContainerBackend {
   containerInspect(container: string, size: boolean): Promise<ContainerInspect>;
   /** @throws not-modified when it runs already. */
   containerStart(container: string, detachKeys: string | undefined): Promise<void>;
-  /** @throws not-modified when it does not run. `timeoutSeconds` undefined: the container's own; negative: for ever. */
+  /**
+   * Goes on when the client hangs up. `timeoutSeconds` undefined: the container's own; negative: for ever.
+   * @throws not-modified when it does not run
+   */
   containerStop(
     container: string,
     options: { signal: string | undefined; timeoutSeconds: number | undefined },
-    signal: AbortSignal,
   ): Promise<void>;
+  /** As `containerStop`. */
   containerRestart(
     container: string,
     options: { signal: string | undefined; timeoutSeconds: number | undefined },
-    signal: AbortSignal,
   ): Promise<void>;
   containerKill(container: string, signalName: string | undefined): Promise<void>;
   /** Resolves the registration at once (headers are sent then), the result later. */

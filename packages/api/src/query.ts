@@ -1,5 +1,5 @@
 /** The query of a request, with Docker's ideas of what a boolean, a number and a time are. */
-import { EngineError } from "@fathom/base";
+import { EngineError, parseUnixTime } from "@fathom/base";
 import { parseFilters, type Filters, type Platform } from "@fathom/spec";
 
 const falseWords = new Set(["", "0", "no", "false", "none"]);
@@ -72,23 +72,21 @@ export class Query {
   timestamp(name: string, quote: string): bigint | undefined {
     const value = this.get(name);
     if (value === undefined) return undefined;
-    const match = /^([+-]?)(\d{1,18})(?:\.(\d{0,20}))?$/.exec(value);
-    if (match === null)
+    const time = parseUnixTime(value);
+    if ("problem" in time)
       throw new EngineError(
         "invalid-argument",
-        `invalid value for ${quote}${name}${quote}: invalid timestamp ${JSON.stringify(value)}: use seconds since the epoch, with a fraction if need be`,
+        `invalid value for ${quote}${name}${quote}: invalid timestamp ${JSON.stringify(value)}: ${time.problem}`,
       );
-    const seconds = BigInt(match[2] ?? "") * 1_000_000_000n;
-    const nanoseconds = BigInt((match[3] ?? "").slice(0, 9).padEnd(9, "0"));
-    return (match[1] === "-" ? -seconds : seconds) + nanoseconds;
+    return time.ns;
   }
 
-  /** @throws invalid-argument "invalid filter" */
-  filters(): Filters {
+  /** @throws invalid-argument "invalid filter", behind `prefix` */
+  filters(prefix = ""): Filters {
     const text = this.get("filters");
     if (text === undefined) return {};
     const filters = parseFilters(text);
-    if (filters === undefined) throw new EngineError("invalid-argument", "invalid filter");
+    if (filters === undefined) throw new EngineError("invalid-argument", `${prefix}invalid filter`);
     return filters;
   }
 

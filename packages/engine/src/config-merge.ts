@@ -57,16 +57,15 @@ function isSet(value: unknown): boolean {
   return value !== undefined && value !== null && value !== 0 && !(Array.isArray(value) && value.length === 0);
 }
 
-/** The user's first, then the image's that are not among them; of one name given twice the last value counts. */
+/** The user's as they are, then the image's that are not among them. */
 function mergeEnvironment(user: readonly string[], image: readonly string[]): string[] {
-  const merged = new Map<string, string>();
-  for (const entry of user) {
-    const name = variableName(entry);
-    if (name === "") throw new EngineError("invalid-argument", `invalid environment variable: ${entry}`);
-    merged.set(name, entry);
-  }
-  for (const entry of image) if (!merged.has(variableName(entry))) merged.set(variableName(entry), entry);
-  return [...merged.values()];
+  const names = new Set(user.map(variableName));
+  if (names.has(""))
+    throw new EngineError(
+      "invalid-argument",
+      `invalid environment variable: ${user.find((entry) => variableName(entry) === "")}`,
+    );
+  return [...user, ...image.filter((entry) => !names.has(variableName(entry)))];
 }
 
 function variableName(entry: string): string {

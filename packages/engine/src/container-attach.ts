@@ -32,7 +32,7 @@ export async function attachContainer(
 ): Promise<AttachResult> {
   const container = engine.containers.find(nameOrId);
   const tty = container.record.config.Tty;
-  const detachKeys = effectiveDetachKeys(request.detachKeys ?? "", tty);
+  const detachKeys = effectiveDetachKeys(request.detachKeys ?? "", "detach", tty);
   if (container.paused)
     throw new EngineError("conflict", `container ${container.id} is paused, unpause the container before attach`);
   if (container.record.state.status === "restarting")

@@ -76,8 +76,8 @@ export interface ContainerBackend {
   explain(body: ContainerCreateRequest): Promise<{ Text: string }>;
   containerInspect(container: string, size: boolean): Promise<ContainerInspect>;
   containerStart(container: string, detachKeys: string | undefined): Promise<void>;
-  containerStop(container: string, options: StopOptions, signal: AbortSignal): Promise<void>;
-  containerRestart(container: string, options: StopOptions, signal: AbortSignal): Promise<void>;
+  containerStop(container: string, options: StopOptions): Promise<void>;
+  containerRestart(container: string, options: StopOptions): Promise<void>;
   containerKill(container: string, signalName: string | undefined): Promise<void>;
   containerWait(
     container: string,
@@ -136,8 +136,8 @@ export function createContainerBackend(
       const container = engine.containers.find(name);
       await locked(engine, container, () => startContainer(engine, container));
     },
-    containerStop: (name, options, signal) => stopContainer(engine, name, options, signal),
-    containerRestart: (name, options, signal) => restartContainer(engine, name, options, signal),
+    containerStop: (name, options) => stopContainer(engine, name, options),
+    containerRestart: (name, options) => restartContainer(engine, name, options),
     containerKill: (name, signalName) => killContainer(engine, name, signalName),
     containerWait: async (name, condition, signal) => waitContainer(engine, name, condition, signal),
     containerRemove: (name, options) => removeByName(engine, name, options),

@@ -12,7 +12,7 @@ import { resourcesOf, validateHostConfig } from "./translate.ts";
 
 export async function renameContainer(engine: EngineContext, nameOrId: string, newName: string): Promise<void> {
   const container = engine.containers.find(nameOrId);
-  if (newName === "") throw new EngineError("invalid-argument", "Neither old nor new names may be empty");
+  if (newName.trim() === "") throw new EngineError("invalid-argument", "Neither old nor new names may be empty");
   await locked(engine, container, () => {
     const oldName = container.record.name;
     if (newName.replace(/^\//, "") === oldName)
@@ -50,7 +50,7 @@ export async function updateContainer(
     if (request.RestartPolicy !== undefined && before.AutoRemove && !["", "no"].includes(request.RestartPolicy.Name))
       throw new EngineError(
         "invalid-argument",
-        "Restart policy cannot be updated because AutoRemove is enabled for the container",
+        `Cannot update container ${container.id}: Restart policy cannot be updated because AutoRemove is enabled for the container`,
       );
     const after = mergeUpdate(before, request);
     const warnings = validateHostConfig(engine, container.record.config, after);
@@ -113,6 +113,8 @@ function mergeUpdate(before: HostConfig, request: ContainerUpdateRequest): HostC
   return {
     ...before,
     ...sent,
+    // 0 is how "no limit" is shown.
+    ...(typeof sent.PidsLimit === "number" ? { PidsLimit: Math.max(0, sent.PidsLimit) } : {}),
     ...(policy === undefined || policy.Name === "" ? {} : { RestartPolicy: policy }),
   };
 }

@@ -14,7 +14,7 @@ export async function commitContainer(engine: EngineContext, request: CommitRequ
   // A frozen container's files do not change while they are read.
   if (cgroup !== undefined) await cgroup.freeze();
   try {
-    const id = await engine.images.commit({
+    const { id, name } = await engine.images.commit({
       containerId: record.id,
       parent,
       config: { ...runConfigOf(record.config), ...(request.config === undefined ? {} : runConfigOf(request.config)) },
@@ -25,7 +25,7 @@ export async function commitContainer(engine: EngineContext, request: CommitRequ
       comment: request.comment,
       createdBy: [...(record.config.Entrypoint ?? []), ...(record.config.Cmd ?? [])].join(" "),
     });
-    publish(engine, container, "commit", { comment: request.comment, imageID: id, imageRef: request.repository ?? "" });
+    publish(engine, container, "commit", { comment: request.comment, imageID: id, imageRef: name ?? "" });
     return { Id: id };
   } finally {
     if (cgroup !== undefined) await cgroup.thaw();

@@ -16,6 +16,7 @@ import { checkNetworkMode, requestedNetworks, requestedPorts } from "./container
 import { publish, type EngineContext } from "./context.ts";
 import type { LocalImage, MountPoint } from "./contract.ts";
 import { withHostDefaults } from "./host-config.ts";
+import { createImageLayer, removeImageLayers, resolveImageMounts } from "./image-mounts.ts";
 import { checkLogSettings } from "./log-config.ts";
 import { ensureVolumes, plannedMounts, wantedMounts, type WantedMount } from "./mounts.ts";
 import { checkName, makeName } from "./names.ts";
@@ -37,10 +38,10 @@ export async function createContainer(
   const warnings = image === undefined ? [] : platformWarnings(image, body.Image ?? image.id, platform);
   const merged = mergeImageConfig(requestedConfig, image?.config.config ?? {});
   if (merged.StopSignal) parseSignal(merged.StopSignal);
-  const host = withHostDefaults(requestedHost, engine.config, engine.oci.defaults);
+  const host = sharedById(engine, withHostDefaults(requestedHost, engine.config, engine.oci.defaults));
   checkLogSettings(host.LogConfig as { Type: string; Config: Record<string, string> });
   warnings.push(...validateRequest(engine, merged, host, body));
-  const wanted = wantedMounts(merged, host, (from) => donorMounts(engine, from));
+  const asked = wantedMounts(merged, host, (from) => donorMounts(engine, from));
 
   const id = engine.stems.newId();
   let name: string | undefined;
@@ -51,6 +52,7 @@ export async function createContainer(
         : checkName(requestedName);
     engine.containers.reserve(name, id);
     const config = finishConfig(engine, merged, host, id);
+    const wanted = resolveImageMounts(engine, id, asked);
     const { path, arguments: args } = commandLine(config);
     const record: ContainerRecord = {
       id,
@@ -117,8 +119,8 @@ async function build(
   const layer = engine.store.containers.create(record.id, record.topLayer);
   undo.defer(() => engine.store.containers.remove(record.id));
 
-  const makesVolumes = wanted.some((mount) => mount.volume !== undefined);
-  if (!makesVolumes) {
+  const makesMore = wanted.some((mount) => mount.volume !== undefined || mount.image !== undefined);
+  if (!makesMore) {
     const container = engine.containers.insert({ ...record, mounts: ensureVolumes(engine.volumes, wanted) });
     undo.move();
     return container;
@@ -126,6 +128,8 @@ async function build(
   // A volume is not swept away by a crash's sweep: the row names the half-made container first.
   const container = engine.containers.insert({ ...record, mounts: plannedMounts(wanted), pending: "creating" });
   undo.defer(() => engine.containers.delete(container));
+  undo.defer(() => removeImageLayers(engine, container.record));
+  for (const { image } of wanted) if (image !== undefined) createImageLayer(engine, image);
   const made: string[] = [];
   undo.defer(async () => {
     for (const name of made) await engine.volumes.removeIfUnused(name, record.id).catch(() => false);
@@ -134,12 +138,33 @@ async function build(
   for (const mount of wanted)
     for (const done of ensureVolumes(engine.volumes, [mount])) {
       mounts.push(done);
-      if (done.anonymous && done.name !== undefined) made.push(done.name);
+      if (done.anonymous && done.name !== undefined && mount.volume !== undefined) made.push(done.name);
     }
   fillVolumes(engine.sys, layer, mounts, engine.logger);
   engine.containers.publish(container, { mounts });
   undo.move();
   return container;
+}
+
+/**
+ * Containers whose namespaces are shared, named by their ids: a name may become another's. The processes' and the IPC's must be there now.
+ * @throws invalid-argument "No such container: …"
+ */
+function sharedById(engine: EngineContext, host: HostConfig): HostConfig {
+  const byId = (mode: string, required: boolean): string => {
+    if (!mode.startsWith("container:")) return mode;
+    const name = mode.slice("container:".length);
+    const id = findQuietly(engine, name)?.id;
+    if (id === undefined && required && name !== "")
+      throw new EngineError("invalid-argument", `No such container: ${name}`);
+    return id === undefined ? mode : `container:${id}`;
+  };
+  return {
+    ...host,
+    NetworkMode: byId(host.NetworkMode, false),
+    PidMode: byId(host.PidMode, true),
+    IpcMode: byId(host.IpcMode, true),
+  };
 }
 
 /** The host name: as asked, that of the host, or the first 12 digits of the id. */

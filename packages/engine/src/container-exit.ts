@@ -13,6 +13,7 @@ import { publish, type EngineContext } from "./context.ts";
 import { abandonExecs } from "./exec.ts";
 import { detachNetworks } from "./container-network.ts";
 import { containerPaths } from "./paths.ts";
+import { unmountImages } from "./image-mounts.ts";
 import { unmountSharedMemory } from "./shared-memory.ts";
 import { decideRestart, type EndedRun, type RestartDecision, type RestartPolicy } from "./restart-policy.ts";
 
@@ -121,6 +122,7 @@ export async function releaseRun(engine: EngineContext, container: Container, pr
     process.cgroup.kill().then(() => process.cgroup.remove()),
     detachNetworks(engine, container),
     (async () => unmountSharedMemory(engine, container.record))(),
+    (async () => unmountImages(engine, container.record))(),
   ]);
   for (const result of results)
     if (result.status === "rejected")

@@ -84,7 +84,7 @@ function compileFilters(engine: EngineContext, filters: Filters): Test[] {
     if (!["none", "starting", "healthy", "unhealthy"].includes(value))
       throw new EngineError(
         "invalid-argument",
-        `invalid filter 'health=${value}': unrecognised filter value for health: ${value}`,
+        `invalid filter 'health=${value}': invalid value for health (${value}): must be one of none, starting, healthy, unhealthy`,
       );
     return (container) => (container.record.health?.Status ?? "none") === value;
   });
@@ -93,12 +93,16 @@ function compileFilters(engine: EngineContext, filters: Filters): Test[] {
     "volume",
     (value) =>
       ({ record }) =>
-        record.mounts.some((mount) => mount.name === value || mount.destination === value),
+        record.mounts.some((mount) => [mount.name, mount.destination, mount.source].includes(value)),
   );
   any("network", (value) => networkTest(engine, value));
   any("publish", (value) => portTest(value, true));
   any("expose", (value) => portTest(value, false));
-  any("is-task", (value) => () => value === "false");
+  any("is-task", (value) => {
+    if (!/^(0|1|t|f|true|false)$/i.test(value))
+      throw new EngineError("invalid-argument", `invalid filter 'is-task=[${value}]'`);
+    return () => /^(0|f|false)$/i.test(value);
+  });
   const labels = filterValues(filters, "label");
   if (labels.length > 0) tests.push((container) => matchesLabels(container.record.config.Labels ?? {}, labels));
   const bound = (key: "before" | "since"): bigint | undefined => {
@@ -159,7 +163,7 @@ function portTest(value: string, published: boolean): Test {
   if (!match)
     throw new EngineError(
       "invalid-argument",
-      `invalid filter '${published ? "publish" : "expose"}=${value}': invalid port or range`,
+      `error while looking up for ${published ? "publish" : "expose"} ${value}: invalid start port '${value.replace(/[-/].*$/, "")}': invalid syntax`,
     );
   const first = Number(match[1]);
   const last = Number(match[2] ?? match[1]);
@@ -189,10 +193,11 @@ export async function summarise(engine: EngineContext, container: Container, siz
     Command: commandText(record.path, record.arguments),
     Created: Number((parseRfc3339Nano(record.createdAt) ?? 0n) / 1_000_000_000n),
     Ports: portSummaries(container),
-    ...(size ? await containerSizes(engine, record) : {}),
+    ...(size ? withoutZero(await containerSizes(engine, record)) : {}),
     Labels: record.config.Labels ?? {},
     State: record.state.status,
     Status: statusText(engine, container),
+    Health: { Status: record.health?.Status ?? "none", FailingStreak: record.health?.FailingStreak ?? 0 },
     HostConfig: {
       NetworkMode: record.hostConfig.NetworkMode,
       ...(record.hostConfig.Annotations ? { Annotations: record.hostConfig.Annotations } : {}),
@@ -204,6 +209,11 @@ export async function summarise(engine: EngineContext, container: Container, siz
     },
     Mounts: record.mounts.map(shownMount),
   };
+}
+
+/** A list leaves out what is 0, unlike an inspect. */
+function withoutZero(sizes: { SizeRw: number; SizeRootFs: number }): Partial<typeof sizes> {
+  return Object.fromEntries(Object.entries(sizes).filter(([, size]) => size !== 0));
 }
 
 /** The name it was made by while that still is its image; else the image's id. */

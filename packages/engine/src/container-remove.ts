@@ -6,6 +6,7 @@ import { cancelRestart } from "./container-exit.ts";
 import { stopProcess } from "./container-stop.ts";
 import { wakeRemoveWaiters } from "./container-wait.ts";
 import { locked, publish, type EngineContext } from "./context.ts";
+import { removeImageLayers } from "./image-mounts.ts";
 import { containerPaths } from "./paths.ts";
 
 export interface RemoveOptions {
@@ -16,7 +17,7 @@ export interface RemoveOptions {
 
 export async function removeByName(engine: EngineContext, nameOrId: string, options: RemoveOptions): Promise<void> {
   const container = engine.containers.find(nameOrId);
-  if (options.link) throw new EngineError("invalid-argument", "links are not supported: there is no link to remove");
+  if (options.link) throw new EngineError("conflict", "Conflict, cannot remove the default link name of the container");
   const { name } = container.record;
   if (!options.force) checkRemovable(container, name);
   for (let removed = false; !removed;) {
@@ -71,8 +72,13 @@ export async function removeContainer(
     }
   }
   if (anonymous.length > 0) engine.containers.delete(container);
+  try {
+    await removeImageLayers(engine, container.record);
+  } catch (error) {
+    engine.logger.warn("removing the layers of a mounted image failed", { error, id: container.id });
+  }
   await removeFiles(engine, container.id);
-  for (const id of container.execs) engine.execs.remove(id);
+  engine.execs.removeOf(container);
   publish(engine, container, "destroy");
   wakeRemoveWaiters(container);
 }

@@ -90,11 +90,15 @@ export function openRoot(
     (mount) => mount.source !== "" && (path === mount.destination || path.startsWith(`${mount.destination}/`)),
   );
   const deepest = mounts.sort((a, b) => b.destination.length - a.destination.length)[0];
-  if (deepest !== undefined && path !== deepest.destination)
+  if (deepest !== undefined && path !== deepest.destination) {
+    const image = deepest.image === undefined ? undefined : engine.store.containers.get(deepest.image.layer);
+    const fd =
+      image === undefined ? sys.open(deepest.source, O_PATH | O_DIRECTORY | O_CLOEXEC) : sys.openOverlay(image.mount);
     return {
-      root: new ContainerRoot(sys, sys.open(deepest.source, O_PATH | O_DIRECTORY | O_CLOEXEC)),
-      path: path.slice(deepest.destination.length),
+      root: new ContainerRoot(sys, fd),
+      path: `${deepest.subpath === "" ? "" : `/${deepest.subpath}`}${path.slice(deepest.destination.length)}`,
     };
+  }
   const layer = engine.store.containers.get(container.id);
   if (layer === undefined) throw new EngineError("not-found", `the layer of container ${container.id} is missing`);
   return { root: new ContainerRoot(sys, sys.openOverlay(layer.mount)), path };

@@ -20,6 +20,7 @@ import { startHealthMonitor } from "./health.ts";
 import { logTarget } from "./log-config.ts";
 import { prepareMountSources } from "./mount-sources.ts";
 import { containerPaths } from "./paths.ts";
+import { mountImages, unmountImages } from "./image-mounts.ts";
 import { mountSharedMemory, unmountSharedMemory } from "./shared-memory.ts";
 import { discard } from "./stems.ts";
 import { StartSteps, stepsLabel } from "./start-steps.ts";
@@ -174,7 +175,9 @@ async function launch(
       engine.volumes.acquire(name, record.id);
       undo.defer(() => engine.volumes.release(name, record.id));
     }
-  prepareMountSources(record.mounts);
+  undo.defer(() => unmountImages(engine, record));
+  mountImages(engine, record);
+  prepareMountSources(engine.sys, record.mounts);
   if (record.hostConfig.IpcMode === "shareable") {
     mountSharedMemory(engine, record);
     undo.defer(() => unmountSharedMemory(engine, record));
@@ -253,7 +256,7 @@ async function recordFailedStart(engine: EngineContext, container: Container, er
       ...state,
       status: state.status === "restarting" ? "exited" : state.status,
       pid: 0,
-      exitCode: exitCodeOfFailedStart(error),
+      exitCode: exitCodeAfter(error, state.exitCode),
       error: messageOf(error),
     },
   });
@@ -261,6 +264,15 @@ async function recordFailedStart(engine: EngineContext, container: Container, er
     await removeContainer(engine, container, { volumes: true }).catch((reason) =>
       engine.logger.error("removing a container that did not start failed", { error: reason, id: container.id }),
     );
+}
+
+/** What fails before the process is made says nothing of it: the code of the last run stays, unless that is 0. */
+function exitCodeAfter(error: unknown, before: number): number {
+  const ofProcess =
+    messageOf(error).startsWith("failed to create task") ||
+    isEngineError(error, "executable-not-found") ||
+    isEngineError(error, "not-executable");
+  return !ofProcess && before !== 0 ? before : exitCodeOfFailedStart(error);
 }
 
 /** 127 for what was not found, 126 for what may not be executed, 128 for the rest. */

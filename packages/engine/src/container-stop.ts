@@ -61,23 +61,27 @@ function stopSignal(container: Container): number {
   }
 }
 
-/** @throws not-modified when it does not run */
-export async function stopContainer(
-  engine: EngineContext,
-  nameOrId: string,
-  options: StopOptions,
-  signal: AbortSignal,
-): Promise<void> {
+/** Goes on when the client hangs up: half a stop would leave a container that was told to end. @throws not-modified when it does not run */
+export async function stopContainer(engine: EngineContext, nameOrId: string, options: StopOptions): Promise<void> {
   const container = engine.containers.find(nameOrId);
-  if (options.signal !== undefined && options.signal !== "") parseSignal(options.signal);
+  checkSignal(options, `cannot stop container: ${nameOrId}`);
   if (container.process === undefined && container.restartTimer !== undefined) {
     engine.containers.record(container, { stoppedByUser: true });
     cancelRestart(engine, container);
     return;
   }
   if (container.process === undefined) throw new EngineError("not-modified", "");
-  await stopProcess(engine, container, options, signal);
+  await stopProcess(engine, container, options, undefined);
   publish(engine, container, "stop");
+}
+
+function checkSignal({ signal }: StopOptions, action: string): void {
+  if (signal === undefined || signal === "") return;
+  try {
+    parseSignal(signal);
+  } catch (error) {
+    throw new EngineError("invalid-argument", `${action}: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** The stop itself, not serialised: the end that it waits for is handled under the container's key. */
@@ -154,24 +158,24 @@ async function within(promise: Promise<unknown>, ms: number | undefined, abort?:
   }
 }
 
-/** Stops it when it runs and starts it; the restart count is untouched. */
-export async function restartContainer(
-  engine: EngineContext,
-  nameOrId: string,
-  options: StopOptions,
-  signal: AbortSignal,
-): Promise<void> {
+/** Stops it when it runs and starts it, whether the client waits for it or not; the restart count is untouched. */
+export async function restartContainer(engine: EngineContext, nameOrId: string, options: StopOptions): Promise<void> {
   const container = engine.containers.find(nameOrId);
+  const action = `Cannot restart container ${nameOrId}`;
+  checkSignal(options, action);
   // --rm must not take the container away between the two.
   const keep = container.record.hostConfig.AutoRemove === true;
   if (keep) container.keepOnExit = true;
   try {
     cancelRestart(engine, container);
     if (container.process !== undefined) {
-      await stopProcess(engine, container, options, signal);
+      await stopProcess(engine, container, options, undefined);
       publish(engine, container, "stop");
     }
     await locked(engine, container, () => startContainer(engine, container, { keepCount: true }));
+  } catch (error) {
+    const code = isEngineError(error) ? error.code : "internal";
+    throw new EngineError(code, `${action}: ${messageOf(error)}`, { cause: error });
   } finally {
     if (keep) container.keepOnExit = false;
   }

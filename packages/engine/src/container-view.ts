@@ -119,6 +119,7 @@ export function shownMount(mount: MountPoint): ShownMount {
   return {
     Type: mount.type,
     ...(mount.name === undefined ? {} : { Name: mount.name }),
+    ...(mount.image === undefined ? {} : { Name: mount.image.reference }),
     Source: mount.source,
     Destination: mount.destination,
     ...(mount.driver === undefined ? {} : { Driver: mount.driver }),
@@ -173,7 +174,7 @@ type ShownPorts = Record<string, { HostIp: string; HostPort: string }[] | null>;
 /** Published ports with where they answer, exposed ones with null; nothing while it does not run. */
 function shownPorts(record: ContainerRecord, running: boolean): ShownPorts {
   const ports: ShownPorts = {};
-  if (!running) return ports;
+  if (!running || parseNetworkMode(record.hostConfig.NetworkMode).kind === "host") return ports;
   for (const exposed of Object.keys(record.config.ExposedPorts ?? {})) ports[exposed] = null;
   for (const binding of bindings(record)) {
     const key = `${binding.containerPort}/${binding.protocol}`;
@@ -190,6 +191,8 @@ function bindings(record: ContainerRecord): readonly PortBinding[] {
 export function portSummaries(container: Container): PortSummary[] {
   if (container.process === undefined) return [];
   const { record } = container;
+  // What is exposed in another's or the host's network is that one's.
+  if (!["network", "none"].includes(parseNetworkMode(record.hostConfig.NetworkMode).kind)) return [];
   const published: PortSummary[] = bindings(record).map((binding) => ({
     IP: binding.hostIp,
     PrivatePort: binding.containerPort,
@@ -199,7 +202,7 @@ export function portSummaries(container: Container): PortSummary[] {
   for (const exposed of Object.keys(record.config.ExposedPorts ?? {})) {
     const [port, protocol = "tcp"] = exposed.split("/");
     if (published.some((known) => known.PrivatePort === Number(port) && known.Type === protocol)) continue;
-    published.push({ PrivatePort: Number(port), Type: protocol });
+    published.push({ IP: "", PrivatePort: Number(port), Type: protocol });
   }
-  return published;
+  return published.sort((a, b) => a.PrivatePort - b.PrivatePort);
 }

@@ -116,7 +116,8 @@ export interface ImageLookup {
   lookup(name: string): LocalImage;
   /** By id; undefined when it was removed meanwhile. */
   byId(id: Digest): LocalImage | undefined;
-  commit(request: LayerImageRequest): Promise<Digest>;
+  /** `name` is what it is called now, as users write it: "kept:1". */
+  commit(request: LayerImageRequest): Promise<{ readonly id: Digest; readonly name: string | undefined }>;
 }
 
 export interface VolumeSettings {
@@ -166,8 +167,10 @@ export interface MountPoint {
   readonly propagation: string;
   /** A volume is filled from the image's content on first use. */
   readonly copyData: boolean;
-  /** Inside the volume; "" for its root. */
+  /** Inside the volume or the image; "" for its root. */
   readonly subpath: string;
+  /** Of type "image": the image as it was asked for, its id, and the row that holds its layers while the container is there. */
+  readonly image?: { readonly reference: string; readonly id: string; readonly layer: string } | undefined;
   /** A missing source is made (`-v`), or is an error (`--mount`). */
   readonly createSource: boolean;
   /** Bind without submounts. */

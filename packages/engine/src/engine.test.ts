@@ -235,10 +235,10 @@ describe("stop and restart", () => {
   test("the stop signal, then SIGKILL", async () => {
     await run("deaf", {}, { StopTimeout: 0, StopSignal: "USR1" });
     const process = machine.latest();
-    await engine.containerStop("deaf", { signal: undefined, timeoutSeconds: undefined }, never);
+    await engine.containerStop("deaf", { signal: undefined, timeoutSeconds: undefined });
     expect(process.signals).toEqual([10, 9]);
     expect((await engine.containerInspect("deaf", false)).State.ExitCode).toBe(137);
-    expect(engine.containerStop("deaf", { signal: undefined, timeoutSeconds: 0 }, never)).rejects.toMatchObject({
+    expect(engine.containerStop("deaf", { signal: undefined, timeoutSeconds: 0 })).rejects.toMatchObject({
       code: "not-modified",
     });
     expect(engine.containerKill("deaf", undefined)).rejects.toThrow(
@@ -272,7 +272,7 @@ describe("stop and restart", () => {
 
   test("restart with --rm keeps the container", async () => {
     await run("keep", { AutoRemove: true });
-    await engine.containerRestart("keep", { signal: undefined, timeoutSeconds: 0 }, never);
+    await engine.containerRestart("keep", { signal: undefined, timeoutSeconds: 0 });
     expect(await status("keep")).toBe("running");
     expect(await actions()).toEqual(["create", "start", "kill", "die", "stop", "start", "restart"]);
   });
@@ -392,7 +392,7 @@ describe("a daemon's start after kill -9", () => {
     const policies = ["always", "unless-stopped", "on-failure", "no"] as const;
     for (const Name of policies) await run(Name, { RestartPolicy: { Name, MaximumRetryCount: 0 } });
     await run("stopped", { RestartPolicy: { Name: "unless-stopped", MaximumRetryCount: 0 } });
-    await engine.containerStop("stopped", { signal: undefined, timeoutSeconds: 0 }, never);
+    await engine.containerStop("stopped", { signal: undefined, timeoutSeconds: 0 });
     machine = Object.assign(new FakeMachine(), { ...machine });
     for (const process of machine.processes.values())
       process.ended ??= { code: 1, signal: 0, finishedAt: "2026-02-03T04:05:06Z" };
@@ -426,7 +426,7 @@ describe("a full disk", () => {
   test("a stop stops", async () => {
     await run("one");
     machine.failWrites = new EngineError("resource-exhausted", "the disk is full");
-    await engine.containerStop("one", { signal: undefined, timeoutSeconds: 0 }, never);
+    await engine.containerStop("one", { signal: undefined, timeoutSeconds: 0 });
     expect(await status("one")).toBe("exited");
     machine.failWrites = undefined;
   });

@@ -156,10 +156,11 @@ function usesOf(containers: ContainerTable): ContainerUses {
     ofImage: (id) =>
       containers
         .list()
-        .filter((container) => container.record.imageId === id)
+        .filter(({ record }) => record.imageId === id || record.mounts.some(({ image }) => image?.id === id))
         .map((container) => ({
           id: container.id,
-          running: container.process !== undefined,
+          // An image that is only mounted can be removed by force: its layers are held.
+          running: container.process !== undefined && container.record.imageId === id,
           imageName: container.record.config.Image,
         })),
     ofVolume: (name) =>

@@ -57,6 +57,11 @@ export class ExecTable {
     this.#byId.delete(id);
   }
 
+  /** Those of a container that is gone. */
+  removeOf(container: Container): void {
+    for (const exec of this.list()) if (exec.container === container) this.remove(exec.id);
+  }
+
   list(): readonly Exec[] {
     return [...this.#byId.values()];
   }

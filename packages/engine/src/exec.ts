@@ -34,11 +34,13 @@ export function createExec(engine: EngineContext, nameOrId: string, request: Exe
   const container = engine.containers.find(nameOrId);
   const command = request.Cmd ?? [];
   if (command.length === 0) throw new EngineError("invalid-argument", "No exec command specified");
-  mustTakeExecs(container);
-  if (request.DetachKeys) parseDetachKeys(request.DetachKeys);
+  const process = mustTakeExecs(container);
+  if (request.DetachKeys) parseDetachKeys(request.DetachKeys, "escape");
   for (const entry of request.Env ?? [])
     if (entry === "" || entry.startsWith("="))
       throw new EngineError("invalid-argument", `invalid environment variable: ${entry}`);
+  // An unknown user is the request's fault: it is told here, before anything listens to a stream.
+  if (request.User !== "") compileExecProcess(engine, container, process, request, command, undefined);
   const id = randomId();
   engine.execs.add({
     id,
@@ -87,7 +89,7 @@ export async function startExec(
   const { container, request } = exec;
   mustTakeExecs(container);
   const tty = request.Tty === true;
-  const detachKeys = effectiveDetachKeys(request.DetachKeys ?? "", tty);
+  const detachKeys = effectiveDetachKeys(request.DetachKeys ?? "", "escape", tty);
   const attach: AttachOptions[] = options.detach
     ? []
     : [
@@ -186,9 +188,10 @@ export function inspectExec(engine: EngineContext, id: string): ExecInspect {
     OpenStdin: request.AttachStdin === true,
     OpenStderr: request.AttachStderr === true,
     OpenStdout: request.AttachStdout === true,
-    CanRemove: exec.state === "ended",
+    CanRemove: false,
     ContainerID: exec.container.id,
-    DetachKeys: request.DetachKeys ?? "",
+    // Docker shows the bytes of the keys, as Go writes bytes in JSON.
+    DetachKeys: request.DetachKeys ? Buffer.from(parseDetachKeys(request.DetachKeys, "escape")).toString("base64") : "",
     Pid: exec.handle?.pid ?? 0,
   };
 }

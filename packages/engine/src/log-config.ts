@@ -65,7 +65,7 @@ export function checkLogSettings(settings: LogSettings): void {
     );
   const { mode, "max-buffer-size": bufferSize } = settings.Config;
   if (mode !== undefined && !["", "blocking", "non-blocking"].includes(mode))
-    throw new EngineError("invalid-argument", `logger: unsupported mode: ${mode}`);
+    throw new EngineError("invalid-argument", `logger: logging mode not supported: ${mode}`);
   if (bufferSize !== undefined) {
     parseSize(bufferSize);
     if (mode !== "non-blocking")

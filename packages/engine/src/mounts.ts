@@ -53,8 +53,8 @@ export function wantedMounts(config: ContainerConfig, hostConfig: HostConfig, do
         ...mount,
         readWrite: mount.readWrite && !mode.split(",").includes("ro"),
         copyData: false,
-        anonymous: false,
         volume: undefined,
+        ...(mount.image === undefined ? {} : { image: { ...mount.image, layer: "" } }),
       });
   }
   const explicit = new Set<string>();
@@ -98,8 +98,10 @@ function parseVolumesFrom(text: string): { container: string; mode: string } {
   const colon = text.indexOf(":");
   const container = colon < 0 ? text : text.slice(0, colon);
   const mode = colon < 0 ? "rw" : text.slice(colon + 1);
-  if (container === "") throw new EngineError("invalid-argument", `invalid volumes from specification: '${text}'`);
-  if (!validMode(mode)) throw new EngineError("invalid-argument", `invalid mode: ${mode}`);
+  if (container === "")
+    throw new EngineError("invalid-argument", "volumes-from specification cannot be an empty string");
+  if (!validMode(mode) || mode.split(",").some((word) => word === "nocopy" || propagations.includes(word)))
+    throw new EngineError("invalid-argument", `invalid mode: ${mode}`);
   return { container, mode };
 }
 
@@ -121,7 +123,8 @@ export function parseBind(raw: string, volumeDriver: string): WantedMount {
   const words = third.split(",");
   const type = source.startsWith("/") ? "bind" : "volume";
   const propagation = words.find((word) => propagations.includes(word));
-  if (type === "volume" && propagation !== undefined) throw invalid();
+  if (type === "volume" && propagation !== undefined)
+    throw invalid('invalid mount config for type "volume": field BindOptions must not be specified');
   try {
     checkDestination(target);
   } catch (error) {
@@ -182,7 +185,9 @@ export function parseMount(mount: Mount): WantedMount {
     new EngineError("invalid-argument", `invalid mount config for type "${type}": ${reason}`);
   const source = mount.Source ?? "";
   const target = mount.Target ?? "";
-  if (!["bind", "volume", "tmpfs", "image"].includes(type)) throw invalid("mount type unknown");
+  for (const [field, own] of optionFields)
+    if (type !== own && mount[field] !== undefined && mount[field] !== null)
+      throw invalid(`field ${field} must not be specified`);
   if (target === "") throw invalid("field Target must not be empty");
   try {
     checkDestination(target);
@@ -190,16 +195,12 @@ export function parseMount(mount: Mount): WantedMount {
     throw invalid((error as Error).message);
   }
   const common = { ...empty, destination: clean(target), readWrite: mount.ReadOnly !== true };
-  const forbid = (field: "BindOptions" | "VolumeOptions" | "TmpfsOptions" | "ImageOptions"): void => {
-    if (mount[field] !== undefined && mount[field] !== null) throw invalid(`field ${field} must not be specified`);
-  };
   switch (type) {
     case "bind": {
       if (source === "") throw invalid("field Source must not be empty");
       const options = mount.BindOptions ?? {};
       if (options.Propagation && !propagations.includes(options.Propagation))
         throw invalid(`invalid propagation mode: ${options.Propagation}`);
-      for (const field of ["VolumeOptions", "TmpfsOptions", "ImageOptions"] as const) forbid(field);
       if (!source.startsWith("/")) throw invalid(`invalid mount path: '${source}' mount path must be absolute`);
       if (options.CreateMountpoint !== true && !exists(source))
         throw invalid(`bind source path does not exist: ${source}`);
@@ -214,14 +215,10 @@ export function parseMount(mount: Mount): WantedMount {
       };
     }
     case "volume": {
-      for (const field of ["BindOptions", "TmpfsOptions", "ImageOptions"] as const) forbid(field);
       const options = mount.VolumeOptions ?? {};
       const subpath = options.Subpath ?? "";
       if (source === "" && subpath !== "") throw invalid("must not set Subpath when using anonymous volumes");
-      if (source === "" && mount.ReadOnly === true)
-        throw invalid("must not set ReadOnly mode when using anonymous volumes");
-      if (subpath !== "" && (subpath.startsWith("/") || subpath.split("/").includes("..")))
-        throw invalid(`subpath must be a relative path within the volume`);
+      if (!isLocal(subpath)) throw invalid("subpath must be a relative path within the volume");
       const driver = options.DriverConfig?.Name || "local";
       return {
         ...common,
@@ -241,14 +238,49 @@ export function parseMount(mount: Mount): WantedMount {
       };
     }
     case "tmpfs": {
-      if (mount.BindOptions) forbid("BindOptions");
       if (source !== "") throw invalid("field Source must not be specified");
-      for (const field of ["VolumeOptions", "ImageOptions"] as const) forbid(field);
+      for (const words of mount.TmpfsOptions?.Options ?? []) {
+        if (words.length < 1 || words.length > 2) throw invalid("invalid option array length");
+        if (words[0] !== "exec" && words[0] !== "noexec") throw invalid(`invalid option: ${words[0]}`);
+      }
       return { ...common, type: "tmpfs", tmpfsOptions: tmpfsOptions(mount) };
     }
+    case "image": {
+      if (source === "") throw invalid("field Source must not be empty");
+      const subpath = mount.ImageOptions?.Subpath ?? "";
+      if (!isLocal(subpath)) throw invalid("subpath must be a relative path within the volume");
+      return {
+        ...common,
+        type: "image",
+        readWrite: false,
+        propagation: "rprivate",
+        subpath,
+        image: { reference: source, id: "", layer: "" },
+      };
+    }
     default:
-      throw new EngineError("not-implemented", "mounts of type image are not implemented yet");
+      throw invalid("mount type unknown");
   }
+}
+
+/** Options and the one type of mount that they are for. */
+const optionFields = [
+  ["BindOptions", "bind"],
+  ["VolumeOptions", "volume"],
+  ["ImageOptions", "image"],
+  ["TmpfsOptions", "tmpfs"],
+] as const;
+
+/** A relative path that does not leave where it begins, by its text alone. */
+function isLocal(path: string): boolean {
+  if (path.startsWith("/")) return false;
+  let depth = 0;
+  for (const part of path.split("/")) {
+    if (part === "..") depth--;
+    else if (part !== "" && part !== ".") depth++;
+    if (depth < 0) return false;
+  }
+  return true;
 }
 
 function tmpfsOptions(mount: Mount): string[] {

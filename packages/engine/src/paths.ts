@@ -19,6 +19,8 @@ export interface ContainerPaths {
   readonly localLog: string;
   /** A tmpfs while a container with shareable IPC runs: others bind it as their /dev/shm. */
   readonly sharedMemory: string;
+  /** Images that are mounted into the container, while it runs. */
+  readonly images: string;
 }
 
 export function containersRoot(config: EngineConfig): string {
@@ -37,5 +39,6 @@ export function containerPaths(config: EngineConfig, id: string): ContainerPaths
     jsonLog: join(directory, `${id}-json.log`),
     localLog: join(directory, "local-logs", "container.log"),
     sharedMemory: join(directory, "shm"),
+    images: join(directory, "images"),
   };
 }

@@ -1,5 +1,5 @@
 /** The `until` filter of prune: a duration before now ("24h", "1h30m") or a time. */
-import { EngineError, parseRfc3339Nano } from "@fathom/base";
+import { EngineError, parseRfc3339Nano, parseUnixTime } from "@fathom/base";
 
 const unitNs: Readonly<Record<string, bigint>> = {
   ns: 1n,
@@ -19,10 +19,12 @@ export function parseUntil(values: readonly string[], nowNs: bigint): bigint | u
   if (values.length > 1) throw new EngineError("invalid-argument", "more than one until filter specified");
   const text = values[0];
   if (text === undefined) return undefined;
-  const time = durationBefore(text, nowNs) ?? unixTime(text) ?? localTime(text);
-  if (time === undefined)
-    throw new EngineError("invalid-argument", `failed to parse value as time or duration: ${JSON.stringify(text)}`);
-  return time;
+  const time = durationBefore(text, nowNs) ?? localTime(text);
+  if (time !== undefined) return time;
+  const seconds = parseUnixTime(text);
+  if ("ns" in seconds) return seconds.ns;
+  const problem = text.includes("-") ? `${JSON.stringify(text)} is no time` : seconds.problem;
+  throw new EngineError("invalid-argument", `failed to parse value as time or duration: ${problem}`);
 }
 
 function durationBefore(text: string, nowNs: bigint): bigint | undefined {
@@ -31,11 +33,6 @@ function durationBefore(text: string, nowNs: bigint): bigint | undefined {
   for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g))
     total += BigInt(Math.round(Number(number) * Number(unitNs[unit!]!)));
   return nowNs - total;
-}
-
-function unixTime(text: string): bigint | undefined {
-  const match = /^(\d+)(?:\.(\d{1,9}))?$/.exec(text);
-  return match ? BigInt(match[1]!) * 1_000_000_000n + BigInt((match[2] ?? "").padEnd(9, "0")) : undefined;
 }
 
 function localTime(text: string): bigint | undefined {

@@ -27,6 +27,7 @@ import { removeContainer, removeFiles } from "./container-remove.ts";
 import { publish, type EngineContext } from "./context.ts";
 import { startHealthMonitor } from "./health.ts";
 import { containerPaths, containersRoot } from "./paths.ts";
+import { removeImageLayers, unmountImages } from "./image-mounts.ts";
 import { unmountSharedMemory } from "./shared-memory.ts";
 import { decideRestart, firstDelayMs, restartsWithDaemon, type RestartDecision } from "./restart-policy.ts";
 
@@ -65,6 +66,7 @@ async function finishUnfinished(engine: EngineContext): Promise<void> {
         await engine.volumes
           .removeIfUnused(mount.name, container.id)
           .catch((error) => engine.logger.warn("removing an anonymous volume failed", { error, volume: mount.name }));
+    await removeImageLayers(engine, container.record);
     engine.containers.delete(container);
     await removeFiles(engine, container.id);
   }
@@ -182,6 +184,7 @@ async function recordLateExit(engine: EngineContext, container: Container, exit:
     engine.logger.warn("removing a cgroup failed", { error, id: container.id });
   }
   unmountSharedMemory(engine, container.record);
+  unmountImages(engine, container.record);
   const { status } = container.record.state;
   // A run that the row does not know: its start was not written any more.
   const adopt = status === "running" || status === "paused" ? undefined : readAdoptFile(engine, container.id);
@@ -240,6 +243,9 @@ async function sweep(engine: EngineContext): Promise<void> {
       await cgroup.remove();
     });
   }
+  const imageLayers = new Set(
+    engine.containers.list().flatMap(({ record }) => record.mounts.flatMap(({ image }) => image?.layer ?? [])),
+  );
   // Those of containers with a parent of their own, whose start was interrupted: no list has them.
   for (const { id, process, record } of engine.containers.list())
     if (process === undefined && !record.cgroupPath.startsWith(`${parent}/`))
@@ -249,7 +255,7 @@ async function sweep(engine: EngineContext): Promise<void> {
         await cgroup.remove();
       });
   for (const id of engine.store.containers.list())
-    if (engine.containers.byId(id) === undefined)
+    if (engine.containers.byId(id) === undefined && !imageLayers.has(id))
       await attempt(engine, `removing the leftover layer ${id}`, () => engine.store.containers.remove(id));
   for (const id of readdirSync(containersRoot(engine.config)))
     if (engine.containers.byId(id) === undefined)
@@ -262,6 +268,7 @@ async function sweep(engine: EngineContext): Promise<void> {
     )
       await attempt(engine, `clearing what a run of ${id} left`, async () => {
         unmountSharedMemory(engine, engine.containers.byId(id)!.record);
+        unmountImages(engine, engine.containers.byId(id)!.record);
         await clearRunDirectory(engine, id);
       });
 }

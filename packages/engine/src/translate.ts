@@ -3,7 +3,7 @@
  * the launch plan and limits that follow.
  */
 import { existsSync } from "node:fs";
-import { EngineError } from "@fathom/base";
+import { EngineError, messageOf } from "@fathom/base";
 import {
   compile,
   compileExec,
@@ -41,9 +41,7 @@ export function joinedNamespaces(engine: EngineContext, record: ContainerRecord)
   const { NetworkMode, PidMode, IpcMode } = record.hostConfig;
   const networkMode = parseNetworkMode(NetworkMode);
   const networkContainer =
-    networkMode.kind === "container"
-      ? joinable(engine, networkMode.container, "joining network namespace of container: ")
-      : undefined;
+    networkMode.kind === "container" ? networkDonor(engine, record, networkMode.container) : undefined;
   const pidContainer = PidMode.startsWith("container:")
     ? joinable(engine, PidMode.slice("container:".length), "")
     : undefined;
@@ -68,6 +66,27 @@ export function joinedNamespaces(engine: EngineContext, record: ContainerRecord)
       ipc: path(ipcContainer, "ipc"),
     },
   };
+}
+
+function networkDonor(engine: EngineContext, record: ContainerRecord, nameOrId: string): Container {
+  let other: Container;
+  try {
+    other = engine.containers.find(nameOrId);
+  } catch (error) {
+    throw new EngineError("internal", `joining network namespace of container: ${messageOf(error)}`, { cause: error });
+  }
+  if (other.id === record.id) throw new EngineError("internal", "cannot join own network namespace");
+  if (other.record.state.status === "restarting")
+    throw new EngineError(
+      "conflict",
+      `cannot join network namespace of container: Container ${other.id} is restarting, wait until the container is running`,
+    );
+  if (other.process === undefined)
+    throw new EngineError(
+      "conflict",
+      `cannot join network namespace of a non running container: container ${other.record.name} is ${other.record.state.status}`,
+    );
+  return other;
 }
 
 function joinable(engine: EngineContext, nameOrId: string, prefix: string): Container {

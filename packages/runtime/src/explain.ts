@@ -119,7 +119,7 @@ export function describeOperation(operation: Operation): string {
     }
     case "bind":
       return (
-        `show ${operation.sourceInRoot === true ? "the container's" : "the host's"} ${operation.source} at ${operation.target}` +
+        `show ${operation.sourceInRoot === true ? "the container's" : "the host's"} ${operation.source}${operation.subpath === undefined ? "" : `, and of it ${operation.subpath},`} at ${operation.target}` +
         (operation.recursive ? "" : ", without what is mounted below it") +
         attributesText(operation.attributes) +
         (operation.propagation === undefined ? "" : `, ${propagationText(operation.propagation)}`)

@@ -107,6 +107,7 @@ function bindOperations(
   const bind: Operation = {
     kind: "bind",
     source,
+    ...(mount.subpath === undefined || mount.subpath === "" ? {} : { subpath: mount.subpath }),
     recursive: options.recursiveBind || mount.type === "rbind",
     attributes,
     ...firstPropagation(options),

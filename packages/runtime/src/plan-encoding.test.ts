@@ -31,7 +31,7 @@ test("the header has the magic, the version, the whole length, the count and the
     terminal: { rows: 24, columns: 80 },
   });
   const { header, operations } = decode(bytes);
-  expect(header).toEqual([0x4e4c5046, 1, bytes.length, 2, 1, 24, 80]);
+  expect(header).toEqual([0x4e4c5046, 2, bytes.length, 2, 1, 24, 80]);
   expect(operations.map(({ kind }) => kind)).toEqual([14, 25]);
 });
 
@@ -71,7 +71,14 @@ test("a bind's flags", () => {
     target: "/b",
     create: true,
   });
-  expect([reader.text(), reader.u32(), reader.u64(), reader.u64(), reader.u32()]).toEqual(["/a", 7, 1n, 0n, 1]);
+  expect([reader.text(), reader.text(), reader.u32(), reader.u64(), reader.u64(), reader.u32()]).toEqual([
+    "/a",
+    "",
+    7,
+    1n,
+    0n,
+    1,
+  ]);
 });
 
 test("limits, scores and masks keep their whole range", () => {

@@ -16,7 +16,7 @@ import { sysctlPath } from "./sysctls.ts";
 import { WireWriter } from "./wire.ts";
 
 const magic = 0x4e4c5046;
-const version = 1;
+const version = 2;
 const noId = 0xffffffff;
 /** As PLAN_LIMIT in plan.h: arguments and environment may be large, nothing else is. */
 export const planLimitBytes = 8 << 20;
@@ -171,7 +171,7 @@ function payload(writer: WireWriter, operation: Operation): void {
       writer.u32(propagationBits(operation.propagation)).u32(operation.copyUp === true ? 1 : 0);
       return;
     case "bind":
-      writer.text(operation.source);
+      writer.text(operation.source).text(operation.subpath ?? "");
       writer.u32(
         (operation.sourceInRoot === true ? bindFlags.sourceInRoot : 0) |
           (operation.recursive ? bindFlags.recursive : 0) |

@@ -103,6 +103,8 @@ export type Operation =
   | {
       readonly kind: "bind";
       readonly source: string;
+      /** Something inside the source; links below it lead nowhere outside of it. */
+      readonly subpath?: string;
       readonly sourceInRoot?: boolean;
       readonly recursive: boolean;
       readonly attributes: MountAttributes;

@@ -29,6 +29,8 @@ const mountSchema = z.object({
   destination: z.string().min(1),
   type: z.string().optional(),
   source: z.string().optional(),
+  /** Not of the OCI specification: a path inside a bind's source, resolved there when it is mounted. */
+  subpath: z.string().optional(),
   options: strings.nullish(),
   uidMappings: z.array(idMappingSchema).nullish(),
   gidMappings: z.array(idMappingSchema).nullish(),

@@ -17,7 +17,7 @@ test("what a lease, an image, a name or a container reaches stays; the rest goes
   const top = addLayer(store, lease, base.chainId, "top");
   const side = addLayer(store, lease, base.chainId, "side");
   const record = { id: config, layers: [base.chainId, top.chainId], blobs: [blob], manifests: [] };
-  images.put({ ...record, storedAt: "2026-01-01T00:00:00Z", size: 1 }, lease);
+  images.put({ ...record, storedAt: "2026-01-01T00:00:00Z", size: 1, parent: undefined }, lease);
   images.tag({ name: "a:1", image: config, target: index });
   expect(await store.collect()).toEqual({ blobs: [], layers: [], reclaimedBytes: 0 });
 

@@ -1,7 +1,8 @@
 /** Writable layers of containers. */
-import { chmodSync, existsSync } from "node:fs";
+import { chmodSync, existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { EngineError, type Logger } from "@fathom/base";
-import { parseChainId, type ChainId } from "@fathom/spec";
+import { parseChainId } from "@fathom/spec";
 import type { Sys } from "@fathom/sys";
 import { changesOf } from "./changes.ts";
 import type { ContainerLayer, ContainerLayerStore, Database } from "./contract.ts";
@@ -34,6 +35,16 @@ function overlayOptions(): (readonly [string, string])[] {
 }
 
 const idShape = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
+
+/**
+ * The empty file by which programs see that they run in a container; it is no change (mount-stubs.ts). Where the image has it, the image's
+ * is as good.
+ */
+function markAsContainer(diffPath: string, lowerPaths: readonly string[]): void {
+  const name = ".dockerenv";
+  if (lowerPaths.some((path) => existsSync(join(path, name)))) return;
+  writeFileSync(join(diffPath, name), "", { mode: 0o755 });
+}
 
 export function createContainerLayerStore(parts: ContainerParts): ContainerLayerStore {
   const { database, layout, trash, sys } = parts;
@@ -71,7 +82,7 @@ export function createContainerLayerStore(parts: ContainerParts): ContainerLayer
   }
 
   return {
-    create(id: string, parent: ChainId | undefined) {
+    create(id, parent, purpose = "container") {
       if (!idShape.test(id) || id === "trash" || id === "l")
         throw new EngineError("invalid-argument", `invalid layer id ${JSON.stringify(id)}`);
       if (get(id) !== undefined) throw new EngineError("conflict", `a writable layer ${id} exists already`);
@@ -87,6 +98,11 @@ export function createContainerLayerStore(parts: ContainerParts): ContainerLayer
         layout.place(id, link, lower);
         layout.makeWork(id);
         layout.makeMerged(id);
+        if (purpose === "container")
+          markAsContainer(
+            layout.diff(id),
+            lower.map((name) => layout.linkPath(name)),
+          );
         // The container's own row follows and brings this one to the disk; a layer alone is swept away.
         database.relaxed(() =>
           database.run("INSERT INTO container_layers (id, parent, link) VALUES (?, ?, ?)", id, parent ?? null, link),

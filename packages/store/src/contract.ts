@@ -115,8 +115,11 @@ export interface Change {
 }
 
 export interface ContainerLayerStore {
-  /** `id` is the container's id. @throws conflict when it exists, not-found when the parent does not. */
-  create(id: string, parent: ChainId | undefined): ContainerLayer;
+  /**
+   * `id` is the container's id, or one of its own for an image that a container mounts. A container's root gets /.dockerenv.
+   * @throws conflict when it exists, not-found when the parent does not.
+   */
+  create(id: string, parent: ChainId | undefined, purpose?: "container" | "image-mount"): ContainerLayer;
   get(id: string): ContainerLayer | undefined;
   /** Removes it with everything in it, in the background where it is large (renamed away at once). Idempotent. */
   remove(id: string): Promise<void>;
@@ -142,6 +145,8 @@ export interface ImageRecord {
   readonly storedAt: string;
   /** Sum of layer sizes, bytes. */
   readonly size: number;
+  /** The image that it was committed over; undefined for one that came from elsewhere. */
+  readonly parent: Digest | undefined;
 }
 
 export interface ImageReference {
@@ -153,13 +158,15 @@ export interface ImageReference {
 }
 
 export interface ImageStore {
-  /** Adds or merges an image (manifests and blobs are united) and holds it under the lease. */
+  /** Adds or merges an image (manifests and blobs are united, the first parent stays) and holds it under the lease. */
   put(image: ImageRecord, lease: Lease): void;
   get(id: Digest): ImageRecord | undefined;
   list(): ImageRecord[];
   /** Ids that begin with `prefix` (hex, with or without "sha256:"). */
   find(prefix: string): Digest[];
-  /** Removes the row; references to it must be gone. Layers and blobs go with the next collect. */
+  /** Images committed over this one. */
+  children(id: Digest): Digest[];
+  /** Removes the row; references to it and children of it must be gone. Layers and blobs go with the next collect. */
   remove(id: Digest): void;
   references(id?: Digest): ImageReference[];
   reference(name: string): ImageReference | undefined;

@@ -18,6 +18,7 @@ test("images are stored once, merged, named, found and removed", async () => {
     manifests: [m1!],
     storedAt: "2026-01-01T00:00:00Z",
     size: 7,
+    parent: undefined,
   };
   images.put(image, lease);
   images.put({ ...image, blobs: [blob!], manifests: [m2!, m1!], storedAt: "2027-01-01T00:00:00Z" }, lease);
@@ -54,7 +55,15 @@ test("an image without its parts, and a name without its image, are refused", as
   await using store = await openTestStore(root.path);
   const lease = store.leases.create("test");
   const none = sha256Digest("none");
-  const image = { id: none, layers: [], blobs: [], manifests: [], storedAt: "2026-01-01T00:00:00Z", size: 0 };
+  const image = {
+    id: none,
+    layers: [],
+    blobs: [],
+    manifests: [],
+    storedAt: "2026-01-01T00:00:00Z",
+    size: 0,
+    parent: undefined,
+  };
   expect(() => store.images.put(image, lease)).toThrow(/its config is not in the content store/);
   const config = store.content.put(bytes("{}"), lease).digest;
   const layers = [addLayer(store, lease, undefined, "a").chainId, none as string as (typeof image.layers)[number]];

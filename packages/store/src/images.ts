@@ -5,12 +5,16 @@ import type { Database, ImageRecord, ImageReference, ImageStore } from "./contra
 import { holdUnder } from "./leases.ts";
 import { numberColumn, optionalText, textColumn, type Row } from "./rows.ts";
 
+function digestColumn(row: Row, name: string): Digest | undefined {
+  const text = optionalText(row, name);
+  return text === undefined ? undefined : parseDigest(text);
+}
+
 function toReference(row: Row): ImageReference {
-  const target = optionalText(row, "target");
   return {
     name: textColumn(row, "name"),
     image: parseDigest(textColumn(row, "image")),
-    target: target === undefined ? undefined : parseDigest(target),
+    target: digestColumn(row, "target"),
   };
 }
 
@@ -32,6 +36,7 @@ export function createImageStore(database: Database): ImageStore {
       manifests: digests(id, "manifest"),
       storedAt: textColumn(row, "stored_at"),
       size: numberColumn(row, "size"),
+      parent: digestColumn(row, "parent"),
     };
   }
 
@@ -63,10 +68,11 @@ export function createImageStore(database: Database): ImageStore {
             throw new EngineError("not-found", `image ${image.id}: its layer ${chainId} does not exist`);
         }
         const isNew = database.run(
-          "INSERT OR IGNORE INTO images (id, stored_at, size) VALUES (?, ?, ?)",
+          "INSERT OR IGNORE INTO images (id, stored_at, size, parent) VALUES (?, ?, ?, ?)",
           image.id,
           image.storedAt,
           image.size,
+          image.parent ?? null,
         );
         if (isNew.changes > 0) {
           image.layers.forEach((chainId, position) =>
@@ -86,10 +92,10 @@ export function createImageStore(database: Database): ImageStore {
       });
     },
     get(id) {
-      const row = database.get("SELECT id, stored_at, size FROM images WHERE id = ?", id);
+      const row = database.get("SELECT id, stored_at, size, parent FROM images WHERE id = ?", id);
       return row === undefined ? undefined : toRecord(row);
     },
-    list: () => database.all("SELECT id, stored_at, size FROM images ORDER BY id").map(toRecord),
+    list: () => database.all("SELECT id, stored_at, size, parent FROM images ORDER BY id").map(toRecord),
     find(prefix) {
       const hex = prefix.startsWith("sha256:") ? prefix.slice("sha256:".length) : prefix;
       if (!/^[0-9a-f]{1,64}$/.test(hex)) return [];
@@ -98,11 +104,18 @@ export function createImageStore(database: Database): ImageStore {
         .all("SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id", `sha256:${hex}`, `sha256:${hex}g`)
         .map((row) => parseDigest(textColumn(row, "id")));
     },
+    children: (id) =>
+      database
+        .all("SELECT id FROM images WHERE parent = ? ORDER BY id", id)
+        .map((row) => parseDigest(textColumn(row, "id"))),
     remove(id) {
       database.transaction(() => {
         const named = database.get("SELECT name FROM image_references WHERE image = ?", id);
         if (named !== undefined)
           throw new EngineError("conflict", `image ${id} cannot be removed: ${textColumn(named, "name")} refers to it`);
+        const child = database.get("SELECT id FROM images WHERE parent = ?", id);
+        if (child !== undefined)
+          throw new EngineError("conflict", `image ${id} cannot be removed: ${textColumn(child, "id")} is built on it`);
         database.run("DELETE FROM images WHERE id = ?", id);
       });
     },

@@ -56,7 +56,7 @@ test("after a power loss bytes that were not on disk for sure are looked at agai
   const config = store.content.put(bytes("{}"), lease);
   const layer = addLayer(store, lease, undefined, "layer");
   const image = { id: config.digest, layers: [layer.chainId], blobs: [], manifests: [] };
-  store.images.put({ ...image, storedAt: "2026-01-01T00:00:00Z", size: 1 }, lease);
+  store.images.put({ ...image, storedAt: "2026-01-01T00:00:00Z", size: 1, parent: undefined }, lease);
   store.images.tag({ name: "a:1", image: config.digest, target: undefined });
   writeFileSync(store.content.path(bad.digest), new Uint8Array(0));
   const stray = sha256Digest("stray");
@@ -108,7 +108,7 @@ test("a layer that somebody deleted by hand takes its images and what lies on it
   const high = addLayer(store, lease, low.chainId, "high");
   const config = store.content.put(bytes("{}"), lease).digest;
   const image = { id: config, layers: [low.chainId, high.chainId], blobs: [], manifests: [] };
-  store.images.put({ ...image, storedAt: "2026-01-01T00:00:00Z", size: 1 }, lease);
+  store.images.put({ ...image, storedAt: "2026-01-01T00:00:00Z", size: 1, parent: undefined }, lease);
   rmSync(join(low.diffPath, ".."), { recursive: true });
   crash(store);
   await using again = await openTestStore(root.path);

@@ -43,4 +43,12 @@ export const storeMigrations: readonly Migration[] = [
       "CREATE TABLE store_state (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
     ],
   },
+  // The image that one was committed over; it is not removed before it.
+  {
+    version: 2,
+    up: [
+      "ALTER TABLE images ADD COLUMN parent TEXT REFERENCES images (id)",
+      "CREATE INDEX images_by_parent ON images (parent)",
+    ],
+  },
 ];

@@ -42,11 +42,14 @@ const configFields49 = {
 };
 
 export function adaptImageInspect(inspect: ImageInspect, version: number): object {
-  if (version >= 52) return inspect;
+  if (version >= 52) {
+    const { Comment: comment, Author: author, ...rest } = inspect;
+    return { ...rest, ...(comment ? { Comment: comment } : {}), ...(author ? { Author: author } : {}) };
+  }
   const { Descriptor: descriptor, Manifests: manifests, ...rest } = inspect;
   return {
     ...rest,
-    Parent: "",
+    Parent: inspect.Parent ?? "",
     Comment: inspect.Comment ?? "",
     DockerVersion: "",
     Author: inspect.Author ?? "",

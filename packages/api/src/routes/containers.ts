@@ -93,12 +93,12 @@ function stopOptions({ query, version }: ApiRequest): {
 }
 
 async function stop(request: ApiRequest): Promise<void> {
-  await request.backend.containerStop(request.name, stopOptions(request), request.exchange.signal);
+  await request.backend.containerStop(request.name, stopOptions(request));
   request.response.empty(204);
 }
 
 async function restart(request: ApiRequest): Promise<void> {
-  await request.backend.containerRestart(request.name, stopOptions(request), request.exchange.signal);
+  await request.backend.containerRestart(request.name, stopOptions(request));
   request.response.empty(204);
 }
 

@@ -138,7 +138,8 @@ async function load(request: ApiRequest): Promise<void> {
     { quiet: query.booleanOr("quiet", true), platform: platformOf(request) },
     exchange.signal,
   );
-  await streamLines(request, messages, { contentType: json, startAtOnce: false, format: formatProgress });
+  // As in Docker: what is wrong with the archive is told in the stream.
+  await streamLines(request, messages, { contentType: json, startAtOnce: true, format: formatProgress });
 }
 
 async function save(request: ApiRequest): Promise<void> {

@@ -12,7 +12,6 @@ const missing: Readonly<Record<string, string>> = {
   "GET /images/search": "searching a registry",
   "GET /distribution/*/json": "looking at an image in its registry",
   "POST /networks/create": "creating networks",
-  "PUT /volumes/*": "updating a cluster volume",
   "POST /build": "building images",
   "POST /build/cancel": "building images",
   "POST /session": "build sessions",
@@ -66,6 +65,8 @@ const swarmOnly = [
   "GET /configs/*",
   "POST /configs/create",
   "POST /configs/*/update",
+  // Cluster volumes alone can be updated.
+  "PUT /volumes/*",
   "DELETE /configs/*",
 ];
 

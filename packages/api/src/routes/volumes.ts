@@ -5,7 +5,7 @@ import { optionalJson, type ApiRequest, type Handler } from "../request.ts";
 import type { Router } from "../router.ts";
 
 async function list({ backend, query, response }: ApiRequest): Promise<void> {
-  response.json(200, await backend.volumeList(query.filters()));
+  response.json(200, await backend.volumeList(query.filters("error reading volume filters: ")));
 }
 
 async function inspect({ backend, name, response }: ApiRequest): Promise<void> {

@@ -63,7 +63,7 @@ function makeBuiltin(context: ImageContext): Digest {
       },
       lease,
     );
-    for (const name of names) setTag(context, id, parseReference(name), undefined);
+    for (const name of names) setTag(context, id, parseReference(name));
     return id;
   } finally {
     store.leases.release(lease);

@@ -1,5 +1,5 @@
 /** Names of images, their removal, and what a prune takes. */
-import { EngineError, shortId } from "@fathom/base";
+import { EngineError, isEngineError, shortId } from "@fathom/base";
 import {
   canonicalName,
   canonicalString,
@@ -17,9 +17,9 @@ import {
   type Reference,
 } from "@fathom/spec";
 import type { ImageRecord } from "@fathom/store";
-import { checkFilterKeys } from "../filters.ts";
+import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters.ts";
 import { configOf, findImage, isIdPrefix, type ImageContext } from "./image-context.ts";
-import { booleanFilter, isDangling, listImages } from "./image-list.ts";
+import { booleanFilter, createdAt, isDangling, untilFilter } from "./image-list.ts";
 
 /** A tag from the API's two parameters. @throws invalid-argument */
 export function parseRepositoryTag(repository: string, tag: string | undefined): Reference {
@@ -32,15 +32,20 @@ export function parseRepositoryTag(repository: string, tag: string | undefined):
 export function tagImage(context: ImageContext, name: string, repository: string, tag: string | undefined): void {
   const reference = parseRepositoryTag(repository, tag);
   const record = findImage(context, name);
-  setTag(context, record.id, reference, undefined);
+  setTag(context, record.id, reference);
 }
 
 /** Sets or moves a name, with its time and event. */
-export function setTag(context: ImageContext, image: Digest, reference: Reference, target: Digest | undefined): void {
-  const name = canonicalString(reference);
-  context.store.images.tag({ name, image, target });
-  context.setTagTime(name);
+export function setTag(context: ImageContext, image: Digest, reference: Reference): void {
+  setName(context, image, reference);
   publishImage(context, "tag", image, familiarString(reference));
+}
+
+/** The same without the event, for what has an event of its own. */
+export function setName(context: ImageContext, image: Digest, reference: Reference): void {
+  const name = canonicalString(reference);
+  context.store.images.tag({ name, image, target: undefined });
+  context.setTagTime(name);
 }
 
 export function publishImage(context: ImageContext, action: string, id: Digest, name: string): void {
@@ -59,7 +64,8 @@ export async function removeImage(
   let untaggedByName = false;
   if (isIdPrefix(context, id, name)) {
     if (isSingleName(namesOf(context, id))) {
-      checkConflicts(context, record, options.force, false);
+      const conflict = findConflict(context, id, options.force, false);
+      if (conflict !== undefined) throw conflict;
       for (const reference of namesOf(context, id)) untag(context, id, reference, items);
     }
   } else {
@@ -76,26 +82,53 @@ export async function removeImage(
     if (namesOf(context, id).length > 0) return items;
     untaggedByName = true;
   }
-  const conflict = findConflict(context, record, options.force, true);
+  const conflict = findConflict(context, id, options.force, true);
   if (conflict !== undefined) {
-    // The name is gone, as asked; the image stays for who uses it.
-    if (untaggedByName && (conflict.used || !isDangling(context, id))) return items;
-    throw conflict.error;
+    // The name is gone, as asked; the image stays for what uses it.
+    if (untaggedByName) return items;
+    throw conflict;
   }
   for (const reference of namesOf(context, id)) untag(context, id, reference, items);
-  await deleteImage(context, record, items);
+  await deleteImages(context, withAncestors(context, record, options.noPrune), items);
   return items;
 }
 
-/** Row, layers and blobs of an image without names. */
-async function deleteImage(context: ImageContext, record: ImageRecord, items: ImageDeleteItem[]): Promise<number> {
-  publishImage(context, "delete", record.id, record.id);
-  context.store.images.remove(record.id);
-  items.push({ Deleted: record.id });
+/** The image, and behind it those that it was committed over and that nothing else needs: nobody could name them afterwards. */
+function withAncestors(context: ImageContext, record: ImageRecord, noPrune: boolean): ImageRecord[] {
+  const records = [record];
+  for (let child = record; !noPrune && child.parent !== undefined;) {
+    const { images } = context.store;
+    const parent = images.get(child.parent);
+    const isNeeded =
+      parent === undefined ||
+      images.references(parent.id).length > 0 ||
+      images.children(parent.id).some((id) => id !== child.id) ||
+      context.uses.ofImage(parent.id).length > 0;
+    if (isNeeded) break;
+    records.push(parent);
+    child = parent;
+  }
+  return records;
+}
+
+/** Rows, layers and blobs of images without names, children before their parents. */
+async function deleteImages(
+  context: ImageContext,
+  records: readonly ImageRecord[],
+  items: ImageDeleteItem[],
+): Promise<void> {
+  context.store.database.transaction(() => {
+    for (const { id } of records) {
+      publishImage(context, "delete", id, id);
+      context.store.images.remove(id);
+    }
+  });
   const collected = await context.store.collect();
-  const own = new Set<string>(record.layers);
-  for (const layer of collected.layers) if (own.has(layer)) items.push({ Deleted: layer });
-  return collected.reclaimedBytes;
+  const left = new Set<string>(collected.layers);
+  for (const { id, layers } of records) {
+    items.push({ Deleted: id });
+    for (const layer of layers.toReversed()) if (left.delete(layer)) items.push({ Deleted: layer });
+  }
 }
 
 function namesOf(context: ImageContext, id: Digest): Reference[] {
@@ -109,12 +142,15 @@ function untag(context: ImageContext, id: Digest, reference: Reference, items: I
   publishImage(context, "untag", id, id);
 }
 
-/** With a repository's last tag its digests go too: nobody could name them otherwise. */
+/** With a repository's last tag its digests go too: nobody could name them otherwise. Only the tag is an event. */
 function dropDigestsOf(context: ImageContext, id: Digest, reference: Reference, items: ImageDeleteItem[]): void {
   if (reference.digest !== undefined) return;
   const same = namesOf(context, id).filter((one) => canonicalName(one) === canonicalName(reference));
   if (same.some((one) => one.digest === undefined)) return;
-  for (const one of same) untag(context, id, one, items);
+  for (const one of same) {
+    context.store.images.untag(canonicalString(one));
+    items.push({ Untagged: familiarString(one) });
+  }
 }
 
 /** At most one tag, and all names of one repository. */
@@ -126,42 +162,23 @@ function isSingleName(names: readonly Reference[]): boolean {
   );
 }
 
-interface Conflict {
-  readonly error: EngineError;
-  /** A container needs it, as opposed to a name. */
-  readonly used: boolean;
-}
-
-/** What stands against a removal: a running container always, a stopped one or several names unless forced. */
-function findConflict(
-  context: ImageContext,
-  record: ImageRecord,
-  force: boolean,
-  names: boolean,
-): Conflict | undefined {
-  const conflict = (mustForce: boolean, reason: string, used: boolean): Conflict => ({
-    used,
-    error: new EngineError(
+/** What stands against a removal: an image on top of it or a running container always, a stopped one or several names unless forced. */
+function findConflict(context: ImageContext, id: Digest, force: boolean, names: boolean): EngineError | undefined {
+  const conflict = (mustForce: boolean, reason: string): EngineError =>
+    new EngineError(
       "conflict",
-      `conflict: unable to delete ${shownId(record.id)} (${mustForce ? "must" : "cannot"} be forced) - ${reason}`,
-    ),
-  });
-  const users = context.uses.ofImage(record.id);
+      `conflict: unable to delete ${shownId(id)} (${mustForce ? "must" : "cannot"} be forced) - ${reason}`,
+    );
+  if (context.store.images.children(id).length > 0) return conflict(false, "image has dependent child images");
+  const users = context.uses.ofImage(id);
   const running = users.find((user) => user.running);
-  if (running !== undefined)
-    return conflict(false, `image is being used by running container ${shortId(running.id)}`, true);
+  if (running !== undefined) return conflict(false, `image is being used by running container ${shortId(running.id)}`);
   if (force) return undefined;
-  if (names && namesOf(context, record.id).length > 0)
-    return conflict(true, "image is referenced in multiple repositories", false);
+  if (names && namesOf(context, id).length > 0) return conflict(true, "image is referenced in multiple repositories");
   const stopped = users[0];
   return stopped === undefined
     ? undefined
-    : conflict(true, `image is being used by stopped container ${shortId(stopped.id)}`, true);
-}
-
-function checkConflicts(context: ImageContext, record: ImageRecord, force: boolean, names: boolean): void {
-  const conflict = findConflict(context, record, force, names);
-  if (conflict !== undefined) throw conflict.error;
+    : conflict(true, `image is being used by stopped container ${shortId(stopped.id)}`);
 }
 
 function shownId(id: Digest): string {
@@ -171,25 +188,38 @@ function shownId(id: Digest): string {
 export async function pruneImages(context: ImageContext, filters: Filters): Promise<PruneReport> {
   checkFilterKeys(filters, ["dangling", "label", "label!", "until"]);
   const danglingOnly = booleanFilter(filters, "dangling") ?? true;
-  const { dangling: _all, ...rest } = filters;
-  const candidates = listImages(context, {
-    all: true,
-    digests: false,
-    sharedSize: false,
-    manifests: false,
-    filters: danglingOnly ? { ...rest, dangling: ["true"] } : rest,
-  });
+  const until = untilFilter(context, filters);
+  const without = filterValues(filters, "label!");
   const items: ImageDeleteItem[] = [];
-  let reclaimed = 0;
-  for (const { Id } of candidates) {
-    const id = Id as Digest;
-    const record = context.store.images.get(id);
-    if (record === undefined || context.uses.ofImage(id).length > 0) continue;
-    for (const reference of namesOf(context, id)) untag(context, id, reference, items);
-    reclaimed += await deleteImage(context, record, items);
+  const before = new Map(context.store.layers.list().map((layer) => [layer.chainId as string, layer.size]));
+  for (const { id } of context.store.images.list()) {
+    // An earlier one may have taken it along.
+    if (context.store.images.get(id) === undefined) continue;
+    const names = namesOf(context, id);
+    if (names.length === 0 && context.store.images.children(id).length > 0) continue;
+    if (danglingOnly && !isDangling(context, id)) continue;
+    const { created, config } = configOf(context, id);
+    const labels = config?.Labels ?? {};
+    if (until !== undefined && createdAt(created) > until) continue;
+    if (!matchesLabels(labels, filterValues(filters, "label"))) continue;
+    if (without.length > 0 && without.every((label) => hasLabel(labels, label))) continue;
+    // One name after another: of an image in use all go but the last.
+    const asked = names.length === 0 ? [id.slice("sha256:".length)] : names.map((name) => canonicalString(name));
+    for (const name of asked) {
+      try {
+        items.push(...(await removeImage(context, name, { force: false, noPrune: false })));
+      } catch (error) {
+        // In use, or gone meanwhile.
+        if (!isEngineError(error, "conflict") && !isEngineError(error, "not-found")) throw error;
+      }
+    }
   }
   // What belongs to no image, too: of pulls that failed, kept for the next try.
-  reclaimed += (await context.store.collect()).reclaimedBytes;
+  const { reclaimedBytes } = await context.store.collect();
+  const reclaimed = items.reduce(
+    (sum, item) => sum + ("Deleted" in item ? (before.get(item.Deleted) ?? 0) : 0),
+    reclaimedBytes,
+  );
   context.events.publish("image", "prune", "", { reclaimed: String(reclaimed) });
   return { ImagesDeleted: items.length === 0 ? null : items, SpaceReclaimed: reclaimed };
 }

@@ -1,15 +1,18 @@
 /** docker commit: a container's writable layer becomes the top layer of a new image. */
 import { join } from "node:path";
 import { EngineError, formatRfc3339Nano } from "@fathom/base";
-import { chainIds, type Descriptor, type Digest } from "@fathom/spec";
+import { chainIds, familiarString, type Descriptor, type Digest } from "@fathom/spec";
 import { applyChanges, type RunConfig } from "../commit-changes.ts";
 import type { LayerImageRequest } from "../contract.ts";
-import { parseRepositoryTag, setTag } from "./image-change.ts";
+import { parseRepositoryTag, publishImage, setTag } from "./image-change.ts";
 import { configOf, underLease, type ImageContext } from "./image-context.ts";
 import { importBlob, manifestOf, putImage, unpackLayerFile } from "./image-make.ts";
 
 /** @throws invalid-argument for a bad name or change; nothing is left then */
-export async function commitLayer(context: ImageContext, request: LayerImageRequest): Promise<Digest> {
+export async function commitLayer(
+  context: ImageContext,
+  request: LayerImageRequest,
+): Promise<{ readonly id: Digest; readonly name: string | undefined }> {
   const { store, clock } = context;
   const reference = request.repository === undefined ? undefined : parseRepositoryTag(request.repository, request.tag);
   const parent = configOf(context, request.parent);
@@ -48,11 +51,16 @@ export async function commitLayer(context: ImageContext, request: LayerImageRequ
     const top: Descriptor = { mediaType: "application/vnd.oci.image.layer.v1.tar+gzip", ...blob };
     const id = putImage(
       context,
-      { config: Buffer.from(JSON.stringify(config)), layers: [...parentLayers(context, request.parent), top] },
+      {
+        config: Buffer.from(JSON.stringify(config)),
+        layers: [...parentLayers(context, request.parent), top],
+        parent: request.parent,
+      },
       lease,
     );
-    if (reference !== undefined) setTag(context, id, reference, undefined);
-    return id;
+    publishImage(context, "create", id, id);
+    if (reference !== undefined) setTag(context, id, reference);
+    return { id, name: reference === undefined ? undefined : familiarString(reference) };
   });
 }
 

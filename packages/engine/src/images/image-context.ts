@@ -81,7 +81,7 @@ export function findImage(context: ImageContext, name: string): ImageRecord {
   if (id !== undefined) {
     const record = images.get(`sha256:${id}` as Digest);
     if (record !== undefined) return record;
-    throw new EngineError("not-found", `No such image: ${name}`);
+    throw new EngineError("not-found", `No such image: sha256:${id}`);
   }
   const prefix = /^sha256:([0-9a-f]{1,63})$/.exec(name)?.[1];
   const reference = prefix === undefined ? tryParseReference(name) : undefined;

@@ -3,7 +3,7 @@ import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { createGzipCompressor } from "@fathom/archive";
 import { formatRfc3339Nano } from "@fathom/base";
-import { familiarString, hostPlatform, parsePlatform, type ProgressMessage } from "@fathom/spec";
+import { hostPlatform, parsePlatform, type ProgressMessage } from "@fathom/spec";
 import { applyChanges } from "../commit-changes.ts";
 import { parseRepositoryTag, publishImage, setTag } from "./image-change.ts";
 import { writeAll } from "../pull/file-jobs.ts";
@@ -61,8 +61,8 @@ export async function* importImage(
     };
     const layers = [{ mediaType: "application/vnd.oci.image.layer.v1.tar+gzip", ...blob }];
     const id = putImage(context, { config: Buffer.from(JSON.stringify(config)), layers }, lease);
-    if (reference !== undefined) setTag(context, id, reference, undefined);
-    publishImage(context, "import", id, reference === undefined ? id : familiarString(reference));
+    if (reference !== undefined) setTag(context, id, reference);
+    publishImage(context, "import", id, id);
     return { status: id };
   });
 }

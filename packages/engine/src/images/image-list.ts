@@ -1,8 +1,16 @@
 /** docker images: which, and what is shown of each. */
-import { EngineError, parseRfc3339Nano } from "@fathom/base";
-import { familiarName, parseReference, type Digest, type Filters, type ImageSummary } from "@fathom/spec";
+import { EngineError, messageOf, parseRfc3339Nano } from "@fathom/base";
+import {
+  canonicalName,
+  canonicalString,
+  familiarName,
+  parseReference,
+  type Digest,
+  type Filters,
+  type ImageSummary,
+} from "@fathom/spec";
 import type { ImageRecord } from "@fathom/store";
-import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters.ts";
+import { checkFilterKeys, filterValues, matchesLabels } from "../filters.ts";
 import { parseUntil } from "../prune-until.ts";
 import { configOf, findImage, namesOf, type ImageContext } from "./image-context.ts";
 
@@ -14,24 +22,26 @@ export interface ImageListRequest {
   readonly manifests: boolean;
 }
 
-const filterKeys = ["before", "dangling", "label", "label!", "reference", "since", "until"];
+const filterKeys = ["before", "dangling", "label", "reference", "since", "until"];
 
 export function listImages(context: ImageContext, request: ImageListRequest): ImageSummary[] {
   const { filters } = request;
   checkFilterKeys(filters, filterKeys);
   const tests = compileFilters(context, filters);
-  const patterns = filterValues(filters, "reference");
+  const patterns = filterValues(filters, "reference").map(referenceTest);
   const shared = request.sharedSize ? layerUsers(context) : undefined;
   const summaries: { readonly createdNs: bigint; readonly summary: ImageSummary }[] = [];
   for (const record of context.store.images.list()) {
     if (!tests.every((test) => test(record))) continue;
     const names = namesOf(context, record.id);
     if (patterns.length > 0) {
-      const keep = (shown: string): boolean => patterns.some((pattern) => matchesReference(shown, pattern));
+      const keep = (shown: string): boolean => patterns.some((matches) => matches(shown));
       names.RepoTags.splice(0, Infinity, ...names.RepoTags.filter(keep));
       names.RepoDigests.splice(0, Infinity, ...names.RepoDigests.filter(keep));
       if (names.RepoTags.length === 0 && names.RepoDigests.length === 0) continue;
     }
+    // What is only there because another image was committed over it.
+    if (!request.all && isIntermediate(context, record.id)) continue;
     const config = configOf(context, record.id);
     const createdNs = createdAt(config.created);
     summaries.push({
@@ -41,7 +51,7 @@ export function listImages(context: ImageContext, request: ImageListRequest): Im
         Created: Number(createdNs / 1_000_000_000n),
         Id: record.id,
         Labels: config.config?.Labels ?? null,
-        ParentId: "",
+        ParentId: record.parent ?? "",
         ...names,
         SharedSize: shared === undefined ? -1 : sharedSize(context, record, shared),
         Size: record.size,
@@ -61,14 +71,14 @@ type Test = (record: ImageRecord) => boolean;
 function compileFilters(context: ImageContext, filters: Filters): Test[] {
   const tests: Test[] = [];
   const dangling = booleanFilter(filters, "dangling");
-  if (dangling !== undefined) tests.push((record) => isDangling(context, record.id) === dangling);
+  if (dangling === true)
+    tests.push(({ id }) => isDangling(context, id) && context.store.images.children(id).length === 0);
+  if (dangling === false) tests.push(({ id }) => context.store.images.references(id).length > 0);
   const labels = filterValues(filters, "label");
-  const without = filterValues(filters, "label!");
   const labelsOf = (record: ImageRecord) => configOf(context, record.id).config?.Labels ?? {};
   if (labels.length > 0) tests.push((record) => matchesLabels(labelsOf(record), labels));
-  if (without.length > 0) tests.push((record) => !without.every((label) => hasLabel(labelsOf(record), label)));
   const time = (record: ImageRecord): bigint => createdAt(configOf(context, record.id).created);
-  const until = parseUntil(filterValues(filters, "until"), context.clock.nowNs());
+  const until = untilFilter(context, filters);
   if (until !== undefined) tests.push((record) => time(record) < until);
   const bound = (key: "before" | "since"): bigint | undefined => {
     const name = filterValues(filters, key)[0];
@@ -79,6 +89,19 @@ function compileFilters(context: ImageContext, filters: Filters): Test[] {
   if (before !== undefined) tests.push((record) => time(record) < before);
   if (since !== undefined) tests.push((record) => time(record) > since);
   return tests;
+}
+
+/** Nanoseconds since the epoch. @throws invalid-argument "invalid value for 'until' filter: …" */
+export function untilFilter(context: ImageContext, filters: Filters): bigint | undefined {
+  const values = filterValues(filters, "until");
+  if (values.length > 1) throw new EngineError("invalid-argument", "more than one until filter specified");
+  try {
+    return parseUntil(values, context.clock.nowNs());
+  } catch (error) {
+    throw new EngineError("invalid-argument", `invalid value for 'until' filter: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
 }
 
 /** @throws invalid-argument "invalid filter 'dangling=[perhaps]'" */
@@ -92,13 +115,25 @@ export function booleanFilter(filters: Filters, key: string): boolean | undefine
 
 /** Without a tag. A name@digest alone keeps an image from being shown as <none> no more than in Docker. */
 export function isDangling(context: ImageContext, id: Digest): boolean {
-  return context.store.images.references(id).length === 0;
+  return context.store.images.references(id).every(({ name }) => parseReference(name).digest !== undefined);
 }
 
-/** Go's path.Match over the familiar name with and without its tag or digest: "*" and "?" do not go over a slash. */
-function matchesReference(shown: string, pattern: string): boolean {
+function isIntermediate(context: ImageContext, id: Digest): boolean {
+  const { images } = context.store;
+  return images.references(id).length === 0 && images.children(id).length > 0;
+}
+
+/**
+ * Go's path.Match over the name, with and without its tag or digest, as users write it and with registry and library: "*" and "?" do not
+ * go over a slash. @throws invalid-argument "syntax error in pattern"
+ */
+function referenceTest(pattern: string): (shown: string) => boolean {
   const expression = globExpression(pattern);
-  return expression.test(shown) || expression.test(familiarName(parseReference(shown)));
+  return (shown) => {
+    const reference = parseReference(shown);
+    const forms = [shown, familiarName(reference), canonicalString(reference), canonicalName(reference)];
+    return forms.some((form) => expression.test(form));
+  };
 }
 
 function globExpression(pattern: string): RegExp {
@@ -109,11 +144,7 @@ function globExpression(pattern: string): RegExp {
     else if (c === "?") text += "[^/]";
     else if (c === "[") {
       const end = pattern.indexOf("]", i + 1);
-      if (end < 0)
-        throw new EngineError(
-          "invalid-argument",
-          `invalid reference filter ${JSON.stringify(pattern)}: syntax error in pattern`,
-        );
+      if (end < 0) throw new EngineError("invalid-argument", "syntax error in pattern");
       text += `[${pattern.slice(i + 1, end).replaceAll("\\", "\\\\")}]`;
       i = end;
     } else if (c === "\\" && i + 1 < pattern.length) text += escapeExpression(pattern[++i]!);

@@ -7,6 +7,7 @@ import { join, posix } from "node:path";
 import { EngineError, isEngineError } from "@fathom/base";
 import { createDecompressor, nameText, TarReader } from "@fathom/archive";
 import {
+  canonicalString,
   chainIds,
   familiarString,
   parseImageConfig,
@@ -26,7 +27,7 @@ import {
 } from "@fathom/spec";
 import { platformOf } from "../pull/puller.ts";
 import type { ContentInfo, Lease } from "@fathom/store";
-import { setTag } from "./image-change.ts";
+import { publishImage, setName } from "./image-change.ts";
 import { writeAll } from "../pull/file-jobs.ts";
 import { underLease, type ImageContext } from "./image-context.ts";
 import { diffIdOfFile, importBlob, layerMediaType, putImage, unpackLayerFile } from "./image-make.ts";
@@ -77,11 +78,19 @@ function storeImage(
   lease: Lease,
 ): string[] {
   const id = putImage(context, { config, layers, ...(manifest === undefined ? {} : { manifest }) }, lease);
-  context.events.publish("image", "load", id, { name: id });
+  publishImage(context, "load", id, id);
   const tags = names.flatMap((name) => tryParseReference(name) ?? []).map((reference) => withDefaultTag(reference));
-  for (const tag of tags) setTag(context, id, tag, undefined);
   if (tags.length === 0) return [`Loaded image ID: ${id}\n`];
-  return tags.map((tag) => `Loaded image: ${familiarString(tag)}\n`);
+  return tags.flatMap((tag) => {
+    const shown = familiarString(tag);
+    const before = context.store.images.reference(canonicalString(tag))?.image;
+    setName(context, id, tag);
+    const renamed =
+      before === undefined || before === id
+        ? []
+        : [`The image ${shown} already exists, renaming the old one with ID ${before} to empty string\n`];
+    return [...renamed, `Loaded image: ${shown}\n`];
+  });
 }
 
 async function loadLayers(
@@ -212,10 +221,7 @@ function allSources(files: Files, platform: Platform | undefined): Source[] {
   const list = files.get("manifest.json");
   if (list === undefined) {
     if (manifests.length === 0)
-      throw new EngineError(
-        "invalid-argument",
-        "open manifest.json: no such file or directory: the archive holds no image",
-      );
+      throw new EngineError("invalid-argument", "invalid archive: does not contain a manifest.json");
     return manifests;
   }
   const entries = json(readSmall(list));

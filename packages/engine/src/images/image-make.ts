@@ -102,6 +102,8 @@ export interface NewImage {
   readonly layers: readonly Descriptor[];
   /** A manifest that came along, kept byte for byte. */
   readonly manifest?: Uint8Array;
+  /** The image that it was committed over. */
+  readonly parent?: Digest;
 }
 
 /** Writes manifest, config and row; the layers must be there under the lease. */
@@ -129,6 +131,8 @@ export function putImage(context: ImageContext, image: NewImage, lease: Lease): 
       manifests: [sha256Digest(raw)],
       storedAt: formatRfc3339Nano(clock.nowNs()),
       size: layers.reduce((sum, chainId) => sum + (store.layers.get(chainId)?.size ?? 0), 0),
+      // Somebody may have removed it meanwhile: its layers are held, its row is not.
+      parent: image.parent !== undefined && store.images.get(image.parent) !== undefined ? image.parent : undefined,
     },
     lease,
   );

@@ -5,15 +5,18 @@ import {
   canonicalName,
   familiarName,
   familiarString,
+  formatPlatform,
   parseReference,
+  platformMatches,
   tryParseReference,
   withDefaultTag,
   type Digest,
   type Platform,
 } from "@fathom/spec";
-import { isIdPrefix, type ImageContext } from "./image-context.ts";
-import { findForPlatform } from "./image-show.ts";
+import { configOf, findImage, isIdPrefix, type ImageContext } from "./image-context.ts";
+import { publishImage } from "./image-change.ts";
 import { manifestOf, type StoredManifest } from "./image-make.ts";
+import { platformOf } from "../pull/puller.ts";
 
 interface Saved {
   readonly id: Digest;
@@ -39,12 +42,20 @@ function collect(context: ImageContext, names: readonly string[], platform: Plat
   for (const name of names.flatMap((name) => tagsOf(context, name))) {
     let id: Digest;
     try {
-      ({ id } = findForPlatform(context, name, platform));
+      ({ id } = findImage(context, name));
     } catch (error) {
-      if (isEngineError(error, "not-found") && platform === undefined)
-        throw new EngineError("not-found", "reference does not exist", { cause: error });
-      throw error;
+      if (!isEngineError(error, "not-found")) throw error;
+      const given = tryParseReference(name);
+      const exact = given?.tag !== undefined || given?.digest !== undefined;
+      throw new EngineError("not-found", exact ? "reference does not exist" : `No such image: ${name}`, {
+        cause: error,
+      });
     }
+    if (platform !== undefined && !platformMatches(platform, platformOf(configOf(context, id))))
+      throw new EngineError(
+        "not-found",
+        `no suitable export target found for platform ${formatPlatform(platform)}: ${name} is an image for ${formatPlatform(platformOf(configOf(context, id)))}`,
+      );
     const entry = saved.get(id) ?? { id, stored: manifestOf(context, id, name), tags: [] };
     saved.set(id, entry);
     const reference = tryParseReference(name);
@@ -125,7 +136,7 @@ export async function* saveImages(
   text("repositories", repositories(images));
   tar.finish();
   yield* take();
-  context.events.publish("image", "save", images[0]?.id ?? "", { name: names.join(",") });
+  for (const { id } of images) publishImage(context, "save", id, id);
 }
 
 function digestOf(stored: StoredManifest): Digest {

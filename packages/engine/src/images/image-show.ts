@@ -1,7 +1,7 @@
 /** docker image inspect and docker history. */
 import { parseRfc3339Nano, zeroTime } from "@fathom/base";
 import type { HistoryItem, ImageInspect, Platform } from "@fathom/spec";
-import { platformMatches } from "@fathom/spec";
+import { formatPlatform, platformMatches } from "@fathom/spec";
 import { EngineError } from "@fathom/base";
 import type { ImageRecord, Layer } from "@fathom/store";
 import { configOf, findImage, namesOf, type ImageContext } from "./image-context.ts";
@@ -14,7 +14,7 @@ export function findForPlatform(context: ImageContext, name: string, platform: P
     if (!platformMatches(platform, { os, architecture, ...(variant ? { variant } : {}) }))
       throw new EngineError(
         "not-found",
-        `image with reference ${name} was found but does not provide the specified platform (${platform.os}/${platform.architecture}${platform.variant ? `/${platform.variant}` : ""})`,
+        `image with reference ${name} was found but its platform (${formatPlatform({ os, architecture, ...(variant ? { variant } : {}) })}) does not match the specified platform (${formatPlatform(platform)})`,
       );
   }
   return record;
@@ -29,6 +29,7 @@ export function inspectImage(context: ImageContext, name: string, platform: Plat
   const [top, ...lower] = layers.toReversed();
   return {
     Id: record.id,
+    ...(record.parent === undefined ? {} : { Parent: record.parent }),
     ...names,
     Comment: config.history?.at(-1)?.comment ?? "",
     ...(config.created === undefined ? {} : { Created: config.created }),
@@ -60,7 +61,7 @@ function layersOf(context: ImageContext, record: ImageRecord): Layer[] {
   return record.layers.flatMap((chainId) => context.store.layers.get(chainId) ?? []);
 }
 
-/** Newest first. Only the topmost entry has an id: the others are no images of their own. */
+/** Newest first. The topmost entries are the image and those that it was committed over; the others are no images of their own. */
 export function imageHistory(context: ImageContext, name: string, platform: Platform | undefined): HistoryItem[] {
   const record = findForPlatform(context, name, platform);
   const config = configOf(context, record.id);
@@ -77,10 +78,14 @@ export function imageHistory(context: ImageContext, name: string, platform: Plat
   // An image whose history does not account for all its layers.
   for (; used < layers.length; used++)
     items.push({ Comment: "", Created: 0, CreatedBy: "", Id: "<missing>", Size: layers[used]!.size, Tags: null });
-  items.reverse();
-  const [first, ...rest] = items;
-  const { RepoTags } = namesOf(context, record.id);
-  return first === undefined ? [] : [{ ...first, Id: record.id, Tags: RepoTags.length > 0 ? RepoTags : null }, ...rest];
+  let image: ImageRecord | undefined = record;
+  return items.toReversed().map((item) => {
+    if (image === undefined) return item;
+    const { id, parent } = image;
+    const { RepoTags } = namesOf(context, id);
+    image = parent === undefined ? undefined : context.store.images.get(parent);
+    return { ...item, Id: id, Tags: RepoTags.length > 0 ? RepoTags : null };
+  });
 }
 
 function unixSeconds(time: string | undefined): number {

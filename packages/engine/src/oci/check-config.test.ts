@@ -108,7 +108,7 @@ test("capabilities, modes and options", () => {
     [{ UTSMode: "x" }, "invalid UTS mode: x"],
     [{ CgroupnsMode: "x" }, "invalid cgroup namespace mode: x"],
     [{ UsernsMode: "keep-id" }, "invalid USER mode: keep-id"],
-    [{ Isolation: "hyperv" }, "invalid isolation 'hyperv' on linux"],
+    [{ Isolation: "hyperv" }, "invalid isolation (hyperv): linux only supports 'default'"],
     [{ SecurityOpt: ["nosuchopt"] }, 'invalid --security-opt 1: "nosuchopt"'],
     [{ SecurityOpt: ["nosuch=1"] }, 'invalid --security-opt 2: "nosuch=1"'],
     [{ DeviceCgroupRules: ["nonsense"] }, "invalid device cgroup rule format: 'nonsense'"],
@@ -138,7 +138,7 @@ test("capabilities, modes and options", () => {
 
 test("the container's own configuration", () => {
   const cases: readonly [Partial<ContainerConfig>, string][] = [
-    [{ Hostname: "x".repeat(64) }, "is too long (maximum 63 bytes)"],
+    [{ Hostname: "x".repeat(65) }, "is too long (maximum 64 bytes)"],
     [{ WorkingDir: "relative" }, "the working directory 'relative' is invalid, it needs to be an absolute path"],
     [{ StopSignal: "NOSUCH" }, "invalid signal: NOSUCH"],
     [{ Env: ["=x"] }, "invalid environment variable: =x"],

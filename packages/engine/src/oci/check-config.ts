@@ -1,4 +1,5 @@
 /** Checks of a new container's configuration, and of changed limits, in the words of dockerd. */
+import { isIP } from "node:net";
 import { EngineError } from "@fathom/base";
 import type { ContainerConfig, ContainerCreateRequest, HealthConfig, HostConfig } from "@fathom/spec";
 import { parseSignal } from "../signals.ts";
@@ -8,8 +9,8 @@ import { parseDeviceCgroupRule } from "./devices.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { parseSecurityOptions } from "./security-options.ts";
 
-/** utsname's limit is 64 bytes; Docker allows one less. */
-const longestHostname = 63;
+/** utsname's limit. */
+const longestHostname = 64;
 /** Nanoseconds: 1 ms. */
 const shortestHealthDuration = 1_000_000;
 
@@ -34,6 +35,9 @@ export function checkConfig(
   for (const key of Object.keys(hostConfig.Annotations ?? {}))
     if (key === "") refuse("invalid Annotations: the empty string is not permitted as an annotation key");
   checkModes(hostConfig);
+  for (const entry of hostConfig.ExtraHosts ?? []) checkExtraHost(entry);
+  if (hostConfig.Runtime !== undefined && !runtimes.has(hostConfig.Runtime))
+    refuse(`unknown or invalid runtime name: ${hostConfig.Runtime}`);
   parseSecurityOptions(hostConfig.SecurityOpt ?? [], false);
   if (hostConfig.ShmSize < 0) refuse("SHM size can not be less than 0");
   if (hostConfig.OomScoreAdj < -1000 || hostConfig.OomScoreAdj > 1000)
@@ -82,7 +86,19 @@ function checkModes(hostConfig: HostConfig): void {
   if (!["", "host"].includes(UTSMode)) refuse(`invalid UTS mode: ${UTSMode}`);
   if (!["", "host", "private"].includes(CgroupnsMode)) refuse(`invalid cgroup namespace mode: ${CgroupnsMode}`);
   if (!["", "host"].includes(UsernsMode)) refuse(`invalid USER mode: ${UsernsMode}`);
-  if (!["", "default"].includes(Isolation)) refuse(`invalid isolation '${Isolation}' on linux`);
+  if (!["", "default"].includes(Isolation)) refuse(`invalid isolation (${Isolation}): linux only supports 'default'`);
+}
+
+/** Our own, and what clients call Docker's: there is one runtime, and it is compatible. */
+const runtimes: ReadonlySet<string> = new Set(["", "fathom", "runc", "io.containerd.runc.v2"]);
+
+/** "NAME:ADDRESS"; the address may be the word host-gateway. */
+function checkExtraHost(entry: string): void {
+  const colon = entry.indexOf(":");
+  if (colon <= 0) refuse(`bad format for add-host: ${JSON.stringify(entry)}`);
+  const address = entry.slice(colon + 1);
+  if (address !== "host-gateway" && isIP(address.replace(/^\[(.*)\]$/, "$1")) === 0)
+    refuse(`invalid IP address in add-host: ${JSON.stringify(address)}`);
 }
 
 function networkWarnings(hostConfig: HostConfig, host: HostFacts): string[] {

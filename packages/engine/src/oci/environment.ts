@@ -2,12 +2,18 @@
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** `NAME=value` replaces one of that name at its place or is added; a bare `NAME` takes it away. */
+/**
+ * `NAME=value` replaces one of that name in `base` at its place, or is added; a bare `NAME` takes it away. Of a name that `overrides` has
+ * twice the last one counts, at its own place.
+ */
 export function overrideEnvironment(base: readonly string[], overrides: readonly string[]): string[] {
   const byName = new Map(base.map((entry) => [nameOf(entry), entry]));
+  const own = new Set(byName.keys());
   for (const entry of overrides) {
-    if (entry.includes("=")) byName.set(nameOf(entry), entry);
-    else byName.delete(entry);
+    const name = nameOf(entry);
+    if (!own.has(name)) byName.delete(name);
+    if (entry.includes("=")) byName.set(name, entry);
+    else byName.delete(name);
   }
   return [...byName.values()];
 }

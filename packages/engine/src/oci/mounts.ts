@@ -113,6 +113,7 @@ function askedMount(mount: MountPoint): OciMount {
     destination,
     type: "bind",
     source: mount.source,
+    ...(mount.subpath === "" ? {} : { subpath: mount.subpath }),
     options: [mount.nonRecursive ? "bind" : "rbind", ...readonlyWords(mount), propagation],
   };
 }

@@ -17,7 +17,12 @@ afterEach(() => rmSync(root, { recursive: true }));
 
 const real = parseDiffId(sha256Digest(Buffer.from("the tar")));
 
-function run(data: Uint8Array, diffId: LayerJob["diffId"], digest = sha256Digest(data)): Promise<LayerJobResult> {
+function run(
+  data: Uint8Array,
+  diffId: LayerJob["diffId"],
+  digest = sha256Digest(data),
+  directory: "unpacked" | "not wanted" = "unpacked",
+): Promise<LayerJobResult> {
   const descriptor: Descriptor = { mediaType: "application/vnd.oci.image.layer.v1.tar", digest, size: data.length };
   const blob = { reference: parseReference("app"), config: {}, credentials: undefined, session: undefined };
   return runLayerJob(
@@ -26,7 +31,7 @@ function run(data: Uint8Array, diffId: LayerJob["diffId"], digest = sha256Digest
       source: { kind: "registry", blob: blob as never },
       descriptor,
       diffId,
-      diffPath: root,
+      diffPath: directory === "unpacked" ? root : undefined,
     },
     {
       async *open() {
@@ -71,5 +76,17 @@ test("a wrong digest is told before a wrong DiffID", async () => {
 test("a broken stream is told with the layer's digest", async () => {
   const data = gzipSync("x".repeat(1000)).fill(0xff, 12, 20);
   expect(String(await run(data, real).catch((reason: unknown) => reason))).toContain(sha256Digest(data));
+  expect(stored()).toEqual([]);
+});
+
+test("the blob alone, for a layer whose directory is here, must be that layer too", async () => {
+  const tar = Buffer.from("a tar of 512 bytes or so");
+  const packed = gzipSync(tar);
+  const digest = sha256Digest(packed);
+  const result = await run(packed, parseDiffId(sha256Digest(tar)), digest, "not wanted");
+  expect(result).toEqual({ size: 0, implied: [], blob: { digest, size: packed.length } });
+  rmSync(join(root, "content", "sha256", digest.slice("sha256:".length)));
+  const error = await run(packed, real, digest, "not wanted").catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ code: "data-loss" });
   expect(stored()).toEqual([]);
 });

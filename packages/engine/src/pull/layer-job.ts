@@ -6,7 +6,7 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { EngineError, isEngineError } from "@fathom/base";
 import type { BlobSource } from "@fathom/distribution/contract";
 import type { Descriptor } from "@fathom/spec";
-import type { DiffId } from "@fathom/spec/digest";
+import { parseDiffId, type DiffId } from "@fathom/spec/digest";
 import type { ContentInfo, ContentWriter, LayerUnpacker } from "@fathom/store/contract";
 import { createDecompressor, detectCompression, type Decompressor } from "./decompress.ts";
 
@@ -21,12 +21,12 @@ export interface LayerJob {
   readonly descriptor: Descriptor;
   /** What the image's config says that the uncompressed tar has for a digest. */
   readonly diffId: DiffId;
-  /** Empty directory of the layer draft. */
-  readonly diffPath: string;
+  /** Empty directory of the layer draft; undefined when the blob alone is wanted. */
+  readonly diffPath: string | undefined;
 }
 
 export interface LayerJobResult {
-  /** Bytes of its files. */
+  /** Bytes of its files; 0 when the blob alone was wanted. */
   readonly size: number;
   /** For `LayerDraft.commit`. */
   readonly implied: readonly string[];
@@ -62,6 +62,16 @@ async function* readFile(path: string, signal: AbortSignal): AsyncGenerator<Uint
   }
 }
 
+/** Unpacks nothing: for a layer whose directory is here already the blob must still be what the image's config says. */
+function hashingUnpacker(): LayerUnpacker {
+  const hasher = new Bun.CryptoHasher("sha256");
+  return {
+    write: (chunk) => void hasher.update(chunk),
+    finish: () => ({ diffId: parseDiffId(`sha256:${hasher.digest("hex")}`), size: 0, entries: 0, implied: [] }),
+    abort: () => undefined,
+  };
+}
+
 /**
  * @throws data-loss for a wrong digest, size or DiffID; invalid-argument for a broken or hostile archive; resource-exhausted when the disk
  * is full; aborted. Afterwards no temporary file is left; the directory is its owner's to drop.
@@ -73,7 +83,7 @@ export async function runLayerJob(
   signal: AbortSignal,
 ): Promise<LayerJobResult> {
   const { source, descriptor } = job;
-  const unpacker = tools.unpacker(job.diffPath);
+  const unpacker = job.diffPath === undefined ? hashingUnpacker() : tools.unpacker(job.diffPath);
   let writer: ContentWriter | undefined;
   let decompressor: Decompressor | undefined;
   let unpacking = true;

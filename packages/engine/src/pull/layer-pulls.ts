@@ -98,6 +98,33 @@ export class LayerPulls {
     }
   }
 
+  /** The compressed blob alone, for a layer whose directory is here: held under the lease afterwards, downloaded where it is missing. */
+  async blob(layer: WantedLayer, source: () => BlobSource, lease: Lease, signal: AbortSignal): Promise<void> {
+    const { store } = this.#options;
+    const { descriptor, diffId } = layer;
+    const { digest } = descriptor;
+    for (let other = this.#downloads.get(digest); other !== undefined; other = this.#downloads.get(digest))
+      await other.catch(() => undefined);
+    const known = store.content.info(digest);
+    if (known !== undefined) return store.content.record(known, lease);
+    const download = Promise.withResolvers<void>();
+    this.#downloads.set(digest, download.promise);
+    try {
+      const job: LayerJob = {
+        storeRoot: store.root,
+        source: { kind: "registry", blob: source() },
+        descriptor,
+        diffId,
+        diffPath: undefined,
+      };
+      const result = await this.#semaphore.run(signal, () => this.#options.run(job, () => undefined, signal));
+      if (result.blob !== undefined) store.content.record(result.blob, lease);
+    } finally {
+      this.#downloads.delete(digest);
+      download.resolve();
+    }
+  }
+
   #leave(result: TaskResult): void {
     const left = (this.#users.get(result) ?? 1) - 1;
     if (left > 0) this.#users.set(result, left);

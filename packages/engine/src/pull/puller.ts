@@ -95,23 +95,32 @@ export class Puller {
     const { reference, credentials } = request;
     const client = createRegistryClient({ config: this.#options.registry, credentials, clock: this.#options.clock });
     let changed = false;
+    const warnings: string[] = [];
     try {
       if (reference.tag !== undefined || reference.digest !== undefined)
-        changed = await this.#pullOne(client, request, signal, emit);
+        changed = await this.#pullOne(client, request, signal, emit, warnings);
       else
         for (const tag of await client.tags(reference, signal))
           changed =
-            (await this.#pullOne(client, { ...request, reference: withTag(reference, tag) }, signal, emit)) || changed;
+            (await this.#pullOne(client, { ...request, reference: withTag(reference, tag) }, signal, emit, warnings)) ||
+            changed;
     } catch (error) {
       throw pullError(error, reference);
     }
     const shown = familiarString(reference);
     emit({ status: `Status: ${changed ? "Downloaded newer image" : "Image is up to date"} for ${shown}` });
+    for (const warning of warnings) emit({ status: `WARNING: ${warning}` });
     this.#options.events.publish("image", "pull", shown, { name: familiarName(reference) });
   }
 
   /** @returns whether the name points to another image than before. */
-  async #pullOne(client: RegistryClient, request: PullRequest, signal: AbortSignal, emit: Emit): Promise<boolean> {
+  async #pullOne(
+    client: RegistryClient,
+    request: PullRequest,
+    signal: AbortSignal,
+    emit: Emit,
+    warnings: string[],
+  ): Promise<boolean> {
     const { store, logger, clock } = this.#options;
     const reference =
       request.reference.digest === undefined
@@ -119,7 +128,10 @@ export class Puller {
         : withDigest(request.reference, request.reference.digest);
     const name = canonicalString(reference);
     const begin = (): void =>
-      emit({ status: `Pulling from ${reference.repository}`, id: reference.digest ?? reference.tag! });
+      emit({
+        status: `Pulling from ${reference.repository}`,
+        id: reference.digest === undefined ? reference.tag! : name,
+      });
     const startedMs = clock.monotonicMs();
     const known = store.images.reference(name);
     if (known?.target !== undefined && this.#hasPlatform(known, request.platform)) {
@@ -134,7 +146,9 @@ export class Puller {
     begin();
     const lease = store.leases.create(`pull ${name}`);
     try {
-      const id = await this.#store(client, reference, resolved, request.platform, lease, signal, emit);
+      const { id, config } = await this.#store(client, reference, resolved, lease, signal, emit);
+      if (request.platform !== undefined && !platformMatches(request.platform, platformOf(config)))
+        warnings.push(platformMismatch(reference, config, request.platform));
       emit({ status: `Digest: ${resolved.target.digest}` });
       const changed = known?.image !== id;
       this.#name(reference, id, resolved.target.digest);
@@ -170,11 +184,10 @@ export class Puller {
     client: RegistryClient,
     reference: Reference,
     resolved: ResolvedImage,
-    platform: Platform | undefined,
     lease: Lease,
     signal: AbortSignal,
     emit: Emit,
-  ): Promise<Digest> {
+  ): Promise<{ id: Digest; config: ImageConfig }> {
     const { store, clock } = this.#options;
     const { image, target, manifest } = resolved;
     if (image.layers.length > layerLimit)
@@ -191,8 +204,6 @@ export class Puller {
     store.content.put(raw, lease);
     const config = parseImageConfig(raw);
     checkConfig(config, image.layers.length, reference);
-    if (platform !== undefined && !platformMatches(platform, platformOf(config)))
-      emit({ status: `WARNING: ${platformMismatch(reference, config, platform)}` });
     const diffIds = config.rootfs.diff_ids;
     const chain = chainIds(diffIds);
     const wanted = image.layers.map((descriptor, index): WantedLayer => ({
@@ -201,10 +212,11 @@ export class Puller {
       chainId: chain[index]!,
       parent: chain[index - 1],
     }));
-    await this.#layers(client, reference, wanted, lease, signal, emit);
+    // Of an image that is here already, under another name or digest, nothing is told.
+    const isKnown = store.images.get(id) !== undefined;
+    await this.#layers(client, reference, wanted, lease, signal, isKnown ? () => undefined : emit);
     let size = 0;
     for (const chainId of chain) size += store.layers.get(chainId)?.size ?? 0;
-    // Blobs of layers that were here before are named too when they are here, so that a push finds them.
     const blobs = image.layers
       .map((layer) => layer.digest)
       .filter((digest) => store.content.info(digest) !== undefined);
@@ -216,10 +228,11 @@ export class Puller {
         manifests: [...new Set([manifest.digest, target.digest])],
         storedAt: formatRfc3339Nano(clock.nowNs()),
         size,
+        parent: undefined,
       },
       lease,
     );
-    return id;
+    return { id, config };
   }
 
   /** All layers at the same time; the first failure cancels the others. */
@@ -231,22 +244,33 @@ export class Puller {
     outer: AbortSignal,
     emit: Emit,
   ): Promise<void> {
-    const { store, layers } = this.#options;
+    const { store, layers, logger } = this.#options;
     const failed = new AbortController();
     const signal = AbortSignal.any([outer, failed.signal]);
     const missing: WantedLayer[] = [];
+    const running: Promise<unknown>[] = [];
     for (const layer of wanted) {
       const shown = shownDigest(layer.descriptor.digest);
       const held = store.layers.hold(layer.chainId, lease);
       if (!held) missing.push(layer);
-      else {
-        const blob = store.content.info(layer.descriptor.digest);
-        if (blob !== undefined) store.content.record(blob, lease);
-      }
+      // Its directory is here and its blob may not be, when it came in another compression or outlived its image: a push or a save
+      // needs it. To run the image it is not needed, so a registry that does not have it spoils nothing.
+      else
+        running.push(
+          layers
+            .blob(layer, () => client.blobSource(reference), lease, signal)
+            .catch((error: unknown) => {
+              if (signal.aborted) throw error;
+              logger.warn("the compressed form of a layer could not be fetched", {
+                error,
+                digest: layer.descriptor.digest,
+              });
+            }),
+        );
       emit(layerMessage(shown, held ? "Already exists" : "Pulling fs layer"));
     }
     let before: Promise<unknown> = Promise.resolve();
-    const running = missing.map((layer) => {
+    for (const layer of missing) {
       const shown = shownDigest(layer.descriptor.digest);
       const { size } = layer.descriptor;
       const predecessor = before;
@@ -271,11 +295,13 @@ export class Puller {
         },
       );
       before = done;
-      return done.catch((error: unknown) => {
-        failed.abort();
-        throw error;
-      });
-    });
+      running.push(
+        done.catch((error: unknown) => {
+          failed.abort();
+          throw error;
+        }),
+      );
+    }
     const outcomes = await Promise.allSettled(running);
     const errors = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as unknown] : []));
     // The cancelled ones only follow from the first that failed.

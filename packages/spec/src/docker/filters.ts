@@ -4,8 +4,8 @@
 export type Filters = Readonly<Record<string, readonly string[]>>;
 
 /**
- * Both JSON forms: {"label": ["a", "b"]} and the older {"label": {"a": true}}. A value that is false in the older form is a key that
- * is not there. undefined when `text` is neither.
+ * Both JSON forms: {"label": ["a", "b"]} and the older {"label": {"a": true}}. In the older form it is the key that counts, true or false,
+ * as in Docker. undefined when `text` is neither.
  */
 export function parseFilters(text: string): Filters | undefined {
   if (text === "") return {};
@@ -33,7 +33,7 @@ function valuesOf(value: unknown): string[] | undefined {
   const values: string[] = [];
   for (const [item, on] of Object.entries(value)) {
     if (typeof on !== "boolean") return undefined;
-    if (on) values.push(item);
+    values.push(item);
   }
   return values;
 }

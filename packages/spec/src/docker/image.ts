@@ -24,6 +24,8 @@ export interface ImageInspect {
   readonly Id: string;
   readonly RepoTags: readonly string[];
   readonly RepoDigests: readonly string[];
+  /** The image that it was committed over. */
+  readonly Parent?: string;
   readonly Comment?: string;
   readonly Created?: string;
   readonly Author?: string;

@@ -16,6 +16,7 @@ import type {
   Ulimit,
   WeightDevice,
 } from "../host-config.ts";
+import { address, portKey } from "./addresses.ts";
 import { endpointSettings } from "./network.ts";
 import {
   array,
@@ -55,7 +56,7 @@ const configFields = {
   AttachStdin: boolean,
   AttachStdout: boolean,
   AttachStderr: boolean,
-  ExposedPorts: optional(map(emptyObject)),
+  ExposedPorts: optional(map(emptyObject, portKey)),
   Tty: boolean,
   OpenStdin: boolean,
   StdinOnce: boolean,
@@ -170,7 +171,9 @@ const hostConfig = struct<HostConfig>({
   ContainerIDFile: string,
   LogConfig: whole(struct<LogConfig>({ Type: string, Config: nullable(stringMap) })),
   NetworkMode: string,
-  PortBindings: nullable(map(nullable(array(struct<PortBinding>({ HostIp: string, HostPort: string }))))),
+  PortBindings: nullable(
+    map(nullable(array(struct<PortBinding>({ HostIp: address({ optional: true }), HostPort: string }))), portKey),
+  ),
   RestartPolicy: whole(restartPolicy),
   AutoRemove: boolean,
   VolumeDriver: string,
@@ -180,7 +183,7 @@ const hostConfig = struct<HostConfig>({
   CapAdd: strings,
   CapDrop: strings,
   CgroupnsMode: string,
-  Dns: strings,
+  Dns: nullable(array(address({ optional: false }))),
   DnsOptions: strings,
   DnsSearch: strings,
   ExtraHosts: strings,

@@ -98,16 +98,19 @@ export function pair(item: Decoder<number>): Decoder<readonly [number, number]> 
   };
 }
 
-/** An object with keys of the client's choosing. */
-export function map<T>(item: Decoder<T>): Decoder<Readonly<Record<string, T>>> {
+/** An object with keys of the client's choosing, which `key` brings to one form. */
+export function map<T>(
+  item: Decoder<T>,
+  key: (text: string) => string = (text) => text,
+): Decoder<Readonly<Record<string, T>>> {
   return {
     zero: undefined,
     decode(value, path) {
       const result: Record<string, T> = {};
-      for (const [key, entry] of Object.entries(asObject(value, path)))
+      for (const [name, entry] of Object.entries(asObject(value, path)))
         // Not an assignment: a key like "__proto__" must stay a key.
-        Object.defineProperty(result, key, {
-          value: decodeElement(item, entry, `${path}.${key}`),
+        Object.defineProperty(result, key(name), {
+          value: decodeElement(item, entry, `${path}.${name}`),
           enumerable: true,
           configurable: true,
           writable: true,

@@ -1,0 +1,31 @@
+/** Ports and addresses in bodies. */
+import { EngineError } from "@fathom/base";
+import { isIP } from "node:net";
+import { string, type Decoder } from "./decoder.ts";
+
+/** "80" and "80/TCP" are "80/tcp". @throws invalid-argument */
+export function portKey(text: string): string {
+  const slash = text.indexOf("/");
+  const port = slash < 0 ? text : text.slice(0, slash);
+  const refuse = (reason: string): EngineError =>
+    new EngineError("invalid-argument", `invalid JSON: invalid port '${port}': ${reason}`);
+  if (!/^\d+$/.test(port)) throw refuse("invalid syntax");
+  if (Number(port) > 65_535) throw refuse("value out of range");
+  const protocol = slash < 0 ? "" : text.slice(slash + 1).toLowerCase();
+  return `${Number(port)}/${protocol === "" ? "tcp" : protocol}`;
+}
+
+/** An IP address; "" where it may be missing. */
+export function address(options: { readonly optional: boolean }): Decoder<string> {
+  return {
+    zero: "",
+    decode(value, path) {
+      const text = string.decode(value, path);
+      if ((text === "" && options.optional) || isIP(text.replace(/%.*$/, "")) !== 0) return text;
+      throw new EngineError(
+        "invalid-argument",
+        `invalid JSON: ${path}: ParseAddr(${JSON.stringify(text)}): unable to parse IP`,
+      );
+    },
+  };
+}
