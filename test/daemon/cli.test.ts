@@ -91,6 +91,19 @@ test("usage errors, help of every command, completion", () => {
     expect({ words, code, usage: out.startsWith("Usage:  fathom ") }).toEqual({ words, code: 0, usage: true });
   }
   expect(daemon.fathom("__complete", "run", "--net")).toContain("--network");
+  const offered = (...words: string[]): string[] =>
+    daemon
+      .fathom("__complete", ...words)
+      .split("\n")
+      .map((line) => line.split("\t")[0]!);
+  expect(offered("-D", "p")).toEqual(["pause", "port", "ps", "pull"]);
+  expect(offered("-H", `unix://${daemon.socket}`, "--debug", "run", "local")).toEqual([daemon.image]);
+  expect(offered("--config", "")).toEqual([":files"]);
+  expect(offered("--host=unix:///nosuch", "image", "hi")).toEqual(["history"]);
+  expect(offered("--ho")).toEqual(["--host"]);
+  expect(offered("help", "hi")).toEqual(["history"]);
+  expect(offered("explain", "")).toEqual(["create", "run"]);
+  expect(offered("explain", "run", "--memory-sw")).toEqual(["--memory-swap", "--memory-swappiness"]);
   for (const shell of ["bash", "zsh", "fish"])
     expect(daemon.fathom("completion", shell)).toContain("fathom __complete");
 });
@@ -128,8 +141,16 @@ test("input from a file, from nowhere, from a pipe", () => {
       });
     // A program that takes nothing of it ends all the same.
     expect(line(words.replace("cat", "true"), "< /dev/zero")).toMatchObject({ code: 0, out: "", err: "" });
-    const piped = daemon.run("sh", "-c", `seq 100000 | ${binary} ${words} | tail -1`);
-    expect(piped).toEqual({ code: 0, out: "100000\n", err: "" });
+    // Many times: its end comes at any moment of the copying.
+    const piped = daemon.run("sh", "-c", `for i in $(seq 12); do seq 100000 | ${binary} ${words} | tail -1; done`);
+    expect(piped).toEqual({ code: 0, out: "100000\n".repeat(12), err: "" });
+    // One that stays open keeps nobody.
+    const open = daemon.run(
+      "sh",
+      "-c",
+      `sleep 1000 | { ${binary} ${words.replace("cat", "true")}; echo $?; kill $(pgrep -P $$ sleep); }`,
+    );
+    expect({ code: open.code, out: open.out }).toEqual({ code: 0, out: "0\n" });
   }
   daemon.fathom("rm", "-f", "fed");
 }, 60_000);
@@ -156,3 +177,109 @@ test("the keys that detach end run, start and attach, and give the terminal back
   expect(daemon.fathom("ps", "-q", "--filter", "name=left")).not.toBe("");
   daemon.fathom("rm", "-f", "left");
 }, 60_000);
+
+test("a reader that goes away ends a command at once, without a word", () => {
+  const { image } = daemon;
+  const first = (words: string): object => {
+    const { out, err } = daemon.run("bash", "-c", `${binary} ${words} | head -1; echo \${PIPESTATUS[0]}`);
+    return { words, out, err };
+  };
+  const gone = (words: string, line: string): object => ({ words, out: `${line}\n141\n`, err: "" });
+  expect(first(`run --rm --name endless ${image} yes`)).toEqual(gone(`run --rm --name endless ${image} yes`, "y"));
+  expect(first("logs -f endless")).toEqual(gone("logs -f endless", "y"));
+  expect(first("exec endless yes x")).toEqual(gone("exec endless yes x", "x"));
+  daemon.fathom("rm", "-f", "endless");
+  expect(daemon.run("bash", "-c", `${binary} ps > /dev/full`).code).toBe(1);
+}, 60_000);
+
+test("events keep their nanoseconds; templates have docker's names", () => {
+  daemon.fathom("run", "--rm", "--name", "short", daemon.image, "true");
+  const query = [
+    "events",
+    "--since",
+    "1m",
+    "--until",
+    `${Math.ceil(Date.now() / 1000) + 1}`,
+    "--filter",
+    "container=short",
+  ];
+  const raw = daemon.run("docker", ...query, "--format", "{{.TimeNano}} {{.Time}} {{.Status}} {{.From}} {{.Scope}}");
+  expect(raw.out).toMatch(/^\d{19} /);
+  expect(daemon.fathom(...query, "--format", "{{.TimeNano}} {{.Time}} {{.Status}} {{.From}} {{.Scope}}")).toBe(
+    raw.out.trim(),
+  );
+  const numbers = raw.out.split("\n").map((line) => line.split(" ")[0]!);
+  for (const format of ["json", "{{json .}}"])
+    expect([...daemon.fathom(...query, "--format", format).matchAll(/"timeNano":(\d+)/g)].map((m) => m[1]!)).toEqual(
+      numbers.filter(Boolean),
+    );
+  expect(daemon.fathom(...query)).toBe(daemon.docker(...query));
+});
+
+test("what docker prints and refuses, in its words", () => {
+  const { image } = daemon;
+  const both = (...args: string[]): void => {
+    const mine = daemon.cli(...args);
+    const theirs = daemon.run("docker", ...args);
+    const plain = (text: string): string => text.replaceAll(/\bdocker\b/g, "fathom");
+    expect({ args, ...mine }).toEqual({ args, code: theirs.code, out: plain(theirs.out), err: plain(theirs.err) });
+  };
+  both("pull", "127.0.0.1:1/none");
+  both("run", "--rm", "127.0.0.1:1/none");
+  both("run", "--platform", "linux/arm64", image, "true");
+  both("run", "--pull", "never", "--platform", "linux/arm64", image, "true");
+  for (const flag of [
+    ["-e", "=x"],
+    ["-a", "foo"],
+    ["-m", "1q"],
+    ["-m", "-1"],
+    ["--shm-size", "1.5.5"],
+  ])
+    both("run", ...flag, image);
+  both("create", "-a", "foo", image);
+  daemon.fathom("run", "-d", "--name", "listed", "-l", "a=<b>", image, "sleep", "1000");
+  both("exec", "-e", "=x", "listed", "true");
+  const fields = (text: string): object => JSON.parse(text.split("\n")[0]!) as object;
+  for (const args of [
+    ["ps", "--format", "json"],
+    ["images", "--format", "json", image],
+  ]) {
+    const mine = fields(daemon.fathom(...args));
+    const theirs = fields(daemon.docker(...args));
+    expect(Object.keys(mine)).toEqual(Object.keys(theirs));
+    // Older versions of the API do not count the containers of an image.
+    const same = (row: object): object => ({ ...row, Containers: "", RunningFor: "", Status: "" });
+    expect(same(mine)).toEqual(same(theirs));
+  }
+  daemon.fathom("rm", "-f", "listed");
+}, 60_000);
+
+test("words for who is new here", () => {
+  const bare = daemon.cli();
+  expect({ code: bare.code, err: bare.err }).toEqual({ code: 0, err: "" });
+  expect(bare.out).toContain("FATHOM_HOST");
+  expect(bare.out).toContain("unix:///run/fathom/fathom.sock");
+  expect(daemon.cli("image")).toEqual(daemon.cli("image", "--help"));
+  expect(daemon.cli("rnu").err).toContain("Did you mean 'fathom run'?");
+  expect(daemon.cli("image", "hstory").err).toContain("Did you mean 'fathom image history'?");
+  expect(daemon.cli("nothinglikeit").err).not.toContain("Did you mean");
+  for (const words of [
+    ["cp", "a:/b", "."],
+    ["commit", "a"],
+    ["container", "export", "a"],
+    ["image", "push", "a"],
+    ["system", "df"],
+  ]) {
+    const { code, err } = daemon.cli(...words);
+    expect({ words, code }).toEqual({ words, code: 1 });
+    expect(err).toContain(`DOCKER_HOST=unix://${daemon.socket} docker ${words[0]}`);
+  }
+  expect(daemon.cli("stats").err).toBe('fathom: neither this CLI nor its daemon has "stats" yet\n');
+  const lost = daemon.cli("-H", "unix:///nosuch/socket", "ps");
+  expect(lost).toEqual({
+    code: 1,
+    out: "",
+    err: 'cannot connect to the fathom daemon at unix:///nosuch/socket: is it running? "fathom daemon -H unix:///nosuch/socket" starts one\n',
+  });
+  expect(daemon.fathom("explain", "run", "--help")).toContain("--memory bytes");
+});

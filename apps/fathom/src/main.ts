@@ -10,10 +10,11 @@ async function run(): Promise<number> {
     return daemonMain(argv.slice(1));
   }
   const { main } = await import("@fathom/cli");
-  return main(argv);
+  // At once: all output is written by then, and a read of stdin that waits for a pipe's other end must not keep the program.
+  return process.exit(await main(argv));
 }
 
-// Not process.exit: output that is still in a pipe would be cut.
+// Not process.exit: the daemon's output that is still in a pipe would be cut.
 process.exitCode = await run();
 
 export {};

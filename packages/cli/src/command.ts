@@ -47,6 +47,10 @@ export interface Command {
   readonly args: ArgumentRule;
   /** Words after the first argument belong to the container's program. */
   readonly stopAtArgument?: boolean;
+  /** No flags of its own, not even --help: every word is an argument. */
+  readonly rawArguments?: boolean;
+  /** The arguments are the line of one of these commands, for completion. */
+  readonly nested?: readonly string[];
   /** What arguments are, for completion. */
   readonly completeArgs?: FlagDefinition["complete"];
   readonly hidden?: boolean;

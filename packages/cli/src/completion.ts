@@ -49,6 +49,33 @@ function pendingFlag(table: FlagTable, words: readonly string[]): FlagDefinition
   return found?.type === "bool" ? undefined : found;
 }
 
+/** Where the command begins: behind the global flags and their values. */
+function afterGlobalFlags(table: FlagTable, words: readonly string[]): number {
+  let index = 0;
+  while (index < words.length - 1 && words[index]!.startsWith("-"))
+    index += pendingFlag(table, [words[index]!, ""]) === undefined ? 1 : 2;
+  return index;
+}
+
+/** Commands, groups and what is in a group. */
+function commandCandidates(tables: Omit<CompletionTables, "globalFlags">, words: readonly string[]): Candidate[] {
+  const current = words.at(-1) ?? "";
+  const before = words.slice(0, -1);
+  const rows = new Map<string, string>();
+  for (const candidate of tables.commands) {
+    if (candidate.hidden === true) continue;
+    for (const path of pathsOf(candidate)) {
+      if (path.length === before.length + 1 && before.every((word, i) => path[i] === word))
+        rows.set(path.at(-1)!, candidate.summary);
+    }
+  }
+  if (before.length === 0) for (const group of tables.groups) rows.set(group.name, group.summary);
+  return [...rows]
+    .filter(([name]) => name.startsWith(current))
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([value, help]) => ({ value, help }));
+}
+
 /**
  * @param words What is on the line behind the program's name; the last one is being typed and may be empty.
  * @returns candidates, or "files" when the shell should offer file names
@@ -59,6 +86,10 @@ export async function complete(
   names: NameSource,
 ): Promise<readonly Candidate[] | "files"> {
   const current = words.at(-1) ?? "";
+  const begin = afterGlobalFlags(tables.globalFlags, words);
+  if (begin >= words.length) return valueCandidates(pendingFlag(tables.globalFlags, words)?.complete, current, names);
+  if (begin > 0) return complete(tables, words.slice(begin), names);
+  if (words[0] === "help" && words.length > 1) return commandCandidates(tables, words.slice(1));
   let command: Command | undefined;
   let consumed = 0;
   for (const candidate of tables.commands) {
@@ -69,24 +100,14 @@ export async function complete(
       }
     }
   }
-  if (command === undefined) {
-    if (current.startsWith("-")) return flagCandidates(tables.globalFlags, current);
-    const before = words.slice(0, -1);
-    const rows = new Map<string, string>();
-    for (const candidate of tables.commands) {
-      if (candidate.hidden === true) continue;
-      for (const path of pathsOf(candidate)) {
-        if (path.length === before.length + 1 && before.every((word, i) => path[i] === word))
-          rows.set(path.at(-1)!, candidate.summary);
-      }
-    }
-    if (before.length === 0) for (const group of tables.groups) rows.set(group.name, group.summary);
-    return [...rows]
-      .filter(([name]) => name.startsWith(current))
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .map(([value, help]) => ({ value, help }));
-  }
+  if (command === undefined)
+    return current.startsWith("-") ? flagCandidates(tables.globalFlags, current) : commandCandidates(tables, words);
   const rest = words.slice(consumed);
+  if (command.nested !== undefined) {
+    if (rest.length > 1) return complete(tables, rest, names);
+    const nested = tables.commands.filter(({ path }) => path.length === 1 && command.nested?.includes(path[0]!));
+    return commandCandidates({ ...tables, commands: nested, groups: [] }, rest);
+  }
   const pending = pendingFlag(command.flags, rest);
   if (pending !== undefined) return valueCandidates(pending.complete, current, names);
   if (current.startsWith("-")) return flagCandidates(command.flags, current);

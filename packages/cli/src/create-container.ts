@@ -49,7 +49,11 @@ export async function createContainer(
     try {
       answer = await create();
     } catch (error) {
-      const missing = error instanceof DaemonError && error.status === 404 && /^No such image/i.test(messageOf(error));
+      // An image that is there for another platform alone is as missing as one that is not there.
+      const missing =
+        error instanceof DaemonError &&
+        error.status === 404 &&
+        /^No such image|was found but .*platform/i.test(messageOf(error));
       if (!missing || policy === "never" || policy === "always") throw error;
       if (!flags.bool("quiet"))
         stderr.write(`Unable to find image '${/@|:[^/]+$/.test(image!) ? image : `${image}:latest`}' locally\n`);

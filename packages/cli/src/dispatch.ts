@@ -1,8 +1,11 @@
 /** From argv to a command: global flags, groups, aliases, help, usage errors with docker's words and exit codes. */
-import { isEngineError, messageOf } from "@fathom/base";
+import { messageOf } from "@fathom/base";
+import { defaultHost } from "@fathom/client";
 import { argumentProblem, type Command, type CommandGroup, type GlobalOptions, type Output } from "./command.ts";
 import { parseFlags, UsageError, type FlagTable, type ParsedFlags } from "./flags.ts";
-import { PlainError } from "./plain-error.ts";
+import { missingCommand } from "./missing-commands.ts";
+import { nearCommand } from "./near-command.ts";
+import { PlainError, ReaderGoneError } from "./plain-error.ts";
 import { commandHelp, groupHelp, mainHelp, programName, usageHint } from "./help.ts";
 
 export interface Tables {
@@ -31,8 +34,6 @@ export const globalFlags: FlagTable = [
   { name: "host", shorthand: "H", type: "list", help: "Address of the daemon (unix:///path, tcp://host:port)" },
   { name: "version", shorthand: "v", type: "bool", help: "Print the version and end" },
 ];
-
-export const defaultHost = "unix:///run/fathom/fathom.sock";
 
 function globalOptions(flags: ParsedFlags, variables: Environment["variables"]): GlobalOptions {
   const named = flags.list("host").at(-1) ?? variables["FATHOM_HOST"] ?? variables["DOCKER_HOST"];
@@ -78,31 +79,39 @@ export async function dispatch(tables: Tables, argv: readonly string[], environm
   if (global.bool("version"))
     return dispatch(tables, ["version", "--format", `{{.Client.Name}} version {{.Client.Version}}`], environment);
   if (words.length === 0 || global.bool("help") || (words[0] === "help" && words.length === 1)) {
-    const help = mainHelp(tables.commands, tables.groups, globalFlags, stdout.columns);
-    (words.length === 0 && !global.bool("help") ? stderr : stdout).write(help);
-    return words.length === 0 && !global.bool("help") ? 1 : 0;
+    stdout.write(mainHelp(tables.commands, tables.groups, globalFlags, stdout.columns));
+    return 0;
   }
   const line = words[0] === "help" ? [...words.slice(1), "--help"] : words;
   const found = findCommand(tables.commands, line);
-  if (found === undefined) return unknownCommand(tables, line, environment);
+  if (found === undefined) return unknownCommand(tables, line, options, environment);
   return runCommand(found.command, line.slice(found.length), options, environment);
 }
 
-function unknownCommand(tables: Tables, words: readonly string[], { stdout, stderr }: Environment): number {
+function unknownCommand(
+  tables: Tables,
+  words: readonly string[],
+  global: GlobalOptions,
+  { stdout, stderr }: Environment,
+): number {
   const group = tables.groups.find(({ name }) => name === words[0]);
-  if (group === undefined) {
-    stderr.write(
-      `${programName}: unknown command: ${programName} ${words[0]}\n\nRun '${programName} --help' for more information\n`,
-    );
+  if (group !== undefined && (words.length === 1 || words.includes("--help") || words.includes("-h"))) {
+    stdout.write(groupHelp(group, tables.commands));
+    return 0;
+  }
+  const missing = missingCommand(words, global.host);
+  if (missing !== undefined) {
+    stderr.write(`${programName}: ${missing}\n`);
     return 1;
   }
-  const help = groupHelp(group, tables.commands);
-  if (words.length === 1 || words.includes("--help") || words.includes("-h")) {
-    (words.length === 1 ? stderr : stdout).write(help);
-    return words.length === 1 ? 1 : 0;
-  }
+  const near = nearCommand(tables, words);
+  const said = words.slice(0, group === undefined ? 1 : 2).join(" ");
   stderr.write(
-    `${programName}: unknown command: ${programName} ${words.slice(0, 2).join(" ")}\n\nUsage:  ${programName} ${group.name} COMMAND\n\nRun '${programName} ${group.name} --help' for more information\n`,
+    `${programName}: unknown command: ${programName} ${said}\n\n` +
+      (near === undefined ? "" : `Did you mean '${programName} ${near}'?\n\n`) +
+      (group === undefined
+        ? `Run '${programName} --help' for more information\n`
+        : `Usage:  ${programName} ${group.name} COMMAND\n\nRun '${programName} ${group.name} --help' for more information\n`),
   );
   return 1;
 }
@@ -118,7 +127,8 @@ async function runCommand(
   const usageCode = command.usageExitCode ?? 1;
   let flags: ParsedFlags;
   try {
-    flags = parseFlags(command.flags, argv, { stopAtArgument: command.stopAtArgument === true });
+    const words = command.rawArguments === true ? ["--", ...argv] : argv;
+    flags = parseFlags(command.flags, words, { stopAtArgument: command.stopAtArgument === true });
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     stderr.write(`${error.message}\n\n${usageHint(command)}\n`);
@@ -138,6 +148,7 @@ async function runCommand(
     return await run({ flags, args: flags.args, global, command, stdout, stderr, environment: environment.variables });
   } catch (error) {
     if (error instanceof ExitError) return error.exitCode;
+    if (error instanceof ReaderGoneError) throw error;
     if (error instanceof PlainError) {
       stderr.write(`${error.message}\n`);
       return 1;
@@ -151,10 +162,7 @@ async function runCommand(
 function reportFailure(command: Command, error: unknown, global: GlobalOptions, stderr: Output): void {
   const text = messageOf(error);
   const line =
-    isEngineError(error) &&
-    error.code !== "unavailable" &&
-    !text.startsWith("Error response from daemon") &&
-    isDaemonError(error)
+    isDaemonError(error) && !text.startsWith("Error response from daemon")
       ? `Error response from daemon: ${text}`
       : text;
   if (command.usageExitCode === 125)

@@ -1,5 +1,6 @@
 /** Help pages from the command tables, laid out as pflag and cobra do it. */
 import type { Command, CommandGroup } from "./command.ts";
+import { defaultHost } from "@fathom/client";
 import type { FlagDefinition, FlagTable } from "./flags.ts";
 
 export const programName = "fathom";
@@ -105,6 +106,7 @@ export function mainHelp(
     `Management Commands:\n${listing(groups.map((group) => [group.name, group.summary] as const))}`,
     `Commands:\n${listing(rest)}`,
     `Global Options:\n${flagUsages(globalFlags, columns)}`,
+    `The daemon is looked for at the address of -H, else of $FATHOM_HOST, else of $DOCKER_HOST, else at\n${defaultHost}; there, one is started in the background when none runs (as root).\n`,
     `Run '${programName} COMMAND --help' for more information on a command.\n`,
   ].join("\n");
 }

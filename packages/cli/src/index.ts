@@ -3,6 +3,7 @@ import { writeSync } from "node:fs";
 import type { Output } from "./command.ts";
 import { commands, groups } from "./commands/index.ts";
 import { dispatch } from "./dispatch.ts";
+import { ReaderGoneError } from "./plain-error.ts";
 import { writeAll } from "./terminal.ts";
 
 export { commands, groups } from "./commands/index.ts";
@@ -31,8 +32,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       variables: process.env,
     });
   } catch (error) {
-    // The reader of our output went away: that is its right.
-    if (error instanceof Error && "code" in error && error.code === "EPIPE") return 0;
+    if (error instanceof ReaderGoneError) return ReaderGoneError.exitCode;
     writeSync(2, `fathom: ${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
   }

@@ -34,7 +34,14 @@ export function formatList<T>(printer: ListPrinter<T>, options: ListOptions): st
     return rows
       .map(
         (row) =>
-          `${JSON.stringify(Object.fromEntries(Object.entries(row).filter(([, value]) => typeof value !== "function")))}\n`,
+          // In the order of their names, as Go writes a map: it does not change between versions.
+          `${JSON.stringify(
+            Object.fromEntries(
+              Object.entries(row)
+                .filter(([, value]) => typeof value !== "function")
+                .toSorted(([a], [b]) => (a < b ? -1 : 1)),
+            ),
+          )}\n`,
       )
       .join("");
   }

@@ -4,7 +4,8 @@
  */
 import { demultiplex, type Client, type HijackedStream } from "@fathom/client";
 import { writeSync } from "node:fs";
-import { PlainError } from "./plain-error.ts";
+import { isatty } from "node:tty";
+import { PlainError, ReaderGoneError } from "./plain-error.ts";
 
 /** Writes all of `data` to a descriptor, also one that another program made non-blocking. */
 export function writeAll(fd: number, data: Uint8Array): void {
@@ -14,6 +15,7 @@ export function writeAll(fd: number, data: Uint8Array): void {
       offset += writeSync(fd, data, offset);
     } catch (error) {
       const code = error instanceof Error && "code" in error ? error.code : "";
+      if (code === "EPIPE") throw new ReaderGoneError("the reader of the output has gone", { cause: error });
       if (code !== "EAGAIN") throw error;
       Bun.sleepSync(1);
     }
@@ -29,7 +31,7 @@ export interface StreamOptions {
   readonly resize: (rows: number, columns: number) => Promise<unknown>;
 }
 
-/** Copies both ways until the process's output ends. A reader of ours that went away (EPIPE) ends it too. */
+/** Copies both ways until the process's output ends. @throws ReaderGoneError */
 export async function copyStreams(options: StreamOptions): Promise<void> {
   const { stream, tty } = options;
   const restore = options.tty && options.stdin && process.stdin.isTTY === true ? enterRawMode() : () => undefined;
@@ -38,8 +40,6 @@ export async function copyStreams(options: StreamOptions): Promise<void> {
   try {
     if (tty) for await (const chunk of stream.output) writeAll(1, chunk);
     else for await (const { stream: number, data } of demultiplex(stream.output)) writeAll(number === 2 ? 2 : 1, data);
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EPIPE")) throw error;
   } finally {
     stopInput();
     stopSizes();
@@ -75,6 +75,30 @@ function followWindowSize(resize: StreamOptions["resize"]): () => void {
 }
 
 function copyInput(stream: HijackedStream): () => void {
+  return isatty(0) ? copyTyped(stream) : copyBytes(stream);
+}
+
+/** Of a pipe or a file: pulled, since the end of a `process.stdin` that is paused just then is never told. */
+function copyBytes(stream: HijackedStream): () => void {
+  const reader = Bun.stdin.stream().getReader();
+  let stopped = false;
+  const copy = async (): Promise<void> => {
+    try {
+      for (let { done, value } = await reader.read(); !done && !stopped; { done, value } = await reader.read())
+        await stream.write(value!);
+    } catch {
+      // What cannot be read has ended: a closed stdin, a folder.
+    }
+    if (!stopped) stream.end();
+  };
+  void copy();
+  return () => {
+    stopped = true;
+    void reader.cancel().catch(() => undefined);
+  };
+}
+
+function copyTyped(stream: HijackedStream): () => void {
   let pending = Promise.resolve();
   let stopped = false;
   const onData = (chunk: Buffer): void => {
@@ -96,8 +120,7 @@ function copyInput(stream: HijackedStream): () => void {
     process.stdin.off("data", onData);
     process.stdin.off("end", onEnd);
     process.stdin.pause();
-    // Only a terminal or a pipe keeps the program alive, and has the way to let it go: a file has not.
-    if (typeof process.stdin.unref === "function") process.stdin.unref();
+    process.stdin.unref();
   };
 }
 

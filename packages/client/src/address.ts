@@ -5,6 +5,8 @@ export type Address =
   | { readonly kind: "unix"; readonly path: string }
   | { readonly kind: "tcp"; readonly hostname: string; readonly port: number };
 
+export const defaultHost = "unix:///run/fathom/fathom.sock";
+
 /** "unix:///path" or "tcp://host:port". @throws invalid-argument */
 export function parseHost(host: string): Address {
   if (host.startsWith("unix://")) return { kind: "unix", path: host.slice("unix://".length) };

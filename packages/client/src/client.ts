@@ -3,7 +3,7 @@
  * client reads only what is in all of them.
  */
 import { EngineError } from "@fathom/base";
-import { parseHost, type Address } from "./address.ts";
+import { defaultHost, parseHost, type Address } from "./address.ts";
 import { Connection, type ResponseHead } from "./connection.ts";
 import { DaemonError, messageIn } from "./daemon-error.ts";
 import { hijackedStream, type HijackedStream } from "./hijack.ts";
@@ -120,10 +120,15 @@ export class Client {
     return status;
   }
 
-  /** Each JSON value of a stream of lines (pull, load, events). */
+  /** Each JSON value of a stream of lines (pull, load). */
   async *messages<T>(method: string, path: string, options: RequestOptions = {}): AsyncGenerator<T> {
+    for await (const line of this.lines(method, path, options)) yield JSON.parse(line) as T;
+  }
+
+  /** The lines themselves, for numbers that JavaScript's cannot hold (events). */
+  async *lines(method: string, path: string, options: RequestOptions = {}): AsyncGenerator<string> {
     const { body } = await this.request(method, path, options);
-    for await (const line of lines(body)) yield JSON.parse(line) as T;
+    yield* lines(body);
   }
 
   /** A bidirectional byte stream (attach, exec start). */
@@ -158,7 +163,7 @@ export class Client {
   #unreachable(error: unknown): EngineError {
     return new EngineError(
       "unavailable",
-      `Cannot connect to the Docker daemon at ${this.host}. Is the docker daemon running?`,
+      `cannot connect to the fathom daemon at ${this.host}: is it running? "fathom daemon${this.host === defaultHost ? "" : ` -H ${this.host}`}" starts one`,
       { cause: error },
     );
   }

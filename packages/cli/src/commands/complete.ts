@@ -2,6 +2,7 @@ import { Client } from "@fathom/client";
 import type { CommandContext } from "../command.ts";
 import { complete, type NameSource } from "../completion.ts";
 import { globalFlags } from "../dispatch.ts";
+import { parseFlags } from "../flags.ts";
 import { commands, groups } from "./index.ts";
 
 /** Names from a running daemon; none when there is no daemon: completion never starts one and never complains. */
@@ -32,12 +33,18 @@ function namesFrom(client: Client): NameSource {
   };
 }
 
+/** The host that the line names, where it is whole already. */
+function hostOf({ args, global }: CommandContext): string {
+  try {
+    const flags = parseFlags(globalFlags, args.slice(0, -1), { stopAtArgument: true });
+    return flags.list("host").at(-1) ?? global.host;
+  } catch {
+    return global.host;
+  }
+}
+
 export async function run(context: CommandContext): Promise<number> {
-  const found = await complete(
-    { commands, groups, globalFlags },
-    context.args,
-    namesFrom(new Client(context.global.host)),
-  );
+  const found = await complete({ commands, groups, globalFlags }, context.args, namesFrom(new Client(hostOf(context))));
   if (found === "files") context.stdout.write(":files\n");
   else context.stdout.write(found.map(({ value, help }) => `${value}\t${help}\n`).join(""));
   return 0;

@@ -9,19 +9,43 @@ interface Event {
   readonly Type: string;
   readonly Action: string;
   readonly Actor: { readonly ID: string; readonly Attributes: Readonly<Record<string, string>> | null };
+  readonly scope?: string;
   readonly time: number;
-  readonly timeNano: number;
+}
+
+/** Nanoseconds since the epoch are more than a double holds: they are taken from the text. */
+function nanosecondsOf(text: string): bigint {
+  // Within a string the quotes would be escaped, and attributes are strings: only the event's own number looks like this.
+  return BigInt(/"timeNano":(\d+)/.exec(text)?.[1] ?? 0);
 }
 
 /** "2026-01-02T15:04:05.123456789Z container start ID (image=…, name=…)" */
-function line(event: Event): string {
+function line(event: Event, timeNano: bigint): string {
   const attributes = Object.entries(event.Actor.Attributes ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1));
   const words = attributes.map(([key, value]) => `${key}=${value}`).join(", ");
-  const time = formatRfc3339Nano(BigInt(event.timeNano)).replace(
+  const time = formatRfc3339Nano(timeNano).replace(
     /(?:\.(\d+))?Z$/,
     (_, fraction: string | undefined) => `.${(fraction ?? "").padEnd(9, "0")}Z`,
   );
-  return `${time} ${event.Type} ${event.Action} ${event.Actor.ID}${words === "" ? "" : ` (${words})`}\n`;
+  return `${time} ${event.Type} ${event.Action} ${event.Actor.ID}${words === "" ? "" : ` (${words})`}`;
+}
+
+/** What templates see, under docker's names; as JSON it has the names of the API. */
+function templateData(event: Event, timeNano: bigint): object {
+  const { Type, Action, Actor, scope, time } = event;
+  const isContainer = Type === "container";
+  const data = {
+    Type,
+    Action,
+    Actor,
+    Scope: scope ?? "",
+    Time: time,
+    TimeNano: timeNano,
+    Status: isContainer || Type === "image" ? Action : "",
+    ID: isContainer || Type === "image" ? Actor.ID : "",
+    From: isContainer ? (Actor.Attributes?.["image"] ?? "") : "",
+  };
+  return Object.defineProperty(data, "toJSON", { value: () => ({ ...event, timeNano }) });
 }
 
 export async function run(context: CommandContext): Promise<number> {
@@ -29,16 +53,22 @@ export async function run(context: CommandContext): Promise<number> {
   const client = await connect(context);
   const format = flags.string("format");
   const template = format === "" || format === "json" ? undefined : compileTemplate(format);
-  const events = client.messages<Event>("GET", "/events", {
+  const events = client.lines("GET", "/events", {
     query: {
       since: timestampQuery(flags.string("since"), ""),
       until: timestampQuery(flags.string("until"), ""),
       filters: filtersQuery(flags.list("filter")),
     },
   });
-  for await (const event of events) {
-    if (format === "json") stdout.write(`${JSON.stringify(event)}\n`);
-    else stdout.write(template === undefined ? line(event) : `${template.render(event)}\n`);
+  for await (const text of events) {
+    if (format === "json") {
+      stdout.write(`${text}\n`);
+      continue;
+    }
+    const event = JSON.parse(text) as Event;
+    const timeNano = nanosecondsOf(text);
+    const said = template === undefined ? line(event, timeNano) : template.render(templateData(event, timeNano));
+    stdout.write(`${said}\n`);
   }
   return 0;
 }

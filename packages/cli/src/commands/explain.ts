@@ -1,10 +1,13 @@
 import { EngineError } from "@fathom/base";
 import type { CommandContext } from "../command.ts";
 import { parseFlags } from "../flags.ts";
+import { commandHelp } from "../help.ts";
 import { buildCreateRequest } from "../run-options/build.ts";
 import { connect } from "../session.ts";
 import { terminalSize } from "../terminal.ts";
 import { runFlags } from "./run-flags.ts";
+
+const runUsage = "[OPTIONS] IMAGE [COMMAND] [ARG...]";
 
 /** The daemon compiles the plan as it would for the run, and answers it in words; nothing is created. */
 export async function run(context: CommandContext): Promise<number> {
@@ -15,8 +18,17 @@ export async function run(context: CommandContext): Promise<number> {
       `nothing to explain in ${JSON.stringify(verb)}: use fathom explain run IMAGE …`,
     );
   const flags = parseFlags(runFlags, rest, { stopAtArgument: true });
+  if (flags.bool("help")) {
+    const explained = { ...context.command, path: ["explain", verb], usage: runUsage, flags: runFlags };
+    context.stdout.write(commandHelp(explained, context.stdout.columns));
+    return 0;
+  }
   const [image, ...command] = flags.args;
-  if (image === undefined) throw new EngineError("invalid-argument", "fathom explain run needs an image");
+  if (image === undefined)
+    throw new EngineError(
+      "invalid-argument",
+      `fathom explain ${verb} needs an image: fathom explain ${verb} ${runUsage}`,
+    );
   const body = buildCreateRequest({
     flags,
     image,

@@ -71,7 +71,7 @@ function fieldsOf({ image, repository, tag, digest }: Row, whole: boolean): Read
     Containers: image.Containers < 0 ? "N/A" : String(image.Containers),
     SharedSize: image.SharedSize < 0 ? "N/A" : humanSize(image.SharedSize, 3),
     UniqueSize: image.SharedSize < 0 ? "N/A" : humanSize(image.Size - image.SharedSize, 3),
-    VirtualSize: humanSize(image.Size, 3),
+    VirtualSize: humanSize(image.Size),
   };
 }
 

@@ -61,6 +61,7 @@ const containerCommands: readonly Command[] = [
     flags: [],
     args: many,
     stopAtArgument: true,
+    nested: ["run", "create"],
     load: () => import("./explain.ts"),
   },
   {
@@ -550,7 +551,7 @@ const systemCommands: readonly Command[] = [
     summary: "Answer the completion scripts",
     flags: [],
     args: { min: 0 },
-    stopAtArgument: true,
+    rawArguments: true,
     hidden: true,
     load: () => import("./complete.ts"),
   },

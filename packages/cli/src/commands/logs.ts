@@ -23,11 +23,7 @@ export async function run(context: CommandContext): Promise<number> {
     },
   });
   if (response.body === null) return 0;
-  try {
-    if (Config.Tty) for await (const chunk of response.body) writeAll(1, chunk);
-    else for await (const { stream, data } of demultiplex(response.body)) writeAll(stream === 2 ? 2 : 1, data);
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EPIPE")) throw error;
-  }
+  if (Config.Tty) for await (const chunk of response.body) writeAll(1, chunk);
+  else for await (const { stream, data } of demultiplex(response.body)) writeAll(stream === 2 ? 2 : 1, data);
   return 0;
 }

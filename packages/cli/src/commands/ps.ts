@@ -20,6 +20,7 @@ interface Summary {
   readonly SizeRw?: number;
   readonly SizeRootFs?: number;
   readonly Mounts: readonly { Type: string; Name?: string; Source: string }[] | null;
+  readonly ImageManifestDescriptor?: { readonly platform?: Readonly<Record<string, unknown>> } | null;
   readonly NetworkSettings?: { readonly Networks: Readonly<Record<string, unknown>> | null } | null;
 }
 
@@ -82,6 +83,7 @@ function fieldsOf(item: Summary, whole: boolean): Readonly<Record<string, unknow
     Networks: Object.keys(item.NetworkSettings?.Networks ?? {})
       .toSorted()
       .join(","),
+    Platform: item.ImageManifestDescriptor?.platform ?? null,
   };
 }
 

@@ -8,9 +8,10 @@ import {
   checkDns,
   checkDuration,
   checkMount,
+  checkStream,
+  checkSwap,
   checkUlimit,
 } from "../run-options/checks.ts";
-import { parseBytes } from "../run-options/values.ts";
 import { detachKeysFlag, environmentFlags, platformFlag } from "./shared-flags.ts";
 
 const list = (name: string, help: string, more: Partial<FlagDefinition> = {}): FlagDefinition => ({
@@ -56,7 +57,11 @@ const duration = (name: string, help: string): FlagDefinition => ({
 export const createFlags: FlagTable = [
   list("add-host", "Add a line to /etc/hosts (host:ip)", { check: checkAddHost }),
   list("annotation", "Add an annotation for the OCI runtime (key=value)", { typeName: "map" }),
-  list("attach", "Attach to stdin, stdout or stderr", { shorthand: "a", complete: ["stdin", "stdout", "stderr"] }),
+  list("attach", "Attach to stdin, stdout or stderr", {
+    shorthand: "a",
+    complete: ["stdin", "stdout", "stderr"],
+    check: checkStream,
+  }),
   {
     name: "blkio-weight",
     type: "uint",
@@ -104,7 +109,7 @@ export const createFlags: FlagTable = [
   text("mac-address", "MAC address of the container"),
   bytes("memory", "Memory limit", { shorthand: "m" }),
   bytes("memory-reservation", "Soft memory limit"),
-  bytes("memory-swap", "Limit of memory plus swap; -1 for no limit of swap"),
+  bytes("memory-swap", "Limit of memory plus swap; -1 for no limit of swap", { check: checkSwap }),
   int("memory-swappiness", "Swappiness, 0 to 100", { default: -1 }),
   list("mount", "Mount a volume, a host path or a tmpfs (type=…,source=…,target=…)", {
     typeName: "mount",
@@ -139,7 +144,7 @@ export const createFlags: FlagTable = [
   bool("rm", "Remove the container and its anonymous volumes when it exits"),
   text("runtime", "OCI runtime"),
   list("security-opt", "Security option"),
-  bytes("shm-size", "Size of /dev/shm", { check: (value) => void parseBytes(value) }),
+  bytes("shm-size", "Size of /dev/shm"),
   text("stop-signal", "Signal that stops the container"),
   int("stop-timeout", "Seconds before a stop kills the container"),
   list("storage-opt", "Storage option of the container"),

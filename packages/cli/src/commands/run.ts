@@ -46,8 +46,8 @@ export async function run(context: CommandContext): Promise<number> {
   }
   const resize = (rows: number, columns: number): Promise<number> =>
     client.send("POST", `/containers/${id}/resize`, { query: { h: rows, w: columns } });
-  await copyStreams({ stream, tty, stdin: stdin && attaches(context, "stdin"), resize });
   try {
+    await copyStreams({ stream, tty, stdin: stdin && attaches(context, "stdin"), resize });
     return await exitCode(client, id, waited, tty, stdin);
   } finally {
     // Whoever detached does not wait for the container's end, and the open request would keep this program.

@@ -1,5 +1,6 @@
 /** Flags that several commands have. */
 import type { FlagDefinition } from "../flags.ts";
+import { checkEnvironment } from "../run-options/checks.ts";
 
 export const filterFlag: FlagDefinition = {
   name: "filter",
@@ -46,6 +47,7 @@ export const environmentFlags: readonly FlagDefinition[] = [
     shorthand: "e",
     type: "list",
     help: "Set an environment variable (NAME=value, or NAME to pass this shell's)",
+    check: checkEnvironment,
   },
   { name: "env-file", type: "list", help: "Read environment variables from a file", complete: "files" },
 ];

@@ -65,8 +65,6 @@ function attachedStreams({ flags, detach }: BuildInput): { stdin: boolean; stdou
     if (named.length > 0) throw new PlainError("conflicting options: cannot specify both --attach and --detach");
     return { stdin: false, stdout: false, stderr: false };
   }
-  for (const name of named)
-    if (!["stdin", "stdout", "stderr"].includes(name)) throw new Error("valid streams are STDIN, STDOUT and STDERR");
   if (named.length > 0)
     return { stdin: named.includes("stdin"), stdout: named.includes("stdout"), stderr: named.includes("stderr") };
   return { stdin: flags.bool("interactive"), stdout: true, stderr: true };

@@ -8,9 +8,17 @@ export const checkDecimal = (value: string): void => void parseNanoCpus(value);
 export const checkDuration = (value: string): void => void parseDuration(value);
 export const checkMount = (value: string): void => void parseMount(value);
 export const checkUlimit = (value: string): void => void parseUlimit(value);
-/** -1 is a value of its own (no limit). */
-export const checkBytes = (value: string): void => {
+export const checkBytes = (value: string): void => void parseBytes(value);
+/** -1 is a value of its own: no limit. */
+export const checkSwap = (value: string): void => {
   if (value !== "-1") parseBytes(value);
+};
+export const checkEnvironment = (value: string): void => {
+  if (value === "" || value.startsWith("=")) throw new Error(`invalid environment variable: ${value}`);
+};
+export const checkStream = (value: string): void => {
+  if (!["stdin", "stdout", "stderr"].includes(value.toLowerCase()))
+    throw new Error("valid streams are STDIN, STDOUT and STDERR");
 };
 export const checkDeviceCgroupRule = (value: string): void => {
   if (!/^[acb] ([0-9]+|\*):([0-9]+|\*) [rwm]{1,3}$/.test(value))

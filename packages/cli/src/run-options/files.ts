@@ -58,10 +58,7 @@ export function environmentOf(
   const lookup = (name: string): string | undefined => variables[name];
   const fromFiles = files.flatMap((path) => parseKeyValueFile(path, "env", lookup));
   const fromFlags = given.flatMap((text) => {
-    if (text.includes("=")) {
-      if (text.startsWith("=")) throw new Error(`invalid environment variable: ${text}`);
-      return [text];
-    }
+    if (text.includes("=")) return [text];
     const value = lookup(text);
     return value === undefined ? [text] : [`${text}=${value}`];
   });

@@ -10,6 +10,11 @@ test("bytes, durations, cpus", () => {
   expect(parseBytes("10")).toBe(10);
   expect(() => parseBytes("-1")).toThrow("invalid size: '-1'");
   expect(() => parseBytes("abc")).toThrow("invalid size: 'abc'");
+  expect(["1 kB", "1KIB", "1 ", ".5k", "5.", "1e3", "+5"].map(parseBytes)).toEqual([1024, 1024, 1, 512, 5, 1000, 5]);
+  for (const suffix of ["q", "kq", "ki", "bb", "zb"])
+    expect(() => parseBytes(`1${suffix}`)).toThrow(`invalid suffix: '${suffix}'`);
+  expect(() => parseBytes("1.5.5")).toThrow('strconv.ParseFloat: parsing "1.5.5": invalid syntax');
+  expect(() => parseBytes("1  k")).toThrow('strconv.ParseFloat: parsing "1 ": invalid syntax');
   expect(parseDuration("1m30s")).toBe(90e9);
   expect(parseDuration("1.5ms")).toBe(1.5e6);
   expect(() => parseDuration("5")).toThrow('time: missing unit in duration "5"');

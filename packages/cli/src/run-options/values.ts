@@ -1,14 +1,19 @@
 /** Values of flags to numbers and structures, with docker's messages for what is wrong. */
 import { isIP } from "node:net";
 
-/** go-units RAMInBytes: powers of 1024, "64m", "1.5GiB", "-1" where allowed by the caller. */
+/** go-units RAMInBytes: powers of 1024, "64m", "1.5GiB", "64 mb". The number ends at the last digit, point or space. */
 export function parseBytes(text: string): number {
-  const match = /^(-?\d+(?:\.\d+)?) ?(?:([kKmMgGtTpP])?i?[bB]?)?$/.exec(text);
+  const match = /^(.*[\d. ])([^\d. ]*)$/s.exec(text);
   if (match === null) throw new Error(`invalid size: '${text}'`);
-  const value = Number(match[1]);
+  const number = match[1]!.replace(/ $/, "");
+  if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(number))
+    throw new Error(`strconv.ParseFloat: parsing ${JSON.stringify(number)}: invalid syntax`);
+  const value = Number(number);
   if (value < 0) throw new Error(`invalid size: '${text}'`);
-  const power = " kmgtp".indexOf((match[2] ?? " ").toLowerCase());
-  return Math.floor(value * 1024 ** power);
+  const suffix = match[2]!.toLowerCase();
+  const unit = /^(?:b|([kmgtp])(?:i?b)?)?$/.exec(suffix);
+  if (unit === null) throw new Error(`invalid suffix: '${suffix}'`);
+  return Math.trunc(value * 1024 ** " kmgtp".indexOf(unit[1] ?? " "));
 }
 
 const durationUnits: Readonly<Record<string, number>> = {

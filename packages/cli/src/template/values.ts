@@ -52,9 +52,14 @@ export function less(a: unknown, b: unknown): boolean {
   throw new TemplateError("error calling lt: incompatible types for comparison");
 }
 
+/** A number with all its digits. The language has it; its types here do not yet. */
+const { rawJSON: rawJson } = JSON as typeof JSON & { rawJSON(text: string): unknown };
+
 /** JSON as Go's encoder with HTML escaping off. */
 export function toJson(value: unknown): string {
-  return JSON.stringify(value ?? null);
+  return JSON.stringify(value ?? null, (_, inner: unknown) =>
+    typeof inner === "bigint" ? rawJson(String(inner)) : inner,
+  );
 }
 
 /** The verbs of fmt.Sprintf that formats use. */
