@@ -362,6 +362,29 @@ if (!isInside) {
       await networks.detach(second);
     });
 
+    test("a bridge that others deleted is put back at the next attach", async () => {
+      await using kept = new Space();
+      await using next = new Space();
+      await kept.serve("tcp", 80);
+      const first = await attach(networks, kept, "8493:80");
+      const prepared = networks.prepareLink(next.fd, "eth0");
+      run("ip", "link", "del", "fathom0");
+      const second = await networks.attach({
+        containerId: "p".repeat(64),
+        endpointName: "prepared",
+        namespaceFd: next.fd,
+        networkId: networks.find("bridge")!.id,
+        interfaceName: "eth0",
+        ports: [],
+        isDefaultGateway: true,
+        prepared,
+      });
+      expect(await outside.ask("tcp", "198.51.100.1", 8493)).toBe("hello 198.51.100.50");
+      expect(await next.ask("tcp", first.ipv4Address, 80)).toBe(`hello ${second.ipv4Address}`);
+      await networks.detach(first);
+      await networks.detach(second);
+    });
+
     test("an interface made ahead of time", async () => {
       await using space = new Space();
       const prepared = networks.prepareLink(space.fd, "eth0");

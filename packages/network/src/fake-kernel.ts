@@ -138,6 +138,8 @@ export class FakeKernel {
     // The first link of every namespace is lo.
     if (link === undefined) return index === 1 || index === peerIndex ? 0 : ENODEV;
     if (type === RTM_DELLINK) this.links.delete(name);
+    const master = attributes.get(10)?.[0];
+    if (type === RTM_NEWLINK && master !== undefined) this.links.set(name, { ...link, master });
     if (type === RTM_GETLINK) {
       const writer = new PayloadWriter()
         .u32(0)

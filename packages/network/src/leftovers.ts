@@ -1,6 +1,7 @@
 /** Interfaces that nobody needs any more: of containers that have just ended, and of those that a crash left behind. */
 import { messageOf, type Logger } from "@fathom/base";
 import { findLink, listPorts } from "./bridge.ts";
+import type { LinkSettings } from "./endpoint-link.ts";
 import type { NetlinkConnection } from "./netlink/connection.ts";
 import type { Link } from "./netlink/route-decode.ts";
 import { changeLink, deleteLink } from "./netlink/route.ts";
@@ -55,7 +56,7 @@ export class LeavingLinks {
  */
 export function cleanLinks(
   route: NetlinkConnection,
-  bridgeIndex: number,
+  { bridgeIndex, hairpin, isolated }: LinkSettings,
   known: ReadonlySet<string>,
   logger: Logger,
 ): void {
@@ -71,7 +72,10 @@ export function cleanLinks(
   const plugged = new Set(ports.map((port) => port.name));
   for (const name of known) {
     if (plugged.has(name) || findLink(route, name) === undefined) continue;
-    route.send([changeLink(name, { masterIndex: bridgeIndex, up: true })]);
+    route.send([
+      changeLink(name, { masterIndex: bridgeIndex, up: true }),
+      ...(hairpin || isolated ? [changeLink(name, { bridgePort: { hairpin, isolated } })] : []),
+    ]);
   }
 }
 

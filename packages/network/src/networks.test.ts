@@ -169,6 +169,18 @@ describe("attach and detach", () => {
     expect(containerLinks(kernel)).toHaveLength(1);
   });
 
+  test("a bridge that someone deleted is put back, with the containers that are plugged into it", async () => {
+    const { networks, kernel } = await running();
+    const first = await attach(networks);
+    kernel.links.delete("fathom0");
+    kernel.links.set(first.hostInterface, { ...kernel.links.get(first.hostInterface)!, master: 0 });
+    const second = await attach(networks);
+    const { index } = kernel.links.get("fathom0")!;
+    expect([first, second].map(({ hostInterface }) => kernel.links.get(hostInterface)?.master)).toEqual([index, index]);
+    expect(second.ipv4Address).not.toBe(first.ipv4Address);
+    await networks.stop(true);
+  });
+
   test("a taken port is told with the endpoint's name and id", async () => {
     const { networks } = await running();
     await attach(networks, [published]);

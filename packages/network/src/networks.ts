@@ -197,11 +197,34 @@ class DefaultNetworks implements Networks {
     this.#firewall.install([this.#running().rules], published, false);
   }
 
+  /** Makes the bridge anew when someone else took it away, with the containers that were plugged into it. */
+  #repairBridge(): void {
+    const running = this.#running();
+    const { route, link, pool, leaving } = running;
+    const name = this.#config.bridgeName;
+    if (findLink(route, name)?.index === running.bridgeIndex) return;
+    this.#logger.warn("the bridge of this engine was removed by someone else and is put back", { bridge: name });
+    const bridgeIndex = ensureBridge(route, this.#sys, {
+      name,
+      gateway: pool.gateway,
+      subnet: pool.subnet,
+      mtu: link.mtu,
+    });
+    leaving.sweep();
+    this.#current = {
+      ...running,
+      bridgeIndex,
+      link: { ...link, bridgeIndex },
+      leaving: new LeavingLinks(route, bridgeIndex, this.#logger),
+    };
+    this.#cleanLinks([...this.#attached.values()].map(({ endpoint }) => endpoint));
+  }
+
   #cleanLinks(known: readonly Endpoint[]): void {
-    const { route, bridgeIndex, info } = this.#running();
+    const { route, link, info } = this.#running();
     const ours = known.filter((endpoint) => endpoint.networkId === info.id).map((endpoint) => endpoint.hostInterface);
     for (const name of this.#prepared) if (findLink(route, name) === undefined) this.#prepared.delete(name);
-    cleanLinks(route, bridgeIndex, new Set([...ours, ...this.#prepared]), this.#logger);
+    cleanLinks(route, link, new Set([...ours, ...this.#prepared]), this.#logger);
   }
 
   list(): readonly NetworkInfo[] {
@@ -217,6 +240,7 @@ class DefaultNetworks implements Networks {
   }
 
   async attach(request: AttachNetworkRequest): Promise<Endpoint> {
+    this.#repairBridge();
     const { route, info, link: linkSettings, pool, leaving } = this.#running();
     if (request.networkId !== info.id) throw new EngineError("not-found", `network ${request.networkId} not found`);
     checkEndpointSettings(info, request);
@@ -280,6 +304,7 @@ class DefaultNetworks implements Networks {
   }
 
   prepareLink(namespaceFd: number, interfaceName: string): PreparedLink {
+    this.#repairBridge();
     const { route, link } = this.#running();
     const prepared = prepareLink(route, link, namespaceFd, interfaceName);
     this.#prepared.add(prepared.hostInterface);
