@@ -50,6 +50,8 @@ async function handleExit(
         previousDelayMs: container.record.restartDelayMs,
       });
   const written = recordExit(engine, container, exit, oomKilled, decision.kind === "restart" ? "restarting" : "exited");
+  if (exit.lost === undefined) engine.logger.debug("container ended", { id: container.id, exitCode: exit.code });
+  else engine.logger.warn("the supervisor of a container was lost", { id: container.id, reason: exit.lost });
   if (decision.kind === "stay") abandonExecs(engine, container);
   if (oomKilled) publish(engine, container, "oom");
   publishDie(engine, container);

@@ -18,7 +18,7 @@ import type { Container, NetworkAttachment, PendingAttach, RunningProcess } from
 import { publish, type EngineContext } from "./context.ts";
 import { startHealthMonitor } from "./health.ts";
 import { logTarget } from "./log-config.ts";
-import { prepareMountSources } from "./mount-sources.ts";
+import { checkPropagation, prepareMountSources } from "./mount-sources.ts";
 import { containerPaths } from "./paths.ts";
 import { mountImages, unmountImages } from "./image-mounts.ts";
 import { mountSharedMemory, unmountSharedMemory } from "./shared-memory.ts";
@@ -97,6 +97,7 @@ export async function startContainer(
     container.process = process;
     undo.move();
     publish(engine, container, "start");
+    engine.logger.debug("container started", { id: container.id, pid: run.launched.supervisor.pid });
     watchExit(engine, container, process);
     handOut(run.attach, run.launched.attachments);
     await attachLatecomers(container, process);
@@ -178,6 +179,7 @@ async function launch(
   undo.defer(() => unmountImages(engine, record));
   mountImages(engine, record);
   prepareMountSources(engine.sys, record.mounts);
+  checkPropagation(record.mounts, engine.config.dataRoot);
   if (record.hostConfig.IpcMode === "shareable") {
     mountSharedMemory(engine, record);
     undo.defer(() => unmountSharedMemory(engine, record));

@@ -6,6 +6,15 @@ import type { HostConfig } from "@fathom/spec";
 import type { EngineConfig, MachineDefaults } from "./contract.ts";
 import { resolveLogSettings } from "./log-config.ts";
 
+const ownRuntime = { path: "fathom-runc" };
+export const defaultRuntime = "fathom";
+/** Docker's own names mean this engine's runtime: clients that ask for the usual one get it. */
+export const runtimes: Readonly<Record<string, { readonly path: string }>> = {
+  [defaultRuntime]: ownRuntime,
+  "io.containerd.runc.v2": ownRuntime,
+  runc: ownRuntime,
+};
+
 export function withHostDefaults(requested: HostConfig, config: EngineConfig, facts: MachineDefaults): HostConfig {
   const { Privileged: privileged } = requested;
   const log = resolveLogSettings(requested.LogConfig, config);
@@ -40,7 +49,7 @@ export function withHostDefaults(requested: HostConfig, config: EngineConfig, fa
     MaskedPaths: privileged ? null : (requested.MaskedPaths ?? facts.maskedPaths),
     ReadonlyPaths: privileged ? null : (requested.ReadonlyPaths ?? facts.readonlyPaths),
     SecurityOpt: securityOptions(requested),
-    Runtime: requested.Runtime === undefined || requested.Runtime === "" ? "fathom" : requested.Runtime,
+    Runtime: requested.Runtime === undefined || requested.Runtime === "" ? defaultRuntime : requested.Runtime,
   };
 }
 

@@ -58,10 +58,16 @@ export function checkLogSettings(settings: LogSettings): void {
     if (!known.includes(key))
       throw new EngineError("invalid-argument", `unknown log opt '${key}' for ${settings.Type} log driver`);
   const { maxFiles, maxSize } = limits(settings);
-  if (settings.Config["compress"] === "true" && (maxFiles < 2 || maxSize <= 0))
+  const compress = /^(1|t|true)$/i.test(settings.Config["compress"] ?? "");
+  if (compress && (maxFiles < 2 || maxSize <= 0))
     throw new EngineError(
       "invalid-argument",
       "compress cannot be true when max-file is less than 2 or max-size is not set",
+    );
+  if (compress)
+    throw new EngineError(
+      "not-implemented",
+      "log opt 'compress' is not supported yet: rotated logs are kept as they were written; leave it out or set it to false",
     );
   const { mode, "max-buffer-size": bufferSize } = settings.Config;
   if (mode !== undefined && !["", "blocking", "non-blocking"].includes(mode))

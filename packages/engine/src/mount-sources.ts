@@ -1,5 +1,5 @@
 /** Sources of mounts at start: `-v` makes a missing directory, `--mount` does not; a subpath must be there, inside its volume. */
-import { mkdirSync, statSync } from "node:fs";
+import { mkdirSync, realpathSync, statSync } from "node:fs";
 import { EngineError, messageOf } from "@fathom/base";
 import {
   isSysError,
@@ -10,6 +10,7 @@ import {
   RESOLVE_NO_MAGICLINKS,
   type Sys,
 } from "@fathom/sys";
+import { mountAbove } from "@fathom/runtime";
 import type { MountPoint } from "./contract.ts";
 
 /** @throws invalid-argument "… bind source path does not exist: …", "cannot access path …", "path concatenation escapes the base directory …" */
@@ -47,5 +48,25 @@ function checkSubpath(sys: Sys, source: string, subpath: string): void {
     throw new EngineError("invalid-argument", `cannot access path ${source}/${subpath}: ${reason}`, { cause: error });
   } finally {
     sys.close(base);
+  }
+}
+
+/**
+ * Mounts that shall propagate need a source that does: without it they would be made and never pass anything on.
+ * @throws internal in dockerd's words
+ */
+export function checkPropagation(mounts: readonly MountPoint[], dataRoot: string, mountInfo?: string): void {
+  for (const { type, source, propagation } of mounts) {
+    const shared = propagation === "shared" || propagation === "rshared";
+    const slave = propagation === "slave" || propagation === "rslave";
+    if (type !== "bind" || (!shared && !slave)) continue;
+    const above = mountAbove(realpathSync(source), mountInfo);
+    const refuse = (kind: string): never => {
+      throw new EngineError("internal", `path ${source} is mounted on ${above.point} but it is not a ${kind} mount`);
+    };
+    if (shared && !above.shared) refuse("shared");
+    // As with dockerd, the engine's own directory may be asked for as a slave; it is then private.
+    const own = source.startsWith(dataRoot) || dataRoot.startsWith(source);
+    if (slave && !above.shared && !above.slave && !own) refuse("shared or slave");
   }
 }

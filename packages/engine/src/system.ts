@@ -15,6 +15,7 @@ import {
   type Volume,
   type VolumeListResponse,
 } from "@fathom/spec";
+import { defaultRuntime, runtimes } from "./host-config.ts";
 import { summarise, newestFirst } from "./container-list.ts";
 import type { EngineContext } from "./context.ts";
 import { logDrivers } from "./log-config.ts";
@@ -142,8 +143,8 @@ export async function info(engine: EngineContext, engineId: string): Promise<Sys
     Labels: config.labels,
     ExperimentalBuild: config.experimental,
     ServerVersion: config.version,
-    Runtimes: { fathom: { path: "fathom-runc" } },
-    DefaultRuntime: "fathom",
+    Runtimes: runtimes,
+    DefaultRuntime: defaultRuntime,
     Swarm: {
       NodeID: "",
       NodeAddr: "",

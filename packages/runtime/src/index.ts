@@ -10,4 +10,4 @@ export { resourcesFromOci, runtimeDeviceRules } from "./cgroups/resources.ts";
 export { compileSeccomp, type CompiledSeccomp, type SeccompArchitecture } from "./seccomp/compile.ts";
 export { createLauncher, type LauncherOptions, type LauncherSys } from "./launcher.ts";
 export { encodePlan } from "./plan-encoding.ts";
-export { mountPointOf } from "./mount-point.ts";
+export { mountAbove, mountPointOf } from "./mount-point.ts";

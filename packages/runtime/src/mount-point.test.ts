@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { mountPointOf } from "./mount-point.ts";
+import { mountAbove, mountPointOf } from "./mount-point.ts";
 
 test("the longest mount point above a path", () => {
   const info = [
@@ -15,4 +15,20 @@ test("the longest mount point above a path", () => {
   expect(mountPointOf("/home", info)).toBe("/");
   expect(mountPointOf("/with blank/a", info)).toBe("/with blank");
   expect(mountPointOf("/proc/self")).toBe("/proc");
+});
+
+test("whether mounts below it propagate", () => {
+  const info = [
+    "1 0 8:1 / / rw - ext4 /dev/vda rw",
+    "2 1 0:5 / /shared rw shared:7 - tmpfs tmpfs rw",
+    "3 1 0:6 / /slave rw master:7 - tmpfs tmpfs rw",
+    "4 1 0:7 / /both rw shared:8 master:7 - tmpfs shared:x rw",
+  ].join("\n");
+  const kinds = (path: string) => [mountAbove(path, info).shared, mountAbove(path, info).slave];
+  expect(["/a", "/shared/a", "/slave", "/both/b"].map(kinds)).toEqual([
+    [false, false],
+    [true, false],
+    [false, true],
+    [true, true],
+  ]);
 });

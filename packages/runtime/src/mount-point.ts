@@ -1,15 +1,31 @@
 /** Which mount of the host a path lies on. Source: proc_pid_mountinfo(5). */
 import { readFileSync } from "node:fs";
 
-/** The mount point above `path` (which has no symlinks in it); of two on one place the later one, which is on top. */
-export function mountPointOf(path: string, mountInfo = readFileSync("/proc/self/mountinfo", "utf8")): string {
-  let found = "/";
+export interface HostMount {
+  readonly point: string;
+  /** What is mounted below it is seen elsewhere. */
+  readonly shared: boolean;
+  /** It sees what is mounted elsewhere. */
+  readonly slave: boolean;
+}
+
+/** The mount above `path` (which has no symlinks in it); of two on one place the later one, which is on top. */
+export function mountAbove(path: string, mountInfo = readFileSync("/proc/self/mountinfo", "utf8")): HostMount {
+  let found: HostMount = { point: "/", shared: false, slave: false };
   for (const line of mountInfo.split("\n")) {
-    const point = unescapeMountPoint(line.split(" ", 5)[4] ?? "");
+    const fields = line.split(" ");
+    const point = unescapeMountPoint(fields[4] ?? "");
     const above = point === "/" || path === point || path.startsWith(`${point}/`);
-    if (point !== "" && above && point.length >= found.length) found = point;
+    if (point === "" || !above || point.length < found.point.length) continue;
+    const optional = fields.slice(6, fields.indexOf("-"));
+    const has = (word: string): boolean => optional.some((field) => field.startsWith(word));
+    found = { point, shared: has("shared:"), slave: has("master:") };
   }
   return found;
+}
+
+export function mountPointOf(path: string, mountInfo?: string): string {
+  return mountAbove(path, mountInfo).point;
 }
 
 /** mountinfo writes blanks, line ends and backslashes as octal escapes. */

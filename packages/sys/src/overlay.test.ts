@@ -37,6 +37,7 @@ test("layers are added one by one, then the rest", () => {
   expect(openOverlay(createCallContext(native), mount)).toBe(10);
   // The first lines, up to a close, ask whether the kernel knows lowerdir+.
   expect(lines.slice(lines.indexOf("close 9") + 1)).toEqual([
+    "1 source overlay",
     "1 lowerdir+ /top",
     "1 lowerdir+ /a:b\\c",
     "1 upperdir /u",

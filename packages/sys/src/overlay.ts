@@ -44,6 +44,8 @@ function openByConfig(context: CallContext, mount: OverlayMount): number {
   }
 
   try {
+    // What df(1) and mountinfo show, as after mount(8).
+    configure(FSCONFIG_SET_STRING, "source", "overlay");
     for (const path of mount.lower) configure(FSCONFIG_SET_STRING, "lowerdir+", path);
     if (mount.upper !== undefined) configure(FSCONFIG_SET_STRING, "upperdir", mount.upper);
     if (mount.work !== undefined) configure(FSCONFIG_SET_STRING, "workdir", mount.work);

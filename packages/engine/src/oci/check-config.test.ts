@@ -117,6 +117,8 @@ test("capabilities, modes and options", () => {
     [{ BlkioDeviceReadBps: [{ Path: "/dev/sda", Rate: 1 }] }, "HostConfig.BlkioDeviceReadBps is not supported yet"],
   ];
   for (const [host, message] of cases) expect(() => check(host)).toThrow(message);
+  expect(() => check({ Runtime: "nope" })).toThrow("unknown or invalid runtime name: nope");
+  for (const Runtime of ["", "fathom", "runc", "io.containerd.runc.v2"]) expect(check({ Runtime })).toEqual([]);
   const fine = {
     IpcMode: "container:x",
     PidMode: "host",

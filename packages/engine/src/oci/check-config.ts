@@ -2,6 +2,7 @@
 import { isIP } from "node:net";
 import { EngineError } from "@fathom/base";
 import type { ContainerConfig, ContainerCreateRequest, HealthConfig, HostConfig } from "@fathom/spec";
+import { runtimes } from "../host-config.ts";
 import { parseSignal } from "../signals.ts";
 import { normalizeCapabilities } from "./capabilities.ts";
 import { checkResources } from "./check-resources.ts";
@@ -36,7 +37,7 @@ export function checkConfig(
     if (key === "") refuse("invalid Annotations: the empty string is not permitted as an annotation key");
   checkModes(hostConfig);
   for (const entry of hostConfig.ExtraHosts ?? []) checkExtraHost(entry);
-  if (hostConfig.Runtime !== undefined && !runtimes.has(hostConfig.Runtime))
+  if (hostConfig.Runtime && !Object.hasOwn(runtimes, hostConfig.Runtime))
     refuse(`unknown or invalid runtime name: ${hostConfig.Runtime}`);
   parseSecurityOptions(hostConfig.SecurityOpt ?? [], false);
   if (hostConfig.ShmSize < 0) refuse("SHM size can not be less than 0");
@@ -88,9 +89,6 @@ function checkModes(hostConfig: HostConfig): void {
   if (!["", "host"].includes(UsernsMode)) refuse(`invalid USER mode: ${UsernsMode}`);
   if (!["", "default"].includes(Isolation)) refuse(`invalid isolation (${Isolation}): linux only supports 'default'`);
 }
-
-/** Our own, and what clients call Docker's: there is one runtime, and it is compatible. */
-const runtimes: ReadonlySet<string> = new Set(["", "fathom", "runc", "io.containerd.runc.v2"]);
 
 /** "NAME:ADDRESS"; the address may be the word host-gateway. */
 function checkExtraHost(entry: string): void {
