@@ -339,6 +339,16 @@ describe("a daemon's start after kill -9", () => {
     void before;
   });
 
+  test("an end for lack of memory that nobody saw has both events", async () => {
+    await run("greedy");
+    const process = machine.latest();
+    machine = Object.assign(new FakeMachine(), { ...machine, oomKills: 1 });
+    process.ended = { code: 137, signal: 9, finishedAt: "2026-02-03T04:05:06Z" };
+    engine = await startDaemon(machine, root);
+    expect(await actions()).toEqual(["oom", "die"]);
+    expect((await engine.containerInspect("greedy", false)).State.OOMKilled).toBe(true);
+  });
+
   test("a process that was launched before the row was written is taken over", async () => {
     const id = await run("late");
     const row = machine.database.query("SELECT changing FROM containers").get() as { changing: string };

@@ -70,6 +70,8 @@ export class FakeMachine {
   failWrites: Error | undefined;
   onLaunch: () => void = () => undefined;
   openFds = 0;
+  /** Of every cgroup. */
+  oomKills = 0;
 
   latest(): FakeProcess {
     return [...this.processes.values()].at(-1)!;
@@ -147,7 +149,7 @@ export class FakeMachine {
         stats: () => {
           throw new EngineError("not-implemented", "no stats in tests");
         },
-        oomKills: () => 0,
+        oomKills: () => this.oomKills,
         remove: async () => void this.cgroups.delete(path),
       };
     };
