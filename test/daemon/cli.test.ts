@@ -33,12 +33,27 @@ test("explain shows the plan and leaves nothing", () => {
     "/anonymous",
     "-m",
     "64m",
+    "--cpus",
+    "0.5",
+    "--pids-limit",
+    "11",
+    "-p",
+    "127.0.0.1:8080:80",
+    "-p",
+    "81",
     daemon.image,
     "echo",
     "hi",
   );
   expect(out).toContain("In new namespaces".toLowerCase());
   expect(out).toContain("/data");
+  expect(out).toContain("at most 64 MiB of memory\n");
+  expect(out).toContain("at most 0.5 CPUs");
+  expect(out).toContain("at most 11 processes");
+  expect(out).toContain("an interface in the network bridge");
+  expect(out).toContain("port 80/tcp published at 127.0.0.1:8080 of the host");
+  expect(out).toContain("port 81/tcp published at a free port of the host");
+  expect(out.match(/by the cgroup/g)).toHaveLength(1);
   expect(daemon.fathom("volume", "ls", "-q")).toBe(before);
   expect(daemon.fathom("ps", "-aq")).toBe("");
 });

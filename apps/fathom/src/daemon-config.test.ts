@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readDaemonConfig } from "./daemon-config.ts";
+import { daemonHelp } from "./daemon-help.ts";
+import { daemonOptions } from "./daemon-options.ts";
 
 let directory: string;
 let file: string;
@@ -155,4 +157,13 @@ test("values that make sense pass", () => {
   const flags = ["--dns=1.1.1.1", "--dns=fe80::1", "--ip=127.0.0.1", "--bip=172.30.0.1/16", "--group=root"];
   const more = ["--insecure-registry=10.0.0.0/8", "--insecure-registry=[::1]:5000", "--log-driver=local"];
   expect(() => read(...flags, ...more, "--default-address-pool=base=10.0.0.0/8,size=24")).not.toThrow();
+});
+
+test("the defaults that the help shows are those that hold", () => {
+  for (const { flag, default: value } of daemonOptions) {
+    // A group that is named must exist; the file is the test's own.
+    if (value === undefined || flag === "config-file" || flag === "group") continue;
+    expect({ flag, config: read(`--${flag}=${value}`) }).toEqual({ flag, config: read() });
+  }
+  expect(daemonHelp()).toContain('(default "/var/lib/fathom")');
 });

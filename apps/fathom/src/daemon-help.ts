@@ -17,12 +17,13 @@ const types: Readonly<Record<OptionKind, FlagType>> = {
 export function daemonHelp(): string {
   const flags = daemonOptions
     .filter((option) => option.unsupported !== true)
-    .map(({ flag, short, kind, help }) => ({
+    .map(({ flag, short, kind, help, default: usual }) => ({
       name: flag,
       ...(short === undefined ? {} : { shorthand: short }),
       type: types[kind],
       help,
+      ...(usual === undefined ? {} : { default: usual }),
     }));
   const columns = process.stdout.isTTY ? process.stdout.columns : 80;
-  return `Usage:  fathom daemon [OPTIONS]\n\nRun the engine and serve its API\n\nOptions:\n${flagUsages(flags, columns)}\nThe same settings may stand in /etc/fathom/daemon.json. What dockerd has and this engine does not is refused by name.\n`;
+  return `Usage:  fathom daemon [OPTIONS]\n\nRun the engine and serve its API\n\nOptions:\n${flagUsages(flags, columns)}\nThe same settings may stand in the configuration file. What dockerd has and this engine does not is refused by name.\n`;
 }

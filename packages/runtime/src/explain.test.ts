@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { compile } from "./compile.ts";
-import { explain, planToJson } from "./explain.ts";
+import { describeOperation, explain, planToJson } from "./explain.ts";
 import { options, spec } from "./plan-fixture.ts";
 
 test("the whole plan of a usual container", () => {
@@ -57,7 +57,7 @@ Limits, identity and rights of the process
   32. set the out-of-memory score adjustment to 0
   33. set the umask to 0022
   34. limit RLIMIT_NOFILE to 100 (at most 200)
-  35. give up for good all capabilities but chown kill
+  35. keep no more than the capabilities chown kill; give the others up for good
   36. go to /work
   37. become user 1000, group 100, further groups 100, 5
   38. hold the capabilities chown
@@ -79,4 +79,48 @@ test("JSON form keeps every operation and spells masks out", () => {
       { kind: "rlimit", resource: "RLIMIT_NOFILE", soft: "100", hard: "200" },
     ]),
   });
+});
+
+test("no capability at all", () => {
+  expect(describeOperation({ kind: "bounding-set", keep: 0n })).toBe("give up all capabilities for good");
+  const none = { effective: 0n, permitted: 0n, inheritable: 0n, ambient: 0n };
+  expect(describeOperation({ kind: "capabilities", ...none })).toBe("hold no capability");
+});
+
+test("limits, the network, and cgroups of many hierarchies", () => {
+  const plan = compile(spec(), options);
+  const stem = {
+    ...plan.stem,
+    cgroupProcs: ["memory", "cpu,cpuacct", "unified"].map((name) => `/sys/fs/cgroup/${name}/fathom/c/tasks`),
+  };
+  const resources = {
+    memoryBytes: 64 * 2 ** 20,
+    memorySwapBytes: -1,
+    cpuQuotaUs: 50_000,
+    cpuPeriodUs: 100_000,
+    pids: 10,
+    devices: [
+      { allow: false, type: "a", access: "rwm" },
+      { allow: true, type: "c", major: 1, minor: 3, access: "rwm" },
+      { allow: true, type: "b", major: 7, access: "rm" },
+    ],
+  } as const;
+  const text = explain({ ...plan, stem }, { resources, network: ["port 80/tcp at 0.0.0.0:8080 of the host"] });
+  expect(text).toStartWith(`A new process
+      in new namespaces of its own: mount, pid, network, ipc, uts, cgroup
+      limited and counted by the cgroup /fathom/c
+        in each hierarchy of /sys/fs/cgroup: cpu,cpuacct memory unified
+
+What it may use
+      at most 64 MiB of memory
+      swap without a limit
+      at most 0.5 CPUs: 50000 µs of each 100000 µs
+      at most 10 processes and threads
+      of devices only c 1:3 rwm, b 7:* rm
+
+Network, attached before the program starts
+      port 80/tcp at 0.0.0.0:8080 of the host
+
+Root file system
+`);
 });

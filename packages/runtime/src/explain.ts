@@ -4,6 +4,8 @@
  */
 import { unreachable } from "@fathom/base";
 import { capabilitiesOf } from "./capabilities.ts";
+import { evaluateDeviceRules, formatException, type DeviceAccess } from "./cgroups/device-access.ts";
+import type { Resources } from "./contract.ts";
 import type { LaunchPlan, MountAttributes, Operation, OperationKind, Propagation, Stem } from "./plan.ts";
 
 const groups = {
@@ -59,13 +61,27 @@ function groupOfOperation(operation: Operation): Group {
   return groupOf[operation.kind];
 }
 
+/** What is done to the process from outside, and so is not in its plan. */
+export interface Surroundings {
+  /** Written to its cgroups. */
+  readonly resources?: Resources;
+  /** A line each. */
+  readonly network?: readonly string[];
+}
+
 /** The plan as text: one numbered line an operation, in the order of execution, under a heading where the subject changes. */
-export function explain(plan: LaunchPlan): string {
+export function explain(plan: LaunchPlan, around: Surroundings = {}): string {
   const lines = ["A new process", ...describeStem(plan.stem).map((line) => `      ${line}`)];
   if (plan.terminal !== null) {
     const { rows, columns } = plan.terminal;
     lines.push(`      with a terminal${rows > 0 ? ` of ${columns} columns and ${rows} rows` : ""}`);
   }
+  const sections = [
+    ["What it may use", around.resources === undefined ? [] : describeResources(around.resources)],
+    ["Network, attached before the program starts", around.network ?? []],
+  ] as const;
+  for (const [heading, all] of sections)
+    if (all.length > 0) lines.push("", heading, ...all.map((line) => `      ${line}`));
   let group: Group | undefined;
   for (const [index, operation] of plan.operations.entries()) {
     const own = groupOfOperation(operation);
@@ -84,8 +100,7 @@ function describeStem(stem: Stem): string[] {
       : `in new namespaces of its own: ${stem.newNamespaces.join(", ")}`,
   ];
   if (stem.joinPidNamespace !== undefined) lines.push(`among the processes of ${stem.joinPidNamespace}`);
-  for (const file of stem.cgroupProcs)
-    lines.push(`limited and counted by the cgroup ${file.replace(/\/(?:cgroup\.procs|tasks)$/, "")}`);
+  lines.push(...describeCgroups(stem.cgroupProcs.map((file) => file.replace(/\/(?:cgroup\.procs|tasks)$/, ""))));
   const maps = [
     ["users", stem.uidMap ?? []],
     ["groups", stem.gidMap ?? []],
@@ -96,6 +111,64 @@ function describeStem(stem: Stem): string[] {
         `${what} ${containerId}–${containerId + size - 1} inside are ${hostId}–${hostId + size - 1} on the host`,
       );
   return lines;
+}
+
+/** On v1 a cgroup is a directory in every hierarchy: these differ in the hierarchy's name alone. */
+function describeCgroups(directories: readonly string[]): string[] {
+  const [first, ...others] = directories.map((directory) => directory.split("/"));
+  if (first === undefined) return [];
+  const at = first.findIndex((segment, i) => others.some((other) => other[i] !== segment));
+  const rest = (segments: readonly string[]): string => segments.toSpliced(at, 1).join("/");
+  if (at < 0 || others.some((other) => rest(other) !== rest(first)))
+    return directories.map((directory) => `limited and counted by the cgroup ${directory}`);
+  const names = [first, ...others].map((segments) => segments[at]!).toSorted();
+  return [
+    `limited and counted by the cgroup /${first.slice(at + 1).join("/")}`,
+    `  in each hierarchy of ${first.slice(0, at).join("/")}: ${names.join(" ")}`,
+  ];
+}
+
+const sizeUnits = ["bytes", "KiB", "MiB", "GiB", "TiB"] as const;
+
+function sizeText(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && value % 1024 === 0 && unit < sizeUnits.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${value} ${sizeUnits[unit]!}`;
+}
+
+function describeResources(resources: Resources): string[] {
+  const { memorySwapBytes: swap, pids, cpuQuotaUs: quota, cpuPeriodUs: period = 100_000 } = resources;
+  const line = (value: number | string | undefined, text: (value: string) => string): string[] =>
+    value === undefined || value === 0 || value === "" ? [] : [text(String(value))];
+  const size = (bytes: number | undefined, text: (value: string) => string): string[] =>
+    bytes === undefined || bytes <= 0 ? [] : [text(sizeText(bytes))];
+  return [
+    ...size(resources.memoryBytes, (value) => `at most ${value} of memory`),
+    ...(swap === -1 ? ["swap without a limit"] : size(swap, (value) => `at most ${value} of memory and swap together`)),
+    ...size(resources.memoryReservationBytes, (value) => `${value} of memory when the machine has little left`),
+    ...(resources.memorySwappiness === undefined ? [] : [`swappiness ${resources.memorySwappiness}`]),
+    ...(resources.oomKillDisable === true ? ["not killed at the memory limit: it waits there"] : []),
+    ...(quota === undefined || quota <= 0
+      ? []
+      : [`at most ${Number((quota / period).toFixed(3))} CPUs: ${quota} µs of each ${period} µs`]),
+    ...line(resources.cpuShares, (value) => `CPU weight ${value}, where 1024 is usual`),
+    ...line(resources.cpusetCpus, (value) => `on the CPUs ${value} alone`),
+    ...line(resources.cpusetMems, (value) => `with the memory nodes ${value} alone`),
+    ...(pids === undefined || pids <= 0 ? [] : [`at most ${pids} processes and threads`]),
+    ...line(resources.blkioWeight, (value) => `block I/O weight ${value}`),
+    ...(resources.devices === undefined ? [] : describeDevices(evaluateDeviceRules(resources.devices))),
+  ];
+}
+
+/** As the kernel's rules: type, major:minor, and r(ead), w(rite), m(ake). */
+function describeDevices({ defaultAllow, exceptions }: DeviceAccess): string[] {
+  const rules = exceptions.map(formatException).join(", ");
+  if (rules === "") return [defaultAllow ? "all devices" : "no device"];
+  return [`${defaultAllow ? "all devices but" : "of devices only"} ${rules}`];
 }
 
 /** One operation in words. Lines after the first are details. Also used in error messages: "mount proc on /proc …". */
@@ -175,7 +248,9 @@ export function describeOperation(operation: Operation): string {
     case "set-user":
       return `become user ${operation.uid}, group ${operation.gid}${operation.groups.length === 0 ? "" : `, further groups ${operation.groups.join(", ")}`}`;
     case "bounding-set":
-      return `give up for good all capabilities but ${capabilitiesText(operation.keep)}`;
+      return operation.keep === 0n
+        ? "give up all capabilities for good"
+        : `keep no more than the capabilities ${capabilitiesText(operation.keep)}; give the others up for good`;
     case "capabilities":
       return describeCapabilities(operation);
     case "no-new-privileges":
@@ -204,10 +279,8 @@ function describeRoot(operation: Extract<Operation, { kind: "attach-root" }>): s
 
 function describeCapabilities(operation: Extract<Operation, { kind: "capabilities" }>): string {
   const { effective, permitted, inheritable, ambient } = operation;
-  let text =
-    effective === permitted
-      ? `hold the capabilities ${capabilitiesText(permitted)}`
-      : `hold the capabilities ${capabilitiesText(permitted)}; in effect ${capabilitiesText(effective)}`;
+  let text = permitted === 0n ? "hold no capability" : `hold the capabilities ${capabilitiesText(permitted)}`;
+  if (effective !== permitted) text += `; in effect ${capabilitiesText(effective)}`;
   if (inheritable !== 0n) text += `; inheritable ${capabilitiesText(inheritable)}`;
   if (ambient !== 0n) text += `; ambient ${capabilitiesText(ambient)}`;
   return text;
