@@ -146,7 +146,7 @@ test("input from a file, from nowhere, from a pipe", () => {
     return { words, input, code, out, err };
   };
   for (const words of [`run --rm -i ${image} cat`, "exec -i fed cat"]) {
-    for (const input of [`< ${work}/input`, "< /dev/null", "<&-", `0<> ${work}/input`])
+    for (const input of [`< ${work}/input`, "< /dev/null", "<&-", "< /tmp", `0<> ${work}/input`])
       expect(line(words, input)).toEqual({
         words,
         input,

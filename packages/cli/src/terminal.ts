@@ -80,21 +80,23 @@ function copyInput(stream: HijackedStream): () => void {
 
 /** Of a pipe or a file: pulled, since the end of a `process.stdin` that is paused just then is never told. */
 function copyBytes(stream: HijackedStream): () => void {
-  const reader = Bun.stdin.stream().getReader();
+  let cancel = (): void => undefined;
   let stopped = false;
   const copy = async (): Promise<void> => {
     try {
+      const reader = Bun.stdin.stream().getReader();
+      cancel = () => void reader.cancel().catch(() => undefined);
       for (let { done, value } = await reader.read(); !done && !stopped; { done, value } = await reader.read())
         await stream.write(value!);
     } catch {
-      // What cannot be read has ended: a closed stdin, a folder.
+      // What cannot be read has ended: a folder.
     }
     if (!stopped) stream.end();
   };
   void copy();
   return () => {
     stopped = true;
-    void reader.cancel().catch(() => undefined);
+    cancel();
   };
 }
 
