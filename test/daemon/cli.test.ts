@@ -228,6 +228,8 @@ test("events keep their nanoseconds; templates have docker's names", () => {
     expect([...daemon.fathom(...query, "--format", format).matchAll(/"timeNano":(\d+)/g)].map((m) => m[1]!)).toEqual(
       numbers.filter(Boolean),
     );
+  const json = [...query, "--format", "json"];
+  expect(daemon.fathom(...json)).toBe(daemon.docker(...json));
   expect(daemon.fathom(...query)).toBe(daemon.docker(...query));
 });
 

@@ -3,6 +3,7 @@ import type { CommandContext } from "../command.ts";
 import { filtersQuery } from "../filters.ts";
 import { connect } from "../session.ts";
 import { compileTemplate } from "../template/template.ts";
+import { toJson } from "../template/values.ts";
 import { timestampQuery } from "../timestamps.ts";
 
 interface Event {
@@ -19,10 +20,17 @@ function nanosecondsOf(text: string): bigint {
   return BigInt(/"timeNano":(\d+)/.exec(text)?.[1] ?? 0);
 }
 
+/** As Go writes a map. */
+function withSortedAttributes(event: Event): Event {
+  const sorted = Object.entries(event.Actor.Attributes ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return { ...event, Actor: { ...event.Actor, Attributes: Object.fromEntries(sorted) } };
+}
+
 /** "2026-01-02T15:04:05.123456789Z container start ID (image=…, name=…)" */
 function line(event: Event, timeNano: bigint): string {
-  const attributes = Object.entries(event.Actor.Attributes ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  const words = attributes.map(([key, value]) => `${key}=${value}`).join(", ");
+  const words = Object.entries(event.Actor.Attributes ?? {})
+    .map(([key, value]) => `${key}=${value}`)
+    .join(", ");
   const time = formatRfc3339Nano(timeNano).replace(
     /(?:\.(\d+))?Z$/,
     (_, fraction: string | undefined) => `.${(fraction ?? "").padEnd(9, "0")}Z`,
@@ -30,10 +38,25 @@ function line(event: Event, timeNano: bigint): string {
   return `${time} ${event.Type} ${event.Action} ${event.Actor.ID}${words === "" ? "" : ` (${words})`}`;
 }
 
+/** As docker writes it: with the older fields, which the newest API leaves out. */
+function jsonData(event: Event, timeNano: bigint): object {
+  const { status, id, from } = olderFields(event);
+  return { ...(status === "" ? {} : { status, id }), ...(from === "" ? {} : { from }), ...event, timeNano };
+}
+
+function olderFields({ Type, Action, Actor }: Event): Readonly<Record<"status" | "id" | "from", string>> {
+  const has = Type === "container" || Type === "image";
+  return {
+    status: has ? Action : "",
+    id: has ? Actor.ID : "",
+    from: Type === "container" ? (Actor.Attributes?.["image"] ?? "") : "",
+  };
+}
+
 /** What templates see, under docker's names; as JSON it has the names of the API. */
 function templateData(event: Event, timeNano: bigint): object {
   const { Type, Action, Actor, scope, time } = event;
-  const isContainer = Type === "container";
+  const { status, id, from } = olderFields(event);
   const data = {
     Type,
     Action,
@@ -41,11 +64,11 @@ function templateData(event: Event, timeNano: bigint): object {
     Scope: scope ?? "",
     Time: time,
     TimeNano: timeNano,
-    Status: isContainer || Type === "image" ? Action : "",
-    ID: isContainer || Type === "image" ? Actor.ID : "",
-    From: isContainer ? (Actor.Attributes?.["image"] ?? "") : "",
+    Status: status,
+    ID: id,
+    From: from,
   };
-  return Object.defineProperty(data, "toJSON", { value: () => ({ ...event, timeNano }) });
+  return Object.defineProperty(data, "toJSON", { value: () => jsonData(event, timeNano) });
 }
 
 export async function run(context: CommandContext): Promise<number> {
@@ -61,12 +84,12 @@ export async function run(context: CommandContext): Promise<number> {
     },
   });
   for await (const text of events) {
+    const event = withSortedAttributes(JSON.parse(text) as Event);
+    const timeNano = nanosecondsOf(text);
     if (format === "json") {
-      stdout.write(`${text}\n`);
+      stdout.write(`${toJson(jsonData(event, timeNano))}\n`);
       continue;
     }
-    const event = JSON.parse(text) as Event;
-    const timeNano = nanosecondsOf(text);
     const said = template === undefined ? line(event, timeNano) : template.render(templateData(event, timeNano));
     stdout.write(`${said}\n`);
   }
