@@ -5,6 +5,7 @@
 import { Glob } from "bun";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { noDockerWords } from "../test/docker-cli.ts";
 import { leftovers, type Leftover } from "../test/leftovers.ts";
 
 const root = resolve(import.meta.dir, "..");
@@ -63,17 +64,11 @@ for (const file of rootFiles.filter(wanted)) {
   } else passed += 1;
 }
 
-/** The scenarios hold the CLI's own words too: an older one says some things differently. `script/test parity` runs them all the same. */
-const parityCliVersion = 28;
-
-/** Why the parity scenarios are left out, where they are. */
+/** Why the parity scenarios are left out, where they are: they hold the CLI's own words too. `script/test parity` runs them all the same. */
 function noParity(scenarios: string): string | undefined {
   if (!existsSync(scenarios)) return "the folder ../shared/parity is not here";
   if (words.length > 0) return undefined;
-  const version = Bun.spawnSync(["docker", "--version"], { stderr: "ignore" }).stdout.toString().trim();
-  return Number(/\d+/.exec(version)?.[0] ?? 0) >= parityCliVersion
-    ? undefined
-    : `they need a docker CLI from ${parityCliVersion} on, here is ${version}`;
+  return noDockerWords();
 }
 
 const parity = resolve(root, "../shared/parity/parity");
