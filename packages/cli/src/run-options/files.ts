@@ -62,7 +62,8 @@ export function environmentOf(
     const value = lookup(text);
     return value === undefined ? [text] : [`${text}=${value}`];
   });
-  return [...fromFiles, ...fromFlags];
+  // Of one name the last value counts, at the place of the first.
+  return [...new Map([...fromFiles, ...fromFlags].map((text) => [text.replace(/=.*/s, ""), text])).values()];
 }
 
 /** `key=value` flags and files to a map; a key alone has the value "". */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { environmentOf } from "./files.ts";
 import { parseMount } from "./mount.ts";
 import { parseExpose, parsePublish } from "./ports.ts";
 import { parseAddHost, parseBytes, parseCsvRecord, parseDuration, parseNanoCpus, parseUlimit } from "./values.ts";
@@ -78,4 +79,13 @@ test("ports", () => {
   );
   expect(() => parsePublish("18090:80/xyz")).toThrow("invalid proto: xyz");
   expect(parseExpose("8000-8001/udp")).toEqual(["8000/udp", "8001/udp"]);
+});
+
+test("of a variable that is given twice the last value counts, at the place of the first", () => {
+  expect(environmentOf([], ["Z=1", "A=1", "Z=2", "C", "A", "Y=a=b"], { A: "mine" })).toEqual([
+    "Z=2",
+    "A=mine",
+    "C",
+    "Y=a=b",
+  ]);
 });
