@@ -171,6 +171,13 @@ test("input from a file, from nowhere, from a pipe", () => {
   daemon.fathom("rm", "-f", "fed");
 }, 60_000);
 
+test("what a container's terminal writes arrives as it is", async () => {
+  const command = [binary, "run", "--rm", "-it", daemon.image, "sh", "-c", "sleep 0.5; printf 'a\\nb\\n'"];
+  const talk = daemon.talk(command, { terminal: true });
+  expect(await talk.exited).toBe(0);
+  expect(talk.out()).toEndWith("a\r\nb\r\n");
+});
+
 test("the keys that detach end run, start and attach, and give the terminal back", async () => {
   const client = (...words: string[]): ReturnType<TestDaemon["talk"]> =>
     daemon.talk(["sh", "-c", `${[binary, ...words].join(" ")}; echo code $?; stty -a`], { terminal: true });

@@ -50,6 +50,10 @@ export async function copyStreams(options: StreamOptions): Promise<void> {
 
 function enterRawMode(): () => void {
   process.stdin.setRawMode(true);
+  // The runtime's raw mode goes on turning "\n" into "\r\n" on its way out, which the container's terminal has done already: what moves down
+  // by a bare line feed would be drawn wrong. Where there is no stty, it stays so.
+  if (Bun.which("stty") !== null)
+    Bun.spawnSync(["stty", "-opost"], { stdin: "inherit", stdout: "ignore", stderr: "ignore" });
   const restore = (): void => void process.stdin.setRawMode(false);
   process.once("exit", restore);
   return () => {
