@@ -312,3 +312,14 @@ test("words for who is new here", () => {
   });
   expect(daemon.fathom("explain", "run", "--help")).toContain("--memory bytes");
 });
+
+test("inspect shows what scripts read: legacy fields, whole objects in alphabetical order, templates in the order of definition", () => {
+  daemon.fathom("run", "-d", "--name", "shown", "--ulimit", "nofile=500:600", daemon.image, "sleep", "1000");
+  expect(daemon.fathom("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "shown")).toMatch(/^\d+\.\d+\.\d+\.\d+$/);
+  const [whole] = JSON.parse(daemon.fathom("inspect", "shown"));
+  expect(Object.keys(whole.State)).toEqual(Object.keys(whole.State).toSorted());
+  expect(daemon.fathom("inspect", "-f", "{{json .HostConfig.Ulimits}}", "shown")).toBe(
+    '[{"Name":"nofile","Hard":600,"Soft":500}]',
+  );
+  daemon.fathom("rm", "-f", "shown");
+});

@@ -5,23 +5,57 @@ import type { CommandContext } from "./command.ts";
 import { platformQuery } from "./platform-query.ts";
 import { compileTemplate, TemplateError } from "./template/template.ts";
 
-export type ObjectKind = "container" | "image" | "network" | "volume";
+export type ObjectKind =
+  | "config"
+  | "container"
+  | "image"
+  | "network"
+  | "node"
+  | "plugin"
+  | "secret"
+  | "service"
+  | "task"
+  | "volume";
+
+/**
+ * The last version of the API that shows what scripts read: the bridge's address in NetworkSettings, a status in an event. Newer ones show only
+ * where it has moved to.
+ */
+export const readableApi = "/v1.50";
 
 const paths: Readonly<Record<ObjectKind, (name: string) => string>> = {
+  config: (name) => `/configs/${name}`,
   container: (name) => `/containers/${name}/json`,
   image: (name) => `/images/${name}/json`,
   network: (name) => `/networks/${name}`,
+  node: (name) => `/nodes/${name}`,
+  plugin: (name) => `/plugins/${name}/json`,
+  secret: (name) => `/secrets/${name}`,
+  service: (name) => `/services/${name}`,
+  task: (name) => `/tasks/${name}`,
   volume: (name) => `/volumes/${name}`,
 };
 
-/** The first kind that knows the name. Bytes are kept as the daemon sent them, key order included. */
-async function find(client: Client, name: string, kinds: readonly ObjectKind[], query: Query): Promise<unknown> {
+/** In the order of the alphabet, as an error lists them. */
+export const objectKinds = Object.keys(paths) as readonly ObjectKind[];
+
+/**
+ * The first kind that knows the name, in the daemon's order of keys: alphabetical in the older versions, as docker prints a whole object. A
+ * template sees each part in the order of its definition, with what only the older version shows behind.
+ */
+async function find(
+  client: Client,
+  name: string,
+  kinds: readonly ObjectKind[],
+  query: Query,
+  ordered: boolean,
+): Promise<unknown> {
   let failure: unknown;
   for (const kind of kinds) {
     try {
-      return await client.json("GET", paths[kind](encodeURIComponent(name)), {
-        query,
-      });
+      const path = paths[kind](encodeURIComponent(name));
+      const readable = await client.json("GET", readableApi + path, { query });
+      return ordered ? withMissing(await client.json("GET", path, { query }), readable) : readable;
     } catch (error) {
       failure = error;
       if (!(error instanceof DaemonError && error.status === 404)) break;
@@ -30,6 +64,19 @@ async function find(client: Client, name: string, kinds: readonly ObjectKind[], 
   if (!(failure instanceof DaemonError)) throw failure;
   if (failure.status === 404 && kinds.length > 1) throw new Error(`Error: No such object: ${name}`);
   throw new Error(`Error response from daemon: ${messageOf(failure)}`);
+}
+
+/** `value` with the keys that only `other` has. */
+function withMissing(value: unknown, other: unknown): unknown {
+  if (!isObject(value) || !isObject(other)) return value;
+  return {
+    ...Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withMissing(inner, other[key])])),
+    ...Object.fromEntries(Object.entries(other).filter(([key]) => !Object.hasOwn(value, key))),
+  };
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 export async function inspectObjects(
@@ -58,7 +105,7 @@ export async function inspectObjects(
   const errors: string[] = [];
   for (const name of context.args) {
     try {
-      found.push(await find(client, name, kinds, query));
+      found.push(await find(client, name, kinds, query, template !== undefined));
     } catch (error) {
       errors.push(messageOf(error));
       if (template !== undefined || format === "json") break;

@@ -1,6 +1,7 @@
 import { formatRfc3339Nano } from "@fathom/base";
 import type { CommandContext } from "../command.ts";
 import { filtersQuery } from "../filters.ts";
+import { readableApi } from "../inspect-objects.ts";
 import { connect } from "../session.ts";
 import { compileTemplate } from "../template/template.ts";
 import { toJson } from "../template/values.ts";
@@ -76,7 +77,7 @@ export async function run(context: CommandContext): Promise<number> {
   const client = await connect(context);
   const format = flags.string("format");
   const template = format === "" || format === "json" ? undefined : compileTemplate(format);
-  const events = client.lines("GET", "/events", {
+  const events = client.lines("GET", `${readableApi}/events`, {
     query: {
       since: timestampQuery(flags.string("since"), ""),
       until: timestampQuery(flags.string("until"), ""),

@@ -1,15 +1,16 @@
 import type { CommandContext } from "../command.ts";
-import { inspectObjects, type ObjectKind } from "../inspect-objects.ts";
+import { inspectObjects, objectKinds, type ObjectKind } from "../inspect-objects.ts";
 import { connect } from "../session.ts";
 
-const kinds: readonly ObjectKind[] = ["container", "image", "network", "volume"];
+/** Asked in turn when no type is given. */
+const usual: readonly ObjectKind[] = ["container", "image", "network", "volume"];
 
 export async function run(context: CommandContext): Promise<number> {
   const type = context.flags.string("type");
-  const wanted = type === "" ? kinds : kinds.filter((kind) => kind === type);
+  const wanted = type === "" ? usual : objectKinds.filter((kind) => kind === type);
   if (wanted.length === 0)
     throw new Error(
-      `unknown type: ${JSON.stringify(type)}: must be one of ${kinds.map((kind) => JSON.stringify(kind)).join(", ")}`,
+      `unknown type: ${JSON.stringify(type)}: must be one of ${objectKinds.map((kind) => JSON.stringify(kind)).join(", ")}`,
     );
   return inspectObjects(await connect(context), context, wanted);
 }
