@@ -26,6 +26,8 @@ const base = tar([
   { path: "old/b", text: "b" },
   directory("root", { mode: 0o700 }),
   directory("tmp"),
+  { path: "tmp/same", text: "s" },
+  directory("opt"),
   { path: "bin/sh", text: "#!" },
   { path: "removed", text: "later" },
 ]);
@@ -44,6 +46,12 @@ test("added, changed, deleted; nothing for what is as it was", async () => {
   appendFileSync(at("etc/passwd"), "more");
   rmSync(at("etc/group"));
   chmodSync(at("root"), 0o700);
+  // Neither a file that was only copied up nor a directory that was only written to.
+  chmodSync(at("tmp/same"), 0o600);
+  chmodSync(at("tmp/same"), 0o644);
+  writeFileSync(at("opt/gone"), "");
+  rmSync(at("opt/gone"));
+  appendFileSync(at("bin/sh"), " ");
   writeFileSync(at("gone"), "");
   rmSync(at("gone"));
   // Opaque: what was below is deleted, what came back is a change.
@@ -54,6 +62,8 @@ test("added, changed, deleted; nothing for what is as it was", async () => {
   // A name that a layer below had removed is new.
   writeFileSync(at("removed"), "back");
   expect(await rig.store.containers.changes("c")).toEqual([
+    { path: "/bin", kind: 0 },
+    { path: "/bin/sh", kind: 0 },
     { path: "/d", kind: 1 },
     { path: "/d/e", kind: 1 },
     { path: "/d/e/f", kind: 1 },
@@ -67,7 +77,7 @@ test("added, changed, deleted; nothing for what is as it was", async () => {
     { path: "/old/c", kind: 1 },
     { path: "/removed", kind: 1 },
   ]);
-  expect(await rig.store.containers.usage("c")).toBe("x".length + 1 + "rootmore".length + 5 + 3 + 4);
+  expect(await rig.store.containers.usage("c")).toBe("x".length + 1 + "rootmore".length + 5 + 3 + 4 + "s#! ".length);
   await expect(rig.store.containers.changes("none")).rejects.toMatchObject({ code: "not-found" });
 });
 
@@ -75,11 +85,11 @@ test("places to mount on are no changes, with content they are", async () => {
   await using rig = await StoreRig.open();
   const layer = rig.layer(undefined, base);
   const { diffPath } = rig.store.containers.create("c", layer.chainId);
-  for (const path of ["proc", "sys", "dev", "dev/pts", "dev/shm", "etc"]) mkdirSync(join(diffPath, path));
-  for (const path of ["etc/hosts", "etc/hostname", "etc/resolv.conf"]) writeFileSync(join(diffPath, path), "");
+  expect(readdirSync(join(diffPath, "etc")).sort()).toEqual(["hostname", "hosts", "mtab", "resolv.conf"]);
+  expect(readdirSync(diffPath).sort()).toEqual([".dockerenv", "dev", "etc", "proc", "sys"]);
   expect(await rig.store.containers.changes("c")).toEqual([]);
   const names = await readTarNames((sink) => rig.store.containers.writeDiff("c", sink));
-  expect(names.filter((name) => name.startsWith("etc/"))).toEqual(["etc/"]);
+  expect(names).toEqual([]);
   writeFileSync(join(diffPath, "etc/hosts"), "own");
   mkdirSync(join(diffPath, "dev/mine"));
   expect(await rig.store.containers.changes("c")).toEqual([
@@ -87,6 +97,12 @@ test("places to mount on are no changes, with content they are", async () => {
     { path: "/dev/mine", kind: 1 },
     { path: "/etc", kind: 0 },
     { path: "/etc/hosts", kind: 1 },
+  ]);
+  expect(await readTarNames((sink) => rig.store.containers.writeDiff("c", sink))).toEqual([
+    "dev/",
+    "dev/mine/",
+    "etc/",
+    "etc/hosts",
   ]);
 });
 
@@ -122,8 +138,9 @@ test("a writable layer, written as a tar and unpacked again, shows the same file
   const committed = rig.layer(layer.chainId, archive);
   expect(committed.diffId).toBe(diffId);
   const second = rig.container("second", committed.chainId);
-  // The mark of a container is each one's own.
-  const content = (path: string): string[] => listing(path).filter((line) => !line.startsWith(".dockerenv "));
+  // What every container has is made anew for each.
+  const content = (path: string): string[] =>
+    listing(path).filter((line) => !/^(\.dockerenv|etc\/(hostname|hosts|mtab|resolv\.conf)|dev\/console) /.test(line));
   expect(content(second.mergedPath)).toEqual(content(first.mergedPath));
   expect(await rig.store.containers.changes("second")).toEqual([]);
   expect(lstatSync(join(second.mergedPath, "one")).nlink).toBe(2);

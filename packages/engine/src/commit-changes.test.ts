@@ -8,7 +8,7 @@ test("instructions change the configuration", () => {
       'ENV A=1 B=two C="three words" D=a\\ b',
       "LABEL k=v",
       "WORKDIR /tmp",
-      "WORKDIR sub",
+      "WORKDIR $A/sub",
       "EXPOSE 80 53/udp",
       "USER 1:2",
       "VOLUME /a /b",
@@ -21,7 +21,7 @@ test("instructions change the configuration", () => {
     Cmd: ["cat", "/built"],
     Env: ["A=1", "K=yes", "B=two", "C=three words", "D=a b"],
     Labels: { old: "1", k: "v" },
-    WorkingDir: "/tmp/sub",
+    WorkingDir: "/tmp/1/sub",
     ExposedPorts: { "80/tcp": {}, "53/udp": {} },
     User: "1:2",
     Volumes: { "/a": {}, "/b": {} },
@@ -38,5 +38,44 @@ test.each([
   ["RUN true", "RUN is not a valid change command"],
   ["EXPOSE nope", "invalid containerPort: nope"],
   ["ENV", "ENV requires at least one argument"],
-  ["ENV =x", "can't find ="],
+  ["ENV =x", "ENV names can not be blank"],
+  ["ENV A", "ENV must have two arguments"],
+  ["ENV A=1 B", "can't find ="],
+  ['ENV A="x', 'failed to process "\\"x": unexpected end of statement while looking for matching double-quote'],
+  ["ENV A=${", "missing '}'"],
+  ["ENV A=${NO:?err}", 'failed to process "${NO:?err}": NO: err'],
+  ['SHELL ["x"]', "SHELL is not a valid change command"],
+  ["# nothing", "file with no instructions"],
+  ["EXPOSE 80/foo", "invalid proto: foo"],
+  ["EXPOSE 5-3", "invalid containerPort: 5-3"],
+  ["CMD [1]", "arrays must be comprised of strings only"],
+  ["STOPSIGNAL NOSUCH", "invalid signal: NOSUCH"],
+  ["HEALTHCHECK x", 'Unknown type "X" in HEALTHCHECK (try CMD)'],
+  ["HEALTHCHECK --nosuch=1 CMD x", "unknown flag: --nosuch"],
+  ["HEALTHCHECK --interval=1us CMD x", 'Interval "interval" cannot be less than 1ms'],
+  ["ONBUILD ONBUILD RUN x", "Chaining ONBUILD"],
 ])("%s is refused", (change, message) => expect(() => applyChanges({}, [change])).toThrow(message));
+
+test("variables have the values that they had before the instruction", () => {
+  expect(
+    applyChanges({ Env: ["A=1", "B=x y"] }, [
+      "ENV A=2 C=$A D=${B} E=${NO:-else} F=\\$A G='$A' H=\"$A b\" I=${A:+set}",
+      'LABEL k="$A" l=$NO.',
+      "USER ${A}b",
+    ]),
+  ).toEqual({
+    Env: ["A=2", "B=x y", "C=1", "D=x y", "E=else", "F=$A", "G=$A", "H=1 b", "I=set"],
+    Labels: { k: "2", l: "." },
+    User: "2b",
+  });
+});
+
+test("an entrypoint drops the command of the one before, but not one that was given with it", () => {
+  const base = { Entrypoint: ["sh"], Cmd: ["-c", "true"] };
+  expect(applyChanges(base, ['ENTRYPOINT ["x"]'])).toEqual({ Entrypoint: ["x"] });
+  expect(applyChanges(base, ['CMD ["y"]', 'ENTRYPOINT ["x"]'])).toEqual({ Entrypoint: ["x"], Cmd: ["y"] });
+  expect(applyChanges(base, ['ENTRYPOINT ["x"]', "CMD y z"]).Cmd).toEqual(["/bin/sh", "-c", "y z"]);
+});
+
+test("lines are joined at backslashes, and comments are no part of them", () =>
+  expect(applyChanges({}, ["ENV A=1 \\\n# between\n B=2", "\n# end\n"]).Env).toEqual(["A=1", "B=2"]));

@@ -2,192 +2,254 @@
  * `--change` of commit and import: Dockerfile instructions that alter an image's configuration. Only those that need no build; the
  * others are refused by name.
  */
+import { posix } from "node:path";
 import { EngineError } from "@fathom/base";
 import type { ImageConfig } from "@fathom/spec";
+import { environmentOf, expandWord, splitWords, type Environment } from "./dockerfile-words.ts";
+import { parseSignal } from "./signals.ts";
 
 export type RunConfig = NonNullable<ImageConfig["config"]>;
 type Mutable = { -readonly [K in keyof RunConfig]: RunConfig[K] };
 
-/** @throws invalid-argument "FROM is not a valid change command" */
+interface State {
+  readonly config: Mutable;
+  /** A CMD came before: an ENTRYPOINT behind it leaves it. */
+  cmdGiven: boolean;
+}
+
+/** @throws invalid-argument "FROM is not a valid change command" and others, in Docker's words */
 export function applyChanges(config: RunConfig, changes: readonly string[]): RunConfig {
-  const result: Mutable = { ...config };
-  for (const change of changes.flatMap((text) => text.split("\n")))
-    if (change.trim() !== "" && !change.trim().startsWith("#")) applyChange(result, change.trim());
-  return result;
+  if (changes.length === 0) return config;
+  const state: State = { config: { ...config }, cmdGiven: false };
+  const instructions = instructionsOf(changes.join("\n"));
+  if (instructions.length === 0) throw bad("file with no instructions");
+  for (const { name } of instructions)
+    if (!known.has(name.toUpperCase())) throw bad(`${name} is not a valid change command`);
+  for (const { name, rest } of instructions) apply(state, name.toUpperCase(), rest);
+  return state.config;
 }
 
-function applyChange(config: Mutable, change: string): void {
-  const [, instruction = "", rest = ""] = /^(\S+)\s*([\s\S]*)$/.exec(change) ?? [];
-  const name = instruction.toUpperCase();
-  const need = (): string => {
-    if (rest === "") throw new EngineError("invalid-argument", `${name} requires at least one argument`);
-    return rest;
-  };
-  switch (name) {
-    case "CMD":
-      config.Cmd = commandForm(rest, config);
-      return;
-    case "ENTRYPOINT":
-      config.Entrypoint = commandForm(rest, config);
-      return;
-    case "ENV": {
-      const pairs = keyValues(need(), name);
-      const env = new Map((config.Env ?? []).map((entry) => [entry.slice(0, entry.indexOf("=")), entry]));
-      for (const [key, value] of pairs) env.set(key, `${key}=${value}`);
-      config.Env = [...env.values()];
-      return;
-    }
-    case "LABEL":
-      config.Labels = { ...config.Labels, ...Object.fromEntries(keyValues(need(), name)) };
-      return;
-    case "EXPOSE": {
-      const ports = need()
-        .split(/\s+/)
-        .map((port) => (port.includes("/") ? port.toLowerCase() : `${port}/tcp`));
-      for (const port of ports)
-        if (!/^\d{1,5}(-\d{1,5})?\/(tcp|udp|sctp)$/.test(port))
-          throw new EngineError("invalid-argument", `invalid containerPort: ${port.split("/")[0]}`);
-      config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) };
-      return;
-    }
-    case "VOLUME":
-      config.Volumes = {
-        ...config.Volumes,
-        ...Object.fromEntries((jsonForm(need()) ?? need().split(/\s+/)).map((path) => [path, {}])),
-      };
-      return;
-    case "USER":
-      config.User = need();
-      return;
-    case "WORKDIR":
-      config.WorkingDir = need().startsWith("/")
-        ? need()
-        : `${config.WorkingDir || "/"}/${need()}`.replace(/\/+/g, "/");
-      return;
-    case "STOPSIGNAL":
-      config.StopSignal = need();
-      return;
-    case "ONBUILD":
-      config.OnBuild = [...(config.OnBuild ?? []), need()];
-      return;
-    case "SHELL": {
-      const words = jsonForm(need());
-      if (words === undefined)
-        throw new EngineError("invalid-argument", "SHELL requires the arguments to be in JSON form");
-      config.Shell = words;
-      return;
-    }
-    case "HEALTHCHECK":
-      config.Healthcheck = healthcheck(need());
-      return;
-    default:
-      throw new EngineError("invalid-argument", `${name} is not a valid change command`);
+const known = new Set("CMD ENTRYPOINT HEALTHCHECK ENV EXPOSE LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR".split(" "));
+
+function bad(message: string): EngineError {
+  return new EngineError("invalid-argument", message);
+}
+
+/** Lines without comments and blank ones; a backslash at the end of one joins it with the next. */
+function instructionsOf(text: string): { readonly name: string; readonly rest: string }[] {
+  const lines: string[] = [];
+  let begun: string | undefined;
+  for (const line of text.split("\n")) {
+    if (/^\s*(#|$)/.test(line)) continue;
+    const joined = (begun ?? "") + line;
+    begun = /\\\s*$/.test(joined) ? joined.replace(/\\\s*$/, "") : undefined;
+    if (begun === undefined) lines.push(joined);
   }
-}
-
-/** `["a","b"]` as it is; a line of shell gets the shell in front. */
-function commandForm(rest: string, config: Mutable): readonly string[] {
-  return jsonForm(rest) ?? [...(config.Shell ?? ["/bin/sh", "-c"]), rest];
-}
-
-function jsonForm(text: string): readonly string[] | undefined {
-  if (!text.startsWith("[")) return undefined;
-  try {
-    const value: unknown = JSON.parse(text);
-    return Array.isArray(value) && value.every((word) => typeof word === "string") ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** `A=1 B="two words" C=three\ words`, or the old form `A the rest`. */
-function keyValues(text: string, name: string): [string, string][] {
-  const words = splitWords(text);
-  if (!words[0]!.includes("=")) {
-    const [, key, value] = /^(\S+)\s+([\s\S]+)$/.exec(text) ?? [];
-    if (key === undefined || value === undefined)
-      throw new EngineError("invalid-argument", `${name} must have two arguments`);
-    return [[key, value]];
-  }
-  return words.map((word) => {
-    const equals = word.indexOf("=");
-    if (equals < 1)
-      throw new EngineError(
-        "invalid-argument",
-        `Syntax error - can't find = in ${JSON.stringify(word)}. Must be of the form: name=value`,
-      );
-    return [word.slice(0, equals), word.slice(equals + 1)];
+  if (begun !== undefined) lines.push(begun);
+  return lines.map((line) => {
+    const [, name = "", rest = ""] = /^(\S+)\s*([\s\S]*)$/.exec(line.trim()) ?? [];
+    return { name, rest };
   });
 }
 
-/** Words at white space, with quotes and backslashes taken away. */
-function splitWords(text: string): string[] {
-  const words: string[] = [];
-  let word = "";
-  let open = false;
-  let quote = "";
-  for (let i = 0; i < text.length; i++) {
-    const c = text[i]!;
-    if (quote !== "") {
-      if (c === quote) quote = "";
-      else if (c === "\\" && quote === '"' && i + 1 < text.length) word += text[++i];
-      else word += c;
-    } else if (c === '"' || c === "'") {
-      quote = c;
-      open = true;
-    } else if (c === "\\" && i + 1 < text.length) {
-      word += text[++i];
-      open = true;
-    } else if (/\s/.test(c)) {
-      if (open) words.push(word);
-      word = "";
-      open = false;
-    } else {
-      word += c;
-      open = true;
+function apply(state: State, name: string, rest: string): void {
+  const { config } = state;
+  const environment = environmentOf(config.Env);
+  switch (name) {
+    case "CMD": {
+      const words = jsonForm(rest);
+      config.Cmd = words ?? [...shellOf(config), ...(rest === "" ? [] : [rest])];
+      state.cmdGiven = words === undefined ? rest !== "" : words.length > 0;
+      return;
     }
+    case "ENTRYPOINT": {
+      const words = rest === "" ? [] : (jsonForm(rest) ?? [...shellOf(config), rest]);
+      if (words.length > 0) config.Entrypoint = words;
+      else delete config.Entrypoint;
+      // The command was that of the entrypoint before.
+      if (!state.cmdGiven) delete config.Cmd;
+      return;
+    }
+    case "ENV": {
+      const entries = [...(config.Env ?? [])];
+      for (const [key, value] of pairs(name, rest, environment)) {
+        const known = entries.findIndex((entry) => entry.split("=", 1)[0] === key);
+        entries.splice(known < 0 ? entries.length : known, 1, `${key}=${value}`);
+      }
+      config.Env = entries;
+      return;
+    }
+    case "LABEL":
+      config.Labels = { ...config.Labels, ...Object.fromEntries(pairs(name, rest, environment)) };
+      return;
+    case "EXPOSE": {
+      needOne(name, rest);
+      const words = rest.split(/\s+/).flatMap((word) => expandWord(word, environment).split(/\s+/));
+      const ports = words.filter((word) => word !== "").flatMap(exposedPorts);
+      config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) };
+      return;
+    }
+    case "VOLUME": {
+      needOne(name, rest);
+      const paths = (jsonForm(rest) ?? rest.split(/\s+/)).map((path) => expandWord(path.trim(), environment));
+      if (paths.includes("")) throw bad("VOLUME specified can not be an empty string");
+      config.Volumes = { ...config.Volumes, ...Object.fromEntries(paths.map((path) => [path, {}])) };
+      return;
+    }
+    case "USER":
+      config.User = single(name, rest, environment);
+      return;
+    case "WORKDIR": {
+      const path = single(name, rest, environment);
+      config.WorkingDir = posix.resolve("/", config.WorkingDir ?? "", path);
+      return;
+    }
+    case "STOPSIGNAL":
+      config.StopSignal = single(name, rest, environment);
+      parseSignal(config.StopSignal);
+      return;
+    case "ONBUILD": {
+      needOne(name, rest);
+      const trigger = rest.split(/\s/, 1)[0]!.toUpperCase();
+      if (trigger === "ONBUILD") throw bad("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+      if (trigger === "FROM" || trigger === "MAINTAINER") throw bad(`${trigger} isn't allowed as an ONBUILD trigger`);
+      config.OnBuild = [...(config.OnBuild ?? []), rest];
+      return;
+    }
+    case "HEALTHCHECK":
+      needOne(name, rest);
+      config.Healthcheck = healthcheck(rest);
   }
-  if (open) words.push(word);
-  return words;
 }
 
-const durations: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
+function needOne(name: string, rest: string): void {
+  if (rest === "") throw bad(`${name} requires at least one argument`);
+}
+
+function single(name: string, rest: string, environment: Environment): string {
+  if (rest === "") throw bad(`${name} requires exactly one argument`);
+  return expandWord(rest, environment);
+}
+
+function shellOf(config: RunConfig): readonly string[] {
+  return config.Shell ?? ["/bin/sh", "-c"];
+}
+
+/** `["a","b"]`; undefined for anything else, which is a line of shell or plain words then. */
+function jsonForm(text: string): readonly string[] | undefined {
+  if (!text.startsWith("[")) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!Array.isArray(value) || !value.every((word) => typeof word === "string"))
+    throw bad("when using JSON array syntax, arrays must be comprised of strings only");
+  return value;
+}
+
+/** `A=1 B="two words" C=three\ words`, or the old form `A the rest`. */
+function pairs(name: string, text: string, environment: Environment): [string, string][] {
+  needOne(name, text);
+  const found: [string, string][] = [];
+  const words = splitWords(text);
+  if (!words[0]!.includes("=")) {
+    const [, key, value] = /^(\S+)\s+([\s\S]+)$/.exec(text) ?? [];
+    if (key === undefined || value === undefined) throw bad(`${name} must have two arguments`);
+    found.push([key, value]);
+  }
+  for (const word of found.length > 0 ? [] : words) {
+    const equals = word.indexOf("=");
+    if (equals < 0)
+      throw bad(`Syntax error - can't find = in ${JSON.stringify(word)}. Must be of the form: name=value`);
+    found.push([word.slice(0, equals), word.slice(equals + 1)]);
+  }
+  if (found.some(([key]) => key === "")) throw bad(`${name} names can not be blank`);
+  return found.map(([key, value]) => [expandWord(key, environment), expandWord(value, environment)]);
+}
+
+/** "80", "80/udp", "80-82"; of "8080:80", which publishes nothing here, the container's port. */
+function exposedPorts(spec: string): string[] {
+  const [ports = "", protocol = "tcp"] = spec.slice(spec.lastIndexOf(":") + 1).split("/");
+  if (ports === "") throw bad(`no port specified: ${spec}<empty>`);
+  const kind = protocol.toLowerCase() || "tcp";
+  if (!["tcp", "udp", "sctp"].includes(kind)) throw bad(`invalid proto: ${kind}`);
+  const [, first, last = first] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(ports) ?? [];
+  const start = Number(first);
+  const end = Number(last);
+  if (first === undefined || end > 65535 || start > end) throw bad(`invalid containerPort: ${ports}`);
+  return Array.from({ length: end - start + 1 }, (_, index) => `${start + index}/${kind}`);
+}
+
+const durations: Readonly<Record<string, number>> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 60e9,
+  h: 3600e9,
+};
+
+const healthOptions: Readonly<Record<string, keyof NonNullable<RunConfig["Healthcheck"]>>> = {
+  interval: "Interval",
+  timeout: "Timeout",
+  retries: "Retries",
+  "start-period": "StartPeriod",
+  "start-interval": "StartInterval",
+};
 
 function healthcheck(text: string): NonNullable<RunConfig["Healthcheck"]> {
-  if (/^none$/i.test(text)) return { Test: ["NONE"] };
   let rest = text;
   const options: Record<string, number> = {};
-  for (let match = /^--([a-z-]+)=(\S+)\s+/.exec(rest); match !== null; match = /^--([a-z-]+)=(\S+)\s+/.exec(rest)) {
-    const [whole, name, value] = match as unknown as [string, string, string];
-    const key = {
-      interval: "Interval",
-      timeout: "Timeout",
-      retries: "Retries",
-      "start-period": "StartPeriod",
-      "start-interval": "StartInterval",
-    }[name];
-    if (key === undefined) throw new EngineError("invalid-argument", `unknown flag: ${name}`);
-    options[key] = name === "retries" ? Number(value) : nanoseconds(value);
-    rest = rest.slice(whole.length);
+  for (let match = /^--(\S*)\s*/.exec(rest); match !== null; match = /^--(\S*)\s*/.exec(rest)) {
+    const [name = "", value] = match[1]!.split(/=(.*)/s, 2);
+    const key = healthOptions[name];
+    if (key === undefined) throw bad(`unknown flag: --${name}`);
+    if (value === undefined) throw bad(`missing a value on flag: --${name}`);
+    const number = value === "" ? 0 : name === "retries" ? retries(value) : interval(name, value);
+    if (number !== 0) options[key] = number;
+    rest = rest.slice(match[0].length);
   }
-  const command = /^cmd\s+([\s\S]+)$/i.exec(rest)?.[1];
-  if (command === undefined)
-    throw new EngineError(
-      "invalid-argument",
-      `unknown type ${JSON.stringify(rest.split(/\s/)[0])} in HEALTHCHECK (try CMD)`,
-    );
-  const words = jsonForm(command);
-  return { Test: words === undefined ? ["CMD-SHELL", command] : ["CMD", ...words], ...options };
+  const [, type = "", command = ""] = /^(\S+)\s*([\s\S]*)$/.exec(rest) ?? [];
+  switch (type.toUpperCase()) {
+    case "NONE":
+      if (command !== "") throw bad("HEALTHCHECK NONE takes no arguments");
+      return { Test: ["NONE"] };
+    case "CMD": {
+      if (command === "") throw bad("Missing command after HEALTHCHECK CMD");
+      const words = jsonForm(command);
+      return { Test: words === undefined ? ["CMD-SHELL", command] : ["CMD", ...words], ...options };
+    }
+    case "":
+      throw bad("HEALTHCHECK requires at least one argument");
+    default:
+      throw bad(`Unknown type ${JSON.stringify(type.toUpperCase())} in HEALTHCHECK (try CMD)`);
+  }
+}
+
+function retries(value: string): number {
+  if (!/^[+-]?\d+$/.test(value)) throw bad(`strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`);
+  if (Number(value) < 0) throw bad(`--retries cannot be negative (${value})`);
+  return Number(value);
+}
+
+function interval(name: string, value: string): number {
+  const number = value === "0" ? 0 : nanoseconds(value);
+  if (number !== 0 && number < 1e6) throw bad(`Interval ${JSON.stringify(name)} cannot be less than 1ms`);
+  return number;
 }
 
 function nanoseconds(text: string): number {
   let total = 0;
-  let rest = text;
-  while (rest !== "") {
-    const match = /^(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)/.exec(rest);
-    if (!match) throw new EngineError("invalid-argument", `invalid duration ${JSON.stringify(text)}`);
+  const sign = text.startsWith("-") ? -1 : 1;
+  let rest = text.replace(/^[+-]/, "");
+  do {
+    const match = /^(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)/.exec(rest);
+    if (!match) throw bad(`time: invalid duration ${JSON.stringify(text)}`);
     total += Number(match[1]) * durations[match[2]!]!;
     rest = rest.slice(match[0].length);
-  }
-  return total;
+  } while (rest !== "");
+  return sign * Math.round(total);
 }

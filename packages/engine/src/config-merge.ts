@@ -2,55 +2,61 @@
  * What an image says of how it is run, and what the user said: merged as dockerd does at create. The user's word counts; variables,
  * labels, ports and volumes of both come together.
  */
-import { EngineError } from "@fathom/base";
-import type { ContainerConfig, ImageConfig } from "@fathom/spec";
+import { EngineError, sortedKeys } from "@fathom/base";
+import type { ContainerConfig, HealthConfig, ImageConfig } from "@fathom/spec";
 
 type ImageRunConfig = NonNullable<ImageConfig["config"]>;
+/** What both kinds of configuration have. */
+type RunConfigBody = Partial<ContainerConfig> | ImageRunConfig;
 
 /** @throws invalid-argument "no command specified" and others, in Docker's words */
 export function mergeImageConfig(user: ContainerConfig, image: ImageRunConfig): ContainerConfig {
-  // CMD of the image belongs to its ENTRYPOINT: with another one it is not used.
-  const userEntrypoint = user.Entrypoint ?? null;
-  const cmd =
-    (userEntrypoint?.length ?? 0) === 0 && (user.Cmd?.length ?? 0) === 0 ? (image.Cmd ?? null) : (user.Cmd ?? null);
-  let entrypoint = userEntrypoint ?? image.Entrypoint ?? null;
+  const blank = user.Env?.find((entry) => variableName(entry) === "");
+  if (blank !== undefined) throw new EngineError("invalid-argument", `invalid environment variable: ${blank}`);
+  const merged = mergeRunConfig(user, image);
   // `--entrypoint ""` takes the image's away.
-  if (entrypoint?.length === 1 && entrypoint[0] === "") entrypoint = null;
-  if ((entrypoint?.length ?? 0) === 0 && (cmd?.length ?? 0) === 0)
+  const entrypoint = merged.Entrypoint?.length === 1 && merged.Entrypoint[0] === "" ? null : merged.Entrypoint;
+  if ((entrypoint?.length ?? 0) === 0 && (merged.Cmd?.length ?? 0) === 0)
     throw new EngineError("invalid-argument", "no command specified");
-  const healthcheck = mergeHealthcheck(user.Healthcheck, image.Healthcheck);
-  const stopSignal = user.StopSignal || image.StopSignal;
+  return { ...user, ...merged, Entrypoint: entrypoint } as ContainerConfig;
+}
+
+/** What `over` leaves open has the values of `under`. */
+export function mergeRunConfig(over: RunConfigBody, under: RunConfigBody) {
+  // A command belongs to its entrypoint: with another one it is not used.
+  const ownProgram = (over.Entrypoint?.length ?? 0) > 0 || (over.Cmd?.length ?? 0) > 0;
+  const cmd = (ownProgram ? over.Cmd : under.Cmd) ?? null;
+  const entrypoint = over.Entrypoint ?? under.Entrypoint ?? null;
+  const healthcheck = mergeHealthcheck(over.Healthcheck, under.Healthcheck);
+  const stopSignal = over.StopSignal || under.StopSignal;
   return {
-    ...user,
-    User: user.User || image.User || "",
-    Env: mergeEnvironment(user.Env ?? [], image.Env ?? []),
-    Labels: { ...image.Labels, ...user.Labels },
+    User: over.User || under.User || "",
+    Env: mergeEnvironment(over.Env ?? [], under.Env ?? []),
+    Labels: sortedKeys({ ...under.Labels, ...over.Labels }),
     Entrypoint: entrypoint === null ? null : [...entrypoint],
     Cmd: cmd === null ? null : [...cmd],
-    WorkingDir: user.WorkingDir || image.WorkingDir || "",
-    ...(hasKeys(image.ExposedPorts) || hasKeys(user.ExposedPorts)
-      ? { ExposedPorts: { ...image.ExposedPorts, ...user.ExposedPorts } }
+    WorkingDir: over.WorkingDir || under.WorkingDir || "",
+    ...(hasKeys(under.ExposedPorts) || hasKeys(over.ExposedPorts)
+      ? { ExposedPorts: sortedKeys({ ...under.ExposedPorts, ...over.ExposedPorts }) }
       : {}),
-    Volumes: hasKeys(image.Volumes) || hasKeys(user.Volumes) ? { ...image.Volumes, ...user.Volumes } : null,
-    ...(healthcheck === undefined ? {} : { Healthcheck: healthcheck }),
+    Volumes: hasKeys(under.Volumes) || hasKeys(over.Volumes) ? sortedKeys({ ...under.Volumes, ...over.Volumes }) : null,
+    ...(healthcheck ? { Healthcheck: healthcheck } : {}),
     ...(stopSignal ? { StopSignal: stopSignal } : {}),
-  } as ContainerConfig;
+  };
 }
 
 function hasKeys(object: object | null | undefined): boolean {
   return object !== null && object !== undefined && Object.keys(object).length > 0;
 }
 
-function mergeHealthcheck(
-  user: ContainerConfig["Healthcheck"],
-  image: ImageRunConfig["Healthcheck"],
-): ContainerConfig["Healthcheck"] {
-  if (user === undefined || user === null) return image as ContainerConfig["Healthcheck"];
-  if (image === undefined) return user;
-  return {
-    ...image,
-    ...Object.fromEntries(Object.entries(user).filter(([, value]) => isSet(value))),
-  } as ContainerConfig["Healthcheck"];
+function mergeHealthcheck(over: HealthConfig | null | undefined, under: HealthConfig | null | undefined) {
+  if (!over || !under) return over ?? under;
+  const merged: Record<string, unknown> = {};
+  for (const name of ["Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"] as const) {
+    const value = isSet(over[name]) ? over[name] : under[name];
+    if (isSet(value)) merged[name] = value;
+  }
+  return merged as HealthConfig;
 }
 
 function isSet(value: unknown): boolean {
@@ -60,11 +66,6 @@ function isSet(value: unknown): boolean {
 /** The user's as they are, then the image's that are not among them. */
 function mergeEnvironment(user: readonly string[], image: readonly string[]): string[] {
   const names = new Set(user.map(variableName));
-  if (names.has(""))
-    throw new EngineError(
-      "invalid-argument",
-      `invalid environment variable: ${user.find((entry) => variableName(entry) === "")}`,
-    );
   return [...user, ...image.filter((entry) => !names.has(variableName(entry)))];
 }
 

@@ -1,7 +1,8 @@
 /** docker commit: the container's side of it. The image half makes the image. */
 import { EngineError } from "@fathom/base";
-import type { CommitRequest } from "@fathom/spec";
-import type { RunConfig } from "./commit-changes.ts";
+import type { CommitRequest, ContainerConfig } from "@fathom/spec";
+import { applyChanges, type RunConfig } from "./commit-changes.ts";
+import { mergeRunConfig } from "./config-merge.ts";
 import { publish, type EngineContext } from "./context.ts";
 
 export async function commitContainer(engine: EngineContext, request: CommitRequest): Promise<{ Id: string }> {
@@ -10,6 +11,10 @@ export async function commitContainer(engine: EngineContext, request: CommitRequ
   if (record.imageId === "")
     throw new EngineError("conflict", `the image of container ${record.id} is gone: it cannot be committed`);
   const parent = record.imageId;
+  // What the client sends counts before the container's; without it the changes start from the container's.
+  const base = runConfigOf(request.config ?? record.config);
+  const changed = applyChanges(base, request.changes);
+  const config = runConfigOf({ ...changed, ...mergeRunConfig(changed, record.config) });
   const cgroup = request.pause && !container.paused ? container.process?.cgroup : undefined;
   // A frozen container's files do not change while they are read.
   if (cgroup !== undefined) await cgroup.freeze();
@@ -17,13 +22,12 @@ export async function commitContainer(engine: EngineContext, request: CommitRequ
     const { id, name } = await engine.images.commit({
       containerId: record.id,
       parent,
-      config: { ...runConfigOf(record.config), ...(request.config === undefined ? {} : runConfigOf(request.config)) },
-      changes: request.changes,
+      config,
       repository: request.repository,
       tag: request.tag,
       author: request.author,
       comment: request.comment,
-      createdBy: [...(record.config.Entrypoint ?? []), ...(record.config.Cmd ?? [])].join(" "),
+      createdBy: (record.config.Cmd ?? []).join(" "),
     });
     publish(engine, container, "commit", { comment: request.comment, imageID: id, imageRef: name ?? "" });
     return { Id: id };
@@ -32,21 +36,23 @@ export async function commitContainer(engine: EngineContext, request: CommitRequ
   }
 }
 
-/** What an image's config has of a container's. */
-function runConfigOf(config: Partial<EngineConfigOfContainer>): RunConfig {
-  return {
-    ...(config.User ? { User: config.User } : {}),
-    ...(config.ExposedPorts && Object.keys(config.ExposedPorts).length > 0
-      ? { ExposedPorts: config.ExposedPorts }
-      : {}),
-    ...(config.Env && config.Env.length > 0 ? { Env: config.Env } : {}),
-    ...(config.Entrypoint ? { Entrypoint: config.Entrypoint } : {}),
-    ...(config.Cmd ? { Cmd: config.Cmd } : {}),
-    ...(config.Volumes && Object.keys(config.Volumes).length > 0 ? { Volumes: config.Volumes } : {}),
-    ...(config.WorkingDir ? { WorkingDir: config.WorkingDir } : {}),
-    ...(config.Labels && Object.keys(config.Labels).length > 0 ? { Labels: config.Labels } : {}),
-    ...(config.StopSignal ? { StopSignal: config.StopSignal } : {}),
+/** What an image's config has of a container's; what says nothing is left out. */
+function runConfigOf(config: Partial<ContainerConfig> | RunConfig): RunConfig {
+  const { User, ExposedPorts, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels } = config;
+  const { StopSignal, Healthcheck, OnBuild, Shell } = config;
+  const all = {
+    User,
+    ExposedPorts,
+    Env,
+    Entrypoint,
+    Cmd,
+    Volumes,
+    WorkingDir,
+    Labels,
+    StopSignal,
+    Healthcheck,
+    OnBuild,
+    Shell,
   };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value && Object.keys(value).length > 0));
 }
-
-type EngineConfigOfContainer = NonNullable<CommitRequest["config"]>;

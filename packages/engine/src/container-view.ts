@@ -1,4 +1,5 @@
 /** What clients are shown of a container: inspect, and the pieces that the list shares with it. */
+import { sortedKeys } from "@fathom/base";
 import type { Endpoint, PortBinding } from "@fathom/network";
 import {
   emptyEndpointSettings,
@@ -138,8 +139,8 @@ function networkSettings(container: Container): NetworkSettings {
     SandboxID: hasSandbox ? record.id : "",
     SandboxKey: hasSandbox ? `/proc/${record.state.pid}/ns/net` : "",
     Ports: shownPorts(record, running),
-    Networks: Object.fromEntries(
-      record.networks.map((network) => [network.network, endpointSettings(network, running)]),
+    Networks: sortedKeys(
+      Object.fromEntries(record.networks.map((network) => [network.network, endpointSettings(network, running)])),
     ),
   };
 }
@@ -180,7 +181,7 @@ function shownPorts(record: ContainerRecord, running: boolean): ShownPorts {
     const key = `${binding.containerPort}/${binding.protocol}`;
     (ports[key] ??= []).push({ HostIp: binding.hostIp, HostPort: String(binding.hostPort) });
   }
-  return ports;
+  return sortedKeys(ports);
 }
 
 function bindings(record: ContainerRecord): readonly PortBinding[] {

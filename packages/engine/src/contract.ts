@@ -98,8 +98,6 @@ export interface LayerImageRequest {
   readonly containerId: string;
   readonly parent: Digest;
   readonly config: NonNullable<ImageConfig["config"]>;
-  /** Dockerfile instructions applied to `config`. */
-  readonly changes: readonly string[];
   readonly repository: string | undefined;
   readonly tag: string | undefined;
   readonly author: string;

@@ -2,7 +2,7 @@
  * What happened, in order: a ring in memory and live listeners. Publishing never waits; a listener that does not read in time
  * loses the oldest of its own queue, and the ring keeps the newest `ringSize`.
  */
-import type { Clock } from "@fathom/base";
+import { sortedKeys, type Clock } from "@fathom/base";
 import type { EventMessage, Filters } from "@fathom/spec";
 import type { EventPublisher, EventType } from "./contract.ts";
 import { compileEventFilter } from "./event-filter.ts";
@@ -42,7 +42,7 @@ export class Events implements EventPublisher {
       ...(type === "container" && attributes["image"] !== undefined ? { from: attributes["image"] } : {}),
       Type: type,
       Action: action,
-      Actor: { ID: actorId, Attributes: { ...attributes } },
+      Actor: { ID: actorId, Attributes: sortedKeys(attributes) },
       scope: "local",
       time: Number(this.#lastNs / 1_000_000_000n),
       timeNano: this.#lastNs,

@@ -1,5 +1,5 @@
 /** Parsing of image configs (OCI image-spec config.md; Docker's has the same fields and a few more, which stay in the raw bytes). */
-import { EngineError } from "@fathom/base";
+import { EngineError, sortedKeys } from "@fathom/base";
 import { parseDiffId } from "./digest.ts";
 import {
   arrayOf,
@@ -21,7 +21,7 @@ import type { ImageConfig } from "./oci-image.ts";
 export const maxConfigBytes = 8 * 1024 * 1024;
 
 function setOf(value: unknown, where: string): Readonly<Record<string, object>> {
-  return Object.fromEntries(Object.keys(fieldsOf(value, where)).map((key) => [key, {}]));
+  return sortedKeys(Object.fromEntries(Object.keys(fieldsOf(value, where)).map((key) => [key, {}])));
 }
 
 function flagOf(value: unknown, where: string): boolean {
@@ -38,9 +38,9 @@ function healthcheckOf(value: unknown, where: string): NonNullable<RunConfig["He
     Test: optional(fields["Test"], `${where}.Test`, textArrayOf),
     Interval: number("Interval"),
     Timeout: number("Timeout"),
-    Retries: number("Retries"),
     StartPeriod: number("StartPeriod"),
     StartInterval: number("StartInterval"),
+    Retries: number("Retries"),
   }) as NonNullable<RunConfig["Healthcheck"]>;
 }
 
@@ -57,12 +57,12 @@ export function parseRunConfig(value: unknown, where: string): RunConfig {
     Cmd: at("Cmd", textArrayOf),
     Volumes: at("Volumes", setOf),
     WorkingDir: at("WorkingDir", textOf),
-    Labels: at("Labels", textMapOf),
+    Labels: at("Labels", (value, where) => sortedKeys(textMapOf(value, where))),
     StopSignal: at("StopSignal", textOf),
-    Healthcheck: at("Healthcheck", healthcheckOf),
-    Shell: at("Shell", textArrayOf),
-    OnBuild: at("OnBuild", textArrayOf),
     ArgsEscaped: at("ArgsEscaped", flagOf),
+    Healthcheck: at("Healthcheck", healthcheckOf),
+    OnBuild: at("OnBuild", textArrayOf),
+    Shell: at("Shell", textArrayOf),
   }) as RunConfig;
 }
 

@@ -1,11 +1,12 @@
 /**
  * What a writable layer changes, as `docker diff` shows it: the upper directory is compared, name by name, with what the layers
- * below show. Whiteouts and opaque directories count in the lower layers too.
+ * below show. Whiteouts and opaque directories count in the lower layers too. As in Docker, a directory is changed when something
+ * in it is, and its time alone says nothing; a file that was copied up and left as it was is no change.
  */
 import type { Stat, Sys } from "@fathom/sys";
 import type { Change, ChangeKind } from "./contract.ts";
 import { isMountStub } from "./mount-stubs.ts";
-import { isDirectory, isOpaque, isWhiteout, openChild, openRoot, statChild, walkTree } from "./tree.ts";
+import { isDirectory, isOpaque, isWhiteout, lookup, openChild, openRoot, statChild, walkTree } from "./tree.ts";
 
 const modified = 0;
 const added = 1;
@@ -17,9 +18,6 @@ interface Level {
   readonly lower: readonly number[];
   /** In no layer below: its children are all new. */
   readonly isNew: boolean;
-  /** A mount stub lies in it: a changed time alone then says nothing. */
-  hasStub: boolean;
-  timeChanged: boolean;
   readonly parent: Level | undefined;
 }
 
@@ -33,20 +31,13 @@ export async function changesOf(sys: Sys, upper: string, lowerPaths: readonly st
       path: "",
       lower: lowerRoots,
       isNew: false,
-      hasStub: false,
-      timeChanged: false,
       parent: undefined,
     };
 
     const record = (level: Level, path: string, kind: ChangeKind): void => {
-      // Stubs that hold something are real after all, and a name that came or went changed its directory.
-      for (let at: Level = level; at.parent !== undefined && !found.has(at.path); at = at.parent) {
-        if (at.isNew) found.set(at.path, added);
-        else {
-          if (kind !== modified || at.timeChanged) found.set(at.path, modified);
-          break;
-        }
-      }
+      // Stubs that hold something are real after all.
+      for (let at: Level = level; at.parent !== undefined && !found.has(at.path); at = at.parent)
+        found.set(at.path, at.isNew ? added : modified);
       found.set(path, kind);
     };
 
@@ -57,20 +48,17 @@ export async function changesOf(sys: Sys, upper: string, lowerPaths: readonly st
           if (below !== undefined) record(level, path, deleted);
           return level;
         }
-        if (below === undefined && isMountStub(path, stat)) level.hasStub = true;
-        else if (below === undefined) record(level, path, added);
-        else if (!isDirectory(stat) || !isDirectory(below)) record(level, path, modified);
-        else if (stat.mode !== below.mode || stat.uid !== below.uid || stat.gid !== below.gid)
+        if (below === undefined) {
+          if (!isMountStub(path, stat)) record(level, path, added);
+        } else if (differs(stat, below.stat) || !sameCapability(sys, dirFd, below.dirFd, name))
           record(level, path, modified);
         if (childFd === undefined) return level;
 
-        const mergesBelow = below !== undefined && isDirectory(below);
+        const mergesBelow = below !== undefined && isDirectory(below.stat);
         const inner: Level = {
           path,
           lower: mergesBelow ? openMerged(sys, level.lower, name) : [],
           isNew: below === undefined,
-          hasStub: false,
-          timeChanged: mergesBelow && stat.mtimeNs !== below.mtimeNs,
           parent: level,
         };
         if (mergesBelow && isOpaque(sys, dirFd, name)) {
@@ -83,7 +71,6 @@ export async function changesOf(sys: Sys, upper: string, lowerPaths: readonly st
         return inner;
       },
       leave(level) {
-        if (level.timeChanged && !level.hasStub && !found.has(level.path)) found.set(level.path, modified);
         for (const fd of level.lower) sys.close(fd);
       },
     });
@@ -96,14 +83,15 @@ export async function changesOf(sys: Sys, upper: string, lowerPaths: readonly st
     .sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
 }
 
-/** What the layers below show under a name; undefined when there is nothing, or it was removed there. */
-function lookup(sys: Sys, lower: readonly number[], name: Uint8Array): Stat | undefined {
-  for (const dirFd of lower) {
-    const stat = statChild(sys, dirFd, name);
-    if (stat === undefined) continue;
-    return isWhiteout(stat) ? undefined : stat;
-  }
-  return undefined;
+function differs(a: Stat, b: Stat): boolean {
+  if (a.mode !== b.mode || a.uid !== b.uid || a.gid !== b.gid) return true;
+  if (a.rdevMajor !== b.rdevMajor || a.rdevMinor !== b.rdevMinor) return true;
+  return !isDirectory(a) && (a.size !== b.size || a.mtimeNs !== b.mtimeNs);
+}
+
+function sameCapability(sys: Sys, upper: number, lower: number, name: Uint8Array): boolean {
+  const [a, b] = [upper, lower].map((dirFd) => sys.getxattrat(dirFd, name, "security.capability"));
+  return Buffer.compare(a ?? Buffer.alloc(0), b ?? Buffer.alloc(0)) === 0;
 }
 
 /** Descriptors of the directories that a name merges below: until something else, a whiteout or an opaque directory ends it. */

@@ -1,5 +1,15 @@
 /** Writable layers of containers. */
-import { chmodSync, existsSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+  type Stats,
+} from "node:fs";
 import { join } from "node:path";
 import { EngineError, type Logger } from "@fathom/base";
 import { parseChainId } from "@fathom/spec";
@@ -36,14 +46,53 @@ function overlayOptions(): (readonly [string, string])[] {
 
 const idShape = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 
-/**
- * The empty file by which programs see that they run in a container; it is no change (mount-stubs.ts). Where the image has it, the image's
- * is as good.
- */
-function markAsContainer(diffPath: string, lowerPaths: readonly string[]): void {
-  const name = ".dockerenv";
-  if (lowerPaths.some((path) => existsSync(join(path, name)))) return;
-  writeFileSync(join(diffPath, name), "", { mode: 0o755 });
+/** What every container has, as in Docker's init layer: the mark of a container, places to mount on, and the old list of mounts. */
+const ownFiles = [
+  [".dockerenv", ""],
+  ["dev/pts", "directory"],
+  ["dev/shm", "directory"],
+  ["dev/console", ""],
+  ["proc", "directory"],
+  ["sys", "directory"],
+  ["etc/hostname", ""],
+  ["etc/hosts", ""],
+  ["etc/mtab", "/proc/mounts"],
+  ["etc/resolv.conf", ""],
+] as const;
+
+/** Makes what the image lacks of them. None is a change (mount-stubs.ts). */
+function addOwnFiles(diffPath: string, lowerPaths: readonly string[]): void {
+  const shown = (path: string): Stats | undefined => {
+    for (const lower of lowerPaths) {
+      const stat = lstatSync(join(lower, path), { throwIfNoEntry: false });
+      // A device 0:0 is a whiteout.
+      if (stat !== undefined) return stat.isCharacterDevice() && stat.rdev === 0 ? undefined : stat;
+    }
+    return undefined;
+  };
+  const parents = new Map<string, Stats | undefined>();
+  for (const [path, content] of ownFiles) {
+    const parent = path.includes("/") ? path.slice(0, path.indexOf("/")) : undefined;
+    if (parent !== undefined) {
+      if (!parents.has(parent)) parents.set(parent, shown(parent));
+      // A link may lead anywhere.
+      if (parents.get(parent)?.isDirectory() === false) continue;
+    }
+    if (shown(path) !== undefined) continue;
+    const target = join(diffPath, path);
+    if (parent !== undefined) mkdirSync(join(diffPath, parent), { recursive: true, mode: 0o755 });
+    if (content === "directory") mkdirSync(target, { mode: 0o755 });
+    else if (content !== "") symlinkSync(content, target);
+    else writeFileSync(target, "", { mode: 0o755 });
+  }
+  // Merged with the image's, the upper one's attributes are those that are seen.
+  for (const [parent, below] of parents) {
+    const made = join(diffPath, parent);
+    if (below === undefined || !existsSync(made)) continue;
+    chownSync(made, below.uid, below.gid);
+    chmodSync(made, below.mode & 0o7777);
+    utimesSync(made, below.atime, below.mtime);
+  }
 }
 
 export function createContainerLayerStore(parts: ContainerParts): ContainerLayerStore {
@@ -99,7 +148,7 @@ export function createContainerLayerStore(parts: ContainerParts): ContainerLayer
         layout.makeWork(id);
         layout.makeMerged(id);
         if (purpose === "container")
-          markAsContainer(
+          addOwnFiles(
             layout.diff(id),
             lower.map((name) => layout.linkPath(name)),
           );
@@ -136,7 +185,8 @@ export function createContainerLayerStore(parts: ContainerParts): ContainerLayer
       return diskUsage(sys, need(id).diffPath);
     },
     async writeDiff(id, sink) {
-      return writeLayerDiff(sys, need(id).diffPath, sink);
+      const layer = need(id);
+      return writeLayerDiff(sys, layer.diffPath, layer.lowerPaths, sink);
     },
   };
 }

@@ -116,7 +116,7 @@ export interface Change {
 
 export interface ContainerLayerStore {
   /**
-   * `id` is the container's id, or one of its own for an image that a container mounts. A container's root gets /.dockerenv.
+   * `id` is the container's id, or one of its own for an image that a container mounts. A container's root gets what Docker's init layer has.
    * @throws conflict when it exists, not-found when the parent does not.
    */
   create(id: string, parent: ChainId | undefined, purpose?: "container" | "image-mount"): ContainerLayer;

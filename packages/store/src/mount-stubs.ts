@@ -1,12 +1,25 @@
 /**
- * Mount points that the launcher makes in the writable layer where the image lacks them. Docker keeps them in an init layer
+ * What every container has in its writable layer where the image lacks it, mount points above all. Docker keeps them in an init layer
  * between image and container, so nobody there sees them as changes; here they are told by place and emptiness.
  */
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type Stat } from "@fathom/sys";
 
 const fileStubs = new Set([".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"]);
-const directoryStubs = new Set(["dev", "dev/mqueue", "dev/pts", "dev/shm", "proc", "sys", "sys/fs", "sys/fs/cgroup"]);
+const directoryStubs = new Set([
+  "dev",
+  "dev/mqueue",
+  "dev/pts",
+  "dev/shm",
+  "etc",
+  "proc",
+  "sys",
+  "sys/fs",
+  "sys/fs/cgroup",
+]);
 const linkStubs = new Set(["etc/mtab"]);
+
+/** Directories at the root in which stubs are made. */
+export const stubParents: ReadonlySet<string> = new Set(["dev", "etc", "sys"]);
 
 /** True for an added entry that is nothing but a place to mount on. A directory counts as long as no child says otherwise. */
 export function isMountStub(path: string, stat: Stat): boolean {

@@ -61,6 +61,20 @@ export function statChild(sys: Sys, dirFd: number, name: Uint8Array): Stat | und
   }
 }
 
+/** What the layers below show under a name, and where; undefined when there is nothing, or it was removed there. */
+export function lookup(
+  sys: Sys,
+  lower: readonly number[],
+  name: Uint8Array,
+): { readonly stat: Stat; readonly dirFd: number } | undefined {
+  for (const dirFd of lower) {
+    const stat = statChild(sys, dirFd, name);
+    if (stat === undefined) continue;
+    return isWhiteout(stat) ? undefined : { stat, dirFd };
+  }
+  return undefined;
+}
+
 export function isGone(error: unknown): boolean {
   const name = errnoName(error);
   return name === "ENOENT" || name === "ENOTDIR" || name === "ELOOP";

@@ -19,8 +19,8 @@ import {
   S_IFREG,
   type Sys,
 } from "@fathom/sys";
-import { isMountStub } from "./mount-stubs.ts";
-import { isGone, isOpaque, isWhiteout, openRoot, walkTree, type TreeEntry } from "./tree.ts";
+import { isMountStub, stubParents } from "./mount-stubs.ts";
+import { isGone, isOpaque, isWhiteout, lookup, openRoot, walkTree, type TreeEntry } from "./tree.ts";
 
 const readBytes = 256 * 1024;
 
@@ -38,10 +38,27 @@ export function isLayerXattr(name: string): boolean {
   return name === "security.capability" || name.startsWith("user.");
 }
 
-/** @param sink Gets the tar in order; it may keep the chunks. */
+/** A directory that is not written yet: only when something in it is. */
+interface Held {
+  write: (() => void) | undefined;
+  readonly parent: Held | undefined;
+}
+
+function release(held: Held | undefined): void {
+  if (held === undefined) return;
+  release(held.parent);
+  held.write?.();
+  held.write = undefined;
+}
+
+/**
+ * @param lowerPaths The layers below, the uppermost first.
+ * @param sink Gets the tar in order; it may keep the chunks.
+ */
 export async function writeLayerDiff(
   sys: Sys,
   diffPath: string,
+  lowerPaths: readonly string[],
   sink: (chunk: Uint8Array) => void | Promise<void>,
 ): Promise<{ diffId: DiffId; size: number }> {
   const hasher = new Bun.CryptoHasher("sha256");
@@ -61,17 +78,28 @@ export async function writeLayerDiff(
 
   const linked = new Map<string, Uint8Array>();
   const rootFd = openRoot(sys, diffPath);
+  const lower: number[] = [];
+  // Made for a mount, or as the parent of such a place, and otherwise as it was.
+  const holdsNothing = ({ name, path, stat }: TreeEntry): boolean => {
+    if (!stubParents.has(path)) return isMountStub(path, stat);
+    const below = lookup(sys, lower, name)?.stat;
+    if (below === undefined) return isMountStub(path, stat);
+    return below.mode === stat.mode && below.uid === stat.uid && below.gid === stat.gid;
+  };
   try {
-    await walkTree<void>(sys, rootFd, undefined, {
-      async enter(entry) {
+    for (const path of lowerPaths) lower.push(openRoot(sys, path));
+    await walkTree<Held | undefined>(sys, rootFd, undefined, {
+      async enter(entry, parent) {
         const { dirFd, name, path, stat } = entry;
         const bytes = Buffer.from(path, "latin1");
         if (isWhiteout(stat)) {
+          release(parent);
           tar.entry({ kind: "file", path: whiteoutPath(bytes), mode: 0 });
-          return flush();
+          await flush();
+          return undefined;
         }
         const kind = kinds.get(stat.mode & S_IFMT);
-        // Sockets have no place in a tar. Directories that may be stubs are kept: they are what is mounted on anyway.
+        // Sockets have no place in a tar.
         if (kind === undefined || (kind !== "directory" && isMountStub(path, stat))) return undefined;
         const input: TarEntryInput = {
           kind,
@@ -84,24 +112,40 @@ export async function writeLayerDiff(
           deviceMinor: stat.rdevMinor,
           xattrs: layerXattrs(sys, entry),
         };
-        if (kind !== "directory" && stat.nlink > 1) {
+        if (kind === "directory") {
+          const opaque = isOpaque(sys, dirFd, name);
+          const held: Held = {
+            write() {
+              tar.entry(input);
+              if (opaque)
+                tar.entry({ kind: "file", path: Buffer.concat([bytes, Buffer.from("/.wh..wh..opq")]), mode: 0 });
+            },
+            parent,
+          };
+          if (opaque || !holdsNothing(entry)) release(held);
+          await flush();
+          return held;
+        }
+        release(parent);
+        if (stat.nlink > 1) {
           const key = `${stat.dev}:${stat.ino}`;
           const first = linked.get(key);
           if (first !== undefined) {
             tar.entry({ ...input, kind: "hardlink", linkPath: first, xattrs: [] });
-            return flush();
+            await flush();
+            return undefined;
           }
           linked.set(key, bytes);
         }
         if (kind === "symlink") tar.entry({ ...input, linkPath: sys.readlinkat(dirFd, name) });
         else if (kind === "file") await writeFile(sys, entry, input, tar, flush);
         else tar.entry(input);
-        if (kind === "directory" && isOpaque(sys, dirFd, name))
-          tar.entry({ kind: "file", path: Buffer.concat([bytes, Buffer.from("/.wh..wh..opq")]), mode: 0 });
-        return flush();
+        await flush();
+        return undefined;
       },
     });
   } finally {
+    for (const fd of lower) sys.close(fd);
     sys.close(rootFd);
   }
   tar.finish();

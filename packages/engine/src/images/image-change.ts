@@ -26,7 +26,10 @@ export function parseRepositoryTag(repository: string, tag: string | undefined):
   const reference = parseReference(repository);
   if (reference.digest !== undefined)
     throw new EngineError("invalid-argument", "refusing to create a tag with a digest reference");
-  return withDefaultTag(tag === undefined || tag === "" ? reference : withTag(reference, tag));
+  const named = withDefaultTag(tag === undefined || tag === "" ? reference : withTag(reference, tag));
+  if (familiarString(named) === `sha256:${named.tag}`)
+    throw new EngineError("invalid-argument", "refusing to create an ambiguous tag using digest algorithm as name");
+  return named;
 }
 
 export function tagImage(context: ImageContext, name: string, repository: string, tag: string | undefined): void {

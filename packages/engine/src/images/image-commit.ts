@@ -1,14 +1,16 @@
 /** docker commit: a container's writable layer becomes the top layer of a new image. */
 import { join } from "node:path";
 import { EngineError, formatRfc3339Nano } from "@fathom/base";
-import { chainIds, familiarString, type Descriptor, type Digest } from "@fathom/spec";
-import { applyChanges, type RunConfig } from "../commit-changes.ts";
+import { chainIds, familiarString, sha256Digest, type Descriptor, type Digest } from "@fathom/spec";
 import type { LayerImageRequest } from "../contract.ts";
 import { parseRepositoryTag, publishImage, setTag } from "./image-change.ts";
 import { configOf, underLease, type ImageContext } from "./image-context.ts";
 import { importBlob, manifestOf, putImage, unpackLayerFile } from "./image-make.ts";
 
-/** @throws invalid-argument for a bad name or change; nothing is left then */
+/** DiffID of a tar without entries. */
+const emptyDiffId: string = sha256Digest(new Uint8Array(1024));
+
+/** @throws invalid-argument for a bad name; nothing is left then */
 export async function commitLayer(
   context: ImageContext,
   request: LayerImageRequest,
@@ -16,7 +18,6 @@ export async function commitLayer(
   const { store, clock } = context;
   const reference = request.repository === undefined ? undefined : parseRepositoryTag(request.repository, request.tag);
   const parent = configOf(context, request.parent);
-  const run: RunConfig = applyChanges(request.config, request.changes);
   const layer = store.containers.get(request.containerId);
   if (layer === undefined)
     throw new EngineError("data-loss", `the writable layer of container ${request.containerId} is missing`);
@@ -24,20 +25,26 @@ export async function commitLayer(
   return await underLease(context, `commit ${request.containerId}`, async (lease) => {
     const { signal } = new AbortController();
     const file = join(work.path, "layer.tar.gz");
-    const diffId = await context.runDiff({ diffPath: layer.diffPath, file }, signal);
+    const diffId = await context.runDiff({ diffPath: layer.diffPath, lowerPaths: layer.lowerPaths, file }, signal);
     const chain = chainIds(parent.rootfs.diff_ids);
     const base = store.images.get(request.parent);
     for (const chainId of base?.layers ?? []) store.layers.hold(chainId, lease);
-    await unpackLayerFile(context, file, chain.at(-1), diffId, lease, signal);
-    const blob = await importBlob(context, file, lease, signal);
+    const layers = [...parentLayers(context, request.parent)];
+    // A container that changed nothing adds no layer.
+    const isEmpty = diffId === emptyDiffId;
+    if (!isEmpty) {
+      await unpackLayerFile(context, file, chain.at(-1), diffId, lease, signal);
+      const blob = await importBlob(context, file, lease, signal);
+      layers.push({ mediaType: "application/vnd.oci.image.layer.v1.tar+gzip", ...blob });
+    }
     const created = formatRfc3339Nano(clock.nowNs());
     const { author } = request;
     const config = {
       ...parent,
       created,
       ...(author === "" ? {} : { author }),
-      config: run,
-      rootfs: { type: "layers", diff_ids: [...parent.rootfs.diff_ids, diffId] },
+      config: request.config,
+      rootfs: { type: "layers", diff_ids: [...parent.rootfs.diff_ids, ...(isEmpty ? [] : [diffId])] },
       history: [
         ...(parent.history ?? []),
         {
@@ -45,17 +52,13 @@ export async function commitLayer(
           ...(author === "" ? {} : { author }),
           created_by: request.createdBy,
           ...(request.comment === "" ? {} : { comment: request.comment }),
+          ...(isEmpty ? { empty_layer: true } : {}),
         },
       ],
     };
-    const top: Descriptor = { mediaType: "application/vnd.oci.image.layer.v1.tar+gzip", ...blob };
     const id = putImage(
       context,
-      {
-        config: Buffer.from(JSON.stringify(config)),
-        layers: [...parentLayers(context, request.parent), top],
-        parent: request.parent,
-      },
+      { config: Buffer.from(JSON.stringify(config)), layers, parent: request.parent },
       lease,
     );
     publishImage(context, "create", id, id);

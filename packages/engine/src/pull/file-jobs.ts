@@ -14,6 +14,8 @@ import type { Sys } from "@fathom/sys";
 export interface DiffJob {
   /** The `diff` directory of a writable layer. */
   readonly diffPath: string;
+  /** Of the layers below it, the uppermost first. */
+  readonly lowerPaths: readonly string[];
   /** The file to make: the layer's tar, gzipped. */
   readonly file: string;
 }
@@ -46,7 +48,7 @@ export async function runDiffJob(sys: Sys, job: DiffJob, signal: AbortSignal): P
   const fd = openSync(job.file, "wx", 0o600);
   try {
     const compressor = createGzipCompressor((chunk) => writeAll(fd, chunk, "write the archive of the layer"));
-    const { diffId } = await writeLayerDiff(sys, job.diffPath, (chunk) => {
+    const { diffId } = await writeLayerDiff(sys, job.diffPath, job.lowerPaths, (chunk) => {
       checkSignal(signal);
       return compressor.write(chunk);
     });

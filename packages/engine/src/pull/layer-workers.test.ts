@@ -36,7 +36,7 @@ function pool(options: Partial<LayerWorkersOptions> & { readonly obeys?: boolean
   return { threads, workers: new LayerWorkers({ count: 2, logger: silentLogger, start, ...options }) };
 }
 
-const job = { diffPath: "/diff", file: "/file" };
+const job = { diffPath: "/diff", lowerPaths: [], file: "/file" };
 const { signal } = new AbortController();
 
 test("jobs are spread over the threads, and each gets its own result", async () => {

@@ -45,10 +45,15 @@ describe("decodeContainerCreate", () => {
     expect(decodeContainerCreate({ image: "small", Image: "exact", IMAGE: "large" }).Image).toBe("exact");
   });
 
-  test("keys of maps keep their case, and no key is special", () => {
-    const labels = JSON.parse('{"B":"1","b":"2","__proto__":"3","constructor":"4"}') as object;
+  test("keys of maps keep their case, no key is special, and they come sorted", () => {
+    const labels = JSON.parse('{"b":"2","B":"1","__proto__":"3","constructor":"4"}') as object;
     const decoded = decodeContainerCreate({ Image: "x", Labels: labels }).Labels ?? {};
-    expect(Object.entries(decoded)).toEqual(Object.entries(labels));
+    expect(Object.entries(decoded)).toEqual([
+      ["B", "1"],
+      ["__proto__", "3"],
+      ["b", "2"],
+      ["constructor", "4"],
+    ]);
     expect(Object.getPrototypeOf(decoded)).toBe(Object.prototype);
   });
 

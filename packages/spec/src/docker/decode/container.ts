@@ -40,7 +40,7 @@ const strings = nullable(array(string));
 const optionalStrings = optional(array(string));
 const stringMap = map(string);
 
-const healthConfig = struct<HealthConfig>({
+const healthFields = struct<HealthConfig>({
   Test: optionalStrings,
   Interval: optional(integer),
   Timeout: optional(integer),
@@ -48,6 +48,17 @@ const healthConfig = struct<HealthConfig>({
   StartInterval: optional(integer),
   Retries: optional(integer),
 } as Fields<HealthConfig>);
+
+/** A zero says the same as nothing, and is shown as nothing. */
+const healthConfig: Decoder<HealthConfig> = {
+  zero: undefined,
+  decode: (value, path) =>
+    Object.fromEntries(
+      Object.entries(healthFields.decode(value, path)).filter(
+        ([, entry]) => entry !== 0 && !(Array.isArray(entry) && entry.length === 0),
+      ),
+    ),
+};
 
 const configFields = {
   Hostname: string,

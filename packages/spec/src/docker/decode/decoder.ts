@@ -3,7 +3,7 @@
  * ignored, keys match without regard to case (an exact one wins), null and absent both leave the zero value, and a wrong type is an
  * error that names the field. Decoders are plain functions, built once; a request costs one walk over its own fields.
  */
-import { EngineError } from "@fathom/base";
+import { EngineError, sortedKeys } from "@fathom/base";
 
 export interface Decoder<T> {
   /** `value` is neither null nor undefined. `path` names it in errors. */
@@ -98,7 +98,7 @@ export function pair(item: Decoder<number>): Decoder<readonly [number, number]> 
   };
 }
 
-/** An object with keys of the client's choosing, which `key` brings to one form. */
+/** An object with keys of the client's choosing, which `key` brings to one form; sorted, as Go writes its maps. */
 export function map<T>(
   item: Decoder<T>,
   key: (text: string) => string = (text) => text,
@@ -115,7 +115,7 @@ export function map<T>(
           configurable: true,
           writable: true,
         });
-      return result;
+      return sortedKeys(result);
     },
   };
 }
