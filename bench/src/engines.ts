@@ -19,8 +19,11 @@ import { type Environment, run } from "./measure.ts";
 
 export const REGISTRY = "127.0.0.1:5000";
 
+/** Whom ours is measured beside: Docker, or another build of ours ("before"). */
+export type Peer = "dockerd" | "before";
+
 export interface Engine {
-  readonly name: "fathom" | "dockerd";
+  readonly name: "fathom" | Peer;
   readonly version: string;
   readonly socket: string;
   /** Of the daemon itself. */

@@ -1,11 +1,12 @@
 /**
  * bench/run: measures ours beside dockerd, runc and crun on this machine, in one run, and prints a table with ratios.
  *
- *   bench/run [--only WORD]... [--rounds N] [--json FILE] [--image OCI-LAYOUT] [--small]
+ *   bench/run [--only WORD]... [--rounds N] [--json FILE] [--image OCI-LAYOUT] [--small] [--before BINARY]
  *
  * --only     rows whose id has WORD           --rounds  at most N samples of each
  * --image    the small image (a layout directory or a tar of one; default: busybox made here)
  * --small    the big image with 1 layer only, for a trial
+ * --before   beside another build of fathom instead of dockerd: what has a change cost?
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release, totalmem } from "node:os";
@@ -30,6 +31,7 @@ const { values } = parseArgs({
     json: { type: "string", default: join(root, "build/bench.json") },
     image: { type: "string" },
     small: { type: "boolean", default: false },
+    before: { type: "string" },
   },
 });
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -65,12 +67,19 @@ if (wanted("pull")) {
 const fathom = join(root, "dist/fathom");
 const plans: EnginePlan[] = [
   { name: "fathom", command: [fathom, "daemon"], directory: join(work, "fathom"), registryRoot: store.root },
-  {
-    name: "dockerd",
-    command: ["dockerd", "--exec-opt", "native.cgroupdriver=cgroupfs", "--storage-driver", "overlay2"],
-    directory: join(work, "dockerd"),
-    registryRoot: store.root,
-  },
+  values.before === undefined
+    ? {
+        name: "dockerd",
+        command: ["dockerd", "--exec-opt", "native.cgroupdriver=cgroupfs", "--storage-driver", "overlay2"],
+        directory: join(work, "dockerd"),
+        registryRoot: store.root,
+      }
+    : {
+        name: "before",
+        command: [resolve(values.before), "daemon"],
+        directory: join(work, "before"),
+        registryRoot: store.root,
+      },
 ];
 const engines: Engine[] = [];
 const skipped: string[] = [];
@@ -88,9 +97,13 @@ for (const plan of plans) {
 
 const rootfs = join(work, "rootfs");
 unpackRootfs(small, rootfs);
-const bare = wanted("engine") ? await startBare(join(work, "bare"), rootfs, join(root, "build/floor")) : undefined;
+const bare =
+  wanted("engine") && values.before === undefined
+    ? await startBare(join(work, "bare"), rootfs, join(root, "build/floor"))
+    : undefined;
 if (bare !== undefined) cleanup.use(bare);
-const alone = wanted("engine") ? await startEngineAlone(join(work, "alone"), small) : undefined;
+const alone =
+  wanted("engine") && values.before === undefined ? await startEngineAlone(join(work, "alone"), small) : undefined;
 if (alone !== undefined) cleanup.use(alone);
 
 const loadBefore = loadavg()[0] ?? 0;
@@ -101,6 +114,7 @@ const options = {
   bare: bare?.contenders ?? [],
   ...(alone === undefined ? {} : { alone: alone.contender }),
   ...(existsSync(fathom) ? { fathom } : {}),
+  ...(values.before === undefined ? {} : { before: resolve(values.before) }),
 };
 for (const row of rows({ engines }, options).filter((row) => wanted(row.id))) {
   say(`measuring: ${row.title}`);
@@ -119,7 +133,7 @@ const machine = {
   dockerCli: run(["docker", "--version"]).trim(),
   time: new Date().toISOString(),
 };
-console.log(table(results));
+console.log(table(results, values.before === undefined ? "dockerd" : "before"));
 console.log(
   `\n${machine.cpus} CPUs (${cpuModel}), ${machine.memoryGb} GB, kernel ${machine.kernel}; ${engines.map(({ name, version }) => `${name} ${version}`).join(", ")}; ${machine.dockerCli}; image: ${machine.image}; load before: ${loadBefore.toFixed(2)}. Medians, samples taken in turns.`,
 );

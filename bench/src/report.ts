@@ -1,4 +1,5 @@
 /** The table, for people, and the JSON, for programs. */
+import type { Peer } from "./engines.ts";
 import type { ContenderResult, RowResult, TargetResult } from "./row.ts";
 
 function amount(value: number | undefined, unit: string): string {
@@ -19,16 +20,16 @@ function find(row: RowResult, name: string): ContenderResult | undefined {
 }
 
 /** A Markdown table: one line a row, one more for each contender that is no engine. */
-export function table(results: readonly RowResult[]): string {
-  const lines = ["| row | fathom | dockerd | ratio | target |", "|---|---|---|---|---|"];
+export function table(results: readonly RowResult[], peer: Peer = "dockerd"): string {
+  const lines = [`| row | fathom | ${peer} | ratio | target |`, "|---|---|---|---|---|"];
   for (const row of results) {
     const ours = find(row, "fathom")?.median;
-    const theirs = find(row, "dockerd")?.median;
+    const theirs = find(row, peer)?.median;
     const ratio = ours !== undefined && theirs !== undefined ? `${(ours / theirs).toFixed(3)}×` : "-";
     const targets = row.targets.map((target) => targetText(target, row.unit)).join(", ");
     lines.push(`| ${row.title} | ${amount(ours, row.unit)} | ${amount(theirs, row.unit)} | ${ratio} | ${targets} |`);
     for (const other of row.contenders) {
-      if (other.name === "fathom" || other.name === "dockerd" || other.median === undefined) continue;
+      if (other.name === "fathom" || other.name === peer || other.median === undefined) continue;
       const own = ours !== undefined ? `${(ours / other.median).toFixed(2)}× ${other.name}` : "-";
       lines.push(`| … the same by ${other.name}: ${amount(other.median, row.unit)} | | | ${own} | |`);
     }

@@ -1,5 +1,5 @@
 /** What is measured. A row's title says exactly what its numbers are; targets are ratios to dockerd unless they say otherwise. */
-import type { Contender, Row, Sides } from "./row.ts";
+import type { Contender, Row, Sides, Target } from "./row.ts";
 import { ApiClient } from "./api-client.ts";
 import { allAtOnceMs, type Environment, parentOf, processTree, programOf, pssKiB, run, runMs } from "./measure.ts";
 import { type Engine, REGISTRY } from "./engines.ts";
@@ -108,6 +108,8 @@ export interface RowOptions {
   readonly bigMegabytes: number;
   /** The CLI of ours; absent where dist/fathom is not built. */
   readonly fathom?: string;
+  /** Another build of it, measured in dockerd's place. */
+  readonly before?: string;
   /** Programs beside the engines for the row about one container's life. */
   readonly bare: readonly Contender[];
   /** Our engine without its API, for the same row. */
@@ -115,23 +117,24 @@ export interface RowOptions {
 }
 
 export function rows(sides: Sides, options: RowOptions): Row[] {
-  const { fathom } = options;
+  const { fathom, before } = options;
   const ours = sides.engines.find((engine) => engine.name === "fathom");
-  const theirs = sides.engines.find((engine) => engine.name === "dockerd");
+  const theirs = sides.engines.find((engine) => engine.name !== "fathom");
 
   /** Our CLI against our engine, beside the docker CLI against dockerd. */
   function cliBesideDocker(own: readonly string[], docker: readonly string[]): Contender[] {
     const list: Contender[] = [];
     if (ours !== undefined && fathom !== undefined)
       list.push({ name: "fathom", sample: () => runMs([fathom, ...own], ours.env) });
-    if (theirs !== undefined) list.push({ name: "dockerd", sample: () => runMs(["docker", ...docker], theirs.env) });
+    const peer = before === undefined ? ["docker", ...docker] : [before, ...own];
+    if (theirs !== undefined) list.push({ name: theirs.name, sample: () => runMs(peer, theirs.env) });
     return list;
   }
 
   const running = new Map<Engine, string>();
   const clients = new Map<Engine, ApiClient>();
   const perContainer = 10;
-  return [
+  const list: Row[] = [
     {
       id: "idle-memory",
       title: "memory of the idle engine, all its processes (PSS), one image pulled, 5 s quiet",
@@ -286,4 +289,9 @@ export function rows(sides: Sides, options: RowOptions): Row[] {
       contenders: throughDocker(sides, (engine) => engineMegabytes(engine, [])),
     },
   ];
+  // A change may cost nothing that a user would notice.
+  const unchanged: Target[] = [{ ratio: 1.05, to: "before" }];
+  if (before === undefined) return list;
+  // Two builds differ by less than the machine's noise: short rows are sampled more often.
+  return list.map((row) => ({ ...row, targets: unchanged, rounds: row.rounds >= 15 ? row.rounds * 4 : row.rounds }));
 }
