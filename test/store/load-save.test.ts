@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { silentLogger, systemClock } from "@fathom/base";
 import type { EngineConfig } from "@fathom/engine/contract";
-import type { ImageContext } from "@fathom/engine/images/image-context";
+import { findImage, type ImageContext } from "@fathom/engine/images/image-context";
 import { loadImages } from "@fathom/engine/images/image-load";
 import { saveImages } from "@fathom/engine/images/image-save";
 import { runBlobJob } from "@fathom/engine/pull/file-jobs";
@@ -163,6 +163,104 @@ test.each<[string, () => Uint8Array, string]>([
   await expect(load(archive())).rejects.toThrow(message);
   await load(archive()).catch(() => undefined);
   await expectNothing();
+});
+
+/** An OCI layout of one image, its descriptor named by `annotations`. */
+function ociLayout(
+  annotations: (manifest: string) => Record<string, string>,
+  changed: { config?: string } = {},
+): Buffer {
+  const config = JSON.stringify({
+    architecture: "amd64",
+    os: "linux",
+    rootfs: { type: "layers", diff_ids: [sha256Digest(low)] },
+  });
+  const descriptor = (data: Uint8Array | string, mediaType: string) => ({
+    mediaType: `application/vnd.oci.image.${mediaType}`,
+    digest: sha256Digest(data),
+    size: data.length,
+  });
+  const manifest = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: "application/vnd.oci.image.manifest.v1+json",
+    config: descriptor(config, "config.v1+json"),
+    layers: [descriptor(low, "layer.v1.tar")],
+  });
+  const blob = (data: Uint8Array | string, text = Buffer.from(data).toString("latin1")): Entry => ({
+    path: `blobs/${sha256Digest(data).replace(":", "/")}`,
+    text,
+  });
+  const index = {
+    schemaVersion: 2,
+    manifests: [{ ...descriptor(manifest, "manifest.v1+json"), annotations: annotations(sha256Digest(manifest)) }],
+  };
+  return tar([
+    blob(low),
+    blob(config, changed.config ?? config),
+    blob(manifest),
+    { path: "index.json", text: JSON.stringify(index) },
+    { path: "oci-layout", text: '{"imageLayoutVersion":"1.0.0"}' },
+  ]);
+}
+
+const other = `sha256:${"b".repeat(64)}`;
+const annotationNames = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
+
+test.each<[string, () => Uint8Array, string]>([
+  ...[`one@${other}`, `one:1@${other}`].map((name): [string, () => Uint8Array, string] => [
+    `the tag ${name.slice(0, 14)}`,
+    () => dockerArchive({ name, layers: [low] }),
+    `invalid tag "${name}": refusing to create a tag with a digest reference`,
+  ]),
+  ...["sha256:1234", "sha256", "docker.io/library/sha256:1234"].map((name): [string, () => Uint8Array, string] => [
+    `the tag ${name}`,
+    () => dockerArchive({ name, layers: [low] }),
+    "refusing to create an ambiguous tag using digest algorithm as name",
+  ]),
+  [
+    "a tag that is no name",
+    () => dockerArchive({ name: "Bad Name", layers: [low] }),
+    'invalid tag "Bad Name": invalid reference format',
+  ],
+  ...annotationNames.flatMap((key): [string, () => Uint8Array, string][] => [
+    [`${key} with a foreign digest`, () => ociLayout(() => ({ [key]: `one@${other}` })), `has another digest`],
+    [`${key} with tag and foreign digest`, () => ociLayout(() => ({ [key]: `one:1@${other}` })), `has another digest`],
+    [`${key} sha256:1234`, () => ociLayout(() => ({ [key]: "sha256:1234" })), "refusing to create an ambiguous tag"],
+  ]),
+  [
+    "a manifest with the config of another image",
+    () =>
+      ociLayout((digest) => ({ "io.containerd.image.name": `one@${digest}` }), { config: '{"architecture":"s390x"}' }),
+    "has another content",
+  ],
+])("an archive cannot choose what a digest or an id means: %s", async (_, archive, message) => {
+  await expect(load(archive())).rejects.toThrow(message);
+  await expectNothing();
+});
+
+test.each(annotationNames)("%s may name an image by the digest that it has", async (key) => {
+  let digest = "";
+  const archive = ociLayout((own) => ({ [key]: `one:1@${(digest = own)}` }));
+  expect(await load(archive)).toBe(`Loaded image: one@${digest}\n`);
+  const [image] = rig.store.images.list();
+  expect(findImage(context, `one@${digest}`).id).toBe(image!.id);
+  expect(findImage(context, `one:1@${digest}`).id).toBe(image!.id);
+  expect(rig.store.images.references()).toEqual([
+    { name: `docker.io/library/one@${digest}`, image: image!.id, target: digest as never },
+  ]);
+});
+
+test("a name that reads as the id of an image does not win over it", async () => {
+  await load(dockerArchive({ name: "one:1", layers: [low] }));
+  const { id } = findImage(context, "one:1");
+  const short = id.slice("sha256:".length, "sha256:".length + 12);
+  await load(dockerArchive({ name: short, layers: [high] }, { name: `${id.slice(7)}:latest`, layers: [high] }));
+  expect(findImage(context, short).id).toBe(id);
+  expect(findImage(context, id.slice(7)).id).toBe(id);
+  expect(findImage(context, `${short}:latest`).id).not.toBe(id);
+  // Fewer digits than any list shows are a word as well: a name is meant, as with Docker.
+  await load(dockerArchive({ name: short.slice(0, 4), layers: [high] }));
+  expect(findImage(context, short.slice(0, 4)).id).not.toBe(id);
 });
 
 function broken(): Part {

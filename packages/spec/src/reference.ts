@@ -91,6 +91,21 @@ export function tryParseReference(text: string): Reference | undefined {
   }
 }
 
+/**
+ * Refuses what no image may be called: "sha256:abcd" reads as an id, in front of a tag as well as alone.
+ * @throws invalid-argument in Docker's words
+ */
+export function refuseAmbiguousName(reference: Reference): void {
+  if (familiarName(reference) === "sha256")
+    throw invalid("refusing to create an ambiguous tag using digest algorithm as name");
+}
+
+/** Refuses what no tag may be: only content gives a digest. @throws invalid-argument in Docker's words */
+export function refuseAsTag(reference: Reference): void {
+  if (reference.digest !== undefined) throw invalid("refusing to create a tag with a digest reference");
+  refuseAmbiguousName(reference);
+}
+
 /** The reference itself, or with tag "latest" where it has neither tag nor digest. */
 export function withDefaultTag(reference: Reference): Reference {
   return reference.tag === undefined && reference.digest === undefined ? { ...reference, tag: defaultTag } : reference;

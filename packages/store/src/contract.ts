@@ -170,7 +170,10 @@ export interface ImageStore {
   remove(id: Digest): void;
   references(id?: Digest): ImageReference[];
   reference(name: string): ImageReference | undefined;
-  /** Sets or moves a name. */
+  /**
+   * Sets or moves a name.
+   * @throws invalid-argument for "name@digest" unless the image has a manifest with that digest, which `target` is, and for what no tag may be
+   */
   tag(reference: ImageReference): void;
   untag(name: string): boolean;
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { sha256Digest } from "@fathom/spec";
 import type { ImageRecord } from "./contract.ts";
+import { storeMigrations } from "./schema.ts";
 import { addLayer, bytes, openTestStore, temporaryRoot } from "./test-support.ts";
 
 test("images are stored once, merged, named, found and removed", async () => {
@@ -48,6 +49,43 @@ test("images are stored once, merged, named, found and removed", async () => {
   images.untag("docker.io/library/a:2");
   images.remove(config);
   expect(images.get(config)).toBeUndefined();
+});
+
+test("name@digest is for an image that has a manifest with the digest, whoever writes the name", async () => {
+  using root = temporaryRoot();
+  await using store = await openTestStore(root.path);
+  const { images, content } = store;
+  const lease = store.leases.create("test");
+  const id = content.put(bytes("{}"), lease).digest;
+  const own = content.put(bytes("manifest"), lease).digest;
+  const other = content.put(bytes("of another image"), lease).digest;
+  images.put(
+    { id, layers: [], blobs: [], manifests: [own], storedAt: "2026-01-01T00:00:00Z", size: 0, parent: undefined },
+    lease,
+  );
+  const name = "docker.io/library/a";
+  images.tag({ name: `${name}@${own}`, image: id, target: own });
+  for (const [wrong, target] of [
+    [`${name}@${other}`, other],
+    [`${name}@${own}`, undefined],
+    [`${name}@${own}`, other],
+    [`${name}:1@${own}`, own],
+    [`${name}@${other}`, own],
+  ] as const)
+    expect(() => images.tag({ name: wrong, image: id, target })).toThrow("which has no manifest with this digest");
+  for (const wrong of ["sha256:1234", `docker.io/library/sha256@${own}`])
+    expect(() => images.tag({ name: wrong, image: id, target: own })).toThrow("using digest algorithm as name");
+  expect(images.references()).toEqual([{ name: `${name}@${own}`, image: id, target: own }]);
+
+  // Rows of a version that believed archives: they go at its last migration.
+  const { database } = store;
+  database.run("INSERT INTO image_references VALUES (?, ?, NULL)", `${name}@${other}`, id);
+  database.run("INSERT INTO image_references VALUES (?, ?, NULL)", `${name}:1@${own}`, id);
+  database.run("INSERT INTO image_references VALUES (?, ?, ?)", `docker.io/library/b@${other}`, id, other);
+  database.run("INSERT INTO image_references VALUES ('docker.io/library/sha256:1234', ?, NULL)", id);
+  database.run("INSERT INTO image_references VALUES (?, ?, NULL)", `${name}:1`, id);
+  for (const statement of storeMigrations[2]!.up) database.run(statement);
+  expect(images.references().map((one) => one.name)).toEqual([`${name}:1`, `${name}@${own}`]);
 });
 
 test("an image without its parts, and a name without its image, are refused", async () => {

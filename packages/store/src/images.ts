@@ -1,6 +1,6 @@
 /** Images by the digest of their config, and the names that point at them. */
 import { EngineError } from "@fathom/base";
-import { parseChainId, parseDigest, type Digest } from "@fathom/spec";
+import { parseChainId, parseDigest, parseReference, refuseAmbiguousName, refuseAsTag, type Digest } from "@fathom/spec";
 import type { Database, ImageRecord, ImageReference, ImageStore } from "./contract.ts";
 import { holdUnder } from "./leases.ts";
 import { numberColumn, optionalText, textColumn, type Row } from "./rows.ts";
@@ -16,6 +16,26 @@ function toReference(row: Row): ImageReference {
     image: parseDigest(textColumn(row, "image")),
     target: digestColumn(row, "target"),
   };
+}
+
+/**
+ * The last word on every name, whoever writes it: "name@digest" is for an image that has a manifest with that digest, and the digest is
+ * what the name points to.
+ */
+function checkName(database: Database, { name, image, target }: ImageReference): void {
+  const reference = parseReference(name);
+  if (reference.digest === undefined) return refuseAsTag(reference);
+  refuseAmbiguousName(reference);
+  const own = database.get(
+    "SELECT 1 AS found FROM image_blobs WHERE image = ? AND kind = 'manifest' AND digest = ?",
+    image,
+    reference.digest,
+  );
+  if (own === undefined || target !== reference.digest || reference.tag !== undefined)
+    throw new EngineError(
+      "invalid-argument",
+      `${name} cannot name image ${image}, which has no manifest with this digest`,
+    );
 }
 
 export function createImageStore(database: Database): ImageStore {
@@ -135,6 +155,7 @@ export function createImageStore(database: Database): ImageStore {
       database.transaction(() => {
         if (database.get("SELECT 1 AS found FROM images WHERE id = ?", reference.image) === undefined)
           throw new EngineError("not-found", `No such image: ${reference.image}`);
+        checkName(database, reference);
         database.run(
           "INSERT INTO image_references (name, image, target) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image, target = excluded.target",
           reference.name,

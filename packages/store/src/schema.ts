@@ -51,4 +51,14 @@ export const storeMigrations: readonly Migration[] = [
       "CREATE INDEX images_by_parent ON images (parent)",
     ],
   },
+  // Names by digest that an archive had claimed for itself: only content that has the digest gives it.
+  {
+    version: 3,
+    up: [
+      `DELETE FROM image_references WHERE instr(name, '@') > 0 AND (
+        target IS NULL OR substr(name, instr(name, '@') + 1) <> target OR NOT EXISTS (
+          SELECT 1 FROM image_blobs WHERE image = image_references.image AND kind = 'manifest' AND digest = target))`,
+      "DELETE FROM image_references WHERE name LIKE 'docker.io/library/sha256:%'",
+    ],
+  },
 ];

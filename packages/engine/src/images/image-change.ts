@@ -6,6 +6,7 @@ import {
   familiarName,
   familiarString,
   parseReference,
+  refuseAsTag,
   tryParseReference,
   withDefaultTag,
   withDigest,
@@ -24,12 +25,8 @@ import { booleanFilter, createdAt, isDangling, untilFilter } from "./image-list.
 /** A tag from the API's two parameters. @throws invalid-argument */
 export function parseRepositoryTag(repository: string, tag: string | undefined): Reference {
   const reference = parseReference(repository);
-  if (reference.digest !== undefined)
-    throw new EngineError("invalid-argument", "refusing to create a tag with a digest reference");
-  const named = withDefaultTag(tag === undefined || tag === "" ? reference : withTag(reference, tag));
-  if (familiarString(named) === `sha256:${named.tag}`)
-    throw new EngineError("invalid-argument", "refusing to create an ambiguous tag using digest algorithm as name");
-  return named;
+  refuseAsTag(reference);
+  return withDefaultTag(tag === undefined || tag === "" ? reference : withTag(reference, tag));
 }
 
 export function tagImage(context: ImageContext, name: string, repository: string, tag: string | undefined): void {
@@ -47,7 +44,7 @@ export function setTag(context: ImageContext, image: Digest, reference: Referenc
 /** The same without the event, for what has an event of its own. */
 export function setName(context: ImageContext, image: Digest, reference: Reference): void {
   const name = canonicalString(reference);
-  context.store.images.tag({ name, image, target: undefined });
+  context.store.images.tag({ name, image, target: reference.digest });
   context.setTagTime(name);
 }
 

@@ -70,9 +70,12 @@ export function localImage(context: ImageContext, record: ImageRecord): LocalIma
   return { id: record.id, config: configOf(context, record.id), topLayer: record.layers.at(-1) };
 }
 
+/** As many digits of an id as lists show: whoever types them means the image, whatever an archive called another one. */
+const shownIdDigits = 12;
+
 /**
  * By name (latest where there is no tag), name@digest, id, or unique id prefix; in this order where both could be meant, except that a
- * full digest is an id.
+ * full digest is an id, and so are as many digits of one as lists show.
  * @throws not-found "No such image: …" with the tag that was meant, invalid-argument for a name that is none
  */
 export function findImage(context: ImageContext, name: string): ImageRecord {
@@ -84,12 +87,14 @@ export function findImage(context: ImageContext, name: string): ImageRecord {
     throw new EngineError("not-found", `No such image: sha256:${id}`);
   }
   const prefix = /^sha256:([0-9a-f]{1,63})$/.exec(name)?.[1];
+  const short = prefix ?? (/^[0-9a-f]{1,63}$/.test(name) ? name : undefined);
+  const byId = short !== undefined && short.length >= shownIdDigits ? images.find(short) : [];
+  if (byId.length === 1) return images.get(byId[0]!)!;
   const reference = prefix === undefined ? tryParseReference(name) : undefined;
   if (reference !== undefined) {
     const record = byReference(context, reference);
     if (record !== undefined) return record;
   }
-  const short = prefix ?? (/^[0-9a-f]{1,63}$/.test(name) ? name : undefined);
   if (short !== undefined) {
     const found = images.find(short);
     if (found.length > 1) throw new EngineError("invalid-argument", `multiple IDs found with provided prefix: ${name}`);
@@ -120,6 +125,7 @@ function byReference(context: ImageContext, reference: Reference): ImageRecord |
 export function isIdPrefix(context: ImageContext, id: Digest, name: string): boolean {
   const hex = name.startsWith("sha256:") ? name.slice("sha256:".length) : name;
   if (!/^[0-9a-f]+$/.test(hex) || !id.slice("sha256:".length).startsWith(hex)) return false;
+  if (hex.length >= shownIdDigits) return true;
   const reference = tryParseReference(name);
   return (
     reference === undefined || context.store.images.reference(canonicalString(withDefaultTag(reference))) === undefined

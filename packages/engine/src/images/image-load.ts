@@ -4,7 +4,7 @@
  */
 import { closeSync, openSync, readFileSync, statSync } from "node:fs";
 import { join, posix } from "node:path";
-import { EngineError, isEngineError } from "@fathom/base";
+import { EngineError, isEngineError, messageOf } from "@fathom/base";
 import { createDecompressor, nameText, TarReader } from "@fathom/archive";
 import {
   canonicalString,
@@ -14,7 +14,7 @@ import {
   parseManifest,
   sha256Digest,
   tryParseReference,
-  withDefaultTag,
+  withDigest,
   type Descriptor,
   type DiffId,
   formatPlatform,
@@ -24,10 +24,11 @@ import {
   platformMatches,
   type Platform,
   type ProgressMessage,
+  type Reference,
 } from "@fathom/spec";
 import { platformOf } from "../pull/puller.ts";
 import type { ContentInfo, Lease } from "@fathom/store";
-import { publishImage, setName } from "./image-change.ts";
+import { parseRepositoryTag, publishImage, setName } from "./image-change.ts";
 import { writeAll } from "../pull/file-jobs.ts";
 import { underLease, type ImageContext } from "./image-context.ts";
 import { diffIdOfFile, importBlob, layerMediaType, putImage, unpackLayerFile } from "./image-make.ts";
@@ -38,8 +39,10 @@ const maxFiles = 20_000;
 interface Source {
   readonly config: Uint8Array;
   readonly layers: readonly string[];
-  readonly names: readonly string[];
-  readonly manifest: Uint8Array | undefined;
+  /** With a tag, or with a digest that is one of the manifests'. */
+  readonly names: readonly Reference[];
+  /** What came along and has to stay byte for byte: the image's own, then the index that its name gives the digest of. */
+  readonly manifests: readonly Uint8Array[];
 }
 
 /** @throws invalid-argument for what is no image archive, data-loss for a layer that is not what the config says */
@@ -73,18 +76,17 @@ type Blobs = Map<string, ContentInfo>;
 /** Row and names of an image whose layers are there; gives what the client is told. */
 function storeImage(
   context: ImageContext,
-  { config, manifest, names }: Source,
+  { config, manifests, names }: Source,
   layers: readonly Descriptor[],
   lease: Lease,
 ): string[] {
-  const id = putImage(context, { config, layers, ...(manifest === undefined ? {} : { manifest }) }, lease);
+  const id = putImage(context, { config, layers, manifests }, lease);
   publishImage(context, "load", id, id);
-  const tags = names.flatMap((name) => tryParseReference(name) ?? []).map((reference) => withDefaultTag(reference));
-  if (tags.length === 0) return [`Loaded image ID: ${id}\n`];
-  return tags.flatMap((tag) => {
-    const shown = familiarString(tag);
-    const before = context.store.images.reference(canonicalString(tag))?.image;
-    setName(context, id, tag);
+  if (names.length === 0) return [`Loaded image ID: ${id}\n`];
+  return names.flatMap((name) => {
+    const shown = familiarString(name);
+    const before = context.store.images.reference(canonicalString(name))?.image;
+    setName(context, id, name);
     const renamed =
       before === undefined || before === id
         ? []
@@ -235,11 +237,42 @@ function allSources(files: Files, platform: Platform | undefined): Source[] {
     return {
       config,
       layers: Layers.map((name: unknown) => fileOf(files, String(name))),
-      names: Array.isArray(RepoTags) ? RepoTags.map(String) : [],
+      names: Array.isArray(RepoTags) ? RepoTags.map((tag) => tagOf(String(tag))) : [],
       // The same image in the OCI part keeps its manifest, and with it its digest.
-      manifest: manifests.find((one) => sha256Digest(one.config) === digest)?.manifest,
+      manifests: manifests.find((one) => sha256Digest(one.config) === digest)?.manifests ?? [],
     };
   });
+}
+
+/** A tag that an archive gives its image: what `docker tag` would take. */
+function tagOf(text: string): Reference {
+  try {
+    return parseRepositoryTag(text, undefined);
+  } catch (error) {
+    throw new EngineError("invalid-argument", `invalid tag ${JSON.stringify(text)}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Where an OCI layout gives a name: its text, and the bytes that the named descriptor points to. */
+interface OciName {
+  readonly text: string;
+  readonly raw: Uint8Array;
+}
+
+/** The name as one of Docker's; undefined for what is none there ("latest", "1.0/Linux"), since an OCI layout may call its parts anything. */
+function ociNameOf({ text, raw }: OciName): Reference | undefined {
+  // A bare tag is no name of an image.
+  const reference = /[:/@]/.test(text) ? tryParseReference(text) : undefined;
+  if (reference?.digest === undefined) return reference === undefined ? undefined : tagOf(text);
+  const digest = sha256Digest(raw);
+  if (reference.digest !== digest)
+    throw new EngineError(
+      "invalid-argument",
+      `the archive names an image ${text}, which has another digest: ${digest}; give it a name with a tag`,
+    );
+  return withDigest(reference, digest);
 }
 
 function ociManifests(files: Files, platform: Platform | undefined): Source[] {
@@ -248,28 +281,31 @@ function ociManifests(files: Files, platform: Platform | undefined): Source[] {
   const index = parseManifest(readSmall(path), "application/vnd.oci.image.index.v1+json");
   if (index.kind !== "index") return [];
   const blob = (digest: string): string => fileOf(files, `blobs/${digest.replace(":", "/")}`);
+  const read = ({ digest }: Descriptor): Uint8Array => {
+    const raw = readSmall(blob(digest));
+    if (sha256Digest(raw) !== digest) throw new EngineError("data-loss", `the archive's ${digest} has another content`);
+    return raw;
+  };
   const found: Source[] = [];
-  const visit = (descriptor: Descriptor, depth: number, outer: string | undefined): void => {
-    const raw = readSmall(blob(descriptor.digest));
-    if (sha256Digest(raw) !== descriptor.digest)
-      throw new EngineError("data-loss", `the archive's ${descriptor.digest} has another content`);
-    const name =
+  const visit = (descriptor: Descriptor, depth: number, outer: OciName | undefined): void => {
+    const raw = read(descriptor);
+    const text =
       descriptor.annotations?.["io.containerd.image.name"] ??
-      descriptor.annotations?.["org.opencontainers.image.ref.name"] ??
-      outer;
+      descriptor.annotations?.["org.opencontainers.image.ref.name"];
+    const given = text === undefined ? outer : { text, raw };
     const parsed = parseManifest(raw, descriptor.mediaType);
     if (parsed.kind === "index") {
       const own = pickPlatform(normalizePlatform(platform ?? hostPlatform()), parsed.index.manifests);
-      if (own !== undefined && depth < 4) visit(own, depth + 1, name);
+      if (own !== undefined && depth < 4) visit(own, depth + 1, given);
       return;
     }
     const { config, layers } = parsed.manifest;
+    const name = given === undefined ? undefined : ociNameOf(given);
     found.push({
-      config: readSmall(blob(config.digest)),
+      config: read(config),
       layers: layers.map((layer) => blob(layer.digest)),
-      // A bare tag ("latest") is no name of an image.
-      names: name !== undefined && /[:/]/.test(name) ? [name] : [],
-      manifest: raw,
+      names: name === undefined ? [] : [name],
+      manifests: name?.digest === undefined || given === undefined || given.raw === raw ? [raw] : [raw, given.raw],
     });
   };
   for (const descriptor of index.index.manifests) visit(descriptor, 0, undefined);

@@ -8,7 +8,6 @@ import {
   parseDigest,
   parseImageConfig,
   parseManifest,
-  sha256Digest,
   type ChainId,
   type Descriptor,
   type Digest,
@@ -100,8 +99,8 @@ export interface NewImage {
   readonly config: Uint8Array;
   /** Compressed layers, lowest first; all are in the content store. */
   readonly layers: readonly Descriptor[];
-  /** A manifest that came along, kept byte for byte. */
-  readonly manifest?: Uint8Array;
+  /** Manifests that came along, kept byte for byte: its own, then an index that has it. Where there is none, one is made. */
+  readonly manifests?: readonly Uint8Array[];
   /** The image that it was committed over. */
   readonly parent?: Digest;
 }
@@ -112,23 +111,20 @@ export function putImage(context: ImageContext, image: NewImage, lease: Lease): 
   const config = store.content.put(image.config, lease);
   const parsed = parseImageConfig(image.config);
   const layers = chainIds(parsed.rootfs.diff_ids);
-  const raw =
-    image.manifest ??
-    Buffer.from(
-      JSON.stringify({
-        schemaVersion: 2,
-        mediaType: "application/vnd.oci.image.manifest.v1+json",
-        config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: config.digest, size: config.size },
-        layers: image.layers,
-      }),
-    );
-  store.content.put(raw, lease);
+  const made = {
+    schemaVersion: 2,
+    mediaType: "application/vnd.oci.image.manifest.v1+json",
+    config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: config.digest, size: config.size },
+    layers: image.layers,
+  };
+  const raws = image.manifests?.length ? image.manifests : [Buffer.from(JSON.stringify(made))];
+  const manifests = raws.map((raw) => store.content.put(raw, lease).digest);
   store.images.put(
     {
       id: config.digest,
       layers,
       blobs: image.layers.map((layer) => layer.digest),
-      manifests: [sha256Digest(raw)],
+      manifests,
       storedAt: formatRfc3339Nano(clock.nowNs()),
       size: layers.reduce((sum, chainId) => sum + (store.layers.get(chainId)?.size ?? 0), 0),
       // Somebody may have removed it meanwhile: its layers are held, its row is not.

@@ -7,6 +7,7 @@ import {
   parseDigest,
   parsePlatform,
   parseReference,
+  refuseAmbiguousName,
   withDigest,
   withTag,
   type Filters,
@@ -166,6 +167,7 @@ export function createImages(parts: EngineParts, registry: RegistryConfig): Imag
 /** The API's two parameters: a name that may have its own tag or digest, and a tag that may be a digest. */
 function pulledReference(fromImage: string, tag: string | undefined): Reference {
   const reference = parseReference(fromImage);
+  refuseAmbiguousName(reference);
   if (tag === undefined || tag === "") return reference;
   return tag.includes(":") ? withDigest(reference, parseDigest(tag)) : withTag(reference, tag);
 }
