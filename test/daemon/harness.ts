@@ -185,13 +185,18 @@ export class TestDaemon {
   }
 
   /** @param flags More of them, for this time only. */
-  async start(...flags: string[]): Promise<void> {
+  start(...flags: string[]): Promise<void> {
+    return this.startProgram(binary, ...flags);
+  }
+
+  /** Another Fathom's daemon over the same state. */
+  async startProgram(program: string, ...flags: string[]): Promise<void> {
     const { work } = this;
     // Each daemon goes on where the one before left off.
     const log = openSync(join(work, "log"), "a");
     this.#daemon = Bun.spawn(
       this.#inside([
-        binary,
+        program,
         "daemon",
         "-H",
         `unix://${this.socket}`,

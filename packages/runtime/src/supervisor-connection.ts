@@ -2,7 +2,18 @@
 import { connect, type Socket } from "node:net";
 import { deferred, EngineError, type Deferred } from "@fathom/base";
 import type { Sys } from "@fathom/sys";
-import { frame, MessageParser, messageTypes, parseFailure, type Message } from "./supervisor-protocol.ts";
+import {
+  firstPeer,
+  frame,
+  helloPayload,
+  MessageParser,
+  messageTypes,
+  parseFailure,
+  parseHello,
+  SupervisorFailure,
+  type Message,
+  type Peer,
+} from "./supervisor-protocol.ts";
 
 export type ConnectionSys = Pick<Sys, "sendMessage" | "setNonBlocking" | "close">;
 
@@ -15,6 +26,8 @@ export class SupervisorConnection {
   readonly #closed = deferred<void>();
   #nextId = 1;
   #open = true;
+  /** What the supervisor speaks. Requests need not wait for it: answers come in the order of the questions. */
+  readonly peer: Promise<Peer>;
   /** Messages that answer nothing. Set before the first message can come, that is, in the same turn as the constructor. */
   onMessage: (message: Message) => void = () => undefined;
 
@@ -28,6 +41,19 @@ export class SupervisorConnection {
     this.#socket.on("error", () => undefined);
     this.#socket.on("end", () => this.#end());
     this.#socket.on("close", () => this.#end());
+    this.peer = this.#hello();
+    this.peer.catch(() => undefined);
+  }
+
+  /** The first message on every connection. One that calls it an unknown request is older than the hello. */
+  async #hello(): Promise<Peer> {
+    try {
+      return parseHello(await this.request(messageTypes.hello, helloPayload()));
+    } catch (error) {
+      const ENOSYS = 38;
+      if (error instanceof SupervisorFailure && error.errno === ENOSYS) return firstPeer;
+      throw error;
+    }
   }
 
   get isOpen(): boolean {

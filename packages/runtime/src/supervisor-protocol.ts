@@ -24,11 +24,30 @@ export const messageTypes = {
   resize: 7,
   start: 8,
   reopenLog: 9,
+  hello: 10,
   ok: 64,
   error: 65,
   exit: 96,
   execExit: 97,
 } as const;
+
+/**
+ * What this daemon speaks. 1: before there was a hello. 2: hello. A supervisor outlives the daemon that made it, and a daemon may be replaced by an
+ * older one: each side uses only what the other has named, a version says which messages exist and a feature what a message may carry besides.
+ */
+export const protocolVersion = 2;
+/** Features of this daemon: none yet. */
+const ownFeatures: readonly string[] = [];
+const featuresLimit = 256;
+
+/** What the other side of a connection speaks. */
+export interface Peer {
+  readonly version: number;
+  readonly features: ReadonlySet<string>;
+}
+
+/** A supervisor that does not know the hello: it was made before there was one. */
+export const firstPeer: Peer = { version: 1, features: new Set() };
 
 export const launchFlags = { openStdin: 1, log: 2, planByDescriptor: 4, root: 8, chroot: 16 } as const;
 export const attachFlags = { stdin: 1, stdout: 2, stderr: 4, closeStdin: 8 } as const;
@@ -67,6 +86,26 @@ export function parseFailure(payload: Uint8Array): SupervisorFailure {
     reader.text(),
     reader.text(),
   );
+}
+
+/** The first message on every connection: version and features. */
+export function helloPayload(): Uint8Array {
+  return new WireWriter(64)
+    .u32(protocolVersion)
+    .list(ownFeatures, () => undefined)
+    .finish();
+}
+
+/** The answer to the hello. A newer supervisor may say more behind it, which is not read. */
+export function parseHello(payload: Uint8Array): Peer {
+  const reader = new WireReader(payload);
+  const version = reader.u32();
+  const count = reader.u32();
+  if (version < 1 || count > featuresLimit)
+    throw new EngineError("internal", `the supervisor's hello names version ${version} and ${count} features`);
+  const features = new Set<string>();
+  for (let index = 0; index < count; index++) features.add(reader.text());
+  return { version, features };
 }
 
 /** Header and payload as one buffer. */
