@@ -1,12 +1,13 @@
 /**
- * Runs every test file in a process of its own, one after another (root tests share the machine), checks after each root test file that
- * nothing of ours is left on the machine, and counts. The last line is "N passed, N failed".
+ * Runs the unit tests, then every root test file in a room of its own (test/room.sh), one after another, looks after each for what it left behind,
+ * and counts. It can run beside another run, and beside other engines. The last line is "N passed, N failed".
  */
 import { Glob } from "bun";
-import { existsSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { noDockerWords } from "../test/docker-cli.ts";
-import { leftovers, type Leftover } from "../test/leftovers.ts";
+import { removeCgroups } from "../test/leftovers.ts";
 
 const root = resolve(import.meta.dir, "..");
 const words = process.argv.slice(2);
@@ -20,22 +21,31 @@ const rootFiles = [...new Glob("test/**/*.test.ts").scanSync(root)].sort();
 let passed = 0;
 let failed = 0;
 const failures: string[] = [];
+let stopCurrent = (): void => undefined;
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.on(signal, () => {
+    stopCurrent();
+    removeCgroups();
+    process.exit(1);
+  });
 
 function fail(what: string): void {
   failed += 1;
   failures.push(what);
 }
 
-/** Runs bun test on the files and reads its counts. A run that dies without counts is one failure. */
-async function run(name: string, files: readonly string[], timeoutMs: number): Promise<void> {
-  const child = Bun.spawn([process.execPath, "test", "--timeout", "120000", ...files.map((file) => `./${file}`)], {
+/** Runs a program whose output has the counts of bun test. One that ends without counts is a failure. */
+async function run(name: string, command: readonly string[], timeoutMs: number): Promise<void> {
+  const child = Bun.spawn([...command], {
     cwd: root,
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    env: { ...process.env, FATHOM_BINARY: join(root, "dist/fathom") },
+    env: { ...process.env, BUN: process.execPath, FATHOM_BINARY: join(root, "dist/fathom") },
   });
-  const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
+  const stop = (): void => child.kill("SIGKILL");
+  stopCurrent = stop;
+  const timer = setTimeout(stop, timeoutMs);
   const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   const code = await child.exited;
   clearTimeout(timer);
@@ -51,23 +61,36 @@ async function run(name: string, files: readonly string[], timeoutMs: number): P
   console.log(`${code === 0 ? "ok  " : "FAIL"} ${name} (${count("pass")} passed, ${count("fail")} failed)`);
 }
 
-const units = unitFiles.filter(wanted);
-if (units.length > 0) await run("unit tests", units, 15 * 60_000);
+/** What a run of tests is called, and with which programs of the machine: each test file may take so long. */
+const bunTest = [process.execPath, "test", "--timeout", "120000"];
+const limitMs = 15 * 60_000;
 
-for (const file of rootFiles.filter(wanted)) {
-  const before = await leftovers();
-  await run(file, [file], 15 * 60_000);
-  let left: Leftover[] = [];
-  // A supervisor whose exit status found no room looks again after a second: until then it is no leftover.
-  for (let tries = 0; tries < 4; tries++) {
-    left = (await leftovers()).filter((item) => !before.some((old) => old.key === item.key));
-    if (left.length === 0) break;
+const units = unitFiles.filter(wanted);
+if (units.length > 0) await run("unit tests", [...bunTest, ...units.map((file) => `./${file}`)], limitMs);
+
+/** Runs a root test file in a room, and adds what it left behind there to the failures. */
+async function runInRoom(file: string): Promise<void> {
+  const room = mkdtempSync(join(tmpdir(), "fathom-test-"));
+  // Users of the containers must come through.
+  chmodSync(room, 0o711);
+  // Guests are made from Debian's packages.
+  const network = file.startsWith("test/guest/") ? ["--network"] : [];
+  await run(file, ["test/room.sh", ...network, room, ...bunTest, `./${file}`], limitMs);
+  let left: string;
+  try {
+    left = readFileSync(join(room, "left"), "utf8").trim();
+  } catch {
+    left = "the file's room was killed: its time was over";
   }
-  if (left.length > 0) {
-    fail(`${file} left behind:\n${left.map((item) => `    ${item.key}`).join("\n")}`);
+  if (left === "") passed += 1;
+  else {
+    fail(`${file} left behind:\n${left.replaceAll(/^/gm, "    ")}`);
     console.log(`FAIL ${failures.at(-1)}`);
-  } else passed += 1;
+  }
+  rmSync(room, { recursive: true, force: true });
+  removeCgroups();
 }
+for (const file of rootFiles.filter(wanted)) await runInRoom(file);
 
 /** Why the parity scenarios are left out, where they are: they hold the CLI's own words too. `script/test parity` runs them all the same. */
 function noParity(scenarios: string): string | undefined {

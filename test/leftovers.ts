@@ -1,19 +1,21 @@
 /**
- * What Fathom may leave on a machine, read from the kernel: mounts, network links, nftables tables, cgroups, processes. The runner
- * compares before and after each root test file, so what other programs own does not matter.
+ * What a test file left behind, read from the kernel. Each root test file runs in a room of its own (test/room.sh): whatever is in the room's
+ * namespaces, in its folder for temporary files and in its /run is the file's, whoever runs beside it. Only cgroups have no such room: those of a run
+ * have its name in theirs (test/run-name.ts).
+ *
+ *   bun test/leftovers.ts            inside a room: prints what is there, one a line
+ *   bun test/leftovers.ts BEFORE     waits until nothing is there that is not in the file BEFORE, at most FATHOM_TEST_PATIENCE_MS (5000); prints the rest
  */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, rmdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname } from "node:path";
+import { runName } from "./run-name.ts";
 
-export interface Leftover {
-  /** Says what and where; equal keys are the same thing. */
-  readonly key: string;
-}
-
-function lines(path: string): string[] {
+function read(path: string): string {
   try {
-    return readFileSync(path, "utf8").split("\n").filter(Boolean);
+    return readFileSync(path, "utf8");
   } catch {
-    return [];
+    return "";
   }
 }
 
@@ -25,73 +27,125 @@ function entries(path: string): string[] {
   }
 }
 
-function mounts(): Leftover[] {
-  return lines("/proc/self/mounts")
-    .map((line) => line.split(" ").slice(0, 3).join(" "))
-    .filter((line) => /fathom|overlay/.test(line))
-    .map((line) => ({ key: `mount ${line}` }));
+function target(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return "";
+  }
 }
 
-function links(): Leftover[] {
-  return entries("/sys/class/net")
-    .filter((name) => /^(veth|fathom|br-)/.test(name))
-    .map((name) => ({ key: `link ${name}` }));
+/** Fields of /proc/PID/stat from the state on (proc_pid_stat(5)); undefined where the process has gone. */
+function stat(pid: string): string[] | undefined {
+  const text = read(`/proc/${pid}/stat`);
+  return text === "" ? undefined : text.slice(text.lastIndexOf(")") + 2).split(" ");
 }
 
-function cgroups(): Leftover[] {
-  const found: Leftover[] = [];
+/** Processes of the room besides its first, this one and those between them. */
+function processes(): string[] {
+  const mine = new Set(["1"]);
+  for (let pid = String(process.pid); pid !== "1" && pid !== "0"; pid = stat(pid)?.[1] ?? "1") mine.add(pid);
+  return entries("/proc")
+    .filter((name) => /^\d+$/.test(name) && !mine.has(name))
+    .flatMap((pid) => {
+      const state = stat(pid)?.[0];
+      // Dead ones wait for the room's first process, which reaps them.
+      if (state === undefined || "ZX".includes(state)) return [];
+      const words = read(`/proc/${pid}/cmdline`).split("\0").join(" ").slice(0, 200).trim();
+      return [`process ${pid} ${target(`/proc/${pid}/exe`)}: ${words}`];
+    });
+}
+
+function mounts(): string[] {
+  return read("/proc/self/mountinfo")
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => {
+      const [id, , , , point, ...rest] = line.split(" ");
+      return `mount ${id} ${point} ${rest.at(rest.indexOf("-") + 1)}`;
+    });
+}
+
+function printed(...command: string[]): string[] {
+  return Bun.spawnSync(command, { stderr: "ignore" }).stdout.toString().split("\n").filter(Boolean);
+}
+
+/** Not from /sys/class/net: that shows the namespace in which /sys was mounted. */
+function links(): string[] {
+  return printed("ip", "-o", "link").map((line) => `link ${line.split(" ")[1]}`);
+}
+
+function firewall(): string[] {
+  return printed("nft", "list", "tables").map((line) => `nftables ${line}`);
+}
+
+function networkNamespaces(): string[] {
+  return entries("/run/netns").map((name) => `network namespace ${name}`);
+}
+
+/** A daemon that was killed leaves its lock file: a name that the next one takes over. */
+function files(): string[] {
+  return [
+    ...entries("/run").filter((name) => name !== "netns" && name !== "lock" && !/^fathom-.*\.lock$/.test(name)),
+    ...entries(tmpdir()),
+  ].map((name) => `file ${name}`);
+}
+
+function loopDevices(): string[] {
+  return entries("/sys/block").flatMap((name) => {
+    const file = read(`/sys/block/${name}/loop/backing_file`).trim();
+    return file.startsWith(dirname(tmpdir())) ? [`loop device ${name} of ${file}`] : [];
+  });
+}
+
+function cgroupPaths(): string[] {
+  const found: string[] = [];
   const visit = (path: string, depth: number): void => {
-    for (const entry of readdirSync(path, { withFileTypes: true })) {
-      if (!entry.isDirectory()) continue;
-      const below = `${path}/${entry.name}`;
-      if (/\/fathom[^/]*\/[^/]+$/.test(below)) found.push({ key: `cgroup ${below}` });
-      else if (depth < 3) visit(below, depth + 1);
+    for (const name of entries(path)) {
+      const below = `${path}/${name}`;
+      if (name.includes(runName)) found.push(below);
+      else if (depth < 3 && !name.includes(".")) visit(below, depth + 1);
     }
   };
-  try {
-    visit("/sys/fs/cgroup", 0);
-  } catch {
-    // A cgroup that ended meanwhile is no leftover.
-  }
+  visit("/sys/fs/cgroup", 0);
   return found;
 }
 
-function processes(): Leftover[] {
-  const found: Leftover[] = [];
-  for (const pid of entries("/proc").filter((name) => /^\d+$/.test(name))) {
-    let executable = "";
+function look(): string[] {
+  return [
+    ...processes(),
+    ...mounts(),
+    ...links(),
+    ...firewall(),
+    ...networkNamespaces(),
+    ...files(),
+    ...loopDevices(),
+    ...cgroupPaths().map((path) => `cgroup ${path}`),
+  ];
+}
+
+/** Takes away the run's cgroups, when its room has gone and they are empty. */
+export function removeCgroups(): void {
+  const remove = (path: string): void => {
+    for (const name of entries(path)) if (!name.includes(".")) remove(`${path}/${name}`);
     try {
-      executable = readlinkSync(`/proc/${pid}/exe`);
+      rmdirSync(path);
     } catch {
-      continue;
+      // A file, or not empty.
     }
-    if (/fathom-init|memfd:fathom|dist\/fathom/.test(executable)) found.push({ key: `process ${pid} ${executable}` });
+  };
+  for (const path of cgroupPaths()) remove(path);
+}
+
+if (import.meta.main) {
+  const before = new Set(process.argv[2] === undefined ? [] : read(process.argv[2]).split("\n"));
+  const patienceMs = Number(process.env["FATHOM_TEST_PATIENCE_MS"] ?? 5000);
+  const deadline = Date.now() + (process.argv[2] === undefined ? 0 : patienceMs);
+  let left = look();
+  // Dying processes get a moment, and a supervisor whose exit status found no room looks again after a second.
+  while ((left = left.filter((item) => !before.has(item))).length > 0 && Date.now() < deadline) {
+    await Bun.sleep(100);
+    left = look();
   }
-  return found;
-}
-
-function firewall(): Leftover[] {
-  const run = Bun.spawnSync(["nft", "list", "tables"], { stdout: "pipe", stderr: "ignore" });
-  return run.stdout
-    .toString()
-    .split("\n")
-    .filter((line) => line.includes("fathom"))
-    .map((line) => ({ key: `nftables ${line}` }));
-}
-
-function networkNamespaces(): Leftover[] {
-  return entries("/run/netns").map((name) => ({ key: `network namespace ${name}` }));
-}
-
-function look(): Leftover[] {
-  return [...mounts(), ...links(), ...cgroups(), ...processes(), ...firewall(), ...networkNamespaces()];
-}
-
-/** Everything found, twice with a pause where something is there: dying processes and cgroups get a moment. */
-export async function leftovers(): Promise<Leftover[]> {
-  const first = look();
-  if (first.length === 0) return first;
-  await Bun.sleep(500);
-  const second = look();
-  return second.filter((item) => first.some((old) => old.key === item.key));
+  console.log(left.join("\n"));
 }

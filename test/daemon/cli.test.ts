@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { noDockerWords } from "../docker-cli.ts";
-import { binary, TestDaemon, until } from "./harness.ts";
+import { binary, removeCgroup, TestDaemon, until } from "./harness.ts";
 
 let daemon: TestDaemon;
 
@@ -84,7 +84,7 @@ test("a second daemon does not take the first one's bridge and rules away; with 
   const place = (name: string): string => `${daemon.work}/${name}2`;
   const flags = { "-H": host, "--data-root": place("data"), "--exec-root": place("run"), "--pidfile": place("pid") };
   const second = (bridge: string): string[] => {
-    const all = { ...flags, "--cgroup-parent": "/fathom-cli2", "--bridge": bridge };
+    const all = { ...flags, "--cgroup-parent": `${daemon.cgroupParent}-2`, "--bridge": bridge };
     return [binary, "daemon", ...Object.entries(all).flat()];
   };
   const refused = daemon.run(...second("fathom0"));
@@ -96,6 +96,7 @@ test("a second daemon does not take the first one's bridge and rules away; with 
   expect(daemon.run(binary, "-H", host, "run", "--rm", "hello").code).toBe(0);
   allowed.kill();
   await allowed.exited;
+  removeCgroup(`${daemon.cgroupParent}-2`);
   expect(table()).toBe(before);
   expect(readdirSync("/run").filter((name) => name.startsWith("fathom-fathom1"))).toEqual([]);
 }, 60_000);

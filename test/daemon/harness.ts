@@ -3,6 +3,7 @@ import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmdirSync,
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { makeBusyboxImage } from "../make-busybox-image.ts";
+import { runName } from "../run-name.ts";
 
 export const binary = process.env["FATHOM_BINARY"] ?? resolve(import.meta.dir, "../../dist/fathom");
 
@@ -65,9 +66,9 @@ export class TestDaemon {
   /** @param name Part of the cgroup's and the namespace's name: one for each test file. */
   constructor(name: string, options: TestDaemonOptions = {}) {
     // Of its own for each run, as the namespace: another run must not take it for its leftovers.
-    this.cgroupParent = `/fathom-${name}-${process.pid}`;
+    this.cgroupParent = `/fathom-${name}-${runName}`;
     this.#options = options;
-    this.#space = `fathom-${name}-${process.pid}`;
+    this.#space = `fathom-${name}-${runName}`;
     this.work = mkdtempSync(join(tmpdir(), `fathom-${name}-`));
     this.dataRoot = join(this.work, options.dataRoot ?? "data");
     Bun.spawnSync(["ip", "netns", "add", this.#space]);

@@ -7,6 +7,7 @@ import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { runName } from "../run-name.ts";
 import { removeCgroup, TestDaemon, until } from "./harness.ts";
 
 const seed = Number(process.env["FATHOM_SEED"] ?? Date.now() % 1_000_000_007);
@@ -89,7 +90,7 @@ async function has(path: string): Promise<boolean> {
 
 const command = ["sh", "-c", "echo began; exec sleep 1000"];
 /** A cgroup parent that a container asked for. */
-const otherParent = `/fathom-anytime-other-${process.pid}`;
+const otherParent = `/fathom-anytime-other-${runName}`;
 const publishing = {
   ExposedPorts: { "80/tcp": {} },
   HostConfig: { PortBindings: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] } },

@@ -17,6 +17,7 @@ import {
   sys,
   unframe,
 } from "./rig.ts";
+import { runName } from "../run-name.ts";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -58,7 +59,9 @@ async function launchPlan(
 }
 
 test("the process and its execs are in their cgroups, and see them from a cgroup namespace", async () => {
-  const cgroup = openCgroups(sys).create(`/fathom/launcher-test-${process.pid}`);
+  const cgroups = openCgroups(sys);
+  const parent = `/fathom-launcher-${runName}`;
+  const cgroup = cgroups.create(`${parent}/test`);
   try {
     const namespaces = ["mount", "pid", "network", "ipc", "uts", "cgroup"] as const;
     const { supervisor } = await start(rig, ["sleep", "1000"], { namespaces, cgroupProcs: cgroup.procsFiles });
@@ -75,6 +78,7 @@ test("the process and its execs are in their cgroups, and see them from a cgroup
     await end(supervisor);
   } finally {
     await cgroup.remove();
+    await cgroups.open(parent).remove();
   }
 });
 

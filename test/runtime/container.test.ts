@@ -18,10 +18,11 @@ import {
   type OciSpec,
 } from "@fathom/spec";
 import { bothOutputs, launcher, Reader, Rig, sys, unframe } from "../launcher/rig.ts";
+import { runName } from "../run-name.ts";
 
 const rig = new Rig();
 const cgroups = openCgroups(sys);
-const parent = `/fathom/test-container-${process.pid}`;
+const parent = `/fathom-container-${runName}`;
 const oci = createOciTranslation({
   sys,
   config: { defaultUlimits: [], noNewPrivileges: false, seccompProfile: "" },
