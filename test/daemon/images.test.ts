@@ -1,4 +1,5 @@
 /** Images over their life in a real daemon: what a removal, a prune, a commit and a second pull leave. */
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { TestDaemon } from "./harness.ts";
 
@@ -90,6 +91,23 @@ test("an image whose layers outlived it is whole again after a pull", async () =
   daemon.fathom("tag", name, daemon.image);
   daemon.fathom("rmi", name);
 }, 60_000);
+
+test("an image that was loaded just before a clean end of the daemon is there after the machine's next boot", async () => {
+  daemon.fathom("tag", daemon.image, "kept:1");
+  daemon.fathom("save", "-o", `${daemon.work}/kept.tar`, "kept:1");
+  daemon.fathom("rmi", "-f", "kept:1", daemon.image);
+  daemon.fathom("load", "-i", `${daemon.work}/kept.tar`);
+  await daemon.stop();
+  // What another boot finds: rows that are not known to be on disk carry the id of the boot before.
+  const database = new Database(`${daemon.dataRoot}/fathom.db`);
+  for (const table of ["layers", "blobs"]) database.run(`UPDATE ${table} SET boot = 'before' WHERE boot IS NOT NULL`);
+  database.run("UPDATE store_state SET value = 'before' WHERE key = 'boot'");
+  database.close();
+  await daemon.start();
+  expect(daemon.fathom("run", "--rm", "kept:1", "echo", "whole")).toBe("whole");
+  daemon.fathom("tag", "kept:1", daemon.image);
+  daemon.fathom("rmi", "kept:1");
+});
 
 test("events of images: one for each thing that was done", async () => {
   const since = Date.now() / 1000;

@@ -18,8 +18,16 @@ function contentInfo(row: Row): ContentInfo {
   return { digest: parseDigest(textColumn(row, "digest")), size: numberColumn(row, "size") };
 }
 
-/** @param bootId Written into rows whose bytes may not be on disk yet. */
-export function createContentStore(root: string, database: Database, bootId: string): ContentStore {
+/**
+ * @param bootId Written into rows whose bytes may not be on disk yet.
+ * @param requestSync Asks for them to become durable, in the background.
+ */
+export function createContentStore(
+  root: string,
+  database: Database,
+  bootId: string,
+  requestSync: () => void,
+): ContentStore {
   function info(digest: Digest): ContentInfo | undefined {
     const row = database.get("SELECT digest, size FROM blobs WHERE digest = ?", digest);
     return row === undefined ? undefined : contentInfo(row);
@@ -78,6 +86,7 @@ export function createContentStore(root: string, database: Database, bootId: str
           mark,
           boot,
         );
+        if (boot !== null) requestSync();
       });
     },
     put(data, lease) {

@@ -8,19 +8,39 @@ import { textColumn } from "./rows.ts";
 
 /** Quiet time before writing out: layers of one pull are written out together. */
 const quietMs = 1_000;
+/** After a failure the wait grows to this. */
+const longestWaitMs = 60_000;
+/** How long the end of the store waits for the disk. */
+const closeMs = 60_000;
 
 export interface Durability {
-  /** Something was committed; it is written out soon. */
+  /** Something was committed; it is written out soon, and again and again until that has worked. */
   request(): void;
-  /** Writes out now and marks what was there before. */
-  flush(): Promise<void>;
+  /**
+   * Writes out what is left and marks it, so that the next boot believes it. What cannot be written out, or not in time, keeps its mark and is
+   * in the log. Never throws.
+   */
   close(): Promise<void>;
 }
 
+export interface DurabilityTimes {
+  readonly quietMs?: number;
+  readonly closeMs?: number;
+}
+
 /** @param syncFilesystem Makes everything written to the store's file system durable, without blocking this thread. */
-export function createDurability(database: Database, syncFilesystem: () => Promise<void>, logger: Logger): Durability {
+export function createDurability(
+  database: Database,
+  syncFilesystem: () => Promise<void>,
+  logger: Logger,
+  times: DurabilityTimes = {},
+): Durability {
+  const firstWaitMs = times.quietMs ?? quietMs;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let running: Promise<void> | undefined;
+  let failures = 0;
+  let closing = false;
+  /** The database is the owner's again: a write-out that ends after that marks nothing. */
   let closed = false;
 
   async function flushOnce(): Promise<void> {
@@ -48,25 +68,53 @@ export function createDurability(database: Database, syncFilesystem: () => Promi
     running = flushOnce();
     try {
       await running;
+      failures = 0;
     } finally {
       running = undefined;
     }
   }
 
+  function schedule(waitMs: number): void {
+    clearTimeout(timer);
+    if (closing) return;
+    timer = setTimeout(() => {
+      flush().catch((error: unknown) => {
+        failures++;
+        const nextMs = Math.min(firstWaitMs * 2 ** failures, longestWaitMs);
+        logger.warn("layers could not be written out; it is tried again", { error, tries: failures, nextMs });
+        schedule(nextMs);
+      });
+    }, waitMs);
+    timer.unref();
+  }
+
+  async function flushBeforeEnd(): Promise<void> {
+    try {
+      await flush();
+    } catch (error) {
+      logger.warn("layers could not be written out; it is tried again", { error });
+      await flush();
+    }
+  }
+
   return {
-    request() {
-      clearTimeout(timer);
-      if (closed) return;
-      timer = setTimeout(() => {
-        flush().catch((error: unknown) => logger.warn("layers could not be written out", { error }));
-      }, quietMs);
-      timer.unref();
-    },
-    flush,
+    request: () => schedule(firstWaitMs),
     async close() {
-      closed = true;
+      closing = true;
       clearTimeout(timer);
-      await running?.catch(() => undefined);
+      const late = Promise.withResolvers<never>();
+      const limitMs = times.closeMs ?? closeMs;
+      const limit = setTimeout(() => late.reject(new Error(`it took longer than ${limitMs} ms`)), limitMs);
+      try {
+        await Promise.race([flushBeforeEnd(), late.promise]);
+      } catch (error) {
+        logger.error("layers could not be written out: images of the last moments are gone if power is lost now", {
+          error,
+        });
+      } finally {
+        clearTimeout(limit);
+        closed = true;
+      }
     },
   };
 }

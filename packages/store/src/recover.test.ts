@@ -100,6 +100,30 @@ test("after a power loss what had been written out stays, and a container's laye
   expect(again.containers.get("c")?.lowerPaths).toHaveLength(2);
 });
 
+test("a clean end writes out what was not on disk yet, also at the second try: the next boot finds the image", async () => {
+  for (const failures of [0, 1]) {
+    using root = temporaryRoot();
+    let tries = 0;
+    const store = await openTestStore(root.path, {
+      bootId: "one",
+      syncFilesystem: async () => {
+        if (tries++ < failures) throw new Error("no process can be started");
+      },
+    });
+    const lease = store.leases.create("test");
+    const layer = addLayer(store, lease, undefined, "layer");
+    const large = store.content.put(new Uint8Array(5 * 1024 * 1024).fill(7), lease);
+    const config = store.content.put(bytes("{}"), lease).digest;
+    const image = { id: config, layers: [layer.chainId], blobs: [large.digest], manifests: [] };
+    store.images.put({ ...image, storedAt: "2026-01-01T00:00:00Z", size: 1, parent: undefined }, lease);
+    await store[Symbol.asyncDispose]();
+    expect(tries).toBe(failures + 1);
+    await using again = await openTestStore(root.path, { bootId: "two" });
+    expect(again.images.list().map(({ id }) => id)).toEqual([config]);
+    expect(again.database.all("SELECT * FROM blobs WHERE boot IS NOT NULL")).toEqual([]);
+  }
+});
+
 test("a layer that somebody deleted by hand takes its images and what lies on it along", async () => {
   using root = temporaryRoot();
   const store = await openTestStore(root.path);

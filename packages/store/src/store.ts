@@ -53,14 +53,14 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
     const durability = createDurability(database, () => syncFilesystem(root), logger);
     durability.request();
     const leases = createLeases(database, clock);
-    const content = createContentStore(root, database, bootId);
+    const content = createContentStore(root, database, bootId, durability.request);
     const layers = createLayerStore({
       database,
       layout,
       trash,
       sys,
       bootId,
-      requestSync: () => durability.request(),
+      requestSync: durability.request,
       logger,
     });
     const containers = createContainerLayerStore({ database, layout, trash, sys, logger });
