@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { directory, StoreRig, tar } from "./support.ts";
+import { directory, StoreRig, tar, type Entry } from "./support.ts";
 
 test("125 layers mount, and each of them shows", async () => {
   await using rig = await StoreRig.open();
@@ -74,6 +74,46 @@ test("a container without an image has a root of its own", async () => {
   rig.unmount(container);
   await rig.store.containers.remove("scratch");
   expect(rig.store.containers.list()).toEqual([]);
+});
+
+test("what every container has is made over any image, and no path of the image is followed on the host", async () => {
+  await using rig = await StoreRig.open();
+  const shown = (id: string, ...layers: readonly Entry[][]): Record<string, string[]> => {
+    let parent: ChainId | undefined;
+    for (const entries of layers) parent = rig.layer(parent, tar(entries)).chainId;
+    const { mergedPath } = rig.container(id, parent);
+    const list = (name: string): string[] => {
+      const path = join(mergedPath, name);
+      if (!lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) return [];
+      return readdirSync(path).sort();
+    };
+    return { etc: list("etc"), dev: list("dev") };
+  };
+  const all = { etc: ["hostname", "hosts", "mtab", "resolv.conf"], dev: ["console", "pts", "shm"] };
+  const etc = [directory("etc", { mode: 0o700 }), { path: "etc/passwd", text: "root" }];
+  expect(shown("empty", [{ path: "a" }])).toEqual(all);
+  expect(shown("removed", etc, [{ path: ".wh.etc" }, { path: ".wh.dev" }])).toEqual(all);
+  expect(shown("removed-above-a-file", [{ path: "etc", text: "no directory" }], [{ path: ".wh.etc" }])).toEqual(all);
+  expect(shown("opaque", [{ path: "etc/hosts", text: "h" }], [{ path: "etc/.wh..wh..opq" }])).toEqual(all);
+  expect(shown("whiteout-inside", [{ path: "etc/hosts", text: "h" }], [{ path: "etc/.wh.hosts" }])).toEqual(all);
+  // The directory hides the link below it. The host has an /etc/hosts and a /dev/shm, which are not the image's.
+  const links: Entry[] = [
+    { path: "etc", kind: "symlink", linkPath: "/etc" },
+    { path: "dev", kind: "symlink", linkPath: "/dev" },
+  ];
+  const other = [directory("etc"), directory("dev")];
+  expect(shown("over-links", links, other)).toEqual(all);
+  expect(shown("over-files", [{ path: "etc" }, { path: "dev" }], other)).toEqual(all);
+  expect(shown("links", links)).toEqual({ etc: [], dev: [] });
+  expect(shown("a-link-over", other, links)).toEqual({ etc: [], dev: [] });
+  expect(shown("below-a-file", etc, [{ path: "etc", text: "a file" }])).toEqual({ ...all, etc: [] });
+});
+
+test("a directory in which own files are made is seen with the image's owner, mode and time", async () => {
+  await using rig = await StoreRig.open();
+  const { chainId } = rig.layer(undefined, tar([directory("etc", { mode: 0o2751, uid: 7, gid: 8 })]));
+  const { mode, uid, gid, mtimeMs } = lstatSync(join(rig.container("c", chainId).mergedPath, "etc"));
+  expect([mode & 0o7777, uid, gid, Math.floor(mtimeMs)]).toEqual([0o2751, 7, 8, 1_600_000_000_123]);
 });
 
 function hash(root: string): string {

@@ -6,7 +6,7 @@
 import type { Stat, Sys } from "@fathom/sys";
 import type { Change, ChangeKind } from "./contract.ts";
 import { isMountStub } from "./mount-stubs.ts";
-import { isDirectory, isOpaque, isWhiteout, lookup, openChild, openRoot, statChild, walkTree } from "./tree.ts";
+import { isDirectory, isOpaque, isWhiteout, lookup, openMerged, openRoot, statChild, walkTree } from "./tree.ts";
 
 const modified = 0;
 const added = 1;
@@ -92,21 +92,6 @@ function differs(a: Stat, b: Stat): boolean {
 function sameCapability(sys: Sys, upper: number, lower: number, name: Uint8Array): boolean {
   const [a, b] = [upper, lower].map((dirFd) => sys.getxattrat(dirFd, name, "security.capability"));
   return Buffer.compare(a ?? Buffer.alloc(0), b ?? Buffer.alloc(0)) === 0;
-}
-
-/** Descriptors of the directories that a name merges below: until something else, a whiteout or an opaque directory ends it. */
-function openMerged(sys: Sys, lower: readonly number[], name: Uint8Array): number[] {
-  const merged: number[] = [];
-  for (const dirFd of lower) {
-    const stat = statChild(sys, dirFd, name);
-    if (stat === undefined) continue;
-    if (!isDirectory(stat)) break;
-    const fd = openChild(sys, dirFd, name);
-    if (fd === undefined) break;
-    merged.push(fd);
-    if (isOpaque(sys, dirFd, name)) break;
-  }
-  return merged;
 }
 
 /** Names that a merged directory shows. */

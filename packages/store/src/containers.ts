@@ -1,19 +1,9 @@
 /** Writable layers of containers. */
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  symlinkSync,
-  utimesSync,
-  writeFileSync,
-  type Stats,
-} from "node:fs";
+import { chmodSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError, type Logger } from "@fathom/base";
 import { parseChainId } from "@fathom/spec";
-import type { Sys } from "@fathom/sys";
+import { AT_FDCWD, type Stat, type Sys } from "@fathom/sys";
 import { changesOf } from "./changes.ts";
 import type { ContainerLayer, ContainerLayerStore, Database } from "./contract.ts";
 import { diskUsage } from "./disk-usage.ts";
@@ -22,6 +12,7 @@ import { chainLinks } from "./layers.ts";
 import { randomLink, type OverlayLayout } from "./layout.ts";
 import { optionalText, textColumn, type Row } from "./rows.ts";
 import type { Trash } from "./trash.ts";
+import { isDirectory, lookup, openMerged, openRoot } from "./tree.ts";
 import { writeLayerDiff } from "./write-diff.ts";
 
 export interface ContainerParts {
@@ -60,38 +51,54 @@ const ownFiles = [
   ["etc/resolv.conf", ""],
 ] as const;
 
-/** Makes what the image lacks of them. None is a change (mount-stubs.ts). */
-function addOwnFiles(diffPath: string, lowerPaths: readonly string[]): void {
-  const shown = (path: string): Stats | undefined => {
-    for (const lower of lowerPaths) {
-      const stat = lstatSync(join(lower, path), { throwIfNoEntry: false });
-      // A device 0:0 is a whiteout.
-      if (stat !== undefined) return stat.isCharacterDevice() && stat.rdev === 0 ? undefined : stat;
-    }
-    return undefined;
-  };
-  const parents = new Map<string, Stats | undefined>();
-  for (const [path, content] of ownFiles) {
-    const parent = path.includes("/") ? path.slice(0, path.indexOf("/")) : undefined;
-    if (parent !== undefined) {
-      if (!parents.has(parent)) parents.set(parent, shown(parent));
+/** A directory of the image in which own files are: what it is, and its directories in the layers, the uppermost first. */
+interface ImageDirectory {
+  readonly stat: Stat | undefined;
+  readonly merged: readonly number[];
+}
+
+/**
+ * Makes what the image lacks of them. None is a change (mount-stubs.ts). The image is looked at by descriptors, one name at a time: it may
+ * have links and files where directories are expected. The container's own directory is new and empty.
+ */
+function addOwnFiles(sys: Sys, diffPath: string, lowerPaths: readonly string[]): void {
+  const opened: number[] = [];
+  try {
+    for (const lower of lowerPaths) opened.push(openRoot(sys, lower));
+    const layers = [...opened];
+    const parents = new Map<string, ImageDirectory>([["", { stat: undefined, merged: layers }]]);
+    const parentOf = (name: string): ImageDirectory => {
+      const known = parents.get(name);
+      if (known !== undefined) return known;
+      const merged = openMerged(sys, layers, name);
+      opened.push(...merged);
+      const directory = { stat: lookup(sys, layers, name)?.stat, merged };
+      parents.set(name, directory);
+      return directory;
+    };
+    for (const [path, content] of ownFiles) {
+      const slash = path.lastIndexOf("/");
+      const parent = path.slice(0, Math.max(slash, 0));
+      const { stat, merged } = parentOf(parent);
       // A link may lead anywhere.
-      if (parents.get(parent)?.isDirectory() === false) continue;
+      if (stat !== undefined && !isDirectory(stat)) continue;
+      if (lookup(sys, merged, path.slice(slash + 1)) !== undefined) continue;
+      const target = join(diffPath, path);
+      if (parent !== "") mkdirSync(join(diffPath, parent), { recursive: true, mode: 0o755 });
+      if (content === "directory") mkdirSync(target, { mode: 0o755 });
+      else if (content !== "") symlinkSync(content, target);
+      else writeFileSync(target, "", { mode: 0o755 });
     }
-    if (shown(path) !== undefined) continue;
-    const target = join(diffPath, path);
-    if (parent !== undefined) mkdirSync(join(diffPath, parent), { recursive: true, mode: 0o755 });
-    if (content === "directory") mkdirSync(target, { mode: 0o755 });
-    else if (content !== "") symlinkSync(content, target);
-    else writeFileSync(target, "", { mode: 0o755 });
-  }
-  // Merged with the image's, the upper one's attributes are those that are seen.
-  for (const [parent, below] of parents) {
-    const made = join(diffPath, parent);
-    if (below === undefined || !existsSync(made)) continue;
-    chownSync(made, below.uid, below.gid);
-    chmodSync(made, below.mode & 0o7777);
-    utimesSync(made, below.atime, below.mtime);
+    // Merged with the image's, the upper one's attributes are those that are seen.
+    for (const [parent, { stat }] of parents) {
+      const made = join(diffPath, parent);
+      if (parent === "" || stat === undefined || !existsSync(made)) continue;
+      sys.fchownat(AT_FDCWD, made, stat.uid, stat.gid);
+      sys.fchmodat(AT_FDCWD, made, stat.mode & 0o7777);
+      sys.utimensat(AT_FDCWD, made, stat.atimeNs, stat.mtimeNs);
+    }
+  } finally {
+    for (const fd of opened) sys.close(fd);
   }
 }
 
@@ -149,6 +156,7 @@ export function createContainerLayerStore(parts: ContainerParts): ContainerLayer
         layout.makeMerged(id);
         if (purpose === "container")
           addOwnFiles(
+            sys,
             layout.diff(id),
             lower.map((name) => layout.linkPath(name)),
           );

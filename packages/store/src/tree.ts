@@ -40,7 +40,7 @@ export function openRoot(sys: Sys, path: string): number {
 }
 
 /** A directory right below `dirFd`; undefined when it is gone or is no directory (any more). */
-export function openChild(sys: Sys, dirFd: number, name: Uint8Array): number | undefined {
+export function openChild(sys: Sys, dirFd: number, name: Uint8Array | string): number | undefined {
   try {
     return sys.openat2(dirFd, name, {
       flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
@@ -52,7 +52,7 @@ export function openChild(sys: Sys, dirFd: number, name: Uint8Array): number | u
   }
 }
 
-export function statChild(sys: Sys, dirFd: number, name: Uint8Array): Stat | undefined {
+export function statChild(sys: Sys, dirFd: number, name: Uint8Array | string): Stat | undefined {
   try {
     return sys.fstatat(dirFd, name, AT_SYMLINK_NOFOLLOW);
   } catch (error) {
@@ -65,7 +65,7 @@ export function statChild(sys: Sys, dirFd: number, name: Uint8Array): Stat | und
 export function lookup(
   sys: Sys,
   lower: readonly number[],
-  name: Uint8Array,
+  name: Uint8Array | string,
 ): { readonly stat: Stat; readonly dirFd: number } | undefined {
   for (const dirFd of lower) {
     const stat = statChild(sys, dirFd, name);
@@ -73,6 +73,21 @@ export function lookup(
     return isWhiteout(stat) ? undefined : { stat, dirFd };
   }
   return undefined;
+}
+
+/** Descriptors of the directories that a name merges below: until something else, a whiteout or an opaque directory ends it. */
+export function openMerged(sys: Sys, lower: readonly number[], name: Uint8Array | string): number[] {
+  const merged: number[] = [];
+  for (const dirFd of lower) {
+    const stat = statChild(sys, dirFd, name);
+    if (stat === undefined) continue;
+    if (!isDirectory(stat)) break;
+    const fd = openChild(sys, dirFd, name);
+    if (fd === undefined) break;
+    merged.push(fd);
+    if (isOpaque(sys, dirFd, name)) break;
+  }
+  return merged;
 }
 
 export function isGone(error: unknown): boolean {
