@@ -17,7 +17,7 @@ import { publish, type EngineContext } from "./context.ts";
 import type { LocalImage, MountPoint } from "./contract.ts";
 import { withHostDefaults } from "./host-config.ts";
 import { createImageLayer, removeImageLayers, resolveImageMounts } from "./image-mounts.ts";
-import { checkLogSettings } from "./log-config.ts";
+import { checkLogSettings, logTarget } from "./log-config.ts";
 import { ensureVolumes, plannedMounts, wantedMounts, type WantedMount } from "./mounts.ts";
 import { checkName, makeName } from "./names.ts";
 import { containerPaths } from "./paths.ts";
@@ -82,8 +82,9 @@ export async function createContainer(
       health: undefined,
       pending: undefined,
     };
-    // Ports that make no sense must fail here, not at start.
+    // Ports that make no sense must fail here, not at start, and patterns that take too long over the labels.
     requestedPorts(record);
+    logTarget(record, engine.config);
     const container = await build(engine, record, wanted);
     publish(engine, container, "create");
     if (record.networks[0]?.network === "bridge")

@@ -5,6 +5,7 @@ import type { Container } from "./container.ts";
 import { containerSizes, endpointSettings, portSummaries, shownMount } from "./container-view.ts";
 import type { EngineContext } from "./context.ts";
 import { checkFilterKeys, filterValues, matchesLabels } from "./filters.ts";
+import { compilePattern } from "./patterns.ts";
 
 export interface ContainerListRequest {
   readonly all: boolean;
@@ -118,14 +119,14 @@ function compileFilters(engine: EngineContext, filters: Filters): Test[] {
 
 /** A regular expression over the name, with or without its slash; what is none is looked for as text. */
 function nameTest(value: string): Test {
-  let pattern: RegExp | undefined;
+  let pattern: ((text: string) => boolean) | undefined;
   try {
-    pattern = new RegExp(value);
+    pattern = compilePattern(value);
   } catch {
     pattern = undefined;
   }
   return ({ record: { name } }) =>
-    name === value || (pattern === undefined ? name.includes(value) : pattern.test(name) || pattern.test(`/${name}`));
+    name === value || (pattern === undefined ? name.includes(value) : pattern(name) || pattern(`/${name}`));
 }
 
 /** Containers of the image, or of one whose layers begin with all of its. */

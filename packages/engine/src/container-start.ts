@@ -10,7 +10,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { deferred, EngineError, formatRfc3339Nano, isEngineError, messageOf } from "@fathom/base";
-import type { Attachment, Launched, Resources } from "@fathom/runtime";
+import type { Attachment, Launched, LaunchRequest, Resources } from "@fathom/runtime";
 import { attachNetworks, detachAll, writeHostsFile, writeStaticFiles } from "./container-network.ts";
 import { removeContainer } from "./container-remove.ts";
 import { cancelRestart, clearRunDirectory, watchExit } from "./container-exit.ts";
@@ -120,6 +120,7 @@ async function abandon(engine: EngineContext, container: Container, run: Run): P
     run.cgroup.kill().then(() => run.cgroup.remove()),
     detachAll(engine, record.id, run.networks),
     (async () => unmountSharedMemory(engine, record))(),
+    (async () => unmountImages(engine, record))(),
   ]);
   for (const mount of record.mounts) if (mount.name !== undefined) engine.volumes.release(mount.name, record.id);
   await clearRunDirectory(engine, record.id);
@@ -206,15 +207,17 @@ async function launch(
   const adopt: AdoptFile = { networks, ...counts, launchedAt: formatRfc3339Nano(engine.clock.nowNs()) };
   writeFileSync(paths.adopt, JSON.stringify(adopt), { mode: 0o600 });
   const attach = [...container.pendingAttach];
-  rootOwned = false;
-  const launched = await stem.prepared.launch({
+  const request: LaunchRequest = {
     plan,
     rootFd,
     directory: paths.run,
     log: logTarget(record, engine.config),
     openStdin: record.config.OpenStdin === true,
     attach: attach.map((pending) => pending.options),
-  });
+  };
+  // Nothing that can fail may come between the two: the descriptor would be nobody's.
+  rootOwned = false;
+  const launched = await stem.prepared.launch(request);
   for (const pending of attach) container.pendingAttach.delete(pending);
   for (const mount of record.mounts)
     if (mount.name !== undefined)

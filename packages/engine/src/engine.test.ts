@@ -105,6 +105,19 @@ describe("life", () => {
     expectClean();
   });
 
+  test("patterns of log options are checked at create, and one of an older row takes no descriptor with it", async () => {
+    const logging = (pattern: string) => ({ LogConfig: { Type: "json-file", Config: { "env-regex": pattern } } });
+    await expect(engine.containerCreate("bad", undefined, request(logging("(")))).rejects.toThrow(
+      "error parsing regexp: missing closing ): `(`",
+    );
+    await engine.containerCreate("old", undefined, request(logging("^X")));
+    machine.database.run(`UPDATE containers SET fixed = replace(fixed, '"^X"', '"("')`);
+    const next = await startDaemon(machine, root);
+    await expect(next.containerStart("old", undefined)).rejects.toThrow("error parsing regexp");
+    expect(machine.openFds).toBe(0);
+    await next.shutdown();
+  });
+
   test("attachments made before the start see the first byte", async () => {
     await engine.containerCreate("at", undefined, request({}, { OpenStdin: true, StdinOnce: true }));
     const attach = { stdin: true, stdout: true, stderr: false, logs: false, stream: true, detachKeys: undefined };

@@ -4,6 +4,7 @@ import type { LogTarget } from "@fathom/runtime";
 import type { ContainerRecord } from "./container.ts";
 import type { EngineConfig } from "./contract.ts";
 import { containerPaths } from "./paths.ts";
+import { compilePattern } from "./patterns.ts";
 import { parseSize } from "./sizes.ts";
 
 export interface LogSettings {
@@ -46,7 +47,7 @@ export function resolveLogSettings(
   return { Type: type, Config: { ...requested?.Config } };
 }
 
-/** @throws invalid-argument in Docker's words */
+/** @throws invalid-argument in Docker's words; for a pattern that is none in Go's */
 export function checkLogSettings(settings: LogSettings): void {
   const known = Object.hasOwn(optionsOf, settings.Type) ? optionsOf[settings.Type] : undefined;
   if (known === undefined)
@@ -69,6 +70,7 @@ export function checkLogSettings(settings: LogSettings): void {
       "not-implemented",
       "log opt 'compress' is not supported yet: rotated logs are kept as they were written; leave it out or set it to false",
     );
+  for (const key of ["labels-regex", "env-regex"]) compilePattern(settings.Config[key] ?? "");
   const { mode, "max-buffer-size": bufferSize } = settings.Config;
   if (mode !== undefined && !["", "blocking", "non-blocking"].includes(mode))
     throw new EngineError("invalid-argument", `logger: logging mode not supported: ${mode}`);
@@ -119,7 +121,10 @@ export function logTarget(record: ContainerRecord, config: EngineConfig): LogTar
   };
 }
 
-/** Labels and variables that `labels`, `labels-regex`, `env`, `env-regex` choose, and the tag. */
+/**
+ * Labels and variables that `labels`, `labels-regex`, `env`, `env-regex` choose, and the tag.
+ * @throws invalid-argument for a pattern that takes too long over all of them
+ */
 function selectAttributes(record: ContainerRecord, options: Readonly<Record<string, string>>): Record<string, string> {
   const attributes: Record<string, string> = {};
   const environment: Record<string, string> = {};
@@ -134,8 +139,8 @@ function selectAttributes(record: ContainerRecord, options: Readonly<Record<stri
   ): void => {
     for (const name of names?.split(",") ?? []) if (Object.hasOwn(from, name)) attributes[name] = from[name]!;
     if (pattern === undefined || pattern === "") return;
-    const expression = new RegExp(pattern);
-    for (const [name, value] of Object.entries(from)) if (expression.test(name)) attributes[name] = value;
+    const matches = compilePattern(pattern);
+    for (const [name, value] of Object.entries(from)) if (matches(name)) attributes[name] = value;
   };
   choose(record.config.Labels ?? {}, options["labels"], options["labels-regex"]);
   choose(environment, options["env"], options["env-regex"]);

@@ -11,6 +11,7 @@ import {
 } from "@fathom/spec";
 import type { ImageRecord } from "@fathom/store";
 import { checkFilterKeys, filterValues, matchesLabels } from "../filters.ts";
+import { compilePattern } from "../patterns.ts";
 import { parseUntil } from "../prune-until.ts";
 import { configOf, findImage, namesOf, type ImageContext } from "./image-context.ts";
 
@@ -132,11 +133,11 @@ function referenceTest(pattern: string): (shown: string) => boolean {
   return (shown) => {
     const reference = parseReference(shown);
     const forms = [shown, familiarName(reference), canonicalString(reference), canonicalName(reference)];
-    return forms.some((form) => expression.test(form));
+    return forms.some((form) => expression(form));
   };
 }
 
-function globExpression(pattern: string): RegExp {
+function globExpression(pattern: string): (text: string) => boolean {
   let text = "";
   for (let i = 0; i < pattern.length; i++) {
     const c = pattern[i]!;
@@ -150,7 +151,7 @@ function globExpression(pattern: string): RegExp {
     } else if (c === "\\" && i + 1 < pattern.length) text += escapeExpression(pattern[++i]!);
     else text += escapeExpression(c);
   }
-  return new RegExp(`^${text}$`);
+  return compilePattern(`^${text}$`);
 }
 
 function escapeExpression(text: string): string {
