@@ -51,6 +51,8 @@ export interface TestDaemonOptions {
   readonly dataRoot?: string;
   /** More flags of `fathom daemon`. */
   readonly flags?: readonly string[];
+  /** More environment of the daemon. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export class TestDaemon {
@@ -212,7 +214,7 @@ export class TestDaemon {
         ...(this.#options.flags ?? []),
         ...flags,
       ]),
-      { stdin: "ignore", stdout: log, stderr: log },
+      { stdin: "ignore", stdout: log, stderr: log, env: { ...process.env, ...this.#options.environment } },
     );
     closeSync(log);
     await until("the daemon answers", () =>

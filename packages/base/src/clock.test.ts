@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { formatRfc3339Nano, parseRfc3339Nano, systemClock } from "./clock.ts";
+import { followWallClock, formatRfc3339Nano, parseRfc3339Nano, systemClock } from "./clock.ts";
 
 test("RFC 3339 with nanoseconds, as Go writes it", () => {
   expect(formatRfc3339Nano(1_700_000_000_123_456_789n)).toBe("2023-11-14T22:13:20.123456789Z");
@@ -14,4 +14,40 @@ test("sleep ends with the signal's reason", async () => {
   const sleeping = systemClock.sleep(60_000, control.signal);
   control.abort(new Error("enough"));
   expect(sleeping).rejects.toThrow("enough");
+});
+
+test("the wall clock follows the system's through steps, and is finer than it between them", () => {
+  let wallMs = 1_700_000_000_000;
+  let monotonicMs = 50;
+  const nowMs = followWallClock(
+    () => Math.floor(wallMs),
+    () => monotonicMs,
+  );
+  const pass = (ms: number): void => {
+    wallMs += ms;
+    monotonicMs += ms;
+  };
+  const readMs = (): number => Number(nowMs()) / 1e6;
+  const first = nowMs();
+  pass(0.25);
+  expect(nowMs() - first).toBe(250_000n);
+  for (const step of [3_600_000, -3_600_000, 5, -86_400_000]) {
+    wallMs += step;
+    expect(Math.abs(readMs() - wallMs)).toBeLessThanOrEqual(1);
+    pass(10_000);
+    expect(Math.abs(readMs() - wallMs)).toBeLessThanOrEqual(1);
+  }
+  // A clock that NTP makes faster, a little at a time, is followed too.
+  for (let turn = 0; turn < 1000; turn++) {
+    pass(20);
+    wallMs += 0.01;
+  }
+  expect(Math.abs(readMs() - wallMs)).toBeLessThanOrEqual(4);
+});
+
+test("the time of this process is the system's", () => {
+  const before = Date.now();
+  const now = Number(systemClock.nowNs() / 1_000_000n);
+  expect(now).toBeGreaterThanOrEqual(before - 3);
+  expect(now).toBeLessThanOrEqual(Date.now() + 3);
 });

@@ -1,7 +1,7 @@
 /** Time, injectable so that tests need no waiting. */
 
 export interface Clock {
-  /** Wall clock, nanoseconds since the epoch. */
+  /** Wall clock, nanoseconds since the epoch: for stamps. It can be set, so lengths of time are taken from the other. */
   nowNs(): bigint;
   /** Monotonic milliseconds, for measuring. */
   monotonicMs(): number;
@@ -9,12 +9,34 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** Wall-clock base taken once: the monotonic clock then gives nanoseconds that never run backwards in one process. */
+/** How far the system's clock and ours may be apart: more than what lies between two reads, less than anybody notices. */
+const toleranceMs = 2;
+
+/**
+ * The system's wall clock with the fine steps of the monotonic one: `dateMs` counts whole milliseconds. A step of the system's clock (NTP, a
+ * suspended machine) is followed at once; between steps the time does not run backwards.
+ */
+export function followWallClock(
+  dateMs: () => number,
+  monotonicMs: () => number,
+  offsetMs: number = dateMs() - monotonicMs(),
+): () => bigint {
+  return () => {
+    const fine = monotonicMs();
+    const whole = dateMs();
+    const apart = whole - (offsetMs + fine);
+    // A whole millisecond is up to one behind.
+    if (apart > toleranceMs || apart < -1 - toleranceMs) offsetMs = whole - fine;
+    return BigInt(Math.round((offsetMs + fine) * 1000)) * 1000n;
+  };
+}
+
 export const systemClock: Clock = {
-  nowNs: () => {
-    const ms = performance.timeOrigin + performance.now();
-    return BigInt(Math.round(ms * 1000)) * 1000n;
-  },
+  nowNs: followWallClock(
+    () => Date.now(),
+    () => performance.now(),
+    performance.timeOrigin,
+  ),
   monotonicMs: () => performance.now(),
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {

@@ -9,6 +9,9 @@ import type { StreamAttachment } from "./exec.ts";
 import { readableLog } from "./log-config.ts";
 import { streamLog, type LogFollower, type LogSelection } from "./log-stream.ts";
 
+/** How often a follower with an end looks at the clock. */
+const longestLookMs = 10_000;
+
 export interface AttachRequest {
   readonly stdin: boolean;
   readonly stdout: boolean;
@@ -147,17 +150,19 @@ async function* followLog(
     alive = false;
     watch.wake();
   });
-  const end = selection.until === undefined ? undefined : Number((selection.until - engine.clock.nowNs()) / 1_000_000n);
-  const timer =
-    end === undefined
-      ? undefined
-      : setTimeout(
-          () => {
-            alive = false;
-            watch.wake();
-          },
-          Math.min(Math.max(end, 0), 2 ** 31 - 1),
-        );
+  const { until } = selection;
+  // Looked at again and again: the clock may be set.
+  const look = (): void => {
+    if (until === undefined) return;
+    const leftMs = Number((until - engine.clock.nowNs()) / 1_000_000n);
+    if (leftMs > 0) timer = setTimeout(look, Math.min(leftMs + 1, longestLookMs));
+    else {
+      alive = false;
+      watch.wake();
+    }
+  };
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  look();
   const follower: LogFollower = { alive: () => alive, changed: (abort) => watch.changed(abort) };
   try {
     yield* streamLog(path, selection, follower, signal);

@@ -8,6 +8,10 @@ import type { EventPublisher, EventType } from "./contract.ts";
 import { compileEventFilter } from "./event-filter.ts";
 
 const ringSize = 1024;
+/** A time so far behind that of the last event comes from a clock that was set. */
+const setBackNs = 1_000_000_000n;
+/** How often a listener with an end looks at the clock: it may be set. */
+const longestLookMs = 10_000;
 /** Events that wait for one slow listener. */
 const queueLimit = 16_384;
 
@@ -36,7 +40,8 @@ export class Events implements EventPublisher {
   publish(type: EventType, action: string, actorId: string, attributes: Readonly<Record<string, string>>): void {
     // Two events never share a time: `--since` the time of one must not give another again.
     const now = this.#clock.nowNs();
-    this.#lastNs = now > this.#lastNs ? now : this.#lastNs + 1n;
+    // Unless the clock was set back.
+    this.#lastNs = now > this.#lastNs || this.#lastNs - now > setBackNs ? now : this.#lastNs + 1n;
     const event: EventMessage = {
       ...(type === "container" || type === "image" ? { status: action, id: actorId } : {}),
       ...(type === "container" && attributes["image"] !== undefined ? { from: attributes["image"] } : {}),
@@ -100,8 +105,7 @@ export class Events implements EventPublisher {
         const leftMs = until === undefined ? undefined : Number((until - this.#clock.nowNs()) / 1_000_000n);
         if (leftMs !== undefined && leftMs < 0) return;
         await new Promise<void>((resolve) => {
-          // setTimeout counts in 32 bits; a far end is simply looked at again.
-          const timer = leftMs === undefined ? undefined : setTimeout(resolve, Math.min(leftMs + 1, 2 ** 31 - 1));
+          const timer = leftMs === undefined ? undefined : setTimeout(resolve, Math.min(leftMs + 1, longestLookMs));
           listener.wake = () => {
             if (timer !== undefined) clearTimeout(timer);
             resolve();

@@ -54,10 +54,11 @@ async function monitor(
   command: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
-  const startedNs = engine.clock.nowNs();
+  const startedMs = engine.clock.monotonicMs();
+  const startPeriodMs = (config.StartPeriod ?? 0) / 1_000_000;
   for (;;) {
     const starting = container.record.health?.Status === "starting";
-    const inStartPeriod = (): boolean => engine.clock.nowNs() - startedNs < BigInt(config.StartPeriod ?? 0);
+    const inStartPeriod = (): boolean => engine.clock.monotonicMs() - startedMs < startPeriodMs;
     const intervalNs =
       starting && inStartPeriod()
         ? config.StartInterval || defaultStartIntervalNs

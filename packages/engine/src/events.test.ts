@@ -1,0 +1,23 @@
+import { expect, test } from "bun:test";
+import { systemClock } from "@fathom/base";
+import { Events } from "./events.ts";
+
+test("events have the time that the clock shows, also after it was set back; no two of one moment share theirs", async () => {
+  let nowNs = 1_700_000_000_000_000_000n;
+  const events = new Events({ ...systemClock, nowNs: () => nowNs });
+  const until = { since: 0n, until: nowNs, filters: {} };
+  events.publish("container", "start", "a", {});
+  events.publish("container", "die", "a", {});
+  nowNs -= 3_600_000_000_000n;
+  events.publish("container", "start", "b", {});
+  nowNs += 5_000_000n;
+  events.publish("container", "die", "b", {});
+  nowNs = until.until + 1_000_000_000n;
+  const times: bigint[] = [];
+  for await (const { timeNano } of events.subscribe(
+    { ...until, until: nowNs - 5_000_000n },
+    new AbortController().signal,
+  ))
+    times.push(BigInt(timeNano) - 1_700_000_000_000_000_000n);
+  expect(times).toEqual([0n, 1n, -3_600_000_000_000n, -3_599_995_000_000n]);
+});
