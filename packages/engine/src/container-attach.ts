@@ -7,7 +7,7 @@ import { mustRun, publish, type EngineContext } from "./context.ts";
 import { effectiveDetachKeys } from "./detach-keys.ts";
 import type { StreamAttachment } from "./exec.ts";
 import { readableLog } from "./log-config.ts";
-import { streamLog, type LogFollower, type LogSelection } from "./log-stream.ts";
+import { streamLog, type LogDamage, type LogFollower, type LogSelection } from "./log-stream.ts";
 
 /** How often a follower with an end looks at the clock. */
 const longestLookMs = 10_000;
@@ -64,6 +64,7 @@ export async function attachContainer(
           },
           undefined,
           signal,
+          reportDamage(engine, container),
         );
   return { tty, logs, stream };
 }
@@ -131,8 +132,19 @@ export function containerLogs(
   const tty = container.record.config.Tty;
   const { follow, ...selection } = request;
   if (!follow || container.process === undefined)
-    return { tty, stream: streamLog(path, { ...selection, tty }, undefined, signal) };
+    return {
+      tty,
+      stream: streamLog(path, { ...selection, tty }, undefined, signal, reportDamage(engine, container)),
+    };
   return { tty, stream: followLog(engine, container, path, { ...selection, tty }, signal) };
+}
+
+function reportDamage(engine: EngineContext, container: Container): (damage: LogDamage) => void {
+  return (damage) =>
+    engine.logger.warn("a log is damaged: what is no record was skipped, as after a power cut", {
+      id: container.id,
+      ...damage,
+    });
 }
 
 /** Follows until the run that is under way has ended and all of it was read. */
@@ -165,7 +177,7 @@ async function* followLog(
   look();
   const follower: LogFollower = { alive: () => alive, changed: (abort) => watch.changed(abort) };
   try {
-    yield* streamLog(path, selection, follower, signal);
+    yield* streamLog(path, selection, follower, signal, reportDamage(engine, container));
   } finally {
     clearTimeout(timer);
   }

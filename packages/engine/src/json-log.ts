@@ -1,16 +1,20 @@
 /**
  * Reads json-file logs: one JSON object a line, `{"log":"text\n","stream":"stdout","time":"…","attrs":{…}}`, in `path` and its rotated
- * elders `path.1`, `path.2`, … The tail is found from the end, so a large log is not read for its last lines.
+ * elders `path.1`, `path.2`, … A record whose text has no newline is a piece of a longer line; all pieces of a line carry the same time.
  *
- * A line that cannot be parsed (cut by a power loss) is skipped. The reader holds at most one chunk and one line in memory; a
- * line longer than `maxLineBytes` is dropped.
+ * A log may be damaged (a power cut leaves zeros and half records): every record that is whole is found, also behind garbage on
+ * the same line, and what is none is counted. The reader holds at most one chunk and one record of `maxRecordBytes` in memory.
  */
-import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
-import { gunzipSync } from "node:zlib";
+import { closeSync, createReadStream, fstatSync, openSync, readdirSync, readSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { createGunzip } from "node:zlib";
 
-const chunkBytes = 64 * 1024;
-const maxLineBytes = 1024 * 1024;
+export const chunkBytes = 64 * 1024;
+/** Of a record without its attributes: 16 KiB of text, each byte of it at most six. */
+export const maxRecordBytes = 1024 * 1024;
 const newline = 10;
+/** How each record begins. It cannot be part of a text, where the quotes are escaped. */
+const recordStart = Buffer.from('{"log":"');
 
 export interface LogRecord {
   readonly log: string;
@@ -20,22 +24,104 @@ export interface LogRecord {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
-/** An open log file; position and identity survive its being renamed. */
-export class LogFile {
-  readonly #fd: number;
-  readonly inode: number;
-  #offset: number;
-  #rest: Buffer = Buffer.alloc(0);
-  #skipping = false;
+/** What is found in a file, in its order. `offset` is where it begins. */
+export type LogEntry =
+  | { readonly kind: "record"; readonly record: LogRecord; readonly offset: number }
+  | { readonly kind: "damage"; readonly bytes: number; readonly offset: number }
+  /** A file, or the rest of one, that cannot be read. */
+  | { readonly kind: "missing"; readonly what: string; readonly offset: 0 };
 
-  private constructor(fd: number, inode: number, offset: number) {
-    this.#fd = fd;
-    this.inode = inode;
+/** Cuts bytes as they come into records. */
+class RecordSplitter {
+  #rest: Buffer = Buffer.alloc(0);
+  /** Where `#rest` begins in the file. */
+  #offset: number;
+
+  constructor(offset: number) {
     this.#offset = offset;
   }
 
+  /** Bytes that are no whole line yet. */
+  get unfinished(): number {
+    return this.#rest.length;
+  }
+
+  push(chunk: Buffer): LogEntry[] {
+    const data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    const entries: LogEntry[] = [];
+    let start = 0;
+    for (let end = data.indexOf(newline); end >= 0; end = data.indexOf(newline, start)) {
+      if (end > start) addLine(entries, data.subarray(start, end), this.#offset + start);
+      start = end + 1;
+    }
+    this.#keep(entries, data.subarray(start), this.#offset + start);
+    return entries;
+  }
+
+  /** A line that does not end is kept from where a record may begin in it. */
+  #keep(entries: LogEntry[], rest: Buffer, offset: number): void {
+    let from = 0;
+    if (rest.length > maxRecordBytes) {
+      from = rest.lastIndexOf(recordStart);
+      // The last bytes may be the beginning of a beginning.
+      if (from <= 0) from = rest.length - recordStart.length + 1;
+      entries.push({ kind: "damage", bytes: from, offset });
+    }
+    this.#rest = Buffer.from(rest.subarray(from));
+    this.#offset = offset + from;
+  }
+
+  /** No more will come: what is unfinished is what a power cut left. */
+  end(): LogEntry[] {
+    const entries: LogEntry[] = [];
+    if (this.#rest.length > 0) addLine(entries, this.#rest, this.#offset);
+    this.#offset += this.#rest.length;
+    this.#rest = Buffer.alloc(0);
+    return entries;
+  }
+}
+
+/** Of a line that is no record those in it that are whole: a writer goes on right behind what a power cut left. */
+function addLine(entries: LogEntry[], line: Buffer, offset: number): void {
+  const whole = parseLogLine(line);
+  if (whole !== undefined) {
+    entries.push({ kind: "record", record: whole, offset });
+    return;
+  }
+  let damaged = 0;
+  for (let start = 0; start < line.length;) {
+    const next = line.indexOf(recordStart, start + 1);
+    const end = next < 0 ? line.length : next;
+    const part = line.subarray(start, end);
+    const length = part.lastIndexOf("}") + 1;
+    const record = part.indexOf(recordStart) === 0 && length > 0 ? parseLogLine(part.subarray(0, length)) : undefined;
+    if (record === undefined) damaged += part.length;
+    else {
+      if (damaged > 0) entries.push({ kind: "damage", bytes: damaged, offset: offset + start - damaged });
+      entries.push({ kind: "record", record, offset: offset + start });
+      damaged = part.length - length;
+    }
+    start = end;
+  }
+  if (damaged > 0) entries.push({ kind: "damage", bytes: damaged, offset: offset + line.length - damaged });
+}
+
+/** An open log file; position and identity survive its being renamed. */
+export class LogFile {
+  readonly #fd: number;
+  readonly name: string;
+  readonly inode: number;
+  #offset = 0;
+  #splitter = new RecordSplitter(0);
+
+  private constructor(fd: number, name: string, inode: number) {
+    this.#fd = fd;
+    this.name = name;
+    this.inode = inode;
+  }
+
   /** undefined where there is no such file. */
-  static open(path: string, offset = 0): LogFile | undefined {
+  static open(path: string): LogFile | undefined {
     let fd: number;
     try {
       fd = openSync(path, "r");
@@ -43,131 +129,107 @@ export class LogFile {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw error;
     }
-    return new LogFile(fd, fstatSync(fd).ino, offset);
+    return new LogFile(fd, basename(path), fstatSync(fd).ino);
   }
 
-  /** The lines that are whole by now, a chunk's worth; undefined at the (present) end. */
-  readLines(): Buffer[] | undefined {
-    const chunk = Buffer.allocUnsafe(chunkBytes);
+  get size(): number {
+    return fstatSync(this.#fd).size;
+  }
+
+  /** Where the next bytes are read. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** Bytes at the end that are no whole line. */
+  get unfinished(): number {
+    return this.#splitter.unfinished;
+  }
+
+  seek(offset: number): void {
+    this.#offset = offset;
+    this.#splitter = new RecordSplitter(offset);
+  }
+
+  /** The entries of the next chunk, which may be none; undefined at the (present) end, or at `end`. */
+  read(end = Number.MAX_SAFE_INTEGER): LogEntry[] | undefined {
     // A log that was truncated in place begins again.
-    if (fstatSync(this.#fd).size < this.#offset) this.#offset = 0;
-    const count = readSync(this.#fd, chunk, 0, chunkBytes, this.#offset);
+    if (this.size < this.#offset) this.seek(0);
+    const chunk = Buffer.allocUnsafe(Math.max(0, Math.min(chunkBytes, end - this.#offset)));
+    const count = readSync(this.#fd, chunk, 0, chunk.length, this.#offset);
     if (count === 0) return undefined;
     this.#offset += count;
-    const data =
-      this.#rest.length === 0 ? chunk.subarray(0, count) : Buffer.concat([this.#rest, chunk.subarray(0, count)]);
-    const lines: Buffer[] = [];
-    let start = 0;
-    for (let end = data.indexOf(newline); end >= 0; end = data.indexOf(newline, start)) {
-      if (!this.#skipping) lines.push(data.subarray(start, end));
-      this.#skipping = false;
-      start = end + 1;
-    }
-    this.#rest = Buffer.from(data.subarray(start));
-    if (this.#rest.length > maxLineBytes) {
-      this.#rest = Buffer.alloc(0);
-      this.#skipping = true;
-    }
-    return lines;
+    return this.#splitter.push(chunk.subarray(0, count));
+  }
+
+  /** What the half line at the end holds, when nobody will finish it. */
+  readUnfinished(): LogEntry[] {
+    return this.#splitter.end();
+  }
+
+  /** Bytes as they are, for who looks for line ends. */
+  readBytes(into: Buffer, offset: number, length: number): number {
+    return readSync(this.#fd, into, 0, length, offset);
   }
 
   close(): void {
     closeSync(this.#fd);
   }
-}
 
-/** Rotated files oldest first, the current one last. */
-export function logFiles(path: string): string[] {
-  const files: string[] = [path];
-  for (let i = 1; i < 1000; i++) {
-    const plain = `${path}.${i}`;
-    const found = [plain, `${plain}.gz`].find((name) => statSync(name, { throwIfNoEntry: false }) !== undefined);
-    if (found === undefined) break;
-    files.unshift(found);
+  [Symbol.dispose](): void {
+    this.close();
   }
-  return files;
 }
 
-/** Lines of a rotated, compressed file. */
-export function readCompressedLines(path: string): Buffer[] {
-  const data = gunzipSync(readWhole(path), { maxOutputLength: 1 << 30 });
-  const lines: Buffer[] = [];
-  let start = 0;
-  for (let end = data.indexOf(newline); end >= 0; end = data.indexOf(newline, start)) {
-    lines.push(data.subarray(start, end));
-    start = end + 1;
-  }
-  return lines;
-}
-
-function readWhole(path: string): Buffer {
-  const fd = openSync(path, "r");
+/** Entries of a rotated, compressed file. @throws what zlib finds wrong with it, after what came before that */
+export async function* compressedEntries(path: string): AsyncGenerator<LogEntry[]> {
+  const splitter = new RecordSplitter(0);
+  const source = createReadStream(path);
+  const unpacked = source.pipe(createGunzip());
+  source.on("error", (error) => unpacked.destroy(error));
   try {
-    const data = Buffer.alloc(fstatSync(fd).size);
-    readSync(fd, data, 0, data.length, 0);
-    return data;
+    // oxlint-disable-next-line no-unsafe-type-assertion -- without an encoding a stream gives buffers
+    for await (const chunk of unpacked) yield splitter.push(chunk as Buffer);
+    yield splitter.end();
   } finally {
-    closeSync(fd);
+    source.destroy();
+    unpacked.destroy();
   }
 }
 
-export interface TailPosition {
-  /** Index into `logFiles`. */
-  readonly file: number;
-  /** For a plain file the byte, for a compressed one the line. */
-  readonly offset: number;
+export interface LogFiles {
+  /** Rotated files oldest first, the current one last; it may not exist. */
+  readonly paths: readonly string[];
+  /** Names of rotated files that should be between others and are not there. */
+  readonly missing: readonly string[];
 }
 
-/** Where the last `lines` lines begin, found by reading backwards. */
-export function findTail(files: readonly string[], lines: number): TailPosition {
-  let left = lines;
-  for (let index = files.length - 1; index >= 0; index--) {
-    const path = files[index]!;
-    if (path.endsWith(".gz")) {
-      const count = readCompressedLines(path).length;
-      if (count >= left) return { file: index, offset: count - left };
-      left -= count;
-      continue;
-    }
-    const found = findTailInFile(path, left);
-    if (found.offset !== undefined) return { file: index, offset: found.offset };
-    left -= found.lines;
-  }
-  return { file: 0, offset: 0 };
-}
-
-/** `offset` is undefined when the file has fewer than `wanted` lines; then `lines` says how many. */
-function findTailInFile(path: string, wanted: number): { offset: number | undefined; lines: number } {
-  let fd: number;
+export function logFiles(path: string): LogFiles {
+  const name = basename(path);
+  const found = new Map<number, string>();
+  let entries: string[] = [];
   try {
-    fd = openSync(path, "r");
+    entries = readdirSync(dirname(path));
   } catch {
-    return { offset: undefined, lines: 0 };
+    // A container that never ran has no directory for its log.
   }
-  try {
-    const size = fstatSync(fd).size;
-    if (wanted <= 0) return { offset: size, lines: 0 };
-    const chunk = Buffer.allocUnsafe(chunkBytes);
-    let seen = 0;
-    for (let end = size; end > 0;) {
-      const start = Math.max(0, end - chunkBytes);
-      readSync(fd, chunk, 0, end - start, start);
-      for (let i = end - start - 1; i >= 0; i--) {
-        // The newline that ends line n from the end is the one after which n-1 lines follow.
-        if (chunk[i] !== newline) continue;
-        if (seen === wanted) return { offset: start + i + 1, lines: seen };
-        seen++;
-      }
-      end = start;
-    }
-    return { offset: seen === wanted ? 0 : undefined, lines: seen };
-  } finally {
-    closeSync(fd);
+  for (const entry of entries) {
+    if (!entry.startsWith(`${name}.`)) continue;
+    const match = /^([1-9]\d{0,5})(\.gz)?$/.exec(entry.slice(name.length + 1));
+    if (match === null || (match[2] !== undefined && found.has(Number(match[1])))) continue;
+    found.set(Number(match[1]), join(dirname(path), entry));
   }
+  const numbers = [...found.keys()].sort((a, b) => b - a);
+  const missing: string[] = [];
+  for (let number = 1; number < (numbers[0] ?? 0) && missing.length < 1000; number++)
+    if (!found.has(number)) missing.unshift(`${name}.${number}`);
+  return { paths: [...numbers.map((number) => found.get(number)!), path], missing };
 }
 
 /** undefined for a line that is no record. */
 export function parseLogLine(line: Buffer): LogRecord | undefined {
+  // Of the 100 MB that a power cut may leave none is looked at twice.
+  if (line[0] !== 0x7b) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(line.toString("utf8"));

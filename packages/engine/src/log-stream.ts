@@ -2,8 +2,20 @@
  * A container's log as clients read it: records of the json-file, chosen by stream, time and number, formatted and framed, and
  * followed while the container runs.
  */
-import { parseRfc3339Nano } from "@fathom/base";
-import { findTail, LogFile, logFiles, parseLogLine, readCompressedLines, type LogRecord } from "./json-log.ts";
+import { statSync } from "node:fs";
+import { basename } from "node:path";
+import { messageOf, parseRfc3339Nano } from "@fathom/base";
+import {
+  chunkBytes,
+  compressedEntries,
+  LogFile,
+  logFiles,
+  type LogEntry,
+  type LogFiles,
+  type LogRecord,
+} from "./json-log.ts";
+import { continues, findTail, isCompressed, offsetSince, offsetUntil, type LogPosition } from "./log-position.ts";
+import { Turns } from "./log-turns.ts";
 
 export interface LogSelection {
   readonly stdout: boolean;
@@ -26,147 +38,391 @@ export interface LogFollower {
   alive(): boolean;
 }
 
+/** What was no record in a log that was read. */
+export interface LogDamage {
+  readonly bytes: number;
+  /** Places, and the first of them. */
+  readonly count: number;
+  readonly file: string;
+  readonly offset: number;
+}
+
 /** Bytes put together before they are handed on. */
 const batchBytes = 32 * 1024;
 
+/** How far behind the end of what is wanted the rest of a line is looked for. */
+const restOfLineBytes = 1024 * 1024;
+
+/** Places of damage that are named one by one. */
+const maxNotes = 20;
+
+/** How long half a record at the end of a log may be what is being written just now. */
+const settleMs = 50;
+
+/**
+ * The log's records from the first to the last that are wanted, whatever its size: work goes on in turns with everything else, and memory is bounded.
+ * What is no record is skipped, said as a line of stderr that begins with "fathom: ", and given to `damaged` in sum.
+ */
 export async function* streamLog(
   path: string,
   selection: LogSelection,
   follower: LogFollower | undefined,
   signal: AbortSignal,
+  damaged?: (damage: LogDamage) => void,
 ): AsyncGenerator<Uint8Array> {
-  const reader = new Reader(path, selection);
+  const reader = new Reader(path, selection, follower !== undefined, new Turns(signal));
   try {
+    await reader.open();
     for (;;) {
       // Asked before reading: what is written after the last read and before the end must not be lost.
       const alive = follower?.alive() ?? false;
-      for (let batch = reader.next(); batch !== undefined; batch = reader.next()) {
+      for (let batch = await reader.next(signal); batch !== undefined; batch = await reader.next(signal)) {
         if (signal.aborted) return;
-        if (batch.length > 0) yield batch;
-        if (reader.finished) return;
+        yield batch;
       }
-      if (!alive || follower === undefined || signal.aborted) return;
+      if (signal.aborted) return;
+      if (!alive || follower === undefined || reader.finished) break;
       await follower.changed(signal);
     }
+    const last = await reader.end();
+    if (last.length > 0 && !signal.aborted) yield last;
+  } catch (error) {
+    if (!signal.aborted) throw error;
   } finally {
     reader.close();
+    if (reader.damage !== undefined) damaged?.(reader.damage);
   }
 }
+
+type Stream = LogRecord["stream"];
 
 class Reader {
   readonly #path: string;
   readonly #selection: LogSelection;
+  readonly #follows: boolean;
+  readonly #turns: Turns;
   #file: LogFile | undefined;
-  /** Older files still to be read before the current one. */
-  #pending: string[];
-  #compressed: Buffer[] = [];
-  /** Past `until`: nothing more will come. */
+  #compressed: AsyncGenerator<LogEntry[]> | undefined;
+  #compressedPath: string | undefined;
+  /** Lines of the compressed file that are not wanted. */
+  #skipLines = 0;
+  /** Where the present file is read to: what is behind is too young. */
+  #limit: number | undefined;
+  /** Where the last record that was shown is. */
+  #shownAt = 0;
+  /** The present file has been renamed: when it is read to its end, the next is its turn. */
+  #rotated = false;
+  /** Who does not follow reads what was there at the beginning. */
+  #end: LogPosition | undefined;
+  /** From where on records are wanted; without a stream: all. */
+  readonly #from = new Map<Stream, LogPosition>();
+  readonly #last = new Map<Stream, LogRecord>();
+  #lastTime: string | undefined;
+  #missing: string | undefined;
+  #skipped = 0;
+  #skippedAt: { readonly file: string; readonly offset: number } | undefined;
+  #unnamed = 0;
+  damage: LogDamage | undefined;
+  /** Past `until`, or past the end that was the end at the beginning: nothing more will come. */
   finished = false;
 
-  constructor(path: string, selection: LogSelection) {
+  constructor(path: string, selection: LogSelection, follows: boolean, turns: Turns) {
+    this.#turns = turns;
     this.#path = path;
     this.#selection = selection;
-    const files = logFiles(path);
-    const start = selection.tail === "all" ? { file: 0, offset: 0 } : findTail(files, selection.tail);
-    this.#pending = files.slice(start.file);
-    this.#open(this.#pending.shift()!, start.offset);
+    this.#follows = follows;
   }
 
-  #open(path: string, offset: number): void {
-    if (path.endsWith(".gz")) this.#compressed = readCompressedLines(path).slice(offset);
-    else this.#file = LogFile.open(path, offset);
+  async open(): Promise<void> {
+    const { paths } = await this.#files();
+    if (!this.#follows) {
+      const current = LogFile.open(this.#path);
+      this.#end = { inode: current?.inode ?? -1, offset: current?.size ?? 0 };
+      current?.close();
+      if (current === undefined && paths.length === 1) this.finished = true;
+    }
+    const { tail } = this.#selection;
+    const start = tail === "all" ? undefined : await findTail(paths, tail, this.#turns);
+    if (start?.from !== undefined)
+      for (const stream of ["stdout", "stderr"] as const) this.#from.set(stream, start.from[stream]);
+    if (start?.file !== undefined) {
+      this.#file = start.file;
+      await this.#limitFile(start.file);
+    } else if (start?.compressed !== undefined) {
+      this.#openCompressed(start.compressed.path);
+      this.#skipLines = start.compressed.skipLines;
+    } else await this.#open(paths[0]!);
   }
 
-  /** Formatted bytes of a batch (maybe none); undefined when all that is written now has been given. */
-  next(): Uint8Array | undefined {
+  /** Rotation renames one file after another: for a moment one seems to be missing. */
+  async #files(): Promise<LogFiles> {
+    let files = logFiles(this.#path);
+    for (let tries = 0; tries < 5 && files.missing.join() !== (this.#missing ?? ""); tries++) {
+      await new Promise((resolve) => setTimeout(resolve, settleMs / 5));
+      files = logFiles(this.#path);
+    }
+    this.#missing = files.missing.join();
+    return files;
+  }
+
+  async #open(path: string): Promise<void> {
+    if (isCompressed(path)) return this.#openCompressed(path);
+    const file = LogFile.open(path);
+    this.#file = file;
+    if (file === undefined) return;
+    const { since, tail } = this.#selection;
+    if (since !== undefined && tail === "all") file.seek(await offsetSince(file, since, this.#turns));
+    await this.#limitFile(file);
+  }
+
+  #openCompressed(path: string): void {
+    this.#compressed = compressedEntries(path);
+    this.#compressedPath = path;
+  }
+
+  async #limitFile(file: LogFile): Promise<void> {
+    const { until } = this.#selection;
+    const { offset } = file;
+    this.#limit = until === undefined ? undefined : await offsetUntil(file, until, this.#turns);
+    file.seek(offset);
+    if (this.#end?.inode === file.inode) this.#limit = Math.min(this.#limit ?? this.#end.offset, this.#end.offset);
+  }
+
+  /** Formatted bytes of a batch; undefined when all that is written now has been given, or `signal` aborted. */
+  async next(signal: AbortSignal): Promise<Uint8Array | undefined> {
     const parts: Buffer[] = [];
     let size = 0;
-    while (size < batchBytes && !this.finished) {
-      const lines = this.#lines();
-      if (lines === undefined) break;
-      for (const line of lines) {
-        const part = this.#format(line);
-        if (part === undefined) continue;
-        parts.push(...part);
-        for (const piece of part) size += piece.length;
+    while (size < batchBytes && !this.finished && !signal.aborted) {
+      const entries = await this.#entries();
+      if (entries === undefined) break;
+      for (const entry of entries) {
+        const before = parts.length;
+        this.#take(entry, parts);
+        for (let i = before; i < parts.length; i++) size += parts[i]!.length;
       }
-      if (lines.length === 0) continue;
+      await this.#turns.after(chunkBytes);
     }
-    return parts.length === 0 && !this.finished ? undefined : Buffer.concat(parts);
+    return parts.length === 0 ? undefined : Buffer.concat(parts);
   }
 
-  #lines(): Buffer[] | undefined {
+  /** What is left when nothing more will be written. */
+  async end(): Promise<Uint8Array> {
+    const parts: Buffer[] = [];
+    const file = this.#file;
+    if (file !== undefined && file.unfinished > 0) {
+      const { size } = file;
+      await new Promise((resolve) => setTimeout(resolve, settleMs));
+      // It was being written, or is all that a power cut left of it.
+      const more = file.size > Math.max(size, file.offset) || file.offset < file.size ? file.read() : undefined;
+      for (const entry of more ?? file.readUnfinished()) this.#take(entry, parts);
+    }
+    this.#note(parts, true);
+    return Buffer.concat(parts);
+  }
+
+  async #entries(): Promise<LogEntry[] | undefined> {
     for (;;) {
-      if (this.#compressed.length > 0) return this.#compressed.splice(0);
-      const lines = this.#file?.readLines();
-      if (lines !== undefined) return lines;
-      if (!this.#advance()) return undefined;
-    }
-  }
-
-  /** Goes on to the next file: a rotated one, or the one that took the current one's place. */
-  #advance(): boolean {
-    if (this.#pending.length === 0) {
-      if (this.#file === undefined) {
-        this.#file = LogFile.open(this.#path);
-        return this.#file !== undefined;
+      if (this.#compressed !== undefined) {
+        const entries = await this.#readCompressed();
+        if (entries !== undefined) return entries;
+        this.#compressed = undefined;
+      } else if (this.#file === undefined && this.#compressedPath === undefined) {
+        await this.#open(this.#path);
+        if (this.#file === undefined) return undefined;
       }
-      const newer = filesAfter(this.#path, this.#file.inode);
-      if (newer.length === 0) return false;
-      // What was written between the last read and the rotation.
-      this.#pending = newer;
-    }
-    const next = this.#pending.shift()!;
-    this.#file?.close();
-    this.#file = undefined;
-    this.#open(next, 0);
-    return true;
-  }
-
-  #format(line: Buffer): Buffer[] | undefined {
-    const record = parseLogLine(line);
-    if (record === undefined) return undefined;
-    const { since, until, stdout, stderr, tty } = this.#selection;
-    if (since !== undefined || until !== undefined) {
-      const time = parseRfc3339Nano(record.time) ?? 0n;
-      if (since !== undefined && time < since) return undefined;
-      if (until !== undefined && time > until) {
+      const entries = this.#file?.read(this.#limit);
+      if (entries !== undefined) return entries;
+      if (this.#extend()) continue;
+      // What comes behind the limit is too young, or was written after the client asked.
+      const past = this.#file !== undefined && this.#limit !== undefined;
+      if (past && this.#end?.inode === this.#file?.inode) {
         this.finished = true;
         return undefined;
       }
+      if (!this.#rotated) {
+        this.#rotated = this.#isRotated();
+        if (!this.#rotated) {
+          if (past) this.finished = true;
+          return undefined;
+        }
+        // What was written between the last read and the rotation.
+        continue;
+      }
+      const rest = past ? [] : (this.#file?.readUnfinished() ?? []);
+      const gap = await this.#advance();
+      if (rest.length > 0 || gap.length > 0) return [...rest, ...gap];
     }
-    if (this.finished || (record.stream === "stdout" ? !stdout : !stderr)) return undefined;
-    const text = Buffer.from(formatRecord(record, this.#selection));
-    if (tty) return [text];
-    const header = Buffer.alloc(8);
-    header[0] = record.stream === "stdout" ? 1 : 2;
-    header.writeUInt32BE(text.length, 4);
-    return [header, text];
+  }
+
+  async #readCompressed(): Promise<LogEntry[] | undefined> {
+    try {
+      const { value, done } = await this.#compressed!.next();
+      return done === true ? undefined : value;
+    } catch (error) {
+      this.#compressed = undefined;
+      return [{ kind: "missing", what: `${this.#name} cannot be unpacked: ${messageOf(error)}`, offset: 0 }];
+    }
+  }
+
+  /** Behind the limit the rest of lines that began before it is wanted. */
+  #extend(): boolean {
+    if (this.#file === undefined || this.#limit === undefined || this.#selection.until === undefined) return false;
+    const open = [...this.#last.values()].some((record) => !record.log.endsWith("\n") && this.#inTime(record));
+    const last = this.#end?.inode === this.#file.inode ? this.#end.offset : this.#file.size;
+    const limit = Math.min(this.#limit + chunkBytes, last);
+    if (!open || limit <= this.#limit || limit > this.#shownAt + restOfLineBytes) return false;
+    this.#limit = limit;
+    return true;
+  }
+
+  #isRotated(): boolean {
+    if (this.#file === undefined) return true;
+    const current = statSync(this.#path, { throwIfNoEntry: false });
+    return current !== undefined && current.ino !== this.#file.inode;
+  }
+
+  /** Goes on to the next file: a rotated one, or the one that took the current one's place. Gives what is missing between. */
+  async #advance(): Promise<LogEntry[]> {
+    const { paths } = await this.#files();
+    const before = this.#file?.inode;
+    const beforePath = this.#compressedPath;
+    const position =
+      before === undefined
+        ? paths.indexOf(beforePath ?? "")
+        : paths.findLastIndex((path) => statSync(path, { throwIfNoEntry: false })?.ino === before);
+    // One that was rotated away altogether is followed by the oldest that is there.
+    const next = paths[position + 1];
+    for (const [stream, from] of this.#from) if (from.inode === before) this.#from.delete(stream);
+    this.#rotated = false;
+    if (next === undefined) return [];
+    this.#file?.close();
+    this.#file = undefined;
+    this.#compressedPath = undefined;
+    this.#skipLines = 0;
+    await this.#open(next);
+    const older = position < 0 ? undefined : numberOf(paths[position]!);
+    const missing = older === undefined ? 0 : older - numberOf(next) - 1;
+    if (missing <= 0) return [];
+    const name = `${basename(this.#path)}.${older! - 1}`;
+    const what = missing === 1 ? `${name} is missing` : `${name} and ${missing - 1} more rotated files are missing`;
+    return [{ kind: "missing", what, offset: 0 }];
+  }
+
+  get #name(): string {
+    return this.#file?.name ?? basename(this.#compressedPath ?? this.#path);
+  }
+
+  #take(entry: LogEntry, parts: Buffer[]): void {
+    if (entry.kind === "record") return this.#takeRecord(entry.record, entry.offset, parts);
+    // Damage among lines that are not wanted is not said.
+    if (this.#from.size > 0 && ![...this.#from.values()].every((from) => this.#reached(from, entry.offset))) return;
+    if (entry.kind === "missing") {
+      this.#sum(0, 0);
+      this.#say(`fathom: ${entry.what}`, parts);
+      return;
+    }
+    this.#skippedAt ??= { file: this.#name, offset: entry.offset };
+    this.#skipped += entry.bytes;
+  }
+
+  #reached(from: LogPosition, offset: number): boolean {
+    return this.#file?.inode === from.inode && offset >= from.offset;
+  }
+
+  #takeRecord(record: LogRecord, offset: number, parts: Buffer[]): void {
+    const { stream } = record;
+    const begins = !continues(this.#last.get(stream), record.time);
+    this.#last.set(stream, record);
+    if (begins && this.#skipLines > 0) {
+      this.#skipLines--;
+      return;
+    }
+    const from = this.#from.get(stream);
+    if (from !== undefined) {
+      if (!this.#reached(from, offset)) return;
+      this.#from.delete(stream);
+    }
+    if (!this.#inTime(record)) {
+      // What was lost at a time that nobody asks for is not said either.
+      this.#skippedAt = undefined;
+      this.#skipped = 0;
+      return;
+    }
+    this.#note(parts, false);
+    this.#shownAt = offset;
+    this.#lastTime = record.time;
+    if (stream === "stdout" ? this.#selection.stdout : this.#selection.stderr)
+      this.#frame(stream, formatRecord(record, begins, this.#selection), parts);
+  }
+
+  /** All pieces of a line have the time of its first: they are chosen together. */
+  #inTime(record: LogRecord): boolean {
+    const { since, until } = this.#selection;
+    if (since === undefined && until === undefined) return true;
+    const time = parseRfc3339Nano(record.time) ?? 0n;
+    return (since === undefined || time >= since) && (until === undefined || time <= until);
+  }
+
+  /** Says what was skipped before this place. */
+  #note(parts: Buffer[], last: boolean): void {
+    const at = this.#skippedAt;
+    if (at !== undefined) {
+      this.#sum(this.#skipped, 1);
+      if (this.damage!.count <= maxNotes)
+        this.#say(
+          `fathom: ${this.#skipped} bytes that are no log records were skipped here (${at.file}, from byte ${at.offset} on)`,
+          parts,
+        );
+      else this.#unnamed++;
+      this.#skippedAt = undefined;
+      this.#skipped = 0;
+    }
+    if (last && this.#unnamed > 0)
+      this.#say(`fathom: bytes that are no log records were skipped at ${this.#unnamed} more places`, parts);
+  }
+
+  #sum(bytes: number, count: number): void {
+    const { damage } = this;
+    this.damage = {
+      bytes: (damage?.bytes ?? 0) + bytes,
+      count: (damage?.count ?? 0) + count,
+      file: damage?.file ?? this.#skippedAt?.file ?? this.#name,
+      offset: damage?.offset ?? this.#skippedAt?.offset ?? 0,
+    };
+  }
+
+  #say(text: string, parts: Buffer[]): void {
+    const { stderr, timestamps } = this.#selection;
+    const time = timestamps && this.#lastTime !== undefined ? `${fixedNano(this.#lastTime)} ` : "";
+    if (stderr) this.#frame("stderr", `${time}${text}\n`, parts);
+  }
+
+  #frame(stream: Stream, text: string, parts: Buffer[]): void {
+    const bytes = Buffer.from(text);
+    if (!this.#selection.tty) {
+      const header = Buffer.alloc(8);
+      header[0] = stream === "stdout" ? 1 : 2;
+      header.writeUInt32BE(bytes.length, 4);
+      parts.push(header);
+    }
+    parts.push(bytes);
   }
 
   close(): void {
     this.#file?.close();
     this.#file = undefined;
+    void this.#compressed?.return(undefined);
   }
 }
 
-/** Files newer than the one with this inode, oldest first; empty when it still is the current one. */
-function filesAfter(path: string, inode: number): string[] {
-  const files = logFiles(path).filter((name) => !name.endsWith(".gz"));
-  const inodes = files.map((name) => {
-    const file = LogFile.open(name);
-    file?.close();
-    return file?.inode;
-  });
-  const position = inodes.lastIndexOf(inode);
-  if (inodes.at(-1) === undefined) return [];
-  // Rotated away altogether: all that is there is newer.
-  return files.slice(position + 1);
+function numberOf(path: string): number {
+  return Number(/\.(\d+)(\.gz)?$/.exec(path)?.[1] ?? 0);
 }
 
-/** Timestamps have all nine digits; attributes are sorted and escaped as a query. */
-function formatRecord(record: LogRecord, selection: LogSelection): string {
+/** Timestamps have all nine digits; attributes are sorted and escaped as a query. Both are a line's: its further pieces have none. */
+function formatRecord(record: LogRecord, begins: boolean, selection: LogSelection): string {
   let text = record.log;
+  if (!begins) return text;
   if (selection.details) text = `${formatAttributes(record.attributes)} ${text}`;
   if (selection.timestamps) text = `${fixedNano(record.time)} ${text}`;
   return text;

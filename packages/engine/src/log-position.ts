@@ -1,0 +1,258 @@
+/**
+ * Where reading a log begins and ends, found without reading all of it: the last lines from the end in blocks, a time by samples.
+ *
+ * Records are in the order of their time, but for two things: a clock that was set back, and the pieces of a long line, which all carry
+ * the time of its first. So a time is not looked for by halves alone: many samples are taken in each step, of lines that begin where they are.
+ */
+import { parseRfc3339Nano } from "@fathom/base";
+import { chunkBytes, compressedEntries, LogFile, maxRecordBytes, type LogEntry, type LogRecord } from "./json-log.ts";
+import type { Turns } from "./log-turns.ts";
+
+const newline = 10;
+/** A time is found as exactly as this; the rest is read. */
+const blockBytes = 256 * 1024;
+const samplesInStep = 64;
+/** Read first for a sample: it mostly is enough. */
+const sampleBytes = 16 * 1024;
+
+type Stream = LogRecord["stream"];
+
+/** A place in one of the files. */
+export interface LogPosition {
+  readonly inode: number;
+  readonly offset: number;
+}
+
+export interface TailStart {
+  /** The file that reading begins in, at its place; undefined where it begins in a compressed one. */
+  readonly file: LogFile | undefined;
+  readonly compressed: { readonly path: string; readonly skipLines: number } | undefined;
+  /** From where on records of each stream are wanted: a line's first piece may be before another stream's lines that are not. */
+  readonly from: Readonly<Record<Stream, LogPosition>> | undefined;
+}
+
+/** Whether `earlier` is a piece of the same line as the record that follows it in its stream. */
+export function continues(earlier: LogRecord | undefined, time: string | undefined): boolean {
+  return earlier !== undefined && !earlier.log.endsWith("\n") && earlier.time === time;
+}
+
+export function isCompressed(path: string): boolean {
+  return path.endsWith(".gz");
+}
+
+/** Where the last `wanted` lines begin; undefined when there are no more than that. */
+export async function findTail(paths: readonly string[], wanted: number, turns: Turns): Promise<TailStart | undefined> {
+  const search = new TailSearch(wanted);
+  for (const path of paths.toReversed()) {
+    if (isCompressed(path)) {
+      if (search.from !== undefined) break;
+      const skipLines = search.takeCompressed(await countLines(path, turns));
+      if (skipLines !== undefined) return { file: undefined, compressed: { path, skipLines }, from: undefined };
+      continue;
+    }
+    using file = LogFile.open(path);
+    if (file !== undefined && (await searchFile(file, search, turns))) break;
+  }
+  const { from } = search;
+  if (from === undefined) return undefined;
+  const { inode, offset } = search.earlier(from.stdout, from.stderr);
+  for (const path of paths) {
+    const file = LogFile.open(path);
+    if (file?.inode === inode) {
+      file.seek(offset);
+      return { file, compressed: undefined, from };
+    }
+    file?.close();
+  }
+  // It was rotated away meanwhile.
+  return undefined;
+}
+
+async function searchFile(file: LogFile, search: TailSearch, turns: Turns): Promise<boolean> {
+  let end = file.size;
+  if (search.begin({ inode: file.inode, offset: end })) return true;
+  while (end > 0) {
+    const start = await startOfLines(file, end, turns);
+    file.seek(start);
+    const entries: LogEntry[] = [];
+    for (let more = file.read(end); more !== undefined; more = file.read(end)) {
+      entries.push(...more);
+      await turns.after(chunkBytes);
+    }
+    entries.push(...file.readUnfinished());
+    for (const entry of entries.toReversed())
+      if (search.take(entry, { inode: file.inode, offset: entry.offset })) return true;
+    end = start;
+  }
+  return false;
+}
+
+/** Where whole lines begin, about a chunk before `end`; far before it only where one line is longer. */
+async function startOfLines(file: LogFile, end: number, turns: Turns): Promise<number> {
+  const buffer = Buffer.allocUnsafe(chunkBytes);
+  for (let to = end - 1; to > 0;) {
+    const from = Math.max(0, to - chunkBytes);
+    const count = file.readBytes(buffer, from, to - from);
+    if (from === 0) return 0;
+    const found = buffer.subarray(0, count).indexOf(newline);
+    if (found >= 0) return from + found + 1;
+    to = from;
+    await turns.after(count);
+  }
+  return 0;
+}
+
+/** Takes records from the last to the first, until enough lines are whole. */
+class TailSearch {
+  #left: number;
+  #boundary: LogPosition | undefined;
+  /** The place of the entry that was taken before. */
+  #last: LogPosition | undefined;
+  /** Of each stream what was taken last. */
+  readonly #next = new Map<Stream, { time: string; position: LogPosition }>();
+  /** Streams whose line may have begun before the boundary, and whether it has. */
+  readonly #open = new Map<Stream, boolean>();
+  #looked = 0;
+  /** The files that were looked through, the youngest first. */
+  readonly #inodes: number[] = [];
+
+  constructor(wanted: number) {
+    this.#left = wanted;
+  }
+
+  begin(end: LogPosition): boolean {
+    this.#inodes.push(end.inode);
+    this.#last ??= end;
+    // No line is wanted.
+    if (this.#left === 0 && this.#next.size === 0) this.#boundary ??= end;
+    return this.#boundary !== undefined && this.#open.size === 0;
+  }
+
+  /** True when nothing before this is wanted. */
+  take(entry: LogEntry, position: LogPosition): boolean {
+    if (entry.kind === "record") {
+      const { record } = entry;
+      const { stream, time } = record;
+      const piece = continues(record, this.#next.get(stream)?.time);
+      if (this.#boundary === undefined && !piece) {
+        if (this.#left === 0) {
+          this.#boundary = this.#last;
+          for (const name of this.#next.keys()) this.#open.set(name, false);
+        } else this.#left--;
+      }
+      if (this.#boundary !== undefined) {
+        if (piece && this.#open.has(stream)) this.#open.set(stream, true);
+        else this.#open.delete(stream);
+        this.#looked += record.log.length;
+        // Pieces of a line are not further from each other, or the line is shown from the piece on that was found.
+        if (this.#looked > maxRecordBytes) for (const [name, found] of this.#open) if (!found) this.#open.delete(name);
+      }
+      if (this.#boundary === undefined || piece) this.#next.set(stream, { time, position });
+    }
+    this.#last = position;
+    return this.#boundary !== undefined && this.#open.size === 0;
+  }
+
+  /** How many lines of the file to leave out; undefined when it has not enough. */
+  takeCompressed(lines: number): number | undefined {
+    if (lines > this.#left) return lines - this.#left;
+    this.#left -= lines;
+    return undefined;
+  }
+
+  earlier(a: LogPosition, b: LogPosition): LogPosition {
+    if (a.inode === b.inode) return a.offset < b.offset ? a : b;
+    return this.#inodes.indexOf(a.inode) > this.#inodes.indexOf(b.inode) ? a : b;
+  }
+
+  get from(): Record<Stream, LogPosition> | undefined {
+    const boundary = this.#boundary;
+    if (boundary === undefined) return undefined;
+    const of = (stream: Stream): LogPosition => this.#next.get(stream)?.position ?? boundary;
+    return { stdout: of("stdout"), stderr: of("stderr") };
+  }
+}
+
+async function countLines(path: string, turns: Turns): Promise<number> {
+  let lines = 0;
+  const last = new Map<Stream, LogRecord>();
+  try {
+    for await (const entries of compressedEntries(path)) {
+      for (const entry of entries)
+        if (entry.kind === "record") {
+          if (!continues(last.get(entry.record.stream), entry.record.time)) lines++;
+          last.set(entry.record.stream, entry.record);
+        }
+      await turns.after(chunkBytes);
+    }
+  } catch {
+    // Who reads it says what is wrong with it.
+  }
+  return lines;
+}
+
+interface Sample {
+  readonly ns: bigint;
+  readonly offset: number;
+}
+
+/** The first line between `from` and `end` that is known to begin there, by a whole one before it. */
+async function sample(file: LogFile, from: number, end: number, turns: Turns): Promise<Sample | undefined> {
+  const ended = new Set<Stream>();
+  file.seek(from);
+  for (let until = from + sampleBytes; ; until += chunkBytes) {
+    const entries = file.read(Math.min(until, end));
+    if (entries === undefined) return undefined;
+    for (const entry of entries) {
+      if (entry.kind !== "record") continue;
+      const { stream, log, time } = entry.record;
+      const ns = ended.has(stream) ? parseRfc3339Nano(time) : undefined;
+      if (ns !== undefined) return { ns, offset: entry.offset };
+      if (log.endsWith("\n")) ended.add(stream);
+      else ended.delete(stream);
+    }
+    await turns.after(chunkBytes);
+  }
+}
+
+/** A place before the first line that is not older than `since`: at most about a block before it. */
+export async function offsetSince(file: LogFile, since: bigint, turns: Turns): Promise<number> {
+  let low = 0;
+  for (let high = file.size; high - low > blockBytes;) {
+    const step = Math.max(blockBytes, Math.ceil((high - low) / samplesInStep));
+    const limit = high;
+    for (let at = low + step; at < limit; at += step) {
+      const found = await sample(file, at, Math.min(at + step, limit), turns);
+      if (found === undefined) continue;
+      if (found.ns >= since) {
+        high = at;
+        break;
+      }
+      low = found.offset;
+    }
+    if (step === blockBytes || high - low > step * 2) break;
+  }
+  return low;
+}
+
+/** A place behind the last line that is not younger than `until`; undefined when that is the end. */
+export async function offsetUntil(file: LogFile, until: bigint, turns: Turns): Promise<number | undefined> {
+  const size = file.size;
+  let low = 0;
+  let high = size;
+  while (high - low > blockBytes) {
+    const step = Math.max(blockBytes, Math.ceil((high - low) / samplesInStep));
+    const bottom = low;
+    for (let at = high - step; at > bottom; at -= step) {
+      const found = await sample(file, at, Math.min(at + step, size), turns);
+      if (found === undefined) continue;
+      if (found.ns <= until) {
+        low = at;
+        break;
+      }
+      high = found.offset;
+    }
+    if (step === blockBytes || high - low > step * 2) break;
+  }
+  return high === size ? undefined : high;
+}
