@@ -6,12 +6,10 @@ import { TarWriter, type TarEntryInput, type TarKind, type TarXattr } from "@fat
 import { EngineError } from "@fathom/base";
 import {
   AT_EMPTY_PATH,
-  AT_SYMLINK_NOFOLLOW,
   isSysError,
   O_CLOEXEC,
   O_DIRECTORY,
   O_NOFOLLOW,
-  O_NONBLOCK,
   O_PATH,
   O_RDONLY,
   S_IFBLK,
@@ -24,6 +22,7 @@ import {
   type Stat,
   type Sys,
 } from "@fathom/sys";
+import { openEntry, openForReading, type OpenEntry } from "@fathom/store/tree";
 import type { ContainerRoot } from "./container-root.ts";
 
 /** Each level holds a descriptor. */
@@ -91,11 +90,10 @@ class Archiver {
     this.#mountId = stat.mountId;
     const bytes = Buffer.from(name, "utf8");
     if ((stat.mode & S_IFMT) !== S_IFDIR) {
-      // Its parent is not at hand: reopened through its own descriptor.
-      yield* this.#leaf(fd, "", stat, bytes);
+      yield* this.#leaf(fd, stat, bytes);
       return;
     }
-    if (bytes.length > 0) this.#tar.entry({ ...this.#input(fd, ".", stat), path: withSlash(bytes), kind: "directory" });
+    if (bytes.length > 0) this.#tar.entry({ ...this.#input(fd, stat), path: withSlash(bytes), kind: "directory" });
     const directory = this.#sys.openat2(fd, ".", { flags: O_RDONLY | O_DIRECTORY | O_CLOEXEC });
     try {
       yield* this.#directory(directory, bytes, 0);
@@ -112,35 +110,30 @@ class Archiver {
       .filter((name) => !isDots(name))
       .sort(Buffer.compare);
     for (const name of names) {
-      let stat: Stat;
-      try {
-        stat = this.#sys.fstatat(fd, name, AT_SYMLINK_NOFOLLOW);
-      } catch (error) {
-        if (isGone(error)) continue;
-        throw error;
-      }
+      const entry = openEntry(this.#sys, fd, name);
+      if (entry === undefined) continue;
       const inner = path.length === 0 ? name : Buffer.concat([withSlash(path), name]);
-      if ((stat.mode & S_IFMT) === S_IFDIR) yield* this.#subdirectory(fd, name, stat, inner, depth);
-      else if (!this.#foreign(stat)) yield* this.#leaf(fd, name, stat, inner);
+      let below: number | undefined;
+      try {
+        if ((entry.stat.mode & S_IFMT) === S_IFDIR) below = this.#enter(entry, inner);
+        else if (!this.#foreign(entry.stat)) yield* this.#leaf(entry.fd, entry.stat, inner);
+      } finally {
+        this.#sys.close(entry.fd);
+      }
+      if (below !== undefined)
+        try {
+          yield* this.#directory(below, inner, depth + 1);
+        } finally {
+          this.#sys.close(below);
+        }
       if (this.#size >= batchBytes) yield* this.#flush();
     }
   }
 
-  async *#subdirectory(fd: number, name: Buffer, stat: Stat, path: Buffer, depth: number): AsyncGenerator<Uint8Array> {
-    this.#tar.entry({ ...this.#input(fd, name, stat), path: withSlash(path), kind: "directory" });
-    if (this.#foreign(stat)) return;
-    let inner: number;
-    try {
-      inner = this.#sys.openat2(fd, name, { flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC });
-    } catch (error) {
-      if (isGone(error)) return;
-      throw error;
-    }
-    try {
-      yield* this.#directory(inner, path, depth + 1);
-    } finally {
-      this.#sys.close(inner);
-    }
+  /** Archives the directory itself and opens it; undefined where its content is not wanted. */
+  #enter({ fd, stat }: OpenEntry, path: Buffer): number | undefined {
+    this.#tar.entry({ ...this.#input(fd, stat), path: withSlash(path), kind: "directory" });
+    return this.#foreign(stat) ? undefined : this.#sys.openat2(fd, ".", { flags: O_RDONLY | O_DIRECTORY | O_CLOEXEC });
   }
 
   /** A mount inside the tree, when only the tree's own mount is wanted. */
@@ -148,10 +141,11 @@ class Archiver {
     return this.#oneMount && stat.mountId !== this.#mountId;
   }
 
-  async *#leaf(fd: number, name: Buffer | "", stat: Stat, path: Buffer): AsyncGenerator<Uint8Array> {
+  /** `fd`: O_PATH descriptor of the thing itself. */
+  async *#leaf(fd: number, stat: Stat, path: Buffer): AsyncGenerator<Uint8Array> {
     const kind = kinds.get(stat.mode & S_IFMT);
     if (kind === undefined) return;
-    const input: TarEntryInput = { ...this.#input(fd, name, stat), kind, path };
+    const input: TarEntryInput = { ...this.#input(fd, stat), kind, path };
     if (stat.nlink > 1) {
       const key = `${stat.dev}:${stat.ino}`;
       const first = this.#links.get(key);
@@ -161,22 +155,20 @@ class Archiver {
       }
       this.#links.set(key, path);
     }
-    try {
-      if (kind === "symlink") this.#tar.entry({ ...input, linkPath: this.#sys.readlinkat(fd, name) });
-      else if (kind === "file") yield* this.#file(fd, name, stat, input);
-      else this.#tar.entry(input);
-    } catch (error) {
-      if (!isGone(error)) throw error;
-    }
+    if (kind === "symlink") this.#tar.entry({ ...input, linkPath: this.#sys.readlinkat(fd, "") });
+    else if (kind === "file") yield* this.#file(fd, stat, input);
+    else this.#tar.entry(input);
   }
 
   /** A file that shrinks meanwhile is filled with zeros, one that grows is cut: the header has gone out. */
-  async *#file(fd: number, name: Buffer | "", stat: Stat, input: TarEntryInput): AsyncGenerator<Uint8Array> {
-    const flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC;
-    const file =
-      name === ""
-        ? this.#sys.open(`/proc/self/fd/${fd}`, flags)
-        : this.#sys.openat2(fd, name, { flags: flags | O_NOFOLLOW });
+  async *#file(fd: number, stat: Stat, input: TarEntryInput): AsyncGenerator<Uint8Array> {
+    let file: number;
+    try {
+      file = openForReading(this.#sys, fd);
+    } catch (error) {
+      if (isGone(error)) return;
+      throw error;
+    }
     try {
       let left = Number(stat.size);
       this.#tar.entry({ ...input, size: left });
@@ -192,7 +184,7 @@ class Archiver {
     }
   }
 
-  #input(fd: number, name: Buffer | string, stat: Stat): Omit<TarEntryInput, "kind" | "path"> {
+  #input(fd: number, stat: Stat): Omit<TarEntryInput, "kind" | "path"> {
     return {
       mode: stat.mode & 0o7777,
       uid: stat.uid,
@@ -200,16 +192,16 @@ class Archiver {
       mtimeNs: stat.mtimeNs,
       deviceMajor: stat.rdevMajor,
       deviceMinor: stat.rdevMinor,
-      xattrs: name === "" ? [] : this.#xattrs(fd, name),
+      xattrs: this.#xattrs(fd),
     };
   }
 
   /** File capabilities and the user's own; labels of the host do not leave it. */
-  #xattrs(fd: number, name: Buffer | string): TarXattr[] {
+  #xattrs(fd: number): TarXattr[] {
     try {
-      return this.#sys.listxattrat(fd, name).flatMap((key) => {
+      return this.#sys.listxattrat(fd, "").flatMap((key) => {
         if (key !== "security.capability" && !key.startsWith("user.")) return [];
-        const value = this.#sys.getxattrat(fd, name, key);
+        const value = this.#sys.getxattrat(fd, "", key);
         return value === undefined ? [] : [{ name: key, value }];
       });
     } catch (error) {

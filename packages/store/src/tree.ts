@@ -1,10 +1,13 @@
 /** Walking a tree that a container wrote: by descriptors, never following a link, and giving the thread back now and then. */
 import { EngineError } from "@fathom/base";
 import {
+  AT_EMPTY_PATH,
   AT_SYMLINK_NOFOLLOW,
   O_CLOEXEC,
   O_DIRECTORY,
   O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
   O_RDONLY,
   RESOLVE_BENEATH,
   RESOLVE_NO_SYMLINKS,
@@ -50,6 +53,35 @@ export function openChild(sys: Sys, dirFd: number, name: Uint8Array | string): n
     if (isGone(error)) return undefined;
     throw error;
   }
+}
+
+/** A thing in a directory, held by a descriptor: what its type was when it was opened, it stays. */
+export interface OpenEntry {
+  /** O_PATH: the thing itself, a symlink too. No device is started by that, and no FIFO waits for a writer. */
+  readonly fd: number;
+  readonly stat: Stat;
+}
+
+/** undefined when it is gone */
+export function openEntry(sys: Sys, dirFd: number, name: Uint8Array | string): OpenEntry | undefined {
+  let fd: number;
+  try {
+    fd = sys.openat2(dirFd, name, { flags: O_PATH | O_NOFOLLOW | O_CLOEXEC });
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+  try {
+    return { fd, stat: sys.fstatat(fd, "", AT_EMPTY_PATH) };
+  } catch (error) {
+    sys.close(fd);
+    throw error;
+  }
+}
+
+/** Opens for reading what an O_PATH descriptor holds, which must be a regular file: it cannot have become another thing. */
+export function openForReading(sys: Sys, entryFd: number): number {
+  return sys.open(`/proc/self/fd/${entryFd}`, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 }
 
 export function statChild(sys: Sys, dirFd: number, name: Uint8Array | string): Stat | undefined {

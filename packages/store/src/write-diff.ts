@@ -3,24 +3,21 @@
  * stay links. Names come in byte order, so the same layer gives the same tar.
  */
 import { TarWriter, type TarEntryInput, type TarKind, type TarXattr } from "@fathom/archive";
-import { EngineError } from "@fathom/base";
 import { parseDiffId, type DiffId } from "@fathom/spec";
-import {
-  O_CLOEXEC,
-  O_NOFOLLOW,
-  O_NONBLOCK,
-  O_RDONLY,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  type Sys,
-} from "@fathom/sys";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, type Stat, type Sys } from "@fathom/sys";
 import { isMountStub, stubParents } from "./mount-stubs.ts";
-import { isGone, isOpaque, isWhiteout, lookup, openRoot, walkTree, type TreeEntry } from "./tree.ts";
+import {
+  isDirectory,
+  isOpaque,
+  isWhiteout,
+  lookup,
+  openEntry,
+  openForReading,
+  openRoot,
+  walkTree,
+  type OpenEntry,
+  type TreeEntry,
+} from "./tree.ts";
 
 const readBytes = 256 * 1024;
 
@@ -80,68 +77,83 @@ export async function writeLayerDiff(
   const rootFd = openRoot(sys, diffPath);
   const lower: number[] = [];
   // Made for a mount, or as the parent of such a place, and otherwise as it was.
-  const holdsNothing = ({ name, path, stat }: TreeEntry): boolean => {
+  const holdsNothing = (name: Uint8Array, path: string, stat: Stat): boolean => {
     if (!stubParents.has(path)) return isMountStub(path, stat);
     const below = lookup(sys, lower, name)?.stat;
     if (below === undefined) return isMountStub(path, stat);
     return below.mode === stat.mode && below.uid === stat.uid && below.gid === stat.gid;
   };
+
+  async function write(
+    entry: OpenEntry,
+    { name, path }: TreeEntry,
+    parent: Held | undefined,
+  ): Promise<Held | undefined> {
+    const { fd, stat } = entry;
+    const bytes = Buffer.from(path, "latin1");
+    if (isWhiteout(stat)) {
+      release(parent);
+      tar.entry({ kind: "file", path: whiteoutPath(bytes), mode: 0 });
+      return undefined;
+    }
+    const kind = kinds.get(stat.mode & S_IFMT);
+    // Sockets have no place in a tar.
+    if (kind === undefined || (kind !== "directory" && isMountStub(path, stat))) return undefined;
+    const input: TarEntryInput = {
+      kind,
+      path: kind === "directory" ? Buffer.concat([bytes, Buffer.from("/")]) : bytes,
+      mode: stat.mode & 0o7777,
+      uid: stat.uid,
+      gid: stat.gid,
+      mtimeNs: stat.mtimeNs,
+      deviceMajor: stat.rdevMajor,
+      deviceMinor: stat.rdevMinor,
+      xattrs: layerXattrs(sys, fd),
+    };
+    if (kind === "directory") {
+      const opaque = isOpaque(sys, fd, "");
+      const held: Held = {
+        write() {
+          tar.entry(input);
+          if (opaque) tar.entry({ kind: "file", path: Buffer.concat([bytes, Buffer.from("/.wh..wh..opq")]), mode: 0 });
+        },
+        parent,
+      };
+      if (opaque || !holdsNothing(name, path, stat)) release(held);
+      return held;
+    }
+    release(parent);
+    if (stat.nlink > 1) {
+      const key = `${stat.dev}:${stat.ino}`;
+      const first = linked.get(key);
+      if (first !== undefined) {
+        tar.entry({ ...input, kind: "hardlink", linkPath: first, xattrs: [] });
+        return undefined;
+      }
+      linked.set(key, bytes);
+    }
+    if (kind === "symlink") tar.entry({ ...input, linkPath: sys.readlinkat(fd, "") });
+    else if (kind === "file") await writeFile(sys, entry, input, tar, flush);
+    else tar.entry(input);
+    return undefined;
+  }
+
   try {
     for (const path of lowerPaths) lower.push(openRoot(sys, path));
     await walkTree<Held | undefined>(sys, rootFd, undefined, {
-      async enter(entry, parent) {
-        const { dirFd, name, path, stat } = entry;
-        const bytes = Buffer.from(path, "latin1");
-        if (isWhiteout(stat)) {
-          release(parent);
-          tar.entry({ kind: "file", path: whiteoutPath(bytes), mode: 0 });
+      async enter(found, parent, childFd) {
+        // The thing itself from here on: its name may be another's by now.
+        const entry =
+          childFd === undefined ? openEntry(sys, found.dirFd, found.name) : { fd: childFd, stat: sys.fstat(childFd) };
+        if (entry === undefined) return undefined;
+        try {
+          // A directory that was something else a moment ago has not been entered.
+          if (childFd === undefined && isDirectory(entry.stat)) return undefined;
+          return await write(entry, found, parent);
+        } finally {
+          if (childFd === undefined) sys.close(entry.fd);
           await flush();
-          return undefined;
         }
-        const kind = kinds.get(stat.mode & S_IFMT);
-        // Sockets have no place in a tar.
-        if (kind === undefined || (kind !== "directory" && isMountStub(path, stat))) return undefined;
-        const input: TarEntryInput = {
-          kind,
-          path: kind === "directory" ? Buffer.concat([bytes, Buffer.from("/")]) : bytes,
-          mode: stat.mode & 0o7777,
-          uid: stat.uid,
-          gid: stat.gid,
-          mtimeNs: stat.mtimeNs,
-          deviceMajor: stat.rdevMajor,
-          deviceMinor: stat.rdevMinor,
-          xattrs: layerXattrs(sys, entry),
-        };
-        if (kind === "directory") {
-          const opaque = isOpaque(sys, dirFd, name);
-          const held: Held = {
-            write() {
-              tar.entry(input);
-              if (opaque)
-                tar.entry({ kind: "file", path: Buffer.concat([bytes, Buffer.from("/.wh..wh..opq")]), mode: 0 });
-            },
-            parent,
-          };
-          if (opaque || !holdsNothing(entry)) release(held);
-          await flush();
-          return held;
-        }
-        release(parent);
-        if (stat.nlink > 1) {
-          const key = `${stat.dev}:${stat.ino}`;
-          const first = linked.get(key);
-          if (first !== undefined) {
-            tar.entry({ ...input, kind: "hardlink", linkPath: first, xattrs: [] });
-            await flush();
-            return undefined;
-          }
-          linked.set(key, bytes);
-        }
-        if (kind === "symlink") tar.entry({ ...input, linkPath: sys.readlinkat(dirFd, name) });
-        else if (kind === "file") await writeFile(sys, entry, input, tar, flush);
-        else tar.entry(input);
-        await flush();
-        return undefined;
       },
     });
   } finally {
@@ -158,10 +170,10 @@ function whiteoutPath(path: Buffer): Buffer {
   return Buffer.concat([path.subarray(0, slash), Buffer.from(".wh."), path.subarray(slash)]);
 }
 
-function layerXattrs(sys: Sys, { dirFd, name }: TreeEntry): TarXattr[] {
+function layerXattrs(sys: Sys, fd: number): TarXattr[] {
   const xattrs: TarXattr[] = [];
-  for (const key of sys.listxattrat(dirFd, name)) {
-    const value = isLayerXattr(key) ? sys.getxattrat(dirFd, name, key) : undefined;
+  for (const key of sys.listxattrat(fd, "")) {
+    const value = isLayerXattr(key) ? sys.getxattrat(fd, "", key) : undefined;
     if (value !== undefined) xattrs.push({ name: key, value });
   }
   return xattrs;
@@ -170,22 +182,14 @@ function layerXattrs(sys: Sys, { dirFd, name }: TreeEntry): TarXattr[] {
 /** A file that shrinks meanwhile is filled with zeros, one that grows is cut: the header has gone out. */
 async function writeFile(
   sys: Sys,
-  { dirFd, name, stat, path }: TreeEntry,
+  entry: OpenEntry,
   input: TarEntryInput,
   tar: TarWriter,
   flush: () => Promise<void>,
 ): Promise<void> {
-  let fd: number;
+  const fd = openForReading(sys, entry.fd);
   try {
-    fd = sys.openat2(dirFd, name, { flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC });
-  } catch (error) {
-    if (isGone(error)) return;
-    throw error;
-  }
-  try {
-    if ((sys.fstat(fd).mode & S_IFMT) !== S_IFREG)
-      throw new EngineError("conflict", `${JSON.stringify(path)} was replaced while it was read`);
-    let remaining = Number(stat.size);
+    let remaining = Number(entry.stat.size);
     tar.entry({ ...input, size: remaining });
     while (remaining > 0) {
       const buffer = new Uint8Array(Math.min(readBytes, remaining));
