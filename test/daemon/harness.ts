@@ -278,7 +278,10 @@ export class TestDaemon {
     this.#daemon = undefined;
   }
 
-  /** Removes every container, ends the daemon and takes its namespace and folders away; `before` that, what is mounted there. */
+  /**
+   * Removes every container, ends the daemon and takes its namespace and folders away; `before` that, what is mounted there.
+   * @throws when the daemon's event loop stood still for more than 200 ms meanwhile
+   */
   async close(before: () => void = () => undefined): Promise<void> {
     if (this.#daemon !== undefined) {
       for (const id of this.fathom("ps", "-aq").split("\n").filter(Boolean)) this.cli("rm", "-f", id);
@@ -289,6 +292,15 @@ export class TestDaemon {
     Bun.spawnSync(["ip", "netns", "del", this.#space]);
     removeCgroup(this.cgroupParent);
     before();
+    const stalls = this.#stalls();
     rmSync(this.work, { recursive: true, force: true });
+    if (stalls.length > 0) throw new Error(`the daemon's event loop stood still for too long:\n${stalls.join("\n")}`);
+  }
+
+  /** What the daemons of this test said of their event loops: they name each time of more than 200 ms in which the thread computed or was blocked. */
+  #stalls(): string[] {
+    return readFileSync(join(this.work, "log"), "utf8")
+      .split("\n")
+      .filter((line) => line.includes("the event loop stood still"));
   }
 }

@@ -4,7 +4,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { createApiServer, type ApiServer, type Backend } from "@fathom/api";
-import { createLogger, messageOf, programVersion, type Logger } from "@fathom/base";
+import { createLogger, EventLoopMonitor, messageOf, programVersion, type Logger } from "@fathom/base";
 import type { EngineLife } from "@fathom/engine";
 import { createSys } from "@fathom/sys";
 import { composeEngine } from "./compose.ts";
@@ -72,6 +72,8 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   process.umask(0o022);
   await using resources = new AsyncDisposableStack();
   const { engine: settings } = config;
+  const monitor = resources.use(new EventLoopMonitor({ logger }));
+  const started = monitor.begin("start of the daemon");
   const sys = createSys();
   // The API's socket is in the exec root: its group must come through. Nobody else needs anything in the data root.
   for (const [directory, mode] of [
@@ -89,6 +91,8 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   const memory = resources.use(new IdleMemory({ sys }));
   const server = createApiServer({
     onActivity: () => memory.touch(),
+    onRequest: (operation) => monitor.begin(operation),
+    debug: () => ({ EventLoopStalls: monitor.longest() }),
     backend,
     logger,
     version: settings.version,
@@ -99,7 +103,9 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   for (const host of config.hosts) await server.listen({ path: host.slice("unix://".length), group: config.group });
   logger.info("API listens", { hosts: config.hosts, pid: process.pid, version: settings.version });
   await engine.resume();
+  started();
   await stop;
+  monitor.begin("end of the daemon");
   await stopServing(server, engine, logger);
 }
 

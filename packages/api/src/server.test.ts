@@ -39,6 +39,12 @@ describe("ping", () => {
   });
 });
 
+test("each request is named while it is under way, and /debug shows what the process measures", async () => {
+  await (await server.fetch("/nosuch?one=1")).text();
+  const { requests } = (await (await server.fetch("/v1.47/debug")).json()) as { requests: string[] };
+  expect(requests.slice(-3)).toEqual(["GET /nosuch?one=1", "end GET /nosuch?one=1", "GET /v1.47/debug"]);
+});
+
 describe("what is not there", () => {
   test.each([
     ["GET", "/nosuch"],

@@ -25,6 +25,10 @@ export interface ApiServerOptions {
   readonly experimental?: boolean;
   /** Called when a request begins and when it ends. */
   readonly onActivity?: () => void;
+  /** Called with the name of each request when it begins; the result when it ends. */
+  readonly onRequest?: (operation: string) => () => void;
+  /** What GET /debug shows of the process. */
+  readonly debug?: () => object;
 }
 
 export type ListenOptions =
@@ -42,6 +46,9 @@ export interface ApiServer {
   /** Open connections. */
   readonly connectionCount: number;
 }
+
+/** Of a request's target so much is its name. */
+const namedTarget = 120;
 
 /** Connections that are waiting to be accepted. */
 const backlog = 4096;
@@ -72,6 +79,7 @@ class Server implements ApiServer {
     addVolumeRoutes(this.#router);
     addNetworkRoutes(this.#router);
     addMissingRoutes(this.#router);
+    this.#router.add("GET", "/debug", ({ response }) => response.json(200, options.debug?.() ?? {}));
   }
 
   get connectionCount(): number {
@@ -128,8 +136,9 @@ class Server implements ApiServer {
 
   async #handle(exchange: Exchange): Promise<void> {
     const { head, response } = exchange;
-    const { logger, onActivity } = this.#options;
+    const { logger, onActivity, onRequest } = this.#options;
     onActivity?.();
+    const onEnd = onRequest?.(`${head.method} ${head.target.slice(0, namedTarget)}`);
     try {
       const question = head.target.indexOf("?");
       const path = decodePath(question < 0 ? head.target : head.target.slice(0, question));
@@ -155,6 +164,7 @@ class Server implements ApiServer {
       if (response.started) response.abort();
       else response.json(500, { message: "internal error: the request was not answered" });
     }
+    onEnd?.();
     onActivity?.();
   }
 

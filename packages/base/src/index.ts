@@ -1,5 +1,6 @@
 export * from "./clock.ts";
 export * from "./errors.ts";
+export * from "./event-loop-monitor.ts";
 export * from "./ids.ts";
 export * from "./log.ts";
 export * from "./mutex.ts";

@@ -12,6 +12,8 @@ export interface TestServer extends AsyncDisposable {
   readonly path: string;
   readonly server: ApiServer;
   readonly fake: FakeBackend;
+  /** Names of requests as they began; "end …" when they ended. */
+  readonly requests: string[];
   connect(): RawClient;
   fetch(path: string, init?: RequestInit): Promise<Response>;
   /** POST with a JSON body. */
@@ -22,7 +24,17 @@ export async function startTestServer(): Promise<TestServer> {
   const directory = await mkdtemp(join(tmpdir(), "fathom-api-"));
   const path = join(directory, "api.sock");
   const { fake, backend } = createFakeBackend();
-  const server = createApiServer({ backend, logger: silentLogger, version: "0.0.0-test" });
+  const requests: string[] = [];
+  const server = createApiServer({
+    backend,
+    logger: silentLogger,
+    version: "0.0.0-test",
+    onRequest: (name) => {
+      requests.push(name);
+      return () => requests.push(`end ${name}`);
+    },
+    debug: () => ({ requests }),
+  });
   await server.listen({ path });
   const send = (target: string, init: RequestInit = {}): Promise<Response> =>
     fetch(`http://d${target}`, { ...init, unix: path } as RequestInit);
@@ -30,6 +42,7 @@ export async function startTestServer(): Promise<TestServer> {
     path,
     server,
     fake,
+    requests,
     connect: () => new RawClient(path),
     fetch: send,
     post: (target, body) =>

@@ -1,0 +1,81 @@
+import { afterEach, expect, test } from "bun:test";
+import { EventLoopMonitor, type ThreadTimes } from "./event-loop-monitor.ts";
+import { createLogger } from "./log.ts";
+
+const lines: string[] = [];
+const logger = createLogger("info", { write: (line) => void lines.push(line) });
+let monitor: EventLoopMonitor | undefined;
+afterEach(() => {
+  monitor?.[Symbol.dispose]();
+  lines.length = 0;
+});
+
+/** A thread and a clock that go on as the test says, while the loop itself runs. */
+function simulate() {
+  const times = { computedNs: 0, descheduledNs: 0 };
+  const clock = { ms: 1000 };
+  let reads = 0;
+  const threadTimes = (): ThreadTimes => {
+    reads++;
+    return { ...times };
+  };
+  const made = (monitor = new EventLoopMonitor({ logger, threadTimes, now: () => clock.ms }));
+  /** Until the monitor has looked, and has begun anew. */
+  const looked = async (): Promise<void> => {
+    for (const before = reads; reads < before + 2;) await Bun.sleep(5);
+  };
+  return { monitor: made, times, clock, looked };
+}
+
+test("a busy loop is seen, with what ran", async () => {
+  monitor = new EventLoopMonitor({ logger });
+  await Bun.sleep(50);
+  const end = monitor.begin("GET /containers/json");
+  monitor.begin("GET /events");
+  const stop = performance.now() + 400;
+  while (performance.now() < stop);
+  end();
+  while (monitor.longest().every(({ during }) => during.length === 0)) await Bun.sleep(10);
+  const [stall] = monitor.longest();
+  expect(stall!.during).toEqual(["GET /containers/json", "GET /events"]);
+  expect(stall!.computedMs).toBeGreaterThan(stall!.blockedMs);
+});
+
+test("a time in which others had the processor is no stall", async () => {
+  const { monitor, times, clock, looked } = simulate();
+  clock.ms += 1000;
+  times.descheduledNs += 990e6;
+  times.computedNs += 5e6;
+  await looked();
+  expect(monitor.longest()).toEqual([]);
+});
+
+test("computing and waiting in a system call are told apart, and a long stall is logged", async () => {
+  const { monitor, times, clock, looked } = simulate();
+  monitor.begin("POST /containers/*/start");
+  clock.ms += 525;
+  times.computedNs += 400e6;
+  times.descheduledNs += 100e6;
+  await looked();
+  expect(monitor.longest()).toMatchObject([
+    { ms: 400, computedMs: 400, blockedMs: 0, descheduledMs: 100, during: ["POST /containers/*/start"] },
+  ]);
+  clock.ms += 1025;
+  await looked();
+  expect(monitor.longest()[0]).toMatchObject({ ms: 1000, computedMs: 0, blockedMs: 1000 });
+  expect(lines).toHaveLength(2);
+  expect(lines[1]).toContain("POST /containers/*/start");
+  clock.ms += 125;
+  await looked();
+  expect(monitor.longest().map(({ ms }) => ms)).toEqual([1000, 400, 100]);
+  expect(lines).toHaveLength(2);
+});
+
+test("only so many are kept", async () => {
+  const { monitor, clock, looked } = simulate();
+  for (let count = 0; count < 25; count++) {
+    clock.ms += 100 + count;
+    await looked();
+  }
+  expect(monitor.longest().length).toBeLessThanOrEqual(20);
+});
