@@ -5,6 +5,7 @@ import type { PathStat } from "@fathom/spec";
 import { S_IFLNK, S_IFMT } from "@fathom/sys";
 import { couldNotFind, goFileMode, openRoot, type ContainerRoot } from "./container-root.ts";
 import { publish, type EngineContext } from "./context.ts";
+import { holdLayers, whileStreamed } from "./layer-hold.ts";
 import { tarTree } from "./tar-tree.ts";
 
 export function archiveStat(engine: EngineContext, nameOrId: string, path: string): PathStat {
@@ -63,7 +64,8 @@ export function archiveGet(
   publish(engine, container, "archive-path");
   // "dir/." is the content of dir: its entries are named from ".".
   const name = path.endsWith("/.") ? "." : stat.name;
-  return { stat, tar: closing(root, tarTree(engine.sys, root, inside, { name, oneMount: false }, signal)) };
+  const tar = tarTree(engine.sys, root, inside, { name, oneMount: false }, signal);
+  return { stat, tar: whileStreamed(tar, holdLayers(container), root) };
 }
 
 /** The root file system without what is mounted on it. */
@@ -75,11 +77,6 @@ export function exportContainer(
   const container = engine.containers.find(nameOrId);
   const { root, path } = openRoot(engine, container, "/");
   publish(engine, container, "export");
-  return closing(root, tarTree(engine.sys, root, path, { name: "", oneMount: true }, signal));
-}
-
-/** Closes the root when the stream has ended, in whatever way. */
-async function* closing(root: ContainerRoot, stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  using _ = root;
-  yield* stream;
+  const tar = tarTree(engine.sys, root, path, { name: "", oneMount: true }, signal);
+  return whileStreamed(tar, holdLayers(container), root);
 }

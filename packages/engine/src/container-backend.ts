@@ -37,14 +37,7 @@ import { createContainer } from "./container-create.ts";
 import { listContainers, type ContainerListRequest } from "./container-list.ts";
 import { removeByName, type RemoveOptions } from "./container-remove.ts";
 import { startContainer } from "./container-start.ts";
-import {
-  killContainer,
-  pauseContainer,
-  restartContainer,
-  stopContainer,
-  unpauseContainer,
-  type StopOptions,
-} from "./container-stop.ts";
+import { killContainer, restartContainer, stopContainer, type StopOptions } from "./container-stop.ts";
 import { inspectContainer } from "./container-view.ts";
 import { waitContainer, type WaitCondition } from "./container-wait.ts";
 import { locked, mustRun, publish, type EngineContext } from "./context.ts";
@@ -57,6 +50,8 @@ import {
   type ExecStartOptions,
   type StreamAttachment,
 } from "./exec.ts";
+import { pauseContainer, unpauseContainer } from "./freeze.ts";
+import { holdLayers } from "./layer-hold.ts";
 import { inspectNetwork, listNetworks } from "./network-state.ts";
 import { listProcesses } from "./process-table.ts";
 import { diskUsage, info, version, type SystemSources } from "./system.ts";
@@ -153,7 +148,9 @@ export function createContainerBackend(
       return { Titles: titles, Processes: rows };
     },
     containerChanges: async (name) => {
-      const changes = await engine.store.containers.changes(engine.containers.find(name).id);
+      const container = engine.containers.find(name);
+      using _ = holdLayers(container);
+      const changes = await engine.store.containers.changes(container.id);
       return changes.map(({ path, kind }) => ({ Path: path, Kind: kind }));
     },
     containerAttach: (name, request, signal) => attachContainer(engine, name, request, signal),

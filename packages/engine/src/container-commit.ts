@@ -3,11 +3,26 @@ import { EngineError } from "@fathom/base";
 import type { CommitRequest, ContainerConfig } from "@fathom/spec";
 import { applyChanges, type RunConfig } from "./commit-changes.ts";
 import { mergeRunConfig } from "./config-merge.ts";
-import { publish, type EngineContext } from "./context.ts";
+import { locked, publish, type EngineContext } from "./context.ts";
+import { freezeForCommit } from "./freeze.ts";
+import { holdLayers } from "./layer-hold.ts";
 
+/**
+ * The container is locked while it is frozen and while it goes on, not while its files are read: those are held instead. It may be paused, stopped,
+ * killed or removed meanwhile; the image is whole all the same.
+ */
 export async function commitContainer(engine: EngineContext, request: CommitRequest): Promise<{ Id: string }> {
   const container = engine.containers.find(request.container);
-  const { record } = container;
+  await using stack = new AsyncDisposableStack();
+  const record = await locked(engine, container, async () => {
+    if (container.record.pending !== undefined)
+      throw new EngineError("conflict", `You cannot commit container ${container.id} which is being removed`);
+    stack.use(holdLayers(container));
+    const { process } = container;
+    // A frozen container's files do not change while they are read.
+    if (request.pause && process !== undefined) stack.use(await freezeForCommit(engine, container, process));
+    return container.record;
+  });
   if (record.imageId === "")
     throw new EngineError("conflict", `the image of container ${record.id} is gone: it cannot be committed`);
   const parent = record.imageId;
@@ -15,25 +30,18 @@ export async function commitContainer(engine: EngineContext, request: CommitRequ
   const base = runConfigOf(request.config ?? record.config);
   const changed = applyChanges(base, request.changes);
   const config = runConfigOf({ ...changed, ...mergeRunConfig(changed, record.config) });
-  const cgroup = request.pause && !container.paused ? container.process?.cgroup : undefined;
-  // A frozen container's files do not change while they are read.
-  if (cgroup !== undefined) await cgroup.freeze();
-  try {
-    const { id, name } = await engine.images.commit({
-      containerId: record.id,
-      parent,
-      config,
-      repository: request.repository,
-      tag: request.tag,
-      author: request.author,
-      comment: request.comment,
-      createdBy: (record.config.Cmd ?? []).join(" "),
-    });
-    publish(engine, container, "commit", { comment: request.comment, imageID: id, imageRef: name ?? "" });
-    return { Id: id };
-  } finally {
-    if (cgroup !== undefined) await cgroup.thaw();
-  }
+  const { id, name } = await engine.images.commit({
+    containerId: record.id,
+    parent,
+    config,
+    repository: request.repository,
+    tag: request.tag,
+    author: request.author,
+    comment: request.comment,
+    createdBy: (record.config.Cmd ?? []).join(" "),
+  });
+  publish(engine, container, "commit", { comment: request.comment, imageID: id, imageRef: name ?? "" });
+  return { Id: id };
 }
 
 /** What an image's config has of a container's; what says nothing is left out. */

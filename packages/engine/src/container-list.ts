@@ -69,7 +69,7 @@ function compileFilters(engine: EngineContext, filters: Filters): Test[] {
         "invalid-argument",
         `invalid filter 'status=${value}': invalid value for state (${value}): must be one of ${containerStatuses.join(", ")}`,
       );
-    return (container) => container.record.state.status === value;
+    return (container) => container.status === value;
   });
   any("exited", (value) => {
     if (!/^-?\d+$/.test(value))
@@ -194,9 +194,9 @@ export async function summarise(engine: EngineContext, container: Container, siz
     Command: commandText(record.path, record.arguments),
     Created: Number((parseRfc3339Nano(record.createdAt) ?? 0n) / 1_000_000_000n),
     Ports: portSummaries(container),
-    ...(size ? withoutZero(await containerSizes(engine, record)) : {}),
+    ...(size ? withoutZero(await containerSizes(engine, container)) : {}),
     Labels: record.config.Labels ?? {},
-    State: record.state.status,
+    State: container.status,
     Status: statusText(engine, container),
     Health: { Status: record.health?.Status ?? "none", FailingStreak: record.health?.FailingStreak ?? 0 },
     HostConfig: {
@@ -236,7 +236,7 @@ function statusText(engine: EngineContext, container: Container): string {
   const { state, health } = container.record;
   const now = engine.clock.nowNs();
   const since = (time: string): string => formatAge(now - (parseRfc3339Nano(time) ?? now));
-  switch (state.status) {
+  switch (container.status) {
     case "running":
       if (health !== undefined && health.Status !== "none")
         return `Up ${since(state.startedAt)} (${health.Status === "starting" ? "health: starting" : health.Status})`;

@@ -46,8 +46,31 @@ function checkRemovable(container: Container, name: string): void {
     throw because("restarting: stop the container before removing or force remove");
 }
 
-/** Removes a container that does not run; its key must be locked. */
+/** Removes a container that does not run; its key must be locked. Who waits for the removal hears of a failure too. */
 export async function removeContainer(
+  engine: EngineContext,
+  container: Container,
+  options: { readonly volumes: boolean },
+): Promise<void> {
+  try {
+    await removeRow(engine, container, options);
+  } catch (error) {
+    wakeRemoveWaiters(container, error);
+    throw error;
+  }
+  try {
+    if (container.layerReaders === 0) await removeLayers(engine, container);
+    else container.whenUnread = () => void removeLayers(engine, container);
+    await removeDirectory(engine, container.id);
+    engine.execs.removeOf(container);
+    publish(engine, container, "destroy");
+  } finally {
+    wakeRemoveWaiters(container);
+  }
+}
+
+/** @throws resource-exhausted on a full disk: it is still there then, and can be removed again */
+async function removeRow(
   engine: EngineContext,
   container: Container,
   options: { readonly volumes: boolean },
@@ -63,7 +86,6 @@ export async function removeContainer(
       state: { ...container.record.state, status: "removing" },
     });
   }
-  if (anonymous.length === 0) engine.containers.delete(container);
   for (const volume of anonymous) {
     try {
       await engine.volumes.removeIfUnused(volume, container.id);
@@ -71,25 +93,33 @@ export async function removeContainer(
       engine.logger.warn("removing an anonymous volume failed", { error, volume, id: container.id });
     }
   }
-  if (anonymous.length > 0) engine.containers.delete(container);
+  engine.containers.delete(container);
+}
+
+/** Of a container without a row. What cannot be removed now goes at the next start. */
+async function removeLayers(engine: EngineContext, container: Container): Promise<void> {
   try {
     await removeImageLayers(engine, container.record);
   } catch (error) {
     engine.logger.warn("removing the layers of a mounted image failed", { error, id: container.id });
   }
-  await removeFiles(engine, container.id);
-  engine.execs.removeOf(container);
-  publish(engine, container, "destroy");
-  wakeRemoveWaiters(container);
+  await attempt(engine, container.id, () => engine.store.containers.remove(container.id));
+}
+
+function removeDirectory(engine: EngineContext, id: string): Promise<void> {
+  const { directory } = containerPaths(engine.config, id);
+  return attempt(engine, id, () => rm(directory, { recursive: true, force: true }));
 }
 
 /** Layer and directory of a container without a row. What cannot be removed now goes at the next start. */
 export async function removeFiles(engine: EngineContext, id: string): Promise<void> {
-  const results = await Promise.allSettled([
-    engine.store.containers.remove(id),
-    rm(containerPaths(engine.config, id).directory, { recursive: true, force: true }),
-  ]);
-  for (const result of results)
-    if (result.status === "rejected")
-      engine.logger.warn("removing the files of a container failed", { error: messageOf(result.reason), id });
+  await Promise.all([attempt(engine, id, () => engine.store.containers.remove(id)), removeDirectory(engine, id)]);
+}
+
+async function attempt(engine: EngineContext, id: string, action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    engine.logger.warn("removing the files of a container failed", { error: messageOf(error), id });
+  }
 }

@@ -3,6 +3,7 @@
  * mount's destination, the mount's source. Paths are resolved inside the root by the kernel (openat2 RESOLVE_IN_ROOT); a symlink of the
  * container leads nowhere outside.
  */
+import { readFileSync } from "node:fs";
 import { EngineError } from "@fathom/base";
 import {
   AT_EMPTY_PATH,
@@ -23,7 +24,7 @@ import {
   type Stat,
   type Sys,
 } from "@fathom/sys";
-import type { Container } from "./container.ts";
+import type { Container, RunningProcess } from "./container.ts";
 import type { EngineContext } from "./context.ts";
 
 /** An open root. Disposing closes it. */
@@ -81,11 +82,8 @@ export function openRoot(
 ): { root: ContainerRoot; path: string } {
   const { sys } = engine;
   const { process } = container;
-  if (process !== undefined)
-    return {
-      root: new ContainerRoot(sys, sys.open(`/proc/${process.supervisor.pid}/root`, O_PATH | O_DIRECTORY | O_CLOEXEC)),
-      path,
-    };
+  const running = process === undefined ? undefined : openProcessRoot(sys, process);
+  if (running !== undefined) return { root: new ContainerRoot(sys, running), path };
   const mounts = container.record.mounts.filter(
     (mount) => mount.source !== "" && (path === mount.destination || path.startsWith(`${mount.destination}/`)),
   );
@@ -102,6 +100,24 @@ export function openRoot(
   const layer = engine.store.containers.get(container.id);
   if (layer === undefined) throw new EngineError("not-found", `the layer of container ${container.id} is missing`);
   return { root: new ContainerRoot(sys, sys.openOverlay(layer.mount)), path };
+}
+
+/** The root that its first process sees; undefined when that has ended, also when another process has its number by now. */
+function openProcessRoot(sys: Sys, { supervisor, cgroup }: RunningProcess): number | undefined {
+  try {
+    const directory = sys.open(`/proc/${supervisor.pid}`, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    try {
+      // This descriptor means one process, not a number.
+      if (!readFileSync(`/proc/self/fd/${directory}/cgroup`, "utf8").includes(cgroup.path)) return undefined;
+      return sys.openat2(directory, "root", { flags: O_PATH | O_DIRECTORY | O_CLOEXEC });
+    } finally {
+      sys.close(directory);
+    }
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    if (isSysError(error, "ENOENT", "ESRCH") || code === "ENOENT" || code === "ESRCH") return undefined;
+    throw error;
+  }
 }
 
 /** @throws not-found "Could not find the file X in container Y" */

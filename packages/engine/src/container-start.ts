@@ -75,6 +75,9 @@ export async function startContainer(
       supervisor: run.launched.supervisor,
       cgroup: run.cgroup,
       startedMs: engine.clock.monotonicMs(),
+      commits: new Set(),
+      launchingExecs: new Set(),
+      freezing: false,
       ended: deferred(),
     };
     await using undo = new AsyncDisposableStack();

@@ -1,9 +1,10 @@
-/** Signals to a container and the states that follow: kill, stop, restart, pause, unpause. */
+/** Signals to a container and the states that follow: kill, stop, restart. */
 import { EngineError, messageOf, isEngineError } from "@fathom/base";
 import type { Container } from "./container.ts";
 import { cancelRestart } from "./container-exit.ts";
 import { startContainer } from "./container-start.ts";
 import { locked, mustRun, publish, type EngineContext } from "./context.ts";
+import { thawForEnd } from "./freeze.ts";
 import { parseSignal, SIGKILL, SIGTERM } from "./signals.ts";
 
 /** Docker's default. */
@@ -25,6 +26,7 @@ export async function killContainer(
 ): Promise<void> {
   try {
     const container = engine.containers.find(nameOrId);
+    await afterPolicyStart(engine, container);
     const signal = signalName === undefined || signalName === "" ? SIGKILL : parseSignal(signalName);
     if (container.process === undefined && container.restartTimer !== undefined) {
       // Between two tries there is nothing to signal: the policy ends.
@@ -35,8 +37,8 @@ export async function killContainer(
     const process = mustRun(container);
     // Only what ends the container is a stop by the user: other signals leave the policy alone.
     if (signal === SIGKILL || signal === stopSignal(container)) markStopped(engine, container);
-    if (container.paused && signal === SIGKILL) await process.cgroup.thaw();
     await process.supervisor.signal(signal);
+    if (signal === SIGKILL) await thawForEnd(engine, container, process);
     publish(engine, container, "kill", { signal: String(signal) });
     // As in Docker: after SIGKILL the answer waits until the end is known.
     if (signal === SIGKILL) await within(process.ended.promise, killPatienceMs);
@@ -44,6 +46,13 @@ export async function killContainer(
     const code = isEngineError(error) ? error.code : "internal";
     throw new EngineError(code, `cannot kill container: ${nameOrId}: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** A policy is starting it at this moment: what comes of that is what there is to end. */
+async function afterPolicyStart(engine: EngineContext, container: Container): Promise<void> {
+  const { process, restartTimer, record } = container;
+  if (process === undefined && restartTimer === undefined && record.state.status === "restarting")
+    await engine.mutex.run(container.id, () => undefined);
 }
 
 function markStopped(engine: EngineContext, container: Container): void {
@@ -65,6 +74,7 @@ function stopSignal(container: Container): number {
 export async function stopContainer(engine: EngineContext, nameOrId: string, options: StopOptions): Promise<void> {
   const container = engine.containers.find(nameOrId);
   checkSignal(options, `cannot stop container: ${nameOrId}`);
+  await afterPolicyStart(engine, container);
   if (container.process === undefined && container.restartTimer !== undefined) {
     engine.containers.record(container, { stoppedByUser: true });
     cancelRestart(engine, container);
@@ -99,7 +109,7 @@ export async function stopProcess(
     options.signal === undefined || options.signal === "" ? stopSignal(container) : parseSignal(options.signal);
   const timeoutSeconds = options.timeoutSeconds ?? container.record.config.StopTimeout ?? defaultStopTimeoutSeconds;
   await sendSignal(engine, container, first);
-  if (container.paused) await process.cgroup.thaw();
+  await thawForEnd(engine, container, process);
   // Nothing comes after SIGKILL but to wait.
   const timeoutMs = first === SIGKILL ? killPatienceMs : timeoutSeconds < 0 ? undefined : timeoutSeconds * 1000;
   if (await within(process.ended.promise, timeoutMs, abort)) return;
@@ -112,6 +122,8 @@ export async function stopProcess(
   });
   if (first !== SIGKILL) {
     await sendSignal(engine, container, SIGKILL);
+    // Paused since.
+    await thawForEnd(engine, container, process);
     if (await within(process.ended.promise, killPatienceMs)) return;
   }
   // The first process does not die (or its supervisor is stuck): the cgroup is stronger.
@@ -180,25 +192,4 @@ export async function restartContainer(engine: EngineContext, nameOrId: string, 
     if (keep) container.keepOnExit = false;
   }
   publish(engine, container, "restart");
-}
-
-export async function pauseContainer(engine: EngineContext, nameOrId: string): Promise<void> {
-  const container = engine.containers.find(nameOrId);
-  await locked(engine, container, async () => {
-    const process = mustRun(container);
-    if (container.paused) throw new EngineError("conflict", `container ${container.id} is already paused`);
-    await process.cgroup.freeze();
-    engine.containers.update(container, { state: { ...container.record.state, status: "paused" } });
-    publish(engine, container, "pause");
-  });
-}
-
-export async function unpauseContainer(engine: EngineContext, nameOrId: string): Promise<void> {
-  const container = engine.containers.find(nameOrId);
-  await locked(engine, container, async () => {
-    if (!container.paused) throw new EngineError("conflict", `Container ${container.id} is not paused`);
-    await mustRun(container).cgroup.thaw();
-    engine.containers.update(container, { state: { ...container.record.state, status: "running" } });
-    publish(engine, container, "unpause");
-  });
 }

@@ -13,6 +13,7 @@ import type { Container, ContainerRecord, NetworkAttachment } from "./container.
 import { parseNetworkMode } from "./container-network.ts";
 import type { EngineContext } from "./context.ts";
 import type { MountPoint } from "./contract.ts";
+import { holdLayers } from "./layer-hold.ts";
 import { containerPaths } from "./paths.ts";
 
 export async function inspectContainer(
@@ -33,9 +34,9 @@ export async function inspectContainer(
     Path: record.path,
     Args: record.arguments,
     State: {
-      Status: state.status,
+      Status: container.status,
       Running: container.process !== undefined || state.status === "restarting",
-      Paused: state.status === "paused",
+      Paused: container.paused,
       Restarting: state.status === "restarting",
       OOMKilled: state.oomKilled,
       Dead: state.status === "dead",
@@ -74,7 +75,7 @@ export async function inspectContainer(
             },
           },
         }),
-    ...(size ? await containerSizes(engine, record) : {}),
+    ...(size ? await containerSizes(engine, container) : {}),
     Mounts: record.mounts.map(shownMount),
     Config: record.config,
     NetworkSettings: networkSettings(container),
@@ -99,8 +100,10 @@ function findId(engine: EngineContext, nameOrId: string): string | undefined {
 
 export async function containerSizes(
   engine: EngineContext,
-  record: ContainerRecord,
+  container: Container,
 ): Promise<{ SizeRw: number; SizeRootFs: number }> {
+  const { record } = container;
+  using _ = holdLayers(container);
   const own = await engine.store.containers.usage(record.id);
   return { SizeRw: own, SizeRootFs: own + imageSize(engine, record) };
 }

@@ -1,5 +1,5 @@
 /** Waiting for a container's end. The registration is done when the call returns, so that no end is missed. */
-import { EngineError } from "@fathom/base";
+import { EngineError, messageOf } from "@fathom/base";
 import type { ContainerWaitResponse } from "@fathom/spec";
 import type { Container } from "./container.ts";
 import type { EngineContext } from "./context.ts";
@@ -77,9 +77,17 @@ export function wakeExitWaiters(container: Container, code: number): void {
   for (const wake of container.exitWaiters) wake(code);
 }
 
-/** A removal ends every wait: "removed" with the last exit code, "next-exit" likewise, attaches with nothing. */
-export function wakeRemoveWaiters(container: Container): void {
+/**
+ * A removal ends every wait: "removed" with the last exit code, "next-exit" likewise, attaches with nothing. One that failed ends the waits for
+ * it, with the reason.
+ */
+export function wakeRemoveWaiters(container: Container, failure?: unknown): void {
   const code = container.record.state.exitCode;
+  if (failure !== undefined) {
+    const error = failure instanceof Error ? failure : new Error(messageOf(failure));
+    for (const wake of container.removeWaiters) wake({ error });
+    return;
+  }
   for (const wake of container.removeWaiters) wake({ code });
   wakeExitWaiters(container, code);
   for (const pending of container.pendingAttach) pending.started.resolve(undefined);

@@ -81,6 +81,11 @@ export interface RunningProcess {
   readonly cgroup: Cgroup;
   /** Monotonic, for the length of the run. */
   readonly startedMs: number;
+  /** Commits that keep it frozen (freeze.ts); each resolves when it has let go. */
+  readonly commits: Set<Promise<void>>;
+  /** Execs on their way to their program, and whether a freeze waits for them: frozen there, the request for one would never be answered. */
+  readonly launchingExecs: Set<Promise<unknown>>;
+  freezing: boolean;
   /** Resolves when the exit has been handled completely: state, network, restart decision. */
   readonly ended: Deferred<void>;
 }
@@ -95,6 +100,9 @@ export class Container {
   /** Ends the wait before the next try of a restart policy. */
   restartTimer: AbortController | undefined;
   readonly execs = new Set<string>();
+  /** Readers of its files, and what the last of them does (layer-hold.ts). */
+  layerReaders = 0;
+  whenUnread: (() => void) | undefined;
   health: HealthMonitor | undefined;
   /** A stop by the user is under way: the exit belongs to it. */
   stopRequested = false;
@@ -114,8 +122,15 @@ export class Container {
     return this.process !== undefined;
   }
 
+  /** Its processes are frozen: by the user, or by a commit while it reads. */
   get paused(): boolean {
-    return this.record.state.status === "paused";
+    return this.status === "paused";
+  }
+
+  /** As clients see it: the row knows nothing of commits. */
+  get status(): ContainerStatus {
+    const { status } = this.record.state;
+    return status === "running" && (this.process?.commits.size ?? 0) > 0 ? "paused" : status;
   }
 }
 

@@ -473,6 +473,19 @@ test("a forced removal gets a container that its policy is starting", async () =
   expectClean();
 });
 
+describe("two at once", () => {
+  test("a stop while the policy starts it ends what comes of that", async () => {
+    await run("again", { RestartPolicy: { Name: "always", MaximumRetryCount: 0 } });
+    machine.launching = { reached: deferred(), goOn: deferred() };
+    machine.latest().end(1);
+    await machine.launching.reached.promise;
+    const stopped = engine.containerStop("again", { signal: undefined, timeoutSeconds: 1 });
+    machine.launching.goOn.resolve();
+    await stopped;
+    expect(await status("again")).toBe("exited");
+  });
+});
+
 describe("a graceful stop", () => {
   test("waits for a start by a policy and stops what it started", async () => {
     const { goOn } = await restarting("again");

@@ -1,14 +1,16 @@
 /** docker exec: create, start, inspect, resize. */
-import { EngineError, messageOf, randomId } from "@fathom/base";
+import { EngineError, isEngineError, messageOf, randomId } from "@fathom/base";
 import type { AttachOptions, ExecHandle } from "@fathom/runtime";
 import type { ExecCreateRequest, ExecInspect } from "@fathom/spec";
-import type { Container } from "./container.ts";
+import type { Container, RunningProcess } from "./container.ts";
 import { exitCodeOfFailedStart } from "./container-start.ts";
 import { effectiveDetachKeys, parseDetachKeys } from "./detach-keys.ts";
 import { publish, type EngineContext } from "./context.ts";
 import type { Exec } from "./exec-table.ts";
 import { cannedOutput } from "./canned-output.ts";
 import { compileExecProcess } from "./translate.ts";
+
+const endPatienceMs = 100;
 
 export interface StreamAttachment {
   readonly fd: number;
@@ -19,7 +21,7 @@ export interface StreamAttachment {
 
 /** @throws conflict when the container does not run or is paused */
 function mustTakeExecs(container: Container): NonNullable<Container["process"]> {
-  if (container.paused)
+  if (container.paused || container.process?.freezing === true)
     throw new EngineError(
       "conflict",
       `Container ${container.record.name} is paused, unpause the container before exec`,
@@ -87,7 +89,7 @@ export async function startExec(
   if (exec.state === "ended") throw new EngineError("conflict", `exec command ${exec.id} has already run`);
   if (exec.state === "running") throw new EngineError("conflict", `exec command ${exec.id} is already running`);
   const { container, request } = exec;
-  mustTakeExecs(container);
+  const process = mustTakeExecs(container);
   const tty = request.Tty === true;
   const detachKeys = effectiveDetachKeys(request.DetachKeys ?? "", "escape", tty);
   const attach: AttachOptions[] = options.detach
@@ -104,7 +106,8 @@ export async function startExec(
   let handle: ExecHandle;
   try {
     handle = await launchExec(engine, exec, attach, options.consoleSize ?? consoleSize(request));
-  } catch (error) {
+  } catch (reason) {
+    const error = await endedMeanwhile(engine, process, reason, container);
     endExec(engine, exec, exitCodeOfFailedExec(error));
     if (options.detach) throw error;
     return { fd: cannedOutput(engine.sys, `${messageOf(error)}\r\n`, tty), tty, detachKeys, detached() {} };
@@ -117,6 +120,27 @@ export async function startExec(
     detachKeys,
     detached: () => publish(engine, container, "exec_detach", { execID: exec.id }),
   };
+}
+
+/** Why an exec failed: in a container that is ending every step can, and what counts is that it ended. The end may be known a moment later. */
+async function endedMeanwhile(
+  engine: EngineContext,
+  process: RunningProcess,
+  reason: unknown,
+  container: Container,
+): Promise<unknown> {
+  if (isEngineError(reason) && reason.code !== "internal") return reason;
+  const patience = new AbortController();
+  const ended = await Promise.race([
+    process.supervisor.exit.then(() => true),
+    engine.clock.sleep(endPatienceMs, patience.signal).then(
+      () => false,
+      () => false,
+    ),
+  ]);
+  patience.abort();
+  if (!ended) return reason;
+  return new EngineError("conflict", `container ${container.id} is not running`, { cause: reason });
 }
 
 /** 126 and 127 as for a container; a user that the container does not know is 1, as in Docker. */
@@ -142,12 +166,19 @@ export async function launchExec(
   const process = mustTakeExecs(container);
   const plan = compileExecProcess(engine, container, process, request, exec.command, size);
   publishExec(engine, container, "exec_start", exec.command, exec.id);
-  const handle = await process.supervisor.exec({
+  const launching = process.supervisor.exec({
     execId: exec.id,
     plan,
     openStdin: request.AttachStdin === true,
     attach,
   });
+  process.launchingExecs.add(launching);
+  let handle: ExecHandle;
+  try {
+    handle = await launching;
+  } finally {
+    process.launchingExecs.delete(launching);
+  }
   exec.handle = handle;
   void handle.exit.then((exit) => {
     if (exec.state !== "running") return;

@@ -153,6 +153,9 @@ function takeUp(engine: EngineContext, container: Container, supervisor: Supervi
     supervisor,
     cgroup: engine.cgroups.open(container.record.cgroupPath),
     startedMs: engine.clock.monotonicMs(),
+    commits: new Set(),
+    launchingExecs: new Set(),
+    freezing: false,
     ended: deferred(),
   };
   container.process = process;

@@ -1,0 +1,108 @@
+/**
+ * Who keeps a container's processes frozen: the user (its status says "paused") and each commit that reads its files. They go on when nobody does. All of it
+ * happens under the container's lock.
+ */
+import type { Container, RunningProcess } from "./container.ts";
+import { locked, mustRun, publish, type EngineContext } from "./context.ts";
+import { deferred, EngineError } from "@fathom/base";
+
+/** How long execs that are being launched are waited for. */
+const launchPatienceMs = 2000;
+
+export async function pauseContainer(engine: EngineContext, nameOrId: string): Promise<void> {
+  const container = engine.containers.find(nameOrId);
+  await locked(engine, container, async () => {
+    const process = mustRun(container);
+    const { state } = container.record;
+    if (state.status === "paused") throw new EngineError("conflict", `container ${container.id} is already paused`);
+    if (process.commits.size === 0) await freeze(engine, process);
+    try {
+      engine.containers.update(container, { state: { ...state, status: "paused" } });
+    } catch (error) {
+      if (process.commits.size === 0) await process.cgroup.thaw();
+      throw error;
+    }
+    publish(engine, container, "pause");
+  });
+}
+
+/** Execs that are being launched come to their program first; new ones are refused meanwhile. */
+async function freeze(engine: EngineContext, process: RunningProcess): Promise<void> {
+  process.freezing = true;
+  const patience = new AbortController();
+  try {
+    if (process.launchingExecs.size > 0)
+      await Promise.race([
+        Promise.allSettled(process.launchingExecs),
+        engine.clock.sleep(launchPatienceMs, patience.signal).catch(() => undefined),
+      ]);
+    await process.cgroup.freeze();
+  } finally {
+    patience.abort();
+    process.freezing = false;
+  }
+}
+
+/** Resolves when it goes on: a commit that reads it ends first. */
+export async function unpauseContainer(engine: EngineContext, nameOrId: string): Promise<void> {
+  const container = engine.containers.find(nameOrId);
+  const commits = await locked(engine, container, async () => {
+    if (!container.paused) throw new EngineError("conflict", `Container ${container.id} is not paused`);
+    const process = mustRun(container);
+    if (container.record.state.status === "paused") {
+      if (process.commits.size === 0) await process.cgroup.thaw();
+      goesOn(engine, container);
+    }
+    return [...process.commits];
+  });
+  await Promise.all(commits);
+}
+
+function goesOn(engine: EngineContext, container: Container): void {
+  engine.containers.record(container, { state: { ...container.record.state, status: "running" } });
+  publish(engine, container, "unpause");
+}
+
+/** A signal that should end it is waiting: it goes on, whoever had it frozen. A commit then reads what it makes of its files, as without a pause. */
+export async function thawForEnd(engine: EngineContext, container: Container, process: RunningProcess): Promise<void> {
+  await engine.mutex.run(container.id, async () => {
+    if (container.process !== process || !container.paused) return;
+    process.commits.clear();
+    await process.cgroup.thaw();
+    if (container.record.state.status === "paused") goesOn(engine, container);
+  });
+}
+
+/** Freezes it for a commit; its lock is held. Disposing, which takes the lock, lets it go on unless somebody else keeps it. */
+export async function freezeForCommit(
+  engine: EngineContext,
+  container: Container,
+  process: RunningProcess,
+): Promise<AsyncDisposable> {
+  const frozen = process.commits.size > 0 || container.record.state.status === "paused";
+  if (!frozen) await freeze(engine, process);
+  const done = deferred<void>();
+  const commit = done.promise;
+  process.commits.add(commit);
+  return {
+    async [Symbol.asyncDispose]() {
+      try {
+        await engine.mutex.run(container.id, async () => {
+          // A stop or kill has thawed it.
+          if (!process.commits.delete(commit)) return;
+          if (container.process !== process || container.paused) return;
+          try {
+            await process.cgroup.thaw();
+          } catch (error) {
+            engine.logger.error("a container does not go on after a commit: unpause it", { error, id: container.id });
+            // What it says must be so.
+            if (process.cgroup.frozen())
+              engine.containers.record(container, { state: { ...container.record.state, status: "paused" } });
+          }
+        });
+      } finally {
+        done.resolve();
+      }
+    },
+  };
+}
