@@ -63,9 +63,33 @@ void *map_pages(size_t size, bool shared) {
   return at == MAP_FAILED ? NULL : at;
 }
 
+void *map_own_pages(size_t size) {
+  void *at = map_pages(size, false);
+  if (at)
+    madvise(at, size, MADV_DONTFORK);
+  return at;
+}
+
 void unmap_pages(void *at, size_t size) {
   if (at)
     munmap(at, size);
+}
+
+#define TABLE_CHUNK 64u
+
+void *table_add(struct table *table) {
+  uint32_t chunk = table->used / TABLE_CHUNK;
+  if (table->used == table->most)
+    return NULL;
+  if (!table->chunks && !(table->chunks = map_own_pages((table->most / TABLE_CHUNK + 1) * sizeof *table->chunks)))
+    return NULL;
+  if (!table->chunks[chunk] && !(table->chunks[chunk] = map_own_pages(TABLE_CHUNK * table->entry_size)))
+    return NULL;
+  return table_at(table, table->used++);
+}
+
+void *table_at(const struct table *table, uint32_t index) {
+  return table->chunks[index / TABLE_CHUNK] + index % TABLE_CHUNK * table->entry_size;
 }
 
 int set_nonblocking(int fd) {

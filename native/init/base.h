@@ -37,7 +37,19 @@ void close_fd(int *fd);
 
 /* Whole pages, zeroed, private or shared with children; NULL where there are none. Untouched pages cost nothing. */
 void *map_pages(size_t size, bool shared);
+/* The same for what is the supervisor's alone: a process that is forked from it does not have these pages. */
+void *map_own_pages(size_t size);
 void unmap_pages(void *at, size_t size);
+
+/* Grows by chunks of entries, up to `most`; an entry that was given never moves. In pages of the supervisor's own. */
+struct table {
+  size_t entry_size;
+  uint32_t most, used;
+  uint8_t **chunks;
+};
+/* One entry more, zeroed; NULL where there is no room. */
+void *table_add(struct table *table);
+void *table_at(const struct table *table, uint32_t index);
 
 int set_nonblocking(int fd);
 /* Writes one short text into a file that exists; -1 with errno. */

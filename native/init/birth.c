@@ -3,6 +3,9 @@
 #include "supervisor.h"
 
 #include <grp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 
 /* Closes every descriptor from 3 on that is not named. What a long-lived child kept open would never reach its end elsewhere. */
@@ -29,6 +32,18 @@ static _Noreturn void give_up(void) {
   _exit(1);
 }
 
+/*
+ * What a process that the container sees has of its supervisor is what it was forked from: its tables and buffers are not among that
+ * (map_own_pages), and the rest is wiped here, the stack with what earlier calls left on it.
+ */
+static __attribute__((noinline)) void forget_supervisor(void) {
+  volatile uint8_t left[16384];
+  for (size_t i = 0; i < sizeof left; i++)
+    left[i] = 0;
+  memset(&supervisor, 0, sizeof supervisor);
+  log_forget();
+}
+
 static void begin(struct child *child, const int *cgroups, unsigned count, int more) {
   int keep[CGROUPS_LIMIT + 8];
   unsigned kept = 0;
@@ -43,6 +58,51 @@ static void begin(struct child *child, const int *cgroups, unsigned count, int m
   close_all_but(keep, kept);
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   follow_supervisor(child);
+  forget_supervisor();
+}
+
+int join_pid_namespace(struct child *child) {
+  if (child->pid_namespace >= 0 && setns(child->pid_namespace, CLONE_NEWPID) < 0)
+    return fail("setns", "the pid namespace");
+  close_fd(&child->pid_namespace);
+  return 0;
+}
+
+/*
+ * Until here a maker did the work, in the supervisor's pid namespace, where no container sees it. The process that is made now is
+ * seen from its first instruction, and by a container that may trace it and read its memory; so it has the container's root, working
+ * directory and namespaces, the last rights that its plan leaves it, and no descriptors but its streams, the socket to the supervisor and
+ * the container's root. It is the supervisor's child, not the maker's.
+ */
+int be_born(struct child *child) {
+  if (!child->maker)
+    return 0;
+  uint32_t operation = failure->operation;
+  failure->operation = FAILURE_STEM;
+  if (join_pid_namespace(child) < 0)
+    return -1;
+  close_fd(&child->procfs);
+  close_fd(&child->masked);
+  close_fd(&child->handed_root);
+  int keep[2] = {child->socket, child->root};
+  close_all_but(keep, 2);
+  for (int i = 0; i < 3; i++)
+    child->stdio[i] = i;
+  if (madvise((void *)(uintptr_t)child->born, BORN_SIZE, MADV_DONTFORK) < 0)
+    return fail("madvise", "");
+  /* Not clone3, and no flag that a filter would look at: the filter may be in place already. */
+  long pid = syscall(SYS_clone, CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD, 0, child->born, 0, 0);
+  if (pid < 0)
+    return fail("clone", "");
+  if (pid > 0)
+    _exit(0);
+  child->maker = false;
+  child->born = NULL;
+  follow_supervisor(child);
+  if (child->wants_session && take_session(child) < 0)
+    return -1;
+  failure->operation = operation;
+  return 0;
 }
 
 static void join_cgroups(const int *cgroups, unsigned count) {
@@ -59,12 +119,35 @@ static void join_cgroups(const int *cgroups, unsigned count) {
   }
 }
 
-_Noreturn void live_as_stem(struct child *child, const struct stem_request *request, const int *cgroups, unsigned count) {
+_Noreturn void live_as_stem(struct child *child, uint32_t namespaces, int pid_namespace, const int *cgroups, unsigned count) {
   int fds[4];
   unsigned given = 0;
-  begin(child, cgroups, count, -1);
+  begin(child, cgroups, count, pid_namespace);
   join_cgroups(cgroups, count);
-  if (request->namespaces & CLONE_NEWUSER) {
+  if (pid_namespace >= 0) {
+    /*
+     * Who has that namespace would see this process, with the host's root, while it waits and mounts. So it only says where its child is
+     * to be; a procfs that is mounted from here on is that namespace's, and the one for /proc/self is opened before.
+     */
+    child->maker = true;
+    child->pid_namespace = pid_namespace;
+    if (private_procfs(child) < 0) {
+      fail("fsopen", "proc");
+      give_up();
+    }
+    if (join_pid_namespace(child) < 0)
+      give_up();
+    if (namespaces & CLONE_NEWUSER) {
+      /* Not by clone: the right to join the pid namespace would have been lost. */
+      if (unshare((int)(namespaces & ~(uint32_t)STEM_LATER)) < 0) {
+        fail("unshare", "user");
+        give_up();
+      }
+      if (send_letter(child->socket, SAYS_UNMAPPED, NULL, 0) < 0)
+        give_up();
+    }
+  }
+  if (namespaces & CLONE_NEWUSER) {
     /* The first letter says that the maps are written; only then is there a root to be. */
     if (receive_letter(child->socket, fds, &given) != SAYS_GO)
       give_up();
@@ -74,7 +157,7 @@ _Noreturn void live_as_stem(struct child *child, const struct stem_request *requ
     }
     follow_supervisor(child);
   }
-  if (request->namespaces & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0) {
+  if (namespaces & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0) {
     fail("unshare", "cgroup");
     give_up();
   }
@@ -85,7 +168,7 @@ _Noreturn void live_as_stem(struct child *child, const struct stem_request *requ
   if (receive_letter(child->socket, fds, &given) != SAYS_GO)
     give_up();
   /* Only now: a stem may be old, and what was mounted on the host since it was made belongs to its view too. */
-  if (request->namespaces & CLONE_NEWNS && unshare(CLONE_NEWNS) < 0) {
+  if (namespaces & CLONE_NEWNS && unshare(CLONE_NEWNS) < 0) {
     fail("unshare", "mount");
     give_up();
   }
@@ -101,16 +184,18 @@ _Noreturn void live_as_stem(struct child *child, const struct stem_request *requ
   give_up();
 }
 
-_Noreturn void live_as_exec(struct child *child, int init, int namespaces, const int *cgroups, unsigned count) {
+_Noreturn void live_as_exec(struct child *child, int init, int namespaces, pid_t chrooted, const int *cgroups, unsigned count) {
   begin(child, cgroups, count, init);
   join_cgroups(cgroups, count);
+  child->maker = true;
+  child->pid_namespace = init;
   int outside = -1;
-  if (supervisor.chrooted) {
+  if (chrooted > 0) {
     /* The namespace's own root is not the container's: its first process knows the way. */
     char path[64];
     struct text text = {path, 0, sizeof path};
     text_add(&text, "/proc/");
-    text_add_number(&text, (uint64_t)container()->pid, 1);
+    text_add_number(&text, (uint64_t)chrooted, 1);
     text_add(&text, "/root");
     outside = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (outside < 0) {
@@ -137,7 +222,6 @@ _Noreturn void live_as_exec(struct child *child, int init, int namespaces, const
     give_up();
   }
   close_fd(&outside);
-  close_fd(&init);
   child->shared->stage = STAGE_READY;
   execute_plan(child);
   give_up();

@@ -3,7 +3,10 @@
 
 #include "plan.h"
 
-/* Shared between the supervisor and one child until the child's execve; then only the supervisor has it. */
+/*
+ * Shared between the supervisor and one child until the child's execve; then only the supervisor has it. The container may be able to
+ * write to it (CAP_SYS_PTRACE), so nothing in it is trusted beyond the fate of this one process.
+ */
 enum stage { STAGE_BORN, STAGE_READY, STAGE_EXECUTING };
 struct shared {
   volatile uint32_t stage;
@@ -15,6 +18,7 @@ struct shared {
 
 /* Messages on the socket between the two: one letter, perhaps with descriptors. Its end means exec, or death. */
 #define SAYS_READY 'r'    /* child: in its namespaces and cgroups */
+#define SAYS_UNMAPPED 'u' /* child: in a user namespace that it made itself, without maps */
 #define SAYS_TERMINAL 't' /* child: with the pty's master */
 #define SAYS_WAITING 'w'  /* child: at wait-start */
 #define SAYS_GO 'g'       /* supervisor: with stdin, stdout, stderr (no terminal), then the root's mount if there is one */
@@ -23,6 +27,10 @@ struct shared {
 
 struct child {
   struct shared *shared;
+  volatile pid_t *born; /* the page before `shared`: where the kernel writes the number of the process that is made below */
+  bool maker;           /* nobody in the container sees this process; the one that will be seen is still to be made */
+  int pid_namespace;    /* the one that the process will be in, -1 when it is joined already */
+  bool wants_session;   /* a session is to be made by the process itself */
   int socket;      /* to the supervisor */
   int root;        /* the container's root, -1 before attach-root */
   int handed_root; /* detached mount for attach-root */
@@ -35,6 +43,13 @@ struct child {
   mode_t umask;
   bool umask_set;
 };
+
+/* In front of the shared memory, for the supervisor and the maker only. */
+#define BORN_SIZE 4096
+
+/* birth.c: the process that is seen, in place of its maker; comes back in it. Nothing where there is no maker. */
+int be_born(struct child *child);
+int join_pid_namespace(struct child *child);
 
 /* Executes the plan in child->shared and does not come back but on failure, which is recorded. */
 void execute_plan(struct child *child);
@@ -75,6 +90,8 @@ int do_set_user(struct child *child, const struct operation *op);
 int do_bounding_set(uint64_t keep);
 int do_capabilities(const struct operation *op);
 int do_seccomp(struct child *child, const struct operation *op);
+/* filter.c: true where a filter allows every call that be_born makes after it. */
+bool filter_lets_be_born(const struct child *child, struct bytes program);
 int do_session_keyring(const char *name);
 /* Asks for SIGKILL at the supervisor's death, and ends here when it is dead already. */
 void follow_supervisor(const struct child *child);
@@ -83,12 +100,14 @@ void follow_supervisor(const struct child *child);
 int open_console(struct child *child);
 int do_bind_console(struct child *child, const char *path);
 int do_new_session(struct child *child);
+int take_session(struct child *child);
 
 /* exec.c */
 /* Waits for the supervisor's word, once. What it could not do ends this process. */
 void await_commit(struct child *child);
 /* Standard streams in place, signals and mask at their defaults, everything else closed at execve. */
 int settle(struct child *child);
+bool is_null_device(int fd);
 int do_exec(struct child *child, const struct operation *op);
 
 /* message.c */

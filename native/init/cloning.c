@@ -1,11 +1,15 @@
 #define _GNU_SOURCE
 #include "supervisor.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+
+#define UNMAPPED_MS 10000
 
 /* Where a new process is to go: files to write "0" to, and a cgroup of v2 that it can be born in. */
 struct cgroups {
@@ -61,8 +65,19 @@ static int open_cgroups(const struct stem_request *request, struct cgroups *cgro
   return 0;
 }
 
+/* What the child has in hand, made before it: the supervisor's tables are not in its memory. */
+static void init_child(struct child *child, const struct process *process) {
+  memset(child, 0, sizeof *child);
+  child->shared = process->shared;
+  child->born = process->born;
+  child->pid_namespace = -1;
+  child->socket = -1;
+  child->root = child->handed_root = child->procfs = child->masked = -1;
+  child->stdio[0] = child->stdio[1] = child->stdio[2] = -1;
+}
+
 /* clone3 without a stack goes on in both, as fork does. In the child 0. */
-static pid_t clone_process(struct process *process, uint64_t flags, const struct stem_request *request, struct cgroups *cgroups) {
+static pid_t clone_process(struct process *process, uint64_t flags, const struct stem_request *request, struct cgroups *cgroups, struct child *child) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
     return fail("socketpair", "");
@@ -73,6 +88,8 @@ static pid_t clone_process(struct process *process, uint64_t flags, const struct
       .cgroup = cgroups->born_in >= 0 ? (uint64_t)cgroups->born_in : 0,
   };
   process->pidfd = -1;
+  void *shared = (uint8_t *)process->shared - BORN_SIZE;
+  madvise(shared, BORN_SIZE + SHARED_SIZE, MADV_DOFORK);
   pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
   if (pid < 0 && cgroups->born_in >= 0) {
     close_cgroups(cgroups);
@@ -91,26 +108,27 @@ static pid_t clone_process(struct process *process, uint64_t flags, const struct
     close(pair[1]);
     return -1;
   }
-  process->socket = pid ? pair[0] : pair[1];
-  if (pid) {
-    close(pair[1]);
-    process->pid = pid;
-    set_nonblocking(pair[0]);
+  if (pid == 0) {
+    child->socket = pair[1];
+    return 0;
   }
+  madvise(shared, BORN_SIZE + SHARED_SIZE, MADV_DONTFORK);
+  close(pair[1]);
+  process->socket = pair[0];
+  process->pid = pid;
+  set_nonblocking(pair[0]);
   return pid;
 }
 
-static void init_child(struct child *child, const struct process *process) {
-  memset(child, 0, sizeof *child);
-  child->shared = process->shared;
-  child->socket = process->socket;
-  child->root = child->handed_root = child->procfs = child->masked = -1;
-  child->stdio[0] = child->stdio[1] = child->stdio[2] = -1;
-}
-
-/* The pid namespace that children are born in; -1 goes back to the supervisor's own. */
-static int born_in(int namespace) {
-  return setns(namespace >= 0 ? namespace : supervisor.own_pid_namespace, CLONE_NEWPID);
+/* A stem makes its user namespace itself where it joins a pid namespace. It is this program, and does nothing that waits. */
+static int await_unmapped(const struct process *process) {
+  struct pollfd polled = {.fd = process->socket, .events = POLLIN};
+  unsigned none = 0;
+  if (poll(&polled, 1, UNMAPPED_MS) == 1 && receive_letter(process->socket, NULL, &none) == SAYS_UNMAPPED)
+    return 0;
+  *failure = process->shared->failure;
+  failure->call[sizeof failure->call - 1] = failure->detail[sizeof failure->detail - 1] = 0;
+  return fail_with(ECANCELED, "unshare", "user");
 }
 
 int make_stem(const struct stem_request *request) {
@@ -129,22 +147,13 @@ int make_stem(const struct stem_request *request) {
     fail("unshare", "time");
     goto out;
   }
-  if (pid_namespace >= 0 && born_in(pid_namespace) < 0) {
-    fail("setns", request->join_pid);
-    goto out;
-  }
-  const uint64_t later = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWTIME;
-  pid_t pid = clone_process(process, request->namespaces & ~later, request, &cgroups);
-  if (pid == 0) {
-    struct child child;
-    init_child(&child, process);
-    live_as_stem(&child, request, cgroups.files, cgroups.count);
-  }
-  if (pid_namespace >= 0 && born_in(-1) < 0) {
-    fail("setns", "back to the own pid namespace");
-    goto out;
-  }
-  if (pid < 0)
+  bool maps_itself = pid_namespace >= 0 && request->namespaces & CLONE_NEWUSER;
+  struct child child;
+  init_child(&child, process);
+  pid_t pid = clone_process(process, maps_itself ? 0 : request->namespaces & ~(uint64_t)STEM_LATER, request, &cgroups, &child);
+  if (pid == 0)
+    live_as_stem(&child, request->namespaces, pid_namespace, cgroups.files, cgroups.count);
+  if (pid < 0 || (maps_itself && await_unmapped(process) < 0))
     goto out;
   if (request->namespaces & CLONE_NEWUSER) {
     if (write_maps(pid, request->uid_map, request->gid_map) < 0 || send_letter(process->socket, SAYS_GO, NULL, 0) < 0)
@@ -191,23 +200,17 @@ int start_exec(struct process *process, const struct stem_request *request, int 
   int done = -1;
   int init = container()->pidfd;
   int namespaces = foreign_namespaces(container()->pid);
+  pid_t chrooted = supervisor.chrooted ? container()->pid : 0;
   if (open_cgroups(request, &cgroups, true) < 0)
     goto out;
-  if (born_in(init) < 0) {
-    fail("setns", "the container's pid namespace");
-    goto out;
-  }
-  pid_t pid = clone_process(process, 0, request, &cgroups);
-  if (pid == 0) {
-    struct child child;
-    init_child(&child, process);
-    for (int i = 0; i < 3; i++)
-      child.stdio[i] = ends[i];
-    live_as_exec(&child, init, namespaces, cgroups.files, cgroups.count);
-  }
-  if (born_in(-1) < 0)
-    fail("setns", "back to the own pid namespace");
-  else if (pid > 0)
+  struct child child;
+  init_child(&child, process);
+  for (int i = 0; i < 3; i++)
+    child.stdio[i] = ends[i];
+  pid_t pid = clone_process(process, 0, request, &cgroups, &child);
+  if (pid == 0)
+    live_as_exec(&child, init, namespaces, chrooted, cgroups.files, cgroups.count);
+  if (pid > 0)
     done = 0;
 out:
   close_cgroups(&cgroups);

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define UNSENT_SIZE 65536u
+#define UNSENT_SIZE (1u << 20) /* what state repeats fits into it */
 #define SOCKET_NAME "supervisor.sock"
 
 struct connection *add_connection(int fd) {
@@ -39,9 +39,9 @@ void close_connection(struct connection *connection) {
   connection->unsent = NULL;
   connection->unsent_length = 0;
   orphan_clients(connection);
-  for (unsigned i = 0; i < supervisor.process_count; i++) {
-    if (supervisor.processes[i].asker == connection)
-      supervisor.processes[i].asker = NULL;
+  for (unsigned i = 0; i < supervisor.processes.used; i++) {
+    if (process_at(i)->asker == connection)
+      process_at(i)->asker = NULL;
   }
   if (!supervisor.launched)
     supervisor.ended = true;
@@ -62,7 +62,7 @@ static void send_or_keep(struct connection *connection, const uint8_t *data, siz
   if (length == 0)
     return;
   /* A daemon that does not read loses its connection, not the supervisor its memory. */
-  if (connection->unsent_length + length > UNSENT_SIZE || (!connection->unsent && !(connection->unsent = map_pages(UNSENT_SIZE, false)))) {
+  if (connection->unsent_length + length > UNSENT_SIZE || (!connection->unsent && !(connection->unsent = map_own_pages(UNSENT_SIZE)))) {
     close_connection(connection);
     return;
   }
@@ -145,7 +145,7 @@ static bool receive(struct connection *connection) {
     if (connection->have < MESSAGE_HEADER)
       return true;
     uint32_t magic = read_u32(&header), length = read_u32(&header);
-    if (magic != MESSAGE_MAGIC || length > MESSAGE_LIMIT || !(connection->body = map_pages(length + 1, false))) {
+    if (magic != MESSAGE_MAGIC || length > MESSAGE_LIMIT || !(connection->body = map_own_pages(length + 1))) {
       close_connection(connection);
       return false;
     }

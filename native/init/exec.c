@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 void await_commit(struct child *child) {
   int none[1];
@@ -15,6 +16,24 @@ void await_commit(struct child *child) {
   child->uncommitted = false;
 }
 
+bool is_null_device(int fd) {
+  struct stat about;
+  return fstat(fd, &about) == 0 && S_ISCHR(about.st_mode) && about.st_rdev == makedev(1, 3);
+}
+
+/* Input from nowhere comes from the container's own null device: a descriptor of the host's would be a way to look at the host. */
+static void own_null_device(struct child *child) {
+  if (child->stdio[0] < 0 || !is_null_device(child->stdio[0]))
+    return;
+  int own = open_in_root(child, "/dev/null", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  if (own >= 0 && is_null_device(own)) {
+    close_fd(&child->stdio[0]);
+    child->stdio[0] = own;
+  } else {
+    close_fd(&own);
+  }
+}
+
 int settle(struct child *child) {
   if (child->settled)
     return 0;
@@ -22,6 +41,7 @@ int settle(struct child *child) {
   if (open_console(child) < 0)
     return -1;
   follow_supervisor(child);
+  own_null_device(child);
   for (int i = 0; i < 3; i++) {
     if (child->stdio[i] >= 0 && dup2(child->stdio[i], i) < 0)
       return fail("dup2", "");
@@ -73,11 +93,11 @@ static int execute(struct list candidates, char **arguments, char **environment)
 }
 
 int do_exec(struct child *child, const struct operation *op) {
+  if (settle(child) < 0 || be_born(child) < 0)
+    return -1;
   char **arguments = pointers(op->exec.arguments), **environment = pointers(op->exec.environment);
   if (!arguments || !environment)
     return fail_with(ENOMEM, "mmap", "arguments");
-  if (settle(child) < 0)
-    return -1;
   if (!child->filtered)
     follow_supervisor(child);
   if (op->exec.init && become_init(child, arguments) < 0)

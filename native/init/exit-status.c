@@ -43,7 +43,7 @@ void sync_exit(void) {
 }
 
 void remember_exec(const struct process *process) {
-  if (!remembered && !(remembered = map_pages(REMEMBERED_LIMIT * sizeof *remembered, false)))
+  if (!remembered && !(remembered = map_own_pages(REMEMBERED_LIMIT * sizeof *remembered)))
     return;
   struct remembered *slot = &remembered[remembered_total++ % REMEMBERED_LIMIT];
   memcpy(slot->id, process->id, sizeof slot->id);

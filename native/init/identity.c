@@ -55,7 +55,7 @@ int do_set_user(struct child *child, const struct operation *op) {
     groups[i] = read_u32(&items);
   /* So that the program can open /dev/stdout again. What is not ours (a handed file) may refuse: that is its owner's business. */
   for (int i = 0; i < 3; i++) {
-    if (child->stdio[i] >= 0 && op->user.uid != 0)
+    if (child->stdio[i] >= 0 && op->user.uid != 0 && !is_null_device(child->stdio[i]))
       (void)!fchown(child->stdio[i], op->user.uid, (gid_t)-1);
   }
   if (syscall(SYS_setgroups, op->user.groups.count, groups) < 0)
@@ -107,6 +107,8 @@ int do_capabilities(const struct operation *op) {
 int do_seccomp(struct child *child, const struct operation *op) {
   /* From here on the filter decides which calls there are: everything that can be done before is done. */
   if (settle(child) < 0)
+    return -1;
+  if (child->maker && !filter_lets_be_born(child, op->filter.program) && be_born(child) < 0)
     return -1;
   struct filter_program program = {(uint16_t)(op->filter.program.length / 8), op->filter.program.at};
   uint64_t aligned[4096];

@@ -64,7 +64,7 @@ int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char
   store.max_size = max_size;
   store.max_files = max_files ? max_files : 1;
   if (more) {
-    store.attributes = map_pages(more + 16, false);
+    store.attributes = map_own_pages(more + 16);
     if (!store.attributes)
       return fail_with(ENOMEM, "mmap", "log");
     struct text text = {store.attributes, 0, more + 16};
@@ -161,7 +161,7 @@ void log_flush(void) {
 }
 
 static void add_record(int stream, const uint8_t *first, size_t first_length, const uint8_t *second, size_t second_length, const char *time) {
-  if (!store.batch && !(store.batch = map_pages(store.batch_size, false))) {
+  if (!store.batch && !(store.batch = map_own_pages(store.batch_size))) {
     store.lost++;
     return;
   }
@@ -205,7 +205,7 @@ void log_write(int stream, const uint8_t *data, size_t length) {
       length -= whole;
       continue;
     }
-    if (!store.lines[stream].held && !(store.lines[stream].held = map_pages(LINE_LIMIT, false))) {
+    if (!store.lines[stream].held && !(store.lines[stream].held = map_own_pages(LINE_LIMIT))) {
       store.lost++;
       return;
     }
@@ -239,6 +239,10 @@ int log_reopen(void) {
   log_flush();
   close_fd(&store.fd);
   return open_file(0) < 0 ? fail("open", store.name) : 0;
+}
+
+void log_forget(void) {
+  memset(&store, 0, sizeof store);
 }
 
 uint64_t log_lost(void) {

@@ -11,23 +11,45 @@
 #include <sys/stat.h>
 
 #define CONTROL_FD 3
-#define POLL_LIMIT (1 + CONNECTIONS_LIMIT + PROCESSES_LIMIT * 5 + CLIENTS_LIMIT)
+#define WATCHED_EACH 6 /* at most, of one process */
 
 struct supervisor supervisor;
 
-enum watched { WATCH_LISTENER, WATCH_CONNECTION, WATCH_CLIENT, WATCH_SOCKET, WATCH_END, WATCH_OUTPUT, WATCH_ERROR_OUTPUT, WATCH_INPUT };
-static struct pollfd polled[POLL_LIMIT];
-static struct {
-  uint16_t kind, index;
-} owners[POLL_LIMIT];
-static unsigned polled_count;
+enum watched { WATCH_LISTENER, WATCH_CONNECTION, WATCH_CLIENT, WATCH_SOCKET, WATCH_END, WATCH_MAKER, WATCH_OUTPUT, WATCH_ERROR_OUTPUT, WATCH_INPUT };
+struct owner {
+  uint32_t kind, index;
+};
+static struct pollfd *polled;
+static struct owner *owners;
+static unsigned polled_count, polled_room;
+
+/* Room for everything that may be watched now. Where there is no memory for more, what comes last waits for the next round. */
+static void make_poll_room(void) {
+  unsigned need = 1 + CONNECTIONS_LIMIT + supervisor.processes.used * WATCHED_EACH + supervisor.clients.used;
+  unsigned room = polled_room ? polled_room : 128;
+  while (room < need)
+    room *= 2;
+  if (room == polled_room)
+    return;
+  struct pollfd *more = map_own_pages(room * sizeof *polled);
+  struct owner *more_owners = map_own_pages(room * sizeof *owners);
+  if (!more || !more_owners) {
+    unmap_pages(more, room * sizeof *polled);
+    unmap_pages(more_owners, room * sizeof *owners);
+    return;
+  }
+  unmap_pages(polled, polled_room * sizeof *polled);
+  unmap_pages(owners, polled_room * sizeof *owners);
+  polled = more;
+  owners = more_owners;
+  polled_room = room;
+}
 
 static void watch(int fd, short events, enum watched kind, unsigned index) {
-  if (fd < 0)
+  if (fd < 0 || polled_count == polled_room)
     return;
   polled[polled_count] = (struct pollfd){.fd = fd, .events = events};
-  owners[polled_count].kind = (uint16_t)kind;
-  owners[polled_count++].index = (uint16_t)index;
+  owners[polled_count++] = (struct owner){(uint32_t)kind, index};
 }
 
 static void watch_process(const struct process *process, unsigned index) {
@@ -39,21 +61,23 @@ static void watch_process(const struct process *process, unsigned index) {
   if (process->pending_start < process->pending_end)
     watch(process->input, POLLOUT, WATCH_INPUT, index);
   watch(process->pidfd, POLLIN, WATCH_END, index);
+  watch(process->maker, POLLIN, WATCH_MAKER, index);
 }
 
 static void watch_all(void) {
   polled_count = 0;
+  make_poll_room();
   watch(supervisor.listener, POLLIN, WATCH_LISTENER, 0);
   for (unsigned i = 0; i < CONNECTIONS_LIMIT; i++) {
     const struct connection *connection = &supervisor.connections[i];
     watch(connection->fd, (short)(POLLIN | (connection->unsent_length ? POLLOUT : 0)), WATCH_CONNECTION, i);
   }
-  for (unsigned i = 0; i < supervisor.process_count; i++) {
-    if (supervisor.processes[i].phase != PHASE_FREE)
-      watch_process(&supervisor.processes[i], i);
+  for (unsigned i = 0; i < supervisor.processes.used; i++) {
+    if (process_at(i)->phase != PHASE_FREE)
+      watch_process(process_at(i), i);
   }
-  for (unsigned i = 0; i < supervisor.client_count; i++) {
-    const struct client *client = &supervisor.clients[i];
+  for (unsigned i = 0; i < supervisor.clients.used; i++) {
+    const struct client *client = client_at(i);
     bool reads = wants_client_input(client);
     if (client->hung && !reads && client->start == client->end)
       continue;
@@ -64,7 +88,7 @@ static void watch_all(void) {
 static void handle(unsigned i) {
   short events = polled[i].revents;
   unsigned index = owners[i].index;
-  struct process *process = &supervisor.processes[index < PROCESSES_LIMIT ? index : 0];
+  struct process *process = process_at(index < supervisor.processes.used ? index : 0);
   /* Something handled before may have closed it; a number that was given anew is asked again in the next round. */
   switch ((enum watched)owners[i].kind) {
   case WATCH_LISTENER:
@@ -76,8 +100,8 @@ static void handle(unsigned i) {
       on_connection(&supervisor.connections[index], events);
     break;
   case WATCH_CLIENT:
-    if (supervisor.clients[index].fd == polled[i].fd)
-      on_client(&supervisor.clients[index], events);
+    if (client_at(index)->fd == polled[i].fd)
+      on_client(client_at(index), events);
     break;
   case WATCH_SOCKET:
     if (process->socket == polled[i].fd)
@@ -86,6 +110,10 @@ static void handle(unsigned i) {
   case WATCH_END:
     if (process->pidfd == polled[i].fd)
       on_process_end(process);
+    break;
+  case WATCH_MAKER:
+    if (process->maker == polled[i].fd)
+      on_maker_end(process);
     break;
   case WATCH_OUTPUT:
   case WATCH_ERROR_OUTPUT:
@@ -101,8 +129,8 @@ static void handle(unsigned i) {
 
 static int wait_ms(void) {
   int64_t now = monotonic_ms(), first = supervisor.store_again ? supervisor.store_again : -1;
-  for (unsigned i = 0; i < supervisor.process_count; i++) {
-    const struct process *process = &supervisor.processes[i];
+  for (unsigned i = 0; i < supervisor.processes.used; i++) {
+    const struct process *process = process_at(i);
     bool draining = process->phase == PHASE_ENDED && (process->output[0] >= 0 || process->output[1] >= 0);
     int64_t at = draining ? process->deadline : process->phase == PHASE_RUNNING && process->pause_until > now ? process->pause_until : -1;
     if (process->orphan_until && (at < 0 || process->orphan_until < at))
@@ -117,19 +145,19 @@ static int wait_ms(void) {
 static bool tidy(void) {
   bool busy = false;
   int64_t now = monotonic_ms();
-  for (unsigned i = 0; i < supervisor.process_count; i++) {
-    struct process *process = &supervisor.processes[i];
+  for (unsigned i = 0; i < supervisor.processes.used; i++) {
+    struct process *process = process_at(i);
     settle_orphan(process, now);
     if (process->phase == PHASE_ENDED && process->deadline && now >= process->deadline)
       close_output(process);
-    if (process->phase == PHASE_ENDED && process->output[0] < 0 && process->output[1] < 0 && !process->container)
+    if (process->phase == PHASE_ENDED && process->output[0] < 0 && process->output[1] < 0 && process->maker < 0 && !process->container)
       free_process(process);
     busy = busy || (process->phase != PHASE_FREE && process->phase != PHASE_ENDED);
     busy = busy || process->output[0] >= 0 || process->output[1] >= 0;
   }
   finish_clients();
-  for (unsigned i = 0; i < supervisor.client_count; i++)
-    busy = busy || supervisor.clients[i].fd >= 0;
+  for (unsigned i = 0; i < supervisor.clients.used; i++)
+    busy = busy || client_at(i)->fd >= 0;
   return busy;
 }
 
@@ -176,11 +204,16 @@ int main(int argc, char **argv) {
   if (chdir("/") < 0)
     return 1;
   supervisor.directory = supervisor.listener = -1;
+  supervisor.processes = (struct table){.entry_size = sizeof(struct process), .most = PROCESSES_LIMIT};
+  supervisor.clients = (struct table){.entry_size = sizeof(struct client), .most = CLIENTS_LIMIT};
+  supervisor.connections = map_own_pages(CONNECTIONS_LIMIT * sizeof *supervisor.connections);
+  if (!supervisor.connections || make_streams_room() < 0)
+    return 1;
+  make_container();
   for (unsigned i = 0; i < CONNECTIONS_LIMIT; i++)
     supervisor.connections[i].fd = -1;
   supervisor.own_pid = getpid();
-  supervisor.own_pid_namespace = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-  if (supervisor.own_pid_namespace < 0 || fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0 || set_nonblocking(CONTROL_FD) < 0)
+  if (fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0 || set_nonblocking(CONTROL_FD) < 0)
     return 1;
   clear_failure();
   add_connection(CONTROL_FD);

@@ -19,6 +19,8 @@ static int wait_start(struct child *child) {
   int none[1];
   unsigned count = 0;
   await_commit(child);
+  if (child->maker && (settle(child) < 0 || be_born(child) < 0))
+    return -1;
   if (send_letter(child->socket, SAYS_WAITING, NULL, 0) < 0)
     return fail("sendmsg", "");
   if (receive_letter(child->socket, none, &count) != SAYS_START)
@@ -26,7 +28,14 @@ static int wait_start(struct child *child) {
   return 0;
 }
 
+/* From here on a process has fewer rights with each step: what takes the rights of the engine comes before. */
+static bool gives_up_rights(uint32_t kind) {
+  return kind == OP_SECCOMP || kind == OP_BOUNDING_SET || kind == OP_SET_USER || kind == OP_CAPABILITIES;
+}
+
 static int run_operation(struct child *child, const struct operation *op) {
+  if (gives_up_rights(op->kind) && join_pid_namespace(child) < 0)
+    return -1;
   switch (op->kind) {
   case OP_JOIN_NAMESPACE:
     return join_namespace(op);

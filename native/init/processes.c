@@ -3,66 +3,133 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
-struct process *new_process(const char *id) {
-  for (unsigned i = 0; i < PROCESSES_LIMIT; i++) {
-    struct process *process = &supervisor.processes[i];
-    if (process->phase != PHASE_FREE)
-      continue;
-    memset(process, 0, sizeof *process);
-    process->pidfd = process->socket = process->input = process->output[0] = process->output[1] = -1;
-    process->container = i == 0;
-    struct text text = {process->id, 0, sizeof process->id};
-    text_add(&text, id);
-    process->shared = map_pages(SHARED_SIZE, true);
-    if (!process->shared)
-      break;
-    process->phase = PHASE_STEM;
-    if (i >= supervisor.process_count)
-      supervisor.process_count = i + 1;
-    return process;
+static void empty_process(struct process *process) {
+  memset(process, 0, sizeof *process);
+  process->pidfd = process->maker = process->socket = process->input = process->output[0] = process->output[1] = -1;
+}
+
+void make_container(void) {
+  struct process *process = table_add(&supervisor.processes);
+  if (!process)
+    _exit(1);
+  empty_process(process);
+  process->container = true;
+}
+
+static struct process *free_slot(void) {
+  for (unsigned i = 0; i < supervisor.processes.used; i++) {
+    if (process_at(i)->phase == PHASE_FREE)
+      return process_at(i);
   }
-  fail_with(EAGAIN, "new process", "too many processes under one supervisor");
-  return NULL;
+  return table_add(&supervisor.processes);
+}
+
+struct process *new_process(const char *id) {
+  struct process *process = free_slot();
+  /* The container's is the first that is asked for. */
+  bool is_container = process && process == container();
+  void *pages = process ? map_pages(BORN_SIZE + SHARED_SIZE, true) : NULL;
+  if (!pages) {
+    fail_with(EAGAIN, "new process", process ? "no memory" : "too many processes under one supervisor");
+    return NULL;
+  }
+  /* Only the child that they are for gets them (clone_process). */
+  madvise(pages, BORN_SIZE + SHARED_SIZE, MADV_DONTFORK);
+  empty_process(process);
+  process->container = is_container;
+  process->born = pages;
+  process->shared = (struct shared *)((uint8_t *)pages + BORN_SIZE);
+  struct text text = {process->id, 0, sizeof process->id};
+  text_add(&text, id);
+  process->phase = PHASE_STEM;
+  return process;
+}
+
+static void drop_shared(struct process *process) {
+  unmap_pages((void *)(uintptr_t)process->born, BORN_SIZE + SHARED_SIZE);
+  process->born = NULL;
+  process->shared = NULL;
 }
 
 struct process *find_process(const char *id) {
   if (!*id)
     return container();
-  for (unsigned i = 1; i < supervisor.process_count; i++) {
-    if (supervisor.processes[i].phase != PHASE_FREE && !strcmp(supervisor.processes[i].id, id))
-      return &supervisor.processes[i];
+  for (unsigned i = 1; i < supervisor.processes.used; i++) {
+    if (process_at(i)->phase != PHASE_FREE && !strcmp(process_at(i)->id, id))
+      return process_at(i);
   }
   return NULL;
 }
 
+/*
+ * The process that is seen takes its maker's place. Its number is the kernel's word, on a page that only the maker and the supervisor have,
+ * and it is the supervisor's own child that nobody else reaps: the number cannot be another's.
+ */
+static void take_born(struct process *process) {
+  pid_t pid = process->born ? *process->born : 0;
+  if (pid <= 0)
+    return;
+  *process->born = 0; /* once */
+  int pidfd = sys_pidfd_open(pid);
+  if (pidfd < 0) {
+    /* Nothing can be followed without a descriptor. */
+    process->shared->failure = (struct failure){.operation = FAILURE_STEM, .error = errno, .call = "pidfd_open"};
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return;
+  }
+  process->maker = process->pidfd;
+  process->pidfd = pidfd;
+  process->pid = pid;
+}
+
+void on_maker_end(struct process *process) {
+  siginfo_t about = {0};
+  if (waitid(P_PIDFD_ID, (id_t)process->maker, &about, WEXITED | WNOHANG) < 0 || about.si_pid != 0)
+    close_fd(&process->maker);
+}
+
+static void end_and_reap(int *pidfd) {
+  siginfo_t about;
+  if (*pidfd < 0)
+    return;
+  sys_pidfd_send_signal(*pidfd, SIGKILL);
+  waitid(P_PIDFD_ID, (id_t)*pidfd, &about, WEXITED);
+  close_fd(pidfd);
+}
+
 void free_process(struct process *process) {
   /* Its clients get what they have not got yet, then their end. */
-  for (unsigned i = 0; i < supervisor.client_count; i++) {
-    struct client *client = &supervisor.clients[i];
+  for (unsigned i = 0; i < supervisor.clients.used; i++) {
+    struct client *client = client_at(i);
     if (client->fd >= 0 && client->process == process)
       client->process = NULL;
   }
   unmap_pages(process->pending, PENDING_SIZE);
   process->pending = NULL;
   close_fd(&process->pidfd);
+  close_fd(&process->maker);
   close_fd(&process->socket);
   if (process->input != process->output[0])
     close_fd(&process->input);
   process->input = -1;
   close_output(process);
-  unmap_pages(process->shared, SHARED_SIZE);
-  process->shared = NULL;
+  drop_shared(process);
   process->phase = process->container ? PHASE_ENDED : PHASE_FREE;
 }
 
 void drop_process(struct process *process) {
-  siginfo_t about;
-  if (process->pidfd >= 0) {
-    sys_pidfd_send_signal(process->pidfd, SIGKILL);
-    waitid(P_PIDFD_ID, (id_t)process->pidfd, &about, WEXITED);
+  take_born(process);
+  if (process->maker < 0 && process->born) {
+    /* Once its maker is gone nothing is born any more. */
+    end_and_reap(&process->pidfd);
+    take_born(process);
   }
+  end_and_reap(&process->maker);
+  end_and_reap(&process->pidfd);
   free_process(process);
   finish_clients();
 }
@@ -107,8 +174,7 @@ static void conclude_created(struct process *process, const struct failure *what
   struct connection *asker = process->asker;
   process->asker = NULL;
   close_fd(&process->socket);
-  unmap_pages(process->shared, SHARED_SIZE);
-  process->shared = NULL;
+  drop_shared(process);
   process->phase = PHASE_RUNNING;
   if (asker)
     say_failure(asker, process->request, what);
@@ -116,6 +182,7 @@ static void conclude_created(struct process *process, const struct failure *what
 
 /* The socket's end: the program runs, or the child ended before it. */
 static void conclude(struct process *process) {
+  take_born(process);
   struct failure copy = process->shared->failure;
   copy.call[sizeof copy.call - 1] = copy.detail[sizeof copy.detail - 1] = 0;
   if (copy.error == 0 && process->shared->stage != STAGE_EXECUTING) {
@@ -130,8 +197,7 @@ static void conclude(struct process *process) {
     return;
   }
   close_fd(&process->socket);
-  unmap_pages(process->shared, SHARED_SIZE);
-  process->shared = NULL;
+  drop_shared(process);
   bool starting = process->phase == PHASE_STARTING;
   process->phase = PHASE_RUNNING;
   if (process->container && !starting)
@@ -149,7 +215,8 @@ static void take_terminal(struct process *process, int master) {
 }
 
 void on_child_socket(struct process *process) {
-  for (;;) {
+  /* Bounded: whoever may trace the child may also write to its socket. */
+  for (int turns = 0; turns < 16; turns++) {
     int fds[1] = {-1};
     unsigned count = 1;
     int letter = receive_letter(process->socket, fds, &count);
@@ -163,10 +230,11 @@ void on_child_socket(struct process *process) {
       take_terminal(process, fds[0]);
     else if (count)
       close_fd(&fds[0]);
-    if (letter == SAYS_READY) {
+    if (letter == SAYS_READY && process->container && process->phase == PHASE_STEM) {
       process->phase = PHASE_PREPARED;
       say_running(process);
-    } else if (letter == SAYS_WAITING) {
+    } else if (letter == SAYS_WAITING && process->container && process->phase == PHASE_LAUNCHING) {
+      take_born(process);
       process->phase = PHASE_WAITING;
       format_now(supervisor.started);
       say_running(process);
@@ -176,8 +244,8 @@ void on_child_socket(struct process *process) {
 
 static void end_container(struct process *process) {
   /* Without a pid namespace of their own the execs outlive the first process: not for long. */
-  for (unsigned i = 1; i < supervisor.process_count; i++) {
-    struct process *other = &supervisor.processes[i];
+  for (unsigned i = 1; i < supervisor.processes.used; i++) {
+    struct process *other = process_at(i);
     if (other->pidfd >= 0 && other->phase != PHASE_FREE && other->phase != PHASE_ENDED)
       sys_pidfd_send_signal(other->pidfd, SIGKILL);
   }
@@ -199,11 +267,18 @@ static void end_container(struct process *process) {
 
 void on_process_end(struct process *process) {
   siginfo_t about = {0};
+  int pidfd = process->pidfd;
   if (process->phase != PHASE_RUNNING) {
-    /* It ended before its program: what it wrote about that is on the socket's end. */
+    /* A maker that has done its work, or a process that ended before its program: what it wrote about that is on the socket's end. */
+    take_born(process);
+    if (process->pidfd != pidfd)
+      return;
     if (process->socket >= 0)
       on_child_socket(process);
-    if (process->phase != PHASE_RUNNING)
+    /* Dead, and the socket has no end: somebody took a copy of it. */
+    if (process->phase != PHASE_RUNNING && process->pidfd == pidfd && process->socket >= 0)
+      conclude(process);
+    if (process->phase != PHASE_RUNNING || process->pidfd != pidfd)
       return;
   }
   if (waitid(P_PIDFD_ID, (id_t)process->pidfd, &about, WEXITED | WNOHANG) < 0 || about.si_pid == 0)

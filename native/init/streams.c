@@ -15,13 +15,24 @@
 #define CLIENT_SOFT (128u << 10)
 #define CLIENT_ROOM (4u << 20)
 
-static uint8_t chunk[CHUNK];
+static uint8_t *chunk; /* CHUNK bytes of the supervisor's own */
+
+int make_streams_room(void) {
+  chunk = map_own_pages(CHUNK);
+  return chunk ? 0 : -1;
+}
+
+static struct client *free_client(void) {
+  for (unsigned i = 0; i < supervisor.clients.used; i++) {
+    if (client_at(i)->fd < 0)
+      return client_at(i);
+  }
+  return table_add(&supervisor.clients);
+}
 
 struct client *add_client(int fd, struct process *process, struct connection *daemon, uint32_t wants) {
-  for (unsigned i = 0; i < CLIENTS_LIMIT; i++) {
-    struct client *client = &supervisor.clients[i];
-    if (i < supervisor.client_count && client->fd >= 0)
-      continue;
+  struct client *client = free_client();
+  if (client) {
     memset(client, 0, sizeof *client);
     client->fd = fd;
     client->process = process;
@@ -32,8 +43,6 @@ struct client *add_client(int fd, struct process *process, struct connection *da
     client->wants[1] = wants & ATTACH_STDERR;
     if (process->terminal)
       client->wants[0] = client->wants[0] || client->wants[1];
-    if (i >= supervisor.client_count)
-      supervisor.client_count = i + 1;
     return client;
   }
   fail_with(EAGAIN, "attach", "too many attached clients");
@@ -51,9 +60,9 @@ static void close_process_input(struct process *process) {
 }
 
 void orphan_clients(const struct connection *daemon) {
-  for (unsigned i = 0; i < supervisor.client_count; i++) {
-    if (supervisor.clients[i].daemon == daemon)
-      supervisor.clients[i].daemon = NULL;
+  for (unsigned i = 0; i < supervisor.clients.used; i++) {
+    if (client_at(i)->daemon == daemon)
+      client_at(i)->daemon = NULL;
   }
   if (container()->orphan_of == daemon) {
     container()->orphan_of = NULL;
@@ -112,7 +121,7 @@ static void lose_client(struct client *client) {
 }
 
 static void keep_for_client(struct client *client, const uint8_t *data, size_t length) {
-  if (!client->buffer && !(client->buffer = map_pages(CLIENT_ROOM, false))) {
+  if (!client->buffer && !(client->buffer = map_own_pages(CLIENT_ROOM))) {
     close_client(client);
     return;
   }
@@ -176,8 +185,8 @@ bool wants_output(const struct process *process, int stream) {
     return true;
   if (process->pause_until && process->pause_until > monotonic_ms())
     return false;
-  for (unsigned i = 0; i < supervisor.client_count; i++) {
-    const struct client *client = &supervisor.clients[i];
+  for (unsigned i = 0; i < supervisor.clients.used; i++) {
+    const struct client *client = client_at(i);
     if (client->fd >= 0 && client->process == process && client->wants[stream] && client->end - client->start > CLIENT_SOFT)
       return false;
   }
@@ -201,7 +210,7 @@ void close_output(struct process *process) {
 
 /* Reads once and hands on. False when there is nothing more now. */
 static bool copy_output(struct process *process, int stream) {
-  ssize_t got = read(process->output[stream], chunk, sizeof chunk);
+  ssize_t got = read(process->output[stream], chunk, CHUNK);
   if (got < 0 && errno == EINTR)
     return true;
   if (got < 0 && errno == EAGAIN)
@@ -217,8 +226,8 @@ static bool copy_output(struct process *process, int stream) {
   }
   if (process->container)
     log_write(stream, chunk, (size_t)got);
-  for (unsigned i = 0; i < supervisor.client_count; i++) {
-    struct client *client = &supervisor.clients[i];
+  for (unsigned i = 0; i < supervisor.clients.used; i++) {
+    struct client *client = client_at(i);
     if (client->fd >= 0 && client->process == process && client->wants[stream])
       deliver(client, stream, chunk, (size_t)got);
   }
@@ -277,7 +286,7 @@ bool wants_client_input(const struct client *client) {
 
 static void copy_input(struct client *client) {
   struct process *process = client->process;
-  ssize_t got = recv(client->fd, chunk, sizeof chunk, MSG_DONTWAIT);
+  ssize_t got = recv(client->fd, chunk, CHUNK, MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR))
     return;
   if (got < 0) {
@@ -297,7 +306,7 @@ static void copy_input(struct client *client) {
     return;
   }
   size_t taken = done > 0 ? (size_t)done : 0;
-  if (taken < (size_t)got && (process->pending || (process->pending = map_pages(PENDING_SIZE, false)))) {
+  if (taken < (size_t)got && (process->pending || (process->pending = map_own_pages(PENDING_SIZE)))) {
     memcpy(process->pending, chunk + taken, (size_t)got - taken);
     process->pending_start = 0;
     process->pending_end = (uint32_t)((size_t)got - taken);
@@ -317,8 +326,8 @@ void on_client(struct client *client, short events) {
 }
 
 void finish_clients(void) {
-  for (unsigned i = 0; i < supervisor.client_count; i++) {
-    struct client *client = &supervisor.clients[i];
+  for (unsigned i = 0; i < supervisor.clients.used; i++) {
+    struct client *client = client_at(i);
     if (client->fd < 0 || client->start != client->end)
       continue;
     const struct process *process = client->process;

@@ -1,13 +1,14 @@
-/* The supervisor: one process a container, one loop over poll, no threads, every table of fixed size. */
+/* The supervisor: one process a container, one loop over poll, no threads, every table with a bound. */
 #pragma once
 
 #include "child.h"
 
-#define PROCESSES_LIMIT 256   /* the container's first and its execs */
+/* Tables grow with use; the bounds are there so that a fault elsewhere does not take the machine's memory. */
+#define PROCESSES_LIMIT 65536 /* the container's first and its execs */
 #define CONNECTIONS_LIMIT 32  /* of daemons */
-#define CLIENTS_LIMIT 256     /* attached byte streams */
+#define CLIENTS_LIMIT 65536   /* attached byte streams */
 #define CGROUPS_LIMIT 32
-#define REMEMBERED_LIMIT 128  /* exit statuses of execs that nobody asked for yet */
+#define REMEMBERED_LIMIT 4096 /* exit statuses of execs, told again to every daemon that connects */
 #define ID_SIZE 65
 #define PENDING_SIZE 65536 /* input on its way to a process */
 #define STORE_AGAIN_MS 1000
@@ -45,6 +46,12 @@ struct process {
   char id[ID_SIZE];
   pid_t pid;
   int pidfd, socket;
+  /*
+   * Where the process that is seen is made by another one (birth.c): the number that the kernel wrote of it, on a page that it does not
+   * have itself, and the pidfd of its maker until that is reaped. `pid` and `pidfd` are the maker's before, then the process's.
+   */
+  volatile pid_t *born;
+  int maker;
   struct shared *shared;
   int input;     /* write end of stdin, or the pty's master, or -1 */
   int output[2]; /* read ends; with a terminal the master in the first */
@@ -89,17 +96,20 @@ struct supervisor {
   bool launched, chrooted, ended;
   int64_t store_again; /* the exit status could not be written: when to try again; 0: nothing to do */
   pid_t own_pid;
-  int own_pid_namespace;
   char started[TIME_SIZE];
-  unsigned process_count, client_count; /* used parts of the tables */
-  struct process processes[PROCESSES_LIMIT];
-  struct connection connections[CONNECTIONS_LIMIT];
-  struct client clients[CLIENTS_LIMIT];
+  struct table processes, clients;
+  struct connection *connections; /* CONNECTIONS_LIMIT */
 };
 extern struct supervisor supervisor;
 
+static inline struct process *process_at(uint32_t index) {
+  return table_at(&supervisor.processes, index);
+}
+static inline struct client *client_at(uint32_t index) {
+  return table_at(&supervisor.clients, index);
+}
 static inline struct process *container(void) {
-  return &supervisor.processes[0];
+  return process_at(0);
 }
 
 /* processes.c */
@@ -108,6 +118,8 @@ struct stem_request {
   struct list cgroups;
   const char *join_pid, *uid_map, *gid_map;
 };
+/* The entry of the container's first process; before everything else. */
+void make_container(void);
 struct process *new_process(const char *id);
 struct process *find_process(const char *id);
 /* Pipes or nothing (terminal) for a process; the child's ends in `ends`. */
@@ -115,6 +127,8 @@ int make_streams(struct process *process, bool open_stdin, int ends[3]);
 /* Letters from the child, and the end of the socket. */
 void on_child_socket(struct process *process);
 void on_process_end(struct process *process);
+/* The maker of a process has ended: its zombie goes. */
+void on_maker_end(struct process *process);
 void free_process(struct process *process);
 /* Kills what was made for a launch that did not happen. */
 void drop_process(struct process *process);
@@ -123,12 +137,16 @@ void drop_process(struct process *process);
 int make_stem(const struct stem_request *request);
 int start_exec(struct process *process, const struct stem_request *request, int ends[3]);
 
-/* birth.c: what the new process does before its plan. */
-_Noreturn void live_as_stem(struct child *child, const struct stem_request *request, const int *cgroups, unsigned count);
-_Noreturn void live_as_exec(struct child *child, int init, int namespaces, const int *cgroups, unsigned count);
+/* birth.c: what the new process does before its plan. `pid_namespace` is one to join, or -1. */
+_Noreturn void live_as_stem(struct child *child, uint32_t namespaces, int pid_namespace, const int *cgroups, unsigned count);
+/* `chrooted`: the container's first process, whose root is not its mount namespace's; else 0. */
+_Noreturn void live_as_exec(struct child *child, int init, int namespaces, pid_t chrooted, const int *cgroups, unsigned count);
+/* The part of a stem's namespaces that it makes itself. */
+#define STEM_LATER (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWTIME)
 int write_maps(pid_t pid, const char *uid_map, const char *gid_map);
 
 /* streams.c */
+int make_streams_room(void);
 struct client *add_client(int fd, struct process *process, struct connection *daemon, uint32_t wants);
 /* A daemon has ended: its clients did not leave by themselves, so the container's input stays open for those of the next. */
 void orphan_clients(const struct connection *daemon);
@@ -157,6 +175,8 @@ void log_end(int stream);
 void log_flush(void);
 int log_reopen(void);
 uint64_t log_lost(void);
+/* In a child: nothing of it stays in memory. */
+void log_forget(void);
 
 /* exit-status.c */
 struct remembered {

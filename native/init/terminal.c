@@ -60,11 +60,18 @@ int do_bind_console(struct child *child, const char *path) {
 }
 
 int do_new_session(struct child *child) {
+  if (!child->maker)
+    return take_session(child);
+  child->wants_session = true;
+  return open_console(child);
+}
+
+int take_session(struct child *child) {
   if (setsid() < 0 && errno != EPERM) /* EPERM: it leads a session already */
     return fail("setsid", "");
   if (!child->terminal)
     return 0;
   if (open_console(child) < 0)
     return -1;
-  return ioctl(child->stdio[0], TIOCSCTTY, 0) < 0 ? fail("ioctl", "TIOCSCTTY") : 0;
+  return ioctl(child->settled ? 0 : child->stdio[0], TIOCSCTTY, 0) < 0 ? fail("ioctl", "TIOCSCTTY") : 0;
 }

@@ -1,12 +1,14 @@
 /** Root file systems that try to lead the launcher astray, and what the container can see of it. */
 import { afterAll, beforeEach, expect, test } from "bun:test";
 import {
+  chownSync,
   existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -293,4 +295,25 @@ test("the engine's executable cannot be reached for writing", async () => {
   expect(() => sys.close(sys.open(`/proc/${supervisor.pid}/exe`, 1))).toThrow();
   await supervisor.signal(9);
   await supervisor.exit;
+});
+
+test("a user of a container does not come to own the host's null device", async () => {
+  const before = statSync("/dev/null").uid;
+  const uid = before === 12_345 ? 12_346 : 12_345;
+  try {
+    const result = await run(rig, ["sh", "-c", "stat -c '%u %t:%T' /dev/stdin; id -u"], {
+      inRoot: [{ kind: "make-symlink", path: "/dev/stdin", target: "/proc/self/fd/0" }],
+      process: [{ kind: "set-user", uid, gid: 0, groups: [] }],
+    });
+    expect(result.stdout).toEndWith(`${uid}\n`);
+    expect(statSync("/dev/null").uid).toBe(before);
+  } finally {
+    chownSync("/dev/null", 0, 0);
+  }
+});
+
+test("input from nowhere is the container's own null device", async () => {
+  const result = await run(rig, ["sh", "-c", "stat -L -c %d /proc/self/fd/0; stat -c %d /dev/null"]);
+  const [input, own] = result.stdout.split("\n");
+  expect(input).toBe(own!);
 });

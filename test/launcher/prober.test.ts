@@ -1,0 +1,184 @@
+/**
+ * What a container with CAP_SYS_PTRACE finds at processes that are being made beside it (test/prober/prober.c): nothing that is not its
+ * own. Execs in it, and containers that join its pid namespace.
+ */
+import { afterAll, expect, test } from "bun:test";
+import { readlinkSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { randomId } from "@fathom/base";
+import type { LaunchPlan, Operation, Supervisor } from "@fathom/runtime";
+import { bothOutputs, execOperation, launcher, plan, Reader, Rig, rootOperations, start, sys, unframe } from "./rig.ts";
+
+const rig = new Rig();
+afterAll(() => rig[Symbol.dispose]());
+
+const program = join(rig.rootfs, "bin/prober");
+await Bun.$`gcc -O2 -static -std=gnu11 -Wall -Wextra -Werror ${join(import.meta.dir, "../prober/prober.c")} -o ${program}`.quiet();
+
+const hostRoot = statSync("/");
+const forbidden = [
+  `${hostRoot.dev}:${hostRoot.ino}`,
+  ...["mnt", "net", "pid", "uts", "ipc"].map((kind) => readlinkSync(`/proc/self/ns/${kind}`)),
+];
+const secret = "another-execs-password";
+const moved = [...secret].map((letter) => String.fromCharCode(letter.charCodeAt(0) + 1)).join("");
+
+/** Docker's default capabilities and CAP_SYS_PTRACE, as masks. */
+const rights = 0xa80425fbn | (1n << 19n);
+const capabilities: Operation[] = [
+  { kind: "bounding-set", keep: rights },
+  { kind: "capabilities", effective: rights, permitted: rights, inheritable: 0n, ambient: 0n },
+];
+
+interface Found {
+  readonly newborn: number;
+  readonly hits: number;
+  readonly text: string;
+}
+
+/** A container whose program is the prober; `end` stops it and gives what it found. */
+async function prober(options: readonly string[]): Promise<{ supervisor: Supervisor; end: () => Promise<Found> }> {
+  const { supervisor, attachments } = await start(rig, ["prober", ...options, ...forbidden], {
+    process: capabilities,
+    attach: [bothOutputs],
+  });
+  const reader = new Reader(attachments[0]!.fd);
+  await reader.until(/looking/);
+  return {
+    supervisor,
+    async end() {
+      await supervisor.signal(15);
+      const text = unframe(await reader.ended).stdout;
+      const [, newborn, hits] = /newborn (\d+) hits (\d+)/.exec(text) ?? [];
+      return { newborn: Number(newborn), hits: Number(hits), text };
+    },
+  };
+}
+
+const SIGUSR1 = 10;
+const newSession: Operation = { kind: "new-session" };
+const oomScore: Operation = { kind: "oom-score-adj", value: 0 };
+
+async function exec(
+  supervisor: Supervisor,
+  argv: readonly string[],
+  more: { env?: readonly string[]; terminal?: LaunchPlan["terminal"]; process?: readonly Operation[] } = {},
+): Promise<number> {
+  const handle = await supervisor.exec({
+    execId: randomId(),
+    plan: {
+      version: 1,
+      stem: { newNamespaces: [], cgroupProcs: [] },
+      operations: [
+        newSession,
+        oomScore,
+        ...(more.process ?? capabilities),
+        execOperation(argv, { env: more.env ?? [] }),
+      ],
+      terminal: more.terminal ?? null,
+    },
+    openStdin: false,
+    attach: [bothOutputs],
+  });
+  await new Reader(handle.attachments[0]!.fd).ended;
+  return (await handle.exit).code;
+}
+
+test("200 execs, with and without a terminal, show nothing of the host, of the supervisor or of other execs", async () => {
+  const { supervisor, end } = await prober(["--secret", moved]);
+  // Its output and its environment go through the supervisor.
+  await exec(supervisor, ["sh", "-c", "echo $WORD"], { env: [`WORD=${secret}`] });
+  await supervisor.signal(SIGUSR1);
+  for (let turn = 0; turn < 50; turn++) {
+    const codes = await Promise.all([
+      exec(supervisor, ["true"]),
+      exec(supervisor, ["true"]),
+      exec(supervisor, ["true"], { terminal: { rows: 1, columns: 1 } }),
+      exec(supervisor, ["true"], {
+        process: [{ kind: "set-user", uid: 1000, gid: 1000, groups: [] }, ...capabilities],
+      }),
+    ]);
+    expect(codes).toEqual([0, 0, 0, 0]);
+  }
+  const found = await end();
+  expect(found.text).not.toContain("hit:");
+  expect(found.hits).toBe(0);
+  // It did see them: a prober that came too late each time proves nothing.
+  expect(found.newborn).toBeGreaterThan(20);
+}, 120_000);
+
+test("50 containers that join the pid namespace never show the host's root", async () => {
+  const { supervisor, end } = await prober(["--joined"]);
+  const namespace = `/proc/${supervisor.pid}/ns/pid`;
+  for (let turn = 0; turn < 50; turn++) {
+    const whole = plan(rig, [], { namespaces: ["mount", "network", "ipc", "uts"] });
+    const prepared = await launcher.prepare({ ...whole.stem, joinPidNamespace: namespace });
+    const directory = rig.directory();
+    const { supervisor: other, attachments } = await prepared.launch({
+      plan: {
+        ...whole,
+        stem: { ...whole.stem, joinPidNamespace: namespace },
+        operations: [
+          ...rootOperations(rig),
+          oomScore,
+          ...capabilities,
+          execOperation(["sh", "-c", "ls /proc/1 > /dev/null && echo $$"]),
+        ],
+      },
+      directory,
+      log: { driver: "json-file", path: join(directory, "log"), maxSize: 0, maxFiles: 1 },
+      openStdin: false,
+      attach: [bothOutputs],
+    });
+    const pid = Number(unframe(await new Reader(attachments[0]!.fd).ended).stdout);
+    expect(pid).toBeGreaterThan(1);
+    expect((await other.exit).code).toBe(0);
+  }
+  const found = await end();
+  expect(found.text).not.toContain("hit:");
+  expect(found.hits).toBe(0);
+  expect(found.newborn).toBeGreaterThan(5);
+}, 120_000);
+
+test("an exec is made although its filter forbids to make processes", async () => {
+  const { supervisor, attachments } = await start(rig, ["cat"], { openStdin: true, attach: [bothOutputs] });
+  const instruction = (code: number, jt: number, jf: number, k: number): Uint8Array => {
+    const bytes = Buffer.alloc(8);
+    bytes.writeUInt16LE(code, 0);
+    bytes.set([jt, jf], 2);
+    bytes.writeUInt32LE(k, 4);
+    return bytes;
+  };
+  // clone, clone3, setns: EPERM, or the end of the process; everything else is allowed.
+  const numbers = process.arch === "arm64" ? [220, 435, 268] : [56, 435, 308];
+  for (const forbid of [0x00050001, 0x80000000]) {
+    const filter = Buffer.concat([
+      instruction(0x20, 0, 0, 0),
+      ...numbers.map((number, index) => instruction(0x15, numbers.length - index, 0, number)),
+      instruction(0x06, 0, 0, 0x7fff0000),
+      instruction(0x06, 0, 0, forbid),
+    ]);
+    const handle = await supervisor.exec({
+      execId: randomId(),
+      plan: {
+        version: 1,
+        stem: { newNamespaces: [], cgroupProcs: [] },
+        operations: [
+          newSession,
+          { kind: "seccomp", program: new Uint8Array(filter), flags: 0 },
+          ...capabilities,
+          execOperation(["grep", "-E", "^(Seccomp|CapPrm):", "/proc/self/status"]),
+        ],
+        terminal: null,
+      },
+      openStdin: false,
+      attach: [bothOutputs],
+    });
+    const output = unframe(await new Reader(handle.attachments[0]!.fd).ended).stdout;
+    expect((await handle.exit).code).toBe(0);
+    expect(output).toBe(`CapPrm:\t${rights.toString(16).padStart(16, "0")}\nSeccomp:\t2\n`);
+  }
+  await supervisor.signal(9);
+  await supervisor.exit;
+  for (const { fd } of attachments) sys.close(fd);
+});
