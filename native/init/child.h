@@ -36,7 +36,7 @@ struct child {
   int handed_root; /* detached mount for attach-root */
   int stdio[3];    /* become 0, 1, 2; the pty's other end three times with a terminal */
   int procfs;      /* private procfs, opened when needed */
-  int masked;      /* detached read-only tmpfs, shared by all masked directories */
+  int masked;      /* read-only tmpfs over the first masked directory; the others get copies */
   bool terminal, console_open, filtered, settled;
   bool uncommitted; /* SAYS_COMMIT is still to come: what the supervisor does meanwhile costs no time */
   uint16_t rows, columns;

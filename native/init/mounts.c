@@ -196,18 +196,25 @@ int do_mount_attributes(struct child *child, const struct operation *op) {
   return 0;
 }
 
+/*
+ * An empty read-only directory that covers one path. All are copies of the first: its descriptor still leads to it once it is attached, and only
+ * then every kernel copies it (of a mount that is itself detached, those before 6.15 refuse a copy).
+ */
 static int masked_directory(struct child *child) {
-  if (child->masked < 0) {
-    struct operation op = {.kind = OP_MOUNT};
-    op.mount.type = "tmpfs";
-    op.mount.source = "tmpfs";
-    op.mount.attributes.set = MOUNT_ATTR_RDONLY;
-    child->masked = make_file_system(&op);
-    if (child->masked < 0)
-      return -1;
+  if (child->masked >= 0) {
+    int copy = sys_open_tree(child->masked, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    return copy < 0 ? fail("open_tree", "") : copy;
   }
-  int copy = sys_open_tree(child->masked, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-  return copy < 0 ? fail("open_tree", "") : copy;
+  struct operation op = {.kind = OP_MOUNT};
+  op.mount.type = "tmpfs";
+  op.mount.source = "tmpfs";
+  op.mount.attributes.set = MOUNT_ATTR_RDONLY;
+  int first = make_file_system(&op);
+  if (first >= 0 && (child->masked = fcntl(first, F_DUPFD_CLOEXEC, 3)) < 0) {
+    close_fd(&first);
+    return fail("fcntl", "");
+  }
+  return first;
 }
 
 /* The container's /dev/null, or the host's where it has none; either only when it is the real device. */
