@@ -3,6 +3,7 @@ import { Database as Sqlite } from "bun:sqlite";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { deferred, EngineError, randomId, silentLogger, systemClock, type Deferred } from "@fathom/base";
+import { Faults } from "@fathom/base/faults";
 import type { Endpoint, NetworkInfo, Networks } from "@fathom/network";
 import type {
   Cgroup,
@@ -53,6 +54,11 @@ export class FakeProcess {
 
 /** The machine that outlives daemons: processes by their directory. */
 export class FakeMachine {
+  /**
+   * Lets any call fail or hang: those of "launcher", "stem", "supervisor", "cgroups", "cgroup", "networks", "database", "containers" (the store's),
+   * "images", "volumes", "sys"; for example "supervisor.signal".
+   */
+  readonly faults = new Faults();
   readonly processes = new Map<string, FakeProcess>();
   readonly cgroups = new Set<string>();
   /** Cgroups in which nothing lives: what a stem of a dead daemon leaves. Any other has this process in it. */
@@ -78,7 +84,7 @@ export class FakeMachine {
   }
 
   launcher(): Launcher {
-    return {
+    return this.faults.wrap("launcher", {
       prepare: async () => this.#prepare(),
       reconnect: async (directory) => {
         const process = this.processes.get(directory);
@@ -86,14 +92,14 @@ export class FakeMachine {
         if (process.ended !== undefined) return { kind: "exited", exit: process.ended };
         return { kind: "running", supervisor: this.#supervisor(process) };
       },
-    };
+    } satisfies Launcher);
   }
 
   #prepare(): PreparedStem {
-    return {
+    const stem: PreparedStem = this.faults.wrap("stem", {
       pid: this.nextPid++,
       networkNamespaceFd: 77,
-      launch: async (request) => {
+      launch: async (request: LaunchRequest) => {
         this.launching?.reached.resolve();
         await this.launching?.goOn.promise;
         if (this.failLaunch !== undefined) throw this.failLaunch;
@@ -106,11 +112,20 @@ export class FakeMachine {
         };
       },
       discard: async () => undefined,
+    });
+    return {
+      ...stem,
+      // Closes the descriptor of the root whatever happens.
+      launch: (request) => {
+        if (request.rootFd !== undefined) this.openFds--;
+        return stem.launch(request);
+      },
+      discard: () => stem.discard(),
     };
   }
 
   #supervisor(process: FakeProcess): Supervisor {
-    return {
+    const supervisor: Supervisor = {
       pid: process.pid,
       supervisorPid: process.pid + 100_000,
       startedAt: process.startedAt,
@@ -129,12 +144,13 @@ export class FakeMachine {
       reopenLog: async () => undefined,
       disconnect: () => undefined,
     };
+    return this.faults.wrap("supervisor", supervisor);
   }
 
   cgroupsApi(): Cgroups {
     const open = (path: string): Cgroup => {
       let frozen = false;
-      return {
+      const cgroup: Cgroup = {
         path,
         procsFiles: [`/cg${path}/cgroup.procs`],
         hierarchies: [],
@@ -152,8 +168,9 @@ export class FakeMachine {
         oomKills: () => this.oomKills,
         remove: async () => void this.cgroups.delete(path),
       };
+      return this.faults.wrap("cgroup", cgroup);
     };
-    return {
+    const cgroups: Cgroups = {
       version: "v2",
       driver: "cgroupfs",
       controllers: [],
@@ -179,6 +196,7 @@ export class FakeMachine {
       list: (parent) =>
         [...this.cgroups].filter((path) => path.startsWith(`${parent}/`)).map((path) => path.slice(parent.length + 1)),
     };
+    return this.faults.wrap("cgroups", cgroups);
   }
 
   networks(): Networks {
@@ -201,7 +219,7 @@ export class FakeMachine {
       gateway: undefined,
     };
     const all = [bridge, none];
-    return {
+    const networks: Networks = {
       start: async (known) => {
         for (const id of this.endpoints.keys())
           if (!known.some((endpoint) => endpoint.endpointId === id)) this.endpoints.delete(id);
@@ -239,10 +257,14 @@ export class FakeMachine {
       stop: async () => undefined,
       [Symbol.asyncDispose]: async () => undefined,
     };
+    return this.faults.wrap("networks", networks);
   }
 
   store(root: string): Store {
-    const database = fakeDatabase(this.database, () => this.failWrites);
+    const database = this.faults.wrap(
+      "database",
+      fakeDatabase(this.database, () => this.failWrites),
+    );
     const layer = (id: string): ContainerLayer => ({
       id,
       parent: undefined,
@@ -258,18 +280,18 @@ export class FakeMachine {
     return {
       root,
       database,
-      containers: {
-        create: (id) => {
+      containers: this.faults.wrap("containers", {
+        create: (id: string) => {
           this.layers.add(id);
           return layer(id);
         },
-        get: (id) => (this.layers.has(id) ? layer(id) : undefined),
-        remove: async (id) => void this.layers.delete(id),
+        get: (id: string) => (this.layers.has(id) ? layer(id) : undefined),
+        remove: async (id: string) => void this.layers.delete(id),
         list: () => [...this.layers],
         changes: async () => [],
         usage: async () => 10,
         writeDiff: unused,
-      },
+      }),
       layers: { get: () => undefined, list: () => [], draft: unused, hold: () => true },
       images: {
         put: unused,
@@ -310,7 +332,7 @@ export class FakeMachine {
         rootfs: { type: "layers", diff_ids: [] },
       },
     };
-    return {
+    const images: ImageHalf = {
       lookup: (name) => {
         if (name === "busybox") return image;
         throw new EngineError("not-found", `No such image: ${name}`);
@@ -320,10 +342,11 @@ export class FakeMachine {
       commit: async () => ({ id: image.id, name: undefined }),
       [Symbol.asyncDispose]: async () => undefined,
     };
+    return this.faults.wrap("images", images);
   }
 
   volumeHalf(root: string): VolumeHalf {
-    return {
+    const volumes: VolumeHalf = {
       ensure: (settings) => {
         const handle = this.volumes.get(settings.name) ?? {
           name: settings.name,
@@ -342,6 +365,7 @@ export class FakeMachine {
       volumeList: async () => ({ Volumes: [], Warnings: null }),
       volumeUsage: async () => 0,
     };
+    return this.faults.wrap("volumes", volumes);
   }
 
   sys(): Sys {
@@ -355,7 +379,7 @@ export class FakeMachine {
         throw new SysError("openat2", 2);
       },
     };
-    return methods as Sys;
+    return this.faults.wrap("sys", methods as Sys);
   }
 }
 

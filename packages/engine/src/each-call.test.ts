@@ -1,0 +1,206 @@
+/**
+ * Every call that create, start, exec and remove make fails once, and hangs once. Whatever it is: what was made is undone or known, the engine goes on,
+ * and the container can be removed.
+ */
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { messageOf } from "@fathom/base";
+import {
+  emptyContainerConfig,
+  emptyHostConfig,
+  type ContainerCreateRequest,
+  type ExecCreateRequest,
+} from "@fathom/spec";
+import { FakeMachine, removeTree, startDaemon, type TestEngine } from "./testing/fakes.ts";
+
+const request: ContainerCreateRequest = {
+  ...emptyContainerConfig,
+  Image: "busybox",
+  HostConfig: { ...emptyHostConfig, Binds: ["data:/data"] },
+  NetworkingConfig: { EndpointsConfig: {} },
+};
+const execRequest: ExecCreateRequest = {
+  Cmd: ["true"],
+  User: "",
+  Privileged: false,
+  Tty: false,
+  DetachKeys: "",
+  AttachStdin: false,
+  AttachStdout: true,
+  AttachStderr: true,
+  Env: null,
+  WorkingDir: "",
+};
+const never = new AbortController().signal;
+const removal = { volumes: true, force: true, link: false };
+
+/** A daemon on a machine of its own. */
+class World implements AsyncDisposable {
+  readonly machine = new FakeMachine();
+  readonly root = mkdtempSync(join(tmpdir(), "fathom-each-call-"));
+  engine!: TestEngine;
+
+  static async open(): Promise<World> {
+    const world = new World();
+    world.engine = await startDaemon(world.machine, world.root);
+    return world;
+  }
+  async status(name: string): Promise<string> {
+    return (await this.engine.containerInspect(name, false)).State.Status;
+  }
+  async until(what: string, condition: () => Promise<boolean> | boolean): Promise<void> {
+    for (const deadline = Date.now() + 5000; Date.now() < deadline; await Bun.sleep(1)) if (await condition()) return;
+    throw new Error(`waited in vain: ${what}`);
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.machine.faults.clear();
+    await this.engine.shutdown();
+    removeTree(this.root);
+  }
+}
+
+interface Action {
+  /** What comes before it, with no faults. */
+  readonly before: (world: World) => Promise<void>;
+  readonly act: (world: World) => Promise<unknown>;
+}
+
+const create = async ({ engine }: World): Promise<void> =>
+  void (await engine.containerCreate("one", undefined, request));
+const start = ({ engine }: World): Promise<void> => engine.containerStart("one", undefined);
+const createAndStart = async (world: World): Promise<void> => {
+  await create(world);
+  await start(world);
+};
+
+const actions: Readonly<Record<string, Action>> = {
+  create: { before: async () => undefined, act: create },
+  start: { before: create, act: start },
+  exec: {
+    before: createAndStart,
+    act: async ({ engine }) => {
+      const { Id } = await engine.execCreate("one", execRequest);
+      await engine.execStart(Id, { detach: true, tty: false, consoleSize: undefined, stdin: false }, never);
+    },
+  },
+  remove: { before: create, act: ({ engine }) => engine.containerRemove("one", removal) },
+};
+
+/** The calls of an action that meets no fault. */
+async function callsOf({
+  before,
+  act,
+}: Action): Promise<readonly { readonly name: string; readonly waits: boolean }[]> {
+  await using world = await World.open();
+  await before(world);
+  world.machine.faults.forget();
+  await act(world);
+  return [...world.machine.faults.calls];
+}
+
+function outcome(promise: Promise<unknown>): { is: "under way" | "done" | "failed"; error: unknown } {
+  const result: ReturnType<typeof outcome> = { is: "under way", error: undefined };
+  promise.then(
+    () => (result.is = "done"),
+    (error: unknown) => Object.assign(result, { is: "failed", error }),
+  );
+  return result;
+}
+
+/** Close always closes, whatever it answers (close(2)). */
+const cannotFail = new Set(["sys.close"]);
+
+/** What these could not take away goes at the next daemon's start. */
+const releases = new Set(["cgroup.kill", "cgroup.remove", "networks.detach", "containers.remove"]);
+
+/** What the engine says of the container is what the machine has; gone from both is right too. A call of `name` failed. */
+async function expectTruth(world: World, name: string): Promise<void> {
+  const { machine } = world;
+  const runs = (): boolean => [...machine.processes.values()].some(({ ended }) => ended === undefined);
+  let status = "";
+  await world.until("the status is the truth", async () => {
+    status = await world.status("one").catch(() => "gone");
+    return (status === "running") === runs() && status !== "removing";
+  });
+  if (releases.has(name)) return;
+  const ofRun = status === "running" ? 1 : 0;
+  await world.until(
+    "nothing is held but by what runs",
+    () => machine.cgroups.size === ofRun && machine.endpoints.size === ofRun,
+  );
+  expect(machine.layers.size).toBe(status === "gone" ? 0 : 1);
+  expect(machine.openFds).toBe(0);
+}
+
+/** The container goes, another one runs, and after the next daemon's start nothing is left of either. */
+async function expectSound(world: World, name: string): Promise<void> {
+  const { machine } = world;
+  await expectTruth(world, name);
+  if ((await world.status("one").catch(() => "gone")) !== "gone") await world.engine.containerRemove("one", removal);
+  await world.engine.containerCreate("two", undefined, request);
+  await world.engine.containerStart("two", undefined);
+  expect(await world.status("two")).toBe("running");
+  await world.engine.containerRemove("two", removal);
+  expect(machine.openFds).toBe(0);
+  await world.engine.shutdown();
+  for (const path of machine.cgroups) machine.emptyCgroups.add(path);
+  world.engine = await startDaemon(machine, world.root);
+  expect(await world.engine.containerList({ all: true, limit: undefined, size: false, filters: {} })).toEqual([]);
+  expect([...machine.processes.values()].filter(({ ended }) => ended === undefined)).toEqual([]);
+  expect([[...machine.cgroups], [...machine.endpoints.keys()], [...machine.layers]]).toEqual([[], [], []]);
+  expect(readdirSync(join(world.root, "containers"))).toEqual([]);
+}
+
+for (const [name, action] of Object.entries(actions))
+  describe(name, () => {
+    test("each call fails", async () => {
+      const calls = await callsOf(action);
+      const problems: string[] = [];
+      expect(calls.length).toBeGreaterThan(0);
+      for (const [index, call] of calls.entries()) {
+        if (cannotFail.has(call.name)) continue;
+        await using world = await World.open();
+        await action.before(world);
+        world.machine.faults.failNth(index + 1);
+        const result = outcome(action.act(world));
+        try {
+          await world.until("an answer", () => result.is !== "under way");
+          await world.until("the fault strikes", () => world.machine.faults.done);
+          await expectSound(world, call.name);
+        } catch (error) {
+          problems.push(`${call.name} failed: ${messageOf(error)}`);
+        }
+      }
+      expect(problems).toEqual([]);
+    });
+
+    test("each call hangs, and only this container waits", async () => {
+      const problems: string[] = [];
+      for (const [index, call] of (await callsOf(action)).entries()) {
+        if (!call.waits) continue;
+        for (const end of ["goOn", "fail"] as const) {
+          await using world = await World.open();
+          await action.before(world);
+          const hang = world.machine.faults.hangNth(index + 1);
+          const result = outcome(action.act(world));
+          try {
+            await hang.reached;
+            await world.engine.containerCreate("other", undefined, request);
+            await world.engine.containerStart("other", undefined);
+            expect(await world.status("other")).toBe("running");
+            await world.status("one").catch(() => "gone");
+            await world.engine.containerRemove("other", removal);
+            hang[end](new Error("it failed at last"));
+            await world.until("an answer", () => result.is !== "under way");
+            if (end === "goOn") expect(result.is).toBe("done");
+            await expectSound(world, call.name);
+          } catch (error) {
+            problems.push(`${call.name} hung, then ${end}: ${messageOf(error)}`);
+          }
+        }
+      }
+      expect(problems).toEqual([]);
+    });
+  });
