@@ -111,6 +111,17 @@ ONE_DESCRIPTOR(fsync)
 ONE_DESCRIPTOR(fdatasync)
 ONE_DESCRIPTOR(syncfs)
 
+/* lseek(fd, offset, whence): SEEK_DATA and SEEK_HOLE, too */
+static napi_value method_lseek(napi_env env, napi_callback_info info) {
+  ARGUMENTS(3);
+  int fd, whence;
+  int64_t offset;
+  CHECK(get_int(env, argv[0], &fd));
+  CHECK(get_bigint(env, argv[1], &offset));
+  CHECK(get_int(env, argv[2], &whence));
+  return give_result(env, lseek(fd, offset, whence));
+}
+
 static napi_value method_ftruncate(napi_env env, napi_callback_info info) {
   ARGUMENTS(2);
   int fd;
@@ -241,6 +252,7 @@ const struct method file_methods[] = {
     {"fsync", method_fsync},
     {"fdatasync", method_fdatasync},
     {"syncfs", method_syncfs},
+    {"lseek", method_lseek},
     {"ftruncate", method_ftruncate},
     {"fchmod", method_fchmod},
     {"flock", method_flock},

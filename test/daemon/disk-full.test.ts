@@ -127,6 +127,27 @@ test("load", async () => {
   await expectSound();
 }, 60_000);
 
+test("the first content of a volume", async () => {
+  const script = "mkdir /v; head -c 30000000 /dev/urandom > /v/file; sha256sum /v/file > /sum";
+  daemon.docker("run", "--name", "making", daemon.image, "sh", "-c", script);
+  daemon.docker("commit", "--change", "VOLUME /v", "making", "localhost/content:1");
+  daemon.docker("rm", "making");
+  await settled();
+  leave(8 << 20);
+  const volume = ["-v", "content:/v", "localhost/content:1"];
+  const { code, err } = daemon.run("docker", "create", ...volume);
+  expect([code, err]).toEqual([1, expect.stringContaining("no space left on device")]);
+  expect(daemon.docker("ps", "-aq")).toBe("");
+  // As empty as before: the next container that wants it gets all of it.
+  expect(list("volumes/content")).toEqual(["_data"]);
+  expect(list("volumes/content/_data")).toEqual([]);
+  leave(100 << 20);
+  expect(daemon.docker("run", "--rm", ...volume, "sha256sum", "-c", "/sum")).toBe("/v/file: OK");
+  daemon.docker("volume", "rm", "content");
+  daemon.docker("rmi", "localhost/content:1");
+  await expectSound();
+}, 60_000);
+
 test("logs, and all that a user then does", async () => {
   leave(10 << 20);
   const line = "x".repeat(1000);

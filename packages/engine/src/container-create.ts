@@ -141,7 +141,7 @@ async function build(
       mounts.push(done);
       if (done.anonymous && done.name !== undefined && mount.volume !== undefined) made.push(done.name);
     }
-  fillVolumes(engine.sys, layer, mounts, engine.logger);
+  await fillVolumes(engine, layer, mounts);
   engine.containers.publish(container, { mounts });
   undo.move();
   return container;

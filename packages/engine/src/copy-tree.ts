@@ -2,10 +2,12 @@
  * Copies a directory's content through descriptors: nothing of the source can lead outside of it, and nothing of a path is
  * resolved twice. For a volume's first use (image content into the volume).
  *
- * Kept: type, owner, mode, times, xattrs, hard links within the tree. Sockets are left out, as they mean nothing elsewhere.
+ * Kept: type, owner, mode, times, xattrs, hard links within the tree, holes of files. Sockets are left out, as they mean nothing elsewhere.
+ * Synchronous and as long as the tree is large: anything but a small one is copied in a worker thread (volume-copy.ts).
  */
 import {
-  AT_SYMLINK_NOFOLLOW,
+  AT_REMOVEDIR,
+  isSysError,
   O_CLOEXEC,
   O_CREAT,
   O_DIRECTORY,
@@ -18,115 +20,217 @@ import {
   S_IFMT,
   S_IFREG,
   S_IFSOCK,
-  type Stat,
   type Sys,
 } from "@fathom/sys";
+import { openEntry, openForReading, type OpenEntry } from "@fathom/store/tree";
 
 const depthLimit = 500;
 const copyBytes = 1 << 18;
+const directoryFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+
+/** Is told of each step. What it throws ends the copy. */
+export interface CopyWatch {
+  /** A thing of the source was found. */
+  entry(): void;
+  /** So many bytes are about to be copied. */
+  bytes(count: number): void;
+}
 
 /** Copies the content of directory `from` into the empty directory `to`, and owner, mode and times of the directory itself. */
-export function copyTree(sys: Sys, from: number, to: number): void {
-  copyDirectory(sys, from, to, new Map(), to, "", 0);
+export function copyTree(sys: Sys, from: number, to: number, watch: CopyWatch): void {
+  new TreeCopy(sys, to, watch).directory(from, to, "", 0);
 }
 
-function copyDirectory(
-  sys: Sys,
-  from: number,
-  to: number,
-  links: Map<string, string>,
-  root: number,
-  path: string,
-  depth: number,
-): void {
-  if (depth > depthLimit) throw new Error(`directories are nested deeper than ${depthLimit}`);
-  for (const { name } of sys.readDirectory(from)) {
-    const text = Buffer.from(name).toString("latin1");
-    if (text === "." || text === "..") continue;
-    copyEntry(sys, from, to, name, links, root, `${path}${text}`, depth);
+/** As `copyTree`; what was copied is taken away again when something goes wrong. */
+export function copyTreeOrNothing(sys: Sys, from: number, to: number, watch: CopyWatch): void {
+  try {
+    copyTree(sys, from, to, watch);
+  } catch (error) {
+    emptyDirectory(sys, to, 0);
+    throw error;
   }
-  const own = sys.fstat(from);
-  const attributes = { uid: own.uid, gid: own.gid, mode: own.mode & 0o7777 };
-  copyXattrs(sys, from, ".", to, ".");
-  sys.fchownat(to, ".", attributes.uid, attributes.gid);
-  sys.fchmod(to, attributes.mode);
-  sys.utimensat(to, ".", own.atimeNs, own.mtimeNs);
 }
 
-function copyEntry(
+function emptyDirectory(sys: Sys, fd: number, depth: number): void {
+  if (depth > depthLimit + 1) return;
+  for (const { name } of sys.readDirectory(fd)) {
+    try {
+      sys.unlinkat(fd, name, 0);
+    } catch (error) {
+      if (!isSysError(error, "EISDIR")) throw error;
+      const inner = sys.openat2(fd, name, { flags: directoryFlags | O_NOFOLLOW });
+      try {
+        emptyDirectory(sys, inner, depth + 1);
+      } finally {
+        sys.close(inner);
+      }
+      sys.unlinkat(fd, name, AT_REMOVEDIR);
+    }
+  }
+}
+
+/** What a tree is made of, as far as `entries` and `bytes` allow; undefined where it has more. */
+export function measureTree(
   sys: Sys,
   from: number,
-  to: number,
-  name: Uint8Array,
-  links: Map<string, string>,
-  root: number,
-  path: string,
-  depth: number,
-): void {
-  const stat = sys.fstatat(from, name, AT_SYMLINK_NOFOLLOW);
-  const type = stat.mode & S_IFMT;
-  if (type === S_IFSOCK) return;
-  if (type === S_IFDIR) {
-    sys.mkdirat(to, name, 0o700);
-    const source = sys.openat2(from, name, { flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC });
-    try {
-      const target = sys.openat2(to, name, { flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC });
+  limits: { readonly entries: number; readonly bytes: number },
+): { readonly entries: number; readonly bytes: number } | undefined {
+  let entries = 0;
+  let bytes = 0;
+  const fits = (fd: number): boolean => {
+    for (const { name } of sys.readDirectory(fd, limits.entries + 1)) {
+      if (++entries > limits.entries) return false;
+      const entry = openEntry(sys, fd, name);
+      if (entry === undefined) continue;
       try {
-        copyDirectory(sys, source, target, links, root, `${path}/`, depth + 1);
+        const type = entry.stat.mode & S_IFMT;
+        if (type === S_IFREG) bytes += Number(entry.stat.size);
+        if (bytes > limits.bytes) return false;
+        if (type !== S_IFDIR) continue;
+        const inner = sys.openat2(entry.fd, ".", { flags: directoryFlags });
+        try {
+          if (!fits(inner)) return false;
+        } finally {
+          sys.close(inner);
+        }
+      } finally {
+        sys.close(entry.fd);
+      }
+    }
+    return true;
+  };
+  return fits(from) ? { entries, bytes } : undefined;
+}
+
+/** Owner, mode, xattrs and times of a directory, by descriptors. */
+export function copyDirectoryAttributes(sys: Sys, from: number, to: number): void {
+  const stat = sys.fstat(from);
+  sys.fchownat(to, ".", stat.uid, stat.gid);
+  sys.fchmod(to, stat.mode & 0o7777);
+  copyXattrs(sys, from, to, "");
+  sys.utimensat(to, ".", stat.atimeNs, stat.mtimeNs);
+}
+
+class TreeCopy {
+  readonly #sys: Sys;
+  readonly #root: number;
+  readonly #watch: CopyWatch;
+  /** Paths from the root, as byte strings, of files with several names. */
+  readonly #links = new Map<string, string>();
+  readonly #buffer = new Uint8Array(copyBytes);
+
+  constructor(sys: Sys, root: number, watch: CopyWatch) {
+    this.#sys = sys;
+    this.#root = root;
+    this.#watch = watch;
+  }
+
+  directory(from: number, to: number, path: string, depth: number): void {
+    if (depth > depthLimit) throw new Error(`directories are nested deeper than ${depthLimit}`);
+    for (const { name } of this.#sys.readDirectory(from)) {
+      const text = Buffer.from(name).toString("latin1");
+      if (text === "." || text === "..") continue;
+      this.#watch.entry();
+      const entry = openEntry(this.#sys, from, name);
+      if (entry === undefined) continue;
+      try {
+        this.#entry(entry, to, name, `${path}${text}`, depth);
+      } finally {
+        this.#sys.close(entry.fd);
+      }
+    }
+    copyDirectoryAttributes(this.#sys, from, to);
+  }
+
+  #entry(entry: OpenEntry, to: number, name: Uint8Array, path: string, depth: number): void {
+    const sys = this.#sys;
+    const { fd, stat } = entry;
+    const type = stat.mode & S_IFMT;
+    if (type === S_IFSOCK) return;
+    if (type === S_IFDIR) return this.#subdirectory(fd, to, name, path, depth);
+    if (stat.nlink > 1) {
+      const key = `${stat.dev}:${stat.ino}`;
+      const first = this.#links.get(key);
+      if (first !== undefined) {
+        sys.linkat(this.#root, Buffer.from(first, "latin1"), to, name, 0);
+        return;
+      }
+      this.#links.set(key, path);
+    }
+    if (type === S_IFREG) this.#file(entry, to, name);
+    else if (type === S_IFLNK) sys.symlinkat(sys.readlinkat(fd, ""), to, name);
+    else sys.mknodat(to, name, stat.mode, stat.rdevMajor, stat.rdevMinor);
+    // A change of owner takes setuid bits and capabilities away, so these come after it.
+    sys.fchownat(to, name, stat.uid, stat.gid);
+    if (type !== S_IFLNK) sys.fchmodat(to, name, stat.mode & 0o7777);
+    copyXattrs(sys, fd, to, name);
+    sys.utimensat(to, name, stat.atimeNs, stat.mtimeNs);
+  }
+
+  #subdirectory(entry: number, to: number, name: Uint8Array, path: string, depth: number): void {
+    const sys = this.#sys;
+    sys.mkdirat(to, name, 0o700);
+    const source = sys.openat2(entry, ".", { flags: directoryFlags });
+    try {
+      const target = sys.openat2(to, name, { flags: directoryFlags | O_NOFOLLOW });
+      try {
+        this.directory(source, target, `${path}/`, depth + 1);
       } finally {
         sys.close(target);
       }
     } finally {
       sys.close(source);
     }
-    return;
   }
-  if (stat.nlink > 1) {
-    const key = `${stat.dev}:${stat.ino}`;
-    const first = links.get(key);
-    if (first !== undefined) {
-      sys.linkat(root, Buffer.from(first, "latin1"), to, name, 0);
-      return;
-    }
-    links.set(key, path);
-  }
-  if (type === S_IFREG) copyFile(sys, from, to, name, stat);
-  else if (type === S_IFLNK) sys.symlinkat(sys.readlinkat(from, name), to, name);
-  else sys.mknodat(to, name, stat.mode, stat.rdevMajor, stat.rdevMinor);
-  copyXattrs(sys, from, name, to, name);
-  sys.fchownat(to, name, stat.uid, stat.gid);
-  if (type !== S_IFLNK) sys.fchmodat(to, name, stat.mode & 0o7777);
-  sys.utimensat(to, name, stat.atimeNs, stat.mtimeNs);
-}
 
-function copyFile(sys: Sys, from: number, to: number, name: Uint8Array, stat: Stat): void {
-  const source = sys.openat2(from, name, { flags: O_RDONLY | O_NOFOLLOW | O_CLOEXEC });
-  try {
-    const target = sys.openat2(to, name, { flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode: 0o600 });
+  #file({ fd, stat }: OpenEntry, to: number, name: Uint8Array): void {
+    const sys = this.#sys;
+    const source = openForReading(sys, fd);
     try {
-      const buffer = new Uint8Array(Math.max(1, Number(stat.size < BigInt(copyBytes) ? stat.size : BigInt(copyBytes))));
-      for (let count = sys.read(source, buffer); count > 0; count = sys.read(source, buffer)) {
-        for (let done = 0; done < count;) done += sys.write(target, buffer.subarray(done, count));
+      const target = sys.openat2(to, name, {
+        flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+        mode: 0o600,
+      });
+      try {
+        for (let at = 0n; ;) {
+          const part = sys.nextData(source, at);
+          if (part === undefined) break;
+          at = this.#part(source, target, part.start, part.end);
+          if (at < part.end) break;
+        }
+        // A hole at the end has no data that would make the file long enough.
+        sys.ftruncate(target, stat.size);
+      } finally {
+        sys.close(target);
       }
     } finally {
-      sys.close(target);
+      sys.close(source);
     }
-  } finally {
-    sys.close(source);
+  }
+
+  /** Gives how far it came: a file may have been cut off meanwhile. */
+  #part(source: number, target: number, start: bigint, end: bigint): bigint {
+    const sys = this.#sys;
+    let at = start;
+    while (at < end) {
+      const wanted = end - at < BigInt(copyBytes) ? Number(end - at) : copyBytes;
+      this.#watch.bytes(wanted);
+      const count = sys.pread(source, this.#buffer.subarray(0, wanted), at);
+      if (count <= 0) break;
+      for (let done = 0; done < count;)
+        done += sys.pwrite(target, this.#buffer.subarray(done, count), at + BigInt(done));
+      at += BigInt(count);
+    }
+    return at;
   }
 }
 
-function copyXattrs(
-  sys: Sys,
-  from: number,
-  fromName: string | Uint8Array,
-  to: number,
-  toName: string | Uint8Array,
-): void {
-  for (const name of sys.listxattrat(from, fromName)) {
+/** From a descriptor (O_PATH too) to a name in a directory; "" is the directory itself. */
+function copyXattrs(sys: Sys, from: number, to: number, toName: string | Uint8Array): void {
+  for (const name of sys.listxattrat(from, "")) {
     // overlayfs's own bookkeeping is no property of the file.
     if (name.startsWith("trusted.overlay.") || name.startsWith("user.overlay.")) continue;
-    const value = sys.getxattrat(from, fromName, name);
+    const value = sys.getxattrat(from, "", name);
     if (value !== undefined) sys.setxattrat(to, toName, name, value);
   }
 }

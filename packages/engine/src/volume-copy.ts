@@ -1,33 +1,54 @@
-/** First use of a volume: what the image has at the mount's destination goes into an empty volume. */
-import {
-  isSysError,
-  O_CLOEXEC,
-  O_DIRECTORY,
-  O_RDONLY,
-  RESOLVE_IN_ROOT,
-  RESOLVE_NO_MAGICLINKS,
-  type Sys,
-} from "@fathom/sys";
-import { messageOf, type Logger } from "@fathom/base";
-import type { ContainerLayer } from "@fathom/store";
-import type { MountPoint } from "./contract.ts";
-import { copyTree } from "./copy-tree.ts";
-
 /**
- * @throws when copying fails half-way; the volume then keeps what it got, as with Docker
+ * First use of a volume: what the image has at the mount's destination goes into an empty volume. A few small files are copied at once;
+ * for anything else a thread is started, so that nobody waits for it but who creates the container.
  */
-export function fillVolumes(sys: Sys, layer: ContainerLayer, mounts: readonly MountPoint[], logger: Logger): void {
+import { rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { EngineError, KeyedMutex, messageOf } from "@fathom/base";
+import type { ContainerLayer } from "@fathom/store";
+import { storageError } from "@fathom/store/errors";
+import { isSysError, O_CLOEXEC, O_DIRECTORY, O_RDONLY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "@fathom/sys";
+import { workerSource } from "@fathom/sys/worker";
+import type { EngineContext } from "./context.ts";
+import type { MountPoint } from "./contract.ts";
+import { CopyControl, type CopyAnswer, type CopyRequest } from "./copy-control.ts";
+import { copyDirectoryAttributes, copyTreeOrNothing, measureTree } from "./copy-tree.ts";
+import { beginFilling, completeFilling, fillingName } from "./volumes/filling.ts";
+
+/** Listed in apps/fathom/workers.txt. */
+const workerPath = "packages/engine/src/volume-copy-worker.ts";
+/** So much is copied on the engine's own thread: less work than to start another. */
+const atOnce = { entries: 64, bytes: 1 << 20 };
+const logEveryMs = 10_000;
+/** A copy that does not come on for so long is given up: its file system hangs. */
+const stalledMs = 60_000;
+/** How long a copy that is to stop may take for it. */
+const stopMs = 10_000;
+
+type CopyParts = Pick<EngineContext, "sys" | "logger" | "shuttingDown">;
+
+/** Two containers with one new volume: the second one finds it filled. Keys are host paths. */
+const underWay = new KeyedMutex();
+
+/** @throws resource-exhausted when the disk is full, aborted when the daemon stops; the volume is as empty as before then */
+export async function fillVolumes(
+  parts: CopyParts,
+  layer: ContainerLayer,
+  mounts: readonly MountPoint[],
+): Promise<void> {
   const candidates = mounts.filter((mount) => mount.type === "volume" && mount.copyData && mount.source !== "");
   if (candidates.length === 0) return;
+  const { sys } = parts;
   const root = sys.openOverlay(layer.mount);
   try {
-    for (const mount of candidates) fillVolume(sys, root, mount, logger);
+    for (const mount of candidates) await underWay.run(mount.source, () => fillVolume(parts, root, mount));
   } finally {
     sys.close(root);
   }
 }
 
-function fillVolume(sys: Sys, root: number, mount: MountPoint, logger: Logger): void {
+async function fillVolume(parts: CopyParts, root: number, mount: MountPoint): Promise<void> {
+  const { sys, logger } = parts;
   let from: number;
   try {
     from = sys.openat2(root, mount.destination.replace(/^\/+/, ""), {
@@ -40,14 +61,7 @@ function fillVolume(sys: Sys, root: number, mount: MountPoint, logger: Logger): 
     throw error;
   }
   try {
-    const to = sys.open(mount.source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    try {
-      const names = sys.readDirectory(to).map((entry) => Buffer.from(entry.name).toString("latin1"));
-      if (names.some((name) => name !== "." && name !== "..")) return;
-      copyTree(sys, from, to);
-    } finally {
-      sys.close(to);
-    }
+    await fill(parts, from, mount);
   } catch (error) {
     logger.error("filling a volume failed", {
       error: messageOf(error),
@@ -57,5 +71,129 @@ function fillVolume(sys: Sys, root: number, mount: MountPoint, logger: Logger): 
     throw error;
   } finally {
     sys.close(from);
+  }
+}
+
+async function fill(parts: CopyParts, from: number, mount: MountPoint): Promise<void> {
+  const { sys } = parts;
+  const to = sys.open(mount.source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  try {
+    if (sys.readDirectory(to, 1).length > 0) return;
+    const size = measureTree(sys, from, atOnce);
+    if (size?.entries === 0) return copyDirectoryAttributes(sys, from, to);
+    const volumePath = dirname(mount.source);
+    const volume = sys.open(volumePath, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    try {
+      const copy = (target: number): Promise<void> => copyContent(parts, from, target, mount, size !== undefined);
+      // The volume is another file system, which somebody uses now: there is no place beside it.
+      if (sys.fstat(volume).mountId !== sys.fstat(to).mountId) return await copy(to);
+      const aside = join(volumePath, fillingName);
+      await rm(aside, { recursive: true, force: true });
+      const target = beginFilling(sys, volume);
+      try {
+        await copy(target);
+        completeFilling(sys, volume, to);
+      } catch (error) {
+        await rm(aside, { recursive: true, force: true });
+        throw error;
+      } finally {
+        sys.close(target);
+      }
+    } finally {
+      sys.close(volume);
+    }
+  } finally {
+    sys.close(to);
+  }
+}
+
+async function copyContent(
+  parts: CopyParts,
+  from: number,
+  to: number,
+  mount: MountPoint,
+  isSmall: boolean,
+): Promise<void> {
+  const { sys } = parts;
+  const action = `fill the volume ${mount.name ?? mount.source} with what the image has at ${mount.destination}`;
+  const control = new CopyControl();
+  if (isSmall) {
+    try {
+      copyTreeOrNothing(sys, from, to, control);
+    } catch (error) {
+      throw storageError(action, error);
+    }
+    return;
+  }
+  const ends = [sys.dup(from)];
+  try {
+    ends.push(sys.dup(to));
+  } catch (error) {
+    for (const fd of ends) sys.close(fd);
+    throw error;
+  }
+  await copyInThread(parts, { from: ends[0]!, to: ends[1]!, control: control.buffer, action }, control, mount);
+}
+
+/** The thread closes the request's descriptors, whenever it ends. */
+async function copyInThread(
+  { logger, shuttingDown }: CopyParts,
+  request: CopyRequest,
+  control: CopyControl,
+  mount: MountPoint,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<CopyAnswer>();
+  const worker = new Worker(workerSource(workerPath), { smol: true });
+  let answered = false;
+  worker.onmessage = ({ data }: MessageEvent<CopyAnswer>) => {
+    answered = true;
+    resolve(data);
+  };
+  worker.onerror = ({ message }) =>
+    reject(new EngineError("internal", `${request.action}: the thread that copies failed: ${message}`));
+  const volume = mount.name;
+  const giveUp = (error: EngineError): void => {
+    control.stop();
+    setTimeout(() => reject(error), stopMs).unref();
+  };
+  const onShutdown = (): void => giveUp(new EngineError("unavailable", `${request.action}: the daemon is stopping`));
+  shuttingDown.addEventListener("abort", onShutdown, { once: true });
+  if (shuttingDown.aborted) onShutdown();
+  const startedAt = performance.now();
+  let [seen, seenAt, loggedAt] = [0, startedAt, startedAt];
+  const timer = setInterval(() => {
+    const now = performance.now();
+    const { entries, bytesCopied } = control;
+    if (entries + bytesCopied !== seen) [seen, seenAt] = [entries + bytesCopied, now];
+    if (now - loggedAt >= logEveryMs) {
+      loggedAt = now;
+      logger.info("a volume is being filled", { volume, entries, bytes: bytesCopied });
+    }
+    if (now - seenAt < stalledMs) return;
+    clearInterval(timer);
+    giveUp(
+      new EngineError(
+        "unavailable",
+        `${request.action}: nothing was copied for ${stalledMs / 1000} s, it was given up`,
+      ),
+    );
+  }, 1_000);
+  try {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+    worker.postMessage(request);
+    const answer = await promise;
+    if (answer.kind === "failed")
+      throw shuttingDown.aborted
+        ? new EngineError("unavailable", `${request.action}: the daemon is stopping`)
+        : new EngineError(answer.code, answer.message);
+    const { entries, bytesCopied } = control;
+    const ms = Math.round(performance.now() - startedAt);
+    logger.info("a volume was filled", { volume, entries, bytes: bytesCopied, ms });
+  } finally {
+    clearInterval(timer);
+    shuttingDown.removeEventListener("abort", onShutdown);
+    // One that was given up closes its files when its file system answers.
+    if (answered) worker.terminate();
+    else worker.onmessage = () => worker.terminate();
   }
 }

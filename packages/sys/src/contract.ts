@@ -87,11 +87,17 @@ export interface Sys {
   fsync(fd: number): void;
   fdatasync(fd: number): void;
   syncfs(fd: number): void;
+  /**
+   * The next part of a file, from `offset` on, that is no hole; undefined where there is none. All of the rest where the file system does not
+   * know holes. Moves the descriptor's position.
+   */
+  nextData(fd: number, offset: bigint): { readonly start: bigint; readonly end: bigint } | undefined;
   ftruncate(fd: number, size: bigint): void;
   fstat(fd: number): Stat;
   /** `flags`: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH. */
   fstatat(dirFd: number, path: Path, flags: number): Stat;
-  readDirectory(fd: number): DirectoryEntry[];
+  /** All of it; with `limit` about so many of its first entries. */
+  readDirectory(fd: number, limit?: number): DirectoryEntry[];
   mkdirat(dirFd: number, path: Path, mode: number): void;
   mknodat(dirFd: number, path: Path, mode: number, major: number, minor: number): void;
   symlinkat(target: Path, dirFd: number, path: Path): void;

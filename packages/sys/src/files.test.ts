@@ -131,6 +131,21 @@ describe("reading and writing", () => {
     expect(readFileSync(join(dir.path, "sparse"), "utf8")).toBe("st");
   });
 
+  test("holes are told from data", () => {
+    using dir = testDirectory();
+    const fd = sys.openat2(dir.fd, "sparse", { flags: O_RDWR | O_CREAT, mode: 0o600 });
+    expect(sys.nextData(fd, 0n)).toBeUndefined();
+    const far = 3n * 1024n ** 3n;
+    sys.pwrite(fd, bytes("in the middle"), far);
+    sys.ftruncate(fd, far * 2n);
+    const part = sys.nextData(fd, 0n)!;
+    // Of a file system that keeps no holes all is data.
+    expect(part.start <= far && part.end > far).toBe(true);
+    expect(sys.nextData(fd, far * 2n)).toBeUndefined();
+    sys.close(fd);
+    expect(sysErrorOf(() => sys.nextData(fd, 0n)).errnoName).toBe("EBADF");
+  });
+
   test("only the view is written, not the memory around it", () => {
     const [readEnd, writeEnd] = sys.pipe(0);
     sys.write(writeEnd, bytes("abcdef").subarray(2, 4));

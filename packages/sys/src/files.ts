@@ -3,9 +3,13 @@ import type { DirectoryEntry, Path, Stat, Sys } from "./contract.ts";
 import { type CallContext, checked, fail } from "./calls.ts";
 import { AT_EMPTY_PATH, LOCK_EX, LOCK_SH } from "./constants.ts";
 
+const ENXIO = -6;
 const EAGAIN = -11;
+const EINVAL = -22;
 const ENODATA = -61;
 const EOPNOTSUPP = -95;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
 
 type FileCalls = Pick<
   Sys,
@@ -20,6 +24,7 @@ type FileCalls = Pick<
   | "fsync"
   | "fdatasync"
   | "syncfs"
+  | "nextData"
   | "ftruncate"
   | "fstat"
   | "fstatat"
@@ -115,15 +120,30 @@ export function fileCalls({ native, scratch, numbers }: CallContext): FileCalls 
     fsync: (fd) => void checked("fsync", native.fsync(fd), fd),
     fdatasync: (fd) => void checked("fdatasync", native.fdatasync(fd), fd),
     syncfs: (fd) => void checked("syncfs", native.syncfs(fd), fd),
+    nextData(fd, offset) {
+      const start = native.lseek(fd, offset, SEEK_DATA);
+      if (start === ENXIO) return undefined;
+      if (start === EINVAL) {
+        const { size } = stat(fd, "", AT_EMPTY_PATH);
+        return offset < size ? { start: offset, end: size } : undefined;
+      }
+      if (start < 0) fail("lseek", start, fd);
+      const end = native.lseek(fd, BigInt(start), SEEK_HOLE);
+      // Cut off in between.
+      if (end === ENXIO) return undefined;
+      if (end < 0) fail("lseek", end, fd);
+      return { start: BigInt(start), end: BigInt(end) };
+    },
     ftruncate: (fd, size) => void checked("ftruncate", native.ftruncate(fd, size), fd),
     fstat: (fd) => stat(fd, "", AT_EMPTY_PATH),
     fstatat: stat,
-    readDirectory(fd) {
+    readDirectory(fd, limit = Infinity) {
       const entries: DirectoryEntry[] = [];
       for (let first = 1; ; first = 0) {
         const length = checked("getdents64", native.getdents(fd, scratch, first), fd);
         if (length === 0) return entries;
         parseDirectoryRecords(scratch.subarray(0, length), entries);
+        if (entries.length >= limit) return entries;
       }
     },
     mkdirat(dirFd, path, mode) {

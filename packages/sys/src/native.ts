@@ -25,6 +25,7 @@ export interface NativeAddon {
   fsync(fd: number): number;
   fdatasync(fd: number): number;
   syncfs(fd: number): number;
+  lseek(fd: number, offset: bigint, whence: number): number;
   ftruncate(fd: number, size: bigint): number;
   fchmod(fd: number, mode: number): number;
   flock(fd: number, operation: number): number;

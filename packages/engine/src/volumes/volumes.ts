@@ -12,6 +12,7 @@ import type { VolumeHandle, VolumeLookup, VolumeSettings } from "../contract.ts"
 import type { EngineParts } from "../engine.ts";
 import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters.ts";
 import { treeSize } from "./disk-usage.ts";
+import { finishFilling } from "./filling.ts";
 import { MS_BIND, MS_REMOUNT, parseMountOptions } from "./mount-options.ts";
 
 /** Docker's mark of a volume that nobody named. */
@@ -71,9 +72,21 @@ class LocalVolumes implements Volumes {
   #sweep(): void {
     for (const name of readdirSync(join(this.#root, removing))) {
       if (this.#rows.has(name) && !existsSync(join(this.#root, name))) this.#forget(name);
-      rm(join(this.#root, removing, name), { recursive: true, force: true }).catch((error: unknown) =>
-        this.#parts.logger.warn("the files of a removed volume cannot be freed", { name, error: messageOf(error) }),
-      );
+      this.#free(name, join(this.#root, removing, name));
+    }
+    for (const name of this.#rows.keys()) {
+      try {
+        const waste = finishFilling(this.#parts.sys, join(this.#root, name));
+        if (waste === undefined) continue;
+        const gone = join(this.#root, removing, randomId());
+        renameSync(waste, gone);
+        this.#free(name, gone);
+      } catch (error) {
+        this.#parts.logger.error("the first content of a volume could not be finished", {
+          volume: name,
+          error: messageOf(error),
+        });
+      }
     }
     for (const name of readdirSync(this.#root)) {
       if (this.#rows.has(name) || name === removing) continue;
@@ -87,6 +100,12 @@ class LocalVolumes implements Volumes {
         });
       }
     }
+  }
+
+  #free(name: string, path: string): void {
+    rm(path, { recursive: true, force: true }).catch((error: unknown) =>
+      this.#parts.logger.warn("the files of a removed volume cannot be freed", { name, error: messageOf(error) }),
+    );
   }
 
   #forget(name: string): void {

@@ -1,0 +1,54 @@
+/** What the engine's thread and a copying one share: how far it has come, and whether it is to stop. */
+import { EngineError, type ErrorCode } from "@fathom/base";
+import type { CopyWatch } from "./copy-tree.ts";
+
+export interface CopyRequest {
+  /** Descriptors of directories; they are the copying thread's from then on. */
+  readonly from: number;
+  readonly to: number;
+  readonly control: SharedArrayBuffer;
+  /** For messages: "fill the volume x". */
+  readonly action: string;
+}
+
+export type CopyAnswer =
+  | { readonly kind: "done" }
+  | { readonly kind: "failed"; readonly code: ErrorCode; readonly message: string };
+
+const stopAt = 0;
+const entriesAt = 1;
+const bytesAt = 2;
+
+export class CopyControl implements CopyWatch {
+  readonly #numbers: BigInt64Array;
+
+  constructor(readonly buffer = new SharedArrayBuffer(24)) {
+    this.#numbers = new BigInt64Array(buffer);
+  }
+
+  stop(): void {
+    Atomics.store(this.#numbers, stopAt, 1n);
+  }
+
+  get entries(): number {
+    return Number(Atomics.load(this.#numbers, entriesAt));
+  }
+
+  get bytesCopied(): number {
+    return Number(Atomics.load(this.#numbers, bytesAt));
+  }
+
+  entry(): void {
+    this.#check();
+    Atomics.add(this.#numbers, entriesAt, 1n);
+  }
+
+  bytes(count: number): void {
+    this.#check();
+    Atomics.add(this.#numbers, bytesAt, BigInt(count));
+  }
+
+  #check(): void {
+    if (Atomics.load(this.#numbers, stopAt) !== 0n) throw new EngineError("aborted", "the copy was cancelled");
+  }
+}
