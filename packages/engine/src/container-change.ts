@@ -1,5 +1,5 @@
 /** Changes of a container that is there: rename, update, resize, prune. */
-import { EngineError, messageOf, parseRfc3339Nano } from "@fathom/base";
+import { EngineError, isEngineError, messageOf, parseRfc3339Nano } from "@fathom/base";
 import type { ContainerUpdateRequest, ContainerUpdateResponse, Filters, HostConfig, PruneReport } from "@fathom/spec";
 import { checkRestartPolicy } from "./container-create.ts";
 import { newestFirst } from "./container-list.ts";
@@ -55,21 +55,18 @@ export async function updateContainer(
     const after = mergeUpdate(before, request);
     const warnings = validateHostConfig(engine, container.record.config, after);
     const { process } = container;
-    if (process !== undefined) {
+    try {
+      process?.cgroup.apply(resourcesOf(engine, after));
+      engine.containers.update(container, { hostConfig: after });
+    } catch (error) {
       try {
-        process.cgroup.apply(resourcesOf(engine, after));
-      } catch (error) {
-        try {
-          process.cgroup.apply(resourcesOf(engine, before));
-        } catch (second) {
-          engine.logger.warn("putting limits back failed", { error: second, id: container.id });
-        }
-        throw new EngineError("internal", `Cannot update container ${container.id}: ${messageOf(error)}`, {
-          cause: error,
-        });
+        process?.cgroup.apply(resourcesOf(engine, before));
+      } catch (second) {
+        engine.logger.warn("putting limits back failed", { error: second, id: container.id });
       }
+      const code = isEngineError(error, "resource-exhausted") ? error.code : "internal";
+      throw new EngineError(code, `Cannot update container ${container.id}: ${messageOf(error)}`, { cause: error });
     }
-    engine.containers.update(container, { hostConfig: after });
     publish(engine, container, "update");
     return { Warnings: warnings.length === 0 ? null : warnings };
   });

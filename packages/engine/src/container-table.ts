@@ -2,7 +2,7 @@
  * All containers: the map in memory that is read, and the rows that survive. Each change is written first and shown after; a
  * write that fails changes nothing, but for what has happened whether it can be written or not (`record`).
  */
-import { EngineError, isEngineError } from "@fathom/base";
+import { EngineError } from "@fathom/base";
 import type { Database, Migration } from "@fathom/store";
 import { Container, type ContainerRecord } from "./container.ts";
 
@@ -43,10 +43,10 @@ export class ContainerTable {
   readonly #departed = new Map<string, { readonly code: number; readonly name: string; readonly atMs: number }>();
   /** Rows that a dead daemon left half done, found by the constructor. */
   readonly unfinished: Container[] = [];
-  /** Containers whose rows are behind: the disk was full. Any later change of one writes all of it. */
+  /** Containers whose rows are behind: the disk was full, or the database is damaged. Any later change of one writes all of it. */
   readonly unwritten = new Set<Container>();
-  /** Told of each that is added to them. */
-  onUnwritten: () => void = () => undefined;
+  /** Called for each that is added to them, with the reason. */
+  onUnwritten: (error: unknown) => void = () => undefined;
 
   constructor(database: Database) {
     this.#database = database;
@@ -172,7 +172,7 @@ export class ContainerTable {
   }
 
   /**
-   * A change that has happened in the world: the record has it at once. False when the row could not be written and waits in `unwritten`.
+   * A change that has happened in the world: the record has it at once. False when the row could not be written, for whatever reason, and waits in `unwritten`.
    * Only what changes with a container's state may be in the patch.
    */
   record(container: Container, patch: Partial<Pick<ContainerRecord, ChangingKey>>): boolean {
@@ -180,10 +180,9 @@ export class ContainerTable {
       this.update(container, patch);
       return true;
     } catch (error) {
-      if (!isEngineError(error, "resource-exhausted")) throw error;
       container.record = { ...container.record, ...patch };
       this.unwritten.add(container);
-      this.onUnwritten();
+      this.onUnwritten(error);
       return false;
     }
   }

@@ -473,6 +473,77 @@ test("a forced removal gets a container that its policy is starting", async () =
   expectClean();
 });
 
+describe("writes that fail", () => {
+  const full = new EngineError("resource-exhausted", "database: disk I/O error: is the disk full?");
+  const check = {
+    Test: ["CMD", "true"],
+    Interval: 5_000_000,
+    Timeout: 0,
+    StartPeriod: 0,
+    StartInterval: 0,
+    Retries: 3,
+  };
+
+  test("a removal that fails wakes who waits for it, and can be done again", async () => {
+    await run("rm", { AutoRemove: true });
+    const { result } = await engine.containerWait("rm", "removed", never);
+    machine.failWrites = (sql) => (sql.startsWith("DELETE") ? full : undefined);
+    machine.latest().end(7);
+    expect(await result).toEqual({ StatusCode: 7, Error: { Message: full.message } });
+    machine.failWrites = undefined;
+    await engine.containerRemove("rm", { volumes: false, force: false, link: false });
+    expectClean();
+  });
+
+  test.each(["resource-exhausted", "data-loss", "unavailable", "internal"] as const)(
+    "an end is known when its row cannot be written (%s)",
+    async (code) => {
+      await run("ends");
+      const { result } = await engine.containerWait("ends", "next-exit", never);
+      machine.failWrites = new EngineError(code, "the row cannot be written");
+      machine.latest().end(4);
+      expect(await result).toEqual({ StatusCode: 4 });
+      expect(await status("ends")).toBe("exited");
+      machine.failWrites = undefined;
+      await until(
+        () =>
+          machine.database.query("SELECT changing FROM containers").get() !== null &&
+          String(
+            (machine.database.query("SELECT changing FROM containers").get() as { changing: string }).changing,
+          ).includes('"status":"exited"'),
+      );
+    },
+  );
+
+  test("a start whose health cannot be written is a start, and the checks go on after failures", async () => {
+    machine.failWrites = (_, parameters) => (String(parameters[0]).includes('"FailingStreak"') ? full : undefined);
+    await run("checked", {}, { Healthcheck: check });
+    const streak = async (): Promise<number> =>
+      (await engine.containerInspect("checked", false)).State.Health?.FailingStreak ?? 0;
+    await until(async () => (await streak()) >= 2);
+    machine.failWrites = undefined;
+    const before = await streak();
+    await until(async () => (await streak()) > before);
+    expect(await status("checked")).toBe("running");
+  });
+
+  test("limits whose row cannot be written are as before", async () => {
+    await run("limited", { Memory: 64 * 2 ** 20 });
+    machine.failWrites = full;
+    await expect(engine.containerUpdate("limited", { Memory: 32 * 2 ** 20 } as never)).rejects.toThrow("disk full");
+    expect(machine.applied).toHaveLength(3);
+    expect((await engine.containerInspect("limited", false)).HostConfig.Memory).toBe(64 * 2 ** 20);
+  });
+
+  test("a pause whose row cannot be written is none", async () => {
+    await run("paused");
+    machine.failWrites = full;
+    await expect(engine.containerPause("paused")).rejects.toThrow("disk full");
+    expect(await status("paused")).toBe("running");
+    expect([...machine.frozen]).toEqual([]);
+  });
+});
+
 describe("two at once", () => {
   test("a stop while the policy starts it ends what comes of that", async () => {
     await run("again", { RestartPolicy: { Name: "always", MaximumRetryCount: 0 } });

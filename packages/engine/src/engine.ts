@@ -106,7 +106,7 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
     mutex: new KeyedMutex(),
     shuttingDown: shuttingDown.signal,
   };
-  containers.onUnwritten = () => writeRowsLater(context);
+  containers.onUnwritten = (reason) => writeRowsLater(context, reason);
   await recover(context);
   let ended: Promise<void> | undefined;
   const shutdown = (): Promise<void> => (ended ??= endEngine(context, images, shuttingDown));

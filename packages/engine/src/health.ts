@@ -39,7 +39,7 @@ export function startHealthMonitor(engine: EngineContext, container: Container, 
   const command = healthCommand(config);
   if (command === undefined || config === undefined || config === null) return;
   if (!adopted || container.record.health === undefined)
-    engine.containers.update(container, { health: { Status: "starting", FailingStreak: 0, Log: [] } });
+    engine.containers.record(container, { health: { Status: "starting", FailingStreak: 0, Log: [] } });
   const abort = new AbortController();
   container.health = { stop: () => abort.abort() };
   void monitor(engine, container, config, command, abort.signal).catch((error) => {
@@ -153,6 +153,7 @@ function record(
     FailingStreak++;
     if (FailingStreak >= (config.Retries || defaultRetries)) Status = "unhealthy";
   }
-  engine.containers.update(container, { health: { Status, FailingStreak, Log } });
+  // A row that is not written now follows: the checks are no less true for it.
+  engine.containers.record(container, { health: { Status, FailingStreak, Log } });
   if (Status !== before.Status) publish(engine, container, `health_status: ${Status}`);
 }

@@ -1,5 +1,5 @@
-/** Rows that a full disk kept from being written: tried again until there is room, or until another change of the container wrote them. */
-import { messageOf } from "@fathom/base";
+/** Rows that a full disk (or a damaged database) kept from being written: tried again until there is room, or until another change of the container wrote them. */
+import { isEngineError, messageOf } from "@fathom/base";
 import type { Container } from "./container.ts";
 import type { EngineContext } from "./context.ts";
 import { clearRunDirectory } from "./container-exit.ts";
@@ -20,14 +20,14 @@ export async function writeRow(engine: EngineContext, container: Container): Pro
 }
 
 /** Begins to try, unless that is going on. What a daemon's end leaves unwritten the next one finds in the supervisors' files. */
-export function writeRowsLater(engine: EngineContext): void {
+export function writeRowsLater(engine: EngineContext, reason: unknown): void {
   if (writing.has(engine)) return;
   writing.add(engine);
   engine.logger.error(
-    "the disk is full: the end of a container is not written yet; make room on the disk of the data root",
-    {
-      dataRoot: engine.config.dataRoot,
-    },
+    isEngineError(reason, "resource-exhausted")
+      ? "the disk is full: the state of a container is not written yet; make room on the disk of the data root"
+      : "the state of a container cannot be written; it is tried again",
+    { dataRoot: engine.config.dataRoot, error: reason },
   );
   void (async () => {
     for (let waitMs = firstWaitMs; engine.containers.unwritten.size > 0; waitMs = Math.min(waitMs * 2, longestWaitMs)) {

@@ -13,6 +13,7 @@ import type {
   Launcher,
   LaunchRequest,
   PreparedStem,
+  Resources,
   Supervisor,
 } from "@fathom/runtime";
 import { sha256Digest, type ChainId, type OciSpec } from "@fathom/spec";
@@ -63,6 +64,9 @@ export class FakeMachine {
   readonly cgroups = new Set<string>();
   /** Cgroups in which nothing lives: what a stem of a dead daemon leaves. Any other has this process in it. */
   readonly emptyCgroups = new Set<string>();
+  readonly frozen = new Set<string>();
+  /** Limits, in the order in which they were set. */
+  readonly applied: Resources[] = [];
   readonly endpoints = new Map<string, Endpoint>();
   readonly layers = new Set<string>();
   readonly volumes = new Map<string, VolumeHandle>();
@@ -72,8 +76,8 @@ export class FakeMachine {
   failAttach: Error | undefined;
   /** Holds every launch until `goOn`. */
   launching: { readonly reached: Deferred<void>; readonly goOn: Deferred<void> } | undefined;
-  /** Every change of a row fails with it. */
-  failWrites: Error | undefined;
+  /** Every change of a row fails with it, or those for which it gives an error. */
+  failWrites: Error | ((sql: string, parameters: readonly SqlValue[]) => Error | undefined) | undefined;
   onLaunch: () => void = () => undefined;
   openFds = 0;
   /** Of every cgroup. */
@@ -149,15 +153,14 @@ export class FakeMachine {
 
   cgroupsApi(): Cgroups {
     const open = (path: string): Cgroup => {
-      let frozen = false;
       const cgroup: Cgroup = {
         path,
         procsFiles: [`/cg${path}/cgroup.procs`],
         hierarchies: [],
-        apply: () => undefined,
-        freeze: async () => void (frozen = true),
-        thaw: async () => void (frozen = false),
-        frozen: () => frozen,
+        apply: (resources) => void this.applied.push(resources),
+        freeze: async () => void this.frozen.add(path),
+        thaw: async () => void this.frozen.delete(path),
+        frozen: () => this.frozen.has(path),
         processes: () => (this.emptyCgroups.has(path) ? [] : [process.pid]),
         kill: async () => {
           for (const [directory, process] of this.processes) if (directory.includes(basename(path))) process.end(137);
@@ -263,7 +266,9 @@ export class FakeMachine {
   store(root: string): Store {
     const database = this.faults.wrap(
       "database",
-      fakeDatabase(this.database, () => this.failWrites),
+      fakeDatabase(this.database, (sql, parameters) =>
+        typeof this.failWrites === "function" ? this.failWrites(sql, parameters) : this.failWrites,
+      ),
     );
     const layer = (id: string): ContainerLayer => ({
       id,
@@ -466,7 +471,10 @@ export async function startDaemon(
   return engine;
 }
 
-function fakeDatabase(sqlite: Sqlite, failure: () => Error | undefined): Database {
+function fakeDatabase(
+  sqlite: Sqlite,
+  failure: (sql: string, parameters: readonly SqlValue[]) => Error | undefined,
+): Database {
   let depth = 0;
   return {
     migrate: (_component, migrations) => {
@@ -474,7 +482,7 @@ function fakeDatabase(sqlite: Sqlite, failure: () => Error | undefined): Databas
         for (const sql of up) sqlite.run(sql.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS "));
     },
     run: (sql, ...parameters) => {
-      const error = failure();
+      const error = failure(sql, parameters);
       if (error !== undefined) throw error;
       return { changes: sqlite.query(sql).run(...parameters.map(bindable)).changes };
     },
