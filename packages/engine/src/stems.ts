@@ -11,6 +11,8 @@ import type { Cgroup, Cgroups, Launcher, LaunchPlan, PreparedStem } from "@fatho
 
 /** How long a created container keeps its stem. */
 const holdMs = 10_000;
+/** The longest time between two tries to fill the pool when it fails. */
+const longestRetryMs = 60_000;
 
 export interface ReadyStem {
   readonly id: string;
@@ -30,6 +32,8 @@ export interface StemOptions {
   readonly size: number;
   /** The namespaces of a container without special options. */
   readonly namespaces: Namespaces;
+  /** Before the first new try after a failure, for tests; each further wait is twice as long. */
+  readonly firstRetryMs?: number;
 }
 
 export class Stems {
@@ -38,7 +42,9 @@ export class Stems {
   readonly #held = new Map<string, { stem: ReadyStem; timer: ReturnType<typeof setTimeout> }>();
   #filling = false;
   #closed = false;
-  #failures = 0;
+  /** Before the next try, after failures; 0 while all is well. */
+  #waitMs = 0;
+  #retry: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: StemOptions) {
     this.#options = options;
@@ -115,7 +121,8 @@ export class Stems {
   }
 
   fill(): void {
-    if (this.#filling || this.#closed) return;
+    // After a failure the timer decides when it is tried again.
+    if (this.#filling || this.#closed || this.#retry !== undefined) return;
     this.#filling = true;
     void this.#fill().finally(() => (this.#filling = false));
   }
@@ -126,25 +133,35 @@ export class Stems {
   }
 
   async #fill(): Promise<void> {
-    while (this.#ready.length < this.#options.size && !this.#closed && this.#failures < 5) {
+    while (this.#ready.length < this.#options.size && !this.#closed && this.#retry === undefined) {
       const id = randomId();
       try {
         const cgroup = this.#options.cgroups.create(this.cgroupPath("", id));
         try {
           const prepared = await this.#options.launcher.prepare(this.#defaultStem(cgroup));
           this.#ready.push({ id, cgroup, prepared, link: undefined });
-          this.#failures = 0;
+          this.#waitMs = 0;
         } catch (error) {
           await cgroup.remove();
           throw error;
         }
       } catch (error) {
         // Without stems in advance everything works, only slower.
-        this.#failures++;
         this.#options.logger.warn("preparing a stem failed", { error });
+        this.#fillLater();
       }
     }
     if (this.#closed) await this.close();
+  }
+
+  #fillLater(): void {
+    const { firstRetryMs = 1000 } = this.#options;
+    this.#waitMs = this.#waitMs === 0 ? firstRetryMs : Math.min(this.#waitMs * 2, longestRetryMs);
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      this.fill();
+    }, this.#waitMs);
+    this.#retry.unref();
   }
 
   #defaultStem(cgroup: Cgroup): LaunchPlan["stem"] {
@@ -158,6 +175,7 @@ export class Stems {
   /** Discards every entry. */
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#retry);
     const entries = [...this.#ready.splice(0), ...[...this.#held.values()].map((held) => held.stem)];
     for (const held of this.#held.values()) clearTimeout(held.timer);
     this.#held.clear();
