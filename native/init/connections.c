@@ -17,6 +17,7 @@ struct connection *add_connection(int fd) {
       continue;
     memset(connection, 0, sizeof *connection);
     connection->fd = fd;
+    connection->deadline = monotonic_ms() + MESSAGE_MS;
     return connection;
   }
   close(fd);
@@ -30,6 +31,7 @@ static void forget_message(struct connection *connection) {
   unmap_pages(connection->body, connection->length + 1);
   connection->body = NULL;
   connection->have = connection->length = 0;
+  connection->deadline = 0;
 }
 
 void close_connection(struct connection *connection) {
@@ -73,8 +75,13 @@ static void send_or_keep(struct connection *connection, const uint8_t *data, siz
 void say(struct connection *connection, uint32_t type, uint32_t request, const void *payload, size_t length) {
   uint8_t message[MESSAGE_HEADER + 2048];
   struct writer out = {message, 0, sizeof message};
-  if (!connection || length > sizeof message - MESSAGE_HEADER)
+  if (!connection)
     return;
+  if (length > sizeof message - MESSAGE_HEADER) {
+    /* Nobody says so much. If somebody did: the peer would wait for the answer for ever. */
+    close_connection(connection);
+    return;
+  }
   put_u32(&out, MESSAGE_MAGIC);
   put_u32(&out, (uint32_t)length);
   put_u32(&out, type);
@@ -137,6 +144,8 @@ static bool receive(struct connection *connection) {
       close_connection(connection);
       return false;
     }
+    if (!connection->deadline)
+      connection->deadline = monotonic_ms() + MESSAGE_MS;
     connection->fd_count += count;
     connection->have += (uint32_t)got;
   }
@@ -171,6 +180,28 @@ void on_connection(struct connection *connection, short events) {
         return;
     }
   }
+}
+
+int64_t settle_connections(int64_t now) {
+  int64_t first = 0;
+  for (unsigned i = 0; i < CONNECTIONS_LIMIT; i++) {
+    struct connection *connection = &supervisor.connections[i];
+    if (connection->fd < 0 || !connection->deadline)
+      continue;
+    if (now >= connection->deadline)
+      close_connection(connection);
+    else if (!first || connection->deadline < first)
+      first = connection->deadline;
+  }
+  return first;
+}
+
+bool is_heard(void) {
+  for (unsigned i = 0; i < CONNECTIONS_LIMIT; i++) {
+    if (supervisor.connections[i].fd >= 0 && supervisor.connections[i].unsent_length)
+      return false;
+  }
+  return true;
 }
 
 int open_listener(void) {

@@ -24,7 +24,7 @@ static struct {
   uint64_t max_size, size;
   uint32_t max_files;
   char *attributes; /* `"attrs":{…},` or empty */
-  size_t attributes_length;
+  size_t attributes_length, attributes_room;
   uint8_t *batch;
   size_t batch_size, used;
   uint32_t batched; /* records in it */
@@ -47,11 +47,20 @@ static int open_file(int flags) {
   return 0;
 }
 
+static void log_close(void) {
+  close_fd(&store.fd);
+  close_fd(&store.directory);
+  unmap_pages(store.attributes, store.attributes_room);
+  store.attributes = NULL;
+  store.attributes_length = 0;
+}
+
 int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char *attributes) {
   size_t length = strlen(path), more = strlen(attributes);
   char *slash;
   if (length >= sizeof store.path)
     return fail_with(ENAMETOOLONG, "open", "log");
+  log_close();
   memcpy(store.path, path, length + 1);
   slash = strrchr(store.path, '/');
   if (!slash || !slash[1])
@@ -64,7 +73,8 @@ int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char
   store.max_size = max_size;
   store.max_files = max_files ? max_files : 1;
   if (more) {
-    store.attributes = map_own_pages(more + 16);
+    store.attributes_room = more + 16;
+    store.attributes = map_own_pages(store.attributes_room);
     if (!store.attributes)
       return fail_with(ENOMEM, "mmap", "log");
     struct text text = {store.attributes, 0, more + 16};

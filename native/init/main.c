@@ -129,6 +129,11 @@ static void handle(unsigned i) {
 
 static int wait_ms(void) {
   int64_t now = monotonic_ms(), first = supervisor.store_again ? supervisor.store_again : -1;
+  int64_t settled[3] = {settle_connections(now), settle_clients(now), supervisor.unheard};
+  for (int i = 0; i < 3; i++) {
+    if (settled[i] > now && (first < 0 || settled[i] < first))
+      first = settled[i];
+  }
   for (unsigned i = 0; i < supervisor.processes.used; i++) {
     const struct process *process = process_at(i);
     bool draining = process->phase == PHASE_ENDED && (process->output[0] >= 0 || process->output[1] >= 0);
@@ -189,7 +194,9 @@ static void run(void) {
       return;
     if (container()->phase == PHASE_ENDED && stored()) {
       close_listener();
-      if (!busy)
+      if (!supervisor.unheard)
+        supervisor.unheard = monotonic_ms() + LINGER_MS;
+      if (!busy && (is_heard() || monotonic_ms() >= supervisor.unheard))
         return;
     }
   }

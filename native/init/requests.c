@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#define FEATURES_LIMIT 256
+
 static void reply(struct connection *connection, uint32_t request) {
   say(connection, SAY_OK, request, NULL, 0);
 }
@@ -133,6 +135,45 @@ static void start(struct connection *connection, uint32_t request) {
   }
 }
 
+static const char *const features[] = {"place", "many-execs"};
+
+/* What the daemon knows is of no use yet; it is there so that a later supervisor can speak to an older daemon. */
+static void hello(struct connection *connection, uint32_t request, struct reader *in) {
+  uint8_t payload[256];
+  struct writer out = {payload, 0, sizeof payload};
+  read_u32(in);
+  read_list(in, FEATURES_LIMIT, 0, 1);
+  if (in->bad) {
+    refuse_with(connection, request, EBADMSG, "hello");
+    return;
+  }
+  put_u32(&out, PROTOCOL_VERSION);
+  put_u32(&out, sizeof features / sizeof *features);
+  for (size_t i = 0; i < sizeof features / sizeof *features; i++)
+    put_text(&out, features[i]);
+  say(connection, SAY_OK, request, payload, out.used);
+}
+
+static void place(struct connection *connection, uint32_t request, struct reader *in) {
+  struct list cgroups = read_list(in, CGROUPS_LIMIT, 0, 1);
+  const char *score = read_text(in);
+  if (in->bad) {
+    refuse_with(connection, request, EBADMSG, "place");
+    return;
+  }
+  for (uint32_t i = 0; i < cgroups.count; i++) {
+    const char *file = read_text(&cgroups.items);
+    if (write_file(AT_FDCWD, file, "0", 1) < 0)
+      fail("write", file);
+  }
+  if (*score && write_file(AT_FDCWD, "/proc/self/oom_score_adj", score, strlen(score)) < 0)
+    fail("write", "oom_score_adj");
+  if (failure->error)
+    refuse(connection, request);
+  else
+    reply(connection, request);
+}
+
 void handle_request(struct connection *connection, uint32_t type, uint32_t request) {
   struct reader in = {connection->body, connection->body + connection->length, false};
   clear_failure();
@@ -166,6 +207,12 @@ void handle_request(struct connection *connection, uint32_t type, uint32_t reque
       refuse(connection, request);
     else
       reply(connection, request);
+    break;
+  case ASK_HELLO:
+    hello(connection, request, &in);
+    break;
+  case ASK_PLACE:
+    place(connection, request, &in);
     break;
   default:
     refuse_with(connection, request, ENOSYS, "unknown request");

@@ -277,6 +277,8 @@ void on_input_room(struct process *process) {
 
 bool wants_client_input(const struct client *client) {
   const struct process *process = client->process;
+  if (client->linger)
+    return true;
   if (!client->input || !process)
     return client->input;
   if (process->terminal && process->input < 0 && process->phase < PHASE_RUNNING)
@@ -313,7 +315,49 @@ static void copy_input(struct client *client) {
   }
 }
 
+/*
+ * Everything was sent. A socket that is closed with unread input in it is a reset for the other side, which may then throw away what it
+ * has not read: so the end is said, and what still comes is read and forgotten until the other side hangs up.
+ */
+static void linger(struct client *client) {
+  if (!client->linger) {
+    shutdown(client->fd, SHUT_WR);
+    client->linger = monotonic_ms() + LINGER_MS;
+    client->input = client->hung = false;
+    client->process = NULL;
+  }
+  for (int turns = 0; turns < 16; turns++) {
+    ssize_t got = recv(client->fd, chunk, CHUNK, MSG_DONTWAIT);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0 && errno == EAGAIN)
+      return;
+    if (got <= 0) {
+      close_client(client);
+      return;
+    }
+  }
+}
+
+int64_t settle_clients(int64_t now) {
+  int64_t first = 0;
+  for (unsigned i = 0; i < supervisor.clients.used; i++) {
+    struct client *client = client_at(i);
+    if (client->fd < 0 || !client->linger)
+      continue;
+    if (now >= client->linger)
+      close_client(client);
+    else if (!first || client->linger < first)
+      first = client->linger;
+  }
+  return first;
+}
+
 void on_client(struct client *client, short events) {
+  if (client->linger) {
+    linger(client);
+    return;
+  }
   if (events & POLLOUT)
     flush_client(client);
   if (client->fd >= 0 && client->input && events & (POLLIN | POLLHUP) && wants_client_input(client))
@@ -328,11 +372,11 @@ void on_client(struct client *client, short events) {
 void finish_clients(void) {
   for (unsigned i = 0; i < supervisor.clients.used; i++) {
     struct client *client = client_at(i);
-    if (client->fd < 0 || client->start != client->end)
+    if (client->fd < 0 || client->linger || client->start != client->end)
       continue;
     const struct process *process = client->process;
     bool over = !process || (process->phase == PHASE_ENDED && process->output[0] < 0 && process->output[1] < 0);
     if (over)
-      close_client(client);
+      linger(client);
   }
 }

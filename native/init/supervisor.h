@@ -21,6 +21,9 @@
 #define MESSAGE_HEADER 16
 #define MESSAGE_LIMIT (1u << 20)
 #define MESSAGE_FDS 72
+#define PROTOCOL_VERSION 2
+#define MESSAGE_MS 30000 /* how long the rest of a message, and a connection's first one, may take */
+#define LINGER_MS 10000  /* how long a peer that does not read, or does not hang up, is awaited at the end */
 enum message_type {
   ASK_PREPARE = 1,
   ASK_LAUNCH,
@@ -31,6 +34,8 @@ enum message_type {
   ASK_RESIZE,
   ASK_START,
   ASK_REOPEN_LOG,
+  ASK_HELLO,
+  ASK_PLACE,
   SAY_OK = 64,
   SAY_ERROR,
   SAY_EXIT = 96,
@@ -75,6 +80,7 @@ struct connection {
   uint32_t length;
   int fds[MESSAGE_FDS];
   unsigned fd_count;
+  int64_t deadline; /* of the message that is coming in; 0: none is */
   uint8_t *unsent; /* UNSENT_SIZE bytes where there is something */
   uint32_t unsent_length;
 };
@@ -84,6 +90,7 @@ struct client {
   struct process *process;
   struct connection *daemon; /* who brought it; NULL when that has ended */
   bool input, close_input;
+  int64_t linger; /* it was told the end: until then what it still sends is thrown away; 0: it was not told */
   bool hung; /* its other end is closed, and its last input waits for room */
   bool wants[2];
   uint8_t *buffer;
@@ -95,6 +102,7 @@ struct supervisor {
   int listener;
   bool launched, chrooted, ended;
   int64_t store_again; /* the exit status could not be written: when to try again; 0: nothing to do */
+  int64_t unheard; /* everything has ended: so long it is awaited that daemons read of it; 0: not yet */
   pid_t own_pid;
   char started[TIME_SIZE];
   struct table processes, clients;
@@ -156,6 +164,8 @@ void on_output(struct process *process, int stream);
 void on_input_room(struct process *process);
 void on_client(struct client *client, short events);
 bool wants_output(const struct process *process, int stream);
+/* Closes clients that were told the end and do not hang up. Gives the next deadline, 0 for none. */
+int64_t settle_clients(int64_t now);
 bool wants_client_input(const struct client *client);
 /* Everything that is in the pipes now. */
 void drain_output(struct process *process);
@@ -195,6 +205,10 @@ unsigned remembered_count(void);
 struct connection *add_connection(int fd);
 void on_connection(struct connection *connection, short events);
 void on_listener(void);
+/* Closes connections whose message did not come in time. Gives the next deadline, 0 for none. */
+int64_t settle_connections(int64_t now);
+/* False while somebody has not read what was said. */
+bool is_heard(void);
 int open_listener(void);
 /* Takes the socket's name away too. */
 void close_listener(void);

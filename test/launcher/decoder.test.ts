@@ -1,9 +1,11 @@
-/** The C decoder of plans, built with the sanitizers, on true and on damaged plans. */
+/** The C decoders of plans and of requests, built with the sanitizers, on true and on damaged ones. */
 import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { encodePlan, type Operation } from "@fathom/runtime";
+import { frame, messageTypes } from "@fathom/runtime/supervisor-protocol";
+import { WireWriter } from "@fathom/runtime/wire";
 import { plan, Rig } from "./rig.ts";
 
 const base = mkdtempSync(join(tmpdir(), "fathom-decoder-"));
@@ -37,3 +39,49 @@ test("damaged plans are refused or read within their bounds", async () => {
   expect(Number(accepted)).toBeGreaterThan(100);
   expect(Number(accepted)).toBeLessThan(Number(all));
 }, 60_000);
+
+test("damaged requests on a control socket are refused or done, each answered once, and leave no descriptor", async () => {
+  using rig = new Rig();
+  const program = join(base, "request-fuzz");
+  const names = ["requests", "launch-requests", "connections", "processes", "streams", "log", "escape", "exit-status"];
+  const sources = [
+    "fuzz/request-fuzz.c",
+    ...[...names, "message", "plan", "wire", "base", "reaper"].map((name) => `${name}.c`),
+  ];
+  const files = sources.map((name) => join(native, name));
+  const wrap = ["map_pages", "map_own_pages", "unmap_pages"].map((name) => `-Wl,--wrap=${name}`);
+  await Bun.$`gcc -O1 -g -std=gnu11 -fsanitize=address,undefined -fno-sanitize-recover=all ${files} ${wrap} -o ${program}`.quiet();
+  const encoded = encodePlan(plan(rig, ["true"]));
+  const stem = (writer: WireWriter): WireWriter =>
+    writer.u32(0x20000).u32(2).text("/none/a").text("/none/b").text("/none/pid").text("0 1 2").text("0 1 2");
+  const directory = join(base, "run");
+  const log = join(directory, "log");
+  const messages: [number, WireWriter][] = [
+    [messageTypes.prepare, stem(new WireWriter()).text("title")],
+    [
+      messageTypes.launch,
+      new WireWriter().u32(11).text(log).u64(1n).u32(2).text('{"a":"b"}').u32(2).u32(1).u32(7).bytes(encoded),
+    ],
+    [messageTypes.state, new WireWriter()],
+    [messageTypes.attach, new WireWriter().text("").u32(7)],
+    [messageTypes.exec, stem(new WireWriter().text("an-exec").u32(1)).u32(1).u32(7).bytes(encoded)],
+    [messageTypes.signal, new WireWriter().text("").u32(9)],
+    [messageTypes.resize, new WireWriter().text("an-exec").u32(24).u32(80)],
+    [messageTypes.start, new WireWriter()],
+    [messageTypes.reopenLog, new WireWriter()],
+    [10, new WireWriter().u32(2).u32(2).text("place").text("other")],
+    [11, new WireWriter().u32(1).text("/none/cgroup.procs").text("")],
+  ];
+  mkdirSync(directory);
+  const inputs = messages.map(([type, payload], index) => {
+    const file = join(base, `message-${index}`);
+    writeFileSync(file, frame(type, index + 1, payload.finish()));
+    return file;
+  });
+  const result = await Bun.$`${program} 4000 ${directory} ${inputs}`.quiet().nothrow();
+  expect(result.stderr.toString()).toBe("");
+  expect(result.exitCode).toBe(0);
+  const [, answered, all] = /^answered (\d+) of (\d+)/.exec(result.stdout.toString()) ?? [];
+  expect(Number(answered)).toBeGreaterThan(1000);
+  expect(Number(answered)).toBeLessThan(Number(all));
+}, 120_000);
