@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import type { Attachment } from "@fathom/runtime";
 import type { Container, PendingAttach } from "./container.ts";
 import { mustRun, publish, type EngineContext } from "./context.ts";
-import { effectiveDetachKeys } from "./detach-keys.ts";
+import { effectiveDetachKeys, parseDetachKeys } from "./detach-keys.ts";
 import type { StreamAttachment } from "./exec.ts";
 import { readableLog } from "./log-config.ts";
 import { streamLog, type LogDamage, type LogFollower, type LogSelection } from "./log-stream.ts";
@@ -35,7 +35,7 @@ export async function attachContainer(
 ): Promise<AttachResult> {
   const container = engine.containers.find(nameOrId);
   const tty = container.record.config.Tty;
-  const detachKeys = effectiveDetachKeys(request.detachKeys ?? "", "detach", tty);
+  parseDetachKeys(request.detachKeys ?? "", "detach");
   if (container.paused)
     throw new EngineError("conflict", `container ${container.id} is paused, unpause the container before attach`);
   if (container.record.state.status === "restarting")
@@ -46,7 +46,7 @@ export async function attachContainer(
   publish(engine, container, "attach");
   // The stream is taken up first: what comes between is then in both, and the log is read up to this moment only.
   const now = engine.clock.nowNs();
-  const stream = request.stream ? openStream(engine, container, request, detachKeys, signal) : undefined;
+  const stream = request.stream ? openStream(engine, container, request, signal) : undefined;
   const logs =
     logPath === undefined
       ? undefined
@@ -73,7 +73,6 @@ async function openStream(
   engine: EngineContext,
   container: Container,
   request: AttachRequest,
-  detachKeys: Uint8Array,
   signal: AbortSignal,
 ): Promise<StreamAttachment | undefined> {
   const { config } = container.record;
@@ -108,7 +107,8 @@ async function openStream(
   return {
     fd: attachment.fd,
     tty: config.Tty,
-    detachKeys,
+    // Those of the start count where the client names none.
+    detachKeys: effectiveDetachKeys(request.detachKeys || container.process?.detachKeys || "", "detach", config.Tty),
     detached: () => publish(engine, container, "detach"),
   };
 }

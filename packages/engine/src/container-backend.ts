@@ -41,6 +41,7 @@ import { killContainer, restartContainer, stopContainer, type StopOptions } from
 import { inspectContainer } from "./container-view.ts";
 import { waitContainer, type WaitCondition } from "./container-wait.ts";
 import { locked, mustRun, publish, type EngineContext } from "./context.ts";
+import { parseDetachKeys } from "./detach-keys.ts";
 import type { EventQuery } from "./events.ts";
 import {
   createExec,
@@ -127,9 +128,10 @@ export function createContainerBackend(
     containerCreate: (name, platform, body) => createContainer(engine, name, platform, body),
     explain: (body) => explainRun(engine, body),
     containerInspect: (name, size) => inspectContainer(engine, name, size),
-    containerStart: async (name) => {
+    containerStart: async (name, detachKeys = "") => {
       const container = engine.containers.find(name);
-      await locked(engine, container, () => startContainer(engine, container));
+      parseDetachKeys(detachKeys, "detach");
+      await locked(engine, container, () => startContainer(engine, container, { detachKeys }));
     },
     containerStop: (name, options) => stopContainer(engine, name, options),
     containerRestart: (name, options) => restartContainer(engine, name, options),
@@ -163,7 +165,7 @@ export function createContainerBackend(
 
     execCreate: async (name, body) => createExec(engine, name, body),
     execInspect: async (id) => inspectExec(engine, id),
-    execStart: (id, options) => startExec(engine, id, options),
+    execStart: (id, options, signal) => startExec(engine, id, options, signal),
     execResize: (id, rows, columns) => resizeExec(engine, id, rows, columns),
 
     networkList: async (filters) => listNetworks(engine, filters),

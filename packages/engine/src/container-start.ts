@@ -32,6 +32,8 @@ export interface StartOptions {
   readonly byPolicy?: { readonly delayMs: number };
   /** The start is part of a restart by the user or of the daemon's own start: the count stays. */
   readonly keepCount?: boolean;
+  /** For clients that attach to this run and name none; checked already. */
+  readonly detachKeys?: string;
 }
 
 /** What a daemon needs to adopt a process whose row does not know of it: what the row would have had. */
@@ -75,6 +77,7 @@ export async function startContainer(
       supervisor: run.launched.supervisor,
       cgroup: run.cgroup,
       startedMs: engine.clock.monotonicMs(),
+      detachKeys: options.detachKeys ?? "",
       commits: new Set(),
       launchingExecs: new Set(),
       freezing: false,

@@ -7,6 +7,7 @@ import {
   emptyContainerConfig,
   emptyHostConfig,
   type ContainerCreateRequest,
+  type ExecCreateRequest,
   type EventMessage,
   type HostConfig,
 } from "@fathom/spec";
@@ -517,6 +518,7 @@ describe("writes that fail", () => {
 
   test("a start whose health cannot be written is a start, and the checks go on after failures", async () => {
     machine.failWrites = (_, parameters) => (String(parameters[0]).includes('"FailingStreak"') ? full : undefined);
+    machine.faults.failAlways("supervisor.exec");
     await run("checked", {}, { Healthcheck: check });
     const streak = async (): Promise<number> =>
       (await engine.containerInspect("checked", false)).State.Health?.FailingStreak ?? 0;
@@ -541,6 +543,43 @@ describe("writes that fail", () => {
     await expect(engine.containerPause("paused")).rejects.toThrow("disk full");
     expect(await status("paused")).toBe("running");
     expect([...machine.frozen]).toEqual([]);
+  });
+});
+
+describe("an exec whose client hangs up", () => {
+  const request: ExecCreateRequest = {
+    User: "",
+    Privileged: false,
+    Tty: false,
+    AttachStdin: false,
+    AttachStdout: true,
+    AttachStderr: false,
+    DetachKeys: "",
+    Env: null,
+    WorkingDir: "",
+    Cmd: ["true"],
+  };
+  const options = { detach: false, tty: false, consoleSize: undefined, stdin: true };
+
+  test("before its start is not started", async () => {
+    await run("host");
+    const { Id } = await engine.execCreate("host", request);
+    await expect(engine.execStart(Id, options, AbortSignal.abort(new Error("hung up")))).rejects.toThrow("hung up");
+    expect(machine.latest().execs).toEqual([]);
+    expect((await engine.execStart(Id, options, never))?.fd).toBe(700);
+  });
+
+  test("during its start leaves no descriptor", async () => {
+    await run("host");
+    const { Id } = await engine.execCreate("host", request);
+    const gone = new AbortController();
+    const before = machine.openFds;
+    const started = engine.execStart(Id, options, gone.signal);
+    gone.abort();
+    expect(await started).toBeUndefined();
+    // The fake counts what the engine closes; the descriptor itself came from the supervisor.
+    expect(machine.openFds).toBe(before - 1);
+    expect((await engine.execInspect(Id)).Running).toBe(true);
   });
 });
 

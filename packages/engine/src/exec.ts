@@ -78,13 +78,16 @@ export interface ExecStartOptions {
 
 /**
  * Starts it. Why it could not be started is told through the stream and the exit code, as in Docker, when somebody listens: by
- * then clients expect nothing but a stream.
+ * then clients expect nothing but a stream. A client that hangs up before it has the stream gets none: the process runs on without.
+ * @throws the signal's reason when it was aborted before; the exec can then still be started
  */
 export async function startExec(
   engine: EngineContext,
   id: string,
   options: ExecStartOptions,
+  signal: AbortSignal,
 ): Promise<StreamAttachment | undefined> {
+  signal.throwIfAborted();
   const exec = engine.execs.find(id);
   if (exec.state === "ended") throw new EngineError("conflict", `exec command ${exec.id} has already run`);
   if (exec.state === "running") throw new EngineError("conflict", `exec command ${exec.id} is already running`);
@@ -114,6 +117,11 @@ export async function startExec(
   }
   const attachment = handle.attachments[0];
   if (attachment === undefined) return undefined;
+  if (signal.aborted) {
+    // It runs on, as one whose client hangs up later.
+    engine.sys.close(attachment.fd);
+    return undefined;
+  }
   return {
     fd: attachment.fd,
     tty,

@@ -153,6 +153,7 @@ function takeUp(engine: EngineContext, container: Container, supervisor: Supervi
     supervisor,
     cgroup: engine.cgroups.open(container.record.cgroupPath),
     startedMs: engine.clock.monotonicMs(),
+    detachKeys: "",
     commits: new Set(),
     launchingExecs: new Set(),
     freezing: false,

@@ -137,7 +137,12 @@ export class FakeMachine {
       attach: async () => ({ fd: 600 }),
       exec: async (request): Promise<ExecHandle> => {
         process.execs.push(request.execId);
-        return { execId: request.execId, pid: this.nextPid++, attachments: [], exit: new Promise(() => undefined) };
+        return {
+          execId: request.execId,
+          pid: this.nextPid++,
+          attachments: request.attach.map((_, index) => ({ fd: 700 + index })),
+          exit: new Promise(() => undefined),
+        };
       },
       signal: async (signal) => {
         process.signals.push(signal);
