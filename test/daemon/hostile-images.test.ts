@@ -41,7 +41,7 @@ function makeImage(name: string, make: (root: string) => void, ...changes: strin
 }
 
 /** How many pings that were sent after a request were answered before it was. A daemon whose one thread works on the request answers none. */
-async function pingsDuring(request: () => Promise<Response>): Promise<number> {
+async function pingsDuring(request: () => Promise<Response>): Promise<{ pings: number; response: Response }> {
   let ended = false;
   const running = request().then((response) => {
     ended = true;
@@ -54,9 +54,7 @@ async function pingsDuring(request: () => Promise<Response>): Promise<number> {
     await (await daemon.request("GET", "/_ping")).text();
     if (!ended) pings++;
   }
-  const response = await running;
-  if (!response.ok) throw new Error(await response.text());
-  return pings;
+  return { pings, response: await running };
 }
 
 const volumePath = (name: string): string => join(daemon.dataRoot, "volumes", name, "_data");
@@ -113,8 +111,10 @@ test("a large first content of a volume is copied while the daemon answers other
   const create = (name: string) => () => daemon.request("POST", `/containers/create?name=${name}`, body);
   // Two that want it at the same time: the second one waits, and finds it filled.
   const second = pingsDuring(create("many2"));
-  expect(await pingsDuring(create("many1"))).toBeGreaterThan(0);
-  expect(await second).toBeGreaterThan(0);
+  for (const { pings, response } of [await pingsDuring(create("many1")), await second]) {
+    expect(response.status).toBe(201);
+    expect(pings).toBeGreaterThan(0);
+  }
   expect(readdirSync(join(volumePath("many"), "deep")).sort()).toEqual(names.sort());
   expect(readFileSync(join(volumePath("many"), "deep/f77"), "utf8")).toBe("f77");
   const [owned, linked] = [statSync(join(volumePath("many"), "owned")), statSync(join(volumePath("many"), "second"))];
@@ -123,6 +123,49 @@ test("a large first content of a volume is copied while the daemon answers other
   expect(readdirSync(join(volumePath("many"), ".."))).toEqual(["_data"]);
   daemon.docker("rm", "many1", "many2");
   daemon.docker("volume", "rm", "many");
+}, 60_000);
+
+test("a huge /etc/passwd and /etc/group: others are served while a user is looked up, and it is found", async () => {
+  makeImage("users", (root) => {
+    const users = Array.from({ length: 300_000 }, (_, index) => `user${index}:x:${index + 1000}:100::/h:/bin/sh\n`);
+    writeFileSync(join(root, "etc/passwd"), users.join(""));
+    writeFileSync(join(root, "etc/group"), `${"many:x:5:a,b,c\n".repeat(900_000)}wheel:x:10:user299999\n`);
+  });
+  daemon.docker("run", "-d", "--name", "users", "users", "sleep", "1000");
+  const body = { Cmd: ["id"], User: "user299999" };
+  const { pings, response } = await pingsDuring(() => daemon.request("POST", "/containers/users/exec", body));
+  expect(response.status).toBe(201);
+  expect(pings).toBeGreaterThan(0);
+  const identity = ["exec", "-u", "user299999", "users", "sh", "-c", "id -u; id -G"];
+  expect(daemon.docker(...identity)).toBe("300999\n100 10");
+  // A user more changes the file, and with it the answer.
+  daemon.docker("exec", "-u", "0", "users", "sh", "-c", "echo extra:x:11:user299999 >> /etc/group");
+  expect(daemon.docker(...identity)).toBe("300999\n100 10 11");
+  daemon.docker("rm", "-f", "users");
+}, 60_000);
+
+test("--device of a directory: only its devices, and not the whole of a large tree", async () => {
+  const start = async (name: string, device: object) => {
+    const body = { Image: daemon.image, Cmd: ["true"], HostConfig: { Devices: [device] } };
+    expect((await daemon.request("POST", `/containers/create?name=${name}`, body)).ok).toBe(true);
+    return daemon.request("POST", `/containers/${name}/start`);
+  };
+  const message = async (response: Response): Promise<string> =>
+    ((await response.json()) as { message: string }).message;
+  const gathering = "error gathering device information while adding custom device";
+  expect(await message(await start("nothing", {}))).toContain(`${gathering} "": no such file or directory`);
+  // A tree of the test's own, so that its size is known.
+  const large = join(daemon.work, "large");
+  for (let index = 0; index < 300; index++) {
+    mkdirSync(join(large, String(index)), { recursive: true });
+    for (let file = 0; file < 100; file++) closeSync(openSync(join(large, String(index), String(file)), "w"));
+  }
+  const mapping = { PathOnHost: large, PathInContainer: "/x", CgroupPermissions: "rwm" };
+  const { pings, response } = await pingsDuring(() => start("large", mapping));
+  expect(await message(response)).toContain("it holds more than 20000 files and directories");
+  expect(pings).toBeGreaterThan(0);
+  expect(daemon.docker("run", "--rm", "--device", "/dev/net:/dev/mine", daemon.image, "ls", "/dev/mine")).toBe("tun");
+  for (const name of ["nothing", "large"]) daemon.docker("rm", name);
 }, 60_000);
 
 test("a first content that a crash left half done goes, one that was whole is finished", async () => {

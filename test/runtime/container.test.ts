@@ -114,7 +114,7 @@ async function run(script: string, change: Change = {}): Promise<{ out: string; 
   const record = recordOf(script, change);
   // O_PATH | O_DIRECTORY
   const rootFd = sys.openat2(AT_FDCWD, rig.rootfs, { flags: 0o12_200_000 });
-  const spec = oci.containerSpec({
+  const spec = await oci.containerSpec({
     record,
     rootFd,
     namespaces: { network: undefined, uts: undefined, pid: undefined, ipc: undefined },

@@ -23,7 +23,7 @@ export async function explainRun(engine: EngineContext, body: ContainerCreateReq
     const layer = engine.store.containers.get(Id)!;
     const rootFd = engine.sys.openOverlay(layer.mount);
     try {
-      const translation = translate(engine, container, rootFd, layer, joins);
+      const translation = await translate(engine, container, rootFd, layer, joins);
       // A cgroup of its own, as for the run: the plan names its files.
       const stem = await engine.stems.claim(
         Id,

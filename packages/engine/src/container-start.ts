@@ -193,7 +193,7 @@ async function launch(
   }
 
   steps.done("write the container's files (hostname, resolv.conf), prepare volumes and shared memory");
-  const translation = translate(engine, container, rootFd, layer, joins);
+  const translation = await translate(engine, container, rootFd, layer, joins);
   steps.done("find the user, turn the configuration into an OCI configuration");
   const stem = await engine.stems.claim(record.id, record.cgroupPath, (cgroup) => translation.compile(cgroup).stem);
   undo.defer(() => discard(stem));

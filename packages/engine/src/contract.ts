@@ -211,7 +211,7 @@ export interface OciTranslation {
     hostConfig: HostConfig,
     request: ContainerCreateRequest | undefined,
   ): readonly string[];
-  /** @throws invalid-argument, not-found ("unable to find user …") in Docker's words */
+  /** @throws invalid-argument, not-found ("unable to find user …"), internal (a device that is not there) in Docker's words */
   containerSpec(input: {
     readonly record: ContainerRecord;
     /** The mounted root, for /etc/passwd and /etc/group. */
@@ -222,13 +222,13 @@ export interface OciTranslation {
     readonly hostname: string;
     /** Host path of another container's /dev/shm; undefined for its own. */
     readonly sharedMemory: string | undefined;
-  }): OciSpec;
+  }): Promise<OciSpec>;
   execProcess(input: {
     readonly record: ContainerRecord;
     readonly request: ExecCreateRequest;
     readonly command: readonly string[];
     /** Host pid of the container's first process: users are looked up in its root. */
     readonly pid: number;
-  }): { readonly process: OciProcess; readonly seccomp: LinuxSeccomp | undefined };
+  }): Promise<{ readonly process: OciProcess; readonly seccomp: LinuxSeccomp | undefined }>;
   resources(hostConfig: HostConfig): LinuxResources;
 }

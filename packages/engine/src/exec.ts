@@ -32,7 +32,11 @@ function mustTakeExecs(container: Container): NonNullable<Container["process"]> 
   return container.process;
 }
 
-export function createExec(engine: EngineContext, nameOrId: string, request: ExecCreateRequest): { Id: string } {
+export async function createExec(
+  engine: EngineContext,
+  nameOrId: string,
+  request: ExecCreateRequest,
+): Promise<{ Id: string }> {
   const container = engine.containers.find(nameOrId);
   const command = request.Cmd ?? [];
   if (command.length === 0) throw new EngineError("invalid-argument", "No exec command specified");
@@ -42,7 +46,7 @@ export function createExec(engine: EngineContext, nameOrId: string, request: Exe
     if (entry === "" || entry.startsWith("="))
       throw new EngineError("invalid-argument", `invalid environment variable: ${entry}`);
   // An unknown user is the request's fault: it is told here, before anything listens to a stream.
-  if (request.User !== "") compileExecProcess(engine, container, process, request, command, undefined);
+  if (request.User !== "") await compileExecProcess(engine, container, process, request, command, undefined);
   const id = randomId();
   engine.execs.add({
     id,
@@ -172,7 +176,10 @@ export async function launchExec(
 ): Promise<ExecHandle> {
   const { container, request } = exec;
   const process = mustTakeExecs(container);
-  const plan = compileExecProcess(engine, container, process, request, exec.command, size);
+  const plan = await compileExecProcess(engine, container, process, request, exec.command, size);
+  // It may have ended meanwhile, or run anew.
+  if (mustTakeExecs(container) !== process)
+    throw new EngineError("conflict", `container ${container.id} is not running`);
   publishExec(engine, container, "exec_start", exec.command, exec.id);
   const launching = process.supervisor.exec({
     execId: exec.id,

@@ -108,17 +108,17 @@ export interface Translation {
 }
 
 /** `rootFd`: the mounted root, in which the user is looked up. */
-export function translate(
+export async function translate(
   engine: EngineContext,
   container: Container,
   rootFd: number,
   layer: ContainerLayer,
   joins: Joins,
-): Translation {
+): Promise<Translation> {
   const { record } = container;
   const { lower, upper, work } = layer.mount;
   const files = containerPaths(engine.config, joins.networkContainer?.id ?? record.id);
-  const spec = engine.oci.containerSpec({
+  const spec = await engine.oci.containerSpec({
     record: { ...record, mounts: [...record.mounts, ...tmpfsMounts(record.hostConfig)] },
     rootFd,
     namespaces: joins.namespaces,
@@ -148,15 +148,15 @@ export function translate(
   };
 }
 
-export function compileExecProcess(
+export async function compileExecProcess(
   engine: EngineContext,
   container: Container,
   running: RunningProcess,
   request: ExecCreateRequest,
   command: readonly string[],
   size: readonly [number, number] | undefined,
-): LaunchPlan {
-  const { process, seccomp } = engine.oci.execProcess({
+): Promise<LaunchPlan> {
+  const { process, seccomp } = await engine.oci.execProcess({
     record: container.record,
     request,
     command,

@@ -4,13 +4,19 @@ import { checkOciSpec, type OciMount, type OciSpec } from "@fathom/spec/oci-runt
 import type { MountPoint } from "../contract.ts";
 import { defaultCapabilities } from "./capabilities.ts";
 import { containerSpec } from "./container-spec.ts";
-import type { DeviceFiles } from "./devices.ts";
+import { requestedDevices, type DeviceFiles } from "./devices.ts";
 import { testDaemon, testHost, testInput } from "./fixtures.ts";
 
 type Change = Parameters<typeof testInput>[0];
 
-function build(change: Change = {}, files?: DeviceFiles, daemon = testDaemon): OciSpec {
-  return containerSpec(testInput(change), daemon, testHost, files);
+function build(change: Change = {}, daemon = testDaemon): OciSpec {
+  return containerSpec(testInput(change), daemon, testHost);
+}
+
+/** With the devices that it asks for, of a made-up /dev. */
+async function buildWithDevices(host: NonNullable<Change>["host"], files = devices): Promise<OciSpec> {
+  const { hostConfig } = testInput({ host: host! });
+  return build({ host: host!, devices: await requestedDevices(hostConfig, files) });
 }
 
 function mountAt(spec: OciSpec, destination: string): OciMount | undefined {
@@ -117,9 +123,38 @@ test("namespaces: host's, others', cgroup", () => {
   expect(mountAt(build({ host: { IpcMode: "none" } }), "/dev/shm")).toBeUndefined();
 });
 
+interface FakeFile {
+  readonly mode: number;
+  readonly rdev?: number;
+}
+
+function fakeFiles(
+  files: Readonly<Record<string, FakeFile>>,
+  links: Readonly<Record<string, string>> = {},
+): DeviceFiles {
+  const find = (path: string, call: string): FakeFile => {
+    const file = files[path];
+    if (file === undefined) throw new Error(`ENOENT: no such file or directory, ${call} '${path}'`);
+    return file;
+  };
+  return {
+    lstat: async (path) => ({ rdev: 0, uid: 0, gid: 6, ...find(path, "lstat") }),
+    realpath: async (path) => {
+      const end = links[path] ?? path;
+      find(end, "realpath");
+      return end;
+    },
+    list: async (path) =>
+      Object.keys(files).flatMap((file) => {
+        const name = file.slice(path.length + 1);
+        return file.startsWith(`${path}/`) && !name.includes("/") ? [{ name, kind: "unknown" as const }] : [];
+      }),
+  };
+}
+
 /** A /dev with a directory, a link and things that are not the container's. */
-const devices: DeviceFiles = (() => {
-  const files: Readonly<Record<string, { mode: number; rdev?: number }>> = {
+const devices = fakeFiles(
+  {
     "/dev": { mode: 0o040_755 },
     "/dev/kmsg": { mode: 0o020_644, rdev: 0x10b },
     "/dev/console": { mode: 0o020_600, rdev: 0x501 },
@@ -132,37 +167,15 @@ const devices: DeviceFiles = (() => {
     "/dev/sdz": { mode: 0o060_660, rdev: 0x10_0890 },
     "/dev/initctl": { mode: 0o010_600 },
     "/dev/plain": { mode: 0o100_644 },
-  };
-  return {
-    lstat: (path) => {
-      const file = files[path];
-      if (file === undefined)
-        throw Object.assign(new Error(`ENOENT: no such file or directory, lstat '${path}'`), { code: "ENOENT" });
-      return { rdev: 0, uid: 0, gid: 6, ...file };
-    },
-    realpath: (path) => {
-      if (path === "/dev/link") return "/dev/kmsg";
-      if (files[path] === undefined)
-        throw Object.assign(new Error(`ENOENT: no such file or directory, realpath '${path}'`), { code: "ENOENT" });
-      return path;
-    },
-    list: (path) =>
-      Object.keys(files).flatMap((file) =>
-        file.startsWith(`${path}/`) && !file.slice(path.length + 1).includes("/") ? [file.slice(path.length + 1)] : [],
-      ),
-  };
-})();
+  },
+  { "/dev/link": "/dev/kmsg" },
+);
 
-test("privileged: all capabilities, all devices, no masks, writable /sys and cgroups, no filter", () => {
-  const spec = build(
-    {
-      host: {
-        Privileged: true,
-        Devices: [{ PathOnHost: "/dev/link", PathInContainer: "/dev/other", CgroupPermissions: "r" }],
-      },
-    },
-    devices,
-  );
+test("privileged: all capabilities, all devices, no masks, writable /sys and cgroups, no filter", async () => {
+  const spec = await buildWithDevices({
+    Privileged: true,
+    Devices: [{ PathOnHost: "/dev/link", PathInContainer: "/dev/other", CgroupPermissions: "r" }],
+  });
   expect(spec.process?.capabilities?.bounding).toHaveLength(40);
   expect(spec.linux?.devices?.map(({ path }) => path)).toEqual([
     "/dev/kmsg",
@@ -184,28 +197,26 @@ test("privileged: all capabilities, all devices, no masks, writable /sys and cgr
   expect(mountAt(spec, "/sys")?.options).not.toContain("ro");
   expect(mountAt(spec, "/sys/fs/cgroup")?.options).not.toContain("ro");
   expect(spec.linux?.seccomp).toBeUndefined();
-  const filtered = build(
-    {
-      host: { Privileged: true, SecurityOpt: ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}', "writable-cgroups=false"] },
-    },
-    devices,
-  );
+  const filtered = build({
+    host: { Privileged: true, SecurityOpt: ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}', "writable-cgroups=false"] },
+  });
   expect(filtered.linux?.seccomp?.defaultAction).toBe("SCMP_ACT_ALLOW");
   expect(mountAt(filtered, "/sys/fs/cgroup")?.options).toContain("ro");
 });
 
-test("devices: one, a directory of them, through a link, none", () => {
-  const device = (PathOnHost: string, PathInContainer: string, CgroupPermissions: string): OciSpec =>
-    build(
-      {
-        host: {
-          Devices: [{ PathOnHost, PathInContainer, CgroupPermissions }],
-          DeviceCgroupRules: ["c *:5 r", "a *:* m"],
-        },
-      },
-      devices,
-    );
-  const one = device("/dev/link", "/dev/mine", "r");
+const device = (
+  PathOnHost: string,
+  PathInContainer: string,
+  CgroupPermissions: string,
+  files = devices,
+): Promise<OciSpec> =>
+  buildWithDevices(
+    { Devices: [{ PathOnHost, PathInContainer, CgroupPermissions }], DeviceCgroupRules: ["c *:5 r", "a *:* m"] },
+    files,
+  );
+
+test("devices: one, a directory of them, through a link, none", async () => {
+  const one = await device("/dev/link", "/dev/mine", "r");
   expect(one.linux?.devices).toEqual([
     { type: "c", path: "/dev/mine", major: 1, minor: 11, fileMode: 0o644, uid: 0, gid: 6 },
   ]);
@@ -214,14 +225,33 @@ test("devices: one, a directory of them, through a link, none", () => {
     { allow: true, type: "c", minor: 5, access: "r" },
     { allow: true, type: "a", access: "m" },
   ]);
-  expect(device("/dev/snd", "/dev/sound", "rwm").linux?.devices?.map(({ path }) => path)).toEqual([
+  expect((await device("/dev/snd", "/dev/sound", "rwm")).linux?.devices?.map(({ path }) => path)).toEqual([
     "/dev/sound/a",
     "/dev/sound/seq",
   ]);
-  expect(() => device("/dev/nosuch", "/x", "rwm")).toThrow(
+  await expect(device("/dev/nosuch", "/x", "rwm")).rejects.toThrow(
     'error gathering device information while adding custom device "/dev/nosuch": no such file or directory',
   );
-  expect(() => device("/dev/plain", "/x", "rwm")).toThrow("not a device node");
+  await expect(device("/dev/plain", "/x", "rwm")).rejects.toThrow("not a device node");
+});
+
+test("devices: no path is not the daemon's own folder, and a large tree is not looked through to its end", async () => {
+  await expect(device("", "", "")).rejects.toThrow(
+    'error gathering device information while adding custom device "": no such file or directory',
+  );
+  let asked = 0;
+  const endless: DeviceFiles = {
+    lstat: async () => ({ mode: 0o040_755, rdev: 0, uid: 0, gid: 0 }),
+    realpath: async (path) => path,
+    list: async () => {
+      asked++;
+      return Array.from({ length: 1000 }, (_, index) => ({ name: String(index), kind: "directory" as const }));
+    },
+  };
+  await expect(device("/usr", "/usr", "rwm", endless)).rejects.toThrow(
+    'adding custom device "/usr": it holds more than 20000 files and directories: name the device nodes themselves',
+  );
+  expect(asked).toBeLessThan(100);
 });
 
 test("mounts: order, read-only kinds, propagation, tmpfs, the user's instead of Docker's", () => {
@@ -310,7 +340,6 @@ test("limits, ulimits, sysctls, terminal, variables, security", () => {
         OomScoreAdj: 5,
       },
     },
-    undefined,
     {
       ...testDaemon,
       defaultUlimits: [

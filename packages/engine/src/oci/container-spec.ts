@@ -12,7 +12,7 @@ import { EngineError } from "@fathom/base";
 import type { LinuxSeccomp } from "@fathom/spec";
 import type { JoinedNamespaces, MountPoint, UlimitSetting } from "../contract.ts";
 import { effectiveCapabilities } from "./capabilities.ts";
-import { devicesFromMapping, hostDevices, parseDeviceCgroupRule, type DeviceFiles } from "./devices.ts";
+import { parseDeviceCgroupRule, type DeviceSet } from "./devices.ts";
 import { containerEnvironment } from "./environment.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { containerMounts, type MountInput } from "./mounts.ts";
@@ -35,6 +35,8 @@ export interface ContainerSpecInput {
   readonly files: MountInput["files"];
   readonly hostname: string;
   readonly sharedMemory: string | undefined;
+  /** What `HostConfig.Devices` and `Privileged` come to on this machine. */
+  readonly devices: DeviceSet;
 }
 
 /** What the daemon's own settings decide. */
@@ -45,13 +47,8 @@ export interface DaemonSettings {
   readonly seccompProfile: string;
 }
 
-/** @throws invalid-argument, internal (a device that is not there), in Docker's words */
-export function containerSpec(
-  input: ContainerSpecInput,
-  daemon: DaemonSettings,
-  host: HostFacts,
-  files?: DeviceFiles,
-): OciSpec {
+/** @throws invalid-argument in Docker's words */
+export function containerSpec(input: ContainerSpecInput, daemon: DaemonSettings, host: HostFacts): OciSpec {
   const { config, hostConfig } = input;
   const { Privileged: privileged } = hostConfig;
   const security = parseSecurityOptions(hostConfig.SecurityOpt ?? [], daemon.noNewPrivileges);
@@ -60,7 +57,7 @@ export function containerSpec(
     sharedMemory: hostConfig.IpcMode === "host" ? "/dev/shm" : input.sharedMemory,
     writableCgroups: security.writableCgroups ?? privileged,
   });
-  const devices = containerDevices(hostConfig, files);
+  const devices = containerDevices(hostConfig, input.devices);
   const namespaces = containerNamespaces(input, host);
   const own = (type: LinuxNamespace["type"]): boolean =>
     namespaces.some((one) => one.type === type && one.path === undefined);
@@ -188,24 +185,11 @@ const ownRules: Devices["rules"] = [
   { allow: false, type: "c", major: 10, minor: 229, access: "rwm" },
 ];
 
-function containerDevices(hostConfig: HostConfig, files?: DeviceFiles): Devices {
-  const mapped = hostConfig.Devices ?? [];
-  if (hostConfig.Privileged) {
-    // The host's are there by themselves; only those under another name are added.
-    const further = mapped.filter((mapping) => mapping.PathOnHost !== mapping.PathInContainer);
-    return {
-      devices: [...hostDevices(files), ...further.flatMap((mapping) => devicesFromMapping(mapping, files).devices)],
-      rules: [{ allow: true, access: "rwm" }],
-    };
-  }
-  const sets = mapped.map((mapping) => devicesFromMapping(mapping, files));
+function containerDevices(hostConfig: HostConfig, { devices, rules }: DeviceSet): Devices {
+  if (hostConfig.Privileged) return { devices: [...devices], rules: [{ allow: true, access: "rwm" }] };
   return {
-    devices: sets.flatMap((set) => set.devices),
-    rules: [
-      ...ownRules,
-      ...sets.flatMap((set) => set.rules),
-      ...(hostConfig.DeviceCgroupRules ?? []).map(parseDeviceCgroupRule),
-    ],
+    devices: [...devices],
+    rules: [...ownRules, ...rules, ...(hostConfig.DeviceCgroupRules ?? []).map(parseDeviceCgroupRule)],
   };
 }
 

@@ -1,26 +1,45 @@
-/** `--device`, `--device-cgroup-rule` and the devices of a privileged container. */
-import { lstatSync, readdirSync, realpathSync, type Stats } from "node:fs";
+/**
+ * `--device`, `--device-cgroup-rule` and the devices of a privileged container. A directory of devices is whatever its name says: it is looked
+ * through in the runtime's thread pool, up to a limit of things and of time.
+ */
 import { posix } from "node:path";
+import { lstat, readdir, realpath } from "node:fs/promises";
+import type { Dirent, Stats } from "node:fs";
 import { EngineError } from "@fathom/base";
-import type { DeviceMapping, LinuxDevice, LinuxDeviceCgroup } from "@fathom/spec";
+import type { DeviceMapping, HostConfig, LinuxDevice, LinuxDeviceCgroup } from "@fathom/spec";
 
+/** Each throws as fs does. */
 export interface DeviceFiles {
-  /** Without following a symlink at the end. Throws as fs does. */
-  lstat(path: string): Pick<Stats, "mode" | "rdev" | "uid" | "gid">;
-  realpath(path: string): string;
-  list(path: string): readonly string[];
+  /** Without following a symlink at the end. */
+  lstat(path: string): Promise<Pick<Stats, "mode" | "rdev" | "uid" | "gid">>;
+  realpath(path: string): Promise<string>;
+  list(path: string): Promise<readonly { readonly name: string; readonly kind: EntryKind }[]>;
 }
 
+/** "unknown" where the file system does not tell. */
+export type EntryKind = "directory" | "device" | "other" | "unknown";
+
 export const hostDeviceFiles: DeviceFiles = {
-  lstat: (path) => lstatSync(path),
-  realpath: (path) => realpathSync(path),
-  list: (path) => readdirSync(path),
+  lstat: (path) => lstat(path),
+  realpath: (path) => realpath(path),
+  list: async (path) => {
+    const entries = await readdir(path, { withFileTypes: true });
+    return entries.map((entry) => ({ name: entry.name, kind: kindOf(entry) }));
+  },
 };
+
+function kindOf(entry: Dirent): EntryKind {
+  if (entry.isDirectory()) return "directory";
+  if (entry.isCharacterDevice() || entry.isBlockDevice() || entry.isFIFO()) return "device";
+  return entry.isFile() || entry.isSymbolicLink() || entry.isSocket() ? "other" : "unknown";
+}
 
 export interface DeviceSet {
   readonly devices: readonly LinuxDevice[];
   readonly rules: readonly LinuxDeviceCgroup[];
 }
+
+export const noDevices: DeviceSet = { devices: [], rules: [] };
 
 const typeMask = 0o170_000;
 const characterDevice = 0o020_000;
@@ -28,8 +47,37 @@ const blockDevice = 0o060_000;
 const fifo = 0o010_000;
 const directory = 0o040_000;
 
-/** One --device: a node, or a directory of them. @throws internal 'error gathering device information …', as Docker words it */
-export function devicesFromMapping(mapping: DeviceMapping, files: DeviceFiles = hostDeviceFiles): DeviceSet {
+/** Far more than /dev has. */
+const mostEntries = 20_000;
+const deadlineMs = 10_000;
+/** How many are asked for at the same time. */
+const atOnce = 16;
+
+/**
+ * The devices that a container is given by name, and the rules that go with them.
+ * @throws internal 'error gathering device information …', as Docker words it
+ */
+export async function requestedDevices(
+  hostConfig: Pick<HostConfig, "Devices" | "Privileged">,
+  files: DeviceFiles = hostDeviceFiles,
+): Promise<DeviceSet> {
+  const mapped = hostConfig.Devices ?? [];
+  if (!hostConfig.Privileged) {
+    if (mapped.length === 0) return noDevices;
+    const sets: DeviceSet[] = [];
+    for (const mapping of mapped) sets.push(await devicesFromMapping(mapping, files));
+    return { devices: sets.flatMap((set) => set.devices), rules: sets.flatMap((set) => set.rules) };
+  }
+  const devices = await hostDevices(files);
+  // The host's are there by themselves; only those under another name are added.
+  for (const mapping of mapped)
+    if (mapping.PathOnHost !== mapping.PathInContainer)
+      devices.push(...(await devicesFromMapping(mapping, files)).devices);
+  return { devices, rules: [] };
+}
+
+/** One --device: a node, or a directory of them. */
+async function devicesFromMapping(mapping: DeviceMapping, files: DeviceFiles): Promise<DeviceSet> {
   const { PathOnHost, PathInContainer, CgroupPermissions } = mapping;
   const fail = (reason: string, cause?: unknown): EngineError =>
     new EngineError(
@@ -37,11 +85,16 @@ export function devicesFromMapping(mapping: DeviceMapping, files: DeviceFiles = 
       `error gathering device information while adding custom device ${JSON.stringify(PathOnHost)}: ${reason}`,
       { cause },
     );
+  // The daemon's own folder has no part in this.
+  if (PathOnHost === "") throw fail("no such file or directory");
   let path: string;
   let found: LinuxDevice[];
   try {
-    path = files.realpath(PathOnHost);
-    found = [...devicesBelow(path, files, () => true)];
+    const search = new DeviceSearch(files, () => true);
+    [path, found] = await search.within(async () => {
+      const real = await files.realpath(posix.join("/", PathOnHost));
+      return [real, await search.at(real)] as const;
+    });
   } catch (error) {
     throw fail(reasonOf(error), error);
   }
@@ -68,34 +121,93 @@ function ruleFor(device: LinuxDevice, access: string): LinuxDeviceCgroup {
 const skippedDirectories: ReadonlySet<string> = new Set(["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"]);
 
 /** All device nodes in /dev, for --privileged. */
-export function hostDevices(files: DeviceFiles = hostDeviceFiles): LinuxDevice[] {
-  return [
-    ...devicesBelow("/dev", files, (path) => path !== "/dev/console" && !skippedDirectories.has(posix.basename(path))),
-  ];
+async function hostDevices(files: DeviceFiles): Promise<LinuxDevice[]> {
+  const search = new DeviceSearch(
+    files,
+    (path) => path !== "/dev/console" && !skippedDirectories.has(posix.basename(path)),
+  );
+  return search.within(() => search.at("/dev"));
 }
 
-function* devicesBelow(path: string, files: DeviceFiles, wanted: (path: string) => boolean): Generator<LinuxDevice> {
-  const stat = files.lstat(path);
-  const type = stat.mode & typeMask;
-  if (type === characterDevice || type === blockDevice || type === fifo) {
-    yield {
-      path,
-      type: type === characterDevice ? "c" : type === blockDevice ? "b" : "p",
-      ...(type === fifo ? {} : { major: majorOf(stat.rdev), minor: minorOf(stat.rdev) }),
-      fileMode: stat.mode & 0o7777,
-      uid: stat.uid,
-      gid: stat.gid,
-    };
-  } else if (type === directory) {
-    for (const name of files.list(path)) {
-      const below = posix.join(path, name);
-      if (!wanted(below)) continue;
-      try {
-        yield* devicesBelow(below, files, wanted);
-      } catch {
-        // Gone meanwhile: devices come and go.
-      }
+/** Looks for device nodes in a tree, as far as the limits allow. */
+class DeviceSearch {
+  readonly #files: DeviceFiles;
+  readonly #wanted: (path: string) => boolean;
+  #entries = 0;
+  #over: EngineError | undefined;
+
+  constructor(files: DeviceFiles, wanted: (path: string) => boolean) {
+    this.#files = files;
+    this.#wanted = wanted;
+  }
+
+  /** @throws unavailable after the deadline: a file system that hangs holds up nobody but who asked for it */
+  async within<T>(work: () => Promise<T>): Promise<T> {
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      this.#over = new EngineError(
+        "unavailable",
+        `it was not looked through within ${deadlineMs / 1000} s: name the device nodes themselves`,
+      );
+      late.reject(this.#over);
+    }, deadlineMs);
+    try {
+      return await Promise.race([work(), late.promise]);
+    } finally {
+      clearTimeout(timer);
     }
+  }
+
+  /** The node at a path, or those below a directory. */
+  async at(path: string): Promise<LinuxDevice[]> {
+    const found = await this.#look(path);
+    return found === "directory" ? this.#below(path) : found;
+  }
+
+  async #look(path: string): Promise<LinuxDevice[] | "directory"> {
+    if (this.#over !== undefined) throw this.#over;
+    const stat = await this.#files.lstat(path);
+    const type = stat.mode & typeMask;
+    if (type === directory) return "directory";
+    if (type !== characterDevice && type !== blockDevice && type !== fifo) return [];
+    return [
+      {
+        path,
+        type: type === characterDevice ? "c" : type === blockDevice ? "b" : "p",
+        ...(type === fifo ? {} : { major: majorOf(stat.rdev), minor: minorOf(stat.rdev) }),
+        fileMode: stat.mode & 0o7777,
+        uid: stat.uid,
+        gid: stat.gid,
+      },
+    ];
+  }
+
+  /** One directory after another; what is in it side by side. What is gone meanwhile is left out: devices come and go. */
+  async #below(path: string): Promise<LinuxDevice[]> {
+    if (this.#over !== undefined) throw this.#over;
+    const entries = await this.#files.list(path);
+    this.#entries += entries.length;
+    if (this.#entries > mostEntries)
+      this.#over ??= new EngineError(
+        "resource-exhausted",
+        `it holds more than ${mostEntries} files and directories: name the device nodes themselves`,
+      );
+    const paths = entries.flatMap(({ name, kind }) => {
+      const below = posix.join(path, name);
+      return kind !== "other" && this.#wanted(below) ? [below] : [];
+    });
+    const found: LinuxDevice[] = [];
+    for (let from = 0; from < paths.length; from += atOnce) {
+      const part = paths.slice(from, from + atOnce);
+      const results = await Promise.allSettled(part.map((below) => this.#look(below)));
+      for (const [index, result] of results.entries()) {
+        if (result.status === "rejected") continue;
+        const inner = result.value === "directory" ? this.#below(part[index]!).catch(() => []) : result.value;
+        found.push(...(await inner));
+      }
+      if (this.#over !== undefined) throw this.#over;
+    }
+    return found;
   }
 }
 
@@ -130,5 +242,5 @@ export function parseDeviceCgroupRule(text: string): LinuxDeviceCgroup {
 /** Node's "ENOENT: no such file or directory, lstat '/x'" → the kernel's own words. */
 function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  return /^[A-Z0-9]+: ([^,]+)/.exec(text)?.[1] ?? text;
+  return /^[A-Z0-9]+: ([^,]+), /.exec(text)?.[1] ?? text;
 }

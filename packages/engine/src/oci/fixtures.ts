@@ -1,6 +1,7 @@
 /** A made-up machine for tests: everything works, four CPUs, one node. */
 import { emptyContainerConfig, emptyHostConfig, type HostConfig } from "@fathom/spec";
 import type { ContainerSpecInput, DaemonSettings } from "./container-spec.ts";
+import { noDevices } from "./devices.ts";
 import type { HostFacts } from "./host-facts.ts";
 
 /** All 41 capabilities but CAP_SYS_RESOURCE (24). */
@@ -52,6 +53,7 @@ export function testInput(
     files: { hosts: "/c/hosts", hostname: "/c/hostname", resolvConf: "/c/resolv.conf" },
     hostname: "box",
     sharedMemory: undefined,
+    devices: noDevices,
     ...rest,
   };
 }

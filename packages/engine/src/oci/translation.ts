@@ -8,16 +8,16 @@ import { checkConfig } from "./check-config.ts";
 import { capabilitySets, containerSpec, rlimits, seccompOf, type DaemonSettings } from "./container-spec.ts";
 import { effectiveCapabilities } from "./capabilities.ts";
 import { containerEnvironment } from "./environment.ts";
+import { requestedDevices } from "./devices.ts";
 import { readHostFacts, type HostFacts } from "./host-facts.ts";
 import { maskedPaths, readonlyPaths } from "./paths.ts";
 import { ociResources } from "./resources.ts";
 import { defaultSeccomp } from "./seccomp-profile.ts";
 import { parseSecurityOptions } from "./security-options.ts";
-import { readUserFiles, readUserFilesOf } from "./user-files.ts";
-import { lookupUser } from "./user.ts";
+import { UserLookup } from "./user-files.ts";
 
 export interface TranslationOptions {
-  readonly sys: Pick<Sys, "openat2" | "fstat" | "read" | "close">;
+  readonly sys: Sys;
   readonly config: Pick<EngineConfig, "defaultUlimits" | "noNewPrivileges" | "seccompProfile">;
   readonly cgroups: { readonly version: HostFacts["cgroupVersion"]; readonly support: CgroupSupport };
   /** Read from the machine when absent. */
@@ -29,7 +29,7 @@ const warmUpDelayMs = 100;
 
 /** @throws invalid-argument when the daemon's own seccomp profile cannot be read */
 export function createOciTranslation(options: TranslationOptions): OciTranslation {
-  const { sys } = options;
+  const users = new UserLookup(options.sys);
   const host = options.host ?? readHostFacts(options.cgroups);
   const daemon: DaemonSettings = {
     defaultUlimits: options.config.defaultUlimits,
@@ -53,18 +53,23 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
     },
     validate: (config, hostConfig, request) => checkConfig(config, hostConfig, request, host),
 
-    containerSpec: ({ record, rootFd, ...input }) => {
+    containerSpec: async ({ record, rootFd, ...input }) => {
       const { config, hostConfig } = record;
-      const user = lookupUser(config.User, readUserFiles(sys, rootFd), hostConfig.GroupAdd ?? []);
+      const user = await users.inRoot(rootFd, config.User, hostConfig.GroupAdd ?? []);
+      const devices = await requestedDevices(hostConfig);
       const command = [record.path, ...record.arguments];
       const { id, mounts, cgroupPath } = record;
-      return containerSpec({ ...input, id, config, hostConfig, command, mounts, cgroupPath, user }, daemon, host);
+      return containerSpec(
+        { ...input, id, config, hostConfig, command, mounts, cgroupPath, user, devices },
+        daemon,
+        host,
+      );
     },
 
-    execProcess: ({ record, request, command, pid }) => {
+    execProcess: async ({ record, request, command, pid }) => {
       const { config, hostConfig } = record;
       const name = request.User === "" ? config.User : request.User;
-      const user = lookupUser(name, readUserFilesOf(sys, pid), hostConfig.GroupAdd ?? []);
+      const user = await users.ofProcess(pid, name, hostConfig.GroupAdd ?? []);
       const security = parseSecurityOptions(hostConfig.SecurityOpt ?? [], daemon.noNewPrivileges);
       const asked = { add: hostConfig.CapAdd, drop: hostConfig.CapDrop, privileged: hostConfig.Privileged };
       const own = capabilitySets(effectiveCapabilities(asked, host.capabilities));

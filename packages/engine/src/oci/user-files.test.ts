@@ -1,65 +1,147 @@
-import { expect, test } from "bun:test";
-import type { Stat } from "@fathom/sys";
-import { readUserFiles, readUserFilesOf } from "./user-files.ts";
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { createSys, O_DIRECTORY, O_PATH, S_IFIFO, type Sys } from "@fathom/sys";
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { UserLookup } from "./user-files.ts";
 
-interface File {
-  readonly mode: number;
-  readonly text: string;
-  readonly size?: bigint;
-}
+let root: string;
+let rootFd: number;
+let read: number;
+let opened: number;
+const real = createSys();
+/** Counts what is read, and what is opened for it. */
+const sys: Sys = {
+  ...real,
+  pread(...args) {
+    const count = real.pread(...args);
+    read += count;
+    return count;
+  },
+  open(...args) {
+    opened++;
+    return real.open(...args);
+  },
+};
 
-/** Files by path below descriptor 3; counts what is open. */
-function fakeSys(files: Readonly<Record<string, File>>): {
-  sys: Parameters<typeof readUserFiles>[0];
-  open: () => number;
-  paths: string[];
-} {
-  const opened = new Map<number, { file: File; rest: string }>();
-  const paths: string[] = [];
-  let next = 10;
-  const at = (fd: number): { file: File; rest: string } => opened.get(fd)!;
-  return {
-    open: () => opened.size,
-    paths,
-    sys: {
-      openat2: (_directory, path, how) => {
-        paths.push(`${String(path)} ${how.resolve ?? 0}`);
-        const file = String(path).endsWith("/root") ? { mode: 0o040_755, text: "" } : files[String(path)];
-        if (file === undefined) throw new Error("ENOENT");
-        opened.set(next, { file, rest: file.text });
-        return next++;
-      },
-      fstat: (fd) => ({ mode: at(fd).file.mode, size: at(fd).file.size ?? BigInt(at(fd).file.text.length) }) as Stat,
-      read: (fd, buffer) => {
-        const entry = at(fd);
-        // In small pieces, as a file system may.
-        const piece = Buffer.from(entry.rest.slice(0, 3));
-        entry.rest = entry.rest.slice(3);
-        buffer.set(piece);
-        return piece.length;
-      },
-      close: (fd) => void opened.delete(fd),
-    },
-  };
-}
-
-const regular = 0o100_644;
-
-test("whole files, read inside the root only, nothing stays open", () => {
-  const { sys, open, paths } = fakeSys({ "etc/passwd": { mode: regular, text: "root:x:0:0:::\n" } });
-  expect(readUserFiles(sys, 3)).toEqual({ passwd: "root:x:0:0:::\n", group: undefined });
-  expect(open()).toBe(0);
-  expect(paths).toEqual(["etc/passwd 18", "etc/group 18"]);
-  readUserFilesOf(sys, 77);
-  expect(paths[2]).toBe("/proc/77/root 0");
-  expect(open()).toBe(0);
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "fathom-users-"));
+  mkdirSync(join(root, "etc"));
+  rootFd = real.open(root, O_PATH | O_DIRECTORY);
+  read = opened = 0;
+});
+afterEach(() => {
+  real.close(rootFd);
+  const left = readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(root);
+    } catch {
+      return false;
+    }
+  });
+  rmSync(root, { recursive: true });
+  expect(left).toEqual([]);
 });
 
-test("a FIFO, a directory or a huge file in their place", () => {
-  const { sys, open } = fakeSys({
-    "etc/passwd": { mode: 0o010_644, text: "" },
-    "etc/group": { mode: regular, text: "", size: 1n << 40n },
-  });
-  expect(() => readUserFiles(sys, 3)).toThrow(/the image's \/etc\/group has 1099511627776 bytes/);
-  expect(open()).toBe(0);
+const write = (name: string, text: string): void => writeFileSync(join(root, "etc", name), text);
+/** As a file that was not changed a moment ago: the change time cannot be set, so the clock is. */
+async function later<T>(action: () => Promise<T>): Promise<T> {
+  const now = Date.now;
+  Date.now = () => now() + 10_000;
+  try {
+    return await action();
+  } finally {
+    Date.now = now;
+  }
+}
+
+test("a huge file is read in parts, others have their turn, and the answer is kept", async () => {
+  const line = (index: number): string => `user${index}:x:${index + 1000}:100::/home/${index}:/bin/sh\n`;
+  write("passwd", Array.from({ length: 300_000 }, (_, index) => line(index)).join(""));
+  write("group", "wheel:x:10:user299999");
+  const users = new UserLookup(sys);
+  let turns = 0;
+  let ended = false;
+  const others = (async () => {
+    while (!ended) {
+      await new Promise(setImmediate);
+      turns++;
+    }
+  })();
+  const find = (): Promise<unknown> => later(() => users.inRoot(rootFd, "user299999", []));
+  const expected = { uid: 300_999, gid: 100, additionalGids: [100, 10], home: "/home/299999" };
+  expect(await find()).toEqual(expected);
+  ended = true;
+  await others;
+  expect(turns).toBeGreaterThan(50);
+  read = 0;
+  expect(await find()).toEqual(expected);
+  expect(read).toBe(0);
+  // Another content is another file, whatever its time says.
+  appendFileSync(join(root, "etc/group"), ",root\nmore:x:11:user299999\n");
+  utimesSync(join(root, "etc/group"), 1, 1);
+  expect(await find()).toEqual({ ...expected, additionalGids: [100, 10, 11] });
+});
+
+test("the first user of a huge file is found in its first part", async () => {
+  write("passwd", `root:x:0:0::/root:/bin/sh\n${"x:x:1:1:::\n".repeat(1_000_000)}`);
+  const users = new UserLookup(sys);
+  expect(await users.inRoot(rootFd, "0:0", [])).toMatchObject({ uid: 0, home: "/root" });
+  expect(read).toBeLessThan(100_000);
+});
+
+test("an answer about files that have just been changed is not kept", async () => {
+  write("passwd", "a:x:1:1::/a:");
+  const users = new UserLookup(sys);
+  expect(await users.inRoot(rootFd, "a", [])).toMatchObject({ uid: 1 });
+  read = 0;
+  expect(await users.inRoot(rootFd, "a", [])).toMatchObject({ uid: 1 });
+  expect(read).toBeGreaterThan(0);
+});
+
+test("lines at the edges of parts, longer than a part, longer than any, and a last one without an end", async () => {
+  const comment = "c".repeat(65_000);
+  write(
+    "passwd",
+    `a:x:1:1:${comment}:/a:\nb:x:2:2:${comment}:/b:\nlong:x:3:3:${"y".repeat(2 << 20)}:/l:\nend:x:4:4::/e:`,
+  );
+  const users = new UserLookup(sys);
+  const uid = async (name: string): Promise<number> => (await users.inRoot(rootFd, name, [])).uid;
+  expect([await uid("a"), await uid("b"), await uid("end")]).toEqual([1, 2, 4]);
+  await expect(uid("long")).rejects.toThrow("unable to find user long");
+});
+
+test("a FIFO, a directory, a link out of the root, a file above the limit, nothing", async () => {
+  const users = new UserLookup(sys);
+  const root0 = { uid: 0, gid: 0, additionalGids: [0], home: "/" };
+  expect(await users.inRoot(rootFd, "", [])).toEqual(root0);
+  real.mknodat(rootFd, "etc/passwd", S_IFIFO | 0o600, 0, 0);
+  mkdirSync(join(root, "etc/group"));
+  expect(await users.inRoot(rootFd, "", [])).toEqual(root0);
+  // A device in their place would be started by that.
+  expect(opened).toBe(0);
+  rmSync(join(root, "etc/passwd"));
+  // Inside the root there is no such file; the host has one.
+  symlinkSync("../../../../etc/passwd", join(root, "etc/passwd"));
+  expect(await users.inRoot(rootFd, "", [])).toEqual(root0);
+  rmSync(join(root, "etc/group"), { recursive: true });
+  write("group", "");
+  truncateSync(join(root, "etc/group"), 2 ** 40);
+  await expect(users.inRoot(rootFd, "", [])).rejects.toThrow(/the image's \/etc\/group has 1099511627776 bytes/);
+});
+
+test("of a process: what its root has", async () => {
+  const mine = await new UserLookup(sys).ofProcess(process.pid, "0:0", []);
+  expect(mine).toMatchObject({ uid: 0, gid: 0 });
 });

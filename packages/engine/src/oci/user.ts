@@ -14,55 +14,121 @@ export interface ContainerUser {
   readonly home: string;
 }
 
+/** A file that is read line by line. */
+export interface LineFile {
+  /** Calls `visit` with one line after another, until it gives true or there are no more. */
+  lines(visit: (line: string) => boolean): Promise<void>;
+}
+
 export interface UserFiles {
-  /** Text of /etc/passwd; undefined where there is none. */
-  readonly passwd: string | undefined;
-  readonly group: string | undefined;
+  /** /etc/passwd; undefined where there is none. */
+  readonly passwd: LineFile | undefined;
+  readonly group: LineFile | undefined;
 }
 
 /** An id above 2^31-1 would be read as another one by some program (CVE-2024-40635). */
 const largestId = 0x7fff_ffff;
 
+/** The kernel takes no more of one process (NGROUPS_MAX). */
+const mostGroups = 65_536;
+
 /** @throws invalid-argument "unable to find user nosuchuser: no matching entries in passwd file" and the like */
-export function lookupUser(spec: string, files: UserFiles, groupAdd: readonly string[] = []): ContainerUser {
+export async function lookupUser(
+  spec: string,
+  files: UserFiles,
+  groupAdd: readonly string[] = [],
+): Promise<ContainerUser> {
   const [userPart = "", groupPart = ""] = spec.split(":");
   const uidGiven = parseId(userPart);
   const gidGiven = parseId(groupPart);
-  const users = parsePasswd(files.passwd ?? "");
   const wantedUid = userPart === "" ? 0 : uidGiven;
-  const entry =
-    wantedUid === undefined ? users.find(({ name }) => name === userPart) : users.find(({ uid }) => uid === wantedUid);
+  const entry = await findUser(files.passwd, ({ name, uid }) =>
+    wantedUid === undefined ? name === userPart : uid === wantedUid,
+  );
   if (entry === undefined && wantedUid === undefined)
     throw notFound("user", userPart, "no matching entries in passwd file");
   const uid = entry?.uid ?? wantedUid ?? 0;
 
-  const groups = parseGroup(files.group ?? "");
-  let gid = entry?.gid ?? 0;
-  let further: number[] = [];
-  if (groupPart !== "") {
-    const group = groups.find((one) => (gidGiven === undefined ? one.name === groupPart : one.gid === gidGiven));
-    if (group === undefined && gidGiven === undefined)
-      throw notFound("group", groupPart, "no matching entries in group file");
-    gid = group?.gid ?? gidGiven ?? 0;
-  } else if (entry !== undefined) {
-    further = groups.filter(({ members }) => members.includes(entry.name)).map((group) => group.gid);
-  }
-  const added = groupAdd.map((name) => groupId(name, groups));
-  const home = users.find((user) => user.uid === uid)?.home ?? "";
+  const group = groupPart === "" ? undefined : new WantedGroup(groupPart, gidGiven);
+  const added = groupAdd.map((name) => new WantedGroup(name, parseId(name)));
+  const member = groupPart === "" ? entry?.name : undefined;
+  const further = await visitGroups(files.group, group === undefined ? added : [group, ...added], member);
+  const gid = group === undefined ? (entry?.gid ?? 0) : group.gid();
+  // The home is that of the id, whose first line may have another name.
+  const owner = wantedUid === undefined ? await findUser(files.passwd, (user) => user.uid === uid) : entry;
+  const home = owner?.home ?? "";
   return {
     uid: inRange(uid),
     gid: inRange(gid),
-    additionalGids: [...new Set([gid, ...further, ...added])].map(inRange),
+    additionalGids: [...new Set([gid, ...further, ...added.map((one) => one.gid())])].map(inRange),
     home: home === "" ? "/" : home,
   };
 }
 
-function groupId(name: string, groups: readonly GroupEntry[]): number {
-  const given = parseId(name);
-  const group = groups.find((one) => (given === undefined ? one.name === name : one.gid === given));
-  if (group !== undefined) return group.gid;
-  if (given === undefined) throw notFound("group", name, "no matching entries in group file");
-  return given;
+async function findUser(
+  file: LineFile | undefined,
+  test: (user: PasswdEntry) => boolean,
+): Promise<PasswdEntry | undefined> {
+  let found: PasswdEntry | undefined;
+  await file?.lines((line) => {
+    const user = parsePasswdLine(line);
+    if (user === undefined || !test(user)) return false;
+    found = user;
+    return true;
+  });
+  return found;
+}
+
+/** A group that somebody named, by name or number. */
+class WantedGroup {
+  readonly #text: string;
+  readonly #given: number | undefined;
+  #found: GroupEntry | undefined;
+
+  constructor(text: string, given: number | undefined) {
+    this.#text = text;
+    this.#given = given;
+  }
+
+  /** The first one that fits counts. */
+  see(group: GroupEntry): void {
+    if (
+      this.#found === undefined &&
+      (this.#given === undefined ? group.name === this.#text : group.gid === this.#given)
+    )
+      this.#found = group;
+  }
+
+  get isFound(): boolean {
+    return this.#found !== undefined;
+  }
+
+  gid(): number {
+    const gid = this.#found?.gid ?? this.#given;
+    if (gid === undefined) throw notFound("group", this.#text, "no matching entries in group file");
+    return gid;
+  }
+}
+
+/** Finds the wanted ones, and gives the groups that have `member`. With no member the rest of the file does not matter when all are found. */
+async function visitGroups(
+  file: LineFile | undefined,
+  wanted: readonly WantedGroup[],
+  member: string | undefined,
+): Promise<number[]> {
+  const further: number[] = [];
+  if (member === undefined && wanted.length === 0) return further;
+  await file?.lines((line) => {
+    const group = parseGroupLine(line);
+    if (group === undefined) return false;
+    for (const one of wanted) one.see(group);
+    if (member === undefined) return wanted.every((one) => one.isFound);
+    if (group.members.includes(member)) further.push(group.gid);
+    if (further.length > mostGroups)
+      throw new EngineError("invalid-argument", `user ${member} is in more than ${mostGroups} groups`);
+    return false;
+  });
+  return further;
 }
 
 function notFound(what: string, name: string, why: string): EngineError {
@@ -93,18 +159,14 @@ interface GroupEntry {
   readonly members: readonly string[];
 }
 
-/** name:password:uid:gid:comment:home:shell. Lines without ids are none. */
-function parsePasswd(text: string): PasswdEntry[] {
-  return text.split("\n").flatMap((line) => {
-    const [name = "", , uid = "", gid = "", , home = ""] = line.trim().split(":");
-    return /^\d+$/.test(uid) && /^\d+$/.test(gid) ? [{ name, uid: Number(uid), gid: Number(gid), home }] : [];
-  });
+/** name:password:uid:gid:comment:home:shell. A line without ids is none. */
+function parsePasswdLine(line: string): PasswdEntry | undefined {
+  const [name = "", , uid = "", gid = "", , home = ""] = line.trim().split(":");
+  return /^\d+$/.test(uid) && /^\d+$/.test(gid) ? { name, uid: Number(uid), gid: Number(gid), home } : undefined;
 }
 
 /** name:password:gid:member,member */
-function parseGroup(text: string): GroupEntry[] {
-  return text.split("\n").flatMap((line) => {
-    const [name = "", , gid = "", members = ""] = line.trim().split(":");
-    return /^\d+$/.test(gid) ? [{ name, gid: Number(gid), members: members.split(",").filter(Boolean) }] : [];
-  });
+function parseGroupLine(line: string): GroupEntry | undefined {
+  const [name = "", , gid = "", members = ""] = line.trim().split(":");
+  return /^\d+$/.test(gid) ? { name, gid: Number(gid), members: members.split(",").filter(Boolean) } : undefined;
 }

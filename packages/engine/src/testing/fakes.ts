@@ -396,7 +396,7 @@ export class FakeMachine {
 const oci: OciTranslation = {
   defaults: { maskedPaths: [], readonlyPaths: [], privateCgroups: true },
   validate: () => [],
-  containerSpec: ({ record }) =>
+  containerSpec: async ({ record }) =>
     ({
       ociVersion: "1.2.0",
       root: { path: "rootfs" },
@@ -412,7 +412,7 @@ const oci: OciTranslation = {
         ],
       },
     }) as OciSpec,
-  execProcess: ({ command }) => ({
+  execProcess: async ({ command }) => ({
     process: { user: { uid: 0, gid: 0 }, args: [...command], env: ["PATH=/bin"], cwd: "/" },
     seccomp: undefined,
   }),
