@@ -1,0 +1,53 @@
+/**
+ * Fathom on the stock kernels of Debian 12 and 13, with cgroup v2, systemd and AppArmor: each is booted as a machine of its own (boot.sh), and what it
+ * checks there (main-job.sh) is a test here. A guest that does not start or does not get to its end is a failure.
+ */
+import { expect, test } from "bun:test";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { binary } from "../daemon/harness.ts";
+import { makeBusyboxImage } from "../make-busybox-image.ts";
+
+const root = resolve(import.meta.dir, "../..");
+const work = mkdtempSync(join(tmpdir(), "fathom-guest-"));
+
+function run(...command: string[]): void {
+  const child = Bun.spawnSync(command, { stdin: "ignore", cwd: root });
+  if (child.exitCode !== 0) throw new Error(`${command.join(" ")}: ${child.exitCode}: ${child.stderr.toString()}`);
+}
+
+/** What each guest gets beside its script. */
+function prepare(): string[] {
+  makeBusyboxImage(join(work, "layout"), "localhost/busybox:test");
+  run("tar", "-C", join(work, "layout"), "-cf", join(work, "image.tar"), ".");
+  run("gcc", "-static", "-O2", "-o", join(work, "prober"), "test/prober/prober.c");
+  cpSync(binary, join(work, "fathom"));
+  cpSync(Bun.which("docker") ?? "docker", join(work, "docker"), { dereference: true });
+  return ["fathom", "docker", "image.tar", "prober"].map((name) => join(work, name));
+}
+
+interface Check {
+  readonly name: string;
+  /** What was expected and what came; undefined when it is as it should be. */
+  readonly problem: string | undefined;
+}
+
+/** Boots a guest; gives its checks and, last, whether it got to its end. */
+function boot(suite: string, files: readonly string[]): Check[] {
+  const child = Bun.spawnSync([join(import.meta.dir, "boot.sh"), suite, ...files], { stdin: "ignore", cwd: root });
+  const text = child.stdout.toString();
+  console.log(`${suite}: ${text.split("\n").find((line) => line.startsWith("guest: ")) ?? "the guest said nothing"}`);
+  const checks: Check[] = [];
+  for (const [, verdict, name, rest] of text.matchAll(/^(ok|FAIL) (.*)\n((?: {4}.*\n)*)/gm))
+    checks.push({ name: name!, problem: verdict === "ok" ? undefined : `${name}\n${rest}` });
+  const done = /^checks: \d+ failed$/m.test(text);
+  const end = `${text.split("\n").slice(-30).join("\n")}\n${child.stderr.toString().slice(-3000)}`;
+  checks.push({ name: "the guest gets to its end", problem: done ? undefined : `exit ${child.exitCode}\n${end}` });
+  return checks;
+}
+
+const files = prepare();
+for (const suite of ["bookworm", "trixie"])
+  for (const { name, problem } of boot(suite, files)) test(`${suite}: ${name}`, () => expect(problem ?? "").toBe(""));
+rmSync(work, { recursive: true, force: true });
