@@ -3,6 +3,7 @@
  * fathom-init: launcher and supervisor of one container. Descriptor 3 is the control connection; everything else is said there.
  * The one loop: wait, hand each event to its owner, write the log, let go of what has ended.
  */
+#include "one-call.h"
 #include "reaper.h"
 #include "supervisor.h"
 
@@ -203,7 +204,8 @@ static void run(void) {
 }
 
 int main(int argc, char **argv) {
-  (void)argc;
+  if (wants_one_call(argc, argv))
+    return one_call(argv);
   keep_title(argv);
   setsid();
   ignore_signals();

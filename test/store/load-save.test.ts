@@ -13,6 +13,8 @@ import { createLayerUnpacker } from "@fathom/store/unpack";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { createHostFiles } from "@fathom/sys";
+import { helperExecutable } from "@fathom/sys/helper";
 import { StoreRig, sys, tar, type Entry } from "./support.ts";
 
 let rig: StoreRig;
@@ -25,6 +27,7 @@ beforeEach(async () => {
     config: { dataRoot: rig.root } as EngineConfig,
     store: rig.store,
     sys,
+    files: createHostFiles({ sys, executable: () => helperExecutable(sys) }),
     events: { publish() {} },
     uses: { ofImage: () => [], ofVolume: () => [] },
     logger: silentLogger,

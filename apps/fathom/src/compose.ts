@@ -14,7 +14,7 @@ import {
 import { createNetworks } from "@fathom/network";
 import { createLauncher, openCgroups, type LaunchPlan } from "@fathom/runtime";
 import { openStore } from "@fathom/store";
-import type { Sys } from "@fathom/sys";
+import { createHostFiles, type Sys } from "@fathom/sys";
 import { helperExecutable } from "@fathom/sys/helper";
 import type { DaemonConfig } from "./daemon-config.ts";
 
@@ -34,7 +34,16 @@ export async function composeEngine({
   resources,
 }: Composition): Promise<Engine<ImageBackend, VolumeBackend>> {
   const { engine: settings } = config;
-  const store = resources.use(await openStore({ root: settings.dataRoot, sys, logger }));
+  const files = createHostFiles({ sys, executable: () => helperExecutable(sys) });
+  const store = resources.use(
+    await openStore({
+      root: settings.dataRoot,
+      sys,
+      logger,
+      syncFilesystem: (path) => files.sync(path),
+      removeTree: (path) => files.remove(path),
+    }),
+  );
   const cgroups = openCgroups(sys);
   const networks = resources.use(
     createNetworks({ sys, config: config.network, state: createNetworkState(store.database), logger }),
@@ -46,6 +55,7 @@ export async function composeEngine({
     cgroups,
     networks,
     sys,
+    files,
     logger,
     clock: systemClock,
     images: (parts) => createImages(parts, config.registry),

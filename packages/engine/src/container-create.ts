@@ -19,6 +19,7 @@ import { withHostDefaults } from "./host-config.ts";
 import { createImageLayer, removeImageLayers, resolveImageMounts } from "./image-mounts.ts";
 import { checkLogSettings, logTarget } from "./log-config.ts";
 import { ensureVolumes, plannedMounts, wantedMounts, type WantedMount } from "./mounts.ts";
+import { checkBindSources } from "./mount-sources.ts";
 import { checkName, makeName } from "./names.ts";
 import { containerPaths } from "./paths.ts";
 import { parseSignal } from "./signals.ts";
@@ -42,6 +43,7 @@ export async function createContainer(
   checkLogSettings(host.LogConfig as { Type: string; Config: Record<string, string> });
   warnings.push(...validateRequest(engine, merged, host, body));
   const asked = wantedMounts(merged, host, (from) => donorMounts(engine, from));
+  await checkBindSources(engine.files, host.Mounts ?? []);
 
   const id = engine.stems.newId();
   let name: string | undefined;
@@ -141,6 +143,8 @@ async function build(
       mounts.push(done);
       if (done.anonymous && done.name !== undefined && mount.volume !== undefined) made.push(done.name);
     }
+  // One that a container uses may be mounted, from a server that is away.
+  for (const mount of mounts) if (mount.type === "volume" && mount.copyData) await engine.files.kindOf(mount.source);
   await fillVolumes(engine, layer, mounts);
   engine.containers.publish(container, { mounts });
   undo.move();

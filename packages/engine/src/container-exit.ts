@@ -131,7 +131,7 @@ export async function releaseRun(engine: EngineContext, container: Container, pr
       engine.logger.error("cleaning up after a container failed", { error: result.reason, id: container.id });
   for (const mount of container.record.mounts)
     if (mount.name !== undefined) {
-      engine.volumes.release(mount.name, container.id);
+      void engine.volumes.release(mount.name, container.id);
       engine.events.publish("volume", "unmount", mount.name, {
         container: container.id,
         driver: mount.driver ?? "local",

@@ -128,7 +128,7 @@ async function abandon(engine: EngineContext, container: Container, run: Run): P
     (async () => unmountSharedMemory(engine, record))(),
     (async () => unmountImages(engine, record))(),
   ]);
-  for (const mount of record.mounts) if (mount.name !== undefined) engine.volumes.release(mount.name, record.id);
+  for (const mount of record.mounts) if (mount.name !== undefined) void engine.volumes.release(mount.name, record.id);
   await clearRunDirectory(engine, record.id);
   for (const result of results)
     if (result.status === "rejected")
@@ -180,13 +180,13 @@ async function launch(
   for (const mount of record.mounts)
     if (mount.name !== undefined) {
       const { name } = mount;
-      engine.volumes.acquire(name, record.id);
-      undo.defer(() => engine.volumes.release(name, record.id));
+      undo.defer(() => void engine.volumes.release(name, record.id));
+      await engine.volumes.acquire(name, record.id);
     }
   undo.defer(() => unmountImages(engine, record));
   mountImages(engine, record);
-  prepareMountSources(engine.sys, record.mounts);
-  checkPropagation(record.mounts, engine.config.dataRoot);
+  await prepareMountSources(engine.files, record.mounts);
+  await checkPropagation(engine.files, record.mounts, engine.config.dataRoot);
   if (record.hostConfig.IpcMode === "shareable") {
     mountSharedMemory(engine, record);
     undo.defer(() => unmountSharedMemory(engine, record));

@@ -3,7 +3,7 @@ import { EngineError, KeyedMutex, type Clock, type Logger } from "@fathom/base";
 import type { Networks } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
 import type { Store } from "@fathom/store";
-import type { Sys } from "@fathom/sys";
+import type { HostFiles, Sys } from "@fathom/sys";
 import type { ContainerTable } from "./container-table.ts";
 import { eventAttributes, type Container } from "./container.ts";
 import type { EngineConfig, ImageLookup, OciTranslation, VolumeLookup } from "./contract.ts";
@@ -19,6 +19,8 @@ export interface EngineContext {
   readonly cgroups: Cgroups;
   readonly networks: Networks;
   readonly sys: Sys;
+  /** For paths that a user named. */
+  readonly files: HostFiles;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly images: ImageLookup;

@@ -143,9 +143,13 @@ export interface VolumeLookup {
   ensure(settings: VolumeSettings): VolumeHandle;
   get(name: string): VolumeHandle | undefined;
   volumeNames(): readonly string[];
-  /** Makes the volume usable (an `o=bind` volume is mounted) and publishes nothing. Balanced by `release`. */
-  acquire(name: string, containerId: string): void;
-  release(name: string, containerId: string): void;
+  /**
+   * Makes the volume usable (one with options is mounted) and publishes nothing. Balanced by `release`, also when it fails.
+   * @throws timeout when the server of what is to be mounted does not answer
+   */
+  acquire(name: string, containerId: string): Promise<void>;
+  /** Its last user gone, it is unmounted. Never rejects. */
+  release(name: string, containerId: string): Promise<void>;
   /** Removes it when no container but this one uses it; true when it is gone. Used for `rm -v` and `--rm`. */
   removeIfUnused(name: string, containerId: string): Promise<boolean>;
 }

@@ -4,7 +4,7 @@ import { EngineError, KeyedMutex, randomId, type Clock, type Logger } from "@fat
 import type { Networks } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
 import type { Database, Store } from "@fathom/store";
-import type { Sys } from "@fathom/sys";
+import type { HostFiles, Sys } from "@fathom/sys";
 import { ContainerTable } from "./container-table.ts";
 import type {
   ContainerUses,
@@ -31,6 +31,7 @@ export interface EngineParts {
   readonly config: EngineConfig;
   readonly store: Store;
   readonly sys: Sys;
+  readonly files: HostFiles;
   readonly events: EventPublisher;
   readonly uses: ContainerUses;
   readonly logger: Logger;
@@ -48,6 +49,7 @@ export interface EngineOptions<Images extends ImageHalf, Volumes extends VolumeH
   readonly cgroups: Cgroups;
   readonly networks: Networks;
   readonly sys: Sys;
+  readonly files: HostFiles;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly images: (parts: EngineParts) => Images;
@@ -71,11 +73,11 @@ export type Engine<Images, Volumes> = ContainerBackend & Images & Volumes & Engi
 export async function createEngine<Images extends ImageHalf, Volumes extends VolumeHalf>(
   options: EngineOptions<Images, Volumes>,
 ): Promise<Engine<Images, Volumes>> {
-  const { config, store, launcher, cgroups, networks, sys, logger, clock } = options;
+  const { config, store, launcher, cgroups, networks, sys, files, logger, clock } = options;
   mkdirSync(containersRoot(config), { recursive: true, mode: 0o710 });
   const containers = new ContainerTable(store.database);
   const events = new Events(clock);
-  const parts: EngineParts = { config, store, sys, events, uses: usesOf(containers), logger, clock };
+  const parts: EngineParts = { config, store, sys, files, events, uses: usesOf(containers), logger, clock };
   const images = options.images(parts);
   const volumes = options.volumes(parts);
   const shuttingDown = new AbortController();
@@ -86,6 +88,7 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
     cgroups,
     networks,
     sys,
+    files,
     logger,
     clock,
     images,

@@ -7,13 +7,16 @@ const info = [
   "2 1 0:5 / /usr rw shared:7 - tmpfs tmpfs rw",
   "3 1 0:6 / /proc rw master:7 - proc proc rw",
 ].join("\n");
-const check = (source: string, propagation: string) => (): void =>
-  checkPropagation([{ type: "bind", source, propagation } as MountPoint], "/var/lib/fathom", info);
+const files = { realPath: async (path: string) => path };
+const check = (source: string, propagation: string): Promise<void> =>
+  checkPropagation(files, [{ type: "bind", source, propagation } as MountPoint], "/var/lib/fathom", info);
 
-test("a mount that shall propagate needs a source that does", () => {
-  expect(check("/etc", "rshared")).toThrow("path /etc is mounted on / but it is not a shared mount");
-  expect(check("/proc", "shared")).toThrow("path /proc is mounted on /proc but it is not a shared mount");
-  expect(check("/etc", "rslave")).toThrow("path /etc is mounted on / but it is not a shared or slave mount");
+test("a mount that shall propagate needs a source that does", async () => {
+  await expect(check("/etc", "rshared")).rejects.toThrow("path /etc is mounted on / but it is not a shared mount");
+  await expect(check("/proc", "shared")).rejects.toThrow("path /proc is mounted on /proc but it is not a shared mount");
+  await expect(check("/etc", "rslave")).rejects.toThrow(
+    "path /etc is mounted on / but it is not a shared or slave mount",
+  );
   for (const [source, propagation] of [
     ["/usr", "rshared"],
     ["/usr", "slave"],
@@ -23,5 +26,5 @@ test("a mount that shall propagate needs a source that does", () => {
     ["/", "rslave"],
     ["/var", "rslave"],
   ])
-    check(source!, propagation!)();
+    await check(source!, propagation!);
 });

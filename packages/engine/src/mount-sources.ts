@@ -1,43 +1,40 @@
 /** Sources of mounts at start: `-v` makes a missing directory, `--mount` does not; a subpath must be there, inside its volume. */
-import { mkdirSync, realpathSync, statSync } from "node:fs";
-import { EngineError, messageOf } from "@fathom/base";
-import {
-  isSysError,
-  O_CLOEXEC,
-  O_DIRECTORY,
-  O_PATH,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_MAGICLINKS,
-  type Sys,
-} from "@fathom/sys";
+import { EngineError, isEngineError, messageOf } from "@fathom/base";
+import type { Mount } from "@fathom/spec";
+import { isSysError, type HostFiles } from "@fathom/sys";
 import { mountAbove } from "@fathom/runtime";
 import type { MountPoint } from "./contract.ts";
 
 /** @throws invalid-argument "… bind source path does not exist: …", "cannot access path …", "path concatenation escapes the base directory …" */
-export function prepareMountSources(sys: Sys, mounts: readonly MountPoint[]): void {
+export async function prepareMountSources(files: HostFiles, mounts: readonly MountPoint[]): Promise<void> {
   for (const mount of mounts) {
-    if (mount.subpath !== "") checkSubpath(sys, mount.source, mount.subpath);
-    if (mount.type !== "bind" || statSync(mount.source, { throwIfNoEntry: false }) !== undefined) continue;
-    if (!mount.createSource)
-      throw new EngineError(
-        "invalid-argument",
-        `invalid mount config for type "bind": bind source path does not exist: ${mount.source}`,
-      );
-    mkdirSync(mount.source, { recursive: true, mode: 0o755 });
+    if (mount.subpath !== "") await checkSubpath(files, mount.source, mount.subpath);
+    if (mount.type !== "bind" || (await files.kindOf(mount.source)) !== undefined) continue;
+    if (!mount.createSource) throw sourceMissing(mount.source);
+    await files.makeDirectory(mount.source);
   }
 }
 
+/** At create: sources of `--mount type=bind` that nobody makes must be there. @throws as `prepareMountSources` */
+export async function checkBindSources(files: HostFiles, mounts: readonly Mount[]): Promise<void> {
+  for (const { Type, Source = "", BindOptions } of mounts)
+    if (Type === "bind" && BindOptions?.CreateMountpoint !== true && (await files.kindOf(Source)) === undefined)
+      throw sourceMissing(Source);
+}
+
+function sourceMissing(source: string): EngineError {
+  return new EngineError(
+    "invalid-argument",
+    `invalid mount config for type "bind": bind source path does not exist: ${source}`,
+  );
+}
+
 /** For a clear error: the launch resolves it again, in the same way. */
-function checkSubpath(sys: Sys, source: string, subpath: string): void {
-  const base = sys.open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+async function checkSubpath(files: HostFiles, source: string, subpath: string): Promise<void> {
   try {
-    sys.close(
-      sys.openat2(base, subpath, {
-        flags: O_PATH | O_CLOEXEC,
-        resolve: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-      }),
-    );
+    await files.checkBeneath(source, subpath);
   } catch (error) {
+    if (isEngineError(error, "timeout")) throw error;
     if (isSysError(error, "EXDEV"))
       throw new EngineError(
         "invalid-argument",
@@ -46,8 +43,6 @@ function checkSubpath(sys: Sys, source: string, subpath: string): void {
       );
     const reason = isSysError(error, "ENOENT") ? "no such file or directory" : messageOf(error);
     throw new EngineError("invalid-argument", `cannot access path ${source}/${subpath}: ${reason}`, { cause: error });
-  } finally {
-    sys.close(base);
   }
 }
 
@@ -55,12 +50,17 @@ function checkSubpath(sys: Sys, source: string, subpath: string): void {
  * Mounts that shall propagate need a source that does: without it they would be made and never pass anything on.
  * @throws internal in dockerd's words
  */
-export function checkPropagation(mounts: readonly MountPoint[], dataRoot: string, mountInfo?: string): void {
+export async function checkPropagation(
+  files: Pick<HostFiles, "realPath">,
+  mounts: readonly MountPoint[],
+  dataRoot: string,
+  mountInfo?: string,
+): Promise<void> {
   for (const { type, source, propagation } of mounts) {
     const shared = propagation === "shared" || propagation === "rshared";
     const slave = propagation === "slave" || propagation === "rslave";
     if (type !== "bind" || (!shared && !slave)) continue;
-    const above = mountAbove(realpathSync(source), mountInfo);
+    const above = mountAbove(await files.realPath(source), mountInfo);
     const refuse = (kind: string): never => {
       throw new EngineError("internal", `path ${source} is mounted on ${above.point} but it is not a ${kind} mount`);
     };

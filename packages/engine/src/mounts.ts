@@ -5,7 +5,6 @@
 import { EngineError, randomId } from "@fathom/base";
 import type { ContainerConfig, HostConfig, Mount } from "@fathom/spec";
 import type { MountPoint, VolumeLookup, VolumeSettings } from "./contract.ts";
-import { statSync } from "node:fs";
 
 /** A mount as asked; a volume may not exist yet. */
 export interface WantedMount extends MountPoint {
@@ -202,8 +201,6 @@ export function parseMount(mount: Mount): WantedMount {
       if (options.Propagation && !propagations.includes(options.Propagation))
         throw invalid(`invalid propagation mode: ${options.Propagation}`);
       if (!source.startsWith("/")) throw invalid(`invalid mount path: '${source}' mount path must be absolute`);
-      if (options.CreateMountpoint !== true && !exists(source))
-        throw invalid(`bind source path does not exist: ${source}`);
       return {
         ...common,
         source: clean(source),
@@ -325,10 +322,6 @@ function clean(path: string): string {
     else if (part !== "" && part !== ".") parts.push(part);
   }
   return `/${parts.join("/")}`;
-}
-
-function exists(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 /** `--tmpfs` as mounts. They are no part of a container's list of mounts, as clients see it. */

@@ -162,11 +162,13 @@ function takeUp(engine: EngineContext, container: Container, supervisor: Supervi
   container.process = process;
   for (const mount of container.record.mounts)
     if (mount.name !== undefined) {
-      try {
-        engine.volumes.acquire(mount.name, container.id);
-      } catch (error) {
-        engine.logger.warn("a volume of a running container is missing", { error, volume: mount.name });
-      }
+      const { name } = mount;
+      // Not waited for: it is mounted, since the container runs, and if not, its server may be away.
+      engine.volumes
+        .acquire(name, container.id)
+        .catch((error: unknown) =>
+          engine.logger.warn("a volume of a running container is missing", { error, volume: name }),
+        );
     }
   watchExit(engine, container, process);
   startHealthMonitor(engine, container, true);

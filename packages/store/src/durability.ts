@@ -118,10 +118,3 @@ export function createDurability(
     },
   };
 }
-
-/** coreutils' `sync -f`: syncfs in a process of its own, so that no thread of ours waits for a disk. */
-export async function syncByProgram(path: string): Promise<void> {
-  const child = Bun.spawn(["sync", "-f", path], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
-  const [code, text] = await Promise.all([child.exited, new Response(child.stderr).text()]);
-  if (code !== 0) throw new Error(`sync -f ${path} ended with ${code}: ${text.trim()}`);
-}

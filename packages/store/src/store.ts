@@ -8,7 +8,7 @@ import { createContainerLayerStore } from "./containers.ts";
 import { createContentStore } from "./content.ts";
 import type { Store } from "./contract.ts";
 import { openDatabase } from "./database.ts";
-import { createDurability, syncByProgram } from "./durability.ts";
+import { createDurability } from "./durability.ts";
 import { createImageStore } from "./images.ts";
 import { createLayerStore } from "./layers.ts";
 import { createLayout } from "./layout.ts";
@@ -23,8 +23,10 @@ export interface OpenStoreOptions {
   readonly sys: Sys;
   readonly logger: Logger;
   readonly clock?: Clock;
-  /** Makes what was written below a path durable, off this thread. Default: the program `sync -f`. */
-  readonly syncFilesystem?: (path: string) => Promise<void>;
+  /** Makes what was written below a path durable, off this thread. */
+  readonly syncFilesystem: (path: string) => Promise<void>;
+  /** Removes a tree, off this thread. Default: the runtime's own, which holds one of its few threads. */
+  readonly removeTree?: (path: string) => Promise<void>;
   /** Kernel boot id, for tests. */
   readonly bootId?: string;
 }
@@ -38,7 +40,7 @@ function currentBootId(): string {
  * @throws data-loss when the database is damaged, conflict when a newer program wrote it, resource-exhausted when the disk is full.
  */
 export async function openStore(options: OpenStoreOptions): Promise<Store> {
-  const { root, sys, clock = systemClock, syncFilesystem = syncByProgram } = options;
+  const { root, sys, clock = systemClock, syncFilesystem, removeTree } = options;
   const logger = options.logger.child({ component: "store" });
   const bootId = options.bootId ?? currentBootId();
   mkdirSync(root, { recursive: true, mode: 0o710 });
@@ -47,7 +49,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
   try {
     database.migrate("store", storeMigrations);
     const layout = createLayout(root);
-    const trash = createTrash(layout.trashDirectory, logger);
+    const trash = createTrash(layout.trashDirectory, logger, removeTree);
     await recover({ root, database, layout, bootId, logger });
     trash.empty();
     const durability = createDurability(database, () => syncFilesystem(root), logger);

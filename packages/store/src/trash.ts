@@ -15,7 +15,11 @@ export interface Trash {
  * A container may leave what cannot be removed (chattr +i): it is logged, stays in the trash, and is tried again when the store
  * is opened next.
  */
-export function createTrash(directory: string, logger: Logger): Trash {
+export function createTrash(
+  directory: string,
+  logger: Logger,
+  removeTree: (path: string) => Promise<void> = (path) => rm(path, { recursive: true, force: true }),
+): Trash {
   const failed = new Set<string>();
   let running: Promise<void> | undefined;
   let again = false;
@@ -26,7 +30,7 @@ export function createTrash(directory: string, logger: Logger): Trash {
       for (const name of readdirSync(directory)) {
         if (failed.has(name)) continue;
         try {
-          await rm(join(directory, name), { recursive: true, force: true });
+          await removeTree(join(directory, name));
         } catch (error) {
           failed.add(name);
           logger.warn("a removed layer cannot be freed; it is tried again at the next start", { name, error });

@@ -26,6 +26,8 @@ export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
 export const RESOLVE_IN_ROOT = 0x10;
+/** Fails with EAGAIN where a path cannot be walked from memory alone. */
+export const RESOLVE_CACHED = 0x20;
 
 // …at(2)
 export const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -33,6 +35,8 @@ export const AT_REMOVEDIR = 0x200;
 export const AT_SYMLINK_FOLLOW = 0x400;
 export const AT_NO_AUTOMOUNT = 0x800;
 export const AT_EMPTY_PATH = 0x1000;
+/** What the kernel knows of it, without asking a server. */
+export const AT_STATX_DONT_SYNC = 0x4000;
 export const AT_RECURSIVE = 0x8000;
 
 export const RENAME_NOREPLACE = 1;

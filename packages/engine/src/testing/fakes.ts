@@ -1,6 +1,6 @@
 /** In-memory stand-ins for what the engine is given, so that its tests need no root: processes are promises that the test ends. */
 import { Database as Sqlite } from "bun:sqlite";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { deferred, EngineError, randomId, silentLogger, systemClock, type Deferred } from "@fathom/base";
 import { Faults } from "@fathom/base/faults";
@@ -18,7 +18,7 @@ import type {
 } from "@fathom/runtime";
 import { sha256Digest, type ChainId, type OciSpec } from "@fathom/spec";
 import type { ContainerLayer, Database, SqlValue, Store } from "@fathom/store";
-import { SysError, type Sys } from "@fathom/sys";
+import { SysError, type HostFiles, type Sys } from "@fathom/sys";
 import { createEngine, type Engine, type ImageHalf, type VolumeHalf } from "../engine.ts";
 import type { EngineConfig, LocalImage, OciTranslation, VolumeHandle } from "../contract.ts";
 
@@ -355,6 +355,25 @@ export class FakeMachine {
     return this.faults.wrap("images", images);
   }
 
+  /** Paths are looked at at once; nothing is mounted. */
+  files(): HostFiles {
+    const files: HostFiles = {
+      kindOf: async (path) => {
+        const stat = statSync(path, { throwIfNoEntry: false });
+        return stat === undefined ? undefined : stat.isDirectory() ? "directory" : "other";
+      },
+      makeDirectory: async (path) => void mkdirSync(path, { recursive: true }),
+      realPath: async (path) => realpathSync(path),
+      checkBeneath: async () => undefined,
+      mount: async () => undefined,
+      unmount: async () => undefined,
+      sync: async () => undefined,
+      remove: async (path) => rmSync(path, { recursive: true, force: true }),
+      isMounted: () => false,
+    };
+    return this.faults.wrap("files", files);
+  }
+
   volumeHalf(root: string): VolumeHalf {
     const volumes: VolumeHalf = {
       ensure: (settings) => {
@@ -369,8 +388,8 @@ export class FakeMachine {
       },
       get: (name) => this.volumes.get(name),
       volumeNames: () => [...this.volumes.keys()],
-      acquire: () => undefined,
-      release: () => undefined,
+      acquire: async () => undefined,
+      release: async () => undefined,
       removeIfUnused: async (name) => this.volumes.delete(name),
       volumeList: async () => ({ Volumes: [], Warnings: null }),
       volumeUsage: async () => 0,
@@ -466,6 +485,7 @@ export async function startDaemon(
     cgroups: machine.cgroupsApi(),
     networks: machine.networks(),
     sys: machine.sys(),
+    files: machine.files(),
     logger: silentLogger,
     clock: systemClock,
     images: () => machine.imageHalf(),

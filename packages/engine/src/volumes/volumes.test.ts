@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger, systemClock } from "@fathom/base";
 import { openStore, type Store } from "@fathom/store";
-import { createSys } from "@fathom/sys";
+import { createHostFiles, createSys } from "@fathom/sys";
+import { helperExecutable } from "@fathom/sys/helper";
 import { Events } from "../events.ts";
 import { testConfig } from "../testing/fakes.ts";
 import { createVolumes, type Volumes } from "./volumes.ts";
@@ -29,6 +30,7 @@ async function open(): Promise<Volumes> {
     config: testConfig(root),
     store,
     sys,
+    files: createHostFiles({ sys, executable: () => helperExecutable(sys) }),
     events,
     uses,
     logger: silentLogger,

@@ -2,12 +2,11 @@
  * Volumes of the driver `local`: a row and a directory `volumes/<name>/_data` each. A row is written after its directory, and removed
  * after that was moved to where it says so; the start finishes both. Other directories without a row are left alone and said.
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { EngineError, formatRfc3339Nano, messageOf, randomId } from "@fathom/base";
+import { EngineError, formatRfc3339Nano, isEngineError, KeyedMutex, messageOf, randomId } from "@fathom/base";
 import type { Filters, PruneReport, Volume, VolumeCreateRequest, VolumeListResponse } from "@fathom/spec";
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, isSysError } from "@fathom/sys";
+import { isSysError } from "@fathom/sys";
 import type { VolumeHandle, VolumeLookup, VolumeSettings } from "../contract.ts";
 import type { EngineParts } from "../engine.ts";
 import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters.ts";
@@ -20,9 +19,6 @@ const anonymousLabel = "com.docker.volume.anonymous";
 
 /** Where the directories of removed volumes are moved. Made in advance: removing must not need space. */
 const removing = ".removing";
-
-const MNT_DETACH = 2;
-const UMOUNT_NOFOLLOW = 8;
 
 interface VolumeRow {
   readonly name: string;
@@ -48,9 +44,12 @@ export function createVolumes(parts: EngineParts): Volumes {
 class LocalVolumes implements Volumes {
   readonly #parts: EngineParts;
   readonly #root: string;
+  readonly #realRoot: string;
   readonly #rows = new Map<string, VolumeRow>();
   /** Containers that run with a volume, for volumes that are mounts. */
   readonly #users = new Map<string, Set<string>>();
+  /** Mounting, unmounting and removing one volume happen one after another. */
+  readonly #mutex = new KeyedMutex();
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
@@ -58,6 +57,7 @@ class LocalVolumes implements Volumes {
     // Container users other than root walk through it.
     mkdirSync(this.#root, { recursive: true, mode: 0o711 });
     mkdirSync(join(this.#root, removing), { recursive: true, mode: 0o700 });
+    this.#realRoot = realpathSync(this.#root);
     const { database } = parts.store;
     database.migrate("volumes", [
       { version: 1, up: ["CREATE TABLE volumes (name TEXT PRIMARY KEY, data TEXT NOT NULL) STRICT, WITHOUT ROWID"] },
@@ -103,9 +103,11 @@ class LocalVolumes implements Volumes {
   }
 
   #free(name: string, path: string): void {
-    rm(path, { recursive: true, force: true }).catch((error: unknown) =>
-      this.#parts.logger.warn("the files of a removed volume cannot be freed", { name, error: messageOf(error) }),
-    );
+    this.#parts.files
+      .remove(path)
+      .catch((error: unknown) =>
+        this.#parts.logger.warn("the files of a removed volume cannot be freed", { name, error: messageOf(error) }),
+      );
   }
 
   #forget(name: string): void {
@@ -115,6 +117,11 @@ class LocalVolumes implements Volumes {
 
   #mountpoint(name: string): string {
     return join(this.#root, name, "_data");
+  }
+
+  /** As the kernel names it, should the data root be a symlink. */
+  #mountTarget(name: string): string {
+    return join(this.#realRoot, name, "_data");
   }
 
   #handle(row: VolumeRow): VolumeHandle {
@@ -177,57 +184,53 @@ class LocalVolumes implements Volumes {
     return row === undefined ? undefined : this.#handle(row);
   }
 
-  acquire(name: string, containerId: string): void {
+  async acquire(name: string, containerId: string): Promise<void> {
     const row = this.#find(name);
     const users = this.#users.get(name) ?? new Set();
-    if (users.size === 0) this.#mount(row);
     users.add(containerId);
     this.#users.set(name, users);
+    if (row.options !== null) await this.#mutex.run(name, () => this.#mount(row));
   }
 
-  release(name: string, containerId: string): void {
+  async release(name: string, containerId: string): Promise<void> {
     const users = this.#users.get(name);
     if (users === undefined || !users.delete(containerId) || users.size > 0) return;
     this.#users.delete(name);
-    if (this.#rows.get(name)?.options) this.#unmount(name);
+    if (!this.#rows.get(name)?.options) return;
+    await this.#mutex.run(name, async () => {
+      // It may have a new user by now.
+      if (!this.#users.has(name)) await this.#unmount(name);
+    });
   }
 
-  #mount(row: VolumeRow): void {
+  async #mount(row: VolumeRow): Promise<void> {
     const options = parseMountOptions(row.options ?? {});
-    const target = this.#mountpoint(row.name);
+    const target = this.#mountTarget(row.name);
     // A daemon before this one may have mounted it for a container that runs on.
-    if (options === undefined || this.#isMounted(row.name)) return;
-    const { sys } = this.#parts;
+    const { files } = this.#parts;
+    if (options === undefined || files.isMounted(target)) return;
     try {
-      sys.mount(options.device, target, options.type, options.flags, options.data);
+      await files.mount(options.device, target, options.type, options.flags, options.data);
       // A bind takes further flags only by a remount.
       if ((options.flags & MS_BIND) !== 0 && (options.flags & 0xf) !== 0)
-        sys.mount("", target, "", options.flags | MS_REMOUNT, "");
+        await files.mount("", target, "", options.flags | MS_REMOUNT, "");
     } catch (error) {
       const reason = isSysError(error)
         ? error.message.replace(/^[^:]*: /, "").replace(/ \(E[A-Z0-9]+\)$/, "")
         : messageOf(error);
       throw new EngineError(
-        "internal",
-        `error while mounting volume '${target}': failed to mount local volume: mount ${options.device}:${target}, flags: 0x${options.flags.toString(16)}: ${reason.toLowerCase()}`,
+        isEngineError(error, "timeout") ? "timeout" : "internal",
+        `error while mounting volume '${target}': failed to mount local volume: mount ${options.device}:${target}, flags: 0x${options.flags.toString(16)}: ${isSysError(error) ? reason.toLowerCase() : reason}`,
         { cause: error },
       );
     }
   }
 
-  #isMounted(name: string): boolean {
-    const { sys } = this.#parts;
-    const own = sys.fstatat(AT_FDCWD, this.#mountpoint(name), AT_SYMLINK_NOFOLLOW);
-    const parent = sys.fstatat(AT_FDCWD, join(this.#root, name), AT_SYMLINK_NOFOLLOW);
-    return own.mountId !== parent.mountId;
-  }
-
-  #unmount(name: string): void {
+  async #unmount(name: string): Promise<void> {
     try {
-      this.#parts.sys.umount(this.#mountpoint(name), MNT_DETACH | UMOUNT_NOFOLLOW);
+      await this.#parts.files.unmount(this.#mountTarget(name));
     } catch (error) {
-      if (!isSysError(error, "EINVAL", "ENOENT"))
-        this.#parts.logger.warn("unmounting a volume failed", { volume: name, error: messageOf(error) });
+      this.#parts.logger.warn("unmounting a volume failed", { volume: name, error: messageOf(error) });
     }
   }
 
@@ -249,8 +252,20 @@ class LocalVolumes implements Volumes {
     return true;
   }
 
-  async #remove(row: VolumeRow): Promise<void> {
-    if (row.options !== null) this.#unmount(row.name);
+  #remove(row: VolumeRow): Promise<void> {
+    return this.#mutex.run(row.name, () => this.#removeNow(row));
+  }
+
+  async #removeNow(row: VolumeRow): Promise<void> {
+    if (row.options !== null) {
+      await this.#unmount(row.name);
+      // What is mounted there is not this engine's to remove.
+      if (this.#parts.files.isMounted(this.#mountTarget(row.name)))
+        throw new EngineError(
+          "conflict",
+          `remove ${row.name}: volume is still mounted on ${this.#mountpoint(row.name)} and cannot be unmounted: try again`,
+        );
+    }
     const directory = join(this.#root, row.name);
     const known = join(this.#root, removing, row.name);
     // The files of one that had the name before may still be on their way out.
@@ -264,7 +279,7 @@ class LocalVolumes implements Volumes {
       throw error;
     }
     this.#parts.events.publish("volume", "destroy", row.name, { driver: "local" });
-    await rm(gone, { recursive: true, force: true });
+    await this.#parts.files.remove(gone);
   }
 
   async volumeCreate(body: VolumeCreateRequest): Promise<Volume> {

@@ -1,0 +1,106 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createSys } from "./create-sys.ts";
+import { helperExecutable } from "./helper.ts";
+import { createHostFiles } from "./host-files.ts";
+
+const sys = createSys();
+const files = createHostFiles({ sys, executable: () => helperExecutable(sys) });
+/** As on a kernel that cannot look into its memory alone: the helper does everything. */
+const byHelper = createHostFiles({
+  sys: { ...sys, openat2: () => expect.unreachable() },
+  executable: () => helperExecutable(sys),
+});
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "fathom-host-files-"));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+test.each([
+  ["memory", files],
+  ["the helper", byHelper],
+])("kinds of paths, by %s", async (_name, files) => {
+  writeFileSync(join(root, "file"), "");
+  symlinkSync("..", join(root, "link"));
+  expect(await files.kindOf(root)).toBe("directory");
+  expect(await files.kindOf(join(root, "link"))).toBe("directory");
+  expect(await files.kindOf(join(root, "file"))).toBe("other");
+  expect(await files.kindOf(join(root, "nothing"))).toBeUndefined();
+  expect(await files.kindOf(join(root, "file", "below"))).toBeUndefined();
+  expect(await files.kindOf("/proc/self/ns")).toBe("directory");
+});
+
+test("directories are made with those above", async () => {
+  await files.makeDirectory(join(root, "a/b c/d\ne"));
+  await files.makeDirectory(join(root, "a/b c"));
+  expect(await files.kindOf(join(root, "a/b c/d\ne"))).toBe("directory");
+  writeFileSync(join(root, "file"), "");
+  await expect(files.makeDirectory(join(root, "file"))).rejects.toThrow("ENOTDIR");
+  await expect(files.makeDirectory(join(root, "file/x"))).rejects.toThrow("ENOTDIR");
+});
+
+test("paths without symlinks, and paths that leave their directory", async () => {
+  mkdirSync(join(root, "real/below"), { recursive: true });
+  symlinkSync("real", join(root, "link"));
+  symlinkSync("/etc", join(root, "out"));
+  expect(await files.realPath(join(root, "link/below"))).toBe(join(root, "real/below"));
+  await files.checkBeneath(root, "link/below");
+  await expect(files.checkBeneath(root, "../etc")).rejects.toThrow("EXDEV");
+  await expect(files.checkBeneath(root, "out/passwd")).rejects.toThrow("EXDEV");
+  await expect(files.checkBeneath(root, "nothing")).rejects.toThrow("ENOENT");
+});
+
+test("a small tree is removed at once, one with a large file or a mount in it by the helper", async () => {
+  const noHelper = createHostFiles({ sys, executable: () => expect.unreachable() });
+  const tree = join(root, "tree");
+  mkdirSync(join(tree, "a/b"), { recursive: true });
+  writeFileSync(join(tree, "a/file"), "x");
+  symlinkSync("/etc", join(tree, "a/link"));
+  await noHelper.remove(tree);
+  expect(existsSync(tree)).toBe(false);
+  expect(existsSync("/etc")).toBe(true);
+  mkdirSync(join(tree, "a/b"), { recursive: true });
+  writeFileSync(join(tree, "a/file"), Buffer.alloc(5 << 20, 1));
+  await expect(noHelper.remove(tree)).rejects.toThrow();
+  await files.remove(tree);
+  expect(existsSync(tree)).toBe(false);
+});
+
+test("a tree goes, however deep, and no link is followed", async () => {
+  const outside = join(root, "outside");
+  mkdirSync(outside);
+  writeFileSync(join(outside, "kept"), "");
+  const tree = join(root, "tree");
+  mkdirSync(tree);
+  // Deeper than a path can name, and than a process can have open.
+  let at = sys.open(tree, 0);
+  for (let depth = 0; depth < 400; depth++) {
+    for (const name of ["a", "b"]) sys.mkdirat(at, name, 0o755);
+    sys.symlinkat(outside, at, "link");
+    const below = sys.openat2(at, "a", { flags: 0o200000 });
+    sys.close(at);
+    at = below;
+  }
+  sys.close(at);
+  await files.remove(tree);
+  expect(existsSync(tree)).toBe(false);
+  expect(existsSync(join(outside, "kept"))).toBe(true);
+  await files.remove(tree);
+  symlinkSync(outside, join(root, "link"));
+  await files.remove(join(root, "link"));
+  expect(existsSync(join(outside, "kept"))).toBe(true);
+});
+
+test("what was written is made durable, and errors name the path", async () => {
+  await files.sync(root);
+  await expect(files.sync(join(root, "nothing"))).rejects.toThrow(/nothing/);
+});
+
+test("what is mounted is known without a look at it", () => {
+  expect(files.isMounted("/proc")).toBe(true);
+  expect(files.isMounted(root)).toBe(false);
+});
