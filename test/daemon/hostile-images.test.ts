@@ -14,7 +14,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { TestDaemon } from "./harness.ts";
+import { TestDaemon, until } from "./harness.ts";
 
 let daemon: TestDaemon;
 
@@ -166,6 +166,21 @@ test("--device of a directory: only its devices, and not the whole of a large tr
   expect(pings).toBeGreaterThan(0);
   expect(daemon.docker("run", "--rm", "--device", "/dev/net:/dev/mine", daemon.image, "ls", "/dev/mine")).toBe("tun");
   for (const name of ["nothing", "large"]) daemon.docker("rm", name);
+}, 60_000);
+
+test("top of a container with thousands of processes: others are served meanwhile, and the table is whole", async () => {
+  // Each waits for the one FIFO.
+  const script = "mkfifo /dev/shm/f; i=0; while [ $i -lt 3000 ]; do cat /dev/shm/f & i=$((i+1)); done; echo all; wait";
+  daemon.docker("run", "-d", "--name", "bomb", daemon.image, "sh", "-c", script);
+  await until("all have begun", () => daemon.docker("logs", "bomb") === "all");
+  const { pings, response } = await pingsDuring(() => daemon.request("GET", "/containers/bomb/top"));
+  const { Titles, Processes } = (await response.json()) as { Titles: string[]; Processes: string[][] };
+  expect(Titles.at(-1)).toBe("CMD");
+  expect(Processes.filter((row) => row.at(-1) === "cat /dev/shm/f" || row.at(-1)?.startsWith("sh -c"))).toHaveLength(
+    3001,
+  );
+  expect(pings).toBeGreaterThan(0);
+  daemon.docker("rm", "-f", "bomb");
 }, 60_000);
 
 test("a first content that a crash left half done goes, one that was whole is finished", async () => {

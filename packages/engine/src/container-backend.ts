@@ -54,7 +54,7 @@ import {
 import { pauseContainer, unpauseContainer } from "./freeze.ts";
 import { holdLayers } from "./layer-hold.ts";
 import { inspectNetwork, listNetworks } from "./network-state.ts";
-import { listProcesses } from "./process-table.ts";
+import { containerProcesses } from "./process-listing.ts";
 import { diskUsage, info, version, type SystemSources } from "./system.ts";
 
 export interface ContainerBackend {
@@ -145,7 +145,7 @@ export function createContainerBackend(
     containerResize: (name, rows, columns) => resizeContainer(engine, name, rows, columns),
     containerTop: async (name, psArguments) => {
       const container = engine.containers.find(name);
-      const { titles, rows } = listProcesses(mustRun(container).cgroup.processes(), psArguments);
+      const { titles, rows } = await containerProcesses(mustRun(container).cgroup, psArguments);
       publish(engine, container, "top");
       return { Titles: titles, Processes: rows };
     },

@@ -1,7 +1,10 @@
 import { expect, test } from "bun:test";
-import { listProcesses } from "./process-table.ts";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { listProcesses, type ProcessSource } from "./process-table.ts";
 
-const own = [process.pid];
+const own: ProcessSource = { kind: "pids", pids: [process.pid] };
 
 test("the default columns are those of ps -ef", () => {
   const table = listProcesses(own, "");
@@ -28,5 +31,49 @@ test("what cannot be done is said", () => {
 });
 
 test("processes that ended meanwhile are left out", () => {
-  expect(listProcesses([...own, 4_194_303], "").rows).toHaveLength(1);
+  expect(listProcesses({ kind: "pids", pids: [process.pid, 4_194_303] }, "").rows).toHaveLength(1);
 });
+
+test("a table that is cut says so in its last row", () => {
+  const children = Array.from({ length: 3 }, () =>
+    Bun.spawn(["sleep", "100"], { stdio: ["ignore", "ignore", "ignore"] }),
+  );
+  try {
+    const pids = [process.pid, ...children.map(({ pid }) => pid)];
+    const limits = { processes: 100, cgroups: 100, argumentBytes: 1 << 20, ms: 60_000 };
+    const rows = (change: Partial<typeof limits>) =>
+      listProcesses({ kind: "pids", pids }, "-o pid,args", { ...limits, ...change }).rows;
+    expect(rows({})).toHaveLength(4);
+    expect(rows({ processes: 2 }).at(-1)).toEqual(["-", "(the table is cut: there are more than 2 processes)"]);
+    expect(rows({ processes: 2 })).toHaveLength(3);
+    expect(rows({ argumentBytes: 1 })).toHaveLength(2);
+    expect(rows({ ms: -1 }).at(-1)).toEqual(["-", "(the table is cut: not all could be read within -1 ms)"]);
+  } finally {
+    for (const child of children) child.kill("SIGKILL");
+  }
+});
+
+test("processes of a cgroup and of those below it", () => {
+  using root = temporaryDirectory();
+  const make = (name: string, pids: string): void => {
+    mkdirSync(join(root.path, name), { recursive: true });
+    writeFileSync(join(root.path, name, "cgroup.procs"), pids);
+  };
+  make(".", "0\n");
+  make("a/b", `${process.pid}\n`);
+  make("c", `${process.ppid}\n${process.pid}\n`);
+  const list = (cgroups = 10) =>
+    listProcesses({ kind: "cgroup", directory: root.path }, "-o pid", {
+      processes: 10,
+      cgroups,
+      argumentBytes: 1 << 20,
+      ms: 60_000,
+    }).rows.map(([pid]) => pid);
+  expect(list()).toEqual([process.pid, process.ppid].sort((a, b) => a - b).map(String));
+  expect(list(2).at(-1)).toBe("(the table is cut: there are more than 2 cgroups)");
+});
+
+function temporaryDirectory(): { readonly path: string } & Disposable {
+  const path = mkdtempSync(join(tmpdir(), "fathom-processes-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
+}
