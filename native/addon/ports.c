@@ -1,4 +1,4 @@
-/* Ports of the host, held by a socket that answers nobody. */
+/* Ports of the host: held by a socket that answers nobody, or opened for the process that will answer. */
 #include "addon.h"
 
 #include <arpa/inet.h>
@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+enum { LISTEN_BACKLOG = 4096 };
 enum { RESERVE_TCP = 0, RESERVE_UDP = 1, RESERVE_SCTP = 2 };
 
 /* An IPv4 or IPv6 address in numbers as a socket address; 0, or EINVAL. */
@@ -28,20 +29,19 @@ static int parse_address(const char *text, uint16_t port, struct sockaddr_storag
   return EINVAL;
 }
 
-static int prepare(int fd, int protocol, const struct sockaddr_storage *address, socklen_t length) {
+static int prepare(int fd, int protocol, bool silent, const struct sockaddr_storage *address, socklen_t length) {
   /* The one instruction "accept 0 bytes": set before bind, so that there is no moment in which a packet gets an answer. */
   struct sock_filter drop = {.code = BPF_RET | BPF_K, .k = 0};
   struct sock_fprog program = {.len = 1, .filter = &drop};
   int on = 1;
-  if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0) return -1;
+  if (silent && setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0) return -1;
   if (address->ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) return -1;
   if (protocol == RESERVE_TCP && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0) return -1;
   if (bind(fd, (const struct sockaddr *)address, length) < 0) return -1;
-  return protocol == RESERVE_UDP ? 0 : listen(fd, 1);
+  return protocol == RESERVE_UDP ? 0 : listen(fd, silent ? 1 : LISTEN_BACKLOG);
 }
 
-/* reservePort(protocol, address, port) */
-static napi_value method_reservePort(napi_env env, napi_callback_info info) {
+static napi_value open_port(napi_env env, napi_callback_info info, bool silent) {
   ARGUMENTS(3);
   int protocol, port;
   path_buffer text;
@@ -55,7 +55,7 @@ static napi_value method_reservePort(napi_env env, napi_callback_info info) {
   int type = protocol == RESERVE_UDP ? SOCK_DGRAM : SOCK_STREAM;
   int fd = socket(address.ss_family, type | SOCK_CLOEXEC, protocol == RESERVE_SCTP ? IPPROTO_SCTP : 0);
   if (fd < 0) return give(env, -errno);
-  if (prepare(fd, protocol, &address, length) < 0) {
+  if (prepare(fd, protocol, silent, &address, length) < 0) {
     int error = errno;
     close(fd);
     return give(env, -error);
@@ -63,7 +63,14 @@ static napi_value method_reservePort(napi_env env, napi_callback_info info) {
   return give(env, fd);
 }
 
+/* reservePort(protocol, address, port) */
+static napi_value method_reservePort(napi_env env, napi_callback_info info) { return open_port(env, info, true); }
+
+/* listenPort(protocol, address, port) */
+static napi_value method_listenPort(napi_env env, napi_callback_info info) { return open_port(env, info, false); }
+
 const struct method port_methods[] = {
     {"reservePort", method_reservePort},
+    {"listenPort", method_listenPort},
     {NULL, NULL},
 };

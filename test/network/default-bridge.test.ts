@@ -1,5 +1,5 @@
 /** The default bridge in the kernel: addresses, the way out, published ports from every side, conflicts, leftovers, restarts. */
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { defaultAddressPools, type Endpoint, type Networks } from "@fathom/network";
 import {
@@ -7,6 +7,8 @@ import {
   attach,
   connectOutside,
   count,
+  forwarderFiles,
+  forwarders,
   hostInterfaces,
   isInside,
   makeNetworks,
@@ -43,6 +45,7 @@ if (!isInside) {
       expect(warnings).toEqual([expect.stringContaining("net.ipv4.ip_forward=1")]);
     });
     afterAll(async () => {
+      rmSync(forwarderFiles, { recursive: true, force: true });
       await networks.stop(false);
       await outside[Symbol.asyncDispose]();
     });
@@ -296,11 +299,13 @@ if (!isInside) {
       await kept.serve("tcp", 80);
       const known = await attach(networks, kept, "8481:80");
       await attach(networks, lost, "8482:80");
-      // A killed daemon's sockets and forwarders are gone, its links and rules are not.
+      // A killed daemon's sockets are gone; its links, rules and forwarders are not.
       await networks.stop(true);
       expect(hostInterfaces()).toHaveLength(2);
       expect(await ask("tcp", "127.0.0.1", 8481)).toBe("hello 172.18.0.1");
       expect(await outside.ask("tcp", "198.51.100.1", 8481)).toBe("hello 198.51.100.50");
+      expect(await ask("tcp", "::1", 8481)).toBe("hello 172.18.0.1");
+      expect(forwarders.list()).toHaveLength(2);
 
       networks = makeNetworks({}, state);
       const { warnings } = await networks.start([known]);
@@ -314,6 +319,8 @@ if (!isInside) {
       expect(rules).toContain("chain guard");
       expect(await ask("tcp", "127.0.0.1", 8481)).toBe("hello 172.18.0.1");
       expect(await ask("tcp", "::1", 8481)).toBe("hello 172.18.0.1");
+      expect(forwarders.list()).toEqual([known.endpointId]);
+      expect(await ask("tcp", "::1", 8482)).toBe("refused");
       await using other = new Space();
       await expect(attach(networks, other, "8481:80")).rejects.toThrow("port is already allocated");
       const next = await attach(networks, other);
@@ -321,6 +328,8 @@ if (!isInside) {
       await networks.detach(next);
       await networks.detach(known);
       expect(await ask("tcp", "127.0.0.1", 8481)).toBe("refused");
+      expect(await ask("tcp", "::1", 8481)).toBe("refused");
+      expect(forwarders.list()).toEqual([]);
     }, 20_000);
 
     test("two engines side by side, and a chain of others that drops is told", async () => {

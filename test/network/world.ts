@@ -3,6 +3,7 @@
  * outside neighbour are further namespaces. All of it ends with the process.
  */
 import {
+  createForwarders,
   createNetworks,
   defaultAddressPools,
   type Endpoint,
@@ -11,7 +12,10 @@ import {
   type Networks,
   type PortRequest,
 } from "@fathom/network";
+import { silentLogger, systemClock } from "@fathom/base";
 import { createSys } from "@fathom/sys";
+import { forwarderExecutable } from "@fathom/sys/helper";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 export const sys = createSys();
@@ -166,8 +170,17 @@ export async function attach(networks: Networks, space: Space, ...ports: string[
   });
 }
 
+export const forwarderFiles = join(tmpdir(), `fathom-forward-${process.pid}`);
+export const forwarders = createForwarders({
+  sys,
+  executable: () => forwarderExecutable(sys),
+  directory: forwarderFiles,
+  clock: systemClock,
+  logger: silentLogger,
+});
+
 export function makeNetworks(options: Partial<NetworkConfig> = {}, state = memoryState()): Networks {
-  return createNetworks({ sys, config: { ...config, ...options }, state });
+  return createNetworks({ sys, config: { ...config, ...options }, state, forwarders });
 }
 
 /** Connects a namespace to the host by a link of its own: host 198.51.100.1, neighbour 198.51.100.50. */

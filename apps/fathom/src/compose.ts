@@ -1,5 +1,5 @@
 /** The only place where implementations meet: opens what the engine stands on, in the order in which one needs the other. */
-import { basename, dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { shortId, systemClock, type Logger } from "@fathom/base";
 import {
   createEngine,
@@ -11,11 +11,11 @@ import {
   type ImageBackend,
   type VolumeBackend,
 } from "@fathom/engine";
-import { createNetworks } from "@fathom/network";
+import { createForwarders, createNetworks } from "@fathom/network";
 import { createLauncher, openCgroups, type LaunchPlan } from "@fathom/runtime";
 import { openStore } from "@fathom/store";
 import { createHostFiles, type Sys } from "@fathom/sys";
-import { helperExecutable } from "@fathom/sys/helper";
+import { forwarderExecutable, helperExecutable } from "@fathom/sys/helper";
 import type { DaemonConfig } from "./daemon-config.ts";
 
 export interface Composition {
@@ -46,7 +46,19 @@ export async function composeEngine({
   );
   const cgroups = openCgroups(sys);
   const networks = resources.use(
-    createNetworks({ sys, config: config.network, state: createNetworkState(store.database), logger }),
+    createNetworks({
+      sys,
+      config: config.network,
+      state: createNetworkState(store.database),
+      forwarders: createForwarders({
+        sys,
+        executable: () => forwarderExecutable(sys),
+        directory: join(settings.execRoot, "forward"),
+        clock: systemClock,
+        logger,
+      }),
+      logger,
+    }),
   );
   const engine = await createEngine({
     config: settings,

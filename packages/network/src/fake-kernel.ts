@@ -53,6 +53,8 @@ export class FakeKernel {
     withNetworkNamespace: (_fd, action) => this.#call("withNetworkNamespace", action),
     reservePort: (protocol, address, port) =>
       this.#call("reservePort", () => this.#descriptor(`${address} ${port}/${protocol}`)),
+    listenPort: (protocol, address, port) =>
+      this.#call("listenPort", () => this.#descriptor(`${address} ${port}/${protocol}`)),
     open: (path) =>
       this.#call("open", () => {
         const name = String(path);

@@ -24,24 +24,35 @@ import { bridgeOptions, checkEndpointSettings, chooseBridgeAddress, networkRow }
 import { bringLoopbackUp, configureLink, prepareLink, removeLink, type LinkSettings } from "./endpoint-link.ts";
 import { Firewall } from "./firewall.ts";
 import { formatIpv4, formatMac, macFromIpv4, parseIpv4, parseMac } from "./ip.ts";
+import type { Forwarders } from "./forwarders.ts";
 import { ephemeralRange, filtersBridgedPackets, hasIpv6, setForwarding } from "./host-settings.ts";
 import { AddressPool } from "./ipam.ts";
 import { cleanLinks, LeavingLinks } from "./leftovers.ts";
 import { NETLINK_ROUTE, NetlinkConnection } from "./netlink/connection.ts";
 import { deleteLink } from "./netlink/route.ts";
-import { PortAllocator, type PortLease } from "./port-allocator.ts";
+import { isForwarded, PortAllocator, type PortLease } from "./port-allocator.ts";
 import { createReserver } from "./reserver.ts";
 import { publishedPorts, type FirewallNetwork, type PublishedPort } from "./ruleset.ts";
 
 export type NetworkSys = Pick<
   Sys,
-  "openNetlink" | "netlinkTransact" | "withNetworkNamespace" | "reservePort" | "open" | "read" | "write" | "close"
+  | "openNetlink"
+  | "netlinkTransact"
+  | "withNetworkNamespace"
+  | "reservePort"
+  | "listenPort"
+  | "open"
+  | "read"
+  | "write"
+  | "close"
 >;
 
 export interface NetworkDependencies {
   readonly sys: NetworkSys;
   readonly config: NetworkConfig;
   readonly state: NetworkState;
+  /** Absent: no port is published on an IPv6 address. */
+  readonly forwarders?: Forwarders;
   readonly clock?: Clock;
   readonly logger?: Logger;
 }
@@ -73,6 +84,7 @@ class DefaultNetworks implements Networks {
   readonly #state: NetworkState;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #forwarders: Forwarders | undefined;
   readonly #attached = new Map<string, Attached>();
   /** Host interfaces that wait for their container. */
   readonly #prepared = new Set<string>();
@@ -81,10 +93,11 @@ class DefaultNetworks implements Networks {
   #firewall: Firewall | undefined;
   #firewallProblem = "";
 
-  constructor({ sys, config, state, clock = systemClock, logger = silentLogger }: NetworkDependencies) {
+  constructor({ sys, config, state, forwarders, clock = systemClock, logger = silentLogger }: NetworkDependencies) {
     this.#sys = sys;
     this.#config = config;
     this.#state = state;
+    this.#forwarders = forwarders;
     this.#clock = clock;
     this.#logger = logger;
   }
@@ -103,6 +116,7 @@ class DefaultNetworks implements Networks {
     this.#restore(known, warnings);
     this.#installFirewall(forwarding.turnedOn, warnings);
     this.#cleanLinks(known);
+    await this.#endStaleForwarders();
     return { warnings };
   }
 
@@ -139,7 +153,7 @@ class DefaultNetworks implements Networks {
       link: { bridgeIndex, mtu, hairpin: filtered, isolated: !openBetween && !filtered },
       pool: new AddressPool(subnet, gateway, () => this.#clock.monotonicMs()),
       ports: new PortAllocator(
-        createReserver(this.#sys, this.#config.userlandProxy && hasIpv6(this.#sys)),
+        createReserver(this.#sys, this.#forwarders !== undefined && this.#config.userlandProxy && hasIpv6(this.#sys)),
         () => ephemeralRange(this.#sys),
         this.#config.defaultBindAddress,
       ),
@@ -167,9 +181,36 @@ class DefaultNetworks implements Networks {
       } catch (error) {
         warnings.push(`${container}: its address ${endpoint.ipv4Address} cannot be kept: ${messageOf(error)}`);
       }
-      const { lease, refused } = ports.restore(endpoint.ports, endpoint.ipv4Address);
+      const forwarded = endpoint.ports.some(isForwarded) && this.#forwarders?.runs(endpoint.endpointId) === true;
+      const { lease, refused } = ports.restore(endpoint.ports, endpoint.ipv4Address, forwarded);
       warnings.push(...refused.map((reason) => `${container}: ${reason}`));
       this.#attached.set(endpoint.endpointId, { endpoint, lease });
+      try {
+        this.#forward(endpoint.endpointId, lease);
+      } catch (error) {
+        warnings.push(`${container}: its ports do not answer on IPv6: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  /** Starts the forwarder of an endpoint that needs one. */
+  #forward(endpointId: string, lease: PortLease): void {
+    if (lease.listeners.length === 0) return;
+    this.#forwarders?.start(endpointId, lease.listeners);
+    lease.handOver();
+  }
+
+  /** Ends the forwarders of endpoints that are no more: of containers that were removed, or whose start was interrupted. */
+  async #endStaleForwarders(): Promise<void> {
+    for (const endpointId of this.#forwarders?.list() ?? [])
+      if (!this.#attached.has(endpointId)) await this.#endForwarder(endpointId);
+  }
+
+  async #endForwarder(endpointId: string): Promise<void> {
+    try {
+      await this.#forwarders?.end(endpointId);
+    } catch (error) {
+      this.#logger.error("a forwarder does not end", { error, endpoint: endpointId });
     }
   }
 
@@ -250,7 +291,7 @@ class DefaultNetworks implements Networks {
       throw new EngineError("unavailable", `ports cannot be published: ${this.#firewallProblem}`);
 
     // Whatever is acquired is given back in reverse when a later step fails.
-    using stack = new DisposableStack();
+    await using stack = new AsyncDisposableStack();
     const endpointId = randomId();
     const address = pool.allocate(request.containerId);
     stack.defer(() => pool.release(address, request.containerId));
@@ -273,6 +314,7 @@ class DefaultNetworks implements Networks {
       ...(request.isDefaultGateway ? { gateway: pool.gateway } : {}),
     });
     this.#firewall?.addPorts(publishedPorts(lease.bindings, address));
+    this.#forward(endpointId, lease);
     const endpoint: Endpoint = {
       endpointId,
       networkId: info.id,
@@ -320,6 +362,7 @@ class DefaultNetworks implements Networks {
     const attached = this.#attached.get(endpoint.endpointId);
     this.#attached.delete(endpoint.endpointId);
     this.#firewall?.removePorts(portsOf(endpoint));
+    if (endpoint.ports.some(isForwarded)) await this.#endForwarder(endpoint.endpointId);
     attached?.lease[Symbol.dispose]();
     const address = parseIpv4(endpoint.ipv4Address);
     // An endpoint that is not known any more must not give another's address free.

@@ -137,7 +137,7 @@ describe("restart", () => {
       { protocol: "tcp", containerPort: 80, hostIp: "0.0.0.0", hostPort: 8080 },
       { protocol: "tcp", containerPort: 80, hostIp: "::", hostPort: 8080 },
     ] as const;
-    const { lease, refused } = allocator.restore(bindings, "172.17.0.2");
+    const { lease, refused } = allocator.restore(bindings, "172.17.0.2", false);
     expect(refused).toEqual(["host port 0.0.0.0:8080/tcp could not be taken again: address already in use"]);
     expect(() => allocate(request("8080", 80))).toThrow("port is already allocated");
     lease[Symbol.dispose]();

@@ -4,18 +4,19 @@
  */
 import { EngineError } from "@fathom/base";
 import type { PortBinding, PortRequest, Protocol } from "./contract.ts";
+import type { ForwardListener, PortTarget } from "./forwarders.ts";
 import { canonicalIpv6, familyOf, formatHostPort } from "./ip.ts";
 
-/** Where a published port leads. */
-export interface PortTarget {
-  readonly address: string;
-  readonly port: number;
+/** A port of the host is taken for as long as this lives. */
+export interface Reservation extends Disposable {
+  /** The socket, where a forwarder must answer it. */
+  readonly listener?: ForwardListener;
 }
 
-/** Takes a port of the host for as long as the result lives. */
+/** Takes ports of the host. */
 export interface Reserver {
   /** Throws a PortUnavailable when the host refuses. */
-  reserve(protocol: Protocol, hostIp: string, port: number, target: PortTarget): Disposable;
+  reserve(protocol: Protocol, hostIp: string, port: number, target: PortTarget): Reservation;
   /** False where publishing on IPv6 addresses is impossible (no IPv6 on the host, no proxy). */
   readonly ipv6: boolean;
 }
@@ -46,6 +47,10 @@ export interface EphemeralRange {
 /** The ports of one endpoint. Disposing gives them back. */
 export interface PortLease extends Disposable {
   readonly bindings: readonly PortBinding[];
+  /** Sockets that a forwarder must answer. */
+  readonly listeners: readonly ForwardListener[];
+  /** A forwarder has the listeners: the lease's own are closed. */
+  handOver(): void;
 }
 
 /** Host addresses of one request: they all get the same port. */
@@ -94,19 +99,22 @@ export class PortAllocator {
 
   /**
    * Takes the ports of an endpoint that runs already. A port that the host refuses stays taken in the table: its rules answer anyway.
+   * `forwarded`: its forwarder runs, and has its sockets.
    * @returns the refusals, for the log.
    */
   restore(
     bindings: readonly PortBinding[],
     containerAddress: string,
+    forwarded: boolean,
   ): { readonly lease: PortLease; readonly refused: readonly string[] } {
     const lease = new Lease(this.#taken);
     const refused: string[] = [];
     for (const binding of bindings) {
-      let socket: Disposable | undefined;
+      let socket: Reservation | undefined;
       try {
         const target = { address: containerAddress, port: binding.containerPort };
-        socket = this.#reserver.reserve(binding.protocol, binding.hostIp, binding.hostPort, target);
+        if (!forwarded || !isForwarded(binding))
+          socket = this.#reserver.reserve(binding.protocol, binding.hostIp, binding.hostPort, target);
       } catch (error) {
         if (!(error instanceof PortUnavailable)) throw error;
         refused.push(
@@ -196,7 +204,7 @@ export class PortAllocator {
   /** Reserves one port on all addresses of the group, or on none. */
   #takePort(group: Group, port: number, containerAddress: string, lease: Lease): void {
     const target = { address: containerAddress, port: group.containerPort };
-    const sockets: Disposable[] = [];
+    const sockets: Reservation[] = [];
     try {
       for (const address of group.addresses) {
         try {
@@ -223,6 +231,11 @@ export class PortAllocator {
   }
 }
 
+/** The kernel redirects it not: a forwarder carries it. */
+export function isForwarded({ protocol, hostIp }: Pick<PortBinding, "protocol" | "hostIp">): boolean {
+  return familyOf(hostIp) === 6 && protocol !== "sctp";
+}
+
 function isUnspecified(address: string): boolean {
   return address === anyIpv4 || address === anyIpv6;
 }
@@ -238,7 +251,7 @@ function isBusy(error: unknown): boolean {
 
 class Lease implements PortLease {
   readonly #taken: Map<string, Map<string, Set<number>>>;
-  readonly #sockets: Disposable[] = [];
+  #sockets: Reservation[] = [];
   #bindings: PortBinding[] = [];
 
   constructor(taken: Map<string, Map<string, Set<number>>>) {
@@ -249,7 +262,16 @@ class Lease implements PortLease {
     return this.#bindings;
   }
 
-  add(binding: PortBinding, socket: Disposable | undefined): void {
+  get listeners(): readonly ForwardListener[] {
+    return this.#sockets.flatMap(({ listener }) => listener ?? []);
+  }
+
+  handOver(): void {
+    for (const socket of this.#sockets) if (socket.listener !== undefined) socket[Symbol.dispose]();
+    this.#sockets = this.#sockets.filter(({ listener }) => listener === undefined);
+  }
+
+  add(binding: PortBinding, socket: Reservation | undefined): void {
     let byAddress = this.#taken.get(binding.protocol);
     if (byAddress === undefined) this.#taken.set(binding.protocol, (byAddress = new Map()));
     let ports = byAddress.get(binding.hostIp);

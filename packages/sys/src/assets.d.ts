@@ -7,6 +7,10 @@ declare module "*/fathom-init" {
   const path: string;
   export default path;
 }
+declare module "*/fathom-forward" {
+  const path: string;
+  export default path;
+}
 declare module "*/fathom-hello" {
   const path: string;
   export default path;

@@ -142,6 +142,8 @@ export interface Sys {
    * `address` is a numeric IPv4 or IPv6 address.
    */
   reservePort(protocol: "tcp" | "udp" | "sctp", address: string, port: number): number;
+  /** The same, but for a process that will answer: no filter, and a queue for connections that come before it. */
+  listenPort(protocol: "tcp" | "udp", address: string, port: number): number;
 
   // Mounts. Detached mounts are plain descriptors: closing the last one unmounts, so a crash leaks nothing.
   /** Builds the overlay and gives its detached mount (fsopen, fsconfig, fsmount). 125 layers and more work. */

@@ -1,9 +1,11 @@
-/** The C helper as a descriptor that can be executed. Imported as `@fathom/sys/helper`: only what starts containers needs it. */
+/** The C programs as descriptors that can be executed. Imported as `@fathom/sys/helper`: only what starts containers needs them. */
+import forwardPath from "../../../build/fathom-forward" with { type: "file" };
 import initPath from "../../../build/fathom-init" with { type: "file" };
 import { readFileSync } from "node:fs";
 import type { Sys } from "./contract.ts";
 
 let helperFd: number | undefined;
+let forwarderFd: number | undefined;
 
 /**
  * Descriptor of a sealed memory file that holds fathom-init, made once and kept for the life of the process. Sealed, because a
@@ -12,4 +14,10 @@ let helperFd: number | undefined;
 export function helperExecutable(sys: Pick<Sys, "memfdCreate">): number {
   helperFd ??= sys.memfdCreate("fathom-init", readFileSync(initPath), true);
   return helperFd;
+}
+
+/** The same of fathom-forward. */
+export function forwarderExecutable(sys: Pick<Sys, "memfdCreate">): number {
+  forwarderFd ??= sys.memfdCreate("fathom-forward", readFileSync(forwardPath), true);
+  return forwarderFd;
 }

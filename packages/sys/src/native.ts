@@ -78,6 +78,7 @@ export interface NativeAddon {
   netlinkSend(socket: number, data: Uint8Array): number;
   netlinkReceive(socket: number, buffer: Uint8Array, wait: number): number;
   reservePort(protocol: number, address: string, port: number): number;
+  listenPort(protocol: number, address: string, port: number): number;
   inotifyInit(): number;
   inotifyAddWatch(fd: number, path: Path, mask: number): number;
   inotifyRemoveWatch(fd: number, watch: number): number;

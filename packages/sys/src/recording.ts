@@ -43,6 +43,7 @@ const opening: ReadonlySet<SysMethod> = new Set([
   "connectUnix",
   "listenUnix",
   "reservePort",
+  "listenPort",
   "openOverlay",
   "openTree",
   "pidfdOpen",

@@ -15,9 +15,14 @@ type SocketCalls = Pick<
   | "receiveMessage"
   | "peerCredentials"
   | "reservePort"
+  | "listenPort"
 >;
 
 const protocolNumbers = { tcp: 0, udp: 1, sctp: 2 } as const;
+
+function portText(protocol: string, address: string, port: number): string {
+  return `${address.includes(":") ? `[${address}]` : address}:${port}/${protocol}`;
+}
 
 export function socketCalls({ native, integers }: CallContext): SocketCalls {
   return {
@@ -45,13 +50,9 @@ export function socketCalls({ native, integers }: CallContext): SocketCalls {
       checked("getsockopt", native.peerCredentials(socket, integers), socket);
       return { pid: integers[0]!, uid: integers[1]! >>> 0, gid: integers[2]! >>> 0 };
     },
-    reservePort(protocol, address, port) {
-      const host = address.includes(":") ? `[${address}]` : address;
-      return checked(
-        "bind",
-        native.reservePort(protocolNumbers[protocol], address, port),
-        `${host}:${port}/${protocol}`,
-      );
-    },
+    reservePort: (protocol, address, port) =>
+      checked("bind", native.reservePort(protocolNumbers[protocol], address, port), portText(protocol, address, port)),
+    listenPort: (protocol, address, port) =>
+      checked("bind", native.listenPort(protocolNumbers[protocol], address, port), portText(protocol, address, port)),
   };
 }
