@@ -32,7 +32,7 @@ uint8_t *put_bytes(uint8_t *out, const char *bytes, size_t length) {
 }
 
 /* As the log's readers expect it: control characters, quotes, <, > and & escaped, bad UTF-8 replaced. At most six bytes for one. */
-uint8_t *escape_json(uint8_t *out, const uint8_t *data, size_t length) {
+uint8_t *escape_json(uint8_t *out, const uint8_t *data, size_t length, bool *bad) {
   static const char hex[] = "0123456789abcdef";
   for (size_t i = 0; i < length;) {
     uint8_t byte = data[i];
@@ -56,6 +56,7 @@ uint8_t *escape_json(uint8_t *out, const uint8_t *data, size_t length) {
     unsigned size = sequence_length(data + i, length - i);
     if (size == 0) {
       out = put_bytes(out, "\\ufffd", 6);
+      *bad = true;
       i++;
     } else if (size == 3 && data[i] == 0xe2 && data[i + 1] == 0x80 && (data[i + 2] & 0xfe) == 0xa8) {
       out = put_bytes(out, data[i + 2] == 0xa8 ? "\\u2028" : "\\u2029", 6);
@@ -64,6 +65,52 @@ uint8_t *escape_json(uint8_t *out, const uint8_t *data, size_t length) {
       out = put_bytes(out, (const char *)data + i, size);
       i += size;
     }
+  }
+  return out;
+}
+
+unsigned unfinished_character(struct part text) {
+  for (unsigned have = 1; have <= 3 && have <= text.length; have++) {
+    const uint8_t *at = text.at + text.length - have;
+    if ((at[0] & 0xc0) == 0x80)
+      continue;
+    /* With the lowest bytes that could follow it is a character, or it never will be one. */
+    uint8_t whole[4] = {at[0], at[0] == 0xe0 ? 0xa0 : at[0] == 0xf0 ? 0x90 : 0x80, 0x80, 0x80};
+    memcpy(whole, at, have);
+    return sequence_length(whole, sizeof whole) > have ? have : 0;
+  }
+  return 0;
+}
+
+uint8_t *escape_json_parts(uint8_t *out, struct part first, struct part second, bool *bad) {
+  unsigned have = unfinished_character(first);
+  if (!have)
+    return escape_json(escape_json(out, first.at, first.length, bad), second.at, second.length, bad);
+  uint8_t edge[4];
+  size_t more = second.length < sizeof edge - have ? second.length : sizeof edge - have;
+  memcpy(edge, first.at + first.length - have, have);
+  memcpy(edge + have, second.at, more);
+  unsigned length = sequence_length(edge, have + more);
+  if (length <= have)
+    return escape_json(escape_json(out, first.at, first.length, bad), second.at, second.length, bad);
+  out = escape_json(out, first.at, first.length - have, bad);
+  out = escape_json(out, edge, length, bad);
+  return escape_json(out, second.at + (length - have), second.length - (length - have), bad);
+}
+
+uint8_t *put_base64(uint8_t *out, struct part first, struct part second) {
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  size_t all = first.length + second.length;
+  for (size_t i = 0; i < all; i += 3) {
+    uint32_t group = 0;
+    size_t size = all - i < 3 ? all - i : 3;
+    for (size_t k = 0; k < 3; k++) {
+      size_t at = i + k;
+      uint8_t byte = k >= size ? 0 : at < first.length ? first.at[at] : second.at[at - first.length];
+      group = group << 8 | byte;
+    }
+    for (size_t k = 0; k < 4; k++)
+      *out++ = k <= size ? (uint8_t)digits[group >> (18 - 6 * k) & 63] : '=';
   }
   return out;
 }

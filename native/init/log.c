@@ -8,13 +8,14 @@
 
 /*
  * One JSON record a line: {"log":"…\n","stream":"stdout","attrs":{…},"time":"…"}. A line over LINE_LIMIT is cut into records without
- * the newline. Records are gathered and written together; the file is rotated between records.
+ * the newline, between characters. Records are gathered and written together; the file is rotated between records.
  *
  * A record that cannot be written (disk full) is dropped whole and counted; the file never ends in half a record. As soon as writing
  * works again a record says how many are missing.
  */
 #define LINE_LIMIT 16384u
 #define ESCAPED_LIMIT (LINE_LIMIT * 6)
+#define BASE64_LIMIT (LINE_LIMIT * 2)
 #define BATCH_ROOM (160u << 10)
 
 static struct {
@@ -170,12 +171,15 @@ void log_flush(void) {
   store.used = store.batched = 0;
 }
 
-static void add_record(int stream, const uint8_t *first, size_t first_length, const uint8_t *second, size_t second_length, const char *time) {
+/*
+ * JSON has no place for bytes that are no UTF-8: "log" shows U+FFFD for each, and "bytes" has all of the record's in base64. Readers of the format skip a member that they do not know.
+ */
+static void add_record(int stream, struct part first, struct part second, const char *time) {
   if (!store.batch && !(store.batch = map_own_pages(store.batch_size))) {
     store.lost++;
     return;
   }
-  if (store.used + ESCAPED_LIMIT + store.attributes_length + 256 > store.batch_size)
+  if (store.used + ESCAPED_LIMIT + BASE64_LIMIT + store.attributes_length + 256 > store.batch_size)
     log_flush();
   if (store.max_size && store.size + store.used >= store.max_size) {
     log_flush();
@@ -183,13 +187,17 @@ static void add_record(int stream, const uint8_t *first, size_t first_length, co
   }
   uint8_t *out = store.batch + store.used;
   out = put_bytes(out, "{\"log\":\"", 8);
-  out = escape_json(out, first, first_length);
-  out = escape_json(out, second, second_length);
+  bool bad = false;
+  out = escape_json_parts(out, first, second, &bad);
   out = put_bytes(out, stream ? "\",\"stream\":\"stderr\"," : "\",\"stream\":\"stdout\",", 20);
   if (store.attributes_length)
     out = put_bytes(out, store.attributes, store.attributes_length);
   out = put_bytes(out, "\"time\":\"", 8);
   out = put_bytes(out, time, strlen(time));
+  if (bad) {
+    out = put_bytes(out, "\",\"bytes\":\"", 11);
+    out = put_base64(out, first, second);
+  }
   out = put_bytes(out, "\"}\n", 3);
   store.used = (size_t)(out - store.batch);
   store.batched++;
@@ -208,7 +216,7 @@ void log_write(int stream, const uint8_t *data, size_t length) {
     if (newline) {
       size_t whole = (size_t)(newline - data) + 1;
       /* The newline does not count: a line of exactly the limit is one record. */
-      add_record(stream, store.lines[stream].held, held, data, whole, store.lines[stream].partial ? store.lines[stream].time : now);
+      add_record(stream, (struct part){store.lines[stream].held, held}, (struct part){data, whole}, store.lines[stream].partial ? store.lines[stream].time : now);
       store.lines[stream].used = 0;
       store.lines[stream].partial = false;
       data += whole;
@@ -227,9 +235,13 @@ void log_write(int stream, const uint8_t *data, size_t length) {
     if (store.lines[stream].used == LINE_LIMIT && length) {
       if (!store.lines[stream].partial)
         memcpy(store.lines[stream].time, now, sizeof now);
-      add_record(stream, store.lines[stream].held, LINE_LIMIT, NULL, 0, store.lines[stream].time);
+      struct part text = {store.lines[stream].held, LINE_LIMIT};
+      unsigned rest = unfinished_character(text);
+      text.length -= rest;
+      add_record(stream, text, (struct part){data, 0}, store.lines[stream].time);
       store.lines[stream].partial = true;
-      store.lines[stream].used = 0;
+      memmove(store.lines[stream].held, store.lines[stream].held + text.length, rest);
+      store.lines[stream].used = rest;
     }
   }
 }
@@ -238,7 +250,7 @@ void log_end(int stream) {
   char now[TIME_SIZE];
   format_now(now);
   if (store.directory >= 0 && store.lines[stream].used)
-    add_record(stream, store.lines[stream].held, store.lines[stream].used, NULL, 0, store.lines[stream].partial ? store.lines[stream].time : now);
+    add_record(stream, (struct part){store.lines[stream].held, store.lines[stream].used}, (struct part){(const uint8_t *)"", 0}, store.lines[stream].partial ? store.lines[stream].time : now);
   store.lines[stream].used = 0;
   store.lines[stream].partial = false;
 }

@@ -62,6 +62,66 @@ test("a line above 16 KiB is cut into records without a newline, nothing is lost
   expect(records[0]!.time).toBe(records[2]!.time);
 });
 
+test("a line is cut between characters, wherever they lie", async () => {
+  for (let shift = 0; shift < 4; shift++) {
+    const text = `${"a".repeat(shift)}${"é日😀".repeat(5000)}\n`;
+    writeFileSync(join(rig.rootfs, "tmp/long"), text);
+    const { directory } = await run(rig, ["cat", "/tmp/long"]);
+    const records = logRecords(join(directory, "log"));
+    expect(records.map(({ log }) => log).join("")).toBe(text);
+    for (const { log } of records.slice(0, -1)) {
+      expect(Buffer.byteLength(log)).toBeLessThanOrEqual(16_384);
+      expect(Buffer.byteLength(log)).toBeGreaterThan(16_380);
+    }
+    expect(readFileSync(join(directory, "log"), "utf8")).not.toContain('"bytes"');
+  }
+});
+
+test("a character that is written in pieces is whole", async () => {
+  const script = String.raw`printf '\360\237'; sleep 0.05; printf '\230\200 \303'; sleep 0.05; printf '\251\n'; printf '\346\227'`;
+  const { directory } = await run(rig, ["sh", "-c", script]);
+  const records = logRecords(join(directory, "log"));
+  expect(records.map(({ log }) => log)).toEqual(["😀 é\n", "\ufffd\ufffd"]);
+  expect(records.map(({ bytes }) => bytes)).toEqual([undefined, Buffer.from([0o346, 0o227]).toString("base64")]);
+});
+
+test("what is no UTF-8 is there as bytes too, whatever it is and wherever it is cut", async () => {
+  // A fixed sequence in which lead bytes, continuations and newlines are frequent.
+  const bytes = Buffer.alloc(200_000);
+  let state = 12_345;
+  for (let at = 0; at < bytes.length; at++) {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    const byte = (state >>> 16) & 255;
+    bytes[at] = byte < 64 ? 0x80 + byte : byte < 128 ? 0xc0 + (byte & 63) : byte === 200 ? 10 : byte;
+  }
+  for (const content of [bytes, Buffer.from(bytes.map((byte) => (byte === 10 ? 0xe2 : byte)))]) {
+    writeFileSync(join(rig.rootfs, "tmp/odd"), content);
+    const { directory } = await run(rig, ["cat", "/tmp/odd"]);
+    const records = logRecords(join(directory, "log"));
+    const whole = records.map((record) =>
+      record.bytes === undefined ? Buffer.from(record.log) : Buffer.from(record.bytes, "base64"),
+    );
+    expect(Buffer.concat(whole).equals(content)).toBe(true);
+    // What other readers show is what a decoder of UTF-8 makes of it.
+    for (const [index, { log }] of records.entries()) expect(log).toHaveLength(replaced(whole[index]!).length);
+  }
+});
+
+/** Each byte that begins no character as U+FFFD, as Go does it. */
+function replaced(bytes: Buffer): string {
+  let text = "";
+  for (let at = 0; at < bytes.length;) {
+    const sizes = [1, 2, 3, 4].filter((size) => at + size <= bytes.length);
+    const size = sizes.find((candidate) => {
+      const part = bytes.subarray(at, at + candidate);
+      return Buffer.from(part.toString("utf8")).equals(part);
+    });
+    text += size === undefined ? "\ufffd" : bytes.toString("utf8", at, at + size);
+    at += size ?? 1;
+  }
+  return text;
+}
+
 test("attributes are in every record", async () => {
   const { directory } = await run(rig, ["echo", "x"], { log: { attributes: { tag: 'a"b', env: "x" } } });
   expect(readFileSync(join(directory, "log"), "utf8")).toStartWith(

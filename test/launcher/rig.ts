@@ -246,6 +246,8 @@ export interface LogRecord {
   readonly stream: string;
   readonly time: string;
   readonly attrs?: Readonly<Record<string, string>>;
+  /** Base64. */
+  readonly bytes?: string;
 }
 
 export function logRecords(file: string): LogRecord[] {

@@ -1,6 +1,7 @@
 /**
  * Reads json-file logs: one JSON object a line, `{"log":"text\n","stream":"stdout","time":"…","attrs":{…}}`, in `path` and its rotated
- * elders `path.1`, `path.2`, … A record whose text has no newline is a piece of a longer line; all pieces of a line carry the same time.
+ * elders `path.1`, `path.2`, … Text that is no UTF-8 has U+FFFD in "log", and all bytes of the record in a member "bytes" (base64), which
+ * other readers of the format skip. A record whose text has no newline is a piece of a longer line; all pieces of a line carry the same time.
  *
  * A log may be damaged (a power cut leaves zeros and half records): every record that is whole is found, also behind garbage on
  * the same line, and what is none is counted. The reader holds at most one chunk and one record of `maxRecordBytes` in memory.
@@ -18,6 +19,8 @@ const recordStart = Buffer.from('{"log":"');
 
 export interface LogRecord {
   readonly log: string;
+  /** What was written, where it is no UTF-8: `log` has U+FFFD then. */
+  readonly bytes?: Buffer;
   readonly stream: "stdout" | "stderr";
   /** As written: RFC3339Nano. */
   readonly time: string;
@@ -237,10 +240,16 @@ export function parseLogLine(line: Buffer): LogRecord | undefined {
     return undefined;
   }
   if (typeof value !== "object" || value === null) return undefined;
-  const { log, stream, time, attrs } = value as Record<string, unknown>;
+  const { log, stream, time, attrs, bytes } = value as Record<string, unknown>;
   if (typeof log !== "string" || typeof time !== "string") return undefined;
   const attributes: Record<string, string> = {};
   if (typeof attrs === "object" && attrs !== null)
     for (const [key, text] of Object.entries(attrs)) if (typeof text === "string") attributes[key] = text;
-  return { log, stream: stream === "stderr" ? "stderr" : "stdout", time, attributes };
+  return {
+    log,
+    ...(typeof bytes === "string" ? { bytes: Buffer.from(bytes, "base64") } : {}),
+    stream: stream === "stderr" ? "stderr" : "stdout",
+    time,
+    attributes,
+  };
 }

@@ -394,11 +394,10 @@ class Reader {
   #say(text: string, parts: Buffer[]): void {
     const { stderr, timestamps } = this.#selection;
     const time = timestamps && this.#lastTime !== undefined ? `${fixedNano(this.#lastTime)} ` : "";
-    if (stderr) this.#frame("stderr", `${time}${text}\n`, parts);
+    if (stderr) this.#frame("stderr", Buffer.from(`${time}${text}\n`), parts);
   }
 
-  #frame(stream: Stream, text: string, parts: Buffer[]): void {
-    const bytes = Buffer.from(text);
+  #frame(stream: Stream, bytes: Buffer, parts: Buffer[]): void {
     if (!this.#selection.tty) {
       const header = Buffer.alloc(8);
       header[0] = stream === "stdout" ? 1 : 2;
@@ -420,12 +419,12 @@ function numberOf(path: string): number {
 }
 
 /** Timestamps have all nine digits; attributes are sorted and escaped as a query. Both are a line's: its further pieces have none. */
-function formatRecord(record: LogRecord, begins: boolean, selection: LogSelection): string {
-  let text = record.log;
-  if (!begins) return text;
-  if (selection.details) text = `${formatAttributes(record.attributes)} ${text}`;
-  if (selection.timestamps) text = `${fixedNano(record.time)} ${text}`;
-  return text;
+function formatRecord(record: LogRecord, begins: boolean, selection: LogSelection): Buffer {
+  let before = "";
+  if (begins && selection.timestamps) before += `${fixedNano(record.time)} `;
+  if (begins && selection.details) before += `${formatAttributes(record.attributes)} `;
+  if (record.bytes === undefined) return Buffer.from(before + record.log);
+  return before === "" ? record.bytes : Buffer.concat([Buffer.from(before), record.bytes]);
 }
 
 function formatAttributes(attributes: Readonly<Record<string, string>>): string {
