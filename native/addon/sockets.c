@@ -2,17 +2,13 @@
 #include "addon.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 
 /* Most descriptors that the kernel carries in one message (SCM_MAX_FD). */
 #define MAX_FDS 253
-/* How long the rest of a stream message may wait for room. */
-#define SEND_WAIT_MS 5000
 
 /* socketpair(type, nonBlocking, out: Int32Array(2)) */
 static napi_value method_socketpair(napi_env env, napi_callback_info info) {
@@ -32,7 +28,10 @@ static napi_value close_and_give(napi_env env, int fd, int error) {
   return give(env, -error);
 }
 
-/* connectUnix(dirFd, name): the socket file is opened by name, then connected to by number, so its path may be of any length. */
+/*
+ * connectUnix(dirFd, name): the socket file is opened by name, then connected to by number, so its path may be of any length. The socket does not
+ * block: a listener that accepts nothing and whose queue is full is EAGAIN, not a wait without end.
+ */
 static napi_value method_connectUnix(napi_env env, napi_callback_info info) {
   ARGUMENTS(2);
   int directory;
@@ -41,7 +40,7 @@ static napi_value method_connectUnix(napi_env env, napi_callback_info info) {
   CHECK(get_path(env, argv[1], &name));
   int target = (int)RETRY(openat(directory, name.bytes, O_PATH | O_CLOEXEC));
   if (target < 0) return give(env, -errno);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return close_and_give(env, target, errno);
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", target);
@@ -79,25 +78,7 @@ static napi_value method_listenUnix(napi_env env, napi_callback_info info) {
   return give(env, fd);
 }
 
-/* Sends what is left of a stream message, waiting a bounded time for room. */
-static int64_t send_rest(int fd, const uint8_t *data, size_t length) {
-  while (length > 0) {
-    int64_t sent = RETRY(send(fd, data, length, MSG_NOSIGNAL));
-    if (sent < 0) {
-      if (errno != EAGAIN) return -1;
-      struct pollfd wait = {.fd = fd, .events = POLLOUT};
-      int ready = poll(&wait, 1, SEND_WAIT_MS);
-      if (ready == 0) errno = ETIMEDOUT;
-      if (ready == 0 || (ready < 0 && errno != EINTR)) return -1;
-      continue;
-    }
-    data += sent;
-    length -= (size_t)sent;
-  }
-  return 0;
-}
-
-/* sendMessage(socket, data, fds: Int32Array) */
+/* sendMessage(socket, data, fds: Int32Array): bytes sent, never waiting. The descriptors go with the first byte. */
 static napi_value method_sendMessage(napi_env env, napi_callback_info info) {
   ARGUMENTS(3);
   int fd;
@@ -122,9 +103,7 @@ static napi_value method_sendMessage(napi_env env, napi_callback_info info) {
     header->cmsg_len = CMSG_LEN(fds.length);
     memcpy(CMSG_DATA(header), fds.data, fds.length);
   }
-  int64_t sent = RETRY(sendmsg(fd, &message, MSG_NOSIGNAL));
-  if (sent < 0) return give(env, -errno);
-  return give_result(env, send_rest(fd, data.data + sent, data.length - (size_t)sent));
+  return give_result(env, RETRY(sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)));
 }
 
 /*

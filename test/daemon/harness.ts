@@ -96,7 +96,13 @@ export class TestDaemon {
 
   /** Runs a program in the daemon's network namespace; one that does not end in 30 s is killed (code -1). */
   run(...command: string[]): Result {
-    const child = Bun.spawnSync(this.#inside(command), { stdin: "ignore", timeout: 30_000, env: this.#environment });
+    const child = Bun.spawnSync(this.#inside(command), {
+      stdin: "ignore",
+      timeout: 30_000,
+      // The docker CLI hands other signals on, and waits.
+      killSignal: "SIGKILL",
+      env: this.#environment,
+    });
     return { code: child.exitCode ?? -1, out: child.stdout.toString(), err: child.stderr.toString() };
   }
 

@@ -1,5 +1,6 @@
 /**
- * A Fathom of an earlier commit, built whole from git's objects: what an upgrade meets. Built once for each commit, below build/.
+ * A Fathom of an earlier commit, built whole from git's objects: what an upgrade meets. Built once for each commit, below .tools/, where no
+ * test runner looks for tests.
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -16,7 +17,7 @@ function run(command: readonly string[], cwd: string): { readonly code: number; 
 
 /** Path of the executable of that commit. @throws with the way out when the commit is not here or does not build */
 export function buildOldFathom(commit: string): string {
-  const tree = join(root, "build", `fathom-${commit.slice(0, 12)}`);
+  const tree = join(root, ".tools", `fathom-${commit.slice(0, 12)}`);
   const program = join(tree, "dist/fathom");
   if (existsSync(program)) return program;
   if (run(["git", "cat-file", "-e", `${commit}^{commit}`], root).code !== 0)

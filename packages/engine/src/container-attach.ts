@@ -46,7 +46,9 @@ export async function attachContainer(
   publish(engine, container, "attach");
   // The stream is taken up first: what comes between is then in both, and the log is read up to this moment only.
   const now = engine.clock.nowNs();
-  const stream = request.stream ? openStream(engine, container, request, signal) : undefined;
+  const opening = request.stream ? openStream(engine, container, request, signal) : undefined;
+  // Of one that runs it is known at once whether there will be a stream: while the client can still be given an error.
+  const stream = container.process === undefined || opening === undefined ? opening : Promise.resolve(await opening);
   const logs =
     logPath === undefined
       ? undefined

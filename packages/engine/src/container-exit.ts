@@ -19,6 +19,12 @@ import { decideRestart, type EndedRun, type RestartDecision, type RestartPolicy 
 
 /** Registers the handling of a process's end. Called once for each run, also after a reconnect. */
 export function watchExit(engine: EngineContext, container: Container, process: RunningProcess): void {
+  const tell = (unreachable: string | undefined): void => {
+    if (unreachable === undefined) engine.logger.info("a supervisor is reached again", { id: container.id });
+    else engine.logger.warn("a supervisor cannot be reached", { id: container.id, reason: unreachable });
+  };
+  process.supervisor.onReachability = tell;
+  if (process.supervisor.unreachable !== undefined) tell(process.supervisor.unreachable);
   void process.supervisor.exit.then((exit) =>
     engine.mutex
       .run(container.id, () => handleExit(engine, container, process, exit))

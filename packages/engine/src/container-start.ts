@@ -10,7 +10,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { deferred, EngineError, formatRfc3339Nano, isEngineError, messageOf } from "@fathom/base";
-import type { Attachment, Launched, LaunchRequest, Resources } from "@fathom/runtime";
+import type { Attachment, Launched, LaunchRequest, Resources, RunIdentity } from "@fathom/runtime";
 import { attachNetworks, detachAll, writeHostsFile, writeStaticFiles } from "./container-network.ts";
 import { removeContainer } from "./container-remove.ts";
 import { cancelRestart, clearRunDirectory, watchExit } from "./container-exit.ts";
@@ -43,6 +43,8 @@ export interface AdoptFile {
   readonly restartDelayMs: number;
   /** A moment before the start: the start's own time ends with the supervisor. RFC3339Nano. */
   readonly launchedAt: string;
+  /** By which the next daemon knows whether the run is alive, whoever answers or does not. Absent in files of earlier versions. */
+  readonly identity?: RunIdentity;
 }
 
 /**
@@ -210,7 +212,13 @@ async function launch(
   if (record.imageId !== "" && engine.images.byId(record.imageId)?.config.config?.Labels?.[stepsLabel] !== undefined)
     steps.write(engine.sys, rootFd);
 
-  const adopt: AdoptFile = { networks, ...counts, launchedAt: formatRfc3339Nano(engine.clock.nowNs()) };
+  const { identity } = stem.prepared;
+  const adopt: AdoptFile = {
+    networks,
+    ...counts,
+    launchedAt: formatRfc3339Nano(engine.clock.nowNs()),
+    ...(identity === undefined ? {} : { identity }),
+  };
   writeFileSync(paths.adopt, JSON.stringify(adopt), { mode: 0o600 });
   const attach = [...container.pendingAttach];
   const request: LaunchRequest = {

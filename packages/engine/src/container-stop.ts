@@ -37,7 +37,14 @@ export async function killContainer(
     const process = mustRun(container);
     // Only what ends the container is a stop by the user: other signals leave the policy alone.
     if (signal === SIGKILL || signal === stopSignal(container)) markStopped(engine, container);
-    await process.supervisor.signal(signal);
+    try {
+      await process.supervisor.signal(signal);
+    } catch (error) {
+      // Who is not there has ended; whoever cannot be signalled dies with its cgroup.
+      if (signal !== SIGKILL || isEngineError(error, "conflict")) throw error;
+      engine.logger.warn("a container is killed by its cgroup", { error: messageOf(error), id: container.id });
+      await process.cgroup.kill();
+    }
     if (signal === SIGKILL) await thawForEnd(engine, container, process);
     publish(engine, container, "kill", { signal: String(signal) });
     // As in Docker: after SIGKILL the answer waits until the end is known.
@@ -108,10 +115,11 @@ export async function stopProcess(
   const first =
     options.signal === undefined || options.signal === "" ? stopSignal(container) : parseSignal(options.signal);
   const timeoutSeconds = options.timeoutSeconds ?? container.record.config.StopTimeout ?? defaultStopTimeoutSeconds;
-  await sendSignal(engine, container, first);
+  const arrived = await sendSignal(engine, container, first);
   await thawForEnd(engine, container, process);
-  // Nothing comes after SIGKILL but to wait.
-  const timeoutMs = first === SIGKILL ? killPatienceMs : timeoutSeconds < 0 ? undefined : timeoutSeconds * 1000;
+  // Nothing comes after SIGKILL but to wait, where it arrived.
+  const patienceMs = first === SIGKILL ? killPatienceMs : timeoutSeconds < 0 ? undefined : timeoutSeconds * 1000;
+  const timeoutMs = first === SIGKILL && !arrived ? 0 : patienceMs;
   if (await within(process.ended.promise, timeoutMs, abort)) return;
   abort?.throwIfAborted();
   if (container.process !== process) return;
@@ -121,10 +129,10 @@ export async function stopProcess(
     timeoutSeconds,
   });
   if (first !== SIGKILL) {
-    await sendSignal(engine, container, SIGKILL);
+    const killed = await sendSignal(engine, container, SIGKILL);
     // Paused since.
     await thawForEnd(engine, container, process);
-    if (await within(process.ended.promise, killPatienceMs)) return;
+    if (await within(process.ended.promise, killed ? killPatienceMs : 0)) return;
   }
   // The first process does not die (or its supervisor is stuck): the cgroup is stronger.
   await process.cgroup.kill();
@@ -135,15 +143,19 @@ export async function stopProcess(
     );
 }
 
-async function sendSignal(engine: EngineContext, container: Container, signal: number): Promise<void> {
+/** False when it cannot arrive: there is no way to the process. */
+async function sendSignal(engine: EngineContext, container: Container, signal: number): Promise<boolean> {
   const { process } = container;
-  if (process === undefined) return;
+  if (process === undefined) return true;
   try {
     await process.supervisor.signal(signal);
     publish(engine, container, "kill", { signal: String(signal) });
+    return true;
   } catch (error) {
-    // It ended at this very moment; the wait below sees that.
-    engine.logger.debug("a signal did not arrive", { error, id: container.id });
+    // It ended at this very moment; the wait that follows sees that.
+    if (isEngineError(error, "conflict")) return true;
+    engine.logger.warn("a signal did not arrive", { error: messageOf(error), id: container.id });
+    return false;
   }
 }
 

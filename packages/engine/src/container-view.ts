@@ -42,7 +42,8 @@ export async function inspectContainer(
       Dead: state.status === "dead",
       Pid: state.pid,
       ExitCode: state.exitCode,
-      Error: state.error,
+      // Nothing has failed yet, but whoever wonders why exec does not work looks here.
+      Error: container.process?.supervisor.unreachable ?? state.error,
       StartedAt: state.startedAt,
       FinishedAt: state.finishedAt,
       ...(record.health === undefined ? {} : { Health: record.health }),

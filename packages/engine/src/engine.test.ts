@@ -28,6 +28,19 @@ afterEach(async () => {
 
 const never = new AbortController().signal;
 
+const execRequest: ExecCreateRequest = {
+  User: "",
+  Privileged: false,
+  Tty: false,
+  AttachStdin: false,
+  AttachStdout: true,
+  AttachStderr: true,
+  DetachKeys: "",
+  Env: null,
+  WorkingDir: "",
+  Cmd: ["true"],
+};
+
 function request(host: Partial<HostConfig> = {}, more: Partial<ContainerCreateRequest> = {}): ContainerCreateRequest {
   return {
     ...emptyContainerConfig,
@@ -424,6 +437,65 @@ describe("a daemon's start after kill -9", () => {
     await until(async () => (await status("always")) === "running" && (await status("on-failure")) === "running");
     await until(async () => (await status("unless-stopped")) === "running");
     expect([await status("no"), await status("stopped")]).toEqual(["exited", "exited"]);
+  });
+});
+
+describe("a supervisor that cannot be reached is not dead", () => {
+  const unreachable = new EngineError("unavailable", "the container's supervisor cannot be asked: it is stopped");
+
+  test.each([
+    ["fails", () => machine.faults.failNext("launcher.reconnect", new Error("EMFILE: too many open files"))],
+    ["never answers", () => void machine.faults.hangNext("launcher.reconnect")],
+  ])("a reconnect that %s leaves the container running", async (_, plan) => {
+    await run("one");
+    const process = machine.latest();
+    const cgroups = [...machine.cgroups];
+    plan();
+    engine = await startDaemon(machine, root);
+    expect(process.ended).toBeUndefined();
+    expect([...machine.cgroups]).toEqual(cgroups);
+    const { State } = await engine.containerInspect("one", false);
+    expect(State).toMatchObject({ Status: "running", Running: true });
+    expect(State.Error).not.toBe("");
+    expect(await engine.containerList({ all: false, limit: undefined, size: false, filters: {} })).toHaveLength(1);
+    // Nothing of it was swept away, and it can be ended.
+    await engine.containerStop("one", { signal: undefined, timeoutSeconds: 1 });
+    expect(process.signals).toEqual([15]);
+    expect(await status("one")).toBe("exited");
+  });
+
+  test("its state says so, and does not once it is reached again", async () => {
+    await run("one");
+    machine.latest().unreachable = "it is stopped";
+    expect((await engine.containerInspect("one", false)).State).toMatchObject({
+      Status: "running",
+      Error: "it is stopped",
+    });
+    machine.latest().unreachable = undefined;
+    expect((await engine.containerInspect("one", false)).State.Error).toBe("");
+  });
+
+  test("a stop whose signals fail ends the container by its cgroup", async () => {
+    await run("one");
+    const process = machine.latest();
+    machine.faults.failAlways("supervisor.signal", unreachable);
+    await engine.containerStop("one", { signal: "KILL", timeoutSeconds: 0 });
+    expect(process.ended?.code).toBe(137);
+    expect(await status("one")).toBe("exited");
+  }, 30_000);
+
+  test("an exec and an attach that fail are errors, and the container is untouched", async () => {
+    await run("one");
+    machine.faults.failAlways("supervisor.exec", unreachable);
+    machine.faults.failAlways("supervisor.attach", unreachable);
+    const { Id } = await engine.execCreate("one", execRequest);
+    await expect(
+      engine.execStart(Id, { detach: true, tty: false, consoleSize: undefined, stdin: false }, never),
+    ).rejects.toThrow("it is stopped");
+    expect(await engine.execInspect(Id)).toMatchObject({ Running: false, ExitCode: 126 });
+    const streams = { stdin: false, stdout: true, stderr: true, logs: false, stream: true, detachKeys: undefined };
+    await expect(engine.containerAttach("one", streams, never)).rejects.toThrow("it is stopped");
+    expect(await status("one")).toBe("running");
   });
 });
 

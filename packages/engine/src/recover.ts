@@ -8,8 +8,8 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename } from "node:path";
-import { deferred, formatRfc3339Nano, messageOf, zeroTime } from "@fathom/base";
-import type { Cgroup, ExitStatus, Supervisor } from "@fathom/runtime";
+import { deferred, EngineError, formatRfc3339Nano, messageOf, zeroTime } from "@fathom/base";
+import type { Cgroup, ExitStatus, KnownRun, Supervisor } from "@fathom/runtime";
 import type { Container, RunningProcess } from "./container.ts";
 import {
   clearRunDirectory,
@@ -35,6 +35,9 @@ type Found =
   | { readonly kind: "idle" }
   | { readonly kind: "running"; readonly supervisor: Supervisor }
   | { readonly kind: "exited"; readonly exit: ExitStatus };
+
+/** `Launcher.reconnect` promises less. */
+const reconnectLimitMs = 3000;
 
 export async function recover(engine: EngineContext): Promise<void> {
   await finishUnfinished(engine);
@@ -78,10 +81,7 @@ async function findProcess(engine: EngineContext, container: Container): Promise
   const active = state.status === "running" || state.status === "paused";
   const { run } = containerPaths(engine.config, container.id);
   if (statSync(run, { throwIfNoEntry: false }) !== undefined) {
-    const result = await engine.launcher.reconnect(run).catch((error) => {
-      engine.logger.warn("reconnecting to a supervisor failed", { error, id: container.id });
-      return { kind: "gone" as const };
-    });
+    const result = await askForRun(engine, container, active);
     if (result.kind === "running") return result;
     // An end that is in the row already only has its directory left.
     if (result.kind === "exited")
@@ -101,6 +101,40 @@ async function findProcess(engine: EngineContext, container: Container): Promise
       lost: "the container's end was not seen: the machine or its supervisor was stopped",
     },
   };
+}
+
+/** Within a bound; a run of which nothing is found out is not a run that has ended. */
+async function askForRun(
+  engine: EngineContext,
+  container: Container,
+  active: boolean,
+): Promise<Found | { readonly kind: "gone" }> {
+  const { state } = container.record;
+  const { run } = containerPaths(engine.config, container.id);
+  const adopt = readAdoptFile(engine, container.id);
+  const identity = adopt?.identity;
+  // The row and the file may be of different runs: the daemon died between the launch and the row.
+  const sameRun = active && (identity === undefined || identity.process.pid === state.pid);
+  const known: KnownRun = {
+    identity,
+    pid: identity?.process.pid ?? (active ? state.pid : 0),
+    startedAt: sameRun ? state.startedAt : (adopt?.launchedAt ?? zeroTime),
+  };
+  const patience = new AbortController();
+  try {
+    return await Promise.race([
+      engine.launcher.reconnect(run, known),
+      engine.clock.sleep(reconnectLimitMs, patience.signal).then((): never => {
+        throw new EngineError("timeout", `its supervisor was not found within ${reconnectLimitMs / 1000} s`);
+      }),
+    ]);
+  } catch (error) {
+    engine.logger.warn("finding a container's supervisor failed", { error: messageOf(error), id: container.id });
+    if (!active && identity === undefined) return { kind: "idle" };
+    return { kind: "running", supervisor: engine.launcher.assume(run, known, messageOf(error)) };
+  } finally {
+    patience.abort();
+  }
 }
 
 function readAdoptFile(engine: EngineContext, id: string): AdoptFile | undefined {

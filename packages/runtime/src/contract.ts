@@ -9,6 +9,10 @@
  * it (closes the control socket before launch) ends by itself and leaves nothing.
  *
  * The supervisor outlives the daemon. `launcher.reconnect(directory)` finds it again, or gives the stored exit status.
+ *
+ * A supervisor that cannot be reached is not dead. Only the kernel says who is: a process is named by its number and its start
+ * (`RunIdentity`). Until then a supervisor is `unreachable`: requests fail as "unavailable", the connection is made again, again and again, and the
+ * container is not touched.
  */
 import type { CgroupHierarchyView } from "./cgroup-mounts.ts";
 import type { LaunchPlan } from "./plan.ts";
@@ -87,20 +91,57 @@ export interface ExecHandle {
   readonly exit: Promise<ExitStatus>;
 }
 
+/** A process by its number and its start, in clock ticks since boot: a number alone is another's one day. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  readonly startTime: string;
+}
+
+/** A container's first process and its supervisor, and where their numbers mean something. Plain data: it is kept on disk. */
+export interface RunIdentity {
+  readonly process: ProcessIdentity;
+  readonly supervisor: ProcessIdentity;
+  readonly bootId: string;
+  /** As /proc/self/ns/pid names it. */
+  readonly pidNamespace: string;
+}
+
+/** What a daemon remembers of a run that it did not begin, for `reconnect`. */
+export interface KnownRun {
+  /** undefined for runs of daemons that did not write it down. */
+  readonly identity: RunIdentity | undefined;
+  /** Of the container's first process; 0 when it is not known. */
+  readonly pid: number;
+  /** RFC3339Nano; the supervisor's own word replaces it. */
+  readonly startedAt: string;
+}
+
+/**
+ * Every request ends: after 2 s where the supervisor is stopped, after about 10 s where it says nothing at all ("unavailable"), else at a deadline
+ * ("timeout"; `exec` two minutes, the others 30 s) or with the signal's reason.
+ */
 export interface Supervisor {
   /** Pid of the container's first process, seen from the host. */
   readonly pid: number;
   readonly supervisorPid: number;
   /** RFC3339Nano. */
   readonly startedAt: string;
-  /** Resolves once, also when the supervisor itself was killed (`lost`). Never rejects. */
-  readonly exit: Promise<ExitStatus>;
-  attach(options: AttachOptions): Promise<Attachment>;
   /**
-   * Runs another process in the container. A failed operation rejects as `launch` does; the container is not touched.
+   * Resolves once: with the supervisor's word; with the kernel's, when the first process has ended and the supervisor does not do its work; as
+   * `lost` when the supervisor is dead and left no status. Never rejects.
    */
-  exec(request: ExecRequest): Promise<ExecHandle>;
-  /** To the first process, or to one exec. */
+  readonly exit: Promise<ExitStatus>;
+  /** Why it cannot be reached now, with the way out; undefined when it can. */
+  readonly unreachable: string | undefined;
+  /** Called with every change of `unreachable`. One listener. */
+  onReachability: (unreachable: string | undefined) => void;
+  attach(options: AttachOptions, signal?: AbortSignal): Promise<Attachment>;
+  /**
+   * Runs another process in the container. A failed operation rejects as `launch` does; the container is not touched. A process that comes to run
+   * after its request was given up is killed.
+   */
+  exec(request: ExecRequest, signal?: AbortSignal): Promise<ExecHandle>;
+  /** To the first process, also when the supervisor cannot be reached; or, by the supervisor, to one exec. */
   signal(signal: number, execId?: string): Promise<void>;
   resize(rows: number, columns: number, execId?: string): Promise<void>;
   /** Lets an OCI-created process go on at `wait-start`. */
@@ -119,6 +160,8 @@ export interface Launched {
 export interface PreparedStem {
   /** Host pid of the process that will become the container's first. */
   readonly pid: number;
+  /** To be kept for `reconnect`. */
+  readonly identity: RunIdentity | undefined;
   /** Its network namespace; owned by this object. undefined when the stem has none of its own. */
   readonly networkNamespaceFd: number | undefined;
   /**
@@ -133,14 +176,21 @@ export interface PreparedStem {
 
 export interface Launcher {
   prepare(stem: LaunchPlan["stem"], signal?: AbortSignal): Promise<PreparedStem>;
-  /** `directory` as in LaunchRequest. "gone" when neither a supervisor nor an exit status is found. */
+  /**
+   * `directory` as in LaunchRequest. "gone" when the kernel says that the run's processes are (or, of a run without identity, that nobody listens)
+   * and there is no exit status. Resolves within a second; a supervisor that has not answered by then is "running" and unreachable. Never
+   * rejects.
+   */
   reconnect(
     directory: string,
+    known?: KnownRun,
   ): Promise<
     | { readonly kind: "running"; readonly supervisor: Supervisor }
     | { readonly kind: "exited"; readonly exit: ExitStatus }
     | { readonly kind: "gone" }
   >;
+  /** A run that is taken for running without a look: unreachable until its supervisor answers or the kernel says that it is dead. */
+  assume(directory: string, known: KnownRun, reason: string): Supervisor;
 }
 
 /** Limits in the engine's own terms; compiled from OCI `linux.resources`. undefined leaves the kernel's default. */

@@ -5,39 +5,41 @@
 import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { EngineError } from "@fathom/base";
-import { isSysError, O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY, SOCK_STREAM, type Sys } from "@fathom/sys";
-import type { Launched, Launcher, LaunchRequest, PreparedStem } from "./contract.ts";
+import { EngineError, messageOf } from "@fathom/base";
+import { isSysError, O_CLOEXEC, O_DIRECTORY, O_RDONLY, SOCK_STREAM, type Sys } from "@fathom/sys";
+import type { KnownRun, Launched, Launcher, LaunchRequest, PreparedStem, RunIdentity, Supervisor } from "./contract.ts";
 import { launchError } from "./launch-error.ts";
 import { encodePlan, encodeStem } from "./plan-encoding.ts";
 import type { LaunchPlan } from "./plan.ts";
+import {
+  conditionIn,
+  conditionOf,
+  identify,
+  identifyByProcess,
+  identifyBySupervisor,
+  identifyRun,
+  isDead,
+} from "./process-facts.ts";
 import { SupervisorConnection } from "./supervisor-connection.ts";
-import { launchFlags, messageTypes } from "./supervisor-protocol.ts";
+import { launchFlags, messageTypes, SupervisorFailure } from "./supervisor-protocol.ts";
 import {
   attachMask,
   closeAll,
+  connectSupervisor,
   isNobodyThere,
   openAttachments,
   packPlan,
+  phaseWaiting,
   readExitFile,
+  readState,
   SupervisorClient,
   type AttachmentPairs,
+  type SupervisorState,
+  type SupervisorSys,
 } from "./supervisor.ts";
 import { WireReader, WireWriter } from "./wire.ts";
 
-export type LauncherSys = Pick<
-  Sys,
-  | "socketpair"
-  | "spawn"
-  | "close"
-  | "open"
-  | "kill"
-  | "waitpid"
-  | "connectUnix"
-  | "memfdCreate"
-  | "sendMessage"
-  | "setNonBlocking"
->;
+export type LauncherSys = SupervisorSys & Pick<Sys, "spawn" | "kill" | "waitpid">;
 
 export interface LauncherOptions {
   readonly sys: LauncherSys;
@@ -51,6 +53,11 @@ export interface LauncherOptions {
 
 const SIGKILL = 9;
 const discardLimitMs = 5000;
+/** Limits of a supervisor that does answer, and whose child does not come to an end with it: mounts on a slow server, a disk that hangs. */
+const prepareLimitMs = 60_000;
+const launchLimitMs = 120_000;
+/** How long a starting daemon waits for a supervisor's state before it takes the container up without. */
+const reconnectPatienceMs = 500;
 /** What ps shows goes where the arguments were: they make room for it. */
 const titleRoom = " ".repeat(160);
 
@@ -58,12 +65,8 @@ export function createLauncher(options: LauncherOptions): Launcher {
   const { sys } = options;
   return {
     prepare: (stem, signal) => prepare(options, stem, signal),
-    async reconnect(directory) {
-      const supervisor = await connectTo(sys, directory);
-      if (supervisor !== undefined) return { kind: "running", supervisor };
-      const exit = await readExitFile(directory);
-      return exit === undefined ? { kind: "gone" } : { kind: "exited", exit };
-    },
+    reconnect: (directory, known) => reconnect(sys, directory, known),
+    assume: (directory, known, reason) => assume(sys, directory, known, reason),
   };
 }
 
@@ -115,19 +118,45 @@ async function prepare(
   }
   const connection = new SupervisorConnection(sys, mine);
   void connection.closed.then(() => reap(sys, supervisorPid));
+  giveUpWhenStopped(connection, supervisorPid);
   const writer = new WireWriter();
   encodeStem(writer, stem);
   writer.text(`fathom-init: ${title?.(stem) ?? ""}`);
   try {
-    const answer = await withAbort(connection.request(messageTypes.prepare, writer.finish()), signal, () =>
-      killSupervisor(sys, supervisorPid),
+    const answer = await withAbort(
+      connection.request(messageTypes.prepare, writer.finish(), [], { deadlineMs: prepareLimitMs }),
+      signal,
+      () => killSupervisor(sys, supervisorPid),
     );
     const pid = new WireReader(answer).u32();
     return new Prepared(sys, connection, supervisorPid, pid, stem.newNamespaces.includes("network"));
   } catch (error) {
+    // One that refused ends by itself; of one that did not answer there is nothing to wait for.
+    if (error instanceof SupervisorFailure) await endWithin(connection, discardLimitMs);
+    if (connection.isOpen) killSupervisor(sys, supervisorPid);
     await connection.closed;
     throw signal?.aborted === true ? error : launchError(error, { operations: [] }, "create");
   }
+}
+
+/** A stem or a launch with a supervisor that is stopped is not waited for: nothing of it runs yet. */
+function giveUpWhenStopped(connection: SupervisorConnection, supervisorPid: number): void {
+  const supervisor = identify(supervisorPid);
+  connection.onSuspect = () => {
+    if (supervisor !== undefined && conditionOf(supervisor).kind === "stopped")
+      connection.giveUp(`it (process ${supervisorPid}) is stopped, by a signal or a debugger`);
+  };
+}
+
+async function endWithin(connection: SupervisorConnection, ms: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  await Promise.race([
+    connection.closed,
+    new Promise((resolve) => {
+      timer = setTimeout(resolve, ms);
+    }),
+  ]);
+  clearTimeout(timer);
 }
 
 /** Rejects with the signal's reason when it fires first, after `abort` has been called. */
@@ -152,6 +181,7 @@ async function withAbort<T>(work: Promise<T>, signal: AbortSignal | undefined, a
 class Prepared implements PreparedStem {
   readonly pid: number;
   readonly supervisorPid: number;
+  readonly identity: RunIdentity | undefined;
   readonly #sys: LauncherSys;
   readonly #connection: SupervisorConnection;
   #networkNamespaceFd: number | undefined;
@@ -168,6 +198,7 @@ class Prepared implements PreparedStem {
     this.#connection = connection;
     this.supervisorPid = supervisorPid;
     this.pid = pid;
+    this.identity = identifyRun(pid, supervisorPid);
     this.#networkNamespaceFd = ownNetwork ? sys.open(`/proc/${pid}/ns/net`, O_RDONLY | O_CLOEXEC) : undefined;
     void connection.closed.then(() => this.#closeNamespace());
   }
@@ -194,30 +225,40 @@ class Prepared implements PreparedStem {
   async launch(request: LaunchRequest, signal?: AbortSignal): Promise<Launched> {
     const sent: number[] = request.rootFd === undefined ? [] : [request.rootFd];
     let pairs: AttachmentPairs = { local: [], remote: [] };
+    if (this.#used) {
+      closeAll(this.#sys, sent);
+      throw new EngineError("internal", "a prepared process can be launched once");
+    }
+    this.#used = true;
+    let asked = false;
     try {
-      if (this.#used) throw new EngineError("internal", "a prepared process can be launched once");
-      this.#used = true;
       signal?.throwIfAborted();
       const plan = packPlan(this.#sys, encodePlan(request.plan));
       sent.push(...plan.fds);
       pairs = openAttachments(this.#sys, request.attach.length);
       sent.push(...pairs.remote);
       sent.unshift(this.#sys.open(request.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      const answer = this.#connection.request(messageTypes.launch, launchPayload(request, plan), sent);
+      asked = true;
+      const answer = this.#connection.request(messageTypes.launch, launchPayload(request, plan), sent, {
+        deadlineMs: launchLimitMs,
+      });
       closeAll(this.#sys, sent.splice(0));
       const reader = new WireReader(
         await withAbort(answer, signal, () => killSupervisor(this.#sys, this.supervisorPid)),
       );
-      const supervisor = new SupervisorClient(this.#sys, this.#connection, request.directory, {
+      const identity = {
         pid: reader.u32(),
         supervisorPid: this.supervisorPid,
         startedAt: reader.text(),
-      });
+        run: this.identity,
+      };
+      const supervisor = new SupervisorClient(this.#sys, request.directory, identity, this.#connection);
       this.#closeNamespace();
       return { supervisor, attachments: pairs.local };
     } catch (error) {
       closeAll(this.#sys, [...sent, ...pairs.local.map(({ fd }) => fd)]);
-      if (signal?.aborted === true) await this.#kill();
+      // One that refused ends by itself. Any other that was asked may have launched it by now, or may do so later.
+      if (signal?.aborted === true || (asked && !(error instanceof SupervisorFailure))) await this.#kill();
       else await this.discard();
       // Killed, it could not take its socket away.
       await rm(join(request.directory, "supervisor.sock"), { force: true });
@@ -276,44 +317,94 @@ function byName([a]: readonly [string, string], [b]: readonly [string, string]):
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** The supervisor that listens in a directory; undefined when none does. */
-async function connectTo(sys: LauncherSys, directory: string): Promise<SupervisorClient | undefined> {
-  let connection: SupervisorConnection;
+async function reconnect(
+  sys: LauncherSys,
+  directory: string,
+  known: KnownRun = { identity: undefined, pid: 0, startedAt: "" },
+): Promise<Awaited<ReturnType<Launcher["reconnect"]>>> {
+  let reason: string;
+  let nobody = false;
   try {
-    const directoryFd = sys.open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    try {
-      connection = new SupervisorConnection(sys, sys.connectUnix(directoryFd, "supervisor.sock"));
-    } finally {
-      sys.close(directoryFd);
-    }
+    const found = await ask(sys, directory, known);
+    if (found.kind === "running") return found;
+    reason = found.reason;
   } catch (error) {
-    if (isNobodyThere(error)) return undefined;
-    throw error;
+    nobody = isNobodyThere(error);
+    reason = messageOf(error);
   }
+  const run = known.identity ?? identifyByProcess(known.pid);
+  try {
+    const dead = run === undefined ? nobody : isDead(conditionIn(run, "supervisor"));
+    const exit = await readExitFile(directory);
+    if (exit !== undefined) return { kind: "exited", exit };
+    if (dead) return { kind: "gone" };
+  } catch (error) {
+    reason = messageOf(error);
+  }
+  return { kind: "running", supervisor: assume(sys, directory, { ...known, identity: run }, reason) };
+}
+
+function assume(sys: LauncherSys, directory: string, known: KnownRun, reason: string): SupervisorClient {
+  const run = known.identity ?? identifyByProcess(known.pid);
+  const identity = {
+    pid: run?.process.pid ?? known.pid,
+    supervisorPid: run?.supervisor.pid ?? 0,
+    startedAt: known.startedAt,
+    run,
+  };
+  const supervisor = new SupervisorClient(sys, directory, identity, undefined);
+  supervisor.follow(reason);
+  return supervisor;
+}
+
+/** @throws SysError when no connection can be made */
+async function ask(
+  sys: LauncherSys,
+  directory: string,
+  known: KnownRun,
+): Promise<{ readonly kind: "running"; readonly supervisor: Supervisor } | { readonly kind: "ended"; reason: string }> {
+  const { connection, peerPid } = connectSupervisor(sys, directory);
   const early: Parameters<SupervisorClient["receive"]>[0][] = [];
   connection.onMessage = (message) => void early.push(message);
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), reconnectPatienceMs);
   try {
-    const reader = await askState(connection);
-    const identity = { pid: reader.u32(), supervisorPid: reader.u32(), startedAt: reader.text() };
-    const client = new SupervisorClient(sys, connection, directory, identity);
-    for (const message of early) client.receive(message);
-    return client;
-  } catch {
-    // It ended while we asked: what it left on disk says the rest.
-    connection.close();
-    return undefined;
+    const { pid, supervisorPid, startedAt } = await askState(connection, abort.signal);
+    const run = known.identity ?? identifyRun(pid, supervisorPid);
+    const supervisor = new SupervisorClient(sys, directory, { pid, supervisorPid, startedAt, run }, connection);
+    for (const message of early) supervisor.receive(message);
+    return { kind: "running", supervisor };
+  } catch (error) {
+    if (!connection.isOpen) return { kind: "ended", reason: messageOf(error) };
+    // Connected, and it does not answer: the kernel says who is on the other side.
+    const run = known.identity ?? identifyBySupervisor(peerPid);
+    const supervisor = new SupervisorClient(
+      sys,
+      directory,
+      {
+        pid: run?.process.pid ?? known.pid,
+        supervisorPid: run?.supervisor.pid ?? peerPid,
+        startedAt: known.startedAt,
+        run,
+      },
+      undefined,
+    );
+    supervisor.followOver(connection, "it has not answered yet");
+    for (const message of early) supervisor.receive(message);
+    return { kind: "running", supervisor };
+  } finally {
+    clearTimeout(timer);
   }
 }
 
-/** As enum phase in supervisor.h: below it the program does not run yet. */
-const phaseWaiting = 4;
 const launchingPollMs = 5;
 
 /** The state once it is past launching: a daemon may come back in the middle of a launch that another one began. */
-async function askState(connection: SupervisorConnection): Promise<WireReader> {
+async function askState(connection: SupervisorConnection, signal: AbortSignal): Promise<SupervisorState> {
   for (;;) {
-    const reader = new WireReader(await connection.request(messageTypes.state, new Uint8Array()));
-    if (reader.u32() >= phaseWaiting) return reader;
+    const state = readState(await connection.request(messageTypes.state, new Uint8Array(), [], { signal }));
+    if (state.phase >= phaseWaiting) return state;
     await new Promise((resolve) => setTimeout(resolve, launchingPollMs));
+    signal.throwIfAborted();
   }
 }

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { createSys, SOCK_STREAM } from "@fathom/sys";
 import { SupervisorConnection } from "./supervisor-connection.ts";
 import { frame, MessageParser, messageTypes, type Message } from "./supervisor-protocol.ts";
@@ -10,6 +11,8 @@ const sys = createSys();
 class FakePeer implements Disposable {
   readonly connection: SupervisorConnection;
   readonly received: Message[] = [];
+  /** Descriptors that came, until the test takes them. */
+  readonly fds: number[] = [];
   readonly fd: number;
   readonly #parser = new MessageParser();
 
@@ -20,13 +23,17 @@ class FakePeer implements Disposable {
   }
 
   async next(): Promise<Message> {
-    for (let turn = 0; turn < 1000; turn++) {
-      const got = sys.receiveMessage(this.fd, 65536);
-      if (got !== undefined && got.data.length === 0) throw new Error("the connection has ended");
-      if (got !== undefined) this.received.push(...this.#parser.push(got.data));
+    for (let turn = 0; turn < 5000; turn++) {
       const message = this.received.shift();
       if (message !== undefined) return message;
-      await Bun.sleep(2);
+      const got = sys.receiveMessage(this.fd, 65536);
+      if (got === undefined) {
+        await Bun.sleep(2);
+        continue;
+      }
+      if (got.data.length === 0) throw new Error("the connection has ended");
+      this.fds.push(...got.fds);
+      this.received.push(...this.#parser.push(got.data));
     }
     throw new Error("no message came");
   }
@@ -83,4 +90,106 @@ test("messages of kinds that this daemon does not know are skipped by their leng
   peer.refuse(hello.id, 38);
   expect((await peer.connection.peer).version).toBe(1);
   expect(peer.connection.isOpen).toBe(true);
+});
+
+test("a supervisor that says nothing is asked for its hello, suspected, and given up; what it says later ends the silence", async () => {
+  using peer = new FakePeer();
+  const hello = await peer.next();
+  peer.refuse(hello.id, 38);
+  await peer.connection.peer;
+  const silences: (string | undefined)[] = [];
+  peer.connection.onSilence = (reason) => void silences.push(reason);
+  // Whoever knows that it is stopped does not wait for the end of the patience.
+  peer.connection.onSuspect = () => peer.connection.giveUp("it is stopped");
+  const late: Uint8Array[] = [];
+  const asked = peer.connection.request(messageTypes.exec, new Uint8Array(), [], {
+    late: (payload) => void late.push(payload),
+  });
+  const failure = await asked.catch((error: unknown) => error);
+  expect(failure).toMatchObject({ code: "unavailable" });
+  expect(String(failure)).toContain("it is stopped");
+  expect(peer.connection.isOpen).toBe(true);
+  const exec = await peer.next();
+  expect((await peer.next()).type).toBe(messageTypes.hello);
+  // While it is silent nothing more is put on its pile.
+  await expect(peer.connection.request(messageTypes.state, new Uint8Array())).rejects.toThrow("it is stopped");
+  const waits = peer.connection.request(messageTypes.state, new Uint8Array());
+  peer.say(messageTypes.ok, exec.id, Uint8Array.of(9));
+  const state = await peer.next();
+  expect(state.type).toBe(messageTypes.state);
+  peer.say(messageTypes.ok, state.id, Uint8Array.of(1));
+  expect(await waits).toEqual(Uint8Array.of(1));
+  expect(late).toEqual([Uint8Array.of(9)]);
+  expect(silences).toEqual(["it is stopped", undefined]);
+});
+
+test("one that is busy with a request but gives its hello is waited for, up to the request's own deadline", async () => {
+  using peer = new FakePeer();
+  peer.refuse((await peer.next()).id, 38);
+  let suspected = 0;
+  peer.connection.onSuspect = () => void suspected++;
+  const asked = peer.connection.request(messageTypes.launch, new Uint8Array(), [], { deadlineMs: 3000 });
+  const outcome = asked.catch((error: unknown) => error);
+  expect((await peer.next()).type).toBe(messageTypes.launch);
+  const answering = (async () => {
+    for (;;) {
+      const message = await peer.next().catch(() => undefined);
+      if (message === undefined) return;
+      peer.refuse(message.id, 38);
+    }
+  })();
+  expect(await outcome).toMatchObject({ code: "timeout" });
+  expect(suspected).toBe(0);
+  expect(peer.connection.silence).toBeUndefined();
+  peer.connection.close();
+  await answering;
+});
+
+test("an aborted request ends at once, and its connection stays", async () => {
+  using peer = new FakePeer();
+  peer.refuse((await peer.next()).id, 38);
+  const abort = new AbortController();
+  const asked = peer.connection.request(messageTypes.exec, new Uint8Array(), [], { signal: abort.signal });
+  const outcome = asked.catch((error: unknown) => error);
+  abort.abort(new Error("changed my mind"));
+  expect(String(await outcome)).toContain("changed my mind");
+  expect(peer.connection.isOpen).toBe(true);
+});
+
+test("what the socket has no room for waits, comes whole and in order, with its descriptors", async () => {
+  using peer = new FakePeer();
+  const before = readdirSync("/proc/self/fd").length;
+  const payload = new Uint8Array(60_000).fill(7);
+  const [readEnd, writeEnd] = sys.pipe(0);
+  const asked = Array.from({ length: 30 }, () => peer.connection.request(messageTypes.exec, payload, [writeEnd]));
+  sys.close(writeEnd);
+  const outcome = Promise.all(asked);
+  expect((await peer.next()).type).toBe(messageTypes.hello);
+  for (let index = 0; index < asked.length; index++) {
+    const message = await peer.next();
+    expect(message.type).toBe(messageTypes.exec);
+    expect(message.id).toBe(index + 2);
+    expect(Buffer.from(message.payload).equals(payload)).toBe(true);
+    peer.say(messageTypes.ok, message.id);
+  }
+  expect(peer.fds).toHaveLength(asked.length);
+  for (const fd of peer.fds.splice(0)) sys.close(fd);
+  await outcome;
+  // No copy of the write end is left here.
+  expect(sys.read(readEnd, new Uint8Array(1))).toBe(0);
+  sys.close(readEnd);
+  expect(readdirSync("/proc/self/fd").length).toBe(before);
+});
+
+test("the queue has a bound, and a request that was sent in part ends the connection when its rest finds no way", async () => {
+  using peer = new FakePeer();
+  const payload = new Uint8Array(900_000);
+  const asked = Array.from({ length: 20 }, () =>
+    peer.connection.request(messageTypes.exec, payload).catch((error: unknown) => error),
+  );
+  // The socket holds less than one of them, the queue holds eight MiB.
+  expect(String(await Promise.race(asked))).toContain("it takes no requests");
+  peer.connection.giveUp("it is stopped");
+  expect(await peer.connection.closed).toContain("sent in part");
+  for (const failure of await Promise.all(asked)) expect(failure).toMatchObject({ code: "unavailable" });
 });

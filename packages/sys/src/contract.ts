@@ -128,11 +128,18 @@ export interface Sys {
   /** `type`: SOCK_STREAM or SOCK_SEQPACKET; both ends CLOEXEC. */
   socketpair(type: number, nonBlocking: boolean): [number, number];
   setNonBlocking(fd: number, on: boolean): void;
-  /** Connects to the unix socket `name` inside directory `dirFd`: no path length limit applies. Stream socket, blocking connect. */
+  /**
+   * Connects to the unix socket `name` inside directory `dirFd`: no path length limit applies. A non-blocking stream socket; EAGAIN when the
+   * listener accepts nothing and its queue is full.
+   */
   connectUnix(dirFd: number, name: string): number;
   /** Binds and listens on the unix socket `name` inside `dirFd` with exactly `mode`. */
   listenUnix(dirFd: number, name: string, mode: number, backlog: number): number;
-  sendMessage(socket: number, data: Uint8Array, fds: readonly number[]): void;
+  /**
+   * Bytes sent, on a stream perhaps fewer than given; -1 where the call would block. Never waits. The descriptors go with the first byte, as
+   * copies.
+   */
+  sendMessage(socket: number, data: Uint8Array, fds: readonly number[]): number;
   /** undefined where it would block; `data` empty and no fds at the end of the stream. */
   receiveMessage(socket: number, maxBytes: number): ReceivedMessage | undefined;
   peerCredentials(socket: number): { pid: number; uid: number; gid: number };

@@ -78,6 +78,7 @@ const defaults: { readonly [M in SysMethod]?: Sys[M] } = {
   write: (_fd, data) => data.length,
   pread: () => 0,
   pwrite: (_fd, data) => data.length,
+  sendMessage: (_socket, data) => data.length,
   fstat: () => zeroStat,
   fstatat: () => zeroStat,
   readDirectory: () => [],

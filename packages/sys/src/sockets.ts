@@ -37,8 +37,10 @@ export function socketCalls({ native, integers }: CallContext): SocketCalls {
     setNonBlocking: (fd, on) => void checked("fcntl", native.setNonBlocking(fd, on ? 1 : 0), fd),
     connectUnix: (dirFd, name) => checked("connect", native.connectUnix(dirFd, name), name),
     listenUnix: (dirFd, name, mode, backlog) => checked("listen", native.listenUnix(dirFd, name, mode, backlog), name),
-    sendMessage: (socket, data, fds) =>
-      void checked("sendmsg", native.sendMessage(socket, data, Int32Array.from(fds)), socket),
+    sendMessage(socket, data, fds) {
+      const result = native.sendMessage(socket, data, Int32Array.from(fds));
+      return result === EAGAIN ? -1 : checked("sendmsg", result, socket);
+    },
     receiveMessage(socket, maxBytes) {
       const buffer = new Uint8Array(maxBytes);
       const length = native.receiveMessage(socket, buffer, integers);

@@ -35,6 +35,8 @@ export class FakeProcess {
     if (signal === 9 || signal === 15) this.end(128 + signal);
   };
   ended: ExitStatus | undefined;
+  /** Why its supervisor cannot be reached; the processes run on. */
+  unreachable: string | undefined;
 
   constructor(pid: number, request: LaunchRequest) {
     this.pid = pid;
@@ -96,12 +98,19 @@ export class FakeMachine {
         if (process.ended !== undefined) return { kind: "exited", exit: process.ended };
         return { kind: "running", supervisor: this.#supervisor(process) };
       },
+      assume: (directory, known, reason) => {
+        const process = this.processes.get(directory);
+        if (process === undefined) throw new EngineError("internal", `no process of the fake is in ${directory}`);
+        process.unreachable = reason;
+        return { ...this.#supervisor(process), startedAt: known.startedAt };
+      },
     } satisfies Launcher);
   }
 
   #prepare(): PreparedStem {
     const stem: PreparedStem = this.faults.wrap("stem", {
       pid: this.nextPid++,
+      identity: undefined,
       networkNamespaceFd: 77,
       launch: async (request: LaunchRequest) => {
         this.launching?.reached.resolve();
@@ -134,6 +143,10 @@ export class FakeMachine {
       supervisorPid: process.pid + 100_000,
       startedAt: process.startedAt,
       exit: process.exit.promise,
+      get unreachable() {
+        return process.unreachable;
+      },
+      onReachability: () => undefined,
       attach: async () => ({ fd: 600 }),
       exec: async (request): Promise<ExecHandle> => {
         process.execs.push(request.execId);

@@ -1,0 +1,156 @@
+/**
+ * What the kernel says of a process. This alone decides that a supervisor or a container is dead: a connection that fails, an answer that does not
+ * come or a full descriptor table says nothing of it. A number alone is not enough either: it is given to another process one day, so a process
+ * is named by its number and its start.
+ */
+import { readFileSync, readlinkSync } from "node:fs";
+import { isSysError, type Sys } from "@fathom/sys";
+import type { ProcessIdentity, RunIdentity } from "./contract.ts";
+
+/**
+ * "ended": a zombie, whose parent has not asked for its status yet. "unknown": this process cannot look (no descriptor left, another pid
+ * namespace).
+ */
+export type Condition =
+  | { readonly kind: "running" | "stopped" | "gone" | "unknown" }
+  /** `waitStatus` as of waitpid(2); undefined where the kernel does not show it. */
+  | { readonly kind: "ended"; readonly waitStatus: number | undefined };
+
+interface Stat {
+  readonly state: string;
+  readonly parent: number;
+  readonly startTime: string;
+  readonly waitStatus: number;
+}
+
+/** proc(5), /proc/PID/stat: fields 3, 4, 22 and 52. undefined where there is no such process. @throws where it cannot be read */
+function readStat(pid: number): Stat | undefined {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/stat`, "latin1");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ENOENT" || code === "ESRCH") return undefined;
+    throw error;
+  }
+  // The name may hold spaces and brackets: it ends at the last one.
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return {
+    state: fields[0] ?? "",
+    parent: Number(fields[1]),
+    startTime: fields[19] ?? "",
+    waitStatus: Number(fields[49] ?? 0),
+  };
+}
+
+/** Who has this number now; undefined for nobody, or where it cannot be seen. */
+export function identify(pid: number): ProcessIdentity | undefined {
+  try {
+    const stat = pid > 0 ? readStat(pid) : undefined;
+    return stat === undefined ? undefined : { pid, startTime: stat.startTime };
+  } catch {
+    return undefined;
+  }
+}
+
+export function conditionOf({ pid, startTime }: ProcessIdentity): Condition {
+  let stat: Stat | undefined;
+  try {
+    stat = readStat(pid);
+  } catch {
+    return { kind: "unknown" };
+  }
+  if (stat === undefined || stat.startTime !== startTime || stat.state === "X") return { kind: "gone" };
+  if (stat.state === "Z")
+    // Without the right to look at it the kernel shows 0.
+    return { kind: "ended", waitStatus: process.getuid?.() === 0 ? stat.waitStatus : undefined };
+  return { kind: stat.state === "T" || stat.state === "t" ? "stopped" : "running" };
+}
+
+let place: Pick<RunIdentity, "bootId" | "pidNamespace"> | undefined;
+
+/** Where numbers of processes mean something: this boot, this pid namespace. undefined when it cannot be read now. */
+function here(): Pick<RunIdentity, "bootId" | "pidNamespace"> | undefined {
+  try {
+    return (place ??= {
+      bootId: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
+      pidNamespace: readlinkSync("/proc/self/ns/pid"),
+    });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Both processes of a run; undefined when one is gone or cannot be looked at. */
+export function identifyRun(pid: number, supervisorPid: number): RunIdentity | undefined {
+  const process = identify(pid);
+  const supervisor = identify(supervisorPid);
+  const where = here();
+  return process === undefined || supervisor === undefined || where === undefined
+    ? undefined
+    : { process, supervisor, ...where };
+}
+
+/** The run of a supervisor that did not say what it is: the one child that it has from its launch. */
+export function identifyBySupervisor(supervisorPid: number): RunIdentity | undefined {
+  try {
+    const children = readFileSync(`/proc/${supervisorPid}/task/${supervisorPid}/children`, "utf8").trim().split(" ");
+    return identifyRun(Number(children[0]), supervisorPid);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The run of a process whose parent is a supervisor: of containers that were started before identities were written down. */
+export function identifyByProcess(pid: number): RunIdentity | undefined {
+  try {
+    const parent = readStat(pid)?.parent ?? 0;
+    if (parent <= 1 || !readFileSync(`/proc/${parent}/cmdline`, "latin1").startsWith("fathom-init")) return undefined;
+    return identifyRun(pid, parent);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of one process of a run. After a reboot there is none of them; from within another pid namespace nothing can be seen of them. */
+export function conditionIn(run: RunIdentity, part: "process" | "supervisor"): Condition {
+  const where = here();
+  if (where === undefined) return { kind: "unknown" };
+  if (run.bootId !== where.bootId) return { kind: "gone" };
+  if (run.pidNamespace !== where.pidNamespace) return { kind: "unknown" };
+  return conditionOf(run[part]);
+}
+
+/** Neither running nor able to run again. */
+export function isDead({ kind }: Condition): boolean {
+  return kind === "gone" || kind === "ended";
+}
+
+/**
+ * Sends a signal to exactly this process: the descriptor is opened first and the start is compared after it, so that a number which has been given
+ * away is noticed. "sent" also to a zombie, which takes every signal; "unknown" where it could not be tried.
+ */
+export function signalExactly(
+  sys: Pick<Sys, "pidfdOpen" | "pidfdSendSignal" | "close">,
+  identity: ProcessIdentity,
+  signal: number,
+): "sent" | "gone" | "unknown" {
+  let pidfd: number;
+  try {
+    pidfd = sys.pidfdOpen(identity.pid);
+  } catch (error) {
+    return isSysError(error, "ESRCH") ? "gone" : "unknown";
+  }
+  try {
+    const condition = conditionOf(identity);
+    if (condition.kind === "unknown") return "unknown";
+    if (condition.kind === "gone") return "gone";
+    sys.pidfdSendSignal(pidfd, signal);
+    return "sent";
+  } catch (error) {
+    if (isSysError(error, "ESRCH")) return "gone";
+    throw error;
+  } finally {
+    sys.close(pidfd);
+  }
+}

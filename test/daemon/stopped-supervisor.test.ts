@@ -1,0 +1,194 @@
+/**
+ * A supervisor that is stopped (SIGSTOP) answers nothing and is not dead. Every command answers all the same, nothing that runs is killed for it,
+ * and when it goes on everything is as the kernel says.
+ */
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { TestDaemon, until, type Result } from "./harness.ts";
+
+let daemon: TestDaemon;
+const stopped = new Set<number>();
+
+beforeAll(async () => {
+  daemon = new TestDaemon("stopped");
+  await daemon.start();
+  daemon.loadImage();
+}, 60_000);
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has ended.
+  }
+}
+
+function goOn(pid: number): void {
+  signal(pid, "SIGCONT");
+  stopped.delete(pid);
+}
+
+afterEach(() => {
+  for (const pid of stopped) goOn(pid);
+  for (const id of daemon.docker("ps", "-aq").split("\n").filter(Boolean)) daemon.docker("rm", "-f", id);
+}, 60_000);
+
+afterAll(async () => {
+  for (const pid of stopped) goOn(pid);
+  await daemon?.close();
+}, 60_000);
+
+const pidOf = (name: string): number => Number(daemon.docker("inspect", "-f", "{{.State.Pid}}", name));
+const state = (name: string): string => daemon.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name);
+const errorOf = (name: string): string => daemon.docker("inspect", "-f", "{{.State.Error}}", name);
+const alive = (pid: number): boolean => {
+  try {
+    return !/^State:\s*[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+};
+
+function run(name: string, script: string, ...flags: string[]): { readonly pid: number; readonly supervisor: number } {
+  daemon.docker("run", "-d", "--name", name, ...flags, daemon.image, "sh", "-c", script);
+  const pid = pidOf(name);
+  const supervisor = Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
+  return { pid, supervisor };
+}
+
+function stop(supervisor: number): void {
+  process.kill(supervisor, "SIGSTOP");
+  stopped.add(supervisor);
+}
+
+/** A command that ends by itself, whatever it says: the harness kills it after 30 s, with the code -1. */
+function ends(...command: string[]): Result {
+  const result = daemon.run("docker", ...command);
+  expect({ command, code: result.code }).not.toEqual({ command, code: -1 });
+  return result;
+}
+
+test("whatever needs no supervisor works as ever; exec, attach and resize say why they cannot", async () => {
+  const { pid, supervisor } = run("still", "trap 'echo usr1 >/got' USR1; echo up; while :; do sleep 0.1; done", "-t");
+  await until("the trap is set", () => daemon.docker("logs", "still").trim() === "up");
+  stop(supervisor);
+  const exec = ends("exec", "still", "sleep", "12345");
+  expect(exec.code).not.toBe(0);
+  expect(exec.out + exec.err).toContain(`supervisor cannot be asked: it is stopped`);
+  expect(exec.out + exec.err).toContain(`kill -CONT ${supervisor}`);
+  const detached = ends("exec", "-d", "still", "true");
+  expect(detached.code).not.toBe(0);
+  expect(detached.err).toContain("it is stopped");
+  const attach = ends("attach", "--no-stdin", "still");
+  expect(attach.code).not.toBe(0);
+  // The docker CLI keeps the reason to itself.
+  expect(attach.err).toContain("503");
+  expect(daemon.cli("attach", "--no-stdin", "still").err).toContain("it is stopped");
+  const resize = await daemon.api<{ message: string }>("POST", "/containers/still/resize?h=30&w=90");
+  expect(resize.status).toBe(503);
+  expect(resize.json.message).toContain("it is stopped");
+
+  expect(daemon.docker("ps", "--format", "{{.Names}} {{.Status}}")).toMatch(/^still Up /);
+  expect(state("still")).toBe("running 0");
+  expect(errorOf("still")).toContain(`supervisor (process ${supervisor}) cannot be reached: it is stopped`);
+  expect(readFileSync(join(daemon.work, "log"), "utf8")).toContain("a supervisor cannot be reached");
+  expect(daemon.docker("logs", "still").trim()).toBe("up");
+  expect(daemon.docker("top", "still")).toContain("sleep");
+  ends("update", "--cpu-shares", "512", "still");
+  expect(daemon.docker("inspect", "-f", "{{.HostConfig.CpuShares}}", "still")).toBe("512");
+  daemon.docker("pause", "still");
+  expect(state("still")).toBe("paused 0");
+  daemon.docker("unpause", "still");
+  daemon.docker("kill", "-s", "USR1", "still");
+  await until("the signal arrives", () => existsSync(`/proc/${pid}/root/got`));
+
+  goOn(supervisor);
+  await until("it is reached again", () => errorOf("still") === "");
+  expect(daemon.docker("exec", "still", "cat", "/got")).toBe("usr1");
+  // What was asked for meanwhile and given up does not come to life behind the back of who asked.
+  await until("it was killed", () => !daemon.docker("top", "still", "-o", "pid,args").includes("12345"));
+}, 120_000);
+
+test("stop: the container's own end counts with its own code, the cgroup's after the timeout", async () => {
+  const obeys = run("obeys", "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done");
+  const ignores = run("ignores", "trap '' TERM; echo ready; while :; do sleep 0.1; done");
+  for (const name of ["obeys", "ignores"])
+    await until("the trap is set", () => daemon.docker("logs", name) === "ready");
+  stop(obeys.supervisor);
+  stop(ignores.supervisor);
+  expect(ends("stop", "-t", "1", "ignores").code).toBe(0);
+  expect(state("ignores")).toBe("exited 137");
+  expect(alive(ignores.pid)).toBe(false);
+  expect(ends("stop", "-t", "20", "obeys").code).toBe(0);
+  expect(state("obeys")).toBe("exited 5");
+  expect(ends("start", "ignores").code).toBe(0);
+  expect(daemon.docker("exec", "ignores", "echo", "again")).toBe("again");
+}, 120_000);
+
+test("kill and restart", async () => {
+  const killed = run("killed", "sleep 1000");
+  stop(killed.supervisor);
+  expect(ends("kill", "killed").code).toBe(0);
+  expect(state("killed")).toBe("exited 137");
+  const again = run("again", "sleep 1000");
+  stop(again.supervisor);
+  expect(ends("restart", "-t", "0", "again").code).toBe(0);
+  expect(pidOf("again")).not.toBe(again.pid);
+  expect(alive(again.pid)).toBe(false);
+}, 120_000);
+
+test("rm -f takes the container, its supervisor and its files away", async () => {
+  const { pid, supervisor } = run("gone", "sleep 1000");
+  const id = daemon.docker("inspect", "-f", "{{.Id}}", "gone");
+  stop(supervisor);
+  expect(ends("rm", "-f", "gone").code).toBe(0);
+  expect(alive(pid)).toBe(false);
+  await until("the supervisor has ended", () => !alive(supervisor));
+  expect(daemon.docker("ps", "-aq")).toBe("");
+  expect(existsSync(join(daemon.dataRoot, "containers", id))).toBe(false);
+}, 120_000);
+
+test("an end that comes while the supervisor is stopped is told with its true code when it goes on", async () => {
+  const { pid, supervisor } = run("ends", "while [ ! -e /end ]; do sleep 0.1; done; echo last words; exit 7");
+  stop(supervisor);
+  await Bun.write(`/proc/${pid}/root/end`, "");
+  await until("its process has ended", () => !alive(pid));
+  goOn(supervisor);
+  expect(daemon.docker("wait", "ends")).toBe("7");
+  expect(state("ends")).toBe("exited 7");
+  expect(daemon.docker("logs", "ends")).toBe("last words");
+}, 120_000);
+
+test("a daemon starts over stopped supervisors: what runs runs on, and can be ended", async () => {
+  const stays = run("stays", "while [ ! -e /end ]; do sleep 0.1; done; exit 8", "-p", "127.0.0.1:18083:80");
+  const goes = run("goes", "trap 'exit 6' TERM; echo ready; while :; do sleep 0.1; done");
+  const removed = run("removed", "sleep 1000");
+  await until("the trap is set", () => daemon.docker("logs", "goes") === "ready");
+  for (const { supervisor } of [stays, goes, removed]) stop(supervisor);
+  await daemon.kill();
+  await daemon.start();
+  expect(daemon.docker("ps", "--format", "{{.Names}}").split("\n").toSorted()).toEqual(["goes", "removed", "stays"]);
+  for (const { pid } of [stays, goes, removed]) expect(alive(pid)).toBe(true);
+  expect(errorOf("stays")).toContain("cannot be reached");
+  expect(ends("exec", "stays", "true").code).not.toBe(0);
+  expect(ends("stop", "-t", "20", "goes").code).toBe(0);
+  expect(state("goes")).toBe("exited 6");
+  expect(ends("rm", "-f", "removed").code).toBe(0);
+  expect(alive(removed.pid)).toBe(false);
+  goOn(stays.supervisor);
+  await until("it is reached again", () => errorOf("stays") === "");
+  expect(daemon.docker("exec", "stays", "echo", "here")).toBe("here");
+  await Bun.write(`/proc/${stays.pid}/root/end`, "");
+  expect(daemon.docker("wait", "stays")).toBe("8");
+}, 120_000);
+
+test("a supervisor that is killed while it is stopped is dead: its container ends and the row says why", async () => {
+  const { pid, supervisor } = run("orphan", "sleep 1000");
+  stop(supervisor);
+  expect(readlinkSync(`/proc/${supervisor}/exe`)).toContain("fathom-init");
+  signal(supervisor, "SIGKILL");
+  await until("the end is told", () => state("orphan") === "exited 255");
+  expect(errorOf("orphan")).toContain("supervisor was killed");
+  await until("its process is gone", () => !alive(pid));
+}, 120_000);
