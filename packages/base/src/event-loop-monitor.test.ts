@@ -12,7 +12,7 @@ afterEach(() => {
 
 /** A thread and a clock that go on as the test says, while the loop itself runs. */
 function simulate() {
-  const times = { computedNs: 0, descheduledNs: 0 };
+  const times = { computedNs: 0, descheduledNs: 0, diskBusyMs: 0 };
   const clock = { ms: 1000 };
   let reads = 0;
   const threadTimes = (): ThreadTimes => {
@@ -61,8 +61,9 @@ test("computing and waiting in a system call are told apart, and a long stall is
     { ms: 400, computedMs: 400, blockedMs: 0, descheduledMs: 100, during: ["POST /containers/*/start"] },
   ]);
   clock.ms += 1025;
+  times.diskBusyMs += 700;
   await looked();
-  expect(monitor.longest()[0]).toMatchObject({ ms: 1000, computedMs: 0, blockedMs: 1000 });
+  expect(monitor.longest()[0]).toMatchObject({ ms: 1000, computedMs: 0, blockedMs: 1000, diskBusyMs: 700 });
   expect(lines).toHaveLength(2);
   expect(lines[1]).toContain("POST /containers/*/start");
   clock.ms += 125;

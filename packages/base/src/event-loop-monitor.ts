@@ -31,6 +31,8 @@ export interface Stall {
   readonly computedMs: number;
   readonly blockedMs: number;
   readonly descheduledMs: number;
+  /** Of the time blocked so much may be a disk's: in all of it one was busy, with whoever's requests. */
+  readonly diskBusyMs: number;
   /** What was under way, the newest first. */
   readonly during: readonly string[];
 }
@@ -39,6 +41,8 @@ export interface Stall {
 export interface ThreadTimes {
   readonly computedNs: number;
   readonly descheduledNs: number;
+  /** Milliseconds in which the machine's disks were busy. */
+  readonly diskBusyMs: number;
 }
 
 export interface EventLoopMonitorOptions {
@@ -109,20 +113,22 @@ export class EventLoopMonitor implements Disposable {
     const now = this.#now();
     const after = this.#threadTimes();
     const since = (key: keyof ThreadTimes): number =>
-      after === undefined || this.#before === undefined ? 0 : (after[key] - this.#before[key]) / 1e6;
-    const computedMs = since("computedNs");
-    const descheduledMs = since("descheduledNs");
+      after === undefined || this.#before === undefined ? 0 : after[key] - this.#before[key];
+    const computedMs = since("computedNs") / 1e6;
+    const descheduledMs = since("descheduledNs") / 1e6;
     const ms = now - this.#due - descheduledMs;
     // Work that no operation is named for.
     if (computedMs > busyIntervalMs / 2) this.#busyUntil = now + busyForMs;
+    // The loop slept until the timer was due.
+    const blockedMs = Math.max(0, ms - computedMs);
     if (ms >= keptMs)
       this.#keep({
         at: Date.now(),
         ms: Math.round(ms),
         computedMs: Math.round(computedMs),
-        // The loop slept until the timer was due.
-        blockedMs: Math.round(Math.max(0, ms - computedMs)),
+        blockedMs: Math.round(blockedMs),
         descheduledMs: Math.round(descheduledMs),
+        diskBusyMs: Math.round(Math.min(blockedMs, since("diskBusyMs"))),
         during: this.#during(),
       });
     this.#endedOperations = [];
@@ -148,20 +154,45 @@ export class EventLoopMonitor implements Disposable {
   }
 }
 
-/** What the kernel counts for the thread that calls it (proc_pid_schedstat(5)); nothing where it does not count. */
+/** What the kernel counts for the thread that calls it (proc_pid_schedstat(5)), and for disks; nothing where it does not count. */
 function openThreadTimes(): { read: () => ThreadTimes | undefined; close: () => void } {
-  let fd: number;
-  try {
-    fd = openSync("/proc/thread-self/schedstat", "r");
-  } catch {
-    return { read: () => undefined, close: () => undefined };
-  }
-  const buffer = Buffer.alloc(128);
+  const thread = openText("/proc/thread-self/schedstat");
+  const disks = openText("/proc/diskstats");
   return {
     read: () => {
-      const [computed, descheduled] = buffer.toString("latin1", 0, readSync(fd, buffer, 0, 128, 0)).split(" ");
-      return { computedNs: Number(computed), descheduledNs: Number(descheduled) };
+      const [computed, descheduled] = thread.read().split(" ");
+      if (descheduled === undefined) return undefined;
+      return {
+        computedNs: Number(computed),
+        descheduledNs: Number(descheduled),
+        diskBusyMs: busyMs(disks.read()),
+      };
     },
+    close: () => {
+      thread.close();
+      disks.close();
+    },
+  };
+}
+
+/** The 10th figure of each disk, of those that are no memory; see the kernel's Documentation/admin-guide/iostats.rst. */
+function busyMs(text: string): number {
+  let sum = 0;
+  for (const [, figure] of text.matchAll(/^ *\d+ +\d+ (?!loop|ram|zram)\S+(?: \d+){9} (\d+)/gm)) sum += Number(figure);
+  return sum;
+}
+
+/** A file of /proc that is read again and again; empty where there is none. */
+function openText(path: string): { read: () => string; close: () => void } {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch {
+    return { read: () => "", close: () => undefined };
+  }
+  const buffer = Buffer.alloc(16 * 1024);
+  return {
+    read: () => buffer.toString("latin1", 0, readSync(fd, buffer, 0, buffer.length, 0)),
     close: () => closeSync(fd),
   };
 }

@@ -1,5 +1,5 @@
 /** docker ps: which containers, in which order, and how they are described. */
-import { EngineError, formatAge, parseRfc3339Nano } from "@fathom/base";
+import { EngineError, formatAge, parseRfc3339Nano, Turns } from "@fathom/base";
 import { containerStatuses, type ContainerSummary, type Filters } from "@fathom/spec";
 import type { Container } from "./container.ts";
 import { containerSizes, endpointSettings, portSummaries, shownMount } from "./container-view.ts";
@@ -48,7 +48,28 @@ export async function listContainers(
   );
   const limit = request.limit ?? 0;
   const chosen = limit > 0 ? found.slice(0, limit) : found;
-  return Promise.all(chosen.map((container) => summarise(engine, container, request.size)));
+  return summariseAll(engine, chosen, request.size);
+}
+
+/** In turns with everything else: there may be thousands, and sizes are read from the disk. What is removed meanwhile is left out. */
+export async function summariseAll(
+  engine: EngineContext,
+  containers: readonly Container[],
+  size: boolean,
+): Promise<ContainerSummary[]> {
+  const summaries: ContainerSummary[] = [];
+  const turns = new Turns();
+  const isThere = (container: Container): boolean => engine.containers.byId(container.id) === container;
+  for (const container of containers) {
+    await turns.after(0);
+    if (!isThere(container)) continue;
+    try {
+      summaries.push(await summarise(engine, container, size));
+    } catch (error) {
+      if (isThere(container)) throw error;
+    }
+  }
+  return summaries;
 }
 
 export function newestFirst(containers: readonly Container[]): Container[] {
@@ -183,7 +204,7 @@ function portTest(value: string, published: boolean): Test {
   };
 }
 
-export async function summarise(engine: EngineContext, container: Container, size: boolean): Promise<ContainerSummary> {
+async function summarise(engine: EngineContext, container: Container, size: boolean): Promise<ContainerSummary> {
   const { record } = container;
   const running = container.process !== undefined;
   return {

@@ -4,9 +4,8 @@
  * Records are in the order of their time, but for two things: a clock that was set back, and the pieces of a long line, which all carry
  * the time of its first. So a time is not looked for by halves alone: many samples are taken in each step, of lines that begin where they are.
  */
-import { parseRfc3339Nano } from "@fathom/base";
+import { parseRfc3339Nano, type Turns } from "@fathom/base";
 import { chunkBytes, compressedEntries, LogFile, maxRecordBytes, type LogEntry, type LogRecord } from "./json-log.ts";
-import type { Turns } from "./log-turns.ts";
 
 const newline = 10;
 /** A time is found as exactly as this; the rest is read. */

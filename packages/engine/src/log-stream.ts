@@ -4,7 +4,7 @@
  */
 import { statSync } from "node:fs";
 import { basename } from "node:path";
-import { messageOf, parseRfc3339Nano } from "@fathom/base";
+import { messageOf, parseRfc3339Nano, Turns } from "@fathom/base";
 import {
   chunkBytes,
   compressedEntries,
@@ -15,7 +15,6 @@ import {
   type LogRecord,
 } from "./json-log.ts";
 import { continues, findTail, isCompressed, offsetSince, offsetUntil, type LogPosition } from "./log-position.ts";
-import { Turns } from "./log-turns.ts";
 
 export interface LogSelection {
   readonly stdout: boolean;

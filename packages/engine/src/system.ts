@@ -16,7 +16,7 @@ import {
   type VolumeListResponse,
 } from "@fathom/spec";
 import { defaultRuntime, runtimes } from "./host-config.ts";
-import { summarise, newestFirst } from "./container-list.ts";
+import { newestFirst, summariseAll } from "./container-list.ts";
 import type { EngineContext } from "./context.ts";
 import { logDrivers } from "./log-config.ts";
 
@@ -263,7 +263,7 @@ async function imageUsage(
 
 async function containerUsage(engine: EngineContext): Promise<NonNullable<DiskUsage["ContainerUsage"]>> {
   const containers = newestFirst(engine.containers.list());
-  const Items = await Promise.all(containers.map((container) => summarise(engine, container, true)));
+  const Items = await summariseAll(engine, containers, true);
   const size = (list: readonly ContainerSummary[]): number => list.reduce((sum, item) => sum + (item.SizeRw ?? 0), 0);
   const active = (item: ContainerSummary): boolean => ["running", "paused", "restarting"].includes(item.State);
   return {

@@ -81,6 +81,8 @@ export class FakeMachine {
   /** Every change of a row fails with it, or those for which it gives an error. */
   failWrites: Error | ((sql: string, parameters: readonly SqlValue[]) => Error | undefined) | undefined;
   onLaunch: () => void = () => undefined;
+  /** Called when the size of a container's layer is read. */
+  onUsage: () => void = () => undefined;
   openFds = 0;
   /** Of every cgroup. */
   oomKills = 0;
@@ -312,7 +314,10 @@ export class FakeMachine {
         remove: async (id: string) => void this.layers.delete(id),
         list: () => [...this.layers],
         changes: async () => [],
-        usage: async () => 10,
+        usage: async () => {
+          this.onUsage();
+          return 10;
+        },
         writeDiff: unused,
       }),
       layers: { get: () => undefined, list: () => [], draft: unused, hold: () => true },

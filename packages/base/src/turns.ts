@@ -5,15 +5,15 @@ const bytesInTurn = 256 * 1024;
 const msInTurn = 10;
 
 export class Turns {
-  readonly #signal: AbortSignal;
+  readonly #signal: AbortSignal | undefined;
   #bytes = 0;
   #began = performance.now();
 
-  constructor(signal: AbortSignal) {
+  constructor(signal?: AbortSignal) {
     this.#signal = signal;
   }
 
-  /** Counts work that is done; undefined while the turn may go on, so that small work waits for nothing. @throws the signal's reason */
+  /** Counts bytes that were worked on; undefined while the turn may go on, so that small work waits for nothing. @throws the signal's reason */
   after(bytes: number): Promise<void> | undefined {
     this.#bytes += bytes;
     if (this.#bytes < bytesInTurn && performance.now() - this.#began < msInTurn) return undefined;
@@ -22,7 +22,7 @@ export class Turns {
 
   async end(): Promise<void> {
     await new Promise<void>((resolve) => setImmediate(resolve));
-    this.#signal.throwIfAborted();
+    this.#signal?.throwIfAborted();
     this.#bytes = 0;
     this.#began = performance.now();
   }
