@@ -232,8 +232,12 @@ void close_listener(void) {
 
 void on_listener(void) {
   int fd = accept4(supervisor.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (fd < 0)
+  if (fd < 0) {
+    /* Without a descriptor for it the peer stays in the queue, and the listener readable. */
+    if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+      supervisor.accept_again = monotonic_ms() + ACCEPT_AGAIN_MS;
     return;
+  }
   struct {
     pid_t pid;
     uid_t uid;

@@ -68,7 +68,10 @@ static void watch_process(const struct process *process, unsigned index) {
 static void watch_all(void) {
   polled_count = 0;
   make_poll_room();
-  watch(supervisor.listener, POLLIN, WATCH_LISTENER, 0);
+  if (supervisor.accept_again <= monotonic_ms()) {
+    supervisor.accept_again = 0;
+    watch(supervisor.listener, POLLIN, WATCH_LISTENER, 0);
+  }
   for (unsigned i = 0; i < CONNECTIONS_LIMIT; i++) {
     const struct connection *connection = &supervisor.connections[i];
     watch(connection->fd, (short)(POLLIN | (connection->unsent_length ? POLLOUT : 0)), WATCH_CONNECTION, i);
@@ -130,8 +133,8 @@ static void handle(unsigned i) {
 
 static int wait_ms(void) {
   int64_t now = monotonic_ms(), first = supervisor.store_again ? supervisor.store_again : -1;
-  int64_t settled[3] = {settle_connections(now), settle_clients(now), supervisor.unheard};
-  for (int i = 0; i < 3; i++) {
+  int64_t settled[4] = {settle_connections(now), settle_clients(now), supervisor.unheard, supervisor.accept_again};
+  for (int i = 0; i < 4; i++) {
     if (settled[i] > now && (first < 0 || settled[i] < first))
       first = settled[i];
   }

@@ -23,6 +23,7 @@
 #define MESSAGE_FDS 72
 #define PROTOCOL_VERSION 2
 #define MESSAGE_MS 30000 /* how long the rest of a message, and a connection's first one, may take */
+#define ACCEPT_AGAIN_MS 200
 #define LINGER_MS 10000  /* how long a peer that does not read, or does not hang up, is awaited at the end */
 enum message_type {
   ASK_PREPARE = 1,
@@ -102,6 +103,7 @@ struct supervisor {
   int listener;
   bool launched, chrooted, ended;
   int64_t store_again; /* the exit status could not be written: when to try again; 0: nothing to do */
+  int64_t accept_again; /* no descriptor was left for a peer: when to try again; 0: at once */
   int64_t unheard; /* everything has ended: so long it is awaited that daemons read of it; 0: not yet */
   pid_t own_pid;
   char started[TIME_SIZE];

@@ -1,8 +1,9 @@
 /** More processes under one supervisor than its tables had room for. */
 import { afterAll, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { randomId } from "@fathom/base";
 import type { ExecHandle } from "@fathom/runtime";
-import { alive, bothOutputs, eventually, execOperation, Reader, Rig, start, unframe } from "./rig.ts";
+import { alive, bothOutputs, eventually, execOperation, launcher, Reader, Rig, start, sys, unframe } from "./rig.ts";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -51,3 +52,57 @@ test("a supervisor that waits has less than 0.1 MB of its own", async () => {
   await supervisor.signal(9);
   await supervisor.exit;
 });
+
+test("without descriptors an exec or a peer is refused or waits, the container goes on, and all is well afterwards", async () => {
+  const { supervisor, directory } = await start(rig, ["sleep", "1000"]);
+  const limit = (most: number): void => {
+    const command = ["prlimit", "--pid", String(supervisor.supervisorPid), `--nofile=${most}:`];
+    expect(Bun.spawnSync(command).exitCode).toBe(0);
+  };
+  const descriptors = (): number => readdirSync(`/proc/${supervisor.supervisorPid}/fd`).length;
+  const exec = (): Promise<ExecHandle> =>
+    supervisor.exec({
+      execId: randomId(),
+      plan: {
+        version: 1,
+        stem: { newNamespaces: [], cgroupProcs: [] },
+        operations: [{ kind: "new-session" }, execOperation(["true"])],
+        terminal: null,
+      },
+      openStdin: true,
+      attach: [bothOutputs],
+    });
+  await (
+    await exec()
+  ).exit;
+  await eventually("its descriptors are closed", () => descriptors() < 14);
+  const before = descriptors();
+  // From none to as many as an exec takes: each of its calls fails once.
+  let refused = 0;
+  let done = 0;
+  for (let more = 0; more < 24; more++) {
+    limit(before + more);
+    try {
+      const handle = await exec();
+      expect((await handle.exit).code).toBe(0);
+      sys.close(handle.attachments[0]!.fd);
+      done++;
+    } catch (error) {
+      expect(String(error)).toContain("too many open files");
+      refused++;
+    }
+  }
+  expect(refused).toBeGreaterThan(3);
+  expect(done).toBeGreaterThan(3);
+  // A peer that comes meanwhile is taken when there is a descriptor again.
+  limit(before);
+  const found = launcher.reconnect(directory);
+  await Promise.race([found, Bun.sleep(50)]);
+  limit(1000);
+  const again = await found;
+  expect(again.kind).toBe("running");
+  if (again.kind === "running") again.supervisor.disconnect();
+  await eventually("no descriptor stays", () => descriptors() <= before);
+  await supervisor.signal(9);
+  await supervisor.exit;
+}, 60_000);
