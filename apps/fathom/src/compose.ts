@@ -7,6 +7,7 @@ import {
   createNetworkState,
   createOciTranslation,
   createVolumes,
+  describeLayers,
   type Engine,
   type ImageBackend,
   type VolumeBackend,
@@ -19,7 +20,7 @@ import { forwarderExecutable, helperExecutable } from "@fathom/sys/helper";
 import type { DaemonConfig } from "./daemon-config.ts";
 
 export interface Composition {
-  readonly config: Pick<DaemonConfig, "engine" | "network" | "registry">;
+  readonly config: Pick<DaemonConfig, "engine" | "network" | "registry" | "rebuildDatabase">;
   readonly sys: Sys;
   readonly logger: Logger;
   /** Takes what must be closed again, in reverse, when the engine is no longer needed. */
@@ -42,6 +43,8 @@ export async function composeEngine({
       logger,
       syncFilesystem: (path) => files.sync(path),
       removeTree: (path) => files.remove(path),
+      describe: describeLayers(settings),
+      rebuildDatabase: config.rebuildDatabase,
     }),
   );
   const cgroups = openCgroups(sys);

@@ -21,6 +21,8 @@ export interface DaemonConfig {
   readonly logFormat: "text" | "json";
   /** Check the configuration and end. */
   readonly validateOnly: boolean;
+  /** The database begins anew; the one before is kept under another name. */
+  readonly rebuildDatabase: boolean;
   readonly engine: EngineConfig;
   readonly network: NetworkConfig;
   readonly registry: RegistryConfig;
@@ -322,6 +324,7 @@ function build(values: Values, facts: BuildFacts): DaemonConfig {
     logLevel: debug ? "debug" : (logLevel as LogLevel),
     logFormat,
     validateOnly: truth("validate", false),
+    rebuildDatabase: truth("rebuild-database", false),
     engine: {
       dataRoot: absolute(text("data-root", "/var/lib/fathom"), "data-root"),
       execRoot,

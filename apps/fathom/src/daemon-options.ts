@@ -51,6 +51,14 @@ export const daemonOptions: readonly DaemonOption[] = [
   option("pidfile", "string", "Path to use for daemon PID file", { short: "p", default: "/run/fathom/fathom.pid" }),
   option("config-file", "string", "Daemon configuration file", { key: null, default: "/etc/fathom/daemon.json" }),
   option("validate", "boolean", "Validate daemon configuration and exit", { key: null }),
+  option(
+    "rebuild-database",
+    "boolean",
+    "Begin with an empty database and take up the containers on disk; the old file is kept",
+    {
+      key: null,
+    },
+  ),
   option("group", "string", "Group for the unix socket", { short: "G", default: "docker" }),
   option("debug", "boolean", "Enable debug mode", { short: "D" }),
   option("log-level", "string", "Set the logging level (debug, info, warn, error, fatal)", {

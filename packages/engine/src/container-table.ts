@@ -30,10 +30,16 @@ type ChangingKey = (typeof changingKeys)[number];
 const departedMs = 10_000;
 const departedLimit = 1000;
 
+interface Descriptions {
+  write(record: ContainerRecord): void;
+  remove(id: string): void;
+}
+
 export type ContainerPatch = Partial<Omit<ContainerRecord, "id">>;
 
 export class ContainerTable {
   readonly #database: Database;
+  readonly #descriptions: Descriptions | undefined;
   readonly #byId = new Map<string, Container>();
   readonly #byName = new Map<string, Container>();
   /** Names of containers that are being created: taken, and not yet to be found. */
@@ -48,8 +54,10 @@ export class ContainerTable {
   /** Called for each that is added to them, with the reason. */
   onUnwritten: (error: unknown) => void = () => undefined;
 
-  constructor(database: Database) {
+  /** @param descriptions Kept in step with the rows: written after them, taken away before. */
+  constructor(database: Database, descriptions?: Descriptions) {
     this.#database = database;
+    this.#descriptions = descriptions;
     database.migrate("engine", migrations);
     for (const row of database.all("SELECT id, name, fixed, changing FROM containers")) {
       const record = parseRow(row);
@@ -142,7 +150,10 @@ export class ContainerTable {
       ),
     );
     const container = new Container(record);
-    if (record.pending !== "creating") this.#show(container);
+    if (record.pending !== "creating") {
+      this.#descriptions?.write(record);
+      this.#show(container);
+    }
     return container;
   }
 
@@ -155,6 +166,7 @@ export class ContainerTable {
       changingPart(record),
       record.id,
     );
+    this.#descriptions?.write(record);
     container.record = record;
     this.#show(container);
   }
@@ -194,7 +206,7 @@ export class ContainerTable {
       this.#write(record.hostConfig.AutoRemove || isBeginOfRun(container.record, record), () =>
         this.#database.run("UPDATE containers SET changing = ? WHERE id = ?", changingPart(record), record.id),
       );
-    else
+    else {
       this.#database.run(
         "UPDATE containers SET name = ?, fixed = ?, changing = ? WHERE id = ?",
         record.name,
@@ -202,6 +214,8 @@ export class ContainerTable {
         changingPart(record),
         record.id,
       );
+      this.#descriptions?.write(record);
+    }
     this.unwritten.delete(container);
     const oldName = container.record.name;
     container.record = record;
@@ -212,6 +226,8 @@ export class ContainerTable {
   }
 
   delete(container: Container): void {
+    // A daemon that dies here has the row, and writes the description again.
+    this.#descriptions?.remove(container.id);
     this.#write(container.record.hostConfig.AutoRemove, () =>
       this.#database.run("DELETE FROM containers WHERE id = ?", container.id),
     );

@@ -5,6 +5,7 @@ import type { Networks } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
 import type { Database, Store } from "@fathom/store";
 import type { HostFiles, Sys } from "@fathom/sys";
+import { ContainerDescriptions, takeUpDescribed } from "./container-description.ts";
 import { ContainerTable } from "./container-table.ts";
 import type {
   ContainerUses,
@@ -15,6 +16,7 @@ import type {
   VolumeLookup,
 } from "./contract.ts";
 import type { EngineContext } from "./context.ts";
+import { checkDatabaseNowAndThen } from "./database-check.ts";
 import { createContainerBackend, type ContainerBackend } from "./container-backend.ts";
 import { Events } from "./events.ts";
 import { ExecTable } from "./exec-table.ts";
@@ -75,7 +77,8 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
 ): Promise<Engine<Images, Volumes>> {
   const { config, store, launcher, cgroups, networks, sys, files, logger, clock } = options;
   mkdirSync(containersRoot(config), { recursive: true, mode: 0o710 });
-  const containers = new ContainerTable(store.database);
+  const descriptions = new ContainerDescriptions(config, store, logger);
+  const containers = new ContainerTable(store.database, descriptions);
   const events = new Events(clock);
   const parts: EngineParts = { config, store, sys, files, events, uses: usesOf(containers), logger, clock };
   const images = options.images(parts);
@@ -110,13 +113,16 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
     shuttingDown: shuttingDown.signal,
   };
   containers.onUnwritten = (reason) => writeRowsLater(context, reason);
+  takeUpDescribed(context);
   await recover(context);
+  descriptions.complete(containers.list().map(({ record }) => record));
   let ended: Promise<void> | undefined;
   const shutdown = (): Promise<void> => (ended ??= endEngine(context, images, shuttingDown));
   const life: EngineLife = {
     resume: async () => {
       await resume(context);
       context.stems.fill();
+      checkDatabaseNowAndThen(context);
     },
     shutdown,
     [Symbol.asyncDispose]: shutdown,

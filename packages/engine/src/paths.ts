@@ -5,6 +5,8 @@ import type { EngineConfig } from "./contract.ts";
 export interface ContainerPaths {
   /** `containers/<id>` below the data root, 0710. */
   readonly directory: string;
+  /** What its row says, for a database that does not have it (container-description.ts). */
+  readonly description: string;
   readonly hosts: string;
   readonly hostname: string;
   readonly resolvConf: string;
@@ -23,14 +25,15 @@ export interface ContainerPaths {
   readonly images: string;
 }
 
-export function containersRoot(config: EngineConfig): string {
+export function containersRoot(config: Pick<EngineConfig, "dataRoot">): string {
   return join(config.dataRoot, "containers");
 }
 
-export function containerPaths(config: EngineConfig, id: string): ContainerPaths {
+export function containerPaths(config: Pick<EngineConfig, "dataRoot">, id: string): ContainerPaths {
   const directory = join(containersRoot(config), id);
   return {
     directory,
+    description: join(directory, "container.json"),
     hosts: join(directory, "hosts"),
     hostname: join(directory, "hostname"),
     resolvConf: join(directory, "resolv.conf"),

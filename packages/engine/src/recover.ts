@@ -5,7 +5,7 @@
  * Order: every supervisor is asked → the networks start with the endpoints of what runs → states are written → leftovers go →
  * requests are served → restart policies resume.
  */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename } from "node:path";
 import { deferred, EngineError, formatRfc3339Nano, messageOf, zeroTime } from "@fathom/base";
@@ -298,11 +298,13 @@ async function sweep(engine: EngineContext): Promise<void> {
     if (engine.containers.byId(id) === undefined && !imageLayers.has(id))
       await attempt(engine, `removing the leftover layer ${id}`, () => engine.store.containers.remove(id));
   for (const id of readdirSync(containersRoot(engine.config)))
-    if (engine.containers.byId(id) === undefined)
+    if (engine.containers.byId(id) === undefined) {
+      // It is no leftover, and could not be taken up: left for somebody to look at.
+      if (existsSync(containerPaths(engine.config, id).description)) continue;
       await attempt(engine, `removing the leftover directory ${id}`, () =>
         rm(containerPaths(engine.config, id).directory, { recursive: true, force: true }),
       );
-    else if (
+    } else if (
       engine.containers.byId(id)?.process === undefined &&
       !engine.containers.unwritten.has(engine.containers.byId(id)!)
     )

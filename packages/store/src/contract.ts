@@ -205,6 +205,8 @@ export interface Database {
    * what a power loss makes untrue anyway.
    */
   relaxed<T>(action: () => T): T;
+  /** Reads every page again, a table at a time. @throws data-loss that names the file and a way out */
+  check(): Promise<void>;
   close(): void;
 }
 export type SqlValue = string | number | bigint | null | Uint8Array;

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
-import { cpSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, cpSync, existsSync, openSync, readdirSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { openDatabase } from "./database.ts";
+import { silentLogger } from "@fathom/base";
+import { openDatabase, setDatabaseAside } from "./database.ts";
 import { storeMigrations } from "./schema.ts";
 import { temporaryRoot } from "./test-support.ts";
 
@@ -133,4 +134,31 @@ test("the log has its size from the start, and what a crash leaves of it is read
   const again = openDatabase(join(copy.path, "a.db"));
   expect(again.get("SELECT count(*) AS n, max(a) AS last FROM t")).toEqual({ n: 3000, last: 2999 });
   again.close();
+});
+
+test("overwritten pages are found at the opening and by a check while it is open, with the file and a way out", async () => {
+  using root = temporaryRoot();
+  const path = join(root.path, "a.db");
+  const fill = (database: ReturnType<typeof openDatabase>): void => {
+    database.migrate("x", [{ version: 1, up: ["CREATE TABLE t (a TEXT) STRICT"] }]);
+    for (let row = 0; row < 200; row++) database.run("INSERT INTO t VALUES (?)", "x".repeat(500));
+    database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  };
+  const database = openDatabase(path);
+  fill(database);
+  await database.check();
+  const file = openSync(path, "r+");
+  for (let page = 3; page < 12; page++) writeSync(file, new Uint8Array(4096).fill(0xa5), 0, 4096, page * 4096);
+  closeSync(file);
+  await expect(database.check()).rejects.toThrow(`the database ${path} is damaged`);
+  database.close();
+  expect(() => openDatabase(path)).toThrow(/--rebuild-database/);
+
+  setDatabaseAside(path, silentLogger);
+  expect(existsSync(path)).toBe(false);
+  expect(readdirSync(root.path).some((name) => name.startsWith("a.db.damaged-"))).toBe(true);
+  const next = openDatabase(path);
+  fill(next);
+  await next.check();
+  next.close();
 });

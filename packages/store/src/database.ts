@@ -7,9 +7,20 @@
  * there is no file of shared memory: the one process that has the database open locks it for itself.
  */
 import { constants as sqliteConstants, Database as Sqlite, type Statement } from "bun:sqlite";
-import { closeSync, constants, fchmodSync, fstatSync, openSync, statfsSync, writeSync } from "node:fs";
-import { open } from "node:fs/promises";
-import { EngineError, messageOf } from "@fathom/base";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fchmodSync,
+  fstatSync,
+  openSync,
+  renameSync,
+  statfsSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { open as openFile } from "node:fs/promises";
+import { EngineError, isEngineError, messageOf, type Logger } from "@fathom/base";
 import type { Database, Migration, SqlValue } from "./contract.ts";
 
 /** Prepared statements kept; the oldest goes first. The engine has fewer distinct ones than this. */
@@ -127,6 +138,23 @@ class SqliteDatabase implements Database {
     this.#writeOut.unref();
   }
 
+  async check(): Promise<void> {
+    const tables = this.all("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name");
+    // From the file, not from what is remembered of it.
+    this.run("PRAGMA shrink_memory");
+    for (const { name } of tables) {
+      // The thread is everybody's: one table at a time.
+      await new Promise((resolve) => setImmediate(resolve));
+      let found: string | undefined;
+      try {
+        found = translate("quick_check", () => quickCheck(this.#sqlite, String(name)));
+      } catch (error) {
+        found = messageOf(error);
+      }
+      if (found !== undefined) throw damaged(this.#path, found);
+    }
+  }
+
   close(): void {
     clearTimeout(this.#writeOut);
     for (const statement of this.#statements.values()) statement.finalize();
@@ -147,6 +175,14 @@ class SqliteDatabase implements Database {
     }
     return statement;
   }
+}
+
+/** What is wrong with the pages of a table, or of all; undefined when nothing is. */
+function quickCheck(sqlite: Sqlite, table?: string): string | undefined {
+  const which = table === undefined ? "1" : `"${table.replaceAll('"', '""')}"`;
+  const [row] = sqlite.query<Record<string, unknown>, []>(`PRAGMA quick_check(${which})`).all();
+  const said = row === undefined ? "no answer" : String(Object.values(row)[0]);
+  return said === "ok" ? undefined : said.split("\n").slice(0, 2).join(" ");
 }
 
 /**
@@ -171,7 +207,7 @@ function growLog(path: string): number {
 }
 
 async function syncFile(path: string): Promise<void> {
-  await using file = await open(path, "r");
+  await using file = await openFile(path, "r");
   await file.datasync();
 }
 
@@ -195,6 +231,28 @@ function translate<T>(sql: string, action: () => T): T {
   }
 }
 
+/** A database up to this size is checked before anybody uses it: some ten milliseconds at most. A larger one is checked in the background only. */
+const startCheckBytes = 16 * 2 ** 20;
+
+function damaged(path: string, reason: string, cause?: unknown): EngineError {
+  return new EngineError(
+    "data-loss",
+    `the database ${path} is damaged (${reason}): stop the daemon, and put a backup in its place, without ${path}-wal; or start the daemon once with --rebuild-database, which keeps the damaged file under another name and takes up all containers from their own descriptions: images are then to be pulled or loaded again`,
+    { cause },
+  );
+}
+
+/**
+ * Moves a database out of the way, with its log: the next one begins empty.
+ * @throws conflict when a file cannot be moved
+ */
+export function setDatabaseAside(path: string, logger: Logger): void {
+  if (!existsSync(path)) return;
+  const aside = `${path}.damaged-${new Date().toISOString().replaceAll(":", "")}`;
+  for (const suffix of ["-wal", ""]) if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
+  logger.warn("the database begins anew; the one before is kept", { path, before: aside });
+}
+
 /** SQLite would make the file readable by all; its log and index get the mode that the file has. */
 function makePrivate(path: string): void {
   const file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
@@ -207,9 +265,18 @@ function makePrivate(path: string): void {
 
 /**
  * Opens or makes the database at `path` (":memory:" for tests).
- * @throws unavailable when another process keeps it locked, data-loss when the file is no database.
+ * @throws unavailable when another process keeps it locked, data-loss with a way out when the file is damaged or no database
  */
 export function openDatabase(path: string): Database {
+  try {
+    return open(path);
+  } catch (error) {
+    if (!isEngineError(error, "data-loss") || path === ":memory:") throw error;
+    throw damaged(path, messageOf(error), error);
+  }
+}
+
+function open(path: string): Database {
   const sqlite = translate(`open ${path}`, () => {
     if (path !== ":memory:") makePrivate(path);
     return new Sqlite(path, { create: true, readwrite: true, strict: true });
@@ -223,6 +290,10 @@ export function openDatabase(path: string): Database {
       sqlite.fileControl(sqliteConstants.SQLITE_FCNTL_CHUNK_SIZE, growthBytes);
       sqlite.run("PRAGMA synchronous = FULL");
       sqlite.run("PRAGMA foreign_keys = ON");
+      if (path !== ":memory:" && statSync(path).size <= startCheckBytes) {
+        const found = quickCheck(sqlite);
+        if (found !== undefined) throw new EngineError("data-loss", found);
+      }
       // A page cache of 1 MiB is plenty: the read path of the engine is its maps in memory.
       sqlite.run("PRAGMA cache_size = -1024");
       sqlite.run(

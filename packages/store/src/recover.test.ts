@@ -151,3 +151,33 @@ test("a database of a newer program, or no database at all, is refused", async (
   writeFileSync(join(other.path, "fathom.db"), "this is no database, whatever its name says. ".repeat(200));
   await expect(openTestStore(other.path)).rejects.toMatchObject({ code: "data-loss" });
 });
+
+test("a container that the database does not know gets its layers back where it is described, and is left alone where they are not complete", async () => {
+  using root = temporaryRoot();
+  const store = await openTestStore(root.path);
+  const lease = store.leases.create("test");
+  const low = addLayer(store, lease, undefined, "low");
+  const high = addLayer(store, lease, low.chainId, "high");
+  for (const id of ["whole", "wrong", "leftover"]) store.containers.create(id, high.chainId, "image-mount");
+  const layers = [high, low].map(({ chainId, diffId, size }) => ({ chainId, diffId, size }));
+  crash(store);
+  const described = new Map([
+    ["whole", layers],
+    ["wrong", [...layers, ...layers]],
+  ]);
+  const options = { rebuildDatabase: true, describe: (id: string) => described.get(id) };
+  const again = await openTestStore(root.path, options);
+  expect(again.containers.list()).toEqual(["whole"]);
+  const found = again.containers.get("whole")!;
+  expect(found.parent).toBe(high.chainId);
+  expect(found.lowerPaths.map((path) => readdirSync(path))).toEqual([["high"], ["low"]]);
+  // Something that cannot be taken up is there: nothing is swept away.
+  const directories = readdirSync(join(root.path, "overlay2"));
+  expect([directories.includes("wrong"), directories.includes("leftover")]).toEqual([true, true]);
+  crash(again);
+
+  described.delete("wrong");
+  await using last = await openTestStore(root.path, { describe: (id) => described.get(id) });
+  expect(last.containers.list()).toEqual(["whole"]);
+  expect(readdirSync(join(root.path, "overlay2"))).not.toContain("leftover");
+});

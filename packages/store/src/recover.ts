@@ -12,6 +12,7 @@ import { isDigest, type Digest } from "@fathom/spec";
 import { inodeMark } from "./content.ts";
 import { blobPath, temporaryDirectory } from "./content-writer.ts";
 import type { Database } from "./contract.ts";
+import { recoverDescribed, type DescribeLayers } from "./described.ts";
 import type { OverlayLayout } from "./layout.ts";
 import { optionalText, textColumn } from "./rows.ts";
 
@@ -21,6 +22,7 @@ export interface RecoveryParts {
   readonly layout: OverlayLayout;
   readonly bootId: string;
   readonly logger: Logger;
+  readonly describe?: DescribeLayers;
 }
 
 export async function recover(parts: RecoveryParts): Promise<void> {
@@ -34,9 +36,10 @@ export async function recover(parts: RecoveryParts): Promise<void> {
   const before = database.get("SELECT value FROM store_state WHERE key = 'boot'");
   const sameBoot = before !== undefined && textColumn(before, "value") === bootId;
   await recoverBlobs(parts, sameBoot);
+  const incomplete = parts.describe === undefined ? new Set<string>() : recoverDescribed(parts, parts.describe);
   recoverLayers(parts);
   recoverContainers(parts);
-  recoverDirectories(parts);
+  recoverDirectories(parts, incomplete);
   database.run(
     "INSERT INTO store_state (key, value) VALUES ('boot', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
     bootId,
@@ -164,10 +167,12 @@ function recoverContainers({ database, layout, logger }: RecoveryParts): void {
   }
 }
 
-function recoverDirectories({ database, layout, logger }: RecoveryParts): void {
+function recoverDirectories({ database, layout, logger }: RecoveryParts, incomplete: ReadonlySet<string>): void {
   const known = new Map<string, string>();
   const rows = database.all("SELECT cache_id AS id, link FROM layers UNION ALL SELECT id, link FROM container_layers");
   for (const row of rows) known.set(textColumn(row, "id"), textColumn(row, "link"));
+  // What an incomplete one still has may lie anywhere among them.
+  if (incomplete.size > 0) return;
   for (const id of layout.ids()) {
     // Not a name that this store gives: lost+found of a file system of its own, for example.
     if (known.has(id) || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(id)) continue;

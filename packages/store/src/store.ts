@@ -7,7 +7,8 @@ import { collectGarbage } from "./collect.ts";
 import { createContainerLayerStore } from "./containers.ts";
 import { createContentStore } from "./content.ts";
 import type { Store } from "./contract.ts";
-import { openDatabase } from "./database.ts";
+import { openDatabase, setDatabaseAside } from "./database.ts";
+import type { DescribeLayers } from "./described.ts";
 import { createDurability } from "./durability.ts";
 import { createImageStore } from "./images.ts";
 import { createLayerStore } from "./layers.ts";
@@ -27,6 +28,10 @@ export interface OpenStoreOptions {
   readonly syncFilesystem: (path: string) => Promise<void>;
   /** Removes a tree, off this thread. Default: the runtime's own, which holds one of its few threads. */
   readonly removeTree?: (path: string) => Promise<void>;
+  /** For containers that are on disk and not in the database; without it their layers are leftovers. */
+  readonly describe?: DescribeLayers;
+  /** Begins with an empty database; the one that was there is kept under another name. */
+  readonly rebuildDatabase?: boolean;
   /** Kernel boot id, for tests. */
   readonly bootId?: string;
 }
@@ -45,12 +50,15 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
   const bootId = options.bootId ?? currentBootId();
   mkdirSync(root, { recursive: true, mode: 0o710 });
   mkdirSync(join(root, "content"), { recursive: true, mode: 0o700 });
-  const database = openDatabase(join(root, "fathom.db"));
+  const path = join(root, "fathom.db");
+  if (options.rebuildDatabase === true) setDatabaseAside(path, logger);
+  const database = openDatabase(path);
   try {
     database.migrate("store", storeMigrations);
     const layout = createLayout(root);
     const trash = createTrash(layout.trashDirectory, logger, removeTree);
-    await recover({ root, database, layout, bootId, logger });
+    const { describe } = options;
+    await recover({ root, database, layout, bootId, logger, ...(describe === undefined ? {} : { describe }) });
     trash.empty();
     const durability = createDurability(database, () => syncFilesystem(root), logger);
     durability.request();

@@ -546,6 +546,7 @@ function fakeDatabase(
       }
     },
     relaxed: (action) => action(),
+    check: async () => undefined,
     close: () => undefined,
   };
 }

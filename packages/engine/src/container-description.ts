@@ -1,0 +1,125 @@
+/**
+ * `containers/<id>/container.json`: what the row says of a container, beside the database. It is read for containers that the database does not know, because
+ * it is from an older backup or was made anew: those are taken up again, running or not, and can be used and removed like others.
+ *
+ * It is written after the row and taken away before it: what has a description and no row was forgotten by the database, not by a crash. Only what seldom
+ * changes is true in it; the state of a run comes from its supervisor.
+ */
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { messageOf, shortId, zeroTime, type Logger } from "@fathom/base";
+import type { DescribedLayer, DescribeLayers, Store } from "@fathom/store";
+import type { ContainerRecord } from "./container.ts";
+import type { EngineContext } from "./context.ts";
+import type { EngineConfig } from "./contract.ts";
+import { containerPaths, containersRoot } from "./paths.ts";
+
+interface Description {
+  readonly version: 1;
+  readonly record: ContainerRecord;
+  /** Of its image, the uppermost first. */
+  readonly layers: readonly DescribedLayer[];
+}
+
+/** Keeps the descriptions in step with the rows (`ContainerTable`). */
+export class ContainerDescriptions {
+  readonly #config: EngineConfig;
+  readonly #store: Store;
+  readonly #logger: Logger;
+
+  constructor(config: EngineConfig, store: Store, logger: Logger) {
+    this.#config = config;
+    this.#store = store;
+    this.#logger = logger;
+  }
+
+  /** A failure is logged: the row is what counts while it is there. */
+  write(record: ContainerRecord): void {
+    const { description: path } = containerPaths(this.#config, record.id);
+    try {
+      const text = JSON.stringify({ version: 1, record, layers: this.#layersOf(record) } satisfies Description);
+      const begun = existsSync(path) ? `${path}.new` : path;
+      writeFileSync(begun, text, { mode: 0o600 });
+      if (begun !== path) renameSync(begun, path);
+    } catch (error) {
+      this.#logger.warn("the description of a container cannot be written", { id: record.id, error: messageOf(error) });
+    }
+  }
+
+  #layersOf({ topLayer }: ContainerRecord): DescribedLayer[] {
+    const layers: DescribedLayer[] = [];
+    for (let chain = topLayer; chain !== undefined;) {
+      const layer = this.#store.layers.get(chain);
+      if (layer === undefined) break;
+      const { chainId, diffId, size, parent } = layer;
+      layers.push({ chainId, diffId, size });
+      chain = parent;
+    }
+    return layers;
+  }
+
+  /** Those that an older daemon, or a full disk, did not write. */
+  complete(records: Iterable<ContainerRecord>): void {
+    for (const record of records) {
+      const { directory, description } = containerPaths(this.#config, record.id);
+      if (!existsSync(description) && existsSync(directory)) this.write(record);
+    }
+  }
+
+  remove(id: string): void {
+    rmSync(containerPaths(this.#config, id).description, { force: true });
+  }
+}
+
+/** undefined where there is none, or one that was cut short. */
+function read(config: Pick<EngineConfig, "dataRoot">, id: string): Description | undefined {
+  try {
+    // Written by this file alone, in a directory that is root's.
+    const parsed = JSON.parse(readFileSync(containerPaths(config, id).description, "utf8")) as Description;
+    return parsed.version === 1 && parsed.record.id === id ? parsed : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** For `openStore`. */
+export function describeLayers(config: Pick<EngineConfig, "dataRoot">): DescribeLayers {
+  return (id) => (/^[0-9a-f]{64}$/.test(id) ? read(config, id)?.layers : undefined);
+}
+
+/** Gives containers that the database does not know their rows; called before the recovery, which finds what runs of them. */
+export function takeUpDescribed({ config, containers, store, volumes, logger }: EngineContext): void {
+  const known = new Set([...containers.list(), ...containers.unfinished].map(({ id }) => id));
+  for (const id of readdirSync(containersRoot(config))) {
+    const description = known.has(id) ? undefined : read(config, id);
+    if (description === undefined || store.containers.get(id) === undefined) continue;
+    const { record } = description;
+    const name = containers.nameTaken(record.name) === undefined ? record.name : `${record.name}-${shortId(id)}`;
+    for (const mount of record.mounts)
+      if (mount.name !== undefined && mount.image === undefined && volumes.get(mount.name) === undefined)
+        volumes.ensure({
+          name: mount.name,
+          driver: mount.driver ?? "",
+          options: {},
+          labels: mount.anonymous ? { "com.docker.volume.anonymous": "" } : {},
+        });
+    containers.reserve(name, id);
+    containers.insert({
+      ...record,
+      name,
+      networks: record.networks.map((network) => ({ ...network, endpoint: undefined })),
+      state: {
+        ...record.state,
+        status: record.state.startedAt === zeroTime ? "created" : "exited",
+        pid: 0,
+        error: "the database did not know this container: it was taken up from its description",
+      },
+      health: undefined,
+      pending: undefined,
+    });
+    logger.warn("a container was not in the database (an older backup?) and is taken up from its description", {
+      id,
+      name,
+      described: record.name,
+    });
+  }
+}

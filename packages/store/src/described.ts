@@ -1,0 +1,86 @@
+/**
+ * Containers that the database does not know, because it is from an older backup or was made anew. What lies on disk says the rest: whoever keeps containers
+ * describes each beside the database (`DescribeLayers`), and the layout's own files say which directory lies on which.
+ */
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { messageOf, type Logger } from "@fathom/base";
+import type { ChainId, DiffId } from "@fathom/spec";
+import type { Database } from "./contract.ts";
+import type { OverlayLayout } from "./layout.ts";
+
+/** A layer of the stack that a container lies on. */
+export interface DescribedLayer {
+  readonly chainId: ChainId;
+  readonly diffId: DiffId;
+  /** Bytes of its files. */
+  readonly size: number;
+}
+
+/** The layers below a writable layer without a row, the nearest first; undefined where nothing describes it, and it is a leftover. */
+export type DescribeLayers = (id: string) => readonly DescribedLayer[] | undefined;
+
+/** Gives the writable layers that are described their rows back, and those below them. Gives the ids of those whose files are not complete. */
+export function recoverDescribed(
+  parts: { readonly database: Database; readonly layout: OverlayLayout; readonly logger: Logger },
+  describe: DescribeLayers,
+): ReadonlySet<string> {
+  const { database, layout, logger } = parts;
+  const incomplete = new Set<string>();
+  const known = new Set(
+    database
+      .all("SELECT cache_id AS id FROM layers UNION ALL SELECT id FROM container_layers")
+      .map(({ id }) => String(id)),
+  );
+  for (const id of layout.ids()) {
+    if (known.has(id)) continue;
+    const layers = describe(id);
+    if (layers === undefined) continue;
+    try {
+      database.transaction(() => restore(database, layout, id, layers));
+      logger.warn("the layers of a container were not in the database and are taken up from what lies on disk", { id });
+    } catch (error) {
+      incomplete.add(id);
+      logger.error("a container that is not in the database cannot be taken up: its files are left alone", {
+        id,
+        path: join(layout.directory, id),
+        error: messageOf(error),
+      });
+    }
+  }
+  return incomplete;
+}
+
+function restore(database: Database, layout: OverlayLayout, id: string, layers: readonly DescribedLayer[]): void {
+  const read = (name: string): string => readFileSync(join(layout.directory, id, name), "utf8").trim();
+  const links =
+    layers.length === 0
+      ? []
+      : read("lower")
+          .split(":")
+          .map((name) => basename(name));
+  if (links.length !== layers.length)
+    throw new Error(`it lies on ${links.length} layers, and is described with ${layers.length}`);
+  // The lowest first: each row names the one below.
+  for (let at = layers.length - 1; at >= 0; at--) {
+    const { chainId, diffId, size } = layers[at]!;
+    if (database.get("SELECT 1 FROM layers WHERE chain_id = ?", chainId) !== undefined) continue;
+    const cacheId = basename(dirname(readlinkSync(layout.linkPath(links[at]!))));
+    if (!existsSync(layout.diff(cacheId))) throw new Error(`its layer ${chainId} is gone`);
+    database.run(
+      "INSERT INTO layers (chain_id, diff_id, parent, cache_id, link, size, boot) VALUES (?, ?, ?, ?, ?, ?, NULL)",
+      chainId,
+      diffId,
+      layers[at + 1]?.chainId ?? null,
+      cacheId,
+      links[at]!,
+      size,
+    );
+  }
+  database.run(
+    "INSERT INTO container_layers (id, parent, link) VALUES (?, ?, ?)",
+    id,
+    layers[0]?.chainId ?? null,
+    read("link"),
+  );
+}

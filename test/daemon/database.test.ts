@@ -1,0 +1,83 @@
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { copyFileSync, existsSync, openSync, readdirSync, rmSync, statSync, writeSync, closeSync } from "node:fs";
+import { join } from "node:path";
+import { binary, TestDaemon } from "./harness.ts";
+
+let daemon: TestDaemon;
+beforeAll(async () => {
+  daemon = new TestDaemon("database");
+  await daemon.start();
+  daemon.loadImage();
+});
+afterEach(() => {
+  for (const id of daemon.docker("ps", "-aq").split("\n").filter(Boolean)) daemon.docker("rm", "-f", id);
+});
+afterAll(() => daemon.close());
+
+const files = ["fathom.db", "fathom.db-wal"];
+const database = (name = "fathom.db"): string => join(daemon.dataRoot, name);
+const exec = (name: string, ...command: string[]): string => daemon.docker("exec", name, ...command);
+
+test("containers that a database from an older backup does not know are listed, run on, and can be used and removed", async () => {
+  daemon.docker("run", "-d", "--name", "old", "--network", "none", daemon.image, "sleep", "1000");
+  await daemon.kill();
+  for (const name of files) copyFileSync(database(name), join(daemon.work, name));
+  await daemon.start();
+  daemon.docker("run", "-d", "--name", "new", "-e", "KEY=value", "-v", "data:/data", daemon.image, "sleep", "1000");
+  exec("new", "sh", "-c", "echo kept >/written; echo kept >/data/written");
+  const command = "[ -e /written ] && exit 4; echo kept >/written; exit 3";
+  expect(daemon.run("docker", "run", "--name", "ended", daemon.image, "sh", "-c", command).code).toBe(3);
+  // The backup's container is removed and its name taken by another.
+  daemon.docker("rm", "-f", "old");
+  daemon.docker("run", "-d", "--name", "old", "--label", "which=second", daemon.image, "sleep", "1000");
+  const pid = daemon.docker("inspect", "-f", "{{.State.Pid}}", "new");
+  await daemon.kill();
+  for (const name of files) copyFileSync(join(daemon.work, name), database(name));
+  await daemon.start();
+
+  expect(daemon.docker("ps", "-a", "--filter", "name=^new$", "--format", "{{.Names}} {{.State}}")).toBe("new running");
+  expect(daemon.docker("inspect", "-f", "{{.State.Pid}} {{.Config.Env}}", "new")).toStartWith(`${pid} [KEY=value`);
+  expect(exec("new", "cat", "/written", "/data/written")).toBe("kept\nkept");
+  expect(daemon.docker("volume", "ls", "-q")).toContain("data");
+  expect(daemon.docker("ps", "-q", "--filter", "label=which=second").split("\n")).toHaveLength(1);
+  daemon.docker("stop", "-t", "0", "new");
+  daemon.docker("start", "new");
+  expect(exec("new", "cat", "/written")).toBe("kept");
+  expect(daemon.run("docker", "start", "-a", "ended").code).toBe(4);
+});
+
+function damage(): void {
+  const { size } = statSync(database());
+  const file = openSync(database(), "r+");
+  const noise = crypto.getRandomValues(new Uint8Array(4096));
+  for (let at = 8192; at + 4096 <= size; at += 4096) writeSync(file, noise, 0, 4096, at);
+  closeSync(file);
+  rmSync(database("fathom.db-wal"), { force: true });
+}
+
+test("overwritten pages of the database are noticed at the start, and containers survive its new making", async () => {
+  daemon.docker("run", "-d", "--name", "lives", daemon.image, "sleep", "1000");
+  exec("lives", "sh", "-c", "echo kept >/written");
+  // In the file itself, not only in its log.
+  await daemon.stop();
+  await daemon.start();
+  daemon.docker("start", "lives");
+  await daemon.kill();
+  damage();
+  const place = ["-H", `unix://${daemon.socket}`, "--data-root", daemon.dataRoot];
+  const flags = place.concat("--exec-root", join(daemon.work, "run"), "--pidfile", join(daemon.work, "pid"));
+  const refused = daemon.run("timeout", "20", binary, "daemon", ...flags, "--cgroup-parent", daemon.cgroupParent);
+  expect(refused.code).toBe(1);
+  expect(refused.err).toContain(`the database ${database()} is damaged`);
+  expect(refused.err).toContain("--rebuild-database");
+  expect(existsSync(join(daemon.dataRoot, "overlay2"))).toBe(true);
+
+  await daemon.start("--rebuild-database");
+  expect(readdirSync(daemon.dataRoot).some((name) => name.startsWith("fathom.db.damaged-"))).toBe(true);
+  expect(daemon.docker("ps", "--format", "{{.Names}} {{.State}}")).toBe("lives running");
+  expect(exec("lives", "cat", "/written")).toBe("kept");
+  daemon.docker("stop", "-t", "0", "lives");
+  daemon.docker("start", "lives");
+  expect(exec("lives", "cat", "/written")).toBe("kept");
+  daemon.loadImage();
+});
