@@ -33,6 +33,7 @@ test("containers, ports, logs and exits survive the daemon", async () => {
 
   await daemon.kill();
   expect(get()).toBe("served");
+  // sleep: longer than whatever could time out without a daemon
   await Bun.sleep(1500);
   expect(get()).toBe("served");
 
@@ -82,6 +83,7 @@ test("a restart policy goes on after the daemon was killed", async () => {
   daemon.fathom("stop", "-t", "0", "stopped");
   await until("it began", () => daemon.fathom("logs", "again").includes("began"));
   await daemon.kill();
+  // sleep: the container ends meanwhile, and nobody starts it again
   await Bun.sleep(1500);
   const before = daemon.run("sh", "-c", `cat ${daemon.work}/data/containers/*/*-json.log | grep -c began`).out.trim();
   await daemon.start();

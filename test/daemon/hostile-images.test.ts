@@ -48,6 +48,7 @@ async function pingsDuring(request: () => Promise<Response>): Promise<{ pings: n
     return response;
   });
   // The request is under way before the first ping.
+  // sleep: a turn of the event loop
   await Bun.sleep(0);
   let pings = 0;
   while (!ended) {

@@ -406,6 +406,7 @@ test(`the daemon is killed at any moment (FATHOM_SEED=${seed})`, async () => {
         () => undefined,
       ),
     );
+    // sleep: a random moment is what is tested
     await Bun.sleep(delay);
     const met = unfinished;
     await daemon.kill();

@@ -43,6 +43,7 @@ test("without closeStdin stdin stays open for the next client", async () => {
   first.socket.write("one\n");
   first.socket.end();
   const second = new Reader((await supervisor.attach(options)).fd);
+  // sleep: the end of the first one's input must not end the process's
   await Bun.sleep(50);
   second.socket.write("two\n");
   expect(unframe(await second.ended).stdout).toBe("one-two\n");
@@ -71,8 +72,8 @@ test("a client that leaves does not hurt, one that does not read holds only its 
   });
   const log = join(directory, "log");
   // The first never reads: the pipe fills, the program waits.
-  await Bun.sleep(200);
-  expect(await Promise.race([supervisor.exit, Bun.sleep(100).then(() => "waiting")])).toBe("waiting");
+  // sleep: a program that nobody holds back ends in a few milliseconds
+  expect(await Promise.race([supervisor.exit, Bun.sleep(300).then(() => "waiting")])).toBe("waiting");
   // It goes: everything flows again, and the other client has missed nothing.
   sys.close(attachments[0]!.fd);
   const output = unframe(await new Reader(attachments[1]!.fd).ended);
@@ -86,6 +87,7 @@ test("the exit is known while a client still has to read, and the log is whole b
   const { supervisor, attachments, directory } = await start(rig, ["seq", "5000"], { attach: [bothOutputs] });
   expect((await supervisor.exit).code).toBe(0);
   expect(logRecords(join(directory, "log")).length).toBe(5000);
+  // sleep: a client that does not read for a while
   await Bun.sleep(50);
   expect(unframe(await new Reader(attachments[0]!.fd).ended).stdout.endsWith("\n5000\n")).toBe(true);
 });

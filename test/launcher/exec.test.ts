@@ -158,7 +158,7 @@ test("two execs of one id are refused", async () => {
     attach: [],
   } as const;
   await supervisor.exec(request);
-  expect(supervisor.exec(request)).rejects.toThrow();
+  await expect(supervisor.exec(request)).rejects.toThrow();
   await supervisor.exec(request).catch(() => undefined);
   await end(supervisor);
 });

@@ -80,7 +80,9 @@ test("what cannot be executed is refused in Docker's words, and nothing is left"
 
 test("a working directory that is missing, and one that is made", async () => {
   const missing = run(rig, ["pwd"], { process: [{ kind: "working-directory", path: "/no/dir", create: false }] });
-  expect(missing).rejects.toThrow('chdir to cwd ("/no/dir") set in config.json failed: no such file or directory');
+  await expect(missing).rejects.toThrow(
+    'chdir to cwd ("/no/dir") set in config.json failed: no such file or directory',
+  );
   const made = await run(rig, ["pwd"], {
     process: [{ kind: "working-directory", path: "/made/for/me", create: true }],
   });
@@ -93,7 +95,7 @@ test("a program killed while its plan runs is an error, not an exit", async () =
   process.kill(prepared.pid, "SIGKILL");
   const log = { driver: "none", path: "", maxSize: 0, maxFiles: 1 } as const;
   const launch = prepared.launch({ plan: whole, directory: rig.directory(), log, openStdin: false, attach: [] });
-  expect(launch).rejects.toBeInstanceOf(EngineError);
+  await expect(launch).rejects.toBeInstanceOf(EngineError);
   await launch.catch(() => undefined);
 });
 
@@ -117,7 +119,7 @@ test("a log or directory that cannot be opened is an error, and the program has 
     const prepared = await launcher.prepare(whole.stem);
     const log = { driver: "json-file", path: "/no/such/log", maxSize: 0, maxFiles: 1 } as const;
     const launch = prepared.launch({ plan: whole, directory, log, openStdin: false, attach: [] });
-    expect(launch).rejects.toThrow(/No such file or directory|no such file or directory/);
+    await expect(launch).rejects.toThrow(/No such file or directory|no such file or directory/);
     await launch.catch(() => undefined);
     expect(existsSync(proof)).toBe(false);
     expect(existsSync(`/proc/${prepared.pid}`)).toBe(false);

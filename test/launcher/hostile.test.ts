@@ -70,9 +70,8 @@ test("a dangling link as a target is filled in inside, a loop is an error", asyn
   const result = await run(rig, ["cat", "/run/later"], { inRoot: [bind(join(rig.base, "file"), "/dangling")] });
   expect(result.stdout).toBe("content");
   expect(existsSync("/run/later")).toBe(false);
-  expect(run(rig, ["true"], { inRoot: [tmpfs("/loop")] })).rejects.toThrow("oo many levels of symbolic links");
-  expect(run(rig, ["true"], { inRoot: [tmpfs("/loop/x")] })).rejects.toThrow();
-  await Bun.sleep(100);
+  await expect(run(rig, ["true"], { inRoot: [tmpfs("/loop")] })).rejects.toThrow("oo many levels of symbolic links");
+  await expect(run(rig, ["true"], { inRoot: [tmpfs("/loop/x")] })).rejects.toThrow();
 });
 
 test("proc and sysfs are not mounted through a link", async () => {

@@ -177,6 +177,7 @@ test("a full disk: the container goes on, no record is cut, the gap is told", as
     });
     const ballast = join(disk, "log");
     await eventually("the disk is full", () => statSync(ballast).size > 60_000);
+    // sleep: more output comes to the full disk meanwhile
     await Bun.sleep(100);
     const full = logRecords(ballast);
     expect(full.length).toBeGreaterThan(100);

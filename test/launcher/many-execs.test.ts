@@ -97,6 +97,7 @@ test("without descriptors an exec or a peer is refused or waits, the container g
   // A peer that comes meanwhile is taken when there is a descriptor again.
   limit(before);
   const found = launcher.reconnect(directory);
+  // sleep: the peer waits at the door meanwhile
   await Promise.race([found, Bun.sleep(50)]);
   limit(1000);
   const again = await found;

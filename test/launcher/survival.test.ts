@@ -70,7 +70,8 @@ test("when its daemon dies before launch, stem and supervisor end by themselves"
     import { launcher } from ${JSON.stringify(join(import.meta.dir, "rig.ts"))};
     const prepared = await launcher.prepare({ newNamespaces: ["mount", "pid"], cgroupProcs: [] });
     console.log(prepared.pid, prepared.supervisorPid);
-    await Bun.sleep(100000);`;
+    await Bun.sleep(100000); // sleep: until it is killed
+`;
   const file = join(rig.base, "daemon.ts");
   writeFileSync(file, script);
   const daemon = Bun.spawn([process.execPath, file], { stdout: "pipe", cwd: import.meta.dir });
@@ -94,7 +95,8 @@ test("after its daemon's death a container runs on, is found again, and nothing 
     const { supervisor } = await start(rig, ["sh", "-c", "for i in $(seq 40); do echo $i; sleep 0.01; done; read a; echo $a; exit 9"],
       { directory: ${JSON.stringify(directory)}, openStdin: true });
     console.log(supervisor.pid, rig.base);
-    await Bun.sleep(100000);`;
+    await Bun.sleep(100000); // sleep: until it is killed
+`;
   const file = join(rig.base, "daemon.ts");
   writeFileSync(file, script);
   const daemon = Bun.spawn([process.execPath, file], { stdout: "pipe", cwd: import.meta.dir });
@@ -195,6 +197,7 @@ test("wait-start holds a created process until start; killed before, it exits", 
   const process = [{ kind: "wait-start" }] as const;
   const created = await start(rig, ["sh", "-c", "echo ran; exit 4"], { process, attach: [bothOutputs] });
   const reader = new Reader(created.attachments[0]!.fd);
+  // sleep: a program that nothing holds prints within a few milliseconds
   await Bun.sleep(30);
   expect(reader.received.length).toBe(0);
   await created.supervisor.start();
@@ -212,7 +215,7 @@ test("an aborted launch leaves nothing", async () => {
   const abort = new AbortController();
   const launch = prepared.launch({ plan: whole, directory, log: noLog, openStdin: false, attach: [] }, abort.signal);
   abort.abort(new Error("changed my mind"));
-  expect(launch).rejects.toThrow("changed my mind");
+  await expect(launch).rejects.toThrow("changed my mind");
   await launch.catch(() => undefined);
   await eventually("the process ends", () => !alive(prepared.pid));
   expect(readdirSync(directory)).toEqual([]);
@@ -220,6 +223,7 @@ test("an aborted launch leaves nothing", async () => {
 
 test("the supervisor itself is small", async () => {
   const { supervisor } = await start(rig, ["sh", "-c", "seq 100; exec sleep 1000"]);
+  // sleep: the supervisor has its output copied and is at rest
   await Bun.sleep(50);
   const rollup = readFileSync(`/proc/${supervisor.supervisorPid}/smaps_rollup`, "utf8");
   const pssKb = Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1]);
@@ -231,6 +235,7 @@ test("the supervisor itself is small", async () => {
 
 test("a hundred starts and stops leave no process, descriptor or file", async () => {
   await run(rig, ["true"]);
+  // sleep: the descriptors of the first run are closed by then; one that closes later makes the count only smaller
   await Bun.sleep(100);
   const before = readdirSync("/proc/self/fd").length;
   const pids: number[] = [];

@@ -199,6 +199,7 @@ if (!isInside) {
       // A silent service has the port first, so that the flow is tracked without an answer.
       const silent = await Bun.udpSocket({ hostname: "203.0.113.1", port: 8433 });
       const { answers } = client.repeat("203.0.113.1", 8433);
+      // sleep: some datagrams of the client, one each 100 ms
       await Bun.sleep(300);
       silent.close();
       await using first = new Space();

@@ -415,6 +415,7 @@ test("propagation: shared mounts come out, slaves and private ones do not, and t
         host: { CapAdd: ["SYS_ADMIN"] },
         mounts: [{ ...mountBase, type: "bind", source: path, destination: "/shared", readWrite: true, propagation }],
         inContainer: async () => {
+          // sleep: the container mounts in its first milliseconds and then waits; a mount that does not come out has had its time
           await Bun.sleep(50);
           seen = mountsOfHost().filter((line) => !before.includes(line));
         },

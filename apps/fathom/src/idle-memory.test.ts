@@ -22,6 +22,7 @@ test("memory goes once in each quiet time, and not while there is something to d
     else done.length = 0;
   }
   while (done.length === 0) await Bun.sleep(5);
+  // sleep: several times as long as the quiet that it waits for: it must not run twice
   await Bun.sleep(150);
   expect(done).toEqual(["garbage", "pages"]);
   memory.touch();
@@ -34,6 +35,7 @@ test("nothing runs after the end", async () => {
   const { memory, done } = watched(5);
   memory[Symbol.dispose]();
   memory.touch();
+  // sleep: several times as long as the quiet that would make it run
   await Bun.sleep(30);
   expect(done).toEqual([]);
 });

@@ -91,6 +91,7 @@ describe.skipIf(docker === null)("docker", () => {
   test("wait and version", async () => {
     await run(["run", "-d", "--name", "w", "x", "sleep", "1"]);
     const waiting = run(["wait", "w"]);
+    // sleep: the request of the CLI is mostly there by then; where it comes later, its answer is the same
     await Bun.sleep(100);
     server.fake.find("w").process?.end(5);
     expect((await waiting).out).toBe("5\n");

@@ -130,6 +130,7 @@ describe("attach", () => {
     const client = attach("deaf", { upgrade: true, query: "stream=1&stdout=1" });
     client.send("ignored").halfClose();
     await client.until((text) => text.endsWith("\r\n\r\n"));
+    // sleep: what must be ignored comes meanwhile
     await Bun.sleep(30);
     server.fake.find("deaf").process?.print(1, "out");
     await client.until((text) => text.endsWith("out"));
@@ -150,9 +151,11 @@ describe("attach", () => {
     const client = attach("left", { upgrade: true, query: "stream=1&stdout=1" });
     await client.until((text) => text.endsWith("\r\n\r\n"));
     client.close();
+    // sleep: the server hears of the hangup meanwhile; both orders must work
     await Bun.sleep(20);
     const process = server.fake.find("left").process;
     for (let index = 0; index < 20; index++) process?.print(1, "anybody?");
+    // sleep: the writes to the closed connection fail meanwhile, and the process must not mind
     await Bun.sleep(20);
     expect(process?.running).toBe(true);
     process?.end(0);
@@ -202,6 +205,7 @@ test("a large output arrives whole at a slow reader", async () => {
   const piece = Buffer.alloc(64 * 1024, "y");
   for (let index = 0; index < 256; index++) process?.print(1, piece);
   process?.end(0);
+  // sleep: a client that does not read for a while
   await Bun.sleep(100);
   client.socket.resume();
   expect((await client.all(20_000)).length - headLength).toBe(256 * (piece.length + 8));

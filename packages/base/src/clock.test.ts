@@ -13,7 +13,7 @@ test("sleep ends with the signal's reason", async () => {
   const control = new AbortController();
   const sleeping = systemClock.sleep(60_000, control.signal);
   control.abort(new Error("enough"));
-  expect(sleeping).rejects.toThrow("enough");
+  await expect(sleeping).rejects.toThrow("enough");
 });
 
 test("the wall clock follows the system's through steps, and is finer than it between them", () => {

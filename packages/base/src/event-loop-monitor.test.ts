@@ -29,6 +29,7 @@ function simulate() {
 
 test("a busy loop is seen, with what ran", async () => {
   monitor = new EventLoopMonitor({ logger });
+  // sleep: the monitor's own ticks come before the loop is busy
   await Bun.sleep(50);
   const end = monitor.begin("GET /containers/json");
   monitor.begin("GET /events");

@@ -8,6 +8,7 @@ test("tasks of one key run one after another, other keys at the same time, failu
     (name: string, ms: number, fails = false) =>
     async (): Promise<void> => {
       seen.push(`${name} begins`);
+      // sleep: a task that takes its time: others must not begin meanwhile
       await Bun.sleep(ms);
       seen.push(`${name} ends`);
       if (fails) throw new Error(name);

@@ -55,7 +55,7 @@ test("auths, tokens, helpers", async () => {
     serveraddress: "helped.test",
   });
   expect(await credentialsFor("other.test/a", directory)).toBeUndefined();
-  expect(credentialsFor("broken.test/a", directory)).rejects.toThrow("are not base64 of user:password");
+  await expect(credentialsFor("broken.test/a", directory)).rejects.toThrow("are not base64 of user:password");
   expect(authHeader(undefined)).toEqual({});
 });
 

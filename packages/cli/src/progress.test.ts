@@ -43,7 +43,7 @@ test("on a terminal rows are redrawn in place", async () => {
 });
 
 test("the error of the stream is thrown", async () => {
-  expect(
+  await expect(
     printProgress(stream({ errorDetail: { message: "manifest unknown" }, error: "manifest unknown" }), output(false)),
   ).rejects.toThrow("manifest unknown");
 });

@@ -14,7 +14,7 @@ beforeAll(async () => {
   server = createServer((request, response) => {
     if (request.url === "/lines") {
       response.write('{"a":1}\n{"a"');
-      setTimeout(() => response.end(":2}\n"), 5);
+      setTimeout(() => response.end(":2}\n"), 5); // sleep: a line that comes in two pieces
     } else if (request.url?.startsWith("/echo")) {
       response.setHeader("Content-Type", "application/json");
       response.end(JSON.stringify({ url: request.url, method: request.method }));

@@ -66,6 +66,7 @@ describe("connections", () => {
     answer = (socket) => socket.write(ok("{}"));
     await client.json("GET", "/");
     sockets[0]?.destroy();
+    // sleep: the client may hear of it before or after it writes; both must work
     await Bun.sleep(10);
     await client.json("POST", "/");
     expect(sockets.length).toBe(2);
@@ -134,7 +135,7 @@ describe("answers", () => {
     answer = () => undefined;
     const first = new AbortController();
     const call = client.json("GET", "/", { signal: first.signal });
-    setTimeout(() => first.abort(), 10);
+    setTimeout(() => first.abort(), 10); // sleep: a user who thinks for a moment
     expect(await rejection(call)).toMatchObject({ code: "aborted" });
 
     answer = (socket) => socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n");
@@ -157,6 +158,7 @@ describe("answers", () => {
       socket.write(Buffer.alloc(size));
     };
     const { body } = await client.request("GET", "/");
+    // sleep: what the client would take without a limit it takes in this time
     await Bun.sleep(200);
     expect(sockets[0]?.writableLength).toBeGreaterThan(size / 2);
     let taken = 0;

@@ -184,6 +184,7 @@ describe("blobs", () => {
     registry.script = (request, response) => {
       if (!request.path.includes("/blobs/") || request.headers["range"] !== undefined) return false;
       response.writeHead(200, { "content-length": layer.size });
+      // sleep: what was written is on its way before the connection breaks
       response.write(layerBytes.subarray(0, 100_000), () => setTimeout(() => response.socket?.destroy(), 30));
       return true;
     };
@@ -223,6 +224,7 @@ describe("blobs", () => {
     registry.script = (request, response, nth) => {
       if (!request.path.includes("/blobs/")) return false;
       response.writeHead(200, { "content-length": layer.size });
+      // sleep: what was written is on its way before the connection breaks
       if (nth === 1) response.write(layerBytes.subarray(0, 123_457), () => setTimeout(() => response.destroy(), 30));
       else response.end(layerBytes);
       return true;
@@ -236,6 +238,7 @@ describe("blobs", () => {
       if (!request.path.includes("/blobs/")) return false;
       if (nth === 1) {
         response.writeHead(200, { "content-length": layer.size });
+        // sleep: what was written is on its way before the connection breaks
         response.write(layerBytes.subarray(0, 70_000), () => setTimeout(() => response.destroy(), 30));
       } else if (request.headers["range"] !== undefined) {
         response.writeHead(206, { "content-range": `bytes 0-${layer.size - 1}/${layer.size}` });
@@ -251,6 +254,7 @@ describe("blobs", () => {
     registry.script = (request, response) => {
       if (!request.path.includes("/blobs/")) return false;
       response.writeHead(200, { "content-length": layer.size });
+      // sleep: what was written is on its way before the connection breaks
       response.write("x", () => setTimeout(() => response.destroy(), 5));
       return true;
     };
@@ -304,10 +308,10 @@ describe("blobs", () => {
       return true;
     };
     const controller = new AbortController();
-    setTimeout(() => controller.abort(), 50);
+    setTimeout(() => controller.abort(), 50); // sleep: a user who thinks for a moment
     const error = await failure(download(client(), "app:1", layer, controller.signal));
     expect(error.code).toBe("aborted");
-    await Bun.sleep(50);
+    for (const deadline = Date.now() + 5000; !closed && Date.now() < deadline;) await Bun.sleep(5);
     expect(closed).toBe(true);
   });
 

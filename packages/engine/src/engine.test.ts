@@ -115,7 +115,7 @@ describe("life", () => {
     await engine.containerStart("gone", undefined);
     machine.latest().end(0);
     expect(await result).toEqual({ StatusCode: 0 });
-    expect(engine.containerInspect("gone", false)).rejects.toThrow("No such container: gone");
+    await expect(engine.containerInspect("gone", false)).rejects.toThrow("No such container: gone");
     expectClean();
   });
 
@@ -178,7 +178,7 @@ describe("a database that does not take a row", () => {
     machine.failWrites = full;
     machine.latest().end(7);
     await until(() => machine.endpoints.size === 0);
-    await Bun.sleep(20);
+    await until(async () => (await status("one")) === "exited");
     machine.failWrites = undefined;
     await until(async () => (await status("one")) === "exited");
     expect((await engine.containerInspect("one", false)).State.ExitCode).toBe(7);
@@ -205,7 +205,7 @@ describe("a start that fails", () => {
   ])("%p", async (error, code) => {
     machine.failLaunch = error;
     await engine.containerCreate("bad", undefined, request());
-    expect(engine.containerStart("bad", undefined)).rejects.toThrow(error.message);
+    await expect(engine.containerStart("bad", undefined)).rejects.toThrow(error.message);
     await until(async () => (await engine.containerInspect("bad", false)).State.ExitCode === code);
     expect(await status("bad")).toBe("created");
     expect(machine.endpoints.size).toBe(0);
@@ -219,7 +219,7 @@ describe("a start that fails", () => {
   test("on the network, with --rm", async () => {
     machine.failAttach = new EngineError("conflict", "Bind for 0.0.0.0:80 failed: port is already allocated");
     await engine.containerCreate("web", undefined, request({ AutoRemove: true }));
-    expect(engine.containerStart("web", undefined)).rejects.toThrow(
+    await expect(engine.containerStart("web", undefined)).rejects.toThrow(
       "failed to set up container networking: Bind for 0.0.0.0:80 failed: port is already allocated",
     );
     await until(() => machine.layers.size === 0);
@@ -231,27 +231,27 @@ describe("a start that fails", () => {
 describe("names and ids", () => {
   test("conflict, prefix, rename", async () => {
     const first = await engine.containerCreate("one", undefined, request());
-    expect(engine.containerCreate("one", undefined, request())).rejects.toThrow(
+    await expect(engine.containerCreate("one", undefined, request())).rejects.toThrow(
       `Conflict. The container name "/one" is already in use by container "${first.Id}".`,
     );
     await engine.containerRename("one", "two");
     expect((await engine.containerInspect("/two", false)).Name).toBe("/two");
     await engine.containerCreate("one", undefined, request());
-    expect(engine.containerRename("one", "two")).rejects.toThrow("Error when allocating new name: Conflict.");
-    expect(engine.containerRename("one", "bad name")).rejects.toThrow(
+    await expect(engine.containerRename("one", "two")).rejects.toThrow("Error when allocating new name: Conflict.");
+    await expect(engine.containerRename("one", "bad name")).rejects.toThrow(
       "Error when allocating new name: Invalid container name (/bad name)",
     );
-    expect(engine.containerInspect("", false)).rejects.toThrow("No such container: ");
+    await expect(engine.containerInspect("", false)).rejects.toThrow("No such container: ");
   });
 
   test("a failed create frees the name and leaves nothing", async () => {
-    expect(engine.containerCreate("one", undefined, request({}, { StopSignal: "NOSUCH" }))).rejects.toThrow(
+    await expect(engine.containerCreate("one", undefined, request({}, { StopSignal: "NOSUCH" }))).rejects.toThrow(
       "invalid signal: NOSUCH",
     );
-    expect(engine.containerCreate("one", undefined, request({}, { Image: "nosuch" }))).rejects.toThrow(
+    await expect(engine.containerCreate("one", undefined, request({}, { Image: "nosuch" }))).rejects.toThrow(
       "No such image: nosuch",
     );
-    expect(engine.containerCreate("one", undefined, request({ Binds: ["v:relative"] }))).rejects.toThrow(
+    await expect(engine.containerCreate("one", undefined, request({ Binds: ["v:relative"] }))).rejects.toThrow(
       "mount path must be absolute",
     );
     await engine.containerCreate("one", undefined, request());
@@ -265,10 +265,10 @@ describe("stop and restart", () => {
     await engine.containerStop("deaf", { signal: undefined, timeoutSeconds: undefined });
     expect(process.signals).toEqual([10, 9]);
     expect((await engine.containerInspect("deaf", false)).State.ExitCode).toBe(137);
-    expect(engine.containerStop("deaf", { signal: undefined, timeoutSeconds: 0 })).rejects.toMatchObject({
+    await expect(engine.containerStop("deaf", { signal: undefined, timeoutSeconds: 0 })).rejects.toMatchObject({
       code: "not-modified",
     });
-    expect(engine.containerKill("deaf", undefined)).rejects.toThrow(
+    await expect(engine.containerKill("deaf", undefined)).rejects.toThrow(
       /^cannot kill container: deaf: container [0-9a-f]{64} is not running$/,
     );
   });
@@ -279,6 +279,7 @@ describe("stop and restart", () => {
     await until(async () => (await engine.containerInspect("always", false)).RestartCount === 1);
     await until(async () => (await status("always")) === "running");
     await engine.containerKill("always", "KILL");
+    // sleep: longer than the policy's first delay
     await Bun.sleep(150);
     expect(await status("always")).toBe("exited");
     await engine.containerStart("always", undefined);
@@ -307,8 +308,8 @@ describe("stop and restart", () => {
   test("pause refuses what must wait", async () => {
     await run("tick");
     await engine.containerPause("tick");
-    expect(engine.containerPause("tick")).rejects.toThrow("is already paused");
-    expect(engine.containerStart("tick", undefined)).rejects.toThrow(
+    await expect(engine.containerPause("tick")).rejects.toThrow("is already paused");
+    await expect(engine.containerStart("tick", undefined)).rejects.toThrow(
       "cannot start a paused container, try unpause instead",
     );
     const body = {
@@ -323,10 +324,10 @@ describe("stop and restart", () => {
       WorkingDir: "",
       Cmd: ["true"],
     };
-    expect(engine.execCreate("tick", body)).rejects.toThrow(
+    await expect(engine.execCreate("tick", body)).rejects.toThrow(
       "Container tick is paused, unpause the container before exec",
     );
-    expect(engine.containerRemove("tick", { volumes: false, force: false, link: false })).rejects.toThrow(
+    await expect(engine.containerRemove("tick", { volumes: false, force: false, link: false })).rejects.toThrow(
       "container is paused and must be unpaused first",
     );
     await engine.containerUnpause("tick");
@@ -511,7 +512,7 @@ describe("a full disk", () => {
     expect([State.Status, State.ExitCode]).toEqual(["exited", 4]);
     // The supervisor's file is the only one that knows.
     expect(existsSync(directory)).toBe(true);
-    expect(engine.containerStart("one", undefined)).rejects.toThrow("full");
+    await expect(engine.containerStart("one", undefined)).rejects.toThrow("full");
     const row = (): string => machine.database.query("SELECT changing FROM containers").values()[0]![0] as string;
     expect(row()).toContain('"running"');
     machine.failWrites = undefined;
@@ -717,7 +718,9 @@ describe("lists", () => {
     expect(await names({ network: ["none"] })).toBe("/job1");
     expect(await names({ expose: ["80/tcp"] })).toBe("/web1");
     expect(await names({ before: ["job1"] })).toBe("/web1");
-    expect(names({ nosuch: ["1"] })).rejects.toThrow("invalid filter 'nosuch'");
-    expect(names({ status: ["x"] })).rejects.toThrow("invalid value for state (x): must be one of created, running");
+    await expect(names({ nosuch: ["1"] })).rejects.toThrow("invalid filter 'nosuch'");
+    await expect(names({ status: ["x"] })).rejects.toThrow(
+      "invalid value for state (x): must be one of created, running",
+    );
   });
 });

@@ -114,8 +114,10 @@ test("relaxed commits are there after a crash and put synchronous back, also whe
     database.relaxed(() => expect(database.get("PRAGMA synchronous")).toEqual({ synchronous: 2 })),
   );
   // The write-out finds the log, or finds it gone.
+  // sleep: longer than the delay of the write-out
   await Bun.sleep(150);
   database.close();
+  // sleep: a turn of the event loop, in which a late write-out would fail
   await Bun.sleep(0);
 });
 

@@ -84,7 +84,7 @@ test("after a power loss what had been written out stays, and a container's laye
   });
   const lease = store.leases.create("test");
   const written = addLayer(store, lease, undefined, "written");
-  await Bun.sleep(1200);
+  for (const deadline = Date.now() + 10_000; synced === 0 && Date.now() < deadline;) await Bun.sleep(10);
   expect(synced).toBe(1);
   const late = addLayer(store, lease, written.chainId, "late");
   store.containers.create("c", late.chainId);

@@ -162,7 +162,8 @@ describe("processes", () => {
       env: [],
       fds: [sys.pipe(0)[0], -1, -1],
     });
-    await Bun.sleep(50);
+    for (const deadline = Date.now() + 5000; Date.now() < deadline; await Bun.sleep(5))
+      if (readFileSync(`/proc/${odd}/comm`, "utf8") === "a) b (c\n") break;
     const oddFields = readFileSync(`/proc/${odd}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
     expect(readFileSync(`/proc/${odd}/comm`, "utf8")).toBe("a) b (c\n");
     expect(sys.processStartTime(odd)).toBe(BigInt(oddFields[19] ?? -1));

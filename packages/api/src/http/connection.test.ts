@@ -120,6 +120,7 @@ describe("backpressure", () => {
     const size = 64 << 20;
     const client = server.connect().send(`POST /images/load HTTP/1.1\r\nContent-Length: ${size}\r\n\r\n`);
     client.send(Buffer.alloc(size));
+    // sleep: what the server would take without a limit it takes in this time
     await Bun.sleep(300);
     // What the client could not send is still with it: the server holds at most its input limit and the kernel its buffers.
     expect(client.socket.writableLength).toBeGreaterThan(size / 2);
@@ -146,6 +147,7 @@ describe("backpressure", () => {
     const client = server.connect();
     client.socket.pause();
     client.send("GET /containers/flood/logs?stdout=1 HTTP/1.0\r\n\r\n");
+    // sleep: what the server would read without a limit it reads in this time
     await Bun.sleep(300);
     expect(given).toBeLessThan(100);
     client.socket.resume();
