@@ -18,6 +18,7 @@ import { openStore } from "@fathom/store";
 import { createHostFiles, type Sys } from "@fathom/sys";
 import { forwarderExecutable, helperExecutable } from "@fathom/sys/helper";
 import type { DaemonConfig } from "./daemon-config.ts";
+import { openSupervisorHome } from "./supervisor-place.ts";
 
 export interface Composition {
   readonly config: Pick<DaemonConfig, "engine" | "network" | "registry" | "rebuildDatabase">;
@@ -63,10 +64,11 @@ export async function composeEngine({
       logger,
     }),
   );
+  const { place } = resources.use(openSupervisorHome(cgroups, settings.cgroupParent, logger));
   const engine = await createEngine({
     config: settings,
     store,
-    launcher: createLauncher({ sys, executable: () => helperExecutable(sys), title: containerOf }),
+    launcher: createLauncher({ sys, executable: () => helperExecutable(sys), title: containerOf, place }),
     cgroups,
     networks,
     sys,

@@ -8,6 +8,6 @@ export { createCgroups, openCgroups } from "./cgroups/cgroups.ts";
 export { findHierarchies, type Hierarchy, type HierarchySet } from "./cgroups/hierarchies.ts";
 export { resourcesFromOci, runtimeDeviceRules } from "./cgroups/resources.ts";
 export { compileSeccomp, type CompiledSeccomp, type SeccompArchitecture } from "./seccomp/compile.ts";
-export { createLauncher, type LauncherOptions, type LauncherSys } from "./launcher.ts";
+export { createLauncher, type LauncherOptions, type LauncherSys, type SupervisorPlace } from "./launcher.ts";
 export { encodePlan } from "./plan-encoding.ts";
 export { mountAbove, mountPointOf } from "./mount-point.ts";

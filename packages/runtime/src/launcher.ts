@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EngineError, messageOf } from "@fathom/base";
-import { isSysError, O_CLOEXEC, O_DIRECTORY, O_RDONLY, SOCK_STREAM, type Sys } from "@fathom/sys";
+import { errnoText, isSysError, O_CLOEXEC, O_DIRECTORY, O_RDONLY, SOCK_STREAM, type Sys } from "@fathom/sys";
 import type { KnownRun, Launched, Launcher, LaunchRequest, PreparedStem, RunIdentity, Supervisor } from "./contract.ts";
 import { launchError } from "./launch-error.ts";
 import { encodePlan, encodeStem } from "./plan-encoding.ts";
@@ -49,6 +49,17 @@ export interface LauncherOptions {
   readonly title?: (stem: LaunchPlan["stem"]) => string;
   /** Descriptor for what a supervisor may print, /dev/null when absent. */
   readonly logFd?: number;
+  /** Where supervisors live, so that what ends the daemon or its cgroup does not end them. Absent: beside the daemon. */
+  readonly place?: SupervisorPlace;
+}
+
+export interface SupervisorPlace {
+  /** Files by which a process joins its cgroups, as `Cgroup.procsFiles`. */
+  readonly cgroupProcs: readonly string[];
+  /** A container's own score is an operation of its plan. */
+  readonly oomScoreAdj: number;
+  /** The supervisor then does its work where it is. */
+  onFailure(error: EngineError): void;
 }
 
 const SIGKILL = 9;
@@ -95,7 +106,7 @@ function killSupervisor(sys: LauncherSys, pid: number): void {
 }
 
 async function prepare(
-  { sys, executable, title, logFd }: LauncherOptions,
+  { sys, executable, title, logFd, place }: LauncherOptions,
   stem: LaunchPlan["stem"],
   signal?: AbortSignal,
 ): Promise<PreparedStem> {
@@ -123,11 +134,10 @@ async function prepare(
   encodeStem(writer, stem);
   writer.text(`fathom-init: ${title?.(stem) ?? ""}`);
   try {
-    const answer = await withAbort(
-      connection.request(messageTypes.prepare, writer.finish(), [], { deadlineMs: prepareLimitMs }),
-      signal,
-      () => killSupervisor(sys, supervisorPid),
-    );
+    const prepared = connection.request(messageTypes.prepare, writer.finish(), [], { deadlineMs: prepareLimitMs });
+    // After the stem is born, which must not have the supervisor's score while it waits; the two join their cgroups at the same time.
+    if (place !== undefined) void moveSupervisor(connection, place);
+    const answer = await withAbort(prepared, signal, () => killSupervisor(sys, supervisorPid));
     const pid = new WireReader(answer).u32();
     return new Prepared(sys, connection, supervisorPid, pid, stem.newNamespaces.includes("network"));
   } catch (error) {
@@ -136,6 +146,22 @@ async function prepare(
     if (connection.isOpen) killSupervisor(sys, supervisorPid);
     await connection.closed;
     throw signal?.aborted === true ? error : launchError(error, { operations: [] }, "create");
+  }
+}
+
+/** Never rejects. */
+async function moveSupervisor(connection: SupervisorConnection, place: SupervisorPlace): Promise<void> {
+  const payload = new WireWriter();
+  payload.list(place.cgroupProcs, (file) => payload.text(file));
+  try {
+    await connection.request(messageTypes.place, payload.text(String(place.oomScoreAdj)).finish());
+  } catch (error) {
+    const ENOSYS = 38;
+    // A refusal alone says something of the place.
+    if (error instanceof SupervisorFailure && error.errno !== ENOSYS)
+      place.onFailure(
+        new EngineError("internal", `${error.call} ${error.detail}: ${errnoText(error.errno)}`, { cause: error }),
+      );
   }
 }
 

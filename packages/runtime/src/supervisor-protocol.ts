@@ -25,6 +25,7 @@ export const messageTypes = {
   start: 8,
   reopenLog: 9,
   hello: 10,
+  place: 11,
   ok: 64,
   error: 65,
   exit: 96,

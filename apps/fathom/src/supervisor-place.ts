@@ -1,0 +1,58 @@
+/**
+ * Where supervisors live: in a cgroup beside those of the containers, and with an OOM score of their own. In the daemon's cgroup a stop of its unit,
+ * or a kill for lack of memory there, would take them and with them every container.
+ */
+import { isEngineError, messageOf, type Logger } from "@fathom/base";
+import type { Cgroup, Cgroups, SupervisorPlace } from "@fathom/runtime";
+
+/** As containerd's shims: nearly never chosen. What they hold is below a megabyte each. */
+const oomScoreAdj = -998;
+/** How long the supervisors of containers that ended with the daemon are awaited before their cgroup is left to the next one. */
+const endPatienceMs = 1000;
+const lookMs = 20;
+
+export interface SupervisorHome extends AsyncDisposable {
+  readonly place: SupervisorPlace;
+}
+
+/** Disposing takes the cgroup away, unless supervisors live on in it. */
+export function openSupervisorHome(cgroups: Cgroups, cgroupParent: string, logger: Logger): SupervisorHome {
+  const path = `${cgroupParent}/supervisors`.replace(/^\/*/, "/");
+  let cgroup: Cgroup;
+  try {
+    cgroup = cgroups.create(path);
+  } catch (error) {
+    // Those of the daemon before are in it.
+    if (!isEngineError(error, "conflict")) throw error;
+    cgroup = cgroups.open(path);
+  }
+  const told = new Set<string>();
+  return {
+    place: {
+      cgroupProcs: cgroup.procsFiles,
+      oomScoreAdj,
+      onFailure: (error) => {
+        if (told.has(error.message)) return;
+        told.add(error.message);
+        logger.warn(
+          "a supervisor could not be moved: an end of the daemon for lack of memory or by its cgroup may end it too",
+          {
+            error: error.message,
+            cgroup: path,
+          },
+        );
+      },
+    },
+    [Symbol.asyncDispose]: async () => {
+      try {
+        for (let waitedMs = 0; cgroup.processes().length > 0; waitedMs += lookMs) {
+          if (waitedMs >= endPatienceMs) return;
+          await new Promise((resolve) => setTimeout(resolve, lookMs));
+        }
+        await cgroup.remove();
+      } catch (error) {
+        logger.warn("removing the cgroup of the supervisors failed", { cgroup: path, error: messageOf(error) });
+      }
+    },
+  };
+}

@@ -1,0 +1,92 @@
+/**
+ * Supervisors live in a cgroup of their own: what ends everything in the daemon's cgroup, as a service manager or the kernel's OOM killer does, ends no
+ * container. A container has Docker's OOM score, whatever the daemon's and the supervisor's are.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { TestDaemon, until } from "./harness.ts";
+
+let daemon: TestDaemon;
+
+beforeAll(async () => {
+  daemon = new TestDaemon("place");
+  await daemon.start();
+  daemon.loadImage();
+}, 60_000);
+
+afterAll(() => daemon?.close(), 60_000);
+
+const parentOf = (pid: number): number =>
+  Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
+const pidOf = (name: string): number => Number(daemon.docker("inspect", "-f", "{{.State.Pid}}", name));
+const cgroupsOf = (pid: number): string[] =>
+  readFileSync(`/proc/${pid}/cgroup`, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => line.split(":").slice(2).join(":"));
+const scoreOf = (pid: number | string): string => readFileSync(`/proc/${pid}/oom_score_adj`, "utf8").trim();
+
+/** CAP_SYS_RESOURCE, by behaviour: a container or a small host may lack it. */
+function mayLowerScores(): boolean {
+  return Bun.spawnSync(["sh", "-c", "echo -1 >/proc/self/oom_score_adj"], { stderr: "ignore" }).exitCode === 0;
+}
+
+test("supervisors leave the daemon's cgroup, and it goes with the last of them", async () => {
+  daemon.docker("run", "-d", "--name", "web", "--stop-timeout", "1", daemon.image, "sleep", "1000");
+  const supervisor = parentOf(pidOf("web"));
+  const home = `${daemon.cgroupParent}/supervisors`;
+  await until("it has moved", () => cgroupsOf(supervisor).every((path) => path.endsWith(home)));
+  expect(cgroupsOf(pidOf("web")).some((path) => path.includes("supervisors"))).toBe(false);
+  expect(scoreOf(supervisor)).toBe(mayLowerScores() ? "-998" : scoreOf(daemon.pid));
+}, 60_000);
+
+test("what ends every process of the daemon's cgroup ends no container", async () => {
+  const pid = pidOf("web");
+  // By the hierarchy that a service manager uses; on a machine where the daemon shares its cgroup with others, its own processes alone.
+  const own = readFileSync(`/proc/${daemon.pid}/cgroup`, "utf8");
+  const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  const sameCgroup = processes.filter((name) => {
+    try {
+      return readFileSync(`/proc/${name}/cgroup`, "utf8") === own && ancestorOf(Number(name), daemon.pid);
+    } catch {
+      return false;
+    }
+  });
+  expect(sameCgroup).toContain(String(daemon.pid));
+  for (const name of sameCgroup) if (Number(name) !== daemon.pid) process.kill(Number(name), "SIGKILL");
+  await daemon.kill();
+  await daemon.start();
+  expect(daemon.docker("inspect", "-f", "{{.State.Status}} {{.State.Pid}}", "web")).toBe(`running ${pid}`);
+  expect(daemon.docker("exec", "web", "echo", "here")).toBe("here");
+}, 60_000);
+
+function ancestorOf(pid: number, ancestor: number): boolean {
+  for (let at = pid; at > 1; at = parentOf(at)) if (at === ancestor) return true;
+  return false;
+}
+
+test("a container and its execs have the score that was asked for, not the daemon's", async () => {
+  // What the unit's setting does in the other direction: raising needs no right.
+  writeFileSync(`/proc/${daemon.pid}/oom_score_adj`, "77");
+  daemon.docker("run", "-d", "--name", "plain", "--stop-timeout", "1", daemon.image, "sleep", "1000");
+  daemon.docker("run", "-d", "--name", "asked", "--oom-score-adj", "300", "--stop-timeout", "1", daemon.image, "sleep", "1000");
+  expect(scoreOf(pidOf("plain"))).toBe("0");
+  expect(scoreOf(pidOf("asked"))).toBe("300");
+  for (const [name, score] of [
+    ["plain", "0"],
+    ["asked", "300"],
+  ])
+    expect(daemon.docker("exec", name!, "cat", "/proc/self/oom_score_adj")).toBe(score!);
+}, 60_000);
+
+test("a daemon that ends with its containers leaves no cgroup of supervisors", async () => {
+  await daemon.stop();
+  const left = readdirSync("/sys/fs/cgroup", { withFileTypes: true })
+    .flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
+    .concat("")
+    .map((name) => join("/sys/fs/cgroup", name, daemon.cgroupParent, "supervisors"))
+    .filter((path) => existsSync(path));
+  expect(left).toEqual([]);
+  await daemon.start();
+}, 60_000);
