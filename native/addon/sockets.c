@@ -2,6 +2,7 @@
 #include "addon.h"
 
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -106,6 +107,27 @@ static napi_value method_sendMessage(napi_env env, napi_callback_info info) {
   return give_result(env, RETRY(sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)));
 }
 
+/* sendDatagram(path, data): one datagram to a unix socket; a path that begins with '@' is an abstract name. Never waits. */
+static napi_value method_sendDatagram(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  path_buffer path;
+  byte_view data;
+  CHECK(get_path(env, argv[0], &path));
+  CHECK(get_bytes(env, argv[1], &data));
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (path.length == 0) return give(env, -ENOENT);
+  if (path.length >= sizeof address.sun_path) return give(env, -ENAMETOOLONG);
+  memcpy(address.sun_path, path.bytes, path.length);
+  if (path.bytes[0] == '@') address.sun_path[0] = 0;
+  socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.length + (path.bytes[0] == '@' ? 0 : 1));
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return give(env, -errno);
+  int64_t sent = RETRY(sendto(fd, data.data, data.length, MSG_NOSIGNAL, (struct sockaddr *)&address, length));
+  int error = errno;
+  close(fd);
+  return give(env, sent < 0 ? -error : sent);
+}
+
 /*
  * receiveMessage(socket, buffer, fds: Int32Array(254)): bytes received; fds[0] is how many descriptors came, they follow it.
  * A message that was cut loses its descriptors and fails: half a message is never given.
@@ -163,6 +185,7 @@ const struct method socket_methods[] = {
     {"connectUnix", method_connectUnix},
     {"listenUnix", method_listenUnix},
     {"sendMessage", method_sendMessage},
+    {"sendDatagram", method_sendDatagram},
     {"receiveMessage", method_receiveMessage},
     {"peerCredentials", method_peerCredentials},
     {NULL, NULL},

@@ -70,7 +70,19 @@ test("a container and its execs have the score that was asked for, not the daemo
   // What the unit's setting does in the other direction: raising needs no right.
   writeFileSync(`/proc/${daemon.pid}/oom_score_adj`, "77");
   daemon.docker("run", "-d", "--name", "plain", "--stop-timeout", "1", daemon.image, "sleep", "1000");
-  daemon.docker("run", "-d", "--name", "asked", "--oom-score-adj", "300", "--stop-timeout", "1", daemon.image, "sleep", "1000");
+  daemon.docker(
+    "run",
+    "-d",
+    "--name",
+    "asked",
+    "--oom-score-adj",
+    "300",
+    "--stop-timeout",
+    "1",
+    daemon.image,
+    "sleep",
+    "1000",
+  );
   expect(scoreOf(pidOf("plain"))).toBe("0");
   expect(scoreOf(pidOf("asked"))).toBe("300");
   for (const [name, score] of [

@@ -13,7 +13,7 @@ import { checkValues } from "./check-values.ts";
 import { daemonOptions, keyOf, type DaemonOption } from "./daemon-options.ts";
 
 export interface DaemonConfig {
-  /** `unix:///run/fathom/fathom.sock`, … */
+  /** `unix:///run/fathom/fathom.sock`, or `fd://`: the sockets that a service manager opened. */
   readonly hosts: readonly string[];
   readonly group: string;
   readonly pidFile: string;
@@ -436,8 +436,12 @@ function absolute(path: string, name: string): string {
 function checkHost(host: string): string {
   if (/^unix:\/\/\/./.test(host)) return host;
   if (host.startsWith("tcp://")) throw invalid(`listening on ${host} is not supported yet: TCP needs TLS`);
-  if (host.startsWith("fd://")) throw invalid(`listening on ${host} is not supported yet`);
-  throw invalid(`invalid bind address (${host}): use unix:///path/to/socket`);
+  if (host === "fd://" || host === "fd://*") return "fd://";
+  if (host.startsWith("fd://"))
+    throw invalid(`listening on ${host} is not supported yet: fd:// alone takes every socket of the unit`);
+  throw invalid(
+    `invalid bind address (${host}): use unix:///path/to/socket, or fd:// for the sockets of a systemd unit`,
+  );
 }
 
 function checkMirror(mirror: string): string {

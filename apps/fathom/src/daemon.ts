@@ -12,6 +12,7 @@ import { daemonHelp } from "./daemon-help.ts";
 import { IdleMemory } from "./idle-memory.ts";
 import { readDaemonConfig, type BuildFacts, type DaemonConfig } from "./daemon-config.ts";
 import { takePidFile } from "./pid-file.ts";
+import { serviceNotifier, takeListenFds } from "./service-manager.ts";
 import { lockBridge, lockStateDirectory } from "./state-lock.ts";
 
 /** Time for requests that are under way when the daemon stops. */
@@ -75,6 +76,8 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   const monitor = resources.use(new EventLoopMonitor({ logger }));
   const started = monitor.begin("start of the daemon");
   const sys = createSys();
+  const handedOver = config.hosts.includes("fd://") ? takeListenFds(process.env, process.pid) : [];
+  const notify = serviceNotifier(process.env, sys, logger);
   // The API's socket is in the exec root: its group must come through. Nobody else needs anything in the data root.
   for (const [directory, mode] of [
     [settings.dataRoot, 0o710],
@@ -100,11 +103,15 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   });
   resources.defer(() => server.close(requestGraceMs));
   const stop = stopSignal(logger);
-  for (const host of config.hosts) await server.listen({ path: host.slice("unix://".length), group: config.group });
+  for (const host of config.hosts)
+    if (host === "fd://") for (const fd of handedOver) await server.listen({ fd });
+    else await server.listen({ path: host.slice("unix://".length), group: config.group });
   logger.info("API listens", { hosts: config.hosts, pid: process.pid, version: settings.version });
+  notify("READY=1");
   await engine.resume();
   started();
   await stop;
+  notify("STOPPING=1");
   monitor.begin("end of the daemon");
   await stopServing(server, engine, logger);
 }

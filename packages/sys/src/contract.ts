@@ -140,6 +140,8 @@ export interface Sys {
    * copies.
    */
   sendMessage(socket: number, data: Uint8Array, fds: readonly number[]): number;
+  /** One datagram to a unix socket; a path that begins with "@" is an abstract name. Never waits. */
+  sendDatagram(path: string, data: Uint8Array): void;
   /** undefined where it would block; `data` empty and no fds at the end of the stream. */
   receiveMessage(socket: number, maxBytes: number): ReceivedMessage | undefined;
   peerCredentials(socket: number): { pid: number; uid: number; gid: number };

@@ -53,6 +53,7 @@ export interface NativeAddon {
   connectUnix(dirFd: number, name: string): number;
   listenUnix(dirFd: number, name: string, mode: number, backlog: number): number;
   sendMessage(socket: number, data: Uint8Array, fds: Bytes): number;
+  sendDatagram(path: string, data: Uint8Array): number;
   receiveMessage(socket: number, buffer: Uint8Array, fds: Bytes): number;
   peerCredentials(socket: number, out: Bytes): number;
   fsopen(type: string): number;

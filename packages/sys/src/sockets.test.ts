@@ -93,6 +93,29 @@ describe("messages", () => {
     for (const fd of [left, right, readEnd]) sys.close(fd);
   });
 
+  test("never wait: what a full socket does not take is not sent, and a listener that accepts nothing is no wait", () => {
+    const [left, right] = sys.socketpair(SOCK_STREAM, false);
+    const chunk = new Uint8Array(100_000);
+    let sent = 0;
+    for (let got = 0; got >= 0; got = sys.sendMessage(left, chunk, [])) sent += got;
+    let received = 0;
+    for (let got = sys.receiveMessage(right, 1 << 20); got !== undefined; got = sys.receiveMessage(right, 1 << 20))
+      received += got.data.length;
+    expect(received).toBe(sent);
+    for (const fd of [left, right]) sys.close(fd);
+
+    using dir = testDirectory();
+    const listener = sys.listenUnix(dir.fd, "deaf", 0o600, 1);
+    const clients: number[] = [];
+    const connect = (): void => void clients.push(sys.connectUnix(dir.fd, "deaf"));
+    expect(
+      sysErrorOf(() => {
+        for (let count = 0; count < 100; count++) connect();
+      }).errnoName,
+    ).toBe("EAGAIN");
+    for (const fd of [listener, ...clients]) sys.close(fd);
+  });
+
   test("to a closed peer fail instead of killing the process", () => {
     const [left, right] = sys.socketpair(SOCK_STREAM, true);
     sys.close(right);

@@ -12,6 +12,7 @@ type SocketCalls = Pick<
   | "connectUnix"
   | "listenUnix"
   | "sendMessage"
+  | "sendDatagram"
   | "receiveMessage"
   | "peerCredentials"
   | "reservePort"
@@ -41,6 +42,7 @@ export function socketCalls({ native, integers }: CallContext): SocketCalls {
       const result = native.sendMessage(socket, data, Int32Array.from(fds));
       return result === EAGAIN ? -1 : checked("sendmsg", result, socket);
     },
+    sendDatagram: (path, data) => void checked("sendto", native.sendDatagram(path, data), path),
     receiveMessage(socket, maxBytes) {
       const buffer = new Uint8Array(maxBytes);
       const length = native.receiveMessage(socket, buffer, integers);
