@@ -63,11 +63,12 @@ test("when it is away the starts that need it fail and name it, and everything e
   const waiting = [
     ["bind", docker("run", "--name", "needs-bind", "-v", `${hung}/c:/x`, image, "true"), `${hung}/c`],
     ["mount", docker("create", "--mount", `type=bind,src=${hung}/d,dst=/x`, image, "true"), `${hung}/d`],
+    ["device", docker("run", "--name", "needs-device", "--device", `${hung}/e`, image, "true"), `${hung}/e`],
     ["volume", docker("run", "--name", "needs-volume", "-v", "far:/x", image, "true"), `${hung}/b`],
   ] as const;
   let ended = 0;
   for (const [, conversation] of waiting) void conversation.exited.then(() => ended++);
-  await until("all three wait for an answer", () => callers().length === 3);
+  await until("all wait for an answer", () => callers().length === waiting.length);
   let turns = 0;
   while (ended < waiting.length) {
     expect(daemon.docker("run", "--rm", image, "echo", "goes on")).toBe("goes on");
@@ -85,7 +86,7 @@ test("when it is away the starts that need it fail and name it, and everything e
 
 test("who asks again waits for the same call: what hangs does not grow", async () => {
   const before = callers();
-  expect(before).toHaveLength(3);
+  expect(before).toHaveLength(4);
   const mount = `type=bind,src=${hung}/d,dst=/x`;
   const again = [1, 2, 3, 4].map(() => daemon.talk(["docker", "create", "--mount", mount, daemon.image, "true"]));
   for (const conversation of again) {
@@ -97,7 +98,7 @@ test("who asks again waits for the same call: what hangs does not grow", async (
 
 test("a container that uses it is stopped and removed", () => {
   daemon.docker("stop", "-t", "1", "uses-it");
-  daemon.docker("rm", "-f", "uses-it", "needs-bind", "needs-volume");
+  daemon.docker("rm", "-f", "uses-it", "needs-bind", "needs-device", "needs-volume");
   expect(daemon.docker("ps", "-aq").split("\n").filter(Boolean)).toEqual([]);
 });
 

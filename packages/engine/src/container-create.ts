@@ -1,7 +1,6 @@
 /** docker create: checks, names, the record, the layer, the volumes. */
 import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
-import { rm } from "node:fs/promises";
 import { EngineError, formatRfc3339Nano, messageOf, shortId, zeroTime } from "@fathom/base";
 import type {
   ContainerConfig,
@@ -117,7 +116,7 @@ async function build(
   const { directory } = containerPaths(engine.config, record.id);
   await using undo = new AsyncDisposableStack();
   // Until the row is there, a crash leaves a layer and a directory without one: the next start sweeps them away.
-  undo.defer(() => rm(directory, { recursive: true, force: true }));
+  undo.defer(() => engine.files.remove(directory));
   mkdirSync(directory, { mode: 0o710 });
   const layer = engine.store.containers.create(record.id, record.topLayer);
   undo.defer(() => engine.store.containers.remove(record.id));

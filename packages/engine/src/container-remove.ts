@@ -1,5 +1,4 @@
 /** Removal: the row goes first (or says that it goes), then what it named; a daemon's start takes away what has no row. */
-import { rm } from "node:fs/promises";
 import { EngineError, messageOf } from "@fathom/base";
 import type { Container } from "./container.ts";
 import { cancelRestart } from "./container-exit.ts";
@@ -108,7 +107,7 @@ async function removeLayers(engine: EngineContext, container: Container): Promis
 
 function removeDirectory(engine: EngineContext, id: string): Promise<void> {
   const { directory } = containerPaths(engine.config, id);
-  return attempt(engine, id, () => rm(directory, { recursive: true, force: true }));
+  return attempt(engine, id, () => engine.files.remove(directory));
 }
 
 /** Layer and directory of a container without a row. What cannot be removed now goes at the next start. */

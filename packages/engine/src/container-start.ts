@@ -188,6 +188,9 @@ async function launch(
   undo.defer(() => unmountImages(engine, record));
   mountImages(engine, record);
   await prepareMountSources(engine.files, record.mounts);
+  // Directories of devices are read in the runtime's few threads: what is on a server that is away must not get there.
+  for (const { PathOnHost = "" } of record.hostConfig.Devices ?? [])
+    if (PathOnHost.startsWith("/")) await engine.files.kindOf(PathOnHost);
   await checkPropagation(engine.files, record.mounts, engine.config.dataRoot);
   if (record.hostConfig.IpcMode === "shareable") {
     mountSharedMemory(engine, record);

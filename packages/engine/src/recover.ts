@@ -6,7 +6,6 @@
  * requests are served → restart policies resume.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { basename } from "node:path";
 import { deferred, EngineError, formatRfc3339Nano, messageOf, zeroTime } from "@fathom/base";
 import type { Cgroup, ExitStatus, KnownRun, Supervisor } from "@fathom/runtime";
@@ -301,8 +300,9 @@ async function sweep(engine: EngineContext): Promise<void> {
     if (engine.containers.byId(id) === undefined) {
       // It is no leftover, and could not be taken up: left for somebody to look at.
       if (existsSync(containerPaths(engine.config, id).description)) continue;
-      await attempt(engine, `removing the leftover directory ${id}`, () =>
-        rm(containerPaths(engine.config, id).directory, { recursive: true, force: true }),
+      // Not waited for: a log in it may be large, and nothing else needs its place.
+      void attempt(engine, `removing the leftover directory ${id}`, () =>
+        engine.files.remove(containerPaths(engine.config, id).directory),
       );
     } else if (
       engine.containers.byId(id)?.process === undefined &&
