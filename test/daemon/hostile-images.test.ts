@@ -14,6 +14,8 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { TarWriter } from "@fathom/archive";
+import { sha256Digest } from "@fathom/spec";
 import { TestDaemon, until } from "./harness.ts";
 
 let daemon: TestDaemon;
@@ -57,6 +59,81 @@ async function pingsDuring(request: () => Promise<Response>): Promise<{ pings: n
   }
   return { pings, response: await running };
 }
+
+function tar(entries: readonly { readonly path: string; readonly data?: Uint8Array | string }[]): Buffer {
+  const chunks: Uint8Array[] = [];
+  const writer = new TarWriter((chunk) => chunks.push(chunk));
+  for (const { path, data } of entries)
+    if (data === undefined) writer.entry({ kind: "directory", path, mode: 0o700 });
+    else writer.file({ path, mode: 0o644 }, Buffer.from(data));
+  writer.finish();
+  return Buffer.concat(chunks);
+}
+
+const imageConfig = (layers: readonly Uint8Array[]): string =>
+  JSON.stringify({
+    architecture: "amd64",
+    os: "linux",
+    rootfs: { type: "layers", diff_ids: layers.map((layer) => sha256Digest(layer)) },
+  });
+
+function load(archive: Uint8Array): string {
+  writeFileSync(join(daemon.work, "hostile.tar"), archive);
+  return daemon.docker("load", "-q", "-i", join(daemon.work, "hostile.tar"));
+}
+
+// The daemon of these tests tells when it stood still for long, and the end of the file fails then (TestDaemon.close).
+test("thousands of directories without an entry, over many layers: their owners are found without a pause for others", () => {
+  const names = Array.from({ length: 2000 }, (_, index) => `d${index}`);
+  const layers = [
+    tar(names.map((path) => ({ path: `${path}/` }))),
+    ...Array.from({ length: 40 }, (_, index) => tar([{ path: `layer${index}`, data: "" }])),
+    tar(names.map((path) => ({ path: `${path}/file`, data: "x" }))),
+  ];
+  const files = layers.map((data, index) => ({ path: `layer${index}.tar`, data }));
+  const manifest = [{ Config: "config", RepoTags: ["implied:1"], Layers: files.map(({ path }) => path) }];
+  load(
+    tar([
+      ...files,
+      { path: "config", data: imageConfig(layers) },
+      { path: "manifest.json", data: JSON.stringify(manifest) },
+    ]),
+  );
+  const [top] = daemon.docker("inspect", "-f", "{{.GraphDriver.Data.UpperDir}}", "implied:1").split("\n");
+  for (const name of names) expect(statSync(join(top!, name)).mode & 0o777).toBe(0o700);
+  daemon.docker("rmi", "implied:1");
+}, 60_000);
+
+test("an archive that lists one huge manifest many times is read once; one with too many images is refused", () => {
+  const config = imageConfig([]);
+  const media = "application/vnd.oci.image";
+  const manifest = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: `${media}.manifest.v1+json`,
+    config: { mediaType: `${media}.config.v1+json`, digest: sha256Digest(config), size: config.length },
+    layers: [],
+    annotations: { long: "x".repeat(3_000_000) },
+  });
+  const layout = (count: number): Buffer =>
+    tar([
+      ...[config, manifest].map((data) => ({ path: `blobs/sha256/${sha256Digest(data).slice(7)}`, data })),
+      {
+        path: "index.json",
+        data: JSON.stringify({
+          schemaVersion: 2,
+          manifests: Array.from({ length: count }, (_, index) => ({
+            mediaType: `${media}.manifest.v1+json`,
+            digest: sha256Digest(manifest),
+            size: manifest.length,
+            ...(index < 3 ? { annotations: { "io.containerd.image.name": `listed:${index}` } } : {}),
+          })),
+        }),
+      },
+    ]);
+  expect(load(layout(100))).toContain("Loaded image: listed:2");
+  expect(() => load(layout(5000))).toThrow("the archive has more than 4000 images");
+  daemon.docker("rmi", "-f", daemon.docker("inspect", "-f", "{{.Id}}", "listed:0"));
+}, 60_000);
 
 const volumePath = (name: string): string => join(daemon.dataRoot, "volumes", name, "_data");
 

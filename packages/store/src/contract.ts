@@ -82,9 +82,14 @@ export interface LayerDraft {
   readonly diffPath: string;
   /**
    * Puts it on top of `parent`. When that chain id exists already the draft is dropped and the existing layer given.
-   * @param implied Directories (byte-string paths) that get owner, mode, xattrs and times of the layers below, where those have them.
+   * @param implied As for `inherit`, when they are few: this does not give the thread back.
    */
   commit(parent: ChainId | undefined, diffId: DiffId, size: number, lease: Lease, implied?: readonly string[]): Layer;
+  /**
+   * Before the commit: directories (byte-string paths) get owner, mode, xattrs and times of the layers below, where those have them. Gives the
+   * thread back again and again; the parent must be held meanwhile.
+   */
+  inherit(parent: ChainId | undefined, implied: readonly string[]): Promise<void>;
   abort(): void;
 }
 

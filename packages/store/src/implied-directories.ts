@@ -28,6 +28,16 @@ export function inheritAttributes(
   lowerPaths: readonly string[],
   paths: readonly string[],
 ): void {
+  for (const _ of inheritOneByOne(sys, diffPath, lowerPaths, paths));
+}
+
+/** The same in steps, a path each: whoever stops half-way closes the generator. */
+export function* inheritOneByOne(
+  sys: Sys,
+  diffPath: string,
+  lowerPaths: readonly string[],
+  paths: readonly string[],
+): Generator<void> {
   if (paths.length === 0 || lowerPaths.length === 0) return;
   const roots: number[] = [];
   try {
@@ -39,6 +49,7 @@ export function inheritAttributes(
     for (const path of paths) {
       const [nearest] = visible(path);
       if (nearest !== undefined) copyAttributes(sys, nearest, own, path);
+      yield;
     }
   } finally {
     for (const fd of roots) sys.close(fd);

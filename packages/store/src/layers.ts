@@ -5,7 +5,7 @@ import type { Sys } from "@fathom/sys";
 import { chainIds, parseChainId, parseDiffId, sha256Digest, type ChainId, type DiffId } from "@fathom/spec";
 import type { Database, Layer, LayerDraft, LayerStore } from "./contract.ts";
 import { storageError } from "./errors.ts";
-import { inheritAttributes } from "./implied-directories.ts";
+import { inheritAttributes, inheritOneByOne } from "./implied-directories.ts";
 import type { OverlayLayout } from "./layout.ts";
 import { randomLink } from "./layout.ts";
 import { holdUnder } from "./leases.ts";
@@ -25,6 +25,9 @@ export interface LayerParts {
   readonly requestSync: () => void;
   readonly logger: Logger;
 }
+
+/** How long work on many files keeps the thread at a time. */
+const turnMs = 10;
 
 const columns = "chain_id, diff_id, parent, cache_id, link, size";
 
@@ -62,6 +65,10 @@ export function createLayerStore(parts: LayerParts): LayerStore {
     return row === undefined ? undefined : toLayer(row);
   }
 
+  function lowerPathsOf(parent: ChainId | undefined): string[] {
+    return chainLinks(database, parent).map((link) => realpathSync(layout.linkPath(link)));
+  }
+
   function commit(
     cacheId: string,
     parent: ChainId | undefined,
@@ -80,8 +87,7 @@ export function createLayerStore(parts: LayerParts): LayerStore {
       return { layer: existing, taken: false };
     }
     if (implied.length > 0) {
-      const lowerPaths = lower.map((link) => realpathSync(layout.linkPath(link)));
-      inheritAttributes(parts.sys, layout.diff(cacheId), lowerPaths, implied);
+      inheritAttributes(parts.sys, layout.diff(cacheId), lowerPathsOf(parent), implied);
     }
     const link = randomLink();
     layout.place(cacheId, link, lower);
@@ -144,6 +150,19 @@ export function createLayerStore(parts: LayerParts): LayerStore {
           } catch (error) {
             drop();
             throw storageError(`commit the layer ${diffId}`, error);
+          }
+        },
+        async inherit(parent, implied) {
+          if (implied.length === 0) return;
+          let turnEnds = performance.now() + turnMs;
+          try {
+            for (const _ of inheritOneByOne(parts.sys, layout.diff(cacheId), lowerPathsOf(parent), implied)) {
+              if (performance.now() < turnEnds) continue;
+              await new Promise((resolve) => setImmediate(resolve));
+              turnEnds = performance.now() + turnMs;
+            }
+          } catch (error) {
+            throw storageError("give directories the attributes of the layers below", error);
           }
         },
         abort: drop,

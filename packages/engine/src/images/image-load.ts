@@ -16,7 +16,9 @@ import {
   tryParseReference,
   withDigest,
   type Descriptor,
+  type Digest,
   type DiffId,
+  type ParsedManifest,
   formatPlatform,
   hostPlatform,
   normalizePlatform,
@@ -31,10 +33,22 @@ import type { ContentInfo, Lease } from "@fathom/store";
 import { parseRepositoryTag, publishImage, setName } from "./image-change.ts";
 import { writeAll } from "../pull/file-jobs.ts";
 import { underLease, type ImageContext } from "./image-context.ts";
-import { diffIdOfFile, importBlob, layerMediaType, putImage, unpackLayerFile } from "./image-make.ts";
+import {
+  diffIdOfFile,
+  importBlob,
+  layerMediaType,
+  makeManifest,
+  putImageRow,
+  unpackLayerFile,
+  type NewImageRow,
+} from "./image-make.ts";
 
 const smallFileLimit = 8 * 1024 * 1024;
+/** Of all descriptions of an archive together. */
+const descriptionsLimit = 32 * 1024 * 1024;
 const maxFiles = 20_000;
+/** Images and descriptions that lead to some. */
+const maxImages = 4_000;
 
 interface Source {
   readonly config: Uint8Array;
@@ -57,13 +71,27 @@ export async function* loadImages(
     const files = await spool(work.path, body, signal);
     const blobs: Blobs = new Map();
     // All of them first: an archive that breaks at its second image leaves nothing of the first either.
-    const loaded: { readonly source: Source; readonly layers: readonly Descriptor[] }[] = [];
-    for (const source of sourcesOf(files, platform))
-      loaded.push({ source, layers: await loadLayers(context, source, blobs, lease, signal) });
+    const loaded: Loaded[] = [];
+    /** Descriptions that are stored: many images may share one. */
+    const stored = new Map<Uint8Array, Digest>();
+    const put = (raw: Uint8Array): Digest => {
+      const digest = stored.get(raw) ?? context.store.content.put(raw, lease).digest;
+      stored.set(raw, digest);
+      return digest;
+    };
+    for (const source of await sourcesOf(files, platform)) {
+      const layers = await loadLayers(context, source, blobs, lease, signal);
+      // Written to the disk one by one: the transaction below only writes rows.
+      const id = put(source.config);
+      const manifests =
+        source.manifests.length > 0 ? source.manifests.map(put) : [makeManifest(context, id, layers, lease)];
+      loaded.push({ id, layers, manifests, names: source.names });
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     signal.throwIfAborted();
     const said: string[] = [];
     context.store.database.transaction(() => {
-      for (const { source, layers } of loaded) said.push(...storeImage(context, source, layers, lease));
+      for (const image of loaded) said.push(...storeImage(context, image, lease));
     });
     return said;
   });
@@ -73,14 +101,14 @@ export async function* loadImages(
 /** Files that have become blobs: they are no longer where they were. */
 type Blobs = Map<string, ContentInfo>;
 
+interface Loaded extends NewImageRow {
+  readonly names: readonly Reference[];
+}
+
 /** Row and names of an image whose layers are there; gives what the client is told. */
-function storeImage(
-  context: ImageContext,
-  { config, manifests, names }: Source,
-  layers: readonly Descriptor[],
-  lease: Lease,
-): string[] {
-  const id = putImage(context, { config, layers, manifests }, lease);
+function storeImage(context: ImageContext, image: Loaded, lease: Lease): string[] {
+  const { id, names } = image;
+  putImageRow(context, image, lease);
   publishImage(context, "load", id, id);
   if (names.length === 0) return [`Loaded image ID: ${id}\n`];
   return names.flatMap((name) => {
@@ -195,10 +223,46 @@ function fileOf(files: Files, name: string): string {
   return path;
 }
 
-function readSmall(path: string): Uint8Array {
-  if (statSync(path).size > smallFileLimit)
-    throw new EngineError("invalid-argument", `a description in the archive is larger than ${smallFileLimit} bytes`);
-  return readFileSync(path);
+/** The archive's descriptions (lists, indexes, manifests, configs), each read once, and not more than an archive may have of them. */
+class Descriptions {
+  readonly #files: Files;
+  readonly #read = new Map<string, { readonly raw: Uint8Array; readonly digest: Digest }>();
+  #bytes = 0;
+  #images = 0;
+
+  constructor(files: Files) {
+    this.#files = files;
+  }
+
+  /** @throws invalid-argument for one that is missing, or too large, alone or with those before */
+  read(name: string): { readonly raw: Uint8Array; readonly digest: Digest } {
+    const path = fileOf(this.#files, name);
+    const known = this.#read.get(path);
+    if (known !== undefined) return known;
+    const { size } = statSync(path);
+    if (size > smallFileLimit)
+      throw new EngineError("invalid-argument", `a description in the archive is larger than ${smallFileLimit} bytes`);
+    this.#bytes += size;
+    if (this.#bytes > descriptionsLimit)
+      throw new EngineError(
+        "invalid-argument",
+        `the descriptions in the archive are larger than ${descriptionsLimit} bytes: load its images in several archives`,
+      );
+    const raw = readFileSync(path);
+    const description = { raw, digest: sha256Digest(raw) };
+    this.#read.set(path, description);
+    return description;
+  }
+
+  /** One more image. Others have their turn before it. */
+  async image(): Promise<void> {
+    if (++this.#images > maxImages)
+      throw new EngineError(
+        "invalid-argument",
+        `the archive has more than ${maxImages} images: load them in several archives`,
+      );
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 function json(bytes: Uint8Array): unknown {
@@ -209,8 +273,8 @@ function json(bytes: Uint8Array): unknown {
   }
 }
 
-function sourcesOf(files: Files, platform: Platform | undefined): Source[] {
-  const sources = allSources(files, platform);
+async function sourcesOf(files: Files, platform: Platform | undefined): Promise<Source[]> {
+  const sources = await allSources(files, platform);
   if (platform === undefined) return sources;
   const wanted = sources.filter(({ config }) => platformMatches(platform, platformOf(parseImageConfig(config))));
   if (wanted.length === 0)
@@ -218,30 +282,37 @@ function sourcesOf(files: Files, platform: Platform | undefined): Source[] {
   return wanted;
 }
 
-function allSources(files: Files, platform: Platform | undefined): Source[] {
-  const manifests = ociManifests(files, platform);
-  const list = files.get("manifest.json");
-  if (list === undefined) {
-    if (manifests.length === 0)
+async function allSources(files: Files, platform: Platform | undefined): Promise<Source[]> {
+  const descriptions = new Descriptions(files);
+  const inLayout = await ociManifests(files, descriptions, platform);
+  if (!files.has("manifest.json")) {
+    if (inLayout.length === 0)
       throw new EngineError("invalid-argument", "invalid archive: does not contain a manifest.json");
-    return manifests;
+    return inLayout;
   }
-  const entries = json(readSmall(list));
+  // The same image in the OCI part keeps its manifest, and with it its digest.
+  const manifests = new Map<string, readonly Uint8Array[]>();
+  for (const one of inLayout) {
+    const digest = sha256Digest(one.config);
+    if (!manifests.has(digest)) manifests.set(digest, one.manifests);
+  }
+  const entries = json(descriptions.read("manifest.json").raw);
   if (!Array.isArray(entries)) throw new EngineError("invalid-argument", "manifest.json of the archive is not a list");
-  return entries.map((entry: unknown): Source => {
+  const sources: Source[] = [];
+  for (const entry of entries as unknown[]) {
+    await descriptions.image();
     const { Config, RepoTags, Layers } = (entry ?? {}) as { Config?: unknown; RepoTags?: unknown; Layers?: unknown };
     if (typeof Config !== "string" || !Array.isArray(Layers))
       throw new EngineError("invalid-argument", "manifest.json of the archive names no config or layers");
-    const config = readSmall(fileOf(files, Config));
-    const digest = sha256Digest(config);
-    return {
-      config,
+    const config = descriptions.read(Config);
+    sources.push({
+      config: config.raw,
       layers: Layers.map((name: unknown) => fileOf(files, String(name))),
       names: Array.isArray(RepoTags) ? RepoTags.map((tag) => tagOf(String(tag))) : [],
-      // The same image in the OCI part keeps its manifest, and with it its digest.
-      manifests: manifests.find((one) => sha256Digest(one.config) === digest)?.manifests ?? [],
-    };
-  });
+      manifests: manifests.get(config.digest) ?? [],
+    });
+  }
+  return sources;
 }
 
 /** A tag that an archive gives its image: what `docker tag` would take. */
@@ -275,39 +346,48 @@ function ociNameOf({ text, raw }: OciName): Reference | undefined {
   return withDigest(reference, digest);
 }
 
-function ociManifests(files: Files, platform: Platform | undefined): Source[] {
-  const path = files.get("index.json");
-  if (path === undefined) return [];
-  const index = parseManifest(readSmall(path), "application/vnd.oci.image.index.v1+json");
+async function ociManifests(
+  files: Files,
+  descriptions: Descriptions,
+  platform: Platform | undefined,
+): Promise<Source[]> {
+  if (!files.has("index.json")) return [];
+  const index = parseManifest(descriptions.read("index.json").raw, "application/vnd.oci.image.index.v1+json");
   if (index.kind !== "index") return [];
-  const blob = (digest: string): string => fileOf(files, `blobs/${digest.replace(":", "/")}`);
+  const blobName = (digest: string): string => `blobs/${digest.replace(":", "/")}`;
   const read = ({ digest }: Descriptor): Uint8Array => {
-    const raw = readSmall(blob(digest));
-    if (sha256Digest(raw) !== digest) throw new EngineError("data-loss", `the archive's ${digest} has another content`);
-    return raw;
+    const description = descriptions.read(blobName(digest));
+    if (description.digest !== digest)
+      throw new EngineError("data-loss", `the archive's ${digest} has another content`);
+    return description.raw;
   };
   const found: Source[] = [];
-  const visit = (descriptor: Descriptor, depth: number, outer: OciName | undefined): void => {
+  /** One image with many names is listed once for each. */
+  const known = new Map<string, ParsedManifest>();
+  const visit = async (descriptor: Descriptor, depth: number, outer: OciName | undefined): Promise<void> => {
+    await descriptions.image();
     const raw = read(descriptor);
     const text =
       descriptor.annotations?.["io.containerd.image.name"] ??
       descriptor.annotations?.["org.opencontainers.image.ref.name"];
     const given = text === undefined ? outer : { text, raw };
-    const parsed = parseManifest(raw, descriptor.mediaType);
+    const key = `${descriptor.digest} ${descriptor.mediaType}`;
+    const parsed = known.get(key) ?? parseManifest(raw, descriptor.mediaType);
+    known.set(key, parsed);
     if (parsed.kind === "index") {
       const own = pickPlatform(normalizePlatform(platform ?? hostPlatform()), parsed.index.manifests);
-      if (own !== undefined && depth < 4) visit(own, depth + 1, given);
+      if (own !== undefined && depth < 4) await visit(own, depth + 1, given);
       return;
     }
     const { config, layers } = parsed.manifest;
     const name = given === undefined ? undefined : ociNameOf(given);
     found.push({
       config: read(config),
-      layers: layers.map((layer) => blob(layer.digest)),
+      layers: layers.map((layer) => fileOf(files, blobName(layer.digest))),
       names: name === undefined ? [] : [name],
       manifests: name?.digest === undefined || given === undefined || given.raw === raw ? [raw] : [raw, given.raw],
     });
   };
-  for (const descriptor of index.index.manifests) visit(descriptor, 0, undefined);
+  for (const descriptor of index.index.manifests) await visit(descriptor, 0, undefined);
   return found;
 }

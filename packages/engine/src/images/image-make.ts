@@ -6,7 +6,6 @@ import {
   chainIds,
   parseDiffId,
   parseDigest,
-  parseImageConfig,
   parseManifest,
   type ChainId,
   type Descriptor,
@@ -14,7 +13,7 @@ import {
   type DiffId,
 } from "@fathom/spec";
 import type { ContentInfo, Layer, Lease } from "@fathom/store";
-import type { ImageContext } from "./image-context.ts";
+import { configOf, type ImageContext } from "./image-context.ts";
 
 const manifestLimit = 4 * 1024 * 1024;
 const chunkBytes = 512 * 1024;
@@ -42,7 +41,8 @@ export async function unpackLayerFile(
       },
       signal,
     );
-    return draft.commit(parent, expected, size, lease, implied);
+    await draft.inherit(parent, implied);
+    return draft.commit(parent, expected, size, lease);
   } catch (error) {
     draft.abort();
     throw error;
@@ -99,32 +99,48 @@ export interface NewImage {
   readonly config: Uint8Array;
   /** Compressed layers, lowest first; all are in the content store. */
   readonly layers: readonly Descriptor[];
-  /** Manifests that came along, kept byte for byte: its own, then an index that has it. Where there is none, one is made. */
-  readonly manifests?: readonly Uint8Array[];
   /** The image that it was committed over. */
   readonly parent?: Digest;
 }
 
 /** Writes manifest, config and row; the layers must be there under the lease. */
-export function putImage(context: ImageContext, image: NewImage, lease: Lease): Digest {
-  const { store, clock } = context;
-  const config = store.content.put(image.config, lease);
-  const parsed = parseImageConfig(image.config);
-  const layers = chainIds(parsed.rootfs.diff_ids);
+export function putImage(context: ImageContext, { config, layers, parent }: NewImage, lease: Lease): Digest {
+  const id = context.store.content.put(config, lease).digest;
+  const manifests = [makeManifest(context, id, layers, lease)];
+  putImageRow(context, { id, layers, manifests, ...(parent === undefined ? {} : { parent }) }, lease);
+  return id;
+}
+
+/** Stores a manifest for a config that is stored. */
+export function makeManifest(context: ImageContext, id: Digest, layers: readonly Descriptor[], lease: Lease): Digest {
+  const { content } = context.store;
   const made = {
     schemaVersion: 2,
     mediaType: "application/vnd.oci.image.manifest.v1+json",
-    config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: config.digest, size: config.size },
-    layers: image.layers,
+    config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: id, size: content.info(id)?.size },
+    layers,
   };
-  const raws = image.manifests?.length ? image.manifests : [Buffer.from(JSON.stringify(made))];
-  const manifests = raws.map((raw) => store.content.put(raw, lease).digest);
+  return content.put(Buffer.from(JSON.stringify(made)), lease).digest;
+}
+
+export interface NewImageRow {
+  readonly id: Digest;
+  readonly layers: readonly Descriptor[];
+  /** Its own, then an index that has it. */
+  readonly manifests: readonly Digest[];
+  readonly parent?: Digest;
+}
+
+/** Config, manifests and layers are there, under the lease. */
+export function putImageRow(context: ImageContext, image: NewImageRow, lease: Lease): void {
+  const { store, clock } = context;
+  const layers = chainIds(configOf(context, image.id).rootfs.diff_ids);
   store.images.put(
     {
-      id: config.digest,
+      id: image.id,
       layers,
       blobs: image.layers.map((layer) => layer.digest),
-      manifests,
+      manifests: image.manifests,
       storedAt: formatRfc3339Nano(clock.nowNs()),
       size: layers.reduce((sum, chainId) => sum + (store.layers.get(chainId)?.size ?? 0), 0),
       // Somebody may have removed it meanwhile: its layers are held, its row is not.
@@ -132,7 +148,6 @@ export function putImage(context: ImageContext, image: NewImage, lease: Lease): 
     },
     lease,
   );
-  return config.digest;
 }
 
 export interface StoredManifest {

@@ -25,7 +25,7 @@ export type LayerEvent =
 /** A filled layer directory that has no place in a chain yet. */
 export interface FilledLayer {
   /** Puts it in its place, the first time; afterwards it only takes it under the other lease. */
-  commit(lease: Lease): Layer;
+  commit(lease: Lease): Promise<Layer>;
   readonly blob: ContentInfo | undefined;
 }
 
@@ -195,14 +195,18 @@ export class LayerPulls {
     blob: ContentInfo | undefined,
   ): TaskResult {
     const { store } = this.#options;
-    let committed: Layer | undefined;
+    let committing: Promise<Layer> | undefined;
+    const commit = async (): Promise<Layer> => {
+      await draft.inherit(layer.parent, implied);
+      // Under the task's lease first: it outlives every single user.
+      return draft.commit(layer.parent, layer.diffId, size, lease);
+    };
     let released = false;
     return {
       blob,
-      commit(taker) {
+      async commit(taker) {
         if (released) throw new EngineError("internal", `layer ${layer.chainId} was given back already`);
-        // Under the task's lease first: it outlives every single user.
-        committed ??= draft.commit(layer.parent, layer.diffId, size, lease, implied);
+        const committed = await (committing ??= commit());
         if (!store.layers.hold(committed.chainId, taker))
           throw new EngineError("internal", `layer ${layer.chainId} is gone although it is held`);
         if (blob !== undefined) store.content.record(blob, taker);
@@ -211,7 +215,8 @@ export class LayerPulls {
       release() {
         if (released) return;
         released = true;
-        if (committed === undefined) draft.abort();
+        // After a commit that failed, too.
+        draft.abort();
         store.leases.release(lease);
       },
     };

@@ -290,7 +290,7 @@ export class Puller {
         signal,
         async (filled) => {
           await predecessor;
-          filled.commit(lease);
+          await filled.commit(lease);
           emit(layerMessage(shown, "Pull complete"));
         },
       );
