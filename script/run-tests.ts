@@ -1,9 +1,10 @@
 /**
  * Runs the unit tests, then every root test file in a room of its own (test/room.sh), one after another, looks after each for what it left behind,
- * and counts. It can run beside another run, and beside other engines. The last line is "N passed, N failed".
+ * and counts. It can run beside another run, and beside other engines. The last line is
+ * "N passed, N failed", and ", N skipped" where something could not be tried here: the line of it says why.
  */
 import { Glob } from "bun";
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { noDockerWords } from "../test/docker-cli.ts";
@@ -20,6 +21,7 @@ const rootFiles = [...new Glob("test/**/*.test.ts").scanSync(root)].sort();
 
 let passed = 0;
 let failed = 0;
+let skipped = 0;
 const failures: string[] = [];
 let stopCurrent = (): void => undefined;
 for (const signal of ["SIGINT", "SIGTERM"] as const)
@@ -34,7 +36,7 @@ function fail(what: string): void {
   failures.push(what);
 }
 
-/** Runs a program whose output has the counts of bun test. One that ends without counts is a failure. */
+/** Runs a program whose output has the counts of bun test, or of test/parity.sh. One that ends without counts is a failure. */
 async function run(name: string, command: readonly string[], timeoutMs: number): Promise<void> {
   const child = Bun.spawn([...command], {
     cwd: root,
@@ -50,9 +52,11 @@ async function run(name: string, command: readonly string[], timeoutMs: number):
   const code = await child.exited;
   clearTimeout(timer);
   const text = out + err;
-  const count = (word: string): number => Number(new RegExp(`^\\s*(\\d+) ${word}$`, "m").exec(text)?.[1] ?? 0);
+  const count = (word: string): number =>
+    Number(new RegExp(`^\\s*(\\d+) ${word}$|^parity: .*?(\\d+) ${word}ed`, "m").exec(text)?.slice(1).join("") ?? 0);
   passed += count("pass");
   failed += count("fail");
+  skipped += count("skip");
   if (code !== 0) {
     failures.push(name);
     if (count("fail") === 0) failed += 1;
@@ -68,14 +72,14 @@ const limitMs = 15 * 60_000;
 const units = unitFiles.filter(wanted);
 if (units.length > 0) await run("unit tests", [...bunTest, ...units.map((file) => `./${file}`)], limitMs);
 
-/** Runs a root test file in a room, and adds what it left behind there to the failures. */
-async function runInRoom(file: string): Promise<void> {
+/** Runs a root test file, or the scenarios, in a room, and adds what was left behind there to the failures. */
+async function runInRoom(name: string, command: readonly string[]): Promise<void> {
   const room = mkdtempSync(join(tmpdir(), "fathom-test-"));
   // Users of the containers must come through.
   chmodSync(room, 0o711);
   // Guests are made from Debian's packages.
-  const network = file.startsWith("test/guest/") ? ["--network"] : [];
-  await run(file, ["test/room.sh", ...network, room, ...bunTest, `./${file}`], limitMs);
+  const network = name.startsWith("test/guest/") ? ["--network"] : [];
+  await run(name, ["test/room.sh", ...network, room, ...command], limitMs);
   let left: string;
   try {
     left = readFileSync(join(room, "left"), "utf8").trim();
@@ -84,44 +88,23 @@ async function runInRoom(file: string): Promise<void> {
   }
   if (left === "") passed += 1;
   else {
-    fail(`${file} left behind:\n${left.replaceAll(/^/gm, "    ")}`);
+    fail(`${name} left behind:\n${left.replaceAll(/^/gm, "    ")}`);
     console.log(`FAIL ${failures.at(-1)}`);
   }
   rmSync(room, { recursive: true, force: true });
   removeCgroups();
 }
-for (const file of rootFiles.filter(wanted)) await runInRoom(file);
+for (const file of rootFiles.filter(wanted)) await runInRoom(file, [...bunTest, `./${file}`]);
 
-/** Why the parity scenarios are left out, where they are: they hold the CLI's own words too. `script/test parity` runs them all the same. */
-function noParity(scenarios: string): string | undefined {
-  if (!existsSync(scenarios)) return "the folder ../shared/parity is not here";
-  if (words.length > 0) return undefined;
-  return noDockerWords();
-}
-
-const parity = resolve(root, "../shared/parity/parity");
-const reason = noParity(parity);
-if (wanted("parity") && reason === undefined) {
-  const child = Bun.spawn(["bash", "test/parity.sh", parity], {
-    cwd: root,
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  const text = await new Response(child.stdout).text();
-  console.log(text.trimEnd());
-  await child.exited;
-  const totals = [...text.matchAll(/^parity: (\d+) passed, (\d+) failed/gm)];
-  if (totals.length === 0) fail("parity: no result");
-  for (const [, good, bad] of totals) {
-    passed += Number(good);
-    failed += Number(bad);
-    if (Number(bad) > 0) failures.push("parity scenarios");
-  }
-} else if (words.length === 0) {
-  console.log(`parity scenarios: left out: ${reason}`);
+/** The scenarios hold the CLI's own words too: with another CLI they are left out. `script/test parity` runs them all the same. */
+const scenarios = [...new Glob("test/parity/scenarios/**/*.txt").scanSync(root)].length;
+const reason = words.length > 0 ? undefined : noDockerWords();
+if (wanted("parity") && reason === undefined) await runInRoom("parity scenarios", ["test/parity.sh"]);
+else if (words.length === 0) {
+  console.log(`parity scenarios: not run: ${reason}`);
+  skipped += scenarios;
 }
 
 if (failures.length > 0) console.log(`\nfailures:\n${failures.map((text) => `  ${text}`).join("\n")}`);
-console.log(`${passed} passed, ${failed} failed`);
+console.log(`${passed} passed, ${failed} failed${skipped === 0 ? "" : `, ${skipped} skipped`}`);
 process.exit(failed > 0 || failures.length > 0 ? 1 : 0);

@@ -77,9 +77,23 @@ function busyboxEntries(): Entry[] {
   ];
 }
 
+export interface ImageVariant {
+  readonly cmd?: readonly string[];
+  /** Files beside busybox, executable. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Said in the history. */
+  readonly createdBy?: string;
+}
+
 /** Writes the layout; gives the digest of its manifest. */
-export function makeBusyboxImage(directory: string, tag = "latest"): string {
-  const layer = Buffer.concat([...busyboxEntries().map(tarEntry), Buffer.alloc(1024)]);
+export function makeBusyboxImage(directory: string, tag = "latest", variant: ImageVariant = {}): string {
+  const more = Object.entries(variant.files ?? {}).map(([path, content]): Entry => ({
+    path,
+    type: "file",
+    mode: 0o755,
+    data: Buffer.from(content),
+  }));
+  const layer = Buffer.concat([...[...busyboxEntries(), ...more].map(tarEntry), Buffer.alloc(1024)]);
   const compressed = Bun.gzipSync(layer);
   const blobs = join(directory, "blobs/sha256");
   mkdirSync(blobs, { recursive: true });
@@ -93,9 +107,12 @@ export function makeBusyboxImage(directory: string, tag = "latest"): string {
         created: "2024-01-01T00:00:00Z",
         architecture: "amd64",
         os: "linux",
-        config: { Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], Cmd: ["sh"] },
+        config: {
+          Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+          Cmd: variant.cmd ?? ["sh"],
+        },
         rootfs: { type: "layers", diff_ids: [`sha256:${sha256(layer)}`] },
-        history: [{ created: "2024-01-01T00:00:00Z", created_by: "busybox-static of Debian" }],
+        history: [{ created: "2024-01-01T00:00:00Z", created_by: variant.createdBy ?? "busybox-static of Debian" }],
       }),
     ),
   );
