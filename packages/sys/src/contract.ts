@@ -174,10 +174,10 @@ export interface Sys {
   /** Start time of a process in clock ticks since boot (/proc/PID/stat field 22): tells a reused pid from the old one. */
   processStartTime(pid: number): bigint | undefined;
   /**
-   * Unmaps the pages of this process that are nothing but clean copies of files: program text, libraries, constants. They stay in the page
-   * cache and are mapped again one by one as they are touched. Gives the bytes that were resident.
+   * Unmaps the pages of this program's text and constants (program-segments.ts). They stay in the page cache and are mapped again one by one as they
+   * are touched.
    */
-  releaseFilePages(): number;
+  releaseFilePages(): void;
 
   // Namespaces and networking
   /** A new network namespace as a descriptor; it lives as long as descriptors or mounts of it. lo is down in it. */

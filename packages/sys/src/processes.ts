@@ -1,6 +1,4 @@
 /** Mounts and processes. */
-import { readFileSync } from "node:fs";
-import { cleanFileMappings } from "./clean-mappings.ts";
 import type { SpawnRequest, Sys } from "./contract.ts";
 import { type CallContext, checked } from "./calls.ts";
 import {
@@ -13,6 +11,7 @@ import {
 } from "./constants.ts";
 import { SysError } from "./errors.ts";
 import { openOverlay } from "./overlay.ts";
+import { programSegments } from "./program-segments.ts";
 
 const EINVAL = 22;
 const ENOENT = -2;
@@ -82,12 +81,8 @@ export function processCalls({ native }: CallContext): ProcessCalls {
       return BigInt(checked("read", result, `/proc/${pid}/stat`));
     },
     releaseFilePages() {
-      let bytes = 0;
-      for (const mapping of cleanFileMappings(readFileSync("/proc/self/smaps", "latin1"))) {
-        checked("madvise", native.madvise(mapping.start, mapping.length, MADV_DONTNEED), mapping.path);
-        bytes += mapping.residentBytes;
-      }
-      return bytes;
+      for (const { start, length } of programSegments())
+        checked("madvise", native.madvise(start, length, MADV_DONTNEED), "the program's own pages");
     },
   };
 }

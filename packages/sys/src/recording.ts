@@ -91,7 +91,7 @@ const defaults: { readonly [M in SysMethod]?: Sys[M] } = {
   spawn: () => 4242,
   withNetworkNamespace: (_fd, action) => action(),
   netlinkTransact: () => [],
-  releaseFilePages: () => 0,
+  releaseFilePages: () => undefined,
   inotifyAddWatch: () => 1,
   inotifyRead: () => [],
 };

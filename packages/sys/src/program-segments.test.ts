@@ -1,0 +1,92 @@
+import { expect, test } from "bun:test";
+import { readFileSync, readlinkSync } from "node:fs";
+import type { CallContext } from "./calls.ts";
+import { createSys } from "./create-sys.ts";
+import { processCalls } from "./processes.ts";
+import { programSegments, readOnlySegments } from "./program-segments.ts";
+
+interface Header {
+  readonly type: number;
+  readonly flags: number;
+  readonly address: bigint;
+  readonly bytes: bigint;
+}
+
+function elf(headers: readonly Header[]): Buffer {
+  const file = Buffer.alloc(64 + headers.length * 56);
+  file.writeUInt32BE(0x7f454c46, 0);
+  file[4] = 2;
+  file[5] = 1;
+  file.writeBigUInt64LE(64n, 32);
+  file.writeUInt16LE(56, 54);
+  file.writeUInt16LE(headers.length, 56);
+  for (const [index, { type, flags, address, bytes }] of headers.entries()) {
+    const at = 64 + index * 56;
+    file.writeUInt32LE(type, at);
+    file.writeUInt32LE(flags, at + 4);
+    file.writeBigUInt64LE(address, at + 16);
+    file.writeBigUInt64LE(bytes, at + 32);
+  }
+  return file;
+}
+
+test("of the program's segments those that cannot be written, wherever it was loaded", () => {
+  const file = elf([
+    { type: 6, flags: 4, address: 0x40n, bytes: 0x1f8n },
+    { type: 1, flags: 4, address: 0n, bytes: 0x2f00n },
+    { type: 1, flags: 5, address: 0x3d00n, bytes: 0x5000n },
+    { type: 1, flags: 6, address: 0x9000n, bytes: 0x5000n },
+    { type: 1, flags: 4, address: 0x20000n, bytes: 0x10n },
+  ]);
+  const at = 0x5500_0000_0000n;
+  expect(readOnlySegments(file, at + 0x40n)).toEqual([
+    { start: at, length: 0x2000n },
+    { start: at + 0x3000n, length: 0x5000n },
+  ]);
+  expect(readOnlySegments(Buffer.alloc(4096), at)).toEqual([]);
+});
+
+interface Mapping {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly permissions: string;
+  readonly path: string;
+  readonly residentBytes: number;
+}
+
+function mappings(): Mapping[] {
+  return readFileSync("/proc/self/smaps", "latin1")
+    .split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
+    .map((text) => {
+      const [, start = "", end = "", permissions = "", path = ""] =
+        /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ *(.*)$/m.exec(text)!;
+      const residentBytes = Number(/^Rss: +(\d+) kB/m.exec(text)?.[1]) * 1024;
+      return { start: BigInt(`0x${start}`), end: BigInt(`0x${end}`), permissions, path, residentBytes };
+    });
+}
+
+test("only the program's own pages are let go, nothing that may be unmapped; it goes on and needs fewer of them", () => {
+  const own = readlinkSync("/proc/self/exe");
+  const isOwn = ({ path, permissions }: Mapping): boolean => path === own && permissions.startsWith("r-");
+  const before = mappings();
+  expect(programSegments().length).toBeGreaterThan(0);
+  for (const { start, length } of programSegments()) {
+    const holder = before.find((mapping) => mapping.start <= start && start + length <= mapping.end);
+    expect(holder === undefined ? undefined : isOwn(holder)).toBe(true);
+  }
+  const resident = (all: readonly Mapping[]): number =>
+    all.filter(isOwn).reduce((sum, { residentBytes }) => sum + residentBytes, 0);
+  createSys().releaseFilePages();
+  expect(resident(mappings())).toBeLessThan(resident(before) / 2);
+  expect([3, 1, 2].toSorted()).toEqual([1, 2, 3]);
+});
+
+test("no other address is given to the kernel", () => {
+  const given: bigint[] = [];
+  const madvise = (start: bigint): number => {
+    given.push(start);
+    return 0;
+  };
+  processCalls({ native: { madvise } } as unknown as CallContext).releaseFilePages();
+  expect(given).toEqual(programSegments().map(({ start }) => start));
+});
