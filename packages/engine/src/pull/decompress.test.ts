@@ -9,12 +9,12 @@ function random(length: number): Buffer {
   return data;
 }
 
-function run(kind: "gzip" | "zstd" | "none", input: Uint8Array, step: number, finish = true): Buffer {
+async function run(kind: "gzip" | "zstd" | "none", input: Uint8Array, step: number): Promise<Buffer> {
   const parts: Buffer[] = [];
   const stream = createDecompressor(kind, (chunk) => parts.push(Buffer.from(chunk)));
   try {
-    for (let at = 0; at < input.length; at += step) stream.write(input.subarray(at, at + step));
-    if (finish) stream.finish();
+    for (let at = 0; at < input.length; at += step) await stream.write(input.subarray(at, at + step));
+    await stream.finish();
   } finally {
     stream.close();
     stream.close();
@@ -30,40 +30,57 @@ describe.each([
   ["gzip", (bytes: Uint8Array) => gzipSync(bytes)],
   ["zstd", (bytes: Uint8Array) => zstdCompressSync(bytes)],
 ] as const)("%s", (kind, compress) => {
-  test("in pieces of any size", () => {
+  test("in pieces of any size", async () => {
     const input = compress(data);
     expect(detectCompression(input)).toBe(kind);
-    for (const step of [input.length, 65_536, 4_099]) expect(run(kind, input, step).equals(data)).toBe(true);
-    expect(run(kind, compress(Buffer.alloc(0)), 3)).toHaveLength(0);
-    expect(run(kind, compress(data.subarray(0, 3000)), 1).equals(data.subarray(0, 3000))).toBe(true);
+    for (const step of [input.length, 65_536, 4_099]) expect((await run(kind, input, step)).equals(data)).toBe(true);
+    expect(await run(kind, compress(Buffer.alloc(0)), 3)).toHaveLength(0);
+    expect((await run(kind, compress(data.subarray(0, 3000)), 1)).equals(data.subarray(0, 3000))).toBe(true);
   });
-  test("several members, cut anywhere", () => {
+  test("several members, cut anywhere", async () => {
     const input = Buffer.concat([compress(first), compress(Buffer.alloc(0)), compress(second)]);
-    for (const step of [input.length, 50_000, 1_021]) expect(run(kind, input, step).equals(data)).toBe(true);
+    for (const step of [input.length, 50_000, 1_021]) expect((await run(kind, input, step)).equals(data)).toBe(true);
     // The border between two members is the border between two writes.
     const parts: Buffer[] = [];
     const stream = createDecompressor(kind, (chunk) => parts.push(Buffer.from(chunk)));
-    stream.write(compress(first));
-    stream.write(compress(second));
-    stream.finish();
+    await stream.write(compress(first));
+    await stream.write(compress(second));
+    await stream.finish();
     expect(Buffer.concat(parts).equals(data)).toBe(true);
   });
-  test("refuses what is broken", () => {
+  test("refuses what is broken", async () => {
     const input = Buffer.from(compress(data));
     // zstd has no checksum here: what is wrong inside a stored block is for the digests to find.
     input.fill(0xff, 4, 60);
-    expect(() => run(kind, input, 65_536)).toThrow("stream is broken");
-    expect(() => run(kind, Buffer.from("no such stream at all, really"), 7)).toThrow("stream is broken");
+    await expect(run(kind, input, 65_536)).rejects.toThrow("stream is broken");
+    await expect(run(kind, Buffer.from("no such stream at all, really"), 7)).rejects.toThrow("stream is broken");
   });
 });
 
-test("a gzip stream that ends early is no whole stream; zeros behind the end are padding", () => {
+test("a gzip stream that ends early is no whole stream; zeros behind the end are padding", async () => {
   const input = gzipSync(data);
-  expect(() => run("gzip", input.subarray(0, input.length - 9), 65_536)).toThrow("stream is broken");
-  expect(run("gzip", Buffer.concat([input, Buffer.alloc(1000)]), 65_536).equals(data)).toBe(true);
+  await expect(run("gzip", input.subarray(0, input.length - 9), 65_536)).rejects.toThrow("stream is broken");
+  expect((await run("gzip", Buffer.concat([input, Buffer.alloc(1000)]), 65_536)).equals(data)).toBe(true);
 });
 
-test("a highly compressed stream comes out in bounded pieces", () => {
+test("padding as long as it likes holds nothing up", async () => {
+  const input = Buffer.concat([gzipSync(data), Buffer.alloc(8_000_000)]);
+  expect((await run("gzip", input, 65_536)).equals(data)).toBe(true);
+});
+
+test("what the sink throws comes out of the stream", async () => {
+  const stream = createDecompressor("gzip", () => {
+    throw new Error("the disk is full");
+  });
+  const writing = async (): Promise<void> => {
+    await stream.write(gzipSync(data));
+    await stream.finish();
+  };
+  await expect(writing()).rejects.toThrow("the disk is full");
+  stream.close();
+});
+
+test("a highly compressed stream comes out in bounded pieces", async () => {
   const zeros = Buffer.alloc(50_000_000);
   let total = 0;
   let largest = 0;
@@ -71,13 +88,13 @@ test("a highly compressed stream comes out in bounded pieces", () => {
     total += chunk.length;
     largest = Math.max(largest, chunk.length);
   });
-  stream.write(gzipSync(zeros));
-  stream.finish();
+  await stream.write(gzipSync(zeros));
+  await stream.finish();
   expect(total).toBe(zeros.length);
   expect(largest).toBeLessThanOrEqual(256 * 1024);
 });
 
-test("plain bytes pass", () => {
+test("plain bytes pass", async () => {
   expect(detectCompression(Buffer.from("a tar"))).toBe("none");
-  expect(run("none", data, 100_000).equals(data)).toBe(true);
+  expect((await run("none", data, 100_000)).equals(data)).toBe(true);
 });

@@ -1,6 +1,6 @@
 /**
  * One layer, from its source to its directory, every byte handled once: network → content file and digest → decompress → DiffID and
- * tar → files. Everything behind the network is synchronous, so what the disk cannot take is not received.
+ * tar → files. What the disk cannot take is not received: each step waits for the next.
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import { EngineError, isEngineError } from "@fathom/base";
@@ -51,8 +51,11 @@ const fileChunkBytes = 512 * 1024;
 async function* readFile(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
   const fd = openSync(path, "r");
   try {
-    const buffer = new Uint8Array(fileChunkBytes);
-    for (let count = readSync(fd, buffer); count > 0; count = readSync(fd, buffer)) {
+    for (;;) {
+      // Whoever gets it keeps it for a while.
+      const buffer = new Uint8Array(fileChunkBytes);
+      const count = readSync(fd, buffer);
+      if (count === 0) return;
       yield buffer.subarray(0, count);
       await new Promise(setImmediate);
       if (signal.aborted) throw new EngineError("aborted", "the layer was cancelled");
@@ -90,29 +93,30 @@ export async function runLayerJob(
   try {
     if (source.kind === "registry") writer = tools.writer(job.storeRoot, descriptor);
     let head: Uint8Array | undefined;
-    const decompress = (chunk: Uint8Array): void => {
+    const decompress = (chunk: Uint8Array): Promise<void> | void => {
       if (decompressor === undefined) {
         // Four bytes tell the compression; a first piece may be shorter.
         head = head === undefined ? chunk.slice() : Buffer.concat([head, chunk]);
-        if (head.length < 4) return;
+        if (head.length < 4) return undefined;
         decompressor = createDecompressor(detectCompression(head), (bytes) => unpacker.write(bytes));
         chunk = head;
       }
-      decompressor.write(chunk);
+      return decompressor.write(chunk);
     };
     let current = 0;
     const chunks =
       source.kind === "registry" ? tools.open(source.blob, descriptor, signal) : readFile(source.path, signal);
     for await (const chunk of chunks) {
       writer?.write(chunk);
-      decompress(chunk);
+      const taken = decompress(chunk);
+      if (taken !== undefined) await taken;
       current += chunk.length;
       report({ kind: "downloading", current });
     }
     writer?.verify();
     report({ kind: "downloaded" });
     if (decompressor === undefined && head !== undefined && head.length > 0) unpacker.write(head);
-    decompressor?.finish();
+    await decompressor?.finish();
     const { diffId, size, implied } = unpacker.finish();
     unpacking = false;
     if (diffId !== job.diffId)
