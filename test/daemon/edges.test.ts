@@ -1,6 +1,6 @@
 /** Edges of run and of the daemon's life, with the compiled program and the docker CLI. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { binary, TestDaemon, until } from "./harness.ts";
 
@@ -82,3 +82,37 @@ test("a daemon ends in the middle of policies that restart", async () => {
   for (const id of daemon.fathom("ps", "-aq").split("\n")) daemon.fathom("rm", "-f", id);
   await until("all are gone", () => daemon.fathom("ps", "-aq") === "");
 }, 60_000);
+
+test("a container joins network, host name, processes and IPC of another", () => {
+  daemon.docker(
+    "run",
+    "-d",
+    "--name",
+    "host",
+    "--ipc",
+    "shareable",
+    "--hostname",
+    "shown",
+    daemon.image,
+    "sleep",
+    "1000",
+  );
+  const spaces = (name: string): string[] =>
+    ["net", "uts", "pid", "ipc"].map((kind) =>
+      readlinkSync(`/proc/${daemon.docker("inspect", "-f", "{{.State.Pid}}", name)}/ns/${kind}`),
+    );
+  const joins = ["--network", "container:host", "--pid", "container:host", "--ipc", "container:host"];
+  daemon.docker("run", "-d", "--name", "guest", ...joins, daemon.image, "sleep", "1000");
+  expect(spaces("guest")).toEqual(spaces("host"));
+  expect(daemon.docker("exec", "guest", "hostname")).toBe("shown");
+  // Held by the daemon for the start alone.
+  const open = readdirSync(`/proc/${daemon.pid}/fd`).flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/${daemon.pid}/fd/${fd}`)];
+    } catch {
+      return [];
+    }
+  });
+  expect(open.filter((target) => /^(uts|pid|ipc):/.test(target))).toEqual([]);
+  daemon.docker("rm", "-f", "guest", "host");
+});

@@ -22,6 +22,7 @@ import { checkPropagation, prepareMountSources } from "./mount-sources.ts";
 import { containerPaths } from "./paths.ts";
 import { mountImages, unmountImages } from "./image-mounts.ts";
 import { mountSharedMemory, unmountSharedMemory } from "./shared-memory.ts";
+import { holdNamespaces } from "./held-namespaces.ts";
 import { discard } from "./stems.ts";
 import { StartSteps, stepsLabel } from "./start-steps.ts";
 import { joinedNamespaces, translate } from "./translate.ts";
@@ -160,7 +161,9 @@ async function launch(
   await using undo = new AsyncDisposableStack();
 
   const steps = new StartSteps(engine.clock);
-  const joins = joinedNamespaces(engine, record);
+  const joined = joinedNamespaces(engine, record);
+  using held = holdNamespaces(engine.sys, joined);
+  const joins = { ...joined, namespaces: held.namespaces };
   const layer = engine.store.containers.get(record.id);
   if (layer === undefined)
     throw new EngineError("data-loss", `the writable layer of container ${record.id} is missing`);

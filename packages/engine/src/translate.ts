@@ -31,10 +31,13 @@ export interface Joins {
   readonly networkContainer: Container | undefined;
   /** The container whose /dev/shm this one uses. */
   readonly ipcContainer: Container | undefined;
+  /** The container whose processes this one sees. */
+  readonly pidContainer: Container | undefined;
 }
 
 /**
- * The namespaces of other containers that this one joins, as files of their first processes.
+ * The namespaces of other containers that this one joins, as files of their first processes. Who joins them holds them first
+ * (held-namespaces.ts): the process may end, and its number be another's.
  * @throws not-found, conflict when the other does not run or does not share
  */
 export function joinedNamespaces(engine: EngineContext, record: ContainerRecord): Joins {
@@ -58,6 +61,7 @@ export function joinedNamespaces(engine: EngineContext, record: ContainerRecord)
   return {
     networkContainer,
     ipcContainer,
+    pidContainer,
     namespaces: {
       network: path(networkContainer, "net"),
       // The other's host name is seen too, as in Docker.

@@ -124,6 +124,8 @@ export interface Supervisor {
   /** Pid of the container's first process, seen from the host. */
   readonly pid: number;
   readonly supervisorPid: number;
+  /** undefined where it could not be found out. */
+  readonly identity: RunIdentity | undefined;
   /** RFC3339Nano. */
   readonly startedAt: string;
   /**

@@ -121,6 +121,11 @@ export function conditionIn(run: RunIdentity, part: "process" | "supervisor"): C
   return conditionOf(run[part]);
 }
 
+/** Whether the number of a run's first process still is that process's, and it has not ended. */
+export function isStillRunning(run: RunIdentity): boolean {
+  return !isDead(conditionIn(run, "process"));
+}
+
 /** Neither running nor able to run again. */
 export function isDead({ kind }: Condition): boolean {
   return kind === "gone" || kind === "ended";

@@ -186,6 +186,10 @@ export class SupervisorClient implements Supervisor {
     this.#use(connection);
   }
 
+  get identity(): RunIdentity | undefined {
+    return this.#run;
+  }
+
   get startedAt(): string {
     return this.#startedAt;
   }

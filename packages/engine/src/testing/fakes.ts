@@ -143,6 +143,7 @@ export class FakeMachine {
     const supervisor: Supervisor = {
       pid: process.pid,
       supervisorPid: process.pid + 100_000,
+      identity: undefined,
       startedAt: process.startedAt,
       exit: process.exit.promise,
       get unreachable() {
