@@ -189,6 +189,13 @@ static int call_remove(char **arguments) {
   return answer(remove_error, "");
 }
 
+static int call_probe(char **arguments) {
+  char said[2048];
+  struct text text = {said, 0, sizeof said};
+  probe(arguments[0], &text);
+  return answer(0, said);
+}
+
 static const struct {
   const char *name;
   int arguments;
@@ -196,6 +203,7 @@ static const struct {
 } calls[] = {
     {"stat", 1, call_stat},       {"make-directories", 1, call_make_directories}, {"real-path", 1, call_real_path}, {"beneath", 2, call_beneath}, {"mount", 5, call_mount},
     {"unmount", 1, call_unmount}, {"sync", 1, call_sync},                         {"remove", 1, call_remove},
+    {"probe", 1, call_probe},
 };
 
 bool wants_one_call(int argc, char **argv) {

@@ -6,10 +6,12 @@ import { mkdirSync } from "node:fs";
 import { createApiServer, type ApiServer, type Backend } from "@fathom/api";
 import { createLogger, EventLoopMonitor, messageOf, programVersion, type Logger } from "@fathom/base";
 import type { EngineLife } from "@fathom/engine";
+import { requireKernel } from "@fathom/runtime";
 import { createSys } from "@fathom/sys";
 import { composeEngine } from "./compose.ts";
 import { daemonHelp } from "./daemon-help.ts";
 import { IdleMemory } from "./idle-memory.ts";
+import { examineKernel, fallbacks, kernelFacts } from "./kernel.ts";
 import { readDaemonConfig, type BuildFacts, type DaemonConfig } from "./daemon-config.ts";
 import { takePidFile } from "./pid-file.ts";
 import { serviceNotifier, takeListenFds } from "./service-manager.ts";
@@ -89,13 +91,17 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   resources.use(lockBridge(sys, config.network.bridgeName));
   resources.use(takePidFile(config.pidFile));
 
+  const kernel = await examineKernel(sys, settings.dataRoot);
+  requireKernel(kernel);
+  if (fallbacks(kernel).length > 0)
+    logger.info("this kernel lacks what there is another way for", { features: fallbacks(kernel) });
   const engine = await composeEngine({ config, sys, logger, resources });
   const backend: Backend = engine;
   const memory = resources.use(new IdleMemory({ sys }));
   const server = createApiServer({
     onActivity: () => memory.touch(),
     onRequest: (operation) => monitor.begin(operation),
-    debug: () => ({ EventLoopStalls: monitor.longest() }),
+    debug: () => ({ EventLoopStalls: monitor.longest(), Kernel: kernelFacts(kernel) }),
     backend,
     logger,
     version: settings.version,

@@ -1,3 +1,4 @@
+import { DaemonError, type Client } from "@fathom/client";
 import type { CommandContext } from "../command.ts";
 import { bytesSize } from "../format.ts";
 import { connect } from "../session.ts";
@@ -33,6 +34,36 @@ interface Info {
   readonly Warnings: readonly string[] | null;
 }
 
+/** What fathom's daemon says of its kernel; dockerd says nothing. */
+interface KernelFacts {
+  readonly Features: readonly {
+    readonly Call: string;
+    readonly Since: string;
+    readonly State: "there" | "falls-back" | "missing" | "not-used";
+    readonly Fallback?: string;
+  }[];
+}
+
+async function kernelLines(client: Client): Promise<(readonly [number, string, unknown])[]> {
+  let facts: { readonly Kernel?: KernelFacts };
+  try {
+    facts = await client.json("GET", "/debug");
+  } catch (error) {
+    if (error instanceof DaemonError) return [];
+    throw error;
+  }
+  const features = facts.Kernel?.Features ?? [];
+  const used = features.filter(({ State }) => State !== "not-used");
+  const there = used.filter(({ State }) => State === "there");
+  if (used.length === 0) return [];
+  return [
+    [1, "Features", `${there.length} of ${used.length}${there.length === used.length ? "" : ", without"}`],
+    ...used.flatMap(({ Call, Since, State, Fallback }) =>
+      State === "there" ? [] : [[2, `${Call} (Linux ${Since})`, Fallback ?? "missing"] as const],
+    ),
+  ];
+}
+
 export async function run(context: CommandContext): Promise<number> {
   const { flags, stdout, stderr } = context;
   const client = await connect(context);
@@ -42,6 +73,7 @@ export async function run(context: CommandContext): Promise<number> {
     stdout.write(format === "json" ? `${JSON.stringify(info)}\n` : `${compileTemplate(format).render(info)}\n`);
     return 0;
   }
+  const kernel = await kernelLines(client);
   const lines: readonly (readonly [number, string, unknown])[] = [
     [0, "Containers", info.Containers],
     [1, "Running", info.ContainersRunning],
@@ -56,6 +88,7 @@ export async function run(context: CommandContext): Promise<number> {
     [0, "Cgroup Version", info.CgroupVersion],
     [0, "Security Options", (info.SecurityOptions ?? []).join(" ")],
     [0, "Kernel Version", info.KernelVersion],
+    ...kernel,
     [0, "Operating System", info.OperatingSystem],
     [0, "OSType", info.OSType],
     [0, "Architecture", info.Architecture],

@@ -16,14 +16,17 @@ import { findSupport } from "./support.ts";
 /** Controllers of v2 that limits here need; others are left to whoever wants them. */
 const unifiedControllers = ["cpuset", "cpu", "io", "memory", "pids"] as const;
 
-/** The cgroups of this machine as /proc/self/mountinfo shows them. Errors: "unavailable" where there are none. */
-export function openCgroups(sys?: CgroupDependencies["sys"]): Cgroups {
-  const fs = hostFileSystem;
-  const set = findHierarchies(readFileSync("/proc/self/mountinfo", "utf8"), (mountPoint) =>
-    fs.read(`${mountPoint}/cgroup.controllers`),
+/** The hierarchies of this machine as /proc/self/mountinfo shows them. Errors: "unavailable" where there are none. */
+export function findMountedHierarchies(): HierarchySet {
+  return findHierarchies(readFileSync("/proc/self/mountinfo", "utf8"), (mountPoint) =>
+    hostFileSystem.read(`${mountPoint}/cgroup.controllers`),
   );
-  return createCgroups(set, {
-    fs,
+}
+
+/** The cgroups of this machine. Errors: "unavailable" where there are none. */
+export function openCgroups(sys?: CgroupDependencies["sys"]): Cgroups {
+  return createCgroups(findMountedHierarchies(), {
+    fs: hostFileSystem,
     clock: systemClock,
     kill: (pid, signal) => void process.kill(pid, signal),
     ...(sys === undefined ? {} : { sys }),

@@ -1,0 +1,34 @@
+/** What the kernel of this machine does of what the engine relies on. */
+import { release } from "node:os";
+import { findMountedHierarchies, judgeKernel, tryCgroupFeatures, type KernelReport } from "@fathom/runtime";
+import { probeKernel, type Sys } from "@fathom/sys";
+import { helperExecutable } from "@fathom/sys/helper";
+
+/** @param directory Any that exists. */
+export async function examineKernel(sys: Sys, directory: string): Promise<KernelReport> {
+  const tries = await probeKernel({ executable: () => helperExecutable(sys), directory });
+  return judgeKernel(release(), new Map([...tries, ...tryCgroupFeatures(findMountedHierarchies(), sys)]));
+}
+
+/** The same for JSON: GET /debug, `fathom info`. */
+export function kernelFacts({ release: Release, features }: KernelReport): object {
+  return {
+    Release,
+    Features: features.map(({ feature: { name, call, purpose, since }, state }) => ({
+      Name: name,
+      Call: call,
+      Purpose: purpose,
+      Since: since,
+      State: state.kind,
+      ...("errno" in state ? { Error: state.errno } : {}),
+      ...("fallback" in state ? { Fallback: state.fallback } : {}),
+    })),
+  };
+}
+
+/** "fchmodat2 (6.6)" of what falls back. */
+export function fallbacks({ features }: KernelReport): string[] {
+  return features.flatMap(({ feature, state }) =>
+    state.kind === "falls-back" ? [`${feature.call} (${feature.since})`] : [],
+  );
+}
