@@ -114,6 +114,7 @@ test("an archive that lists one huge manifest many times is read once; one with 
     layers: [],
     annotations: { long: "x".repeat(3_000_000) },
   });
+  const digest = sha256Digest(manifest);
   const layout = (count: number): Buffer =>
     tar([
       ...[config, manifest].map((data) => ({ path: `blobs/sha256/${sha256Digest(data).slice(7)}`, data })),
@@ -123,7 +124,7 @@ test("an archive that lists one huge manifest many times is read once; one with 
           schemaVersion: 2,
           manifests: Array.from({ length: count }, (_, index) => ({
             mediaType: `${media}.manifest.v1+json`,
-            digest: sha256Digest(manifest),
+            digest,
             size: manifest.length,
             ...(index < 3 ? { annotations: { "io.containerd.image.name": `listed:${index}` } } : {}),
           })),
