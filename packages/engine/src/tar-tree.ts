@@ -22,6 +22,7 @@ import {
   type Stat,
   type Sys,
 } from "@fathom/sys";
+import { sortedNames } from "@fathom/store/directory-names";
 import { openEntry, openForReading, type OpenEntry } from "@fathom/store/tree";
 import type { ContainerRoot } from "./container-root.ts";
 
@@ -104,12 +105,8 @@ class Archiver {
 
   async *#directory(fd: number, path: Buffer, depth: number): AsyncGenerator<Uint8Array> {
     if (depth > maxDepth) throw new EngineError("resource-exhausted", `directories are nested deeper than ${maxDepth}`);
-    const names = this.#sys
-      .readDirectory(fd)
-      .map((entry) => Buffer.from(entry.name))
-      .filter((name) => !isDots(name))
-      .sort(Buffer.compare);
-    for (const name of names) {
+    for (const bytes of await sortedNames(this.#sys, fd)) {
+      const name = Buffer.from(bytes);
       const entry = openEntry(this.#sys, fd, name);
       if (entry === undefined) continue;
       const inner = path.length === 0 ? name : Buffer.concat([withSlash(path), name]);
@@ -226,10 +223,6 @@ class Archiver {
 
 function withSlash(path: Buffer): Buffer {
   return path.at(-1) === 0x2f ? path : Buffer.concat([path, Buffer.from("/")]);
-}
-
-function isDots(name: Buffer): boolean {
-  return name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e));
 }
 
 function isGone(error: unknown): boolean {

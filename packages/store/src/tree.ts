@@ -17,6 +17,7 @@ import {
   type Stat,
   type Sys,
 } from "@fathom/sys";
+import { sortedNames } from "./directory-names.ts";
 import { errnoName } from "./errors.ts";
 
 /** Each level holds a descriptor. Path names end at 4096 bytes, so deeper trees can only be made on purpose. */
@@ -150,8 +151,7 @@ export async function walkTree<D>(sys: Sys, rootFd: number, context: D, visitor:
   async function walk(dirFd: number, prefix: string, context: D, depth: number): Promise<void> {
     if (depth > maxDepth)
       throw new EngineError("resource-exhausted", `a directory tree is deeper than ${maxDepth} levels`);
-    const entries = sys.readDirectory(dirFd).sort((a, b) => Buffer.compare(a.name, b.name));
-    for (const { name } of entries) {
+    for (const name of await sortedNames(sys, dirFd)) {
       if (--budget <= 0) {
         budget = entriesPerTurn;
         await new Promise((resolve) => setImmediate(resolve));

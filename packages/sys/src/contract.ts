@@ -96,6 +96,8 @@ export interface Sys {
   fstat(fd: number): Stat;
   /** `flags`: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH. */
   fstatat(dirFd: number, path: Path, flags: number): Stat;
+  /** Its entries, some hundred at a time: for directories whose size somebody else decides. */
+  readDirectoryParts(fd: number): Generator<DirectoryEntry[]>;
   /** All of it; with `limit` about so many of its first entries. */
   readDirectory(fd: number, limit?: number): DirectoryEntry[];
   mkdirat(dirFd: number, path: Path, mode: number): void;

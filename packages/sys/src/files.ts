@@ -29,6 +29,7 @@ type FileCalls = Pick<
   | "fstat"
   | "fstatat"
   | "readDirectory"
+  | "readDirectoryParts"
   | "mkdirat"
   | "mknodat"
   | "symlinkat"
@@ -137,6 +138,15 @@ export function fileCalls({ native, scratch, numbers }: CallContext): FileCalls 
     ftruncate: (fd, size) => void checked("ftruncate", native.ftruncate(fd, size), fd),
     fstat: (fd) => stat(fd, "", AT_EMPTY_PATH),
     fstatat: stat,
+    *readDirectoryParts(fd) {
+      for (let first = 1; ; first = 0) {
+        const length = checked("getdents64", native.getdents(fd, scratch, first), fd);
+        if (length === 0) return;
+        const entries: DirectoryEntry[] = [];
+        parseDirectoryRecords(scratch.subarray(0, length), entries);
+        yield entries;
+      }
+    },
     readDirectory(fd, limit = Infinity) {
       const entries: DirectoryEntry[] = [];
       for (let first = 1; ; first = 0) {

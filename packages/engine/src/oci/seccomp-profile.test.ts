@@ -121,3 +121,18 @@ test("profiles that are none", () => {
   ];
   for (const [text, message] of wrong) expect(() => customSeccomp(text, usual)).toThrow(message);
 });
+
+test("a profile that no filter can hold is refused before it is compiled", () => {
+  const rule = (value: number) => ({
+    names: ["read", "write"],
+    action: "SCMP_ACT_ALLOW",
+    args: [{ index: 0, value, op: "SCMP_CMP_EQ" }],
+  });
+  const profile = (count: number): string =>
+    JSON.stringify({ defaultAction: "SCMP_ACT_ERRNO", syscalls: Array.from({ length: count }, (_, n) => rule(n)) });
+  const circumstances = { architecture: "x86_64", kernelRelease: "6.18.0", capabilities: [] } as const;
+  expect(customSeccomp(profile(100), circumstances).syscalls).toHaveLength(100);
+  expect(() => customSeccomp(profile(3000), circumstances)).toThrow(
+    "the seccomp profile has 6000 conditions on arguments; the kernel takes programs of at most 4096 instructions",
+  );
+});

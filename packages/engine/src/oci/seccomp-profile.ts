@@ -20,6 +20,8 @@ const machineNames = {
 
 const remembered = new Map<string, LinuxSeccomp>();
 const maxRemembered = 32;
+/** Of a filter (BPF_MAXINSNS). */
+const mostInstructions = 4096;
 
 /** The built-in profile. The same circumstances give the same frozen object, which is compiled once then. */
 export function defaultSeccomp(circumstances: SeccompCircumstances): LinuxSeccomp {
@@ -35,7 +37,16 @@ export function defaultSeccomp(circumstances: SeccompCircumstances): LinuxSeccom
 
 /** A profile given as JSON, in Docker's or in OCI's form. @throws invalid-argument "Decoding seccomp profile failed: …" */
 export function customSeccomp(text: string, circumstances: SeccompCircumstances): LinuxSeccomp {
-  return resolveSeccomp(parseDockerSeccomp(text), circumstances);
+  const profile = resolveSeccomp(parseDockerSeccomp(text), circumstances);
+  // Each is a comparison at least: what cannot fit is refused before it is compiled, which takes its time.
+  const conditions =
+    profile.syscalls?.reduce((sum, { names, args }) => sum + names.length * (args?.length ?? 0), 0) ?? 0;
+  if (conditions > mostInstructions)
+    throw new EngineError(
+      "invalid-argument",
+      `the seccomp profile has ${conditions} conditions on arguments; the kernel takes programs of at most ${mostInstructions} instructions`,
+    );
+  return profile;
 }
 
 export function resolveSeccomp(profile: DockerSeccomp, circumstances: SeccompCircumstances): LinuxSeccomp {
