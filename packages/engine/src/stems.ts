@@ -79,12 +79,15 @@ export class Stems {
     if (held !== undefined) {
       this.#held.delete(id);
       clearTimeout(held.timer);
+      await using undo = new AsyncDisposableStack();
+      undo.defer(() => discard(held.stem));
       if (
         held.stem.cgroup.path === cgroupPath &&
         sameStem(build(held.stem.cgroup), this.#defaultStem(held.stem.cgroup))
-      )
+      ) {
+        undo.move();
         return held.stem;
-      await discard(held.stem);
+      }
     }
     const cgroup = this.#options.cgroups.create(cgroupPath);
     try {
@@ -184,8 +187,11 @@ export class Stems {
 }
 
 export async function discard(stem: ReadyStem): Promise<void> {
-  await stem.prepared.discard();
-  await stem.cgroup.remove();
+  try {
+    await stem.prepared.discard();
+  } finally {
+    await stem.cgroup.remove();
+  }
 }
 
 function sameStem(a: LaunchPlan["stem"], b: LaunchPlan["stem"]): boolean {
