@@ -52,11 +52,16 @@ function isAlive(pid: number): boolean {
   }
 }
 
+function hasMounts(id: string): boolean {
+  return readFileSync(`/proc/${daemon.pid}/mountinfo`, "utf8").includes(id);
+}
+
 /** What the API says of a container and what the kernel says are the same; "" when so. */
 async function difference(id: string): Promise<string> {
   const { status, json } = await daemon.api<Inspect>("GET", `/containers/${id}/json`);
   if (status === 404) {
     if (cgroups(id).length > 0) return "it is removed and has a cgroup";
+    if (hasMounts(id)) return "it is removed and has mounts";
     return existsSync(join(daemon.dataRoot, "overlay2", id)) ? "it is removed and has a layer" : "";
   }
   const { State: state } = json;
@@ -70,6 +75,7 @@ async function difference(id: string): Promise<string> {
       return !alive ? "it says paused and is dead" : frozen ? "" : "it says paused and is thawed";
     case "created":
     case "exited":
+      if (hasMounts(id)) return `it says ${state.Status} and has mounts`;
       return cgroups(id).length > 0 ? `it says ${state.Status} and has a cgroup` : "";
     default:
       return `it says ${state.Status}`;
@@ -92,7 +98,8 @@ async function create(name: string, command: string): Promise<string> {
   const { json } = await daemon.api<{ Id: string }>("POST", `/containers/create?name=${name}`, {
     Image: daemon.image,
     Cmd: ["sh", "-c", command],
-    HostConfig: { NetworkMode: "none" },
+    // Memory that others may share is a mount of its own, which goes with the run.
+    HostConfig: { NetworkMode: "none", IpcMode: "shareable" },
   });
   return json.Id;
 }
@@ -125,8 +132,12 @@ const operations: Readonly<Record<string, (id: string) => Promise<unknown>>> = {
   restart: (id) => call("POST", `/containers/${id}/restart?t=1`),
   rename: (id) => call("POST", `/containers/${id}/rename?name=two-${++turn}`),
   update: (id) => call("POST", `/containers/${id}/update`, { Memory: (64 + (turn++ % 8)) * 2 ** 20, MemorySwap: -1 }),
+  resize: (id) => call("POST", `/containers/${id}/resize?h=20&w=80`),
   exec: async (id) => {
-    const { status, json } = await daemon.api<{ Id: string }>("POST", `/containers/${id}/exec`, { Cmd: ["true"] });
+    const { status, json } = await daemon.api<{ Id: string }>("POST", `/containers/${id}/exec`, {
+      Cmd: ["true"],
+      User: "root",
+    });
     if (status === 201) await call("POST", `/exec/${json.Id}/start`, { Detach: true });
   },
   remove: (id) => call("DELETE", `/containers/${id}?force=1`),

@@ -46,7 +46,12 @@ export async function createExec(
     if (entry === "" || entry.startsWith("="))
       throw new EngineError("invalid-argument", `invalid environment variable: ${entry}`);
   // An unknown user is the request's fault: it is told here, before anything listens to a stream.
-  if (request.User !== "") await compileExecProcess(engine, container, process, request, command, undefined);
+  if (request.User !== "")
+    try {
+      await compileExecProcess(engine, container, process, request, command, undefined);
+    } catch (reason) {
+      throw await endedMeanwhile(engine, process, reason, container);
+    }
   const id = randomId();
   engine.execs.add({
     id,
@@ -141,7 +146,7 @@ async function endedMeanwhile(
   reason: unknown,
   container: Container,
 ): Promise<unknown> {
-  if (isEngineError(reason) && reason.code !== "internal") return reason;
+  if (isEngineError(reason) && reason.code !== "internal" && reason.code !== "unavailable") return reason;
   const patience = new AbortController();
   const ended = await Promise.race([
     process.supervisor.exit.then(() => true),
