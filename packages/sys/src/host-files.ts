@@ -5,11 +5,11 @@
  * server answers, or the file system is taken away. Where a path lies on a local file system and is in memory, the kernel is asked at once.
  */
 import { readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { constants as errnos } from "node:os";
 import { EngineError } from "@fathom/base";
 import {
   AT_EMPTY_PATH,
-  AT_REMOVEDIR,
   AT_STATX_DONT_SYNC,
   AT_SYMLINK_NOFOLLOW,
   O_CLOEXEC,
@@ -49,7 +49,7 @@ export function createHostFiles(options: HostFilesOptions): HostFiles {
 }
 
 export interface HostFilesOptions {
-  readonly sys: Pick<Sys, "openat2" | "fstatat" | "close" | "umount" | "readDirectory" | "unlinkat">;
+  readonly sys: Pick<Sys, "openat2" | "fstatat" | "close" | "umount" | "readDirectory">;
   /** fathom-init as a descriptor. */
   readonly executable: () => number;
   /** A server that has not answered by then is taken to be away. */
@@ -124,7 +124,7 @@ class Calls implements HostFiles {
 
   async remove(path: string): Promise<void> {
     // Most are a few files: another process would be more work than these.
-    if (removeSmall(this.#options.sys, path)) return;
+    if (isSmallTree(this.#options.sys, path)) return rm(path, { recursive: true, force: true });
     check("rm", (await this.#call("remove", [path]).answer).error, path);
   }
 
@@ -228,61 +228,49 @@ function check(call: string, error: number, path: string): void {
   if (error !== 0) throw new SysError(call, error, path);
 }
 
-/** Removed at once is what has no more than that: freeing a large file takes its time too. */
+/** More than that, or more to free, holds one of the runtime's few threads for too long. */
 const smallTree = { entries: 48, bytes: 4n << 20n, depth: 8 };
 const DT_DIR = 4;
 const treeFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
-type TreeSys = Pick<Sys, "openat2" | "fstatat" | "close" | "readDirectory" | "unlinkat">;
+type TreeSys = Pick<Sys, "openat2" | "fstatat" | "close" | "readDirectory">;
 
-/** False when nothing, or not all of it, was removed. */
-function removeSmall(sys: TreeSys, path: string): boolean {
+function isSmallTree(sys: TreeSys, path: string): boolean {
   try {
-    const steps: (() => void)[] = [];
-    const left = { entries: smallTree.entries, bytes: smallTree.bytes };
-    const open: number[] = [];
-    try {
-      const top = sys.openat2(AT_FDCWD, path, { flags: treeFlags });
-      open.push(top);
-      if (!planRemoval(sys, top, smallTree.depth, left, open, steps)) return false;
-      for (const step of steps) step();
-    } finally {
-      for (const fd of open) sys.close(fd);
-    }
-    sys.unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
-    return true;
+    return isSmall(sys, AT_FDCWD, path, smallTree.depth, { entries: smallTree.entries, bytes: smallTree.bytes });
   } catch {
-    // A file, nothing, a mount, what may not be removed: the helper says so.
+    // A file, nothing, a mount: the helper says what is wrong.
     return false;
   }
 }
 
-/** Opens the directories and notes what to do, leaves first; false when it is too much. */
-function planRemoval(
+function isSmall(
   sys: TreeSys,
-  directory: number,
+  above: number,
+  path: string | Uint8Array,
   depth: number,
   left: { entries: number; bytes: bigint },
-  open: number[],
-  steps: (() => void)[],
 ): boolean {
-  const entries = sys.readDirectory(directory, left.entries + 1);
-  left.entries -= entries.length;
-  if (left.entries < 0) return false;
-  for (const { name, type } of entries) {
-    if (type !== DT_DIR) {
-      left.bytes -= sys.fstatat(directory, name, AT_SYMLINK_NOFOLLOW).blocks * 512n;
-      if (left.bytes < 0n) return false;
-      steps.push(() => sys.unlinkat(directory, name, 0));
-      continue;
+  const directory = sys.openat2(above, path, {
+    flags: treeFlags,
+    resolve: above === AT_FDCWD ? 0 : RESOLVE_NO_XDEV,
+  });
+  try {
+    const entries = sys.readDirectory(directory, left.entries + 1);
+    left.entries -= entries.length;
+    if (left.entries < 0) return false;
+    for (const { name, type } of entries) {
+      if (type === DT_DIR) {
+        if (depth === 0 || !isSmall(sys, directory, name, depth - 1, left)) return false;
+      } else {
+        left.bytes -= sys.fstatat(directory, name, AT_SYMLINK_NOFOLLOW).blocks * 512n;
+        if (left.bytes < 0n) return false;
+      }
     }
-    if (depth === 0) return false;
-    const below = sys.openat2(directory, name, { flags: treeFlags, resolve: RESOLVE_NO_XDEV });
-    open.push(below);
-    if (!planRemoval(sys, below, depth - 1, left, open, steps)) return false;
-    steps.push(() => sys.unlinkat(directory, name, AT_REMOVEDIR));
+    return true;
+  } finally {
+    sys.close(directory);
   }
-  return true;
 }
 
 interface Mounted {
