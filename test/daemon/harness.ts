@@ -3,6 +3,7 @@ import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmdirSync,
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { makeBusyboxImage } from "../make-busybox-image.ts";
+import { holdings } from "./holdings.ts";
 import { runName } from "../run-name.ts";
 
 export const binary = process.env["FATHOM_BINARY"] ?? resolve(import.meta.dir, "../../dist/fathom");
@@ -291,6 +292,12 @@ export class TestDaemon {
   async close(before: () => void = () => undefined): Promise<void> {
     if (this.#daemon !== undefined) {
       for (const id of this.fathom("ps", "-aq").split("\n").filter(Boolean)) this.cli("rm", "-f", id);
+      // At its end the kernel takes them, and nobody would know.
+      const detached = (): readonly string[] => holdings(this.pid).detachedMounts;
+      await until(
+        `the daemon holds no detached mount without containers: ${detached().join(", ")}`,
+        () => detached().length === 0,
+      );
       await this.stop();
     }
     this.#registry?.kill("SIGKILL");

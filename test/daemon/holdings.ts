@@ -1,0 +1,65 @@
+/** What a living process holds in the kernel: for tests that something is given back while the daemon runs. At its end the kernel takes all. */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+
+export interface Holdings {
+  readonly descriptors: number;
+  /** Mounts that are only a descriptor, by what it shows: roots of containers that nobody closed. */
+  readonly detachedMounts: readonly string[];
+  /** Supervisors, forwarders and helpers that it started. */
+  readonly children: number;
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+export function holdings(pid: number): Holdings {
+  const mounts = new Set(
+    read(`/proc/${pid}/mountinfo`)
+      .split("\n")
+      .map((line) => line.split(" ")[0]),
+  );
+  const fds = readdirSync(`/proc/${pid}/fd`);
+  const detachedMounts = fds.flatMap((fd) => {
+    let target: string;
+    try {
+      target = readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      return [];
+    }
+    // Sockets, pipes and memory files are on mounts of the kernel's own.
+    if (!target.startsWith("/") || target.startsWith("/memfd:")) return [];
+    const id = /^mnt_id:\s+(\d+)$/m.exec(read(`/proc/${pid}/fdinfo/${fd}`))?.[1];
+    return id === undefined || mounts.has(id) ? [] : [`${fd} ${target}`];
+  });
+  const children = read(`/proc/${pid}/task/${pid}/children`).split(" ").filter(Boolean).length;
+  return { descriptors: fds.length, detachedMounts, children };
+}
+
+/**
+ * Does `action` again and again; throws where each time leaves something with the process. What a first time makes and keeps is no leak.
+ * Others may come and go meanwhile: less than half of the times is no leak.
+ */
+export async function expectNoGrowth(pid: number, times: number, action: () => Promise<void> | void): Promise<void> {
+  await action();
+  const before = holdings(pid);
+  for (let turn = 0; turn < times; turn++) await action();
+  const grown = (): string[] => {
+    const now = holdings(pid);
+    const parts = [
+      ["descriptors", now.descriptors - before.descriptors],
+      ["detached mounts", now.detachedMounts.length - before.detachedMounts.length],
+      ["children", now.children - before.children],
+    ] as const;
+    return parts
+      .filter(([, more]) => more >= times / 2)
+      .map(([name, more]) => `${more} ${name} more after ${times} times`);
+  };
+  for (const deadline = Date.now() + 5000; grown().length > 0; await Bun.sleep(50))
+    if (Date.now() > deadline)
+      throw new Error(`process ${pid} has ${grown().join(", ")}: ${holdings(pid).detachedMounts.join(", ")}`);
+}
