@@ -27,7 +27,7 @@ struct shared {
 
 struct child {
   struct shared *shared;
-  volatile pid_t *born; /* the page before `shared`: where the kernel writes the number of the process that is made below */
+  volatile pid_t *born; /* a page that only the maker has: where the kernel writes the number of the process that is made below */
   bool maker;           /* nobody in the container sees this process; the one that will be seen is still to be made */
   int pid_namespace;    /* the one that the process will be in, -1 when it is joined already */
   bool wants_session;   /* a session is to be made by the process itself */
@@ -44,7 +44,6 @@ struct child {
   bool umask_set;
 };
 
-/* In front of the shared memory, for the supervisor and the maker only. */
 #define BORN_SIZE 4096
 
 /* birth.c: the process that is seen, in place of its maker; comes back in it. Nothing where there is no maker. */

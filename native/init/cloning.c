@@ -88,8 +88,9 @@ static pid_t clone_process(struct process *process, uint64_t flags, const struct
       .cgroup = cgroups->born_in >= 0 ? (uint64_t)cgroups->born_in : 0,
   };
   process->pidfd = -1;
-  void *shared = (uint8_t *)process->shared - BORN_SIZE;
-  madvise(shared, BORN_SIZE + SHARED_SIZE, MADV_DOFORK);
+  void *shared = process->shared, *born = (void *)(uintptr_t)process->born;
+  madvise(shared, SHARED_SIZE, MADV_DOFORK);
+  madvise(born, BORN_SIZE, MADV_DOFORK);
   pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
   if (pid < 0 && cgroups->born_in >= 0) {
     close_cgroups(cgroups);
@@ -112,7 +113,8 @@ static pid_t clone_process(struct process *process, uint64_t flags, const struct
     child->socket = pair[1];
     return 0;
   }
-  madvise(shared, BORN_SIZE + SHARED_SIZE, MADV_DONTFORK);
+  madvise(shared, SHARED_SIZE, MADV_DONTFORK);
+  madvise(born, BORN_SIZE, MADV_DONTFORK);
   close(pair[1]);
   process->socket = pair[0];
   process->pid = pid;

@@ -31,26 +31,33 @@ struct process *new_process(const char *id) {
   struct process *process = free_slot();
   /* The container's is the first that is asked for. */
   bool is_container = process && process == container();
-  void *pages = process ? map_pages(BORN_SIZE + SHARED_SIZE, true) : NULL;
-  if (!pages) {
+  void *shared = process ? map_pages(SHARED_SIZE, true) : NULL, *born = shared ? map_pages(BORN_SIZE, true) : NULL;
+  if (!born) {
+    unmap_pages(shared, SHARED_SIZE);
     fail_with(EAGAIN, "new process", process ? "no memory" : "too many processes under one supervisor");
     return NULL;
   }
   /* Only the child that they are for gets them (clone_process). */
-  madvise(pages, BORN_SIZE + SHARED_SIZE, MADV_DONTFORK);
+  madvise(shared, SHARED_SIZE, MADV_DONTFORK);
+  madvise(born, BORN_SIZE, MADV_DONTFORK);
   empty_process(process);
   process->container = is_container;
-  process->born = pages;
-  process->shared = (struct shared *)((uint8_t *)pages + BORN_SIZE);
+  process->born = born;
+  process->shared = shared;
   struct text text = {process->id, 0, sizeof process->id};
   text_add(&text, id);
   process->phase = PHASE_STEM;
   return process;
 }
 
-static void drop_shared(struct process *process) {
-  unmap_pages((void *)(uintptr_t)process->born, BORN_SIZE + SHARED_SIZE);
+static void drop_born(struct process *process) {
+  unmap_pages((void *)(uintptr_t)process->born, BORN_SIZE);
   process->born = NULL;
+}
+
+static void drop_shared(struct process *process) {
+  drop_born(process);
+  unmap_pages(process->shared, SHARED_SIZE);
   process->shared = NULL;
 }
 
@@ -65,14 +72,16 @@ struct process *find_process(const char *id) {
 }
 
 /*
- * The process that is seen takes its maker's place. Its number is the kernel's word, on a page that only the maker and the supervisor have,
- * and it is the supervisor's own child that nobody else reaps: the number cannot be another's.
+ * The process that is seen takes its maker's place. Its number is the kernel's word, on a page that only the maker and the supervisor have:
+ * the process itself has no mapping of that page's file, which it could move to the page. And it is the supervisor's own child that nobody
+ * else reaps: the number cannot be another's.
  */
 static void take_born(struct process *process) {
   pid_t pid = process->born ? *process->born : 0;
-  if (pid <= 0)
+  siginfo_t about;
+  if (pid <= 0 || waitid(P_PID, (id_t)pid, &about, WEXITED | WNOHANG | WNOWAIT) < 0)
     return;
-  *process->born = 0; /* once */
+  drop_born(process); /* it counts once */
   int pidfd = sys_pidfd_open(pid);
   if (pidfd < 0) {
     /* Nothing can be followed without a descriptor. */

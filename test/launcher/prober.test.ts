@@ -37,10 +37,11 @@ interface Found {
 }
 
 /** A container whose program is the prober; `end` stops it and gives what it found. */
-async function prober(options: readonly string[]): Promise<{ supervisor: Supervisor; end: () => Promise<Found> }> {
+async function prober(options: readonly string[], init = false): Promise<{ supervisor: Supervisor; end: () => Promise<Found> }> {
   const { supervisor, attachments } = await start(rig, ["prober", ...options, ...forbidden], {
     process: capabilities,
     attach: [bothOutputs],
+    init,
   });
   const reader = new Reader(attachments[0]!.fd);
   await reader.until(/looking/);
@@ -106,6 +107,16 @@ test("200 execs, with and without a terminal, show nothing of the host, of the s
   // It did see them: a prober that came too late each time proves nothing.
   expect(found.newborn).toBeGreaterThan(20);
 }, 120_000);
+
+test("Fathom's own init, which stays, has nothing else either", async () => {
+  const { supervisor, end } = await prober(["--secret", moved], true);
+  await exec(supervisor, ["sh", "-c", "echo $WORD"], { env: [`WORD=${secret}`] });
+  await supervisor.signal(SIGUSR1);
+  for (let turn = 0; turn < 10; turn++) expect(await exec(supervisor, ["true"])).toBe(0);
+  const found = await end();
+  expect(found.text).not.toContain("hit:");
+  expect(found.newborn).toBeGreaterThan(5);
+});
 
 test("50 containers that join the pid namespace never show the host's root", async () => {
   const { supervisor, end } = await prober(["--joined"]);
