@@ -37,7 +37,7 @@ struct client *add_client(int fd, struct process *process, struct connection *da
     client->fd = fd;
     client->process = process;
     client->daemon = daemon;
-    client->input = wants & ATTACH_STDIN;
+    client->input = client->sends = wants & ATTACH_STDIN;
     client->close_input = wants & ATTACH_CLOSE_STDIN;
     client->wants[0] = wants & ATTACH_STDOUT;
     client->wants[1] = wants & ATTACH_STDERR;
@@ -320,6 +320,10 @@ static void copy_input(struct client *client) {
  * has not read: so the end is said, and what still comes is read and forgotten until the other side hangs up.
  */
 static void linger(struct client *client) {
+  if (!client->sends) {
+    close_client(client);
+    return;
+  }
   if (!client->linger) {
     shutdown(client->fd, SHUT_WR);
     client->linger = monotonic_ms() + LINGER_MS;

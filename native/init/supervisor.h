@@ -91,6 +91,7 @@ struct client {
   struct process *process;
   struct connection *daemon; /* who brought it; NULL when that has ended */
   bool input, close_input;
+  bool sends; /* it came with input, of which some may be unread at the end */
   int64_t linger; /* it was told the end: until then what it still sends is thrown away; 0: it was not told */
   bool hung; /* its other end is closed, and its last input waits for room */
   bool wants[2];

@@ -84,12 +84,13 @@ test("a client that leaves does not hurt, one that does not read holds only its 
 });
 
 test("the exit is known while a client still has to read, and the log is whole by then", async () => {
-  const { supervisor, attachments, directory } = await start(rig, ["seq", "5000"], { attach: [bothOutputs] });
-  expect((await supervisor.exit).code).toBe(0);
-  expect(logRecords(join(directory, "log")).length).toBe(5000);
-  // sleep: a client that does not read for a while
-  await Bun.sleep(50);
-  expect(unframe(await new Reader(attachments[0]!.fd).ended).stdout.endsWith("\n5000\n")).toBe(true);
+  for (const attach of [[bothOutputs], [withInput]]) {
+    const { supervisor, attachments, directory } = await start(rig, ["seq", "5000"], { attach });
+    expect((await supervisor.exit).code).toBe(0);
+    expect(logRecords(join(directory, "log")).length).toBe(5000);
+    // sleep: a client that does not read for a while
+    expect(unframe(await new Reader(attachments[0]!.fd).ended).stdout.endsWith("\n5000\n")).toBe(true);
+  }
 });
 
 test("a terminal: /dev/pts/0, controlling, CRLF, size and resize, console bound", async () => {

@@ -37,7 +37,10 @@ interface Found {
 }
 
 /** A container whose program is the prober; `end` stops it and gives what it found. */
-async function prober(options: readonly string[], init = false): Promise<{ supervisor: Supervisor; end: () => Promise<Found> }> {
+async function prober(
+  options: readonly string[],
+  init = false,
+): Promise<{ supervisor: Supervisor; end: () => Promise<Found> }> {
   const { supervisor, attachments } = await start(rig, ["prober", ...options, ...forbidden], {
     process: capabilities,
     attach: [bothOutputs],

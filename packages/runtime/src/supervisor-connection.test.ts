@@ -193,3 +193,17 @@ test("the queue has a bound, and a request that was sent in part ends the connec
   expect(await peer.connection.closed).toContain("sent in part");
   for (const failure of await Promise.all(asked)) expect(failure).toMatchObject({ code: "unavailable" });
 });
+
+test("what is said in one piece with an answer is heard by who listens after the answer", async () => {
+  using peer = new FakePeer();
+  const asked = peer.connection.request(messageTypes.launch, new Uint8Array());
+  await peer.next();
+  const launch = await peer.next();
+  const exit = Uint8Array.of(1, 2, 3);
+  const both = Buffer.concat([frame(messageTypes.ok, launch.id, new Uint8Array()), frame(messageTypes.exit, 0, exit)]);
+  sys.sendMessage(peer.fd, both, []);
+  await asked;
+  const heard: Message[] = [];
+  peer.connection.onMessage = (message) => void heard.push(message);
+  expect(heard.map(({ type, payload }) => [type, payload])).toEqual([[messageTypes.exit, exit]]);
+});

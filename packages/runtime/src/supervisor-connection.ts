@@ -41,6 +41,8 @@ const queuedBytesLimit = 8 << 20;
 /** Requests that were given up while their answer was on its way. */
 const abandonedLimit = 256;
 const longestFlushMs = 50;
+/** More than a supervisor says of exits before it is listened to. */
+const unheardLimit = 8192;
 
 export interface RequestOptions {
   readonly deadlineMs?: number;
@@ -84,8 +86,8 @@ export class SupervisorConnection {
   #heard: Deferred<void> | undefined;
   /** What the supervisor speaks. Requests need not wait for it: answers come in the order of the questions. */
   readonly peer: Promise<Peer>;
-  /** Messages that answer nothing. Set before the first message can come, that is, in the same turn as the constructor. */
-  onMessage: (message: Message) => void = () => undefined;
+  #onMessage: ((message: Message) => void) | undefined;
+  readonly #unheard: Message[] = [];
   /** It owes an answer and does not even give its hello; called at every look. Whoever knows that it cannot answer calls `giveUp`. */
   onSuspect: () => void = () => undefined;
   /** A reason when it has become silent, undefined when it speaks again. */
@@ -361,6 +363,20 @@ export class SupervisorConnection {
     if (this.#quietLooks >= silentAfterLooks) this.giveUp("it does not answer");
   }
 
+  /**
+   * Messages that answer nothing. Those that came before somebody listened are told first: the exit of a short program comes in one piece with
+   * the answer to its launch.
+   */
+  set onMessage(listener: (message: Message) => void) {
+    this.#onMessage = listener;
+    for (const message of this.#unheard.splice(0)) listener(message);
+  }
+
+  #tell(message: Message): void {
+    if (this.#onMessage !== undefined) this.#onMessage(message);
+    else if (this.#unheard.length < unheardLimit) this.#unheard.push(message);
+  }
+
   #receive(chunk: Uint8Array): void {
     this.#quietLooks = 0;
     this.#asked = false;
@@ -373,7 +389,7 @@ export class SupervisorConnection {
     try {
       for (const message of this.#parser.push(chunk)) {
         const waiting = message.id === 0 ? undefined : this.#take(message.id);
-        if (waiting === undefined) this.onMessage(message);
+        if (waiting === undefined) this.#tell(message);
         else if (message.type === messageTypes.error) waiting.answer.reject(parseFailure(message.payload));
         else if (waiting.abandoned) waiting.late?.(message.payload);
         else waiting.answer.resolve(message.payload);
