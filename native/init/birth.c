@@ -82,6 +82,7 @@ int be_born(struct child *child) {
   if (join_pid_namespace(child) < 0)
     return -1;
   close_fd(&child->procfs);
+  close_fd(&child->joined_procfs);
   close_fd(&child->masked);
   close_fd(&child->handed_root);
   int keep[2] = {child->socket, child->root};
@@ -127,7 +128,7 @@ _Noreturn void live_as_stem(struct child *child, uint32_t namespaces, int pid_na
   if (pid_namespace >= 0) {
     /*
      * Who has that namespace would see this process, with the host's root, while it waits and mounts. So it only says where its child is
-     * to be; a procfs that is mounted from here on is that namespace's, and the one for /proc/self is opened before.
+     * to be. A procfs shows the namespace that its mounter is in, and that is another one: so the one of that namespace is borrowed.
      */
     child->maker = true;
     child->pid_namespace = pid_namespace;
@@ -135,6 +136,8 @@ _Noreturn void live_as_stem(struct child *child, uint32_t namespaces, int pid_na
       fail("fsopen", "proc");
       give_up();
     }
+    if (take_joined_procfs(child) < 0)
+      give_up();
     if (join_pid_namespace(child) < 0)
       give_up();
     if (namespaces & CLONE_NEWUSER) {

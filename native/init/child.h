@@ -29,6 +29,8 @@ struct child {
   struct shared *shared;
   volatile pid_t *born; /* a page that only the maker has: where the kernel writes the number of the process that is made below */
   bool maker;           /* nobody in the container sees this process; the one that will be seen is still to be made */
+  int joined_procfs;    /* a procfs of the pid namespace that is joined, or -1 */
+  bool procfs_used;     /* it is attached */
   int pid_namespace;    /* the one that the process will be in, -1 when it is joined already */
   bool wants_session;   /* a session is to be made by the process itself */
   int socket;      /* to the supervisor */
@@ -49,6 +51,8 @@ struct child {
 /* birth.c: the process that is seen, in place of its maker; comes back in it. Nothing where there is no maker. */
 int be_born(struct child *child);
 int join_pid_namespace(struct child *child);
+/* joined-procfs.c: before the pid namespace is joined, a copy of the procfs that a process in it sees. Nothing for the own one. */
+int take_joined_procfs(struct child *child);
 
 /* Executes the plan in child->shared and does not come back but on failure, which is recorded. */
 void execute_plan(struct child *child);

@@ -206,6 +206,14 @@ static void run(void) {
   }
 }
 
+static void discard_unread(int fd) {
+  uint8_t unread[4096];
+  for (int turns = 0; fd >= 0 && turns < 1024; turns++) {
+    if (read(fd, unread, sizeof unread) <= 0)
+      return;
+  }
+}
+
 int main(int argc, char **argv) {
   if (wants_one_call(argc, argv))
     return one_call(argv);
@@ -231,6 +239,9 @@ int main(int argc, char **argv) {
   add_connection(CONTROL_FD);
   run();
   close_listener();
+  /* An end with unread requests would take away the answers that were not read yet. */
+  for (unsigned i = 0; i < CONNECTIONS_LIMIT; i++)
+    discard_unread(supervisor.connections[i].fd);
   /* A stem that was never launched must not outlive this. */
   if (!supervisor.launched && container()->pidfd >= 0)
     drop_process(container());

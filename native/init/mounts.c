@@ -118,6 +118,22 @@ static int make_file_system(const struct operation *op) {
   return mount;
 }
 
+/* The borrowed procfs with the attributes that are asked for; a second one is a copy of the first, which is attached by then. */
+static int copy_joined_procfs(struct child *child, const struct operation *op) {
+  int mount = child->procfs_used ? sys_open_tree(child->joined_procfs, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH)
+                                 : fcntl(child->joined_procfs, F_DUPFD_CLOEXEC, 3);
+  if (mount < 0)
+    return fail("open_tree", "proc");
+  child->procfs_used = true;
+  const uint64_t wanted = op->mount.attributes.set & ~(uint64_t)MOUNT_ATTR_ATIME_MASK;
+  struct attributes attributes = {.set = wanted, .clear = MOUNT_ATTR_RDONLY & ~wanted};
+  if (set_attributes(mount, &attributes, 0) < 0) {
+    close_fd(&mount);
+    return fail("mount_setattr", "proc");
+  }
+  return mount;
+}
+
 int do_mount(struct child *child, const struct operation *op) {
   /* A proc or sysfs that a link leads elsewhere would be trusted in the wrong place. */
   bool strict = !strcmp(op->mount.type, "proc") || !strcmp(op->mount.type, "sysfs");
@@ -131,7 +147,8 @@ int do_mount(struct child *child, const struct operation *op) {
     if (target < 0)
       return fail("openat2", "the target of a proc or sysfs mount must be a directory and no link");
   }
-  int mount = make_file_system(op);
+  bool joined = child->joined_procfs >= 0 && !strcmp(op->mount.type, "proc");
+  int mount = joined ? copy_joined_procfs(child, op) : make_file_system(op);
   if (mount < 0)
     return -1;
   if (op->mount.copy_up) {

@@ -88,6 +88,7 @@ check "diff" "A /new" bash -c "docker exec web touch /new; docker diff web | gre
 check "commit" "new" bash -c "docker commit web localhost/made:1 >/dev/null; docker run --rm --network none localhost/made:1 ls / | grep new"
 check "pause" "paused frozen" bash -c "docker pause web >/dev/null; echo \$(docker inspect -f '{{.State.Status}}' web) \$(grep -q 'frozen 1' /sys/fs/cgroup/fathom/\$(docker inspect -f '{{.Id}}' web)/cgroup.events && echo frozen)"
 check "unpause" "running" bash -c "docker unpause web >/dev/null; docker inspect -f '{{.State.Status}}' web"
+check "--pid container: its processes alone" "httpd" docker run --rm --network none --pid container:web $image sh -c 'tr "\0" "\n" </proc/1/cmdline | head -1'
 check "update" "104857600" bash -c "docker update -m 100m --memory-swap 200m web >/dev/null; docker exec web cat /sys/fs/cgroup/memory.max"
 check "top" "httpd" bash -c "docker top web -eo pid,comm | tail -1 | tr -s \" \" | cut -d\" \" -f2"
 check "kill -HUP is not the end" "running" bash -c "docker kill -s CONT web >/dev/null; docker inspect -f '{{.State.Status}}' web"

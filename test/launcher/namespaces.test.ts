@@ -119,7 +119,8 @@ test("a user namespace with its maps", async () => {
 test("joined namespaces: network and ipc of another container, its pid namespace", async () => {
   const first = await start(rig, ["sleep", "1000"]);
   const of = (kind: string): string => `/proc/${first.supervisor.pid}/ns/${kind}`;
-  const script = "readlink /proc/self/ns/net; readlink /proc/self/ns/ipc; ps -o comm; echo $$";
+  const script =
+    "readlink /proc/self/ns/net; readlink /proc/self/ns/ipc; tr '\\0' ' ' </proc/1/cmdline; echo; echo /proc/[0-9]*; echo $$";
   const whole = plan(rig, ["sh", "-c", script], { namespaces: ["mount", "uts"] });
   const joined: LaunchPlan = {
     ...whole,
@@ -135,8 +136,11 @@ test("joined namespaces: network and ipc of another container, its pid namespace
   const lines = unframe(await output).stdout.split("\n");
   expect(lines[0]).toBe(readlinkSync(of("net")));
   expect(lines[1]).toBe(readlinkSync(of("ipc")));
-  expect(lines).toContain("sleep");
-  expect(Number(lines.at(-2))).toBeGreaterThan(1);
+  // Its /proc is that namespace's and not the host's.
+  expect(lines[2]).toBe("sleep 1000 ");
+  const own = Number(lines.at(-2));
+  expect(own).toBeGreaterThan(1);
+  expect(lines[3]).toBe(`/proc/1 /proc/${own}`);
   await end(first.supervisor);
 });
 
