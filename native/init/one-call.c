@@ -190,9 +190,10 @@ static int call_remove(char **arguments) {
 }
 
 static int call_probe(char **arguments) {
+  (void)arguments;
   char said[2048];
   struct text text = {said, 0, sizeof said};
-  probe(arguments[0], &text);
+  probe(&text);
   return answer(0, said);
 }
 
@@ -203,7 +204,7 @@ static const struct {
 } calls[] = {
     {"stat", 1, call_stat},       {"make-directories", 1, call_make_directories}, {"real-path", 1, call_real_path}, {"beneath", 2, call_beneath}, {"mount", 5, call_mount},
     {"unmount", 1, call_unmount}, {"sync", 1, call_sync},                         {"remove", 1, call_remove},
-    {"probe", 1, call_probe},
+    {"probe", 0, call_probe},
 };
 
 bool wants_one_call(int argc, char **argv) {
@@ -222,7 +223,7 @@ static bool read_arguments(char **arguments, int wanted) {
       return false;
     *arguments++ = input + at;
   }
-  return wanted == 0 && used < sizeof input && input[used - 1] == 0;
+  return wanted == 0 && used < sizeof input && (used == 0 || input[used - 1] == 0);
 }
 
 int one_call(char **argv) {

@@ -9,5 +9,5 @@ bool wants_one_call(int argc, char **argv);
 /* Gives the exit status. */
 int one_call(char **argv);
 
-/* Tries what the kernel does, and adds "NAME=ERRNO NAME=ERRNO …" (probe.c). The directory is covered by a tmpfs, for this process alone. */
-void probe(const char *directory, struct text *out);
+/* Tries what the kernel does, and adds "NAME=ERRNO NAME=ERRNO …" (probe.c). */
+void probe(struct text *out);

@@ -27,9 +27,12 @@
 /* Higher than any descriptor in use here. */
 #define UNUSED_FD 1000U
 
-/* A directory that a tmpfs of the tries is attached to. */
-static const char *place;
-/* errno of the tries that the next ones stand on. */
+/* A tmpfs of the tries: the next ones reach it by this descriptor alone, never by a path, and nothing of the host's is theirs. */
+static int place = NOT_OPEN;
+/*
+ * errno of the tries that others stand on. What cannot be tried for want of them counts as there: one thing that is missing shall be named, not all
+ * that follows from it.
+ */
 static int separate, attached;
 
 static int result(long done) {
@@ -77,15 +80,14 @@ static int try_pidfd_open(void) {
 }
 
 static int try_pidfd_send_signal(void) {
-  int own = child_pidfd >= 0 ? child_pidfd : sys_pidfd_open(getpid());
-  return result(sys_pidfd_send_signal(own, 0));
+  int own = sys_pidfd_open(getpid());
+  return own < 0 ? 0 : result(sys_pidfd_send_signal(own, 0));
 }
 
 static int try_waitid_pidfd(void) {
   siginfo_t about;
-  int done = child_pidfd >= 0 ? result(waitid(P_PIDFD_ID, (id_t)child_pidfd, &about, WEXITED)) : ECHILD;
-  /* Whatever came of that, none of it stays. */
-  if (done && child_pid > 0)
+  int done = child_pid < 0 ? 0 : result(waitid(P_PIDFD_ID, (id_t)child_pidfd, &about, WEXITED));
+  if (done)
     waitpid(child_pid, NULL, 0);
   return done;
 }
@@ -93,11 +95,12 @@ static int try_waitid_pidfd(void) {
 /* What is no cgroup must be refused as that, not as a flag that nobody knows. */
 static int try_clone_into_cgroup(void) {
   int pidfd, directory = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  return refused_with(clone_child(CLONE_INTO_CGROUP, directory, &pidfd), EBADF);
+  return child_pid < 0 ? 0 : refused_with(clone_child(CLONE_INTO_CGROUP, directory, &pidfd), EBADF);
 }
 
 static int try_setns_pidfd(void) {
-  return result(setns(sys_pidfd_open(getpid()), CLONE_NEWUTS));
+  int own = sys_pidfd_open(getpid());
+  return own < 0 ? 0 : result(setns(own, CLONE_NEWUTS));
 }
 
 static int try_close_range(void) {
@@ -151,39 +154,41 @@ static int detached(const char *type) {
 }
 
 static int try_new_mounts(void) {
-  int mount = separate ? -1 : detached("tmpfs");
-  if (separate || mount < 0)
-    return attached = separate ? separate : errno;
-  int at = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  return attached = result(at < 0 ? -1 : sys_move_mount(mount, at));
+  place = separate ? NOT_OPEN : detached("tmpfs");
+  if (place < 0) {
+    attached = separate ? separate : errno;
+    return separate ? 0 : attached;
+  }
+  int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return attached = result(at < 0 ? -1 : sys_move_mount(place, at));
 }
 
 static int copy_of_place(void) {
-  return sys_open_tree(AT_FDCWD, place, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+  return sys_open_tree(place, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
 }
 
 static int try_open_tree(void) {
-  return attached ? attached : result(copy_of_place());
+  return attached ? 0 : result(copy_of_place());
 }
 
 static int try_mount_setattr(void) {
   struct mount_attributes change = {.set = MOUNT_ATTR_RDONLY};
   int copy = attached ? -1 : copy_of_place();
-  if (copy < 0)
-    return attached ? attached : errno;
-  return result(sys_mount_setattr(copy, AT_RECURSIVE, &change));
+  return copy < 0 ? 0 : result(sys_mount_setattr(copy, AT_RECURSIVE, &change));
 }
 
 static int try_overlay(void) {
   if (attached)
-    return attached;
-  if (chdir(place) < 0 || mkdir("lower", 0700) < 0 || mkdir("upper", 0700) < 0 || mkdir("work", 0700) < 0 || mkdir("merged", 0700) < 0)
+    return 0;
+  if (fchdir(place) < 0 || mkdir("lower", 0700) < 0 || mkdir("upper", 0700) < 0 || mkdir("work", 0700) < 0 || mkdir("merged", 0700) < 0)
     return errno;
   return result(mount("overlay", "merged", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work"));
 }
 
 /* Where overlay has no parameters of its own any name is taken: one that does not exist must be refused. */
 static int try_overlay_by_layer(void) {
+  if (attached)
+    return 0;
   int context = sys_fsopen("overlay");
   if (context < 0 || sys_fsconfig(context, FSCONFIG_SET_STRING, "lowerdir+", "/") < 0)
     return errno;
@@ -191,6 +196,8 @@ static int try_overlay_by_layer(void) {
 }
 
 static int try_file_system(const char *type) {
+  if (attached)
+    return 0;
   int context = sys_fsopen(type);
   int done = result(context);
   close_fd(&context);
@@ -210,6 +217,8 @@ static int try_mqueue(void) {
 }
 
 static int try_pty(void) {
+  if (attached)
+    return 0;
   int pts = detached("devpts"), unlock = 0;
   int master = pts < 0 ? -1 : openat(pts, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0)
@@ -250,8 +259,7 @@ static const struct {
     {"pty", try_pty},
 };
 
-void probe(const char *directory, struct text *out) {
-  place = directory;
+void probe(struct text *out) {
   for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
     text_add(out, i ? " " : "");
     text_add(out, tries[i].name);

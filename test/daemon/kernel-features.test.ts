@@ -177,5 +177,7 @@ test.each([
   expect(err).toContain(words);
   expect(err).toContain("ENOSYS");
   expect(err).toContain("use a kernel of 5.15 or newer");
+  // It alone is named, not what follows from it.
+  expect(err.split("stack=")[0]!.split("(Linux ").length - 1).toBe(call === "unshare" ? 5 : 1);
   expect(code).toBe(1);
 });

@@ -91,7 +91,7 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   resources.use(lockBridge(sys, config.network.bridgeName));
   resources.use(takePidFile(config.pidFile));
 
-  const kernel = await examineKernel(sys, settings.dataRoot);
+  const kernel = await examineKernel(sys);
   requireKernel(kernel);
   if (fallbacks(kernel).length > 0)
     logger.info("this kernel lacks what there is another way for", { features: fallbacks(kernel) });

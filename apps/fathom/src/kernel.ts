@@ -4,9 +4,8 @@ import { findMountedHierarchies, judgeKernel, tryCgroupFeatures, type KernelRepo
 import { probeKernel, type Sys } from "@fathom/sys";
 import { helperExecutable } from "@fathom/sys/helper";
 
-/** @param directory Any that exists. */
-export async function examineKernel(sys: Sys, directory: string): Promise<KernelReport> {
-  const tries = await probeKernel({ executable: () => helperExecutable(sys), directory });
+export async function examineKernel(sys: Sys): Promise<KernelReport> {
+  const tries = await probeKernel({ executable: () => helperExecutable(sys) });
   return judgeKernel(release(), new Map([...tries, ...tryCgroupFeatures(findMountedHierarchies(), sys)]));
 }
 

@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import { tmpdir } from "node:os";
 import { EngineError } from "@fathom/base";
 import { createSys, probeKernel, SysError } from "@fathom/sys";
 import { helperExecutable } from "@fathom/sys/helper";
@@ -75,7 +74,7 @@ test("nothing that is required is younger than the oldest kernel that is support
 
 test("fathom-init tries exactly what the table has, but for what needs cgroups", async () => {
   const sys = createSys();
-  const tries = await probeKernel({ executable: () => helperExecutable(sys), directory: tmpdir() });
+  const tries = await probeKernel({ executable: () => helperExecutable(sys) });
   const elsewhere = new Set(["cgroup-kill", "device-program"]);
   expect([...tries.keys()].sort()).toEqual(
     kernelFeatures

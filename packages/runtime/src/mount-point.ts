@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 
 export interface HostMount {
   readonly point: string;
+  /** "ext4"; empty where it is not known. */
+  readonly type: string;
   /** What is mounted below it is seen elsewhere. */
   readonly shared: boolean;
   /** It sees what is mounted elsewhere. */
@@ -11,15 +13,16 @@ export interface HostMount {
 
 /** The mount above `path` (which has no symlinks in it); of two on one place the later one, which is on top. */
 export function mountAbove(path: string, mountInfo = readFileSync("/proc/self/mountinfo", "utf8")): HostMount {
-  let found: HostMount = { point: "/", shared: false, slave: false };
+  let found: HostMount = { point: "/", type: "", shared: false, slave: false };
   for (const line of mountInfo.split("\n")) {
     const fields = line.split(" ");
     const point = unescapeMountPoint(fields[4] ?? "");
     const above = point === "/" || path === point || path.startsWith(`${point}/`);
     if (point === "" || !above || point.length < found.point.length) continue;
-    const optional = fields.slice(6, fields.indexOf("-"));
+    const end = fields.indexOf("-");
+    const optional = fields.slice(6, end);
     const has = (word: string): boolean => optional.some((field) => field.startsWith(word));
-    found = { point, shared: has("shared:"), slave: has("master:") };
+    found = { point, type: fields[end + 1] ?? "", shared: has("shared:"), slave: has("master:") };
   }
   return found;
 }

@@ -7,15 +7,13 @@ const deadlineMs = 30_000;
 export interface ProbeOptions {
   /** fathom-init as a descriptor. */
   readonly executable: () => number;
-  /** Any that exists: the tries cover it with a file system that they alone see. */
-  readonly directory: string;
 }
 
 /**
  * Names of tries, each with the errno of the call that failed, 0 when it worked.
  * @throws unavailable when fathom-init cannot be run here at all
  */
-export async function probeKernel({ executable, directory }: ProbeOptions): Promise<ReadonlyMap<string, number>> {
+export async function probeKernel({ executable }: ProbeOptions): Promise<ReadonlyMap<string, number>> {
   const cannot = (why: string, cause?: unknown): EngineError =>
     new EngineError("unavailable", `cannot run fathom-init, which starts the containers, from a memory file: ${why}`, {
       cause,
@@ -26,7 +24,7 @@ export async function probeKernel({ executable, directory }: ProbeOptions): Prom
       argv0: "fathom-init",
       cwd: "/",
       env: {},
-      stdin: Buffer.from(`${directory}\0`),
+      stdin: "ignore",
       stdout: "pipe",
       stderr: "ignore",
       timeout: deadlineMs,

@@ -535,6 +535,16 @@ const systemCommands: readonly Command[] = [
     load: () => Promise.reject(new Error("this build of the CLI has no daemon")),
   },
   {
+    // As the daemon: apps/fathom runs it.
+    path: ["check"],
+    aliases: [],
+    usage: "[OPTIONS]",
+    summary: "Look whether this machine has what containers need",
+    flags: [{ name: "data-root", type: "string", help: "Root directory of persistent state" }],
+    args: none,
+    load: () => Promise.reject(new Error("this build of the CLI has no check")),
+  },
+  {
     path: ["completion"],
     aliases: [],
     usage: "SHELL",
