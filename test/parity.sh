@@ -11,7 +11,7 @@ daemon=
 cleanup() {
   [ -n "$daemon" ] && kill "$daemon" 2>/dev/null && { for _ in $(seq 300); do kill -0 "$daemon" 2>/dev/null || break; sleep 0.1; done; kill -9 "$daemon" 2>/dev/null; }
   ip netns del "$space" 2>/dev/null
-  find /sys/fs/cgroup -maxdepth 2 -type d -name "$space" -exec rmdir {} + 2>/dev/null
+  find /sys/fs/cgroup -depth -type d -path "*/$space*" -exec rmdir {} + 2>/dev/null
   rm -rf "$work"
 }
 trap cleanup EXIT
