@@ -1,8 +1,7 @@
 /** Starts that are refused, early or late, give back all that was made for them. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { join } from "node:path";
-import { TestDaemon, until } from "./harness.ts";
+import { TestDaemon } from "./harness.ts";
+import { heldMore, settledHoldings } from "./settled-holdings.ts";
 
 const daemon = new TestDaemon("refused");
 
@@ -11,61 +10,6 @@ beforeAll(async () => {
   daemon.loadImage();
 }, 60_000);
 afterAll(() => daemon.close());
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
-}
-
-function entries(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
-}
-
-/** What the daemon and its children hold, in numbers. */
-function held(): Record<string, number> {
-  const { pid } = daemon;
-  const processes = entries("/proc").filter((name) => /^\d+$/.test(name));
-  const supervisors = processes.filter((name) => {
-    const stat = read(`/proc/${name}/stat`);
-    const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return parent === String(pid) && state !== "Z" && read(`/proc/${name}/cmdline`).startsWith("fathom-init");
-  });
-  const namespaces = new Set<string>();
-  for (const name of processes)
-    try {
-      namespaces.add(readlinkSync(`/proc/${name}/ns/net`));
-    } catch {
-      // It has ended.
-    }
-  const cgroups = ["", ...entries("/sys/fs/cgroup")].map(
-    (root) =>
-      entries(join("/sys/fs/cgroup", root, daemon.cgroupParent)).filter((name) => /^[0-9a-f]{64}$/.test(name)).length,
-  );
-  const descriptors = entries(`/proc/${pid}/fd`).map((name) => {
-    try {
-      return readlinkSync(`/proc/${pid}/fd/${name}`);
-    } catch {
-      return "";
-    }
-  });
-  return {
-    supervisors: supervisors.length,
-    networkNamespaces: namespaces.size,
-    cgroups: Math.max(...cgroups),
-    links: daemon.run("ip", "-o", "link").out.trim().split("\n").length,
-    // Connections of clients and files of the run time come and go.
-    descriptors: descriptors.filter((target) => target !== "" && !target.startsWith("socket:")).length,
-    sockets: descriptors.filter((target) => target.startsWith("socket:")).length,
-    mounts: read(`/proc/${pid}/mountinfo`).split("\n").length,
-  };
-}
 
 const host = (HostConfig: object): object => ({ HostConfig });
 /** Each is refused by another step: some at create, most while the start is under way. */
@@ -132,30 +76,10 @@ test(`${rounds * Object.keys(refused).length} starts of ${Object.keys(refused).l
     }
     return wrong;
   };
-  const settled = async (): Promise<Record<string, number>> => {
-    let last = held();
-    // The pool is full again, and what is being ended has ended.
-    await until("the numbers stay", async () => {
-      const before = JSON.stringify(last);
-      // sleep: what is being ended or made in advance shows within this time; whether it has ended is asked again below
-      await Bun.sleep(300);
-      last = held();
-      return before === JSON.stringify(last);
-    });
-    return last;
-  };
   // The first time makes what stays: caches, the bridge.
   const wrong = await once();
-  const before = await settled();
+  const before = await settledHoldings(daemon);
   for (let round = 1; round < rounds; round++) await once();
-  let more: string[] = [];
-  await until("nothing is more than before", async () => {
-    const after = await settled();
-    more = Object.keys(before).flatMap((name) =>
-      after[name]! > before[name]! ? [`${name}: ${before[name]}, then ${after[name]}`] : [],
-    );
-    return more.length === 0;
-  }).catch(() => undefined);
-  expect(more).toEqual([]);
+  expect(await heldMore(daemon, before)).toEqual([]);
   expect(wrong).toEqual([]);
 }, 240_000);

@@ -1,5 +1,6 @@
 /** Error codes to HTTP statuses: the one table. */
 import { isEngineError, messageOf, type ErrorCode } from "@fathom/base";
+import { isSysError } from "@fathom/sys";
 import { BadRequestError } from "./http/head.ts";
 
 const statuses: Readonly<Record<ErrorCode, number>> = {
@@ -24,6 +25,8 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
 export function statusOf(error: unknown): number {
   if (isEngineError(error)) return statuses[error.code];
   if (error instanceof BadRequestError) return error.status;
+  // Only names that a client gave can be too long for the kernel, or go round in circles.
+  if (isSysError(error, "ENAMETOOLONG", "ELOOP")) return 400;
   return 500;
 }
 

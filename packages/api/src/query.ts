@@ -17,14 +17,19 @@ export class Query {
     return (this.#parsed ??= new URLSearchParams(this.#text));
   }
 
-  /** The first value; undefined when it is absent or empty, which mean the same everywhere. */
+  /** The first value; undefined when it is absent or empty, which mean the same everywhere. @throws invalid-argument when it holds a NUL byte */
   get(name: string): string | undefined {
     if (this.#text === "") return undefined;
-    return this.#values.get(name) || undefined;
+    const value = this.#values.get(name) || undefined;
+    if (value !== undefined) refuseNul(name, value);
+    return value;
   }
 
   all(name: string): string[] {
-    return this.#text === "" ? [] : this.#values.getAll(name);
+    if (this.#text === "") return [];
+    const values = this.#values.getAll(name);
+    for (const value of values) refuseNul(name, value);
+    return values;
   }
 
   has(name: string): boolean {
@@ -95,6 +100,11 @@ export class Query {
     const text = this.get(name);
     return text === undefined ? undefined : parsePlatformJson(text);
   }
+}
+
+function refuseNul(name: string, value: string): void {
+  if (value.includes("\0"))
+    throw new EngineError("invalid-argument", `bad parameter: ${name}: ${JSON.stringify(value)} holds a NUL byte`);
 }
 
 /** @throws invalid-argument */

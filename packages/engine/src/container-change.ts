@@ -64,7 +64,10 @@ export async function updateContainer(
       } catch (second) {
         engine.logger.warn("putting limits back failed", { error: second, id: container.id });
       }
-      const code = isEngineError(error, "resource-exhausted") ? error.code : "internal";
+      const code =
+        isEngineError(error, "resource-exhausted") || isEngineError(error, "invalid-argument")
+          ? error.code
+          : "internal";
       throw new EngineError(code, `Cannot update container ${container.id}: ${messageOf(error)}`, { cause: error });
     }
     publish(engine, container, "update");

@@ -11,7 +11,16 @@ export async function prepareMountSources(files: HostFiles, mounts: readonly Mou
     if (mount.subpath !== "") await checkSubpath(files, mount.source, mount.subpath);
     if (mount.type !== "bind" || (await files.kindOf(mount.source)) !== undefined) continue;
     if (!mount.createSource) throw sourceMissing(mount.source);
-    await files.makeDirectory(mount.source);
+    try {
+      await files.makeDirectory(mount.source);
+    } catch (error) {
+      if (!isSysError(error, "ENOTDIR", "ENAMETOOLONG", "ELOOP", "EROFS", "EEXIST")) throw error;
+      throw new EngineError(
+        "invalid-argument",
+        `error while creating mount source path '${mount.source}': ${messageOf(error)}`,
+        { cause: error },
+      );
+    }
   }
 }
 
@@ -48,7 +57,7 @@ async function checkSubpath(files: HostFiles, source: string, subpath: string): 
 
 /**
  * Mounts that shall propagate need a source that does: without it they would be made and never pass anything on.
- * @throws internal in dockerd's words
+ * @throws invalid-argument in dockerd's words
  */
 export async function checkPropagation(
   files: Pick<HostFiles, "realPath">,
@@ -62,7 +71,10 @@ export async function checkPropagation(
     if (type !== "bind" || (!shared && !slave)) continue;
     const above = mountAbove(await files.realPath(source), mountInfo);
     const refuse = (kind: string): never => {
-      throw new EngineError("internal", `path ${source} is mounted on ${above.point} but it is not a ${kind} mount`);
+      throw new EngineError(
+        "invalid-argument",
+        `path ${source} is mounted on ${above.point} but it is not a ${kind} mount`,
+      );
     };
     if (shared && !above.shared) refuse("shared");
     // As with dockerd, the engine's own directory may be asked for as a slave; it is then private.

@@ -236,6 +236,9 @@ export function parseMount(mount: Mount): WantedMount {
     }
     case "tmpfs": {
       if (source !== "") throw invalid("field Source must not be specified");
+      const { SizeBytes: size = 0, Mode: mode = 0 } = mount.TmpfsOptions ?? {};
+      if (size < 0) throw invalid(`TmpfsOptions.SizeBytes is ${size}, it must not be negative`);
+      if (mode > 0o7777) throw invalid(`TmpfsOptions.Mode is 0${mode.toString(8)}, at most 07777 is a mode`);
       for (const words of mount.TmpfsOptions?.Options ?? []) {
         if (words.length < 1 || words.length > 2) throw invalid("invalid option array length");
         if (words[0] !== "exec" && words[0] !== "noexec") throw invalid(`invalid option: ${words[0]}`);

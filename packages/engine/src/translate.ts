@@ -77,9 +77,10 @@ function networkDonor(engine: EngineContext, record: ContainerRecord, nameOrId: 
   try {
     other = engine.containers.find(nameOrId);
   } catch (error) {
-    throw new EngineError("internal", `joining network namespace of container: ${messageOf(error)}`, { cause: error });
+    // Not "not-found", as in Docker: the container that is started is there.
+    throw new EngineError("conflict", `joining network namespace of container: ${messageOf(error)}`, { cause: error });
   }
-  if (other.id === record.id) throw new EngineError("internal", "cannot join own network namespace");
+  if (other.id === record.id) throw new EngineError("conflict", "cannot join own network namespace");
   if (other.record.state.status === "restarting")
     throw new EngineError(
       "conflict",

@@ -79,3 +79,27 @@ test("what comes before the operations, and what is no failure of the helper", (
   const known = new EngineError("aborted", "no");
   expect(launchError(known, { operations: [] }, "create")).toBe(known);
 });
+
+test("what the kernel does not take of a request's values is the request's fault", () => {
+  const EINVAL = 22;
+  const EMFILE = 24;
+  const ENAMETOOLONG = 36;
+  const EBADF = 9;
+  const sysctl: Operation = { kind: "sysctl", key: "net/ipv4/ip_forward", value: "x" };
+  const limit: Operation = { kind: "rlimit", resource: "RLIMIT_NOFILE", soft: 1n, hard: 2n };
+  expect(words(sysctl, EINVAL, "write")[0]).toBe("invalid-argument");
+  expect(words(limit, EPERM, "prlimit64")[0]).toBe("invalid-argument");
+  expect(words({ kind: "set-domainname", name: "x" }, EINVAL, "setdomainname")[0]).toBe("invalid-argument");
+  const directory: Operation = { kind: "working-directory", path: "/tmp", create: false };
+  expect(words(directory, EMFILE, "open")[0]).toBe("invalid-argument");
+  expect(words({ kind: "make-directory", path: "/x", mode: 0o755 }, ENAMETOOLONG, "mkdirat")[0]).toBe(
+    "invalid-argument",
+  );
+  expect(words({ kind: "seccomp", program: new Uint8Array(8), flags: 0 }, EBADF, "dup2")[0]).toBe("invalid-argument");
+  // The words are as they were.
+  const failure = new SupervisorFailure(0, EINVAL, "write", "");
+  expect(launchError(failure, { operations: [sysctl] }, "create").message).toStartWith(
+    "failed to create task for container: ",
+  );
+  expect(words({ kind: "new-session" }, EINVAL, "setsid")[0]).toBe("internal");
+});

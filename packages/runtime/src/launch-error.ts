@@ -9,6 +9,14 @@ const ENOENT = 2;
 const EACCES = 13;
 const ENOTDIR = 20;
 const EISDIR = 21;
+const EPERM = 1;
+const E2BIG = 7;
+const EBADF = 9;
+const EINVAL = 22;
+const EMFILE = 24;
+const ERANGE = 34;
+const ENAMETOOLONG = 36;
+const ELOOP = 40;
 const ECANCELED = 125;
 
 const createPrefix =
@@ -70,10 +78,28 @@ function codeOf(operation: Operation | undefined, failure: SupervisorFailure): E
   if (operation?.kind === "make-directory" && failure.errno === ENOTDIR) return "invalid-argument";
   if (operation?.kind === "exec") {
     const notFound = failure.errno === ENOENT || !(operation.argv[0] ?? "").includes("/");
+    if (isOfTheRequest(operation, failure)) return "invalid-argument";
     return notFound && failure.call !== "execve" ? "executable-not-found" : execCode(failure.errno);
   }
   if (failure.operation === undefined) return "internal";
+  if (operation !== undefined && isOfTheRequest(operation, failure)) return "invalid-argument";
   return execCode(failure.errno);
+}
+
+/** Operations whose values come from the request as they are: what the kernel does not take of them is a fault of the request. */
+const carriesValues: ReadonlySet<Operation["kind"]> = new Set([
+  "sysctl",
+  "rlimit",
+  "set-hostname",
+  "set-domainname",
+  "mount",
+]);
+
+/** EMFILE, and EBADF of dup2: the container's own limit of descriptors is too small for what its first process needs. */
+function isOfTheRequest(operation: Operation, { errno, call }: SupervisorFailure): boolean {
+  if (errno === EBADF && call === "dup2") return true;
+  if (errno === ENAMETOOLONG || errno === ELOOP || errno === EMFILE || errno === E2BIG) return true;
+  return carriesValues.has(operation.kind) && (errno === EINVAL || errno === EPERM || errno === ERANGE);
 }
 
 function execCode(errno: number): ErrorCode {
@@ -103,7 +129,13 @@ export function launchError(
       : operation === undefined
         ? `${error.call}${error.detail === "" ? "" : ` ${error.detail}`}: ${errorText(error.errno)}`
         : operationWords(operation, error);
-  return new EngineError(code, code === "invalid-argument" ? words : prefix + words, { cause: error });
+  return new EngineError(
+    code,
+    operation?.kind === "make-directory" && error.errno === ENOTDIR ? words : prefix + words,
+    {
+      cause: error,
+    },
+  );
 }
 
 function failure(error: SupervisorFailure, plan: Pick<LaunchPlan, "operations">): Operation | undefined {

@@ -54,6 +54,19 @@ test("limits that contradict themselves or the machine, in Docker's words", () =
     [{ BlkioWeight: 5 }, "Range of blkio weight is from 10 to 1000"],
     [{ OomScoreAdj: 5000 }, "Invalid value 5000, range for oom score adj is [-1000, 1000]"],
     [{ ShmSize: -1 }, "SHM size can not be less than 0"],
+    [{ Memory: 64 * MiB, MemorySwap: -2 }, "Invalid value: -2, valid memory swap is -1"],
+    [{ MemoryReservation: -5 }, "Minimum memory reservation allowed is 6MB"],
+    [{ PidsLimit: 2 ** 31 }, "Invalid value: 2147483648, a PIDs limit is at most 4194304"],
+    [{ Ulimits: [{ Name: "nosuch", Soft: 1, Hard: 1 }] }, "invalid ulimit type: nosuch"],
+    [{ Ulimits: [{ Name: "core", Soft: -2, Hard: -1 }] }, "invalid ulimit core: -2 is neither -1"],
+    [
+      { Ulimits: [{ Name: "core", Soft: 5, Hard: 1 }] },
+      "ulimit soft limit must be less than or equal to hard limit: 5 > 1",
+    ],
+    [
+      { Ulimits: [{ Name: "core", Soft: -1, Hard: 1 }] },
+      "ulimit soft limit must be less than or equal to hard limit: unlimited > 1",
+    ],
   ];
   for (const [host, message] of cases) expect(() => check(host)).toThrow(message);
   expect(check({ Memory: 64 * MiB, MemorySwap: -1, CpusetCpus: "0-1,3", NanoCpus: 4e9, PidsLimit: -1 })).toEqual([]);
@@ -108,6 +121,11 @@ test("capabilities, modes and options", () => {
     [{ UTSMode: "x" }, "invalid UTS mode: x"],
     [{ CgroupnsMode: "x" }, "invalid cgroup namespace mode: x"],
     [{ UsernsMode: "keep-id" }, "invalid USER mode: keep-id"],
+    [{ MaskedPaths: ["x"] }, 'invalid MaskedPaths: "x" is not an absolute path'],
+    [{ ReadonlyPaths: [""] }, 'invalid ReadonlyPaths: "" is not an absolute path'],
+    [{ CgroupParent: "a\nb" }, 'invalid cgroup parent "a\\nb": it has control characters or ".." in it'],
+    [{ CgroupParent: "/a/../../b" }, "invalid cgroup parent"],
+    [{ CgroupParent: "x".repeat(256) }, "the name is too long"],
     [{ Isolation: "hyperv" }, "invalid isolation (hyperv): linux only supports 'default'"],
     [{ SecurityOpt: ["nosuchopt"] }, 'invalid --security-opt 1: "nosuchopt"'],
     [{ SecurityOpt: ["nosuch=1"] }, 'invalid --security-opt 2: "nosuch=1"'],
@@ -141,6 +159,8 @@ test("capabilities, modes and options", () => {
 test("the container's own configuration", () => {
   const cases: readonly [Partial<ContainerConfig>, string][] = [
     [{ Hostname: "x".repeat(65) }, "is too long (maximum 64 bytes)"],
+    [{ Hostname: "ü".repeat(33) }, "is too long (maximum 64 bytes)"],
+    [{ Domainname: "x".repeat(65) }, "is too long (maximum 64 bytes)"],
     [{ WorkingDir: "relative" }, "the working directory 'relative' is invalid, it needs to be an absolute path"],
     [{ StopSignal: "NOSUCH" }, "invalid signal: NOSUCH"],
     [{ Env: ["=x"] }, "invalid environment variable: =x"],

@@ -12,6 +12,8 @@ import { parseSecurityOptions } from "./security-options.ts";
 
 /** utsname's limit. */
 const longestHostname = 64;
+/** Bytes; with the mount point, the container's id and a file's name it must stay below 4096. */
+const longestCgroupParent = 2048;
 /** Nanoseconds: 1 ms. */
 const shortestHealthDuration = 1_000_000;
 
@@ -44,13 +46,19 @@ export function checkConfig(
   if (hostConfig.OomScoreAdj < -1000 || hostConfig.OomScoreAdj > 1000)
     refuse(`Invalid value ${hostConfig.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
   for (const rule of hostConfig.DeviceCgroupRules ?? []) parseDeviceCgroupRule(rule);
+  for (const field of ["MaskedPaths", "ReadonlyPaths"] as const)
+    for (const path of hostConfig[field] ?? [])
+      if (!path.startsWith("/")) refuse(`invalid ${field}: ${JSON.stringify(path)} is not an absolute path`);
+  checkCgroupParent(hostConfig.CgroupParent);
   refuseUnsupported(hostConfig);
   return [...warnings, ...networkWarnings(hostConfig, host)];
 }
 
 function checkContainer(config: ContainerConfig): void {
-  if (config.Hostname.length > longestHostname)
+  if (Buffer.byteLength(config.Hostname) > longestHostname)
     refuse(`hostname ${JSON.stringify(config.Hostname)} is too long (maximum ${longestHostname} bytes)`);
+  if (Buffer.byteLength(config.Domainname) > longestHostname)
+    refuse(`domainname ${JSON.stringify(config.Domainname)} is too long (maximum ${longestHostname} bytes)`);
   if (config.WorkingDir !== "" && !config.WorkingDir.startsWith("/"))
     refuse(`the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`);
   if (config.StopSignal) parseSignal(config.StopSignal);
@@ -65,6 +73,16 @@ function checkHealth(health: HealthConfig): void {
     if (value !== 0 && value < shortestHealthDuration) refuse(`${name} in Healthcheck cannot be less than 1ms`);
   }
   if ((health.Retries ?? 0) < 0) refuse("Retries in Healthcheck cannot be negative");
+}
+
+/** A path below the cgroup file systems: no way out of them, and names that a file system takes. */
+function checkCgroupParent(parent: string): void {
+  const parts = parent.split("/");
+  // eslint-disable-next-line no-control-regex
+  if (/[\u0000-\u001f\u007f]/.test(parent) || parts.includes(".."))
+    refuse(`invalid cgroup parent ${JSON.stringify(parent)}: it has control characters or ".." in it`);
+  if (Buffer.byteLength(parent) > longestCgroupParent || parts.some((part) => Buffer.byteLength(part) > 255))
+    refuse(`invalid cgroup parent ${JSON.stringify(parent.slice(0, 64))}…: the name is too long`);
 }
 
 function checkCapabilities(hostConfig: HostConfig, host: HostFacts): void {

@@ -7,6 +7,9 @@ import type { HostFacts } from "./host-facts.ts";
 /** Bytes. runc and the kernel need about this much to start anything. */
 const smallestMemory = 6 << 20;
 
+/** PID_MAX_LIMIT of 64-bit kernels: they take no larger one. */
+const largestPidsLimit = 1 << 22;
+
 function refuse(message: string): never {
   throw new EngineError("invalid-argument", message);
 }
@@ -18,6 +21,7 @@ export function checkResources(config: HostConfig, host: HostFacts, update: bool
     ...checkCpu(config, host),
     ...checkCpuset(config, host),
     ...checkIo(config, host),
+    ...checkUlimits(config),
   ];
 }
 
@@ -26,6 +30,7 @@ function checkMemory(config: HostConfig, { limits }: HostFacts, update: boolean)
   const { Memory: memory, MemorySwap: swap, MemoryReservation: reservation, OomKillDisable } = config;
   const swappiness = config.MemorySwappiness === -1 ? null : config.MemorySwappiness;
   if (memory !== 0 && memory < smallestMemory) refuse("Minimum memory limit allowed is 6MB");
+  if (swap < -1) refuse(`Invalid value: ${swap}, valid memory swap is -1 for no limit, 0 or a number of bytes`);
   if (memory > 0 && !limits.memory)
     warnings.push(
       "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.",
@@ -44,6 +49,8 @@ function checkMemory(config: HostConfig, { limits }: HostFacts, update: boolean)
     );
   else if (swappiness !== null && (swappiness < 0 || swappiness > 100))
     refuse(`Invalid value: ${swappiness}, valid memory swappiness range is 0-100`);
+  // Docker hands it to the kernel, which takes -1 alone.
+  if (reservation < -1) refuse("Minimum memory reservation allowed is 6MB");
   if (reservation > 0 && !limits.memoryReservation)
     warnings.push(
       "Your kernel does not support memory soft limit capabilities or the cgroup is not mounted. Limitation discarded.",
@@ -59,6 +66,8 @@ function checkMemory(config: HostConfig, { limits }: HostFacts, update: boolean)
     warnings.push(
       "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.",
     );
+  if ((config.PidsLimit ?? 0) > largestPidsLimit)
+    refuse(`Invalid value: ${config.PidsLimit}, a PIDs limit is at most ${largestPidsLimit}; 0 or -1 is no limit`);
   if ((config.PidsLimit ?? 0) > 0 && !limits.pids)
     warnings.push(
       "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.",
@@ -113,5 +122,24 @@ function checkIo(config: HostConfig, { limits }: HostFacts): string[] {
   if (weight !== 0 && (weight < 10 || weight > 1000)) refuse("Range of blkio weight is from 10 to 1000");
   if (config.IOMaximumBandwidth !== 0 || config.IOMaximumIOps !== 0)
     refuse("Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps");
+  return [];
+}
+
+/** setrlimit(2), as --ulimit names them. */
+const ulimitNames: ReadonlySet<string> = new Set(
+  "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(" "),
+);
+
+/** In the words of the docker CLI, which knows them before the daemon does. */
+function checkUlimits(config: HostConfig): string[] {
+  for (const { Name: name, Soft: soft, Hard: hard } of config.Ulimits ?? []) {
+    if (!ulimitNames.has(name)) refuse(`invalid ulimit type: ${name}`);
+    for (const value of [soft, hard])
+      if (value < -1) refuse(`invalid ulimit ${name}: ${value} is neither -1 for no limit nor a number from 0 on`);
+    if (hard !== -1 && (soft === -1 || soft > hard))
+      refuse(
+        `ulimit soft limit must be less than or equal to hard limit: ${soft === -1 ? "unlimited" : soft} > ${hard}`,
+      );
+  }
   return [];
 }

@@ -55,7 +55,7 @@ const atOnce = 16;
 
 /**
  * The devices that a container is given by name, and the rules that go with them.
- * @throws internal 'error gathering device information …', as Docker words it
+ * @throws invalid-argument 'error gathering device information …', as Docker words it
  */
 export async function requestedDevices(
   hostConfig: Pick<HostConfig, "Devices" | "Privileged">,
@@ -81,7 +81,7 @@ async function devicesFromMapping(mapping: DeviceMapping, files: DeviceFiles): P
   const { PathOnHost, PathInContainer, CgroupPermissions } = mapping;
   const fail = (reason: string, cause?: unknown): EngineError =>
     new EngineError(
-      "internal",
+      "invalid-argument",
       `error gathering device information while adding custom device ${JSON.stringify(PathOnHost)}: ${reason}`,
       { cause },
     );

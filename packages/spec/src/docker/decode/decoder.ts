@@ -27,10 +27,13 @@ export function decodeDocument<T>(decoder: Decoder<T>, value: unknown): T {
   return decoder.decode(value ?? {}, "");
 }
 
+/** Without NUL: nothing that takes a text from here, the kernel least of all, can take one with it. */
 export const string: Decoder<string> = {
   zero: "",
   decode(value, path) {
     if (typeof value !== "string") throw wrongType(path, "a string", value);
+    if (value.includes("\0"))
+      throw new EngineError("invalid-argument", `invalid JSON: ${path}: ${JSON.stringify(value)} holds a NUL byte`);
     return value;
   },
 };
@@ -107,7 +110,8 @@ export function map<T>(
     zero: undefined,
     decode(value, path) {
       const result: Record<string, T> = {};
-      for (const [name, entry] of Object.entries(asObject(value, path)))
+      for (const [name, entry] of Object.entries(asObject(value, path))) {
+        string.decode(name, `a name in ${path}`);
         // Not an assignment: a key like "__proto__" must stay a key.
         Object.defineProperty(result, key(name), {
           value: decodeElement(item, entry, `${path}.${name}`),
@@ -115,6 +119,7 @@ export function map<T>(
           configurable: true,
           writable: true,
         });
+      }
       return sortedKeys(result);
     },
   };

@@ -1,0 +1,85 @@
+/** What a daemon and its children hold, read from the kernel, to compare before and after. */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { until, type TestDaemon } from "./harness.ts";
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function entries(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+/** In numbers. */
+function held(daemon: TestDaemon): Record<string, number> {
+  const { pid } = daemon;
+  const processes = entries("/proc").filter((name) => /^\d+$/.test(name));
+  const supervisors = processes.filter((name) => {
+    const stat = read(`/proc/${name}/stat`);
+    const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return parent === String(pid) && state !== "Z" && read(`/proc/${name}/cmdline`).startsWith("fathom-init");
+  });
+  const namespaces = new Set<string>();
+  for (const name of processes)
+    try {
+      namespaces.add(readlinkSync(`/proc/${name}/ns/net`));
+    } catch {
+      // It has ended.
+    }
+  const cgroups = ["", ...entries("/sys/fs/cgroup")].map(
+    (root) =>
+      entries(join("/sys/fs/cgroup", root, daemon.cgroupParent)).filter((name) => /^[0-9a-f]{64}$/.test(name)).length,
+  );
+  const descriptors = entries(`/proc/${pid}/fd`).map((name) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${name}`);
+    } catch {
+      return "";
+    }
+  });
+  return {
+    supervisors: supervisors.length,
+    networkNamespaces: namespaces.size,
+    cgroups: Math.max(...cgroups),
+    links: daemon.run("ip", "-o", "link").out.trim().split("\n").length,
+    // Connections of clients and files of the run time come and go.
+    descriptors: descriptors.filter((target) => target !== "" && !target.startsWith("socket:")).length,
+    sockets: descriptors.filter((target) => target.startsWith("socket:")).length,
+    mounts: read(`/proc/${pid}/mountinfo`).split("\n").length,
+  };
+}
+
+/** Once the numbers stay: the pool of stems is full, and what is being ended has ended. */
+export async function settledHoldings(daemon: TestDaemon): Promise<Record<string, number>> {
+  let last = held(daemon);
+  await until("the numbers stay", async () => {
+    const before = JSON.stringify(last);
+    // sleep: what is being ended or made in advance shows within this time; whether it has ended is asked again
+    await Bun.sleep(300);
+    last = held(daemon);
+    return before === JSON.stringify(last);
+  });
+  return last;
+}
+
+/** What a daemon holds more than `before`, when it has had its time to give it back; empty when all is well. */
+export async function heldMore(daemon: TestDaemon, before: Record<string, number>): Promise<string[]> {
+  let more: string[] = [];
+  await until("nothing is more than before", async () => {
+    const after = await settledHoldings(daemon);
+    more = Object.keys(before).flatMap((name) =>
+      after[name]! > before[name]! ? [`${name}: ${before[name]}, then ${after[name]}`] : [],
+    );
+    return more.length === 0;
+  }).catch(() => undefined);
+  return more;
+}
