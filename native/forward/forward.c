@@ -44,6 +44,7 @@
 #define CHUNK (1u << 20)
 #define EVENTS 64
 #define TURN 16 /* accepts, datagrams and chunks in one turn: others get theirs */
+#define LAST_TURNS 64 /* of a connection that broke: more than a socket's buffer holds */
 #define ACCEPT_PAUSE_MS 100
 #define KEEPALIVE_IDLE_SECONDS 60
 #define DATAGRAM 65536
@@ -204,6 +205,13 @@ static enum outcome pump(struct end *from, struct end *to) {
   return GOES_ON;
 }
 
+/* What came before a connection broke belongs to the other end, as far as that takes it. It hears no orderly end: a break follows. */
+static void pass_last_bytes(struct end *from, struct end *to) {
+  from->told = true;
+  for (int turns = 0; turns < LAST_TURNS && pump(from, to) == GOES_ON; turns++)
+    ;
+}
+
 static bool broken(const struct end *end) {
   int error = 0;
   socklen_t size = sizeof error;
@@ -214,7 +222,10 @@ static void serve_connection(struct end *end, uint32_t events) {
   struct connection *connection = end->connection;
   struct end *client = &connection->ends[0], *container = &connection->ends[1];
   if (connection->doomed) return;
-  if ((events & (EPOLLERR | EPOLLHUP)) != 0 && broken(end)) return doom(connection, true);
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0 && broken(end)) {
+    pass_last_bytes(end, end == client ? container : client);
+    return doom(connection, true);
+  }
   if (connection->connecting) {
     /* What the client sends waits in its socket. */
     if (end == client || (events & EPOLLOUT) == 0) return;
@@ -222,7 +233,12 @@ static void serve_connection(struct end *end, uint32_t events) {
   }
   enum outcome there = pump(client, container);
   enum outcome back = there == BROKEN ? BROKEN : pump(container, client);
-  if (back == BROKEN) return doom(connection, true);
+  if (back == BROKEN) {
+    /* Either may have broken. */
+    pass_last_bytes(container, client);
+    pass_last_bytes(client, container);
+    return doom(connection, true);
+  }
   if (client->told && container->told) return doom(connection, false);
   /* Watched anew, it tells again what it has told already. */
   if (there == GOES_ON || back == GOES_ON) {

@@ -147,6 +147,29 @@ describe.skipIf(!hasIpv6)("TCP", () => {
     expect(await closed).toBe(true);
   });
 
+  test("what a container says before it breaks a connection arrives, 200 of 200 times", async () => {
+    const port = freePort();
+    const server = createServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.once("data", () => socket.write("last words", () => socket.resetAndDestroy()));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    forward("tcp", port, { address: "127.0.0.1", port: (server.address() as AddressInfo).port });
+    const heard = new Map<string, number>();
+    for (let turn = 0; turn < 200; turn++) {
+      const client = connect({ host: "::1", port });
+      let text = "";
+      client.on("data", (data) => (text += data.toString()));
+      client.on("error", (error: NodeJS.ErrnoException) => (text += ` ${error.code}`));
+      const closed = new Promise((resolve) => client.on("close", resolve));
+      client.write("x");
+      await closed;
+      heard.set(text, (heard.get(text) ?? 0) + 1);
+    }
+    server.close();
+    expect([...heard]).toEqual([["last words ECONNRESET", 200]]);
+  });
+
   test("its end ends connections and frees the port", async () => {
     const port = freePort();
     const id = forward("tcp", port, target);
