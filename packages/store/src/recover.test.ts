@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { sha256Digest } from "@fathom/spec";
+import { sha256Digest, type Digest } from "@fathom/spec";
 import { openDatabase } from "./database.ts";
 import { addLayer, bytes, crash, openTestStore, temporaryRoot } from "./test-support.ts";
 
@@ -139,6 +139,48 @@ test("a layer that somebody deleted by hand takes its images and what lies on it
   expect(again.layers.list()).toEqual([]);
   expect(again.images.list()).toEqual([]);
   expect(existsSync(high.diffPath)).toBe(false);
+});
+
+test("an image that another was committed over goes with it when their layer was not on disk", async () => {
+  using root = temporaryRoot();
+  const store = await openTestStore(root.path, { bootId: "one" });
+  const lease = store.leases.create("test");
+  const layer = addLayer(store, lease, undefined, "layer");
+  const storedAt = "2026-01-01T00:00:00Z";
+  let parent: Digest | undefined;
+  // The parents' digests come before and after those of what was committed over them.
+  for (const text of ["{}", "[]", "0", "1", "2"]) {
+    const { digest: id } = store.content.put(bytes(text), lease);
+    store.images.put({ id, layers: [layer.chainId], blobs: [], manifests: [], storedAt, size: 1, parent }, lease);
+    store.images.tag({ name: `a:${text.length}`, image: id, target: undefined });
+    parent = id;
+  }
+  crash(store);
+  await using again = await openTestStore(root.path, { bootId: "two" });
+  expect(again.images.list()).toEqual([]);
+  expect(again.layers.list()).toEqual([]);
+});
+
+test("an image whose config is gone or damaged is dropped, what was committed over it stays", async () => {
+  using root = temporaryRoot();
+  const store = await openTestStore(root.path);
+  const lease = store.leases.create("test");
+  const layer = addLayer(store, lease, undefined, "layer");
+  const storedAt = "2026-01-01T00:00:00Z";
+  const put = (text: string, parent: Digest | undefined): Digest => {
+    const { digest: id } = store.content.put(bytes(text), lease);
+    store.images.put({ id, layers: [layer.chainId], blobs: [], manifests: [], storedAt, size: 1, parent }, lease);
+    store.images.tag({ name: `${text}:1`, image: id, target: undefined });
+    return id;
+  };
+  const below = put("below", undefined);
+  const above = put("above", below);
+  // As after a database from an older backup.
+  rmSync(store.content.path(below));
+  crash(store);
+  await using again = await openTestStore(root.path);
+  expect(again.images.list().map(({ id, parent }) => ({ id, parent }))).toEqual([{ id: above, parent: undefined }]);
+  expect(again.images.references().map(({ name }) => name)).toEqual(["above:1"]);
 });
 
 test("a database of a newer program, or no database at all, is refused", async () => {

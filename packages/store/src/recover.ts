@@ -38,6 +38,7 @@ export async function recover(parts: RecoveryParts): Promise<void> {
   await recoverBlobs(parts, sameBoot);
   const incomplete = parts.describe === undefined ? new Set<string>() : recoverDescribed(parts, parts.describe);
   recoverLayers(parts);
+  recoverImages(parts);
   recoverContainers(parts);
   recoverDirectories(parts, incomplete);
   database.run(
@@ -146,8 +147,7 @@ function recoverLayers({ database, layout, bootId, logger }: RecoveryParts): voi
       });
       for (const image of database.all("SELECT DISTINCT image FROM image_layers WHERE chain_id = ?", chainId)) {
         const id = textColumn(image, "image");
-        database.run("DELETE FROM image_references WHERE image = ?", id);
-        database.run("DELETE FROM images WHERE id = ?", id);
+        dropImage(database, id);
         logger.warn("an image with a damaged layer was dropped; pull it again", { image: id });
       }
       // Rows below go later or stay, so the reference to the parent is cut first; recoverDirectories removes the files.
@@ -156,6 +156,22 @@ function recoverLayers({ database, layout, bootId, logger }: RecoveryParts): voi
     for (const row of removable) database.run("DELETE FROM layers WHERE chain_id = ?", textColumn(row, "chain_id"));
     database.run("UPDATE layers SET boot = NULL WHERE boot IS NOT NULL AND boot <> ?", bootId);
   });
+}
+
+/** Without its config nothing can be said of an image: its blob was damaged, or was freed after the backup that the database is. */
+function recoverImages({ database, logger }: RecoveryParts): void {
+  for (const row of database.all("SELECT id FROM images WHERE id NOT IN (SELECT digest FROM blobs)")) {
+    const id = textColumn(row, "id");
+    database.transaction(() => dropImage(database, id));
+    logger.warn("an image whose config is gone was dropped; pull it again", { image: id });
+  }
+}
+
+/** With its names. What was committed over it stays. */
+function dropImage(database: Database, id: string): void {
+  database.run("UPDATE images SET parent = NULL WHERE parent = ?", id);
+  database.run("DELETE FROM image_references WHERE image = ?", id);
+  database.run("DELETE FROM images WHERE id = ?", id);
 }
 
 function recoverContainers({ database, layout, logger }: RecoveryParts): void {
