@@ -192,3 +192,38 @@ test("a supervisor that is killed while it is stopped is dead: its container end
   expect(errorOf("orphan")).toContain("supervisor was killed");
   await until("its process is gone", () => !alive(pid));
 }, 120_000);
+
+test("a container in the pid namespace of another is signalled, stopped and removed like any other, beside a new daemon too", async () => {
+  const first = run("first", "sleep 1000");
+  const joins = ["--pid", "container:first"];
+  const script = "trap 'exit 4' TERM; trap 'echo usr1' USR1; echo ready; while :; do sleep 0.1; done";
+  const names = ["answers", "stopped", "after", "removed"] as const;
+  const joined = Object.fromEntries(names.map((name) => [name, run(name, script, ...joins)]));
+  for (const name of names) await until("the trap is set", () => daemon.docker("logs", name) === "ready");
+  expect(ends("kill", "-s", "USR1", "answers").err).toBe("");
+  await until("the signal arrives", () => daemon.docker("logs", "answers") === "ready\nusr1");
+  expect(ends("stop", "-t", "20", "answers").code).toBe(0);
+  expect(state("answers")).toBe("exited 4");
+
+  for (const name of ["stopped", "after", "removed"]) stop(joined[name]!.supervisor);
+  expect(ends("stop", "-t", "20", "stopped").code).toBe(0);
+  expect(state("stopped")).toBe("exited 4");
+  await daemon.kill();
+  await daemon.start();
+  expect(daemon.docker("inspect", "-f", "{{.State.Pid}}", "after")).toBe(String(joined["after"]!.pid));
+  expect(ends("stop", "-t", "20", "after").code).toBe(0);
+  expect(state("after")).toBe("exited 4");
+  expect(ends("rm", "-f", "removed").code).toBe(0);
+  expect(alive(joined["removed"]!.pid)).toBe(false);
+  expect(alive(first.pid)).toBe(true);
+}, 120_000);
+
+test("namespaces of a container that joined another's are joined in turn", () => {
+  run("first", "sleep 1000");
+  run("second", "sleep 2000", "--pid", "container:first", "--ipc", "shareable");
+  const script = "tr '\\0' ' ' </proc/1/cmdline; readlink /proc/self/ns/net; readlink /proc/self/ns/ipc";
+  const joins = ["--pid", "--net", "--ipc"].flatMap((flag) => [flag, "container:second"]);
+  const third = ends("run", "--rm", ...joins, daemon.image, "sh", "-c", script);
+  const of = (kind: string): string => readlinkSync(`/proc/${pidOf("second")}/ns/${kind}`);
+  expect(third).toMatchObject({ code: 0, out: `sleep 1000 ${of("net")}\n${of("ipc")}\n` });
+}, 60_000);

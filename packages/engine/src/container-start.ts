@@ -105,6 +105,7 @@ export async function startContainer(
     });
     container.process = process;
     undo.move();
+    completeAdopt(engine, container, run);
     publish(engine, container, "start");
     engine.logger.debug("container started", { id: container.id, pid: run.launched.supervisor.pid });
     watchExit(engine, container, process);
@@ -146,6 +147,7 @@ function closeAttachments(engine: EngineContext, { attach, launched }: Run): voi
 
 interface Run {
   readonly launched: Launched;
+  readonly adopt: AdoptFile;
   readonly cgroup: RunningProcess["cgroup"];
   readonly networks: readonly NetworkAttachment[];
   readonly attach: readonly PendingAttach[];
@@ -249,7 +251,20 @@ async function launch(
         "read/write": String(mount.readWrite),
       });
   undo.move();
-  return { launched, cgroup: stem.cgroup, networks, attach };
+  return { launched, adopt, cgroup: stem.cgroup, networks, attach };
+}
+
+/** A process that joins a pid namespace is made by the launch. Without its identity the next daemon finds it by the row, if it is there still. */
+function completeAdopt(engine: EngineContext, container: Container, { adopt, launched: { supervisor } }: Run): void {
+  const { identity } = supervisor;
+  if (adopt.identity !== undefined || identity === undefined) return;
+  try {
+    writeFileSync(containerPaths(engine.config, container.id).adopt, JSON.stringify({ ...adopt, identity }), {
+      mode: 0o600,
+    });
+  } catch (error) {
+    engine.logger.warn("writing down which process a container has failed", { error, id: container.id });
+  }
 }
 
 function applyResources(cgroup: RunningProcess["cgroup"], resources: Resources): void {

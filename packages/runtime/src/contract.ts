@@ -160,9 +160,9 @@ export interface Launched {
 }
 
 export interface PreparedStem {
-  /** Host pid of the process that will become the container's first. */
+  /** Host pid of the process that will become the container's first; in a joined pid namespace, of the one that makes it. */
   readonly pid: number;
-  /** To be kept for `reconnect`. */
+  /** To be kept for `reconnect`. undefined where the first process is still to be made: `Launched` has it then. */
   readonly identity: RunIdentity | undefined;
   /** Its network namespace; owned by this object. undefined when the stem has none of its own. */
   readonly networkNamespaceFd: number | undefined;

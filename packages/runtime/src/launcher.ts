@@ -139,7 +139,7 @@ async function prepare(
     if (place !== undefined) void moveSupervisor(connection, place);
     const answer = await withAbort(prepared, signal, () => killSupervisor(sys, supervisorPid));
     const pid = new WireReader(answer).u32();
-    return new Prepared(sys, connection, supervisorPid, pid, stem.newNamespaces.includes("network"));
+    return new Prepared(sys, connection, supervisorPid, pid, stem);
   } catch (error) {
     // One that refused ends by itself; of one that did not answer there is nothing to wait for.
     if (error instanceof SupervisorFailure) await endWithin(connection, discardLimitMs);
@@ -218,13 +218,15 @@ class Prepared implements PreparedStem {
     connection: SupervisorConnection,
     supervisorPid: number,
     pid: number,
-    ownNetwork: boolean,
+    stem: LaunchPlan["stem"],
   ) {
     this.#sys = sys;
     this.#connection = connection;
     this.supervisorPid = supervisorPid;
     this.pid = pid;
-    this.identity = identifyRun(pid, supervisorPid);
+    // A joined pid namespace has its process made later, by this one.
+    this.identity = stem.joinPidNamespace === undefined ? identifyRun(pid, supervisorPid) : undefined;
+    const ownNetwork = stem.newNamespaces.includes("network");
     this.#networkNamespaceFd = ownNetwork ? sys.open(`/proc/${pid}/ns/net`, O_RDONLY | O_CLOEXEC) : undefined;
     void connection.closed.then(() => this.#closeNamespace());
   }
@@ -272,11 +274,12 @@ class Prepared implements PreparedStem {
       const reader = new WireReader(
         await withAbort(answer, signal, () => killSupervisor(this.#sys, this.supervisorPid)),
       );
+      const pid = reader.u32();
       const identity = {
-        pid: reader.u32(),
+        pid,
         supervisorPid: this.supervisorPid,
         startedAt: reader.text(),
-        run: this.identity,
+        run: this.identity ?? identifyRun(pid, this.supervisorPid),
       };
       const supervisor = new SupervisorClient(this.#sys, request.directory, identity, this.#connection);
       this.#closeNamespace();
