@@ -3,6 +3,8 @@ import { EngineError, isEngineError, messageOf, type Logger } from "@fathom/base
 import { createServer, type Socket } from "node:net";
 import type { Backend } from "./contract.ts";
 import { errorBody, statusOf } from "./errors.ts";
+import type { BodyLimits } from "./http/body.ts";
+import { ByteBudget } from "./http/byte-budget.ts";
 import { Connection, type Exchange } from "./http/connection.ts";
 import { BadRequestError } from "./http/head.ts";
 import { Query } from "./query.ts";
@@ -29,6 +31,8 @@ export interface ApiServerOptions {
   readonly onRequest?: (operation: string) => () => void;
   /** What GET /debug shows of the process. */
   readonly debug?: () => object;
+  /** Open connections at most. Beyond it the one that has been idle longest ends, or the new one is refused. */
+  readonly connectionLimit?: number;
 }
 
 export type ListenOptions =
@@ -53,6 +57,12 @@ const namedTarget = 120;
 /** Connections that are waiting to be accepted. */
 const backlog = 4096;
 
+const defaultConnectionLimit = 4096;
+/** Bytes of bodies that are read as a whole, of all connections together. */
+const bodyBudgetBytes = 64 * 1024 * 1024;
+/** For the whole of such a body. */
+const bodyTimeoutMs = 60_000;
+
 export function createApiServer(options: ApiServerOptions): ApiServer {
   return new Server(options);
 }
@@ -61,7 +71,9 @@ class Server implements ApiServer {
   readonly #options: ApiServerOptions;
   readonly #router = new Router<Handler>();
   readonly #commonHeaders: string;
+  /** Those that were used longest ago first. */
   readonly #connections = new Set<Connection>();
+  readonly #bodies: BodyLimits = { budget: new ByteBudget(bodyBudgetBytes), timeoutMs: bodyTimeoutMs };
   readonly #listeners: ReturnType<typeof createServer>[] = [];
   #closing = false;
 
@@ -129,9 +141,33 @@ class Server implements ApiServer {
       socket.destroy();
       return;
     }
-    const connection = new Connection(socket, (exchange) => this.#handle(exchange), this.#commonHeaders);
+    const connection: Connection = new Connection(
+      socket,
+      async (exchange) => {
+        // It goes to the end of the line.
+        if (this.#connections.delete(connection)) this.#connections.add(connection);
+        await this.#handle(exchange);
+      },
+      this.#commonHeaders,
+      this.#bodies,
+    );
     this.#connections.add(connection);
     socket.once("close", () => this.#connections.delete(connection));
+    const limit = this.#options.connectionLimit ?? defaultConnectionLimit;
+    if (this.#connections.size > limit) this.#makeRoom(connection, limit);
+  }
+
+  /** For a new connection: an idle one ends, or it is refused. */
+  #makeRoom(connection: Connection, limit: number): void {
+    for (const other of this.#connections)
+      if (other !== connection && other.idle) {
+        other.destroy();
+        this.#connections.delete(other);
+        return;
+      }
+    connection.refuse(
+      new BadRequestError(503, `too many connections: ${limit} are open, and each has a request under way; try again`),
+    );
   }
 
   async #handle(exchange: Exchange): Promise<void> {

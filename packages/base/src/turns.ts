@@ -4,6 +4,15 @@
 const bytesInTurn = 256 * 1024;
 const msInTurn = 10;
 
+/** Long works that wait for their next part, those of everybody: one a round of the event loop, or a hundred of them would stand in a row. */
+const waiting: (() => void)[] = [];
+
+/** What is woken works before the next round. */
+function wakeNext(): void {
+  waiting.shift()?.();
+  if (waiting.length > 0) setImmediate(wakeNext);
+}
+
 export class Turns {
   readonly #signal: AbortSignal | undefined;
   #bytes = 0;
@@ -21,7 +30,9 @@ export class Turns {
   }
 
   async end(): Promise<void> {
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await new Promise<void>((resolve) => {
+      if (waiting.push(resolve) === 1) setImmediate(wakeNext);
+    });
     this.#signal?.throwIfAborted();
     this.#bytes = 0;
     this.#began = performance.now();

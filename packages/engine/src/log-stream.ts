@@ -69,8 +69,11 @@ export async function* streamLog(
   signal: AbortSignal,
   damaged?: (damage: LogDamage) => void,
 ): AsyncGenerator<Uint8Array> {
-  const reader = new Reader(path, selection, follower !== undefined, new Turns(signal));
+  const turns = new Turns(signal);
+  const reader = new Reader(path, selection, follower !== undefined, turns);
   try {
+    // Its first part waits for the others' too: many clients come at once.
+    await turns.end();
     await reader.open();
     for (;;) {
       // Asked before reading: what is written after the last read and before the end must not be lost.

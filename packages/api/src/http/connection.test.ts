@@ -172,3 +172,23 @@ test("close lets an answer finish, ends streams, and refuses what is new", async
   await expect(own.fetch("/_ping")).rejects.toThrow();
   await own[Symbol.asyncDispose]();
 });
+
+test("one connection more than the limit ends an idle one, and is refused where none is idle", async () => {
+  await using small = await startTestServer({ connectionLimit: 2 });
+  const idle = small.connect().send(ping);
+  await idle.until((text) => text.endsWith("OK"));
+  const busy = [small.connect(), small.connect()].map((client) =>
+    client.send("GET /events HTTP/1.1\r\nHost: d\r\n\r\n"),
+  );
+  await Promise.all(busy.map((client) => client.until((text) => text.includes("\r\n\r\n"))));
+  expect(await idle.all()).toEndWith("OK");
+  const refused = await small.connect().all();
+  expect(refused).toStartWith("HTTP/1.1 503 ");
+  expect(refused).toContain("too many connections: 2 are open");
+  busy[0]!.close();
+  await busy[0]!.all();
+  const again = small.connect().send(ping);
+  await again.until((text) => text.includes("HTTP/1.1 200"));
+  again.close();
+  for (const client of busy) client.close();
+});

@@ -4,12 +4,12 @@
  * without Upgrade, each side can be half-closed, and nothing is read from a client faster than it is consumed.
  */
 import type { Socket } from "node:net";
-import { RequestBody, type ByteSource } from "./body.ts";
+import { RequestBody, type BodyLimits, type ByteSource } from "./body.ts";
 import { BadRequestError, bodyFraming, headLimit, parseHead, type RequestHead } from "./head.ts";
 import { Response } from "./response.ts";
 
 /** Bytes held for a request that nobody reads; then the socket is paused. */
-const inputLimit = 256 * 1024;
+const inputLimit = 64 * 1024;
 /** A body that the handler left is read up to here, and not for ever, to keep the connection. */
 const skipLimit = 256 * 1024;
 const skipTimeoutMs = 5_000;
@@ -41,7 +41,13 @@ export class Connection implements ByteSource {
   readonly #socket: Socket;
   readonly #handler: ExchangeHandler;
   readonly #commonHeaders: string;
+  readonly #limits: BodyLimits;
   #input: Buffer = Buffer.alloc(0);
+  /** Where `#input` is when it came in pieces, with room behind it: a byte at a time must not cost a copy of all before it. */
+  #store: Buffer | undefined;
+  /** Bytes of `#input` in which no end of a head is. */
+  #searched = 0;
+  #interrupted: Error | undefined;
   #inputEnded = false;
   #paused = false;
   #wakeReader: (() => void) | undefined;
@@ -49,8 +55,9 @@ export class Connection implements ByteSource {
   #exchange: ActiveExchange | undefined;
   #closing = false;
 
-  constructor(socket: Socket, handler: ExchangeHandler, commonHeaders: string) {
+  constructor(socket: Socket, handler: ExchangeHandler, commonHeaders: string, limits: BodyLimits) {
     this.#socket = socket;
+    this.#limits = limits;
     this.#handler = handler;
     this.#commonHeaders = commonHeaders;
     socket.on("data", this.#onData);
@@ -63,6 +70,16 @@ export class Connection implements ByteSource {
   /** Present while a request is being handled. */
   get exchange(): Exchange | undefined {
     return this.#exchange;
+  }
+
+  /** Open, and nothing is asked on it. */
+  get idle(): boolean {
+    return this.#exchange === undefined && this.#input.length === 0;
+  }
+
+  /** Answers whatever is asked with this error, and ends. */
+  refuse(error: BadRequestError): void {
+    this.#refuse(error);
   }
 
   /** No further requests; an idle connection ends now, a busy one after its answer. */
@@ -80,6 +97,7 @@ export class Connection implements ByteSource {
 
   async read(): Promise<Buffer | undefined> {
     while (this.#input.length === 0) {
+      if (this.#interrupted !== undefined) throw this.#interrupted;
       if (this.#inputEnded) return undefined;
       await new Promise<void>((resolve) => (this.#wakeReader = resolve));
     }
@@ -88,11 +106,38 @@ export class Connection implements ByteSource {
 
   unread(rest: Buffer): void {
     this.#input = this.#input.length === 0 ? rest : Buffer.concat([rest, this.#input]);
+    this.#store = undefined;
+  }
+
+  interrupt(reason: Error): void {
+    this.#interrupted = reason;
+    this.#wake();
+  }
+
+  #append(data: Buffer): void {
+    const before = this.#input;
+    if (before.length === 0) {
+      this.#input = data;
+      this.#store = undefined;
+      return;
+    }
+    const size = before.length + data.length;
+    let store = this.#store;
+    let start = store === undefined ? 0 : before.byteOffset - store.byteOffset;
+    if (store === undefined || start + size > store.length) {
+      store = Buffer.allocUnsafe(2 * size);
+      start = 0;
+      before.copy(store);
+      this.#store = store;
+    }
+    data.copy(store, start + before.length);
+    this.#input = store.subarray(start, start + size);
   }
 
   #take(): Buffer {
     const bytes = this.#input;
     this.#input = Buffer.alloc(0);
+    this.#store = undefined;
     this.#resume();
     return bytes;
   }
@@ -110,7 +155,7 @@ export class Connection implements ByteSource {
   }
 
   readonly #onData = (data: Buffer): void => {
-    this.#input = this.#input.length === 0 ? data : Buffer.concat([this.#input, data]);
+    this.#append(data);
     if (this.#exchange === undefined) this.#tryHead();
     else if (this.#wakeReader !== undefined) this.#wake();
     else if (this.#input.length >= inputLimit) {
@@ -138,11 +183,16 @@ export class Connection implements ByteSource {
     // Empty lines before a request are to be ignored (RFC 9112 section 2.2).
     let start = 0;
     while (this.#input[start] === 13 && this.#input[start + 1] === 10) start += 2;
-    const end = this.#input.indexOf("\r\n\r\n", start, "latin1");
+    if (start > 0) {
+      this.#input = this.#input.subarray(start);
+      this.#searched = 0;
+    }
+    const end = this.#input.indexOf("\r\n\r\n", Math.max(0, this.#searched - 3), "latin1");
+    this.#searched = end < 0 ? this.#input.length : 0;
     if (end < 0) {
       if (this.#input.length > headLimit)
         return this.#refuse(new BadRequestError(431, "the request head is too large"));
-      if (this.#input.length > start)
+      if (this.#input.length > 0)
         this.#headTimer ??= setTimeout(
           () => this.#refuse(new BadRequestError(408, "the request head did not come in time")),
           headTimeoutMs,
@@ -151,9 +201,9 @@ export class Connection implements ByteSource {
     }
     clearTimeout(this.#headTimer);
     this.#headTimer = undefined;
-    if (end - start > headLimit) return this.#refuse(new BadRequestError(431, "the request head is too large"));
+    if (end > headLimit) return this.#refuse(new BadRequestError(431, "the request head is too large"));
     try {
-      const head = parseHead(this.#input.toString("latin1", start, end));
+      const head = parseHead(this.#input.toString("latin1", 0, end));
       const framing = bodyFraming(head);
       this.#input = this.#input.subarray(end + 4);
       void this.#serve(head, framing);
@@ -204,7 +254,7 @@ export class Connection implements ByteSource {
           if (!response.started) this.#socket.write("HTTP/1.1 100 Continue\r\n\r\n", "latin1");
         }
       : undefined;
-    const exchange = new ActiveExchange(head, new RequestBody(framing, this, onFirstRead), response, () =>
+    const exchange = new ActiveExchange(head, new RequestBody(framing, this, this.#limits, onFirstRead), response, () =>
       this.#release(),
     );
     this.#exchange = exchange;
@@ -219,6 +269,7 @@ export class Connection implements ByteSource {
   #release(): HijackedInput {
     this.#socket.off("data", this.#onData);
     this.#socket.off("end", this.#onEnd);
+    this.#exchange?.body.release();
     const rest = this.#input;
     this.#input = Buffer.alloc(0);
     this.#socket.pause();
@@ -238,6 +289,7 @@ export class Connection implements ByteSource {
 
   async #after(exchange: ActiveExchange): Promise<void> {
     const { response, body } = exchange;
+    body.release();
     if (response.hijacked) return;
     let usable = response.ended && response.keepAlive && !this.#closing && !this.#inputEnded;
     if (usable && !body.ended) usable = await this.#skip(body);

@@ -3,7 +3,7 @@ import { silentLogger } from "@fathom/base";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ApiServer } from "../server.ts";
+import type { ApiServer, ApiServerOptions } from "../server.ts";
 import { createApiServer } from "../server.ts";
 import { createFakeBackend, type FakeBackend } from "./fake-backend.ts";
 import { RawClient } from "./raw-client.ts";
@@ -20,7 +20,7 @@ export interface TestServer extends AsyncDisposable {
   post(path: string, body?: unknown): Promise<Response>;
 }
 
-export async function startTestServer(): Promise<TestServer> {
+export async function startTestServer(more: Partial<ApiServerOptions> = {}): Promise<TestServer> {
   const directory = await mkdtemp(join(tmpdir(), "fathom-api-"));
   const path = join(directory, "api.sock");
   const { fake, backend } = createFakeBackend();
@@ -34,6 +34,7 @@ export async function startTestServer(): Promise<TestServer> {
       return () => requests.push(`end ${name}`);
     },
     debug: () => ({ requests }),
+    ...more,
   });
   await server.listen({ path });
   const send = (target: string, init: RequestInit = {}): Promise<Response> =>
