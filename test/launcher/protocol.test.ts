@@ -73,7 +73,7 @@ test("hello gives version and features; what is unknown is skipped by its length
 });
 
 test("place moves the supervisor alone, and sets its score", async () => {
-  const cgroup = openCgroups(sys).create(`/fathom-place-${process.pid}`);
+  const cgroup = openCgroups(sys).create(`/fathom/launcher-place-${process.pid}`);
   try {
     const { supervisor, directory } = await start(rig, ["sleep", "1000"]);
     const peer = new Peer(directory);
