@@ -524,6 +524,22 @@ static void say_pid(void) {
   if (ftruncate(LOCK_FD, 0) < 0 || pwrite(LOCK_FD, text, (size_t)length, 0) != length) give_up("the pid file");
 }
 
+/* Writes a word to a file of the kernel; one that does not take it leaves things as they are. */
+static void tell_kernel(const char *path, const char *word) {
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  if (write(fd, word, strlen(word)) < 0) errno = 0;
+  close(fd);
+}
+
+/* Out of the daemon's cgroups and from under its score, so that their end is not this one's. CGROUPS: files to write "0" to, a line each. */
+static void take_place(void) {
+  const char *score = getenv("OOM_SCORE_ADJ");
+  char *files = getenv("CGROUPS");
+  if (score) tell_kernel("/proc/self/oom_score_adj", score);
+  for (char *file = files ? strtok(files, "\n") : NULL; file; file = strtok(NULL, "\n")) tell_kernel(file, "0");
+}
+
 int main(int argc, char **argv) {
   if (argc < 7 || (argc - 4) % 3 != 0 || (argc - 4) / 3 > LISTENERS_LIMIT) {
     errno = EINVAL;
@@ -541,6 +557,7 @@ int main(int argc, char **argv) {
   connections = table(connection_limit, sizeof *connections);
   clients = table(client_limit, sizeof *clients);
   say_pid();
+  take_place();
   give_up_rights();
   for (;;) {
     struct epoll_event events[EVENTS];

@@ -49,6 +49,8 @@ export async function composeEngine({
     }),
   );
   const cgroups = openCgroups(sys);
+  // Before the networks: their forwarders live there too.
+  const { place } = resources.use(openSupervisorHome(cgroups, settings.cgroupParent, logger));
   const networks = resources.use(
     createNetworks({
       sys,
@@ -58,13 +60,13 @@ export async function composeEngine({
         sys,
         executable: () => forwarderExecutable(sys),
         directory: join(settings.execRoot, "forward"),
+        ...(place === undefined ? {} : { place }),
         clock: systemClock,
         logger,
       }),
       logger,
     }),
   );
-  const { place } = resources.use(openSupervisorHome(cgroups, settings.cgroupParent, logger));
   const engine = await createEngine({
     config: settings,
     store,

@@ -53,12 +53,18 @@ export interface ForwardersOptions {
   readonly executable: () => number;
   /** Made when it is needed; goes with the machine's power, as the processes do. */
   readonly directory: string;
+  /** Where its processes live, as the containers' supervisors do; absent: with their daemon. */
+  readonly place?: {
+    /** Files to write "0" to. */
+    readonly cgroupProcs: readonly string[];
+    readonly oomScoreAdj: number;
+  };
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 export function createForwarders(options: ForwardersOptions): Forwarders {
-  const { sys, directory, clock } = options;
+  const { sys, directory, clock, place } = options;
   const pathOf = (endpointId: string): string => join(directory, endpointId);
   /** Those that this process started and has not reaped. */
   const children = new Map<string, number>();
@@ -141,7 +147,8 @@ export function createForwarders(options: ForwardersOptions): Forwarders {
       const pid = sys.spawn({
         executableFd: options.executable(),
         argv: ["fathom-forward", String(maxConnections), String(maxUdpClients), String(udpIdleSeconds), ...targets],
-        env: [],
+        env:
+          place === undefined ? [] : [`OOM_SCORE_ADJ=${place.oomScoreAdj}`, `CGROUPS=${place.cgroupProcs.join("\n")}`],
         fds: [-1, -1, -1, file.fd, ...listeners.map(({ fd }) => fd)],
         newSession: true,
       });
