@@ -75,6 +75,8 @@ struct child_task {
   char **arguments;
   char **environment;
   bool new_session;
+  /* Directory of a cgroup of v2 to be born in, or -1. */
+  int cgroup;
   /* Written by the child, which shares this memory until it executes. */
   int error;
 };
@@ -121,6 +123,51 @@ failed:
   _exit(127);
 }
 
+#define CLONE_INTO_CGROUP_FLAG UINT64_C(0x200000000)
+struct clone_arguments {
+  uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+};
+
+/*
+ * clone() of the C library for a child that is born in a cgroup, which only clone3 can do. A process that is moved into a cgroup of v2 later stops
+ * every fork, exec and exit of the machine for a moment.
+ */
+static long clone_into_cgroup(struct child_task *task, char *stack, unsigned flags) {
+#if defined(__x86_64__)
+  struct clone_arguments arguments = {
+      .flags = flags | CLONE_INTO_CGROUP_FLAG,
+      .exit_signal = SIGCHLD,
+      .stack = (uint64_t)(uintptr_t)stack,
+      .stack_size = CHILD_STACK_BYTES,
+      .cgroup = (uint64_t)task->cgroup,
+  };
+  long result;
+  register int (*child)(void *) __asm__("r8") = run_child;
+  register struct child_task *argument __asm__("r9") = task;
+  __asm__ volatile(
+      "syscall\n\t"
+      "test %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xor %%ebp, %%ebp\n\t"
+      "mov %%r9, %%rdi\n\t"
+      "call *%%r8\n\t" /* it does not come back */
+      "hlt\n"
+      "1:"
+      : "=a"(result)
+      : "a"(SYS_clone3), "D"(&arguments), "S"(sizeof arguments), "r"(child), "r"(argument)
+      : "rcx", "r11", "memory");
+  if (result < 0) {
+    errno = (int)-result;
+    return -1;
+  }
+  return result;
+#else
+  (void)task, (void)stack, (void)flags;
+  errno = ENOSYS;
+  return -1;
+#endif
+}
+
 /* Starts the child as vfork does: this thread sleeps until the child has executed or failed. Gives its pid, or minus errno. */
 static int start_child(struct child_task *task) {
   char *stack = mmap(NULL, CHILD_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
@@ -128,7 +175,8 @@ static int start_child(struct child_task *task) {
   /* All signals, the C library's own too, are held back: no handler of this process may run in the child. */
   uint64_t all = ~UINT64_C(0), before = 0;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
-  int pid = clone(run_child, stack + CHILD_STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, task);
+  int pid = task->cgroup >= 0 ? (int)clone_into_cgroup(task, stack, CLONE_VM | CLONE_VFORK)
+                              : clone(run_child, stack + CHILD_STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, task);
   int error = errno;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
   munmap(stack, CHILD_STACK_BYTES);
@@ -153,9 +201,9 @@ static char **string_list(char *block, size_t length) {
   return list;
 }
 
-/* spawn(executableFd, argv: bytes, env: bytes, fds: Int32Array, newSession): each string of argv and env ends with NUL. */
+/* spawn(executableFd, argv: bytes, env: bytes, fds: Int32Array, newSession, cgroup or -1): each string of argv and env ends with NUL. */
 static napi_value method_spawn(napi_env env, napi_callback_info info) {
-  ARGUMENTS(5);
+  ARGUMENTS(6);
   int new_session;
   byte_view arguments, environment, fds;
   struct child_task task = {.error = 0};
@@ -164,6 +212,7 @@ static napi_value method_spawn(napi_env env, napi_callback_info info) {
   CHECK(get_bytes(env, argv[2], &environment));
   CHECK(get_bytes(env, argv[3], &fds));
   CHECK(get_int(env, argv[4], &new_session));
+  CHECK(get_int(env, argv[5], &task.cgroup));
   if (fds.length > sizeof task.fds) return give(env, -EINVAL);
   if (arguments.length == 0 || arguments.data[arguments.length - 1] != 0) return give(env, -EINVAL);
   if (environment.length > 0 && environment.data[environment.length - 1] != 0) return give(env, -EINVAL);

@@ -50,7 +50,7 @@ export async function composeEngine({
   );
   const cgroups = openCgroups(sys);
   // Before the networks: their forwarders live there too.
-  const { place } = resources.use(openSupervisorHome(cgroups, settings.cgroupParent, logger));
+  const { place } = resources.use(openSupervisorHome(sys, cgroups, settings.cgroupParent, logger));
   const networks = resources.use(
     createNetworks({
       sys,

@@ -3,6 +3,7 @@
  * or a kill for lack of memory there, would take them and with them every container.
  */
 import { isEngineError, messageOf, type Logger } from "@fathom/base";
+import { O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys } from "@fathom/sys";
 import type { Cgroup, Cgroups, SupervisorPlace } from "@fathom/runtime";
 
 /** As containerd's shims: nearly never chosen. What they hold is below a megabyte each. */
@@ -16,7 +17,12 @@ export interface SupervisorHome extends AsyncDisposable {
 }
 
 /** Disposing takes the cgroup away, unless supervisors live on in it. */
-export function openSupervisorHome(cgroups: Cgroups, cgroupParent: string, logger: Logger): SupervisorHome {
+export function openSupervisorHome(
+  sys: Pick<Sys, "open" | "close">,
+  cgroups: Cgroups,
+  cgroupParent: string,
+  logger: Logger,
+): SupervisorHome {
   const path = `${cgroupParent}/supervisors`.replace(/^\/*/, "/");
   let cgroup: Cgroup;
   try {
@@ -27,9 +33,12 @@ export function openSupervisorHome(cgroups: Cgroups, cgroupParent: string, logge
     cgroup = cgroups.open(path);
   }
   const told = new Set<string>();
+  const unified = cgroup.hierarchies.find(({ version }) => version === 2)?.directory;
+  const directoryFd = unified === undefined ? undefined : sys.open(unified, O_PATH | O_DIRECTORY | O_CLOEXEC);
   return {
     place: {
       cgroupProcs: cgroup.procsFiles,
+      ...(directoryFd === undefined ? {} : { birthplace: { directoryFd, procsFile: `${unified}/cgroup.procs` } }),
       oomScoreAdj,
       onFailure: (error) => {
         if (told.has(error.message)) return;
@@ -44,6 +53,7 @@ export function openSupervisorHome(cgroups: Cgroups, cgroupParent: string, logge
       },
     },
     [Symbol.asyncDispose]: async () => {
+      if (directoryFd !== undefined) sys.close(directoryFd);
       try {
         for (let waitedMs = 0; cgroup.processes().length > 0; waitedMs += lookMs) {
           if (waitedMs >= endPatienceMs) return;

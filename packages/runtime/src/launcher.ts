@@ -6,7 +6,16 @@ import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EngineError, messageOf } from "@fathom/base";
-import { errnoText, isSysError, O_CLOEXEC, O_DIRECTORY, O_RDONLY, SOCK_STREAM, type Sys } from "@fathom/sys";
+import {
+  errnoText,
+  isSysError,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_RDONLY,
+  SOCK_STREAM,
+  type SpawnRequest,
+  type Sys,
+} from "@fathom/sys";
 import type { KnownRun, Launched, Launcher, LaunchRequest, PreparedStem, RunIdentity, Supervisor } from "./contract.ts";
 import { launchError } from "./launch-error.ts";
 import { encodePlan, encodeStem } from "./plan-encoding.ts";
@@ -56,6 +65,11 @@ export interface LauncherOptions {
 export interface SupervisorPlace {
   /** Files by which a process joins its cgroups, as `Cgroup.procsFiles`. */
   readonly cgroupProcs: readonly string[];
+  /**
+   * The cgroup of v2 among them, as a descriptor of its directory: who is born there need not move there, which would stop every fork and exit of
+   * the machine for a moment.
+   */
+  readonly birthplace?: { readonly directoryFd: number; readonly procsFile: string };
   /** A container's own score is an operation of its plan. */
   readonly oomScoreAdj: number;
   /** The supervisor then does its work where it is. */
@@ -113,14 +127,19 @@ async function prepare(
   signal?.throwIfAborted();
   const [mine, theirs] = sys.socketpair(SOCK_STREAM, false);
   let supervisorPid: number;
+  let procsFiles = place?.cgroupProcs ?? [];
   try {
-    supervisorPid = sys.spawn({
+    const request: SpawnRequest = {
       executableFd: executable(),
       argv: ["fathom-init", titleRoom],
       env: [],
       fds: [-1, -1, logFd ?? -1, theirs],
       newSession: true,
-    });
+    };
+    const born =
+      place?.birthplace === undefined ? undefined : spawnInCgroup(sys, request, place.birthplace.directoryFd);
+    supervisorPid = born ?? sys.spawn(request);
+    if (born !== undefined) procsFiles = procsFiles.filter((file) => file !== place?.birthplace?.procsFile);
   } catch (error) {
     sys.close(mine);
     throw new EngineError("internal", "starting fathom-init failed", { cause: error });
@@ -136,7 +155,7 @@ async function prepare(
   try {
     const prepared = connection.request(messageTypes.prepare, writer.finish(), [], { deadlineMs: prepareLimitMs });
     // After the stem is born, which must not have the supervisor's score while it waits; the two join their cgroups at the same time.
-    if (place !== undefined) void moveSupervisor(connection, place);
+    if (place !== undefined) void moveSupervisor(connection, place, procsFiles);
     const answer = await withAbort(prepared, signal, () => killSupervisor(sys, supervisorPid));
     const pid = new WireReader(answer).u32();
     return new Prepared(sys, connection, supervisorPid, pid, stem);
@@ -149,10 +168,23 @@ async function prepare(
   }
 }
 
+/** undefined where the kernel does not do it: the process is moved then. */
+function spawnInCgroup(sys: LauncherSys, request: SpawnRequest, cgroupFd: number): number | undefined {
+  try {
+    return sys.spawn({ ...request, cgroupFd });
+  } catch {
+    return undefined;
+  }
+}
+
 /** Never rejects. */
-async function moveSupervisor(connection: SupervisorConnection, place: SupervisorPlace): Promise<void> {
+async function moveSupervisor(
+  connection: SupervisorConnection,
+  place: SupervisorPlace,
+  procsFiles: readonly string[],
+): Promise<void> {
   const payload = new WireWriter();
-  payload.list(place.cgroupProcs, (file) => payload.text(file));
+  payload.list(procsFiles, (file) => payload.text(file));
   try {
     await connection.request(messageTypes.place, payload.text(String(place.oomScoreAdj)).finish());
   } catch (error) {

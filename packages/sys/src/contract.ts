@@ -65,6 +65,8 @@ export interface SpawnRequest {
   readonly fds: readonly number[];
   /** New session (setsid). */
   readonly newSession?: boolean;
+  /** Directory of a cgroup of v2 that the child is born in (CLONE_INTO_CGROUP). Not every machine can: the caller tries again without. */
+  readonly cgroupFd?: number;
 }
 
 export interface ReceivedMessage {

@@ -69,7 +69,14 @@ export interface NativeAddon {
   kill(pid: number, signal: number): number;
   waitpid(pid: number): number;
   processStartTime(pid: number): number;
-  spawn(executableFd: number, argv: Uint8Array, env: Uint8Array, fds: Bytes, newSession: number): number;
+  spawn(
+    executableFd: number,
+    argv: Uint8Array,
+    env: Uint8Array,
+    fds: Bytes,
+    newSession: number,
+    cgroupFd: number,
+  ): number;
   madvise(address: bigint, length: bigint, advice: number): number;
   createNetworkNamespace(): number;
   enterNetworkNamespace(fd: number): number;

@@ -63,6 +63,7 @@ export function processCalls({ native }: CallContext): ProcessCalls {
         terminated(request.env, "environment variable"),
         Int32Array.from(request.fds),
         request.newSession === true ? 1 : 0,
+        request.cgroupFd ?? -1,
       );
       return checked("execveat", result, request.argv[0] ?? "");
     },
