@@ -10,6 +10,7 @@ import { requireKernel } from "@fathom/runtime";
 import { createSys } from "@fathom/sys";
 import { composeEngine } from "./compose.ts";
 import { daemonHelp } from "./daemon-help.ts";
+import { unhandledError } from "./last-resort.ts";
 import { IdleMemory } from "./idle-memory.ts";
 import { examineKernel, fallbacks, kernelFacts } from "./kernel.ts";
 import { readDaemonConfig, type BuildFacts, type DaemonConfig } from "./daemon-config.ts";
@@ -19,6 +20,9 @@ import { lockBridge, lockStateDirectory } from "./state-lock.ts";
 
 /** Time for requests that are under way when the daemon stops. */
 const requestGraceMs = 2000;
+
+/** For the orderly end after an error that nobody handled. */
+const lastResortMs = 10_000;
 
 /** Filled in by the build; from the source tree they are unknown. */
 const facts: BuildFacts = {
@@ -108,6 +112,15 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
     experimental: settings.experimental,
   });
   resources.defer(() => server.close(requestGraceMs));
+  const broken = unhandledError({
+    logger,
+    source: process,
+    exit: (code) => process.exit(code),
+    patienceMs: lastResortMs,
+  });
+  // For the tests: how the daemon ends by a bug of its own.
+  if (process.env["FATHOM_FAIL_ON_SIGUSR2"] === "1")
+    process.on("SIGUSR2", () => void Promise.reject(new Error("SIGUSR2 asked for an error that nobody handles")));
   const stop = stopSignal(logger);
   for (const host of config.hosts)
     if (host === "fd://") for (const fd of handedOver) await server.listen({ fd });
@@ -116,9 +129,14 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   notify("READY=1");
   await engine.resume();
   started();
-  await stop;
+  const bug = await Promise.race([stop.then(() => undefined), broken.then((reason) => ({ reason }))]);
   notify("STOPPING=1");
   monitor.begin("end of the daemon");
+  if (bug !== undefined) {
+    await engine.shutdown({ leaveContainers: true });
+    await server.close(0);
+    throw bug.reason;
+  }
   await stopServing(server, engine, logger);
 }
 

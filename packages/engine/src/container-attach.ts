@@ -9,6 +9,8 @@ import type { StreamAttachment } from "./exec.ts";
 import { readableLog } from "./log-config.ts";
 import { streamLog, type LogDamage, type LogFollower, type LogSelection } from "./log-stream.ts";
 
+/** Clients that wait for a start. Each has a descriptor in the message to the supervisor, which carries 253. */
+const pendingLimit = 200;
 /** How often a follower with an end looks at the clock. */
 const longestLookMs = 10_000;
 
@@ -40,6 +42,11 @@ export async function attachContainer(
     throw new EngineError("conflict", `container ${container.id} is paused, unpause the container before attach`);
   if (container.record.state.status === "restarting")
     throw new EngineError("conflict", `container ${container.id} is restarting, wait until the container is running`);
+  if (request.stream && container.process === undefined && container.pendingAttach.size >= pendingLimit)
+    throw new EngineError(
+      "unavailable",
+      `${pendingLimit} clients wait for the start of container ${container.id}, and no more can: start it, or attach when it runs`,
+    );
   const logPath = request.logs ? readableLog(container.record, engine.config) : undefined;
   if (request.logs && logPath === undefined)
     throw new EngineError("not-implemented", "configured logging driver does not support reading");

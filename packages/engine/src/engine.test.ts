@@ -145,6 +145,18 @@ describe("life", () => {
     expect(machine.latest().request.attach).toEqual([{ stdin: true, stdout: true, stderr: false, closeStdin: true }]);
   });
 
+  test("so many clients wait for a start, and no more", async () => {
+    await engine.containerCreate("at", undefined, request());
+    const attach = { stdin: false, stdout: true, stderr: false, logs: false, stream: true, detachKeys: undefined };
+    const waiting = [];
+    for (let index = 0; index < 200; index++) waiting.push(await engine.containerAttach("at", attach, never));
+    await expect(engine.containerAttach("at", attach, never)).rejects.toThrow(
+      "200 clients wait for the start of container",
+    );
+    await engine.containerRemove("at", { force: false, volumes: false, link: false });
+    for (const { stream } of waiting) expect(await stream).toBeUndefined();
+  });
+
   test("a removal ends a pending attach", async () => {
     await engine.containerCreate("at", undefined, request());
     const { stream } = await engine.containerAttach(

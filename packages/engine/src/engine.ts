@@ -64,9 +64,9 @@ export interface EngineLife extends AsyncDisposable {
   resume(): Promise<void>;
   /**
    * The graceful end. Without live restore containers are stopped, each with its own timeout, all within the shutdown timeout;
-   * with it they run on. Afterwards nothing of this engine runs in this process.
+   * with it, or where `leaveContainers` is true, they run on. Afterwards nothing of this engine runs in this process.
    */
-  shutdown(): Promise<void>;
+  shutdown(options?: { readonly leaveContainers: boolean }): Promise<void>;
 }
 
 export type Engine<Images, Volumes> = ContainerBackend & Images & Volumes & EngineLife;
@@ -79,7 +79,9 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
   mkdirSync(containersRoot(config), { recursive: true, mode: 0o710 });
   const descriptions = new ContainerDescriptions(config, store, logger);
   const containers = new ContainerTable(store.database, descriptions);
-  const events = new Events(clock);
+  const events = new Events(clock, () =>
+    logger.warn("a client follows the events and does not read them: it loses the oldest that wait for it"),
+  );
   const parts: EngineParts = { config, store, sys, files, events, uses: usesOf(containers), logger, clock };
   const images = options.images(parts);
   const volumes = options.volumes(parts);
@@ -117,7 +119,8 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
   await recover(context);
   descriptions.complete(containers.list().map(({ record }) => record));
   let ended: Promise<void> | undefined;
-  const shutdown = (): Promise<void> => (ended ??= endEngine(context, images, shuttingDown));
+  const shutdown: EngineLife["shutdown"] = ({ leaveContainers } = { leaveContainers: config.liveRestore }) =>
+    (ended ??= endEngine(context, images, shuttingDown, leaveContainers));
   const life: EngineLife = {
     resume: async () => {
       await resume(context);
@@ -125,7 +128,7 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
       checkDatabaseNowAndThen(context);
     },
     shutdown,
-    [Symbol.asyncDispose]: shutdown,
+    [Symbol.asyncDispose]: () => shutdown(),
   };
   const own = createContainerBackend(
     context,
@@ -184,12 +187,13 @@ async function endEngine(
   context: EngineContext,
   images: AsyncDisposable,
   shuttingDown: AbortController,
+  leaveContainers: boolean,
 ): Promise<void> {
   shuttingDown.abort(new EngineError("unavailable", "the daemon is stopping"));
   // Pulls and the like first: what uses the processors would hold up the containers' own end.
   await images[Symbol.asyncDispose]();
   await context.stems.close();
-  const left = await stopForShutdown(context);
+  const left = await stopForShutdown(context, leaveContainers);
   context.logWatch[Symbol.dispose]();
   await context.networks.stop(left > 0);
 }

@@ -21,3 +21,18 @@ test("events have the time that the clock shows, also after it was set back; no 
     times.push(BigInt(timeNano) - 1_700_000_000_000_000_000n);
   expect(times).toEqual([0n, 1n, -3_600_000_000_000n, -3_599_995_000_000n]);
 });
+
+test("a listener that does not read keeps the newest, and it is said once that it loses others", async () => {
+  let said = 0;
+  const events = new Events(systemClock, () => said++);
+  const abort = new AbortController();
+  const reading = events.subscribe({ since: undefined, until: undefined, filters: {} }, abort.signal);
+  for (let index = 0; index < 20_000; index++) events.publish("container", "start", String(index), {});
+  expect(said).toBe(1);
+  for await (const event of reading) {
+    expect(event.Actor.ID).toBe(String(20_000 - 16_384));
+    break;
+  }
+  abort.abort();
+  expect(events.listenerCount).toBe(0);
+});

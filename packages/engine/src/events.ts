@@ -17,6 +17,7 @@ const queueLimit = 16_384;
 
 interface Listener {
   readonly queue: EventMessage[];
+  lost: number;
   wake: (() => void) | undefined;
 }
 
@@ -32,9 +33,12 @@ export class Events implements EventPublisher {
   readonly #ring: EventMessage[] = [];
   readonly #listeners = new Set<Listener>();
   #lastNs = 0n;
+  readonly #lost: () => void;
 
-  constructor(clock: Clock) {
+  /** @param lost Called when a listener begins to lose events, because it does not read them. */
+  constructor(clock: Clock, lost: () => void = () => undefined) {
     this.#clock = clock;
+    this.#lost = lost;
   }
 
   publish(type: EventType, action: string, actorId: string, attributes: Readonly<Record<string, string>>): void {
@@ -56,7 +60,10 @@ export class Events implements EventPublisher {
     if (this.#ring.length > ringSize) this.#ring.shift();
     for (const listener of this.#listeners) {
       listener.queue.push(event);
-      if (listener.queue.length > queueLimit) listener.queue.shift();
+      if (listener.queue.length > queueLimit) {
+        listener.queue.shift();
+        if (listener.lost++ === 0) this.#lost();
+      }
       listener.wake?.();
     }
   }
@@ -78,6 +85,7 @@ export class Events implements EventPublisher {
       matches(event);
     const listener: Listener = {
       queue: query.since === undefined ? [] : this.#ring.filter(inRange),
+      lost: 0,
       wake: undefined,
     };
     this.#listeners.add(listener);

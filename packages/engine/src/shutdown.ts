@@ -7,7 +7,7 @@ import type { EngineContext } from "./context.ts";
 const startPatienceMs = 10_000;
 
 /** Stops or leaves the containers; gives how many run on. */
-export async function stopForShutdown(engine: EngineContext): Promise<number> {
+export async function stopForShutdown(engine: EngineContext, leave: boolean): Promise<number> {
   const containers = engine.containers.list();
   for (const container of containers) {
     container.restartTimer?.abort();
@@ -22,7 +22,7 @@ export async function stopForShutdown(engine: EngineContext): Promise<number> {
   ]);
   patience.abort();
   const running = containers.filter((container) => container.process !== undefined);
-  if (engine.config.liveRestore) {
+  if (leave) {
     for (const container of running) container.process?.supervisor.disconnect();
     return running.length;
   }
