@@ -27,6 +27,7 @@ test("it is logged with its stack, the daemon ends in an orderly way, and the ne
   expect(log).toMatch(/\\n\s+at /);
   // In an orderly way: its own files are gone.
   expect(existsSync(join(daemon.work, "pid"))).toBe(false);
+  expect(existsSync(daemon.socket)).toBe(false);
   expect(existsSync(`/proc/${container}`)).toBe(true);
   await daemon.start();
   expect(daemon.docker("inspect", "-f", "{{.State.Pid}} {{.State.Status}}", "kept")).toBe(`${container} running`);

@@ -105,6 +105,7 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   const server = createApiServer({
     onActivity: () => memory.touch(),
     onRequest: (operation) => monitor.begin(operation),
+    sys,
     debug: () => ({ EventLoopStalls: monitor.longest(), Kernel: kernelFacts(kernel) }),
     backend,
     logger,

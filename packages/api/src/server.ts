@@ -1,7 +1,11 @@
 /** The server: from an accepted connection to the handler of its request, and back. */
 import { EngineError, isEngineError, messageOf, type Logger } from "@fathom/base";
+import { O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys } from "@fathom/sys";
+import { rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
+import { basename, dirname } from "node:path";
 import type { Backend } from "./contract.ts";
+import { DescriptorReserve, type DescriptorState } from "./descriptor-reserve.ts";
 import { errorBody, statusOf } from "./errors.ts";
 import type { BodyLimits } from "./http/body.ts";
 import { ByteBudget } from "./http/byte-budget.ts";
@@ -33,6 +37,8 @@ export interface ApiServerOptions {
   readonly debug?: () => object;
   /** Open connections at most. Beyond it the one that has been idle longest ends, or the new one is refused. */
   readonly connectionLimit?: number;
+  /** With it the server stops accepting while the process has no descriptors; without it, it does not look. */
+  readonly sys?: Pick<Sys, "open" | "close" | "dup" | "listenUnix">;
 }
 
 export type ListenOptions =
@@ -57,6 +63,9 @@ const namedTarget = 120;
 /** Connections that are waiting to be accepted. */
 const backlog = 4096;
 
+/** Many connections at once use up descriptors faster than the clock shows. */
+const acceptedBetweenLooks = 32;
+
 const defaultConnectionLimit = 4096;
 /** Bytes of bodies that are read as a whole, of all connections together. */
 const bodyBudgetBytes = 64 * 1024 * 1024;
@@ -75,7 +84,13 @@ class Server implements ApiServer {
   readonly #connections = new Set<Connection>();
   readonly #bodies: BodyLimits = { budget: new ByteBudget(bodyBudgetBytes), timeoutMs: bodyTimeoutMs };
   readonly #listeners: ReturnType<typeof createServer>[] = [];
+  /** Listening sockets that are this server's own: the runtime has copies of them, while it accepts. */
+  readonly #sockets: number[] = [];
+  /** Socket files that this server made. */
+  readonly #paths: string[] = [];
+  #reserve: DescriptorReserve | undefined;
   #closing = false;
+  #accepted = 0;
 
   constructor(options: ApiServerOptions) {
     this.#options = options;
@@ -99,8 +114,33 @@ class Server implements ApiServer {
   }
 
   async listen(options: ListenOptions): Promise<void> {
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
+    const { sys, logger } = this.#options;
     if ("path" in options) await claimSocketPath(options.path);
+    if (sys === undefined || "host" in options) this.#listeners.push(await this.#begin(options));
+    else {
+      const fd = "fd" in options ? options.fd : bindUnix(sys, options.path);
+      this.#sockets.push(fd);
+      if ("path" in options) this.#paths.push(options.path);
+      this.#listeners.push(await this.#begin({ fd: sys.dup(fd) }));
+      this.#reserve ??= new DescriptorReserve({ logger, onChange: (state) => this.#descriptors(state, sys) });
+    }
+    if ("path" in options) await finishSocketFile(options.path, options.group, logger);
+  }
+
+  #descriptors(state: DescriptorState, sys: Pick<Sys, "dup">): void {
+    // Who asks for nothing gives way.
+    if (state !== "enough") for (const connection of this.#connections) if (connection.idle) connection.destroy();
+    if (state === "none") for (const listener of this.#listeners.splice(0)) listener.close();
+    else if (this.#listeners.length === 0 && !this.#closing)
+      for (const fd of this.#sockets)
+        this.#begin({ fd: sys.dup(fd) }).then(
+          (listener) => this.#listeners.push(listener),
+          (error: unknown) => this.#options.logger.error("API listener failed", { error }),
+        );
+  }
+
+  async #begin(options: ListenOptions): Promise<ReturnType<typeof createServer>> {
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       const listening = (): void => {
@@ -119,13 +159,15 @@ class Server implements ApiServer {
       } else if ("fd" in options) server.listen({ fd: options.fd }, listening);
       else server.listen({ host: options.host, port: options.port, backlog }, listening);
     });
-    if ("path" in options) await finishSocketFile(options.path, options.group, this.#options.logger);
-    this.#listeners.push(server);
+    return server;
   }
 
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
+    this.#reserve?.[Symbol.dispose]();
     for (const listener of this.#listeners) listener.close();
+    for (const fd of this.#sockets.splice(0)) this.#options.sys?.close(fd);
+    for (const path of this.#paths.splice(0)) rmSync(path, { force: true });
     const reason = new EngineError("aborted", "the daemon is shutting down");
     for (const connection of this.#connections) {
       if (connection.exchange?.response.started) connection.exchange.abort(reason);
@@ -153,6 +195,12 @@ class Server implements ApiServer {
     );
     this.#connections.add(connection);
     socket.once("close", () => this.#connections.delete(connection));
+    if (++this.#accepted % acceptedBetweenLooks === 0) this.#reserve?.look();
+    if (this.#reserve !== undefined && this.#reserve.state !== "enough") {
+      connection.refuse(new BadRequestError(503, "the daemon has no free descriptors; try again"));
+      socket.destroySoon();
+      return;
+    }
     const limit = this.#options.connectionLimit ?? defaultConnectionLimit;
     if (this.#connections.size > limit) this.#makeRoom(connection, limit);
   }
@@ -237,5 +285,15 @@ function decodePath(path: string): string {
     return decodeURIComponent(path);
   } catch (cause) {
     throw new EngineError("invalid-argument", `malformed escape in the path ${JSON.stringify(path)}`, { cause });
+  }
+}
+
+/** A listening socket at this path; for its owner alone until its group is known. */
+function bindUnix(sys: Pick<Sys, "open" | "close" | "listenUnix">, path: string): number {
+  const directory = sys.open(dirname(path), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  try {
+    return sys.listenUnix(directory, basename(path), 0o600, backlog);
+  } finally {
+    sys.close(directory);
   }
 }
