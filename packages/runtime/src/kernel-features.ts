@@ -144,16 +144,17 @@ function stateOf({ fallback }: KernelFeature, errno: number | undefined): Featur
   return fallback === undefined ? { kind: "missing", errno: name } : { kind: "falls-back", errno: name, fallback };
 }
 
-/** "mount_setattr (Linux 5.12 and newer; read-only …): ENOSYS". */
-export function missingText({ call, since, purpose, option }: KernelFeature, errno: string): string {
-  const how = option === undefined ? "" : `; ${option}`;
-  return `${call} (Linux ${since} and newer${how}; for ${purpose}): ${errno}`;
+/** "Linux 5.12 and newer; for read-only …". */
+export function whereabouts({ since, purpose, option }: KernelFeature): string {
+  return `Linux ${since} and newer${option === undefined ? "" : `; ${option}`}; for ${purpose}`;
 }
 
 /** @throws unavailable, which names each call that is missing, the kernel that has it, and the way out */
 export function requireKernel({ release, features }: KernelReport): void {
   const missing = features.flatMap(({ feature, state }) =>
-    state.kind === "missing" ? [{ text: missingText(feature, state.errno), errno: state.errno }] : [],
+    state.kind === "missing"
+      ? [{ text: `${feature.call} (${whereabouts(feature)}): ${state.errno}`, errno: state.errno }]
+      : [],
   );
   if (missing.length === 0) return;
   const refused = missing.every(({ errno }) => errno === "EPERM" || errno === "EACCES");
@@ -162,7 +163,7 @@ export function requireKernel({ release, features }: KernelReport): void {
     : `use a kernel of ${oldestKernel} or newer, and no filter of system calls around the daemon`;
   throw new EngineError(
     "unavailable",
-    `this kernel (${release}) does not do what containers need: ${missing.map(({ text }) => text).join("; ")}. ${out} (fathom check shows all of it)`,
+    `this kernel (${release}) does not do what containers need: ${missing.map(({ text }) => text).join("; ")}: ${out} (fathom check shows all of it)`,
   );
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { createSys } from "./create-sys.ts";
-import { loadNative } from "./native.ts";
+import { libraryTooOld, loadNative } from "./native.ts";
 
 const withoutArguments = new Set(["createNetworkNamespace", "inotifyInit"]);
 
@@ -25,4 +25,12 @@ test("missing and senseless arguments give EINVAL, never a crash", () => {
 test("every thread has its own object over one addon", () => {
   expect(createSys()).not.toBe(createSys());
   expect(loadNative()).toBe(loadNative());
+});
+
+test("an older C library is named with the way out; other failures stay as they are", () => {
+  const said = "/lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by /proc/self/fd/5)";
+  expect(libraryTooOld(new Error(said))?.message).toBe(
+    "this program needs glibc 2.34 or newer, and this machine's is older: build it on this machine, or use a newer distribution",
+  );
+  expect(libraryTooOld(new Error("no such file"))).toBeUndefined();
 });

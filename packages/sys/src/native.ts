@@ -112,6 +112,14 @@ function copyToMemory(path: string): number {
   return fd;
 }
 
+/** The words for a C library older than the one that the program was built with: "…: version `GLIBC_2.34' not found (required by …)". */
+export function libraryTooOld(error: unknown): Error | undefined {
+  const version = /`GLIBC_([\d.]+)' not found/.exec(error instanceof Error ? error.message : "")?.[1];
+  if (version === undefined) return undefined;
+  const text = `this program needs glibc ${version} or newer, and this machine's is older: build it on this machine, or use a newer distribution`;
+  return new Error(text, { cause: error });
+}
+
 let loaded: NativeAddon | undefined;
 
 /** The addon of this thread, loaded once. Works in a Worker too: the library keeps no state. */
@@ -120,7 +128,11 @@ export function loadNative(): NativeAddon {
   const module: { exports: unknown } = { exports: {} };
   if (addonPath.startsWith(embeddedPrefix)) {
     const fd = copyToMemory(addonPath);
-    process.dlopen(module, `/proc/self/fd/${fd}`);
+    try {
+      process.dlopen(module, `/proc/self/fd/${fd}`);
+    } catch (error) {
+      throw libraryTooOld(error) ?? error;
+    }
     closeSync(fd);
   } else {
     process.dlopen(module, addonPath);

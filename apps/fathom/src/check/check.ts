@@ -56,7 +56,13 @@ export async function checkMain(argv: readonly string[]): Promise<number> {
     console.error("fathom check: it needs root, as the daemon does: most of what it tries only root may do");
     return 1;
   }
-  const sections = await examine(createSys(), dataRoot);
+  let sections: Section[];
+  try {
+    sections = await examine(createSys(), dataRoot);
+  } catch (error) {
+    console.error(`fathom check: ${messageOf(error)}`);
+    return 1;
+  }
   process.stdout.write(renderSections(`Linux ${release()} on ${process.arch}, ${distribution()}`, sections));
   return countOf(sections, "missing") === 0 ? 0 : 1;
 }

@@ -1,5 +1,5 @@
 /** What each part of the machine's answers means for Fathom. Nothing here asks the machine: `check.ts` does. */
-import { missingText, type CgroupSupport, type HierarchySet, type KernelReport } from "@fathom/runtime";
+import { whereabouts, type CgroupSupport, type HierarchySet, type KernelReport } from "@fathom/runtime";
 import type { NetworkTry } from "@fathom/network";
 import type { Finding, Section } from "./report.ts";
 
@@ -45,7 +45,7 @@ export function kernelSection({ features }: KernelReport): Section {
             },
           ];
         case "missing":
-          return [missing(feature.call, missingText(feature, state.errno))];
+          return [missing(feature.call, `${state.errno} here; ${whereabouts(feature)}`)];
       }
     }),
   };
