@@ -4,13 +4,14 @@
 #
 # No KVM is needed (TCG: time counts 5 to 25 times slower there) and the machine has no network card. Its root is made from Debian's packages once
 # for each suite and kept in $GUEST_CACHE (default /var/cache/fathom-guest); a start never writes to what is kept.
-# GUEST_SECONDS (420) ends a guest that hangs.
+# GUEST_SECONDS (900) ends a guest that hangs. By hand other suites boot, too: GUEST_SOURCES is a line of sources.list for them, GUEST_KERNEL their kernel's
+# packages (Ubuntu: linux-image-virtual,initramfs-tools).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 suite=$1; shift
 cache=${GUEST_CACHE:-/var/cache/fathom-guest}
 mkdir -p "$cache"
-packages=linux-image-cloud-amd64,systemd-sysv,dbus,iproute2,nftables,procps,curl,e2fsprogs,kmod,udev,apparmor,python3,jq,xxd,perl,bsdutils,bsdextrautils,skopeo,docker-registry
+packages=${GUEST_KERNEL:-linux-image-cloud-amd64},systemd-sysv,dbus,iproute2,nftables,procps,curl,e2fsprogs,kmod,udev,apparmor,python3,jq,xxd,perl,bsdutils,bsdextrautils,skopeo,docker-registry
 tree=$cache/$suite-$(printf %s "$packages" | cksum | cut -d' ' -f1)
 
 # One maker at a time: two runs of the tests may share the cache.
@@ -18,7 +19,7 @@ exec 9>"$tree.lock"
 flock 9
 if [ ! -f "$tree.ok" ]; then
   rm -rf "$tree"
-  mmdebstrap --quiet --variant=minbase --include="$packages" "$suite" "$tree" >&2
+  mmdebstrap --quiet --variant=minbase --include="$packages" "$suite" "$tree" ${GUEST_SOURCES:+"$GUEST_SOURCES"} >&2
   ln -sf /dev/null "$tree/etc/systemd/system/serial-getty@ttyS0.service"
   ln -sf /dev/null "$tree/etc/systemd/system/docker-registry.service"
   printf '/dev/vda / ext4 rw 0 1\n' >"$tree/etc/fstab"
@@ -57,7 +58,7 @@ tar -C "$run/payload" -cf "$run/payload.tar" .
 debugfs -w -R "mkdir /guest" "$run/disk" >/dev/null 2>&1
 ( cd "$run" && debugfs -w -R "write payload.tar /guest/payload.tar" disk >/dev/null 2>&1 )
 rm -rf "$run/payload" "$run/payload.tar"
-timeout "${GUEST_SECONDS:-420}" qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu max -smp 2 -m 2048 -nodefaults -display none \
+timeout "${GUEST_SECONDS:-900}" qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu max -smp 2 -m 2048 -nodefaults -display none \
   -serial "file:$run/console" -serial "file:$run/out" -kernel "$tree.kernel" -initrd "$tree.initrd" \
   -append 'root=/dev/vda rw console=ttyS0 quiet' -drive "file=$run/disk,if=virtio,format=raw,cache=unsafe" </dev/null >&2 ||
   { echo "guest: qemu ended with $? (the end of its console follows)" >&2; tail -20 "$run/console" >&2; }

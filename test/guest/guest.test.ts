@@ -3,10 +3,11 @@
  * checks there (main-job.sh) is a test here. A guest that does not start or does not get to its end is a failure.
  */
 import { expect, test } from "bun:test";
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { binary } from "../daemon/harness.ts";
+import { noDockerWords } from "../docker-cli.ts";
 import { makeBusyboxImage } from "../make-busybox-image.ts";
 
 const root = resolve(import.meta.dir, "../..");
@@ -24,7 +25,44 @@ function prepare(): string[] {
   run("gcc", "-static", "-O2", "-o", join(work, "prober"), "test/prober/prober.c");
   cpSync(binary, join(work, "fathom"));
   cpSync(Bun.which("docker") ?? "docker", join(work, "docker"), { dereference: true });
-  return ["fathom", "docker", "image.tar", "prober"].map((name) => join(work, name));
+  const units = ["fathom.service", "fathom.socket"].map((name) => join(root, "packaging/systemd", name));
+  return [...["fathom", "docker", "image.tar", "prober"].map((name) => join(work, name)), ...units, ...packParity()];
+}
+
+/**
+ * Of the scenarios those where kernel and cgroups matter: all would take an hour there. Not core/33-isolation.txt: it was recorded on a kernel without
+ * /proc/kcore, and where there is one, Docker, too, makes /dev/core.
+ */
+const scenarios = [
+  "core/14-tmpfs-readonly-shm.txt",
+  "core/15-capabilities.txt",
+  "core/16-privileged-security.txt",
+  "core/17-resource-limits.txt",
+  "core/18-ulimit-sysctl.txt",
+  "core/19-init-signals.txt",
+  "core/22-pause.txt",
+  "core/25-exec.txt",
+  "core/34-devices-groups.txt",
+  "core/41-events.txt",
+  "containers/02-update-limits.txt",
+  "containers/21-oom-and-limits.txt",
+];
+
+/** The scenarios, what runs them and stand-ins for their images, in one file; none where this docker CLI has other words. */
+function packParity(): string[] {
+  const reason = noDockerWords();
+  if (reason !== undefined) {
+    console.log(`parity scenarios in the guests: not run: ${reason}`);
+    return [];
+  }
+  const folder = join(work, "parity");
+  mkdirSync(folder);
+  run(process.execPath, "test/parity/make-images.ts", join(folder, "images"));
+  for (const name of ["run.py", "scenarios"])
+    cpSync(join(root, "test/parity", name), join(folder, name), { recursive: true });
+  writeFileSync(join(folder, "list"), scenarios.map((name) => `${name}\n`).join(""));
+  run("tar", "-C", folder, "-cf", join(work, "parity.tar"), ".");
+  return [join(work, "parity.tar")];
 }
 
 interface Check {
