@@ -7,6 +7,7 @@ import type { Sys } from "@fathom/sys";
 
 /** Later than a pull's worker threads end, and than the pauses in a script of docker commands. */
 export const quietMs = 3000;
+const laterMs = [1500, 5000, 15_000, 60_000];
 
 export interface IdleMemoryOptions {
   readonly sys: Pick<Sys, "releaseFilePages">;
@@ -44,10 +45,26 @@ export class IdleMemory implements Disposable {
       this.#timer = this.#after(Math.ceil(left));
       return;
     }
-    // No timer until the next request: an idle daemon sleeps.
     this.#timer = undefined;
     this.#options.collectGarbage();
     this.#options.sys.releaseFilePages();
+    this.#releaseAgain(0);
+  }
+
+  /**
+   * What a request leaves to be done later (files made durable, layers removed, threads that end) maps pages again and is no request: they go once more
+   * behind it. Then there is no timer until the next request: an idle daemon sleeps.
+   */
+  #releaseAgain(turn: number): void {
+    const afterMs = laterMs[turn];
+    if (afterMs === undefined) return;
+    const last = this.#last;
+    const timer = setTimeout(() => {
+      if (this.#ended || this.#last !== last) return;
+      this.#options.sys.releaseFilePages();
+      this.#releaseAgain(turn + 1);
+    }, afterMs);
+    timer.unref();
   }
 
   [Symbol.dispose](): void {

@@ -7,8 +7,9 @@ import { closeSync, openSync } from "node:fs";
 import type { Logger } from "@fathom/base";
 
 const reserveCount = 8;
-/** As often as the daemon wakes up anyway. */
+/** While there are clients, and while there are none: an idle daemon sleeps. */
 const intervalMs = 500;
+const idleIntervalMs = 10_000;
 
 /** "short": the reserve is being used; "none": it is used up. */
 export type DescriptorState = "enough" | "short" | "none";
@@ -16,6 +17,8 @@ export type DescriptorState = "enough" | "short" | "none";
 export interface DescriptorReserveOptions {
   readonly logger: Logger;
   readonly onChange: (state: DescriptorState) => void;
+  /** Whether there are clients; true when absent. */
+  readonly isBusy?: () => boolean;
   /** @throws when there is none */
   readonly open?: () => number;
   readonly close?: (fd: number) => void;
@@ -25,7 +28,8 @@ export class DescriptorReserve implements Disposable {
   readonly #options: DescriptorReserveOptions;
   readonly #open: () => number;
   readonly #close: (fd: number) => void;
-  readonly #timer: ReturnType<typeof setInterval>;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #intervalMs = 0;
   #spares: number[] = [];
   #state: DescriptorState = "enough";
 
@@ -34,7 +38,21 @@ export class DescriptorReserve implements Disposable {
     this.#open = options.open ?? (() => openSync("/dev/null", "r"));
     this.#close = options.close ?? closeSync;
     this.#take(reserveCount);
-    this.#timer = setInterval(() => this.look(), intervalMs);
+    this.#arm();
+  }
+
+  /** A client came. */
+  wake(): void {
+    if (this.#intervalMs === idleIntervalMs) this.#arm();
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer);
+    this.#intervalMs = (this.#options.isBusy?.() ?? true) || this.#state !== "enough" ? intervalMs : idleIntervalMs;
+    this.#timer = setTimeout(() => {
+      this.look();
+      this.#arm();
+    }, this.#intervalMs);
     this.#timer.unref();
   }
 
@@ -79,7 +97,7 @@ export class DescriptorReserve implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
     this.#give();
   }
 }

@@ -122,7 +122,11 @@ class Server implements ApiServer {
       this.#sockets.push(fd);
       if ("path" in options) this.#paths.push(options.path);
       this.#listeners.push(await this.#begin({ fd: sys.dup(fd) }));
-      this.#reserve ??= new DescriptorReserve({ logger, onChange: (state) => this.#descriptors(state, sys) });
+      this.#reserve ??= new DescriptorReserve({
+        logger,
+        onChange: (state) => this.#descriptors(state, sys),
+        isBusy: () => this.#connections.size > 0,
+      });
     }
     if ("path" in options) await finishSocketFile(options.path, options.group, logger);
   }
@@ -195,6 +199,7 @@ class Server implements ApiServer {
     );
     this.#connections.add(connection);
     socket.once("close", () => this.#connections.delete(connection));
+    this.#reserve?.wake();
     if (++this.#accepted % acceptedBetweenLooks === 0) this.#reserve?.look();
     if (this.#reserve !== undefined && this.#reserve.state !== "enough") {
       connection.refuse(new BadRequestError(503, "the daemon has no free descriptors; try again"));

@@ -9,7 +9,8 @@ import { closeSync, openSync, readSync } from "node:fs";
 import type { Logger } from "./log.ts";
 
 const busyIntervalMs = 25;
-const idleIntervalMs = 500;
+/** Each look maps pages of the program again that an idle daemon has let go of. */
+const idleIntervalMs = 10_000;
 /** Without an operation or computing for this long, the timer is slow. */
 const busyForMs = 2000;
 
@@ -100,11 +101,11 @@ export class EventLoopMonitor implements Disposable {
     this.#arm();
   }
 
-  #arm(): void {
+  #arm(times: ThreadTimes | undefined = this.#threadTimes()): void {
     const now = this.#now();
     this.#intervalMs = now < this.#busyUntil ? busyIntervalMs : idleIntervalMs;
     this.#due = now + this.#intervalMs;
-    this.#before = this.#threadTimes();
+    this.#before = times;
     this.#timer = setTimeout(() => this.#look(), this.#intervalMs);
     this.#timer.unref();
   }
@@ -132,7 +133,7 @@ export class EventLoopMonitor implements Disposable {
         during: this.#during(),
       });
     this.#endedOperations = [];
-    if (!this.#ended) this.#arm();
+    if (!this.#ended) this.#arm(after);
   }
 
   #during(): string[] {
