@@ -68,6 +68,8 @@ async function run(name: string, command: readonly string[], timeoutMs: number):
 /** What a run of tests is called, and with which programs of the machine: each test file may take so long. */
 const bunTest = [process.execPath, "test", "--timeout", "120000"];
 const limitMs = 15 * 60_000;
+/** Two guests: 10 minutes, and as much again where their roots are not made yet or the machine is busy. */
+const guestLimitMs = 25 * 60_000;
 
 const units = unitFiles.filter(wanted);
 if (units.length > 0) await run("unit tests", [...bunTest, ...units.map((file) => `./${file}`)], limitMs);
@@ -79,7 +81,7 @@ async function runInRoom(name: string, command: readonly string[]): Promise<void
   chmodSync(room, 0o711);
   // Guests are made from Debian's packages.
   const network = name.startsWith("test/guest/") ? ["--network"] : [];
-  await run(name, ["test/room.sh", ...network, room, ...command], limitMs);
+  await run(name, ["test/room.sh", ...network, room, ...command], network.length > 0 ? guestLimitMs : limitMs);
   let left: string;
   try {
     left = readFileSync(join(room, "left"), "utf8").trim();

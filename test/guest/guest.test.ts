@@ -35,15 +35,11 @@ function prepare(): string[] {
  */
 const scenarios = [
   "core/14-tmpfs-readonly-shm.txt",
-  "core/15-capabilities.txt",
   "core/16-privileged-security.txt",
   "core/17-resource-limits.txt",
   "core/18-ulimit-sysctl.txt",
-  "core/19-init-signals.txt",
   "core/22-pause.txt",
-  "core/25-exec.txt",
   "core/34-devices-groups.txt",
-  "core/41-events.txt",
   "containers/02-update-limits.txt",
   "containers/21-oom-and-limits.txt",
 ];
