@@ -16,12 +16,12 @@ static bool same_file(const struct stat *a, const struct stat *b) {
   return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
 }
 
-/* The /proc of a mount namespace, alone, without what is mounted on it there. -1 where it is none of the wanted namespace: who has that may have
+/* Its root has the number 1 (PROC_ROOT_INO): a part of one that is bound there is none. The /proc of a mount namespace, alone, without what is mounted on it there. -1 where it is none of the wanted namespace: who has that may have
  * mounted anything there. */
 static int copy_procfs(int mounts, int own, const struct stat *wanted) {
   struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
   struct statfs about;
-  struct stat namespace;
+  struct stat namespace, root;
   if (setns(mounts, CLONE_NEWNS) < 0)
     return -1;
   int place = sys_openat2(AT_FDCWD, "/proc", &how);
@@ -29,7 +29,7 @@ static int copy_procfs(int mounts, int own, const struct stat *wanted) {
   close_fd(&place);
   if (setns(own, CLONE_NEWNS) < 0)
     _exit(1); /* in a container's mounts nothing more may be done */
-  if (tree >= 0 && (fstatfs(tree, &about) < 0 || about.f_type != PROC_SUPER_MAGIC || fstatat(tree, "1/ns/pid", &namespace, 0) < 0 ||
+  if (tree >= 0 && (fstatfs(tree, &about) < 0 || about.f_type != PROC_SUPER_MAGIC || fstat(tree, &root) < 0 || root.st_ino != 1 || fstatat(tree, "1/ns/pid", &namespace, 0) < 0 ||
                     !same_file(&namespace, wanted)))
     close_fd(&tree);
   return tree;

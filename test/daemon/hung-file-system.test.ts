@@ -84,6 +84,16 @@ test("when it is away the starts that need it fail and name it, and everything e
   }
 }, 120_000);
 
+test("a container that has it mounted is exported and committed without it", async () => {
+  const file = join(daemon.work, "export.tar");
+  const exported = daemon.talk(["docker", "export", "-o", file, "uses-it"]);
+  const committed = daemon.talk(["docker", "commit", "--pause=false", "uses-it", "localhost/of-it:1"]);
+  expect([await exported.exited, exported.err()]).toEqual([0, ""]);
+  expect([await committed.exited, committed.err()]).toEqual([0, ""]);
+  expect(daemon.run("tar", "-tf", file).out).toMatch(/^x\/$/m);
+  daemon.docker("rmi", "localhost/of-it:1");
+}, 60_000);
+
 test("who asks again waits for the same call: what hangs does not grow", async () => {
   const before = callers();
   expect(before).toHaveLength(4);

@@ -5,6 +5,7 @@
 import { TarWriter, type TarEntryInput, type TarKind, type TarXattr } from "@fathom/archive";
 import { EngineError } from "@fathom/base";
 import {
+  AT_STATX_DONT_SYNC,
   AT_EMPTY_PATH,
   isSysError,
   O_CLOEXEC,
@@ -107,7 +108,8 @@ class Archiver {
     if (depth > maxDepth) throw new EngineError("resource-exhausted", `directories are nested deeper than ${maxDepth}`);
     for (const bytes of await sortedNames(this.#sys, fd)) {
       const name = Buffer.from(bytes);
-      const entry = openEntry(this.#sys, fd, name);
+      // Of another mount only the place is wanted: its server is not asked, it may be away.
+      const entry = openEntry(this.#sys, fd, name, this.#oneMount ? AT_STATX_DONT_SYNC : 0);
       if (entry === undefined) continue;
       const inner = path.length === 0 ? name : Buffer.concat([withSlash(path), name]);
       let below: number | undefined;
@@ -189,7 +191,7 @@ class Archiver {
       mtimeNs: stat.mtimeNs,
       deviceMajor: stat.rdevMajor,
       deviceMinor: stat.rdevMinor,
-      xattrs: this.#xattrs(fd),
+      xattrs: this.#foreign(stat) ? [] : this.#xattrs(fd),
     };
   }
 
