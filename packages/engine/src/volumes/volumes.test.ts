@@ -82,33 +82,3 @@ test("a removal that was interrupted is finished", async () => {
   expect(list("volumes/.removing")).toEqual([]);
   expect(directories()).toEqual(["kept"]);
 });
-
-test("volumes that the database does not know, an older or a new one, are what they were: options, labels, content", async () => {
-  const volumes = await open();
-  const options = { type: "none", o: "bind", device: "/somewhere/far" };
-  volumes.ensure({ ...settings, name: "far", options, labels: { kind: "far" } });
-  writeFileSync(join(volumes.ensure({ ...settings, name: "near" }).mountpoint, "file"), "");
-  // From a daemon that described none.
-  volumes.ensure({ ...settings, name: "early" });
-  rmSync(join(root, "volumes/early/volume.json"), { force: true });
-  volumes.ensure({ ...settings, name: "removed" });
-  await volumes.volumeRemove("removed", false);
-  await reopen();
-  // A description that a power cut left half is no volume; another's has no say.
-  for (const [name, text] of [
-    ["half", "{"],
-    ["other", '{"name":"near","createdAt":"2026-01-01T00:00:00Z","labels":null,"options":null}'],
-  ] as const) {
-    mkdirSync(join(root, "volumes", name));
-    writeFileSync(join(root, "volumes", name, "volume.json"), text);
-  }
-  await store[Symbol.asyncDispose]();
-  rmSync(join(root, "fathom.db"));
-  rmSync(join(root, "fathom.db-wal"));
-  const again = await open();
-  expect(await names(again)).toEqual(["early", "far", "near"]);
-  const far = await again.volumeInspect("far");
-  expect([far.Options, far.Labels]).toEqual([options, { kind: "far" }]);
-  expect(existsSync(join(root, "volumes/near/_data/file"))).toBe(true);
-  expect(await names(await reopen())).toEqual(["early", "far", "near"]);
-});

@@ -1,21 +1,8 @@
 /**
  * Volumes of the driver `local`: a row and a directory `volumes/<name>/_data` each. A row is written after its directory, and removed
  * after that was moved to where it says so; the start finishes both. Other directories without a row are left alone and said.
- *
- * `volumes/<name>/volume.json` is what the row says, written after it: a volume of which a database does not know (an older backup, a new one) is
- * taken up from there, with its options, without which it would be another place.
  */
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmdirSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError, formatRfc3339Nano, isEngineError, KeyedMutex, messageOf, randomId } from "@fathom/base";
 import type { Filters, PruneReport, Volume, VolumeCreateRequest, VolumeListResponse } from "@fathom/spec";
@@ -32,9 +19,6 @@ const anonymousLabel = "com.docker.volume.anonymous";
 
 /** Where the directories of removed volumes are moved. Made in advance: removing must not need space. */
 const removing = ".removing";
-
-/** Beside the data. */
-const descriptionName = "volume.json";
 
 interface VolumeRow {
   readonly name: string;
@@ -82,49 +66,7 @@ class LocalVolumes implements Volumes {
       const row = JSON.parse(String(data)) as VolumeRow;
       this.#rows.set(row.name, row);
     }
-    this.#takeUpDescribed();
     this.#sweep();
-    for (const row of this.#rows.values())
-      if (existsSync(join(this.#root, row.name)) && this.#readDescription(row.name) === undefined) this.#describe(row);
-  }
-
-  /** Those of which the database does not know. */
-  #takeUpDescribed(): void {
-    for (const name of readdirSync(this.#root)) {
-      const row = this.#rows.has(name) || name === removing ? undefined : this.#readDescription(name);
-      if (row === undefined) continue;
-      this.#insert(row);
-      this.#parts.logger.warn("a volume was not in the database (an older backup?) and is taken up", { volume: name });
-    }
-  }
-
-  /** undefined where there is none, or one that was cut short. What is mounted at `_data` may not answer: it is not looked at. */
-  #readDescription(name: string): VolumeRow | undefined {
-    try {
-      // Written by this file alone, in a directory that is root's.
-      const row = JSON.parse(readFileSync(join(this.#root, name, descriptionName), "utf8")) as VolumeRow;
-      return row.name === name ? row : undefined;
-    } catch {
-      return undefined;
-    }
-  }
-
-  /** A failure is logged: the row is what counts while it is there. */
-  #describe(row: VolumeRow): void {
-    const path = join(this.#root, row.name, descriptionName);
-    try {
-      writeFileSync(path, JSON.stringify(row), { mode: 0o600 });
-    } catch (error) {
-      this.#parts.logger.warn("the description of a volume cannot be written", {
-        volume: row.name,
-        error: messageOf(error),
-      });
-    }
-  }
-
-  #insert(row: VolumeRow): void {
-    this.#parts.store.database.run("INSERT INTO volumes (name, data) VALUES (?, ?)", row.name, JSON.stringify(row));
-    this.#rows.set(row.name, row);
   }
 
   #sweep(): void {
@@ -220,8 +162,8 @@ class LocalVolumes implements Volumes {
       labels: Object.keys(settings.labels).length === 0 ? null : settings.labels,
       options: Object.keys(settings.options).length === 0 ? null : settings.options,
     };
-    this.#insert(row);
-    this.#describe(row);
+    this.#parts.store.database.run("INSERT INTO volumes (name, data) VALUES (?, ?)", name, JSON.stringify(row));
+    this.#rows.set(name, row);
     this.#parts.events.publish("volume", "create", name, { driver: "local" });
     return this.#handle(row);
   }
