@@ -286,6 +286,34 @@ test("a file that only claims to be a layer that is here does not become its blo
   expect(rig.store.content.info(sha256Digest(high))).toBeUndefined();
 });
 
+/** As a program may write it that has no name or path for something. */
+const sketch = (changes: object): Uint8Array => {
+  const files = manifestOnly("blob").map(({ path, text }) => {
+    const own = text!.replace(sha256Digest("x"), sha256Digest(low));
+    const [entry] = path === "manifest.json" ? (JSON.parse(own) as object[]) : [];
+    return { path, text: entry === undefined ? own : JSON.stringify([{ ...entry, ...changes }]) };
+  });
+  return tar([{ path: "blob", text: low.toString("latin1") }, { path: "null", text: low.toString("latin1") }, ...files]);
+};
+
+test.each<[object, string]>([
+  // dockerd reads null as "", which is no reference; the rest it cannot read at all.
+  [{ RepoTags: [null] }, 'invalid tag "": invalid reference format'],
+  [{ RepoTags: ["x:1", null] }, 'invalid tag "": invalid reference format'],
+  [{ RepoTags: [""] }, 'invalid tag "": invalid reference format'],
+  [{ RepoTags: [1] }, "manifest.json of the archive has RepoTags that are no list of strings: [1]"],
+  [{ RepoTags: ["x:1", ["y:1"]] }, "manifest.json of the archive has RepoTags that are no list of strings"],
+  [{ RepoTags: "x:1" }, "manifest.json of the archive has RepoTags that are no list of strings"],
+  [{ Layers: [null] }, "manifest.json of the archive has Layers that are no list of strings: [null]"],
+])("manifest.json with %j is refused", async (changes, message) => {
+  await expect(load(sketch(changes))).rejects.toThrow(message);
+  await expectNothing();
+});
+
+test.each([[null], [[]], [undefined]])("RepoTags %j: an image without a name", async (RepoTags) => {
+  expect(await load(sketch({ RepoTags }))).toMatch(/^Loaded image ID: sha256:[0-9a-f]{64}\n$/);
+});
+
 test("links in an archive are followed inside of it", async () => {
   const archive = tar([
     { path: "blob", text: low.toString("latin1") },

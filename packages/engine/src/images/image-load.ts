@@ -304,15 +304,28 @@ async function allSources(files: Files, platform: Platform | undefined): Promise
     const { Config, RepoTags, Layers } = (entry ?? {}) as { Config?: unknown; RepoTags?: unknown; Layers?: unknown };
     if (typeof Config !== "string" || !Array.isArray(Layers))
       throw new EngineError("invalid-argument", "manifest.json of the archive names no config or layers");
+    // To dockerd null is the empty name, which is none.
+    const tags = strings("RepoTags", Array.isArray(RepoTags) ? RepoTags.map((tag: unknown) => tag ?? "") : RepoTags);
     const config = descriptions.read(Config);
     sources.push({
       config: config.raw,
-      layers: Layers.map((name: unknown) => fileOf(files, String(name))),
-      names: Array.isArray(RepoTags) ? RepoTags.map((tag) => tagOf(String(tag))) : [],
+      layers: strings("Layers", Layers).map((name) => fileOf(files, name)),
+      names: tags.map(tagOf),
       manifests: manifests.get(config.digest) ?? [],
     });
   }
   return sources;
+}
+
+/** A list in manifest.json; where it is absent or null, an empty one. */
+function strings(key: string, value: unknown): string[] {
+  const list: unknown = value ?? [];
+  if (Array.isArray(list) && list.every((item) => typeof item === "string")) return list;
+  const text = JSON.stringify(list);
+  throw new EngineError(
+    "invalid-argument",
+    `manifest.json of the archive has ${key} that are no list of strings: ${text.length > 100 ? `${text.slice(0, 100)}…` : text}`,
+  );
 }
 
 /** A tag that an archive gives its image: what `docker tag` would take. */
