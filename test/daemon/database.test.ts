@@ -1,5 +1,15 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { copyFileSync, existsSync, openSync, readdirSync, rmSync, statSync, writeSync, closeSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeSync,
+  closeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { binary, TestDaemon } from "./harness.ts";
 
@@ -55,9 +65,15 @@ function damage(): void {
   rmSync(database("fathom.db-wal"), { force: true });
 }
 
-test("overwritten pages of the database are noticed at the start, and containers survive its new making", async () => {
+test("overwritten pages of the database are noticed at the start, and containers and volumes survive its new making", async () => {
   daemon.docker("run", "-d", "--name", "lives", daemon.image, "sleep", "1000");
   exec("lives", "sh", "-c", "echo kept >/written");
+  const far = join(daemon.work, "far");
+  mkdirSync(far);
+  daemon.docker("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", `device=${far}`, "far");
+  daemon.docker("run", "-d", "--name", "uses", "-v", "far:/far", daemon.image, "sleep", "1000");
+  exec("uses", "touch", "/far/written");
+  daemon.docker("run", "--rm", "-v", "alone:/data", daemon.image, "touch", "/data/written");
   // In the file itself, not only in its log.
   await daemon.stop();
   await daemon.start();
@@ -79,5 +95,11 @@ test("overwritten pages of the database are noticed at the start, and containers
   daemon.docker("stop", "-t", "0", "lives");
   daemon.docker("start", "lives");
   expect(exec("lives", "cat", "/written")).toBe("kept");
+  // A volume without its options would be another place.
+  daemon.docker("start", "uses");
+  expect(exec("uses", "ls", "/far")).toBe("written");
+  expect(daemon.docker("volume", "inspect", "-f", "{{.Options.device}}", "far")).toBe(far);
   daemon.loadImage();
+  expect(daemon.docker("run", "--rm", "-v", "alone:/data", daemon.image, "ls", "/data")).toBe("written");
+  expect(daemon.docker("volume", "ls", "-q").split("\n")).toContain("alone");
 });

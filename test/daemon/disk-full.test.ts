@@ -139,12 +139,39 @@ test("the first content of a volume", async () => {
   expect([code, err]).toEqual([1, expect.stringContaining("no space left on device")]);
   expect(daemon.docker("ps", "-aq")).toBe("");
   // As empty as before: the next container that wants it gets all of it.
-  expect(list("volumes/content")).toEqual(["_data"]);
+  expect(list("volumes/content").sort()).toEqual(["_data", "opts.json"]);
   expect(list("volumes/content/_data")).toEqual([]);
   leave(100 << 20);
   expect(daemon.docker("run", "--rm", ...volume, "sha256sum", "-c", "/sum")).toBe("/v/file: OK");
   daemon.docker("volume", "rm", "content");
   daemon.docker("rmi", "localhost/content:1");
+  await expectSound();
+}, 60_000);
+
+test("a volume", async () => {
+  const options = ["-o", "type=tmpfs", "-o", "device=tmpfs", "--label", "a=b"];
+  daemon.docker("volume", "create", "before");
+  leave(1 << 20);
+  const empty = fill();
+  for (const create of [
+    ["volume", "create", ...options, "late"],
+    ["create", "-v", "late:/v", daemon.image],
+    ["create", "-v", "/v", daemon.image],
+  ]) {
+    const { code, err } = daemon.run("docker", ...create);
+    expect([code, err]).toEqual([1, expect.stringContaining("no space left on device")]);
+  }
+  expect(list("volumes").filter((name) => name !== ".removing")).toEqual(["before"]);
+  expect(daemon.docker("volume", "ls", "-q")).toBe("before");
+  expect(daemon.docker("ps", "-aq")).toBe("");
+  // Removal needs no room, and after it a volume is made as ever.
+  daemon.docker("volume", "rm", "before");
+  empty();
+  leave(50 << 20);
+  daemon.docker("volume", "create", ...options, "late");
+  expect(list("volumes/late").sort()).toEqual(["_data", "opts.json"]);
+  expect(daemon.docker("volume", "inspect", "-f", "{{.Labels.a}} {{.Options.type}}", "late")).toBe("b tmpfs");
+  daemon.docker("volume", "rm", "late");
   await expectSound();
 }, 60_000);
 

@@ -293,7 +293,11 @@ const sketch = (changes: object): Uint8Array => {
     const [entry] = path === "manifest.json" ? (JSON.parse(own) as object[]) : [];
     return { path, text: entry === undefined ? own : JSON.stringify([{ ...entry, ...changes }]) };
   });
-  return tar([{ path: "blob", text: low.toString("latin1") }, { path: "null", text: low.toString("latin1") }, ...files]);
+  return tar([
+    { path: "blob", text: low.toString("latin1") },
+    { path: "null", text: low.toString("latin1") },
+    ...files,
+  ]);
 };
 
 test.each<[object, string]>([

@@ -237,7 +237,7 @@ const startCheckBytes = 16 * 2 ** 20;
 function damaged(path: string, reason: string, cause?: unknown): EngineError {
   return new EngineError(
     "data-loss",
-    `the database ${path} is damaged (${reason}): stop the daemon, and put a backup in its place, without ${path}-wal; or start the daemon once with --rebuild-database, which keeps the damaged file under another name and takes up all containers from their own descriptions: images are then to be pulled or loaded again`,
+    `the database ${path} is damaged (${reason}): stop the daemon, and put a backup in its place, without ${path}-wal; or start the daemon once with --rebuild-database, which keeps the damaged file under another name and takes up all containers and volumes from their own descriptions: images are then to be pulled or loaded again`,
     { cause },
   );
 }

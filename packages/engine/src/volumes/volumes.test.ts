@@ -1,8 +1,21 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { silentLogger, systemClock } from "@fathom/base";
+import { createLogger, silentLogger, systemClock } from "@fathom/base";
 import { openStore, type Store } from "@fathom/store";
 import { createHostFiles, createSys } from "@fathom/sys";
 import { helperExecutable } from "@fathom/sys/helper";
@@ -22,7 +35,7 @@ afterEach(async () => {
 });
 
 /** What a daemon's start makes of the directory. */
-async function open(): Promise<Volumes> {
+async function open(logger = silentLogger): Promise<Volumes> {
   store = await openStore({ root, sys, logger: silentLogger, syncFilesystem: async () => undefined });
   const events = new Events(systemClock);
   const uses = { ofImage: () => [], ofVolume: () => [] };
@@ -33,7 +46,7 @@ async function open(): Promise<Volumes> {
     files: createHostFiles({ sys, executable: () => helperExecutable(sys) }),
     events,
     uses,
-    logger: silentLogger,
+    logger,
     clock: systemClock,
   });
 }
@@ -81,4 +94,154 @@ test("a removal that was interrupted is finished", async () => {
   await again.volumeRemove(long, false);
   expect(list("volumes/.removing")).toEqual([]);
   expect(directories()).toEqual(["kept"]);
+});
+
+/** As the daemon's next start over a database that knows nothing. */
+async function openAnew(logger = silentLogger): Promise<Volumes> {
+  await store[Symbol.asyncDispose]();
+  for (const name of ["fathom.db", "fathom.db-wal"]) rmSync(join(root, name));
+  return open(logger);
+}
+
+const descriptionOf = (name: string): string => join(root, "volumes", name, "opts.json");
+const described = (name: string): Record<string, unknown> =>
+  JSON.parse(readFileSync(descriptionOf(name), "utf8")) as Record<string, unknown>;
+
+test("volumes that the database does not know, an older or a new one, are what they were: options, labels, content", async () => {
+  const volumes = await open();
+  const options = { type: "none", o: "bind", device: "/somewhere/far" };
+  volumes.ensure({ ...settings, name: "far", options, labels: { kind: "far" } });
+  writeFileSync(join(volumes.ensure({ ...settings, name: "near" }).mountpoint, "file"), "");
+  const anonymous = volumes.ensure({ ...settings, name: "", labels: { "com.docker.volume.anonymous": "" } }).name;
+  // From a daemon that described none.
+  volumes.ensure({ ...settings, name: "early" });
+  rmSync(descriptionOf("early"));
+  volumes.ensure({ ...settings, name: "removed" });
+  await volumes.volumeRemove("removed", false);
+  expect(described("far")).toMatchObject({
+    MountType: "none",
+    MountOpts: "bind",
+    MountDevice: "/somewhere/far",
+    Quota: { Size: 0 },
+  });
+  expect(statSync(descriptionOf("far")).mode & 0o777).toBe(0o600);
+  const before = await (await reopen()).volumeList({});
+  const again = await openAnew();
+  const sorted = (list: typeof before): object[] => (list.Volumes ?? []).toSorted((a, b) => (a.Name < b.Name ? -1 : 1));
+  expect(sorted(await again.volumeList({}))).toEqual(sorted(before));
+  expect(again.get(anonymous)?.anonymous).toBe(true);
+  expect(existsSync(join(root, "volumes/near/_data/file"))).toBe(true);
+  expect(await names(await reopen())).toEqual([anonymous, "early", "far", "near"].sort());
+  for (const name of ["far", "near", "early"]) expect(list(`volumes/${name}`)).toEqual(["_data", "opts.json"]);
+});
+
+test("a database from an older backup: what lies beside the data counts, and one whose directory is gone is empty", async () => {
+  const volumes = await open();
+  for (const name of ["again", "gone"])
+    volumes.ensure({ ...settings, name, options: { type: "tmpfs", device: "old" }, labels: { old: "" } });
+  await store[Symbol.asyncDispose]();
+  const files = ["fathom.db", "fathom.db-wal"];
+  const backup = mkdtempSync(join(tmpdir(), "fathom-volumes-backup-"));
+  for (const name of files) copyFileSync(join(root, name), join(backup, name));
+  const later = await open();
+  for (const name of ["again", "gone"]) await later.volumeRemove(name, false);
+  later.ensure({ ...settings, name: "again", labels: { new: "" } });
+  await store[Symbol.asyncDispose]();
+  for (const name of files) copyFileSync(join(backup, name), join(root, name));
+  rmSync(backup, { recursive: true });
+  const last = await open();
+  expect(await last.volumeInspect("again")).toMatchObject({ Options: null, Labels: { new: "" } });
+  expect(await last.volumeInspect("gone")).toMatchObject({ Labels: { old: "" } });
+  expect(list("volumes/gone/_data")).toEqual([]);
+  expect(await (await reopen()).volumeInspect("again")).toMatchObject({ Labels: { new: "" } });
+});
+
+const other = '{"Name":"near","CreatedAt":"2026-01-01T00:00:00Z","Labels":null}';
+const own = (changes: object): string =>
+  JSON.stringify({ Name: "bad", CreatedAt: "2026-01-01T00:00:00Z", Labels: null, ...changes });
+
+test.each<[string, (path: string) => void]>([
+  ["cut short", (path) => writeFileSync(path, "{")],
+  ["empty", (path) => writeFileSync(path, "")],
+  ["no text", (path) => writeFileSync(path, new Uint8Array(100).fill(0xff))],
+  ["a list", (path) => writeFileSync(path, "[1]")],
+  ["another's", (path) => writeFileSync(path, other)],
+  ["of labels that are none", (path) => writeFileSync(path, own({ Labels: { a: 1 } }))],
+  ["of no time", (path) => writeFileSync(path, own({ CreatedAt: "yesterday" }))],
+  ["of an option that is no text", (path) => writeFileSync(path, own({ MountOpts: ["bind"] }))],
+  ["of options that make no sense", (path) => writeFileSync(path, own({ MountOpts: "bind" }))],
+  ["with a quota", (path) => writeFileSync(path, own({ Quota: { Size: 5 } }))],
+  ["too large", (path) => truncateSync((writeFileSync(path, other), path), 20 * 1024 * 1024)],
+  ["a symlink to a good one", (path) => symlinkSync((writeFileSync(`${path}.0`, own({})), `${path}.0`), path)],
+  ["a directory", (path) => mkdirSync(path)],
+  ["a pipe", (path) => void Bun.spawnSync(["mkfifo", path])],
+])(
+  "a description that is %s gives no volume, says so, and is written anew for a volume that is known",
+  async (_, spoil) => {
+    const volumes = await open();
+    const options = { type: "tmpfs", device: "x" };
+    for (const name of ["near", "bad"]) {
+      volumes.ensure({ ...settings, name, options });
+      writeFileSync(join(root, "volumes", name, "_data/file"), name);
+    }
+    rmSync(descriptionOf("bad"));
+    spoil(descriptionOf("bad"));
+    const said: string[] = [];
+    const again = await openAnew(createLogger("error", { write: (line) => void said.push(line) }));
+    expect(await names(again)).toEqual(["near"]);
+    expect(said.filter((line) => line.includes("has an opts.json that cannot be used"))).toHaveLength(1);
+    expect(list("volumes/bad/_data")).toEqual(["file"]);
+    // The way out that the log names.
+    if (!statSync(descriptionOf("bad")).isDirectory()) {
+      again.ensure({ ...settings, name: "bad" });
+      expect(list("volumes/bad/_data")).toEqual(["file"]);
+      expect(described("bad")).toMatchObject({ Name: "bad", MountType: "" });
+      rmSync(descriptionOf("bad"));
+      spoil(descriptionOf("bad"));
+      expect(await names(await reopen())).toEqual(["bad", "near"]);
+      expect(described("bad")).toMatchObject({ Name: "bad", MountType: "" });
+    }
+  },
+);
+
+test("a folder that Docker left is a volume with its options", async () => {
+  await open();
+  mkdirSync(join(root, "volumes/moved/_data"), { recursive: true });
+  const docker = { MountType: "nfs", MountOpts: "addr=10.0.0.1,rw", MountDevice: ":/share", Quota: { Size: 0 } };
+  writeFileSync(descriptionOf("moved"), JSON.stringify(docker));
+  const options = { type: "nfs", o: "addr=10.0.0.1,rw", device: ":/share" };
+  expect(await (await reopen()).volumeInspect("moved")).toMatchObject({ Options: options, Labels: null });
+  expect(described("moved")).toMatchObject({ ...docker, Name: "moved" });
+});
+
+test("a volume that cannot be described or written is not made, and leaves nothing of itself", async () => {
+  const volumes = await open();
+  // The row is refused.
+  store.database.run("CREATE TRIGGER refuse BEFORE INSERT ON volumes BEGIN SELECT RAISE(FAIL, 'no'); END");
+  expect(() => volumes.ensure({ ...settings, name: "new" })).toThrow("create new: ");
+  mkdirSync(join(root, "volumes/found/_data"), { recursive: true });
+  writeFileSync(join(root, "volumes/found/_data/file"), "");
+  expect(() => volumes.ensure({ ...settings, name: "found" })).toThrow("create found: ");
+  store.database.run("DROP TRIGGER refuse");
+  // The description's place is taken.
+  mkdirSync(join(root, "volumes/taken/.opts.json.new"), { recursive: true });
+  expect(() => volumes.ensure({ ...settings, name: "taken" })).toThrow("create taken: ");
+  expect(directories()).toEqual(["found", "taken"]);
+  expect(list("volumes/found")).toEqual(["_data"]);
+  expect(list("volumes/taken")).toEqual([".opts.json.new"]);
+  expect(await names(volumes)).toEqual([]);
+  volumes.ensure({ ...settings, name: "new" });
+  expect(await names(await reopen())).toEqual(["new"]);
+});
+
+test("a crash between the description's two steps: without a row it goes, with one it is finished", async () => {
+  const volumes = await open();
+  volumes.ensure({ ...settings, name: "row", labels: { a: "b" } });
+  renameSync(descriptionOf("row"), join(root, "volumes/row/.opts.json.new"));
+  mkdirSync(join(root, "volumes/none/_data"), { recursive: true });
+  writeFileSync(join(root, "volumes/none/.opts.json.new"), own({ Name: "none" }));
+  expect(await names(await reopen())).toEqual(["row"]);
+  expect(directories()).toEqual(["row"]);
+  expect(list("volumes/row")).toEqual(["_data", "opts.json"]);
+  expect(await (await openAnew()).volumeInspect("row")).toMatchObject({ Labels: { a: "b" } });
 });

@@ -1,6 +1,7 @@
 /**
  * Volumes of the driver `local`: a row and a directory `volumes/<name>/_data` each. A row is written after its directory, and removed
- * after that was moved to where it says so; the start finishes both. Other directories without a row are left alone and said.
+ * after that was moved to where it says so; the start finishes both. A volume that the database does not know is taken up from its own
+ * description (description.ts); other directories without a row are left alone and said.
  */
 import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -11,6 +12,13 @@ import type { VolumeHandle, VolumeLookup, VolumeSettings } from "../contract.ts"
 import type { EngineParts } from "../engine.ts";
 import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters.ts";
 import { treeSize } from "./disk-usage.ts";
+import {
+  discardUnpublished,
+  prepareDescription,
+  publishDescription,
+  readDescription,
+  type VolumeRow,
+} from "./description.ts";
 import { finishFilling } from "./filling.ts";
 import { MS_BIND, MS_REMOUNT, parseMountOptions } from "./mount-options.ts";
 
@@ -19,13 +27,6 @@ const anonymousLabel = "com.docker.volume.anonymous";
 
 /** Where the directories of removed volumes are moved. Made in advance: removing must not need space. */
 const removing = ".removing";
-
-interface VolumeRow {
-  readonly name: string;
-  readonly createdAt: string;
-  readonly labels: Readonly<Record<string, string>> | null;
-  readonly options: Readonly<Record<string, string>> | null;
-}
 
 export interface VolumeBackend {
   volumeList(filters: Filters): Promise<VolumeListResponse>;
@@ -66,10 +67,96 @@ class LocalVolumes implements Volumes {
       const row = JSON.parse(String(data)) as VolumeRow;
       this.#rows.set(row.name, row);
     }
-    this.#sweep();
+    const unusable = this.#compareWithDescriptions();
+    this.#sweep(unusable);
   }
 
-  #sweep(): void {
+  /** Rows and descriptions agree afterwards. Gives the reasons of those that could not be used, by name. */
+  #compareWithDescriptions(): ReadonlyMap<string, string> {
+    const unusable = new Map<string, string>();
+    const names = readdirSync(this.#root);
+    for (const name of names) {
+      if (name === removing) continue;
+      const row = this.#rows.get(name);
+      try {
+        const found = readDescription(join(this.#root, name), name);
+        if (found.kind === "own" && found.row.createdAt === row?.createdAt) continue;
+        if (found.kind === "own" || (found.kind === "docker" && row === undefined)) {
+          checkName(name);
+          this.#takeUp(found.kind === "own" ? found.row : { ...this.#newRow(name), options: found.options });
+          if (found.kind === "own") continue;
+        } else if (row === undefined) {
+          if (found.kind === "unusable") unusable.set(name, found.reason);
+          continue;
+        } else if (found.kind === "unusable")
+          this.#parts.logger.warn("the description of a volume cannot be used and is written anew", {
+            volume: name,
+            reason: found.reason,
+          });
+        this.#describe(this.#rows.get(name)!);
+      } catch (error) {
+        unusable.set(name, messageOf(error));
+      }
+    }
+    const present = new Set(names);
+    for (const name of this.#rows.keys())
+      if (!present.has(name) && !existsSync(join(this.#root, removing, name))) this.#makeAgain(name);
+    return unusable;
+  }
+
+  #takeUp(row: VolumeRow): void {
+    const before = this.#rows.has(row.name);
+    this.#insert(row);
+    this.#parts.logger.warn(
+      before
+        ? "another volume of this name was in the database (an older backup?): what lies beside the data counts"
+        : "a volume was not in the database (an older backup?) and is taken up from its description",
+      { volume: row.name },
+    );
+  }
+
+  /** Of a row without a directory: the database is older than the volume's removal, or somebody took the directory away. */
+  #makeAgain(name: string): void {
+    try {
+      mkdirSync(this.#mountpoint(name), { recursive: true, mode: 0o755 });
+      this.#describe(this.#rows.get(name)!);
+      this.#parts.logger.warn("the directory of a volume was gone: the volume is empty now", { volume: name });
+    } catch (error) {
+      this.#parts.logger.error("the directory of a volume is gone and cannot be made", {
+        volume: name,
+        error: messageOf(error),
+      });
+    }
+  }
+
+  /** A failure is logged: the row is what counts while it is there. */
+  #describe(row: VolumeRow): void {
+    const directory = join(this.#root, row.name);
+    try {
+      prepareDescription(directory, row, false);
+      publishDescription(directory, false);
+    } catch (error) {
+      this.#parts.logger.warn("the description of a volume cannot be written", {
+        volume: row.name,
+        error: messageOf(error),
+      });
+    }
+  }
+
+  #newRow(name: string): VolumeRow {
+    return { name, createdAt: formatRfc3339Nano(this.#parts.clock.nowNs()), labels: null, options: null };
+  }
+
+  #insert(row: VolumeRow): void {
+    this.#parts.store.database.run(
+      "INSERT INTO volumes (name, data) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET data = excluded.data",
+      row.name,
+      JSON.stringify(row),
+    );
+    this.#rows.set(row.name, row);
+  }
+
+  #sweep(unusable: ReadonlyMap<string, string>): void {
     for (const name of readdirSync(join(this.#root, removing))) {
       if (this.#rows.has(name) && !existsSync(join(this.#root, name))) this.#forget(name);
       this.#free(name, join(this.#root, removing, name));
@@ -90,7 +177,16 @@ class LocalVolumes implements Volumes {
     }
     for (const name of readdirSync(this.#root)) {
       if (this.#rows.has(name) || name === removing) continue;
+      const reason = unusable.get(name);
+      if (reason !== undefined) {
+        this.#parts.logger.error(
+          "a volume that is not in the database has an opts.json that cannot be used: it is left alone; mend the file, or create a volume of this name, which takes the data over",
+          { volume: name, reason },
+        );
+        continue;
+      }
       try {
+        discardUnpublished(join(this.#root, name));
         if (existsSync(join(this.#root, name, "_data"))) rmdirSync(join(this.#root, name, "_data"));
         rmdirSync(join(this.#root, name));
       } catch (error) {
@@ -152,20 +248,56 @@ class LocalVolumes implements Volumes {
     try {
       checkName(name);
       parseMountOptions(settings.options);
-      mkdirSync(this.#mountpoint(name), { recursive: true, mode: 0o755 });
     } catch (error) {
       throw fail(error);
     }
     const row: VolumeRow = {
-      name,
-      createdAt: formatRfc3339Nano(this.#parts.clock.nowNs()),
+      ...this.#newRow(name),
       labels: Object.keys(settings.labels).length === 0 ? null : settings.labels,
       options: Object.keys(settings.options).length === 0 ? null : settings.options,
     };
-    this.#parts.store.database.run("INSERT INTO volumes (name, data) VALUES (?, ?)", name, JSON.stringify(row));
-    this.#rows.set(name, row);
+    try {
+      this.#make(row);
+    } catch (error) {
+      throw fail(error);
+    }
     this.#parts.events.publish("volume", "create", name, { driver: "local" });
     return this.#handle(row);
+  }
+
+  /** Directory, description, row. @throws when one of them fails; then nothing new is left */
+  #make(row: VolumeRow): void {
+    const directory = join(this.#root, row.name);
+    // That of an anonymous one need not outlive a power cut: its container's description names it.
+    const durable = row.labels === null || !(anonymousLabel in row.labels);
+    const had = [directory, this.#mountpoint(row.name)].filter((path) => existsSync(path));
+    try {
+      mkdirSync(this.#mountpoint(row.name), { recursive: true, mode: 0o755 });
+      prepareDescription(directory, row, durable);
+      this.#insert(row);
+    } catch (error) {
+      for (const undo of [
+        () => discardUnpublished(directory),
+        ...[this.#mountpoint(row.name), directory]
+          .filter((path) => !had.includes(path))
+          .map((path) => () => rmdirSync(path)),
+      ])
+        try {
+          undo();
+        } catch {
+          // It was not made, or the next start tries again.
+        }
+      throw error;
+    }
+    try {
+      publishDescription(directory, durable);
+    } catch (error) {
+      // The volume is there; the next start gives its description.
+      this.#parts.logger.warn("the description of a volume cannot be written", {
+        volume: row.name,
+        error: messageOf(error),
+      });
+    }
   }
 
   /** Asking for a volume that exists with other options is an error; labels are as they were. */

@@ -1,0 +1,135 @@
+/**
+ * `volumes/<name>/opts.json`: what the row of a volume says, beside its data. A database that does not know the volume (an older backup, a new one) gets it back
+ * with its options, without which it would be another place.
+ *
+ * Name and form are Docker's, so that a folder of volumes means the same to both. Docker writes the options alone, of volumes that have some, and keeps labels and
+ * times in its own database; it ignores keys that it does not know. Here `Name`, `CreatedAt` and `Labels` stand beside them, and every volume has the file.
+ */
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { messageOf } from "@fathom/base";
+import { parseMountOptions } from "./mount-options.ts";
+
+export interface VolumeRow {
+  readonly name: string;
+  readonly createdAt: string;
+  readonly labels: Readonly<Record<string, string>> | null;
+  readonly options: Readonly<Record<string, string>> | null;
+}
+
+const fileName = "opts.json";
+const newName = ".opts.json.new";
+/** More than a request can bring: labels are of the user's size. */
+const byteLimit = 16 * 1024 * 1024;
+
+/** Docker's keys for the options of the driver `local`. */
+const optionKeys = { type: "MountType", o: "MountOpts", device: "MountDevice" } as const;
+
+/** `own`: it was written here, and says when the volume was made; Docker's says the options only. */
+export type VolumeDescription =
+  | { readonly kind: "absent" }
+  | { readonly kind: "unusable"; readonly reason: string }
+  | { readonly kind: "own"; readonly row: VolumeRow }
+  | { readonly kind: "docker"; readonly options: VolumeRow["options"] };
+
+/** Never throws: whatever lies there is one of the four. */
+export function readDescription(directory: string, name: string): VolumeDescription {
+  let fd: number;
+  try {
+    // A pipe would wait for its writer.
+    fd = openSync(join(directory, fileName), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "ENOENT") return { kind: "absent" };
+    return { kind: "unusable", reason: code === "ELOOP" ? "it is a symlink" : messageOf(error) };
+  }
+  try {
+    const facts = fstatSync(fd);
+    if (!facts.isFile()) return { kind: "unusable", reason: "it is no file" };
+    if (facts.size > byteLimit) return { kind: "unusable", reason: `it is larger than ${byteLimit} bytes` };
+    return parse(JSON.parse(readFileSync(fd, "utf8")), name);
+  } catch (error) {
+    return { kind: "unusable", reason: messageOf(error) };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** @throws for options that no volume can have */
+function parse(value: unknown, name: string): VolumeDescription {
+  const unusable = (reason: string): VolumeDescription => ({ kind: "unusable", reason });
+  if (!isObject(value)) return unusable("it is no JSON object");
+  const options: Record<string, string> = {};
+  for (const [option, key] of Object.entries(optionKeys)) {
+    const text = value[key] ?? "";
+    if (typeof text !== "string") return unusable(`${key} is no string`);
+    if (text !== "") options[option] = text;
+  }
+  const quota = value["Quota"];
+  if (isObject(quota) && (quota["Size"] ?? 0) !== 0) return unusable("it has a quota, which fathom does not know");
+  parseMountOptions(options);
+  const rowOptions = Object.keys(options).length === 0 ? null : options;
+  const { Name, CreatedAt, Labels } = value;
+  if (Name === undefined) return { kind: "docker", options: rowOptions };
+  if (Name !== name) return unusable(`it is that of a volume ${JSON.stringify(Name)}`);
+  if (typeof CreatedAt !== "string" || Number.isNaN(Date.parse(CreatedAt))) return unusable("CreatedAt is no time");
+  if (Labels !== null && !isStringMap(Labels)) return unusable("Labels is no map of strings");
+  return { kind: "own", row: { name, createdAt: CreatedAt, labels: Labels, options: rowOptions } };
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isStringMap(value: unknown): value is Readonly<Record<string, string>> {
+  return isObject(value) && Object.values(value).every((item) => typeof item === "string");
+}
+
+/**
+ * Writes the file under another name, with all that it needs of the disk; `publishDescription` gives it its own. In between comes the row: a crash leaves a row
+ * without a description, which the next start writes, and never a description without a row.
+ * @param durable Waits for the disk: then a power cut leaves nothing or all of it.
+ */
+export function prepareDescription(directory: string, row: VolumeRow, durable: boolean): void {
+  const options = row.options ?? {};
+  const docker = Object.fromEntries(Object.entries(optionKeys).map(([option, key]) => [key, options[option] ?? ""]));
+  const own = { Name: row.name, CreatedAt: row.createdAt, Labels: row.labels };
+  const bytes = Buffer.from(JSON.stringify({ ...docker, Quota: { Size: 0 }, ...own }));
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
+  const fd = openSync(join(directory, newName), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+  try {
+    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
+    if (durable) fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+export function publishDescription(directory: string, durable: boolean): void {
+  renameSync(join(directory, newName), join(directory, fileName));
+  if (durable) for (const path of [directory, join(directory, "..")]) syncDirectory(path);
+}
+
+/** What a crash left of a description that was not published. */
+export function discardUnpublished(directory: string): void {
+  rmSync(join(directory, newName), { force: true });
+}
+
+function syncDirectory(path: string): void {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
