@@ -227,3 +227,80 @@ test("namespaces of a container that joined another's are joined in turn", () =>
   const of = (kind: string): string => readlinkSync(`/proc/${pidOf("second")}/ns/${kind}`);
   expect(third).toMatchObject({ code: 0, out: `sleep 1000 ${of("net")}\n${of("ipc")}\n` });
 }, 60_000);
+
+test("one that shares its pid namespace with another whose supervisor stands still as well can be restarted, and says what it is meanwhile", async () => {
+  const first = run("first", "sleep 1000");
+  const second = run("second", "sleep 2000", "--pid", "container:first");
+  stop(first.supervisor);
+  stop(second.supervisor);
+  const restart = daemon.begin("docker", "restart", "-t", "0", "first");
+  // The end of the first is the end of all in its namespace; the second's supervisor does not tell of it.
+  await until("the second's process has ended", () => !alive(second.pid));
+  const exec = await daemon.api<{ Id: string; message?: string }>("POST", "/containers/second/exec", { Cmd: ["true"] });
+  const answer =
+    exec.status === 201
+      ? await daemon.api<{ message: string }>("POST", `/exec/${exec.json.Id}/start`, { Detach: true })
+      : exec;
+  expect({ status: answer.status, message: answer.json.message }).toEqual({
+    status: 409,
+    message: expect.stringMatching(/^container [0-9a-f]{64} is not running$/),
+  });
+  expect(await restart.exited).toBe(0);
+  expect(state("first")).toBe("running 0");
+  expect(pidOf("first")).not.toBe(first.pid);
+  await until("the second's end is told", () => state("second") === "exited 137");
+}, 120_000);
+
+test("a container with execs ends when it is stopped", async () => {
+  const { pid, supervisor } = run("busy", "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done");
+  await until("the trap is set", () => daemon.docker("logs", "busy") === "ready");
+  daemon.docker("exec", "-d", "busy", "sleep", "1000");
+  stop(supervisor);
+  expect(ends("stop", "-t", "20", "busy").code).toBe(0);
+  expect(state("busy")).toBe("exited 5");
+  expect(alive(pid)).toBe(false);
+}, 120_000);
+
+test("a container whose joined one is paused or has a supervisor that stands still ends when it is stopped", async () => {
+  for (const kind of ["paused", "stopped"]) {
+    run("first", "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done");
+    await until("the trap is set", () => daemon.docker("logs", "first") === "ready");
+    const second = run("second", "sleep 2000", "--pid", "container:first");
+    if (kind === "paused") daemon.docker("pause", "second");
+    else stop(second.supervisor);
+    expect({ kind, code: ends("stop", "-t", "20", "first").code, state: state("first") }).toEqual({ kind, code: 0, state: "exited 5" });
+    await until("the second's end is told", () => state("second") === "exited 137");
+    daemon.docker("rm", "-f", "first", "second");
+  }
+}, 120_000);
+
+test("a program whose first thread has ended runs on in the others", async () => {
+  const source = join(daemon.work, "threads.c");
+  await Bun.write(
+    source,
+    `#include <pthread.h>
+     #include <signal.h>
+     #include <unistd.h>
+     static void *rest(void *nothing) { for (;;) pause(); return nothing; }
+     int main(void) { pthread_t thread; signal(SIGUSR1, SIG_IGN); pthread_create(&thread, NULL, rest, NULL); pthread_exit(NULL); }`,
+  );
+  await Bun.$`gcc -O1 -static -pthread ${source} -o ${join(daemon.work, "threads")}`.quiet();
+  daemon.docker("run", "-d", "--name", "threads", "-v", `${daemon.work}/threads:/threads`, daemon.image, "/threads");
+  const pid = pidOf("threads");
+  const status = (of: number): string => readFileSync(`/proc/${of}/status`, "utf8");
+  await until("its first thread has ended", () => /^State:\s*Z/m.test(status(pid)));
+  const supervisor = Number(/^PPid:\s*(\d+)/m.exec(status(pid))![1]);
+  const ended = run("ended", "exec sleep 1000");
+  for (const one of [supervisor, ended.supervisor]) stop(one);
+  daemon.docker("kill", "-s", "USR1", "threads");
+  // Asked for later, known earlier: by then the first has been looked at.
+  expect(ends("stop", "-t", "2", "ended").code).toBe(0);
+  expect(errorOf("threads")).toContain("it is stopped");
+  expect({ state: state("threads"), supervisor: /^State:\s*(.)/m.exec(status(supervisor))![1] }).toEqual({
+    state: "running 0",
+    supervisor: "T",
+  });
+  goOn(supervisor);
+  expect(ends("kill", "threads").code).toBe(0);
+  expect(state("threads")).toBe("exited 137");
+}, 120_000);

@@ -1,6 +1,7 @@
 /** Signals to a container and the states that follow: kill, stop, restart. */
 import { EngineError, messageOf, isEngineError } from "@fathom/base";
-import type { Container } from "./container.ts";
+import { isEnding } from "@fathom/runtime";
+import type { Container, RunningProcess } from "./container.ts";
 import { cancelRestart } from "./container-exit.ts";
 import { startContainer } from "./container-start.ts";
 import { locked, mustRun, publish, type EngineContext } from "./context.ts";
@@ -11,6 +12,8 @@ import { parseSignal, SIGKILL, SIGTERM } from "./signals.ts";
 const defaultStopTimeoutSeconds = 10;
 /** How long the end is awaited after SIGKILL before the client is told that it does not come. */
 const killPatienceMs = 10_000;
+/** How often it is looked at what holds up an end that is awaited. */
+const endLookMs = 500;
 
 export interface StopOptions {
   readonly signal: string | undefined;
@@ -48,7 +51,7 @@ export async function killContainer(
     if (signal === SIGKILL) await thawForEnd(engine, container, process);
     publish(engine, container, "kill", { signal: String(signal) });
     // As in Docker: after SIGKILL the answer waits until the end is known.
-    if (signal === SIGKILL) await within(process.ended.promise, killPatienceMs);
+    if (signal === SIGKILL) await endsWithin(engine, container, process, killPatienceMs);
   } catch (error) {
     const code = isEngineError(error) ? error.code : "internal";
     throw new EngineError(code, `cannot kill container: ${nameOrId}: ${messageOf(error)}`, { cause: error });
@@ -120,7 +123,7 @@ export async function stopProcess(
   // Nothing comes after SIGKILL but to wait, where it arrived.
   const patienceMs = first === SIGKILL ? killPatienceMs : timeoutSeconds < 0 ? undefined : timeoutSeconds * 1000;
   const timeoutMs = first === SIGKILL && !arrived ? 0 : patienceMs;
-  if (await within(process.ended.promise, timeoutMs, abort)) return;
+  if (await endsWithin(engine, container, process, timeoutMs, abort)) return;
   abort?.throwIfAborted();
   if (container.process !== process) return;
   engine.logger.info("container did not end in time and is killed", {
@@ -132,11 +135,11 @@ export async function stopProcess(
     const killed = await sendSignal(engine, container, SIGKILL);
     // Paused since.
     await thawForEnd(engine, container, process);
-    if (await within(process.ended.promise, killed ? killPatienceMs : 0)) return;
+    if (await endsWithin(engine, container, process, killed ? killPatienceMs : 0)) return;
   }
   // The first process does not die (or its supervisor is stuck): the cgroup is stronger.
   await process.cgroup.kill();
-  if (!(await within(process.ended.promise, killPatienceMs)))
+  if (!(await endsWithin(engine, container, process, killPatienceMs)))
     throw new EngineError(
       "timeout",
       `cannot stop container: ${container.record.name}: tried to kill container, but did not receive an exit event`,
@@ -157,6 +160,46 @@ async function sendSignal(engine: EngineContext, container: Container, signal: n
     engine.logger.warn("a signal did not arrive", { error: messageOf(error), id: container.id });
     return false;
   }
+}
+
+/** True when its end was handled in time. `ms` undefined waits for ever. */
+async function endsWithin(
+  engine: EngineContext,
+  container: Container,
+  process: RunningProcess,
+  ms: number | undefined,
+  abort?: AbortSignal,
+): Promise<boolean> {
+  const looks = setInterval(() => freeEnd(engine, container, process), endLookMs);
+  try {
+    return await within(process.ended.promise, ms, abort);
+  } finally {
+    clearInterval(looks);
+  }
+}
+
+/**
+ * The first process of a pid namespace ends when all others in it have ended and their parents know. Those of containers that joined it have been killed by the
+ * kernel by then: paused ones cannot die, and a supervisor that stands still asks for no status.
+ */
+function freeEnd(engine: EngineContext, container: Container, process: RunningProcess): void {
+  const { identity } = process.supervisor;
+  if (identity === undefined || !isEnding(identity)) return;
+  for (const other of joinedTo(engine, container)) {
+    if (other.process === undefined) continue;
+    other.process.supervisor.probe();
+    thawForEnd(engine, other, other.process).catch((error: unknown) =>
+      engine.logger.warn("a paused container that has been killed cannot go on", { error, id: other.id }),
+    );
+  }
+}
+
+/** Whose pid namespace is that of this container, also by way of others. */
+function joinedTo(engine: EngineContext, container: Container): Container[] {
+  const joined = engine.containers
+    .list()
+    .filter((other) => other !== container && other.record.hostConfig.PidMode === `container:${container.id}`);
+  return [...joined, ...joined.flatMap((other) => joinedTo(engine, other))];
 }
 
 /** True when `promise` settled in time. `ms` undefined waits for ever. */

@@ -1,6 +1,6 @@
 /** docker exec: create, start, inspect, resize. */
 import { EngineError, isEngineError, messageOf, randomId } from "@fathom/base";
-import type { AttachOptions, ExecHandle } from "@fathom/runtime";
+import { isStillRunning, type AttachOptions, type ExecHandle } from "@fathom/runtime";
 import type { ExecCreateRequest, ExecInspect } from "@fathom/spec";
 import type { Container, RunningProcess } from "./container.ts";
 import { exitCodeOfFailedStart } from "./container-start.ts";
@@ -147,6 +147,10 @@ async function endedMeanwhile(
   container: Container,
 ): Promise<unknown> {
   if (isEngineError(reason) && reason.code !== "internal" && reason.code !== "unavailable") return reason;
+  const notRunning = new EngineError("conflict", `container ${container.id} is not running`, { cause: reason });
+  const { identity } = process.supervisor;
+  // Its supervisor, or one that it shares a pid namespace with, may tell of the end much later.
+  if (identity !== undefined && !isStillRunning(identity)) return notRunning;
   const patience = new AbortController();
   const ended = await Promise.race([
     process.supervisor.exit.then(() => true),
@@ -156,8 +160,7 @@ async function endedMeanwhile(
     ),
   ]);
   patience.abort();
-  if (!ended) return reason;
-  return new EngineError("conflict", `container ${container.id} is not running`, { cause: reason });
+  return ended ? notRunning : reason;
 }
 
 /** 126 and 127 as for a container; a user that the container does not know is 1, as in Docker. */

@@ -150,6 +150,8 @@ export interface Supervisor {
   start(): Promise<void>;
   /** Reopens the log file (after an outside rotation). */
   reopenLog(): Promise<void>;
+  /** Has it looked at now: one that does not answer is told of (`unreachable`), and an end that it does not tell is found out. */
+  probe(): void;
   /** Drops this daemon's connection; the container runs on. */
   disconnect(): void;
 }

@@ -10,6 +10,6 @@ export { findHierarchies, type Hierarchy, type HierarchySet } from "./cgroups/hi
 export { resourcesFromOci, runtimeDeviceRules } from "./cgroups/resources.ts";
 export { compileSeccomp, type CompiledSeccomp, type SeccompArchitecture } from "./seccomp/compile.ts";
 export { createLauncher, type LauncherOptions, type LauncherSys, type SupervisorPlace } from "./launcher.ts";
-export { isStillRunning } from "./process-facts.ts";
+export { isEnding, isStillRunning } from "./process-facts.ts";
 export { encodePlan } from "./plan-encoding.ts";
 export { mountAbove, mountPointOf } from "./mount-point.ts";

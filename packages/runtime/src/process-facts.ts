@@ -3,28 +3,34 @@
  * come or a full descriptor table says nothing of it. A number alone is not enough either: it is given to another process one day, so a process
  * is named by its number and its start.
  */
-import { readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { isSysError, type Sys } from "@fathom/sys";
 import type { ProcessIdentity, RunIdentity } from "./contract.ts";
 
 /**
- * "ended": a zombie, whose parent has not asked for its status yet. "unknown": this process cannot look (no descriptor left, another pid
- * namespace).
+ * "ending": it executes nothing of its program any more and has not ended: the first process of a pid namespace waits there until all others in it have
+ * ended and their parents have asked for their statuses. "ended": a zombie, whose parent has not asked for its status yet. "unknown": this
+ * process cannot look (no descriptor left, another pid namespace).
  */
 export type Condition =
-  | { readonly kind: "running" | "stopped" | "gone" | "unknown" }
+  | { readonly kind: "running" | "stopped" | "ending" | "gone" | "unknown" }
   /** `waitStatus` as of waitpid(2); undefined where the kernel does not show it. */
   | { readonly kind: "ended"; readonly waitStatus: number | undefined };
 
 interface Stat {
   readonly state: string;
   readonly parent: number;
+  readonly flags: number;
+  readonly threads: number;
   readonly startTime: string;
   readonly waitStatus: number;
 }
 
-/** proc(5), /proc/PID/stat: fields 3, 4, 22 and 52. undefined where there is no such process. @throws where it cannot be read */
-function readStat(pid: number): Stat | undefined {
+/** Of <linux/sched.h>: on its way out of the kernel. */
+const PF_EXITING = 4;
+
+/** proc(5), /proc/PID/stat: fields 3, 4, 9, 20, 22 and 52. undefined where there is no such process. @throws where it cannot be read */
+function readStat(pid: number | string): Stat | undefined {
   let text: string;
   try {
     text = readFileSync(`/proc/${pid}/stat`, "latin1");
@@ -38,6 +44,8 @@ function readStat(pid: number): Stat | undefined {
   return {
     state: fields[0] ?? "",
     parent: Number(fields[1]),
+    flags: Number(fields[6]),
+    threads: Number(fields[17]),
     startTime: fields[19] ?? "",
     waitStatus: Number(fields[49] ?? 0),
   };
@@ -61,10 +69,27 @@ export function conditionOf({ pid, startTime }: ProcessIdentity): Condition {
     return { kind: "unknown" };
   }
   if (stat === undefined || stat.startTime !== startTime || stat.state === "X") return { kind: "gone" };
+  if (stat.threads > 1 && (stat.state === "Z" || isExiting(stat)))
+    // The first thread has ended alone: the others are the process.
+    return threadsOf(pid);
   if (stat.state === "Z")
     // Without the right to look at it the kernel shows 0.
     return { kind: "ended", waitStatus: process.getuid?.() === 0 ? stat.waitStatus : undefined };
+  if (isExiting(stat)) return { kind: "ending" };
   return { kind: stat.state === "T" || stat.state === "t" ? "stopped" : "running" };
+}
+
+const isExiting = ({ flags }: Stat): boolean => (flags & PF_EXITING) !== 0;
+
+function threadsOf(pid: number): Condition {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`).flatMap((thread) => readStat(`${pid}/task/${thread}`) ?? []);
+    const alive = threads.filter((thread) => !isExiting(thread));
+    if (alive.length === 0) return { kind: "ending" };
+    return { kind: alive.every(({ state }) => state === "T" || state === "t") ? "stopped" : "running" };
+  } catch {
+    return { kind: "unknown" };
+  }
 }
 
 let place: Pick<RunIdentity, "bootId" | "pidNamespace"> | undefined;
@@ -121,9 +146,15 @@ export function conditionIn(run: RunIdentity, part: "process" | "supervisor"): C
   return conditionOf(run[part]);
 }
 
-/** Whether the number of a run's first process still is that process's, and it has not ended. */
+/** Whether the number of a run's first process still is that process's, and it has not ended nor is on its way to it. */
 export function isStillRunning(run: RunIdentity): boolean {
-  return !isDead(conditionIn(run, "process"));
+  const condition = conditionIn(run, "process");
+  return condition.kind !== "ending" && !isDead(condition);
+}
+
+/** Whether a run's first process is on its way to its end, which others in its pid namespace may hold up. */
+export function isEnding(run: RunIdentity): boolean {
+  return conditionIn(run, "process").kind === "ending";
 }
 
 /** Neither running nor able to run again. */

@@ -312,9 +312,26 @@ export class SupervisorClient implements Supervisor {
     if (dead) return this.#settle({ code: 255, signal: 0, finishedAt: timeNow(), lost: "supervisor was killed" });
     if (!long || this.#run === undefined) return false;
     const process = conditionIn(this.#run, "process");
+    if (process.kind === "ending" && supervisor?.kind === "stopped") {
+      await this.#letGoOn(this.#run);
+      return this.#over;
+    }
     // A supervisor that works asks for the status at once. One that has asked for it alone knows it: "gone" decides nothing.
     if (process.kind !== "ended" || process.waitStatus === undefined) return false;
     return this.#endWithout(this.#run, process.waitStatus);
+  }
+
+  /**
+   * The container is ending, and waits for its other processes: those of execs are children of the supervisor, which stands still and so does not ask for
+   * their statuses. Nothing but the end is left to come: the supervisor is made to go on, and where it does not (a debugger has it), it goes.
+   */
+  async #letGoOn(run: RunIdentity): Promise<void> {
+    signalExactly(this.#sys, run.supervisor, SIGCONT);
+    for (let waitedMs = 0; waitedMs < finishPatienceMs; waitedMs += 20) {
+      await pause(20);
+      if (this.#over || conditionIn(run, "supervisor").kind !== "stopped") return;
+    }
+    signalExactly(this.#sys, run.supervisor, SIGKILL);
   }
 
   /**
@@ -480,6 +497,10 @@ export class SupervisorClient implements Supervisor {
 
   async reopenLog(): Promise<void> {
     await this.#request(messageTypes.reopenLog, new Uint8Array(), [], "reopening the log");
+  }
+
+  probe(): void {
+    this.#connection?.probe();
   }
 
   disconnect(): void {

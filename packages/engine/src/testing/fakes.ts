@@ -167,6 +167,7 @@ export class FakeMachine {
       resize: async () => undefined,
       start: async () => undefined,
       reopenLog: async () => undefined,
+      probe: () => undefined,
       disconnect: () => undefined,
     };
     return this.faults.wrap("supervisor", supervisor);
