@@ -70,11 +70,17 @@ async function handleExit(
     return;
   }
   wakeExitWaiters(container, exit.code);
-  // While the daemon stops, its containers stay as they are for the next one; --rm is then done at its start.
-  if (container.record.hostConfig.AutoRemove === true && !container.keepOnExit && !engine.shuttingDown.aborted) {
-    engine.containers.depart(container, engine.clock.monotonicMs());
-    await removeContainer(engine, container, { volumes: true });
-  }
+  await removeItself(engine, container);
+}
+
+/**
+ * --rm of a container that has ended; its key must be locked. Not while a restart will start it again. While the daemon stops, its containers stay as they
+ * are for the next one; --rm is then done at its start.
+ */
+export async function removeItself(engine: EngineContext, container: Container): Promise<void> {
+  if (!container.record.hostConfig.AutoRemove || container.restarts > 0 || engine.shuttingDown.aborted) return;
+  engine.containers.depart(container, engine.clock.monotonicMs());
+  await removeContainer(engine, container, { volumes: true });
 }
 
 /** What decides on a restart, as the row has it. */

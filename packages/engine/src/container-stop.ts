@@ -2,7 +2,7 @@
 import { EngineError, messageOf, isEngineError } from "@fathom/base";
 import { isEnding } from "@fathom/runtime";
 import type { Container, RunningProcess } from "./container.ts";
-import { cancelRestart } from "./container-exit.ts";
+import { cancelRestart, removeItself } from "./container-exit.ts";
 import { startContainer } from "./container-start.ts";
 import { locked, mustRun, publish, type EngineContext } from "./context.ts";
 import { thawForEnd } from "./freeze.ts";
@@ -231,20 +231,36 @@ export async function restartContainer(engine: EngineContext, nameOrId: string, 
   const action = `Cannot restart container ${nameOrId}`;
   checkSignal(options, action);
   // --rm must not take the container away between the two.
-  const keep = container.record.hostConfig.AutoRemove === true;
-  if (keep) container.keepOnExit = true;
+  container.restarts++;
   try {
     cancelRestart(engine, container);
     if (container.process !== undefined) {
       await stopProcess(engine, container, options, undefined);
       publish(engine, container, "stop");
     }
-    await locked(engine, container, () => startContainer(engine, container, { keepCount: true }));
+    await locked(engine, container, async () => {
+      // Another restart has started it since.
+      if (container.process === undefined) await startContainer(engine, container, { keepCount: true });
+    });
   } catch (error) {
     const code = isEngineError(error) ? error.code : "internal";
     throw new EngineError(code, `${action}: ${messageOf(error)}`, { cause: error });
   } finally {
-    if (keep) container.keepOnExit = false;
+    container.restarts--;
+    await removeWhatWaited(engine, container);
   }
   publish(engine, container, "restart");
+}
+
+/** An end that --rm has waited with, for a start that failed or found nothing to do. */
+async function removeWhatWaited(engine: EngineContext, container: Container): Promise<void> {
+  if (!container.record.hostConfig.AutoRemove || container.process !== undefined) return;
+  await engine.mutex.run(container.id, async () => {
+    const { process, restartTimer, record } = container;
+    if (process !== undefined || restartTimer !== undefined || record.state.status === "restarting") return;
+    if (engine.containers.byId(container.id) !== container) return;
+    await removeItself(engine, container).catch((error: unknown) =>
+      engine.logger.error("removing a container that could not be restarted failed", { error, id: container.id }),
+    );
+  });
 }

@@ -108,8 +108,8 @@ export class Container {
   health: HealthMonitor | undefined;
   /** A stop by the user is under way: the exit belongs to it. */
   stopRequested = false;
-  /** A restart by the user is under way: --rm waits. */
-  keepOnExit = false;
+  /** Restarts by users that are under way: --rm waits for the last of them. */
+  restarts = 0;
   readonly removed: Deferred<void> = deferred();
 
   constructor(record: ContainerRecord) {

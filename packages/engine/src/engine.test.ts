@@ -317,6 +317,49 @@ describe("stop and restart", () => {
     expect(await actions()).toEqual(["create", "start", "kill", "die", "stop", "start", "restart"]);
   });
 
+  describe("two restarts at once with --rm", () => {
+    const soon = { signal: undefined, timeoutSeconds: 0 };
+
+    test("both succeed, and the container goes with its next end", async () => {
+      await run("twice", { AutoRemove: true });
+      const launching = { reached: deferred<void>(), goOn: deferred<void>() };
+      machine.launching = launching;
+      const first = engine.containerRestart("twice", soon);
+      await launching.reached.promise;
+      const second = engine.containerRestart("twice", soon);
+      launching.goOn.resolve();
+      await Promise.all([first, second]);
+      expect(await status("twice")).toBe("running");
+      machine.latest().end(0);
+      await until(() => machine.layers.size === 0);
+    });
+
+    test("one that fails does not let the container go while the other stops it", async () => {
+      await run("twice", { AutoRemove: true });
+      const process = machine.latest();
+      process.onSignal = () => undefined;
+      const slow = engine.containerRestart("twice", { signal: undefined, timeoutSeconds: -1 });
+      await until(() => process.signals.length === 1);
+      machine.faults.failAlways("supervisor.signal", new Error("not now"));
+      machine.faults.failAlways("cgroup.kill", new Error("nor this"));
+      await expect(engine.containerRestart("twice", soon)).rejects.toThrow("nor this");
+      machine.faults.clear();
+      process.end(0);
+      await slow;
+      expect(await status("twice")).toBe("running");
+    });
+
+    test("when the last of them fails after the end, the container goes as --rm says", async () => {
+      await run("twice", { AutoRemove: true });
+      const full = new EngineError("resource-exhausted", "database: disk I/O error: is the disk full?");
+      machine.failWrites = (sql) => (sql.startsWith("UPDATE") ? full : undefined);
+      await expect(engine.containerRestart("twice", soon)).rejects.toThrow(full.message);
+      machine.failWrites = undefined;
+      await until(() => machine.layers.size === 0);
+      expect(await engine.containerList({ all: true, limit: undefined, size: false, filters: {} })).toEqual([]);
+    });
+  });
+
   test("pause refuses what must wait", async () => {
     await run("tick");
     await engine.containerPause("tick");
