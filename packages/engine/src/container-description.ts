@@ -5,9 +5,22 @@
  * It is written after the row and taken away before it: what has a description and no row was forgotten by the database, not by a crash. Only what seldom
  * changes is true in it; the state of a run comes from its supervisor.
  */
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { open } from "node:fs/promises";
+import { dirname } from "node:path";
 import { messageOf, shortId, zeroTime, type Logger } from "@fathom/base";
 import type { DescribedLayer, DescribeLayers, Store } from "@fathom/store";
+import { fixedPart } from "./container-table.ts";
 import type { ContainerRecord } from "./container.ts";
 import type { EngineContext } from "./context.ts";
 import type { EngineConfig } from "./contract.ts";
@@ -25,11 +38,16 @@ export class ContainerDescriptions {
   readonly #config: EngineConfig;
   readonly #store: Store;
   readonly #logger: Logger;
+  readonly #writeOut: (path: string) => Promise<void>;
+  readonly #toWriteOut = new Set<string>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(config: EngineConfig, store: Store, logger: Logger) {
+  /** @param writeOut Makes a file and its name durable; for tests. */
+  constructor(config: EngineConfig, store: Store, logger: Logger, writeOut = makeDurable) {
     this.#config = config;
     this.#store = store;
     this.#logger = logger;
+    this.#writeOut = writeOut;
   }
 
   /** A failure is logged: the row is what counts while it is there. */
@@ -37,12 +55,44 @@ export class ContainerDescriptions {
     const { description: path } = containerPaths(this.#config, record.id);
     try {
       const text = JSON.stringify({ version: 1, record, layers: this.#layersOf(record) } satisfies Description);
-      const begun = existsSync(path) ? `${path}.new` : path;
-      writeFileSync(begun, text, { mode: 0o600 });
-      if (begun !== path) renameSync(begun, path);
+      if (!existsSync(path)) {
+        writeFileSync(path, text, { mode: 0o600 });
+        // A power cut ends a container with --rm, and nobody looks for its description.
+        if (!record.hostConfig.AutoRemove) this.#writeOutSoon(record.id);
+        return;
+      }
+      // The old one stays until the new one is whole, also when the power is cut. It is seldom written again: this waits.
+      const fd = openSync(`${path}.new`, "w", 0o600);
+      try {
+        writeFileSync(fd, text);
+        fsyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+      renameSync(`${path}.new`, path);
     } catch (error) {
       this.#logger.warn("the description of a container cannot be written", { id: record.id, error: messageOf(error) });
     }
+  }
+
+  /** Later than the start that often follows, one after another in the runtime's thread pool: what a power cut takes before that is written again from the row. */
+  #writeOutSoon(id: string): void {
+    this.#toWriteOut.add(id);
+    this.#timer ??= setTimeout(() => void this.#writeThemOut(), writeOutDelayMs).unref();
+  }
+
+  async #writeThemOut(): Promise<void> {
+    for (const id of this.#toWriteOut) {
+      this.#toWriteOut.delete(id);
+      try {
+        await this.#writeOut(containerPaths(this.#config, id).description);
+      } catch (error) {
+        // Removed meanwhile.
+        if (error instanceof Error && "code" in error && error.code === "ENOENT") continue;
+        this.#logger.warn("the description of a container cannot be made durable", { id, error: messageOf(error) });
+      }
+    }
+    this.#timer = undefined;
   }
 
   #layersOf({ topLayer }: ContainerRecord): DescribedLayer[] {
@@ -57,16 +107,27 @@ export class ContainerDescriptions {
     return layers;
   }
 
-  /** Those that an older daemon, or a full disk, did not write. */
+  /** Those that an older daemon, or a full disk, did not write, and those that a power cut left empty, cut short or older than their rows. */
   complete(records: Iterable<ContainerRecord>): void {
     for (const record of records) {
-      const { directory, description } = containerPaths(this.#config, record.id);
-      if (!existsSync(description) && existsSync(directory)) this.write(record);
+      const written = read(this.#config, record.id);
+      if (written !== undefined && fixedPart(written.record) === fixedPart(record)) continue;
+      const { directory } = containerPaths(this.#config, record.id);
+      if (existsSync(directory)) this.write(record);
     }
   }
 
   remove(id: string): void {
     rmSync(containerPaths(this.#config, id).description, { force: true });
+  }
+}
+
+const writeOutDelayMs = 2000;
+
+async function makeDurable(path: string): Promise<void> {
+  for (const one of [path, dirname(path), dirname(dirname(path))]) {
+    await using file = await open(one, "r");
+    await file.sync();
   }
 }
 

@@ -251,7 +251,8 @@ function changingPart(record: ContainerRecord): string {
   return JSON.stringify(Object.fromEntries(changingKeys.map((key) => [key, record[key]])));
 }
 
-function fixedPart(record: ContainerRecord): string {
+/** What does not change with a container's state. */
+export function fixedPart(record: ContainerRecord): string {
   return JSON.stringify(
     Object.fromEntries(Object.entries(record).filter(([key]) => !changingKeys.includes(key as ChangingKey))),
   );
