@@ -268,7 +268,11 @@ test("a container whose joined one is paused or has a supervisor that stands sti
     const second = run("second", "sleep 2000", "--pid", "container:first");
     if (kind === "paused") daemon.docker("pause", "second");
     else stop(second.supervisor);
-    expect({ kind, code: ends("stop", "-t", "20", "first").code, state: state("first") }).toEqual({ kind, code: 0, state: "exited 5" });
+    expect({ kind, code: ends("stop", "-t", "20", "first").code, state: state("first") }).toEqual({
+      kind,
+      code: 0,
+      state: "exited 5",
+    });
     await until("the second's end is told", () => state("second") === "exited 137");
     daemon.docker("rm", "-f", "first", "second");
   }

@@ -40,7 +40,7 @@ export class ContainerDescriptions {
   readonly #logger: Logger;
   readonly #writeOut: (path: string) => Promise<void>;
   readonly #toWriteOut = new Set<string>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #writingOut = false;
 
   /** @param writeOut Makes a file and its name durable; for tests. */
   constructor(config: EngineConfig, store: Store, logger: Logger, writeOut = makeDurable) {
@@ -78,7 +78,9 @@ export class ContainerDescriptions {
   /** Later than the start that often follows, one after another in the runtime's thread pool: what a power cut takes before that is written again from the row. */
   #writeOutSoon(id: string): void {
     this.#toWriteOut.add(id);
-    this.#timer ??= setTimeout(() => void this.#writeThemOut(), writeOutDelayMs).unref();
+    if (this.#writingOut) return;
+    this.#writingOut = true;
+    setTimeout(() => void this.#writeThemOut(), writeOutDelayMs).unref();
   }
 
   async #writeThemOut(): Promise<void> {
@@ -92,7 +94,7 @@ export class ContainerDescriptions {
         this.#logger.warn("the description of a container cannot be made durable", { id, error: messageOf(error) });
       }
     }
-    this.#timer = undefined;
+    this.#writingOut = false;
   }
 
   #layersOf({ topLayer }: ContainerRecord): DescribedLayer[] {
