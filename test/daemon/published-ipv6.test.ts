@@ -85,6 +85,30 @@ test("a forwarder that was killed while no daemon ran is replaced", async () => 
   expect(forwarders()).toEqual([]);
 }, 60_000);
 
+test("a forwarder that is killed is started again, and so is one of an earlier daemon", async () => {
+  await serve("held", 8616);
+  await answers(connect(8616), "x");
+  for (const whose of ["its own", "adopted", "again"]) {
+    if (whose === "adopted") {
+      await daemon.kill();
+      await daemon.start();
+    }
+    const [pid] = forwarders();
+    process.kill(pid!, "SIGKILL");
+    await until(`another forwarder: ${whose}`, () => (forwarders()[0] ?? 0) > 0 && forwarders()[0] !== pid);
+    await answers(connect(8616), whose);
+  }
+  // The end of its container is the end of it: none comes after that.
+  const [pid] = forwarders();
+  daemon.fathom("rm", "-f", "held");
+  await until("the forwarder's process is gone", () => !existsSync(`/proc/${pid}`));
+  // Its last end would have been followed by now.
+  await serve("next", 8617);
+  expect(forwarders()).toHaveLength(1);
+  daemon.fathom("rm", "-f", "next");
+  expect(forwarders()).toEqual([]);
+}, 60_000);
+
 test("a stranger's connections are not the daemon's", async () => {
   await serve("busy", 8613);
   const sockets = (pid: number): number =>

@@ -8,7 +8,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError, messageOf, type Clock, type Logger } from "@fathom/base";
-import { isSysError, O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_RDWR, type Sys } from "@fathom/sys";
+import { isSysError, O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_RDWR, processEnd, type Sys } from "@fathom/sys";
 
 /** Connections of one endpoint at a time; more wait in the queues of its sockets. */
 const maxConnections = 1024;
@@ -18,6 +18,8 @@ const maxUdpClients = 1024;
 const udpIdleSeconds = 90;
 /** How long the end of a killed process is awaited: its ports are free only then. */
 const endPatienceMs = 5000;
+/** One that has begun writes its number within moments. */
+const beginMs = 50;
 const SIGKILL = 9;
 
 /** Where a published port leads. */
@@ -38,6 +40,8 @@ export interface Forwarders {
   /** Starts one. It has copies of the listeners' descriptors: the caller closes its own. */
   start(endpointId: string, listeners: readonly ForwardListener[]): void;
   runs(endpointId: string): boolean;
+  /** Resolves when it does not run any more, or does not run at all. @throws the signal's reason; SysError where it cannot be watched */
+  ended(endpointId: string, signal: AbortSignal): Promise<void>;
   /** Ends it and waits until its ports are free. One that has ended is fine. @throws timeout when it does not end */
   end(endpointId: string): Promise<void>;
   /** Those that run, and those that left their file. */
@@ -107,26 +111,45 @@ export function createForwarders(options: ForwardersOptions): Forwarders {
     return true;
   };
 
-  /** Of an earlier daemon's: not our child, so its number is safe only while its lock is held and a descriptor holds the process. */
-  const killAdopted = (endpointId: string): void => {
-    const pid = Number(readFileSync(pathOf(endpointId), "utf8"));
+  /**
+   * A descriptor of the process, ours to close; undefined where it has ended. One of an earlier daemon's is not our child, so its number is safe only
+   * while its lock is held and a descriptor holds the process.
+   */
+  const hold = (endpointId: string): number | "unknown" | undefined => {
+    const child = children.get(endpointId);
+    const pid = child ?? Number(readFileSync(pathOf(endpointId), "utf8"));
     // It has only just begun.
-    if (!Number.isInteger(pid) || pid <= 0) return;
+    if (!Number.isInteger(pid) || pid <= 0) return "unknown";
     let pidfd: number;
     try {
       pidfd = sys.pidfdOpen(pid);
     } catch (error) {
-      if (isSysError(error, "ESRCH")) return;
+      if (isSysError(error, "ESRCH")) return undefined;
       throw error;
     }
+    if (child !== undefined) return pidfd;
+    let held = false;
     try {
-      if (isHeld(endpointId)) sys.pidfdSendSignal(pidfd, SIGKILL);
+      held = isHeld(endpointId);
+    } finally {
+      if (!held) sys.close(pidfd);
+    }
+    return held ? pidfd : undefined;
+  };
+
+  const killAdopted = (endpointId: string): void => {
+    const pidfd = hold(endpointId);
+    if (typeof pidfd !== "number") return;
+    try {
+      sys.pidfdSendSignal(pidfd, SIGKILL);
     } catch (error) {
       if (!isSysError(error, "ESRCH")) throw error;
     } finally {
       sys.close(pidfd);
     }
   };
+
+  const runs = (endpointId: string): boolean => (children.has(endpointId) ? !reaped(endpointId) : isHeld(endpointId));
 
   const gone = (endpointId: string): boolean => {
     if (children.has(endpointId)) return reaped(endpointId);
@@ -156,7 +179,15 @@ export function createForwarders(options: ForwardersOptions): Forwarders {
       undo.move();
     },
 
-    runs: (endpointId) => (children.has(endpointId) ? !reaped(endpointId) : isHeld(endpointId)),
+    runs,
+
+    async ended(endpointId, signal) {
+      while (runs(endpointId)) {
+        const pidfd = hold(endpointId);
+        if (typeof pidfd === "number") await processEnd(sys, pidfd, signal);
+        else await clock.sleep(beginMs, signal);
+      }
+    },
 
     async end(endpointId) {
       const child = children.get(endpointId);

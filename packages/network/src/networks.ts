@@ -24,6 +24,7 @@ import { bridgeOptions, checkEndpointSettings, chooseBridgeAddress, networkRow }
 import { bringLoopbackUp, configureLink, prepareLink, removeLink, type LinkSettings } from "./endpoint-link.ts";
 import { Firewall } from "./firewall.ts";
 import { formatIpv4, formatMac, macFromIpv4, parseIpv4, parseMac } from "./ip.ts";
+import { ForwarderKeeper } from "./forwarder-keeper.ts";
 import type { Forwarders } from "./forwarders.ts";
 import { ephemeralRange, filtersBridgedPackets, hasIpv6, setForwarding } from "./host-settings.ts";
 import { AddressPool } from "./ipam.ts";
@@ -85,6 +86,7 @@ class DefaultNetworks implements Networks {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #forwarders: Forwarders | undefined;
+  readonly #keeper: ForwarderKeeper | undefined;
   readonly #attached = new Map<string, Attached>();
   /** Host interfaces that wait for their container. */
   readonly #prepared = new Set<string>();
@@ -98,6 +100,7 @@ class DefaultNetworks implements Networks {
     this.#config = config;
     this.#state = state;
     this.#forwarders = forwarders;
+    this.#keeper = forwarders === undefined ? undefined : new ForwarderKeeper(forwarders, clock, logger);
     this.#clock = clock;
     this.#logger = logger;
   }
@@ -190,6 +193,7 @@ class DefaultNetworks implements Networks {
       } catch (error) {
         warnings.push(`${container}: its ports do not answer on IPv6: ${messageOf(error)}`);
       }
+      this.#keepForwarder(endpoint);
     }
   }
 
@@ -200,6 +204,11 @@ class DefaultNetworks implements Networks {
     lease.handOver();
   }
 
+  #keepForwarder({ endpointId, containerId, ports, ipv4Address }: Endpoint): void {
+    if (!ports.some(isForwarded)) return;
+    this.#keeper?.keep(endpointId, containerId, () => this.#running().ports.reopen(ports, ipv4Address));
+  }
+
   /** Ends the forwarders of endpoints that are no more: of containers that were removed, or whose start was interrupted. */
   async #endStaleForwarders(): Promise<void> {
     for (const endpointId of this.#forwarders?.list() ?? [])
@@ -207,6 +216,7 @@ class DefaultNetworks implements Networks {
   }
 
   async #endForwarder(endpointId: string): Promise<void> {
+    this.#keeper?.letGo(endpointId);
     try {
       await this.#forwarders?.end(endpointId);
     } catch (error) {
@@ -328,6 +338,7 @@ class DefaultNetworks implements Networks {
       ports: lease.bindings,
     };
     this.#attached.set(endpointId, { endpoint, lease });
+    this.#keepForwarder(endpoint);
     stack.move();
     return endpoint;
   }
@@ -392,6 +403,7 @@ class DefaultNetworks implements Networks {
   async stop(keepRunning: boolean): Promise<void> {
     const running = this.#current;
     if (running === undefined) return;
+    this.#keeper?.letAllGo();
     running.leaving.sweep();
     if (!keepRunning && this.#attached.size === 0) {
       this.#firewall?.uninstall();

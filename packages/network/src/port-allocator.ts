@@ -5,6 +5,7 @@
 import { EngineError } from "@fathom/base";
 import type { PortBinding, PortRequest, Protocol } from "./contract.ts";
 import type { ForwardListener, PortTarget } from "./forwarders.ts";
+import type { ReopenedPorts } from "./forwarder-keeper.ts";
 import { canonicalIpv6, familyOf, formatHostPort } from "./ip.ts";
 
 /** A port of the host is taken for as long as this lives. */
@@ -124,6 +125,30 @@ export class PortAllocator {
       lease.add(binding, socket);
     }
     return { lease, refused };
+  }
+
+  /** Sockets for the forwarder of an endpoint that has its ports and whose forwarder has ended. */
+  reopen(bindings: readonly PortBinding[], containerAddress: string): ReopenedPorts {
+    const sockets = new DisposableStack();
+    const listeners: ForwardListener[] = [];
+    const refused: string[] = [];
+    try {
+      for (const { protocol, hostIp, hostPort, containerPort } of bindings.filter(isForwarded))
+        try {
+          const target = { address: containerAddress, port: containerPort };
+          const { listener } = sockets.use(this.#reserver.reserve(protocol, hostIp, hostPort, target));
+          if (listener !== undefined) listeners.push(listener);
+        } catch (error) {
+          if (!(error instanceof PortUnavailable)) throw error;
+          refused.push(
+            `host port ${formatHostPort(hostIp, hostPort)}/${protocol} could not be taken again: ${error.reason}`,
+          );
+        }
+    } catch (error) {
+      sockets.dispose();
+      throw error;
+    }
+    return { listeners, refused, [Symbol.dispose]: () => sockets.dispose() };
   }
 
   /** Requests that differ in the host address alone go together; exact ports come before ranges that may hold them. */

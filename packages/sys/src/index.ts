@@ -5,5 +5,6 @@ export * from "./errors.ts";
 export * from "./host-files.ts";
 export * from "./kernel-probe.ts";
 export * from "./owned-fd.ts";
+export * from "./process-end.ts";
 export * from "./recording.ts";
 export * from "./worker.ts";

@@ -1,0 +1,60 @@
+import { expect, test } from "bun:test";
+import { existsSync, readdirSync } from "node:fs";
+import { O_CLOEXEC, O_RDONLY } from "./constants.ts";
+import { createSys } from "./create-sys.ts";
+import { OwnedFd } from "./owned-fd.ts";
+import { processEnd } from "./process-end.ts";
+
+const sys = createSys();
+const never = new AbortController().signal;
+const fds = (): number => readdirSync("/proc/self/fd").length;
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 10_000; !condition(); await Bun.sleep(5))
+    if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`);
+}
+
+/** Nothing but the test knows of it or holds a descriptor of it. */
+function spawn(...argv: string[]): number {
+  using program = new OwnedFd(sys, sys.open(`/bin/${argv[0]}`, O_RDONLY | O_CLOEXEC));
+  return sys.spawn({ executableFd: program.fd, argv, env: [], fds: [-1, -1, -1], newSession: false });
+}
+
+async function reap(pid: number): Promise<void> {
+  sys.kill(pid, 9);
+  await until("it is reaped", () => sys.waitpid(pid) !== undefined);
+}
+
+test("resolves at the end of a process and not before, and closes the descriptor", async () => {
+  const child = spawn("sleep", "1000");
+  const before = fds();
+  let ended = false;
+  const end = processEnd(sys, sys.pidfdOpen(child), never).then(() => (ended = true));
+  // Many turns of the loop, in which it has every chance to settle.
+  for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect([ended, fds()]).toEqual([false, before + 1]);
+  sys.kill(child, 9);
+  await end;
+  await until("the descriptor is closed", () => fds() === before);
+  await reap(child);
+});
+
+test("of a process that has ended already", async () => {
+  const child = spawn("true");
+  const pidfd = sys.pidfdOpen(child);
+  await until("it is a zombie", () => existsSync(`/proc/${child}`) && !existsSync(`/proc/${child}/exe`));
+  await processEnd(sys, pidfd, never);
+  sys.waitpid(child);
+});
+
+test("aborted, it lets go", async () => {
+  const child = spawn("sleep", "1000");
+  const before = fds();
+  const abort = new AbortController();
+  const end = processEnd(sys, sys.pidfdOpen(child), abort.signal);
+  abort.abort(new Error("enough"));
+  await expect(end).rejects.toThrow("enough");
+  await expect(processEnd(sys, sys.pidfdOpen(child), abort.signal)).rejects.toThrow("enough");
+  await until("the descriptors are closed", () => fds() === before);
+  await reap(child);
+});
