@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   openSync,
+  readFileSync,
   readdirSync,
   rmSync,
   statSync,
@@ -11,7 +12,7 @@ import {
   closeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { binary, TestDaemon } from "./harness.ts";
+import { binary, TestDaemon, until } from "./harness.ts";
 
 let daemon: TestDaemon;
 beforeAll(async () => {
@@ -74,10 +75,27 @@ test("overwritten pages of the database are noticed at the start, and containers
   daemon.docker("run", "-d", "--name", "uses", "-v", "far:/far", daemon.image, "sleep", "1000");
   exec("uses", "touch", "/far/written");
   daemon.docker("run", "--rm", "-v", "alone:/data", daemon.image, "touch", "/data/written");
+  const policy = ["--restart", "unless-stopped", "-p", "127.0.0.1:8123:80", "-l", "kind=server"];
+  const server = ["sh", "-c", "echo hello >/index.html; exec httpd -f"];
+  daemon.docker("run", "-d", "--name", "serves", ...policy, daemon.image, ...server);
+  expect(daemon.run("docker", "run", "--name", "failed", daemon.image, "sh", "-c", "exit 9").code).toBe(9);
   // In the file itself, not only in its log.
   await daemon.stop();
   await daemon.start();
-  daemon.docker("start", "lives");
+  for (const name of ["lives", "serves"]) daemon.docker("start", name);
+  const facts = (): string[] =>
+    ["serves", "failed"].map((name) => {
+      const [{ State, RestartCount, HostConfig, Config, NetworkSettings, Mounts }] = JSON.parse(
+        daemon.docker("inspect", name),
+      ) as [Record<string, unknown>];
+      return JSON.stringify({ State, RestartCount, HostConfig, Config, NetworkSettings, Mounts });
+    });
+  const get = (): string => daemon.run("curl", "-s", "-m", "3", "http://127.0.0.1:8123/index.html").out;
+  await until("the server answers", () => get() === "hello\n");
+  const before = facts();
+  const started = daemon.docker("inspect", "-f", "{{.State.StartedAt}}", "serves");
+  const description = join(daemon.docker("inspect", "-f", "{{.HostsPath}}", "serves"), "../container.json");
+  await until("it is described", () => readFileSync(description, "utf8").includes(started));
   await daemon.kill();
   damage();
   const place = ["-H", `unix://${daemon.socket}`, "--data-root", daemon.dataRoot];
@@ -90,7 +108,12 @@ test("overwritten pages of the database are noticed at the start, and containers
 
   await daemon.start("--rebuild-database");
   expect(readdirSync(daemon.dataRoot).some((name) => name.startsWith("fathom.db.damaged-"))).toBe(true);
-  expect(daemon.docker("ps", "--format", "{{.Names}} {{.State}}")).toBe("lives running");
+  expect(daemon.docker("ps", "--format", "{{.Names}} {{.State}}").split("\n").sort()).toEqual([
+    "lives running",
+    "serves running",
+  ]);
+  expect(facts()).toEqual(before);
+  expect(get()).toBe("hello\n");
   expect(exec("lives", "cat", "/written")).toBe("kept");
   daemon.docker("stop", "-t", "0", "lives");
   daemon.docker("start", "lives");
@@ -100,6 +123,12 @@ test("overwritten pages of the database are noticed at the start, and containers
   expect(exec("uses", "ls", "/far")).toBe("written");
   expect(daemon.docker("volume", "inspect", "-f", "{{.Options.device}}", "far")).toBe(far);
   daemon.loadImage();
+  // Its address is not given a second time.
+  const addresses = daemon.docker("run", "--rm", daemon.image, "ifconfig", "eth0");
+  expect(addresses).toContain("inet addr:");
+  expect(addresses).not.toContain(
+    `addr:${daemon.docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "serves")} `,
+  );
   expect(daemon.docker("run", "--rm", "-v", "alone:/data", daemon.image, "ls", "/data")).toBe("written");
   expect(daemon.docker("volume", "ls", "-q").split("\n")).toContain("alone");
-});
+}, 60_000);

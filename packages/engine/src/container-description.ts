@@ -2,8 +2,9 @@
  * `containers/<id>/container.json`: what the row says of a container, beside the database. It is read for containers that the database does not know, because
  * it is from an older backup or was made anew: those are taken up again, running or not, and can be used and removed like others.
  *
- * It is written after the row and taken away before it: what has a description and no row was forgotten by the database, not by a crash. Only what seldom
- * changes is true in it; the state of a run comes from its supervisor.
+ * It is written after the row and taken away before it: what has a description and no row was forgotten by the database, not by a crash. A change of state
+ * is written a moment later, so that no run waits for it; of what runs, and of what ended last, the supervisor knows more. A container that removes itself keeps
+ * what its creation wrote.
  */
 import {
   closeSync,
@@ -18,10 +19,10 @@ import {
 } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
-import { messageOf, shortId, zeroTime, type Logger } from "@fathom/base";
+import { messageOf, shortId, type Logger } from "@fathom/base";
 import type { DescribedLayer, DescribeLayers, Store } from "@fathom/store";
 import { fixedPart } from "./container-table.ts";
-import type { ContainerRecord } from "./container.ts";
+import type { Container, ContainerRecord } from "./container.ts";
 import type { EngineContext } from "./context.ts";
 import type { EngineConfig } from "./contract.ts";
 import { containerPaths, containersRoot } from "./paths.ts";
@@ -33,6 +34,12 @@ interface Description {
   readonly layers: readonly DescribedLayer[];
 }
 
+type Described = Pick<Container, "record">;
+
+/** How long a change of state may wait, and how many are written before others have their turn. */
+const laterMs = 1000;
+const batchSize = 20;
+
 /** Keeps the descriptions in step with the rows (`ContainerTable`). */
 export class ContainerDescriptions {
   readonly #config: EngineConfig;
@@ -41,6 +48,9 @@ export class ContainerDescriptions {
   readonly #writeOut: (path: string) => Promise<void>;
   readonly #toWriteOut = new Set<string>();
   #writingOut = false;
+  /** Containers whose state is another than their description says. */
+  readonly #behind = new Set<Described>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param writeOut Makes a file and its name durable; for tests. */
   constructor(config: EngineConfig, store: Store, logger: Logger, writeOut = makeDurable) {
@@ -52,6 +62,10 @@ export class ContainerDescriptions {
 
   /** A failure is logged: the row is what counts while it is there. */
   write(record: ContainerRecord): void {
+    this.#write(record, true);
+  }
+
+  #write(record: ContainerRecord, durable: boolean): void {
     const { description: path } = containerPaths(this.#config, record.id);
     try {
       const text = JSON.stringify({ version: 1, record, layers: this.#layersOf(record) } satisfies Description);
@@ -61,17 +75,51 @@ export class ContainerDescriptions {
         if (!record.hostConfig.AutoRemove) this.#writeOutSoon(record.id);
         return;
       }
-      // The old one stays until the new one is whole, also when the power is cut. It is seldom written again: this waits.
+      // The old one stays until the new one is whole, for what seldom changes also when the power is cut: this waits.
       const fd = openSync(`${path}.new`, "w", 0o600);
       try {
         writeFileSync(fd, text);
-        fsyncSync(fd);
+        if (durable) fsyncSync(fd);
       } finally {
         closeSync(fd);
       }
       renameSync(`${path}.new`, path);
+      if (!durable) this.#writeOutSoon(record.id);
     } catch (error) {
       this.#logger.warn("the description of a container cannot be written", { id: record.id, error: messageOf(error) });
+    }
+  }
+
+  /** The state of a container has changed: it is written soon, as it is then. */
+  writeLater(container: Described): void {
+    if (container.record.hostConfig.AutoRemove) return;
+    this.#behind.add(container);
+    this.#timer ??= this.#wait(laterMs);
+  }
+
+  #wait(ms: number): ReturnType<typeof setTimeout> {
+    const timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#writeSome();
+      if (this.#behind.size > 0) this.#timer = this.#wait(10);
+    }, ms);
+    timer.unref();
+    return timer;
+  }
+
+  #writeSome(): void {
+    for (const container of [...this.#behind].slice(0, batchSize)) {
+      this.#behind.delete(container);
+      this.#write(container.record, false);
+    }
+  }
+
+  /** At the daemon's end: what waits is written. */
+  async close(): Promise<void> {
+    clearTimeout(this.#timer);
+    while (this.#behind.size > 0) {
+      this.#writeSome();
+      await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
@@ -110,16 +158,21 @@ export class ContainerDescriptions {
   }
 
   /** Those that an older daemon, or a full disk, did not write, and those that a power cut left empty, cut short or older than their rows. */
-  complete(records: Iterable<ContainerRecord>): void {
-    for (const record of records) {
+  complete(containers: Iterable<Described>): void {
+    for (const container of containers) {
+      const { record } = container;
       const written = read(this.#config, record.id);
-      if (written !== undefined && fixedPart(written.record) === fixedPart(record)) continue;
+      if (written !== undefined && fixedPart(written.record) === fixedPart(record)) {
+        if (JSON.stringify(written.record.state) !== JSON.stringify(record.state)) this.writeLater(container);
+        continue;
+      }
       const { directory } = containerPaths(this.#config, record.id);
       if (existsSync(directory)) this.write(record);
     }
   }
 
   remove(id: string): void {
+    for (const container of this.#behind) if (container.record.id === id) this.#behind.delete(container);
     rmSync(containerPaths(this.#config, id).description, { force: true });
   }
 }
@@ -169,14 +222,8 @@ export function takeUpDescribed({ config, containers, store, volumes, logger }: 
     containers.insert({
       ...record,
       name,
-      networks: record.networks.map((network) => ({ ...network, endpoint: undefined })),
-      state: {
-        ...record.state,
-        status: record.state.startedAt === zeroTime ? "created" : "exited",
-        pid: 0,
-        error: "the database did not know this container: it was taken up from its description",
-      },
-      health: undefined,
+      // The recovery looks for what it says runs; a removal that was under way is to be asked for again.
+      state: record.state.status === "removing" ? { ...record.state, status: "exited" } : record.state,
       pending: undefined,
     });
     logger.warn("a container was not in the database (an older backup?) and is taken up from its description", {

@@ -32,6 +32,7 @@ const departedLimit = 1000;
 
 interface Descriptions {
   write(record: ContainerRecord): void;
+  writeLater(container: Container): void;
   remove(id: string): void;
 }
 
@@ -219,6 +220,8 @@ export class ContainerTable {
     this.unwritten.delete(container);
     const oldName = container.record.name;
     container.record = record;
+    // Health changes with each look, and says nothing after a restart.
+    if (Object.keys(patch).some((key) => key !== "health")) this.#descriptions?.writeLater(container);
     if (oldName !== record.name) {
       this.#byName.delete(oldName);
       this.#byName.set(record.name, container);

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deferred, EngineError } from "@fathom/base";
@@ -90,6 +90,52 @@ function expectClean(): void {
   expect([...machine.layers]).toEqual([]);
   expect(readdirSync(join(root, "containers"))).toEqual([]);
 }
+
+describe("a database that knows no containers", () => {
+  /** Without what an inspection counts anew. */
+  const shown = async (name: string) => {
+    const { State, RestartCount, HostConfig, Config, NetworkSettings } = await engine.containerInspect(name, false);
+    return { State, RestartCount, HostConfig, Config, NetworkSettings };
+  };
+  const again = async (end: () => Promise<unknown>): Promise<void> => {
+    await end();
+    machine.database.run("DELETE FROM containers");
+    engine = await startDaemon(machine, root);
+  };
+
+  test("they are what they were: what ended keeps code and times, what a user stopped or paused stays so", async () => {
+    const policy = { RestartPolicy: { Name: "unless-stopped", MaximumRetryCount: 0 } } as const;
+    await engine.containerCreate("made", undefined, request());
+    await run("ended");
+    machine.latest().end(3);
+    await until(async () => (await status("ended")) === "exited");
+    await run("stopped", policy);
+    await engine.containerStop("stopped", { signal: "KILL", timeoutSeconds: 0 });
+    await run("lives", { ...policy, Memory: 64 << 20 });
+    await run("paused");
+    await engine.containerPause("paused");
+    const names = ["made", "ended", "stopped", "lives", "paused"];
+    const before = await Promise.all(names.map(shown));
+    await again(() => engine.shutdown({ leaveContainers: true }));
+    expect(await Promise.all(names.map(shown))).toEqual(before);
+    expect(await Promise.all(names.map(status))).toEqual(["created", "exited", "exited", "running", "paused"]);
+    await engine.resume();
+    expect(await status("stopped")).toBe("exited");
+    await engine.containerUnpause("paused");
+  });
+
+  test("also after a daemon that was killed a moment later; one that went on meanwhile is found by its supervisor", async () => {
+    const id = await run("ended");
+    machine.latest().end(3);
+    const description = join(root, "containers", id, "container.json");
+    await until(() => readFileSync(description, "utf8").includes('"exited"'));
+    await run("lives");
+    await again(async () => undefined);
+    expect((await shown("ended")).State).toMatchObject({ Status: "exited", ExitCode: 3 });
+    expect(await status("lives")).toBe("running");
+    expect([...machine.endpoints.keys()]).toHaveLength(1);
+  });
+});
 
 describe("life", () => {
   test("create, start, exit, remove", async () => {

@@ -117,10 +117,10 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
   containers.onUnwritten = (reason) => writeRowsLater(context, reason);
   takeUpDescribed(context);
   await recover(context);
-  descriptions.complete(containers.list().map(({ record }) => record));
+  descriptions.complete(containers.list());
   let ended: Promise<void> | undefined;
   const shutdown: EngineLife["shutdown"] = ({ leaveContainers } = { leaveContainers: config.liveRestore }) =>
-    (ended ??= endEngine(context, images, shuttingDown, leaveContainers));
+    (ended ??= endEngine(context, images, shuttingDown, leaveContainers).finally(() => descriptions.close()));
   const life: EngineLife = {
     resume: async () => {
       await resume(context);

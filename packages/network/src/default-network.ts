@@ -1,6 +1,6 @@
 /** What the default networks look like: the bridge's address and the rows of `bridge`, `host` and `none`. Pure decisions. */
 import { EngineError, randomId } from "@fathom/base";
-import type { NetworkConfig, NetworkInfo } from "./contract.ts";
+import type { Endpoint, NetworkConfig, NetworkInfo } from "./contract.ts";
 import {
   contains,
   formatIpv4,
@@ -98,6 +98,17 @@ export function networkRow(
     options,
     labels: before?.labels ?? {},
   };
+}
+
+/**
+ * The bridge's network as an endpoint of it has it: for a database that does not know the network, since it was made anew or is from an older backup. Only
+ * the default bridge gives endpoints.
+ */
+export function networkOfEndpoint(endpoint: Endpoint, now: string): NetworkInfo | undefined {
+  const parsed = parseCidr(`${endpoint.gateway}/${endpoint.ipv4PrefixLength}`);
+  if (parsed === undefined) return undefined;
+  const address = { gateway: parsed.address, subnet: parsed.subnet };
+  return { ...networkRow(undefined, now, { name: "bridge", driver: "bridge", address }), id: endpoint.networkId };
 }
 
 /** @throws invalid-argument for what is no MAC address, or none that an interface may have */

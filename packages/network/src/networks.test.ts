@@ -86,6 +86,36 @@ describe("start", () => {
     expect(again.networks.find("")).toBeUndefined();
   });
 
+  test.each([["no row of the bridge"], ["the row of another bridge"]])(
+    "a database made anew or from an older backup, with %s: what runs keeps its network, address and link",
+    async (which) => {
+      // Another network than the first free one.
+      const { networks, kernel } = await running({ bridgeAddress: "10.77.0.1/24" });
+      const { id } = networks.find("bridge")!;
+      const endpoint = await attach(networks, [published]);
+      await networks.stop(true);
+      const state = makeState();
+      const other: NetworkInfo = { ...networks.find("bridge")!, id: "b".repeat(64), subnet: "172.20.0.0/16" };
+      if (which === "the row of another bridge") state.saveNetwork({ ...other, gateway: "172.20.0.1" });
+      const again = await running({}, kernel, state, [endpoint]);
+      expect(again.warnings).toEqual([
+        `the network bridge ${id} was not in the database and is taken up from the containers that run in it`,
+      ]);
+      expect(again.networks.find("bridge")).toMatchObject({ id, subnet: "10.77.0.0/24", gateway: "10.77.0.1" });
+      expect(
+        again.networks
+          .list()
+          .map(({ name }) => name)
+          .sort(),
+      ).toEqual(["bridge", "host", "none"]);
+      expect(again.networks.endpoints(id)).toEqual([endpoint]);
+      expect(containerLinks(kernel)).toContain(endpoint.hostInterface);
+      const next = await attach(again.networks);
+      expect(next.ipv4Address).not.toBe(endpoint.ipv4Address);
+      await expect(attach(again.networks, [published])).rejects.toThrow("port is already allocated");
+    },
+  );
+
   test("IP forwarding that was off is turned on and said, or only said", async () => {
     const off = (): FakeKernel => {
       const kernel = new FakeKernel();

@@ -20,7 +20,13 @@ import type {
   NetworkState,
   PreparedLink,
 } from "./contract.ts";
-import { bridgeOptions, checkEndpointSettings, chooseBridgeAddress, networkRow } from "./default-network.ts";
+import {
+  bridgeOptions,
+  checkEndpointSettings,
+  chooseBridgeAddress,
+  networkOfEndpoint,
+  networkRow,
+} from "./default-network.ts";
 import { bringLoopbackUp, configureLink, prepareLink, removeLink, type LinkSettings } from "./endpoint-link.ts";
 import { Firewall } from "./firewall.ts";
 import { formatIpv4, formatMac, macFromIpv4, parseIpv4, parseMac } from "./ip.ts";
@@ -127,6 +133,7 @@ class DefaultNetworks implements Networks {
     const { bridgeName: name } = this.#config;
     this.#saveRow({ name: "host", driver: "host" });
     this.#saveRow({ name: "none", driver: "null" });
+    this.#keepNetworkInUse(known, warnings);
 
     const routes = listRoutes(route);
     const own = findLink(route, name)?.index;
@@ -163,6 +170,21 @@ class DefaultNetworks implements Networks {
       rules,
       leaving: new LeavingLinks(route, bridgeIndex, this.#logger),
     };
+  }
+
+  /** What runs in a network that has no row keeps it: another one would give its addresses away, and take its links for leftovers. */
+  #keepNetworkInUse(known: readonly Endpoint[], warnings: string[]): void {
+    const rows = this.#state.networks();
+    const row = rows.find(({ name }) => name === "bridge");
+    if (known.some(({ networkId }) => networkId === row?.id)) return;
+    const lost = known.find(({ networkId }) => rows.every(({ id }) => id !== networkId));
+    const found = lost === undefined ? undefined : networkOfEndpoint(lost, formatRfc3339Nano(this.#clock.nowNs()));
+    if (found === undefined) return;
+    if (row !== undefined) this.#state.removeNetwork(row.id);
+    this.#state.saveNetwork(found);
+    warnings.push(
+      `the network bridge ${found.id} was not in the database and is taken up from the containers that run in it`,
+    );
   }
 
   #saveRow(network: Parameters<typeof networkRow>[2]): NetworkInfo {
