@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { followWallClock, formatRfc3339Nano, parseRfc3339Nano, systemClock } from "./clock.ts";
+import { startTimer } from "./timer.ts";
 
 test("RFC 3339 with nanoseconds, as Go writes it", () => {
   expect(formatRfc3339Nano(1_700_000_000_123_456_789n)).toBe("2023-11-14T22:13:20.123456789Z");
@@ -14,6 +15,30 @@ test("sleep ends with the signal's reason", async () => {
   const sleeping = systemClock.sleep(60_000, control.signal);
   control.abort(new Error("enough"));
   await expect(sleeping).rejects.toThrow("enough");
+});
+
+test("a sleep that is longer than a timer of the runtime can be goes on all the same", async () => {
+  const control = new AbortController();
+  // Thirty days: a timer holds 2^31 - 1 ms, and one that is to be longer fires at once.
+  const sleeping = systemClock.sleep(30 * 24 * 3_600_000, control.signal);
+  await systemClock.sleep(20);
+  control.abort(new Error("still asleep"));
+  await expect(sleeping).rejects.toThrow("still asleep");
+});
+
+test("a long wait is made of timers that the runtime can keep", () => {
+  const asked: number[] = [];
+  let due: (() => void) | undefined;
+  const fake = (action: () => void, ms: number): number => {
+    asked.push(ms);
+    due = action;
+    return asked.length;
+  };
+  let fired = 0;
+  startTimer(() => fired++, 5_000_000_000, { start: fake, stop: () => undefined });
+  while (fired === 0 && asked.length < 10) due?.();
+  expect(asked).toEqual([2_147_483_647, 2_147_483_647, 705_032_706]);
+  expect(fired).toBe(1);
 });
 
 test("the wall clock follows the system's through steps, and is finer than it between them", () => {

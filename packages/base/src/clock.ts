@@ -1,4 +1,5 @@
 /** Time, injectable so that tests need no waiting. */
+import { startTimer } from "./timer.ts";
 
 export interface Clock {
   /** Wall clock, nanoseconds since the epoch: for stamps. It can be set, so lengths of time are taken from the other. */
@@ -41,13 +42,13 @@ export const systemClock: Clock = {
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
-      const timer = setTimeout(done, ms);
+      const stopTimer = startTimer(done, ms);
       function done(): void {
         signal?.removeEventListener("abort", stop);
         resolve();
       }
       function stop(): void {
-        clearTimeout(timer);
+        stopTimer();
         reject(signal?.reason);
       }
       signal?.addEventListener("abort", stop, { once: true });

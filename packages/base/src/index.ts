@@ -5,6 +5,7 @@ export * from "./ids.ts";
 export * from "./log.ts";
 export * from "./mutex.ts";
 export * from "./sorted-keys.ts";
+export * from "./timer.ts";
 export * from "./turns.ts";
 export * from "./unix-time.ts";
 export * from "./version.ts";

@@ -55,6 +55,8 @@ export async function attachContainer(
   const now = engine.clock.nowNs();
   const opening = request.stream ? openStream(engine, container, request, signal) : undefined;
   // Of one that runs it is known at once whether there will be a stream: while the client can still be given an error.
+  // Nobody may wait for it yet: a client reads the log first.
+  opening?.catch(() => undefined);
   const stream = container.process === undefined || opening === undefined ? opening : Promise.resolve(await opening);
   const logs =
     logPath === undefined
@@ -92,6 +94,7 @@ async function openStream(
       stderr: request.stderr,
       closeStdin: config.StdinOnce && !config.Tty,
     },
+    signal,
     started: deferred<Attachment | undefined>(),
   };
   const { process } = container;

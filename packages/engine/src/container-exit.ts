@@ -61,7 +61,10 @@ async function handleExit(
   if (decision.kind === "stay") abandonExecs(engine, container);
   if (oomKilled) publish(engine, container, "oom");
   publishDie(engine, container);
-  if (written) await clearRunDirectory(engine, container.id);
+  if (written)
+    await clearRunDirectory(engine, container.id).catch((error: unknown) =>
+      engine.logger.warn("removing what a run left failed; the next start does it", { error, id: container.id }),
+    );
   container.stopRequested = false;
 
   if (decision.kind === "restart") {
@@ -196,7 +199,11 @@ async function restartOnce(
       ranForMs: 0,
       previousDelayMs: delayMs,
     });
-    if (decision.kind === "stay") return;
+    if (decision.kind === "stay") {
+      // The end that they wait for was the last one.
+      wakeExitWaiters(container, container.record.state.exitCode);
+      return;
+    }
     engine.containers.record(container, {
       restartCount: container.record.restartCount + 1,
       state: { ...container.record.state, status: "restarting" },
@@ -213,6 +220,12 @@ export function cancelRestart(engine: EngineContext, container: Container): bool
   if (container.record.state.status === "restarting")
     engine.containers.record(container, { state: { ...container.record.state, status: "exited" } });
   return true;
+}
+
+/** A stop by the user between two tries: the end that others wait for has been. */
+export function endPolicy(engine: EngineContext, container: Container): void {
+  engine.containers.record(container, { stoppedByUser: true });
+  if (cancelRestart(engine, container)) wakeExitWaiters(container, container.record.state.exitCode);
 }
 
 function readOomKills(process: RunningProcess): number {

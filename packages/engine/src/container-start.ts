@@ -228,7 +228,7 @@ async function launch(
     ...(identity === undefined ? {} : { identity }),
   };
   writeFileSync(paths.adopt, JSON.stringify(adopt), { mode: 0o600 });
-  const attach = [...container.pendingAttach];
+  const attach = takePending(container, undo);
   const request: LaunchRequest = {
     plan,
     rootFd,
@@ -240,7 +240,6 @@ async function launch(
   // Nothing that can fail may come between the two: the descriptor would be nobody's.
   rootOwned = false;
   const launched = await stem.prepared.launch(request);
-  for (const pending of attach) container.pendingAttach.delete(pending);
   for (const mount of record.mounts)
     if (mount.name !== undefined)
       engine.events.publish("volume", "mount", mount.name, {
@@ -269,6 +268,18 @@ function completeAdopt(engine: EngineContext, container: Container, { adopt, lau
 
 function applyResources(cgroup: RunningProcess["cgroup"], resources: Resources): void {
   cgroup.apply(resources);
+}
+
+/** The clients that wait for the start: from here on their streams are theirs to close. A launch that fails lets them wait on. */
+function takePending(container: Container, undo: AsyncDisposableStack): readonly PendingAttach[] {
+  const taken = [...container.pendingAttach];
+  container.pendingAttach.clear();
+  undo.defer(() => {
+    for (const pending of taken)
+      if (pending.signal.aborted) pending.started.resolve(undefined);
+      else container.pendingAttach.add(pending);
+  });
+  return taken;
 }
 
 function handOut(pending: readonly PendingAttach[], attachments: readonly Attachment[]): void {

@@ -1,8 +1,8 @@
 /** Signals to a container and the states that follow: kill, stop, restart. */
-import { EngineError, messageOf, isEngineError } from "@fathom/base";
+import { EngineError, messageOf, isEngineError, startTimer } from "@fathom/base";
 import { isEnding } from "@fathom/runtime";
 import type { Container, RunningProcess } from "./container.ts";
-import { cancelRestart, removeItself } from "./container-exit.ts";
+import { cancelRestart, endPolicy, removeItself } from "./container-exit.ts";
 import { startContainer } from "./container-start.ts";
 import { locked, mustRun, publish, type EngineContext } from "./context.ts";
 import { thawForEnd } from "./freeze.ts";
@@ -33,8 +33,7 @@ export async function killContainer(
     const signal = signalName === undefined || signalName === "" ? SIGKILL : parseSignal(signalName);
     if (container.process === undefined && container.restartTimer !== undefined) {
       // Between two tries there is nothing to signal: the policy ends.
-      engine.containers.record(container, { stoppedByUser: true });
-      cancelRestart(engine, container);
+      endPolicy(engine, container);
       return;
     }
     const process = mustRun(container);
@@ -86,8 +85,7 @@ export async function stopContainer(engine: EngineContext, nameOrId: string, opt
   checkSignal(options, `cannot stop container: ${nameOrId}`);
   await afterPolicyStart(engine, container);
   if (container.process === undefined && container.restartTimer !== undefined) {
-    engine.containers.record(container, { stoppedByUser: true });
-    cancelRestart(engine, container);
+    endPolicy(engine, container);
     return;
   }
   if (container.process === undefined) throw new EngineError("not-modified", "");
@@ -204,7 +202,7 @@ function joinedTo(engine: EngineContext, container: Container): Container[] {
 
 /** True when `promise` settled in time. `ms` undefined waits for ever. */
 async function within(promise: Promise<unknown>, ms: number | undefined, abort?: AbortSignal): Promise<boolean> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let stopTimer: (() => void) | undefined;
   let stop: (() => void) | undefined;
   try {
     return await Promise.race([
@@ -214,13 +212,13 @@ async function within(promise: Promise<unknown>, ms: number | undefined, abort?:
       ),
       new Promise<false>((resolve) => {
         stop = () => resolve(false);
-        if (ms !== undefined) timer = setTimeout(stop, ms);
+        if (ms !== undefined) stopTimer = startTimer(stop, ms);
         if (abort?.aborted) stop();
         abort?.addEventListener("abort", stop, { once: true });
       }),
     ]);
   } finally {
-    clearTimeout(timer);
+    stopTimer?.();
     if (stop !== undefined) abort?.removeEventListener("abort", stop);
   }
 }

@@ -72,6 +72,8 @@ export interface ContainerRecord {
 /** A client that attached before the container runs. */
 export interface PendingAttach {
   readonly options: AttachOptions;
+  /** Aborted when the client has hung up. */
+  readonly signal: AbortSignal;
   readonly started: Deferred<Attachment | undefined>;
 }
 

@@ -1,8 +1,17 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  unlinkSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { deferred, EngineError } from "@fathom/base";
+import { deferred, EngineError, systemClock } from "@fathom/base";
 import {
   emptyContainerConfig,
   emptyHostConfig,
@@ -767,6 +776,99 @@ describe("two at once", () => {
     machine.launching.goOn.resolve();
     await stopped;
     expect(await status("again")).toBe("exited");
+  });
+});
+
+describe("ends that are waited for", () => {
+  /** It has ended, and its policy waits before the next try. */
+  async function waitingForPolicy(name: string): Promise<void> {
+    await run(name, { RestartPolicy: { Name: "always", MaximumRetryCount: 0 } });
+    // Each wait is twice as long as the one before: the fourth is 800 ms.
+    for (let count = 0; count < 4; count++) {
+      const before = machine.processes.size;
+      const process = machine.latest();
+      process.end(3);
+      await until(async () => (await status(name)) === "restarting");
+      if (count < 3) await until(() => machine.latest() !== process || machine.processes.size > before);
+      if (count < 3) await until(async () => (await status(name)) === "running");
+    }
+  }
+
+  test("a wait for a container between two tries ends when a stop ends the policy", async () => {
+    await waitingForPolicy("again");
+    const { result } = await engine.containerWait("again", "not-running", never);
+    await engine.containerStop("again", { signal: undefined, timeoutSeconds: 1 });
+    expect(await status("again")).toBe("exited");
+    expect(await result).toEqual({ StatusCode: 3 });
+  });
+
+  test("a wait for a container between two tries ends when its start fails for good", async () => {
+    await run("once", { RestartPolicy: { Name: "on-failure", MaximumRetryCount: 1 } });
+    machine.failLaunch = new EngineError("internal", "no such luck");
+    machine.latest().end(3);
+    await until(async () => (await status("once")) === "restarting");
+    const { result } = await engine.containerWait("once", "not-running", never);
+    await until(async () => (await status("once")) === "exited");
+    machine.failLaunch = undefined;
+    expect((await result).StatusCode).not.toBe(0);
+  });
+
+  test("who waits for an end hears of it also where the files of the run cannot be removed", async () => {
+    const id = await run("kept");
+    const { result } = await engine.containerWait("kept", "next-exit", never);
+    const directory = join(root, "containers", id);
+    renameSync(directory, `${directory}.away`);
+    symlinkSync(id, directory);
+    machine.latest().end(4);
+    expect(await result).toEqual({ StatusCode: 4 });
+    unlinkSync(directory);
+    renameSync(`${directory}.away`, directory);
+  });
+
+  test("a stop waits as long as it was asked to, also for more than a timer of the runtime holds", async () => {
+    await run("slow");
+    machine.latest().onSignal = () => undefined;
+    const stopped = engine.containerStop("slow", { signal: undefined, timeoutSeconds: 3_000_000 });
+    await until(() => machine.latest().signals.length > 0);
+    // A timer that fires too early has fired by then.
+    await systemClock.sleep(20);
+    machine.latest().end(0);
+    await stopped;
+    expect(machine.latest().signals).toEqual([15]);
+  });
+
+  test("a client that hangs up while its container is being launched leaves no descriptor", async () => {
+    await engine.containerCreate("at", undefined, request());
+    const gone = new AbortController();
+    const attach = { stdin: true, stdout: true, stderr: true, logs: false, stream: true, detachKeys: undefined };
+    const { stream } = await engine.containerAttach("at", attach, gone.signal);
+    const before = machine.openFds;
+    machine.launching = { reached: deferred(), goOn: deferred() };
+    const started = engine.containerStart("at", undefined);
+    await machine.launching.reached.promise;
+    gone.abort();
+    machine.launching.goOn.resolve();
+    await started;
+    machine.launching = undefined;
+    expect(await stream).toBeUndefined();
+    // The fake counts what the engine closes; the descriptor itself came from the supervisor.
+    expect(machine.openFds).toBe(before - 1);
+  });
+
+  test("an attach that fails later is no error that nobody handles", async () => {
+    await engine.containerCreate("late", undefined, request());
+    machine.launching = { reached: deferred(), goOn: deferred() };
+    const started = engine.containerStart("late", undefined);
+    await machine.launching.reached.promise;
+    const attach = { stdin: false, stdout: true, stderr: true, logs: false, stream: true, detachKeys: undefined };
+    machine.faults.failNext("supervisor.attach", new EngineError("unavailable", "no descriptor left"));
+    // As of a client that still reads the log.
+    const { stream } = await engine.containerAttach("late", attach, never);
+    machine.launching.goOn.resolve();
+    await started;
+    machine.launching = undefined;
+    await systemClock.sleep(0);
+    await expect(stream!).rejects.toThrow("no descriptor left");
   });
 });
 

@@ -1,4 +1,5 @@
 /** The graceful end of a daemon: what happens to its containers. */
+import { startTimer } from "@fathom/base";
 import type { Container } from "./container.ts";
 import { stopProcess } from "./container-stop.ts";
 import type { EngineContext } from "./context.ts";
@@ -27,9 +28,9 @@ export async function stopForShutdown(engine: EngineContext, leave: boolean): Pr
     return running.length;
   }
   const deadline = new AbortController();
-  const timer = setTimeout(() => deadline.abort(), engine.config.shutdownTimeoutSeconds * 1000);
+  const stopTimer = startTimer(() => deadline.abort(), engine.config.shutdownTimeoutSeconds * 1000);
   await Promise.all(running.map((container) => stopOne(engine, container, deadline.signal)));
-  clearTimeout(timer);
+  stopTimer();
   const left = running.filter((container) => container.process !== undefined);
   for (const container of left) {
     engine.logger.warn("a container did not end with the daemon", { id: container.id });

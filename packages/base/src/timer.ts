@@ -1,0 +1,28 @@
+/** Timers of any length. The runtime's hold 2^31 - 1 ms, less than 25 days, and one that is to be longer fires at once. */
+
+const longestMs = 2 ** 31 - 1;
+
+export interface TimerSource<Handle> {
+  start(action: () => void, ms: number): Handle;
+  stop(handle: Handle): void;
+}
+
+const runtimeTimers: TimerSource<ReturnType<typeof setTimeout>> = {
+  start: (action, ms) => setTimeout(action, ms),
+  stop: (handle) => clearTimeout(handle),
+};
+
+/** Calls `action` after `ms`, unless the result is called before. */
+export function startTimer(action: () => void, ms: number): () => void;
+export function startTimer<Handle>(action: () => void, ms: number, source: TimerSource<Handle>): () => void;
+export function startTimer(action: () => void, ms: number, source: TimerSource<unknown> = runtimeTimers): () => void {
+  let leftMs = ms;
+  let handle: unknown;
+  const go = (): void => {
+    const partMs = Math.min(leftMs, longestMs);
+    leftMs -= partMs;
+    handle = source.start(leftMs > 0 ? go : action, partMs);
+  };
+  go();
+  return () => source.stop(handle);
+}
