@@ -79,3 +79,36 @@ test("an entrypoint drops the command of the one before, but not one that was gi
 
 test("lines are joined at backslashes, and comments are no part of them", () =>
   expect(applyChanges({}, ["ENV A=1 \\\n# between\n B=2", "\n# end\n"]).Env).toEqual(["A=1", "B=2"]));
+
+test("many instructions cost as much as they are long; too many, and ports that do not exist, are refused", () => {
+  const count = 9_000;
+  const names = Array.from({ length: count }, (_, index) => `name${index}`);
+  const each = (write: (name: string) => string): string[] => names.map(write);
+  const env = applyChanges({ Env: ["PATH=/bin", "name7=old"] }, [`ENV ${each((name) => `${name}=1`).join(" ")}`]);
+  expect(env.Env?.length).toBe(count + 1);
+  expect(env.Env?.slice(0, 3)).toEqual(["PATH=/bin", "name7=1", "name0=1"]);
+  const labels = applyChanges(
+    {},
+    each((name) => `LABEL ${name}=1`),
+  );
+  expect(Object.keys(labels.Labels ?? {}).length).toBe(count);
+  const single = applyChanges(
+    { Env: each((name) => `${name}=0`) },
+    each((name) => `ENV ${name}=$name0`),
+  );
+  expect(single.Env?.at(-1)).toBe(`name${count - 1}=0`);
+  const volumes = applyChanges(
+    {},
+    each((name) => `VOLUME /${name}`),
+  );
+  expect(Object.keys(volumes.Volumes ?? {}).length).toBe(count);
+  // One line in pieces.
+  const pieces = applyChanges({}, [["LABEL", ...each((name) => `${name}=1`)].join(" \\\n")]);
+  expect(pieces.Labels).toEqual(labels.Labels);
+  const allPorts = ["tcp", "udp", "sctp"].map((kind) => `1-65535/${kind}`).join(" ");
+  expect(Object.keys(applyChanges({}, [`EXPOSE ${allPorts}`]).ExposedPorts ?? {}).length).toBe(3 * 65_535);
+  const refused = (changes: string[], words: string): void => expect(() => applyChanges({}, changes)).toThrow(words);
+  refused(["EXPOSE 1-65535", `EXPOSE ${allPorts}`], "EXPOSE names more than 196605 ports");
+  refused([...each((name) => `LABEL ${name}=1`), ...each((name) => `USER ${name}`)], "instructions are more than 10000");
+  refused([`ENV ${each((name) => `${name}=1 more${name}=2`).join(" ")}`], "ENV has 18000 words, more than 10000");
+});

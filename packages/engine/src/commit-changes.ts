@@ -11,8 +11,25 @@ import { parseSignal } from "./signals.ts";
 export type RunConfig = NonNullable<ImageConfig["config"]>;
 type Mutable = { -readonly [K in keyof RunConfig]: RunConfig[K] };
 
+/** Instructions, and words of one. No image has more of anything. */
+const mostParts = 10_000;
+
+/** All that there are: of each protocol those from 1 to 65535. */
+const mostPorts = 3 * 65_535;
+
+/**
+ * The lists and maps that instructions add to: there may be as many instructions as fit into a request, and each costs what it is long, not what came
+ * before it.
+ */
 interface State {
   readonly config: Mutable;
+  readonly environment: EnvironmentList;
+  readonly labels: Map<string, string>;
+  readonly ports: Map<string, object>;
+  readonly volumes: Map<string, object>;
+  readonly triggers: string[];
+  /** Ports that were named, each as often as it was. */
+  portCount: number;
   /** A CMD came before: an ENTRYPOINT behind it leaves it. */
   cmdGiven: boolean;
 }
@@ -20,13 +37,55 @@ interface State {
 /** @throws invalid-argument "FROM is not a valid change command" and others, in Docker's words */
 export function applyChanges(config: RunConfig, changes: readonly string[]): RunConfig {
   if (changes.length === 0) return config;
-  const state: State = { config: { ...config }, cmdGiven: false };
+  const state: State = {
+    config: { ...config },
+    environment: new EnvironmentList(config.Env ?? []),
+    labels: new Map(Object.entries(config.Labels ?? {})),
+    ports: new Map(Object.entries(config.ExposedPorts ?? {})),
+    volumes: new Map(Object.entries(config.Volumes ?? {})),
+    triggers: [...(config.OnBuild ?? [])],
+    portCount: 0,
+    cmdGiven: false,
+  };
   const instructions = instructionsOf(changes.join("\n"));
   if (instructions.length === 0) throw bad("file with no instructions");
+  if (instructions.length > mostParts) throw bad(`${instructions.length} instructions are more than ${mostParts}`);
   for (const { name } of instructions)
     if (!known.has(name.toUpperCase())) throw bad(`${name} is not a valid change command`);
   for (const { name, rest } of instructions) apply(state, name.toUpperCase(), rest);
-  return state.config;
+  const has = (...names: readonly string[]): boolean =>
+    instructions.some(({ name }) => names.includes(name.toUpperCase()));
+  return {
+    ...state.config,
+    ...(has("ENV") ? { Env: state.environment.entries } : {}),
+    ...(has("LABEL") ? { Labels: Object.fromEntries(state.labels) } : {}),
+    ...(has("EXPOSE") ? { ExposedPorts: Object.fromEntries(state.ports) as RunConfig["ExposedPorts"] } : {}),
+    ...(has("ONBUILD") ? { OnBuild: state.triggers } : {}),
+    ...(has("VOLUME") ? { Volumes: Object.fromEntries(state.volumes) as RunConfig["Volumes"] } : {}),
+  };
+}
+
+/** NAME=value entries in their order. Of a name that is there twice the first is replaced. */
+class EnvironmentList {
+  readonly entries: string[];
+  readonly values: Map<string, string>;
+  readonly #places = new Map<string, number>();
+
+  constructor(entries: readonly string[]) {
+    this.entries = [...entries];
+    this.values = new Map(environmentOf(entries));
+    for (const [index, entry] of entries.entries()) {
+      const name = entry.split("=", 1)[0]!;
+      if (!this.#places.has(name)) this.#places.set(name, index);
+    }
+  }
+
+  set(name: string, value: string): void {
+    const place = this.#places.get(name) ?? this.entries.length;
+    this.#places.set(name, place);
+    this.entries[place] = `${name}=${value}`;
+    this.values.set(name, value);
+  }
 }
 
 const known = new Set("CMD ENTRYPOINT HEALTHCHECK ENV EXPOSE LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR".split(" "));
@@ -41,9 +100,11 @@ function instructionsOf(text: string): { readonly name: string; readonly rest: s
   let begun: string | undefined;
   for (const line of text.split("\n")) {
     if (/^\s*(#|$)/.test(line)) continue;
-    const joined = (begun ?? "") + line;
-    begun = /\\\s*$/.test(joined) ? joined.replace(/\\\s*$/, "") : undefined;
-    if (begun === undefined) lines.push(joined);
+    const goesOn = /\\\s*$/.test(line);
+    begun = (begun ?? "") + (goesOn ? line.replace(/\\\s*$/, "") : line);
+    if (goesOn) continue;
+    lines.push(begun);
+    begun = undefined;
   }
   if (begun !== undefined) lines.push(begun);
   return lines.map((line) => {
@@ -54,7 +115,7 @@ function instructionsOf(text: string): { readonly name: string; readonly rest: s
 
 function apply(state: State, name: string, rest: string): void {
   const { config } = state;
-  const environment = environmentOf(config.Env);
+  const environment = state.environment.values;
   switch (name) {
     case "CMD": {
       const words = jsonForm(rest);
@@ -70,30 +131,23 @@ function apply(state: State, name: string, rest: string): void {
       if (!state.cmdGiven) delete config.Cmd;
       return;
     }
-    case "ENV": {
-      const entries = [...(config.Env ?? [])];
-      for (const [key, value] of pairs(name, rest, environment)) {
-        const known = entries.findIndex((entry) => entry.split("=", 1)[0] === key);
-        entries.splice(known < 0 ? entries.length : known, 1, `${key}=${value}`);
-      }
-      config.Env = entries;
+    case "ENV":
+      for (const [key, value] of pairs(name, rest, environment)) state.environment.set(key, value);
       return;
-    }
     case "LABEL":
-      config.Labels = { ...config.Labels, ...Object.fromEntries(pairs(name, rest, environment)) };
+      for (const [key, value] of pairs(name, rest, environment)) state.labels.set(key, value);
       return;
     case "EXPOSE": {
       needOne(name, rest);
       const words = rest.split(/\s+/).flatMap((word) => expandWord(word, environment).split(/\s+/));
-      const ports = words.filter((word) => word !== "").flatMap(exposedPorts);
-      config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) };
+      for (const word of words) if (word !== "") exposePorts(state, word);
       return;
     }
     case "VOLUME": {
       needOne(name, rest);
       const paths = (jsonForm(rest) ?? rest.split(/\s+/)).map((path) => expandWord(path.trim(), environment));
       if (paths.includes("")) throw bad("VOLUME specified can not be an empty string");
-      config.Volumes = { ...config.Volumes, ...Object.fromEntries(paths.map((path) => [path, {}])) };
+      for (const path of paths) state.volumes.set(path, {});
       return;
     }
     case "USER":
@@ -113,7 +167,7 @@ function apply(state: State, name: string, rest: string): void {
       const trigger = rest.split(/\s/, 1)[0]!.toUpperCase();
       if (trigger === "ONBUILD") throw bad("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
       if (trigger === "FROM" || trigger === "MAINTAINER") throw bad(`${trigger} isn't allowed as an ONBUILD trigger`);
-      config.OnBuild = [...(config.OnBuild ?? []), rest];
+      state.triggers.push(rest);
       return;
     }
     case "HEALTHCHECK":
@@ -154,6 +208,7 @@ function pairs(name: string, text: string, environment: Environment): [string, s
   needOne(name, text);
   const found: [string, string][] = [];
   const words = splitWords(text);
+  if (words.length > mostParts) throw bad(`${name} has ${words.length} words, more than ${mostParts}`);
   if (!words[0]!.includes("=")) {
     const [, key, value] = /^(\S+)\s+([\s\S]+)$/.exec(text) ?? [];
     if (key === undefined || value === undefined) throw bad(`${name} must have two arguments`);
@@ -170,7 +225,7 @@ function pairs(name: string, text: string, environment: Environment): [string, s
 }
 
 /** "80", "80/udp", "80-82"; of "8080:80", which publishes nothing here, the container's port. */
-function exposedPorts(spec: string): string[] {
+function exposePorts(state: State, spec: string): void {
   const [ports = "", protocol = "tcp"] = spec.slice(spec.lastIndexOf(":") + 1).split("/");
   if (ports === "") throw bad(`no port specified: ${spec}<empty>`);
   const kind = protocol.toLowerCase() || "tcp";
@@ -179,7 +234,9 @@ function exposedPorts(spec: string): string[] {
   const start = Number(first);
   const end = Number(last);
   if (first === undefined || end > 65535 || start > end) throw bad(`invalid containerPort: ${ports}`);
-  return Array.from({ length: end - start + 1 }, (_, index) => `${start + index}/${kind}`);
+  state.portCount += end - start + 1;
+  if (state.portCount > mostPorts) throw bad(`EXPOSE names more than ${mostPorts} ports`);
+  for (let port = start; port <= end; port++) state.ports.set(`${port}/${kind}`, {});
 }
 
 const durations: Readonly<Record<string, number>> = {
