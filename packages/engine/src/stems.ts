@@ -61,7 +61,9 @@ export class Stems {
 
   /** An id for a new container; of a ready entry where there is one, which is then held for `claim`. */
   newId(): string {
-    const entry = this.#ready.shift();
+    let entry = this.#ready.shift();
+    // What has ended while it waited is nobody's stem any more.
+    for (; entry !== undefined && !entry.prepared.usable; entry = this.#ready.shift()) this.#discardInBackground(entry);
     this.#fillSoon();
     if (entry === undefined) return randomId();
     const timer = setTimeout(() => this.drop(entry.id), holdMs);
@@ -82,6 +84,7 @@ export class Stems {
       await using undo = new AsyncDisposableStack();
       undo.defer(() => discard(held.stem));
       if (
+        held.stem.prepared.usable &&
         held.stem.cgroup.path === cgroupPath &&
         sameStem(build(held.stem.cgroup), this.#defaultStem(held.stem.cgroup))
       ) {

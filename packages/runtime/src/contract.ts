@@ -168,6 +168,8 @@ export interface PreparedStem {
   readonly identity: RunIdentity | undefined;
   /** Its network namespace; owned by this object. undefined when the stem has none of its own. */
   readonly networkNamespaceFd: number | undefined;
+  /** True while the process waits for its plan. It may end before: killed by somebody, or for lack of memory. */
+  readonly usable: boolean;
   /**
    * Executes the plan's operations. Resolves when the program's execve has succeeded.
    * Errors: EngineError "executable-not-found" (127), "not-executable" (126), "invalid-argument" or "internal" (125), with the

@@ -267,7 +267,6 @@ class Prepared implements PreparedStem {
     return this.#networkNamespaceFd;
   }
 
-  /** True while the process waits for its plan. A pool throws away the others. */
   get usable(): boolean {
     return !this.#used && this.#alive;
   }

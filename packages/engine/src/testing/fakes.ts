@@ -114,6 +114,7 @@ export class FakeMachine {
       pid: this.nextPid++,
       identity: undefined,
       networkNamespaceFd: 77,
+      usable: true,
       launch: async (request: LaunchRequest) => {
         this.launching?.reached.resolve();
         await this.launching?.goOn.promise;
