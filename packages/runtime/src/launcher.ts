@@ -149,10 +149,10 @@ async function prepare(
   const connection = new SupervisorConnection(sys, mine);
   void connection.closed.then(() => reap(sys, supervisorPid));
   giveUpWhenStopped(connection, supervisorPid);
-  const writer = new WireWriter();
-  encodeStem(writer, stem);
-  writer.text(`fathom-init: ${title?.(stem) ?? ""}`);
   try {
+    const writer = new WireWriter();
+    encodeStem(writer, stem);
+    writer.text(`fathom-init: ${title?.(stem) ?? ""}`);
     const prepared = connection.request(messageTypes.prepare, writer.finish(), [], { deadlineMs: prepareLimitMs });
     // After the stem is born, which must not have the supervisor's score while it waits; the two join their cgroups at the same time.
     if (place !== undefined) void moveSupervisor(connection, place, procsFiles);

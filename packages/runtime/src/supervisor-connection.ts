@@ -163,7 +163,7 @@ export class SupervisorConnection {
     fds: readonly number[],
     options: RequestOptions,
   ): Promise<Uint8Array> {
-    const copies = fds.map((fd) => this.#sys.dup(fd));
+    const copies = this.#copies(fds);
     try {
       this.#heard ??= deferred();
       let timer: ReturnType<typeof setTimeout> | undefined;
@@ -388,15 +388,26 @@ export class SupervisorConnection {
     }
     try {
       for (const message of this.#parser.push(chunk)) {
-        const waiting = message.id === 0 ? undefined : this.#take(message.id);
-        if (waiting === undefined) this.#tell(message);
-        else if (message.type === messageTypes.error) waiting.answer.reject(parseFailure(message.payload));
+        const waiting = message.id === 0 ? undefined : this.#waiting.get(message.id);
+        if (waiting === undefined) {
+          this.#tell(message);
+          continue;
+        }
+        // Read while its request still waits: where it is not understood, the end of the connection ends that.
+        const failure = message.type === messageTypes.error ? parseFailure(message.payload) : undefined;
+        this.#take(message.id);
+        if (failure !== undefined) waiting.answer.reject(failure);
         else if (waiting.abandoned) waiting.late?.(message.payload);
         else waiting.answer.resolve(message.payload);
       }
     } catch (error) {
-      this.#end(`what it says is not understood: ${messageOf(error)}`);
+      this.misunderstood(error);
     }
+  }
+
+  /** What came over it makes no sense: nothing that follows can be trusted to. */
+  misunderstood(error: unknown): void {
+    this.#end(`what it says is not understood: ${messageOf(error)}`);
   }
 
   #end(reason: string): void {

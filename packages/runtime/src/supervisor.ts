@@ -41,9 +41,6 @@ export type SupervisorSys = Pick<
   | "pidfdSendSignal"
 >;
 
-/** Exit statuses of execs that came before anybody had asked for them. */
-const unclaimedLimit = 256;
-
 /** Name of the exit status in the container's directory. */
 export const exitFileName = "exit";
 
@@ -153,7 +150,6 @@ export class SupervisorClient implements Supervisor {
   readonly #directory: string;
   readonly #exit = deferred<ExitStatus>();
   readonly #execs = new Map<string, Deferred<ExitStatus>>();
-  readonly #unclaimed = new Map<string, ExitStatus>();
   #startedAt: string;
   #run: RunIdentity | undefined;
   #connection: SupervisorConnection | undefined;
@@ -277,7 +273,13 @@ export class SupervisorClient implements Supervisor {
   #takeUp(connection: SupervisorConnection): void {
     connection.request(messageTypes.state, new Uint8Array(), [], {}).then(
       (answer) => {
-        const state = readState(answer);
+        let state: SupervisorState;
+        try {
+          state = readState(answer);
+        } catch (error) {
+          connection.misunderstood(error);
+          return;
+        }
         this.#tookUp = true;
         this.#retryMs = firstRetryMs;
         this.#setUnreachable(undefined);
@@ -396,24 +398,17 @@ export class SupervisorClient implements Supervisor {
   receive(message: Message): void {
     const reader = new WireReader(message.payload);
     if (message.type === messageTypes.exit) {
+      const status = parseExit(reader);
       this.#settled = true;
-      this.#exit.resolve(parseExit(reader));
+      this.#exit.resolve(status);
       return;
     }
     if (message.type !== messageTypes.execExit) return;
     const id = reader.text();
     const status = parseExit(reader);
-    const waiting = this.#execs.get(id);
-    if (waiting !== undefined) {
-      this.#execs.delete(id);
-      waiting.resolve(status);
-      return;
-    }
-    this.#unclaimed.set(id, status);
-    for (const first of this.#unclaimed.keys()) {
-      if (this.#unclaimed.size <= unclaimedLimit) break;
-      this.#unclaimed.delete(first);
-    }
+    // One that nobody waits for was begun by the daemon before.
+    this.#execs.get(id)?.resolve(status);
+    this.#execs.delete(id);
   }
 
   async attach(options: AttachOptions, signal?: AbortSignal): Promise<Attachment> {
@@ -444,31 +439,32 @@ export class SupervisorClient implements Supervisor {
   async exec(request: ExecRequest, signal?: AbortSignal): Promise<ExecHandle> {
     const { execId, plan, openStdin, attach } = request;
     const connection = this.#connection ?? (await this.#reach());
-    const plannedBytes = packPlan(this.#sys, encodePlan(plan));
-    const pairs = openAttachments(this.#sys, attach.length);
     const exit = deferred<ExitStatus>();
-    this.#execs.set(execId, exit);
-    const writer = new WireWriter(4096 + plannedBytes.inline.length);
-    writer.text(execId).u32((openStdin ? launchFlags.openStdin : 0) | plannedBytes.flag);
-    encodeStem(writer, plan.stem);
-    writer.list(attach, (options) => writer.u32(attachMask(options))).bytes(plannedBytes.inline);
-    const sent = [...plannedBytes.fds, ...pairs.remote];
-    const answer = connection.request(messageTypes.exec, writer.finish(), sent, {
-      deadlineMs: execLimitMs,
-      signal,
-      // Nobody knows of it any more.
-      late: () => void this.signal(SIGKILL, execId).catch(() => undefined),
-    });
-    closeAll(this.#sys, sent);
+    const sent: number[] = [];
+    let local: readonly Attachment[] = [];
     try {
+      const planned = packPlan(this.#sys, encodePlan(plan));
+      sent.push(...planned.fds);
+      const pairs = openAttachments(this.#sys, attach.length);
+      sent.push(...pairs.remote);
+      ({ local } = pairs);
+      const writer = new WireWriter(4096 + planned.inline.length);
+      writer.text(execId).u32((openStdin ? launchFlags.openStdin : 0) | planned.flag);
+      encodeStem(writer, plan.stem);
+      writer.list(attach, (options) => writer.u32(attachMask(options))).bytes(planned.inline);
+      this.#execs.set(execId, exit);
+      const answer = connection.request(messageTypes.exec, writer.finish(), sent, {
+        deadlineMs: execLimitMs,
+        signal,
+        // Nobody knows of it any more.
+        late: () => void this.signal(SIGKILL, execId).catch(() => undefined),
+      });
+      closeAll(this.#sys, sent.splice(0));
       const reader = new WireReader(await answer);
-      return { execId, pid: reader.u32(), attachments: pairs.local, exit: exit.promise };
+      return { execId, pid: reader.u32(), attachments: local, exit: exit.promise };
     } catch (error) {
       this.#execs.delete(execId);
-      closeAll(
-        this.#sys,
-        pairs.local.map(({ fd }) => fd),
-      );
+      closeAll(this.#sys, [...sent, ...local.map(({ fd }) => fd)]);
       throw launchError(error, plan, "exec");
     }
   }
@@ -565,8 +561,14 @@ export function connectSupervisor(
   const directoryFd = sys.open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
   try {
     const fd = sys.connectUnix(directoryFd, "supervisor.sock");
-    // Whoever began to listen there: known also of one that answers nothing.
-    return { connection: new SupervisorConnection(sys, fd), peerPid: sys.peerCredentials(fd).pid };
+    try {
+      // Whoever began to listen there: known also of one that answers nothing.
+      const peerPid = sys.peerCredentials(fd).pid;
+      return { connection: new SupervisorConnection(sys, fd), peerPid };
+    } catch (error) {
+      sys.close(fd);
+      throw error;
+    }
   } finally {
     sys.close(directoryFd);
   }

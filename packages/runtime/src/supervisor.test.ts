@@ -1,0 +1,108 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createRecordingSys, createSys, SOCK_STREAM } from "@fathom/sys";
+import type { LaunchPlan } from "./plan.ts";
+import { SupervisorConnection } from "./supervisor-connection.ts";
+import { frame, MessageParser, messageTypes, type Message } from "./supervisor-protocol.ts";
+import { connectSupervisor, SupervisorClient } from "./supervisor.ts";
+import { WireWriter } from "./wire.ts";
+
+const sys = createSys();
+let directory: string;
+beforeEach(() => (directory = mkdtempSync(join(tmpdir(), "fathom-supervisor-"))));
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const unknown = { pid: 0, supervisorPid: 0, startedAt: "", run: undefined };
+
+/** The supervisor's end, which says what the test has it say. */
+class Peer implements Disposable {
+  readonly fd: number;
+  readonly connection: SupervisorConnection;
+  readonly #received: Message[] = [];
+  readonly #parser = new MessageParser();
+
+  constructor() {
+    const [ours, theirs] = sys.socketpair(SOCK_STREAM, true);
+    this.fd = theirs;
+    this.connection = new SupervisorConnection(sys, ours);
+  }
+
+  /** The next request of this type. */
+  async asked(type: number): Promise<Message> {
+    for (const deadline = Date.now() + 4000; Date.now() < deadline; await Bun.sleep(1)) {
+      const got = sys.receiveMessage(this.fd, 65536);
+      if (got !== undefined) this.#received.push(...this.#parser.push(got.data));
+      const found = this.#received.find((message) => message.type === type);
+      if (found !== undefined) return found;
+    }
+    throw new Error(`no message of type ${type} came`);
+  }
+
+  say(type: number, id: number, payload: Uint8Array): void {
+    sys.sendMessage(this.fd, frame(type, id, payload), []);
+  }
+
+  [Symbol.dispose](): void {
+    this.connection.close();
+    sys.close(this.fd);
+  }
+}
+
+test("an answer to the question for its state that is cut short ends the connection, not the daemon", async () => {
+  using peer = new Peer();
+  const client = new SupervisorClient(sys, directory, unknown, undefined);
+  client.followOver(peer.connection, "not asked yet");
+  const { id } = await peer.asked(messageTypes.state);
+  writeFileSync(join(directory, "exit"), JSON.stringify({ code: 7, signal: 0, finishedAt: "2026-01-01T00:00:00Z" }));
+  peer.say(messageTypes.ok, id, Uint8Array.of(4, 0));
+  expect(await peer.connection.closed).toContain("what it says is not understood");
+  // Nobody listens in the directory any more: what is written there counts.
+  expect((await client.exit).code).toBe(7);
+});
+
+test("an end that is told in a form that is not understood is still found", async () => {
+  using peer = new Peer();
+  const client = new SupervisorClient(sys, directory, unknown, peer.connection);
+  writeFileSync(join(directory, "exit"), JSON.stringify({ code: 5, signal: 0, finishedAt: "2026-01-01T00:00:00Z" }));
+  peer.say(messageTypes.exit, 0, Uint8Array.of(5, 0, 0));
+  expect((await client.exit).code).toBe(5);
+});
+
+test("a refusal that is not understood ends the wait for it", async () => {
+  using peer = new Peer();
+  const answer = peer.connection.request(messageTypes.signal, new Uint8Array());
+  const { id } = await peer.asked(messageTypes.signal);
+  peer.say(messageTypes.error, id, Uint8Array.of(1));
+  await expect(answer).rejects.toThrow("what it says is not understood");
+});
+
+const plan: LaunchPlan = {
+  stem: { newNamespaces: [], cgroupProcs: [] },
+  terminal: null,
+  operations: [
+    // Above what travels in a message: it has a descriptor.
+    { kind: "exec", candidates: ["/bin/true"], argv: ["true", "x".repeat(100_000)], env: [] },
+  ],
+};
+const attach = { stdin: false, stdout: true, stderr: true, closeStdin: true };
+
+test("an exec that fails on its way leaves no descriptor: no socket left, a name that does not travel", async () => {
+  using peer = new Peer();
+  const recording = createRecordingSys();
+  const client = new SupervisorClient(recording, directory, unknown, peer.connection);
+  recording.failOn({ method: "socketpair", nth: 1, errno: "EMFILE" });
+  const request = { execId: "a", plan, openStdin: false, attach: [attach] };
+  await expect(client.exec(request)).rejects.toThrow("Too many open files");
+  expect(recording.openFds).toEqual([]);
+  await expect(client.exec({ ...request, execId: "a\0b" })).rejects.toThrow("a NUL byte");
+  expect(recording.openFds).toEqual([]);
+});
+
+test("a connection whose peer cannot be asked for leaves no descriptor", () => {
+  const recording = createRecordingSys({ connectUnix: () => sys.socketpair(SOCK_STREAM, true)[0] });
+  recording.failOn({ method: "setNonBlocking", nth: 1, errno: "EBADF" });
+  expect(() => connectSupervisor(recording, directory)).toThrow("EBADF");
+  expect(recording.openFds).toEqual([]);
+});
