@@ -38,7 +38,7 @@ export interface ApiServerOptions {
   /** Open connections at most. Beyond it the one that has been idle longest ends, or the new one is refused. */
   readonly connectionLimit?: number;
   /** With it the server stops accepting while the process has no descriptors; without it, it does not look. */
-  readonly sys?: Pick<Sys, "open" | "close" | "dup" | "listenUnix">;
+  readonly sys?: Pick<Sys, "open" | "close" | "dup" | "listenUnix" | "connectUnix">;
 }
 
 export type ListenOptions =
@@ -115,7 +115,7 @@ class Server implements ApiServer {
 
   async listen(options: ListenOptions): Promise<void> {
     const { sys, logger } = this.#options;
-    if ("path" in options) await claimSocketPath(options.path);
+    if ("path" in options) await claimSocketPath(options.path, sys);
     if (sys === undefined || "host" in options) this.#listeners.push(await this.#begin(options));
     else {
       const fd = "fd" in options ? options.fd : bindUnix(sys, options.path);

@@ -1,4 +1,5 @@
 import { silentLogger } from "@fathom/base";
+import { createSys, O_CLOEXEC, O_DIRECTORY, O_PATH } from "@fathom/sys";
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -64,4 +65,21 @@ test("groups by name and number", async () => {
   expect(await groupId("root")).toBe(0);
   expect(await groupId("12")).toBe(12);
   expect(await groupId("no-such-group-here")).toBeUndefined();
+});
+
+test("one that listens and accepts nobody at the moment is left alone", async () => {
+  const path = join(directory, "busy.sock");
+  const sys = createSys();
+  const place = sys.open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  // Its queue holds one connection, and is full.
+  const listening = sys.listenUnix(place, "busy.sock", 0o600, 0);
+  const waiting = sys.connectUnix(place, "busy.sock");
+  try {
+    const claimed = createApiServer({ backend: createFakeBackend().backend, logger: silentLogger, version: "0", sys });
+    servers.push(claimed);
+    await expect(claimed.listen({ path })).rejects.toThrow("another daemon answers there");
+    expect((await stat(path)).isSocket()).toBe(true);
+  } finally {
+    for (const fd of [waiting, listening, place]) sys.close(fd);
+  }
 });

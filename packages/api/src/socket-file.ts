@@ -1,13 +1,20 @@
 /** The daemon's socket in the file system: a stale one is removed, one that answers is left alone, and only the group may use it. */
-import { EngineError, type Logger } from "@fathom/base";
+import { EngineError, messageOf, type Logger } from "@fathom/base";
+import { isSysError, O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys } from "@fathom/sys";
 import { chmod, chown, lstat, mkdir, readFile, unlink } from "node:fs/promises";
 import { connect } from "node:net";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 
 const mode = 0o660;
 
-/** Makes `path` free to be bound. @throws conflict when somebody answers there or it is no socket */
-export async function claimSocketPath(path: string): Promise<void> {
+export type SocketSys = Pick<Sys, "open" | "close" | "connectUnix">;
+
+/**
+ * Makes `path` free to be bound.
+ * @param sys Tells a socket that nobody listens on from one whose daemon accepts nobody just now; the runtime's own sockets do not.
+ * @throws conflict when somebody listens there, or that cannot be found out, or it is no socket
+ */
+export async function claimSocketPath(path: string, sys?: SocketSys): Promise<void> {
   // sun_path holds 108 bytes with the zero at its end.
   if (Buffer.byteLength(path) > 107)
     throw new EngineError("invalid-argument", `the socket's path is too long (107 bytes at most): ${path}`);
@@ -19,8 +26,28 @@ export async function claimSocketPath(path: string): Promise<void> {
   if (stat === undefined) return;
   if (!stat.isSocket())
     throw new EngineError("conflict", `cannot listen on ${path}: a file that is no socket is there`);
-  if (await answers(path)) throw new EngineError("conflict", `cannot listen on ${path}: another daemon answers there`);
+  if (sys === undefined ? await answers(path) : listens(sys, path))
+    throw new EngineError("conflict", `cannot listen on ${path}: another daemon answers there`);
   await unlink(path);
+}
+
+function listens(sys: SocketSys, path: string): boolean {
+  const directory = sys.open(dirname(path), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  try {
+    sys.close(sys.connectUnix(directory, basename(path)));
+    return true;
+  } catch (error) {
+    if (isSysError(error, "ECONNREFUSED", "ENOENT")) return false;
+    // Its queue is full: it is stopped, or has much to do.
+    if (isSysError(error, "EAGAIN")) return true;
+    throw new EngineError(
+      "conflict",
+      `cannot listen on ${path}: whether another daemon listens there cannot be found out: ${messageOf(error)}`,
+      { cause: error },
+    );
+  } finally {
+    sys.close(directory);
+  }
 }
 
 function answers(path: string): Promise<boolean> {
