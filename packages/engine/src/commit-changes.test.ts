@@ -109,6 +109,9 @@ test("many instructions cost as much as they are long; too many, and ports that 
   expect(Object.keys(applyChanges({}, [`EXPOSE ${allPorts}`]).ExposedPorts ?? {}).length).toBe(3 * 65_535);
   const refused = (changes: string[], words: string): void => expect(() => applyChanges({}, changes)).toThrow(words);
   refused(["EXPOSE 1-65535", `EXPOSE ${allPorts}`], "EXPOSE names more than 196605 ports");
-  refused([...each((name) => `LABEL ${name}=1`), ...each((name) => `USER ${name}`)], "instructions are more than 10000");
+  refused(
+    [...each((name) => `LABEL ${name}=1`), ...each((name) => `USER ${name}`)],
+    "instructions are more than 10000",
+  );
   refused([`ENV ${each((name) => `${name}=1 more${name}=2`).join(" ")}`], "ENV has 18000 words, more than 10000");
 });

@@ -59,9 +59,9 @@ export function applyChanges(config: RunConfig, changes: readonly string[]): Run
     ...state.config,
     ...(has("ENV") ? { Env: state.environment.entries } : {}),
     ...(has("LABEL") ? { Labels: Object.fromEntries(state.labels) } : {}),
-    ...(has("EXPOSE") ? { ExposedPorts: Object.fromEntries(state.ports) as RunConfig["ExposedPorts"] } : {}),
+    ...(has("EXPOSE") ? { ExposedPorts: Object.fromEntries(state.ports) } : {}),
     ...(has("ONBUILD") ? { OnBuild: state.triggers } : {}),
-    ...(has("VOLUME") ? { Volumes: Object.fromEntries(state.volumes) as RunConfig["Volumes"] } : {}),
+    ...(has("VOLUME") ? { Volumes: Object.fromEntries(state.volumes) } : {}),
   };
 }
 

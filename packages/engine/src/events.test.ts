@@ -36,3 +36,35 @@ test("a listener that does not read keeps the newest, and it is said once that i
   abort.abort();
   expect(events.listenerCount).toBe(0);
 });
+
+test("events with many labels are kept and queued up to a size, and the newest always is", async () => {
+  const events = new Events(systemClock);
+  const abort = new AbortController();
+  const reading = events.subscribe({ since: undefined, until: undefined, filters: {} }, abort.signal);
+  const labels = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`label${index}`, "x".repeat(1000)]));
+  for (let index = 0; index < 200; index++) events.publish("container", "start", String(index), labels);
+  const idsOf = async (source: AsyncIterable<{ Actor: { ID: string } }>): Promise<string[]> => {
+    const ids: string[] = [];
+    for await (const { Actor } of source) {
+      ids.push(Actor.ID);
+      if (Actor.ID === "199") break;
+    }
+    return ids;
+  };
+  // Each is about a megabyte.
+  for (const ids of [
+    await idsOf(reading),
+    await idsOf(events.subscribe({ since: 0n, until: undefined, filters: {} }, abort.signal)),
+  ]) {
+    expect(ids.length).toBeGreaterThan(5);
+    expect(ids.length).toBeLessThan(40);
+    expect(ids.at(-1)).toBe("199");
+  }
+  const huge = { everything: "x".repeat(64 << 20) };
+  events.publish("container", "die", "huge", huge);
+  for await (const { Actor } of events.subscribe({ since: 0n, until: undefined, filters: {} }, abort.signal)) {
+    expect(Actor.ID).toBe("huge");
+    break;
+  }
+  abort.abort();
+});

@@ -1,6 +1,7 @@
 /**
  * What happened, in order: a ring in memory and live listeners. Publishing never waits; a listener that does not read in time
- * loses the oldest of its own queue, and the ring keeps the newest `ringSize`.
+ * loses the oldest of its own queue, and the ring keeps the newest `ringSize`. Both have a bound in size, too: an event carries all labels of its
+ * object, and an image may have a hundred thousand.
  */
 import { sortedKeys, type Clock } from "@fathom/base";
 import type { EventMessage, Filters } from "@fathom/spec";
@@ -14,9 +15,57 @@ const setBackNs = 1_000_000_000n;
 const longestLookMs = 10_000;
 /** Events that wait for one slow listener. */
 const queueLimit = 16_384;
+/** Of all in the ring, and in one listener's queue, in bytes of `sizeOf`. */
+const sizeLimit = 16 << 20;
+/** About what an attribute takes beside its text. */
+const attributeBytes = 64;
+
+interface Sized {
+  readonly event: EventMessage;
+  readonly size: number;
+}
+
+/** The newest events, up to a number and a size. */
+class Newest {
+  readonly #limit: number;
+  readonly #kept: Sized[] = [];
+  #size = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get all(): readonly Sized[] {
+    return this.#kept;
+  }
+
+  /** True when it cost an older one. */
+  push(entry: Sized): boolean {
+    this.#kept.push(entry);
+    this.#size += entry.size;
+    let lost = false;
+    while (this.#kept.length > 1 && (this.#kept.length > this.#limit || this.#size > sizeLimit)) {
+      this.shift();
+      lost = true;
+    }
+    return lost;
+  }
+
+  shift(): EventMessage | undefined {
+    const first = this.#kept.shift();
+    this.#size -= first?.size ?? 0;
+    return first?.event;
+  }
+}
+
+function sizeOf({ Actor }: EventMessage): number {
+  let size = 0;
+  for (const [key, value] of Object.entries(Actor.Attributes ?? {})) size += key.length + value.length + attributeBytes;
+  return size;
+}
 
 interface Listener {
-  readonly queue: EventMessage[];
+  readonly queue: Newest;
   lost: number;
   wake: (() => void) | undefined;
 }
@@ -30,7 +79,7 @@ export interface EventQuery {
 
 export class Events implements EventPublisher {
   readonly #clock: Clock;
-  readonly #ring: EventMessage[] = [];
+  readonly #ring = new Newest(ringSize);
   readonly #listeners = new Set<Listener>();
   #lastNs = 0n;
   readonly #lost: () => void;
@@ -56,14 +105,10 @@ export class Events implements EventPublisher {
       time: Number(this.#lastNs / 1_000_000_000n),
       timeNano: this.#lastNs,
     };
-    this.#ring.push(event);
-    if (this.#ring.length > ringSize) this.#ring.shift();
+    const entry = { event, size: sizeOf(event) };
+    this.#ring.push(entry);
     for (const listener of this.#listeners) {
-      listener.queue.push(event);
-      if (listener.queue.length > queueLimit) {
-        listener.queue.shift();
-        if (listener.lost++ === 0) this.#lost();
-      }
+      if (listener.queue.push(entry) && listener.lost++ === 0) this.#lost();
       listener.wake?.();
     }
   }
@@ -83,11 +128,9 @@ export class Events implements EventPublisher {
       (query.since === undefined || BigInt(event.timeNano) >= query.since) &&
       (query.until === undefined || BigInt(event.timeNano) <= query.until) &&
       matches(event);
-    const listener: Listener = {
-      queue: query.since === undefined ? [] : this.#ring.filter(inRange),
-      lost: 0,
-      wake: undefined,
-    };
+    const listener: Listener = { queue: new Newest(queueLimit), lost: 0, wake: undefined };
+    if (query.since !== undefined)
+      for (const entry of this.#ring.all) if (inRange(entry.event)) listener.queue.push(entry);
     this.#listeners.add(listener);
     const stop = (): void => {
       this.#listeners.delete(listener);
@@ -118,7 +161,7 @@ export class Events implements EventPublisher {
             if (timer !== undefined) clearTimeout(timer);
             resolve();
           };
-          if (listener.queue.length > 0 || signal.aborted) listener.wake();
+          if (listener.queue.all.length > 0 || signal.aborted) listener.wake();
         });
         listener.wake = undefined;
       }

@@ -7,7 +7,6 @@ import type { LaunchPlan } from "./plan.ts";
 import { SupervisorConnection } from "./supervisor-connection.ts";
 import { frame, MessageParser, messageTypes, type Message } from "./supervisor-protocol.ts";
 import { connectSupervisor, SupervisorClient } from "./supervisor.ts";
-import { WireWriter } from "./wire.ts";
 
 const sys = createSys();
 let directory: string;
@@ -79,6 +78,7 @@ test("a refusal that is not understood ends the wait for it", async () => {
 });
 
 const plan: LaunchPlan = {
+  version: 1,
   stem: { newNamespaces: [], cgroupProcs: [] },
   terminal: null,
   operations: [
