@@ -68,6 +68,14 @@ int join_pid_namespace(struct child *child) {
   return 0;
 }
 
+int prepare_for_user_namespace(struct child *child) {
+  if (!child->maker || child->pid_namespace < 0)
+    return 0;
+  if (private_procfs(child) < 0)
+    return fail("fsopen", "proc");
+  return make_early_procfs(child) < 0 ? -1 : join_pid_namespace(child);
+}
+
 /*
  * Until here a maker did the work, in the supervisor's pid namespace, where no container sees it. The process that is made now is
  * seen from its first instruction, and by a container that may trace it and read its memory; so it has the container's root, working
@@ -82,7 +90,7 @@ int be_born(struct child *child) {
   if (join_pid_namespace(child) < 0)
     return -1;
   close_fd(&child->procfs);
-  close_fd(&child->joined_procfs);
+  close_fd(&child->early_procfs);
   close_fd(&child->masked);
   close_fd(&child->handed_root);
   int keep[2] = {child->socket, child->root};
@@ -126,19 +134,10 @@ _Noreturn void live_as_stem(struct child *child, uint32_t namespaces, int pid_na
   begin(child, cgroups, count, pid_namespace);
   join_cgroups(cgroups, count);
   if (pid_namespace >= 0) {
-    /*
-     * Who has that namespace would see this process, with the host's root, while it waits and mounts. So it only says where its child is
-     * to be. A procfs shows the namespace that its mounter is in, and that is another one: so the one of that namespace is borrowed.
-     */
+    /* Who has that namespace would see this process, with the host's root, while it waits and mounts. So it only makes the one that is to be there. */
     child->maker = true;
     child->pid_namespace = pid_namespace;
-    if (private_procfs(child) < 0) {
-      fail("fsopen", "proc");
-      give_up();
-    }
-    if (take_joined_procfs(child) < 0)
-      give_up();
-    if (join_pid_namespace(child) < 0)
+    if (namespaces & CLONE_NEWUSER && prepare_for_user_namespace(child) < 0)
       give_up();
     if (namespaces & CLONE_NEWUSER) {
       /* Not by clone: the right to join the pid namespace would have been lost. */

@@ -29,7 +29,7 @@ struct child {
   struct shared *shared;
   volatile pid_t *born; /* a page that only the maker has: where the kernel writes the number of the process that is made below */
   bool maker;           /* nobody in the container sees this process; the one that will be seen is still to be made */
-  int joined_procfs;    /* a procfs of the pid namespace that is joined, or -1 */
+  int early_procfs;     /* a procfs of the pid namespace that is joined, made before a user namespace took the right to; or -1 */
   bool procfs_used;     /* it is attached */
   int pid_namespace;    /* the one that the process will be in, -1 when it is joined already */
   bool wants_session;   /* a session is to be made by the process itself */
@@ -51,8 +51,12 @@ struct child {
 /* birth.c: the process that is seen, in place of its maker; comes back in it. Nothing where there is no maker. */
 int be_born(struct child *child);
 int join_pid_namespace(struct child *child);
-/* joined-procfs.c: before the pid namespace is joined, a copy of the procfs that a process in it sees. Nothing for the own one. */
-int take_joined_procfs(struct child *child);
+/* Everything that a maker can do for the pid namespace only with the rights that it has outside a user namespace. */
+int prepare_for_user_namespace(struct child *child);
+/* joined-procfs.c, before the pid namespace is joined: a context (fsopen) of a procfs of it. `early`: the other namespaces are not the container's yet. */
+int open_joined_procfs(const struct child *child, bool early);
+/* That a mount is such a procfs: a namespace below that one has others, which could have been sent. */
+int check_joined_procfs(const struct child *child, int mount);
 
 /* Executes the plan in child->shared and does not come back but on failure, which is recorded. */
 void execute_plan(struct child *child);
@@ -75,6 +79,9 @@ int do_readonly_path(struct child *child, const char *path);
 int do_readonly_root(struct child *child);
 int do_pivot_root(struct child *child);
 int do_chroot(struct child *child);
+/* A read-only tmpfs, not attached yet. */
+int make_empty_directory(void);
+int make_early_procfs(struct child *child);
 /* copy-up.c: copies a directory's content, owners, modes and times into another. */
 int copy_tree(int from, int to, unsigned depth);
 

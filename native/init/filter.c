@@ -2,19 +2,12 @@
 #define _GNU_SOURCE
 #include "child.h"
 
-#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-
-#ifdef __aarch64__
-#define OWN_ARCHITECTURE AUDIT_ARCH_AARCH64
-#else
-#define OWN_ARCHITECTURE AUDIT_ARCH_X86_64
-#endif
 
 struct machine {
   uint32_t a, x, memory[BPF_MEMWORDS];

@@ -96,10 +96,8 @@ static int fail_context(int context, const char *call, const char *option) {
   return fail_with(error, call, whole);
 }
 
-static int make_file_system(const struct operation *op) {
-  int context = sys_fsopen(op->mount.type);
-  if (context < 0)
-    return fail("fsopen", op->mount.type);
+/* Takes the context. */
+static int finish_file_system(int context, const struct operation *op) {
   if (*op->mount.source && sys_fsconfig(context, FSCONFIG_SET_STRING, "source", op->mount.source) < 0)
     return fail_context(context, "fsconfig", "source");
   struct reader options = op->mount.options.items;
@@ -118,10 +116,31 @@ static int make_file_system(const struct operation *op) {
   return mount;
 }
 
-/* The borrowed procfs with the attributes that are asked for; a second one is a copy of the first, which is attached by then. */
-static int copy_joined_procfs(struct child *child, const struct operation *op) {
-  int mount = child->procfs_used ? sys_open_tree(child->joined_procfs, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH)
-                                 : fcntl(child->joined_procfs, F_DUPFD_CLOEXEC, 3);
+static int make_file_system(const struct operation *op) {
+  int context = sys_fsopen(op->mount.type);
+  return context < 0 ? fail("fsopen", op->mount.type) : finish_file_system(context, op);
+}
+
+static int make_joined_procfs(const struct child *child, const struct operation *op, bool early) {
+  int context = open_joined_procfs(child, early);
+  int mount = context < 0 ? -1 : finish_file_system(context, op);
+  if (mount >= 0 && check_joined_procfs(child, mount) < 0)
+    close_fd(&mount);
+  return mount;
+}
+
+int make_early_procfs(struct child *child) {
+  static const struct operation plain = {.mount = {.type = "proc", .source = "proc"}};
+  child->early_procfs = make_joined_procfs(child, &plain, true);
+  return child->early_procfs < 0 ? -1 : 0;
+}
+
+/* A second one is a copy of the first, which is attached by then. */
+static int take_early_procfs(struct child *child, const struct operation *op) {
+  if (op->mount.options.count)
+    return fail_with(EPERM, "fsconfig", "options of a procfs of another user namespace");
+  int mount = child->procfs_used ? sys_open_tree(child->early_procfs, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH)
+                                 : fcntl(child->early_procfs, F_DUPFD_CLOEXEC, 3);
   if (mount < 0)
     return fail("open_tree", "proc");
   child->procfs_used = true;
@@ -132,6 +151,13 @@ static int copy_joined_procfs(struct child *child, const struct operation *op) {
     return fail("mount_setattr", "proc");
   }
   return mount;
+}
+
+/* A procfs shows the pid namespace that the container's process will be in. */
+static int make_procfs(struct child *child, const struct operation *op) {
+  if (child->early_procfs >= 0)
+    return take_early_procfs(child, op);
+  return child->pid_namespace >= 0 && child->maker ? make_joined_procfs(child, op, false) : make_file_system(op);
 }
 
 int do_mount(struct child *child, const struct operation *op) {
@@ -147,8 +173,7 @@ int do_mount(struct child *child, const struct operation *op) {
     if (target < 0)
       return fail("openat2", "the target of a proc or sysfs mount must be a directory and no link");
   }
-  bool joined = child->joined_procfs >= 0 && !strcmp(op->mount.type, "proc");
-  int mount = joined ? copy_joined_procfs(child, op) : make_file_system(op);
+  int mount = strcmp(op->mount.type, "proc") ? make_file_system(op) : make_procfs(child, op);
   if (mount < 0)
     return -1;
   if (op->mount.copy_up) {
@@ -213,6 +238,14 @@ int do_mount_attributes(struct child *child, const struct operation *op) {
   return 0;
 }
 
+int make_empty_directory(void) {
+  struct operation op = {.kind = OP_MOUNT};
+  op.mount.type = "tmpfs";
+  op.mount.source = "tmpfs";
+  op.mount.attributes.set = MOUNT_ATTR_RDONLY;
+  return make_file_system(&op);
+}
+
 /*
  * An empty read-only directory that covers one path. All are copies of the first: its descriptor still leads to it once it is attached, and only
  * then every kernel copies it (of a mount that is itself detached, those before 6.15 refuse a copy).
@@ -222,11 +255,7 @@ static int masked_directory(struct child *child) {
     int copy = sys_open_tree(child->masked, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     return copy < 0 ? fail("open_tree", "") : copy;
   }
-  struct operation op = {.kind = OP_MOUNT};
-  op.mount.type = "tmpfs";
-  op.mount.source = "tmpfs";
-  op.mount.attributes.set = MOUNT_ATTR_RDONLY;
-  int first = make_file_system(&op);
+  int first = make_empty_directory();
   if (first >= 0 && (child->masked = fcntl(first, F_DUPFD_CLOEXEC, 3)) < 0) {
     close_fd(&first);
     return fail("fcntl", "");

@@ -6,7 +6,9 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
-static int join_namespace(const struct operation *op) {
+static int join_namespace(struct child *child, const struct operation *op) {
+  if (op->join.namespace_flag & CLONE_NEWUSER && prepare_for_user_namespace(child) < 0)
+    return -1;
   int file = open(op->join.path, O_RDONLY | O_CLOEXEC);
   if (file < 0)
     return fail("open", op->join.path);
@@ -38,7 +40,7 @@ static int run_operation(struct child *child, const struct operation *op) {
     return -1;
   switch (op->kind) {
   case OP_JOIN_NAMESPACE:
-    return join_namespace(op);
+    return join_namespace(child, op);
   case OP_ROOT_PROPAGATION:
     return do_root_propagation(op);
   case OP_ATTACH_ROOT:

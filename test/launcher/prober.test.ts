@@ -31,6 +31,7 @@ const capabilities: Operation[] = [
 ];
 
 interface Found {
+  readonly openers: number;
   readonly newborn: number;
   readonly hits: number;
   readonly text: string;
@@ -40,7 +41,7 @@ interface Found {
 async function prober(
   options: readonly string[],
   init = false,
-): Promise<{ supervisor: Supervisor; end: () => Promise<Found> }> {
+): Promise<{ supervisor: Supervisor; said: Reader; end: () => Promise<Found> }> {
   const { supervisor, attachments } = await start(rig, ["prober", ...options, ...forbidden], {
     process: capabilities,
     attach: [bothOutputs],
@@ -50,11 +51,13 @@ async function prober(
   await reader.until(/looking/);
   return {
     supervisor,
+    said: reader,
     async end() {
       await supervisor.signal(15);
       const text = unframe(await reader.ended).stdout;
       const [, newborn, hits] = /newborn (\d+) hits (\d+)/.exec(text) ?? [];
-      return { newborn: Number(newborn), hits: Number(hits), text };
+      const [, openers] = /^openers (\d+)$/m.exec(text) ?? [];
+      return { openers: Number(openers ?? 0), newborn: Number(newborn), hits: Number(hits), text };
     },
   };
 }
@@ -121,38 +124,75 @@ test("Fathom's own init, which stays, has nothing else either", async () => {
   expect(found.newborn).toBeGreaterThan(5);
 });
 
-test("50 containers that join the pid namespace never show the host's root", async () => {
-  const { supervisor, end } = await prober(["--joined"]);
-  const namespace = `/proc/${supervisor.pid}/ns/pid`;
-  for (let turn = 0; turn < 50; turn++) {
-    const whole = plan(rig, [], { namespaces: ["mount", "network", "ipc", "uts"] });
-    const prepared = await launcher.prepare({ ...whole.stem, joinPidNamespace: namespace });
-    const directory = rig.directory();
-    const { supervisor: other, attachments } = await prepared.launch({
-      plan: {
-        ...whole,
-        stem: { ...whole.stem, joinPidNamespace: namespace },
-        operations: [
-          ...rootOperations(rig),
-          oomScore,
-          ...capabilities,
-          execOperation(["sh", "-c", "ls /proc/1 > /dev/null && echo $$"]),
-        ],
-      },
-      directory,
-      log: { driver: "json-file", path: join(directory, "log"), maxSize: 0, maxFiles: 1 },
-      openStdin: false,
-      attach: [bothOutputs],
+/** Starts a container in the other's pid namespace, as its user would, and gives the exit code. */
+async function joinedStart(other: Supervisor): Promise<number> {
+  const whole = plan(rig, [], { namespaces: ["mount", "network", "ipc", "uts"] });
+  const stem = { ...whole.stem, joinPidNamespace: `/proc/${other.pid}/ns/pid` };
+  const prepared = await launcher.prepare(stem);
+  const directory = rig.directory();
+  const { supervisor, attachments } = await prepared.launch({
+    plan: {
+      ...whole,
+      stem,
+      operations: [
+        ...rootOperations(rig),
+        oomScore,
+        ...capabilities,
+        execOperation(["sh", "-c", "ls /proc/1 > /dev/null && echo $$"]),
+      ],
+    },
+    directory,
+    log: { driver: "json-file", path: join(directory, "log"), maxSize: 0, maxFiles: 1 },
+    openStdin: false,
+    attach: [bothOutputs],
+  });
+  const pid = Number(unframe(await new Reader(attachments[0]!.fd).ended).stdout);
+  expect(pid).toBeGreaterThan(1);
+  return (await supervisor.exit).code;
+}
+
+for (const [who, mode] of [
+  ["", []],
+  [" to one that stops each process at its birth", ["--catch"]],
+] as const)
+  test(`50 containers that join the pid namespace never show the host's root${who}`, async () => {
+    const { supervisor, end } = await prober(["--joined", ...mode]);
+    for (let turn = 0; turn < 50; turn++) expect(await joinedStart(supervisor)).toBe(0);
+    const found = await end();
+    expect(found.text).not.toContain("hit:");
+    expect(found.hits).toBe(0);
+    expect(found.newborn).toBeGreaterThan(5);
+    if (mode.length > 0) expect(found.openers).toBeGreaterThan(0);
+  }, 120_000);
+
+test("whoever takes over the process that opens a joined container's /proc can do nothing with it", async () => {
+  const { supervisor, end } = await prober(["--joined", "--take-over"]);
+  let failed = 0;
+  // Each call of its list, twice. It does not catch each opener.
+  for (let turn = 0; failed < 16 && turn < 1000; turn++)
+    await joinedStart(supervisor).catch((error: unknown) => {
+      expect(String(error)).toContain("the process was killed before its program ran");
+      failed++;
     });
-    const pid = Number(unframe(await new Reader(attachments[0]!.fd).ended).stdout);
-    expect(pid).toBeGreaterThan(1);
-    expect((await other.exit).code).toBe(0);
-  }
   const found = await end();
   expect(found.text).not.toContain("hit:");
   expect(found.hits).toBe(0);
-  expect(found.newborn).toBeGreaterThan(5);
+  expect(failed).toBe(16);
+  expect(found.openers).toBeGreaterThanOrEqual(failed);
 }, 120_000);
+
+test("who holds the process that opens /proc delays the start, which then fails", async () => {
+  const { supervisor, said, end } = await prober(["--joined", "--hold"]);
+  let refused: unknown;
+  for (let turn = 0; refused === undefined && turn < 1000; turn++)
+    await joinedStart(supervisor).catch((error: unknown) => (refused = error));
+  expect(String(refused)).toEndWith(
+    'error mounting "proc" to rootfs at "/proc": fsopen (a procfs of the pid namespace that is joined): connection timed out: ' +
+      "a process of the container whose pid namespace is joined stops each new process there: end it, or that container",
+  );
+  await said.until(/held/);
+  expect((await end()).openers).toBe(1);
+}, 60_000);
 
 test("an exec is made although its filter forbids to make processes", async () => {
   const { supervisor, attachments } = await start(rig, ["cat"], { openStdin: true, attach: [bothOutputs] });

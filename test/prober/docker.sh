@@ -1,7 +1,7 @@
 #!/bin/sh
 # Looks with the docker CLI for what a container with CAP_SYS_PTRACE finds at execs, health checks and containers that join its pid namespace.
 #   docker.sh PROBER IMAGE [EXECS [JOINS]]
-# PROBER is prober.c, built static; IMAGE has sh, sleep, true. DOCKER_HOST as usual. Prints what both probers said; status 1 when either had a hit or
+# PROBER is prober.c, built static; IMAGE has sh, sleep, true. DOCKER_HOST as usual. Prints what the probers said; status 1 when one had a hit or
 # saw nothing in the making.
 set -u
 prober=$1 image=$2 execs=${3:-200} joins=${4:-50}
@@ -35,11 +35,13 @@ while [ $done -lt "$execs" ]; do
 done
 finish execs
 
-start --joined "$@" || exit 2
-done=0
-while [ $done -lt "$joins" ]; do
-  docker run --rm --pid "container:$name" --network "container:$name" "$image" true || failed=1
-  done=$((done + 1))
+for mode in "" --catch; do
+  start --joined $mode "$@" || exit 2
+  done=0
+  while [ $done -lt "$joins" ]; do
+    docker run --rm --pid "container:$name" --network "container:$name" "$image" true || failed=1
+    done=$((done + 1))
+  done
+  finish "joins $mode"
 done
-finish joins
 exit $failed

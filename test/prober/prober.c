@@ -4,10 +4,14 @@
  *   looks N processes N newborn N hits N
  * after a line for each of the first hits. Exit status 1 when there were hits.
  *
- * prober [--joined] [--secret TEXT] FORBIDDEN…
+ * prober [--joined [--catch|--take-over|--hold]] [--secret TEXT] FORBIDDEN…
  *   FORBIDDEN   "DEVICE:INODE" in decimal, of a directory that must not be reached (the host's /), or a namespace as readlink shows it
  *   --secret    text that must not be in a newborn's memory from SIGUSR1 on, each letter moved up by one
- *   --joined    other containers share the pid namespace: only what is forbidden by name is a hit
+ *   --joined    other containers share the pid namespace: only what is forbidden by name is a hit, and rights that no filter holds
+ *   --catch     traces each process from its first instructions on, and looks while it stands; it also says
+ *               "openers N": those that open a /proc for others (native/init/joined-procfs.c)
+ *   --take-over lets each opener do something else: whatever it can do is a hit
+ *   --hold      keeps the first opener
  *
  * A newborn is a process whose program is still Fathom's own, from a memory file.
  */
@@ -21,12 +25,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/user.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t stop, armed;
-static unsigned long looks, processes, newborns, hits;
+static unsigned long looks, processes, newborns, hits, openers;
+static enum { ONLY_LOOK, CATCH, TAKE_OVER, HOLD } mode;
 static char **forbidden;
 static int forbidden_count;
 static bool joined;
@@ -148,18 +157,25 @@ static void look_at_namespaces(const char *pid) {
   }
 }
 
-static unsigned long long rights_of(const char *pid) {
+struct rights {
+  unsigned long long permitted;
+  bool filtered; /* a seccomp filter holds them */
+};
+
+static unsigned long long field_of(const char *status, const char *name, int base) {
+  const char *at = strstr(status, name);
+  return at ? strtoull(at + strlen(name), NULL, base) : 0;
+}
+
+static struct rights rights_of(const char *pid) {
   char path[300], text[4096];
   snprintf(path, sizeof path, "/proc/%s/status", pid);
   int fd = open(path, O_RDONLY);
   ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
   if (fd >= 0)
     close(fd);
-  if (length <= 0)
-    return 0;
-  text[length] = 0;
-  const char *at = strstr(text, "CapPrm:");
-  return at ? strtoull(at + 7, NULL, 16) : 0;
+  text[length > 0 ? length : 0] = 0;
+  return (struct rights){field_of(text, "CapPrm:", 16), field_of(text, "\nSeccomp:", 10) == 2};
 }
 
 static void look_at_memory(const char *pid) {
@@ -213,12 +229,99 @@ static void look_at(const char *pid) {
   ssize_t length = readlink(path, link, sizeof link - 1);
   if (length > 0 && !strncmp(link, "/memfd:", 7)) {
     newborns++;
-    unsigned long long rights = rights_of(pid);
+    struct rights rights = rights_of(pid);
     char text[64];
-    snprintf(text, sizeof text, "%llx", rights);
-    if (!joined && rights & ~own_rights)
+    snprintf(text, sizeof text, "%llx", rights.permitted);
+    if (rights.permitted & ~own_rights && !(joined && rights.filtered))
       hit(pid, "rights that the container has not:", text);
     look_at_memory(pid);
+  }
+}
+
+/* Makes the process that stands do another call than its own: its filter must end it. */
+static void take_over(pid_t pid, const char *text) {
+#ifdef __x86_64__
+  static const struct {
+    const char *name;
+    long number, first, second, third;
+  } calls[] = {
+      {"openat", SYS_openat, AT_FDCWD, 0, 0}, {"read", SYS_read, 0, 0, 0},
+      {"fsconfig", 431, 1, 6, 0},             {"mount", SYS_mount, 0, 0, 0},
+      {"clone", SYS_clone, 0x10000000, 0, 0}, {"execve", SYS_execve, 0, 0, 0},
+      {"setns", SYS_setns, 0, 0, 0},          {"getpid of x32", SYS_getpid | 0x40000000, 0, 0, 0},
+  };
+  static unsigned turn;
+  const unsigned at = turn++ % (sizeof calls / sizeof *calls);
+  struct user_regs_struct registers;
+  int status;
+  if (ptrace(PTRACE_GETREGS, pid, 0, &registers) < 0)
+    return;
+  /* It stands after a call or before its first one: the instruction that made it is there. */
+  if ((ptrace(PTRACE_PEEKTEXT, pid, (void *)(registers.rip - 2), 0) & 0xffff) != 0x050f && ptrace(PTRACE_POKETEXT, pid, (void *)(registers.rip - 2), (void *)0x050fL) < 0)
+    return;
+  registers.rip -= 2;
+  registers.orig_rax = (unsigned long long)-1;
+  registers.rax = (unsigned long long)calls[at].number;
+  registers.rdi = (unsigned long long)calls[at].first;
+  registers.rsi = (unsigned long long)calls[at].second;
+  registers.rdx = (unsigned long long)calls[at].third;
+  if (ptrace(PTRACE_SETREGS, pid, 0, &registers) < 0 || ptrace(PTRACE_CONT, pid, 0, 0) < 0)
+    return;
+  /* Some kernels show the filter's signal first. A call that was allowed lets it go on to another end. */
+  while (waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status))
+    ptrace(PTRACE_CONT, pid, 0, WSTOPSIG(status) == SIGSYS ? SIGSYS : 0);
+  if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+    hit(text, "an opener that was taken over could call", calls[at].name);
+#else
+  (void)text;
+  kill(pid, SIGKILL);
+  waitpid(pid, NULL, __WALL);
+#endif
+}
+
+static void look_while_it_stands(pid_t pid) {
+  char text[16];
+  int status;
+  snprintf(text, sizeof text, "%d", pid);
+  if (ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0 || waitpid(pid, &status, __WALL) != pid || !WIFSTOPPED(status))
+    return;
+  look_at(text);
+  struct rights rights = rights_of(text);
+  if (rights.filtered && rights.permitted == 1 << 21) {
+    openers++;
+    if (mode == HOLD) {
+      printf("held\n");
+      fflush(stdout);
+      while (!stop)
+        pause();
+      return;
+    }
+    if (mode == TAKE_OVER) {
+      take_over(pid, text);
+      return;
+    }
+  }
+  ptrace(PTRACE_DETACH, pid, 0, 0);
+}
+
+/* The numbers of processes come one after another; the last one is the last word of this file. */
+static void catch_next(void) {
+  static pid_t done;
+  static int file = -1;
+  char text[128];
+  if (file < 0)
+    file = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+  if (!done)
+    done = getpid();
+  ssize_t length = pread(file, text, sizeof text - 1, 0);
+  text[length > 0 ? length : 0] = 0;
+  const char *last = strrchr(text, ' ');
+  const pid_t newest = last ? atoi(last) : 0;
+  for (pid_t pid = newest - 4 > done ? newest - 4 : done + 1; pid <= newest + 2; pid++) {
+    if (ptrace(PTRACE_SEIZE, pid, 0, 0) < 0)
+      continue;
+    done = pid;
+    look_while_it_stands(pid);
   }
 }
 
@@ -228,6 +331,12 @@ int main(int argc, char **argv) {
   for (; next < argc && argv[next][0] == '-'; next++) {
     if (!strcmp(argv[next], "--joined"))
       joined = true;
+    else if (!strcmp(argv[next], "--catch"))
+      mode = CATCH;
+    else if (!strcmp(argv[next], "--take-over"))
+      mode = TAKE_OVER;
+    else if (!strcmp(argv[next], "--hold"))
+      mode = HOLD;
     else if (!strcmp(argv[next], "--secret") && next + 1 < argc) {
       snprintf(secret, sizeof secret, "%s", argv[++next]);
       for (char *at = secret; *at; at++)
@@ -239,9 +348,10 @@ int main(int argc, char **argv) {
   snprintf(self, sizeof self, "%d", getpid());
   signal(SIGTERM, on_signal);
   signal(SIGUSR1, on_signal);
-  signal(SIGCHLD, SIG_IGN);
+  if (mode == ONLY_LOOK)
+    signal(SIGCHLD, SIG_IGN);
   stat("/proc/self/root", &own_root);
-  own_rights = rights_of("self");
+  own_rights = rights_of("self").permitted;
   read_own_mounts();
   for (int i = 0; i < 7; i++) {
     char path[64];
@@ -251,6 +361,8 @@ int main(int argc, char **argv) {
   }
   printf("looking\n");
   fflush(stdout);
+  while (!stop && mode != ONLY_LOOK)
+    catch_next();
   while (!stop) {
     DIR *proc = opendir("/proc");
     struct dirent *entry;
@@ -261,6 +373,8 @@ int main(int argc, char **argv) {
     if (proc)
       closedir(proc);
   }
+  if (mode != ONLY_LOOK)
+    printf("openers %lu\n", openers);
   printf("looks %lu processes %lu newborn %lu hits %lu\n", looks, processes, newborns, hits);
   return hits ? 1 : 0;
 }

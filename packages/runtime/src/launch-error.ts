@@ -17,6 +17,7 @@ const EMFILE = 24;
 const ERANGE = 34;
 const ENAMETOOLONG = 36;
 const ELOOP = 40;
+const ETIMEDOUT = 110;
 const ECANCELED = 125;
 
 const createPrefix =
@@ -65,7 +66,9 @@ function operationWords(operation: Operation, failure: SupervisorFailure): strin
       const hint =
         failure.errno === ENOTDIR
           ? ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
-          : "";
+          : failure.errno === ETIMEDOUT && failure.call === "fsopen"
+            ? ": a process of the container whose pid namespace is joined stops each new process there: end it, or that container"
+            : "";
       return `error mounting ${JSON.stringify(operation.source)} to rootfs at ${JSON.stringify(operation.target)}: ${failure.call}${more}: ${reason}${hint}`;
     }
     default:
