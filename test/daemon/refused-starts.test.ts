@@ -50,6 +50,48 @@ const refused: Readonly<Record<string, object>> = {
   "a variable without a name": { Env: ["a\0=b"] },
   "a working directory that is a file": { WorkingDir: "/bin/busybox" },
   "a wrong seccomp profile": host({ SecurityOpt: ['seccomp={"defaultAction":"SCMP_ACT_NOSUCH"}'] }),
+  "a profile that kills": host({ SecurityOpt: ['seccomp={"defaultAction":"SCMP_ACT_KILL"}'] }),
+  "a profile without execve": host({
+    SecurityOpt: [
+      'seccomp={"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["execve"],"action":"SCMP_ACT_ERRNO"}]}',
+    ],
+  }),
+  "a tmpfs in the place of /dev/null": host({ Tmpfs: { "/dev/null": "" } }),
+  "a device below a read-only bind": host({
+    Binds: ["/usr:/x:ro"],
+    Devices: [{ PathOnHost: "/dev/null", PathInContainer: "/x/fathom-nosuch", CgroupPermissions: "r" }],
+  }),
+  "a device rule that no device has": host({ DeviceCgroupRules: ["c 999999999999:1 rwm"] }),
+  "a cgroup below a file": host({ CgroupParent: `${daemon.cgroupParent}/cgroup.procs` }),
+  "more groups than there are": host({ GroupAdd: Array.from({ length: 65_537 }, (_, index) => String(index)) }),
+  "more masked paths than a plan has room for": host({
+    MaskedPaths: Array.from({ length: 20_000 }, (_, index) => `/m${index}`),
+  }),
+  "more mounts than a plan has room for": host({
+    Tmpfs: Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [`/m${index}`, ""])),
+  }),
+  "more arguments than a plan has room for": { Cmd: Array.from({ length: 300_000 }, () => "a") },
+  "a source below /proc": host({ Binds: ["/proc/self/fd/9999:/x"] }),
+  ...Object.fromEntries(
+    [
+      { type: "ext4", device: "/nosuch", o: "" },
+      { type: "none", device: "/nosuch", o: "bind" },
+      { type: "tmpfs", device: "tmpfs", o: "size=banana" },
+      { type: "nosuch", device: "none", o: "" },
+    ].map((Options, index) => [
+      `a volume that cannot be mounted, ${Options.type}`,
+      host({
+        Mounts: [
+          {
+            Type: "volume",
+            Source: `wrong${index}`,
+            Target: "/x",
+            VolumeOptions: { DriverConfig: { Name: "local", Options } },
+          },
+        ],
+      }),
+    ]),
+  ),
   "a host name with a NUL byte": { Hostname: "a\0b" },
   "an address outside of the network": {
     NetworkingConfig: { EndpointsConfig: { bridge: { IPAMConfig: { IPv4Address: "203.0.113.5" } } } },
@@ -72,6 +114,7 @@ test(`${rounds * Object.keys(refused).length} starts of ${Object.keys(refused).l
       }
       const started = await daemon.api<{ message: string }>("POST", `/containers/${made.json.Id}/start`);
       if (started.status < 300) wrong.push(`${what}: it starts`);
+      if (started.status >= 500) wrong.push(`${what}: start: ${started.status} ${started.json.message}`);
       await daemon.api("DELETE", `/containers/${made.json.Id}?force=1&v=1`);
     }
     return wrong;

@@ -5,6 +5,19 @@ import { isSysError, type HostFiles } from "@fathom/sys";
 import { mountAbove } from "@fathom/runtime";
 import type { MountPoint } from "./contract.ts";
 
+/** What is wrong with the path, not with the machine: below a file, /proc or a read-only file system, for example. */
+const pathErrors = [
+  "ENOTDIR",
+  "ENAMETOOLONG",
+  "ELOOP",
+  "EROFS",
+  "EEXIST",
+  "ENOENT",
+  "EPERM",
+  "EACCES",
+  "EINVAL",
+] as const;
+
 /** @throws invalid-argument "… bind source path does not exist: …", "cannot access path …", "path concatenation escapes the base directory …" */
 export async function prepareMountSources(files: HostFiles, mounts: readonly MountPoint[]): Promise<void> {
   for (const mount of mounts) {
@@ -14,7 +27,7 @@ export async function prepareMountSources(files: HostFiles, mounts: readonly Mou
     try {
       await files.makeDirectory(mount.source);
     } catch (error) {
-      if (!isSysError(error, "ENOTDIR", "ENAMETOOLONG", "ELOOP", "EROFS", "EEXIST")) throw error;
+      if (!isSysError(error, ...pathErrors)) throw error;
       throw new EngineError(
         "invalid-argument",
         `error while creating mount source path '${mount.source}': ${messageOf(error)}`,

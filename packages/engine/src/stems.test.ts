@@ -125,3 +125,41 @@ test("a stem that ends between create and start is made anew, in a cgroup that i
   await stems.close();
   expect([...machine.cgroups]).toEqual([]);
 });
+
+test("a start that comes while the held stem of its container is given up waits for the end of that", async () => {
+  const machine = new FakeMachine();
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  const launcher = machine.launcher();
+  const cgroups = machine.cgroupsApi();
+  const stems = new Stems({
+    launcher: { ...launcher, prepare: async (stem) => ({ ...(await launcher.prepare(stem)), discard: () => ended }) },
+    cgroups: {
+      ...cgroups,
+      create(path) {
+        if (machine.cgroups.has(path)) throw new Error(`the cgroup ${path} exists`);
+        return cgroups.create(path);
+      },
+    },
+    logger: silentLogger,
+    cgroupParent: "/fathom",
+    size: 1,
+    namespaces: defaultNamespaces("v2"),
+  });
+  stems.fill();
+  while (stems.ids().length < 1) await new Promise((resolve) => setTimeout(resolve, 1));
+  const id = stems.newId();
+  const path = stems.cgroupPath("", id);
+  stems.drop(id);
+  const claim = stems.claim(id, path, (cgroup) => ({
+    newNamespaces: defaultNamespaces("v2"),
+    cgroupProcs: cgroup.procsFiles,
+  }));
+  // A refusal by now is not yet awaited.
+  claim.catch(() => undefined);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(machine.cgroups.has(path)).toBe(true);
+  end();
+  expect((await claim).cgroup.path).toBe(path);
+  expect(machine.cgroups.has(path)).toBe(true);
+  await stems.close();
+});

@@ -40,6 +40,8 @@ export class Stems {
   readonly #options: StemOptions;
   readonly #ready: ReadyStem[] = [];
   readonly #held = new Map<string, { stem: ReadyStem; timer: ReturnType<typeof setTimeout> }>();
+  /** Whose cgroups are being taken away, by container: a start of one of them must not meet its old cgroup. */
+  readonly #discarding = new Map<string, Promise<void>>();
   #filling = false;
   #closed = false;
   /** Before the next try, after failures; 0 while all is well. */
@@ -73,7 +75,7 @@ export class Stems {
   }
 
   /**
-   * The stem held for this container when it fits `stem`, else a new one. The caller owns both parts from here on.
+   * The stem held for this container when it still waits and fits `stem`, else a new one. The caller owns both parts from here on.
    * `cgroup` is made when the container has none.
    */
   async claim(id: string, cgroupPath: string, build: (cgroup: Cgroup) => LaunchPlan["stem"]): Promise<ReadyStem> {
@@ -92,6 +94,7 @@ export class Stems {
         return held.stem;
       }
     }
+    await this.#discarding.get(id);
     const cgroup = this.#options.cgroups.create(cgroupPath);
     try {
       return { id, cgroup, prepared: await this.#options.launcher.prepare(build(cgroup)), link: undefined };
@@ -175,7 +178,10 @@ export class Stems {
   }
 
   #discardInBackground(stem: ReadyStem): void {
-    discard(stem).catch((error) => this.#options.logger.warn("discarding a stem failed", { error, id: stem.id }));
+    const discarding = discard(stem)
+      .catch((error) => this.#options.logger.warn("discarding a stem failed", { error, id: stem.id }))
+      .finally(() => this.#discarding.delete(stem.id));
+    this.#discarding.set(stem.id, discarding);
   }
 
   /** Discards every entry. */

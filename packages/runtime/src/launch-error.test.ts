@@ -103,3 +103,25 @@ test("what the kernel does not take of a request's values is the request's fault
   );
   expect(words({ kind: "new-session" }, EINVAL, "setsid")[0]).toBe("internal");
 });
+
+test("paths that cannot be had, and programs that may not run, are the request's fault too", () => {
+  const [EIO, EBUSY, ENODEV, EINVAL, ETXTBSY, EROFS] = [5, 16, 19, 22, 26, 30];
+  for (const errno of [EBUSY, ENODEV, EINVAL, EROFS])
+    for (const operation of [
+      { kind: "mask", path: "/proc/kcore" },
+      { kind: "make-directory", path: "/x", mode: 0o755 },
+      { kind: "working-directory", path: "/x", create: true },
+    ] satisfies Operation[])
+      expect(words(operation, errno, "openat2")[0]).toBe("invalid-argument");
+  for (const errno of [EPERM, EINVAL, ETXTBSY])
+    expect(words(exec("/a"), errno, "execve", "/a")[0]).toBe("not-executable");
+  expect(words(exec("/a"), EIO, "execve", "/a")[0]).toBe("internal");
+  expect(words({ kind: "mask", path: "/proc/kcore" }, EIO, "openat2")[0]).toBe("internal");
+});
+
+test("a process that was killed on its way: by its own limits at a start, by the container's end at an exec", () => {
+  const ECANCELED = 125;
+  const failure = new SupervisorFailure(0, ECANCELED, "killed", "");
+  const code = (action: "create" | "exec"): string => launchError(failure, { operations: [exec("/a")] }, action).code;
+  expect([code("create"), code("exec")]).toEqual(["invalid-argument", "conflict"]);
+});

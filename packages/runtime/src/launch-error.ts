@@ -19,6 +19,10 @@ const ENAMETOOLONG = 36;
 const ELOOP = 40;
 const ETIMEDOUT = 110;
 const ECANCELED = 125;
+const EIO = 5;
+const ENFILE = 23;
+/** EPERM, ENXIO, EBUSY, EEXIST, EXDEV, ENODEV, EINVAL, ETXTBSY, EROFS, EOPNOTSUPP */
+const pathErrors: ReadonlySet<number> = new Set([1, 6, 16, 17, 18, 19, 22, 26, 30, 95]);
 
 const createPrefix =
   "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: " +
@@ -82,11 +86,21 @@ function codeOf(operation: Operation | undefined, failure: SupervisorFailure): E
   if (operation?.kind === "exec") {
     const notFound = failure.errno === ENOENT || !(operation.argv[0] ?? "").includes("/");
     if (isOfTheRequest(operation, failure)) return "invalid-argument";
-    return notFound && failure.call !== "execve" ? "executable-not-found" : execCode(failure.errno);
+    if (notFound && failure.call !== "execve") return "executable-not-found";
+    // Whatever the kernel or the seccomp profile has against the program; not what the machine lacks.
+    const ofMachine = failure.errno === EIO || failure.errno === ENFILE;
+    return failure.call === "execve" && failure.errno !== ENOENT && !ofMachine
+      ? "not-executable"
+      : execCode(failure.errno);
   }
   if (failure.operation === undefined) return "internal";
   if (operation !== undefined && isOfTheRequest(operation, failure)) return "invalid-argument";
   return execCode(failure.errno);
+}
+
+/** A limit of the request (CPU time, memory), its seccomp profile, or somebody who ended the container meanwhile. */
+function killedCode(action: "create" | "exec"): ErrorCode {
+  return action === "create" ? "invalid-argument" : "conflict";
 }
 
 /** Operations whose values come from the request as they are: what the kernel does not take of them is a fault of the request. */
@@ -98,10 +112,23 @@ const carriesValues: ReadonlySet<Operation["kind"]> = new Set([
   "mount",
 ]);
 
+/** Operations at a path that the request or the image names: what is there may be of the wrong kind, or may not be changed. */
+const atPaths: ReadonlySet<Operation["kind"]> = new Set([
+  "mount",
+  "bind",
+  "make-directory",
+  "make-node",
+  "make-symlink",
+  "mask",
+  "readonly-path",
+  "working-directory",
+]);
+
 /** EMFILE, and EBADF of dup2: the container's own limit of descriptors is too small for what its first process needs. */
 function isOfTheRequest(operation: Operation, { errno, call }: SupervisorFailure): boolean {
   if (errno === EBADF && call === "dup2") return true;
   if (errno === ENAMETOOLONG || errno === ELOOP || errno === EMFILE || errno === E2BIG) return true;
+  if (atPaths.has(operation.kind) && pathErrors.has(errno)) return true;
   return carriesValues.has(operation.kind) && (errno === EINVAL || errno === EPERM || errno === ERANGE);
 }
 
@@ -125,7 +152,7 @@ export function launchError(
     return new EngineError("internal", `starting the container's process failed: ${String(error)}`, { cause: error });
   const prefix = action === "create" ? createPrefix : execPrefix;
   const operation = failure(error, plan);
-  const code = codeOf(operation, error);
+  const code = error.errno === ECANCELED && operation !== undefined ? killedCode(action) : codeOf(operation, error);
   const words =
     error.errno === ECANCELED
       ? "the process was killed before its program ran"

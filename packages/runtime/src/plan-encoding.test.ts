@@ -126,3 +126,14 @@ test("a stem: namespaces as flags, cgroups, maps as the kernel reads them", () =
   expect([reader.text(), reader.text()]).toEqual(["0 100000 65536\n65536 1 1\n", ""]);
   expect(namespaceMask(["mount", "cgroup", "time"])).toBe(0x02020080);
 });
+
+test("what fathom-init would take for a broken plan is refused in words", () => {
+  const refused = (operations: Operation[]): void => {
+    expect(() => encodePlan({ operations, terminal: null })).toThrow(/: at most \d+ are possible$/);
+  };
+  refused(Array.from({ length: 16_385 }, (): Operation => ({ kind: "mask", path: "/x" })));
+  refused([{ kind: "set-user", uid: 0, gid: 0, groups: Array.from({ length: 65_537 }, (_, index) => index) }]);
+  const words = Array.from({ length: 262_145 }, () => "");
+  refused([{ kind: "exec", candidates: ["/a"], argv: words, env: [] }]);
+  refused([{ kind: "exec", candidates: ["/a"], argv: ["a"], env: words }]);
+});

@@ -20,6 +20,10 @@ const version = 2;
 const noId = 0xffffffff;
 /** As PLAN_LIMIT in plan.h: arguments and environment may be large, nothing else is. */
 export const planLimitBytes = 8 << 20;
+/** As PLAN_OPERATIONS_LIMIT, PLAN_LIST_LIMIT and the groups' limit in plan.h and plan.c; the last is the kernel's NGROUPS_MAX. */
+const operationsLimit = 16_384;
+const listLimit = 262_144;
+const groupsLimit = 65_536;
 
 /** CLONE_NEW* of clone(2). */
 const namespaceFlags: Readonly<Record<NamespaceKind, number>> = {
@@ -268,6 +272,7 @@ function payload(writer: WireWriter, operation: Operation): void {
  * @throws invalid-argument for a NUL in a text, an unknown resource limit, or a plan over `planLimitBytes`.
  */
 export function encodePlan(plan: Pick<LaunchPlan, "operations" | "terminal">): Uint8Array {
+  checkCounts(plan.operations);
   const writer = new WireWriter(16 << 10);
   writer.u32(magic).u32(version).u32(0).u32(plan.operations.length);
   writer.u16(plan.terminal === null ? 0 : 1);
@@ -285,6 +290,20 @@ export function encodePlan(plan: Pick<LaunchPlan, "operations" | "terminal">): U
     throw new EngineError("invalid-argument", "argument list too long: arguments and environment exceed 8 MiB");
   writer.patchU32(8, writer.length);
   return writer.finish();
+}
+
+/** @throws invalid-argument for what fathom-init would take for a broken plan */
+function checkCounts(operations: readonly Operation[]): void {
+  const check = (count: number, limit: number, what: string): void => {
+    if (count > limit) throw new EngineError("invalid-argument", `${count} ${what}: at most ${limit} are possible`);
+  };
+  check(operations.length, operationsLimit, "mounts, devices, masked and read-only paths, sysctls and ulimits in sum");
+  for (const operation of operations) {
+    if (operation.kind === "set-user") check(operation.groups.length, groupsLimit, "additional groups");
+    if (operation.kind !== "exec") continue;
+    check(operation.argv.length, listLimit, "arguments");
+    check(operation.env.length, listLimit, "environment variables");
+  }
 }
 
 /** The stem as PREPARE and EXEC carry it: namespaces, cgroup files, the pid namespace to be born in, id maps as the kernel reads them. */

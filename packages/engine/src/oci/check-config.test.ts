@@ -129,6 +129,10 @@ test("capabilities, modes and options", () => {
     [{ Isolation: "hyperv" }, "invalid isolation (hyperv): linux only supports 'default'"],
     [{ SecurityOpt: ["nosuchopt"] }, 'invalid --security-opt 1: "nosuchopt"'],
     [{ SecurityOpt: ["nosuch=1"] }, 'invalid --security-opt 2: "nosuch=1"'],
+    [
+      { DeviceCgroupRules: ["c 4294967296:1 r"] },
+      "invalid device cgroup rule 'c 4294967296:1 r': a device number is at most 4294967295",
+    ],
     [{ DeviceCgroupRules: ["nonsense"] }, "invalid device cgroup rule format: 'nonsense'"],
     [{ Annotations: { "": "x" } }, "the empty string is not permitted as an annotation key"],
     [{ StorageOpt: { size: "1G" } }, "HostConfig.StorageOpt is not supported yet"],
@@ -168,4 +172,32 @@ test("the container's own configuration", () => {
     [{ Healthcheck: { Retries: -1 } }, "Retries in Healthcheck cannot be negative"],
   ];
   for (const [config, message] of cases) expect(() => check({}, config)).toThrow(message);
+});
+
+test("lists that would keep everybody waiting are refused by their length", () => {
+  const names = (count: number, make = (index: number) => `a${index}`): string[] =>
+    Array.from({ length: count }, (_, i) => make(i));
+  const record = (count: number): Record<string, string> => Object.fromEntries(names(count).map((name) => [name, ""]));
+  const hosts: readonly Partial<HostConfig>[] = [
+    { Binds: names(2049) },
+    { Tmpfs: record(2049) },
+    { Devices: names(2049).map((path) => ({ PathOnHost: path, PathInContainer: path, CgroupPermissions: "r" })) },
+    { DeviceCgroupRules: names(2049, (index) => `c ${index}:1 r`) },
+    { MaskedPaths: names(2049) },
+    { ReadonlyPaths: names(2049) },
+    { Sysctls: record(2049) },
+    { Ulimits: names(2049).map(() => ({ Name: "nofile", Soft: 1, Hard: 1 })) },
+    { SecurityOpt: names(2049) },
+    { GroupAdd: names(65_537) },
+  ];
+  for (const host of hosts)
+    expect(() => check(host)).toThrow(/^invalid [A-Z]\w+: (2049|65537) entries, more than the limit of (2048|65536)$/);
+  const configs: readonly Partial<ContainerConfig>[] = [
+    { Cmd: names(65_537) },
+    { Entrypoint: names(65_537) },
+    { Env: names(65_537) },
+    { Volumes: Object.fromEntries(names(1025).map((name) => [`/${name}`, {}])) },
+  ];
+  for (const config of configs) expect(() => check({}, config)).toThrow("entries, more than the limit of");
+  check({ Tmpfs: record(2048), GroupAdd: names(65_536) }, { Cmd: names(65_536) });
 });

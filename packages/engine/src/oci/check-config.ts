@@ -14,6 +14,11 @@ import { parseSecurityOptions } from "./security-options.ts";
 const longestHostname = 64;
 /** Bytes; with the mount point, the container's id and a file's name it must stay below 4096. */
 const longestCgroupParent = 2048;
+/**
+ * Entries of lists, each of which is a step of the start or, of volumes, a commit: far above what anybody needs. Arguments and environment are
+ * bounded by the kernel besides. An image gives some of them too.
+ */
+const longestLists = { words: 65_536, steps: 2048, volumes: 1024 } as const;
 /** Nanoseconds: 1 ms. */
 const shortestHealthDuration = 1_000_000;
 
@@ -31,6 +36,7 @@ export function checkConfig(
   request: ContainerCreateRequest | undefined,
   host: HostFacts,
 ): string[] {
+  if (request !== undefined) checkLengths(config, hostConfig);
   const warnings = checkResources(hostConfig, host, request === undefined);
   if (request === undefined) return warnings;
   checkContainer(config);
@@ -52,6 +58,21 @@ export function checkConfig(
   checkCgroupParent(hostConfig.CgroupParent);
   refuseUnsupported(hostConfig);
   return [...warnings, ...networkWarnings(hostConfig, host)];
+}
+
+function checkLengths(config: ContainerConfig, hostConfig: HostConfig): void {
+  const { words, steps, volumes } = longestLists;
+  const check = (name: string, list: object | null | undefined, limit: number): void => {
+    const length = Array.isArray(list) ? list.length : Object.keys(list ?? {}).length;
+    if (length > limit) refuse(`invalid ${name}: ${length} entries, more than the limit of ${limit}`);
+  };
+  for (const name of ["Cmd", "Entrypoint", "Env"] as const) check(name, config[name], words);
+  check("Volumes", config.Volumes, volumes);
+  for (const name of ["Binds", "Mounts", "Tmpfs", "Devices", "DeviceCgroupRules"] as const)
+    check(name, hostConfig[name], steps);
+  for (const name of ["MaskedPaths", "ReadonlyPaths", "Sysctls", "Ulimits", "SecurityOpt"] as const)
+    check(name, hostConfig[name], steps);
+  check("GroupAdd", hostConfig.GroupAdd, words);
 }
 
 function checkContainer(config: ContainerConfig): void {

@@ -222,6 +222,9 @@ function minorOf(device: number): number {
   return Number((value & 0xffn) | ((value >> 12n) & 0xffff_ff00n));
 }
 
+/** The kernel reads 32 bits. */
+const largestDeviceNumber = 2 ** 32 - 1;
+
 /** "c 10:237 rm", "b 8:* r", "a *:* rwm". @throws invalid-argument in Docker's words */
 export function parseDeviceCgroupRule(text: string): LinuxDeviceCgroup {
   const match = /^([acb]) (\d+|\*):(\d+|\*) ([rwm]{1,3})$/.exec(text);
@@ -230,6 +233,12 @@ export function parseDeviceCgroupRule(text: string): LinuxDeviceCgroup {
   const number = (digits: string | undefined): { value?: number } =>
     digits === undefined || digits === "*" ? {} : { value: Number(digits) };
   const [majorNumber, minorNumber] = [number(major).value, number(minor).value];
+  for (const value of [majorNumber, minorNumber])
+    if (value !== undefined && value > largestDeviceNumber)
+      throw new EngineError(
+        "invalid-argument",
+        `invalid device cgroup rule '${text}': a device number is at most ${largestDeviceNumber}`,
+      );
   return {
     allow: true,
     type: type === "a" ? "a" : type === "b" ? "b" : "c",

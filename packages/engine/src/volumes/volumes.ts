@@ -27,6 +27,23 @@ const anonymousLabel = "com.docker.volume.anonymous";
 
 /** Where the directories of removed volumes are moved. Made in advance: removing must not need space. */
 const removing = ".removing";
+/** What the kernel has against a volume's device, type or options. */
+const optionErrors = [
+  "ENOENT",
+  "EINVAL",
+  "ENODEV",
+  "ENOTBLK",
+  "ENXIO",
+  "ENOTDIR",
+  "ELOOP",
+  "ENAMETOOLONG",
+  "EACCES",
+  "EPERM",
+  "EBUSY",
+  "EROFS",
+  "EPROTO",
+  "EOPNOTSUPP",
+] as const;
 
 export interface VolumeBackend {
   volumeList(filters: Filters): Promise<VolumeListResponse>;
@@ -351,7 +368,11 @@ class LocalVolumes implements Volumes {
         ? error.message.replace(/^[^:]*: /, "").replace(/ \(E[A-Z0-9]+\)$/, "")
         : messageOf(error);
       throw new EngineError(
-        isEngineError(error, "timeout") ? "timeout" : "internal",
+        isEngineError(error, "timeout")
+          ? "timeout"
+          : isSysError(error, ...optionErrors)
+            ? "invalid-argument"
+            : "internal",
         `error while mounting volume '${target}': failed to mount local volume: mount ${options.device}:${target}, flags: 0x${options.flags.toString(16)}: ${isSysError(error) ? reason.toLowerCase() : reason}`,
         { cause: error },
       );

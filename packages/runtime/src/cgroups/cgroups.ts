@@ -120,10 +120,7 @@ class MountedCgroups implements Cgroups {
         } else if (attempt < 2 && errno === "EEXIST" && this.#tryRemove(directory)) continue;
         else if (errno === "EEXIST")
           throw new EngineError("conflict", `the cgroup ${directory} exists and has processes in it`, { cause: error });
-        else
-          throw new EngineError("internal", `cannot make the cgroup ${directory}: ${messageOf(error)}`, {
-            cause: error,
-          });
+        else throw cannotMake(directory, error);
       }
     }
   }
@@ -149,8 +146,7 @@ class MountedCgroups implements Cgroups {
       try {
         fs.mkdir(parent);
       } catch (error) {
-        if (errnoOf(error) !== "EEXIST")
-          throw new EngineError("internal", `cannot make the cgroup ${parent}: ${messageOf(error)}`, { cause: error });
+        if (errnoOf(error) !== "EEXIST") throw cannotMake(parent, error);
       }
     }
     if (hierarchy.version === 2) this.#delegate(hierarchy, parent);
@@ -192,6 +188,16 @@ class MountedCgroups implements Cgroups {
     }
     fs.write(`${parent}/cgroup.clone_children`, "1");
   }
+}
+
+/** A parent that the request names may lead below one of the kernel's files, or be longer than paths can be. */
+function cannotMake(directory: string, error: unknown): EngineError {
+  const ofTheName = ["ENOTDIR", "EINVAL", "ENAMETOOLONG"].includes(errnoOf(error) ?? "");
+  return new EngineError(
+    ofTheName ? "invalid-argument" : "internal",
+    `cannot make the cgroup ${directory}: ${messageOf(error)}`,
+    { cause: error },
+  );
 }
 
 function directoryOf(hierarchy: Hierarchy, path: string): string {
