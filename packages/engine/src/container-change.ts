@@ -45,7 +45,7 @@ export async function updateContainer(
   const container = engine.containers.find(nameOrId);
   if (request.RestartPolicy !== undefined)
     checkRestartPolicy(request.RestartPolicy.Name, request.RestartPolicy.MaximumRetryCount);
-  return locked(engine, container, () => {
+  return locked(engine, container, async () => {
     const before = container.record.hostConfig;
     if (request.RestartPolicy !== undefined && before.AutoRemove && !["", "no"].includes(request.RestartPolicy.Name))
       throw new EngineError(
@@ -56,7 +56,7 @@ export async function updateContainer(
     const warnings = validateHostConfig(engine, container.record.config, after);
     const { process } = container;
     try {
-      process?.cgroup.apply(resourcesOf(engine, after));
+      await process?.cgroup.update(resourcesOf(engine, after));
       engine.containers.update(container, { hostConfig: after });
     } catch (error) {
       try {

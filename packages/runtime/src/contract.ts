@@ -258,6 +258,11 @@ export interface Cgroup {
   /** Its place in each hierarchy: a `Cgroup` is what `compile` takes as `options.cgroup`. */
   readonly hierarchies: readonly CgroupHierarchyView[];
   apply(resources: Resources): void;
+  /**
+   * The same for one that has processes: the kernel frees what is above a new limit of memory before the write returns, so that goes in steps. A limit
+   * that is refused leaves that of the memory as it was.
+   */
+  update(resources: Resources): Promise<void>;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
   frozen(): boolean;

@@ -181,6 +181,7 @@ export class FakeMachine {
         procsFiles: [`/cg${path}/cgroup.procs`],
         hierarchies: [],
         apply: (resources) => void this.applied.push(resources),
+        update: async (resources) => void this.applied.push(resources),
         freeze: async () => void this.frozen.add(path),
         thaw: async () => void this.frozen.delete(path),
         frozen: () => this.frozen.has(path),

@@ -22,6 +22,8 @@ export interface CgroupDependencies {
 const removeTimeoutMs = 5_000;
 const killTimeoutMs = 10_000;
 const freezeTimeoutMs = 5_000;
+/** Of memory in use, freed while one write waits: some milliseconds, where no disk is in its way. */
+const memoryStepBytes = 32 << 20;
 const SIGKILL = 9;
 
 /** What is known of the device rules in force: everything is allowed in a fresh cgroup, nothing is known of one that was found. */
@@ -58,6 +60,34 @@ export class HierarchyCgroup implements Cgroup {
   apply(resources: Resources): void {
     applyLimits(this.#dependencies.fs, this.#places, resources);
     if (resources.devices !== undefined) this.#applyDevices(evaluateDeviceRules(resources.devices));
+  }
+
+  async update(resources: Resources): Promise<void> {
+    const { memoryBytes } = resources;
+    const place = this.#places.get("memory");
+    if (place === undefined || memoryBytes === undefined || memoryBytes <= 0) return this.apply(resources);
+    const { fs, clock } = this.#dependencies;
+    const [limitFile, usageFile] =
+      place.version === 1 ? ["memory.limit_in_bytes", "memory.usage_in_bytes"] : ["memory.max", "memory.current"];
+    const limit = `${place.directory}/${limitFile}`;
+    const before = fs.read(limit).trim();
+    try {
+      const usage = Number(fs.read(`${place.directory}/${usageFile}`));
+      const highest = before === "max" ? usage : Math.min(usage, Number(before));
+      for (let step = highest - memoryStepBytes; step > memoryBytes; step -= memoryStepBytes) {
+        try {
+          fs.write(limit, String(step));
+        } catch {
+          // What cannot be freed: the last write says so.
+          break;
+        }
+        await clock.sleep(0);
+      }
+      this.apply(resources);
+    } catch (error) {
+      if (fs.read(limit).trim() !== before) fs.write(limit, before);
+      throw error;
+    }
   }
 
   #applyDevices(wanted: DeviceAccess): void {

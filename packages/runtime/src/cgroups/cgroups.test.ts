@@ -336,3 +336,40 @@ test("what a machine supports", () => {
     availableCpus: "0-3",
   });
 });
+
+for (const kind of ["v1", "v2"] as const)
+  test(`less memory than is used is taken in steps, between which others have their turn: ${kind}`, async () => {
+    const { fs, cgroups, waits } = machine(kind);
+    const cgroup = cgroups.create("/fathom/a");
+    const directory = kind === "v1" ? `${root}/memory/fathom/a` : `${root}/fathom/a`;
+    const [usage, limit] = kind === "v1" ? ["memory.usage_in_bytes", "memory.limit_in_bytes"] : ["memory.current", "memory.max"];
+    const mib = 1 << 20;
+    fs.files.set(`${directory}/${usage}`, `${1000 * mib}\n`);
+    const original = fs.files.get(`${directory}/${limit}`)!;
+    let used = 1000 * mib;
+    let largest = 0;
+    const limits: number[] = [];
+    fs.onWrite = (path, text) => {
+      if (path !== `${directory}/${limit}` || !/^\d+$/.test(text)) return;
+      // What the kernel has to free while the write waits.
+      largest = Math.max(largest, used - Number(text));
+      used = Math.min(used, Number(text));
+      limits.push(Number(text));
+    };
+    await cgroup.update({ memoryBytes: 64 * mib });
+    expect(limits.at(-1)).toBe(64 * mib);
+    expect(largest).toBeLessThanOrEqual(32 * mib);
+    expect(waits.length).toBeGreaterThan(20);
+    // More, and what is not used, goes at once.
+    limits.length = 0;
+    await cgroup.update({ memoryBytes: 2000 * mib });
+    expect(limits).toEqual([2000 * mib]);
+    // What cannot be freed leaves the limit as it was.
+    fs.files.set(`${directory}/${limit}`, original);
+    fs.onWrite = (path, text) => {
+      if (path === `${directory}/${limit}` && Number(text) < 500 * mib)
+        throw Object.assign(new Error("busy"), { code: "EBUSY" });
+    };
+    await expect(cgroup.update({ memoryBytes: 64 * mib })).rejects.toThrow("that cannot be freed");
+    expect(fs.files.get(`${directory}/${limit}`)).toBe(original.trim());
+  });
