@@ -210,3 +210,59 @@ for (const [name, action] of Object.entries(actions))
       expect(problems).toEqual([]);
     });
   });
+
+describe("a daemon's start", () => {
+  /** What a kill -9 leaves: one that runs, one that ends before the next daemon, one whose removal had begun, and things of nobody's. */
+  async function killed(): Promise<World> {
+    const world = await World.open();
+    const { machine, engine } = world;
+    for (const name of ["runs", "ended", "going"]) {
+      await engine.containerCreate(name, undefined, {
+        ...request,
+        ...(name === "going" ? { Volumes: { "/anonymous": {} } } : {}),
+      });
+      if (name !== "going") await engine.containerStart(name, undefined);
+    }
+    machine.faults.hangNext("volumes.removeIfUnused");
+    void engine.containerRemove("going", removal).catch(() => undefined);
+    await world.until("the removal has begun", () => machine.faults.done);
+    // The daemon of before must not see it.
+    machine.latest().ended = { code: 3, signal: 0, finishedAt: new Date().toISOString() };
+    machine.cgroups.add(`/fathom/${"e".repeat(64)}`);
+    machine.emptyCgroups.add(`/fathom/${"e".repeat(64)}`);
+    machine.layers.add("f".repeat(64));
+    return world;
+  }
+  /**
+   * Without these there is nothing to start with; to open a cgroup is to know its path. A supervisor that is not found makes no end: what then is has tests
+   * of its own.
+   */
+  const needed = /^(database|networks\.start|containers\.list|cgroups\.list|cgroups\.open|launcher\.reconnect)/;
+
+  test("each call fails, and what ran is taken up", async () => {
+    let calls: readonly string[];
+    {
+      await using world = await killed();
+      world.machine.faults.forget();
+      world.engine = await startDaemon(world.machine, world.root);
+      calls = world.machine.faults.calls.map(({ name }) => name);
+    }
+    const problems: string[] = [];
+    expect(calls.length).toBeGreaterThan(10);
+    for (const [index, name] of calls.entries()) {
+      if (cannotFail.has(name) || needed.test(name)) continue;
+      await using world = await killed();
+      world.machine.faults.failNth(index + 1);
+      try {
+        world.engine = await startDaemon(world.machine, world.root);
+        expect(await world.status("runs")).toBe("running");
+        expect(await world.status("ended")).toBe("exited");
+        await world.engine.containerRemove("runs", removal);
+        await world.engine.containerRemove("ended", removal);
+      } catch (error) {
+        problems.push(`${name} failed: ${messageOf(error)}`);
+      }
+    }
+    expect(problems).toEqual([]);
+  });
+});

@@ -873,6 +873,21 @@ describe("ends that are waited for", () => {
 });
 
 describe("a graceful stop", () => {
+  test("one container that cannot be ended keeps no other from its end, and the rest is closed", async () => {
+    await run("deaf");
+    const deaf = machine.latest();
+    deaf.onSignal = () => undefined;
+    await run("slow");
+    const slow = machine.latest();
+    slow.onSignal = () => undefined;
+    machine.faults.failNext("cgroup.kill", new EngineError("timeout", "a process of it does not end"));
+    machine.faults.forget();
+    await engine.shutdown();
+    expect([deaf, slow].filter(({ ended }) => ended !== undefined)).toHaveLength(1);
+    expect(machine.faults.calls.map(({ name }) => name)).toContain("networks.stop");
+    engine = await startDaemon(machine, root);
+  });
+
   test("waits for a start by a policy and stops what it started", async () => {
     const { goOn } = await restarting("again");
     const process = (): FakeProcess => machine.latest();

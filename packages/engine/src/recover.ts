@@ -68,7 +68,9 @@ async function finishUnfinished(engine: EngineContext): Promise<void> {
         await engine.volumes
           .removeIfUnused(mount.name, container.id)
           .catch((error) => engine.logger.warn("removing an anonymous volume failed", { error, volume: mount.name }));
-    await removeImageLayers(engine, container.record);
+    await attempt(engine, `removing the images that ${container.id} mounted`, () =>
+      removeImageLayers(engine, container.record),
+    );
     engine.containers.delete(container);
     await removeFiles(engine, container.id);
   }
@@ -222,9 +224,12 @@ async function recordLateExit(engine: EngineContext, container: Container, exit:
   } catch (error) {
     engine.logger.warn("removing a cgroup failed", { error, id: container.id });
   }
-  unmountSharedMemory(engine, container.record);
-  unmountImages(engine, container.record);
-  const { status } = container.record.state;
+  const { id, record } = container;
+  await attempt(engine, `unmounting what ${id} had`, async () => {
+    unmountSharedMemory(engine, record);
+    unmountImages(engine, record);
+  });
+  const { status } = record.state;
   // A run that the row does not know: its start was not written any more.
   const adopt = status === "running" || status === "paused" ? undefined : readAdoptFile(engine, container.id);
   if (adopt !== undefined)
@@ -238,7 +243,7 @@ async function recordLateExit(engine: EngineContext, container: Container, exit:
     written = engine.containers.record(container, { state: { ...container.record.state, status: "restarting" } });
   if (oomKilled) publish(engine, container, "oom");
   publishDie(engine, container);
-  if (written) await clearRunDirectory(engine, container.id);
+  if (written) await attempt(engine, `clearing what a run of ${id} left`, () => clearRunDirectory(engine, id));
   engine.logger.info("container ended while no daemon ran", { id: container.id, exitCode: exit.code, lost: exit.lost });
 }
 
@@ -266,18 +271,18 @@ async function sweep(engine: EngineContext): Promise<void> {
     const path = `${parent}/${basename(name)}`;
     // Only what has the form of ours: somebody may keep cgroups of their own below the parent.
     if (running.has(path) || stems.has(basename(name)) || !/^[0-9a-f]{64}$/.test(basename(name))) continue;
-    const cgroup = engine.cgroups.open(path);
-    if (!known.has(basename(name)) && (await staysInUse(engine, cgroup))) {
-      engine.logger.warn(
-        "a cgroup below the cgroup parent holds processes of no container: does another engine use this parent?",
-        {
-          cgroup: path,
-          remedy: "give each daemon its own --cgroup-parent",
-        },
-      );
-      continue;
-    }
     await attempt(engine, `removing the leftover cgroup ${path}`, async () => {
+      const cgroup = engine.cgroups.open(path);
+      if (!known.has(basename(name)) && (await staysInUse(engine, cgroup))) {
+        engine.logger.warn(
+          "a cgroup below the cgroup parent holds processes of no container: does another engine use this parent?",
+          {
+            cgroup: path,
+            remedy: "give each daemon its own --cgroup-parent",
+          },
+        );
+        return;
+      }
       await cgroup.kill();
       await cgroup.remove();
     });

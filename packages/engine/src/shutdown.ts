@@ -48,7 +48,9 @@ async function stopOne(engine: EngineContext, container: Container, deadline: Ab
       engine.logger.warn("stopping a container failed", { error, id: container.id });
       return;
     }
-    await container.process?.cgroup.kill();
+    await container.process?.cgroup
+      .kill()
+      .catch((reason: unknown) => engine.logger.warn("ending a container failed", { error: reason, id: container.id }));
     await Promise.race([container.process?.ended.promise, engine.clock.sleep(2000)]);
   }
 }
