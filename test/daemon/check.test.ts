@@ -49,6 +49,21 @@ test("overlay on overlay is refused by the kernel: it says where to put the data
   expect(code).toBe(1);
 });
 
+test("without cgroups it says so once, and shows the kernel all the same", () => {
+  const { code, out } = check(["unshare", "-m", "sh", "-c", 'umount -R /sys/fs/cgroup && exec "$@"', "sh"]);
+  expect(out.match(/no cgroup hierarchy is mounted/g)).toHaveLength(1);
+  expect(out).toContain("  ok       openat2: paths of a container");
+  expect(out).not.toContain("MISSING  fathom-init");
+  expect(out).toContain("\nMissing, and needed: cgroups.");
+  expect(code).toBe(1);
+});
+
+test("a data root that the daemon would refuse is refused", () => {
+  const { code, err } = check([], "--data-root", "here/data");
+  expect(err).toBe('fathom check: data-root must be an absolute path, found "here/data"\n');
+  expect(code).toBe(125);
+});
+
 test("without rights it names what is missing", () => {
   const { code, out } = check(["setpriv", "--bounding-set", "-sys_admin,-net_admin", "--inh-caps", "-all"]);
   expect(out).toContain("MISSING  capabilities: CAP_NET_ADMIN, CAP_SYS_ADMIN");

@@ -6,7 +6,18 @@ import { helperExecutable } from "@fathom/sys/helper";
 
 export async function examineKernel(sys: Sys): Promise<KernelReport> {
   const tries = await probeKernel({ executable: () => helperExecutable(sys) });
-  return judgeKernel(release(), new Map([...tries, ...tryCgroupFeatures(findMountedHierarchies(), sys)]));
+  return judgeKernel(release(), new Map([...tries, ...cgroupTries(sys)]));
+}
+
+function cgroupTries(sys: Sys): ReadonlyMap<string, number> {
+  let hierarchies: ReturnType<typeof findMountedHierarchies>;
+  try {
+    hierarchies = findMountedHierarchies();
+  } catch {
+    // None is mounted: who needs them says so.
+    return new Map();
+  }
+  return tryCgroupFeatures(hierarchies, sys);
 }
 
 /** The same for JSON: GET /debug, `fathom info`. */

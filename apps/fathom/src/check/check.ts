@@ -1,7 +1,7 @@
 /** `fathom check`: what this machine has of what Fathom needs, tried without a daemon; nothing of it stays. 1 when something needed is missing. */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { release } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import { parseArgs } from "node:util";
 import { gunzipSync } from "node:zlib";
 import { messageOf } from "@fathom/base";
@@ -48,6 +48,7 @@ export async function checkMain(argv: readonly string[]): Promise<number> {
       return 0;
     }
     dataRoot = values["data-root"];
+    if (!isAbsolute(dataRoot)) throw new Error(`data-root must be an absolute path, found ${JSON.stringify(dataRoot)}`);
   } catch (error) {
     console.error(`fathom check: ${messageOf(error)}`);
     return 125;

@@ -342,7 +342,8 @@ for (const kind of ["v1", "v2"] as const)
     const { fs, cgroups, waits } = machine(kind);
     const cgroup = cgroups.create("/fathom/a");
     const directory = kind === "v1" ? `${root}/memory/fathom/a` : `${root}/fathom/a`;
-    const [usage, limit] = kind === "v1" ? ["memory.usage_in_bytes", "memory.limit_in_bytes"] : ["memory.current", "memory.max"];
+    const [usage, limit] =
+      kind === "v1" ? ["memory.usage_in_bytes", "memory.limit_in_bytes"] : ["memory.current", "memory.max"];
     const mib = 1 << 20;
     fs.files.set(`${directory}/${usage}`, `${1000 * mib}\n`);
     const original = fs.files.get(`${directory}/${limit}`)!;
