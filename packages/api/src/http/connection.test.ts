@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { connect } from "node:net";
 import { startTestServer, type TestServer } from "../testing/test-server.ts";
 
 let server: TestServer;
@@ -21,6 +22,50 @@ test("several requests on one connection, also when they come at once or in piec
   }
   await client.until((text) => count(text, "\r\n\r\nOK") === 3);
   client.close();
+});
+
+test("requests that come behind each other have a round of the event loop each, so that others are served between them", async () => {
+  const client = server.connect();
+  let rounds = 0;
+  const round = (): void => {
+    rounds++;
+    timer = setImmediate(round);
+  };
+  let timer = setImmediate(round);
+  client.send(ping.repeat(500));
+  await client.until((text) => count(text, "\r\n\r\nOK") === 500);
+  clearImmediate(timer);
+  expect(rounds).toBeGreaterThanOrEqual(499);
+  client.close();
+});
+
+test("of a client that reads no answers nothing more is done after a while", async () => {
+  const client = connect(server.path);
+  client.pause();
+  const total = 100_000;
+  client.write(ping.repeat(total));
+  const start = server.requests.length;
+  let others = 0;
+  // Each leaves its beginning and its end there.
+  const done = (): number => (server.requests.length - start) / 2 - others;
+  for (let last = -1, same = 0; same < 50; last = done()) {
+    await (await server.fetch("/_ping")).text();
+    others++;
+    same = done() === last ? same + 1 : 0;
+  }
+  expect(done()).toBeLessThan(total / 2);
+  // Once it reads it is answered.
+  const before = done();
+  client.on("data", () => undefined);
+  client.resume();
+  while (done() === before) await new Promise((resolve) => setImmediate(resolve));
+  client.destroy();
+});
+
+test("requests that came whole before the client's end are all answered", async () => {
+  const text = await server.connect().send(ping.repeat(3)).halfClose().all();
+  expect(count(text, "\r\n\r\nOK")).toBe(3);
+  expect(await server.connect().send(`${ping}GET /_pi`).halfClose().all()).toEndWith("OK");
 });
 
 test("empty lines before a request are ignored", async () => {

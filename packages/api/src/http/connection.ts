@@ -4,6 +4,7 @@
  * without Upgrade, each side can be half-closed, and nothing is read from a client faster than it is consumed.
  */
 import type { Socket } from "node:net";
+import { Turns } from "@fathom/base";
 import { RequestBody, type BodyLimits, type ByteSource } from "./body.ts";
 import { BadRequestError, bodyFraming, headLimit, parseHead, type RequestHead } from "./head.ts";
 import { Response } from "./response.ts";
@@ -13,8 +14,13 @@ const inputLimit = 64 * 1024;
 /** A body that the handler left is read up to here, and not for ever, to keep the connection. */
 const skipLimit = 256 * 1024;
 const skipTimeoutMs = 5_000;
+/** Answers that wait for a client to read them; then its next request waits too. */
+const unreadLimit = 256 * 1024;
 /** From the first byte of a head to its last. */
 const headTimeoutMs = 30_000;
+
+/** Of all connections together. */
+const turns = new Turns();
 
 export interface Exchange {
   readonly head: RequestHead;
@@ -190,6 +196,7 @@ export class Connection implements ByteSource {
     const end = this.#input.indexOf("\r\n\r\n", Math.max(0, this.#searched - 3), "latin1");
     this.#searched = end < 0 ? this.#input.length : 0;
     if (end < 0) {
+      if (this.#inputEnded) return this.#finish();
       if (this.#input.length > headLimit)
         return this.#refuse(new BadRequestError(431, "the request head is too large"));
       if (this.#input.length > 0)
@@ -259,7 +266,10 @@ export class Connection implements ByteSource {
     );
     this.#exchange = exchange;
     try {
-      await this.#handler(exchange);
+      const handled = this.#handler(exchange);
+      // The client's end came while the request waited for its turn.
+      if (this.#inputEnded && !exchange.hijacking) exchange.abort(new Error("the client closed the connection"));
+      await handled;
     } finally {
       await this.#after(exchange);
     }
@@ -287,14 +297,30 @@ export class Connection implements ByteSource {
     }
   }
 
+  /** For requests that came behind each other without waiting for answers: one of them a round, and none whose answers nobody reads. */
+  async #nextTurn(): Promise<void> {
+    await turns.end();
+    const socket = this.#socket;
+    while (socket.writableLength > unreadLimit && !socket.destroyed)
+      await new Promise<void>((resolve) => {
+        const goOn = (): void => {
+          socket.off("drain", goOn).off("close", goOn);
+          resolve();
+        };
+        socket.on("drain", goOn).on("close", goOn);
+      });
+  }
+
   async #after(exchange: ActiveExchange): Promise<void> {
     const { response, body } = exchange;
     body.release();
     if (response.hijacked) return;
-    let usable = response.ended && response.keepAlive && !this.#closing && !this.#inputEnded;
+    const mayGoOn = (): boolean => !this.#closing && (!this.#inputEnded || this.#input.length > 0);
+    let usable = response.ended && response.keepAlive && mayGoOn();
     if (usable && !body.ended) usable = await this.#skip(body);
+    if (usable && this.#input.length > 0) await this.#nextTurn();
     this.#exchange = undefined;
-    if (!usable || this.#closing) return this.#finish();
+    if (!usable || !mayGoOn() || this.#socket.destroyed) return this.#finish();
     this.#resume();
     if (this.#input.length > 0) this.#tryHead();
     else if (this.#inputEnded) this.#socket.end();
