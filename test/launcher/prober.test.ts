@@ -70,7 +70,7 @@ async function exec(
   supervisor: Supervisor,
   argv: readonly string[],
   more: { env?: readonly string[]; terminal?: LaunchPlan["terminal"]; process?: readonly Operation[] } = {},
-): Promise<number> {
+): Promise<{ code: number; output: Buffer }> {
   const handle = await supervisor.exec({
     execId: randomId(),
     plan: {
@@ -87,8 +87,8 @@ async function exec(
     openStdin: false,
     attach: [bothOutputs],
   });
-  await new Reader(handle.attachments[0]!.fd).ended;
-  return (await handle.exit).code;
+  const output = await new Reader(handle.attachments[0]!.fd).ended;
+  return { code: (await handle.exit).code, output };
 }
 
 test("200 execs, with and without a terminal, show nothing of the host, of the supervisor or of other execs", async () => {
@@ -97,7 +97,7 @@ test("200 execs, with and without a terminal, show nothing of the host, of the s
   await exec(supervisor, ["sh", "-c", "echo $WORD"], { env: [`WORD=${secret}`] });
   await supervisor.signal(SIGUSR1);
   for (let turn = 0; turn < 50; turn++) {
-    const codes = await Promise.all([
+    const ended = await Promise.all([
       exec(supervisor, ["true"]),
       exec(supervisor, ["true"]),
       exec(supervisor, ["true"], { terminal: { rows: 1, columns: 1 } }),
@@ -105,7 +105,7 @@ test("200 execs, with and without a terminal, show nothing of the host, of the s
         process: [{ kind: "set-user", uid: 1000, gid: 1000, groups: [] }, ...capabilities],
       }),
     ]);
-    expect(codes).toEqual([0, 0, 0, 0]);
+    expect(ended.map(({ code }) => code)).toEqual([0, 0, 0, 0]);
   }
   const found = await end();
   expect(found.text).not.toContain("hit:");
@@ -118,7 +118,7 @@ test("Fathom's own init, which stays, has nothing else either", async () => {
   const { supervisor, end } = await prober(["--secret", moved], true);
   await exec(supervisor, ["sh", "-c", "echo $WORD"], { env: [`WORD=${secret}`] });
   await supervisor.signal(SIGUSR1);
-  for (let turn = 0; turn < 10; turn++) expect(await exec(supervisor, ["true"])).toBe(0);
+  for (let turn = 0; turn < 10; turn++) expect((await exec(supervisor, ["true"])).code).toBe(0);
   const found = await end();
   expect(found.text).not.toContain("hit:");
   expect(found.newborn).toBeGreaterThan(5);
@@ -212,25 +212,11 @@ test("an exec is made although its filter forbids to make processes", async () =
       instruction(0x06, 0, 0, 0x7fff0000),
       instruction(0x06, 0, 0, forbid),
     ]);
-    const handle = await supervisor.exec({
-      execId: randomId(),
-      plan: {
-        version: 1,
-        stem: { newNamespaces: [], cgroupProcs: [] },
-        operations: [
-          newSession,
-          { kind: "seccomp", program: new Uint8Array(filter), flags: 0 },
-          ...capabilities,
-          execOperation(["grep", "-E", "^(Seccomp|CapPrm):", "/proc/self/status"]),
-        ],
-        terminal: null,
-      },
-      openStdin: false,
-      attach: [bothOutputs],
+    const { code, output } = await exec(supervisor, ["grep", "-E", "^(Seccomp|CapPrm):", "/proc/self/status"], {
+      process: [{ kind: "seccomp", program: new Uint8Array(filter), flags: 0 }, ...capabilities],
     });
-    const output = unframe(await new Reader(handle.attachments[0]!.fd).ended).stdout;
-    expect((await handle.exit).code).toBe(0);
-    expect(output).toBe(`CapPrm:\t${rights.toString(16).padStart(16, "0")}\nSeccomp:\t2\n`);
+    expect(code).toBe(0);
+    expect(unframe(output).stdout).toBe(`CapPrm:\t${rights.toString(16).padStart(16, "0")}\nSeccomp:\t2\n`);
   }
   await supervisor.signal(9);
   await supervisor.exit;

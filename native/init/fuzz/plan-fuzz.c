@@ -4,18 +4,11 @@
  */
 #define _GNU_SOURCE
 #include "../plan.h"
+#include "damage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static uint64_t state = 0x9e3779b97f4a7c15u;
-static uint32_t next(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (uint32_t)(state >> 16);
-}
 
 static size_t seen;
 
@@ -78,28 +71,7 @@ static void decode(const uint8_t *bytes, size_t length, unsigned long *accepted)
 }
 
 static size_t damage(uint8_t *bytes, size_t length) {
-  for (unsigned changes = 1 + next() % 4; changes && length; changes--) {
-    size_t at = next() % length;
-    switch (next() % 5) {
-    case 0:
-      bytes[at] = (uint8_t)next();
-      break;
-    case 1:
-      bytes[at] ^= (uint8_t)(1u << next() % 8);
-      break;
-    case 2:
-      memset(bytes + at, next() % 2 ? 0xff : 0, length - at < 4 ? length - at : 4);
-      break;
-    case 3:
-      length = at;
-      break;
-    default: {
-      size_t from = next() % length, size = next() % 16;
-      if (from + size <= length && at + size <= length)
-        memmove(bytes + at, bytes + from, size);
-    }
-    }
-  }
+  length = damage_bytes(bytes, length, 1 + next() % 4);
   /* Half of the time with a true length, so that the damage is behind the header's door. */
   if (length >= 12 && next() % 2) {
     uint32_t whole = (uint32_t)length;

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "../supervisor.h"
+#include "damage.h"
 
 #include <dirent.h>
 #include <poll.h>
@@ -28,14 +29,6 @@ void __wrap_unmap_pages(void *at, size_t size) {
   free(at);
 }
 
-static uint64_t state = 0x9e3779b97f4a7c15u;
-static uint32_t next(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (uint32_t)(state >> 16);
-}
-
 int make_stem(const struct stem_request *request) {
   struct list cgroups = request->cgroups;
   size_t seen = strlen(request->join_pid) + strlen(request->uid_map) + strlen(request->gid_map);
@@ -56,28 +49,7 @@ int start_exec(struct process *process, const struct stem_request *request, int 
 }
 
 static size_t damage(uint8_t *bytes, size_t length) {
-  for (unsigned changes = next() % 4; changes && length; changes--) {
-    size_t at = next() % length;
-    switch (next() % 5) {
-    case 0:
-      bytes[at] = (uint8_t)next();
-      break;
-    case 1:
-      bytes[at] ^= (uint8_t)(1u << next() % 8);
-      break;
-    case 2:
-      memset(bytes + at, next() % 2 ? 0xff : 0, length - at < 4 ? length - at : 4);
-      break;
-    case 3:
-      length = at;
-      break;
-    default: {
-      size_t from = next() % length, size = next() % 16;
-      if (from + size <= length && at + size <= length)
-        memmove(bytes + at, bytes + from, size);
-    }
-    }
-  }
+  length = damage_bytes(bytes, length, next() % 4);
   /* Mostly with a true header, so that the damage is behind its door; sometimes of a type that nobody knows. */
   if (length >= MESSAGE_HEADER && next() % 4) {
     uint32_t magic = MESSAGE_MAGIC, body = (uint32_t)(length - MESSAGE_HEADER), type = next();
