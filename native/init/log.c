@@ -97,10 +97,16 @@ static void numbered(char *out, size_t size, uint32_t number) {
   }
 }
 
+/* The files that are there move up by one, as far as a number is free: how many there may be is the user's choice, and may be any number. */
 static void rotate(void) {
   char from[300], to[300];
+  struct stat about;
+  uint32_t last = 0;
   close_fd(&store.fd);
-  for (uint32_t i = store.max_files - 1; i >= 1; i--) {
+  do
+    numbered(to, sizeof to, ++last);
+  while (last < store.max_files && fstatat(store.directory, to, &about, AT_SYMLINK_NOFOLLOW) == 0);
+  for (uint32_t i = last < store.max_files ? last : store.max_files - 1; i >= 1; i--) {
     numbered(from, sizeof from, i - 1);
     numbered(to, sizeof to, i);
     renameat(store.directory, from, store.directory, to);

@@ -53,7 +53,7 @@ static void watch(int fd, short events, enum watched kind, unsigned index) {
   owners[polled_count++] = (struct owner){(uint32_t)kind, index};
 }
 
-static void watch_process(const struct process *process, unsigned index) {
+static void watch_process(struct process *process, unsigned index) {
   watch(process->socket, POLLIN, WATCH_SOCKET, index);
   if (wants_output(process, 0))
     watch(process->output[0], POLLIN, WATCH_OUTPUT, index);
@@ -61,6 +61,9 @@ static void watch_process(const struct process *process, unsigned index) {
     watch(process->output[1], POLLIN, WATCH_ERROR_OUTPUT, index);
   if (process->pending_start < process->pending_end)
     watch(process->input, POLLOUT, WATCH_INPUT, index);
+  if (process->reap_again > monotonic_ms())
+    return;
+  process->reap_again = 0;
   watch(process->pidfd, POLLIN, WATCH_END, index);
   watch(process->maker, POLLIN, WATCH_MAKER, index);
 }
@@ -142,6 +145,8 @@ static int wait_ms(void) {
     const struct process *process = process_at(i);
     bool draining = process->phase == PHASE_ENDED && (process->output[0] >= 0 || process->output[1] >= 0);
     int64_t at = draining ? process->deadline : process->phase == PHASE_RUNNING && process->pause_until > now ? process->pause_until : -1;
+    if (process->reap_again && (at < 0 || process->reap_again < at))
+      at = process->reap_again;
     if (process->orphan_until && (at < 0 || process->orphan_until < at))
       at = process->orphan_until;
     if (at >= 0 && (first < 0 || at < first))

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "supervisor.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -99,15 +100,20 @@ void on_maker_end(struct process *process) {
   siginfo_t about = {0};
   if (waitid(P_PIDFD_ID, (id_t)process->maker, &about, WEXITED | WNOHANG) < 0 || about.si_pid != 0)
     close_fd(&process->maker);
+  else
+    process->reap_again = monotonic_ms() + REAP_AGAIN_MS;
 }
 
+/* Leaves the descriptor open where it cannot be reaped: a container may trace what it sees, and the dead are their tracer's first. */
 static void end_and_reap(int *pidfd) {
-  siginfo_t about;
+  siginfo_t about = {0};
+  struct pollfd ended = {.fd = *pidfd, .events = POLLIN};
   if (*pidfd < 0)
     return;
   sys_pidfd_send_signal(*pidfd, SIGKILL);
-  waitid(P_PIDFD_ID, (id_t)*pidfd, &about, WEXITED);
-  close_fd(pidfd);
+  poll(&ended, 1, DROP_MS);
+  if (waitid(P_PIDFD_ID, (id_t)*pidfd, &about, WEXITED | WNOHANG) < 0 || about.si_pid != 0)
+    close_fd(pidfd);
 }
 
 void free_process(struct process *process) {
@@ -139,7 +145,16 @@ void drop_process(struct process *process) {
   }
   end_and_reap(&process->maker);
   end_and_reap(&process->pidfd);
+  int kept = process->pidfd;
+  process->pidfd = -1;
   free_process(process);
+  if (kept >= 0 && !process->container) {
+    /* Ended but for this. */
+    process->phase = PHASE_ENDED;
+    process->maker = kept;
+  } else {
+    close_fd(&kept);
+  }
   finish_clients();
 }
 
@@ -290,8 +305,10 @@ void on_process_end(struct process *process) {
     if (process->phase != PHASE_RUNNING || process->pidfd != pidfd)
       return;
   }
-  if (waitid(P_PIDFD_ID, (id_t)process->pidfd, &about, WEXITED | WNOHANG) < 0 || about.si_pid == 0)
+  if (waitid(P_PIDFD_ID, (id_t)process->pidfd, &about, WEXITED | WNOHANG) < 0 || about.si_pid == 0) {
+    process->reap_again = monotonic_ms() + REAP_AGAIN_MS;
     return;
+  }
   process->signal = about.si_code == CLD_EXITED ? 0 : (uint32_t)about.si_status;
   process->code = process->signal ? 128 + process->signal : (uint32_t)about.si_status & 255;
   format_now(process->finished);

@@ -14,6 +14,8 @@
 #define STORE_AGAIN_MS 1000
 #define HANGUP_PAUSE_MS 100
 #define ORPHAN_MS 300         /* how much later than a client's hangup its daemon's end may be seen */
+#define REAP_AGAIN_MS 200   /* a container that traces the dead keeps them from their parent */
+#define DROP_MS 1000       /* how long the end of a process that was killed is awaited */
 #define DRAIN_MS 2000         /* how long output is awaited that others than the dead process hold open */
 
 /* Wire messages of the control connections: u32 magic, u32 payload length, u32 type, u32 request id. */
@@ -58,6 +60,7 @@ struct process {
    */
   volatile pid_t *born;
   int maker;
+  int64_t reap_again; /* it has ended and somebody who traces it keeps it: when to try again; 0: nobody does */
   struct shared *shared;
   int input;     /* write end of stdin, or the pty's master, or -1 */
   int output[2]; /* read ends; with a terminal the master in the first */

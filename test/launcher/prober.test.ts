@@ -3,11 +3,23 @@
  * own. Execs in it, and containers that join its pid namespace.
  */
 import { afterAll, expect, test } from "bun:test";
-import { readlinkSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { randomId } from "@fathom/base";
 import type { LaunchPlan, Operation, Supervisor } from "@fathom/runtime";
-import { bothOutputs, execOperation, launcher, plan, Reader, Rig, rootOperations, start, sys, unframe } from "./rig.ts";
+import {
+  bothOutputs,
+  eventually,
+  execOperation,
+  launcher,
+  plan,
+  Reader,
+  Rig,
+  rootOperations,
+  start,
+  sys,
+  unframe,
+} from "./rig.ts";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -63,6 +75,26 @@ async function prober(
 }
 
 const SIGUSR1 = 10;
+
+function statusOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/status`, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** Those of its children that have ended and are kept by somebody who traces them. */
+const keptChildren = (parent: number): number =>
+  readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => statusOf(Number(name)))
+    .filter((status) => /^State:\s+Z/m.test(status) && !/^TracerPid:\s+0$/m.test(status))
+    .filter((status) => Number(/^PPid:\s+(\d+)/m.exec(status)?.[1]) === parent).length;
+
+/** How often it waited by itself. */
+const waits = (pid: number): number => Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(statusOf(pid))?.[1]);
+
 const newSession: Operation = { kind: "new-session" };
 const oomScore: Operation = { kind: "oom-score-adj", value: 0 };
 
@@ -192,6 +224,28 @@ test("who holds the process that opens /proc delays the start, which then fails"
   );
   await said.until(/held/);
   expect((await end()).openers).toBe(1);
+}, 60_000);
+
+test("a container that keeps the dead of its execs neither holds its supervisor nor makes it turn", async () => {
+  const { supervisor } = await prober(["--keep"]);
+  const kept = (): number => keptChildren(supervisor.supervisorPid);
+  // It does not catch each. One that ran, and one that could not be started, which the supervisor drops.
+  let running: Promise<{ code: number }> | undefined;
+  for (let turn = 0; kept() === 0 && turn < 200; turn++) {
+    let over = false;
+    running = exec(supervisor, ["true"]);
+    void running.then(() => (over = true));
+    await eventually("it has ended", () => over || kept() === 1);
+  }
+  for (let turn = 0; kept() < 2 && turn < 200; turn++)
+    await expect(exec(supervisor, ["nosuch"])).rejects.toThrow("executable file not found");
+  expect(kept()).toBe(2);
+  const before = waits(supervisor.supervisorPid);
+  // A loop that turns without an end never waits.
+  await eventually("its loop waits", () => waits(supervisor.supervisorPid) - before > 3);
+  await supervisor.signal(9);
+  expect((await supervisor.exit).code).toBe(137);
+  expect((await running)?.code).toBe(0);
 }, 60_000);
 
 test("an exec is made although its filter forbids to make processes", async () => {

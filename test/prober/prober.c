@@ -4,7 +4,7 @@
  *   looks N processes N newborn N hits N
  * after a line for each of the first hits. Exit status 1 when there were hits.
  *
- * prober [--joined [--catch|--take-over|--hold]] [--secret TEXT] FORBIDDEN…
+ * prober [--joined] [--catch|--take-over|--hold|--keep] [--secret TEXT] FORBIDDEN…
  *   FORBIDDEN   "DEVICE:INODE" in decimal, of a directory that must not be reached (the host's /), or a namespace as readlink shows it
  *   --secret    text that must not be in a newborn's memory from SIGUSR1 on, each letter moved up by one
  *   --joined    other containers share the pid namespace: only what is forbidden by name is a hit, and rights that no filter holds
@@ -12,6 +12,7 @@
  *               "openers N": those that open a /proc for others (native/init/joined-procfs.c)
  *   --take-over lets each opener do something else: whatever it can do is a hit
  *   --hold      keeps the first opener
+ *   --keep      traces each process and never hears of its end
  *
  * A newborn is a process whose program is still Fathom's own, from a memory file.
  */
@@ -35,7 +36,7 @@
 
 static volatile sig_atomic_t stop, armed;
 static unsigned long looks, processes, newborns, hits, openers;
-static enum { ONLY_LOOK, CATCH, TAKE_OVER, HOLD } mode;
+static enum { ONLY_LOOK, CATCH, TAKE_OVER, HOLD, KEEP } mode;
 static char **forbidden;
 static int forbidden_count;
 static bool joined;
@@ -321,7 +322,8 @@ static void catch_next(void) {
     if (ptrace(PTRACE_SEIZE, pid, 0, 0) < 0)
       continue;
     done = pid;
-    look_while_it_stands(pid);
+    if (mode != KEEP)
+      look_while_it_stands(pid);
   }
 }
 
@@ -337,6 +339,8 @@ int main(int argc, char **argv) {
       mode = TAKE_OVER;
     else if (!strcmp(argv[next], "--hold"))
       mode = HOLD;
+    else if (!strcmp(argv[next], "--keep"))
+      mode = KEEP;
     else if (!strcmp(argv[next], "--secret") && next + 1 < argc) {
       snprintf(secret, sizeof secret, "%s", argv[++next]);
       for (char *at = secret; *at; at++)
