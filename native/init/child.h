@@ -53,7 +53,9 @@ int be_born(struct child *child);
 int join_pid_namespace(struct child *child);
 /* Everything that a maker can do for the pid namespace only with the rights that it has outside a user namespace. */
 int prepare_for_user_namespace(struct child *child);
-/* joined-procfs.c, before the pid namespace is joined: a context (fsopen) of a procfs of it. `early`: the other namespaces are not the container's yet. */
+/* joined-procfs.c, before the pid namespace is joined. */
+bool joins_another_pid_namespace(const struct child *child);
+/* A context (fsopen) of a procfs of it. `early`: the other namespaces are not the container's yet. */
 int open_joined_procfs(const struct child *child, bool early);
 /* That a mount is such a procfs: a namespace below that one has others, which could have been sent. */
 int check_joined_procfs(const struct child *child, int mount);

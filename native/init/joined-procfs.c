@@ -172,6 +172,14 @@ int open_joined_procfs(const struct child *child, bool early) {
   return context;
 }
 
+/* What cannot be asked counts as another one: the mount then says what is wrong. */
+bool joins_another_pid_namespace(const struct child *child) {
+  struct stat wanted, own;
+  if (!child->maker || child->pid_namespace < 0)
+    return false;
+  return fstat(child->pid_namespace, &wanted) < 0 || stat("/proc/self/ns/pid", &own) < 0 || wanted.st_ino != own.st_ino || wanted.st_dev != own.st_dev;
+}
+
 int check_joined_procfs(const struct child *child, int mount) {
   struct stat wanted, shown;
   struct statfs about;

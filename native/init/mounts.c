@@ -130,6 +130,8 @@ static int make_joined_procfs(const struct child *child, const struct operation 
 }
 
 int make_early_procfs(struct child *child) {
+  if (!joins_another_pid_namespace(child))
+    return 0;
   static const struct operation plain = {.mount = {.type = "proc", .source = "proc"}};
   child->early_procfs = make_joined_procfs(child, &plain, true);
   return child->early_procfs < 0 ? -1 : 0;
@@ -157,7 +159,7 @@ static int take_early_procfs(struct child *child, const struct operation *op) {
 static int make_procfs(struct child *child, const struct operation *op) {
   if (child->early_procfs >= 0)
     return take_early_procfs(child, op);
-  return child->pid_namespace >= 0 && child->maker ? make_joined_procfs(child, op, false) : make_file_system(op);
+  return joins_another_pid_namespace(child) ? make_joined_procfs(child, op, false) : make_file_system(op);
 }
 
 int do_mount(struct child *child, const struct operation *op) {

@@ -15,9 +15,13 @@ const maps = {
 };
 
 /** A container whose program did `script` first. */
-async function other(script: string): Promise<{ supervisor: Supervisor; end: () => Promise<string> }> {
+async function other(
+  script: string,
+  namespaces?: readonly NamespaceKind[],
+): Promise<{ supervisor: Supervisor; end: () => Promise<string> }> {
   const { supervisor, attachments } = await start(rig, ["sh", "-c", `${script}; echo ready; exec sleep 1000`], {
     attach: [bothOutputs],
+    ...(namespaces === undefined ? {} : { namespaces }),
   });
   const reader = new Reader(attachments[0]!.fd);
   await reader.until(/ready/);
@@ -168,6 +172,13 @@ test("a namespace whose processes have ended is refused in words", async () => {
     "no such process",
   );
   sys.close(held);
+});
+
+test("the engine's own pid namespace, as a container with --pid host has it", async () => {
+  const { supervisor, end } = await other(":", ["mount", "network", "ipc", "uts"]);
+  const said = await joined(supervisor, "tr '\\0' ' ' </proc/1/cmdline");
+  expect(said).toBe(readFileSync("/proc/1/cmdline", "utf8").replaceAll("\0", " "));
+  await end();
 });
 
 test("from a user namespace of its own", async () => {

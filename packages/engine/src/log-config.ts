@@ -89,8 +89,10 @@ function limits(settings: LogSettings): { maxSize: number; maxFiles: number } {
   const local = settings.Type === "local";
   const maxSize = size === undefined ? (local ? localDefaults.maxSize : 0) : size === "-1" ? 0 : parseSize(size);
   const maxFiles = files === undefined ? (local ? localDefaults.maxFiles : 1) : Number(files);
-  if (!Number.isInteger(maxFiles))
+  if (files !== undefined && !/^[+-]?\d+$/.test(files))
     throw new EngineError("invalid-argument", `strconv.Atoi: parsing ${JSON.stringify(files)}: invalid syntax`);
+  if (Math.abs(maxFiles) >= 2 ** 63)
+    throw new EngineError("invalid-argument", `strconv.Atoi: parsing ${JSON.stringify(files)}: value out of range`);
   if (maxFiles < 1) throw new EngineError("invalid-argument", "max-file cannot be less than 1");
   return { maxSize, maxFiles };
 }

@@ -81,6 +81,8 @@ const discardLimitMs = 5000;
 /** Limits of a supervisor that does answer, and whose child does not come to an end with it: mounts on a slow server, a disk that hangs. */
 const prepareLimitMs = 60_000;
 const launchLimitMs = 120_000;
+/** As many as a launch can say. */
+const mostLogFiles = 2 ** 32 - 1;
 /** How long a starting daemon waits for a supervisor's state before it takes the container up without. */
 const reconnectPatienceMs = 500;
 /** What ps shows goes where the arguments were: they make room for it. */
@@ -366,7 +368,7 @@ function launchPayload(request: LaunchRequest, plan: ReturnType<typeof packPlan>
       (chroot ? launchFlags.chroot : 0) |
       plan.flag,
   );
-  writer.text(log.path).u64(BigInt(log.maxSize)).u32(log.maxFiles);
+  writer.text(log.path).u64(BigInt(log.maxSize)).u32(Math.min(log.maxFiles, mostLogFiles));
   const attributes = Object.entries(log.attributes ?? {});
   writer.text(attributes.length === 0 ? "" : JSON.stringify(Object.fromEntries(attributes.sort(byName))));
   writer.list(attach, (options) => writer.u32(attachMask(options)));
