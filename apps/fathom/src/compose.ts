@@ -18,6 +18,7 @@ import { openStore } from "@fathom/store";
 import { createHostFiles, type Sys } from "@fathom/sys";
 import { forwarderExecutable, helperExecutable } from "@fathom/sys/helper";
 import type { DaemonConfig } from "./daemon-config.ts";
+import { checkDatabaseInChild } from "./database-check.ts";
 import { openSupervisorHome } from "./supervisor-place.ts";
 
 export interface Composition {
@@ -45,6 +46,7 @@ export async function composeEngine({
       syncFilesystem: (path) => files.sync(path),
       removeTree: (path) => files.remove(path),
       describe: describeLayers(settings),
+      checkDatabaseFile: checkDatabaseInChild,
       rebuildDatabase: config.rebuildDatabase,
     }),
   );

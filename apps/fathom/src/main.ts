@@ -13,6 +13,10 @@ async function run(): Promise<number> {
     const { checkMain } = await import("./check/check.ts");
     return checkMain(argv.slice(1));
   }
+  if (argv[0] === "check-database") {
+    const { checkDatabaseMain } = await import("./database-check.ts");
+    return checkDatabaseMain(argv.slice(1));
+  }
   const { main } = await import("@fathom/cli");
   // At once: all output is written by then, and a read of stdin that waits for a pipe's other end must not keep the program.
   return process.exit(await main(argv));

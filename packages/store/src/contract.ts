@@ -210,7 +210,7 @@ export interface Database {
    * what a power loss makes untrue anyway.
    */
   relaxed<T>(action: () => T): T;
-  /** Reads every page again, a table at a time. @throws data-loss that names the file and a way out */
+  /** Reads every page again, in another process where there is one for it. @throws data-loss that names the file and a way out, unavailable when it cannot be found out */
   check(): Promise<void>;
   close(): void;
 }

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { closeSync, cpSync, existsSync, openSync, readdirSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { silentLogger } from "@fathom/base";
-import { openDatabase, setDatabaseAside } from "./database.ts";
+import { EngineError, silentLogger } from "@fathom/base";
+import { openDatabase, setDatabaseAside, type DatabaseOptions } from "./database.ts";
 import { storeMigrations } from "./schema.ts";
 import { temporaryRoot } from "./test-support.ts";
 
@@ -163,4 +163,94 @@ test("overwritten pages are found at the opening and by a check while it is open
   fill(next);
   await next.check();
   next.close();
+});
+
+/** A database with rows in its file; `spoil` writes noise over a page of theirs. */
+function filled(root: string, options: DatabaseOptions) {
+  const path = join(root, "a ?#%41.db");
+  const database = openDatabase(path, options);
+  database.migrate("x", [{ version: 1, up: ["CREATE TABLE t (a TEXT) STRICT"] }]);
+  for (let row = 0; row < 200; row++) database.run("INSERT INTO t VALUES (?)", "x".repeat(500));
+  const spoil = (): void => {
+    database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    const file = openSync(path, "r+");
+    writeSync(file, new Uint8Array(4096).fill(0xa5), 0, 4096, 5 * 4096);
+    closeSync(file);
+  };
+  return { database, path, spoil };
+}
+
+/** As the daemon does it. */
+async function checkInChild(path: string): Promise<string | undefined> {
+  const script = `import { checkDatabaseFile } from ${JSON.stringify(join(import.meta.dir, "quick-check.ts"))};
+    process.stdout.write(checkDatabaseFile(process.argv.at(-1)) ?? "");`;
+  const child = Bun.spawn([process.execPath, "-e", script, path], { stdout: "pipe", stderr: "inherit" });
+  const found = await new Response(child.stdout).text();
+  expect(await child.exited).toBe(0);
+  return found === "" ? undefined : found;
+}
+
+test("another process finds damage in the file of a database that is open, and its own lock stays", async () => {
+  using root = temporaryRoot();
+  const { database, path, spoil } = filled(root.path, { checkFile: checkInChild });
+  // What is in the log only counts too.
+  database.run("INSERT INTO t VALUES ('last')");
+  await database.check();
+  const script = `import { Database } from "bun:sqlite"; new Database(process.argv.at(-1)).query("SELECT 1 FROM t").all();`;
+  const other = Bun.spawnSync([process.execPath, "-e", script, path]);
+  expect(other.stderr.toString()).toContain("database is locked");
+  const files = readdirSync(root.path).sort();
+  spoil();
+  await expect(database.check()).rejects.toThrow(`the database ${path} is damaged`);
+  expect(readdirSync(root.path).sort()).toEqual(files);
+  database.close();
+  await expect(checkInChild(path)).resolves.toContain("Tree");
+});
+
+test("the check reads no table on this thread, and believes no answer about a file that changed meanwhile", async () => {
+  using root = temporaryRoot();
+  const answers: (string | undefined)[] = [];
+  let during = (): void => undefined;
+  let asked = 0;
+  const checkFile = async (): Promise<string | undefined> => {
+    asked++;
+    during();
+    return answers.shift();
+  };
+  const { database, path, spoil } = filled(root.path, { checkFile });
+  const change = (): void => {
+    database.run("INSERT INTO t VALUES ('more')");
+    database.run("PRAGMA wal_checkpoint(PASSIVE)");
+  };
+  // A checkpoint wrote while it was read.
+  during = () => {
+    if (asked === 1) change();
+  };
+  answers.push("page 3 is torn");
+  await database.check();
+  expect(asked).toBe(2);
+  during = change;
+  answers.push(...Array.from({ length: 10 }, () => "page 3 is torn"));
+  await expect(database.check()).rejects.toMatchObject({ code: "unavailable" });
+  during = () => undefined;
+  answers.splice(0, answers.length, "page 3 is torn");
+  await expect(database.check()).rejects.toThrow(`the database ${path} is damaged (page 3 is torn)`);
+  spoil();
+  await database.check();
+  const failing = openDatabase(join(root.path, "b.db"), {
+    checkFile: () => Promise.reject(new EngineError("unavailable", "no process left")),
+  });
+  await expect(failing.check()).rejects.toThrow("no process left");
+  for (const one of [database, failing]) one.close();
+});
+
+test("a check that is under way ends with its database", async () => {
+  using root = temporaryRoot();
+  const { database } = filled(root.path, {
+    checkFile: (_, signal) =>
+      new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error))),
+  });
+  const checking = database.check();
+  database.close();
+  await expect(checking).rejects.toThrow();
 });

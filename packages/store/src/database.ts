@@ -22,6 +22,7 @@ import {
 import { open as openFile } from "node:fs/promises";
 import { EngineError, isEngineError, messageOf, type Logger } from "@fathom/base";
 import type { Database, Migration, SqlValue } from "./contract.ts";
+import { quickCheck } from "./quick-check.ts";
 
 /** Prepared statements kept; the oldest goes first. The engine has fewer distinct ones than this. */
 const statementLimit = 256;
@@ -41,17 +42,32 @@ const growthBytes = 256 * 1024;
 /** How long a relaxed commit may wait for the disk. */
 const writeOutMs = 100;
 
+/** How often a file is looked through again that changed meanwhile. */
+const checkTries = 5;
+
+export interface DatabaseOptions {
+  /**
+   * Looks through the file as it is, without its log, and not in this process: gives what is wrong with it (`checkDatabaseFile`). Whatever else in this process closed
+   * the file would take SQLite's locks of it away. Without it the check runs on this thread.
+   * @throws when that cannot be found out
+   */
+  readonly checkFile?: (path: string, signal: AbortSignal) => Promise<string | undefined>;
+}
+
 class SqliteDatabase implements Database {
   readonly #sqlite: Sqlite;
   readonly #path: string;
+  readonly #checkFile: DatabaseOptions["checkFile"];
+  readonly #closing = new AbortController();
   readonly #statements = new Map<string, Statement<Record<string, unknown>, Bindings>>();
   #depth = 0;
   #relaxed = false;
   #writeOut: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(sqlite: Sqlite, path: string) {
+  constructor(sqlite: Sqlite, path: string, { checkFile }: DatabaseOptions) {
     this.#sqlite = sqlite;
     this.#path = path;
+    this.#checkFile = checkFile;
   }
 
   migrate(component: string, migrations: readonly Migration[]): void {
@@ -139,6 +155,28 @@ class SqliteDatabase implements Database {
   }
 
   async check(): Promise<void> {
+    const checkFile = this.#path === ":memory:" ? undefined : this.#checkFile;
+    if (checkFile === undefined) return this.#checkHere();
+    for (let tries = 0; tries < checkTries; tries++) {
+      // What is in the log goes into the file, which then stays as it is until the log is taken over again.
+      const { busy, log, checkpointed } = this.get("PRAGMA wal_checkpoint(PASSIVE)") ?? {};
+      const before = this.#fileVersion();
+      const found = await checkFile(this.#path, this.#closing.signal);
+      if (found === undefined) return;
+      if (busy === 0 && log === checkpointed && this.#fileVersion() === before) throw damaged(this.#path, found);
+    }
+    throw new EngineError(
+      "unavailable",
+      `the database ${this.#path} cannot be looked through for damage: it changes all the time, or its disk is full`,
+    );
+  }
+
+  #fileVersion(): string {
+    const { mtimeNs, size } = statSync(this.#path, { bigint: true });
+    return `${mtimeNs} ${size}`;
+  }
+
+  async #checkHere(): Promise<void> {
     const tables = this.all("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name");
     // From the file, not from what is remembered of it.
     this.run("PRAGMA shrink_memory");
@@ -156,6 +194,7 @@ class SqliteDatabase implements Database {
   }
 
   close(): void {
+    this.#closing.abort();
     clearTimeout(this.#writeOut);
     for (const statement of this.#statements.values()) statement.finalize();
     this.#statements.clear();
@@ -175,14 +214,6 @@ class SqliteDatabase implements Database {
     }
     return statement;
   }
-}
-
-/** What is wrong with the pages of a table, or of all; undefined when nothing is. */
-function quickCheck(sqlite: Sqlite, table?: string): string | undefined {
-  const which = table === undefined ? "1" : `"${table.replaceAll('"', '""')}"`;
-  const [row] = sqlite.query<Record<string, unknown>, []>(`PRAGMA quick_check(${which})`).all();
-  const said = row === undefined ? "no answer" : String(Object.values(row)[0]);
-  return said === "ok" ? undefined : said.split("\n").slice(0, 2).join(" ");
 }
 
 /**
@@ -267,16 +298,16 @@ function makePrivate(path: string): void {
  * Opens or makes the database at `path` (":memory:" for tests).
  * @throws unavailable when another process keeps it locked, data-loss with a way out when the file is damaged or no database
  */
-export function openDatabase(path: string): Database {
+export function openDatabase(path: string, options: DatabaseOptions = {}): Database {
   try {
-    return open(path);
+    return open(path, options);
   } catch (error) {
     if (!isEngineError(error, "data-loss") || path === ":memory:") throw error;
     throw damaged(path, messageOf(error), error);
   }
 }
 
-function open(path: string): Database {
+function open(path: string, options: DatabaseOptions): Database {
   const sqlite = translate(`open ${path}`, () => {
     if (path !== ":memory:") makePrivate(path);
     return new Sqlite(path, { create: true, readwrite: true, strict: true });
@@ -313,5 +344,5 @@ function open(path: string): Database {
       // The disk is full already; the next start tries again.
     }
   }
-  return new SqliteDatabase(sqlite, path);
+  return new SqliteDatabase(sqlite, path, options);
 }

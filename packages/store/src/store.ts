@@ -7,7 +7,7 @@ import { collectGarbage } from "./collect.ts";
 import { createContainerLayerStore } from "./containers.ts";
 import { createContentStore } from "./content.ts";
 import type { Store } from "./contract.ts";
-import { openDatabase, setDatabaseAside } from "./database.ts";
+import { openDatabase, setDatabaseAside, type DatabaseOptions } from "./database.ts";
 import type { DescribeLayers } from "./described.ts";
 import { createDurability } from "./durability.ts";
 import { createImageStore } from "./images.ts";
@@ -28,6 +28,8 @@ export interface OpenStoreOptions {
   readonly syncFilesystem: (path: string) => Promise<void>;
   /** Removes a tree, off this thread. Default: the runtime's own, which holds one of its few threads. */
   readonly removeTree?: (path: string) => Promise<void>;
+  /** Looks through the database's file while it is open (database.ts). Default: on this thread. */
+  readonly checkDatabaseFile?: NonNullable<DatabaseOptions["checkFile"]>;
   /** For containers that are on disk and not in the database; without it their layers are leftovers. */
   readonly describe?: DescribeLayers;
   /** Begins with an empty database; the one that was there is kept under another name. */
@@ -52,7 +54,8 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
   mkdirSync(join(root, "content"), { recursive: true, mode: 0o700 });
   const path = join(root, "fathom.db");
   if (options.rebuildDatabase === true) setDatabaseAside(path, logger);
-  const database = openDatabase(path);
+  const { checkDatabaseFile: checkFile } = options;
+  const database = openDatabase(path, checkFile === undefined ? {} : { checkFile });
   try {
     database.migrate("store", storeMigrations);
     const layout = createLayout(root);
