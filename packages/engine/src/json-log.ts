@@ -6,9 +6,10 @@
  * A log may be damaged (a power cut leaves zeros and half records): every record that is whole is found, also behind garbage on
  * the same line, and what is none is counted. The reader holds at most one chunk and one record of `maxRecordBytes` in memory.
  */
-import { closeSync, createReadStream, fstatSync, openSync, readdirSync, readSync } from "node:fs";
+import { closeSync, constants, createReadStream, fstatSync, openSync, readdirSync, readSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { createGunzip } from "node:zlib";
+import { EngineError } from "@fathom/base";
 
 export const chunkBytes = 64 * 1024;
 /** Of a record without its attributes: 16 KiB of text, each byte of it at most six. */
@@ -123,16 +124,22 @@ export class LogFile {
     this.inode = inode;
   }
 
-  /** undefined where there is no such file. */
+  /** undefined where there is no such file. @throws data-loss where something else lies */
   static open(path: string): LogFile | undefined {
     let fd: number;
     try {
-      fd = openSync(path, "r");
+      // A pipe would wait for its writer, and the daemon with it.
+      fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw error;
     }
-    return new LogFile(fd, basename(path), fstatSync(fd).ino);
+    const facts = fstatSync(fd);
+    if (!facts.isFile()) {
+      closeSync(fd);
+      throw new EngineError("data-loss", `${path} is no file, so it is no log: move it away`);
+    }
+    return new LogFile(fd, basename(path), facts.ino);
   }
 
   get size(): number {

@@ -3,10 +3,12 @@ import {
   appendFileSync,
   closeSync,
   ftruncateSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -105,6 +107,14 @@ test("timestamps have nine digits, details are sorted and escaped", async () => 
   expect(await read({ timestamps: true, details: true })).toBe(
     "2026-01-01T00:00:01.500000000Z a=1,b=two+words line1\n",
   );
+});
+
+test("what lies at a log's place and is no file is named; a pipe does not wait for its writer", async () => {
+  mkdirSync(path);
+  await expect(read({})).rejects.toThrow(`${path} is no file`);
+  rmdirSync(path);
+  expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
+  for (const tail of ["all", 1] as const) await expect(read({ tail })).rejects.toThrow(`${path} is no file`);
 });
 
 test("every record that is whole is shown, and what was skipped is said on stderr", async () => {
