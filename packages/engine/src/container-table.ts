@@ -61,7 +61,7 @@ export class ContainerTable {
     this.#descriptions = descriptions;
     database.migrate("engine", migrations);
     for (const row of database.all("SELECT id, name, fixed, changing FROM containers")) {
-      const record = parseRow(row);
+      const record = parseRow(database, row);
       const container = new Container(record);
       // A half-made or half-removed one is not shown; the recovery takes it from here.
       if (record.pending !== undefined) {
@@ -262,9 +262,13 @@ export function fixedPart(record: ContainerRecord): string {
 }
 
 /** Rows are only ever written by this file: their JSON is trusted to be a record, and only its frame is checked. */
-function parseRow(row: Record<string, unknown>): ContainerRecord {
+function parseRow(database: Database, row: Record<string, unknown>): ContainerRecord {
   const { id, name, fixed, changing } = row;
   if (typeof id !== "string" || typeof name !== "string" || typeof fixed !== "string" || typeof changing !== "string")
     throw new EngineError("data-loss", `row of container ${JSON.stringify(id)} is not readable`);
-  return { ...JSON.parse(fixed), ...JSON.parse(changing), id, name } as ContainerRecord;
+  const [seldom, often] = [
+    database.readObject(`container ${name}`, fixed, ["config", "hostConfig", "mounts"]),
+    database.readObject(`container ${name}`, changing, ["state", "networks"]),
+  ];
+  return { ...seldom, ...often, id, name } as unknown as ContainerRecord;
 }

@@ -12,7 +12,18 @@ export function createNetworkState(database: Database): NetworkState {
   ]);
   return {
     networks: () =>
-      database.all("SELECT data FROM network_rows").map(({ data }) => JSON.parse(String(data)) as NetworkInfo),
+      database
+        .all("SELECT id, data FROM network_rows")
+        .map(
+          ({ id, data }) =>
+            database.readObject(`network ${String(id)}`, data, [
+              "id",
+              "name",
+              "driver",
+              "options",
+              "labels",
+            ]) as unknown as NetworkInfo,
+        ),
     saveNetwork: (network) =>
       void database.run(
         "INSERT INTO network_rows (id, data) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data",

@@ -210,6 +210,12 @@ export interface Database {
    * what a power loss makes untrue anyway.
    */
   relaxed<T>(action: () => T): T;
+  /**
+   * The object that a row holds as JSON, with these members at least. SQLite notices damaged pages, and no damaged text in them.
+   * @param row Names it for whoever reads the error: "container x".
+   * @throws data-loss that names the file and a way out
+   */
+  readObject(row: string, text: unknown, members: readonly string[]): Readonly<Record<string, unknown>>;
   /** Reads every page again, in another process where there is one for it. @throws data-loss that names the file and a way out, unavailable when it cannot be found out */
   check(): Promise<void>;
   close(): void;

@@ -154,6 +154,21 @@ class SqliteDatabase implements Database {
     this.#writeOut.unref();
   }
 
+  readObject(row: string, text: unknown, members: readonly string[]): Readonly<Record<string, unknown>> {
+    const bad = (reason: string, cause?: unknown): EngineError =>
+      damaged(this.#path, `the row of ${row} cannot be read: ${reason}`, cause);
+    let value: unknown;
+    try {
+      value = JSON.parse(String(text));
+    } catch (error) {
+      throw bad(messageOf(error), error);
+    }
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw bad("it is no object");
+    const missing = members.filter((member) => !Object.hasOwn(value, member));
+    if (missing.length > 0) throw bad(`it has no ${missing.join(", ")}`);
+    return value as Readonly<Record<string, unknown>>;
+  }
+
   async check(): Promise<void> {
     const checkFile = this.#path === ":memory:" ? undefined : this.#checkFile;
     if (checkFile === undefined) return this.#checkHere();

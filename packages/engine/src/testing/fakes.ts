@@ -550,6 +550,7 @@ function fakeDatabase(
       }
     },
     relaxed: (action) => action(),
+    readObject: (_row, text) => JSON.parse(String(text)) as Record<string, unknown>,
     check: async () => undefined,
     close: () => undefined,
   };

@@ -80,8 +80,8 @@ class LocalVolumes implements Volumes {
     database.migrate("volumes", [
       { version: 1, up: ["CREATE TABLE volumes (name TEXT PRIMARY KEY, data TEXT NOT NULL) STRICT, WITHOUT ROWID"] },
     ]);
-    for (const { data } of database.all("SELECT data FROM volumes")) {
-      const row = JSON.parse(String(data)) as VolumeRow;
+    for (const { name, data } of database.all("SELECT name, data FROM volumes")) {
+      const row = database.readObject(`volume ${String(name)}`, data, ["name", "createdAt"]) as unknown as VolumeRow;
       this.#rows.set(row.name, row);
     }
     const unusable = this.#compareWithDescriptions();

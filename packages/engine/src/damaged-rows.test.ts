@@ -1,0 +1,56 @@
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { silentLogger } from "@fathom/base";
+import { openDatabase, type Database } from "@fathom/store";
+import { createSys } from "@fathom/sys";
+import { ContainerTable } from "./container-table.ts";
+import type { EngineParts } from "./engine.ts";
+import { createNetworkState } from "./network-state.ts";
+import { testConfig } from "./testing/fakes.ts";
+import { createVolumes } from "./volumes/volumes.ts";
+
+const readers: Readonly<Record<string, (database: Database, root: string) => unknown>> = {
+  container: (database) => new ContainerTable(database),
+  network: (database) => createNetworkState(database).networks(),
+  volume: (database, root) =>
+    createVolumes({
+      config: testConfig(root),
+      sys: createSys(),
+      store: { database },
+      logger: silentLogger,
+    } as EngineParts),
+};
+
+test.each<[string, string, string]>([
+  ["container", "INSERT INTO containers VALUES ('one', 'one', ?, '{\"state\":{},\"networks\":[]}')", '{"config":{'],
+  [
+    "container",
+    "INSERT INTO containers VALUES ('one', 'one', '{\"config\":1,\"hostConfig\":1,\"mounts\":[]}', ?)",
+    "5",
+  ],
+  [
+    "container",
+    "INSERT INTO containers VALUES ('one', 'one', '{\"config\":1,\"hostConfig\":1,\"mounts\":[]}', ?)",
+    "{}",
+  ],
+  ["network", "INSERT INTO network_rows VALUES ('one', ?)", "{}"],
+  ["network", "INSERT INTO network_rows VALUES ('one', ?)", "\u0000"],
+  ["volume", "INSERT INTO volumes VALUES ('one', ?)", "["],
+  ["volume", "INSERT INTO volumes VALUES ('one', ?)", "null"],
+])("the row of a %s that is not what was written is named, with the file and a way out: %s %j", (kind, sql, text) => {
+  const root = mkdtempSync(join(tmpdir(), "fathom-rows-"));
+  const path = join(root, "a.db");
+  const database = openDatabase(path);
+  try {
+    readers[kind]!(database, root);
+    database.run(sql, text);
+    expect(() => readers[kind]!(database, root)).toThrow(
+      new RegExp(`the database ${path} is damaged .the row of ${kind} one cannot be read: .*--rebuild-database`),
+    );
+  } finally {
+    database.close();
+    rmSync(root, { recursive: true });
+  }
+});
