@@ -1,5 +1,5 @@
 /** Error codes to HTTP statuses: the one table. */
-import { isEngineError, messageOf, type ErrorCode } from "@fathom/base";
+import { firstFailure, isEngineError, messageOf, type ErrorCode } from "@fathom/base";
 import { isSysError } from "@fathom/sys";
 import { BadRequestError } from "./http/head.ts";
 
@@ -22,7 +22,8 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
   internal: 500,
 };
 
-export function statusOf(error: unknown): number {
+export function statusOf(thrown: unknown): number {
+  const error = firstFailure(thrown);
   if (isEngineError(error)) return statuses[error.code];
   if (error instanceof BadRequestError) return error.status;
   // Only names that a client gave can be too long for the kernel, or go round in circles.

@@ -56,14 +56,25 @@ export function isEngineError(error: unknown, code?: ErrorCode): error is Engine
   return error instanceof EngineError && (code === undefined || error.code === code);
 }
 
+/** What failed first, where the undoing of what was done (`using`, a stack) failed after it: that one decides. */
+export function firstFailure(error: unknown): unknown {
+  let first = error;
+  while (first instanceof SuppressedError) first = first.suppressed;
+  return first;
+}
+
 /** The text of anything thrown. */
 export function messageOf(error: unknown): string {
+  if (error instanceof SuppressedError)
+    return `${messageOf(error.suppressed)}; undoing what was done failed too: ${messageOf(error.error)}`;
   return error instanceof Error ? error.message : String(error);
 }
 
 /** Wraps anything thrown as an EngineError, keeping one that already is. */
 export function asEngineError(error: unknown, code: ErrorCode = "internal"): EngineError {
-  return error instanceof EngineError ? error : new EngineError(code, messageOf(error), { cause: error });
+  if (error instanceof EngineError) return error;
+  const first = firstFailure(error);
+  return new EngineError(isEngineError(first) ? first.code : code, messageOf(error), { cause: error });
 }
 
 /** For exhaustive switches: a value that the types say cannot be here. */
