@@ -29,7 +29,7 @@ beforeEach(async () => {
     sys,
     files: createHostFiles({ sys, executable: () => helperExecutable(sys) }),
     events: { publish() {} },
-    uses: { ofImage: () => [], ofVolume: () => [] },
+    uses: { ofImage: () => [], ofVolume: () => [], volumesInUse: () => new Map<string, number>() },
     logger: silentLogger,
     clock: systemClock,
     tagTime: () => undefined,

@@ -84,6 +84,8 @@ export interface ContainerUses {
   ofImage(id: Digest): readonly { readonly id: string; readonly running: boolean; readonly imageName: string }[];
   /** Ids of the containers that have this volume among their mounts. */
   ofVolume(name: string): readonly string[];
+  /** Names of all volumes that containers have, with how many have each: for lists, which would ask thousands of times. */
+  volumesInUse(): ReadonlyMap<string, number>;
 }
 
 export interface LocalImage {

@@ -921,6 +921,23 @@ describe("a graceful stop", () => {
 });
 
 describe("lists", () => {
+  test("uses of volumes are counted in one walk over the containers, however many volumes there are", async () => {
+    for (const name of ["c1", "c2"])
+      await engine.containerCreate(name, undefined, request({ Binds: ["v0:/x", "v0:/y"] }));
+    await engine.containerCreate("c3", undefined, request({ Binds: ["v1:/x"] }));
+    const Volumes = Array.from({ length: 3 }, (_, index) => ({
+      Name: `v${index}`,
+      Driver: "local",
+      Mountpoint: "",
+      Labels: null,
+      Scope: "local" as const,
+      Options: null,
+    }));
+    machine.volumeList = Volumes;
+    const { VolumeUsage } = await engine.diskUsage(["volume"]);
+    expect(VolumeUsage?.Items.map(({ UsageData }) => UsageData?.RefCount)).toEqual([2, 1, 0]);
+  });
+
   test("filters and order", async () => {
     await run("web1", {}, { Labels: { tier: "front" }, ExposedPorts: { "80/tcp": {} } });
     await engine.containerCreate("job1", undefined, request({ NetworkMode: "none" }, { Labels: { tier: "back" } }));

@@ -25,7 +25,7 @@ import { containersRoot } from "./paths.ts";
 import { recover, resume } from "./recover.ts";
 import { stopForShutdown } from "./shutdown.ts";
 import { defaultNamespaces, Stems } from "./stems.ts";
-import type { SystemSources } from "./system.ts";
+import { volumesInUse, type SystemSources } from "./system.ts";
 import { writeRowsLater } from "./unwritten-rows.ts";
 
 /** What the image and volume halves are made from. */
@@ -180,6 +180,7 @@ function usesOf(containers: ContainerTable): ContainerUses {
         .list()
         .filter((container) => container.record.mounts.some((mount) => mount.name === name))
         .map((container) => container.id),
+    volumesInUse: () => volumesInUse(containers.list()),
   };
 }
 

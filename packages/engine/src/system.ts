@@ -17,6 +17,7 @@ import {
 } from "@fathom/spec";
 import { defaultRuntime, runtimes } from "./host-config.ts";
 import { newestFirst, summariseAll } from "./container-list.ts";
+import type { Container } from "./container.ts";
 import type { EngineContext } from "./context.ts";
 import { logDrivers } from "./log-config.ts";
 
@@ -246,9 +247,9 @@ async function imageUsage(
   sources: SystemSources,
 ): Promise<NonNullable<DiskUsage["ImageUsage"]>> {
   const list = await sources.imageList({ all: false, digests: false, sharedSize: true, filters: {}, manifests: false });
-  const used = (id: string): number =>
-    engine.containers.list().filter((container) => container.record.imageId === id).length;
-  const Items = list.map((image) => ({ ...image, Containers: used(image.Id) }));
+  const used = new Map<string, number>();
+  for (const { record } of engine.containers.list()) used.set(record.imageId, (used.get(record.imageId) ?? 0) + 1);
+  const Items = list.map((image) => ({ ...image, Containers: used.get(image.Id) ?? 0 }));
   const total = engine.store.layers.list().reduce((sum, layer) => sum + layer.size, 0);
   // Of an image in use nothing can be reclaimed; layers that others share count with it.
   const inUse = Items.filter((image) => image.Containers > 0).reduce((sum, image) => sum + image.Size, 0);
@@ -291,15 +292,23 @@ async function volumeUsage(
   };
 }
 
+/** Of each volume how many containers have it. */
+export function volumesInUse(containers: readonly Container[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { record } of containers)
+    for (const name of new Set(record.mounts.map((mount) => mount.name)))
+      if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return counts;
+}
+
 async function volumesWithUsage(engine: EngineContext, sources: SystemSources): Promise<readonly Volume[]> {
   const { Volumes } = await sources.volumeList({});
+  const inUse = volumesInUse(engine.containers.list());
   return Promise.all(
     Volumes.map(async (volume) => ({
       ...volume,
       UsageData: {
-        RefCount: engine.containers
-          .list()
-          .filter((container) => container.record.mounts.some((mount) => mount.name === volume.Name)).length,
+        RefCount: inUse.get(volume.Name) ?? 0,
         Size: await sources.volumeUsage(volume.Name),
       },
     })),

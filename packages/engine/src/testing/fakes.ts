@@ -16,7 +16,7 @@ import type {
   Resources,
   Supervisor,
 } from "@fathom/runtime";
-import { sha256Digest, type ChainId, type OciSpec } from "@fathom/spec";
+import { sha256Digest, type ChainId, type OciSpec, type Volume } from "@fathom/spec";
 import type { ContainerLayer, Database, SqlValue, Store } from "@fathom/store";
 import { SysError, type HostFiles, type Sys } from "@fathom/sys";
 import { createEngine, type Engine, type ImageHalf, type VolumeHalf } from "../engine.ts";
@@ -74,6 +74,8 @@ export class FakeMachine {
   readonly volumes = new Map<string, VolumeHandle>();
   readonly database = new Sqlite(":memory:");
   nextPid = 1000;
+  /** What the volume half lists. */
+  volumeList: readonly Volume[] = [];
   failLaunch: Error | undefined;
   failAttach: Error | undefined;
   /** Holds every launch until `goOn`. */
@@ -413,7 +415,7 @@ export class FakeMachine {
       acquire: async () => undefined,
       release: async () => undefined,
       removeIfUnused: async (name) => this.volumes.delete(name),
-      volumeList: async () => ({ Volumes: [], Warnings: null }),
+      volumeList: async () => ({ Volumes: this.volumeList, Warnings: null }),
       volumeUsage: async () => 0,
     };
     return this.faults.wrap("volumes", volumes);

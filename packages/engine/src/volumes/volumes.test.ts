@@ -35,10 +35,16 @@ afterEach(async () => {
 });
 
 /** What a daemon's start makes of the directory. */
+let users: Record<string, string[]> = {};
 async function open(logger = silentLogger): Promise<Volumes> {
   store = await openStore({ root, sys, logger: silentLogger, syncFilesystem: async () => undefined });
   const events = new Events(systemClock);
-  const uses = { ofImage: () => [], ofVolume: () => [] };
+  users = {};
+  const uses = {
+    ofImage: () => [],
+    ofVolume: (name: string) => users[name] ?? [],
+    volumesInUse: () => new Map(Object.entries(users).map(([name, ids]) => [name, ids.length])),
+  };
   return createVolumes({
     config: testConfig(root),
     store,
@@ -244,4 +250,34 @@ test("a crash between the description's two steps: without a row it goes, with o
   expect(directories()).toEqual(["row"]);
   expect(list("volumes/row")).toEqual(["_data", "opts.json"]);
   expect(await (await openAnew()).volumeInspect("row")).toMatchObject({ Labels: { a: "b" } });
+});
+
+test("a name filter is a pattern whose cost is bounded; what is none is looked for as text", async () => {
+  const volumes = await open();
+  for (const name of ["web-data", "web.cache", `${"a".repeat(60)}_`]) volumes.ensure({ name, ...settings });
+  const found = async (filter: string): Promise<string[]> =>
+    (await volumes.volumeList({ name: [filter] })).Volumes.map(({ Name }) => Name).sort();
+  expect(await found("^web")).toEqual(["web-data", "web.cache"]);
+  expect(await found("d.t[a]$")).toEqual(["web-data"]);
+  expect(await found("[")).toEqual([]);
+  // The runtime's own engine would go back and forth over this for seconds, or for ever.
+  expect(await found("^(a+)+$")).toEqual([]);
+  // Look-behind and references to what was found are not of this language: they are looked for as text.
+  expect(await found(String.raw`(a)\1`)).toEqual([]);
+});
+
+test("a volume that a container takes while a prune measures it is not pruned; of two removals one removes it", async () => {
+  const volumes = await open();
+  for (const name of ["taken", "free"]) volumes.ensure({ name, ...settings });
+  const report = volumes.volumePrune({ all: ["true"] });
+  users["taken"] = ["c1"];
+  expect((await report).VolumesDeleted).toEqual(["free"]);
+  expect(await names(volumes)).toEqual(["taken"]);
+  users = {};
+  const removals = await Promise.allSettled([
+    volumes.volumeRemove("taken", false),
+    volumes.volumeRemove("taken", false),
+  ]);
+  expect(removals.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+  expect(await names(volumes)).toEqual([]);
 });

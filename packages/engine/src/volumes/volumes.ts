@@ -11,6 +11,7 @@ import { isSysError } from "@fathom/sys";
 import type { VolumeHandle, VolumeLookup, VolumeSettings } from "../contract.ts";
 import type { EngineParts } from "../engine.ts";
 import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters.ts";
+import { compilePattern } from "../patterns.ts";
 import { treeSize } from "./disk-usage.ts";
 import {
   discardUnpublished,
@@ -400,16 +401,27 @@ class LocalVolumes implements Volumes {
   async removeIfUnused(name: string, containerId: string): Promise<boolean> {
     const row = this.#rows.get(name);
     if (row === undefined) return true;
-    if (this.#parts.uses.ofVolume(name).some((id) => id !== containerId)) return false;
-    await this.#remove(row);
+    if (this.#usersBut(name, containerId).length > 0) return false;
+    try {
+      await this.#remove(row, containerId);
+    } catch (error) {
+      // Somebody has taken it, or removed it, since it was looked at.
+      if (isEngineError(error, "conflict") && this.#usersBut(name, containerId).length > 0) return false;
+      if (!isEngineError(error, "not-found")) throw error;
+    }
     return true;
   }
 
-  #remove(row: VolumeRow): Promise<void> {
-    return this.#mutex.run(row.name, () => this.#removeNow(row));
+  #usersBut(name: string, but: string | undefined): string[] {
+    return this.#parts.uses.ofVolume(name).filter((id) => id !== but);
   }
 
-  async #removeNow(row: VolumeRow): Promise<void> {
+  /** @param but A container that does not count. */
+  #remove(row: VolumeRow, but?: string): Promise<void> {
+    return this.#mutex.run(row.name, () => this.#removeNow(row, but));
+  }
+
+  async #removeNow(row: VolumeRow, but: string | undefined): Promise<void> {
     if (row.options !== null) {
       await this.#unmount(row.name);
       // What is mounted there is not this engine's to remove.
@@ -419,6 +431,12 @@ class LocalVolumes implements Volumes {
           `remove ${row.name}: volume is still mounted on ${this.#mountpoint(row.name)} and cannot be unmounted: try again`,
         );
     }
+    // Whoever asked for it has waited since: it may be gone, or another container's by now. From here on nobody comes between.
+    if (this.#rows.get(row.name)?.createdAt !== row.createdAt)
+      throw new EngineError("not-found", `get ${row.name}: no such volume`);
+    const users = this.#usersBut(row.name, but);
+    if (users.length > 0)
+      throw new EngineError("conflict", `remove ${row.name}: volume is in use - [${users.join(", ")}]`);
     const directory = join(this.#root, row.name);
     const known = join(this.#root, removing, row.name);
     // The files of one that had the name before may still be on their way out.
@@ -457,12 +475,14 @@ class LocalVolumes implements Volumes {
       const values = filterValues(filters, key);
       return values.length === 0 || values.some(test);
     };
+    const names = filterValues(filters, "name").map(nameTest);
+    const inUse = dangling === undefined ? undefined : this.#parts.uses.volumesInUse();
     const found = [...this.#rows.values()].filter(
       (row) =>
-        any("name", (value) => nameMatches(row.name, value)) &&
+        (names.length === 0 || names.some((matches) => matches(row.name))) &&
         any("driver", (value) => value === "local") &&
         matchesLabels(row.labels ?? {}, filterValues(filters, "label")) &&
-        (dangling === undefined || dangling === (this.#parts.uses.ofVolume(row.name).length === 0)),
+        (inUse === undefined || dangling !== inUse.has(row.name)),
     );
     return { Volumes: found.map((row) => this.#show(row)), Warnings: null };
   }
@@ -484,7 +504,9 @@ class LocalVolumes implements Volumes {
     const without = filterValues(filters, "label!");
     const deleted: string[] = [];
     let reclaimed = 0;
+    const inUse = this.#parts.uses.volumesInUse();
     for (const row of this.#rows.values()) {
+      if (inUse.has(row.name)) continue;
       const labels = row.labels ?? {};
       if (!all && !(anonymousLabel in labels)) continue;
       if (this.#parts.uses.ofVolume(row.name).length > 0) continue;
@@ -556,10 +578,13 @@ function danglingFilter(filters: Filters): boolean | undefined {
   throw new EngineError("invalid-argument", `invalid filter 'dangling=[${values.join(" ")}]'`);
 }
 
-function nameMatches(name: string, pattern: string): boolean {
+/** A regular expression over the name; what is none is looked for as text. */
+function nameTest(value: string): (name: string) => boolean {
+  let pattern: ((text: string) => boolean) | undefined;
   try {
-    return new RegExp(pattern).test(name);
+    pattern = compilePattern(value);
   } catch {
-    return name.includes(pattern);
+    pattern = undefined;
   }
+  return pattern ?? ((name) => name.includes(value));
 }
