@@ -48,6 +48,8 @@ export class ContainerTable {
 
   /** Exit codes of containers that removed themselves a moment ago, by id and name. */
   readonly #departed = new Map<string, { readonly code: number; readonly name: string; readonly atMs: number }>();
+  /** Inserted as "creating", and not shown yet. */
+  readonly #creating = new Set<Container>();
   /** Rows that a dead daemon left half done, found by the constructor. */
   readonly unfinished: Container[] = [];
   /** Containers whose rows are behind: the disk was full, or the database is damaged. Any later change of one writes all of it. */
@@ -75,6 +77,11 @@ export class ContainerTable {
 
   list(): Container[] {
     return [...this.#byId.values()];
+  }
+
+  /** With those that are being created: what they hold is held. */
+  listHolders(): Container[] {
+    return [...this.#byId.values(), ...this.#creating];
   }
 
   byId(id: string): Container | undefined {
@@ -154,7 +161,7 @@ export class ContainerTable {
     if (record.pending !== "creating") {
       this.#descriptions?.write(record);
       this.#show(container);
-    }
+    } else this.#creating.add(container);
     return container;
   }
 
@@ -179,6 +186,7 @@ export class ContainerTable {
   }
 
   #show(container: Container): void {
+    this.#creating.delete(container);
     this.#byId.set(container.id, container);
     this.#byName.set(container.record.name, container);
     this.#reserved.delete(container.record.name);
@@ -235,6 +243,7 @@ export class ContainerTable {
       this.#database.run("DELETE FROM containers WHERE id = ?", container.id),
     );
     this.unwritten.delete(container);
+    this.#creating.delete(container);
     this.#byId.delete(container.id);
     if (this.#byName.get(container.record.name) === container) this.#byName.delete(container.record.name);
     this.#reserved.delete(container.record.name);

@@ -921,6 +921,19 @@ describe("a graceful stop", () => {
 });
 
 describe("lists", () => {
+  test("a volume that is being filled for a container that is created is in use", async () => {
+    const hang = machine.faults.hangNext("files.kindOf");
+    const created = engine.containerCreate("new", undefined, request({ Binds: ["data:/data"] }));
+    await hang.reached;
+    expect(machine.uses?.ofVolume("data")).toHaveLength(1);
+    expect([...(machine.uses?.volumesInUse() ?? [])]).toEqual([["data", 1]]);
+    hang.goOn();
+    const { Id } = await created;
+    expect(machine.uses?.ofVolume("data")).toEqual([Id]);
+    await engine.containerRemove("new", { volumes: false, force: false, link: false });
+    expect(machine.uses?.ofVolume("data")).toEqual([]);
+  });
+
   test("uses of volumes are counted in one walk over the containers, however many volumes there are", async () => {
     for (const name of ["c1", "c2"])
       await engine.containerCreate(name, undefined, request({ Binds: ["v0:/x", "v0:/y"] }));

@@ -167,7 +167,7 @@ function usesOf(containers: ContainerTable): ContainerUses {
   return {
     ofImage: (id) =>
       containers
-        .list()
+        .listHolders()
         .filter(({ record }) => record.imageId === id || record.mounts.some(({ image }) => image?.id === id))
         .map((container) => ({
           id: container.id,
@@ -177,10 +177,10 @@ function usesOf(containers: ContainerTable): ContainerUses {
         })),
     ofVolume: (name) =>
       containers
-        .list()
+        .listHolders()
         .filter((container) => container.record.mounts.some((mount) => mount.name === name))
         .map((container) => container.id),
-    volumesInUse: () => volumesInUse(containers.list()),
+    volumesInUse: () => volumesInUse(containers.listHolders()),
   };
 }
 

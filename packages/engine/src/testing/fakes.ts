@@ -20,7 +20,7 @@ import { sha256Digest, type ChainId, type OciSpec, type Volume } from "@fathom/s
 import type { ContainerLayer, Database, SqlValue, Store } from "@fathom/store";
 import { SysError, type HostFiles, type Sys } from "@fathom/sys";
 import { createEngine, type Engine, type ImageHalf, type VolumeHalf } from "../engine.ts";
-import type { EngineConfig, LocalImage, OciTranslation, VolumeHandle } from "../contract.ts";
+import type { ContainerUses, EngineConfig, LocalImage, OciTranslation, VolumeHandle } from "../contract.ts";
 
 /** A running "process": the test ends it, reads what was attached, sees its signals. */
 export class FakeProcess {
@@ -74,6 +74,8 @@ export class FakeMachine {
   readonly volumes = new Map<string, VolumeHandle>();
   readonly database = new Sqlite(":memory:");
   nextPid = 1000;
+  /** What the volume half is told of containers. */
+  uses: ContainerUses | undefined;
   /** What the volume half lists. */
   volumeList: readonly Volume[] = [];
   failLaunch: Error | undefined;
@@ -513,7 +515,10 @@ export async function startDaemon(
     logger: silentLogger,
     clock: systemClock,
     images: () => machine.imageHalf(),
-    volumes: () => machine.volumeHalf(root),
+    volumes: ({ uses }) => {
+      machine.uses = uses;
+      return machine.volumeHalf(root);
+    },
     oci,
   });
   await engine.resume();
