@@ -92,7 +92,7 @@ async function fill(parts: CopyParts, from: number, mount: MountPoint): Promise<
       const target = beginFilling(sys, volume);
       try {
         await copy(target);
-        completeFilling(sys, volume, to);
+        await completeFilling(sys, volume, to);
       } catch (error) {
         await rm(aside, { recursive: true, force: true });
         throw error;

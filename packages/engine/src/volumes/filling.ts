@@ -7,6 +7,7 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { Turns } from "@fathom/base";
 import { AT_REMOVEDIR, isSysError, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, type Sys } from "@fathom/sys";
 import { copyDirectoryAttributes } from "../copy-tree.ts";
 
@@ -14,6 +15,8 @@ export const fillingName = ".filling";
 const filledName = ".filled";
 const directoryFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 const RENAME_NOREPLACE = 1;
+/** As much work as parsing so many. */
+const bytesOfMove = 4096;
 
 /** A new, empty directory for the copy, opened. `.filling` must not be there. */
 export function beginFilling(sys: Sys, volumeFd: number): number {
@@ -21,22 +24,34 @@ export function beginFilling(sys: Sys, volumeFd: number): number {
   return sys.openat2(volumeFd, fillingName, { flags: directoryFlags });
 }
 
-/** From now on the content is the volume's, whatever happens; then it is moved. @throws SysError; the next start moves the rest */
-export function completeFilling(sys: Sys, volumeFd: number, dataFd: number): void {
+/**
+ * From now on the content is the volume's, whatever happens; then it is moved, in turns, since an image may have any number of files there.
+ * @throws SysError; the next start moves the rest
+ */
+export async function completeFilling(sys: Sys, volumeFd: number, dataFd: number): Promise<void> {
   sys.renameat2(volumeFd, fillingName, volumeFd, filledName, RENAME_NOREPLACE);
-  moveFilled(sys, volumeFd, dataFd);
+  const turns = new Turns();
+  for (const _ of moveFilled(sys, volumeFd, dataFd)) await turns.after(bytesOfMove);
 }
 
-function moveFilled(sys: Sys, volumeFd: number, dataFd: number): void {
+/** Says after each entry that it goes on. */
+function* moveFilled(sys: Sys, volumeFd: number, dataFd: number): Generator<void, void> {
   const filled = sys.openat2(volumeFd, filledName, { flags: directoryFlags });
   try {
-    for (const { name } of sys.readDirectory(filled)) {
-      try {
-        sys.renameat2(filled, name, dataFd, name, RENAME_NOREPLACE);
-      } catch (error) {
-        // Somebody wrote a file of that name meanwhile: it is the newer one.
-        if (!isSysError(error, "EEXIST")) throw error;
-      }
+    // A directory that changes while it is read may not tell of everything at once.
+    for (let moved = 1; moved > 0;) {
+      moved = 0;
+      for (const part of sys.readDirectoryParts(filled))
+        for (const { name } of part) {
+          try {
+            sys.renameat2(filled, name, dataFd, name, RENAME_NOREPLACE);
+            moved++;
+          } catch (error) {
+            // Somebody wrote a file of that name meanwhile: it is the newer one.
+            if (!isSysError(error, "EEXIST")) throw error;
+          }
+          yield;
+        }
     }
     copyDirectoryAttributes(sys, filled, dataFd);
   } finally {
@@ -58,7 +73,7 @@ export function finishFilling(sys: Sys, volumePath: string): string | undefined 
     try {
       const data = sys.openat2(volume, "_data", { flags: directoryFlags });
       try {
-        moveFilled(sys, volume, data);
+        for (const _ of moveFilled(sys, volume, data)) continue;
       } finally {
         sys.close(data);
       }
