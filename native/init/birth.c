@@ -108,6 +108,8 @@ int be_born(struct child *child) {
   child->maker = false;
   child->born = NULL;
   follow_supervisor(child);
+  if (limit_processes(child) < 0)
+    return -1;
   if (child->wants_session && take_session(child) < 0)
     return -1;
   failure->operation = operation;

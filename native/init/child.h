@@ -44,6 +44,8 @@ struct child {
   uint16_t rows, columns;
   mode_t umask;
   bool umask_set;
+  bool limits_processes; /* RLIMIT_NPROC is set by the process itself */
+  uint64_t process_limit[2];
 };
 
 #define BORN_SIZE 4096
@@ -97,7 +99,9 @@ int do_working_directory(struct child *child, const struct operation *op);
 int do_loopback_up(void);
 
 /* identity.c */
-int do_rlimit(const struct operation *op);
+int do_rlimit(struct child *child, const struct operation *op);
+/* What do_rlimit put off until there is no maker any more. */
+int limit_processes(const struct child *child);
 int do_set_user(struct child *child, const struct operation *op);
 int do_bounding_set(uint64_t keep);
 int do_capabilities(const struct operation *op);

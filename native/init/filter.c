@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 struct machine {
   uint32_t a, x, memory[BPF_MEMWORDS];
@@ -118,6 +119,7 @@ bool filter_lets_be_born(const struct child *child, struct bytes program) {
       {SYS_close_range, 3, 0, true},
       {SYS_close, 3, 0, true},
       {SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, true},
+      {SYS_prlimit64, 0, RLIMIT_NPROC, child->limits_processes},
       {SYS_setsid, 0, 0, child->wants_session},
       {SYS_ioctl, 0, TIOCSCTTY, child->wants_session && child->terminal},
   };

@@ -19,11 +19,33 @@ void follow_supervisor(const struct child *child) {
     _exit(137);
 }
 
-int do_rlimit(const struct operation *op) {
+static int set_limit(uint32_t resource, uint64_t soft, uint64_t hard) {
   struct {
     uint64_t soft, hard;
-  } limit = {op->limit.soft, op->limit.hard};
-  return syscall(SYS_prlimit64, 0, op->limit.resource, &limit, NULL) < 0 ? fail("prlimit64", "") : 0;
+  } limit = {soft, hard};
+  return (int)syscall(SYS_prlimit64, 0, resource, &limit, NULL);
+}
+
+/* A maker is one process of the user more until it has ended: so much more is allowed till then, where the engine may allow it. */
+static bool allow_maker(struct child *child, uint64_t soft, uint64_t hard) {
+  if (soft > hard || soft >= UINT64_MAX - 1 || set_limit(RLIMIT_NPROC, soft + 1, hard > soft ? hard : soft + 1) < 0)
+    return false;
+  child->limits_processes = true;
+  child->process_limit[0] = soft;
+  child->process_limit[1] = hard;
+  return true;
+}
+
+int do_rlimit(struct child *child, const struct operation *op) {
+  if (child->maker && op->limit.resource == RLIMIT_NPROC && allow_maker(child, op->limit.soft, op->limit.hard))
+    return 0;
+  return set_limit(op->limit.resource, op->limit.soft, op->limit.hard) < 0 ? fail("prlimit64", "") : 0;
+}
+
+int limit_processes(const struct child *child) {
+  if (child->limits_processes && set_limit(RLIMIT_NPROC, child->process_limit[0], child->process_limit[1]) < 0)
+    return fail("prlimit64", "");
+  return 0;
 }
 
 static int set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable) {

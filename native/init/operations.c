@@ -78,7 +78,7 @@ static int run_operation(struct child *child, const struct operation *op) {
   case OP_LOOPBACK_UP:
     return do_loopback_up();
   case OP_RLIMIT:
-    return do_rlimit(op);
+    return do_rlimit(child, op);
   case OP_OOM_SCORE_ADJ:
     return do_oom_score_adj(child, (int32_t)op->number);
   case OP_UMASK:

@@ -162,3 +162,25 @@ test("two execs of one id are refused", async () => {
   await supervisor.exec(request).catch(() => undefined);
   await end(supervisor);
 });
+
+test("a limit of processes counts those of the container, not who makes them", async () => {
+  // The kernel counts a user's processes on the whole machine: one that nobody else has.
+  const uid = 100_000 + process.pid;
+  const user: readonly Operation[] = [
+    { kind: "rlimit", resource: "RLIMIT_NPROC", soft: 2n, hard: 2n },
+    { kind: "set-user", uid, gid: uid, groups: [] },
+    { kind: "bounding-set", keep: 0n },
+    { kind: "capabilities", effective: 0n, permitted: 0n, inheritable: 0n, ambient: 0n },
+  ];
+  const { supervisor } = await start(rig, ["sleep", "1000"], { process: user });
+  for (let turn = 0; turn < 5; turn++) {
+    const handle = await exec(supervisor, ["sh", "-c", "ulimit -Su; ulimit -Hu"], { process: user });
+    expect(unframe(await new Reader(handle.attachments[0]!.fd).ended).stdout).toBe("2\n2\n");
+    expect((await handle.exit).code).toBe(0);
+  }
+  const second = await exec(supervisor, ["sleep", "1000"], { process: user });
+  await expect(exec(supervisor, ["true"], { process: user })).rejects.toThrow("resource temporarily unavailable");
+  await supervisor.signal(9);
+  await supervisor.exit;
+  await second.exit;
+});
