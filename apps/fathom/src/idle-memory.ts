@@ -52,8 +52,8 @@ export class IdleMemory implements Disposable {
   }
 
   /**
-   * What a request leaves to be done later (files made durable, layers removed, threads that end) maps pages again and is no request: they go once more
-   * behind it. Then there is no timer until the next request: an idle daemon sleeps.
+   * What a request leaves to be done later (files made durable, layers removed, threads that end) makes garbage, maps pages again and is no request: they
+   * go once more behind it. The collector also lets go of code then that has not run for a while. Then there is no timer until the next request: an idle daemon sleeps.
    */
   #releaseAgain(turn: number): void {
     const afterMs = laterMs[turn];
@@ -61,6 +61,7 @@ export class IdleMemory implements Disposable {
     const last = this.#last;
     const timer = setTimeout(() => {
       if (this.#ended || this.#last !== last) return;
+      this.#options.collectGarbage();
       this.#options.sys.releaseFilePages();
       this.#releaseAgain(turn + 1);
     }, afterMs);

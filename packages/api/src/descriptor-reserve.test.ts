@@ -31,3 +31,46 @@ test("the reserve is free when nothing else is, and is taken again when there is
   expect(free).toBe(12);
   expect(states).toEqual(["short", "none", "short", "enough"]);
 });
+
+test("it looks often while clients do something, and seldom when they are only connected", () => {
+  let now = 0;
+  using reserve = new DescriptorReserve({
+    logger: silentLogger,
+    onChange: () => undefined,
+    now: () => now,
+    open: () => 100,
+    close: () => undefined,
+  });
+  expect(reserve.intervalMs).toBe(500);
+  now = 2500;
+  reserve.lookAgain();
+  expect(reserve.intervalMs).toBe(10_000);
+  reserve.wake();
+  expect(reserve.intervalMs).toBe(500);
+  now = 4000;
+  reserve.lookAgain();
+  expect(reserve.intervalMs).toBe(500);
+  now = 5000;
+  reserve.lookAgain();
+  expect(reserve.intervalMs).toBe(10_000);
+});
+
+test("it looks often as long as there are none, without a request", () => {
+  let now = 0;
+  let free = 100;
+  using reserve = new DescriptorReserve({
+    logger: silentLogger,
+    onChange: () => undefined,
+    now: () => now,
+    open: () => {
+      if (free === 0) throw new Error("EMFILE");
+      return free--;
+    },
+    close: () => free++,
+  });
+  free = 0;
+  now = 60_000;
+  reserve.lookAgain();
+  expect(reserve.state).toBe("short");
+  expect(reserve.intervalMs).toBe(500);
+});

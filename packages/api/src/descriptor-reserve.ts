@@ -7,9 +7,11 @@ import { closeSync, openSync } from "node:fs";
 import type { Logger } from "@fathom/base";
 
 const reserveCount = 8;
-/** While there are clients, and while there are none: an idle daemon sleeps. */
+/** While clients do something, and while they do not: an idle daemon sleeps, whoever is connected to it. */
 const intervalMs = 500;
 const idleIntervalMs = 10_000;
+/** After the last request for this long. */
+const busyForMs = 2000;
 
 /** "short": the reserve is being used; "none": it is used up. */
 export type DescriptorState = "enough" | "short" | "none";
@@ -17,8 +19,7 @@ export type DescriptorState = "enough" | "short" | "none";
 export interface DescriptorReserveOptions {
   readonly logger: Logger;
   readonly onChange: (state: DescriptorState) => void;
-  /** Whether there are clients; true when absent. */
-  readonly isBusy?: () => boolean;
+  readonly now?: () => number;
   /** @throws when there is none */
   readonly open?: () => number;
   readonly close?: (fd: number) => void;
@@ -28,6 +29,8 @@ export class DescriptorReserve implements Disposable {
   readonly #options: DescriptorReserveOptions;
   readonly #open: () => number;
   readonly #close: (fd: number) => void;
+  readonly #now: () => number;
+  #busyUntil: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #intervalMs = 0;
   #spares: number[] = [];
@@ -37,23 +40,35 @@ export class DescriptorReserve implements Disposable {
     this.#options = options;
     this.#open = options.open ?? (() => openSync("/dev/null", "r"));
     this.#close = options.close ?? closeSync;
+    this.#now = options.now ?? (() => performance.now());
+    this.#busyUntil = this.#now() + busyForMs;
     this.#take(reserveCount);
     this.#arm();
   }
 
-  /** A client came. */
+  /** A client came, or asks for something. */
   wake(): void {
+    this.#busyUntil = this.#now() + busyForMs;
     if (this.#intervalMs === idleIntervalMs) this.#arm();
+  }
+
+  /** How long after the last look the next one is. */
+  get intervalMs(): number {
+    return this.#intervalMs;
   }
 
   #arm(): void {
     clearTimeout(this.#timer);
-    this.#intervalMs = (this.#options.isBusy?.() ?? true) || this.#state !== "enough" ? intervalMs : idleIntervalMs;
-    this.#timer = setTimeout(() => {
-      this.look();
-      this.#arm();
-    }, this.#intervalMs);
+    const isBusy = this.#now() < this.#busyUntil || this.#state !== "enough";
+    this.#intervalMs = isBusy ? intervalMs : idleIntervalMs;
+    this.#timer = setTimeout(() => this.lookAgain(), this.#intervalMs);
     this.#timer.unref();
+  }
+
+  /** What the timer does. */
+  lookAgain(): void {
+    this.look();
+    this.#arm();
   }
 
   get state(): DescriptorState {

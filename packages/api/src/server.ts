@@ -125,7 +125,6 @@ class Server implements ApiServer {
       this.#reserve ??= new DescriptorReserve({
         logger,
         onChange: (state) => this.#descriptors(state, sys),
-        isBusy: () => this.#connections.size > 0,
       });
     }
     if ("path" in options) await finishSocketFile(options.path, options.group, logger);
@@ -227,6 +226,7 @@ class Server implements ApiServer {
     const { head, response } = exchange;
     const { logger, onActivity, onRequest } = this.#options;
     onActivity?.();
+    this.#reserve?.wake();
     const onEnd = onRequest?.(`${head.method} ${head.target.slice(0, namedTarget)}`);
     try {
       const question = head.target.indexOf("?");

@@ -11,7 +11,7 @@ afterEach(() => {
 });
 
 /** A thread and a clock that go on as the test says, while the loop itself runs. */
-function simulate() {
+function simulate(idleIntervalMs?: number) {
   const times = { computedNs: 0, descheduledNs: 0, diskBusyMs: 0 };
   const clock = { ms: 1000 };
   let reads = 0;
@@ -19,7 +19,8 @@ function simulate() {
     reads++;
     return { ...times };
   };
-  const made = (monitor = new EventLoopMonitor({ logger, threadTimes, now: () => clock.ms }));
+  const idle = idleIntervalMs === undefined ? {} : { idleIntervalMs };
+  const made = (monitor = new EventLoopMonitor({ logger, threadTimes, now: () => clock.ms, ...idle }));
   /** Until the monitor has looked, and has begun anew. */
   const looked = async (): Promise<void> => {
     for (const before = reads; reads < before + 1;) await Bun.sleep(5);
@@ -71,6 +72,23 @@ test("computing and waiting in a system call are told apart, and a long stall is
   await looked();
   expect(monitor.longest().map(({ ms }) => ms)).toEqual([1000, 400, 100]);
   expect(lines).toHaveLength(2);
+});
+
+test("housekeeping of an idle daemon does not make it look often", async () => {
+  const { monitor, times, clock, looked } = simulate(400);
+  expect(monitor.isFast).toBe(true);
+  clock.ms += 3000;
+  await looked();
+  expect(monitor.isFast).toBe(false);
+  // Garbage collection, timers.
+  clock.ms += 400;
+  times.computedNs += 15e6;
+  await looked();
+  expect(monitor.isFast).toBe(false);
+  clock.ms += 400;
+  times.computedNs += 30e6;
+  await looked();
+  expect(monitor.isFast).toBe(true);
 });
 
 test("only so many are kept", async () => {

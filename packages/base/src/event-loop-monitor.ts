@@ -10,9 +10,12 @@ import type { Logger } from "./log.ts";
 
 const busyIntervalMs = 25;
 /** Each look maps pages of the program again that an idle daemon has let go of. */
-const idleIntervalMs = 10_000;
+const defaultIdleIntervalMs = 10_000;
 /** Without an operation or computing for this long, the timer is slow. */
 const busyForMs = 2000;
+/** Computing is more than housekeeping (garbage collection, timers) when it takes more than this part of a fast and of a slow interval. */
+const busyShare = 1 / 2;
+const idleShare = 1 / 20;
 
 /** Shorter ones are not kept. */
 const keptMs = 30;
@@ -50,12 +53,15 @@ export interface EventLoopMonitorOptions {
   readonly logger: Logger;
   readonly threadTimes?: () => ThreadTimes | undefined;
   readonly now?: () => number;
+  /** Between looks when there is nothing to do. */
+  readonly idleIntervalMs?: number;
 }
 
 export class EventLoopMonitor implements Disposable {
   readonly #logger: Logger;
   readonly #threadTimes: () => ThreadTimes | undefined;
   readonly #now: () => number;
+  readonly #idleIntervalMs: number;
   readonly #close: () => void;
   readonly #underWay = new Set<{ readonly operation: string }>();
   #endedOperations: string[] = [];
@@ -73,6 +79,7 @@ export class EventLoopMonitor implements Disposable {
     this.#threadTimes = options.threadTimes ?? thread!.read;
     this.#close = thread?.close ?? (() => undefined);
     this.#now = options.now ?? (() => performance.now());
+    this.#idleIntervalMs = options.idleIntervalMs ?? defaultIdleIntervalMs;
     this.#busyUntil = this.#now() + busyForMs;
     this.#arm();
   }
@@ -94,20 +101,28 @@ export class EventLoopMonitor implements Disposable {
     return this.#stalls;
   }
 
+  /** Whether it looks often. */
+  get isFast(): boolean {
+    return this.#intervalMs === busyIntervalMs;
+  }
+
   #wake(): void {
     this.#busyUntil = this.#now() + busyForMs;
-    if (this.#intervalMs === busyIntervalMs || this.#ended) return;
-    clearTimeout(this.#timer);
-    this.#arm();
+    if (!this.isFast && !this.#ended) this.#arm();
   }
 
   #arm(times: ThreadTimes | undefined = this.#threadTimes()): void {
     const now = this.#now();
-    this.#intervalMs = now < this.#busyUntil ? busyIntervalMs : idleIntervalMs;
-    this.#due = now + this.#intervalMs;
+    const intervalMs = now < this.#busyUntil ? busyIntervalMs : this.#idleIntervalMs;
+    this.#due = now + intervalMs;
     this.#before = times;
-    this.#timer = setTimeout(() => this.#look(), this.#intervalMs);
-    this.#timer.unref();
+    if (this.#timer !== undefined && intervalMs === this.#intervalMs) this.#timer.refresh();
+    else {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#look(), intervalMs);
+      this.#timer.unref();
+    }
+    this.#intervalMs = intervalMs;
   }
 
   #look(): void {
@@ -119,7 +134,7 @@ export class EventLoopMonitor implements Disposable {
     const descheduledMs = since("descheduledNs") / 1e6;
     const ms = now - this.#due - descheduledMs;
     // Work that no operation is named for.
-    if (computedMs > busyIntervalMs / 2) this.#busyUntil = now + busyForMs;
+    if (computedMs > this.#intervalMs * (this.isFast ? busyShare : idleShare)) this.#busyUntil = now + busyForMs;
     // The loop slept until the timer was due.
     const blockedMs = Math.max(0, ms - computedMs);
     if (ms >= keptMs)
@@ -161,12 +176,16 @@ function openThreadTimes(): { read: () => ThreadTimes | undefined; close: () => 
   const disks = openText("/proc/diskstats");
   return {
     read: () => {
-      const [computed, descheduled] = thread.read().split(" ");
+      const [computed, descheduled] = thread.read()().split(" ");
       if (descheduled === undefined) return undefined;
+      const disksText = disks.read();
       return {
         computedNs: Number(computed),
         descheduledNs: Number(descheduled),
-        diskBusyMs: busyMs(disks.read()),
+        // Only a stall is worth the work.
+        get diskBusyMs() {
+          return busyMs(disksText());
+        },
       };
     },
     close: () => {
@@ -183,17 +202,23 @@ function busyMs(text: string): number {
   return sum;
 }
 
-/** A file of /proc that is read again and again; empty where there is none. */
-function openText(path: string): { read: () => string; close: () => void } {
+/** A file of /proc that is read again and again; empty where there is none. The text that `read` gives holds until the second `read` after it. */
+function openText(path: string): { read: () => () => string; close: () => void } {
   let fd: number;
   try {
     fd = openSync(path, "r");
   } catch {
-    return { read: () => "", close: () => undefined };
+    return { read: () => () => "", close: () => undefined };
   }
-  const buffer = Buffer.alloc(16 * 1024);
+  let buffer = Buffer.alloc(16 * 1024);
+  let other = Buffer.alloc(16 * 1024);
   return {
-    read: () => buffer.toString("latin1", 0, readSync(fd, buffer, 0, buffer.length, 0)),
+    read: () => {
+      [buffer, other] = [other, buffer];
+      const own = buffer;
+      const length = readSync(fd, own, 0, own.length, 0);
+      return () => own.toString("latin1", 0, length);
+    },
     close: () => closeSync(fd),
   };
 }

@@ -1,0 +1,29 @@
+import { expect, test } from "bun:test";
+import { takeRuntimeSettings } from "./runtime-settings.ts";
+
+function started(env: Record<string, string>): unknown[][] {
+  const calls: unknown[][] = [];
+  const execve = (...call: unknown[]): void => void calls.push(call);
+  takeRuntimeSettings({ env, execPath: "/usr/bin/fathom", execve }, ["daemon", "-H", "fd://"]);
+  return calls;
+}
+
+test("a daemon starts itself again with the settings, and only once", () => {
+  const [call, ...more] = started({ PATH: "/bin", LISTEN_FDS: "1" });
+  const env = { PATH: "/bin", LISTEN_FDS: "1", BUN_GC_TIMER_DISABLE: "1" };
+  expect(call).toEqual(["/usr/bin/fathom", ["/usr/bin/fathom", "daemon", "-H", "fd://"], env]);
+  expect(more).toEqual([]);
+  expect(started(env)).toEqual([]);
+});
+
+test("what the environment has stays as it is", () => {
+  expect(started({ BUN_GC_TIMER_DISABLE: "0" })).toEqual([]);
+});
+
+test("where it cannot, the daemon runs without", () => {
+  const execve = (): never => {
+    throw new Error("E2BIG");
+  };
+  expect(() => takeRuntimeSettings({ env: {}, execPath: "/usr/bin/fathom", execve }, ["daemon"])).not.toThrow();
+  expect(() => takeRuntimeSettings({ env: {}, execPath: "/usr/bin/fathom" }, ["daemon"])).not.toThrow();
+});
