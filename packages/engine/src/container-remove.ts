@@ -107,7 +107,14 @@ async function removeLayers(engine: EngineContext, container: Container): Promis
 
 function removeDirectory(engine: EngineContext, id: string): Promise<void> {
   const { directory } = containerPaths(engine.config, id);
-  return attempt(engine, id, () => engine.files.remove(directory));
+  return attempt(engine, id, async () => {
+    try {
+      engine.store.discard(directory);
+    } catch {
+      // On a disk of its own, or with something mounted over it.
+      await engine.files.remove(directory);
+    }
+  });
 }
 
 /** Layer and directory of a container without a row. What cannot be removed now goes at the next start. */

@@ -230,6 +230,11 @@ export interface Store extends AsyncDisposable {
   readonly containers: ContainerLayerStore;
   readonly images: ImageStore;
   readonly leases: Leases;
+  /**
+   * Takes a file or a tree of the same disk out of the way at once, and frees it in the background. Nothing there is no error.
+   * @throws EXDEV when it is on another disk
+   */
+  discard(path: string): void;
   /** Removes blobs and layers that no image, container layer or lease reaches. */
   collect(): Promise<CollectResult>;
 }

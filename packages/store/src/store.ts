@@ -86,6 +86,10 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
       containers,
       images,
       leases,
+      discard(path) {
+        trash.take(path);
+        trash.empty();
+      },
       async collect() {
         const result = collectGarbage(root, database, layout);
         trash.empty();

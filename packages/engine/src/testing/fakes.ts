@@ -313,6 +313,7 @@ export class FakeMachine {
     return {
       root,
       database,
+      ...this.faults.wrap("store", { discard: (path: string) => rmSync(path, { recursive: true, force: true }) }),
       containers: this.faults.wrap("containers", {
         create: (id: string) => {
           this.layers.add(id);
