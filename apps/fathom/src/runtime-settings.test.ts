@@ -9,8 +9,8 @@ function started(env: Record<string, string>): unknown[][] {
 }
 
 test("a daemon starts itself again with the settings, and only once", () => {
-  const [call, ...more] = started({ PATH: "/bin", LISTEN_FDS: "1" });
-  const env = { PATH: "/bin", LISTEN_FDS: "1", BUN_GC_TIMER_DISABLE: "1" };
+  const [call, ...more] = started({ PATH: "/bin" });
+  const env = { PATH: "/bin", BUN_GC_TIMER_DISABLE: "1" };
   expect(call).toEqual(["/usr/bin/fathom", ["/usr/bin/fathom", "daemon", "-H", "fd://"], env]);
   expect(more).toEqual([]);
   expect(started(env)).toEqual([]);
@@ -18,6 +18,10 @@ test("a daemon starts itself again with the settings, and only once", () => {
 
 test("what the environment has stays as it is", () => {
   expect(started({ BUN_GC_TIMER_DISABLE: "0" })).toEqual([]);
+});
+
+test("sockets that it was handed would be closed", () => {
+  expect(started({ PATH: "/bin", LISTEN_FDS: "1" })).toEqual([]);
 });
 
 test("where it cannot, the daemon runs without", () => {

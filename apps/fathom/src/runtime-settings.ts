@@ -1,6 +1,7 @@
 /**
  * What the JavaScript runtime takes from the environment before the first line of a program runs. A daemon that was started without it starts
- * itself again in the same process: the number, the descriptors and the arguments stay, and it costs the time of one start, some ten milliseconds.
+ * itself again in the same process: its number and arguments stay, and it costs the time of one start, some ten milliseconds. Descriptors do not stay (the
+ * runtime marks all that it inherits as close-on-exec), so a daemon that gets its sockets from a service manager is left alone: its unit has the settings.
  */
 
 /**
@@ -17,7 +18,7 @@ export interface RestartableProcess {
 
 /** @param argv what follows the program's name */
 export function takeRuntimeSettings(own: RestartableProcess, argv: readonly string[]): void {
-  if (Object.keys(settings).every((name) => own.env[name] !== undefined)) return;
+  if (own.env["LISTEN_FDS"] !== undefined || Object.keys(settings).every((name) => own.env[name] !== undefined)) return;
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries({ ...settings, ...own.env })) if (value !== undefined) env[name] = value;
   try {
