@@ -111,6 +111,9 @@ static void rotate(void) {
     numbered(to, sizeof to, i);
     renameat(store.directory, from, store.directory, to);
   }
+  /* The one file is a new one too: who follows reads the old one to its end, and sees that another took its place. */
+  if (store.max_files == 1)
+    (void)!unlinkat(store.directory, store.name, 0);
   open_file(store.max_files == 1 ? O_TRUNC : 0);
 }
 

@@ -1,6 +1,16 @@
 /** The json-file log: records, escaping, long lines, attributes, rotation, and a disk that fills up. */
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { eventually, logRecords, Rig, run, start, sys } from "./rig.ts";
 
@@ -163,6 +173,26 @@ test("one file is begun anew", async () => {
   const { directory } = await run(rig, ["seq", "500"], { log: { maxSize: 5000, maxFiles: 1 } });
   expect(readdirSync(directory).filter((name) => name.startsWith("log"))).toEqual(["log"]);
   expect(logRecords(join(directory, "log")).at(-1)!.log).toBe("500\n");
+});
+
+test("who has the one file open reads it to its end: the next one is another", async () => {
+  const script = "seq 100; read a; seq 101 500";
+  const { supervisor, directory } = await start(rig, ["sh", "-c", script], {
+    openStdin: true,
+    log: { maxSize: 10_000, maxFiles: 1 },
+  });
+  const log = join(directory, "log");
+  await eventually("the first lines", () => existsSync(log) && logRecords(log).length === 100);
+  const file = openSync(log, "r");
+  const { fd } = await supervisor.attach({ stdin: true, stdout: false, stderr: false, closeStdin: false });
+  sys.write(fd, Buffer.from("\n"));
+  await supervisor.exit;
+  sys.close(fd);
+  const numbers = logRecords(file).map((record) => Number(record.log));
+  closeSync(file);
+  expect(numbers).toEqual(Array.from({ length: numbers.length }, (_, index) => index + 1));
+  expect(numbers.length).toBeGreaterThan(100);
+  expect(logRecords(log).at(-1)!.log).toBe("500\n");
 });
 
 test("an outside rotation and reopenLog", async () => {

@@ -250,7 +250,7 @@ export interface LogRecord {
   readonly bytes?: string;
 }
 
-export function logRecords(file: string): LogRecord[] {
+export function logRecords(file: string | number): LogRecord[] {
   return readFileSync(file, "utf8")
     .split("\n")
     .filter(Boolean)

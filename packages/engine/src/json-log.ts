@@ -6,14 +6,18 @@
  * A log may be damaged (a power cut leaves zeros and half records): every record that is whole is found, also behind garbage on
  * the same line, and what is none is counted. The reader holds at most one chunk and one record of `maxRecordBytes` in memory.
  */
-import { closeSync, constants, createReadStream, fstatSync, openSync, readdirSync, readSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { closeSync, constants, createReadStream, fstatSync, openSync, readdirSync, readSync, statSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { createGunzip } from "node:zlib";
 import { EngineError } from "@fathom/base";
 
 export const chunkBytes = 64 * 1024;
 /** Of a record without its attributes: 16 KiB of text, each byte of it at most six. */
 export const maxRecordBytes = 1024 * 1024;
+/** How many numbers behind one that is listed are tried, listed or not. */
+const unlisted = 3;
+/** How often a file may be renamed between its being found and its being opened. */
+const maxRenames = 5;
 const newline = 10;
 /** How each record begins. It cannot be part of a text, where the quotes are escaped. */
 const recordStart = Buffer.from('{"log":"');
@@ -207,16 +211,23 @@ export async function* compressedEntries(path: string): AsyncGenerator<LogEntry[
   }
 }
 
-export interface LogFiles {
-  /** Rotated files oldest first, the current one last; it may not exist. */
-  readonly paths: readonly string[];
-  /** Names of rotated files that should be between others and are not there. */
-  readonly missing: readonly string[];
+/** A file of a log, by the name that it had when it was looked for. */
+export interface NamedLog {
+  readonly path: string;
+  /** 0: the current one. */
+  readonly number: number;
+  readonly compressed: boolean;
+  readonly inode: number;
+  readonly size: number;
 }
 
-export function logFiles(path: string): LogFiles {
-  const name = basename(path);
-  const found = new Map<number, string>();
+/**
+ * Rotated files oldest first, the current one last, where there is one. The order is right while a writer rotates them: that moves files to
+ * higher numbers, and so does the search.
+ */
+export function logFiles(path: string): readonly NamedLog[] {
+  const prefix = `${basename(path)}.`;
+  const numbers = new Set([0]);
   let entries: string[] = [];
   try {
     entries = readdirSync(dirname(path));
@@ -224,16 +235,40 @@ export function logFiles(path: string): LogFiles {
     // A container that never ran has no directory for its log.
   }
   for (const entry of entries) {
-    if (!entry.startsWith(`${name}.`)) continue;
-    const match = /^([1-9]\d{0,5})(\.gz)?$/.exec(entry.slice(name.length + 1));
-    if (match === null || (match[2] !== undefined && found.has(Number(match[1])))) continue;
-    found.set(Number(match[1]), join(dirname(path), entry));
+    const match = entry.startsWith(prefix) ? /^([1-9]\d{0,5})(\.gz)?$/.exec(entry.slice(prefix.length)) : null;
+    if (match !== null) numbers.add(Number(match[1]));
   }
-  const numbers = [...found.keys()].sort((a, b) => b - a);
-  const missing: string[] = [];
-  for (let number = 1; number < (numbers[0] ?? 0) && missing.length < 1000; number++)
-    if (!found.has(number)) missing.unshift(`${name}.${number}`);
-  return { paths: [...numbers.map((number) => found.get(number)!), path], missing };
+  // A folder that is read while it changes may lack names, and a file may get the next number before it is looked for.
+  for (const number of [...numbers]) for (let more = 1; more <= unlisted; more++) numbers.add(number + more);
+  const seen = [...numbers].sort((a, b) => a - b).flatMap((number) => named(path, number) ?? []);
+  // One that was renamed meanwhile is there twice: what is between is younger.
+  const files: NamedLog[] = [];
+  for (let index = 0; index < seen.length; index++) {
+    const { inode } = seen[index]!;
+    index = seen.findLastIndex((file) => file.inode === inode);
+    files.push(seen[index]!);
+  }
+  return files.reverse();
+}
+
+function named(path: string, number: number): NamedLog | undefined {
+  const plain = number === 0 ? path : `${path}.${number}`;
+  for (const name of number === 0 ? [plain] : [plain, `${plain}.gz`]) {
+    const about = statSync(name, { throwIfNoEntry: false });
+    if (about !== undefined)
+      return { path: name, number, compressed: name !== plain, inode: about.ino, size: about.size };
+  }
+  return undefined;
+}
+
+/** Opens the file that was found, whatever a rotation calls it by now; undefined when it is gone. */
+export function openNamed(log: string, { number, inode }: NamedLog): LogFile | undefined {
+  for (let now = number; now <= number + maxRenames; now++) {
+    const file = LogFile.open(now === 0 ? log : `${log}.${now}`);
+    if (file?.inode === inode) return file;
+    file?.close();
+  }
+  return undefined;
 }
 
 /** undefined for a line that is no record. */

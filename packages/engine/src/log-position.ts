@@ -5,7 +5,16 @@
  * the time of its first. So a time is not looked for by halves alone: many samples are taken in each step, of lines that begin where they are.
  */
 import { parseRfc3339Nano, type Turns } from "@fathom/base";
-import { chunkBytes, compressedEntries, LogFile, maxRecordBytes, type LogEntry, type LogRecord } from "./json-log.ts";
+import {
+  chunkBytes,
+  compressedEntries,
+  LogFile,
+  maxRecordBytes,
+  openNamed,
+  type LogEntry,
+  type LogRecord,
+  type NamedLog,
+} from "./json-log.ts";
 
 const newline = 10;
 /** A time is found as exactly as this; the rest is read. */
@@ -25,7 +34,7 @@ export interface LogPosition {
 export interface TailStart {
   /** The file that reading begins in, at its place; undefined where it begins in a compressed one. */
   readonly file: LogFile | undefined;
-  readonly compressed: { readonly path: string; readonly skipLines: number } | undefined;
+  readonly compressed: (NamedLog & { readonly skipLines: number }) | undefined;
   /** From where on records of each stream are wanted: a line's first piece may be before another stream's lines that are not. */
   readonly from: Readonly<Record<Stream, LogPosition>> | undefined;
 }
@@ -35,40 +44,42 @@ export function continues(earlier: LogRecord | undefined, time: string | undefin
   return earlier !== undefined && !earlier.log.endsWith("\n") && earlier.time === time;
 }
 
-export function isCompressed(path: string): boolean {
-  return path.endsWith(".gz");
-}
-
-/** Where the last `wanted` lines begin; undefined when there are no more than that. */
-export async function findTail(paths: readonly string[], wanted: number, turns: Turns): Promise<TailStart | undefined> {
+/**
+ * Where the last `wanted` lines before `end` (or the log's) begin; undefined when there are no more than that, "gone" when a rotation took
+ * away one of `files` before it was read.
+ */
+export async function findTail(
+  log: string,
+  files: readonly NamedLog[],
+  wanted: number,
+  end: LogPosition | undefined,
+  turns: Turns,
+): Promise<TailStart | "gone" | undefined> {
   const search = new TailSearch(wanted);
-  for (const path of paths.toReversed()) {
-    if (isCompressed(path)) {
+  for (const named of files.toReversed()) {
+    if (named.compressed) {
       if (search.from !== undefined) break;
-      const skipLines = search.takeCompressed(await countLines(path, turns));
-      if (skipLines !== undefined) return { file: undefined, compressed: { path, skipLines }, from: undefined };
+      const skipLines = search.takeCompressed(await countLines(named.path, turns));
+      if (skipLines !== undefined) return { file: undefined, compressed: { ...named, skipLines }, from: undefined };
       continue;
     }
-    using file = LogFile.open(path);
-    if (file !== undefined && (await searchFile(file, search, turns))) break;
+    using file = openNamed(log, named);
+    if (file === undefined) return "gone";
+    const size = end?.inode === file.inode ? Math.min(end.offset, file.size) : file.size;
+    if (await searchFile(file, size, search, turns)) break;
   }
   const { from } = search;
   if (from === undefined) return undefined;
   const { inode, offset } = search.earlier(from.stdout, from.stderr);
-  for (const path of paths) {
-    const file = LogFile.open(path);
-    if (file?.inode === inode) {
-      file.seek(offset);
-      return { file, compressed: undefined, from };
-    }
-    file?.close();
-  }
-  // It was rotated away meanwhile.
-  return undefined;
+  const named = files.find((found) => found.inode === inode);
+  const file = named === undefined ? undefined : openNamed(log, named);
+  if (file === undefined) return "gone";
+  file.seek(offset);
+  return { file, compressed: undefined, from };
 }
 
-async function searchFile(file: LogFile, search: TailSearch, turns: Turns): Promise<boolean> {
-  let end = file.size;
+async function searchFile(file: LogFile, size: number, search: TailSearch, turns: Turns): Promise<boolean> {
+  let end = size;
   if (search.begin({ inode: file.inode, offset: end })) return true;
   while (end > 0) {
     const start = await startOfLines(file, end, turns);

@@ -11,6 +11,8 @@ import {
   rmdirSync,
   rmSync,
   statSync,
+  truncateSync,
+  unlinkSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -352,6 +354,90 @@ test("following sees what is appended, through rotations, until the writer ends"
   };
   expect(await read({}, follower)).toBe("line1\nline2\nline3\nline4\nline5\nline6\nline7\nline8\n");
 });
+
+test("following with a tail goes on in a file that takes the place of the only one, or is truncated: both streams", async () => {
+  for (const renew of [() => unlinkSync(path), () => truncateSync(path)]) {
+    writeFileSync(path, lines(1, 50) + line(50, "stderr"));
+    const steps: (() => void)[] = [
+      () => {
+        renew();
+        appendFileSync(path, line(51) + line(52, "stderr"));
+      },
+      () => appendFileSync(path, line(53, "stderr")),
+    ];
+    const follower: LogFollower = {
+      alive: () => steps.length > 0,
+      changed: () => Promise.resolve(steps.shift()?.()),
+    };
+    expect(await read({ tail: 0 }, follower)).toBe("line51\nline52\nline53\n");
+  }
+});
+
+test("a tail shows both streams, though the file that one of them begins in is rotated away before it is read", async () => {
+  writeFileSync(`${path}.1`, lines(1, 2_000));
+  writeFileSync(path, line(2_001) + line(2_002, "stderr"));
+  let alive = true;
+  const follower: LogFollower = { alive: () => alive, changed: () => Promise.resolve() };
+  let text = "";
+  for await (const part of streamLog(path, { ...base, tail: 2_001 }, follower, new AbortController().signal)) {
+    text += Buffer.from(part).toString();
+    if (!alive) continue;
+    alive = false;
+    renameSync(path, `${path}.2`);
+    writeFileSync(path, line(2_003) + line(2_004, "stderr"));
+    unlinkSync(`${path}.2`);
+  }
+  expect(text).toEndWith("line2000\nline2003\nline2004\n");
+});
+
+/** Rotates the log at `argv[2]` as a supervisor does, and never throws a file away: what is lost then is the reader's fault. */
+const rotator = `
+  const { existsSync, renameSync, appendFileSync } = require("node:fs");
+  const path = process.argv[2], files = Number(process.argv[3]);
+  const line = (n) => JSON.stringify({ log: "line" + n + "\\n", stream: "stdout", time: "2026-01-01T00:00:00Z" }) + "\\n";
+  for (let n = 1; n <= files * 5; n++) {
+    appendFileSync(path, line(n));
+    if (n % 5 !== 0 || n === files * 5) continue;
+    for (let i = files; i >= 1; i--) if (existsSync(i === 1 ? path : path + "." + (i - 1))) renameSync(i === 1 ? path : path + "." + (i - 1), path + "." + i);
+  }`;
+
+/** Four times: calls `use` while a process rotates the log sixty times. */
+async function whileRotated(use: (alive: () => boolean) => Promise<void>): Promise<void> {
+  writeFileSync(join(directory, "rotate.js"), rotator);
+  for (let turn = 0; turn < 4; turn++) {
+    path = join(directory, `turn-${turn}`, "c-json.log");
+    mkdirSync(join(directory, `turn-${turn}`));
+    writeFileSync(path, lines(1, 10).replaceAll("line", "early"));
+    const child = Bun.spawn([process.execPath, join(directory, "rotate.js"), path, "60"]);
+    let alive = true;
+    void child.exited.then(() => (alive = false));
+    await use(() => alive);
+    expect(await child.exited).toBe(0);
+  }
+}
+
+test("a follower skips no file while others are rotated as fast as can be", async () => {
+  const all = Array.from({ length: 300 }, (_, index) => `line${index + 1}`);
+  await whileRotated(async (alive) => {
+    const text = await read({}, { alive, changed: () => Bun.sleep(0) });
+    expect([...text.matchAll(/fathom:.*|line\d+/g)].map(([found]) => found)).toEqual(all);
+  });
+}, 60_000);
+
+test("a tail is as long as it should be, and in order, while files are rotated as fast as can be", async () => {
+  await whileRotated(async (alive) => {
+    while (alive()) {
+      const text = await read({ tail: 8 });
+      const numbers = [...text.matchAll(/line(\d+)/g)].map((match) => Number(match[1]));
+      const last = numbers.at(-1) ?? 0;
+      expect(text.split("\n")).toHaveLength(9);
+      expect(numbers).toEqual(
+        Array.from({ length: Math.min(last, 8) }, (_, index) => Math.max(last - 8, 0) + index + 1),
+      );
+      await Bun.sleep(0);
+    }
+  });
+}, 60_000);
 
 test("a log that does not exist yet is empty", async () => {
   expect(await read({})).toBe("");

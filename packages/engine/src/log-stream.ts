@@ -10,11 +10,12 @@ import {
   compressedEntries,
   LogFile,
   logFiles,
+  openNamed,
   type LogEntry,
-  type LogFiles,
   type LogRecord,
+  type NamedLog,
 } from "./json-log.ts";
-import { continues, findTail, isCompressed, offsetSince, offsetUntil, type LogPosition } from "./log-position.ts";
+import { continues, findTail, offsetSince, offsetUntil, type LogPosition, type TailStart } from "./log-position.ts";
 
 export interface LogSelection {
   readonly stdout: boolean;
@@ -54,6 +55,12 @@ const restOfLineBytes = 1024 * 1024;
 
 /** Places of damage that are named one by one. */
 const maxNotes = 20;
+
+/** How often the log's files are looked for again because a rotation took one of them away. */
+const maxRotationTries = 50;
+
+/** How long a file may be missing because the writer stands in the middle of a rotation. */
+const rotationMs = 500;
 
 /** How long half a record at the end of a log may be what is being written just now. */
 const settleMs = 50;
@@ -105,7 +112,7 @@ class Reader {
   readonly #turns: Turns;
   #file: LogFile | undefined;
   #compressed: AsyncGenerator<LogEntry[]> | undefined;
-  #compressedPath: string | undefined;
+  #compressedFile: NamedLog | undefined;
   /** Lines of the compressed file that are not wanted. */
   #skipLines = 0;
   /** Where the present file is read to: what is behind is too young. */
@@ -120,7 +127,6 @@ class Reader {
   readonly #from = new Map<Stream, LogPosition>();
   readonly #last = new Map<Stream, LogRecord>();
   #lastTime: string | undefined;
-  #missing: string | undefined;
   #skipped = 0;
   #skippedAt: { readonly file: string; readonly offset: number } | undefined;
   #unnamed = 0;
@@ -136,50 +142,53 @@ class Reader {
   }
 
   async open(): Promise<void> {
-    const { paths } = await this.#files();
-    if (!this.#follows) {
-      const current = LogFile.open(this.#path);
-      this.#end = { inode: current?.inode ?? -1, offset: current?.size ?? 0 };
-      current?.close();
-      if (current === undefined && paths.length === 1) this.finished = true;
-    }
     const { tail } = this.#selection;
-    const start = tail === "all" ? undefined : await findTail(paths, tail, this.#turns);
-    if (start?.from !== undefined)
-      for (const stream of ["stdout", "stderr"] as const) this.#from.set(stream, start.from[stream]);
-    if (start?.file !== undefined) {
-      this.#file = start.file;
-      await this.#limitFile(start.file);
-    } else if (start?.compressed !== undefined) {
-      this.#openCompressed(start.compressed.path);
-      this.#skipLines = start.compressed.skipLines;
-    } else await this.#open(paths[0]!);
-  }
-
-  /** Rotation renames one file after another: for a moment one seems to be missing. */
-  async #files(): Promise<LogFiles> {
-    let files = logFiles(this.#path);
-    for (let tries = 0; tries < 5 && files.missing.join() !== (this.#missing ?? ""); tries++) {
-      await new Promise((resolve) => setTimeout(resolve, settleMs / 5));
-      files = logFiles(this.#path);
+    for (let tries = 1; ; tries++) {
+      const files = logFiles(this.#path);
+      const youngest = files.at(-1);
+      if (youngest === undefined) {
+        this.finished = !this.#follows;
+        return;
+      }
+      if (!this.#follows) this.#end = { inode: youngest.inode, offset: youngest.size };
+      const start = tail === "all" ? undefined : await findTail(this.#path, files, tail, this.#end, this.#turns);
+      if (start !== undefined && start !== "gone") return this.#openTail(start);
+      if ((start === undefined && (await this.#open(files[0]!))) || tries === maxRotationTries) return;
     }
-    this.#missing = files.missing.join();
-    return files;
   }
 
-  async #open(path: string): Promise<void> {
-    if (isCompressed(path)) return this.#openCompressed(path);
-    const file = LogFile.open(path);
+  async #openTail({ file, compressed, from }: TailStart): Promise<void> {
+    if (from !== undefined) for (const stream of ["stdout", "stderr"] as const) this.#from.set(stream, from[stream]);
+    if (compressed !== undefined) {
+      this.#openCompressed(compressed);
+      this.#skipLines = compressed.skipLines;
+    }
     this.#file = file;
-    if (file === undefined) return;
-    const { since, tail } = this.#selection;
-    if (since !== undefined && tail === "all") file.seek(await offsetSince(file, since, this.#turns));
-    await this.#limitFile(file);
+    if (file !== undefined) await this.#limitFile(file);
   }
 
-  #openCompressed(path: string): void {
-    this.#compressed = compressedEntries(path);
-    this.#compressedPath = path;
+  /** False when a rotation has taken the file away: the present one stays. */
+  async #open(named: NamedLog): Promise<boolean> {
+    this.#skipLines = 0;
+    if (named.compressed) this.#openCompressed(named);
+    else {
+      const file = openNamed(this.#path, named);
+      if (file === undefined) return false;
+      this.#file?.close();
+      this.#file = file;
+      this.#compressedFile = undefined;
+      const { since, tail } = this.#selection;
+      if (since !== undefined && tail === "all") file.seek(await offsetSince(file, since, this.#turns));
+      await this.#limitFile(file);
+    }
+    return true;
+  }
+
+  #openCompressed(named: NamedLog): void {
+    this.#file?.close();
+    this.#file = undefined;
+    this.#compressed = compressedEntries(named.path);
+    this.#compressedFile = named;
   }
 
   async #limitFile(file: LogFile): Promise<void> {
@@ -228,11 +237,12 @@ class Reader {
         const entries = await this.#readCompressed();
         if (entries !== undefined) return entries;
         this.#compressed = undefined;
-      } else if (this.#file === undefined && this.#compressedPath === undefined) {
-        await this.#open(this.#path);
-        if (this.#file === undefined) return undefined;
+      } else if (this.#file === undefined && this.#compressedFile === undefined) {
+        const [oldest] = logFiles(this.#path);
+        if (oldest === undefined || !(await this.#open(oldest))) return undefined;
+        continue;
       }
-      const entries = this.#file?.read(this.#limit);
+      const entries = this.#file === undefined ? undefined : this.#readFile(this.#file);
       if (entries !== undefined) return entries;
       if (this.#extend()) continue;
       // What comes behind the limit is too young, or was written after the client asked.
@@ -252,8 +262,20 @@ class Reader {
       }
       const rest = past ? [] : (this.#file?.readUnfinished() ?? []);
       const gap = await this.#advance();
+      if (gap === undefined) return rest.length > 0 ? rest : undefined;
       if (rest.length > 0 || gap.length > 0) return [...rest, ...gap];
     }
+  }
+
+  #readFile(file: LogFile): LogEntry[] | undefined {
+    const { offset } = file;
+    const entries = file.read(this.#limit);
+    // It was truncated in place: what was to be found in it is gone, and what comes was written later.
+    if (file.offset < offset) {
+      for (const [stream, from] of this.#from) if (from.inode === file.inode) this.#from.delete(stream);
+      if (this.#follows) this.#limit = undefined;
+    }
+    return entries;
   }
 
   async #readCompressed(): Promise<LogEntry[] | undefined> {
@@ -279,39 +301,49 @@ class Reader {
 
   #isRotated(): boolean {
     if (this.#file === undefined) return true;
-    const current = statSync(this.#path, { throwIfNoEntry: false });
-    return current !== undefined && current.ino !== this.#file.inode;
+    if (statSync(this.#path, { throwIfNoEntry: false })?.ino === this.#file.inode) return false;
+    // In the middle of a rotation it may have a number and still be the youngest.
+    const youngest = logFiles(this.#path).at(-1);
+    return youngest !== undefined && youngest.inode !== this.#file.inode;
   }
 
-  /** Goes on to the next file: a rotated one, or the one that took the current one's place. Gives what is missing between. */
-  async #advance(): Promise<LogEntry[]> {
-    const { paths } = await this.#files();
-    const before = this.#file?.inode;
-    const beforePath = this.#compressedPath;
-    const position =
-      before === undefined
-        ? paths.indexOf(beforePath ?? "")
-        : paths.findLastIndex((path) => statSync(path, { throwIfNoEntry: false })?.ino === before);
-    // One that was rotated away altogether is followed by the oldest that is there.
-    const next = paths[position + 1];
-    for (const [stream, from] of this.#from) if (from.inode === before) this.#from.delete(stream);
+  /**
+   * Goes on to the next file: a rotated one, or the one that took the current one's place. Gives what is missing between; undefined when there
+   * is no next one.
+   */
+  async #advance(): Promise<LogEntry[] | undefined> {
+    const before = this.#file?.inode ?? this.#compressedFile?.inode;
     this.#rotated = false;
-    if (next === undefined) return [];
-    this.#file?.close();
-    this.#file = undefined;
-    this.#compressedPath = undefined;
-    this.#skipLines = 0;
-    await this.#open(next);
-    const older = position < 0 ? undefined : numberOf(paths[position]!);
-    const missing = older === undefined ? 0 : older - numberOf(next) - 1;
-    if (missing <= 0) return [];
-    const name = `${basename(this.#path)}.${older! - 1}`;
-    const what = missing === 1 ? `${name} is missing` : `${name} and ${missing - 1} more rotated files are missing`;
-    return [{ kind: "missing", what, offset: 0 }];
+    let waitedMs = 0;
+    for (let tries = 1; ; tries++) {
+      const files = logFiles(this.#path);
+      // One that was rotated away altogether is followed by the oldest that is there.
+      const position = files.findIndex((file) => file.inode === before);
+      const next = files[position + 1];
+      if (next === undefined) return undefined;
+      const missing = position < 0 ? 0 : files[position]!.number - next.number - 1;
+      if (missing > 0 && waitedMs < rotationMs) {
+        waitedMs += settleMs;
+        await new Promise((resolve) => setTimeout(resolve, settleMs));
+        continue;
+      }
+      if (!(await this.#open(next))) {
+        if (tries === maxRotationTries) return undefined;
+        await this.#turns.end();
+        continue;
+      }
+      // What was looked for in a file that is behind, or gone, is behind too.
+      const ahead = new Set(files.slice(position + 1).map(({ inode }) => inode));
+      for (const [stream, from] of this.#from) if (!ahead.has(from.inode)) this.#from.delete(stream);
+      if (missing <= 0) return [];
+      const name = `${basename(this.#path)}.${next.number + missing}`;
+      const what = missing === 1 ? `${name} is missing` : `${name} and ${missing - 1} more rotated files are missing`;
+      return [{ kind: "missing", what, offset: 0 }];
+    }
   }
 
   get #name(): string {
-    return this.#file?.name ?? basename(this.#compressedPath ?? this.#path);
+    return this.#file?.name ?? basename(this.#compressedFile?.path ?? this.#path);
   }
 
   #take(entry: LogEntry, parts: Buffer[]): void {
@@ -414,10 +446,6 @@ class Reader {
     this.#file = undefined;
     void this.#compressed?.return(undefined);
   }
-}
-
-function numberOf(path: string): number {
-  return Number(/\.(\d+)(\.gz)?$/.exec(path)?.[1] ?? 0);
 }
 
 /** Timestamps have all nine digits; attributes are sorted and escaped as a query. Both are a line's: its further pieces have none. */
