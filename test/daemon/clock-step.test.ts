@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { TestDaemon } from "./harness.ts";
+import { TestDaemon, until } from "./harness.ts";
 
 /** The wall clock of one process, off by the seconds that a file names: that of the machine is everybody's. */
 const shim = `
@@ -99,4 +99,21 @@ test("a step of the system's clock, forth and back: time, events, ages and --sin
   // Lengths of time are not the wall clock's.
   setOffset(0);
   daemon.docker("stop", "-t", "1", "up");
+});
+
+test("a client that attaches after the clock was set back gets the whole log", async () => {
+  setOffset(0);
+  daemon.docker("run", "-d", "--name", "spoke", daemon.image, "sh", "-c", "echo before; sleep 1000");
+  await until("it has spoken", () => daemon.docker("logs", "spoke") === "before");
+  setOffset(-hour);
+  const client = new AbortController();
+  const path = "/containers/spoke/attach?logs=1&stream=1&stdout=1";
+  const { body } = await daemon.request("POST", path, undefined, client.signal);
+  const reader = body!.getReader();
+  setTimeout(() => client.abort(), 10_000);
+  const { value } = await reader.read();
+  expect(Buffer.from(value!).toString()).toContain("before\n");
+  client.abort();
+  setOffset(0);
+  daemon.docker("rm", "-f", "spoke");
 });

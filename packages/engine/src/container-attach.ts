@@ -51,8 +51,7 @@ export async function attachContainer(
   if (request.logs && logPath === undefined)
     throw new EngineError("not-implemented", "configured logging driver does not support reading");
   publish(engine, container, "attach");
-  // The stream is taken up first: what comes between is then in both, and the log is read up to this moment only.
-  const now = engine.clock.nowNs();
+  // The stream is taken up first, and then the log is read up to where it ends: what comes between is in both.
   const opening = request.stream ? openStream(engine, container, request, signal) : undefined;
   // Of one that runs it is known at once whether there will be a stream: while the client can still be given an error.
   // Nobody may wait for it yet: a client reads the log first.
@@ -68,7 +67,7 @@ export async function attachContainer(
             stderr: request.stderr,
             tail: "all",
             since: undefined,
-            until: request.stream ? now : undefined,
+            until: undefined,
             timestamps: false,
             details: false,
             tty,
