@@ -2,7 +2,7 @@
 import { connect, type IpcNetConnectOpts, type Socket } from "node:net";
 import type { AttachResult, StreamAttachment } from "./contract.ts";
 import { DetachFilter } from "./detach-filter.ts";
-import { writeTo } from "./http/response.ts";
+import { endSocket, writeTo } from "./http/response.ts";
 import type { ApiRequest } from "./request.ts";
 
 /** A client that does not close after the last output is closed by us. */
@@ -133,7 +133,5 @@ function finish(client: Socket): void {
   client.removeAllListeners("data");
   client.on("data", () => undefined);
   client.resume();
-  client.end();
-  const timer = setTimeout(() => client.destroy(), lingerMs);
-  client.once("close", () => clearTimeout(timer));
+  endSocket(client, lingerMs);
 }

@@ -227,7 +227,7 @@ export interface NamedLog {
  */
 export function logFiles(path: string): readonly NamedLog[] {
   const prefix = `${basename(path)}.`;
-  const numbers = new Set([0]);
+  const listed = [0];
   let entries: string[] = [];
   try {
     entries = readdirSync(dirname(path));
@@ -236,10 +236,11 @@ export function logFiles(path: string): readonly NamedLog[] {
   }
   for (const entry of entries) {
     const match = entry.startsWith(prefix) ? /^([1-9]\d{0,5})(\.gz)?$/.exec(entry.slice(prefix.length)) : null;
-    if (match !== null) numbers.add(Number(match[1]));
+    if (match !== null) listed.push(Number(match[1]));
   }
   // A folder that is read while it changes may lack names, and a file may get the next number before it is looked for.
-  for (const number of [...numbers]) for (let more = 1; more <= unlisted; more++) numbers.add(number + more);
+  const numbers = new Set(listed);
+  for (const number of listed) for (let more = 1; more <= unlisted; more++) numbers.add(number + more);
   const seen = [...numbers].sort((a, b) => a - b).flatMap((number) => named(path, number) ?? []);
   // One that was renamed meanwhile is there twice: what is between is younger.
   const files: NamedLog[] = [];
@@ -248,7 +249,7 @@ export function logFiles(path: string): readonly NamedLog[] {
     index = seen.findLastIndex((file) => file.inode === inode);
     files.push(seen[index]!);
   }
-  return files.reverse();
+  return files.toReversed();
 }
 
 function named(path: string, number: number): NamedLog | undefined {

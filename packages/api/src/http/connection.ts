@@ -7,7 +7,7 @@ import type { Socket } from "node:net";
 import { Turns } from "@fathom/base";
 import { RequestBody, type BodyLimits, type ByteSource } from "./body.ts";
 import { BadRequestError, bodyFraming, headLimit, parseHead, type RequestHead } from "./head.ts";
-import { Response } from "./response.ts";
+import { endSocket, Response } from "./response.ts";
 
 /** Bytes held for a request that nobody reads; then the socket is paused. */
 const inputLimit = 64 * 1024;
@@ -16,6 +16,8 @@ const skipLimit = 256 * 1024;
 const skipTimeoutMs = 5_000;
 /** Answers that wait for a client to read them; then its next request waits too. */
 const unreadLimit = 256 * 1024;
+/** A client that does not close after the last answer is closed by us. */
+const lingerMs = 2_000;
 /** From the first byte of a head to its last. */
 const headTimeoutMs = 30_000;
 
@@ -237,9 +239,7 @@ export class Connection implements ByteSource {
     }
     this.#socket.off("data", this.#onData);
     this.#socket.resume();
-    this.#socket.end();
-    const timer = setTimeout(() => this.#socket.destroy(), 2_000);
-    this.#socket.once("close", () => clearTimeout(timer));
+    endSocket(this.#socket, lingerMs);
   }
 
   #response(head: RequestHead | undefined): Response {
