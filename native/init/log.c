@@ -8,7 +8,8 @@
 
 /*
  * One JSON record a line: {"log":"…\n","stream":"stdout","attrs":{…},"time":"…"}. A line over LINE_LIMIT is cut into records without
- * the newline, between characters. Records are gathered and written together; the file is rotated between records.
+ * the newline, between characters. A record that is older than one before it (the clock was set back) says in "latest" how late it has been
+ * in the log: who looks for a time needs not read all of it. Records are gathered and written together; the file is rotated between records.
  *
  * A record that cannot be written (disk full) is dropped whole and counted; the file never ends in half a record. As soon as writing
  * works again a record says how many are missing.
@@ -31,6 +32,7 @@ static struct {
   uint32_t batched; /* records in it */
   uint64_t lost, lost_unsaid;
   int lost_error;
+  char latest[TIME_SIZE]; /* the latest time in the log */
   struct {
     uint8_t *held; /* LINE_LIMIT bytes */
     uint32_t used;
@@ -54,6 +56,46 @@ static void log_close(void) {
   unmap_pages(store.attributes, store.attributes_room);
   store.attributes = NULL;
   store.attributes_length = 0;
+}
+
+/* As format_now writes them: the "Z" ends the shorter of two fractions, and is before every digit. */
+static bool earlier(const char *a, const char *b) {
+  while (*a && *a == *b) {
+    a++;
+    b++;
+  }
+  return *b && *b != 'Z' && (!*a || *a == 'Z' || *a < *b);
+}
+
+/* What follows the last `name` in the text; NULL when it is not there. */
+static const char *behind_last(const char *name, const char *text, size_t length) {
+  size_t size = strlen(name);
+  for (size_t at = length < size ? 0 : length - size + 1; at-- > 0;) {
+    if (memcmp(text + at, name, size) == 0)
+      return text + at + size;
+  }
+  return NULL;
+}
+
+/* The log of earlier runs goes on: its last record says how late it has been. */
+static void find_latest(void) {
+  char tail[257] = {0};
+  store.latest[0] = 0;
+  size_t length = store.size < sizeof tail - 1 ? (size_t)store.size : sizeof tail - 1;
+  int fd = length ? openat(store.directory, store.name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+  if (fd < 0)
+    return;
+  ssize_t got = pread(fd, tail, length, (off_t)(store.size - length));
+  close(fd);
+  const char *time = got == (ssize_t)length ? behind_last("\"time\":\"", tail, length) : NULL;
+  if (!time)
+    return;
+  const char *latest = behind_last("\"latest\":\"", time, (size_t)(tail + length - time));
+  size_t size = strspn(latest ? latest : time, "0123456789-:.TZ");
+  if (size >= TIME_SIZE)
+    return;
+  memcpy(store.latest, latest ? latest : time, size);
+  store.latest[size] = 0;
 }
 
 int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char *attributes) {
@@ -85,7 +127,10 @@ int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char
     store.attributes_length = text.used;
   }
   store.batch_size = BATCH_ROOM + more;
-  return open_file(0) < 0 ? fail("open", path) : 0;
+  if (open_file(0) < 0)
+    return fail("open", path);
+  find_latest();
+  return 0;
 }
 
 static void numbered(char *out, size_t size, uint32_t number) {
@@ -201,11 +246,18 @@ static void add_record(int stream, struct part first, struct part second, const 
   out = put_bytes(out, stream ? "\",\"stream\":\"stderr\"," : "\",\"stream\":\"stdout\",", 20);
   if (store.attributes_length)
     out = put_bytes(out, store.attributes, store.attributes_length);
+  if (bad) {
+    out = put_bytes(out, "\"bytes\":\"", 9);
+    out = put_base64(out, first, second);
+    out = put_bytes(out, "\",", 2);
+  }
   out = put_bytes(out, "\"time\":\"", 8);
   out = put_bytes(out, time, strlen(time));
-  if (bad) {
-    out = put_bytes(out, "\",\"bytes\":\"", 11);
-    out = put_base64(out, first, second);
+  if (earlier(time, store.latest)) {
+    out = put_bytes(out, "\",\"latest\":\"", 12);
+    out = put_bytes(out, store.latest, strlen(store.latest));
+  } else {
+    memcpy(store.latest, time, strlen(time) + 1);
   }
   out = put_bytes(out, "\"}\n", 3);
   store.used = (size_t)(out - store.batch);

@@ -80,3 +80,15 @@ test("a log of 300 MB is read in turns with everything else, and a follower that
   appendFileSync(logOf("large"), record(1_800_000));
   expect(daemon.docker("logs", "--tail", "1", "large")).toStartWith("1800000 ");
 }, 120_000);
+
+test("--since finds what was written before the clock was set back, on a long log and in a later run", () => {
+  daemon.docker("create", "--name", "back", daemon.image, "seq", "20000");
+  daemon.docker("start", "-a", "back");
+  appendFileSync(logOf("back"), '{"log":"late\\n","stream":"stdout","time":"2099-01-01T00:00:00Z"}\n');
+  for (let run = 0; run < 2; run++) {
+    daemon.docker("start", "-a", "back");
+    expect(daemon.docker("logs", "--since", "2098-01-01T00:00:00Z", "back")).toBe("late");
+  }
+  // What was written since then is found as ever.
+  expect(daemon.docker("logs", "--tail", "1", "--since", "1h", "back")).toBe("20000");
+}, 60_000);

@@ -195,6 +195,21 @@ test("who has the one file open reads it to its end: the next one is another", a
   expect(logRecords(log).at(-1)!.log).toBe("500\n");
 });
 
+test("records that are older than one before them say how late it has been, in this run and the next", async () => {
+  const directory = rig.directory();
+  const log = join(directory, "log");
+  const late = "2099-01-01T00:00:00.5Z";
+  writeFileSync(log, `${JSON.stringify({ log: "late\n", stream: "stdout", attrs: { latest: "2199" }, time: late })}\n`);
+  const latest = (): (string | undefined)[] => logRecords(log).map((record) => record.latest);
+  await run(rig, ["sh", "-c", "echo a; printf '\\377\\n'"], { directory });
+  expect(latest()).toEqual([undefined, late, late]);
+  await run(rig, ["echo", "b"], { directory });
+  expect(latest()).toEqual([undefined, late, late, late]);
+  writeFileSync(log, `${JSON.stringify({ log: "early\n", stream: "stdout", time: "2000-01-01T00:00:00Z" })}\n`);
+  await run(rig, ["seq", "3"], { directory });
+  expect(latest()).toEqual([undefined, undefined, undefined, undefined]);
+});
+
 test("an outside rotation and reopenLog", async () => {
   const { supervisor, directory } = await start(rig, ["sh", "-c", "echo one; read a; echo two"], { openStdin: true });
   const log = join(directory, "log");

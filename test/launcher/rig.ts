@@ -248,6 +248,7 @@ export interface LogRecord {
   readonly attrs?: Readonly<Record<string, string>>;
   /** Base64. */
   readonly bytes?: string;
+  readonly latest?: string;
 }
 
 export function logRecords(file: string | number): LogRecord[] {

@@ -1,7 +1,8 @@
 /**
  * Reads json-file logs: one JSON object a line, `{"log":"text\n","stream":"stdout","time":"…","attrs":{…}}`, in `path` and its rotated
  * elders `path.1`, `path.2`, … Text that is no UTF-8 has U+FFFD in "log", and all bytes of the record in a member "bytes" (base64), which
- * other readers of the format skip. A record whose text has no newline is a piece of a longer line; all pieces of a line carry the same time.
+ * other readers of the format skip. A record that is older than one before it, since the clock was set back, has in "latest" the latest time
+ * before it. A record whose text has no newline is a piece of a longer line; all pieces of a line carry the same time.
  *
  * A log may be damaged (a power cut leaves zeros and half records): every record that is whole is found, also behind garbage on
  * the same line, and what is none is counted. The reader holds at most one chunk and one record of `maxRecordBytes` in memory.
@@ -29,6 +30,8 @@ export interface LogRecord {
   readonly stream: "stdout" | "stderr";
   /** As written: RFC3339Nano. */
   readonly time: string;
+  /** The latest time in the log before it, where that is later than its own. */
+  readonly latest?: string;
   readonly attributes: Readonly<Record<string, string>>;
 }
 
@@ -283,7 +286,7 @@ export function parseLogLine(line: Buffer): LogRecord | undefined {
     return undefined;
   }
   if (typeof value !== "object" || value === null) return undefined;
-  const { log, stream, time, attrs, bytes } = value as Record<string, unknown>;
+  const { log, stream, time, attrs, bytes, latest } = value as Record<string, unknown>;
   if (typeof log !== "string" || typeof time !== "string") return undefined;
   const attributes: Record<string, string> = {};
   if (typeof attrs === "object" && attrs !== null)
@@ -293,6 +296,7 @@ export function parseLogLine(line: Buffer): LogRecord | undefined {
     ...(typeof bytes === "string" ? { bytes: Buffer.from(bytes, "base64") } : {}),
     stream: stream === "stderr" ? "stderr" : "stdout",
     time,
+    ...(typeof latest === "string" ? { latest } : {}),
     attributes,
   };
 }

@@ -3,6 +3,8 @@
  *
  * Records are in the order of their time, but for two things: a clock that was set back, and the pieces of a long line, which all carry
  * the time of its first. So a time is not looked for by halves alone: many samples are taken in each step, of lines that begin where they are.
+ * `since` is found exactly where the writer says in each record that is older than one before it how late that was; `until` may miss a few lines
+ * that were written while the clock was wrong, between two samples.
  */
 import { parseRfc3339Nano, type Turns } from "@fathom/base";
 import {
@@ -203,6 +205,8 @@ async function countLines(path: string, turns: Turns): Promise<number> {
 
 interface Sample {
   readonly ns: bigint;
+  /** The latest time up to there, as far as the writer says it. */
+  readonly latestNs: bigint;
   readonly offset: number;
 }
 
@@ -215,9 +219,9 @@ async function sample(file: LogFile, from: number, end: number, turns: Turns): P
     if (entries === undefined) return undefined;
     for (const entry of entries) {
       if (entry.kind !== "record") continue;
-      const { stream, log, time } = entry.record;
+      const { stream, log, time, latest } = entry.record;
       const ns = ended.has(stream) ? parseRfc3339Nano(time) : undefined;
-      if (ns !== undefined) return { ns, offset: entry.offset };
+      if (ns !== undefined) return { ns, latestNs: parseRfc3339Nano(latest ?? time) ?? ns, offset: entry.offset };
       if (log.endsWith("\n")) ended.add(stream);
       else ended.delete(stream);
     }
@@ -234,7 +238,7 @@ export async function offsetSince(file: LogFile, since: bigint, turns: Turns): P
     for (let at = low + step; at < limit; at += step) {
       const found = await sample(file, at, Math.min(at + step, limit), turns);
       if (found === undefined) continue;
-      if (found.ns >= since) {
+      if (found.latestNs >= since) {
         high = at;
         break;
       }

@@ -295,6 +295,20 @@ test("a clock that was set back or forward hides no line", async () => {
   expect(numbersOf(await read({ since: ns(3_600_000) }))).toHaveLength(12_000);
 });
 
+test("a few lines that were written before the clock was set back are found among any number of later ones", async () => {
+  const record = (second: number, latest?: number): string => {
+    const time = (at: number): string => new Date(at * 1000).toISOString();
+    const more = latest === undefined ? {} : { latest: time(latest) };
+    return `${JSON.stringify({ log: `at${second}\n`, stream: "stdout", time: time(second), ...more })}\n`;
+  };
+  const many = Array.from({ length: 20_000 }, (_, index) => record(1_000 + index)).join("");
+  const behind = Array.from({ length: 20_000 }, (_, index) => record(30_000 + index, 90_001)).join("");
+  writeFileSync(path, many + record(90_000) + record(90_001) + behind);
+  const since = 80_000n * 1_000_000_000n;
+  expect(await read({ since })).toBe("at90000\nat90001\n");
+  expect(await read({ since: 49_998n * 1_000_000_000n })).toBe("at90000\nat90001\nat49998\nat49999\n");
+});
+
 test("a record of a stream is found among the pieces of an endless line of the other", async () => {
   const file = openSync(path, "w");
   const piece = `${JSON.stringify({ log: "x".repeat(16384), stream: "stdout", time: "2026-01-01T00:00:01.5Z" })}\n`;
