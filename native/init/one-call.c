@@ -204,26 +204,26 @@ static const struct {
 } calls[] = {
     {"stat", 1, call_stat},       {"make-directories", 1, call_make_directories}, {"real-path", 1, call_real_path}, {"beneath", 2, call_beneath}, {"mount", 5, call_mount},
     {"unmount", 1, call_unmount}, {"sync", 1, call_sync},                         {"remove", 1, call_remove},
-    {"probe", 0, call_probe},
+    {"probe", 0, call_probe},     {"read-tree", 3, call_read_tree},
 };
 
 bool wants_one_call(int argc, char **argv) {
   return argc == 3 && !strcmp(argv[1], "call");
 }
 
+/* As many as are wanted: what comes later is the call's own. */
 static bool read_arguments(char **arguments, int wanted) {
   static char input[INPUT_LIMIT];
-  size_t used = 0;
-  for (ssize_t count; (count = read(0, input + used, sizeof input - used)) != 0; used += (size_t)count) {
-    if (count < 0)
+  size_t used = 0, at = 0;
+  while (wanted > 0) {
+    ssize_t count = read(0, input + used, sizeof input - used);
+    if (count <= 0)
       return false;
+    used += (size_t)count;
+    for (size_t length; wanted > 0 && (length = strnlen(input + at, used - at)) < used - at; at += length + 1, wanted--)
+      *arguments++ = input + at;
   }
-  for (size_t at = 0; at < used; at += strlen(input + at) + 1) {
-    if (wanted-- == 0)
-      return false;
-    *arguments++ = input + at;
-  }
-  return wanted == 0 && used < sizeof input && (used == 0 || input[used - 1] == 0);
+  return at == used;
 }
 
 int one_call(char **argv) {

@@ -11,3 +11,6 @@ int one_call(char **argv);
 
 /* Tries what the kernel does, and adds "NAME=ERRNO NAME=ERRNO …" (probe.c). */
 void probe(struct text *out);
+
+/* Writes a tree on its output (read-tree.c). */
+int call_read_tree(char **arguments);

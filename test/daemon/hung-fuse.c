@@ -1,7 +1,7 @@
 /*
  * A FUSE file system whose server goes away without ending, as an NFS server does: `hung-fuse DIRECTORY` mounts it there, where every name is an empty
- * directory and nothing may be cached, and says "ready". From the first SIGUSR1 on it takes every request and answers none. It ends, and all requests
- * with it, by SIGTERM.
+ * directory and nothing may be cached, and says "ready". From the first SIGUSR1 on it takes every request and answers none. SIGUSR2 makes it slow, the next
+ * one fast again. It ends, and all requests with it, by SIGTERM.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,11 +15,18 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t hung;
+#define SLOW_MICROSECONDS 400000
+
+static volatile sig_atomic_t hung, slow;
 
 static void hang(int signal) {
   (void)signal;
   hung = 1;
+}
+
+static void change_speed(int signal) {
+  (void)signal;
+  slow = !slow;
 }
 
 static void answer(int fd, uint64_t unique, int error, void *data, size_t length) {
@@ -33,6 +40,14 @@ static struct fuse_attr directory(uint64_t node) {
   return (struct fuse_attr){.ino = node, .mode = S_IFDIR | 0755, .nlink = 2, .blksize = 4096};
 }
 
+/* The same name is the same directory again (FNV-1a). */
+static uint64_t node_of(uint64_t parent, const char *name) {
+  uint64_t node = 0xcbf29ce484222325u ^ parent;
+  for (; *name; name++)
+    node = (node ^ (uint8_t)*name) * 0x100000001b3u;
+  return node | 2;
+}
+
 static void serve(int fd, const struct fuse_in_header *in) {
   switch (in->opcode) {
   case FUSE_INIT: {
@@ -41,7 +56,8 @@ static void serve(int fd, const struct fuse_in_header *in) {
     return;
   }
   case FUSE_LOOKUP: {
-    struct fuse_entry_out out = {.nodeid = 2, .attr = directory(2)};
+    uint64_t node = node_of(in->nodeid, (const char *)(in + 1));
+    struct fuse_entry_out out = {.nodeid = node, .attr = directory(node)};
     answer(fd, in->unique, 0, &out, sizeof out);
     return;
   }
@@ -81,6 +97,8 @@ int main(int argc, char **argv) {
   snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd);
   struct sigaction action = {.sa_handler = hang};
   sigaction(SIGUSR1, &action, NULL);
+  action.sa_handler = change_speed;
+  sigaction(SIGUSR2, &action, NULL);
   if (mount("hung", argv[1], "fuse", MS_NODEV | MS_NOSUID, options) < 0)
     return perror("hung-fuse: mount"), 1;
   puts("ready");
@@ -91,6 +109,8 @@ int main(int argc, char **argv) {
       continue;
     if (length < 0)
       return 0;
+    if (slow)
+      usleep(SLOW_MICROSECONDS);
     if (!hung)
       serve(fd, (const struct fuse_in_header *)request);
   }

@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { createOciTranslation } from "@fathom/engine/oci/translation";
 import type { ContainerRecord } from "@fathom/engine/container";
 import { compile, mountPointOf, openCgroups, resourcesFromOci, type Cgroup } from "@fathom/runtime";
-import { AT_FDCWD } from "@fathom/sys";
+import { AT_FDCWD, createHostFiles } from "@fathom/sys";
+import { helperExecutable } from "@fathom/sys/helper";
 import {
   emptyContainerConfig,
   emptyHostConfig,
@@ -25,6 +26,7 @@ const cgroups = openCgroups(sys);
 const parent = `/fathom-container-${runName}`;
 const oci = createOciTranslation({
   sys,
+  files: createHostFiles({ sys, executable: () => helperExecutable(sys) }),
   config: { defaultUlimits: [], noNewPrivileges: false, seccompProfile: "" },
   cgroups,
 });

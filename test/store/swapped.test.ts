@@ -4,9 +4,9 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { nameText, TarReader, type TarEntry } from "@fathom/archive";
-import { ContainerRoot } from "@fathom/engine/container-root";
 import { tarTree } from "@fathom/engine/tar-tree";
-import { O_DIRECTORY, O_PATH, S_IFCHR, S_IFIFO } from "@fathom/sys";
+import { createHostFiles, S_IFCHR, S_IFIFO } from "@fathom/sys";
+import { helperExecutable } from "@fathom/sys/helper";
 import { writeLayerDiff } from "@fathom/store/write-diff";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,6 +15,7 @@ import { sys } from "./support.ts";
 
 const text = "the file's own text";
 const tries = 1500;
+const files = createHostFiles({ sys, executable: () => helperExecutable(sys) });
 const all = ["character-device", "fifo", "file", "symlink"];
 let work: string;
 let tree: string;
@@ -70,9 +71,8 @@ async function kindsSeen(archive: (take: (chunk: Uint8Array) => void) => Promise
 }
 
 async function archiveTree(path: string, name: string, take: (chunk: Uint8Array) => void): Promise<void> {
-  using root = new ContainerRoot(sys, sys.open(tree, O_PATH | O_DIRECTORY));
-  const { signal } = new AbortController();
-  for await (const chunk of tarTree(sys, root, path, { name, oneMount: false }, signal)) take(chunk);
+  using reading = files.readTree({ root: tree, path, wants: "tree", what: path, key: tree });
+  for await (const chunk of tarTree(reading, undefined, name)) take(chunk);
 }
 
 test("cp and export of a directory", async () => {

@@ -81,7 +81,7 @@ export async function composeEngine({
     clock: systemClock,
     images: (parts) => createImages(parts, config.registry),
     volumes: (parts) => createVolumes(parts),
-    oci: createOciTranslation({ sys, config: settings, cgroups }),
+    oci: createOciTranslation({ sys, files, config: settings, cgroups }),
   });
   return resources.use(engine);
 }

@@ -165,6 +165,7 @@ export interface ContainerBackend {
   archiveStat(
     container: string,
     path: string,
+    signal: AbortSignal,
   ): Promise<{ name: string; size: number; mode: number; mtime: string; linkTarget: string }>;
   archiveGet(
     container: string,

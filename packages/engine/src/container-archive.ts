@@ -2,22 +2,63 @@
 import { posix } from "node:path";
 import { EngineError, formatRfc3339Nano } from "@fathom/base";
 import type { PathStat } from "@fathom/spec";
-import { S_IFLNK, S_IFMT } from "@fathom/sys";
-import { couldNotFind, goFileMode, openRoot, type ContainerRoot } from "./container-root.ts";
+import { isSysError, S_IFLNK, S_IFMT, type ReadEntry, type TreeReading, type TreeRequest } from "@fathom/sys";
+import { goFileMode, openRoot } from "./container-root.ts";
+import type { Container } from "./container.ts";
 import { publish, type EngineContext } from "./context.ts";
 import { holdLayers, whileStreamed } from "./layer-hold.ts";
 import { tarTree } from "./tar-tree.ts";
 
-export function archiveStat(engine: EngineContext, nameOrId: string, path: string): PathStat {
+export async function archiveStat(
+  engine: EngineContext,
+  nameOrId: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<PathStat> {
   const container = engine.containers.find(nameOrId);
   const absolute = checkPath(path);
-  const { root, path: inside } = openRoot(engine, container, absolute);
-  using _ = root;
+  using reading = read(engine, container, absolute, "stat", signal);
+  return (await firstEntry(reading, path, absolute, nameOrId)).stat;
+}
+
+function read(
+  engine: EngineContext,
+  container: Container,
+  absolute: string,
+  wants: TreeRequest["wants"],
+  signal: AbortSignal,
+): TreeReading {
+  using root = openRoot(engine, container, absolute);
+  const { base, path } = root;
+  return engine.files.readTree({
+    root: root.root,
+    ...(base === undefined ? {} : { base }),
+    path,
+    wants,
+    what: `${absolute} in container ${container.record.name}`,
+    key: container.id,
+    signal,
+  });
+}
+
+/** @throws not-found "Could not find the file X in container Y" */
+async function firstEntry(
+  reading: TreeReading,
+  path: string,
+  absolute: string,
+  nameOrId: string,
+): Promise<{ readonly entry: ReadEntry; readonly stat: PathStat }> {
+  const notFound = (cause?: unknown): EngineError =>
+    new EngineError("not-found", `Could not find the file ${path} in container ${nameOrId}`, { cause });
+  let entry: ReadEntry | undefined;
   try {
-    return statInRoot(root, inside, absolute);
+    entry = await reading.next();
   } catch (error) {
-    throw couldNotFind(error, path, nameOrId);
+    throw isSysError(error, "ENOENT", "ENOTDIR", "ELOOP") ? notFound(error) : error;
   }
+  // It was removed meanwhile.
+  if (entry === undefined) throw notFound();
+  return { entry, stat: pathStat(entry, absolute) };
 }
 
 /** @throws invalid-argument */
@@ -28,44 +69,38 @@ function checkPath(path: string): string {
   return /\/\.?$/.test(path) && clean !== "/" ? `${clean.replace(/\/$/, "")}/.` : clean;
 }
 
-function statInRoot(root: ContainerRoot, inside: string, absolute: string): PathStat {
-  const stat = root.stat(inside);
+function pathStat({ size, mode, mtimeNs, target }: ReadEntry, absolute: string): PathStat {
   const name = posix.basename(absolute.replace(/\/\.$/, ""));
   return {
     name: name === "" ? "/" : name,
-    size: Number(stat.size),
-    mode: goFileMode(stat.mode),
-    mtime: formatRfc3339Nano(stat.mtimeNs),
-    linkTarget: (stat.mode & S_IFMT) === S_IFLNK ? linkTarget(root, inside, absolute) : "",
+    size: Number(size),
+    mode: goFileMode(mode),
+    mtime: formatRfc3339Nano(mtimeNs),
+    linkTarget: (mode & S_IFMT) === S_IFLNK ? linkTarget(Buffer.from(target).toString("utf8"), absolute) : "",
   };
 }
 
 /** Where a symlink leads, as a path of the container. */
-function linkTarget(root: ContainerRoot, inside: string, absolute: string): string {
-  return posix.join("/", posix.isAbsolute(root.readlink(inside)) ? "" : posix.dirname(absolute), root.readlink(inside));
+function linkTarget(target: string, absolute: string): string {
+  return posix.join("/", posix.isAbsolute(target) ? "" : posix.dirname(absolute), target);
 }
 
-export function archiveGet(
+export async function archiveGet(
   engine: EngineContext,
   nameOrId: string,
   path: string,
   signal: AbortSignal,
-): { stat: PathStat; tar: AsyncIterable<Uint8Array> } {
+): Promise<{ stat: PathStat; tar: AsyncIterable<Uint8Array> }> {
   const container = engine.containers.find(nameOrId);
   const absolute = checkPath(path);
-  const { root, path: inside } = openRoot(engine, container, absolute);
-  let stat: PathStat;
-  try {
-    stat = statInRoot(root, inside, absolute);
-  } catch (error) {
-    root[Symbol.dispose]();
-    throw couldNotFind(error, path, nameOrId);
-  }
+  using stack = new DisposableStack();
+  stack.use(holdLayers(container));
+  const reading = stack.use(read(engine, container, absolute, "tree", signal));
+  const { entry, stat } = await firstEntry(reading, path, absolute, nameOrId);
   publish(engine, container, "archive-path");
   // "dir/." is the content of dir: its entries are named from ".".
   const name = path.endsWith("/.") ? "." : stat.name;
-  const tar = tarTree(engine.sys, root, inside, { name, oneMount: false }, signal);
-  return { stat, tar: whileStreamed(tar, holdLayers(container), root) };
+  return { stat, tar: whileStreamed(tarTree(reading, entry, name), stack.move()) };
 }
 
 /** The root file system without what is mounted on it. */
@@ -75,8 +110,9 @@ export function exportContainer(
   signal: AbortSignal,
 ): AsyncIterable<Uint8Array> {
   const container = engine.containers.find(nameOrId);
-  const { root, path } = openRoot(engine, container, "/");
+  using stack = new DisposableStack();
+  stack.use(holdLayers(container));
+  const reading = stack.use(read(engine, container, "/", "mount", signal));
   publish(engine, container, "export");
-  const tar = tarTree(engine.sys, root, path, { name: "", oneMount: true }, signal);
-  return whileStreamed(tar, holdLayers(container), root);
+  return whileStreamed(tarTree(reading, undefined, ""), stack.move());
 }

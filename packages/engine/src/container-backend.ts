@@ -95,7 +95,7 @@ export interface ContainerBackend {
     signal: AbortSignal,
   ): Promise<{ readonly tty: boolean; readonly stream: AsyncIterable<Uint8Array> }>;
   containerPrune(filters: Filters): Promise<PruneReport>;
-  archiveStat(container: string, path: string): Promise<PathStat>;
+  archiveStat(container: string, path: string, signal: AbortSignal): Promise<PathStat>;
   archiveGet(
     container: string,
     path: string,
@@ -158,8 +158,8 @@ export function createContainerBackend(
     containerAttach: (name, request, signal) => attachContainer(engine, name, request, signal),
     containerLogs: async (name, request, signal) => containerLogs(engine, name, request, signal),
     containerPrune: (filters) => pruneContainers(engine, filters),
-    archiveStat: async (name, path) => archiveStat(engine, name, path),
-    archiveGet: async (name, path, signal) => archiveGet(engine, name, path, signal),
+    archiveStat: (name, path, signal) => archiveStat(engine, name, path, signal),
+    archiveGet: (name, path, signal) => archiveGet(engine, name, path, signal),
     containerExport: async (name, signal) => exportContainer(engine, name, signal),
     commit: (request) => commitContainer(engine, request),
 

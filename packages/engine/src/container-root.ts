@@ -1,19 +1,15 @@
 /**
- * The file system of a container, opened for reading: of a running one as its first process sees it, of another its layers and, below a
- * mount's destination, the mount's source. Paths are resolved inside the root by the kernel (openat2 RESOLVE_IN_ROOT); a symlink of the
- * container leads nowhere outside.
+ * The file system of a container, for reading: of a running one as its first process sees it, of another its layers and, below a
+ * mount's destination, the mount's source. Paths are resolved inside the root by the kernel (openat2 RESOLVE_IN_ROOT, in the process that
+ * `HostFiles.readTree` starts); a symlink of the container leads nowhere outside.
  */
 import { readFileSync } from "node:fs";
 import { EngineError } from "@fathom/base";
 import {
-  AT_EMPTY_PATH,
   isSysError,
   O_CLOEXEC,
   O_DIRECTORY,
-  O_NOFOLLOW,
   O_PATH,
-  RESOLVE_IN_ROOT,
-  RESOLVE_NO_MAGICLINKS,
   S_IFBLK,
   S_IFCHR,
   S_IFDIR,
@@ -21,52 +17,40 @@ import {
   S_IFLNK,
   S_IFMT,
   S_IFSOCK,
-  type Stat,
   type Sys,
+  type TreeRequest,
 } from "@fathom/sys";
 import type { Container, RunningProcess } from "./container.ts";
 import type { EngineContext } from "./context.ts";
 
-/** An open root. Disposing closes it. */
-export class ContainerRoot implements Disposable {
-  readonly #sys: Sys;
-  readonly fd: number;
+/** Where a path of a container is: in `base`, or in a directory of the host. Disposing closes `base`. */
+export interface ContainerRoot extends Pick<TreeRequest, "root" | "base" | "path">, Disposable {}
 
-  constructor(sys: Sys, fd: number) {
-    this.#sys = sys;
-    this.fd = fd;
-  }
+function inBase(sys: Sys, base: number, path: string): ContainerRoot {
+  return { root: ".", base, path, [Symbol.dispose]: () => sys.close(base) };
+}
 
-  /** A descriptor of what `path` names; a last symlink is not followed when `flags` has O_NOFOLLOW. */
-  open(path: string, flags: number): number {
-    return this.#sys.openat2(this.fd, relative(path), {
-      flags: flags | O_CLOEXEC,
-      resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-    });
+/** Nothing of the container's own, or of a mount's source, is looked at here: their servers may be away. */
+export function openRoot(engine: EngineContext, container: Container, path: string): ContainerRoot {
+  const { sys } = engine;
+  const { process } = container;
+  const running = process === undefined ? undefined : openProcessRoot(sys, process);
+  if (running !== undefined) return inBase(sys, running, relative(path));
+  const mounts = container.record.mounts.filter(
+    (mount) => mount.source !== "" && (path === mount.destination || path.startsWith(`${mount.destination}/`)),
+  );
+  const deepest = mounts.sort((a, b) => b.destination.length - a.destination.length)[0];
+  if (deepest !== undefined && path !== deepest.destination) {
+    const image = deepest.image === undefined ? undefined : engine.store.containers.get(deepest.image.layer);
+    const inside = relative(
+      `${deepest.subpath === "" ? "" : `/${deepest.subpath}`}${path.slice(deepest.destination.length)}`,
+    );
+    if (image !== undefined) return inBase(sys, sys.openOverlay(image.mount), inside);
+    return { root: deepest.source, path: inside, [Symbol.dispose]: () => undefined };
   }
-
-  /** Of the thing itself, without following a last symlink. */
-  stat(path: string): Stat {
-    const fd = this.open(path, O_PATH | O_NOFOLLOW);
-    try {
-      return this.#sys.fstatat(fd, "", AT_EMPTY_PATH);
-    } finally {
-      this.#sys.close(fd);
-    }
-  }
-
-  readlink(path: string): string {
-    const fd = this.open(path, O_PATH | O_NOFOLLOW);
-    try {
-      return Buffer.from(this.#sys.readlinkat(fd, "")).toString("utf8");
-    } finally {
-      this.#sys.close(fd);
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.#sys.close(this.fd);
-  }
+  const layer = engine.store.containers.get(container.id);
+  if (layer === undefined) throw new EngineError("not-found", `the layer of container ${container.id} is missing`);
+  return inBase(sys, sys.openOverlay(layer.mount), relative(path));
 }
 
 function relative(path: string): string {
@@ -74,35 +58,10 @@ function relative(path: string): string {
   return inside === "" ? "." : inside;
 }
 
-/** The root, and the path in it that `path` (of the container) is. */
-export function openRoot(
-  engine: EngineContext,
-  container: Container,
-  path: string,
-): { root: ContainerRoot; path: string } {
-  const { sys } = engine;
-  const { process } = container;
-  const running = process === undefined ? undefined : openProcessRoot(sys, process);
-  if (running !== undefined) return { root: new ContainerRoot(sys, running), path };
-  const mounts = container.record.mounts.filter(
-    (mount) => mount.source !== "" && (path === mount.destination || path.startsWith(`${mount.destination}/`)),
-  );
-  const deepest = mounts.sort((a, b) => b.destination.length - a.destination.length)[0];
-  if (deepest !== undefined && path !== deepest.destination) {
-    const image = deepest.image === undefined ? undefined : engine.store.containers.get(deepest.image.layer);
-    const fd =
-      image === undefined ? sys.open(deepest.source, O_PATH | O_DIRECTORY | O_CLOEXEC) : sys.openOverlay(image.mount);
-    return {
-      root: new ContainerRoot(sys, fd),
-      path: `${deepest.subpath === "" ? "" : `/${deepest.subpath}`}${path.slice(deepest.destination.length)}`,
-    };
-  }
-  const layer = engine.store.containers.get(container.id);
-  if (layer === undefined) throw new EngineError("not-found", `the layer of container ${container.id} is missing`);
-  return { root: new ContainerRoot(sys, sys.openOverlay(layer.mount)), path };
-}
-
-/** The root that its first process sees; undefined when that has ended, also when another process has its number by now. */
+/**
+ * The root that its first process sees; undefined when that has ended, also when another process has its number by now. O_PATH: the file system that
+ * the root lies on is not asked.
+ */
 function openProcessRoot(sys: Sys, { supervisor, cgroup }: RunningProcess): number | undefined {
   try {
     const directory = sys.open(`/proc/${supervisor.pid}`, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -118,13 +77,6 @@ function openProcessRoot(sys: Sys, { supervisor, cgroup }: RunningProcess): numb
     if (isSysError(error, "ENOENT", "ESRCH") || code === "ENOENT" || code === "ESRCH") return undefined;
     throw error;
   }
-}
-
-/** @throws not-found "Could not find the file X in container Y" */
-export function couldNotFind(error: unknown, path: string, nameOrId: string): unknown {
-  if (isSysError(error, "ENOENT", "ENOTDIR", "ELOOP"))
-    return new EngineError("not-found", `Could not find the file ${path} in container ${nameOrId}`, { cause: error });
-  return error;
 }
 
 /** Go's os.FileMode of st_mode. */

@@ -3,9 +3,9 @@ import { EngineError, type ErrorCode } from "@fathom/base";
 import type { CopyWatch } from "./copy-tree.ts";
 
 export interface CopyRequest {
-  /** Descriptors of directories; they are the copying thread's from then on. */
+  /** Descriptors of directories; they are the copying thread's from then on. `to` is a path where opening it may take long. */
   readonly from: number;
-  readonly to: number;
+  readonly to: number | string;
   readonly control: SharedArrayBuffer;
   /** For messages: "fill the volume x". */
   readonly action: string;

@@ -2,7 +2,7 @@
 import { environmentProxy } from "@fathom/distribution";
 import { readFileSync } from "node:fs";
 import { cpus, hostname, release } from "node:os";
-import { apiVersion, EngineError, formatRfc3339Nano, minimumApiVersion } from "@fathom/base";
+import { apiVersion, EngineError, formatRfc3339Nano, isEngineError, minimumApiVersion } from "@fathom/base";
 import {
   diskUsageTypes,
   type ContainerSummary,
@@ -281,7 +281,8 @@ async function volumeUsage(
   sources: SystemSources,
 ): Promise<NonNullable<DiskUsage["VolumeUsage"]>> {
   const Items = await volumesWithUsage(engine, sources);
-  const size = (list: readonly Volume[]): number => list.reduce((sum, item) => sum + (item.UsageData?.Size ?? 0), 0);
+  const size = (list: readonly Volume[]): number =>
+    list.reduce((sum, item) => sum + Math.max(0, item.UsageData?.Size ?? 0), 0);
   const active = (item: Volume): boolean => (item.UsageData?.RefCount ?? 0) > 0;
   return {
     ActiveCount: Items.filter(active).length,
@@ -309,8 +310,19 @@ async function volumesWithUsage(engine: EngineContext, sources: SystemSources): 
       ...volume,
       UsageData: {
         RefCount: inUse.get(volume.Name) ?? 0,
-        Size: await sources.volumeUsage(volume.Name),
+        Size: await volumeSize(engine, sources, volume.Name),
       },
     })),
   );
+}
+
+/** As with dockerd, -1 where it cannot be known. */
+async function volumeSize(engine: EngineContext, sources: SystemSources, name: string): Promise<number> {
+  try {
+    return await sources.volumeUsage(name);
+  } catch (error) {
+    if (!isEngineError(error, "timeout")) throw error;
+    engine.logger.warn("the size of a volume is not known", { volume: name, error: error.message });
+    return -1;
+  }
 }

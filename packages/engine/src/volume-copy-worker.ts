@@ -4,6 +4,7 @@
  */
 import { asEngineError } from "@fathom/base";
 import { storageError } from "@fathom/store/errors";
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "@fathom/sys/constants";
 import { createSys } from "@fathom/sys/create-sys";
 import { CopyControl, type CopyAnswer, type CopyRequest } from "./copy-control.ts";
 import { copyTreeOrNothing } from "./copy-tree.ts";
@@ -14,14 +15,16 @@ const sys = createSys();
 
 self.onmessage = ({ data }: MessageEvent<CopyRequest>) => {
   let answer: CopyAnswer = { kind: "done" };
+  let to: number | undefined;
   try {
-    copyTreeOrNothing(sys, data.from, data.to, new CopyControl(data.control));
+    to = typeof data.to === "number" ? data.to : sys.open(data.to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    copyTreeOrNothing(sys, data.from, to, new CopyControl(data.control));
   } catch (error) {
     const { code, message } = asEngineError(storageError(data.action, error));
     answer = { kind: "failed", code, message };
   } finally {
     sys.close(data.from);
-    sys.close(data.to);
+    if (to !== undefined) sys.close(to);
   }
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
   self.postMessage(answer);

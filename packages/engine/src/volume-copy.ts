@@ -3,11 +3,20 @@
  * for anything else a thread is started, so that nobody waits for it but who creates the container.
  */
 import { rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { EngineError, KeyedMutex, messageOf } from "@fathom/base";
 import type { ContainerLayer } from "@fathom/store";
 import { storageError } from "@fathom/store/errors";
-import { isSysError, O_CLOEXEC, O_DIRECTORY, O_RDONLY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "@fathom/sys";
+import {
+  isSysError,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_RDONLY,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_XDEV,
+  type Sys,
+} from "@fathom/sys";
 import { workerSource } from "@fathom/sys/worker";
 import type { EngineContext } from "./context.ts";
 import type { MountPoint } from "./contract.ts";
@@ -25,7 +34,7 @@ const stalledMs = 60_000;
 /** How long a copy that is to stop may take for it. */
 const stopMs = 10_000;
 
-type CopyParts = Pick<EngineContext, "sys" | "logger" | "shuttingDown">;
+type CopyParts = Pick<EngineContext, "sys" | "files" | "logger" | "shuttingDown">;
 
 /** Two containers with one new volume: the second one finds it filled. Keys are host paths. */
 const underWay = new KeyedMutex();
@@ -76,22 +85,20 @@ async function fillVolume(parts: CopyParts, root: number, mount: MountPoint): Pr
 
 async function fill(parts: CopyParts, from: number, mount: MountPoint): Promise<void> {
   const { sys } = parts;
-  const to = sys.open(mount.source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const volumePath = dirname(mount.source);
+  const volume = sys.open(volumePath, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   try {
-    if (sys.readDirectory(to, 1).length > 0) return;
-    const size = measureTree(sys, from, atOnce);
-    if (size?.entries === 0) return copyDirectoryAttributes(sys, from, to);
-    const volumePath = dirname(mount.source);
-    const volume = sys.open(volumePath, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const to = openOwn(sys, volume, basename(mount.source));
+    if (to === undefined) return await fillMounted(parts, from, mount);
     try {
-      const copy = (target: number): Promise<void> => copyContent(parts, from, target, mount, size !== undefined);
-      // The volume is another file system, which somebody uses now: there is no place beside it.
-      if (sys.fstat(volume).mountId !== sys.fstat(to).mountId) return await copy(to);
+      if (sys.readDirectory(to, 1).length > 0) return;
+      const size = measureTree(sys, from, atOnce);
+      if (size?.entries === 0) return copyDirectoryAttributes(sys, from, to);
       const aside = join(volumePath, fillingName);
       await rm(aside, { recursive: true, force: true });
       const target = beginFilling(sys, volume);
       try {
-        await copy(target);
+        await copyContent(parts, from, target, mount, size !== undefined);
         await completeFilling(sys, volume, to);
       } catch (error) {
         await rm(aside, { recursive: true, force: true });
@@ -100,11 +107,41 @@ async function fill(parts: CopyParts, from: number, mount: MountPoint): Promise<
         sys.close(target);
       }
     } finally {
-      sys.close(volume);
+      sys.close(to);
     }
   } finally {
-    sys.close(to);
+    sys.close(volume);
   }
+}
+
+/** undefined where another file system is mounted there: it is not asked, its server may be away. */
+function openOwn(sys: Sys, volume: number, name: string): number | undefined {
+  try {
+    return sys.openat2(volume, name, { flags: O_RDONLY | O_DIRECTORY | O_CLOEXEC, resolve: RESOLVE_NO_XDEV });
+  } catch (error) {
+    if (isSysError(error, "EXDEV")) return undefined;
+    throw error;
+  }
+}
+
+/** Somebody uses the volume now, and beside it there is no place: the content is copied right into it. */
+async function fillMounted(parts: CopyParts, from: number, mount: MountPoint): Promise<void> {
+  const { sys, files } = parts;
+  const { source } = mount;
+  const what = `the volume ${mount.name ?? source}, mounted on ${source},`;
+  {
+    using reading = files.readTree({ root: source, path: ".", wants: "sizes", what, key: source });
+    // The first is the directory itself.
+    await reading.next();
+    if ((await reading.next()) !== undefined) return;
+  }
+  const control = new CopyControl();
+  const request = { from: sys.dup(from), to: source, control: control.buffer, action: actionOf(mount) };
+  await copyInThread(parts, request, control, mount);
+}
+
+function actionOf(mount: MountPoint): string {
+  return `fill the volume ${mount.name ?? mount.source} with what the image has at ${mount.destination}`;
 }
 
 async function copyContent(
@@ -115,7 +152,7 @@ async function copyContent(
   isSmall: boolean,
 ): Promise<void> {
   const { sys } = parts;
-  const action = `fill the volume ${mount.name ?? mount.source} with what the image has at ${mount.destination}`;
+  const action = actionOf(mount);
   const control = new CopyControl();
   if (isSmall) {
     try {

@@ -64,7 +64,7 @@ export interface OpenEntry {
 }
 
 /** undefined when it is gone */
-export function openEntry(sys: Sys, dirFd: number, name: Uint8Array | string, statFlags = 0): OpenEntry | undefined {
+export function openEntry(sys: Sys, dirFd: number, name: Uint8Array | string): OpenEntry | undefined {
   let fd: number;
   try {
     fd = sys.openat2(dirFd, name, { flags: O_PATH | O_NOFOLLOW | O_CLOEXEC });
@@ -73,7 +73,7 @@ export function openEntry(sys: Sys, dirFd: number, name: Uint8Array | string, st
     throw error;
   }
   try {
-    return { fd, stat: sys.fstatat(fd, "", AT_EMPTY_PATH | statFlags) };
+    return { fd, stat: sys.fstatat(fd, "", AT_EMPTY_PATH) };
   } catch (error) {
     sys.close(fd);
     throw error;

@@ -22,6 +22,7 @@ import {
 } from "./constants.ts";
 import { AT_FDCWD, type Stat, type Sys } from "./contract.ts";
 import { SysError } from "./errors.ts";
+import { createTreeReader, type ReadTree } from "./tree-reader.ts";
 
 export interface HostFiles {
   /** What a path leads to; undefined when there is nothing. */
@@ -39,8 +40,12 @@ export interface HostFiles {
   sync(path: string): Promise<void>;
   /** A file or a tree, without what is mounted in it (EXDEV then). Nothing there is no error. Takes as long as it takes. */
   remove(path: string): Promise<void>;
+  /** Files and trees below a container's root or a volume. */
+  readonly readTree: ReadTree;
   /** Whether a file system is mounted at this path itself, which has no symlinks. Never waits. */
   isMounted(path: string): boolean;
+  /** Whether a call on this mount, one of those that a process sees, waits for nothing but this machine's own disks. Never waits itself. */
+  isLocal(pid: number, mountId: bigint): boolean;
 }
 
 /** All methods throw SysError, and EngineError `timeout`, which names the path, when there was no answer. */
@@ -70,12 +75,15 @@ const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 
 class Calls implements HostFiles {
+  readonly readTree: ReadTree;
   readonly #options: HostFilesOptions;
   /** Calls under way: who asks the same while there is no answer waits for that one. */
   readonly #underWay = new Map<string, Call>();
 
   constructor(options: HostFilesOptions) {
     this.#options = options;
+    const { executable, answerMs = defaultAnswerMs } = options;
+    this.readTree = createTreeReader({ executable, answerMs });
   }
 
   async kindOf(path: string): Promise<"directory" | "other" | undefined> {
@@ -132,6 +140,13 @@ class Calls implements HostFiles {
     return mounts().some(({ point }) => point === path);
   }
 
+  isLocal(pid: number, mountId: bigint): boolean {
+    const lines = `\n${readFileSync(`/proc/${pid}/mountinfo`, "utf8")}`;
+    const at = lines.indexOf(`\n${mountId} `);
+    const type = at < 0 ? undefined : / - (\S+)/.exec(lines.slice(at + 1, lines.indexOf("\n", at + 1)))?.[1];
+    return type !== undefined && localTypes.has(type);
+  }
+
   /** What the kernel has in memory of a path on a local file system. */
   #look(path: string): Stat | undefined {
     const { sys } = this.#options;
@@ -139,8 +154,7 @@ class Calls implements HostFiles {
     try {
       fd = sys.openat2(AT_FDCWD, path, { flags: O_PATH | O_CLOEXEC, resolve: RESOLVE_CACHED });
       const stat = sys.fstatat(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC);
-      const type = mounts().find(({ id }) => id === stat.mountId)?.type;
-      return type !== undefined && localTypes.has(type) ? stat : undefined;
+      return this.isLocal(process.pid, stat.mountId) ? stat : undefined;
     } catch {
       // Not in memory, not there, or a kernel before 5.12: the helper looks.
       return undefined;
@@ -263,7 +277,8 @@ function isSmall(
       if (type === DT_DIR) {
         if (depth === 0 || !isSmall(sys, directory, name, depth - 1, left)) return false;
       } else {
-        left.bytes -= sys.fstatat(directory, name, AT_SYMLINK_NOFOLLOW).blocks * 512n;
+        // Of a file that another file system is mounted on, its server is not asked.
+        left.bytes -= sys.fstatat(directory, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC).blocks * 512n;
         if (left.bytes < 0n) return false;
       }
     }
@@ -274,7 +289,6 @@ function isSmall(
 }
 
 interface Mounted {
-  readonly id: bigint;
   readonly point: string;
   readonly type: string;
 }
@@ -289,6 +303,6 @@ function mounts(): Mounted[] {
       const point = fields[4]!.replace(/\\([0-7]{3})/g, (_whole, digits: string) =>
         String.fromCharCode(Number.parseInt(digits, 8)),
       );
-      return { id: BigInt(fields[0]!), point, type: fields[fields.indexOf("-") + 1]! };
+      return { point, type: fields[fields.indexOf("-") + 1]! };
     });
 }

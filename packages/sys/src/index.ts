@@ -7,4 +7,5 @@ export * from "./kernel-probe.ts";
 export * from "./owned-fd.ts";
 export * from "./process-end.ts";
 export * from "./recording.ts";
+export * from "./tree-reader.ts";
 export * from "./worker.ts";

@@ -101,8 +101,9 @@ function statHeader(stat: object): string {
 }
 
 async function archiveHead(request: ApiRequest): Promise<void> {
-  const { backend, name, response } = request;
-  response.header("X-Docker-Container-Path-Stat", statHeader(await backend.archiveStat(name, pathOf(request))));
+  const { backend, exchange, name, response } = request;
+  const stat = await backend.archiveStat(name, pathOf(request), exchange.signal);
+  response.header("X-Docker-Container-Path-Stat", statHeader(stat));
   response.empty(200);
 }
 

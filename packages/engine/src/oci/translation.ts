@@ -14,9 +14,10 @@ import { maskedPaths, readonlyPaths } from "./paths.ts";
 import { ociResources } from "./resources.ts";
 import { defaultSeccomp } from "./seccomp-profile.ts";
 import { parseSecurityOptions } from "./security-options.ts";
-import { UserLookup } from "./user-files.ts";
+import { UserLookup, type UserLookupFiles } from "./user-files.ts";
 
 export interface TranslationOptions {
+  readonly files: UserLookupFiles;
   readonly sys: Sys;
   readonly config: Pick<EngineConfig, "defaultUlimits" | "noNewPrivileges" | "seccompProfile">;
   readonly cgroups: { readonly version: HostFacts["cgroupVersion"]; readonly support: CgroupSupport };
@@ -29,7 +30,7 @@ const warmUpDelayMs = 100;
 
 /** @throws invalid-argument when the daemon's own seccomp profile cannot be read */
 export function createOciTranslation(options: TranslationOptions): OciTranslation {
-  const users = new UserLookup(options.sys);
+  const users = new UserLookup(options.sys, options.files);
   const host = options.host ?? readHostFacts(options.cgroups);
   const daemon: DaemonSettings = {
     defaultUlimits: options.config.defaultUlimits,

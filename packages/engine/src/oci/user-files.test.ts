@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { createSys, O_DIRECTORY, O_PATH, S_IFIFO, type Sys } from "@fathom/sys";
+import { createHostFiles, createSys, O_DIRECTORY, O_PATH, S_IFIFO, type Sys } from "@fathom/sys";
+import { helperExecutable } from "@fathom/sys/helper";
 import {
   appendFileSync,
   mkdirSync,
@@ -34,6 +35,7 @@ const sys: Sys = {
     return real.open(...args);
   },
 };
+const files = createHostFiles({ sys: real, executable: () => helperExecutable(real) });
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "fathom-users-"));
@@ -70,7 +72,7 @@ test("a huge file is read in parts, others have their turn, and the answer is ke
   const line = (index: number): string => `user${index}:x:${index + 1000}:100::/home/${index}:/bin/sh\n`;
   write("passwd", Array.from({ length: 300_000 }, (_, index) => line(index)).join(""));
   write("group", "wheel:x:10:user299999");
-  const users = new UserLookup(sys);
+  const users = new UserLookup(sys, files);
   let turns = 0;
   let ended = false;
   const others = (async () => {
@@ -96,14 +98,14 @@ test("a huge file is read in parts, others have their turn, and the answer is ke
 
 test("the first user of a huge file is found in its first part", async () => {
   write("passwd", `root:x:0:0::/root:/bin/sh\n${"x:x:1:1:::\n".repeat(1_000_000)}`);
-  const users = new UserLookup(sys);
+  const users = new UserLookup(sys, files);
   expect(await users.inRoot(rootFd, "0:0", [])).toMatchObject({ uid: 0, home: "/root" });
   expect(read).toBeLessThan(100_000);
 });
 
 test("an answer about files that have just been changed is not kept", async () => {
   write("passwd", "a:x:1:1::/a:");
-  const users = new UserLookup(sys);
+  const users = new UserLookup(sys, files);
   expect(await users.inRoot(rootFd, "a", [])).toMatchObject({ uid: 1 });
   read = 0;
   expect(await users.inRoot(rootFd, "a", [])).toMatchObject({ uid: 1 });
@@ -116,14 +118,14 @@ test("lines at the edges of parts, longer than a part, longer than any, and a la
     "passwd",
     `a:x:1:1:${comment}:/a:\nb:x:2:2:${comment}:/b:\nlong:x:3:3:${"y".repeat(2 << 20)}:/l:\nend:x:4:4::/e:`,
   );
-  const users = new UserLookup(sys);
+  const users = new UserLookup(sys, files);
   const uid = async (name: string): Promise<number> => (await users.inRoot(rootFd, name, [])).uid;
   expect([await uid("a"), await uid("b"), await uid("end")]).toEqual([1, 2, 4]);
   await expect(uid("long")).rejects.toThrow("unable to find user long");
 });
 
 test("a FIFO, a directory, a link out of the root, a file above the limit, nothing", async () => {
-  const users = new UserLookup(sys);
+  const users = new UserLookup(sys, files);
   const root0 = { uid: 0, gid: 0, additionalGids: [0], home: "/" };
   expect(await users.inRoot(rootFd, "", [])).toEqual(root0);
   real.mknodat(rootFd, "etc/passwd", S_IFIFO | 0o600, 0, 0);
@@ -142,6 +144,12 @@ test("a FIFO, a directory, a link out of the root, a file above the limit, nothi
 });
 
 test("of a process: what its root has", async () => {
-  const mine = await new UserLookup(sys).ofProcess(process.pid, "0:0", []);
+  const mine = await new UserLookup(sys, files).ofProcess(process.pid, "0:0", []);
   expect(mine).toMatchObject({ uid: 0, gid: 0 });
+});
+
+test("of a process whose root is not known to be local: the helper reads", async () => {
+  const foreign = { ...files, isLocal: () => false };
+  const found = await later(() => new UserLookup(sys, foreign).ofProcess(process.pid, "0:0", []));
+  expect(found).toEqual(await new UserLookup(sys, files).ofProcess(process.pid, "0:0", []));
 });

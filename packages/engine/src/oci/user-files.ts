@@ -7,15 +7,21 @@ import { EngineError } from "@fathom/base";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
+  AT_STATX_DONT_SYNC,
+  isSysError,
   O_CLOEXEC,
   O_DIRECTORY,
   O_PATH,
+  RESOLVE_CACHED,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_XDEV,
   S_IFMT,
   S_IFREG,
-  type Stat,
+  type HostFiles,
+  type ReadEntry,
   type Sys,
+  type TreeReading,
 } from "@fathom/sys";
 import { openForReading } from "@fathom/store/tree";
 import { lookupUser, type ContainerUser, type LineFile } from "./user.ts";
@@ -29,53 +35,144 @@ const largestCache = 256;
 /** A file that has just been changed may be changed once more without another time. */
 const settledNs = 2_000_000_000n;
 
-interface OpenFile {
-  readonly fd: number;
-  readonly stat: Stat;
+interface UserFile extends LineFile {
+  /** Changes with the file. */
+  readonly identity: string;
+  readonly ctimeNs: bigint;
 }
+
+/** A root, and whose mounts it is made of: undefined for one that is not in use yet and has none but its own. */
+interface Root {
+  readonly fd: number;
+  readonly pid: number | undefined;
+  /** A process can have made any directory its root. */
+  readonly local: boolean;
+}
+
+export type UserLookupFiles = Pick<HostFiles, "isLocal" | "readTree">;
 
 /** Users of roots, with the answers of before. */
 export class UserLookup {
   readonly #sys: Sys;
+  readonly #files: UserLookupFiles;
   /** By identity of the files and what was asked; the oldest goes first. */
   readonly #known = new Map<string, ContainerUser>();
 
-  constructor(sys: Sys) {
+  constructor(sys: Sys, files: UserLookupFiles) {
     this.#sys = sys;
+    this.#files = files;
   }
 
   /** @throws as `lookupUser`, resource-exhausted for a file above the limit */
-  async inRoot(rootFd: number, spec: string, groupAdd: readonly string[]): Promise<ContainerUser> {
-    const sys = this.#sys;
-    const opened: OpenFile[] = [];
-    const open = (path: string): OpenFile | undefined => {
-      const file = openRegular(sys, rootFd, path);
-      if (file !== undefined) opened.push(file);
-      return file;
-    };
+  inRoot(rootFd: number, spec: string, groupAdd: readonly string[]): Promise<ContainerUser> {
+    return this.#look({ fd: rootFd, pid: undefined, local: true }, spec, groupAdd);
+  }
+
+  /** Of a running container, by its first process. @throws also timeout, where a file lies on a file system whose server is away */
+  async ofProcess(pid: number, spec: string, groupAdd: readonly string[]): Promise<ContainerUser> {
+    const fd = this.#sys.openat2(AT_FDCWD, `/proc/${pid}/root`, { flags: O_PATH | O_DIRECTORY | O_CLOEXEC });
     try {
-      const passwd = open("etc/passwd");
-      const group = open("etc/group");
-      const key = JSON.stringify([identityOf(passwd), identityOf(group), spec, groupAdd]);
-      const known = this.#known.get(key);
-      if (known !== undefined) return known;
-      const user = await lookupUser(spec, { passwd: linesOf(sys, passwd), group: linesOf(sys, group) }, groupAdd);
-      const now = BigInt(Date.now()) * 1_000_000n;
-      if (opened.every(({ stat }) => now - stat.ctimeNs > settledNs)) this.#keep(key, user);
-      return user;
+      return await this.#look({ fd, pid, local: this.#isLocal(pid, fd) }, spec, groupAdd);
     } finally {
-      for (const { fd } of opened) sys.close(fd);
+      this.#sys.close(fd);
     }
   }
 
-  /** Of a running container, by its first process. */
-  async ofProcess(pid: number, spec: string, groupAdd: readonly string[]): Promise<ContainerUser> {
-    const root = this.#sys.openat2(AT_FDCWD, `/proc/${pid}/root`, { flags: O_PATH | O_DIRECTORY | O_CLOEXEC });
+  async #look(root: Root, spec: string, groupAdd: readonly string[]): Promise<ContainerUser> {
+    using opened = new DisposableStack();
+    const passwd = await this.#open(root, "etc/passwd", opened);
+    const group = await this.#open(root, "etc/group", opened);
+    const key = JSON.stringify([passwd?.identity, group?.identity, spec, groupAdd]);
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const user = await lookupUser(spec, { passwd, group }, groupAdd);
+    const now = BigInt(Date.now()) * 1_000_000n;
+    const settled = (file: UserFile | undefined): boolean => file === undefined || now - file.ctimeNs > settledNs;
+    if (settled(passwd) && settled(group)) this.#keep(key, user);
+    return user;
+  }
+
+  /** undefined where there is no regular file: images without users are common. What is no file is not opened: a device could start something. */
+  async #open(root: Root, path: string, opened: DisposableStack): Promise<UserFile | undefined> {
+    const sys = this.#sys;
+    const entry = this.#entry(root, path);
+    if (entry === "nothing") return undefined;
+    if (entry === "elsewhere") return this.#read(root, path);
     try {
-      return await this.inRoot(root, spec, groupAdd);
+      const stat = sys.fstatat(entry, "", AT_EMPTY_PATH);
+      if ((stat.mode & S_IFMT) !== S_IFREG) return undefined;
+      checkSize(path, stat.size);
+      const fd = openForReading(sys, entry);
+      opened.defer(() => sys.close(fd));
+      const { dev, ino, size, mtimeNs, ctimeNs } = stat;
+      return {
+        identity: [dev, ino, size, mtimeNs, ctimeNs].join(":"),
+        ctimeNs,
+        lines: (visit) => visitLines(partsOf(sys, fd), visit),
+      };
     } finally {
-      this.#sys.close(root);
+      sys.close(entry);
     }
+  }
+
+  /** An O_PATH descriptor; "elsewhere" where a file system that may never answer would have to be asked. */
+  #entry({ fd, pid, local }: Root, path: string): number | "nothing" | "elsewhere" {
+    if (!local) return "elsewhere";
+    const open = (further: number): number =>
+      this.#sys.openat2(fd, path, {
+        flags: O_PATH | O_CLOEXEC,
+        resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | further,
+      });
+    try {
+      return open(pid === undefined ? 0 : RESOLVE_NO_XDEV);
+    } catch (error) {
+      if (pid === undefined || !isSysError(error, "EXDEV")) return "nothing";
+    }
+    // Mounted there, mostly from this machine's own disk.
+    let entry: number | undefined;
+    try {
+      entry = open(RESOLVE_CACHED);
+      if (this.#isLocal(pid, entry)) return entry;
+    } catch {
+      // Not in memory, or a kernel before 5.12.
+    }
+    if (entry !== undefined) this.#sys.close(entry);
+    return "elsewhere";
+  }
+
+  #isLocal(pid: number, fd: number): boolean {
+    return this.#files.isLocal(pid, this.#sys.fstatat(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC).mountId);
+  }
+
+  async #read({ fd, pid }: Root, path: string): Promise<UserFile | undefined> {
+    const read = (): TreeReading =>
+      this.#files.readTree({
+        root: ".",
+        base: fd,
+        path,
+        wants: "file",
+        what: `/${path} of the container`,
+        key: `users of ${pid}`,
+      });
+    let entry: ReadEntry | undefined;
+    try {
+      using reading = read();
+      entry = await reading.next();
+    } catch (error) {
+      if (isSysError(error)) return undefined;
+      throw error;
+    }
+    if (entry === undefined || (entry.mode & S_IFMT) !== S_IFREG) return undefined;
+    const { identity, size, mtimeNs, ctimeNs } = entry;
+    checkSize(path, size);
+    return {
+      identity: [identity, size, mtimeNs, ctimeNs].join(":"),
+      ctimeNs,
+      lines: async (visit) => {
+        using reading = read();
+        if ((await reading.next()) !== undefined) await visitLines(reading.content(), visit);
+      },
+    };
   }
 
   #keep(key: string, user: ContainerUser): void {
@@ -84,55 +181,34 @@ export class UserLookup {
   }
 }
 
-function identityOf(file: OpenFile | undefined): string {
-  if (file === undefined) return "";
-  const { dev, ino, size, mtimeNs, ctimeNs } = file.stat;
-  return [dev, ino, size, mtimeNs, ctimeNs].join(":");
+function checkSize(path: string, size: bigint): void {
+  if (size > BigInt(largestFileBytes))
+    throw new EngineError(
+      "resource-exhausted",
+      `the image's /${path} has ${size} bytes, more than ${largestFileBytes}`,
+    );
 }
 
-/** undefined where there is no regular file: images without users are common. What is no file is not opened: a device could start something. */
-function openRegular(sys: Sys, rootFd: number, path: string): OpenFile | undefined {
-  let entry: number;
-  try {
-    entry = sys.openat2(rootFd, path, {
-      flags: O_PATH | O_CLOEXEC,
-      resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-    });
-  } catch {
-    return undefined;
-  }
-  let fd: number | undefined;
-  try {
-    const stat = sys.fstatat(entry, "", AT_EMPTY_PATH);
-    if ((stat.mode & S_IFMT) !== S_IFREG) return undefined;
-    if (stat.size > BigInt(largestFileBytes))
-      throw new EngineError(
-        "resource-exhausted",
-        `the image's /${path} has ${stat.size} bytes, more than ${largestFileBytes}`,
-      );
-    fd = openForReading(sys, entry);
-    return { fd, stat };
-  } finally {
-    sys.close(entry);
-  }
-}
-
-function linesOf(sys: Sys, file: OpenFile | undefined): LineFile | undefined {
-  return file === undefined ? undefined : { lines: (visit) => visitLines(sys, file.fd, visit) };
-}
-
-async function visitLines(sys: Sys, fd: number, visit: (line: string) => boolean): Promise<void> {
+async function* partsOf(sys: Sys, fd: number): AsyncGenerator<Uint8Array> {
   const part = Buffer.alloc(partBytes);
-  /** The beginning of a line whose end has not been read; undefined in the middle of one that is too long. */
-  let rest: Buffer | undefined = Buffer.alloc(0);
   for (let offset = 0; offset < largestFileBytes;) {
     const count = sys.pread(fd, part, BigInt(offset));
-    if (count <= 0) break;
+    if (count <= 0) return;
     offset += count;
-    const read = part.subarray(0, count);
+    yield part.subarray(0, count);
+    if (count === partBytes) await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+async function visitLines(parts: AsyncIterable<Uint8Array>, visit: (line: string) => boolean): Promise<void> {
+  /** The beginning of a line whose end has not been read; undefined in the middle of one that is too long. */
+  let rest: Buffer | undefined = Buffer.alloc(0);
+  for await (const part of parts) {
+    const read: Buffer = Buffer.from(part.buffer, part.byteOffset, part.length);
     const firstEnd = read.indexOf(0x0a);
     if (firstEnd < 0) {
-      rest = rest === undefined || rest.length + count > longestLineBytes ? undefined : Buffer.concat([rest, read]);
+      rest =
+        rest === undefined || rest.length + read.length > longestLineBytes ? undefined : Buffer.concat([rest, read]);
     } else {
       const lastEnd = read.lastIndexOf(0x0a);
       const first = rest === undefined ? [] : [Buffer.concat([rest, read.subarray(0, firstEnd)]).toString()];
@@ -140,7 +216,6 @@ async function visitLines(sys: Sys, fd: number, visit: (line: string) => boolean
       if ([...first, ...further].some(visit)) return;
       rest = Buffer.from(read.subarray(lastEnd + 1));
     }
-    if (count === partBytes) await new Promise((resolve) => setImmediate(resolve));
   }
   if (rest !== undefined && rest.length > 0) visit(rest.toString());
 }

@@ -397,6 +397,10 @@ export class FakeMachine {
       sync: async () => undefined,
       remove: async (path) => rmSync(path, { recursive: true, force: true }),
       isMounted: () => false,
+      isLocal: () => true,
+      readTree: () => {
+        throw new Error("these tests read no trees");
+      },
     };
     return this.faults.wrap("files", files);
   }

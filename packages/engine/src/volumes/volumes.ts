@@ -3,7 +3,7 @@
  * after that was moved to where it says so; the start finishes both. A volume that the database does not know is taken up from its own
  * description (description.ts); other directories without a row are left alone and said.
  */
-import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError, formatRfc3339Nano, isEngineError, KeyedMutex, messageOf, randomId } from "@fathom/base";
 import type { Filters, PruneReport, Volume, VolumeCreateRequest, VolumeListResponse } from "@fathom/spec";
@@ -205,8 +205,8 @@ class LocalVolumes implements Volumes {
       }
       try {
         discardUnpublished(join(this.#root, name));
-        if (existsSync(join(this.#root, name, "_data"))) rmdirSync(join(this.#root, name, "_data"));
-        rmdirSync(join(this.#root, name));
+        removeDirectory(join(this.#root, name, "_data"));
+        removeDirectory(join(this.#root, name));
       } catch (error) {
         this.#parts.logger.warn("a directory among the volumes is no volume and is left alone", {
           name,
@@ -288,18 +288,13 @@ class LocalVolumes implements Volumes {
     const directory = join(this.#root, row.name);
     // That of an anonymous one need not outlive a power cut: its container's description names it.
     const durable = row.labels === null || !(anonymousLabel in row.labels);
-    const had = [directory, this.#mountpoint(row.name)].filter((path) => existsSync(path));
+    const made: string[] = [];
     try {
-      mkdirSync(this.#mountpoint(row.name), { recursive: true, mode: 0o755 });
+      for (const path of [directory, this.#mountpoint(row.name)]) if (makeDirectory(path)) made.unshift(path);
       prepareDescription(directory, row, durable);
       this.#insert(row);
     } catch (error) {
-      for (const undo of [
-        () => discardUnpublished(directory),
-        ...[this.#mountpoint(row.name), directory]
-          .filter((path) => !had.includes(path))
-          .map((path) => () => rmdirSync(path)),
-      ])
+      for (const undo of [() => discardUnpublished(directory), ...made.map((path) => () => rmdirSync(path))])
         try {
           undo();
         } catch {
@@ -527,8 +522,13 @@ class LocalVolumes implements Volumes {
   async volumeUsage(name: string): Promise<number> {
     const path = this.#mountpoint(name);
     // A volume that is another file system's is not this engine's disk.
-    if (this.#rows.get(name)?.options || statSync(path, { throwIfNoEntry: false }) === undefined) return 0;
-    return treeSize(this.#parts.sys, path);
+    if (this.#rows.get(name)?.options) return 0;
+    try {
+      return await treeSize(this.#parts.files.readTree, path);
+    } catch (error) {
+      if (isSysError(error, "ENOENT")) return 0;
+      throw error;
+    }
   }
 
   #show(row: VolumeRow): Volume {
@@ -541,6 +541,26 @@ class LocalVolumes implements Volumes {
       Options: row.options,
       Scope: "local",
     };
+  }
+}
+
+/** False where it is there already, perhaps with something mounted on it: that is not looked at, its server may be away. */
+function makeDirectory(path: string): boolean {
+  try {
+    mkdirSync(path, { mode: 0o755 });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    return false;
+  }
+}
+
+/** As `makeDirectory`: it may be gone already. */
+function removeDirectory(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
   }
 }
 

@@ -1,0 +1,345 @@
+#define _GNU_SOURCE
+/*
+ * Reads a file or a tree for the daemon, which it may wait for without end (one-call.c): writes what it finds on its output, the names of a directory in
+ * the order of their bytes. No symlink is followed on the way, no device and no FIFO is opened. Who asks decides what becomes of it; his side, with the
+ * form of the output, is packages/sys/src/tree-reader.ts.
+ */
+#include "base.h"
+#include "one-call.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#ifndef RESOLVE_NO_XDEV
+#define RESOLVE_NO_XDEV 0x01
+#endif
+#ifndef AT_STATX_DONT_SYNC
+#define AT_STATX_DONT_SYNC 0x4000
+#endif
+#define STATX_BASIC_FIELDS 0x7ff
+
+/* What is wanted. */
+#define WANT_CONTENT 1u    /* of files, and xattrs */
+#define WANT_BELOW 2u      /* what a directory has in it */
+#define WANT_ONE_MOUNT 4u  /* of what is mounted in the tree only the place */
+#define FOLLOW_LAST 8u     /* a symlink at the end of the path */
+
+enum frame { FRAME_XATTR = 1, FRAME_ENTRY, FRAME_DATA, FRAME_CONTENT_END, FRAME_ALIVE, FRAME_END, FRAME_ERROR };
+
+#define FRAME_HEAD (2 * sizeof(uint32_t))
+#define PART (64u << 10)
+/* Each level holds a descriptor. The asker ends it earlier. */
+#define DEPTH_LIMIT 2000
+#define XATTR_LIMIT (64u << 10)
+#define ALIVE_MS 1000
+
+/* statx(2), which not every C library has. */
+struct moment {
+  int64_t seconds;
+  uint32_t nanoseconds;
+  int32_t unused;
+};
+struct facts {
+  uint32_t mask, block_size;
+  uint64_t attributes;
+  uint32_t links, uid, gid;
+  uint16_t mode, unused;
+  uint64_t inode, size, blocks, attributes_mask;
+  struct moment accessed, born, changed, modified;
+  uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
+  uint64_t further[14];
+};
+
+/* What goes before path and link of an entry. */
+struct entry_head {
+  uint32_t mode, links, uid, gid, rdev_major, rdev_minor, dev_major, dev_minor;
+  uint64_t inode, size;
+  int64_t modified, changed;
+  uint32_t modified_ns, changed_ns, foreign, path_length;
+};
+
+static uint32_t wanted;
+static uint8_t output[4 * PART];
+static size_t output_used;
+static int64_t written_at;
+/* From the top, "/" between; it can be longer than the kernel takes at a time. */
+static char *path;
+static size_t path_used, path_size;
+
+static void flush(void) {
+  for (size_t done = 0; done < output_used;) {
+    ssize_t count = write(1, output + done, output_used - done);
+    if (count <= 0 && errno != EINTR)
+      _exit(1);
+    if (count > 0)
+      done += (size_t)count;
+  }
+  output_used = 0;
+  written_at = monotonic_ms();
+}
+
+static void put(const void *bytes, size_t length) {
+  for (size_t done = 0, part; done < length; done += part) {
+    if (output_used == sizeof output)
+      flush();
+    part = length - done < sizeof output - output_used ? length - done : sizeof output - output_used;
+    memcpy(output + output_used, (const uint8_t *)bytes + done, part);
+    output_used += part;
+  }
+}
+
+static void put_frame(enum frame kind, size_t length) {
+  uint32_t head[] = {(uint32_t)length, kind};
+  put(head, sizeof head);
+}
+
+/* The asker gives up one that says nothing for long: a server that is slow is none that is away. */
+static void say_alive(void) {
+  if (monotonic_ms() - written_at < ALIVE_MS)
+    return;
+  put_frame(FRAME_ALIVE, 0);
+  flush();
+}
+
+_Noreturn static void stop(const char *call) {
+  int32_t error = errno;
+  put_frame(FRAME_ERROR, sizeof error + strlen(call) + 1 + path_used);
+  put(&error, sizeof error);
+  put(call, strlen(call) + 1);
+  put(path, path_used);
+  flush();
+  _exit(0);
+}
+
+static bool gone(void) {
+  return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ESTALE;
+}
+
+static void *larger(void *at, size_t size) {
+  at = realloc(at, size);
+  if (!at)
+    stop("realloc");
+  return at;
+}
+
+static int open_in(int directory, const char *name, uint64_t flags, uint64_t resolve) {
+  struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = resolve};
+  return sys_openat2(directory, name, &how);
+}
+
+/* An O_PATH descriptor, opened again or looked at: this leads to the thing that it holds, whatever its name leads to by now. */
+static const char *path_of(int fd) {
+  static char own[40];
+  struct text text = {own, 0, sizeof own};
+  text_add(&text, "/proc/self/fd/");
+  text_add_number(&text, (uint64_t)fd, 1);
+  return own;
+}
+
+static void put_xattrs(int fd) {
+  static char names[XATTR_LIMIT], value[XATTR_LIMIT];
+  ssize_t length = listxattr(path_of(fd), names, sizeof names);
+  if (length < 0 && errno != ENOTSUP && errno != EBADF && !gone())
+    stop("listxattr");
+  for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1) {
+    const char *name = names + at;
+    ssize_t count = getxattr(path_of(fd), name, value, sizeof value);
+    if (count < 0 && errno != ENODATA && errno != ENOTSUP && !gone())
+      stop("getxattr");
+    if (count < 0)
+      continue;
+    put_frame(FRAME_XATTR, strlen(name) + 1 + (size_t)count);
+    put(name, strlen(name) + 1);
+    put(value, (size_t)count);
+  }
+}
+
+static void put_entry(const struct facts *facts, bool foreign, const char *link, size_t link_length) {
+  struct entry_head head = {
+      .mode = facts->mode,
+      .links = facts->links,
+      .uid = facts->uid,
+      .gid = facts->gid,
+      .rdev_major = facts->rdev_major,
+      .rdev_minor = facts->rdev_minor,
+      .dev_major = facts->dev_major,
+      .dev_minor = facts->dev_minor,
+      .inode = facts->inode,
+      .size = facts->size,
+      .modified = facts->modified.seconds,
+      .changed = facts->changed.seconds,
+      .modified_ns = facts->modified.nanoseconds,
+      .changed_ns = facts->changed.nanoseconds,
+      .foreign = foreign,
+      .path_length = (uint32_t)path_used,
+  };
+  put_frame(FRAME_ENTRY, sizeof head + path_used + link_length);
+  put(&head, sizeof head);
+  put(path, path_used);
+  put(link, link_length);
+}
+
+/* No more than the size that was given out. */
+static void put_content(int fd, uint64_t size) {
+  for (uint64_t left = size; left;) {
+    if (sizeof output - output_used < FRAME_HEAD + PART)
+      flush();
+    /* In its place already, when the frame's head is put before it. */
+    ssize_t count = read(fd, output + output_used + FRAME_HEAD, left < PART ? (size_t)left : PART);
+    if (count < 0)
+      stop("read");
+    if (count == 0)
+      break;
+    put_frame(FRAME_DATA, (size_t)count);
+    output_used += (size_t)count;
+    left -= (uint64_t)count;
+    say_alive();
+  }
+  put_frame(FRAME_CONTENT_END, 0);
+}
+
+/* Of a file with several names the asker may have the content already. */
+static bool asker_wants_content(void) {
+  char answer;
+  flush();
+  if (read(0, &answer, 1) != 1)
+    _exit(1);
+  return answer == 'y';
+}
+
+/* struct linux_dirent64 */
+struct entry {
+  uint64_t inode;
+  int64_t offset;
+  uint16_t length;
+  uint8_t type;
+  char name[];
+};
+
+struct names {
+  char *text;
+  size_t used, size, count;
+  const char **sorted;
+};
+
+static int compare(const void *left, const void *right) {
+  static unsigned compared;
+  if (++compared % (1 << 16) == 0)
+    say_alive();
+  return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+static struct names read_names(int fd) {
+  static _Alignas(struct entry) char buffer[PART / 2];
+  struct names names = {0};
+  for (long count; (count = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) != 0; say_alive()) {
+    if (count < 0 && errno == ENOENT)
+      break; /* it has been removed */
+    if (count < 0)
+      stop("getdents64");
+    for (long at = 0; at < count; at += ((struct entry *)(void *)(buffer + at))->length) {
+      const char *name = ((const struct entry *)(const void *)(buffer + at))->name;
+      size_t length = strlen(name) + 1;
+      if (!strcmp(name, ".") || !strcmp(name, ".."))
+        continue;
+      if (names.used + length > names.size)
+        names.text = larger(names.text, names.size = 2 * names.size + PART / 16 + length);
+      memcpy(names.text + names.used, name, length);
+      names.used += length;
+      names.count++;
+    }
+  }
+  if (names.count == 0)
+    return names;
+  names.sorted = larger(NULL, names.count * sizeof *names.sorted);
+  const char *name = names.text;
+  for (size_t i = 0; i < names.count; i++, name += strlen(name) + 1)
+    names.sorted[i] = name;
+  qsort(names.sorted, names.count, sizeof *names.sorted, compare);
+  return names;
+}
+
+static void visit(int fd, bool foreign, unsigned depth);
+
+static void visit_below(int fd, unsigned depth) {
+  if (depth > DEPTH_LIMIT) {
+    errno = ELOOP;
+    stop("openat2");
+  }
+  struct names names = read_names(fd);
+  size_t above = path_used;
+  for (size_t i = 0; i < names.count; i++) {
+    const char *name = names.sorted[i];
+    size_t length = strlen(name);
+    if (above + length + 1 > path_size)
+      path = larger(path, path_size = 2 * (above + length + 1));
+    if (above)
+      path[path_used++] = '/';
+    memcpy(path + path_used, name, length);
+    path_used += length;
+    bool one_mount = wanted & WANT_ONE_MOUNT;
+    int entry = open_in(fd, name, O_PATH | O_NOFOLLOW, one_mount ? RESOLVE_NO_XDEV : 0);
+    bool foreign = entry < 0 && errno == EXDEV && one_mount;
+    if (foreign)
+      entry = open_in(fd, name, O_PATH | O_NOFOLLOW, 0);
+    if (entry >= 0)
+      visit(entry, foreign, depth);
+    else if (!gone())
+      stop("openat2");
+    path_used = above;
+    say_alive();
+  }
+  free(names.sorted);
+  free(names.text);
+}
+
+/* `fd` is an O_PATH descriptor of the thing itself; it is closed here. */
+static void visit(int fd, bool foreign, unsigned depth) {
+  struct facts facts;
+  char link[PATH_MAX];
+  ssize_t link_length = 0;
+  int content = -1, below = -1;
+  /* The server of another mount is not asked: it may be away. */
+  if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH | (foreign ? AT_STATX_DONT_SYNC : 0), STATX_BASIC_FIELDS, &facts) < 0)
+    stop("statx");
+  if (!foreign && S_ISLNK(facts.mode) && (link_length = readlinkat(fd, "", link, sizeof link)) < 0)
+    stop("readlinkat");
+  if (!foreign && S_ISREG(facts.mode) && wanted & WANT_CONTENT && (content = open(path_of(fd), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
+    if (!gone())
+      stop("open");
+    close_fd(&fd);
+    return;
+  }
+  if (!foreign && wanted & WANT_CONTENT)
+    put_xattrs(fd);
+  put_entry(&facts, foreign, link, (size_t)link_length);
+  if (!foreign && S_ISDIR(facts.mode) && wanted & WANT_BELOW && (below = open_in(fd, ".", O_RDONLY | O_DIRECTORY, 0)) < 0)
+    stop("openat2");
+  close_fd(&fd);
+  if (content >= 0 && (facts.links == 1 || asker_wants_content()))
+    put_content(content, facts.size);
+  close_fd(&content);
+  if (below >= 0)
+    visit_below(below, depth + 1);
+  close_fd(&below);
+}
+
+/* A path inside a root, which is a path itself, from descriptor 3 where that is relative; what is wanted, in digits. */
+int call_read_tree(char **arguments) {
+  wanted = (uint32_t)strtoul(arguments[2], NULL, 10);
+  written_at = monotonic_ms();
+  int root = open_in(3, arguments[0], O_PATH | O_DIRECTORY, 0);
+  if (root < 0)
+    stop("openat2");
+  int top = open_in(root, arguments[1], O_PATH | (wanted & FOLLOW_LAST ? 0 : O_NOFOLLOW), RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+  if (top < 0)
+    stop("openat2");
+  visit(top, false, 0);
+  put_frame(FRAME_END, 0);
+  flush();
+  return 0;
+}
