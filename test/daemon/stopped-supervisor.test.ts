@@ -160,6 +160,20 @@ test("an end that comes while the supervisor is stopped is told with its true co
   expect(daemon.docker("logs", "ends")).toBe("last words");
 }, 120_000);
 
+test("an end beside a supervisor that stands still, or beside one of a joined container that does, is found out", async () => {
+  const { pid } = run("ends", "while [ ! -e /end ]; do sleep 0.1; done; exit 7");
+  const joined = run("joined", "sleep 1000", "--pid", "container:ends");
+  stop(joined.supervisor);
+  await Bun.write(`/proc/${pid}/root/end`, "");
+  expect(ends("wait", "ends").out).toBe("7\n");
+  expect(ends("wait", "joined").out).toBe("137\n");
+  const again = run("again", "while [ ! -e /end ]; do sleep 0.1; done; exit 8", "--restart", "always");
+  stop(again.supervisor);
+  await Bun.write(`/proc/${again.pid}/root/end`, "");
+  expect(ends("wait", "again").out).toBe("8\n");
+  await until("its policy starts it again", () => state("again") === "running 0" || state("again") === "restarting 8");
+}, 120_000);
+
 test("a daemon starts over stopped supervisors: what runs runs on, and can be ended", async () => {
   const stays = run("stays", "while [ ! -e /end ]; do sleep 0.1; done; exit 8", "-p", "127.0.0.1:18083:80");
   const goes = run("goes", "trap 'exit 6' TERM; echo ready; while :; do sleep 0.1; done");

@@ -39,6 +39,18 @@ test("a launch whose supervisor is stopped fails, and nothing is left of it", as
   expect(readdirSync(directory)).toEqual([]);
 }, 30_000);
 
+test("a launch whose process is stopped fails while its supervisor works, and nothing is left of it", async () => {
+  const whole = plan(rig, ["sleep", "1000"]);
+  const prepared = await launcher.prepare(whole.stem);
+  const { process, supervisor } = prepared.identity!;
+  sys.kill(process.pid, 19);
+  const directory = rig.directory();
+  const launch = prepared.launch({ plan: whole, directory, log: noLog, openStdin: false, attach: [] });
+  expect(String(await launch.catch((error: unknown) => error))).toContain(`(${process.pid}) is stopped`);
+  await eventually("both end", () => !alive(process.pid) && !alive(supervisor.pid));
+  expect(readdirSync(directory)).toEqual([]);
+}, 30_000);
+
 test("a discard of a stem whose supervisor is stopped ends it", async () => {
   const prepared = await launcher.prepare(plan(rig, ["true"]).stem);
   const { process, supervisor } = prepared.identity!;

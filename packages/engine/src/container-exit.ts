@@ -15,6 +15,7 @@ import { detachNetworks } from "./container-network.ts";
 import { containerPaths } from "./paths.ts";
 import { unmountImages } from "./image-mounts.ts";
 import { unmountSharedMemory } from "./shared-memory.ts";
+import { lookForSilentEnds } from "./silent-ends.ts";
 import { decideRestart, type EndedRun, type RestartDecision, type RestartPolicy } from "./restart-policy.ts";
 
 /** Registers the handling of a process's end. Called once for each run, also after a reconnect. */
@@ -24,6 +25,7 @@ export function watchExit(engine: EngineContext, container: Container, process: 
     else engine.logger.warn("a supervisor cannot be reached", { id: container.id, reason: unreachable });
   };
   process.supervisor.onReachability = tell;
+  lookForSilentEnds(engine);
   if (process.supervisor.unreachable !== undefined) tell(process.supervisor.unreachable);
   void process.supervisor.exit.then((exit) =>
     engine.mutex

@@ -1,11 +1,11 @@
 /** Signals to a container and the states that follow: kill, stop, restart. */
 import { EngineError, messageOf, isEngineError, startTimer } from "@fathom/base";
-import { isEnding } from "@fathom/runtime";
 import type { Container, RunningProcess } from "./container.ts";
 import { cancelRestart, endPolicy, removeItself } from "./container-exit.ts";
 import { startContainer } from "./container-start.ts";
 import { locked, mustRun, publish, type EngineContext } from "./context.ts";
 import { thawForEnd } from "./freeze.ts";
+import { freeEnd } from "./silent-ends.ts";
 import { parseSignal, SIGKILL, SIGTERM } from "./signals.ts";
 
 /** Docker's default. */
@@ -174,30 +174,6 @@ async function endsWithin(
   } finally {
     clearInterval(looks);
   }
-}
-
-/**
- * The first process of a pid namespace ends when all others in it have ended and their parents know. Those of containers that joined it have been killed by the
- * kernel by then: paused ones cannot die, and a supervisor that stands still asks for no status.
- */
-function freeEnd(engine: EngineContext, container: Container, process: RunningProcess): void {
-  const { identity } = process.supervisor;
-  if (identity === undefined || !isEnding(identity)) return;
-  for (const other of joinedTo(engine, container)) {
-    if (other.process === undefined) continue;
-    other.process.supervisor.probe();
-    thawForEnd(engine, other, other.process).catch((error: unknown) =>
-      engine.logger.warn("a paused container that has been killed cannot go on", { error, id: other.id }),
-    );
-  }
-}
-
-/** Whose pid namespace is that of this container, also by way of others. */
-function joinedTo(engine: EngineContext, container: Container): Container[] {
-  const joined = engine.containers
-    .list()
-    .filter((other) => other !== container && other.record.hostConfig.PidMode === `container:${container.id}`);
-  return [...joined, ...joined.flatMap((other) => joinedTo(engine, other))];
 }
 
 /** True when `promise` settled in time. `ms` undefined waits for ever. */

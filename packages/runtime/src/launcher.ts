@@ -83,6 +83,9 @@ const prepareLimitMs = 60_000;
 const launchLimitMs = 120_000;
 /** As many as a launch can say. */
 const mostLogFiles = 2 ** 32 - 1;
+/** How often it is looked whether a process that is to execute its plan is stopped, and how often it must be. */
+const stoppedLookMs = 500;
+const stoppedLooks = 3;
 /** How long a starting daemon waits for a supervisor's state before it takes the container up without. */
 const reconnectPatienceMs = 500;
 /** What ps shows goes where the arguments were: they make room for it. */
@@ -292,6 +295,7 @@ class Prepared implements PreparedStem {
     }
     this.#used = true;
     let asked = false;
+    let looks: ReturnType<typeof setInterval> | undefined;
     try {
       signal?.throwIfAborted();
       const plan = packPlan(this.#sys, encodePlan(request.plan));
@@ -303,6 +307,7 @@ class Prepared implements PreparedStem {
       const answer = this.#connection.request(messageTypes.launch, launchPayload(request, plan), sent, {
         deadlineMs: launchLimitMs,
       });
+      looks = this.#giveUpWhenStopped();
       closeAll(this.#sys, sent.splice(0));
       const reader = new WireReader(
         await withAbort(answer, signal, () => killSupervisor(this.#sys, this.supervisorPid)),
@@ -325,7 +330,23 @@ class Prepared implements PreparedStem {
       // Killed, it could not take its socket away.
       await rm(join(request.directory, "supervisor.sock"), { force: true });
       throw signal?.aborted === true ? error : launchError(error, request.plan, "create");
+    } finally {
+      clearInterval(looks);
     }
+  }
+
+  /** Its supervisor answers, and the process that should execute the plan does not go on. */
+  #giveUpWhenStopped(): ReturnType<typeof setInterval> {
+    const stem = this.identity?.process ?? identify(this.pid);
+    let stopped = 0;
+    return setInterval(() => {
+      stopped = stem !== undefined && conditionOf(stem).kind === "stopped" ? stopped + 1 : 0;
+      // Once may be the program's own doing, which has begun a moment ago.
+      if (stopped === stoppedLooks)
+        this.#connection.giveUp(
+          `the process that it made for the container (${this.pid}) is stopped, by a signal or a debugger`,
+        );
+    }, stoppedLookMs);
   }
 
   async discard(): Promise<void> {
