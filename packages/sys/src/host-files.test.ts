@@ -104,3 +104,16 @@ test("what is mounted is known without a look at it", () => {
   expect(files.isMounted("/proc")).toBe(true);
   expect(files.isMounted(root)).toBe(false);
 });
+
+test("a process that is stopped is not waited for, also where a call takes as long as it takes", async () => {
+  const script = join(root, "stopped");
+  writeFileSync(script, "#!/bin/sh\nkill -STOP $$\n", { mode: 0o755 });
+  const fd = sys.open(script, 0);
+  const stopped = createHostFiles({ sys, executable: () => fd });
+  for (const call of [() => stopped.sync(root), () => stopped.remove(join(root, "nothing"))])
+    await expect(call()).rejects.toMatchObject({
+      code: "unavailable",
+      message: expect.stringMatching(/^the process that should (sync|remove) .* was stopped/),
+    });
+  sys.close(fd);
+}, 20_000);
