@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { EngineError } from "@fathom/base";
-import { errorBody, statusOf } from "./errors.ts";
+import { SysError } from "@fathom/sys";
+import { errorBody, errorLine, statusOf } from "./errors.ts";
 
 test("the status of work whose undoing failed too is that of the work", async () => {
   const error: unknown = await (async () => {
@@ -13,4 +14,27 @@ test("the status of work whose undoing failed too is that of the work", async ()
   })().catch((reason: unknown) => reason);
   expect(statusOf(error)).toBe(404);
   expect(errorBody(error).message).toStartWith("no such thing");
+});
+
+const EMFILE = 24;
+const none = new SysError("socketpair", EMFILE);
+
+test.each([
+  ["a call", none],
+  ["one of Bun's", Object.assign(new Error("EMFILE: too many open files, scandir '/x'"), { code: "EMFILE" })],
+  ["what failed by it", new EngineError("internal", "starting fathom-init failed", { cause: none })],
+])("a daemon without descriptors says so, and what to do: %s", (_, error) => {
+  expect(statusOf(error)).toBe(503);
+  expect(errorBody(error).message).toBe(
+    `${error.message}: the daemon has no free descriptors; try again, or raise its limit (LimitNOFILE, ulimit -n)`,
+  );
+  expect(errorLine(error).error).toBe(errorBody(error).message);
+});
+
+test("other errors are as they were", () => {
+  expect(statusOf(new EngineError("not-found", "No such container: x", { cause: none }))).toBe(404);
+  expect([statusOf(new SysError("open", 13)), errorBody(new SysError("open", 13)).message]).toEqual([
+    500,
+    new SysError("open", 13).message,
+  ]);
 });

@@ -24,20 +24,33 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
 
 export function statusOf(thrown: unknown): number {
   const error = firstFailure(thrown);
-  if (isEngineError(error)) return statuses[error.code];
+  if (isEngineError(error) && !(error.code === "internal" && lacksDescriptors(error))) return statuses[error.code];
   if (error instanceof BadRequestError) return error.status;
   // Only names that a client gave can be too long for the kernel, or go round in circles.
   if (isSysError(error, "ENAMETOOLONG", "ELOOP")) return 400;
-  return 500;
+  return lacksDescriptors(error) ? 503 : 500;
+}
+
+/** The daemon, or the machine, has none left: whatever was asked for can be asked for again. */
+export function lacksDescriptors(error: unknown): boolean {
+  for (let one = firstFailure(error); one instanceof Error; one = one.cause)
+    if (isSysError(one, "EMFILE", "ENFILE") || ("code" in one && ["EMFILE", "ENFILE"].includes(String(one.code))))
+      return true;
+  return false;
 }
 
 /** Body of an error answer. */
 export function errorBody(error: unknown): { message: string } {
-  return { message: messageOf(error) };
+  const message = messageOf(error);
+  return {
+    message: lacksDescriptors(error)
+      ? `${message}: the daemon has no free descriptors; try again, or raise its limit (LimitNOFILE, ulimit -n)`
+      : message,
+  };
 }
 
 /** The line that ends a JSON stream which has begun. */
 export function errorLine(error: unknown): { errorDetail: { message: string }; error: string } {
-  const message = messageOf(error);
+  const { message } = errorBody(error);
   return { errorDetail: { message }, error: message };
 }

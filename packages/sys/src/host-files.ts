@@ -62,6 +62,9 @@ export interface HostFilesOptions {
 }
 
 const defaultAnswerMs = 20_000;
+/** How often it is looked whether a process that makes a call is stopped, and how often it must be: what takes as long as it takes has no other end. */
+const stoppedLookMs = 500;
+const stoppedLooks = 3;
 
 /** File systems whose calls wait for nothing but this machine's own disks. */
 const localTypes = new Set(
@@ -219,11 +222,32 @@ interface Call {
 }
 
 async function readAnswer(child: Bun.Subprocess<Buffer, "pipe", "ignore">, what: string): Promise<Answer> {
+  let stopped = 0;
+  const looks = setInterval(() => {
+    stopped = isStopped(child.pid) ? stopped + 1 : 0;
+    if (stopped === stoppedLooks) child.kill("SIGKILL");
+  }, stoppedLookMs);
+  looks.unref();
   const [text, code] = await Promise.all([new Response(child.stdout).text(), child.exited]);
+  clearInterval(looks);
   const match = /^(\d+) ([^]*)\n$/.exec(text);
+  if (match === null && stopped >= stoppedLooks)
+    throw new EngineError(
+      "unavailable",
+      `the process that should ${what} was stopped, by a signal or a debugger, and has been ended: try again`,
+    );
   if (match === null)
     throw new EngineError("internal", `the process that should ${what} ended with ${code} and no answer`);
   return { error: Number(match[1]), text: match[2]! };
+}
+
+/** proc(5), the third field. False where it cannot be seen. */
+function isStopped(pid: number): boolean {
+  try {
+    return /\) [Tt] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return false;
+  }
 }
 
 function noAnswer(path: string, name: string, answerMs: number): EngineError {
