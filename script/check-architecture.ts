@@ -1,10 +1,11 @@
 /**
- * Holds the architecture: imports between packages point down only, nothing but apps/fathom wires implementations, and the C part
+ * Holds the architecture: imports between packages point down only, no files import each other in a circle, nothing but apps/fathom wires implementations, and the C part
  * has no policy; and that the documents name only files that are there. A violation is printed with the rule's name and ends the check with 1.
  */
 import { Glob } from "bun";
 import { dirname, join, relative, resolve } from "node:path";
 import { missingPaths, namesInFiles } from "./document-paths.ts";
+import { importCircles } from "./import-circles.ts";
 
 const root = resolve(import.meta.dir, "..");
 
@@ -18,7 +19,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   store: ["base", "spec", "archive", "sys"],
   distribution: ["base", "spec", "archive", "sys"],
   network: ["base", "spec", "archive", "sys"],
-  engine: ["base", "spec", "archive", "sys", "runtime", "store", "distribution", "network"],
+  volumes: ["base", "spec", "archive", "sys", "store"],
+  containers: ["base", "spec", "archive", "sys", "runtime", "store", "network", "volumes"],
+  engine: ["base", "spec", "archive", "sys", "runtime", "store", "distribution", "network", "volumes", "containers"],
   api: ["base", "spec", "archive", "sys"],
   client: ["base", "spec"],
   cli: ["base", "spec", "client"],
@@ -72,6 +75,9 @@ for (const file of new Glob("native/**/*.{c,h}").scanSync(root)) {
       if (word.test(line)) problems.push(`native-has-no-policy: ${file}:${index + 1}: ${line.trim()}`);
   });
 }
+
+for (const circle of await importCircles(root))
+  problems.push(`no-import-circles: ${circle.join(" → ")} → ${circle[0]}`);
 
 for (const name of ["README.md", "src/index.ts"]) {
   for (const own of Object.keys(allowed)) {

@@ -1,7 +1,15 @@
 /** Further processes in a running container. */
 import { afterAll, expect, test } from "bun:test";
 import { randomId } from "@fathom/base";
-import type { AttachOptions, ExecHandle, LaunchPlan, Operation, Supervisor } from "@fathom/runtime";
+import { execWords } from "@fathom/engine/words/launch-words";
+import {
+  LaunchFailure,
+  type AttachOptions,
+  type ExecHandle,
+  type LaunchPlan,
+  type Operation,
+  type Supervisor,
+} from "@fathom/runtime";
 import { alive, bothOutputs, eventually, execOperation, Reader, Rig, start, unframe, withInput } from "./rig.ts";
 
 const rig = new Rig();
@@ -88,14 +96,15 @@ test("what cannot be executed is refused, and the container goes on", async () =
   const supervisor = await container();
   const missing = await exec(supervisor, ["nosuch"]).catch((error: unknown) => error);
   expect(missing).toMatchObject({ code: "executable-not-found" });
-  expect(String(missing)).toContain(
+  expect(missing).toBeInstanceOf(LaunchFailure);
+  expect(execWords(missing as LaunchFailure)).toBe(
     'OCI runtime exec failed: exec failed: unable to start container process: exec: "nosuch": executable file not found in $PATH',
   );
   expect(await exec(supervisor, ["/etc"]).catch((error: unknown) => error)).toMatchObject({ code: "not-executable" });
   const directory = { kind: "working-directory", path: "/no/dir", create: false } as const;
   const lost = await exec(supervisor, ["pwd"], { process: [directory] }).catch((error: unknown) => error);
   expect(lost).toMatchObject({ code: "executable-not-found" });
-  expect(String(lost)).toContain("no such file or directory");
+  expect(lost).toMatchObject({ call: "chdir", path: "/no/dir" });
   const plain = await exec(supervisor, ["echo", "still here"]);
   expect(unframe(await new Reader(plain.attachments[0]!.fd).ended).stdout).toBe("still here\n");
   await end(supervisor);

@@ -3,6 +3,8 @@ import { afterAll, expect, test } from "bun:test";
 import { chmodSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError } from "@fathom/base";
+import { startWords } from "@fathom/engine/words/launch-words";
+import { LaunchFailure } from "@fathom/runtime";
 import { launcher, plan, Rig, run, start } from "./rig.ts";
 
 const rig = new Rig();
@@ -67,11 +69,11 @@ test("what cannot be executed is refused in Docker's words, and nothing is left"
       } catch (error) {
         thrown = error;
       }
-      expect(thrown).toBeInstanceOf(EngineError);
-      if (!(thrown instanceof EngineError)) return;
+      expect(thrown).toBeInstanceOf(LaunchFailure);
+      if (!(thrown instanceof LaunchFailure)) return;
       expect(thrown.code).toBe(code);
-      expect(thrown.message).toEndWith(words);
-      expect(thrown.message).toStartWith("failed to create task for container: ");
+      expect(startWords(thrown)).toEndWith(words);
+      expect(thrown.stage).toBe("launch");
       expect(readdirSync(directory)).toEqual([]);
       expect(existsSync(`/proc/${prepared.pid}`)).toBe(false);
     }
@@ -80,9 +82,7 @@ test("what cannot be executed is refused in Docker's words, and nothing is left"
 
 test("a working directory that is missing, and one that is made", async () => {
   const missing = run(rig, ["pwd"], { process: [{ kind: "working-directory", path: "/no/dir", create: false }] });
-  await expect(missing).rejects.toThrow(
-    'chdir to cwd ("/no/dir") set in config.json failed: no such file or directory',
-  );
+  await expect(missing).rejects.toMatchObject({ stage: "launch", call: "chdir", path: "/no/dir", errno: 2 });
   const made = await run(rig, ["pwd"], {
     process: [{ kind: "working-directory", path: "/made/for/me", create: true }],
   });
@@ -108,7 +108,7 @@ test("the first operation that fails is the one that is named, however early", a
     const log = { driver: "json-file", path: join(directory, "log"), maxSize: 0, maxFiles: 1 } as const;
     const request = { plan: { ...whole, operations: [wrong] }, directory, log, openStdin: false, attach: [] };
     const error = await prepared.launch(request).catch((thrown: unknown) => thrown);
-    expect(String(error)).toContain("open_tree (/no/rootfs): no such file or directory");
+    expect(error).toMatchObject({ stage: "launch", call: "open_tree", detail: "/no/rootfs", errno: 2 });
   }
 });
 

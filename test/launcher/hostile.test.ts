@@ -13,7 +13,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { Operation } from "@fathom/runtime";
+import { startWords } from "@fathom/engine/words/launch-words";
+import type { LaunchFailure, Operation } from "@fathom/runtime";
 import { Rig, run, start, sys } from "./rig.ts";
 
 let rig = new Rig();
@@ -89,7 +90,7 @@ test("a link into /proc is no way to mount over it", async () => {
   symlinkSync("/proc/self/attr", join(rig.rootfs, "innocent"));
   await run(rig, ["true"], { inRoot: [tmpfs("/innocent")] }).then(
     () => expect.unreachable(),
-    (error: unknown) => expect(String(error)).toContain("operation not permitted"),
+    (error: unknown) => expect(error).toMatchObject({ path: "/innocent", errno: 1 }),
   );
 });
 
@@ -154,12 +155,12 @@ test("binds: attributes, kinds, a missing source, a directory over a file", asyn
   expect(result.stderr).toContain("Read-only file system");
   await run(rig, ["true"], { inRoot: [bind(join(host, "missing"), "/x")] }).then(
     () => expect.unreachable(),
-    (error: unknown) => expect(String(error)).toContain("no such file or directory"),
+    (error: unknown) => expect(error).toMatchObject({ path: "/x", errno: 2 }),
   );
   await run(rig, ["true"], { inRoot: [bind(host, "/bin/busybox")] }).then(
     () => expect.unreachable(),
     (error: unknown) =>
-      expect(String(error)).toContain(
+      expect(startWords(error as LaunchFailure)).toContain(
         "not a directory: Are you trying to mount a directory onto a file (or vice-versa)?",
       ),
   );
@@ -203,7 +204,7 @@ test("nodes and directories: owners, modes, what exists is left", async () => {
     (error: unknown) =>
       expect(error).toMatchObject({
         code: "invalid-argument",
-        message: "Cannot mkdir: /bin/busybox is not a directory",
+        path: "/bin/busybox",
       }),
   );
 });

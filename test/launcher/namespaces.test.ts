@@ -84,7 +84,12 @@ test("the process and its execs are in their cgroups, and see them from a cgroup
 
 test("a cgroup that is missing is an error of prepare", async () => {
   const missing = launcher.prepare({ newNamespaces: ["pid"], cgroupProcs: ["/sys/fs/cgroup/none/cgroup.procs"] });
-  await expect(missing).rejects.toThrow("open /sys/fs/cgroup/none/cgroup.procs: no such file or directory");
+  await expect(missing).rejects.toMatchObject({
+    stage: "stem",
+    call: "open",
+    errno: 2,
+    detail: "/sys/fs/cgroup/none/cgroup.procs",
+  });
   await missing.catch(() => undefined);
 });
 

@@ -6,7 +6,7 @@ import { afterAll, expect, test } from "bun:test";
 import { chownSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createOciTranslation } from "@fathom/engine/oci/translation";
-import type { ContainerRecord } from "@fathom/engine/container";
+import type { ContainerRecord } from "@fathom/containers/record";
 import { compile, mountPointOf, openCgroups, resourcesFromOci, type Cgroup } from "@fathom/runtime";
 import { AT_FDCWD, createHostFiles } from "@fathom/sys";
 import { helperExecutable } from "@fathom/sys/helper";

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { nameText, TarReader, type TarEntry } from "@fathom/archive";
-import { tarTree } from "@fathom/engine/tar-tree";
+import { tarTree } from "@fathom/containers/files/tar-tree";
 import { createHostFiles, S_IFCHR, S_IFIFO } from "@fathom/sys";
 import { helperExecutable } from "@fathom/sys/helper";
 import { writeLayerDiff } from "@fathom/store/write-diff";

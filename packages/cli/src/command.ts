@@ -7,6 +7,9 @@ export interface CommandContext {
   readonly args: readonly string[];
   readonly global: GlobalOptions;
   readonly command: Command;
+  /** All of them, for completion. */
+  readonly commands: readonly Command[];
+  readonly groups: readonly CommandGroup[];
   readonly stdout: Output;
   readonly stderr: Output;
   readonly environment: Readonly<Record<string, string | undefined>>;

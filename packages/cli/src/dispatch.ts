@@ -85,7 +85,7 @@ export async function dispatch(tables: Tables, argv: readonly string[], environm
   const line = words[0] === "help" ? [...words.slice(1), "--help"] : words;
   const found = findCommand(tables.commands, line);
   if (found === undefined) return unknownCommand(tables, line, options, environment);
-  return runCommand(found.command, line.slice(found.length), options, environment);
+  return runCommand(tables, found.command, line.slice(found.length), options, environment);
 }
 
 function unknownCommand(
@@ -117,6 +117,7 @@ function unknownCommand(
 }
 
 async function runCommand(
+  { commands, groups }: Tables,
   command: Command,
   argv: readonly string[],
   global: GlobalOptions,
@@ -145,7 +146,17 @@ async function runCommand(
   }
   try {
     const { run } = await command.load();
-    return await run({ flags, args: flags.args, global, command, stdout, stderr, environment: environment.variables });
+    return await run({
+      flags,
+      args: flags.args,
+      global,
+      command,
+      commands,
+      groups,
+      stdout,
+      stderr,
+      environment: environment.variables,
+    });
   } catch (error) {
     if (error instanceof ExitError) return error.exitCode;
     if (error instanceof ReaderGoneError) throw error;

@@ -23,25 +23,26 @@ import type {
   SystemInfo,
   SystemVersion,
 } from "@fathom/spec";
-import { archiveGet, archiveStat, exportContainer } from "./container-archive.ts";
+import { archiveGet, archiveStat, exportContainer } from "@fathom/containers/files/archive";
 import {
   attachContainer,
   containerLogs,
   type AttachRequest,
   type AttachResult,
   type LogsRequest,
-} from "./container-attach.ts";
+} from "@fathom/containers/streams/attach";
 import { pruneContainers, renameContainer, resizeContainer, updateContainer } from "./container-change.ts";
 import { commitContainer } from "./container-commit.ts";
 import { createContainer } from "./container-create.ts";
 import { listContainers, type ContainerListRequest } from "./container-list.ts";
-import { removeByName, type RemoveOptions } from "./container-remove.ts";
-import { startContainer } from "./container-start.ts";
-import { killContainer, restartContainer, stopContainer, type StopOptions } from "./container-stop.ts";
+import { removeByName, type RemoveOptions } from "@fathom/containers/lifecycle/remove";
+import { startContainer } from "@fathom/containers/lifecycle/start";
+import { killContainer, restartContainer, stopContainer, type StopOptions } from "@fathom/containers/lifecycle/stop";
 import { inspectContainer } from "./container-view.ts";
-import { waitContainer, type WaitCondition } from "./container-wait.ts";
-import { locked, mustRun, publish, type EngineContext } from "./context.ts";
-import { parseDetachKeys } from "./detach-keys.ts";
+import { waitContainer, type WaitCondition } from "@fathom/containers/lifecycle/wait";
+import { locked, mustRun, publish } from "@fathom/containers/context";
+import type { EngineContext } from "./context.ts";
+import { parseDetachKeys } from "@fathom/containers/streams/detach-keys";
 import type { EventQuery } from "./events.ts";
 import {
   createExec,
@@ -50,12 +51,20 @@ import {
   startExec,
   type ExecStartOptions,
   type StreamAttachment,
-} from "./exec.ts";
-import { pauseContainer, unpauseContainer } from "./freeze.ts";
-import { holdLayers } from "./layer-hold.ts";
+} from "@fathom/containers/exec/exec";
+import { pauseContainer, unpauseContainer } from "@fathom/containers/lifecycle/pause";
+import { holdLayers } from "@fathom/containers/files/layer-hold";
+import { parseSignal, SIGKILL } from "@fathom/containers/signals";
+import { inContext, inDockersWords, saying } from "./words/refusal-words.ts";
 import { inspectNetwork, listNetworks } from "./network-state.ts";
-import { containerProcesses } from "./process-listing.ts";
+import { containerProcesses } from "@fathom/containers/processes/process-listing";
 import { diskUsage, info, version, type SystemSources } from "./system.ts";
+
+/** As clients ask for it. */
+interface StopRequest {
+  readonly signal: string | undefined;
+  readonly timeoutSeconds: number | undefined;
+}
 
 export interface ContainerBackend {
   version(): SystemVersion;
@@ -72,8 +81,8 @@ export interface ContainerBackend {
   explain(body: ContainerCreateRequest): Promise<{ Text: string }>;
   containerInspect(container: string, size: boolean): Promise<ContainerInspect>;
   containerStart(container: string, detachKeys: string | undefined): Promise<void>;
-  containerStop(container: string, options: StopOptions): Promise<void>;
-  containerRestart(container: string, options: StopOptions): Promise<void>;
+  containerStop(container: string, options: StopRequest): Promise<void>;
+  containerRestart(container: string, options: StopRequest): Promise<void>;
   containerKill(container: string, signalName: string | undefined): Promise<void>;
   containerWait(
     container: string,
@@ -113,6 +122,15 @@ export interface ContainerBackend {
   networkInspect(name: string, options: { verbose: boolean; scope: string | undefined }): Promise<NetworkInspect>;
 }
 
+/** @throws invalid-argument that begins with `action` */
+function numbered({ signal = "", timeoutSeconds }: StopRequest, action?: string): StopOptions {
+  try {
+    return { signal: signal === "" ? undefined : parseSignal(signal), timeoutSeconds };
+  } catch (error) {
+    throw action === undefined ? error : inContext(action, error);
+  }
+}
+
 export function createContainerBackend(
   engine: EngineContext,
   sources: SystemSources,
@@ -131,16 +149,25 @@ export function createContainerBackend(
     containerStart: async (name, detachKeys = "") => {
       const container = engine.containers.find(name);
       parseDetachKeys(detachKeys, "detach");
-      await locked(engine, container, () => startContainer(engine, container, { detachKeys }));
+      await inDockersWords(locked(engine, container, () => startContainer(engine, container, { detachKeys })));
     },
-    containerStop: (name, options) => stopContainer(engine, name, options),
-    containerRestart: (name, options) => restartContainer(engine, name, options),
-    containerKill: (name, signalName) => killContainer(engine, name, signalName),
+    containerStop: async (name, options) => {
+      const container = engine.containers.find(name);
+      await inDockersWords(stopContainer(engine, container, numbered(options, `cannot stop container: ${name}`)));
+    },
+    containerRestart: (name, options) =>
+      saying(`Cannot restart container ${name}`, async () =>
+        restartContainer(engine, engine.containers.find(name), numbered(options)),
+      ),
+    containerKill: (name, signalName = "") =>
+      saying(`cannot kill container: ${name}`, async () =>
+        killContainer(engine, engine.containers.find(name), signalName === "" ? SIGKILL : parseSignal(signalName)),
+      ),
     containerWait: async (name, condition, signal) => waitContainer(engine, name, condition, signal),
     containerRemove: (name, options) => removeByName(engine, name, options),
     containerRename: (name, newName) => renameContainer(engine, name, newName),
-    containerPause: (name) => pauseContainer(engine, name),
-    containerUnpause: (name) => unpauseContainer(engine, name),
+    containerPause: (name) => inDockersWords(pauseContainer(engine, engine.containers.find(name))),
+    containerUnpause: (name) => inDockersWords(unpauseContainer(engine, engine.containers.find(name))),
     containerUpdate: (name, body) => updateContainer(engine, name, body),
     containerResize: (name, rows, columns) => resizeContainer(engine, name, rows, columns),
     containerTop: async (name, psArguments) => {

@@ -3,12 +3,13 @@ import { EngineError, isEngineError, messageOf, parseRfc3339Nano } from "@fathom
 import type { ContainerUpdateRequest, ContainerUpdateResponse, Filters, HostConfig, PruneReport } from "@fathom/spec";
 import { checkRestartPolicy } from "./container-create.ts";
 import { newestFirst } from "./container-list.ts";
-import { removeContainer } from "./container-remove.ts";
-import { locked, mustRun, publish, type EngineContext } from "./context.ts";
+import { removeContainer } from "@fathom/containers/lifecycle/remove";
+import { locked, mustRun, publish } from "@fathom/containers/context";
+import type { EngineContext } from "./context.ts";
 import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "./filters.ts";
 import { checkName } from "./names.ts";
 import { parseUntil } from "./prune-until.ts";
-import { resourcesOf, validateHostConfig } from "./translate.ts";
+import { resourcesOf } from "@fathom/containers/steps/plan";
 
 export async function renameContainer(engine: EngineContext, nameOrId: string, newName: string): Promise<void> {
   const container = engine.containers.find(nameOrId);
@@ -53,7 +54,7 @@ export async function updateContainer(
         `Cannot update container ${container.id}: Restart policy cannot be updated because AutoRemove is enabled for the container`,
       );
     const after = mergeUpdate(before, request);
-    const warnings = validateHostConfig(engine, container.record.config, after);
+    const warnings = engine.oci.validate(container.record.config, after, undefined);
     const { process } = container;
     try {
       await process?.cgroup.update(resourcesOf(engine, after));

@@ -3,9 +3,10 @@ import { EngineError } from "@fathom/base";
 import type { CommitRequest, ContainerConfig } from "@fathom/spec";
 import { applyChanges, type RunConfig } from "./commit-changes.ts";
 import { mergeRunConfig } from "./config-merge.ts";
-import { locked, publish, type EngineContext } from "./context.ts";
-import { freezeForCommit } from "./freeze.ts";
-import { holdLayers } from "./layer-hold.ts";
+import { locked, publish } from "@fathom/containers/context";
+import type { EngineContext } from "./context.ts";
+import { freezeForCommit } from "@fathom/containers/lifecycle/pause";
+import { holdLayers } from "@fathom/containers/files/layer-hold";
 
 /**
  * The container is locked while it is frozen and while it goes on, not while its files are read: those are held instead. It may be paused, stopped,

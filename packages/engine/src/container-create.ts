@@ -1,5 +1,4 @@
 /** docker create: checks, names, the record, the layer, the volumes. */
-import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { EngineError, formatRfc3339Nano, messageOf, shortId, zeroTime } from "@fathom/base";
 import type {
@@ -10,20 +9,22 @@ import type {
   Platform,
 } from "@fathom/spec";
 import { commandLine, mergeImageConfig } from "./config-merge.ts";
-import type { Container, ContainerRecord } from "./container.ts";
-import { checkNetworkMode, requestedNetworks, requestedPorts } from "./container-network.ts";
-import { publish, type EngineContext } from "./context.ts";
-import type { LocalImage, MountPoint } from "./contract.ts";
+import type { Container } from "@fathom/containers/container";
+import type { ContainerRecord } from "@fathom/containers/record";
+import { checkNetworkMode, requestedNetworks } from "./container-network.ts";
+import { requestedPorts } from "@fathom/containers/steps/networks";
+import type { EngineContext } from "./context.ts";
+import type { LocalImage } from "@fathom/containers/contract";
+import type { MountPoint } from "@fathom/containers/record";
 import { withHostDefaults } from "./host-config.ts";
-import { createImageLayer, removeImageLayers, resolveImageMounts } from "./image-mounts.ts";
+import { resolveImageMounts } from "@fathom/containers/steps/image-mounts";
 import { checkLogSettings, logTarget } from "./log-config.ts";
-import { ensureVolumes, plannedMounts, wantedMounts, type WantedMount } from "./mounts.ts";
-import { checkBindSources } from "./mount-sources.ts";
+import { wantedMounts } from "./mounts.ts";
+import { checkBindSources } from "@fathom/containers/steps/mount-sources";
+import type { WantedMount } from "@fathom/containers/steps/wanted-mounts";
 import { checkName, makeName } from "./names.ts";
-import { containerPaths } from "./paths.ts";
-import { parseSignal } from "./signals.ts";
-import { validateRequest } from "./translate.ts";
-import { fillVolumes } from "./volume-copy.ts";
+import { parseSignal } from "@fathom/containers/signals";
+import { makeContainer } from "@fathom/containers/lifecycle/create";
 
 export async function createContainer(
   engine: EngineContext,
@@ -31,19 +32,7 @@ export async function createContainer(
   platform: Platform | undefined,
   body: ContainerCreateRequest,
 ): Promise<ContainerCreateResponse> {
-  const { HostConfig: requestedHost, NetworkingConfig: networking, ...requestedConfig } = body;
-  checkRestart(requestedHost);
-  checkNetworkMode(requestedConfig, requestedHost);
-  const image = requestedConfig.Image === "" ? undefined : engine.images.lookup(requestedConfig.Image);
-  const warnings = image === undefined ? [] : platformWarnings(image, body.Image ?? image.id, platform);
-  const merged = mergeImageConfig(requestedConfig, image?.config.config ?? {});
-  if (merged.StopSignal) parseSignal(merged.StopSignal);
-  const host = sharedById(engine, withHostDefaults(requestedHost, engine.config, engine.oci.defaults));
-  checkLogSettings(host.LogConfig as { Type: string; Config: Record<string, string> });
-  warnings.push(...validateRequest(engine, merged, host, body));
-  const asked = wantedMounts(merged, host, (from) => donorMounts(engine, from));
-  await checkBindSources(engine.files, host.Mounts ?? []);
-
+  const checked = await checkRequest(engine, platform, body);
   const id = engine.stems.newId();
   let name: string | undefined;
   try {
@@ -52,50 +41,92 @@ export async function createContainer(
         ? makeName((candidate) => engine.containers.nameTaken(candidate) !== undefined)
         : checkName(requestedName);
     engine.containers.reserve(name, id);
-    const config = finishConfig(engine, merged, host, id);
-    const wanted = resolveImageMounts(engine, id, asked);
-    const { path, arguments: args } = commandLine(config);
-    const record: ContainerRecord = {
-      id,
-      name,
-      createdAt: formatRfc3339Nano(engine.clock.nowNs()),
-      imageId: image?.id ?? "",
-      topLayer: image?.topLayer,
-      path,
-      arguments: args,
-      config,
-      hostConfig: host,
-      mounts: [],
-      networks: requestedNetworks(host.NetworkMode, requestedConfig.MacAddress, networking),
-      cgroupPath: engine.stems.cgroupPath(host.CgroupParent, id),
-      state: {
-        status: "created",
-        pid: 0,
-        exitCode: 0,
-        error: "",
-        oomKilled: false,
-        startedAt: zeroTime,
-        finishedAt: zeroTime,
-      },
-      restartCount: 0,
-      restartDelayMs: 0,
-      stoppedByUser: false,
-      health: undefined,
-      pending: undefined,
-    };
-    // Ports that make no sense must fail here, not at start, and patterns that take too long over the labels.
-    requestedPorts(record);
-    logTarget(record, engine.config);
-    const container = await build(engine, record, wanted);
-    publish(engine, container, "create");
+    const { record, wanted } = recordOf(engine, checked, id, name);
+    await makeContainer(engine, record, wanted);
     if (record.networks[0]?.network === "bridge")
       engine.stems.prepareLinkSoon(id, (namespaceFd) => engine.networks.prepareLink(namespaceFd, "eth0"));
-    return { Id: id, Warnings: warnings };
+    return { Id: id, Warnings: checked.warnings };
   } catch (error) {
     if (name !== undefined && engine.containers.nameTaken(name) === id) engine.containers.unreserve(name);
     engine.stems.drop(id);
     throw error;
   }
+}
+
+/** A request that makes sense, with what the image and the daemon add to it. */
+export interface CheckedRequest {
+  readonly image: LocalImage | undefined;
+  readonly config: ContainerConfig;
+  readonly host: HostConfig;
+  readonly mounts: readonly WantedMount[];
+  readonly macAddress: string | undefined;
+  readonly networking: ContainerCreateRequest["NetworkingConfig"];
+  readonly warnings: string[];
+}
+
+/** Makes and takes nothing. @throws invalid-argument, not-found, conflict in Docker's words */
+export async function checkRequest(
+  engine: EngineContext,
+  platform: Platform | undefined,
+  body: ContainerCreateRequest,
+): Promise<CheckedRequest> {
+  const { HostConfig: requestedHost, NetworkingConfig: networking, ...requestedConfig } = body;
+  checkRestart(requestedHost);
+  checkNetworkMode(requestedConfig, requestedHost);
+  const image = requestedConfig.Image === "" ? undefined : engine.images.lookup(requestedConfig.Image);
+  const warnings = image === undefined ? [] : platformWarnings(image, body.Image ?? image.id, platform);
+  const config = mergeImageConfig(requestedConfig, image?.config.config ?? {});
+  if (config.StopSignal) parseSignal(config.StopSignal);
+  const host = sharedById(engine, withHostDefaults(requestedHost, engine.config, engine.oci.defaults));
+  checkLogSettings(host.LogConfig as { Type: string; Config: Record<string, string> });
+  warnings.push(...engine.oci.validate(config, host, body));
+  const mounts = wantedMounts(config, host, (from) => donorMounts(engine, from));
+  await checkBindSources(engine.files, host.Mounts ?? []);
+  return { image, config, host, mounts, macAddress: requestedConfig.MacAddress, networking, warnings };
+}
+
+/** The record of a container that such a request makes. Nothing is made of it yet, volumes neither. */
+export function recordOf(
+  engine: EngineContext,
+  { image, config: merged, host, mounts, macAddress, networking }: CheckedRequest,
+  id: string,
+  name: string,
+): { readonly record: ContainerRecord; readonly wanted: readonly WantedMount[] } {
+  const config = finishConfig(engine, merged, host, id);
+  const wanted = resolveImageMounts(engine, id, mounts);
+  const { path, arguments: args } = commandLine(config);
+  const record: ContainerRecord = {
+    id,
+    name,
+    createdAt: formatRfc3339Nano(engine.clock.nowNs()),
+    imageId: image?.id ?? "",
+    topLayer: image?.topLayer,
+    path,
+    arguments: args,
+    config,
+    hostConfig: host,
+    mounts: [],
+    networks: requestedNetworks(host.NetworkMode, macAddress, networking),
+    cgroupPath: engine.stems.cgroupPath(host.CgroupParent, id),
+    state: {
+      status: "created",
+      pid: 0,
+      exitCode: 0,
+      error: "",
+      oomKilled: false,
+      startedAt: zeroTime,
+      finishedAt: zeroTime,
+    },
+    restartCount: 0,
+    restartDelayMs: 0,
+    stoppedByUser: false,
+    health: undefined,
+    pending: undefined,
+  };
+  // Ports that make no sense must fail here, not at start, and patterns that take too long over the labels.
+  requestedPorts(record);
+  logTarget(record, engine.config);
+  return { record, wanted };
 }
 
 /** Not "not-found": clients take that of a create for a missing image, and pull. */
@@ -105,49 +136,6 @@ function donorMounts(engine: EngineContext, nameOrId: string): readonly MountPoi
   } catch (error) {
     throw new EngineError("invalid-argument", messageOf(error), { cause: error });
   }
-}
-
-/** Layer, directory, volumes, row. What fails takes the others with it. */
-async function build(
-  engine: EngineContext,
-  record: ContainerRecord,
-  wanted: readonly WantedMount[],
-): Promise<Container> {
-  const { directory } = containerPaths(engine.config, record.id);
-  await using undo = new AsyncDisposableStack();
-  // Until the row is there, a crash leaves a layer and a directory without one: the next start sweeps them away.
-  undo.defer(() => engine.files.remove(directory));
-  mkdirSync(directory, { mode: 0o710 });
-  const layer = engine.store.containers.create(record.id, record.topLayer);
-  undo.defer(() => engine.store.containers.remove(record.id));
-
-  const makesMore = wanted.some((mount) => mount.volume !== undefined || mount.image !== undefined);
-  if (!makesMore) {
-    const container = engine.containers.insert({ ...record, mounts: ensureVolumes(engine.volumes, wanted) });
-    undo.move();
-    return container;
-  }
-  // A volume is not swept away by a crash's sweep: the row names the half-made container first.
-  const container = engine.containers.insert({ ...record, mounts: plannedMounts(wanted), pending: "creating" });
-  undo.defer(() => engine.containers.delete(container));
-  undo.defer(() => removeImageLayers(engine, container.record));
-  for (const { image } of wanted) if (image !== undefined) createImageLayer(engine, image);
-  const made: string[] = [];
-  undo.defer(async () => {
-    for (const name of made) await engine.volumes.removeIfUnused(name, record.id).catch(() => false);
-  });
-  const mounts: MountPoint[] = [];
-  for (const mount of wanted)
-    for (const done of ensureVolumes(engine.volumes, [mount])) {
-      mounts.push(done);
-      if (done.anonymous && done.name !== undefined && mount.volume !== undefined) made.push(done.name);
-    }
-  // One that a container uses may be mounted, from a server that is away.
-  for (const mount of mounts) if (mount.type === "volume" && mount.copyData) await engine.files.kindOf(mount.source);
-  await fillVolumes(engine, layer, mounts);
-  engine.containers.publish(container, { mounts });
-  undo.move();
-  return container;
 }
 
 /**

@@ -1,50 +1,31 @@
 /**
- * `fathom explain run`: the launch plan of a container that is made for the question and removed again. Nothing is launched, no network is
- * attached.
+ * `fathom explain run`: the planner run on the record of a container that is not there. Nothing is made for it: no row, no name, no layer, no volume, no process, no
+ * cgroup, and no event.
  */
+import { parseNetworkMode } from "@fathom/containers/steps/network-mode";
+import { joinedNamespaces, translate } from "@fathom/containers/steps/plan";
+import type { ContainerRecord } from "@fathom/containers/record";
+import { previewMounts } from "@fathom/containers/steps/wanted-mounts";
+import { randomId } from "@fathom/base";
 import { explain } from "@fathom/runtime";
 import type { ContainerCreateRequest } from "@fathom/spec";
-import { createContainer } from "./container-create.ts";
-import { removeContainer } from "./container-remove.ts";
-import { parseNetworkMode } from "./container-network.ts";
-import type { ContainerRecord } from "./container.ts";
+import { checkRequest, recordOf } from "./container-create.ts";
 import type { EngineContext } from "./context.ts";
-import { discard } from "./stems.ts";
-import { joinedNamespaces, translate } from "./translate.ts";
 
 export async function explainRun(engine: EngineContext, body: ContainerCreateRequest): Promise<{ Text: string }> {
-  // Named volumes that only the question made go with it.
-  const isNew = (name: string | undefined): name is string => name !== undefined && !before.has(name);
-  const before = new Set(engine.volumes.volumeNames());
-  const { Id } = await createContainer(engine, undefined, undefined, body);
-  const container = engine.containers.find(Id);
+  const checked = await checkRequest(engine, undefined, body);
+  const { record: planned, wanted } = recordOf(engine, checked, randomId(), "explained");
+  const record = { ...planned, mounts: previewMounts(engine.volumes, wanted) };
+  const joins = joinedNamespaces(engine, record);
+  const layer = engine.store.containers.preview(record.id, record.topLayer);
+  const rootFd = engine.store.containers.view(record.topLayer);
   try {
-    const joins = joinedNamespaces(engine, container.record);
-    const layer = engine.store.containers.get(Id)!;
-    const rootFd = engine.sys.openOverlay(layer.mount);
-    try {
-      const translation = await translate(engine, container, rootFd, layer, joins);
-      // A cgroup of its own, as for the run: the plan names its files.
-      const stem = await engine.stems.claim(
-        Id,
-        container.record.cgroupPath,
-        (cgroup) => translation.compile(cgroup).stem,
-      );
-      try {
-        const { resources } = translation;
-        return {
-          Text: explain(translation.compile(stem.cgroup), { resources, network: networkLines(container.record) }),
-        };
-      } finally {
-        await discard(stem);
-      }
-    } finally {
-      engine.sys.close(rootFd);
-    }
+    const translation = await translate(engine, record, rootFd, layer, joins);
+    const { resources } = translation;
+    const plan = translation.compile(engine.cgroups.open(record.cgroupPath));
+    return { Text: explain(plan, { resources, network: networkLines(record) }) };
   } finally {
-    const made = container.record.mounts.map((mount) => mount.name).filter(isNew);
-    await engine.mutex.run(Id, () => removeContainer(engine, container, { volumes: true }));
-    for (const name of made) await engine.volumes.removeIfUnused(name, Id);
+    engine.sys.close(rootFd);
   }
 }
 

@@ -1,7 +1,7 @@
 /** docker ps: which containers, in which order, and how they are described. */
 import { EngineError, formatAge, parseRfc3339Nano, Turns } from "@fathom/base";
 import { containerStatuses, type ContainerSummary, type Filters } from "@fathom/spec";
-import type { Container } from "./container.ts";
+import type { Container } from "@fathom/containers/container";
 import { containerSizes, endpointSettings, portSummaries, shownMount } from "./container-view.ts";
 import type { EngineContext } from "./context.ts";
 import { checkFilterKeys, filterValues, matchesLabels } from "./filters.ts";

@@ -9,12 +9,13 @@ import {
   type NetworkSettings,
   type PortSummary,
 } from "@fathom/spec";
-import type { Container, ContainerRecord, NetworkAttachment } from "./container.ts";
-import { parseNetworkMode } from "./container-network.ts";
+import type { Container } from "@fathom/containers/container";
+import type { ContainerRecord, NetworkAttachment } from "@fathom/containers/record";
+import { parseNetworkMode } from "@fathom/containers/steps/network-mode";
 import type { EngineContext } from "./context.ts";
-import type { MountPoint } from "./contract.ts";
-import { holdLayers } from "./layer-hold.ts";
-import { containerPaths } from "./paths.ts";
+import type { MountPoint } from "@fathom/containers/record";
+import { holdLayers } from "@fathom/containers/files/layer-hold";
+import { containerPaths } from "@fathom/containers/paths";
 
 export async function inspectContainer(
   engine: EngineContext,

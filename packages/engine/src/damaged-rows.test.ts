@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { silentLogger } from "@fathom/base";
 import { openDatabase, type Database } from "@fathom/store";
 import { createSys } from "@fathom/sys";
-import { ContainerTable } from "./container-table.ts";
+import { ContainerTable } from "@fathom/containers/table";
 import type { EngineParts } from "./engine.ts";
 import { createNetworkState } from "./network-state.ts";
 import { testConfig } from "./testing/fakes.ts";

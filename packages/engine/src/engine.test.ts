@@ -20,15 +20,24 @@ import {
   type EventMessage,
   type HostConfig,
 } from "@fathom/spec";
-import { FakeMachine, type FakeProcess, removeTree, startDaemon, type TestEngine } from "./testing/fakes.ts";
+import {
+  FakeMachine,
+  type FakeProcess,
+  removeTree,
+  startDaemon,
+  type TestEngine,
+  type VolumeQuestions,
+} from "./testing/fakes.ts";
 
 let root: string;
 let machine: FakeMachine;
+let volumeQuestions: VolumeQuestions;
 let engine: TestEngine;
 beforeEach(async () => {
   root = mkdtempSync(join(tmpdir(), "fathom-engine-"));
   machine = new FakeMachine();
-  engine = await startDaemon(machine, root);
+  volumeQuestions = {};
+  engine = await startDaemon(machine, root, {}, volumeQuestions);
 });
 afterEach(async () => {
   await engine.shutdown();
@@ -293,6 +302,37 @@ describe("a start that fails", () => {
     expectClean();
     expect(machine.openFds).toBe(0);
   });
+});
+
+test("explain plans a container and makes nothing for it", async () => {
+  await engine.containerCreate("donor", undefined, request());
+  machine.faults.forget();
+
+  const published: string[] = [];
+  const stop = new AbortController();
+  const events = engine.events({ since: undefined, until: undefined, filters: {} }, stop.signal);
+  const { Text } = await engine.explain(
+    request({ Binds: ["fresh:/data"], PortBindings: { "80/tcp": [{ HostIp: "", HostPort: "8080" }] } }),
+  );
+  expect(Text).toContain("port 80/tcp published at port 8080 of the host");
+  const reading = new Set([
+    "images.lookup",
+    "images.byId",
+    "volumes.get",
+    "volumes.placeOf",
+    "containers.preview",
+    "containers.view",
+    "cgroups.open",
+    "sys.close",
+  ]);
+  expect(machine.faults.calls.map(({ name }) => name).filter((name) => !reading.has(name))).toEqual([]);
+  expect([machine.layers.size, machine.volumes.size, machine.cgroups.size, machine.processes.size]).toEqual([
+    1, 0, 0, 0,
+  ]);
+  expect(machine.openFds).toBe(0);
+  stop.abort();
+  for await (const { Action } of events) published.push(Action);
+  expect(published).toEqual([]);
 });
 
 describe("names and ids", () => {
@@ -699,8 +739,8 @@ describe("writes that fail", () => {
     },
   );
 
-  test("a start whose health cannot be written is a start, and the checks go on after failures", async () => {
-    machine.failWrites = (_, parameters) => (String(parameters[0]).includes('"FailingStreak"') ? full : undefined);
+  test("health checks go on when their results cannot be written", async () => {
+    machine.failWrites = (_, parameters) => (/"FailingStreak":[1-9]/.test(String(parameters[0])) ? full : undefined);
     machine.faults.failAlways("supervisor.exec");
     await run("checked", {}, { Healthcheck: check });
     const streak = async (): Promise<number> =>
@@ -925,13 +965,13 @@ describe("lists", () => {
     const hang = machine.faults.hangNext("files.kindOf");
     const created = engine.containerCreate("new", undefined, request({ Binds: ["data:/data"] }));
     await hang.reached;
-    expect(machine.uses?.ofVolume("data")).toHaveLength(1);
-    expect([...(machine.uses?.volumesInUse() ?? [])]).toEqual([["data", 1]]);
+    expect(volumeQuestions.uses?.ofVolume("data")).toHaveLength(1);
+    expect([...(volumeQuestions.uses?.volumesInUse() ?? [])]).toEqual([["data", 1]]);
     hang.goOn();
     const { Id } = await created;
-    expect(machine.uses?.ofVolume("data")).toEqual([Id]);
+    expect(volumeQuestions.uses?.ofVolume("data")).toEqual([Id]);
     await engine.containerRemove("new", { volumes: false, force: false, link: false });
-    expect(machine.uses?.ofVolume("data")).toEqual([]);
+    expect(volumeQuestions.uses?.ofVolume("data")).toEqual([]);
   });
 
   test("uses of volumes are counted in one walk over the containers, however many volumes there are", async () => {
@@ -946,7 +986,7 @@ describe("lists", () => {
       Scope: "local" as const,
       Options: null,
     }));
-    machine.volumeList = Volumes;
+    volumeQuestions.volumeList = Volumes;
     const { VolumeUsage } = await engine.diskUsage(["volume"]);
     expect(VolumeUsage?.Items.map(({ UsageData }) => UsageData?.RefCount)).toEqual([2, 1, 0]);
   });

@@ -5,28 +5,26 @@ import type { Networks } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
 import type { Database, Store } from "@fathom/store";
 import type { HostFiles, Sys } from "@fathom/sys";
-import { ContainerDescriptions, takeUpDescribed } from "./container-description.ts";
-import { ContainerTable } from "./container-table.ts";
-import type {
-  ContainerUses,
-  EngineConfig,
-  EventPublisher,
-  ImageLookup,
-  OciTranslation,
-  VolumeLookup,
-} from "./contract.ts";
+import { ContainerDescriptions, takeUpDescribed } from "@fathom/containers/description";
+import { ContainerTable } from "@fathom/containers/table";
+import type { ContainerUses, EngineConfig, OciTranslation, ImageSource } from "./contract.ts";
+import type { EventPublisher, VolumeLookup } from "@fathom/containers/contract";
 import type { EngineContext } from "./context.ts";
 import { checkDatabaseNowAndThen } from "./database-check.ts";
 import { createContainerBackend, type ContainerBackend } from "./container-backend.ts";
 import { Events } from "./events.ts";
-import { ExecTable } from "./exec-table.ts";
-import { LogWatch } from "./log-watch.ts";
-import { containersRoot } from "./paths.ts";
-import { recover, resume } from "./recover.ts";
-import { stopForShutdown } from "./shutdown.ts";
-import { defaultNamespaces, Stems } from "./stems.ts";
+import { ExecTable } from "@fathom/containers/exec/exec-table";
+import { LogWatch } from "@fathom/containers/logs/log-watch";
+import { containersRoot } from "@fathom/containers/paths";
+import { recover, resume } from "@fathom/containers/recovery/recover";
+import { stopForShutdown } from "@fathom/containers/lifecycle/shutdown";
+import { defaultNamespaces, Stems } from "@fathom/containers/stems";
+import { logTarget, readableLog } from "./log-config.ts";
 import { volumesInUse, type SystemSources } from "./system.ts";
-import { writeRowsLater } from "./unwritten-rows.ts";
+import { execWords, exitCodeAfterStart, exitCodeOfExec, startWords } from "./words/launch-words.ts";
+import { writeRowsLater } from "@fathom/containers/lifecycle/late-rows";
+import { connectLifecycle } from "@fathom/containers/lifecycle/lifecycle";
+import { Machine } from "@fathom/containers/lifecycle/machine";
 
 /** What the image and volume halves are made from. */
 export interface EngineParts {
@@ -41,7 +39,7 @@ export interface EngineParts {
 }
 
 /** Its disposal cancels what is under way: pulls, loads, commits. */
-export type ImageHalf = ImageLookup & Pick<SystemSources, "imageList"> & AsyncDisposable;
+export type ImageHalf = ImageSource & Pick<SystemSources, "imageList"> & AsyncDisposable;
 export type VolumeHalf = VolumeLookup & Pick<SystemSources, "volumeList" | "volumeUsage">;
 
 export interface EngineOptions<Images extends ImageHalf, Volumes extends VolumeHalf> {
@@ -99,7 +97,13 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
     images,
     volumes,
     oci: options.oci,
+    logs: {
+      target: (record) => logTarget(record, config),
+      readable: (record) => readableLog(record, config),
+    },
+    words: { startWords, execWords, exitCodeAfterStart, exitCodeOfExec },
     containers,
+    machine: new Machine(containers, logger),
     execs: new ExecTable(() => clock.monotonicMs()),
     events,
     stems: new Stems({
@@ -115,6 +119,7 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
     shuttingDown: shuttingDown.signal,
   };
   containers.onUnwritten = (reason) => writeRowsLater(context, reason);
+  connectLifecycle(context);
   takeUpDescribed(context);
   await recover(context);
   descriptions.complete(containers.list());

@@ -5,7 +5,7 @@
  */
 import { sortedKeys, type Clock } from "@fathom/base";
 import type { EventMessage, Filters } from "@fathom/spec";
-import type { EventPublisher, EventType } from "./contract.ts";
+import type { EventPublisher, EventType } from "@fathom/containers/contract";
 import { compileEventFilter } from "./event-filter.ts";
 
 const ringSize = 1024;

@@ -6,4 +6,4 @@ export { createNetworkState } from "./network-state.ts";
 export { createOciTranslation } from "./oci/translation.ts";
 export { createVolumes, type VolumeBackend, type Volumes } from "./volumes/volumes.ts";
 export { createImages, type ImageBackend, type Images } from "./images/images.ts";
-export { describeLayers } from "./container-description.ts";
+export { describeLayers } from "@fathom/containers/description";

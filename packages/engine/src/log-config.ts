@@ -1,9 +1,9 @@
 /** Log drivers and their options: checked at create, turned into the supervisor's `LogTarget` at start. */
 import { EngineError, shortId } from "@fathom/base";
 import type { LogTarget } from "@fathom/runtime";
-import type { ContainerRecord } from "./container.ts";
+import type { ContainerRecord } from "@fathom/containers/record";
 import type { EngineConfig } from "./contract.ts";
-import { containerPaths } from "./paths.ts";
+import { containerPaths } from "@fathom/containers/paths";
 import { compilePattern } from "./patterns.ts";
 import { parseSize } from "./sizes.ts";
 

@@ -4,12 +4,8 @@
  */
 import { EngineError, randomId } from "@fathom/base";
 import type { ContainerConfig, HostConfig, Mount } from "@fathom/spec";
-import type { MountPoint, VolumeLookup, VolumeSettings } from "./contract.ts";
-
-/** A mount as asked; a volume may not exist yet. */
-export interface WantedMount extends MountPoint {
-  readonly volume: VolumeSettings | undefined;
-}
+import type { MountPoint } from "@fathom/containers/record";
+import type { WantedMount } from "@fathom/containers/steps/wanted-mounts";
 
 const propagations = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 const consistencies = ["consistent", "cached", "delegated", "default"];
@@ -336,19 +332,5 @@ export function tmpfsMounts(hostConfig: HostConfig): MountPoint[] {
       tmpfsOptions: parseTmpfsOptions(options),
     };
     return { ...mount, type: "tmpfs" };
-  });
-}
-
-/** The mounts before their volumes exist: with the names that they will have. */
-export function plannedMounts(wanted: readonly WantedMount[]): MountPoint[] {
-  return wanted.map(({ volume, ...mount }) => (volume === undefined ? mount : { ...mount, name: volume.name }));
-}
-
-/** Makes the volumes that are missing and gives the mounts with their sources. */
-export function ensureVolumes(volumes: VolumeLookup, wanted: readonly WantedMount[]): MountPoint[] {
-  return wanted.map(({ volume, ...mount }) => {
-    if (volume === undefined) return mount;
-    const handle = volumes.ensure(volume);
-    return { ...mount, name: handle.name, driver: handle.driver, source: handle.mountpoint };
   });
 }

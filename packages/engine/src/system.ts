@@ -17,7 +17,7 @@ import {
 } from "@fathom/spec";
 import { defaultRuntime, runtimes } from "./host-config.ts";
 import { newestFirst, summariseAll } from "./container-list.ts";
-import type { Container } from "./container.ts";
+import type { Container } from "@fathom/containers/container";
 import type { EngineContext } from "./context.ts";
 import { logDrivers } from "./log-config.ts";
 

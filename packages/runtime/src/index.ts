@@ -4,6 +4,7 @@ export * from "./compile.ts";
 export * from "./contract.ts";
 export * from "./explain.ts";
 export * from "./kernel-features.ts";
+export { LaunchFailure, launchStages, type LaunchFacts, type LaunchStage } from "./launch-failure.ts";
 export * from "./plan.ts";
 export { createCgroups, findMountedHierarchies, openCgroups } from "./cgroups/cgroups.ts";
 export { findHierarchies, type Hierarchy, type HierarchySet } from "./cgroups/hierarchies.ts";

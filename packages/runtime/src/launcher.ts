@@ -17,7 +17,7 @@ import {
   type Sys,
 } from "@fathom/sys";
 import type { KnownRun, Launched, Launcher, LaunchRequest, PreparedStem, RunIdentity, Supervisor } from "./contract.ts";
-import { launchError } from "./launch-error.ts";
+import { launchFailure } from "./launch-failure.ts";
 import { encodePlan, encodeStem } from "./plan-encoding.ts";
 import type { LaunchPlan } from "./plan.ts";
 import {
@@ -169,7 +169,7 @@ async function prepare(
     if (error instanceof SupervisorFailure) await endWithin(connection, discardLimitMs);
     if (connection.isOpen) killSupervisor(sys, supervisorPid);
     await connection.closed;
-    throw signal?.aborted === true ? error : launchError(error, { operations: [] }, "create");
+    throw signal?.aborted === true ? error : launchFailure(error, { operations: [] }, "stem");
   }
 }
 
@@ -329,7 +329,7 @@ class Prepared implements PreparedStem {
       else await this.discard();
       // Killed, it could not take its socket away.
       await rm(join(request.directory, "supervisor.sock"), { force: true });
-      throw signal?.aborted === true ? error : launchError(error, request.plan, "create");
+      throw signal?.aborted === true ? error : launchFailure(error, request.plan, "launch");
     } finally {
       clearInterval(looks);
     }

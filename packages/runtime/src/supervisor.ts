@@ -12,7 +12,7 @@ import type {
   RunIdentity,
   Supervisor,
 } from "./contract.ts";
-import { launchError } from "./launch-error.ts";
+import { launchFailure } from "./launch-failure.ts";
 import { encodePlan, encodeStem } from "./plan-encoding.ts";
 import { conditionIn, identifyRun, isDead, signalExactly } from "./process-facts.ts";
 import { SupervisorConnection } from "./supervisor-connection.ts";
@@ -465,7 +465,7 @@ export class SupervisorClient implements Supervisor {
     } catch (error) {
       this.#execs.delete(execId);
       closeAll(this.#sys, [...sent, ...local.map(({ fd }) => fd)]);
-      throw launchError(error, plan, "exec");
+      throw launchFailure(error, plan, "exec");
     }
   }
 

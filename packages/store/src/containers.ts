@@ -2,7 +2,7 @@
 import { chmodSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError, type Logger } from "@fathom/base";
-import { parseChainId } from "@fathom/spec";
+import { parseChainId, type ChainId } from "@fathom/spec";
 import { AT_FDCWD, type Stat, type Sys } from "@fathom/sys";
 import { changesOf } from "./changes.ts";
 import type { ContainerLayer, ContainerLayerStore, Database } from "./contract.ts";
@@ -107,9 +107,11 @@ export function createContainerLayerStore(parts: ContainerParts): ContainerLayer
   const options = overlayOptions();
 
   function describe(row: Row): ContainerLayer {
-    const id = textColumn(row, "id");
-    const parentText = optionalText(row, "parent");
-    const parent = parentText === undefined ? undefined : parseChainId(parentText);
+    const parent = optionalText(row, "parent");
+    return layerOf(textColumn(row, "id"), parent === undefined ? undefined : parseChainId(parent));
+  }
+
+  function layerOf(id: string, parent: ChainId | undefined): ContainerLayer {
     // An overlay needs a lower directory; one without layers gets an empty one of its own.
     const links = chainLinks(database, parent);
     const lowerPaths = links.length > 0 ? links.map((link) => layout.linkPath(link)) : [layout.merged(id)];
@@ -172,6 +174,13 @@ export function createContainerLayerStore(parts: ContainerParts): ContainerLayer
       return need(id);
     },
     get,
+    preview: layerOf,
+    view(parent) {
+      const lower = chainLinks(database, parent).map((link) => layout.linkPath(link));
+      if (lower.length > 1) return sys.openOverlay({ lower, options });
+      // An overlay is of two directories or more. Where there is no layer, the folder of links has no file of an image either.
+      return openRoot(sys, lower[0] ?? join(layout.directory, "l"));
+    },
     async remove(id) {
       const row = database.get("SELECT link FROM container_layers WHERE id = ?", id);
       if (row === undefined) return;

@@ -126,6 +126,10 @@ export interface ContainerLayerStore {
    */
   create(id: string, parent: ChainId | undefined, purpose?: "container" | "image-mount"): ContainerLayer;
   get(id: string): ContainerLayer | undefined;
+  /** What `create` would make, as places and layers. Nothing is made. @throws not-found when the parent does not exist */
+  preview(id: string, parent: ChainId | undefined): ContainerLayer;
+  /** Descriptor of the files of an image's layers, to be read and closed by the caller. Nothing is made. @throws as `preview` */
+  view(parent: ChainId | undefined): number;
   /** Removes it with everything in it, in the background where it is large (renamed away at once). Idempotent. */
   remove(id: string): Promise<void>;
   list(): string[];

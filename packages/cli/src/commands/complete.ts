@@ -3,7 +3,6 @@ import type { CommandContext } from "../command.ts";
 import { complete, type NameSource } from "../completion.ts";
 import { globalFlags } from "../dispatch.ts";
 import { parseFlags } from "../flags.ts";
-import { commands, groups } from "./index.ts";
 
 /** Names from a running daemon; none when there is no daemon: completion never starts one and never complains. */
 function namesFrom(client: Client): NameSource {
@@ -44,6 +43,7 @@ function hostOf({ args, global }: CommandContext): string {
 }
 
 export async function run(context: CommandContext): Promise<number> {
+  const { commands, groups } = context;
   const found = await complete({ commands, groups, globalFlags }, context.args, namesFrom(new Client(hostOf(context))));
   if (found === "files") context.stdout.write(":files\n");
   else context.stdout.write(found.map(({ value, help }) => `${value}\t${help}\n`).join(""));

@@ -10,7 +10,7 @@ import {
 } from "@fathom/spec";
 import { createLayerUnpacker } from "@fathom/store/unpack";
 import { helloProgram } from "@fathom/sys/hello";
-import { stepsLabel } from "../start-steps.ts";
+import { stepsLabel } from "@fathom/containers/steps/start-report";
 import { setTag } from "./image-change.ts";
 import type { ImageContext } from "./image-context.ts";
 import { putImage } from "./image-make.ts";

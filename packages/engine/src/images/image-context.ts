@@ -16,7 +16,7 @@ import {
 } from "@fathom/spec";
 import type { DiffId } from "@fathom/spec/digest";
 import type { ContentInfo, ImageRecord, Lease } from "@fathom/store";
-import type { LocalImage } from "../contract.ts";
+import type { LocalImage } from "@fathom/containers/contract";
 import type { EngineParts } from "../engine.ts";
 import type { BlobJob, DiffJob } from "../pull/file-jobs.ts";
 import type { LayerJob, LayerJobResult } from "../pull/layer-job.ts";

@@ -20,7 +20,7 @@ import {
   type Reference,
 } from "@fathom/spec";
 import { layerMessage, shownDigest } from "../pull/progress.ts";
-import { Semaphore } from "../pull/semaphore.ts";
+import { Semaphore } from "@fathom/base/semaphore";
 import type { ImageContext } from "./image-context.ts";
 import { findForPlatform } from "./image-show.ts";
 import { manifestOf } from "./image-make.ts";

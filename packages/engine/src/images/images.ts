@@ -20,7 +20,7 @@ import {
   type PruneReport,
   type Reference,
 } from "@fathom/spec";
-import type { ImageLookup } from "../contract.ts";
+import type { ImageSource } from "../contract.ts";
 import type { EngineParts } from "../engine.ts";
 import { LayerPulls } from "../pull/layer-pulls.ts";
 import { LayerWorkers } from "../pull/layer-workers.ts";
@@ -70,7 +70,7 @@ export interface ImageBackend {
   imageImport(request: ImportRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
 }
 
-export type Images = ImageBackend & ImageLookup & AsyncDisposable;
+export type Images = ImageBackend & ImageSource & AsyncDisposable;
 
 /** Threads that unpack; more than cores gain nothing. */
 const unpackThreads = Math.max(2, Math.min(4, navigator.hardwareConcurrency));

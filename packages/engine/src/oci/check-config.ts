@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import { EngineError } from "@fathom/base";
 import type { ContainerConfig, ContainerCreateRequest, HealthConfig, HostConfig } from "@fathom/spec";
 import { runtimes } from "../host-config.ts";
-import { parseSignal } from "../signals.ts";
+import { parseSignal } from "@fathom/containers/signals";
 import { normalizeCapabilities } from "./capabilities.ts";
 import { checkResources } from "./check-resources.ts";
 import { parseDeviceCgroupRule } from "./devices.ts";

@@ -10,7 +10,9 @@ import {
 } from "@fathom/spec";
 import { EngineError } from "@fathom/base";
 import type { LinuxSeccomp } from "@fathom/spec";
-import type { JoinedNamespaces, MountPoint, UlimitSetting } from "../contract.ts";
+import type { UlimitSetting } from "../contract.ts";
+import type { JoinedNamespaces } from "@fathom/containers/contract";
+import type { MountPoint } from "@fathom/containers/record";
 import { effectiveCapabilities } from "./capabilities.ts";
 import { parseDeviceCgroupRule, type DeviceSet } from "./devices.ts";
 import { containerEnvironment } from "./environment.ts";

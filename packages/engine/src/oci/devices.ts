@@ -6,6 +6,7 @@ import { posix } from "node:path";
 import { lstat, readdir, realpath } from "node:fs/promises";
 import type { Dirent, Stats } from "node:fs";
 import { EngineError } from "@fathom/base";
+import { errnoNumber, SysError } from "@fathom/sys";
 import type { DeviceMapping, HostConfig, LinuxDevice, LinuxDeviceCgroup } from "@fathom/spec";
 
 /** Each throws as fs does. */
@@ -86,7 +87,8 @@ async function devicesFromMapping(mapping: DeviceMapping, files: DeviceFiles): P
       { cause },
     );
   // The daemon's own folder has no part in this.
-  if (PathOnHost === "") throw fail("no such file or directory");
+  if (PathOnHost === "")
+    throw fail("no such file or directory", new SysError("stat", errnoNumber("ENOENT"), PathOnHost));
   let path: string;
   let found: LinuxDevice[];
   try {

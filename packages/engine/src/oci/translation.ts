@@ -1,5 +1,6 @@
 /** `OciTranslation` as the container half asks for it: reads the user files, knows the machine, leaves the rest to pure functions. */
 import { readFileSync } from "node:fs";
+import { tmpfsMounts } from "../mounts.ts";
 import { EngineError, messageOf } from "@fathom/base";
 import { capabilitiesOf, compileSeccomp, type CgroupSupport } from "@fathom/runtime";
 import type { Sys } from "@fathom/sys";
@@ -59,7 +60,8 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
       const user = await users.inRoot(rootFd, config.User, hostConfig.GroupAdd ?? []);
       const devices = await requestedDevices(hostConfig);
       const command = [record.path, ...record.arguments];
-      const { id, mounts, cgroupPath } = record;
+      const { id, cgroupPath } = record;
+      const mounts = [...record.mounts, ...tmpfsMounts(hostConfig)];
       return containerSpec(
         { ...input, id, config, hostConfig, command, mounts, cgroupPath, user, devices },
         daemon,

@@ -34,7 +34,7 @@ import {
   type Reference,
 } from "@fathom/spec";
 import { layerLimit, type ImageReference, type Lease, type Store } from "@fathom/store";
-import type { EventPublisher } from "../contract.ts";
+import type { EventPublisher } from "@fathom/containers/contract";
 import type { LayerPulls, WantedLayer } from "./layer-pulls.ts";
 import { barMessage, layerMessage, MessageQueue, shownDigest } from "./progress.ts";
 import { pullError } from "./pull-errors.ts";

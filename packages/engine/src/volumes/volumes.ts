@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { EngineError, formatRfc3339Nano, isEngineError, KeyedMutex, messageOf, randomId } from "@fathom/base";
 import type { Filters, PruneReport, Volume, VolumeCreateRequest, VolumeListResponse } from "@fathom/spec";
 import { isSysError } from "@fathom/sys";
-import type { VolumeHandle, VolumeLookup, VolumeSettings } from "../contract.ts";
+import type { VolumeHandle, VolumeLookup, VolumeSettings } from "@fathom/containers/contract";
 import type { EngineParts } from "../engine.ts";
 import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters.ts";
 import { compilePattern } from "../patterns.ts";
@@ -20,7 +20,7 @@ import {
   readDescription,
   type VolumeRow,
 } from "./description.ts";
-import { finishFilling } from "./filling.ts";
+import { finishFilling } from "@fathom/volumes/first-use/filling";
 import { MS_BIND, MS_REMOUNT, parseMountOptions } from "./mount-options.ts";
 
 /** Docker's mark of a volume that nobody named. */
@@ -227,6 +227,10 @@ class LocalVolumes implements Volumes {
   #forget(name: string): void {
     this.#parts.store.database.run("DELETE FROM volumes WHERE name = ?", name);
     this.#rows.delete(name);
+  }
+
+  placeOf(name: string): string {
+    return this.#mountpoint(name);
   }
 
   #mountpoint(name: string): string {

@@ -1,0 +1,74 @@
+/** What the files of this package share: the injected implementations, the containers, and the helpers over both. */
+import { EngineError, KeyedMutex, type Clock, type Logger } from "@fathom/base";
+import type { Networks } from "@fathom/network";
+import type { Cgroups, Launcher } from "@fathom/runtime";
+import type { Store } from "@fathom/store";
+import type { HostFiles, Sys } from "@fathom/sys";
+import type { ContainerTable } from "./table.ts";
+import { eventAttributes, type Container } from "./container.ts";
+import type {
+  ContainersConfig,
+  ContainerTranslation,
+  EventPublisher,
+  FailureWords,
+  ImageLookup,
+  LogChoice,
+  VolumeLookup,
+} from "./contract.ts";
+import type { ExecTable } from "./exec/exec-table.ts";
+import type { Machine } from "./lifecycle/machine.ts";
+import type { LogWatch } from "./logs/log-watch.ts";
+import type { Stems } from "./stems.ts";
+
+export interface ContainersContext {
+  readonly config: ContainersConfig;
+  readonly store: Store;
+  readonly launcher: Launcher;
+  readonly cgroups: Cgroups;
+  readonly networks: Networks;
+  readonly sys: Sys;
+  /** For paths that a user named. */
+  readonly files: HostFiles;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly images: ImageLookup;
+  readonly volumes: VolumeLookup;
+  readonly oci: ContainerTranslation;
+  readonly logs: LogChoice;
+  readonly words: FailureWords;
+  readonly containers: ContainerTable;
+  /** Changes the states of containers. */
+  readonly machine: Machine;
+  readonly execs: ExecTable;
+  readonly events: EventPublisher;
+  readonly stems: Stems;
+  readonly logWatch: LogWatch;
+  /** One key a container: changes of one container happen one after another. */
+  readonly mutex: KeyedMutex;
+  /** Aborted when the daemon stops: nothing is started any more. */
+  readonly shuttingDown: AbortSignal;
+}
+
+export function publish(
+  engine: ContainersContext,
+  container: Container,
+  action: string,
+  attributes: Readonly<Record<string, string>> = {},
+): void {
+  engine.events.publish("container", action, container.id, { ...eventAttributes(container.record), ...attributes });
+}
+
+/** Runs `task` with the container locked, and found again: it may have been removed while waiting. */
+export function locked<T>(engine: ContainersContext, container: Container, task: () => Promise<T> | T): Promise<T> {
+  return engine.mutex.run(container.id, () => {
+    if (engine.containers.byId(container.id) !== container)
+      throw new EngineError("not-found", `No such container: ${container.record.name}`);
+    return task();
+  });
+}
+
+/** @throws conflict "container <id> is not running" */
+export function mustRun(container: Container): NonNullable<Container["process"]> {
+  if (container.process === undefined) throw new EngineError("conflict", `container ${container.id} is not running`);
+  return container.process;
+}

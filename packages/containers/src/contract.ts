@@ -1,0 +1,146 @@
+/**
+ * The containers: what one is between two requests. This package owns the rows, the states and their changes; how a process is started is the runtime's business,
+ * what a layer is the store's, how packets flow the network's.
+ *
+ * Whoever builds on it gives it what is declared here: images and volumes by name, the OCI configuration of a record, logs, events, and the words for failures.
+ *
+ * Errors: `Refused` for what a container's state does not allow, `LaunchFailure` for what could not be started, EngineError for the rest. Every change of a row is one
+ * transaction; the map in memory is the read path.
+ */
+import type { LaunchFailure, LogTarget } from "@fathom/runtime";
+import type {
+  ChainId,
+  Digest,
+  ExecCreateRequest,
+  HostConfig,
+  ImageConfig,
+  LinuxResources,
+  LinuxSeccomp,
+  OciProcess,
+  OciSpec,
+} from "@fathom/spec";
+import type { ContainerRecord } from "./record.ts";
+
+export interface ContainersConfig {
+  /** State that survives: `/var/lib/fathom`. */
+  readonly dataRoot: string;
+  /** For containers that name no servers, domains or options themselves. */
+  readonly dns: readonly string[];
+  readonly dnsSearch: readonly string[];
+  readonly dnsOptions: readonly string[];
+  readonly hostGatewayIps: readonly string[];
+  /** Seconds that a graceful stop waits for containers without a stop timeout of their own. */
+  readonly shutdownTimeoutSeconds: number;
+  /** An init process in containers that do not say. */
+  readonly init: boolean;
+}
+
+export type EventType = "container" | "image" | "volume" | "network" | "daemon" | "builder";
+
+/** Events are numbered by time and kept in a ring; nothing waits for a listener. */
+export interface EventPublisher {
+  publish(type: EventType, action: string, actorId: string, attributes: Readonly<Record<string, string>>): void;
+}
+
+export interface LocalImage {
+  readonly id: Digest;
+  readonly config: ImageConfig;
+  /** Topmost chain id; undefined for an image without layers. */
+  readonly topLayer: ChainId | undefined;
+}
+
+export interface ImageLookup {
+  /**
+   * An image by name, name@digest, id or unique id prefix, as the user typed it.
+   * @throws not-found "No such image: busybox:1.99" (with the tag that was meant), invalid-argument "invalid reference format…"
+   */
+  lookup(name: string): LocalImage;
+  /** By id; undefined when it was removed meanwhile. */
+  byId(id: Digest): LocalImage | undefined;
+}
+
+export interface VolumeSettings {
+  /** "" makes a new name (64 hex digits) and marks the volume anonymous. */
+  readonly name: string;
+  readonly driver: string;
+  readonly options: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface VolumeHandle {
+  readonly name: string;
+  readonly driver: string;
+  /** Host directory of its data. */
+  readonly mountpoint: string;
+  readonly anonymous: boolean;
+}
+
+export interface VolumeLookup {
+  /**
+   * Gives the volume, making it first where it is missing (event "create" then).
+   * @throws invalid-argument 'create bad/name: "bad/name" includes invalid characters for a local volume name, …'
+   */
+  ensure(settings: VolumeSettings): VolumeHandle;
+  get(name: string): VolumeHandle | undefined;
+  /** Host directory of a volume's data, also of one that does not exist. */
+  placeOf(name: string): string;
+  volumeNames(): readonly string[];
+  /**
+   * Makes the volume usable (one with options is mounted) and publishes nothing. Balanced by `release`, also when it fails.
+   * @throws timeout when the server of what is to be mounted does not answer
+   */
+  acquire(name: string, containerId: string): Promise<void>;
+  /** Its last user gone, it is unmounted. Never rejects. */
+  release(name: string, containerId: string): Promise<void>;
+  /** Removes it when no container but this one uses it; true when it is gone. Used for `rm -v` and `--rm`. */
+  removeIfUnused(name: string, containerId: string): Promise<boolean>;
+}
+
+/** Namespace files (`/proc/<pid>/ns/net`) of other containers that one joins. */
+export interface JoinedNamespaces {
+  readonly network: string | undefined;
+  readonly uts: string | undefined;
+  readonly pid: string | undefined;
+  readonly ipc: string | undefined;
+}
+
+/** A container's log, by its settings. */
+export interface LogChoice {
+  /** What the supervisor is given. @throws invalid-argument for a pattern that takes too long */
+  target(record: ContainerRecord): LogTarget;
+  /** Path of the log that can be read; undefined where none is kept. */
+  readable(record: ContainerRecord): string | undefined;
+}
+
+/** How failures are said to those who read a container's state. */
+export interface FailureWords {
+  startWords(failure: LaunchFailure): string;
+  execWords(failure: LaunchFailure): string;
+  /** `before`: the code of the run before. */
+  exitCodeAfterStart(failure: LaunchFailure, before: number): number;
+  exitCodeOfExec(failure: LaunchFailure): number;
+}
+
+/** A container's record as an OCI configuration. */
+export interface ContainerTranslation {
+  /** @throws invalid-argument, not-found ("unable to find user …"), internal (a device that is not there) in Docker's words */
+  containerSpec(input: {
+    readonly record: ContainerRecord;
+    /** The mounted root, for /etc/passwd and /etc/group. */
+    readonly rootFd: number;
+    readonly namespaces: JoinedNamespaces;
+    /** Host paths bound over /etc/hosts, /etc/hostname and /etc/resolv.conf. */
+    readonly files: { readonly hosts: string; readonly hostname: string; readonly resolvConf: string };
+    readonly hostname: string;
+    /** Host path of another container's /dev/shm; undefined for its own. */
+    readonly sharedMemory: string | undefined;
+  }): Promise<OciSpec>;
+  execProcess(input: {
+    readonly record: ContainerRecord;
+    readonly request: ExecCreateRequest;
+    readonly command: readonly string[];
+    /** Host pid of the container's first process: users are looked up in its root. */
+    readonly pid: number;
+  }): Promise<{ readonly process: OciProcess; readonly seccomp: LinuxSeccomp | undefined }>;
+  resources(hostConfig: HostConfig): LinuxResources;
+}

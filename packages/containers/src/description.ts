@@ -1,0 +1,237 @@
+/**
+ * `containers/<id>/container.json`: what the row says of a container, beside the database. It is read for containers that the database does not know, because
+ * it is from an older backup or was made anew: those are taken up again, running or not, and can be used and removed like others.
+ *
+ * It is written after the row and taken away before it: what has a description and no row was forgotten by the database, not by a crash. A change of state
+ * is written a moment later, so that no run waits for it; of what runs, and of what ended last, the supervisor knows more. A container that removes itself keeps
+ * what its creation wrote.
+ */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { open } from "node:fs/promises";
+import { dirname } from "node:path";
+import { messageOf, shortId, type Logger } from "@fathom/base";
+import type { DescribedLayer, DescribeLayers, Store } from "@fathom/store";
+import { fixedPart } from "./table.ts";
+import type { Container } from "./container.ts";
+import type { ContainerRecord } from "./record.ts";
+import type { ContainersContext } from "./context.ts";
+import type { ContainersConfig } from "./contract.ts";
+import { containerPaths, containersRoot } from "./paths.ts";
+
+interface Description {
+  readonly version: 1;
+  readonly record: ContainerRecord;
+  /** Of its image, the uppermost first. */
+  readonly layers: readonly DescribedLayer[];
+}
+
+type Described = Pick<Container, "record">;
+
+/** How long a change of state may wait, and how many are written before others have their turn. */
+const laterMs = 1000;
+const batchSize = 20;
+
+/** Keeps the descriptions in step with the rows (`ContainerTable`). */
+export class ContainerDescriptions {
+  readonly #config: ContainersConfig;
+  readonly #store: Store;
+  readonly #logger: Logger;
+  readonly #writeOut: (path: string) => Promise<void>;
+  readonly #toWriteOut = new Set<string>();
+  #writingOut = false;
+  /** Containers whose state is another than their description says. */
+  readonly #behind = new Set<Described>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** @param writeOut Makes a file and its name durable; for tests. */
+  constructor(config: ContainersConfig, store: Store, logger: Logger, writeOut = makeDurable) {
+    this.#config = config;
+    this.#store = store;
+    this.#logger = logger;
+    this.#writeOut = writeOut;
+  }
+
+  /** A failure is logged: the row is what counts while it is there. */
+  write(record: ContainerRecord): void {
+    this.#write(record, true);
+  }
+
+  #write(record: ContainerRecord, durable: boolean): void {
+    const { description: path } = containerPaths(this.#config, record.id);
+    try {
+      const text = JSON.stringify({ version: 1, record, layers: this.#layersOf(record) } satisfies Description);
+      if (!existsSync(path)) {
+        writeFileSync(path, text, { mode: 0o600 });
+        // A power cut ends a container with --rm, and nobody looks for its description.
+        if (!record.hostConfig.AutoRemove) this.#writeOutSoon(record.id);
+        return;
+      }
+      // The old one stays until the new one is whole, for what seldom changes also when the power is cut: this waits.
+      const fd = openSync(`${path}.new`, "w", 0o600);
+      try {
+        writeFileSync(fd, text);
+        if (durable) fsyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+      renameSync(`${path}.new`, path);
+      if (!durable) this.#writeOutSoon(record.id);
+    } catch (error) {
+      this.#logger.warn("the description of a container cannot be written", { id: record.id, error: messageOf(error) });
+    }
+  }
+
+  /** The state of a container has changed: it is written soon, as it is then. */
+  writeLater(container: Described): void {
+    if (container.record.hostConfig.AutoRemove) return;
+    this.#behind.add(container);
+    this.#timer ??= this.#wait(laterMs);
+  }
+
+  #wait(ms: number): ReturnType<typeof setTimeout> {
+    const timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#writeSome();
+      if (this.#behind.size > 0) this.#timer = this.#wait(10);
+    }, ms);
+    timer.unref();
+    return timer;
+  }
+
+  #writeSome(): void {
+    for (const container of [...this.#behind].slice(0, batchSize)) {
+      this.#behind.delete(container);
+      this.#write(container.record, false);
+    }
+  }
+
+  /** At the daemon's end: what waits is written. */
+  async close(): Promise<void> {
+    clearTimeout(this.#timer);
+    while (this.#behind.size > 0) {
+      this.#writeSome();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** Later than the start that often follows, one after another in the runtime's thread pool: what a power cut takes before that is written again from the row. */
+  #writeOutSoon(id: string): void {
+    this.#toWriteOut.add(id);
+    if (this.#writingOut) return;
+    this.#writingOut = true;
+    setTimeout(() => void this.#writeThemOut(), writeOutDelayMs).unref();
+  }
+
+  async #writeThemOut(): Promise<void> {
+    for (const id of this.#toWriteOut) {
+      this.#toWriteOut.delete(id);
+      try {
+        await this.#writeOut(containerPaths(this.#config, id).description);
+      } catch (error) {
+        // Removed meanwhile.
+        if (error instanceof Error && "code" in error && error.code === "ENOENT") continue;
+        this.#logger.warn("the description of a container cannot be made durable", { id, error: messageOf(error) });
+      }
+    }
+    this.#writingOut = false;
+  }
+
+  #layersOf({ topLayer }: ContainerRecord): DescribedLayer[] {
+    const layers: DescribedLayer[] = [];
+    for (let chain = topLayer; chain !== undefined;) {
+      const layer = this.#store.layers.get(chain);
+      if (layer === undefined) break;
+      const { chainId, diffId, size, parent } = layer;
+      layers.push({ chainId, diffId, size });
+      chain = parent;
+    }
+    return layers;
+  }
+
+  /** Those that an older daemon, or a full disk, did not write, and those that a power cut left empty, cut short or older than their rows. */
+  complete(containers: Iterable<Described>): void {
+    for (const container of containers) {
+      const { record } = container;
+      const written = read(this.#config, record.id);
+      if (written !== undefined && fixedPart(written.record) === fixedPart(record)) {
+        if (JSON.stringify(written.record.state) !== JSON.stringify(record.state)) this.writeLater(container);
+        continue;
+      }
+      const { directory } = containerPaths(this.#config, record.id);
+      if (existsSync(directory)) this.write(record);
+    }
+  }
+
+  remove(id: string): void {
+    for (const container of this.#behind) if (container.record.id === id) this.#behind.delete(container);
+    rmSync(containerPaths(this.#config, id).description, { force: true });
+  }
+}
+
+const writeOutDelayMs = 2000;
+
+async function makeDurable(path: string): Promise<void> {
+  for (const one of [path, dirname(path), dirname(dirname(path))]) {
+    await using file = await open(one, "r");
+    await file.sync();
+  }
+}
+
+/** undefined where there is none, or one that was cut short. */
+function read(config: Pick<ContainersConfig, "dataRoot">, id: string): Description | undefined {
+  try {
+    // Written by this file alone, in a directory that is root's.
+    const parsed = JSON.parse(readFileSync(containerPaths(config, id).description, "utf8")) as Description;
+    return parsed.version === 1 && parsed.record.id === id ? parsed : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** For `openStore`. */
+export function describeLayers(config: Pick<ContainersConfig, "dataRoot">): DescribeLayers {
+  return (id) => (/^[0-9a-f]{64}$/.test(id) ? read(config, id)?.layers : undefined);
+}
+
+/** Gives containers that the database does not know their rows; called before the recovery, which finds what runs of them. */
+export function takeUpDescribed({ config, containers, store, volumes, logger }: ContainersContext): void {
+  const known = new Set([...containers.list(), ...containers.unfinished].map(({ id }) => id));
+  for (const id of readdirSync(containersRoot(config))) {
+    const description = known.has(id) ? undefined : read(config, id);
+    if (description === undefined || store.containers.get(id) === undefined) continue;
+    const { record } = description;
+    const name = containers.nameTaken(record.name) === undefined ? record.name : `${record.name}-${shortId(id)}`;
+    for (const mount of record.mounts)
+      if (mount.name !== undefined && mount.image === undefined && volumes.get(mount.name) === undefined)
+        volumes.ensure({
+          name: mount.name,
+          driver: mount.driver ?? "",
+          options: {},
+          labels: mount.anonymous ? { "com.docker.volume.anonymous": "" } : {},
+        });
+    containers.reserve(name, id);
+    const taken: ContainerRecord = {
+      ...record,
+      name,
+      // The recovery looks for what it says runs; a removal that was under way is to be asked for again.
+      state: record.state.status === "removing" ? { ...record.state, status: "exited" } : record.state,
+      pending: undefined,
+    };
+    containers.insert(taken, "unknown");
+    logger.warn("a container was not in the database (an older backup?) and is taken up from its description", {
+      id,
+      name,
+      described: record.name,
+    });
+  }
+}

@@ -1,0 +1,127 @@
+/** Execs: further processes in running containers. Kept in memory only; one that ended can be inspected for five minutes. */
+import { EngineError } from "@fathom/base";
+import type { ExecHandle } from "@fathom/runtime";
+import type { ExecCreateRequest } from "@fathom/spec";
+import type { Container } from "../container.ts";
+
+const keepEndedMs = 5 * 60_000;
+const keepEndedCount = 1000;
+/** Created and not started yet. When there are so many, those older than `keepCreatedMs` give way. */
+const createdLimit = 1000;
+const keepCreatedMs = 5 * 60_000;
+/** Of commands and environments of all execs that do not run. */
+const textLimit = 64 * 1024 * 1024;
+
+export interface Exec {
+  readonly id: string;
+  readonly container: Container;
+  readonly request: ExecCreateRequest;
+  readonly command: readonly string[];
+  state: "created" | "running" | "ended";
+  exitCode: number | undefined;
+  handle: ExecHandle | undefined;
+  /** Resolves when the process's end is known. */
+  endedMs: number;
+}
+
+export class ExecTable {
+  readonly #byId = new Map<string, Exec>();
+  /** Of those in the table. */
+  readonly #facts = new Map<string, { readonly addedMs: number; readonly size: number }>();
+  readonly #nowMs: () => number;
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  /** @throws unavailable when too many were created and never started */
+  add(exec: Exec): void {
+    this.#prune();
+    const size = textSize(exec);
+    if (exec.state === "created") this.#makeRoom(size);
+    this.#facts.set(exec.id, { addedMs: this.#nowMs(), size });
+    this.#byId.set(exec.id, exec);
+    exec.container.execs.add(exec.id);
+  }
+
+  /** @throws not-found */
+  find(id: string): Exec {
+    const exec = this.#byId.get(id) ?? this.#byPrefix(id);
+    if (exec === undefined) throw new EngineError("not-found", `No such exec instance: ${id}`);
+    return exec;
+  }
+
+  #byPrefix(id: string): Exec | undefined {
+    if (!/^[0-9a-f]{12,63}$/.test(id)) return undefined;
+    const found = [...this.#byId.values()].filter((exec) => exec.id.startsWith(id));
+    return found.length === 1 ? found[0] : undefined;
+  }
+
+  ended(exec: Exec): void {
+    exec.state = "ended";
+    exec.endedMs = this.#nowMs();
+    exec.container.execs.delete(exec.id);
+  }
+
+  remove(id: string): void {
+    this.#byId.get(id)?.container.execs.delete(id);
+    this.#byId.delete(id);
+    this.#facts.delete(id);
+  }
+
+  /** Those of a container that is gone. */
+  removeOf(container: Container): void {
+    for (const exec of this.list()) if (exec.container === container) this.remove(exec.id);
+  }
+
+  /** Those of a container that has ended: they can never start. One that runs hears of its end from the supervisor. */
+  dropCreated(container: Container): void {
+    for (const id of container.execs) if (this.#byId.get(id)?.state === "created") this.remove(id);
+  }
+
+  list(): readonly Exec[] {
+    return [...this.#byId.values()];
+  }
+
+  #prune(): void {
+    const ended = [...this.#byId.values()].filter((exec) => exec.state === "ended");
+    const oldest = this.#nowMs() - keepEndedMs;
+    for (const [index, exec] of ended.entries())
+      if (exec.endedMs < oldest || ended.length - index > keepEndedCount) this.remove(exec.id);
+  }
+
+  #makeRoom(size: number): void {
+    const created: Exec[] = [];
+    const ended: Exec[] = [];
+    let text = size;
+    for (const exec of this.#byId.values()) {
+      if (exec.state === "running") continue;
+      (exec.state === "created" ? created : ended).push(exec);
+      text += this.#facts.get(exec.id)?.size ?? 0;
+    }
+    const give = (exec: Exec): void => {
+      text -= this.#facts.get(exec.id)?.size ?? 0;
+      this.remove(exec.id);
+    };
+    let left = created.length;
+    const full = (): boolean => left >= createdLimit || text > textLimit;
+    for (const exec of ended) if (text > textLimit) give(exec);
+    const oldest = this.#nowMs() - keepCreatedMs;
+    for (const exec of created) {
+      if (!full() || (this.#facts.get(exec.id)?.addedMs ?? 0) > oldest) break;
+      give(exec);
+      left--;
+    }
+    if (full())
+      throw new EngineError(
+        "unavailable",
+        `too many execs were created and not started: ${left} (at most ${createdLimit}, and ${textLimit} bytes of their commands and environments): start them, or try again later`,
+      );
+  }
+}
+
+/** What a client can make large. */
+function textSize({ command, request }: Exec): number {
+  const texts = [...command, ...(request.Env ?? []), request.User, request.WorkingDir];
+  return texts.reduce((sum, text) => sum + text.length, 0);
+}

@@ -1,0 +1,118 @@
+/** docker cp out of a container and docker export: the stat of a path, and tar streams. */
+import { posix } from "node:path";
+import { EngineError, formatRfc3339Nano } from "@fathom/base";
+import type { PathStat } from "@fathom/spec";
+import { isSysError, S_IFLNK, S_IFMT, type ReadEntry, type TreeReading, type TreeRequest } from "@fathom/sys";
+import { goFileMode, openRoot } from "./container-root.ts";
+import type { Container } from "../container.ts";
+import { publish, type ContainersContext } from "../context.ts";
+import { holdLayers, whileStreamed } from "./layer-hold.ts";
+import { tarTree } from "./tar-tree.ts";
+
+export async function archiveStat(
+  engine: ContainersContext,
+  nameOrId: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<PathStat> {
+  const container = engine.containers.find(nameOrId);
+  const absolute = checkPath(path);
+  using reading = read(engine, container, absolute, "stat", signal);
+  return (await firstEntry(reading, path, absolute, nameOrId)).stat;
+}
+
+function read(
+  engine: ContainersContext,
+  container: Container,
+  absolute: string,
+  wants: TreeRequest["wants"],
+  signal: AbortSignal,
+): TreeReading {
+  using root = openRoot(engine, container, absolute);
+  const { base, path } = root;
+  return engine.files.readTree({
+    root: root.root,
+    ...(base === undefined ? {} : { base }),
+    path,
+    wants,
+    what: `${absolute} in container ${container.record.name}`,
+    key: container.id,
+    signal,
+  });
+}
+
+/** @throws not-found "Could not find the file X in container Y" */
+async function firstEntry(
+  reading: TreeReading,
+  path: string,
+  absolute: string,
+  nameOrId: string,
+): Promise<{ readonly entry: ReadEntry; readonly stat: PathStat }> {
+  const notFound = (cause?: unknown): EngineError =>
+    new EngineError("not-found", `Could not find the file ${path} in container ${nameOrId}`, { cause });
+  let entry: ReadEntry | undefined;
+  try {
+    entry = await reading.next();
+  } catch (error) {
+    throw isSysError(error, "ENOENT", "ENOTDIR", "ELOOP") ? notFound(error) : error;
+  }
+  // It was removed meanwhile.
+  if (entry === undefined) throw notFound();
+  return { entry, stat: pathStat(entry, absolute) };
+}
+
+/** @throws invalid-argument */
+function checkPath(path: string): string {
+  if (path === "") throw new EngineError("invalid-argument", "bad parameter: path cannot be empty");
+  // "dir/." and "dir/" name the directory's content: what a symlink points to, not the symlink.
+  const clean = posix.join("/", path);
+  return /\/\.?$/.test(path) && clean !== "/" ? `${clean.replace(/\/$/, "")}/.` : clean;
+}
+
+function pathStat({ size, mode, mtimeNs, target }: ReadEntry, absolute: string): PathStat {
+  const name = posix.basename(absolute.replace(/\/\.$/, ""));
+  return {
+    name: name === "" ? "/" : name,
+    size: Number(size),
+    mode: goFileMode(mode),
+    mtime: formatRfc3339Nano(mtimeNs),
+    linkTarget: (mode & S_IFMT) === S_IFLNK ? linkTarget(Buffer.from(target).toString("utf8"), absolute) : "",
+  };
+}
+
+/** Where a symlink leads, as a path of the container. */
+function linkTarget(target: string, absolute: string): string {
+  return posix.join("/", posix.isAbsolute(target) ? "" : posix.dirname(absolute), target);
+}
+
+export async function archiveGet(
+  engine: ContainersContext,
+  nameOrId: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<{ stat: PathStat; tar: AsyncIterable<Uint8Array> }> {
+  const container = engine.containers.find(nameOrId);
+  const absolute = checkPath(path);
+  using stack = new DisposableStack();
+  stack.use(holdLayers(container));
+  const reading = stack.use(read(engine, container, absolute, "tree", signal));
+  const { entry, stat } = await firstEntry(reading, path, absolute, nameOrId);
+  publish(engine, container, "archive-path");
+  // "dir/." is the content of dir: its entries are named from ".".
+  const name = path.endsWith("/.") ? "." : stat.name;
+  return { stat, tar: whileStreamed(tarTree(reading, entry, name), stack.move()) };
+}
+
+/** The root file system without what is mounted on it. */
+export function exportContainer(
+  engine: ContainersContext,
+  nameOrId: string,
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
+  const container = engine.containers.find(nameOrId);
+  using stack = new DisposableStack();
+  stack.use(holdLayers(container));
+  const reading = stack.use(read(engine, container, "/", "mount", signal));
+  publish(engine, container, "export");
+  return whileStreamed(tarTree(reading, undefined, ""), stack.move());
+}

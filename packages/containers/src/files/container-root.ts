@@ -1,0 +1,109 @@
+/**
+ * The file system of a container, for reading: of a running one as its first process sees it, of another its layers and, below a
+ * mount's destination, the mount's source. Paths are resolved inside the root by the kernel (openat2 RESOLVE_IN_ROOT, in the process that
+ * `HostFiles.readTree` starts); a symlink of the container leads nowhere outside.
+ */
+import { readFileSync } from "node:fs";
+import { EngineError } from "@fathom/base";
+import {
+  isSysError,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_PATH,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFSOCK,
+  type Sys,
+  type TreeRequest,
+} from "@fathom/sys";
+import type { Container, RunningProcess } from "../container.ts";
+import type { ContainersContext } from "../context.ts";
+
+/** Where a path of a container is: in `base`, or in a directory of the host. Disposing closes `base`. */
+export interface ContainerRoot extends Pick<TreeRequest, "root" | "base" | "path">, Disposable {}
+
+function inBase(sys: Sys, base: number, path: string): ContainerRoot {
+  return { root: ".", base, path, [Symbol.dispose]: () => sys.close(base) };
+}
+
+/** Nothing of the container's own, or of a mount's source, is looked at here: their servers may be away. */
+export function openRoot(engine: ContainersContext, container: Container, path: string): ContainerRoot {
+  const { sys } = engine;
+  const { process } = container;
+  const running = process === undefined ? undefined : openProcessRoot(sys, process);
+  if (running !== undefined) return inBase(sys, running, relative(path));
+  const mounts = container.record.mounts.filter(
+    (mount) => mount.source !== "" && (path === mount.destination || path.startsWith(`${mount.destination}/`)),
+  );
+  const deepest = mounts.sort((a, b) => b.destination.length - a.destination.length)[0];
+  if (deepest !== undefined && path !== deepest.destination) {
+    const image = deepest.image === undefined ? undefined : engine.store.containers.get(deepest.image.layer);
+    const inside = relative(
+      `${deepest.subpath === "" ? "" : `/${deepest.subpath}`}${path.slice(deepest.destination.length)}`,
+    );
+    if (image !== undefined) return inBase(sys, sys.openOverlay(image.mount), inside);
+    return { root: deepest.source, path: inside, [Symbol.dispose]: () => undefined };
+  }
+  const layer = engine.store.containers.get(container.id);
+  if (layer === undefined) throw new EngineError("not-found", `the layer of container ${container.id} is missing`);
+  return inBase(sys, sys.openOverlay(layer.mount), relative(path));
+}
+
+function relative(path: string): string {
+  const inside = path.replace(/^\/+/, "");
+  return inside === "" ? "." : inside;
+}
+
+/**
+ * The root that its first process sees; undefined when that has ended, also when another process has its number by now. O_PATH: the file system that
+ * the root lies on is not asked.
+ */
+function openProcessRoot(sys: Sys, { supervisor, cgroup }: RunningProcess): number | undefined {
+  try {
+    const directory = sys.open(`/proc/${supervisor.pid}`, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    try {
+      // This descriptor means one process, not a number.
+      if (!readFileSync(`/proc/self/fd/${directory}/cgroup`, "utf8").includes(cgroup.path)) return undefined;
+      return sys.openat2(directory, "root", { flags: O_PATH | O_DIRECTORY | O_CLOEXEC });
+    } finally {
+      sys.close(directory);
+    }
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    if (isSysError(error, "ENOENT", "ESRCH") || code === "ENOENT" || code === "ESRCH") return undefined;
+    throw error;
+  }
+}
+
+/** Go's os.FileMode of st_mode. */
+export function goFileMode(mode: number): number {
+  let result = mode & 0o777;
+  switch (mode & S_IFMT) {
+    case S_IFDIR:
+      result += 2 ** 31;
+      break;
+    case S_IFLNK:
+      result += 2 ** 27;
+      break;
+    case S_IFBLK:
+      result += 2 ** 26;
+      break;
+    case S_IFIFO:
+      result += 2 ** 25;
+      break;
+    case S_IFSOCK:
+      result += 2 ** 24;
+      break;
+    case S_IFCHR:
+      result += 2 ** 26 + 2 ** 21;
+      break;
+  }
+  if ((mode & 0o4000) !== 0) result += 2 ** 23;
+  if ((mode & 0o2000) !== 0) result += 2 ** 22;
+  if ((mode & 0o1000) !== 0) result += 2 ** 20;
+  return result;
+}

@@ -1,0 +1,131 @@
+/** The end of a run: what it held is freed, then the machine has the word; the policy's decision comes from the row. */
+import { parseRfc3339Nano } from "@fathom/base";
+import type { ExitStatus } from "@fathom/runtime";
+import { detachNetworks } from "../steps/networks.ts";
+import type { ContainerPatch } from "../table.ts";
+import type { Container, RunningProcess } from "../container.ts";
+import type { ContainersContext } from "../context.ts";
+import { unmountImages } from "../steps/image-mounts.ts";
+import type { ContainerRecord, ContainerState } from "../record.ts";
+import { unmountSharedMemory } from "../steps/shared-memory.ts";
+import { lookForSilentEnds } from "./silent-ends.ts";
+import { decideRestart, type EndedRun, type RestartDecision, type RestartPolicy } from "./restart-policy.ts";
+
+/** Registers the handling of a process's end. Called once for each run, also after a reconnect. */
+export function watchEnd(engine: ContainersContext, container: Container, process: RunningProcess): void {
+  const tell = (unreachable: string | undefined): void => {
+    if (unreachable === undefined) engine.logger.info("a supervisor is reached again", { id: container.id });
+    else engine.logger.warn("a supervisor cannot be reached", { id: container.id, reason: unreachable });
+  };
+  process.supervisor.onReachability = tell;
+  lookForSilentEnds(engine);
+  if (process.supervisor.unreachable !== undefined) tell(process.supervisor.unreachable);
+  void process.supervisor.exit.then((exit) =>
+    engine.mutex
+      .run(container.id, () => handleEnd(engine, container, process, exit))
+      .catch((error) => engine.logger.error("handling an exit failed", { error, id: container.id }))
+      .finally(() => process.ended.resolve()),
+  );
+}
+
+async function handleEnd(
+  engine: ContainersContext,
+  container: Container,
+  process: RunningProcess,
+  exit: ExitStatus,
+): Promise<void> {
+  // Removed, or started anew by a recovery, in the meantime.
+  if (container.process !== process || engine.containers.byId(container.id) !== container) return;
+  const oomKilled = readOomKills(process) > 0;
+  await engine.machine.apply(container, "end");
+  await freeRun(engine, container, process);
+  const { record } = container;
+  const decision: RestartDecision = engine.shuttingDown.aborted
+    ? { kind: "stay" }
+    : decideRestart({
+        ...policyFacts(record),
+        exitCode: exit.code,
+        stoppedByUser: record.stoppedByUser || container.stopRequested,
+        ranForMs: engine.clock.monotonicMs() - process.startedMs,
+        previousDelayMs: record.restartDelayMs,
+      });
+  if (exit.lost === undefined) engine.logger.debug("container ended", { id: container.id, exitCode: exit.code });
+  else engine.logger.warn("the supervisor of a container was lost", { id: container.id, reason: exit.lost });
+  container.stopRequested = false;
+  const end = { exitCode: exit.code, oomKilled };
+  if (decision.kind === "restart")
+    await engine.machine.apply(container, "wait", {
+      patch: endedPatch(record, exit, oomKilled, "restarting"),
+      end,
+      restart: { delayMs: decision.delayMs, counted: true },
+    });
+  else await engine.machine.apply(container, "ended", { patch: endedPatch(record, exit, oomKilled, "exited"), end });
+}
+
+/** What decides on a restart, as the row has it. */
+export function policyFacts(
+  record: ContainerRecord,
+): Pick<EndedRun, "policy" | "exitCode" | "restartCount" | "stoppedByUser"> {
+  const { hostConfig, state, restartCount, stoppedByUser } = record;
+  return { policy: hostConfig.RestartPolicy as RestartPolicy, exitCode: state.exitCode, restartCount, stoppedByUser };
+}
+
+/** How an end changes the row. Also of ends that a starting daemon finds. */
+export function endedPatch(
+  record: ContainerRecord,
+  exit: ExitStatus,
+  oomKilled: boolean,
+  status: "exited" | "restarting",
+): Pick<ContainerPatch, "state" | "networks" | "health"> {
+  return {
+    state: {
+      ...record.state,
+      status,
+      pid: 0,
+      exitCode: exit.code,
+      oomKilled,
+      error: exit.lost ?? "",
+      finishedAt: exit.finishedAt,
+    },
+    networks: record.networks.map((network) => ({ ...network, endpoint: undefined })),
+    ...(record.health === undefined ? {} : { health: { ...record.health, Status: "unhealthy" } }),
+  };
+}
+
+/** Frees what a run held outside the row. Each part is tried even when another fails. */
+async function freeRun(engine: ContainersContext, container: Container, process: RunningProcess): Promise<void> {
+  process.supervisor.disconnect();
+  const results = await Promise.allSettled([
+    // A lost supervisor leaves processes; a normal end leaves none.
+    process.cgroup.kill().then(() => process.cgroup.remove()),
+    detachNetworks(engine, container),
+    (async () => unmountSharedMemory(engine, container.record))(),
+    (async () => unmountImages(engine, container.record))(),
+  ]);
+  for (const result of results)
+    if (result.status === "rejected")
+      engine.logger.error("cleaning up after a container failed", { error: result.reason, id: container.id });
+  for (const mount of container.record.mounts)
+    if (mount.name !== undefined) {
+      void engine.volumes.release(mount.name, container.id);
+      engine.events.publish("volume", "unmount", mount.name, {
+        container: container.id,
+        driver: mount.driver ?? "local",
+      });
+    }
+}
+
+function readOomKills(process: RunningProcess): number {
+  try {
+    return process.cgroup.oomKills();
+  } catch {
+    return 0;
+  }
+}
+
+/** Of the last run, in nanoseconds. */
+export function lengthOfRunNs({ startedAt, finishedAt }: ContainerState): bigint {
+  const start = parseRfc3339Nano(startedAt) ?? 0n;
+  const end = parseRfc3339Nano(finishedAt) ?? start;
+  return end > start ? end - start : 0n;
+}

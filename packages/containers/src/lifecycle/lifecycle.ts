@@ -1,0 +1,16 @@
+/** Puts the lifecycle together: effects lead to verbs, verbs to the machine, and the machine to effects. */
+import type { ContainersContext } from "../context.ts";
+import { createEffects } from "./effects.ts";
+import { removeContainer, removeRemains } from "./remove.ts";
+import { beginTimer, stopTimer } from "./restart.ts";
+
+export function connectLifecycle(engine: ContainersContext): void {
+  engine.machine.use(
+    createEffects(engine, {
+      beginTimer: (container, restart) => beginTimer(engine, container, restart),
+      stopTimer,
+      remove: (container, options) => removeContainer(engine, container, options),
+      removeRemains: (container) => removeRemains(engine, container),
+    }),
+  );
+}

@@ -1,0 +1,109 @@
+/**
+ * The one owner of a container's state. Whoever has done something says what happened; the machine looks it up in the table, writes the row, changes the state
+ * and lets what follows happen. All of it is done while the container's lock is held (`locked`), but for a daemon's start, which is alone.
+ */
+import { EngineError, messageOf, type ErrorCode, type Logger } from "@fathom/base";
+import type { ContainerPatch, ContainerTable } from "../table.ts";
+import type { Container, RunningProcess } from "../container.ts";
+import type { PendingStreams } from "../container.ts";
+import { stateOfRow, statesWithProcess, transitions, type Effect, type Happening, type State } from "./states.ts";
+
+/** What came with a happening. Effects read what they need. */
+export interface Change {
+  /** Of the row. */
+  readonly patch?: ContainerPatch;
+  /** Of "started", "found-running", "found-paused". */
+  readonly process?: RunningProcess;
+  /** Of "started": clients that attached before, and their streams. */
+  readonly streams?: PendingStreams;
+  /** Of "ended", "wait" after an end, "found-ended", "found-waiting". */
+  readonly end?: { readonly exitCode: number; readonly oomKilled: boolean };
+  /** Of "wait" and "resume": milliseconds until the start, and whether it is counted as a restart. */
+  readonly restart?: { readonly delayMs: number; readonly counted: boolean };
+  /** Of "kept". */
+  readonly failure?: unknown;
+}
+
+export type Effects = Readonly<Record<Effect, (container: Container, change: Change) => void | Promise<void>>>;
+
+/** Something that cannot happen in a container's state. */
+export class Refused extends EngineError {
+  readonly happening: Happening;
+  readonly state: State;
+  readonly containerId: string;
+
+  constructor(container: Container, happening: Happening) {
+    super(codeOf(container.state, happening), `container ${container.id} is ${container.state}: no ${happening}`);
+    this.happening = happening;
+    this.state = container.state;
+    this.containerId = container.id;
+  }
+}
+
+function codeOf(state: State, happening: Happening): ErrorCode {
+  return happening === "start" && statesWithProcess.has(state) && state !== "paused" ? "not-modified" : "conflict";
+}
+
+export class Machine {
+  readonly #containers: ContainerTable;
+  readonly #logger: Logger;
+  #effects: Effects | undefined;
+
+  constructor(containers: ContainerTable, logger: Logger) {
+    this.#containers = containers;
+    this.#logger = logger;
+  }
+
+  /** Called once, before anything happens: effects need the engine, and the engine the machine. */
+  use(effects: Effects): void {
+    this.#effects = effects;
+  }
+
+  /** @throws Refused when it cannot happen now */
+  check(container: Container, happening: Happening): void {
+    if (transitions[container.state][happening] === undefined) throw new Refused(container, happening);
+  }
+
+  /**
+   * Resolves when all that follows has been done; the state is changed before the first await.
+   * @throws Refused; what the database says when the row must be written and cannot be: nothing has changed then
+   */
+  apply(container: Container, happening: Happening, change: Change = {}): Promise<void> {
+    const transition = transitions[container.state][happening];
+    if (transition === undefined) throw new Refused(container, happening);
+    this.#writeRow(container, transition.row, change.patch);
+    container.state = transition.to === "row" ? stateOfRow(container.record) : transition.to;
+    if (change.process !== undefined) container.process = change.process;
+    if (!statesWithProcess.has(container.state)) container.process = undefined;
+    return this.#follow(container, transition.effects, change);
+  }
+
+  #writeRow(
+    container: Container,
+    row: "must" | "may-wait" | "show" | "drop" | undefined,
+    patch: ContainerPatch | undefined,
+  ): void {
+    if (row === "drop") this.#containers.delete(container);
+    if (patch === undefined) return;
+    if (row === "show") this.#containers.publish(container, patch);
+    else if (row === "must") this.#containers.update(container, patch);
+    else if (row === "may-wait") this.#containers.record(container, patch);
+  }
+
+  /** One that fails keeps none of the others from being done: what happened has happened. */
+  async #follow(container: Container, effects: readonly Effect[], change: Change): Promise<void> {
+    for (const effect of effects) {
+      try {
+        // Without an await where there is nothing to wait for: others see all of it at once.
+        const done = this.#effects![effect](container, change);
+        if (done !== undefined) await done;
+      } catch (error) {
+        this.#logger.error("what follows a change of a container failed", {
+          effect,
+          id: container.id,
+          error: messageOf(error),
+        });
+      }
+    }
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Who keeps a container's processes frozen: the user (its status says "paused") and each commit that reads its files. They go on when nobody does. All of it
+ * happens under the container's lock.
+ */
+import type { Container, RunningProcess } from "../container.ts";
+import { locked, mustRun, type ContainersContext } from "../context.ts";
+import type { ContainerState } from "../record.ts";
+import { Refused } from "./machine.ts";
+import { deferred } from "@fathom/base";
+
+/** How long execs that are being launched are waited for. */
+const launchPatienceMs = 2000;
+
+export async function pauseContainer(engine: ContainersContext, container: Container): Promise<void> {
+  await locked(engine, container, async () => {
+    engine.machine.check(container, "pause");
+    const process = mustRun(container);
+    if (process.commits.size === 0) await freeze(engine, process);
+    try {
+      await engine.machine.apply(container, "pause", { patch: withStatus(container, "paused") });
+    } catch (error) {
+      if (process.commits.size === 0) await process.cgroup.thaw();
+      throw error;
+    }
+  });
+}
+
+function withStatus({ record }: Container, status: "paused" | "running"): { state: ContainerState } {
+  return { state: { ...record.state, status } };
+}
+
+/** Execs that are being launched come to their program first; new ones are refused meanwhile. */
+async function freeze(engine: ContainersContext, process: RunningProcess): Promise<void> {
+  process.freezing = true;
+  const patience = new AbortController();
+  try {
+    if (process.launchingExecs.size > 0)
+      await Promise.race([
+        Promise.allSettled(process.launchingExecs),
+        engine.clock.sleep(launchPatienceMs, patience.signal).catch(() => undefined),
+      ]);
+    await process.cgroup.freeze();
+  } finally {
+    patience.abort();
+    process.freezing = false;
+  }
+}
+
+/** Resolves when it goes on: a commit that reads it ends first. */
+export async function unpauseContainer(engine: ContainersContext, container: Container): Promise<void> {
+  const commits = await locked(engine, container, async () => {
+    // One that only a commit keeps frozen shows as paused, and goes on with it.
+    if (!container.paused) throw new Refused(container, "unpause");
+    const process = mustRun(container);
+    if (container.state === "paused") {
+      if (process.commits.size === 0) await process.cgroup.thaw();
+      await goesOn(engine, container);
+    }
+    return [...process.commits];
+  });
+  await Promise.all(commits);
+}
+
+function goesOn(engine: ContainersContext, container: Container): Promise<void> {
+  return engine.machine.apply(container, "unpause", { patch: withStatus(container, "running") });
+}
+
+/** A signal that should end it is waiting: it goes on, whoever had it frozen. A commit then reads what it makes of its files, as without a pause. */
+export async function thawForEnd(
+  engine: ContainersContext,
+  container: Container,
+  process: RunningProcess,
+): Promise<void> {
+  await engine.mutex.run(container.id, async () => {
+    if (container.process !== process || !container.paused) return;
+    process.commits.clear();
+    await process.cgroup.thaw();
+    if (container.state === "paused") await goesOn(engine, container);
+  });
+}
+
+/** Freezes it for a commit; its lock is held. Disposing, which takes the lock, lets it go on unless somebody else keeps it. */
+export async function freezeForCommit(
+  engine: ContainersContext,
+  container: Container,
+  process: RunningProcess,
+): Promise<AsyncDisposable> {
+  const frozen = process.commits.size > 0 || container.state === "paused";
+  if (!frozen) await freeze(engine, process);
+  const done = deferred<void>();
+  const commit = done.promise;
+  process.commits.add(commit);
+  return {
+    async [Symbol.asyncDispose]() {
+      try {
+        await engine.mutex.run(container.id, async () => {
+          // A stop or kill has thawed it.
+          if (!process.commits.delete(commit)) return;
+          if (container.process !== process || container.paused) return;
+          try {
+            await process.cgroup.thaw();
+          } catch (error) {
+            engine.logger.error("a container does not go on after a commit: unpause it", { error, id: container.id });
+            // What it says must be so.
+            if (process.cgroup.frozen())
+              await engine.machine.apply(container, "stuck", { patch: withStatus(container, "paused") });
+          }
+        });
+      } finally {
+        done.resolve();
+      }
+    },
+  };
+}

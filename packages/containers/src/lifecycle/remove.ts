@@ -1,0 +1,131 @@
+/**
+ * Removal. Anonymous volumes go before the row, marked in it, so that the next daemon can finish; everything else after it: what has no row is
+ * swept away at the next start.
+ */
+import { EngineError, messageOf } from "@fathom/base";
+import type { Container } from "../container.ts";
+import { locked, type ContainersContext } from "../context.ts";
+import { removeImageLayers } from "../steps/image-mounts.ts";
+import { containerPaths } from "../paths.ts";
+import { SIGKILL } from "../signals.ts";
+import { stopProcess } from "./stop.ts";
+
+export interface RemoveOptions {
+  readonly volumes: boolean;
+  readonly force: boolean;
+  readonly link: boolean;
+}
+
+export async function removeByName(engine: ContainersContext, nameOrId: string, options: RemoveOptions): Promise<void> {
+  const container = engine.containers.find(nameOrId);
+  if (options.link) throw new EngineError("conflict", "Conflict, cannot remove the default link name of the container");
+  const { name } = container.record;
+  if (!options.force) checkRemovable(container, name);
+  for (let removed = false; !removed;) {
+    if (container.process !== undefined)
+      await stopProcess(engine, container, { signal: SIGKILL, timeoutSeconds: 0 }, undefined);
+    // With --rm its own end may have removed it by now.
+    if (engine.containers.byId(container.id) !== container) return container.removed.promise;
+    removed = await locked(engine, container, async () => {
+      // Started again meanwhile, by its policy or by somebody: stopped by this removal it no longer restarts, so the next turn gets it.
+      if (container.process !== undefined) {
+        if (!options.force) checkRemovable(container, name);
+        return false;
+      }
+      await removeContainer(engine, container, { volumes: options.volumes });
+      return true;
+    });
+  }
+}
+
+function checkRemovable(container: Container, name: string): void {
+  const because = (reason: string): EngineError =>
+    new EngineError("conflict", `cannot remove container ${JSON.stringify(name)}: container is ${reason}`);
+  if (container.paused) throw because("paused and must be unpaused first");
+  if (container.process !== undefined) throw because("running: stop the container before removing or force remove");
+  if (container.record.state.status === "restarting")
+    throw because("restarting: stop the container before removing or force remove");
+}
+
+/**
+ * Removes a container that does not run; its key must be locked. Who waits for the removal hears of a failure too.
+ * @throws Refused; resource-exhausted on a full disk: it is still there then, and can be removed again
+ */
+export async function removeContainer(
+  engine: ContainersContext,
+  container: Container,
+  options: { readonly volumes: boolean },
+): Promise<void> {
+  const { machine } = engine;
+  let followed: Promise<void>;
+  try {
+    const anonymous = options.volumes ? anonymousVolumes(container) : [];
+    await machine.apply(
+      container,
+      "remove",
+      anonymous.length === 0
+        ? {}
+        : { patch: { pending: "removing-with-volumes", state: { ...container.record.state, status: "removing" } } },
+    );
+    for (const volume of anonymous) await removeVolume(engine, container.id, volume);
+    followed = machine.apply(container, "removed");
+  } catch (failure) {
+    await machine.apply(container, "kept", { failure });
+    throw failure;
+  }
+  await followed;
+}
+
+function anonymousVolumes({ record }: Container): string[] {
+  return record.mounts.flatMap((mount) => (mount.anonymous && mount.name !== undefined ? [mount.name] : []));
+}
+
+async function removeVolume(engine: ContainersContext, id: string, volume: string): Promise<void> {
+  try {
+    await engine.volumes.removeIfUnused(volume, id);
+  } catch (error) {
+    engine.logger.warn("removing an anonymous volume failed", { error, volume, id });
+  }
+}
+
+/** What a removed container leaves below the data root. Its layers stay while somebody reads them. */
+export async function removeRemains(engine: ContainersContext, container: Container): Promise<void> {
+  if (container.layerReaders === 0) await removeLayers(engine, container);
+  else container.whenUnread = () => void removeLayers(engine, container);
+  await removeDirectory(engine, container.id);
+}
+
+/** Of a container without a row. What cannot be removed now goes at the next start. */
+async function removeLayers(engine: ContainersContext, container: Container): Promise<void> {
+  try {
+    await removeImageLayers(engine, container.record);
+  } catch (error) {
+    engine.logger.warn("removing the layers of a mounted image failed", { error, id: container.id });
+  }
+  await attempt(engine, container.id, () => engine.store.containers.remove(container.id));
+}
+
+function removeDirectory(engine: ContainersContext, id: string): Promise<void> {
+  const { directory } = containerPaths(engine.config, id);
+  return attempt(engine, id, async () => {
+    try {
+      engine.store.discard(directory);
+    } catch {
+      // On a disk of its own, or with something mounted over it.
+      await engine.files.remove(directory);
+    }
+  });
+}
+
+/** Layer and directory of a container without a row. What cannot be removed now goes at the next start. */
+export async function removeFiles(engine: ContainersContext, id: string): Promise<void> {
+  await Promise.all([attempt(engine, id, () => engine.store.containers.remove(id)), removeDirectory(engine, id)]);
+}
+
+async function attempt(engine: ContainersContext, id: string, action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    engine.logger.warn("removing the files of a container failed", { error: messageOf(error), id });
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Ends that nobody tells of. A supervisor tells the end of its container; one that stands still does not, and nobody asks it while nobody needs it. So the
+ * kernel is asked now and then about every first process, and where that has ended its supervisor is looked at.
+ */
+import { isEnding, isStillRunning } from "@fathom/runtime";
+import type { Container, RunningProcess } from "../container.ts";
+import type { ContainersContext } from "../context.ts";
+import { thawForEnd } from "./pause.ts";
+
+const lookMs = 5000;
+
+const looking = new WeakSet<ContainersContext>();
+
+/** Begins to look, unless that is going on; it ends with the last container that runs. */
+export function lookForSilentEnds(engine: ContainersContext): void {
+  if (looking.has(engine)) return;
+  looking.add(engine);
+  void (async () => {
+    for (;;) {
+      await engine.clock.sleep(lookMs, engine.shuttingDown);
+      const running = engine.containers.list().filter(({ process }) => process !== undefined);
+      if (running.length === 0) return;
+      for (const container of running) lookAt(engine, container);
+    }
+  })()
+    .catch((error: unknown) => {
+      if (!engine.shuttingDown.aborted) engine.logger.error("looking for ends of containers failed", { error });
+    })
+    .finally(() => looking.delete(engine));
+}
+
+function lookAt(engine: ContainersContext, container: Container): void {
+  const { process } = container;
+  const identity = process?.supervisor.identity;
+  if (process === undefined || identity === undefined || isStillRunning(identity)) return;
+  process.supervisor.probe();
+  freeEnd(engine, container, process);
+}
+
+/**
+ * The first process of a pid namespace ends when all others in it have ended and their parents know. Those of containers that joined it have been killed by the
+ * kernel by then: paused ones cannot die, and a supervisor that stands still asks for no status.
+ */
+export function freeEnd(engine: ContainersContext, container: Container, process: RunningProcess): void {
+  const { identity } = process.supervisor;
+  if (identity === undefined || !isEnding(identity)) return;
+  for (const other of joinedTo(engine, container)) {
+    if (other.process === undefined) continue;
+    other.process.supervisor.probe();
+    thawForEnd(engine, other, other.process).catch((error: unknown) =>
+      engine.logger.warn("a paused container that has been killed cannot go on", { error, id: other.id }),
+    );
+  }
+}
+
+/** Whose pid namespace is that of this container, also by way of others. */
+function joinedTo(engine: ContainersContext, container: Container): Container[] {
+  const joined = engine.containers
+    .list()
+    .filter((other) => other !== container && other.record.hostConfig.PidMode === `container:${container.id}`);
+  return [...joined, ...joined.flatMap((other) => joinedTo(engine, other))];
+}

@@ -1,0 +1,189 @@
+import { describe, expect, test } from "bun:test";
+import { silentLogger } from "@fathom/base";
+import type { ContainerTable } from "../table.ts";
+import { Container } from "../container.ts";
+import type { ContainerRecord } from "../record.ts";
+import { Machine, Refused, type Change, type Effects } from "./machine.ts";
+import {
+  happenings,
+  states,
+  statesWithProcess,
+  transitions,
+  type Effect,
+  type Happening,
+  type State,
+} from "./states.ts";
+
+/** The order in which clients see what follows. A transition has some of these, in this order. */
+const order: readonly Effect[] = [
+  "stop-timer",
+  "drop-stem",
+  "stop-health",
+  "complete-adopt",
+  "end-execs",
+  "publish-create",
+  "publish-start",
+  "publish-pause",
+  "publish-unpause",
+  "publish-end",
+  "watch-end",
+  "give-streams",
+  "begin-health",
+  "clear-run",
+  "begin-timer",
+  "wake-end",
+  "remove-files",
+  "drop-execs",
+  "publish-destroy",
+  "wake-removal",
+  "auto-remove",
+];
+
+const statusOf: Partial<Record<State, string>> = {
+  created: "created",
+  running: "running",
+  paused: "paused",
+  waiting: "restarting",
+  removing: "removing",
+};
+
+class World {
+  readonly log: string[] = [];
+  failRow: Error | undefined;
+  readonly container: Container;
+  readonly machine: Machine;
+
+  constructor(state: State) {
+    const record = {
+      id: "c",
+      name: "c",
+      pending: state === "creating" ? "creating" : undefined,
+      state: { status: statusOf[state] ?? "exited" },
+    } as ContainerRecord;
+    this.container = new Container(record, state);
+    const write = (kind: string) => (container: Container, patch: Partial<ContainerRecord>) => {
+      if (this.failRow !== undefined && kind !== "may-wait") throw this.failRow;
+      this.log.push(`row ${kind}`);
+      container.record = { ...container.record, ...patch };
+    };
+    const table = {
+      update: write("must"),
+      record: write("may-wait"),
+      publish: write("show"),
+      delete: (container: Container) => write("drop")(container, {}),
+    } as unknown as ContainerTable;
+    this.machine = new Machine(table, silentLogger);
+    this.machine.use(
+      Object.fromEntries(order.map((effect) => [effect, () => void this.log.push(effect)])) as unknown as Effects,
+    );
+  }
+}
+
+const patch = { restartCount: 1 };
+const process = {} as NonNullable<Change["process"]>;
+
+const pairs = states.flatMap((state) => happenings.map((happening) => [state, happening] as const));
+const inTable = pairs.flatMap(([state, happening]) => {
+  const transition = transitions[state][happening];
+  return transition === undefined ? [] : [{ state, happening, ...transition }];
+});
+
+describe("the table of states", () => {
+  test.each(pairs)("%s: %s", async (state, happening) => {
+    const world = new World(state);
+    const { container, machine, log } = world;
+    const transition = transitions[state][happening];
+    if (transition === undefined) {
+      expect(() => machine.apply(container, happening, { patch })).toThrow(Refused);
+      expect(() => machine.check(container, happening)).toThrow(Refused);
+      expect([container.state, log]).toEqual([state, []]);
+      return;
+    }
+    const to = transition.to;
+    await machine.apply(container, happening, {
+      patch,
+      ...(to !== "row" && statesWithProcess.has(to) ? { process } : {}),
+    });
+    if (to !== "row") expect(container.state).toBe(to);
+    else expect<State[]>(["created", "exited", "waiting", "removing"]).toContain(container.state);
+    expect(container.process !== undefined).toBe(statesWithProcess.has(container.state));
+    expect(log).toEqual([...(transition.row === undefined ? [] : [`row ${transition.row}`]), ...transition.effects]);
+  });
+
+  test.each(inTable.filter(({ row }) => row !== undefined && row !== "may-wait"))(
+    "$state: $happening changes nothing when its row cannot be written",
+    ({ state, happening }) => {
+      const world = new World(state);
+      world.failRow = new Error("the disk is full");
+      expect(() => world.machine.apply(world.container, happening, { patch, process })).toThrow("the disk is full");
+      expect([world.container.state, world.container.process, world.log]).toEqual([state, undefined, []]);
+    },
+  );
+
+  test("effects that fail keep no other from being done", async () => {
+    const world = new World("ending");
+    const done: string[] = [];
+    world.machine.use(
+      Object.fromEntries(
+        order.map((effect) => [
+          effect,
+          () => {
+            done.push(effect);
+            throw new Error(effect);
+          },
+        ]),
+      ) as unknown as Effects,
+    );
+    await world.machine.apply(world.container, "ended", { patch });
+    expect(done).toEqual([...transitions.ending.ended!.effects]);
+  });
+});
+
+describe("what the table promises", () => {
+  test("effects come in the order that clients see", () => {
+    for (const { state, happening, effects } of inTable)
+      expect([state, happening, [...effects]]).toEqual([
+        state,
+        happening,
+        [...effects].sort((a, b) => order.indexOf(a) - order.indexOf(b)),
+      ]);
+  });
+
+  test("every state is reached, and from every state the container can go", () => {
+    const reach = (from: Iterable<State>): Set<State> => {
+      const found = new Set(from);
+      for (const state of found)
+        for (const { to } of Object.values(transitions[state]))
+          for (const next of to === "row" ? (["created", "exited", "waiting"] as const) : [to]) found.add(next);
+      return found;
+    };
+    expect([...reach(["unknown", "creating"])].sort()).toEqual([...states].sort());
+    for (const state of states) expect(reach([state]).has("gone")).toBe(true);
+  });
+
+  const entering = (inside: (state: State) => boolean, ...besides: Happening[]): typeof inTable =>
+    inTable.filter(
+      ({ state, to, happening }) => to !== "row" && inside(to) && !inside(state) && !besides.includes(happening),
+    );
+
+  test("who begins to hold a process watches for its end", () => {
+    const begins = entering((state) => statesWithProcess.has(state));
+    expect(begins.map(({ happening }) => happening).sort()).toEqual(["found-paused", "found-running", "started"]);
+    for (const { effects } of begins) expect(effects).toContain("watch-end");
+  });
+
+  test("a wait has a timer, which ends with it", () => {
+    // Of a wait that a daemon's start finds the timer begins when requests are served.
+    for (const { effects } of entering((state) => state === "waiting", "found-waiting"))
+      expect(effects).toContain("begin-timer");
+    for (const { effects } of inTable.filter(
+      ({ state, to }) => state === "waiting" && to !== "waiting" && to !== "row",
+    ))
+      expect(effects).toContain("stop-timer");
+  });
+
+  test("an end is told to everybody", () => {
+    for (const { effects } of inTable.filter(({ state }) => state === "ending"))
+      for (const effect of ["publish-end", "clear-run", "wake-end"] as const) expect(effects).toContain(effect);
+  });
+});

@@ -1,0 +1,199 @@
+/**
+ * The life of a container as data: its states, what can happen in each, where that leads, and what follows, in the order that clients see. `Machine` is the
+ * only one who reads the table; a step or a verb of the API asks it. What the table does not have is refused.
+ */
+import type { ContainerRecord } from "../record.ts";
+
+/**
+ * - unknown: a row of the daemon before; whether something runs is not known yet
+ * - creating: its volumes and mounted images are being made; nobody sees it
+ * - created: it has never run
+ * - starting: namespaces, mounts and network are being made; of a failure nothing stays
+ * - running, paused: it has a process; paused is what the user froze
+ * - ending: its process is gone, and what the run held is being freed
+ * - exited: it has run; the code of the last run is in the row
+ * - waiting: as exited, and its restart policy starts it after a while
+ * - removing: its row goes, before it the anonymous volumes
+ * - gone: it has no row
+ */
+export const states = [
+  "unknown",
+  "creating",
+  "created",
+  "starting",
+  "running",
+  "paused",
+  "ending",
+  "exited",
+  "waiting",
+  "removing",
+  "gone",
+] as const;
+export type State = (typeof states)[number];
+
+/** In these states a process is held. */
+export const statesWithProcess: ReadonlySet<State> = new Set(["running", "paused", "ending"]);
+
+export const happenings = [
+  /** Everything that a new container needs is there. */
+  "made",
+  /** A start begins; the program runs; a step of the start failed. */
+  "start",
+  "started",
+  "failed",
+  "pause",
+  "unpause",
+  /** It is frozen against everybody's will: the thaw after a commit failed. */
+  "stuck",
+  /** The process has ended; all of the run is freed, and the policy rests, or starts it again later. */
+  "end",
+  "ended",
+  "wait",
+  /** The wait of a policy is over by somebody's word; its start failed, and it gives up. */
+  "cancel",
+  "give-up",
+  /** The last restart by a user is over, and the container does not run. */
+  "let-go",
+  /** A removal begins; the row can go; the row could not be written. */
+  "remove",
+  "removed",
+  "kept",
+  /** What a daemon's start finds: nothing that runs, a process, a frozen process, an end that nobody saw (after which the policy rests, or not). */
+  "found-idle",
+  "found-running",
+  "found-paused",
+  "found-ended",
+  "found-waiting",
+  /** Requests are served: policies go on. */
+  "resume",
+] as const;
+export type Happening = (typeof happenings)[number];
+
+/** What follows a transition, once its row is written. Each is one function of effects.ts. */
+export type Effect =
+  | "stop-timer"
+  | "stop-health"
+  | "drop-stem"
+  | "complete-adopt"
+  | "publish-create"
+  | "publish-start"
+  | "publish-pause"
+  | "publish-unpause"
+  | "publish-end"
+  | "watch-end"
+  | "give-streams"
+  | "begin-health"
+  | "end-execs"
+  | "clear-run"
+  | "begin-timer"
+  | "wake-end"
+  | "remove-files"
+  | "drop-execs"
+  | "publish-destroy"
+  | "wake-removal"
+  | "auto-remove";
+
+export interface Transition {
+  /** "row": the state that the row names. */
+  readonly to: State | "row";
+  /**
+   * How the row is changed before anything else: "must" fails the transition when it cannot be written, "may-wait" is written later then, since it has happened;
+   * "show" makes a half-made container known; "drop" deletes it. Absent: it stays.
+   */
+  readonly row?: "must" | "may-wait" | "show" | "drop";
+  readonly effects: readonly Effect[];
+}
+
+const start: Transition = { to: "starting", effects: ["stop-timer"] };
+const remove: Transition = { to: "removing", row: "must", effects: ["stop-timer", "drop-stem"] };
+/** A removal that could not even begin leaves the state as it is, and whoever waits for it hears why. */
+const kept: Transition = { to: "row", effects: ["wake-removal"] };
+const end: Transition = { to: "ending", effects: ["stop-health"] };
+const wait: Transition = { to: "waiting", row: "may-wait", effects: ["begin-timer"] };
+const taken: readonly Effect[] = ["watch-end", "begin-health"];
+
+export const transitions: Readonly<Record<State, Readonly<Partial<Record<Happening, Transition>>>>> = {
+  unknown: {
+    "found-idle": { to: "row", effects: [] },
+    "found-running": { to: "running", row: "may-wait", effects: taken },
+    "found-paused": { to: "paused", row: "may-wait", effects: taken },
+    "found-ended": { to: "exited", row: "may-wait", effects: ["publish-end", "clear-run"] },
+    "found-waiting": { to: "waiting", row: "may-wait", effects: ["publish-end", "clear-run"] },
+  },
+  creating: {
+    made: { to: "created", row: "show", effects: ["publish-create"] },
+    removed: { to: "gone", row: "drop", effects: [] },
+  },
+  created: { start, remove, kept },
+  starting: {
+    started: {
+      to: "running",
+      row: "must",
+      effects: ["complete-adopt", "publish-start", "watch-end", "give-streams", "begin-health"],
+    },
+    failed: { to: "row", row: "may-wait", effects: ["auto-remove"] },
+  },
+  running: {
+    pause: { to: "paused", row: "must", effects: ["publish-pause"] },
+    stuck: { to: "paused", row: "may-wait", effects: [] },
+    end,
+  },
+  paused: {
+    unpause: { to: "running", row: "may-wait", effects: ["publish-unpause"] },
+    end,
+  },
+  ending: {
+    ended: {
+      to: "exited",
+      row: "may-wait",
+      effects: ["end-execs", "publish-end", "clear-run", "wake-end", "auto-remove"],
+    },
+    wait: { to: "waiting", row: "may-wait", effects: ["publish-end", "clear-run", "begin-timer", "wake-end"] },
+  },
+  exited: {
+    start,
+    remove,
+    kept,
+    wait,
+    "give-up": { to: "exited", effects: ["wake-end"] },
+    "let-go": { to: "exited", effects: ["auto-remove"] },
+  },
+  waiting: {
+    start,
+    remove,
+    kept,
+    wait,
+    resume: { to: "waiting", effects: ["begin-timer"] },
+    cancel: { to: "exited", row: "may-wait", effects: ["stop-timer", "wake-end"] },
+  },
+  removing: {
+    // One that failed is tried again.
+    remove,
+    removed: {
+      to: "gone",
+      row: "drop",
+      effects: ["remove-files", "drop-execs", "publish-destroy", "wake-removal"],
+    },
+    kept,
+  },
+  gone: {},
+};
+
+/** Of a container whose process is not known of. */
+export function stateOfRow({ pending, state }: Pick<ContainerRecord, "pending" | "state">): State {
+  if (pending === "creating") return "creating";
+  if (pending !== undefined) return "removing";
+  switch (state.status) {
+    case "created":
+      return "created";
+    case "restarting":
+      return "waiting";
+    case "removing":
+    case "dead":
+      return "removing";
+    case "running":
+    case "paused":
+    case "exited":
+      return "exited";
+  }
+}

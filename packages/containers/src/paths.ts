@@ -1,0 +1,47 @@
+/** Where the files of one container are. Everything durable is below the data root. */
+import { join } from "node:path";
+import type { ContainersConfig } from "./contract.ts";
+
+export interface ContainerPaths {
+  /** `containers/<id>` below the data root, 0710. */
+  readonly directory: string;
+  /** What its row says, for a database that does not have it (description.ts). */
+  readonly description: string;
+  readonly hosts: string;
+  readonly hostname: string;
+  readonly resolvConf: string;
+  /**
+   * Socket and exit status of the supervisor, 0700. It is below the data root, not below /run: the exit status must survive a
+   * power loss, and a socket file that a reboot left behind answers nobody, which reads as "gone".
+   */
+  readonly run: string;
+  /** What a daemon that dies between launch and row needs to adopt the process. */
+  readonly adopt: string;
+  readonly jsonLog: string;
+  readonly localLog: string;
+  /** A tmpfs while a container with shareable IPC runs: others bind it as their /dev/shm. */
+  readonly sharedMemory: string;
+  /** Images that are mounted into the container, while it runs. */
+  readonly images: string;
+}
+
+export function containersRoot(config: Pick<ContainersConfig, "dataRoot">): string {
+  return join(config.dataRoot, "containers");
+}
+
+export function containerPaths(config: Pick<ContainersConfig, "dataRoot">, id: string): ContainerPaths {
+  const directory = join(containersRoot(config), id);
+  return {
+    directory,
+    description: join(directory, "container.json"),
+    hosts: join(directory, "hosts"),
+    hostname: join(directory, "hostname"),
+    resolvConf: join(directory, "resolv.conf"),
+    run: join(directory, "run"),
+    adopt: join(directory, "run", "adopt.json"),
+    jsonLog: join(directory, `${id}-json.log`),
+    localLog: join(directory, "local-logs", "container.log"),
+    sharedMemory: join(directory, "shm"),
+    images: join(directory, "images"),
+  };
+}

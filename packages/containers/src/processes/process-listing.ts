@@ -1,0 +1,58 @@
+/** The table of `docker top`, made in a thread of its own: a read of /proc may wait for what the container does. */
+import { EngineError } from "@fathom/base";
+import type { Cgroup } from "@fathom/runtime";
+import { workerSource } from "@fathom/sys/worker";
+import type { ProcessSource, ProcessTable } from "./process-table.ts";
+import type { TableAnswer, TableRequest } from "./process-table-worker.ts";
+import { Semaphore } from "@fathom/base/semaphore";
+
+/** Listed in apps/fathom/workers.txt. */
+const workerPath = "packages/containers/src/processes/process-table-worker.ts";
+const answerMs = 10_000;
+
+/** Tables that are made at the same time. One whose thread does not answer gives its place back. */
+const places = new Semaphore(2);
+const always = new AbortController().signal;
+
+/** @throws as `listProcesses`, unavailable when the thread does not answer in time */
+export function containerProcesses(cgroup: Cgroup, psArguments: string): Promise<ProcessTable> {
+  return places.run(always, () => tableInThread({ source: sourceOf(cgroup), psArguments }));
+}
+
+/** By cgroup v2 where it is there; else by the hierarchy that a container is least likely to have been moved within. */
+function sourceOf(cgroup: Cgroup): ProcessSource {
+  const { hierarchies } = cgroup;
+  const by = (name: string) => hierarchies.find(({ selectors }) => selectors.some(([key]) => key === name));
+  const place = hierarchies.find(({ version }) => version === 2) ?? by("pids") ?? by("devices") ?? hierarchies[0];
+  return place === undefined
+    ? { kind: "pids", pids: cgroup.processes() }
+    : { kind: "cgroup", directory: place.directory };
+}
+
+async function tableInThread(request: TableRequest): Promise<ProcessTable> {
+  const { promise, resolve, reject } = Promise.withResolvers<TableAnswer>();
+  const worker = new Worker(workerSource(workerPath), { smol: true });
+  worker.onmessage = ({ data }: MessageEvent<TableAnswer>) => resolve(data);
+  worker.onerror = ({ message }) =>
+    reject(new EngineError("internal", `the thread that lists processes failed: ${message}`));
+  const timer = setTimeout(
+    () =>
+      reject(
+        new EngineError(
+          "unavailable",
+          `the processes could not be read within ${answerMs / 1000} s: one of them keeps the kernel waiting`,
+        ),
+      ),
+    answerMs,
+  );
+  try {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+    worker.postMessage(request);
+    const answer = await promise;
+    if (answer.kind === "failed") throw new EngineError(answer.code, answer.message);
+    return answer.table;
+  } finally {
+    clearTimeout(timer);
+    worker.terminate();
+  }
+}

@@ -1,0 +1,38 @@
+/** `containers/<id>/run`: the supervisor's socket and exit status, and what a daemon needs to adopt a process whose row does not know of it. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import type { RunIdentity } from "@fathom/runtime";
+import type { ContainersConfig } from "./contract.ts";
+import { containerPaths } from "./paths.ts";
+import type { NetworkAttachment } from "./record.ts";
+
+type Roots = Pick<ContainersConfig, "dataRoot">;
+
+/** What the row would have had. */
+export interface AdoptFile {
+  readonly networks: readonly NetworkAttachment[];
+  readonly restartCount: number;
+  readonly restartDelayMs: number;
+  /** A moment before the start: the start's own time ends with the supervisor. RFC3339Nano. */
+  readonly launchedAt: string;
+  /** By which the next daemon knows whether the run is alive, whoever answers or does not. Absent in files of earlier versions. */
+  readonly identity?: RunIdentity;
+}
+
+export function writeAdoptFile(config: Roots, id: string, adopt: AdoptFile): void {
+  writeFileSync(containerPaths(config, id).adopt, JSON.stringify(adopt), { mode: 0o600 });
+}
+
+/** undefined where there is none, or one that was cut short. */
+export function readAdoptFile(config: Roots, id: string): AdoptFile | undefined {
+  try {
+    // Written by `writeAdoptFile` alone, in a directory of mode 0700; a file that is cut short is no JSON.
+    return JSON.parse(readFileSync(containerPaths(config, id).adopt, "utf8")) as AdoptFile;
+  } catch {
+    return undefined;
+  }
+}
+
+export async function clearRunDirectory({ config }: { readonly config: Roots }, id: string): Promise<void> {
+  await rm(containerPaths(config, id).run, { recursive: true, force: true });
+}

@@ -1,0 +1,87 @@
+/**
+ * Images as mounts of a container (`--mount type=image`): read-only, each over a layer row of its own, so that the layers stay while the container
+ * is there. While it runs the overlay is mounted below the container's directory, where the launch binds it from.
+ */
+import { mkdirSync } from "node:fs";
+import { EngineError, isEngineError, randomId } from "@fathom/base";
+import { AT_FDCWD, isSysError } from "@fathom/sys";
+import type { ContainerRecord } from "../record.ts";
+import type { ContainersContext } from "../context.ts";
+import type { MountPoint } from "../record.ts";
+import { containerPaths } from "../paths.ts";
+
+// mount(2), umount2(2)
+const MS_PRIVATE = 1 << 18;
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
+
+/** Finds the images and gives their mounts ids and places. @throws invalid-argument "No such image: …" */
+export function resolveImageMounts<T extends MountPoint>(
+  engine: ContainersContext,
+  containerId: string,
+  mounts: readonly T[],
+): T[] {
+  return mounts.map((mount) => {
+    if (mount.image === undefined) return mount;
+    const { reference } = mount.image;
+    const layer = randomId();
+    return {
+      ...mount,
+      source: `${containerPaths(engine.config, containerId).images}/${layer}`,
+      image: { reference, id: find(engine, reference).id, layer },
+    };
+  });
+}
+
+function find(engine: ContainersContext, reference: string) {
+  try {
+    return engine.images.lookup(reference);
+  } catch (error) {
+    // "Not found" is what a client answers by pulling the container's own image.
+    if (isEngineError(error, "not-found"))
+      throw new EngineError("invalid-argument", `${error.message}: pull it before it is mounted`, { cause: error });
+    throw error;
+  }
+}
+
+/** Takes the image's layers for the mount; `removeImageLayers` gives them back. */
+export function createImageLayer(engine: ContainersContext, image: NonNullable<MountPoint["image"]>): void {
+  engine.store.containers.create(image.layer, find(engine, image.reference).topLayer, "image-mount");
+}
+
+export async function removeImageLayers(engine: ContainersContext, record: ContainerRecord): Promise<void> {
+  unmountImages(engine, record);
+  for (const { image } of record.mounts) if (image !== undefined) await engine.store.containers.remove(image.layer);
+}
+
+export function mountImages(engine: ContainersContext, record: ContainerRecord): void {
+  const { sys, store } = engine;
+  for (const { image, source } of record.mounts) {
+    if (image === undefined) continue;
+    const layer = store.containers.get(image.layer);
+    if (layer === undefined)
+      throw new EngineError("data-loss", `the layers of the mounted image ${image.reference} are missing`);
+    mkdirSync(source, { recursive: true, mode: 0o700 });
+    unmount(engine, source);
+    const fd = sys.openOverlay(layer.mount);
+    try {
+      sys.moveMount(fd, AT_FDCWD, source);
+    } finally {
+      sys.close(fd);
+    }
+    sys.mount("", source, "", MS_PRIVATE, "");
+  }
+}
+
+/** Harmless where nothing is mounted. */
+export function unmountImages(engine: ContainersContext, record: ContainerRecord): void {
+  for (const { image, source } of record.mounts) if (image !== undefined) unmount(engine, source);
+}
+
+function unmount(engine: ContainersContext, path: string): void {
+  try {
+    engine.sys.umount(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+  } catch (error) {
+    if (!isSysError(error, "EINVAL", "ENOENT")) throw error;
+  }
+}

@@ -1,0 +1,30 @@
+import { expect, test } from "bun:test";
+import type { MountPoint } from "../record.ts";
+import { checkPropagation } from "./mount-sources.ts";
+
+const info = [
+  "1 0 8:1 / / rw - ext4 /dev/vda rw",
+  "2 1 0:5 / /usr rw shared:7 - tmpfs tmpfs rw",
+  "3 1 0:6 / /proc rw master:7 - proc proc rw",
+].join("\n");
+const files = { realPath: async (path: string) => path };
+const check = (source: string, propagation: string): Promise<void> =>
+  checkPropagation(files, [{ type: "bind", source, propagation } as MountPoint], "/var/lib/fathom", info);
+
+test("a mount that shall propagate needs a source that does", async () => {
+  await expect(check("/etc", "rshared")).rejects.toThrow("path /etc is mounted on / but it is not a shared mount");
+  await expect(check("/proc", "shared")).rejects.toThrow("path /proc is mounted on /proc but it is not a shared mount");
+  await expect(check("/etc", "rslave")).rejects.toThrow(
+    "path /etc is mounted on / but it is not a shared or slave mount",
+  );
+  for (const [source, propagation] of [
+    ["/usr", "rshared"],
+    ["/usr", "slave"],
+    ["/proc", "rslave"],
+    ["/etc", "rprivate"],
+    ["/etc", ""],
+    ["/", "rslave"],
+    ["/var", "rslave"],
+  ])
+    await check(source!, propagation!);
+});

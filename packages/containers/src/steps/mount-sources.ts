@@ -1,0 +1,97 @@
+/** Sources of mounts at start: `-v` makes a missing directory, `--mount` does not; a subpath must be there, inside its volume. */
+import { EngineError, isEngineError, messageOf } from "@fathom/base";
+import type { Mount } from "@fathom/spec";
+import { isSysError, type HostFiles } from "@fathom/sys";
+import { mountAbove } from "@fathom/runtime";
+import type { MountPoint } from "../record.ts";
+
+/** What is wrong with the path, not with the machine: below a file, /proc or a read-only file system, for example. */
+const pathErrors = [
+  "ENOTDIR",
+  "ENAMETOOLONG",
+  "ELOOP",
+  "EROFS",
+  "EEXIST",
+  "ENOENT",
+  "EPERM",
+  "EACCES",
+  "EINVAL",
+] as const;
+
+/** @throws invalid-argument "… bind source path does not exist: …", "cannot access path …", "path concatenation escapes the base directory …" */
+export async function prepareMountSources(files: HostFiles, mounts: readonly MountPoint[]): Promise<void> {
+  for (const mount of mounts) {
+    if (mount.subpath !== "") await checkSubpath(files, mount.source, mount.subpath);
+    if (mount.type !== "bind" || (await files.kindOf(mount.source)) !== undefined) continue;
+    if (!mount.createSource) throw sourceMissing(mount.source);
+    try {
+      await files.makeDirectory(mount.source);
+    } catch (error) {
+      if (!isSysError(error, ...pathErrors)) throw error;
+      throw new EngineError(
+        "invalid-argument",
+        `error while creating mount source path '${mount.source}': ${messageOf(error)}`,
+        { cause: error },
+      );
+    }
+  }
+}
+
+/** At create: sources of `--mount type=bind` that nobody makes must be there. @throws as `prepareMountSources` */
+export async function checkBindSources(files: HostFiles, mounts: readonly Mount[]): Promise<void> {
+  for (const { Type, Source = "", BindOptions } of mounts)
+    if (Type === "bind" && BindOptions?.CreateMountpoint !== true && (await files.kindOf(Source)) === undefined)
+      throw sourceMissing(Source);
+}
+
+function sourceMissing(source: string): EngineError {
+  return new EngineError(
+    "invalid-argument",
+    `invalid mount config for type "bind": bind source path does not exist: ${source}`,
+  );
+}
+
+/** For a clear error: the launch resolves it again, in the same way. */
+async function checkSubpath(files: HostFiles, source: string, subpath: string): Promise<void> {
+  try {
+    await files.checkBeneath(source, subpath);
+  } catch (error) {
+    if (isEngineError(error, "timeout")) throw error;
+    if (isSysError(error, "EXDEV"))
+      throw new EngineError(
+        "invalid-argument",
+        `path concatenation escapes the base directory, base: ${source}, subpath: ${subpath}`,
+        { cause: error },
+      );
+    const reason = isSysError(error, "ENOENT") ? "no such file or directory" : messageOf(error);
+    throw new EngineError("invalid-argument", `cannot access path ${source}/${subpath}: ${reason}`, { cause: error });
+  }
+}
+
+/**
+ * Mounts that shall propagate need a source that does: without it they would be made and never pass anything on.
+ * @throws invalid-argument in dockerd's words
+ */
+export async function checkPropagation(
+  files: Pick<HostFiles, "realPath">,
+  mounts: readonly MountPoint[],
+  dataRoot: string,
+  mountInfo?: string,
+): Promise<void> {
+  for (const { type, source, propagation } of mounts) {
+    const shared = propagation === "shared" || propagation === "rshared";
+    const slave = propagation === "slave" || propagation === "rslave";
+    if (type !== "bind" || (!shared && !slave)) continue;
+    const above = mountAbove(await files.realPath(source), mountInfo);
+    const refuse = (kind: string): never => {
+      throw new EngineError(
+        "invalid-argument",
+        `path ${source} is mounted on ${above.point} but it is not a ${kind} mount`,
+      );
+    };
+    if (shared && !above.shared) refuse("shared");
+    // As with dockerd, the engine's own directory may be asked for as a slave; it is then private.
+    const own = source.startsWith(dataRoot) || dataRoot.startsWith(source);
+    if (slave && !above.shared && !above.slave && !own) refuse("shared or slave");
+  }
+}

@@ -1,0 +1,94 @@
+/** The files in /etc that follow from a container's networks: hostname, resolv.conf and hosts. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { EngineError } from "@fathom/base";
+import { buildHostnameFile, buildHostsFile, buildResolvConf, chooseResolvConfPath } from "@fathom/network";
+import type { ContainersContext } from "../context.ts";
+import { containerPaths } from "../paths.ts";
+import type { ContainerRecord, NetworkAttachment } from "../record.ts";
+import { parseNetworkMode } from "./network-mode.ts";
+
+/** The host name of a container: its own, or the host's in the host's network or UTS namespace. */
+export function effectiveHostname(record: ContainerRecord): string {
+  const own = record.config.Hostname ?? "";
+  return own !== "" ? own : hostname();
+}
+
+/** Writes /etc/hostname and /etc/resolv.conf of a container that does not borrow them. Before its start. */
+export function writeStaticFiles(engine: ContainersContext, record: ContainerRecord): void {
+  const paths = containerPaths(engine.config, record.id);
+  writeFileSync(paths.hostname, buildHostnameFile(effectiveHostname(record)), { mode: 0o644 });
+  const { Dns, DnsSearch, DnsOptions } = record.hostConfig;
+  const mode = parseNetworkMode(record.hostConfig.NetworkMode ?? "");
+  const isolated = mode.kind !== "host";
+  const hostPath = chooseResolvConfPath(readHostFile("/etc/resolv.conf"));
+  const content = buildResolvConf({
+    host: readHostFile(hostPath),
+    servers: nonEmpty(Dns) ?? engine.config.dns,
+    search: nonEmpty(DnsSearch) ?? engine.config.dnsSearch,
+    options: nonEmpty(DnsOptions) ?? engine.config.dnsOptions,
+    isolated,
+  });
+  writeFileSync(paths.resolvConf, content, { mode: 0o644 });
+}
+
+function nonEmpty(list: readonly string[] | null | undefined): readonly string[] | undefined {
+  return list !== null && list !== undefined && list.length > 0 ? list : undefined;
+}
+
+/** Writes /etc/hosts; the addresses are known only once the networks are attached. */
+export function writeHostsFile(
+  engine: ContainersContext,
+  record: ContainerRecord,
+  networks: readonly NetworkAttachment[],
+): void {
+  const path = containerPaths(engine.config, record.id).hosts;
+  const mode = parseNetworkMode(record.hostConfig.NetworkMode ?? "");
+  const extraHosts = (record.hostConfig.ExtraHosts ?? []).flatMap((entry) =>
+    expandHostGateway(engine, entry, networks),
+  );
+  if (mode.kind === "host") {
+    const own = extraHosts.map(
+      (entry) => `${entry.slice(entry.indexOf(":") + 1)}\t${entry.slice(0, entry.indexOf(":"))}\n`,
+    );
+    writeFileSync(path, readHostFile("/etc/hosts") + own.join(""), { mode: 0o644 });
+    return;
+  }
+  const addresses = networks.flatMap(({ endpoint }) => (endpoint === undefined ? [] : [endpoint.ipv4Address]));
+  writeFileSync(
+    path,
+    buildHostsFile({
+      hostname: effectiveHostname(record),
+      domainname: record.config.Domainname ?? "",
+      addresses,
+      extraHosts,
+    }),
+    { mode: 0o644 },
+  );
+}
+
+/** "gw:host-gateway" becomes the daemon's addresses for it, or the gateway of the container's first network. */
+function expandHostGateway(
+  engine: ContainersContext,
+  entry: string,
+  networks: readonly NetworkAttachment[],
+): readonly string[] {
+  const colon = entry.indexOf(":");
+  if (entry.slice(colon + 1) !== "host-gateway") return [entry];
+  const configured = engine.config.hostGatewayIps;
+  const gateway =
+    networks.find(({ endpoint }) => endpoint !== undefined)?.endpoint?.gateway ??
+    engine.networks.find("bridge")?.gateway;
+  const addresses = configured.length > 0 ? configured : gateway === undefined ? [] : [gateway];
+  if (addresses.length === 0)
+    throw new EngineError("invalid-argument", "unable to derive the IP value for host-gateway");
+  return addresses.map((address) => `${entry.slice(0, colon)}:${address}`);
+}
+
+function readHostFile(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,13 @@
+/** What a container's network mode says: "host", "none", "container:ID", or a network's name. */
+export type NetworkMode =
+  | { readonly kind: "host" }
+  | { readonly kind: "none" }
+  | { readonly kind: "container"; readonly container: string }
+  | { readonly kind: "network"; readonly name: string };
+
+export function parseNetworkMode(mode: string): NetworkMode {
+  if (mode === "host") return { kind: "host" };
+  if (mode === "none") return { kind: "none" };
+  if (mode.startsWith("container:")) return { kind: "container", container: mode.slice("container:".length) };
+  return { kind: "network", name: mode === "" || mode === "default" ? "bridge" : mode };
+}

@@ -1,0 +1,52 @@
+/**
+ * /dev/shm of containers that share their IPC namespace. A mount of another mount namespace cannot be bound, so a container with
+ * `--ipc shareable` gets its /dev/shm from a tmpfs in the daemon's namespace, and whoever joins binds the same one.
+ */
+import { mkdirSync } from "node:fs";
+import { isSysError, type Sys } from "@fathom/sys";
+import type { ContainerRecord } from "../record.ts";
+import type { ContainersContext } from "../context.ts";
+import { containerPaths } from "../paths.ts";
+
+// mount(2), umount2(2)
+const MS_NOSUID = 0x2;
+const MS_NODEV = 0x4;
+const MS_NOEXEC = 0x8;
+const MS_PRIVATE = 1 << 18;
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
+
+/** Host path that is to be bound over /dev/shm of this container, or of one that joins it; undefined for one of its own. */
+export function sharedMemoryPath(engine: ContainersContext, record: ContainerRecord): string | undefined {
+  switch (record.hostConfig.IpcMode) {
+    case "host":
+      return "/dev/shm";
+    case "shareable":
+      return containerPaths(engine.config, record.id).sharedMemory;
+    default:
+      return undefined;
+  }
+}
+
+export function mountSharedMemory(engine: ContainersContext, record: ContainerRecord): void {
+  const path = containerPaths(engine.config, record.id).sharedMemory;
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  unmount(engine.sys, path);
+  const flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  engine.sys.mount("shm", path, "tmpfs", flags, `mode=1777,size=${record.hostConfig.ShmSize}`);
+  engine.sys.mount("", path, "", MS_PRIVATE, "");
+}
+
+/** Harmless where nothing is mounted. Those who have joined keep what they bound. */
+export function unmountSharedMemory(engine: ContainersContext, record: ContainerRecord): void {
+  if (record.hostConfig.IpcMode === "shareable")
+    unmount(engine.sys, containerPaths(engine.config, record.id).sharedMemory);
+}
+
+function unmount(sys: Sys, path: string): void {
+  try {
+    sys.umount(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+  } catch (error) {
+    if (!isSysError(error, "EINVAL", "ENOENT")) throw error;
+  }
+}

@@ -1,0 +1,32 @@
+/** The mounts of a new container: their volumes may not exist yet. */
+import { randomId } from "@fathom/base";
+import type { VolumeLookup, VolumeSettings } from "../contract.ts";
+import type { MountPoint } from "../record.ts";
+
+/** A mount as asked; a volume may not exist yet. */
+export interface WantedMount extends MountPoint {
+  readonly volume: VolumeSettings | undefined;
+}
+
+/** The mounts before their volumes exist: with the names that they will have. */
+export function plannedMounts(wanted: readonly WantedMount[]): MountPoint[] {
+  return wanted.map(({ volume, ...mount }) => (volume === undefined ? mount : { ...mount, name: volume.name }));
+}
+
+/** The mounts as they will be once their volumes exist, with their places. Nothing is made. */
+export function previewMounts(volumes: VolumeLookup, wanted: readonly WantedMount[]): MountPoint[] {
+  return wanted.map(({ volume, ...mount }) => {
+    if (volume === undefined) return mount;
+    const name = volume.name === "" ? randomId() : volume.name;
+    return { ...mount, name, source: volumes.get(name)?.mountpoint ?? volumes.placeOf(name) };
+  });
+}
+
+/** Makes the volumes that are missing and gives the mounts with their sources. */
+export function ensureVolumes(volumes: VolumeLookup, wanted: readonly WantedMount[]): MountPoint[] {
+  return wanted.map(({ volume, ...mount }) => {
+    if (volume === undefined) return mount;
+    const handle = volumes.ensure(volume);
+    return { ...mount, name: handle.name, driver: handle.driver, source: handle.mountpoint };
+  });
+}

@@ -1,0 +1,194 @@
+/** Attach and logs: the streams of a container's first process, now, later and from its log. */
+import { EngineError, deferred } from "@fathom/base";
+import { dirname } from "node:path";
+import type { Attachment } from "@fathom/runtime";
+import type { Container, PendingAttach } from "../container.ts";
+import { mustRun, publish, type ContainersContext } from "../context.ts";
+import { effectiveDetachKeys, parseDetachKeys } from "./detach-keys.ts";
+import type { StreamAttachment } from "../exec/exec.ts";
+import { streamLog, type LogDamage, type LogFollower, type LogSelection } from "../logs/log-stream.ts";
+
+/** Clients that wait for a start. Each has a descriptor in the message to the supervisor, which carries 253. */
+const pendingLimit = 200;
+/** How often a follower with an end looks at the clock. */
+const longestLookMs = 10_000;
+
+export interface AttachRequest {
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  readonly logs: boolean;
+  readonly stream: boolean;
+  readonly detachKeys: string | undefined;
+}
+
+export interface AttachResult {
+  readonly tty: boolean;
+  readonly logs: AsyncIterable<Uint8Array> | undefined;
+  readonly stream: Promise<StreamAttachment | undefined> | undefined;
+}
+
+export async function attachContainer(
+  engine: ContainersContext,
+  nameOrId: string,
+  request: AttachRequest,
+  signal: AbortSignal,
+): Promise<AttachResult> {
+  const container = engine.containers.find(nameOrId);
+  const tty = container.record.config.Tty;
+  parseDetachKeys(request.detachKeys ?? "", "detach");
+  if (container.paused)
+    throw new EngineError("conflict", `container ${container.id} is paused, unpause the container before attach`);
+  if (container.record.state.status === "restarting")
+    throw new EngineError("conflict", `container ${container.id} is restarting, wait until the container is running`);
+  if (request.stream && container.process === undefined && container.pendingAttach.size >= pendingLimit)
+    throw new EngineError(
+      "unavailable",
+      `${pendingLimit} clients wait for the start of container ${container.id}, and no more can: start it, or attach when it runs`,
+    );
+  const logPath = request.logs ? engine.logs.readable(container.record) : undefined;
+  if (request.logs && logPath === undefined)
+    throw new EngineError("not-implemented", "configured logging driver does not support reading");
+  publish(engine, container, "attach");
+  // The stream is taken up first, and then the log is read up to where it ends: what comes between is in both.
+  const opening = request.stream ? openStream(engine, container, request, signal) : undefined;
+  // Of one that runs it is known at once whether there will be a stream: while the client can still be given an error.
+  // Nobody may wait for it yet: a client reads the log first.
+  opening?.catch(() => undefined);
+  const stream = container.process === undefined || opening === undefined ? opening : Promise.resolve(await opening);
+  const logs =
+    logPath === undefined
+      ? undefined
+      : streamLog(
+          logPath,
+          {
+            stdout: request.stdout,
+            stderr: request.stderr,
+            tail: "all",
+            since: undefined,
+            until: undefined,
+            timestamps: false,
+            details: false,
+            tty,
+          },
+          undefined,
+          signal,
+          reportDamage(engine, container),
+        );
+  return { tty, logs, stream };
+}
+
+async function openStream(
+  engine: ContainersContext,
+  container: Container,
+  request: AttachRequest,
+  signal: AbortSignal,
+): Promise<StreamAttachment | undefined> {
+  const { config } = container.record;
+  const pending: PendingAttach = {
+    options: {
+      stdin: request.stdin && config.OpenStdin,
+      stdout: request.stdout,
+      stderr: request.stderr,
+      closeStdin: config.StdinOnce && !config.Tty,
+    },
+    signal,
+    started: deferred<Attachment | undefined>(),
+  };
+  const { process } = container;
+  if (process !== undefined) pending.started.resolve(await process.supervisor.attach(pending.options));
+  else {
+    container.pendingAttach.add(pending);
+    signal.addEventListener(
+      "abort",
+      () => {
+        // Once a launch has taken it, the stream is the client's to close.
+        if (container.pendingAttach.delete(pending)) pending.started.resolve(undefined);
+      },
+      { once: true },
+    );
+  }
+  const attachment = await pending.started.promise;
+  if (attachment === undefined) return undefined;
+  if (signal.aborted) {
+    engine.sys.close(attachment.fd);
+    return undefined;
+  }
+  return {
+    fd: attachment.fd,
+    tty: config.Tty,
+    // Those of the start count where the client names none.
+    detachKeys: effectiveDetachKeys(request.detachKeys || container.process?.detachKeys || "", "detach", config.Tty),
+    detached: () => publish(engine, container, "detach"),
+  };
+}
+
+export interface LogsRequest extends Omit<LogSelection, "tty"> {
+  readonly follow: boolean;
+}
+
+export function containerLogs(
+  engine: ContainersContext,
+  nameOrId: string,
+  request: LogsRequest,
+  signal: AbortSignal,
+): { readonly tty: boolean; readonly stream: AsyncIterable<Uint8Array> } {
+  const container = engine.containers.find(nameOrId);
+  if (!request.stdout && !request.stderr)
+    throw new EngineError("invalid-argument", "must specify at least one of 'stdout' or 'stderr'");
+  const path = engine.logs.readable(container.record);
+  if (path === undefined)
+    throw new EngineError("not-implemented", "configured logging driver does not support reading");
+  const tty = container.record.config.Tty;
+  const { follow, ...selection } = request;
+  if (!follow || container.process === undefined)
+    return {
+      tty,
+      stream: streamLog(path, { ...selection, tty }, undefined, signal, reportDamage(engine, container)),
+    };
+  return { tty, stream: followLog(engine, container, path, { ...selection, tty }, signal) };
+}
+
+function reportDamage(engine: ContainersContext, container: Container): (damage: LogDamage) => void {
+  return (damage) =>
+    engine.logger.warn("a log is damaged: what is no record was skipped, as after a power cut", {
+      id: container.id,
+      ...damage,
+    });
+}
+
+/** Follows until the run that is under way has ended and all of it was read. */
+async function* followLog(
+  engine: ContainersContext,
+  container: Container,
+  path: string,
+  selection: LogSelection,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const process = mustRun(container);
+  using watch = engine.logWatch.watch(dirname(path));
+  let alive = true;
+  void process.ended.promise.finally(() => {
+    alive = false;
+    watch.wake();
+  });
+  const { until } = selection;
+  // Looked at again and again: the clock may be set.
+  const look = (): void => {
+    if (until === undefined) return;
+    const leftMs = Number((until - engine.clock.nowNs()) / 1_000_000n);
+    if (leftMs > 0) timer = setTimeout(look, Math.min(leftMs + 1, longestLookMs));
+    else {
+      alive = false;
+      watch.wake();
+    }
+  };
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  look();
+  const follower: LogFollower = { alive: () => alive, changed: (abort) => watch.changed(abort) };
+  try {
+    yield* streamLog(path, selection, follower, signal, reportDamage(engine, container));
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,501 @@
+/** In-memory stand-ins for what the containers are given, so that tests need no root: processes are promises that the test ends. */
+import { Database as Sqlite } from "bun:sqlite";
+import { mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { deferred, EngineError, randomId, type Deferred } from "@fathom/base";
+import { Faults } from "@fathom/base/faults";
+import type { Endpoint, NetworkInfo, Networks } from "@fathom/network";
+import type {
+  Cgroup,
+  Cgroups,
+  ExecHandle,
+  ExitStatus,
+  Launcher,
+  LaunchRequest,
+  PreparedStem,
+  Resources,
+  Supervisor,
+} from "@fathom/runtime";
+import { sha256Digest, type ChainId } from "@fathom/spec";
+import type { ContainerLayer, Database, SqlValue, Store } from "@fathom/store";
+import { SysError, type HostFiles, type Sys } from "@fathom/sys";
+import type { ImageLookup, LocalImage, VolumeHandle, VolumeLookup } from "../contract.ts";
+
+/** A running "process": the test ends it, reads what was attached, sees its signals. */
+export class FakeProcess {
+  exit: Deferred<ExitStatus> = deferred();
+  readonly signals: number[] = [];
+  readonly execs: string[] = [];
+  readonly pid: number;
+  readonly request: LaunchRequest;
+  readonly startedAt = new Date().toISOString();
+  /** What a signal does; by default KILL and TERM end it. */
+  onSignal: (signal: number) => void = (signal) => {
+    if (signal === 9 || signal === 15) this.end(128 + signal);
+  };
+  ended: ExitStatus | undefined;
+  /** Why its supervisor cannot be reached; the processes run on. */
+  unreachable: string | undefined;
+
+  constructor(pid: number, request: LaunchRequest) {
+    this.pid = pid;
+    this.request = request;
+  }
+
+  end(code: number, lost?: string): void {
+    if (this.ended !== undefined) return;
+    this.ended = {
+      code,
+      signal: code > 128 ? code - 128 : 0,
+      finishedAt: new Date().toISOString(),
+      ...(lost === undefined ? {} : { lost }),
+    };
+    this.exit.resolve(this.ended);
+  }
+
+  /** Daemons that watch it so far hear nothing more of it, as after `kill -9` of them. */
+  leave(): void {
+    this.exit = deferred();
+  }
+}
+
+/** The one image of the fakes: "busybox". */
+export const fakeImage: LocalImage = {
+  id: sha256Digest("busybox"),
+  topLayer: sha256Digest("layer") as string as ChainId,
+  config: {
+    architecture: process.arch === "x64" ? "amd64" : process.arch,
+    os: "linux",
+    config: { Cmd: ["sh"], Env: ["PATH=/bin"] },
+    rootfs: { type: "layers", diff_ids: [] },
+  },
+};
+
+/** The machine that outlives daemons: processes by their directory. */
+export class FakeMachine {
+  /**
+   * Lets any call fail or hang: those of "launcher", "stem", "supervisor", "cgroups", "cgroup", "networks", "database", "containers" (the store's),
+   * "images", "volumes", "sys"; for example "supervisor.signal".
+   */
+  readonly faults = new Faults();
+  readonly processes = new Map<string, FakeProcess>();
+  readonly cgroups = new Set<string>();
+  /** Cgroups in which nothing lives: what a stem of a dead daemon leaves. Any other has this process in it. */
+  readonly emptyCgroups = new Set<string>();
+  readonly frozen = new Set<string>();
+  /** Limits, in the order in which they were set. */
+  readonly applied: Resources[] = [];
+  readonly endpoints = new Map<string, Endpoint>();
+  readonly layers = new Set<string>();
+  readonly volumes = new Map<string, VolumeHandle>();
+  readonly database = new Sqlite(":memory:");
+  nextPid = 1000;
+  failLaunch: Error | undefined;
+  failAttach: Error | undefined;
+  /** Holds every launch until `goOn`. */
+  launching: { readonly reached: Deferred<void>; readonly goOn: Deferred<void> } | undefined;
+  /** Every change of a row fails with it, or those for which it gives an error. */
+  failWrites: Error | ((sql: string, parameters: readonly SqlValue[]) => Error | undefined) | undefined;
+  onLaunch: () => void = () => undefined;
+  /** Called when the size of a container's layer is read. */
+  onUsage: () => void = () => undefined;
+  openFds = 0;
+  /** Of every cgroup. */
+  oomKills = 0;
+
+  latest(): FakeProcess {
+    return [...this.processes.values()].at(-1)!;
+  }
+
+  launcher(): Launcher {
+    return this.faults.wrap("launcher", {
+      prepare: async () => this.#prepare(),
+      reconnect: async (directory) => {
+        const process = this.processes.get(directory);
+        if (process === undefined) return { kind: "gone" };
+        if (process.ended !== undefined) return { kind: "exited", exit: process.ended };
+        return { kind: "running", supervisor: this.#supervisor(process) };
+      },
+      assume: (directory, known, reason) => {
+        const process = this.processes.get(directory);
+        if (process === undefined) throw new EngineError("internal", `no process of the fake is in ${directory}`);
+        process.unreachable = reason;
+        return { ...this.#supervisor(process), startedAt: known.startedAt };
+      },
+    } satisfies Launcher);
+  }
+
+  #prepare(): PreparedStem {
+    const stem: PreparedStem = this.faults.wrap("stem", {
+      pid: this.nextPid++,
+      identity: undefined,
+      networkNamespaceFd: 77,
+      usable: true,
+      launch: async (request: LaunchRequest) => {
+        this.launching?.reached.resolve();
+        await this.launching?.goOn.promise;
+        if (this.failLaunch !== undefined) throw this.failLaunch;
+        const process = new FakeProcess(this.nextPid++, request);
+        this.processes.set(request.directory, process);
+        this.onLaunch();
+        return {
+          supervisor: this.#supervisor(process),
+          attachments: request.attach.map((_, index) => ({ fd: 500 + index })),
+        };
+      },
+      discard: async () => undefined,
+    });
+    return {
+      ...stem,
+      // Closes the descriptor of the root whatever happens.
+      launch: (request) => {
+        if (request.rootFd !== undefined) this.openFds--;
+        return stem.launch(request);
+      },
+      discard: () => stem.discard(),
+    };
+  }
+
+  #supervisor(process: FakeProcess): Supervisor {
+    const supervisor: Supervisor = {
+      pid: process.pid,
+      supervisorPid: process.pid + 100_000,
+      identity: undefined,
+      startedAt: process.startedAt,
+      exit: process.exit.promise,
+      get unreachable() {
+        return process.unreachable;
+      },
+      onReachability: () => undefined,
+      attach: async () => ({ fd: 600 }),
+      exec: async (request): Promise<ExecHandle> => {
+        process.execs.push(request.execId);
+        return {
+          execId: request.execId,
+          pid: this.nextPid++,
+          attachments: request.attach.map((_, index) => ({ fd: 700 + index })),
+          exit: new Promise(() => undefined),
+        };
+      },
+      signal: async (signal) => {
+        process.signals.push(signal);
+        process.onSignal(signal);
+      },
+      resize: async () => undefined,
+      start: async () => undefined,
+      reopenLog: async () => undefined,
+      probe: () => undefined,
+      disconnect: () => undefined,
+    };
+    return this.faults.wrap("supervisor", supervisor);
+  }
+
+  cgroupsApi(): Cgroups {
+    const open = (path: string): Cgroup => {
+      const cgroup: Cgroup = {
+        path,
+        procsFiles: [`/cg${path}/cgroup.procs`],
+        hierarchies: [],
+        apply: (resources) => void this.applied.push(resources),
+        update: async (resources) => void this.applied.push(resources),
+        freeze: async () => void this.frozen.add(path),
+        thaw: async () => void this.frozen.delete(path),
+        frozen: () => this.frozen.has(path),
+        processes: () => (this.emptyCgroups.has(path) ? [] : [process.pid]),
+        kill: async () => {
+          for (const [directory, process] of this.processes) if (directory.includes(basename(path))) process.end(137);
+        },
+        stats: () => {
+          throw new EngineError("not-implemented", "no stats in tests");
+        },
+        oomKills: () => this.oomKills,
+        remove: async () => void this.cgroups.delete(path),
+      };
+      return this.faults.wrap("cgroup", cgroup);
+    };
+    const cgroups: Cgroups = {
+      version: "v2",
+      driver: "cgroupfs",
+      controllers: [],
+      support: {
+        memory: true,
+        memorySwap: true,
+        memoryReservation: true,
+        memorySwappiness: true,
+        oomKillDisable: true,
+        cpuShares: true,
+        cpuQuota: true,
+        cpuset: true,
+        pids: true,
+        blkioWeight: true,
+        availableCpus: "0-1",
+        availableMems: "0",
+      },
+      create: (path) => {
+        this.cgroups.add(path);
+        return open(path);
+      },
+      open,
+      list: (parent) =>
+        [...this.cgroups].filter((path) => path.startsWith(`${parent}/`)).map((path) => path.slice(parent.length + 1)),
+    };
+    return this.faults.wrap("cgroups", cgroups);
+  }
+
+  networks(): Networks {
+    const bridge: NetworkInfo = {
+      id: "b".repeat(64),
+      name: "bridge",
+      driver: "bridge",
+      createdAt: "2026-01-01T00:00:00Z",
+      subnet: "172.17.0.0/16",
+      gateway: "172.17.0.1",
+      options: {},
+      labels: {},
+    };
+    const none: NetworkInfo = {
+      ...bridge,
+      id: "c".repeat(64),
+      name: "none",
+      driver: "null",
+      subnet: undefined,
+      gateway: undefined,
+    };
+    const all = [bridge, none];
+    const networks: Networks = {
+      start: async (known) => {
+        for (const id of this.endpoints.keys())
+          if (!known.some((endpoint) => endpoint.endpointId === id)) this.endpoints.delete(id);
+        return { warnings: [] };
+      },
+      list: () => all,
+      find: (name) => all.find((network) => network.name === name || network.id === name),
+      attach: async (request) => {
+        if (this.failAttach !== undefined) throw this.failAttach;
+        const endpoint: Endpoint = {
+          endpointId: randomId(),
+          networkId: request.networkId,
+          containerId: request.containerId,
+          interfaceName: request.interfaceName,
+          hostInterface: "veth0",
+          macAddress: "02:42:ac:11:00:02",
+          ipv4Address: "172.17.0.2",
+          ipv4PrefixLength: 16,
+          gateway: "172.17.0.1",
+          ports: request.ports.map((port) => ({
+            protocol: port.protocol,
+            containerPort: port.containerPort,
+            hostIp: port.hostIp || "0.0.0.0",
+            hostPort: port.hostPortFirst,
+          })),
+        };
+        this.endpoints.set(endpoint.endpointId, endpoint);
+        return endpoint;
+      },
+      prepareLink: () => ({ hostInterface: "veth0", interfaceName: "eth0", peerIndex: 2 }),
+      loopbackUp: () => undefined,
+      detach: async (endpoint) => void this.endpoints.delete(endpoint.endpointId),
+      endpoints: (networkId) => [...this.endpoints.values()].filter((endpoint) => endpoint.networkId === networkId),
+      reconcile: async () => undefined,
+      stop: async () => undefined,
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+    return this.faults.wrap("networks", networks);
+  }
+
+  store(root: string): Store {
+    const database = this.faults.wrap(
+      "database",
+      fakeDatabase(this.database, (sql, parameters) =>
+        typeof this.failWrites === "function" ? this.failWrites(sql, parameters) : this.failWrites,
+      ),
+    );
+    const layer = (id: string): ContainerLayer => ({
+      id,
+      parent: undefined,
+      mount: { lower: ["/lower"], upper: "/upper", work: "/work" },
+      diffPath: `/overlay2/${id}/diff`,
+      mergedPath: `/overlay2/${id}/merged`,
+      workPath: `/overlay2/${id}/work`,
+      lowerPaths: ["/lower"],
+    });
+    const unused = (): never => {
+      throw new EngineError("not-implemented", "not part of this fake");
+    };
+    return {
+      ...this.faults.wrap("store", { discard: (path: string) => rmSync(path, { recursive: true, force: true }) }),
+      root,
+      database,
+      containers: this.faults.wrap("containers", {
+        create: (id: string) => {
+          this.layers.add(id);
+          return layer(id);
+        },
+        get: (id: string) => (this.layers.has(id) ? layer(id) : undefined),
+        preview: layer,
+        view: () => {
+          this.openFds++;
+          return 89;
+        },
+        remove: async (id: string) => void this.layers.delete(id),
+        list: () => [...this.layers],
+        changes: async () => [],
+        usage: async () => {
+          this.onUsage();
+          return 10;
+        },
+        writeDiff: unused,
+      }),
+      layers: { get: () => undefined, list: () => [], draft: unused, hold: () => true },
+      images: {
+        put: unused,
+        get: () => undefined,
+        list: () => [],
+        find: () => [],
+        remove: unused,
+        children: () => [],
+        references: () => [],
+        reference: () => undefined,
+        tag: unused,
+        untag: () => false,
+      },
+      content: {
+        info: unused,
+        path: unused,
+        read: unused,
+        stream: unused,
+        writer: unused,
+        record: unused,
+        put: unused,
+        list: () => [],
+      },
+      leases: { create: unused, release: unused, list: () => [] },
+      collect: unused,
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+  }
+
+  images(): ImageLookup {
+    const images: ImageLookup = {
+      lookup: (name) => {
+        if (name === "busybox") return fakeImage;
+        throw new EngineError("not-found", `No such image: ${name}`);
+      },
+      byId: (id) => (id === fakeImage.id ? fakeImage : undefined),
+    };
+    return this.faults.wrap("images", images);
+  }
+
+  /** Paths are looked at at once; nothing is mounted. */
+  files(): HostFiles {
+    const files: HostFiles = {
+      kindOf: async (path) => {
+        const stat = statSync(path, { throwIfNoEntry: false });
+        return stat === undefined ? undefined : stat.isDirectory() ? "directory" : "other";
+      },
+      makeDirectory: async (path) => void mkdirSync(path, { recursive: true }),
+      realPath: async (path) => realpathSync(path),
+      checkBeneath: async () => undefined,
+      mount: async () => undefined,
+      unmount: async () => undefined,
+      sync: async () => undefined,
+      remove: async (path) => rmSync(path, { recursive: true, force: true }),
+      isMounted: () => false,
+      isLocal: () => true,
+      readTree: () => {
+        throw new Error("these tests read no trees");
+      },
+    };
+    return this.faults.wrap("files", files);
+  }
+
+  volumesApi(root: string): VolumeLookup {
+    const volumes: VolumeLookup = {
+      ensure: (settings) => {
+        const handle = this.volumes.get(settings.name) ?? {
+          name: settings.name,
+          driver: settings.driver,
+          mountpoint: join(root, "volumes", settings.name, "_data"),
+          anonymous: "com.docker.volume.anonymous" in settings.labels,
+        };
+        this.volumes.set(handle.name, handle);
+        return handle;
+      },
+      get: (name) => this.volumes.get(name),
+      placeOf: (name) => join(root, "volumes", name, "_data"),
+      volumeNames: () => [...this.volumes.keys()],
+      acquire: async () => undefined,
+      release: async () => undefined,
+      removeIfUnused: async (name) => this.volumes.delete(name),
+    };
+    return this.faults.wrap("volumes", volumes);
+  }
+
+  sys(): Sys {
+    const methods: Partial<Sys> = {
+      openOverlay: () => {
+        this.openFds++;
+        return 88;
+      },
+      close: () => void this.openFds--,
+      openat2: () => {
+        throw new SysError("openat2", 2);
+      },
+    };
+    return this.faults.wrap("sys", methods as Sys);
+  }
+}
+
+function fakeDatabase(
+  sqlite: Sqlite,
+  failure: (sql: string, parameters: readonly SqlValue[]) => Error | undefined,
+): Database {
+  let depth = 0;
+  return {
+    migrate: (_component, migrations) => {
+      for (const { up } of migrations)
+        for (const sql of up) sqlite.run(sql.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS "));
+    },
+    run: (sql, ...parameters) => {
+      const error = failure(sql, parameters);
+      if (error !== undefined) throw error;
+      return { changes: sqlite.query(sql).run(...parameters.map(bindable)).changes };
+    },
+    all: (sql, ...parameters) => sqlite.query(sql).all(...parameters.map(bindable)) as Record<string, unknown>[],
+    get: (sql, ...parameters) =>
+      (sqlite.query(sql).get(...parameters.map(bindable)) ?? undefined) as Record<string, unknown> | undefined,
+    transaction: (action) => {
+      if (depth++ === 0) sqlite.run("BEGIN IMMEDIATE");
+      try {
+        const result = action();
+        if (depth === 1) sqlite.run("COMMIT");
+        return result;
+      } catch (error) {
+        if (depth === 1) sqlite.run("ROLLBACK");
+        throw error;
+      } finally {
+        depth--;
+      }
+    },
+    relaxed: (action) => action(),
+    readObject: (_row, text) => JSON.parse(String(text)) as Record<string, unknown>,
+    check: async () => undefined,
+    close: () => undefined,
+  };
+}
+
+function bindable(value: SqlValue): string | number | bigint | null | Uint8Array {
+  return value;
+}
+
+/** A log line in the container's log, as a supervisor writes it. */
+export function writeLogLine(path: string, text: string): void {
+  mkdirSync(join(path, ".."), { recursive: true });
+  writeFileSync(path, `${JSON.stringify({ log: text, stream: "stdout", time: new Date().toISOString() })}\n`, {
+    flag: "a",
+  });
+}
+
+export function removeTree(path: string): void {
+  rmSync(path, { recursive: true, force: true });
+}

@@ -1,0 +1,130 @@
+/**
+ * What could not be started, in the words that Docker's users and programs know: Docker's own, with runc's inside, and the exit codes that Docker reads from them.
+ */
+import type { LaunchFailure, Operation } from "@fathom/runtime";
+import { describeOperation } from "@fathom/runtime";
+import { errnoText } from "@fathom/sys";
+
+const ENOENT = 2;
+const EACCES = 13;
+const ENOTDIR = 20;
+const EISDIR = 21;
+const ETIMEDOUT = 110;
+const ECANCELED = 125;
+
+const createPrefix =
+  "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: " +
+  "unable to start container process: error during container init: ";
+const execPrefix = "OCI runtime exec failed: exec failed: unable to start container process: ";
+
+interface FailedCall {
+  readonly errno: number;
+  readonly call: string;
+  readonly detail: string;
+}
+
+/** An errno as Go words it: strerror without the capital. */
+function errorText(errno: number): string {
+  const text = errnoText(errno);
+  return text.slice(0, 1).toLowerCase() + text.slice(1);
+}
+
+function programWords(operation: Extract<Operation, { kind: "exec" }>, failure: FailedCall): string {
+  const name = operation.argv[0] ?? "";
+  if (failure.call === "execve") return `exec ${failure.detail || name}: ${errorText(failure.errno)}`;
+  const quoted = `exec: ${JSON.stringify(name)}`;
+  if (!name.includes("/")) return `${quoted}: executable file not found in $PATH`;
+  switch (failure.errno) {
+    case EISDIR:
+      return `${quoted}: is a directory: permission denied`;
+    case EACCES:
+      return failure.call === "stat" ? `${quoted}: stat ${name}: permission denied` : `${quoted}: permission denied`;
+    case ENOENT:
+    case ENOTDIR:
+      return `${quoted}: stat ${name}: ${errorText(failure.errno)}`;
+    default:
+      return `${quoted}: ${errorText(failure.errno)}`;
+  }
+}
+
+function operationWords(operation: Operation, failure: FailedCall): string {
+  const reason = errorText(failure.errno);
+  const more = failure.detail === "" ? "" : ` (${failure.detail})`;
+  switch (operation.kind) {
+    case "exec":
+      return programWords(operation, failure);
+    case "working-directory":
+      return `chdir to cwd (${JSON.stringify(operation.path)}) set in config.json failed: ${reason}`;
+    case "make-directory":
+      return `mkdir ${operation.path}: ${reason}`;
+    case "mount":
+    case "bind": {
+      const hint =
+        failure.errno === ENOTDIR
+          ? ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
+          : failure.errno === ETIMEDOUT && failure.call === "fsopen"
+            ? ": a process of the container whose pid namespace is joined stops each new process there: end it, or that container"
+            : "";
+      return `error mounting ${JSON.stringify(operation.source)} to rootfs at ${JSON.stringify(operation.target)}: ${failure.call}${more}: ${reason}${hint}`;
+    }
+    default:
+      return `${describeOperation(operation)}: ${failure.call}${more}: ${reason}`;
+  }
+}
+
+/** Why the first process of a container could not be started, in Docker's words with runc's inside. */
+export function startWords(failure: LaunchFailure): string {
+  switch (failure.stage) {
+    case "stem":
+    case "launch":
+      return launchWords(failure, createPrefix);
+    case "network":
+      return `failed to set up container networking: ${failure.message}`;
+    default:
+      return failure.message;
+  }
+}
+
+/** Why another process of a container could not be started. */
+export function execWords(failure: LaunchFailure): string {
+  return failure.stage === "launch" ? launchWords(failure, execPrefix) : failure.message;
+}
+
+function launchWords(failure: LaunchFailure, prefix: string): string {
+  const { operation, errno, call, detail } = failure;
+  // No system call: a deadline, or a supervisor that cannot be reached.
+  if (errno === undefined || call === "") return failure.message;
+  if (errno === ECANCELED) return `${prefix}the process was killed before its program ran`;
+  if (operation === undefined) return `${prefix}${call}${detail === "" ? "" : ` ${detail}`}: ${errorText(errno)}`;
+  // Docker finds this one before it asks runc.
+  if (operation.kind === "make-directory" && errno === ENOTDIR)
+    return `Cannot mkdir: ${operation.path} is not a directory`;
+  return prefix + operationWords(operation, { errno, call, detail });
+}
+
+/** The exit code of a container whose start failed: 127 for what was not found, 126 for what may not be executed, 128 for the rest. */
+export function exitCodeOfStart(failure: LaunchFailure): number {
+  switch (failure.code) {
+    case "executable-not-found":
+      return 127;
+    case "not-executable":
+      return 126;
+    default:
+      break;
+  }
+  if (failure.errno === ENOENT || failure.errno === ENOTDIR) return 127;
+  return failure.errno === EACCES ? 126 : 128;
+}
+
+/** What fails before the process is made says nothing of it: the code of the last run stays, unless that is 0. */
+export function exitCodeAfterStart(failure: LaunchFailure, before: number): number {
+  const ofProcess = failure.stage === "stem" || failure.stage === "launch";
+  return !ofProcess && before !== 0 ? before : exitCodeOfStart(failure);
+}
+
+/** 126 and 127 as for a container; a user that the container does not know is 1. */
+export function exitCodeOfExec(failure: LaunchFailure): number {
+  if (failure.stage === "user") return 1;
+  const code = exitCodeOfStart(failure);
+  return code === 128 ? 126 : code;
+}

@@ -1,0 +1,53 @@
+/** The edge: failures that are values become errors in Docker's words here, and nowhere else. */
+import { EngineError, isEngineError, messageOf } from "@fathom/base";
+import { LaunchFailure } from "@fathom/runtime";
+import { Refused } from "@fathom/containers/lifecycle/machine";
+import { startWords } from "./launch-words.ts";
+
+/** Runs a verb on a container and words its failure; errors of requests stay as they are. */
+export async function inDockersWords<T>(verb: Promise<T>): Promise<T> {
+  try {
+    return await verb;
+  } catch (error) {
+    throw inWords(error);
+  }
+}
+
+/** As `inDockersWords`; every failure begins with what was to be done. */
+export async function saying<T>(action: string, verb: () => Promise<T>): Promise<T> {
+  try {
+    return await verb();
+  } catch (error) {
+    throw inContext(action, inWords(error));
+  }
+}
+
+export function inContext(action: string, error: unknown): EngineError {
+  return new EngineError(isEngineError(error) ? error.code : "internal", `${action}: ${messageOf(error)}`, {
+    cause: error,
+  });
+}
+
+/** As `inDockersWords`, of an error that was caught. */
+export function inWords(error: unknown): unknown {
+  if (error instanceof Refused) return new EngineError(error.code, refusalWords(error), { cause: error });
+  if (error instanceof LaunchFailure) return new EngineError(error.code, startWords(error), { cause: error });
+  return error;
+}
+
+function refusalWords({ happening, state, containerId, message }: Refused): string {
+  switch (happening) {
+    case "start":
+      if (state === "paused") return "cannot start a paused container, try unpause instead";
+      if (state === "removing" || state === "gone") return "container is marked for removal and cannot be started";
+      return "";
+    case "pause":
+      return state === "paused"
+        ? `container ${containerId} is already paused`
+        : `container ${containerId} is not running`;
+    case "unpause":
+      return `Container ${containerId} is not paused`;
+    default:
+      return message;
+  }
+}

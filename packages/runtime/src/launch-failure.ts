@@ -1,0 +1,208 @@
+/**
+ * What failed when a process was to be started, as a value: no caller reads a text. Docker's and runc's words for it are put by who answers a user
+ * (packages/engine/src/words/launch-words.ts).
+ */
+import { EngineError, messageOf, type ErrorCode } from "@fathom/base";
+import { errnoText, SysError } from "@fathom/sys";
+import { describeOperation } from "./explain.ts";
+import type { LaunchPlan, Operation } from "./plan.ts";
+import { SupervisorFailure } from "./supervisor-protocol.ts";
+
+const ENOENT = 2;
+const ENOEXEC = 8;
+const EBADF = 9;
+const EACCES = 13;
+const ENOTDIR = 20;
+const EISDIR = 21;
+const EPERM = 1;
+const E2BIG = 7;
+const EINVAL = 22;
+const EMFILE = 24;
+const ERANGE = 34;
+const ENAMETOOLONG = 36;
+const ELOOP = 40;
+const ECANCELED = 125;
+const EIO = 5;
+const ENFILE = 23;
+/** EPERM, ENXIO, EBUSY, EEXIST, EXDEV, ENODEV, EINVAL, ETXTBSY, EROFS, EOPNOTSUPP */
+const pathErrors: ReadonlySet<number> = new Set([1, 6, 16, 17, 18, 19, 22, 26, 30, 95]);
+
+/** The steps of a start, in their order; an exec has "user", "compile" and "launch". */
+export const launchStages = [
+  /** Holding the namespaces of other containers. */
+  "join",
+  /** Laying the layers over each other. */
+  "root",
+  /** The files in /etc that the engine writes, and the run's directory. */
+  "files",
+  "volumes",
+  "images",
+  /** Sources of mounts, and their propagation. */
+  "mounts",
+  "shared-memory",
+  /** Looking up the user, and making the OCI configuration. */
+  "user",
+  /** The first process, before it is known what it will run. */
+  "stem",
+  "limits",
+  "network",
+  "compile",
+  /** The plan's operations, execve among them. */
+  "launch",
+  /** Writing down that it runs. */
+  "row",
+] as const;
+export type LaunchStage = (typeof launchStages)[number];
+
+export interface LaunchFacts {
+  readonly stage: LaunchStage;
+  /** Of the plan; undefined for what comes before the operations, and outside of the launch. */
+  readonly operation?: Operation | undefined;
+  /** The failing system call, "" where none was. */
+  readonly call?: string;
+  /** Positive, as in errno(3); undefined where no system call failed. */
+  readonly errno?: number | undefined;
+  /** What the call was about: a path, most often. */
+  readonly path?: string;
+  readonly detail?: string;
+}
+
+/**
+ * `code` is "executable-not-found" (exit code 127), "not-executable" (126), "invalid-argument" where the kernel does not take a value of the request, the cause's own
+ * where that is an EngineError, else "internal". The message is plain English, for logs.
+ */
+export class LaunchFailure extends EngineError {
+  readonly stage: LaunchStage;
+  readonly operation: Operation | undefined;
+  readonly call: string;
+  readonly errno: number | undefined;
+  readonly path: string;
+  readonly detail: string;
+
+  constructor(facts: LaunchFacts, code: ErrorCode, message: string, cause?: unknown) {
+    super(code, message, { cause });
+    this.name = "LaunchFailure";
+    this.stage = facts.stage;
+    this.operation = facts.operation;
+    this.call = facts.call ?? "";
+    this.errno = facts.errno;
+    this.path = facts.path ?? "";
+    this.detail = facts.detail ?? "";
+  }
+
+  /** Anything that a step threw, with its step. A LaunchFailure stays as it is. */
+  static of(stage: LaunchStage, error: unknown): LaunchFailure {
+    if (error instanceof LaunchFailure) return error;
+    const system = systemErrorIn(error);
+    const facts: LaunchFacts = { stage, detail: messageOf(error), ...system };
+    return new LaunchFailure(facts, error instanceof EngineError ? error.code : "internal", messageOf(error), error);
+  }
+}
+
+/** The failed system call behind an error: ours, or one of node's. */
+function systemErrorIn(error: unknown): Pick<LaunchFacts, "call" | "errno" | "path"> {
+  for (let at = error, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth++) {
+    if (at instanceof SysError) return { call: at.syscall, errno: at.errno };
+    if ("errno" in at && typeof at.errno === "number" && "syscall" in at)
+      return {
+        call: String(at.syscall),
+        errno: Math.abs(at.errno),
+        ...("path" in at && typeof at.path === "string" ? { path: at.path } : {}),
+      };
+  }
+  return {};
+}
+
+/** What the supervisor's helper answered to a prepare, a launch or an exec. An EngineError (a deadline, a closed connection) stays as it is. */
+export function launchFailure(
+  error: unknown,
+  plan: Pick<LaunchPlan, "operations">,
+  of: "stem" | "launch" | "exec",
+): EngineError {
+  if (error instanceof EngineError) return error;
+  const stage = of === "exec" ? "launch" : of;
+  if (!(error instanceof SupervisorFailure)) return LaunchFailure.of(stage, error);
+  const operation = error.operation === undefined ? undefined : plan.operations[error.operation];
+  const { call, errno, detail } = error;
+  const what = operation === undefined ? "" : `${describeOperation(operation)}: `;
+  const about = detail === "" ? call : `${call} ${detail}`;
+  return new LaunchFailure(
+    { stage, operation, call, errno, path: pathOf(operation), detail },
+    errno === ECANCELED && operation !== undefined ? killedCode(of) : codeOf(operation, error),
+    `${what}${about}: ${errnoText(errno)}`,
+    error,
+  );
+}
+
+function pathOf(operation: Operation | undefined): string {
+  switch (operation?.kind) {
+    case "exec":
+      return operation.argv[0] ?? "";
+    case "working-directory":
+    case "make-directory":
+      return operation.path;
+    case "mount":
+    case "bind":
+      return operation.target;
+    default:
+      return "";
+  }
+}
+
+/** 127 for what does not exist, 126 for what may not be executed or is of the wrong type. */
+function codeOf(operation: Operation | undefined, failure: SupervisorFailure): ErrorCode {
+  if (operation?.kind === "make-directory" && failure.errno === ENOTDIR) return "invalid-argument";
+  if (operation?.kind === "exec") {
+    const notFound = failure.errno === ENOENT || !(operation.argv[0] ?? "").includes("/");
+    if (isOfTheRequest(operation, failure)) return "invalid-argument";
+    if (notFound && failure.call !== "execve") return "executable-not-found";
+    // Whatever the kernel or the seccomp profile has against the program; not what the machine lacks.
+    const ofMachine = failure.errno === EIO || failure.errno === ENFILE;
+    return failure.call === "execve" && failure.errno !== ENOENT && !ofMachine
+      ? "not-executable"
+      : execCode(failure.errno);
+  }
+  if (failure.operation === undefined) return "internal";
+  if (operation !== undefined && isOfTheRequest(operation, failure)) return "invalid-argument";
+  return execCode(failure.errno);
+}
+
+/** A limit of the request (CPU time, memory), its seccomp profile, or somebody who ended the container meanwhile. */
+function killedCode(of: "stem" | "launch" | "exec"): ErrorCode {
+  return of === "exec" ? "conflict" : "invalid-argument";
+}
+
+/** Operations whose values come from the request as they are: what the kernel does not take of them is a fault of the request. */
+const carriesValues: ReadonlySet<Operation["kind"]> = new Set([
+  "sysctl",
+  "rlimit",
+  "set-hostname",
+  "set-domainname",
+  "mount",
+]);
+
+/** Operations at a path that the request or the image names: what is there may be of the wrong kind, or may not be changed. */
+const atPaths: ReadonlySet<Operation["kind"]> = new Set([
+  "mount",
+  "bind",
+  "make-directory",
+  "make-node",
+  "make-symlink",
+  "mask",
+  "readonly-path",
+  "working-directory",
+]);
+
+/** EMFILE, and EBADF of dup2: the container's own limit of descriptors is too small for what its first process needs. */
+function isOfTheRequest(operation: Operation, { errno, call }: SupervisorFailure): boolean {
+  if (errno === EBADF && call === "dup2") return true;
+  if (errno === ENAMETOOLONG || errno === ELOOP || errno === EMFILE || errno === E2BIG) return true;
+  if (atPaths.has(operation.kind) && pathErrors.has(errno)) return true;
+  return carriesValues.has(operation.kind) && (errno === EINVAL || errno === EPERM || errno === ERANGE);
+}
+
+function execCode(errno: number): ErrorCode {
+  if (errno === ENOENT) return "executable-not-found";
+  if (errno === EACCES || errno === ENOTDIR || errno === EISDIR || errno === ENOEXEC) return "not-executable";
+  return "internal";
+}

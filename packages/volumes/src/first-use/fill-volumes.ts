@@ -1,0 +1,247 @@
+/**
+ * First use of a volume: what the image has at the mount's destination goes into an empty volume. A few small files are copied at once;
+ * for anything else a thread is started, so that nobody waits for it but who creates the container.
+ */
+import { rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { EngineError, KeyedMutex, messageOf, type Logger } from "@fathom/base";
+import type { ContainerLayer } from "@fathom/store";
+import { storageError } from "@fathom/store/errors";
+import {
+  isSysError,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_RDONLY,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_XDEV,
+  type HostFiles,
+  type Sys,
+} from "@fathom/sys";
+import { workerSource } from "@fathom/sys/worker";
+import { CopyControl, type CopyAnswer, type CopyRequest } from "./copy-control.ts";
+import { copyDirectoryAttributes, copyTreeOrNothing, measureTree } from "./copy-tree.ts";
+import { beginFilling, completeFilling, fillingName } from "./filling.ts";
+
+/** Listed in apps/fathom/workers.txt. */
+const workerPath = "packages/volumes/src/first-use/copy-worker.ts";
+/** So much is copied on the engine's own thread: less work than to start another. */
+const atOnce = { entries: 64, bytes: 1 << 20 };
+const logEveryMs = 10_000;
+/** A copy that does not come on for so long is given up: its file system hangs. */
+const stalledMs = 60_000;
+/** How long a copy that is to stop may take for it. */
+const stopMs = 10_000;
+
+interface CopyParts {
+  readonly sys: Sys;
+  /** For what is mounted at a volume's place. */
+  readonly files: HostFiles;
+  readonly logger: Logger;
+  /** Aborted when the daemon stops. */
+  readonly shuttingDown: AbortSignal;
+}
+
+/** A volume that a container mounts for the first time. */
+export interface FirstUse {
+  /** Of the volume, for the log. */
+  readonly name: string | undefined;
+  /** The volume's directory of data, a host path. */
+  readonly source: string;
+  /** Where the container sees it: what its image has there is copied. */
+  readonly destination: string;
+}
+
+/** Two containers with one new volume: the second one finds it filled. Keys are host paths. */
+const underWay = new KeyedMutex();
+
+/** @throws resource-exhausted when the disk is full, aborted when the daemon stops; the volume is as empty as before then */
+export async function fillVolumes(parts: CopyParts, layer: ContainerLayer, mounts: readonly FirstUse[]): Promise<void> {
+  if (mounts.length === 0) return;
+  const { sys } = parts;
+  const root = sys.openOverlay(layer.mount);
+  try {
+    for (const mount of mounts) await underWay.run(mount.source, () => fillVolume(parts, root, mount));
+  } finally {
+    sys.close(root);
+  }
+}
+
+async function fillVolume(parts: CopyParts, root: number, mount: FirstUse): Promise<void> {
+  const { sys, logger } = parts;
+  let from: number;
+  try {
+    from = sys.openat2(root, mount.destination.replace(/^\/+/, ""), {
+      flags: O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+      resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+    });
+  } catch (error) {
+    // The image has nothing there, or no directory.
+    if (isSysError(error, "ENOENT", "ENOTDIR", "ELOOP")) return;
+    throw error;
+  }
+  try {
+    await fill(parts, from, mount);
+  } catch (error) {
+    logger.error("filling a volume failed", {
+      error: messageOf(error),
+      volume: mount.name,
+      destination: mount.destination,
+    });
+    throw error;
+  } finally {
+    sys.close(from);
+  }
+}
+
+async function fill(parts: CopyParts, from: number, mount: FirstUse): Promise<void> {
+  const { sys } = parts;
+  const volumePath = dirname(mount.source);
+  const volume = sys.open(volumePath, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  try {
+    const to = openOwn(sys, volume, basename(mount.source));
+    if (to === undefined) return await fillMounted(parts, from, mount);
+    try {
+      if (sys.readDirectory(to, 1).length > 0) return;
+      const size = measureTree(sys, from, atOnce);
+      if (size?.entries === 0) return copyDirectoryAttributes(sys, from, to);
+      const aside = join(volumePath, fillingName);
+      await rm(aside, { recursive: true, force: true });
+      const target = beginFilling(sys, volume);
+      try {
+        await copyContent(parts, from, target, mount, size !== undefined);
+        await completeFilling(sys, volume, to);
+      } catch (error) {
+        await rm(aside, { recursive: true, force: true });
+        throw error;
+      } finally {
+        sys.close(target);
+      }
+    } finally {
+      sys.close(to);
+    }
+  } finally {
+    sys.close(volume);
+  }
+}
+
+/** undefined where another file system is mounted there: it is not asked, its server may be away. */
+function openOwn(sys: Sys, volume: number, name: string): number | undefined {
+  try {
+    return sys.openat2(volume, name, { flags: O_RDONLY | O_DIRECTORY | O_CLOEXEC, resolve: RESOLVE_NO_XDEV });
+  } catch (error) {
+    if (isSysError(error, "EXDEV")) return undefined;
+    throw error;
+  }
+}
+
+/** Somebody uses the volume now, and beside it there is no place: the content is copied right into it. */
+async function fillMounted(parts: CopyParts, from: number, mount: FirstUse): Promise<void> {
+  const { sys, files } = parts;
+  const { source } = mount;
+  const what = `the volume ${mount.name ?? source}, mounted on ${source},`;
+  {
+    using reading = files.readTree({ root: source, path: ".", wants: "sizes", what, key: source });
+    // The first is the directory itself.
+    await reading.next();
+    if ((await reading.next()) !== undefined) return;
+  }
+  const control = new CopyControl();
+  const request = { from: sys.dup(from), to: source, control: control.buffer, action: actionOf(mount) };
+  await copyInThread(parts, request, control, mount);
+}
+
+function actionOf(mount: FirstUse): string {
+  return `fill the volume ${mount.name ?? mount.source} with what the image has at ${mount.destination}`;
+}
+
+async function copyContent(
+  parts: CopyParts,
+  from: number,
+  to: number,
+  mount: FirstUse,
+  isSmall: boolean,
+): Promise<void> {
+  const { sys } = parts;
+  const action = actionOf(mount);
+  const control = new CopyControl();
+  if (isSmall) {
+    try {
+      copyTreeOrNothing(sys, from, to, control);
+    } catch (error) {
+      throw storageError(action, error);
+    }
+    return;
+  }
+  const ends = [sys.dup(from)];
+  try {
+    ends.push(sys.dup(to));
+  } catch (error) {
+    for (const fd of ends) sys.close(fd);
+    throw error;
+  }
+  await copyInThread(parts, { from: ends[0]!, to: ends[1]!, control: control.buffer, action }, control, mount);
+}
+
+/** The thread closes the request's descriptors, whenever it ends. */
+async function copyInThread(
+  { logger, shuttingDown }: CopyParts,
+  request: CopyRequest,
+  control: CopyControl,
+  mount: FirstUse,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<CopyAnswer>();
+  const worker = new Worker(workerSource(workerPath), { smol: true });
+  let answered = false;
+  worker.onmessage = ({ data }: MessageEvent<CopyAnswer>) => {
+    answered = true;
+    resolve(data);
+  };
+  worker.onerror = ({ message }) =>
+    reject(new EngineError("internal", `${request.action}: the thread that copies failed: ${message}`));
+  const volume = mount.name;
+  const giveUp = (error: EngineError): void => {
+    control.stop();
+    setTimeout(() => reject(error), stopMs).unref();
+  };
+  const onShutdown = (): void => giveUp(new EngineError("unavailable", `${request.action}: the daemon is stopping`));
+  shuttingDown.addEventListener("abort", onShutdown, { once: true });
+  if (shuttingDown.aborted) onShutdown();
+  const startedAt = performance.now();
+  let [seen, seenAt, loggedAt] = [0, startedAt, startedAt];
+  const timer = setInterval(() => {
+    const now = performance.now();
+    const { entries, bytesCopied } = control;
+    if (entries + bytesCopied !== seen) [seen, seenAt] = [entries + bytesCopied, now];
+    if (now - loggedAt >= logEveryMs) {
+      loggedAt = now;
+      logger.info("a volume is being filled", { volume, entries, bytes: bytesCopied });
+    }
+    if (now - seenAt < stalledMs) return;
+    clearInterval(timer);
+    giveUp(
+      new EngineError(
+        "unavailable",
+        `${request.action}: nothing was copied for ${stalledMs / 1000} s, it was given up`,
+      ),
+    );
+  }, 1_000);
+  try {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+    worker.postMessage(request);
+    const answer = await promise;
+    if (answer.kind === "failed")
+      throw shuttingDown.aborted
+        ? new EngineError("unavailable", `${request.action}: the daemon is stopping`)
+        : new EngineError(answer.code, answer.message);
+    const { entries, bytesCopied } = control;
+    const ms = Math.round(performance.now() - startedAt);
+    logger.info("a volume was filled", { volume, entries, bytes: bytesCopied, ms });
+  } finally {
+    clearInterval(timer);
+    shuttingDown.removeEventListener("abort", onShutdown);
+    // One that was given up closes its files when its file system answers.
+    if (answered) worker.terminate();
+    else worker.onmessage = () => worker.terminate();
+  }
+}

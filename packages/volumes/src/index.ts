@@ -1,0 +1,1 @@
+export { fillVolumes, type FirstUse } from "./first-use/fill-volumes.ts";
