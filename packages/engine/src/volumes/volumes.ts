@@ -12,16 +12,16 @@ import type { VolumeHandle, VolumeLookup, VolumeSettings } from "@fathom/contain
 import type { EngineParts } from "../engine.ts";
 import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters.ts";
 import { compilePattern } from "../patterns.ts";
-import { treeSize } from "./disk-usage.ts";
+import { treeSize } from "@fathom/volumes/local/tree-size";
 import {
   discardUnpublished,
   prepareDescription,
   publishDescription,
   readDescription,
   type VolumeRow,
-} from "./description.ts";
+} from "@fathom/volumes/local/description";
 import { finishFilling } from "@fathom/volumes/first-use/filling";
-import { MS_BIND, MS_REMOUNT, parseMountOptions } from "./mount-options.ts";
+import { MS_BIND, MS_REMOUNT, parseMountOptions } from "@fathom/volumes/local/mount-options";
 
 /** Docker's mark of a volume that nobody named. */
 const anonymousLabel = "com.docker.volume.anonymous";
