@@ -4,8 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { encodePlan, type Operation } from "@fathom/runtime";
-import { frame, messageTypes } from "@fathom/runtime/supervisor-protocol";
-import { WireWriter } from "@fathom/runtime/wire";
+import { frame, messageTypes } from "@fathom/runtime/supervisor/protocol";
+import { WireWriter } from "@fathom/runtime/plan/wire";
 import { plan, Rig } from "./rig.ts";
 
 const base = mkdtempSync(join(tmpdir(), "fathom-decoder-"));

@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Supervisor } from "@fathom/runtime";
-import { frame, MessageParser, messageTypes, type Message } from "@fathom/runtime/supervisor-protocol";
-import { WireReader, WireWriter } from "@fathom/runtime/wire";
+import { frame, MessageParser, messageTypes, type Message } from "@fathom/runtime/supervisor/protocol";
+import { WireReader, WireWriter } from "@fathom/runtime/plan/wire";
 import { openCgroups } from "@fathom/runtime";
 import { eventually, execOperation, Rig, start, sys } from "./rig.ts";
 

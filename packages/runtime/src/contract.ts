@@ -14,8 +14,8 @@
  * (`RunIdentity`). Until then a supervisor is `unreachable`: requests fail as "unavailable", the connection is made again, again and again, and the
  * container is not touched.
  */
-import type { CgroupHierarchyView } from "./cgroup-mounts.ts";
-import type { LaunchPlan } from "./plan.ts";
+import type { CgroupHierarchyView } from "./compile/cgroup-mounts.ts";
+import type { LaunchPlan } from "./plan/plan.ts";
 
 export interface ExitStatus {
   /** 0–255 as a shell would show it: 128+signal when killed. */

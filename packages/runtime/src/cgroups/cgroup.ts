@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import { EngineError, messageOf, type Clock } from "@fathom/base";
 import type { Sys } from "@fathom/sys";
-import type { CgroupHierarchyView } from "../cgroup-mounts.ts";
+import type { CgroupHierarchyView } from "../compile/cgroup-mounts.ts";
 import type { Cgroup, CgroupStats, Resources } from "../contract.ts";
 import { allDevices, evaluateDeviceRules, formatException, type DeviceAccess } from "./device-access.ts";
 import { deviceInstructions, encodeInstructions } from "./device-program.ts";

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import type { Cgroups } from "../contract.ts";
 import { createCgroups } from "./cgroups.ts";
 import type { CgroupDependencies } from "./cgroup.ts";
-import { FakeCgroupFileSystem, FakeError } from "./fake-filesystem.ts";
+import { FakeCgroupFileSystem, FakeError } from "../testing/fake-cgroup-filesystem.ts";
 import { findHierarchies } from "./hierarchies.ts";
 
 const root = "/sys/fs/cgroup";

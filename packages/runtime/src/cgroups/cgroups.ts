@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, posix } from "node:path";
 import { EngineError, messageOf, systemClock } from "@fathom/base";
-import type { CgroupHierarchyView } from "../cgroup-mounts.ts";
+import type { CgroupHierarchyView } from "../compile/cgroup-mounts.ts";
 import type { Cgroup, Cgroups, CgroupSupport } from "../contract.ts";
 import { HierarchyCgroup, type CgroupDependencies, type DeviceState } from "./cgroup.ts";
 import { errnoOf, hostFileSystem } from "./filesystem.ts";

@@ -3,7 +3,7 @@ import type { DeviceRule } from "../contract.ts";
 import { createCgroups } from "./cgroups.ts";
 import { allDevices, evaluateDeviceRules, formatException, type DeviceAccess } from "./device-access.ts";
 import { bpf, deviceInstructions, encodeInstructions, jumpAlways } from "./device-program.ts";
-import { FakeCgroupFileSystem } from "./fake-filesystem.ts";
+import { FakeCgroupFileSystem } from "../testing/fake-cgroup-filesystem.ts";
 import { resourcesFromOci } from "./resources.ts";
 
 const rule = (text: string): DeviceRule => {

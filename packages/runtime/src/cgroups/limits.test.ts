@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { FakeCgroupFileSystem, FakeError } from "./fake-filesystem.ts";
+import { FakeCgroupFileSystem, FakeError } from "../testing/fake-cgroup-filesystem.ts";
 import { applyLimits, weightOfShares, type Places } from "./limits.ts";
 import type { Resources } from "../contract.ts";
 

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { seccompActions, seccompOperators, type LinuxSeccomp, type LinuxSeccompRule } from "@fathom/spec";
 import { checkOciSpec } from "@fathom/spec/oci-runtime";
 import { actionResult, auditArchitectures, compileSeccomp, x32Bit } from "./compile.ts";
-import { interpret } from "./interpreter.ts";
+import { interpret } from "../testing/filter-interpreter.ts";
 import { multiplexed, syscallsOf, type Abi } from "./syscalls.ts";
 
 const noArguments = [0n, 0n, 0n, 0n, 0n, 0n];

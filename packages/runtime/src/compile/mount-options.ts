@@ -3,7 +3,7 @@
  * A word that is none of them belongs to the file system ("size=64m", "mode=755").
  */
 import { EngineError } from "@fathom/base";
-import type { MountAttribute, Propagation } from "./plan.ts";
+import type { MountAttribute, Propagation } from "../plan/plan.ts";
 
 export interface ParsedMountOptions {
   readonly bind: boolean;

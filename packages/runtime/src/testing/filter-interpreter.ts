@@ -1,5 +1,5 @@
 /** Executes classic BPF programs as the kernel does, for tests: no root and no loading needed to know what a filter decides. */
-import { opcode } from "./instructions.ts";
+import { opcode } from "../seccomp/instructions.ts";
 
 export interface SeccompData {
   readonly number: number;

@@ -6,7 +6,7 @@
  */
 import { posix } from "node:path";
 import type { ParsedMountOptions } from "./mount-options.ts";
-import type { MountAttribute, Operation } from "./plan.ts";
+import type { MountAttribute, Operation } from "../plan/plan.ts";
 
 /** One hierarchy as the host has it mounted. */
 export interface CgroupHierarchyView {

@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createRecordingSys, createSys, SOCK_STREAM } from "@fathom/sys";
-import type { LaunchPlan } from "./plan.ts";
-import { SupervisorConnection } from "./supervisor-connection.ts";
-import { frame, MessageParser, messageTypes, type Message } from "./supervisor-protocol.ts";
-import { connectSupervisor, SupervisorClient } from "./supervisor.ts";
+import type { LaunchPlan } from "../plan/plan.ts";
+import { SupervisorConnection } from "./connection.ts";
+import { frame, MessageParser, messageTypes, type Message } from "./protocol.ts";
+import { connectSupervisor, SupervisorClient } from "./client.ts";
 
 const sys = createSys();
 let directory: string;

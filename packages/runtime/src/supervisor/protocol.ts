@@ -5,7 +5,7 @@
  * byte. An answer carries its request's id; what the supervisor says unasked has id 0.
  */
 import { EngineError } from "@fathom/base";
-import { WireReader, WireWriter } from "./wire.ts";
+import { WireReader, WireWriter } from "../plan/wire.ts";
 
 export const messageMagic = 0x314d5446;
 export const headerBytes = 16;

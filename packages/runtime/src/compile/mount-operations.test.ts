@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import type { OciSpec } from "@fathom/spec";
 import { compile } from "./compile.ts";
-import type { Operation } from "./plan.ts";
-import { kinds, options, spec, texts, unified } from "./plan-fixture.ts";
+import type { Operation } from "../plan/plan.ts";
+import { kinds, options, spec, texts, unified } from "../testing/plan-fixture.ts";
 
 test("cgroups without a namespace are bound, and on v2 there is one mount", () => {
   const namespaces = ["mount", "uts", "network"].map((type) => ({ type }));

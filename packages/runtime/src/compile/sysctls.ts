@@ -1,6 +1,6 @@
 /** Which kernel parameters a container may set: those that belong to a namespace of its own. Source: namespaces(7) and its pages. */
 import { EngineError } from "@fathom/base";
-import type { NamespaceKind } from "./plan.ts";
+import type { NamespaceKind } from "../plan/plan.ts";
 
 const ipcParameters: ReadonlySet<string> = new Set([
   "kernel.msgmax",

@@ -23,7 +23,7 @@ import {
   SupervisorFailure,
   type Message,
   type Peer,
-} from "./supervisor-protocol.ts";
+} from "./protocol.ts";
 
 export type ConnectionSys = Pick<Sys, "sendMessage" | "setNonBlocking" | "close" | "dup">;
 

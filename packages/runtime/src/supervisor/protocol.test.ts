@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { frame, MessageParser, messageTypes, parseFailure } from "./supervisor-protocol.ts";
-import { WireWriter } from "./wire.ts";
+import { frame, MessageParser, messageTypes, parseFailure } from "./protocol.ts";
+import { WireWriter } from "../plan/wire.ts";
 
 test("messages come out whole, however the stream is cut", () => {
   const payloads = [new Uint8Array(), Uint8Array.of(1, 2, 3), new Uint8Array(5000).fill(7)];

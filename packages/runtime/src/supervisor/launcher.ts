@@ -16,10 +16,18 @@ import {
   type SpawnRequest,
   type Sys,
 } from "@fathom/sys";
-import type { KnownRun, Launched, Launcher, LaunchRequest, PreparedStem, RunIdentity, Supervisor } from "./contract.ts";
+import type {
+  KnownRun,
+  Launched,
+  Launcher,
+  LaunchRequest,
+  PreparedStem,
+  RunIdentity,
+  Supervisor,
+} from "../contract.ts";
 import { launchFailure } from "./launch-failure.ts";
-import { encodePlan, encodeStem } from "./plan-encoding.ts";
-import type { LaunchPlan } from "./plan.ts";
+import { encodePlan, encodeStem } from "../plan/plan-encoding.ts";
+import type { LaunchPlan } from "../plan/plan.ts";
 import {
   conditionIn,
   conditionOf,
@@ -29,8 +37,8 @@ import {
   identifyRun,
   isDead,
 } from "./process-facts.ts";
-import { SupervisorConnection } from "./supervisor-connection.ts";
-import { launchFlags, messageTypes, SupervisorFailure } from "./supervisor-protocol.ts";
+import { SupervisorConnection } from "./connection.ts";
+import { launchFlags, messageTypes, SupervisorFailure } from "./protocol.ts";
 import {
   attachMask,
   closeAll,
@@ -45,8 +53,8 @@ import {
   type AttachmentPairs,
   type SupervisorState,
   type SupervisorSys,
-} from "./supervisor.ts";
-import { WireReader, WireWriter } from "./wire.ts";
+} from "./client.ts";
+import { WireReader, WireWriter } from "../plan/wire.ts";
 
 export type LauncherSys = SupervisorSys & Pick<Sys, "spawn" | "kill" | "waitpid">;
 

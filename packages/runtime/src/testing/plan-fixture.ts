@@ -1,8 +1,8 @@
 /** A usual configuration and machine, for tests of plans. */
 import { checkOciSpec, type OciSpec } from "@fathom/spec/oci-runtime";
-import { compile, type CompileOptions } from "./compile.ts";
-import { describeOperation } from "./explain.ts";
-import type { Operation } from "./plan.ts";
+import { compile, type CompileOptions } from "../compile/compile.ts";
+import { describeOperation } from "../plan/explain.ts";
+import type { Operation } from "../plan/plan.ts";
 
 export const options: CompileOptions = {
   rootfs: { kind: "overlay", lower: ["/l/B", "/l/A"], upper: "/o/diff", work: "/o/work" },

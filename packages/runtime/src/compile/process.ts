@@ -3,8 +3,8 @@ import { posix } from "node:path";
 import { EngineError } from "@fathom/base";
 import { toUint64, type LinuxConfig, type LinuxSeccomp, type OciProcess, type OciRlimit } from "@fathom/spec";
 import { capabilityMask } from "./capabilities.ts";
-import type { Operation } from "./plan.ts";
-import { compileSeccomp, type SeccompArchitecture } from "./seccomp/compile.ts";
+import type { Operation } from "../plan/plan.ts";
+import { compileSeccomp, type SeccompArchitecture } from "../seccomp/compile.ts";
 
 export interface ProcessContext {
   readonly init: boolean;

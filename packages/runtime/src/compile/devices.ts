@@ -1,7 +1,7 @@
 /** The container's /dev: the nodes and links that every container has, and those of its configuration. */
 import { EngineError } from "@fathom/base";
 import type { LinuxDevice } from "@fathom/spec";
-import type { Operation } from "./plan.ts";
+import type { Operation } from "../plan/plan.ts";
 
 interface Node {
   readonly path: string;

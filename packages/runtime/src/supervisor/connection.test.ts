@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { createSys, SOCK_STREAM } from "@fathom/sys";
-import { SupervisorConnection } from "./supervisor-connection.ts";
-import { frame, MessageParser, messageTypes, type Message } from "./supervisor-protocol.ts";
-import { WireReader, WireWriter } from "./wire.ts";
+import { SupervisorConnection } from "./connection.ts";
+import { frame, MessageParser, messageTypes, type Message } from "./protocol.ts";
+import { WireReader, WireWriter } from "../plan/wire.ts";
 
 const sys = createSys();
 

@@ -5,7 +5,7 @@
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { isSysError, type Sys } from "@fathom/sys";
-import type { ProcessIdentity, RunIdentity } from "./contract.ts";
+import type { ProcessIdentity, RunIdentity } from "../contract.ts";
 
 /**
  * "ending": it executes nothing of its program any more and has not ended: the first process of a pid namespace waits there until all others in it have

@@ -11,11 +11,11 @@ import type {
   ExitStatus,
   RunIdentity,
   Supervisor,
-} from "./contract.ts";
+} from "../contract.ts";
 import { launchFailure } from "./launch-failure.ts";
-import { encodePlan, encodeStem } from "./plan-encoding.ts";
+import { encodePlan, encodeStem } from "../plan/plan-encoding.ts";
 import { conditionIn, identifyRun, isDead, signalExactly } from "./process-facts.ts";
-import { SupervisorConnection } from "./supervisor-connection.ts";
+import { SupervisorConnection } from "./connection.ts";
 import {
   attachFlags,
   inlinePlanLimitBytes,
@@ -23,8 +23,8 @@ import {
   messageTypes,
   SupervisorFailure,
   type Message,
-} from "./supervisor-protocol.ts";
-import { WireReader, WireWriter } from "./wire.ts";
+} from "./protocol.ts";
+import { WireReader, WireWriter } from "../plan/wire.ts";
 
 export type SupervisorSys = Pick<
   Sys,

@@ -12,7 +12,7 @@ import type {
   Propagation,
   Stem,
 } from "./plan.ts";
-import { sysctlPath } from "./sysctls.ts";
+import { sysctlPath } from "../compile/sysctls.ts";
 import { WireWriter } from "./wire.ts";
 
 const magic = 0x4e4c5046;

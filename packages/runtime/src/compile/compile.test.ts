@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { OciSpec } from "@fathom/spec";
 import { compile } from "./compile.ts";
-import { kinds, options, spec, texts, type Change } from "./plan-fixture.ts";
+import { kinds, options, spec, texts, type Change } from "../testing/plan-fixture.ts";
 
 test("a plan is frozen through and through, and the configuration it came from is not", () => {
   const given = spec();

@@ -1,5 +1,5 @@
 /** An in-memory cgroup tree for tests: directories with files that the kernel would make, limits that it would keep. */
-import type { CgroupFileSystem } from "./filesystem.ts";
+import type { CgroupFileSystem } from "../cgroups/filesystem.ts";
 
 export class FakeError extends Error {
   readonly code: string;

@@ -3,9 +3,9 @@
  * seccomp program; values of environment variables are printed as they are.
  */
 import { unreachable } from "@fathom/base";
-import { capabilitiesOf } from "./capabilities.ts";
-import { evaluateDeviceRules, formatException, type DeviceAccess } from "./cgroups/device-access.ts";
-import type { Resources } from "./contract.ts";
+import { capabilitiesOf } from "../compile/capabilities.ts";
+import { evaluateDeviceRules, formatException, type DeviceAccess } from "../cgroups/device-access.ts";
+import type { Resources } from "../contract.ts";
 import type { LaunchPlan, MountAttributes, Operation, OperationKind, Propagation, Stem } from "./plan.ts";
 
 const groups = {

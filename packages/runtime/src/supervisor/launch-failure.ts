@@ -4,9 +4,9 @@
  */
 import { EngineError, messageOf, type ErrorCode } from "@fathom/base";
 import { errnoText, SysError } from "@fathom/sys";
-import { describeOperation } from "./explain.ts";
-import type { LaunchPlan, Operation } from "./plan.ts";
-import { SupervisorFailure } from "./supervisor-protocol.ts";
+import { describeOperation } from "../plan/explain.ts";
+import type { LaunchPlan, Operation } from "../plan/plan.ts";
+import { SupervisorFailure } from "./protocol.ts";
 
 const ENOENT = 2;
 const ENOEXEC = 8;

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { compile } from "./compile.ts";
+import { compile } from "../compile/compile.ts";
 import { describeOperation, explain, planToJson } from "./explain.ts";
-import { options, spec } from "./plan-fixture.ts";
+import { options, spec } from "../testing/plan-fixture.ts";
 
 test("the whole plan of a usual container", () => {
   const plan = compile(spec(), options);

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { compile, compileExec } from "./compile.ts";
-import { exec, kinds, options, spec } from "./plan-fixture.ts";
+import { exec, kinds, options, spec } from "../testing/plan-fixture.ts";
 
 test("terminal, init, waiting to be started, keyring", () => {
   const plan = compile(spec({ process: { terminal: true, consoleSize: { height: 24, width: 80 } } }), {

@@ -4,7 +4,7 @@ import { EngineError } from "@fathom/base";
 import type { OciMount } from "@fathom/spec";
 import { cgroupMountOperations, type CgroupView } from "./cgroup-mounts.ts";
 import { parseMountOptions, type ParsedMountOptions } from "./mount-options.ts";
-import type { MountAttributes, Operation, Propagation } from "./plan.ts";
+import type { MountAttributes, Operation, Propagation } from "../plan/plan.ts";
 
 export interface MountContext {
   /** Relative bind sources are below it. */

@@ -9,11 +9,11 @@ import type { LinuxIdMapping, LinuxSeccomp, OciProcess, OciSpec } from "@fathom/
 import type { CgroupView } from "./cgroup-mounts.ts";
 import { deviceOperations } from "./devices.ts";
 import { isPropagation } from "./mount-options.ts";
-import { mountOperations } from "./mounts.ts";
-import type { IdMapEntry, LaunchPlan, NamespaceKind, Operation, Propagation, Stem } from "./plan.ts";
-import { namespaceKinds } from "./plan.ts";
+import { mountOperations } from "./mount-operations.ts";
+import type { IdMapEntry, LaunchPlan, NamespaceKind, Operation, Propagation, Stem } from "../plan/plan.ts";
+import { namespaceKinds } from "../plan/plan.ts";
 import { processOperations } from "./process.ts";
-import type { SeccompArchitecture } from "./seccomp/compile.ts";
+import type { SeccompArchitecture } from "../seccomp/compile.ts";
 import { checkSysctl, sysctlPath } from "./sysctls.ts";
 
 export type RootSource = Extract<Operation, { kind: "attach-root" }>["source"];
