@@ -14,6 +14,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   base: [],
   spec: ["base"],
   archive: ["base"],
+  template: ["base"],
   sys: ["base"],
   runtime: ["base", "spec", "archive", "sys"],
   store: ["base", "spec", "archive", "sys"],
@@ -24,7 +25,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   engine: ["base", "spec", "archive", "sys", "runtime", "store", "distribution", "network", "volumes", "containers"],
   api: ["base", "spec", "archive", "sys"],
   client: ["base", "spec"],
-  cli: ["base", "spec", "client"],
+  cli: ["base", "spec", "template", "client"],
 };
 
 /** Words that C may not contain: they name decisions, which are TypeScript's. */

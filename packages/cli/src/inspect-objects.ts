@@ -3,7 +3,7 @@ import { messageOf } from "@fathom/base";
 import { DaemonError, type Client, type Query } from "@fathom/client";
 import type { CommandContext } from "./command.ts";
 import { platformQuery } from "./platform-query.ts";
-import { compileTemplate, TemplateError } from "./template/template.ts";
+import { parseTemplate, TemplateError, type Template } from "@fathom/template";
 
 export type ObjectKind =
   | "config"
@@ -91,10 +91,10 @@ export async function inspectObjects(
     platform: platformQuery(platform),
   };
   const format = flags.string("format").replaceAll("\\t", "\t").replaceAll("\\n", "\n");
-  let template: ReturnType<typeof compileTemplate> | undefined;
+  let template: Template | undefined;
   if (format !== "" && format !== "json") {
     try {
-      template = compileTemplate(format);
+      template = parseTemplate(format);
     } catch (error) {
       if (!(error instanceof TemplateError)) throw error;
       stderr.write(`template parsing error: ${error.message}\n`);
@@ -113,7 +113,7 @@ export async function inspectObjects(
   }
   try {
     if (format === "json") stdout.write(`${JSON.stringify(found)}\n`);
-    else if (template !== undefined) for (const value of found) stdout.write(`${template.render(value)}\n`);
+    else if (template !== undefined) for (const value of found) stdout.write(`${template.execute(value)}\n`);
     else stdout.write(`${found.length === 0 ? "[]" : JSON.stringify(found, null, 4)}\n`);
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error;

@@ -1,6 +1,6 @@
 /** Prints lists: default tables, `table TEMPLATE`, `json`, templates, quiet. One way for ps, images, volumes, networks, history. */
 import { table } from "./format.ts";
-import { compileTemplate } from "./template/template.ts";
+import { parseTemplate } from "@fathom/template";
 
 export interface ListPrinter<T> {
   readonly items: readonly T[];
@@ -52,10 +52,10 @@ export function formatList<T>(printer: ListPrinter<T>, options: ListOptions): st
     ]);
   }
   if (format.startsWith("table")) {
-    const template = compileTemplate(format.slice("table".length).trimStart(), { missingIsError: true });
+    const template = parseTemplate(format.slice("table".length).trimStart(), { missingIsError: true });
     const headings = { ...printer.headings, Label: (key: string): string => key.replace(/^.*\./, "").toUpperCase() };
-    return table([headings, ...rows].map((data) => template.render(data).split("\t")));
+    return table([headings, ...rows].map((data) => template.execute(data).split("\t")));
   }
-  const template = compileTemplate(format, { missingIsError: true });
-  return rows.map((row) => `${template.render(row)}\n`).join("");
+  const template = parseTemplate(format, { missingIsError: true });
+  return rows.map((row) => `${template.execute(row)}\n`).join("");
 }

@@ -3,8 +3,7 @@ import type { CommandContext } from "../command.ts";
 import { filtersQuery } from "../filters.ts";
 import { readableApi } from "../inspect-objects.ts";
 import { connect } from "../session.ts";
-import { compileTemplate } from "../template/template.ts";
-import { toJson } from "../template/values.ts";
+import { parseTemplate, toJson } from "@fathom/template";
 import { timestampQuery } from "../timestamps.ts";
 
 interface Event {
@@ -76,7 +75,7 @@ export async function run(context: CommandContext): Promise<number> {
   const { flags, stdout } = context;
   const client = await connect(context);
   const format = flags.string("format");
-  const template = format === "" || format === "json" ? undefined : compileTemplate(format);
+  const template = format === "" || format === "json" ? undefined : parseTemplate(format);
   const events = client.lines("GET", `${readableApi}/events`, {
     query: {
       since: timestampQuery(flags.string("since"), ""),
@@ -91,7 +90,7 @@ export async function run(context: CommandContext): Promise<number> {
       stdout.write(`${toJson(jsonData(event, timeNano))}\n`);
       continue;
     }
-    const said = template === undefined ? line(event, timeNano) : template.render(templateData(event, timeNano));
+    const said = template === undefined ? line(event, timeNano) : template.execute(templateData(event, timeNano));
     stdout.write(`${said}\n`);
   }
   return 0;

@@ -2,7 +2,7 @@ import { DaemonError, type Client } from "@fathom/client";
 import type { CommandContext } from "../command.ts";
 import { bytesSize } from "../format.ts";
 import { connect } from "../session.ts";
-import { compileTemplate } from "../template/template.ts";
+import { parseTemplate } from "@fathom/template";
 
 interface Info {
   readonly Containers: number;
@@ -70,7 +70,7 @@ export async function run(context: CommandContext): Promise<number> {
   const info = await client.json<Info>("GET", "/info");
   const format = flags.string("format");
   if (format !== "") {
-    stdout.write(format === "json" ? `${JSON.stringify(info)}\n` : `${compileTemplate(format).render(info)}\n`);
+    stdout.write(format === "json" ? `${JSON.stringify(info)}\n` : `${parseTemplate(format).execute(info)}\n`);
     return 0;
   }
   const kernel = await kernelLines(client);

@@ -1,7 +1,7 @@
 import { apiVersion, messageOf, programVersion } from "@fathom/base";
 import { Client } from "@fathom/client";
 import type { CommandContext } from "../command.ts";
-import { compileTemplate } from "../template/template.ts";
+import { parseTemplate } from "@fathom/template";
 
 interface ServerVersion {
   readonly Version: string;
@@ -45,7 +45,7 @@ export async function run(context: CommandContext): Promise<number> {
   const format = flags.string("format");
   if (format !== "") {
     const data = { Client: own, Server: server ?? null };
-    stdout.write(format === "json" ? `${JSON.stringify(data)}\n` : `${compileTemplate(format).render(data)}\n`);
+    stdout.write(format === "json" ? `${JSON.stringify(data)}\n` : `${parseTemplate(format).execute(data)}\n`);
   } else {
     stdout.write(
       rows("Client: Fathom", [

@@ -1,12 +1,10 @@
 /**
- * Go's text/template for `--format`, on JSON data: actions, pipelines, variables, if/with/range/else, and the functions of text/template
- * and of the docker CLI (json, join, split, lower, upper, title, pad, truncate, table comes from the printers).
+ * Parsing and execution of a template: actions, pipelines, variables, if/with/range/else, and the functions of text/template
+ * and of the docker CLI (json, join, split, lower, upper, title, pad, truncate; `table` is the work of the CLI's printers).
  */
-import { TemplateError } from "./lexer.ts";
-import { parseTemplate, type Expression, type Node, type Pipeline } from "./parser.ts";
+import { TemplateError, type Template, type TemplateOptions } from "./contract.ts";
+import { parseNodes, type Expression, type Node, type Pipeline } from "./parser.ts";
 import { equal, isTrue, lengthOf, less, printValue, sprintf, toJson } from "./values.ts";
-
-export { TemplateError } from "./lexer.ts";
 
 type Value = unknown;
 type TemplateFunction = (...args: Value[]) => Value;
@@ -246,25 +244,14 @@ class Evaluation {
   }
 }
 
-export interface Template {
-  /** @throws TemplateError */
-  render(data: unknown): string;
-}
-
-/**
- * @param missingIsError As Go's missingkey=error, which `inspect` uses.
- * @throws TemplateError for a template that does not parse, in Go's words
- */
-export function compileTemplate(
-  source: string,
-  options: { readonly missingIsError: boolean } = { missingIsError: true },
-): Template {
+/** @throws TemplateError for a template that does not parse, in Go's words */
+export function parseTemplate(source: string, options: TemplateOptions = { missingIsError: true }): Template {
   let nodes: readonly Node[];
   try {
-    nodes = parseTemplate(source, functionNames);
+    nodes = parseNodes(source, functionNames);
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error;
     throw new TemplateError(`template: :1: ${error.message}`, { cause: error });
   }
-  return { render: (data) => new Evaluation(source, data, options.missingIsError).run(nodes, data) };
+  return { execute: (value) => new Evaluation(source, value, options.missingIsError).run(nodes, value) };
 }

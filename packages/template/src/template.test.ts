@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { compileTemplate, TemplateError } from "./template.ts";
+import { parseTemplate, TemplateError } from "./index.ts";
 
 const data = {
   Name: "/web",
@@ -9,7 +9,7 @@ const data = {
   Nothing: null,
   Labels: {},
 };
-const render = (source: string): string => compileTemplate(source).render(data);
+const render = (source: string): string => parseTemplate(source).execute(data);
 
 describe("templates", () => {
   const cases: readonly (readonly [string, string])[] = [
@@ -45,7 +45,7 @@ describe("templates", () => {
 
   test("a field that is a function takes arguments", () => {
     const label = (key: string): string => `<${key}>`;
-    expect(compileTemplate('{{.Label "a"}}{{.Label "b" | json}}').render({ Label: label })).toBe('<a>"<b>"');
+    expect(parseTemplate('{{.Label "a"}}{{.Label "b" | json}}').execute({ Label: label })).toBe('<a>"<b>"');
   });
 
   test("errors say where", () => {
@@ -56,6 +56,6 @@ describe("templates", () => {
     expect(() => render("{{.Name")).toThrow("unclosed action");
     expect(() => render("{{if .Name}}x")).toThrow("unexpected EOF");
     expect(() => render("{{end}}")).toThrow(TemplateError);
-    expect(compileTemplate("{{.Nosuch}}", { missingIsError: false }).render(data)).toBe("<no value>");
+    expect(parseTemplate("{{.Nosuch}}", { missingIsError: false }).execute(data)).toBe("<no value>");
   });
 });

@@ -1,8 +1,5 @@
 /** Splits a Go template (text/template) into text and actions, and an action into tokens. Positions are byte columns for messages. */
-
-export class TemplateError extends Error {
-  override readonly name = "TemplateError";
-}
+import { TemplateError } from "./contract.ts";
 
 export type Token =
   | { readonly kind: "field"; readonly text: string; readonly at: number; readonly spaced: boolean }

@@ -1,5 +1,5 @@
 /** How Go prints, compares and judges values, for JSON data. */
-import { TemplateError } from "./lexer.ts";
+import { TemplateError } from "./contract.ts";
 
 /** A value of fmt's %v: maps sorted by key, slices in brackets. */
 export function printValue(value: unknown): string {

@@ -1,5 +1,6 @@
 /** Tokens to a tree: the part of text/template that formats use (no template definitions). */
-import { lex, TemplateError, type Segment, type Token } from "./lexer.ts";
+import { TemplateError } from "./contract.ts";
+import { lex, type Segment, type Token } from "./lexer.ts";
 
 export type Expression =
   | { readonly kind: "dot" }
@@ -33,7 +34,7 @@ export type Node =
   | { readonly kind: "break" }
   | { readonly kind: "continue" };
 
-export function parseTemplate(source: string, functions: ReadonlySet<string>): readonly Node[] {
+export function parseNodes(source: string, functions: ReadonlySet<string>): readonly Node[] {
   const parser = new Parser(lex(source), functions);
   return parser.parse();
 }
