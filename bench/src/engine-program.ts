@@ -29,10 +29,10 @@ const engine = await composeEngine({ config, sys: createSys(), logger, resources
 await engine.resume();
 const never = new AbortController().signal;
 const body = createReadStream(imageTar);
-for await (const message of engine.imageLoad(body, { quiet: true, platform: undefined }, never)) {
+for await (const message of engine.images.imageLoad(body, { quiet: true, platform: undefined }, never)) {
   if (message.error !== undefined) throw new Error(message.error);
 }
-const [image] = await engine.imageList({
+const [image] = await engine.images.imageList({
   all: false,
   digests: false,
   filters: {},
@@ -44,13 +44,13 @@ if (image === undefined) throw new Error(`${imageTar} has no image`);
 async function sample(): Promise<number> {
   const start = performance.now();
   const request = decodeContainerCreate({ Image: image!.Id, Cmd: ["true"], HostConfig: { NetworkMode: "none" } });
-  const { Id: id } = await engine.containerCreate(undefined, undefined, adaptCreate(request, apiVersion).body);
-  await engine.containerStart(id, undefined);
-  const { result } = await engine.containerWait(id, "not-running", never);
+  const { Id: id } = await engine.containers.create(undefined, undefined, adaptCreate(request, apiVersion).body);
+  await engine.containers.start(id, undefined);
+  const { result } = await engine.containers.wait(id, "not-running", never);
   const { StatusCode } = await result;
   const time = performance.now() - start;
   if (StatusCode !== 0) throw new Error(`the program ended with ${StatusCode}`);
-  await engine.containerRemove(id, { volumes: true, force: false, link: false });
+  await engine.containers.remove(id, { volumes: true, force: false, link: false });
   return time;
 }
 

@@ -3,7 +3,8 @@
  * in reverse.
  */
 import { mkdirSync } from "node:fs";
-import { createApiServer, type ApiServer, type Backend } from "@fathom/api";
+import { createApiServer, type ApiServer } from "@fathom/api";
+import { backendOf } from "./backend.ts";
 import { createLogger, EventLoopMonitor, messageOf, programVersion, type Logger } from "@fathom/base";
 import type { EngineLife } from "@fathom/engine";
 import { requireKernel } from "@fathom/runtime";
@@ -100,7 +101,7 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   if (fallbacks(kernel).length > 0)
     logger.info("this kernel lacks what there is another way for", { features: fallbacks(kernel) });
   const engine = await composeEngine({ config, sys, logger, resources });
-  const backend: Backend = engine;
+  const backend = backendOf(engine);
   const memory = resources.use(new IdleMemory({ sys }));
   const server = createApiServer({
     onActivity: () => memory.touch(),

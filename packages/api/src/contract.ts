@@ -114,53 +114,50 @@ export interface SystemBackend {
 }
 
 export interface ContainerBackend {
-  containerList(request: ContainerListRequest): Promise<ContainerSummary[]>;
-  containerCreate(
+  list(request: ContainerListRequest): Promise<ContainerSummary[]>;
+  create(
     name: string | undefined,
     platform: Platform | undefined,
     body: ContainerCreateRequest,
   ): Promise<ContainerCreateResponse>;
   /** Fathom's own: the launch plan of such a container in words. Nothing stays. */
   explain(body: ContainerCreateRequest): Promise<{ Text: string }>;
-  containerInspect(container: string, size: boolean): Promise<ContainerInspect>;
+  inspect(container: string, size: boolean): Promise<ContainerInspect>;
   /** @throws not-modified when it runs already. */
-  containerStart(container: string, detachKeys: string | undefined): Promise<void>;
+  start(container: string, detachKeys: string | undefined): Promise<void>;
   /**
    * Goes on when the client hangs up. `timeoutSeconds` undefined: the container's own; negative: for ever.
    * @throws not-modified when it does not run
    */
-  containerStop(
-    container: string,
-    options: { signal: string | undefined; timeoutSeconds: number | undefined },
-  ): Promise<void>;
+  stop(container: string, options: { signal: string | undefined; timeoutSeconds: number | undefined }): Promise<void>;
   /** As `containerStop`. */
-  containerRestart(
+  restart(
     container: string,
     options: { signal: string | undefined; timeoutSeconds: number | undefined },
   ): Promise<void>;
-  containerKill(container: string, signalName: string | undefined): Promise<void>;
+  kill(container: string, signalName: string | undefined): Promise<void>;
   /** Resolves the registration at once (headers are sent then), the result later. */
-  containerWait(
+  wait(
     container: string,
     condition: WaitCondition,
     signal: AbortSignal,
   ): Promise<{ readonly result: Promise<ContainerWaitResponse> }>;
-  containerRemove(container: string, options: { volumes: boolean; force: boolean; link: boolean }): Promise<void>;
-  containerRename(container: string, newName: string): Promise<void>;
-  containerPause(container: string): Promise<void>;
-  containerUnpause(container: string): Promise<void>;
-  containerUpdate(container: string, body: ContainerUpdateRequest): Promise<ContainerUpdateResponse>;
-  containerResize(container: string, rows: number, columns: number): Promise<void>;
-  containerTop(container: string, psArguments: string): Promise<ContainerTopResponse>;
-  containerChanges(container: string): Promise<FilesystemChange[]>;
-  containerAttach(container: string, request: AttachRequest, signal: AbortSignal): Promise<AttachResult>;
+  remove(container: string, options: { volumes: boolean; force: boolean; link: boolean }): Promise<void>;
+  rename(container: string, newName: string): Promise<void>;
+  pause(container: string): Promise<void>;
+  unpause(container: string): Promise<void>;
+  update(container: string, body: ContainerUpdateRequest): Promise<ContainerUpdateResponse>;
+  resize(container: string, rows: number, columns: number): Promise<void>;
+  top(container: string, psArguments: string): Promise<ContainerTopResponse>;
+  changes(container: string): Promise<FilesystemChange[]>;
+  attach(container: string, request: AttachRequest, signal: AbortSignal): Promise<AttachResult>;
   /** `tty` tells whether the bytes are multiplexed frames (false) or raw (true). */
-  containerLogs(
+  logs(
     container: string,
     request: LogsRequest,
     signal: AbortSignal,
   ): Promise<{ readonly tty: boolean; readonly stream: AsyncIterable<Uint8Array> }>;
-  containerPrune(filters: Filters): Promise<PruneReport>;
+  prune(filters: Filters): Promise<PruneReport>;
   /** Stat of a path, for the X-Docker-Container-Path-Stat header. */
   archiveStat(
     container: string,
@@ -175,37 +172,37 @@ export interface ContainerBackend {
     stat: { name: string; size: number; mode: number; mtime: string; linkTarget: string };
     tar: AsyncIterable<Uint8Array>;
   }>;
-  containerExport(container: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+  export(container: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
   commit(request: CommitRequest): Promise<{ Id: string }>;
 }
 
 export interface ExecBackend {
-  execCreate(container: string, body: ExecCreateRequest): Promise<{ Id: string }>;
-  execInspect(id: string): Promise<ExecInspect>;
+  create(container: string, body: ExecCreateRequest): Promise<{ Id: string }>;
+  inspect(id: string): Promise<ExecInspect>;
   /** Starts it; with `detach` the stream is undefined. */
-  execStart(
+  start(
     id: string,
     options: { detach: boolean; tty: boolean; consoleSize: readonly [number, number] | undefined; stdin: boolean },
     signal: AbortSignal,
   ): Promise<StreamAttachment | undefined>;
-  execResize(id: string, rows: number, columns: number): Promise<void>;
+  resize(id: string, rows: number, columns: number): Promise<void>;
 }
 
 export interface ImageBackend {
-  imageList(request: {
+  list(request: {
     all: boolean;
     digests: boolean;
     sharedSize: boolean;
     filters: Filters;
     manifests: boolean;
   }): Promise<ImageSummary[]>;
-  imageInspect(name: string, platform: Platform | undefined): Promise<ImageInspect>;
-  imageHistory(name: string, platform: Platform | undefined): Promise<HistoryItem[]>;
-  imageTag(name: string, repository: string, tag: string | undefined): Promise<void>;
-  imageRemove(name: string, options: { force: boolean; noPrune: boolean }): Promise<ImageDeleteItem[]>;
-  imagePrune(filters: Filters): Promise<PruneReport>;
+  inspect(name: string, platform: Platform | undefined): Promise<ImageInspect>;
+  history(name: string, platform: Platform | undefined): Promise<HistoryItem[]>;
+  tag(name: string, repository: string, tag: string | undefined): Promise<void>;
+  remove(name: string, options: { force: boolean; noPrune: boolean }): Promise<ImageDeleteItem[]>;
+  prune(filters: Filters): Promise<PruneReport>;
   /** Messages as they come; an error thrown before the first message becomes a status, later ones an `errorDetail` line. */
-  imagePull(
+  pull(
     request: {
       fromImage: string;
       tag: string | undefined;
@@ -214,17 +211,17 @@ export interface ImageBackend {
     },
     signal: AbortSignal,
   ): AsyncIterable<ProgressMessage>;
-  imagePush(
+  push(
     request: { name: string; tag: string | undefined; auth: RegistryAuth | undefined; platform: string | undefined },
     signal: AbortSignal,
   ): AsyncIterable<ProgressMessage>;
-  imageLoad(
+  load(
     body: AsyncIterable<Uint8Array>,
     options: { quiet: boolean; platform: string | undefined },
     signal: AbortSignal,
   ): AsyncIterable<ProgressMessage>;
-  imageSave(names: readonly string[], platform: string | undefined, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  imageImport(
+  save(names: readonly string[], platform: string | undefined, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  import(
     request: {
       source: AsyncIterable<Uint8Array>;
       repository: string | undefined;
@@ -238,17 +235,24 @@ export interface ImageBackend {
 }
 
 export interface VolumeBackend {
-  volumeList(filters: Filters): Promise<VolumeListResponse>;
-  volumeCreate(body: VolumeCreateRequest): Promise<Volume>;
-  volumeInspect(name: string): Promise<Volume>;
-  volumeRemove(name: string, force: boolean): Promise<void>;
-  volumePrune(filters: Filters): Promise<PruneReport>;
+  list(filters: Filters): Promise<VolumeListResponse>;
+  create(body: VolumeCreateRequest): Promise<Volume>;
+  inspect(name: string): Promise<Volume>;
+  remove(name: string, force: boolean): Promise<void>;
+  prune(filters: Filters): Promise<PruneReport>;
 }
 
 export interface NetworkBackend {
-  networkList(filters: Filters): Promise<NetworkInspect[]>;
-  networkInspect(name: string, options: { verbose: boolean; scope: string | undefined }): Promise<NetworkInspect>;
+  list(filters: Filters): Promise<NetworkInspect[]>;
+  inspect(name: string, options: { verbose: boolean; scope: string | undefined }): Promise<NetworkInspect>;
 }
 
-export interface Backend
-  extends SystemBackend, ContainerBackend, ExecBackend, ImageBackend, VolumeBackend, NetworkBackend {}
+/** What the server asks, an area each. */
+export interface Backend {
+  readonly system: SystemBackend;
+  readonly containers: ContainerBackend;
+  readonly execs: ExecBackend;
+  readonly images: ImageBackend;
+  readonly volumes: VolumeBackend;
+  readonly networks: NetworkBackend;
+}

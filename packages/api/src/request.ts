@@ -1,7 +1,6 @@
 /** What a handler gets: the request in Docker's terms, and ways to answer. */
 import { EngineError, type Logger } from "@fathom/base";
 import { parseJsonText } from "@fathom/spec/docker/decode/json-text";
-import type { Backend } from "./contract.ts";
 import { errorLine } from "./errors.ts";
 import type { Exchange } from "./http/connection.ts";
 import type { Response } from "./http/response.ts";
@@ -11,7 +10,6 @@ import type { Query } from "./query.ts";
 const jsonBodyLimit = 8 * 1024 * 1024;
 
 export interface ApiRequest {
-  readonly backend: Backend;
   readonly logger: Logger;
   /** The number behind "1.". */
   readonly version: number;

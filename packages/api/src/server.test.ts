@@ -249,7 +249,7 @@ describe("streams of messages", () => {
     const client = server.connect().send("GET /events HTTP/1.1\r\nHost: d\r\n\r\n");
     await client.until((text) => text.includes("\r\n\r\n"));
     client.close();
-    const call = server.fake.calls.slice(before).find(({ name }) => name === "events");
+    const call = server.fake.calls.slice(before).find(({ name }) => name === "system.events");
     const signal = call?.args[1] as AbortSignal;
     for (let tries = 0; tries < 100 && !signal.aborted; tries++) await Bun.sleep(5);
     expect(signal.aborted).toBe(true);

@@ -99,13 +99,13 @@ class Server implements ApiServer {
       `Docker-Experimental: ${options.experimental === true}\r\n` +
       `Ostype: linux\r\n` +
       `Server: Fathom/${options.version} (linux)\r\n`;
-    addSystemRoutes(this.#router);
-    addContainerRoutes(this.#router);
-    addStreamRoutes(this.#router);
-    addImageRoutes(this.#router);
-    addVolumeRoutes(this.#router);
-    addNetworkRoutes(this.#router);
-    addMissingRoutes(this.#router);
+    addSystemRoutes(this.#router, options.backend);
+    addContainerRoutes(this.#router, options.backend);
+    addStreamRoutes(this.#router, options.backend);
+    addImageRoutes(this.#router, options.backend);
+    addVolumeRoutes(this.#router, options.backend);
+    addNetworkRoutes(this.#router, options.backend);
+    addMissingRoutes(this.#router, options.backend.containers);
     this.#router.add("GET", "/debug", ({ response }) => response.json(200, options.debug?.() ?? {}));
   }
 
@@ -236,7 +236,6 @@ class Server implements ApiServer {
       const match = this.#router.find(head.method, rest);
       if (match === undefined) throw new EngineError("not-found", "page not found");
       const request: ApiRequest = {
-        backend: this.#options.backend,
         logger,
         version,
         name: match.name,

@@ -28,7 +28,7 @@ function request(host: Partial<HostConfig> = {}): ContainerCreateRequest {
 /** Creates a container and ends its daemon; gives its description. */
 async function described(): Promise<{ readonly path: string; readonly text: string }> {
   const engine = await startDaemon(machine, root);
-  const { Id: id } = await engine.containerCreate("web", undefined, request());
+  const { Id: id } = await engine.containers.create("web", undefined, request());
   await engine.shutdown();
   const path = join(root, "containers", id, "container.json");
   return { path, text: readFileSync(path, "utf8") };
@@ -68,7 +68,7 @@ test("a new description is made durable, unless it is of a container with --rm",
   });
   const paths: string[] = [];
   for (const AutoRemove of [false, true, false]) {
-    const { Id } = await engine.containerCreate(undefined, undefined, request({ AutoRemove }));
+    const { Id } = await engine.containers.create(undefined, undefined, request({ AutoRemove }));
     const path = join(root, "containers", Id, "container.json");
     const { record } = JSON.parse(readFileSync(path, "utf8")) as { record: ContainerRecord };
     rmSync(path);

@@ -20,7 +20,7 @@ afterEach(async () => {
 
 test("while many containers are read from the disk everything else has its turn, and one that goes meanwhile is left out", async () => {
   for (let count = 0; count < 20; count++)
-    await engine.containerCreate(`c${count}`, undefined, {
+    await engine.containers.create(`c${count}`, undefined, {
       ...emptyContainerConfig,
       Image: "busybox",
       HostConfig: emptyHostConfig,
@@ -34,11 +34,11 @@ test("while many containers are read from the disk everything else has its turn,
   let removed: Promise<void> | undefined;
   const count = (): void => {
     turns++;
-    removed ??= engine.containerRemove("c0", { force: true, volumes: false, link: false });
+    removed ??= engine.containers.remove("c0", { force: true, volumes: false, link: false });
     if (turns < 1000) setImmediate(count);
   };
   setImmediate(count);
-  const list = await engine.containerList({ all: true, limit: undefined, size: true, filters: {} });
+  const list = await engine.containers.list({ all: true, limit: undefined, size: true, filters: {} });
   const during = turns;
   turns = 1000;
   await removed;

@@ -49,7 +49,7 @@ class World implements AsyncDisposable {
     return world;
   }
   async status(name: string): Promise<string> {
-    return (await this.engine.containerInspect(name, false)).State.Status;
+    return (await this.engine.containers.inspect(name, false)).State.Status;
   }
   async until(what: string, condition: () => Promise<boolean> | boolean): Promise<void> {
     for (const deadline = Date.now() + 5000; Date.now() < deadline; await Bun.sleep(1)) if (await condition()) return;
@@ -77,8 +77,8 @@ interface Action {
 }
 
 const create = async ({ engine }: World): Promise<void> =>
-  void (await engine.containerCreate("one", undefined, request));
-const start = ({ engine }: World): Promise<void> => engine.containerStart("one", undefined);
+  void (await engine.containers.create("one", undefined, request));
+const start = ({ engine }: World): Promise<void> => engine.containers.start("one", undefined);
 const createAndStart = async (world: World): Promise<void> => {
   await create(world);
   await start(world);
@@ -99,19 +99,19 @@ const actions: Readonly<Record<string, Action>> = {
   start: { before: create, act: start },
   stop: {
     before: createAndStart,
-    act: ({ engine }) => engine.containerStop("one", { signal: undefined, timeoutSeconds: 0 }),
+    act: ({ engine }) => engine.containers.stop("one", { signal: undefined, timeoutSeconds: 0 }),
   },
   exec: {
     before: createAndStart,
     act: async ({ engine }) => {
-      const { Id } = await engine.execCreate("one", execRequest);
-      await engine.execStart(Id, { detach: true, tty: false, consoleSize: undefined, stdin: false }, never);
+      const { Id } = await engine.execs.create("one", execRequest);
+      await engine.execs.start(Id, { detach: true, tty: false, consoleSize: undefined, stdin: false }, never);
     },
   },
   exit: {
     before: createAndStart,
     act: async (world) => {
-      const { result } = await world.engine.containerWait("one", "next-exit", never);
+      const { result } = await world.engine.containers.wait("one", "next-exit", never);
       world.machine.latest().end(3);
       await result;
     },
@@ -134,8 +134,8 @@ const actions: Readonly<Record<string, Action>> = {
     act: startAgain,
     hangs: false,
   },
-  remove: { before: create, act: ({ engine }) => engine.containerRemove("one", removal) },
-  "remove -f": { before: createAndStart, act: ({ engine }) => engine.containerRemove("one", removal) },
+  remove: { before: create, act: ({ engine }) => engine.containers.remove("one", removal) },
+  "remove -f": { before: createAndStart, act: ({ engine }) => engine.containers.remove("one", removal) },
 };
 
 /** The calls of an action that meets no fault. */
@@ -188,16 +188,16 @@ async function expectTruth(world: World, name: string): Promise<void> {
 async function expectSound(world: World, name: string): Promise<void> {
   const { machine } = world;
   await expectTruth(world, name);
-  if ((await world.status("one").catch(() => "gone")) !== "gone") await world.engine.containerRemove("one", removal);
-  await world.engine.containerCreate("two", undefined, request);
-  await world.engine.containerStart("two", undefined);
+  if ((await world.status("one").catch(() => "gone")) !== "gone") await world.engine.containers.remove("one", removal);
+  await world.engine.containers.create("two", undefined, request);
+  await world.engine.containers.start("two", undefined);
   expect(await world.status("two")).toBe("running");
-  await world.engine.containerRemove("two", removal);
+  await world.engine.containers.remove("two", removal);
   expect(machine.openFds).toBe(0);
   await world.engine.shutdown();
   for (const path of machine.cgroups) machine.emptyCgroups.add(path);
   world.engine = await startDaemon(machine, world.root);
-  expect(await world.engine.containerList({ all: true, limit: undefined, size: false, filters: {} })).toEqual([]);
+  expect(await world.engine.containers.list({ all: true, limit: undefined, size: false, filters: {} })).toEqual([]);
   expect([...machine.processes.values()].filter(({ ended }) => ended === undefined)).toEqual([]);
   expect([[...machine.cgroups], [...machine.endpoints.keys()], [...machine.layers]]).toEqual([[], [], []]);
   expect(readdirSync(join(world.root, "containers"))).toEqual([]);
@@ -241,11 +241,11 @@ for (const [name, action] of Object.entries(actions))
             const result = outcome(action.act(world));
             try {
               await hang.reached;
-              await world.engine.containerCreate("other", undefined, request);
-              await world.engine.containerStart("other", undefined);
+              await world.engine.containers.create("other", undefined, request);
+              await world.engine.containers.start("other", undefined);
               expect(await world.status("other")).toBe("running");
               await world.status("one").catch(() => "gone");
-              await world.engine.containerRemove("other", removal);
+              await world.engine.containers.remove("other", removal);
               hang[end](new Error("it failed at last"));
               await world.until("an answer", () => result.is !== "under way");
               if (end === "goOn") expect(result.is).toBe("done");
@@ -265,14 +265,14 @@ describe("a daemon's start", () => {
     const world = await World.open();
     const { machine, engine } = world;
     for (const name of ["runs", "ended", "going"]) {
-      await engine.containerCreate(name, undefined, {
+      await engine.containers.create(name, undefined, {
         ...request,
         ...(name === "going" ? { Volumes: { "/anonymous": {} } } : {}),
       });
-      if (name !== "going") await engine.containerStart(name, undefined);
+      if (name !== "going") await engine.containers.start(name, undefined);
     }
     machine.faults.hangNext("volumes.removeIfUnused");
-    void engine.containerRemove("going", removal).catch(() => undefined);
+    void engine.containers.remove("going", removal).catch(() => undefined);
     await world.until("the removal has begun", () => machine.faults.done);
     // The daemon of before must not see it.
     machine.latest().ended = { code: 3, signal: 0, finishedAt: new Date().toISOString() };
@@ -305,8 +305,8 @@ describe("a daemon's start", () => {
         world.engine = await startDaemon(world.machine, world.root);
         expect(await world.status("runs")).toBe("running");
         expect(await world.status("ended")).toBe("exited");
-        await world.engine.containerRemove("runs", removal);
-        await world.engine.containerRemove("ended", removal);
+        await world.engine.containers.remove("runs", removal);
+        await world.engine.containers.remove("ended", removal);
       } catch (error) {
         problems.push(`${name} failed: ${messageOf(error)}`);
       }

@@ -74,13 +74,13 @@ async function run(
   host: Partial<HostConfig> = {},
   more: Partial<ContainerCreateRequest> = {},
 ): Promise<string> {
-  const { Id } = await engine.containerCreate(name, undefined, request(host, more));
-  await engine.containerStart(name, undefined);
+  const { Id } = await engine.containers.create(name, undefined, request(host, more));
+  await engine.containers.start(name, undefined);
   return Id;
 }
 
 async function status(name: string): Promise<string> {
-  return (await engine.containerInspect(name, false)).State.Status;
+  return (await engine.containers.inspect(name, false)).State.Status;
 }
 
 async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
@@ -93,7 +93,7 @@ async function until(condition: () => Promise<boolean> | boolean): Promise<void>
 
 async function actions(since = 0n): Promise<string[]> {
   const seen: EventMessage[] = [];
-  for await (const event of engine.events(
+  for await (const event of engine.system.events(
     { since, until: BigInt(Date.now()) * 1_000_000n + 10_000_000n, filters: { type: ["container"] } },
     never,
   ))
@@ -112,7 +112,7 @@ function expectClean(): void {
 describe("a database that knows no containers", () => {
   /** Without what an inspection counts anew. */
   const shown = async (name: string) => {
-    const { State, RestartCount, HostConfig, Config, NetworkSettings } = await engine.containerInspect(name, false);
+    const { State, RestartCount, HostConfig, Config, NetworkSettings } = await engine.containers.inspect(name, false);
     return { State, RestartCount, HostConfig, Config, NetworkSettings };
   };
   const again = async (end: () => Promise<unknown>): Promise<void> => {
@@ -123,15 +123,15 @@ describe("a database that knows no containers", () => {
 
   test("they are what they were: what ended keeps code and times, what a user stopped or paused stays so", async () => {
     const policy = { RestartPolicy: { Name: "unless-stopped", MaximumRetryCount: 0 } } as const;
-    await engine.containerCreate("made", undefined, request());
+    await engine.containers.create("made", undefined, request());
     await run("ended");
     machine.latest().end(3);
     await until(async () => (await status("ended")) === "exited");
     await run("stopped", policy);
-    await engine.containerStop("stopped", { signal: "KILL", timeoutSeconds: 0 });
+    await engine.containers.stop("stopped", { signal: "KILL", timeoutSeconds: 0 });
     await run("lives", { ...policy, Memory: 64 << 20 });
     await run("paused");
-    await engine.containerPause("paused");
+    await engine.containers.pause("paused");
     const names = ["made", "ended", "stopped", "lives", "paused"];
     const before = await Promise.all(names.map(shown));
     await again(() => engine.shutdown({ leaveContainers: true }));
@@ -139,7 +139,7 @@ describe("a database that knows no containers", () => {
     expect(await Promise.all(names.map(status))).toEqual(["created", "exited", "exited", "running", "paused"]);
     await engine.resume();
     expect(await status("stopped")).toBe("exited");
-    await engine.containerUnpause("paused");
+    await engine.containers.unpause("paused");
   });
 
   test("also after a daemon that was killed a moment later; one that went on meanwhile is found by its supervisor", async () => {
@@ -159,76 +159,76 @@ describe("life", () => {
   test("create, start, exit, remove", async () => {
     const id = await run("one");
     expect(await status("one")).toBe("running");
-    const { result } = await engine.containerWait("one", "not-running", never);
-    const removed = await engine.containerWait("one", "removed", never);
+    const { result } = await engine.containers.wait("one", "not-running", never);
+    const removed = await engine.containers.wait("one", "removed", never);
     machine.latest().end(3);
     expect(await result).toEqual({ StatusCode: 3 });
-    const shown = await engine.containerInspect(id.slice(0, 6), false);
+    const shown = await engine.containers.inspect(id.slice(0, 6), false);
     expect([shown.State.Status, shown.State.ExitCode, shown.State.Pid]).toEqual(["exited", 3, 0]);
     expect(machine.endpoints.size).toBe(0);
     expect(machine.cgroups.size).toBe(0);
-    await engine.containerRemove("one", { volumes: false, force: false, link: false });
+    await engine.containers.remove("one", { volumes: false, force: false, link: false });
     expect(await removed.result).toEqual({ StatusCode: 3 });
     expectClean();
     expect(await actions()).toEqual(["create", "start", "die", "destroy"]);
   });
 
   test("--rm: 'removed' answers after the removal", async () => {
-    await engine.containerCreate("gone", undefined, request({ AutoRemove: true }));
-    const { result } = await engine.containerWait("gone", "removed", never);
-    await engine.containerStart("gone", undefined);
+    await engine.containers.create("gone", undefined, request({ AutoRemove: true }));
+    const { result } = await engine.containers.wait("gone", "removed", never);
+    await engine.containers.start("gone", undefined);
     machine.latest().end(0);
     expect(await result).toEqual({ StatusCode: 0 });
-    await expect(engine.containerInspect("gone", false)).rejects.toThrow("No such container: gone");
+    await expect(engine.containers.inspect("gone", false)).rejects.toThrow("No such container: gone");
     expectClean();
   });
 
   test("patterns of log options are checked at create, and one of an older row takes no descriptor with it", async () => {
     const logging = (pattern: string) => ({ LogConfig: { Type: "json-file", Config: { "env-regex": pattern } } });
-    await expect(engine.containerCreate("bad", undefined, request(logging("(")))).rejects.toThrow(
+    await expect(engine.containers.create("bad", undefined, request(logging("(")))).rejects.toThrow(
       "error parsing regexp: missing closing ): `(`",
     );
-    await engine.containerCreate("old", undefined, request(logging("^X")));
+    await engine.containers.create("old", undefined, request(logging("^X")));
     machine.database.run(`UPDATE containers SET fixed = replace(fixed, '"^X"', '"("')`);
     const next = await startDaemon(machine, root);
-    await expect(next.containerStart("old", undefined)).rejects.toThrow("error parsing regexp");
+    await expect(next.containers.start("old", undefined)).rejects.toThrow("error parsing regexp");
     expect(machine.openFds).toBe(0);
     await next.shutdown();
   });
 
   test("attachments made before the start see the first byte", async () => {
-    await engine.containerCreate("at", undefined, request({}, { OpenStdin: true, StdinOnce: true }));
+    await engine.containers.create("at", undefined, request({}, { OpenStdin: true, StdinOnce: true }));
     const attach = { stdin: true, stdout: true, stderr: false, logs: false, stream: true, detachKeys: undefined };
-    const first = await engine.containerAttach("at", attach, never);
+    const first = await engine.containers.attach("at", attach, never);
     const gone = new AbortController();
-    const second = await engine.containerAttach("at", attach, gone.signal);
+    const second = await engine.containers.attach("at", attach, gone.signal);
     gone.abort();
     expect(await second.stream).toBeUndefined();
-    await engine.containerStart("at", undefined);
+    await engine.containers.start("at", undefined);
     expect((await first.stream)?.fd).toBe(500);
     expect(machine.latest().request.attach).toEqual([{ stdin: true, stdout: true, stderr: false, closeStdin: true }]);
   });
 
   test("so many clients wait for a start, and no more", async () => {
-    await engine.containerCreate("at", undefined, request());
+    await engine.containers.create("at", undefined, request());
     const attach = { stdin: false, stdout: true, stderr: false, logs: false, stream: true, detachKeys: undefined };
     const waiting = [];
-    for (let index = 0; index < 200; index++) waiting.push(await engine.containerAttach("at", attach, never));
-    await expect(engine.containerAttach("at", attach, never)).rejects.toThrow(
+    for (let index = 0; index < 200; index++) waiting.push(await engine.containers.attach("at", attach, never));
+    await expect(engine.containers.attach("at", attach, never)).rejects.toThrow(
       "200 clients wait for the start of container",
     );
-    await engine.containerRemove("at", { force: false, volumes: false, link: false });
+    await engine.containers.remove("at", { force: false, volumes: false, link: false });
     for (const { stream } of waiting) expect(await stream).toBeUndefined();
   });
 
   test("a removal ends a pending attach", async () => {
-    await engine.containerCreate("at", undefined, request());
-    const { stream } = await engine.containerAttach(
+    await engine.containers.create("at", undefined, request());
+    const { stream } = await engine.containers.attach(
       "at",
       { stdin: false, stdout: true, stderr: true, logs: false, stream: true, detachKeys: undefined },
       never,
     );
-    await engine.containerRemove("at", { volumes: false, force: false, link: false });
+    await engine.containers.remove("at", { volumes: false, force: false, link: false });
     expect(await stream).toBeUndefined();
   });
 });
@@ -237,15 +237,15 @@ describe("a database that does not take a row", () => {
   const full = new EngineError("resource-exhausted", "database or disk is full");
 
   test("a start leaves nothing that runs", async () => {
-    await engine.containerCreate("one", undefined, request());
+    await engine.containers.create("one", undefined, request());
     machine.onLaunch = () => (machine.failWrites = full);
-    await expect(engine.containerStart("one", undefined)).rejects.toThrow("disk is full");
+    await expect(engine.containers.start("one", undefined)).rejects.toThrow("disk is full");
     expect(machine.latest().ended).toBeDefined();
     expect([machine.cgroups.size, machine.endpoints.size]).toEqual([0, 0]);
     machine.failWrites = undefined;
     machine.onLaunch = () => undefined;
     expect(await status("one")).toBe("created");
-    await engine.containerStart("one", undefined);
+    await engine.containers.start("one", undefined);
     expect(await status("one")).toBe("running");
   });
 
@@ -257,7 +257,7 @@ describe("a database that does not take a row", () => {
     await until(async () => (await status("one")) === "exited");
     machine.failWrites = undefined;
     await until(async () => (await status("one")) === "exited");
-    expect((await engine.containerInspect("one", false)).State.ExitCode).toBe(7);
+    expect((await engine.containers.inspect("one", false)).State.ExitCode).toBe(7);
   });
 
   test("a daemon that ends before that leaves it to the next", async () => {
@@ -269,7 +269,7 @@ describe("a database that does not take a row", () => {
     machine.failWrites = undefined;
     engine = await startDaemon(machine, root);
     expect(await status("one")).toBe("exited");
-    expect((await engine.containerInspect("one", false)).State.ExitCode).toBe(7);
+    expect((await engine.containers.inspect("one", false)).State.ExitCode).toBe(7);
   });
 });
 
@@ -280,22 +280,22 @@ describe("a start that fails", () => {
     [new EngineError("internal", "something else"), 128],
   ])("%p", async (error, code) => {
     machine.failLaunch = error;
-    await engine.containerCreate("bad", undefined, request());
-    await expect(engine.containerStart("bad", undefined)).rejects.toThrow(error.message);
-    await until(async () => (await engine.containerInspect("bad", false)).State.ExitCode === code);
+    await engine.containers.create("bad", undefined, request());
+    await expect(engine.containers.start("bad", undefined)).rejects.toThrow(error.message);
+    await until(async () => (await engine.containers.inspect("bad", false)).State.ExitCode === code);
     expect(await status("bad")).toBe("created");
     expect(machine.endpoints.size).toBe(0);
     expect(machine.cgroups.size).toBe(0);
-    expect(existsSync(join(root, "containers", (await engine.containerInspect("bad", false)).Id, "run"))).toBe(false);
+    expect(existsSync(join(root, "containers", (await engine.containers.inspect("bad", false)).Id, "run"))).toBe(false);
     machine.failLaunch = undefined;
-    await engine.containerStart("bad", undefined);
+    await engine.containers.start("bad", undefined);
     expect(await status("bad")).toBe("running");
   });
 
   test("on the network, with --rm", async () => {
     machine.failAttach = new EngineError("conflict", "Bind for 0.0.0.0:80 failed: port is already allocated");
-    await engine.containerCreate("web", undefined, request({ AutoRemove: true }));
-    await expect(engine.containerStart("web", undefined)).rejects.toThrow(
+    await engine.containers.create("web", undefined, request({ AutoRemove: true }));
+    await expect(engine.containers.start("web", undefined)).rejects.toThrow(
       "failed to set up container networking: Bind for 0.0.0.0:80 failed: port is already allocated",
     );
     await until(() => machine.layers.size === 0);
@@ -305,13 +305,13 @@ describe("a start that fails", () => {
 });
 
 test("explain plans a container and makes nothing for it", async () => {
-  await engine.containerCreate("donor", undefined, request());
+  await engine.containers.create("donor", undefined, request());
   machine.faults.forget();
 
   const published: string[] = [];
   const stop = new AbortController();
-  const events = engine.events({ since: undefined, until: undefined, filters: {} }, stop.signal);
-  const { Text } = await engine.explain(
+  const events = engine.system.events({ since: undefined, until: undefined, filters: {} }, stop.signal);
+  const { Text } = await engine.containers.explain(
     request({ Binds: ["fresh:/data"], PortBindings: { "80/tcp": [{ HostIp: "", HostPort: "8080" }] } }),
   );
   expect(Text).toContain("port 80/tcp published at port 8080 of the host");
@@ -337,31 +337,31 @@ test("explain plans a container and makes nothing for it", async () => {
 
 describe("names and ids", () => {
   test("conflict, prefix, rename", async () => {
-    const first = await engine.containerCreate("one", undefined, request());
-    await expect(engine.containerCreate("one", undefined, request())).rejects.toThrow(
+    const first = await engine.containers.create("one", undefined, request());
+    await expect(engine.containers.create("one", undefined, request())).rejects.toThrow(
       `Conflict. The container name "/one" is already in use by container "${first.Id}".`,
     );
-    await engine.containerRename("one", "two");
-    expect((await engine.containerInspect("/two", false)).Name).toBe("/two");
-    await engine.containerCreate("one", undefined, request());
-    await expect(engine.containerRename("one", "two")).rejects.toThrow("Error when allocating new name: Conflict.");
-    await expect(engine.containerRename("one", "bad name")).rejects.toThrow(
+    await engine.containers.rename("one", "two");
+    expect((await engine.containers.inspect("/two", false)).Name).toBe("/two");
+    await engine.containers.create("one", undefined, request());
+    await expect(engine.containers.rename("one", "two")).rejects.toThrow("Error when allocating new name: Conflict.");
+    await expect(engine.containers.rename("one", "bad name")).rejects.toThrow(
       "Error when allocating new name: Invalid container name (/bad name)",
     );
-    await expect(engine.containerInspect("", false)).rejects.toThrow("No such container: ");
+    await expect(engine.containers.inspect("", false)).rejects.toThrow("No such container: ");
   });
 
   test("a failed create frees the name and leaves nothing", async () => {
-    await expect(engine.containerCreate("one", undefined, request({}, { StopSignal: "NOSUCH" }))).rejects.toThrow(
+    await expect(engine.containers.create("one", undefined, request({}, { StopSignal: "NOSUCH" }))).rejects.toThrow(
       "invalid signal: NOSUCH",
     );
-    await expect(engine.containerCreate("one", undefined, request({}, { Image: "nosuch" }))).rejects.toThrow(
+    await expect(engine.containers.create("one", undefined, request({}, { Image: "nosuch" }))).rejects.toThrow(
       "No such image: nosuch",
     );
-    await expect(engine.containerCreate("one", undefined, request({ Binds: ["v:relative"] }))).rejects.toThrow(
+    await expect(engine.containers.create("one", undefined, request({ Binds: ["v:relative"] }))).rejects.toThrow(
       "mount path must be absolute",
     );
-    await engine.containerCreate("one", undefined, request());
+    await engine.containers.create("one", undefined, request());
   });
 });
 
@@ -369,13 +369,13 @@ describe("stop and restart", () => {
   test("the stop signal, then SIGKILL", async () => {
     await run("deaf", {}, { StopTimeout: 0, StopSignal: "USR1" });
     const process = machine.latest();
-    await engine.containerStop("deaf", { signal: undefined, timeoutSeconds: undefined });
+    await engine.containers.stop("deaf", { signal: undefined, timeoutSeconds: undefined });
     expect(process.signals).toEqual([10, 9]);
-    expect((await engine.containerInspect("deaf", false)).State.ExitCode).toBe(137);
-    await expect(engine.containerStop("deaf", { signal: undefined, timeoutSeconds: 0 })).rejects.toMatchObject({
+    expect((await engine.containers.inspect("deaf", false)).State.ExitCode).toBe(137);
+    await expect(engine.containers.stop("deaf", { signal: undefined, timeoutSeconds: 0 })).rejects.toMatchObject({
       code: "not-modified",
     });
-    await expect(engine.containerKill("deaf", undefined)).rejects.toThrow(
+    await expect(engine.containers.kill("deaf", undefined)).rejects.toThrow(
       /^cannot kill container: deaf: container [0-9a-f]{64} is not running$/,
     );
   });
@@ -383,14 +383,14 @@ describe("stop and restart", () => {
   test("a policy restarts what dies, not what the user stopped", async () => {
     await run("always", { RestartPolicy: { Name: "always", MaximumRetryCount: 0 } });
     machine.latest().end(1);
-    await until(async () => (await engine.containerInspect("always", false)).RestartCount === 1);
+    await until(async () => (await engine.containers.inspect("always", false)).RestartCount === 1);
     await until(async () => (await status("always")) === "running");
-    await engine.containerKill("always", "KILL");
+    await engine.containers.kill("always", "KILL");
     // sleep: longer than the policy's first delay
     await Bun.sleep(150);
     expect(await status("always")).toBe("exited");
-    await engine.containerStart("always", undefined);
-    expect((await engine.containerInspect("always", false)).RestartCount).toBe(0);
+    await engine.containers.start("always", undefined);
+    expect((await engine.containers.inspect("always", false)).RestartCount).toBe(0);
   });
 
   test("on-failure gives up", async () => {
@@ -398,16 +398,16 @@ describe("stop and restart", () => {
     machine.latest().end(5);
     await until(
       async () =>
-        (await engine.containerInspect("fail", false)).RestartCount === 1 && (await status("fail")) === "running",
+        (await engine.containers.inspect("fail", false)).RestartCount === 1 && (await status("fail")) === "running",
     );
     machine.latest().end(5);
     await until(async () => (await status("fail")) === "exited");
-    expect((await engine.containerInspect("fail", false)).RestartCount).toBe(1);
+    expect((await engine.containers.inspect("fail", false)).RestartCount).toBe(1);
   });
 
   test("restart with --rm keeps the container", async () => {
     await run("keep", { AutoRemove: true });
-    await engine.containerRestart("keep", { signal: undefined, timeoutSeconds: 0 });
+    await engine.containers.restart("keep", { signal: undefined, timeoutSeconds: 0 });
     expect(await status("keep")).toBe("running");
     expect(await actions()).toEqual(["create", "start", "kill", "die", "stop", "start", "restart"]);
   });
@@ -419,9 +419,9 @@ describe("stop and restart", () => {
       await run("twice", { AutoRemove: true });
       const launching = { reached: deferred<void>(), goOn: deferred<void>() };
       machine.launching = launching;
-      const first = engine.containerRestart("twice", soon);
+      const first = engine.containers.restart("twice", soon);
       await launching.reached.promise;
-      const second = engine.containerRestart("twice", soon);
+      const second = engine.containers.restart("twice", soon);
       launching.goOn.resolve();
       await Promise.all([first, second]);
       expect(await status("twice")).toBe("running");
@@ -433,11 +433,11 @@ describe("stop and restart", () => {
       await run("twice", { AutoRemove: true });
       const process = machine.latest();
       process.onSignal = () => undefined;
-      const slow = engine.containerRestart("twice", { signal: undefined, timeoutSeconds: -1 });
+      const slow = engine.containers.restart("twice", { signal: undefined, timeoutSeconds: -1 });
       await until(() => process.signals.length === 1);
       machine.faults.failAlways("supervisor.signal", new Error("not now"));
       machine.faults.failAlways("cgroup.kill", new Error("nor this"));
-      await expect(engine.containerRestart("twice", soon)).rejects.toThrow("nor this");
+      await expect(engine.containers.restart("twice", soon)).rejects.toThrow("nor this");
       machine.faults.clear();
       process.end(0);
       await slow;
@@ -448,18 +448,18 @@ describe("stop and restart", () => {
       await run("twice", { AutoRemove: true });
       const full = new EngineError("resource-exhausted", "database: disk I/O error: is the disk full?");
       machine.failWrites = (sql) => (sql.startsWith("UPDATE") ? full : undefined);
-      await expect(engine.containerRestart("twice", soon)).rejects.toThrow(full.message);
+      await expect(engine.containers.restart("twice", soon)).rejects.toThrow(full.message);
       machine.failWrites = undefined;
       await until(() => machine.layers.size === 0);
-      expect(await engine.containerList({ all: true, limit: undefined, size: false, filters: {} })).toEqual([]);
+      expect(await engine.containers.list({ all: true, limit: undefined, size: false, filters: {} })).toEqual([]);
     });
   });
 
   test("pause refuses what must wait", async () => {
     await run("tick");
-    await engine.containerPause("tick");
-    await expect(engine.containerPause("tick")).rejects.toThrow("is already paused");
-    await expect(engine.containerStart("tick", undefined)).rejects.toThrow(
+    await engine.containers.pause("tick");
+    await expect(engine.containers.pause("tick")).rejects.toThrow("is already paused");
+    await expect(engine.containers.start("tick", undefined)).rejects.toThrow(
       "cannot start a paused container, try unpause instead",
     );
     const body = {
@@ -474,13 +474,13 @@ describe("stop and restart", () => {
       WorkingDir: "",
       Cmd: ["true"],
     };
-    await expect(engine.execCreate("tick", body)).rejects.toThrow(
+    await expect(engine.execs.create("tick", body)).rejects.toThrow(
       "Container tick is paused, unpause the container before exec",
     );
-    await expect(engine.containerRemove("tick", { volumes: false, force: false, link: false })).rejects.toThrow(
+    await expect(engine.containers.remove("tick", { volumes: false, force: false, link: false })).rejects.toThrow(
       "container is paused and must be unpaused first",
     );
-    await engine.containerUnpause("tick");
+    await engine.containers.unpause("tick");
     expect(await status("tick")).toBe("running");
   });
 });
@@ -488,7 +488,7 @@ describe("stop and restart", () => {
 describe("a daemon's start after kill -9", () => {
   test("running ones run on, ended ones have their true code, lost ones say so", async () => {
     await run("runs");
-    const ip = (await engine.containerInspect("runs", false)).NetworkSettings.Networks["bridge"]?.IPAddress;
+    const ip = (await engine.containers.inspect("runs", false)).NetworkSettings.Networks["bridge"]?.IPAddress;
     await run("ended");
     const ended = machine.latest();
     await run("lost");
@@ -502,14 +502,14 @@ describe("a daemon's start after kill -9", () => {
     engine = await startDaemon(machine, root);
 
     expect(await status("runs")).toBe("running");
-    expect((await engine.containerInspect("runs", false)).NetworkSettings.Networks["bridge"]?.IPAddress).toBe(ip!);
-    const shown = await engine.containerInspect("ended", false);
+    expect((await engine.containers.inspect("runs", false)).NetworkSettings.Networks["bridge"]?.IPAddress).toBe(ip!);
+    const shown = await engine.containers.inspect("ended", false);
     expect([shown.State.Status, shown.State.ExitCode, shown.State.FinishedAt]).toEqual([
       "exited",
       7,
       "2026-02-03T04:05:06Z",
     ]);
-    const lost = await engine.containerInspect("lost", false);
+    const lost = await engine.containers.inspect("lost", false);
     expect([lost.State.Status, lost.State.ExitCode]).toEqual(["exited", 255]);
     expect(lost.State.Error).toContain("was not seen");
     expect(machine.endpoints.size).toBe(1);
@@ -524,7 +524,7 @@ describe("a daemon's start after kill -9", () => {
     process.ended = { code: 137, signal: 9, finishedAt: "2026-02-03T04:05:06Z" };
     engine = await startDaemon(machine, root);
     expect(await actions()).toEqual(["oom", "die"]);
-    expect((await engine.containerInspect("greedy", false)).State.OOMKilled).toBe(true);
+    expect((await engine.containers.inspect("greedy", false)).State.OOMKilled).toBe(true);
   });
 
   test("a process that was launched before the row was written is taken over", async () => {
@@ -538,7 +538,7 @@ describe("a daemon's start after kill -9", () => {
     state.networks = state.networks.map((network) => ({ ...network, endpoint: undefined, networkId: "" }));
     machine.database.run("UPDATE containers SET changing = ?", [JSON.stringify(state)]);
     engine = await startDaemon(machine, root);
-    const shown = await engine.containerInspect(id, false);
+    const shown = await engine.containers.inspect(id, false);
     expect(shown.State.Status).toBe("running");
     expect(shown.NetworkSettings.Networks["bridge"]?.IPAddress).toBe("172.17.0.2");
   });
@@ -564,7 +564,7 @@ describe("a daemon's start after kill -9", () => {
   });
 
   test("a half-made container is unmade with its anonymous volumes", async () => {
-    await engine.containerCreate("half", undefined, request({}, { Volumes: { "/data": {} } }));
+    await engine.containers.create("half", undefined, request({}, { Volumes: { "/data": {} } }));
     expect(machine.volumes.size).toBe(1);
     const row = machine.database.query("SELECT changing FROM containers").get() as { changing: string };
     machine.database.run("UPDATE containers SET changing = ?", [
@@ -572,7 +572,7 @@ describe("a daemon's start after kill -9", () => {
     ]);
     engine = await startDaemon(machine, root);
     expect(machine.volumes.size).toBe(0);
-    expect(await engine.containerList({ all: true, limit: undefined, size: false, filters: {} })).toEqual([]);
+    expect(await engine.containers.list({ all: true, limit: undefined, size: false, filters: {} })).toEqual([]);
     expectClean();
   });
 
@@ -580,7 +580,7 @@ describe("a daemon's start after kill -9", () => {
     const policies = ["always", "unless-stopped", "on-failure", "no"] as const;
     for (const Name of policies) await run(Name, { RestartPolicy: { Name, MaximumRetryCount: 0 } });
     await run("stopped", { RestartPolicy: { Name: "unless-stopped", MaximumRetryCount: 0 } });
-    await engine.containerStop("stopped", { signal: undefined, timeoutSeconds: 0 });
+    await engine.containers.stop("stopped", { signal: undefined, timeoutSeconds: 0 });
     machine = Object.assign(new FakeMachine(), { ...machine });
     for (const process of machine.processes.values())
       process.ended ??= { code: 1, signal: 0, finishedAt: "2026-02-03T04:05:06Z" };
@@ -605,12 +605,12 @@ describe("a supervisor that cannot be reached is not dead", () => {
     engine = await startDaemon(machine, root);
     expect(process.ended).toBeUndefined();
     expect([...machine.cgroups]).toEqual(cgroups);
-    const { State } = await engine.containerInspect("one", false);
+    const { State } = await engine.containers.inspect("one", false);
     expect(State).toMatchObject({ Status: "running", Running: true });
     expect(State.Error).not.toBe("");
-    expect(await engine.containerList({ all: false, limit: undefined, size: false, filters: {} })).toHaveLength(1);
+    expect(await engine.containers.list({ all: false, limit: undefined, size: false, filters: {} })).toHaveLength(1);
     // Nothing of it was swept away, and it can be ended.
-    await engine.containerStop("one", { signal: undefined, timeoutSeconds: 1 });
+    await engine.containers.stop("one", { signal: undefined, timeoutSeconds: 1 });
     expect(process.signals).toEqual([15]);
     expect(await status("one")).toBe("exited");
   });
@@ -618,19 +618,19 @@ describe("a supervisor that cannot be reached is not dead", () => {
   test("its state says so, and does not once it is reached again", async () => {
     await run("one");
     machine.latest().unreachable = "it is stopped";
-    expect((await engine.containerInspect("one", false)).State).toMatchObject({
+    expect((await engine.containers.inspect("one", false)).State).toMatchObject({
       Status: "running",
       Error: "it is stopped",
     });
     machine.latest().unreachable = undefined;
-    expect((await engine.containerInspect("one", false)).State.Error).toBe("");
+    expect((await engine.containers.inspect("one", false)).State.Error).toBe("");
   });
 
   test("a stop whose signals fail ends the container by its cgroup", async () => {
     await run("one");
     const process = machine.latest();
     machine.faults.failAlways("supervisor.signal", unreachable);
-    await engine.containerStop("one", { signal: "KILL", timeoutSeconds: 0 });
+    await engine.containers.stop("one", { signal: "KILL", timeoutSeconds: 0 });
     expect(process.ended?.code).toBe(137);
     expect(await status("one")).toBe("exited");
   }, 30_000);
@@ -639,13 +639,13 @@ describe("a supervisor that cannot be reached is not dead", () => {
     await run("one");
     machine.faults.failAlways("supervisor.exec", unreachable);
     machine.faults.failAlways("supervisor.attach", unreachable);
-    const { Id } = await engine.execCreate("one", execRequest);
+    const { Id } = await engine.execs.create("one", execRequest);
     await expect(
-      engine.execStart(Id, { detach: true, tty: false, consoleSize: undefined, stdin: false }, never),
+      engine.execs.start(Id, { detach: true, tty: false, consoleSize: undefined, stdin: false }, never),
     ).rejects.toThrow("it is stopped");
-    expect(await engine.execInspect(Id)).toMatchObject({ Running: false, ExitCode: 126 });
+    expect(await engine.execs.inspect(Id)).toMatchObject({ Running: false, ExitCode: 126 });
     const streams = { stdin: false, stdout: true, stderr: true, logs: false, stream: true, detachKeys: undefined };
-    await expect(engine.containerAttach("one", streams, never)).rejects.toThrow("it is stopped");
+    await expect(engine.containers.attach("one", streams, never)).rejects.toThrow("it is stopped");
     expect(await status("one")).toBe("running");
   });
 });
@@ -654,15 +654,15 @@ describe("a full disk", () => {
   test("an end is known at once, and written when there is room", async () => {
     await run("one");
     const directory = machine.latest().request.directory;
-    const { result } = await engine.containerWait("one", "not-running", never);
+    const { result } = await engine.containers.wait("one", "not-running", never);
     machine.failWrites = new EngineError("resource-exhausted", "the disk is full");
     machine.latest().end(4);
     expect(await result).toEqual({ StatusCode: 4 });
-    const { State } = await engine.containerInspect("one", false);
+    const { State } = await engine.containers.inspect("one", false);
     expect([State.Status, State.ExitCode]).toEqual(["exited", 4]);
     // The supervisor's file is the only one that knows.
     expect(existsSync(directory)).toBe(true);
-    await expect(engine.containerStart("one", undefined)).rejects.toThrow("full");
+    await expect(engine.containers.start("one", undefined)).rejects.toThrow("full");
     const row = (): string => machine.database.query("SELECT changing FROM containers").values()[0]![0] as string;
     expect(row()).toContain('"running"');
     machine.failWrites = undefined;
@@ -673,7 +673,7 @@ describe("a full disk", () => {
   test("a stop stops", async () => {
     await run("one");
     machine.failWrites = new EngineError("resource-exhausted", "the disk is full");
-    await engine.containerStop("one", { signal: undefined, timeoutSeconds: 0 });
+    await engine.containers.stop("one", { signal: undefined, timeoutSeconds: 0 });
     expect(await status("one")).toBe("exited");
     machine.failWrites = undefined;
   });
@@ -691,7 +691,7 @@ async function restarting(name: string): Promise<{ goOn: () => void }> {
 
 test("a forced removal gets a container that its policy is starting", async () => {
   const { goOn } = await restarting("again");
-  const removal = engine.containerRemove("again", { volumes: false, force: true, link: false });
+  const removal = engine.containers.remove("again", { volumes: false, force: true, link: false });
   goOn();
   await removal;
   expectClean();
@@ -710,12 +710,12 @@ describe("writes that fail", () => {
 
   test("a removal that fails wakes who waits for it, and can be done again", async () => {
     await run("rm", { AutoRemove: true });
-    const { result } = await engine.containerWait("rm", "removed", never);
+    const { result } = await engine.containers.wait("rm", "removed", never);
     machine.failWrites = (sql) => (sql.startsWith("DELETE") ? full : undefined);
     machine.latest().end(7);
     expect(await result).toEqual({ StatusCode: 7, Error: { Message: full.message } });
     machine.failWrites = undefined;
-    await engine.containerRemove("rm", { volumes: false, force: false, link: false });
+    await engine.containers.remove("rm", { volumes: false, force: false, link: false });
     expectClean();
   });
 
@@ -723,7 +723,7 @@ describe("writes that fail", () => {
     "an end is known when its row cannot be written (%s)",
     async (code) => {
       await run("ends");
-      const { result } = await engine.containerWait("ends", "next-exit", never);
+      const { result } = await engine.containers.wait("ends", "next-exit", never);
       machine.failWrites = new EngineError(code, "the row cannot be written");
       machine.latest().end(4);
       expect(await result).toEqual({ StatusCode: 4 });
@@ -744,7 +744,7 @@ describe("writes that fail", () => {
     machine.faults.failAlways("supervisor.exec");
     await run("checked", {}, { Healthcheck: check });
     const streak = async (): Promise<number> =>
-      (await engine.containerInspect("checked", false)).State.Health?.FailingStreak ?? 0;
+      (await engine.containers.inspect("checked", false)).State.Health?.FailingStreak ?? 0;
     await until(async () => (await streak()) >= 2);
     machine.failWrites = undefined;
     const before = await streak();
@@ -755,15 +755,15 @@ describe("writes that fail", () => {
   test("limits whose row cannot be written are as before", async () => {
     await run("limited", { Memory: 64 * 2 ** 20 });
     machine.failWrites = full;
-    await expect(engine.containerUpdate("limited", { Memory: 32 * 2 ** 20 } as never)).rejects.toThrow("disk full");
+    await expect(engine.containers.update("limited", { Memory: 32 * 2 ** 20 } as never)).rejects.toThrow("disk full");
     expect(machine.applied).toHaveLength(3);
-    expect((await engine.containerInspect("limited", false)).HostConfig.Memory).toBe(64 * 2 ** 20);
+    expect((await engine.containers.inspect("limited", false)).HostConfig.Memory).toBe(64 * 2 ** 20);
   });
 
   test("a pause whose row cannot be written is none", async () => {
     await run("paused");
     machine.failWrites = full;
-    await expect(engine.containerPause("paused")).rejects.toThrow("disk full");
+    await expect(engine.containers.pause("paused")).rejects.toThrow("disk full");
     expect(await status("paused")).toBe("running");
     expect([...machine.frozen]).toEqual([]);
   });
@@ -786,23 +786,23 @@ describe("an exec whose client hangs up", () => {
 
   test("before its start is not started", async () => {
     await run("host");
-    const { Id } = await engine.execCreate("host", request);
-    await expect(engine.execStart(Id, options, AbortSignal.abort(new Error("hung up")))).rejects.toThrow("hung up");
+    const { Id } = await engine.execs.create("host", request);
+    await expect(engine.execs.start(Id, options, AbortSignal.abort(new Error("hung up")))).rejects.toThrow("hung up");
     expect(machine.latest().execs).toEqual([]);
-    expect((await engine.execStart(Id, options, never))?.fd).toBe(700);
+    expect((await engine.execs.start(Id, options, never))?.fd).toBe(700);
   });
 
   test("during its start leaves no descriptor", async () => {
     await run("host");
-    const { Id } = await engine.execCreate("host", request);
+    const { Id } = await engine.execs.create("host", request);
     const gone = new AbortController();
     const before = machine.openFds;
-    const started = engine.execStart(Id, options, gone.signal);
+    const started = engine.execs.start(Id, options, gone.signal);
     gone.abort();
     expect(await started).toBeUndefined();
     // The fake counts what the engine closes; the descriptor itself came from the supervisor.
     expect(machine.openFds).toBe(before - 1);
-    expect((await engine.execInspect(Id)).Running).toBe(true);
+    expect((await engine.execs.inspect(Id)).Running).toBe(true);
   });
 });
 
@@ -812,7 +812,7 @@ describe("two at once", () => {
     machine.launching = { reached: deferred(), goOn: deferred() };
     machine.latest().end(1);
     await machine.launching.reached.promise;
-    const stopped = engine.containerStop("again", { signal: undefined, timeoutSeconds: 1 });
+    const stopped = engine.containers.stop("again", { signal: undefined, timeoutSeconds: 1 });
     machine.launching.goOn.resolve();
     await stopped;
     expect(await status("again")).toBe("exited");
@@ -836,8 +836,8 @@ describe("ends that are waited for", () => {
 
   test("a wait for a container between two tries ends when a stop ends the policy", async () => {
     await waitingForPolicy("again");
-    const { result } = await engine.containerWait("again", "not-running", never);
-    await engine.containerStop("again", { signal: undefined, timeoutSeconds: 1 });
+    const { result } = await engine.containers.wait("again", "not-running", never);
+    await engine.containers.stop("again", { signal: undefined, timeoutSeconds: 1 });
     expect(await status("again")).toBe("exited");
     expect(await result).toEqual({ StatusCode: 3 });
   });
@@ -847,7 +847,7 @@ describe("ends that are waited for", () => {
     machine.failLaunch = new EngineError("internal", "no such luck");
     machine.latest().end(3);
     await until(async () => (await status("once")) === "restarting");
-    const { result } = await engine.containerWait("once", "not-running", never);
+    const { result } = await engine.containers.wait("once", "not-running", never);
     await until(async () => (await status("once")) === "exited");
     machine.failLaunch = undefined;
     expect((await result).StatusCode).not.toBe(0);
@@ -855,7 +855,7 @@ describe("ends that are waited for", () => {
 
   test("who waits for an end hears of it also where the files of the run cannot be removed", async () => {
     const id = await run("kept");
-    const { result } = await engine.containerWait("kept", "next-exit", never);
+    const { result } = await engine.containers.wait("kept", "next-exit", never);
     const directory = join(root, "containers", id);
     renameSync(directory, `${directory}.away`);
     symlinkSync(id, directory);
@@ -868,7 +868,7 @@ describe("ends that are waited for", () => {
   test("a stop waits as long as it was asked to, also for more than a timer of the runtime holds", async () => {
     await run("slow");
     machine.latest().onSignal = () => undefined;
-    const stopped = engine.containerStop("slow", { signal: undefined, timeoutSeconds: 3_000_000 });
+    const stopped = engine.containers.stop("slow", { signal: undefined, timeoutSeconds: 3_000_000 });
     await until(() => machine.latest().signals.length > 0);
     // A timer that fires too early has fired by then.
     await systemClock.sleep(20);
@@ -878,13 +878,13 @@ describe("ends that are waited for", () => {
   });
 
   test("a client that hangs up while its container is being launched leaves no descriptor", async () => {
-    await engine.containerCreate("at", undefined, request());
+    await engine.containers.create("at", undefined, request());
     const gone = new AbortController();
     const attach = { stdin: true, stdout: true, stderr: true, logs: false, stream: true, detachKeys: undefined };
-    const { stream } = await engine.containerAttach("at", attach, gone.signal);
+    const { stream } = await engine.containers.attach("at", attach, gone.signal);
     const before = machine.openFds;
     machine.launching = { reached: deferred(), goOn: deferred() };
-    const started = engine.containerStart("at", undefined);
+    const started = engine.containers.start("at", undefined);
     await machine.launching.reached.promise;
     gone.abort();
     machine.launching.goOn.resolve();
@@ -896,14 +896,14 @@ describe("ends that are waited for", () => {
   });
 
   test("an attach that fails later is no error that nobody handles", async () => {
-    await engine.containerCreate("late", undefined, request());
+    await engine.containers.create("late", undefined, request());
     machine.launching = { reached: deferred(), goOn: deferred() };
-    const started = engine.containerStart("late", undefined);
+    const started = engine.containers.start("late", undefined);
     await machine.launching.reached.promise;
     const attach = { stdin: false, stdout: true, stderr: true, logs: false, stream: true, detachKeys: undefined };
     machine.faults.failNext("supervisor.attach", new EngineError("unavailable", "no descriptor left"));
     // As of a client that still reads the log.
-    const { stream } = await engine.containerAttach("late", attach, never);
+    const { stream } = await engine.containers.attach("late", attach, never);
     machine.launching.goOn.resolve();
     await started;
     machine.launching = undefined;
@@ -963,21 +963,21 @@ describe("a graceful stop", () => {
 describe("lists", () => {
   test("a volume that is being filled for a container that is created is in use", async () => {
     const hang = machine.faults.hangNext("files.kindOf");
-    const created = engine.containerCreate("new", undefined, request({ Binds: ["data:/data"] }));
+    const created = engine.containers.create("new", undefined, request({ Binds: ["data:/data"] }));
     await hang.reached;
     expect(volumeQuestions.uses?.ofVolume("data")).toHaveLength(1);
     expect([...(volumeQuestions.uses?.volumesInUse() ?? [])]).toEqual([["data", 1]]);
     hang.goOn();
     const { Id } = await created;
     expect(volumeQuestions.uses?.ofVolume("data")).toEqual([Id]);
-    await engine.containerRemove("new", { volumes: false, force: false, link: false });
+    await engine.containers.remove("new", { volumes: false, force: false, link: false });
     expect(volumeQuestions.uses?.ofVolume("data")).toEqual([]);
   });
 
   test("uses of volumes are counted in one walk over the containers, however many volumes there are", async () => {
     for (const name of ["c1", "c2"])
-      await engine.containerCreate(name, undefined, request({ Binds: ["v0:/x", "v0:/y"] }));
-    await engine.containerCreate("c3", undefined, request({ Binds: ["v1:/x"] }));
+      await engine.containers.create(name, undefined, request({ Binds: ["v0:/x", "v0:/y"] }));
+    await engine.containers.create("c3", undefined, request({ Binds: ["v1:/x"] }));
     const Volumes = Array.from({ length: 3 }, (_, index) => ({
       Name: `v${index}`,
       Driver: "local",
@@ -987,15 +987,15 @@ describe("lists", () => {
       Options: null,
     }));
     volumeQuestions.volumeList = Volumes;
-    const { VolumeUsage } = await engine.diskUsage(["volume"]);
+    const { VolumeUsage } = await engine.system.diskUsage(["volume"]);
     expect(VolumeUsage?.Items.map(({ UsageData }) => UsageData?.RefCount)).toEqual([2, 1, 0]);
   });
 
   test("filters and order", async () => {
     await run("web1", {}, { Labels: { tier: "front" }, ExposedPorts: { "80/tcp": {} } });
-    await engine.containerCreate("job1", undefined, request({ NetworkMode: "none" }, { Labels: { tier: "back" } }));
+    await engine.containers.create("job1", undefined, request({ NetworkMode: "none" }, { Labels: { tier: "back" } }));
     const names = async (filters: Record<string, string[]>, all = true): Promise<string> =>
-      (await engine.containerList({ all, limit: undefined, size: false, filters }))
+      (await engine.containers.list({ all, limit: undefined, size: false, filters }))
         .map((one) => one.Names[0])
         .join(" ");
     expect(await names({})).toBe("/job1 /web1");

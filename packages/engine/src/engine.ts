@@ -67,7 +67,15 @@ export interface EngineLife extends AsyncDisposable {
   shutdown(options?: { readonly leaveContainers: boolean }): Promise<void>;
 }
 
-export type Engine<Images, Volumes> = ContainerBackend & Images & Volumes & EngineLife;
+/** What servers ask, an area each, and the engine's own life. */
+export interface Engine<Images, Volumes> extends EngineLife {
+  readonly system: ContainerBackend["system"];
+  readonly containers: ContainerBackend["containers"];
+  readonly execs: ContainerBackend["execs"];
+  readonly networks: ContainerBackend["networks"];
+  readonly images: Images;
+  readonly volumes: Volumes;
+}
 
 /** Opens the engine over its stored state: what ran before is taken up, leftovers are gone when this resolves. */
 export async function createEngine<Images extends ImageHalf, Volumes extends VolumeHalf>(
@@ -144,28 +152,7 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
     },
     engineId(store.database),
   );
-  return combine(combine(combine(images, volumes), own), life);
-}
-
-/** One object with the methods of both; methods keep their own object as `this`. */
-function combine<A extends object, B extends object>(a: A, b: B): A & B {
-  const result: Record<PropertyKey, unknown> = {};
-  for (const part of [a, b]) {
-    for (
-      let level: object | null = part;
-      level !== null && level !== Object.prototype;
-      level = Object.getPrototypeOf(level) as object | null
-    ) {
-      for (const key of Reflect.ownKeys(level)) {
-        if (key === "constructor") continue;
-        const value: unknown = Reflect.get(part, key);
-        // The second part's own word counts; a base class's does not replace it.
-        if (level === part || !Object.hasOwn(result, key))
-          result[key] = typeof value === "function" ? value.bind(part) : value;
-      }
-    }
-  }
-  return result as A & B;
+  return { ...own, ...life, images, volumes };
 }
 
 function usesOf(containers: ContainerTable): ContainerUses {

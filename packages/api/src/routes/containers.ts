@@ -4,14 +4,14 @@ import { decodeCommitConfig, decodeContainerCreate, decodeContainerUpdate } from
 import type { ContainerCreateResponse, Platform } from "@fathom/spec";
 import { adaptInspect, adaptSummary } from "../adapt/container.ts";
 import { adaptCreate } from "../adapt/create.ts";
-import type { WaitCondition } from "../contract.ts";
+import type { Backend, ContainerBackend, WaitCondition } from "../contract.ts";
 import { optionalJson, requiredJson, type ApiRequest, type Handler } from "../request.ts";
 import type { Router } from "../router.ts";
 
 const waitConditions: readonly WaitCondition[] = ["not-running", "next-exit", "removed"];
 
-async function list({ backend, query, response, version }: ApiRequest): Promise<void> {
-  const containers = await backend.containerList({
+async function list(backend: ContainerBackend, { query, response, version }: ApiRequest): Promise<void> {
+  const containers = await backend.list({
     all: query.boolean("all"),
     limit: query.integer("limit"),
     size: query.boolean("size"),
@@ -49,11 +49,11 @@ function normalArchitecture(name: string): string {
   return lower;
 }
 
-async function create(request: ApiRequest): Promise<void> {
-  const { backend, query, response, version } = request;
+async function create(backend: ContainerBackend, request: ApiRequest): Promise<void> {
+  const { query, response, version } = request;
   const { body, warnings } = adaptCreate(decodeContainerCreate(await requiredJson(request)), version);
   const platform = version >= 41 ? query.get("platform") : undefined;
-  const created = await backend.containerCreate(
+  const created = await backend.create(
     query.get("name"),
     platform === undefined ? undefined : parsePlatform(platform),
     body,
@@ -63,16 +63,16 @@ async function create(request: ApiRequest): Promise<void> {
 }
 
 /** POST /fathom/explain: Fathom's own endpoint, with the body of a create. */
-async function explain(request: ApiRequest): Promise<void> {
+async function explain(backend: ContainerBackend, request: ApiRequest): Promise<void> {
   const { body } = adaptCreate(decodeContainerCreate(await requiredJson(request)), request.version);
-  request.response.json(200, await request.backend.explain(body));
+  request.response.json(200, await backend.explain(body));
 }
 
-async function inspect({ backend, name, query, response, version }: ApiRequest): Promise<void> {
-  response.json(200, adaptInspect(await backend.containerInspect(name, query.boolean("size")), version));
+async function inspect(backend: ContainerBackend, { name, query, response, version }: ApiRequest): Promise<void> {
+  response.json(200, adaptInspect(await backend.inspect(name, query.boolean("size")), version));
 }
 
-async function start({ backend, exchange, name, query, response }: ApiRequest): Promise<void> {
+async function start(backend: ContainerBackend, { exchange, name, query, response }: ApiRequest): Promise<void> {
   const length = Number(exchange.head.headers.get("content-length") ?? 0);
   if (length > 7 || exchange.body.framing === "chunked")
     throw new EngineError(
@@ -81,7 +81,7 @@ async function start({ backend, exchange, name, query, response }: ApiRequest): 
     );
   if (query.has("checkpoint"))
     throw new EngineError("not-implemented", "checkpoints are not implemented yet by Fathom");
-  await backend.containerStart(name, query.get("detachKeys"));
+  await backend.start(name, query.get("detachKeys"));
   response.empty(204);
 }
 
@@ -92,27 +92,27 @@ function stopOptions({ query, version }: ApiRequest): {
   return { signal: version >= 42 ? query.get("signal") : undefined, timeoutSeconds: query.integer("t") };
 }
 
-async function stop(request: ApiRequest): Promise<void> {
-  await request.backend.containerStop(request.name, stopOptions(request));
+async function stop(backend: ContainerBackend, request: ApiRequest): Promise<void> {
+  await backend.stop(request.name, stopOptions(request));
   request.response.empty(204);
 }
 
-async function restart(request: ApiRequest): Promise<void> {
-  await request.backend.containerRestart(request.name, stopOptions(request));
+async function restart(backend: ContainerBackend, request: ApiRequest): Promise<void> {
+  await backend.restart(request.name, stopOptions(request));
   request.response.empty(204);
 }
 
-async function kill({ backend, name, query, response }: ApiRequest): Promise<void> {
-  await backend.containerKill(name, query.get("signal"));
+async function kill(backend: ContainerBackend, { name, query, response }: ApiRequest): Promise<void> {
+  await backend.kill(name, query.get("signal"));
   response.empty(204);
 }
 
-async function wait(request: ApiRequest): Promise<void> {
-  const { backend, exchange, name, query, response } = request;
+async function wait(backend: ContainerBackend, request: ApiRequest): Promise<void> {
+  const { exchange, name, query, response } = request;
   const asked = query.get("condition") ?? "not-running";
   const condition = waitConditions.find((known) => known === asked);
   if (condition === undefined) throw new EngineError("invalid-argument", `invalid condition: ${JSON.stringify(asked)}`);
-  const { result } = await backend.containerWait(name, condition, exchange.signal);
+  const { result } = await backend.wait(name, condition, exchange.signal);
   // The head goes out now: clients start the container when they have it.
   response.start(200, "application/json");
   try {
@@ -124,8 +124,8 @@ async function wait(request: ApiRequest): Promise<void> {
   response.end();
 }
 
-async function remove({ backend, name, query, response }: ApiRequest): Promise<void> {
-  await backend.containerRemove(name, {
+async function remove(backend: ContainerBackend, { name, query, response }: ApiRequest): Promise<void> {
+  await backend.remove(name, {
     volumes: query.boolean("v"),
     force: query.boolean("force"),
     link: query.boolean("link"),
@@ -133,46 +133,46 @@ async function remove({ backend, name, query, response }: ApiRequest): Promise<v
   response.empty(204);
 }
 
-async function rename({ backend, name, query, response }: ApiRequest): Promise<void> {
-  await backend.containerRename(name, query.get("name") ?? "");
+async function rename(backend: ContainerBackend, { name, query, response }: ApiRequest): Promise<void> {
+  await backend.rename(name, query.get("name") ?? "");
   response.empty(204);
 }
 
-async function pause({ backend, name, response }: ApiRequest): Promise<void> {
-  await backend.containerPause(name);
+async function pause(backend: ContainerBackend, { name, response }: ApiRequest): Promise<void> {
+  await backend.pause(name);
   response.empty(204);
 }
 
-async function unpause({ backend, name, response }: ApiRequest): Promise<void> {
-  await backend.containerUnpause(name);
+async function unpause(backend: ContainerBackend, { name, response }: ApiRequest): Promise<void> {
+  await backend.unpause(name);
   response.empty(204);
 }
 
-async function update(request: ApiRequest): Promise<void> {
-  const { backend, name, response } = request;
-  response.json(200, await backend.containerUpdate(name, decodeContainerUpdate(await optionalJson(request))));
+async function update(backend: ContainerBackend, request: ApiRequest): Promise<void> {
+  const { name, response } = request;
+  response.json(200, await backend.update(name, decodeContainerUpdate(await optionalJson(request))));
 }
 
-async function resize({ backend, name, query, response }: ApiRequest): Promise<void> {
-  await backend.containerResize(name, query.cells("h"), query.cells("w"));
+async function resize(backend: ContainerBackend, { name, query, response }: ApiRequest): Promise<void> {
+  await backend.resize(name, query.cells("h"), query.cells("w"));
   response.empty(200);
 }
 
-async function top({ backend, name, query, response }: ApiRequest): Promise<void> {
-  response.json(200, await backend.containerTop(name, query.get("ps_args") ?? ""));
+async function top(backend: ContainerBackend, { name, query, response }: ApiRequest): Promise<void> {
+  response.json(200, await backend.top(name, query.get("ps_args") ?? ""));
 }
 
-async function changes({ backend, name, response }: ApiRequest): Promise<void> {
-  const list = await backend.containerChanges(name);
+async function changes(backend: ContainerBackend, { name, response }: ApiRequest): Promise<void> {
+  const list = await backend.changes(name);
   response.json(200, list.length === 0 ? null : list);
 }
 
-async function prune({ backend, query, response }: ApiRequest): Promise<void> {
-  response.json(200, await backend.containerPrune(query.filters()));
+async function prune(backend: ContainerBackend, { query, response }: ApiRequest): Promise<void> {
+  response.json(200, await backend.prune(query.filters()));
 }
 
-async function commit(request: ApiRequest): Promise<void> {
-  const { backend, query, response } = request;
+async function commit(backend: ContainerBackend, request: ApiRequest): Promise<void> {
+  const { query, response } = request;
   const config = decodeCommitConfig(await optionalJson(request));
   const created = await backend.commit({
     container: query.get("container") ?? "",
@@ -187,24 +187,24 @@ async function commit(request: ApiRequest): Promise<void> {
   response.json(201, created);
 }
 
-export function addContainerRoutes(router: Router<Handler>): void {
-  router.add("GET", "/containers/json", list);
-  router.add("POST", "/fathom/explain", explain);
-  router.add("POST", "/containers/create", create);
-  router.add("POST", "/containers/prune", prune);
-  router.add("GET", "/containers/*/json", inspect);
-  router.add("GET", "/containers/*/top", top);
-  router.add("GET", "/containers/*/changes", changes);
-  router.add("POST", "/containers/*/start", start);
-  router.add("POST", "/containers/*/stop", stop);
-  router.add("POST", "/containers/*/restart", restart);
-  router.add("POST", "/containers/*/kill", kill);
-  router.add("POST", "/containers/*/wait", wait);
-  router.add("POST", "/containers/*/rename", rename);
-  router.add("POST", "/containers/*/pause", pause);
-  router.add("POST", "/containers/*/unpause", unpause);
-  router.add("POST", "/containers/*/update", update);
-  router.add("POST", "/containers/*/resize", resize);
-  router.add("DELETE", "/containers/*", remove);
-  router.add("POST", "/commit", commit);
+export function addContainerRoutes(router: Router<Handler>, backend: Backend): void {
+  router.add("GET", "/containers/json", (request) => list(backend.containers, request));
+  router.add("POST", "/fathom/explain", (request) => explain(backend.containers, request));
+  router.add("POST", "/containers/create", (request) => create(backend.containers, request));
+  router.add("POST", "/containers/prune", (request) => prune(backend.containers, request));
+  router.add("GET", "/containers/*/json", (request) => inspect(backend.containers, request));
+  router.add("GET", "/containers/*/top", (request) => top(backend.containers, request));
+  router.add("GET", "/containers/*/changes", (request) => changes(backend.containers, request));
+  router.add("POST", "/containers/*/start", (request) => start(backend.containers, request));
+  router.add("POST", "/containers/*/stop", (request) => stop(backend.containers, request));
+  router.add("POST", "/containers/*/restart", (request) => restart(backend.containers, request));
+  router.add("POST", "/containers/*/kill", (request) => kill(backend.containers, request));
+  router.add("POST", "/containers/*/wait", (request) => wait(backend.containers, request));
+  router.add("POST", "/containers/*/rename", (request) => rename(backend.containers, request));
+  router.add("POST", "/containers/*/pause", (request) => pause(backend.containers, request));
+  router.add("POST", "/containers/*/unpause", (request) => unpause(backend.containers, request));
+  router.add("POST", "/containers/*/update", (request) => update(backend.containers, request));
+  router.add("POST", "/containers/*/resize", (request) => resize(backend.containers, request));
+  router.add("DELETE", "/containers/*", (request) => remove(backend.containers, request));
+  router.add("POST", "/commit", (request) => commit(backend.containers, request));
 }

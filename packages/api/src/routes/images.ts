@@ -1,4 +1,5 @@
 /** Endpoints of images. */
+import type { Backend, ImageBackend } from "../contract.ts";
 import { EngineError } from "@fathom/base";
 import type { Platform, ProgressMessage } from "@fathom/spec";
 import { adaptImageInspect, adaptImageSummary } from "../adapt/image.ts";
@@ -10,8 +11,8 @@ import type { Router } from "../router.ts";
 const json = "application/json";
 const formatProgress = (message: ProgressMessage): string => `${JSON.stringify(message)}\r\n`;
 
-async function list({ backend, query, response, version }: ApiRequest): Promise<void> {
-  const images = await backend.imageList({
+async function list(backend: ImageBackend, { query, response, version }: ApiRequest): Promise<void> {
+  const images = await backend.list({
     all: query.boolean("all"),
     digests: query.boolean("digests"),
     sharedSize: version >= 42 && query.boolean("shared-size"),
@@ -21,46 +22,43 @@ async function list({ backend, query, response, version }: ApiRequest): Promise<
   response.json(200, version >= 51 ? images : images.map((image) => adaptImageSummary(image, version)));
 }
 
-async function inspect({ backend, name, query, response, version }: ApiRequest): Promise<void> {
+async function inspect(backend: ImageBackend, { name, query, response, version }: ApiRequest): Promise<void> {
   const manifests = version >= 48 && query.boolean("manifests");
   const platform = version >= 49 ? query.jsonPlatform() : undefined;
   if (manifests && platform !== undefined)
     throw new EngineError("invalid-argument", "conflicting options: manifests and platform options cannot both be set");
-  response.json(200, adaptImageInspect(await backend.imageInspect(name, platform), version));
+  response.json(200, adaptImageInspect(await backend.inspect(name, platform), version));
 }
 
-async function history({ backend, name, query, response, version }: ApiRequest): Promise<void> {
-  response.json(200, await backend.imageHistory(name, version >= 48 ? query.jsonPlatform() : undefined));
+async function history(backend: ImageBackend, { name, query, response, version }: ApiRequest): Promise<void> {
+  response.json(200, await backend.history(name, version >= 48 ? query.jsonPlatform() : undefined));
 }
 
-async function tag({ backend, name, query, response }: ApiRequest): Promise<void> {
+async function tag(backend: ImageBackend, { name, query, response }: ApiRequest): Promise<void> {
   const repository = query.get("repo");
   if (repository === undefined) throw new EngineError("invalid-argument", "repository name must not be empty");
-  await backend.imageTag(name, repository, query.get("tag"));
+  await backend.tag(name, repository, query.get("tag"));
   response.empty(201);
 }
 
-async function remove({ backend, name, query, response }: ApiRequest): Promise<void> {
+async function remove(backend: ImageBackend, { name, query, response }: ApiRequest): Promise<void> {
   if (name.trim() === "") throw new EngineError("invalid-argument", "image name cannot be blank");
-  response.json(
-    200,
-    await backend.imageRemove(name, { force: query.boolean("force"), noPrune: query.boolean("noprune") }),
-  );
+  response.json(200, await backend.remove(name, { force: query.boolean("force"), noPrune: query.boolean("noprune") }));
 }
 
-async function prune({ backend, query, response }: ApiRequest): Promise<void> {
-  response.json(200, await backend.imagePrune(query.filters()));
+async function prune(backend: ImageBackend, { query, response }: ApiRequest): Promise<void> {
+  response.json(200, await backend.prune(query.filters()));
 }
 
 /** Pull, or import when no image is named. */
-async function create(request: ApiRequest): Promise<void> {
-  const { backend, exchange, query } = request;
+async function create(backend: ImageBackend, request: ApiRequest): Promise<void> {
+  const { exchange, query } = request;
   const fromImage = query.get("fromImage");
   const platform = query.get("platform");
   const messages =
     fromImage === undefined
-      ? importMessages(request, platform)
-      : backend.imagePull(
+      ? importMessages(backend, request, platform)
+      : backend.pull(
           {
             // `pull -a` of old clients sends the name with a colon and no tag.
             fromImage: fromImage.endsWith(":") ? fromImage.slice(0, -1) : fromImage,
@@ -73,15 +71,19 @@ async function create(request: ApiRequest): Promise<void> {
   await streamLines(request, messages, { contentType: json, startAtOnce: false, format: formatProgress });
 }
 
-function importMessages(request: ApiRequest, platform: string | undefined): AsyncIterable<ProgressMessage> {
-  const { backend, exchange, query } = request;
+function importMessages(
+  backend: ImageBackend,
+  request: ApiRequest,
+  platform: string | undefined,
+): AsyncIterable<ProgressMessage> {
+  const { exchange, query } = request;
   const source = query.get("fromSrc");
   if (source !== "-")
     throw new EngineError(
       "not-implemented",
       `importing from ${JSON.stringify(source ?? "")} is not implemented yet by Fathom: send the archive itself ("-")`,
     );
-  return backend.imageImport(
+  return backend.import(
     {
       source: exchange.body,
       repository: query.get("repo"),
@@ -94,9 +96,9 @@ function importMessages(request: ApiRequest, platform: string | undefined): Asyn
   );
 }
 
-async function push(request: ApiRequest): Promise<void> {
-  const { backend, exchange, name, query, version } = request;
-  const messages = backend.imagePush(
+async function push(backend: ImageBackend, request: ApiRequest): Promise<void> {
+  const { exchange, name, query, version } = request;
+  const messages = backend.push(
     {
       name,
       tag: query.get("tag"),
@@ -131,9 +133,9 @@ function platformOf({ query, version }: ApiRequest): string | undefined {
   return platformText(given[0]);
 }
 
-async function load(request: ApiRequest): Promise<void> {
-  const { backend, exchange, query } = request;
-  const messages = backend.imageLoad(
+async function load(backend: ImageBackend, request: ApiRequest): Promise<void> {
+  const { exchange, query } = request;
+  const messages = backend.load(
     exchange.body,
     { quiet: query.booleanOr("quiet", true), platform: platformOf(request) },
     exchange.signal,
@@ -142,26 +144,26 @@ async function load(request: ApiRequest): Promise<void> {
   await streamLines(request, messages, { contentType: json, startAtOnce: true, format: formatProgress });
 }
 
-async function save(request: ApiRequest): Promise<void> {
-  const { backend, exchange, name, query } = request;
+async function save(backend: ImageBackend, request: ApiRequest): Promise<void> {
+  const { exchange, name, query } = request;
   const names = name === "" ? query.all("names") : [name];
   if (names.length === 0) throw new EngineError("invalid-argument", "no images specified to save");
-  await streamBytes(request, backend.imageSave(names, platformOf(request), exchange.signal), {
+  await streamBytes(request, backend.save(names, platformOf(request), exchange.signal), {
     contentType: "application/x-tar",
     startAtOnce: false,
   });
 }
 
-export function addImageRoutes(router: Router<Handler>): void {
-  router.add("GET", "/images/json", list);
-  router.add("GET", "/images/get", save);
-  router.add("GET", "/images/*/get", save);
-  router.add("GET", "/images/*/json", inspect);
-  router.add("GET", "/images/*/history", history);
-  router.add("POST", "/images/create", create);
-  router.add("POST", "/images/load", load);
-  router.add("POST", "/images/prune", prune);
-  router.add("POST", "/images/*/tag", tag);
-  router.add("POST", "/images/*/push", push);
-  router.add("DELETE", "/images/*", remove);
+export function addImageRoutes(router: Router<Handler>, backend: Backend): void {
+  router.add("GET", "/images/json", (request) => list(backend.images, request));
+  router.add("GET", "/images/get", (request) => save(backend.images, request));
+  router.add("GET", "/images/*/get", (request) => save(backend.images, request));
+  router.add("GET", "/images/*/json", (request) => inspect(backend.images, request));
+  router.add("GET", "/images/*/history", (request) => history(backend.images, request));
+  router.add("POST", "/images/create", (request) => create(backend.images, request));
+  router.add("POST", "/images/load", (request) => load(backend.images, request));
+  router.add("POST", "/images/prune", (request) => prune(backend.images, request));
+  router.add("POST", "/images/*/tag", (request) => tag(backend.images, request));
+  router.add("POST", "/images/*/push", (request) => push(backend.images, request));
+  router.add("DELETE", "/images/*", (request) => remove(backend.images, request));
 }

@@ -1,4 +1,5 @@
 /** What Docker has and Fathom does not have yet: every endpoint answers, and says so. */
+import type { ContainerBackend } from "../contract.ts";
 import { EngineError } from "@fathom/base";
 import type { ApiRequest, Handler } from "../request.ts";
 import type { Router } from "../router.ts";
@@ -79,14 +80,14 @@ function split(route: string): [string, string] {
   return [route.slice(0, space), route.slice(space + 1)];
 }
 
-export function addMissingRoutes(router: Router<Handler>): void {
+export function addMissingRoutes(router: Router<Handler>, containers: ContainerBackend): void {
   for (const [route, what] of Object.entries(missing))
     router.add(...split(route), () => {
       throw notImplemented(what);
     });
   for (const [route, what] of Object.entries(missingForContainers))
-    router.add(...split(route), async ({ backend, name }: ApiRequest) => {
-      await backend.containerInspect(name, false);
+    router.add(...split(route), async ({ name }: ApiRequest) => {
+      await containers.inspect(name, false);
       throw notImplemented(what);
     });
   for (const route of swarmOnly)

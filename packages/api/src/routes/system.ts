@@ -1,4 +1,5 @@
 /** Endpoints of the daemon itself. */
+import type { Backend, SystemBackend } from "../contract.ts";
 import { EngineError } from "@fathom/base";
 import { diskUsageTypes } from "@fathom/spec";
 import { adaptDiskUsage, adaptInfo, formatEvent } from "../adapt/system.ts";
@@ -24,16 +25,16 @@ function pingHead({ response }: ApiRequest): void {
   response.send(200, "text/plain; charset=utf-8", "");
 }
 
-function version({ backend, response }: ApiRequest): void {
+function version(backend: SystemBackend, { response }: ApiRequest): void {
   response.json(200, backend.version());
 }
 
-async function info({ backend, response, version }: ApiRequest): Promise<void> {
+async function info(backend: SystemBackend, { response, version }: ApiRequest): Promise<void> {
   response.json(200, adaptInfo(await backend.info(), version));
 }
 
-async function events(request: ApiRequest): Promise<void> {
-  const { backend, exchange, query, version } = request;
+async function events(backend: SystemBackend, request: ApiRequest): Promise<void> {
+  const { exchange, query, version } = request;
   const since = query.timestamp("since", "'");
   const until = query.timestamp("until", "'");
   if (since !== undefined && until !== undefined && until < since)
@@ -48,7 +49,7 @@ async function events(request: ApiRequest): Promise<void> {
   });
 }
 
-async function diskUsage({ backend, query, response, version }: ApiRequest): Promise<void> {
+async function diskUsage(backend: SystemBackend, { query, response, version }: ApiRequest): Promise<void> {
   const asked = version >= 42 && query.has("type") ? query.all("type") : diskUsageTypes;
   for (const type of asked)
     if (!(diskUsageTypes as readonly string[]).includes(type))
@@ -56,17 +57,17 @@ async function diskUsage({ backend, query, response, version }: ApiRequest): Pro
   response.json(200, adaptDiskUsage(await backend.diskUsage(asked), version, query.boolean("verbose")));
 }
 
-async function authenticate(request: ApiRequest): Promise<void> {
+async function authenticate(backend: SystemBackend, request: ApiRequest): Promise<void> {
   const auth = readAuth(await requiredJson(request));
-  request.response.json(200, await request.backend.authenticate(auth, request.exchange.signal));
+  request.response.json(200, await backend.authenticate(auth, request.exchange.signal));
 }
 
-export function addSystemRoutes(router: Router<Handler>): void {
+export function addSystemRoutes(router: Router<Handler>, backend: Backend): void {
   router.add("GET", "/_ping", ping);
   router.add("HEAD", "/_ping", pingHead);
-  router.add("GET", "/version", version);
-  router.add("GET", "/info", info);
-  router.add("GET", "/events", events);
-  router.add("GET", "/system/df", diskUsage);
-  router.add("POST", "/auth", authenticate);
+  router.add("GET", "/version", (request) => version(backend.system, request));
+  router.add("GET", "/info", (request) => info(backend.system, request));
+  router.add("GET", "/events", (request) => events(backend.system, request));
+  router.add("GET", "/system/df", (request) => diskUsage(backend.system, request));
+  router.add("POST", "/auth", (request) => authenticate(backend.system, request));
 }

@@ -256,77 +256,98 @@ async function* replay(log: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
 
 /** The Backend that the server sees. What the fake does not have answers "not-implemented". */
 export function createFakeBackend(fake = new FakeBackend()): { readonly fake: FakeBackend; readonly backend: Backend } {
-  const known: Partial<Backend> = {
-    version: () => fake.version(),
-    info: async () => fake.info(),
-    events: (_request, signal) => fake.eventStream(signal),
-    containerList: async () => fake.containerList(),
-    containerCreate: async (name, _platform, body) => ({ Id: fake.create(name, body).id, Warnings: [] }),
-    explain: async () => ({ Text: "" }),
-    containerInspect: async (name) => fake.inspect(fake.find(name)),
-    containerStart: async (name) => fake.start(fake.find(name)),
-    containerStop: async (name) => {
-      const container = fake.find(name);
-      if (!container.process?.running) throw new EngineError("not-modified", "already stopped");
-      container.process.end(137);
+  const known: { readonly [Area in keyof Backend]: Partial<Backend[Area]> } = {
+    system: {
+      version: () => fake.version(),
+      info: async () => fake.info(),
+      events: (_request, signal) => fake.eventStream(signal),
     },
-    containerKill: async (name) => fake.find(name).process?.end(137),
-    containerRemove: async (name) => fake.remove(fake.find(name)),
-    containerWait: async (name, condition) => ({ result: fake.wait(fake.find(name), condition) }),
-    containerAttach: async (name, request, signal) => fake.attach(fake.find(name), request, signal),
-    containerLogs: async (name, request, signal) => {
-      const container = fake.find(name);
-      return { tty: container.body.Tty, stream: fake.logs(container, request, signal) };
+    containers: {
+      list: async () => fake.containerList(),
+      create: async (name, _platform, body) => ({ Id: fake.create(name, body).id, Warnings: [] }),
+      explain: async () => ({ Text: "" }),
+      inspect: async (name) => fake.inspect(fake.find(name)),
+      start: async (name) => fake.start(fake.find(name)),
+      stop: async (name) => {
+        const container = fake.find(name);
+        if (!container.process?.running) throw new EngineError("not-modified", "already stopped");
+        container.process.end(137);
+      },
+      kill: async (name) => fake.find(name).process?.end(137),
+      remove: async (name) => fake.remove(fake.find(name)),
+      wait: async (name, condition) => ({ result: fake.wait(fake.find(name), condition) }),
+      attach: async (name, request, signal) => fake.attach(fake.find(name), request, signal),
+      logs: async (name, request, signal) => {
+        const container = fake.find(name);
+        return { tty: container.body.Tty, stream: fake.logs(container, request, signal) };
+      },
+      resize: async (name) => void fake.find(name),
+      archiveStat: async () => ({ name: "x", size: 1, mode: 420, mtime: zeroTime, linkTarget: "" }),
     },
-    containerResize: async (name) => void fake.find(name),
-    execCreate: async (name, body) => {
-      const exec: FakeExec = { id: randomId(), container: fake.find(name), body, process: undefined, exitCode: null };
-      fake.execs.set(exec.id, exec);
-      return { Id: exec.id };
-    },
-    execStart: async (id, { detach }) => fake.execStart(findExec(fake, id), detach),
-    execInspect: async (id) => {
-      const exec = findExec(fake, id);
-      return {
-        ID: exec.id,
-        Running: exec.process?.running === true,
-        ExitCode: exec.exitCode,
-        ProcessConfig: { tty: exec.body.Tty, entrypoint: exec.body.Cmd?.[0] ?? "", arguments: [] },
-        OpenStdin: exec.body.AttachStdin,
-        OpenStderr: exec.body.AttachStderr,
-        OpenStdout: exec.body.AttachStdout,
-        CanRemove: false,
-        ContainerID: exec.container.id,
-        DetachKeys: "",
-        Pid: 0,
-      };
-    },
-    execResize: async (id) => void findExec(fake, id),
-    imageInspect: async (name) => {
-      throw new EngineError("not-found", `No such image: ${name}:latest`);
-    },
-    imagePull: ({ fromImage }) => fake.pull(fromImage),
-    imageLoad: (body) => fake.load(body),
-    imageSave: async function* () {
-      yield Buffer.alloc(1 << 20, "s");
-    },
-    networkList: async () => [],
-    volumeList: async () => ({ Volumes: [], Warnings: null }),
-    archiveStat: async () => ({ name: "x", size: 1, mode: 420, mtime: zeroTime, linkTarget: "" }),
-  };
-  const backend = new Proxy(known, {
-    get(target, name) {
-      const method: unknown = Reflect.get(target, name);
-      if (typeof method !== "function")
-        return async () => {
-          throw new EngineError("not-implemented", `the fake has no ${String(name)}`);
+    execs: {
+      create: async (name, body) => {
+        const exec: FakeExec = { id: randomId(), container: fake.find(name), body, process: undefined, exitCode: null };
+        fake.execs.set(exec.id, exec);
+        return { Id: exec.id };
+      },
+      start: async (id, { detach }) => fake.execStart(findExec(fake, id), detach),
+      inspect: async (id) => {
+        const exec = findExec(fake, id);
+        return {
+          ID: exec.id,
+          Running: exec.process?.running === true,
+          ExitCode: exec.exitCode,
+          ProcessConfig: { tty: exec.body.Tty, entrypoint: exec.body.Cmd?.[0] ?? "", arguments: [] },
+          OpenStdin: exec.body.AttachStdin,
+          OpenStderr: exec.body.AttachStderr,
+          OpenStdout: exec.body.AttachStdout,
+          CanRemove: false,
+          ContainerID: exec.container.id,
+          DetachKeys: "",
+          Pid: 0,
         };
-      return (...args: unknown[]): unknown => {
-        fake.calls.push({ name: String(name), args });
-        return Reflect.apply(method, undefined, args);
-      };
+      },
+      resize: async (id) => void findExec(fake, id),
     },
-  }) as Backend;
+    images: {
+      inspect: async (name) => {
+        throw new EngineError("not-found", `No such image: ${name}:latest`);
+      },
+      pull: ({ fromImage }) => fake.pull(fromImage),
+      load: (body) => fake.load(body),
+      save: async function* () {
+        yield Buffer.alloc(1 << 20, "s");
+      },
+    },
+    volumes: {
+      list: async () => ({ Volumes: [], Warnings: null }),
+    },
+    networks: {
+      list: async () => [],
+    },
+  };
+  const counted = <B extends object>(area: string, methods: Partial<B>): B =>
+    new Proxy(methods, {
+      get(target, name) {
+        const method: unknown = Reflect.get(target, name);
+        if (typeof method !== "function")
+          return async () => {
+            throw new EngineError("not-implemented", `the fake has no ${area}.${String(name)}`);
+          };
+        return (...args: unknown[]): unknown => {
+          fake.calls.push({ name: `${area}.${String(name)}`, args });
+          return Reflect.apply(method, undefined, args);
+        };
+      },
+    }) as B;
+  const backend: Backend = {
+    system: counted("system", known.system),
+    containers: counted("containers", known.containers),
+    execs: counted("execs", known.execs),
+    images: counted("images", known.images),
+    volumes: counted("volumes", known.volumes),
+    networks: counted("networks", known.networks),
+  };
   return { fake, backend };
 }
 
