@@ -15,6 +15,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   spec: ["base"],
   archive: ["base"],
   template: ["base"],
+  http: ["base"],
   sys: ["base"],
   runtime: ["base", "spec", "archive", "sys"],
   store: ["base", "spec", "archive", "sys"],
@@ -23,8 +24,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   volumes: ["base", "spec", "archive", "sys", "store"],
   containers: ["base", "spec", "archive", "sys", "runtime", "store", "network", "volumes"],
   engine: ["base", "spec", "archive", "sys", "runtime", "store", "distribution", "network", "volumes", "containers"],
-  api: ["base", "spec", "archive", "sys"],
-  client: ["base", "spec"],
+  api: ["base", "spec", "archive", "http", "sys"],
+  client: ["base", "spec", "http"],
   cli: ["base", "spec", "template", "client"],
 };
 

@@ -1,7 +1,7 @@
 /** Error codes to HTTP statuses: the one table. */
 import { firstFailure, isEngineError, messageOf, type ErrorCode } from "@fathom/base";
+import { BadRequestError } from "@fathom/http";
 import { isSysError } from "@fathom/sys";
-import { BadRequestError } from "./http/head.ts";
 
 const statuses: Readonly<Record<ErrorCode, number>> = {
   "invalid-argument": 400,

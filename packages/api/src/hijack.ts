@@ -1,8 +1,8 @@
 /** A connection taken over: the client's socket and the process's stream, joined in both directions, each side half-closed on its own. */
+import { endSocket, writeTo } from "@fathom/http";
 import { connect, type IpcNetConnectOpts, type Socket } from "node:net";
 import type { AttachResult, StreamAttachment } from "./contract.ts";
 import { DetachFilter } from "./detach-filter.ts";
-import { endSocket, writeTo } from "./http/response.ts";
 import type { ApiRequest } from "./request.ts";
 
 /** A client that does not close after the last output is closed by us. */

@@ -1,9 +1,8 @@
 /** What a handler gets: the request in Docker's terms, and ways to answer. */
 import { EngineError, type Logger } from "@fathom/base";
+import type { Exchange, Response } from "@fathom/http";
 import { parseJsonText } from "@fathom/spec/docker/decode/json-text";
 import { errorLine } from "./errors.ts";
-import type { Exchange } from "./http/connection.ts";
-import type { Response } from "./http/response.ts";
 import type { Query } from "./query.ts";
 
 /** A JSON body: a create request with a large environment is some kilobytes. */

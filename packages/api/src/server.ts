@@ -1,5 +1,6 @@
 /** The server: from an accepted connection to the handler of its request, and back. */
 import { EngineError, isEngineError, messageOf, type Logger } from "@fathom/base";
+import { BadRequestError, ByteBudget, Connection, type BodyLimits, type Exchange } from "@fathom/http";
 import { O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys } from "@fathom/sys";
 import { rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
@@ -7,10 +8,6 @@ import { basename, dirname } from "node:path";
 import type { Backend } from "./contract.ts";
 import { DescriptorReserve, type DescriptorState } from "./descriptor-reserve.ts";
 import { errorBody, statusOf } from "./errors.ts";
-import type { BodyLimits } from "./http/body.ts";
-import { ByteBudget } from "./http/byte-budget.ts";
-import { Connection, type Exchange } from "./http/connection.ts";
-import { BadRequestError } from "./http/head.ts";
 import { Query } from "./query.ts";
 import type { ApiRequest, Handler } from "./request.ts";
 import { Router } from "./router.ts";

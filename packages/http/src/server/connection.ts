@@ -5,8 +5,8 @@
  */
 import type { Socket } from "node:net";
 import { Turns } from "@fathom/base";
-import { RequestBody, type BodyLimits, type ByteSource } from "./body.ts";
-import { BadRequestError, bodyFraming, headLimit, parseHead, type RequestHead } from "./head.ts";
+import { RequestBody, type BodyLimits, type ByteSource } from "../message/body.ts";
+import { BadRequestError, bodyFraming, headLimit, parseHead, type RequestHead } from "../message/head.ts";
 import { endSocket, Response } from "./response.ts";
 
 /** Bytes held for a request that nobody reads; then the socket is paused. */
