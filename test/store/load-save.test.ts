@@ -9,7 +9,7 @@ import { runBlobJob } from "@fathom/engine/pull/file-jobs";
 import { runLayerJob } from "@fathom/engine/pull/layer-job";
 import { sha256Digest } from "@fathom/spec";
 import { createContentWriter } from "@fathom/store";
-import { createLayerUnpacker } from "@fathom/store/unpack";
+import { createLayerUnpacker } from "@fathom/store/tree/unpack";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";

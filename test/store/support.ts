@@ -3,7 +3,7 @@ import { nameText, TarReader, TarWriter, type TarEntryInput } from "@fathom/arch
 import { silentLogger } from "@fathom/base";
 import type { ChainId } from "@fathom/spec";
 import { openStore, type ContainerLayer, type Layer, type Lease, type Store } from "@fathom/store";
-import { createLayerUnpacker } from "@fathom/store/unpack";
+import { createLayerUnpacker } from "@fathom/store/tree/unpack";
 import { createSys, MNT_DETACH } from "@fathom/sys";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -7,7 +7,7 @@ import { nameText, TarReader, type TarEntry } from "@fathom/archive";
 import { tarTree } from "@fathom/containers/files/tar-tree";
 import { createHostFiles, S_IFCHR, S_IFIFO } from "@fathom/sys";
 import { helperExecutable } from "@fathom/sys/helper";
-import { writeLayerDiff } from "@fathom/store/write-diff";
+import { writeLayerDiff } from "@fathom/store/tree/write-diff";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { sha256Digest, type Digest } from "@fathom/spec";
-import { createContentWriter } from "./content-writer.ts";
-import { addLayer, bytes, openTestStore, temporaryRoot } from "./test-support.ts";
+import { createContentWriter } from "./content/content-writer.ts";
+import { addLayer, bytes, openTestStore, temporaryRoot } from "./testing/test-support.ts";
 
 test("what a lease, an image, a name or a container reaches stays; the rest goes, topmost first", async () => {
   using root = temporaryRoot();

@@ -7,11 +7,11 @@ import { linkSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { randomId } from "@fathom/base";
 import { parseChainId, parseDigest, type Digest } from "@fathom/spec";
-import { inodeMark } from "./content.ts";
-import { blobPath, temporaryDirectory } from "./content-writer.ts";
+import { inodeMark } from "./content/content.ts";
+import { blobPath, temporaryDirectory } from "./content/content-writer.ts";
 import type { CollectResult, Database } from "./contract.ts";
-import type { OverlayLayout } from "./layout.ts";
-import { numberColumn, optionalText, textColumn } from "./rows.ts";
+import type { OverlayLayout } from "./snapshots/layout.ts";
+import { numberColumn, optionalText, textColumn } from "./database/rows.ts";
 
 const unreachableBlobs = `
   SELECT digest, size, inode FROM blobs

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { sha256Digest } from "@fathom/spec";
 import type { ImageRecord } from "./contract.ts";
-import { storeMigrations } from "./schema.ts";
-import { addLayer, bytes, openTestStore, temporaryRoot } from "./test-support.ts";
+import { storeMigrations } from "./database/schema.ts";
+import { addLayer, bytes, openTestStore, temporaryRoot } from "./testing/test-support.ts";
 
 test("images are stored once, merged, named, found and removed", async () => {
   using root = temporaryRoot();

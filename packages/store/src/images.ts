@@ -3,7 +3,7 @@ import { EngineError } from "@fathom/base";
 import { parseChainId, parseDigest, parseReference, refuseAmbiguousName, refuseAsTag, type Digest } from "@fathom/spec";
 import type { Database, ImageRecord, ImageReference, ImageStore } from "./contract.ts";
 import { holdUnder } from "./leases.ts";
-import { numberColumn, optionalText, textColumn, type Row } from "./rows.ts";
+import { numberColumn, optionalText, textColumn, type Row } from "./database/rows.ts";
 
 function digestColumn(row: Row, name: string): Digest | undefined {
   const text = optionalText(row, name);

@@ -1,7 +1,7 @@
 export * from "./contract.ts";
-export { createContentWriter } from "./content-writer.ts";
-export { openDatabase } from "./database.ts";
-export type { DescribedLayer, DescribeLayers } from "./described.ts";
+export { createContentWriter } from "./content/content-writer.ts";
+export { openDatabase } from "./database/database.ts";
+export type { DescribedLayer, DescribeLayers } from "./recovery/described.ts";
 export { storageError } from "./errors.ts";
-export { layerLimit } from "./layers.ts";
+export { layerLimit } from "./snapshots/layers.ts";
 export { openStore, type OpenStoreOptions } from "./store.ts";

@@ -1,7 +1,7 @@
 /** Leases: rows that keep the garbage collector away from what is being made. */
 import { EngineError, formatRfc3339Nano, randomId, type Clock } from "@fathom/base";
 import type { Database, Lease, Leases } from "./contract.ts";
-import { textColumn } from "./rows.ts";
+import { textColumn } from "./database/rows.ts";
 
 export type HoldKind = "blob" | "layer";
 

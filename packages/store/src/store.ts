@@ -4,18 +4,18 @@ import { join } from "node:path";
 import { systemClock, type Clock, type Logger } from "@fathom/base";
 import type { Sys } from "@fathom/sys";
 import { collectGarbage } from "./collect.ts";
-import { createContainerLayerStore } from "./containers.ts";
-import { createContentStore } from "./content.ts";
+import { createContainerLayerStore } from "./snapshots/containers.ts";
+import { createContentStore } from "./content/content.ts";
 import type { Store } from "./contract.ts";
-import { openDatabase, setDatabaseAside, type DatabaseOptions } from "./database.ts";
-import type { DescribeLayers } from "./described.ts";
-import { createDurability } from "./durability.ts";
+import { openDatabase, setDatabaseAside, type DatabaseOptions } from "./database/database.ts";
+import type { DescribeLayers } from "./recovery/described.ts";
+import { createDurability } from "./recovery/durability.ts";
 import { createImageStore } from "./images.ts";
-import { createLayerStore } from "./layers.ts";
-import { createLayout } from "./layout.ts";
+import { createLayerStore } from "./snapshots/layers.ts";
+import { createLayout } from "./snapshots/layout.ts";
 import { createLeases } from "./leases.ts";
-import { recover } from "./recover.ts";
-import { storeMigrations } from "./schema.ts";
+import { recover } from "./recovery/recover.ts";
+import { storeMigrations } from "./database/schema.ts";
 import { createTrash } from "./trash.ts";
 
 export interface OpenStoreOptions {

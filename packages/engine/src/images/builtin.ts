@@ -8,7 +8,7 @@ import {
   withDefaultTag,
   type Digest,
 } from "@fathom/spec";
-import { createLayerUnpacker } from "@fathom/store/unpack";
+import { createLayerUnpacker } from "@fathom/store/tree/unpack";
 import { helloProgram } from "@fathom/sys/hello";
 import { stepsLabel } from "@fathom/containers/steps/start-report";
 import { setTag } from "./image-change.ts";

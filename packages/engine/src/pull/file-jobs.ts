@@ -4,10 +4,10 @@ import { EngineError } from "@fathom/base";
 import { createGzipCompressor } from "@fathom/archive";
 import { parseDigest } from "@fathom/spec";
 import type { DiffId } from "@fathom/spec/digest";
-import { placeContentFile } from "@fathom/store/content-writer";
+import { placeContentFile } from "@fathom/store/content/content-writer";
 import type { ContentInfo } from "@fathom/store/contract";
 import { storageError } from "@fathom/store/errors";
-import { writeLayerDiff } from "@fathom/store/write-diff";
+import { writeLayerDiff } from "@fathom/store/tree/write-diff";
 import type { Sys } from "@fathom/sys";
 
 /** Plain data, as everything that a worker gets. */

@@ -4,9 +4,9 @@
  */
 import { EngineError, systemClock } from "@fathom/base";
 import { openBlob } from "@fathom/distribution/blob";
-import { createContentWriter } from "@fathom/store/content-writer";
+import { createContentWriter } from "@fathom/store/content/content-writer";
 import { createSys } from "@fathom/sys/create-sys";
-import { createLayerUnpacker } from "@fathom/store/unpack";
+import { createLayerUnpacker } from "@fathom/store/tree/unpack";
 import { runBlobJob, runDiffJob } from "./file-jobs.ts";
 import { runLayerJob, type LayerJobReport, type LayerTools } from "./layer-job.ts";
 import { Throttle } from "./progress.ts";

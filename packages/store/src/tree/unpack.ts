@@ -29,8 +29,8 @@ import {
   type Stat,
   type Sys,
 } from "@fathom/sys";
-import type { LayerUnpacker, UnpackedLayer } from "./contract.ts";
-import { storageError } from "./errors.ts";
+import type { LayerUnpacker, UnpackedLayer } from "../contract.ts";
+import { storageError } from "../errors.ts";
 import { isLayerXattr } from "./layer-xattr.ts";
 
 const whiteoutPrefix = ".wh.";

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { silentLogger } from "@fathom/base";
-import type { Database } from "./contract.ts";
-import { openDatabase } from "./database.ts";
+import type { Database } from "../contract.ts";
+import { openDatabase } from "../database/database.ts";
 import { createDurability } from "./durability.ts";
-import { storeMigrations } from "./schema.ts";
+import { storeMigrations } from "../database/schema.ts";
 
 function databaseWithLayer(): Database {
   const database = openDatabase(":memory:");

@@ -3,14 +3,14 @@ import { chmodSync, realpathSync } from "node:fs";
 import { EngineError, randomId, type Logger } from "@fathom/base";
 import type { Sys } from "@fathom/sys";
 import { chainIds, parseChainId, parseDiffId, sha256Digest, type ChainId, type DiffId } from "@fathom/spec";
-import type { Database, Layer, LayerDraft, LayerStore } from "./contract.ts";
-import { storageError } from "./errors.ts";
-import { inheritAttributes, inheritOneByOne } from "./implied-directories.ts";
+import type { Database, Layer, LayerDraft, LayerStore } from "../contract.ts";
+import { storageError } from "../errors.ts";
+import { inheritAttributes, inheritOneByOne } from "../tree/implied-directories.ts";
 import type { OverlayLayout } from "./layout.ts";
 import { randomLink } from "./layout.ts";
-import { holdUnder } from "./leases.ts";
-import { numberColumn, optionalText, textColumn, type Row } from "./rows.ts";
-import type { Trash } from "./trash.ts";
+import { holdUnder } from "../leases.ts";
+import { numberColumn, optionalText, textColumn, type Row } from "../database/rows.ts";
+import type { Trash } from "../trash.ts";
 
 /** The kernel takes 500 lower directories; Docker stops at 125, and images made elsewhere rarely have more. */
 export const layerLimit = 125;

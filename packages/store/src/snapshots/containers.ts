@@ -4,16 +4,16 @@ import { join } from "node:path";
 import { EngineError, type Logger } from "@fathom/base";
 import { parseChainId, type ChainId } from "@fathom/spec";
 import { AT_FDCWD, type Stat, type Sys } from "@fathom/sys";
-import { changesOf } from "./changes.ts";
-import type { ContainerLayer, ContainerLayerStore, Database } from "./contract.ts";
-import { diskUsage } from "./disk-usage.ts";
-import { storageError } from "./errors.ts";
+import { changesOf } from "../tree/changes.ts";
+import type { ContainerLayer, ContainerLayerStore, Database } from "../contract.ts";
+import { diskUsage } from "../tree/disk-usage.ts";
+import { storageError } from "../errors.ts";
 import { chainLinks } from "./layers.ts";
 import { randomLink, type OverlayLayout } from "./layout.ts";
-import { optionalText, textColumn, type Row } from "./rows.ts";
-import type { Trash } from "./trash.ts";
-import { isDirectory, lookup, openMerged, openRoot } from "./tree.ts";
-import { writeLayerDiff } from "./write-diff.ts";
+import { optionalText, textColumn, type Row } from "../database/rows.ts";
+import type { Trash } from "../trash.ts";
+import { isDirectory, lookup, openMerged, openRoot } from "../tree/tree.ts";
+import { writeLayerDiff } from "../tree/write-diff.ts";
 
 export interface ContainerParts {
   readonly database: Database;

@@ -3,8 +3,8 @@
  * work, in the background; until then their rows carry the boot id (schema.ts), so that a power loss before it is noticed.
  */
 import type { Logger } from "@fathom/base";
-import type { Database } from "./contract.ts";
-import { textColumn } from "./rows.ts";
+import type { Database } from "../contract.ts";
+import { textColumn } from "../database/rows.ts";
 
 /** Quiet time before writing out: layers of one pull are written out together. */
 const quietMs = 1_000;

@@ -6,8 +6,8 @@ import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { messageOf, type Logger } from "@fathom/base";
 import type { ChainId, DiffId } from "@fathom/spec";
-import type { Database } from "./contract.ts";
-import type { OverlayLayout } from "./layout.ts";
+import type { Database } from "../contract.ts";
+import type { OverlayLayout } from "../snapshots/layout.ts";
 
 /** A layer of the stack that a container lies on. */
 export interface DescribedLayer {

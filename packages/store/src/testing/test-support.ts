@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { silentLogger } from "@fathom/base";
 import { parseDiffId, sha256Digest, type ChainId, type DiffId } from "@fathom/spec";
 import { createSys } from "@fathom/sys";
-import type { Layer, Lease, Store } from "./contract.ts";
-import { openStore, type OpenStoreOptions } from "./store.ts";
+import type { Layer, Lease, Store } from "../contract.ts";
+import { openStore, type OpenStoreOptions } from "../store.ts";
 
 /** A directory that is gone after the scope. */
 export function temporaryRoot(): { readonly path: string } & Disposable {

@@ -4,7 +4,7 @@
  * in it is, and its time alone says nothing; a file that was copied up and left as it was is no change.
  */
 import type { Stat, Sys } from "@fathom/sys";
-import type { Change, ChangeKind } from "./contract.ts";
+import type { Change, ChangeKind } from "../contract.ts";
 import { isMountStub } from "./mount-stubs.ts";
 import { isDirectory, isOpaque, isWhiteout, lookup, openMerged, openRoot, statChild, walkTree } from "./tree.ts";
 

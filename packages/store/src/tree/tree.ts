@@ -18,7 +18,7 @@ import {
   type Sys,
 } from "@fathom/sys";
 import { sortedNames } from "./directory-names.ts";
-import { errnoName } from "./errors.ts";
+import { errnoName } from "../errors.ts";
 
 /** Each level holds a descriptor. Path names end at 4096 bytes, so deeper trees can only be made on purpose. */
 const maxDepth = 2048;

@@ -4,7 +4,7 @@
  * `boot` holds the kernel's boot id while what the row names may still be in the page cache only, and NULL once it is known to be
  * on disk. After a power loss the ids differ, and recovery looks at those rows again (recover.ts).
  */
-import type { Migration } from "./contract.ts";
+import type { Migration } from "../contract.ts";
 
 export const storeMigrations: readonly Migration[] = [
   {

@@ -3,10 +3,10 @@ import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs"
 import { EngineError } from "@fathom/base";
 import { parseDigest, sha256Digest, type Digest } from "@fathom/spec";
 import { blobPath, createContentWriter, eagerSyncBytes } from "./content-writer.ts";
-import type { ContentInfo, ContentStore, Database } from "./contract.ts";
-import { errnoName, storageError } from "./errors.ts";
-import { holdUnder } from "./leases.ts";
-import { numberColumn, textColumn, type Row } from "./rows.ts";
+import type { ContentInfo, ContentStore, Database } from "../contract.ts";
+import { errnoName, storageError } from "../errors.ts";
+import { holdUnder } from "../leases.ts";
+import { numberColumn, textColumn, type Row } from "../database/rows.ts";
 
 /** What tells two files of one name apart: a rename over a blob gives it another inode and change time. */
 export function inodeMark(path: string): string | undefined {

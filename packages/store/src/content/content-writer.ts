@@ -6,8 +6,8 @@ import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, renameSync, r
 import { dirname, join } from "node:path";
 import { EngineError, randomId } from "@fathom/base";
 import type { Digest } from "@fathom/spec";
-import type { ContentInfo, ContentWriter } from "./contract.ts";
-import { storageError } from "./errors.ts";
+import type { ContentInfo, ContentWriter } from "../contract.ts";
+import { storageError } from "../errors.ts";
 
 /**
  * Blobs up to this size (manifests, configs) are on disk before `commit` returns. Larger ones, layers, are written out in the

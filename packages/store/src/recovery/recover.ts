@@ -9,12 +9,12 @@ import { createReadStream, existsSync, mkdirSync, readdirSync, rmSync, statSync,
 import { join } from "node:path";
 import type { Logger } from "@fathom/base";
 import { isDigest, type Digest } from "@fathom/spec";
-import { inodeMark } from "./content.ts";
-import { blobPath, temporaryDirectory } from "./content-writer.ts";
-import type { Database } from "./contract.ts";
+import { inodeMark } from "../content/content.ts";
+import { blobPath, temporaryDirectory } from "../content/content-writer.ts";
+import type { Database } from "../contract.ts";
 import { recoverDescribed, type DescribeLayers } from "./described.ts";
-import type { OverlayLayout } from "./layout.ts";
-import { optionalText, textColumn } from "./rows.ts";
+import type { OverlayLayout } from "../snapshots/layout.ts";
+import { optionalText, textColumn } from "../database/rows.ts";
 
 export interface RecoveryParts {
   readonly root: string;

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { chainIds, type ChainId } from "@fathom/spec";
-import { addLayer, diffIdOf, openTestStore, temporaryRoot } from "./test-support.ts";
+import { addLayer, diffIdOf, openTestStore, temporaryRoot } from "../testing/test-support.ts";
 
 test("layers lie as Docker's overlay2 lays them", async () => {
   using root = temporaryRoot();

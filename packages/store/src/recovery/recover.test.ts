@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { sha256Digest, type Digest } from "@fathom/spec";
-import { openDatabase } from "./database.ts";
-import { addLayer, bytes, crash, openTestStore, temporaryRoot } from "./test-support.ts";
+import { openDatabase } from "../database/database.ts";
+import { addLayer, bytes, crash, openTestStore, temporaryRoot } from "../testing/test-support.ts";
 
 test("opening removes temporary files, drafts and directories without a row; what is known stays", async () => {
   using root = temporaryRoot();

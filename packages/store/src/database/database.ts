@@ -21,7 +21,7 @@ import {
 } from "node:fs";
 import { open as openFile } from "node:fs/promises";
 import { EngineError, isEngineError, messageOf, type Logger } from "@fathom/base";
-import type { Database, Migration, SqlValue } from "./contract.ts";
+import type { Database, Migration, SqlValue } from "../contract.ts";
 import { quickCheck } from "./quick-check.ts";
 
 /** Prepared statements kept; the oldest goes first. The engine has fewer distinct ones than this. */

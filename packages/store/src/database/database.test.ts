@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { EngineError, silentLogger } from "@fathom/base";
 import { openDatabase, setDatabaseAside, type DatabaseOptions } from "./database.ts";
 import { storeMigrations } from "./schema.ts";
-import { temporaryRoot } from "./test-support.ts";
+import { temporaryRoot } from "../testing/test-support.ts";
 
 test("a commit is durable: WAL with synchronous=FULL", () => {
   using root = temporaryRoot();

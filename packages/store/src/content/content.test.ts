@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { sha256Digest } from "@fathom/spec";
-import { bytes, openTestStore, temporaryRoot } from "./test-support.ts";
+import { bytes, openTestStore, temporaryRoot } from "../testing/test-support.ts";
 
 const data = bytes("some content");
 const digest = sha256Digest(data);
