@@ -1,20 +1,18 @@
 /** docker load and save over a real store: what comes back, and that a broken archive leaves nothing. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { silentLogger, systemClock } from "@fathom/base";
-import type { EngineConfig } from "@fathom/engine/contract";
-import { findImage, type ImageContext } from "@fathom/engine/images/image-context";
-import { loadImages } from "@fathom/engine/images/image-load";
-import { saveImages } from "@fathom/engine/images/image-save";
-import { runBlobJob } from "@fathom/engine/pull/file-jobs";
-import { runLayerJob } from "@fathom/engine/pull/layer-job";
+import type { ImageContext } from "@fathom/images/context";
+import { findImage } from "@fathom/images/names/find";
+import { loadImages } from "@fathom/images/archive/load";
+import { saveImages } from "@fathom/images/archive/save";
+import { runBlobJob } from "@fathom/images/workers/file-jobs";
+import { runLayerJob } from "@fathom/images/workers/layer-job";
 import { sha256Digest } from "@fathom/spec";
 import { createContentWriter } from "@fathom/store";
 import { createLayerUnpacker } from "@fathom/store/tree/unpack";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { createHostFiles } from "@fathom/sys";
-import { helperExecutable } from "@fathom/sys/helper";
 import { StoreRig, sys, tar, type Entry } from "./support.ts";
 
 let rig: StoreRig;
@@ -24,12 +22,11 @@ beforeEach(async () => {
   rig.store.leases.release(rig.lease);
   mkdirSync(join(rig.root, "tmp"));
   context = {
-    config: { dataRoot: rig.root } as EngineConfig,
+    config: { dataRoot: rig.root, maxConcurrentDownloads: 1, maxConcurrentUploads: 1 },
     store: rig.store,
     sys,
-    files: createHostFiles({ sys, executable: () => helperExecutable(sys) }),
-    events: { publish() {} },
-    uses: { ofImage: () => [], ofVolume: () => [], volumesInUse: () => new Map<string, number>() },
+    publish() {},
+    uses: { ofImage: () => [] },
     logger: silentLogger,
     clock: systemClock,
     tagTime: () => undefined,

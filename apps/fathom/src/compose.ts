@@ -3,15 +3,17 @@ import { basename, dirname, join } from "node:path";
 import { shortId, systemClock, type Logger } from "@fathom/base";
 import {
   createEngine,
-  createImages,
+  createImageBackend,
   createNetworkState,
   createOciTranslation,
   createVolumes,
   describeLayers,
+  imageParts,
   type Engine,
   type ImageBackend,
   type VolumeBackend,
 } from "@fathom/engine";
+import { createImages } from "@fathom/images";
 import { createForwarders, createNetworks } from "@fathom/network";
 import { createLauncher, openCgroups, type LaunchPlan } from "@fathom/runtime";
 import { openStore } from "@fathom/store";
@@ -79,7 +81,7 @@ export async function composeEngine({
     files,
     logger,
     clock: systemClock,
-    images: (parts) => createImages(parts, config.registry),
+    images: (parts) => createImageBackend(parts, createImages(imageParts(parts, config.registry))),
     volumes: (parts) => createVolumes(parts),
     oci: createOciTranslation({ sys, files, config: settings, cgroups }),
   });

@@ -3,7 +3,7 @@
  * is the runtime's business, what a layer is the store's, how packets flow the network's.
  *
  * The folder has two halves. The container half (`engine.ts`, `container-*.ts`, `exec*.ts`, `events.ts`, …) is written against this file;
- * the image half (`images/`, `pull/`, `image-archive/`), the volume half (`volumes/`) and the translation to OCI (`oci/`) implement the
+ * the images' views and filters (`images/`), the volume half (`volumes/`) and the translation to OCI (`oci/`) implement the
  * small interfaces below, so that neither half imports the other's files. `engine.ts` alone puts them together.
  *
  * Errors: EngineError with Docker's words. Every change of a row is one transaction; the map in memory is the read path.

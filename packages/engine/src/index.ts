@@ -5,5 +5,5 @@ export { checkLogSettings } from "./log-config.ts";
 export { createNetworkState } from "./network-state.ts";
 export { createOciTranslation } from "./oci/translation.ts";
 export { createVolumes, type VolumeBackend, type Volumes } from "./volumes/volumes.ts";
-export { createImages, type ImageBackend, type Images } from "./images/images.ts";
+export { createImageBackend, imageParts, type ImageBackend } from "./images/image-backend.ts";
 export { describeLayers } from "@fathom/containers/description";

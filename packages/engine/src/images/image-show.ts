@@ -1,36 +1,21 @@
 /** docker image inspect and docker history. */
 import { parseRfc3339Nano, zeroTime } from "@fathom/base";
+import type { HistoryEntry, Images } from "@fathom/images";
 import type { HistoryItem, ImageInspect, Platform } from "@fathom/spec";
-import { formatPlatform, platformMatches } from "@fathom/spec";
-import { EngineError } from "@fathom/base";
-import type { ImageRecord, Layer } from "@fathom/store";
-import { configOf, findImage, namesOf, type ImageContext } from "./image-context.ts";
+import type { Store } from "@fathom/store";
 
 /** @throws not-found also when the image there is of another platform than asked for */
-export function findForPlatform(context: ImageContext, name: string, platform: Platform | undefined): ImageRecord {
-  const record = findImage(context, name);
-  if (platform !== undefined) {
-    const { os, architecture, variant } = configOf(context, record.id);
-    if (!platformMatches(platform, { os, architecture, ...(variant ? { variant } : {}) }))
-      throw new EngineError(
-        "not-found",
-        `image with reference ${name} was found but its platform (${formatPlatform({ os, architecture, ...(variant ? { variant } : {}) })}) does not match the specified platform (${formatPlatform(platform)})`,
-      );
-  }
-  return record;
-}
-
-export function inspectImage(context: ImageContext, name: string, platform: Platform | undefined): ImageInspect {
-  const record = findForPlatform(context, name, platform);
-  const config = configOf(context, record.id);
-  const names = namesOf(context, record.id);
-  const layers = layersOf(context, record);
-  const times = context.store.images.references(record.id).flatMap((one) => context.tagTime(one.name) ?? []);
+export function inspectImage(store: Store, images: Images, name: string, platform: Platform | undefined): ImageInspect {
+  const record = images.find(name, platform);
+  const config = images.config(record.id);
+  const { tags, digests } = images.names(record.id);
+  const layers = record.layers.flatMap((chainId) => store.layers.get(chainId) ?? []);
   const [top, ...lower] = layers.toReversed();
   return {
     Id: record.id,
     ...(record.parent === undefined ? {} : { Parent: record.parent }),
-    ...names,
+    RepoTags: [...tags],
+    RepoDigests: [...digests],
     Comment: config.history?.at(-1)?.comment ?? "",
     ...(config.created === undefined ? {} : { Created: config.created }),
     Author: config.author ?? "",
@@ -53,39 +38,19 @@ export function inspectImage(context: ImageContext, name: string, platform: Plat
           },
         }),
     RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
-    Metadata: { LastTagTime: times.sort().at(-1) ?? zeroTime },
+    Metadata: { LastTagTime: images.lastTagTime(record.id) ?? zeroTime },
   };
 }
 
-function layersOf(context: ImageContext, record: ImageRecord): Layer[] {
-  return record.layers.flatMap((chainId) => context.store.layers.get(chainId) ?? []);
-}
-
-/** Newest first. The topmost entries are the image and those that it was committed over; the others are no images of their own. */
-export function imageHistory(context: ImageContext, name: string, platform: Platform | undefined): HistoryItem[] {
-  const record = findForPlatform(context, name, platform);
-  const config = configOf(context, record.id);
-  const layers = layersOf(context, record);
-  let used = 0;
-  const items: HistoryItem[] = (config.history ?? []).map((entry) => ({
-    Comment: entry.comment ?? "",
-    Created: unixSeconds(entry.created),
-    CreatedBy: entry.created_by ?? "",
-    Id: "<missing>",
-    Size: entry.empty_layer === true ? 0 : (layers[used++]?.size ?? 0),
-    Tags: null,
+export function shownHistory(entries: readonly HistoryEntry[]): HistoryItem[] {
+  return entries.map(({ created, createdBy, comment, size, image }) => ({
+    Comment: comment,
+    Created: unixSeconds(created),
+    CreatedBy: createdBy,
+    Id: image?.id ?? "<missing>",
+    Size: size,
+    Tags: image === undefined || image.tags.length === 0 ? null : [...image.tags],
   }));
-  // An image whose history does not account for all its layers.
-  for (; used < layers.length; used++)
-    items.push({ Comment: "", Created: 0, CreatedBy: "", Id: "<missing>", Size: layers[used]!.size, Tags: null });
-  let image: ImageRecord | undefined = record;
-  return items.toReversed().map((item) => {
-    if (image === undefined) return item;
-    const { id, parent } = image;
-    const { RepoTags } = namesOf(context, id);
-    image = parent === undefined ? undefined : context.store.images.get(parent);
-    return { ...item, Id: id, Tags: RepoTags.length > 0 ? RepoTags : null };
-  });
 }
 
 function unixSeconds(time: string | undefined): number {

@@ -23,7 +23,7 @@ beforeEach(async () => {
     store,
     registry: { ...defaultRegistryConfig, proxy: {}, certificateDirectories: [], attempts: 1 },
     layers: new LayerPulls({ store, maxParallel: 1, run: () => expect.unreachable() }),
-    events: { publish() {} } as never,
+    publish() {},
     clock: systemClock,
     logger: silentLogger,
   });

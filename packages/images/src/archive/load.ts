@@ -30,9 +30,9 @@ import {
 } from "@fathom/spec";
 import { platformOf } from "../pull/puller.ts";
 import type { ContentInfo, Lease } from "@fathom/store";
-import { parseRepositoryTag, publishImage, setName } from "./image-change.ts";
-import { writeAll } from "../pull/file-jobs.ts";
-import { underLease, type ImageContext } from "./image-context.ts";
+import { parseRepositoryTag, publishImage, setName } from "../names/names.ts";
+import { writeAll } from "../workers/file-jobs.ts";
+import { underLease, type ImageContext } from "../context.ts";
 import {
   diffIdOfFile,
   importBlob,
@@ -41,7 +41,7 @@ import {
   putImageRow,
   unpackLayerFile,
   type NewImageRow,
-} from "./image-make.ts";
+} from "../make/make-image.ts";
 
 const smallFileLimit = 8 * 1024 * 1024;
 /** Of all descriptions of an archive together. */

@@ -13,9 +13,10 @@ import {
   type Digest,
   type Platform,
 } from "@fathom/spec";
-import { configOf, findImage, isIdPrefix, type ImageContext } from "./image-context.ts";
-import { publishImage } from "./image-change.ts";
-import { manifestOf, type StoredManifest } from "./image-make.ts";
+import { configOf, type ImageContext } from "../context.ts";
+import { findImage, isIdPrefix } from "../names/find.ts";
+import { publishImage } from "../names/names.ts";
+import { manifestOf, type StoredManifest } from "../make/make-image.ts";
 import { platformOf } from "../pull/puller.ts";
 
 interface Saved {

@@ -6,7 +6,7 @@ import { EngineError } from "@fathom/base";
 import type { BlobSource } from "@fathom/distribution";
 import type { ChainId, Descriptor, Digest, DiffId } from "@fathom/spec";
 import type { ContentInfo, Layer, LayerDraft, Lease, Store } from "@fathom/store";
-import type { LayerJob, LayerJobReport, LayerJobResult } from "./layer-job.ts";
+import type { LayerJob, LayerJobReport, LayerJobResult } from "../workers/layer-job.ts";
 import { Semaphore } from "@fathom/base/semaphore";
 import { SharedTasks } from "./shared-task.ts";
 

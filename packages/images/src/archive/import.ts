@@ -3,33 +3,21 @@ import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { createGzipCompressor } from "@fathom/archive";
 import { formatRfc3339Nano } from "@fathom/base";
-import { hostPlatform, parsePlatform, type ProgressMessage } from "@fathom/spec";
-import { applyChanges } from "../commit-changes.ts";
-import { parseRepositoryTag, publishImage, setTag } from "./image-change.ts";
-import { writeAll } from "../pull/file-jobs.ts";
-import { underLease, type ImageContext } from "./image-context.ts";
-import { diffIdOfFile, importBlob, putImage, unpackLayerFile } from "./image-make.ts";
+import type { ProgressMessage } from "@fathom/spec";
+import type { ImportRequest } from "../contract.ts";
+import { publishImage, setTag } from "../names/names.ts";
+import { writeAll } from "../workers/file-jobs.ts";
+import { underLease, type ImageContext } from "../context.ts";
+import { diffIdOfFile, importBlob, putImage, unpackLayerFile } from "../make/make-image.ts";
 
-export interface ImportRequest {
-  readonly source: AsyncIterable<Uint8Array>;
-  readonly repository: string | undefined;
-  readonly tag: string | undefined;
-  readonly message: string | undefined;
-  /** Dockerfile instructions for the image's configuration. */
-  readonly changes: readonly string[];
-  readonly platform: string | undefined;
-}
-
-/** The one message is the image's id. @throws invalid-argument for a bad name, change, platform or archive; nothing is left then */
+/** The one message is the image's id. @throws invalid-argument for a broken archive; nothing is left then */
 export async function* importImage(
   context: ImageContext,
   request: ImportRequest,
   signal: AbortSignal,
 ): AsyncGenerator<ProgressMessage> {
   const { clock } = context;
-  const reference = request.repository ? parseRepositoryTag(request.repository, request.tag) : undefined;
-  const run = applyChanges({}, request.changes);
-  const platform = request.platform ? parsePlatform(request.platform) : hostPlatform();
+  const { reference, platform } = request;
   using work = context.workDirectory();
   yield await underLease(context, "import", async (lease) => {
     const received = join(work.path, "received");
@@ -55,7 +43,7 @@ export async function* importImage(
       architecture: platform.architecture,
       ...(platform.variant === undefined ? {} : { variant: platform.variant }),
       os: platform.os,
-      config: run,
+      config: request.config,
       rootfs: { type: "layers", diff_ids: [diffId] },
       history: [{ created, ...(request.message ? { comment: request.message } : {}) }],
     };

@@ -1,66 +1,30 @@
-/** Names of images, their removal, and what a prune takes. */
-import { EngineError, isEngineError, shortId } from "@fathom/base";
+/** The removal of images and of their names. */
+import { EngineError, shortId } from "@fathom/base";
 import {
   canonicalName,
   canonicalString,
-  familiarName,
   familiarString,
   parseReference,
-  refuseAsTag,
   tryParseReference,
   withDefaultTag,
   withDigest,
-  withTag,
   type Digest,
-  type Filters,
-  type ImageDeleteItem,
-  type PruneReport,
   type Reference,
 } from "@fathom/spec";
 import type { ImageRecord } from "@fathom/store";
-import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters.ts";
-import { configOf, findImage, isIdPrefix, type ImageContext } from "./image-context.ts";
-import { booleanFilter, createdAt, isDangling, untilFilter } from "./image-list.ts";
-
-/** A tag from the API's two parameters. @throws invalid-argument */
-export function parseRepositoryTag(repository: string, tag: string | undefined): Reference {
-  const reference = parseReference(repository);
-  refuseAsTag(reference);
-  return withDefaultTag(tag === undefined || tag === "" ? reference : withTag(reference, tag));
-}
-
-export function tagImage(context: ImageContext, name: string, repository: string, tag: string | undefined): void {
-  const reference = parseRepositoryTag(repository, tag);
-  const record = findImage(context, name);
-  setTag(context, record.id, reference);
-}
-
-/** Sets or moves a name, with its time and event. */
-export function setTag(context: ImageContext, image: Digest, reference: Reference): void {
-  setName(context, image, reference);
-  publishImage(context, "tag", image, familiarString(reference));
-}
-
-/** The same without the event, for what has an event of its own. */
-export function setName(context: ImageContext, image: Digest, reference: Reference): void {
-  const name = canonicalString(reference);
-  context.store.images.tag({ name, image, target: reference.digest });
-  context.setTagTime(name);
-}
-
-export function publishImage(context: ImageContext, action: string, id: Digest, name: string): void {
-  const labels = context.store.content.info(id) === undefined ? {} : (configOf(context, id).config?.Labels ?? {});
-  context.events.publish("image", action, id, { ...labels, name });
-}
+import type { ImageContext } from "../context.ts";
+import type { RemovedPart } from "../contract.ts";
+import { findImage, isIdPrefix } from "../names/find.ts";
+import { publishImage } from "../names/names.ts";
 
 export async function removeImage(
   context: ImageContext,
   name: string,
   options: { readonly force: boolean; readonly noPrune: boolean },
-): Promise<ImageDeleteItem[]> {
+): Promise<RemovedPart[]> {
   const record = findImage(context, name);
   const { id } = record;
-  const items: ImageDeleteItem[] = [];
+  const items: RemovedPart[] = [];
   let untaggedByName = false;
   if (isIdPrefix(context, id, name)) {
     if (isSingleName(namesOf(context, id))) {
@@ -115,7 +79,7 @@ function withAncestors(context: ImageContext, record: ImageRecord, noPrune: bool
 async function deleteImages(
   context: ImageContext,
   records: readonly ImageRecord[],
-  items: ImageDeleteItem[],
+  items: RemovedPart[],
 ): Promise<void> {
   context.store.database.transaction(() => {
     for (const { id } of records) {
@@ -126,30 +90,30 @@ async function deleteImages(
   const collected = await context.store.collect();
   const left = new Set<string>(collected.layers);
   for (const { id, layers } of records) {
-    items.push({ Deleted: id });
-    for (const layer of layers.toReversed()) if (left.delete(layer)) items.push({ Deleted: layer });
+    items.push({ kind: "image", id });
+    for (const layer of layers.toReversed()) if (left.delete(layer)) items.push({ kind: "layer", chainId: layer });
   }
 }
 
-function namesOf(context: ImageContext, id: Digest): Reference[] {
+export function namesOf(context: ImageContext, id: Digest): Reference[] {
   return context.store.images.references(id).map(({ name }) => parseReference(name));
 }
 
-function untag(context: ImageContext, id: Digest, reference: Reference, items: ImageDeleteItem[]): void {
+function untag(context: ImageContext, id: Digest, reference: Reference, items: RemovedPart[]): void {
   if (!context.store.images.untag(canonicalString(reference)))
     throw new EngineError("not-found", `No such image: ${familiarString(reference)}`);
-  items.push({ Untagged: familiarString(reference) });
+  items.push({ kind: "name", name: familiarString(reference) });
   publishImage(context, "untag", id, id);
 }
 
 /** With a repository's last tag its digests go too: nobody could name them otherwise. Only the tag is an event. */
-function dropDigestsOf(context: ImageContext, id: Digest, reference: Reference, items: ImageDeleteItem[]): void {
+function dropDigestsOf(context: ImageContext, id: Digest, reference: Reference, items: RemovedPart[]): void {
   if (reference.digest !== undefined) return;
   const same = namesOf(context, id).filter((one) => canonicalName(one) === canonicalName(reference));
   if (same.some((one) => one.digest === undefined)) return;
   for (const one of same) {
     context.store.images.untag(canonicalString(one));
-    items.push({ Untagged: familiarString(one) });
+    items.push({ kind: "name", name: familiarString(one) });
   }
 }
 
@@ -183,48 +147,4 @@ function findConflict(context: ImageContext, id: Digest, force: boolean, names: 
 
 function shownId(id: Digest): string {
   return shortId(id.slice("sha256:".length));
-}
-
-export async function pruneImages(context: ImageContext, filters: Filters): Promise<PruneReport> {
-  checkFilterKeys(filters, ["dangling", "label", "label!", "until"]);
-  const danglingOnly = booleanFilter(filters, "dangling") ?? true;
-  const until = untilFilter(context, filters);
-  const without = filterValues(filters, "label!");
-  const items: ImageDeleteItem[] = [];
-  const before = new Map(context.store.layers.list().map((layer) => [layer.chainId as string, layer.size]));
-  for (const { id } of context.store.images.list()) {
-    // An earlier one may have taken it along.
-    if (context.store.images.get(id) === undefined) continue;
-    const names = namesOf(context, id);
-    if (names.length === 0 && context.store.images.children(id).length > 0) continue;
-    if (danglingOnly && !isDangling(context, id)) continue;
-    const { created, config } = configOf(context, id);
-    const labels = config?.Labels ?? {};
-    if (until !== undefined && createdAt(created) > until) continue;
-    if (!matchesLabels(labels, filterValues(filters, "label"))) continue;
-    if (without.length > 0 && without.every((label) => hasLabel(labels, label))) continue;
-    // One name after another: of an image in use all go but the last.
-    const asked = names.length === 0 ? [id.slice("sha256:".length)] : names.map((name) => canonicalString(name));
-    for (const name of asked) {
-      try {
-        items.push(...(await removeImage(context, name, { force: false, noPrune: false })));
-      } catch (error) {
-        // In use, or gone meanwhile.
-        if (!isEngineError(error, "conflict") && !isEngineError(error, "not-found")) throw error;
-      }
-    }
-  }
-  // What belongs to no image, too: of pulls that failed, kept for the next try.
-  const { reclaimedBytes } = await context.store.collect();
-  const reclaimed = items.reduce(
-    (sum, item) => sum + ("Deleted" in item ? (before.get(item.Deleted) ?? 0) : 0),
-    reclaimedBytes,
-  );
-  context.events.publish("image", "prune", "", { reclaimed: String(reclaimed) });
-  return { ImagesDeleted: items.length === 0 ? null : items, SpaceReclaimed: reclaimed };
-}
-
-/** The name without its tag, for messages: "alpine". */
-export function shownName(reference: Reference): string {
-  return familiarName(reference);
 }

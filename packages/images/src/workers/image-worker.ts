@@ -1,5 +1,5 @@
 /**
- * The pull worker: a thread that takes jobs (layers, of pulls and loads; files of commits) and reports. It knows no database; what it leaves are files that the engine's thread makes known.
+ * The image worker: a thread that takes jobs (layers, of pulls and loads; files of commits) and reports. It knows no database; what it leaves are files that the engine's thread makes known.
  * Started by layer-workers.ts, listed in apps/fathom/workers.txt.
  */
 import { EngineError, systemClock } from "@fathom/base";
@@ -9,7 +9,7 @@ import { createSys } from "@fathom/sys/create-sys";
 import { createLayerUnpacker } from "@fathom/store/tree/unpack";
 import { runBlobJob, runDiffJob } from "./file-jobs.ts";
 import { runLayerJob, type LayerJobReport, type LayerTools } from "./layer-job.ts";
-import { Throttle } from "./progress.ts";
+import { Throttle } from "../pull/progress.ts";
 import { failedMessage, type FromWorker, type ToWorker, type WorkerJob, type WorkerResult } from "./worker-protocol.ts";
 
 declare const self: Worker;

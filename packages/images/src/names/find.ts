@@ -1,74 +1,22 @@
-/** What the image half's files share, and how a name that a user typed is found. */
+/** How a name that a user typed is found. */
 import { EngineError } from "@fathom/base";
 import {
   canonicalName,
   canonicalString,
   familiarString,
-  maxConfigBytes,
-  parseImageConfig,
+  formatPlatform,
   parseReference,
+  platformMatches,
   tryParseReference,
   withDefaultTag,
   withDigest,
   type Digest,
-  type ImageConfig,
+  type Platform,
   type Reference,
 } from "@fathom/spec";
-import type { DiffId } from "@fathom/spec/digest";
-import type { ContentInfo, ImageRecord, Lease } from "@fathom/store";
-import type { LocalImage } from "@fathom/containers/contract";
-import type { EngineParts } from "../engine.ts";
-import type { BlobJob, DiffJob } from "../pull/file-jobs.ts";
-import type { LayerJob, LayerJobResult } from "../pull/layer-job.ts";
-
-export interface ImageContext extends EngineParts {
-  /** Unpacks a layer in a worker thread. @throws as `runLayerJob` */
-  runLayer(job: LayerJob, signal: AbortSignal): Promise<LayerJobResult>;
-  /** Writes a writable layer as a file, in a worker thread. @throws as `runDiffJob` */
-  runDiff(job: DiffJob, signal: AbortSignal): Promise<DiffId>;
-  /** Moves a file to where its blob belongs, in a worker thread. @throws as `runBlobJob` */
-  runBlob(job: BlobJob, signal: AbortSignal): Promise<ContentInfo>;
-  /** A directory for files on their way, below the data root; `using` removes it. */
-  workDirectory(): { readonly path: string } & Disposable;
-  /** When a name was last set, RFC3339Nano. */
-  tagTime(name: string): string | undefined;
-  setTagTime(name: string): void;
-}
-
-/** Work under a lease of its own. When it fails, what it left is collected: nobody comes back for it. */
-export async function underLease<T>(
-  { store, logger }: ImageContext,
-  label: string,
-  work: (lease: Lease) => Promise<T>,
-): Promise<T> {
-  const lease = store.leases.create(label);
-  try {
-    const result = await work(lease);
-    store.leases.release(lease);
-    return result;
-  } catch (error) {
-    store.leases.release(lease);
-    await store.collect().catch((reason: unknown) => logger.warn("collecting failed", { error: reason }));
-    throw error;
-  }
-}
-
-/** Configs by image id: they never change. */
-const configs = new Map<Digest, ImageConfig>();
-const maxConfigs = 256;
-
-export function configOf(context: ImageContext, id: Digest): ImageConfig {
-  const known = configs.get(id);
-  if (known !== undefined) return known;
-  const config = parseImageConfig(context.store.content.read(id, maxConfigBytes));
-  if (configs.size >= maxConfigs) configs.clear();
-  configs.set(id, config);
-  return config;
-}
-
-export function localImage(context: ImageContext, record: ImageRecord): LocalImage {
-  return { id: record.id, config: configOf(context, record.id), topLayer: record.layers.at(-1) };
-}
+import type { ImageRecord } from "@fathom/store";
+import { configOf, type ImageContext } from "../context.ts";
+import type { ShownNames } from "../contract.ts";
 
 /** As many digits of an id as lists show: whoever types them means the image, whatever an archive called another one. */
 const shownIdDigits = 12;
@@ -132,17 +80,26 @@ export function isIdPrefix(context: ImageContext, id: Digest, name: string): boo
   );
 }
 
-export interface ShownNames {
-  readonly RepoTags: string[];
-  readonly RepoDigests: string[];
-}
-
-export function namesOf(context: ImageContext, id: Digest): ShownNames {
-  const RepoTags: string[] = [];
-  const RepoDigests: string[] = [];
+export function shownNames(context: ImageContext, id: Digest): ShownNames {
+  const tags: string[] = [];
+  const digests: string[] = [];
   for (const { name } of context.store.images.references(id)) {
     const reference = parseReference(name);
-    (reference.digest === undefined ? RepoTags : RepoDigests).push(familiarString(reference));
+    (reference.digest === undefined ? tags : digests).push(familiarString(reference));
   }
-  return { RepoTags, RepoDigests };
+  return { tags, digests };
+}
+
+/** @throws not-found also when the image is of another platform than asked for */
+export function findForPlatform(context: ImageContext, name: string, platform: Platform | undefined): ImageRecord {
+  const record = findImage(context, name);
+  if (platform === undefined) return record;
+  const { os, architecture, variant } = configOf(context, record.id);
+  const own = { os, architecture, ...(variant ? { variant } : {}) };
+  if (!platformMatches(platform, own))
+    throw new EngineError(
+      "not-found",
+      `image with reference ${name} was found but its platform (${formatPlatform(own)}) does not match the specified platform (${formatPlatform(platform)})`,
+    );
+  return record;
 }

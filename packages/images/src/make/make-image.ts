@@ -13,7 +13,7 @@ import {
   type DiffId,
 } from "@fathom/spec";
 import type { ContentInfo, Layer, Lease } from "@fathom/store";
-import { configOf, type ImageContext } from "./image-context.ts";
+import { configOf, type ImageContext } from "../context.ts";
 
 const manifestLimit = 4 * 1024 * 1024;
 const chunkBytes = 512 * 1024;

@@ -1,22 +1,18 @@
 /** docker commit: a container's writable layer becomes the top layer of a new image. */
 import { join } from "node:path";
 import { EngineError, formatRfc3339Nano } from "@fathom/base";
-import { chainIds, familiarString, sha256Digest, type Descriptor, type Digest } from "@fathom/spec";
-import type { LayerImageRequest } from "../contract.ts";
-import { parseRepositoryTag, publishImage, setTag } from "./image-change.ts";
-import { configOf, underLease, type ImageContext } from "./image-context.ts";
-import { importBlob, manifestOf, putImage, unpackLayerFile } from "./image-make.ts";
+import { chainIds, sha256Digest, type Descriptor, type Digest } from "@fathom/spec";
+import type { CommitRequest } from "../contract.ts";
+import { publishImage, setTag } from "../names/names.ts";
+import { configOf, underLease, type ImageContext } from "../context.ts";
+import { importBlob, manifestOf, putImage, unpackLayerFile } from "./make-image.ts";
 
 /** DiffID of a tar without entries. */
 const emptyDiffId: string = sha256Digest(new Uint8Array(1024));
 
-/** @throws invalid-argument for a bad name; nothing is left then */
-export async function commitLayer(
-  context: ImageContext,
-  request: LayerImageRequest,
-): Promise<{ readonly id: Digest; readonly name: string | undefined }> {
+/** A failure leaves nothing. */
+export async function commitLayer(context: ImageContext, request: CommitRequest): Promise<Digest> {
   const { store, clock } = context;
-  const reference = request.repository === undefined ? undefined : parseRepositoryTag(request.repository, request.tag);
   const parent = configOf(context, request.parent);
   const layer = store.containers.get(request.containerId);
   if (layer === undefined)
@@ -62,8 +58,8 @@ export async function commitLayer(
       lease,
     );
     publishImage(context, "create", id, id);
-    if (reference !== undefined) setTag(context, id, reference);
-    return { id, name: reference === undefined ? undefined : familiarString(reference) };
+    if (request.reference !== undefined) setTag(context, id, request.reference);
+    return id;
   });
 }
 

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { silentLogger, systemClock } from "@fathom/base";
 import { openStore } from "@fathom/store";
 import { createSys } from "@fathom/sys";
-import { pruneImages } from "./image-change.ts";
-import type { ImageContext } from "./image-context.ts";
+import { pruneImages } from "./prune.ts";
+import type { ImageContext } from "../context.ts";
 
 test("a prune frees what failed pulls left, and nothing that a running one holds", async () => {
   const root = mkdtempSync(join(tmpdir(), "fathom-prune-"));
@@ -22,9 +22,9 @@ test("a prune frees what failed pulls left, and nothing that a running one holds
     store.leases.release(failed);
     const running = store.leases.create("running pull");
     const held = store.content.put(Buffer.from("under way"), running);
-    const context: Partial<ImageContext> = { store, clock: systemClock, events: { publish() {} } as never };
-    const report = await pruneImages(context as ImageContext, { dangling: ["false"] });
-    expect(report).toEqual({ ImagesDeleted: null, SpaceReclaimed: "left behind".length });
+    const context: Partial<ImageContext> = { store, clock: systemClock, publish() {} };
+    const report = await pruneImages(context as ImageContext, () => true);
+    expect(report).toEqual({ removed: [], reclaimedBytes: "left behind".length });
     expect(store.content.list()).toEqual([held]);
   } finally {
     rmSync(root, { recursive: true });

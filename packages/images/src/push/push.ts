@@ -1,12 +1,6 @@
 /** docker push in plain form: blobs that the registry lacks, then the manifest as it is stored, so that its digest stays. */
 import { EngineError } from "@fathom/base";
-import {
-  createRegistryClient,
-  RegistryError,
-  type Credentials,
-  type RegistryClient,
-  type RegistryConfig,
-} from "@fathom/distribution";
+import { createRegistryClient, RegistryError, type RegistryClient, type RegistryConfig } from "@fathom/distribution";
 import {
   canonicalName,
   familiarName,
@@ -21,17 +15,10 @@ import {
 } from "@fathom/spec";
 import { layerMessage, shownDigest } from "../pull/progress.ts";
 import { Semaphore } from "@fathom/base/semaphore";
-import type { ImageContext } from "./image-context.ts";
-import { findForPlatform } from "./image-show.ts";
-import { manifestOf } from "./image-make.ts";
-
-export interface PushRequest {
-  readonly name: string;
-  readonly tag: string | undefined;
-  readonly credentials: Credentials | undefined;
-  /** Refuses an image of another platform. */
-  readonly platform: Platform | undefined;
-}
+import type { ImageContext } from "../context.ts";
+import type { PushRequest } from "../contract.ts";
+import { findForPlatform } from "../names/find.ts";
+import { manifestOf } from "../make/make-image.ts";
 
 /**
  * The tag, or all tags of the repository where none is given. What cannot be pushed is told in the stream, as dockerd does.
@@ -109,5 +96,5 @@ async function* pushReference(
   const byDigest = `${canonicalName(reference)}@${digest}`;
   context.store.images.tag({ name: byDigest, image: record.id, target: digest });
   context.setTagTime(byDigest);
-  context.events.publish("image", "push", shown, { name: familiarName(reference) });
+  context.publish("push", shown, { name: familiarName(reference) });
 }

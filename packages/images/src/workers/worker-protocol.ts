@@ -1,4 +1,4 @@
-/** Messages between the engine and a pull worker. All of it is plain data. */
+/** Messages between the daemon's thread and an image worker. All of it is plain data. */
 import { asEngineError, EngineError, errorCodes, type ErrorCode } from "@fathom/base";
 import type { DiffId } from "@fathom/spec/digest";
 import type { ContentInfo } from "@fathom/store/contract";

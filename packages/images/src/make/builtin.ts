@@ -10,24 +10,23 @@ import {
 } from "@fathom/spec";
 import { createLayerUnpacker } from "@fathom/store/tree/unpack";
 import { helloProgram } from "@fathom/sys/hello";
-import { stepsLabel } from "@fathom/containers/steps/start-report";
-import { setTag } from "./image-change.ts";
-import type { ImageContext } from "./image-context.ts";
-import { putImage } from "./image-make.ts";
+import { setTag } from "../names/names.ts";
+import type { ImageContext } from "../context.ts";
+import { putImage } from "./make-image.ts";
 
 const names = ["fathom/hello:latest", "hello:latest"];
 
 /** Makes the image when `name` means it and it is not here. */
-export function makeBuiltinFor(context: ImageContext, name: string): void {
+export function makeBuiltinFor(context: ImageContext, name: string, labels: Readonly<Record<string, string>>): void {
   const reference = tryParseReference(name);
   if (reference === undefined || reference.digest !== undefined) return;
   const tagged = withDefaultTag(reference);
   if (!names.includes(familiarString(tagged))) return;
-  if (context.store.images.reference(canonicalString(tagged)) === undefined) makeBuiltin(context);
+  if (context.store.images.reference(canonicalString(tagged)) === undefined) makeBuiltin(context, labels);
 }
 
 /** Makes the image and its names. Synchronous: it is one small file. */
-function makeBuiltin(context: ImageContext): Digest {
+function makeBuiltin(context: ImageContext, labels: Readonly<Record<string, string>>): Digest {
   const { store } = context;
   const chunks: Uint8Array[] = [];
   const tar = new TarWriter((chunk) => chunks.push(chunk));
@@ -48,7 +47,7 @@ function makeBuiltin(context: ImageContext): Digest {
       architecture: process.arch === "x64" ? "amd64" : process.arch,
       os: "linux",
       config: {
-        Labels: { [stepsLabel]: "" },
+        Labels: labels,
         Cmd: ["/hello"],
         Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
       },

@@ -1,5 +1,5 @@
 /**
- * The pool of pull workers. A worker runs several jobs side by side (they wait for the network most of the time); jobs go to the worker
+ * The pool of image workers. A worker runs several jobs side by side (they wait for the network most of the time); jobs go to the worker
  * with the fewest. A worker without work is ended after a while: it costs memory.
  */
 import { EngineError, type Logger } from "@fathom/base";
@@ -16,7 +16,7 @@ import {
 } from "./worker-protocol.ts";
 
 /** Listed in apps/fathom/workers.txt. */
-export const pullWorkerPath = "packages/engine/src/pull/pull-worker.ts";
+export const imageWorkerPath = "packages/images/src/workers/image-worker.ts";
 
 export interface LayerWorkersOptions {
   /** 2 to 4 are of use: a layer is unpacked on one core. */
@@ -114,7 +114,7 @@ export class LayerWorkers implements AsyncDisposable {
   #choose(): PoolWorker {
     const [idlest] = [...this.#workers].sort((a, b) => a.jobs.size - b.jobs.size);
     if (idlest !== undefined && (idlest.jobs.size === 0 || this.#workers.size >= this.#options.count)) return idlest;
-    const start = this.#options.start ?? (() => new Worker(workerSource(pullWorkerPath), { smol: true }));
+    const start = this.#options.start ?? (() => new Worker(workerSource(imageWorkerPath), { smol: true }));
     const worker = new PoolWorker(start());
     this.#workers.add(worker);
     worker.worker.onmessage = (event: MessageEvent<FromWorker>) => {
@@ -139,7 +139,7 @@ export class LayerWorkers implements AsyncDisposable {
   #end(worker: PoolWorker, reason: string | undefined): void {
     if (!this.#workers.delete(worker)) return;
     clearTimeout(worker.idleTimer);
-    if (reason !== undefined) this.#options.logger.error("pull worker failed", { reason, jobs: worker.jobs.size });
+    if (reason !== undefined) this.#options.logger.error("image worker failed", { reason, jobs: worker.jobs.size });
     for (const pending of worker.jobs.values())
       pending.reject(
         new EngineError("internal", `the thread that unpacked the layer failed: ${reason ?? "it was ended"}`),

@@ -5,7 +5,6 @@
 import { EngineError, formatRfc3339Nano, isEngineError, type Clock, type Logger } from "@fathom/base";
 import {
   createRegistryClient,
-  type Credentials,
   type RegistryClient,
   type RegistryConfig,
   type ResolvedImage,
@@ -34,25 +33,17 @@ import {
   type Reference,
 } from "@fathom/spec";
 import { layerLimit, type ImageReference, type Lease, type Store } from "@fathom/store";
-import type { EventPublisher } from "@fathom/containers/contract";
+import type { PublishImageEvent, PullRequest } from "../contract.ts";
 import type { LayerPulls, WantedLayer } from "./layer-pulls.ts";
 import { barMessage, layerMessage, MessageQueue, shownDigest } from "./progress.ts";
 import { pullError } from "./pull-errors.ts";
 import { SharedTasks, type TaskContext } from "./shared-task.ts";
 
-export interface PullRequest {
-  /** With neither tag nor digest: all tags of the repository. */
-  readonly reference: Reference;
-  /** What was asked for; undefined for this machine's. */
-  readonly platform: Platform | undefined;
-  readonly credentials: Credentials | undefined;
-}
-
 export interface PullerOptions {
   readonly store: Store;
   readonly registry: RegistryConfig;
   readonly layers: LayerPulls;
-  readonly events: EventPublisher;
+  readonly publish: PublishImageEvent;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Told when a name was set, for "last tag time". */
@@ -110,7 +101,7 @@ export class Puller {
     const shown = familiarString(reference);
     emit({ status: `Status: ${changed ? "Downloaded newer image" : "Image is up to date"} for ${shown}` });
     for (const warning of warnings) emit({ status: `WARNING: ${warning}` });
-    this.#options.events.publish("image", "pull", shown, { name: familiarName(reference) });
+    this.#options.publish("pull", shown, { name: familiarName(reference) });
   }
 
   /** @returns whether the name points to another image than before. */

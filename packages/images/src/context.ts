@@ -1,0 +1,56 @@
+/** What the files of this package share. */
+import { maxConfigBytes, parseImageConfig, type Digest, type ImageConfig } from "@fathom/spec";
+import type { DiffId } from "@fathom/spec/digest";
+import type { ContentInfo, ImageRecord, Lease } from "@fathom/store";
+import type { ImagesParts, LocalImage } from "./contract.ts";
+import type { BlobJob, DiffJob } from "./workers/file-jobs.ts";
+import type { LayerJob, LayerJobResult } from "./workers/layer-job.ts";
+
+export interface ImageContext extends Omit<ImagesParts, "registry" | "builtinLabels"> {
+  /** Unpacks a layer in a worker thread. @throws as `runLayerJob` */
+  runLayer(job: LayerJob, signal: AbortSignal): Promise<LayerJobResult>;
+  /** Writes a writable layer as a file, in a worker thread. @throws as `runDiffJob` */
+  runDiff(job: DiffJob, signal: AbortSignal): Promise<DiffId>;
+  /** Moves a file to where its blob belongs, in a worker thread. @throws as `runBlobJob` */
+  runBlob(job: BlobJob, signal: AbortSignal): Promise<ContentInfo>;
+  /** A directory for files on their way, below the data root; `using` removes it. */
+  workDirectory(): { readonly path: string } & Disposable;
+  /** When a name was last set, RFC3339Nano. */
+  tagTime(name: string): string | undefined;
+  setTagTime(name: string): void;
+}
+
+/** Work under a lease of its own. When it fails, what it left is collected: nobody comes back for it. */
+export async function underLease<T>(
+  { store, logger }: ImageContext,
+  label: string,
+  work: (lease: Lease) => Promise<T>,
+): Promise<T> {
+  const lease = store.leases.create(label);
+  try {
+    const result = await work(lease);
+    store.leases.release(lease);
+    return result;
+  } catch (error) {
+    store.leases.release(lease);
+    await store.collect().catch((reason: unknown) => logger.warn("collecting failed", { error: reason }));
+    throw error;
+  }
+}
+
+/** Configs by image id: they never change. */
+const configs = new Map<Digest, ImageConfig>();
+const maxConfigs = 256;
+
+export function configOf(context: ImageContext, id: Digest): ImageConfig {
+  const known = configs.get(id);
+  if (known !== undefined) return known;
+  const config = parseImageConfig(context.store.content.read(id, maxConfigBytes));
+  if (configs.size >= maxConfigs) configs.clear();
+  configs.set(id, config);
+  return config;
+}
+
+export function localImage(context: ImageContext, record: ImageRecord): LocalImage {
+  return { id: record.id, config: configOf(context, record.id), topLayer: record.layers.at(-1) };
+}

@@ -1,0 +1,171 @@
+/**
+ * Images: what is stored, under which names, and every way in and out: pull, push, load, save, import, commit, removal.
+ *
+ * Lifecycle: `createImages` opens them over a store. Its disposal cancels what is under way (pulls, loads, commits) and ends the worker threads.
+ * Whoever builds on it gives it what is declared here: who uses an image, and where events go.
+ *
+ * Terms: an image is known by its id, the digest of its config. A name is a tag ("alpine:3.20") or name@digest. A name is shown in its short form, without
+ * the default registry.
+ *
+ * Errors: EngineError. Abort: a pull that is cancelled leaves verified blobs for the next try; anything else that fails or is cancelled leaves nothing.
+ */
+import type { Clock, Logger } from "@fathom/base";
+import type { Credentials, RegistryConfig } from "@fathom/distribution";
+import type { ChainId, Digest, ImageConfig, Platform, ProgressMessage, Reference } from "@fathom/spec";
+import type { ImageRecord, Store } from "@fathom/store";
+import type { Sys } from "@fathom/sys";
+
+export interface ImagesConfig {
+  /** State that survives: `/var/lib/fathom`. Files on their way are in its `tmp`. */
+  readonly dataRoot: string;
+  readonly maxConcurrentDownloads: number;
+  readonly maxConcurrentUploads: number;
+}
+
+/** Who uses an image: a container that was made from it or mounts it. */
+export interface ImageUser {
+  readonly id: string;
+  /** A running user keeps the image also from a removal by force. */
+  readonly running: boolean;
+}
+
+export interface ImageUses {
+  ofImage(id: Digest): readonly ImageUser[];
+}
+
+/** Takes an event of an image, and never waits. */
+export type PublishImageEvent = (action: string, image: string, attributes: Readonly<Record<string, string>>) => void;
+
+export interface ImagesParts {
+  readonly config: ImagesConfig;
+  /** Mirrors, proxy, certificates and the like, for pull, push and login. */
+  readonly registry: RegistryConfig;
+  readonly store: Store;
+  readonly sys: Sys;
+  readonly uses: ImageUses;
+  readonly publish: PublishImageEvent;
+  /** Labels that the built-in image fathom/hello gets. */
+  readonly builtinLabels: Readonly<Record<string, string>>;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** An image as a container is made from it. */
+export interface LocalImage {
+  readonly id: Digest;
+  readonly config: ImageConfig;
+  /** Topmost chain id; undefined for an image without layers. */
+  readonly topLayer: ChainId | undefined;
+}
+
+/** The names of one image in their short form. */
+export interface ShownNames {
+  readonly tags: readonly string[];
+  readonly digests: readonly string[];
+}
+
+/** One step of an image's making, the newest first. */
+export interface HistoryEntry {
+  /** RFC3339; undefined where the config does not say. */
+  readonly created: string | undefined;
+  readonly createdBy: string;
+  readonly comment: string;
+  /** Bytes of its layer, 0 for a step without one. */
+  readonly size: number;
+  /** The image that ends with this step, where it is one of its own, and its tags. */
+  readonly image: { readonly id: Digest; readonly tags: readonly string[] } | undefined;
+}
+
+/** What a removal took away, in this order. */
+export type RemovedPart =
+  | { readonly kind: "name"; readonly name: string }
+  /** The image itself, or a layer that no other image has. */
+  | { readonly kind: "image"; readonly id: Digest }
+  | { readonly kind: "layer"; readonly chainId: string };
+
+export interface PruneResult {
+  readonly removed: readonly RemovedPart[];
+  readonly reclaimedBytes: number;
+}
+
+export interface PullRequest {
+  /** With neither tag nor digest: all tags of the repository. */
+  readonly reference: Reference;
+  /** What was asked for; undefined for this machine's. */
+  readonly platform: Platform | undefined;
+  readonly credentials: Credentials | undefined;
+}
+
+export interface PushRequest {
+  /** With neither tag nor digest: all tags of the repository. */
+  readonly name: string;
+  readonly tag: string | undefined;
+  readonly credentials: Credentials | undefined;
+  /** Refuses an image of another platform. */
+  readonly platform: Platform | undefined;
+}
+
+type RunConfig = NonNullable<ImageConfig["config"]>;
+
+export interface ImportRequest {
+  /** A tar of a root file system, compressed or not. */
+  readonly source: AsyncIterable<Uint8Array>;
+  readonly reference: Reference | undefined;
+  readonly message: string | undefined;
+  /** How the image is run. */
+  readonly config: RunConfig;
+  readonly platform: Platform;
+}
+
+/** A new image from a container's writable layer. */
+export interface CommitRequest {
+  readonly containerId: string;
+  readonly parent: Digest;
+  /** How the image is run. */
+  readonly config: RunConfig;
+  readonly reference: Reference | undefined;
+  readonly author: string;
+  readonly comment: string;
+  readonly createdBy: string;
+}
+
+export interface Images extends AsyncDisposable {
+  /**
+   * An image by name, name@digest, id or unique id prefix, as the user typed it. The built-in image is made when it is meant.
+   * @throws not-found "No such image: busybox:1.99" (with the tag that was meant), invalid-argument "invalid reference format…"
+   */
+  lookup(name: string): LocalImage;
+  /** By id; undefined when it was removed meanwhile. */
+  byId(id: Digest): LocalImage | undefined;
+  /** As `lookup`, of what is stored already. @throws not-found also when the image is of another platform than asked for */
+  find(name: string, platform?: Platform): ImageRecord;
+  list(): readonly ImageRecord[];
+  config(id: Digest): ImageConfig;
+  names(id: Digest): ShownNames;
+  /** When one of its names was last set, RFC3339Nano; undefined for an image without names. */
+  lastTagTime(id: Digest): string | undefined;
+  history(name: string, platform: Platform | undefined): readonly HistoryEntry[];
+  tag(name: string, reference: Reference): void;
+  /** @throws conflict when something needs it; the name that was asked for may be gone then */
+  remove(
+    name: string,
+    options: { readonly force: boolean; readonly noPrune: boolean },
+  ): Promise<readonly RemovedPart[]>;
+  /** Removes the images that are wanted away and that nothing needs, and what belongs to no image. */
+  prune(wanted: (image: ImageRecord) => boolean): Promise<PruneResult>;
+  /** Who leaves early cancels the pull, unless another one waits for the same. */
+  pull(request: PullRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
+  push(request: PushRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
+  /** An archive in Docker's or OCI's form. Without a platform: all of its images. */
+  load(
+    archive: AsyncIterable<Uint8Array>,
+    platform: Platform | undefined,
+    signal: AbortSignal,
+  ): AsyncIterable<ProgressMessage>;
+  /** One archive in both forms. @throws not-found before the first byte */
+  save(names: readonly string[], platform: Platform | undefined, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  import(request: ImportRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
+  commit(request: CommitRequest): Promise<Digest>;
+  /** Asks a registry whether it takes the credentials. */
+  login(server: string | undefined, credentials: Credentials, signal: AbortSignal): Promise<void>;
+}

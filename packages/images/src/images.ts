@@ -1,0 +1,101 @@
+/** The images put together: what is stored, how it is named, how it comes from a registry and goes to one. */
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { formatRfc3339Nano } from "@fathom/base";
+import { login } from "@fathom/distribution";
+import { importImage } from "./archive/import.ts";
+import { loadImages } from "./archive/load.ts";
+import { saveImages } from "./archive/save.ts";
+import { configOf, localImage, type ImageContext } from "./context.ts";
+import type { Images, ImagesParts } from "./contract.ts";
+import { imageHistory } from "./history.ts";
+import { makeBuiltinFor } from "./make/builtin.ts";
+import { commitLayer } from "./make/commit.ts";
+import { findForPlatform, findImage, shownNames } from "./names/find.ts";
+import { tagImage } from "./names/names.ts";
+import { LayerPulls } from "./pull/layer-pulls.ts";
+import { Puller } from "./pull/puller.ts";
+import { pushImage } from "./push/push.ts";
+import { pruneImages } from "./removal/prune.ts";
+import { removeImage } from "./removal/remove.ts";
+import { LayerWorkers } from "./workers/layer-workers.ts";
+
+/** Threads that unpack; more than cores gain nothing. */
+const unpackThreads = Math.max(2, Math.min(4, navigator.hardwareConcurrency));
+
+export function createImages(parts: ImagesParts): Images {
+  const { store, publish, clock, logger, config, registry } = parts;
+  store.database.migrate("engine-images", [
+    {
+      version: 1,
+      up: ["CREATE TABLE image_tag_times (name TEXT PRIMARY KEY, time TEXT NOT NULL) STRICT, WITHOUT ROWID"],
+    },
+  ]);
+  // What an earlier process had under way is over: its leases and half-received files are nobody's.
+  for (const lease of store.leases.list()) store.leases.release(lease);
+  const temporary = join(config.dataRoot, "tmp");
+  rmSync(temporary, { recursive: true, force: true });
+  const workers = new LayerWorkers({ count: unpackThreads, logger });
+  const context: ImageContext = {
+    ...parts,
+    runLayer: (job, signal) => workers.run("layer", job, signal),
+    runDiff: (job, signal) => workers.run("diff", job, signal),
+    runBlob: (job, signal) => workers.run("blob", job, signal),
+    workDirectory: () => {
+      mkdirSync(temporary, { recursive: true, mode: 0o700 });
+      const path = mkdtempSync(join(temporary, "work-"));
+      return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+    },
+    tagTime: (name) => {
+      const time = store.database.get("SELECT time FROM image_tag_times WHERE name = ?", name)?.["time"];
+      return typeof time === "string" ? time : undefined;
+    },
+    setTagTime: (name) =>
+      void store.database.run(
+        "INSERT INTO image_tag_times (name, time) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET time = excluded.time",
+        name,
+        formatRfc3339Nano(clock.nowNs()),
+      ),
+  };
+  const layers = new LayerPulls({
+    store,
+    maxParallel: config.maxConcurrentDownloads,
+    run: (job, report, signal) => workers.run("layer", job, signal, report),
+  });
+  const puller = new Puller({ store, registry, layers, publish, clock, logger, onTag: context.setTagTime });
+
+  return {
+    lookup: (name) => {
+      makeBuiltinFor(context, name, parts.builtinLabels);
+      return localImage(context, findImage(context, name));
+    },
+    byId: (id) => {
+      const record = store.images.get(id);
+      return record === undefined ? undefined : localImage(context, record);
+    },
+    find: (name, platform) => findForPlatform(context, name, platform),
+    list: () => store.images.list(),
+    config: (id) => configOf(context, id),
+    names: (id) => shownNames(context, id),
+    lastTagTime: (id) =>
+      store.images
+        .references(id)
+        .flatMap((one) => context.tagTime(one.name) ?? [])
+        .sort()
+        .at(-1),
+    history: (name, platform) => imageHistory(context, name, platform),
+    tag: (name, reference) => tagImage(context, name, reference),
+    remove: (name, options) => removeImage(context, name, options),
+    prune: (wanted) => pruneImages(context, wanted),
+    pull: (request, signal) => puller.pull(request, signal),
+    push: (request, signal) => pushImage(context, registry, request, signal),
+    load: (archive, platform, signal) => loadImages(context, archive, platform, signal),
+    save: (names, platform, signal) => saveImages(context, names, platform, signal),
+    import: (request, signal) => importImage(context, request, signal),
+    commit: (request) => commitLayer(context, request),
+    login: async (server, credentials, signal) => {
+      await login(server, credentials, { config: registry, clock, signal });
+    },
+    [Symbol.asyncDispose]: () => workers[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,3 @@
+export * from "./contract.ts";
+export { createImages } from "./images.ts";
+export { parseRepositoryTag } from "./names/names.ts";

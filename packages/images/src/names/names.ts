@@ -1,0 +1,42 @@
+/** Names of images: tags are set and moved. */
+import {
+  canonicalString,
+  familiarString,
+  parseReference,
+  refuseAsTag,
+  withDefaultTag,
+  withTag,
+  type Digest,
+  type Reference,
+} from "@fathom/spec";
+import { configOf, type ImageContext } from "../context.ts";
+import { findImage } from "./find.ts";
+
+/** A tag from the API's two parameters. @throws invalid-argument */
+export function parseRepositoryTag(repository: string, tag: string | undefined): Reference {
+  const reference = parseReference(repository);
+  refuseAsTag(reference);
+  return withDefaultTag(tag === undefined || tag === "" ? reference : withTag(reference, tag));
+}
+
+export function tagImage(context: ImageContext, name: string, reference: Reference): void {
+  setTag(context, findImage(context, name).id, reference);
+}
+
+/** Sets or moves a name, with its time and event. */
+export function setTag(context: ImageContext, image: Digest, reference: Reference): void {
+  setName(context, image, reference);
+  publishImage(context, "tag", image, familiarString(reference));
+}
+
+/** The same without the event, for what has an event of its own. */
+export function setName(context: ImageContext, image: Digest, reference: Reference): void {
+  const name = canonicalString(reference);
+  context.store.images.tag({ name, image, target: reference.digest });
+  context.setTagTime(name);
+}
+
+export function publishImage(context: ImageContext, action: string, id: Digest, name: string): void {
+  const labels = context.store.content.info(id) === undefined ? {} : (configOf(context, id).config?.Labels ?? {});
+  context.publish(action, id, { ...labels, name });
+}
