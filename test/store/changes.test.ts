@@ -124,6 +124,15 @@ test("a writable layer, written as a tar and unpacked again, shows the same file
   sys.fchownat(-100, at("one"), 3_000_000, 70_000);
   const capability = Buffer.from("0100000200200000000000000000000000000000", "hex");
   sys.setxattrat(-100, at("one"), "security.capability", capability);
+  // An ACL (acl(5): version 2, then owner, user 1234, group, mask, others), and a mark that no layer takes.
+  const acl = Buffer.from(
+    "02000000" + "01000600ffffffff" + "02000400d2040000" + "04000400ffffffff" + "10000400ffffffff" + "20000000ffffffff",
+    "hex",
+  );
+  writeFileSync(at("shared"), "with an ACL");
+  sys.setxattrat(-100, at("shared"), "system.posix_acl_access", acl);
+  sys.setxattrat(-100, at("shared"), "user.comment", Buffer.from("kept"));
+  sys.setxattrat(-100, at("shared"), "user.overlay.opaque", Buffer.from("y"));
   renameSync(at("etc/passwd"), at("tmp/moved"));
   writeFileSync(at("ünï \n\t"), "name");
   writeFileSync(at("large"), Buffer.alloc(700_000, "x"));
@@ -146,6 +155,9 @@ test("a writable layer, written as a tar and unpacked again, shows the same file
   expect(lstatSync(join(second.mergedPath, "one")).nlink).toBe(2);
   const kept = sys.getxattrat(-100, join(second.mergedPath, "one"), "security.capability");
   expect(Buffer.from(kept!).equals(capability)).toBe(true);
+  const shared = join(second.mergedPath, "shared");
+  expect(sys.listxattrat(-100, shared).sort()).toEqual(["system.posix_acl_access", "user.comment"]);
+  expect(Buffer.from(sys.getxattrat(-100, shared, "system.posix_acl_access")!).equals(acl)).toBe(true);
 });
 
 /** Everything that a tree shows: names, types, modes, owners, times, contents. */

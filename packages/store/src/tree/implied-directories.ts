@@ -13,7 +13,7 @@ import {
   RESOLVE_NO_SYMLINKS,
   type Sys,
 } from "@fathom/sys";
-import { isLayerXattr } from "./layer-xattr.ts";
+import { readLayerXattrs } from "./layer-xattr.ts";
 import { isGone, isOpaque, openRoot } from "./tree.ts";
 
 /**
@@ -137,11 +137,7 @@ function copyAttributes(sys: Sys, fromRoot: number, toRoot: number, path: string
     const stat = sys.fstat(from);
     sys.fchownat(to, ".", stat.uid, stat.gid);
     sys.fchmodat(to, ".", stat.mode & 0o7777);
-    for (const name of sys.listxattrat(from, ".")) {
-      const value = isLayerXattr(name) ? sys.getxattrat(from, ".", name) : undefined;
-      if (value === undefined) continue;
-      sys.setxattrat(to, ".", name, value);
-    }
+    for (const { name, value } of readLayerXattrs(sys, from, ".")) sys.setxattrat(to, ".", name, value);
     sys.utimensat(to, ".", stat.atimeNs, stat.mtimeNs);
   } finally {
     if (from !== undefined) sys.close(from);

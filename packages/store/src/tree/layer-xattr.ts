@@ -1,5 +1,25 @@
-/** Capabilities of files, ACLs, the user's own. Never overlayfs's marks, and not the labels of another machine. */
+/**
+ * Which xattrs belong to a layer: one rule for both directions. The unpacker takes these from a tar, and `write-diff.ts` writes these into one, so
+ * a committed layer is the same after a push and a pull.
+ *
+ * - Belong: capabilities of files, ACLs, and what users set (`user.*`).
+ * - Do not belong: overlayfs's own marks (`trusted.overlay.*`, and `user.overlay.*`, which a rootless engine inside a container sets), because a
+ *   tar says the same by whiteouts; labels of a security module (`security.selinux`, `security.ima` …) and `trusted.*`, because they are about one machine.
+ */
+import type { TarXattr } from "@fathom/archive";
+import type { Sys } from "@fathom/sys";
+
 export function isLayerXattr(name: string): boolean {
   if (name === "security.capability" || name.startsWith("system.posix_acl_")) return true;
   return name.startsWith("user.") && !name.startsWith("user.overlay.");
+}
+
+/** Those that the file at `fd`, or below the directory `fd` by its name, has. */
+export function readLayerXattrs(sys: Sys, fd: number, name: Uint8Array | string): TarXattr[] {
+  const xattrs: TarXattr[] = [];
+  for (const key of sys.listxattrat(fd, name)) {
+    const value = isLayerXattr(key) ? sys.getxattrat(fd, name, key) : undefined;
+    if (value !== undefined) xattrs.push({ name: key, value });
+  }
+  return xattrs;
 }

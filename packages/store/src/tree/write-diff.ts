@@ -2,9 +2,10 @@
  * A writable layer as a layer tar (image-spec layer.md): whiteouts become `.wh.NAME`, opaque directories hold `.wh..wh..opq`, hard links
  * stay links. Names come in byte order, so the same layer gives the same tar.
  */
-import { TarWriter, type TarEntryInput, type TarKind, type TarXattr } from "@fathom/archive";
+import { TarWriter, type TarEntryInput, type TarKind } from "@fathom/archive";
 import { parseDiffId, type DiffId } from "@fathom/spec";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, type Stat, type Sys } from "@fathom/sys";
+import { readLayerXattrs } from "./layer-xattr.ts";
 import { isMountStub, stubParents } from "./mount-stubs.ts";
 import {
   isDirectory,
@@ -29,11 +30,6 @@ const kinds = new Map<number, TarKind>([
   [S_IFBLK, "block-device"],
   [S_IFIFO, "fifo"],
 ]);
-
-/** Of xattrs, capabilities and the user's own belong to a layer; labels of the host's LSM and overlayfs's marks do not. */
-export function isLayerXattr(name: string): boolean {
-  return name === "security.capability" || name.startsWith("user.");
-}
 
 /** A directory that is not written yet: only when something in it is. */
 interface Held {
@@ -108,7 +104,7 @@ export async function writeLayerDiff(
       mtimeNs: stat.mtimeNs,
       deviceMajor: stat.rdevMajor,
       deviceMinor: stat.rdevMinor,
-      xattrs: layerXattrs(sys, fd),
+      xattrs: readLayerXattrs(sys, fd, ""),
     };
     if (kind === "directory") {
       const opaque = isOpaque(sys, fd, "");
@@ -168,15 +164,6 @@ export async function writeLayerDiff(
 function whiteoutPath(path: Buffer): Buffer {
   const slash = path.lastIndexOf(0x2f) + 1;
   return Buffer.concat([path.subarray(0, slash), Buffer.from(".wh."), path.subarray(slash)]);
-}
-
-function layerXattrs(sys: Sys, fd: number): TarXattr[] {
-  const xattrs: TarXattr[] = [];
-  for (const key of sys.listxattrat(fd, "")) {
-    const value = isLayerXattr(key) ? sys.getxattrat(fd, "", key) : undefined;
-    if (value !== undefined) xattrs.push({ name: key, value });
-  }
-  return xattrs;
 }
 
 /** A file that shrinks meanwhile is filled with zeros, one that grows is cut: the header has gone out. */
