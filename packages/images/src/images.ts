@@ -31,8 +31,8 @@ export function createImages(parts: ImagesParts): Images {
       up: ["CREATE TABLE image_tag_times (name TEXT PRIMARY KEY, time TEXT NOT NULL) STRICT, WITHOUT ROWID"],
     },
   ]);
-  // What an earlier process had under way is over: its leases and half-received files are nobody's.
-  for (const lease of store.leases.list()) store.leases.release(lease);
+  // What an earlier start had under way is over: its leases and half-received files are nobody's. Leases of clients stay.
+  store.leases.releaseEarlier();
   const temporary = join(config.dataRoot, "tmp");
   rmSync(temporary, { recursive: true, force: true });
   const workers = new LayerWorkers({ count: unpackThreads, logger });

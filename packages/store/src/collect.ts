@@ -10,6 +10,7 @@ import { parseChainId, parseDigest, type Digest } from "@fathom/spec";
 import { inodeMark } from "./content/content.ts";
 import { blobPath, temporaryDirectory } from "./content/content-writer.ts";
 import type { CollectResult, Database } from "./contract.ts";
+import type { StoreLeases } from "./leases.ts";
 import type { OverlayLayout } from "./snapshots/layout.ts";
 import { numberColumn, optionalText, textColumn } from "./database/rows.ts";
 
@@ -39,8 +40,14 @@ interface LayerVictim {
   readonly size: number;
 }
 
-export function collectGarbage(root: string, database: Database, layout: OverlayLayout): CollectResult {
+export function collectGarbage(
+  root: string,
+  database: Database,
+  layout: OverlayLayout,
+  leases: StoreLeases,
+): CollectResult {
   const { blobs, layers } = database.transaction(() => {
+    leases.dropExpired();
     const blobs: { digest: Digest; size: number; inode: string }[] = [];
     for (const row of database.all(unreachableBlobs)) {
       const digest = parseDigest(textColumn(row, "digest"));

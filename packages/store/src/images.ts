@@ -2,7 +2,7 @@
 import { EngineError } from "@fathom/base";
 import { parseChainId, parseDigest, parseReference, refuseAmbiguousName, refuseAsTag, type Digest } from "@fathom/spec";
 import type { Database, ImageRecord, ImageReference, ImageStore } from "./contract.ts";
-import { holdUnder } from "./leases.ts";
+import type { StoreLeases } from "./leases.ts";
 import { numberColumn, optionalText, textColumn, type Row } from "./database/rows.ts";
 
 function digestColumn(row: Row, name: string): Digest | undefined {
@@ -38,7 +38,7 @@ function checkName(database: Database, { name, image, target }: ImageReference):
     );
 }
 
-export function createImageStore(database: Database): ImageStore {
+export function createImageStore(database: Database, leases: StoreLeases): ImageStore {
   function digests(image: Digest, kind: "layer" | "manifest"): Digest[] {
     return database
       .all("SELECT digest FROM image_blobs WHERE image = ? AND kind = ? ORDER BY position", image, kind)
@@ -107,8 +107,8 @@ export function createImageStore(database: Database): ImageStore {
         addBlobs(image.id, "layer", image.blobs);
         addBlobs(image.id, "manifest", image.manifests);
         // The image's row protects all of this; the lease goes on doing so when somebody removes the row at once.
-        for (const digest of [image.id, ...image.blobs, ...image.manifests]) holdUnder(database, lease, "blob", digest);
-        for (const chainId of image.layers) holdUnder(database, lease, "layer", chainId);
+        for (const digest of [image.id, ...image.blobs, ...image.manifests]) leases.hold(lease, "blob", digest);
+        for (const chainId of image.layers) leases.hold(lease, "layer", chainId);
       });
     },
     get(id) {

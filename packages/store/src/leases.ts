@@ -1,41 +1,90 @@
 /** Leases: rows that keep the garbage collector away from what is being made. */
 import { EngineError, formatRfc3339Nano, randomId, type Clock } from "@fathom/base";
-import type { Database, Lease, Leases } from "./contract.ts";
-import { textColumn } from "./database/rows.ts";
+import type { Database, Lease, LeaseOwner, Leases } from "./contract.ts";
+import { optionalNumber, optionalText, textColumn, type Row } from "./database/rows.ts";
 
 export type HoldKind = "blob" | "layer";
 
-export function createLeases(database: Database, clock: Clock): Leases {
+export interface StoreLeases extends Leases {
+  /**
+   * Puts something under a lease. Call it in the transaction that makes the thing known.
+   * @throws not-found when the lease was released or has expired: the caller would make something that nothing protects.
+   */
+  hold(lease: Lease, kind: HoldKind, name: string): void;
+  /** Of clients. The collector calls it in its transaction, so what such a lease held is not reached by it. */
+  dropExpired(): void;
+}
+
+function nowMs(clock: Clock): number {
+  return Number(clock.nowNs() / 1_000_000n);
+}
+
+/** @param start Names this start of the engine; no other start has the same. */
+export function createLeases(database: Database, clock: Clock, start = randomId()): StoreLeases {
+  function endAfter(expiresInMs: number): number {
+    if (!(expiresInMs > 0) || !Number.isFinite(expiresInMs))
+      throw new EngineError("invalid-argument", `a lease cannot expire after ${expiresInMs} ms`);
+    return Math.min(nowMs(clock) + Math.ceil(expiresInMs), Number.MAX_SAFE_INTEGER);
+  }
+
+  function ownerOf(row: Row): LeaseOwner {
+    const name = optionalText(row, "client");
+    if (name !== undefined) return { kind: "client", name };
+    return { kind: "engine", current: optionalText(row, "engine_start") === start };
+  }
+
+  function find(lease: Lease): Row {
+    const row = database.get("SELECT client, expires_at_ms FROM leases WHERE id = ?", lease.id);
+    if (row === undefined) throw new EngineError("not-found", `lease ${lease.id} does not exist: it was released`);
+    const end = optionalNumber(row, "expires_at_ms");
+    if (end !== undefined && end <= nowMs(clock))
+      throw new EngineError("not-found", `lease ${lease.id} does not hold any more: it has expired`);
+    return row;
+  }
+
   return {
-    create(label) {
+    create(label, client) {
       const id = randomId();
       database.run(
-        "INSERT INTO leases (id, label, created_at) VALUES (?, ?, ?)",
+        "INSERT INTO leases (id, label, created_at, engine_start, client, expires_at_ms) VALUES (?, ?, ?, ?, ?, ?)",
         id,
         label,
         formatRfc3339Nano(clock.nowNs()),
+        client === undefined ? start : null,
+        client?.client ?? null,
+        client === undefined ? null : endAfter(client.expiresInMs),
       );
       return { id };
+    },
+    extend(lease, expiresInMs) {
+      const end = endAfter(expiresInMs);
+      if (optionalText(find(lease), "client") === undefined)
+        throw new EngineError("invalid-argument", `lease ${lease.id} is the engine's own: it does not expire`);
+      database.run("UPDATE leases SET expires_at_ms = ? WHERE id = ?", end, lease.id);
     },
     release(lease) {
       database.run("DELETE FROM leases WHERE id = ?", lease.id);
     },
+    releaseEarlier() {
+      database.run("DELETE FROM leases WHERE client IS NULL AND engine_start IS NOT ?", start);
+    },
     list() {
-      return database.all("SELECT id, label, created_at FROM leases ORDER BY created_at, id").map((row) => ({
-        id: textColumn(row, "id"),
-        label: textColumn(row, "label"),
-        createdAt: textColumn(row, "created_at"),
-      }));
+      return database
+        .all("SELECT id, label, created_at, engine_start, client, expires_at_ms FROM leases ORDER BY created_at, id")
+        .map((row) => ({
+          id: textColumn(row, "id"),
+          label: textColumn(row, "label"),
+          owner: ownerOf(row),
+          createdAt: textColumn(row, "created_at"),
+          expiresAtMs: optionalNumber(row, "expires_at_ms"),
+        }));
+    },
+    dropExpired() {
+      database.run("DELETE FROM leases WHERE expires_at_ms <= ?", nowMs(clock));
+    },
+    hold(lease, kind, name) {
+      find(lease);
+      database.run("INSERT OR IGNORE INTO lease_holds (lease, kind, name) VALUES (?, ?, ?)", lease.id, kind, name);
     },
   };
-}
-
-/**
- * Puts something under a lease. Call it in the transaction that makes the thing known.
- * @throws not-found when the lease was released: the caller would make something that nothing protects.
- */
-export function holdUnder(database: Database, lease: Lease, kind: HoldKind, name: string): void {
-  if (database.get("SELECT 1 AS found FROM leases WHERE id = ?", lease.id) === undefined)
-    throw new EngineError("not-found", `lease ${lease.id} does not exist: it was released`);
-  database.run("INSERT OR IGNORE INTO lease_holds (lease, kind, name) VALUES (?, ?, ?)", lease.id, kind, name);
 }

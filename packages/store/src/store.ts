@@ -43,7 +43,7 @@ function currentBootId(): string {
 }
 
 /**
- * Opens or makes a store and puts right what a crash left (recover.ts). Leases of an earlier process are kept: the engine drops them.
+ * Opens or makes a store and puts right what a crash left (recover.ts). Leases stay as they are: the engine calls `leases.releaseEarlier` when it starts.
  * @throws data-loss when the database is damaged, conflict when a newer program wrote it, resource-exhausted when the disk is full.
  */
 export async function openStore(options: OpenStoreOptions): Promise<Store> {
@@ -66,18 +66,19 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
     const durability = createDurability(database, () => syncFilesystem(root), logger);
     durability.request();
     const leases = createLeases(database, clock);
-    const content = createContentStore(root, database, bootId, durability.request);
+    const content = createContentStore(root, database, leases, bootId, durability.request);
     const layers = createLayerStore({
       database,
       layout,
       trash,
       sys,
+      leases,
       bootId,
       requestSync: durability.request,
       logger,
     });
     const containers = createContainerLayerStore({ database, layout, trash, sys, logger });
-    const images = createImageStore(database);
+    const images = createImageStore(database, leases);
     return {
       root,
       database,
@@ -91,7 +92,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
         trash.empty();
       },
       async collect() {
-        const result = collectGarbage(root, database, layout);
+        const result = collectGarbage(root, database, layout, leases);
         trash.empty();
         if (result.blobs.length + result.layers.length > 0)
           logger.info("collected", {

@@ -369,7 +369,7 @@ export class FakeMachine {
         put: unused,
         list: () => [],
       },
-      leases: { create: unused, release: unused, list: () => [] },
+      leases: { create: unused, extend: unused, release: unused, releaseEarlier: unused, list: () => [] },
       collect: unused,
       [Symbol.asyncDispose]: async () => undefined,
     };

@@ -5,7 +5,7 @@ import { parseDigest, sha256Digest, type Digest } from "@fathom/spec";
 import { blobPath, createContentWriter, eagerSyncBytes } from "./content-writer.ts";
 import type { ContentInfo, ContentStore, Database } from "../contract.ts";
 import { errnoName, storageError } from "../errors.ts";
-import { holdUnder } from "../leases.ts";
+import type { StoreLeases } from "../leases.ts";
 import { numberColumn, textColumn, type Row } from "../database/rows.ts";
 
 /** What tells two files of one name apart: a rename over a blob gives it another inode and change time. */
@@ -25,6 +25,7 @@ function contentInfo(row: Row): ContentInfo {
 export function createContentStore(
   root: string,
   database: Database,
+  leases: StoreLeases,
   bootId: string,
   requestSync: () => void,
 ): ContentStore {
@@ -77,7 +78,7 @@ export function createContentStore(
       if (mark === undefined)
         throw new EngineError("internal", `record of the content ${blob.digest}: it was not committed`);
       database.transaction(() => {
-        holdUnder(database, lease, "blob", blob.digest);
+        leases.hold(lease, "blob", blob.digest);
         const boot = blob.size <= eagerSyncBytes ? null : bootId;
         database.run(
           "INSERT INTO blobs (digest, size, inode, boot) VALUES (?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET inode = excluded.inode, boot = excluded.boot",
@@ -94,7 +95,7 @@ export function createContentStore(
       const known = info(digest);
       // A blob that is there is only held: the row cannot go while this thread does not yield.
       if (known !== undefined && inodeMark(blobPath(root, digest)) !== undefined) {
-        holdUnder(database, lease, "blob", digest);
+        leases.hold(lease, "blob", digest);
         return known;
       }
       const writer = createContentWriter(root, { digest, size: data.length });

@@ -19,6 +19,10 @@ export function numberColumn(row: Row, name: string): number {
   return value;
 }
 
+export function optionalNumber(row: Row, name: string): number | undefined {
+  return row[name] === null || row[name] === undefined ? undefined : numberColumn(row, name);
+}
+
 function corrupt(name: string, value: unknown): EngineError {
   return new EngineError("data-loss", `database: column ${name} holds ${String(value)}`);
 }

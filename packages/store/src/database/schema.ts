@@ -61,4 +61,13 @@ export const storeMigrations: readonly Migration[] = [
       "DELETE FROM image_references WHERE name LIKE 'docker.io/library/sha256:%'",
     ],
   },
+  // A lease has an owner, and a client's an end. Those from before were all of the engine, of an earlier start.
+  {
+    version: 4,
+    up: [
+      "ALTER TABLE leases ADD COLUMN engine_start TEXT",
+      "ALTER TABLE leases ADD COLUMN client TEXT",
+      "ALTER TABLE leases ADD COLUMN expires_at_ms INTEGER CHECK ((client IS NULL) = (expires_at_ms IS NULL))",
+    ],
+  },
 ];

@@ -8,7 +8,7 @@ import { storageError } from "../errors.ts";
 import { inheritAttributes, inheritOneByOne } from "../tree/implied-directories.ts";
 import type { OverlayLayout } from "./layout.ts";
 import { randomLink } from "./layout.ts";
-import { holdUnder } from "../leases.ts";
+import type { StoreLeases } from "../leases.ts";
 import { numberColumn, optionalText, textColumn, type Row } from "../database/rows.ts";
 import type { Trash } from "../trash.ts";
 
@@ -20,6 +20,7 @@ export interface LayerParts {
   readonly layout: OverlayLayout;
   readonly trash: Trash;
   readonly sys: Sys;
+  readonly leases: StoreLeases;
   readonly bootId: string;
   /** Asks for everything written so far to become durable, in the background. */
   readonly requestSync: () => void;
@@ -45,7 +46,7 @@ export function chainLinks(database: Database, top: ChainId | undefined): string
 }
 
 export function createLayerStore(parts: LayerParts): LayerStore {
-  const { database, layout, trash } = parts;
+  const { database, layout, trash, leases } = parts;
 
   function toLayer(row: Row): Layer {
     const parent = optionalText(row, "parent");
@@ -142,7 +143,7 @@ export function createLayerStore(parts: LayerParts): LayerStore {
           if (!open) throw new EngineError("internal", `commit of the layer draft ${cacheId} after it was closed`);
           try {
             const { layer, taken } = commit(cacheId, parent, diffId, size, implied, (chainId) =>
-              holdUnder(database, lease, "layer", chainId),
+              leases.hold(lease, "layer", chainId),
             );
             if (taken) open = false;
             else drop();
@@ -171,7 +172,7 @@ export function createLayerStore(parts: LayerParts): LayerStore {
     hold(chainId, lease) {
       return database.transaction(() => {
         if (database.get("SELECT 1 AS found FROM layers WHERE chain_id = ?", chainId) === undefined) return false;
-        holdUnder(database, lease, "layer", chainId);
+        leases.hold(lease, "layer", chainId);
         return true;
       });
     },
