@@ -32,9 +32,7 @@ export function runtimeAlone(directory: string, rootfs: string, bundle: string):
       plan,
       rootFd,
       directory: join(place, "state"),
-      log: { driver: "none", path: "", maxSize: 0, maxFiles: 1 },
-      openStdin: false,
-      attach: [],
+      io: { kind: "supervised", log: { kind: "none" }, openStdin: false, attach: [] },
     });
     const { code } = await supervisor.exit;
     await cgroup.remove();

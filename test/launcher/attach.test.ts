@@ -68,7 +68,6 @@ test("a large copy through cat is unharmed", async () => {
 test("a client that leaves does not hurt, one that does not read holds only its own container", async () => {
   const { supervisor, attachments, directory } = await start(rig, ["sh", "-c", "seq 300000; echo done >&2"], {
     attach: [bothOutputs, bothOutputs],
-    log: { driver: "json-file" },
   });
   const log = join(directory, "log");
   // The first never reads: the pipe fills, the program waits.

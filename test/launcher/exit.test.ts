@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { EngineError } from "@fathom/base";
 import { startWords } from "@fathom/engine/words/launch-words";
 import { LaunchFailure } from "@fathom/runtime";
-import { launcher, plan, Rig, run, start } from "./rig.ts";
+import { launcher, plan, Rig, run, start, unlogged, fileLog } from "./rig.ts";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -62,10 +62,9 @@ test("what cannot be executed is refused in Docker's words, and nothing is left"
       const whole = plan(rig, argv, { init });
       const directory = rig.directory();
       const prepared = await launcher.prepare(whole.stem);
-      const log = { driver: "none", path: "", maxSize: 0, maxFiles: 1 } as const;
       let thrown: unknown;
       try {
-        await prepared.launch({ plan: whole, directory, log, openStdin: false, attach: [] });
+        await prepared.launch({ plan: whole, directory, io: unlogged() });
       } catch (error) {
         thrown = error;
       }
@@ -93,8 +92,7 @@ test("a program killed while its plan runs is an error, not an exit", async () =
   const whole = plan(rig, ["true"]);
   const prepared = await launcher.prepare(whole.stem);
   process.kill(prepared.pid, "SIGKILL");
-  const log = { driver: "none", path: "", maxSize: 0, maxFiles: 1 } as const;
-  const launch = prepared.launch({ plan: whole, directory: rig.directory(), log, openStdin: false, attach: [] });
+  const launch = prepared.launch({ plan: whole, directory: rig.directory(), io: unlogged() });
   await expect(launch).rejects.toBeInstanceOf(EngineError);
   await launch.catch(() => undefined);
 });
@@ -105,8 +103,8 @@ test("the first operation that fails is the one that is named, however early", a
     const wrong = { kind: "attach-root", source: { kind: "directory", path: "/no/rootfs" }, at: rig.at } as const;
     const prepared = await launcher.prepare(whole.stem);
     const directory = rig.directory();
-    const log = { driver: "json-file", path: join(directory, "log"), maxSize: 0, maxFiles: 1 } as const;
-    const request = { plan: { ...whole, operations: [wrong] }, directory, log, openStdin: false, attach: [] };
+    const io = { ...unlogged(), log: fileLog(directory) };
+    const request = { plan: { ...whole, operations: [wrong] }, directory, io };
     const error = await prepared.launch(request).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ stage: "launch", call: "open_tree", detail: "/no/rootfs", errno: 2 });
   }
@@ -117,8 +115,8 @@ test("a log or directory that cannot be opened is an error, and the program has 
   for (const directory of [rig.directory(), "/no/such/directory"]) {
     const whole = plan(rig, ["touch", "/tmp/ran"]);
     const prepared = await launcher.prepare(whole.stem);
-    const log = { driver: "json-file", path: "/no/such/log", maxSize: 0, maxFiles: 1 } as const;
-    const launch = prepared.launch({ plan: whole, directory, log, openStdin: false, attach: [] });
+    const io = { ...unlogged(), log: fileLog(directory, { path: "/no/such/log" }) };
+    const launch = prepared.launch({ plan: whole, directory, io });
     await expect(launch).rejects.toThrow(/No such file or directory|no such file or directory/);
     await launch.catch(() => undefined);
     expect(existsSync(proof)).toBe(false);

@@ -1,9 +1,11 @@
 /** The /proc of a container that joins another's pid namespace: its own, whatever the other did with its own one. */
 import { afterAll, expect, test } from "bun:test";
+import { constants } from "node:os";
 import { chmodSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { LaunchPlan, NamespaceKind, Operation, Supervisor } from "@fathom/runtime";
-import { bothOutputs, launcher, plan, Reader, Rig, start, sys, unframe } from "./rig.ts";
+import { bothOutputs, launcher, plan, Reader, Rig, start, sys, unframe, unlogged, fileLog } from "./rig.ts";
+
+const { EPERM, ESRCH } = constants.errno;
 
 const rig = new Rig();
 chmodSync(rig.base, 0o777);
@@ -70,9 +72,7 @@ async function joined(target: Supervisor, script: string, change: JoinChange = {
   const { supervisor, attachments } = await prepared.launch({
     plan: joining,
     directory,
-    log: { driver: "json-file", path: join(directory, "log"), maxSize: 0, maxFiles: 1 },
-    openStdin: false,
-    attach: [bothOutputs],
+    io: { ...unlogged([bothOutputs]), log: fileLog(directory) },
   });
   const said = unframe(await new Reader(attachments[0]!.fd).ended);
   const { code } = await supervisor.exit;
@@ -164,13 +164,14 @@ test("network and IPC joined too, as the containers of a pod do", async () => {
   await end();
 });
 
-test("a namespace whose processes have ended is refused in words", async () => {
+test("a namespace whose processes have ended is refused", async () => {
   const { supervisor, end } = await other(":");
   const held = sys.open(`/proc/${supervisor.pid}/ns/pid`, 0);
   await end();
-  await expect(joined(supervisor, "true", { pidNamespace: `/proc/${process.pid}/fd/${held}` })).rejects.toThrow(
-    "no such process",
-  );
+  await expect(joined(supervisor, "true", { pidNamespace: `/proc/${process.pid}/fd/${held}` })).rejects.toMatchObject({
+    stage: "launch",
+    errno: ESRCH,
+  });
   sys.close(held);
 });
 
@@ -186,8 +187,8 @@ test("from a user namespace of its own", async () => {
   const said = await joined(supervisor, `${look}; tr -s ' ' </proc/self/uid_map`, { userNamespace: true });
   expect(procOptions(said)).toBe(plain);
   expect(said).toEndWith("\n 0 200000 65536\n");
-  await expect(joined(supervisor, "true", { userNamespace: true, procOptions: [["hidepid", "2"]] })).rejects.toThrow(
-    "operation not permitted",
-  );
+  await expect(
+    joined(supervisor, "true", { userNamespace: true, procOptions: [["hidepid", "2"]] }),
+  ).rejects.toMatchObject({ stage: "launch", errno: EPERM });
   await end();
 });

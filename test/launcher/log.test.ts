@@ -12,7 +12,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { eventually, logRecords, Rig, run, start, sys } from "./rig.ts";
+import { SOCK_STREAM } from "@fathom/sys";
+import { eventually, logRecords, Reader, Rig, run, start, sys, unframe } from "./rig.ts";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -262,7 +263,20 @@ test("a full disk: the container goes on, no record is cut, the gap is told", as
 });
 
 test("driver none writes nothing", async () => {
-  const { directory, stdout } = await run(rig, ["echo", "seen"], { log: { driver: "none", path: "" } });
+  const { directory, stdout } = await run(rig, ["echo", "seen"], { log: { kind: "none" } });
   expect(stdout).toBe("seen\n");
   expect(readdirSync(directory)).toEqual(["exit"]);
+});
+
+test("a log by descriptor gets every byte, and its end, and nothing is written", async () => {
+  const [mine, theirs] = sys.socketpair(SOCK_STREAM, true);
+  const { supervisor, directory } = await start(rig, ["sh", "-c", "echo out; echo err >&2; seq 5000"], {
+    log: { kind: "descriptor", fd: theirs },
+  });
+  sys.close(theirs);
+  const { stdout, stderr } = unframe(await new Reader(mine).ended);
+  expect((await supervisor.exit).code).toBe(0);
+  expect(stdout).toBe(`out\n${Array.from({ length: 5000 }, (_, index) => `${index + 1}\n`).join("")}`);
+  expect(stderr).toBe("err\n");
+  expect(existsSync(join(directory, "log"))).toBe(false);
 });

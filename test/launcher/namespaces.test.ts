@@ -1,7 +1,6 @@
 /** Namespaces other than the usual: cgroup, user, time, joined ones, none; cgroups; chroot instead of pivot_root. */
 import { afterAll, expect, test } from "bun:test";
 import { chmodSync, readFileSync, readlinkSync } from "node:fs";
-import { join } from "node:path";
 import { randomId } from "@fathom/base";
 import { openCgroups, type LaunchPlan, type Supervisor } from "@fathom/runtime";
 import {
@@ -16,6 +15,8 @@ import {
   start,
   sys,
   unframe,
+  unlogged,
+  fileLog,
 } from "./rig.ts";
 import { runName } from "../run-name.ts";
 
@@ -46,13 +47,10 @@ async function launchPlan(
 ): Promise<{ supervisor: Supervisor; output: Promise<Buffer>; reader: Reader }> {
   const prepared = await launcher.prepare(whole.stem);
   const directory = rig.directory();
-  const log = { driver: "json-file", path: join(directory, "log"), maxSize: 0, maxFiles: 1 } as const;
   const { supervisor, attachments } = await prepared.launch({
     plan: whole,
     directory,
-    log,
-    openStdin: false,
-    attach: [bothOutputs],
+    io: { ...unlogged([bothOutputs]), log: fileLog(directory) },
   });
   const reader = new Reader(attachments[0]!.fd);
   return { supervisor, output: reader.ended, reader };

@@ -3,6 +3,7 @@
  * own. Execs in it, and containers that join its pid namespace.
  */
 import { afterAll, expect, test } from "bun:test";
+import { constants } from "node:os";
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { randomId } from "@fathom/base";
@@ -19,7 +20,11 @@ import {
   start,
   sys,
   unframe,
+  unlogged,
+  fileLog,
 } from "./rig.ts";
+
+const { ECANCELED, ENOENT, ETIMEDOUT } = constants.errno;
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -174,9 +179,7 @@ async function joinedStart(other: Supervisor): Promise<number> {
       ],
     },
     directory,
-    log: { driver: "json-file", path: join(directory, "log"), maxSize: 0, maxFiles: 1 },
-    openStdin: false,
-    attach: [bothOutputs],
+    io: { ...unlogged([bothOutputs]), log: fileLog(directory) },
   });
   const pid = Number(unframe(await new Reader(attachments[0]!.fd).ended).stdout);
   expect(pid).toBeGreaterThan(1);
@@ -203,7 +206,7 @@ test("whoever takes over the process that opens a joined container's /proc can d
   // Each call of its list, twice. It does not catch each opener.
   for (let turn = 0; failed < 16 && turn < 1000; turn++)
     await joinedStart(supervisor).catch((error: unknown) => {
-      expect(String(error)).toContain("the process was killed before its program ran");
+      expect(error).toMatchObject({ stage: "launch", errno: ECANCELED });
       failed++;
     });
   const found = await end();
@@ -218,10 +221,12 @@ test("who holds the process that opens /proc delays the start, which then fails"
   let refused: unknown;
   for (let turn = 0; refused === undefined && turn < 1000; turn++)
     await joinedStart(supervisor).catch((error: unknown) => (refused = error));
-  expect(String(refused)).toEndWith(
-    'error mounting "proc" to rootfs at "/proc": fsopen (a procfs of the pid namespace that is joined): connection timed out: ' +
-      "a process of the container whose pid namespace is joined stops each new process there: end it, or that container",
-  );
+  expect(refused).toMatchObject({
+    stage: "launch",
+    call: "fsopen",
+    detail: "a procfs of the pid namespace that is joined",
+    errno: ETIMEDOUT,
+  });
   await said.until(/held/);
   expect((await end()).openers).toBe(1);
 }, 60_000);
@@ -238,7 +243,7 @@ test("a container that keeps the dead of its execs neither holds its supervisor 
     await eventually("it has ended", () => over || kept() === 1);
   }
   for (let turn = 0; kept() < 2 && turn < 200; turn++)
-    await expect(exec(supervisor, ["nosuch"])).rejects.toThrow("executable file not found");
+    await expect(exec(supervisor, ["nosuch"])).rejects.toMatchObject({ stage: "launch", call: "stat", errno: ENOENT });
   expect(kept()).toBe(2);
   const before = waits(supervisor.supervisorPid);
   // A loop that turns without an end never waits.

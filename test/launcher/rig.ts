@@ -12,9 +12,10 @@ import {
   type Launched,
   type Launcher,
   type LaunchPlan,
-  type LogTarget,
+  type LogSink,
   type NamespaceKind,
   type Operation,
+  type SupervisedIo,
 } from "@fathom/runtime";
 import { createSys } from "@fathom/sys";
 import { helperExecutable } from "@fathom/sys/helper";
@@ -150,9 +151,22 @@ export function plan(rig: Rig, argv: readonly string[], change: PlanChange = {})
 export const bothOutputs: AttachOptions = { stdin: false, stdout: true, stderr: true, closeStdin: false };
 export const withInput: AttachOptions = { stdin: true, stdout: true, stderr: true, closeStdin: true };
 
+type FileLog = Extract<LogSink, { readonly kind: "json-file" }>;
+
+/** The log of a run in a file of its directory. */
+export function fileLog(directory: string, change: Partial<Omit<FileLog, "kind">> = {}): FileLog {
+  return { kind: "json-file", path: join(directory, "log"), maxSize: 0, maxFiles: 1, ...change };
+}
+
+/** Streams of a container without log and input. */
+export function unlogged(attach: readonly AttachOptions[] = []): SupervisedIo {
+  return { kind: "supervised", log: { kind: "none" }, openStdin: false, attach };
+}
+
 export interface RunOptions extends PlanChange {
   readonly directory?: string;
-  readonly log?: Partial<LogTarget>;
+  /** Other than the file that `fileLog` gives, or how that differs. */
+  readonly log?: Exclude<LogSink, FileLog> | Partial<Omit<FileLog, "kind">>;
   readonly openStdin?: boolean;
   readonly attach?: readonly AttachOptions[];
 }
@@ -169,9 +183,12 @@ export async function start(
   const launched = await prepared.launch({
     plan: whole,
     directory,
-    log: { driver: "json-file", path: join(directory, "log"), maxSize: 0, maxFiles: 1, ...options.log },
-    openStdin: options.openStdin ?? false,
-    attach: options.attach ?? [],
+    io: {
+      kind: "supervised",
+      log: options.log !== undefined && "kind" in options.log ? options.log : fileLog(directory, options.log),
+      openStdin: options.openStdin ?? false,
+      attach: options.attach ?? [],
+    },
   });
   return { ...launched, directory };
 }

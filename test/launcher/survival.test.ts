@@ -25,11 +25,11 @@ import {
   start,
   sys,
   unframe,
+  unlogged,
 } from "./rig.ts";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
-const noLog = { driver: "none", path: "", maxSize: 0, maxFiles: 1 } as const;
 
 test("kill -9 of the supervisor ends the container, and the exit says why", async () => {
   const asUser = { kind: "set-user", uid: 1234, gid: 1234, groups: [] } as const;
@@ -213,7 +213,7 @@ test("an aborted launch leaves nothing", async () => {
   const prepared = await launcher.prepare(whole.stem);
   const directory = rig.directory();
   const abort = new AbortController();
-  const launch = prepared.launch({ plan: whole, directory, log: noLog, openStdin: false, attach: [] }, abort.signal);
+  const launch = prepared.launch({ plan: whole, directory, io: unlogged() }, abort.signal);
   abort.abort(new Error("changed my mind"));
   await expect(launch).rejects.toThrow("changed my mind");
   await launch.catch(() => undefined);
@@ -269,7 +269,7 @@ test("a status that the disk does not take is told, and stored as soon as there 
     const { supervisor } = await start(rig, ["sh", "-c", "read a; exit 5"], {
       openStdin: true,
       directory: disk,
-      log: { driver: "none", path: "" },
+      log: { kind: "none" },
     });
     const { fd } = await supervisor.attach({ stdin: true, stdout: false, stderr: false, closeStdin: false });
     for (let index = 0; ; index++) {

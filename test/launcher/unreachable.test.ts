@@ -9,11 +9,10 @@ import { join } from "node:path";
 import { createLauncher, type KnownRun, type RunIdentity } from "@fathom/runtime";
 import { SysError } from "@fathom/sys";
 import { helperExecutable } from "@fathom/sys/helper";
-import { alive, eventually, launcher, plan, Rig, sys } from "./rig.ts";
+import { alive, eventually, launcher, plan, Rig, sys, unlogged } from "./rig.ts";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
-const noLog = { driver: "none", path: "", maxSize: 0, maxFiles: 1 } as const;
 
 /** A container with what a daemon would remember of it. */
 async function known(argv: readonly string[]): Promise<{ directory: string; known: KnownRun; run: RunIdentity }> {
@@ -21,7 +20,7 @@ async function known(argv: readonly string[]): Promise<{ directory: string; know
   const prepared = await launcher.prepare(whole.stem);
   const run = prepared.identity!;
   const directory = rig.directory();
-  const request = { plan: whole, directory, log: noLog, openStdin: false, attach: [] } as const;
+  const request = { plan: whole, directory, io: unlogged() } as const;
   const { supervisor } = await prepared.launch(request);
   supervisor.disconnect();
   return { directory, run, known: { identity: run, pid: run.process.pid, startedAt: supervisor.startedAt } };
@@ -33,7 +32,7 @@ test("a launch whose supervisor is stopped fails, and nothing is left of it", as
   const { process, supervisor } = prepared.identity!;
   sys.kill(supervisor.pid, 19);
   const directory = rig.directory();
-  const launch = prepared.launch({ plan: whole, directory, log: noLog, openStdin: false, attach: [] });
+  const launch = prepared.launch({ plan: whole, directory, io: unlogged() });
   expect(String(await launch.catch((error: unknown) => error))).toContain("is stopped");
   await eventually("both end", () => !alive(process.pid) && !alive(supervisor.pid));
   expect(readdirSync(directory)).toEqual([]);
@@ -45,7 +44,7 @@ test("a launch whose process is stopped fails while its supervisor works, and no
   const { process, supervisor } = prepared.identity!;
   sys.kill(process.pid, 19);
   const directory = rig.directory();
-  const launch = prepared.launch({ plan: whole, directory, log: noLog, openStdin: false, attach: [] });
+  const launch = prepared.launch({ plan: whole, directory, io: unlogged() });
   expect(String(await launch.catch((error: unknown) => error))).toContain(`(${process.pid}) is stopped`);
   await eventually("both end", () => !alive(process.pid) && !alive(supervisor.pid));
   expect(readdirSync(directory)).toEqual([]);

@@ -18,7 +18,7 @@ import {
   type LinuxNamespace,
   type OciSpec,
 } from "@fathom/spec";
-import { bothOutputs, launcher, Reader, Rig, sys, unframe } from "../launcher/rig.ts";
+import { bothOutputs, launcher, Reader, Rig, sys, unframe, unlogged } from "../launcher/rig.ts";
 import { runName } from "../run-name.ts";
 
 const rig = new Rig();
@@ -143,9 +143,7 @@ async function run(script: string, change: Change = {}): Promise<{ out: string; 
     const { supervisor, attachments } = await prepared.launch({
       plan,
       directory: rig.directory(),
-      log: { driver: "none", path: "", maxSize: 0, maxFiles: 1 },
-      openStdin: false,
-      attach: [bothOutputs],
+      io: unlogged([bothOutputs]),
     });
     await change.inContainer?.(cgroup, supervisor.pid);
     const bytes = await new Reader(attachments[0]!.fd).ended;
@@ -468,9 +466,7 @@ test("a user namespace: root inside, nobody outside", async () => {
     const { supervisor, attachments } = await prepared.launch({
       plan,
       directory: rig.directory(),
-      log: { driver: "none", path: "", maxSize: 0, maxFiles: 1 },
-      openStdin: false,
-      attach: [bothOutputs],
+      io: unlogged([bothOutputs]),
     });
     const { stdout, stderr } = unframe(await new Reader(attachments[0]!.fd).ended);
     await supervisor.exit;

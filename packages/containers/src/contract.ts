@@ -7,7 +7,7 @@
  * Errors: `Refused` for what a container's state does not allow, `LaunchFailure` for what could not be started, EngineError for the rest. Every change of a row is one
  * transaction; the map in memory is the read path.
  */
-import type { LaunchFailure, LogTarget } from "@fathom/runtime";
+import type { LaunchFailure, LogSink } from "@fathom/runtime";
 import type {
   ChainId,
   Digest,
@@ -107,7 +107,7 @@ export interface JoinedNamespaces {
 /** A container's log, by its settings. */
 export interface LogChoice {
   /** What the supervisor is given. @throws invalid-argument for a pattern that takes too long */
-  target(record: ContainerRecord): LogTarget;
+  target(record: ContainerRecord): LogSink;
   /** Path of the log that can be read; undefined where none is kept. */
   readable(record: ContainerRecord): string | undefined;
 }

@@ -206,7 +206,9 @@ describe("life", () => {
     expect(await second.stream).toBeUndefined();
     await engine.containers.start("at", undefined);
     expect((await first.stream)?.fd).toBe(500);
-    expect(machine.latest().request.attach).toEqual([{ stdin: true, stdout: true, stderr: false, closeStdin: true }]);
+    expect(machine.latest().request.io.attach).toEqual([
+      { stdin: true, stdout: true, stderr: false, closeStdin: true },
+    ]);
   });
 
   test("so many clients wait for a start, and no more", async () => {

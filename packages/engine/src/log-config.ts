@@ -1,6 +1,6 @@
-/** Log drivers and their options: checked at create, turned into the supervisor's `LogTarget` at start. */
+/** Log drivers and their options: checked at create, turned into the supervisor's `LogSink` at start. */
 import { EngineError, shortId } from "@fathom/base";
-import type { LogTarget } from "@fathom/runtime";
+import type { LogSink } from "@fathom/runtime";
 import type { ContainerRecord } from "@fathom/containers/record";
 import type { EngineConfig } from "./contract.ts";
 import { containerPaths } from "@fathom/containers/paths";
@@ -110,13 +110,13 @@ export function readableLog(record: ContainerRecord, config: EngineConfig): stri
   }
 }
 
-export function logTarget(record: ContainerRecord, config: EngineConfig): LogTarget {
+export function logTarget(record: ContainerRecord, config: EngineConfig): LogSink {
   const settings: LogSettings = record.hostConfig.LogConfig as LogSettings;
   const path = readableLog(record, config);
-  if (path === undefined) return { driver: "none", path: "", maxSize: 0, maxFiles: 1 };
+  if (path === undefined) return { kind: "none" };
   const attributes = selectAttributes(record, settings.Config);
   return {
-    driver: "json-file",
+    kind: "json-file",
     path,
     ...limits(settings),
     ...(Object.keys(attributes).length > 0 ? { attributes } : {}),

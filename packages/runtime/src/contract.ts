@@ -28,18 +28,30 @@ export interface ExitStatus {
   readonly lost?: string;
 }
 
-/** The logs that a supervisor writes. */
-export interface LogTarget {
-  readonly driver: "json-file" | "none";
-  /** Absolute path of the json-file log. */
-  readonly path: string;
-  /** Bytes before rotation, 0 for no limit. */
-  readonly maxSize: number;
-  /** Files kept, the current one included; at least 1. */
-  readonly maxFiles: number;
-  /** Written into each record's `attrs`, already selected from labels and env. */
-  readonly attributes?: Readonly<Record<string, string>>;
-}
+/** Where a supervisor puts what its container prints, whether a client is attached or not. */
+export type LogSink =
+  | { readonly kind: "none" }
+  | {
+      /** Docker's json-file log, written by the supervisor. */
+      readonly kind: "json-file";
+      /** Absolute. */
+      readonly path: string;
+      /** Bytes before rotation, 0 for no limit. */
+      readonly maxSize: number;
+      /** Files kept, the current one included; at least 1. */
+      readonly maxFiles: number;
+      /** Written into each record's `attrs`, already selected from labels and env. */
+      readonly attributes?: Readonly<Record<string, string>>;
+    }
+  | {
+      /**
+       * A connected stream socket. The supervisor gets a copy; this one stays the caller's, who closes it after the launch. The other side reads
+       * what an attachment of both outputs reads, from the first byte on, and then the end. Where it does not read, the container's output stops, as
+       * at a full pipe.
+       */
+      readonly kind: "descriptor";
+      readonly fd: number;
+    };
 
 export interface StreamSelection {
   readonly stdin: boolean;
@@ -62,17 +74,23 @@ export interface AttachOptions extends StreamSelection {
   readonly closeStdin: boolean;
 }
 
+/** The standard streams belong to a supervisor, which lives as long as the container. */
+export interface SupervisedIo {
+  readonly kind: "supervised";
+  readonly log: LogSink;
+  /** stdin stays open without clients (Docker's OpenStdin); otherwise it is /dev/null. */
+  readonly openStdin: boolean;
+  /** Attachments that see every byte from the first on. One `Attachment` each, in the same order. */
+  readonly attach: readonly AttachOptions[];
+}
+
 export interface LaunchRequest {
   readonly plan: LaunchPlan;
   /** Detached mount for `attach-root` of kind "overlay"; the launcher's copy, closed by launch whatever happens. */
   readonly rootFd?: number;
   /** Directory for the supervisor's socket and the exit status; exists, 0700. */
   readonly directory: string;
-  readonly log: LogTarget;
-  /** stdin stays open without clients (Docker's OpenStdin); otherwise it is /dev/null. */
-  readonly openStdin: boolean;
-  /** Attachments that see every byte from the first on. One `Attachment` each, in the same order. */
-  readonly attach: readonly AttachOptions[];
+  readonly io: SupervisedIo;
 }
 
 export interface ExecRequest {

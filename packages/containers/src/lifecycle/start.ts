@@ -9,7 +9,7 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { deferred, EngineError, formatRfc3339Nano } from "@fathom/base";
-import { LaunchFailure, type Launched, type LaunchStage } from "@fathom/runtime";
+import { LaunchFailure, type Launched, type LaunchRequest, type LaunchStage } from "@fathom/runtime";
 import { attachNetworks, detachAll } from "../steps/networks.ts";
 import { writeHostsFile, writeStaticFiles } from "../steps/network-files.ts";
 import type { Container, PendingAttach, RunningProcess } from "../container.ts";
@@ -261,13 +261,16 @@ async function launch(
   };
   writeAdoptFile(engine.config, record.id, adopt);
   const attach = takePending(container, undo);
-  const request = {
+  const request: LaunchRequest = {
     plan,
     rootFd,
     directory: paths.run,
-    log: engine.logs.target(record),
-    openStdin: record.config.OpenStdin === true,
-    attach: attach.map((pending) => pending.options),
+    io: {
+      kind: "supervised",
+      log: engine.logs.target(record),
+      openStdin: record.config.OpenStdin === true,
+      attach: attach.map((pending) => pending.options),
+    },
   };
   // Nothing that can fail may come between the two: the descriptor would be nobody's.
   progress.stage = "launch";

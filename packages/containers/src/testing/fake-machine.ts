@@ -140,7 +140,7 @@ export class FakeMachine {
         this.onLaunch();
         return {
           supervisor: this.#supervisor(process),
-          attachments: request.attach.map((_, index) => ({ fd: 500 + index })),
+          attachments: request.io.attach.map((_, index) => ({ fd: 500 + index })),
         };
       },
       discard: async () => undefined,

@@ -17,10 +17,12 @@ import {
   type Sys,
 } from "@fathom/sys";
 import type {
+  AttachOptions,
   KnownRun,
   Launched,
   Launcher,
   LaunchRequest,
+  LogSink,
   PreparedStem,
   RunIdentity,
   Supervisor,
@@ -295,6 +297,7 @@ class Prepared implements PreparedStem {
   }
 
   async launch(request: LaunchRequest, signal?: AbortSignal): Promise<Launched> {
+    const { io } = request;
     const sent: number[] = request.rootFd === undefined ? [] : [request.rootFd];
     let pairs: AttachmentPairs = { local: [], remote: [] };
     if (this.#used) {
@@ -308,8 +311,9 @@ class Prepared implements PreparedStem {
       signal?.throwIfAborted();
       const plan = packPlan(this.#sys, encodePlan(request.plan));
       sent.push(...plan.fds);
-      pairs = openAttachments(this.#sys, request.attach.length);
+      pairs = openAttachments(this.#sys, io.attach.length);
       sent.push(...pairs.remote);
+      if (io.log.kind === "descriptor") sent.push(this.#sys.dup(io.log.fd));
       sent.unshift(this.#sys.open(request.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
       asked = true;
       const answer = this.#connection.request(messageTypes.launch, launchPayload(request, plan), sent, {
@@ -386,21 +390,28 @@ function isRunning(pid: number): boolean {
   }
 }
 
+const noFile: Omit<Extract<LogSink, { readonly kind: "json-file" }>, "kind"> = { path: "", maxSize: 0, maxFiles: 1 };
+/** A log by descriptor is a client of the supervisor's like others. */
+const bothOutputs: AttachOptions = { stdin: false, stdout: true, stderr: true, closeStdin: false };
+
 function launchPayload(request: LaunchRequest, plan: ReturnType<typeof packPlan>): Uint8Array {
-  const { log, openStdin, attach, rootFd } = request;
+  const { rootFd } = request;
+  const { log, openStdin, attach } = request.io;
   const chroot = request.plan.operations.some(({ kind }) => kind === "chroot");
   const writer = new WireWriter(4096 + plan.inline.length);
   writer.u32(
     (openStdin ? launchFlags.openStdin : 0) |
-      (log.driver === "none" ? 0 : launchFlags.log) |
+      (log.kind === "json-file" ? launchFlags.log : 0) |
       (rootFd === undefined ? 0 : launchFlags.root) |
       (chroot ? launchFlags.chroot : 0) |
       plan.flag,
   );
-  writer.text(log.path).u64(BigInt(log.maxSize)).u32(Math.min(log.maxFiles, mostLogFiles));
-  const attributes = Object.entries(log.attributes ?? {});
+  const file = log.kind === "json-file" ? log : noFile;
+  writer.text(file.path).u64(BigInt(file.maxSize)).u32(Math.min(file.maxFiles, mostLogFiles));
+  const attributes = Object.entries(file.attributes ?? {});
   writer.text(attributes.length === 0 ? "" : JSON.stringify(Object.fromEntries(attributes.sort(byName))));
-  writer.list(attach, (options) => writer.u32(attachMask(options)));
+  const clients = log.kind === "descriptor" ? [...attach, bothOutputs] : attach;
+  writer.list(clients, (options) => writer.u32(attachMask(options)));
   return writer.bytes(plan.inline).finish();
 }
 
