@@ -1,6 +1,7 @@
 /** docker load and save over a real store: what comes back, and that a broken archive leaves nothing. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { silentLogger, systemClock } from "@fathom/base";
+import { loadLines } from "@fathom/engine/images/progress-lines";
 import type { ImageContext } from "@fathom/images/context";
 import { findImage } from "@fathom/images/names/find";
 import { loadImages } from "@fathom/images/archive/load";
@@ -57,8 +58,8 @@ async function load(archive: Uint8Array, step = 5000): Promise<string> {
     for (let at = 0; at < archive.length; at += step) yield archive.subarray(at, at + step);
   }
   let text = "";
-  for await (const message of loadImages(context, body(), undefined, new AbortController().signal))
-    text += message.stream ?? "";
+  for await (const event of loadImages(context, body(), undefined, new AbortController().signal))
+    for (const line of loadLines(event)) text += line.stream ?? "";
   return text;
 }
 

@@ -11,7 +11,7 @@
  */
 import type { Clock, Logger } from "@fathom/base";
 import type { Credentials, RegistryConfig } from "@fathom/distribution";
-import type { ChainId, Digest, ImageConfig, Platform, ProgressMessage, Reference } from "@fathom/spec";
+import type { ChainId, Digest, ImageConfig, Platform, Reference } from "@fathom/spec";
 import type { ImageRecord, Store } from "@fathom/store";
 import type { Sys } from "@fathom/sys";
 
@@ -105,6 +105,66 @@ export interface PushRequest {
   readonly platform: Platform | undefined;
 }
 
+/** Where a layer is on its way. Sizes are those of its compressed blob, in bytes. */
+export interface LayerProgress<Phase extends string> {
+  readonly kind: "layer";
+  readonly layer: Digest;
+  readonly phase: Phase;
+  readonly current: number;
+  readonly total: number;
+}
+
+export type PullPhase =
+  /** The layer was here before the pull. */
+  | "present"
+  | "queued"
+  /** As many layers as may be are on their way already. */
+  | "waiting"
+  | "downloading"
+  /** Its bytes are here and are what their digest says. */
+  | "downloaded"
+  /** It has its place in the chain. */
+  | "unpacked";
+
+/** An image of another platform than the pull asked for: the name has no other. */
+export interface PlatformMismatch {
+  readonly reference: Reference;
+  readonly own: Platform;
+  readonly wanted: Platform;
+}
+
+export type PullEvent =
+  /** Of each name: `pulling`, its layers, `resolved`. */
+  | { readonly kind: "pulling"; readonly reference: Reference }
+  | LayerProgress<PullPhase>
+  /** The manifest or index that the name points to. */
+  | { readonly kind: "resolved"; readonly digest: Digest }
+  /** The last one. */
+  | {
+      readonly kind: "done";
+      readonly reference: Reference;
+      /** Some name points to another image than before. */
+      readonly changed: boolean;
+      readonly mismatches: readonly PlatformMismatch[];
+    };
+
+export type PushEvent =
+  /** The first one. */
+  | { readonly kind: "pushing"; readonly reference: Reference }
+  /** `present`: the registry had it. */
+  | LayerProgress<"queued" | "present" | "pushed">
+  /** Of each tag, the last one. */
+  | { readonly kind: "done"; readonly reference: Reference; readonly digest: Digest; readonly manifestBytes: number };
+
+/** An image of an archive that is stored now, once for each of its names. */
+export interface LoadEvent {
+  readonly kind: "loaded";
+  readonly image: Digest;
+  readonly name: Reference | undefined;
+  /** The image that had the name before. */
+  readonly replaced: Digest | undefined;
+}
+
 type RunConfig = NonNullable<ImageConfig["config"]>;
 
 export interface ImportRequest {
@@ -154,17 +214,17 @@ export interface Images extends AsyncDisposable {
   /** Removes the images that are wanted away and that nothing needs, and what belongs to no image. */
   prune(wanted: (image: ImageRecord) => boolean): Promise<PruneResult>;
   /** Who leaves early cancels the pull, unless another one waits for the same. */
-  pull(request: PullRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
-  push(request: PushRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
+  pull(request: PullRequest, signal: AbortSignal): AsyncIterable<PullEvent>;
+  push(request: PushRequest, signal: AbortSignal): AsyncIterable<PushEvent>;
   /** An archive in Docker's or OCI's form. Without a platform: all of its images. */
   load(
     archive: AsyncIterable<Uint8Array>,
     platform: Platform | undefined,
     signal: AbortSignal,
-  ): AsyncIterable<ProgressMessage>;
+  ): AsyncIterable<LoadEvent>;
   /** One archive in both forms. @throws not-found before the first byte */
   save(names: readonly string[], platform: Platform | undefined, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  import(request: ImportRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
+  import(request: ImportRequest, signal: AbortSignal): Promise<Digest>;
   commit(request: CommitRequest): Promise<Digest>;
   /** Asks a registry whether it takes the credentials. */
   login(server: string | undefined, credentials: Credentials, signal: AbortSignal): Promise<void>;

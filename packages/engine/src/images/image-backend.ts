@@ -27,6 +27,8 @@ import type { EngineParts } from "../engine.ts";
 import { pruneFilter } from "./image-filters.ts";
 import { listImages, type ImageListRequest } from "./image-list.ts";
 import { inspectImage, shownHistory } from "./image-show.ts";
+import { loadLines, pullLines, pushLines } from "./progress-lines.ts";
+import { pullError, pushError } from "./registry-words.ts";
 
 /** As `RegistryAuth` of the API. */
 interface Auth {
@@ -108,37 +110,38 @@ export function createImageBackend(parts: EngineParts, images: Images): ImageBac
       const { removed, reclaimedBytes } = await images.prune(pruneFilter(parts, images, filters));
       return { ImagesDeleted: removed.length === 0 ? null : removed.map(deleteItem), SpaceReclaimed: reclaimedBytes };
     },
-    imagePull: ({ fromImage, tag, platform, auth }, signal) =>
-      images.pull(
-        {
-          reference: pulledReference(fromImage, tag),
-          platform: givenPlatform(platform),
-          credentials: auth === undefined ? undefined : credentialsOf(auth),
-        },
-        signal,
-      ),
+    imagePull: ({ fromImage, tag, platform, auth }, signal) => {
+      const reference = pulledReference(fromImage, tag);
+      const credentials = auth === undefined ? undefined : credentialsOf(auth);
+      const events = images.pull({ reference, platform: givenPlatform(platform), credentials }, signal);
+      return linesOf(events, pullLines, (error) => pullError(error, reference));
+    },
     authenticate: async (auth, signal) => {
       await images.login(auth.serveraddress, credentialsOf(auth), signal);
       return { Status: "Login Succeeded" };
     },
     imagePush: ({ name, tag, auth, platform }, signal) =>
-      images.push(
-        {
-          name,
-          tag,
-          credentials: auth === undefined ? undefined : credentialsOf(auth),
-          platform: givenPlatform(platform),
-        },
-        signal,
+      linesOf(
+        images.push(
+          {
+            name,
+            tag,
+            credentials: auth === undefined ? undefined : credentialsOf(auth),
+            platform: givenPlatform(platform),
+          },
+          signal,
+        ),
+        pushLines,
+        pushError,
       ),
-    imageLoad: (body, { platform }, signal) => images.load(body, givenPlatform(platform), signal),
+    imageLoad: (body, { platform }, signal) => linesOf(images.load(body, givenPlatform(platform), signal), loadLines),
     imageSave: (names, platform, signal) => images.save(names, givenPlatform(platform), signal),
     imageImport: (request, signal) => importImage(images, request, signal),
     [Symbol.asyncDispose]: () => images[Symbol.asyncDispose](),
   };
 }
 
-/** @throws invalid-argument for a bad name, change or platform, with the first message */
+/** @throws invalid-argument for a bad name, change or platform, before the archive is read */
 async function* importImage(
   images: Images,
   { source, repository, tag, message, changes, platform }: ImageImportRequest,
@@ -147,7 +150,19 @@ async function* importImage(
   const reference = repository ? parseRepositoryTag(repository, tag) : undefined;
   const config = applyChanges({}, changes);
   const wanted = platform ? parsePlatform(platform) : hostPlatform();
-  yield* images.import({ source, reference, message, config, platform: wanted }, signal);
+  yield { status: await images.import({ source, reference, message, config, platform: wanted }, signal) };
+}
+
+async function* linesOf<Event>(
+  events: AsyncIterable<Event>,
+  lines: (event: Event) => readonly ProgressMessage[],
+  words: (error: unknown) => unknown = (error) => error,
+): AsyncGenerator<ProgressMessage> {
+  try {
+    for await (const event of events) yield* lines(event);
+  } catch (error) {
+    throw words(error);
+  }
 }
 
 function deleteItem(part: RemovedPart): ImageDeleteItem {

@@ -3,23 +3,19 @@ import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { createGzipCompressor } from "@fathom/archive";
 import { formatRfc3339Nano } from "@fathom/base";
-import type { ProgressMessage } from "@fathom/spec";
+import type { Digest } from "@fathom/spec";
 import type { ImportRequest } from "../contract.ts";
 import { publishImage, setTag } from "../names/names.ts";
 import { writeAll } from "../workers/file-jobs.ts";
 import { underLease, type ImageContext } from "../context.ts";
 import { diffIdOfFile, importBlob, putImage, unpackLayerFile } from "../make/make-image.ts";
 
-/** The one message is the image's id. @throws invalid-argument for a broken archive; nothing is left then */
-export async function* importImage(
-  context: ImageContext,
-  request: ImportRequest,
-  signal: AbortSignal,
-): AsyncGenerator<ProgressMessage> {
+/** @throws invalid-argument for a broken archive; nothing is left then */
+export async function importImage(context: ImageContext, request: ImportRequest, signal: AbortSignal): Promise<Digest> {
   const { clock } = context;
   const { reference, platform } = request;
   using work = context.workDirectory();
-  yield await underLease(context, "import", async (lease) => {
+  return await underLease(context, "import", async (lease) => {
     const received = join(work.path, "received");
     await writeFile(received, async (write) => {
       for await (const chunk of request.source) {
@@ -51,7 +47,7 @@ export async function* importImage(
     const id = putImage(context, { config: Buffer.from(JSON.stringify(config)), layers }, lease);
     if (reference !== undefined) setTag(context, id, reference);
     publishImage(context, "import", id, id);
-    return { status: id };
+    return id;
   });
 }
 

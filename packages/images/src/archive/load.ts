@@ -9,7 +9,6 @@ import { createDecompressor, nameText, TarReader } from "@fathom/archive";
 import {
   canonicalString,
   chainIds,
-  familiarString,
   parseImageConfig,
   parseManifest,
   sha256Digest,
@@ -25,10 +24,10 @@ import {
   pickPlatform,
   platformMatches,
   type Platform,
-  type ProgressMessage,
   type Reference,
 } from "@fathom/spec";
-import { platformOf } from "../pull/puller.ts";
+import type { LoadEvent } from "../contract.ts";
+import { platformOf } from "../platform.ts";
 import type { ContentInfo, Lease } from "@fathom/store";
 import { parseRepositoryTag, publishImage, setName } from "../names/names.ts";
 import { writeAll } from "../workers/file-jobs.ts";
@@ -65,9 +64,9 @@ export async function* loadImages(
   body: AsyncIterable<Uint8Array>,
   platform: Platform | undefined,
   signal: AbortSignal,
-): AsyncGenerator<ProgressMessage> {
+): AsyncGenerator<LoadEvent> {
   using work = context.workDirectory();
-  const messages = await underLease(context, "load", async (lease) => {
+  const events = await underLease(context, "load", async (lease) => {
     const files = await spool(work.path, body, signal);
     const blobs: Blobs = new Map();
     // All of them first: an archive that breaks at its second image leaves nothing of the first either.
@@ -89,13 +88,13 @@ export async function* loadImages(
       await new Promise((resolve) => setImmediate(resolve));
     }
     signal.throwIfAborted();
-    const said: string[] = [];
+    const events: LoadEvent[] = [];
     context.store.database.transaction(() => {
-      for (const image of loaded) said.push(...storeImage(context, image, lease));
+      for (const image of loaded) events.push(...storeImage(context, image, lease));
     });
-    return said;
+    return events;
   });
-  for (const stream of messages) yield { stream };
+  yield* events;
 }
 
 /** Files that have become blobs: they are no longer where they were. */
@@ -105,21 +104,16 @@ interface Loaded extends NewImageRow {
   readonly names: readonly Reference[];
 }
 
-/** Row and names of an image whose layers are there; gives what the client is told. */
-function storeImage(context: ImageContext, image: Loaded, lease: Lease): string[] {
+/** Row and names of an image whose layers are there; gives an event for each of its names. */
+function storeImage(context: ImageContext, image: Loaded, lease: Lease): LoadEvent[] {
   const { id, names } = image;
   putImageRow(context, image, lease);
   publishImage(context, "load", id, id);
-  if (names.length === 0) return [`Loaded image ID: ${id}\n`];
-  return names.flatMap((name) => {
-    const shown = familiarString(name);
+  if (names.length === 0) return [{ kind: "loaded", image: id, name: undefined, replaced: undefined }];
+  return names.map((name): LoadEvent => {
     const before = context.store.images.reference(canonicalString(name))?.image;
     setName(context, id, name);
-    const renamed =
-      before === undefined || before === id
-        ? []
-        : [`The image ${shown} already exists, renaming the old one with ID ${before} to empty string\n`];
-    return [...renamed, `Loaded image: ${shown}\n`];
+    return { kind: "loaded", image: id, name, replaced: before === id ? undefined : before };
   });
 }
 

@@ -17,7 +17,7 @@ import { configOf, type ImageContext } from "../context.ts";
 import { findImage, isIdPrefix } from "../names/find.ts";
 import { publishImage } from "../names/names.ts";
 import { manifestOf, type StoredManifest } from "../make/make-image.ts";
-import { platformOf } from "../pull/puller.ts";
+import { platformOf } from "../platform.ts";
 
 interface Saved {
   readonly id: Digest;

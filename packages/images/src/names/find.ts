@@ -4,7 +4,6 @@ import {
   canonicalName,
   canonicalString,
   familiarString,
-  formatPlatform,
   parseReference,
   platformMatches,
   tryParseReference,
@@ -17,6 +16,7 @@ import {
 import type { ImageRecord } from "@fathom/store";
 import { configOf, type ImageContext } from "../context.ts";
 import type { ShownNames } from "../contract.ts";
+import { platformMismatchText, platformOf } from "../platform.ts";
 
 /** As many digits of an id as lists show: whoever types them means the image, whatever an archive called another one. */
 const shownIdDigits = 12;
@@ -94,12 +94,7 @@ export function shownNames(context: ImageContext, id: Digest): ShownNames {
 export function findForPlatform(context: ImageContext, name: string, platform: Platform | undefined): ImageRecord {
   const record = findImage(context, name);
   if (platform === undefined) return record;
-  const { os, architecture, variant } = configOf(context, record.id);
-  const own = { os, architecture, ...(variant ? { variant } : {}) };
-  if (!platformMatches(platform, own))
-    throw new EngineError(
-      "not-found",
-      `image with reference ${name} was found but its platform (${formatPlatform(own)}) does not match the specified platform (${formatPlatform(platform)})`,
-    );
+  const own = platformOf(configOf(context, record.id));
+  if (!platformMatches(platform, own)) throw new EngineError("not-found", platformMismatchText(name, own, platform));
   return record;
 }

@@ -8,21 +8,24 @@ import { ScriptedRegistry } from "@fathom/distribution/testing/scripted-registry
 import { mediaTypes, parsePlatform, parseReference, sha256Digest, type Platform } from "@fathom/spec";
 import { openStore, type Store } from "@fathom/store";
 import { createSys } from "@fathom/sys";
-import { LayerPulls } from "./layer-pulls.ts";
+import { LayerPulls, type LayerPullsOptions } from "./layer-pulls.ts";
 import { Puller } from "./puller.ts";
 
 let registry: ScriptedRegistry;
 let root: string;
 let store: Store;
 let puller: Puller;
+/** What the pull's worker threads do. */
+let run: LayerPullsOptions["run"];
 beforeEach(async () => {
+  run = () => expect.unreachable();
   registry = await ScriptedRegistry.start();
   root = mkdtempSync(join(tmpdir(), "fathom-puller-"));
   store = await openStore({ root, sys: createSys(), logger: silentLogger, syncFilesystem: async () => undefined });
   puller = new Puller({
     store,
     registry: { ...defaultRegistryConfig, proxy: {}, certificateDirectories: [], attempts: 1 },
-    layers: new LayerPulls({ store, maxParallel: 1, run: () => expect.unreachable() }),
+    layers: new LayerPulls({ store, maxParallel: 1, run: (...job) => run(...job) }),
     publish() {},
     clock: systemClock,
     logger: silentLogger,
@@ -84,4 +87,47 @@ test("an image of an index: one HEAD where the platform is the one that came, a 
   await pull(parsePlatform("linux/s390x"));
   expect(await pull(parsePlatform("linux/s390x"))).toEqual(["HEAD manifests/1"]);
   expect(await pull(parsePlatform("linux/ppc64le"))).toContain("GET manifests/1");
+});
+
+test("a pull in events: each layer's way, what the name points to, whether it is another image than before", async () => {
+  const [low, high] = [sha256Digest("low"), sha256Digest("high")];
+  const config = { os: "linux", architecture: "s390x", rootfs: { type: "layers", diff_ids: [low, high] } };
+  const layers = [Buffer.from("low, compressed"), Buffer.from("high, compressed")].map((blob) =>
+    registry.addBlob(blob, mediaTypes.ociLayer),
+  );
+  const manifest = registry.addManifest("app:1", mediaTypes.ociManifest, {
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    config: registry.addBlob(Buffer.from(JSON.stringify(config)), mediaTypes.ociConfig),
+    layers,
+  });
+  run = async (_job, report) => {
+    for (const current of [0, 5, 500]) report({ kind: "downloading", current });
+    report({ kind: "downloaded" });
+    return { size: 1, implied: [], blob: undefined };
+  };
+  const reference = parseReference(`${registry.host}/app:1`);
+  const request = { reference, platform: parsePlatform("linux/amd64"), credentials: undefined };
+  const events = await Array.fromAsync(puller.pull(request, new AbortController().signal));
+  expect(events[0]).toEqual({ kind: "pulling", reference });
+  for (const { digest, size } of layers)
+    expect(events.flatMap((event) => (event.kind === "layer" && event.layer === digest ? [event] : []))).toEqual(
+      [
+        { phase: "queued" as const, current: 0 },
+        ...(digest === layers[0]!.digest ? [] : [{ phase: "waiting" as const, current: 0 }]),
+        // Neither the first byte nor more than there are is an event.
+        { phase: "downloading" as const, current: 5 },
+        { phase: "downloaded" as const, current: size },
+        { phase: "unpacked" as const, current: size },
+      ].map((event) => ({ kind: "layer", layer: digest, total: size, ...event })),
+    );
+  expect(events.slice(-2)).toEqual([
+    { kind: "resolved", digest: manifest.digest },
+    {
+      kind: "done",
+      reference,
+      changed: true,
+      mismatches: [{ reference, own: parsePlatform("linux/s390x"), wanted: parsePlatform("linux/amd64") }],
+    },
+  ]);
 });

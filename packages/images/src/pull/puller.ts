@@ -29,14 +29,13 @@ import {
   type Digest,
   type ImageConfig,
   type Platform,
-  type ProgressMessage,
   type Reference,
 } from "@fathom/spec";
 import { layerLimit, type ImageReference, type Lease, type Store } from "@fathom/store";
-import type { PublishImageEvent, PullRequest } from "../contract.ts";
+import type { PlatformMismatch, PublishImageEvent, PullEvent, PullPhase, PullRequest } from "../contract.ts";
 import type { LayerPulls, WantedLayer } from "./layer-pulls.ts";
-import { barMessage, layerMessage, MessageQueue, shownDigest } from "./progress.ts";
-import { pullError } from "./pull-errors.ts";
+import { platformOf } from "../platform.ts";
+import { EventQueue } from "./event-queue.ts";
 import { SharedTasks, type TaskContext } from "./shared-task.ts";
 
 export interface PullerOptions {
@@ -50,27 +49,27 @@ export interface PullerOptions {
   readonly onTag?: (name: string) => void;
 }
 
-type Emit = (message: ProgressMessage) => void;
+type Emit = (event: PullEvent) => void;
 
 export class Puller {
   readonly #options: PullerOptions;
-  readonly #pulls = new SharedTasks<ProgressMessage, void>((message) => `${message.id ?? ""} ${message.status ?? ""}`);
+  readonly #pulls = new SharedTasks<PullEvent, void>(eventKey);
 
   constructor(options: PullerOptions) {
     this.#options = options;
   }
 
   /**
-   * Messages of the pull as they come. Who leaves early (the signal, or by ending the iteration) cancels it, unless another one waits for the same.
-   * @throws not-found "manifest for … not found: manifest unknown: manifest unknown" and the other failures of the registry client
+   * Events of the pull as they come. Who leaves early (the signal, or by ending the iteration) cancels it, unless another one waits for the same.
+   * @throws not-found and the other failures of the registry client
    */
-  async *pull(request: PullRequest, signal: AbortSignal): AsyncGenerator<ProgressMessage, void, undefined> {
+  async *pull(request: PullRequest, signal: AbortSignal): AsyncGenerator<PullEvent, void, undefined> {
     const left = new AbortController();
     const both = AbortSignal.any([signal, left.signal]);
-    const queue = new MessageQueue();
+    const queue = new EventQueue();
     const task = this.#pulls.get(keyOf(request), (context) => this.#run(request, context));
     task
-      .join((message) => queue.push(message), both)
+      .join((event) => queue.push(event), both)
       .then(
         () => queue.end(),
         (error: unknown) => queue.fail(error),
@@ -82,26 +81,20 @@ export class Puller {
     }
   }
 
-  async #run(request: PullRequest, { signal, emit }: TaskContext<ProgressMessage>): Promise<void> {
+  async #run(request: PullRequest, { signal, emit }: TaskContext<PullEvent>): Promise<void> {
     const { reference, credentials } = request;
     const client = createRegistryClient({ config: this.#options.registry, credentials, clock: this.#options.clock });
     let changed = false;
-    const warnings: string[] = [];
-    try {
-      if (reference.tag !== undefined || reference.digest !== undefined)
-        changed = await this.#pullOne(client, request, signal, emit, warnings);
-      else
-        for (const tag of await client.tags(reference, signal))
-          changed =
-            (await this.#pullOne(client, { ...request, reference: withTag(reference, tag) }, signal, emit, warnings)) ||
-            changed;
-    } catch (error) {
-      throw pullError(error, reference);
-    }
-    const shown = familiarString(reference);
-    emit({ status: `Status: ${changed ? "Downloaded newer image" : "Image is up to date"} for ${shown}` });
-    for (const warning of warnings) emit({ status: `WARNING: ${warning}` });
-    this.#options.publish("pull", shown, { name: familiarName(reference) });
+    const mismatches: PlatformMismatch[] = [];
+    if (reference.tag !== undefined || reference.digest !== undefined)
+      changed = await this.#pullOne(client, request, signal, emit, mismatches);
+    else
+      for (const tag of await client.tags(reference, signal))
+        changed =
+          (await this.#pullOne(client, { ...request, reference: withTag(reference, tag) }, signal, emit, mismatches)) ||
+          changed;
+    emit({ kind: "done", reference, changed, mismatches });
+    this.#options.publish("pull", familiarString(reference), { name: familiarName(reference) });
   }
 
   /** @returns whether the name points to another image than before. */
@@ -110,7 +103,7 @@ export class Puller {
     request: PullRequest,
     signal: AbortSignal,
     emit: Emit,
-    warnings: string[],
+    mismatches: PlatformMismatch[],
   ): Promise<boolean> {
     const { store, logger, clock } = this.#options;
     const reference =
@@ -118,18 +111,14 @@ export class Puller {
         ? request.reference
         : withDigest(request.reference, request.reference.digest);
     const name = canonicalString(reference);
-    const begin = (): void =>
-      emit({
-        status: `Pulling from ${reference.repository}`,
-        id: reference.digest === undefined ? reference.tag! : name,
-      });
+    const begin = (): void => emit({ kind: "pulling", reference });
     const startedMs = clock.monotonicMs();
     const known = store.images.reference(name);
     if (known?.target !== undefined && this.#hasPlatform(known, request.platform)) {
       const head = await client.head(reference, signal);
       if (head.digest === known.target) {
         begin();
-        emit({ status: `Digest: ${head.digest}` });
+        emit({ kind: "resolved", digest: head.digest });
         return false;
       }
     }
@@ -139,8 +128,8 @@ export class Puller {
     try {
       const { id, config } = await this.#store(client, reference, resolved, lease, signal, emit);
       if (request.platform !== undefined && !platformMatches(request.platform, platformOf(config)))
-        warnings.push(platformMismatch(reference, config, request.platform));
-      emit({ status: `Digest: ${resolved.target.digest}` });
+        mismatches.push({ reference, own: platformOf(config), wanted: request.platform });
+      emit({ kind: "resolved", digest: resolved.target.digest });
       const changed = known?.image !== id;
       this.#name(reference, id, resolved.target.digest);
       logger.info("pulled", { name, image: id, ms: Math.round(clock.monotonicMs() - startedMs) });
@@ -241,7 +230,6 @@ export class Puller {
     const missing: WantedLayer[] = [];
     const running: Promise<unknown>[] = [];
     for (const layer of wanted) {
-      const shown = shownDigest(layer.descriptor.digest);
       const held = store.layers.hold(layer.chainId, lease);
       if (!held) missing.push(layer);
       // Its directory is here and its blob may not be, when it came in another compression or outlived its image: a push or a save
@@ -258,31 +246,25 @@ export class Puller {
               });
             }),
         );
-      emit(layerMessage(shown, held ? "Already exists" : "Pulling fs layer"));
+      emit(layerEvent(layer, held ? "present" : "queued", 0));
     }
     let before: Promise<unknown> = Promise.resolve();
     for (const layer of missing) {
-      const shown = shownDigest(layer.descriptor.digest);
       const { size } = layer.descriptor;
       const predecessor = before;
       const done = layers.with(
         layer,
         () => client.blobSource(reference),
         (event) => {
-          if (event.kind === "waiting") emit(layerMessage(shown, "Waiting"));
-          else if (event.kind === "downloading") {
-            if (event.current > 0 && event.current < size) emit(barMessage(shown, "Downloading", event.current, size));
-          } else {
-            emit(layerMessage(shown, "Verifying Checksum"));
-            emit(layerMessage(shown, "Download complete"));
-            if (size > 0) emit(barMessage(shown, "Extracting", size, size));
-          }
+          if (event.kind === "waiting") emit(layerEvent(layer, "waiting", 0));
+          else if (event.kind === "downloaded") emit(layerEvent(layer, "downloaded", size));
+          else if (event.current > 0 && event.current < size) emit(layerEvent(layer, "downloading", event.current));
         },
         signal,
         async (filled) => {
           await predecessor;
           await filled.commit(lease);
-          emit(layerMessage(shown, "Pull complete"));
+          emit(layerEvent(layer, "unpacked", size));
         },
       );
       before = done;
@@ -313,13 +295,22 @@ export class Puller {
   }
 }
 
-export function platformOf(config: ImageConfig): Platform {
-  const { os, architecture, variant } = config;
-  return { os, architecture, ...(variant === undefined || variant === "" ? {} : { variant }) };
+function layerEvent({ descriptor }: WantedLayer, phase: PullPhase, current: number): PullEvent {
+  return { kind: "layer", layer: descriptor.digest, phase, current, total: descriptor.size };
 }
 
-export function platformMismatch(reference: Reference, config: ImageConfig, wanted: Platform): string {
-  return `image with reference ${familiarString(reference)} was found but its platform (${formatPlatform(platformOf(config))}) does not match the specified platform (${formatPlatform(wanted)})`;
+/** Which events replace an earlier one for who comes later: a layer has one of each phase, a text comes once. */
+function eventKey(event: PullEvent): string {
+  switch (event.kind) {
+    case "layer":
+      return `layer ${event.layer} ${event.phase}`;
+    case "pulling":
+      return `pulling ${canonicalString(event.reference)}`;
+    case "resolved":
+      return `resolved ${event.digest}`;
+    case "done":
+      return "done";
+  }
 }
 
 function checkConfig(config: ImageConfig, layers: number, reference: Reference): void {

@@ -1,6 +1,6 @@
 /** docker push in plain form: blobs that the registry lacks, then the manifest as it is stored, so that its digest stays. */
 import { EngineError } from "@fathom/base";
-import { createRegistryClient, RegistryError, type RegistryClient, type RegistryConfig } from "@fathom/distribution";
+import { createRegistryClient, type RegistryClient, type RegistryConfig } from "@fathom/distribution";
 import {
   canonicalName,
   familiarName,
@@ -10,18 +10,16 @@ import {
   type Descriptor,
   type Digest,
   type Platform,
-  type ProgressMessage,
   type Reference,
 } from "@fathom/spec";
-import { layerMessage, shownDigest } from "../pull/progress.ts";
 import { Semaphore } from "@fathom/base/semaphore";
 import type { ImageContext } from "../context.ts";
-import type { PushRequest } from "../contract.ts";
+import type { LayerProgress, PushEvent, PushRequest } from "../contract.ts";
 import { findForPlatform } from "../names/find.ts";
 import { manifestOf } from "../make/make-image.ts";
 
 /**
- * The tag, or all tags of the repository where none is given. What cannot be pushed is told in the stream, as dockerd does.
+ * The tag, or all tags of the repository where none is given. The first event comes before anything is looked up.
  * @throws not-found for an unknown name or tag; nothing is sent then
  */
 export async function* pushImage(
@@ -29,18 +27,12 @@ export async function* pushImage(
   registry: RegistryConfig,
   request: PushRequest,
   signal: AbortSignal,
-): AsyncGenerator<ProgressMessage> {
+): AsyncGenerator<PushEvent> {
   const named = parseReference(request.name);
-  yield { status: `The push refers to repository [${canonicalName(named)}]` };
+  yield { kind: "pushing", reference: named };
   const references = pushedReferences(context, named, request.tag);
   const client = createRegistryClient({ config: registry, credentials: request.credentials, clock: context.clock });
-  try {
-    for (const reference of references) yield* pushReference(context, client, reference, request.platform, signal);
-  } catch (error) {
-    if (error instanceof RegistryError && error.reason === "no-credentials")
-      throw new EngineError("unauthenticated", "no basic auth credentials", { cause: error });
-    throw error;
-  }
+  for (const reference of references) yield* pushReference(context, client, reference, request.platform, signal);
 }
 
 function pushedReferences(context: ImageContext, named: Reference, tag: string | undefined): Reference[] {
@@ -64,12 +56,12 @@ async function* pushReference(
   reference: Reference,
   platform: Platform | undefined,
   outer: AbortSignal,
-): AsyncGenerator<ProgressMessage> {
+): AsyncGenerator<PushEvent> {
   const { content } = context.store;
   const shown = familiarString(reference);
   const record = findForPlatform(context, shown, platform);
   const stored = manifestOf(context, record.id, shown);
-  for (const layer of stored.layers) yield layerMessage(shownDigest(layer.digest), "Preparing");
+  for (const layer of stored.layers) yield layerEvent(layer, "queued", 0);
   // The first failure, or a client that hangs up, ends the other uploads too.
   const ended = new AbortController();
   const signal = AbortSignal.any([outer, ended.signal]);
@@ -82,7 +74,7 @@ async function* pushReference(
   try {
     for (const [index, layer] of stored.layers.entries()) {
       const outcome = await uploads[index];
-      yield layerMessage(shownDigest(layer.digest), outcome === "exists" ? "Layer already exists" : "Pushed");
+      yield layerEvent(layer, outcome === "exists" ? "present" : "pushed", layer.size);
     }
     await upload(stored.config);
     digest = await client.pushManifest(reference, stored.mediaType, stored.raw, signal);
@@ -90,11 +82,18 @@ async function* pushReference(
     ended.abort();
     await Promise.allSettled(uploads);
   }
-  yield { status: `${reference.tag}: digest: ${digest} size: ${stored.raw.length}` };
-  yield { progressDetail: {}, aux: { Tag: reference.tag, Digest: digest, Size: stored.raw.length } };
+  yield { kind: "done", reference, digest, manifestBytes: stored.raw.length };
   // From now on the image can be named by what the registry knows it by.
   const byDigest = `${canonicalName(reference)}@${digest}`;
   context.store.images.tag({ name: byDigest, image: record.id, target: digest });
   context.setTagTime(byDigest);
   context.publish("push", shown, { name: familiarName(reference) });
+}
+
+function layerEvent(
+  { digest, size }: Descriptor,
+  phase: "queued" | "present" | "pushed",
+  current: number,
+): LayerProgress<typeof phase> {
+  return { kind: "layer", layer: digest, phase, current, total: size };
 }

@@ -9,7 +9,7 @@ import { createSys } from "@fathom/sys/create-sys";
 import { createLayerUnpacker } from "@fathom/store/tree/unpack";
 import { runBlobJob, runDiffJob } from "./file-jobs.ts";
 import { runLayerJob, type LayerJobReport, type LayerTools } from "./layer-job.ts";
-import { Throttle } from "../pull/progress.ts";
+import { Throttle } from "./throttle.ts";
 import { failedMessage, type FromWorker, type ToWorker, type WorkerJob, type WorkerResult } from "./worker-protocol.ts";
 
 declare const self: Worker;

@@ -32,3 +32,9 @@ function denied(error: EngineError, reference: Reference): EngineError {
     { cause: error },
   );
 }
+
+export function pushError(error: unknown): unknown {
+  return error instanceof RegistryError && error.reason === "no-credentials"
+    ? new EngineError("unauthenticated", "no basic auth credentials", { cause: error })
+    : error;
+}

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { EngineError } from "@fathom/base";
 import { RegistryError, type RegistryReason } from "@fathom/distribution";
 import { parseReference } from "@fathom/spec";
-import { pullError } from "./pull-errors.ts";
+import { pullError } from "./registry-words.ts";
 
 const reference = parseReference("registry.example/team/app:1");
 

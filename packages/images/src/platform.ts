@@ -1,0 +1,11 @@
+/** The platform that an image is for. */
+import { formatPlatform, type ImageConfig, type Platform } from "@fathom/spec";
+
+export function platformOf({ os, architecture, variant }: ImageConfig): Platform {
+  return { os, architecture, ...(variant === undefined || variant === "" ? {} : { variant }) };
+}
+
+/** Docker's words, of an error and of a warning. `name` is what the user calls the image. */
+export function platformMismatchText(name: string, own: Platform, wanted: Platform): string {
+  return `image with reference ${name} was found but its platform (${formatPlatform(own)}) does not match the specified platform (${formatPlatform(wanted)})`;
+}

@@ -1,0 +1,16 @@
+/** Tells which of many steps are worth a message: one in `intervalMs`. */
+export class Throttle {
+  readonly #intervalMs: number;
+  readonly #nowMs: () => number;
+  #lastMs = Number.NEGATIVE_INFINITY;
+  constructor(intervalMs: number, nowMs: () => number) {
+    this.#intervalMs = intervalMs;
+    this.#nowMs = nowMs;
+  }
+  due(): boolean {
+    const now = this.#nowMs();
+    if (now - this.#lastMs < this.#intervalMs) return false;
+    this.#lastMs = now;
+    return true;
+  }
+}
