@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
-import { z } from "zod";
+import { decodeDocument, exact, text } from "@fathom/spec/decode/index";
 import { type Environment, run } from "./measure.ts";
 
 export const REGISTRY = "127.0.0.1:5000";
@@ -33,7 +33,7 @@ export interface Engine {
   stop(): Promise<void>;
 }
 
-const versionSchema = z.object({ Version: z.string() });
+const versionAnswer = exact<{ readonly Version: string }>({ Version: text });
 
 async function until(what: string, limitMs: number, ready: () => boolean | Promise<boolean>): Promise<void> {
   const end = performance.now() + limitMs;
@@ -142,7 +142,8 @@ export async function startEngine(plan: EnginePlan): Promise<Engine> {
         throw new Error(`${plan.name} ended with ${daemon.exitCode}: ${tail(join(plan.directory, "daemon.log"))}`);
       return answers("http://engine/_ping", socket);
     });
-    const version = versionSchema.parse(await (await fetch("http://engine/version", { unix: socket })).json());
+    const answer: unknown = await (await fetch("http://engine/version", { unix: socket })).json();
+    const version = decodeDocument(versionAnswer, answer, "the version");
     const config = join(plan.directory, "client");
     mkdirSync(config, { recursive: true });
     const address = `unix://${socket}`;

@@ -1,14 +1,22 @@
 /** Writes images straight into the storage of a docker-registry: its files are plain blobs and links to them. */
 import { copyFileSync, linkSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { z } from "zod";
+import { decodeDocument, exact, list, omittable, text, type Decoder } from "@fathom/spec/decode/index";
 
-const manifestSchema = z.object({
-  mediaType: z.string().optional(),
-  config: z.object({ digest: z.string() }),
-  layers: z.array(z.object({ digest: z.string() })),
+interface Blob {
+  readonly digest: string;
+}
+const blob = exact<Blob>({ digest: text });
+const manifestFields = exact<{ readonly mediaType?: string; readonly config: Blob; readonly layers: readonly Blob[] }>({
+  mediaType: omittable(text),
+  config: blob,
+  layers: list(blob),
 });
-const indexSchema = z.object({ manifests: z.array(z.object({ digest: z.string() })).min(1) });
+const indexFields = exact<{ readonly manifests: readonly Blob[] }>({ manifests: list(blob) });
+
+function decoded<T>(decoder: Decoder<T>, json: string, name: string): T {
+  return decodeDocument(decoder, JSON.parse(json), name);
+}
 
 export const sha256 = (data: Uint8Array): string =>
   `sha256:${new Bun.CryptoHasher("sha256").update(data).digest("hex")}`;
@@ -50,7 +58,7 @@ export class RegistryStore {
 
   /** Makes `name:tag` name a manifest whose config and layers are stored already. */
   putManifest(name: string, tag: string, manifest: Uint8Array): void {
-    const { config, layers } = manifestSchema.parse(JSON.parse(new TextDecoder().decode(manifest)));
+    const { config, layers } = decoded(manifestFields, new TextDecoder().decode(manifest), "the manifest");
     const digest = this.putBlob(manifest);
     const repository = join(this.root, "docker/registry/v2/repositories", name);
     const hex = (value: string): string => value.slice("sha256:".length);
@@ -63,11 +71,12 @@ export class RegistryStore {
 
   /** Takes the first image of an OCI layout directory. */
   putLayout(name: string, tag: string, layout: string): void {
-    const blob = (digest: string): string => join(layout, "blobs", digest.replace(":", "/"));
-    const index = indexSchema.parse(JSON.parse(readFileSync(join(layout, "index.json"), "utf8")));
-    const manifest = readFileSync(blob(index.manifests[0]!.digest));
-    const { mediaType, config, layers } = manifestSchema.parse(JSON.parse(manifest.toString()));
-    for (const { digest } of [config, ...layers]) this.putBlobFile(digest, blob(digest));
+    const pathOf = (digest: string): string => join(layout, "blobs", digest.replace(":", "/"));
+    const [first] = decoded(indexFields, readFileSync(join(layout, "index.json"), "utf8"), "index.json").manifests;
+    if (first === undefined) throw new Error(`${layout} has no image`);
+    const manifest = readFileSync(pathOf(first.digest));
+    const { mediaType, config, layers } = decoded(manifestFields, manifest.toString(), "the manifest");
+    for (const { digest } of [config, ...layers]) this.putBlobFile(digest, pathOf(digest));
     // docker-registry tells manifests apart by this member, which OCI lets be left out: such an image gets it, and so another digest.
     const named =
       mediaType === undefined

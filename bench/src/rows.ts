@@ -3,7 +3,7 @@ import type { Contender, Row, Sides, Target } from "./row.ts";
 import { ApiClient } from "./api-client.ts";
 import { allAtOnceMs, type Environment, parentOf, processTree, programOf, pssKiB, run, runMs } from "./measure.ts";
 import { type Engine, REGISTRY } from "./engines.ts";
-import { z } from "zod";
+import { between, boolean, decodeDocument, exact, list } from "@fathom/spec/decode/index";
 
 export const IMAGE = `${REGISTRY}/alpine:latest`;
 export const BIG_IMAGE = `${REGISTRY}/bench-big:latest`;
@@ -33,14 +33,23 @@ function startMany(engine: Engine, count: number): string[] {
 
 const remove = (names: readonly string[], env: Environment): string => run(["docker", "rm", "-f", ...names], env);
 
-const inspectSchema = z.array(
-  z.object({ State: z.object({ Pid: z.number().int().positive(), Running: z.literal(true) }) }),
+interface Inspected {
+  readonly State: { readonly Pid: number; readonly Running: boolean };
+}
+/** A container that has ended has no process: its Pid is 0. */
+const inspected = list(
+  exact<Inspected>({
+    State: exact<Inspected["State"]>({ Pid: between(1, Number.MAX_SAFE_INTEGER), Running: boolean }),
+  }),
 );
 
 /** First processes of running containers, as inspect names them. */
 function firstProcesses(engine: Engine, names: readonly string[]): number[] {
   const text = run(["docker", "inspect", ...names], engine.env);
-  return inspectSchema.parse(JSON.parse(text)).map((container) => container.State.Pid);
+  return decodeDocument(inspected, JSON.parse(text), "docker inspect").map(({ State }, index) => {
+    if (!State.Running) throw new Error(`${names[index]} is not running`);
+    return State.Pid;
+  });
 }
 
 /** MB of all processes of an engine: the daemon, what it started, and the keepers of `containers`, not the containers themselves. */

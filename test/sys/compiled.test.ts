@@ -3,17 +3,22 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { z } from "zod";
+import { boolean, decodeDocument, exact, text, unsigned, type Decoder } from "@fathom/spec/decode/index";
 
 const root = resolve(import.meta.dir, "../..");
 const place = mkdtempSync(join(tmpdir(), "compiled-"));
 const executable = join(place, "program");
-const reportSchema = z.object({
-  size: z.number(),
-  sameTwice: z.boolean(),
-  preloaded: z.boolean(),
-  fromDotenv: z.string().nullable(),
-});
+interface Report {
+  readonly size: number;
+  readonly sameTwice: boolean;
+  readonly preloaded: boolean;
+  readonly fromDotenv: string | null;
+}
+const textOrNull: Decoder<string | null> = {
+  zero: undefined,
+  decode: (value, path) => (value === null ? null : text.decode(value, path)),
+};
+const report = exact<Report>({ size: unsigned(), sameTwice: boolean, preloaded: boolean, fromDotenv: textOrNull });
 
 beforeAll(() => {
   const built = Bun.spawnSync(["script/compile", "test/sys/embedded-main.ts", executable], { cwd: root });
@@ -33,9 +38,9 @@ test("addon and helper come out of the executable, with no file in any temp fold
     },
   );
   expect(run.stderr.toString()).toBe("");
-  const report = reportSchema.parse(JSON.parse(run.stdout.toString()));
-  expect(report.size).toBe(statSync(join(root, "build/fathom-init")).size);
-  expect(report.sameTwice).toBe(true);
+  const told = decodeDocument(report, JSON.parse(run.stdout.toString()), "the report");
+  expect(told.size).toBe(statSync(join(root, "build/fathom-init")).size);
+  expect(told.sameTwice).toBe(true);
   expect(readdirSync(temp)).toEqual([]);
   const trace = Bun.spawnSync(["grep", "-c", "-E", `"(${temp}|/tmp/)[^"]*\\.(so|node)"`, join(place, "trace")]);
   expect(trace.stdout.toString().trim()).toBe("0");
@@ -49,8 +54,8 @@ test("a bunfig.toml or .env of the current directory is not obeyed", () => {
   writeFileSync(join(hostile, ".env"), "FROM_DOTENV=yes\n");
   const run = Bun.spawnSync([executable], { cwd: hostile, env: { PATH: process.env["PATH"] ?? "" } });
   expect(run.stderr.toString()).toBe("");
-  const report = reportSchema.parse(JSON.parse(run.stdout.toString()));
-  expect([report.preloaded, report.fromDotenv]).toEqual([false, null]);
+  const told = decodeDocument(report, JSON.parse(run.stdout.toString()), "the report");
+  expect([told.preloaded, told.fromDotenv]).toEqual([false, null]);
   // The trap works: the same directory does reach a plain bun, so the test above can fail.
   const plain = Bun.spawnSync([process.execPath, join(root, "test/sys/embedded-main.ts")], { cwd: hostile });
   expect(plain.stderr.toString()).toContain("preload ran");

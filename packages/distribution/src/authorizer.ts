@@ -3,7 +3,7 @@
  * names (GET with Basic credentials, or OAuth2 POST with an identity token), or nothing. Secrets never get into messages.
  */
 import { EngineError, type Clock } from "@fathom/base";
-import { isFields, parseJson } from "@fathom/spec/fields";
+import { isObject, parseJson } from "@fathom/spec/decode/index";
 import type { Challenge } from "./challenge.ts";
 import type { Credentials } from "./contract.ts";
 import { errorOfAnswer, RegistryError, shownUrl } from "./errors.ts";
@@ -202,11 +202,11 @@ export class Authorizer {
       throw busyOr(error, answer.headers, clock);
     }
     const fields = parseJson(body, "the answer of the token server", maxTokenAnswerBytes);
-    const text = isFields(fields) ? (fields["token"] ?? fields["access_token"]) : undefined;
+    const text = isObject(fields) ? (fields["token"] ?? fields["access_token"]) : undefined;
     // A token becomes part of a header: what cannot stand there is refused rather than sent.
     if (typeof text !== "string" || !/^[\x21-\x7e]+$/.test(text))
       throw new EngineError("unavailable", `the token server ${shownUrl(realm)} gave no token`);
-    const life = isFields(fields) && typeof fields["expires_in"] === "number" ? fields["expires_in"] * 1000 : 0;
+    const life = isObject(fields) && typeof fields["expires_in"] === "number" ? fields["expires_in"] * 1000 : 0;
     const lifeMs = Math.min(Math.max(life, defaultTokenLifeMs), 24 * 3600 * 1000);
     this.#tokens.set(scope, { header: `Bearer ${text}`, endsAtMs: clock.monotonicMs() + lifeMs - tokenMarginMs });
   }

@@ -1,6 +1,6 @@
 /** Failures of a registry: its JSON errors read (distribution-spec, "Error Codes"), statuses mapped, URLs shown without secrets. */
 import { EngineError, type ErrorCode } from "@fathom/base";
-import { fieldsOf, isFields } from "@fathom/spec/fields";
+import { isObject } from "@fathom/spec/decode/index";
 
 /** What a registry said no to. The engine turns some of these into the sentences that clients know. */
 export type RegistryReason =
@@ -94,9 +94,10 @@ export function cleaned(text: string, limit = 500): string {
 
 function firstError(body: string): { code: string; message: string } | undefined {
   try {
-    const { errors } = fieldsOf(JSON.parse(body), "body");
+    const answer: unknown = JSON.parse(body);
+    const errors = isObject(answer) ? answer["errors"] : undefined;
     const [first] = Array.isArray(errors) ? errors : [];
-    if (!isFields(first) || typeof first["code"] !== "string") return undefined;
+    if (!isObject(first) || typeof first["code"] !== "string") return undefined;
     const message = typeof first["message"] === "string" ? cleaned(first["message"]) : "";
     return { code: cleaned(first["code"], 64), message };
   } catch {

@@ -1,5 +1,7 @@
 /** Content digests (OCI image-spec, descriptor.md#digests). Only sha256 is minted; sha512 is parsed. */
 import { EngineError, type Branded } from "@fathom/base";
+import { refused, type Decoder } from "./decode/decoder.ts";
+import { text, turned } from "./decode/exact.ts";
 
 /** Digest of stored bytes: "sha256:" and 64 hex digits. */
 export type Digest = Branded<string, "Digest">;
@@ -14,13 +16,21 @@ export function isDigest(text: string): text is Digest {
   return shape.test(text);
 }
 
+function wrongDigest(text: string): string {
+  return `invalid digest ${JSON.stringify(text)}: expected sha256:<64 hex digits>`;
+}
+
+/** A digest in a document. */
+export const decodedDigest: Decoder<Digest> = turned(text, (value, path) => {
+  if (!isDigest(value)) throw refused(path, wrongDigest(value));
+  return value;
+});
+
+export const decodedDiffId: Decoder<DiffId> = turned(decodedDigest, parseDiffId);
+
 /** @throws invalid-argument */
 export function parseDigest(text: string): Digest {
-  if (!isDigest(text))
-    throw new EngineError(
-      "invalid-argument",
-      `invalid digest ${JSON.stringify(text)}: expected sha256:<64 hex digits>`,
-    );
+  if (!isDigest(text)) throw new EngineError("invalid-argument", wrongDigest(text));
   return text;
 }
 

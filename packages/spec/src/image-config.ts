@@ -1,103 +1,77 @@
 /** Parsing of image configs (OCI image-spec config.md; Docker's has the same fields and a few more, which stay in the raw bytes). */
 import { EngineError, sortedKeys } from "@fathom/base";
-import { parseDiffId } from "./digest.ts";
-import {
-  arrayOf,
-  fieldsOf,
-  integerOf,
-  isFields,
-  optional,
-  parseJson,
-  present,
-  textArrayOf,
-  textMapOf,
-  textOf,
-  wrong,
-} from "./fields.ts";
+import { boolean, decodeDocument, isObject, optional, type Decoder } from "./decode/decoder.ts";
+import { anything, exact, list, oneOf, orElse, record, text, turned, wholeNumber } from "./decode/exact.ts";
+import { parseJson } from "./decode/json.ts";
+import { decodedDiffId } from "./digest.ts";
 import { maxLayers } from "./manifest.ts";
 import type { ImageConfig } from "./oci-image.ts";
 
 /** An image config may be this long. */
 export const maxConfigBytes = 8 * 1024 * 1024;
 
-function setOf(value: unknown, where: string): Readonly<Record<string, object>> {
-  return sortedKeys(Object.fromEntries(Object.keys(fieldsOf(value, where)).map((key) => [key, {}])));
-}
-
-function flagOf(value: unknown, where: string): boolean {
-  if (typeof value !== "boolean") throw wrong(where, "true or false");
-  return value;
-}
-
 type RunConfig = NonNullable<ImageConfig["config"]>;
+type History = NonNullable<ImageConfig["history"]>[number];
 
-function healthcheckOf(value: unknown, where: string): NonNullable<RunConfig["Healthcheck"]> {
-  const fields = fieldsOf(value, where);
-  const number = (name: string): number | undefined => optional(fields[name], `${where}.${name}`, integerOf);
-  return present({
-    Test: optional(fields["Test"], `${where}.Test`, textArrayOf),
-    Interval: number("Interval"),
-    Timeout: number("Timeout"),
-    StartPeriod: number("StartPeriod"),
-    StartInterval: number("StartInterval"),
-    Retries: number("Retries"),
-  }) as NonNullable<RunConfig["Healthcheck"]>;
-}
+const texts = list(text, 10_000);
 
-/** The part that containers start from. @throws invalid-argument naming the field */
-export function parseRunConfig(value: unknown, where: string): RunConfig {
-  const fields = fieldsOf(value, where);
-  const at = <T>(name: string, read: (value: unknown, where: string) => T): T | undefined =>
-    optional(fields[name], `${where}.${name}`, read);
-  return present({
-    User: at("User", textOf),
-    ExposedPorts: at("ExposedPorts", setOf),
-    Env: at("Env", textArrayOf),
-    Entrypoint: at("Entrypoint", textArrayOf),
-    Cmd: at("Cmd", textArrayOf),
-    Volumes: at("Volumes", setOf),
-    WorkingDir: at("WorkingDir", textOf),
-    Labels: at("Labels", (value, where) => sortedKeys(textMapOf(value, where))),
-    StopSignal: at("StopSignal", textOf),
-    ArgsEscaped: at("ArgsEscaped", flagOf),
-    Healthcheck: at("Healthcheck", healthcheckOf),
-    OnBuild: at("OnBuild", textArrayOf),
-    Shell: at("Shell", textArrayOf),
-  }) as RunConfig;
-}
+/** Go's map[string]struct{}: its keys count. */
+const keys: Decoder<Readonly<Record<string, object>>> = turned(record(anything), (value) =>
+  sortedKeys(Object.fromEntries(Object.keys(value).map((key) => [key, {}]))),
+);
 
-function historyOf(value: unknown, where: string): NonNullable<ImageConfig["history"]>[number] {
-  const fields = fieldsOf(value, where);
-  const text = (name: string): string | undefined => optional(fields[name], `${where}.${name}`, textOf);
-  return present({
-    created: text("created"),
-    author: text("author"),
-    created_by: text("created_by"),
-    comment: text("comment"),
-    empty_layer: optional(fields["empty_layer"], `${where}.empty_layer`, flagOf),
-  }) as NonNullable<ImageConfig["history"]>[number];
-}
+const healthcheck = exact<NonNullable<RunConfig["Healthcheck"]>>({
+  Test: optional(texts),
+  Interval: optional(wholeNumber),
+  Timeout: optional(wholeNumber),
+  StartPeriod: optional(wholeNumber),
+  StartInterval: optional(wholeNumber),
+  Retries: optional(wholeNumber),
+});
+
+/** The part that containers start from. */
+const runConfig = exact<RunConfig>({
+  User: optional(text),
+  ExposedPorts: optional(keys),
+  Env: optional(texts),
+  Entrypoint: optional(texts),
+  Cmd: optional(texts),
+  Volumes: optional(keys),
+  WorkingDir: optional(text),
+  Labels: optional(turned(record(text), sortedKeys)),
+  StopSignal: optional(text),
+  ArgsEscaped: optional(boolean),
+  Healthcheck: optional(healthcheck),
+  OnBuild: optional(texts),
+  Shell: optional(texts),
+});
+
+const history = exact<History>({
+  created: optional(text),
+  author: optional(text),
+  created_by: optional(text),
+  comment: optional(text),
+  empty_layer: optional(boolean),
+});
+
+const imageConfig = exact<ImageConfig>({
+  created: optional(text),
+  author: optional(text),
+  architecture: orElse(text, ""),
+  os: orElse(text, ""),
+  variant: optional(text),
+  config: optional(runConfig),
+  rootfs: exact<ImageConfig["rootfs"]>({
+    type: orElse(oneOf(["layers"]), "layers", "absent"),
+    diff_ids: orElse(list(decodedDiffId, maxLayers), []),
+  }),
+  history: optional(list(history, 10_000)),
+});
 
 /** @throws invalid-argument naming the field */
 export function parseImageConfig(raw: Uint8Array): ImageConfig {
-  const fields = fieldsOf(parseJson(raw, "image config", maxConfigBytes), "image config");
-  const rootfs = isFields(fields["rootfs"]) ? fields["rootfs"] : undefined;
-  if (rootfs === undefined)
+  const document = parseJson(raw, "image config", maxConfigBytes);
+  if (isObject(document) && !isObject(document["rootfs"]))
     throw new EngineError("invalid-argument", "image config has no rootfs: it is no config of a container image");
-  if (rootfs["type"] !== undefined && rootfs["type"] !== "layers") throw wrong("image config rootfs.type", '"layers"');
-  const diffIds = (
-    optional(rootfs["diff_ids"], "diff_ids", (value) => arrayOf(value, "diff_ids", maxLayers)) ?? []
-  ).map((entry, index) => parseDiffId(textOf(entry, `diff_ids[${index}]`)));
-  return present({
-    created: optional(fields["created"], "created", textOf),
-    author: optional(fields["author"], "author", textOf),
-    architecture: optional(fields["architecture"], "architecture", textOf) ?? "",
-    os: optional(fields["os"], "os", textOf) ?? "",
-    variant: optional(fields["variant"], "variant", textOf),
-    config: optional(fields["config"], "config", parseRunConfig),
-    rootfs: { type: "layers" as const, diff_ids: diffIds },
-    history: optional(fields["history"], "history", (value, where) =>
-      arrayOf(value, where, 10_000).map((entry, index) => historyOf(entry, `history[${index}]`)),
-    ),
-  }) as ImageConfig;
+  return decodeDocument(imageConfig, document, "image config");
 }

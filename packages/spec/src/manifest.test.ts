@@ -55,12 +55,57 @@ describe("parseManifest", () => {
     ["two types", manifest, mediaTypes.ociIndex, "ambiguous"],
     ["index and manifest at once", { ...manifest, manifests: [] }, undefined, "ambiguous"],
     ["no JSON", "{", undefined, "not valid JSON"],
-    ["an array", [], undefined, "manifest is not an object"],
-    ["a negative size", { ...manifest, layers: [{ ...layer, size: -1 }] }, undefined, "layers[0].size is not a size"],
+    ["an array", [], undefined, "manifest: the document: expected an object, got an array"],
+    [
+      "a negative size",
+      { ...manifest, layers: [{ ...layer, size: -1 }] },
+      undefined,
+      "manifest: layers[0].size: -1 is not between 0 and 9007199254740991",
+    ],
     ["a bad digest", { ...manifest, layers: [{ ...layer, digest: "sha256:../x" }] }, undefined, "invalid digest"],
     ["a strange layer", { ...manifest, layers: [{ ...layer, mediaType: "x/y" }] }, undefined, 'layer media type "x/y"'],
     ["an artifact", { ...manifest, config: { ...config, mediaType: "x/y" } }, undefined, 'config media type "x/y"'],
     ["too many layers", { ...manifest, layers: Array.from({ length: 501 }, () => layer) }, undefined, "limit of 500"],
+    ["no config", { ...manifest, config: undefined }, undefined, "manifest: config: expected an object, got nothing"],
+    ["no layers", { ...manifest, layers: null }, undefined, "manifest: layers: expected an array, got null"],
+    [
+      "no size",
+      { ...manifest, config: { ...config, size: undefined } },
+      undefined,
+      "config.size: expected a whole number",
+    ],
+    [
+      "a size that is a text",
+      { ...manifest, layers: [{ ...layer, size: "3" }] },
+      undefined,
+      "layers[0].size: expected",
+    ],
+    [
+      "a digest that is a number",
+      { ...manifest, config: { ...config, digest: 1 } },
+      undefined,
+      "config.digest: expected a",
+    ],
+    ["annotations of numbers", { ...manifest, annotations: { a: 1 } }, undefined, "annotations.a: expected a string"],
+    [
+      "urls that are no list",
+      { ...manifest, layers: [{ ...layer, urls: "u" }] },
+      undefined,
+      "layers[0].urls: expected an",
+    ],
+    ["a type that is a number", { ...manifest, mediaType: 1 }, undefined, "manifest: mediaType: expected a string"],
+    [
+      "no manifests",
+      { schemaVersion: 2, manifests: null },
+      mediaTypes.ociIndex,
+      "manifest: manifests: expected an array",
+    ],
+    [
+      "a platform that is a text",
+      { schemaVersion: 2, manifests: [{ ...config, platform: "linux" }] },
+      undefined,
+      "manifests[0].platform: expected an object",
+    ],
     ["no schemaVersion", { ...manifest, schemaVersion: 3 }, undefined, "schemaVersion 3"],
   ];
   for (const [name, body, header, message] of refused)
@@ -72,7 +117,28 @@ describe("parseManifest", () => {
   });
 });
 
+test("nulls of a manifest are absent, and a variant of nothing is none", () => {
+  const entry = { ...config, urls: null, annotations: null, platform: { os: null, variant: "" }, artifactType: null };
+  const index = { schemaVersion: 2, mediaType: null, manifests: [entry], annotations: null, unknown: 1 };
+  expect(parseManifest(bytes(index), undefined) as unknown).toEqual({
+    kind: "index",
+    mediaType: mediaTypes.ociIndex,
+    index: {
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociIndex,
+      manifests: [{ ...config, platform: { os: "", architecture: "" } }],
+    },
+  });
+});
+
 describe("parseImageConfig", () => {
+  test("a health check may wait longer than a double counts nanoseconds", () => {
+    const parsed = parseImageConfig(
+      bytes('{"rootfs":{"diff_ids":null},"config":{"Healthcheck":{"Interval":9223372036854775807}}}'),
+    );
+    expect(parsed.config?.Healthcheck?.Interval).toBe(2 ** 63);
+    expect(parsed.rootfs).toEqual({ type: "layers", diff_ids: [] });
+  });
   test("takes Go's nulls as absent", () => {
     const parsed = parseImageConfig(
       bytes({
@@ -95,7 +161,19 @@ describe("parseImageConfig", () => {
     [{ architecture: "amd64", os: "linux" }, "no rootfs"],
     [{ rootfs: { type: "layers", diff_ids: ["x"] } }, "invalid digest"],
     [{ rootfs: { type: "zip", diff_ids: [] } }, "rootfs.type"],
-    [{ rootfs: { diff_ids: [] }, config: { Env: [1] } }, "config.Env[0] is not a string"],
+    [{ rootfs: { type: null, diff_ids: [] } }, "rootfs.type: expected"],
+    [{ rootfs: { diff_ids: Array.from({ length: 501 }, () => digest) } }, "rootfs.diff_ids: has 501 entries"],
+    [{ rootfs: {}, os: 1 }, "os: expected a string"],
+    [{ rootfs: {}, config: { Volumes: ["/v"] } }, "config.Volumes: expected an object"],
+    [{ rootfs: {}, config: { Labels: { a: null } } }, "config.Labels.a: expected a string, got null"],
+    [{ rootfs: {}, config: { ArgsEscaped: "yes" } }, "config.ArgsEscaped: expected true or false"],
+    [{ rootfs: {}, config: { Healthcheck: { Interval: 1.5 } } }, "Healthcheck.Interval: 1.5 is not a whole number"],
+    [{ rootfs: {}, history: [{ empty_layer: 1 }] }, "history[0].empty_layer: expected true or false"],
+    [[], "image config: the document: expected an object"],
+    [
+      { rootfs: { diff_ids: [] }, config: { Env: [1] } },
+      "image config: config.Env[0]: expected a string, got a number",
+    ],
   ] as const)
     test(`refuses ${message}`, () => {
       expect(() => parseImageConfig(bytes(body))).toThrow(message);

@@ -3,19 +3,10 @@
  * bytes are what digests depend on, so they are never written again from what is parsed here.
  */
 import { EngineError } from "@fathom/base";
-import { parseDigest } from "./digest.ts";
-import {
-  arrayOf,
-  fieldsOf,
-  optional,
-  parseJson,
-  present,
-  sizeOf,
-  textArrayOf,
-  textMapOf,
-  textOf,
-  type Fields,
-} from "./fields.ts";
+import { decodeDocument, isObject, optional, unsigned } from "./decode/decoder.ts";
+import { anything, exact, list, omittable, orElse, record, text, turned } from "./decode/exact.ts";
+import { parseJson } from "./decode/json.ts";
+import { decodedDigest } from "./digest.ts";
 import {
   isConfigType,
   isIndexType,
@@ -36,31 +27,56 @@ export type ParsedManifest =
   | { readonly kind: "index"; readonly mediaType: string; readonly index: ImageIndex }
   | { readonly kind: "manifest"; readonly mediaType: string; readonly manifest: ImageManifest };
 
-function parsePlatformFields(value: unknown, where: string): Platform {
-  const fields = fieldsOf(value, where);
-  const variant = optional(fields["variant"], `${where}.variant`, textOf);
-  return present({
-    os: optional(fields["os"], `${where}.os`, textOf) ?? "",
-    architecture: optional(fields["architecture"], `${where}.architecture`, textOf) ?? "",
-    variant: variant === "" ? undefined : variant,
-    "os.version": optional(fields["os.version"], `${where}.os.version`, textOf),
-    "os.features": optional(fields["os.features"], `${where}.os.features`, textArrayOf),
-  }) as Platform;
+const texts = list(text, 10_000);
+
+const platform = turned(
+  exact<Platform>({
+    os: orElse(text, ""),
+    architecture: orElse(text, ""),
+    variant: optional(text),
+    "os.version": optional(text),
+    "os.features": optional(texts),
+  }),
+  ({ variant, ...rest }): Platform => (variant === undefined || variant === "" ? rest : { ...rest, variant }),
+);
+
+const descriptor = exact<Descriptor>({
+  mediaType: text,
+  digest: decodedDigest,
+  size: unsigned(),
+  urls: optional(texts),
+  annotations: optional(record(text)),
+  platform: optional(platform),
+  artifactType: optional(text),
+});
+
+/** What says which kind of document it is; everything else is read when that is known. */
+interface Claims {
+  readonly schemaVersion?: unknown;
+  readonly mediaType?: string;
+  readonly manifests?: unknown;
+  readonly layers?: unknown;
+  readonly config?: unknown;
 }
 
-/** @throws invalid-argument naming the field */
-export function parseDescriptor(value: unknown, where: string): Descriptor {
-  const fields = fieldsOf(value, where);
-  return present({
-    mediaType: textOf(fields["mediaType"], `${where}.mediaType`),
-    digest: parseDigest(textOf(fields["digest"], `${where}.digest`)),
-    size: sizeOf(fields["size"], `${where}.size`),
-    urls: optional(fields["urls"], `${where}.urls`, textArrayOf),
-    annotations: optional(fields["annotations"], `${where}.annotations`, textMapOf),
-    platform: optional(fields["platform"], `${where}.platform`, parsePlatformFields),
-    artifactType: optional(fields["artifactType"], `${where}.artifactType`, textOf),
-  }) as Descriptor;
-}
+const claims = exact<Claims>({
+  schemaVersion: omittable(anything),
+  mediaType: optional(text),
+  manifests: omittable(anything),
+  layers: omittable(anything),
+  config: omittable(anything),
+});
+
+const index = exact<Pick<ImageIndex, "manifests" | "annotations">>({
+  manifests: list(descriptor, maxIndexEntries),
+  annotations: optional(record(text)),
+});
+
+const manifest = exact<Pick<ImageManifest, "config" | "layers" | "annotations">>({
+  config: descriptor,
+  layers: list(descriptor, maxLayers),
+  annotations: optional(record(text)),
+});
 
 function refuseSchema1(): EngineError {
   return new EngineError(
@@ -73,22 +89,21 @@ function refuseSchema1(): EngineError {
  * The type that the body, then the header claims; they may not contradict each other, and a body that is both an index and a
  * manifest is refused, since two readers could see two different images under one digest.
  */
-function typeOf(fields: Fields, headerType: string | undefined): string {
-  if (fields["schemaVersion"] === 1) throw refuseSchema1();
-  const own = optional(fields["mediaType"], "mediaType", textOf);
+function typeOf(document: Claims, headerType: string | undefined): string {
+  const own = document.mediaType;
   const header = headerType?.split(";")[0]!.trim().toLowerCase();
-  const claims = (type: string | undefined): boolean =>
+  const known = (type: string | undefined): boolean =>
     type !== undefined && (isIndexType(type) || isManifestType(type) || isSchema1Type(type));
-  const hasManifests = fields["manifests"] !== undefined;
-  const hasLayers = fields["layers"] !== undefined || fields["config"] !== undefined;
+  const hasManifests = document.manifests !== undefined;
+  const hasLayers = document.layers !== undefined || document.config !== undefined;
   if (hasManifests && hasLayers)
     throw new EngineError("invalid-argument", "the manifest has both manifests and layers: refused as ambiguous");
-  if (claims(own) && claims(header) && own !== header)
+  if (known(own) && known(header) && own !== header)
     throw new EngineError(
       "invalid-argument",
       `the manifest calls itself ${own}, the registry calls it ${header}: refused as ambiguous`,
     );
-  const type = own ?? (claims(header) || header?.startsWith("application/vnd.") ? header : undefined);
+  const type = own ?? (known(header) || header?.startsWith("application/vnd.") ? header : undefined);
   if (type !== undefined) return type;
   if (hasManifests) return mediaTypes.ociIndex;
   if (hasLayers) return mediaTypes.ociManifest;
@@ -100,44 +115,35 @@ function typeOf(fields: Fields, headerType: string | undefined): string {
  * @throws invalid-argument for schema 1, unknown types, and anything malformed; the message names it.
  */
 export function parseManifest(raw: Uint8Array, headerType: string | undefined): ParsedManifest {
-  const fields = fieldsOf(parseJson(raw, "manifest", maxManifestBytes), "manifest");
-  const mediaType = typeOf(fields, headerType);
+  const document = parseJson(raw, "manifest", maxManifestBytes);
+  if (isObject(document) && document["schemaVersion"] === 1) throw refuseSchema1();
+  const claimed = decodeDocument(claims, document, "manifest");
+  const mediaType = typeOf(claimed, headerType);
   if (isSchema1Type(mediaType)) throw refuseSchema1();
   if (!isIndexType(mediaType) && !isManifestType(mediaType))
     throw new EngineError("invalid-argument", `unsupported manifest media type ${JSON.stringify(mediaType)}`);
-  if (fields["schemaVersion"] !== 2)
-    throw new EngineError("invalid-argument", `unsupported manifest schemaVersion ${String(fields["schemaVersion"])}`);
-  const annotations = optional(fields["annotations"], "annotations", textMapOf);
-  if (isIndexType(mediaType)) {
-    const manifests = arrayOf(fields["manifests"], "manifests", maxIndexEntries).map((entry, index) =>
-      parseDescriptor(entry, `manifests[${index}]`),
-    );
+  if (claimed.schemaVersion !== 2)
+    throw new EngineError("invalid-argument", `unsupported manifest schemaVersion ${String(claimed.schemaVersion)}`);
+  if (isIndexType(mediaType))
     return {
       kind: "index",
       mediaType,
-      index: present({ schemaVersion: 2 as const, mediaType, manifests, annotations }) as ImageIndex,
+      index: { schemaVersion: 2, mediaType, ...decodeDocument(index, document, "manifest") },
     };
-  }
-  const config = parseDescriptor(fields["config"], "config");
+  const parsed = decodeDocument(manifest, document, "manifest");
+  const { config, layers } = parsed;
   if (!isConfigType(config.mediaType))
     throw new EngineError(
       "invalid-argument",
       `unsupported config media type ${JSON.stringify(config.mediaType)}: not a container image`,
     );
-  const layers = arrayOf(fields["layers"], "layers", maxLayers).map((entry, index) =>
-    parseDescriptor(entry, `layers[${index}]`),
-  );
   for (const layer of layers)
     if (layerCompression(layer.mediaType) === undefined)
       throw new EngineError(
         "invalid-argument",
         `unsupported layer media type ${JSON.stringify(layer.mediaType)} of ${layer.digest}`,
       );
-  return {
-    kind: "manifest",
-    mediaType,
-    manifest: present({ schemaVersion: 2 as const, mediaType, config, layers, annotations }) as ImageManifest,
-  };
+  return { kind: "manifest", mediaType, manifest: { schemaVersion: 2, mediaType, ...parsed } };
 }
 
 /** Entries of an index that hold a runnable image: attestations (BuildKit's provenance and SBOM) and unknown platforms are not. */

@@ -1,281 +1,293 @@
 /**
- * The OCI runtime-spec 1.3 configuration (`config.json`) for Linux: its types and the schema that parses one.
+ * The OCI runtime-spec 1.3 configuration (`config.json`) for Linux: its types and the decoder that reads one.
  *
  * Source: opencontainers/runtime-spec `config.md`, `config-linux.md`, `schema/*.json`. Members of other systems (windows, vm,
  * zos, solaris, freebsd) are accepted and dropped, as are unknown members: the specification asks runtimes to ignore them.
- *
- * Types come from @fathom/spec itself; the parser, with its schema library, from @fathom/spec/oci-runtime.
  */
 import { EngineError } from "@fathom/base";
-import { z } from "zod";
+import { between, boolean, decodeDocument, integer, refused, unsigned } from "./decode/decoder.ts";
+import {
+  described,
+  int64,
+  list,
+  matching,
+  nullish,
+  omittable,
+  oneOf,
+  orElse,
+  record,
+  text,
+  turned,
+  uint64,
+  type Decoded,
+} from "./decode/exact.ts";
 import { parseJsonExactly, seccompActions, seccompOperators } from "./oci-values.ts";
 
-const uint32 = z.number().int().min(0).max(0xffff_ffff);
-const int64 = z.union([z.number().int(), z.bigint()]);
-/** Up to 2^64-1: a bigint where a number would lose digits. */
-const uint64 = z.union([z.number().int().min(0), z.bigint().min(0n)]);
-const strings = z.array(z.string());
-const stringMap = z.record(z.string(), z.string());
-const absolutePath = z.string().startsWith("/", "must be an absolute path");
+const uint32 = unsigned(0xffff_ffff);
+const nonEmpty = turned(text, (value, path) => {
+  if (value === "") throw refused(path, "must not be empty");
+  return value;
+});
+const strings = list(text);
+const stringMap = record(text);
+const absolutePath = matching(/^\//, "must be an absolute path");
 
-const namespaceSchema = z.object({
-  type: z.enum(["mount", "pid", "network", "ipc", "uts", "cgroup", "user", "time"]),
-  path: z.string().optional(),
+const namespace = described({
+  type: oneOf(["mount", "pid", "network", "ipc", "uts", "cgroup", "user", "time"]),
+  path: omittable(text),
 });
 
-const idMappingSchema = z.object({ containerID: uint32, hostID: uint32, size: uint32 });
+const idMapping = described({ containerID: uint32, hostID: uint32, size: uint32 });
 
-const mountSchema = z.object({
-  destination: z.string().min(1),
-  type: z.string().optional(),
-  source: z.string().optional(),
-  /** Not of the OCI specification: a path inside a bind's source, resolved there when it is mounted. */
-  subpath: z.string().optional(),
-  options: strings.nullish(),
-  uidMappings: z.array(idMappingSchema).nullish(),
-  gidMappings: z.array(idMappingSchema).nullish(),
+const mount = described({
+  destination: nonEmpty,
+  type: omittable(text),
+  source: omittable(text),
+  /** Not of the OCI specification: a path inside the source of a bind, resolved there when it is mounted. */
+  subpath: omittable(text),
+  options: nullish(strings),
+  uidMappings: nullish(list(idMapping)),
+  gidMappings: nullish(list(idMapping)),
 });
 
-const deviceSchema = z.object({
-  type: z.enum(["c", "b", "u", "p"]),
+const device = described({
+  type: oneOf(["c", "b", "u", "p"]),
   path: absolutePath,
-  major: z.number().int().optional(),
-  minor: z.number().int().optional(),
-  fileMode: uint32.nullish(),
-  uid: uint32.nullish(),
-  gid: uint32.nullish(),
+  major: omittable(integer),
+  minor: omittable(integer),
+  fileMode: nullish(uint32),
+  uid: nullish(uint32),
+  gid: nullish(uint32),
 });
 
-const deviceCgroupSchema = z.object({
-  allow: z.boolean(),
-  type: z.enum(["a", "b", "c", ""]).optional(),
-  major: z.number().int().nullish(),
-  minor: z.number().int().nullish(),
-  access: z
-    .string()
-    .regex(/^[rwm]*$/, "must be made of r, w and m")
-    .optional(),
+const deviceCgroup = described({
+  allow: boolean,
+  type: omittable(oneOf(["a", "b", "c", ""])),
+  major: nullish(integer),
+  minor: nullish(integer),
+  access: omittable(matching(/^[rwm]*$/, "must be made of r, w and m")),
 });
 
-const throttleDeviceSchema = z.object({ major: z.number().int(), minor: z.number().int(), rate: uint64 });
+const throttleDevice = described({ major: integer, minor: integer, rate: uint64 });
 
-const resourcesSchema = z.object({
-  devices: z.array(deviceCgroupSchema).nullish(),
-  memory: z
-    .object({
-      limit: int64.optional(),
-      reservation: int64.optional(),
-      swap: int64.optional(),
-      kernel: int64.optional(),
-      kernelTCP: int64.optional(),
-      swappiness: uint64.optional(),
-      disableOOMKiller: z.boolean().optional(),
-      useHierarchy: z.boolean().optional(),
-      checkBeforeUpdate: z.boolean().optional(),
-    })
-    .nullish(),
-  cpu: z
-    .object({
-      shares: uint64.optional(),
-      quota: int64.optional(),
-      burst: uint64.optional(),
-      period: uint64.optional(),
-      realtimeRuntime: int64.optional(),
-      realtimePeriod: uint64.optional(),
-      cpus: z.string().optional(),
-      mems: z.string().optional(),
-      idle: z.number().int().optional(),
-    })
-    .nullish(),
-  pids: z.object({ limit: z.number().int().nullish() }).nullish(),
-  blockIO: z
-    .object({
-      weight: z.number().int().min(0).max(65535).nullish(),
-      leafWeight: z.number().int().min(0).max(65535).nullish(),
-      weightDevice: z
-        .array(
-          z.object({
-            major: z.number().int(),
-            minor: z.number().int(),
-            weight: z.number().int().nullish(),
-            leafWeight: z.number().int().nullish(),
+const resources = described({
+  devices: nullish(list(deviceCgroup)),
+  memory: nullish(
+    described({
+      limit: omittable(int64),
+      reservation: omittable(int64),
+      swap: omittable(int64),
+      kernel: omittable(int64),
+      kernelTCP: omittable(int64),
+      swappiness: omittable(uint64),
+      disableOOMKiller: omittable(boolean),
+      useHierarchy: omittable(boolean),
+      checkBeforeUpdate: omittable(boolean),
+    }),
+  ),
+  cpu: nullish(
+    described({
+      shares: omittable(uint64),
+      quota: omittable(int64),
+      burst: omittable(uint64),
+      period: omittable(uint64),
+      realtimeRuntime: omittable(int64),
+      realtimePeriod: omittable(uint64),
+      cpus: omittable(text),
+      mems: omittable(text),
+      idle: omittable(integer),
+    }),
+  ),
+  pids: nullish(described({ limit: nullish(integer) })),
+  blockIO: nullish(
+    described({
+      weight: nullish(unsigned(65535)),
+      leafWeight: nullish(unsigned(65535)),
+      weightDevice: nullish(
+        list(
+          described({
+            major: integer,
+            minor: integer,
+            weight: nullish(integer),
+            leafWeight: nullish(integer),
           }),
-        )
-        .nullish(),
-      throttleReadBpsDevice: z.array(throttleDeviceSchema).nullish(),
-      throttleWriteBpsDevice: z.array(throttleDeviceSchema).nullish(),
-      throttleReadIOPSDevice: z.array(throttleDeviceSchema).nullish(),
-      throttleWriteIOPSDevice: z.array(throttleDeviceSchema).nullish(),
-    })
-    .nullish(),
-  hugepageLimits: z.array(z.object({ pageSize: z.string(), limit: uint64 })).nullish(),
-  network: z
-    .object({
-      classID: uint32.nullish(),
-      priorities: z.array(z.object({ name: z.string(), priority: uint32 })).nullish(),
-    })
-    .nullish(),
-  rdma: z.record(z.string(), z.object({ hcaHandles: uint32.nullish(), hcaObjects: uint32.nullish() })).nullish(),
-  unified: stringMap.nullish(),
+        ),
+      ),
+      throttleReadBpsDevice: nullish(list(throttleDevice)),
+      throttleWriteBpsDevice: nullish(list(throttleDevice)),
+      throttleReadIOPSDevice: nullish(list(throttleDevice)),
+      throttleWriteIOPSDevice: nullish(list(throttleDevice)),
+    }),
+  ),
+  hugepageLimits: nullish(list(described({ pageSize: text, limit: uint64 }))),
+  network: nullish(
+    described({
+      classID: nullish(uint32),
+      priorities: nullish(list(described({ name: text, priority: uint32 }))),
+    }),
+  ),
+  rdma: nullish(record(described({ hcaHandles: nullish(uint32), hcaObjects: nullish(uint32) }))),
+  unified: nullish(stringMap),
 });
 
-const seccompArgumentSchema = z.object({
-  index: z.number().int().min(0).max(5),
+const seccompArgument = described({
+  index: unsigned(5),
   value: uint64,
-  valueTwo: uint64.optional(),
-  op: z.enum(seccompOperators),
+  valueTwo: omittable(uint64),
+  op: oneOf(seccompOperators),
 });
 
-const seccompRuleSchema = z.object({
+const seccompRule = described({
   names: strings,
-  action: z.enum(seccompActions),
-  errnoRet: uint32.nullish(),
-  args: z.array(seccompArgumentSchema).nullish(),
+  action: oneOf(seccompActions),
+  errnoRet: nullish(uint32),
+  args: nullish(list(seccompArgument)),
 });
 
-const linuxSeccompSchema = z.object({
-  defaultAction: z.enum(seccompActions),
-  defaultErrnoRet: uint32.nullish(),
-  architectures: strings.nullish(),
-  flags: strings.nullish(),
-  listenerPath: z.string().optional(),
-  listenerMetadata: z.string().optional(),
-  syscalls: z.array(seccompRuleSchema).nullish(),
+const linuxSeccomp = described({
+  defaultAction: oneOf(seccompActions),
+  defaultErrnoRet: nullish(uint32),
+  architectures: nullish(strings),
+  flags: nullish(strings),
+  listenerPath: omittable(text),
+  listenerMetadata: omittable(text),
+  syscalls: nullish(list(seccompRule)),
 });
 
-const capabilitiesSchema = z.object({
-  bounding: strings.nullish(),
-  effective: strings.nullish(),
-  inheritable: strings.nullish(),
-  permitted: strings.nullish(),
-  ambient: strings.nullish(),
+const capabilities = described({
+  bounding: nullish(strings),
+  effective: nullish(strings),
+  inheritable: nullish(strings),
+  permitted: nullish(strings),
+  ambient: nullish(strings),
 });
 
-const userSchema = z.object({
+const user = described({
   uid: uint32,
   gid: uint32,
-  umask: uint32.nullish(),
-  additionalGids: z.array(uint32).nullish(),
-  username: z.string().optional(),
+  umask: nullish(uint32),
+  additionalGids: nullish(list(uint32)),
+  username: omittable(text),
 });
 
-const rlimitSchema = z.object({ type: z.string(), soft: uint64, hard: uint64 });
+const rlimit = described({ type: text, soft: uint64, hard: uint64 });
 
-const processSchema = z.object({
-  terminal: z.boolean().optional(),
-  consoleSize: z.object({ height: z.number().int().min(0), width: z.number().int().min(0) }).nullish(),
-  user: userSchema.default({ uid: 0, gid: 0 }),
-  args: strings.nullish(),
-  commandLine: z.string().optional(),
-  env: strings.nullish(),
+const process = described({
+  terminal: omittable(boolean),
+  consoleSize: nullish(described({ height: unsigned(), width: unsigned() })),
+  user: orElse(user, { uid: 0, gid: 0 }, "absent"),
+  args: nullish(strings),
+  commandLine: omittable(text),
+  env: nullish(strings),
   cwd: absolutePath,
-  capabilities: capabilitiesSchema.nullish(),
-  rlimits: z.array(rlimitSchema).nullish(),
-  noNewPrivileges: z.boolean().optional(),
-  apparmorProfile: z.string().optional(),
-  oomScoreAdj: z.number().int().min(-1000).max(1000).nullish(),
-  scheduler: z
-    .object({
-      policy: z.string(),
-      nice: z.number().int().optional(),
-      priority: z.number().int().optional(),
-      flags: strings.nullish(),
-      runtime: uint64.optional(),
-      deadline: uint64.optional(),
-      period: uint64.optional(),
-    })
-    .nullish(),
-  selinuxLabel: z.string().optional(),
-  ioPriority: z
-    .object({
-      class: z.enum(["IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"]),
-      priority: z.number().int().optional(),
-    })
-    .nullish(),
-  execCPUAffinity: z.object({ initial: z.string().optional(), final: z.string().optional() }).nullish(),
+  capabilities: nullish(capabilities),
+  rlimits: nullish(list(rlimit)),
+  noNewPrivileges: omittable(boolean),
+  apparmorProfile: omittable(text),
+  oomScoreAdj: nullish(between(-1000, 1000)),
+  scheduler: nullish(
+    described({
+      policy: text,
+      nice: omittable(integer),
+      priority: omittable(integer),
+      flags: nullish(strings),
+      runtime: omittable(uint64),
+      deadline: omittable(uint64),
+      period: omittable(uint64),
+    }),
+  ),
+  selinuxLabel: omittable(text),
+  ioPriority: nullish(
+    described({
+      class: oneOf(["IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"]),
+      priority: omittable(integer),
+    }),
+  ),
+  execCPUAffinity: nullish(described({ initial: omittable(text), final: omittable(text) })),
 });
 
-const hookSchema = z.object({
+const hook = described({
   path: absolutePath,
-  args: strings.nullish(),
-  env: strings.nullish(),
-  timeout: z.number().int().min(1).nullish(),
+  args: nullish(strings),
+  env: nullish(strings),
+  timeout: nullish(between(1, Number.MAX_SAFE_INTEGER)),
 });
-const hooks = z.array(hookSchema).nullish();
+const hooks = nullish(list(hook));
 
-const linuxSchema = z.object({
-  uidMappings: z.array(idMappingSchema).nullish(),
-  gidMappings: z.array(idMappingSchema).nullish(),
-  sysctl: stringMap.nullish(),
-  resources: resourcesSchema.nullish(),
-  cgroupsPath: z.string().optional(),
-  namespaces: z.array(namespaceSchema).nullish(),
-  devices: z.array(deviceSchema).nullish(),
-  netDevices: z.record(z.string(), z.object({ name: z.string().optional() })).nullish(),
-  seccomp: linuxSeccompSchema.nullish(),
-  rootfsPropagation: z.string().optional(),
-  maskedPaths: strings.nullish(),
-  readonlyPaths: strings.nullish(),
-  mountLabel: z.string().optional(),
-  intelRdt: z
-    .object({
-      closID: z.string().optional(),
-      schemata: strings.nullish(),
-      l3CacheSchema: z.string().optional(),
-      memBwSchema: z.string().optional(),
-      enableMonitoring: z.boolean().optional(),
-    })
-    .nullish(),
-  memoryPolicy: z.object({ mode: z.string(), nodes: z.string().optional(), flags: strings.nullish() }).nullish(),
-  personality: z.object({ domain: z.enum(["LINUX", "LINUX32"]), flags: strings.nullish() }).nullish(),
-  timeOffsets: z.record(z.string(), z.object({ secs: int64.optional(), nanosecs: uint32.optional() })).nullish(),
+const linux = described({
+  uidMappings: nullish(list(idMapping)),
+  gidMappings: nullish(list(idMapping)),
+  sysctl: nullish(stringMap),
+  resources: nullish(resources),
+  cgroupsPath: omittable(text),
+  namespaces: nullish(list(namespace)),
+  devices: nullish(list(device)),
+  netDevices: nullish(record(described({ name: omittable(text) }))),
+  seccomp: nullish(linuxSeccomp),
+  rootfsPropagation: omittable(text),
+  maskedPaths: nullish(strings),
+  readonlyPaths: nullish(strings),
+  mountLabel: omittable(text),
+  intelRdt: nullish(
+    described({
+      closID: omittable(text),
+      schemata: nullish(strings),
+      l3CacheSchema: omittable(text),
+      memBwSchema: omittable(text),
+      enableMonitoring: omittable(boolean),
+    }),
+  ),
+  memoryPolicy: nullish(described({ mode: text, nodes: omittable(text), flags: nullish(strings) })),
+  personality: nullish(described({ domain: oneOf(["LINUX", "LINUX32"]), flags: nullish(strings) })),
+  timeOffsets: nullish(record(described({ secs: omittable(int64), nanosecs: omittable(uint32) }))),
 });
 
-export const ociSpecSchema = z.object({
-  ociVersion: z.string(),
-  root: z.object({ path: z.string().min(1), readonly: z.boolean().optional() }).nullish(),
-  mounts: z.array(mountSchema).nullish(),
-  process: processSchema.nullish(),
-  hostname: z.string().optional(),
-  domainname: z.string().optional(),
-  hooks: z
-    .object({
+export const ociSpec = described({
+  ociVersion: text,
+  root: nullish(described({ path: nonEmpty, readonly: omittable(boolean) })),
+  mounts: nullish(list(mount)),
+  process: nullish(process),
+  hostname: omittable(text),
+  domainname: omittable(text),
+  hooks: nullish(
+    described({
       prestart: hooks,
       createRuntime: hooks,
       createContainer: hooks,
       startContainer: hooks,
       poststart: hooks,
       poststop: hooks,
-    })
-    .nullish(),
-  annotations: stringMap.nullish(),
-  linux: linuxSchema.nullish(),
+    }),
+  ),
+  annotations: nullish(stringMap),
+  linux: nullish(linux),
 });
 
-export type OciSpec = z.infer<typeof ociSpecSchema>;
-export type OciProcess = z.infer<typeof processSchema>;
-export type OciMount = z.infer<typeof mountSchema>;
-export type OciUser = z.infer<typeof userSchema>;
-export type OciRlimit = z.infer<typeof rlimitSchema>;
-export type OciHook = z.infer<typeof hookSchema>;
-export type LinuxConfig = z.infer<typeof linuxSchema>;
-export type LinuxNamespace = z.infer<typeof namespaceSchema>;
-export type LinuxDevice = z.infer<typeof deviceSchema>;
-export type LinuxDeviceCgroup = z.infer<typeof deviceCgroupSchema>;
-export type LinuxResources = z.infer<typeof resourcesSchema>;
-export type LinuxCapabilities = z.infer<typeof capabilitiesSchema>;
-export type LinuxIdMapping = z.infer<typeof idMappingSchema>;
-export type LinuxSeccomp = z.infer<typeof linuxSeccompSchema>;
-export type LinuxSeccompRule = z.infer<typeof seccompRuleSchema>;
-export type LinuxSeccompArgument = z.infer<typeof seccompArgumentSchema>;
+export type OciSpec = Decoded<typeof ociSpec>;
+export type OciProcess = Decoded<typeof process>;
+export type OciMount = Decoded<typeof mount>;
+export type OciUser = Decoded<typeof user>;
+export type OciRlimit = Decoded<typeof rlimit>;
+export type OciHook = Decoded<typeof hook>;
+export type LinuxConfig = Decoded<typeof linux>;
+export type LinuxNamespace = Decoded<typeof namespace>;
+export type LinuxDevice = Decoded<typeof device>;
+export type LinuxDeviceCgroup = Decoded<typeof deviceCgroup>;
+export type LinuxResources = Decoded<typeof resources>;
+export type LinuxCapabilities = Decoded<typeof capabilities>;
+export type LinuxIdMapping = Decoded<typeof idMapping>;
+export type LinuxSeccomp = Decoded<typeof linuxSeccomp>;
+export type LinuxSeccompRule = Decoded<typeof seccompRule>;
+export type LinuxSeccompArgument = Decoded<typeof seccompArgument>;
+
 /**
  * Parses the text of a config.json.
  * Errors: EngineError "invalid-argument" that names each wrong member by its path and what is wrong with it.
  */
-export function parseOciSpec(text: string): OciSpec {
+export function parseOciSpec(json: string): OciSpec {
   let value: unknown;
   try {
-    value = parseJsonExactly(text);
+    value = parseJsonExactly(json);
   } catch (error) {
     throw new EngineError("invalid-argument", `config.json is not JSON: ${String(error)}`, { cause: error });
   }
@@ -284,17 +296,5 @@ export function parseOciSpec(text: string): OciSpec {
 
 /** As parseOciSpec, for a value that is parsed already. */
 export function checkOciSpec(value: unknown): OciSpec {
-  const result = ociSpecSchema.safeParse(value);
-  if (result.success) return result.data;
-  throw new EngineError("invalid-argument", `config.json: ${describeIssues(result.error)}`, { cause: result.error });
-}
-
-/** "linux.namespaces[0].type: Invalid option …; process.cwd: …" with at most five entries. */
-function describeIssues(error: z.ZodError): string {
-  const lines = error.issues.slice(0, 5).map((issue) => {
-    const path = issue.path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
-    return `${path.replace(/^\./, "") || "the document"}: ${issue.message}`;
-  });
-  const more = error.issues.length - lines.length;
-  return lines.join("; ") + (more > 0 ? `; and ${more} more` : "");
+  return decodeDocument(ociSpec, value, "config.json");
 }

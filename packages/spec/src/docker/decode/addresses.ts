@@ -1,14 +1,13 @@
 /** Ports and addresses in bodies. */
-import { EngineError } from "@fathom/base";
 import { isIP } from "node:net";
-import { string, type Decoder } from "./decoder.ts";
+import { refused, type DecodeError, type Decoder } from "../../decode/decoder.ts";
+import { string } from "../../decode/go.ts";
 
-/** "80" and "80/TCP" are "80/tcp". @throws invalid-argument */
+/** "80" and "80/TCP" are "80/tcp". @throws DecodeError */
 export function portKey(text: string): string {
   const slash = text.indexOf("/");
   const port = slash < 0 ? text : text.slice(0, slash);
-  const refuse = (reason: string): EngineError =>
-    new EngineError("invalid-argument", `invalid JSON: invalid port '${port}': ${reason}`);
+  const refuse = (reason: string): DecodeError => refused("", `invalid port '${port}': ${reason}`);
   if (!/^\d+$/.test(port)) throw refuse("invalid syntax");
   if (Number(port) > 65_535) throw refuse("value out of range");
   const protocol = slash < 0 ? "" : text.slice(slash + 1).toLowerCase();
@@ -22,10 +21,7 @@ export function address(options: { readonly optional: boolean }): Decoder<string
     decode(value, path) {
       const text = string.decode(value, path);
       if ((text === "" && options.optional) || isIP(text.replace(/%.*$/, "")) !== 0) return text;
-      throw new EngineError(
-        "invalid-argument",
-        `invalid JSON: ${path}: ParseAddr(${JSON.stringify(text)}): unable to parse IP`,
-      );
+      throw refused(path, `ParseAddr(${JSON.stringify(text)}): unable to parse IP`);
     },
   };
 }

@@ -19,22 +19,16 @@ import type {
 import { address, portKey } from "./addresses.ts";
 import { endpointSettings } from "./network.ts";
 import {
-  array,
   boolean,
-  decodeDocument,
-  emptyObject,
+  decodeBody,
   integer,
-  map,
-  nullable,
+  isObject,
   optional,
-  pair,
-  string,
-  struct,
   unsigned,
-  whole,
   type Decoder,
   type Fields,
-} from "./decoder.ts";
+} from "../../decode/decoder.ts";
+import { array, emptyObject, map, nullable, pair, string, struct, whole } from "../../decode/go.ts";
 
 const strings = nullable(array(string));
 const optionalStrings = optional(array(string));
@@ -47,7 +41,7 @@ const healthFields = struct<HealthConfig>({
   StartPeriod: optional(integer),
   StartInterval: optional(integer),
   Retries: optional(integer),
-} as Fields<HealthConfig>);
+});
 
 /** A zero says the same as nothing, and is shown as nothing. */
 const healthConfig: Decoder<HealthConfig> = {
@@ -86,7 +80,7 @@ const configFields = {
   StopTimeout: optional(integer),
   Shell: optionalStrings,
   MacAddress: optional(string),
-} as Fields<ContainerConfig>;
+};
 
 const containerConfig = struct<ContainerConfig>(configFields);
 
@@ -149,7 +143,7 @@ const mount = struct<Mount>({
       CreateMountpoint: optional(boolean),
       ReadOnlyNonRecursive: optional(boolean),
       ReadOnlyForceRecursive: optional(boolean),
-    } as Fields<NonNullable<Mount["BindOptions"]>>),
+    }),
   ),
   VolumeOptions: optional(
     struct<NonNullable<Mount["VolumeOptions"]>>({
@@ -162,18 +156,18 @@ const mount = struct<Mount>({
           Options: optional(stringMap),
         } as Fields<{ Name?: string; Options?: Readonly<Record<string, string>> }>),
       ),
-    } as Fields<NonNullable<Mount["VolumeOptions"]>>),
+    }),
   ),
-  ImageOptions: optional(struct<{ Subpath?: string }>({ Subpath: optional(string) } as Fields<{ Subpath?: string }>)),
+  ImageOptions: optional(struct<{ Subpath?: string }>({ Subpath: optional(string) })),
   TmpfsOptions: optional(
     struct<NonNullable<Mount["TmpfsOptions"]>>({
       SizeBytes: optional(integer),
       Mode: optional(unsigned()),
       Options: optional(array(array(string))),
-    } as Fields<NonNullable<Mount["TmpfsOptions"]>>),
+    }),
   ),
   ClusterOptions: optional(emptyObject),
-} as Fields<Mount>);
+});
 
 const restartPolicy = struct<RestartPolicy>({ Name: string, MaximumRetryCount: integer });
 
@@ -221,7 +215,7 @@ const hostConfig = struct<HostConfig>({
   MaskedPaths: strings,
   ReadonlyPaths: strings,
   Init: optional(boolean),
-} as Fields<HostConfig>);
+});
 
 const networkingConfig = struct<ContainerCreateRequest["NetworkingConfig"]>({
   EndpointsConfig: { ...map(endpointSettings), zero: {} },
@@ -231,24 +225,27 @@ const createRequest = struct<ContainerCreateRequest>({
   ...configFields,
   HostConfig: whole(hostConfig),
   NetworkingConfig: whole(networkingConfig),
-} as Fields<ContainerCreateRequest>);
+});
 
 /** Lower-case names of ContainerConfig: without one of them the body has no configuration at all. */
 const configNames = new Set(Object.keys(configFields).map((name) => name.toLowerCase()));
 
+function namesConfig(document: unknown): boolean {
+  return isObject(document) && Object.keys(document).some((key) => configNames.has(key.toLowerCase()));
+}
+
 /** @throws invalid-argument */
 export function decodeContainerCreate(document: unknown): ContainerCreateRequest {
-  const request = decodeDocument(createRequest, document);
-  if (document === null || !Object.keys(document as object).some((key) => configNames.has(key.toLowerCase())))
+  const request = decodeBody(createRequest, document);
+  if (!namesConfig(document))
     throw new EngineError("invalid-argument", "config cannot be empty in order to create a container");
   return request;
 }
 
 /** The configuration that a commit may carry; undefined when the body has none. @throws invalid-argument */
 export function decodeCommitConfig(document: unknown): ContainerConfig | undefined {
-  const config = decodeDocument(containerConfig, document);
-  const given = document !== null && Object.keys(document as object).some((key) => configNames.has(key.toLowerCase()));
-  return given ? config : undefined;
+  const config = decodeBody(containerConfig, document);
+  return namesConfig(document) ? config : undefined;
 }
 
 const updateRequest = struct<ContainerUpdateRequest>({
@@ -256,11 +253,11 @@ const updateRequest = struct<ContainerUpdateRequest>({
     Object.entries<Decoder<unknown>>(resourceFields).map(([name, field]) => [name, optional(field)]),
   ) as Fields<Partial<Resources>>),
   RestartPolicy: optional(restartPolicy),
-} as Fields<ContainerUpdateRequest>);
+});
 
 /** Only the fields that the client sent. @throws invalid-argument */
 export function decodeContainerUpdate(document: unknown): ContainerUpdateRequest {
-  return decodeDocument(updateRequest, document);
+  return decodeBody(updateRequest, document);
 }
 
 const execCreate = struct<ExecCreateRequest>({
@@ -275,20 +272,20 @@ const execCreate = struct<ExecCreateRequest>({
   Env: strings,
   WorkingDir: string,
   Cmd: strings,
-} as Fields<ExecCreateRequest>);
+});
 
 /** @throws invalid-argument */
 export function decodeExecCreate(document: unknown): ExecCreateRequest {
-  return decodeDocument(execCreate, document);
+  return decodeBody(execCreate, document);
 }
 
 const execStart = struct<ExecStartRequest>({
   Detach: boolean,
   Tty: boolean,
   ConsoleSize: optional(pair(unsigned(0xffff_ffff))),
-} as Fields<ExecStartRequest>);
+});
 
 /** @throws invalid-argument */
 export function decodeExecStart(document: unknown): ExecStartRequest {
-  return decodeDocument(execStart, document);
+  return decodeBody(execStart, document);
 }

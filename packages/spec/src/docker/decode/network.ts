@@ -1,6 +1,7 @@
 /** Network parts of bodies. */
 import { emptyEndpointSettings, type EndpointIpamConfig, type EndpointSettings } from "../network.ts";
-import { array, integer, map, nullable, optional, string, struct, type Decoder, type Fields } from "./decoder.ts";
+import { integer, optional, type Decoder } from "../../decode/decoder.ts";
+import { array, map, nullable, string, struct } from "../../decode/go.ts";
 
 const strings = nullable(array(string));
 
@@ -11,7 +12,7 @@ export const endpointSettings: Decoder<EndpointSettings> = {
         IPv4Address: optional(string),
         IPv6Address: optional(string),
         LinkLocalIPs: optional(array(string)),
-      } as Fields<EndpointIpamConfig>),
+      }),
     ),
     Links: strings,
     Aliases: strings,

@@ -1,6 +1,7 @@
 /** Bodies of the volume endpoints. */
 import type { VolumeCreateRequest } from "../volume.ts";
-import { decodeDocument, map, nullable, string, struct } from "./decoder.ts";
+import { decodeBody } from "../../decode/decoder.ts";
+import { map, nullable, string, struct } from "../../decode/go.ts";
 
 const volumeCreate = struct<VolumeCreateRequest>({
   Name: string,
@@ -11,5 +12,5 @@ const volumeCreate = struct<VolumeCreateRequest>({
 
 /** @throws invalid-argument */
 export function decodeVolumeCreate(document: unknown): VolumeCreateRequest {
-  return decodeDocument(volumeCreate, document);
+  return decodeBody(volumeCreate, document);
 }

@@ -1,83 +1,24 @@
 /**
  * Decoding of JSON as Go's encoding/json does it for Docker's structs, because clients rely on how it behaves: unknown fields are
  * ignored, keys match without regard to case (an exact one wins), null and absent both leave the zero value, and a wrong type is an
- * error that names the field. Decoders are plain functions, built once; a request costs one walk over its own fields.
+ * error that names the field: the first one ends the walk. A request costs one walk over its own fields.
  */
-import { EngineError, sortedKeys } from "@fathom/base";
-
-export interface Decoder<T> {
-  /** `value` is neither null nor undefined. `path` names it in errors. */
-  decode(value: unknown, path: string): T;
-  /** What absent and null give; undefined leaves the field out. */
-  readonly zero: T | undefined;
-}
-
-function wrongType(path: string, expected: string, value: unknown): EngineError {
-  const got = Array.isArray(value) ? "array" : typeof value;
-  const where = path === "" ? "" : `${path}: `;
-  return new EngineError("invalid-argument", `invalid JSON: ${where}expected ${expected}, got ${article(got)}`);
-}
-
-function article(word: string): string {
-  return /^[aeiou]/.test(word) ? `an ${word}` : `a ${word}`;
-}
-
-/** Decodes a whole document; null gives the zero value. @throws invalid-argument "invalid JSON: …" */
-export function decodeDocument<T>(decoder: Decoder<T>, value: unknown): T {
-  return decoder.decode(value ?? {}, "");
-}
+import { sortedKeys } from "@fathom/base";
+import { memberPath, objectAt, refused, wrongType, type Decoder, type Fields } from "./decoder.ts";
 
 /** Without NUL: nothing that takes a text from here, the kernel least of all, can take one with it. */
 export const string: Decoder<string> = {
   zero: "",
   decode(value, path) {
     if (typeof value !== "string") throw wrongType(path, "a string", value);
-    if (value.includes("\0"))
-      throw new EngineError("invalid-argument", `invalid JSON: ${path}: ${JSON.stringify(value)} holds a NUL byte`);
+    if (value.includes("\0")) throw refused(path, `${JSON.stringify(value)} holds a NUL byte`);
     return value;
   },
 };
-
-export const boolean: Decoder<boolean> = {
-  zero: false,
-  decode(value, path) {
-    if (typeof value !== "boolean") throw wrongType(path, "true or false", value);
-    return value;
-  },
-};
-
-/** A whole number that is exact here: its size is at most 2^53. Go's 64 bits beyond that mean nothing in any of Docker's fields. */
-export const integer: Decoder<number> = {
-  zero: 0,
-  decode(value, path) {
-    if (typeof value !== "number") throw wrongType(path, "a whole number", value);
-    if (!Number.isSafeInteger(value))
-      throw new EngineError("invalid-argument", `invalid JSON: ${path}: ${value} is not a whole number in range`);
-    return value;
-  },
-};
-
-/** A whole number that is not negative, up to `max`. */
-export function unsigned(max = Number.MAX_SAFE_INTEGER): Decoder<number> {
-  return {
-    zero: 0,
-    decode(value, path) {
-      const number = integer.decode(value, path);
-      if (number < 0 || number > max)
-        throw new EngineError("invalid-argument", `invalid JSON: ${path}: ${number} is not between 0 and ${max}`);
-      return number;
-    },
-  };
-}
 
 /** null stays null. */
 export function nullable<T>(inner: Decoder<T>): Decoder<T | null> {
   return { zero: null, decode: inner.decode };
-}
-
-/** null and absent leave the field out. */
-export function optional<T>(inner: Decoder<T>): Decoder<T | undefined> {
-  return { zero: undefined, decode: inner.decode };
 }
 
 export function array<T>(item: Decoder<T>): Decoder<readonly T[]> {
@@ -110,7 +51,7 @@ export function map<T>(
     zero: undefined,
     decode(value, path) {
       const result: Record<string, T> = {};
-      for (const [name, entry] of Object.entries(asObject(value, path))) {
+      for (const [name, entry] of Object.entries(objectAt(value, path))) {
         string.decode(name, `a name in ${path}`);
         // Not an assignment: a key like "__proto__" must stay a key.
         Object.defineProperty(result, key(name), {
@@ -129,7 +70,7 @@ export function map<T>(
 export const emptyObject: Decoder<object> = {
   zero: undefined,
   decode(value, path) {
-    asObject(value, path);
+    objectAt(value, path);
     return {};
   },
 };
@@ -140,13 +81,6 @@ function decodeElement<T>(item: Decoder<T>, value: unknown, path: string): T {
   return item.decode({}, path);
 }
 
-function asObject(value: unknown, path: string): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrongType(path, "an object", value);
-  return value as Record<string, unknown>;
-}
-
-export type Fields<T> = { readonly [K in keyof Required<T>]: Decoder<T[K]> };
-
 /** A struct with these fields, in this order. A nested struct that is absent is decoded from {}, so that it is complete. */
 export function struct<T extends object>(fields: Fields<T>): Decoder<T> {
   const entries = Object.entries<Decoder<unknown>>(fields);
@@ -154,7 +88,7 @@ export function struct<T extends object>(fields: Fields<T>): Decoder<T> {
   return {
     zero: undefined,
     decode(value, path) {
-      const source = asObject(value, path);
+      const source = objectAt(value, path);
       const found: Record<string, unknown> = Object.create(null);
       for (const [key, entry] of Object.entries(source)) {
         if (entry === null || entry === undefined) continue;
@@ -167,7 +101,7 @@ export function struct<T extends object>(fields: Fields<T>): Decoder<T> {
       const result: Record<string, unknown> = {};
       for (const [name, field] of entries) {
         const entry = found[name];
-        const decoded = entry === undefined ? field.zero : field.decode(entry, path === "" ? name : `${path}.${name}`);
+        const decoded = entry === undefined ? field.zero : field.decode(entry, memberPath(path, name));
         if (decoded !== undefined) result[name] = decoded;
       }
       // The table's type says that each field of T has its decoder, and the loop above ran all of them.

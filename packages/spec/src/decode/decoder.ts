@@ -1,0 +1,137 @@
+/**
+ * Reading JSON from outside: the one way in this repository. A decoder is a plain value, built once; it walks over the members that it
+ * knows. `go.ts` reads a document as Go's encoding/json does (bodies of Docker's API), `exact.ts` reads one by the letter (OCI configurations, manifests).
+ * Nothing here needs a library: worker threads load it.
+ */
+import { EngineError } from "@fathom/base";
+
+export interface Decoder<T> {
+  /** `path` names the value in errors. @throws DecodeError */
+  decode(value: unknown, path: string): T;
+  /** What a missing member gives; undefined leaves the member out. */
+  readonly zero: T | undefined;
+  /** How the member of an exact document may be missing. Without it, it must be there. (Go's documents: always both ways.) */
+  readonly missing?: "absent" | "absent or null";
+}
+
+export interface DecodeProblem {
+  /** "linux.namespaces[1].type"; "" is the document itself. */
+  readonly path: string;
+  readonly reason: string;
+}
+
+/** What is wrong with a document: one problem or several, in its order. Never leaves `decodeDocument`. */
+export class DecodeError extends Error {
+  override readonly name = "DecodeError";
+  readonly problems: readonly DecodeProblem[];
+
+  constructor(problems: readonly DecodeProblem[]) {
+    super(problems.map(({ path, reason }) => `${path}: ${reason}`).join("; "));
+    this.problems = problems;
+  }
+}
+
+/** How many problems a message names. */
+export const shownProblems = 5;
+
+export function refused(path: string, reason: string): DecodeError {
+  return new DecodeError([{ path, reason }]);
+}
+
+export function wrongType(path: string, expected: string, value: unknown): DecodeError {
+  return refused(path, `expected ${expected}, got ${kindOf(value)}`);
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (value === null) return "null";
+  const kind = Array.isArray(value) ? "array" : typeof value === "bigint" ? "number" : typeof value;
+  return /^[aeiou]/.test(kind) ? `an ${kind}` : `a ${kind}`;
+}
+
+/** A body of Docker's API. null gives the zero value. @throws invalid-argument "invalid JSON: …" with the first problem */
+export function decodeBody<T>(decoder: Decoder<T>, value: unknown): T {
+  try {
+    return decoder.decode(value ?? {}, "");
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    const { path, reason } = error.problems[0]!;
+    throw new EngineError("invalid-argument", `invalid JSON: ${path === "" ? "" : `${path}: `}${reason}`, {
+      cause: error,
+    });
+  }
+}
+
+/** A document with a name. @throws invalid-argument "config.json: process.cwd: …; linux.…: …" with at most five problems */
+export function decodeDocument<T>(decoder: Decoder<T>, value: unknown, name: string): T {
+  try {
+    return decoder.decode(value, "");
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    const lines = error.problems
+      .slice(0, shownProblems)
+      .map(({ path, reason }) => `${path === "" ? "the document" : path}: ${reason}`);
+    const more = error.problems.length > shownProblems ? "; and more" : "";
+    throw new EngineError("invalid-argument", `${name}: ${lines.join("; ")}${more}`, { cause: error });
+  }
+}
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+export function objectAt(value: unknown, path: string): JsonObject {
+  if (!isObject(value)) throw wrongType(path, "an object", value);
+  return value;
+}
+
+export function memberPath(path: string, name: string): string {
+  return path === "" ? name : `${path}.${name}`;
+}
+
+/** A decoder for each member of T. */
+export type Fields<T> = {
+  readonly [K in keyof T]-?: Decoder<T[K]> | (undefined extends T[K] ? Decoder<T[K] | undefined> : never);
+};
+
+export const boolean: Decoder<boolean> = {
+  zero: false,
+  decode(value, path) {
+    if (typeof value !== "boolean") throw wrongType(path, "true or false", value);
+    return value;
+  },
+};
+
+/** A whole number that is exact here: its size is at most 2^53. Go's 64 bits beyond that mean nothing in any of Docker's fields. */
+export const integer: Decoder<number> = {
+  zero: 0,
+  decode(value, path) {
+    if (typeof value !== "number") throw wrongType(path, "a whole number", value);
+    if (!Number.isSafeInteger(value)) throw refused(path, `${value} is not a whole number in range`);
+    return value;
+  },
+};
+
+/** A whole number from `min` to `max`. */
+export function between(min: number, max: number): Decoder<number> {
+  return {
+    zero: 0,
+    decode(value, path) {
+      const number = integer.decode(value, path);
+      if (number < min || number > max) throw refused(path, `${number} is not between ${min} and ${max}`);
+      return number;
+    },
+  };
+}
+
+/** A whole number that is not negative, up to `max`. */
+export function unsigned(max = Number.MAX_SAFE_INTEGER): Decoder<number> {
+  return between(0, max);
+}
+
+/** null and absent leave the member out. */
+export function optional<T>(inner: Decoder<T>): Decoder<T | undefined> {
+  return { zero: undefined, decode: inner.decode, missing: "absent or null" };
+}

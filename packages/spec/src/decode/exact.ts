@@ -1,0 +1,199 @@
+/**
+ * Decoding of documents that are taken by the letter: OCI configurations, manifests, seccomp profiles. Keys match exactly, unknown members are
+ * dropped, and a member that is not `optional` or `omittable` must be there. An error names all wrong members, up to five.
+ */
+import {
+  DecodeError,
+  integer,
+  memberPath,
+  objectAt,
+  refused,
+  shownProblems,
+  wrongType,
+  type DecodeProblem,
+  type Decoder,
+  type Fields,
+} from "./decoder.ts";
+
+/** Problems of the members of one value: the walk goes on behind a problem, so that a user sees more than the first. */
+class Problems {
+  readonly #found: DecodeProblem[] = [];
+
+  /** undefined when `read` found a problem. @throws DecodeError when there are more than a message names */
+  try<T>(read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#found.push(...error.problems);
+      if (this.#found.length > shownProblems) throw new DecodeError(this.#found);
+      return undefined;
+    }
+  }
+
+  /** @throws DecodeError when there are any */
+  end(): void {
+    if (this.#found.length > 0) throw new DecodeError(this.#found);
+  }
+}
+
+export const text: Decoder<string> = {
+  zero: "",
+  decode(value, path) {
+    if (typeof value !== "string") throw wrongType(path, "a string", value);
+    return value;
+  },
+};
+
+/** @param reason What a text must be that the pattern does not match. */
+export function matching(pattern: RegExp, reason: string): Decoder<string> {
+  return turned(text, (value, path) => {
+    if (!pattern.test(value)) throw refused(path, reason);
+    return value;
+  });
+}
+
+export function oneOf<const T extends string>(words: readonly T[]): Decoder<T> {
+  return {
+    zero: undefined,
+    decode(value, path) {
+      const word = words.find((one) => one === value);
+      if (word !== undefined) return word;
+      const expected = `one of ${words.map((one) => JSON.stringify(one)).join(", ")}`;
+      if (typeof value !== "string") throw wrongType(path, expected, value);
+      throw refused(path, `expected ${expected}, got ${JSON.stringify(value.slice(0, 64))}`);
+    },
+  };
+}
+
+/** A whole number as JSON.parse gives it: above 2^53 its last digits are lost. */
+export const wholeNumber: Decoder<number> = {
+  zero: 0,
+  decode(value, path) {
+    if (typeof value !== "number") throw wrongType(path, "a whole number", value);
+    if (!Number.isInteger(value)) throw refused(path, `${value} is not a whole number`);
+    return value;
+  },
+};
+
+/** A whole number of any size; a bigint where a number would lose digits (`parseJsonExactly`). */
+export const int64: Decoder<number | bigint> = {
+  zero: 0,
+  decode(value, path) {
+    return typeof value === "bigint" ? value : integer.decode(value, path);
+  },
+};
+
+/** Not negative; up to 2^64-1, and above what `toUint64` brings down to it. */
+export const uint64: Decoder<number | bigint> = turned(int64, (value, path) => {
+  if (value < 0) throw refused(path, `${value} is negative`);
+  return value;
+});
+
+/** The value as it is, null too. */
+export const anything: Decoder<unknown> = { zero: undefined, decode: (value) => value };
+
+/** Absent leaves the member out; null is refused. */
+export function omittable<T>(inner: Decoder<T>): Decoder<T | undefined> {
+  return { zero: undefined, decode: inner.decode, missing: "absent" };
+}
+
+/** null and absent leave the member out; code that writes such a document may write null too. */
+export function nullish<T>(inner: Decoder<T>): Decoder<T | null | undefined> {
+  return { zero: undefined, decode: inner.decode, missing: "absent or null" };
+}
+
+/** A member that is missing gives `zero`. */
+export function orElse<T>(
+  inner: Decoder<T>,
+  zero: NoInfer<T>,
+  missing: "absent" | "absent or null" = "absent or null",
+): Decoder<T> {
+  return { zero, decode: inner.decode, missing };
+}
+
+/** What `turn` makes of the value, or its refusal. */
+export function turned<T, U>(inner: Decoder<T>, turn: (value: T, path: string) => U): Decoder<U> {
+  return { zero: undefined, decode: (value, path) => turn(inner.decode(value, path), path) };
+}
+
+export function list<T>(item: Decoder<T>, limit = Number.POSITIVE_INFINITY): Decoder<T[]> {
+  return {
+    zero: undefined,
+    decode(value, path) {
+      if (!Array.isArray(value)) throw wrongType(path, "an array", value);
+      if (value.length > limit) throw refused(path, `has ${value.length} entries, more than the limit of ${limit}`);
+      const problems = new Problems();
+      const result: T[] = [];
+      value.forEach((entry: unknown, index) =>
+        problems.try(() => result.push(item.decode(entry, `${path}[${index}]`))),
+      );
+      problems.end();
+      return result;
+    },
+  };
+}
+
+/** An object with keys of the writer's choosing, in their order. */
+export function record<T>(item: Decoder<T>): Decoder<Record<string, T>> {
+  return {
+    zero: undefined,
+    decode(value, path) {
+      const problems = new Problems();
+      const entries: [string, T][] = [];
+      for (const [name, entry] of Object.entries(objectAt(value, path)))
+        problems.try(() => entries.push([name, item.decode(entry, memberPath(path, name))]));
+      problems.end();
+      return Object.fromEntries(entries);
+    },
+  };
+}
+
+/** An object with the members of T. */
+export function exact<T extends object>(fields: Fields<T>): Decoder<T> {
+  const entries = Object.entries<Decoder<unknown>>(fields);
+  return {
+    zero: undefined,
+    // The table's type says that each member of T has its decoder, and `members` ran all of them.
+    decode: (value, path) => members(entries, value, path) as T,
+  };
+}
+
+/** The same, where the table alone declares the type. */
+export function described<F extends Readonly<Record<string, Decoder<unknown>>>>(fields: F): Decoder<ObjectOf<F>> {
+  const entries = Object.entries(fields);
+  return {
+    zero: undefined,
+    decode: (value, path) => members(entries, value, path) as ObjectOf<F>,
+  };
+}
+
+function members(
+  fields: readonly (readonly [string, Decoder<unknown>])[],
+  value: unknown,
+  path: string,
+): Readonly<Record<string, unknown>> {
+  const source = objectAt(value, path);
+  const problems = new Problems();
+  const result: Record<string, unknown> = {};
+  for (const [name, field] of fields) {
+    const entry = Object.hasOwn(source, name) ? source[name] : undefined;
+    const absent = entry === undefined && field.missing !== undefined;
+    const missing = absent || (entry === null && field.missing === "absent or null");
+    const decoded = missing
+      ? structuredClone(field.zero)
+      : problems.try(() => field.decode(entry, memberPath(path, name)));
+    if (decoded !== undefined) result[name] = decoded;
+  }
+  problems.end();
+  return result;
+}
+
+type ValueOf<D> = D extends Decoder<infer T> ? T : never;
+type OptionalOf<F> = { [K in keyof F]: undefined extends ValueOf<F[K]> ? K : never }[keyof F];
+
+/** The type of what a table decodes: a member that may be left out is optional. */
+export type ObjectOf<F> = { [K in Exclude<keyof F, OptionalOf<F>>]: ValueOf<F[K]> } & {
+  [K in OptionalOf<F>]?: ValueOf<F[K]>;
+};
+export type Decoded<D> = ValueOf<D>;

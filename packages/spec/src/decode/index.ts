@@ -1,0 +1,3 @@
+export * from "./decoder.ts";
+export * from "./exact.ts";
+export * from "./json.ts";
