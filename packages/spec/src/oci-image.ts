@@ -1,4 +1,4 @@
-/** OCI image-spec 1.1 and Docker schema 2 data, as far as the engine reads it. Parsed by the schemas beside these types. */
+/** OCI image-spec 1.1 and Docker schema 2 data, as far as the engine reads it. `manifest.ts` and `image-config.ts` decode it. */
 import type { Digest, DiffId } from "./digest.ts";
 
 export interface Platform {

@@ -1,7 +1,4 @@
-/**
- * Words and numbers of the OCI runtime configuration that code needs without its schema: loading the schema library costs each process
- * and worker megabytes.
- */
+/** Words and numbers of the OCI runtime configuration that code needs without its decoder. */
 
 export const seccompActions = [
   "SCMP_ACT_KILL",

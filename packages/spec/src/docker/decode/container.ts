@@ -154,7 +154,7 @@ const mount = struct<Mount>({
         struct<{ Name?: string; Options?: Readonly<Record<string, string>> }>({
           Name: optional(string),
           Options: optional(stringMap),
-        } as Fields<{ Name?: string; Options?: Readonly<Record<string, string>> }>),
+        }),
       ),
     }),
   ),
