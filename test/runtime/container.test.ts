@@ -5,6 +5,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { chownSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { specOf, type DockerExtension } from "@fathom/engine/docker-extension";
 import { createOciTranslation } from "@fathom/engine/oci/translation";
 import type { ContainerRecord } from "@fathom/containers/record";
 import { compile, mountPointOf, openCgroups, resourcesFromOci, type Cgroup } from "@fathom/runtime";
@@ -83,14 +84,7 @@ let count = 0;
 
 function recordOf(script: string, change: Change): ContainerRecord {
   const id = `${++count}`.padStart(64, "0");
-  return {
-    id,
-    name: "test",
-    createdAt: "",
-    imageId: "",
-    topLayer: undefined,
-    path: "sh",
-    arguments: ["-c", script],
+  const extension: DockerExtension = {
     config: { ...emptyContainerConfig, Hostname: "box", ...change.config },
     hostConfig: {
       ...emptyHostConfig,
@@ -100,6 +94,17 @@ function recordOf(script: string, change: Change): ContainerRecord {
       CgroupnsMode: "host",
       ...change.host,
     },
+  };
+  return {
+    id,
+    name: "test",
+    createdAt: "",
+    imageId: "",
+    topLayer: undefined,
+    path: "sh",
+    arguments: ["-c", script],
+    spec: specOf(extension),
+    extension,
     mounts: change.mounts ?? [],
     networks: [],
     cgroupPath: `${parent}/${id}`,
@@ -125,7 +130,7 @@ async function run(script: string, change: Change = {}): Promise<{ out: string; 
       hostname: join(rig.base, "hostname"),
       resolvConf: join(rig.base, "resolv.conf"),
     },
-    hostname: record.config.Hostname,
+    hostname: record.spec.hostname,
     sharedMemory: undefined,
   });
   sys.close(rootFd);
@@ -148,7 +153,7 @@ async function run(script: string, change: Change = {}): Promise<{ out: string; 
     await change.inContainer?.(cgroup, supervisor.pid);
     const bytes = await new Reader(attachments[0]!.fd).ended;
     const { code } = await supervisor.exit;
-    const out = record.config.Tty ? bytes.toString() : Object.values(unframe(bytes)).slice(0, 2).join("");
+    const out = record.spec.terminal ? bytes.toString() : Object.values(unframe(bytes)).slice(0, 2).join("");
     return { out, code, oomKills: cgroup.oomKills() };
   } finally {
     await cgroup.kill();

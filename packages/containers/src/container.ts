@@ -90,8 +90,3 @@ export class Container {
     return status === "running" && (this.process?.commits.size ?? 0) > 0 ? "paused" : status;
   }
 }
-
-/** Attributes of every event of a container: labels, then image and name. */
-export function eventAttributes(record: ContainerRecord): Record<string, string> {
-  return { ...record.config.Labels, image: record.config.Image, name: record.name };
-}

@@ -5,7 +5,7 @@ import type { Cgroups, Launcher } from "@fathom/runtime";
 import type { Store } from "@fathom/store";
 import type { HostFiles, Sys } from "@fathom/sys";
 import type { ContainerTable } from "./table.ts";
-import { eventAttributes, type Container } from "./container.ts";
+import type { Container } from "./container.ts";
 import type {
   ContainersConfig,
   ContainerTranslation,
@@ -13,11 +13,13 @@ import type {
   FailureWords,
   ImageLookup,
   LogChoice,
+  UpgradeRecord,
   VolumeLookup,
 } from "./contract.ts";
 import type { ExecTable } from "./exec/exec-table.ts";
 import type { Machine } from "./lifecycle/machine.ts";
 import type { LogWatch } from "./logs/log-watch.ts";
+import type { ContainerRecord } from "./record.ts";
 import type { Stems } from "./stems.ts";
 
 export interface ContainersContext {
@@ -36,11 +38,14 @@ export interface ContainersContext {
   readonly oci: ContainerTranslation;
   readonly logs: LogChoice;
   readonly words: FailureWords;
+  readonly upgradeRecord: UpgradeRecord;
   readonly containers: ContainerTable;
   /** Changes the states of containers. */
   readonly machine: Machine;
   readonly execs: ExecTable;
   readonly events: EventPublisher;
+  /** What every event of a container has. */
+  readonly eventAttributes: (record: ContainerRecord) => Readonly<Record<string, string>>;
   readonly stems: Stems;
   readonly logWatch: LogWatch;
   /** One key a container: changes of one container happen one after another. */
@@ -55,7 +60,10 @@ export function publish(
   action: string,
   attributes: Readonly<Record<string, string>> = {},
 ): void {
-  engine.events.publish("container", action, container.id, { ...eventAttributes(container.record), ...attributes });
+  engine.events.publish("container", action, container.id, {
+    ...engine.eventAttributes(container.record),
+    ...attributes,
+  });
 }
 
 /** Runs `task` with the container locked, and found again: it may have been removed while waiting. */

@@ -104,6 +104,12 @@ export interface JoinedNamespaces {
   readonly ipc: string | undefined;
 }
 
+/**
+ * A record as an earlier version wrote it, without a `spec`, brought to today's form by the owner of its extension.
+ * @throws data-loss when it is nothing that an earlier version wrote
+ */
+export type UpgradeRecord = (old: Readonly<Record<string, unknown>>) => ContainerRecord;
+
 /** A container's log, by its settings. */
 export interface LogChoice {
   /** What the supervisor is given. @throws invalid-argument for a pattern that takes too long */

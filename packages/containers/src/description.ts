@@ -73,7 +73,7 @@ export class ContainerDescriptions {
       if (!existsSync(path)) {
         writeFileSync(path, text, { mode: 0o600 });
         // A power cut ends a container with --rm, and nobody looks for its description.
-        if (!record.hostConfig.AutoRemove) this.#writeOutSoon(record.id);
+        if (!record.spec.removeOnExit) this.#writeOutSoon(record.id);
         return;
       }
       // The old one stays until the new one is whole, for what seldom changes also when the power is cut: this waits.
@@ -93,7 +93,7 @@ export class ContainerDescriptions {
 
   /** The state of a container has changed: it is written soon, as it is then. */
   writeLater(container: Described): void {
-    if (container.record.hostConfig.AutoRemove) return;
+    if (container.record.spec.removeOnExit) return;
     this.#behind.add(container);
     this.#timer ??= this.#wait(laterMs);
   }
@@ -204,12 +204,19 @@ export function describeLayers(config: Pick<ContainersConfig, "dataRoot">): Desc
 }
 
 /** Gives containers that the database does not know their rows; called before the recovery, which finds what runs of them. */
-export function takeUpDescribed({ config, containers, store, volumes, logger }: ContainersContext): void {
+export function takeUpDescribed({
+  config,
+  containers,
+  store,
+  volumes,
+  logger,
+  upgradeRecord,
+}: ContainersContext): void {
   const known = new Set([...containers.list(), ...containers.unfinished].map(({ id }) => id));
   for (const id of readdirSync(containersRoot(config))) {
     const description = known.has(id) ? undefined : read(config, id);
     if (description === undefined || store.containers.get(id) === undefined) continue;
-    const { record } = description;
+    const record = "spec" in description.record ? description.record : upgradeRecord(description.record);
     const name = containers.nameTaken(record.name) === undefined ? record.name : `${record.name}-${shortId(id)}`;
     for (const mount of record.mounts)
       if (mount.name !== undefined && mount.image === undefined && volumes.get(mount.name) === undefined)

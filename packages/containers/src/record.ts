@@ -1,6 +1,7 @@
 /** What is known of a container, as plain data: one row. It is replaced, never changed in place (`ContainerTable`). */
 import type { Endpoint } from "@fathom/network";
-import type { ChainId, ContainerConfig, Digest, Health, HostConfig } from "@fathom/spec";
+import type { ChainId, Digest, Health } from "@fathom/spec";
+import type { ContainerSpec } from "./container-spec.ts";
 
 export const containerStatuses = ["created", "running", "paused", "restarting", "removing", "exited", "dead"] as const;
 export type ContainerStatus = (typeof containerStatuses)[number];
@@ -43,8 +44,9 @@ export interface ContainerRecord {
   readonly topLayer: ChainId | undefined;
   readonly path: string;
   readonly arguments: readonly string[];
-  readonly config: ContainerConfig;
-  readonly hostConfig: HostConfig;
+  readonly spec: ContainerSpec;
+  /** Of who made it, given back as it came. Plain data. */
+  readonly extension: unknown;
   readonly mounts: readonly MountPoint[];
   readonly networks: readonly NetworkAttachment[];
   readonly cgroupPath: string;

@@ -5,6 +5,7 @@
 import { EngineError } from "@fathom/base";
 import type { Database, Migration } from "@fathom/store";
 import { Container } from "./container.ts";
+import type { UpgradeRecord } from "./contract.ts";
 import { stateOfRow } from "./lifecycle/states.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -16,6 +17,8 @@ const migrations: readonly Migration[] = [
       `CREATE TABLE containers (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, fixed TEXT NOT NULL, changing TEXT NOT NULL) STRICT, WITHOUT ROWID`,
     ],
   },
+  // The JSON of `fixed` has `spec` and `extension` from here on; rows of before are read as they are, and written anew with their next change.
+  { version: 2, up: [] },
 ];
 
 const changingKeys = [
@@ -59,13 +62,15 @@ export class ContainerTable {
   /** Called for each that is added to them, with the reason. */
   onUnwritten: (error: unknown) => void = () => undefined;
 
-  /** @param descriptions Kept in step with the rows: written after them, taken away before. */
-  constructor(database: Database, descriptions?: Descriptions) {
+  /**
+   * @param upgrade For rows of an earlier version.
+   * @param descriptions Kept in step with the rows: written after them, taken away before. */
+  constructor(database: Database, upgrade: UpgradeRecord, descriptions?: Descriptions) {
     this.#database = database;
     this.#descriptions = descriptions;
     database.migrate("engine", migrations);
     for (const row of database.all("SELECT id, name, fixed, changing FROM containers")) {
-      const record = parseRow(database, row);
+      const record = parseRow(database, row, upgrade);
       const container = new Container(record, record.pending === undefined ? "unknown" : stateOfRow(record));
       // A half-made or half-removed one is not shown; the recovery takes it from here.
       if (record.pending !== undefined) {
@@ -153,7 +158,7 @@ export class ContainerTable {
    * @param state "unknown" for one that may run
    */
   insert(record: ContainerRecord, state: "creating" | "unknown" = "creating"): Container {
-    this.#write(record.hostConfig.AutoRemove, () =>
+    this.#write(record.spec.removeOnExit, () =>
       this.#database.run(
         "INSERT INTO containers (id, name, fixed, changing) VALUES (?, ?, ?, ?)",
         record.id,
@@ -217,7 +222,7 @@ export class ContainerTable {
   update(container: Container, patch: ContainerPatch): void {
     const record: ContainerRecord = { ...container.record, ...patch };
     if (Object.keys(patch).every((key) => changingKeys.includes(key as ChangingKey)))
-      this.#write(record.hostConfig.AutoRemove || isBeginOfRun(container.record, record), () =>
+      this.#write(record.spec.removeOnExit || isBeginOfRun(container.record, record), () =>
         this.#database.run("UPDATE containers SET changing = ? WHERE id = ?", changingPart(record), record.id),
       );
     else {
@@ -244,7 +249,7 @@ export class ContainerTable {
   delete(container: Container): void {
     // A daemon that dies here has the row, and writes the description again.
     this.#descriptions?.remove(container.id);
-    this.#write(container.record.hostConfig.AutoRemove, () =>
+    this.#write(container.record.spec.removeOnExit, () =>
       this.#database.run("DELETE FROM containers WHERE id = ?", container.id),
     );
     this.unwritten.delete(container);
@@ -276,13 +281,16 @@ export function fixedPart(record: ContainerRecord): string {
 }
 
 /** Rows are only ever written by this file: their JSON is trusted to be a record, and only its frame is checked. */
-function parseRow(database: Database, row: Record<string, unknown>): ContainerRecord {
+function parseRow(database: Database, row: Record<string, unknown>, upgrade: UpgradeRecord): ContainerRecord {
   const { id, name, fixed, changing } = row;
   if (typeof id !== "string" || typeof name !== "string" || typeof fixed !== "string" || typeof changing !== "string")
     throw new EngineError("data-loss", `row of container ${JSON.stringify(id)} is not readable`);
   const [seldom, often] = [
-    database.readObject(`container ${name}`, fixed, ["config", "hostConfig", "mounts"]),
+    database.readObject(`container ${name}`, fixed, ["mounts"]),
     database.readObject(`container ${name}`, changing, ["state", "networks"]),
   ];
-  return { ...seldom, ...often, id, name } as unknown as ContainerRecord;
+  const record = { ...seldom, ...often, id, name };
+  if ("spec" in record) return record as unknown as ContainerRecord;
+  database.readObject(`container ${name}`, fixed, ["config", "hostConfig"]);
+  return upgrade(record);
 }

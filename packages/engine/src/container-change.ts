@@ -1,4 +1,5 @@
 /** Changes of a container that is there: rename, update, resize, prune. */
+import { dockerOf, specOf } from "./docker-extension.ts";
 import { EngineError, isEngineError, messageOf, parseRfc3339Nano } from "@fathom/base";
 import type { ContainerUpdateRequest, ContainerUpdateResponse, Filters, HostConfig, PruneReport } from "@fathom/spec";
 import { checkRestartPolicy } from "./container-create.ts";
@@ -9,7 +10,7 @@ import type { EngineContext } from "./context.ts";
 import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "./filters.ts";
 import { checkName } from "./names.ts";
 import { parseUntil } from "./prune-until.ts";
-import { resourcesOf } from "@fathom/containers/steps/plan";
+import { resourcesFromOci, type Resources } from "@fathom/runtime";
 
 export async function renameContainer(engine: EngineContext, nameOrId: string, newName: string): Promise<void> {
   const container = engine.containers.find(nameOrId);
@@ -47,18 +48,19 @@ export async function updateContainer(
   if (request.RestartPolicy !== undefined)
     checkRestartPolicy(request.RestartPolicy.Name, request.RestartPolicy.MaximumRetryCount);
   return locked(engine, container, async () => {
-    const before = container.record.hostConfig;
+    const before = dockerOf(container.record).hostConfig;
     if (request.RestartPolicy !== undefined && before.AutoRemove && !["", "no"].includes(request.RestartPolicy.Name))
       throw new EngineError(
         "invalid-argument",
         `Cannot update container ${container.id}: Restart policy cannot be updated because AutoRemove is enabled for the container`,
       );
     const after = mergeUpdate(before, request);
-    const warnings = engine.oci.validate(container.record.config, after, undefined);
+    const warnings = engine.oci.validate(dockerOf(container.record).config, after, undefined);
     const { process } = container;
     try {
       await process?.cgroup.update(resourcesOf(engine, after));
-      engine.containers.update(container, { hostConfig: after });
+      const extension = { ...dockerOf(container.record), hostConfig: after };
+      engine.containers.update(container, { extension, spec: specOf(extension) });
     } catch (error) {
       try {
         process?.cgroup.apply(resourcesOf(engine, before));
@@ -133,7 +135,7 @@ export async function resizeContainer(
   const container = engine.containers.find(nameOrId);
   const process = mustRun(container);
   // Without a terminal there is nothing to resize, and Docker takes it for done.
-  if (container.record.config.Tty) await process.supervisor.resize(rows, columns);
+  if (container.record.spec.terminal) await process.supervisor.resize(rows, columns);
   publish(engine, container, "resize", { height: String(rows), width: String(columns) });
 }
 
@@ -144,7 +146,7 @@ export async function pruneContainers(engine: EngineContext, filters: Filters): 
   const deleted: string[] = [];
   let reclaimed = 0;
   for (const container of newestFirst(engine.containers.list())) {
-    const labels = container.record.config.Labels ?? {};
+    const labels = dockerOf(container.record).config.Labels ?? {};
     if (!isPrunable(container.record.state.status)) continue;
     if (until !== undefined && (parseRfc3339Nano(container.record.createdAt) ?? 0n) > until) continue;
     if (!matchesLabels(labels, filterValues(filters, "label"))) continue;
@@ -168,4 +170,10 @@ export async function pruneContainers(engine: EngineContext, filters: Filters): 
 
 function isPrunable(status: string): boolean {
   return status === "created" || status === "exited" || status === "dead";
+}
+
+/** Limits alone, for a container that runs. Device rules are not among them: they cannot be changed. */
+function resourcesOf(engine: EngineContext, hostConfig: HostConfig): Resources {
+  const { devices: _unchanged, ...limits } = resourcesFromOci(engine.oci.resources(hostConfig));
+  return limits;
 }

@@ -1,4 +1,5 @@
 /** docker commit: the container's side of it. The image half makes the image. */
+import { dockerOf } from "./docker-extension.ts";
 import { EngineError } from "@fathom/base";
 import type { CommitRequest, ContainerConfig } from "@fathom/spec";
 import { applyChanges, type RunConfig } from "./commit-changes.ts";
@@ -28,9 +29,9 @@ export async function commitContainer(engine: EngineContext, request: CommitRequ
     throw new EngineError("conflict", `the image of container ${record.id} is gone: it cannot be committed`);
   const parent = record.imageId;
   // What the client sends counts before the container's; without it the changes start from the container's.
-  const base = runConfigOf(request.config ?? record.config);
+  const base = runConfigOf(request.config ?? dockerOf(record).config);
   const changed = applyChanges(base, request.changes);
-  const config = runConfigOf({ ...changed, ...mergeRunConfig(changed, record.config) });
+  const config = runConfigOf({ ...changed, ...mergeRunConfig(changed, dockerOf(record).config) });
   const { id, name } = await engine.images.commit({
     containerId: record.id,
     parent,
@@ -39,7 +40,7 @@ export async function commitContainer(engine: EngineContext, request: CommitRequ
     tag: request.tag,
     author: request.author,
     comment: request.comment,
-    createdBy: (record.config.Cmd ?? []).join(" "),
+    createdBy: (dockerOf(record).config.Cmd ?? []).join(" "),
   });
   publish(engine, container, "commit", { comment: request.comment, imageID: id, imageRef: name ?? "" });
   return { Id: id };

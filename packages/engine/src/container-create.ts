@@ -1,4 +1,5 @@
 /** docker create: checks, names, the record, the layer, the volumes. */
+import { specOf, type DockerExtension } from "./docker-extension.ts";
 import { hostname } from "node:os";
 import { EngineError, formatRfc3339Nano, messageOf, shortId, zeroTime } from "@fathom/base";
 import type {
@@ -12,7 +13,6 @@ import { commandLine, mergeImageConfig } from "./config-merge.ts";
 import type { Container } from "@fathom/containers/container";
 import type { ContainerRecord } from "@fathom/containers/record";
 import { checkNetworkMode, requestedNetworks } from "./container-network.ts";
-import { requestedPorts } from "@fathom/containers/steps/networks";
 import type { EngineContext } from "./context.ts";
 import type { LocalImage } from "@fathom/containers/contract";
 import type { MountPoint } from "@fathom/containers/record";
@@ -95,6 +95,8 @@ export function recordOf(
   const config = finishConfig(engine, merged, host, id);
   const wanted = resolveImageMounts(engine, id, mounts);
   const { path, arguments: args } = commandLine(config);
+  // Ports that make no sense fail here, not at start.
+  const extension: DockerExtension = { config, hostConfig: host };
   const record: ContainerRecord = {
     id,
     name,
@@ -103,8 +105,8 @@ export function recordOf(
     topLayer: image?.topLayer,
     path,
     arguments: args,
-    config,
-    hostConfig: host,
+    spec: specOf(extension),
+    extension,
     mounts: [],
     networks: requestedNetworks(host.NetworkMode, macAddress, networking),
     cgroupPath: engine.stems.cgroupPath(host.CgroupParent, id),
@@ -123,8 +125,7 @@ export function recordOf(
     health: undefined,
     pending: undefined,
   };
-  // Ports that make no sense must fail here, not at start, and patterns that take too long over the labels.
-  requestedPorts(record);
+  // As do patterns that take too long over the labels.
   logTarget(record, engine.config);
   return { record, wanted };
 }
@@ -165,12 +166,8 @@ function finishConfig(engine: EngineContext, config: ContainerConfig, host: Host
   const { MacAddress: _moved, ...rest } = config;
   if (mode.startsWith("container:")) {
     // The other's name is used; inspect shows it.
-    const other = findQuietly(engine, mode.slice("container:".length));
-    return {
-      ...rest,
-      Hostname: other?.record.config.Hostname ?? "",
-      Domainname: other?.record.config.Domainname ?? "",
-    };
+    const other = findQuietly(engine, mode.slice("container:".length))?.record.spec;
+    return { ...rest, Hostname: other?.hostname ?? "", Domainname: other?.domainname ?? "" };
   }
   if (rest.Hostname !== "") return rest;
   if (mode === "host" || host.UTSMode === "host") return { ...rest, Hostname: hostname() };

@@ -9,6 +9,7 @@ import { previewMounts } from "@fathom/containers/steps/wanted-mounts";
 import { randomId } from "@fathom/base";
 import { explain } from "@fathom/runtime";
 import type { ContainerCreateRequest } from "@fathom/spec";
+import { dockerOf } from "./docker-extension.ts";
 import { checkRequest, recordOf } from "./container-create.ts";
 import type { EngineContext } from "./context.ts";
 
@@ -30,7 +31,8 @@ export async function explainRun(engine: EngineContext, body: ContainerCreateReq
 }
 
 /** What the start will attach; addresses and free ports are chosen only then. */
-function networkLines({ hostConfig, config }: ContainerRecord): string[] {
+function networkLines(record: ContainerRecord): string[] {
+  const { hostConfig, config } = dockerOf(record);
   const mode = parseNetworkMode(hostConfig.NetworkMode);
   switch (mode.kind) {
     case "host":

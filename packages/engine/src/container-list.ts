@@ -1,4 +1,5 @@
 /** docker ps: which containers, in which order, and how they are described. */
+import { dockerOf } from "./docker-extension.ts";
 import { EngineError, formatAge, parseRfc3339Nano, Turns } from "@fathom/base";
 import { containerStatuses, type ContainerSummary, type Filters } from "@fathom/spec";
 import type { Container } from "@fathom/containers/container";
@@ -126,7 +127,8 @@ function compileFilters(engine: EngineContext, filters: Filters): Test[] {
     return () => /^(0|f|false)$/i.test(value);
   });
   const labels = filterValues(filters, "label");
-  if (labels.length > 0) tests.push((container) => matchesLabels(container.record.config.Labels ?? {}, labels));
+  if (labels.length > 0)
+    tests.push((container) => matchesLabels(dockerOf(container.record).config.Labels ?? {}, labels));
   const bound = (key: "before" | "since"): bigint | undefined => {
     const value = filterValues(filters, key)[0];
     return value === undefined ? undefined : parseRfc3339Nano(engine.containers.find(value).record.createdAt);
@@ -197,7 +199,7 @@ function portTest(value: string, published: boolean): Test {
       return portSummaries(container).some(
         (port) => port.PublicPort !== undefined && inRange(port.PublicPort, port.Type),
       );
-    return Object.keys(record.config.ExposedPorts ?? {}).some((key) => {
+    return Object.keys(dockerOf(record).config.ExposedPorts ?? {}).some((key) => {
       const [port, kind = "tcp"] = key.split("/");
       return inRange(Number(port), kind);
     });
@@ -207,6 +209,7 @@ function portTest(value: string, published: boolean): Test {
 async function summarise(engine: EngineContext, container: Container, size: boolean): Promise<ContainerSummary> {
   const { record } = container;
   const running = container.process !== undefined;
+  const docker = dockerOf(record);
   return {
     Id: record.id,
     Names: [`/${record.name}`],
@@ -216,13 +219,13 @@ async function summarise(engine: EngineContext, container: Container, size: bool
     Created: Number((parseRfc3339Nano(record.createdAt) ?? 0n) / 1_000_000_000n),
     Ports: portSummaries(container),
     ...(size ? withoutZero(await containerSizes(engine, container)) : {}),
-    Labels: record.config.Labels ?? {},
+    Labels: docker.config.Labels ?? {},
     State: container.status,
     Status: statusText(engine, container),
     Health: { Status: record.health?.Status ?? "none", FailingStreak: record.health?.FailingStreak ?? 0 },
     HostConfig: {
-      NetworkMode: record.hostConfig.NetworkMode,
-      ...(record.hostConfig.Annotations ? { Annotations: record.hostConfig.Annotations } : {}),
+      NetworkMode: docker.hostConfig.NetworkMode,
+      ...(docker.hostConfig.Annotations ? { Annotations: docker.hostConfig.Annotations } : {}),
     },
     NetworkSettings: {
       Networks: Object.fromEntries(
@@ -241,7 +244,7 @@ function withoutZero(sizes: { SizeRw: number; SizeRootFs: number }): Partial<typ
 /** The name it was made by while that still is its image; else the image's id. */
 function imageName(engine: EngineContext, { record }: Container): string {
   try {
-    if (engine.images.lookup(record.config.Image).id === record.imageId) return record.config.Image;
+    if (engine.images.lookup(dockerOf(record).config.Image).id === record.imageId) return dockerOf(record).config.Image;
   } catch {
     // The name is gone or is another image's now.
   }

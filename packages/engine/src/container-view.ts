@@ -1,4 +1,5 @@
 /** What clients are shown of a container: inspect, and the pieces that the list shares with it. */
+import { dockerOf } from "./docker-extension.ts";
 import { sortedKeys } from "@fathom/base";
 import type { Endpoint, PortBinding } from "@fathom/network";
 import {
@@ -53,7 +54,7 @@ export async function inspectContainer(
     ResolvConfPath: started ? files.resolvConf : "",
     HostnamePath: started ? files.hostname : "",
     HostsPath: started ? files.hosts : "",
-    LogPath: record.hostConfig.LogConfig.Type === "json-file" && started ? paths.jsonLog : "",
+    LogPath: dockerOf(record).hostConfig.LogConfig.Type === "json-file" && started ? paths.jsonLog : "",
     Name: `/${record.name}`,
     RestartCount: record.restartCount,
     Driver: "overlay2",
@@ -62,7 +63,7 @@ export async function inspectContainer(
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: container.execs.size === 0 ? null : [...container.execs],
-    HostConfig: record.hostConfig,
+    HostConfig: dockerOf(record).hostConfig,
     ...(layer === undefined
       ? {}
       : {
@@ -79,14 +80,14 @@ export async function inspectContainer(
         }),
     ...(size ? await containerSizes(engine, container) : {}),
     Mounts: record.mounts.map(shownMount),
-    Config: record.config,
+    Config: dockerOf(record).config,
     NetworkSettings: networkSettings(container),
   };
 }
 
 /** With `container:NAME` the files in /etc are the other's. */
 function filesOwner(engine: EngineContext, record: ContainerRecord): ReturnType<typeof containerPaths> {
-  const mode = parseNetworkMode(record.hostConfig.NetworkMode);
+  const mode = parseNetworkMode(dockerOf(record).hostConfig.NetworkMode);
   if (mode.kind !== "container") return containerPaths(engine.config, record.id);
   const other = engine.containers.byId(mode.container)?.id ?? findId(engine, mode.container) ?? record.id;
   return containerPaths(engine.config, other);
@@ -138,7 +139,7 @@ export function shownMount(mount: MountPoint): ShownMount {
 function networkSettings(container: Container): NetworkSettings {
   const { record } = container;
   const running = container.process !== undefined;
-  const hasSandbox = running && parseNetworkMode(record.hostConfig.NetworkMode).kind !== "container";
+  const hasSandbox = running && parseNetworkMode(dockerOf(record).hostConfig.NetworkMode).kind !== "container";
   return {
     // There is no sandbox apart from the process: its namespace is found by pid.
     SandboxID: hasSandbox ? record.id : "",
@@ -180,8 +181,8 @@ type ShownPorts = Record<string, { HostIp: string; HostPort: string }[] | null>;
 /** Published ports with where they answer, exposed ones with null; nothing while it does not run. */
 function shownPorts(record: ContainerRecord, running: boolean): ShownPorts {
   const ports: ShownPorts = {};
-  if (!running || parseNetworkMode(record.hostConfig.NetworkMode).kind === "host") return ports;
-  for (const exposed of Object.keys(record.config.ExposedPorts ?? {})) ports[exposed] = null;
+  if (!running || parseNetworkMode(dockerOf(record).hostConfig.NetworkMode).kind === "host") return ports;
+  for (const exposed of Object.keys(dockerOf(record).config.ExposedPorts ?? {})) ports[exposed] = null;
   for (const binding of bindings(record)) {
     const key = `${binding.containerPort}/${binding.protocol}`;
     (ports[key] ??= []).push({ HostIp: binding.hostIp, HostPort: String(binding.hostPort) });
@@ -198,14 +199,14 @@ export function portSummaries(container: Container): PortSummary[] {
   if (container.process === undefined) return [];
   const { record } = container;
   // What is exposed in another's or the host's network is that one's.
-  if (!["network", "none"].includes(parseNetworkMode(record.hostConfig.NetworkMode).kind)) return [];
+  if (!["network", "none"].includes(parseNetworkMode(dockerOf(record).hostConfig.NetworkMode).kind)) return [];
   const published: PortSummary[] = bindings(record).map((binding) => ({
     IP: binding.hostIp,
     PrivatePort: binding.containerPort,
     PublicPort: binding.hostPort,
     Type: binding.protocol,
   }));
-  for (const exposed of Object.keys(record.config.ExposedPorts ?? {})) {
+  for (const exposed of Object.keys(dockerOf(record).config.ExposedPorts ?? {})) {
     const [port, protocol = "tcp"] = exposed.split("/");
     if (published.some((known) => known.PrivatePort === Number(port) && known.Type === protocol)) continue;
     published.push({ IP: "", PrivatePort: Number(port), Type: protocol });

@@ -6,13 +6,14 @@ import { silentLogger } from "@fathom/base";
 import { openDatabase, type Database } from "@fathom/store";
 import { createSys } from "@fathom/sys";
 import { ContainerTable } from "@fathom/containers/table";
+import { upgradeRecord } from "./docker-extension.ts";
 import type { EngineParts } from "./engine.ts";
 import { createNetworkState } from "./network-state.ts";
 import { testConfig } from "./testing/fakes.ts";
 import { createVolumes } from "./volumes/volumes.ts";
 
 const readers: Readonly<Record<string, (database: Database, root: string) => unknown>> = {
-  container: (database) => new ContainerTable(database),
+  container: (database) => new ContainerTable(database, upgradeRecord),
   network: (database) => createNetworkState(database).networks(),
   volume: (database, root) =>
     createVolumes({

@@ -1,4 +1,5 @@
 /** The engine put together: the container half, the image half, the volume half, and the daemon's life around them. */
+import { dockerOf, eventAttributes, upgradeRecord } from "./docker-extension.ts";
 import { mkdirSync } from "node:fs";
 import { EngineError, KeyedMutex, randomId, type Clock, type Logger } from "@fathom/base";
 import type { Networks } from "@fathom/network";
@@ -84,7 +85,7 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
   const { config, store, launcher, cgroups, networks, sys, files, logger, clock } = options;
   mkdirSync(containersRoot(config), { recursive: true, mode: 0o710 });
   const descriptions = new ContainerDescriptions(config, store, logger);
-  const containers = new ContainerTable(store.database, descriptions);
+  const containers = new ContainerTable(store.database, upgradeRecord, descriptions);
   const events = new Events(clock, () =>
     logger.warn("a client follows the events and does not read them: it loses the oldest that wait for it"),
   );
@@ -114,6 +115,8 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
     machine: new Machine(containers, logger),
     execs: new ExecTable(() => clock.monotonicMs()),
     events,
+    eventAttributes,
+    upgradeRecord,
     stems: new Stems({
       launcher,
       cgroups,
@@ -165,7 +168,7 @@ function usesOf(containers: ContainerTable): ContainerUses {
           id: container.id,
           // An image that is only mounted can be removed by force: its layers are held.
           running: container.process !== undefined && container.record.imageId === id,
-          imageName: container.record.config.Image,
+          imageName: dockerOf(container.record).config.Image,
         })),
     ofVolume: (name) =>
       containers

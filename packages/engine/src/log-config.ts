@@ -1,4 +1,5 @@
 /** Log drivers and their options: checked at create, turned into the supervisor's `LogSink` at start. */
+import { dockerOf } from "./docker-extension.ts";
 import { EngineError, shortId } from "@fathom/base";
 import type { LogSink } from "@fathom/runtime";
 import type { ContainerRecord } from "@fathom/containers/record";
@@ -100,7 +101,7 @@ function limits(settings: LogSettings): { maxSize: number; maxFiles: number } {
 /** Path of the log that can be read, undefined where the driver keeps none. */
 export function readableLog(record: ContainerRecord, config: EngineConfig): string | undefined {
   const paths = containerPaths(config, record.id);
-  switch (record.hostConfig.LogConfig.Type) {
+  switch (dockerOf(record).hostConfig.LogConfig.Type) {
     case "json-file":
       return paths.jsonLog;
     case "local":
@@ -111,7 +112,7 @@ export function readableLog(record: ContainerRecord, config: EngineConfig): stri
 }
 
 export function logTarget(record: ContainerRecord, config: EngineConfig): LogSink {
-  const settings: LogSettings = record.hostConfig.LogConfig as LogSettings;
+  const settings: LogSettings = dockerOf(record).hostConfig.LogConfig as LogSettings;
   const path = readableLog(record, config);
   if (path === undefined) return { kind: "none" };
   const attributes = selectAttributes(record, settings.Config);
@@ -130,7 +131,7 @@ export function logTarget(record: ContainerRecord, config: EngineConfig): LogSin
 function selectAttributes(record: ContainerRecord, options: Readonly<Record<string, string>>): Record<string, string> {
   const attributes: Record<string, string> = {};
   const environment: Record<string, string> = {};
-  for (const entry of record.config.Env ?? []) {
+  for (const entry of dockerOf(record).config.Env ?? []) {
     const equals = entry.indexOf("=");
     if (equals > 0) environment[entry.slice(0, equals)] = entry.slice(equals + 1);
   }
@@ -144,7 +145,7 @@ function selectAttributes(record: ContainerRecord, options: Readonly<Record<stri
     const matches = compilePattern(pattern);
     for (const [name, value] of Object.entries(from)) if (matches(name)) attributes[name] = value;
   };
-  choose(record.config.Labels ?? {}, options["labels"], options["labels-regex"]);
+  choose(dockerOf(record).config.Labels ?? {}, options["labels"], options["labels-regex"]);
   choose(environment, options["env"], options["env-regex"]);
   if (options["tag"] !== undefined && options["tag"] !== "") attributes["tag"] = expandTag(options["tag"], record);
   return attributes;
@@ -161,8 +162,8 @@ function expandTag(template: string, record: ContainerRecord): string {
     ImageID: shortId(record.imageId.replace(/^sha256:/, "")),
     ImageFullID: record.imageId,
     ContainerImageID: record.imageId,
-    ImageName: record.config.Image,
-    ContainerImageName: record.config.Image,
+    ImageName: dockerOf(record).config.Image,
+    ContainerImageName: dockerOf(record).config.Image,
     DaemonName: "fathom",
     Command: [record.path, ...record.arguments].join(" "),
   };

@@ -3,43 +3,31 @@
  * failures in a row make it unhealthy; failures in the start period do not count.
  */
 import { formatRfc3339Nano, messageOf, randomId } from "@fathom/base";
-import type { Health, HealthConfig, HealthcheckResult } from "@fathom/spec";
+import type { Health, HealthcheckResult } from "@fathom/spec";
 import type { Container } from "../container.ts";
 import { publish, type ContainersContext } from "../context.ts";
 import type { Exec } from "../exec/exec-table.ts";
 import { launchExec } from "../exec/exec.ts";
 import { readFrames } from "./frames.ts";
+import type { HealthCheck } from "./health-check.ts";
 import { SIGKILL } from "../signals.ts";
 
-const defaultIntervalNs = 30_000_000_000;
-const defaultTimeoutNs = 30_000_000_000;
-const defaultStartIntervalNs = 5_000_000_000;
-const defaultRetries = 3;
 /** Results kept, and bytes of output of each. */
 const keptResults = 5;
 const outputLimit = 4096;
 
-/** The command of a health check; undefined where there is none or it is "NONE". */
-export function healthCommand(config: HealthConfig | null | undefined): readonly string[] | undefined {
-  const [kind, ...rest] = config?.Test ?? [];
-  if (kind === "CMD" && rest.length > 0) return rest;
-  if (kind === "CMD-SHELL" && rest.length > 0) return ["/bin/sh", "-c", ...rest];
-  return undefined;
-}
-
 /** What a container that starts has of its checks; undefined where it has none. */
-export function healthAtStart(config: HealthConfig | null | undefined): Health | undefined {
-  return healthCommand(config) === undefined ? undefined : { Status: "starting", FailingStreak: 0, Log: [] };
+export function healthAtStart(check: HealthCheck | undefined): Health | undefined {
+  return check === undefined ? undefined : { Status: "starting", FailingStreak: 0, Log: [] };
 }
 
 /** Begins the checks of a container that has just started, or was found running. */
 export function startHealthMonitor(engine: ContainersContext, container: Container): void {
-  const config = container.record.config.Healthcheck;
-  const command = healthCommand(config);
-  if (command === undefined || config === undefined || config === null) return;
+  const check = container.record.spec.health;
+  if (check === undefined) return;
   const abort = new AbortController();
   container.health = { stop: () => abort.abort() };
-  void monitor(engine, container, config, command, abort.signal).catch((error) => {
+  void monitor(engine, container, check, abort.signal).catch((error) => {
     if (!abort.signal.aborted) engine.logger.error("health checks ended", { error, id: container.id });
   });
 }
@@ -47,35 +35,28 @@ export function startHealthMonitor(engine: ContainersContext, container: Contain
 async function monitor(
   engine: ContainersContext,
   container: Container,
-  config: HealthConfig,
-  command: readonly string[],
+  check: HealthCheck,
   signal: AbortSignal,
 ): Promise<void> {
   const startedMs = engine.clock.monotonicMs();
-  const startPeriodMs = (config.StartPeriod ?? 0) / 1_000_000;
   for (;;) {
     const starting = container.record.health?.Status === "starting";
-    const inStartPeriod = (): boolean => engine.clock.monotonicMs() - startedMs < startPeriodMs;
-    const intervalNs =
-      starting && inStartPeriod()
-        ? config.StartInterval || defaultStartIntervalNs
-        : config.Interval || defaultIntervalNs;
-    await engine.clock.sleep(intervalNs / 1_000_000, signal);
+    const inStartPeriod = (): boolean => engine.clock.monotonicMs() - startedMs < check.startPeriodMs;
+    await engine.clock.sleep(starting && inStartPeriod() ? check.startIntervalMs : check.intervalMs, signal);
     if (container.paused) continue;
-    const result = await probe(engine, container, config, command, signal);
+    const result = await probe(engine, container, check, signal);
     if (signal.aborted) return;
-    record(engine, container, config, result, inStartPeriod());
+    record(engine, container, check, result, inStartPeriod());
   }
 }
 
 async function probe(
   engine: ContainersContext,
   container: Container,
-  config: HealthConfig,
-  command: readonly string[],
+  check: HealthCheck,
   signal: AbortSignal,
 ): Promise<HealthcheckResult> {
-  const timeoutNs = config.Timeout || defaultTimeoutNs;
+  const { command, timeoutMs } = check;
   const start = formatRfc3339Nano(engine.clock.nowNs());
   const finish = (ExitCode: number, Output: string): HealthcheckResult => ({
     Start: start,
@@ -115,7 +96,7 @@ async function probe(
     );
     const output = readFrames(engine.sys, handle.attachments[0]!.fd, outputLimit);
     const timer = new AbortController();
-    const timeout = engine.clock.sleep(timeoutNs / 1_000_000, AbortSignal.any([timer.signal, signal])).then(
+    const timeout = engine.clock.sleep(timeoutMs, AbortSignal.any([timer.signal, signal])).then(
       () => "timeout" as const,
       () => "stopped" as const,
     );
@@ -123,7 +104,7 @@ async function probe(
     timer.abort();
     if (first === "timeout") {
       await container.process?.supervisor.signal(SIGKILL, exec.id).catch(() => undefined);
-      return finish(-1, `Health check exceeded timeout (${timeoutNs / 1e9}s)`);
+      return finish(-1, `Health check exceeded timeout (${timeoutMs / 1000}s)`);
     }
     if (first === "stopped") return finish(-1, "");
     return finish(first.code, await output);
@@ -136,7 +117,7 @@ async function probe(
 function record(
   engine: ContainersContext,
   container: Container,
-  config: HealthConfig,
+  check: HealthCheck,
   result: HealthcheckResult,
   inStartPeriod: boolean,
 ): void {
@@ -148,7 +129,7 @@ function record(
     FailingStreak = 0;
   } else if (!(inStartPeriod && Status === "starting")) {
     FailingStreak++;
-    if (FailingStreak >= (config.Retries || defaultRetries)) Status = "unhealthy";
+    if (FailingStreak >= check.retries) Status = "unhealthy";
   }
   // A row that is not written now follows: the checks are no less true for it.
   engine.containers.record(container, { health: { Status, FailingStreak, Log } });

@@ -64,7 +64,7 @@ function publishEnd(engine: ContainersContext, container: Container, { end }: Ch
 /** A process that joins a pid namespace is made by the launch. Without its identity the next daemon finds it by the row, if it is there still. */
 function completeAdopt(engine: ContainersContext, container: Container): void {
   const identity = container.process?.supervisor.identity;
-  if (identity === undefined || container.record.hostConfig.PidMode === "") return;
+  if (identity === undefined || container.record.spec.pid.kind !== "container") return;
   const adopt = readAdoptFile(engine.config, container.id);
   if (adopt !== undefined && adopt.identity === undefined)
     writeAdoptFile(engine.config, container.id, { ...adopt, identity });
@@ -90,8 +90,7 @@ async function autoRemove(
   remove: Verbs["remove"],
 ): Promise<void> {
   // While the daemon stops, its containers stay as they are for the next one; --rm is then done at its start.
-  const { hostConfig } = container.record;
-  if (!hostConfig.AutoRemove || engine.shuttingDown.aborted) return;
+  if (!container.record.spec.removeOnExit || engine.shuttingDown.aborted) return;
   // A restart by the user takes it up again, unless its start fails.
   if (end !== undefined && container.restarts > 0) return;
   if (end !== undefined) engine.containers.depart(container, engine.clock.monotonicMs());

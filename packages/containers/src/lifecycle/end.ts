@@ -9,7 +9,7 @@ import { unmountImages } from "../steps/image-mounts.ts";
 import type { ContainerRecord, ContainerState } from "../record.ts";
 import { unmountSharedMemory } from "../steps/shared-memory.ts";
 import { lookForSilentEnds } from "./silent-ends.ts";
-import { decideRestart, type EndedRun, type RestartDecision, type RestartPolicy } from "./restart-policy.ts";
+import { decideRestart, type EndedRun, type RestartDecision } from "./restart-policy.ts";
 
 /** Registers the handling of a process's end. Called once for each run, also after a reconnect. */
 export function watchEnd(engine: ContainersContext, container: Container, process: RunningProcess): void {
@@ -66,8 +66,8 @@ async function handleEnd(
 export function policyFacts(
   record: ContainerRecord,
 ): Pick<EndedRun, "policy" | "exitCode" | "restartCount" | "stoppedByUser"> {
-  const { hostConfig, state, restartCount, stoppedByUser } = record;
-  return { policy: hostConfig.RestartPolicy as RestartPolicy, exitCode: state.exitCode, restartCount, stoppedByUser };
+  const { spec, state, restartCount, stoppedByUser } = record;
+  return { policy: spec.restart, exitCode: state.exitCode, restartCount, stoppedByUser };
 }
 
 /** How an end changes the row. Also of ends that a starting daemon finds. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { decideRestart, restartsWithDaemon, type EndedRun } from "./restart-policy.ts";
 
 const run: EndedRun = {
-  policy: { Name: "always", MaximumRetryCount: 0 },
+  policy: { kind: "always", maximumRetryCount: 0 },
   exitCode: 1,
   restartCount: 0,
   stoppedByUser: false,
@@ -26,12 +26,12 @@ describe("decideRestart", () => {
   });
 
   test("a stop by the user ends it for every policy", () => {
-    for (const Name of ["always", "unless-stopped", "on-failure"] as const)
-      expect(decideRestart({ ...run, policy: { Name, MaximumRetryCount: 0 }, stoppedByUser: true }).kind).toBe("stay");
+    for (const kind of ["always", "unless-stopped", "on-failure"] as const)
+      expect(decideRestart({ ...run, policy: { kind, maximumRetryCount: 0 }, stoppedByUser: true }).kind).toBe("stay");
   });
 
   test("on-failure counts, and is content with 0", () => {
-    const policy = { Name: "on-failure", MaximumRetryCount: 2 } as const;
+    const policy = { kind: "on-failure", maximumRetryCount: 2 } as const;
     expect(decideRestart({ ...run, policy, restartCount: 1 }).kind).toBe("restart");
     expect(decideRestart({ ...run, policy, restartCount: 2 }).kind).toBe("stay");
     expect(decideRestart({ ...run, policy, exitCode: 0 }).kind).toBe("stay");
@@ -39,8 +39,8 @@ describe("decideRestart", () => {
 });
 
 test("a starting daemon brings back what the policy says", () => {
-  const back = (Name: EndedRun["policy"]["Name"], more: Partial<EndedRun>): boolean =>
-    restartsWithDaemon({ ...run, policy: { Name, MaximumRetryCount: 2 }, ...more });
+  const back = (kind: EndedRun["policy"]["kind"], more: Partial<EndedRun>): boolean =>
+    restartsWithDaemon({ ...run, policy: { kind, maximumRetryCount: 2 }, ...more });
   expect(back("always", { stoppedByUser: true, exitCode: 0 })).toBe(true);
   expect(back("unless-stopped", { stoppedByUser: true })).toBe(false);
   expect(back("unless-stopped", { exitCode: 0 })).toBe(true);

@@ -4,8 +4,9 @@
  */
 
 export interface RestartPolicy {
-  readonly Name: "" | "no" | "always" | "on-failure" | "unless-stopped";
-  readonly MaximumRetryCount: number;
+  readonly kind: "no" | "always" | "on-failure" | "unless-stopped";
+  /** Of "on-failure"; 0 for no limit. */
+  readonly maximumRetryCount: number;
 }
 
 export const firstDelayMs = 100;
@@ -34,15 +35,14 @@ export function decideRestart(run: EndedRun): RestartDecision {
 }
 
 function wantsRestart(run: Pick<EndedRun, "policy" | "exitCode" | "restartCount">): boolean {
-  switch (run.policy.Name) {
+  switch (run.policy.kind) {
     case "always":
     case "unless-stopped":
       return true;
     case "on-failure":
       if (run.exitCode === 0) return false;
-      return run.policy.MaximumRetryCount === 0 || run.restartCount < run.policy.MaximumRetryCount;
+      return run.policy.maximumRetryCount === 0 || run.restartCount < run.policy.maximumRetryCount;
     case "no":
-    case "":
       return false;
   }
 }
@@ -54,5 +54,5 @@ function wantsRestart(run: Pick<EndedRun, "policy" | "exitCode" | "restartCount"
 export function restartsWithDaemon(
   run: Pick<EndedRun, "policy" | "stoppedByUser" | "exitCode" | "restartCount">,
 ): boolean {
-  return run.policy.Name === "always" || (!run.stoppedByUser && wantsRestart(run));
+  return run.policy.kind === "always" || (!run.stoppedByUser && wantsRestart(run));
 }

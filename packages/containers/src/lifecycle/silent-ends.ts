@@ -55,8 +55,10 @@ export function freeEnd(engine: ContainersContext, container: Container, process
 
 /** Whose pid namespace is that of this container, also by way of others. */
 function joinedTo(engine: ContainersContext, container: Container): Container[] {
-  const joined = engine.containers
-    .list()
-    .filter((other) => other !== container && other.record.hostConfig.PidMode === `container:${container.id}`);
+  const joined = engine.containers.list().filter((other) => other !== container && joins(other, container.id));
   return [...joined, ...joined.flatMap((other) => joinedTo(engine, other))];
+}
+
+function joins({ record }: Container, id: string): boolean {
+  return record.spec.pid.kind === "container" && record.spec.pid.container === id;
 }

@@ -107,7 +107,7 @@ function processOf(
 }
 
 function startedPatch(
-  { config, state }: ContainerRecord,
+  { spec, state }: ContainerRecord,
   { launched, networks }: Run,
   counts: Counts,
 ): Partial<ContainerRecord> {
@@ -115,7 +115,7 @@ function startedPatch(
     networks,
     ...counts,
     stoppedByUser: false,
-    health: healthAtStart(config.Healthcheck),
+    health: healthAtStart(spec.health),
     state: {
       status: "running",
       pid: launched.supervisor.pid,
@@ -204,8 +204,8 @@ async function launch(
   progress.stage = "files";
   mkdirSync(paths.run, { recursive: true, mode: 0o700 });
   undo.defer(() => clearRunDirectory(engine, record.id));
-  if (record.hostConfig.LogConfig.Type === "local")
-    mkdirSync(dirname(paths.localLog), { recursive: true, mode: 0o710 });
+  const log = engine.logs.target(record);
+  if (log.kind === "json-file") mkdirSync(dirname(log.path), { recursive: true, mode: 0o710 });
   if (joins.networkContainer === undefined) writeStaticFiles(engine, record);
   progress.stage = "volumes";
   for (const mount of record.mounts)
@@ -220,11 +220,10 @@ async function launch(
   progress.stage = "mounts";
   await prepareMountSources(engine.files, record.mounts);
   // Directories of devices are read in the runtime's few threads: what is on a server that is away must not get there.
-  for (const { PathOnHost = "" } of record.hostConfig.Devices ?? [])
-    if (PathOnHost.startsWith("/")) await engine.files.kindOf(PathOnHost);
+  for (const path of record.spec.devicePaths) await engine.files.kindOf(path);
   await checkPropagation(engine.files, record.mounts, engine.config.dataRoot);
   progress.stage = "shared-memory";
-  if (record.hostConfig.IpcMode === "shareable") {
+  if (record.spec.ipc.kind === "shareable") {
     mountSharedMemory(engine, record);
     undo.defer(() => unmountSharedMemory(engine, record));
   }
@@ -267,8 +266,8 @@ async function launch(
     directory: paths.run,
     io: {
       kind: "supervised",
-      log: engine.logs.target(record),
-      openStdin: record.config.OpenStdin === true,
+      log,
+      openStdin: record.spec.stdin !== "none",
       attach: attach.map((pending) => pending.options),
     },
   };

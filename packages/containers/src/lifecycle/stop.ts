@@ -5,7 +5,7 @@ import { startContainer } from "./start.ts";
 import { locked, mustRun, publish, type ContainersContext } from "../context.ts";
 import { thawForEnd } from "./pause.ts";
 import { freeEnd } from "./silent-ends.ts";
-import { parseSignal, SIGKILL, SIGTERM } from "../signals.ts";
+import { SIGKILL } from "../signals.ts";
 
 /** Docker's default. */
 const defaultStopTimeoutSeconds = 10;
@@ -27,7 +27,7 @@ export async function killContainer(engine: ContainersContext, container: Contai
   if (await endsWait(engine, container)) return;
   const process = mustRun(container);
   // Only what ends the container is a stop by the user: other signals leave the policy alone.
-  if (signal === SIGKILL || signal === stopSignal(container)) markStopped(engine, container);
+  if (signal === SIGKILL || signal === container.record.spec.stop.signal) markStopped(engine, container);
   try {
     await process.supervisor.signal(signal);
   } catch (error) {
@@ -63,15 +63,6 @@ function markStopped(engine: ContainersContext, container: Container): void {
   if (!container.record.stoppedByUser) engine.containers.record(container, { stoppedByUser: true });
 }
 
-function stopSignal(container: Container): number {
-  const name = container.record.config.StopSignal ?? "";
-  try {
-    return name === "" ? SIGTERM : parseSignal(name);
-  } catch {
-    return SIGTERM;
-  }
-}
-
 /** Goes on when the client hangs up: half a stop would leave a container that was told to end. @throws not-modified when it does not run */
 export async function stopContainer(
   engine: ContainersContext,
@@ -96,8 +87,9 @@ export async function stopProcess(
   const { process } = container;
   if (process === undefined) return;
   if (byUser) markStopped(engine, container);
-  const first = options.signal ?? stopSignal(container);
-  const timeoutSeconds = options.timeoutSeconds ?? container.record.config.StopTimeout ?? defaultStopTimeoutSeconds;
+  const first = options.signal ?? container.record.spec.stop.signal;
+  const timeoutSeconds =
+    options.timeoutSeconds ?? container.record.spec.stop.timeoutSeconds ?? defaultStopTimeoutSeconds;
   const arrived = await sendSignal(engine, container, first);
   await thawForEnd(engine, container, process);
   // Nothing comes after SIGKILL but to wait, where it arrived.

@@ -350,7 +350,7 @@ async function attempt(engine: ContainersContext, what: string, action: () => Pr
 /** Restart policies, and --rm of what ended meanwhile or, as in Docker, never started. Called when requests are being served. */
 export async function resume(engine: ContainersContext): Promise<void> {
   for (const container of engine.containers.list()) {
-    const { state, hostConfig } = container.record;
+    const { state, spec } = container.record;
     if (container.process !== undefined) continue;
     const started = state.startedAt !== zeroTime;
     // Between two tries, or ended while no daemon ran: the policy goes on where it was.
@@ -362,7 +362,7 @@ export async function resume(engine: ContainersContext): Promise<void> {
         patch: { state: { ...state, status: "restarting" } },
         restart: { delayMs: firstDelayMs, counted: false },
       });
-    else if (hostConfig.AutoRemove)
+    else if (spec.removeOnExit)
       await attempt(engine, `removing ${container.id}`, () =>
         engine.mutex.run(container.id, () => removeContainer(engine, container, { volumes: true })),
       );

@@ -6,11 +6,10 @@ import { buildHostnameFile, buildHostsFile, buildResolvConf, chooseResolvConfPat
 import type { ContainersContext } from "../context.ts";
 import { containerPaths } from "../paths.ts";
 import type { ContainerRecord, NetworkAttachment } from "../record.ts";
-import { parseNetworkMode } from "./network-mode.ts";
 
 /** The host name of a container: its own, or the host's in the host's network or UTS namespace. */
 export function effectiveHostname(record: ContainerRecord): string {
-  const own = record.config.Hostname ?? "";
+  const own = record.spec.hostname;
   return own !== "" ? own : hostname();
 }
 
@@ -18,22 +17,21 @@ export function effectiveHostname(record: ContainerRecord): string {
 export function writeStaticFiles(engine: ContainersContext, record: ContainerRecord): void {
   const paths = containerPaths(engine.config, record.id);
   writeFileSync(paths.hostname, buildHostnameFile(effectiveHostname(record)), { mode: 0o644 });
-  const { Dns, DnsSearch, DnsOptions } = record.hostConfig;
-  const mode = parseNetworkMode(record.hostConfig.NetworkMode ?? "");
-  const isolated = mode.kind !== "host";
+  const { dns, network } = record.spec;
+  const isolated = network.kind !== "host";
   const hostPath = chooseResolvConfPath(readHostFile("/etc/resolv.conf"));
   const content = buildResolvConf({
     host: readHostFile(hostPath),
-    servers: nonEmpty(Dns) ?? engine.config.dns,
-    search: nonEmpty(DnsSearch) ?? engine.config.dnsSearch,
-    options: nonEmpty(DnsOptions) ?? engine.config.dnsOptions,
+    servers: nonEmpty(dns.servers) ?? engine.config.dns,
+    search: nonEmpty(dns.search) ?? engine.config.dnsSearch,
+    options: nonEmpty(dns.options) ?? engine.config.dnsOptions,
     isolated,
   });
   writeFileSync(paths.resolvConf, content, { mode: 0o644 });
 }
 
-function nonEmpty(list: readonly string[] | null | undefined): readonly string[] | undefined {
-  return list !== null && list !== undefined && list.length > 0 ? list : undefined;
+function nonEmpty(list: readonly string[]): readonly string[] | undefined {
+  return list.length > 0 ? list : undefined;
 }
 
 /** Writes /etc/hosts; the addresses are known only once the networks are attached. */
@@ -43,11 +41,9 @@ export function writeHostsFile(
   networks: readonly NetworkAttachment[],
 ): void {
   const path = containerPaths(engine.config, record.id).hosts;
-  const mode = parseNetworkMode(record.hostConfig.NetworkMode ?? "");
-  const extraHosts = (record.hostConfig.ExtraHosts ?? []).flatMap((entry) =>
-    expandHostGateway(engine, entry, networks),
-  );
-  if (mode.kind === "host") {
+  const { network, extraHosts: asked, domainname } = record.spec;
+  const extraHosts = asked.flatMap((entry) => expandHostGateway(engine, entry, networks));
+  if (network.kind === "host") {
     const own = extraHosts.map(
       (entry) => `${entry.slice(entry.indexOf(":") + 1)}\t${entry.slice(0, entry.indexOf(":"))}\n`,
     );
@@ -59,7 +55,7 @@ export function writeHostsFile(
     path,
     buildHostsFile({
       hostname: effectiveHostname(record),
-      domainname: record.config.Domainname ?? "",
+      domainname,
       addresses,
       extraHosts,
     }),

@@ -1,17 +1,9 @@
 /** A container's endpoints: made when it starts, given up when it has ended. */
 import { EngineError } from "@fathom/base";
-import { expandPorts, type Endpoint, type PortRequest, type PreparedLink } from "@fathom/network";
+import type { Endpoint, PreparedLink } from "@fathom/network";
 import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
-import type { ContainerRecord, NetworkAttachment } from "../record.ts";
-
-export function requestedPorts(record: ContainerRecord): PortRequest[] {
-  return expandPorts(
-    Object.keys(record.config.ExposedPorts ?? {}),
-    record.hostConfig.PortBindings ?? {},
-    record.hostConfig.PublishAllPorts === true,
-  );
-}
+import type { NetworkAttachment } from "../record.ts";
 
 /**
  * Connects a starting container. On failure everything is detached again.
@@ -38,7 +30,7 @@ export async function attachNetworks(
           namespaceFd,
           networkId: network.id,
           interfaceName: `eth${index}`,
-          ports: index === 0 ? requestedPorts(record) : [],
+          ports: index === 0 ? record.spec.ports : [],
           isDefaultGateway: index === 0,
           ...(link !== undefined && network.name === "bridge" && link.interfaceName === `eth${index}`
             ? { prepared: link }

@@ -15,10 +15,9 @@ import {
   type LaunchStage,
   type Resources,
 } from "@fathom/runtime";
-import type { ExecCreateRequest, HostConfig } from "@fathom/spec";
+import type { ExecCreateRequest } from "@fathom/spec";
 import type { ContainerLayer } from "@fathom/store";
 import { effectiveHostname } from "./network-files.ts";
-import { parseNetworkMode } from "./network-mode.ts";
 import type { Container, RunningProcess } from "../container.ts";
 import type { ContainerRecord } from "../record.ts";
 import type { ContainersContext } from "../context.ts";
@@ -44,17 +43,12 @@ export interface Joins {
  * @throws not-found, conflict when the other does not run or does not share
  */
 export function joinedNamespaces(engine: ContainersContext, record: ContainerRecord): Joins {
-  const { NetworkMode, PidMode, IpcMode } = record.hostConfig;
-  const networkMode = parseNetworkMode(NetworkMode);
-  const networkContainer =
-    networkMode.kind === "container" ? networkDonor(engine, record, networkMode.container) : undefined;
-  const pidContainer = PidMode.startsWith("container:")
-    ? joinable(engine, PidMode.slice("container:".length), "")
-    : undefined;
-  const ipcContainer = IpcMode.startsWith("container:")
-    ? joinable(engine, IpcMode.slice("container:".length), "failed to join IPC namespace: ")
-    : undefined;
-  if (ipcContainer !== undefined && !["shareable", "host"].includes(ipcContainer.record.hostConfig.IpcMode))
+  const { network, pid, ipc } = record.spec;
+  const networkContainer = network.kind === "container" ? networkDonor(engine, record, network.container) : undefined;
+  const pidContainer = pid.kind === "container" ? joinable(engine, pid.container, "") : undefined;
+  const ipcContainer =
+    ipc.kind === "container" ? joinable(engine, ipc.container, "failed to join IPC namespace: ") : undefined;
+  if (ipcContainer !== undefined && !["shareable", "host"].includes(ipcContainer.record.spec.ipc.kind))
     throw new EngineError(
       "conflict",
       `failed to join IPC namespace: container ${ipcContainer.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
@@ -147,10 +141,10 @@ export async function translate(
         at: layer.mergedPath,
         ...(spec.linux?.rootfsPropagation === "shared" ? { atMountPoint: mountPointOf(layer.mergedPath) } : {}),
         cgroup,
-        init: record.hostConfig.Init ?? engine.config.init,
+        init: record.spec.init ?? engine.config.init,
         keyring: `_ses.${record.id}`,
         kcore: hasKcore,
-        console: { rows: record.hostConfig.ConsoleSize[0], columns: record.hostConfig.ConsoleSize[1] },
+        console: { rows: record.spec.consoleSize[0], columns: record.spec.consoleSize[1] },
       })),
   };
 }
@@ -180,10 +174,4 @@ export async function compileExecProcess(
   });
   // The supervisor is in no cgroup of the container's; it does not know which they are.
   return { ...plan, stem: { newNamespaces: [], cgroupProcs: running.cgroup.procsFiles } };
-}
-
-/** Limits alone, for a container that runs. Device rules are not among them: they cannot be changed. */
-export function resourcesOf(engine: ContainersContext, hostConfig: HostConfig): Resources {
-  const { devices: _unchanged, ...limits } = resourcesFromOci(engine.oci.resources(hostConfig));
-  return limits;
 }

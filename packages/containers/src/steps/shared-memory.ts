@@ -18,7 +18,7 @@ const UMOUNT_NOFOLLOW = 8;
 
 /** Host path that is to be bound over /dev/shm of this container, or of one that joins it; undefined for one of its own. */
 export function sharedMemoryPath(engine: ContainersContext, record: ContainerRecord): string | undefined {
-  switch (record.hostConfig.IpcMode) {
+  switch (record.spec.ipc.kind) {
     case "host":
       return "/dev/shm";
     case "shareable":
@@ -33,14 +33,13 @@ export function mountSharedMemory(engine: ContainersContext, record: ContainerRe
   mkdirSync(path, { recursive: true, mode: 0o700 });
   unmount(engine.sys, path);
   const flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-  engine.sys.mount("shm", path, "tmpfs", flags, `mode=1777,size=${record.hostConfig.ShmSize}`);
+  engine.sys.mount("shm", path, "tmpfs", flags, `mode=1777,size=${record.spec.sharedMemoryBytes}`);
   engine.sys.mount("", path, "", MS_PRIVATE, "");
 }
 
 /** Harmless where nothing is mounted. Those who have joined keep what they bound. */
 export function unmountSharedMemory(engine: ContainersContext, record: ContainerRecord): void {
-  if (record.hostConfig.IpcMode === "shareable")
-    unmount(engine.sys, containerPaths(engine.config, record.id).sharedMemory);
+  if (record.spec.ipc.kind === "shareable") unmount(engine.sys, containerPaths(engine.config, record.id).sharedMemory);
 }
 
 function unmount(sys: Sys, path: string): void {

@@ -35,7 +35,7 @@ export async function attachContainer(
   signal: AbortSignal,
 ): Promise<AttachResult> {
   const container = engine.containers.find(nameOrId);
-  const tty = container.record.config.Tty;
+  const tty = container.record.spec.terminal;
   parseDetachKeys(request.detachKeys ?? "", "detach");
   if (container.paused)
     throw new EngineError("conflict", `container ${container.id} is paused, unpause the container before attach`);
@@ -84,13 +84,13 @@ async function openStream(
   request: AttachRequest,
   signal: AbortSignal,
 ): Promise<StreamAttachment | undefined> {
-  const { config } = container.record;
+  const { spec } = container.record;
   const pending: PendingAttach = {
     options: {
-      stdin: request.stdin && config.OpenStdin,
+      stdin: request.stdin && spec.stdin !== "none",
       stdout: request.stdout,
       stderr: request.stderr,
-      closeStdin: config.StdinOnce && !config.Tty,
+      closeStdin: spec.stdin === "once" && !spec.terminal,
     },
     signal,
     started: deferred<Attachment | undefined>(),
@@ -116,9 +116,9 @@ async function openStream(
   }
   return {
     fd: attachment.fd,
-    tty: config.Tty,
+    tty: spec.terminal,
     // Those of the start count where the client names none.
-    detachKeys: effectiveDetachKeys(request.detachKeys || container.process?.detachKeys || "", "detach", config.Tty),
+    detachKeys: effectiveDetachKeys(request.detachKeys || container.process?.detachKeys || "", "detach", spec.terminal),
     detached: () => publish(engine, container, "detach"),
   };
 }
@@ -139,7 +139,7 @@ export function containerLogs(
   const path = engine.logs.readable(container.record);
   if (path === undefined)
     throw new EngineError("not-implemented", "configured logging driver does not support reading");
-  const tty = container.record.config.Tty;
+  const tty = container.record.spec.terminal;
   const { follow, ...selection } = request;
   if (!follow || container.process === undefined)
     return {

@@ -1,4 +1,5 @@
 /** `OciTranslation` as the container half asks for it: reads the user files, knows the machine, leaves the rest to pure functions. */
+import { dockerOf } from "../docker-extension.ts";
 import { readFileSync } from "node:fs";
 import { tmpfsMounts } from "../mounts.ts";
 import { EngineError, messageOf } from "@fathom/base";
@@ -56,7 +57,7 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
     validate: (config, hostConfig, request) => checkConfig(config, hostConfig, request, host),
 
     containerSpec: async ({ record, rootFd, ...input }) => {
-      const { config, hostConfig } = record;
+      const { config, hostConfig } = dockerOf(record);
       const user = await users.inRoot(rootFd, config.User, hostConfig.GroupAdd ?? []);
       const devices = await requestedDevices(hostConfig);
       const command = [record.path, ...record.arguments];
@@ -70,7 +71,7 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
     },
 
     execProcess: async ({ record, request, command, pid }) => {
-      const { config, hostConfig } = record;
+      const { config, hostConfig } = dockerOf(record);
       const name = request.User === "" ? config.User : request.User;
       const user = await users.ofProcess(pid, name, hostConfig.GroupAdd ?? []);
       const security = parseSecurityOptions(hostConfig.SecurityOpt ?? [], daemon.noNewPrivileges);
