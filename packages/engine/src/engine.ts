@@ -1,31 +1,21 @@
 /** The engine put together: the container half, the image half, the volume half, and the daemon's life around them. */
 import { dockerOf, eventAttributes, upgradeRecord } from "./docker-extension.ts";
-import { mkdirSync } from "node:fs";
-import { EngineError, KeyedMutex, randomId, type Clock, type Logger } from "@fathom/base";
+import { EngineError, randomId, type Clock, type Logger } from "@fathom/base";
 import type { Networks } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
 import type { Database, Store } from "@fathom/store";
 import type { HostFiles, Sys } from "@fathom/sys";
-import { ContainerDescriptions, takeUpDescribed } from "@fathom/containers/description";
-import { ContainerTable } from "@fathom/containers/table";
+import { openContainers, type Containers } from "@fathom/containers/open";
+import type { ContainerTable } from "@fathom/containers/table";
 import type { ContainerUses, EngineConfig, OciTranslation, ImageSource } from "./contract.ts";
 import type { EventPublisher, VolumeLookup } from "@fathom/containers/contract";
 import type { EngineContext } from "./context.ts";
 import { checkDatabaseNowAndThen } from "./database-check.ts";
 import { createContainerBackend, type ContainerBackend } from "./container-backend.ts";
 import { Events } from "./events.ts";
-import { ExecTable } from "@fathom/containers/exec/exec-table";
-import { LogWatch } from "@fathom/containers/logs/log-watch";
-import { containersRoot } from "@fathom/containers/paths";
-import { recover, resume } from "@fathom/containers/recovery/recover";
-import { stopForShutdown } from "@fathom/containers/lifecycle/shutdown";
-import { defaultNamespaces, Stems } from "@fathom/containers/stems";
 import { logTarget, readableLog } from "./log-config.ts";
 import { volumesInUse, type SystemSources } from "./system.ts";
 import { execWords, exitCodeAfterStart, exitCodeOfExec, startWords } from "./words/launch-words.ts";
-import { writeRowsLater } from "@fathom/containers/lifecycle/late-rows";
-import { connectLifecycle } from "@fathom/containers/lifecycle/lifecycle";
-import { Machine } from "@fathom/containers/lifecycle/machine";
 
 /** What the image and volume halves are made from. */
 export interface EngineParts {
@@ -82,65 +72,41 @@ export interface Engine<Images, Volumes> extends EngineLife {
 export async function createEngine<Images extends ImageHalf, Volumes extends VolumeHalf>(
   options: EngineOptions<Images, Volumes>,
 ): Promise<Engine<Images, Volumes>> {
-  const { config, store, launcher, cgroups, networks, sys, files, logger, clock } = options;
-  mkdirSync(containersRoot(config), { recursive: true, mode: 0o710 });
-  const descriptions = new ContainerDescriptions(config, store, logger);
-  const containers = new ContainerTable(store.database, upgradeRecord, descriptions);
+  const { config, store, sys, files, logger, clock } = options;
   const events = new Events(clock, () =>
     logger.warn("a client follows the events and does not read them: it loses the oldest that wait for it"),
   );
-  const parts: EngineParts = { config, store, sys, files, events, uses: usesOf(containers), logger, clock };
-  const images = options.images(parts);
-  const volumes = options.volumes(parts);
-  const shuttingDown = new AbortController();
-  const context: EngineContext = {
+  const partsOf = (containers: ContainerTable): EngineParts => ({
     config,
     store,
-    launcher,
-    cgroups,
-    networks,
     sys,
     files,
+    events,
+    uses: usesOf(containers),
     logger,
     clock,
-    images,
-    volumes,
-    oci: options.oci,
+  });
+  const opened = await openContainers({
+    ...options,
+    images: (containers) => options.images(partsOf(containers)),
+    volumes: (containers) => options.volumes(partsOf(containers)),
     logs: {
       target: (record) => logTarget(record, config),
       readable: (record) => readableLog(record, config),
     },
     words: { startWords, execWords, exitCodeAfterStart, exitCodeOfExec },
-    containers,
-    machine: new Machine(containers, logger),
-    execs: new ExecTable(() => clock.monotonicMs()),
     events,
     eventAttributes,
     upgradeRecord,
-    stems: new Stems({
-      launcher,
-      cgroups,
-      logger,
-      cgroupParent: config.cgroupParent,
-      size: config.stemPoolSize,
-      namespaces: defaultNamespaces(cgroups.version),
-    }),
-    logWatch: new LogWatch(sys),
-    mutex: new KeyedMutex(),
-    shuttingDown: shuttingDown.signal,
-  };
-  containers.onUnwritten = (reason) => writeRowsLater(context, reason);
-  connectLifecycle(context);
-  takeUpDescribed(context);
-  await recover(context);
-  descriptions.complete(containers.list());
+  });
+  const { images, volumes } = opened;
+  const context: EngineContext = { ...opened.context, config, images, oci: options.oci, events };
   let ended: Promise<void> | undefined;
   const shutdown: EngineLife["shutdown"] = ({ leaveContainers } = { leaveContainers: config.liveRestore }) =>
-    (ended ??= endEngine(context, images, shuttingDown, leaveContainers).finally(() => descriptions.close()));
+    (ended ??= endEngine(opened, leaveContainers));
   const life: EngineLife = {
     resume: async () => {
-      await resume(context);
-      context.stems.fill();
+      await opened.resume();
       checkDatabaseNowAndThen(context);
     },
     shutdown,
@@ -180,17 +146,13 @@ function usesOf(containers: ContainerTable): ContainerUses {
 }
 
 async function endEngine(
-  context: EngineContext,
-  images: AsyncDisposable,
-  shuttingDown: AbortController,
+  { context, images, abort, close }: Containers<AsyncDisposable, unknown>,
   leaveContainers: boolean,
 ): Promise<void> {
-  shuttingDown.abort(new EngineError("unavailable", "the daemon is stopping"));
+  abort(new EngineError("unavailable", "the daemon is stopping"));
   // Pulls and the like first: what uses the processors would hold up the containers' own end.
   await images[Symbol.asyncDispose]();
-  await context.stems.close();
-  const left = await stopForShutdown(context, leaveContainers);
-  context.logWatch[Symbol.dispose]();
+  const left = await close(leaveContainers);
   await context.networks.stop(left > 0);
 }
 

@@ -1,0 +1,109 @@
+/** Opens the containers over their stored state: the one door for who builds on this package. */
+import { mkdirSync } from "node:fs";
+import { EngineError, KeyedMutex } from "@fathom/base";
+import type { ContainersContext } from "./context.ts";
+import type { ContainersConfig, ImageLookup, VolumeLookup } from "./contract.ts";
+import { ContainerDescriptions, takeUpDescribed } from "./description.ts";
+import { ExecTable } from "./exec/exec-table.ts";
+import { writeRowsLater } from "./lifecycle/late-rows.ts";
+import { connectLifecycle } from "./lifecycle/lifecycle.ts";
+import { Machine } from "./lifecycle/machine.ts";
+import { stopForShutdown } from "./lifecycle/shutdown.ts";
+import { LogWatch } from "./logs/log-watch.ts";
+import { containersRoot } from "./paths.ts";
+import { recover, resume } from "./recovery/recover.ts";
+import { defaultNamespaces, Stems } from "./stems.ts";
+import { ContainerTable } from "./table.ts";
+
+/** Made of what is here: the state of the containers. Everything else of a `ContainersContext` is given. */
+type Own =
+  | "config"
+  | "images"
+  | "volumes"
+  | "containers"
+  | "machine"
+  | "execs"
+  | "stems"
+  | "logWatch"
+  | "mutex"
+  | "shuttingDown";
+
+export interface ContainersOptions<Images extends ImageLookup, Volumes extends VolumeLookup> extends Omit<
+  ContainersContext,
+  Own
+> {
+  readonly config: ContainersConfig & {
+    readonly cgroupParent: string;
+    /** Stems kept ready, 0 to make each when it is asked for. */
+    readonly stemPoolSize: number;
+  };
+  /** Images and volumes may ask the table which containers use them. */
+  readonly images: (containers: ContainerTable) => Images;
+  readonly volumes: (containers: ContainerTable) => Volumes;
+}
+
+export interface Containers<Images, Volumes> {
+  readonly context: ContainersContext;
+  readonly images: Images;
+  readonly volumes: Volumes;
+  /** After requests are served: restart policies go on, stems are prepared. */
+  resume(): Promise<void>;
+  /** First of an end: nothing is started any more. */
+  abort(reason: EngineError): void;
+  /** Stops the containers, each with its own timeout, or leaves them. Gives how many run on. */
+  close(leave: boolean): Promise<number>;
+}
+
+/** What ran before is taken up, leftovers are gone when this resolves. */
+export async function openContainers<Images extends ImageLookup, Volumes extends VolumeLookup>(
+  options: ContainersOptions<Images, Volumes>,
+): Promise<Containers<Images, Volumes>> {
+  const { config, store, launcher, cgroups, sys, logger, clock, upgradeRecord } = options;
+  mkdirSync(containersRoot(config), { recursive: true, mode: 0o710 });
+  const descriptions = new ContainerDescriptions(config, store, logger);
+  const containers = new ContainerTable(store.database, upgradeRecord, descriptions);
+  const images = options.images(containers);
+  const volumes = options.volumes(containers);
+  const shuttingDown = new AbortController();
+  const context: ContainersContext = {
+    ...options,
+    images,
+    volumes,
+    containers,
+    machine: new Machine(containers, logger),
+    execs: new ExecTable(() => clock.monotonicMs()),
+    stems: new Stems({
+      launcher,
+      cgroups,
+      logger,
+      cgroupParent: config.cgroupParent,
+      size: config.stemPoolSize,
+      namespaces: defaultNamespaces(cgroups.version),
+    }),
+    logWatch: new LogWatch(sys),
+    mutex: new KeyedMutex(),
+    shuttingDown: shuttingDown.signal,
+  };
+  containers.onUnwritten = (reason) => writeRowsLater(context, reason);
+  connectLifecycle(context);
+  takeUpDescribed(context);
+  await recover(context);
+  descriptions.complete(containers.list());
+  return {
+    context,
+    images,
+    volumes,
+    async resume() {
+      await resume(context);
+      context.stems.fill();
+    },
+    abort: (reason) => shuttingDown.abort(reason),
+    async close(leave) {
+      await context.stems.close();
+      const left = await stopForShutdown(context, leave);
+      context.logWatch[Symbol.dispose]();
+      await descriptions.close();
+      return left;
+    },
+  };
+}
