@@ -103,7 +103,7 @@ beforeAll(async () => {
       resources: () => ({}),
     },
     logs: {
-      target: ({ id }) => ({ driver: "json-file", path: join(root, `${id}.log`), maxSize: 0, maxFiles: 1 }),
+      target: ({ id }) => ({ kind: "json-file", path: join(root, `${id}.log`), maxSize: 0, maxFiles: 1 }),
       readable: ({ id }) => join(root, `${id}.log`),
     },
     words: {
