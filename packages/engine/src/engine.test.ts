@@ -8,6 +8,7 @@ import {
   renameSync,
   symlinkSync,
   unlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -543,6 +544,27 @@ describe("a daemon's start after kill -9", () => {
     const shown = await engine.containers.inspect(id, false);
     expect(shown.State.Status).toBe("running");
     expect(shown.NetworkSettings.Networks["bridge"]?.IPAddress).toBe("172.17.0.2");
+  });
+
+  test("a row of a version that knew Docker's containers alone is read, and runs", async () => {
+    await engine.containers.create("old", undefined, request({}, { StopSignal: "INT" }));
+    const now = await engine.containers.inspect("old", false);
+    await engine.shutdown();
+    const { fixed } = machine.database.query("SELECT fixed FROM containers").get() as { fixed: string };
+    const { spec: _none, extension, ...rest } = JSON.parse(fixed) as Record<string, unknown>;
+    machine.database
+      .query("UPDATE containers SET fixed = ?")
+      .run(JSON.stringify({ ...rest, ...(extension as Record<string, unknown>) }));
+    // Its description is from the same version.
+    const path = join(root, "containers", now.Id, "container.json");
+    const described = JSON.parse(readFileSync(path, "utf8")) as { record: object };
+    writeFileSync(path, JSON.stringify({ ...described, record: { ...rest, ...(extension as object) } }));
+    engine = await startDaemon(machine, root);
+    expect(await engine.containers.inspect("old", false)).toEqual(now);
+    await engine.containers.start("old", undefined);
+    machine.latest().onSignal = (signal) => machine.latest().end(signal);
+    await engine.containers.stop("old", { signal: undefined, timeoutSeconds: 5 });
+    expect(machine.latest().signals).toEqual([2]);
   });
 
   test("leftovers without a row go", async () => {
