@@ -1,6 +1,7 @@
 /** The query of a request, with Docker's ideas of what a boolean, a number and a time are. */
 import { EngineError, parseUnixTime } from "@fathom/base";
 import { parseFilters, type Filters, type Platform } from "@fathom/spec";
+import { decodePlatform } from "@fathom/spec/docker/decode/platform";
 
 const falseWords = new Set(["", "0", "no", "false", "none"]);
 
@@ -98,40 +99,11 @@ export class Query {
   /** A platform as JSON, as the newer endpoints take it. @throws invalid-argument */
   jsonPlatform(name = "platform"): Platform | undefined {
     const text = this.get(name);
-    return text === undefined ? undefined : parsePlatformJson(text);
+    return text === undefined ? undefined : decodePlatform(text);
   }
 }
 
 function refuseNul(name: string, value: string): void {
   if (value.includes("\0"))
     throw new EngineError("invalid-argument", `bad parameter: ${name}: ${JSON.stringify(value)} holds a NUL byte`);
-}
-
-/** @throws invalid-argument */
-export function parsePlatformJson(text: string): Platform {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch (cause) {
-    throw new EngineError("invalid-argument", `failed to parse platform: ${JSON.stringify(text)} is no JSON`, {
-      cause,
-    });
-  }
-  const field = (name: string): string | undefined => {
-    if (typeof parsed !== "object" || parsed === null) return undefined;
-    const entry = Object.entries(parsed).find(([key]) => key.toLowerCase() === name);
-    return typeof entry?.[1] === "string" && entry[1] !== "" ? entry[1] : undefined;
-  };
-  const os = field("os");
-  const architecture = field("architecture");
-  if (os === undefined || architecture === undefined)
-    throw new EngineError("invalid-argument", "both OS and Architecture must be provided");
-  const variant = field("variant");
-  const osVersion = field("os.version");
-  return {
-    os,
-    architecture,
-    ...(variant === undefined ? {} : { variant }),
-    ...(osVersion === undefined ? {} : { "os.version": osVersion }),
-  };
 }

@@ -2,12 +2,16 @@
 import { specOf, type DockerExtension } from "./docker-extension.ts";
 import { hostname } from "node:os";
 import { EngineError, formatRfc3339Nano, messageOf, shortId, zeroTime } from "@fathom/base";
-import type {
-  ContainerConfig,
-  ContainerCreateRequest,
-  ContainerCreateResponse,
-  HostConfig,
-  Platform,
+import { platformMismatchText } from "@fathom/images";
+import {
+  formatPlatform,
+  hostPlatform,
+  platformMatches,
+  type ContainerConfig,
+  type ContainerCreateRequest,
+  type ContainerCreateResponse,
+  type HostConfig,
+  type Platform,
 } from "@fathom/spec";
 import { commandLine, mergeImageConfig } from "./config-merge.ts";
 import type { Container } from "@fathom/containers/container";
@@ -204,24 +208,14 @@ export function checkRestartPolicy(name: string, maximumRetryCount: number): voi
 
 /** An image for another platform than asked, or than this machine is. */
 function platformWarnings(image: LocalImage, name: string, platform: Platform | undefined): string[] {
-  const { os, architecture, variant } = image.config;
-  const here = { os: "linux", architecture: process.arch === "x64" ? "amd64" : process.arch };
-  const shown = `${os}/${architecture}${variant ? `/${variant}` : ""}`;
+  const own = image.config;
   if (platform === undefined) {
-    if (os === here.os && architecture === here.architecture) return [];
+    const { os, architecture } = hostPlatform();
+    if (own.os === os && own.architecture === architecture) return [];
     return [
-      `The requested image's platform (${shown}) does not match the detected host platform (${here.os}/${here.architecture}) and no specific platform was requested`,
+      `The requested image's platform (${formatPlatform(own)}) does not match the detected host platform (${os}/${architecture}) and no specific platform was requested`,
     ];
   }
-  if (
-    platform.os === os &&
-    platform.architecture === architecture &&
-    (!platform.variant || platform.variant === variant)
-  )
-    return [];
-  const wanted = `${platform.os}/${platform.architecture}${platform.variant ? `/${platform.variant}` : ""}`;
-  throw new EngineError(
-    "not-found",
-    `image with reference ${name} was found but its platform (${shown}) does not match the specified platform (${wanted})`,
-  );
+  if (platformMatches(platform, own)) return [];
+  throw new EngineError("not-found", platformMismatchText(name, own, platform));
 }

@@ -1,7 +1,7 @@
 /** Endpoints of a container's life. */
 import { EngineError } from "@fathom/base";
 import { decodeCommitConfig, decodeContainerCreate, decodeContainerUpdate } from "@fathom/spec/docker/decode/container";
-import type { ContainerCreateResponse, Platform } from "@fathom/spec";
+import { parsePlatform, type ContainerCreateResponse } from "@fathom/spec";
 import { adaptInspect, adaptSummary } from "../adapt/container.ts";
 import { adaptCreate } from "../adapt/create.ts";
 import type { Backend, ContainerBackend, WaitCondition } from "../contract.ts";
@@ -18,35 +18,6 @@ async function list(backend: ContainerBackend, { query, response, version }: Api
     filters: query.filters(),
   });
   response.json(200, version >= 52 ? containers : containers.map((container) => adaptSummary(container, version)));
-}
-
-/** "linux/amd64", "linux/arm/v7", "arm64" or "linux". @throws invalid-argument */
-export function parsePlatform(text: string): Platform {
-  const parts = text.split("/");
-  const [first, second, variant] = parts;
-  if (parts.length > 3 || parts.some((part) => !/^[A-Za-z0-9_.()-]+$/.test(part)))
-    throw new EngineError(
-      "invalid-argument",
-      `${JSON.stringify(text)}: invalid platform: use os/architecture[/variant]`,
-    );
-  if (second === undefined) {
-    const os = first === "linux" || first === "windows" ? first : "linux";
-    return { os, architecture: os === first ? hostArchitecture : normalArchitecture(first ?? "") };
-  }
-  return {
-    os: (first ?? "").toLowerCase(),
-    architecture: normalArchitecture(second),
-    ...(variant === undefined ? {} : { variant: variant.toLowerCase() }),
-  };
-}
-
-const hostArchitecture = process.arch === "x64" ? "amd64" : process.arch;
-
-function normalArchitecture(name: string): string {
-  const lower = name.toLowerCase();
-  if (lower === "x86_64" || lower === "x86-64") return "amd64";
-  if (lower === "aarch64") return "arm64";
-  return lower;
 }
 
 async function create(backend: ContainerBackend, request: ApiRequest): Promise<void> {

@@ -1,9 +1,9 @@
 /** Endpoints of images. */
 import type { Backend, ImageBackend } from "../contract.ts";
 import { EngineError } from "@fathom/base";
-import type { Platform, ProgressMessage } from "@fathom/spec";
+import { formatPlatform, type ProgressMessage } from "@fathom/spec";
+import { decodePlatform } from "@fathom/spec/docker/decode/platform";
 import { adaptImageInspect, adaptImageSummary } from "../adapt/image.ts";
-import { parsePlatformJson } from "../query.ts";
 import { decodeRegistryAuth } from "../registry-auth.ts";
 import { streamBytes, streamLines, type ApiRequest, type Handler } from "../request.ts";
 import type { Router } from "../router.ts";
@@ -112,11 +112,7 @@ async function push(backend: ImageBackend, request: ApiRequest): Promise<void> {
 
 /** Newer endpoints take a platform as JSON; the backend takes all of them as text. */
 function platformText(text: string | undefined): string | undefined {
-  return text === undefined ? undefined : formatPlatform(parsePlatformJson(text));
-}
-
-function formatPlatform(platform: Platform): string {
-  return [platform.os, platform.architecture, ...(platform.variant === undefined ? [] : [platform.variant])].join("/");
+  return text === undefined ? undefined : formatPlatform(decodePlatform(text));
 }
 
 /** @throws invalid-argument when a version that knows one platform is given more */
