@@ -8,6 +8,7 @@ import {
   formatPlatform,
   parseReference,
   platformMatches,
+  sha256Digest,
   tryParseReference,
   withDefaultTag,
   type Digest,
@@ -111,7 +112,7 @@ export async function* saveImages(
     }
   }
   const manifests = images.flatMap(({ stored, tags }) => {
-    const digest = digestOf(stored);
+    const digest = sha256Digest(stored.raw);
     if (!written.has(digest)) tar.file({ path: blobPath(digest), mode: 0o644 }, stored.raw);
     written.add(digest);
     const descriptor = { mediaType: stored.mediaType, digest, size: stored.raw.length };
@@ -138,10 +139,6 @@ export async function* saveImages(
   tar.finish();
   yield* take();
   for (const { id } of images) publishImage(context, "save", id, id);
-}
-
-function digestOf(stored: StoredManifest): Digest {
-  return `sha256:${new Bun.CryptoHasher("sha256").update(stored.raw).digest("hex")}` as Digest;
 }
 
 function fullName(tag: string): string {

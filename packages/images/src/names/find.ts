@@ -4,6 +4,7 @@ import {
   canonicalName,
   canonicalString,
   familiarString,
+  parseDigest,
   parseReference,
   platformMatches,
   tryParseReference,
@@ -30,7 +31,7 @@ export function findImage(context: ImageContext, name: string): ImageRecord {
   const { images } = context.store;
   const id = /^(?:sha256:)?([0-9a-f]{64})$/.exec(name)?.[1];
   if (id !== undefined) {
-    const record = images.get(`sha256:${id}` as Digest);
+    const record = images.get(parseDigest(`sha256:${id}`));
     if (record !== undefined) return record;
     throw new EngineError("not-found", `No such image: sha256:${id}`);
   }

@@ -1,0 +1,65 @@
+/** The images of an archive: those of its manifest.json, or else those of its OCI layout. */
+import { EngineError } from "@fathom/base";
+import { formatPlatform, parseImageConfig, platformMatches, sha256Digest, type Platform } from "@fathom/spec";
+import { isFields } from "@fathom/spec/fields";
+import { platformOf } from "../platform.ts";
+import { tagOf, type ArchivedImage } from "./archived-image.ts";
+import { Descriptions, json } from "./descriptions.ts";
+import { ociManifests } from "./oci-layout.ts";
+import { fileOf, type Files } from "./spool.ts";
+
+/** @throws not-found when none is for the platform */
+export async function imagesOf(files: Files, platform: Platform | undefined): Promise<ArchivedImage[]> {
+  const sources = await allImages(files, platform);
+  if (platform === undefined) return sources;
+  const wanted = sources.filter(({ config }) => platformMatches(platform, platformOf(parseImageConfig(config))));
+  if (wanted.length === 0)
+    throw new EngineError("not-found", `the archive has no image for the platform ${formatPlatform(platform)}`);
+  return wanted;
+}
+
+async function allImages(files: Files, platform: Platform | undefined): Promise<ArchivedImage[]> {
+  const descriptions = new Descriptions(files);
+  const inLayout = await ociManifests(files, descriptions, platform);
+  if (!files.has("manifest.json")) {
+    if (inLayout.length === 0)
+      throw new EngineError("invalid-argument", "invalid archive: does not contain a manifest.json");
+    return inLayout;
+  }
+  // The same image in the OCI part keeps its manifest, and with it its digest.
+  const manifests = new Map<string, readonly Uint8Array[]>();
+  for (const one of inLayout) {
+    const digest = sha256Digest(one.config);
+    if (!manifests.has(digest)) manifests.set(digest, one.manifests);
+  }
+  const entries: unknown = json(descriptions.read("manifest.json").raw);
+  if (!Array.isArray(entries)) throw new EngineError("invalid-argument", "manifest.json of the archive is not a list");
+  const sources: ArchivedImage[] = [];
+  for (const entry of entries) {
+    await descriptions.image();
+    const { Config, RepoTags, Layers } = isFields(entry) ? entry : {};
+    if (typeof Config !== "string" || !Array.isArray(Layers))
+      throw new EngineError("invalid-argument", "manifest.json of the archive names no config or layers");
+    // To dockerd null is the empty name, which is none.
+    const tags = strings("RepoTags", Array.isArray(RepoTags) ? RepoTags.map((tag: unknown) => tag ?? "") : RepoTags);
+    const config = descriptions.read(Config);
+    sources.push({
+      config: config.raw,
+      layers: strings("Layers", Layers).map((name) => fileOf(files, name)),
+      names: tags.map(tagOf),
+      manifests: manifests.get(config.digest) ?? [],
+    });
+  }
+  return sources;
+}
+
+/** A list in manifest.json; where it is absent or null, an empty one. */
+function strings(key: string, value: unknown): string[] {
+  const list: unknown = value ?? [];
+  if (Array.isArray(list) && list.every((item) => typeof item === "string")) return list;
+  const text = JSON.stringify(list);
+  throw new EngineError(
+    "invalid-argument",
+    `manifest.json of the archive has ${key} that are no list of strings: ${text.length > 100 ? `${text.slice(0, 100)}…` : text}`,
+  );
+}
