@@ -1,7 +1,7 @@
 /** The images of an archive: those of its manifest.json, or else those of its OCI layout. */
 import { EngineError } from "@fathom/base";
 import { formatPlatform, parseImageConfig, platformMatches, sha256Digest, type Platform } from "@fathom/spec";
-import { isFields } from "@fathom/spec/fields";
+import { isObject } from "@fathom/spec/decode/decoder";
 import { platformOf } from "../platform.ts";
 import { tagOf, type ArchivedImage } from "./archived-image.ts";
 import { Descriptions, json } from "./descriptions.ts";
@@ -37,7 +37,7 @@ async function allImages(files: Files, platform: Platform | undefined): Promise<
   const sources: ArchivedImage[] = [];
   for (const entry of entries) {
     await descriptions.image();
-    const { Config, RepoTags, Layers } = isFields(entry) ? entry : {};
+    const { Config, RepoTags, Layers } = isObject(entry) ? entry : {};
     if (typeof Config !== "string" || !Array.isArray(Layers))
       throw new EngineError("invalid-argument", "manifest.json of the archive names no config or layers");
     // To dockerd null is the empty name, which is none.
