@@ -94,7 +94,7 @@ beforeAll(async () => {
     logger: silentLogger,
     clock: systemClock,
     images: () => machine.images(),
-    volumes: () => machine.volumesApi(root),
+    volumes: () => ({ lookup: machine.volumesApi(root) }),
     oci: {
       containerSpec: async ({ record }) => configurationOf(record),
       execProcess: async () => {

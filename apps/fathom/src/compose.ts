@@ -6,7 +6,7 @@ import {
   createImageBackend,
   createNetworkState,
   createOciTranslation,
-  createVolumes,
+  createVolumeBackend,
   describeLayers,
   imageParts,
   type Engine,
@@ -82,7 +82,7 @@ export async function composeEngine({
     logger,
     clock: systemClock,
     images: (parts) => createImageBackend(parts, createImages(imageParts(parts, config.registry))),
-    volumes: (parts) => createVolumes(parts),
+    volumes: (parts) => createVolumeBackend(parts),
     oci: createOciTranslation({ sys, files, config: settings, cgroups }),
   });
   return resources.use(engine);

@@ -4,6 +4,7 @@ import type { Networks } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
 import type { Store } from "@fathom/store";
 import type { HostFiles, Sys } from "@fathom/sys";
+import type { VolumeLookup } from "@fathom/volumes";
 import type { ContainerTable } from "./table.ts";
 import type { Container } from "./container.ts";
 import type {
@@ -14,7 +15,6 @@ import type {
   ImageLookup,
   LogChoice,
   UpgradeRecord,
-  VolumeLookup,
 } from "./contract.ts";
 import type { ExecTable } from "./exec/exec-table.ts";
 import type { Machine } from "./lifecycle/machine.ts";

@@ -59,43 +59,6 @@ export interface ImageLookup {
   byId(id: Digest): LocalImage | undefined;
 }
 
-export interface VolumeSettings {
-  /** "" makes a new name (64 hex digits) and marks the volume anonymous. */
-  readonly name: string;
-  readonly driver: string;
-  readonly options: Readonly<Record<string, string>>;
-  readonly labels: Readonly<Record<string, string>>;
-}
-
-export interface VolumeHandle {
-  readonly name: string;
-  readonly driver: string;
-  /** Host directory of its data. */
-  readonly mountpoint: string;
-  readonly anonymous: boolean;
-}
-
-export interface VolumeLookup {
-  /**
-   * Gives the volume, making it first where it is missing (event "create" then).
-   * @throws invalid-argument 'create bad/name: "bad/name" includes invalid characters for a local volume name, …'
-   */
-  ensure(settings: VolumeSettings): VolumeHandle;
-  get(name: string): VolumeHandle | undefined;
-  /** Host directory of a volume's data, also of one that does not exist. */
-  placeOf(name: string): string;
-  volumeNames(): readonly string[];
-  /**
-   * Makes the volume usable (one with options is mounted) and publishes nothing. Balanced by `release`, also when it fails.
-   * @throws timeout when the server of what is to be mounted does not answer
-   */
-  acquire(name: string, containerId: string): Promise<void>;
-  /** Its last user gone, it is unmounted. Never rejects. */
-  release(name: string, containerId: string): Promise<void>;
-  /** Removes it when no container but this one uses it; true when it is gone. Used for `rm -v` and `--rm`. */
-  removeIfUnused(name: string, containerId: string): Promise<boolean>;
-}
-
 /** Namespace files (`/proc/<pid>/ns/net`) of other containers that one joins. */
 export interface JoinedNamespaces {
   readonly network: string | undefined;

@@ -21,6 +21,7 @@ import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { messageOf, shortId, type Logger } from "@fathom/base";
 import type { DescribedLayer, DescribeLayers, Store } from "@fathom/store";
+import { anonymousLabel } from "@fathom/volumes";
 import { fixedPart } from "./table.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -204,14 +205,14 @@ export function describeLayers(config: Pick<ContainersConfig, "dataRoot">): Desc
 }
 
 /** Gives containers that the database does not know their rows; called before the recovery, which finds what runs of them. */
-export function takeUpDescribed({
+export async function takeUpDescribed({
   config,
   containers,
   store,
   volumes,
   logger,
   upgradeRecord,
-}: ContainersContext): void {
+}: ContainersContext): Promise<void> {
   const known = new Set([...containers.list(), ...containers.unfinished].map(({ id }) => id));
   for (const id of readdirSync(containersRoot(config))) {
     const description = known.has(id) ? undefined : read(config, id);
@@ -220,11 +221,11 @@ export function takeUpDescribed({
     const name = containers.nameTaken(record.name) === undefined ? record.name : `${record.name}-${shortId(id)}`;
     for (const mount of record.mounts)
       if (mount.name !== undefined && mount.image === undefined && volumes.get(mount.name) === undefined)
-        volumes.ensure({
+        await volumes.ensure({
           name: mount.name,
           driver: mount.driver ?? "",
           options: {},
-          labels: mount.anonymous ? { "com.docker.volume.anonymous": "" } : {},
+          labels: mount.anonymous ? { [anonymousLabel]: "" } : {},
         });
     containers.reserve(name, id);
     const taken: ContainerRecord = {

@@ -1,8 +1,9 @@
 /** Opens the containers over their stored state: the one door for who builds on this package. */
 import { mkdirSync } from "node:fs";
 import { EngineError, KeyedMutex } from "@fathom/base";
+import type { VolumeLookup } from "@fathom/volumes";
 import type { ContainersContext } from "./context.ts";
-import type { ContainersConfig, ImageLookup, VolumeLookup } from "./contract.ts";
+import type { ContainersConfig, ImageLookup } from "./contract.ts";
 import { ContainerDescriptions, takeUpDescribed } from "./description.ts";
 import { ExecTable } from "./exec/exec-table.ts";
 import { writeRowsLater } from "./lifecycle/late-rows.ts";
@@ -28,7 +29,12 @@ type Own =
   | "mutex"
   | "shuttingDown";
 
-export interface ContainersOptions<Images extends ImageLookup, Volumes extends VolumeLookup> extends Omit<
+/** What is built on volumes, with the volumes themselves. */
+export interface VolumeSource {
+  readonly lookup: VolumeLookup;
+}
+
+export interface ContainersOptions<Images extends ImageLookup, Volumes extends VolumeSource> extends Omit<
   ContainersContext,
   Own
 > {
@@ -55,7 +61,7 @@ export interface Containers<Images, Volumes> {
 }
 
 /** What ran before is taken up, leftovers are gone when this resolves. */
-export async function openContainers<Images extends ImageLookup, Volumes extends VolumeLookup>(
+export async function openContainers<Images extends ImageLookup, Volumes extends VolumeSource>(
   options: ContainersOptions<Images, Volumes>,
 ): Promise<Containers<Images, Volumes>> {
   const { config, store, launcher, cgroups, sys, logger, clock, upgradeRecord } = options;
@@ -68,7 +74,7 @@ export async function openContainers<Images extends ImageLookup, Volumes extends
   const context: ContainersContext = {
     ...options,
     images,
-    volumes,
+    volumes: volumes.lookup,
     containers,
     machine: new Machine(containers, logger),
     execs: new ExecTable(() => clock.monotonicMs()),
@@ -86,7 +92,7 @@ export async function openContainers<Images extends ImageLookup, Volumes extends
   };
   containers.onUnwritten = (reason) => writeRowsLater(context, reason);
   connectLifecycle(context);
-  takeUpDescribed(context);
+  await takeUpDescribed(context);
   await recover(context);
   descriptions.complete(containers.list());
   return {

@@ -3,13 +3,14 @@
  * is the runtime's business, what a layer is the store's, how packets flow the network's.
  *
  * The folder has two halves. The container half (`engine.ts`, `container-*.ts`, `exec*.ts`, `events.ts`, …) is written against this file;
- * the images' views and filters (`images/`), the volume half (`volumes/`) and the translation to OCI (`oci/`) implement the
+ * the images' views and filters (`images/`), the volume half (`volume-backend.ts`) and the translation to OCI (`oci/`) implement the
  * small interfaces below, so that neither half imports the other's files. `engine.ts` alone puts them together.
  *
  * Errors: EngineError with Docker's words. Every change of a row is one transaction; the map in memory is the read path.
  */
 import type { ContainersConfig, ContainerTranslation, ImageLookup } from "@fathom/containers/contract";
 import type { ContainerConfig, ContainerCreateRequest, Digest, HostConfig, ImageConfig } from "@fathom/spec";
+import type { VolumeUses } from "@fathom/volumes";
 
 /** Limits on what one process may open or lock: `nofile`, `nproc`, … -1 is no limit. */
 export interface UlimitSetting {
@@ -51,13 +52,9 @@ export interface EngineConfig extends ContainersConfig {
 // What the halves give each other
 
 /** What containers hold on to. Asked by the image half before a removal and by the volume half likewise. */
-export interface ContainerUses {
+export interface ContainerUses extends VolumeUses {
   /** Containers made from this image, running or not. */
   ofImage(id: Digest): readonly { readonly id: string; readonly running: boolean; readonly imageName: string }[];
-  /** Ids of the containers that have this volume among their mounts. */
-  ofVolume(name: string): readonly string[];
-  /** Names of all volumes that containers have, with how many have each: for lists, which would ask thousands of times. */
-  volumesInUse(): ReadonlyMap<string, number>;
 }
 
 /** A new image from a container's writable layer. */

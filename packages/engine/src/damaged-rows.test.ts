@@ -10,13 +10,13 @@ import { upgradeRecord } from "./docker-extension.ts";
 import type { EngineParts } from "./engine.ts";
 import { createNetworkState } from "./network-state.ts";
 import { testConfig } from "./testing/fakes.ts";
-import { createVolumes } from "./volumes/volumes.ts";
+import { createVolumeBackend } from "./volume-backend.ts";
 
 const readers: Readonly<Record<string, (database: Database, root: string) => unknown>> = {
   container: (database) => new ContainerTable(database, upgradeRecord),
   network: (database) => createNetworkState(database).networks(),
   volume: (database, root) =>
-    createVolumes({
+    createVolumeBackend({
       config: testConfig(root),
       sys: createSys(),
       store: { database },

@@ -8,7 +8,8 @@ import type { HostFiles, Sys } from "@fathom/sys";
 import { openContainers, type Containers } from "@fathom/containers/open";
 import type { ContainerTable } from "@fathom/containers/table";
 import type { ContainerUses, EngineConfig, OciTranslation, ImageSource } from "./contract.ts";
-import type { EventPublisher, VolumeLookup } from "@fathom/containers/contract";
+import type { EventPublisher } from "@fathom/containers/contract";
+import type { VolumeLookup } from "@fathom/volumes";
 import type { EngineContext } from "./context.ts";
 import { checkDatabaseNowAndThen } from "./database-check.ts";
 import { createContainerBackend, type ContainerBackend } from "./container-backend.ts";
@@ -31,7 +32,10 @@ export interface EngineParts {
 
 /** Its disposal cancels what is under way: pulls, loads, commits. */
 export type ImageHalf = ImageSource & Pick<SystemSources, "imageList"> & AsyncDisposable;
-export type VolumeHalf = VolumeLookup & Pick<SystemSources, "volumeList" | "volumeUsage">;
+/** `lookup` is for containers. */
+export interface VolumeHalf extends Pick<SystemSources, "volumeList" | "volumeUsage"> {
+  readonly lookup: VolumeLookup;
+}
 
 export interface EngineOptions<Images extends ImageHalf, Volumes extends VolumeHalf> {
   readonly config: EngineConfig;

@@ -4,6 +4,6 @@ export type { ContainerBackend } from "./container-backend.ts";
 export { checkLogSettings } from "./log-config.ts";
 export { createNetworkState } from "./network-state.ts";
 export { createOciTranslation } from "./oci/translation.ts";
-export { createVolumes, type VolumeBackend, type Volumes } from "./volumes/volumes.ts";
+export { createVolumeBackend, type VolumeBackend } from "./volume-backend.ts";
 export { createImageBackend, imageParts, type ImageBackend } from "./images/image-backend.ts";
 export { describeLayers } from "@fathom/containers/description";

@@ -1,17 +1,18 @@
 /**
  * Which mounts a container gets: -v strings, --mount objects, --volumes-from and the image's VOLUMEs, brought to one form with dockerd's
- * rules and words. Nothing is made here; `ensureVolumes` makes what is missing.
+ * rules and words. Nothing is made here; `ensureVolume` makes what is missing.
  */
 import { EngineError, randomId } from "@fathom/base";
 import type { ContainerConfig, HostConfig, Mount } from "@fathom/spec";
 import type { MountPoint } from "@fathom/containers/record";
 import type { WantedMount } from "@fathom/containers/steps/wanted-mounts";
+import { anonymousLabel } from "@fathom/volumes";
 
 const propagations = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 const consistencies = ["consistent", "cached", "delegated", "default"];
 
-/** Docker's mark of a volume that nobody named; `volume prune` goes by it. */
-const anonymousLabel = { "com.docker.volume.anonymous": "" };
+/** `volume prune` goes by it. */
+const anonymousLabels = { [anonymousLabel]: "" };
 
 const empty: WantedMount = {
   type: "bind",
@@ -85,7 +86,7 @@ function anonymousVolume(destination: string, driver: string): WantedMount {
     copyData: true,
     anonymous: true,
     // Named here and not by the volume half: the row must know it before the volume exists.
-    volume: { name: randomId(), driver: driver || "local", options: {}, labels: { ...anonymousLabel } },
+    volume: { name: randomId(), driver: driver || "local", options: {}, labels: { ...anonymousLabels } },
   };
 }
 
@@ -226,7 +227,7 @@ export function parseMount(mount: Mount): WantedMount {
           name: source === "" ? randomId() : source,
           driver,
           options: { ...options.DriverConfig?.Options },
-          labels: { ...options.Labels, ...(source === "" ? anonymousLabel : {}) },
+          labels: { ...options.Labels, ...(source === "" ? anonymousLabels : {}) },
         },
       };
     }

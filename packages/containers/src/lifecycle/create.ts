@@ -1,11 +1,11 @@
 /** A new container, from its record: all that it has outside the row is made, or nothing is. */
 import { mkdirSync } from "node:fs";
-import { fillVolumes } from "@fathom/volumes/first-use/fill-volumes";
+import { fillVolumes } from "@fathom/volumes";
 import type { ContainersContext } from "../context.ts";
 import { containerPaths } from "../paths.ts";
 import type { ContainerRecord, MountPoint } from "../record.ts";
 import { createImageLayer, removeImageLayers } from "../steps/image-mounts.ts";
-import { ensureVolumes, plannedMounts, type WantedMount } from "../steps/wanted-mounts.ts";
+import { ensureVolume, plannedMounts, type WantedMount } from "../steps/wanted-mounts.ts";
 
 /** Layer, directory, volumes, row; the name must be reserved. What fails takes the others with it. */
 export async function makeContainer(
@@ -23,7 +23,7 @@ export async function makeContainer(
 
   const makesMore = wanted.some((mount) => mount.volume !== undefined || mount.image !== undefined);
   if (!makesMore) {
-    const container = engine.containers.insert({ ...record, mounts: ensureVolumes(engine.volumes, wanted) });
+    const container = engine.containers.insert({ ...record, mounts: plannedMounts(wanted) });
     undo.move();
     await engine.machine.apply(container, "made");
     return;
@@ -38,11 +38,11 @@ export async function makeContainer(
     for (const name of made) await engine.volumes.removeIfUnused(name, record.id).catch(() => false);
   });
   const mounts: MountPoint[] = [];
-  for (const mount of wanted)
-    for (const done of ensureVolumes(engine.volumes, [mount])) {
-      mounts.push(done);
-      if (done.anonymous && done.name !== undefined && mount.volume !== undefined) made.push(done.name);
-    }
+  for (const mount of wanted) {
+    const done = await ensureVolume(engine.volumes, mount);
+    mounts.push(done);
+    if (done.anonymous && done.name !== undefined && mount.volume !== undefined) made.push(done.name);
+  }
   // One that a container uses may be mounted, from a server that is away.
   const firstUses = mounts.filter((mount) => mount.type === "volume" && mount.copyData && mount.source !== "");
   for (const { source } of firstUses) await engine.files.kindOf(source);

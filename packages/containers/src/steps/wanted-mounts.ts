@@ -1,6 +1,6 @@
 /** The mounts of a new container: their volumes may not exist yet. */
 import { randomId } from "@fathom/base";
-import type { VolumeLookup, VolumeSettings } from "../contract.ts";
+import type { VolumeLookup, VolumeSettings } from "@fathom/volumes";
 import type { MountPoint } from "../record.ts";
 
 /** A mount as asked; a volume may not exist yet. */
@@ -22,11 +22,10 @@ export function previewMounts(volumes: VolumeLookup, wanted: readonly WantedMoun
   });
 }
 
-/** Makes the volumes that are missing and gives the mounts with their sources. */
-export function ensureVolumes(volumes: VolumeLookup, wanted: readonly WantedMount[]): MountPoint[] {
-  return wanted.map(({ volume, ...mount }) => {
-    if (volume === undefined) return mount;
-    const handle = volumes.ensure(volume);
-    return { ...mount, name: handle.name, driver: handle.driver, source: handle.mountpoint };
-  });
+/** Makes the volume where it is missing and gives the mount with its source. */
+export async function ensureVolume(volumes: VolumeLookup, wanted: WantedMount): Promise<MountPoint> {
+  const { volume, ...mount } = wanted;
+  if (volume === undefined) return mount;
+  const handle = await volumes.ensure(volume);
+  return { ...mount, name: handle.name, driver: handle.driver, source: handle.mountpoint };
 }

@@ -19,7 +19,8 @@ import type {
 import { sha256Digest, type ChainId } from "@fathom/spec";
 import type { ContainerLayer, Database, SqlValue, Store } from "@fathom/store";
 import { SysError, type HostFiles, type Sys } from "@fathom/sys";
-import type { ImageLookup, LocalImage, VolumeHandle, VolumeLookup } from "../contract.ts";
+import { anonymousLabel, type VolumeHandle, type VolumeLookup } from "@fathom/volumes";
+import type { ImageLookup, LocalImage } from "../contract.ts";
 
 /** A running "process": the test ends it, reads what was attached, sees its signals. */
 export class FakeProcess {
@@ -411,12 +412,12 @@ export class FakeMachine {
 
   volumesApi(root: string): VolumeLookup {
     const volumes: VolumeLookup = {
-      ensure: (settings) => {
+      ensure: async (settings) => {
         const handle = this.volumes.get(settings.name) ?? {
           name: settings.name,
           driver: settings.driver,
           mountpoint: join(root, "volumes", settings.name, "_data"),
-          anonymous: "com.docker.volume.anonymous" in settings.labels,
+          anonymous: anonymousLabel in settings.labels,
         };
         this.volumes.set(handle.name, handle);
         return handle;

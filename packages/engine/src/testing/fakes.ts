@@ -102,7 +102,7 @@ export async function startDaemon(
     volumes: ({ uses }) => {
       asked.uses = uses;
       return {
-        ...machine.volumesApi(root),
+        lookup: machine.volumesApi(root),
         volumeList: async () => ({ Volumes: asked.volumeList ?? [], Warnings: null }),
         volumeUsage: async () => 0,
       };

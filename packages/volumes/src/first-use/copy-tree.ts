@@ -3,7 +3,7 @@
  * resolved twice. For a volume's first use (image content into the volume).
  *
  * Kept: type, owner, mode, times, xattrs, hard links within the tree, holes of files. Sockets are left out, as they mean nothing elsewhere.
- * Synchronous and as long as the tree is large: anything but a small one is copied in a worker thread (volume-copy.ts).
+ * Synchronous and as long as the tree is large: anything but a small one is copied in a worker thread (fill-volumes.ts).
  */
 import {
   AT_REMOVEDIR,
@@ -28,7 +28,7 @@ const depthLimit = 500;
 const copyBytes = 1 << 18;
 const directoryFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 
-/** Is told of each step. What it throws ends the copy. */
+/** Called at each step. What it throws ends the copy. */
 export interface CopyWatch {
   /** A thing of the source was found. */
   entry(): void;

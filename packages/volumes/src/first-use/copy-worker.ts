@@ -1,5 +1,5 @@
 /**
- * Copies one tree in a thread of its own and ends. Started by volume-copy.ts, listed in apps/fathom/workers.txt. Descriptors are the process's: this thread
+ * Copies one tree in a thread of its own and ends. Started by fill-volumes.ts, listed in apps/fathom/workers.txt. Descriptors are the process's: this thread
  * owns the two that it is given.
  */
 import { asEngineError } from "@fathom/base";

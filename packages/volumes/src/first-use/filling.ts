@@ -34,11 +34,11 @@ export async function completeFilling(sys: Sys, volumeFd: number, dataFd: number
   for (const _ of moveFilled(sys, volumeFd, dataFd)) await turns.after(bytesOfMove);
 }
 
-/** Says after each entry that it goes on. */
+/** Yields after each entry. */
 function* moveFilled(sys: Sys, volumeFd: number, dataFd: number): Generator<void, void> {
   const filled = sys.openat2(volumeFd, filledName, { flags: directoryFlags });
   try {
-    // A directory that changes while it is read may not tell of everything at once.
+    // One reading of a directory that changes meanwhile may leave entries out.
     for (let moved = 1; moved > 0;) {
       moved = 0;
       for (const part of sys.readDirectoryParts(filled))

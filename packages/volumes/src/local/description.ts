@@ -18,14 +18,12 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "@fathom/base";
+import type { VolumeRecord } from "../contract.ts";
+import { isObject, isStringMap } from "../string-map.ts";
 import { parseMountOptions } from "./mount-options.ts";
 
-export interface VolumeRow {
-  readonly name: string;
-  readonly createdAt: string;
-  readonly labels: Readonly<Record<string, string>> | null;
-  readonly options: Readonly<Record<string, string>> | null;
-}
+/** A record without its driver, which is this one. */
+export type DescribedVolume = Omit<VolumeRecord, "driver">;
 
 const fileName = "opts.json";
 const newName = ".opts.json.new";
@@ -39,8 +37,8 @@ const optionKeys = { type: "MountType", o: "MountOpts", device: "MountDevice" } 
 export type VolumeDescription =
   | { readonly kind: "absent" }
   | { readonly kind: "unusable"; readonly reason: string }
-  | { readonly kind: "own"; readonly row: VolumeRow }
-  | { readonly kind: "docker"; readonly options: VolumeRow["options"] };
+  | { readonly kind: "own"; readonly row: DescribedVolume }
+  | { readonly kind: "docker"; readonly options: VolumeRecord["options"] };
 
 /** Never throws: whatever lies there is one of the four. */
 export function readDescription(directory: string, name: string): VolumeDescription {
@@ -87,20 +85,12 @@ function parse(value: unknown, name: string): VolumeDescription {
   return { kind: "own", row: { name, createdAt: CreatedAt, labels: Labels, options: rowOptions } };
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function isStringMap(value: unknown): value is Readonly<Record<string, string>> {
-  return isObject(value) && Object.values(value).every((item) => typeof item === "string");
-}
-
 /**
  * Writes the file under another name, with all that it needs of the disk; `publishDescription` gives it its own. In between comes the row: a crash leaves a row
  * without a description, which the next start writes, and never a description without a row.
  * @param durable Waits for the disk: then a power cut leaves nothing or all of it.
  */
-export function prepareDescription(directory: string, row: VolumeRow, durable: boolean): void {
+export function prepareDescription(directory: string, row: DescribedVolume, durable: boolean): void {
   const options = row.options ?? {};
   const docker = Object.fromEntries(Object.entries(optionKeys).map(([option, key]) => [key, options[option] ?? ""]));
   const own = { Name: row.name, CreatedAt: row.createdAt, Labels: row.labels };
