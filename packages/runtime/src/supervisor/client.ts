@@ -14,7 +14,7 @@ import type {
 } from "../contract.ts";
 import { launchFailure } from "./launch-failure.ts";
 import { encodePlan, encodeStem } from "../plan/plan-encoding.ts";
-import { conditionIn, identifyRun, isDead, signalExactly } from "./process-facts.ts";
+import { conditionIn, identifyRun, isDead, signalExactly, signalRun } from "./process-facts.ts";
 import { SupervisorConnection } from "./connection.ts";
 import {
   attachFlags,
@@ -470,8 +470,8 @@ export class SupervisorClient implements Supervisor {
   }
 
   async signal(signal: number, execId = ""): Promise<void> {
-    if (execId === "" && this.#run !== undefined && conditionIn(this.#run, "process").kind !== "unknown") {
-      const sent = signalExactly(this.#sys, this.#run.process, signal);
+    if (execId === "" && this.#run !== undefined) {
+      const sent = signalRun(this.#sys, this.#run, signal);
       // The end that follows is the supervisor's to tell: where it does not answer, the kernel is asked.
       this.#connection?.probe();
       if (sent === "sent") return;

@@ -139,11 +139,25 @@ export function identifyByProcess(pid: number): RunIdentity | undefined {
 
 /** Of one process of a run. After a reboot there is none of them; from within another pid namespace nothing can be seen of them. */
 export function conditionIn(run: RunIdentity, part: "process" | "supervisor"): Condition {
+  const elsewhere = isElsewhere(run);
+  return elsewhere === undefined ? conditionOf(run[part]) : { kind: elsewhere };
+}
+
+/** What the numbers of a run say here; undefined where they are those of its processes. */
+function isElsewhere(run: RunIdentity): "gone" | "unknown" | undefined {
   const where = here();
-  if (where === undefined) return { kind: "unknown" };
-  if (run.bootId !== where.bootId) return { kind: "gone" };
-  if (run.pidNamespace !== where.pidNamespace) return { kind: "unknown" };
-  return conditionOf(run[part]);
+  if (where === undefined) return "unknown";
+  if (run.bootId !== where.bootId) return "gone";
+  return run.pidNamespace === where.pidNamespace ? undefined : "unknown";
+}
+
+/** `signalExactly` to the first process of a run, which may be one of before a reboot or of another pid namespace. */
+export function signalRun(
+  sys: Pick<Sys, "pidfdOpen" | "pidfdSendSignal" | "close">,
+  run: RunIdentity,
+  signal: number,
+): "sent" | "gone" | "unknown" {
+  return isElsewhere(run) ?? signalExactly(sys, run.process, signal);
 }
 
 /** Whether the number of a run's first process still is that process's, and it has not ended nor is on its way to it. */
