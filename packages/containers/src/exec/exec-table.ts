@@ -28,6 +28,9 @@ export class ExecTable {
   readonly #byId = new Map<string, Exec>();
   /** Of those in the table. */
   readonly #facts = new Map<string, { readonly addedMs: number; readonly size: number }>();
+  #size = 0;
+  /** Those in the table that have ended, the first to end first. */
+  readonly #ended = new Map<string, Exec>();
   readonly #nowMs: () => number;
 
   constructor(nowMs: () => number) {
@@ -40,6 +43,7 @@ export class ExecTable {
     const size = textSize(exec);
     if (exec.state === "created") this.#makeRoom(size);
     this.#facts.set(exec.id, { addedMs: this.#nowMs(), size });
+    this.#size += size;
     this.#byId.set(exec.id, exec);
     exec.container.execs.add(exec.id);
   }
@@ -61,11 +65,14 @@ export class ExecTable {
     exec.state = "ended";
     exec.endedMs = this.#nowMs();
     exec.container.execs.delete(exec.id);
+    if (this.#byId.has(exec.id)) this.#ended.set(exec.id, exec);
   }
 
   remove(id: string): void {
     this.#byId.get(id)?.container.execs.delete(id);
     this.#byId.delete(id);
+    this.#ended.delete(id);
+    this.#size -= this.#facts.get(id)?.size ?? 0;
     this.#facts.delete(id);
   }
 
@@ -84,13 +91,16 @@ export class ExecTable {
   }
 
   #prune(): void {
-    const ended = [...this.#byId.values()].filter((exec) => exec.state === "ended");
     const oldest = this.#nowMs() - keepEndedMs;
-    for (const [index, exec] of ended.entries())
-      if (exec.endedMs < oldest || ended.length - index > keepEndedCount) this.remove(exec.id);
+    for (const [id, { endedMs }] of this.#ended) {
+      if (endedMs >= oldest && this.#ended.size <= keepEndedCount) return;
+      this.remove(id);
+    }
   }
 
   #makeRoom(size: number): void {
+    // Each is looked at only where all together could be too many.
+    if (this.#byId.size - this.#ended.size < createdLimit && this.#size + size <= textLimit) return;
     const created: Exec[] = [];
     const ended: Exec[] = [];
     let text = size;
