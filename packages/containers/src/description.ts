@@ -3,8 +3,8 @@
  * it is from an older backup or was made anew: those are taken up again, running or not, and can be used and removed like others.
  *
  * It is written after the row and taken away before it: what has a description and no row was forgotten by the database, not by a crash. A change of state
- * is written a moment later, so that no run waits for it; of what runs, and of what ended last, the supervisor knows more. A container that removes itself keeps
- * what its creation wrote.
+ * is written when no other has come for a moment, so that no run waits for it and what is removed meanwhile costs nothing; of what runs, and of what ended last,
+ * the supervisor knows more. A container that removes itself keeps what its creation wrote.
  */
 import {
   closeSync,
@@ -14,7 +14,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
-  rmSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { open } from "node:fs/promises";
@@ -38,8 +38,9 @@ interface Description {
 
 type Described = Pick<Container, "record">;
 
-/** How long a change of state may wait, and how many are written before others have their turn. */
+/** How long no change of state must have come before those that wait are written, how long the first of them waits at most, and how many go before others have their turn. */
 const laterMs = 1000;
+const longestMs = 4000;
 const batchSize = 20;
 
 /** Keeps the descriptions in step with the rows (`ContainerTable`). */
@@ -50,12 +51,24 @@ export class ContainerDescriptions {
   readonly #writeOut: (path: string) => Promise<void>;
   readonly #toWriteOut = new Set<string>();
   #writingOut = false;
-  /** Containers whose state is another than their description says. */
-  readonly #behind = new Set<Described>();
+  /** Containers whose state is another than their description says, by id. */
+  readonly #behind = new Map<string, Described>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the first and the last of those began to wait. */
+  #firstMs = 0;
+  #lastMs = 0;
 
-  /** @param writeOut Makes a file and its name durable; for tests. */
-  constructor(config: ContainersConfig, store: Store, logger: Logger, writeOut = makeDurable) {
+  readonly #now: () => number;
+
+  /** @param writeOut Makes a file and its name durable. It and `now` are for tests. */
+  constructor(
+    config: ContainersConfig,
+    store: Store,
+    logger: Logger,
+    writeOut = makeDurable,
+    now: () => number = () => performance.now(),
+  ) {
+    this.#now = now;
     this.#config = config;
     this.#store = store;
     this.#logger = logger;
@@ -95,23 +108,33 @@ export class ContainerDescriptions {
   /** The state of a container has changed: it is written soon, as it is then. */
   writeLater(container: Described): void {
     if (container.record.spec.removeOnExit) return;
-    this.#behind.add(container);
+    this.#lastMs = this.#now();
+    if (this.#behind.size === 0) this.#firstMs = this.#lastMs;
+    this.#behind.set(container.record.id, container);
     this.#timer ??= this.#wait(laterMs);
   }
 
   #wait(ms: number): ReturnType<typeof setTimeout> {
     const timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#writeSome();
-      if (this.#behind.size > 0) this.#timer = this.#wait(10);
+      const leftMs = this.writeDue();
+      if (leftMs !== undefined) this.#timer = this.#wait(Math.max(leftMs, 10));
     }, ms);
     timer.unref();
     return timer;
   }
 
+  /** What the timer does: writes some if their time has come. Gives when it is to be done again, in milliseconds. */
+  writeDue(): number | undefined {
+    const dueMs = Math.min(this.#lastMs + laterMs, this.#firstMs + longestMs);
+    const leftMs = Math.ceil(dueMs - this.#now());
+    if (leftMs <= 0) this.#writeSome();
+    return this.#behind.size > 0 ? leftMs : undefined;
+  }
+
   #writeSome(): void {
-    for (const container of [...this.#behind].slice(0, batchSize)) {
-      this.#behind.delete(container);
+    for (const [id, container] of [...this.#behind].slice(0, batchSize)) {
+      this.#behind.delete(id);
       this.#write(container.record, false);
     }
   }
@@ -134,17 +157,23 @@ export class ContainerDescriptions {
   }
 
   async #writeThemOut(): Promise<void> {
+    const root = containersRoot(this.#config);
     for (const id of this.#toWriteOut) {
       this.#toWriteOut.delete(id);
       try {
         await this.#writeOut(containerPaths(this.#config, id).description);
       } catch (error) {
         // Removed meanwhile.
-        if (error instanceof Error && "code" in error && error.code === "ENOENT") continue;
+        if (isNotThere(error)) continue;
         this.#logger.warn("the description of a container cannot be made durable", { id, error: messageOf(error) });
       }
     }
     this.#writingOut = false;
+    try {
+      await syncPath(root);
+    } catch (error) {
+      this.#logger.warn("the folder of containers cannot be made durable", { root, error: messageOf(error) });
+    }
   }
 
   #layersOf({ topLayer }: ContainerRecord): DescribedLayer[] {
@@ -174,18 +203,31 @@ export class ContainerDescriptions {
   }
 
   remove(id: string): void {
-    for (const container of this.#behind) if (container.record.id === id) this.#behind.delete(container);
-    rmSync(containerPaths(this.#config, id).description, { force: true });
+    this.#behind.delete(id);
+    this.#toWriteOut.delete(id);
+    try {
+      unlinkSync(containerPaths(this.#config, id).description);
+    } catch (error) {
+      if (!isNotThere(error)) throw error;
+    }
   }
 }
 
 const writeOutDelayMs = 2000;
 
+function isNotThere(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
+/** The file and its name. The name of its folder is made durable once for all that are written out together. */
 async function makeDurable(path: string): Promise<void> {
-  for (const one of [path, dirname(path), dirname(dirname(path))]) {
-    await using file = await open(one, "r");
-    await file.sync();
-  }
+  await syncPath(path);
+  await syncPath(dirname(path));
+}
+
+async function syncPath(path: string): Promise<void> {
+  await using file = await open(path, "r");
+  await file.sync();
 }
 
 /** undefined where there is none, or one that was cut short. */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "@fathom/base";
@@ -79,3 +79,57 @@ test("a new description is made durable, unless it is of a container with --rm",
   expect(written).toEqual([paths[0]!, paths[2]!]);
   await engine.shutdown();
 }, 20_000);
+
+/** Two containers whose state changes, at a time that the test sets. */
+async function changing() {
+  const engine = await startDaemon(machine, root);
+  const clock = { ms: 0 };
+  const config = { dataRoot: root } as ConstructorParameters<typeof ContainerDescriptions>[0];
+  const out = async (): Promise<void> => undefined;
+  const descriptions = new ContainerDescriptions(config, machine.store(root), silentLogger, out, () => clock.ms);
+  const one = async () => {
+    const { Id } = await engine.containerCreate(undefined, undefined, request());
+    const path = join(root, "containers", Id, "container.json");
+    const { record } = JSON.parse(readFileSync(path, "utf8")) as { record: ContainerRecord };
+    rmSync(path);
+    return { container: { record }, path };
+  };
+  return { engine, clock, descriptions, first: await one(), second: await one() };
+}
+
+test("changes of state are written together when no other has come for a second", async () => {
+  const { engine, clock, descriptions, first, second } = await changing();
+  descriptions.writeLater(first.container);
+  clock.ms = 900;
+  descriptions.writeLater(second.container);
+  clock.ms = 1899;
+  expect(descriptions.writeDue()).toBe(1);
+  expect([first, second].map(({ path }) => existsSync(path))).toEqual([false, false]);
+  clock.ms = 1900;
+  expect(descriptions.writeDue()).toBeUndefined();
+  expect([first, second].map(({ path }) => existsSync(path))).toEqual([true, true]);
+  await engine.shutdown();
+});
+
+test("where changes never end, the first of them waits four seconds", async () => {
+  const { engine, clock, descriptions, first, second } = await changing();
+  descriptions.writeLater(first.container);
+  for (clock.ms = 500; clock.ms < 4000; clock.ms += 500) {
+    descriptions.writeLater(second.container);
+    descriptions.writeDue();
+  }
+  expect(existsSync(first.path)).toBe(false);
+  descriptions.writeDue();
+  expect(existsSync(first.path)).toBe(true);
+  await engine.shutdown();
+});
+
+test("the state of a container that is removed meanwhile is never written", async () => {
+  const { engine, descriptions, first, second } = await changing();
+  descriptions.writeLater(first.container);
+  descriptions.writeLater(second.container);
+  descriptions.remove(first.container.record.id);
+  await descriptions.close();
+  expect([first, second].map(({ path }) => existsSync(path))).toEqual([false, true]);
+  await engine.shutdown();
+});
