@@ -64,6 +64,8 @@ export class Container {
   stopRequested = false;
   /** Restarts by users that are under way: --rm waits for the last of them. */
   restarts = 0;
+  /** Removals by force that are under way: what is written of its end is gone with its row. */
+  forcedRemovals = 0;
   readonly removed: Deferred<void> = deferred();
 
   constructor(record: ContainerRecord, state: State) {

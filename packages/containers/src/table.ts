@@ -222,7 +222,7 @@ export class ContainerTable {
   update(container: Container, patch: ContainerPatch): void {
     const record: ContainerRecord = { ...container.record, ...patch };
     if (Object.keys(patch).every((key) => changingKeys.includes(key as ChangingKey)))
-      this.#write(record.spec.removeOnExit || isBeginOfRun(container.record, record), () =>
+      this.#write(record.spec.removeOnExit || mayBeLost(container, record), () =>
         this.#database.run("UPDATE containers SET changing = ? WHERE id = ?", changingPart(record), record.id),
       );
     else {
@@ -260,13 +260,13 @@ export class ContainerTable {
   }
 }
 
-function isBeginOfRun(before: ContainerRecord, after: ContainerRecord): boolean {
-  return (
-    after.state.status === "running" &&
-    before.stoppedByUser === after.stoppedByUser &&
-    before.pending === after.pending &&
-    before.restartCount === after.restartCount
-  );
+/** What a power loss may take back without breaking a promise (docs/rfd/004). */
+function mayBeLost({ record: before, forcedRemovals }: Container, after: ContainerRecord): boolean {
+  if (before.pending !== after.pending || before.restartCount !== after.restartCount) return false;
+  // The wish to stop says something to a restart policy alone.
+  if (before.stoppedByUser !== after.stoppedByUser)
+    return after.spec.restart.kind === "no" && before.state.status === after.state.status;
+  return after.state.status === "running" || forcedRemovals > 0;
 }
 
 function changingPart(record: ContainerRecord): string {

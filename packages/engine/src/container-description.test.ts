@@ -88,7 +88,7 @@ async function changing() {
   const out = async (): Promise<void> => undefined;
   const descriptions = new ContainerDescriptions(config, machine.store(root), silentLogger, out, () => clock.ms);
   const one = async () => {
-    const { Id } = await engine.containerCreate(undefined, undefined, request());
+    const { Id } = await engine.containers.create(undefined, undefined, request());
     const path = join(root, "containers", Id, "container.json");
     const { record } = JSON.parse(readFileSync(path, "utf8")) as { record: ContainerRecord };
     rmSync(path);

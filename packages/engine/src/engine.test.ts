@@ -721,6 +721,24 @@ test("a forced removal gets a container that its policy is starting", async () =
   expectClean();
 });
 
+test("a forced removal waits for the disk once, and its container's own end before it for its row", async () => {
+  const waits: string[] = [];
+  machine.failWrites = (sql) => {
+    if (!machine.isRelaxed) waits.push(sql.split(" ")[0]!);
+    return undefined;
+  };
+  await run("removed");
+  await run("ends");
+  waits.length = 0;
+  await engine.containers.remove("removed", { volumes: false, force: true, link: false });
+  expect(waits.splice(0)).toEqual(["DELETE"]);
+  machine.latest().end(3);
+  await engine.containers.wait("ends", "not-running", never).then(({ result }) => result);
+  expect(waits.splice(0)).toEqual(["UPDATE"]);
+  await engine.containers.remove("ends", { volumes: false, force: true, link: false });
+  expectClean();
+});
+
 describe("writes that fail", () => {
   const full = new EngineError("resource-exhausted", "database: disk I/O error: is the disk full?");
   const check = {

@@ -21,6 +21,16 @@ export async function removeByName(engine: ContainersContext, nameOrId: string, 
   if (options.link) throw new EngineError("conflict", "Conflict, cannot remove the default link name of the container");
   const { name } = container.record;
   if (!options.force) checkRemovable(container, name);
+  if (options.force) container.forcedRemovals++;
+  try {
+    await removeStopped(engine, container, options);
+  } finally {
+    if (options.force) container.forcedRemovals--;
+  }
+}
+
+async function removeStopped(engine: ContainersContext, container: Container, options: RemoveOptions): Promise<void> {
+  const { name } = container.record;
   for (let removed = false; !removed;) {
     if (container.process !== undefined)
       await stopProcess(engine, container, { signal: SIGKILL, timeoutSeconds: 0 }, undefined);

@@ -95,6 +95,8 @@ export class FakeMachine {
   failAttach: Error | undefined;
   /** Holds every launch until `goOn`. */
   launching: { readonly reached: Deferred<void>; readonly goOn: Deferred<void> } | undefined;
+  /** Whether a write of this moment need not wait for the disk. */
+  isRelaxed = false;
   /** Every change of a row fails with it, or those for which it gives an error. */
   failWrites: Error | ((sql: string, parameters: readonly SqlValue[]) => Error | undefined) | undefined;
   onLaunch: () => void = () => undefined;
@@ -307,8 +309,11 @@ export class FakeMachine {
   store(root: string): Store {
     const database = this.faults.wrap(
       "database",
-      fakeDatabase(this.database, (sql, parameters) =>
-        typeof this.failWrites === "function" ? this.failWrites(sql, parameters) : this.failWrites,
+      fakeDatabase(
+        this.database,
+        (sql, parameters) =>
+          typeof this.failWrites === "function" ? this.failWrites(sql, parameters) : this.failWrites,
+        (isRelaxed) => (this.isRelaxed = isRelaxed),
       ),
     );
     const layer = (id: string): ContainerLayer => ({
@@ -450,6 +455,7 @@ export class FakeMachine {
 function fakeDatabase(
   sqlite: Sqlite,
   failure: (sql: string, parameters: readonly SqlValue[]) => Error | undefined,
+  relax: (isRelaxed: boolean) => void,
 ): Database {
   let depth = 0;
   return {
@@ -478,7 +484,14 @@ function fakeDatabase(
         depth--;
       }
     },
-    relaxed: (action) => action(),
+    relaxed: (action) => {
+      relax(true);
+      try {
+        return action();
+      } finally {
+        relax(false);
+      }
+    },
     readObject: (_row, text) => JSON.parse(String(text)) as Record<string, unknown>,
     check: async () => undefined,
     close: () => undefined,
