@@ -1,6 +1,6 @@
 /** Error codes to HTTP statuses: the one table. */
 import { firstFailure, isEngineError, messageOf, type ErrorCode } from "@fathom/base";
-import { BadRequestError } from "@fathom/http";
+import { HttpError } from "@fathom/http";
 import { isSysError } from "@fathom/sys";
 
 const statuses: Readonly<Record<ErrorCode, number>> = {
@@ -25,7 +25,7 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
 export function statusOf(thrown: unknown): number {
   const error = firstFailure(thrown);
   if (isEngineError(error) && !(error.code === "internal" && lacksDescriptors(error))) return statuses[error.code];
-  if (error instanceof BadRequestError) return error.status;
+  if (error instanceof HttpError) return error.status;
   // Only names that a client gave can be too long for the kernel, or go round in circles.
   if (isSysError(error, "ENAMETOOLONG", "ELOOP")) return 400;
   return lacksDescriptors(error) ? 503 : 500;

@@ -1,6 +1,14 @@
 /** The server: from an accepted connection to the handler of its request, and back. */
 import { EngineError, isEngineError, messageOf, type Logger } from "@fathom/base";
-import { BadRequestError, ByteBudget, Connection, type BodyLimits, type Exchange } from "@fathom/http";
+import {
+  ByteBudget,
+  Connection,
+  createTlsServer,
+  HttpError,
+  type BodyLimits,
+  type Exchange,
+  type ServerTls,
+} from "@fathom/http";
 import { O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys } from "@fathom/sys";
 import { rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
@@ -43,7 +51,8 @@ export type ListenOptions =
   | { readonly path: string; readonly group?: string | number }
   /** An already listening socket. */
   | { readonly fd: number }
-  | { readonly host: string; readonly port: number };
+  /** With `tls` clients speak TLS. */
+  | { readonly host: string; readonly port: number; readonly tls?: ServerTls };
 
 export interface ApiServer {
   /** May be called several times. @throws conflict when another daemon answers on the path */
@@ -140,7 +149,11 @@ class Server implements ApiServer {
   }
 
   async #begin(options: ListenOptions): Promise<ReturnType<typeof createServer>> {
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
+    const accept = (socket: Socket): void => this.#accept(socket);
+    const server =
+      "host" in options && options.tls !== undefined
+        ? await createTlsServer(options.tls, accept)
+        : createServer({ allowHalfOpen: true, noDelay: true }, accept);
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       const listening = (): void => {
@@ -198,7 +211,7 @@ class Server implements ApiServer {
     this.#reserve?.wake();
     if (++this.#accepted % acceptedBetweenLooks === 0) this.#reserve?.look();
     if (this.#reserve !== undefined && this.#reserve.state !== "enough") {
-      connection.refuse(new BadRequestError(503, "the daemon has no free descriptors; try again"));
+      connection.refuse(new HttpError(503, "the daemon has no free descriptors; try again"));
       socket.destroySoon();
       return;
     }
@@ -215,7 +228,7 @@ class Server implements ApiServer {
         return;
       }
     connection.refuse(
-      new BadRequestError(503, `too many connections: ${limit} are open, and each has a request under way; try again`),
+      new HttpError(503, `too many connections: ${limit} are open, and each has a request under way; try again`),
     );
   }
 
@@ -255,7 +268,7 @@ class Server implements ApiServer {
 
   #fail({ head, response }: Exchange, error: unknown): void {
     const status = statusOf(error);
-    if (!isEngineError(error) && !(error instanceof BadRequestError))
+    if (!isEngineError(error) && !(error instanceof HttpError))
       this.#options.logger.error("a request failed unexpectedly", {
         method: head.method,
         path: head.target,
@@ -272,7 +285,7 @@ class Server implements ApiServer {
       if (!response.ended) response.abort();
       return;
     }
-    if (error instanceof BadRequestError) response.closeAfter();
+    if (error instanceof HttpError) response.closeAfter();
     if (status === 304) response.empty(304);
     else response.json(status, errorBody(error));
   }

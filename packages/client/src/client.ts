@@ -3,8 +3,9 @@
  * client reads only what is in all of them.
  */
 import { EngineError } from "@fathom/base";
+import { encodeChunk, lastChunk, serialiseField, serialiseRequestHead, type ParsedResponse } from "@fathom/http";
 import { defaultHost, parseHost, type Address } from "./address.ts";
-import { Connection, type ResponseHead } from "./connection.ts";
+import { Connection } from "./connection.ts";
 import { DaemonError, messageIn } from "./daemon-error.ts";
 import { hijackedStream, type HijackedStream } from "./hijack.ts";
 
@@ -89,15 +90,16 @@ export class Client {
     const { signal } = options;
     const abort = (): void => connection.close();
     signal?.addEventListener("abort", abort, { once: true });
-    let head: ResponseHead;
+    let answer: ParsedResponse;
     try {
-      head = await send(connection, method, `${path}${queryString(options.query)}`, options);
+      answer = await send(connection, method, `${path}${queryString(options.query)}`, options);
     } catch (error) {
       signal?.removeEventListener("abort", abort);
       connection.close();
       throw error;
     }
-    const body = connection.body(head, method, (reusable) => {
+    const { head } = answer;
+    const body = connection.body(answer, (reusable) => {
       signal?.removeEventListener("abort", abort);
       if (!reusable || this.#idle !== undefined) return connection.close();
       connection.rest();
@@ -137,21 +139,19 @@ export class Client {
     options: { readonly query?: Query; readonly body?: unknown } = {},
   ): Promise<HijackedStream> {
     let connection: Connection;
-    let head: ResponseHead;
+    let answer: ParsedResponse;
     try {
       connection = await Connection.open(this.#address);
-      head = await send(connection, "POST", `${path}${queryString(options.query)}`, {
+      answer = await send(connection, "POST", `${path}${queryString(options.query)}`, {
         body: options.body,
         headers: { Connection: "Upgrade", Upgrade: "tcp" },
       });
     } catch (error) {
       throw this.#failure(error, undefined);
     }
+    const { head } = answer;
     if (head.status === 101 || head.status === 200) return hijackedStream(connection, head);
-    throw new DaemonError(
-      head.status,
-      messageIn(await textOf(connection.body(head, "POST", () => connection.close()))),
-    );
+    throw new DaemonError(head.status, messageIn(await textOf(connection.body(answer, () => connection.close()))));
   }
 
   /** Closes the kept connection. A program that ends needs no such call. */
@@ -179,35 +179,33 @@ async function send(
   method: string,
   target: string,
   options: RequestOptions,
-): Promise<ResponseHead> {
-  let head = `${method} ${target} HTTP/1.1\r\nHost: fathom\r\n`;
-  for (const [name, value] of Object.entries(options.headers ?? {})) {
-    if (/[\r\n]/.test(value)) throw new EngineError("invalid-argument", `the header ${name} has a line end in it`);
-    head += `${name}: ${value}\r\n`;
-  }
+): Promise<ParsedResponse> {
+  let fields = serialiseField("Host", "fathom");
+  for (const [name, value] of Object.entries(options.headers ?? {})) fields += serialiseField(name, value);
   if (options.stream !== undefined) {
-    const answer = connection.readHead();
+    const answer = connection.readHead(method);
     // Looked at below; until then a refusal must not end the process.
     answer.catch(() => undefined);
-    await connection.write(`${head}Content-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n\r\n`);
+    fields += "Content-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n";
+    await connection.write(serialiseRequestHead(method, target, fields));
     await upload(connection, options.stream, answer);
     return answer;
   }
   const body = options.body === undefined ? "" : JSON.stringify(options.body);
   const type = options.body === undefined ? "" : "Content-Type: application/json\r\n";
   const length = body === "" && method !== "POST" ? "" : `Content-Length: ${Buffer.byteLength(body)}\r\n`;
-  await connection.write(`${head}${type}${length}\r\n${body}`);
-  return connection.readHead();
+  await connection.write(`${serialiseRequestHead(method, target, `${fields}${type}${length}`)}${body}`);
+  return connection.readHead(method);
 }
 
 async function upload(
   connection: Connection,
   stream: AsyncIterable<Uint8Array>,
-  answer: Promise<ResponseHead>,
+  answer: Promise<ParsedResponse>,
 ): Promise<void> {
   let answered = false;
   const refused = answer.then(
-    ({ status }) => void (answered = status >= 400),
+    ({ head }) => void (answered = head.status >= 400),
     () => void (answered = true),
   );
   try {
@@ -216,14 +214,10 @@ async function upload(
       if (data.length === 0) continue;
       await Promise.race([
         refused.then(() => (answered ? undefined : new Promise<never>(() => undefined))),
-        (async () => {
-          await connection.write(`${data.length.toString(16)}\r\n`);
-          await connection.write(data);
-          await connection.write("\r\n");
-        })(),
+        connection.write(encodeChunk(data)),
       ]);
     }
-    if (!answered) await connection.write("0\r\n\r\n");
+    if (!answered) await connection.write(lastChunk);
   } catch (error) {
     // A daemon that answers and closes breaks the upload off; its answer says why.
     if (

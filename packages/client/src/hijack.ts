@@ -1,6 +1,7 @@
 /** A connection taken over after the answer's head: attach and exec. Half-close works in both directions. */
 import { EngineError } from "@fathom/base";
-import type { Connection, ResponseHead } from "./connection.ts";
+import type { ResponseHead } from "@fathom/http";
+import type { Connection } from "./connection.ts";
 
 export interface HijackedStream {
   /** True when the daemon says that the bytes are multiplexed frames. */

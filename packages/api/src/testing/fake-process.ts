@@ -1,7 +1,8 @@
 /** A "process" in this program: its streams are a real socket, its program one of a few built-in ones. */
 import { deferred } from "@fathom/base";
+import { adopt } from "@fathom/http";
 import type { Socket } from "node:net";
-import { adopt } from "../hijack.ts";
+
 import { socketPair } from "./socket-pair.ts";
 
 /** 8 bytes before each piece: stream, three zeros, length. */

@@ -1,13 +1,14 @@
 /** A chunked body (RFC 9112 section 7.1), decoded piece by piece in place: each byte costs the same, however small the chunks are. */
-import { BadRequestError } from "./head.ts";
+import { addField } from "./head.ts";
+import { HttpError } from "./http-error.ts";
 
 /** A chunk's size line, with its extensions, or a trailer section. */
 const lineLimit = 8 * 1024;
-const sizeLine = /^([\da-fA-F]{1,8})[ \t]*(?:;.*)?$/;
+const sizeLine = /^([\da-fA-F]{1,8})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?$/;
 const lineFeed = 10;
 
-function malformed(): BadRequestError {
-  return new BadRequestError(400, "malformed chunked body");
+function malformed(): HttpError {
+  return new HttpError(400, "malformed chunked body");
 }
 
 export interface Decoded {
@@ -30,7 +31,7 @@ export class ChunkedDecoder {
     return this.#ended;
   }
 
-  /** @throws BadRequestError */
+  /** @throws HttpError */
   push(bytes: Buffer): Decoded {
     let at = 0;
     let filled = 0;
@@ -87,7 +88,9 @@ export class ChunkedDecoder {
     } else if (line === "") this.#ended = true;
     else {
       this.#trailerBytes += line.length;
-      if (this.#trailerBytes > lineLimit) throw new BadRequestError(431, "trailers of a chunked body are too large");
+      if (this.#trailerBytes > lineLimit) throw new HttpError(431, "trailers of a chunked body are too large");
+      // They are checked, and nobody reads them: fields behind a body must not change what its head said.
+      addField(new Map(), line);
     }
   }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { RequestBody, type BodyLimits, type ByteSource } from "./body.ts";
+import type { ByteSource } from "../message/body.ts";
+import { RequestBody, type BodyLimits } from "./request-body.ts";
 import { ByteBudget } from "./byte-budget.ts";
 
 function limits(bytes = 1 << 20, timeoutMs = 10_000): BodyLimits {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { endSocket } from "./response.ts";
+import { endSocket } from "./socket-output.ts";
 
 /** Both ends of a connection. */
 async function pair(directory: string): Promise<{ ours: Socket; client: Socket } & Disposable> {

@@ -1,0 +1,68 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { connect } from "node:net";
+import { startEchoServer, type EchoServer } from "../testing/echo-server.ts";
+import { marker, smugglingCorpus } from "../testing/smuggling-corpus.ts";
+
+let server: EchoServer;
+beforeAll(async () => {
+  server = await startEchoServer();
+});
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+});
+
+/** What comes until the server ends the connection. */
+function talk(bytes: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
+    let text = "";
+    const done = (): void => {
+      socket.destroy();
+      resolve(text);
+    };
+    socket.on("data", (data: Buffer) => (text += data.toString("latin1")));
+    socket.on("end", done);
+    socket.on("close", done);
+    socket.on("error", done);
+    socket.write(bytes, "latin1");
+  });
+}
+
+const statuses = (text: string): number[] =>
+  [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
+
+describe("a connection answers each of these in one way, and ends where it refused one", () => {
+  test.each(smugglingCorpus.map((one) => [one.name, one] as const))("%s", async (_name, { bytes, outcome }) => {
+    server.requests.length = 0;
+    // The connection ends by itself: by the refusal, or by the last request, which asks for it.
+    const last = marker.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    const text = await talk(bytes + last);
+    if (typeof outcome === "number") {
+      expect(server.requests).toEqual([]);
+      expect(statuses(text)).toEqual([outcome]);
+      expect(text).toContain("Connection: close\r\n");
+    } else {
+      expect(server.requests).toEqual([...outcome, "GET /marker "]);
+      expect(statuses(text)).toEqual(server.requests.map(() => 200));
+    }
+  });
+});
+
+test("what is no HTTP is refused at its first wrong line, without waiting for an end of the head", async () => {
+  for (const bytes of [
+    "GET /a\r\n",
+    "GET /a HTTP/1.1\nHost: d\n",
+    "GET /a HTTP/1.1\rHost: d",
+    "GET /a HTTP/1.1\r\nX : y\r\n",
+  ])
+    expect(statuses(await talk(bytes))).toEqual([400]);
+});
+
+test("a body that was malformed is not read on, even where its handler went on", async () => {
+  server.requests.length = 0;
+  const text = await talk(
+    `POST /a HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n0\r\n\r\n${marker}`,
+  );
+  expect(statuses(text)).toEqual([400]);
+  expect(server.requests).toEqual([]);
+});

@@ -1,0 +1,63 @@
+/** TLS around a connection. Loaded only where it is asked for: a program that lives for milliseconds on a unix socket needs none of it. */
+import type { Server, Socket } from "node:net";
+import { connect, createServer } from "node:tls";
+
+export interface ServerTls {
+  /** PEM: the server's certificate with its chain, and its key. */
+  readonly certificate: string;
+  readonly key: string;
+  /** PEM: authorities of clients' certificates. With them a client without such a certificate is refused. */
+  readonly clientAuthorities?: string;
+}
+
+export interface ClientTls {
+  /** PEM. Absent: those that the runtime trusts. */
+  readonly authorities?: string;
+  /** PEM: the client's own certificate with its chain, and its key. */
+  readonly certificate?: string;
+  readonly key?: string;
+  /** False: whoever answers is believed. */
+  readonly verify: boolean;
+}
+
+/** See `createTlsServer`. */
+export function tlsServer(tls: ServerTls, accept: (socket: Socket) => void): Server {
+  const server = createServer(
+    {
+      cert: tls.certificate,
+      key: tls.key,
+      minVersion: "TLSv1.2",
+      allowHalfOpen: true,
+      noDelay: true,
+      ...(tls.clientAuthorities === undefined
+        ? {}
+        : { ca: tls.clientAuthorities, requestCert: true, rejectUnauthorized: true }),
+    },
+    accept,
+  );
+  // A client that speaks no TLS, or is refused, is no event of note.
+  server.on("tlsClientError", () => undefined);
+  return server;
+}
+
+/** Resolves when the handshake is done and the server's certificate is good. Rejects with the system's or TLS's error. */
+export function connectTls(hostname: string, port: number, tls: ClientTls): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const options = {
+      host: hostname,
+      port,
+      minVersion: "TLSv1.2" as const,
+      allowHalfOpen: true,
+      rejectUnauthorized: tls.verify,
+      ...(tls.authorities === undefined ? {} : { ca: tls.authorities }),
+      ...(tls.certificate === undefined ? {} : { cert: tls.certificate, key: tls.key }),
+    };
+    const socket = connect(options);
+    socket.once("error", reject);
+    socket.once("secureConnect", () => {
+      socket.off("error", reject);
+      socket.setNoDelay(true);
+      resolve(socket);
+    });
+  });
+}

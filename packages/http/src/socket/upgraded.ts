@@ -1,0 +1,101 @@
+/** A connection that left HTTP behind (attach, exec): two sockets joined in both directions, each side half-closed on its own. */
+import { connect, type IpcNetConnectOpts, type Socket } from "node:net";
+import { endSocket } from "./socket-output.ts";
+
+/** A peer that does not close after the last output is closed by us. */
+const lingerMs = 5_000;
+
+export interface Upgraded {
+  readonly socket: Socket;
+  /** The peer's bytes that came before the connection was taken over. */
+  readonly first: Buffer;
+  /** They were its last. */
+  readonly ended: boolean;
+}
+
+/** Looks at what the peer sends before it is given on. */
+export interface InputFilter {
+  /** `last`: what follows is dropped. */
+  push(data: Uint8Array): { readonly forward: Uint8Array; readonly last: boolean };
+  /** Called when what `push` gave as the last was given on; then the join ends. */
+  finished(): void;
+  /** What was held back, at the end of the input. */
+  flush(): Uint8Array;
+}
+
+/** A connected descriptor as a socket; it is the socket's to close. The runtime takes `fd` here, which its types do not know. */
+export function adopt(fd: number): Socket {
+  const options: { fd: number; allowHalfOpen: boolean } = { fd, allowHalfOpen: true };
+  return connect(options as unknown as IpcNetConnectOpts);
+}
+
+/**
+ * Copies both ways until `target` ends its side, then ends both. Each direction reads only as fast as the other side takes it. Without `input`
+ * what the peer sends is dropped. `signal` ends both.
+ */
+export function joinSockets(
+  upgraded: Upgraded,
+  target: Socket,
+  input: InputFilter | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const { socket: peer } = upgraded;
+  return new Promise((resolve) => {
+    let done = false;
+    const finished = (): void => {
+      if (done) return;
+      done = true;
+      signal.removeEventListener("abort", finished);
+      target.destroy();
+      endUpgraded(peer);
+      resolve();
+    };
+
+    if (signal.aborted) return finished();
+    signal.addEventListener("abort", finished);
+
+    // Output
+    target.on("data", (data: Buffer) => {
+      if (!peer.write(data)) target.pause();
+    });
+    peer.on("drain", () => target.resume());
+    target.on("end", finished);
+    target.on("close", finished);
+    target.on("error", finished);
+
+    // Input
+    const give = (data: Uint8Array): void => {
+      if (input === undefined || done || !target.writable) return;
+      const { forward, last } = input.push(data);
+      if (forward.length > 0 && !target.write(forward)) peer.pause();
+      if (!last) return;
+      input.finished();
+      finished();
+    };
+    const noMoreInput = (): void => {
+      if (input === undefined || done || !target.writable) return;
+      const held = input.flush();
+      if (held.length > 0) target.write(held);
+      target.end();
+    };
+    target.on("drain", () => peer.resume());
+    peer.on("data", give);
+    peer.on("end", noMoreInput);
+    peer.on("close", finished);
+    if (upgraded.first.length > 0) give(upgraded.first);
+    if (upgraded.ended) noMoreInput();
+    peer.resume();
+  });
+}
+
+/**
+ * No more output: the peer sees the end and closes. Its input is read and dropped meanwhile, since closing a socket with unread
+ * input shows as an error on the other side.
+ */
+export function endUpgraded(peer: Socket): void {
+  if (peer.destroyed) return;
+  peer.removeAllListeners("data");
+  peer.on("data", () => undefined);
+  peer.resume();
+  endSocket(peer, lingerMs);
+}
