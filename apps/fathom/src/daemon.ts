@@ -35,7 +35,7 @@ const facts: BuildFacts = {
 /** How long the process may take to end by itself, so that what it has written gets through, when everything is closed. */
 const lastWordsMs = 1000;
 
-/** Runs until it is told to stop. Gives the exit code. */
+/** Runs until somebody stops it. Gives the exit code. */
 export async function daemonMain(argv: readonly string[]): Promise<number> {
   const code = await run(argv);
   // Whatever still holds the runtime's loop, a daemon that has stopped ends.

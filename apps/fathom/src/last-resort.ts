@@ -6,7 +6,7 @@ import type { Logger } from "@fathom/base";
 
 export interface LastResortOptions {
   readonly logger: Logger;
-  /** Where errors that nobody handles are told: the process. */
+  /** Where errors that nobody handles arrive: the process. */
   readonly source: {
     on(event: "unhandledRejection" | "uncaughtException", listener: (reason: unknown) => void): unknown;
   };

@@ -17,7 +17,7 @@ test("sockets are taken once, by the process that they are meant for", () => {
     expect(() => takeListenFds(wrong, 12)).toThrow("no sockets found");
 });
 
-test("the service manager is told, and none or a deaf one is no failure", () => {
+test("the service manager gets the news, and none or a deaf one is no failure", () => {
   const told: unknown[] = [];
   const sys = {
     sendDatagram: (path: string, data: Uint8Array) => void told.push([path, Buffer.from(data).toString()]),

@@ -45,7 +45,7 @@ test("each request is named while it is under way, and /debug shows what the pro
   expect(requests.slice(-3)).toEqual(["GET /nosuch?one=1", "end GET /nosuch?one=1", "GET /v1.47/debug"]);
 });
 
-describe("what is not there", () => {
+describe("endpoints that do not exist", () => {
   test.each([
     ["GET", "/nosuch"],
     ["GET", "/"],

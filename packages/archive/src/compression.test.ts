@@ -18,7 +18,7 @@ function split(data: Uint8Array, step: number): Uint8Array[] {
   );
 }
 
-test("compressions are told by their first bytes", () => {
+test("compressions are known by their first bytes", () => {
   expect(detectCompression(gzipSync("x"))).toBe("gzip");
   expect(detectCompression(zstdCompressSync(Buffer.from("x")))).toBe("zstd");
   expect(detectCompression(Buffer.from([0x51, 0x2a, 0x4d, 0x18, 1, 0, 0, 0]))).toBe("zstd");

@@ -54,7 +54,7 @@ test("a time in which others had the processor is no stall", async () => {
   expect(monitor.longest()).toEqual([]);
 });
 
-test("computing and waiting in a system call are told apart, and a long stall is logged", async () => {
+test("computing differs from waiting in a system call, and a long stall is logged", async () => {
   const { monitor, times, clock, looked } = simulate();
   monitor.begin("POST /containers/*/start");
   clock.ms += 525;

@@ -12,7 +12,7 @@ export async function forEachName(
   context: Pick<CommandContext, "stdout" | "stderr">,
   names: readonly string[],
   action: (name: string) => Promise<string | undefined>,
-  /** Forced: what is not there is said, and is no failure. */
+  /** Forced: one that does not exist is printed, and is no failure. */
   missingIsFine = false,
 ): Promise<number> {
   const results = await Promise.allSettled(names.map(action));

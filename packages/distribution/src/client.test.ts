@@ -139,7 +139,7 @@ describe("manifests", () => {
     expect(error.reason).toBe("manifest-unknown");
   });
 
-  test("a web page instead of a manifest is told with the reference", async () => {
+  test("the error for a web page instead of a manifest names the reference", async () => {
     registry.script = (_request, response) => {
       response.writeHead(200, { "content-type": "text/html" });
       response.end("<html>please log in</html>");
@@ -340,7 +340,7 @@ describe("faults", () => {
     expect(clock.sleeps[1]).toBeLessThanOrEqual(500);
   });
 
-  test("500 for ever: the last answer is told", async () => {
+  test("500 for ever: the error has the last answer", async () => {
     registry.script = (_request, response) => respondError(response, 500, "UNKNOWN", "broken disk");
     const error = await failure(client().resolve(reference("app:1"), undefined));
     expect(error).toBeInstanceOf(RegistryError);

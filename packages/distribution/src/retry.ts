@@ -33,7 +33,7 @@ export function busyOr(error: RegistryError, headers: Headers, clock: Clock): Re
   return new BusyError(error, parseRetryAfter(headers.get("retry-after"), nowMs));
 }
 
-/** Cut and silent connections pass; a refused connection, an unknown host and a TLS fault are told at once. */
+/** Cut and silent connections pass; a refused connection, an unknown host and a TLS fault fail at once. */
 export function mayPass(error: unknown): boolean {
   if (error instanceof BusyError) return true;
   return error instanceof TransportError && (error.failure === "cut" || error.failure === "idle");

@@ -211,7 +211,7 @@ describe("attach and detach", () => {
     await networks.stop(true);
   });
 
-  test("a taken port is told with the endpoint's name and id", async () => {
+  test("the error for a taken port names the endpoint and its id", async () => {
     const { networks } = await running();
     await attach(networks, [published]);
     await expect(attach(networks, [published])).rejects.toThrow(

@@ -53,7 +53,7 @@ describe("fixed ports", () => {
     const { allocate } = make({}, false);
     expect(shown(allocate(request("8080", 80), request("8081", 80, "::1")))).toEqual(["0.0.0.0 8080 80"]);
   });
-  test("a taken one is told with its holder's address; nothing else is kept of the request", () => {
+  test("the error for a taken one names its holder's address; nothing else is kept of the request", () => {
     const { allocate, open } = make();
     allocate(request("8080", 80));
     expect(() => allocate(request("9090", 1), request("8080", 81))).toThrow(
@@ -78,7 +78,7 @@ describe("fixed ports", () => {
     expect(open.size).toBe(0);
     allocate(request("8080", 80));
   });
-  test("another program's is told in the host's words", () => {
+  test("the error for another program's has the host's words", () => {
     const { allocate, open } = make({
       ":: 8080/tcp": "address already in use",
       "203.0.113.9 80/tcp": "cannot assign requested address",
@@ -131,7 +131,7 @@ describe("ranges and random ports", () => {
 });
 
 describe("restart", () => {
-  test("ports of running containers are taken again, a refusal is told and the port stays taken", () => {
+  test("ports of running containers are taken again, a refusal is an error and the port stays taken", () => {
     const { allocator, allocate } = make({ "0.0.0.0 8080/tcp": "address already in use" });
     const bindings = [
       { protocol: "tcp", containerPort: 80, hostIp: "0.0.0.0", hostPort: 8080 },

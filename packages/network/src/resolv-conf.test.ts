@@ -42,7 +42,7 @@ describe("from the host's file", () => {
       "nameserver 127.0.0.53",
     ]);
   });
-  test("with none left public ones, and it is said", () => {
+  test("with none left public ones, and a comment that says so", () => {
     expect(directives({ host: "nameserver 127.0.0.53\noptions edns0 trust-ad" })).toEqual([
       "nameserver 8.8.8.8",
       "nameserver 8.8.4.4",
@@ -74,7 +74,7 @@ describe("what the user gave", () => {
       "nameserver 192.0.2.53",
     ]);
   });
-  test("is told in the comment", () => {
+  test("stands in the comment", () => {
     expect(buildResolvConf({ ...request, servers: ["192.0.2.1"], options: ["x"] })).toContain(
       "# Overrides: [nameservers options]",
     );

@@ -131,7 +131,7 @@ describe("reading and writing", () => {
     expect(readFileSync(join(dir.path, "sparse"), "utf8")).toBe("st");
   });
 
-  test("holes are told from data", () => {
+  test("holes differ from data", () => {
     using dir = testDirectory();
     const fd = sys.openat2(dir.fd, "sparse", { flags: O_RDWR | O_CREAT, mode: 0o600 });
     expect(sys.nextData(fd, 0n)).toBeUndefined();

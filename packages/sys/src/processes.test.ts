@@ -153,7 +153,7 @@ describe("processes", () => {
     expect(await ended(pid)).toEqual({ code: 137, signal: 0 });
   });
 
-  test("are told apart by their start time, whatever their name", async () => {
+  test("differ by their start time, whatever their name", async () => {
     const fields = readFileSync("/proc/self/stat", "utf8").split(") ").at(-1)?.split(" ") ?? [];
     expect(sys.processStartTime(process.pid)).toBe(BigInt(fields[19] ?? -1));
     const odd = sys.spawn({

@@ -136,7 +136,7 @@ async function load(backend: ImageBackend, request: ApiRequest): Promise<void> {
     { quiet: query.booleanOr("quiet", true), platform: platformOf(request) },
     exchange.signal,
   );
-  // As in Docker: what is wrong with the archive is told in the stream.
+  // As in Docker: what is wrong with the archive comes in the stream.
   await streamLines(request, messages, { contentType: json, startAtOnce: true, format: formatProgress });
 }
 

@@ -37,7 +37,7 @@ async function networkInspect(backend: NetworkBackend, { name, query, response }
   response.json(200, await backend.inspect(name, { verbose: query.boolean("verbose"), scope: query.get("scope") }));
 }
 
-/** A network that is not there is told; the ones that are cannot be removed, as long as users cannot make others. */
+/** The error for an unknown network says so; the ones that exist cannot be removed, as long as users cannot make others. */
 async function networkRemove(backend: NetworkBackend, { name }: ApiRequest): Promise<void> {
   const network = await backend.inspect(name, { verbose: false, scope: undefined });
   throw new EngineError("forbidden", `${network.Name} is a pre-defined network and cannot be removed`);

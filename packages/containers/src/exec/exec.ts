@@ -44,7 +44,7 @@ export async function createExec(
   for (const entry of request.Env ?? [])
     if (entry === "" || entry.startsWith("="))
       throw new EngineError("invalid-argument", `invalid environment variable: ${entry}`);
-  // An unknown user is the request's fault: it is told here, before anything listens to a stream.
+  // An unknown user is the request's fault: the client gets it here, before anything listens to a stream.
   if (request.User !== "")
     try {
       await compileExecProcess(engine, container, process, request, command, undefined);
@@ -85,7 +85,7 @@ export interface ExecStartOptions {
 }
 
 /**
- * Starts it. Why it could not be started is told through the stream and the exit code, as in Docker, when somebody listens: by
+ * Starts it. Why it could not be started comes through the stream and the exit code, as in Docker, when somebody listens: by
  * then clients expect nothing but a stream. A client that hangs up before it has the stream gets none: the process runs on without.
  * @throws the signal's reason when it was aborted before; the exec can then still be started
  */

@@ -182,7 +182,7 @@ describe("what the table promises", () => {
       expect(effects).toContain("stop-timer");
   });
 
-  test("an end is told to everybody", () => {
+  test("everybody hears of an end", () => {
     for (const { effects } of inTable.filter(({ state }) => state === "ending"))
       for (const effect of ["publish-end", "clear-run", "wake-end"] as const) expect(effects).toContain(effect);
   });

@@ -9,7 +9,7 @@ import { SIGKILL } from "../signals.ts";
 
 /** Docker's default. */
 const defaultStopTimeoutSeconds = 10;
-/** How long the end is awaited after SIGKILL before the client is told that it does not come. */
+/** How long the end is awaited after SIGKILL before the client gets an error. */
 const killPatienceMs = 10_000;
 /** How often it is looked at what holds up an end that is awaited. */
 const endLookMs = 500;

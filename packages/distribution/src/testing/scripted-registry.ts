@@ -1,5 +1,5 @@
 /**
- * A registry for tests that does what it is told: serves manifests and blobs from memory, and for each request asks a script first, which
+ * A registry for tests that follows a script: serves manifests and blobs from memory, and for each request asks a script first, which
  * may answer in any faulty or hostile way. It records every request.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
