@@ -3,16 +3,33 @@
  * descriptors. Only the kernel's word on a process, by its number and its start, ends a run.
  */
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createLauncher, type KnownRun, type RunIdentity } from "@fathom/runtime";
 import { SysError } from "@fathom/sys";
 import { helperExecutable } from "@fathom/sys/helper";
-import { alive, eventually, launcher, plan, Rig, sys, unlogged } from "./rig.ts";
+import { alive, bothOutputs, eventually, launcher, plan, Reader, Rig, start, sys, unframe, unlogged } from "./rig.ts";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
+
+const childrenOf = (pid: number): number[] =>
+  readdirSync(`/proc/${pid}/task`)
+    .flatMap((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, "latin1").split(" "))
+    .filter(Boolean)
+    .map(Number);
 
 /** A container with what a daemon would remember of it. */
 async function known(argv: readonly string[]): Promise<{ directory: string; known: KnownRun; run: RunIdentity }> {
@@ -48,6 +65,42 @@ test("a launch whose process is stopped fails while its supervisor works, and no
   expect(String(await launch.catch((error: unknown) => error))).toContain(`(${process.pid}) is stopped`);
   await eventually("both end", () => !alive(process.pid) && !alive(supervisor.pid));
   expect(readdirSync(directory)).toEqual([]);
+}, 30_000);
+
+test("a process that is stopped before it is a stem is not waited for, nor left", async () => {
+  // It joins its cgroups first: here that is a pipe that is full.
+  const full = join(rig.directory(), "full");
+  execFileSync("mkfifo", [full]);
+  const pipe = openSync(full, constants.O_RDWR | constants.O_NONBLOCK);
+  expect(() => {
+    for (;;) writeSync(pipe, Buffer.alloc(4096));
+  }).toThrow("EAGAIN");
+  const before = new Set(childrenOf(process.pid));
+  const prepared = launcher.prepare({ newNamespaces: ["mount"], cgroupProcs: [full] });
+  prepared.catch(() => undefined);
+  let stem: number | undefined;
+  await eventually("the process is made", () => {
+    stem = childrenOf(process.pid)
+      .filter((pid) => !before.has(pid))
+      .flatMap(childrenOf)[0];
+    return stem !== undefined;
+  });
+  sys.kill(stem!, 19);
+  expect(String(await prepared.catch((error: unknown) => error))).toContain(`(${stem}) is stopped`);
+  await eventually("it has ended", () => !alive(stem!));
+  closeSync(pipe);
+}, 30_000);
+
+test("a client that reads late gets the rest of the output and its end, though the supervisor was stopped after it told the end", async () => {
+  const { supervisor, attachments } = await start(rig, ["seq", "70000"], { attach: [bothOutputs] });
+  expect((await supervisor.exit).code).toBe(0);
+  supervisor.disconnect();
+  sys.kill(supervisor.supervisorPid, 19);
+  const stat = (): string => readFileSync(`/proc/${supervisor.supervisorPid}/stat`, "latin1");
+  await eventually("it stands still", () => stat().includes(") T "));
+  const { stdout } = unframe(await new Reader(attachments[0]!.fd).ended);
+  expect(stdout).toBe(Array.from({ length: 70_000 }, (_, index) => `${index + 1}\n`).join(""));
+  await eventually("it has ended", () => !alive(supervisor.supervisorPid));
 }, 30_000);
 
 test("a discard of a stem whose supervisor is stopped ends it", async () => {

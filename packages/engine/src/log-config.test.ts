@@ -14,7 +14,9 @@ test("max-file is a number as Docker reads it", () => {
     checkLogSettings({ Type: "json-file", Config: { "max-file": files, "max-size": "1m" } });
   for (const files of ["1e9", "0x10", " 5", "1.0", "", "five"])
     expect(check(files)).toThrow(`strconv.Atoi: parsing ${JSON.stringify(files)}: invalid syntax`);
-  expect(check("99999999999999999999")).toThrow('strconv.Atoi: parsing "99999999999999999999": value out of range');
-  for (const files of ["0", "-3"]) expect(check(files)).toThrow("max-file cannot be less than 1");
-  for (const files of ["5", "+5", "007", "5000000000"]) check(files)();
+  for (const files of ["99999999999999999999", "9223372036854775808", "-9223372036854775809"])
+    expect(check(files)).toThrow(`strconv.Atoi: parsing ${JSON.stringify(files)}: value out of range`);
+  for (const files of ["0", "-3", "-9223372036854775808"])
+    expect(check(files)).toThrow("max-file cannot be less than 1");
+  for (const files of ["5", "+5", "007", "5000000000", "9223372036854775807"]) check(files)();
 });

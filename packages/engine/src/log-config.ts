@@ -92,7 +92,8 @@ function limits(settings: LogSettings): { maxSize: number; maxFiles: number } {
   const maxFiles = files === undefined ? (local ? localDefaults.maxFiles : 1) : Number(files);
   if (files !== undefined && !/^[+-]?\d+$/.test(files))
     throw new EngineError("invalid-argument", `strconv.Atoi: parsing ${JSON.stringify(files)}: invalid syntax`);
-  if (Math.abs(maxFiles) >= 2 ** 63)
+  const exact = BigInt(files?.replace("+", "") ?? 1);
+  if (BigInt.asIntN(64, exact) !== exact)
     throw new EngineError("invalid-argument", `strconv.Atoi: parsing ${JSON.stringify(files)}: value out of range`);
   if (maxFiles < 1) throw new EngineError("invalid-argument", "max-file cannot be less than 1");
   return { maxSize, maxFiles };

@@ -17,6 +17,8 @@ export const chunkBytes = 64 * 1024;
 export const maxRecordBytes = 1024 * 1024;
 /** How many numbers behind one that is listed are tried, listed or not. */
 const unlisted = 3;
+/** How often the files are looked for again because they were rotated twice meanwhile: then `unlisted` and the order of the search may not do. */
+const maxLooks = 20;
 /** How often a file may be renamed between its being found and its being opened. */
 const maxRenames = 5;
 const newline = 10;
@@ -226,9 +228,27 @@ export interface NamedLog {
 
 /**
  * Rotated files oldest first, the current one last, where there is one. The order is right while a writer rotates them: that moves files to
- * higher numbers, and so does the search.
+ * higher numbers, and so does the search. A search that took so long that they moved twice (this process had no turn) is made again.
  */
 export function logFiles(path: string): readonly NamedLog[] {
+  for (let looks = 1; ; looks++) {
+    const youngest = named(path, 0) ?? named(path, 1);
+    const seen = lookForFiles(path);
+    const steady = youngest === undefined ? seen.length === 0 : isNear(path, youngest);
+    if (!steady && looks < maxLooks) continue;
+    // One that was renamed meanwhile is there twice: what is between is younger.
+    const files: NamedLog[] = [];
+    for (let index = 0; index < seen.length; index++) {
+      const { inode } = seen[index]!;
+      index = seen.findLastIndex((file) => file.inode === inode);
+      files.push(seen[index]!);
+    }
+    return files.toReversed();
+  }
+}
+
+/** By rising numbers. */
+function lookForFiles(path: string): readonly NamedLog[] {
   const prefix = `${basename(path)}.`;
   const listed = [0];
   let entries: string[] = [];
@@ -244,15 +264,12 @@ export function logFiles(path: string): readonly NamedLog[] {
   // A folder that is read while it changes may lack names, and a file may get the next number before it is looked for.
   const numbers = new Set(listed);
   for (const number of listed) for (let more = 1; more <= unlisted; more++) numbers.add(number + more);
-  const seen = [...numbers].sort((a, b) => a - b).flatMap((number) => named(path, number) ?? []);
-  // One that was renamed meanwhile is there twice: what is between is younger.
-  const files: NamedLog[] = [];
-  for (let index = 0; index < seen.length; index++) {
-    const { inode } = seen[index]!;
-    index = seen.findLastIndex((file) => file.inode === inode);
-    files.push(seen[index]!);
-  }
-  return files.toReversed();
+  return [...numbers].sort((a, b) => a - b).flatMap((number) => named(path, number) ?? []);
+}
+
+/** Whether a file has the number that it had, or the next one. */
+function isNear(path: string, { number, inode }: NamedLog): boolean {
+  return named(path, number)?.inode === inode || named(path, number + 1)?.inode === inode;
 }
 
 function named(path: string, number: number): NamedLog | undefined {

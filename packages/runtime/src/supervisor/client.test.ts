@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createRecordingSys, createSys, SOCK_STREAM } from "@fathom/sys";
 import type { LaunchPlan } from "../plan/plan.ts";
+import { conditionOf, identifyRun } from "./process-facts.ts";
 import { SupervisorConnection } from "./connection.ts";
 import { frame, MessageParser, messageTypes, type Message } from "./protocol.ts";
 import { connectSupervisor, SupervisorClient } from "./client.ts";
@@ -76,6 +77,28 @@ test("a refusal that is not understood ends the wait for it", async () => {
   peer.say(messageTypes.error, id, Uint8Array.of(1));
   await expect(answer).rejects.toThrow("what it says is not understood");
 });
+
+test("a supervisor that has asked for the status and stands still before it tells it is made to go on", async () => {
+  using peer = new Peer();
+  const program = Bun.spawn(["sleep", "1000"]);
+  const supervisor = Bun.spawn(["sleep", "1000"]);
+  try {
+    const run = identifyRun(program.pid, supervisor.pid)!;
+    const client = new SupervisorClient(sys, directory, { ...unknown, run }, peer.connection);
+    program.kill("SIGKILL");
+    await program.exited;
+    supervisor.kill("SIGSTOP");
+    const stopped = (): boolean => conditionOf(run.supervisor).kind === "stopped";
+    for (let turn = 0; turn < 500 && !stopped(); turn++) await Bun.sleep(1);
+    expect(stopped()).toBe(true);
+    client.probe();
+    for (let turn = 0; turn < 500 && stopped(); turn++) await Bun.sleep(10);
+    expect(conditionOf(run.supervisor).kind).toBe("running");
+    client.disconnect();
+  } finally {
+    supervisor.kill("SIGKILL");
+  }
+}, 10_000);
 
 const plan: LaunchPlan = {
   version: 1,

@@ -136,6 +136,9 @@ const longestRetryMs = 2000;
 const untoldMs = 1000;
 /** How long a supervisor that was made to go on may take to tell an end that the kernel knows already. */
 const finishPatienceMs = 2000;
+/** How soon, and how often at least, it is looked whether a supervisor whose container has ended stands still. */
+const firstFollowMs = 250;
+const longestFollowMs = 5000;
 const launchingPollMs = 50;
 const SIGKILL = 9;
 const SIGCONT = 18;
@@ -314,8 +317,9 @@ export class SupervisorClient implements Supervisor {
     if (dead) return this.#settle({ code: 255, signal: 0, finishedAt: timeNow(), lost: "supervisor was killed" });
     if (!long || this.#run === undefined) return false;
     const process = conditionIn(this.#run, "process");
-    if (process.kind === "ending" && supervisor?.kind === "stopped") {
-      await this.#letGoOn(this.#run);
+    // Also where it has asked for the status and stands still before it told it: it alone knows it.
+    if ((process.kind === "ending" || process.kind === "gone") && supervisor?.kind === "stopped") {
+      await this.#letGoOn(this.#run, () => this.#over);
       return this.#over;
     }
     // A supervisor that works asks for the status at once. One that has asked for it alone knows it: "gone" decides nothing.
@@ -327,13 +331,28 @@ export class SupervisorClient implements Supervisor {
    * The container is ending, and waits for its other processes: those of execs are children of the supervisor, which stands still and so does not ask for
    * their statuses. Nothing but the end is left to come: the supervisor is made to go on, and where it does not (a debugger has it), it goes.
    */
-  async #letGoOn(run: RunIdentity): Promise<void> {
+  async #letGoOn(run: RunIdentity, enough: () => boolean): Promise<void> {
     signalExactly(this.#sys, run.supervisor, SIGCONT);
     for (let waitedMs = 0; waitedMs < finishPatienceMs; waitedMs += 20) {
       await pause(20);
-      if (this.#over || conditionIn(run, "supervisor").kind !== "stopped") return;
+      if (enough() || conditionIn(run, "supervisor").kind !== "stopped") return;
     }
     signalExactly(this.#sys, run.supervisor, SIGKILL);
+  }
+
+  /**
+   * After the end its supervisor gives every client the rest of the output, which takes as long as the client reads, and ends by itself. One that stands
+   * still on the way would hold them for ever: it is made to go on.
+   */
+  async #followToItsEnd(): Promise<void> {
+    const run = this.#run;
+    if (run === undefined) return;
+    for (let delayMs = firstFollowMs; ; delayMs = Math.min(delayMs * 2, longestFollowMs)) {
+      await pause(delayMs);
+      const { kind } = conditionIn(run, "supervisor");
+      if (kind === "gone" || kind === "ended" || kind === "unknown") return;
+      if (kind === "stopped") await this.#letGoOn(run, () => false);
+    }
   }
 
   /**
@@ -355,10 +374,15 @@ export class SupervisorClient implements Supervisor {
 
   #settle(status: ExitStatus): true {
     if (this.#over) return true;
-    this.#settled = true;
-    this.#exit.resolve(status);
+    this.#end(status);
     this.#endExecs(status);
     return true;
+  }
+
+  #end(status: ExitStatus): void {
+    if (!this.#settled) void this.#followToItsEnd().catch(() => undefined);
+    this.#settled = true;
+    this.#exit.resolve(status);
   }
 
   /** What became of them nobody knows any more. */
@@ -399,8 +423,7 @@ export class SupervisorClient implements Supervisor {
     const reader = new WireReader(message.payload);
     if (message.type === messageTypes.exit) {
       const status = parseExit(reader);
-      this.#settled = true;
-      this.#exit.resolve(status);
+      this.#end(status);
       return;
     }
     if (message.type !== messageTypes.execExit) return;

@@ -35,9 +35,11 @@ import {
   conditionOf,
   identify,
   identifyByProcess,
+  identifyChildren,
   identifyBySupervisor,
   identifyRun,
   isDead,
+  signalExactly,
 } from "./process-facts.ts";
 import { SupervisorConnection } from "./connection.ts";
 import { launchFlags, messageTypes, SupervisorFailure } from "./protocol.ts";
@@ -93,6 +95,8 @@ const prepareLimitMs = 60_000;
 const launchLimitMs = 120_000;
 /** As many as a launch can say. */
 const mostLogFiles = 2 ** 32 - 1;
+/** What is larger is no limit. */
+const mostLogBytes = Number.MAX_SAFE_INTEGER;
 /** How often it is looked whether a process that is to execute its plan is stopped, and how often it must be. */
 const stoppedLookMs = 500;
 const stoppedLooks = 3;
@@ -125,13 +129,18 @@ function reap(sys: LauncherSys, pid: number): void {
   look();
 }
 
-/** Signals a supervisor that is our own, not yet reaped child: its number cannot have been given to another process. */
+/**
+ * Signals a supervisor that is our own, not yet reaped child: its number cannot have been given to another process. What it has made ends with it, but for what
+ * stands still since before it asked for that, and holds a copy of its descriptors.
+ */
 function killSupervisor(sys: LauncherSys, pid: number): void {
+  const children = identifyChildren(pid);
   try {
     sys.kill(pid, SIGKILL);
   } catch (error) {
     if (!isSysError(error, "ESRCH")) throw error;
   }
+  for (const child of children) signalExactly(sys, child, SIGKILL);
 }
 
 async function prepare(
@@ -164,6 +173,7 @@ async function prepare(
   const connection = new SupervisorConnection(sys, mine);
   void connection.closed.then(() => reap(sys, supervisorPid));
   giveUpWhenStopped(connection, supervisorPid);
+  const looks = giveUpWhenChildStopped(connection, supervisorPid);
   try {
     const writer = new WireWriter();
     encodeStem(writer, stem);
@@ -180,6 +190,8 @@ async function prepare(
     if (connection.isOpen) killSupervisor(sys, supervisorPid);
     await connection.closed;
     throw signal?.aborted === true ? error : launchFailure(error, { operations: [] }, "stem");
+  } finally {
+    clearInterval(looks);
   }
 }
 
@@ -219,6 +231,23 @@ function giveUpWhenStopped(connection: SupervisorConnection, supervisorPid: numb
     if (supervisor !== undefined && conditionOf(supervisor).kind === "stopped")
       connection.giveUp(`it (process ${supervisorPid}) is stopped, by a signal or a debugger`);
   };
+}
+
+/** Its supervisor answers, and the process that should make itself a container, or one on the way to it, does not go on. */
+function giveUpWhenChildStopped(
+  connection: SupervisorConnection,
+  supervisorPid: number,
+): ReturnType<typeof setInterval> {
+  let stopped = 0;
+  return setInterval(() => {
+    const child = identifyChildren(supervisorPid).find((one) => conditionOf(one).kind === "stopped");
+    stopped = child === undefined ? 0 : stopped + 1;
+    // Once may be the program's own doing, which has begun a moment ago.
+    if (stopped === stoppedLooks)
+      connection.giveUp(
+        `the process that it made for the container (${child?.pid}) is stopped, by a signal or a debugger`,
+      );
+  }, stoppedLookMs);
 }
 
 async function endWithin(connection: SupervisorConnection, ms: number): Promise<void> {
@@ -319,7 +348,7 @@ class Prepared implements PreparedStem {
       const answer = this.#connection.request(messageTypes.launch, launchPayload(request, plan), sent, {
         deadlineMs: launchLimitMs,
       });
-      looks = this.#giveUpWhenStopped();
+      looks = giveUpWhenChildStopped(this.#connection, this.supervisorPid);
       closeAll(this.#sys, sent.splice(0));
       const reader = new WireReader(
         await withAbort(answer, signal, () => killSupervisor(this.#sys, this.supervisorPid)),
@@ -345,20 +374,6 @@ class Prepared implements PreparedStem {
     } finally {
       clearInterval(looks);
     }
-  }
-
-  /** Its supervisor answers, and the process that should execute the plan does not go on. */
-  #giveUpWhenStopped(): ReturnType<typeof setInterval> {
-    const stem = this.identity?.process ?? identify(this.pid);
-    let stopped = 0;
-    return setInterval(() => {
-      stopped = stem !== undefined && conditionOf(stem).kind === "stopped" ? stopped + 1 : 0;
-      // Once may be the program's own doing, which has begun a moment ago.
-      if (stopped === stoppedLooks)
-        this.#connection.giveUp(
-          `the process that it made for the container (${this.pid}) is stopped, by a signal or a debugger`,
-        );
-    }, stoppedLookMs);
   }
 
   async discard(): Promise<void> {
@@ -407,7 +422,10 @@ function launchPayload(request: LaunchRequest, plan: ReturnType<typeof packPlan>
       plan.flag,
   );
   const file = log.kind === "json-file" ? log : noFile;
-  writer.text(file.path).u64(BigInt(file.maxSize)).u32(Math.min(file.maxFiles, mostLogFiles));
+  writer
+    .text(file.path)
+    .u64(BigInt(Math.min(file.maxSize, mostLogBytes)))
+    .u32(Math.min(file.maxFiles, mostLogFiles));
   const attributes = Object.entries(file.attributes ?? {});
   writer.text(attributes.length === 0 ? "" : JSON.stringify(Object.fromEntries(attributes.sort(byName))));
   const clients = log.kind === "descriptor" ? [...attach, bothOutputs] : attach;

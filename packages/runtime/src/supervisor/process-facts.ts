@@ -116,6 +116,16 @@ export function identifyRun(pid: number, supervisorPid: number): RunIdentity | u
     : { process, supervisor, ...where };
 }
 
+/** Processes that this one has made and that have not been reaped. Empty where that cannot be seen. */
+export function identifyChildren(pid: number): readonly ProcessIdentity[] {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+    return children.flatMap((child) => identify(Number(child)) ?? []);
+  } catch {
+    return [];
+  }
+}
+
 /** The run of a supervisor that did not say what it is: the one child that it has from its launch. */
 export function identifyBySupervisor(supervisorPid: number): RunIdentity | undefined {
   try {
