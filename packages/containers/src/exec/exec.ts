@@ -147,7 +147,8 @@ async function endedMeanwhile(
   container: Container,
 ): Promise<unknown> {
   if (isEngineError(reason) && reason.code !== "internal" && reason.code !== "unavailable") return reason;
-  const notRunning = new EngineError("conflict", `container ${container.id} is not running`, { cause: reason });
+  // Without its cause, a call that failed because the container had ended: what failed would be told by that call.
+  const notRunning = new EngineError("conflict", `container ${container.id} is not running`);
   const { identity } = process.supervisor;
   // Its supervisor, or one that it shares a pid namespace with, may tell of the end much later.
   if (identity !== undefined && !isStillRunning(identity)) return notRunning;
