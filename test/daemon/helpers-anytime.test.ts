@@ -1,0 +1,185 @@
+/**
+ * Every process of the engine's own (launchers, supervisors, stems, one-call helpers, forwarders) is killed, or stopped, at any moment of every command. Commands end, states
+ * are what the kernel says, nothing is left, and what was not hit goes on. FATHOM_SEED repeats a run, as far as the machine's own timing does;
+ * FATHOM_KILL_SECONDS makes it longer.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { TestDaemon, until } from "./harness.ts";
+import { heldMore, settledHoldings } from "./settled-holdings.ts";
+
+const seed = Number(process.env["FATHOM_SEED"] ?? Date.now() % 1_000_000_007);
+const seconds = Number(process.env["FATHOM_KILL_SECONDS"] ?? 8);
+let state = seed;
+/** mulberry32 */
+function random(): number {
+  state = (state + 0x6d2b79f5) | 0;
+  let t = Math.imul(state ^ (state >>> 15), 1 | state);
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+}
+const any = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
+
+let daemon: TestDaemon;
+/** With the pool of stems full: after kills that takes a while. */
+let before: Record<string, number>;
+beforeAll(async () => {
+  daemon = new TestDaemon("helpers");
+  await daemon.start();
+  daemon.loadImage();
+  mkdirSync(join(daemon.work, "tree"));
+  for (let index = 0; index < 100; index++) writeFileSync(join(daemon.work, "tree", `${index}`), "x");
+  before = await settledHoldings(daemon);
+}, 60_000);
+afterAll(() => daemon?.close(), 60_000);
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return "";
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+      read(`/proc/${pid}/task/${thread}/children`).split(" ").filter(Boolean).map(Number),
+    );
+  } catch {
+    return [];
+  }
+}
+
+const isHelper = (pid: number): boolean => read(`/proc/${pid}/cmdline`).startsWith("fathom-");
+
+/** The engine's own processes below the daemon, with the stems, which show the same name; not the containers' programs. */
+function helpers(): number[] {
+  const children = childrenOf(daemon.pid);
+  return [...children, ...children.flatMap(childrenOf)].filter(isHelper);
+}
+
+const signal = (pid: number, name: NodeJS.Signals): void => {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has ended.
+  }
+};
+
+interface Container {
+  readonly Id: string;
+  readonly State: { readonly Status: string; readonly Pid: number; readonly Running: boolean };
+}
+
+const names = ["a", "b", "c"];
+const tree = (): string => join(daemon.work, "tree");
+const sleeper = (): string[] => [daemon.image, "sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done"];
+/** By what they are called in a failure. They may fail: their container may not be there, or not run. */
+const commands: Readonly<Record<string, (name: string) => string[]>> = {
+  run: (name) => ["run", "-d", "--name", name, "-p", "80", ...sleeper()],
+  "run --rm": () => ["run", "--rm", daemon.image, "echo", "hello"],
+  start: (name) => ["start", name],
+  exec: (name) => ["exec", name, "echo", "hello"],
+  stop: (name) => ["stop", "-t", "1", name],
+  kill: (name) => ["kill", name],
+  rm: (name) => ["rm", "-f", "-v", name],
+  restart: (name) => ["restart", "-t", "0", name],
+  "cp in": (name) => ["cp", tree(), `${name}:/tree`],
+  "cp out": (name) => ["cp", `${name}:/bin`, join(daemon.work, `out-${name}`)],
+  top: (name) => ["top", name],
+  commit: (name) => ["commit", name, `localhost/committed:${name}`],
+  pause: (name) => ["pause", name],
+  unpause: (name) => ["unpause", name],
+};
+
+/**
+ * How long a helper that an exec needs may stand still. An exec that is launched has 120 s where its supervisor answers, and one whose program has run has no
+ * deadline: what it printed comes by way of its supervisor, and nobody makes that go on while the container runs. So here it is made to go on, and then the exec
+ * must end.
+ */
+const execPatienceMs = 10_000;
+
+/** One command, and a signal to one of the helpers while it works. Gives how it ended. */
+async function disturbed(command: readonly string[], name: NodeJS.Signals, limitMs: number): Promise<string> {
+  const talk = daemon.talk(["docker", ...command]);
+  let ended = false;
+  const exited = talk.exited.then((code) => {
+    ended = true;
+    return code;
+  });
+  // sleep: the moment of the signal is any
+  await Bun.sleep(random() * 40);
+  const hit = any(helpers());
+  const what = hit === undefined ? "nobody" : read(`/proc/${hit}/cmdline`).replaceAll("\0", " ").trim().slice(0, 40);
+  if (hit !== undefined) signal(hit, name);
+  // It became the container's program just before: that may stand still as long as somebody wants.
+  if (hit !== undefined && name === "SIGSTOP" && !isHelper(hit)) signal(hit, "SIGCONT");
+  const begun = Date.now();
+  const deadline = Date.now() + limitMs;
+  // sleep: looks for the end
+  while (!ended && Date.now() < deadline) {
+    await Bun.sleep(10);
+    if (hit !== undefined && command[0] === "exec" && Date.now() - begun > execPatienceMs) signal(hit, "SIGCONT");
+  }
+  const told = `docker ${command.slice(0, 3).join(" ")} with ${name} to ${what}: `;
+  if (!ended) {
+    talk.kill();
+    throw new Error(`${told}no end within ${limitMs / 1000} s (seed ${seed})`);
+  }
+  if (hit !== undefined) signal(hit, "SIGCONT");
+  return `${told}${await exited} ${talk.err()}`;
+}
+
+/** Docker's words and the kernel's agree. */
+async function agree(after: string): Promise<void> {
+  let wrong = "";
+  await until("the states are the kernel's", async () => {
+    const { json } = await daemon.api<{ Id: string }[]>("GET", "/containers/json?all=1");
+    const all = await Promise.all(json.map(({ Id }) => daemon.api<Container>("GET", `/containers/${Id}/json`)));
+    wrong = all
+      .filter(({ status }) => status === 200)
+      .flatMap(({ json: { Id, State } }) => {
+        const alive = State.Pid > 0 && /^State:\s*[^ZX]/m.test(read(`/proc/${State.Pid}/status`));
+        const steady = ["created", "running", "paused", "exited"].includes(State.Status);
+        return alive === State.Running && steady
+          ? []
+          : [`${Id} is ${State.Status} and its process ${alive ? "lives" : "is gone"}`];
+      })
+      .join();
+    return wrong === "";
+  }).catch(() => {
+    throw new Error(`after ${after} (seed ${seed}): ${wrong}`);
+  });
+}
+
+async function removeAll(): Promise<void> {
+  for (const id of daemon.docker("ps", "-aq").split("\n").filter(Boolean)) daemon.docker("rm", "-f", "-v", id);
+  await until("nothing is there", () => daemon.docker("ps", "-aq") === "");
+}
+
+for (const [name, limitMs] of [
+  ["SIGKILL", 25_000],
+  ["SIGSTOP", 28_000],
+] as const)
+  test(`${name} to any helper at any moment`, async () => {
+    let rounds = 0;
+    const hello: string[] = [];
+    for (const end = Date.now() + seconds * 1000; Date.now() < end; rounds++) {
+      const container = any(names);
+      const kind = any(Object.keys(commands));
+      const told = await disturbed(commands[kind]!(container), name, limitMs);
+      await agree(told);
+      if (name === "SIGKILL") continue;
+      // Nobody is dead: whatever runs takes execs.
+      for (const running of daemon.docker("ps", "-q", "-f", "status=running").split("\n").filter(Boolean)) {
+        const { code, err } = daemon.run("docker", "exec", running, "true");
+        if (code !== 0) hello.push(`${told} then exec ${code} ${err}`);
+      }
+    }
+    console.log(`${name}: ${rounds} rounds, seed ${seed}`);
+    expect(hello).toEqual([]);
+    await removeAll();
+    expect(await heldMore(daemon, before)).toEqual([]);
+  }, 600_000);
