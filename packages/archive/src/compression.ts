@@ -34,7 +34,7 @@ function startsWith(data: Uint8Array, magic: readonly number[]): boolean {
 export interface ByteTransform {
   /**
    * Takes a chunk. When it resolves the transform is ready for more: await it, or memory grows. It may keep the chunk until then.
-   * @throws data-loss for damaged data, and whatever the sink throws.
+   * @throws data-loss (or what `damaged` makes) for damaged data, and whatever the sink throws.
    */
   write(chunk: Uint8Array): Promise<void> | void;
   /**
@@ -46,6 +46,15 @@ export interface ByteTransform {
   abort(): void;
 }
 
+export interface DecompressorOptions {
+  /** Bytes of a piece of output. */
+  readonly outputBytes?: number;
+  /** Compressed bytes that may wait. */
+  readonly inputBytes?: number;
+  /** The error for damaged data; data-loss where it is absent. */
+  readonly damaged?: (compression: string, error: unknown) => EngineError;
+}
+
 /** Big steps: a turn of the event loop for each, and a pooled buffer for each. */
 const stepBytes = 512 * 1024;
 
@@ -54,15 +63,26 @@ const stepBytes = 512 * 1024;
  * @param kind From a media type, or "auto" to look at the first bytes.
  * @throws invalid-argument for bzip2 and xz, which no image format allows.
  */
-export function createDecompressor(kind: Compression | "auto", sink: (chunk: Uint8Array) => void): ByteTransform {
-  if (kind === "auto") return new DetectingDecompressor(sink);
+export function createDecompressor(
+  kind: Compression | "auto",
+  sink: (chunk: Uint8Array) => void,
+  options: DecompressorOptions = {},
+): ByteTransform {
+  if (kind === "auto") return new DetectingDecompressor(sink, options);
+  const { outputBytes = stepBytes, inputBytes, damaged = asDataLoss } = options;
+  const sizes = { chunkSize: outputBytes, ...(inputBytes === undefined ? {} : { writableHighWaterMark: inputBytes }) };
   switch (kind) {
     case "none":
       return { write: sink, finish: async () => undefined, abort() {} };
     case "gzip":
-      return new StreamTransform(createGunzip({ chunkSize: stepBytes }), "gzip", sink);
+      return new StreamTransform(createGunzip(sizes), "gzip", sink, damaged);
     case "zstd":
-      return new StreamTransform(createZstdDecompress({ chunkSize: stepBytes }), "zstd", sink);
+      return new StreamTransform(
+        createZstdDecompress({ ...sizes, params: { [constants.ZSTD_d_windowLogMax]: 27 } }),
+        "zstd",
+        sink,
+        damaged,
+      );
     case "bzip2":
     case "xz":
       throw new EngineError(
@@ -78,6 +98,7 @@ export function createGzipCompressor(sink: (chunk: Uint8Array) => void, level = 
     createGzip({ level, chunkSize: stepBytes, strategy: constants.Z_DEFAULT_STRATEGY }),
     "gzip",
     sink,
+    asDataLoss,
   );
 }
 
@@ -85,18 +106,27 @@ class StreamTransform implements ByteTransform {
   readonly #stream: Transform;
   readonly #ended: Promise<void>;
   #failure: EngineError | undefined;
+  /** All has come out. */
+  #whole = false;
   #wake: (() => void) | undefined;
 
-  constructor(stream: Transform, name: string, sink: (chunk: Uint8Array) => void) {
+  constructor(
+    stream: Transform,
+    name: string,
+    sink: (chunk: Uint8Array) => void,
+    damaged: (compression: string, error: unknown) => EngineError,
+  ) {
     this.#stream = stream;
     this.#ended = new Promise((resolve) => {
-      stream.once("end", resolve);
-      stream.once("close", resolve);
-      stream.once("error", (error) => {
-        this.#failure ??= asDataLoss(name, error);
+      const settle = (failure: EngineError | undefined): void => {
+        if (failure === undefined) this.#whole = true;
+        else if (!this.#whole) this.#failure ??= failure;
         this.#wake?.();
         resolve();
-      });
+      };
+      stream.once("end", () => settle(undefined));
+      stream.once("close", () => settle(new EngineError("aborted", "the transfer was given up")));
+      stream.once("error", (error) => settle(damaged(name, error)));
     });
     stream.on("data", (chunk: Uint8Array) => {
       if (this.#failure !== undefined) return;
@@ -115,7 +145,8 @@ class StreamTransform implements ByteTransform {
 
   write(chunk: Uint8Array): Promise<void> | void {
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#stream.write(chunk)) return undefined;
+    // What comes behind the end is padding.
+    if (this.#whole || this.#stream.write(chunk)) return undefined;
     return new Promise((resolve, reject) => {
       this.#wake = () => {
         this.#wake = undefined;
@@ -126,7 +157,7 @@ class StreamTransform implements ByteTransform {
   }
 
   async finish(): Promise<void> {
-    if (this.#failure === undefined) this.#stream.end();
+    if (this.#failure === undefined && !this.#whole) this.#stream.end();
     await this.#ended;
     if (this.#failure !== undefined) throw this.#failure;
   }
@@ -148,12 +179,14 @@ function asDataLoss(name: string, error: unknown): EngineError {
 
 class DetectingDecompressor implements ByteTransform {
   readonly #sink: (chunk: Uint8Array) => void;
+  readonly #options: DecompressorOptions;
   #head: Uint8Array = new Uint8Array(0);
   #inner: ByteTransform | undefined;
   #aborted = false;
 
-  constructor(sink: (chunk: Uint8Array) => void) {
+  constructor(sink: (chunk: Uint8Array) => void, options: DecompressorOptions) {
     this.#sink = sink;
+    this.#options = options;
   }
 
   write(chunk: Uint8Array): Promise<void> | void {
@@ -164,7 +197,7 @@ class DetectingDecompressor implements ByteTransform {
   }
 
   #begin(): Promise<void> | void {
-    this.#inner = createDecompressor(detectCompression(this.#head), this.#sink);
+    this.#inner = createDecompressor(detectCompression(this.#head), this.#sink, this.#options);
     const head = this.#head;
     this.#head = new Uint8Array(0);
     return head.length > 0 ? this.#inner.write(head) : undefined;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { createDecompressor, detectCompression } from "./decompress.ts";
+import { detectCompression } from "@fathom/archive";
+import { createLayerDecompressor } from "./decompress.ts";
 
 function random(length: number): Buffer {
   // Half of it compresses, so that both stored and deflated blocks are there.
@@ -11,13 +12,13 @@ function random(length: number): Buffer {
 
 async function run(kind: "gzip" | "zstd" | "none", input: Uint8Array, step: number): Promise<Buffer> {
   const parts: Buffer[] = [];
-  const stream = createDecompressor(kind, (chunk) => parts.push(Buffer.from(chunk)));
+  const stream = createLayerDecompressor(kind, (chunk) => parts.push(Buffer.from(chunk)));
   try {
     for (let at = 0; at < input.length; at += step) await stream.write(input.subarray(at, at + step));
     await stream.finish();
   } finally {
-    stream.close();
-    stream.close();
+    stream.abort();
+    stream.abort();
   }
   return Buffer.concat(parts);
 }
@@ -42,7 +43,7 @@ describe.each([
     for (const step of [input.length, 50_000, 1_021]) expect((await run(kind, input, step)).equals(data)).toBe(true);
     // The border between two members is the border between two writes.
     const parts: Buffer[] = [];
-    const stream = createDecompressor(kind, (chunk) => parts.push(Buffer.from(chunk)));
+    const stream = createLayerDecompressor(kind, (chunk) => parts.push(Buffer.from(chunk)));
     await stream.write(compress(first));
     await stream.write(compress(second));
     await stream.finish();
@@ -69,7 +70,7 @@ test("padding as long as it likes holds nothing up", async () => {
 });
 
 test("what the sink throws comes out of the stream", async () => {
-  const stream = createDecompressor("gzip", () => {
+  const stream = createLayerDecompressor("gzip", () => {
     throw new Error("the disk is full");
   });
   const writing = async (): Promise<void> => {
@@ -77,14 +78,14 @@ test("what the sink throws comes out of the stream", async () => {
     await stream.finish();
   };
   await expect(writing()).rejects.toThrow("the disk is full");
-  stream.close();
+  stream.abort();
 });
 
 test("a highly compressed stream comes out in bounded pieces", async () => {
   const zeros = Buffer.alloc(50_000_000);
   let total = 0;
   let largest = 0;
-  const stream = createDecompressor("gzip", (chunk) => {
+  const stream = createLayerDecompressor("gzip", (chunk) => {
     total += chunk.length;
     largest = Math.max(largest, chunk.length);
   });

@@ -3,12 +3,13 @@
  * tar → files. What the disk cannot take is not received: each step waits for the next.
  */
 import { closeSync, openSync, readSync } from "node:fs";
+import { detectCompression, magicLength, type ByteTransform } from "@fathom/archive";
 import { EngineError, isEngineError } from "@fathom/base";
 import type { BlobSource } from "@fathom/distribution/contract";
 import type { Descriptor } from "@fathom/spec";
 import { parseDiffId, type DiffId } from "@fathom/spec/digest";
 import type { ContentInfo, ContentWriter, LayerUnpacker } from "@fathom/store/contract";
-import { createDecompressor, detectCompression, type Decompressor } from "./decompress.ts";
+import { createLayerDecompressor } from "./decompress.ts";
 
 /** Plain data: it is sent to a worker thread. */
 export interface LayerJob {
@@ -88,17 +89,17 @@ export async function runLayerJob(
   const { source, descriptor } = job;
   const unpacker = job.diffPath === undefined ? hashingUnpacker() : tools.unpacker(job.diffPath);
   let writer: ContentWriter | undefined;
-  let decompressor: Decompressor | undefined;
+  let decompressor: ByteTransform | undefined;
   let unpacking = true;
   try {
     if (source.kind === "registry") writer = tools.writer(job.storeRoot, descriptor);
     let head: Uint8Array | undefined;
     const decompress = (chunk: Uint8Array): Promise<void> | void => {
       if (decompressor === undefined) {
-        // Four bytes tell the compression; a first piece may be shorter.
+        // The first bytes tell the compression; a first piece may be shorter.
         head = head === undefined ? chunk.slice() : Buffer.concat([head, chunk]);
-        if (head.length < 4) return undefined;
-        decompressor = createDecompressor(detectCompression(head), (bytes) => unpacker.write(bytes));
+        if (head.length < magicLength) return undefined;
+        decompressor = createLayerDecompressor(detectCompression(head), (bytes) => unpacker.write(bytes));
         chunk = head;
       }
       return decompressor.write(chunk);
@@ -130,7 +131,7 @@ export async function runLayerJob(
     if (!isEngineError(error) || error.code === "aborted" || error.message.includes(descriptor.digest)) throw error;
     throw new EngineError(error.code, `layer ${descriptor.digest}: ${error.message}`, { cause: error });
   } finally {
-    decompressor?.close();
+    decompressor?.abort();
     writer?.abort();
     if (unpacking) unpacker.abort();
   }
