@@ -205,7 +205,7 @@ test("it runs, logs and ends with its code, and its owner's extension is as it w
     "die one",
     "destroy one",
   ]);
-  expect(store.containers.list()).toEqual([]);
+  expect(store.snapshots.list()).toEqual([]);
 });
 
 test("a stop ends it, a policy starts it again, and one that goes with its end is gone", async () => {

@@ -38,7 +38,7 @@ test("added, changed, deleted; nothing for what is as it was", async () => {
   const layer = rig.layer(rig.layer(undefined, base).chainId, upper);
   const container = rig.container("c", layer.chainId);
   const at = (path: string): string => join(container.mergedPath, path);
-  expect(await rig.store.containers.changes("c")).toEqual([]);
+  expect(await rig.store.snapshots.changes("c")).toEqual([]);
 
   writeFileSync(at("new"), "x");
   mkdirSync(at("d/e"), { recursive: true });
@@ -61,7 +61,7 @@ test("added, changed, deleted; nothing for what is as it was", async () => {
   writeFileSync(at("old/c"), "new");
   // A name that a layer below had removed is new.
   writeFileSync(at("removed"), "back");
-  expect(await rig.store.containers.changes("c")).toEqual([
+  expect(await rig.store.snapshots.changes("c")).toEqual([
     { path: "/bin", kind: 0 },
     { path: "/bin/sh", kind: 0 },
     { path: "/d", kind: 1 },
@@ -77,33 +77,28 @@ test("added, changed, deleted; nothing for what is as it was", async () => {
     { path: "/old/c", kind: 1 },
     { path: "/removed", kind: 1 },
   ]);
-  expect(await rig.store.containers.usage("c")).toBe("x".length + 1 + "rootmore".length + 5 + 3 + 4 + "s#! ".length);
-  await expect(rig.store.containers.changes("none")).rejects.toMatchObject({ code: "not-found" });
+  expect(await rig.store.snapshots.usage("c")).toBe("x".length + 1 + "rootmore".length + 5 + 3 + 4 + "s#! ".length);
+  await expect(rig.store.snapshots.changes("none")).rejects.toMatchObject({ code: "not-found" });
 });
 
 test("places to mount on are no changes, with content they are", async () => {
   await using rig = await StoreRig.open();
   const layer = rig.layer(undefined, base);
-  const { diffPath } = rig.store.containers.create("c", layer.chainId);
+  const { diffPath } = rig.store.snapshots.prepare("c", layer.chainId, "container");
   expect(readdirSync(join(diffPath, "etc")).sort()).toEqual(["hostname", "hosts", "mtab", "resolv.conf"]);
   expect(readdirSync(diffPath).sort()).toEqual([".dockerenv", "dev", "etc", "proc", "sys"]);
-  expect(await rig.store.containers.changes("c")).toEqual([]);
-  const names = await readTarNames((sink) => rig.store.containers.writeDiff("c", sink));
+  expect(await rig.store.snapshots.changes("c")).toEqual([]);
+  const names = await readTarNames((sink) => rig.writeDiff("c", sink));
   expect(names).toEqual([]);
   writeFileSync(join(diffPath, "etc/hosts"), "own");
   mkdirSync(join(diffPath, "dev/mine"));
-  expect(await rig.store.containers.changes("c")).toEqual([
+  expect(await rig.store.snapshots.changes("c")).toEqual([
     { path: "/dev", kind: 1 },
     { path: "/dev/mine", kind: 1 },
     { path: "/etc", kind: 0 },
     { path: "/etc/hosts", kind: 1 },
   ]);
-  expect(await readTarNames((sink) => rig.store.containers.writeDiff("c", sink))).toEqual([
-    "dev/",
-    "dev/mine/",
-    "etc/",
-    "etc/hosts",
-  ]);
+  expect(await readTarNames((sink) => rig.writeDiff("c", sink))).toEqual(["dev/", "dev/mine/", "etc/", "etc/hosts"]);
 });
 
 test("a writable layer, written as a tar and unpacked again, shows the same files", async () => {
@@ -138,10 +133,10 @@ test("a writable layer, written as a tar and unpacked again, shows the same file
   writeFileSync(at("large"), Buffer.alloc(700_000, "x"));
 
   const chunks: Uint8Array[] = [];
-  const { diffId, size } = await rig.store.containers.writeDiff("first", (chunk) => void chunks.push(chunk));
+  const { diffId, size } = await rig.writeDiff("first", (chunk) => void chunks.push(chunk));
   const archive = Buffer.concat(chunks);
   expect(archive.length).toBe(size);
-  const again = await rig.store.containers.writeDiff("first", () => undefined);
+  const again = await rig.writeDiff("first", () => undefined);
   expect(again).toEqual({ diffId, size });
 
   const committed = rig.layer(layer.chainId, archive);
@@ -151,7 +146,7 @@ test("a writable layer, written as a tar and unpacked again, shows the same file
   const content = (path: string): string[] =>
     listing(path).filter((line) => !/^(\.dockerenv|etc\/(hostname|hosts|mtab|resolv\.conf)|dev\/console) /.test(line));
   expect(content(second.mergedPath)).toEqual(content(first.mergedPath));
-  expect(await rig.store.containers.changes("second")).toEqual([]);
+  expect(await rig.store.snapshots.changes("second")).toEqual([]);
   expect(lstatSync(join(second.mergedPath, "one")).nlink).toBe(2);
   const kept = sys.getxattrat(-100, join(second.mergedPath, "one"), "security.capability");
   expect(Buffer.from(kept!).equals(capability)).toBe(true);

@@ -32,7 +32,7 @@ test("125 layers mount, and each of them shows", async () => {
   expect(readFileSync(join(container.mergedPath, "file0"), "utf8")).toBe("0");
   expect(readFileSync(join(container.mergedPath, "last"), "utf8")).toBe("124");
   writeFileSync(join(container.mergedPath, "file0"), "written");
-  expect(await rig.store.containers.changes("deep")).toEqual([{ path: "/file0", kind: 0 }]);
+  expect(await rig.store.snapshots.changes("deep")).toEqual([{ path: "/file0", kind: 0 }]);
 });
 
 test("image layers are never written again, whatever containers do to every file", async () => {
@@ -70,10 +70,10 @@ test("a container without an image has a root of its own", async () => {
   const container = rig.container("scratch", undefined);
   expect(readdirSync(container.mergedPath).sort()).toEqual([".dockerenv", "dev", "etc", "proc", "sys"]);
   writeFileSync(join(container.mergedPath, "a"), "1");
-  expect(await rig.store.containers.changes("scratch")).toEqual([{ path: "/a", kind: 1 }]);
+  expect(await rig.store.snapshots.changes("scratch")).toEqual([{ path: "/a", kind: 1 }]);
   rig.unmount(container);
-  await rig.store.containers.remove("scratch");
-  expect(rig.store.containers.list()).toEqual([]);
+  await rig.store.snapshots.remove("scratch");
+  expect(rig.store.snapshots.list()).toEqual([]);
 });
 
 test("what every container has is made over any image, and no path of the image is followed on the host", async () => {

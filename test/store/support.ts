@@ -2,7 +2,8 @@
 import { nameText, TarReader, TarWriter, type TarEntryInput } from "@fathom/archive";
 import { silentLogger } from "@fathom/base";
 import type { ChainId } from "@fathom/spec";
-import { openStore, type ContainerLayer, type Layer, type Lease, type Store } from "@fathom/store";
+import { openStore, type Snapshot, type Layer, type Lease, type Store } from "@fathom/store";
+import { writeLayerDiff } from "@fathom/store/tree/write-diff";
 import { createLayerUnpacker } from "@fathom/store/tree/unpack";
 import { createSys, MNT_DETACH } from "@fathom/sys";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -67,8 +68,8 @@ export class StoreRig implements AsyncDisposable {
   }
 
   /** A container on `parent`, mounted at its `mergedPath`. */
-  container(id: string, parent: ChainId | undefined): ContainerLayer {
-    const layer = this.store.containers.create(id, parent);
+  container(id: string, parent: ChainId | undefined): Snapshot {
+    const layer = this.store.snapshots.prepare(id, parent, "container");
     const fd = sys.openOverlay(layer.mount);
     try {
       sys.moveMount(fd, -100, layer.mergedPath);
@@ -79,7 +80,25 @@ export class StoreRig implements AsyncDisposable {
     return layer;
   }
 
-  unmount(layer: ContainerLayer): void {
+  /** What is under the key, mounted until the scope ends. */
+  mount(key: string): { readonly path: string } & Disposable {
+    const { mergedPath, mount } = this.store.snapshots.get(key)!;
+    const fd = sys.openOverlay(mount);
+    try {
+      sys.moveMount(fd, -100, mergedPath);
+    } finally {
+      sys.close(fd);
+    }
+    return { path: mergedPath, [Symbol.dispose]: () => sys.umount(mergedPath, MNT_DETACH) };
+  }
+
+  /** Its changes as a layer tar. */
+  writeDiff(id: string, sink: (chunk: Uint8Array) => void): ReturnType<typeof writeLayerDiff> {
+    const { diffPath, lowerPaths } = this.store.snapshots.get(id)!;
+    return writeLayerDiff(sys, diffPath, lowerPaths, sink);
+  }
+
+  unmount(layer: Snapshot): void {
     sys.umount(layer.mergedPath, MNT_DETACH);
     this.#mounts.splice(this.#mounts.indexOf(layer.mergedPath), 1);
   }

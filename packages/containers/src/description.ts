@@ -258,7 +258,7 @@ export async function takeUpDescribed({
   const known = new Set([...containers.list(), ...containers.unfinished].map(({ id }) => id));
   for (const id of readdirSync(containersRoot(config))) {
     const description = known.has(id) ? undefined : read(config, id);
-    if (description === undefined || store.containers.get(id) === undefined) continue;
+    if (description === undefined || store.snapshots.get(id) === undefined) continue;
     const record = "spec" in description.record ? description.record : upgradeRecord(description.record);
     const name = containers.nameTaken(record.name) === undefined ? record.name : `${record.name}-${shortId(id)}`;
     for (const mount of record.mounts)

@@ -197,7 +197,7 @@ export function createContainerBackend(
       changes: async (name) => {
         const container = engine.containers.find(name);
         using _ = holdLayers(container);
-        const changes = await engine.store.containers.changes(container.id);
+        const changes = await engine.store.snapshots.changes(container.id);
         return changes.map(({ path, kind }) => ({ Path: path, Kind: kind }));
       },
       attach: (name, request, signal) => attachContainer(engine, name, request, signal),

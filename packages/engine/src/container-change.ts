@@ -152,7 +152,7 @@ export async function pruneContainers(engine: EngineContext, filters: Filters): 
     if (!matchesLabels(labels, filterValues(filters, "label"))) continue;
     if (without.length > 0 && without.every((label) => hasLabel(labels, label))) continue;
     try {
-      const size = await engine.store.containers.usage(container.id);
+      const size = await engine.store.snapshots.usage(container.id);
       await locked(engine, container, async () => {
         // Started by somebody since it was looked at.
         if (container.process !== undefined || !isPrunable(container.record.state.status)) return;

@@ -18,8 +18,8 @@ export async function explainRun(engine: EngineContext, body: ContainerCreateReq
   const { record: planned, wanted } = recordOf(engine, checked, randomId(), "explained");
   const record = { ...planned, mounts: previewMounts(engine.volumes, wanted) };
   const joins = joinedNamespaces(engine, record);
-  const layer = engine.store.containers.preview(record.id, record.topLayer);
-  const rootFd = engine.store.containers.view(record.topLayer);
+  const layer = engine.store.snapshots.preview(record.id, record.topLayer);
+  const rootFd = engine.store.snapshots.openChain(record.topLayer);
   try {
     const translation = await translate(engine, record, rootFd, layer, joins);
     const { resources } = translation;

@@ -28,7 +28,7 @@ export async function inspectContainer(
   const { state } = record;
   const paths = containerPaths(engine.config, record.id);
   const files = filesOwner(engine, record);
-  const layer = engine.store.containers.get(record.id);
+  const layer = engine.store.snapshots.get(record.id);
   const started = state.startedAt !== "0001-01-01T00:00:00Z";
   return {
     Id: record.id,
@@ -107,7 +107,7 @@ export async function containerSizes(
 ): Promise<{ SizeRw: number; SizeRootFs: number }> {
   const { record } = container;
   using _ = holdLayers(container);
-  const own = await engine.store.containers.usage(record.id);
+  const own = await engine.store.snapshots.usage(record.id);
   return { SizeRw: own, SizeRootFs: own + imageSize(engine, record) };
 }
 

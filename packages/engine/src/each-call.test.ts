@@ -163,7 +163,7 @@ function outcome(promise: Promise<unknown>): { is: "under way" | "done" | "faile
 const cannotFail = new Set(["sys.close", "supervisor.disconnect", "volumes.release"]);
 
 /** What these could not take away goes at the next daemon's start. */
-const releases = new Set(["cgroup.kill", "cgroup.remove", "networks.detach", "containers.remove"]);
+const releases = new Set(["cgroup.kill", "cgroup.remove", "networks.detach", "snapshots.remove"]);
 
 /** What the engine says of the container is what the machine has; gone from both is right too. A call of `name` failed. */
 async function expectTruth(world: World, name: string): Promise<void> {
@@ -180,7 +180,7 @@ async function expectTruth(world: World, name: string): Promise<void> {
     "nothing is held but by what runs",
     () => machine.cgroups.size === ofRun && machine.endpoints.size === ofRun,
   );
-  expect(machine.layers.size).toBe(status === "gone" ? 0 : 1);
+  expect(machine.snapshots.keys.size).toBe(status === "gone" ? 0 : 1);
   expect(machine.openFds).toBe(0);
 }
 
@@ -199,7 +199,7 @@ async function expectSound(world: World, name: string): Promise<void> {
   world.engine = await startDaemon(machine, world.root);
   expect(await world.engine.containers.list({ all: true, limit: undefined, size: false, filters: {} })).toEqual([]);
   expect([...machine.processes.values()].filter(({ ended }) => ended === undefined)).toEqual([]);
-  expect([[...machine.cgroups], [...machine.endpoints.keys()], [...machine.layers]]).toEqual([[], [], []]);
+  expect([[...machine.cgroups], [...machine.endpoints.keys()], [...machine.snapshots.keys]]).toEqual([[], [], []]);
   expect(readdirSync(join(world.root, "containers"))).toEqual([]);
 }
 
@@ -278,14 +278,14 @@ describe("a daemon's start", () => {
     machine.latest().ended = { code: 3, signal: 0, finishedAt: new Date().toISOString() };
     machine.cgroups.add(`/fathom/${"e".repeat(64)}`);
     machine.emptyCgroups.add(`/fathom/${"e".repeat(64)}`);
-    machine.layers.add("f".repeat(64));
+    machine.snapshots.prepare("f".repeat(64), undefined, "container");
     return world;
   }
   /**
    * Without these there is nothing to start with; to open a cgroup is to know its path. A supervisor that is not found makes no end: what then is has tests
    * of its own.
    */
-  const needed = /^(database|networks\.start|containers\.list|cgroups\.list|cgroups\.open|launcher\.reconnect)/;
+  const needed = /^(database|networks\.start|snapshots\.list|cgroups\.list|cgroups\.open|launcher\.reconnect)/;
 
   test("each call fails, and what ran is taken up", async () => {
     let calls: readonly string[];

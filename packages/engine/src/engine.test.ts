@@ -106,7 +106,7 @@ async function actions(since = 0n): Promise<string[]> {
 function expectClean(): void {
   expect([...machine.cgroups]).toEqual([]);
   expect([...machine.endpoints.keys()]).toEqual([]);
-  expect([...machine.layers]).toEqual([]);
+  expect([...machine.snapshots.keys]).toEqual([]);
   expect(readdirSync(join(root, "containers"))).toEqual([]);
 }
 
@@ -301,7 +301,7 @@ describe("a start that fails", () => {
     await expect(engine.containers.start("web", undefined)).rejects.toThrow(
       "failed to set up container networking: Bind for 0.0.0.0:80 failed: port is already allocated",
     );
-    await until(() => machine.layers.size === 0);
+    await until(() => machine.snapshots.keys.size === 0);
     expectClean();
     expect(machine.openFds).toBe(0);
   });
@@ -323,13 +323,13 @@ test("explain plans a container and makes nothing for it", async () => {
     "images.byId",
     "volumes.get",
     "volumes.placeOf",
-    "containers.preview",
-    "containers.view",
+    "snapshots.preview",
+    "snapshots.openChain",
     "cgroups.open",
     "sys.close",
   ]);
   expect(machine.faults.calls.map(({ name }) => name).filter((name) => !reading.has(name))).toEqual([]);
-  expect([machine.layers.size, machine.volumes.size, machine.cgroups.size, machine.processes.size]).toEqual([
+  expect([machine.snapshots.keys.size, machine.volumes.size, machine.cgroups.size, machine.processes.size]).toEqual([
     1, 0, 0, 0,
   ]);
   expect(machine.openFds).toBe(0);
@@ -429,7 +429,7 @@ describe("stop and restart", () => {
       await Promise.all([first, second]);
       expect(await status("twice")).toBe("running");
       machine.latest().end(0);
-      await until(() => machine.layers.size === 0);
+      await until(() => machine.snapshots.keys.size === 0);
     });
 
     test("one that fails does not let the container go while the other stops it", async () => {
@@ -453,7 +453,7 @@ describe("stop and restart", () => {
       machine.failWrites = (sql) => (sql.startsWith("UPDATE") ? full : undefined);
       await expect(engine.containers.restart("twice", soon)).rejects.toThrow(full.message);
       machine.failWrites = undefined;
-      await until(() => machine.layers.size === 0);
+      await until(() => machine.snapshots.keys.size === 0);
       expect(await engine.containers.list({ all: true, limit: undefined, size: false, filters: {} })).toEqual([]);
     });
   });
@@ -571,11 +571,11 @@ describe("a daemon's start after kill -9", () => {
     const leftover = `/fathom/${"d".repeat(64)}`;
     machine.cgroups.add(leftover).add("/fathom/somebody-elses");
     machine.emptyCgroups.add(leftover);
-    machine.layers.add("e".repeat(64));
+    machine.snapshots.prepare("e".repeat(64), undefined, "container");
     mkdirSync(join(root, "containers", "f".repeat(64)));
     engine = await startDaemon(machine, root);
     expect([...machine.cgroups]).toEqual(["/fathom/somebody-elses"]);
-    expect(machine.layers.size).toBe(0);
+    expect(machine.snapshots.keys.size).toBe(0);
     expect(readdirSync(join(root, "containers"))).toEqual([]);
   });
 

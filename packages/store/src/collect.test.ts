@@ -7,7 +7,7 @@ import { addLayer, bytes, openTestStore, temporaryRoot } from "./testing/test-su
 test("what a lease, an image, a name or a container reaches stays; the rest goes, topmost first", async () => {
   using root = temporaryRoot();
   await using store = await openTestStore(root.path);
-  const { content, images, layers, leases, containers } = store;
+  const { content, images, layers, leases, snapshots } = store;
   const lease = leases.create("pull");
   const config = content.put(bytes("{}"), lease).digest;
   const index = content.put(bytes("index"), lease).digest;
@@ -25,7 +25,7 @@ test("what a lease, an image, a name or a container reaches stays; the rest goes
   expect(await store.collect()).toEqual({ blobs: [loose], layers: [side.chainId], reclaimedBytes: 9 });
   expect(existsSync(side.diffPath)).toBe(false);
 
-  containers.create("c", top.chainId);
+  snapshots.prepare("c", top.chainId, "container");
   images.untag("a:1");
   images.remove(config);
   const second = await store.collect();
@@ -34,7 +34,7 @@ test("what a lease, an image, a name or a container reaches stays; the rest goes
   expect(content.list()).toEqual([]);
   expect(existsSync(`${root.path}/content/sha256/${blob.slice(7)}`)).toBe(false);
 
-  await containers.remove("c");
+  await snapshots.remove("c");
   expect((await store.collect()).layers).toEqual([top.chainId, base.chainId]);
   expect(layers.list()).toEqual([]);
 });

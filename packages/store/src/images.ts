@@ -3,6 +3,7 @@ import { EngineError } from "@fathom/base";
 import { parseChainId, parseDigest, parseReference, refuseAmbiguousName, refuseAsTag, type Digest } from "@fathom/spec";
 import type { Database, ImageRecord, ImageReference, ImageStore } from "./contract.ts";
 import type { StoreLeases } from "./leases.ts";
+import { findChain } from "./snapshots/chain.ts";
 import { numberColumn, optionalText, textColumn, type Row } from "./database/rows.ts";
 
 function digestColumn(row: Row, name: string): Digest | undefined {
@@ -83,10 +84,12 @@ export function createImageStore(database: Database, leases: StoreLeases): Image
       database.transaction(() => {
         if (database.get("SELECT 1 AS found FROM blobs WHERE digest = ?", image.id) === undefined)
           throw new EngineError("not-found", `image ${image.id}: its config is not in the content store`);
-        for (const chainId of image.layers) {
-          if (database.get("SELECT 1 AS found FROM layers WHERE chain_id = ?", chainId) === undefined)
+        const layers = image.layers.map((chainId) => {
+          const found = findChain(database, chainId);
+          if (found === undefined)
             throw new EngineError("not-found", `image ${image.id}: its layer ${chainId} does not exist`);
-        }
+          return found;
+        });
         const isNew = database.run(
           "INSERT OR IGNORE INTO images (id, stored_at, size, parent) VALUES (?, ?, ?, ?)",
           image.id,
@@ -95,7 +98,7 @@ export function createImageStore(database: Database, leases: StoreLeases): Image
           image.parent ?? null,
         );
         if (isNew.changes > 0) {
-          image.layers.forEach((chainId, position) =>
+          layers.forEach((chainId, position) =>
             database.run(
               "INSERT INTO image_layers (image, position, chain_id) VALUES (?, ?, ?)",
               image.id,
@@ -108,7 +111,7 @@ export function createImageStore(database: Database, leases: StoreLeases): Image
         addBlobs(image.id, "manifest", image.manifests);
         // The image's row protects all of this; the lease goes on doing so when somebody removes the row at once.
         for (const digest of [image.id, ...image.blobs, ...image.manifests]) leases.hold(lease, "blob", digest);
-        for (const chainId of image.layers) leases.hold(lease, "layer", chainId);
+        for (const chainId of layers) leases.hold(lease, "layer", chainId);
       });
     },
     get(id) {

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { systemClock, type Clock, type Logger } from "@fathom/base";
 import type { Sys } from "@fathom/sys";
 import { collectGarbage } from "./collect.ts";
-import { createContainerLayerStore } from "./snapshots/containers.ts";
 import { createContentStore } from "./content/content.ts";
 import type { Store } from "./contract.ts";
 import { openDatabase, setDatabaseAside, type DatabaseOptions } from "./database/database.ts";
@@ -12,6 +11,7 @@ import type { DescribeLayers } from "./recovery/described.ts";
 import { createDurability } from "./recovery/durability.ts";
 import { createImageStore } from "./images.ts";
 import { createLayerStore } from "./snapshots/layers.ts";
+import { createOverlaySnapshotter } from "./snapshots/overlay-snapshotter.ts";
 import { createLayout } from "./snapshots/layout.ts";
 import { createLeases } from "./leases.ts";
 import { recover } from "./recovery/recover.ts";
@@ -77,14 +77,22 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
       requestSync: durability.request,
       logger,
     });
-    const containers = createContainerLayerStore({ database, layout, trash, sys, logger });
+    const snapshots = createOverlaySnapshotter({
+      database,
+      layout,
+      trash,
+      sys,
+      leases,
+      bootId,
+      requestSync: durability.request,
+    });
     const images = createImageStore(database, leases);
     return {
       root,
       database,
       content,
       layers,
-      containers,
+      snapshots,
       images,
       leases,
       discard(path) {

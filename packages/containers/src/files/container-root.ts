@@ -41,14 +41,14 @@ export function openRoot(engine: ContainersContext, container: Container, path: 
   );
   const deepest = mounts.sort((a, b) => b.destination.length - a.destination.length)[0];
   if (deepest !== undefined && path !== deepest.destination) {
-    const image = deepest.image === undefined ? undefined : engine.store.containers.get(deepest.image.layer);
+    const image = deepest.image === undefined ? undefined : engine.store.snapshots.get(deepest.image.layer);
     const inside = relative(
       `${deepest.subpath === "" ? "" : `/${deepest.subpath}`}${path.slice(deepest.destination.length)}`,
     );
     if (image !== undefined) return inBase(sys, sys.openOverlay(image.mount), inside);
     return { root: deepest.source, path: inside, [Symbol.dispose]: () => undefined };
   }
-  const layer = engine.store.containers.get(container.id);
+  const layer = engine.store.snapshots.get(container.id);
   if (layer === undefined) throw new EngineError("not-found", `the layer of container ${container.id} is missing`);
   return inBase(sys, sys.openOverlay(layer.mount), relative(path));
 }

@@ -18,8 +18,8 @@ export async function makeContainer(
   // Until the row is there, a crash leaves a layer and a directory without one: the next start sweeps them away.
   undo.defer(() => engine.files.remove(directory));
   mkdirSync(directory, { mode: 0o710 });
-  const layer = engine.store.containers.create(record.id, record.topLayer);
-  undo.defer(() => engine.store.containers.remove(record.id));
+  const layer = engine.store.snapshots.prepare(record.id, record.topLayer, "container");
+  undo.defer(() => engine.store.snapshots.remove(record.id));
 
   const makesMore = wanted.some((mount) => mount.volume !== undefined || mount.image !== undefined);
   if (!makesMore) {

@@ -112,7 +112,7 @@ async function removeLayers(engine: ContainersContext, container: Container): Pr
   } catch (error) {
     engine.logger.warn("removing the layers of a mounted image failed", { error, id: container.id });
   }
-  await attempt(engine, container.id, () => engine.store.containers.remove(container.id));
+  await attempt(engine, container.id, () => engine.store.snapshots.remove(container.id));
 }
 
 function removeDirectory(engine: ContainersContext, id: string): Promise<void> {
@@ -129,7 +129,7 @@ function removeDirectory(engine: ContainersContext, id: string): Promise<void> {
 
 /** Layer and directory of a container without a row. What cannot be removed now goes at the next start. */
 export async function removeFiles(engine: ContainersContext, id: string): Promise<void> {
-  await Promise.all([attempt(engine, id, () => engine.store.containers.remove(id)), removeDirectory(engine, id)]);
+  await Promise.all([attempt(engine, id, () => engine.store.snapshots.remove(id)), removeDirectory(engine, id)]);
 }
 
 async function attempt(engine: ContainersContext, id: string, action: () => Promise<void>): Promise<void> {

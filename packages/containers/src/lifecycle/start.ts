@@ -188,7 +188,7 @@ async function launch(
   using held = holdNamespaces(engine.sys, joined);
   const joins = { ...joined, namespaces: held.namespaces };
   progress.stage = "root";
-  const layer = engine.store.containers.get(record.id);
+  const layer = engine.store.snapshots.get(record.id);
   if (layer === undefined)
     throw new EngineError("data-loss", `the writable layer of container ${record.id} is missing`);
   const rootFd = engine.sys.openOverlay(layer.mount);

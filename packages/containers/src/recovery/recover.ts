@@ -305,9 +305,9 @@ async function sweep(engine: ContainersContext): Promise<void> {
         await cgroup.kill();
         await cgroup.remove();
       });
-  for (const id of engine.store.containers.list())
-    if (engine.containers.byId(id) === undefined && !imageLayers.has(id))
-      await attempt(engine, `removing the leftover layer ${id}`, () => engine.store.containers.remove(id));
+  for (const { key: id, owner } of engine.store.snapshots.list())
+    if (owner !== "build" && engine.containers.byId(id) === undefined && !imageLayers.has(id))
+      await attempt(engine, `removing the leftover layer ${id}`, () => engine.store.snapshots.remove(id));
   for (const id of readdirSync(containersRoot(engine.config)))
     if (engine.containers.byId(id) === undefined) {
       // It is no leftover, and could not be taken up: left for somebody to look at.

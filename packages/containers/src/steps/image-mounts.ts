@@ -46,19 +46,19 @@ function find(engine: ContainersContext, reference: string) {
 
 /** Takes the image's layers for the mount; `removeImageLayers` gives them back. */
 export function createImageLayer(engine: ContainersContext, image: NonNullable<MountPoint["image"]>): void {
-  engine.store.containers.create(image.layer, find(engine, image.reference).topLayer, "image-mount");
+  engine.store.snapshots.prepare(image.layer, find(engine, image.reference).topLayer, "image-mount");
 }
 
 export async function removeImageLayers(engine: ContainersContext, record: ContainerRecord): Promise<void> {
   unmountImages(engine, record);
-  for (const { image } of record.mounts) if (image !== undefined) await engine.store.containers.remove(image.layer);
+  for (const { image } of record.mounts) if (image !== undefined) await engine.store.snapshots.remove(image.layer);
 }
 
 export function mountImages(engine: ContainersContext, record: ContainerRecord): void {
   const { sys, store } = engine;
   for (const { image, source } of record.mounts) {
     if (image === undefined) continue;
-    const layer = store.containers.get(image.layer);
+    const layer = store.snapshots.get(image.layer);
     if (layer === undefined)
       throw new EngineError("data-loss", `the layers of the mounted image ${image.reference} are missing`);
     mkdirSync(source, { recursive: true, mode: 0o700 });

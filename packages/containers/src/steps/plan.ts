@@ -16,7 +16,7 @@ import {
   type Resources,
 } from "@fathom/runtime";
 import type { ExecCreateRequest } from "@fathom/spec";
-import type { ContainerLayer } from "@fathom/store";
+import type { Snapshot } from "@fathom/store";
 import { effectiveHostname } from "./network-files.ts";
 import type { Container, RunningProcess } from "../container.ts";
 import type { ContainerRecord } from "../record.ts";
@@ -114,7 +114,7 @@ export async function translate(
   engine: ContainersContext,
   record: ContainerRecord,
   rootFd: number,
-  layer: ContainerLayer,
+  layer: Snapshot,
   joins: Joins,
 ): Promise<Translation> {
   const { lower, upper, work } = layer.mount;

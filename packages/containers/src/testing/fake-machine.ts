@@ -17,7 +17,8 @@ import type {
   Supervisor,
 } from "@fathom/runtime";
 import { sha256Digest, type ChainId } from "@fathom/spec";
-import type { ContainerLayer, Database, SqlValue, Store } from "@fathom/store";
+import type { Database, SqlValue, Store } from "@fathom/store";
+import { FakeSnapshotter } from "@fathom/store/testing/fake-snapshotter";
 import { SysError, type HostFiles, type Sys } from "@fathom/sys";
 import { anonymousLabel, type VolumeHandle, type VolumeLookup } from "@fathom/volumes";
 import type { ImageLookup, LocalImage } from "../contract.ts";
@@ -60,6 +61,28 @@ export class FakeProcess {
   }
 }
 
+/** The writable layers of the fake machine, on its one image. */
+class MachineSnapshotter extends FakeSnapshotter {
+  readonly #machine: FakeMachine;
+
+  constructor(machine: FakeMachine) {
+    super();
+    this.#machine = machine;
+    if (fakeImage.topLayer !== undefined) this.addChain(fakeImage.topLayer);
+  }
+
+  override async usage(_key: string): Promise<number> {
+    this.#machine.onUsage();
+    return 10;
+  }
+
+  override openChain(top: ChainId | undefined): number {
+    const fd = super.openChain(top);
+    this.#machine.openFds++;
+    return fd;
+  }
+}
+
 /** The one image of the fakes: "busybox". */
 export const fakeImage: LocalImage = {
   id: sha256Digest("busybox"),
@@ -87,7 +110,7 @@ export class FakeMachine {
   /** Limits, in the order in which they were set. */
   readonly applied: Resources[] = [];
   readonly endpoints = new Map<string, Endpoint>();
-  readonly layers = new Set<string>();
+  readonly snapshots = new MachineSnapshotter(this);
   readonly volumes = new Map<string, VolumeHandle>();
   readonly database = new Sqlite(":memory:");
   nextPid = 1000;
@@ -316,15 +339,6 @@ export class FakeMachine {
         (isRelaxed) => (this.isRelaxed = isRelaxed),
       ),
     );
-    const layer = (id: string): ContainerLayer => ({
-      id,
-      parent: undefined,
-      mount: { lower: ["/lower"], upper: "/upper", work: "/work" },
-      diffPath: `/overlay2/${id}/diff`,
-      mergedPath: `/overlay2/${id}/merged`,
-      workPath: `/overlay2/${id}/work`,
-      lowerPaths: ["/lower"],
-    });
     const unused = (): never => {
       throw new EngineError("not-implemented", "not part of this fake");
     };
@@ -332,26 +346,7 @@ export class FakeMachine {
       ...this.faults.wrap("store", { discard: (path: string) => rmSync(path, { recursive: true, force: true }) }),
       root,
       database,
-      containers: this.faults.wrap("containers", {
-        create: (id: string) => {
-          this.layers.add(id);
-          return layer(id);
-        },
-        get: (id: string) => (this.layers.has(id) ? layer(id) : undefined),
-        preview: layer,
-        view: () => {
-          this.openFds++;
-          return 89;
-        },
-        remove: async (id: string) => void this.layers.delete(id),
-        list: () => [...this.layers],
-        changes: async () => [],
-        usage: async () => {
-          this.onUsage();
-          return 10;
-        },
-        writeDiff: unused,
-      }),
+      snapshots: this.faults.wrap("snapshots", this.snapshots),
       layers: { get: () => undefined, list: () => [], draft: unused, hold: () => true },
       images: {
         put: unused,

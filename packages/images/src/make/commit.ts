@@ -14,7 +14,7 @@ const emptyDiffId: string = sha256Digest(new Uint8Array(1024));
 export async function commitLayer(context: ImageContext, request: CommitRequest): Promise<Digest> {
   const { store, clock } = context;
   const parent = configOf(context, request.parent);
-  const layer = store.containers.get(request.containerId);
+  const layer = store.snapshots.get(request.containerId);
   if (layer === undefined)
     throw new EngineError("data-loss", `the writable layer of container ${request.containerId} is missing`);
   using work = context.workDirectory();

@@ -67,6 +67,30 @@ test("migration 1 of the store makes its tables", () => {
   database.close();
 });
 
+test("migration 5: layers that are there keep their chain ids, and writable layers are containers'", () => {
+  const database = openDatabase(":memory:");
+  database.migrate("store", storeMigrations.slice(0, 4));
+  database.run(
+    "INSERT INTO layers (chain_id, diff_id, cache_id, link, size) VALUES ('chain', 'diff', 'cache', 'L', 1)",
+  );
+  database.run("INSERT INTO container_layers (id, parent, link) VALUES ('c', 'chain', 'M')");
+  database.migrate("store", storeMigrations.slice(0, 5));
+  expect(database.get("SELECT diff_id, true_chain, tar_size FROM layers")).toEqual({
+    diff_id: "diff",
+    true_chain: "chain",
+    tar_size: null,
+  });
+  expect(database.get("SELECT * FROM container_layers")).toEqual({
+    id: "c",
+    parent: "chain",
+    link: "M",
+    kind: "active",
+    owner: "container",
+    directory: null,
+  });
+  database.close();
+});
+
 test("transactions join the outer one and roll back whole", () => {
   const database = openDatabase(":memory:");
   database.run("CREATE TABLE t (a INTEGER PRIMARY KEY) STRICT");

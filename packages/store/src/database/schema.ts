@@ -70,4 +70,18 @@ export const storeMigrations: readonly Migration[] = [
       "ALTER TABLE leases ADD COLUMN expires_at_ms INTEGER CHECK ((client IS NULL) = (expires_at_ms IS NULL))",
     ],
   },
+  // Layers that were committed without a tar: diff_id is empty until somebody asks for it. true_chain is the id that the DiffIds of the chain give, NULL
+  // while one is missing; chain_id stays as it was. Writable layers have an owner, and a directory that may have another name than their key.
+  {
+    version: 5,
+    up: [
+      "ALTER TABLE layers ADD COLUMN true_chain TEXT",
+      "ALTER TABLE layers ADD COLUMN tar_size INTEGER",
+      "UPDATE layers SET true_chain = chain_id",
+      "CREATE INDEX layers_by_true_chain ON layers (true_chain)",
+      "ALTER TABLE container_layers ADD COLUMN kind TEXT NOT NULL DEFAULT 'active' CHECK (kind IN ('active', 'view'))",
+      "ALTER TABLE container_layers ADD COLUMN owner TEXT NOT NULL DEFAULT 'container'",
+      "ALTER TABLE container_layers ADD COLUMN directory TEXT",
+    ],
+  },
 ];

@@ -7,12 +7,14 @@ import { basename, dirname, join } from "node:path";
 import { messageOf, type Logger } from "@fathom/base";
 import type { ChainId, DiffId } from "@fathom/spec";
 import type { Database } from "../contract.ts";
+import { trueChainOn } from "../snapshots/chain.ts";
 import type { OverlayLayout } from "../snapshots/layout.ts";
 
 /** A layer of the stack that a container lies on. */
 export interface DescribedLayer {
   readonly chainId: ChainId;
-  readonly diffId: DiffId;
+  /** undefined for one that was committed without a tar, and has none yet. */
+  readonly diffId?: DiffId | undefined;
   /** Bytes of its files. */
   readonly size: number;
 }
@@ -29,7 +31,7 @@ export function recoverDescribed(
   const incomplete = new Set<string>();
   const known = new Set(
     database
-      .all("SELECT cache_id AS id FROM layers UNION ALL SELECT id FROM container_layers")
+      .all("SELECT cache_id AS id FROM layers UNION ALL SELECT COALESCE(directory, id) FROM container_layers")
       .map(({ id }) => String(id)),
   );
   for (const id of layout.ids()) {
@@ -67,11 +69,13 @@ function restore(database: Database, layout: OverlayLayout, id: string, layers: 
     if (database.get("SELECT 1 FROM layers WHERE chain_id = ?", chainId) !== undefined) continue;
     const cacheId = basename(dirname(readlinkSync(layout.linkPath(links[at]!))));
     if (!existsSync(layout.diff(cacheId))) throw new Error(`its layer ${chainId} is gone`);
+    const below = layers[at + 1]?.chainId;
     database.run(
-      "INSERT INTO layers (chain_id, diff_id, parent, cache_id, link, size, boot) VALUES (?, ?, ?, ?, ?, ?, NULL)",
+      "INSERT INTO layers (chain_id, diff_id, true_chain, parent, cache_id, link, size, boot) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
       chainId,
-      diffId,
-      layers[at + 1]?.chainId ?? null,
+      diffId ?? "",
+      diffId === undefined ? null : (trueChainOn(database, below, diffId) ?? null),
+      below ?? null,
       cacheId,
       links[at]!,
       size,

@@ -8,7 +8,9 @@ import { storeMigrations } from "../database/schema.ts";
 function databaseWithLayer(): Database {
   const database = openDatabase(":memory:");
   database.migrate("store", storeMigrations);
-  database.run("INSERT INTO layers VALUES ('sha256:a', 'sha256:a', NULL, 'cache', 'link', 1, 'boot')");
+  database.run(
+    "INSERT INTO layers (chain_id, diff_id, parent, cache_id, link, size, boot) VALUES ('sha256:a', 'sha256:a', NULL, 'cache', 'link', 1, 'boot')",
+  );
   return database;
 }
 

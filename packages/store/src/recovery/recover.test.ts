@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { sha256Digest, type Digest } from "@fathom/spec";
+import { sha256Digest, type ChainId, type Digest } from "@fathom/spec";
 import { openDatabase } from "../database/database.ts";
 import { addLayer, bytes, crash, openTestStore, temporaryRoot } from "../testing/test-support.ts";
 
@@ -10,7 +10,7 @@ test("opening removes temporary files, drafts and directories without a row; wha
   let store = await openTestStore(root.path);
   const lease = store.leases.create("test");
   const layer = addLayer(store, lease, undefined, "kept");
-  store.containers.create("c1", layer.chainId);
+  store.snapshots.prepare("c1", layer.chainId, "container");
   store.layers.draft();
   const blob = store.content.put(bytes("kept"), lease);
   store.content.writer({ digest: sha256Digest("cut"), size: 3 }).write(bytes("c"));
@@ -87,7 +87,7 @@ test("after a power loss what had been written out stays, and a container's laye
   for (const deadline = Date.now() + 10_000; synced === 0 && Date.now() < deadline;) await Bun.sleep(10);
   expect(synced).toBe(1);
   const late = addLayer(store, lease, written.chainId, "late");
-  store.containers.create("c", late.chainId);
+  store.snapshots.prepare("c", late.chainId, "container");
   addLayer(store, lease, undefined, "lost");
   crash(store);
   await using again = await openTestStore(root.path, { bootId: "two" });
@@ -97,7 +97,7 @@ test("after a power loss what had been written out stays, and a container's laye
       .map(({ chainId }) => chainId)
       .sort(),
   ).toEqual([written.chainId, late.chainId].sort());
-  expect(again.containers.get("c")?.lowerPaths).toHaveLength(2);
+  expect(again.snapshots.get("c")?.lowerPaths).toHaveLength(2);
 });
 
 test("a clean end writes out what was not on disk yet, also at the second try: the next boot finds the image", async () => {
@@ -200,7 +200,7 @@ test("a container that the database does not know gets its layers back where it 
   const lease = store.leases.create("test");
   const low = addLayer(store, lease, undefined, "low");
   const high = addLayer(store, lease, low.chainId, "high");
-  for (const id of ["whole", "wrong", "leftover"]) store.containers.create(id, high.chainId, "image-mount");
+  for (const id of ["whole", "wrong", "leftover"]) store.snapshots.prepare(id, high.chainId, "image-mount");
   const layers = [high, low].map(({ chainId, diffId, size }) => ({ chainId, diffId, size }));
   crash(store);
   const described = new Map([
@@ -209,8 +209,8 @@ test("a container that the database does not know gets its layers back where it 
   ]);
   const options = { rebuildDatabase: true, describe: (id: string) => described.get(id) };
   const again = await openTestStore(root.path, options);
-  expect(again.containers.list()).toEqual(["whole"]);
-  const found = again.containers.get("whole")!;
+  expect(again.snapshots.list().map(({ key }) => key)).toEqual(["whole"]);
+  const found = again.snapshots.get("whole")!;
   expect(found.parent).toBe(high.chainId);
   expect(found.lowerPaths.map((path) => readdirSync(path))).toEqual([["high"], ["low"]]);
   // Something that cannot be taken up is there: nothing is swept away.
@@ -220,6 +220,43 @@ test("a container that the database does not know gets its layers back where it 
 
   described.delete("wrong");
   await using last = await openTestStore(root.path, { describe: (id) => described.get(id) });
-  expect(last.containers.list()).toEqual(["whole"]);
+  expect(last.snapshots.list().map(({ key }) => key)).toEqual(["whole"]);
   expect(readdirSync(join(root.path, "overlay2"))).not.toContain("leftover");
+});
+
+test("layers without a DiffId survive a crash, and with their container a new database", async () => {
+  using root = temporaryRoot();
+  const store = await openTestStore(root.path);
+  const lease = store.leases.create("test");
+  const base = addLayer(store, lease, undefined, "base");
+  const commit = async (parent: ChainId, name: string) => {
+    writeFileSync(join(store.snapshots.prepare("step", parent, "build").diffPath, name), name);
+    return store.snapshots.commit("step", { lease });
+  };
+  const first = await commit(base.chainId, "first");
+  const second = await commit(first.chainId, "second");
+  // The name of the first one's directory was taken by then: neither is another's.
+  expect(first.cacheId).toBe("step");
+  expect(second.cacheId).not.toBe("step");
+  const building = store.snapshots.prepare("step", second.chainId, "build");
+  writeFileSync(join(building.diffPath, "third"), "third");
+  store.snapshots.prepare("c", second.chainId, "container");
+  crash(store);
+
+  const again = await openTestStore(root.path);
+  expect(again.layers.get(second.chainId)).toEqual(second);
+  expect(again.snapshots.get("step")).toEqual(building);
+  expect(readdirSync(building.diffPath)).toEqual(["third"]);
+  crash(again);
+
+  const chain = [second, first, base].map(({ chainId, diffId, size }) => ({ chainId, diffId, size }));
+  const describe = (id: string) => (id === "c" ? chain : undefined);
+  await using last = await openTestStore(root.path, { rebuildDatabase: true, describe });
+  const { lowerPaths } = last.snapshots.get("c")!;
+  expect(lowerPaths.map((path) => readdirSync(path))).toEqual([["second"], ["first"], ["base"]]);
+  expect(last.layers.get(first.chainId)?.diffId).toBeUndefined();
+  const described = await last.snapshots.describe(second.chainId);
+  expect(described.map(({ size }) => size)).toEqual([4, 5, 6]);
+  expect(described[0]).toMatchObject({ chainId: base.chainId, diffId: base.diffId });
+  expect(last.layers.get(described[2]!.chainId)?.chainId).toBe(second.chainId);
 });

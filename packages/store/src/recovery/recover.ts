@@ -175,9 +175,9 @@ function dropImage(database: Database, id: string): void {
 }
 
 function recoverContainers({ database, layout, logger }: RecoveryParts): void {
-  for (const row of database.all("SELECT id FROM container_layers")) {
+  for (const row of database.all("SELECT id, COALESCE(directory, id) AS directory FROM container_layers")) {
     const id = textColumn(row, "id");
-    if (existsSync(layout.diff(id))) continue;
+    if (existsSync(layout.diff(textColumn(row, "directory")))) continue;
     logger.warn("the writable layer of a container is gone", { container: id });
     database.run("DELETE FROM container_layers WHERE id = ?", id);
   }
@@ -185,7 +185,9 @@ function recoverContainers({ database, layout, logger }: RecoveryParts): void {
 
 function recoverDirectories({ database, layout, logger }: RecoveryParts, incomplete: ReadonlySet<string>): void {
   const known = new Map<string, string>();
-  const rows = database.all("SELECT cache_id AS id, link FROM layers UNION ALL SELECT id, link FROM container_layers");
+  const rows = database.all(
+    "SELECT cache_id AS id, link FROM layers UNION ALL SELECT COALESCE(directory, id), link FROM container_layers",
+  );
   for (const row of rows) known.set(textColumn(row, "id"), textColumn(row, "link"));
   // What an incomplete one still has may lie anywhere among them.
   if (incomplete.size > 0) return;

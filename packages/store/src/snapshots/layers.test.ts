@@ -22,25 +22,27 @@ test("layers lie as Docker's overlay2 lays them", async () => {
   expect(store.layers.get(high.chainId)).toEqual(high);
   expect(store.layers.list()).toHaveLength(2);
 
-  const container = store.containers.create("c1", high.chainId);
+  const container = store.snapshots.prepare("c1", high.chainId, "container");
   expect(readdirSync(join(overlay, "c1")).sort()).toEqual(["diff", "link", "lower", "merged", "work"]);
   const highLink = readFileSync(join(overlay, high.cacheId, "link"), "utf8");
   expect(readFileSync(join(overlay, "c1", "lower"), "utf8")).toBe(`l/${highLink}:l/${link}`);
   expect(container.mount.lower).toEqual([join(overlay, "l", highLink), join(overlay, "l", link)]);
   expect(container.mount.upper).toBe(join(overlay, "c1/diff"));
-  expect(store.containers.get("c1")).toEqual(container);
-  expect(store.containers.list()).toEqual(["c1"]);
-  expect(() => store.containers.create("c1", high.chainId)).toThrow(expect.objectContaining({ code: "conflict" }));
-  expect(() => store.containers.create("../x", undefined)).toThrow(/invalid layer id/);
-  expect(() => store.containers.create("c2", low.chainId.replace(/.$/, "_") as ChainId)).toThrow(
+  expect(store.snapshots.get("c1")).toEqual(container);
+  expect(store.snapshots.list()).toEqual([container]);
+  expect(() => store.snapshots.prepare("c1", high.chainId, "container")).toThrow(
+    expect.objectContaining({ code: "conflict" }),
+  );
+  expect(() => store.snapshots.prepare("../x", undefined, "container")).toThrow(/invalid layer id/);
+  expect(() => store.snapshots.prepare("c2", low.chainId.replace(/.$/, "_") as ChainId, "container")).toThrow(
     expect.objectContaining({ code: "not-found" }),
   );
   const own = readFileSync(join(overlay, "c1", "link"), "utf8");
-  await store.containers.remove("c1");
-  await store.containers.remove("c1");
+  await store.snapshots.remove("c1");
+  await store.snapshots.remove("c1");
   expect(existsSync(join(overlay, "c1"))).toBe(false);
   expect(lstatSync(join(overlay, "l", own), { throwIfNoEntry: false })).toBeUndefined();
-  expect(store.containers.get("c1")).toBeUndefined();
+  expect(store.snapshots.get("c1")).toBeUndefined();
 });
 
 test("a layer that exists already wins over a new draft of it", async () => {
@@ -65,7 +67,7 @@ test("the layer limit has an error of its own", async () => {
   const lease = store.leases.create("test");
   let top: ChainId | undefined;
   for (let index = 0; index < 125; index++) top = addLayer(store, lease, top, `layer${index}`).chainId;
-  expect(store.containers.create("deep", top).mount.lower).toHaveLength(125);
+  expect(store.snapshots.prepare("deep", top, "container").mount.lower).toHaveLength(125);
   const before = readdirSync(join(root.path, "overlay2")).length;
   expect(() => addLayer(store, lease, top, "one more")).toThrow(/max depth exceeded/);
   expect(readdirSync(join(root.path, "overlay2"))).toHaveLength(before);

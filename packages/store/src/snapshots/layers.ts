@@ -2,18 +2,15 @@
 import { chmodSync, realpathSync } from "node:fs";
 import { EngineError, randomId, type Logger } from "@fathom/base";
 import type { Sys } from "@fathom/sys";
-import { chainIds, parseChainId, parseDiffId, sha256Digest, type ChainId, type DiffId } from "@fathom/spec";
+import type { ChainId, DiffId } from "@fathom/spec";
 import type { Database, Layer, LayerDraft, LayerStore } from "../contract.ts";
 import { storageError } from "../errors.ts";
 import { inheritAttributes, inheritOneByOne } from "../tree/implied-directories.ts";
+import { chainLinks, findChain, needChain, ownChainId, refuseDepth, toLayer, trueChainOn } from "./chain.ts";
 import type { OverlayLayout } from "./layout.ts";
 import { randomLink } from "./layout.ts";
 import type { StoreLeases } from "../leases.ts";
-import { numberColumn, optionalText, textColumn, type Row } from "../database/rows.ts";
 import type { Trash } from "../trash.ts";
-
-/** The kernel takes 500 lower directories; Docker stops at 125, and images made elsewhere rarely have more. */
-export const layerLimit = 125;
 
 export interface LayerParts {
   readonly database: Database;
@@ -30,40 +27,13 @@ export interface LayerParts {
 /** How long work on many files keeps the thread at a time. */
 const turnMs = 10;
 
-const columns = "chain_id, diff_id, parent, cache_id, link, size";
-
-/** Short links of a chain, the topmost layer first. @throws not-found */
-export function chainLinks(database: Database, top: ChainId | undefined): string[] {
-  const links: string[] = [];
-  for (let at = top; at !== undefined;) {
-    const row = database.get("SELECT link, parent FROM layers WHERE chain_id = ?", at);
-    if (row === undefined) throw new EngineError("not-found", `layer ${at} does not exist`);
-    links.push(textColumn(row, "link"));
-    const parent = optionalText(row, "parent");
-    at = parent === undefined ? undefined : parseChainId(parent);
-  }
-  return links;
-}
-
 export function createLayerStore(parts: LayerParts): LayerStore {
   const { database, layout, trash, leases } = parts;
 
-  function toLayer(row: Row): Layer {
-    const parent = optionalText(row, "parent");
-    const cacheId = textColumn(row, "cache_id");
-    return {
-      chainId: parseChainId(textColumn(row, "chain_id")),
-      diffId: parseDiffId(textColumn(row, "diff_id")),
-      parent: parent === undefined ? undefined : parseChainId(parent),
-      cacheId,
-      diffPath: layout.diff(cacheId),
-      size: numberColumn(row, "size"),
-    };
-  }
-
   function get(chainId: ChainId): Layer | undefined {
-    const row = database.get(`SELECT ${columns} FROM layers WHERE chain_id = ?`, chainId);
-    return row === undefined ? undefined : toLayer(row);
+    const found = findChain(database, chainId);
+    const row = found === undefined ? undefined : database.get("SELECT * FROM layers WHERE chain_id = ?", found);
+    return row === undefined ? undefined : toLayer(layout, row);
   }
 
   function lowerPathsOf(parent: ChainId | undefined): string[] {
@@ -78,18 +48,19 @@ export function createLayerStore(parts: LayerParts): LayerStore {
     implied: readonly string[],
     hold: (chainId: ChainId) => void,
   ): { layer: Layer; taken: boolean } {
-    const chainId = chainIdOn(parent, diffId);
+    const trueChain = trueChainOn(database, parent, diffId);
     const lower = chainLinks(database, parent);
-    if (lower.length + 1 > layerLimit)
-      throw new EngineError("invalid-argument", `max depth exceeded: an image may have ${layerLimit} layers`);
-    const existing = get(chainId);
+    refuseDepth(lower);
+    const existing = trueChain === undefined ? undefined : get(trueChain);
     if (existing !== undefined) {
-      hold(chainId);
+      hold(existing.chainId);
       return { layer: existing, taken: false };
     }
     if (implied.length > 0) {
       inheritAttributes(parts.sys, layout.diff(cacheId), lowerPathsOf(parent), implied);
     }
+    const chainId = trueChain ?? ownChainId();
+    const below = parent === undefined ? undefined : needChain(database, parent);
     const link = randomLink();
     layout.place(cacheId, link, lower);
     if (lower.length > 0) layout.makeWork(cacheId);
@@ -97,10 +68,11 @@ export function createLayerStore(parts: LayerParts): LayerStore {
     try {
       database.transaction(() => {
         database.run(
-          "INSERT INTO layers (chain_id, diff_id, parent, cache_id, link, size, boot) VALUES (?, ?, ?, ?, ?, ?, ?)",
+          "INSERT INTO layers (chain_id, diff_id, true_chain, parent, cache_id, link, size, boot) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
           chainId,
           diffId,
-          parent ?? null,
+          trueChain ?? null,
+          below ?? null,
           cacheId,
           link,
           size,
@@ -114,12 +86,12 @@ export function createLayerStore(parts: LayerParts): LayerStore {
       throw error;
     }
     parts.requestSync();
-    return { layer: { chainId, diffId, parent, cacheId, diffPath: layout.diff(cacheId), size }, taken: true };
+    return { layer: get(chainId)!, taken: true };
   }
 
   return {
     get,
-    list: () => database.all(`SELECT ${columns} FROM layers ORDER BY chain_id`).map(toLayer),
+    list: () => database.all("SELECT * FROM layers ORDER BY chain_id").map((row) => toLayer(layout, row)),
     draft(): LayerDraft {
       const cacheId = randomId();
       try {
@@ -171,15 +143,11 @@ export function createLayerStore(parts: LayerParts): LayerStore {
     },
     hold(chainId, lease) {
       return database.transaction(() => {
-        if (database.get("SELECT 1 AS found FROM layers WHERE chain_id = ?", chainId) === undefined) return false;
-        leases.hold(lease, "layer", chainId);
+        const found = findChain(database, chainId);
+        if (found === undefined) return false;
+        leases.hold(lease, "layer", found);
         return true;
       });
     },
   };
-}
-
-/** ChainID of a layer on top of a chain (image-spec config.md#layer-chainid). */
-function chainIdOn(parent: ChainId | undefined, diffId: DiffId): ChainId {
-  return parent === undefined ? chainIds([diffId])[0]! : parseChainId(sha256Digest(`${parent} ${diffId}`));
 }

@@ -21,6 +21,9 @@ const linkStubs = new Set(["etc/mtab"]);
 /** Directories at the root in which stubs are made. */
 export const stubParents: ReadonlySet<string> = new Set(["dev", "etc", "sys"]);
 
+/** All of them, what is in a directory before the directory. */
+export const stubPaths: readonly string[] = [...fileStubs, ...directoryStubs, ...linkStubs].sort().toReversed();
+
 /** True for an added entry that is nothing but a place to mount on. A directory counts as long as no child says otherwise. */
 export function isMountStub(path: string, stat: Stat): boolean {
   switch (stat.mode & S_IFMT) {

@@ -5,7 +5,7 @@
 import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { EngineError, KeyedMutex, messageOf, type Logger } from "@fathom/base";
-import type { ContainerLayer } from "@fathom/store";
+import type { Snapshot } from "@fathom/store";
 import { storageError } from "@fathom/store/errors";
 import {
   isSysError,
@@ -56,7 +56,7 @@ export interface FirstUse {
 const underWay = new KeyedMutex();
 
 /** @throws resource-exhausted when the disk is full, aborted when the daemon stops; the volume is as empty as before then */
-export async function fillVolumes(parts: CopyParts, layer: ContainerLayer, mounts: readonly FirstUse[]): Promise<void> {
+export async function fillVolumes(parts: CopyParts, layer: Snapshot, mounts: readonly FirstUse[]): Promise<void> {
   if (mounts.length === 0) return;
   const { sys } = parts;
   const root = sys.openOverlay(layer.mount);

@@ -1,0 +1,99 @@
+/**
+ * Chains of layers by their rows. A chain has the id that its DiffIds give (image-spec config.md#layer-chainid), or, while one of its layers has no DiffId, an id of
+ * its own. It keeps that; once it is described, the id that its DiffIds give leads to the same row (`true_chain`).
+ */
+import { EngineError, randomId } from "@fathom/base";
+import { chainIds, parseChainId, parseDiffId, sha256Digest, type ChainId, type DiffId } from "@fathom/spec";
+import type { Database, Layer } from "../contract.ts";
+import { numberColumn, optionalNumber, optionalText, textColumn, type Row } from "../database/rows.ts";
+import type { OverlayLayout } from "./layout.ts";
+
+/** The kernel takes 500 lower directories; Docker stops at 125, and images made elsewhere rarely have more. */
+export const layerLimit = 125;
+
+export interface LayerRow extends Layer {
+  readonly link: string;
+  /** undefined while a layer of the chain has no DiffId. */
+  readonly trueChain: ChainId | undefined;
+  /** Bytes of its tar, where this store wrote it. */
+  readonly tarSize: number | undefined;
+}
+
+function optionalChain(row: Row, name: string): ChainId | undefined {
+  const text = optionalText(row, name);
+  return text === undefined ? undefined : parseChainId(text);
+}
+
+export function toLayer(layout: OverlayLayout, row: Row): LayerRow {
+  const cacheId = textColumn(row, "cache_id");
+  const diffId = textColumn(row, "diff_id");
+  return {
+    chainId: parseChainId(textColumn(row, "chain_id")),
+    diffId: diffId === "" ? undefined : parseDiffId(diffId),
+    parent: optionalChain(row, "parent"),
+    cacheId,
+    diffPath: layout.diff(cacheId),
+    size: numberColumn(row, "size"),
+    link: textColumn(row, "link"),
+    trueChain: optionalChain(row, "true_chain"),
+    tarSize: optionalNumber(row, "tar_size"),
+  };
+}
+
+/** The id in the row of a chain, by that or by the one that its DiffIds give. */
+export function findChain(database: Database, chainId: ChainId): ChainId | undefined {
+  const row =
+    database.get("SELECT chain_id FROM layers WHERE chain_id = ?", chainId) ??
+    database.get("SELECT chain_id FROM layers WHERE true_chain = ? ORDER BY chain_id LIMIT 1", chainId);
+  return row === undefined ? undefined : parseChainId(textColumn(row, "chain_id"));
+}
+
+/** @throws not-found */
+export function needChain(database: Database, chainId: ChainId): ChainId {
+  const found = findChain(database, chainId);
+  if (found === undefined) throw new EngineError("not-found", `layer ${chainId} does not exist`);
+  return found;
+}
+
+/** Rows of a chain, the topmost layer first. @throws not-found */
+function* chainRows(database: Database, top: ChainId | undefined, columns: string): Generator<Row> {
+  for (let at = top === undefined ? undefined : needChain(database, top); at !== undefined;) {
+    const row = database.get(`SELECT ${columns}, parent FROM layers WHERE chain_id = ?`, at);
+    if (row === undefined) throw new EngineError("not-found", `layer ${at} does not exist`);
+    yield row;
+    at = optionalChain(row, "parent");
+  }
+}
+
+/** Short links of a chain, the topmost layer first. @throws not-found */
+export function chainLinks(database: Database, top: ChainId | undefined): string[] {
+  return [...chainRows(database, top, "link")].map((row) => textColumn(row, "link"));
+}
+
+/** The same as layers. @throws not-found */
+export function chainLayers(database: Database, layout: OverlayLayout, top: ChainId): LayerRow[] {
+  return [...chainRows(database, top, "*")].map((row) => toLayer(layout, row));
+}
+
+export function refuseDepth(lower: readonly string[]): void {
+  if (lower.length + 1 > layerLimit)
+    throw new EngineError("invalid-argument", `max depth exceeded: an image may have ${layerLimit} layers`);
+}
+
+/** ChainID of a layer on top of a chain (image-spec config.md#layer-chainid). */
+export function chainIdOn(parent: ChainId | undefined, diffId: DiffId): ChainId {
+  return parent === undefined ? chainIds([diffId])[0]! : parseChainId(sha256Digest(`${parent} ${diffId}`));
+}
+
+/** The id that the DiffIds of a chain and of one more layer give; undefined while one of the chain has none. */
+export function trueChainOn(database: Database, parent: ChainId | undefined, diffId: DiffId): ChainId | undefined {
+  if (parent === undefined) return chainIdOn(undefined, diffId);
+  const row = database.get("SELECT true_chain FROM layers WHERE chain_id = ?", needChain(database, parent));
+  const below = row === undefined ? undefined : optionalChain(row, "true_chain");
+  return below === undefined ? undefined : chainIdOn(below, diffId);
+}
+
+/** An id for a chain whose DiffIds are not all known. No DiffIds give it: it is the digest of random bytes. */
+export function ownChainId(): ChainId {
+  return parseChainId(sha256Digest(`${randomId()} ${randomId()}`));
+}

@@ -1,0 +1,239 @@
+/** Snapshots as overlay2 directories. */
+import { chmodSync, existsSync, rmdirSync } from "node:fs";
+import { join } from "node:path";
+import { EngineError, KeyedMutex, randomId } from "@fathom/base";
+import { parseChainId, type ChainId } from "@fathom/spec";
+import type { Sys } from "@fathom/sys";
+import type { Database, Layer, Snapshot, SnapshotOwner, Snapshotter } from "../contract.ts";
+import { optionalText, textColumn, type Row } from "../database/rows.ts";
+import { storageError } from "../errors.ts";
+import type { StoreLeases } from "../leases.ts";
+import type { Trash } from "../trash.ts";
+import { changesOf } from "../tree/changes.ts";
+import { diskUsage } from "../tree/disk-usage.ts";
+import { sealLayer } from "../tree/seal-layer.ts";
+import { openRoot } from "../tree/tree.ts";
+import { chainLinks, needChain, ownChainId, refuseDepth, toLayer } from "./chain.ts";
+import { describeChain } from "./describe-chain.ts";
+import { randomLink, type OverlayLayout } from "./layout.ts";
+import { addOwnFiles } from "./own-files.ts";
+
+export interface SnapshotterParts {
+  readonly database: Database;
+  readonly layout: OverlayLayout;
+  readonly trash: Trash;
+  readonly sys: Sys;
+  readonly leases: StoreLeases;
+  readonly bootId: string;
+  /** Asks for everything written so far to become durable, in the background. */
+  readonly requestSync: () => void;
+}
+
+/**
+ * What every overlay of a snapshot is mounted with, where the kernel knows it. Its defaults are a matter of configuration; with
+ * redirect_dir or metacopy on, a writable layer would no longer say by itself what was changed.
+ */
+const pinnedOptions = ["index", "redirect_dir", "metacopy"] as const;
+
+function overlayOptions(): (readonly [string, string])[] {
+  return pinnedOptions
+    .filter((name) => existsSync(`/sys/module/overlay/parameters/${name}`))
+    .map((name) => [name, "off"] as const);
+}
+
+const keyShape = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
+
+const owners: ReadonlySet<string> = new Set<SnapshotOwner>(["container", "image-mount", "build"]);
+
+function isOwner(text: string): text is SnapshotOwner {
+  return owners.has(text);
+}
+
+interface Place {
+  readonly key: string;
+  readonly kind: Snapshot["kind"];
+  readonly owner: SnapshotOwner;
+  /** Below overlay2/. */
+  readonly directory: string;
+}
+
+export function createOverlaySnapshotter(parts: SnapshotterParts): Snapshotter {
+  const { database, layout, trash, sys, leases } = parts;
+  const options = overlayOptions();
+  const describing = new KeyedMutex();
+
+  function toSnapshot(row: Row): Snapshot {
+    const parent = optionalText(row, "parent");
+    const owner = textColumn(row, "owner");
+    const key = textColumn(row, "id");
+    return snapshotAt(
+      {
+        key,
+        kind: textColumn(row, "kind") === "view" ? "view" : "active",
+        owner: isOwner(owner) ? owner : "container",
+        directory: optionalText(row, "directory") ?? key,
+      },
+      parent === undefined ? undefined : parseChainId(parent),
+    );
+  }
+
+  function snapshotAt({ key, kind, owner, directory }: Place, parent: ChainId | undefined): Snapshot {
+    const lowerPaths = chainLinks(database, parent).map((link) => layout.linkPath(link));
+    const diffPath = layout.diff(directory);
+    const workPath = layout.work(directory);
+    const mergedPath = layout.merged(directory);
+    // An overlay needs a lower directory, and two where nothing is written: the snapshot's own empty ones stand below everything.
+    const mount =
+      kind === "active"
+        ? { lower: lowerPaths.length > 0 ? lowerPaths : [mergedPath], upper: diffPath, work: workPath, options }
+        : { lower: [...lowerPaths, diffPath, ...(lowerPaths.length > 0 ? [] : [mergedPath])], options };
+    return { key, kind, owner, parent, mount, diffPath, mergedPath, workPath, lowerPaths };
+  }
+
+  function rowOf(key: string): Row | undefined {
+    return database.get("SELECT id, parent, link, kind, owner, directory FROM container_layers WHERE id = ?", key);
+  }
+
+  function get(key: string): Snapshot | undefined {
+    const row = rowOf(key);
+    return row === undefined ? undefined : toSnapshot(row);
+  }
+
+  function need(key: string): Snapshot {
+    const snapshot = get(key);
+    if (snapshot === undefined) throw new EngineError("not-found", `the writable layer of ${key} does not exist`);
+    return snapshot;
+  }
+
+  /** The key; another name where a layer has that directory, because it was committed under the key. */
+  function freeDirectory(key: string): string {
+    return database.get("SELECT 1 AS found FROM layers WHERE cache_id = ?", key) === undefined ? key : randomId();
+  }
+
+  function make(key: string, chain: ChainId | undefined, kind: Snapshot["kind"], owner: SnapshotOwner): Snapshot {
+    if (!keyShape.test(key) || key === "trash" || key === "l")
+      throw new EngineError("invalid-argument", `invalid layer id ${JSON.stringify(key)}`);
+    if (rowOf(key) !== undefined) throw new EngineError("conflict", `a writable layer ${key} exists already`);
+    const parent = chain === undefined ? undefined : needChain(database, chain);
+    const lower = chainLinks(database, parent);
+    const link = randomLink();
+    const directory = freeDirectory(key);
+    try {
+      layout.make(directory);
+    } catch (error) {
+      throw storageError(`make the writable layer of ${key}`, error);
+    }
+    try {
+      chmodSync(layout.diff(directory), 0o755);
+      layout.place(directory, link, lower);
+      layout.makeWork(directory);
+      layout.makeMerged(directory);
+      if (kind === "active" && owner === "container")
+        addOwnFiles(
+          sys,
+          layout.diff(directory),
+          lower.map((name) => layout.linkPath(name)),
+        );
+      // The container's own row follows and brings this one to the disk; a layer alone is swept away.
+      database.relaxed(() =>
+        database.run(
+          "INSERT INTO container_layers (id, parent, link, kind, owner, directory) VALUES (?, ?, ?, ?, ?, ?)",
+          key,
+          parent ?? null,
+          link,
+          kind,
+          owner,
+          directory === key ? null : directory,
+        ),
+      );
+    } catch (error) {
+      layout.discard(directory, link);
+      trash.empty();
+      throw storageError(`make the writable layer of ${key}`, error);
+    }
+    return snapshotAt({ key, kind, owner, directory }, parent);
+  }
+
+  return {
+    prepare: (key, parent, owner) => make(key, parent, "active", owner),
+    view: (key, parent, owner) => make(key, parent, "view", owner),
+    get,
+    list: () =>
+      database
+        .all("SELECT id, parent, link, kind, owner, directory FROM container_layers ORDER BY id")
+        .map((row) => toSnapshot(row)),
+    mounts: (key) => need(key).mount,
+    async commit(key, { lease }) {
+      const snapshot = need(key);
+      if (snapshot.kind === "view")
+        throw new EngineError("invalid-argument", `the view ${key} cannot be committed: nothing is written to it`);
+      const { parent, diffPath, mergedPath } = snapshot;
+      const lower = chainLinks(database, parent);
+      refuseDepth(lower);
+      const chainId = ownChainId();
+      // First: without the lease nothing is touched.
+      leases.hold(lease, "layer", chainId);
+      let size: number;
+      try {
+        size = await sealLayer(sys, diffPath, snapshot.lowerPaths);
+      } catch (error) {
+        throw storageError(`commit the writable layer of ${key}`, error);
+      }
+      const layer = database.transaction((): Layer => {
+        // It may have been removed, or committed by another call, meanwhile.
+        const row = rowOf(key);
+        if (row === undefined || toSnapshot(row).diffPath !== diffPath)
+          throw new EngineError("not-found", `the writable layer of ${key} does not exist any more`);
+        const directory = optionalText(row, "directory") ?? key;
+        layout.markCommitted(directory);
+        leases.hold(lease, "layer", chainId);
+        database.run("DELETE FROM container_layers WHERE id = ?", key);
+        database.run(
+          "INSERT INTO layers (chain_id, diff_id, parent, cache_id, link, size, boot) VALUES (?, '', ?, ?, ?, ?, ?)",
+          chainId,
+          parent ?? null,
+          directory,
+          textColumn(row, "link"),
+          size,
+          parts.bootId,
+        );
+        return toLayer(layout, database.get("SELECT * FROM layers WHERE chain_id = ?", chainId)!);
+      });
+      parts.requestSync();
+      try {
+        rmdirSync(mergedPath);
+      } catch {
+        // A layer has no place to be mounted at; one that is left harms nothing.
+      }
+      return layer;
+    },
+    async changes(key) {
+      const { diffPath, lowerPaths, kind } = need(key);
+      return kind === "view" ? [] : changesOf(sys, diffPath, lowerPaths);
+    },
+    async usage(key) {
+      return diskUsage(sys, need(key).diffPath);
+    },
+    async remove(key) {
+      const row = rowOf(key);
+      if (row === undefined) return;
+      // The row first: a crash in between leaves a directory without a row, which recovery removes.
+      database.relaxed(() => database.run("DELETE FROM container_layers WHERE id = ?", key));
+      try {
+        layout.discard(optionalText(row, "directory") ?? key, textColumn(row, "link"));
+      } catch (error) {
+        throw storageError(`remove the writable layer of ${key} (is it still mounted?)`, error);
+      }
+      trash.empty();
+    },
+    // One at a time: who comes second finds the DiffIds that the first one wrote.
+    describe: (top, how = {}) => describing.run("", () => describeChain(parts, top, how)),
+    preview: (key, parent) => snapshotAt({ key, kind: "active", owner: "container", directory: key }, parent),
+    openChain(top) {
+      const lower = chainLinks(database, top).map((link) => layout.linkPath(link));
+      if (lower.length > 1) return sys.openOverlay({ lower, options });
+      // An overlay is of two directories or more. Where there is no layer, the folder of links has no file of an image either.
+      return openRoot(sys, lower[0] ?? join(layout.directory, "l"));
+    },
+  };
+}
