@@ -12,6 +12,7 @@ const ENOEXEC = 8;
 const EACCES = 13;
 const ENOTDIR = 20;
 const EISDIR = 21;
+const ENAMETOOLONG = 36;
 
 function exec(name: string): Operation {
   return { kind: "exec", candidates: [name], argv: [name], env: [] };
@@ -101,6 +102,7 @@ test("other steps of a start", () => {
     new EngineError("invalid-argument", "no", { cause: new SysError("stat", EACCES) }),
   );
   expect([caused.code, caused.errno, exitCodeOfStart(caused)]).toEqual(["invalid-argument", EACCES, 126]);
+  expect(LaunchFailure.of("mounts", new SysError("stat", ENAMETOOLONG, "/x")).code).toBe("invalid-argument");
   // Nothing was made yet: the code of the run before stays, unless that is 0.
   expect([exitCodeAfterStart(network, 3), exitCodeAfterStart(network, 0)]).toEqual([3, 128]);
   expect(exitCodeAfterStart(failed(undefined, EPERM, "clone3"), 3)).toBe(128);
@@ -110,7 +112,6 @@ test("other steps of a start", () => {
 test("what the kernel does not take of a request's values is the request's fault", () => {
   const EINVAL = 22;
   const EMFILE = 24;
-  const ENAMETOOLONG = 36;
   const EBADF = 9;
   const sysctl: Operation = { kind: "sysctl", key: "net/ipv4/ip_forward", value: "x" };
   const limit: Operation = { kind: "rlimit", resource: "RLIMIT_NOFILE", soft: 1n, hard: 2n };

@@ -95,7 +95,10 @@ export class LaunchFailure extends EngineError {
     if (error instanceof LaunchFailure) return error;
     const system = systemErrorIn(error);
     const facts: LaunchFacts = { stage, detail: messageOf(error), ...system };
-    return new LaunchFailure(facts, error instanceof EngineError ? error.code : "internal", messageOf(error), error);
+    // Only names that a client or an image gave can be too long for the kernel, or go round in circles.
+    const ofName = system.errno === ENAMETOOLONG || system.errno === ELOOP;
+    const code = error instanceof EngineError ? error.code : ofName ? "invalid-argument" : "internal";
+    return new LaunchFailure(facts, code, messageOf(error), error);
   }
 }
 
