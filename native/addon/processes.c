@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define MAX_SPAWN_FDS 256
@@ -45,6 +46,14 @@ static napi_value method_waitpid(napi_env env, napi_callback_info info) {
   int64_t found = RETRY(waitpid(pid, &status, WNOHANG));
   if (found <= 0) return give_result(env, found);
   return give(env, 0x10000 | status);
+}
+
+/* setSubreaper(on): while it is on, processes below this one whose parent ends become its children. */
+static napi_value method_setSubreaper(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  int on;
+  CHECK(get_int(env, argv[0], &on));
+  return give_result(env, prctl(PR_SET_CHILD_SUBREAPER, on ? 1 : 0, 0, 0, 0));
 }
 
 /* processStartTime(pid): clock ticks since boot; -ESRCH when there is no such process. */
@@ -243,6 +252,7 @@ const struct method process_methods[] = {
     {"pidfdSendSignal", method_pidfdSendSignal},
     {"kill", method_kill},
     {"waitpid", method_waitpid},
+    {"setSubreaper", method_setSubreaper},
     {"processStartTime", method_processStartTime},
     {"spawn", method_spawn},
     {"madvise", method_madvise},

@@ -93,8 +93,10 @@ int be_born(struct child *child) {
   close_fd(&child->early_procfs);
   close_fd(&child->masked);
   close_fd(&child->handed_root);
-  int keep[2] = {child->socket, child->root};
-  close_all_but(keep, 2);
+  int keep[2 + PRESERVED_LIMIT] = {child->socket, child->root};
+  for (unsigned i = 0; i < child->preserved; i++)
+    keep[2 + i] = 3 + (int)i;
+  close_all_but(keep, 2 + child->preserved);
   for (int i = 0; i < 3; i++)
     child->stdio[i] = i;
   if (madvise((void *)(uintptr_t)child->born, BORN_SIZE, MADV_DONTFORK) < 0)
@@ -130,8 +132,54 @@ static void join_cgroups(const int *cgroups, unsigned count) {
   }
 }
 
+static int move_above(int *fd, int first) {
+  if (*fd < 0 || *fd >= first)
+    return 0;
+  int moved = fcntl(*fd, F_DUPFD_CLOEXEC, first);
+  if (moved < 0)
+    return fail("fcntl", "F_DUPFD_CLOEXEC");
+  close_fd(fd);
+  *fd = moved;
+  return 0;
+}
+
+/* The program's descriptors get their numbers, from 3 on, for which everything that is open here makes room. */
+static int place_preserved(struct child *child, int *fds, unsigned count) {
+  int first = 3 + (int)count;
+  int *own[] = {&child->socket, &child->pid_namespace, &child->root,     &child->handed_root, &child->procfs,
+                &child->early_procfs, &child->masked,  &child->stdio[0], &child->stdio[1],    &child->stdio[2]};
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+    if (move_above(own[i], first) < 0)
+      return -1;
+  }
+  for (unsigned i = 0; i < count; i++) {
+    if (move_above(&fds[i], first) < 0)
+      return -1;
+  }
+  for (unsigned i = 0; i < count; i++) {
+    if (dup2(fds[i], 3 + (int)i) < 0)
+      return fail("dup2", "");
+    close_fd(&fds[i]);
+  }
+  child->preserved = count;
+  return 0;
+}
+
+static int take_handed(struct child *child, int *fds, unsigned given) {
+  const struct handed *handed = &child->shared->handed;
+  unsigned at = 0;
+  if (given != (handed->streams ? 3u : 0) + (handed->root ? 1u : 0) + handed->preserved)
+    return fail_with(EBADF, "request", "a descriptor is missing");
+  for (int i = 0; handed->streams && i < 3; i++)
+    child->stdio[i] = fds[at++];
+  if (handed->root)
+    child->handed_root = fds[at++];
+  child->direct = handed->direct;
+  return handed->preserved ? place_preserved(child, fds + at, handed->preserved) : 0;
+}
+
 _Noreturn void live_as_stem(struct child *child, uint32_t namespaces, int pid_namespace, const int *cgroups, unsigned count) {
-  int fds[4];
+  int fds[LETTER_FDS];
   unsigned given = 0;
   begin(child, cgroups, count, pid_namespace);
   join_cgroups(cgroups, count);
@@ -168,7 +216,7 @@ _Noreturn void live_as_stem(struct child *child, uint32_t namespaces, int pid_na
   child->shared->stage = STAGE_READY;
   if (send_letter(child->socket, SAYS_READY, NULL, 0) < 0)
     give_up();
-  given = 4;
+  given = LETTER_FDS;
   if (receive_letter(child->socket, fds, &given) != SAYS_GO)
     give_up();
   /* Only now: a stem may be old, and what was mounted on the host since it was made belongs to its view too. */
@@ -176,13 +224,8 @@ _Noreturn void live_as_stem(struct child *child, uint32_t namespaces, int pid_na
     fail("unshare", "mount");
     give_up();
   }
-  unsigned at = 0;
-  if (given >= 3) {
-    for (int i = 0; i < 3; i++)
-      child->stdio[i] = fds[at++];
-  }
-  if (at < given)
-    child->handed_root = fds[at++];
+  if (take_handed(child, fds, given) < 0)
+    give_up();
   child->uncommitted = true;
   execute_plan(child);
   give_up();

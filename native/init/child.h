@@ -7,10 +7,20 @@
  * Shared between the supervisor and one child until the child's execve; then only the supervisor has it. The container may be able to
  * write to it (CAP_SYS_PTRACE), so nothing in it is trusted beyond the fate of this one process.
  */
+/* What comes with SAYS_GO, in this order: three streams (no terminal), the root's mount, descriptors for the program. */
+struct handed {
+  bool streams, root;
+  bool direct; /* no supervisor stays: the program does not end with it */
+  uint32_t preserved;
+};
+#define PRESERVED_LIMIT 60
+#define LETTER_FDS (4 + PRESERVED_LIMIT)
+
 enum stage { STAGE_BORN, STAGE_READY, STAGE_EXECUTING };
 struct shared {
   volatile uint32_t stage;
   struct failure failure;
+  struct handed handed;
   uint32_t plan_length;
   uint8_t plan[];
 };
@@ -21,7 +31,7 @@ struct shared {
 #define SAYS_UNMAPPED 'u' /* child: in a user namespace that it made itself, without maps */
 #define SAYS_TERMINAL 't' /* child: with the pty's master */
 #define SAYS_WAITING 'w'  /* child: at wait-start */
-#define SAYS_GO 'g'       /* supervisor: with stdin, stdout, stderr (no terminal), then the root's mount if there is one */
+#define SAYS_GO 'g'       /* supervisor: with the descriptors of struct handed */
 #define SAYS_COMMIT 'c'   /* supervisor: log and socket are open too, the program may run */
 #define SAYS_START 's'    /* supervisor: go on after wait-start */
 
@@ -36,6 +46,8 @@ struct child {
   int socket;      /* to the supervisor */
   int root;        /* the container's root, -1 before attach-root */
   int handed_root; /* detached mount for attach-root */
+  bool direct;     /* as in struct handed */
+  unsigned preserved; /* so many descriptors from 3 on are the program's */
   int stdio[3];    /* become 0, 1, 2; the pty's other end three times with a terminal */
   int procfs;      /* private procfs, opened when needed */
   int masked;      /* read-only tmpfs over the first masked directory; the others get copies */
@@ -109,7 +121,7 @@ int do_seccomp(struct child *child, const struct operation *op);
 /* filter.c: true where a filter allows every call that be_born makes after it. */
 bool filter_lets_be_born(const struct child *child, struct bytes program);
 int do_session_keyring(const char *name);
-/* Asks for SIGKILL at the supervisor's death, and ends here when it is dead already. */
+/* Asks for SIGKILL at the supervisor's death (a direct launch: until it is settled), and ends here when the supervisor is dead already. */
 void follow_supervisor(const struct child *child);
 
 /* terminal.c */
@@ -127,6 +139,7 @@ bool is_null_device(int fd);
 int do_exec(struct child *child, const struct operation *op);
 
 /* message.c */
+ssize_t send_with_fds(int socket, const void *data, size_t size, const int *fds, unsigned count, int flags);
 int send_letter(int socket, char letter, const int *fds, unsigned count);
 /* Blocks unless the socket does not. Gives the letter, 0 at the end, -1 with errno. `*count`: room in, number out. */
 int receive_letter(int socket, int *fds, unsigned *count);

@@ -21,14 +21,14 @@ bool is_null_device(int fd) {
   return fstat(fd, &about) == 0 && S_ISCHR(about.st_mode) && about.st_rdev == makedev(1, 3);
 }
 
-/* Input from nowhere comes from the container's own null device: a descriptor of the host's would be a way to look at the host. */
-static void own_null_device(struct child *child) {
-  if (child->stdio[0] < 0 || !is_null_device(child->stdio[0]))
+/* A stream from or to nowhere is the container's own null device: a descriptor of the host's would be a way to look at the host. */
+static void own_null_device(struct child *child, int stream) {
+  if (child->stdio[stream] < 0 || !is_null_device(child->stdio[stream]))
     return;
-  int own = open_in_root(child, "/dev/null", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  int own = open_in_root(child, "/dev/null", (stream == 0 ? O_RDONLY : O_WRONLY) | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
   if (own >= 0 && is_null_device(own)) {
-    close_fd(&child->stdio[0]);
-    child->stdio[0] = own;
+    close_fd(&child->stdio[stream]);
+    child->stdio[stream] = own;
   } else {
     close_fd(&own);
   }
@@ -41,16 +41,18 @@ int settle(struct child *child) {
   if (open_console(child) < 0)
     return -1;
   follow_supervisor(child);
-  own_null_device(child);
   for (int i = 0; i < 3; i++) {
+    own_null_device(child, i);
     if (child->stdio[i] >= 0 && dup2(child->stdio[i], i) < 0)
       return fail("dup2", "");
   }
-  if (sys_close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC) < 0)
+  if (sys_close_range(3 + child->preserved, UINT_MAX, CLOSE_RANGE_CLOEXEC) < 0)
     return fail("close_range", "");
   reset_signals();
   umask(child->umask_set ? child->umask : 0022);
   child->settled = true;
+  if (child->direct)
+    follow_supervisor(child); /* no longer */
   return 0;
 }
 

@@ -12,7 +12,7 @@
 #define GROUPS_LIMIT 65536
 
 void follow_supervisor(const struct child *child) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  prctl(PR_SET_PDEATHSIG, child->direct && child->settled ? 0 : SIGKILL, 0, 0, 0);
   /* It may have died before the line above; then its end of the socket is closed. */
   struct pollfd gone = {.fd = child->socket, .events = 0};
   if (poll(&gone, 1, 0) > 0 && gone.revents & (POLLHUP | POLLERR))

@@ -10,6 +10,7 @@
 #define LAUNCH_PLAN_BY_DESCRIPTOR 4
 #define LAUNCH_ROOT 8
 #define LAUNCH_CHROOT 16
+#define LAUNCH_DIRECT 32
 #define CLIENTS_PER_PROCESS 64
 
 static struct stem_request read_stem(struct reader *in) {
@@ -85,9 +86,38 @@ static int tell_child(const struct process *process, char letter, const int *fds
   return fail("sendmsg", "to the child");
 }
 
+/* The last of a message's descriptors: the console's socket (terminal) or three streams, then what is the program's. */
+static int take_direct(struct connection *connection, unsigned *next, struct process *process, int ends[3], unsigned *preserved) {
+  supervisor.direct = true;
+  if (process->terminal) {
+    supervisor.console = take_fd(connection, next);
+    if (supervisor.console < 0)
+      return fail_with(EBADF, "request", "a descriptor is missing");
+  }
+  for (int i = 0; !process->terminal && i < 3; i++) {
+    if ((ends[i] = take_fd(connection, next)) < 0)
+      return fail_with(EBADF, "request", "a descriptor is missing");
+  }
+  *preserved = connection->fd_count - *next;
+  return *preserved > PRESERVED_LIMIT ? fail_with(E2BIG, "request", "too many descriptors") : 0;
+}
+
+static int hand_over(struct process *process, const int ends[4], const int *preserved, unsigned count) {
+  int fds[LETTER_FDS];
+  unsigned used = 0;
+  process->shared->handed = (struct handed){!process->terminal, ends[3] >= 0, supervisor.direct, count};
+  for (int i = 0; !process->terminal && i < 3; i++)
+    fds[used++] = ends[i];
+  if (ends[3] >= 0)
+    fds[used++] = ends[3];
+  for (unsigned i = 0; i < count; i++)
+    fds[used++] = preserved[i];
+  return tell_child(process, SAYS_GO, fds, used);
+}
+
 static int set_up_launch(struct connection *connection, struct reader *in) {
   struct process *process = container();
-  unsigned next = 0;
+  unsigned next = 0, preserved = 0;
   int ends[4] = {-1, -1, -1, -1}, plan_file = -1, done = -1;
   uint32_t flags = read_u32(in);
   const char *log_path = read_text(in);
@@ -108,10 +138,13 @@ static int set_up_launch(struct connection *connection, struct reader *in) {
   supervisor.chrooted = flags & LAUNCH_CHROOT;
   if (take_plan(process, plan, plan_file) < 0 || add_clients(connection, &next, clients, process) < 0)
     goto out;
-  unsigned first = process->terminal ? 3 : 0;
-  if (!process->terminal && make_streams(process, flags & LAUNCH_OPEN_STDIN, ends) < 0)
+  if (flags & LAUNCH_DIRECT) {
+    if (take_direct(connection, &next, process, ends, &preserved) < 0)
+      goto out;
+  } else if (!process->terminal && make_streams(process, flags & LAUNCH_OPEN_STDIN, ends) < 0) {
     goto out;
-  if (tell_child(process, SAYS_GO, ends + first, (ends[3] >= 0 ? 4 : 3) - first) < 0)
+  }
+  if (hand_over(process, ends, connection->fds + next, preserved) < 0)
     goto out;
   /* The child works from here on; its program does not run before the commit. */
   if (flags & LAUNCH_LOG && log_open(log_path, max_size, max_files, attributes) < 0)

@@ -228,7 +228,7 @@ int main(int argc, char **argv) {
   umask(0027);
   if (chdir("/") < 0)
     return 1;
-  supervisor.directory = supervisor.listener = -1;
+  supervisor.directory = supervisor.listener = supervisor.console = -1;
   supervisor.processes = (struct table){.entry_size = sizeof(struct process), .most = PROCESSES_LIMIT};
   supervisor.clients = (struct table){.entry_size = sizeof(struct client), .most = CLIENTS_LIMIT};
   supervisor.connections = map_own_pages(CONNECTIONS_LIMIT * sizeof *supervisor.connections);

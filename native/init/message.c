@@ -6,14 +6,14 @@
 
 #define FDS_LIMIT 128
 
-int send_letter(int socket, char letter, const int *fds, unsigned count) {
+ssize_t send_with_fds(int socket, const void *data, size_t size, const int *fds, unsigned count, int flags) {
   union {
     struct cmsghdr align;
-    char room[CMSG_SPACE(8 * sizeof(int))];
+    char room[CMSG_SPACE(LETTER_FDS * sizeof(int))];
   } control;
-  struct iovec data = {&letter, 1};
-  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
-  if (count > 8) {
+  struct iovec from = {(void *)(uintptr_t)data, size};
+  struct msghdr message = {.msg_iov = &from, .msg_iovlen = 1};
+  if (count > LETTER_FDS) {
     errno = EINVAL;
     return -1;
   }
@@ -27,7 +27,11 @@ int send_letter(int socket, char letter, const int *fds, unsigned count) {
     header->cmsg_len = CMSG_LEN(count * sizeof(int));
     memcpy(CMSG_DATA(header), fds, count * sizeof(int));
   }
-  return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? 0 : -1;
+  return sendmsg(socket, &message, MSG_NOSIGNAL | flags);
+}
+
+int send_letter(int socket, char letter, const int *fds, unsigned count) {
+  return send_with_fds(socket, &letter, 1, fds, count, 0) == 1 ? 0 : -1;
 }
 
 ssize_t receive_with_fds(int socket, void *data, size_t size, int *fds, unsigned *count) {

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 static void empty_process(struct process *process) {
@@ -204,6 +205,13 @@ static void conclude_created(struct process *process, const struct failure *what
     say_failure(asker, process->request, what);
 }
 
+/* After a direct launch nothing is left to do: the program goes to this one's own parent, or to who adopts in its place, and they see its end. */
+static void let_go(struct process *process) {
+  end_and_reap(&process->maker);
+  close_fd(&process->pidfd);
+  supervisor.ended = true;
+}
+
 /* The socket's end: the program runs, or the child ended before it. */
 static void conclude(struct process *process) {
   take_born(process);
@@ -227,10 +235,24 @@ static void conclude(struct process *process) {
   if (process->container && !starting)
     format_now(supervisor.started);
   say_running(process);
+  if (process->container && supervisor.direct)
+    let_go(process);
+}
+
+/* As runc's --console-socket has it: one message with a name, which says nothing, and the descriptor. */
+static void give_console(struct process *process, int master) {
+  static const char name[] = "/dev/ptmx";
+  if (send_with_fds(supervisor.console, name, sizeof name - 1, &master, 1, MSG_DONTWAIT) < 0) {
+    process->shared->failure = (struct failure){.operation = FAILURE_STEM, .error = errno, .call = "sendmsg", .detail = "console socket"};
+    sys_pidfd_send_signal(process->pidfd, SIGKILL);
+  }
+  close_fd(&supervisor.console);
 }
 
 static void take_terminal(struct process *process, int master) {
-  if (!process->terminal || process->output[0] >= 0) {
+  if (process->container && supervisor.console >= 0)
+    give_console(process, master);
+  if (!process->terminal || process->output[0] >= 0 || (process->container && supervisor.direct)) {
     close(master);
     return;
   }

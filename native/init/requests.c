@@ -135,7 +135,7 @@ static void start(struct connection *connection, uint32_t request) {
   }
 }
 
-static const char *const features[] = {"place", "many-execs"};
+static const char *const features[] = {"place", "many-execs", "direct"};
 
 /* What the daemon knows is of no use yet; it is there so that a later supervisor can speak to an older daemon. */
 static void hello(struct connection *connection, uint32_t request, struct reader *in) {

@@ -106,6 +106,8 @@ struct supervisor {
   int directory; /* of the container: socket and exit status */
   int listener;
   bool launched, chrooted, ended;
+  bool direct;  /* ends as soon as the program runs: its streams and its end are others' business */
+  int console;  /* socket that gets the pty's master of a direct launch, or -1 */
   int64_t store_again; /* the exit status could not be written: when to try again; 0: nothing to do */
   int64_t accept_again; /* no descriptor was left for a peer: when to try again; 0: at once */
   int64_t unheard; /* everything has ended: so long it is awaited that daemons read of it; 0: not yet */

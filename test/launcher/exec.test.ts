@@ -1,5 +1,6 @@
 /** Further processes in a running container. */
 import { afterAll, expect, test } from "bun:test";
+import { constants } from "node:os";
 import { randomId } from "@fathom/base";
 import { execWords } from "@fathom/engine/words/launch-words";
 import {
@@ -188,7 +189,10 @@ test("a limit of processes counts those of the container, not who makes them", a
     expect((await handle.exit).code).toBe(0);
   }
   const second = await exec(supervisor, ["sleep", "1000"], { process: user });
-  await expect(exec(supervisor, ["true"], { process: user })).rejects.toThrow("resource temporarily unavailable");
+  await expect(exec(supervisor, ["true"], { process: user })).rejects.toMatchObject({
+    stage: "launch",
+    errno: constants.errno.EAGAIN,
+  });
   await supervisor.signal(9);
   await supervisor.exit;
   await second.exit;

@@ -1,5 +1,6 @@
 /** More processes under one supervisor than its tables had room for. */
 import { afterAll, expect, test } from "bun:test";
+import { constants } from "node:os";
 import { readdirSync, readFileSync } from "node:fs";
 import { randomId } from "@fathom/base";
 import type { ExecHandle } from "@fathom/runtime";
@@ -88,7 +89,7 @@ test("without descriptors an exec or a peer is refused or waits, the container g
       sys.close(handle.attachments[0]!.fd);
       done++;
     } catch (error) {
-      expect(String(error)).toContain("too many open files");
+      expect(error).toMatchObject({ stage: "launch", errno: constants.errno.EMFILE });
       refused++;
     }
   }

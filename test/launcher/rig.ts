@@ -27,6 +27,9 @@ export const launcher: Launcher = createLauncher({ sys, executable: () => helper
 export const allNamespaces: readonly NamespaceKind[] = ["mount", "pid", "network", "ipc", "uts"];
 const path = "PATH=/bin:/usr/bin";
 
+/** Where a root file system is, and where it is mounted. */
+export type RootPlace = Pick<Rig, "rootfs" | "at">;
+
 /** A directory with a root file system, removed by `[Symbol.dispose]`. */
 export class Rig implements Disposable {
   readonly base = mkdtempSync(join(tmpdir(), "fathom-launcher-"));
@@ -76,7 +79,7 @@ export class Rig implements Disposable {
 const noAttributes = { set: [] } as const;
 
 /** The operations that make a root: bind of the rig's, proc, dev with devpts, pivot. `extra` comes before the pivot. */
-export function rootOperations(rig: Rig, extra: readonly Operation[] = []): Operation[] {
+export function rootOperations(rig: RootPlace, extra: readonly Operation[] = []): Operation[] {
   return [
     { kind: "root-propagation", propagation: "rslave" },
     { kind: "attach-root", source: { kind: "directory", path: rig.rootfs }, at: rig.at },
@@ -135,7 +138,7 @@ export interface PlanChange {
   readonly namespaces?: readonly NamespaceKind[];
 }
 
-export function plan(rig: Rig, argv: readonly string[], change: PlanChange = {}): LaunchPlan {
+export function plan(rig: RootPlace, argv: readonly string[], change: PlanChange = {}): LaunchPlan {
   return {
     version: 1,
     stem: { newNamespaces: change.namespaces ?? allNamespaces, cgroupProcs: change.cgroupProcs ?? [] },

@@ -72,6 +72,7 @@ function mortalStems(machine: FakeMachine, size: number): { stems: Stems; end: (
             return !dead.has(pid);
           },
           launch: (request) => prepared.launch(request),
+          launchDirect: (request) => prepared.launchDirect(request),
           discard: () => prepared.discard(),
         };
       },

@@ -84,13 +84,32 @@ export interface SupervisedIo {
   readonly attach: readonly AttachOptions[];
 }
 
-export interface LaunchRequest {
+/**
+ * No supervisor stays: the process has the descriptors that it is given, and is whose descendants' ends it is to see. All descriptors are the caller's and stay its own; the
+ * process gets copies. For programs that are the container's parent themselves, as runc is.
+ */
+export interface DirectIo {
+  readonly kind: "direct";
+  /** "console": a connected unix stream socket that gets the master of the terminal, as runc's --console-socket; for plans with a terminal, and only those. */
+  readonly streams:
+    | { readonly kind: "inherited"; readonly stdin: number; readonly stdout: number; readonly stderr: number }
+    | { readonly kind: "console"; readonly socketFd: number };
+  /** Absolute path of a file that appears with the process's pid in it, in decimal digits, before `launchDirect` resolves. */
+  readonly pidFile?: string;
+  /** At most 60: descriptors 3, 4 … of the program. */
+  readonly preservedFds?: readonly number[];
+}
+
+/** Whose the streams of a container's first process are. */
+export type ContainerIo = SupervisedIo | DirectIo;
+
+export interface LaunchRequest<Io extends ContainerIo = ContainerIo> {
   readonly plan: LaunchPlan;
   /** Detached mount for `attach-root` of kind "overlay"; the launcher's copy, closed by launch whatever happens. */
   readonly rootFd?: number;
   /** Directory for the supervisor's socket and the exit status; exists, 0700. */
   readonly directory: string;
-  readonly io: SupervisedIo;
+  readonly io: Io;
 }
 
 export interface ExecRequest {
@@ -179,6 +198,27 @@ export interface Launched {
   readonly attachments: readonly Attachment[];
 }
 
+/**
+ * A container's first process without a supervisor. It is the child of the nearest process above that adopts (`Sys.setSubreaper`): of the caller, where that is one. It
+ * lives on when the caller ends.
+ */
+export interface DirectRun {
+  readonly pid: number;
+  /** undefined where it could not be found out, since the process has ended. */
+  readonly process: ProcessIdentity | undefined;
+  /** RFC3339Nano. */
+  readonly startedAt: string;
+  /** Lets a process go on at `wait-start`, as `Supervisor.start`; another process does it by `Launcher.reconnect(directory)`. */
+  start(): Promise<void>;
+  /** @throws conflict when the process has ended */
+  signal(signal: number): void;
+  /**
+   * The process's end, which this reaps. `lost` where it is not the caller's child or somebody else reaped it. An abort leaves it as it is. Keeps the caller's event loop
+   * alive.
+   */
+  wait(signal?: AbortSignal): Promise<ExitStatus>;
+}
+
 export interface PreparedStem {
   /** Host pid of the process that will become the container's first; in a joined pid namespace, of the one that makes it. */
   readonly pid: number;
@@ -193,7 +233,12 @@ export interface PreparedStem {
    * Errors: EngineError "executable-not-found" (127), "not-executable" (126), "invalid-argument" or "internal" (125), with the
    * operation in words; nothing is left then.
    */
-  launch(request: LaunchRequest, signal?: AbortSignal): Promise<Launched>;
+  launch(request: LaunchRequest<SupervisedIo>, signal?: AbortSignal): Promise<Launched>;
+  /**
+   * The same without a supervisor: resolves when the program runs and fathom-init has ended. Rejects as `launch`; nothing is left then, no pid file either.
+   * With a plan that has `wait-start` it resolves when the process waits, and fathom-init stays until `start`.
+   */
+  launchDirect(request: LaunchRequest<DirectIo>, signal?: AbortSignal): Promise<DirectRun>;
   /** Ends the process; nothing is left. */
   discard(): Promise<void>;
 }

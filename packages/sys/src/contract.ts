@@ -175,6 +175,11 @@ export interface Sys {
   kill(pid: number, signal: number): void;
   /** Reaps this child alone. undefined while it runs; `{code}` or `{signal}` once. */
   waitpid(pid: number): { code: number; signal: number } | undefined;
+  /**
+   * While it is on, processes below this one whose parent ends become children of this one (PR_SET_CHILD_SUBREAPER of prctl(2)), which has to reap them. Only for
+   * programs that wait for all of their children.
+   */
+  setSubreaper(on: boolean): void;
   /** Start time of a process in clock ticks since boot (/proc/PID/stat field 22): tells a reused pid from the old one. */
   processStartTime(pid: number): bigint | undefined;
   /**

@@ -68,6 +68,7 @@ export interface NativeAddon {
   pidfdSendSignal(pidfd: number, signal: number): number;
   kill(pid: number, signal: number): number;
   waitpid(pid: number): number;
+  setSubreaper(on: number): number;
   processStartTime(pid: number): number;
   spawn(
     executableFd: number,

@@ -21,7 +21,14 @@ const MADV_DONTNEED = 4;
 type MountCalls = Pick<Sys, "openOverlay" | "openTree" | "moveMount" | "mount" | "umount">;
 type ProcessCalls = Pick<
   Sys,
-  "spawn" | "pidfdOpen" | "pidfdSendSignal" | "kill" | "waitpid" | "processStartTime" | "releaseFilePages"
+  | "spawn"
+  | "pidfdOpen"
+  | "pidfdSendSignal"
+  | "kill"
+  | "waitpid"
+  | "setSubreaper"
+  | "processStartTime"
+  | "releaseFilePages"
 >;
 
 export function mountCalls(context: CallContext): MountCalls {
@@ -76,6 +83,7 @@ export function processCalls({ native }: CallContext): ProcessCalls {
       if (result === 0) return undefined;
       return { code: (result >> 8) & 0xff, signal: result & 0x7f };
     },
+    setSubreaper: (on) => void checked("prctl", native.setSubreaper(on ? 1 : 0), "PR_SET_CHILD_SUBREAPER"),
     processStartTime(pid) {
       const result = native.processStartTime(pid);
       if (result === ESRCH || result === ENOENT) return undefined;

@@ -9,7 +9,7 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { deferred, EngineError, formatRfc3339Nano } from "@fathom/base";
-import { LaunchFailure, type Launched, type LaunchRequest, type LaunchStage } from "@fathom/runtime";
+import { LaunchFailure, type Launched, type LaunchRequest, type LaunchStage, type SupervisedIo } from "@fathom/runtime";
 import { attachNetworks, detachAll } from "../steps/networks.ts";
 import { writeHostsFile, writeStaticFiles } from "../steps/network-files.ts";
 import type { Container, PendingAttach, RunningProcess } from "../container.ts";
@@ -260,7 +260,7 @@ async function launch(
   };
   writeAdoptFile(engine.config, record.id, adopt);
   const attach = takePending(container, undo);
-  const request: LaunchRequest = {
+  const request: LaunchRequest<SupervisedIo> = {
     plan,
     rootFd,
     directory: paths.run,

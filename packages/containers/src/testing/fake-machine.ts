@@ -14,6 +14,7 @@ import type {
   LaunchRequest,
   PreparedStem,
   Resources,
+  SupervisedIo,
   Supervisor,
 } from "@fathom/runtime";
 import { sha256Digest, type ChainId } from "@fathom/spec";
@@ -29,7 +30,7 @@ export class FakeProcess {
   readonly signals: number[] = [];
   readonly execs: string[] = [];
   readonly pid: number;
-  readonly request: LaunchRequest;
+  readonly request: LaunchRequest<SupervisedIo>;
   readonly startedAt = new Date().toISOString();
   /** What a signal does; by default KILL and TERM end it. */
   onSignal: (signal: number) => void = (signal) => {
@@ -39,7 +40,7 @@ export class FakeProcess {
   /** Why its supervisor cannot be reached; the processes run on. */
   unreachable: string | undefined;
 
-  constructor(pid: number, request: LaunchRequest) {
+  constructor(pid: number, request: LaunchRequest<SupervisedIo>) {
     this.pid = pid;
     this.request = request;
   }
@@ -157,7 +158,7 @@ export class FakeMachine {
       identity: undefined,
       networkNamespaceFd: 77,
       usable: true,
-      launch: async (request: LaunchRequest) => {
+      launch: async (request: LaunchRequest<SupervisedIo>) => {
         this.launching?.reached.resolve();
         await this.launching?.goOn.promise;
         if (this.failLaunch !== undefined) throw this.failLaunch;
@@ -169,6 +170,8 @@ export class FakeMachine {
           attachments: request.io.attach.map((_, index) => ({ fd: 500 + index })),
         };
       },
+      launchDirect: () =>
+        Promise.reject(new EngineError("internal", "the fake machine has supervised containers only")),
       discard: async () => undefined,
     });
     return {

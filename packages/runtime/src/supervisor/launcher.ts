@@ -18,6 +18,8 @@ import {
 } from "@fathom/sys";
 import type {
   AttachOptions,
+  DirectIo,
+  DirectRun,
   KnownRun,
   Launched,
   Launcher,
@@ -25,9 +27,11 @@ import type {
   LogSink,
   PreparedStem,
   RunIdentity,
+  SupervisedIo,
   Supervisor,
 } from "../contract.ts";
-import { launchFailure } from "./launch-failure.ts";
+import { directDescriptors, DirectProcess, endProcess, writePidFile, type SupervisorChild } from "./direct-run.ts";
+import { LaunchFailure, launchFailure } from "./launch-failure.ts";
 import { encodePlan, encodeStem } from "../plan/plan-encoding.ts";
 import type { LaunchPlan } from "../plan/plan.ts";
 import {
@@ -115,18 +119,15 @@ export function createLauncher(options: LauncherOptions): Launcher {
 }
 
 /** A child must be waited for, or it stays as a zombie. It ends within moments of its socket: looked at again, ever less often. */
-function reap(sys: LauncherSys, pid: number): void {
-  let delayMs = 1;
-  const look = (): void => {
+async function reap(sys: LauncherSys, pid: number): Promise<void> {
+  for (let delayMs = 1; ; delayMs = Math.min(delayMs * 2, 1000)) {
     try {
       if (sys.waitpid(pid) !== undefined) return;
     } catch {
       return;
     }
-    delayMs = Math.min(delayMs * 2, 1000);
-    setTimeout(look, delayMs).unref();
-  };
-  look();
+    await new Promise<void>((resolve) => void setTimeout(resolve, delayMs).unref());
+  }
 }
 
 /**
@@ -171,7 +172,7 @@ async function prepare(
     sys.close(theirs);
   }
   const connection = new SupervisorConnection(sys, mine);
-  void connection.closed.then(() => reap(sys, supervisorPid));
+  const reaped = connection.closed.then(() => reap(sys, supervisorPid));
   giveUpWhenStopped(connection, supervisorPid);
   const looks = giveUpWhenChildStopped(connection, supervisorPid);
   try {
@@ -183,10 +184,10 @@ async function prepare(
     if (place !== undefined) void moveSupervisor(connection, place, procsFiles);
     const answer = await withAbort(prepared, signal, () => killSupervisor(sys, supervisorPid));
     const pid = new WireReader(answer).u32();
-    return new Prepared(sys, connection, supervisorPid, pid, stem);
+    return new Prepared(sys, connection, { pid: supervisorPid, reaped }, pid, stem);
   } catch (error) {
     // One that refused ends by itself; of one that did not answer there is nothing to wait for.
-    if (error instanceof SupervisorFailure) await endWithin(connection, discardLimitMs);
+    if (error instanceof SupervisorFailure) await endWithin(connection.closed, discardLimitMs);
     if (connection.isOpen) killSupervisor(sys, supervisorPid);
     await connection.closed;
     throw signal?.aborted === true ? error : launchFailure(error, { operations: [] }, "stem");
@@ -250,10 +251,10 @@ function giveUpWhenChildStopped(
   }, stoppedLookMs);
 }
 
-async function endWithin(connection: SupervisorConnection, ms: number): Promise<void> {
+async function endWithin(end: Promise<unknown>, ms: number): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   await Promise.race([
-    connection.closed,
+    end,
     new Promise((resolve) => {
       timer = setTimeout(resolve, ms);
     }),
@@ -286,22 +287,24 @@ class Prepared implements PreparedStem {
   readonly identity: RunIdentity | undefined;
   readonly #sys: LauncherSys;
   readonly #connection: SupervisorConnection;
+  readonly #reaped: Promise<void>;
   #networkNamespaceFd: number | undefined;
   #used = false;
 
   constructor(
     sys: LauncherSys,
     connection: SupervisorConnection,
-    supervisorPid: number,
+    supervisor: SupervisorChild,
     pid: number,
     stem: LaunchPlan["stem"],
   ) {
     this.#sys = sys;
     this.#connection = connection;
-    this.supervisorPid = supervisorPid;
+    this.supervisorPid = supervisor.pid;
+    this.#reaped = supervisor.reaped;
     this.pid = pid;
     // A joined pid namespace has its process made later, by this one.
-    this.identity = stem.joinPidNamespace === undefined ? identifyRun(pid, supervisorPid) : undefined;
+    this.identity = stem.joinPidNamespace === undefined ? identifyRun(pid, supervisor.pid) : undefined;
     const ownNetwork = stem.newNamespaces.includes("network");
     this.#networkNamespaceFd = ownNetwork ? sys.open(`/proc/${pid}/ns/net`, O_RDONLY | O_CLOEXEC) : undefined;
     void connection.closed.then(() => this.#closeNamespace());
@@ -325,10 +328,73 @@ class Prepared implements PreparedStem {
     this.#networkNamespaceFd = undefined;
   }
 
-  async launch(request: LaunchRequest, signal?: AbortSignal): Promise<Launched> {
-    const { io } = request;
-    const sent: number[] = request.rootFd === undefined ? [] : [request.rootFd];
+  async launch(request: LaunchRequest<SupervisedIo>, signal?: AbortSignal): Promise<Launched> {
+    const { io, directory } = request;
     let pairs: AttachmentPairs = { local: [], remote: [] };
+    const open = (sent: number[]): void => {
+      pairs = openAttachments(this.#sys, io.attach.length);
+      sent.push(...pairs.remote);
+      if (io.log.kind === "descriptor") sent.push(this.#sys.dup(io.log.fd));
+    };
+    try {
+      const { pid, startedAt } = await this.#execute(request, open, signal);
+      const run = this.identity ?? identifyRun(pid, this.supervisorPid);
+      const identity = { pid, supervisorPid: this.supervisorPid, startedAt, run };
+      return {
+        supervisor: new SupervisorClient(this.#sys, directory, identity, this.#connection),
+        attachments: pairs.local,
+      };
+    } catch (error) {
+      closeAll(
+        this.#sys,
+        pairs.local.map(({ fd }) => fd),
+      );
+      throw error;
+    }
+  }
+
+  async launchDirect(request: LaunchRequest<DirectIo>, signal?: AbortSignal): Promise<DirectRun> {
+    const { io, plan } = request;
+    const open = (sent: number[]): void => {
+      for (const fd of directDescriptors(io, plan)) sent.push(this.#sys.dup(fd));
+    };
+    const { pid, startedAt } = await this.#execute(request, open, signal);
+    const process = this.identity?.process ?? identify(pid);
+    const waits = plan.operations.some(({ kind }) => kind === "wait-start");
+    const run = new DirectProcess({
+      sys: this.#sys,
+      connection: this.#connection,
+      directory: request.directory,
+      supervisor: { pid: this.supervisorPid, reaped: this.#reaped },
+      pid,
+      process,
+      startedAt,
+    });
+    try {
+      if (io.pidFile !== undefined) await writePidFile(io.pidFile, pid);
+      if (!waits) await run.released();
+      signal?.throwIfAborted();
+      return run;
+    } catch (error) {
+      await endProcess(this.#sys, process);
+      if (io.pidFile !== undefined) await rm(io.pidFile, { force: true });
+      await this.#kill();
+      await endWithin(this.#reaped, discardLimitMs);
+      await rm(join(request.directory, "supervisor.sock"), { force: true });
+      throw signal?.aborted === true ? error : LaunchFailure.of("launch", error);
+    }
+  }
+
+  /**
+   * Has the plan executed.
+   * @param open Adds the descriptors that go behind the plan's, which are closed here whatever happens.
+   */
+  async #execute(
+    request: LaunchRequest,
+    open: (sent: number[]) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly pid: number; readonly startedAt: string }> {
+    const sent: number[] = request.rootFd === undefined ? [] : [request.rootFd];
     if (this.#used) {
       closeAll(this.#sys, sent);
       throw new EngineError("internal", "a prepared process can be launched once");
@@ -340,9 +406,7 @@ class Prepared implements PreparedStem {
       signal?.throwIfAborted();
       const plan = packPlan(this.#sys, encodePlan(request.plan));
       sent.push(...plan.fds);
-      pairs = openAttachments(this.#sys, io.attach.length);
-      sent.push(...pairs.remote);
-      if (io.log.kind === "descriptor") sent.push(this.#sys.dup(io.log.fd));
+      open(sent);
       sent.unshift(this.#sys.open(request.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
       asked = true;
       const answer = this.#connection.request(messageTypes.launch, launchPayload(request, plan), sent, {
@@ -354,20 +418,17 @@ class Prepared implements PreparedStem {
         await withAbort(answer, signal, () => killSupervisor(this.#sys, this.supervisorPid)),
       );
       const pid = reader.u32();
-      const identity = {
-        pid,
-        supervisorPid: this.supervisorPid,
-        startedAt: reader.text(),
-        run: this.identity ?? identifyRun(pid, this.supervisorPid),
-      };
-      const supervisor = new SupervisorClient(this.#sys, request.directory, identity, this.#connection);
+      const startedAt = reader.text();
       this.#closeNamespace();
-      return { supervisor, attachments: pairs.local };
+      return { pid, startedAt };
     } catch (error) {
-      closeAll(this.#sys, [...sent, ...pairs.local.map(({ fd }) => fd)]);
+      closeAll(this.#sys, sent);
+      // It would go on without its supervisor.
+      if (asked && request.io.kind === "direct") await endProcess(this.#sys, this.identity?.process);
       // One that refused ends by itself. Any other that was asked may have launched it by now, or may do so later.
       if (signal?.aborted === true || (asked && !(error instanceof SupervisorFailure))) await this.#kill();
       else await this.discard();
+      if (request.io.kind === "direct") await endWithin(this.#reaped, discardLimitMs);
       // Killed, it could not take its socket away.
       await rm(join(request.directory, "supervisor.sock"), { force: true });
       throw signal?.aborted === true ? error : launchFailure(error, request.plan, "launch");
@@ -408,17 +469,19 @@ function isRunning(pid: number): boolean {
 const noFile: Omit<Extract<LogSink, { readonly kind: "json-file" }>, "kind"> = { path: "", maxSize: 0, maxFiles: 1 };
 /** A log by descriptor is a client of the supervisor's like others. */
 const bothOutputs: AttachOptions = { stdin: false, stdout: true, stderr: true, closeStdin: false };
+/** A supervisor has none of a direct launch's streams. */
+const noStreams: SupervisedIo = { kind: "supervised", log: { kind: "none" }, openStdin: false, attach: [] };
 
 function launchPayload(request: LaunchRequest, plan: ReturnType<typeof packPlan>): Uint8Array {
-  const { rootFd } = request;
-  const { log, openStdin, attach } = request.io;
+  const { log, openStdin, attach } = request.io.kind === "direct" ? noStreams : request.io;
   const chroot = request.plan.operations.some(({ kind }) => kind === "chroot");
   const writer = new WireWriter(4096 + plan.inline.length);
   writer.u32(
     (openStdin ? launchFlags.openStdin : 0) |
       (log.kind === "json-file" ? launchFlags.log : 0) |
-      (rootFd === undefined ? 0 : launchFlags.root) |
+      (request.rootFd === undefined ? 0 : launchFlags.root) |
       (chroot ? launchFlags.chroot : 0) |
+      (request.io.kind === "direct" ? launchFlags.direct : 0) |
       plan.flag,
   );
   const file = log.kind === "json-file" ? log : noFile;

@@ -50,7 +50,7 @@ export interface Peer {
 /** A supervisor that does not know the hello: it was made before there was one. */
 export const firstPeer: Peer = { version: 1, features: new Set() };
 
-export const launchFlags = { openStdin: 1, log: 2, planByDescriptor: 4, root: 8, chroot: 16 } as const;
+export const launchFlags = { openStdin: 1, log: 2, planByDescriptor: 4, root: 8, chroot: 16, direct: 32 } as const;
 export const attachFlags = { stdin: 1, stdout: 2, stderr: 4, closeStdin: 8 } as const;
 
 export interface Message {

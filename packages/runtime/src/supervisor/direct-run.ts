@@ -1,0 +1,154 @@
+/** A container's first process that no supervisor follows: the contract's DirectRun. */
+import { rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { EngineError, formatRfc3339Nano, messageOf, randomId } from "@fathom/base";
+import { isSysError, processEnd, type Sys } from "@fathom/sys";
+import type { DirectIo, DirectRun, ExitStatus, ProcessIdentity } from "../contract.ts";
+import type { LaunchPlan } from "../plan/plan.ts";
+import { readExitFile } from "./client.ts";
+import type { SupervisorConnection } from "./connection.ts";
+import { signalExactly } from "./process-facts.ts";
+import { messageTypes } from "./protocol.ts";
+
+export type DirectSys = Pick<Sys, "waitpid" | "pidfdOpen" | "pidfdSendSignal" | "close" | "kill">;
+
+/** fathom-init as this process's child: `reaped` resolves when it has ended and left the process table. */
+export interface SupervisorChild {
+  readonly pid: number;
+  readonly reaped: Promise<void>;
+}
+
+/** As PRESERVED_LIMIT in child.h. */
+const mostPreserved = 60;
+/** It has nothing left to do once the program runs. */
+const releaseLimitMs = 5000;
+const startLimitMs = 30_000;
+const endLimitMs = 5000;
+const SIGKILL = 9;
+
+/** In the order in which fathom-init takes them. @throws invalid-argument */
+export function directDescriptors(io: DirectIo, plan: LaunchPlan): readonly number[] {
+  const { streams, preservedFds = [] } = io;
+  if (preservedFds.length > mostPreserved)
+    throw new EngineError("invalid-argument", `${preservedFds.length} preserved descriptors; at most ${mostPreserved}`);
+  if ((streams.kind === "console") !== (plan.terminal !== null))
+    throw new EngineError(
+      "invalid-argument",
+      plan.terminal === null
+        ? "a console socket needs a process with a terminal"
+        : "a process with a terminal needs a console socket",
+    );
+  const own = streams.kind === "console" ? [streams.socketFd] : [streams.stdin, streams.stdout, streams.stderr];
+  return [...own, ...preservedFds];
+}
+
+/** Whoever sees the file sees the whole number. */
+export async function writePidFile(path: string, pid: number): Promise<void> {
+  const early = join(dirname(path), `.${basename(path)}.${randomId().slice(0, 12)}`);
+  try {
+    await writeFile(early, String(pid), { flag: "wx", mode: 0o644 });
+    await rename(early, path);
+  } catch (error) {
+    await rm(early, { force: true });
+    throw error;
+  }
+}
+
+export class DirectProcess implements DirectRun {
+  readonly pid: number;
+  readonly process: ProcessIdentity | undefined;
+  readonly startedAt: string;
+  readonly #sys: DirectSys;
+  readonly #connection: SupervisorConnection;
+  readonly #directory: string;
+  readonly #supervisor: SupervisorChild;
+
+  constructor(made: {
+    readonly sys: DirectSys;
+    readonly connection: SupervisorConnection;
+    readonly directory: string;
+    readonly supervisor: SupervisorChild;
+    readonly pid: number;
+    readonly process: ProcessIdentity | undefined;
+    readonly startedAt: string;
+  }) {
+    this.#sys = made.sys;
+    this.#connection = made.connection;
+    this.#directory = made.directory;
+    this.#supervisor = made.supervisor;
+    this.pid = made.pid;
+    this.process = made.process;
+    this.startedAt = made.startedAt;
+  }
+
+  /** Resolves when fathom-init has gone, and the process is whose it will be. One that stands still is killed: the program does not need it. */
+  async released(): Promise<void> {
+    const timer = setTimeout(() => {
+      try {
+        this.#sys.kill(this.#supervisor.pid, SIGKILL);
+      } catch (error) {
+        if (!isSysError(error, "ESRCH")) throw error;
+      }
+    }, releaseLimitMs);
+    await this.#supervisor.reaped;
+    clearTimeout(timer);
+  }
+
+  async start(): Promise<void> {
+    try {
+      await this.#connection.request(messageTypes.start, new Uint8Array(), [], { deadlineMs: startLimitMs });
+    } catch (error) {
+      throw new EngineError("conflict", `starting the created process: ${messageOf(error)}`, { cause: error });
+    }
+    await this.released();
+  }
+
+  signal(signal: number): void {
+    if (this.process === undefined || signalExactly(this.#sys, this.process, signal) === "gone")
+      throw new EngineError("conflict", `signal ${signal}: the container's first process has ended`);
+  }
+
+  async wait(signal: AbortSignal = new AbortController().signal): Promise<ExitStatus> {
+    // The wait for a pidfd does not keep the event loop alive.
+    const alive = setInterval(() => undefined, 2 ** 30);
+    try {
+      return await this.#reap(signal);
+    } catch (error) {
+      if (!isSysError(error, "ECHILD", "ESRCH")) throw error;
+      // It ended before its start, and fathom-init was its parent then.
+      const stored = await readExitFile(this.#directory);
+      return stored ?? lost("it is not a child of this process");
+    } finally {
+      clearInterval(alive);
+    }
+  }
+
+  async #reap(signal: AbortSignal): Promise<ExitStatus> {
+    await processEnd(this.#sys, this.#sys.pidfdOpen(this.pid), signal);
+    // Until then it is not this process's child.
+    await this.released();
+    const status = this.#sys.waitpid(this.pid);
+    if (status === undefined) return lost("it has ended, and its parent cannot reap it");
+    const { code, signal: killedBy } = status;
+    return { code: killedBy === 0 ? code : 128 + killedBy, signal: killedBy, finishedAt: timeNow() };
+  }
+}
+
+/** Kills the process of a launch that does not come to its end after all, and reaps it where it is this process's child. */
+export async function endProcess(sys: DirectSys, process: ProcessIdentity | undefined): Promise<void> {
+  if (process === undefined || signalExactly(sys, process, SIGKILL) === "gone") return;
+  try {
+    await processEnd(sys, sys.pidfdOpen(process.pid), AbortSignal.timeout(endLimitMs));
+    sys.waitpid(process.pid);
+  } catch {
+    // Its parent is another, or the kernel holds it: there is nothing to do about it here.
+  }
+}
+
+function lost(reason: string): ExitStatus {
+  return { code: 255, signal: 0, finishedAt: timeNow(), lost: reason };
+}
+
+function timeNow(): string {
+  return formatRfc3339Nano(BigInt(Date.now()) * 1_000_000n);
+}
