@@ -12,11 +12,13 @@ import {
   AT_EMPTY_PATH,
   AT_STATX_DONT_SYNC,
   AT_SYMLINK_NOFOLLOW,
+  MNT_DETACH,
   O_CLOEXEC,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_PATH,
   O_RDONLY,
+  UMOUNT_NOFOLLOW,
   RESOLVE_CACHED,
   RESOLVE_NO_XDEV,
 } from "./constants.ts";
@@ -73,9 +75,6 @@ const localTypes = new Set(
     "devpts cgroup cgroup2 securityfs debugfs tracefs bpf mqueue hugetlbfs configfs pstore efivarfs nsfs"
   ).split(" "),
 );
-
-const MNT_DETACH = 2;
-const UMOUNT_NOFOLLOW = 8;
 
 class Calls implements HostFiles {
   readonly readTree: ReadTree;

@@ -2,6 +2,7 @@
  * Images as mounts of a container (`--mount type=image`): read-only, each over a layer row of its own, so that the layers stay while the container
  * is there. While it runs the overlay is mounted below the container's directory, where the launch binds it from.
  */
+import { MNT_DETACH, MS_PRIVATE, UMOUNT_NOFOLLOW } from "@fathom/sys/constants";
 import { mkdirSync } from "node:fs";
 import { EngineError, isEngineError, randomId } from "@fathom/base";
 import { AT_FDCWD, isSysError } from "@fathom/sys";
@@ -9,11 +10,6 @@ import type { ContainerRecord } from "../record.ts";
 import type { ContainersContext } from "../context.ts";
 import type { MountPoint } from "../record.ts";
 import { containerPaths } from "../paths.ts";
-
-// mount(2), umount2(2)
-const MS_PRIVATE = 1 << 18;
-const MNT_DETACH = 2;
-const UMOUNT_NOFOLLOW = 8;
 
 /** Finds the images and gives their mounts ids and places. @throws invalid-argument "No such image: …" */
 export function resolveImageMounts<T extends MountPoint>(

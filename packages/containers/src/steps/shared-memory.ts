@@ -2,19 +2,12 @@
  * /dev/shm of containers that share their IPC namespace. A mount of another mount namespace cannot be bound, so a container with
  * `--ipc shareable` gets its /dev/shm from a tmpfs in the daemon's namespace, and whoever joins binds the same one.
  */
+import { MNT_DETACH, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, UMOUNT_NOFOLLOW } from "@fathom/sys/constants";
 import { mkdirSync } from "node:fs";
 import { isSysError, type Sys } from "@fathom/sys";
 import type { ContainerRecord } from "../record.ts";
 import type { ContainersContext } from "../context.ts";
 import { containerPaths } from "../paths.ts";
-
-// mount(2), umount2(2)
-const MS_NOSUID = 0x2;
-const MS_NODEV = 0x4;
-const MS_NOEXEC = 0x8;
-const MS_PRIVATE = 1 << 18;
-const MNT_DETACH = 2;
-const UMOUNT_NOFOLLOW = 8;
 
 /** Host path that is to be bound over /dev/shm of this container, or of one that joins it; undefined for one of its own. */
 export function sharedMemoryPath(engine: ContainersContext, record: ContainerRecord): string | undefined {

@@ -2,6 +2,31 @@
  * A launch plan's operations in the binary form that fathom-init reads (`native/init/plan.h` names the fields of each). Names become
  * numbers here: fathom-init knows flags, not words.
  */
+import {
+  CLONE_NEWCGROUP,
+  CLONE_NEWIPC,
+  CLONE_NEWNET,
+  CLONE_NEWNS,
+  CLONE_NEWPID,
+  CLONE_NEWTIME,
+  CLONE_NEWUSER,
+  CLONE_NEWUTS,
+  MOUNT_ATTR_NOATIME,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NODIRATIME,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_NOSYMFOLLOW,
+  MOUNT_ATTR_RDONLY,
+  MOUNT_ATTR_RELATIME,
+  MOUNT_ATTR_STRICTATIME,
+  MOUNT_ATTR__ATIME,
+  MS_PRIVATE,
+  MS_REC,
+  MS_SHARED,
+  MS_SLAVE,
+  MS_UNBINDABLE,
+} from "@fathom/sys/constants";
 import { EngineError, unreachable } from "@fathom/base";
 import type {
   LaunchPlan,
@@ -27,42 +52,40 @@ const groupsLimit = 65_536;
 
 /** CLONE_NEW* of clone(2). */
 const namespaceFlags: Readonly<Record<NamespaceKind, number>> = {
-  mount: 0x00020000,
-  pid: 0x20000000,
-  network: 0x40000000,
-  ipc: 0x08000000,
-  uts: 0x04000000,
-  cgroup: 0x02000000,
-  user: 0x10000000,
-  time: 0x00000080,
+  mount: CLONE_NEWNS,
+  pid: CLONE_NEWPID,
+  network: CLONE_NEWNET,
+  ipc: CLONE_NEWIPC,
+  uts: CLONE_NEWUTS,
+  cgroup: CLONE_NEWCGROUP,
+  user: CLONE_NEWUSER,
+  time: CLONE_NEWTIME,
 };
 
-const MS_REC = 0x4000;
 /** MS_* of mount(2). */
 const propagationFlags: Readonly<Record<Propagation, number>> = {
-  private: 1 << 18,
-  rprivate: (1 << 18) | MS_REC,
-  slave: 1 << 19,
-  rslave: (1 << 19) | MS_REC,
-  shared: 1 << 20,
-  rshared: (1 << 20) | MS_REC,
-  unbindable: 1 << 17,
-  runbindable: (1 << 17) | MS_REC,
+  private: MS_PRIVATE,
+  rprivate: MS_PRIVATE | MS_REC,
+  slave: MS_SLAVE,
+  rslave: MS_SLAVE | MS_REC,
+  shared: MS_SHARED,
+  rshared: MS_SHARED | MS_REC,
+  unbindable: MS_UNBINDABLE,
+  runbindable: MS_UNBINDABLE | MS_REC,
 };
 
 /** MOUNT_ATTR_* of mount_setattr(2). The access time modes are values of one field. */
 const attributeFlags: Readonly<Record<MountAttribute, number>> = {
-  readonly: 0x1,
-  nosuid: 0x2,
-  nodev: 0x4,
-  noexec: 0x8,
-  relatime: 0x0,
-  noatime: 0x10,
-  strictatime: 0x20,
-  nodiratime: 0x80,
-  nosymfollow: 0x200000,
+  readonly: MOUNT_ATTR_RDONLY,
+  nosuid: MOUNT_ATTR_NOSUID,
+  nodev: MOUNT_ATTR_NODEV,
+  noexec: MOUNT_ATTR_NOEXEC,
+  relatime: MOUNT_ATTR_RELATIME,
+  noatime: MOUNT_ATTR_NOATIME,
+  strictatime: MOUNT_ATTR_STRICTATIME,
+  nodiratime: MOUNT_ATTR_NODIRATIME,
+  nosymfollow: MOUNT_ATTR_NOSYMFOLLOW,
 };
-const accessTimeMask = 0x70;
 const accessTimeAttributes: ReadonlySet<MountAttribute> = new Set(["relatime", "noatime", "strictatime"]);
 
 /** RLIMIT_* of getrlimit(2), as x86-64 and arm64 have them. */
@@ -138,7 +161,7 @@ function attributes(writer: WireWriter, { set, clear = [], recursive }: MountAtt
   // The kernel wants the whole access time field cleared whenever one of its values is set.
   const touchesAccessTime = [...set, ...clear].some((name) => accessTimeAttributes.has(name));
   writer.u64(BigInt(mask(set)));
-  writer.u64(BigInt(touchesAccessTime ? mask(clear) | accessTimeMask : mask(clear)));
+  writer.u64(BigInt(touchesAccessTime ? mask(clear) | MOUNT_ATTR__ATIME : mask(clear)));
   writer.u32(recursive === true ? 1 : 0);
 }
 

@@ -15,7 +15,8 @@ import {
   type VolumeRecords,
 } from "../contract.ts";
 import { discardUnpublished, prepareDescription, publishDescription } from "./description.ts";
-import { MS_BIND, MS_REMOUNT, parseMountOptions } from "./mount-options.ts";
+import { MS_BIND, MS_REMOUNT } from "@fathom/sys/constants";
+import { parseMountOptions } from "./mount-options.ts";
 import { LocalPlace, makeDirectory } from "./place.ts";
 import { recoverLocal } from "./recover.ts";
 import { treeSize } from "./tree-size.ts";

@@ -1,33 +1,44 @@
 /** Options of the driver `local`: a volume that is a mount of its own (tmpfs, nfs, a bind of a host directory). */
 import { EngineError } from "@fathom/base";
+import {
+  MS_BIND,
+  MS_DIRSYNC,
+  MS_NOATIME,
+  MS_NODEV,
+  MS_NODIRATIME,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_RDONLY,
+  MS_REC,
+  MS_RELATIME,
+  MS_STRICTATIME,
+  MS_SYNCHRONOUS,
+} from "@fathom/sys/constants";
 
 /** mount(2). */
 const flags: Readonly<Record<string, { readonly bit: number; readonly off?: boolean }>> = {
-  ro: { bit: 1 },
-  rw: { bit: 1, off: true },
-  nosuid: { bit: 2 },
-  suid: { bit: 2, off: true },
-  nodev: { bit: 4 },
-  dev: { bit: 4, off: true },
-  noexec: { bit: 8 },
-  exec: { bit: 8, off: true },
-  sync: { bit: 16 },
-  async: { bit: 16, off: true },
-  dirsync: { bit: 128 },
-  noatime: { bit: 1024 },
-  atime: { bit: 1024, off: true },
-  nodiratime: { bit: 2048 },
-  diratime: { bit: 2048, off: true },
-  bind: { bit: 4096 },
-  rbind: { bit: 4096 | 16384 },
-  relatime: { bit: 1 << 21 },
-  norelatime: { bit: 1 << 21, off: true },
-  strictatime: { bit: 1 << 24 },
+  ro: { bit: MS_RDONLY },
+  rw: { bit: MS_RDONLY, off: true },
+  nosuid: { bit: MS_NOSUID },
+  suid: { bit: MS_NOSUID, off: true },
+  nodev: { bit: MS_NODEV },
+  dev: { bit: MS_NODEV, off: true },
+  noexec: { bit: MS_NOEXEC },
+  exec: { bit: MS_NOEXEC, off: true },
+  sync: { bit: MS_SYNCHRONOUS },
+  async: { bit: MS_SYNCHRONOUS, off: true },
+  dirsync: { bit: MS_DIRSYNC },
+  noatime: { bit: MS_NOATIME },
+  atime: { bit: MS_NOATIME, off: true },
+  nodiratime: { bit: MS_NODIRATIME },
+  diratime: { bit: MS_NODIRATIME, off: true },
+  bind: { bit: MS_BIND },
+  rbind: { bit: MS_BIND | MS_REC },
+  relatime: { bit: MS_RELATIME },
+  norelatime: { bit: MS_RELATIME, off: true },
+  strictatime: { bit: MS_STRICTATIME },
   defaults: { bit: 0 },
 };
-
-export const MS_BIND = 4096;
-export const MS_REMOUNT = 32;
 
 const knownOptions = ["type", "o", "device"];
 
