@@ -9,6 +9,7 @@ import { EngineError, logLevels, messageOf, type LogLevel } from "@fathom/base";
 import { checkLogSettings, type EngineConfig, type UlimitSetting } from "@fathom/engine";
 import { defaultAddressPools, type NetworkConfig } from "@fathom/network";
 import { environmentProxy, type RegistryConfig } from "@fathom/distribution";
+import { parseSize } from "@fathom/spec/sizes";
 import { checkValues } from "./check-values.ts";
 import { daemonOptions, keyOf, type DaemonOption } from "./daemon-options.ts";
 
@@ -114,7 +115,7 @@ function flagValue(option: DaemonOption, given: readonly (string | boolean)[]): 
     case "integer":
       return parseInteger(last, name);
     case "size":
-      return parseSize(last, name);
+      return bytesOf(last, name);
     case "list":
       return texts;
     case "map":
@@ -207,7 +208,7 @@ function fileValue(option: DaemonOption, raw: unknown, key: string): Value {
     case "size":
       if (typeof raw === "number") return raw;
       if (typeof raw !== "string") throw wrong("a size");
-      return parseSize(raw, key);
+      return bytesOf(raw, key);
     case "list":
       if (typeof raw === "string" && key === "host-gateway-ips") return [raw];
       if (!Array.isArray(raw) || !raw.every((item) => typeof item === "string")) throw wrong("a list of strings");
@@ -248,14 +249,12 @@ function parseInteger(text: string, name: string): number {
   return Number(text);
 }
 
-const sizeUnits: Readonly<Record<string, number>> = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
-
-/** Bytes. */
-function parseSize(text: string, name: string): number {
-  const match = /^(\d+)(?:([kmg])(?:i?b)?|b)?$/i.exec(text);
-  if (!match)
-    throw invalid(`invalid argument ${JSON.stringify(text)} for ${JSON.stringify(name)}: invalid size: '${text}'`);
-  return Number(match[1]) * sizeUnits[(match[2] ?? "").toLowerCase()]!;
+/** @throws invalid-argument naming the option or the key */
+function bytesOf(text: string, name: string): number {
+  const size = parseSize(text);
+  if ("wrong" in size)
+    throw invalid(`invalid argument ${JSON.stringify(text)} for ${JSON.stringify(name)}: ${size.wrong}`);
+  return size.bytes;
 }
 
 function splitPair(text: string, name: string): [string, string] {

@@ -1,12 +1,12 @@
 /** Log drivers and their options: checked at create, turned into the supervisor's `LogSink` at start. */
 import { dockerOf } from "./docker-extension.ts";
 import { EngineError, shortId } from "@fathom/base";
+import { parseSize } from "@fathom/spec/sizes";
 import type { LogSink } from "@fathom/runtime";
 import type { ContainerRecord } from "@fathom/containers/record";
 import type { EngineConfig } from "./contract.ts";
 import { containerPaths } from "@fathom/containers/paths";
 import { compilePattern } from "./patterns.ts";
-import { parseSize } from "./sizes.ts";
 
 export interface LogSettings {
   readonly Type: string;
@@ -76,7 +76,7 @@ export function checkLogSettings(settings: LogSettings): void {
   if (mode !== undefined && !["", "blocking", "non-blocking"].includes(mode))
     throw new EngineError("invalid-argument", `logger: logging mode not supported: ${mode}`);
   if (bufferSize !== undefined) {
-    parseSize(bufferSize);
+    bytesOf(bufferSize);
     if (mode !== "non-blocking")
       throw new EngineError(
         "invalid-argument",
@@ -85,10 +85,17 @@ export function checkLogSettings(settings: LogSettings): void {
   }
 }
 
+/** @throws invalid-argument "invalid size: 'abc'" */
+function bytesOf(text: string): number {
+  const size = parseSize(text);
+  if ("wrong" in size) throw new EngineError("invalid-argument", size.wrong);
+  return size.bytes;
+}
+
 function limits(settings: LogSettings): { maxSize: number; maxFiles: number } {
   const { "max-size": size, "max-file": files } = settings.Config;
   const local = settings.Type === "local";
-  const maxSize = size === undefined ? (local ? localDefaults.maxSize : 0) : size === "-1" ? 0 : parseSize(size);
+  const maxSize = size === undefined ? (local ? localDefaults.maxSize : 0) : size === "-1" ? 0 : bytesOf(size);
   const maxFiles = files === undefined ? (local ? localDefaults.maxFiles : 1) : Number(files);
   if (files !== undefined && !/^[+-]?\d+$/.test(files))
     throw new EngineError("invalid-argument", `strconv.Atoi: parsing ${JSON.stringify(files)}: invalid syntax`);

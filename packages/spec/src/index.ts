@@ -8,4 +8,5 @@ export type * from "./oci-runtime.ts";
 export * from "./oci-values.ts";
 export * from "./platform.ts";
 export * from "./reference.ts";
+export * from "./sizes.ts";
 export * from "./docker-seccomp.ts";

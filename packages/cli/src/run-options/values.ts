@@ -1,19 +1,12 @@
 /** Values of flags to numbers and structures, with docker's messages for what is wrong. */
 import { isIP } from "node:net";
+import { parseSize } from "@fathom/spec/sizes";
 
-/** go-units RAMInBytes: powers of 1024, "64m", "1.5GiB", "64 mb". The number ends at the last digit, point or space. */
+/** "64m", "1.5GiB", "64 mb". */
 export function parseBytes(text: string): number {
-  const match = /^(.*[\d. ])([^\d. ]*)$/s.exec(text);
-  if (match === null) throw new Error(`invalid size: '${text}'`);
-  const number = match[1]!.replace(/ $/, "");
-  if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(number))
-    throw new Error(`strconv.ParseFloat: parsing ${JSON.stringify(number)}: invalid syntax`);
-  const value = Number(number);
-  if (value < 0) throw new Error(`invalid size: '${text}'`);
-  const suffix = match[2]!.toLowerCase();
-  const unit = /^(?:b|([kmgtp])(?:i?b)?)?$/.exec(suffix);
-  if (unit === null) throw new Error(`invalid suffix: '${suffix}'`);
-  return Math.trunc(value * 1024 ** " kmgtp".indexOf(unit[1] ?? " "));
+  const size = parseSize(text);
+  if ("wrong" in size) throw new Error(size.wrong);
+  return size.bytes;
 }
 
 const durationUnits: Readonly<Record<string, number>> = {

@@ -1,0 +1,18 @@
+import { expect, test } from "bun:test";
+import { parseSize } from "./sizes.ts";
+
+test("sizes", () => {
+  const sizes = ["1024", "1k", "1kb", "2KiB", "1.5m", "1g", "7b", "3 MB", ".5k", "1.k", "1e3", "2T", "0"].map(
+    parseSize,
+  );
+  expect(sizes).toEqual(
+    [1024, 1024, 1024, 2048, 1572864, 1073741824, 7, 3145728, 512, 1024, 1000, 2 ** 41, 0].map((bytes) => ({ bytes })),
+  );
+});
+
+test("texts that are no size, in the words of go-units", () => {
+  for (const text of ["", "abc", "-1", "k"]) expect(parseSize(text)).toEqual({ wrong: `invalid size: '${text}'` });
+  expect(parseSize("1x")).toEqual({ wrong: "invalid suffix: 'x'" });
+  expect(parseSize("1.2.3m")).toEqual({ wrong: 'strconv.ParseFloat: parsing "1.2.3": invalid syntax' });
+  expect(parseSize("1e999")).toEqual({ wrong: 'strconv.ParseFloat: parsing "1e999": value out of range' });
+});

@@ -1,0 +1,20 @@
+/** Sizes as users write them: "64m", "1.5g", "1024", "10kb", "10KiB". Binary multiples, as Docker counts memory. */
+
+/**
+ * Bytes, as go-units' RAMInBytes reads them; or what is wrong with the text, in its words. The number ends at the last digit, point or space.
+ */
+export function parseSize(text: string): { readonly bytes: number } | { readonly wrong: string } {
+  const match = /^(.*[\d. ])([^\d. ]*)$/s.exec(text);
+  if (match === null) return { wrong: `invalid size: '${text}'` };
+  const number = match[1]!.replace(/ $/, "");
+  if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(number))
+    return { wrong: `strconv.ParseFloat: parsing ${JSON.stringify(number)}: invalid syntax` };
+  const value = Number(number);
+  if (!Number.isFinite(value))
+    return { wrong: `strconv.ParseFloat: parsing ${JSON.stringify(number)}: value out of range` };
+  if (value < 0) return { wrong: `invalid size: '${text}'` };
+  const suffix = match[2]!.toLowerCase();
+  const unit = /^(?:b|([kmgtp])(?:i?b)?)?$/.exec(suffix);
+  if (unit === null) return { wrong: `invalid suffix: '${suffix}'` };
+  return { bytes: Math.trunc(value * 1024 ** " kmgtp".indexOf(unit[1] ?? " ")) };
+}
