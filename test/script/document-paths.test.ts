@@ -10,7 +10,7 @@ function missing(text: string): string[] {
 
 test("what is there is found: whole paths, ends of paths, folders, patterns, commands, links", () => {
   const text = [
-    "`packages/store/src/tree/unpack.ts`, `unpack.ts`, `oci/mounts.ts`, `packages/store/src/oci/`, `packages/store`",
+    "`packages/store/src/unpack.ts`, `unpack.ts`, `oci/mounts.ts`, `packages/store/src/oci/`, `packages/store`",
     "`packages/store/src/check-*.ts`, `check-*.ts`, `oci/`, `script/test WORD`, [the page](README.md#top), [it](../README.md)",
   ];
   expect(missing(text.join("\n"))).toEqual([]);
