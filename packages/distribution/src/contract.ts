@@ -1,6 +1,6 @@
 /**
  * The registry client: references in, verified bytes out. It writes nothing to disk and keeps no state but tokens; who stores
- * what is the engine's business (`packages/engine/src/pull`).
+ * what is the business of `packages/images/src/pull`.
  *
  * Errors: "not-found" (manifest unknown, repository unknown), "unauthenticated" (401 after a token, denied), "unavailable" (cannot
  * connect, 5xx or 429 after all tries, idle timeout), "data-loss" (size or digest differ), "invalid-argument" (schema 1, unknown media

@@ -50,7 +50,12 @@ async function startAgain(
       previousDelayMs: delayMs,
     });
     // The end that others wait for was the last one.
-    if (decision.kind === "stay") return engine.machine.apply(container, "give-up");
+    if (decision.kind === "stay")
+      return engine.machine.apply(container, "give-up", {
+        patch: {
+          state: { ...record.state, status: record.state.status === "restarting" ? "exited" : record.state.status },
+        },
+      });
     await engine.machine.apply(container, "wait", {
       patch: { restartCount: record.restartCount + 1, state: { ...record.state, status: "restarting" } },
       restart: { delayMs: decision.delayMs, counted: true },

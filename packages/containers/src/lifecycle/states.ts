@@ -165,6 +165,8 @@ export const transitions: Readonly<Record<State, Readonly<Partial<Record<Happeni
     wait,
     resume: { to: "waiting", effects: ["begin-timer"] },
     cancel: { to: "exited", row: "may-wait", effects: ["stop-timer", "wake-end"] },
+    // Of a start that failed before it began: the row of the run before cannot be written.
+    "give-up": { to: "exited", row: "may-wait", effects: ["stop-timer", "wake-end"] },
   },
   removing: {
     // One that failed is tried again.
