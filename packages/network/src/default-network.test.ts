@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import type { NetworkInfo } from "./contract.ts";
 import { checkEndpointSettings, chooseBridgeAddress } from "./default-network.ts";
-import { formatIpv4, formatSubnet, parseCidr } from "./ip.ts";
-import { defaultAddressPools } from "./ipam.ts";
+import { formatIpv4, formatSubnet, parseCidr } from "./ipam/ip.ts";
+import { defaultAddressPools } from "./ipam/pool.ts";
 
 const before = (subnet: string, gateway: string): NetworkInfo => ({
   id: "1",

@@ -11,8 +11,8 @@ import {
   parseMac,
   type Ipv4,
   type Subnet,
-} from "./ip.ts";
-import { chooseSubnet } from "./ipam.ts";
+} from "./ipam/ip.ts";
+import { chooseSubnet } from "./ipam/pool.ts";
 
 export interface BridgeAddress {
   readonly gateway: Ipv4;

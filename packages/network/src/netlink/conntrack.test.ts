@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { ipv4Bytes, parseIpv4 } from "../ip.ts";
+import { ipv4Bytes, parseIpv4 } from "../ipam/ip.ts";
 import { deletionOf, type FlowFilter } from "./conntrack.ts";
 import { listAttributes, PayloadWriter } from "./message.ts";
 

@@ -2,7 +2,7 @@
  * Tracked UDP flows (ctnetlink). A flow that is tracked already is not looked at by NAT rules again: a client that sent to a port before
  * it was published, or after its container went, would go on to nowhere for as long as it sends.
  */
-import { ipv4Bytes, ipv4FromBytes, type Ipv4 } from "../ip.ts";
+import { ipv4Bytes, ipv4FromBytes, type Ipv4 } from "../ipam/ip.ts";
 import type { NetlinkConnection, NetlinkRequest } from "./connection.ts";
 import { decodeAttributes, NLM_F_DUMP, PayloadWriter, type ReceivedNetlinkMessage } from "./message.ts";
 

@@ -1,6 +1,6 @@
 /** What rtnetlink dumps say: links, addresses and routes. */
 import { decodeAttributes, readText, readU32, type ReceivedNetlinkMessage } from "./message.ts";
-import { formatMac, ipv4FromBytes, subnetOf, type Ipv4, type Subnet } from "../ip.ts";
+import { formatMac, ipv4FromBytes, subnetOf, type Ipv4, type Subnet } from "../ipam/ip.ts";
 
 const RTM_NEWLINK = 16;
 const RTM_NEWADDR = 20;

@@ -1,6 +1,6 @@
 /** Payloads compared with what iproute2 6.1 sent (strace -e write=all) for the command named. */
 import { describe, expect, test } from "bun:test";
-import { parseIpv4, parseMac } from "../ip.ts";
+import { parseIpv4, parseMac } from "../ipam/ip.ts";
 import { listAttributes, PayloadWriter, readText } from "./message.ts";
 import {
   addAddress,

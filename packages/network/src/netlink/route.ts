@@ -1,7 +1,7 @@
 /** rtnetlink(7): links, addresses and routes as messages. */
 import { NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, PayloadWriter } from "./message.ts";
 import type { NetlinkRequest } from "./connection.ts";
-import { formatIpv4, ipv4Bytes, type Ipv4 } from "../ip.ts";
+import { formatIpv4, ipv4Bytes, type Ipv4 } from "../ipam/ip.ts";
 
 const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { parseIpv4 } from "./ip.ts";
-import { decodeAttributes, readText } from "./netlink/message.ts";
+import { parseIpv4 } from "../ipam/ip.ts";
+import { decodeAttributes, readText } from "../netlink/message.ts";
 import { portElements, publishedPorts, tableFor, wholeTable, type PublishedPort } from "./ruleset.ts";
 
 const table = tableFor("fathom0");

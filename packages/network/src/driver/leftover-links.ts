@@ -1,10 +1,10 @@
 /** Interfaces that nobody needs any more: of containers that have just ended, and of those that a crash left behind. */
 import { messageOf, type Logger } from "@fathom/base";
-import { findLink, listPorts } from "./bridge.ts";
-import type { LinkSettings } from "./endpoint-link.ts";
-import type { NetlinkConnection } from "./netlink/connection.ts";
-import type { Link } from "./netlink/route-decode.ts";
-import { changeLink, deleteLink } from "./netlink/route.ts";
+import { findLink, listPorts } from "./bridge-link.ts";
+import type { LinkSettings } from "./veth.ts";
+import type { NetlinkConnection } from "../netlink/connection.ts";
+import type { Link } from "../netlink/route-decode.ts";
+import { changeLink, deleteLink } from "../netlink/route.ts";
 
 /** After this long the kernel has removed the interface of an ended container, or someone holds its namespace. */
 const lingerMs = 300;

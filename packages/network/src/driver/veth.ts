@@ -1,12 +1,12 @@
 /** A container's interface: a veth pair, one end a port of the bridge, the other in the container's namespace. */
 import type { Sys } from "@fathom/sys";
 import { EngineError } from "@fathom/base";
-import type { PreparedLink } from "./contract.ts";
-import { broadcastOf, type Ipv4, type Subnet } from "./ip.ts";
-import { NETLINK_ROUTE, NetlinkConnection, NetlinkError } from "./netlink/connection.ts";
-import { decodeLinks } from "./netlink/route-decode.ts";
-import { addAddress, addDefaultRoute, changeLink, createVethPair, deleteLink, getLink } from "./netlink/route.ts";
-import { writeProc } from "./proc.ts";
+import type { PreparedLink } from "../contract.ts";
+import { broadcastOf, type Ipv4, type Subnet } from "../ipam/ip.ts";
+import { NETLINK_ROUTE, NetlinkConnection, NetlinkError } from "../netlink/connection.ts";
+import { decodeLinks } from "../netlink/route-decode.ts";
+import { addAddress, addDefaultRoute, changeLink, createVethPair, deleteLink, getLink } from "../netlink/route.ts";
+import { writeProc } from "../host/proc.ts";
 
 export type LinkSys = Pick<
   Sys,

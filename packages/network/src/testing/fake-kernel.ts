@@ -10,8 +10,8 @@ import {
   NLM_F_DUMP,
   PayloadWriter,
   readText,
-} from "./netlink/message.ts";
-import type { NetworkSys } from "./networks.ts";
+} from "../netlink/message.ts";
+import type { NetworkSys } from "../manager.ts";
 
 const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;

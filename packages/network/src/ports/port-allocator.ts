@@ -3,10 +3,10 @@
  * (`Reserver`), so that no other program takes it silently and a port of another program is found out before the container starts.
  */
 import { EngineError } from "@fathom/base";
-import type { PortBinding, PortRequest, Protocol } from "./contract.ts";
+import type { PortBinding, PortRequest, Protocol } from "../contract.ts";
 import type { ForwardListener, PortTarget } from "./forwarders.ts";
 import type { ReopenedPorts } from "./forwarder-keeper.ts";
-import { canonicalIpv6, familyOf, formatHostPort } from "./ip.ts";
+import { canonicalIpv6, familyOf, formatHostPort } from "../ipam/ip.ts";
 
 /** A port of the host is taken for as long as this lives. */
 export interface Reservation extends Disposable {

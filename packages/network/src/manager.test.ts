@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { type Clock } from "@fathom/base";
 import type { Endpoint, NetworkConfig, NetworkInfo, Networks, PortRequest } from "./contract.ts";
-import { FakeKernel } from "./fake-kernel.ts";
-import { defaultAddressPools } from "./ipam.ts";
-import { createNetworks } from "./networks.ts";
+import { FakeKernel } from "./testing/fake-kernel.ts";
+import { defaultAddressPools } from "./ipam/pool.ts";
+import { createNetworks } from "./manager.ts";
 
 const config: NetworkConfig = {
   bridgeName: "fathom0",

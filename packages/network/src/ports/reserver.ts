@@ -1,6 +1,6 @@
 /** Ports of the host: held by a silent socket on IPv4, where the kernel redirects; opened for a forwarder on IPv6. */
 import type { Sys } from "@fathom/sys";
-import type { Protocol } from "./contract.ts";
+import type { Protocol } from "../contract.ts";
 import type { PortTarget } from "./forwarders.ts";
 import { isErrno, isForwarded, PortUnavailable, type Reserver } from "./port-allocator.ts";
 

@@ -1,9 +1,9 @@
 /** The bridge interface of a network on the host: made once, kept over daemon restarts. */
 import { EngineError } from "@fathom/base";
-import { broadcastOf, type Ipv4, type Subnet } from "./ip.ts";
-import type { NetlinkConnection } from "./netlink/connection.ts";
-import { NetlinkError } from "./netlink/connection.ts";
-import { decodeAddresses, decodeLinks, decodeRoutes, type Link, type Route } from "./netlink/route-decode.ts";
+import { broadcastOf, type Ipv4, type Subnet } from "../ipam/ip.ts";
+import type { NetlinkConnection } from "../netlink/connection.ts";
+import { NetlinkError } from "../netlink/connection.ts";
+import { decodeAddresses, decodeLinks, decodeRoutes, type Link, type Route } from "../netlink/route-decode.ts";
 import {
   addAddress,
   changeLink,
@@ -14,8 +14,8 @@ import {
   dumpRoutes,
   getLink,
   maxInterfaceNameLength,
-} from "./netlink/route.ts";
-import { writeProc, type ProcSys } from "./proc.ts";
+} from "../netlink/route.ts";
+import { writeProc, type ProcSys } from "../host/proc.ts";
 
 export interface BridgeSettings {
   readonly name: string;

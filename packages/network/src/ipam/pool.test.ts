@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { formatIpv4, formatSubnet, parseCidr, parseIpv4 } from "./ip.ts";
-import { AddressPool, chooseSubnet, defaultAddressPools } from "./ipam.ts";
+import { AddressPool, chooseSubnet, defaultAddressPools } from "./pool.ts";
 
 const subnet = (text: string) => parseCidr(text)!.subnet;
 const address = (text: string): number => parseIpv4(text)!;

@@ -1,6 +1,6 @@
 /** A container's /etc/resolv.conf, derived from the host's as Docker 29 does on its default network (resolv.conf(5)). */
-import type { ResolvConfRequest } from "./contract.ts";
-import { familyOf, isLoopback } from "./ip.ts";
+import type { ResolvConfRequest } from "../contract.ts";
+import { familyOf, isLoopback } from "../ipam/ip.ts";
 
 /** Used where the host names no resolver that a container could reach. */
 const defaultServers = ["8.8.8.8", "8.8.4.4"];

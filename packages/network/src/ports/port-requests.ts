@@ -1,7 +1,7 @@
 /** From Docker's PortBindings, ExposedPorts and PublishAllPorts to port requests, with dockerd's checks. */
 import { EngineError } from "@fathom/base";
-import type { PortRequest, Protocol } from "./contract.ts";
-import { familyOf } from "./ip.ts";
+import type { PortRequest, Protocol } from "../contract.ts";
+import { familyOf } from "../ipam/ip.ts";
 
 /** One entry of HostConfig.PortBindings["80/tcp"]. */
 export interface HostBinding {

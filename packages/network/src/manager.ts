@@ -10,7 +10,7 @@ import {
   type Logger,
 } from "@fathom/base";
 import type { Sys } from "@fathom/sys";
-import { defaultRouteMtu, ensureBridge, findLink, listRoutes } from "./bridge.ts";
+import { defaultRouteMtu, ensureBridge, findLink, listRoutes } from "./driver/bridge-link.ts";
 import type {
   AttachNetworkRequest,
   Endpoint,
@@ -27,19 +27,19 @@ import {
   networkOfEndpoint,
   networkRow,
 } from "./default-network.ts";
-import { bringLoopbackUp, configureLink, prepareLink, removeLink, type LinkSettings } from "./endpoint-link.ts";
-import { Firewall } from "./firewall.ts";
-import { formatIpv4, formatMac, macFromIpv4, parseIpv4, parseMac } from "./ip.ts";
-import { ForwarderKeeper } from "./forwarder-keeper.ts";
-import type { Forwarders } from "./forwarders.ts";
-import { ephemeralRange, filtersBridgedPackets, hasIpv6, setForwarding } from "./host-settings.ts";
-import { AddressPool } from "./ipam.ts";
-import { cleanLinks, LeavingLinks } from "./leftovers.ts";
+import { bringLoopbackUp, configureLink, prepareLink, removeLink, type LinkSettings } from "./driver/veth.ts";
+import { Firewall } from "./firewall/firewall.ts";
+import { formatIpv4, formatMac, macFromIpv4, parseIpv4, parseMac } from "./ipam/ip.ts";
+import { ForwarderKeeper } from "./ports/forwarder-keeper.ts";
+import type { Forwarders } from "./ports/forwarders.ts";
+import { ephemeralRange, filtersBridgedPackets, hasIpv6, setForwarding } from "./host/host-settings.ts";
+import { AddressPool } from "./ipam/pool.ts";
+import { cleanLinks, LeavingLinks } from "./driver/leftover-links.ts";
 import { NETLINK_ROUTE, NetlinkConnection } from "./netlink/connection.ts";
 import { deleteLink } from "./netlink/route.ts";
-import { isForwarded, PortAllocator, type PortLease } from "./port-allocator.ts";
-import { createReserver } from "./reserver.ts";
-import { publishedPorts, type FirewallNetwork, type PublishedPort } from "./ruleset.ts";
+import { isForwarded, PortAllocator, type PortLease } from "./ports/port-allocator.ts";
+import { createReserver } from "./ports/reserver.ts";
+import { publishedPorts, type FirewallNetwork, type PublishedPort } from "./firewall/ruleset.ts";
 
 export type NetworkSys = Pick<
   Sys,

@@ -1,5 +1,5 @@
 /** A container's /etc/hosts, as Docker 29 writes it. */
-import type { HostsFileRequest } from "./contract.ts";
+import type { HostsFileRequest } from "../contract.ts";
 
 const ipv4Lines = ["127.0.0.1\tlocalhost"];
 const ipv6Lines = [

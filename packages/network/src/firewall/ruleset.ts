@@ -4,9 +4,9 @@
  *
  * Needs of the kernel: nf_tables with nat, masq, ct and fib for IPv4 (any distribution's kernel from 5.10 on).
  */
-import type { PortBinding, Protocol } from "./contract.ts";
-import { ipv4Bytes, parseIpv4, type Ipv4 } from "./ip.ts";
-import type { NetlinkRequest } from "./netlink/connection.ts";
+import type { PortBinding, Protocol } from "../contract.ts";
+import { ipv4Bytes, parseIpv4, type Ipv4 } from "../ipam/ip.ts";
+import type { NetlinkRequest } from "../netlink/connection.ts";
 import {
   addChain,
   addElements,
@@ -20,7 +20,7 @@ import {
   type SetDefinition,
   type SetElement,
   type TableReference,
-} from "./netlink/nftables.ts";
+} from "../netlink/nftables.ts";
 import {
   destinationNat,
   establishedOrRelated,
@@ -35,7 +35,7 @@ import {
   payload,
   verdict,
   wasRedirected,
-} from "./netlink/nft-expression.ts";
+} from "../netlink/nft-expression.ts";
 
 export interface FirewallNetwork {
   readonly bridge: string;

@@ -7,8 +7,8 @@ import {
   NetlinkError,
   type NetlinkRequest,
   type NetlinkSys,
-} from "./netlink/connection.ts";
-import { forgetFlows, type FlowFilter } from "./netlink/conntrack.ts";
+} from "../netlink/connection.ts";
+import { forgetFlows, type FlowFilter } from "../netlink/conntrack.ts";
 import {
   batchBegin,
   batchEnd,
@@ -19,7 +19,7 @@ import {
   hooks,
   NFPROTO_IPV4,
   type TableReference,
-} from "./netlink/nftables.ts";
+} from "../netlink/nftables.ts";
 import {
   guardChainName,
   portElements,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { PortRequest } from "./contract.ts";
+import type { PortRequest } from "../contract.ts";
 import { parseEphemeralRange, PortAllocator, PortUnavailable, type Reserver } from "./port-allocator.ts";
 
 const request = (
