@@ -12,7 +12,7 @@ import { adaptCreate } from "@fathom/api/adapt/create";
 import { decodeContainerCreate } from "@fathom/spec/docker/decode/container";
 import { createSys } from "@fathom/sys";
 import { composeEngine } from "../../apps/fathom/src/compose.ts";
-import { readDaemonConfig } from "../../apps/fathom/src/daemon-config.ts";
+import { readDaemonConfig } from "../../apps/fathom/src/settings/daemon-config.ts";
 
 const [directory = "", cgroupParent = "", imageTar = ""] = process.argv.slice(2);
 const data = join(directory, "data");

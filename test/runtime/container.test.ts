@@ -5,7 +5,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { chownSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { specOf, type DockerExtension } from "@fathom/engine/docker-extension";
+import { specOf, type DockerExtension } from "@fathom/engine/containers/docker-extension";
 import { createOciTranslation } from "@fathom/engine/oci/translation";
 import type { ContainerRecord } from "@fathom/containers/record";
 import { compile, mountPointOf, openCgroups, resourcesFromOci, type Cgroup } from "@fathom/runtime";

@@ -19,9 +19,9 @@ import { createLauncher, openCgroups, type LaunchPlan } from "@fathom/runtime";
 import { openStore } from "@fathom/store";
 import { createHostFiles, type Sys } from "@fathom/sys";
 import { forwarderExecutable, helperExecutable } from "@fathom/sys/helper";
-import type { DaemonConfig } from "./daemon-config.ts";
+import type { DaemonConfig } from "./settings/daemon-config.ts";
 import { checkDatabaseInChild } from "./database-check.ts";
-import { openSupervisorHome } from "./supervisor-place.ts";
+import { openSupervisorHome } from "./process/supervisor-place.ts";
 
 export interface Composition {
   readonly config: Pick<DaemonConfig, "engine" | "network" | "registry" | "rebuildDatabase">;

@@ -10,14 +10,14 @@ import type { EngineLife } from "@fathom/engine";
 import { requireKernel } from "@fathom/runtime";
 import { createSys } from "@fathom/sys";
 import { composeEngine } from "./compose.ts";
-import { daemonHelp } from "./daemon-help.ts";
-import { unhandledError } from "./last-resort.ts";
-import { IdleMemory } from "./idle-memory.ts";
+import { daemonHelp } from "./settings/daemon-help.ts";
+import { unhandledError } from "./process/last-resort.ts";
+import { IdleMemory } from "./process/idle-memory.ts";
 import { examineKernel, fallbacks, kernelFacts } from "./kernel.ts";
-import { readDaemonConfig, type BuildFacts, type DaemonConfig } from "./daemon-config.ts";
-import { takePidFile } from "./pid-file.ts";
-import { serviceNotifier, takeListenFds } from "./service-manager.ts";
-import { lockBridge, lockStateDirectory } from "./state-lock.ts";
+import { readDaemonConfig, type BuildFacts, type DaemonConfig } from "./settings/daemon-config.ts";
+import { takePidFile } from "./process/pid-file.ts";
+import { serviceNotifier, takeListenFds } from "./process/service-manager.ts";
+import { lockBridge, lockStateDirectory } from "./process/state-lock.ts";
 
 /** Time for requests that are under way when the daemon stops. */
 const requestGraceMs = 2000;

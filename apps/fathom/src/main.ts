@@ -6,7 +6,7 @@ const argv = process.argv.slice(2);
 
 async function run(): Promise<number> {
   if (argv[0] === "daemon") {
-    const { takeRuntimeSettings } = await import("./runtime-settings.ts");
+    const { takeRuntimeSettings } = await import("./process/runtime-settings.ts");
     // From the source tree the program in this process is the runtime alone.
     if (import.meta.dir.startsWith("/$bunfs/")) takeRuntimeSettings(process, argv);
     const { daemonMain } = await import("./daemon.ts");

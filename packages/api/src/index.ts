@@ -1,3 +1,3 @@
 export * from "./contract.ts";
-export { createApiServer, type ApiServer, type ApiServerOptions, type ListenOptions } from "./server.ts";
-export { formatVersion, maximumVersion, minimumVersion } from "./versions.ts";
+export { createApiServer, type ApiServer, type ApiServerOptions, type ListenOptions } from "./server/server.ts";
+export { formatVersion, maximumVersion, minimumVersion } from "./request/versions.ts";

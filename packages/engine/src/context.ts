@@ -1,7 +1,7 @@
 /** What the engine's own files share: the containers' context, and what Docker's API needs besides. */
 import type { ContainersContext } from "@fathom/containers/context";
 import type { EngineConfig, ImageSource, OciTranslation } from "./contract.ts";
-import type { Events } from "./events.ts";
+import type { Events } from "./system/events.ts";
 
 export interface EngineContext extends ContainersContext {
   readonly config: EngineConfig;

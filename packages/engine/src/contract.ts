@@ -2,9 +2,9 @@
  * The engine: what a container is between two requests. It owns the rows, the states and their changes; how a process is started
  * is the runtime's business, what a layer is the store's, how packets flow the network's.
  *
- * The folder has two halves. The container half (`engine.ts`, `container-*.ts`, `exec*.ts`, `events.ts`, …) is written against this file;
- * the images' views and filters (`images/`), the volume half (`volume-backend.ts`) and the translation to OCI (`oci/`) implement the
- * small interfaces below, so that neither half imports the other's files. `engine.ts` alone puts them together.
+ * The package has parts. What is about containers (`engine.ts`, `containers/`, `commit/`, `system/`) is written against this file;
+ * the parts of images (`images/`), volumes (`volumes/`) and the translation to OCI (`oci/`) implement the
+ * small interfaces below, so that no part imports another's files. `engine.ts` alone puts them together.
  *
  * Errors: EngineError with Docker's words. Every change of a row is one transaction; the map in memory is the read path.
  */

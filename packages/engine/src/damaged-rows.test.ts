@@ -6,11 +6,11 @@ import { silentLogger } from "@fathom/base";
 import { openDatabase, type Database } from "@fathom/store";
 import { createSys } from "@fathom/sys";
 import { ContainerTable } from "@fathom/containers/table";
-import { upgradeRecord } from "./docker-extension.ts";
+import { upgradeRecord } from "./containers/docker-extension.ts";
 import type { EngineParts } from "./engine.ts";
-import { createNetworkState } from "./network-state.ts";
+import { createNetworkState } from "./networks/network-state.ts";
 import { testConfig } from "./testing/fakes.ts";
-import { createVolumeBackend } from "./volume-backend.ts";
+import { createVolumeBackend } from "./volumes/volume-backend.ts";
 
 const readers: Readonly<Record<string, (database: Database, root: string) => unknown>> = {
   container: (database) => new ContainerTable(database, upgradeRecord),

@@ -1,5 +1,5 @@
 /** The engine put together: the container half, the image half, the volume half, and the daemon's life around them. */
-import { dockerOf, eventAttributes, upgradeRecord } from "./docker-extension.ts";
+import { dockerOf, eventAttributes, upgradeRecord } from "./containers/docker-extension.ts";
 import { EngineError, randomId, type Clock, type Logger } from "@fathom/base";
 import type { Networks } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
@@ -11,11 +11,11 @@ import type { ContainerUses, EngineConfig, OciTranslation, ImageSource } from ".
 import type { EventPublisher } from "@fathom/containers/contract";
 import type { VolumeLookup } from "@fathom/volumes";
 import type { EngineContext } from "./context.ts";
-import { checkDatabaseNowAndThen } from "./database-check.ts";
-import { createContainerBackend, type ContainerBackend } from "./container-backend.ts";
-import { Events } from "./events.ts";
-import { logTarget, readableLog } from "./log-config.ts";
-import { volumesInUse, type SystemSources } from "./system.ts";
+import { checkDatabaseNowAndThen } from "./system/database-check.ts";
+import { createContainerBackend, type ContainerBackend } from "./containers/container-backend.ts";
+import { Events } from "./system/events.ts";
+import { logTarget, readableLog } from "./containers/log-config.ts";
+import { volumesInUse, type SystemSources } from "./system/system.ts";
 import { execWords, exitCodeAfterStart, exitCodeOfExec, startWords } from "./words/launch-words.ts";
 
 /** What the image and volume halves are made from. */

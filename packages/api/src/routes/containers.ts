@@ -5,8 +5,8 @@ import { parsePlatform, type ContainerCreateResponse } from "@fathom/spec";
 import { adaptInspect, adaptSummary } from "../adapt/container.ts";
 import { adaptCreate } from "../adapt/create.ts";
 import type { Backend, ContainerBackend, WaitCondition } from "../contract.ts";
-import { optionalJson, requiredJson, type ApiRequest, type Handler } from "../request.ts";
-import type { Router } from "../router.ts";
+import { optionalJson, requiredJson, type ApiRequest, type Handler } from "../request/request.ts";
+import type { Router } from "../request/router.ts";
 
 const waitConditions: readonly WaitCondition[] = ["not-running", "next-exit", "removed"];
 

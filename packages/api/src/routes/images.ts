@@ -4,9 +4,9 @@ import { EngineError } from "@fathom/base";
 import { formatPlatform, type ProgressMessage } from "@fathom/spec";
 import { decodePlatform } from "@fathom/spec/docker/decode/platform";
 import { adaptImageInspect, adaptImageSummary } from "../adapt/image.ts";
-import { decodeRegistryAuth } from "../registry-auth.ts";
-import { streamBytes, streamLines, type ApiRequest, type Handler } from "../request.ts";
-import type { Router } from "../router.ts";
+import { decodeRegistryAuth } from "../request/registry-auth.ts";
+import { streamBytes, streamLines, type ApiRequest, type Handler } from "../request/request.ts";
+import type { Router } from "../request/router.ts";
 
 const json = "application/json";
 const formatProgress = (message: ProgressMessage): string => `${JSON.stringify(message)}\r\n`;

@@ -1,8 +1,8 @@
 /** What Docker has and Fathom does not have yet: every endpoint answers, and says so. */
 import type { ContainerBackend } from "../contract.ts";
 import { EngineError } from "@fathom/base";
-import type { ApiRequest, Handler } from "../request.ts";
-import type { Router } from "../router.ts";
+import type { ApiRequest, Handler } from "../request/request.ts";
+import type { Router } from "../request/router.ts";
 
 /** "METHOD pattern" to what it would do. */
 const missing: Readonly<Record<string, string>> = {

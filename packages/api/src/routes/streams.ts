@@ -2,9 +2,9 @@
 import type { Backend, ContainerBackend, ExecBackend } from "../contract.ts";
 import { EngineError } from "@fathom/base";
 import { decodeExecCreate, decodeExecStart } from "@fathom/spec/docker/decode/container";
-import { join, serveAttach, streamType, takeOver } from "../hijack.ts";
-import { optionalJson, streamBytes, type ApiRequest, type Handler } from "../request.ts";
-import type { Router } from "../router.ts";
+import { join, serveAttach, streamType, takeOver } from "../hijack/hijack.ts";
+import { optionalJson, streamBytes, type ApiRequest, type Handler } from "../request/request.ts";
+import type { Router } from "../request/router.ts";
 
 async function attach(backend: ContainerBackend, request: ApiRequest): Promise<void> {
   const { exchange, name, query } = request;

@@ -3,9 +3,9 @@ import type { Backend, SystemBackend } from "../contract.ts";
 import { EngineError } from "@fathom/base";
 import { diskUsageTypes } from "@fathom/spec";
 import { adaptDiskUsage, adaptInfo, formatEvent } from "../adapt/system.ts";
-import { readAuth } from "../registry-auth.ts";
-import { requiredJson, streamLines, type ApiRequest, type Handler } from "../request.ts";
-import type { Router } from "../router.ts";
+import { readAuth } from "../request/registry-auth.ts";
+import { requiredJson, streamLines, type ApiRequest, type Handler } from "../request/request.ts";
+import type { Router } from "../request/router.ts";
 
 function ping({ response }: ApiRequest): void {
   response.header("Cache-Control", "no-cache, no-store, must-revalidate");

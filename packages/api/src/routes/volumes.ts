@@ -2,8 +2,8 @@
 import type { Backend, NetworkBackend, VolumeBackend } from "../contract.ts";
 import { EngineError } from "@fathom/base";
 import { decodeVolumeCreate } from "@fathom/spec/docker/decode/volume";
-import { optionalJson, type ApiRequest, type Handler } from "../request.ts";
-import type { Router } from "../router.ts";
+import { optionalJson, type ApiRequest, type Handler } from "../request/request.ts";
+import type { Router } from "../request/router.ts";
 
 async function list(backend: VolumeBackend, { query, response }: ApiRequest): Promise<void> {
   response.json(200, await backend.list(query.filters("error reading volume filters: ")));

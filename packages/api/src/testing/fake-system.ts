@@ -1,6 +1,6 @@
 /** What a daemon says of itself, for tests. */
 import type { SystemInfo, SystemVersion } from "@fathom/spec";
-import { formatVersion, maximumVersion, minimumVersion } from "../versions.ts";
+import { formatVersion, maximumVersion, minimumVersion } from "../request/versions.ts";
 
 export function fakeVersion(): SystemVersion {
   return {

@@ -21,7 +21,7 @@ import {
   type PruneReport,
   type Reference,
 } from "@fathom/spec";
-import { applyChanges } from "../commit-changes.ts";
+import { applyChanges } from "../commit/changes.ts";
 import type { ImageSource } from "../contract.ts";
 import type { EngineParts } from "../engine.ts";
 import { pruneFilter } from "./image-filters.ts";

@@ -4,9 +4,9 @@ import type { Images } from "@fathom/images";
 import { canonicalName, canonicalString, familiarName, parseReference, type Digest, type Filters } from "@fathom/spec";
 import type { ImageRecord, Store } from "@fathom/store";
 import type { EngineParts } from "../engine.ts";
-import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters.ts";
-import { compilePattern } from "../patterns.ts";
-import { parseUntil } from "../prune-until.ts";
+import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
+import { compilePattern } from "../filters/patterns.ts";
+import { parseUntil } from "../filters/prune-until.ts";
 
 const listKeys = ["before", "dangling", "label", "reference", "since", "until"];
 const pruneKeys = ["dangling", "label", "label!", "until"];

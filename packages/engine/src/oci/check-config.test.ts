@@ -7,7 +7,7 @@ import {
   type HostConfig,
 } from "@fathom/spec";
 import { checkConfig } from "./check-config.ts";
-import { testHost } from "./fixtures.ts";
+import { testHost } from "../testing/oci-fixtures.ts";
 import type { HostFacts } from "./host-facts.ts";
 
 function check(

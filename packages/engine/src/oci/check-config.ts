@@ -2,13 +2,13 @@
 import { isIP } from "node:net";
 import { EngineError } from "@fathom/base";
 import type { ContainerConfig, ContainerCreateRequest, HealthConfig, HostConfig } from "@fathom/spec";
-import { runtimes } from "../host-config.ts";
+import { runtimes } from "../containers/host-config.ts";
 import { parseSignal } from "@fathom/containers/signals";
-import { normalizeCapabilities } from "./capabilities.ts";
+import { normalizeCapabilities } from "./security/capabilities.ts";
 import { checkResources } from "./check-resources.ts";
 import { parseDeviceCgroupRule } from "./devices.ts";
 import type { HostFacts } from "./host-facts.ts";
-import { parseSecurityOptions } from "./security-options.ts";
+import { parseSecurityOptions } from "./security/security-options.ts";
 
 /** utsname's limit. */
 const longestHostname = 64;

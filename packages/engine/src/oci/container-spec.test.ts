@@ -2,10 +2,10 @@ import { expect, test } from "bun:test";
 import { emptyContainerConfig } from "@fathom/spec";
 import { checkOciSpec, type OciMount, type OciSpec } from "@fathom/spec/oci-runtime";
 import type { MountPoint } from "@fathom/containers/record";
-import { defaultCapabilities } from "./capabilities.ts";
+import { defaultCapabilities } from "./security/capabilities.ts";
 import { containerSpec } from "./container-spec.ts";
 import { requestedDevices, type DeviceFiles } from "./devices.ts";
-import { testDaemon, testHost, testInput } from "./fixtures.ts";
+import { testDaemon, testHost, testInput } from "../testing/oci-fixtures.ts";
 
 type Change = Parameters<typeof testInput>[0];
 

@@ -13,16 +13,16 @@ import type { LinuxSeccomp } from "@fathom/spec";
 import type { UlimitSetting } from "../contract.ts";
 import type { JoinedNamespaces } from "@fathom/containers/contract";
 import type { MountPoint } from "@fathom/containers/record";
-import { effectiveCapabilities } from "./capabilities.ts";
+import { effectiveCapabilities } from "./security/capabilities.ts";
 import { parseDeviceCgroupRule, type DeviceSet } from "./devices.ts";
 import { containerEnvironment } from "./environment.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { containerMounts, type MountInput } from "./mounts.ts";
 import { maskedPaths, readonlyPaths } from "./paths.ts";
 import { ociResources } from "./resources.ts";
-import { customSeccomp, defaultSeccomp } from "./seccomp-profile.ts";
-import { parseSecurityOptions, type SecurityOptions } from "./security-options.ts";
-import type { ContainerUser } from "./user.ts";
+import { customSeccomp, defaultSeccomp } from "./security/seccomp-profile.ts";
+import { parseSecurityOptions, type SecurityOptions } from "./security/security-options.ts";
+import type { ContainerUser } from "./user/user.ts";
 
 export interface ContainerSpecInput {
   readonly id: string;

@@ -1,22 +1,22 @@
 /** `OciTranslation` as the container half asks for it: reads the user files, knows the machine, leaves the rest to pure functions. */
-import { dockerOf } from "../docker-extension.ts";
+import { dockerOf } from "../containers/docker-extension.ts";
 import { readFileSync } from "node:fs";
-import { tmpfsMounts } from "../mounts.ts";
+import { tmpfsMounts } from "../containers/mounts.ts";
 import { EngineError, messageOf } from "@fathom/base";
 import { capabilitiesOf, compileSeccomp, type CgroupSupport } from "@fathom/runtime";
 import type { Sys } from "@fathom/sys";
 import type { EngineConfig, OciTranslation } from "../contract.ts";
 import { checkConfig } from "./check-config.ts";
 import { capabilitySets, containerSpec, rlimits, seccompOf, type DaemonSettings } from "./container-spec.ts";
-import { effectiveCapabilities } from "./capabilities.ts";
+import { effectiveCapabilities } from "./security/capabilities.ts";
 import { containerEnvironment } from "./environment.ts";
 import { requestedDevices } from "./devices.ts";
 import { readHostFacts, type HostFacts } from "./host-facts.ts";
 import { maskedPaths, readonlyPaths } from "./paths.ts";
 import { ociResources } from "./resources.ts";
-import { defaultSeccomp } from "./seccomp-profile.ts";
-import { parseSecurityOptions } from "./security-options.ts";
-import { UserLookup, type UserLookupFiles } from "./user-files.ts";
+import { defaultSeccomp } from "./security/seccomp-profile.ts";
+import { parseSecurityOptions } from "./security/security-options.ts";
+import { UserLookup, type UserLookupFiles } from "./user/user-files.ts";
 
 export interface TranslationOptions {
   readonly files: UserLookupFiles;

@@ -1,0 +1,67 @@
+/** What Docker does with a connection that is taken over (attach, exec): its answers, old output first, the detach keys. */
+import { adopt, endUpgraded, joinSockets, writeTo, type InputFilter, type Upgraded } from "@fathom/http";
+import type { AttachResult, StreamAttachment } from "../contract.ts";
+import { DetachFilter } from "./detach-filter.ts";
+import type { ApiRequest } from "../request/request.ts";
+
+/** Whether the answer says that the bytes are frames: from API 1.42 on, and only after an Upgrade, as in Docker. */
+export function streamType(version: number, tty: boolean): string {
+  return !tty && version >= 42 ? "application/vnd.docker.multiplexed-stream" : "application/vnd.docker.raw-stream";
+}
+
+/** Takes the connection over and sends the head that the client expects. */
+export function takeOver(request: ApiRequest, tty: boolean): Upgraded {
+  const upgrade = request.exchange.head.headers.has("upgrade");
+  const head = upgrade
+    ? `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${streamType(request.version, tty)}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n`
+    : "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n";
+  const socket = request.response.hijack(head);
+  const { first, ended } = request.exchange.takeInput();
+  return { socket, first, ended };
+}
+
+/** Attach: old output, then the live stream when there is one. Resolves when the connection is done with. */
+export async function serveAttach(request: ApiRequest, result: AttachResult, stdin: boolean): Promise<void> {
+  const connection = takeOver(request, result.tty);
+  const { socket } = connection;
+  try {
+    if (result.logs !== undefined)
+      for await (const bytes of result.logs) {
+        const wait = writeTo(socket, bytes);
+        if (wait !== undefined) await wait;
+      }
+    const attachment = await result.stream;
+    if (attachment !== undefined) return await join(connection, attachment, stdin, request.exchange.signal);
+  } catch (error) {
+    if (!request.exchange.signal.aborted) request.logger.debug("attach ended early", { error });
+    // The stream may still come: its descriptor must not be lost.
+    void result.stream?.then(closeAttachment, () => undefined);
+  }
+  endUpgraded(socket);
+}
+
+function closeAttachment(attachment: StreamAttachment | undefined): void {
+  if (attachment !== undefined) adopt(attachment.fd).destroy();
+}
+
+/** Copies both ways until the process's side ends. `stdin` false drops what the client sends. `signal` ends both. */
+export function join(
+  connection: Upgraded,
+  attachment: StreamAttachment,
+  stdin: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  return joinSockets(connection, adopt(attachment.fd), stdin ? detachFilter(attachment) : undefined, signal);
+}
+
+function detachFilter(attachment: StreamAttachment): InputFilter {
+  const keys = new DetachFilter(attachment.detachKeys);
+  return {
+    push(data) {
+      const { forward, detached } = keys.push(data);
+      return { forward, last: detached };
+    },
+    finished: () => attachment.detached(),
+    flush: () => keys.flush(),
+  };
+}

@@ -1,0 +1,68 @@
+/** docker commit: the container's side of it. The image half makes the image. */
+import { dockerOf } from "../containers/docker-extension.ts";
+import { EngineError } from "@fathom/base";
+import type { CommitRequest, ContainerConfig } from "@fathom/spec";
+import { applyChanges, type RunConfig } from "./changes.ts";
+import { mergeRunConfig } from "../containers/config-merge.ts";
+import { locked, publish } from "@fathom/containers/context";
+import type { EngineContext } from "../context.ts";
+import { freezeForCommit } from "@fathom/containers/lifecycle/pause";
+import { holdLayers } from "@fathom/containers/files/layer-hold";
+
+/**
+ * The container is locked while it is frozen and while it goes on, not while its files are read: those are held instead. It may be paused, stopped,
+ * killed or removed meanwhile; the image is whole all the same.
+ */
+export async function commitContainer(engine: EngineContext, request: CommitRequest): Promise<{ Id: string }> {
+  const container = engine.containers.find(request.container);
+  await using stack = new AsyncDisposableStack();
+  const record = await locked(engine, container, async () => {
+    if (container.record.pending !== undefined)
+      throw new EngineError("conflict", `You cannot commit container ${container.id} which is being removed`);
+    stack.use(holdLayers(container));
+    const { process } = container;
+    // A frozen container's files do not change while they are read.
+    if (request.pause && process !== undefined) stack.use(await freezeForCommit(engine, container, process));
+    return container.record;
+  });
+  if (record.imageId === "")
+    throw new EngineError("conflict", `the image of container ${record.id} is gone: it cannot be committed`);
+  const parent = record.imageId;
+  // What the client sends counts before the container's; without it the changes start from the container's.
+  const base = runConfigOf(request.config ?? dockerOf(record).config);
+  const changed = applyChanges(base, request.changes);
+  const config = runConfigOf({ ...changed, ...mergeRunConfig(changed, dockerOf(record).config) });
+  const { id, name } = await engine.images.commit({
+    containerId: record.id,
+    parent,
+    config,
+    repository: request.repository,
+    tag: request.tag,
+    author: request.author,
+    comment: request.comment,
+    createdBy: (dockerOf(record).config.Cmd ?? []).join(" "),
+  });
+  publish(engine, container, "commit", { comment: request.comment, imageID: id, imageRef: name ?? "" });
+  return { Id: id };
+}
+
+/** What an image's config has of a container's; what says nothing is left out. */
+function runConfigOf(config: Partial<ContainerConfig> | RunConfig): RunConfig {
+  const { User, ExposedPorts, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels } = config;
+  const { StopSignal, Healthcheck, OnBuild, Shell } = config;
+  const all = {
+    User,
+    ExposedPorts,
+    Env,
+    Entrypoint,
+    Cmd,
+    Volumes,
+    WorkingDir,
+    Labels,
+    StopSignal,
+    Healthcheck,
+    OnBuild,
+    Shell,
+  };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value && Object.keys(value).length > 0));
+}

@@ -1,0 +1,179 @@
+/** Changes of a container that is there: rename, update, resize, prune. */
+import { dockerOf, specOf } from "./docker-extension.ts";
+import { EngineError, isEngineError, messageOf, parseRfc3339Nano } from "@fathom/base";
+import type { ContainerUpdateRequest, ContainerUpdateResponse, Filters, HostConfig, PruneReport } from "@fathom/spec";
+import { checkRestartPolicy } from "./create.ts";
+import { newestFirst } from "./list.ts";
+import { removeContainer } from "@fathom/containers/lifecycle/remove";
+import { locked, mustRun, publish } from "@fathom/containers/context";
+import type { EngineContext } from "../context.ts";
+import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
+import { checkName } from "./names.ts";
+import { parseUntil } from "../filters/prune-until.ts";
+import { resourcesFromOci, type Resources } from "@fathom/runtime";
+
+export async function renameContainer(engine: EngineContext, nameOrId: string, newName: string): Promise<void> {
+  const container = engine.containers.find(nameOrId);
+  if (newName.trim() === "") throw new EngineError("invalid-argument", "Neither old nor new names may be empty");
+  await locked(engine, container, () => {
+    const oldName = container.record.name;
+    if (newName.replace(/^\//, "") === oldName)
+      throw new EngineError("invalid-argument", "Renaming a container with the same name as its current name");
+    const allocating = (error: EngineError): EngineError =>
+      new EngineError(error.code, `Error when allocating new name: ${error.message}`, { cause: error });
+    let name: string;
+    try {
+      // The words name it with its slash here.
+      name = checkName(newName.startsWith("/") ? newName : `/${newName}`);
+      engine.containers.reserve(name, container.id);
+    } catch (error) {
+      throw error instanceof EngineError ? allocating(error) : error;
+    }
+    try {
+      engine.containers.update(container, { name });
+    } finally {
+      engine.containers.unreserve(name);
+    }
+    publish(engine, container, "rename", { oldName: `/${oldName}` });
+  });
+}
+
+/** Limits take effect at once on a running container; what the kernel refuses leaves everything as it was. */
+export async function updateContainer(
+  engine: EngineContext,
+  nameOrId: string,
+  request: ContainerUpdateRequest,
+): Promise<ContainerUpdateResponse> {
+  const container = engine.containers.find(nameOrId);
+  if (request.RestartPolicy !== undefined)
+    checkRestartPolicy(request.RestartPolicy.Name, request.RestartPolicy.MaximumRetryCount);
+  return locked(engine, container, async () => {
+    const before = dockerOf(container.record).hostConfig;
+    if (request.RestartPolicy !== undefined && before.AutoRemove && !["", "no"].includes(request.RestartPolicy.Name))
+      throw new EngineError(
+        "invalid-argument",
+        `Cannot update container ${container.id}: Restart policy cannot be updated because AutoRemove is enabled for the container`,
+      );
+    const after = mergeUpdate(before, request);
+    const warnings = engine.oci.validate(dockerOf(container.record).config, after, undefined);
+    const { process } = container;
+    try {
+      await process?.cgroup.update(resourcesOf(engine, after));
+      const extension = { ...dockerOf(container.record), hostConfig: after };
+      engine.containers.update(container, { extension, spec: specOf(extension) });
+    } catch (error) {
+      try {
+        process?.cgroup.apply(resourcesOf(engine, before));
+      } catch (second) {
+        engine.logger.warn("putting limits back failed", { error: second, id: container.id });
+      }
+      const code =
+        isEngineError(error, "resource-exhausted") || isEngineError(error, "invalid-argument")
+          ? error.code
+          : "internal";
+      throw new EngineError(code, `Cannot update container ${container.id}: ${messageOf(error)}`, { cause: error });
+    }
+    publish(engine, container, "update");
+    return { Warnings: warnings.length === 0 ? null : warnings };
+  });
+}
+
+/** What the client did not send, and what is zero, stays. CPU time is one choice: NanoCpus or quota and period. */
+function mergeUpdate(before: HostConfig, request: ContainerUpdateRequest): HostConfig {
+  const sent = Object.fromEntries(
+    Object.entries(request).filter(
+      ([key, value]) =>
+        key !== "RestartPolicy" &&
+        value !== undefined &&
+        value !== null &&
+        value !== 0 &&
+        value !== "" &&
+        !isEmptyList(value),
+    ),
+  ) as Partial<HostConfig>;
+  if (sent.NanoCpus !== undefined && (before.CpuQuota !== 0 || before.CpuPeriod !== 0))
+    throw new EngineError(
+      "invalid-argument",
+      "Conflicting options: Nano CPUs cannot be updated as CPU Period/Quota has already been set",
+    );
+  if (
+    (sent.CpuQuota !== undefined || sent.CpuPeriod !== undefined) &&
+    before.NanoCpus !== 0 &&
+    sent.NanoCpus === undefined
+  )
+    throw new EngineError(
+      "invalid-argument",
+      "Conflicting options: CPU Period/Quota cannot be updated as NanoCPUs has already been set",
+    );
+  const memory = sent.Memory ?? before.Memory;
+  const swap = sent.MemorySwap ?? before.MemorySwap;
+  if (sent.Memory !== undefined && sent.MemorySwap === undefined && swap > 0 && memory > swap)
+    throw new EngineError(
+      "invalid-argument",
+      "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
+    );
+  const policy = request.RestartPolicy;
+  return {
+    ...before,
+    ...sent,
+    // 0 is how "no limit" is shown.
+    ...(typeof sent.PidsLimit === "number" ? { PidsLimit: Math.max(0, sent.PidsLimit) } : {}),
+    ...(policy === undefined || policy.Name === "" ? {} : { RestartPolicy: policy }),
+  };
+}
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
+
+export async function resizeContainer(
+  engine: EngineContext,
+  nameOrId: string,
+  rows: number,
+  columns: number,
+): Promise<void> {
+  const container = engine.containers.find(nameOrId);
+  const process = mustRun(container);
+  // Without a terminal there is nothing to resize, and Docker takes it for done.
+  if (container.record.spec.terminal) await process.supervisor.resize(rows, columns);
+  publish(engine, container, "resize", { height: String(rows), width: String(columns) });
+}
+
+export async function pruneContainers(engine: EngineContext, filters: Filters): Promise<PruneReport> {
+  checkFilterKeys(filters, ["label", "label!", "until"]);
+  const until = parseUntil(filterValues(filters, "until"), engine.clock.nowNs());
+  const without = filterValues(filters, "label!");
+  const deleted: string[] = [];
+  let reclaimed = 0;
+  for (const container of newestFirst(engine.containers.list())) {
+    const labels = dockerOf(container.record).config.Labels ?? {};
+    if (!isPrunable(container.record.state.status)) continue;
+    if (until !== undefined && (parseRfc3339Nano(container.record.createdAt) ?? 0n) > until) continue;
+    if (!matchesLabels(labels, filterValues(filters, "label"))) continue;
+    if (without.length > 0 && without.every((label) => hasLabel(labels, label))) continue;
+    try {
+      const size = await engine.store.snapshots.usage(container.id);
+      await locked(engine, container, async () => {
+        // Started by somebody since it was looked at.
+        if (container.process !== undefined || !isPrunable(container.record.state.status)) return;
+        await removeContainer(engine, container, { volumes: false });
+        deleted.push(container.id);
+        reclaimed += size;
+      });
+    } catch (error) {
+      engine.logger.warn("pruning a container failed", { error, id: container.id });
+    }
+  }
+  engine.events.publish("container", "prune", "", { reclaimed: String(reclaimed) });
+  return { ContainersDeleted: deleted.length === 0 ? null : deleted, SpaceReclaimed: reclaimed };
+}
+
+function isPrunable(status: string): boolean {
+  return status === "created" || status === "exited" || status === "dead";
+}
+
+/** Limits alone, for a container that runs. Device rules are not among them: they cannot be changed. */
+function resourcesOf(engine: EngineContext, hostConfig: HostConfig): Resources {
+  const { devices: _unchanged, ...limits } = resourcesFromOci(engine.oci.resources(hostConfig));
+  return limits;
+}

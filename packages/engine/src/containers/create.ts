@@ -1,0 +1,221 @@
+/** docker create: checks, names, the record, the layer, the volumes. */
+import { specOf, type DockerExtension } from "./docker-extension.ts";
+import { hostname } from "node:os";
+import { EngineError, formatRfc3339Nano, messageOf, shortId, zeroTime } from "@fathom/base";
+import { platformMismatchText } from "@fathom/images";
+import {
+  formatPlatform,
+  hostPlatform,
+  platformMatches,
+  type ContainerConfig,
+  type ContainerCreateRequest,
+  type ContainerCreateResponse,
+  type HostConfig,
+  type Platform,
+} from "@fathom/spec";
+import { commandLine, mergeImageConfig } from "./config-merge.ts";
+import type { Container } from "@fathom/containers/container";
+import type { ContainerRecord } from "@fathom/containers/record";
+import { checkNetworkMode, requestedNetworks } from "../networks/container-network.ts";
+import type { EngineContext } from "../context.ts";
+import type { LocalImage } from "@fathom/containers/contract";
+import type { MountPoint } from "@fathom/containers/record";
+import { withHostDefaults } from "./host-config.ts";
+import { resolveImageMounts } from "@fathom/containers/steps/image-mounts";
+import { checkLogSettings, logTarget } from "./log-config.ts";
+import { wantedMounts } from "./mounts.ts";
+import { checkBindSources } from "@fathom/containers/steps/mount-sources";
+import type { WantedMount } from "@fathom/containers/steps/wanted-mounts";
+import { checkName, makeName } from "./names.ts";
+import { parseSignal } from "@fathom/containers/signals";
+import { makeContainer } from "@fathom/containers/lifecycle/create";
+
+export async function createContainer(
+  engine: EngineContext,
+  requestedName: string | undefined,
+  platform: Platform | undefined,
+  body: ContainerCreateRequest,
+): Promise<ContainerCreateResponse> {
+  const checked = await checkRequest(engine, platform, body);
+  const id = engine.stems.newId();
+  let name: string | undefined;
+  try {
+    name =
+      requestedName === undefined || requestedName === ""
+        ? makeName((candidate) => engine.containers.nameTaken(candidate) !== undefined)
+        : checkName(requestedName);
+    engine.containers.reserve(name, id);
+    const { record, wanted } = recordOf(engine, checked, id, name);
+    await makeContainer(engine, record, wanted);
+    if (record.networks[0]?.network === "bridge")
+      engine.stems.prepareLinkSoon(id, (namespaceFd) => engine.networks.prepareLink(namespaceFd, "eth0"));
+    return { Id: id, Warnings: checked.warnings };
+  } catch (error) {
+    if (name !== undefined && engine.containers.nameTaken(name) === id) engine.containers.unreserve(name);
+    engine.stems.drop(id);
+    throw error;
+  }
+}
+
+/** A request that makes sense, with what the image and the daemon add to it. */
+export interface CheckedRequest {
+  readonly image: LocalImage | undefined;
+  readonly config: ContainerConfig;
+  readonly host: HostConfig;
+  readonly mounts: readonly WantedMount[];
+  readonly macAddress: string | undefined;
+  readonly networking: ContainerCreateRequest["NetworkingConfig"];
+  readonly warnings: string[];
+}
+
+/** Makes and takes nothing. @throws invalid-argument, not-found, conflict in Docker's words */
+export async function checkRequest(
+  engine: EngineContext,
+  platform: Platform | undefined,
+  body: ContainerCreateRequest,
+): Promise<CheckedRequest> {
+  const { HostConfig: requestedHost, NetworkingConfig: networking, ...requestedConfig } = body;
+  checkRestart(requestedHost);
+  checkNetworkMode(requestedConfig, requestedHost);
+  const image = requestedConfig.Image === "" ? undefined : engine.images.lookup(requestedConfig.Image);
+  const warnings = image === undefined ? [] : platformWarnings(image, body.Image ?? image.id, platform);
+  const config = mergeImageConfig(requestedConfig, image?.config.config ?? {});
+  if (config.StopSignal) parseSignal(config.StopSignal);
+  const host = sharedById(engine, withHostDefaults(requestedHost, engine.config, engine.oci.defaults));
+  checkLogSettings(host.LogConfig as { Type: string; Config: Record<string, string> });
+  warnings.push(...engine.oci.validate(config, host, body));
+  const mounts = wantedMounts(config, host, (from) => donorMounts(engine, from));
+  await checkBindSources(engine.files, host.Mounts ?? []);
+  return { image, config, host, mounts, macAddress: requestedConfig.MacAddress, networking, warnings };
+}
+
+/** The record of a container that such a request makes. Nothing is made of it yet, volumes neither. */
+export function recordOf(
+  engine: EngineContext,
+  { image, config: merged, host, mounts, macAddress, networking }: CheckedRequest,
+  id: string,
+  name: string,
+): { readonly record: ContainerRecord; readonly wanted: readonly WantedMount[] } {
+  const config = finishConfig(engine, merged, host, id);
+  const wanted = resolveImageMounts(engine, id, mounts);
+  const { path, arguments: args } = commandLine(config);
+  // Ports that make no sense fail here, not at start.
+  const extension: DockerExtension = { config, hostConfig: host };
+  const record: ContainerRecord = {
+    id,
+    name,
+    createdAt: formatRfc3339Nano(engine.clock.nowNs()),
+    imageId: image?.id ?? "",
+    topLayer: image?.topLayer,
+    path,
+    arguments: args,
+    spec: specOf(extension),
+    extension,
+    mounts: [],
+    networks: requestedNetworks(host.NetworkMode, macAddress, networking),
+    cgroupPath: engine.stems.cgroupPath(host.CgroupParent, id),
+    state: {
+      status: "created",
+      pid: 0,
+      exitCode: 0,
+      error: "",
+      oomKilled: false,
+      startedAt: zeroTime,
+      finishedAt: zeroTime,
+    },
+    restartCount: 0,
+    restartDelayMs: 0,
+    stoppedByUser: false,
+    health: undefined,
+    pending: undefined,
+  };
+  // As do patterns that take too long over the labels.
+  logTarget(record, engine.config);
+  return { record, wanted };
+}
+
+/** Not "not-found": clients take that of a create for a missing image, and pull. */
+function donorMounts(engine: EngineContext, nameOrId: string): readonly MountPoint[] {
+  try {
+    return engine.containers.find(nameOrId).record.mounts;
+  } catch (error) {
+    throw new EngineError("invalid-argument", messageOf(error), { cause: error });
+  }
+}
+
+/**
+ * Containers whose namespaces are shared, named by their ids: a name may become another's. The processes' and the IPC's must be there now.
+ * @throws invalid-argument "No such container: …"
+ */
+function sharedById(engine: EngineContext, host: HostConfig): HostConfig {
+  const byId = (mode: string, required: boolean): string => {
+    if (!mode.startsWith("container:")) return mode;
+    const name = mode.slice("container:".length);
+    const id = findQuietly(engine, name)?.id;
+    if (id === undefined && required && name !== "")
+      throw new EngineError("invalid-argument", `No such container: ${name}`);
+    return id === undefined ? mode : `container:${id}`;
+  };
+  return {
+    ...host,
+    NetworkMode: byId(host.NetworkMode, false),
+    PidMode: byId(host.PidMode, true),
+    IpcMode: byId(host.IpcMode, true),
+  };
+}
+
+/** The host name: as asked, that of the host, or the first 12 digits of the id. */
+function finishConfig(engine: EngineContext, config: ContainerConfig, host: HostConfig, id: string): ContainerConfig {
+  const mode = host.NetworkMode;
+  const { MacAddress: _moved, ...rest } = config;
+  if (mode.startsWith("container:")) {
+    // The other's name is used; inspect shows it.
+    const other = findQuietly(engine, mode.slice("container:".length))?.record.spec;
+    return { ...rest, Hostname: other?.hostname ?? "", Domainname: other?.domainname ?? "" };
+  }
+  if (rest.Hostname !== "") return rest;
+  if (mode === "host" || host.UTSMode === "host") return { ...rest, Hostname: hostname() };
+  return { ...rest, Hostname: shortId(id) };
+}
+
+function findQuietly(engine: EngineContext, nameOrId: string): Container | undefined {
+  try {
+    return engine.containers.find(nameOrId);
+  } catch {
+    return undefined;
+  }
+}
+
+function checkRestart(host: HostConfig): void {
+  const { Name, MaximumRetryCount } = host.RestartPolicy;
+  checkRestartPolicy(Name, MaximumRetryCount);
+  if (host.AutoRemove && Name !== "" && Name !== "no")
+    throw new EngineError("invalid-argument", "can't create 'AutoRemove' container with restart policy");
+}
+
+/** Shared with update. */
+export function checkRestartPolicy(name: string, maximumRetryCount: number): void {
+  const invalid = (reason: string): EngineError =>
+    new EngineError("invalid-argument", `invalid restart policy: ${reason}`);
+  if (!["", "no", "always", "on-failure", "unless-stopped"].includes(name))
+    throw invalid(`unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`);
+  if (name !== "on-failure" && maximumRetryCount !== 0)
+    throw invalid(
+      `maximum retry count can only be used with 'on-failure'${maximumRetryCount < 0 ? " and cannot be negative" : ""}`,
+    );
+  if (maximumRetryCount < 0) throw invalid("maximum retry count cannot be negative");
+}
+
+/** An image for another platform than asked, or than this machine is. */
+function platformWarnings(image: LocalImage, name: string, platform: Platform | undefined): string[] {
+  const own = image.config;
+  if (platform === undefined) {
+    const { os, architecture } = hostPlatform();
+    if (own.os === os && own.architecture === architecture) return [];
+    return [
+      `The requested image's platform (${formatPlatform(own)}) does not match the detected host platform (${os}/${architecture}) and no specific platform was requested`,
+    ];
+  }
+  if (platformMatches(platform, own)) return [];
+  throw new EngineError("not-found", platformMismatchText(name, own, platform));
+}

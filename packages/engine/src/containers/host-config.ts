@@ -1,0 +1,62 @@
+/**
+ * The daemon's defaults put into a request's HostConfig, as dockerd does before it stores and shows it. What contradicts itself is
+ * refused elsewhere (`oci/`); nothing here throws.
+ */
+import type { HostConfig } from "@fathom/spec";
+import type { EngineConfig, MachineDefaults } from "../contract.ts";
+import { resolveLogSettings } from "./log-config.ts";
+
+const ownRuntime = { path: "fathom-runc" };
+export const defaultRuntime = "fathom";
+/** Docker's own names mean this engine's runtime: clients that ask for the usual one get it. */
+export const runtimes: Readonly<Record<string, { readonly path: string }>> = {
+  [defaultRuntime]: ownRuntime,
+  "io.containerd.runc.v2": ownRuntime,
+  runc: ownRuntime,
+};
+
+export function withHostDefaults(requested: HostConfig, config: EngineConfig, facts: MachineDefaults): HostConfig {
+  const { Privileged: privileged } = requested;
+  const log = resolveLogSettings(requested.LogConfig, config);
+  const networkMode =
+    requested.NetworkMode === "" || requested.NetworkMode === "default" ? "bridge" : requested.NetworkMode;
+  const memorySwap = requested.Memory > 0 && requested.MemorySwap === 0 ? requested.Memory * 2 : requested.MemorySwap;
+  return {
+    ...requested,
+    LogConfig: log,
+    NetworkMode: networkMode,
+    PortBindings: requested.PortBindings ?? {},
+    RestartPolicy: requested.RestartPolicy.Name === "" ? { Name: "no", MaximumRetryCount: 0 } : requested.RestartPolicy,
+    IpcMode: requested.IpcMode === "" ? "private" : requested.IpcMode,
+    CgroupnsMode:
+      requested.CgroupnsMode === ""
+        ? facts.privateCgroups && !privileged
+          ? "private"
+          : "host"
+        : requested.CgroupnsMode,
+    ShmSize: requested.ShmSize === 0 ? config.defaultShmSizeBytes : requested.ShmSize,
+    Dns: requested.Dns ?? [],
+    DnsOptions: requested.DnsOptions ?? [],
+    DnsSearch: requested.DnsSearch ?? [],
+    Devices: requested.Devices ?? [],
+    Ulimits: requested.Ulimits ?? [],
+    BlkioWeightDevice: requested.BlkioWeightDevice ?? [],
+    BlkioDeviceReadBps: requested.BlkioDeviceReadBps ?? [],
+    BlkioDeviceWriteBps: requested.BlkioDeviceWriteBps ?? [],
+    BlkioDeviceReadIOps: requested.BlkioDeviceReadIOps ?? [],
+    BlkioDeviceWriteIOps: requested.BlkioDeviceWriteIOps ?? [],
+    MemorySwap: memorySwap,
+    MaskedPaths: privileged ? null : (requested.MaskedPaths ?? facts.maskedPaths),
+    ReadonlyPaths: privileged ? null : (requested.ReadonlyPaths ?? facts.readonlyPaths),
+    SecurityOpt: securityOptions(requested),
+    Runtime: requested.Runtime === undefined || requested.Runtime === "" ? defaultRuntime : requested.Runtime,
+  };
+}
+
+/** Labels cannot be held against a privileged container: dockerd says so in its options, and clients compare. */
+function securityOptions(requested: HostConfig): readonly string[] | null {
+  const options = requested.SecurityOpt;
+  const unlabelled = requested.Privileged || requested.PidMode === "host" || requested.IpcMode === "host";
+  if (!unlabelled || options?.some((option) => option.startsWith("label"))) return options;
+  return [...(options ?? []), "label=disable"];
+}

@@ -1,0 +1,47 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec";
+import { FakeMachine, removeTree, startDaemon, type TestEngine } from "../testing/fakes.ts";
+
+let root: string;
+let machine: FakeMachine;
+let engine: TestEngine;
+beforeEach(async () => {
+  root = mkdtempSync(join(tmpdir(), "fathom-list-"));
+  machine = new FakeMachine();
+  engine = await startDaemon(machine, root);
+});
+afterEach(async () => {
+  await engine.shutdown();
+  removeTree(root);
+});
+
+test("while many containers are read from the disk everything else has its turn, and one that goes meanwhile is left out", async () => {
+  for (let count = 0; count < 20; count++)
+    await engine.containers.create(`c${count}`, undefined, {
+      ...emptyContainerConfig,
+      Image: "busybox",
+      HostConfig: emptyHostConfig,
+      NetworkingConfig: { EndpointsConfig: {} },
+    });
+  machine.onUsage = () => {
+    const end = performance.now() + 6;
+    while (performance.now() < end);
+  };
+  let turns = 0;
+  let removed: Promise<void> | undefined;
+  const count = (): void => {
+    turns++;
+    removed ??= engine.containers.remove("c0", { force: true, volumes: false, link: false });
+    if (turns < 1000) setImmediate(count);
+  };
+  setImmediate(count);
+  const list = await engine.containers.list({ all: true, limit: undefined, size: true, filters: {} });
+  const during = turns;
+  turns = 1000;
+  await removed;
+  expect(during).toBeGreaterThan(4);
+  expect(list.map(({ Names }) => Names[0])).toEqual(Array.from({ length: 19 }, (_, index) => `/c${19 - index}`));
+});

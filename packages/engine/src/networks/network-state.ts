@@ -1,0 +1,121 @@
+/** Rows of networks in the engine's database, and networks as clients see them. */
+import type { NetworkInfo, Networks, NetworkState } from "@fathom/network";
+import type { Filters, NetworkInspect } from "@fathom/spec";
+import { EngineError } from "@fathom/base";
+import type { Database } from "@fathom/store";
+import type { EngineContext } from "../context.ts";
+import { checkFilterKeys, filterValues, matchesLabels } from "../filters/filters.ts";
+
+export function createNetworkState(database: Database): NetworkState {
+  database.migrate("networks", [
+    { version: 1, up: [`CREATE TABLE network_rows (id TEXT PRIMARY KEY, data TEXT NOT NULL) STRICT, WITHOUT ROWID`] },
+  ]);
+  return {
+    networks: () =>
+      database
+        .all("SELECT id, data FROM network_rows")
+        .map(
+          ({ id, data }) =>
+            database.readObject(`network ${String(id)}`, data, [
+              "id",
+              "name",
+              "driver",
+              "options",
+              "labels",
+            ]) as unknown as NetworkInfo,
+        ),
+    saveNetwork: (network) =>
+      void database.run(
+        "INSERT INTO network_rows (id, data) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data",
+        network.id,
+        JSON.stringify(network),
+      ),
+    removeNetwork: (id) => void database.run("DELETE FROM network_rows WHERE id = ?", id),
+  };
+}
+
+/** Those of the engine itself; clients may ask for either kind. */
+const predefined = new Set(["bridge", "host", "none"]);
+
+export function listNetworks(engine: EngineContext, filters: Filters): NetworkInspect[] {
+  checkFilterKeys(filters, ["dangling", "driver", "id", "label", "name", "scope", "type"]);
+  const any = (key: string, test: (value: string) => boolean): boolean => {
+    const values = filterValues(filters, key);
+    return values.length === 0 || values.some(test);
+  };
+  for (const type of filterValues(filters, "type"))
+    if (type !== "custom" && type !== "builtin")
+      throw new EngineError("invalid-argument", `invalid filter: 'type=${type}'`);
+  return engine.networks
+    .list()
+    .filter(
+      (network) =>
+        any("driver", (value) => network.driver === value) &&
+        any("id", (value) => network.id.startsWith(value)) &&
+        any("name", (value) => network.name.includes(value)) &&
+        any("scope", (value) => value === "local") &&
+        any("type", (value) => (value === "builtin") === predefined.has(network.name)) &&
+        any(
+          "dangling",
+          (value) =>
+            /^(1|t|true)$/i.test(value) ===
+            (engine.networks.endpoints(network.id).length === 0 && !predefined.has(network.name)),
+        ) &&
+        matchesLabels(network.labels, filterValues(filters, "label")),
+    )
+    .map((network) => ({ ...inspect(engine, network), Containers: {} }));
+}
+
+export function inspectNetwork(
+  engine: EngineContext,
+  name: string,
+  options: { scope: string | undefined },
+): NetworkInspect {
+  const network = engine.networks.find(name);
+  if (network === undefined || (options.scope !== undefined && options.scope !== "" && options.scope !== "local"))
+    throw new EngineError("not-found", `network ${name} not found`);
+  return inspect(engine, network);
+}
+
+function inspect(engine: EngineContext, network: NetworkInfo): NetworkInspect {
+  return {
+    Name: network.name,
+    Id: network.id,
+    Created: network.createdAt,
+    Scope: "local",
+    Driver: network.driver,
+    EnableIPv4: true,
+    EnableIPv6: false,
+    IPAM: {
+      Driver: "default",
+      Options: null,
+      Config:
+        network.subnet === undefined
+          ? null
+          : [{ Subnet: network.subnet, ...(network.gateway === undefined ? {} : { Gateway: network.gateway }) }],
+    },
+    Internal: false,
+    Attachable: false,
+    Ingress: false,
+    ConfigFrom: { Network: "" },
+    ConfigOnly: false,
+    Containers: connected(engine, engine.networks, network),
+    Options: network.options,
+    Labels: network.labels,
+  };
+}
+
+function connected(engine: EngineContext, networks: Networks, network: NetworkInfo): NetworkInspect["Containers"] {
+  return Object.fromEntries(
+    networks.endpoints(network.id).map((endpoint) => [
+      endpoint.containerId,
+      {
+        Name: engine.containers.byId(endpoint.containerId)?.record.name ?? "",
+        EndpointID: endpoint.endpointId,
+        MacAddress: endpoint.macAddress,
+        IPv4Address: `${endpoint.ipv4Address}/${endpoint.ipv4PrefixLength}`,
+        IPv6Address: "",
+      },
+    ]),
+  );
+}

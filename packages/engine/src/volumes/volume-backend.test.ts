@@ -1,0 +1,111 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { silentLogger, systemClock } from "@fathom/base";
+import { openStore, type Store } from "@fathom/store";
+import { createHostFiles, createSys } from "@fathom/sys";
+import { helperExecutable } from "@fathom/sys/helper";
+import { anonymousLabel } from "@fathom/volumes";
+import { testConfig } from "../testing/fakes.ts";
+import { createVolumeBackend, type VolumeBackend } from "./volume-backend.ts";
+
+const sys = createSys();
+let root: string;
+let store: Store;
+let published: string[];
+let users: Record<string, string[]>;
+let volumes: VolumeBackend;
+beforeEach(async () => {
+  root = mkdtempSync(join(tmpdir(), "fathom-volumes-"));
+  store = await openStore({ root, sys, logger: silentLogger, syncFilesystem: async () => undefined });
+  published = [];
+  users = {};
+  volumes = createVolumeBackend({
+    config: testConfig(root),
+    store,
+    sys,
+    files: createHostFiles({ sys, executable: () => helperExecutable(sys) }),
+    events: {
+      publish: (type, action, id, attributes) =>
+        void published.push(`${type} ${action} ${id} ${JSON.stringify(attributes)}`),
+    },
+    uses: {
+      ofImage: () => [],
+      ofVolume: (name: string) => users[name] ?? [],
+      volumesInUse: () => new Map(Object.entries(users).map(([name, ids]) => [name, ids.length])),
+    },
+    logger: silentLogger,
+    clock: systemClock,
+  });
+});
+afterEach(async () => {
+  await store[Symbol.asyncDispose]();
+  rmSync(root, { recursive: true });
+});
+
+const settings = { Driver: "", DriverOpts: {}, Labels: {} };
+const names = async (): Promise<string[]> => (await volumes.volumeList({})).Volumes.map(({ Name }) => Name).sort();
+
+test("a name filter is a pattern whose cost is bounded; what is none is looked for as text", async () => {
+  for (const name of ["web-data", "web.cache", `${"a".repeat(60)}_`])
+    await volumes.volumeCreate({ ...settings, Name: name });
+  const found = async (filter: string): Promise<string[]> =>
+    (await volumes.volumeList({ name: [filter] })).Volumes.map(({ Name }) => Name).sort();
+  expect(await found("^web")).toEqual(["web-data", "web.cache"]);
+  expect(await found("d.t[a]$")).toEqual(["web-data"]);
+  expect(await found("[")).toEqual([]);
+  // The runtime's own engine would go back and forth over this for seconds, or for ever.
+  expect(await found("^(a+)+$")).toEqual([]);
+  // Look-behind and references to what was found are not of this language: they are looked for as text.
+  expect(await found(String.raw`(a)\1`)).toEqual([]);
+});
+
+test("a volume that a container takes while a prune measures it is not pruned; of two removals one removes it", async () => {
+  for (const name of ["taken", "free"]) await volumes.volumeCreate({ ...settings, Name: name });
+  const report = volumes.volumePrune({ all: ["true"] });
+  users["taken"] = ["c1"];
+  expect((await report).VolumesDeleted).toEqual(["free"]);
+  expect(await names()).toEqual(["taken"]);
+  users = {};
+  const removals = await Promise.allSettled([
+    volumes.volumeRemove("taken", false),
+    volumes.volumeRemove("taken", false),
+  ]);
+  expect(removals.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+  expect(await names()).toEqual([]);
+});
+
+test("a prune takes anonymous volumes, and with all=1 those whose labels fit; a volume in use stays", async () => {
+  for (const [Name, Labels] of [
+    ["", { tier: "front" }],
+    ["named", { tier: "front" }],
+    ["kept", { tier: "front", keep: "" }],
+    ["used", { tier: "front" }],
+    ["back", { tier: "back" }],
+  ] as const)
+    await volumes.volumeCreate({ ...settings, Name, Labels });
+  users["used"] = ["c1"];
+  const anonymous = (await volumes.volumeList({ label: [anonymousLabel] })).Volumes.map(({ Name }) => Name);
+  expect(anonymous).toHaveLength(1);
+  const pruned = async (filters: Record<string, string[]>): Promise<readonly string[]> =>
+    ((await volumes.volumePrune(filters)).VolumesDeleted ?? []).toSorted();
+  expect(await pruned({ label: ["tier=back"] })).toEqual([]);
+  expect(await pruned({})).toEqual(anonymous);
+  expect(await pruned({ all: ["1"], label: ["tier=front"], "label!": ["keep"] })).toEqual(["named"]);
+  expect(await names()).toEqual(["back", "kept", "used"]);
+  await expect(volumes.volumePrune({ all: ["perhaps"] })).rejects.toThrow("invalid filter 'all'");
+});
+
+test("events say what became of a volume", async () => {
+  await volumes.volumeCreate({ ...settings, Name: "one" });
+  await volumes.volumeRemove("one", false);
+  await volumes.volumeRemove("one", true);
+  await expect(volumes.volumeRemove("one", false)).rejects.toThrow("get one: no such volume");
+  await volumes.volumePrune({});
+  expect(published).toEqual([
+    'volume create one {"driver":"local"}',
+    'volume destroy one {"driver":"local"}',
+    'volume prune  {"reclaimed":"0"}',
+  ]);
+});

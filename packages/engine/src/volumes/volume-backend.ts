@@ -1,0 +1,143 @@
+/** Docker's volume API over the volumes: its shapes, filters, words and events. */
+import { join } from "node:path";
+import { EngineError } from "@fathom/base";
+import type { Filters, PruneReport, Volume, VolumeCreateRequest, VolumeListResponse } from "@fathom/spec";
+import { anonymousLabel, createLocalDriver, createVolumes, type VolumeInfo, type Volumes } from "@fathom/volumes";
+import type { EngineParts, VolumeHalf } from "../engine.ts";
+import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
+import { compilePattern } from "../filters/patterns.ts";
+
+export interface VolumeBackend {
+  volumeList(filters: Filters): Promise<VolumeListResponse>;
+  volumeCreate(body: VolumeCreateRequest): Promise<Volume>;
+  volumeInspect(name: string): Promise<Volume>;
+  volumeRemove(name: string, force: boolean): Promise<void>;
+  volumePrune(filters: Filters): Promise<PruneReport>;
+}
+
+/** Opens the volumes below the data root. */
+export function createVolumeBackend(parts: EngineParts): VolumeBackend & VolumeHalf {
+  const { config, sys, files, store, uses, clock, logger, events } = parts;
+  const local = createLocalDriver({ root: join(config.dataRoot, "volumes"), sys, files, clock, logger });
+  const volumes = createVolumes({
+    drivers: [local],
+    defaultDriver: local.name,
+    database: store.database,
+    uses,
+    onChange: ({ kind, name, driver }) =>
+      events.publish("volume", kind === "created" ? "create" : "destroy", name, { driver }),
+    clock,
+    logger,
+  });
+  return new DockerVolumes(volumes, parts);
+}
+
+class DockerVolumes implements VolumeBackend, VolumeHalf {
+  readonly lookup: Volumes;
+  readonly #parts: Pick<EngineParts, "uses" | "events">;
+
+  constructor(volumes: Volumes, parts: Pick<EngineParts, "uses" | "events">) {
+    this.lookup = volumes;
+    this.#parts = parts;
+  }
+
+  async volumeCreate(body: VolumeCreateRequest): Promise<Volume> {
+    const anonymous = body.Name === "";
+    const { name } = await this.lookup.ensure({
+      name: body.Name,
+      driver: body.Driver,
+      options: body.DriverOpts ?? {},
+      labels: anonymous ? { ...body.Labels, [anonymousLabel]: "" } : (body.Labels ?? {}),
+    });
+    return show(this.lookup.describe(name));
+  }
+
+  async volumeInspect(name: string): Promise<Volume> {
+    return show(this.lookup.describe(name));
+  }
+
+  async volumeList(filters: Filters): Promise<VolumeListResponse> {
+    checkFilterKeys(filters, ["dangling", "driver", "label", "name"]);
+    const dangling = danglingFilter(filters);
+    const drivers = filterValues(filters, "driver");
+    const names = filterValues(filters, "name").map(nameTest);
+    const inUse = dangling === undefined ? undefined : this.#parts.uses.volumesInUse();
+    const found = this.lookup
+      .list()
+      .filter(
+        ({ name, driver, labels }) =>
+          (names.length === 0 || names.some((matches) => matches(name))) &&
+          (drivers.length === 0 || drivers.includes(driver)) &&
+          matchesLabels(labels ?? {}, filterValues(filters, "label")) &&
+          (inUse === undefined || dangling !== inUse.has(name)),
+      );
+    return { Volumes: found.map(show), Warnings: null };
+  }
+
+  async volumeRemove(name: string, force: boolean): Promise<void> {
+    if (force && this.lookup.get(name) === undefined) return;
+    await this.lookup.remove(name);
+  }
+
+  async volumePrune(filters: Filters): Promise<PruneReport> {
+    checkFilterKeys(filters, ["all", "label", "label!"]);
+    const all = filterValues(filters, "all").map(parseAll).some(Boolean);
+    const without = filterValues(filters, "label!");
+    const { names, reclaimed } = await this.lookup.prune((volume) => {
+      const labels = volume.labels ?? {};
+      return (
+        (all || anonymousLabel in labels) &&
+        matchesLabels(labels, filterValues(filters, "label")) &&
+        !(without.length > 0 && without.every((label) => hasLabel(labels, label)))
+      );
+    });
+    this.#parts.events.publish("volume", "prune", "", { reclaimed: String(reclaimed) });
+    return { VolumesDeleted: names, SpaceReclaimed: reclaimed };
+  }
+
+  volumeUsage(name: string): Promise<number> {
+    return this.lookup.usage(name);
+  }
+}
+
+function show(volume: VolumeInfo): Volume {
+  return {
+    CreatedAt: volume.createdAt.replace(/\.\d+Z$/, "Z"),
+    Driver: volume.driver,
+    Labels: volume.labels,
+    Mountpoint: volume.mountpoint,
+    Name: volume.name,
+    Options: volume.options,
+    Scope: volume.scope,
+  };
+}
+
+function parseAll(value: string): boolean {
+  if (/^(1|t|true)$/i.test(value)) return true;
+  if (/^(0|f|false)$/i.test(value)) return false;
+  throw new EngineError(
+    "invalid-argument",
+    `invalid filter 'all': strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`,
+  );
+}
+
+function danglingFilter(filters: Filters): boolean | undefined {
+  const values = filterValues(filters, "dangling");
+  if (values.length === 0) return undefined;
+  if (values.length === 1) {
+    if (/^(1|t|true)$/i.test(values[0]!)) return true;
+    if (/^(0|f|false)$/i.test(values[0]!)) return false;
+  }
+  throw new EngineError("invalid-argument", `invalid filter 'dangling=[${values.join(" ")}]'`);
+}
+
+/** A regular expression over the name; what is none is looked for as text. */
+function nameTest(value: string): (name: string) => boolean {
+  let pattern: ((text: string) => boolean) | undefined;
+  try {
+    pattern = compilePattern(value);
+  } catch {
+    pattern = undefined;
+  }
+  return pattern ?? ((name) => name.includes(value));
+}
