@@ -58,8 +58,21 @@ function packageOf(file: string): string | undefined {
   return /^packages\/([^/]+)\//.exec(file)?.[1];
 }
 
+function isForTests(file: string): boolean {
+  return file.endsWith(".test.ts") || file.includes("/testing/");
+}
+
+/** The public door of a package, and the one of what its tests share with others' tests. */
+const doors: Readonly<Record<string, string>> = { ".": "./src/index.ts", "./testing": "./src/testing/index.ts" };
+
 for (const name of new Glob("packages/*/package.json").scanSync(root)) {
   const own = packageOf(name)!;
+  const { exports } = await Bun.file(join(root, name)).json();
+  for (const [door, file] of Object.entries(exports))
+    if (doors[door] !== file)
+      problems.push(
+        `one-public-door: ${name}: ${door} → ${file}; others may import ${Object.keys(doors).join(" and ")}`,
+      );
   if (!(own in allowed))
     problems.push(`unknown-package: ${name}: add ${own} to script/check-architecture.ts and ARCHITECTURE.md`);
 }
@@ -78,6 +91,8 @@ for (const file of new Glob("packages/*/src/**/*.ts").scanSync(root)) {
       if (compiled && own !== "sys") problems.push(`only-sys-loads-native: ${file} imports ${target}`);
       other = inside;
     }
+    if (target!.endsWith("/testing") && !isForTests(file))
+      problems.push(`only-tests-use-testing: ${file} imports ${target}`);
     if (other === undefined || other === own) continue;
     if (!allowed[own]!.includes(other)) problems.push(`imports-point-down: ${file} (${own}) imports ${other}`);
   }

@@ -8,8 +8,8 @@
 import { join } from "node:path";
 import { createReadStream, mkdirSync } from "node:fs";
 import { createLogger } from "@fathom/base";
-import { adaptCreate } from "@fathom/api/adapt/create";
-import { decodeContainerCreate } from "@fathom/spec/docker/decode/container";
+import { adaptCreate } from "@fathom/api";
+import { decodeContainerCreate } from "@fathom/spec";
 import { createSys } from "@fathom/sys";
 import { composeEngine } from "../../apps/fathom/src/compose.ts";
 import { readDaemonConfig } from "../../apps/fathom/src/settings/daemon-config.ts";

@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
-import { decodeDocument, exact, text } from "@fathom/spec/decode/index";
+import { decodeDocument, exact, text } from "@fathom/spec";
 import { type Environment, run } from "./measure.ts";
 
 export const REGISTRY = "127.0.0.1:5000";

@@ -1,7 +1,7 @@
 /** Writes images straight into the storage of a docker-registry: its files are plain blobs and links to them. */
 import { copyFileSync, linkSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { decodeDocument, exact, list, omittable, text, type Decoder } from "@fathom/spec/decode/index";
+import { decodeDocument, exact, list, omittable, text, type Decoder } from "@fathom/spec";
 
 interface Blob {
   readonly digest: string;

@@ -3,7 +3,7 @@ import type { Contender, Row, Sides, Target } from "./row.ts";
 import { ApiClient } from "./api-client.ts";
 import { allAtOnceMs, type Environment, parentOf, processTree, programOf, pssKiB, run, runMs } from "./measure.ts";
 import { type Engine, REGISTRY } from "./engines.ts";
-import { between, boolean, decodeDocument, exact, list } from "@fathom/spec/decode/index";
+import { between, boolean, decodeDocument, exact, list } from "@fathom/spec";
 
 export const IMAGE = `${REGISTRY}/alpine:latest`;
 export const BIG_IMAGE = `${REGISTRY}/bench-big:latest`;

@@ -2,9 +2,8 @@
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { compile, createLauncher, openCgroups } from "@fathom/runtime";
-import { parseOciSpec } from "@fathom/spec/oci-runtime";
-import { createSys } from "@fathom/sys";
-import { helperExecutable } from "@fathom/sys/helper";
+import { parseOciSpec } from "@fathom/spec";
+import { createSys, helperExecutable } from "@fathom/sys";
 import type { Contender } from "./row.ts";
 
 /**

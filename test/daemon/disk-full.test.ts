@@ -1,9 +1,8 @@
 /** The daemon's disk is full: clear errors, a store that is sound, containers that go on, and no way that needs space to make space. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
-import { MNT_DETACH, MS_REMOUNT } from "@fathom/sys";
+import { MNT_DETACH, MS_REMOUNT, createSys } from "@fathom/sys";
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { createSys } from "@fathom/sys/create-sys";
 import { TestDaemon, until } from "./harness.ts";
 
 const sys = createSys();

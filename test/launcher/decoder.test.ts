@@ -3,9 +3,7 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { encodePlan, type Operation } from "@fathom/runtime";
-import { frame, messageTypes } from "@fathom/runtime/supervisor/protocol";
-import { WireWriter } from "@fathom/runtime/plan/wire";
+import { encodePlan, type Operation, frame, messageTypes, WireWriter } from "@fathom/runtime";
 import { plan, Rig } from "./rig.ts";
 
 const base = mkdtempSync(join(tmpdir(), "fathom-decoder-"));

@@ -2,7 +2,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { constants } from "node:os";
 import { randomId } from "@fathom/base";
-import { execWords } from "@fathom/engine/words/launch-words";
+import { execWords } from "@fathom/engine";
 import {
   LaunchFailure,
   type AttachOptions,

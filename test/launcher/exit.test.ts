@@ -3,7 +3,7 @@ import { afterAll, expect, test } from "bun:test";
 import { chmodSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError } from "@fathom/base";
-import { startWords } from "@fathom/engine/words/launch-words";
+import { startWords } from "@fathom/engine";
 import { LaunchFailure } from "@fathom/runtime";
 import { launcher, plan, Rig, run, start, unlogged, fileLog } from "./rig.ts";
 

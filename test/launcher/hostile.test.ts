@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { startWords } from "@fathom/engine/words/launch-words";
+import { startWords } from "@fathom/engine";
 import type { LaunchFailure, Operation } from "@fathom/runtime";
 import { Rig, run, start, sys } from "./rig.ts";
 

@@ -3,10 +3,16 @@ import { afterAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import type { Supervisor } from "@fathom/runtime";
-import { frame, MessageParser, messageTypes, type Message } from "@fathom/runtime/supervisor/protocol";
-import { WireReader, WireWriter } from "@fathom/runtime/plan/wire";
-import { openCgroups } from "@fathom/runtime";
+import {
+  type Supervisor,
+  frame,
+  MessageParser,
+  messageTypes,
+  type Message,
+  WireReader,
+  WireWriter,
+  openCgroups,
+} from "@fathom/runtime";
 import { eventually, execOperation, Rig, start, sys } from "./rig.ts";
 
 const rig = new Rig();

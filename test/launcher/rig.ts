@@ -17,8 +17,7 @@ import {
   type Operation,
   type SupervisedIo,
 } from "@fathom/runtime";
-import { createSys } from "@fathom/sys";
-import { helperExecutable } from "@fathom/sys/helper";
+import { createSys, helperExecutable } from "@fathom/sys";
 import { busyboxPath } from "../make-busybox-image.ts";
 
 export const sys = createSys();

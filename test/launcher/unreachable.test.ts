@@ -18,8 +18,7 @@ import {
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createLauncher, type KnownRun, type RunIdentity } from "@fathom/runtime";
-import { SysError } from "@fathom/sys";
-import { helperExecutable } from "@fathom/sys/helper";
+import { SysError, helperExecutable } from "@fathom/sys";
 import { alive, bothOutputs, eventually, launcher, plan, Reader, Rig, start, sys, unframe, unlogged } from "./rig.ts";
 
 const rig = new Rig();

@@ -13,8 +13,7 @@ import {
   type PortRequest,
 } from "@fathom/network";
 import { silentLogger, systemClock } from "@fathom/base";
-import { createSys } from "@fathom/sys";
-import { forwarderExecutable } from "@fathom/sys/helper";
+import { createSys, forwarderExecutable } from "@fathom/sys";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 

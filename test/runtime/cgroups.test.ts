@@ -2,8 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { appendFileSync, readFileSync } from "node:fs";
 import { systemClock } from "@fathom/base";
-import { createCgroups, findHierarchies, openCgroups, type Cgroup } from "@fathom/runtime";
-import { hostFileSystem } from "@fathom/runtime/cgroups/filesystem";
+import { createCgroups, findHierarchies, openCgroups, type Cgroup, hostFileSystem } from "@fathom/runtime";
 import { createSys } from "@fathom/sys";
 import { runName } from "../run-name.ts";
 

@@ -5,12 +5,10 @@
 import { afterAll, expect, test } from "bun:test";
 import { chownSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { specOf, type DockerExtension } from "@fathom/engine/containers/docker-extension";
-import { createOciTranslation } from "@fathom/engine/oci/translation";
-import type { ContainerRecord } from "@fathom/containers/record";
+import { specOf, type DockerExtension, createOciTranslation } from "@fathom/engine";
+import type { ContainerRecord } from "@fathom/containers";
 import { compile, mountPointOf, openCgroups, resourcesFromOci, type Cgroup } from "@fathom/runtime";
-import { AT_FDCWD, createHostFiles } from "@fathom/sys";
-import { helperExecutable } from "@fathom/sys/helper";
+import { AT_FDCWD, createHostFiles, helperExecutable } from "@fathom/sys";
 import {
   emptyContainerConfig,
   emptyHostConfig,

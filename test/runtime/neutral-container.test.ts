@@ -7,20 +7,22 @@ import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomId, silentLogger, systemClock, zeroTime } from "@fathom/base";
-import type { ContainerSpec } from "@fathom/containers/container-spec";
-import { makeContainer } from "@fathom/containers/lifecycle/create";
-import { removeContainer } from "@fathom/containers/lifecycle/remove";
-import { startContainer } from "@fathom/containers/lifecycle/start";
-import { stopContainer } from "@fathom/containers/lifecycle/stop";
-import { waitContainer } from "@fathom/containers/lifecycle/wait";
-import { openContainers, type Containers } from "@fathom/containers/open";
-import type { ContainerRecord } from "@fathom/containers/record";
-import { FakeMachine } from "@fathom/containers/testing/fake-machine";
+import {
+  type ContainerSpec,
+  makeContainer,
+  removeContainer,
+  startContainer,
+  stopContainer,
+  waitContainer,
+  openContainers,
+  type Containers,
+  type ContainerRecord,
+} from "@fathom/containers";
+import { FakeMachine } from "@fathom/containers/testing";
 import { openCgroups } from "@fathom/runtime";
 import { parseDiffId, type ChainId, type OciSpec } from "@fathom/spec";
 import { openStore, type Store } from "@fathom/store";
-import { createHostFiles } from "@fathom/sys";
-import { helperExecutable } from "@fathom/sys/helper";
+import { createHostFiles, helperExecutable } from "@fathom/sys";
 import { launcher, Rig, sys } from "../launcher/rig.ts";
 import { runName } from "../run-name.ts";
 

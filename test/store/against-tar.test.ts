@@ -1,7 +1,7 @@
 /** The unpacker beside GNU tar, on trees that tar itself packed; and under random hostile archives. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { isEngineError } from "@fathom/base";
-import { createLayerUnpacker } from "@fathom/store/tree/unpack";
+import { createLayerUnpacker } from "@fathom/store";
 import { chmodSync, chownSync, ftruncateSync, linkSync, mkdirSync, mkdtempSync, openSync, closeSync } from "node:fs";
 import { lutimesSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,16 +1,10 @@
 /** docker load and save over a real store: what comes back, and that a broken archive leaves nothing. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { silentLogger, systemClock } from "@fathom/base";
-import { loadLines } from "@fathom/engine/images/progress-lines";
-import type { ImageContext } from "@fathom/images/context";
-import { findImage } from "@fathom/images/names/find";
-import { loadImages } from "@fathom/images/archive/load";
-import { saveImages } from "@fathom/images/archive/save";
-import { runBlobJob } from "@fathom/images/workers/file-jobs";
-import { runLayerJob } from "@fathom/images/workers/layer-job";
+import { loadLines } from "@fathom/engine";
+import { type ImageContext, findImage, loadImages, saveImages, runBlobJob, runLayerJob } from "@fathom/images";
 import { sha256Digest } from "@fathom/spec";
-import { createContentWriter } from "@fathom/store";
-import { createLayerUnpacker } from "@fathom/store/tree/unpack";
+import { createContentWriter, createLayerUnpacker } from "@fathom/store";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";

@@ -1,9 +1,8 @@
 /** Snapshots over overlay2: the contract, and many layers without a tar in between. */
 import { expect, test } from "bun:test";
 import { chainIds, type ChainId } from "@fathom/spec";
-import type { Layer } from "@fathom/store";
-import { snapshotterSuite } from "@fathom/store/testing/snapshotter-suite";
-import { writeLayerDiff } from "@fathom/store/tree/write-diff";
+import { type Layer, writeLayerDiff } from "@fathom/store";
+import { snapshotterSuite } from "@fathom/store/testing";
 import {
   chmodSync,
   existsSync,

@@ -2,9 +2,15 @@
 import { nameText, TarReader, TarWriter, type TarEntryInput } from "@fathom/archive";
 import { silentLogger } from "@fathom/base";
 import type { ChainId } from "@fathom/spec";
-import { openStore, type Snapshot, type Layer, type Lease, type Store } from "@fathom/store";
-import { writeLayerDiff } from "@fathom/store/tree/write-diff";
-import { createLayerUnpacker } from "@fathom/store/tree/unpack";
+import {
+  openStore,
+  type Snapshot,
+  type Layer,
+  type Lease,
+  type Store,
+  writeLayerDiff,
+  createLayerUnpacker,
+} from "@fathom/store";
 import { createSys, MNT_DETACH } from "@fathom/sys";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

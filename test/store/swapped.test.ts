@@ -4,10 +4,9 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { nameText, TarReader, type TarEntry } from "@fathom/archive";
-import { tarTree } from "@fathom/containers/files/tar-tree";
-import { createHostFiles, S_IFCHR, S_IFIFO } from "@fathom/sys";
-import { helperExecutable } from "@fathom/sys/helper";
-import { writeLayerDiff } from "@fathom/store/tree/write-diff";
+import { tarTree } from "@fathom/containers";
+import { createHostFiles, S_IFCHR, S_IFIFO, helperExecutable } from "@fathom/sys";
+import { writeLayerDiff } from "@fathom/store";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

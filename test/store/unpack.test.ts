@@ -1,7 +1,7 @@
 /** Layers unpacked by root: what comes out, and what is refused. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { TarWriter, type TarEntryInput } from "@fathom/archive";
-import { createLayerUnpacker } from "@fathom/store/tree/unpack";
+import { createLayerUnpacker } from "@fathom/store";
 import { createSys } from "@fathom/sys";
 import {
   existsSync,

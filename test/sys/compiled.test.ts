@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { boolean, decodeDocument, exact, text, unsigned, type Decoder } from "@fathom/spec/decode/index";
+import { boolean, decodeDocument, exact, text, unsigned, type Decoder } from "@fathom/spec";
 
 const root = resolve(import.meta.dir, "../..");
 const place = mkdtempSync(join(tmpdir(), "compiled-"));

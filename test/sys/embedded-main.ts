@@ -1,6 +1,5 @@
 /** The program that compiled.test.ts compiles: it uses the embedded addon and helper, here and in a worker. */
-import { createSys } from "@fathom/sys";
-import { helperExecutable } from "@fathom/sys/helper";
+import { createSys, helperExecutable } from "@fathom/sys";
 
 const sys = createSys();
 const helper = helperExecutable(sys);

@@ -14,10 +14,10 @@ import {
   O_RDONLY,
   O_WRONLY,
   RESOLVE_BENEATH,
+  createCallContext,
+  loadNative,
+  openOverlay,
 } from "@fathom/sys";
-import { createCallContext } from "@fathom/sys/calls";
-import { loadNative } from "@fathom/sys/native";
-import { openOverlay } from "@fathom/sys/overlay";
 
 const sys = createSys();
 

@@ -10,7 +10,7 @@ const limitMs = 300_000;
 
 /** The child's part. Its only argument is the file. */
 export async function checkDatabaseMain([path = ""]: readonly string[]): Promise<number> {
-  const { checkDatabaseFile } = await import("@fathom/store/database/quick-check");
+  const { checkDatabaseFile } = await import("@fathom/store");
   setPriority(constants.priority.PRIORITY_LOW);
   process.stdout.write(checkDatabaseFile(path) ?? "");
   return 0;

@@ -1,8 +1,7 @@
 /** What the kernel of this machine does of what the engine relies on. */
 import { release } from "node:os";
 import { findMountedHierarchies, judgeKernel, tryCgroupFeatures, type KernelReport } from "@fathom/runtime";
-import { probeKernel, type Sys } from "@fathom/sys";
-import { helperExecutable } from "@fathom/sys/helper";
+import { probeKernel, type Sys, helperExecutable } from "@fathom/sys";
 
 export async function examineKernel(sys: Sys): Promise<KernelReport> {
   const tries = await probeKernel({ executable: () => helperExecutable(sys) });

@@ -10,3 +10,5 @@ export * from "./turns.ts";
 export * from "./unix-time.ts";
 export * from "./version.ts";
 export * from "./human-time.ts";
+export { Faults } from "./faults.ts";
+export { Semaphore } from "./semaphore.ts";

@@ -1,5 +1,5 @@
 /** At most so many at once; the others wait in the order in which they came. */
-import { EngineError } from "@fathom/base";
+import { EngineError } from "./errors.ts";
 
 export class Semaphore {
   #free: number;

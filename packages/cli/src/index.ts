@@ -37,3 +37,4 @@ export async function main(argv: readonly string[]): Promise<number> {
     return 1;
   }
 }
+export type { FlagType } from "./flags.ts";

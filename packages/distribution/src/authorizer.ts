@@ -3,7 +3,7 @@
  * names (GET with Basic credentials, or OAuth2 POST with an identity token), or nothing. Secrets never get into messages.
  */
 import { EngineError, type Clock } from "@fathom/base";
-import { isObject, parseJson } from "@fathom/spec/decode/index";
+import { isObject, parseJson } from "@fathom/spec";
 import type { Challenge } from "./challenge.ts";
 import type { Credentials } from "./contract.ts";
 import { errorOfAnswer, RegistryError, shownUrl } from "./errors.ts";

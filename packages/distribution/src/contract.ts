@@ -7,8 +7,7 @@
  * type, manifest over 4 MiB). The message names registry, repository and reference.
  * Abort: an aborted call rejects with "aborted" and has closed its connection.
  */
-import type { Descriptor, ImageManifest, Platform, Reference } from "@fathom/spec";
-import type { Digest } from "@fathom/spec";
+import type { Descriptor, ImageManifest, Platform, Reference, Digest } from "@fathom/spec";
 
 export interface Credentials {
   readonly username?: string;

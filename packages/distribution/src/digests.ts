@@ -1,5 +1,5 @@
 /** Digests of bytes, by the algorithm that an expected digest names. */
-import { sha256Digest, type Digest } from "@fathom/spec/digest";
+import { sha256Digest, type Digest } from "@fathom/spec";
 
 /** sha256 unless `like` is a sha512 digest. */
 export function digestOf(data: Uint8Array, like: Digest | undefined): Digest {

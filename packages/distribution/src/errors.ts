@@ -1,6 +1,6 @@
 /** Failures of a registry: its JSON errors read (distribution-spec, "Error Codes"), statuses mapped, URLs shown without secrets. */
 import { EngineError, type ErrorCode } from "@fathom/base";
-import { isObject } from "@fathom/spec/decode/index";
+import { isObject } from "@fathom/spec";
 
 /** What a registry said no to. The engine turns some of these into the sentences that clients know. */
 export type RegistryReason =

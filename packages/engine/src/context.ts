@@ -1,5 +1,5 @@
 /** What the engine's own files share: the containers' context, and what Docker's API needs besides. */
-import type { ContainersContext } from "@fathom/containers/context";
+import type { ContainersContext } from "@fathom/containers";
 import type { EngineConfig, ImageSource, OciTranslation } from "./contract.ts";
 import type { Events } from "./system/events.ts";
 

@@ -8,7 +8,7 @@
  *
  * Errors: EngineError with Docker's words. Every change of a row is one transaction; the map in memory is the read path.
  */
-import type { ContainersConfig, ContainerTranslation, ImageLookup } from "@fathom/containers/contract";
+import type { ContainersConfig, ContainerTranslation, ImageLookup } from "@fathom/containers";
 import type { ContainerConfig, ContainerCreateRequest, Digest, HostConfig, ImageConfig } from "@fathom/spec";
 import type { VolumeUses } from "@fathom/volumes";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { silentLogger } from "@fathom/base";
 import { openDatabase, type Database } from "@fathom/store";
 import { createSys } from "@fathom/sys";
-import { ContainerTable } from "@fathom/containers/table";
+import { ContainerTable } from "@fathom/containers";
 import { upgradeRecord } from "./containers/docker-extension.ts";
 import type { EngineParts } from "./engine.ts";
 import { createNetworkState } from "./networks/network-state.ts";

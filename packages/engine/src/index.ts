@@ -6,4 +6,7 @@ export { createNetworkState } from "./networks/network-state.ts";
 export { createOciTranslation } from "./oci/translation.ts";
 export { createVolumeBackend, type VolumeBackend } from "./volumes/volume-backend.ts";
 export { createImageBackend, imageParts, type ImageBackend } from "./images/image-backend.ts";
-export { describeLayers } from "@fathom/containers/description";
+export { describeLayers } from "@fathom/containers";
+export { type DockerExtension, specOf } from "./containers/docker-extension.ts";
+export { loadLines } from "./images/progress-lines.ts";
+export { execWords, startWords } from "./words/launch-words.ts";

@@ -1,6 +1,5 @@
 /** What the files of this package share. */
-import { maxConfigBytes, parseImageConfig, type Digest, type ImageConfig } from "@fathom/spec";
-import type { DiffId } from "@fathom/spec/digest";
+import { maxConfigBytes, parseImageConfig, type Digest, type ImageConfig, type DiffId } from "@fathom/spec";
 import type { ContentInfo, ImageRecord, Lease } from "@fathom/store";
 import type { ImagesParts, LocalImage } from "./contract.ts";
 import type { BlobJob, DiffJob } from "./workers/file-jobs.ts";

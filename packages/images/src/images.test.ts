@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger, systemClock } from "@fathom/base";
-import { defaultRegistryConfig } from "@fathom/distribution/client";
+import { defaultRegistryConfig } from "@fathom/distribution";
 import { openStore } from "@fathom/store";
 import { createSys } from "@fathom/sys";
 import { createImages } from "./images.ts";

@@ -14,3 +14,7 @@ export { createLauncher, type LauncherOptions, type LauncherSys, type Supervisor
 export { isEnding, isStillRunning } from "./supervisor/process-facts.ts";
 export { encodePlan } from "./plan/plan-encoding.ts";
 export { mountAbove, mountPointOf } from "./mount-point.ts";
+export { hostFileSystem } from "./cgroups/filesystem.ts";
+export { WireReader, WireWriter } from "./plan/wire.ts";
+export { launchFailure } from "./supervisor/launch-failure.ts";
+export { type Message, MessageParser, SupervisorFailure, frame, messageTypes } from "./supervisor/protocol.ts";

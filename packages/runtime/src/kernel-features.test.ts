@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
 import { EngineError } from "@fathom/base";
-import { createSys, probeKernel, SysError } from "@fathom/sys";
-import { helperExecutable } from "@fathom/sys/helper";
+import { createSys, probeKernel, SysError, helperExecutable } from "@fathom/sys";
 import { judgeKernel, kernelFeatures, oldestKernel, requireKernel, tryCgroupFeatures } from "./kernel-features.ts";
 
 const ENOSYS = 38;

@@ -5,3 +5,8 @@ export type { DescribedLayer, DescribeLayers } from "./recovery/described.ts";
 export { storageError } from "./errors.ts";
 export { layerLimit } from "./snapshots/chain.ts";
 export { openStore, type OpenStoreOptions } from "./store.ts";
+export { checkDatabaseFile } from "./database/quick-check.ts";
+export { placeContentFile } from "./content/content-writer.ts";
+export { type OpenEntry, openEntry, openForReading } from "./tree/tree.ts";
+export { createLayerUnpacker } from "./tree/unpack.ts";
+export { writeLayerDiff } from "./tree/write-diff.ts";

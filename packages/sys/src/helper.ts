@@ -1,4 +1,4 @@
-/** The C programs as descriptors that can be executed. Imported as `@fathom/sys/helper`: only what starts containers needs them. */
+/** The C programs as descriptors that can be executed. Only what starts containers loads this file. */
 import forwardPath from "../../../build/fathom-forward" with { type: "file" };
 import initPath from "../../../build/fathom-init" with { type: "file" };
 import { readFileSync } from "node:fs";

@@ -9,3 +9,8 @@ export * from "./process-end.ts";
 export * from "./recording.ts";
 export * from "./tree-reader.ts";
 export * from "./worker.ts";
+export { createCallContext } from "./calls.ts";
+export { helloProgram } from "./hello.ts";
+export { forwarderExecutable, helperExecutable } from "./helper.ts";
+export { loadNative } from "./native.ts";
+export { openOverlay } from "./overlay.ts";

@@ -9,7 +9,7 @@ import { EngineError, logLevels, messageOf, type LogLevel } from "@fathom/base";
 import { checkLogSettings, type EngineConfig, type UlimitSetting } from "@fathom/engine";
 import { defaultAddressPools, type NetworkConfig } from "@fathom/network";
 import { environmentProxy, type RegistryConfig } from "@fathom/distribution";
-import { parseSize } from "@fathom/spec/sizes";
+import { parseSize } from "@fathom/spec";
 import { checkValues } from "./check-values.ts";
 import { daemonOptions, keyOf, type DaemonOption } from "./daemon-options.ts";
 

@@ -1,6 +1,5 @@
 /** `fathom daemon --help`, from the table of options. */
-import { flagUsages } from "@fathom/cli/help";
-import type { FlagType } from "@fathom/cli/flags";
+import { flagUsages, type FlagType } from "@fathom/cli";
 import { daemonOptions, type OptionKind } from "./daemon-options.ts";
 
 const types: Readonly<Record<OptionKind, FlagType>> = {

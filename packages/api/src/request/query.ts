@@ -1,7 +1,6 @@
 /** The query of a request, with Docker's ideas of what a boolean, a number and a time are. */
 import { EngineError, parseUnixTime } from "@fathom/base";
-import { parseFilters, type Filters, type Platform } from "@fathom/spec";
-import { decodePlatform } from "@fathom/spec/docker/decode/platform";
+import { parseFilters, type Filters, type Platform, decodePlatform } from "@fathom/spec";
 
 const falseWords = new Set(["", "0", "no", "false", "none"]);
 

@@ -1,7 +1,7 @@
 /** What a handler gets: the request in Docker's terms, and ways to answer. */
 import { EngineError, type Logger } from "@fathom/base";
 import type { Exchange, Response } from "@fathom/http";
-import { parseJsonText } from "@fathom/spec/docker/decode/json-text";
+import { parseJsonText } from "@fathom/spec";
 import { errorLine } from "./errors.ts";
 import type { Query } from "./query.ts";
 

@@ -1,7 +1,12 @@
 /** Endpoints of a container's life. */
 import { EngineError } from "@fathom/base";
-import { decodeCommitConfig, decodeContainerCreate, decodeContainerUpdate } from "@fathom/spec/docker/decode/container";
-import { parsePlatform, type ContainerCreateResponse } from "@fathom/spec";
+import {
+  decodeCommitConfig,
+  decodeContainerCreate,
+  decodeContainerUpdate,
+  parsePlatform,
+  type ContainerCreateResponse,
+} from "@fathom/spec";
 import { adaptInspect, adaptSummary } from "../adapt/container.ts";
 import { adaptCreate } from "../adapt/create.ts";
 import type { Backend, ContainerBackend, WaitCondition } from "../contract.ts";

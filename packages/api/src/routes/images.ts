@@ -1,8 +1,7 @@
 /** Endpoints of images. */
 import type { Backend, ImageBackend } from "../contract.ts";
 import { EngineError } from "@fathom/base";
-import { formatPlatform, type ProgressMessage } from "@fathom/spec";
-import { decodePlatform } from "@fathom/spec/docker/decode/platform";
+import { formatPlatform, type ProgressMessage, decodePlatform } from "@fathom/spec";
 import { adaptImageInspect, adaptImageSummary } from "../adapt/image.ts";
 import { decodeRegistryAuth } from "../request/registry-auth.ts";
 import { streamBytes, streamLines, type ApiRequest, type Handler } from "../request/request.ts";

@@ -1,7 +1,7 @@
 /** Endpoints whose bytes come from a process or go to one: attach, logs, exec, archives. */
 import type { Backend, ContainerBackend, ExecBackend } from "../contract.ts";
 import { EngineError } from "@fathom/base";
-import { decodeExecCreate, decodeExecStart } from "@fathom/spec/docker/decode/container";
+import { decodeExecCreate, decodeExecStart } from "@fathom/spec";
 import { join, serveAttach, streamType, takeOver } from "../hijack/hijack.ts";
 import { optionalJson, streamBytes, type ApiRequest, type Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";

@@ -1,7 +1,7 @@
 /** Endpoints of volumes and, as far as there is only the default bridge, of networks. */
 import type { Backend, NetworkBackend, VolumeBackend } from "../contract.ts";
 import { EngineError } from "@fathom/base";
-import { decodeVolumeCreate } from "@fathom/spec/docker/decode/volume";
+import { decodeVolumeCreate } from "@fathom/spec";
 import { optionalJson, type ApiRequest, type Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
 

@@ -1,6 +1,6 @@
 /** Values of flags to numbers and structures, with docker's messages for what is wrong. */
 import { isIP } from "node:net";
-import { parseSize } from "@fathom/spec/sizes";
+import { parseSize } from "@fathom/spec";
 
 /** "64m", "1.5GiB", "64 mb". */
 export function parseBytes(text: string): number {

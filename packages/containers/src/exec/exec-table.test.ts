@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { decodeExecCreate } from "@fathom/spec/docker/decode/container";
+import { decodeExecCreate } from "@fathom/spec";
 import type { Container } from "../container.ts";
 import { ExecTable, type Exec } from "./exec-table.ts";
 

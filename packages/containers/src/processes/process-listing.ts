@@ -1,10 +1,9 @@
 /** The table of `docker top`, made in a thread of its own: a read of /proc may wait for what the container does. */
-import { EngineError } from "@fathom/base";
+import { EngineError, Semaphore } from "@fathom/base";
 import type { Cgroup } from "@fathom/runtime";
-import { workerSource } from "@fathom/sys/worker";
+import { workerSource } from "@fathom/sys";
 import type { ProcessSource, ProcessTable } from "./process-table.ts";
 import type { TableAnswer, TableRequest } from "./process-table-worker.ts";
-import { Semaphore } from "@fathom/base/semaphore";
 
 /** Listed in apps/fathom/workers.txt. */
 const workerPath = "packages/containers/src/processes/process-table-worker.ts";

@@ -2,10 +2,9 @@
  * Images as mounts of a container (`--mount type=image`): read-only, each over a layer row of its own, so that the layers stay while the container
  * is there. While it runs the overlay is mounted below the container's directory, where the launch binds it from.
  */
-import { MNT_DETACH, MS_PRIVATE, UMOUNT_NOFOLLOW } from "@fathom/sys/constants";
+import { MNT_DETACH, MS_PRIVATE, UMOUNT_NOFOLLOW, AT_FDCWD, isSysError } from "@fathom/sys";
 import { mkdirSync } from "node:fs";
 import { EngineError, isEngineError, randomId } from "@fathom/base";
-import { AT_FDCWD, isSysError } from "@fathom/sys";
 import type { ContainerRecord } from "../record.ts";
 import type { ContainersContext } from "../context.ts";
 import type { MountPoint } from "../record.ts";

@@ -2,9 +2,17 @@
  * /dev/shm of containers that share their IPC namespace. A mount of another mount namespace cannot be bound, so a container with
  * `--ipc shareable` gets its /dev/shm from a tmpfs in the daemon's namespace, and whoever joins binds the same one.
  */
-import { MNT_DETACH, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, UMOUNT_NOFOLLOW } from "@fathom/sys/constants";
+import {
+  MNT_DETACH,
+  MS_NODEV,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_PRIVATE,
+  UMOUNT_NOFOLLOW,
+  isSysError,
+  type Sys,
+} from "@fathom/sys";
 import { mkdirSync } from "node:fs";
-import { isSysError, type Sys } from "@fathom/sys";
 import type { ContainerRecord } from "../record.ts";
 import type { ContainersContext } from "../context.ts";
 import { containerPaths } from "../paths.ts";

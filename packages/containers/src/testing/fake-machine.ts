@@ -2,8 +2,7 @@
 import { Database as Sqlite } from "bun:sqlite";
 import { mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { deferred, EngineError, randomId, type Deferred } from "@fathom/base";
-import { Faults } from "@fathom/base/faults";
+import { deferred, EngineError, randomId, type Deferred, Faults } from "@fathom/base";
 import type { Endpoint, NetworkInfo, Networks } from "@fathom/network";
 import type {
   Cgroup,
@@ -19,7 +18,7 @@ import type {
 } from "@fathom/runtime";
 import { sha256Digest, type ChainId } from "@fathom/spec";
 import type { Database, SqlValue, Store } from "@fathom/store";
-import { FakeSnapshotter } from "@fathom/store/testing/fake-snapshotter";
+import { FakeSnapshotter } from "@fathom/store/testing";
 import { SysError, type HostFiles, type Sys } from "@fathom/sys";
 import { anonymousLabel, type VolumeHandle, type VolumeLookup } from "@fathom/volumes";
 import type { ImageLookup, LocalImage } from "../contract.ts";

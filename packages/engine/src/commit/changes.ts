@@ -6,7 +6,7 @@ import { posix } from "node:path";
 import { EngineError } from "@fathom/base";
 import type { ImageConfig } from "@fathom/spec";
 import { environmentOf, expandWord, splitWords, type Environment } from "./dockerfile-words.ts";
-import { parseSignal } from "@fathom/containers/signals";
+import { parseSignal } from "@fathom/containers";
 
 export type RunConfig = NonNullable<ImageConfig["config"]>;
 type Mutable = { -readonly [K in keyof RunConfig]: RunConfig[K] };

@@ -4,10 +4,8 @@ import { EngineError } from "@fathom/base";
 import type { CommitRequest, ContainerConfig } from "@fathom/spec";
 import { applyChanges, type RunConfig } from "./changes.ts";
 import { mergeRunConfig } from "../containers/config-merge.ts";
-import { locked, publish } from "@fathom/containers/context";
+import { locked, publish, freezeForCommit, holdLayers } from "@fathom/containers";
 import type { EngineContext } from "../context.ts";
-import { freezeForCommit } from "@fathom/containers/lifecycle/pause";
-import { holdLayers } from "@fathom/containers/files/layer-hold";
 
 /**
  * The container is locked while it is frozen and while it goes on, not while its files are read: those are held instead. It may be paused, stopped,

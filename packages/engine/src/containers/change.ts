@@ -4,8 +4,7 @@ import { EngineError, isEngineError, messageOf, parseRfc3339Nano } from "@fathom
 import type { ContainerUpdateRequest, ContainerUpdateResponse, Filters, HostConfig, PruneReport } from "@fathom/spec";
 import { checkRestartPolicy } from "./create.ts";
 import { newestFirst } from "./list.ts";
-import { removeContainer } from "@fathom/containers/lifecycle/remove";
-import { locked, mustRun, publish } from "@fathom/containers/context";
+import { removeContainer, locked, mustRun, publish } from "@fathom/containers";
 import type { EngineContext } from "../context.ts";
 import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
 import { checkName } from "./names.ts";

@@ -23,41 +23,50 @@ import type {
   SystemInfo,
   SystemVersion,
 } from "@fathom/spec";
-import { archiveGet, archiveStat, exportContainer } from "@fathom/containers/files/archive";
 import {
+  archiveGet,
+  archiveStat,
+  exportContainer,
   attachContainer,
   containerLogs,
   type AttachRequest,
   type AttachResult,
   type LogsRequest,
-} from "@fathom/containers/streams/attach";
-import { pruneContainers, renameContainer, resizeContainer, updateContainer } from "./change.ts";
-import { commitContainer } from "../commit/container-commit.ts";
-import { createContainer } from "./create.ts";
-import { listContainers, type ContainerListRequest } from "./list.ts";
-import { removeByName, type RemoveOptions } from "@fathom/containers/lifecycle/remove";
-import { startContainer } from "@fathom/containers/lifecycle/start";
-import { killContainer, restartContainer, stopContainer, type StopOptions } from "@fathom/containers/lifecycle/stop";
-import { inspectContainer } from "./view.ts";
-import { waitContainer, type WaitCondition } from "@fathom/containers/lifecycle/wait";
-import { locked, mustRun, publish } from "@fathom/containers/context";
-import type { EngineContext } from "../context.ts";
-import { parseDetachKeys } from "@fathom/containers/streams/detach-keys";
-import type { EventQuery } from "../system/events.ts";
-import {
+  removeByName,
+  type RemoveOptions,
+  startContainer,
+  killContainer,
+  restartContainer,
+  stopContainer,
+  type StopOptions,
+  waitContainer,
+  type WaitCondition,
+  locked,
+  mustRun,
+  publish,
+  parseDetachKeys,
   createExec,
   inspectExec,
   resizeExec,
   startExec,
   type ExecStartOptions,
   type StreamAttachment,
-} from "@fathom/containers/exec/exec";
-import { pauseContainer, unpauseContainer } from "@fathom/containers/lifecycle/pause";
-import { holdLayers } from "@fathom/containers/files/layer-hold";
-import { parseSignal, SIGKILL } from "@fathom/containers/signals";
+  pauseContainer,
+  unpauseContainer,
+  holdLayers,
+  parseSignal,
+  SIGKILL,
+  containerProcesses,
+} from "@fathom/containers";
+import { pruneContainers, renameContainer, resizeContainer, updateContainer } from "./change.ts";
+import { commitContainer } from "../commit/container-commit.ts";
+import { createContainer } from "./create.ts";
+import { listContainers, type ContainerListRequest } from "./list.ts";
+import { inspectContainer } from "./view.ts";
+import type { EngineContext } from "../context.ts";
+import type { EventQuery } from "../system/events.ts";
 import { inContext, inDockersWords, saying } from "../words/refusal-words.ts";
 import { inspectNetwork, listNetworks } from "../networks/network-state.ts";
-import { containerProcesses } from "@fathom/containers/processes/process-listing";
 import { diskUsage, info, version, type SystemSources } from "../system/system.ts";
 
 /** As clients ask for it. */

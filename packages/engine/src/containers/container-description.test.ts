@@ -4,8 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "@fathom/base";
 import { emptyContainerConfig, emptyHostConfig, type ContainerCreateRequest, type HostConfig } from "@fathom/spec";
-import type { ContainerRecord } from "@fathom/containers/record";
-import { ContainerDescriptions } from "@fathom/containers/description";
+import { type ContainerRecord, ContainerDescriptions } from "@fathom/containers";
 import { FakeMachine, removeTree, startDaemon } from "../testing/fakes.ts";
 
 let root: string;

@@ -14,21 +14,23 @@ import {
   type Platform,
 } from "@fathom/spec";
 import { commandLine, mergeImageConfig } from "./config-merge.ts";
-import type { Container } from "@fathom/containers/container";
-import type { ContainerRecord } from "@fathom/containers/record";
+import {
+  type Container,
+  type ContainerRecord,
+  type LocalImage,
+  type MountPoint,
+  resolveImageMounts,
+  checkBindSources,
+  type WantedMount,
+  parseSignal,
+  makeContainer,
+} from "@fathom/containers";
 import { checkNetworkMode, requestedNetworks } from "../networks/container-network.ts";
 import type { EngineContext } from "../context.ts";
-import type { LocalImage } from "@fathom/containers/contract";
-import type { MountPoint } from "@fathom/containers/record";
 import { withHostDefaults } from "./host-config.ts";
-import { resolveImageMounts } from "@fathom/containers/steps/image-mounts";
 import { checkLogSettings, logTarget } from "./log-config.ts";
 import { wantedMounts } from "./mounts.ts";
-import { checkBindSources } from "@fathom/containers/steps/mount-sources";
-import type { WantedMount } from "@fathom/containers/steps/wanted-mounts";
 import { checkName, makeName } from "./names.ts";
-import { parseSignal } from "@fathom/containers/signals";
-import { makeContainer } from "@fathom/containers/lifecycle/create";
 
 export async function createContainer(
   engine: EngineContext,

@@ -2,12 +2,16 @@
  * A container in Docker's terms: the configuration that inspect gives back, carried by the container's record, and what it says to `@fathom/containers`.
  */
 import { EngineError } from "@fathom/base";
-import type { ContainerSpec, NamespaceMode } from "@fathom/containers/container-spec";
-import type { HealthCheck } from "@fathom/containers/health/health-check";
-import type { RestartPolicy } from "@fathom/containers/lifecycle/restart-policy";
-import type { ContainerRecord } from "@fathom/containers/record";
-import { parseSignal, SIGTERM } from "@fathom/containers/signals";
-import { parseNetworkMode } from "@fathom/containers/steps/network-mode";
+import {
+  type ContainerSpec,
+  type NamespaceMode,
+  type HealthCheck,
+  type RestartPolicy,
+  type ContainerRecord,
+  parseSignal,
+  SIGTERM,
+  parseNetworkMode,
+} from "@fathom/containers";
 import { expandPorts, type PortRequest } from "@fathom/network";
 import type { ContainerConfig, HealthConfig, HostConfig } from "@fathom/spec";
 

@@ -2,10 +2,7 @@
  * `fathom explain run`: the planner run on the record of a container that is not there. Nothing is made for it: no row, no name, no layer, no volume, no process, no
  * cgroup, and no event.
  */
-import { parseNetworkMode } from "@fathom/containers/steps/network-mode";
-import { joinedNamespaces, translate } from "@fathom/containers/steps/plan";
-import type { ContainerRecord } from "@fathom/containers/record";
-import { previewMounts } from "@fathom/containers/steps/wanted-mounts";
+import { parseNetworkMode, joinedNamespaces, translate, type ContainerRecord, previewMounts } from "@fathom/containers";
 import { randomId } from "@fathom/base";
 import { explain } from "@fathom/runtime";
 import type { ContainerCreateRequest } from "@fathom/spec";

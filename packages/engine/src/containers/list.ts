@@ -2,7 +2,7 @@
 import { dockerOf } from "./docker-extension.ts";
 import { EngineError, formatAge, parseRfc3339Nano, Turns } from "@fathom/base";
 import { containerStatuses, type ContainerSummary, type Filters } from "@fathom/spec";
-import type { Container } from "@fathom/containers/container";
+import type { Container } from "@fathom/containers";
 import { containerSizes, endpointSettings, portSummaries, shownMount } from "./view.ts";
 import type { EngineContext } from "../context.ts";
 import { checkFilterKeys, filterValues, matchesLabels } from "../filters/filters.ts";

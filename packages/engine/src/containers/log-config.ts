@@ -1,11 +1,10 @@
 /** Log drivers and their options: checked at create, turned into the supervisor's `LogSink` at start. */
 import { dockerOf } from "./docker-extension.ts";
 import { EngineError, shortId } from "@fathom/base";
-import { parseSize } from "@fathom/spec/sizes";
+import { parseSize } from "@fathom/spec";
 import type { LogSink } from "@fathom/runtime";
-import type { ContainerRecord } from "@fathom/containers/record";
+import { type ContainerRecord, containerPaths } from "@fathom/containers";
 import type { EngineConfig } from "../contract.ts";
-import { containerPaths } from "@fathom/containers/paths";
 import { compilePattern } from "../filters/patterns.ts";
 
 export interface LogSettings {

@@ -4,8 +4,7 @@
  */
 import { EngineError, randomId } from "@fathom/base";
 import type { ContainerConfig, HostConfig, Mount } from "@fathom/spec";
-import type { MountPoint } from "@fathom/containers/record";
-import type { WantedMount } from "@fathom/containers/steps/wanted-mounts";
+import type { MountPoint, WantedMount } from "@fathom/containers";
 import { anonymousLabel } from "@fathom/volumes";
 
 const propagations = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];

@@ -10,13 +10,16 @@ import {
   type NetworkSettings,
   type PortSummary,
 } from "@fathom/spec";
-import type { Container } from "@fathom/containers/container";
-import type { ContainerRecord, NetworkAttachment } from "@fathom/containers/record";
-import { parseNetworkMode } from "@fathom/containers/steps/network-mode";
+import {
+  type Container,
+  type ContainerRecord,
+  type NetworkAttachment,
+  parseNetworkMode,
+  type MountPoint,
+  holdLayers,
+  containerPaths,
+} from "@fathom/containers";
 import type { EngineContext } from "../context.ts";
-import type { MountPoint } from "@fathom/containers/record";
-import { holdLayers } from "@fathom/containers/files/layer-hold";
-import { containerPaths } from "@fathom/containers/paths";
 
 export async function inspectContainer(
   engine: EngineContext,

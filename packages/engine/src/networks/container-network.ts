@@ -1,7 +1,6 @@
 /** A new container's networks: what was asked, and what does not go together. */
 import { EngineError } from "@fathom/base";
-import type { NetworkAttachment } from "@fathom/containers/record";
-import { parseNetworkMode } from "@fathom/containers/steps/network-mode";
+import { type NetworkAttachment, parseNetworkMode } from "@fathom/containers";
 import { checkMacAddress } from "@fathom/network";
 import type { ContainerConfig, ContainerCreateRequest, HostConfig } from "@fathom/spec";
 

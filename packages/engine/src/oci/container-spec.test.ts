@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
-import { emptyContainerConfig } from "@fathom/spec";
-import { checkOciSpec, type OciMount, type OciSpec } from "@fathom/spec/oci-runtime";
-import type { MountPoint } from "@fathom/containers/record";
+import { emptyContainerConfig, checkOciSpec, type OciMount, type OciSpec } from "@fathom/spec";
+import type { MountPoint } from "@fathom/containers";
 import { defaultCapabilities } from "./security/capabilities.ts";
 import { containerSpec } from "./container-spec.ts";
 import { requestedDevices, type DeviceFiles } from "./devices.ts";

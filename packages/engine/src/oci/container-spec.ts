@@ -7,12 +7,11 @@ import {
   type OciRlimit,
   type OciSpec,
   ociVersion,
+  type LinuxSeccomp,
 } from "@fathom/spec";
 import { EngineError } from "@fathom/base";
-import type { LinuxSeccomp } from "@fathom/spec";
 import type { UlimitSetting } from "../contract.ts";
-import type { JoinedNamespaces } from "@fathom/containers/contract";
-import type { MountPoint } from "@fathom/containers/record";
+import type { JoinedNamespaces, MountPoint } from "@fathom/containers";
 import { effectiveCapabilities } from "./security/capabilities.ts";
 import { parseDeviceCgroupRule, type DeviceSet } from "./devices.ts";
 import { containerEnvironment } from "./environment.ts";

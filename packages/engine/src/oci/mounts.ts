@@ -1,7 +1,7 @@
 /** The mounts of a container: Docker's own, and over them those that were asked for. */
 import { EngineError } from "@fathom/base";
 import type { HostConfig, OciMount } from "@fathom/spec";
-import type { MountPoint } from "@fathom/containers/record";
+import type { MountPoint } from "@fathom/containers";
 import { tmpfsOptions } from "./tmpfs.ts";
 
 const ownMounts: readonly OciMount[] = [

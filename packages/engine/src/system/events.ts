@@ -5,7 +5,7 @@
  */
 import { sortedKeys, type Clock } from "@fathom/base";
 import type { EventMessage, Filters } from "@fathom/spec";
-import type { EventPublisher, EventType } from "@fathom/containers/contract";
+import type { EventPublisher, EventType } from "@fathom/containers";
 import { compileEventFilter } from "./event-filter.ts";
 
 const ringSize = 1024;

@@ -17,7 +17,7 @@ import {
 } from "@fathom/spec";
 import { defaultRuntime, runtimes } from "../containers/host-config.ts";
 import { newestFirst, summariseAll } from "../containers/list.ts";
-import type { Container } from "@fathom/containers/container";
+import type { Container } from "@fathom/containers";
 import type { EngineContext } from "../context.ts";
 import { logDrivers } from "../containers/log-config.ts";
 

@@ -1,12 +1,12 @@
-/** A daemon over a machine in memory (@fathom/containers/testing/fake-machine). */
+/** A daemon over a machine in memory (@fathom/containers/testing). */
 import { join } from "node:path";
 import { silentLogger, systemClock } from "@fathom/base";
-import { fakeImage, type FakeMachine } from "@fathom/containers/testing/fake-machine";
+import { fakeImage, type FakeMachine } from "@fathom/containers/testing";
 import type { OciSpec, Volume } from "@fathom/spec";
 import type { ContainerUses, EngineConfig, OciTranslation } from "../contract.ts";
 import { createEngine, type Engine, type ImageHalf, type VolumeHalf } from "../engine.ts";
 
-export { FakeMachine, FakeProcess, removeTree, writeLogLine } from "@fathom/containers/testing/fake-machine";
+export { FakeMachine, FakeProcess, removeTree, writeLogLine } from "@fathom/containers/testing";
 
 const oci: OciTranslation = {
   defaults: { maskedPaths: [], readonlyPaths: [], privateCgroups: true },

@@ -1,8 +1,6 @@
 import { expect, test } from "bun:test";
 import { EngineError } from "@fathom/base";
-import { LaunchFailure, type Operation } from "@fathom/runtime";
-import { launchFailure } from "@fathom/runtime/supervisor/launch-failure";
-import { SupervisorFailure } from "@fathom/runtime/supervisor/protocol";
+import { LaunchFailure, type Operation, launchFailure, SupervisorFailure } from "@fathom/runtime";
 import { SysError } from "@fathom/sys";
 import { execWords, exitCodeAfterStart, exitCodeOfExec, exitCodeOfStart, startWords } from "./launch-words.ts";
 

@@ -1,8 +1,7 @@
 /**
  * What could not be started, in the words that Docker's users and programs know: Docker's own, with runc's inside, and the exit codes that Docker reads from them.
  */
-import type { LaunchFailure, Operation } from "@fathom/runtime";
-import { describeOperation } from "@fathom/runtime";
+import { type LaunchFailure, type Operation, describeOperation } from "@fathom/runtime";
 import { errnoText } from "@fathom/sys";
 
 const ENOENT = 2;

@@ -1,7 +1,7 @@
 /** The edge: failures that are values become errors in Docker's words here, and nowhere else. */
 import { EngineError, isEngineError, messageOf } from "@fathom/base";
 import { LaunchFailure } from "@fathom/runtime";
-import { Refused } from "@fathom/containers/lifecycle/machine";
+import { Refused } from "@fathom/containers";
 import { startWords } from "./launch-words.ts";
 
 /** Runs a verb on a container and words its failure; errors of requests stay as they are. */

@@ -1,7 +1,6 @@
 /** The images of an archive: those of its manifest.json, or else those of its OCI layout. */
 import { EngineError } from "@fathom/base";
-import { formatPlatform, parseImageConfig, platformMatches, sha256Digest, type Platform } from "@fathom/spec";
-import { isObject } from "@fathom/spec/decode/decoder";
+import { formatPlatform, parseImageConfig, platformMatches, sha256Digest, type Platform, isObject } from "@fathom/spec";
 import { platformOf } from "../platform.ts";
 import { tagOf, type ArchivedImage } from "./archived-image.ts";
 import { Descriptions, json } from "./descriptions.ts";

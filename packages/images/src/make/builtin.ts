@@ -8,8 +8,8 @@ import {
   withDefaultTag,
   type Digest,
 } from "@fathom/spec";
-import { createLayerUnpacker } from "@fathom/store/tree/unpack";
-import { helloProgram } from "@fathom/sys/hello";
+import { createLayerUnpacker } from "@fathom/store";
+import { helloProgram } from "@fathom/sys";
 import { setTag } from "../names/names.ts";
 import type { ImageContext } from "../context.ts";
 import { putImage } from "./make-image.ts";

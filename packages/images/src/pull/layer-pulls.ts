@@ -2,12 +2,11 @@
  * Layers on their way in, by chain id: pulls that want the same layer at the same time share its download and its directory. All layers of an image
  * are filled at the same time; they get their place in the chain one after another, lowest first.
  */
-import { EngineError } from "@fathom/base";
+import { EngineError, Semaphore } from "@fathom/base";
 import type { BlobSource } from "@fathom/distribution";
 import type { ChainId, Descriptor, Digest, DiffId } from "@fathom/spec";
 import type { ContentInfo, Layer, LayerDraft, Lease, Store } from "@fathom/store";
 import type { LayerJob, LayerJobReport, LayerJobResult } from "../workers/layer-job.ts";
-import { Semaphore } from "@fathom/base/semaphore";
 import { SharedTasks } from "./shared-task.ts";
 
 export interface WantedLayer {

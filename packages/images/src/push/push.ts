@@ -1,5 +1,5 @@
 /** docker push in plain form: blobs that the registry lacks, then the manifest as it is stored, so that its digest stays. */
-import { EngineError } from "@fathom/base";
+import { EngineError, Semaphore } from "@fathom/base";
 import { createRegistryClient, type RegistryClient, type RegistryConfig } from "@fathom/distribution";
 import {
   canonicalName,
@@ -12,7 +12,6 @@ import {
   type Platform,
   type Reference,
 } from "@fathom/spec";
-import { Semaphore } from "@fathom/base/semaphore";
 import type { ImageContext } from "../context.ts";
 import type { LayerProgress, PushEvent, PushRequest } from "../contract.ts";
 import { findForPlatform } from "../names/find.ts";

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import { TarWriter } from "@fathom/archive";
-import { ScriptedRegistry } from "@fathom/distribution/testing/scripted-registry";
+import { ScriptedRegistry } from "@fathom/distribution/testing";
 import { hostPlatform, mediaTypes, parsePlatform, parseReference, sha256Digest, type Digest } from "@fathom/spec";
 import type { Images, ImagesParts, PullEvent } from "../contract.ts";
 import { parseRepositoryTag } from "../names/names.ts";

@@ -2,12 +2,8 @@
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { EngineError } from "@fathom/base";
 import { createGzipCompressor } from "@fathom/archive";
-import { parseDigest } from "@fathom/spec";
-import type { DiffId } from "@fathom/spec/digest";
-import { placeContentFile } from "@fathom/store/content/content-writer";
-import type { ContentInfo } from "@fathom/store/contract";
-import { storageError } from "@fathom/store/errors";
-import { writeLayerDiff } from "@fathom/store/tree/write-diff";
+import { parseDigest, type DiffId } from "@fathom/spec";
+import { placeContentFile, type ContentInfo, storageError, writeLayerDiff } from "@fathom/store";
 import type { Sys } from "@fathom/sys";
 
 /** Plain data, as everything that a worker gets. */

@@ -3,10 +3,9 @@
  * Started by layer-workers.ts, listed in apps/fathom/workers.txt.
  */
 import { EngineError, systemClock } from "@fathom/base";
-import { openBlob } from "@fathom/distribution/blob";
-import { createContentWriter } from "@fathom/store/content/content-writer";
-import { createSys } from "@fathom/sys/create-sys";
-import { createLayerUnpacker } from "@fathom/store/tree/unpack";
+import { openBlob } from "@fathom/distribution";
+import { createContentWriter, createLayerUnpacker } from "@fathom/store";
+import { createSys } from "@fathom/sys";
 import { runBlobJob, runDiffJob } from "./file-jobs.ts";
 import { runLayerJob, type LayerJobReport, type LayerTools } from "./layer-job.ts";
 import { Throttle } from "./throttle.ts";

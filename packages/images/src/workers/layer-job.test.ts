@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { parseDiffId, parseReference, sha256Digest, type Descriptor } from "@fathom/spec";
-import { createContentWriter } from "@fathom/store/content/content-writer";
+import { createContentWriter } from "@fathom/store";
 import { runLayerJob, type LayerJob, type LayerJobResult } from "./layer-job.ts";
 
 let root: string;

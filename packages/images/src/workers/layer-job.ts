@@ -5,10 +5,9 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { detectCompression, magicLength, type ByteTransform } from "@fathom/archive";
 import { EngineError, isEngineError } from "@fathom/base";
-import type { BlobSource } from "@fathom/distribution/contract";
-import type { Descriptor } from "@fathom/spec";
-import { parseDiffId, type DiffId } from "@fathom/spec/digest";
-import type { ContentInfo, ContentWriter, LayerUnpacker } from "@fathom/store/contract";
+import type { BlobSource } from "@fathom/distribution";
+import { type Descriptor, parseDiffId, type DiffId } from "@fathom/spec";
+import type { ContentInfo, ContentWriter, LayerUnpacker } from "@fathom/store";
 import { createLayerDecompressor } from "./decompress.ts";
 
 /** Plain data: it is sent to a worker thread. */

@@ -3,7 +3,7 @@
  * with the fewest. A worker without work is ended after a while: it costs memory.
  */
 import { EngineError, type Logger } from "@fathom/base";
-import { workerSource } from "@fathom/sys/worker";
+import { workerSource } from "@fathom/sys";
 import type { LayerJobReport } from "./layer-job.ts";
 import {
   errorOf,

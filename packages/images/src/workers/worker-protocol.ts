@@ -1,7 +1,7 @@
 /** Messages between the daemon's thread and an image worker. All of it is plain data. */
 import { asEngineError, EngineError, errorCodes, type ErrorCode } from "@fathom/base";
-import type { DiffId } from "@fathom/spec/digest";
-import type { ContentInfo } from "@fathom/store/contract";
+import type { DiffId } from "@fathom/spec";
+import type { ContentInfo } from "@fathom/store";
 import type { BlobJob, DiffJob } from "./file-jobs.ts";
 import type { LayerJob, LayerJobReport, LayerJobResult } from "./layer-job.ts";
 

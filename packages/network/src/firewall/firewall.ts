@@ -1,6 +1,5 @@
 /** The rule set in the kernel: set up whole at start, then changed by elements. */
-import type { Logger } from "@fathom/base";
-import { messageOf } from "@fathom/base";
+import { type Logger, messageOf } from "@fathom/base";
 import {
   NETLINK_NETFILTER,
   NetlinkConnection,

@@ -5,8 +5,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger, systemClock } from "@fathom/base";
-import { createSys } from "@fathom/sys";
-import { forwarderExecutable } from "@fathom/sys/helper";
+import { createSys, forwarderExecutable } from "@fathom/sys";
 import { createForwarders, type Forwarders, type PortTarget } from "./forwarders.ts";
 import { createReserver } from "./reserver.ts";
 import { PortUnavailable } from "./port-allocator.ts";

@@ -53,7 +53,7 @@ export interface ForwardersOptions {
     Sys,
     "open" | "close" | "tryFlock" | "spawn" | "kill" | "waitpid" | "pidfdOpen" | "pidfdSendSignal"
   >;
-  /** Descriptor of the program: `forwarderExecutable` of @fathom/sys/helper. */
+  /** Descriptor of the program: `forwarderExecutable` of @fathom/sys. */
   readonly executable: () => number;
   /** Made when it is needed; goes with the machine's power, as the processes do. */
   readonly directory: string;

@@ -26,7 +26,7 @@ import {
   MS_SHARED,
   MS_SLAVE,
   MS_UNBINDABLE,
-} from "@fathom/sys/constants";
+} from "@fathom/sys";
 import { EngineError, unreachable } from "@fathom/base";
 import type {
   LaunchPlan,

@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
-import { seccompActions, seccompOperators, type LinuxSeccomp, type LinuxSeccompRule } from "@fathom/spec";
-import { checkOciSpec } from "@fathom/spec/oci-runtime";
+import { seccompActions, seccompOperators, type LinuxSeccomp, type LinuxSeccompRule, checkOciSpec } from "@fathom/spec";
 import { actionResult, auditArchitectures, compileSeccomp, x32Bit } from "./compile.ts";
 import { interpret } from "../testing/filter-interpreter.ts";
 import { multiplexed, syscallsOf, type Abi } from "./syscalls.ts";

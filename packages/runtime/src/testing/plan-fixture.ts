@@ -1,5 +1,5 @@
 /** A usual configuration and machine, for tests of plans. */
-import { checkOciSpec, type OciSpec } from "@fathom/spec/oci-runtime";
+import { checkOciSpec, type OciSpec } from "@fathom/spec";
 import { compile, type CompileOptions } from "../compile/compile.ts";
 import { describeOperation } from "../plan/explain.ts";
 import type { Operation } from "../plan/plan.ts";

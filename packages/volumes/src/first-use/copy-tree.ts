@@ -22,7 +22,7 @@ import {
   S_IFSOCK,
   type Sys,
 } from "@fathom/sys";
-import { openEntry, openForReading, type OpenEntry } from "@fathom/store/tree/tree";
+import { openEntry, openForReading, type OpenEntry } from "@fathom/store";
 
 const depthLimit = 500;
 const copyBytes = 1 << 18;

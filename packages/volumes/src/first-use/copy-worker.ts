@@ -3,9 +3,8 @@
  * owns the two that it is given.
  */
 import { asEngineError } from "@fathom/base";
-import { storageError } from "@fathom/store/errors";
-import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "@fathom/sys/constants";
-import { createSys } from "@fathom/sys/create-sys";
+import { storageError } from "@fathom/store";
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, createSys } from "@fathom/sys";
 import { CopyControl, type CopyAnswer, type CopyRequest } from "./copy-control.ts";
 import { copyTreeOrNothing } from "./copy-tree.ts";
 

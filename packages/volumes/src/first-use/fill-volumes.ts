@@ -5,8 +5,7 @@
 import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { EngineError, KeyedMutex, messageOf, type Logger } from "@fathom/base";
-import type { Snapshot } from "@fathom/store";
-import { storageError } from "@fathom/store/errors";
+import { type Snapshot, storageError } from "@fathom/store";
 import {
   isSysError,
   O_CLOEXEC,
@@ -17,8 +16,8 @@ import {
   RESOLVE_NO_XDEV,
   type HostFiles,
   type Sys,
+  workerSource,
 } from "@fathom/sys";
-import { workerSource } from "@fathom/sys/worker";
 import { CopyControl, type CopyAnswer, type CopyRequest } from "./copy-control.ts";
 import { copyDirectoryAttributes, copyTreeOrNothing, measureTree } from "./copy-tree.ts";
 import { beginFilling, completeFilling, fillingName } from "./filling.ts";

@@ -6,7 +6,7 @@
  */
 import { existsSync, renameSync, rmdirSync } from "node:fs";
 import { EngineError, isEngineError, messageOf, randomId, type Clock, type Logger } from "@fathom/base";
-import { isSysError, type HostFiles, type Sys } from "@fathom/sys";
+import { isSysError, type HostFiles, type Sys, MS_BIND, MS_REMOUNT } from "@fathom/sys";
 import {
   anonymousLabel,
   type RemovedVolume,
@@ -15,7 +15,6 @@ import {
   type VolumeRecords,
 } from "../contract.ts";
 import { discardUnpublished, prepareDescription, publishDescription } from "./description.ts";
-import { MS_BIND, MS_REMOUNT } from "@fathom/sys/constants";
 import { parseMountOptions } from "./mount-options.ts";
 import { LocalPlace, makeDirectory } from "./place.ts";
 import { recoverLocal } from "./recover.ts";

@@ -13,7 +13,7 @@ import {
   MS_RELATIME,
   MS_STRICTATIME,
   MS_SYNCHRONOUS,
-} from "@fathom/sys/constants";
+} from "@fathom/sys";
 
 /** mount(2). */
 const flags: Readonly<Record<string, { readonly bit: number; readonly off?: boolean }>> = {

@@ -1,4 +1,4 @@
-import { Faults } from "@fathom/base/faults";
+import { Faults } from "@fathom/base";
 import { MemoryVolumes } from "./memory-driver.ts";
 import { volumeDriverSuite } from "./volume-driver-suite.ts";
 

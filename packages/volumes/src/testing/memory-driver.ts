@@ -1,6 +1,5 @@
 /** For tests: a driver of volumes in memory. Its calls can fail and hang: those of "driver", for example "driver.mount", and "removed.free". */
-import { EngineError } from "@fathom/base";
-import type { Faults } from "@fathom/base/faults";
+import { EngineError, type Faults } from "@fathom/base";
 import type { RemovedVolume, VolumeDriver, VolumeRecord } from "../contract.ts";
 
 interface MemoryVolume {

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { createHostFiles, createSys, O_DIRECTORY, O_PATH, S_IFIFO, type Sys } from "@fathom/sys";
-import { helperExecutable } from "@fathom/sys/helper";
+import { createHostFiles, createSys, O_DIRECTORY, O_PATH, S_IFIFO, type Sys, helperExecutable } from "@fathom/sys";
 import {
   appendFileSync,
   mkdirSync,

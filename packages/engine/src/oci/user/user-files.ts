@@ -23,7 +23,7 @@ import {
   type Sys,
   type TreeReading,
 } from "@fathom/sys";
-import { openForReading } from "@fathom/store/tree/tree";
+import { openForReading } from "@fathom/store";
 import { lookupUser, type ContainerUser, type LineFile } from "./user.ts";
 
 /** Far above any real one. */

@@ -1,0 +1,1 @@
+export { FakeMachine, FakeProcess, fakeImage, removeTree, writeLogLine } from "./fake-machine.ts";

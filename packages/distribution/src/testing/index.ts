@@ -1,0 +1,1 @@
+export { ScriptedRegistry } from "./scripted-registry.ts";

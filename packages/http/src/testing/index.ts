@@ -1,0 +1,1 @@
+export { serverPair, testAuthority } from "./test-certificates.ts";

@@ -1,0 +1,2 @@
+export { FakeSnapshotter } from "./fake-snapshotter.ts";
+export { snapshotterSuite } from "./snapshotter-suite.ts";
