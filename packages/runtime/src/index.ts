@@ -1,7 +1,9 @@
 export * from "./compile/capabilities.ts";
 export * from "./compile/cgroup-mounts.ts";
 export * from "./compile/compile.ts";
+export * from "./cgroups/contract.ts";
 export * from "./contract.ts";
+export * from "./plan/describe-operation.ts";
 export * from "./plan/explain.ts";
 export * from "./kernel-features.ts";
 export { LaunchFailure, launchStages, type LaunchFacts, type LaunchStage } from "./supervisor/launch-failure.ts";

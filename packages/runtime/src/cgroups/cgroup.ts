@@ -1,21 +1,17 @@
 /** One container's cgroup in every hierarchy. */
 import { dirname } from "node:path";
-import { EngineError, messageOf, type Clock } from "@fathom/base";
-import type { Sys } from "@fathom/sys";
+import { EngineError, type Clock } from "@fathom/base";
 import type { CgroupHierarchyView } from "../compile/cgroup-mounts.ts";
-import type { Cgroup, CgroupStats, Resources } from "../contract.ts";
-import { allDevices, evaluateDeviceRules, formatException, type DeviceAccess } from "./device-access.ts";
-import { deviceInstructions, encodeInstructions } from "./device-program.ts";
-import { errnoOf, type CgroupFileSystem } from "./filesystem.ts";
+import type { Cgroup, CgroupStats, Resources } from "./contract.ts";
+import { evaluateDeviceRules } from "./device-access.ts";
+import { DeviceLimits, type DeviceDependencies, type DeviceState } from "./device-limits.ts";
+import { errnoOf } from "./filesystem.ts";
 import { applyLimits, type ControllerPlace, type Places } from "./limits.ts";
 import { readOomKills, readStats } from "./stats.ts";
 
-export interface CgroupDependencies {
-  readonly fs: CgroupFileSystem;
+export interface CgroupDependencies extends DeviceDependencies {
   readonly clock: Pick<Clock, "sleep" | "monotonicMs">;
   readonly kill: (pid: number, signal: number) => void;
-  /** For the device program of v2. */
-  readonly sys?: Pick<Sys, "open" | "close" | "bpfLoadDeviceProgram" | "bpfAttachDevice">;
 }
 
 /** How long dying processes are waited for. */
@@ -26,17 +22,13 @@ const freezeTimeoutMs = 5_000;
 const memoryStepBytes = 32 << 20;
 const SIGKILL = 9;
 
-/** What is known of the device rules in force: everything is allowed in a fresh cgroup, nothing is known of one that was found. */
-export type DeviceState = "fresh" | "unknown";
-
 export class HierarchyCgroup implements Cgroup {
   readonly path: string;
   readonly procsFiles: readonly string[];
   readonly hierarchies: readonly CgroupHierarchyView[];
   readonly #places: Places;
   readonly #dependencies: CgroupDependencies;
-  #devices: DeviceAccess | undefined;
-  #deviceProgram: number | undefined;
+  readonly #devices: DeviceLimits;
 
   constructor(
     path: string,
@@ -53,13 +45,13 @@ export class HierarchyCgroup implements Cgroup {
       ({ directory, version }) => `${directory}/${version === 1 ? "tasks" : "cgroup.procs"}`,
     );
     this.#places = places;
-    this.#devices = state === "fresh" ? allDevices : undefined;
+    this.#devices = new DeviceLimits(hierarchies, places, state, dependencies);
     this.#dependencies = dependencies;
   }
 
   apply(resources: Resources): void {
     applyLimits(this.#dependencies.fs, this.#places, resources);
-    if (resources.devices !== undefined) this.#applyDevices(evaluateDeviceRules(resources.devices));
+    if (resources.devices !== undefined) this.#devices.apply(evaluateDeviceRules(resources.devices));
   }
 
   async update(resources: Resources): Promise<void> {
@@ -88,59 +80,6 @@ export class HierarchyCgroup implements Cgroup {
       if (fs.read(limit).trim() !== before) fs.write(limit, before);
       throw error;
     }
-  }
-
-  #applyDevices(wanted: DeviceAccess): void {
-    const place = this.#places.get("devices");
-    const everything = wanted.defaultAllow && wanted.exceptions.length === 0;
-    if (place !== undefined) this.#writeDeviceFiles(place, wanted);
-    else if (!(everything && this.#devices === allDevices)) this.#loadDeviceProgram(wanted);
-    this.#devices = wanted;
-  }
-
-  #writeDeviceFiles(place: ControllerPlace, wanted: DeviceAccess): void {
-    const { fs } = this.#dependencies;
-    const write = (file: "allow" | "deny", rule: string): void => {
-      try {
-        fs.write(`${place.directory}/devices.${file}`, rule);
-      } catch (error) {
-        throw new EngineError("internal", `cannot set devices.${file} to "${rule}": ${messageOf(error)}`, {
-          cause: error,
-        });
-      }
-    };
-    const known = this.#devices;
-    // The reset can be spared only where the default is known to be right and there is no exception to take back.
-    if (known === undefined || known.defaultAllow !== wanted.defaultAllow || known.exceptions.length > 0)
-      write(wanted.defaultAllow ? "allow" : "deny", "a");
-    for (const exception of wanted.exceptions)
-      write(wanted.defaultAllow ? "deny" : "allow", formatException(exception));
-  }
-
-  #loadDeviceProgram(wanted: DeviceAccess): void {
-    const { sys } = this.#dependencies;
-    const place = this.hierarchies.find(({ version }) => version === 2);
-    if (place === undefined || sys === undefined)
-      throw new EngineError(
-        "unavailable",
-        "cannot restrict devices: neither the devices controller nor cgroup v2 is available here",
-      );
-    const program = sys.bpfLoadDeviceProgram(encodeInstructions(deviceInstructions(wanted)));
-    try {
-      // O_RDONLY | O_DIRECTORY | O_CLOEXEC
-      const directory = sys.open(place.directory, 0o2_200_000);
-      try {
-        if (this.#deviceProgram === undefined) sys.bpfAttachDevice(directory, program);
-        else sys.bpfAttachDevice(directory, program, this.#deviceProgram);
-      } finally {
-        sys.close(directory);
-      }
-    } catch (error) {
-      sys.close(program);
-      throw error;
-    }
-    if (this.#deviceProgram !== undefined) sys.close(this.#deviceProgram);
-    this.#deviceProgram = program;
   }
 
   async freeze(): Promise<void> {
@@ -290,7 +229,7 @@ export class HierarchyCgroup implements Cgroup {
   }
 
   async remove(): Promise<void> {
-    const { clock, sys } = this.#dependencies;
+    const { clock } = this.#dependencies;
     let left = this.hierarchies.map(({ directory }) => directory);
     const deadline = clock.monotonicMs() + removeTimeoutMs;
     for (let attempt = 0; ; attempt++) {
@@ -301,8 +240,7 @@ export class HierarchyCgroup implements Cgroup {
       // A process that was reaped a moment ago may still count: mostly one short wait is enough.
       await clock.sleep(Math.min(1 + attempt, 50));
     }
-    if (this.#deviceProgram !== undefined) sys?.close(this.#deviceProgram);
-    this.#deviceProgram = undefined;
+    this.#devices.close();
   }
 
   /** True when it is gone. */

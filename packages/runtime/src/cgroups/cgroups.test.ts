@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { Cgroups } from "../contract.ts";
+import type { Cgroups } from "./contract.ts";
 import { createCgroups } from "./cgroups.ts";
 import type { CgroupDependencies } from "./cgroup.ts";
 import { FakeCgroupFileSystem, FakeError } from "../testing/fake-cgroup-filesystem.ts";

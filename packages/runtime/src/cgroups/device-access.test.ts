@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { DeviceRule } from "../contract.ts";
+import type { DeviceRule } from "./contract.ts";
 import { createCgroups } from "./cgroups.ts";
 import { allDevices, evaluateDeviceRules, formatException, type DeviceAccess } from "./device-access.ts";
 import { bpf, deviceInstructions, encodeInstructions, jumpAlways } from "./device-program.ts";

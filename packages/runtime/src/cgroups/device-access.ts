@@ -3,7 +3,7 @@
  * of cgroups are programmed from it, so that a container sees the same devices on either.
  * Source: kernel cgroup-v1/devices.rst.
  */
-import type { DeviceRule } from "../contract.ts";
+import type { DeviceRule } from "./contract.ts";
 
 export interface DeviceException {
   readonly type: "b" | "c";

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { FakeCgroupFileSystem, FakeError } from "../testing/fake-cgroup-filesystem.ts";
 import { applyLimits, weightOfShares, type Places } from "./limits.ts";
-import type { Resources } from "../contract.ts";
+import type { Resources } from "./contract.ts";
 
 const firstFiles = [
   "memory/memory.limit_in_bytes",

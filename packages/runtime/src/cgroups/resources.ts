@@ -1,7 +1,7 @@
 /** OCI `linux.resources` → the engine's own limits. */
 import { EngineError } from "@fathom/base";
 import type { LinuxResources } from "@fathom/spec";
-import type { DeviceRule, Resources } from "../contract.ts";
+import type { DeviceRule, Resources } from "./contract.ts";
 
 /**
  * Devices that every container may use whatever its configuration says: the nodes that the runtime makes itself, terminals, and

@@ -1,5 +1,5 @@
 /** What a cgroup has used, read from v1 and v2 files alike. Sources: kernel cgroup-v1/*.rst, cgroup-v2.rst. */
-import type { CgroupStats } from "../contract.ts";
+import type { CgroupStats } from "./contract.ts";
 import type { CgroupFileSystem } from "./filesystem.ts";
 import type { ControllerPlace, Places } from "./limits.ts";
 

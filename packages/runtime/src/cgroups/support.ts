@@ -1,5 +1,5 @@
 /** Which limits this machine's kernel and mounts can set. */
-import type { CgroupSupport } from "../contract.ts";
+import type { CgroupSupport } from "./contract.ts";
 import type { CgroupFileSystem } from "./filesystem.ts";
 import type { Hierarchy } from "./hierarchies.ts";
 

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { compile } from "../compile/compile.ts";
-import { describeOperation, explain, planToJson } from "./explain.ts";
+import { describeOperation } from "./describe-operation.ts";
+import { explain, planToJson } from "./explain.ts";
 import { options, spec } from "../testing/plan-fixture.ts";
 
 test("the whole plan of a usual container", () => {

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { seccompActions, seccompOperators, type LinuxSeccomp, type LinuxSeccompRule, checkOciSpec } from "@fathom/spec";
-import { actionResult, auditArchitectures, compileSeccomp, x32Bit } from "./compile.ts";
+import { auditArchitectures, compileSeccomp, x32Bit } from "./compile.ts";
+import { actionResult } from "./treatments.ts";
 import { interpret } from "../testing/filter-interpreter.ts";
 import { multiplexed, syscallsOf, type Abi } from "./syscalls.ts";
 

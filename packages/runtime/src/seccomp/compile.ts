@@ -10,10 +10,20 @@
  * The program is a binary search over ranges of call numbers that are treated alike.
  */
 import { EngineError } from "@fathom/base";
-import { toUint64, type LinuxSeccomp, type LinuxSeccompArgument, type SeccompAction } from "@fathom/spec";
-import { conditionCode, type Condition } from "./conditions.ts";
+import type { LinuxSeccomp } from "@fathom/spec";
+import { conditionCode } from "./conditions.ts";
 import { branch, dataOffset, encode, jump, load, opcode, result, type Instruction } from "./instructions.ts";
-import { multiplexed, syscallsOf, type Abi } from "./syscalls.ts";
+import type { Abi } from "./syscalls.ts";
+import {
+  actionResult,
+  always,
+  defaultResult,
+  ENOSYS,
+  killThread,
+  newestNamed,
+  treatmentsOf,
+  type Treatment,
+} from "./treatments.ts";
 
 export type SeccompArchitecture = "x86_64" | "aarch64";
 
@@ -31,21 +41,6 @@ export const auditArchitectures = { x86_64: 0xc000_003e, i386: 0x4000_0003, aarc
 export const x32Bit = 0x4000_0000;
 
 const lastNumber = 0xffff_ffff;
-const EPERM = 1;
-const ENOSYS = 38;
-const killThread = 0;
-
-const actionValues: Readonly<Record<SeccompAction, number>> = {
-  SCMP_ACT_KILL: killThread,
-  SCMP_ACT_KILL_THREAD: killThread,
-  SCMP_ACT_KILL_PROCESS: 0x8000_0000,
-  SCMP_ACT_TRAP: 0x0003_0000,
-  SCMP_ACT_ERRNO: 0x0005_0000,
-  SCMP_ACT_TRACE: 0x7ff0_0000,
-  SCMP_ACT_ALLOW: 0x7fff_0000,
-  SCMP_ACT_LOG: 0x7ffc_0000,
-  SCMP_ACT_NOTIFY: 0x7fc0_0000,
-};
 
 const flagValues: Readonly<Record<string, number>> = {
   // One thread is all that there is when the filter is loaded.
@@ -141,20 +136,6 @@ function flagsOf(profile: LinuxSeccomp): number {
   }, 0);
 }
 
-/** SECCOMP_RET_* with its data. */
-export function actionResult(action: SeccompAction, errno: number | null | undefined): number {
-  const value = actionValues[action];
-  const takesData = action === "SCMP_ACT_ERRNO" || action === "SCMP_ACT_TRACE";
-  return (takesData ? value | ((errno ?? EPERM) & 0xffff) : value) >>> 0;
-}
-
-/** What happens to a call: rules in order, the last without conditions. */
-interface Rule {
-  readonly conditions: readonly Condition[];
-  readonly result: number;
-}
-type Treatment = readonly Rule[];
-
 /** Treatment of all numbers from `start` to the next range's. */
 interface Range {
   readonly start: number;
@@ -180,14 +161,6 @@ function rangesByArchitecture(profile: LinuxSeccomp, abis: ReadonlySet<Abi>): [a
   return blocks;
 }
 
-function defaultResult(profile: LinuxSeccomp): number {
-  return actionResult(profile.defaultAction, profile.defaultErrnoRet);
-}
-
-function always(value: number): Treatment {
-  return [{ conditions: [], result: value }];
-}
-
 function rangesOf(profile: LinuxSeccomp, abi: Abi, first: number, last: number): Range[] {
   const narrow = abi === "i386" || abi === "x32";
   const otherwise = defaultResult(profile);
@@ -208,74 +181,6 @@ function rangesOf(profile: LinuxSeccomp, abi: Abi, first: number, last: number):
   if (first + newest + 1 > next) ranges.push({ start: next, treatment: always(otherwise), narrow });
   ranges.push({ start: first + newest + 1, treatment: always(actionResult("SCMP_ACT_ERRNO", ENOSYS)), narrow });
   return ranges;
-}
-
-/** Number of the newest call that the profile names, where calls beyond it are to get ENOSYS. */
-function newestNamed(profile: LinuxSeccomp, abi: Abi): number | undefined {
-  const lets = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"].includes(profile.defaultAction);
-  if (lets || profile.defaultErrnoRet === ENOSYS) return undefined;
-  const numbers = syscallsOf(abi);
-  let newest = 0;
-  for (const rule of profile.syscalls ?? [])
-    for (const name of rule.names) newest = Math.max(newest, numbers.get(name) ?? 0);
-  return newest === 0 ? undefined : newest;
-}
-
-function treatmentsOf(profile: LinuxSeccomp, abi: Abi): Map<number, Treatment> {
-  const otherwise = defaultResult(profile);
-  const numbers = syscallsOf(abi);
-  const rules = new Map<number, Rule[]>();
-  const add = (number: number | undefined, rule: Rule): void => {
-    if (number === undefined) return;
-    const known = rules.get(number);
-    if (known === undefined) rules.set(number, [rule]);
-    else known.push(rule);
-  };
-  for (const { names, action, errnoRet, args } of profile.syscalls ?? []) {
-    const value = actionResult(action, errnoRet);
-    if (value === otherwise) continue;
-    const alternatives = conditionsOf(args ?? []);
-    for (const name of names) {
-      for (const conditions of alternatives) add(numbers.get(name), { conditions, result: value });
-      const through = abi === "i386" ? multiplexed.get(name) : undefined;
-      // Behind the pointer of a multiplexed call a filter sees nothing. A rule with conditions is then taken without them where it
-      // forbids, and not at all where it permits.
-      if (
-        through !== undefined &&
-        (alternatives.every((one) => one.length === 0) || severity(value) < severity(otherwise))
-      )
-        add(numbers.get(through.call), { conditions: [selects(through)], result: value });
-    }
-  }
-  return new Map([...rules].map(([number, list]) => [number, treatmentFrom(list, otherwise)]));
-}
-
-/** The number is in the lower half of ipc's first argument; the upper half is a version that the kernel takes as it comes. */
-function selects(through: { readonly call: "socketcall" | "ipc"; readonly number: number }): Condition {
-  const mask = through.call === "ipc" ? 0xffffn : 0xffff_ffffn;
-  return { index: 0, operator: "SCMP_CMP_MASKED_EQ", value: mask, valueTwo: BigInt(through.number) };
-}
-
-/** The kernel's own order of precedence: the lower, the stronger. */
-function severity(value: number): number {
-  return (value & 0xffff_0000) | 0;
-}
-
-/** Each alternative holds when all its conditions do. */
-function conditionsOf(args: readonly LinuxSeccompArgument[]): Condition[][] {
-  const conditions = args.map(({ index, op, value, valueTwo }) => ({
-    index,
-    operator: op,
-    value: toUint64(value),
-    valueTwo: toUint64(valueTwo ?? 0),
-  }));
-  const twice = new Set(conditions.map(({ index }) => index)).size < conditions.length;
-  return twice ? conditions.map((condition) => [condition]) : [conditions];
-}
-
-function treatmentFrom(rules: readonly Rule[], otherwise: number): Treatment {
-  const plain = rules.find((rule) => rule.conditions.length === 0);
-  return plain === undefined ? [...rules, { conditions: [], result: otherwise }] : [plain];
 }
 
 /** Joins neighbours that are treated alike. */

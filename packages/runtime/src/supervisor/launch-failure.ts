@@ -4,7 +4,7 @@
  */
 import { EngineError, messageOf, type ErrorCode } from "@fathom/base";
 import { errnoText, SysError } from "@fathom/sys";
-import { describeOperation } from "../plan/explain.ts";
+import { describeOperation } from "../plan/describe-operation.ts";
 import type { LaunchPlan, Operation } from "../plan/plan.ts";
 import { SupervisorFailure } from "./protocol.ts";
 

@@ -1,7 +1,7 @@
 /** A usual configuration and machine, for tests of plans. */
 import { checkOciSpec, type OciSpec } from "@fathom/spec";
 import { compile, type CompileOptions } from "../compile/compile.ts";
-import { describeOperation } from "../plan/explain.ts";
+import { describeOperation } from "../plan/describe-operation.ts";
 import type { Operation } from "../plan/plan.ts";
 
 export const options: CompileOptions = {
