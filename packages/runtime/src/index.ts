@@ -12,7 +12,8 @@ export { createCgroups, findMountedHierarchies, openCgroups } from "./cgroups/cg
 export { findHierarchies, type Hierarchy, type HierarchySet } from "./cgroups/hierarchies.ts";
 export { resourcesFromOci, runtimeDeviceRules } from "./cgroups/resources.ts";
 export { compileSeccomp, type CompiledSeccomp, type SeccompArchitecture } from "./seccomp/compile.ts";
-export { createLauncher, type LauncherOptions, type LauncherSys, type SupervisorPlace } from "./supervisor/launcher.ts";
+export { createLauncher, type LauncherOptions, type LauncherSys } from "./launcher/launcher.ts";
+export type { SupervisorPlace } from "./launcher/supervisor-process.ts";
 export { isEnding, isStillRunning } from "./supervisor/process-facts.ts";
 export { encodePlan } from "./plan/plan-encoding.ts";
 export { mountAbove, mountPointOf } from "./mount-point.ts";

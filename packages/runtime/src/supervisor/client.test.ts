@@ -7,7 +7,8 @@ import type { LaunchPlan } from "../plan/plan.ts";
 import { conditionOf, identifyRun } from "./process-facts.ts";
 import { SupervisorConnection } from "./connection.ts";
 import { frame, MessageParser, messageTypes, type Message } from "./protocol.ts";
-import { connectSupervisor, SupervisorClient } from "./client.ts";
+import { SupervisorClient } from "./client.ts";
+import { connectSupervisor } from "./supervisor-socket.ts";
 
 const sys = createSys();
 let directory: string;

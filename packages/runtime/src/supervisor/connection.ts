@@ -1,13 +1,10 @@
 /**
  * One connection to a supervisor: requests with answers, and what the supervisor says by itself.
  *
- * Every request ends: with its answer, at its own deadline or signal, when the connection ends, or when the supervisor has said nothing for
- * `silentMs` although it was asked. A supervisor that is busy with one request (a launch on a slow disk) answers others meanwhile; so one that is
- * quiet is asked for its hello again, and only one that does not answer that is taken for silent. Silent is not dead: the connection stays, and
- * whatever comes over it ends the silence.
+ * Every request ends: with its answer, at its own deadline or signal, when the connection ends, or when the supervisor is silent
+ * (`silence-watch.ts`). Silent is not dead: the connection stays, and whatever comes over it ends the silence.
  *
- * The stream is never out of step: a message goes out whole or not at all. What the socket has no room for waits in a bounded queue; where the
- * rest of a message that was begun cannot be sent, the connection ends.
+ * The stream is never out of step: a message goes out whole, or the connection ends (`send-queue.ts`).
  */
 import { connect, type Socket } from "node:net";
 import { deferred, EngineError, messageOf, type Deferred } from "@fathom/base";
@@ -24,23 +21,16 @@ import {
   type Message,
   type Peer,
 } from "./protocol.ts";
+import { copiesOf, SendQueue, type QueueSys } from "./send-queue.ts";
+import { SilenceWatch } from "./silence-watch.ts";
+import { endWithin } from "./waits.ts";
 
-export type ConnectionSys = Pick<Sys, "sendMessage" | "setNonBlocking" | "close" | "dup">;
+export type ConnectionSys = QueueSys & Pick<Sys, "setNonBlocking">;
 
-/** How often a supervisor that owes an answer is looked at. Counted in looks, so that a daemon that stood still itself accuses nobody. */
-const lookMs = 500;
-/** Looks without a word before it is asked for its hello, from then on until it is suspected, and until it is silent. */
-const askAfterLooks = 2;
-const suspectAfterLooks = 2;
-const silentAfterLooks = 18;
 /** How long a request to a silent supervisor waits for it to speak again. */
 const silentPatienceMs = 1000;
-/** Messages that wait for room in the socket. */
-const queuedLimit = 128;
-const queuedBytesLimit = 8 << 20;
 /** Requests that were given up while their answer was on its way. */
 const abandonedLimit = 256;
-const longestFlushMs = 50;
 /** More than a supervisor says of exits before it is listened to. */
 const unheardLimit = 8192;
 
@@ -58,29 +48,17 @@ interface Waiting {
   cleanUp(): void;
 }
 
-interface Queued {
-  readonly id: number;
-  readonly fds: readonly number[];
-  rest: Uint8Array;
-  begun: boolean;
-}
-
 export class SupervisorConnection {
   readonly #sys: ConnectionSys;
-  readonly #fd: number;
   readonly #socket: Socket;
   readonly #parser = new MessageParser();
   readonly #waiting = new Map<number, Waiting>();
-  readonly #queue: Queued[] = [];
+  readonly #queue: SendQueue;
+  readonly #watch: SilenceWatch;
   readonly #closed = deferred<string>();
-  #queuedBytes = 0;
-  #flushing = false;
   #abandoned = 0;
   #nextId = 1;
   #open = true;
-  #looking = false;
-  #quietLooks = 0;
-  #asked = false;
   /** Why it is silent. */
   #silence: string | undefined;
   #heard: Deferred<void> | undefined;
@@ -96,7 +74,15 @@ export class SupervisorConnection {
   /** @param fd A connected stream socket; this object owns it from here on. */
   constructor(sys: ConnectionSys, fd: number) {
     this.#sys = sys;
-    this.#fd = fd;
+    this.#queue = new SendQueue(sys, fd, (reason) => this.#end(reason));
+    this.#watch = new SilenceWatch({
+      isOpen: () => this.#open,
+      owesAnswer: () => this.#waiting.size > this.#abandoned,
+      isSilent: () => this.#silence !== undefined,
+      askHello: () => void this.#ask(messageTypes.hello, helloPayload(), [], {}).catch(() => undefined),
+      suspect: () => this.onSuspect(),
+      silent: () => this.giveUp("it does not answer"),
+    });
     sys.setNonBlocking(fd, true);
     this.#socket = connect({ fd, allowHalfOpen: true } as unknown as Parameters<typeof connect>[0] & { port: number });
     this.#socket.on("data", (chunk: Buffer) => this.#receive(chunk));
@@ -151,10 +137,7 @@ export class SupervisorConnection {
 
   /** Asks for a sign of life: where none comes, `onSuspect` and silence follow. */
   probe(): void {
-    if (!this.#open || this.#asked) return;
-    this.#asked = true;
-    this.#quietLooks = 0;
-    this.#ask(messageTypes.hello, helloPayload(), [], {}).catch(() => undefined);
+    this.#watch.probe();
   }
 
   async #askWhenHeard(
@@ -163,17 +146,10 @@ export class SupervisorConnection {
     fds: readonly number[],
     options: RequestOptions,
   ): Promise<Uint8Array> {
-    const copies = this.#copies(fds);
+    const copies = copiesOf(this.#sys, fds);
     try {
       this.#heard ??= deferred();
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      await Promise.race([
-        this.#heard.promise,
-        new Promise((resolve) => {
-          timer = setTimeout(resolve, silentPatienceMs);
-        }),
-      ]);
-      clearTimeout(timer);
+      await endWithin(this.#heard.promise, silentPatienceMs);
       options.signal?.throwIfAborted();
       if (this.#silence !== undefined) throw unavailable(this.#silence);
       if (!this.#open) throw unavailable("the connection to it has ended");
@@ -209,9 +185,9 @@ export class SupervisorConnection {
         signal?.removeEventListener("abort", onAbort);
       },
     });
-    this.#lookSoon();
+    this.#watch.lookSoon();
     try {
-      this.#send(id, frame(type, id, payload), fds);
+      this.#queue.send(id, frame(type, id, payload), fds);
     } catch (error) {
       this.#take(id);
       const closed = isSysError(error, "EPIPE", "ECONNRESET");
@@ -219,76 +195,6 @@ export class SupervisorConnection {
       if (closed) this.#end("it closed the connection");
     }
     return answer.promise;
-  }
-
-  /** @throws when nothing of the message was sent and nothing of it will be */
-  #send(id: number, bytes: Uint8Array, fds: readonly number[]): void {
-    let sent = 0;
-    if (this.#queue.length === 0) {
-      sent = Math.max(0, this.#sys.sendMessage(this.#fd, bytes, fds));
-      if (sent === bytes.length) return;
-    }
-    if (sent === 0 && (this.#queue.length >= queuedLimit || this.#queuedBytes + bytes.length > queuedBytesLimit))
-      throw unavailable(`it takes no requests: ${this.#queue.length} are waiting`);
-    this.#queue.push({
-      id,
-      fds: sent > 0 ? [] : this.#copies(fds),
-      rest: sent > 0 ? bytes.subarray(sent) : bytes,
-      begun: sent > 0,
-    });
-    this.#queuedBytes += bytes.length - sent;
-    this.#flushLater(1);
-  }
-
-  #copies(fds: readonly number[]): number[] {
-    const copies: number[] = [];
-    try {
-      for (const fd of fds) copies.push(this.#sys.dup(fd));
-    } catch (error) {
-      for (const fd of copies) this.#sys.close(fd);
-      throw error;
-    }
-    return copies;
-  }
-
-  #flushLater(delayMs: number): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    setTimeout(() => {
-      this.#flushing = false;
-      if (this.#open && !this.#flush()) this.#flushLater(Math.min(delayMs * 2, longestFlushMs));
-    }, delayMs);
-  }
-
-  /** True when nothing waits any more. */
-  #flush(): boolean {
-    for (let first = this.#queue[0]; first !== undefined; first = this.#queue[0]) {
-      let sent: number;
-      try {
-        sent = this.#sys.sendMessage(this.#fd, first.rest, first.fds);
-      } catch (error) {
-        this.#end(`sending failed: ${messageOf(error)}`);
-        return true;
-      }
-      if (sent <= 0) return false;
-      this.#queuedBytes -= sent;
-      if (!first.begun) for (const fd of first.fds) this.#sys.close(fd);
-      if (sent < first.rest.length) {
-        this.#queue[0] = { ...first, fds: [], begun: true, rest: first.rest.subarray(sent) };
-        return false;
-      }
-      this.#queue.shift();
-    }
-    return true;
-  }
-
-  /** Takes what was not begun out of the queue. */
-  #dropQueued(drop: (queued: Queued) => boolean): void {
-    for (const queued of this.#queue.filter((one) => !one.begun && drop(one))) {
-      this.#queue.splice(this.#queue.indexOf(queued), 1);
-      this.#queuedBytes -= queued.rest.length;
-      for (const fd of queued.fds) this.#sys.close(fd);
-    }
   }
 
   #take(id: number): Waiting | undefined {
@@ -306,9 +212,7 @@ export class SupervisorConnection {
     if (waiting === undefined || waiting.abandoned) return;
     waiting.cleanUp();
     waiting.answer.reject(error);
-    const length = this.#queue.length;
-    this.#dropQueued((queued) => queued.id === id);
-    if (length !== this.#queue.length) {
+    if (this.#queue.drop(id)) {
       this.#waiting.delete(id);
       return;
     }
@@ -325,9 +229,9 @@ export class SupervisorConnection {
     if (!this.#open || this.#silence !== undefined) return;
     this.#silence = reason;
     for (const id of this.#waiting.keys()) this.#abandon(id, unavailable(reason));
-    this.#dropQueued(() => true);
+    this.#queue.dropAll();
     this.onSilence(reason);
-    if (this.#queue.length > 0) this.#end(`a request was sent in part: ${reason}`);
+    if (!this.#queue.isEmpty) this.#end(`a request was sent in part: ${reason}`);
   }
 
   /** Says that nothing more will be asked. A supervisor without a launched container then ends, and with it this connection. */
@@ -337,30 +241,6 @@ export class SupervisorConnection {
 
   close(): void {
     this.#end("this daemon closed the connection");
-  }
-
-  #lookSoon(): void {
-    if (this.#looking) return;
-    this.#looking = true;
-    setTimeout(() => this.#look(), lookMs).unref();
-  }
-
-  #look(): void {
-    this.#looking = false;
-    if (!this.#open) return;
-    const owes = this.#asked || this.#waiting.size > this.#abandoned;
-    if (!owes && this.#silence === undefined) {
-      this.#quietLooks = 0;
-      return;
-    }
-    this.#quietLooks++;
-    this.#lookSoon();
-    if (!this.#asked) {
-      if (this.#quietLooks >= askAfterLooks) this.probe();
-      return;
-    }
-    if (this.#quietLooks >= suspectAfterLooks) this.onSuspect();
-    if (this.#quietLooks >= silentAfterLooks) this.giveUp("it does not answer");
   }
 
   /**
@@ -378,8 +258,7 @@ export class SupervisorConnection {
   }
 
   #receive(chunk: Uint8Array): void {
-    this.#quietLooks = 0;
-    this.#asked = false;
+    this.#watch.heard();
     if (this.#silence !== undefined) {
       this.#silence = undefined;
       this.#heard?.resolve();
@@ -415,7 +294,7 @@ export class SupervisorConnection {
     this.#open = false;
     this.#socket.destroy();
     for (const id of this.#waiting.keys()) this.#take(id)?.answer.reject(unavailable(reason));
-    for (const { fds, begun } of this.#queue.splice(0)) if (!begun) for (const fd of fds) this.#sys.close(fd);
+    this.#queue.close();
     this.#heard?.resolve();
     this.#closed.resolve(reason);
   }

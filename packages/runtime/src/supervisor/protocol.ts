@@ -109,6 +109,21 @@ export function parseHello(payload: Uint8Array): Peer {
   return { version, features };
 }
 
+/** As enum phase in supervisor.h: below it the program does not run yet. */
+export const phaseWaiting = 4;
+
+export interface SupervisorState {
+  readonly phase: number;
+  readonly pid: number;
+  readonly supervisorPid: number;
+  readonly startedAt: string;
+}
+
+export function readState(payload: Uint8Array): SupervisorState {
+  const reader = new WireReader(payload);
+  return { phase: reader.u32(), pid: reader.u32(), supervisorPid: reader.u32(), startedAt: reader.text() };
+}
+
 /** Header and payload as one buffer. */
 export function frame(type: number, id: number, payload: Uint8Array): Uint8Array {
   const writer = new WireWriter(headerBytes + payload.length);

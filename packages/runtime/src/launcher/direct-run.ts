@@ -1,22 +1,17 @@
 /** A container's first process that no supervisor follows: the contract's DirectRun. */
 import { rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { EngineError, formatRfc3339Nano, messageOf, randomId } from "@fathom/base";
+import { EngineError, messageOf, randomId } from "@fathom/base";
 import { isSysError, processEnd, type Sys } from "@fathom/sys";
 import type { DirectIo, DirectRun, ExitStatus, ProcessIdentity } from "../contract.ts";
 import type { LaunchPlan } from "../plan/plan.ts";
-import { readExitFile } from "./client.ts";
-import type { SupervisorConnection } from "./connection.ts";
-import { signalExactly } from "./process-facts.ts";
-import { messageTypes } from "./protocol.ts";
+import type { SupervisorConnection } from "../supervisor/connection.ts";
+import { lostExit, readExitFile, timeNow } from "../supervisor/exit-status.ts";
+import { signalExactly } from "../supervisor/process-facts.ts";
+import { messageTypes } from "../supervisor/protocol.ts";
+import type { SupervisorChild } from "./supervisor-process.ts";
 
 export type DirectSys = Pick<Sys, "waitpid" | "pidfdOpen" | "pidfdSendSignal" | "close" | "kill">;
-
-/** fathom-init as this process's child: `reaped` resolves when it has ended and left the process table. */
-export interface SupervisorChild {
-  readonly pid: number;
-  readonly reaped: Promise<void>;
-}
 
 /** As PRESERVED_LIMIT in child.h. */
 const mostPreserved = 60;
@@ -117,7 +112,7 @@ export class DirectProcess implements DirectRun {
       if (!isSysError(error, "ECHILD", "ESRCH")) throw error;
       // It ended before its start, and fathom-init was its parent then.
       const stored = await readExitFile(this.#directory);
-      return stored ?? lost("it is not a child of this process");
+      return stored ?? lostExit("it is not a child of this process");
     } finally {
       clearInterval(alive);
     }
@@ -128,7 +123,7 @@ export class DirectProcess implements DirectRun {
     // Until then it is not this process's child.
     await this.released();
     const status = this.#sys.waitpid(this.pid);
-    if (status === undefined) return lost("it has ended, and its parent cannot reap it");
+    if (status === undefined) return lostExit("it has ended, and its parent cannot reap it");
     const { code, signal: killedBy } = status;
     return { code: killedBy === 0 ? code : 128 + killedBy, signal: killedBy, finishedAt: timeNow() };
   }
@@ -143,12 +138,4 @@ export async function endProcess(sys: DirectSys, process: ProcessIdentity | unde
   } catch {
     // Its parent is another, or the kernel holds it: there is nothing to do about it here.
   }
-}
-
-function lost(reason: string): ExitStatus {
-  return { code: 255, signal: 0, finishedAt: timeNow(), lost: reason };
-}
-
-function timeNow(): string {
-  return formatRfc3339Nano(BigInt(Date.now()) * 1_000_000n);
 }

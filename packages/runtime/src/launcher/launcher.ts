@@ -1,0 +1,108 @@
+/**
+ * Starts containers: spawns one fathom-init for each, has it make the process (prepare), then execute the plan (launch). Finds running ones
+ * again by their directory.
+ */
+import { EngineError } from "@fathom/base";
+import { SOCK_STREAM, type SpawnRequest } from "@fathom/sys";
+import type { Launcher, PreparedStem } from "../contract.ts";
+import { encodeStem } from "../plan/plan-encoding.ts";
+import type { LaunchPlan } from "../plan/plan.ts";
+import { WireReader, WireWriter } from "../plan/wire.ts";
+import type { SupervisorSys } from "../supervisor/client.ts";
+import { SupervisorConnection } from "../supervisor/connection.ts";
+import { launchFailure } from "../supervisor/launch-failure.ts";
+import { messageTypes, SupervisorFailure } from "../supervisor/protocol.ts";
+import { endWithin, withAbort } from "../supervisor/waits.ts";
+import { Prepared } from "./prepared-stem.ts";
+import { assume, reconnect } from "./reconnect.ts";
+import {
+  giveUpWhenChildStopped,
+  giveUpWhenStopped,
+  killSupervisor,
+  moveSupervisor,
+  reap,
+  spawnInCgroup,
+  type ChildSys,
+  type SupervisorPlace,
+} from "./supervisor-process.ts";
+
+export type LauncherSys = SupervisorSys & ChildSys;
+
+export interface LauncherOptions {
+  readonly sys: LauncherSys;
+  /** Descriptor of fathom-init: `helperExecutable` of @fathom/sys/helper. */
+  readonly executable: () => number;
+  /** Shown by ps: "fathom-init: <title>". */
+  readonly title?: (stem: LaunchPlan["stem"]) => string;
+  /** Descriptor for what a supervisor may print, /dev/null when absent. */
+  readonly logFd?: number;
+  /** Where supervisors live, so that what ends the daemon or its cgroup does not end them. Absent: beside the daemon. */
+  readonly place?: SupervisorPlace;
+}
+
+const discardLimitMs = 5000;
+/** Limits of a supervisor that does answer, and whose child does not come to an end with it: mounts on a slow server, a disk that hangs. */
+const prepareLimitMs = 60_000;
+/** What ps shows goes where the arguments were: they make room for it. */
+const titleRoom = " ".repeat(160);
+
+export function createLauncher(options: LauncherOptions): Launcher {
+  const { sys } = options;
+  return {
+    prepare: (stem, signal) => prepare(options, stem, signal),
+    reconnect: (directory, known) => reconnect(sys, directory, known),
+    assume: (directory, known, reason) => assume(sys, directory, known, reason),
+  };
+}
+
+async function prepare(
+  { sys, executable, title, logFd, place }: LauncherOptions,
+  stem: LaunchPlan["stem"],
+  signal?: AbortSignal,
+): Promise<PreparedStem> {
+  signal?.throwIfAborted();
+  const [mine, theirs] = sys.socketpair(SOCK_STREAM, false);
+  let supervisorPid: number;
+  let procsFiles = place?.cgroupProcs ?? [];
+  try {
+    const request: SpawnRequest = {
+      executableFd: executable(),
+      argv: ["fathom-init", titleRoom],
+      env: [],
+      fds: [-1, -1, logFd ?? -1, theirs],
+      newSession: true,
+    };
+    const born =
+      place?.birthplace === undefined ? undefined : spawnInCgroup(sys, request, place.birthplace.directoryFd);
+    supervisorPid = born ?? sys.spawn(request);
+    if (born !== undefined) procsFiles = procsFiles.filter((file) => file !== place?.birthplace?.procsFile);
+  } catch (error) {
+    sys.close(mine);
+    throw new EngineError("internal", "starting fathom-init failed", { cause: error });
+  } finally {
+    sys.close(theirs);
+  }
+  const connection = new SupervisorConnection(sys, mine);
+  const reaped = connection.closed.then(() => reap(sys, supervisorPid));
+  giveUpWhenStopped(connection, supervisorPid);
+  const looks = giveUpWhenChildStopped(connection, supervisorPid);
+  try {
+    const writer = new WireWriter();
+    encodeStem(writer, stem);
+    writer.text(`fathom-init: ${title?.(stem) ?? ""}`);
+    const prepared = connection.request(messageTypes.prepare, writer.finish(), [], { deadlineMs: prepareLimitMs });
+    // After the stem is born, which must not have the supervisor's score while it waits; the two join their cgroups at the same time.
+    if (place !== undefined) void moveSupervisor(connection, place, procsFiles);
+    const answer = await withAbort(prepared, signal, () => killSupervisor(sys, supervisorPid));
+    const pid = new WireReader(answer).u32();
+    return new Prepared(sys, connection, { pid: supervisorPid, reaped }, pid, stem);
+  } catch (error) {
+    // One that refused ends by itself; of one that did not answer there is nothing to wait for.
+    if (error instanceof SupervisorFailure) await endWithin(connection.closed, discardLimitMs);
+    if (connection.isOpen) killSupervisor(sys, supervisorPid);
+    await connection.closed;
+    throw signal?.aborted === true ? error : launchFailure(error, { operations: [] }, "stem");
+  } finally {
+    clearInterval(looks);
+  }
+}

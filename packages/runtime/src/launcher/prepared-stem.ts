@@ -1,0 +1,216 @@
+/** A stem that waits for its plan: the contract's PreparedStem. */
+import { readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { EngineError } from "@fathom/base";
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "@fathom/sys";
+import type {
+  DirectIo,
+  DirectRun,
+  Launched,
+  LaunchRequest,
+  PreparedStem,
+  RunIdentity,
+  SupervisedIo,
+} from "../contract.ts";
+import { encodePlan } from "../plan/plan-encoding.ts";
+import type { LaunchPlan } from "../plan/plan.ts";
+import { WireReader } from "../plan/wire.ts";
+import { closeAll, openAttachments, type AttachmentPairs } from "../supervisor/attachments.ts";
+import { SupervisorClient, type SupervisorSys } from "../supervisor/client.ts";
+import type { SupervisorConnection } from "../supervisor/connection.ts";
+import { LaunchFailure, launchFailure } from "../supervisor/launch-failure.ts";
+import { launchPayload, packPlan } from "../supervisor/launch-messages.ts";
+import { identify, identifyRun } from "../supervisor/process-facts.ts";
+import { messageTypes, SupervisorFailure } from "../supervisor/protocol.ts";
+import { endWithin, withAbort } from "../supervisor/waits.ts";
+import { directDescriptors, DirectProcess, endProcess, writePidFile } from "./direct-run.ts";
+import { giveUpWhenChildStopped, killSupervisor, type ChildSys, type SupervisorChild } from "./supervisor-process.ts";
+
+const discardLimitMs = 5000;
+const launchLimitMs = 120_000;
+
+export class Prepared implements PreparedStem {
+  readonly pid: number;
+  readonly supervisorPid: number;
+  readonly identity: RunIdentity | undefined;
+  readonly #sys: ChildSys & SupervisorSys;
+  readonly #connection: SupervisorConnection;
+  readonly #reaped: Promise<void>;
+  #networkNamespaceFd: number | undefined;
+  #used = false;
+
+  constructor(
+    sys: ChildSys & SupervisorSys,
+    connection: SupervisorConnection,
+    supervisor: SupervisorChild,
+    pid: number,
+    stem: LaunchPlan["stem"],
+  ) {
+    this.#sys = sys;
+    this.#connection = connection;
+    this.supervisorPid = supervisor.pid;
+    this.#reaped = supervisor.reaped;
+    this.pid = pid;
+    // A joined pid namespace has its process made later, by this one.
+    this.identity = stem.joinPidNamespace === undefined ? identifyRun(pid, supervisor.pid) : undefined;
+    const ownNetwork = stem.newNamespaces.includes("network");
+    this.#networkNamespaceFd = ownNetwork ? sys.open(`/proc/${pid}/ns/net`, O_RDONLY | O_CLOEXEC) : undefined;
+    void connection.closed.then(() => this.#closeNamespace());
+  }
+
+  get networkNamespaceFd(): number | undefined {
+    return this.#networkNamespaceFd;
+  }
+
+  get usable(): boolean {
+    return !this.#used && this.#alive;
+  }
+
+  get #alive(): boolean {
+    return this.#connection.isOpen;
+  }
+
+  #closeNamespace(): void {
+    if (this.#networkNamespaceFd === undefined) return;
+    this.#sys.close(this.#networkNamespaceFd);
+    this.#networkNamespaceFd = undefined;
+  }
+
+  async launch(request: LaunchRequest<SupervisedIo>, signal?: AbortSignal): Promise<Launched> {
+    const { io, directory } = request;
+    let pairs: AttachmentPairs = { local: [], remote: [] };
+    const open = (sent: number[]): void => {
+      pairs = openAttachments(this.#sys, io.attach.length);
+      sent.push(...pairs.remote);
+      if (io.log.kind === "descriptor") sent.push(this.#sys.dup(io.log.fd));
+    };
+    try {
+      const { pid, startedAt } = await this.#execute(request, open, signal);
+      const run = this.identity ?? identifyRun(pid, this.supervisorPid);
+      const identity = { pid, supervisorPid: this.supervisorPid, startedAt, run };
+      return {
+        supervisor: new SupervisorClient(this.#sys, directory, identity, this.#connection),
+        attachments: pairs.local,
+      };
+    } catch (error) {
+      closeAll(
+        this.#sys,
+        pairs.local.map(({ fd }) => fd),
+      );
+      throw error;
+    }
+  }
+
+  async launchDirect(request: LaunchRequest<DirectIo>, signal?: AbortSignal): Promise<DirectRun> {
+    const { io, plan } = request;
+    const open = (sent: number[]): void => {
+      for (const fd of directDescriptors(io, plan)) sent.push(this.#sys.dup(fd));
+    };
+    const { pid, startedAt } = await this.#execute(request, open, signal);
+    const process = this.identity?.process ?? identify(pid);
+    const waits = plan.operations.some(({ kind }) => kind === "wait-start");
+    const run = new DirectProcess({
+      sys: this.#sys,
+      connection: this.#connection,
+      directory: request.directory,
+      supervisor: { pid: this.supervisorPid, reaped: this.#reaped },
+      pid,
+      process,
+      startedAt,
+    });
+    try {
+      if (io.pidFile !== undefined) await writePidFile(io.pidFile, pid);
+      if (!waits) await run.released();
+      signal?.throwIfAborted();
+      return run;
+    } catch (error) {
+      await endProcess(this.#sys, process);
+      if (io.pidFile !== undefined) await rm(io.pidFile, { force: true });
+      await this.#kill();
+      await endWithin(this.#reaped, discardLimitMs);
+      await rm(join(request.directory, "supervisor.sock"), { force: true });
+      throw signal?.aborted === true ? error : LaunchFailure.of("launch", error);
+    }
+  }
+
+  /**
+   * Has the plan executed.
+   * @param open Adds the descriptors that go behind the plan's, which are closed here whatever happens.
+   */
+  async #execute(
+    request: LaunchRequest,
+    open: (sent: number[]) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly pid: number; readonly startedAt: string }> {
+    const sent: number[] = request.rootFd === undefined ? [] : [request.rootFd];
+    if (this.#used) {
+      closeAll(this.#sys, sent);
+      throw new EngineError("internal", "a prepared process can be launched once");
+    }
+    this.#used = true;
+    let asked = false;
+    let looks: ReturnType<typeof setInterval> | undefined;
+    try {
+      signal?.throwIfAborted();
+      const plan = packPlan(this.#sys, encodePlan(request.plan));
+      sent.push(...plan.fds);
+      open(sent);
+      sent.unshift(this.#sys.open(request.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      asked = true;
+      const answer = this.#connection.request(messageTypes.launch, launchPayload(request, plan), sent, {
+        deadlineMs: launchLimitMs,
+      });
+      looks = giveUpWhenChildStopped(this.#connection, this.supervisorPid);
+      closeAll(this.#sys, sent.splice(0));
+      const reader = new WireReader(
+        await withAbort(answer, signal, () => killSupervisor(this.#sys, this.supervisorPid)),
+      );
+      const pid = reader.u32();
+      const startedAt = reader.text();
+      this.#closeNamespace();
+      return { pid, startedAt };
+    } catch (error) {
+      closeAll(this.#sys, sent);
+      // It would go on without its supervisor.
+      if (asked && request.io.kind === "direct") await endProcess(this.#sys, this.identity?.process);
+      // One that refused ends by itself. Any other that was asked may have launched it by now, or may do so later.
+      if (signal?.aborted === true || (asked && !(error instanceof SupervisorFailure))) await this.#kill();
+      else await this.discard();
+      if (request.io.kind === "direct") await endWithin(this.#reaped, discardLimitMs);
+      // Killed, it could not take its socket away.
+      await rm(join(request.directory, "supervisor.sock"), { force: true });
+      throw signal?.aborted === true ? error : launchFailure(error, request.plan, "launch");
+    } finally {
+      clearInterval(looks);
+    }
+  }
+
+  async discard(): Promise<void> {
+    this.#used = true;
+    this.#connection.finish();
+    // It waits for its child's end; a child that hangs in the kernel must not hold the caller for ever.
+    const timer = setTimeout(() => void this.#kill(), discardLimitMs);
+    await this.#connection.closed;
+    clearTimeout(timer);
+    this.#closeNamespace();
+  }
+
+  /** The supervisor's end is the stem's: the kernel kills it with its parent, and it is awaited for a moment. */
+  async #kill(): Promise<void> {
+    if (this.#alive) killSupervisor(this.#sys, this.supervisorPid);
+    await this.#connection.closed;
+    this.#closeNamespace();
+    for (let turn = 0; turn < 500 && isRunning(this.pid); turn++)
+      await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/** False also for a zombie: whoever adopted it reaps it in its own time. */
+function isRunning(pid: number): boolean {
+  try {
+    return !/\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return false;
+  }
+}

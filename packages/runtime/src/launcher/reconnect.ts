@@ -1,0 +1,110 @@
+/** Runs of earlier daemons: found again by their directory, or taken for running without a look. */
+import { messageOf } from "@fathom/base";
+import type { KnownRun, Launcher, Supervisor } from "../contract.ts";
+import { SupervisorClient, type SupervisorSys } from "../supervisor/client.ts";
+import type { SupervisorConnection } from "../supervisor/connection.ts";
+import { readExitFile } from "../supervisor/exit-status.ts";
+import {
+  conditionIn,
+  identifyByProcess,
+  identifyBySupervisor,
+  identifyRun,
+  isDead,
+} from "../supervisor/process-facts.ts";
+import { messageTypes, phaseWaiting, readState, type SupervisorState } from "../supervisor/protocol.ts";
+import { connectSupervisor, isNobodyThere } from "../supervisor/supervisor-socket.ts";
+
+/** How long a starting daemon waits for a supervisor's state before it takes the container up without. */
+const reconnectPatienceMs = 500;
+
+export async function reconnect(
+  sys: SupervisorSys,
+  directory: string,
+  known: KnownRun = { identity: undefined, pid: 0, startedAt: "" },
+): Promise<Awaited<ReturnType<Launcher["reconnect"]>>> {
+  let reason: string;
+  let nobody = false;
+  try {
+    const found = await ask(sys, directory, known);
+    if (found.kind === "running") return found;
+    reason = found.reason;
+  } catch (error) {
+    nobody = isNobodyThere(error);
+    reason = messageOf(error);
+  }
+  const run = known.identity ?? identifyByProcess(known.pid);
+  try {
+    const dead = run === undefined ? nobody : isDead(conditionIn(run, "supervisor"));
+    const exit = await readExitFile(directory);
+    if (exit !== undefined) return { kind: "exited", exit };
+    if (dead) return { kind: "gone" };
+  } catch (error) {
+    reason = messageOf(error);
+  }
+  return { kind: "running", supervisor: assume(sys, directory, { ...known, identity: run }, reason) };
+}
+
+export function assume(sys: SupervisorSys, directory: string, known: KnownRun, reason: string): SupervisorClient {
+  const run = known.identity ?? identifyByProcess(known.pid);
+  const identity = {
+    pid: run?.process.pid ?? known.pid,
+    supervisorPid: run?.supervisor.pid ?? 0,
+    startedAt: known.startedAt,
+    run,
+  };
+  const supervisor = new SupervisorClient(sys, directory, identity, undefined);
+  supervisor.follow(reason);
+  return supervisor;
+}
+
+/** @throws SysError when no connection can be made */
+async function ask(
+  sys: SupervisorSys,
+  directory: string,
+  known: KnownRun,
+): Promise<{ readonly kind: "running"; readonly supervisor: Supervisor } | { readonly kind: "ended"; reason: string }> {
+  const { connection, peerPid } = connectSupervisor(sys, directory);
+  const early: Parameters<SupervisorClient["receive"]>[0][] = [];
+  connection.onMessage = (message) => void early.push(message);
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), reconnectPatienceMs);
+  try {
+    const { pid, supervisorPid, startedAt } = await askState(connection, abort.signal);
+    const run = known.identity ?? identifyRun(pid, supervisorPid);
+    const supervisor = new SupervisorClient(sys, directory, { pid, supervisorPid, startedAt, run }, connection);
+    for (const message of early) supervisor.receive(message);
+    return { kind: "running", supervisor };
+  } catch (error) {
+    if (!connection.isOpen) return { kind: "ended", reason: messageOf(error) };
+    // Connected, and it does not answer: the kernel says who is on the other side.
+    const run = known.identity ?? identifyBySupervisor(peerPid);
+    const supervisor = new SupervisorClient(
+      sys,
+      directory,
+      {
+        pid: run?.process.pid ?? known.pid,
+        supervisorPid: run?.supervisor.pid ?? peerPid,
+        startedAt: known.startedAt,
+        run,
+      },
+      undefined,
+    );
+    supervisor.followOver(connection, "it has not answered yet");
+    for (const message of early) supervisor.receive(message);
+    return { kind: "running", supervisor };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const launchingPollMs = 5;
+
+/** The state once it is past launching: a daemon may come back in the middle of a launch that another one began. */
+async function askState(connection: SupervisorConnection, signal: AbortSignal): Promise<SupervisorState> {
+  for (;;) {
+    const state = readState(await connection.request(messageTypes.state, new Uint8Array(), [], { signal }));
+    if (state.phase >= phaseWaiting) return state;
+    await new Promise((resolve) => setTimeout(resolve, launchingPollMs));
+    signal.throwIfAborted();
+  }
+}

@@ -1,0 +1,67 @@
+/** The payloads of launch and exec, and how their plans travel. */
+import type { Sys } from "@fathom/sys";
+import type { AttachOptions, ExecRequest, LaunchRequest, LogSink, SupervisedIo } from "../contract.ts";
+import { encodeStem } from "../plan/plan-encoding.ts";
+import { WireWriter } from "../plan/wire.ts";
+import { attachMask } from "./attachments.ts";
+import { inlinePlanLimitBytes, launchFlags } from "./protocol.ts";
+
+/** As many as a launch can say. */
+const mostLogFiles = 2 ** 32 - 1;
+/** What is larger is no limit. */
+const mostLogBytes = Number.MAX_SAFE_INTEGER;
+
+export interface PackedPlan {
+  readonly inline: Uint8Array;
+  readonly fds: readonly number[];
+  readonly flag: number;
+}
+
+/** A plan as it travels: small ones inside the message, others as a memory file that the caller closes. */
+export function packPlan(sys: Pick<Sys, "memfdCreate">, encoded: Uint8Array): PackedPlan {
+  if (encoded.length <= inlinePlanLimitBytes) return { inline: encoded, fds: [], flag: 0 };
+  const fd = sys.memfdCreate("fathom-plan", encoded, true);
+  return { inline: new Uint8Array(), fds: [fd], flag: launchFlags.planByDescriptor };
+}
+
+export function execPayload({ execId, plan, openStdin, attach }: ExecRequest, packed: PackedPlan): Uint8Array {
+  const writer = new WireWriter(4096 + packed.inline.length);
+  writer.text(execId).u32((openStdin ? launchFlags.openStdin : 0) | packed.flag);
+  encodeStem(writer, plan.stem);
+  writer.list(attach, (options) => writer.u32(attachMask(options))).bytes(packed.inline);
+  return writer.finish();
+}
+
+const noFile: Omit<Extract<LogSink, { readonly kind: "json-file" }>, "kind"> = { path: "", maxSize: 0, maxFiles: 1 };
+/** A log by descriptor is a client of the supervisor's like others. */
+const bothOutputs: AttachOptions = { stdin: false, stdout: true, stderr: true, closeStdin: false };
+/** A supervisor has none of a direct launch's streams. */
+const noStreams: SupervisedIo = { kind: "supervised", log: { kind: "none" }, openStdin: false, attach: [] };
+
+export function launchPayload(request: LaunchRequest, plan: PackedPlan): Uint8Array {
+  const { log, openStdin, attach } = request.io.kind === "direct" ? noStreams : request.io;
+  const chroot = request.plan.operations.some(({ kind }) => kind === "chroot");
+  const writer = new WireWriter(4096 + plan.inline.length);
+  writer.u32(
+    (openStdin ? launchFlags.openStdin : 0) |
+      (log.kind === "json-file" ? launchFlags.log : 0) |
+      (request.rootFd === undefined ? 0 : launchFlags.root) |
+      (chroot ? launchFlags.chroot : 0) |
+      (request.io.kind === "direct" ? launchFlags.direct : 0) |
+      plan.flag,
+  );
+  const file = log.kind === "json-file" ? log : noFile;
+  writer
+    .text(file.path)
+    .u64(BigInt(Math.min(file.maxSize, mostLogBytes)))
+    .u32(Math.min(file.maxFiles, mostLogFiles));
+  const attributes = Object.entries(file.attributes ?? {});
+  writer.text(attributes.length === 0 ? "" : JSON.stringify(Object.fromEntries(attributes.sort(byName))));
+  const clients = log.kind === "descriptor" ? [...attach, bothOutputs] : attach;
+  writer.list(clients, (options) => writer.u32(attachMask(options)));
+  return writer.bytes(plan.inline).finish();
+}
+
+function byName([a]: readonly [string, string], [b]: readonly [string, string]): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

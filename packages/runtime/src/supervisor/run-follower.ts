@@ -1,0 +1,284 @@
+/**
+ * Keeps track of a run over one connection after the other, and finds out its end. A connection's end is a reason to look, not an end: the status on
+ * disk and the kernel decide.
+ */
+import { deferred, EngineError, messageOf } from "@fathom/base";
+import type { Sys } from "@fathom/sys";
+import type { ExitStatus, RunIdentity } from "../contract.ts";
+import type { SupervisorConnection } from "./connection.ts";
+import { exitOf, lostExit, readExitFile, timeNow } from "./exit-status.ts";
+import { conditionIn, identifyRun, isDead, signalExactly } from "./process-facts.ts";
+import { messageTypes, phaseWaiting, readState, type Message, type SupervisorState } from "./protocol.ts";
+import { finishPatienceMs, followToItsEnd, letGoOn } from "./standing-supervisor.ts";
+import { connectSupervisor, isNobodyThere, type SocketSys } from "./supervisor-socket.ts";
+import { pause } from "./waits.ts";
+
+export type FollowerSys = SocketSys & Pick<Sys, "pidfdOpen" | "pidfdSendSignal">;
+
+export interface SupervisorIdentity {
+  readonly pid: number;
+  readonly supervisorPid: number;
+  readonly startedAt: string;
+  /** undefined where it could not be found out: then the supervisor's socket alone says whether it is there. */
+  readonly run: RunIdentity | undefined;
+}
+
+/** A request waits that long for a connection that is being made. */
+const connectionPatienceMs = 2000;
+const firstRetryMs = 5;
+const longestRetryMs = 2000;
+/** How long a supervisor may fail to be reached before that is told. */
+const untoldMs = 1000;
+const launchingPollMs = 50;
+const SIGKILL = 9;
+const SIGCONT = 18;
+export class RunFollower {
+  readonly pid: number;
+  readonly supervisorPid: number;
+  onReachability: (unreachable: string | undefined) => void = () => undefined;
+  /** What the supervisor says unasked. */
+  onMessage: (message: Message) => void = () => undefined;
+  /** The run has ended, and nobody will tell how its execs did. */
+  onExecsLost: (status: ExitStatus) => void = () => undefined;
+  readonly #sys: FollowerSys;
+  readonly #directory: string;
+  readonly #exit = deferred<ExitStatus>();
+  #startedAt: string;
+  #run: RunIdentity | undefined;
+  #connection: SupervisorConnection | undefined;
+  /** Resolves with the next connection. */
+  #connected = deferred<void>();
+  #unreachable: string | undefined;
+  /** It has told its state over this connection, and with it every end that was missed. */
+  #tookUp = false;
+  #lostAtMs = performance.now();
+  #retryMs = firstRetryMs;
+  #disconnected = false;
+  #settled = false;
+  #deciding = false;
+
+  constructor(sys: FollowerSys, directory: string, identity: SupervisorIdentity) {
+    this.#sys = sys;
+    this.#directory = directory;
+    this.pid = identity.pid;
+    this.supervisorPid = identity.supervisorPid;
+    this.#startedAt = identity.startedAt;
+    this.#run = identity.run;
+  }
+
+  get run(): RunIdentity | undefined {
+    return this.#run;
+  }
+
+  get startedAt(): string {
+    return this.#startedAt;
+  }
+
+  get exit(): Promise<ExitStatus> {
+    return this.#exit.promise;
+  }
+
+  get unreachable(): string | undefined {
+    return this.#unreachable;
+  }
+
+  /** The connection, where there is one now. */
+  get connection(): SupervisorConnection | undefined {
+    return this.#connection;
+  }
+
+  /** Takes a connection that has told the state of the run. */
+  use(connection: SupervisorConnection): void {
+    this.#tookUp = true;
+    this.#use(connection);
+  }
+
+  /** Begins to look for the supervisor of a run that was found without it. */
+  follow(reason: string): void {
+    this.#setUnreachable(reason);
+    void this.#reconnect(reason);
+  }
+
+  /** Takes a connection that was made, whether it answers yet or not. */
+  followOver(connection: SupervisorConnection, reason: string): void {
+    this.#setUnreachable(reason);
+    this.#use(connection);
+    this.#takeUp(connection);
+  }
+
+  #setUnreachable(reason: string | undefined): void {
+    const words =
+      reason === undefined
+        ? undefined
+        : `the container's supervisor (process ${this.supervisorPid === 0 ? "unknown" : this.supervisorPid}) cannot be reached: ${reason}; the container runs on, and can be stopped, killed and removed`;
+    if (this.#unreachable === words) return;
+    this.#unreachable = words;
+    if (!this.#settled && !this.#disconnected) this.onReachability(words);
+  }
+
+  #use(connection: SupervisorConnection): void {
+    this.#connection = connection;
+    connection.onMessage = (message) => this.onMessage(message);
+    connection.onSuspect = () => void this.#onSuspect(connection);
+    connection.onSilence = (reason) => {
+      this.#setUnreachable(reason);
+      if (reason === undefined && !this.#tookUp) this.#takeUp(connection);
+    };
+    void connection.closed.then((reason) => {
+      if (this.#connection !== connection) return;
+      this.#connection = undefined;
+      if (this.#tookUp) this.#lostAtMs = performance.now();
+      this.#tookUp = false;
+      this.#connected = deferred();
+      if (this.#settled && !this.#disconnected) void this.#exit.promise.then((status) => this.onExecsLost(status));
+      void this.#reconnect(reason);
+    });
+  }
+
+  get #over(): boolean {
+    return this.#disconnected || this.#settled;
+  }
+
+  /** Makes a connection, with ever longer pauses until one gives an answer; ends when the supervisor is known to be dead. */
+  async #reconnect(reason: string): Promise<void> {
+    let why = reason;
+    let nobody = false;
+    while (!this.#over) {
+      const long = performance.now() - this.#lostAtMs >= untoldMs;
+      if (long) this.#setUnreachable(why);
+      if (await this.#isDecided(nobody, long)) return;
+      await pause(this.#retryMs);
+      if (this.#over) return;
+      this.#retryMs = Math.min(this.#retryMs * 2, longestRetryMs);
+      try {
+        const { connection } = connectSupervisor(this.#sys, this.#directory);
+        this.#use(connection);
+        this.#connected.resolve();
+        this.#takeUp(connection);
+        return;
+      } catch (error) {
+        nobody = isNobodyThere(error);
+        // The connection's own end says more than that nobody listens.
+        if (!nobody) why = messageOf(error);
+      }
+    }
+  }
+
+  /** What was missed is told again by the supervisor, behind its state. */
+  #takeUp(connection: SupervisorConnection): void {
+    connection.request(messageTypes.state, new Uint8Array(), [], {}).then(
+      (answer) => {
+        let state: SupervisorState;
+        try {
+          state = readState(answer);
+        } catch (error) {
+          connection.misunderstood(error);
+          return;
+        }
+        this.#tookUp = true;
+        this.#retryMs = firstRetryMs;
+        this.#setUnreachable(undefined);
+        // In the middle of a launch: it is looked at again.
+        if (state.phase < phaseWaiting) {
+          setTimeout(() => this.#takeUp(connection), launchingPollMs);
+          return;
+        }
+        this.#startedAt = state.startedAt;
+        this.#run ??= identifyRun(state.pid, state.supervisorPid);
+      },
+      () => undefined,
+    );
+  }
+
+  /**
+   * The end of the run, decided by what the kernel and the disk say. True when it is.
+   * @param nobodyListens Nobody listens on its socket. Where the run's identity is not known, that must do.
+   * @param long The supervisor has not done its work for a while.
+   */
+  async #isDecided(nobodyListens: boolean, long: boolean): Promise<boolean> {
+    const supervisor = this.#run === undefined ? undefined : conditionIn(this.#run, "supervisor");
+    const dead = supervisor === undefined ? nobodyListens : isDead(supervisor);
+    // In this order: it may write the status between the two looks, and not after its death.
+    let stored: ExitStatus | undefined;
+    try {
+      stored = await readExitFile(this.#directory);
+    } catch {
+      return false;
+    }
+    if (stored !== undefined && (dead || long)) return this.#settle(stored);
+    if (dead) return this.#settle(lostExit("supervisor was killed"));
+    if (!long || this.#run === undefined) return false;
+    const process = conditionIn(this.#run, "process");
+    // Also where it has asked for the status and stands still before it told it: it alone knows it.
+    if ((process.kind === "ending" || process.kind === "gone") && supervisor?.kind === "stopped") {
+      await letGoOn(this.#sys, this.#run, () => this.#over);
+      return this.#over;
+    }
+    // A supervisor that works asks for the status at once. One that has asked for it alone knows it: "gone" decides nothing.
+    if (process.kind !== "ended" || process.waitStatus === undefined) return false;
+    return this.#endWithout(this.#run, process.waitStatus);
+  }
+
+  /**
+   * The container has ended and its supervisor stands still: nothing depends on it any more, so it is made to go on, to write the rest of the log and
+   * to tell the end itself. Where it does not, it goes, and the kernel's word counts.
+   */
+  async #endWithout(run: RunIdentity, waitStatus: number): Promise<boolean> {
+    const status: ExitStatus = { ...exitOf(waitStatus), finishedAt: timeNow() };
+    signalExactly(this.#sys, run.supervisor, SIGCONT);
+    for (let waitedMs = 0; waitedMs < finishPatienceMs; waitedMs += 20) {
+      await pause(20);
+      if (this.#over) return true;
+      const stored = await readExitFile(this.#directory).catch(() => undefined);
+      if (stored !== undefined) return this.#settle(stored);
+    }
+    signalExactly(this.#sys, run.supervisor, SIGKILL);
+    return this.#settle(status);
+  }
+
+  #settle(status: ExitStatus): true {
+    if (this.#over) return true;
+    this.end(status);
+    this.onExecsLost(status);
+    return true;
+  }
+
+  /** Takes the end that the supervisor told. */
+  end(status: ExitStatus): void {
+    if (!this.#settled && this.#run !== undefined) void followToItsEnd(this.#sys, this.#run).catch(() => undefined);
+    this.#settled = true;
+    this.#exit.resolve(status);
+  }
+
+  /** It is connected, owes an answer and does not give it. */
+  async #onSuspect(connection: SupervisorConnection): Promise<void> {
+    if (this.#deciding) return;
+    this.#deciding = true;
+    try {
+      if (this.#run !== undefined && conditionIn(this.#run, "supervisor").kind === "stopped")
+        connection.giveUp(
+          `it is stopped, by a signal or a debugger ("kill -CONT ${this.supervisorPid}" lets it go on)`,
+        );
+      await this.#isDecided(false, true);
+    } finally {
+      this.#deciding = false;
+    }
+  }
+
+  /** The connection, or the one that is being made. @throws unavailable */
+  async reach(): Promise<SupervisorConnection> {
+    if (this.#connection === undefined && !this.#over) {
+      const timer = new AbortController();
+      await Promise.race([this.#connected.promise, pause(connectionPatienceMs, timer.signal)]);
+      timer.abort();
+    }
+    if (this.#connection !== undefined) return this.#connection;
+    if (this.#over) throw new EngineError("conflict", "the container has ended");
+    throw new EngineError("unavailable", this.#unreachable ?? "the container's supervisor cannot be reached");
+  }
+
+  disconnect(): void {
+    this.#disconnected = true;
+    this.#connection?.close();
+  }
+}

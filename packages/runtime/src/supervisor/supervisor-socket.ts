@@ -1,0 +1,31 @@
+/** The way to the supervisor of a run: the socket in the run's directory. */
+import { isSysError, O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys } from "@fathom/sys";
+import { SupervisorConnection, type ConnectionSys } from "./connection.ts";
+
+export type SocketSys = ConnectionSys & Pick<Sys, "open" | "connectUnix" | "peerCredentials">;
+
+/** @throws SysError when there is nobody, or no descriptor is left, or its queue is full */
+export function connectSupervisor(
+  sys: SocketSys,
+  directory: string,
+): { readonly connection: SupervisorConnection; readonly peerPid: number } {
+  const directoryFd = sys.open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  try {
+    const fd = sys.connectUnix(directoryFd, "supervisor.sock");
+    try {
+      // Whoever began to listen there: known also of one that answers nothing.
+      const peerPid = sys.peerCredentials(fd).pid;
+      return { connection: new SupervisorConnection(sys, fd), peerPid };
+    } catch (error) {
+      sys.close(fd);
+      throw error;
+    }
+  } finally {
+    sys.close(directoryFd);
+  }
+}
+
+/** True for "no such file" and "nobody listens": a directory whose supervisor has ended. */
+export function isNobodyThere(error: unknown): boolean {
+  return isSysError(error, "ENOENT", "ECONNREFUSED", "ENOTDIR");
+}
