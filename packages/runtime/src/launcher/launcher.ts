@@ -30,7 +30,7 @@ export type LauncherSys = SupervisorSys & ChildSys;
 
 export interface LauncherOptions {
   readonly sys: LauncherSys;
-  /** Descriptor of fathom-init: `helperExecutable` of @fathom/sys/helper. */
+  /** Descriptor of fathom-init: `helperExecutable` of @fathom/sys. */
   readonly executable: () => number;
   /** Shown by ps: "fathom-init: <title>". */
   readonly title?: (stem: LaunchPlan["stem"]) => string;
