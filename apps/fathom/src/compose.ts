@@ -3,15 +3,13 @@ import { basename, dirname, join } from "node:path";
 import { shortId, systemClock, type Logger } from "@fathom/base";
 import {
   createEngine,
-  createImageBackend,
+  createImagePart,
   createNetworkState,
   createOciTranslation,
-  createVolumeBackend,
+  createVolumePart,
   describeLayers,
   imageParts,
   type Engine,
-  type ImageBackend,
-  type VolumeBackend,
 } from "@fathom/engine";
 import { createImages } from "@fathom/images";
 import { createForwarders, createNetworks } from "@fathom/network";
@@ -31,12 +29,7 @@ export interface Composition {
 }
 
 /** The state directories exist and are the caller's alone. The engine serves requests after `resume()`. */
-export async function composeEngine({
-  config,
-  sys,
-  logger,
-  resources,
-}: Composition): Promise<Engine<ImageBackend, VolumeBackend>> {
+export async function composeEngine({ config, sys, logger, resources }: Composition): Promise<Engine> {
   const { engine: settings } = config;
   const files = createHostFiles({ sys, executable: () => helperExecutable(sys) });
   const store = resources.use(
@@ -80,8 +73,8 @@ export async function composeEngine({
     files,
     logger,
     clock: systemClock,
-    images: (parts) => createImageBackend(parts, createImages(imageParts(parts, config.registry))),
-    volumes: (parts) => createVolumeBackend(parts),
+    images: (parts) => createImagePart(parts, createImages(imageParts(parts, config.registry))),
+    volumes: (parts) => createVolumePart(parts),
     oci: createOciTranslation({ sys, files, config: settings, cgroups }),
   });
   return resources.use(engine);

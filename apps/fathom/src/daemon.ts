@@ -4,7 +4,6 @@
  */
 import { mkdirSync } from "node:fs";
 import { createApiServer, type ApiServer } from "@fathom/api";
-import { backendOf } from "./backend.ts";
 import { createLogger, EventLoopMonitor, messageOf, programVersion, type Logger } from "@fathom/base";
 import type { EngineLife } from "@fathom/engine";
 import { requireKernel } from "@fathom/runtime";
@@ -101,14 +100,13 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   if (fallbacks(kernel).length > 0)
     logger.info("this kernel lacks what there is another way for", { features: fallbacks(kernel) });
   const engine = await composeEngine({ config, sys, logger, resources });
-  const backend = backendOf(engine);
   const memory = resources.use(new IdleMemory({ sys }));
   const server = createApiServer({
     onActivity: () => memory.touch(),
     onRequest: (operation) => monitor.begin(operation),
     sys,
     debug: () => ({ EventLoopStalls: monitor.longest(), Kernel: kernelFacts(kernel) }),
-    backend,
+    backend: engine,
     logger,
     version: settings.version,
     experimental: settings.experimental,

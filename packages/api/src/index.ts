@@ -1,4 +1,4 @@
 export * from "./contract.ts";
-export { createApiServer, type ApiServer, type ApiServerOptions, type ListenOptions } from "./server/server.ts";
+export { createApiServer } from "./server/server.ts";
 export { formatVersion, maximumVersion, minimumVersion } from "./request/versions.ts";
 export { adaptCreate } from "./adapt/create.ts";

@@ -8,9 +8,13 @@
  *
  * Errors: EngineError with Docker's words. Every change of a row is one transaction; the map in memory is the read path.
  */
-import type { ContainersConfig, ContainerTranslation, ImageLookup } from "@fathom/containers";
+import type { Clock, Logger } from "@fathom/base";
+import type { ContainersConfig, ContainerTranslation, EventPublisher, ImageLookup } from "@fathom/containers";
 import type { ContainerConfig, ContainerCreateRequest, Digest, HostConfig, ImageConfig } from "@fathom/spec";
-import type { VolumeUses } from "@fathom/volumes";
+import type { Store } from "@fathom/store";
+import type { HostFiles, Sys } from "@fathom/sys";
+import type { VolumeLookup, VolumeUses } from "@fathom/volumes";
+import type { ImageBackend, SystemBackend, VolumeBackend } from "./backend.ts";
 
 /** Limits on what one process may open or lock: `nofile`, `nproc`, … -1 is no limit. */
 export interface UlimitSetting {
@@ -49,9 +53,9 @@ export interface EngineConfig extends ContainersConfig {
   readonly buildTime: string;
 }
 
-// What the halves give each other
+// What the parts give each other
 
-/** What containers hold on to. Asked by the image half before a removal and by the volume half likewise. */
+/** What containers hold on to. The parts of images and volumes ask before a removal. */
 export interface ContainerUses extends VolumeUses {
   /** Containers made from this image, running or not. */
   ofImage(id: Digest): readonly { readonly id: string; readonly running: boolean; readonly imageName: string }[];
@@ -69,10 +73,37 @@ export interface LayerImageRequest {
   readonly createdBy: string;
 }
 
-/** The part of the image half that the container half needs. */
+/** What the part of containers needs of images. */
 export interface ImageSource extends ImageLookup {
   /** `name` is what it is called now, as users write it: "kept:1". */
   commit(request: LayerImageRequest): Promise<{ readonly id: Digest; readonly name: string | undefined }>;
+}
+
+/** The part of images. Its disposal cancels what is under way: pulls, loads, commits. */
+export interface ImagePart extends ImageSource, AsyncDisposable {
+  readonly backend: ImageBackend;
+  readonly authenticate: SystemBackend["authenticate"];
+}
+
+/** The part of volumes. */
+export interface VolumePart {
+  readonly backend: VolumeBackend;
+  /** For containers. */
+  readonly lookup: VolumeLookup;
+  /** Bytes. @throws timeout where the file system does not answer */
+  usage(name: string): Promise<number>;
+}
+
+/** What the parts of images and volumes are made from. */
+export interface EngineParts {
+  readonly config: EngineConfig;
+  readonly store: Store;
+  readonly sys: Sys;
+  readonly files: HostFiles;
+  readonly events: EventPublisher;
+  readonly uses: ContainerUses;
+  readonly logger: Logger;
+  readonly clock: Clock;
 }
 
 /** Defaults of HostConfig that depend on the machine. */
@@ -83,7 +114,7 @@ export interface MachineDefaults {
   readonly privateCgroups: boolean;
 }
 
-/** The part of `oci/` that the container half needs: Docker's configuration as an OCI one. */
+/** What the part of containers needs of `oci/`: Docker's configuration as an OCI one. */
 export interface OciTranslation extends ContainerTranslation {
   readonly defaults: MachineDefaults;
   /**

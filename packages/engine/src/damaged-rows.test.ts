@@ -7,16 +7,16 @@ import { openDatabase, type Database } from "@fathom/store";
 import { createSys } from "@fathom/sys";
 import { ContainerTable } from "@fathom/containers";
 import { upgradeRecord } from "./containers/docker-extension.ts";
-import type { EngineParts } from "./engine.ts";
+import type { EngineParts } from "./contract.ts";
 import { createNetworkState } from "./networks/network-state.ts";
 import { testConfig } from "./testing/fakes.ts";
-import { createVolumeBackend } from "./volumes/volume-backend.ts";
+import { createVolumePart } from "./volumes/volume-backend.ts";
 
 const readers: Readonly<Record<string, (database: Database, root: string) => unknown>> = {
   container: (database) => new ContainerTable(database, upgradeRecord),
   network: (database) => createNetworkState(database).networks(),
   volume: (database, root) =>
-    createVolumeBackend({
+    createVolumePart({
       config: testConfig(root),
       sys: createSys(),
       store: { database },

@@ -1020,15 +1020,8 @@ describe("lists", () => {
     for (const name of ["c1", "c2"])
       await engine.containers.create(name, undefined, request({ Binds: ["v0:/x", "v0:/y"] }));
     await engine.containers.create("c3", undefined, request({ Binds: ["v1:/x"] }));
-    const Volumes = Array.from({ length: 3 }, (_, index) => ({
-      Name: `v${index}`,
-      Driver: "local",
-      Mountpoint: "",
-      Labels: null,
-      Scope: "local" as const,
-      Options: null,
-    }));
-    volumeQuestions.volumeList = Volumes;
+    for (const Name of ["v0", "v1", "v2"])
+      await engine.volumes.create({ Name, Driver: "", DriverOpts: null, Labels: null });
     const { VolumeUsage } = await engine.system.diskUsage(["volume"]);
     expect(VolumeUsage?.Items.map(({ UsageData }) => UsageData?.RefCount)).toEqual([2, 1, 0]);
   });

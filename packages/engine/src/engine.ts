@@ -1,41 +1,25 @@
-/** The engine put together: the container half, the image half, the volume half, and the daemon's life around them. */
+/** The engine put together: containers, images, volumes, networks, and the daemon's life around them. */
 import { dockerOf, eventAttributes, upgradeRecord } from "./containers/docker-extension.ts";
 import { EngineError, randomId, type Clock, type Logger } from "@fathom/base";
 import type { Networks } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
 import type { Database, Store } from "@fathom/store";
 import type { HostFiles, Sys } from "@fathom/sys";
-import { openContainers, type Containers, type ContainerTable, type EventPublisher } from "@fathom/containers";
-import type { ContainerUses, EngineConfig, OciTranslation, ImageSource } from "./contract.ts";
-import type { VolumeLookup } from "@fathom/volumes";
+import { openContainers, type Containers, type ContainerTable } from "@fathom/containers";
+import type { ContainerUses, EngineConfig, EngineParts, ImagePart, OciTranslation, VolumePart } from "./contract.ts";
 import type { EngineContext } from "./context.ts";
 import { checkDatabaseNowAndThen } from "./system/database-check.ts";
-import { createContainerBackend, type ContainerBackend } from "./containers/container-backend.ts";
+import type { Backend } from "./backend.ts";
+import { createContainerBackend } from "./containers/container-backend.ts";
+import { createExecBackend } from "./containers/exec-backend.ts";
+import { createNetworkBackend } from "./networks/network-backend.ts";
+import { createSystemBackend } from "./system/system-backend.ts";
 import { Events } from "./system/events.ts";
 import { logTarget, readableLog } from "./containers/log-config.ts";
-import { volumesInUse, type SystemSources } from "./system/system.ts";
+import { volumesInUse } from "./system/disk-usage.ts";
 import { execWords, exitCodeAfterStart, exitCodeOfExec, startWords } from "./words/launch-words.ts";
 
-/** What the image and volume halves are made from. */
-export interface EngineParts {
-  readonly config: EngineConfig;
-  readonly store: Store;
-  readonly sys: Sys;
-  readonly files: HostFiles;
-  readonly events: EventPublisher;
-  readonly uses: ContainerUses;
-  readonly logger: Logger;
-  readonly clock: Clock;
-}
-
-/** Its disposal cancels what is under way: pulls, loads, commits. */
-export type ImageHalf = ImageSource & Pick<SystemSources, "imageList"> & AsyncDisposable;
-/** `lookup` is for containers. */
-export interface VolumeHalf extends Pick<SystemSources, "volumeList" | "volumeUsage"> {
-  readonly lookup: VolumeLookup;
-}
-
-export interface EngineOptions<Images extends ImageHalf, Volumes extends VolumeHalf> {
+export interface EngineOptions {
   readonly config: EngineConfig;
   readonly store: Store;
   readonly launcher: Launcher;
@@ -45,8 +29,8 @@ export interface EngineOptions<Images extends ImageHalf, Volumes extends VolumeH
   readonly files: HostFiles;
   readonly logger: Logger;
   readonly clock: Clock;
-  readonly images: (parts: EngineParts) => Images;
-  readonly volumes: (parts: EngineParts) => Volumes;
+  readonly images: (parts: EngineParts) => ImagePart;
+  readonly volumes: (parts: EngineParts) => VolumePart;
   readonly oci: OciTranslation;
 }
 
@@ -61,19 +45,10 @@ export interface EngineLife extends AsyncDisposable {
 }
 
 /** What servers ask, an area each, and the engine's own life. */
-export interface Engine<Images, Volumes> extends EngineLife {
-  readonly system: ContainerBackend["system"];
-  readonly containers: ContainerBackend["containers"];
-  readonly execs: ContainerBackend["execs"];
-  readonly networks: ContainerBackend["networks"];
-  readonly images: Images;
-  readonly volumes: Volumes;
-}
+export interface Engine extends Backend, EngineLife {}
 
 /** Opens the engine over its stored state: what ran before is taken up, leftovers are gone when this resolves. */
-export async function createEngine<Images extends ImageHalf, Volumes extends VolumeHalf>(
-  options: EngineOptions<Images, Volumes>,
-): Promise<Engine<Images, Volumes>> {
+export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { config, store, sys, files, logger, clock } = options;
   const events = new Events(clock, () =>
     logger.warn("a client follows the events and does not read them: it loses the oldest that wait for it"),
@@ -114,16 +89,20 @@ export async function createEngine<Images extends ImageHalf, Volumes extends Vol
     shutdown,
     [Symbol.asyncDispose]: () => shutdown(),
   };
-  const own = createContainerBackend(
-    context,
-    {
-      imageList: images.imageList.bind(images),
-      volumeList: volumes.volumeList.bind(volumes),
-      volumeUsage: volumes.volumeUsage.bind(volumes),
-    },
-    engineId(store.database),
-  );
-  return { ...own, ...life, images, volumes };
+  return {
+    system: createSystemBackend(
+      context,
+      { images: images.backend, volumes },
+      images.authenticate,
+      engineId(store.database),
+    ),
+    containers: createContainerBackend(context),
+    execs: createExecBackend(context),
+    images: images.backend,
+    volumes: volumes.backend,
+    networks: createNetworkBackend(context),
+    ...life,
+  };
 }
 
 function usesOf(containers: ContainerTable): ContainerUses {

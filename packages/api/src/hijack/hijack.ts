@@ -1,6 +1,6 @@
 /** What Docker does with a connection that is taken over (attach, exec): its answers, old output first, the detach keys. */
 import { adopt, endUpgraded, joinSockets, writeTo, type InputFilter, type Upgraded } from "@fathom/http";
-import type { AttachResult, StreamAttachment } from "../contract.ts";
+import type { AttachResult, StreamAttachment } from "@fathom/engine";
 import { DetachFilter } from "./detach-filter.ts";
 import type { ApiRequest } from "../request/request.ts";
 

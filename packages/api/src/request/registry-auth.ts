@@ -1,6 +1,6 @@
 /** Credentials that a client sends with a pull, a push or a login. */
 import { EngineError } from "@fathom/base";
-import type { RegistryAuth } from "../contract.ts";
+import type { RegistryAuth } from "@fathom/engine";
 
 const names = ["username", "password", "identitytoken", "registrytoken", "serveraddress"] as const;
 

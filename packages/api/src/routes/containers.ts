@@ -9,7 +9,7 @@ import {
 } from "@fathom/spec";
 import { adaptInspect, adaptSummary } from "../adapt/container.ts";
 import { adaptCreate } from "../adapt/create.ts";
-import type { Backend, ContainerBackend, WaitCondition } from "../contract.ts";
+import type { Backend, ContainerBackend, WaitCondition } from "@fathom/engine";
 import { optionalJson, requiredJson, type ApiRequest, type Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
 

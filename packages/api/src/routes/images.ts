@@ -1,5 +1,5 @@
 /** Endpoints of images. */
-import type { Backend, ImageBackend } from "../contract.ts";
+import type { Backend, ImageBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
 import { formatPlatform, type ProgressMessage, decodePlatform } from "@fathom/spec";
 import { adaptImageInspect, adaptImageSummary } from "../adapt/image.ts";

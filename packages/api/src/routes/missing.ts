@@ -1,5 +1,5 @@
 /** What Docker has and Fathom does not have yet: every endpoint answers, and says so. */
-import type { ContainerBackend } from "../contract.ts";
+import type { ContainerBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
 import type { ApiRequest, Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";

@@ -1,5 +1,5 @@
 /** Endpoints whose bytes come from a process or go to one: attach, logs, exec, archives. */
-import type { Backend, ContainerBackend, ExecBackend } from "../contract.ts";
+import type { Backend, ContainerBackend, ExecBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
 import { decodeExecCreate, decodeExecStart } from "@fathom/spec";
 import { join, serveAttach, streamType, takeOver } from "../hijack/hijack.ts";

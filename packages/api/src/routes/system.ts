@@ -1,5 +1,5 @@
 /** Endpoints of the daemon itself. */
-import type { Backend, SystemBackend } from "../contract.ts";
+import type { Backend, SystemBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
 import { diskUsageTypes } from "@fathom/spec";
 import { adaptDiskUsage, adaptInfo, formatEvent } from "../adapt/system.ts";

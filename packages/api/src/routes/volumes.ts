@@ -1,5 +1,5 @@
 /** Endpoints of volumes and, as far as there is only the default bridge, of networks. */
-import type { Backend, NetworkBackend, VolumeBackend } from "../contract.ts";
+import type { Backend, NetworkBackend, VolumeBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
 import { decodeVolumeCreate } from "@fathom/spec";
 import { optionalJson, type ApiRequest, type Handler } from "../request/request.ts";

@@ -1,19 +1,11 @@
 /** The server: from an accepted connection to the handler of its request, and back. */
-import { EngineError, isEngineError, messageOf, type Logger } from "@fathom/base";
-import {
-  ByteBudget,
-  Connection,
-  createTlsServer,
-  HttpError,
-  type BodyLimits,
-  type Exchange,
-  type ServerTls,
-} from "@fathom/http";
+import { EngineError, isEngineError, messageOf } from "@fathom/base";
+import { ByteBudget, Connection, createTlsServer, HttpError, type BodyLimits, type Exchange } from "@fathom/http";
 import { O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys } from "@fathom/sys";
 import { rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { basename, dirname } from "node:path";
-import type { Backend } from "../contract.ts";
+import type { ApiServer, ApiServerOptions, ListenOptions } from "../contract.ts";
 import { DescriptorReserve, type DescriptorState } from "./descriptor-reserve.ts";
 import { errorBody, statusOf } from "../request/errors.ts";
 import { Query } from "../request/query.ts";
@@ -27,41 +19,6 @@ import { addSystemRoutes } from "../routes/system.ts";
 import { addNetworkRoutes, addVolumeRoutes } from "../routes/volumes.ts";
 import { claimSocketPath, finishSocketFile } from "./socket-file.ts";
 import { formatVersion, maximumVersion, splitVersion } from "../request/versions.ts";
-
-export interface ApiServerOptions {
-  readonly backend: Backend;
-  readonly logger: Logger;
-  /** Fathom's own version, for the Server field. */
-  readonly version: string;
-  readonly experimental?: boolean;
-  /** Called when a request begins and when it ends. */
-  readonly onActivity?: () => void;
-  /** Called with the name of each request when it begins; the result when it ends. */
-  readonly onRequest?: (operation: string) => () => void;
-  /** What GET /debug shows of the process. */
-  readonly debug?: () => object;
-  /** Open connections at most. Beyond it the one that has been idle longest ends, or the new one is refused. */
-  readonly connectionLimit?: number;
-  /** With it the server stops accepting while the process has no descriptors; without it, it does not look. */
-  readonly sys?: Pick<Sys, "open" | "close" | "dup" | "listenUnix" | "connectUnix">;
-}
-
-export type ListenOptions =
-  /** A unix socket, made with mode 0660 for `group`: a name or a number; absent or unknown: the process's own. */
-  | { readonly path: string; readonly group?: string | number }
-  /** An already listening socket. */
-  | { readonly fd: number }
-  /** With `tls` clients speak TLS. */
-  | { readonly host: string; readonly port: number; readonly tls?: ServerTls };
-
-export interface ApiServer {
-  /** May be called several times. @throws conflict when another daemon answers on the path */
-  listen(options: ListenOptions): Promise<void>;
-  /** No new requests; streams end at once, other requests get `graceMs` to finish. */
-  close(graceMs: number): Promise<void>;
-  /** Open connections. */
-  readonly connectionCount: number;
-}
 
 /** Of a request's target so much is its name. */
 const namedTarget = 120;

@@ -4,7 +4,8 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createApiServer, type ApiServer } from "./server.ts";
+import type { ApiServer } from "../contract.ts";
+import { createApiServer } from "./server.ts";
 import { groupId } from "./socket-file.ts";
 import { createFakeBackend } from "../testing/fake-backend.ts";
 

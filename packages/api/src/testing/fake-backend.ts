@@ -19,7 +19,7 @@ import type {
   LogsRequest,
   StreamAttachment,
   WaitCondition,
-} from "../contract.ts";
+} from "@fathom/engine";
 import { parseDetachKeysForTests } from "./detach-keys.ts";
 import { fakeInfo, fakeVersion } from "./fake-system.ts";
 import { FakeProcess } from "./fake-process.ts";

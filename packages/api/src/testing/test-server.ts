@@ -3,7 +3,7 @@ import { silentLogger } from "@fathom/base";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ApiServer, ApiServerOptions } from "../server/server.ts";
+import type { ApiServer, ApiServerOptions } from "../contract.ts";
 import { createApiServer } from "../server/server.ts";
 import { createFakeBackend, type FakeBackend } from "./fake-backend.ts";
 import { RawClient } from "./raw-client.ts";

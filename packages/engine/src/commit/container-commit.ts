@@ -1,4 +1,4 @@
-/** docker commit: the container's side of it. The image half makes the image. */
+/** docker commit: the container's side of it. The part of images makes the image. */
 import { dockerOf } from "../containers/docker-extension.ts";
 import { EngineError } from "@fathom/base";
 import type { CommitRequest, ContainerConfig } from "@fathom/spec";

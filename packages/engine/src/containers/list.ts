@@ -4,16 +4,10 @@ import { EngineError, formatAge, parseRfc3339Nano, Turns } from "@fathom/base";
 import { containerStatuses, type ContainerSummary, type Filters } from "@fathom/spec";
 import type { Container } from "@fathom/containers";
 import { containerSizes, endpointSettings, portSummaries, shownMount } from "./view.ts";
+import type { ContainerListRequest } from "../backend.ts";
 import type { EngineContext } from "../context.ts";
 import { checkFilterKeys, filterValues, matchesLabels } from "../filters/filters.ts";
 import { compilePattern } from "../filters/patterns.ts";
-
-export interface ContainerListRequest {
-  readonly all: boolean;
-  readonly limit: number | undefined;
-  readonly size: boolean;
-  readonly filters: Filters;
-}
 
 const filterKeys = [
   "ancestor",

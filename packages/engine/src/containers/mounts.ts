@@ -84,7 +84,7 @@ function anonymousVolume(destination: string, driver: string): WantedMount {
     driver: driver || "local",
     copyData: true,
     anonymous: true,
-    // Named here and not by the volume half: the row must know it before the volume exists.
+    // This names it, not the part of volumes: the row must have the name before the volume exists.
     volume: { name: randomId(), driver: driver || "local", options: {}, labels: { ...anonymousLabels } },
   };
 }

@@ -11,68 +11,19 @@ import {
   refuseAmbiguousName,
   withDigest,
   withTag,
-  type Filters,
-  type HistoryItem,
   type ImageDeleteItem,
-  type ImageInspect,
-  type ImageSummary,
   type Platform,
   type ProgressMessage,
-  type PruneReport,
   type Reference,
 } from "@fathom/spec";
 import { applyChanges } from "../commit/changes.ts";
-import type { ImageSource } from "../contract.ts";
-import type { EngineParts } from "../engine.ts";
+import type { ImageBackend, ImageImportRequest, RegistryAuth } from "../backend.ts";
+import type { EngineParts, ImagePart } from "../contract.ts";
 import { pruneFilter } from "./image-filters.ts";
-import { listImages, type ImageListRequest } from "./image-list.ts";
+import { listImages } from "./image-list.ts";
 import { inspectImage, shownHistory } from "./image-show.ts";
 import { loadLines, pullLines, pushLines } from "./progress-lines.ts";
 import { pullError, pushError } from "./registry-words.ts";
-
-/** As `RegistryAuth` of the API. */
-interface Auth {
-  readonly username?: string;
-  readonly password?: string;
-  readonly identitytoken?: string;
-  readonly registrytoken?: string;
-  readonly serveraddress?: string;
-}
-
-export interface ImageImportRequest {
-  readonly source: AsyncIterable<Uint8Array>;
-  readonly repository: string | undefined;
-  readonly tag: string | undefined;
-  readonly message: string | undefined;
-  /** Dockerfile instructions for the image's configuration. */
-  readonly changes: readonly string[];
-  readonly platform: string | undefined;
-}
-
-export interface ImageBackend {
-  imageList(request: ImageListRequest): Promise<ImageSummary[]>;
-  imageInspect(name: string, platform: Platform | undefined): Promise<ImageInspect>;
-  imageHistory(name: string, platform: Platform | undefined): Promise<HistoryItem[]>;
-  imageTag(name: string, repository: string, tag: string | undefined): Promise<void>;
-  imageRemove(name: string, options: { force: boolean; noPrune: boolean }): Promise<ImageDeleteItem[]>;
-  imagePrune(filters: Filters): Promise<PruneReport>;
-  imagePull(
-    request: { fromImage: string; tag: string | undefined; platform: string | undefined; auth: Auth | undefined },
-    signal: AbortSignal,
-  ): AsyncIterable<ProgressMessage>;
-  authenticate(auth: Auth, signal: AbortSignal): Promise<{ Status: string }>;
-  imagePush(
-    request: { name: string; tag: string | undefined; auth: Auth | undefined; platform: string | undefined },
-    signal: AbortSignal,
-  ): AsyncIterable<ProgressMessage>;
-  imageLoad(
-    body: AsyncIterable<Uint8Array>,
-    options: { quiet: boolean; platform: string | undefined },
-    signal: AbortSignal,
-  ): AsyncIterable<ProgressMessage>;
-  imageSave(names: readonly string[], platform: string | undefined, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  imageImport(request: ImageImportRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
-}
 
 /** What the images are made from, of the engine's parts. */
 export function imageParts(
@@ -92,8 +43,9 @@ export function imageParts(
   };
 }
 
-export function createImageBackend(parts: EngineParts, images: Images): ImageBackend & ImageSource & AsyncDisposable {
+export function createImagePart(parts: EngineParts, images: Images): ImagePart {
   return {
+    backend: createImageBackend(parts, images),
     lookup: (name) => images.lookup(name),
     byId: (id) => images.byId(id),
     commit: async ({ repository, tag, ...request }) => {
@@ -101,26 +53,32 @@ export function createImageBackend(parts: EngineParts, images: Images): ImageBac
       const id = await images.commit({ ...request, reference });
       return { id, name: reference === undefined ? undefined : familiarString(reference) };
     },
-    imageList: async (request) => listImages(parts, images, request),
-    imageInspect: async (name, platform) => inspectImage(parts.store, images, name, platform),
-    imageHistory: async (name, platform) => shownHistory(images.history(name, platform)),
-    imageTag: async (name, repository, tag) => images.tag(name, parseRepositoryTag(repository, tag)),
-    imageRemove: async (name, options) => (await images.remove(name, options)).map(deleteItem),
-    imagePrune: async (filters) => {
+    authenticate: async (auth, signal) => {
+      await images.login(auth.serveraddress, credentialsOf(auth), signal);
+      return { Status: "Login Succeeded" };
+    },
+    [Symbol.asyncDispose]: () => images[Symbol.asyncDispose](),
+  };
+}
+
+function createImageBackend(parts: EngineParts, images: Images): ImageBackend {
+  return {
+    list: async (request) => listImages(parts, images, request),
+    inspect: async (name, platform) => inspectImage(parts.store, images, name, platform),
+    history: async (name, platform) => shownHistory(images.history(name, platform)),
+    tag: async (name, repository, tag) => images.tag(name, parseRepositoryTag(repository, tag)),
+    remove: async (name, options) => (await images.remove(name, options)).map(deleteItem),
+    prune: async (filters) => {
       const { removed, reclaimedBytes } = await images.prune(pruneFilter(parts, images, filters));
       return { ImagesDeleted: removed.length === 0 ? null : removed.map(deleteItem), SpaceReclaimed: reclaimedBytes };
     },
-    imagePull: ({ fromImage, tag, platform, auth }, signal) => {
+    pull: ({ fromImage, tag, platform, auth }, signal) => {
       const reference = pulledReference(fromImage, tag);
       const credentials = auth === undefined ? undefined : credentialsOf(auth);
       const events = images.pull({ reference, platform: givenPlatform(platform), credentials }, signal);
       return linesOf(events, pullLines, (error) => pullError(error, reference));
     },
-    authenticate: async (auth, signal) => {
-      await images.login(auth.serveraddress, credentialsOf(auth), signal);
-      return { Status: "Login Succeeded" };
-    },
-    imagePush: ({ name, tag, auth, platform }, signal) =>
+    push: ({ name, tag, auth, platform }, signal) =>
       linesOf(
         images.push(
           {
@@ -134,10 +92,9 @@ export function createImageBackend(parts: EngineParts, images: Images): ImageBac
         pushLines,
         pushError,
       ),
-    imageLoad: (body, { platform }, signal) => linesOf(images.load(body, givenPlatform(platform), signal), loadLines),
-    imageSave: (names, platform, signal) => images.save(names, givenPlatform(platform), signal),
-    imageImport: (request, signal) => importImage(images, request, signal),
-    [Symbol.asyncDispose]: () => images[Symbol.asyncDispose](),
+    load: (body, { platform }, signal) => linesOf(images.load(body, givenPlatform(platform), signal), loadLines),
+    save: (names, platform, signal) => images.save(names, givenPlatform(platform), signal),
+    import: (request, signal) => importImage(images, request, signal),
   };
 }
 
@@ -188,7 +145,7 @@ function givenPlatform(text: string | undefined): Platform | undefined {
   return text === undefined || text === "" ? undefined : parsePlatform(text);
 }
 
-function credentialsOf(auth: Auth): Credentials {
+function credentialsOf(auth: RegistryAuth): Credentials {
   return {
     ...(auth.username ? { username: auth.username } : {}),
     ...(auth.password ? { password: auth.password } : {}),

@@ -3,7 +3,7 @@ import { EngineError, messageOf, parseRfc3339Nano, type Clock } from "@fathom/ba
 import type { Images } from "@fathom/images";
 import { canonicalName, canonicalString, familiarName, parseReference, type Digest, type Filters } from "@fathom/spec";
 import type { ImageRecord, Store } from "@fathom/store";
-import type { EngineParts } from "../engine.ts";
+import type { EngineParts } from "../contract.ts";
 import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
 import { compilePattern } from "../filters/patterns.ts";
 import { parseUntil } from "../filters/prune-until.ts";

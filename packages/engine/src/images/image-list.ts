@@ -1,17 +1,10 @@
 /** docker images: which, and what is shown of each. */
+import type { ImageListRequest } from "../backend.ts";
 import type { Images } from "@fathom/images";
-import type { Digest, Filters, ImageSummary } from "@fathom/spec";
+import type { Digest, ImageSummary } from "@fathom/spec";
 import type { ImageRecord, Store } from "@fathom/store";
-import type { EngineParts } from "../engine.ts";
+import type { EngineParts } from "../contract.ts";
 import { createdAt, listFilters, referenceFilter } from "./image-filters.ts";
-
-export interface ImageListRequest {
-  readonly all: boolean;
-  readonly digests: boolean;
-  readonly sharedSize: boolean;
-  readonly filters: Filters;
-  readonly manifests: boolean;
-}
 
 export function listImages(parts: EngineParts, images: Images, request: ImageListRequest): ImageSummary[] {
   const { filters } = request;

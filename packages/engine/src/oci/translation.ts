@@ -1,4 +1,4 @@
-/** `OciTranslation` as the container half asks for it: reads the user files, knows the machine, leaves the rest to pure functions. */
+/** `OciTranslation`, as containers need it: reads the user files, knows the machine, leaves the rest to pure functions. */
 import { dockerOf } from "../containers/docker-extension.ts";
 import { readFileSync } from "node:fs";
 import { tmpfsMounts } from "../containers/mounts.ts";

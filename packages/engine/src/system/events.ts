@@ -3,8 +3,9 @@
  * loses the oldest of its own queue, and the ring keeps the newest `ringSize`. Both have a bound in size, too: an event carries all labels of its
  * object, and an image may have a hundred thousand.
  */
+import type { EventQuery } from "../backend.ts";
 import { sortedKeys, type Clock } from "@fathom/base";
-import type { EventMessage, Filters } from "@fathom/spec";
+import type { EventMessage } from "@fathom/spec";
 import type { EventPublisher, EventType } from "@fathom/containers";
 import { compileEventFilter } from "./event-filter.ts";
 
@@ -68,13 +69,6 @@ interface Listener {
   readonly queue: Newest;
   lost: number;
   wake: (() => void) | undefined;
-}
-
-export interface EventQuery {
-  /** Nanoseconds since the epoch. Without it only live events are given. */
-  readonly since: bigint | undefined;
-  readonly until: bigint | undefined;
-  readonly filters: Filters;
 }
 
 export class Events implements EventPublisher {

@@ -1,23 +1,10 @@
-/** docker version, info and system df: what this engine and this machine are. */
+/** docker version and info: what this engine and this machine are. */
 import { environmentProxy } from "@fathom/distribution";
 import { readFileSync } from "node:fs";
 import { cpus, hostname, release } from "node:os";
-import { apiVersion, EngineError, formatRfc3339Nano, isEngineError, minimumApiVersion } from "@fathom/base";
-import {
-  diskUsageTypes,
-  type ContainerSummary,
-  type DiskUsage,
-  type DiskUsageType,
-  type Filters,
-  type ImageSummary,
-  type SystemInfo,
-  type SystemVersion,
-  type Volume,
-  type VolumeListResponse,
-} from "@fathom/spec";
+import { apiVersion, formatRfc3339Nano, minimumApiVersion } from "@fathom/base";
+import type { SystemInfo, SystemVersion } from "@fathom/spec";
 import { defaultRuntime, runtimes } from "../containers/host-config.ts";
-import { newestFirst, summariseAll } from "../containers/list.ts";
-import type { Container } from "@fathom/containers";
 import type { EngineContext } from "../context.ts";
 import { logDrivers } from "../containers/log-config.ts";
 
@@ -61,18 +48,6 @@ export function version(engine: EngineContext): SystemVersion {
     BuildTime: config.buildTime,
     ...(config.experimental ? { Experimental: true } : {}),
   };
-}
-
-export interface SystemSources {
-  imageList(request: {
-    all: boolean;
-    digests: boolean;
-    sharedSize: boolean;
-    filters: Filters;
-    manifests: boolean;
-  }): Promise<ImageSummary[]>;
-  volumeList(filters: Filters): Promise<VolumeListResponse>;
-  volumeUsage(name: string): Promise<number>;
 }
 
 /** A proxy's credentials are nobody's to see. */
@@ -220,109 +195,5 @@ function fileSystemName(engine: EngineContext): string {
     return fileSystems[(type & 0xffff_ffffn).toString(16)] ?? "unknown";
   } catch {
     return "unknown";
-  }
-}
-
-export async function diskUsage(
-  engine: EngineContext,
-  sources: SystemSources,
-  types: readonly string[],
-): Promise<DiskUsage> {
-  for (const type of types)
-    if (!(diskUsageTypes as readonly string[]).includes(type))
-      throw new EngineError("invalid-argument", `unknown object type: ${type}`);
-  const wants = (type: DiskUsageType): boolean => types.length === 0 || types.includes(type);
-  return {
-    ...(wants("image") ? { ImageUsage: await imageUsage(engine, sources) } : {}),
-    ...(wants("container") ? { ContainerUsage: await containerUsage(engine) } : {}),
-    ...(wants("volume") ? { VolumeUsage: await volumeUsage(engine, sources) } : {}),
-    ...(wants("build-cache")
-      ? { BuildCacheUsage: { ActiveCount: 0, TotalCount: 0, TotalSize: 0, Reclaimable: 0, Items: [] } }
-      : {}),
-  };
-}
-
-async function imageUsage(
-  engine: EngineContext,
-  sources: SystemSources,
-): Promise<NonNullable<DiskUsage["ImageUsage"]>> {
-  const list = await sources.imageList({ all: false, digests: false, sharedSize: true, filters: {}, manifests: false });
-  const used = new Map<string, number>();
-  for (const { record } of engine.containers.list()) used.set(record.imageId, (used.get(record.imageId) ?? 0) + 1);
-  const Items = list.map((image) => ({ ...image, Containers: used.get(image.Id) ?? 0 }));
-  const total = engine.store.layers.list().reduce((sum, layer) => sum + layer.size, 0);
-  // Of an image in use nothing can be reclaimed; layers that others share count with it.
-  const inUse = Items.filter((image) => image.Containers > 0).reduce((sum, image) => sum + image.Size, 0);
-  return {
-    ActiveCount: Items.filter((image) => image.Containers > 0).length,
-    TotalCount: Items.length,
-    TotalSize: total,
-    Reclaimable: Math.max(0, total - inUse),
-    Items,
-  };
-}
-
-async function containerUsage(engine: EngineContext): Promise<NonNullable<DiskUsage["ContainerUsage"]>> {
-  const containers = newestFirst(engine.containers.list());
-  const Items = await summariseAll(engine, containers, true);
-  const size = (list: readonly ContainerSummary[]): number => list.reduce((sum, item) => sum + (item.SizeRw ?? 0), 0);
-  const active = (item: ContainerSummary): boolean => ["running", "paused", "restarting"].includes(item.State);
-  return {
-    ActiveCount: Items.filter(active).length,
-    TotalCount: Items.length,
-    TotalSize: size(Items),
-    Reclaimable: size(Items.filter((item) => !active(item))),
-    Items,
-  };
-}
-
-async function volumeUsage(
-  engine: EngineContext,
-  sources: SystemSources,
-): Promise<NonNullable<DiskUsage["VolumeUsage"]>> {
-  const Items = await volumesWithUsage(engine, sources);
-  const size = (list: readonly Volume[]): number =>
-    list.reduce((sum, item) => sum + Math.max(0, item.UsageData?.Size ?? 0), 0);
-  const active = (item: Volume): boolean => (item.UsageData?.RefCount ?? 0) > 0;
-  return {
-    ActiveCount: Items.filter(active).length,
-    TotalCount: Items.length,
-    TotalSize: size(Items),
-    Reclaimable: size(Items.filter((item) => !active(item))),
-    Items,
-  };
-}
-
-/** Of each volume how many containers have it. */
-export function volumesInUse(containers: readonly Container[]): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  for (const { record } of containers)
-    for (const name of new Set(record.mounts.map((mount) => mount.name)))
-      if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1);
-  return counts;
-}
-
-async function volumesWithUsage(engine: EngineContext, sources: SystemSources): Promise<readonly Volume[]> {
-  const { Volumes } = await sources.volumeList({});
-  const inUse = volumesInUse(engine.containers.list());
-  return Promise.all(
-    Volumes.map(async (volume) => ({
-      ...volume,
-      UsageData: {
-        RefCount: inUse.get(volume.Name) ?? 0,
-        Size: await volumeSize(engine, sources, volume.Name),
-      },
-    })),
-  );
-}
-
-/** As with dockerd, -1 where it cannot be known. */
-async function volumeSize(engine: EngineContext, sources: SystemSources, name: string): Promise<number> {
-  try {
-    return await sources.volumeUsage(name);
-  } catch (error) {
-    if (!isEngineError(error, "timeout")) throw error;
-    engine.logger.warn("the size of a volume is not known", { volume: name, error: error.message });
-    return -1;
   }
 }

@@ -2,9 +2,11 @@
 import { join } from "node:path";
 import { silentLogger, systemClock } from "@fathom/base";
 import { fakeImage, type FakeMachine } from "@fathom/containers/testing";
-import type { OciSpec, Volume } from "@fathom/spec";
+import type { OciSpec } from "@fathom/spec";
 import type { ContainerUses, EngineConfig, OciTranslation } from "../contract.ts";
-import { createEngine, type Engine, type ImageHalf, type VolumeHalf } from "../engine.ts";
+import { createEngine, type Engine } from "../engine.ts";
+import { FakeImages } from "./fake-images.ts";
+import { FakeVolumes } from "./fake-volumes.ts";
 
 export { FakeMachine, FakeProcess, removeTree, writeLogLine } from "@fathom/containers/testing";
 
@@ -66,15 +68,15 @@ export function testConfig(root: string): EngineConfig {
   };
 }
 
-/** What a test has to do with the volume half. */
+/** What a test has to do with the part of volumes. */
 export interface VolumeQuestions {
-  /** What the volume half may ask of containers; set by the daemon's start. */
+  /** What that part may ask of containers; the daemon's start sets it. */
   uses?: ContainerUses;
-  /** What the volume half lists. */
-  volumeList?: readonly Volume[];
+  /** What clients see of volumes; containers use those of the machine. */
+  volumes?: FakeVolumes;
 }
 
-export type TestEngine = Engine<ImageHalf, VolumeHalf>;
+export type TestEngine = Engine;
 
 /** A daemon's start over the machine. Starting another one is what follows a `kill -9` of the first. */
 export async function startDaemon(
@@ -83,7 +85,7 @@ export async function startDaemon(
   config: Partial<EngineConfig> = {},
   asked: VolumeQuestions = {},
 ): Promise<TestEngine> {
-  const engine = await createEngine<ImageHalf, VolumeHalf>({
+  const engine = await createEngine({
     config: { ...testConfig(root), ...config },
     store: machine.store(root),
     launcher: machine.launcher(),
@@ -95,7 +97,8 @@ export async function startDaemon(
     clock: systemClock,
     images: () => ({
       ...machine.images(),
-      imageList: async () => [],
+      backend: new FakeImages(),
+      authenticate: async () => ({ Status: "Login Succeeded" }),
       commit: async () => ({ id: fakeImage.id, name: undefined }),
       [Symbol.asyncDispose]: async () => undefined,
     }),
@@ -103,8 +106,8 @@ export async function startDaemon(
       asked.uses = uses;
       return {
         lookup: machine.volumesApi(root),
-        volumeList: async () => ({ Volumes: asked.volumeList ?? [], Warnings: null }),
-        volumeUsage: async () => 0,
+        backend: asked.volumes ?? new FakeVolumes(),
+        usage: async () => 0,
       };
     },
     oci,

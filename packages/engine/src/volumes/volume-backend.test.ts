@@ -7,7 +7,8 @@ import { openStore, type Store } from "@fathom/store";
 import { createHostFiles, createSys, helperExecutable } from "@fathom/sys";
 import { anonymousLabel } from "@fathom/volumes";
 import { testConfig } from "../testing/fakes.ts";
-import { createVolumeBackend, type VolumeBackend } from "./volume-backend.ts";
+import type { VolumeBackend } from "../backend.ts";
+import { createVolumePart } from "./volume-backend.ts";
 
 const sys = createSys();
 let root: string;
@@ -20,7 +21,7 @@ beforeEach(async () => {
   store = await openStore({ root, sys, logger: silentLogger, syncFilesystem: async () => undefined });
   published = [];
   users = {};
-  volumes = createVolumeBackend({
+  volumes = createVolumePart({
     config: testConfig(root),
     store,
     sys,
@@ -36,7 +37,7 @@ beforeEach(async () => {
     },
     logger: silentLogger,
     clock: systemClock,
-  });
+  }).backend;
 });
 afterEach(async () => {
   await store[Symbol.asyncDispose]();
@@ -44,13 +45,12 @@ afterEach(async () => {
 });
 
 const settings = { Driver: "", DriverOpts: {}, Labels: {} };
-const names = async (): Promise<string[]> => (await volumes.volumeList({})).Volumes.map(({ Name }) => Name).sort();
+const names = async (): Promise<string[]> => (await volumes.list({})).Volumes.map(({ Name }) => Name).sort();
 
 test("a name filter is a pattern whose cost is bounded; what is none is looked for as text", async () => {
-  for (const name of ["web-data", "web.cache", `${"a".repeat(60)}_`])
-    await volumes.volumeCreate({ ...settings, Name: name });
+  for (const name of ["web-data", "web.cache", `${"a".repeat(60)}_`]) await volumes.create({ ...settings, Name: name });
   const found = async (filter: string): Promise<string[]> =>
-    (await volumes.volumeList({ name: [filter] })).Volumes.map(({ Name }) => Name).sort();
+    (await volumes.list({ name: [filter] })).Volumes.map(({ Name }) => Name).sort();
   expect(await found("^web")).toEqual(["web-data", "web.cache"]);
   expect(await found("d.t[a]$")).toEqual(["web-data"]);
   expect(await found("[")).toEqual([]);
@@ -61,16 +61,13 @@ test("a name filter is a pattern whose cost is bounded; what is none is looked f
 });
 
 test("a volume that a container takes while a prune measures it is not pruned; of two removals one removes it", async () => {
-  for (const name of ["taken", "free"]) await volumes.volumeCreate({ ...settings, Name: name });
-  const report = volumes.volumePrune({ all: ["true"] });
+  for (const name of ["taken", "free"]) await volumes.create({ ...settings, Name: name });
+  const report = volumes.prune({ all: ["true"] });
   users["taken"] = ["c1"];
   expect((await report).VolumesDeleted).toEqual(["free"]);
   expect(await names()).toEqual(["taken"]);
   users = {};
-  const removals = await Promise.allSettled([
-    volumes.volumeRemove("taken", false),
-    volumes.volumeRemove("taken", false),
-  ]);
+  const removals = await Promise.allSettled([volumes.remove("taken", false), volumes.remove("taken", false)]);
   expect(removals.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
   expect(await names()).toEqual([]);
 });
@@ -83,25 +80,25 @@ test("a prune takes anonymous volumes, and with all=1 those whose labels fit; a 
     ["used", { tier: "front" }],
     ["back", { tier: "back" }],
   ] as const)
-    await volumes.volumeCreate({ ...settings, Name, Labels });
+    await volumes.create({ ...settings, Name, Labels });
   users["used"] = ["c1"];
-  const anonymous = (await volumes.volumeList({ label: [anonymousLabel] })).Volumes.map(({ Name }) => Name);
+  const anonymous = (await volumes.list({ label: [anonymousLabel] })).Volumes.map(({ Name }) => Name);
   expect(anonymous).toHaveLength(1);
   const pruned = async (filters: Record<string, string[]>): Promise<readonly string[]> =>
-    ((await volumes.volumePrune(filters)).VolumesDeleted ?? []).toSorted();
+    ((await volumes.prune(filters)).VolumesDeleted ?? []).toSorted();
   expect(await pruned({ label: ["tier=back"] })).toEqual([]);
   expect(await pruned({})).toEqual(anonymous);
   expect(await pruned({ all: ["1"], label: ["tier=front"], "label!": ["keep"] })).toEqual(["named"]);
   expect(await names()).toEqual(["back", "kept", "used"]);
-  await expect(volumes.volumePrune({ all: ["perhaps"] })).rejects.toThrow("invalid filter 'all'");
+  await expect(volumes.prune({ all: ["perhaps"] })).rejects.toThrow("invalid filter 'all'");
 });
 
 test("events say what became of a volume", async () => {
-  await volumes.volumeCreate({ ...settings, Name: "one" });
-  await volumes.volumeRemove("one", false);
-  await volumes.volumeRemove("one", true);
-  await expect(volumes.volumeRemove("one", false)).rejects.toThrow("get one: no such volume");
-  await volumes.volumePrune({});
+  await volumes.create({ ...settings, Name: "one" });
+  await volumes.remove("one", false);
+  await volumes.remove("one", true);
+  await expect(volumes.remove("one", false)).rejects.toThrow("get one: no such volume");
+  await volumes.prune({});
   expect(published).toEqual([
     'volume create one {"driver":"local"}',
     'volume destroy one {"driver":"local"}',

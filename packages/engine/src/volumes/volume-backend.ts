@@ -3,20 +3,13 @@ import { join } from "node:path";
 import { EngineError } from "@fathom/base";
 import type { Filters, PruneReport, Volume, VolumeCreateRequest, VolumeListResponse } from "@fathom/spec";
 import { anonymousLabel, createLocalDriver, createVolumes, type VolumeInfo, type Volumes } from "@fathom/volumes";
-import type { EngineParts, VolumeHalf } from "../engine.ts";
+import type { VolumeBackend } from "../backend.ts";
+import type { EngineParts, VolumePart } from "../contract.ts";
 import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
 import { compilePattern } from "../filters/patterns.ts";
 
-export interface VolumeBackend {
-  volumeList(filters: Filters): Promise<VolumeListResponse>;
-  volumeCreate(body: VolumeCreateRequest): Promise<Volume>;
-  volumeInspect(name: string): Promise<Volume>;
-  volumeRemove(name: string, force: boolean): Promise<void>;
-  volumePrune(filters: Filters): Promise<PruneReport>;
-}
-
 /** Opens the volumes below the data root. */
-export function createVolumeBackend(parts: EngineParts): VolumeBackend & VolumeHalf {
+export function createVolumePart(parts: EngineParts): VolumePart {
   const { config, sys, files, store, uses, clock, logger, events } = parts;
   const local = createLocalDriver({ root: join(config.dataRoot, "volumes"), sys, files, clock, logger });
   const volumes = createVolumes({
@@ -29,40 +22,44 @@ export function createVolumeBackend(parts: EngineParts): VolumeBackend & VolumeH
     clock,
     logger,
   });
-  return new DockerVolumes(volumes, parts);
+  return {
+    backend: new DockerVolumes(volumes, parts),
+    lookup: volumes,
+    usage: (name) => volumes.usage(name),
+  };
 }
 
-class DockerVolumes implements VolumeBackend, VolumeHalf {
-  readonly lookup: Volumes;
+class DockerVolumes implements VolumeBackend {
+  readonly #volumes: Volumes;
   readonly #parts: Pick<EngineParts, "uses" | "events">;
 
   constructor(volumes: Volumes, parts: Pick<EngineParts, "uses" | "events">) {
-    this.lookup = volumes;
+    this.#volumes = volumes;
     this.#parts = parts;
   }
 
-  async volumeCreate(body: VolumeCreateRequest): Promise<Volume> {
+  async create(body: VolumeCreateRequest): Promise<Volume> {
     const anonymous = body.Name === "";
-    const { name } = await this.lookup.ensure({
+    const { name } = await this.#volumes.ensure({
       name: body.Name,
       driver: body.Driver,
       options: body.DriverOpts ?? {},
       labels: anonymous ? { ...body.Labels, [anonymousLabel]: "" } : (body.Labels ?? {}),
     });
-    return show(this.lookup.describe(name));
+    return show(this.#volumes.describe(name));
   }
 
-  async volumeInspect(name: string): Promise<Volume> {
-    return show(this.lookup.describe(name));
+  async inspect(name: string): Promise<Volume> {
+    return show(this.#volumes.describe(name));
   }
 
-  async volumeList(filters: Filters): Promise<VolumeListResponse> {
+  async list(filters: Filters): Promise<VolumeListResponse> {
     checkFilterKeys(filters, ["dangling", "driver", "label", "name"]);
     const dangling = danglingFilter(filters);
     const drivers = filterValues(filters, "driver");
     const names = filterValues(filters, "name").map(nameTest);
     const inUse = dangling === undefined ? undefined : this.#parts.uses.volumesInUse();
-    const found = this.lookup
+    const found = this.#volumes
       .list()
       .filter(
         ({ name, driver, labels }) =>
@@ -74,16 +71,16 @@ class DockerVolumes implements VolumeBackend, VolumeHalf {
     return { Volumes: found.map(show), Warnings: null };
   }
 
-  async volumeRemove(name: string, force: boolean): Promise<void> {
-    if (force && this.lookup.get(name) === undefined) return;
-    await this.lookup.remove(name);
+  async remove(name: string, force: boolean): Promise<void> {
+    if (force && this.#volumes.get(name) === undefined) return;
+    await this.#volumes.remove(name);
   }
 
-  async volumePrune(filters: Filters): Promise<PruneReport> {
+  async prune(filters: Filters): Promise<PruneReport> {
     checkFilterKeys(filters, ["all", "label", "label!"]);
     const all = filterValues(filters, "all").map(parseAll).some(Boolean);
     const without = filterValues(filters, "label!");
-    const { names, reclaimed } = await this.lookup.prune((volume) => {
+    const { names, reclaimed } = await this.#volumes.prune((volume) => {
       const labels = volume.labels ?? {};
       return (
         (all || anonymousLabel in labels) &&
@@ -93,10 +90,6 @@ class DockerVolumes implements VolumeBackend, VolumeHalf {
     });
     this.#parts.events.publish("volume", "prune", "", { reclaimed: String(reclaimed) });
     return { VolumesDeleted: names, SpaceReclaimed: reclaimed };
-  }
-
-  volumeUsage(name: string): Promise<number> {
-    return this.lookup.usage(name);
   }
 }
 

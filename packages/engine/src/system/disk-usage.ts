@@ -1,0 +1,108 @@
+/** docker system df: what images, containers and volumes take on the disk. */
+import { EngineError, isEngineError } from "@fathom/base";
+import type { Container } from "@fathom/containers";
+import { diskUsageTypes, type ContainerSummary, type DiskUsage, type DiskUsageType, type Volume } from "@fathom/spec";
+import type { ImageBackend } from "../backend.ts";
+import { newestFirst, summariseAll } from "../containers/list.ts";
+import type { EngineContext } from "../context.ts";
+import type { VolumePart } from "../contract.ts";
+
+/** Who takes room besides containers. */
+export interface DiskUsers {
+  readonly images: Pick<ImageBackend, "list">;
+  readonly volumes: { readonly backend: Pick<VolumePart["backend"], "list"> } & Pick<VolumePart, "usage">;
+}
+
+export async function diskUsage(engine: EngineContext, users: DiskUsers, types: readonly string[]): Promise<DiskUsage> {
+  for (const type of types)
+    if (!(diskUsageTypes as readonly string[]).includes(type))
+      throw new EngineError("invalid-argument", `unknown object type: ${type}`);
+  const wants = (type: DiskUsageType): boolean => types.length === 0 || types.includes(type);
+  return {
+    ...(wants("image") ? { ImageUsage: await imageUsage(engine, users) } : {}),
+    ...(wants("container") ? { ContainerUsage: await containerUsage(engine) } : {}),
+    ...(wants("volume") ? { VolumeUsage: await volumeUsage(engine, users) } : {}),
+    ...(wants("build-cache")
+      ? { BuildCacheUsage: { ActiveCount: 0, TotalCount: 0, TotalSize: 0, Reclaimable: 0, Items: [] } }
+      : {}),
+  };
+}
+
+async function imageUsage(engine: EngineContext, users: DiskUsers): Promise<NonNullable<DiskUsage["ImageUsage"]>> {
+  const list = await users.images.list({ all: false, digests: false, sharedSize: true, filters: {}, manifests: false });
+  const used = new Map<string, number>();
+  for (const { record } of engine.containers.list()) used.set(record.imageId, (used.get(record.imageId) ?? 0) + 1);
+  const Items = list.map((image) => ({ ...image, Containers: used.get(image.Id) ?? 0 }));
+  const total = engine.store.layers.list().reduce((sum, layer) => sum + layer.size, 0);
+  // Of an image in use nothing can be reclaimed; layers that others share count with it.
+  const inUse = Items.filter((image) => image.Containers > 0).reduce((sum, image) => sum + image.Size, 0);
+  return {
+    ActiveCount: Items.filter((image) => image.Containers > 0).length,
+    TotalCount: Items.length,
+    TotalSize: total,
+    Reclaimable: Math.max(0, total - inUse),
+    Items,
+  };
+}
+
+async function containerUsage(engine: EngineContext): Promise<NonNullable<DiskUsage["ContainerUsage"]>> {
+  const containers = newestFirst(engine.containers.list());
+  const Items = await summariseAll(engine, containers, true);
+  const size = (list: readonly ContainerSummary[]): number => list.reduce((sum, item) => sum + (item.SizeRw ?? 0), 0);
+  const active = (item: ContainerSummary): boolean => ["running", "paused", "restarting"].includes(item.State);
+  return {
+    ActiveCount: Items.filter(active).length,
+    TotalCount: Items.length,
+    TotalSize: size(Items),
+    Reclaimable: size(Items.filter((item) => !active(item))),
+    Items,
+  };
+}
+
+async function volumeUsage(engine: EngineContext, users: DiskUsers): Promise<NonNullable<DiskUsage["VolumeUsage"]>> {
+  const Items = await volumesWithUsage(engine, users);
+  const size = (list: readonly Volume[]): number =>
+    list.reduce((sum, item) => sum + Math.max(0, item.UsageData?.Size ?? 0), 0);
+  const active = (item: Volume): boolean => (item.UsageData?.RefCount ?? 0) > 0;
+  return {
+    ActiveCount: Items.filter(active).length,
+    TotalCount: Items.length,
+    TotalSize: size(Items),
+    Reclaimable: size(Items.filter((item) => !active(item))),
+    Items,
+  };
+}
+
+/** Of each volume how many containers have it. */
+export function volumesInUse(containers: readonly Container[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { record } of containers)
+    for (const name of new Set(record.mounts.map((mount) => mount.name)))
+      if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return counts;
+}
+
+async function volumesWithUsage(engine: EngineContext, users: DiskUsers): Promise<readonly Volume[]> {
+  const { Volumes } = await users.volumes.backend.list({});
+  const inUse = volumesInUse(engine.containers.list());
+  return Promise.all(
+    Volumes.map(async (volume) => ({
+      ...volume,
+      UsageData: {
+        RefCount: inUse.get(volume.Name) ?? 0,
+        Size: await volumeSize(engine, users, volume.Name),
+      },
+    })),
+  );
+}
+
+/** As with dockerd, -1 where it cannot be known. */
+async function volumeSize(engine: EngineContext, users: DiskUsers, name: string): Promise<number> {
+  try {
+    return await users.volumes.usage(name);
+  } catch (error) {
+    if (!isEngineError(error, "timeout")) throw error;
+    engine.logger.warn("the size of a volume is not known", { volume: name, error: error.message });
+    return -1;
+  }
+}
