@@ -17,16 +17,16 @@ test("sleep ends with the signal's reason", async () => {
   await expect(sleeping).rejects.toThrow("enough");
 });
 
-test("a sleep that is longer than a timer of the runtime can be goes on all the same", async () => {
+test("a sleep may be longer than the runtime's longest timer", async () => {
   const control = new AbortController();
-  // Thirty days: a timer holds 2^31 - 1 ms, and one that is to be longer fires at once.
+  // Thirty days. A timer of the runtime holds at most 2^31 - 1 ms; a longer one fires at once.
   const sleeping = systemClock.sleep(30 * 24 * 3_600_000, control.signal);
   await systemClock.sleep(20);
   control.abort(new Error("still asleep"));
   await expect(sleeping).rejects.toThrow("still asleep");
 });
 
-test("a long wait is made of timers that the runtime can keep", () => {
+test("a long wait is made of timers that the runtime can hold", () => {
   const asked: number[] = [];
   let due: (() => void) | undefined;
   const fake = (action: () => void, ms: number): number => {
@@ -41,7 +41,7 @@ test("a long wait is made of timers that the runtime can keep", () => {
   expect(fired).toBe(1);
 });
 
-test("the wall clock follows the system's through steps, and is finer than it between them", () => {
+test("the wall clock follows steps of the system's clock, and has finer steps than the system's clock", () => {
   let wallMs = 1_700_000_000_000;
   let monotonicMs = 50;
   const nowMs = followWallClock(
@@ -62,7 +62,7 @@ test("the wall clock follows the system's through steps, and is finer than it be
     pass(10_000);
     expect(Math.abs(readMs() - wallMs)).toBeLessThanOrEqual(1);
   }
-  // A clock that NTP makes faster, a little at a time, is followed too.
+  // The clock also follows a system clock that NTP makes a little faster all the time.
   for (let turn = 0; turn < 1000; turn++) {
     pass(20);
     wallMs += 0.01;
@@ -70,7 +70,7 @@ test("the wall clock follows the system's through steps, and is finer than it be
   expect(Math.abs(readMs() - wallMs)).toBeLessThanOrEqual(4);
 });
 
-test("the time of this process is the system's", () => {
+test("the clock of this process agrees with the system's clock", () => {
   const before = Date.now();
   const now = Number(systemClock.nowNs() / 1_000_000n);
   expect(now).toBeGreaterThanOrEqual(before - 3);

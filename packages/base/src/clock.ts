@@ -1,21 +1,21 @@
-/** Time, injectable so that tests need no waiting. */
+/** The clock. It is passed in, so that tests need not wait. */
 import { startTimer } from "./timer.ts";
 
 export interface Clock {
-  /** Wall clock, nanoseconds since the epoch: for stamps. It can be set, so lengths of time are taken from the other. */
+  /** Wall clock in nanoseconds since the epoch, for time stamps. Somebody can set the wall clock, so durations are measured with `monotonicMs`. */
   nowNs(): bigint;
-  /** Monotonic milliseconds, for measuring. */
+  /** Monotonic clock in milliseconds, for durations. */
   monotonicMs(): number;
-  /** Resolves after `ms`, rejects with the signal's reason when it aborts first. */
+  /** Resolves after `ms`. If the signal aborts first, it rejects with the signal's reason. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** How far the system's clock and ours may be apart: more than what lies between two reads, less than anybody notices. */
+/** Our clock may differ from the system's by this much. It is more than the time between two reads and less than anybody notices. */
 const toleranceMs = 2;
 
 /**
- * The system's wall clock with the fine steps of the monotonic one: `dateMs` counts whole milliseconds. A step of the system's clock (NTP, a
- * suspended machine) is followed at once; between steps the time does not run backwards.
+ * The system's wall clock, with the fine steps of the monotonic clock (`dateMs` counts whole milliseconds only). When the system's clock makes a step (NTP,
+ * a suspended machine), this clock follows at once. Between two steps it never runs backwards.
  */
 export function followWallClock(
   dateMs: () => number,
@@ -26,7 +26,7 @@ export function followWallClock(
     const fine = monotonicMs();
     const whole = dateMs();
     const apart = whole - (offsetMs + fine);
-    // A whole millisecond is up to one behind.
+    // `dateMs` drops the fraction, so it may be up to one millisecond behind.
     if (apart > toleranceMs || apart < -1 - toleranceMs) offsetMs = whole - fine;
     return BigInt(Math.round((offsetMs + fine) * 1000)) * 1000n;
   };
@@ -55,7 +55,7 @@ export const systemClock: Clock = {
     }),
 };
 
-/** Nanoseconds since the epoch as Go's RFC3339Nano in UTC: trailing zeros of the fraction are dropped. */
+/** Nanoseconds since the epoch as Go's RFC3339Nano in UTC: without trailing zeros in the fraction. */
 export function formatRfc3339Nano(ns: bigint): string {
   const seconds = ns / 1_000_000_000n;
   const fraction = (ns % 1_000_000_000n).toString().padStart(9, "0").replace(/0+$/, "");
@@ -63,7 +63,7 @@ export function formatRfc3339Nano(ns: bigint): string {
   return fraction === "" ? `${base}Z` : `${base}.${fraction}Z`;
 }
 
-/** The reverse of formatRfc3339Nano, with any offset; undefined when `text` is no such time. */
+/** The reverse of formatRfc3339Nano. It accepts any offset and gives undefined when `text` is no such time. */
 export function parseRfc3339Nano(text: string): bigint | undefined {
   const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)$/.exec(text);
   if (!match) return undefined;

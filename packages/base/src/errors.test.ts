@@ -6,7 +6,7 @@ const fail = (message: string) => (): never => {
 };
 const original = new EngineError("conflict", "name is taken");
 
-/** The ways in which work and its undoing fail together. */
+/** Work can fail, and then undoing the work can fail too. Two ways to write that. */
 const ways: Readonly<Record<string, () => Promise<void>>> = {
   using: async () => {
     using _ = { [Symbol.dispose]: fail("link stays") };
@@ -23,16 +23,19 @@ const ways: Readonly<Record<string, () => Promise<void>>> = {
   },
 };
 
-test.each(Object.entries(ways))("%s: what failed first counts, and what was left is said", async (_, way) => {
-  const error: unknown = await way().catch((reason: unknown) => reason);
-  expect(error).not.toBe(original);
-  expect(firstFailure(error)).toBe(original);
-  expect(messageOf(error)).toBe("name is taken; undoing what was done failed too: link stays");
-  const wrapped = asEngineError(error);
-  expect([wrapped.code, wrapped.message]).toEqual(["conflict", messageOf(error)]);
-});
+test.each(Object.entries(ways))(
+  "%s: the first failure decides the code, and the message also names the failed undo",
+  async (_, way) => {
+    const error: unknown = await way().catch((reason: unknown) => reason);
+    expect(error).not.toBe(original);
+    expect(firstFailure(error)).toBe(original);
+    expect(messageOf(error)).toBe("name is taken; undoing what was done failed too: link stays");
+    const wrapped = asEngineError(error);
+    expect([wrapped.code, wrapped.message]).toEqual(["conflict", messageOf(error)]);
+  },
+);
 
-test("two things that cannot be undone", async () => {
+test("two undo steps that both fail", async () => {
   const error: unknown = await (async () => {
     await using stack = new AsyncDisposableStack();
     stack.defer(fail("link stays"));
@@ -45,7 +48,7 @@ test("two things that cannot be undone", async () => {
   );
 });
 
-test("what is not suppressed is as it was", () => {
+test("an error with nothing suppressed stays as it is", () => {
   expect(firstFailure(original)).toBe(original);
   expect(asEngineError(original)).toBe(original);
   expect([messageOf(original), messageOf("text")]).toEqual(["name is taken", "text"]);

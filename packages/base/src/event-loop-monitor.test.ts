@@ -10,7 +10,7 @@ afterEach(() => {
   lines.length = 0;
 });
 
-/** A thread and a clock that go on as the test says, while the loop itself runs. */
+/** A thread and a clock that the test controls, while the real event loop runs. */
 function simulate(idleIntervalMs?: number) {
   const times = { computedNs: 0, descheduledNs: 0, diskBusyMs: 0 };
   const clock = { ms: 1000 };
@@ -21,20 +21,20 @@ function simulate(idleIntervalMs?: number) {
   };
   const idle = idleIntervalMs === undefined ? {} : { idleIntervalMs };
   const made = (monitor = new EventLoopMonitor({ logger, threadTimes, now: () => clock.ms, ...idle }));
-  /** Until the monitor has looked, and has begun anew. */
+  /** Waits until the monitor has looked and has started its next interval. */
   const looked = async (): Promise<void> => {
     for (const before = reads; reads < before + 1;) await Bun.sleep(5);
   };
   return { monitor: made, times, clock, looked };
 }
 
-test("a busy loop is seen, with what ran", async () => {
+test("the monitor sees a busy loop, and names what ran", async () => {
   monitor = new EventLoopMonitor({ logger });
-  // sleep: the monitor's own ticks come before the loop is busy
+  // sleep: the monitor must tick a few times before the loop is busy
   await Bun.sleep(50);
   const end = monitor.begin("GET /containers/json");
   monitor.begin("GET /events");
-  // By the processor's time: on a busy machine most of a time by the clock is others'.
+  // Measured in processor time: on a busy machine other programs have the processor for most of the wall-clock time.
   const computed = (): number => process.cpuUsage().user + process.cpuUsage().system;
   const stop = computed() + 400_000;
   while (computed() < stop);
@@ -45,7 +45,7 @@ test("a busy loop is seen, with what ran", async () => {
   expect(stall!.computedMs).toBeGreaterThan(stall!.blockedMs);
 });
 
-test("a time in which others had the processor is no stall", async () => {
+test("time in which other programs had the processor is no stall", async () => {
   const { monitor, times, clock, looked } = simulate();
   clock.ms += 1000;
   times.descheduledNs += 990e6;
@@ -54,7 +54,7 @@ test("a time in which others had the processor is no stall", async () => {
   expect(monitor.longest()).toEqual([]);
 });
 
-test("computing differs from waiting in a system call, and a long stall is logged", async () => {
+test("the monitor distinguishes computing from waiting in a system call, and logs a long stall", async () => {
   const { monitor, times, clock, looked } = simulate();
   monitor.begin("POST /containers/*/start");
   clock.ms += 525;
@@ -76,13 +76,13 @@ test("computing differs from waiting in a system call, and a long stall is logge
   expect(lines).toHaveLength(2);
 });
 
-test("housekeeping of an idle daemon does not make it look often", async () => {
+test("housekeeping of an idle daemon does not make the monitor look often", async () => {
   const { monitor, times, clock, looked } = simulate(400);
   expect(monitor.isFast).toBe(true);
   clock.ms += 3000;
   await looked();
   expect(monitor.isFast).toBe(false);
-  // Garbage collection, timers.
+  // Housekeeping: garbage collection and timers.
   clock.ms += 400;
   times.computedNs += 15e6;
   await looked();
@@ -93,11 +93,11 @@ test("housekeeping of an idle daemon does not make it look often", async () => {
   expect(monitor.isFast).toBe(true);
 });
 
-test("only so many are kept", async () => {
+test("the monitor keeps a limited number of stalls", async () => {
   const { monitor, clock, looked } = simulate();
   for (let count = 0; count < 25; count++) {
     clock.ms += 100 + count;
-    // After work it looks often.
+    // After work the monitor looks often.
     monitor.begin("work")();
     await looked();
   }

@@ -1,47 +1,51 @@
 /**
- * Measures how long the event loop of this thread stands: while it does, nobody is answered. A timer that is late by more than the thread waited
- * for a processor says so; what the thread did meanwhile, compute or wait in a system call, comes from the kernel's count for the thread.
+ * Measures how long the event loop of this thread stands still; during that time the daemon answers nobody.
+ * A timer shows a stall: the timer fires later than it should, and the thread's wait for a processor does not explain all of the delay. The kernel's
+ * counters for the thread say what the thread did meanwhile: it computed, or it waited in a system call.
  *
- * The timer is fast while there is something to do, and slow in between: an idle daemon sleeps. So a stall is seen shorter than it is
- * by up to one interval.
+ * The timer is fast while there is work, and slow otherwise, so that an idle daemon sleeps. A measured stall may therefore be shorter than the real one, by
+ * up to one interval.
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import type { Logger } from "./log.ts";
 
 const busyIntervalMs = 25;
-/** Each look maps pages of the program again that an idle daemon has let go of. */
+/** An idle daemon has released pages of the program. Each look loads some of them again, so it looks seldom. */
 const defaultIdleIntervalMs = 10_000;
-/** Without an operation or computing for this long, the timer is slow. */
+/** After this long without an operation and without computing, the timer becomes slow. */
 const busyForMs = 2000;
-/** Computing is more than housekeeping (garbage collection, timers) when it takes more than this part of a fast and of a slow interval. */
+/**
+ * The thread does more than housekeeping (garbage collection, timers) when it computes for more than this share of a fast (`busyShare`) or slow
+ * (`idleShare`) interval.
+ */
 const busyShare = 1 / 2;
 const idleShare = 1 / 20;
 
-/** Shorter ones are not kept. */
+/** The monitor does not keep shorter stalls. */
 const keptMs = 30;
 const keptStalls = 20;
-/** Longer ones are a fault, and are logged. */
+/** A longer stall is a fault; the monitor logs it. */
 export const stallLimitMs = 200;
 
-/** Operations that are named for a stall. */
+/** A stall names at most this many operations. */
 const namedOperations = 8;
 
 export interface Stall {
   /** Milliseconds since the epoch. */
   readonly at: number;
-  /** How long the loop stood, without the time that the thread waited for a processor. */
+  /** How long the loop stood still, without the time in which the thread waited for a processor. */
   readonly ms: number;
-  /** Of the interval that it was in: computing, waiting in system calls or for memory from the disk, waiting for a processor. */
+  /** How the interval that contains the stall was spent: computing, waiting (in system calls, or for memory from the disk), waiting for a processor. */
   readonly computedMs: number;
   readonly blockedMs: number;
   readonly descheduledMs: number;
-  /** Of the time blocked so much may be a disk's: in all of it one was busy, with whoever's requests. */
+  /** How much of the blocked time a disk may explain: at least one disk was busy for this long. The requests may be any program's. */
   readonly diskBusyMs: number;
-  /** What was under way, the newest first. */
+  /** The operations that were running, the newest first. */
   readonly during: readonly string[];
 }
 
-/** Nanoseconds of a thread since its beginning. */
+/** Counters of a thread since its start, in nanoseconds. */
 export interface ThreadTimes {
   readonly computedNs: number;
   readonly descheduledNs: number;
@@ -53,7 +57,7 @@ export interface EventLoopMonitorOptions {
   readonly logger: Logger;
   readonly threadTimes?: () => ThreadTimes | undefined;
   readonly now?: () => number;
-  /** Between looks when there is nothing to do. */
+  /** Time between two looks when there is nothing to do. */
   readonly idleIntervalMs?: number;
 }
 
@@ -84,7 +88,7 @@ export class EventLoopMonitor implements Disposable {
     this.#arm();
   }
 
-  /** Names what is being done until the result is called. */
+  /** Names an operation that begins now. It ends when the caller calls the result. */
   begin(operation: string): () => void {
     const entry = { operation };
     this.#underWay.add(entry);
@@ -96,12 +100,12 @@ export class EventLoopMonitor implements Disposable {
     };
   }
 
-  /** The longest first. */
+  /** The longest stalls, the longest first. */
   longest(): readonly Stall[] {
     return this.#stalls;
   }
 
-  /** Whether it looks often. */
+  /** Whether the monitor looks often now. */
   get isFast(): boolean {
     return this.#intervalMs === busyIntervalMs;
   }
@@ -133,7 +137,7 @@ export class EventLoopMonitor implements Disposable {
     const computedMs = since("computedNs") / 1e6;
     const descheduledMs = since("descheduledNs") / 1e6;
     const ms = now - this.#due - descheduledMs;
-    // Work that no operation is named for.
+    // The thread computed, but nobody named an operation.
     if (computedMs > this.#intervalMs * (this.isFast ? busyShare : idleShare)) this.#busyUntil = now + busyForMs;
     // The loop slept until the timer was due.
     const blockedMs = Math.max(0, ms - computedMs);
@@ -170,7 +174,7 @@ export class EventLoopMonitor implements Disposable {
   }
 }
 
-/** What the kernel counts for the thread that calls it (proc_pid_schedstat(5)), and for disks; nothing where it does not count. */
+/** The kernel's counters for the calling thread (proc_pid_schedstat(5)) and for disks. Undefined where the kernel does not count. */
 function openThreadTimes(): { read: () => ThreadTimes | undefined; close: () => void } {
   const thread = openText("/proc/thread-self/schedstat");
   const disks = openText("/proc/diskstats");
@@ -182,7 +186,7 @@ function openThreadTimes(): { read: () => ThreadTimes | undefined; close: () => 
       return {
         computedNs: Number(computed),
         descheduledNs: Number(descheduled),
-        // Only a stall is worth the work.
+        // Reading the disks' counters costs time: read them only for a stall.
         get diskBusyMs() {
           return busyMs(disksText());
         },
@@ -195,14 +199,14 @@ function openThreadTimes(): { read: () => ThreadTimes | undefined; close: () => 
   };
 }
 
-/** The 10th figure of each disk, of those that are no memory; see the kernel's Documentation/admin-guide/iostats.rst. */
+/** The 10th number of each disk, without memory disks; see the kernel's Documentation/admin-guide/iostats.rst. */
 function busyMs(text: string): number {
   let sum = 0;
   for (const [, figure] of text.matchAll(/^ *\d+ +\d+ (?!loop|ram|zram)\S+(?: \d+){9} (\d+)/gm)) sum += Number(figure);
   return sum;
 }
 
-/** A file of /proc that is read again and again; empty where there is none. The text that `read` gives holds until the second `read` after it. */
+/** A file of /proc that is read many times. If it does not exist, its text is empty. The text that `read` returns is valid until the second `read` after it. */
 function openText(path: string): { read: () => () => string; close: () => void } {
   let fd: number;
   try {

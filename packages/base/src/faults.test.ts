@@ -15,7 +15,7 @@ function fake(faults: Faults): {
 }
 
 describe("planned faults", () => {
-  test("the next call of a name fails, once, and does nothing", async () => {
+  test("the next call of a name fails once and does nothing else", async () => {
     const faults = new Faults();
     const adder = fake(faults);
     faults.failNext("adder.add");
@@ -32,7 +32,7 @@ describe("planned faults", () => {
     ]);
   });
 
-  test("the Nth call fails, counted from now on", () => {
+  test("the Nth call from now on fails", () => {
     const faults = new Faults();
     const adder = fake(faults);
     adder.add(1);
@@ -43,7 +43,7 @@ describe("planned faults", () => {
     expect(adder.add(1)).toBe(3);
   });
 
-  test("every call fails until it is cleared", () => {
+  test("every call fails until clear()", () => {
     const faults = new Faults();
     const adder = fake(faults);
     faults.failAlways("adder.add");
@@ -52,13 +52,13 @@ describe("planned faults", () => {
     expect(adder.add(1)).toBe(1);
   });
 
-  test("a call hangs until the test lets it go, fails it, or its signal is aborted", async () => {
+  test("a call hangs until the test releases it, the test fails it, or its signal aborts", async () => {
     const faults = new Faults();
     const adder = fake(faults);
     const hang = faults.hangNext("adder.later");
     const answer = adder.later(1);
     await hang.reached;
-    // Others of the name are not held.
+    // Other calls of the same name do not hang.
     expect(await adder.later(10)).toBe(10);
     hang.goOn();
     expect(await answer).toBe(11);

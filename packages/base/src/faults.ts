@@ -1,27 +1,27 @@
 /**
- * For tests: makes calls of a fake fail or hang, each one by its name or its number. A fake wraps what it gives out (`faults.wrap("supervisor", {…})`),
- * and a test plans: `faults.failNext("supervisor.signal")`, `const hang = faults.hangNext("supervisor.signal")`, `faults.failNth(3)`.
+ * For tests: makes calls of a fake fail or hang, by name or by number. A fake wraps the objects that it returns (`faults.wrap("supervisor", {…})`), and a
+ * test plans faults: `faults.failNext("supervisor.signal")`, `const hang = faults.hangNext("supervisor.signal")`, `faults.failNth(3)`.
  */
 import { EngineError } from "./errors.ts";
 
 export interface FaultCall {
-  /** "supervisor.signal". */
+  /** For example "supervisor.signal". */
   readonly name: string;
-  /** It is an async function: it can hang, and rejects when it fails. Any other can only throw. */
+  /** True for an async function: it can hang, and it rejects when it fails. Another function can only throw. */
   readonly waits: boolean;
 }
 
-/** A call that does not answer until the test lets it. */
+/** A call that answers only when the test releases it. */
 export interface Hang {
-  /** Resolves when the call is made. */
+  /** Resolves when somebody makes the call. */
   readonly reached: Promise<void>;
-  /** The call now does what it should have done, and answers. */
+  /** The call now does its real work and answers. */
   goOn(): void;
-  /** The call fails now, without having done anything. */
+  /** The call now fails, without doing anything. */
   fail(error: unknown): void;
 }
 
-/** What is planned for a call: to fail, or to wait for `release`. */
+/** The plan for a call: fail, or wait for `release`. */
 interface Plan {
   readonly matches: (name: string) => boolean;
   readonly once: boolean;
@@ -32,11 +32,11 @@ interface Plan {
 const AsyncFunction = (async () => undefined).constructor as FunctionConstructor;
 
 export class Faults {
-  /** Every call since this was made or `forget` was called. */
+  /** All calls since this object was made, or since `forget`. */
   readonly calls: FaultCall[] = [];
   #plans: Plan[] = [];
 
-  /** The next call of `name` fails, once. Two plans for one name hit the next two calls. */
+  /** The next call of `name` fails once. Two plans for one name affect the next two calls. */
   failNext(name: string, error?: unknown): void {
     this.#plans.push({ matches: (called) => called === name, once: true, error, hang: undefined });
   }
@@ -46,12 +46,12 @@ export class Faults {
     this.#plans.push({ matches: (called) => called === name, once: false, error, hang: undefined });
   }
 
-  /** The call of this number fails, counted from 1 over all names from now on. */
+  /** The call with this number fails; numbers start at 1 and count calls of all names from now on. */
   failNth(nth: number, error?: unknown): void {
     this.#plans.push({ matches: this.#counted(nth), once: true, error, hang: undefined });
   }
 
-  /** A call that takes an AbortSignal, as an argument or as `signal` of one, fails with its reason when it is aborted. */
+  /** A call that hangs. If an argument is an AbortSignal or has a `signal`, the call fails with the signal's reason when the signal aborts. */
   hangNext(name: string): Hang {
     return this.#hang((called) => called === name);
   }
@@ -60,7 +60,7 @@ export class Faults {
     return this.#hang(this.#counted(nth));
   }
 
-  /** Drops what is planned and did not happen. Calls that hang go on hanging. */
+  /** Drops the plans that have not happened yet. Calls that hang keep hanging. */
   clear(): void {
     this.#plans = [];
   }
@@ -69,12 +69,12 @@ export class Faults {
     this.calls.length = 0;
   }
 
-  /** True when everything planned has happened: a test whose fault never struck proves nothing. */
+  /** True when all plans have happened. If a planned fault never happened, the test proves nothing. */
   get done(): boolean {
     return this.#plans.every(({ once }) => !once);
   }
 
-  /** `target` with methods that count, and fail and hang as planned. They are called on `target` itself. */
+  /** Returns `target` with methods that are counted, and that fail or hang as planned. Methods run with `target` itself as `this`. */
   wrap<T extends object>(name: string, target: T): T {
     return new Proxy(target, {
       get: (_, property) => {
@@ -95,7 +95,7 @@ export class Faults {
   #hang(matches: Plan["matches"]): Hang {
     const reached = Promise.withResolvers<void>();
     const release = Promise.withResolvers<void>();
-    // Who fails it may do so before the call is made.
+    // The test may fail the call before anybody makes it.
     release.promise.catch(() => undefined);
     this.#plans.push({
       matches,
@@ -109,12 +109,12 @@ export class Faults {
   #call(call: FaultCall, action: () => unknown, args: readonly unknown[]): unknown {
     const { name, waits } = call;
     this.calls.push(call);
-    // All count, the first that matches strikes.
+    // Each plan counts the call; the first plan that matches decides.
     const plan = this.#plans.filter(({ matches }) => matches(name))[0];
     if (plan !== undefined && plan.once) this.#plans.splice(this.#plans.indexOf(plan), 1);
     if (plan === undefined) return action();
     if (plan.hang !== undefined) {
-      if (!waits) throw new EngineError("internal", `${name} is no async function: it cannot hang`);
+      if (!waits) throw new EngineError("internal", `${name} is not an async function, so it cannot hang`);
       plan.hang.reached();
       return Promise.race([plan.hang.release, aborted(args)]).then(action);
     }
@@ -124,7 +124,7 @@ export class Faults {
   }
 }
 
-/** Rejects when a signal among the arguments is aborted. */
+/** Rejects when a signal among the arguments aborts. */
 function aborted(args: readonly unknown[]): Promise<never> {
   return new Promise((_, reject) => {
     for (const argument of args) {

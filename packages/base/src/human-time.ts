@@ -1,4 +1,4 @@
-/** Spans of time as Docker shows them: "Less than a second", "About a minute", "3 weeks". */
+/** Durations as Docker shows them: "Less than a second", "About a minute", "3 weeks". */
 
 export function formatAge(ns: bigint): string {
   const seconds = Number(ns / 1_000_000_000n);

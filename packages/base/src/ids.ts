@@ -1,4 +1,4 @@
-/** Ids as Docker makes them: 64 lower-case hex digits, shown by their first 12. */
+/** Ids as Docker makes them: 64 lower-case hex digits. Users see the first 12. */
 
 declare const brand: unique symbol;
 export type Branded<T, B extends string> = T & { readonly [brand]: B };
@@ -8,7 +8,7 @@ export type Id = Branded<string, "Id">;
 
 const fullId = /^[0-9a-f]{64}$/;
 
-/** A fresh random id. One whose first 12 digits are all decimal is not used: it could be read as a number. */
+/** A new random id. An id whose first 12 digits are all decimal is not used, because a client could read it as a number. */
 export function randomId(): Id {
   for (;;) {
     const bytes = crypto.getRandomValues(new Uint8Array(32));
@@ -17,7 +17,7 @@ export function randomId(): Id {
   }
 }
 
-/** `text` as an id, or undefined when it is not one. */
+/** Returns `text` if it is an id, else undefined. */
 export function parseId(text: string): Id | undefined {
   return fullId.test(text) ? (text as Id) : undefined;
 }

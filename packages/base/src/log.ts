@@ -1,4 +1,4 @@
-/** Structured logging: an injected logger, fields beside the message, children that carry ids. */
+/** Structured logging. The logger is passed in; a line has a message and fields; a child logger adds ids to each line. */
 
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal"] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -12,7 +12,7 @@ export interface Logger {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
-  /** A logger whose every line carries `fields` too. */
+  /** A logger that adds `fields` to every line. */
   child(fields: LogFields): Logger;
 }
 
@@ -22,7 +22,7 @@ export interface LogSink {
 
 export type LogFormat = "text" | "json";
 
-/** `key=value`, quoted where needed, as dockerd and logrus print it. Values never span lines. */
+/** `key=value`, with quotes where needed, as dockerd and logrus print it. A value never contains a line break. */
 function formatText(time: string, level: LogLevel, message: string, fields: LogFields): string {
   let line = `time=${JSON.stringify(time)} level=${level} msg=${JSON.stringify(message)}`;
   for (const [key, value] of Object.entries(fields)) line += ` ${key}=${formatValue(value)}`;
@@ -82,10 +82,10 @@ class LineLogger implements Logger {
   }
 }
 
-/** A logger that writes lines at or above `level` to `sink`. */
+/** A logger that writes lines of `level` or more severe to `sink`. */
 export function createLogger(level: LogLevel, sink: LogSink, format: LogFormat = "text"): Logger {
   return new LineLogger(level, sink, format, {});
 }
 
-/** A logger that drops everything, for tests and one-shot commands. */
+/** A logger that drops everything, for tests and for commands that run once. */
 export const silentLogger: Logger = createLogger("fatal", { write() {} });

@@ -1,14 +1,14 @@
 import { expect, test } from "bun:test";
 import { KeyedMutex } from "./mutex.ts";
 
-test("tasks of one key run one after another, other keys at the same time, failures do not block", async () => {
+test("tasks with one key run one after another, tasks with other keys run at the same time, a failed task does not block", async () => {
   const mutex = new KeyedMutex();
   const seen: string[] = [];
   const task =
     (name: string, ms: number, fails = false) =>
     async (): Promise<void> => {
       seen.push(`${name} begins`);
-      // sleep: a task that takes its time: others must not begin meanwhile
+      // sleep: the task takes time, and no other task may begin meanwhile
       await Bun.sleep(ms);
       seen.push(`${name} ends`);
       if (fails) throw new Error(name);

@@ -1,9 +1,9 @@
-/** Mutual exclusion by key: operations on one container run one after another, others side by side. */
+/** Mutual exclusion by key: operations on one container run one after another; operations on different containers run at the same time. */
 
 export class KeyedMutex {
   readonly #tails = new Map<string, Promise<unknown>>();
 
-  /** Runs `task` when all earlier tasks of `key` have ended, whatever their outcome. */
+  /** Runs `task` when all earlier tasks with `key` have ended, successfully or not. */
   async run<T>(key: string, task: () => Promise<T> | T): Promise<T> {
     const before = this.#tails.get(key);
     const mine = before === undefined ? (async () => task())() : before.then(task, task);
@@ -17,7 +17,7 @@ export class KeyedMutex {
   }
 }
 
-/** A promise with its resolvers, for handing a result from one callback to another. */
+/** A promise and its resolvers, to pass a result from one callback to another. */
 export interface Deferred<T> {
   readonly promise: Promise<T>;
   resolve(value: T): void;
@@ -26,7 +26,7 @@ export interface Deferred<T> {
 
 export function deferred<T>(): Deferred<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
-  // A deferred that nobody awaits yet must not end the process.
+  // Without this, a rejected deferred that nobody awaits yet would end the process.
   promise.catch(() => undefined);
   return { promise, resolve, reject };
 }

@@ -13,7 +13,7 @@ export class Semaphore {
     return this.#free > 0;
   }
 
-  /** Runs `task` when there is room. @throws aborted when the signal fires while it waits; the place is given up. */
+  /** Runs `task` when there is room. @throws aborted when the signal aborts during the wait; the task then leaves the queue. */
   async run<T>(signal: AbortSignal, task: () => Promise<T>): Promise<T> {
     await this.#acquire(signal);
     try {

@@ -1,4 +1,4 @@
-/** Timers of any length. The runtime's hold 2^31 - 1 ms, less than 25 days, and one that is to be longer fires at once. */
+/** Timers of any length. A timer of the runtime holds at most 2^31 - 1 ms (less than 25 days); a longer one fires at once. */
 
 const longestMs = 2 ** 31 - 1;
 
@@ -12,7 +12,7 @@ const runtimeTimers: TimerSource<ReturnType<typeof setTimeout>> = {
   stop: (handle) => clearTimeout(handle),
 };
 
-/** Calls `action` after `ms`, unless the result is called before. */
+/** Calls `action` after `ms`, unless somebody calls the result first. */
 export function startTimer(action: () => void, ms: number): () => void;
 export function startTimer<Handle>(action: () => void, ms: number, source: TimerSource<Handle>): () => void;
 export function startTimer(action: () => void, ms: number, source: TimerSource<unknown> = runtimeTimers): () => void {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Turns } from "./turns.ts";
 
-test("of many long works one has its part in a round of the event loop", async () => {
+test("when many long tasks run, one of them works in each round of the event loop", async () => {
   let parts = 0;
   let most = 0;
   let last = 0;

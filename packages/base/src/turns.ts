@@ -1,13 +1,16 @@
-/** Long work on the daemon's one thread in small parts: between two parts whatever else waits has its turn. */
+/** Splits long work on the daemon's one thread into small parts. Between two parts, everything else that waits can run. */
 
 /** About 5 ms of parsing. */
 const bytesInTurn = 256 * 1024;
 const msInTurn = 10;
 
-/** Long works that wait for their next part, those of everybody: one a round of the event loop, or a hundred of them would stand in a row. */
+/**
+ * All long tasks (of all callers) that wait for their next part. One of them works in each round of the event loop; otherwise a hundred parts would run in
+ * a row.
+ */
 const waiting: (() => void)[] = [];
 
-/** What is woken works before the next round. */
+/** A task that is woken works before the next round begins. */
 function wakeNext(): void {
   waiting.shift()?.();
   if (waiting.length > 0) setImmediate(wakeNext);
@@ -22,7 +25,7 @@ export class Turns {
     this.#signal = signal;
   }
 
-  /** Counts bytes that were worked on; undefined while the turn may go on, so that small work waits for nothing. @throws the signal's reason */
+  /** Counts bytes of finished work. Returns undefined while the turn may continue, so that small work does not wait. @throws the signal's reason */
   after(bytes: number): Promise<void> | undefined {
     this.#bytes += bytes;
     if (this.#bytes < bytesInTurn && performance.now() - this.#began < msInTurn) return undefined;

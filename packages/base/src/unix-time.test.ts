@@ -16,4 +16,4 @@ test.each([
   ["9999999999999999999", 'invalid seconds "9999999999999999999": value out of range'],
   ["1.x", "invalid nanoseconds: invalid character 'x' at position 0"],
   ["1.2.3", "invalid nanoseconds: invalid character '.' at position 1"],
-])("%s is refused", (text, problem) => expect(parseUnixTime(text)).toEqual({ problem }));
+])("%s is rejected", (text, problem) => expect(parseUnixTime(text)).toEqual({ problem }));

@@ -1,6 +1,6 @@
-/** Unix seconds as clients write them, with a fraction in decimal digits. */
+/** Unix seconds as clients write them: decimal digits with a fraction. */
 
-/** Nanoseconds since the epoch, or what is wrong with the text, in the words that Docker's clients know. */
+/** Nanoseconds since the epoch, or a message about what is wrong with the text, in the words that Docker's clients know. */
 export function parseUnixTime(text: string): { readonly ns: bigint } | { readonly problem: string } {
   const point = text.indexOf(".");
   const seconds = point < 0 ? text : text.slice(0, point);
@@ -9,6 +9,6 @@ export function parseUnixTime(text: string): { readonly ns: bigint } | { readonl
   if (seconds.length > 18) return { problem: `invalid seconds ${JSON.stringify(seconds)}: value out of range` };
   const odd = [...fraction].findIndex((character) => character < "0" || character > "9");
   if (odd >= 0) return { problem: `invalid nanoseconds: invalid character '${[...fraction][odd]}' at position ${odd}` };
-  // More than nine digits are cut. The fraction goes forward in time, whatever the sign.
+  // Go uses nine digits and ignores the others. The fraction moves the time forward, also when the seconds are negative.
   return { ns: BigInt(seconds) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, "0")) };
 }

@@ -1,4 +1,4 @@
-/** Attaches to an existing container and follows it until it ends or the user detaches: attach and `start -a`. */
+/** Attaches to an existing container, and copies its streams until the container ends or the user detaches: `attach` and `start -a`. */
 import type { Client } from "@fathom/client";
 import { copyStreams, proxySignals, requireTerminal } from "./terminal.ts";
 
@@ -9,11 +9,11 @@ export interface AttachPlan {
   readonly detachKeys: string;
   readonly signals: boolean;
   readonly condition: "not-running" | "next-exit";
-  /** Called when the streams are attached and the wait is registered: starts the container. */
+  /** Called when the streams are attached and the wait is registered. It starts the container. */
   begin(): Promise<unknown>;
 }
 
-/** Gives the container's exit code, 0 when the user detached. */
+/** Returns the container's exit code, or 0 when the user detached. */
 export async function attachToContainer(client: Client, plan: AttachPlan): Promise<number> {
   const { id, tty, stdin } = plan;
   requireTerminal(tty, stdin);
@@ -37,7 +37,7 @@ export async function attachToContainer(client: Client, plan: AttachPlan): Promi
     const { State } = await client.json<{ State: { Running: boolean } }>("GET", `/containers/${id}/json`);
     return State.Running ? 0 : (await waited).StatusCode;
   } finally {
-    // Whoever detached, or could not start it, does not wait for its end: the open request would keep this program.
+    // When the user detached or the start failed, nobody waits for the container's end. The open request would keep this program running.
     giveUp.abort();
     stream.close();
     stopSignals();

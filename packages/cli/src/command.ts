@@ -1,13 +1,13 @@
 /** One command of the CLI as data: the dispatcher, the help and the completion all read the same table. */
 import type { FlagDefinition, FlagTable, ParsedFlags } from "./flags.ts";
 
-/** What a command's code gets: nothing global is read behind its back. */
+/** Everything that a command's code receives. A command reads no global state. */
 export interface CommandContext {
   readonly flags: ParsedFlags;
   readonly args: readonly string[];
   readonly global: GlobalOptions;
   readonly command: Command;
-  /** All of them, for completion. */
+  /** All commands, for completion. */
   readonly commands: readonly Command[];
   readonly groups: readonly CommandGroup[];
   readonly stdout: Output;
@@ -18,14 +18,14 @@ export interface CommandContext {
 export interface Output {
   write(text: string | Uint8Array): void;
   readonly isTerminal: boolean;
-  /** Columns of the terminal; 80 elsewhere. */
+  /** Columns of the terminal; 80 without a terminal. */
   readonly columns: number;
 }
 
 export interface GlobalOptions {
   /** unix:// or tcp:// address of the daemon. */
   readonly host: string;
-  /** True when the user named the host: then no daemon is started for them. */
+  /** True when the user named the host: then the CLI does not start a daemon. */
   readonly hostIsExplicit: boolean;
   /** Directory of config.json. */
   readonly configDirectory: string;
@@ -34,32 +34,32 @@ export interface GlobalOptions {
 
 export interface ArgumentRule {
   readonly min: number;
-  /** Absent: any number. */
+  /** Without it, any number is allowed. */
   readonly max?: number;
 }
 
 export interface Command {
   /** "run", or "image", "history". */
   readonly path: readonly string[];
-  /** Other ways to say it: "container run". */
+  /** Other names of the command: "container run". */
   readonly aliases: readonly (readonly string[])[];
-  /** Behind the name in the usage line. */
+  /** The text after the command's name in the usage line. */
   readonly usage: string;
   readonly summary: string;
   readonly flags: FlagTable;
   readonly args: ArgumentRule;
-  /** Words after the first argument belong to the container's program. */
+  /** All words after the first argument belong to the container's program. */
   readonly stopAtArgument?: boolean;
-  /** No flags of its own, not even --help: every word is an argument. */
+  /** The command has no flags, not even --help: every word is an argument. */
   readonly rawArguments?: boolean;
-  /** The arguments are the line of one of these commands, for completion. */
+  /** For completion: the arguments are a whole command line of one of these commands. */
   readonly nested?: readonly string[];
-  /** What arguments are, for completion. */
+  /** For completion: the kind of the arguments. */
   readonly completeArgs?: FlagDefinition["complete"];
   readonly hidden?: boolean;
-  /** Exit code of a usage error: 125 for run, as Docker's; 1 elsewhere. */
+  /** Exit code of a usage error: 125 for run, as in Docker, and 1 for others. */
   readonly usageExitCode?: number;
-  /** Loaded when it runs: other commands' code costs no start time. */
+  /** The code is loaded when the command runs, so that other commands cost no start time. */
   readonly load: () => Promise<{ readonly run: (context: CommandContext) => Promise<number> }>;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Shell completion. The scripts for bash, zsh and fish are three lines of glue each: they ask `fathom __complete WORD…`, which answers from the
- * command tables, and for names of containers and images from the daemon.
+ * Shell completion. The scripts for bash, zsh and fish are three lines each. They run `fathom __complete WORD…`, which reads the command tables
+ * and gets the names of containers and images from the daemon.
  */
 import type { Command, CommandGroup } from "./command.ts";
 import type { FlagDefinition, FlagTable } from "./flags.ts";
@@ -39,7 +39,7 @@ async function valueCandidates(
   return values.filter((value) => value.startsWith(prefix)).map((value) => ({ value, help: "" }));
 }
 
-/** The flag whose value the last word is, when the word before it is a flag that takes one. */
+/** The flag whose value is the last word, when the word before it is a flag with a value. */
 function pendingFlag(table: FlagTable, words: readonly string[]): FlagDefinition | undefined {
   const before = words.at(-2);
   if (before === undefined || !before.startsWith("-") || before.includes("=")) return undefined;
@@ -49,7 +49,7 @@ function pendingFlag(table: FlagTable, words: readonly string[]): FlagDefinition
   return found?.type === "bool" ? undefined : found;
 }
 
-/** Where the command begins: behind the global flags and their values. */
+/** Where the command begins: after the global flags and their values. */
 function afterGlobalFlags(table: FlagTable, words: readonly string[]): number {
   let index = 0;
   while (index < words.length - 1 && words[index]!.startsWith("-"))
@@ -57,7 +57,7 @@ function afterGlobalFlags(table: FlagTable, words: readonly string[]): number {
   return index;
 }
 
-/** Commands, groups and what is in a group. */
+/** Commands, groups and the commands of a group. */
 function commandCandidates(tables: Omit<CompletionTables, "globalFlags">, words: readonly string[]): Candidate[] {
   const current = words.at(-1) ?? "";
   const before = words.slice(0, -1);
@@ -77,7 +77,7 @@ function commandCandidates(tables: Omit<CompletionTables, "globalFlags">, words:
 }
 
 /**
- * @param words What is on the line behind the program's name; the last one is being typed and may be empty.
+ * @param words The words after the program's name. The user is still typing the last one; it may be empty.
  * @returns candidates, or "files" when the shell should offer file names
  */
 export async function complete(

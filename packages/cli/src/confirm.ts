@@ -1,4 +1,4 @@
-/** Asks before something is removed. Without a terminal the first line of stdin is the answer. */
+/** Asks the user before something is removed. Without a terminal, the first line of stdin is the answer. */
 import type { Output } from "./command.ts";
 
 export async function confirm(stdout: Output, warning: string): Promise<boolean> {

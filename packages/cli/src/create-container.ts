@@ -49,7 +49,7 @@ export async function createContainer(
     try {
       answer = await create();
     } catch (error) {
-      // An image that is there for another platform alone is as missing as one that is not there.
+      // An image that exists only for another platform counts as missing.
       const missing =
         error instanceof DaemonError &&
         error.status === 404 &&
@@ -68,7 +68,7 @@ export async function createContainer(
   }
 }
 
-/** The file for --cidfile: made before the container, so that a name in use is found early; removed when no id came. */
+/** The file for --cidfile. It is made before the container, so that an existing file is found early. It is removed when there is no id. */
 function openIdFile(path: string): { write(id: string): void; close(): void } {
   if (path === "") return { write() {}, close() {} };
   if (existsSync(path))

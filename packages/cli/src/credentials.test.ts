@@ -63,6 +63,6 @@ test("a helper that is not installed: a warning, and no credentials", async () =
   const warnings: string[] = [];
   expect(await credentialsFor("lost.test/a", directory, (text) => warnings.push(text))).toBeUndefined();
   expect(warnings).toEqual([
-    "WARNING: credential helper docker-credential-fathom-not-there is not in $PATH: going on without credentials for lost.test",
+    "WARNING: credential helper docker-credential-fathom-not-there is not in $PATH: continuing without credentials for lost.test",
   ]);
 });

@@ -1,6 +1,6 @@
 /**
- * Registry credentials of the user: `auths`, `credsStore` and `credHelpers` of ~/.docker/config.json, as the X-Registry-Auth header. Helpers are
- * asked by docker's protocol (`docker-credential-NAME get`, the server on stdin).
+ * Registry credentials of the user: `auths`, `credsStore` and `credHelpers` of ~/.docker/config.json, as the X-Registry-Auth header. Helpers
+ * are called with docker's protocol (`docker-credential-NAME get`, the server on stdin).
  */
 import { EngineError } from "@fathom/base";
 import { readFileSync } from "node:fs";
@@ -33,7 +33,7 @@ interface ConfigFile {
 
 const hubServer = "https://index.docker.io/v1/";
 
-/** Registry of an image name: what is before the first slash when it looks like a host. */
+/** The registry in an image name: the part before the first slash, when it looks like a host. */
 export function registryOf(image: string): string {
   const slash = image.indexOf("/");
   const first = slash < 0 ? "" : image.slice(0, slash);
@@ -68,13 +68,13 @@ async function fromHelper(
   const program = `docker-credential-${helper}`;
   const executable = Bun.which(program, { PATH: process.env["PATH"] ?? "" });
   if (executable === null) {
-    // What is public can be pulled all the same, as with docker.
-    warn(`WARNING: credential helper ${program} is not in $PATH: going on without credentials for ${server}`);
+    // Public images can be pulled without credentials, as in docker.
+    warn(`WARNING: credential helper ${program} is not in $PATH: continuing without credentials for ${server}`);
     return undefined;
   }
   const child = Bun.spawn([executable, "get"], { stdin: new Blob([server]), stdout: "pipe", stderr: "ignore" });
   const text = await new Response(child.stdout).text();
-  // A helper without credentials for the server says so with a code; the pull then goes on anonymously.
+  // A helper exits with a code when it has no credentials for the server. The pull then continues without credentials.
   if ((await child.exited) !== 0) return undefined;
   const answer = JSON.parse(text) as { Username?: string; Secret?: string };
   if (answer.Username === "<token>") return { identitytoken: answer.Secret ?? "", serveraddress: server };

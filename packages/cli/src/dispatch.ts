@@ -1,4 +1,4 @@
-/** From argv to a command: global flags, groups, aliases, help, usage errors with docker's words and exit codes. */
+/** From argv to a command: global flags, groups, aliases, help, and usage errors with docker's words and exit codes. */
 import { messageOf } from "@fathom/base";
 import { defaultHost } from "@fathom/client";
 import { argumentProblem, type Command, type CommandGroup, type GlobalOptions, type Output } from "./command.ts";
@@ -19,7 +19,7 @@ export interface Environment {
   readonly variables: Readonly<Record<string, string | undefined>>;
 }
 
-/** A command's way to end with a code after it has said what there was to say. */
+/** A command throws this to exit with a code when it has already printed everything. */
 export class ExitError extends Error {
   readonly exitCode: number;
   constructor(exitCode: number) {
@@ -30,9 +30,9 @@ export class ExitError extends Error {
 
 export const globalFlags: FlagTable = [
   { name: "config", type: "string", help: "Directory of config.json with registry credentials", complete: "files" },
-  { name: "debug", shorthand: "D", type: "bool", help: "Say more about errors" },
+  { name: "debug", shorthand: "D", type: "bool", help: "Print more details of errors" },
   { name: "host", shorthand: "H", type: "list", help: "Address of the daemon (unix:///path, tcp://host:port)" },
-  { name: "version", shorthand: "v", type: "bool", help: "Print the version and end" },
+  { name: "version", shorthand: "v", type: "bool", help: "Print the version and exit" },
 ];
 
 function globalOptions(flags: ParsedFlags, variables: Environment["variables"]): GlobalOptions {
@@ -46,7 +46,7 @@ function globalOptions(flags: ParsedFlags, variables: Environment["variables"]):
   };
 }
 
-/** The command whose path (or an alias) the words begin with; the longest wins. */
+/** The command whose path (or alias) matches the first words. The longest match wins. */
 export function findCommand(
   commands: readonly Command[],
   words: readonly string[],
@@ -61,7 +61,7 @@ export function findCommand(
   return best;
 }
 
-/** Runs one command line. Gives the exit code; prints everything there is to say. */
+/** Runs one command line: prints all output and returns the exit code. */
 export async function dispatch(tables: Tables, argv: readonly string[], environment: Environment): Promise<number> {
   const { stdout, stderr } = environment;
   let global: ParsedFlags;
@@ -169,7 +169,7 @@ async function runCommand(
   }
 }
 
-/** Errors of the daemon carry docker's prefix; for `run` and `create` the hint follows, as docker prints it. */
+/** An error of the daemon has docker's prefix. For `run` and `create`, docker's hint follows. */
 function reportFailure(command: Command, error: unknown, global: GlobalOptions, stderr: Output): void {
   const text = messageOf(error);
   const line =
@@ -184,7 +184,7 @@ function reportFailure(command: Command, error: unknown, global: GlobalOptions, 
   if (global.debug && error instanceof Error && error.stack !== undefined) stderr.write(`${error.stack}\n`);
 }
 
-/** An error that the daemon answered, as opposed to one of this process. */
+/** True for an error that the daemon answered, false for an error of this process. */
 export function isDaemonError(error: unknown): boolean {
   return error instanceof Error && "status" in error;
 }

@@ -1,4 +1,7 @@
-/** Commands on several objects: each is tried, names are printed as they succeed, errors follow on stderr, the code is 1 when any failed. */
+/**
+ * Commands on several objects. Each object is tried. A name is printed when its object succeeds; the errors follow on stderr. The exit code is
+ * 1 when any object failed.
+ */
 import { isEngineError, messageOf } from "@fathom/base";
 import type { CommandContext } from "./command.ts";
 import { isDaemonError } from "./dispatch.ts";
@@ -7,12 +10,12 @@ export function errorLine(error: unknown): string {
   return isDaemonError(error) ? `Error response from daemon: ${messageOf(error)}` : messageOf(error);
 }
 
-/** Runs `action` for every name at the same time; output is in the order of the names, as docker prints it. */
+/** Runs `action` for all names at the same time. The output is in the order of the names, as in docker. */
 export async function forEachName(
   context: Pick<CommandContext, "stdout" | "stderr">,
   names: readonly string[],
   action: (name: string) => Promise<string | undefined>,
-  /** Forced: one that does not exist is printed, and is no failure. */
+  /** With --force, a name that does not exist is printed and is no failure. */
   missingIsFine = false,
 ): Promise<number> {
   const results = await Promise.allSettled(names.map(action));

@@ -29,7 +29,7 @@ const failure = (...argv: string[]): string => {
 };
 
 describe("parseFlags", () => {
-  test("clusters, values joined and apart, booleans with a value", () => {
+  test("clusters, values with and without =, booleans with a value", () => {
     const flags = run(
       "-it",
       "--rm=false",

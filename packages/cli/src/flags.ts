@@ -1,22 +1,22 @@
 /**
- * A table-driven parser with pflag's grammar and messages: long and short flags, clusters (`-it`), `--flag=value`, `--bool=false`, `--`,
- * and commands that stop at the first argument (`run IMAGE -x` gives -x to the program). The same table prints help and completion.
+ * A table-driven parser with pflag's grammar and messages: long and short flags, clusters (`-it`), `--flag=value`, `--bool=false`, `--`. Some
+ * commands stop at the first argument (in `run IMAGE -x`, the program gets -x). Help and completion use the same table.
  */
 
-/** How a value is read; also the word that help shows after the flag where `typeName` does not say another. */
+/** How a value is read. The help shows this word after the flag, unless `typeName` gives another one. */
 export type FlagType = "bool" | "string" | "int" | "uint" | "list" | "map";
 
 export interface FlagDefinition {
   readonly name: string;
   readonly shorthand?: string;
   readonly type: FlagType;
-  /** Word in the help ("bytes", "mount", "network"); the type's own word by default. */
+  /** The word in the help ("bytes", "mount", "network"); by default the type. */
   readonly typeName?: string;
   readonly help: string;
-  /** Shown as "(default …)" and given by the accessors when the flag is absent. */
+  /** The help shows it as "(default …)". The accessors return it when the flag is absent. */
   readonly default?: string | number | boolean;
   readonly hidden?: boolean;
-  /** Names of a fixed set of values, or what the daemon knows, for completion. */
+  /** For completion: a fixed set of values, or the kind of names that the daemon has. */
   readonly complete?: readonly string[] | "containers" | "images" | "networks" | "volumes" | "files";
   /** Checks one value; throws an Error whose message becomes the rest of `invalid argument "v" for "--flag" flag: …`. */
   readonly check?: (value: string) => void;
@@ -28,7 +28,7 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** Parsed flags. Accessors throw on a name that is not in the table: that is a bug of the command. */
+/** Parsed flags. An accessor throws for a name that is not in the table: that is a bug of the command. */
 export class ParsedFlags {
   readonly #table: ReadonlyMap<string, FlagDefinition>;
   readonly #values = new Map<string, string[]>();
@@ -50,7 +50,7 @@ export class ParsedFlags {
     return definition;
   }
 
-  /** True when the user gave it. */
+  /** True when the user gave the flag. */
   changed(name: string): boolean {
     this.#definition(name);
     return this.#values.has(name);
@@ -62,7 +62,7 @@ export class ParsedFlags {
     return given === undefined ? definition.default === true : given === "true";
   }
 
-  /** The last value given, the default, or "". */
+  /** The last given value, else the default, else "". */
   string(name: string): string {
     const definition = this.#definition(name);
     return this.#values.get(name)?.at(-1) ?? (definition.default === undefined ? "" : String(definition.default));
@@ -87,7 +87,7 @@ function displayName(definition: FlagDefinition): string {
   return definition.shorthand === undefined ? `--${definition.name}` : `-${definition.shorthand}, --${definition.name}`;
 }
 
-/** Go quotes a value with %q; JSON's quoting is the same for what users type. */
+/** Go quotes a value with %q. For what users type, JSON quotes in the same way. */
 function quote(text: string): string {
   return JSON.stringify(text);
 }
@@ -119,11 +119,11 @@ function checkedValue(definition: FlagDefinition, value: string): string {
 }
 
 export interface ParseOptions {
-  /** Stop at the first argument: it and all that follows are the program's. */
+  /** Stop at the first argument: it and all following words belong to the program. */
   readonly stopAtArgument: boolean;
 }
 
-/** @throws UsageError in pflag's words. `--help` and `-h` (where no flag has that shorthand) are flags of every table. */
+/** @throws UsageError in pflag's words. Every table has the flags `--help` and `-h` (`-h` only if no other flag has that shorthand). */
 export function parseFlags(table: FlagTable, argv: readonly string[], options: ParseOptions): ParsedFlags {
   const byName = new Map(table.map((definition) => [definition.name, definition]));
   if (!byName.has("help")) byName.set("help", { name: "help", type: "bool", help: "Print usage", hidden: true });

@@ -45,7 +45,7 @@ export function table(rows: readonly (readonly string[])[]): string {
     .join("");
 }
 
-/** Cuts to `length` characters with an ellipsis as the last. */
+/** Cuts the text to `length` characters; the last one is then an ellipsis. */
 export function ellipsis(text: string, length: number): string {
   const chars = [...text];
   return chars.length <= length ? text : `${chars.slice(0, length - 1).join("")}…`;

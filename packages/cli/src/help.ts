@@ -14,7 +14,7 @@ function defaultWord(flag: FlagDefinition): string {
   return ` (default ${typeof flag.default === "string" ? JSON.stringify(flag.default) : String(flag.default)})`;
 }
 
-/** Breaks text at spaces; lines given by the author stay. */
+/** Breaks text at spaces. Line breaks of the author stay. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   for (const paragraph of text.split("\n")) {
@@ -51,7 +51,7 @@ export function usageLine(command: Command): string {
   return `Usage:  ${programName} ${command.path.join(" ")}${command.usage === "" ? "" : ` ${command.usage}`}`;
 }
 
-/** What follows an error of usage. */
+/** The text after a usage error. */
 export function usageHint(command: Command): string {
   const name = `${programName} ${command.path.join(" ")}`;
   return `${usageLine(command)}\n\nRun '${name} --help' for more information`;
@@ -106,7 +106,7 @@ export function mainHelp(
     `Management Commands:\n${listing(groups.map((group) => [group.name, group.summary] as const))}`,
     `Commands:\n${listing(rest)}`,
     `Global Options:\n${flagUsages(globalFlags, columns)}`,
-    `The daemon is looked for at the address of -H, else of $FATHOM_HOST, else of $DOCKER_HOST, else at\n${defaultHost}; there, one is started in the background when none runs (as root).\n`,
+    `The daemon's address is -H, else $FATHOM_HOST, else $DOCKER_HOST, else\n${defaultHost}. If no daemon runs there, fathom starts one in the background (as root).\n`,
     `Run '${programName} COMMAND --help' for more information on a command.\n`,
   ].join("\n");
 }

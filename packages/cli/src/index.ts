@@ -12,7 +12,7 @@ export { flagUsages } from "./help.ts";
 
 function output(fd: 1 | 2, stream: NodeJS.WriteStream): Output {
   return {
-    // Synchronous: nothing is lost when the process ends, and order between stdout and stderr holds.
+    // Writes are synchronous: nothing is lost when the process ends, and the order between stdout and stderr is kept.
     write: (text) => writeAll(fd, typeof text === "string" ? Buffer.from(text) : text),
     get isTerminal() {
       return stream.isTTY === true;

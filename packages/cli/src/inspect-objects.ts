@@ -1,4 +1,4 @@
-/** `inspect` in all its forms: finds each name, prints a JSON array or a template for each, reports the missing ones last. */
+/** `inspect` in all its forms. It finds each name, prints a JSON array or a template for each, and reports the missing names last. */
 import { messageOf } from "@fathom/base";
 import { DaemonError, type Client, type Query } from "@fathom/client";
 import type { CommandContext } from "./command.ts";
@@ -18,8 +18,8 @@ export type ObjectKind =
   | "volume";
 
 /**
- * The last version of the API that shows what scripts read: the bridge's address in NetworkSettings, a status in an event. Newer ones show only
- * where it has moved to.
+ * The last version of the API that has two things that scripts read: the bridge's address in NetworkSettings, and the status of an event. Newer
+ * versions have them only in their new places.
  */
 export const readableApi = "/v1.50";
 
@@ -36,12 +36,13 @@ const paths: Readonly<Record<ObjectKind, (name: string) => string>> = {
   volume: (name) => `/volumes/${name}`,
 };
 
-/** In the order of the alphabet, as an error lists them. */
+/** In alphabetical order, as an error lists them. */
 export const objectKinds = Object.keys(paths) as readonly ObjectKind[];
 
 /**
- * The first kind that knows the name, in the daemon's order of keys: alphabetical in the older versions, as docker prints a whole object. A
- * template sees each part in the order of its definition, with what only the older version shows behind.
+ * The first kind that has an object with this name. Keys are in the daemon's order, which is alphabetical in older API versions, as docker
+ * prints a whole object. In a template, each part has its fields in the order of their definition, and then the fields that only the older
+ * version has.
  */
 async function find(
   client: Client,
@@ -66,7 +67,7 @@ async function find(
   throw new Error(`Error response from daemon: ${messageOf(failure)}`);
 }
 
-/** `value` with the keys that only `other` has. */
+/** `value`, and the keys that only `other` has. */
 function withMissing(value: unknown, other: unknown): unknown {
   if (!isObject(value) || !isObject(other)) return value;
   return {

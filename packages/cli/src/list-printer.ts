@@ -1,10 +1,10 @@
-/** Prints lists: default tables, `table TEMPLATE`, `json`, templates, quiet. One way for ps, images, volumes, networks, history. */
+/** Prints lists: default tables, `table TEMPLATE`, `json`, templates, quiet. ps, images, volumes, networks and history all use it. */
 import { table } from "./format.ts";
 import { parseTemplate } from "@fathom/template";
 
 export interface ListPrinter<T> {
   readonly items: readonly T[];
-  /** Fields that templates see. Values are strings, or functions for fields with an argument. */
+  /** Fields for templates. A value is a string, or a function for a field with an argument. */
   readonly fields: (item: T) => Readonly<Record<string, unknown>>;
   /** Column headings of the fields. */
   readonly headings: Readonly<Record<string, string>>;
@@ -34,7 +34,7 @@ export function formatList<T>(printer: ListPrinter<T>, options: ListOptions): st
     return rows
       .map(
         (row) =>
-          // In the order of their names, as Go writes a map: it does not change between versions.
+          // Sorted by name, as Go writes a map, so that the order is the same in all versions.
           `${JSON.stringify(
             Object.fromEntries(
               Object.entries(row)

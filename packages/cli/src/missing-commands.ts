@@ -1,10 +1,13 @@
-/** Commands of docker that this CLI lacks: what to do instead. Whether the daemon has them is its own matter: packages/api/src/routes/missing.ts. */
+/**
+ * Commands of docker that this CLI does not have, and what the user can do instead. Which of them the daemon has is another question:
+ * packages/api/src/routes/missing.ts.
+ */
 import { programName } from "./help.ts";
 
 const throughDocker = "";
-const credentials = "what it keeps in config.json is used here too";
+const credentials = "fathom also uses what it stores in config.json";
 
-/** What the daemon does of each: all of it (""), some (said), or nothing (undefined). */
+/** How much of each command the daemon can do: all (""), a part (the text says which), or nothing (undefined). */
 const missing: ReadonlyMap<string, string | undefined> = new Map([
   ["commit", throughDocker],
   ["push", throughDocker],
@@ -14,7 +17,7 @@ const missing: ReadonlyMap<string, string | undefined> = new Map([
   ["update", throughDocker],
   ["login", credentials],
   ["logout", credentials],
-  ["cp", "out of a container; into one it cannot yet"],
+  ["cp", "out of a container; copying into one is not possible yet"],
   ["stats", undefined],
   ["build", undefined],
   ["buildx", undefined],
@@ -40,7 +43,7 @@ const inGroups: Readonly<Record<string, readonly string[]>> = {
   image: ["build", "import", "push"],
 };
 
-/** What to say instead of "unknown command". */
+/** The message instead of "unknown command". */
 export function missingCommand(words: readonly string[], host: string): string | undefined {
   const [first = "", second = ""] = words;
   const name = [`${first} ${second}`, inGroups[first]?.includes(second) === true ? second : first].find((one) =>
@@ -52,6 +55,6 @@ export function missingCommand(words: readonly string[], host: string): string |
   if (what === undefined) return `neither this CLI nor its daemon has ${JSON.stringify(said)} yet`;
   return (
     `this CLI has no ${JSON.stringify(said)} yet; the docker CLI does it with this daemon${what === "" ? "" : ` (${what})`}:\n\n` +
-    `  DOCKER_HOST=${host} docker ${said} …\n\nRun '${programName} --help' for what is here`
+    `  DOCKER_HOST=${host} docker ${said} …\n\nRun '${programName} --help' for the commands of this CLI`
   );
 }

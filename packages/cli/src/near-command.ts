@@ -1,7 +1,7 @@
-/** The command that an unknown one was meant to be. */
+/** The command that the user probably meant. */
 import type { Command, CommandGroup } from "./command.ts";
 
-/** Letters to change, add, leave out or swap with their neighbour. */
+/** How many letters to change, add, leave out, or swap with the next one. */
 function distance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, column) => column)];
   for (let i = 1; i <= a.length; i++) {
@@ -19,7 +19,7 @@ function distance(a: string, b: string): number {
   return rows[a.length]![b.length]!;
 }
 
-/** "image ls" for "image sl"; undefined when nothing is near. */
+/** "image ls" for "image sl"; undefined when no command is similar. */
 export function nearCommand(
   { commands, groups }: { readonly commands: readonly Command[]; readonly groups: readonly CommandGroup[] },
   words: readonly string[],
@@ -31,7 +31,7 @@ export function nearCommand(
     ...groups.map(({ name }) => [name]),
   ].filter((path) => path.length === said.length && (!inGroup || path[0] === said[0]));
   const typed = said.at(-1)!;
-  // Two mistakes in a word of four letters are another word.
+  // A word of four letters with two mistakes is a different word.
   const limit = typed.length <= 4 ? 1 : 2;
   const [best] = known
     .map((path) => ({ name: path.join(" "), far: distance(typed, path.at(-1)!) }))

@@ -1,4 +1,4 @@
-/** `--platform` as the image endpoints take it: JSON. Pull and create take the text. */
+/** `--platform` as the image endpoints expect it: JSON. Pull and create expect the text. */
 import { parsePlatform } from "@fathom/spec";
 
 export function platformQuery(text: string): string | undefined {

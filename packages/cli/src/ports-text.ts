@@ -15,7 +15,7 @@ interface Range {
   publicFirst: number;
 }
 
-/** By bytes: "0.0.0.0" comes before "::". */
+/** Sorted by bytes: "0.0.0.0" comes before "::". */
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 const address = (ip: string): string => (ip.includes(":") ? `[${ip}]` : ip);

@@ -33,7 +33,7 @@ test("without a terminal only changes of state are printed", async () => {
   );
 });
 
-test("on a terminal rows are redrawn in place", async () => {
+test("on a terminal rows are drawn again in place", async () => {
   const out = output(true);
   await printProgress(
     stream({ status: "Waiting", id: "a" }, { status: "Waiting", id: "b" }, { status: "Done", id: "a" }),
@@ -42,7 +42,7 @@ test("on a terminal rows are redrawn in place", async () => {
   expect(out.written.at(-1)).toBe("\x1b[2A\r\x1b[2Ka: Done\x1b[2B\r");
 });
 
-test("the error of the stream is thrown", async () => {
+test("the stream's error is thrown", async () => {
   await expect(
     printProgress(stream({ errorDetail: { message: "manifest unknown" }, error: "manifest unknown" }), output(false)),
   ).rejects.toThrow("manifest unknown");

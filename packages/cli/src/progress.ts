@@ -1,4 +1,4 @@
-/** Progress of pull and load: bars that redraw on a terminal, one line a change elsewhere, as the docker CLI draws them. */
+/** Progress of pull and load, as the docker CLI shows it: bars on a terminal, and elsewhere one line per change. */
 import { EngineError } from "@fathom/base";
 import type { Output } from "./command.ts";
 import { humanSize } from "./format.ts";
@@ -22,7 +22,7 @@ export function progressBar(current: number, total: number, columns: number): st
   return `[${"=".repeat(filled)}${filled < width ? ">" : ""}${" ".repeat(Math.max(0, width - filled - 1))}] ${numbers}`;
 }
 
-/** Prints messages as they come. @throws the error that the stream ends with */
+/** Prints messages as they arrive. @throws the error that ends the stream */
 export async function printProgress(
   messages: AsyncIterable<ProgressMessage>,
   out: Output,
@@ -49,7 +49,7 @@ export async function printProgress(
       continue;
     }
     if (!out.isTerminal) {
-      // Sizes change many times a second; only the words are worth a line.
+      // Sizes change many times a second, so only a change of the words gets a line.
       if (current > 0 || total > 0) continue;
       out.write(`${id}: ${status}\n`);
       continue;

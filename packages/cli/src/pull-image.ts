@@ -18,7 +18,7 @@ export async function pullImage(
   options: PullOptions,
 ): Promise<void> {
   const auth = await credentialsFor(image, context.global.configDirectory);
-  // A reference without tag and digest means :latest, except with all tags.
+  // A reference without tag and digest means :latest, except with --all-tags.
   const named = /@|:[^/]+$/.test(image) || options.allTags === true ? image : `${image}:latest`;
   const messages = client.messages<ProgressMessage>("POST", "/images/create", {
     query: { fromImage: named, platform: options.platform || undefined },

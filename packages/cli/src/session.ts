@@ -1,6 +1,6 @@
 /**
- * The way to the daemon. When none answers at the default address and the user may run one, it is started in the background, once, and that
- * is said once.
+ * The connection to the daemon. When no daemon answers at the default address and the user may run one, the CLI starts one in the background
+ * and prints one line about it.
  */
 import { EngineError, isEngineError } from "@fathom/base";
 import { Client } from "@fathom/client";
@@ -9,7 +9,7 @@ import type { CommandContext } from "./command.ts";
 
 const startTimeoutMs = 15_000;
 
-/** True when something accepts connections at the address. */
+/** True when a process accepts connections at the address. */
 async function answers(client: Client): Promise<boolean> {
   try {
     await client.send("GET", "/_ping");
@@ -20,7 +20,7 @@ async function answers(client: Client): Promise<boolean> {
   }
 }
 
-/** A client whose daemon is known to answer, or has been started. */
+/** A client whose daemon answers. The daemon may have been started for it. */
 export async function connect(context: Pick<CommandContext, "global" | "stderr">): Promise<Client> {
   const { global, stderr } = context;
   const client = new Client(global.host);

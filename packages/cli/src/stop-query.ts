@@ -1,7 +1,7 @@
 import type { Query } from "@fathom/client";
 import type { ParsedFlags } from "./flags.ts";
 
-/** Query of stop and restart; the daemon uses the container's own signal and timeout where none is given. */
+/** Query of stop and restart. Without a signal or timeout, the daemon uses the container's own. */
 export function stopQuery(flags: ParsedFlags): Query {
   const timeout = flags.changed("timeout")
     ? flags.int("timeout")

@@ -1,13 +1,13 @@
 /**
- * This process's terminal and a hijacked stream: raw mode while attached, window size passed on, stdin copied until it ends, output written as it
- * comes. The terminal is always given back as it was.
+ * Connects this process's terminal to a hijacked stream: raw mode while attached, changes of the window size, stdin until it ends, output as it
+ * arrives. At the end the terminal always has its old mode.
  */
 import { demultiplex, type Client, type HijackedStream } from "@fathom/client";
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { PlainError, ReaderGoneError } from "./plain-error.ts";
 
-/** Writes all of `data` to a descriptor, also one that another program made non-blocking. */
+/** Writes all of `data` to a descriptor. Another program may have made the descriptor non-blocking. */
 export function writeAll(fd: number, data: Uint8Array): void {
   let offset = 0;
   while (offset < data.length) {
@@ -15,7 +15,7 @@ export function writeAll(fd: number, data: Uint8Array): void {
       offset += writeSync(fd, data, offset);
     } catch (error) {
       const code = error instanceof Error && "code" in error ? error.code : "";
-      if (code === "EPIPE") throw new ReaderGoneError("the reader of the output has gone", { cause: error });
+      if (code === "EPIPE") throw new ReaderGoneError("the reader of the output has ended", { cause: error });
       if (code !== "EAGAIN") throw error;
       Bun.sleepSync(1);
     }
@@ -27,11 +27,11 @@ export interface StreamOptions {
   readonly tty: boolean;
   /** Copy this process's stdin. */
   readonly stdin: boolean;
-  /** Tells the daemon the size of this terminal, now and when it changes. */
+  /** Sends the size of this terminal to the daemon, now and whenever it changes. */
   readonly resize: (rows: number, columns: number) => Promise<unknown>;
 }
 
-/** Copies both ways until the process's output ends. @throws ReaderGoneError */
+/** Copies in both directions until the process's output ends. @throws ReaderGoneError */
 export async function copyStreams(options: StreamOptions): Promise<void> {
   const { stream, tty } = options;
   const restore = options.tty && options.stdin && process.stdin.isTTY === true ? enterRawMode() : () => undefined;
@@ -50,8 +50,8 @@ export async function copyStreams(options: StreamOptions): Promise<void> {
 
 function enterRawMode(): () => void {
   process.stdin.setRawMode(true);
-  // The runtime's raw mode goes on turning "\n" into "\r\n" on its way out, which the container's terminal has done already: what moves down
-  // by a bare line feed would be drawn wrong. Where there is no stty, it stays so.
+  // The runtime's raw mode still turns "\n" into "\r\n" on output, but the container's terminal has already done that. Programs that move the
+  // cursor down with a bare line feed would draw wrongly, so stty turns it off. Without stty it stays on.
   if (Bun.which("stty") !== null)
     Bun.spawnSync(["stty", "-opost"], { stdin: "inherit", stdout: "ignore", stderr: "ignore" });
   const restore = (): void => void process.stdin.setRawMode(false);
@@ -65,11 +65,11 @@ function enterRawMode(): () => void {
 function followWindowSize(resize: StreamOptions["resize"]): () => void {
   const send = (): void => {
     const { rows, columns } = process.stdout;
-    // The process may not have started yet, or just ended: a lost size is no reason to fail.
+    // The process may not have started yet, or has just ended: a failed resize is no reason to fail.
     void resize(rows, columns).catch(() => undefined);
   };
   send();
-  // A size sent before the process has its terminal is lost; once more shortly after is enough.
+  // A size that arrives before the process has its terminal is lost. Sending it once more shortly after is enough.
   const again = setTimeout(send, 100);
   process.on("SIGWINCH", send);
   return () => {
@@ -82,7 +82,7 @@ function copyInput(stream: HijackedStream): () => void {
   return isatty(0) ? copyTyped(stream) : copyBytes(stream);
 }
 
-/** Of a pipe or a file: pulled, since the end of a `process.stdin` that is paused just then is never told. */
+/** For a pipe or a file. It is read in pieces: `process.stdin` does not report the end when it is paused at that moment. */
 function copyBytes(stream: HijackedStream): () => void {
   let cancel = (): void => undefined;
   let stopped = false;
@@ -93,7 +93,7 @@ function copyBytes(stream: HijackedStream): () => void {
       for (let { done, value } = await reader.read(); !done && !stopped; { done, value } = await reader.read())
         await stream.write(value!);
     } catch {
-      // What cannot be read has ended: a folder.
+      // An input that cannot be read, for example a folder, counts as ended.
     }
     if (!stopped) stream.end();
   };
@@ -112,7 +112,7 @@ function copyTyped(stream: HijackedStream): () => void {
     pending = pending
       .then(() => stream.write(chunk))
       .then(() => {
-        // Nobody takes any more: an endless input would keep this program.
+        // Nobody reads the input any more. An endless input would keep this program running.
         if (!stopped) process.stdin.resume();
       });
   };
@@ -132,7 +132,7 @@ function copyTyped(stream: HijackedStream): () => void {
 
 const proxied = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGCONT"] as const;
 
-/** Passes signals of this process on to the container while it is attached. */
+/** Forwards signals of this process to the container while it is attached. */
 export function proxySignals(client: Client, id: string): () => void {
   const handlers = proxied.map((name) => {
     const handler = (): void =>
@@ -150,7 +150,7 @@ export function terminalSize(): readonly [number, number] | undefined {
   return process.stdout.isTTY === true ? [process.stdout.rows, process.stdout.columns] : undefined;
 }
 
-/** docker refuses -t with an input that is no terminal. */
+/** docker rejects -t when the input is no terminal. */
 export function requireTerminal(tty: boolean, stdin: boolean): void {
   if (tty && stdin && process.stdin.isTTY !== true) throw new PlainError("the input device is not a TTY");
 }

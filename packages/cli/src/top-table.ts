@@ -1,4 +1,4 @@
-/** Columns as Go's tabwriter with a minimum of 20 and one space: what `docker top` prints. */
+/** Columns as Go's tabwriter makes them, at least 20 wide with one space of padding: the output of `docker top`. */
 export function topTable(rows: readonly (readonly string[])[]): string {
   const columns = Math.max(0, ...rows.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, i) =>

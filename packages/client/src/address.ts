@@ -1,4 +1,4 @@
-/** Where a daemon listens. */
+/** The address on which a daemon listens. */
 import { EngineError } from "@fathom/base";
 
 export type Address =

@@ -14,7 +14,7 @@ beforeAll(async () => {
   server = createServer((request, response) => {
     if (request.url === "/lines") {
       response.write('{"a":1}\n{"a"');
-      setTimeout(() => response.end(":2}\n"), 5); // sleep: a line that comes in two pieces
+      setTimeout(() => response.end(":2}\n"), 5); // sleep: one line arrives in two pieces
     } else if (request.url?.startsWith("/echo")) {
       response.setHeader("Content-Type", "application/json");
       response.end(JSON.stringify({ url: request.url, method: request.method }));
@@ -70,7 +70,7 @@ test("no daemon", async () => {
   expect(error).toMatchObject({ code: "unavailable" });
 });
 
-test("a hijacked stream half-closes and gives the frames", async () => {
+test("a hijacked stream closes one direction and returns the frames", async () => {
   const stream = await client.hijack("/attach");
   expect(stream.multiplexed).toBe(true);
   await stream.write(Buffer.from("some input"));
@@ -82,7 +82,7 @@ test("a hijacked stream half-closes and gives the frames", async () => {
   stream.close();
 });
 
-test("a refused hijack carries the daemon's message", async () => {
+test("when the daemon refuses a hijack, the error carries the daemon's message", async () => {
   expect(await client.hijack("/refused").catch((reason: unknown) => reason)).toMatchObject({
     status: 409,
     message: "not here",

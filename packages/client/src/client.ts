@@ -1,6 +1,6 @@
 /**
- * A client of the Engine API over a unix socket or TCP. Paths are unversioned: the daemon answers with its newest version, and this
- * client reads only what is in all of them.
+ * A client of the Engine API over a unix socket or TCP. Its paths have no version, so the daemon answers with its newest version. This client reads only
+ * fields that all versions have.
  */
 import { EngineError } from "@fathom/base";
 import { encodeChunk, lastChunk, serialiseField, serialiseRequestHead, type ParsedResponse } from "@fathom/http";
@@ -15,18 +15,18 @@ export interface RequestOptions {
   readonly query?: Query;
   /** Sent as JSON. */
   readonly body?: unknown;
-  /** Sent as it is (a tar). */
+  /** Sent unchanged (a tar). */
   readonly stream?: AsyncIterable<Uint8Array>;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Fires: the connection is closed and the call, or the reading of its body, rejects with "aborted". */
+  /** When it aborts, the client closes the connection, and the call (or reading its body) rejects with "aborted". */
   readonly signal?: AbortSignal;
 }
 
 export interface ClientResponse {
   readonly status: number;
-  /** Lower-case names. */
+  /** The names are in lower case. */
   readonly headers: ReadonlyMap<string, string>;
-  /** To be read once. Ending the loop early closes the connection. */
+  /** Can be read only once. A loop that ends early closes the connection. */
   readonly body: AsyncIterable<Uint8Array>;
 }
 
@@ -37,13 +37,13 @@ function queryString(query: Query = {}): string {
   return pairs.length === 0 ? "" : `?${pairs.join("&")}`;
 }
 
-/** A body of JSON answers; the engine's largest are some megabytes. */
+/** Limit for an answer with a JSON body. The engine's largest answers have some megabytes. */
 const textLimit = 256 * 1024 * 1024;
 
 export class Client {
   readonly host: string;
   readonly #address: Address;
-  /** A connection that its last answer left usable. */
+  /** The connection of an earlier request that can be used again. */
   #idle: Connection | undefined;
 
   constructor(host: string) {
@@ -65,7 +65,7 @@ export class Client {
       try {
         return await this.#exchange(kept, method, path, options);
       } catch (error) {
-        // A kept connection may have been closed by the daemon meanwhile. What may have had an effect is not sent twice.
+        // The daemon may have closed a kept connection meanwhile. A request that may have had an effect is not sent a second time.
         if (error instanceof EngineError || method !== "GET" || signal?.aborted) throw this.#failure(error, signal);
       }
     } else kept?.close();
@@ -111,11 +111,11 @@ export class Client {
 
   async json<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
     const { body } = await this.request(method, path, options);
-    // The daemon is trusted with its own vocabulary: answers are typed, not checked.
+    // The client trusts the daemon to send its own types: answers have a type but are not checked.
     return JSON.parse(await textOf(body)) as T;
   }
 
-  /** For answers without a body. Gives the status (204, or 304 when there was nothing to do). */
+  /** For answers without a body. Returns the status (204, or 304 when there was nothing to do). */
   async send(method: string, path: string, options: RequestOptions = {}): Promise<number> {
     const { status, body } = await this.request(method, path, options);
     await textOf(body);
@@ -127,7 +127,7 @@ export class Client {
     for await (const line of this.lines(method, path, options)) yield JSON.parse(line) as T;
   }
 
-  /** The lines themselves, for numbers that JavaScript's cannot hold (events). */
+  /** The lines as text, for numbers that are too large for JavaScript (events). */
   async *lines(method: string, path: string, options: RequestOptions = {}): AsyncGenerator<string> {
     const { body } = await this.request(method, path, options);
     yield* lines(body);
@@ -154,7 +154,7 @@ export class Client {
     throw new DaemonError(head.status, messageIn(await textOf(connection.body(answer, () => connection.close()))));
   }
 
-  /** Closes the kept connection. A program that ends needs no such call. */
+  /** Closes the kept connection. A program that is about to exit need not call this. */
   close(): void {
     this.#idle?.close();
     this.#idle = undefined;
@@ -173,7 +173,7 @@ function cancelled(signal: AbortSignal): EngineError {
   return new EngineError("aborted", "the request was cancelled", { cause: signal.reason });
 }
 
-/** Sends a request and reads the answer's head. A daemon that refuses an upload early is heard. */
+/** Sends a request and reads the head of the answer. It also reads an early answer of a daemon that refuses the upload. */
 async function send(
   connection: Connection,
   method: string,
@@ -184,7 +184,7 @@ async function send(
   for (const [name, value] of Object.entries(options.headers ?? {})) fields += serialiseField(name, value);
   if (options.stream !== undefined) {
     const answer = connection.readHead(method);
-    // Looked at below; until then a refusal must not end the process.
+    // The code below looks at this promise. Until then, a rejection must not end the process.
     answer.catch(() => undefined);
     fields += "Content-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n";
     await connection.write(serialiseRequestHead(method, target, fields));
@@ -219,7 +219,7 @@ async function upload(
     }
     if (!answered) await connection.write(lastChunk);
   } catch (error) {
-    // A daemon that answers and closes breaks the upload off; its answer says why.
+    // A daemon that answers and closes the connection breaks the upload; its answer says why.
     if (
       !(await answer.then(
         () => true,
@@ -250,7 +250,7 @@ async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** Non-empty lines of a byte stream. */
+/** The lines of a byte stream that are not empty. */
 export async function* lines(stream: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = "";

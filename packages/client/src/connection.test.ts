@@ -10,7 +10,7 @@ let path: string;
 let server: Server;
 let sockets: Socket[];
 let received: number;
-/** What each connection does; `head` is the text up to the empty line. */
+/** What the server does with each connection; `head` is the text up to the empty line. */
 let answer: (socket: Socket, head: string) => void;
 let client: Client;
 
@@ -56,23 +56,23 @@ async function rejection(promise: Promise<unknown>): Promise<{ code?: string; st
 }
 
 describe("connections", () => {
-  test("one is used again", async () => {
+  test("the client uses a connection again", async () => {
     answer = (socket) => socket.write(ok("{}"));
     for (let index = 0; index < 3; index++) await client.json("GET", "/");
     expect(sockets.length).toBe(1);
   });
 
-  test("one that the daemon closed meanwhile is replaced", async () => {
+  test("the client replaces a connection that the daemon closed meanwhile", async () => {
     answer = (socket) => socket.write(ok("{}"));
     await client.json("GET", "/");
     sockets[0]?.destroy();
-    // sleep: the client may hear of it before or after it writes; both must work
+    // sleep: the client may notice the closed connection before or after it writes; both must work
     await Bun.sleep(10);
     await client.json("POST", "/");
     expect(sockets.length).toBe(2);
   });
 
-  test("a POST that may have had an effect is not sent twice", async () => {
+  test("a POST that may have had an effect is not sent a second time", async () => {
     answer = (socket) => socket.write(ok("{}"));
     await client.json("GET", "/");
     let requests = 0;
@@ -84,7 +84,7 @@ describe("connections", () => {
     expect(requests).toBe(1);
   });
 
-  test("a program with nothing else to do ends", async () => {
+  test("a program that has nothing else to do exits", async () => {
     answer = (socket) => socket.write(ok("{}"));
     const child = Bun.spawn(
       [
@@ -99,7 +99,7 @@ describe("connections", () => {
 });
 
 describe("answers", () => {
-  test("chunks in pieces of one byte", async () => {
+  test("chunks that arrive one byte at a time", async () => {
     const text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2;x=y\r\n2]\r\n0\r\nX: y\r\n\r\n";
     answer = (socket) => {
       void (async () => {
@@ -151,14 +151,14 @@ describe("answers", () => {
     expect(seen).toEqual([{}]);
   });
 
-  test("a stream is read no faster than it is taken", async () => {
+  test("the client reads a stream no faster than the caller takes it", async () => {
     const size = 32 << 20;
     answer = (socket) => {
       socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n`);
       socket.write(Buffer.alloc(size));
     };
     const { body } = await client.request("GET", "/");
-    // sleep: what the client would take without a limit it takes in this time
+    // sleep: without the limit, the client would read everything in this time
     await Bun.sleep(200);
     expect(sockets[0]?.writableLength).toBeGreaterThan(size / 2);
     let taken = 0;
@@ -181,7 +181,7 @@ describe("uploads", () => {
     expect(received).toBeGreaterThan(20 * 64 * 1024);
   });
 
-  test("a daemon that refuses early is heard", async () => {
+  test("the client hears a daemon that refuses early", async () => {
     answer = (socket) => {
       socket.pause();
       socket.write('HTTP/1.1 400 Bad Request\r\nContent-Length: 20\r\n\r\n{"message":"no tar"}');
@@ -226,7 +226,7 @@ describe("demultiplex", () => {
   });
 });
 
-test("a header with a line end is refused", async () => {
+test("a header that contains a line break is rejected", async () => {
   expect(await rejection(client.send("GET", "/", { headers: { "X-Registry-Auth": "a\r\nb" } }))).toMatchObject({
     code: "invalid-argument",
   });

@@ -1,18 +1,18 @@
 /**
- * One connection to the daemon, with the words for what is wrong with its answers. Over a socket, since that starts faster than `fetch` in a program that
- * lives for milliseconds, and since attach needs the bare socket anyway.
+ * One connection to the daemon, and the messages for wrong answers. It uses a socket: in a program that lives for milliseconds a socket starts faster than
+ * `fetch`, and attach needs the socket itself anyway.
  */
 import { EngineError } from "@fathom/base";
 import { ClientConnection, HttpError, openSocket, type ParsedResponse } from "@fathom/http";
 import type { Address } from "./address.ts";
 
 export class Connection extends ClientConnection {
-  /** Rejects with the system's error when nobody answers. */
+  /** Rejects with the system's error when nobody listens. */
   static async open(address: Address): Promise<Connection> {
     return new Connection(await openSocket(address), cut);
   }
 
-  /** @throws Error when the connection ends before an answer, data-loss when it is none */
+  /** @throws Error when the connection ends before an answer, data-loss when the answer is not HTTP */
   override async readHead(method: string): Promise<ParsedResponse> {
     try {
       return await super.readHead(method);
@@ -21,7 +21,7 @@ export class Connection extends ClientConnection {
     }
   }
 
-  /** @throws data-loss when the answer is not whole, or no HTTP */
+  /** @throws data-loss when the answer is incomplete or is not HTTP */
   override async *body(answer: ParsedResponse, done: (reusable: boolean) => void): AsyncGenerator<Buffer> {
     try {
       yield* super.body(answer, done);
@@ -32,7 +32,7 @@ export class Connection extends ClientConnection {
 }
 
 function cut(): EngineError {
-  return new EngineError("data-loss", "the daemon ended the connection within its answer");
+  return new EngineError("data-loss", "the daemon closed the connection in the middle of its answer");
 }
 
 function inWords(error: unknown): unknown {

@@ -1,4 +1,4 @@
-/** Errors that the daemon answers, by their HTTP status. */
+/** Errors that the daemon answers, each with its HTTP status. */
 import { EngineError, type ErrorCode } from "@fathom/base";
 
 export class DaemonError extends EngineError {
@@ -33,7 +33,7 @@ function codeOf(status: number): ErrorCode {
   }
 }
 
-/** The message of an error's body: Docker's JSON, or what a proxy wrote. */
+/** The message in an error's body: Docker's JSON, or the text of a proxy. */
 export function messageIn(text: string): string {
   try {
     const parsed: unknown = JSON.parse(text);

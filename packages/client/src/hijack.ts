@@ -1,16 +1,16 @@
-/** A connection taken over after the answer's head: attach and exec. Half-close works in both directions. */
+/** A connection after the head of the answer, as raw bytes: attach and exec. Each direction can be closed alone. */
 import { EngineError } from "@fathom/base";
 import type { ResponseHead } from "@fathom/http";
 import type { Connection } from "./connection.ts";
 
 export interface HijackedStream {
-  /** True when the daemon says that the bytes are multiplexed frames. */
+  /** True when the daemon says that the bytes come in multiplexed frames. */
   readonly multiplexed: boolean;
-  /** Bytes from the process, until it ends. Read no faster than they are taken. */
+  /** Bytes from the process, until it ends. The client reads them no faster than the caller takes them. */
   readonly output: AsyncIterable<Uint8Array>;
-  /** Resolves when the bytes are taken; waits while the daemon is slow. After the process's end bytes are dropped. */
+  /** Resolves when the connection has accepted the bytes; waits while the daemon is slow. After the end of the process, bytes are dropped. */
   write(data: Uint8Array): Promise<void>;
-  /** No more input. */
+  /** Closes the input. */
   end(): void;
   close(): void;
 }
@@ -23,7 +23,7 @@ export function hijackedStream(connection: Connection, head: ResponseHead): Hija
       try {
         await connection.write(data);
       } catch {
-        // The process is gone, and what is typed has nowhere to go; its output tells the end.
+        // The process has ended, so input has no receiver. The end of the output reports that.
       }
     },
     end: () => connection.end(),
@@ -35,14 +35,14 @@ async function* outputOf(connection: Connection): AsyncGenerator<Uint8Array> {
   for (let chunk = await connection.read(); chunk !== undefined; chunk = await connection.read()) yield chunk;
 }
 
-/** A piece is given on as it comes: a large frame never waits in memory for its end. */
+/** A piece of a frame. Pieces are passed on as they arrive, so a large frame is never whole in memory. */
 export interface Frame {
-  /** 1 stdout, 2 stderr; 3 is an error of the daemon's. */
+  /** 1 is stdout, 2 is stderr, 3 is an error of the daemon. */
   readonly stream: number;
   readonly data: Uint8Array;
 }
 
-/** Splits Docker's frames: 8-byte header with the stream and the length, big-endian. @throws data-loss */
+/** Splits Docker's frames: an 8-byte header with the stream and the length (big-endian), then the bytes. @throws data-loss */
 export async function* demultiplex(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
   const header = Buffer.alloc(8);
   let headerLength = 0;
@@ -68,5 +68,5 @@ export async function* demultiplex(chunks: AsyncIterable<Uint8Array>): AsyncGene
     }
   }
   if (left > 0 || headerLength > 0)
-    throw new EngineError("data-loss", "the daemon ended the connection within a piece of output");
+    throw new EngineError("data-loss", "the daemon closed the connection in the middle of a piece of output");
 }

@@ -1,4 +1,4 @@
-/** Host names and address ranges, as far as trust depends on them. */
+/** Host names and address ranges, for decisions about trust. */
 import { BlockList, isIP } from "node:net";
 
 export interface Cidr {
@@ -7,7 +7,7 @@ export interface Cidr {
   readonly family: "ipv4" | "ipv6";
 }
 
-/** "10.0.0.0/8", "fd00::/8"; undefined for anything else. */
+/** Parses "10.0.0.0/8" or "fd00::/8"; undefined for anything else. */
 export function parseCidr(text: string): Cidr | undefined {
   const match = /^([0-9a-fA-F:.]+)\/(\d{1,3})$/.exec(text);
   const version = match ? isIP(match[1]!) : 0;
@@ -25,7 +25,7 @@ export function inCidr(address: string, cidr: Cidr): boolean {
   return list.check(address, cidr.family);
 }
 
-/** Cuts the port off "host:port" and the brackets off an IPv6 address. */
+/** Removes the port from "host:port" and the brackets from an IPv6 address. */
 export function hostWithoutPort(host: string): string {
   const bracketed = /^\[([^\]]*)\](?::\d+)?$/.exec(host);
   if (bracketed) return bracketed[1]!;

@@ -64,14 +64,14 @@ describe("Basic", () => {
         "www-authenticate": 'Basic realm="test"',
       });
   });
-  test("the credentials are sent only when asked for, then with every request", async () => {
+  test("the client sends credentials only after the registry asks for them, then with every request", async () => {
     addImage();
     const mine = client({ username: "ann", password });
     await mine.head(app());
     await mine.head(app());
     expect(registry.requests.map((request) => request.headers["authorization"])).toEqual([undefined, basic, basic]);
   });
-  test("none, or wrong ones", async () => {
+  test("no credentials, or wrong ones", async () => {
     const none = await failure(client().head(app()));
     expect(none.message).toBe(`Head "${registry.url}/v2/team/app/manifests/1": no basic auth credentials`);
     const wrong = await failure(client({ username: "ann", password: "not it" }).head(app()));
@@ -133,7 +133,7 @@ describe("Bearer", () => {
     expect(wrong.code).toBe("unauthenticated");
     expect(wrong.message).not.toContain("stolen");
   });
-  test("a token that ran out is fetched again", async () => {
+  test("the client fetches a new token when one has expired", async () => {
     addImage();
     const mine = client();
     await mine.head(app());
@@ -147,7 +147,7 @@ describe("Bearer", () => {
     await mine.head(app());
     expect(other.requests).toHaveLength(1);
   });
-  test("a fresh token that is refused is final; insufficient scope is a denial", async () => {
+  test("a rejected new token is final; insufficient scope is a denial", async () => {
     registry.script = (_request, response) =>
       respondError(response, 401, "UNAUTHORIZED", "authentication required", {
         "www-authenticate": `Bearer realm="${other.url}/token",service="reg",error="insufficient_scope"`,
@@ -156,7 +156,7 @@ describe("Bearer", () => {
     expect(error.reason).toBe("denied");
     expect(registry.requests).toHaveLength(2);
   });
-  test("a token server that is busy is asked again, as late as it wants", async () => {
+  test("the client asks a busy token server again, and waits as long as the server wants", async () => {
     addImage();
     const answers = other.script;
     let asked = 0;
@@ -177,7 +177,7 @@ describe("Bearer", () => {
     expect(error.message).toBe("toomanyrequests: slow down");
     expect(error.code).toBe("unavailable");
   });
-  test("a token server that moved is followed; the password stays with its host", async () => {
+  test("the client follows a token server that moved; the password stays with its host", async () => {
     addImage();
     const answers = other.script;
     const moved = await ScriptedRegistry.start();
@@ -224,7 +224,7 @@ describe("Bearer", () => {
   });
 });
 
-test("a redirect to another host gets no Authorization, and the blob comes", async () => {
+test("a redirect to another host gets no Authorization, and the client receives the blob", async () => {
   const layer = addImage();
   addImage(other);
   registry.script = (request, response) => {
@@ -248,7 +248,7 @@ test("a redirect to another host gets no Authorization, and the blob comes", asy
   expect(other.requests[0]?.headers["authorization"]).toBeUndefined();
 });
 
-test("a registry token is sent as it is", async () => {
+test("the client sends a registry token unchanged", async () => {
   addImage();
   await client({ registryToken: "given" }).head(app());
   expect(registry.requests[0]?.headers["authorization"]).toBe("Bearer given");
@@ -256,7 +256,7 @@ test("a registry token is sent as it is", async () => {
 
 describe("mirrors", () => {
   const alpine = parseReference("alpine:3");
-  test("one that has the image is used, without the credentials of docker.io", async () => {
+  test("the client uses a mirror that has the image, without the credentials of docker.io", async () => {
     addImage(other, "library/alpine:3");
     other.script = (request, response) =>
       request.headers["authorization"] !== undefined && respondError(response, 400, "X", "leak");
@@ -265,18 +265,18 @@ describe("mirrors", () => {
     const image = await mine.resolve(alpine, undefined);
     expect(image.image.layers).toHaveLength(1);
     expect(registry.requests).toHaveLength(1);
-    // From now on the one that answered is asked first.
+    // From now on the client asks the mirror that answered first.
     await mine.head(alpine);
     expect(registry.requests).toHaveLength(1);
   });
-  test("they are not asked for other registries", async () => {
+  test("the client does not ask mirrors for other registries", async () => {
     addImage();
     await client(undefined, { mirrors: [other.url] }).head(app());
     expect(other.requests).toHaveLength(0);
   });
 });
 
-test("an HTTP proxy is used, with its credentials, and never for loopback", async () => {
+test("the client uses an HTTP proxy, with its credentials, and never for loopback", async () => {
   addImage();
   other.script = (request, response) => {
     response.writeHead(200, {
@@ -297,7 +297,7 @@ test("an HTTP proxy is used, with its credentials, and never for loopback", asyn
   expect(other.requests).toHaveLength(1);
 });
 
-test("pushes a blob and a manifest; one that is there is not sent", async () => {
+test("pushes a blob and a manifest; does not send a blob that the registry has", async () => {
   const stored: string[] = [];
   registry.script = (request, response) => {
     if (request.method === "POST") response.writeHead(202, { location: "/v2/team/app/blobs/uploads/u1?state=x" });

@@ -1,6 +1,6 @@
 /**
- * Authentication against one registry endpoint (distribution-spec's token flow): Basic, Bearer tokens from the realm that the challenge
- * names (GET with Basic credentials, or OAuth2 POST with an identity token), or nothing. Secrets never get into messages.
+ * Authentication at one registry endpoint (the token flow of distribution-spec): Basic, Bearer, or nothing. Bearer tokens come from the realm
+ * that the challenge names (GET with Basic credentials, or OAuth2 POST with an identity token). Messages never contain secrets.
  */
 import { EngineError, type Clock } from "@fathom/base";
 import { isObject, parseJson } from "@fathom/spec";
@@ -13,7 +13,7 @@ import type { Transport } from "./transport.ts";
 
 const maxTokenAnswerBytes = 1024 * 1024;
 const clientId = "fathom";
-/** Tokens are given up this long before their end, so that one does not run out on its way. */
+/** A token is not used any more this long before its end, so that it does not expire during a request. */
 const tokenMarginMs = 5_000;
 const defaultTokenLifeMs = 60_000;
 
@@ -23,10 +23,10 @@ interface Token {
   readonly endsAtMs: number;
 }
 
-/** What moves into a worker thread. */
+/** The part that a worker thread receives. */
 export interface AuthorizerState {
   readonly basic: boolean;
-  /** scope → Authorization header and milliseconds that it has left. */
+  /** scope → Authorization header and the milliseconds until it expires. */
   readonly tokens: readonly (readonly [string, string, number])[];
 }
 
@@ -34,7 +34,7 @@ export interface AuthorizerOptions {
   readonly credentials: Credentials | undefined;
   readonly transport: Transport;
   readonly clock: Clock;
-  /** Whether the registry itself may be spoken to in plain text; a token server then may be, too. */
+  /** Whether the registry itself may be used over plain HTTP; its token server then may be, too. */
   readonly insecure: boolean;
 }
 
@@ -43,7 +43,7 @@ export class Authorizer {
   readonly #tokens = new Map<string, Token>();
   readonly #pending = new Map<string, Promise<void>>();
   #basic = false;
-  /** Scheme and realm of the last challenge: a later scope needs no 401 of its own. */
+  /** Scheme and realm of the last challenge: another scope then needs no 401 of its own. */
   #realm: Challenge | undefined;
 
   constructor(options: AuthorizerOptions, state?: AuthorizerState) {
@@ -62,7 +62,7 @@ export class Authorizer {
     };
   }
 
-  /** The Authorization header to send with a request of this scope, as far as it is known without asking. */
+  /** The Authorization header for a request of this scope, if the client knows it already. */
   header(scope: string): string | undefined {
     const { credentials, clock } = this.#options;
     if (credentials?.registryToken !== undefined) return `Bearer ${credentials.registryToken}`;
@@ -78,10 +78,10 @@ export class Authorizer {
   }
 
   /**
-   * Answers the challenges of a 401. After it `header(scope)` gives something new to try.
-   * @param sent The Authorization header that was refused.
-   * @throws RegistryError "no-credentials" or "unauthorized" when there is nothing (new) to try; BusyError when the token server may
-   * give it later.
+   * Answers the challenges of a 401. After it, `header(scope)` returns a new value to try.
+   * @param sent The Authorization header that the registry rejected.
+   * @throws RegistryError "no-credentials" or "unauthorized" when there is nothing (new) to try; BusyError when the token server may give a
+   * token later.
    */
   async answer(
     url: URL,
@@ -110,17 +110,17 @@ export class Authorizer {
       "unauthenticated",
       "unauthorized",
       401,
-      `unauthorized: ${url.host} wants an authentication that is not supported (${schemes === "" ? "no scheme named" : schemes})`,
+      `unauthorized: ${url.host} asks for an authentication that fathom does not support (${schemes === "" ? "no scheme named" : schemes})`,
     );
   }
 
-  /** Asks for the token of another scope at the realm that is known already; does nothing where none is. */
+  /** Fetches the token of another scope from the known realm. Does nothing when no realm is known. */
   async prepare(scope: string, signal: AbortSignal | undefined): Promise<void> {
     if (this.#realm !== undefined && this.header(scope) === undefined)
       await this.#fetchTokenOnce(this.#realm, scope, signal);
   }
 
-  /** Requests that want the same token at the same time share one. */
+  /** Requests that need the same token at the same time share one token request. */
   async #fetchTokenOnce(challenge: Challenge, scope: string, signal: AbortSignal | undefined): Promise<void> {
     const running = this.#pending.get(scope);
     if (running !== undefined) return running;
@@ -145,7 +145,7 @@ export class Authorizer {
         "unauthenticated",
         "unauthorized",
         401,
-        `unauthorized: the token server ${shownUrl(realm)} speaks plain HTTP; credentials are not sent to it`,
+        `unauthorized: the token server ${shownUrl(realm)} uses plain HTTP; fathom does not send credentials to it`,
       );
     const service = challenge.parameters["service"] ?? "";
     const identityToken = credentials?.identityToken;
@@ -163,7 +163,7 @@ export class Authorizer {
         ...(identityToken === undefined
           ? {
               method: "GET" as const,
-              // A redirect takes the password to no other host, and to no other protocol.
+              // A redirect never takes the password to another host or to another protocol.
               headers: secret && url.origin === realm.origin ? { authorization: this.#basicHeader()! } : {},
             }
           : {
@@ -183,14 +183,14 @@ export class Authorizer {
         "unavailable",
         "other",
         answer.status,
-        `the token server ${shownUrl(realm)} redirects to another place; the identity token is not sent there`,
+        `the token server ${shownUrl(realm)} redirects to another address; fathom does not send the identity token there`,
       );
     }
     const body = await answer.bytes(maxTokenAnswerBytes);
     if (answer.status !== 200) {
       const method = identityToken === undefined ? "GET" : "POST";
       const error = errorOfAnswer(method, realm, answer.status, new TextDecoder().decode(body));
-      // A token server that refuses says so with 401 or 403 whatever the words are.
+      // A token server that rejects the request answers 401 or 403; the text of its answer does not matter.
       if (answer.status === 401 || answer.status === 403)
         throw new RegistryError(
           "unauthenticated",
@@ -203,7 +203,7 @@ export class Authorizer {
     }
     const fields = parseJson(body, "the answer of the token server", maxTokenAnswerBytes);
     const text = isObject(fields) ? (fields["token"] ?? fields["access_token"]) : undefined;
-    // A token becomes part of a header: what cannot stand there is refused rather than sent.
+    // A token becomes part of a header. A token with characters that a header cannot contain is rejected and never sent.
     if (typeof text !== "string" || !/^[\x21-\x7e]+$/.test(text))
       throw new EngineError("unavailable", `the token server ${shownUrl(realm)} gave no token`);
     const life = isObject(fields) && typeof fields["expires_in"] === "number" ? fields["expires_in"] * 1000 : 0;

@@ -1,6 +1,6 @@
 /**
- * Blobs, streamed in order and at most once: after a cut the rest is asked for by Range, and where the registry ignores that, what is
- * already there is skipped. Never more bytes than the descriptor says come out.
+ * Blobs, as a stream in order, and each byte at most once. After a broken connection, the client asks for the rest with Range. If the registry
+ * ignores Range, the client skips the bytes that it already has. It never returns more bytes than the descriptor says.
  */
 import { EngineError, systemClock, type Clock } from "@fathom/base";
 import type { Descriptor } from "@fathom/spec";
@@ -10,22 +10,22 @@ import { delayMs } from "./retry.ts";
 import { Session, type SessionState } from "./session.ts";
 import type { Answer } from "./transport.ts";
 
-/** A try that brought less than this counts as fruitless. */
+/** A try that received fewer bytes than this counts as fruitless. */
 const progressBytes = 64 * 1024;
 /**
- * The runtime drops what came in just before a connection was cut. Where that happens at every try, nothing would ever be gained, so after a
- * fruitless one less is asked for at a time, a quarter with each: what comes whole is not lost.
+ * The runtime drops the bytes that arrived just before a connection broke. If every connection breaks early, no try would ever make progress.
+ * So after a fruitless try the client asks for a smaller piece, a quarter each time: a piece that arrives whole is not lost.
  */
 const firstWindowBytes = 1024 * 1024;
 const smallestWindowBytes = 64 * 1024;
-/** Whole windows in a row after which a larger one is tried. */
+/** After this many complete pieces in a row, the client tries a larger piece. */
 const windowsBeforeLarger = 16;
 
 function isSessionState(value: unknown): value is SessionState {
   return typeof value === "object" && value !== null && "endpoints" in value && Array.isArray(value.endpoints);
 }
 
-/** Opens a blob from plain data, as a worker thread has it. See `OpenBlob` in contract.ts. */
+/** Opens a blob from plain data, which a worker thread receives. See `OpenBlob` in contract.ts. */
 export function openBlob(
   source: BlobSource,
   descriptor: Descriptor,
@@ -83,7 +83,7 @@ export async function* streamBlob(
       }
       throw new TransportError("cut", `${digest}: the transfer ended after ${received} of ${size} bytes`);
     } catch (error) {
-      // All is there: how the connection ended does not matter. An empty blob needs an answer, though.
+      // All bytes have arrived, so it does not matter how the connection ended. An empty blob still needs an answer.
       if (received === size && size > 0 && error instanceof TransportError) return;
       const passes =
         error instanceof TransportError &&
@@ -112,7 +112,7 @@ function rangeOf(from: number, end: number, size: number): Record<string, string
   return from > 0 ? { range: `bytes=${from}-` } : {};
 }
 
-/** How an answer continues what is there: by going on, or from the start. Lengths that cannot be right are refused at once. */
+/** How an answer continues the blob: from the present position, or from the start. Impossible lengths are rejected at once. */
 async function placeOf(
   answer: Answer,
   received: number,

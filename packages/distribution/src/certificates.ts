@@ -1,6 +1,6 @@
 /**
- * TLS material of a registry host as Docker lays it out: `certs.d/<host[:port]>/*.crt` are certificate authorities (added to the system's),
- * `*.cert` with `*.key` of the same name is a client certificate.
+ * TLS files of a registry host in Docker's layout. `certs.d/<host[:port]>/*.crt` are certificate authorities, in addition to the system's.
+ * `*.cert` and `*.key` with the same name are a client certificate and its key.
  */
 import { EngineError, messageOf } from "@fathom/base";
 import { createPrivateKey, X509Certificate } from "node:crypto";
@@ -13,7 +13,7 @@ export interface TlsMaterial {
   readonly key?: string;
 }
 
-/** Where Linux distributions keep the bundle of the CAs that the machine's owner trusts. */
+/** Where Linux distributions keep the bundle of CAs that the machine trusts. */
 const systemBundles = [
   "/etc/ssl/certs/ca-certificates.crt",
   "/etc/pki/tls/certs/ca-bundle.crt",
@@ -21,13 +21,13 @@ const systemBundles = [
   "/etc/ssl/cert.pem",
 ];
 
-/** The machine's own CA bundle, empty where there is none. Read at each call: it is only asked for when it matters. */
+/** The machine's own CA bundle; empty when there is none. It is read at each call, because the client needs it only seldom. */
 export function systemAuthorities(): readonly string[] {
   for (const path of systemBundles) {
     try {
       return [readFileSync(path, "utf8")];
     } catch {
-      // The next place.
+      // No bundle here: try the next path.
     }
   }
   return [];
@@ -43,7 +43,7 @@ function read(path: string): string {
   }
 }
 
-/** Certificates of a PEM file that can be read: a bundle may hold others. @throws invalid-argument when there is none */
+/** The readable certificates of a PEM file; a bundle may also contain unreadable ones. @throws invalid-argument when there is none */
 function readAuthorities(path: string): string {
   const blocks =
     read(path).match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g) ?? [];
@@ -60,7 +60,7 @@ function readAuthorities(path: string): string {
   throw new EngineError("invalid-argument", `the registry certificate ${path} cannot be used: ${problem}`);
 }
 
-/** @throws invalid-argument when one cannot be read, or they do not belong together */
+/** @throws invalid-argument when a file cannot be read, or when the certificate and the key do not belong together */
 function readClient(certPath: string, keyPath: string): { cert: string; key: string } {
   const cert = read(certPath);
   const key = read(keyPath);
@@ -85,9 +85,9 @@ function parsedOr<T>(path: string, parse: () => T): T {
 }
 
 /**
- * @param hosts Names that the folder may have: "registry.example:5000".
- * @returns undefined when no folder has anything for the host.
- * @throws invalid-argument for a client certificate without its key, or a file that cannot be read or used, named.
+ * @param hosts Possible names of the folder: "registry.example:5000".
+ * @returns undefined when no folder has a file for the host.
+ * @throws invalid-argument for a client certificate without its key, and for a file that cannot be read or used; the message names the file.
  */
 export function loadCertificates(directories: readonly string[], hosts: readonly string[]): TlsMaterial | undefined {
   const authorities: string[] = [];

@@ -12,7 +12,7 @@ test("a bearer challenge", () => {
   ]);
 });
 
-test("several challenges, escapes, bare values, no parameters", () => {
+test("several challenges, escapes, values without quotes, no parameters", () => {
   expect(parseChallenges('Negotiate, Basic realm="a \\"b\\"", charset=UTF-8, Bearer REALM="x" , error=y')).toEqual([
     { scheme: "negotiate", parameters: {} },
     { scheme: "basic", parameters: { realm: 'a "b"', charset: "UTF-8" } },
@@ -20,7 +20,7 @@ test("several challenges, escapes, bare values, no parameters", () => {
   ]);
 });
 
-test("nonsense gives what was readable", () => {
+test("of a malformed header, the readable part is returned", () => {
   expect(parseChallenges(null)).toEqual([]);
   expect(parseChallenges("= = =")).toEqual([]);
   expect(parseChallenges('Bearer realm="never ends')).toEqual([{ scheme: "bearer", parameters: {} }]);

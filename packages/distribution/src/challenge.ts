@@ -10,7 +10,7 @@ export interface Challenge {
 const token = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
 const quoted = /"((?:[^"\\]|\\.)*)"/y;
 
-/** What cannot be read ends the list; it never throws. */
+/** The list ends at the first part that cannot be read; the function never throws. */
 export function parseChallenges(header: string | null): Challenge[] {
   const text = (header ?? "").slice(0, 8192);
   const found: Challenge[] = [];

@@ -9,7 +9,7 @@ import { forgetSchemes } from "./endpoints.ts";
 import { RegistryError, TransportError } from "./errors.ts";
 import { respondError, ScriptedRegistry } from "./testing/scripted-registry.ts";
 
-/** Waits are recorded, not waited for. */
+/** The test records the waits but does not wait. */
 class QuickClock implements Clock {
   readonly sleeps: number[] = [];
   nowNs = systemClock.nowNs;
@@ -79,7 +79,7 @@ function addImage(name = "app:1"): { config: Descriptor; layer: Descriptor; mani
 }
 
 describe("manifests", () => {
-  test("head is one request; resolve gives the bytes as they are", async () => {
+  test("head is one request; resolve returns the original bytes", async () => {
     const { manifest } = addImage();
     const mine = client();
     expect((await mine.head(reference("app:1"))).digest).toBe(manifest.digest);
@@ -97,7 +97,7 @@ describe("manifests", () => {
     expect((await client().head(reference("app:1"))).digest).toBe(manifest.digest);
   });
 
-  test("an index leads to the platform; a missing one is named", async () => {
+  test("an index leads to the platform's manifest; the error names a missing platform", async () => {
     const { manifest } = addImage();
     const arm = registry.addManifest("app:arm", mediaTypes.ociManifest, {
       schemaVersion: 2,
@@ -117,7 +117,7 @@ describe("manifests", () => {
     const found = await mine.resolve(reference("app:all"), parsePlatform("linux/arm/v7"));
     expect(found.manifest.digest).toBe(arm.digest);
     expect(found.target.mediaType).toBe(mediaTypes.ociIndex);
-    // An arm64 machine runs the 32-bit image too.
+    // An arm64 machine also runs the 32-bit image.
     expect((await mine.resolve(reference("app:all"), parsePlatform("linux/arm64"))).manifest.digest).toBe(arm.digest);
   });
 
@@ -132,14 +132,14 @@ describe("manifests", () => {
     expect(error.code).toBe("not-found");
   });
 
-  test("a missing one has the registry's words", async () => {
+  test("for a missing manifest, the error has the registry's words", async () => {
     const error = await failure(client().resolve(reference("app:no"), undefined));
     expect(error).toBeInstanceOf(RegistryError);
     expect(error.message).toBe("manifest unknown: manifest unknown");
     expect(error.reason).toBe("manifest-unknown");
   });
 
-  test("the error for a web page instead of a manifest names the reference", async () => {
+  test("when the answer is a web page, the error names the reference", async () => {
     registry.script = (_request, response) => {
       response.writeHead(200, { "content-type": "text/html" });
       response.end("<html>please log in</html>");
@@ -179,12 +179,12 @@ describe("manifests", () => {
 });
 
 describe("blobs", () => {
-  test("a cut is resumed by Range", async () => {
+  test("the client continues a broken transfer with Range", async () => {
     const { layer } = addImage();
     registry.script = (request, response) => {
       if (!request.path.includes("/blobs/") || request.headers["range"] !== undefined) return false;
       response.writeHead(200, { "content-length": layer.size });
-      // sleep: what was written is on its way before the connection breaks
+      // sleep: the written bytes must be sent before the connection breaks
       response.write(layerBytes.subarray(0, 100_000), () => setTimeout(() => response.socket?.destroy(), 30));
       return true;
     };
@@ -194,7 +194,7 @@ describe("blobs", () => {
     expect(registry.requests).toHaveLength(2);
   });
 
-  test("a connection that is cut every 100 kB gets there, by smaller pieces", async () => {
+  test("a transfer whose connection breaks every 100 kB completes, in smaller pieces", async () => {
     const { layer } = addImage();
     const large = Buffer.alloc(3_000_000, "piece ");
     const descriptor = registry.addBlob(large);
@@ -215,16 +215,16 @@ describe("blobs", () => {
       return true;
     };
     expect(await download(client(), "app:1", descriptor)).toEqual(large);
-    // Pieces of 64 KiB, and now and then a try whether larger ones come through.
+    // Pieces of 64 KiB, and now and then a larger piece as a try.
     expect(asked).toBeLessThan(80);
   });
 
-  test("a registry that ignores Range: what is there is skipped", async () => {
+  test("when a registry ignores Range, the client skips the bytes that it has", async () => {
     const { layer } = addImage();
     registry.script = (request, response, nth) => {
       if (!request.path.includes("/blobs/")) return false;
       response.writeHead(200, { "content-length": layer.size });
-      // sleep: what was written is on its way before the connection breaks
+      // sleep: the written bytes must be sent before the connection breaks
       if (nth === 1) response.write(layerBytes.subarray(0, 123_457), () => setTimeout(() => response.destroy(), 30));
       else response.end(layerBytes);
       return true;
@@ -232,13 +232,13 @@ describe("blobs", () => {
     expect(await download(client(), "app:1", layer)).toEqual(layerBytes);
   });
 
-  test("a wrong Content-Range, then 416: asked again for the whole", async () => {
+  test("a wrong Content-Range, then 416: the client asks for the whole blob again", async () => {
     const { layer } = addImage();
     registry.script = (request, response, nth) => {
       if (!request.path.includes("/blobs/")) return false;
       if (nth === 1) {
         response.writeHead(200, { "content-length": layer.size });
-        // sleep: what was written is on its way before the connection breaks
+        // sleep: the written bytes must be sent before the connection breaks
         response.write(layerBytes.subarray(0, 70_000), () => setTimeout(() => response.destroy(), 30));
       } else if (request.headers["range"] !== undefined) {
         response.writeHead(206, { "content-range": `bytes 0-${layer.size - 1}/${layer.size}` });
@@ -249,12 +249,12 @@ describe("blobs", () => {
     expect(await download(client(), "app:1", layer)).toEqual(layerBytes);
   });
 
-  test("gives up after its tries when nothing comes", async () => {
+  test("the client fails after its tries when no byte arrives", async () => {
     const { layer } = addImage();
     registry.script = (request, response) => {
       if (!request.path.includes("/blobs/")) return false;
       response.writeHead(200, { "content-length": layer.size });
-      // sleep: what was written is on its way before the connection breaks
+      // sleep: the written bytes must be sent before the connection breaks
       response.write("x", () => setTimeout(() => response.destroy(), 5));
       return true;
     };
@@ -264,7 +264,7 @@ describe("blobs", () => {
     expect(clock.sleeps.length).toBeGreaterThanOrEqual(2);
   });
 
-  test("longer than its descriptor, announced or not, and shorter", async () => {
+  test("a blob that is longer than its descriptor (announced or not), or shorter", async () => {
     const { layer } = addImage();
     const less = { ...layer, size: layer.size - 1 };
     expect((await failure(download(client(), "app:1", less))).message).toContain("more than the 299999");
@@ -280,7 +280,7 @@ describe("blobs", () => {
     expect((await failure(download(client(), "app:1", more))).code).toBe("data-loss");
   });
 
-  test("a silent registry is given up", async () => {
+  test("the client stops waiting for a silent registry", async () => {
     const { layer } = addImage();
     const held: ServerResponse[] = [];
     registry.script = (request, response) => {
@@ -293,11 +293,11 @@ describe("blobs", () => {
     const mine = client(undefined, { idleTimeoutMs: 100, attempts: 2 });
     await mine.head(reference("app:1"));
     const error = await failure(download(mine, "app:1", layer));
-    expect(error.message).toContain("no byte came for 0.1 seconds");
+    expect(error.message).toContain("no byte arrived for 0.1 seconds");
     expect(held).toHaveLength(2);
   });
 
-  test("abort ends it at once and closes the connection", async () => {
+  test("abort ends the transfer at once and closes the connection", async () => {
     const { layer } = addImage();
     let closed = false;
     registry.script = (request, response) => {
@@ -328,7 +328,7 @@ describe("blobs", () => {
 });
 
 describe("faults", () => {
-  test("429 with Retry-After, then 503, then well", async () => {
+  test("429 with Retry-After, then 503, then success", async () => {
     addImage();
     registry.script = (_request, response, nth) =>
       nth === 1
@@ -340,7 +340,7 @@ describe("faults", () => {
     expect(clock.sleeps[1]).toBeLessThanOrEqual(500);
   });
 
-  test("500 for ever: the error has the last answer", async () => {
+  test("500 every time: the error has the last answer", async () => {
     registry.script = (_request, response) => respondError(response, 500, "UNKNOWN", "broken disk");
     const error = await failure(client().resolve(reference("app:1"), undefined));
     expect(error).toBeInstanceOf(RegistryError);

@@ -1,4 +1,4 @@
-/** The registry client: sessions by repository behind the interface of contract.ts. */
+/** The registry client: one session per repository, as contract.ts describes. */
 import { EngineError, systemClock, type Clock } from "@fathom/base";
 import { canonicalName, type Reference } from "@fathom/spec";
 import { streamBlob } from "./blob.ts";
@@ -14,7 +14,7 @@ const maxTagPages = 1000;
 
 export interface RegistryClientOptions {
   readonly config: RegistryConfig;
-  /** For every registry that this client talks to: make one client for each request of a user. */
+  /** Shared by all registries that this client uses. Make one client for each request of a user. */
   readonly credentials?: Credentials | undefined;
   readonly clock?: Clock;
 }
@@ -29,7 +29,7 @@ export const defaultRegistryConfig: RegistryConfig = {
 };
 
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
-  // Worker threads get the settings with the rest: their environment is not asked.
+  // Worker threads receive the proxy settings with the other data; they do not read their environment.
   const config: RegistryConfig = { ...options.config, proxy: options.config.proxy ?? environmentProxy() };
   const clock = options.clock ?? systemClock;
   const sessions = new Map<string, Session>();

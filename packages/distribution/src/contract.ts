@@ -1,10 +1,10 @@
 /**
- * The registry client: references in, verified bytes out. It writes nothing to disk and keeps no state but tokens; who stores
- * what is the business of `packages/images/src/pull`.
+ * The registry client: takes references, returns verified bytes. It writes nothing to disk and keeps no state except tokens. Storing is the
+ * work of `packages/images/src/pull`.
  *
- * Errors: "not-found" (manifest unknown, repository unknown), "unauthenticated" (401 after a token, denied), "unavailable" (cannot
- * connect, 5xx or 429 after all tries, idle timeout), "data-loss" (size or digest differ), "invalid-argument" (schema 1, unknown media
- * type, manifest over 4 MiB). The message names registry, repository and reference.
+ * Errors: "not-found" (manifest unknown, repository unknown), "unauthenticated" (401 after a token, denied), "unavailable" (cannot connect, 5xx
+ * or 429 after all tries, idle timeout), "data-loss" (size or digest differ), "invalid-argument" (schema 1, unknown media type, manifest over 4
+ * MiB). The message names registry, repository and reference.
  * Abort: an aborted call rejects with "aborted" and has closed its connection.
  */
 import type { Descriptor, ImageManifest, Platform, Reference, Digest } from "@fathom/spec";
@@ -17,17 +17,17 @@ export interface Credentials {
 }
 
 export interface RegistryConfig {
-  /** Host[:port] or CIDR; plain HTTP and unverified TLS allowed. Loopback is always in. */
+  /** Host[:port] or CIDR: these hosts may use plain HTTP and unverified TLS. Loopback always belongs to them. */
   readonly insecureRegistries: readonly string[];
-  /** Base URLs tried before docker.io. */
+  /** Base URLs that the client tries before docker.io. */
   readonly mirrors: readonly string[];
   /** Directories searched for <host>/ca.crt, client.cert, client.key: /etc/fathom/certs.d, /etc/docker/certs.d. */
   readonly certificateDirectories: readonly string[];
-  /** HTTP_PROXY, HTTPS_PROXY, NO_PROXY; taken from the environment when absent. */
+  /** HTTP_PROXY, HTTPS_PROXY, NO_PROXY; from the environment when absent. */
   readonly proxy?: { readonly http?: string; readonly https?: string; readonly no?: string };
-  /** Milliseconds without a byte before a transfer counts as dead. */
+  /** After this many milliseconds without a byte, a transfer fails. */
   readonly idleTimeoutMs: number;
-  /** Tries of one request on faults that may pass. */
+  /** How often one request is tried when its failures may be temporary. */
   readonly attempts: number;
   readonly userAgent: string;
 }
@@ -40,42 +40,42 @@ export interface ResolvedManifest {
 }
 
 export interface ResolvedImage {
-  /** What the reference itself names: an index or a manifest. `docker images --digests` shows this digest. */
+  /** The document that the reference itself names: an index or a manifest. `docker images --digests` shows its digest. */
   readonly target: ResolvedManifest;
-  /** The manifest of the chosen platform; the same object as `target` when that is no index. */
+  /** The manifest of the chosen platform. It is the same object as `target` when `target` is no index. */
   readonly manifest: ResolvedManifest;
   readonly image: ImageManifest;
   readonly platform: Platform | undefined;
 }
 
-/** Plain data (structured clone): what a worker thread needs to open blobs of one repository by itself. */
+/** Plain data (structured clone) that a worker thread needs to open blobs of one repository. */
 export interface BlobSource {
   readonly reference: Reference;
   readonly config: RegistryConfig;
   readonly credentials: Credentials | undefined;
-  /** Token and base URL that worked last, so that no second token request is needed. */
+  /** The token and base URL that worked last, so that the worker needs no token request of its own. */
   readonly session: unknown;
 }
 
 export interface RegistryClient {
-  /** HEAD (GET where HEAD is refused) of the manifest: one request, for "is it still the same". */
+  /** HEAD of the manifest (GET when the registry rejects HEAD): one request that shows whether the manifest has changed. */
   head(reference: Reference, signal?: AbortSignal): Promise<{ digest: Digest; mediaType: string; size: number }>;
-  /** Fetches the manifest, goes through an index to the wanted platform. */
+  /** Fetches the manifest; from an index it goes to the manifest of the wanted platform. */
   resolve(reference: Reference, platform: Platform | undefined, signal?: AbortSignal): Promise<ResolvedImage>;
   /** The manifest or index that the reference itself names, verified. */
   manifest(reference: Reference, signal?: AbortSignal): Promise<ResolvedManifest>;
   /** All tags of the repository, in the registry's order. */
   tags(reference: Reference, signal?: AbortSignal): Promise<readonly string[]>;
-  /** Small blob in memory, verified (the image config). */
+  /** A small blob (the image config) in memory, verified. */
   fetchBlob(
     reference: Reference,
     descriptor: Descriptor,
     limitBytes: number,
     signal?: AbortSignal,
   ): Promise<Uint8Array>;
-  /** For openBlob in a worker. */
+  /** The data for openBlob in a worker. */
   blobSource(reference: Reference): BlobSource;
-  /** Docker schema 2 or OCI push, used by the push issue; plain form here. */
+  /** Push of Docker schema 2 or OCI images, in a plain form. */
   pushBlob(
     reference: Reference,
     descriptor: Descriptor,
@@ -86,7 +86,7 @@ export interface RegistryClient {
 }
 
 /**
- * A blob's bytes in order, resumed by Range after a cut (verified bytes are not asked for twice), never longer than the
- * descriptor says. Digest verification is the consumer's (it hashes anyway); size is checked here.
+ * The bytes of a blob in order. After a broken connection it continues with Range and asks for no byte twice. It never returns more bytes than
+ * the descriptor says. The size is checked here; the consumer verifies the digest, because it computes the hash anyway.
  */
 export type OpenBlob = (source: BlobSource, descriptor: Descriptor, signal: AbortSignal) => AsyncIterable<Uint8Array>;

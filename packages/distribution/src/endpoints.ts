@@ -1,4 +1,4 @@
-/** Where a reference's registry may be reached, in the order of trying: mirrors, then the registry itself; HTTPS before plain HTTP. */
+/** The base URLs of a reference's registry, in the order in which they are tried: mirrors, then the registry itself; HTTPS before plain HTTP. */
 import { defaultRegistry, type Reference } from "@fathom/spec";
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -6,18 +6,18 @@ import { hostWithoutPort, inCidr, isLoopbackHost, parseCidr, type Cidr } from ".
 import type { RegistryConfig } from "./contract.ts";
 
 export interface Endpoint {
-  /** Everything before "/v2/", with no slash at its end. */
+  /** Everything before "/v2/", without a slash at the end. */
   readonly base: string;
-  /** Certificates are not verified, and plain HTTP is allowed (also as the target of a redirect). */
+  /** Certificates are not verified, and plain HTTP is allowed (also after a redirect). */
   readonly insecure: boolean;
-  /** Asked without credentials, and never the last word: any failure goes on to the next endpoint. */
+  /** A mirror: it gets no credentials, and after any failure the next endpoint is tried. */
   readonly mirror: boolean;
 }
 
-/** Where docker.io really answers. */
+/** The host that answers for docker.io. */
 export const officialHost = "registry-1.docker.io";
 
-/** Hosts that turned out to speak plain HTTP, so that the failing TLS handshake is paid once, not in every pull. */
+/** Hosts that use plain HTTP, as an earlier request found out. So only the first pull pays for a failing TLS handshake. */
 const plainHosts = new Set<string>();
 
 export function rememberScheme(endpoint: Endpoint): void {
@@ -31,7 +31,7 @@ export function forgetSchemes(): void {
   plainHosts.clear();
 }
 
-/** Whether `host[:port]` may be spoken to without verified TLS. Names are resolved only where an address range could match. */
+/** Whether `host[:port]` may be used without verified TLS. A name is resolved only when an address range might match. */
 export async function isInsecure(host: string, registries: readonly string[]): Promise<boolean> {
   if (isLoopbackHost(host)) return true;
   const ranges: Cidr[] = [];
@@ -70,7 +70,7 @@ export async function endpointsOf(
   for (const mirror of config.mirrors) {
     const url = URL.parse(mirror.includes("://") ? mirror : `https://${mirror}`);
     if (url === null) continue;
-    // Whoever configures a plain HTTP mirror means it.
+    // The user configured a mirror with plain HTTP, so plain HTTP is allowed.
     const insecure = url.protocol === "http:" || (await isInsecure(url.host, config.insecureRegistries));
     mirrors.push({ base: `${url.protocol}//${url.host}${url.pathname.replace(/\/+$/, "")}`, insecure, mirror: true });
   }

@@ -1,8 +1,8 @@
-/** Failures of a registry: its JSON errors read (distribution-spec, "Error Codes"), statuses mapped, URLs shown without secrets. */
+/** Failures of a registry: reads its JSON errors (distribution-spec, "Error Codes"), maps statuses, and shows URLs without secrets. */
 import { EngineError, type ErrorCode } from "@fathom/base";
 import { isObject } from "@fathom/spec";
 
-/** What a registry said no to. The engine turns some of these into the sentences that clients know. */
+/** The reason why a registry rejected a request. The engine turns some of these into the sentences that clients know. */
 export type RegistryReason =
   | "manifest-unknown"
   | "name-unknown"
@@ -14,10 +14,10 @@ export type RegistryReason =
   | "unsupported"
   | "other";
 
-/** The registry answered, with a refusal. `message` is its own sentence in Docker's form ("manifest unknown: manifest unknown"). */
+/** The registry answered with an error. `message` is the registry's sentence in Docker's form ("manifest unknown: manifest unknown"). */
 export class RegistryError extends EngineError {
   readonly reason: RegistryReason;
-  /** HTTP status; 0 where no answer was asked for. */
+  /** HTTP status; 0 when there was no answer. */
   readonly status: number;
   constructor(code: ErrorCode, reason: RegistryReason, status: number, message: string, options?: { cause?: unknown }) {
     super(code, message, options);
@@ -38,10 +38,10 @@ export class TransportError extends EngineError {
   }
 }
 
-/** An answer that may be another one later (429, 5xx). Never leaves this package: the last one is turned into a RegistryError. */
+/** An answer that may change at another try (429, 5xx). It never leaves this package: after the last try it becomes a RegistryError. */
 export class BusyError extends Error {
   readonly last: RegistryError;
-  /** What Retry-After asked for, milliseconds. */
+  /** The wait that Retry-After asks for, in milliseconds. */
   readonly retryAfterMs: number | undefined;
   constructor(last: RegistryError, retryAfterMs: number | undefined) {
     super(last.message, { cause: last });
@@ -50,7 +50,7 @@ export class BusyError extends Error {
   }
 }
 
-/** A URL for messages and logs: query (signatures of storage services) and user info are left out. */
+/** A URL for messages and logs, without its query (signatures of storage services) and user info. */
 export function shownUrl(url: URL): string {
   return `${url.protocol}//${url.host}${url.pathname}`;
 }
@@ -84,7 +84,7 @@ function codeOf(reason: RegistryReason, status: number): ErrorCode {
   }
 }
 
-/** Printable, one line, of bounded length: what a server says is shown to users. */
+/** Makes a text of a server safe for users: printable, one line, limited length. */
 export function cleaned(text: string, limit = 500): string {
   return text
     .replace(/\p{Cc}+/gu, " ")
@@ -106,7 +106,7 @@ function firstError(body: string): { code: string; message: string } | undefined
 }
 
 /**
- * The error that an answer of status 400 and above means.
+ * The error for an answer of status 400 and above.
  * @param scopeError `error` of a Bearer challenge (RFC 6750 section 3.1): "insufficient_scope" is a denial.
  */
 export function errorOfAnswer(

@@ -1,4 +1,4 @@
-/** `docker login`: are these credentials good for that registry? */
+/** `docker login`: does the registry accept these credentials? */
 import { EngineError, systemClock, type Clock } from "@fathom/base";
 import { defaultRegistry } from "@fathom/spec";
 import type { Credentials, RegistryConfig } from "./contract.ts";
@@ -7,15 +7,15 @@ import { Session } from "./session.ts";
 
 const statusWords: Readonly<Record<number, string>> = { 401: "Unauthorized", 403: "Forbidden", 404: "Not Found" };
 
-/** Host of what clients send as the server's address: "https://index.docker.io/v1/", "registry.example:5000", "". */
+/** The host in the server address that clients send: "https://index.docker.io/v1/", "registry.example:5000", "". */
 export function registryOfAddress(address: string | undefined): string {
   const host = (address ?? "").replace(/^https?:\/\//, "").split("/")[0]!;
   return host === "" || host === "index.docker.io" || host === "registry-1.docker.io" ? defaultRegistry : host;
 }
 
 /**
- * @returns when the registry accepted the credentials (or wants none).
- * @throws unauthenticated with a message that says which registry refused; nothing of the credentials is in it.
+ * @returns when the registry accepted the credentials (or needs none).
+ * @throws unauthenticated with a message that names the registry and contains no part of the credentials.
  */
 export async function login(
   address: string | undefined,

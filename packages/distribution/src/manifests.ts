@@ -1,4 +1,4 @@
-/** Manifests of a repository: fetched with a limit, verified against every digest that is known, walked to a platform. */
+/** Manifests of a repository. Each is fetched with a size limit and verified against every known digest; an index leads to a platform's manifest. */
 import { EngineError } from "@fathom/base";
 import {
   acceptedManifests,
@@ -22,20 +22,20 @@ import { RegistryError } from "./errors.ts";
 import type { Session } from "./session.ts";
 
 const accept = acceptedManifests.join(", ");
-/** An index may point to an index; no one has a reason for more. */
+/** An index may point to an index. Deeper nesting is rejected. */
 const maxIndexDepth = 3;
 
 function manifestPath(repository: string, target: string): string {
   return `${repository}/manifests/${target}`;
 }
 
-/** What a reference is asked for by: its digest before its tag. */
+/** What the request names: the reference's digest if it has one, else its tag. */
 export function targetOf(reference: Reference): string {
   return reference.digest ?? reference.tag ?? "latest";
 }
 
 /**
- * @param expected Digest that the bytes must have, and the size that their descriptor says.
+ * @param expected The digest that the bytes must have, and the size in their descriptor.
  * @throws not-found, data-loss, invalid-argument (over 4 MiB)
  */
 export async function fetchManifest(
@@ -83,7 +83,7 @@ function tooLarge(name: string): EngineError {
   return new EngineError("invalid-argument", `manifest of ${name} is larger than the limit of 4 MiB`);
 }
 
-/** One HEAD; a GET where the registry refuses HEAD or leaves out the digest. */
+/** One HEAD; a GET when the registry rejects HEAD or its answer has no digest. */
 export async function headManifest(
   session: Session,
   reference: Reference,
@@ -102,7 +102,7 @@ export async function headManifest(
     const mediaType = answer.headers.get("content-type")?.split(";")[0]?.trim() ?? "";
     if (digest !== null && isDigest(digest) && Number.isSafeInteger(size)) return { digest, mediaType, size };
   } catch (error) {
-    // An answer to HEAD has no words in it; those of GET are the ones to show.
+    // An answer to HEAD has no error text. The answer to GET has one, and it is shown.
     if (!(error instanceof RegistryError) || error.reason === "no-credentials") throw error;
   }
   const manifest = await fetchManifest(
@@ -116,7 +116,7 @@ export async function headManifest(
 
 /**
  * The image that a reference means for a platform.
- * @param platform What was asked for; this machine's where undefined.
+ * @param platform The wanted platform; undefined for this machine's.
  * @throws not-found "no matching manifest for linux/s390x in the manifest list entries"
  */
 export async function resolveImage(

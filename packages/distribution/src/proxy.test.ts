@@ -16,7 +16,7 @@ afterEach(async () => {
   await proxy[Symbol.asyncDispose]();
 });
 
-/** A program of its own, because the environment of this one is cleaned once. */
+/** A program of its own, because each process cleans its environment only once. */
 async function downloadInWorker(environment: Record<string, string>, run: ProxyRun): Promise<string> {
   const script = new URL("testing/download-in-worker.ts", import.meta.url).pathname;
   const child = Bun.spawn([process.execPath, script, JSON.stringify(run)], {
@@ -29,7 +29,7 @@ async function downloadInWorker(environment: Record<string, string>, run: ProxyR
   return text;
 }
 
-test("a worker thread goes to loopback directly, whatever the environment says", async () => {
+test("a worker thread connects to loopback directly, whatever the environment says", async () => {
   const descriptor = registry.addBlob(Buffer.from("layer bytes"));
   const reference = parseReference(`${registry.host}/app:1`);
   const url = `http://ann:secret@${proxy.host}`;
@@ -41,7 +41,7 @@ test("a worker thread goes to loopback directly, whatever the environment says",
   expect(proxy.requests).toEqual([]);
 });
 
-test("a worker thread minds NO_PROXY, and goes through the proxy otherwise", async () => {
+test("a worker thread follows NO_PROXY, and uses the proxy otherwise", async () => {
   const descriptor = registry.addBlob(Buffer.from("layer bytes"));
   const config = {
     ...defaultRegistryConfig,

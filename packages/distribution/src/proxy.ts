@@ -1,7 +1,7 @@
 /**
- * HTTP proxies by the rules of Go's httpproxy, which Docker's users know. The runtime's fetch would apply rules of its own to the
- * environment (of the thread: a worker has a copy), and knows no way to say "none": so the variables are taken out of it once, before the
- * first request of the thread, and every request names its proxy itself.
+ * HTTP proxies by the rules of Go's httpproxy, which Docker's users know. The runtime's fetch would read the proxy variables with other rules
+ * (a worker thread has a copy of the environment), and it cannot be told to use no proxy. So the first request of each thread removes the
+ * variables from the environment, and every request names its proxy itself.
  */
 import { isIP } from "node:net";
 import { inCidr, isLoopbackHost, parseCidr } from "./addresses.ts";
@@ -15,7 +15,8 @@ export interface ProxySettings {
 let taken: ProxySettings | undefined;
 
 /**
- * The proxy settings of the process. A thread's first call removes them from process.env (see above); everything that wants to show or pass them on asks here.
+ * The proxy settings of the process. The first call in a thread removes them from process.env (see above). Code that shows the settings or
+ * passes them on calls this.
  */
 export function environmentProxy(): ProxySettings {
   if (taken !== undefined) return taken;
@@ -54,7 +55,7 @@ function excluded(url: URL, list: string): boolean {
       entry = withPort[1]!;
     }
     entry = entry.replace(/^\[|\]$/g, "").replace(/^\*(?=\.)/, "");
-    // A leading dot means names below it only; without one the name itself is meant too.
+    // With a leading dot, only names below it match; without one, the name itself also matches.
     if (isIP(host) === 0 && host.endsWith(entry.startsWith(".") ? entry : `.${entry}`)) return true;
     if (!entry.startsWith(".") && host === entry) return true;
   }

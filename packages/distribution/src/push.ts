@@ -1,4 +1,7 @@
-/** Pushing in plain form (distribution-spec, "Pushing blobs"): ask whether it is there, open an upload, send it whole, close with the digest. */
+/**
+ * Push in a plain form (distribution-spec, "Pushing blobs"): ask whether the blob exists, open an upload, send the blob whole, close with the
+ * digest.
+ */
 import { EngineError } from "@fathom/base";
 import { sha256Digest, type Descriptor, type Digest, type Reference } from "@fathom/spec";
 import { shownUrl } from "./errors.ts";
@@ -53,7 +56,7 @@ export async function pushBlob(
   return "pushed";
 }
 
-/** @returns the digest of the bytes, which the registry's answer must agree with. */
+/** @returns the digest of the bytes. The digest in the registry's answer must be the same. */
 export async function pushManifest(
   session: Session,
   reference: Reference,

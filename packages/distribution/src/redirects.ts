@@ -1,4 +1,4 @@
-/** Redirects by hand: where they lead, and what goes there, is checked at each step. */
+/** Redirects, followed by our own code: each step checks the target and which headers it gets. */
 import { RegistryError, shownUrl } from "./errors.ts";
 import type { Answer, Exchange, Transport } from "./transport.ts";
 
@@ -6,10 +6,10 @@ const maxRedirects = 10;
 const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /**
- * Sends what `exchangeFor` gives for the first URL, and then for each that a redirect leads to. A redirect of POST, PUT and PATCH is the
- * caller's to see, but for 307 and 308 of a POST to the same origin, which mean "the same, there".
+ * Sends the request of `exchangeFor` for the first URL, and then for each URL that a redirect names. Redirects of POST, PUT and PATCH are
+ * returned to the caller. The exception is 307 and 308 of a POST to the same origin, which mean "send the same request there".
  * @param insecure A step from HTTPS to plain HTTP is allowed.
- * @throws RegistryError for a redirect that leads nowhere; TransportError
+ * @throws RegistryError for a redirect without a usable target; TransportError
  */
 export async function sendFollowing(
   transport: Transport,

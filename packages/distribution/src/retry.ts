@@ -1,15 +1,15 @@
-/** Trying again: which failures may pass, and how long to wait before the next try. */
+/** Retries: which failures may be temporary, and how long to wait before the next try. */
 import type { Clock } from "@fathom/base";
 import { BusyError, TransportError, type RegistryError } from "./errors.ts";
 
 const busyStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 const firstDelayMs = 250;
 const longestDelayMs = 10_000;
-/** A server may ask for a pause, but not for one that looks like a hang. */
+/** Longest wait that a server may ask for. A longer one would look like a hang. */
 const longestRetryAfterMs = 60_000;
 
 /**
- * Exponential with jitter: between half and all of 250 ms · 2^attempt, at most 10 s. Retry-After is honoured as a lower bound.
+ * Exponential with jitter: between half of and all of 250 ms · 2^attempt, at most 10 s. The wait is at least Retry-After.
  * @param attempt 0 for the wait after the first failure.
  */
 export function delayMs(attempt: number, retryAfterMs: number | undefined, random: () => number = Math.random): number {
@@ -26,20 +26,20 @@ export function parseRetryAfter(header: string | null, nowMs: number): number | 
   return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs);
 }
 
-/** The refusal itself, or, where its status says that it may pass, a BusyError with what Retry-After asked for. */
+/** The error of an answer. If its status means that the failure may be temporary, a BusyError with the wait of Retry-After. */
 export function busyOr(error: RegistryError, headers: Headers, clock: Clock): RegistryError | BusyError {
   if (!busyStatuses.has(error.status)) return error;
   const nowMs = Number(clock.nowNs() / 1_000_000n);
   return new BusyError(error, parseRetryAfter(headers.get("retry-after"), nowMs));
 }
 
-/** Cut and silent connections pass; a refused connection, an unknown host and a TLS fault fail at once. */
+/** A broken or silent connection is tried again. A refused connection, an unknown host and a TLS error fail at once. */
 export function mayPass(error: unknown): boolean {
   if (error instanceof BusyError) return true;
   return error instanceof TransportError && (error.failure === "cut" || error.failure === "idle");
 }
 
-/** Runs `action` up to `attempts` times. The last failure is thrown, a BusyError as what it stands for. */
+/** Runs `action` up to `attempts` times. It throws the last failure; of a BusyError, the RegistryError in it. */
 export async function withRetries<T>(
   attempts: number,
   clock: Clock,

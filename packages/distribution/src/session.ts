@@ -1,6 +1,6 @@
 /**
- * Requests to one repository: endpoints tried in order and remembered, authentication, redirects by hand, retries. Everything above it
- * sees one call that gives an answer below 400, or throws.
+ * Requests to one repository: tries endpoints in order and remembers the one that works, authenticates, follows redirects, retries. Code above
+ * it sees one call, which returns an answer below 400 or throws.
  */
 import { asEngineError, EngineError, isEngineError, systemClock, type Clock } from "@fathom/base";
 import type { Reference } from "@fathom/spec";
@@ -17,19 +17,19 @@ const maxErrorBodyBytes = 64 * 1024;
 
 export interface RegistryRequest {
   readonly method: Exchange["method"];
-  /** Below "/v2/": "library/alpine/manifests/3.20"; or a whole URL that the registry gave (upload locations). */
+  /** A path below "/v2/": "library/alpine/manifests/3.20". Or a whole URL from the registry (upload locations). */
   readonly path: string | URL;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Made anew for every try. */
+  /** Made again for every try. */
   readonly body?: () => Uint8Array | ReadableStream<Uint8Array>;
-  /** Token scope; the session's own (pull) when absent. */
+  /** Scope of the token; the session's own (pull) when absent. */
   readonly scope?: string;
   readonly signal?: AbortSignal | undefined;
-  /** Statuses above 399 that the caller wants to see. */
+  /** Statuses above 399 that do not throw, because the caller handles them. */
   readonly allowed?: readonly number[];
 }
 
-/** Plain data: an opened session for a worker thread. */
+/** Plain data: an open session for a worker thread. */
 export interface SessionState {
   readonly endpoints: readonly (Endpoint & { readonly auth: AuthorizerState })[];
 }
@@ -68,7 +68,7 @@ export class Session {
     return `repository:${this.#options.reference.repository}:pull,push`;
   }
 
-  /** What a worker needs to go on without asking again; undefined before the first request. */
+  /** The data with which a worker continues without new requests for access; undefined before the first request. */
   state(): SessionState | undefined {
     const endpoints = this.#places?.map(({ endpoint, authorizer }) => ({ ...endpoint, auth: authorizer.state() }));
     return endpoints === undefined ? undefined : { endpoints };
@@ -92,7 +92,7 @@ export class Session {
     this.#places ??= (await endpointsOf(this.#options.reference, this.#options.config)).map((endpoint) =>
       this.#place(endpoint),
     );
-    // Pushing goes to the registry itself.
+    // A push goes to the registry itself, never to a mirror.
     const places =
       request.method === "GET" || request.method === "HEAD"
         ? this.#places
@@ -113,12 +113,12 @@ export class Session {
     throw worstOf(failures);
   }
 
-  /** The place that answered is asked first from now on; others of the same host (the other scheme) are dropped. */
+  /** From now on the endpoint that answered is tried first. Other endpoints of the same host (the other scheme) are dropped. */
   #prefer(place: Place): void {
     if (place === this.#places?.[0] && this.#places.length === 1) return;
     const host = new URL(place.endpoint.base).host;
     const rest = (this.#places ?? []).filter((other) => other !== place && new URL(other.endpoint.base).host !== host);
-    // A mirror stays before the registry, and the registry after it as the fallback.
+    // A mirror stays before the registry, and the registry stays after it as the fallback.
     this.#places = place.endpoint.mirror
       ? [place, ...rest]
       : [...rest.filter((other) => !other.endpoint.mirror), place];
@@ -137,7 +137,7 @@ export class Session {
         this.#clock,
         request.signal,
         () => this.#authorized(place, request),
-        // Which scheme it speaks is not known yet: a closed connection is an answer to that, so the other is tried.
+        // The scheme is not known yet. A closed connection may mean the wrong scheme, so the other one is tried.
         this.#hasSibling(place) ? (error) => error instanceof BusyError : undefined,
       );
     } catch (error) {
@@ -150,7 +150,7 @@ export class Session {
   async #authorized(place: Place, request: RegistryRequest): Promise<Answer> {
     const scope = request.scope ?? this.pullScope;
     await place.authorizer.prepare(scope, request.signal);
-    // Once as it stands, once after the challenge; a fresh token that is refused is final.
+    // One try without authentication, one after the challenge. If the registry rejects a new token, that is final.
     for (let round = 0; ; round++) {
       const sent = place.authorizer.header(scope);
       const answer = await this.#follow(place.endpoint, request, sent);
@@ -181,7 +181,7 @@ export class Session {
     }
   }
 
-  /** Sends, and follows redirects of GET and HEAD. Authorization goes to the first origin only. */
+  /** Sends the request and follows redirects of GET and HEAD. Only the first origin gets the Authorization header. */
   async #follow(endpoint: Endpoint, request: RegistryRequest, authorization: string | undefined): Promise<Answer> {
     const first = typeof request.path === "string" ? new URL(`${endpoint.base}/v2/${request.path}`) : request.path;
     return sendFollowing(
@@ -195,7 +195,7 @@ export class Session {
           ...(authorization !== undefined && sameOrigin(url, endpoint) ? { authorization } : {}),
         },
         body: request.body?.(),
-        // What was allowed for the registry's host is not allowed for any host that it names.
+        // What the settings allow for the registry's host is not allowed for other hosts that it names.
         insecure: endpoint.insecure && sameHost(url, endpoint),
         signal: request.signal,
       }),
@@ -212,20 +212,23 @@ function sameHost(url: URL, endpoint: Endpoint): boolean {
   return url.hostname === new URL(endpoint.base).hostname;
 }
 
-/** Docker shows which request it was that had no credentials. */
+/** Docker's message names the request that had no credentials. */
 function withRequest(error: unknown, method: string, url: URL): unknown {
   if (!(error instanceof RegistryError) || error.reason !== "no-credentials") return error;
   const verb = method.slice(0, 1) + method.slice(1).toLowerCase();
   return new RegistryError(error.code, error.reason, error.status, `${verb} "${shownUrl(url)}": ${error.message}`);
 }
 
-/** After a mirror anything may be tried; after HTTPS of an insecure registry plain HTTP, unless it does speak TLS, and refused. */
+/**
+ * After a mirror, every next endpoint may be tried. After HTTPS of an insecure registry, plain HTTP may be tried, unless the host uses TLS and
+ * rejected the request.
+ */
 function canGoOn(endpoint: Endpoint, error: unknown): boolean {
   if (endpoint.mirror) return true;
   return endpoint.insecure && error instanceof TransportError && error.failure !== "tls";
 }
 
-/** The failure to show: what a server said before what no server said, and of two connection failures the last. */
+/** The failure to show: an answer of a server before a connection failure; of two connection failures, the last. */
 function worstOf(failures: readonly { place: Place; error: EngineError }[]): EngineError {
   const own = failures.filter(({ place }) => !place.endpoint.mirror);
   const shown = own.length > 0 ? own : failures;

@@ -1,19 +1,19 @@
-/** The runtime's fetch says that TLS failed, not why. This asks again, once, for the words of the message. */
+/** The runtime's fetch says that TLS failed but not why. This connects once more to find the words for the message. */
 import { connect, type ConnectionOptions } from "node:tls";
 import type { TlsMaterial } from "./certificates.ts";
 
 export interface TlsFinding {
-  /** "WRONG_VERSION_NUMBER" for what is no TLS at all, "TLSV1_ALERT_CERTIFICATE_REQUIRED" and the like for what the server refused. */
+  /** "WRONG_VERSION_NUMBER" when the server does not use TLS; "TLSV1_ALERT_CERTIFICATE_REQUIRED" and similar for what the server rejected. */
   readonly reason: string | undefined;
-  /** Names that the server's certificate is for: "registry.example, 10.0.0.1". */
+  /** The names in the server's certificate: "registry.example, 10.0.0.1". */
   readonly names: string | undefined;
 }
 
-/** The server's own alert comes after the handshake (TLS 1.3): this long it is waited for. */
+/** The server's own alert arrives after the handshake (TLS 1.3). The probe waits this long for it. */
 const alertWaitMs = 300;
 const limitMs = 3_000;
 
-/** An abort ends it early, with what is known then. */
+/** An abort ends the probe early; it then returns what it knows. */
 export async function probeTls(
   url: URL,
   material: TlsMaterial | undefined,
@@ -23,7 +23,7 @@ export async function probeTls(
   const options: ConnectionOptions = {
     host,
     port: Number(url.port === "" ? 443 : url.port),
-    // Nothing is sent and nothing believed: only the handshake's outcome is of interest.
+    // The probe sends no data and trusts no data. Only the outcome of the handshake matters.
     rejectUnauthorized: false,
     ...(material?.cert === undefined ? {} : { cert: material.cert, key: material.key! }),
   };
@@ -49,7 +49,7 @@ export async function probeTls(
   }
 }
 
-/** "DNS:a, IP Address:10.0.0.1" → "a, 10.0.0.1"; what a server says is shown to users, so it is bounded. */
+/** "DNS:a, IP Address:10.0.0.1" → "a, 10.0.0.1". Users see this text of a server, so its length is limited. */
 function namesOf(text: string | undefined): string | undefined {
   const names = text?.split(", ").map((name) => name.replace(/^(?:DNS|IP Address):/, ""));
   return names

@@ -22,7 +22,7 @@ afterEach(async () => {
 
 type Tls = Parameters<typeof ScriptedRegistry.start>[0];
 
-/** Starts it with an image, and puts files into its folder of certs.d. */
+/** Starts the server with an image, and puts files into its folder in certs.d. */
 async function start(tls: Tls, files: Readonly<Record<string, string>>): Promise<ScriptedRegistry> {
   registry = await ScriptedRegistry.start(tls);
   registry.addManifest("app:1", mediaTypes.ociManifest, { schemaVersion: 2, config: {}, layers: [] });
@@ -31,7 +31,7 @@ async function start(tls: Tls, files: Readonly<Record<string, string>>): Promise
   return registry;
 }
 
-/** What a request for the image ends with: "well", or the message. A name, and not the address, where loopback's trust must not count. */
+/** The result of a request for the image: "well", or the message. The request uses a name when the trust in loopback addresses must not apply. */
 async function outcome(more: { readonly host?: string } = {}): Promise<string> {
   const config = { ...defaultRegistryConfig, proxy: {}, certificateDirectories: [directory], attempts: 1 };
   const client = createRegistryClient({ config });
@@ -44,18 +44,18 @@ async function outcome(more: { readonly host?: string } = {}): Promise<string> {
 
 const wantsClient = { ...serverPair, ca: testAuthority, requestCert: true };
 
-test("a client certificate that is wanted, and given", async () => {
+test("the server asks for a client certificate, and the client has one", async () => {
   await start(wantsClient, { "ca.crt": testAuthority, "client.cert": clientPair.cert, "client.key": clientPair.key });
   expect(await outcome()).toBe("well");
 });
 
-test("a client certificate that is wanted, and not given: the server's alert and where one belongs", async () => {
+test("the server asks for a client certificate and the client has none: the error has the server's alert and the place for the file", async () => {
   const { host } = await start(wantsClient, { "ca.crt": testAuthority });
   expect(await outcome()).toMatch(/^Head "https:.*": remote error: tls: .*certificate required/);
   expect(await outcome()).toContain(`client.cert and client.key in certs.d/${host}`);
 });
 
-test("files that cannot be used are named", async () => {
+test("the error names files that cannot be used", async () => {
   const { host } = await start(wantsClient, {
     "ca.crt": testAuthority,
     "client.cert": clientPair.cert,
@@ -76,16 +76,16 @@ test("files that cannot be used are named", async () => {
   expect(await outcome()).toContain(`the registry certificate ${folder}/ca.crt cannot be used: `);
 });
 
-test("of a bundle the readable certificates count", async () => {
+test("of a bundle, the readable certificates are used", async () => {
   const broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
   await start(serverPair, { "ca.crt": broken + testAuthority });
   expect(await outcome()).toBe("well");
 });
 
-/** Reaches this machine, and is none of the names whose certificates are not verified. */
+/** Reaches this machine, but is no name whose certificates are trusted without verification. */
 const strict = (): string => `0.0.0.0:${registry!.port}`;
 
-test("certificates that do not verify: why, without advice to programmers", async () => {
+test("certificates that do not verify: the error says why, without advice to programmers", async () => {
   await start(serverPair, {});
   mkdirSync(join(directory, strict()));
   const unknown = await outcome({ host: strict() });
@@ -95,7 +95,7 @@ test("certificates that do not verify: why, without advice to programmers", asyn
   expect(await outcome({ host: strict() })).toBe("well");
 });
 
-test("a certificate for another name says for which; an old one that it is old", async () => {
+test("the error for a wrong name lists the certificate's names; the error for an expired certificate says expired", async () => {
   for (const [pair, words] of [
     [misnamedPair, "x509: certificate is valid for other.example, not 0.0.0.0"],
     [expiredPair, "x509: certificate has expired or is not yet valid"],
@@ -111,7 +111,7 @@ test("a certificate for another name says for which; an old one that it is old",
   registry = undefined;
 });
 
-test("plain HTTP where TLS is needed", async () => {
+test("plain HTTP where TLS is necessary", async () => {
   registry = await ScriptedRegistry.start();
   expect(await outcome({ host: strict() })).toContain("http: server gave HTTP response to HTTPS client");
 });

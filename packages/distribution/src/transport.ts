@@ -1,6 +1,6 @@
 /**
- * One HTTP exchange over the runtime's fetch: TLS material and proxy by host, no redirects, no decompression, a limit on silence, and
- * failures told apart. Bodies come with back-pressure: what is not read is not received.
+ * One HTTP exchange over the runtime's fetch: TLS files and proxy by host, no redirects, no decompression, a limit on silence, and a separate
+ * error for each kind of failure. Bodies have back-pressure: bytes that nobody reads are not received.
  */
 import { EngineError, messageOf } from "@fathom/base";
 import { loadCertificates, systemAuthorities, type TlsMaterial } from "./certificates.ts";
@@ -24,11 +24,11 @@ export interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly url: URL;
-  /** The body, once. Rejects with a TransportError when it is cut or silent for too long. */
+  /** The body; it can be read once. Rejects with a TransportError when the connection breaks or is silent for too long. */
   chunks(): AsyncGenerator<Uint8Array, void, undefined>;
   /** The whole body. @throws invalid-argument when it is longer than `limitBytes` */
   bytes(limitBytes: number): Promise<Uint8Array>;
-  /** Drops the rest and closes the connection. */
+  /** Drops the rest of the body and closes the connection. */
   discard(): Promise<void>;
 }
 
@@ -45,7 +45,7 @@ const fetchFailures: Readonly<Record<string, TransportFailure>> = {
   ETIMEDOUT: "idle",
 };
 
-/** The end of a message in the words of Go's net package, which people search the web for. */
+/** The end of a message in the words of Go's net package, because people search the web for those words. */
 function wordsOf(failure: TransportFailure, error: unknown, url: URL): string {
   const port = url.port === "" ? (url.protocol === "https:" ? "443" : "80") : url.port;
   switch (failure) {
@@ -73,19 +73,19 @@ const connectWords: Readonly<Record<string, string>> = {
 function certificateWords(error: unknown, url: URL): string {
   const code = codeOf(error);
   if (/SELF_SIGNED|ISSUER|UNABLE_TO_VERIFY/.test(code))
-    return `certificate signed by unknown authority (its own belongs into certs.d/${url.host}/ca.crt)`;
+    return `certificate signed by unknown authority (put the registry's CA certificate into certs.d/${url.host}/ca.crt)`;
   if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID")
     return `certificate has expired or is not yet valid: ${plainMessage(error)}`;
   if (/ALTNAME|HOSTNAME/.test(code)) return `certificate is not valid for ${url.hostname}`;
   return plainMessage(error);
 }
 
-/** Without the runtime's advice to programmers. */
+/** The message without the runtime's advice to programmers. */
 function plainMessage(error: unknown): string {
   return messageOf(error).replace(/ fetching "[^"]*"|\.? *For more information, pass `verbose: true`.*$/g, "");
 }
 
-/** What the server said to the handshake, in Go's words, and what may help. */
+/** What the server said in the handshake, in Go's words, and a hint for the user. */
 function refusedWords(reason: string, url: URL, hasCertificate: boolean): string {
   const alert = /ALERT_(.*)$/.exec(reason)?.[1]?.toLowerCase().replaceAll("_", " ");
   if (alert === undefined) return `tls: handshake failed: ${reason}`;
@@ -105,7 +105,7 @@ function codeOf(error: unknown): string {
 const verificationCodes =
   /CERT|ISSUER|SELF_SIGNED|ALTNAME|UNABLE_TO|HOSTNAME|INVALID_CA|PATH_LENGTH|UNSPECIFIED|ERR_TLS|ERR_SSL/;
 
-/** A timer that restarts with every sign of life. */
+/** A timer that starts again at every sign of life. */
 class SilenceTimer {
   readonly controller = new AbortController();
   readonly #limitMs: number;
@@ -129,7 +129,7 @@ export class Transport {
 
   constructor(config: RegistryConfig) {
     this.#config = config;
-    // Also where the settings were given: each thread has a copy of the environment that must be cleaned for it.
+    // Also done when the settings came from the caller: each thread has its own copy of the environment, which must be cleaned.
     const ofEnvironment = environmentProxy();
     this.#proxy = config.proxy ?? ofEnvironment;
   }
@@ -142,12 +142,12 @@ export class Transport {
     return this.#tls.get(host);
   }
 
-  /** @throws TransportError; "aborted" when the caller's signal fired */
+  /** @throws TransportError; "aborted" when the caller's signal aborted */
   async send(exchange: Exchange): Promise<Answer> {
     try {
       return await this.#send(exchange, false);
     } catch (error) {
-      // The runtime trusts Mozilla's list; a CA that the machine's owner installed is looked up only when that list does not do.
+      // The runtime trusts Mozilla's list. CAs that the machine's owner installed are read only when that list is not enough.
       const again =
         error instanceof TransportError &&
         error.failure === "tls" &&
@@ -203,7 +203,7 @@ export class Transport {
     return new FetchAnswer(response, url, silence, fail);
   }
 
-  /** A failed handshake, with what the server says about it. */
+  /** The error of a failed handshake, with the server's words. */
   async #explained(
     exchange: Exchange,
     failed: TransportError,
@@ -231,7 +231,7 @@ export class Transport {
     if (silent)
       return new TransportError(
         "idle",
-        `${start}timeout: no byte came for ${this.#config.idleTimeoutMs / 1000} seconds`,
+        `${start}timeout: no byte arrived for ${this.#config.idleTimeoutMs / 1000} seconds`,
         { cause: error },
       );
     const code = codeOf(error);
@@ -248,7 +248,7 @@ function abortedError(method: string, url: URL, signal: AbortSignal): EngineErro
   return new EngineError("aborted", `${method} ${shownUrl(url)} was cancelled`, { cause: signal.reason });
 }
 
-/** The upload body, with every piece that goes out counted as a sign of life. */
+/** The upload body. Every piece that is sent counts as a sign of life. */
 function watched(body: Uint8Array | ReadableStream<Uint8Array>, silence: SilenceTimer): Bun.BodyInit {
   if (body instanceof Uint8Array) return body as Uint8Array<ArrayBuffer>;
   const reader = body.getReader();
@@ -287,7 +287,7 @@ class FetchAnswer implements Answer {
     let ended = false;
     try {
       for (;;) {
-        // Only waiting for the peer counts as silence, not the time that the consumer takes.
+        // Only the time that the peer takes counts as silence, not the time that the consumer takes.
         this.#silence.restart();
         const { done, value } = await reader.read().catch((error: unknown) => {
           throw this.#fail(error);
@@ -299,7 +299,7 @@ class FetchAnswer implements Answer {
       }
     } finally {
       this.#silence.stop();
-      // The consumer left early: the connection is closed rather than drained.
+      // The consumer stopped early: close the connection, do not read the rest.
       if (!ended) await reader.cancel().catch(() => undefined);
     }
   }

@@ -1,4 +1,4 @@
-/** Content digests (OCI image-spec, descriptor.md#digests). Only sha256 is minted; sha512 is parsed. */
+/** Content digests (OCI image-spec, descriptor.md#digests). Fathom makes only sha256 digests; it can parse sha512. */
 import { EngineError, type Branded } from "@fathom/base";
 import { refused, type Decoder } from "./decode/decoder.ts";
 import { text, turned } from "./decode/exact.ts";
@@ -7,7 +7,7 @@ import { text, turned } from "./decode/exact.ts";
 export type Digest = Branded<string, "Digest">;
 /** Digest of a layer's uncompressed tar. */
 export type DiffId = Branded<string, "DiffId">;
-/** Digest that names a stack of layers (image-spec config.md#layer-chainid). */
+/** Digest that identifies a stack of layers (image-spec config.md#layer-chainid). */
 export type ChainId = Branded<string, "ChainId">;
 
 const shape = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;

@@ -1,6 +1,6 @@
 /**
- * Docker's form of a seccomp profile: the OCI form with one rule for several machines and capabilities (`includes`, `excludes`), and
- * with a map from a machine to its further architectures. An OCI profile is a Docker profile without them.
+ * Docker's form of a seccomp profile. It is the OCI form with two additions: a rule may be limited to machines and capabilities (`includes`,
+ * `excludes`), and a map gives each machine its additional architectures. An OCI profile is a Docker profile without these additions.
  */
 import { EngineError, messageOf } from "@fathom/base";
 import { decodeDocument, optional, unsigned } from "./decode/decoder.ts";
@@ -26,7 +26,7 @@ export interface DockerSeccomp extends Omit<LinuxSeccomp, "syscalls"> {
   readonly syscalls: readonly DockerSeccompRule[];
 }
 
-/** A rule for each call there is would not have as many. */
+/** Even a profile with one rule for every system call has fewer rules. */
 const maxRules = 10_000;
 
 const failed = "Decoding seccomp profile failed";
@@ -47,7 +47,7 @@ const argument = exact<LinuxSeccompArgument>({
 
 const rule = turned(
   exact<DockerSeccompRule & { readonly name: string }>({
-    /** Old profiles have one name a rule. */
+    /** Old profiles have one name per rule. */
     name: orElse(text, ""),
     names: orElse(texts, []),
     action: oneOf(seccompActions),
@@ -95,7 +95,7 @@ function bothGiven(one: string, other: string): EngineError {
   );
 }
 
-/** @throws invalid-argument "Decoding seccomp profile failed: …" with the members that are wrong */
+/** @throws invalid-argument "Decoding seccomp profile failed: …" with the wrong members */
 export function parseDockerSeccomp(json: string): DockerSeccomp {
   let value: unknown;
   try {

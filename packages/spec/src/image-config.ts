@@ -1,4 +1,4 @@
-/** Parsing of image configs (OCI image-spec config.md; Docker's has the same fields and a few more, which stay in the raw bytes). */
+/** Parsing of image configs (OCI image-spec config.md). Docker's config has the same fields and some more; those stay in the raw bytes. */
 import { EngineError, sortedKeys } from "@fathom/base";
 import { boolean, decodeDocument, isObject, optional, type Decoder } from "./decode/decoder.ts";
 import { anything, exact, list, oneOf, orElse, record, text, turned, wholeNumber } from "./decode/exact.ts";
@@ -7,7 +7,7 @@ import { decodedDiffId } from "./digest.ts";
 import { maxLayers } from "./manifest.ts";
 import type { ImageConfig } from "./oci-image.ts";
 
-/** An image config may be this long. */
+/** Largest size of an image config. */
 export const maxConfigBytes = 8 * 1024 * 1024;
 
 type RunConfig = NonNullable<ImageConfig["config"]>;
@@ -15,7 +15,7 @@ type History = NonNullable<ImageConfig["history"]>[number];
 
 const texts = list(text, 10_000);
 
-/** Go's map[string]struct{}: its keys count. */
+/** Go's map[string]struct{}: only its keys matter. */
 const keys: Decoder<Readonly<Record<string, object>>> = turned(record(anything), (value) =>
   sortedKeys(Object.fromEntries(Object.keys(value).map((key) => [key, {}]))),
 );
@@ -29,7 +29,7 @@ const healthcheck = exact<NonNullable<RunConfig["Healthcheck"]>>({
   Retries: optional(wholeNumber),
 });
 
-/** The part that containers start from. */
+/** The part that containers use. */
 const runConfig = exact<RunConfig>({
   User: optional(text),
   ExposedPorts: optional(keys),

@@ -13,7 +13,7 @@ function bytes(value: unknown): Uint8Array {
 }
 
 describe("parseManifest", () => {
-  test("reads a manifest, by its own type or by the header", () => {
+  test("reads a manifest; the type comes from the manifest or from the header", () => {
     expect(parseManifest(bytes(manifest), undefined)).toEqual({
       kind: "manifest",
       mediaType: mediaTypes.ociManifest,
@@ -117,7 +117,7 @@ describe("parseManifest", () => {
   });
 });
 
-test("nulls of a manifest are absent, and a variant of nothing is none", () => {
+test("null in a manifest is the same as absent, and an empty variant is none", () => {
   const entry = { ...config, urls: null, annotations: null, platform: { os: null, variant: "" }, artifactType: null };
   const index = { schemaVersion: 2, mediaType: null, manifests: [entry], annotations: null, unknown: 1 };
   expect(parseManifest(bytes(index), undefined) as unknown).toEqual({
@@ -139,7 +139,7 @@ describe("parseImageConfig", () => {
     expect(parsed.config?.Healthcheck?.Interval).toBe(2 ** 63);
     expect(parsed.rootfs).toEqual({ type: "layers", diff_ids: [] });
   });
-  test("takes Go's nulls as absent", () => {
+  test("reads Go's nulls as absent", () => {
     const parsed = parseImageConfig(
       bytes({
         architecture: "amd64",

@@ -1,6 +1,6 @@
 /**
- * Parsing of image manifests and indexes (OCI image-spec manifest.md and image-index.md; Docker schema 2 has the same shape). The raw
- * bytes are what digests depend on, so they are never written again from what is parsed here.
+ * Parsing of image manifests and indexes (OCI image-spec manifest.md and image-index.md; Docker schema 2 has the same form). Digests depend on
+ * the raw bytes, so the result of the parser is never written as a manifest again.
  */
 import { EngineError } from "@fathom/base";
 import { decodeDocument, isObject, optional, unsigned } from "./decode/decoder.ts";
@@ -17,9 +17,9 @@ import {
 } from "./media-types.ts";
 import type { Descriptor, ImageIndex, ImageManifest, Platform } from "./oci-image.ts";
 
-/** What a registry may send as a manifest (distribution's own limit). */
+/** Largest manifest that a registry may send (the limit of the distribution project). */
 export const maxManifestBytes = 4 * 1024 * 1024;
-/** Layers of one image: overlayfs takes 500 lower directories. */
+/** Most layers of one image: overlayfs accepts 500 lower directories. */
 export const maxLayers = 500;
 const maxIndexEntries = 10_000;
 
@@ -50,7 +50,7 @@ const descriptor = exact<Descriptor>({
   artifactType: optional(text),
 });
 
-/** What says which kind of document it is; everything else is read when that is known. */
+/** The fields that say which kind of document it is. They are read first, and the other fields after them. */
 interface Claims {
   readonly schemaVersion?: unknown;
   readonly mediaType?: string;
@@ -86,8 +86,8 @@ function refuseSchema1(): EngineError {
 }
 
 /**
- * The type that the body, then the header claims; they may not contradict each other, and a body that is both an index and a
- * manifest is refused, since two readers could see two different images under one digest.
+ * The type that the body claims, else the type in the header. The two may not contradict each other. A body that is both an index and a
+ * manifest is rejected, because two readers could see two different images under one digest.
  */
 function typeOf(document: Claims, headerType: string | undefined): string {
   const own = document.mediaType;
@@ -97,11 +97,14 @@ function typeOf(document: Claims, headerType: string | undefined): string {
   const hasManifests = document.manifests !== undefined;
   const hasLayers = document.layers !== undefined || document.config !== undefined;
   if (hasManifests && hasLayers)
-    throw new EngineError("invalid-argument", "the manifest has both manifests and layers: refused as ambiguous");
+    throw new EngineError(
+      "invalid-argument",
+      "the manifest has both manifests and layers: it is rejected as ambiguous",
+    );
   if (known(own) && known(header) && own !== header)
     throw new EngineError(
       "invalid-argument",
-      `the manifest calls itself ${own}, the registry calls it ${header}: refused as ambiguous`,
+      `the manifest calls itself ${own}, the registry calls it ${header}: it is rejected as ambiguous`,
     );
   const type = own ?? (known(header) || header?.startsWith("application/vnd.") ? header : undefined);
   if (type !== undefined) return type;
@@ -111,8 +114,8 @@ function typeOf(document: Claims, headerType: string | undefined): string {
 }
 
 /**
- * @param headerType The Content-Type that it came with, or the media type of its descriptor.
- * @throws invalid-argument for schema 1, unknown types, and anything malformed; the message names it.
+ * @param headerType The Content-Type of the answer, or the media type of the manifest's descriptor.
+ * @throws invalid-argument for schema 1, unknown types, and anything malformed. The message names the problem.
  */
 export function parseManifest(raw: Uint8Array, headerType: string | undefined): ParsedManifest {
   const document = parseJson(raw, "manifest", maxManifestBytes);
@@ -146,7 +149,7 @@ export function parseManifest(raw: Uint8Array, headerType: string | undefined): 
   return { kind: "manifest", mediaType, manifest: { schemaVersion: 2, mediaType, ...parsed } };
 }
 
-/** Entries of an index that hold a runnable image: attestations (BuildKit's provenance and SBOM) and unknown platforms are not. */
+/** The entries of an index that have an image that can run. Attestations (BuildKit's provenance and SBOM) and unknown platforms are dropped. */
 export function imageEntries(index: ImageIndex): Descriptor[] {
   return index.manifests.filter(
     (entry) =>

@@ -1,4 +1,4 @@
-/** Media types of OCI image-spec 1.1 and Docker schema 2 that the engine reads, and what each means. */
+/** The media types of OCI image-spec 1.1 and Docker schema 2 that the engine reads, and their meaning. */
 
 export const mediaTypes = {
   ociManifest: "application/vnd.oci.image.manifest.v1+json",
@@ -50,7 +50,8 @@ const layers: ReadonlyMap<string, LayerCompression> = new Map<string, LayerCompr
   [mediaTypes.dockerLayer, "none"],
   [mediaTypes.dockerLayerGzip, "gzip"],
   [mediaTypes.dockerLayerZstd, "zstd"],
-  // Layers that registries were not to distribute (base layers of Windows and some vendors): the same bytes under another name.
+  // Layers that registries should not distribute (base layers of Windows and of some vendors). The bytes have the same format; only the media
+  // type differs.
   ["application/vnd.oci.image.layer.nondistributable.v1.tar", "none"],
   ["application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "gzip"],
   ["application/vnd.oci.image.layer.nondistributable.v1.tar+zstd", "zstd"],
@@ -59,8 +60,8 @@ const layers: ReadonlyMap<string, LayerCompression> = new Map<string, LayerCompr
 ]);
 
 /**
- * How a layer of this type is said to be compressed; undefined when the type is no layer of a file system. Published images lie about it (plain tar under a gzip type),
- * so a reader looks at the first bytes too.
+ * The compression that the layer's type claims; undefined when the type is no layer of a file system. Some published images claim the wrong one
+ * (plain tar with a gzip type), so a reader also looks at the first bytes.
  */
 export function layerCompression(type: string): LayerCompression | undefined {
   return layers.get(type);

@@ -1,4 +1,4 @@
-/** OCI image-spec 1.1 and Docker schema 2 data, as far as the engine reads it. `manifest.ts` and `image-config.ts` decode it. */
+/** Types for the OCI image-spec 1.1 and Docker schema 2 data that the engine reads. `manifest.ts` and `image-config.ts` decode them. */
 import type { Digest, DiffId } from "./digest.ts";
 
 export interface Platform {
@@ -20,7 +20,7 @@ export interface Descriptor {
   readonly artifactType?: string;
 }
 
-/** An OCI image manifest or a Docker schema 2 manifest: they have the same shape. */
+/** An OCI image manifest or a Docker schema 2 manifest: both have the same form. */
 export interface ImageManifest {
   readonly schemaVersion: 2;
   readonly mediaType?: string;

@@ -1,4 +1,4 @@
-/** Every member of a config.json: what is refused and what is taken when it is absent, null, or of a wrong type. */
+/** Every member of a config.json: whether the decoder accepts it when it is absent, null, or of a wrong type. */
 import { describe, expect, test } from "bun:test";
 import { checkOciSpec } from "./oci-runtime.ts";
 
@@ -6,7 +6,7 @@ const idMapping = { containerID: 0, hostID: 1000, size: 1 };
 const throttle = { major: 8, minor: 0, rate: 1 };
 const hook = { path: "/h", args: ["h"], env: ["A=1"], timeout: 1 };
 
-/** A document with every member that the specification has for Linux. */
+/** A document that has every Linux member of the specification. */
 const full = {
   ociVersion: "1.3.0",
   root: { path: "rootfs", readonly: true },
@@ -130,7 +130,7 @@ const full = {
   },
 };
 
-/** Members that must be there. `*` stands for the keys and indexes that a writer chooses. */
+/** Required members. `*` stands for keys and indexes that the writer chooses. */
 const required = new Set(
   `
 ociVersion root.path mounts.*.destination mounts.*.*Mappings.*.containerID mounts.*.*Mappings.*.hostID mounts.*.*Mappings.*.size
@@ -161,7 +161,7 @@ linux.timeOffsets.*.nanosecs`
     .split(/\s+/),
 );
 
-/** Entries of lists and of maps with the writer's own keys: never absent, never null. */
+/** Entries of lists, and of maps whose keys the writer chooses: never absent, never null. */
 const entries =
   /(?:\.\d+|^annotations\.a|\.sysctl\.net\.x|\.unified\.memory\.max|\.rdma\.mlx|\.netDevices\.eth0|\.timeOffsets\.monotonic)$/;
 
@@ -174,9 +174,9 @@ function* membersOf(value: unknown, path: Keys = []): Generator<{ path: Keys; va
     yield* membersOf(entry, [...path, Array.isArray(value) ? Number(key) : key]);
 }
 
-/** The full document, with the member at `path` replaced, or without it. */
+/** The full document with another value at `path`, or without that member. */
 function changed(path: Keys, value?: { readonly value: unknown }): unknown {
-  const copy: unknown = JSON.parse(JSON.stringify(full)); // Not structuredClone: parts of `full` are there several times.
+  const copy: unknown = JSON.parse(JSON.stringify(full)); // Not structuredClone: some parts occur several times in `full`.
   let place = copy as Record<string | number, unknown>;
   for (const key of path.slice(0, -1)) place = place[key] as Record<string | number, unknown>;
   const last = path.at(-1)!;
@@ -221,7 +221,7 @@ describe("each member", () => {
       else expect(() => checkOciSpec(changed(path))).not.toThrow();
     });
   }
-  test("the tables name nothing else", () => {
+  test("the tables contain no other paths", () => {
     for (const set of [required, notNull])
       for (const pattern of set)
         expect([pattern, members.some(({ path }) => named(new Set([pattern]), path))]).toEqual([pattern, true]);

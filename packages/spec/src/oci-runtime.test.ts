@@ -17,7 +17,7 @@ test("a small configuration parses and unknown members are dropped", () => {
   expect("surprise" in spec).toBe(false);
 });
 
-test("every wrong member is named by its path", () => {
+test("the error names every wrong member by its path", () => {
   const wrong = {
     ociVersion: "1.3.0",
     process: { cwd: "relative", user: { uid: -1, gid: 0 } },
@@ -39,7 +39,7 @@ test("64-bit integers keep their digits", () => {
   expect(parseJsonExactly('{"a":"1234567890123456789","b":12}')).toEqual({ a: "1234567890123456789", b: 12 });
 });
 
-test("toUint64 clamps what JSON rounded up and wraps -1 to infinity", () => {
+test("toUint64 reduces what JSON rounded up, and turns -1 into infinity", () => {
   expect(toUint64(2 ** 64)).toBe(0xffff_ffff_ffff_ffffn);
   expect(toUint64(-1)).toBe(0xffff_ffff_ffff_ffffn);
   expect(toUint64(7)).toBe(7n);

@@ -1,8 +1,8 @@
 /**
- * The OCI runtime-spec 1.3 configuration (`config.json`) for Linux: its types and the decoder that reads one.
+ * The OCI runtime-spec 1.3 configuration (`config.json`) for Linux: its types and its decoder.
  *
- * Source: opencontainers/runtime-spec `config.md`, `config-linux.md`, `schema/*.json`. Members of other systems (windows, vm,
- * zos, solaris, freebsd) are accepted and dropped, as are unknown members: the specification asks runtimes to ignore them.
+ * Source: opencontainers/runtime-spec `config.md`, `config-linux.md`, `schema/*.json`. Members of other systems (windows, vm, zos, solaris,
+ * freebsd) and unknown members are accepted and dropped: the specification asks runtimes to ignore them.
  */
 import { EngineError } from "@fathom/base";
 import { between, boolean, decodeDocument, integer, refused, unsigned } from "./decode/decoder.ts";
@@ -43,7 +43,7 @@ const mount = described({
   destination: nonEmpty,
   type: omittable(text),
   source: omittable(text),
-  /** Not of the OCI specification: a path inside the source of a bind, resolved there when it is mounted. */
+  /** Not in the OCI specification: a path inside the source of a bind. It is resolved in that source when the bind is mounted. */
   subpath: omittable(text),
   options: nullish(strings),
   uidMappings: nullish(list(idMapping)),
@@ -282,7 +282,7 @@ export type LinuxSeccompArgument = Decoded<typeof seccompArgument>;
 
 /**
  * Parses the text of a config.json.
- * Errors: EngineError "invalid-argument" that names each wrong member by its path and what is wrong with it.
+ * Errors: EngineError "invalid-argument". Its message names each wrong member by its path, and the problem.
  */
 export function parseOciSpec(json: string): OciSpec {
   let value: unknown;
@@ -294,7 +294,7 @@ export function parseOciSpec(json: string): OciSpec {
   return checkOciSpec(value);
 }
 
-/** As parseOciSpec, for a value that is parsed already. */
+/** Like parseOciSpec, for an already parsed value. */
 export function checkOciSpec(value: unknown): OciSpec {
   return decodeDocument(ociSpec, value, "config.json");
 }

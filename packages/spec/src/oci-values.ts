@@ -1,4 +1,4 @@
-/** Words and numbers of the OCI runtime configuration that code needs without its decoder. */
+/** Constants and number functions of the OCI runtime configuration, for code that does not need the decoder. */
 
 export const seccompActions = [
   "SCMP_ACT_KILL",
@@ -29,7 +29,7 @@ export type SeccompOperator = (typeof seccompOperators)[number];
 export const ociVersion = "1.3.0";
 
 /**
- * JSON whose integers of more than 15 digits become bigints, so that 64-bit limits and seccomp masks keep every digit.
+ * Parses JSON. Integers of more than 15 digits become bigints, so that 64-bit limits and seccomp masks keep every digit.
  * Throws SyntaxError as JSON.parse does.
  */
 export function parseJsonExactly(text: string): unknown {
@@ -40,7 +40,7 @@ export function parseJsonExactly(text: string): unknown {
   });
 }
 
-/** A JSON integer as an unsigned 64-bit number; what is larger (2^64 after rounding) is the largest, -1 too. */
+/** A JSON integer as an unsigned 64-bit number. A larger integer (2^64 after rounding) and -1 become the largest such number. */
 export function toUint64(value: number | bigint): bigint {
   const big = BigInt(value);
   const max = 0xffff_ffff_ffff_ffffn;

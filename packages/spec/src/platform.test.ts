@@ -50,7 +50,7 @@ describe("parsePlatform", () => {
     });
 });
 
-test("formats as users type it", () => {
+test("formats platforms as users type them", () => {
   expect(formatPlatform({ os: "linux", architecture: "arm", variant: "v7" })).toBe("linux/arm/v7");
   expect(formatPlatform(parsePlatform("linux/arm64/v8", amd64))).toBe("linux/arm64/v8");
   expect(formatPlatform({ os: "linux", architecture: "amd64" })).toBe("linux/amd64");
@@ -62,7 +62,7 @@ test("formats as users type it", () => {
 });
 
 describe("pickPlatform", () => {
-  test("takes the nearest variant, not the first that fits", () => {
+  test("chooses the nearest variant, not the first possible one", () => {
     expect(pick("linux/arm/v7", "linux/arm/v5", "linux/arm/v6", "linux/arm64")).toBe("linux/arm/v6");
     expect(pick("linux/arm/v7", "linux/arm/v8")).toBeUndefined();
     expect(pick("linux/arm64", "linux/arm/v7", "linux/arm64/v8")).toBe("linux/arm64/v8");
@@ -82,7 +82,7 @@ describe("pickPlatform", () => {
   });
 });
 
-test("an image of an older variant runs, of a newer one does not", () => {
+test("an image for an older variant runs, an image for a newer variant does not", () => {
   expect(is("linux/arm/v7", "linux/arm/v6")).toBe(true);
   expect(is("linux/arm/v6", "linux/arm/v7")).toBe(false);
   expect(is("linux/arm64", "linux/amd64")).toBe(false);

@@ -1,7 +1,7 @@
 /**
- * Platforms: parse what users type, normalise the names that tools write, and choose among the entries of an index by the fallback
- * rules of containerd's `platforms` package (an ARMv7 machine runs v6 and v5 images, an arm64 one 32-bit ARM, an amd64 one
- * lower micro-architecture levels and, when nothing else is offered, 386).
+ * Platforms: parses what users type, normalises the names that tools write, and chooses an entry of an index.
+ * The choice follows the fallback rules of containerd's `platforms` package. An ARMv7 machine also runs v6 and v5 images. An arm64 machine also
+ * runs 32-bit ARM. An amd64 machine also runs lower micro-architecture levels, and 386 when the index has nothing else.
  */
 import { EngineError } from "@fathom/base";
 import type { Platform } from "./oci-image.ts";
@@ -20,7 +20,7 @@ const knownArchitectures: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
-/** Where this process runs. The variant of a 32-bit ARM machine is taken as v7, which every one that Bun runs on has. */
+/** The platform of this process. A 32-bit ARM machine counts as v7, because Bun needs at least v7. */
 export function hostPlatform(): Platform {
   const architecture = { x64: "amd64", ia32: "386", arm64: "arm64", arm: "arm", s390x: "s390x", ppc64: "ppc64le" }[
     process.arch as string
@@ -57,7 +57,7 @@ function normalizeArchitecture(architecture: string, variant: string): { archite
   }
 }
 
-/** Lower case, one spelling for each architecture, the implied variant of ARM written out. */
+/** Lower case, one name for each architecture, and the default variant of ARM written out. */
 export function normalizePlatform(platform: Platform): Platform {
   const { architecture, variant } = normalizeArchitecture(platform.architecture, platform.variant ?? "");
   const { variant: _, ...rest } = platform;
@@ -65,7 +65,7 @@ export function normalizePlatform(platform: Platform): Platform {
 }
 
 /**
- * Parses "os", "arch", "os/arch" or "os/arch/variant"; what is left out comes from `host`.
+ * Parses "os", "arch", "os/arch" or "os/arch/variant". Missing parts come from `host`.
  * @throws invalid-argument in containerd's words, which the docker CLI shows.
  */
 export function parsePlatform(text: string, host: Platform = hostPlatform()): Platform {
@@ -88,7 +88,7 @@ export function parsePlatform(text: string, host: Platform = hostPlatform()): Pl
   throw invalid(`${quoted}: unknown operating system or architecture: invalid argument`);
 }
 
-/** "linux/arm64" is shown as it was typed, without the v8 that it means; matching puts it back. */
+/** "linux/arm64" is shown as the user typed it, without the v8 that it implies. Matching adds the v8 again. */
 function withoutImpliedVariant(platform: Platform): Platform {
   const implied = { arm64: "v8", arm: "v7" }[platform.architecture];
   if (implied === undefined || platform.variant !== implied) return platform;
@@ -111,7 +111,7 @@ function downTo(name: string, from: number, lowest: number): string[] {
   return Array.from({ length: Math.max(0, from - lowest + 1) }, (_, index) => `${name}/v${from - index}`);
 }
 
-/** "arch/variant" words that `wanted` can run, the best first. */
+/** The "arch/variant" pairs that `wanted` can run, the best first. */
 function runnable(wanted: Platform): string[] {
   const { architecture, variant = "" } = wanted;
   const version = /^v(\d+)/.exec(variant)?.[1];
@@ -135,12 +135,12 @@ function rank(wanted: Platform, offered: Platform): number {
   return runnable(wanted).indexOf(`${image.architecture}/${image.variant ?? ""}`);
 }
 
-/** Whether an image of platform `image` serves a wish for `wanted`. */
+/** Whether an image for platform `image` can be used for `wanted`. */
 export function platformMatches(wanted: Platform, image: Platform): boolean {
   return rank(normalizePlatform(wanted), image) !== -1;
 }
 
-/** The best of the offered entries; ones that name no platform come last. undefined when none fits. */
+/** The best of the given entries. Entries without a platform come last. Returns undefined when none fits. */
 export function pickPlatform<T extends { readonly platform?: Platform | undefined }>(
   wanted: Platform,
   offered: readonly T[],

@@ -69,7 +69,7 @@ describe("parseReference", () => {
     });
 });
 
-test("goes back to the familiar form", () => {
+test("the familiar form comes back", () => {
   for (const [text, name, whole] of [
     ["docker.io/library/alpine:3", "alpine", "alpine:3"],
     ["docker.io/library/a/b", "library/a/b", "library/a/b"],

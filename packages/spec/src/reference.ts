@@ -1,8 +1,8 @@
 /**
- * Image references by Docker's rules (module github.com/distribution/reference): what a user types becomes a registry, a repository and a tag
- * or digest, and goes back to the short form that users see.
+ * Image references by Docker's rules (module github.com/distribution/reference). A text from a user becomes a registry, a repository and a tag
+ * or digest; the short form that users see can be made again.
  *
- * Terms: a *canonical* string always names the registry ("docker.io/library/alpine:3.20"); a *familiar* one leaves out what Docker adds
+ * Terms: a *canonical* string always names the registry ("docker.io/library/alpine:3.20"). A *familiar* string leaves out what Docker adds
  * ("alpine:3.20").
  */
 import { EngineError } from "@fathom/base";
@@ -22,7 +22,7 @@ export const defaultTag = "latest";
 
 const officialPrefix = "library/";
 const maxRepositoryLength = 255;
-/** No valid reference is longer: host 255, port 6, path 255, tag 129, digest 136. Keeps the patterns below off hostile input. */
+/** Longest valid reference: host 255, port 6, path 255, tag 129, digest 136. Longer (hostile) input never reaches the patterns below. */
 const maxReferenceLength = 1024;
 
 const domainComponent = "(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])";
@@ -37,7 +37,7 @@ const referencePattern = new RegExp(`^(${domain})/(${path})(?::(${tagWord}))?(?:
 const tagPattern = new RegExp(`^${tagWord}$`);
 const identifierPattern = /^[0-9a-f]{64}$/;
 
-/** Cuts the registry off a name. Only a first part with a dot, a port, an upper-case letter, or "localhost" is one. */
+/** Splits the registry from a name. The first part is a registry only when it has a dot, a port or an upper-case letter, or is "localhost". */
 function splitRegistry(name: string): { registry: string; rest: string } {
   const slash = name.indexOf("/");
   if (slash === -1) return { registry: defaultRegistry, rest: officialPrefix + name };
@@ -52,7 +52,7 @@ function invalid(message: string): EngineError {
   return new EngineError("invalid-argument", message);
 }
 
-/** What is wrong with a digest that has the outer shape of one. */
+/** The problem of a text that looks like a digest but is not a valid one. */
 function digestProblem(text: string): string {
   const [algorithm, hex] = text.split(":") as [string, string];
   const length = { sha256: 64, sha384: 96, sha512: 128 }[algorithm];
@@ -61,7 +61,7 @@ function digestProblem(text: string): string {
 }
 
 /**
- * Parses what a user typed. No tag is added: see `withDefaultTag`.
+ * Parses what a user typed. It adds no tag: see `withDefaultTag`.
  * @throws invalid-argument in the words of Docker's own parser.
  */
 export function parseReference(text: string): Reference {
@@ -82,7 +82,7 @@ export function parseReference(text: string): Reference {
   return { registry, repository: repository!, tag, digest };
 }
 
-/** As parseReference, with undefined for what is no reference. */
+/** Like parseReference, but returns undefined for an invalid reference. */
 export function tryParseReference(text: string): Reference | undefined {
   try {
     return parseReference(text);
@@ -92,7 +92,7 @@ export function tryParseReference(text: string): Reference | undefined {
 }
 
 /**
- * Refuses what no image may be called: "sha256:abcd" reads as an id, in front of a tag as well as alone.
+ * Rejects names that no image may have: "sha256:abcd" looks like an id, with or without a tag behind it.
  * @throws invalid-argument in Docker's words
  */
 export function refuseAmbiguousName(reference: Reference): void {
@@ -100,24 +100,24 @@ export function refuseAmbiguousName(reference: Reference): void {
     throw invalid("refusing to create an ambiguous tag using digest algorithm as name");
 }
 
-/** Refuses what no tag may be: only content gives a digest. @throws invalid-argument in Docker's words */
+/** Rejects a reference with a digest as a new tag: a digest always comes from content. @throws invalid-argument in Docker's words */
 export function refuseAsTag(reference: Reference): void {
   if (reference.digest !== undefined) throw invalid("refusing to create a tag with a digest reference");
   refuseAmbiguousName(reference);
 }
 
-/** The reference itself, or with tag "latest" where it has neither tag nor digest. */
+/** Returns the reference itself. If it has neither tag nor digest, it gets the tag "latest". */
 export function withDefaultTag(reference: Reference): Reference {
   return reference.tag === undefined && reference.digest === undefined ? { ...reference, tag: defaultTag } : reference;
 }
 
-/** The repository alone, with another tag. @throws invalid-argument for a tag that is none. */
+/** The repository with another tag. @throws invalid-argument for an invalid tag. */
 export function withTag(reference: Reference, tag: string): Reference {
   if (!tagPattern.test(tag)) throw invalid("invalid tag format");
   return { ...reference, tag, digest: undefined };
 }
 
-/** The repository alone, with a digest. */
+/** The repository with a digest. */
 export function withDigest(reference: Reference, digest: Digest): Reference {
   return { ...reference, tag: undefined, digest };
 }
@@ -127,7 +127,7 @@ export function canonicalName(reference: Reference): string {
   return `${reference.registry}/${reference.repository}`;
 }
 
-/** "docker.io/library/alpine:3.20@sha256:…", as far as tag and digest are there. */
+/** "docker.io/library/alpine:3.20@sha256:…", with the tag and digest that the reference has. */
 export function canonicalString(reference: Reference): string {
   return canonicalName(reference) + suffix(reference);
 }
@@ -139,7 +139,7 @@ export function familiarName(reference: Reference): string {
   return reference.repository.startsWith(officialPrefix) && !short.includes("/") ? short : reference.repository;
 }
 
-/** "alpine:3.20@sha256:…", as far as tag and digest are there. */
+/** "alpine:3.20@sha256:…", with the tag and digest that the reference has. */
 export function familiarString(reference: Reference): string {
   return familiarName(reference) + suffix(reference);
 }

@@ -10,7 +10,7 @@ test("sizes", () => {
   );
 });
 
-test("texts that are no size, in the words of go-units", () => {
+test("texts that are no size give the messages of go-units", () => {
   for (const text of ["", "abc", "-1", "k"]) expect(parseSize(text)).toEqual({ wrong: `invalid size: '${text}'` });
   expect(parseSize("1x")).toEqual({ wrong: "invalid suffix: 'x'" });
   expect(parseSize("1.2.3m")).toEqual({ wrong: 'strconv.ParseFloat: parsing "1.2.3": invalid syntax' });

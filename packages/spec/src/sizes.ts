@@ -1,7 +1,8 @@
-/** Sizes as users write them: "64m", "1.5g", "1024", "10kb", "10KiB". Binary multiples, as Docker counts memory. */
+/** Sizes as users write them: "64m", "1.5g", "1024", "10kb", "10KiB". Units are powers of 1024, as Docker counts memory. */
 
 /**
- * Bytes, as go-units' RAMInBytes reads them; or what is wrong with the text, in its words. The number ends at the last digit, point or space.
+ * The bytes, as go-units' RAMInBytes reads them, or a message in its words about what is wrong with the text. The number ends at the last
+ * digit, point or space.
  */
 export function parseSize(text: string): { readonly bytes: number } | { readonly wrong: string } {
   const match = /^(.*[\d. ])([^\d. ]*)$/s.exec(text);

@@ -1,11 +1,11 @@
 /**
  * Go's text/template, on JSON data.
  *
- * Lifecycle: a template is parsed once and executed as often as wanted. It keeps nothing between two executions, holds no resource, and reads
- * nothing but the value that it is given.
- * Terms: an action is what stands between `{{` and `}}`. A field of the value that is a function is a method: it gets the action's arguments.
- * Errors: TemplateError alone, in Go's words; parsing names the template, executing names line, column and action.
- * Abort: there is nothing to abort. Time and memory of an execution grow with the template and the value; a template has no loop without a list.
+ * Lifecycle: a template is parsed once and can be executed many times. It keeps nothing between two executions, holds no resource, and reads only the value
+ * that the caller passes.
+ * Terms: an action is the text between `{{` and `}}`. A field of the value that is a function is a method: the action's arguments are passed to it.
+ * Errors: only TemplateError, in Go's words. A parse error names the template; an execution error names line, column and action.
+ * Abort: there is nothing to abort. Time and memory of an execution grow with the template and the value; a template can only loop over a list.
  */
 
 export interface Template {
@@ -14,7 +14,7 @@ export interface Template {
 }
 
 export interface TemplateOptions {
-  /** true, as Go's missingkey=error: a key that the value does not have is an error. false: it prints as `<no value>`. */
+  /** true, as Go's missingkey=error: a key that the value does not have is an error. false: such a key prints as `<no value>`. */
   readonly missingIsError: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** Splits a Go template (text/template) into text and actions, and an action into tokens. Positions are byte columns for messages. */
+/** Splits a Go template (text/template) into text and actions, and an action into tokens. Positions are byte columns; messages name them. */
 import { TemplateError } from "./contract.ts";
 
 export type Token =
@@ -27,7 +27,7 @@ const escapes: Readonly<Record<string, string>> = {
   "'": "'",
 };
 
-/** Reads a Go string or character literal's body up to its closing quote. */
+/** Reads the body of a Go string or character literal, up to the closing quote. */
 function readQuoted(source: string, start: number, quote: string): { text: string; end: number } {
   let text = "";
   for (let i = start; i < source.length; i++) {
@@ -91,7 +91,7 @@ function tokenize(source: string, offset: number): Token[] {
   return tokens;
 }
 
-/** Text between actions, with the trimming that `{{-` and `-}}` ask for. Comments vanish. */
+/** Text between actions. `{{-` and `-}}` trim it. Comments are dropped. */
 export function lex(source: string): Segment[] {
   const segments: Segment[] = [];
   let position = 0;
@@ -121,7 +121,7 @@ export function lex(source: string): Segment[] {
   }
 }
 
-/** The index of the `}}` that ends an action, past any inside a quoted string. */
+/** The index of the `}}` that ends an action. A `}}` inside a quoted string does not count. */
 function findClose(source: string, start: number): number {
   let quote = "";
   for (let i = start; i < source.length; i++) {

@@ -1,4 +1,4 @@
-/** Tokens to a tree: the part of text/template that formats use (no template definitions). */
+/** Makes a tree of the tokens: the part of text/template that formats use (no template definitions). */
 import { TemplateError } from "./contract.ts";
 import { lex, type Segment, type Token } from "./lexer.ts";
 
@@ -6,10 +6,10 @@ export type Expression =
   | { readonly kind: "dot" }
   | { readonly kind: "nil" }
   | { readonly kind: "literal"; readonly value: string | number | boolean }
-  /** `.A.B`, `$x.A`, `(expression).A`: fields are looked up one after another. */
+  /** `.A.B`, `$x.A`, `(expression).A`: the fields are looked up one after another. */
   | { readonly kind: "fields"; readonly base: Expression; readonly names: readonly string[]; readonly at: number }
   | { readonly kind: "variable"; readonly name: string }
-  /** `.Label "key"`: the field is a function of the data, called with the arguments. */
+  /** `.Label "key"`: the field is a function in the data; it is called with the arguments. */
   | { readonly kind: "method"; readonly target: Expression; readonly args: readonly Expression[] }
   | { readonly kind: "call"; readonly name: string; readonly args: readonly Expression[]; readonly at: number }
   /** `a | f x`: the value of `input` becomes the last argument of `stage`. */
@@ -17,7 +17,7 @@ export type Expression =
 
 export interface Pipeline {
   readonly expression: Expression;
-  /** Variables that receive the value (one), or index and element (two, in range). */
+  /** Variables that receive the value (one variable), or index and element (two variables, in range). */
   readonly declare: readonly string[];
   readonly assign: boolean;
 }
@@ -55,7 +55,7 @@ class Parser {
     return nodes;
   }
 
-  /** Nodes up to `end`, `else` or the end of the source; the terminator is consumed and named. */
+  /** Nodes up to `end`, `else` or the end of the source. The terminator is consumed, and the result names it. */
   #list(): { nodes: Node[]; end: string; elseTokens: readonly Token[] } {
     const nodes: Node[] = [];
     while (this.#index < this.#segments.length) {
@@ -98,7 +98,7 @@ class Parser {
     if (end === "") throw new TemplateError("unexpected EOF");
     const [first, ...rest] = elseTokens;
     if (first !== undefined) {
-      // `else if` shares the end of the whole chain.
+      // `else if` has no `end` of its own: the `end` of the whole chain closes it.
       if (first.kind !== "identifier" || (first.text !== "if" && first.text !== "with")) {
         throw new TemplateError(`unexpected <${first.text}> in input`);
       }

@@ -48,7 +48,7 @@ describe("templates", () => {
     expect(parseTemplate('{{.Label "a"}}{{.Label "b" | json}}').execute({ Label: label })).toBe('<a>"<b>"');
   });
 
-  test("errors say where", () => {
+  test("errors name the line and the column", () => {
     expect(() => render("{{.Nosuch}}")).toThrow(
       'template: :1:2: executing "" at <.Nosuch>: map has no entry for key "Nosuch"',
     );

@@ -1,6 +1,6 @@
 /**
- * Parsing and execution of a template: actions, pipelines, variables, if/with/range/else, and the functions of text/template
- * and of the docker CLI (json, join, split, lower, upper, title, pad, truncate; `table` is the work of the CLI's printers).
+ * Parsing and execution of a template: actions, pipelines, variables, if/with/range/else, and the functions of text/template and of the docker CLI (json,
+ * join, split, lower, upper, title, pad, truncate). `table` is not here: the CLI's printers do it.
  */
 import { TemplateError, type Template, type TemplateOptions } from "./contract.ts";
 import { parseNodes, type Expression, type Node, type Pipeline } from "./parser.ts";

@@ -1,7 +1,7 @@
-/** How Go prints, compares and judges values, for JSON data. */
+/** How Go prints and compares JSON values, and which values Go counts as true. */
 import { TemplateError } from "./contract.ts";
 
-/** A value of fmt's %v: maps sorted by key, slices in brackets. */
+/** A value as fmt prints it with %v: maps sorted by key, slices in brackets. */
 export function printValue(value: unknown): string {
   if (value === undefined) return "<no value>";
   if (value === null) return "<no value>";
@@ -19,7 +19,7 @@ function printInner(value: unknown): string {
   return String(value);
 }
 
-/** Go's truth of a value: not its zero value, not empty. */
+/** Go's truth of a value: a zero value and an empty value are false. */
 export function isTrue(value: unknown): boolean {
   if (value === undefined || value === null || value === false || value === 0 || value === "") return false;
   if (Array.isArray(value)) return value.length > 0;
@@ -52,7 +52,7 @@ export function less(a: unknown, b: unknown): boolean {
   throw new TemplateError("error calling lt: incompatible types for comparison");
 }
 
-/** A number with all its digits. The language has it; its types here do not yet. */
+/** A number with all its digits. JavaScript has this feature, but TypeScript's types do not have it yet. */
 const { rawJSON: rawJson } = JSON as typeof JSON & { rawJSON(text: string): unknown };
 
 /** JSON as Go's encoder with HTML escaping off. */

@@ -4,7 +4,7 @@ import { complete, type NameSource } from "../completion.ts";
 import { globalFlags } from "../dispatch.ts";
 import { parseFlags } from "../flags.ts";
 
-/** Names from a running daemon; none when there is no daemon: completion never starts one and never complains. */
+/** Names from a running daemon. Without a daemon there are none: completion never starts a daemon and never prints an error. */
 function namesFrom(client: Client): NameSource {
   return async (kind) => {
     try {
@@ -32,7 +32,7 @@ function namesFrom(client: Client): NameSource {
   };
 }
 
-/** The host that the line names, where it is whole already. */
+/** The host on the line, if its word is complete. */
 function hostOf({ args, global }: CommandContext): string {
   try {
     const flags = parseFlags(globalFlags, args.slice(0, -1), { stopAtArgument: true });

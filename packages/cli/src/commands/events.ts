@@ -14,13 +14,13 @@ interface Event {
   readonly time: number;
 }
 
-/** Nanoseconds since the epoch are more than a double holds: they are taken from the text. */
+/** Nanoseconds since the epoch are too large for a JavaScript number, so they are read from the text of the line. */
 function nanosecondsOf(text: string): bigint {
-  // Within a string the quotes would be escaped, and attributes are strings: only the event's own number looks like this.
+  // In a JSON string the quotes would be escaped, and all attributes are strings. So only the event's own number matches.
   return BigInt(/"timeNano":(\d+)/.exec(text)?.[1] ?? 0);
 }
 
-/** As Go writes a map. */
+/** In the order of a Go map. */
 function withSortedAttributes(event: Event): Event {
   const sorted = Object.entries(event.Actor.Attributes ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return { ...event, Actor: { ...event.Actor, Attributes: Object.fromEntries(sorted) } };
@@ -38,7 +38,7 @@ function line(event: Event, timeNano: bigint): string {
   return `${time} ${event.Type} ${event.Action} ${event.Actor.ID}${words === "" ? "" : ` (${words})`}`;
 }
 
-/** As docker writes it: with the older fields, which the newest API leaves out. */
+/** As docker writes it: with the older fields, which the newest API no longer sends. */
 function jsonData(event: Event, timeNano: bigint): object {
   const { status, id, from } = olderFields(event);
   return { ...(status === "" ? {} : { status, id }), ...(from === "" ? {} : { from }), ...event, timeNano };
@@ -53,7 +53,7 @@ function olderFields({ Type, Action, Actor }: Event): Readonly<Record<"status" |
   };
 }
 
-/** What templates see, under docker's names; as JSON it has the names of the API. */
+/** The event for templates, with docker's names. As JSON it has the API's names. */
 function templateData(event: Event, timeNano: bigint): object {
   const { Type, Action, Actor, scope, time } = event;
   const { status, id, from } = olderFields(event);

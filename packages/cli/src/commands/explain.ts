@@ -9,7 +9,7 @@ import { runFlags } from "./run-flags.ts";
 
 const runUsage = "[OPTIONS] IMAGE [COMMAND] [ARG...]";
 
-/** The daemon compiles the plan as it would for the run, and answers it in words; nothing is created. */
+/** The daemon makes the plan of the run and describes it in words. It creates nothing. */
 export async function run(context: CommandContext): Promise<number> {
   const [verb, ...rest] = context.args;
   if (verb !== "run" && verb !== "create")

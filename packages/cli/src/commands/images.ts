@@ -23,7 +23,7 @@ interface Row {
   readonly digest: string;
 }
 
-/** One row a name; images without a name have one with <none>. */
+/** One row per name. An image without a name has one row with <none>. */
 function rowsOf(image: Summary, digests: boolean): Row[] {
   const named = (image.RepoTags ?? []).filter((name) => name !== "<none>:<none>").map(splitTag);
   const pairs = (image.RepoDigests ?? [])

@@ -34,7 +34,7 @@ interface Info {
   readonly Warnings: readonly string[] | null;
 }
 
-/** What fathom's daemon says of its kernel; dockerd says nothing. */
+/** The kernel features that fathom's daemon reports. dockerd does not report them. */
 interface KernelFacts {
   readonly Features: readonly {
     readonly Call: string;

@@ -2,7 +2,7 @@ import type { CommandContext } from "../command.ts";
 import { inspectObjects, objectKinds, type ObjectKind } from "../inspect-objects.ts";
 import { connect } from "../session.ts";
 
-/** Asked in turn when no type is given. */
+/** When the user gives no type, the kinds are tried in this order. */
 const usual: readonly ObjectKind[] = ["container", "image", "network", "volume"];
 
 export async function run(context: CommandContext): Promise<number> {

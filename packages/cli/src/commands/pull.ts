@@ -3,7 +3,7 @@ import type { CommandContext } from "../command.ts";
 import { pullImage } from "../pull-image.ts";
 import { connect } from "../session.ts";
 
-/** Repository with docker.io spelled out, as the last line of `docker pull` names it. */
+/** The repository with docker.io in front, as in the last line of `docker pull`. */
 export function fullName(image: string): string {
   const slash = image.indexOf("/");
   const first = slash < 0 ? "" : image.slice(0, slash);

@@ -7,7 +7,7 @@ export async function run(context: CommandContext): Promise<number> {
   const client = await connect(context);
   const query = { force: context.flags.bool("force"), noprune: context.flags.bool("no-prune") };
   let code = 0;
-  // One after another: the second name may be of the image that the first removes.
+  // One after another: removing the first name may also remove the image of the second.
   for (const name of context.args) {
     try {
       const items = await client.json<readonly { Untagged?: string; Deleted?: string }[]>(

@@ -1,4 +1,4 @@
-/** The flags of `create` and `run`. Checks that need no daemon are made while parsing, as docker does. */
+/** The flags of `create` and `run`. Like docker, the parser makes all checks that need no daemon. */
 import type { FlagDefinition, FlagTable } from "../flags.ts";
 import {
   checkAddHost,

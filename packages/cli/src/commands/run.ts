@@ -27,7 +27,7 @@ export async function run(context: CommandContext): Promise<number> {
   }
   const stopSignals = flags.bool("sig-proxy") && !tty ? proxySignals(client, id) : () => undefined;
   const stream = await attach(client, context, id);
-  // The wait is registered before the start: a container that ends at once, or is removed, is still seen.
+  // The wait is registered before the start, so that it also sees a container that ends or is removed at once.
   const condition = flags.bool("rm") ? "removed" : "next-exit";
   const giveUp = new AbortController();
   const waited = client.json<WaitAnswer>("POST", `/containers/${id}/wait`, {
@@ -38,7 +38,7 @@ export async function run(context: CommandContext): Promise<number> {
   try {
     await start(client, context, id);
   } catch (error) {
-    // The wait would go on: a container that was never started does not end.
+    // A container that was never started does not end, so the wait would never end.
     giveUp.abort();
     stream.close();
     stopSignals();
@@ -50,7 +50,7 @@ export async function run(context: CommandContext): Promise<number> {
     await copyStreams({ stream, tty, stdin: stdin && attaches(context, "stdin"), resize });
     return await exitCode(client, id, waited, tty, stdin);
   } finally {
-    // Whoever detached does not wait for the container's end, and the open request would keep this program.
+    // After a detach nobody waits for the container's end. The open request would keep this program running.
     giveUp.abort();
     stopSignals();
   }
@@ -74,7 +74,7 @@ function attach(client: Client, context: CommandContext, id: string): Promise<Hi
   });
 }
 
-/** Exit codes of a start that failed, as docker maps them: 127 not found, 126 not executable, 125 the rest. */
+/** Exit codes of a failed start, as in docker: 127 not found, 126 not executable, 125 all others. */
 async function start(client: Client, context: CommandContext, id: string): Promise<void> {
   try {
     await client.send("POST", `/containers/${id}/start`, {
@@ -97,7 +97,7 @@ async function start(client: Client, context: CommandContext, id: string): Promi
   }
 }
 
-/** After the streams ended: the exit code, or 0 at once when the user detached and the container runs on. */
+/** After the streams have ended: the container's exit code. When the user detached and the container still runs: 0, at once. */
 async function exitCode(
   client: Client,
   id: string,

@@ -22,7 +22,7 @@ export async function run(context: CommandContext): Promise<number> {
     for await (const chunk of response.body) writeAll(1, chunk);
     return 0;
   }
-  // A broken download leaves no half archive under the name.
+  // A broken download must not leave half an archive under the final name.
   const temporary = `${output}.fathom-${process.pid}`;
   try {
     const file = Bun.file(temporary).writer();

@@ -7,7 +7,7 @@ export const filterFlag: FlagDefinition = {
   shorthand: "f",
   type: "list",
   typeName: "filter",
-  help: "Show only what meets the conditions (key=value)",
+  help: "Show only items that meet the conditions (key=value)",
 };
 
 export const formatFlag: FlagDefinition = {
@@ -29,7 +29,7 @@ export const detachKeysFlag: FlagDefinition = {
 export const platformFlag: FlagDefinition = {
   name: "platform",
   type: "string",
-  help: "Platform to choose where an image has several, as os/architecture/variant",
+  help: "Platform to use when an image has several, as os/architecture/variant",
 };
 
 export const signalFlag: FlagDefinition = { name: "signal", shorthand: "s", type: "string", help: "Signal to send" };
@@ -55,10 +55,10 @@ export const environmentFlags: readonly FlagDefinition[] = [
 /** The older name of --timeout. */
 export const timeAliasFlag: FlagDefinition = { name: "time", type: "int", hidden: true, help: "As --timeout" };
 
-/** Where -f means --force. */
+/** For commands where -f means --force. */
 export const longFilterFlag: FlagDefinition = {
   name: "filter",
   type: "list",
   typeName: "filter",
-  help: "Only what meets the conditions (key=value)",
+  help: "Only items that meet the conditions (key=value)",
 };

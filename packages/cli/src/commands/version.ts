@@ -22,7 +22,7 @@ function rows(title: string, pairs: readonly (readonly [string, string])[]): str
   return `${title}\n${pairs.map(([key, value]) => ` ${`${key}:`.padEnd(18)}${value}\n`).join("")}`;
 }
 
-/** Asks a running daemon; does not start one: a look at versions changes nothing. */
+/** Asks a running daemon. It does not start a daemon, because showing versions must change nothing. */
 export async function run(context: CommandContext): Promise<number> {
   const { flags, global, stdout, stderr } = context;
   const architecture = process.arch === "x64" ? "amd64" : process.arch;

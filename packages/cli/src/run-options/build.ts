@@ -1,4 +1,7 @@
-/** The flags of `create` and `run` to the API's create request. Wrong combinations are refused here in docker's words; the rest is the daemon's to judge. */
+/**
+ * Makes the API's create request from the flags of `create` and `run`. Wrong combinations are rejected here, in docker's words. The daemon
+ * checks everything else.
+ */
 import { resolve } from "node:path";
 import type { ContainerCreateBody, EndpointSettingsBody, HostConfig } from "@fathom/spec";
 import type { ParsedFlags } from "../flags.ts";
@@ -88,7 +91,7 @@ function publishedPorts(flags: ParsedFlags): {
   return { exposed, bindings };
 }
 
-/** `-v /data` is an anonymous volume; everything with a source is a bind. Sources relative to here become absolute. */
+/** `-v /data` is an anonymous volume. A value with a source is a bind. A relative source becomes absolute. */
 function splitVolumes(given: readonly string[]): { anonymous: Record<string, Record<string, never>>; binds: string[] } {
   const anonymous: Record<string, Record<string, never>> = {};
   const binds: string[] = [];
@@ -97,7 +100,7 @@ function splitVolumes(given: readonly string[]): { anonymous: Record<string, Rec
     if (parts.length === 1) anonymous[text] = {};
     else {
       const [source, ...rest] = parts;
-      // As docker: what begins with a dot is a path, everything else a volume's name or absolute.
+      // As in docker: a source that begins with a dot is a path. Any other is absolute, or the name of a volume.
       const path = source!.startsWith(".") ? resolve(source!) : source!;
       binds.push([path, ...rest].join(":"));
     }
@@ -185,12 +188,12 @@ function tmpfsOf(given: readonly string[]): Record<string, string> {
   );
 }
 
-/** Nothing given is null on the wire, as docker sends it. */
+/** A field without a value is null in the request, as in docker's. */
 function listOrNull<T>(list: readonly T[]): T[] | null {
   return list.length === 0 ? null : [...list];
 }
 
-/** "net_admin" is CAP_NET_ADMIN; ALL stays. */
+/** "net_admin" becomes CAP_NET_ADMIN; ALL stays. */
 function capabilityName(text: string): string {
   const name = text.toUpperCase();
   return name === "ALL" || name.startsWith("CAP_") ? name : `CAP_${name}`;

@@ -1,4 +1,4 @@
-/** Checks of single flag values, run while the command line is parsed. */
+/** Checks of single flag values. They run while the command line is parsed. */
 import { parseMount } from "./mount.ts";
 import { parseAddHost, parseBytes, parseDuration, parseIpAddress, parseNanoCpus, parseUlimit } from "./values.ts";
 
@@ -9,7 +9,7 @@ export const checkDuration = (value: string): void => void parseDuration(value);
 export const checkMount = (value: string): void => void parseMount(value);
 export const checkUlimit = (value: string): void => void parseUlimit(value);
 export const checkBytes = (value: string): void => void parseBytes(value);
-/** -1 is a value of its own: no limit. */
+/** -1 means no limit. */
 export const checkSwap = (value: string): void => {
   if (value !== "-1") parseBytes(value);
 };

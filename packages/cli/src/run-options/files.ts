@@ -1,7 +1,7 @@
 /** Files that flags name: environment files, label files, seccomp profiles. Errors in docker's words. */
 import { readFileSync } from "node:fs";
 
-/** Reads a file of the user; a missing one is "open NAME: no such file or directory", as Go says it. */
+/** Reads a file of the user. If it does not exist, the error is "open NAME: no such file or directory", as in Go. */
 export function readUserFile(path: string): string {
   try {
     return readFileSync(path, "utf8");
@@ -20,7 +20,7 @@ export function readUserFile(path: string): string {
 }
 
 /**
- * NAME=value lines; `#` begins a comment line; NAME alone takes this shell's value, or nothing when `lookup` has none.
+ * NAME=value lines. `#` begins a comment line. A NAME alone takes this shell's value; when `lookup` finds none, a variable is dropped and a label stays.
  * @param what "env" or "label", for the message
  */
 export function parseKeyValueFile(
@@ -49,7 +49,7 @@ export function parseKeyValueFile(
   return result;
 }
 
-/** `-e NAME=value`, `-e NAME`; variables of files first, so that flags win. */
+/** `-e NAME=value` and `-e NAME`. Variables of files come first, so that flags override them. */
 export function environmentOf(
   files: readonly string[],
   given: readonly string[],
@@ -62,11 +62,11 @@ export function environmentOf(
     const value = lookup(text);
     return value === undefined ? [text] : [`${text}=${value}`];
   });
-  // Of one name the last value counts, at the place of the first.
+  // When a name occurs several times, the last value is used, at the position of the first.
   return [...new Map([...fromFiles, ...fromFlags].map((text) => [text.replace(/=.*/s, ""), text])).values()];
 }
 
-/** `key=value` flags and files to a map; a key alone has the value "". */
+/** Makes a map of `key=value` flags and files. A key alone has the value "". */
 export function labelsOf(files: readonly string[], given: readonly string[]): Record<string, string> {
   const lines = [...files.flatMap((path) => parseKeyValueFile(path, "label", () => undefined)), ...given];
   return keyValueMap(lines);
@@ -77,11 +77,11 @@ export function keyValueMap(lines: readonly string[]): Record<string, string> {
     const equals = line.indexOf("=");
     return equals < 0 ? ([line, ""] as const) : ([line.slice(0, equals), line.slice(equals + 1)] as const);
   });
-  // In the order of their keys, as Go writes a map: the same flags give the same bytes.
+  // Sorted by key, as Go writes a map: the same flags give the same bytes.
   return Object.fromEntries(pairs.toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
 }
 
-/** Security options, with seccomp profiles read from their files as docker does. */
+/** Security options. Seccomp profiles are read from their files, as in docker. */
 export function securityOptions(given: readonly string[]): string[] {
   return given.map((option) => {
     const match = /^([^=:]+)[=:](.*)$/s.exec(option);

@@ -1,4 +1,4 @@
-/** The `--mount` flag: key=value fields of one mount, to the API's Mount. */
+/** The `--mount` flag: the key=value fields of one mount, as the API's Mount. */
 import { parseBytes, parseCsvRecord } from "./values.ts";
 
 export interface Mount {
@@ -36,7 +36,7 @@ function pair(value: string): readonly [string, string] {
   return equals < 0 ? [value, ""] : [value.slice(0, equals), value.slice(equals + 1)];
 }
 
-/** Fields that stand without a value. */
+/** Fields that need no value. */
 const flagKeys = new Set(["readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-create-src"]);
 
 export function parseMount(text: string): Mount {

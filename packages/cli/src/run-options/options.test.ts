@@ -81,7 +81,7 @@ test("ports", () => {
   expect(parseExpose("8000-8001/udp")).toEqual(["8000/udp", "8001/udp"]);
 });
 
-test("of a variable that is given twice the last value counts, at the place of the first", () => {
+test("when a variable is given twice, the last value is used, at the position of the first", () => {
   expect(environmentOf([], ["Z=1", "A=1", "Z=2", "C", "A", "Y=a=b"], { A: "mine" })).toEqual([
     "Z=2",
     "A=mine",

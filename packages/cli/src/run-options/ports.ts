@@ -4,7 +4,7 @@ export interface PortMapping {
   /** "80/tcp". */
   readonly port: string;
   readonly hostIp: string;
-  /** "" for a random one, "8000-8010" for one of a range. */
+  /** "" for a random port, "8000-8010" for any port of a range. */
   readonly hostPort: string;
 }
 
@@ -34,7 +34,7 @@ export function parsePublish(text: string): PortMapping[] {
   const [body, protocol] = protocolOf(text);
   const parts = /^(?:(?<address>\[[^\]]*\]|[^:]*):)?(?:(?<host>[^:]*):)?(?<container>[^:]*)$/.exec(body)?.groups;
   if (parts === undefined) throw new Error(`invalid publish opts format (should be name=value but got '${text}')`);
-  // With one colon the first part is the host port; with two it is the address.
+  // With one colon the first part is the host port; with two colons it is the address.
   const hasHost = parts["host"] !== undefined;
   const address = hasHost ? (parts["address"] ?? "") : "";
   const host = hasHost ? (parts["host"] ?? "") : (parts["address"] ?? "");
@@ -62,7 +62,7 @@ export function parsePublish(text: string): PortMapping[] {
   }));
 }
 
-/** `port[-port][/protocol]` to single ports. */
+/** Makes single ports of `port[-port][/protocol]`. */
 export function parseExpose(text: string): string[] {
   if (text.includes(":")) throw new Error(`invalid port format for --expose: ${text}`);
   const [body, protocol] = protocolOf(text);

@@ -1,4 +1,4 @@
-/** Values of flags to numbers and structures, with docker's messages for what is wrong. */
+/** Makes numbers and structures of flag values. Errors have docker's messages. */
 import { isIP } from "node:net";
 import { parseSize } from "@fathom/spec";
 
@@ -20,7 +20,7 @@ const durationUnits: Readonly<Record<string, number>> = {
   h: 3600e9,
 };
 
-/** Go's time.ParseDuration, in nanoseconds. */
+/** As Go's time.ParseDuration, in nanoseconds. */
 export function parseDuration(text: string): number {
   const fail = (): never => {
     throw new Error(`time: invalid duration ${JSON.stringify(text)}`);
@@ -86,7 +86,7 @@ export function parseUlimit(text: string): Ulimit {
   return { Name: name, Hard: hard, Soft: soft };
 }
 
-/** "name:address" or "name=address" to the form the API takes. */
+/** Makes the API's form of "name:address" or "name=address". */
 export function parseAddHost(text: string): string {
   const match = /^([^=:]+)[=:](.+)$/s.exec(text);
   if (match === null) throw new Error(`bad format for add-host: ${JSON.stringify(text)}`);
@@ -101,7 +101,7 @@ export function parseIpAddress(text: string): string {
   return text.trim();
 }
 
-/** One CSV record, as Go's encoding/csv reads it: quotes around fields with commas. */
+/** One CSV record, as Go's encoding/csv reads it: a field with commas has quotes. */
 export function parseCsvRecord(text: string): string[] {
   const fields: string[] = [];
   let field = "";

@@ -1,4 +1,4 @@
-/** A program for tests: downloads a blob in a worker thread, as pulls do, and prints its bytes or why it failed. */
+/** A program for tests: downloads a blob in a worker thread, as a pull does, and prints the bytes or the error. */
 import { messageOf } from "@fathom/base";
 import type { Descriptor } from "@fathom/spec";
 import { openBlob } from "../blob.ts";

@@ -1,6 +1,6 @@
 /**
- * A registry for tests that follows a script: serves manifests and blobs from memory, and for each request asks a script first, which
- * may answer in any faulty or hostile way. It records every request.
+ * A registry for tests that follows a script. It serves manifests and blobs from memory. For each request it first calls the script, which may
+ * answer in any faulty or hostile way. It records every request.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
@@ -13,7 +13,7 @@ export interface RecordedRequest {
   readonly body: Uint8Array;
 }
 
-/** Gives true when it has answered (or will never). */
+/** Returns true when the script has answered (or never will). */
 export type Script = (request: RecordedRequest, response: ServerResponse, nth: number) => boolean | Promise<boolean>;
 
 export class ScriptedRegistry implements AsyncDisposable {
@@ -61,7 +61,7 @@ export class ScriptedRegistry implements AsyncDisposable {
     return { mediaType, digest, size: data.length };
   }
 
-  /** @param name "repository:tag"; it is there by digest too. */
+  /** @param name "repository:tag". The registry also serves it by digest. */
   addManifest(name: string, mediaType: string, value: unknown): Descriptor {
     const raw = new TextEncoder().encode(JSON.stringify(value));
     const digest = sha256Digest(raw);
@@ -119,7 +119,7 @@ export class ScriptedRegistry implements AsyncDisposable {
   }
 }
 
-/** A registry's own form of an error. */
+/** An error in the form of a registry. */
 export function respondError(
   response: ServerResponse,
   status: number,

@@ -1,4 +1,4 @@
-/** Certificates and keys of an authority that is nowhere trusted, made for tests: valid until 2125, one of them until 2020. */
+/** Certificates and keys of an authority that nobody trusts, made for tests. They are valid until 2125, one of them until 2020. */
 
 export const testAuthority = `-----BEGIN CERTIFICATE-----
 MIIBijCCAS+gAwIBAgIUAJ0f2dremapVPuTmZw9i1gxEry4wCgYIKoZIzj0EAwIw

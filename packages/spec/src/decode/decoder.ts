@@ -1,26 +1,31 @@
 /**
- * Reading JSON from outside: the one way in this repository. A decoder is a plain value, built once; it walks over the members that it
- * knows. `go.ts` reads a document as Go's encoding/json does (bodies of Docker's API), `exact.ts` reads one by the letter (OCI configurations, manifests).
- * Nothing here needs a library: worker threads load it.
+ * Decoders for JSON from outside: the only way in this repository to read such JSON. A decoder is a plain value that is built once; it visits
+ * the members that it knows.
+ * `go.ts` reads a document as Go's encoding/json does (bodies of Docker's API). `exact.ts` reads a document with exact names (OCI
+ * configurations, manifests).
+ * No file here needs a library, because worker threads load these files.
  */
 import { EngineError } from "@fathom/base";
 
 export interface Decoder<T> {
   /** `path` names the value in errors. @throws DecodeError */
   decode(value: unknown, path: string): T;
-  /** What a missing member gives; undefined leaves the member out. */
+  /** The value for a missing member; undefined leaves the member out. */
   readonly zero: T | undefined;
-  /** How the member of an exact document may be missing. Without it, it must be there. (Go's documents: always both ways.) */
+  /**
+   * How the member of an exact document may be missing (absent, null, or both). Without it, the member is required. In Go's documents both are
+   * always allowed.
+   */
   readonly missing?: "absent" | "absent or null";
 }
 
 export interface DecodeProblem {
-  /** "linux.namespaces[1].type"; "" is the document itself. */
+  /** For example "linux.namespaces[1].type"; "" is the document itself. */
   readonly path: string;
   readonly reason: string;
 }
 
-/** What is wrong with a document: one problem or several, in its order. Never leaves `decodeDocument`. */
+/** The problems of a document, in its order. Code outside `decodeDocument` never sees this error. */
 export class DecodeError extends Error {
   override readonly name = "DecodeError";
   readonly problems: readonly DecodeProblem[];
@@ -31,7 +36,7 @@ export class DecodeError extends Error {
   }
 }
 
-/** How many problems a message names. */
+/** A message names at most this many problems. */
 export const shownProblems = 5;
 
 export function refused(path: string, reason: string): DecodeError {
@@ -104,7 +109,7 @@ export const boolean: Decoder<boolean> = {
   },
 };
 
-/** A whole number that is exact here: its size is at most 2^53. Go's 64 bits beyond that mean nothing in any of Docker's fields. */
+/** A whole number that JavaScript holds exactly: at most 2^53. No field of Docker has a meaning for larger 64-bit numbers. */
 export const integer: Decoder<number> = {
   zero: 0,
   decode(value, path) {
@@ -126,7 +131,7 @@ export function between(min: number, max: number): Decoder<number> {
   };
 }
 
-/** A whole number that is not negative, up to `max`. */
+/** A whole number from 0 to `max`. */
 export function unsigned(max = Number.MAX_SAFE_INTEGER): Decoder<number> {
   return between(0, max);
 }

@@ -29,7 +29,7 @@ function messageOf<T>(decoder: Decoder<T>, value: unknown): string {
   return "";
 }
 
-test("unknown members are dropped, missing ones left out or filled, keys match by the letter", () => {
+test("unknown members are dropped, missing members are left out or filled, keys match exactly", () => {
   expect(decodeDocument(example, { name: "x", Name: 1, other: 2, tags: null, kind: null }, "")).toEqual({
     name: "x",
     kind: "a",
@@ -38,7 +38,7 @@ test("unknown members are dropped, missing ones left out or filled, keys match b
   expect(messageOf(example, { name: "x", size: null })).toBe("example.json: size: expected a whole number, got null");
 });
 
-test("a key of the writer's own stays a key, whatever it is", () => {
+test("a key that the writer chose stays a key, whatever its name", () => {
   const value: unknown = JSON.parse('{"name":"x","more":{"__proto__":"p","constructor":"c"}}');
   const { more } = decodeDocument(example, value, "");
   expect(Object.entries(more!)).toEqual([
@@ -61,7 +61,7 @@ test("a message names each wrong member, up to five", () => {
   expect(messageOf(example, [])).toBe("example.json: the document: expected an object, got an array");
 });
 
-test("the walk ends soon in a list of wrong things", () => {
+test("the decoder stops early in a list of wrong items", () => {
   let looked = 0;
   const counting: Decoder<string> = {
     zero: undefined,
@@ -81,13 +81,13 @@ test("a list has a limit", () => {
   );
 });
 
-test("what a missing member gives is not shared between documents", () => {
+test("two documents do not share the value of a missing member", () => {
   const lists = exact<{ names: string[] }>({ names: orElse(list(text), []) });
   decodeDocument(lists, {}, "").names.push("a");
   expect(decodeDocument(lists, {}, "")).toEqual({ names: [] });
 });
 
-test("64-bit numbers are numbers or bigints, never fractions or texts", () => {
+test("64-bit numbers are numbers or bigints; fractions and texts are rejected", () => {
   for (const good of [0, 2 ** 53 - 1, 2n ** 64n]) expect(messageOf(uint64, good)).toBe("");
   for (const bad of [-1, -1n, 0.5, 2 ** 53, Number.NaN, "1", null, true]) expect(messageOf(uint64, bad)).not.toBe("");
 });

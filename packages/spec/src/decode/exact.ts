@@ -1,6 +1,6 @@
 /**
- * Decoding of documents that are taken by the letter: OCI configurations, manifests, seccomp profiles. Keys match exactly, unknown members are
- * dropped, and a member that is not `optional` or `omittable` must be there. An error names all wrong members, up to five.
+ * Decoding of documents with exact names: OCI configurations, manifests, seccomp profiles. Keys match exactly and unknown members are dropped.
+ * A member that is not `optional` or `omittable` is required. An error names the wrong members, at most five.
  */
 import {
   DecodeError,
@@ -15,11 +15,11 @@ import {
   type Fields,
 } from "./decoder.ts";
 
-/** Problems of the members of one value: the walk goes on behind a problem, so that a user sees more than the first. */
+/** Collects the problems of the members of one value. The decoder continues after a problem, so that a user sees more than the first one. */
 class Problems {
   readonly #found: DecodeProblem[] = [];
 
-  /** undefined when `read` found a problem. @throws DecodeError when there are more than a message names */
+  /** Returns undefined when `read` found a problem. @throws DecodeError when there are more problems than a message names */
   try<T>(read: () => T): T | undefined {
     try {
       return read();
@@ -31,7 +31,7 @@ class Problems {
     }
   }
 
-  /** @throws DecodeError when there are any */
+  /** @throws DecodeError when there are problems */
   end(): void {
     if (this.#found.length > 0) throw new DecodeError(this.#found);
   }
@@ -45,7 +45,7 @@ export const text: Decoder<string> = {
   },
 };
 
-/** @param reason What a text must be that the pattern does not match. */
+/** @param reason What the text must be; the message for a text that does not match the pattern. */
 export function matching(pattern: RegExp, reason: string): Decoder<string> {
   return turned(text, (value, path) => {
     if (!pattern.test(value)) throw refused(path, reason);
@@ -66,7 +66,7 @@ export function oneOf<const T extends string>(words: readonly T[]): Decoder<T> {
   };
 }
 
-/** A whole number as JSON.parse gives it: above 2^53 its last digits are lost. */
+/** A whole number as JSON.parse gives it: above 2^53 the last digits are lost. */
 export const wholeNumber: Decoder<number> = {
   zero: 0,
   decode(value, path) {
@@ -76,7 +76,7 @@ export const wholeNumber: Decoder<number> = {
   },
 };
 
-/** A whole number of any size; a bigint where a number would lose digits (`parseJsonExactly`). */
+/** A whole number of any size. It is a bigint when a number would lose digits (`parseJsonExactly`). */
 export const int64: Decoder<number | bigint> = {
   zero: 0,
   decode(value, path) {
@@ -84,26 +84,26 @@ export const int64: Decoder<number | bigint> = {
   },
 };
 
-/** Not negative; up to 2^64-1, and above what `toUint64` brings down to it. */
+/** From 0 to 2^64-1. `toUint64` reduces larger numbers to that maximum. */
 export const uint64: Decoder<number | bigint> = turned(int64, (value, path) => {
   if (value < 0) throw refused(path, `${value} is negative`);
   return value;
 });
 
-/** The value as it is, null too. */
+/** The value unchanged, also null. */
 export const anything: Decoder<unknown> = { zero: undefined, decode: (value) => value };
 
-/** Absent leaves the member out; null is refused. */
+/** An absent member is left out; null is rejected. */
 export function omittable<T>(inner: Decoder<T>): Decoder<T | undefined> {
   return { zero: undefined, decode: inner.decode, missing: "absent" };
 }
 
-/** null and absent leave the member out; code that writes such a document may write null too. */
+/** A member that is null or absent is left out. Code that writes such a document may also write null. */
 export function nullish<T>(inner: Decoder<T>): Decoder<T | null | undefined> {
   return { zero: undefined, decode: inner.decode, missing: "absent or null" };
 }
 
-/** A member that is missing gives `zero`. */
+/** A missing member gets `zero`. */
 export function orElse<T>(
   inner: Decoder<T>,
   zero: NoInfer<T>,
@@ -112,7 +112,7 @@ export function orElse<T>(
   return { zero, decode: inner.decode, missing };
 }
 
-/** What `turn` makes of the value, or its refusal. */
+/** The result of `turn` for the value, or the problem that `turn` finds. */
 export function turned<T, U>(inner: Decoder<T>, turn: (value: T, path: string) => U): Decoder<U> {
   return { zero: undefined, decode: (value, path) => turn(inner.decode(value, path), path) };
 }
@@ -134,7 +134,7 @@ export function list<T>(item: Decoder<T>, limit = Number.POSITIVE_INFINITY): Dec
   };
 }
 
-/** An object with keys of the writer's choosing, in their order. */
+/** An object whose keys the writer chose, in their order. */
 export function record<T>(item: Decoder<T>): Decoder<Record<string, T>> {
   return {
     zero: undefined,
@@ -159,7 +159,7 @@ export function exact<T extends object>(fields: Fields<T>): Decoder<T> {
   };
 }
 
-/** The same, where the table alone declares the type. */
+/** The same, for a type that only the table declares. */
 export function described<F extends Readonly<Record<string, Decoder<unknown>>>>(fields: F): Decoder<ObjectOf<F>> {
   const entries = Object.entries(fields);
   return {
@@ -192,7 +192,7 @@ function members(
 type ValueOf<D> = D extends Decoder<infer T> ? T : never;
 type OptionalOf<F> = { [K in keyof F]: undefined extends ValueOf<F[K]> ? K : never }[keyof F];
 
-/** The type of what a table decodes: a member that may be left out is optional. */
+/** The type of the value that a table decodes. Members that may be absent are optional. */
 export type ObjectOf<F> = { [K in Exclude<keyof F, OptionalOf<F>>]: ValueOf<F[K]> } & {
   [K in OptionalOf<F>]?: ValueOf<F[K]>;
 };

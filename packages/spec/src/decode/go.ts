@@ -1,12 +1,12 @@
 /**
- * Decoding of JSON as Go's encoding/json does it for Docker's structs, because clients rely on how it behaves: unknown fields are
- * ignored, keys match without regard to case (an exact one wins), null and absent both leave the zero value, and a wrong type is an
- * error that names the field: the first one ends the walk. A request costs one walk over its own fields.
+ * Decoding of JSON as Go's encoding/json does it for Docker's structs, because clients rely on that behaviour. Unknown fields are ignored. Keys
+ * match without regard to case, and an exact match wins. null and absent both give the zero value. A wrong type is an error that names the
+ * field, and the first error ends the decoding. Each request is read once, field by field.
  */
 import { sortedKeys } from "@fathom/base";
 import { memberPath, objectAt, refused, wrongType, type Decoder, type Fields } from "./decoder.ts";
 
-/** Without NUL: nothing that takes a text from here, the kernel least of all, can take one with it. */
+/** A text without NUL. No consumer of these texts can handle a NUL; the kernel cannot. */
 export const string: Decoder<string> = {
   zero: "",
   decode(value, path) {
@@ -31,7 +31,7 @@ export function array<T>(item: Decoder<T>): Decoder<readonly T[]> {
   };
 }
 
-/** Exactly `length` items: shorter ones are filled with zeros and longer ones cut, as Go does it. */
+/** Exactly `length` items, as in Go: a shorter list is filled with zeros and a longer one is cut. */
 export function pair(item: Decoder<number>): Decoder<readonly [number, number]> {
   return {
     zero: undefined,
@@ -42,7 +42,7 @@ export function pair(item: Decoder<number>): Decoder<readonly [number, number]> 
   };
 }
 
-/** An object with keys of the client's choosing, which `key` brings to one form; sorted, as Go writes its maps. */
+/** An object whose keys the client chose. `key` normalises each key. The keys are sorted, as Go writes its maps. */
 export function map<T>(
   item: Decoder<T>,
   key: (text: string) => string = (text) => text,
@@ -53,7 +53,7 @@ export function map<T>(
       const result: Record<string, T> = {};
       for (const [name, entry] of Object.entries(objectAt(value, path))) {
         string.decode(name, `a name in ${path}`);
-        // Not an assignment: a key like "__proto__" must stay a key.
+        // Not an assignment: a key like "__proto__" must become an ordinary key.
         Object.defineProperty(result, key(name), {
           value: decodeElement(item, entry, `${path}.${name}`),
           enumerable: true,
@@ -66,7 +66,7 @@ export function map<T>(
   };
 }
 
-/** Go's struct{}: any object, read as empty. */
+/** Go's struct{}: any object is accepted and read as empty. */
 export const emptyObject: Decoder<object> = {
   zero: undefined,
   decode(value, path) {
@@ -81,7 +81,7 @@ function decodeElement<T>(item: Decoder<T>, value: unknown, path: string): T {
   return item.decode({}, path);
 }
 
-/** A struct with these fields, in this order. A nested struct that is absent is decoded from {}, so that it is complete. */
+/** A struct with these fields, in this order. A nested struct that is absent is decoded from {}, so that it has all its fields. */
 export function struct<T extends object>(fields: Fields<T>): Decoder<T> {
   const entries = Object.entries<Decoder<unknown>>(fields);
   const names = new Map(entries.map(([name]) => [name.toLowerCase(), name]));
@@ -110,7 +110,7 @@ export function struct<T extends object>(fields: Fields<T>): Decoder<T> {
   };
 }
 
-/** A nested struct that is always there: absent and null give it with all its zeros. */
+/** A nested struct that is never null: absent and null give a struct of zero values. */
 export function whole<T extends object>(inner: Decoder<T>): Decoder<T> {
   return { zero: Object.freeze(inner.decode({}, "")), decode: inner.decode };
 }

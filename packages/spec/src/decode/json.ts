@@ -1,4 +1,4 @@
-/** JSON text that came over the network, before it is decoded. */
+/** Parsing of JSON text from the network, before a decoder reads it. */
 import { EngineError } from "@fathom/base";
 
 /** JSON text of at most `limitBytes`. @throws invalid-argument */

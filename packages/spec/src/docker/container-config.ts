@@ -1,11 +1,11 @@
 /**
- * What a container runs, in the Engine API's words (API reference, ContainerConfig). Types here are complete: every field that the
- * API always prints is present, with Go's zero value where a client did not send it; the parsers fill them in. Clients, which may
- * leave anything out, build the `…Body` types instead.
+ * The configuration of a container, in the Engine API's words (API reference, ContainerConfig). These types are complete: every field that the
+ * API always prints is present. Where a client did not send a field, the parsers fill in Go's zero value. Clients may leave out any field; they
+ * build the `…Body` types instead.
  */
 
 export interface HealthConfig {
-  /** Empty: inherit. ["NONE"], ["CMD", …arguments] or ["CMD-SHELL", command]. */
+  /** Empty means: the image's. ["NONE"], ["CMD", …arguments] or ["CMD-SHELL", command]. */
   readonly Test?: readonly string[] | null;
   /** Nanoseconds; 0 is the default. */
   readonly Interval?: number;
@@ -45,11 +45,11 @@ export interface ContainerConfig {
   /** Seconds. */
   readonly StopTimeout?: number | null;
   readonly Shell?: readonly string[] | null;
-  /** Only from clients below API 1.44; the parser moves it into the endpoint's settings and prints it no more. */
+  /** Only clients below API 1.44 send this. The parser moves it into the endpoint's settings, and the API no longer prints it. */
   readonly MacAddress?: string;
 }
 
-/** All zero values: the base that parsers and tests fill in. */
+/** All zero values. Parsers and tests start from it. */
 export const emptyContainerConfig: ContainerConfig = Object.freeze({
   Hostname: "",
   Domainname: "",

@@ -1,4 +1,4 @@
-/** Containers as the API takes and shows them. */
+/** Containers as the API receives and prints them. */
 import type { Descriptor } from "../oci-image.ts";
 import type { ContainerConfig, StringMap } from "./container-config.ts";
 import type { HostConfig, PortMap, Resources, RestartPolicy } from "./host-config.ts";
@@ -9,7 +9,7 @@ export interface ContainerCreateRequest extends ContainerConfig {
   readonly NetworkingConfig: { readonly EndpointsConfig: Readonly<Record<string, EndpointSettings>> };
 }
 
-/** What a client sends: anything may be missing. */
+/** What a client sends: every field may be missing. */
 export interface ContainerCreateBody extends Partial<ContainerConfig> {
   readonly HostConfig?: Partial<HostConfig>;
   readonly NetworkingConfig?: { readonly EndpointsConfig: Readonly<Record<string, EndpointSettingsBody>> };
@@ -17,7 +17,7 @@ export interface ContainerCreateBody extends Partial<ContainerConfig> {
 
 export interface ContainerCreateResponse {
   readonly Id: string;
-  /** Never null: clients of old versions iterate over it. */
+  /** Never null, because clients of old versions iterate over it. */
   readonly Warnings: readonly string[];
 }
 
@@ -47,7 +47,7 @@ export interface ContainerState {
   readonly Pid: number;
   readonly ExitCode: number;
   readonly Error: string;
-  /** RFC3339Nano; the zero time for never. */
+  /** RFC3339Nano; the zero time means never. */
   readonly StartedAt: string;
   readonly FinishedAt: string;
   readonly Health?: Health;
@@ -55,7 +55,7 @@ export interface ContainerState {
 
 export interface MountPoint {
   readonly Type?: string;
-  /** Of a volume. */
+  /** Name of a volume. */
   readonly Name?: string;
   readonly Source: string;
   readonly Destination: string;
@@ -145,7 +145,7 @@ export interface ContainerTopResponse {
   readonly Processes: readonly (readonly string[])[];
 }
 
-/** Only what the client sent is present: absent means "leave it". */
+/** Only fields that the client sent are present. An absent field means "do not change". */
 export interface ContainerUpdateRequest extends Partial<Resources> {
   readonly RestartPolicy?: RestartPolicy;
 }
@@ -187,7 +187,7 @@ export interface PathStat {
   readonly linkTarget: string;
 }
 
-/** All prune endpoints share this; each fills its own list. */
+/** The result of all prune endpoints; each endpoint fills its own list. */
 export interface PruneReport {
   readonly ContainersDeleted?: readonly string[] | null;
   readonly ImagesDeleted?: readonly { readonly Untagged?: string; readonly Deleted?: string }[] | null;

@@ -1,4 +1,4 @@
-/** Further processes in a container. */
+/** Additional processes in a container (exec). */
 
 export interface ExecCreateRequest {
   readonly User: string;
@@ -24,7 +24,7 @@ export interface ExecStartRequest {
 export interface ExecInspect {
   readonly ID: string;
   readonly Running: boolean;
-  /** null while it has not ended. */
+  /** null while the process runs. */
   readonly ExitCode: number | null;
   readonly ProcessConfig: {
     readonly tty: boolean;

@@ -16,12 +16,12 @@ describe("parseFilters", () => {
     expect(parseFilters(text)).toBeUndefined(),
   );
 
-  test("a key of Object's own is a key like others", () => {
+  test("a key that Object also has is an ordinary key", () => {
     const filters = parseFilters('{"__proto__":["x"],"constructor":["y"]}');
     expect(Object.keys(filters ?? {})).toEqual(["__proto__", "constructor"]);
   });
 
-  test("what is formatted parses to the same", () => {
+  test("formatting and parsing gives the same filters", () => {
     expect({ ...parseFilters(formatFilters({ status: ["running", "paused"] })) }).toEqual({
       status: ["running", "paused"],
     });

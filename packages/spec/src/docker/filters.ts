@@ -1,11 +1,11 @@
-/** The `filters` query: which of many things are meant. */
+/** The `filters` query: it selects some of many objects. */
 
-/** Values by key. Keys are the endpoint's own; an own property only, since a client chooses them. */
+/** Values by key. The endpoint defines the keys. Only own properties count, because a client chooses the keys. */
 export type Filters = Readonly<Record<string, readonly string[]>>;
 
 /**
- * Both JSON forms: {"label": ["a", "b"]} and the older {"label": {"a": true}}. In the older form it is the key that counts, true or false,
- * as in Docker. undefined when `text` is neither.
+ * Parses both JSON forms: {"label": ["a", "b"]} and the older {"label": {"a": true}}. In the older form only the key counts, as in Docker; true
+ * and false mean the same. Returns undefined when `text` is neither form.
  */
 export function parseFilters(text: string): Filters | undefined {
   if (text === "") return {};
@@ -38,7 +38,7 @@ function valuesOf(value: unknown): string[] | undefined {
   return values;
 }
 
-/** The newer form, for a query. */
+/** Writes the newer form, for a query. */
 export function formatFilters(filters: Filters): string {
   return JSON.stringify(filters);
 }

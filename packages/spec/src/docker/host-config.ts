@@ -1,4 +1,4 @@
-/** How a container is tied to its host (API reference, HostConfig): all fields, complete like ContainerConfig. */
+/** The settings of a container that concern its host (API reference, HostConfig). All fields are present, as in ContainerConfig. */
 import type { StringMap } from "./container-config.ts";
 
 export interface PortBinding {
@@ -83,7 +83,7 @@ export interface Mount {
   readonly ClusterOptions?: object | null;
 }
 
-/** Limits that `update` can change too. */
+/** Limits that `update` can also change. */
 export interface Resources {
   readonly CpuShares: number;
   /** Bytes; 0 for none. */
@@ -114,7 +114,7 @@ export interface Resources {
   /** 0, -1 or null: unlimited. */
   readonly PidsLimit: number | null;
   readonly Ulimits: readonly Ulimit[] | null;
-  /** The next four mean something on Windows only. */
+  /** The next four fields have a meaning only on Windows. */
   readonly CpuCount: number;
   readonly CpuPercent: number;
   readonly IOMaximumIOps: number;

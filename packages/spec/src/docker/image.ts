@@ -1,4 +1,4 @@
-/** Images as the API shows them. */
+/** Images as the API prints them. */
 import type { Descriptor, ImageConfig } from "../oci-image.ts";
 import type { StringMap } from "./container-config.ts";
 import type { DriverData } from "./container.ts";
@@ -24,7 +24,7 @@ export interface ImageInspect {
   readonly Id: string;
   readonly RepoTags: readonly string[];
   readonly RepoDigests: readonly string[];
-  /** The image that it was committed over. */
+  /** The image from which the container of a commit was made. */
   readonly Parent?: string;
   readonly Comment?: string;
   readonly Created?: string;
@@ -66,7 +66,7 @@ export interface ProgressMessage {
     readonly hidecounts?: boolean;
     readonly units?: string;
   };
-  /** The bar as text, for clients that do not draw. */
+  /** The progress bar as text, for clients that do not draw their own. */
   readonly progress?: string;
   readonly id?: string;
   readonly errorDetail?: { readonly code?: number; readonly message: string };

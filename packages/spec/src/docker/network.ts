@@ -1,4 +1,4 @@
-/** Networks, and a container's place in them. */
+/** Networks, and a container's endpoints in them. */
 import type { StringMap } from "./container-config.ts";
 
 export interface EndpointIpamConfig {
@@ -25,7 +25,7 @@ export interface EndpointSettings {
   readonly DNSNames: readonly string[] | null;
 }
 
-/** What a client sends. */
+/** The body that a client sends. */
 export type EndpointSettingsBody = Partial<EndpointSettings>;
 
 export const emptyEndpointSettings: EndpointSettings = Object.freeze({

@@ -20,7 +20,7 @@ export interface SystemVersion {
   readonly Arch: string;
   readonly Components: readonly ComponentVersion[];
   readonly GitCommit: string;
-  /** Clients print it; ours names the runtime that we have instead. */
+  /** Clients print it. Ours names Fathom's own runtime. */
   readonly GoVersion: string;
   readonly KernelVersion: string;
   readonly Experimental?: boolean;
@@ -118,7 +118,7 @@ export interface SystemInfo {
 }
 
 export interface EventMessage {
-  /** The first three are printed for containers and images, for clients of API 1.21 and older. */
+  /** The first three fields are printed for containers and images, for clients of API 1.21 and older. */
   readonly status?: string;
   readonly id?: string;
   readonly from?: string;
@@ -128,7 +128,7 @@ export interface EventMessage {
   readonly scope: string;
   /** Unix seconds. */
   readonly time: number;
-  /** Unix nanoseconds, exact: a number has no room for it. Written to the wire as a JSON number. */
+  /** Unix nanoseconds, exact: too large for a number. The JSON has it as a number. */
   readonly timeNano: bigint;
 }
 
@@ -142,8 +142,8 @@ export interface UsageOf<Item> {
 }
 
 /**
- * API 1.52's form, always with the items; the server drops them when they are not asked for, and makes the old form of it. A part
- * that was not asked for is absent. TotalSize of images is the size of all layers, each counted once.
+ * The form of API 1.52, always with the items. When the client did not ask for the items, the server drops them, and for older clients it makes
+ * the old form. A part that the client did not ask for is absent. TotalSize of images is the size of all layers; each layer counts once.
  */
 export interface DiskUsage {
   readonly ImageUsage?: UsageOf<ImageSummary>;

@@ -10,7 +10,7 @@ export interface Volume {
   readonly Options: StringMap | null;
   readonly Scope: string;
   readonly Status?: Readonly<Record<string, unknown>>;
-  /** -1 for what was not counted. */
+  /** -1 when nobody counted. */
   readonly UsageData?: { readonly RefCount: number; readonly Size: number };
 }
 
@@ -20,7 +20,7 @@ export interface VolumeListResponse {
 }
 
 export interface VolumeCreateRequest {
-  /** "" for a random one. */
+  /** "" for a random name. */
   readonly Name: string;
   /** "" for "local". */
   readonly Driver: string;

@@ -14,7 +14,7 @@ export function portKey(text: string): string {
   return `${Number(port)}/${protocol === "" ? "tcp" : protocol}`;
 }
 
-/** An IP address; "" where it may be missing. */
+/** An IP address; where it is optional, "" is allowed. */
 export function address(options: { readonly optional: boolean }): Decoder<string> {
   return {
     zero: "",

@@ -14,7 +14,7 @@ function refusal(decode: () => unknown): string {
 }
 
 describe("decodeContainerCreate", () => {
-  test("a small body is made complete", () => {
+  test("a small body gets all its fields", () => {
     const body = decodeContainerCreate({ Image: "busybox" });
     expect(body.Image).toBe("busybox");
     expect(body.Cmd).toBeNull();
@@ -30,14 +30,14 @@ describe("decodeContainerCreate", () => {
     );
   });
 
-  test("null is absent, unknown fields are ignored", () => {
+  test("null is the same as absent, unknown fields are ignored", () => {
     const body = decodeContainerCreate({ Image: "x", Env: null, HostConfig: null, NoSuchField: { a: 1 } });
     expect(body.Env).toBeNull();
     expect(body.HostConfig).toEqual(emptyHostConfig);
     expect(body).not.toHaveProperty("NoSuchField");
   });
 
-  test("keys match without regard to case; the exact one wins", () => {
+  test("keys match without regard to case; an exact match wins", () => {
     expect(decodeContainerCreate({ image: "x", hostconfig: { memory: 5 } })).toMatchObject({
       Image: "x",
       HostConfig: { Memory: 5 },
@@ -45,7 +45,7 @@ describe("decodeContainerCreate", () => {
     expect(decodeContainerCreate({ image: "small", Image: "exact", IMAGE: "large" }).Image).toBe("exact");
   });
 
-  test("keys of maps keep their case, no key is special, and they come sorted", () => {
+  test("keys of maps keep their case, no key is special, and the result is sorted", () => {
     const labels = JSON.parse('{"b":"2","B":"1","__proto__":"3","constructor":"4"}') as object;
     const decoded = decodeContainerCreate({ Image: "x", Labels: labels }).Labels ?? {};
     expect(Object.entries(decoded)).toEqual([
@@ -57,12 +57,12 @@ describe("decodeContainerCreate", () => {
     expect(Object.getPrototypeOf(decoded)).toBe(Object.prototype);
   });
 
-  test("names of Object's own are no fields", () => {
+  test("names of Object's own properties are no fields", () => {
     const body = decodeContainerCreate(JSON.parse('{"Image":"x","toString":1,"__proto__":{"Cmd":["evil"]}}'));
     expect(body.Cmd).toBeNull();
   });
 
-  test("a nested structure comes through whole", () => {
+  test("a nested structure is read whole", () => {
     const body = decodeContainerCreate({
       Image: "x",
       Healthcheck: { Test: ["NONE"] },
@@ -112,14 +112,14 @@ describe("decodeContainerCreate", () => {
     expect(refusal(() => decodeContainerCreate(document))).toBe(message);
   });
 
-  test.each([[{}], [null], [{ HostConfig: {} }]])("no configuration at all: %j", (document) => {
+  test.each([[{}], [null], [{ HostConfig: {} }]])("a body without configuration: %j", (document) => {
     expect(refusal(() => decodeContainerCreate(document))).toBe(
       "config cannot be empty in order to create a container",
     );
   });
 });
 
-test("an update has only what was sent", () => {
+test("an update has only the fields that the client sent", () => {
   expect(decodeContainerUpdate({ Memory: 5, RestartPolicy: { Name: "no" } })).toEqual({
     Memory: 5,
     RestartPolicy: { Name: "no", MaximumRetryCount: 0 },

@@ -43,7 +43,7 @@ const healthFields = struct<HealthConfig>({
   Retries: optional(integer),
 });
 
-/** A zero says the same as nothing, and is shown as nothing. */
+/** Zero means the same as absent; both are printed as absent. */
 const healthConfig: Decoder<HealthConfig> = {
   zero: undefined,
   decode: (value, path) =>
@@ -227,7 +227,7 @@ const createRequest = struct<ContainerCreateRequest>({
   NetworkingConfig: whole(networkingConfig),
 });
 
-/** Lower-case names of ContainerConfig: without one of them the body has no configuration at all. */
+/** The names of ContainerConfig in lower case. A body without any of them has no configuration. */
 const configNames = new Set(Object.keys(configFields).map((name) => name.toLowerCase()));
 
 function namesConfig(document: unknown): boolean {
@@ -242,7 +242,7 @@ export function decodeContainerCreate(document: unknown): ContainerCreateRequest
   return request;
 }
 
-/** The configuration that a commit may carry; undefined when the body has none. @throws invalid-argument */
+/** The configuration that a commit may contain; undefined when the body has none. @throws invalid-argument */
 export function decodeCommitConfig(document: unknown): ContainerConfig | undefined {
   const config = decodeBody(containerConfig, document);
   return namesConfig(document) ? config : undefined;

@@ -13,7 +13,7 @@ function refusal(text: string): string {
 }
 
 describe("parseJsonText", () => {
-  test("gives what JSON.parse gives", () => {
+  test("the result is the same as JSON.parse's", () => {
     expect(parseJsonText(' {"a":[1,null,"x"]} \n')).toEqual({ a: [1, null, "x"] });
   });
 
@@ -49,7 +49,7 @@ describe("parseJsonText", () => {
     ["trux", '"t" at offset 0'],
   ])("a wrong character: %s", (text, where) => expect(refusal(text)).toBe(`invalid JSON: invalid character ${where}`));
 
-  test("depth costs no stack", () => {
+  test("deep nesting uses no call stack", () => {
     expect(refusal("[".repeat(200_000))).toBe("invalid JSON: unexpected EOF");
   });
 });

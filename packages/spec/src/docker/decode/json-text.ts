@@ -1,6 +1,6 @@
 /**
- * JSON text of a request body. The runtime's parser does the work; only when it refuses, a scan of our own finds out how to say so in
- * the words that Docker's clients know: nothing there, cut short, more than one value, or a wrong character.
+ * JSON text of a request body. The runtime's parser does the work. When it rejects the text, our own scan finds the message that Docker's
+ * clients know: empty, cut off, more than one value, or a wrong character.
  */
 import { EngineError } from "@fathom/base";
 
@@ -28,7 +28,7 @@ function explain(text: string): string {
   }
 }
 
-/** A character at most, never a control character or half a pair. */
+/** At most one character; never a control character or half of a surrogate pair. */
 function quoted(text: string, position: number): string {
   return JSON.stringify(String.fromCodePoint(text.codePointAt(position) ?? 0xfffd));
 }
@@ -42,7 +42,7 @@ const text = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*"/y;
 // eslint-disable-next-line no-control-regex
 const cutText = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*(?:\\(?:u[\da-fA-F]{0,3})?)?$/y;
 
-/** Finds the end of the first value, or where it goes wrong. Has no stack of its own calls: nesting may be hostile. */
+/** Finds the end of the first value, or the first error. It is not recursive, because a hostile text may be nested very deeply. */
 class Scanner {
   position = 0;
   readonly #text: string;
@@ -56,7 +56,7 @@ class Scanner {
     this.#space();
     if (this.position >= this.#text.length) return "empty";
     for (;;) {
-      // Here a value is expected.
+      // A value is expected here.
       this.#space();
       const open = this.#text[this.position];
       if (open === undefined) return "cut";
@@ -76,7 +76,7 @@ class Scanner {
         const problem = this.#scalar();
         if (problem !== undefined) return problem;
       }
-      // Here a value has ended.
+      // A value has ended here.
       for (;;) {
         const closer = closers.at(-1);
         if (closer === undefined) return undefined;

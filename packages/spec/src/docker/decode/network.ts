@@ -29,6 +29,6 @@ export const endpointSettings: Decoder<EndpointSettings> = {
     GlobalIPv6PrefixLen: integer,
     DNSNames: strings,
   }),
-  // {"net1": null} is how clients say "with nothing special".
+  // Clients send {"net1": null} when they want no special settings.
   zero: emptyEndpointSettings,
 };

@@ -1,4 +1,4 @@
-/** A platform as newer endpoints take it in a query: JSON. */
+/** A platform in the form of newer endpoints: JSON in a query. */
 import { EngineError } from "@fathom/base";
 import { decodeBody, optional } from "../../decode/decoder.ts";
 import { string, struct } from "../../decode/go.ts";
