@@ -202,7 +202,7 @@ describe("Bearer", () => {
       expect(moved.requests).toHaveLength(1);
       expect(moved.requests[0]?.headers["authorization"]).toBeUndefined();
       const error = await failure(client({ identityToken: "identity" }).head(app()));
-      expect(error.message).toContain("the identity token is not sent there");
+      expect(error.message).toContain("does not send the identity token there");
       expect(moved.requests).toHaveLength(1);
     } finally {
       await moved[Symbol.asyncDispose]();
