@@ -1,7 +1,7 @@
 /*
- * Shared by the files of the addon. Every exported function returns one number: the result of its syscall, or minus errno.
- * Results that are more than a number go into buffers that the caller passes. No JavaScript object is ever made here, so a call
- * costs little more than its syscall, and the addon has no state that threads (workers) could share by mistake.
+ * Shared by the files of the addon. Every exported function returns one number: the result of its syscall, or minus errno. A result that is
+ * more than a number goes into a buffer of the caller. The addon never makes a JavaScript object, so a call costs little more than its syscall.
+ * The addon has no state that threads (workers) could share by mistake.
  */
 #ifndef FATHOM_ADDON_H
 #define FATHOM_ADDON_H
@@ -19,7 +19,7 @@
 
 #include "compat.h"
 
-/* Longest path that the kernel takes, without its final NUL. */
+/* Longest path that the kernel accepts, without its final NUL. */
 #define PATH_LIMIT 4095
 
 struct method {
@@ -27,7 +27,7 @@ struct method {
   napi_callback call;
 };
 
-/* One table a file, ended by a null name; module.c exports them all. */
+/* One table per file, ended by a null name. module.c exports the functions of all tables. */
 extern const struct method file_methods[];
 extern const struct method path_methods[];
 extern const struct method xattr_methods[];
@@ -93,7 +93,7 @@ static inline int get_bytes(napi_env env, napi_value value, byte_view *out) {
   return 0;
 }
 
-/* A path: a string (as UTF-8) or bytes. One with a NUL inside is refused: the kernel would see another, shorter path. */
+/* A path: a string (as UTF-8) or bytes. A path with a NUL inside is rejected, because the kernel would see another, shorter path. */
 static inline int get_path(napi_env env, napi_value value, path_buffer *out) {
   size_t length = 0;
   if (napi_get_value_string_utf8(env, value, out->bytes, sizeof out->bytes, &length) != napi_ok) {
@@ -130,12 +130,12 @@ static inline napi_value give_result(napi_env env, int64_t result) {
     retry_result;                                        \
   })
 
-/* Declares `argv` and leaves the function with EINVAL when arguments are missing. */
+/* Declares `argv`, and returns EINVAL from the function when arguments are missing. */
 #define ARGUMENTS(count)                                                                \
   napi_value argv[count];                                                               \
   if (get_arguments(env, info, count, argv)) return give(env, -EINVAL)
 
-/* Leaves the function with minus the error that `expression` gives, if any. */
+/* Returns from the function with minus the error of `expression`, if there is one. */
 #define CHECK(expression)                               \
   do {                                                  \
     int check_error = (expression);                     \

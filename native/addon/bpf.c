@@ -3,7 +3,7 @@
 
 #include <linux/bpf.h>
 
-/* A full-size zeroed attribute, larger than any kernel's: newer kernels write answers behind what older headers know. */
+/* A zeroed attribute that is larger than any kernel's: newer kernels write answers behind the fields that older headers know. */
 union full_attribute {
   union bpf_attr attribute;
   char room[512];
@@ -33,7 +33,7 @@ static napi_value method_bpfLoadDeviceProgram(napi_env env, napi_callback_info i
   return give_result(env, call_bpf(BPF_PROG_LOAD, &load));
 }
 
-/* bpfAttachDevice(cgroupFd, programFd, replaceFd or -1): further programs of a parent stay in force. */
+/* bpfAttachDevice(cgroupFd, programFd, replaceFd or -1): other programs of a parent cgroup also stay active. */
 static napi_value method_bpfAttachDevice(napi_env env, napi_callback_info info) {
   ARGUMENTS(3);
   int cgroup, program, replace;

@@ -1,5 +1,5 @@
-/* Syscall numbers, constants and structures that the oldest supported headers (glibc 2.36, kernel 6.1) lack. All numbers from 424 on are
- * the same on every architecture. */
+/* Syscall numbers, constants and structures that the oldest supported headers (glibc 2.36, kernel 6.1) do not have. All numbers from 424 on
+ * are the same on every architecture. */
 #ifndef FATHOM_COMPAT_H
 #define FATHOM_COMPAT_H
 

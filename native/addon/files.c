@@ -1,4 +1,4 @@
-/* Descriptors: open, read, write, and what is known about them. */
+/* Descriptors: open, read, write, and facts about a descriptor. */
 #include "addon.h"
 
 #include <fcntl.h>
@@ -31,7 +31,8 @@ static napi_value method_openat2(napi_env env, napi_callback_info info) {
   CHECK(get_flags(env, argv[3], &mode));
   CHECK(get_flags(env, argv[4], &resolve));
   struct fathom_open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
-  /* EAGAIN: a rename or mount elsewhere raced with a scoped lookup; the manual says to try again. Bounded against an attacker. */
+  /* EAGAIN: a rename or mount elsewhere happened during a lookup with a limited scope; the manual says to try again. The number of tries is
+   * limited, because an attacker could cause this again and again. */
   int64_t result;
   for (int attempt = 0; attempt < 128; attempt++) {
     result = syscall(SYS_openat2, directory, path.bytes, &how, sizeof how);
@@ -46,7 +47,7 @@ static napi_value method_close(napi_env env, napi_callback_info info) {
   int fd;
   CHECK(get_int(env, argv[0], &fd));
   int result = close(fd);
-  /* Linux has closed the descriptor even then. */
+  /* Linux has closed the descriptor even when close returns an error. */
   if (result < 0 && errno == EINTR) result = 0;
   return give_result(env, result);
 }
@@ -111,7 +112,7 @@ ONE_DESCRIPTOR(fsync)
 ONE_DESCRIPTOR(fdatasync)
 ONE_DESCRIPTOR(syncfs)
 
-/* lseek(fd, offset, whence): SEEK_DATA and SEEK_HOLE, too */
+/* lseek(fd, offset, whence): also SEEK_DATA and SEEK_HOLE */
 static napi_value method_lseek(napi_env env, napi_callback_info info) {
   ARGUMENTS(3);
   int fd, whence;
@@ -170,7 +171,7 @@ static napi_value method_pipe(napi_env env, napi_callback_info info) {
   return give_result(env, pipe2((int *)(void *)out.data, (int)flags | O_CLOEXEC));
 }
 
-/* getdents(fd, buffer): raw linux_dirent64 records; 0 at the end. `rewind` starts over. */
+/* getdents(fd, buffer): raw linux_dirent64 records; 0 at the end. `rewind` starts again from the first record. */
 static napi_value method_getdents(napi_env env, napi_callback_info info) {
   ARGUMENTS(3);
   int fd, rewind;
@@ -208,7 +209,7 @@ static napi_value method_memfdCreate(napi_env env, napi_callback_info info) {
   CHECK(get_int(env, argv[2], &seal));
   uint32_t flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
   int fd = memfd_create(name.bytes, flags | FATHOM_MFD_EXEC);
-  /* Kernels before 6.3 do not know MFD_EXEC, and make every memfd executable. */
+  /* Kernels before 6.3 do not know MFD_EXEC; on them every memfd is executable. */
   if (fd < 0 && errno == EINVAL) fd = memfd_create(name.bytes, flags);
   if (fd < 0) return give(env, -errno);
   size_t written = 0;
@@ -232,7 +233,7 @@ static napi_value method_memfdCreate(napi_env env, napi_callback_info info) {
   return give(env, fd);
 }
 
-/* Process-wide, as the kernel has it. */
+/* umask is one value for the whole process; that is the kernel's rule. */
 static napi_value method_umask(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   uint32_t mask;

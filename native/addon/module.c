@@ -1,4 +1,4 @@
-/* Exports every method of every file under its own name. */
+/* Exports every function of every file under its own name. */
 #include "addon.h"
 
 NAPI_MODULE_INIT(/* env, exports */) {

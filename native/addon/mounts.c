@@ -1,4 +1,4 @@
-/* Mounts: the descriptor-based calls, and mount(2) and umount2(2) for what needs them. */
+/* Mounts: the calls with descriptors, and mount(2) and umount2(2) for cases that need them. */
 #include "addon.h"
 
 #include <fcntl.h>
@@ -18,7 +18,7 @@ static napi_value method_fsopen(napi_env env, napi_callback_info info) {
   return give_result(env, syscall(SYS_fsopen, type.bytes, cloexec));
 }
 
-/* fsconfig(fd, command, key, value, aux): null key or value where the command takes none. */
+/* fsconfig(fd, command, key, value, aux): key or value is null when the command has none. */
 static napi_value method_fsconfig(napi_env env, napi_callback_info info) {
   ARGUMENTS(5);
   int fd, aux;
@@ -102,14 +102,14 @@ struct overlay_task {
   int result;
 };
 
-/* The steps of one mount in a mount namespace that ends with this thread. */
+/* The steps of one mount. They run in a mount namespace that ends with this thread. */
 static void *mount_overlay(void *argument) {
   struct overlay_task *task = argument;
   if (unshare(CLONE_FS | CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || chdir(task->base) < 0 ||
       mount("overlay", ".", "overlay", 0, task->options) < 0)
     task->result = -errno;
   else {
-    /* By its path again: "." is still what lies below the new mount. */
+    /* Opened again by its path: "." is still the directory under the new mount. */
     task->result = (int)syscall(SYS_open_tree, AT_FDCWD, task->base, OPEN_TREE_CLONE_CLOEXEC);
     if (task->result < 0) task->result = -errno;
   }
@@ -117,9 +117,9 @@ static void *mount_overlay(void *argument) {
 }
 
 /*
- * openOverlayByMount(base, options): a detached overlay through mount(2), for kernels whose overlay cannot be configured layer by layer.
- * Names in `options` are relative to `base`, which saves room in the one page that they may fill. A thread of its own enters a new mount
- * namespace for it, so nothing appears in this one.
+ * openOverlayByMount(base, options): makes a detached overlay with mount(2), for kernels that cannot configure an overlay layer by layer. Names
+ * in `options` are relative to `base`: shorter names save room in the one page that the options may fill. A separate thread enters a new mount
+ * namespace for this, so that the mount never appears in our own namespace.
  */
 static napi_value method_openOverlayByMount(napi_env env, napi_callback_info info) {
   ARGUMENTS(2);

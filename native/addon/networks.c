@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-/* The kernel answers at once; a peer that does not is a bug that must not hang the engine. */
+/* The kernel answers at once. A peer that does not answer is a bug, and it must not stop the engine. */
 #define ANSWER_WAIT_SECONDS 5
 #define RECEIVE_BUFFER_BYTES (4 * 1024 * 1024)
 
@@ -26,7 +26,7 @@ static void *make_namespace(void *argument) {
   return NULL;
 }
 
-/* createNetworkNamespace(): a thread of its own enters the new namespace, so this one never leaves its own. */
+/* createNetworkNamespace(): a separate thread enters the new namespace, so the calling thread stays in its own. */
 static napi_value method_createNetworkNamespace(napi_env env, napi_callback_info info) {
   (void)info;
   pthread_t thread;
@@ -45,9 +45,10 @@ static napi_value method_createNetworkNamespace(napi_env env, napi_callback_info
   return give(env, result);
 }
 
-/* Moves this thread into a namespace; gives a descriptor of the one it was in, or minus errno. */
+/* Moves this thread into a namespace. Returns a descriptor of its previous namespace, or minus errno. */
 static int enter(int namespace_fd) {
-  /* Before a descriptor is opened here: a stale number could otherwise come to name this very namespace. */
+  /* Checked before this function opens a descriptor: otherwise a number that is closed already could become the number of the descriptor
+   * opened here. */
   if (fcntl(namespace_fd, F_GETFD) < 0) return -errno;
   int home = own_namespace();
   if (home < 0) return -errno;
@@ -59,7 +60,7 @@ static int enter(int namespace_fd) {
   return home;
 }
 
-/* A thread lost in a foreign namespace would go on to open sockets there: ending the process is the lesser evil. */
+/* A thread that stays in a foreign namespace would open sockets there. It is less bad to end the process. */
 static void leave(int home) {
   if (setns(home, CLONE_NEWNET) < 0) abort();
   close(home);
@@ -92,10 +93,10 @@ static int make_netlink(int protocol) {
     close(fd);
     return -error;
   }
-  /* Room for the answers to a large batch. Without the privilege the ordinary limit stays. */
+  /* Room for the answers to a large batch. Without the privilege, the ordinary limit stays. */
   if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) < 0) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
   if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) < 0) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-  /* Errors with a text, and without a copy of the whole request. Old kernels do without. */
+  /* Errors with a text, and without a copy of the whole request. Old kernels do not have this option. */
   setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
   setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
   return fd;
@@ -115,7 +116,7 @@ static napi_value method_openNetlink(napi_env env, napi_callback_info info) {
   return give(env, fd);
 }
 
-/* netlinkPort(socket): the address that the kernel gave the socket, as answers carry it. */
+/* netlinkPort(socket): the address that the kernel gave the socket; answers carry it. */
 static napi_value method_netlinkPort(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   int fd;
@@ -126,7 +127,7 @@ static napi_value method_netlinkPort(napi_env env, napi_callback_info info) {
   return give(env, address.nl_pid);
 }
 
-/* netlinkSend(socket, data): to the kernel. */
+/* netlinkSend(socket, data): sends to the kernel. */
 static napi_value method_netlinkSend(napi_env env, napi_callback_info info) {
   ARGUMENTS(2);
   int fd;
@@ -140,8 +141,8 @@ static napi_value method_netlinkSend(napi_env env, napi_callback_info info) {
 }
 
 /*
- * netlinkReceive(socket, buffer, wait): bytes of the next datagram, whole. When it is longer than the buffer its length is given and it
- * stays queued: come back with more room. Datagrams that are not from the kernel are dropped.
+ * netlinkReceive(socket, buffer, wait): returns the bytes of the next whole datagram. When the datagram is longer than the buffer, it returns
+ * the length and the datagram stays in the queue: call again with a larger buffer. Datagrams that do not come from the kernel are dropped.
  */
 static napi_value method_netlinkReceive(napi_env env, napi_callback_info info) {
   ARGUMENTS(3);

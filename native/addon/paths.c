@@ -1,4 +1,4 @@
-/* Names inside a directory descriptor: made, linked, removed, described. None follows a symlink in the last place. */
+/* Names inside a directory descriptor: make, link, remove, describe. No function follows a symlink in the last component. */
 #include "addon.h"
 
 #include <fcntl.h>
@@ -82,7 +82,7 @@ static napi_value method_unlinkat(napi_env env, napi_callback_info info) {
   return give_result(env, unlinkat(directory, path.bytes, flags));
 }
 
-/* readlinkat(dirFd, path, buffer): bytes of the target. A target that fills the buffer may have been cut: ENAMETOOLONG. */
+/* readlinkat(dirFd, path, buffer): bytes of the target. A target that fills the buffer may be cut, so that is ENAMETOOLONG. */
 static napi_value method_readlinkat(napi_env env, napi_callback_info info) {
   ARGUMENTS(3);
   int directory;
@@ -96,7 +96,7 @@ static napi_value method_readlinkat(napi_env env, napi_callback_info info) {
   return give_result(env, length);
 }
 
-/* chmod of what an O_PATH descriptor names, for kernels without fchmodat2. */
+/* chmod of the file behind an O_PATH descriptor, for kernels without fchmodat2. */
 static int chmod_through_proc(int directory, const char *path, mode_t mode) {
   int fd = openat(directory, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return -1;
@@ -151,7 +151,7 @@ static napi_value method_fchownat(napi_env env, napi_callback_info info) {
 
 static struct timespec timespec_of(int64_t ns) {
   struct timespec time = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-  /* Times before 1970: the nanoseconds still count forward. */
+  /* Also for times before 1970, the nanoseconds count forward. */
   if (time.tv_nsec < 0) {
     time.tv_nsec += 1000000000;
     time.tv_sec -= 1;
@@ -170,14 +170,14 @@ static napi_value method_utimensat(napi_env env, napi_callback_info info) {
   CHECK(get_bigint(env, argv[2], &atime));
   CHECK(get_bigint(env, argv[3], &mtime));
   struct timespec times[2] = {timespec_of(atime), timespec_of(mtime)};
-  /* A null path is the descriptor itself on every kernel; AT_EMPTY_PATH came to utimensat only in 5.8. */
+  /* With a null path, every kernel uses the descriptor itself; AT_EMPTY_PATH works for utimensat only since 5.8. */
   if (path.length == 0) return give_result(env, syscall(SYS_utimensat, directory, NULL, times, 0));
   return give_result(env, utimensat(directory, path.bytes, times, AT_SYMLINK_NOFOLLOW));
 }
 
 static int64_t nanoseconds_of(struct statx_timestamp time) {
   int64_t value;
-  /* The year 2262 and later, which a file may have, is not to be told in 64 bits. */
+  /* A file may have a time in the year 2262 or later. Such a time does not fit into 64 bits of nanoseconds. */
   if (__builtin_mul_overflow(time.tv_sec, 1000000000, &value) || __builtin_add_overflow(value, time.tv_nsec, &value))
     return time.tv_sec < 0 ? INT64_MIN : INT64_MAX;
   return value;

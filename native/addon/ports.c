@@ -1,4 +1,4 @@
-/* Ports of the host: held by a socket that answers nobody, or opened for the process that will answer. */
+/* Ports of the host: reserved with a socket that never answers, or opened for the process that will answer. */
 #include "addon.h"
 
 #include <arpa/inet.h>
@@ -9,7 +9,7 @@
 enum { LISTEN_BACKLOG = 4096 };
 enum { RESERVE_TCP = 0, RESERVE_UDP = 1, RESERVE_SCTP = 2 };
 
-/* An IPv4 or IPv6 address in numbers as a socket address; 0, or EINVAL. */
+/* Makes a socket address of an IPv4 or IPv6 address in digits. Returns 0, or EINVAL. */
 static int parse_address(const char *text, uint16_t port, struct sockaddr_storage *out, socklen_t *length) {
   memset(out, 0, sizeof *out);
   struct sockaddr_in *four = (struct sockaddr_in *)out;
@@ -30,7 +30,7 @@ static int parse_address(const char *text, uint16_t port, struct sockaddr_storag
 }
 
 static int prepare(int fd, int protocol, bool silent, const struct sockaddr_storage *address, socklen_t length) {
-  /* The one instruction "accept 0 bytes": set before bind, so that there is no moment in which a packet gets an answer. */
+  /* A filter with the one instruction "accept 0 bytes". It is set before bind, so that no packet gets an answer at any moment. */
   struct sock_filter drop = {.code = BPF_RET | BPF_K, .k = 0};
   struct sock_fprog program = {.len = 1, .filter = &drop};
   int on = 1;

@@ -37,7 +37,7 @@ static napi_value method_kill(napi_env env, napi_callback_info info) {
   return give_result(env, kill(pid, number));
 }
 
-/* waitpid(pid): 0 while it runs, else 0x10000 | wait status. Only a single child can be meant. */
+/* waitpid(pid): 0 while the process runs, else 0x10000 | wait status. `pid` must be one child. */
 static napi_value method_waitpid(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   int pid, status = 0;
@@ -48,7 +48,7 @@ static napi_value method_waitpid(napi_env env, napi_callback_info info) {
   return give(env, 0x10000 | status);
 }
 
-/* setSubreaper(on): while it is on, processes below this one whose parent ends become its children. */
+/* setSubreaper(on): while it is on, a descendant whose parent ends becomes a child of this process. */
 static napi_value method_setSubreaper(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   int on;
@@ -70,7 +70,7 @@ static napi_value method_processStartTime(napi_env env, napi_callback_info info)
   close(fd);
   if (length < 0) return give(env, -error);
   text[length] = 0;
-  /* The command's name may hold spaces and brackets: count fields behind its last bracket. State is field 3. */
+  /* The command's name may contain spaces and brackets, so fields are counted from after the last bracket. The state is field 3. */
   const char *field = strrchr(text, ')');
   for (int number = 2; field != NULL && number < 22; number++) field = strchr(field + 1, ' ');
   if (field == NULL) return give(env, -EIO);
@@ -84,9 +84,9 @@ struct child_task {
   char **arguments;
   char **environment;
   bool new_session;
-  /* Directory of a cgroup of v2 to be born in, or -1. */
+  /* Directory of the v2 cgroup in which the child starts, or -1. */
   int cgroup;
-  /* Written by the child, which shares this memory until it executes. */
+  /* The child writes it. The child shares this memory until it executes. */
   int error;
 };
 
@@ -97,12 +97,12 @@ struct kernel_sigaction {
   uint64_t mask;
 };
 
-/* Moves a descriptor out of the range that the child's own descriptors will take. */
+/* Moves a descriptor out of the range of numbers that the child's own descriptors will have. */
 static int move_above(int fd, int limit) {
   return fd >= limit ? fd : fcntl(fd, F_DUPFD_CLOEXEC, limit);
 }
 
-/* Runs in the child on its own stack, in the parent's memory: only plain syscalls, and writes to `task` alone. */
+/* The child runs this on its own stack, but in the parent's memory: only plain syscalls, and writes only to `task`. */
 static int run_child(void *argument) {
   struct child_task *task = argument;
   struct kernel_sigaction reset = {0};
@@ -121,7 +121,7 @@ static int run_child(void *argument) {
   }
   for (int index = 0; index < task->count; index++)
     if (dup3(task->fds[index], index, 0) < 0) goto failed;
-  /* On exec, not now: the executable is still read through its descriptor. */
+  /* Close on exec, not now: the kernel still reads the executable through this descriptor. */
   if (syscall(SYS_close_range, task->count, ~0U, FATHOM_CLOSE_RANGE_CLOEXEC) < 0) goto failed;
 
   uint64_t none = 0;
@@ -138,8 +138,8 @@ struct clone_arguments {
 };
 
 /*
- * clone() of the C library for a child that is born in a cgroup, which only clone3 can do. A process that is moved into a cgroup of v2 later stops
- * every fork, exec and exit of the machine for a moment.
+ * The clone() of the C library, but for a child that starts in a cgroup; only clone3 can do that. Moving a process into a v2 cgroup later would
+ * stop every fork, exec and exit of the machine for a moment.
  */
 static long clone_into_cgroup(struct child_task *task, char *stack, unsigned flags) {
 #if defined(__x86_64__)
@@ -159,7 +159,7 @@ static long clone_into_cgroup(struct child_task *task, char *stack, unsigned fla
       "jnz 1f\n\t"
       "xor %%ebp, %%ebp\n\t"
       "mov %%r9, %%rdi\n\t"
-      "call *%%r8\n\t" /* it does not come back */
+      "call *%%r8\n\t" /* the child does not return */
       "hlt\n"
       "1:"
       : "=a"(result)
@@ -177,11 +177,11 @@ static long clone_into_cgroup(struct child_task *task, char *stack, unsigned fla
 #endif
 }
 
-/* Starts the child as vfork does: this thread sleeps until the child has executed or failed. Gives its pid, or minus errno. */
+/* Starts the child as vfork does: this thread sleeps until the child has executed or failed. Returns the child's pid, or minus errno. */
 static int start_child(struct child_task *task) {
   char *stack = mmap(NULL, CHILD_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED) return -errno;
-  /* All signals, the C library's own too, are held back: no handler of this process may run in the child. */
+  /* All signals are blocked, the C library's own too: no signal handler of this process may run in the child. */
   uint64_t all = ~UINT64_C(0), before = 0;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
   int pid = task->cgroup >= 0 ? (int)clone_into_cgroup(task, stack, CLONE_VM | CLONE_VFORK)
@@ -195,7 +195,8 @@ static int start_child(struct child_task *task) {
   return -task->error;
 }
 
-/* Points into `block`, which holds strings that each end with NUL. Null-terminated; NULL when there is no memory. */
+/* The result points into `block`, which contains strings that each end with NUL. The result ends with a null pointer; it is NULL when there is
+ * no memory. */
 static char **string_list(char *block, size_t length) {
   size_t count = 0;
   for (size_t index = 0; index < length; index++) count += block[index] == 0;

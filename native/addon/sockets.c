@@ -1,4 +1,4 @@
-/* Unix sockets and the passing of descriptors. */
+/* Unix sockets, and descriptors sent through them. */
 #include "addon.h"
 
 #include <fcntl.h>
@@ -30,8 +30,8 @@ static napi_value close_and_give(napi_env env, int fd, int error) {
 }
 
 /*
- * connectUnix(dirFd, name): the socket file is opened by name, then connected to by number, so its path may be of any length. The socket does not
- * block: a listener that accepts nothing and whose queue is full is EAGAIN, not a wait without end.
+ * connectUnix(dirFd, name): opens the socket file by name and connects through the descriptor's number, so the path may have any length. The
+ * socket does not block: when a listener accepts nothing and its queue is full, the result is EAGAIN and not an endless wait.
  */
 static napi_value method_connectUnix(napi_env env, napi_callback_info info) {
   ARGUMENTS(2);
@@ -52,7 +52,7 @@ static napi_value method_connectUnix(napi_env env, napi_callback_info info) {
   return give(env, fd);
 }
 
-/* listenUnix(dirFd, name, mode, backlog): nobody can connect before the mode is set, because nothing listens yet. */
+/* listenUnix(dirFd, name, mode, backlog): the mode is set before the socket listens, so nobody can connect earlier. */
 static napi_value method_listenUnix(napi_env env, napi_callback_info info) {
   ARGUMENTS(4);
   int directory, backlog;
@@ -79,7 +79,7 @@ static napi_value method_listenUnix(napi_env env, napi_callback_info info) {
   return give(env, fd);
 }
 
-/* sendMessage(socket, data, fds: Int32Array): bytes sent, never waiting. The descriptors go with the first byte. */
+/* sendMessage(socket, data, fds: Int32Array): returns the number of sent bytes; never waits. The descriptors are sent with the first byte. */
 static napi_value method_sendMessage(napi_env env, napi_callback_info info) {
   ARGUMENTS(3);
   int fd;
@@ -129,8 +129,8 @@ static napi_value method_sendDatagram(napi_env env, napi_callback_info info) {
 }
 
 /*
- * receiveMessage(socket, buffer, fds: Int32Array(254)): bytes received; fds[0] is how many descriptors came, they follow it.
- * A message that was cut loses its descriptors and fails: half a message is never given.
+ * receiveMessage(socket, buffer, fds: Int32Array(254)): returns the number of received bytes. fds[0] is the number of received descriptors, and
+ * they follow it. A message that was cut fails and its descriptors are closed: the caller never receives half a message.
  */
 static napi_value method_receiveMessage(napi_env env, napi_callback_info info) {
   ARGUMENTS(3);

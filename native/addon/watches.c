@@ -1,4 +1,4 @@
-/* inotify. Its events are read with read() and taken apart in TypeScript. */
+/* inotify. TypeScript reads the events with read() and decodes them. */
 #include "addon.h"
 
 #include <sys/inotify.h>

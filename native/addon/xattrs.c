@@ -1,19 +1,19 @@
-/* Extended attributes of an entry inside a directory descriptor, the entry itself even when it is a symlink. */
+/* Extended attributes of an entry inside a directory descriptor. When the entry is a symlink, the attributes are the symlink's own. */
 #include "addon.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/xattr.h>
 
-/* Room for "/proc/self/fd/N/" before a path. The kernel takes no more than PATH_LIMIT in all. */
+/* Room for "/proc/self/fd/N/" before a path. The kernel accepts at most PATH_LIMIT in all. */
 typedef struct {
   char name[PATH_LIMIT + 32];
   bool descriptor;
 } entry_name;
 
 /*
- * The entry as a path for the l…xattr calls. /proc/self/fd/N leads into the directory whatever its path is by now. With an empty path
- * the descriptor itself is meant (O_PATH ones too), and the link must be followed.
+ * The entry as a path for the l…xattr calls. /proc/self/fd/N leads into the directory, even when the directory has moved to another path. An
+ * empty path means the descriptor itself (also an O_PATH descriptor); then the call must follow the link.
  */
 static int name_entry(int directory, const path_buffer *path, entry_name *out) {
   out->descriptor = path->length == 0;

@@ -1,12 +1,12 @@
 /*
- * Carries connections from sockets that it is given to addresses that it is given. One process for each container whose ports need it; it is started
- * with its sockets open, needs nobody afterwards and ends by a signal.
+ * Copies connections and datagrams from its sockets to its target addresses. Each container with published ports that need it has one such
+ * process. The parent starts it with open sockets; after that it needs nobody, and a signal ends it.
  *
- *   fathom-forward CONNECTIONS CLIENTS IDLE-SECONDS {tcp|udp ADDRESS PORT}…
+ * fathom-forward CONNECTIONS CLIENTS IDLE-SECONDS {tcp|udp ADDRESS PORT}…
  *
- * Descriptor 3 is a file: its lock, which is held with the descriptor, says that this process lives; its text is the pid. The sockets follow from 4
- * on, one for each target: listening for tcp, bound for udp. CONNECTIONS bounds the TCP connections of all ports together: more wait in the
- * sockets' own queues. CLIENTS bounds the UDP clients: the one that has been silent for longest makes way.
+ * Descriptor 3 is a file. Its lock belongs to the descriptor and shows that this process lives; its text is the pid. The sockets start at
+ * descriptor 4, one for each target: listening for tcp, bound for udp. CONNECTIONS limits the TCP connections of all ports together; more
+ * connections wait in the sockets' own queues. CLIENTS limits the UDP clients: a new client replaces the one that has been silent for longest.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -39,19 +39,19 @@
 #define LISTENERS_LIMIT 65536
 #define CONNECTIONS_LIMIT 65536
 #define FDS_OF_CONNECTION 6
-/* By edges: an end that is over for the kernel tells so only once, though its last bytes may wait long for the other end. */
+/* Edge-triggered: the kernel reports the end of an input only once, although its last bytes may wait long for the other end. */
 #define END_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 #define CHUNK (1u << 20)
 #define EVENTS 64
-#define TURN 16 /* accepts, datagrams and chunks in one turn: others get theirs */
-#define LAST_TURNS 64 /* of a connection that broke: more than a socket's buffer holds */
+#define TURN 16 /* accepts, datagrams and chunks in one turn, so that other connections also get turns */
+#define LAST_TURNS 64 /* bytes of a broken connection: more than a socket's buffer holds */
 #define ACCEPT_PAUSE_MS 100
 #define KEEPALIVE_IDLE_SECONDS 60
 #define DATAGRAM 65536
 
 enum kind { TCP_LISTENER, UDP_LISTENER, TCP_END, UDP_CLIENT };
 
-/* What an event is about; the first member of whatever epoll watches. */
+/* The thing that an event belongs to; it is the first member of everything that epoll watches. */
 struct watched {
   enum kind kind;
   int fd; /* -1: free */
@@ -63,35 +63,35 @@ struct listener {
   socklen_t target_size;
 };
 
-/* One end of a connection, and the pipe with the bytes that came from it. */
+/* One end of a connection, and the pipe with the bytes that this end sent. */
 struct end {
   struct watched watched;
   struct connection *connection;
   int pipe[2];
   uint32_t waiting; /* bytes in the pipe */
-  bool ended;       /* nothing more comes from it */
-  bool told;        /* the other end knows */
+  bool ended;       /* this end sends nothing more */
+  bool told;        /* the other end knows that */
 };
 
 struct connection {
-  struct end ends[2]; /* the client's, the container's */
+  struct end ends[2]; /* [0] is the client's end, [1] the container's */
   bool connecting;
-  bool doomed; /* closed at the end of the turn: events of it may still be in hand */
-  struct connection *next; /* of the free ones, or of the doomed */
+  bool doomed; /* closed at the end of the turn, because events of it may still be in the list */
+  struct connection *next; /* next in the list of free connections, or in the list of those to close */
 };
 
 struct client {
   struct watched watched; /* the socket to the container */
   struct listener *listener;
   struct sockaddr_in6 from;
-  struct in6_pktinfo to; /* the address that it sent to: answers come from there */
+  struct in6_pktinfo to; /* the local address to which the client sent; answers come from this address */
   int64_t last_ms;
 };
 
 static struct listener *listeners;
 static unsigned listener_count;
 static struct connection *connections, *free_connections, *doomed;
-/* Entries from `used` on were never touched. */
+/* Entries from `used` on are still untouched. */
 static unsigned connections_used, connection_limit;
 static struct client *clients;
 static unsigned clients_used, client_limit;
@@ -151,7 +151,7 @@ static void close_connection(struct connection *connection) {
   if (accept_again_ms == 0) set_accepting(true);
 }
 
-/* `reset`: both peers see that the connection broke and did not just end. */
+/* `reset`: both peers see that the connection broke, and not only that it ended. */
 static void doom(struct connection *connection, bool reset) {
   if (connection->doomed) return;
   connection->doomed = true;
@@ -175,7 +175,7 @@ static void close_doomed(void) {
 
 enum outcome { BROKEN, WAITS, GOES_ON };
 
-/* Moves what can be moved from one end to the other, until one of them has to be waited for or the turn is over. */
+/* Moves bytes from one end to the other, until it would have to wait for one of them or the turn is over. */
 static enum outcome pump(struct end *from, struct end *to) {
   for (int turn = 0; turn < TURN; turn++) {
     bool moved = false;
@@ -205,7 +205,8 @@ static enum outcome pump(struct end *from, struct end *to) {
   return GOES_ON;
 }
 
-/* What came before a connection broke belongs to the other end, as far as that takes it. It hears no orderly end: a break follows. */
+/* Bytes that arrived before a connection broke still go to the other end, as far as it accepts them. The other end then sees a broken
+ * connection and no orderly end. */
 static void pass_last_bytes(struct end *from, struct end *to) {
   from->told = true;
   for (int turns = 0; turns < LAST_TURNS && pump(from, to) == GOES_ON; turns++)
@@ -227,20 +228,20 @@ static void serve_connection(struct end *end, uint32_t events) {
     return doom(connection, true);
   }
   if (connection->connecting) {
-    /* What the client sends waits in its socket. */
+    /* The client's bytes wait in its socket. */
     if (end == client || (events & EPOLLOUT) == 0) return;
     connection->connecting = false;
   }
   enum outcome there = pump(client, container);
   enum outcome back = there == BROKEN ? BROKEN : pump(container, client);
   if (back == BROKEN) {
-    /* Either may have broken. */
+    /* Either connection may have broken. */
     pass_last_bytes(container, client);
     pass_last_bytes(client, container);
     return doom(connection, true);
   }
   if (client->told && container->told) return doom(connection, false);
-  /* Watched anew, it tells again what it has told already. */
+  /* When epoll watches a descriptor again, it reports again what it reported before. */
   if (there == GOES_ON || back == GOES_ON) {
     rewatch(&client->watched, END_EVENTS);
     rewatch(&container->watched, END_EVENTS);
@@ -313,7 +314,7 @@ static void forget(struct client *client) {
   client->watched.fd = -1;
 }
 
-/* The client of an address; a new one takes a free place, or the place of the one that has been silent for longest. */
+/* The entry of a client's address. A new client gets a free entry, or the entry of the client that has been silent for longest. */
 static struct client *client_of(struct listener *listener, const struct sockaddr_in6 *from) {
   struct client *place = NULL;
   for (unsigned i = 0; i < clients_used; i++) {
@@ -363,7 +364,7 @@ static void take_datagrams(struct listener *listener) {
     for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL; header = CMSG_NXTHDR(&message, header))
       if (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_PKTINFO) memcpy(&client->to, CMSG_DATA(header), sizeof client->to);
     client->last_ms = now_ms();
-    /* A datagram for which there is no room is lost, as on any way. */
+    /* A datagram for which there is no room is lost, as in any network. */
     if (send(client->watched.fd, datagram, (size_t)length, MSG_DONTWAIT) < 0 && errno == ECONNREFUSED) forget(client);
   }
 }
@@ -372,7 +373,7 @@ static void answer_client(struct client *client) {
   for (int turn = 0; turn < TURN && client->watched.fd >= 0; turn++) {
     ssize_t length = recv(client->watched.fd, datagram, sizeof datagram, MSG_DONTWAIT);
     if (length < 0) {
-      /* The container refuses: nothing listens at its port any more. */
+      /* The container rejects it: nothing listens at its port any more. */
       if (errno != EAGAIN) forget(client);
       return;
     }
@@ -382,7 +383,7 @@ static void answer_client(struct client *client) {
     struct iovec piece = {.iov_base = datagram, .iov_len = (size_t)length};
     struct msghdr message = {.msg_name = &client->from, .msg_namelen = sizeof client->from, .msg_iov = &piece, .msg_iovlen = 1};
     if (client->from.sin6_family == AF_INET6) {
-      /* The way back is the routing table's choice, except where the address says nothing without its interface. */
+      /* The routing table chooses the way back, unless the address has no meaning without its interface. */
       struct in6_pktinfo source = client->to;
       if (!IN6_IS_ADDR_LINKLOCAL(&source.ipi6_addr)) source.ipi6_ifindex = 0;
       message.msg_control = &control;
@@ -396,7 +397,7 @@ static void answer_client(struct client *client) {
   }
 }
 
-/* Forgets who has been silent for too long; gives how long to wait for the next, -1 where there is none. */
+/* Removes clients that have been silent for too long. Returns how long to wait for the next such client, -1 when there is none. */
 static int sweep(int64_t now) {
   int wait = -1;
   unsigned used = 0;
@@ -417,7 +418,7 @@ static int sweep(int64_t now) {
 
 /* The start */
 
-/* What it does from now on: no files, no programs, no other processes. */
+/* The rights of the process from now on: no files, no programs, no other processes. */
 static void give_up_rights(void) {
   static const int calls[] = {
       SYS_splice,     SYS_epoll_pwait, SYS_epoll_ctl,  SYS_accept4, SYS_socket,  SYS_connect, SYS_pipe2,         SYS_close,
@@ -446,11 +447,11 @@ static void give_up_rights(void) {
   memset(none, 0, sizeof none);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) give_up("no_new_privs");
   if (syscall(SYS_capset, &header, none) < 0) give_up("capset");
-  /* A kernel without seccomp goes without it. */
+  /* A kernel without seccomp runs the process without the filter. */
   if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0 && errno != EINVAL) give_up("seccomp");
 }
 
-/* The descriptors that the bounds need are the limit, and no more; where the machine gives fewer, the bounds go down. */
+/* The limit of open descriptors is what the limits on connections and clients need. If the machine allows fewer, those limits become smaller. */
 static void set_limits(void) {
   uint64_t own = FIRST_SOCKET + listener_count + 2;
   uint64_t want = own + (uint64_t)connection_limit * FDS_OF_CONNECTION + client_limit;
@@ -512,7 +513,7 @@ static void open_listeners(char **words, unsigned count) {
     set_target(listener, words[1], number(words[2], 65535));
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) give_up("socket");
-    /* Fails on a socket of IPv4, which has no such thing. */
+    /* Fails on an IPv4 socket, which does not have this option. */
     if (!tcp) setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
     watch(&listener->watched, EPOLLIN);
   }
@@ -524,7 +525,7 @@ static void say_pid(void) {
   if (ftruncate(LOCK_FD, 0) < 0 || pwrite(LOCK_FD, text, (size_t)length, 0) != length) give_up("the pid file");
 }
 
-/* Writes a word to a file of the kernel; one that does not take it leaves things as they are. */
+/* Writes a word to a file of the kernel. If the kernel rejects it, nothing changes. */
 static void tell_kernel(const char *path, const char *word) {
   int fd = open(path, O_WRONLY | O_CLOEXEC);
   if (fd < 0) return;
@@ -532,7 +533,7 @@ static void tell_kernel(const char *path, const char *word) {
   close(fd);
 }
 
-/* Out of the daemon's cgroups and from under its score, so that their end is not this one's. CGROUPS: files to write "0" to, a line each. */
+/* Leaves the daemon's cgroups and its OOM score, so that this process does not end with them. CGROUPS: files to write "0" to, one per line. */
 static void take_place(void) {
   const char *score = getenv("OOM_SCORE_ADJ");
   char *files = getenv("CGROUPS");

@@ -1,6 +1,6 @@
 /*
- * The program of the built-in image fathom/hello: it looks around inside its container and prints what it finds, and the steps that led here
- * (the file STEPS, put there by the engine). Static, no arguments, no network.
+ * The program of the built-in image fathom/hello. It looks around inside its container and prints what it finds, and the steps that the engine
+ * took to start it (the engine puts the file STEPS there). Static, no arguments, no network.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 static char buffer[65536];
 
-/* Reads a whole small file into `buffer`; gives its length, or -1. */
+/* Reads a whole small file into `buffer`; returns its length, or -1. */
 static ssize_t slurp(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);

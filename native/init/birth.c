@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
-/* Closes every descriptor from 3 on that is not named. What a long-lived child kept open would never reach its end elsewhere. */
+/* Closes every descriptor from 3 on that is not in `keep`. If a long-lived child kept one open, its other end would never see the end. */
 static void close_all_but(int *keep, unsigned count) {
   for (unsigned i = 1; i < count; i++) {
     for (unsigned k = i; k && keep[k - 1] > keep[k]; k--) {
@@ -33,8 +33,8 @@ static _Noreturn void give_up(void) {
 }
 
 /*
- * What a process that the container sees has of its supervisor is what it was forked from: its tables and buffers are not among that
- * (map_own_pages), and the rest is wiped here, the stack with what earlier calls left on it.
+ * A process that the container sees is a fork of the supervisor, so it has the supervisor's memory. The tables and buffers are not in that copy
+ * (map_own_pages). This wipes the rest, also the part of the stack that earlier calls used.
  */
 static __attribute__((noinline)) void forget_supervisor(void) {
   volatile uint8_t left[16384];
@@ -77,10 +77,10 @@ int prepare_for_user_namespace(struct child *child) {
 }
 
 /*
- * Until here a maker did the work, in the supervisor's pid namespace, where no container sees it. The process that is made now is
- * seen from its first instruction, and by a container that may trace it and read its memory; so it has the container's root, working
- * directory and namespaces, the last rights that its plan leaves it, and no descriptors but its streams, the socket to the supervisor and
- * the container's root. It is the supervisor's child, not the maker's.
+ * Until here the maker did the work. It is in the supervisor's pid namespace, where no container sees it. The process that it makes now is
+ * visible from its first instruction, and a container may trace it and read its memory. So the new process has only the container's root,
+ * working directory and namespaces, the final rights of its plan, and these descriptors: its streams, the socket to the supervisor and the
+ * container's root. It is a child of the supervisor, not of the maker.
  */
 int be_born(struct child *child) {
   if (!child->maker)
@@ -101,7 +101,7 @@ int be_born(struct child *child) {
     child->stdio[i] = i;
   if (madvise((void *)(uintptr_t)child->born, BORN_SIZE, MADV_DONTFORK) < 0)
     return fail("madvise", "");
-  /* Not clone3, and no flag that a filter would look at: the filter may be in place already. */
+  /* Not clone3, and no flag that a filter might check: the seccomp filter may be active already. */
   long pid = syscall(SYS_clone, CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD, 0, child->born, 0, 0);
   if (pid < 0)
     return fail("clone", "");
@@ -143,7 +143,7 @@ static int move_above(int *fd, int first) {
   return 0;
 }
 
-/* The program's descriptors get their numbers, from 3 on, for which everything that is open here makes room. */
+/* The program's descriptors get the numbers from 3 on. Open descriptors with these numbers move to higher numbers first. */
 static int place_preserved(struct child *child, int *fds, unsigned count) {
   int first = 3 + (int)count;
   int *own[] = {&child->socket, &child->pid_namespace, &child->root,     &child->handed_root, &child->procfs,
@@ -184,13 +184,14 @@ _Noreturn void live_as_stem(struct child *child, uint32_t namespaces, int pid_na
   begin(child, cgroups, count, pid_namespace);
   join_cgroups(cgroups, count);
   if (pid_namespace >= 0) {
-    /* Who has that namespace would see this process, with the host's root, while it waits and mounts. So it only makes the one that is to be there. */
+    /* A process with that pid namespace would see this process, with the host's root, while it waits and mounts. So this process stays
+     * outside; it is only the maker of the process that enters. */
     child->maker = true;
     child->pid_namespace = pid_namespace;
     if (namespaces & CLONE_NEWUSER && prepare_for_user_namespace(child) < 0)
       give_up();
     if (namespaces & CLONE_NEWUSER) {
-      /* Not by clone: the right to join the pid namespace would have been lost. */
+      /* Not with clone: the process would lose the right to join the pid namespace. */
       if (unshare((int)(namespaces & ~(uint32_t)STEM_LATER)) < 0) {
         fail("unshare", "user");
         give_up();
@@ -200,7 +201,7 @@ _Noreturn void live_as_stem(struct child *child, uint32_t namespaces, int pid_na
     }
   }
   if (namespaces & CLONE_NEWUSER) {
-    /* The first letter says that the maps are written; only then is there a root to be. */
+    /* The first letter says that the maps are written. Before that, the namespace has no root user. */
     if (receive_letter(child->socket, fds, &given) != SAYS_GO)
       give_up();
     if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) {
@@ -219,7 +220,7 @@ _Noreturn void live_as_stem(struct child *child, uint32_t namespaces, int pid_na
   given = LETTER_FDS;
   if (receive_letter(child->socket, fds, &given) != SAYS_GO)
     give_up();
-  /* Only now: a stem may be old, and what was mounted on the host since it was made belongs to its view too. */
+  /* Only now: a stem may be old, and the mounts that the host made since then must also be visible in it. */
   if (namespaces & CLONE_NEWNS && unshare(CLONE_NEWNS) < 0) {
     fail("unshare", "mount");
     give_up();
@@ -238,7 +239,7 @@ _Noreturn void live_as_exec(struct child *child, int init, int namespaces, pid_t
   child->pid_namespace = init;
   int outside = -1;
   if (chrooted > 0) {
-    /* The namespace's own root is not the container's: its first process knows the way. */
+    /* The root of the mount namespace is not the container's root. The container's first process has the right root. */
     char path[64];
     struct text text = {path, 0, sizeof path};
     text_add(&text, "/proc/");

@@ -11,7 +11,7 @@
 
 #define UNMAPPED_MS 10000
 
-/* Where a new process is to go: files to write "0" to, and a cgroup of v2 that it can be born in. */
+/* The cgroups of a new process: files to write "0" to, and a v2 cgroup in which the process can start. */
 struct cgroups {
   int files[CGROUPS_LIMIT];
   unsigned count;
@@ -37,8 +37,8 @@ static int open_directory_of(const char *file) {
 }
 
 /*
- * To be born in a cgroup costs nothing; to be moved there later waits for a grace period of the whole machine. Only v2 can do it, and
- * the kernel may refuse: `directly` is false for the second try.
+ * Starting in a cgroup costs nothing; moving a process there later waits for a grace period of the whole machine. Only v2 can start a process
+ * in a cgroup, and the kernel may refuse it: for the second try `directly` is false.
  */
 static int open_cgroups(const struct stem_request *request, struct cgroups *cgroups, bool directly) {
   struct reader items = request->cgroups.items;
@@ -65,7 +65,7 @@ static int open_cgroups(const struct stem_request *request, struct cgroups *cgro
   return 0;
 }
 
-/* What the child has in hand, made before it: the supervisor's tables are not in its memory. */
+/* The data that the child uses. It is made before the child, because the supervisor's tables are not in the child's memory. */
 static void init_child(struct child *child, const struct process *process) {
   memset(child, 0, sizeof *child);
   child->shared = process->shared;
@@ -76,7 +76,7 @@ static void init_child(struct child *child, const struct process *process) {
   child->stdio[0] = child->stdio[1] = child->stdio[2] = -1;
 }
 
-/* clone3 without a stack goes on in both, as fork does. In the child 0. */
+/* clone3 without a stack continues in both processes, as fork does. Returns 0 in the child. */
 static pid_t clone_process(struct process *process, uint64_t flags, const struct stem_request *request, struct cgroups *cgroups, struct child *child) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -122,7 +122,7 @@ static pid_t clone_process(struct process *process, uint64_t flags, const struct
   return pid;
 }
 
-/* A stem makes its user namespace itself where it joins a pid namespace. It is this program, and does nothing that waits. */
+/* When a stem joins a pid namespace, it makes its user namespace itself. This process runs our own program and does nothing that can wait. */
 static int await_unmapped(const struct process *process) {
   struct pollfd polled = {.fd = process->socket, .events = POLLIN};
   unsigned none = 0;
@@ -170,7 +170,7 @@ out:
   return done;
 }
 
-/* The namespaces of the container that are not the supervisor's own. Joining one's own user namespace is refused by the kernel. */
+/* The container's namespaces that differ from the supervisor's. The kernel does not allow a process to join its own user namespace again. */
 static int foreign_namespaces(pid_t pid) {
   static const struct {
     const char *name;

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define UNSENT_SIZE (1u << 20) /* what state repeats fits into it */
+#define UNSENT_SIZE (1u << 20) /* must hold the records that a state request repeats */
 #define SOCKET_NAME "supervisor.sock"
 
 struct connection *add_connection(int fd) {
@@ -63,7 +63,7 @@ static void send_or_keep(struct connection *connection, const uint8_t *data, siz
   }
   if (length == 0)
     return;
-  /* A daemon that does not read loses its connection, not the supervisor its memory. */
+  /* A daemon that does not read loses its connection; the supervisor does not fill its memory for it. */
   if (connection->unsent_length + length > UNSENT_SIZE || (!connection->unsent && !(connection->unsent = map_own_pages(UNSENT_SIZE)))) {
     close_connection(connection);
     return;
@@ -78,7 +78,7 @@ void say(struct connection *connection, uint32_t type, uint32_t request, const v
   if (!connection)
     return;
   if (length > sizeof message - MESSAGE_HEADER) {
-    /* Nobody says so much. If somebody did: the peer would wait for the answer for ever. */
+    /* No message is this long. If one were, the peer would wait for its answer for ever, so the connection closes. */
     close_connection(connection);
     return;
   }
@@ -124,7 +124,7 @@ static void flush_connection(struct connection *connection) {
   }
 }
 
-/* One step: some of the header or of the body. False when there is no more now, or the connection is closed. */
+/* One step: reads a part of the header or of the body. False when nothing more has arrived, or the connection is closed. */
 static bool receive(struct connection *connection) {
   bool in_header = !connection->body;
   uint8_t *into = in_header ? connection->header + connection->have : connection->body + connection->have;
@@ -136,7 +136,8 @@ static bool receive(struct connection *connection) {
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
       return false;
     if (got <= 0 && !supervisor.launched) {
-      /* Nobody can launch a stem whose owner is gone. The connection stays open until the stem is: its end tells the owner. */
+      /* Nobody can launch a stem whose owner has gone. The connection stays open until the stem has ended; the connection's end tells the
+       * owner that. */
       supervisor.ended = true;
       return false;
     }
@@ -233,7 +234,7 @@ void close_listener(void) {
 void on_listener(void) {
   int fd = accept4(supervisor.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) {
-    /* Without a descriptor for it the peer stays in the queue, and the listener readable. */
+    /* Without a free descriptor, the peer stays in the queue and the listener stays readable. */
     if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
       supervisor.accept_again = monotonic_ms() + ACCEPT_AGAIN_MS;
     return;

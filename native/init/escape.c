@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Bytes of a valid UTF-8 sequence at `at`, 0 when there is none. */
+/* Length in bytes of a valid UTF-8 sequence at `at`; 0 when there is none. */
 static unsigned sequence_length(const uint8_t *at, size_t left) {
   uint8_t first = at[0], low = 0x80, high = 0xbf;
   unsigned length = first >= 0xc2 && first <= 0xdf ? 2 : first >= 0xe0 && first <= 0xef ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0;
@@ -31,7 +31,8 @@ uint8_t *put_bytes(uint8_t *out, const char *bytes, size_t length) {
   return out + length;
 }
 
-/* As the log's readers expect it: control characters, quotes, <, > and & escaped, bad UTF-8 replaced. At most six bytes for one. */
+/* As readers of the log expect it: control characters, quotes, <, > and & are escaped, and invalid UTF-8 is replaced. One input byte gives at
+ * most six bytes. */
 uint8_t *escape_json(uint8_t *out, const uint8_t *data, size_t length, bool *bad) {
   static const char hex[] = "0123456789abcdef";
   for (size_t i = 0; i < length;) {
@@ -74,7 +75,7 @@ unsigned unfinished_character(struct part text) {
     const uint8_t *at = text.at + text.length - have;
     if ((at[0] & 0xc0) == 0x80)
       continue;
-    /* With the lowest bytes that could follow it is a character, or it never will be one. */
+    /* Adds the lowest possible following bytes: if the result is no character, no following bytes can make it one. */
     uint8_t whole[4] = {at[0], at[0] == 0xe0 ? 0xa0 : at[0] == 0xf0 ? 0x90 : 0x80, 0x80, 0x80};
     memcpy(whole, at, have);
     return sequence_length(whole, sizeof whole) > have ? have : 0;

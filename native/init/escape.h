@@ -8,12 +8,12 @@ struct part {
   size_t length;
 };
 
-/* Appends; gives the new end. */
+/* Appends to the text; returns the new end. */
 uint8_t *put_bytes(uint8_t *out, const char *bytes, size_t length);
-/* As Go's encoder does. At most six bytes for one. `*bad` becomes true where bytes were no UTF-8. */
+/* As Go's encoder does. One input byte gives at most six bytes. `*bad` becomes true when some bytes were not UTF-8. */
 uint8_t *escape_json(uint8_t *out, const uint8_t *data, size_t length, bool *bad);
-/* The same for two parts of one text: a character may lie on the edge between them. */
+/* The same for a text in two parts: a character may be split between them. */
 uint8_t *escape_json_parts(uint8_t *out, struct part first, struct part second, bool *bad);
-/* How many bytes at the end are the beginning of a character whose rest is still to come: 0 to 3. */
+/* How many bytes at the end are the beginning of a character whose other bytes are still missing: 0 to 3. */
 unsigned unfinished_character(struct part text);
 uint8_t *put_base64(uint8_t *out, struct part first, struct part second);

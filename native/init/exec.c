@@ -21,7 +21,7 @@ bool is_null_device(int fd) {
   return fstat(fd, &about) == 0 && S_ISCHR(about.st_mode) && about.st_rdev == makedev(1, 3);
 }
 
-/* A stream from or to nowhere is the container's own null device: a descriptor of the host's would be a way to look at the host. */
+/* A stream from or to nowhere is the container's own null device. With a descriptor of the host's device, the container could look at the host. */
 static void own_null_device(struct child *child, int stream) {
   if (child->stdio[stream] < 0 || !is_null_device(child->stdio[stream]))
     return;
@@ -52,11 +52,11 @@ int settle(struct child *child) {
   umask(child->umask_set ? child->umask : 0022);
   child->settled = true;
   if (child->direct)
-    follow_supervisor(child); /* no longer */
+    follow_supervisor(child); /* ends the death signal */
   return 0;
 }
 
-/* Array of pointers to a list's texts with NULL at the end. */
+/* Array of pointers to the texts of a list, with NULL at the end. */
 static char **pointers(struct list list) {
   char **array = map_pages((list.count + 1) * sizeof(char *), false);
   for (uint32_t i = 0; array && i < list.count; i++)
@@ -64,7 +64,7 @@ static char **pointers(struct list list) {
   return array;
 }
 
-/* Tries the candidates; comes back with the failure recorded. */
+/* Tries the candidates. Returns only when none could be executed; the failure is recorded. */
 static int execute(struct list candidates, char **arguments, char **environment) {
   int error = ENOENT;
   const char *call = "stat", *which = "";

@@ -5,10 +5,10 @@
 #include <string.h>
 
 static int exit_file = -1;
-static struct remembered *remembered; /* REMEMBERED_LIMIT of them, in a ring */
+static struct remembered *remembered; /* REMEMBERED_LIMIT entries, in a ring */
 static unsigned remembered_total;
 
-/* Visible at once under its name; on disk for good after sync_exit. */
+/* The file is visible at once under its name; it is on disk for good after sync_exit. */
 bool store_exit(const struct process *process) {
   char json[256];
   struct text text = {json, 0, sizeof json};

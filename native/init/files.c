@@ -110,7 +110,7 @@ int do_working_directory(struct child *child, const struct operation *op) {
   if (directory < 0 || fchdir(directory) < 0)
     return fail("chdir", "");
   close_fd(&directory);
-  /* The kernel says "(unreachable)" for a directory outside the root. */
+  /* For a directory outside the root, the kernel's path starts with "(unreachable)". */
   char where[4096];
   if (syscall(SYS_getcwd, where, sizeof where) > 0 && where[0] != '/')
     return fail_with(ENOENT, "chdir", "the directory is outside the root");

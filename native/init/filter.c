@@ -1,4 +1,5 @@
-/* What a seccomp program answers to the calls that follow it in be_born: it is run here, as the kernel will, on those calls. */
+/* The answer of a seccomp program to the calls that be_born makes after it is installed. This code runs the program on those calls as the
+ * kernel will. */
 #define _GNU_SOURCE
 #include "child.h"
 
@@ -65,7 +66,7 @@ static size_t jump(const struct machine *machine, const struct sock_filter *at) 
   return so ? at->jt : at->jf;
 }
 
-/* The answer; SECCOMP_RET_KILL_PROCESS for a program that the kernel would not take. Jumps go forward only: it ends. */
+/* Returns the program's answer; SECCOMP_RET_KILL_PROCESS for a program that the kernel would reject. Jumps only go forward, so the program ends. */
 static uint32_t run(struct bytes program, const struct seccomp_data *call) {
   struct machine machine = {0};
   size_t count = program.length / sizeof(struct sock_filter);

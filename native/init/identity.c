@@ -13,7 +13,7 @@
 
 void follow_supervisor(const struct child *child) {
   prctl(PR_SET_PDEATHSIG, child->direct && child->settled ? 0 : SIGKILL, 0, 0, 0);
-  /* It may have died before the line above; then its end of the socket is closed. */
+  /* The supervisor may have died before the line above; then its end of the socket is closed. */
   struct pollfd gone = {.fd = child->socket, .events = 0};
   if (poll(&gone, 1, 0) > 0 && gone.revents & (POLLHUP | POLLERR))
     _exit(137);
@@ -26,7 +26,7 @@ static int set_limit(uint32_t resource, uint64_t soft, uint64_t hard) {
   return (int)syscall(SYS_prlimit64, 0, resource, &limit, NULL);
 }
 
-/* A maker is one process of the user more until it has ended: so much more is allowed till then, where the engine may allow it. */
+/* Until a maker has ended, the user has one process more. So the limit is one higher until then, if the engine may raise it. */
 static bool allow_maker(struct child *child, uint64_t soft, uint64_t hard) {
   if (soft > hard || soft >= UINT64_MAX - 1 || set_limit(RLIMIT_NPROC, soft + 1, hard > soft ? hard : soft + 1) < 0)
     return false;
@@ -75,7 +75,7 @@ int do_set_user(struct child *child, const struct operation *op) {
   struct reader items = op->user.groups.items;
   for (uint32_t i = 0; i < op->user.groups.count; i++)
     groups[i] = read_u32(&items);
-  /* So that the program can open /dev/stdout again. What is not ours (a handed file) may refuse: that is its owner's business. */
+  /* So that the program can open /dev/stdout again. A file that came from the caller may reject this; that is a matter of the file's owner. */
   for (int i = 0; i < 3; i++) {
     if (child->stdio[i] >= 0 && op->user.uid != 0 && !is_null_device(child->stdio[i]))
       (void)!fchown(child->stdio[i], op->user.uid, (gid_t)-1);
@@ -94,7 +94,7 @@ int do_set_user(struct child *child, const struct operation *op) {
   if (permitted_capabilities(&permitted, &inheritable) < 0 || set_capabilities(permitted, permitted, inheritable) < 0)
     return fail("capset", "");
   prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
-  /* A change of user takes the death signal away. */
+  /* A change of user removes the death signal. */
   follow_supervisor(child);
   return 0;
 }
@@ -105,7 +105,7 @@ int do_bounding_set(uint64_t keep) {
       continue;
     if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) {
       if (errno == EINVAL)
-        break; /* past the last that this kernel has */
+        break; /* the last capability of this kernel was the one before */
       return fail("prctl", "PR_CAPBSET_DROP");
     }
   }
@@ -127,7 +127,7 @@ int do_capabilities(const struct operation *op) {
 }
 
 int do_seccomp(struct child *child, const struct operation *op) {
-  /* From here on the filter decides which calls there are: everything that can be done before is done. */
+  /* From here on the filter decides which calls are allowed, so all other work is done before. */
   if (settle(child) < 0)
     return -1;
   if (child->maker && !filter_lets_be_born(child, op->filter.program) && be_born(child) < 0)

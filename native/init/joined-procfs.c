@@ -15,20 +15,20 @@
 #include <time.h>
 
 /*
- * A procfs shows the pid namespace of the process that opened it. So one process has to be in the namespace that is joined, with the right to
- * mount, which fsopen asks for; and whoever has that namespace sees it there, and may take it over (CAP_SYS_PTRACE). This is the opener. It is
- * made by a process that nobody there sees and that gives away first what it has: the opener has an empty root, no descriptor but a socket, no
- * memory that others write to, the container's namespaces or new ones, of its capabilities CAP_SYS_ADMIN, and a filter with which it can open
- * file systems, send them and end. What it opens is mounted by the maker.
+ * A procfs shows the pid namespace of the process that opened it. So one process must enter the joined namespace with the right to mount, which
+ * fsopen needs. Processes in that namespace see this process there and may take control of it (CAP_SYS_PTRACE). We call it the opener.
+ * A process that is invisible there makes the opener, and first gives up what it has. So the opener has: an empty root; no descriptor except a
+ * socket; no memory that others write to; the container's namespaces or new ones; only the capability CAP_SYS_ADMIN; and a filter that allows
+ * it to open file systems, to send them and to end. The maker mounts what the opener opened.
  */
 
-#define OPENER_MS 5000 /* it takes no time, but those who see it can stop it */
+#define OPENER_MS 5000 /* the opener needs almost no time, but a process that sees it can stop it */
 #define OPENER_FLAGS (CLONE_PARENT | SIGCHLD)
 #define RIGHT_TO_MOUNT (1u << 21) /* CAP_SYS_ADMIN */
 
 static const char what[] = "a procfs of the pid namespace that is joined";
 
-/* Whoever takes the opener over has these calls and no other; the clone that makes it is among them, and makes only more of it. */
+/* A process that takes control of the opener can use only these calls. The clone that makes the opener is one of them; it makes only more openers. */
 static int leave_openers_calls(void) {
   struct sock_filter instructions[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
@@ -38,7 +38,7 @@ static int leave_openers_calls(void) {
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendmsg, 5, 0),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 4, 0),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 2),
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)), /* the kernel looks at this half of the flags only */
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)), /* the kernel looks only at this half of the flags */
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OPENER_FLAGS, 1, 0),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
@@ -65,7 +65,7 @@ static int enter_empty_root(struct child *child) {
 static int cut_off(struct child *child, int socket, bool early) {
   static const struct operation rights = {.capabilities = {.effective = RIGHT_TO_MOUNT, .permitted = RIGHT_TO_MOUNT}};
   const int others = CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWNET;
-  /* What is killed in the end is the group, whatever the opener has become. */
+  /* At the end the whole process group is killed, whatever the opener has become. */
   if (setpgid(0, 0) < 0)
     return fail("setpgid", "");
   if (join_pid_namespace(child) < 0)
@@ -76,7 +76,7 @@ static int cut_off(struct child *child, int socket, bool early) {
     return fail("unshare", what);
   if (enter_empty_root(child) < 0)
     return -1;
-  /* The plan comes there: who could write to it would have the maker's rights. */
+  /* The plan will be in this memory. A process that could write to it would have the maker's rights. */
   if (madvise(child->shared, SHARED_SIZE, MADV_DONTFORK) < 0 || madvise((void *)(uintptr_t)child->born, BORN_SIZE, MADV_DONTFORK) < 0)
     return fail("madvise", "");
   if (do_capabilities(&rights) < 0)
@@ -97,13 +97,13 @@ static _Noreturn void make_opener(const struct child *maker, int socket, bool ea
   long pid = syscall(SYS_clone, OPENER_FLAGS, 0, 0, 0, 0);
   if (pid == 0)
     live_as_opener();
-  /* The kernel's word for a namespace whose first process has ended is ENOMEM. */
+  /* When the first process of a namespace has ended, the kernel reports ENOMEM. */
   if (pid < 0)
     fail_with(errno == ENOMEM ? ESRCH : errno, "clone", what);
   _exit(0);
 }
 
-/* What the opener sent, or -1. Only the descriptor is believed, and that not much. */
+/* The descriptor that the opener sent, or -1. Nothing else in its message is used, and the descriptor is checked too. */
 static int receive_context(int socket, int64_t deadline) {
   struct pollfd polled = {.fd = socket, .events = POLLIN};
   int context = -1;
@@ -117,7 +117,7 @@ static int receive_context(int socket, int64_t deadline) {
   return count ? context : fail_with(ECANCELED, "fsopen", what);
 }
 
-/* Until both have ended: nobody is to meet the opener beside the container. They can be held, and are killed then. */
+/* Waits until both processes have ended, so that no container process meets the opener. A container can stop them; then they are killed. */
 static int await_group(pid_t group, int64_t deadline) {
   sigset_t ends;
   sigemptyset(&ends);
@@ -157,14 +157,14 @@ int open_joined_procfs(const struct child *child, bool early) {
   if (pid < 0) {
     fail("clone", what);
   } else {
-    setpgid(pid, pid); /* as it does itself: who is first */
+    setpgid(pid, pid); /* the child does the same: whichever comes first */
     context = receive_context(pair[0], deadline);
     if (await_group(pid, deadline) < 0)
       close_fd(&context);
   }
   close_fd(&pair[0]);
   sigprocmask(SIG_SETMASK, &before, NULL);
-  /* Whoever took the opener over may have sent anything, or changed it. No other file system knows this option. */
+  /* A process that took control of the opener may have sent anything, or changed the context. Only procfs knows this option. */
   if (context >= 0 && sys_fsconfig(context, FSCONFIG_SET_STRING, "hidepid", "0") < 0) {
     fail("fsconfig", what);
     close_fd(&context);
@@ -172,7 +172,7 @@ int open_joined_procfs(const struct child *child, bool early) {
   return context;
 }
 
-/* What cannot be asked counts as another one: the mount then says what is wrong. */
+/* If the namespaces cannot be compared, the answer is true: the mount then reports the problem. */
 bool joins_another_pid_namespace(const struct child *child) {
   struct stat wanted, own;
   if (!child->maker || child->pid_namespace < 0)

@@ -1,4 +1,4 @@
-/* What the kernel offers and the C library does not name: numbers and structures of its interface, and the thin calls on them. */
+/* Parts of the kernel's interface that the C library does not declare: numbers, structures and thin functions for the calls. */
 #pragma once
 
 #include <errno.h>

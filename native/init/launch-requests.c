@@ -40,7 +40,7 @@ void prepare(struct connection *connection, uint32_t request, struct reader *in)
   container()->request = request;
 }
 
-/* The plan's bytes, inline or in a file, into the memory shared with the child; only its header is looked at here. */
+/* Copies the plan's bytes, inline or from a file, into the memory shared with the child. Only its header is checked here. */
 static int take_plan(struct process *process, struct bytes inline_plan, int file) {
   struct shared *shared = process->shared;
   size_t length = inline_plan.length;
@@ -79,14 +79,14 @@ static int add_clients(struct connection *connection, unsigned *next, struct lis
   return 0;
 }
 
-/* A child that has ended meanwhile left its reason in the shared memory; the end of its socket brings it up. */
+/* A child that ended meanwhile left its reason in the shared memory. The end of its socket reports it. */
 static int tell_child(const struct process *process, char letter, const int *fds, unsigned count) {
   if (send_letter(process->socket, letter, fds, count) == 0 || errno == EPIPE || errno == ECONNRESET)
     return 0;
   return fail("sendmsg", "to the child");
 }
 
-/* The last of a message's descriptors: the console's socket (terminal) or three streams, then what is the program's. */
+/* The last descriptors of a message: the console's socket (terminal) or three streams, then the program's descriptors. */
 static int take_direct(struct connection *connection, unsigned *next, struct process *process, int ends[3], unsigned *preserved) {
   supervisor.direct = true;
   if (process->terminal) {
@@ -146,7 +146,7 @@ static int set_up_launch(struct connection *connection, struct reader *in) {
   }
   if (hand_over(process, ends, connection->fds + next, preserved) < 0)
     goto out;
-  /* The child works from here on; its program does not run before the commit. */
+  /* The child works from here on. Its program does not run before the commit. */
   if (flags & LAUNCH_LOG && log_open(log_path, max_size, max_files, attributes) < 0)
     goto out;
   unlinkat(supervisor.directory, "exit", 0);

@@ -7,12 +7,13 @@
 #include <sys/stat.h>
 
 /*
- * One JSON record a line: {"log":"…\n","stream":"stdout","attrs":{…},"time":"…"}. A line over LINE_LIMIT is cut into records without
- * the newline, between characters. A record that is older than one before it (the clock was set back) says in "latest" how late it has been
- * in the log: who looks for a time needs not read all of it. Records are gathered and written together; the file is rotated between records.
+ * One JSON record per line: {"log":"…\n","stream":"stdout","attrs":{…},"time":"…"}. A line longer than LINE_LIMIT is cut between characters
+ * into several records, without the newline. When the clock was set back, a record can be older than an earlier record; it then has "latest",
+ * the latest time so far in the log. So a reader that looks for a time need not read the whole log. Records are collected and written together;
+ * the file is rotated between records.
  *
- * A record that cannot be written (disk full) is dropped whole and counted; the file never ends in half a record. As soon as writing
- * works again a record says how many are missing.
+ * A record that cannot be written (disk full) is dropped whole and counted; the file never ends with half a record. When writing works again, a
+ * record says how many are missing.
  */
 #define LINE_LIMIT 16384u
 #define ESCAPED_LIMIT (LINE_LIMIT * 6)
@@ -22,21 +23,21 @@
 static struct {
   int fd, directory;
   char path[4096];
-  const char *name; /* the last component, in `path` */
+  const char *name; /* the last component of `path` */
   uint64_t max_size, size;
   uint32_t max_files;
   char *attributes; /* `"attrs":{…},` or empty */
   size_t attributes_length, attributes_room;
   uint8_t *batch;
   size_t batch_size, used;
-  uint32_t batched; /* records in it */
+  uint32_t batched; /* number of records in it */
   uint64_t lost, lost_unsaid;
   int lost_error;
   char latest[TIME_SIZE]; /* the latest time in the log */
   struct {
     uint8_t *held; /* LINE_LIMIT bytes */
     uint32_t used;
-    bool partial; /* the line's first part is written */
+    bool partial; /* the first part of the line is written */
     char time[TIME_SIZE];
   } lines[2];
 } store = {.fd = -1, .directory = -1};
@@ -58,7 +59,7 @@ static void log_close(void) {
   store.attributes_length = 0;
 }
 
-/* As format_now writes them: the "Z" ends the shorter of two fractions, and is before every digit. */
+/* Compares times as format_now writes them: "Z" ends the shorter of two fractions and sorts before every digit. */
 static bool earlier(const char *a, const char *b) {
   while (*a && *a == *b) {
     a++;
@@ -67,7 +68,7 @@ static bool earlier(const char *a, const char *b) {
   return *b && *b != 'Z' && (!*a || *a == 'Z' || *a < *b);
 }
 
-/* What follows the last `name` in the text; NULL when it is not there. */
+/* The text after the last `name`; NULL when `name` does not occur. */
 static const char *behind_last(const char *name, const char *text, size_t length) {
   size_t size = strlen(name);
   for (size_t at = length < size ? 0 : length - size + 1; at-- > 0;) {
@@ -77,7 +78,7 @@ static const char *behind_last(const char *name, const char *text, size_t length
   return NULL;
 }
 
-/* The log of earlier runs goes on: its last record says how late it has been. */
+/* The log of earlier runs continues; its last record has the latest time. */
 static void find_latest(void) {
   char tail[257] = {0};
   store.latest[0] = 0;
@@ -142,7 +143,7 @@ static void numbered(char *out, size_t size, uint32_t number) {
   }
 }
 
-/* The files that are there move up by one, as far as a number is free: how many there may be is the user's choice, and may be any number. */
+/* Existing files move up by one number, as far as a number is free. The user chooses the number of files; it may be any number. */
 static void rotate(void) {
   char from[300], to[300];
   struct stat about;
@@ -156,7 +157,8 @@ static void rotate(void) {
     numbered(to, sizeof to, i);
     renameat(store.directory, from, store.directory, to);
   }
-  /* The one file is a new one too: who follows reads the old one to its end, and sees that another took its place. */
+  /* Also with only one file, the next file is a new one: a reader that follows the log reads the old file to its end and sees that another
+   * file has its place. */
   if (store.max_files == 1)
     (void)!unlinkat(store.directory, store.name, 0);
   open_file(store.max_files == 1 ? O_TRUNC : 0);
@@ -180,7 +182,7 @@ static size_t write_some(const void *data, size_t length) {
   return done;
 }
 
-/* How many records are missing, and why, as a record. */
+/* A record that says how many records are missing, and why. */
 static size_t describe_lost(char *out, size_t size) {
   char time[TIME_SIZE];
   struct text text = {out, 0, size};
@@ -195,7 +197,7 @@ static size_t describe_lost(char *out, size_t size) {
   return text.used;
 }
 
-/* All or nothing: what was written of a failed batch, and of the record before it, is taken back. */
+/* All or nothing: when a batch fails, its written part and the record before it are removed again. */
 static void write_batch(void) {
   char lost[512];
   size_t before = store.lost_unsaid ? describe_lost(lost, sizeof lost) : 0;
@@ -226,7 +228,8 @@ void log_flush(void) {
 }
 
 /*
- * JSON has no place for bytes that are no UTF-8: "log" shows U+FFFD for each, and "bytes" has all of the record's in base64. Readers of the format skip a member that they do not know.
+ * JSON cannot hold bytes that are not UTF-8: "log" shows U+FFFD for each, and "bytes" has all bytes of the record in base64. Readers of the
+ * format skip a member that they do not know.
  */
 static void add_record(int stream, struct part first, struct part second, const char *time) {
   if (!store.batch && !(store.batch = map_own_pages(store.batch_size))) {
@@ -276,7 +279,7 @@ void log_write(int stream, const uint8_t *data, size_t length) {
     const uint8_t *newline = memchr(data, '\n', look);
     if (newline) {
       size_t whole = (size_t)(newline - data) + 1;
-      /* The newline does not count: a line of exactly the limit is one record. */
+      /* The newline does not count: a line with exactly LINE_LIMIT bytes is one record. */
       add_record(stream, (struct part){store.lines[stream].held, held}, (struct part){data, whole}, store.lines[stream].partial ? store.lines[stream].time : now);
       store.lines[stream].used = 0;
       store.lines[stream].partial = false;

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 /*
- * fathom-init: launcher and supervisor of one container. Descriptor 3 is the control connection; everything else is said there.
- * The one loop: wait, hand each event to its owner, write the log, let go of what has ended.
+ * fathom-init: launcher and supervisor of one container. Descriptor 3 is the control connection; every request arrives there.
+ * The one loop: wait, give each event to its owner, write the log, free what has ended.
  */
 #include "one-call.h"
 #include "reaper.h"
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 #define CONTROL_FD 3
-#define WATCHED_EACH 6 /* at most, of one process */
+#define WATCHED_EACH 6 /* of one process, at most */
 
 struct supervisor supervisor;
 
@@ -24,7 +24,7 @@ static struct pollfd *polled;
 static struct owner *owners;
 static unsigned polled_count, polled_room;
 
-/* Room for everything that may be watched now. Where there is no memory for more, what comes last waits for the next round. */
+/* Room for everything that may be watched now. When there is no memory for more, the last items wait for the next round. */
 static void make_poll_room(void) {
   unsigned need = 1 + CONNECTIONS_LIMIT + supervisor.processes.used * WATCHED_EACH + supervisor.clients.used;
   unsigned room = polled_room ? polled_room : 128;
@@ -96,7 +96,7 @@ static void handle(unsigned i) {
   short events = polled[i].revents;
   unsigned index = owners[i].index;
   struct process *process = process_at(index < supervisor.processes.used ? index : 0);
-  /* Something handled before may have closed it; a number that was given anew is asked again in the next round. */
+  /* An earlier handler may have closed it. A number that is used again is polled in the next round. */
   switch ((enum watched)owners[i].kind) {
   case WATCH_LISTENER:
     if (supervisor.listener == polled[i].fd)
@@ -155,7 +155,7 @@ static int wait_ms(void) {
   return first < 0 ? -1 : first <= now ? 0 : (int)(first - now);
 }
 
-/* Lets go of ended processes. True while something is left to do. */
+/* Frees ended processes. True while something is left to do. */
 static bool tidy(void) {
   bool busy = false;
   int64_t now = monotonic_ms();
@@ -175,7 +175,7 @@ static bool tidy(void) {
   return busy;
 }
 
-/* An exit status that the disk did not take keeps this alive, and able to tell it, until it does. */
+/* While the exit status could not be written to disk, the supervisor stays alive, so that it can still report the status. */
 static bool stored(void) {
   if (!supervisor.store_again)
     return true;
@@ -244,10 +244,10 @@ int main(int argc, char **argv) {
   add_connection(CONTROL_FD);
   run();
   close_listener();
-  /* An end with unread requests would take away the answers that were not read yet. */
+  /* If the socket closed with unread requests, the peer would lose answers that it has not read yet. */
   for (unsigned i = 0; i < CONNECTIONS_LIMIT; i++)
     discard_unread(supervisor.connections[i].fd);
-  /* A stem that was never launched must not outlive this. */
+  /* A stem that was never launched must not live longer than this process. */
   if (!supervisor.launched && container()->pidfd >= 0)
     drop_process(container());
   return 0;

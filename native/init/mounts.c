@@ -22,13 +22,13 @@ static int set_attributes(int mount, const struct attributes *attributes, uint32
   return 0;
 }
 
-/* A target is on procfs only when its path says so: a link in the image must not lead a mount there. */
+/* A target may be on procfs only when its path says so: a link in the image must not lead a mount there. */
 static int check_target(int mount, int target, const char *path) {
   struct statfs about;
   struct stat covering, covered;
   if (fstatfs(target, &about) < 0 || fstat(mount, &covering) < 0 || fstat(target, &covered) < 0)
     return -1;
-  /* The kernel's word for it here would be EINVAL, which says nothing. */
+  /* Here the kernel would report EINVAL, which does not help a user. */
   if (S_ISDIR(covering.st_mode) != S_ISDIR(covered.st_mode)) {
     errno = ENOTDIR;
     return -1;
@@ -40,7 +40,7 @@ static int check_target(int mount, int target, const char *path) {
   return 0;
 }
 
-/* Moves the detached mount to the target and closes it. */
+/* Moves the detached mount to the target and closes the descriptor. */
 static int attach(int *mount, int target, const char *path) {
   int done = check_target(*mount, target, path);
   if (done == 0 && sys_move_mount(*mount, target) < 0)
@@ -80,7 +80,7 @@ int do_attach_root(struct child *child, const struct operation *op) {
   return 0;
 }
 
-/* What the file system said of its options, with the kernel's own prefix ("e ") cut. */
+/* The file system's message about its options, without the kernel's prefix ("e "). */
 static int fail_context(int context, const char *call, const char *option) {
   int error = errno;
   char said[512], whole[1024];
@@ -96,7 +96,7 @@ static int fail_context(int context, const char *call, const char *option) {
   return fail_with(error, call, whole);
 }
 
-/* Takes the context. */
+/* Takes over the context and closes it. */
 static int finish_file_system(int context, const struct operation *op) {
   if (*op->mount.source && sys_fsconfig(context, FSCONFIG_SET_STRING, "source", op->mount.source) < 0)
     return fail_context(context, "fsconfig", "source");
@@ -137,7 +137,7 @@ int make_early_procfs(struct child *child) {
   return child->early_procfs < 0 ? -1 : 0;
 }
 
-/* A second one is a copy of the first, which is attached by then. */
+/* A second procfs is a copy of the first, which is attached by then. */
 static int take_early_procfs(struct child *child, const struct operation *op) {
   if (op->mount.options.count)
     return fail_with(EPERM, "fsconfig", "options of a procfs of another user namespace");
@@ -163,7 +163,7 @@ static int make_procfs(struct child *child, const struct operation *op) {
 }
 
 int do_mount(struct child *child, const struct operation *op) {
-  /* A proc or sysfs that a link leads elsewhere would be trusted in the wrong place. */
+  /* If a link led a proc or sysfs mount to another place, programs would trust that place. */
   bool strict = !strcmp(op->mount.type, "proc") || !strcmp(op->mount.type, "sysfs");
   int target = open_target(child, op->mount.target, (enum create_kind)op->mount.create, 0755);
   if (target < 0)
@@ -203,7 +203,7 @@ int do_bind(struct child *child, const struct operation *op) {
       tree = sys_open_tree(source, "", flags | AT_EMPTY_PATH);
     close_fd(&source);
   } else if (*op->bind.subpath) {
-    /* What is below belongs to containers: their links lead nowhere outside. */
+    /* The path below the source belongs to containers, so links may not lead out of the source. */
     struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
     int base = open(op->bind.source, O_PATH | O_DIRECTORY | O_CLOEXEC);
     int source = base < 0 ? -1 : sys_openat2(base, op->bind.subpath, &how);
@@ -249,8 +249,8 @@ int make_empty_directory(void) {
 }
 
 /*
- * An empty read-only directory that covers one path. All are copies of the first: its descriptor still leads to it once it is attached, and only
- * then every kernel copies it (of a mount that is itself detached, those before 6.15 refuse a copy).
+ * An empty read-only directory that covers one path. All are copies of the first one, through its descriptor. The copies are made after the
+ * first is attached, because kernels before 6.15 cannot copy a detached mount.
  */
 static int masked_directory(struct child *child) {
   if (child->masked >= 0) {
@@ -265,7 +265,7 @@ static int masked_directory(struct child *child) {
   return first;
 }
 
-/* The container's /dev/null, or the host's where it has none; either only when it is the real device. */
+/* The container's /dev/null, or the host's when the container has none. Each is used only when it is the real device. */
 static int null_device(struct child *child) {
   struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS};
   int null = sys_openat2(child->root, "/dev/null", &how);
@@ -330,7 +330,7 @@ int do_pivot_root(struct child *child) {
     return fail("fchdir", "");
   if (syscall(SYS_pivot_root, ".", ".") < 0)
     return fail("pivot_root", "");
-  /* The old root now lies over the new one. Nothing of taking it away may reach the host. */
+  /* The old root is now mounted over the new one. Its removal must not reach the host. */
   if (fchdir(old) < 0 || mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0)
     return fail("mount", "old root");
   if (umount2(".", MNT_DETACH) < 0)

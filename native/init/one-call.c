@@ -1,8 +1,9 @@
 #define _GNU_SOURCE
 /*
- * One call that may wait for ever (a network file system whose server is away), in a process of its own, so that its caller can give it up:
- * `fathom-init call NAME`, with the arguments on its input, each ended by a zero byte (a mount's options may have a password, which must not be
- * seen in a list of processes). Prints the errno, 0 when it worked, and what the call gives. It ends with its caller.
+ * Makes one call that may wait for ever (a network file system whose server does not answer), in a process of its own, so that its caller can
+ * stop waiting.
+ * `fathom-init call NAME` reads the arguments from its input, each ended by a zero byte (a mount's options may contain a password, which must
+ * not be visible in a list of processes). It prints the errno (0 on success) and the result of the call. It ends with its caller.
  */
 #include "base.h"
 #include "one-call.h"
@@ -25,7 +26,7 @@
 #define RESOLVE_NO_SYMLINKS 0x04
 #endif
 
-/* Open at a time in a removal; what is deeper is moved up first. */
+/* A removal holds this many directories open at a time; deeper ones are moved up first. */
 #define DEPTH_LIMIT 100
 #define ARGUMENTS_LIMIT 5
 /* Three paths and a page of options. */
@@ -51,7 +52,7 @@ static int call_stat(char **arguments) {
   return stat(arguments[0], &about) < 0 ? answer(errno, "") : answer(0, S_ISDIR(about.st_mode) ? "directory" : "other");
 }
 
-/* Those above it too. What is there stays as it is. */
+/* Also makes the directories above it. Existing directories stay unchanged. */
 static int call_make_directories(char **arguments) {
   char *path = arguments[0];
   struct stat about;
@@ -74,7 +75,7 @@ static int call_real_path(char **arguments) {
   return realpath(arguments[0], path) ? answer(0, path) : answer(errno, "");
 }
 
-/* Whether a path below a directory is there and does not leave it. */
+/* Checks that a path below a directory exists and stays inside the directory. */
 static int call_beneath(char **arguments) {
   int base = open_in(AT_FDCWD, arguments[0], O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
   if (base < 0)
@@ -112,7 +113,7 @@ static void failed(void) {
     remove_error = errno;
 }
 
-/* A deep directory goes to the top, under a name that nothing has. */
+/* Moves a deep directory to the top, under a name that nothing has. */
 static bool move_up(int top, int directory, const char *name) {
   static unsigned number;
   char to[64];
@@ -126,7 +127,7 @@ static bool move_up(int top, int directory, const char *name) {
 
 static bool empty_directory(int top, int directory, unsigned depth);
 
-/* True when something was moved to the top. */
+/* True when a directory was moved to the top. */
 static bool remove_entry(int top, int directory, const struct entry *entry, unsigned depth) {
   const char *name = entry->name;
   if (!strcmp(name, ".") || !strcmp(name, ".."))
@@ -134,7 +135,7 @@ static bool remove_entry(int top, int directory, const struct entry *entry, unsi
   if (entry->type != DT_DIR) {
     if (unlinkat(directory, name, 0) == 0)
       return false;
-    /* Of some file systems directories have no type. */
+    /* On some file systems, directory entries have no type. */
     if (errno != EISDIR) {
       failed();
       return false;
@@ -154,7 +155,7 @@ static bool remove_entry(int top, int directory, const struct entry *entry, unsi
   return moved;
 }
 
-/* Never follows a link, never enters another mount. True when something was moved to the top. */
+/* Never follows a link, never enters another mount. True when a directory was moved to the top. */
 static bool empty_directory(int top, int directory, unsigned depth) {
   _Alignas(struct entry) char buffer[4096];
   bool moved = false;
@@ -169,7 +170,7 @@ static bool empty_directory(int top, int directory, unsigned depth) {
   return moved;
 }
 
-/* A tree, or one file. What cannot be removed stays, the rest goes all the same. */
+/* Removes a tree, or one file. What cannot be removed stays; the rest is removed. */
 static int call_remove(char **arguments) {
   const char *path = arguments[0];
   if (unlink(path) == 0 || errno == ENOENT)
@@ -211,7 +212,7 @@ bool wants_one_call(int argc, char **argv) {
   return argc == 3 && !strcmp(argv[1], "call");
 }
 
-/* As many as are wanted: what comes later is the call's own. */
+/* Reads as many arguments as the call needs; input after them is for the call itself. */
 static bool read_arguments(char **arguments, int wanted) {
   static char input[INPUT_LIMIT];
   size_t used = 0, at = 0;
@@ -228,7 +229,7 @@ static bool read_arguments(char **arguments, int wanted) {
 
 int one_call(char **argv) {
   char *arguments[ARGUMENTS_LIMIT];
-  /* Of a caller that is gone already there is nobody to answer. */
+  /* If the caller has ended already, nobody needs the answer. */
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
     return 1;
   umask(0022);

@@ -26,11 +26,11 @@ static int wait_start(struct child *child) {
   if (send_letter(child->socket, SAYS_WAITING, NULL, 0) < 0)
     return fail("sendmsg", "");
   if (receive_letter(child->socket, none, &count) != SAYS_START)
-    _exit(137); /* the supervisor is gone */
+    _exit(137); /* the supervisor has ended */
   return 0;
 }
 
-/* From here on a process has fewer rights with each step: what takes the rights of the engine comes before. */
+/* From here on, each step leaves the process with fewer rights. Steps that need the engine's rights come before. */
 static bool gives_up_rights(uint32_t kind) {
   return kind == OP_SECCOMP || kind == OP_BOUNDING_SET || kind == OP_SET_USER || kind == OP_CAPABILITIES;
 }

@@ -1,8 +1,8 @@
 /*
- * The binary form of a launch plan's operations. One header, then the operations one after another:
+ * The binary form of a launch plan's operations. A header, then the operations in a row:
  *   header     u32 magic "FPLN", u32 version, u32 whole length, u32 operation count, u16 terminal, u16 rows, u16 columns, u16 zero
  *   operation  u32 kind, u32 payload length, payload
- * The fields of each payload are in decode_operation, in the order of the structures below.
+ * decode_operation reads the fields of each payload, in the order of the structures below.
  */
 #pragma once
 
@@ -145,7 +145,7 @@ struct plan {
   uint16_t rows, columns;
 };
 
-/* Reads the header and walks all operations once. False: the bytes are no plan; nothing was done. */
+/* Reads the header and checks all operations once. False when the bytes are no plan; nothing was done then. */
 bool open_plan(const uint8_t *at, size_t length, struct plan *plan);
-/* The next operation; false at the end or at a fault. */
+/* Reads the next operation; false at the end or at an error. */
 bool decode_operation(struct reader *operations, struct operation *operation);

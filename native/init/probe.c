@@ -1,8 +1,8 @@
 #define _GNU_SOURCE
 /*
- * What this kernel does of what launches, images and the supervisor rely on, found out by doing it: each try gives 0 or the errno of the call that
- * failed. What it means is decided elsewhere (packages/runtime/src/kernel-features.ts). It runs in a process of its own that ends afterwards, with
- * a mount namespace of its own, so that nothing of it stays.
+ * Tries which kernel features that launches, images and the supervisor need are there. Each try gives 0, or the errno of the call that failed.
+ * packages/runtime/src/kernel-features.ts decides what that means. The tries run in a process of its own with its own mount namespace, so that
+ * nothing is left after it ends.
  */
 #include "base.h"
 #include "one-call.h"
@@ -24,14 +24,14 @@
 #define KEYCTL_GET_KEYRING_ID 0
 #define SESSION_KEYRING (-3)
 #define NOT_OPEN (-1)
-/* Higher than any descriptor in use here. */
+/* Higher than any descriptor that this program uses. */
 #define UNUSED_FD 1000U
 
-/* A tmpfs of the tries: the next ones reach it by this descriptor alone, never by a path, and nothing of the host's is theirs. */
+/* A tmpfs for the tries. Later tries reach it only through this descriptor, never by a path, so they touch nothing of the host. */
 static int place = NOT_OPEN;
 /*
- * errno of the tries that others stand on. What cannot be tried for want of them counts as there: one thing that is missing shall be named, not all
- * that follows from it.
+ * errno of the tries that other tries need. When such a try failed, the tries after it count as successful: the result then names the one
+ * missing feature, and not everything that depends on it.
  */
 static int separate, attached;
 
@@ -39,7 +39,7 @@ static int result(long done) {
   return done < 0 ? errno : 0;
 }
 
-/* Of a call with an argument that it must refuse: that refusal is the sign that it is there. */
+/* For a call with an argument that the kernel must reject: exactly this rejection shows that the call exists. */
 static int refused_with(long done, int expected) {
   return done < 0 && errno == expected ? 0 : done < 0 ? errno : 0;
 }
@@ -54,7 +54,7 @@ static int try_openat2_cached(void) {
   return refused_with(sys_openat2(AT_FDCWD, "/", &how), EAGAIN);
 }
 
-/* The child ends at once; `pidfd` is its. */
+/* The child ends at once; `pidfd` belongs to it. */
 static int clone_child(uint64_t more, int cgroup, int *pidfd) {
   struct clone_arguments arguments = {
       .flags = CLONE_PIDFD | more,
@@ -92,7 +92,7 @@ static int try_waitid_pidfd(void) {
   return done;
 }
 
-/* What is no cgroup must be refused as that, not as a flag that nobody knows. */
+/* The kernel must reject a directory that is no cgroup because it is no cgroup (EBADF), and not because the flag is unknown. */
 static int try_clone_into_cgroup(void) {
   int pidfd, directory = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   return child_pid < 0 ? 0 : refused_with(clone_child(CLONE_INTO_CGROUP, directory, &pidfd), EBADF);
@@ -185,7 +185,7 @@ static int try_overlay(void) {
   return result(mount("overlay", "merged", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work"));
 }
 
-/* Where overlay has no parameters of its own any name is taken: one that does not exist must be refused. */
+/* When overlay does not check its parameters, it accepts any name. So a name that does not exist must be rejected. */
 static int try_overlay_by_layer(void) {
   if (attached)
     return 0;

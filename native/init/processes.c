@@ -31,7 +31,7 @@ static struct process *free_slot(void) {
 
 struct process *new_process(const char *id) {
   struct process *process = free_slot();
-  /* The container's is the first that is asked for. */
+  /* The first request is for the container's first process. */
   bool is_container = process && process == container();
   void *shared = process ? map_pages(SHARED_SIZE, true) : NULL, *born = shared ? map_pages(BORN_SIZE, true) : NULL;
   if (!born) {
@@ -39,7 +39,7 @@ struct process *new_process(const char *id) {
     fail_with(EAGAIN, "new process", process ? "no memory" : "too many processes under one supervisor");
     return NULL;
   }
-  /* Only the child that they are for gets them (clone_process). */
+  /* Only the child that needs these descriptors gets them (clone_process). */
   madvise(shared, SHARED_SIZE, MADV_DONTFORK);
   madvise(born, BORN_SIZE, MADV_DONTFORK);
   empty_process(process);
@@ -74,19 +74,19 @@ struct process *find_process(const char *id) {
 }
 
 /*
- * The process that is seen takes its maker's place. Its number is the kernel's word, on a page that only the maker and the supervisor have:
- * the process itself has no mapping of that page's file, which it could move to the page. And it is the supervisor's own child that nobody
- * else reaps: the number cannot be another's.
+ * The visible process takes the place of its maker. The kernel wrote its number on a page that only the maker and the supervisor have; the
+ * process itself has no mapping of that page's file, so it cannot change the number. And the process is a child of the supervisor that nobody
+ * else reaps, so the number cannot belong to another process.
  */
 static void take_born(struct process *process) {
   pid_t pid = process->born ? *process->born : 0;
   siginfo_t about;
   if (pid <= 0 || waitid(P_PID, (id_t)pid, &about, WEXITED | WNOHANG | WNOWAIT) < 0)
     return;
-  drop_born(process); /* it counts once */
+  drop_born(process); /* count it only once */
   int pidfd = sys_pidfd_open(pid);
   if (pidfd < 0) {
-    /* Nothing can be followed without a descriptor. */
+    /* Without a descriptor, the supervisor could not follow the process. */
     process->shared->failure = (struct failure){.operation = FAILURE_STEM, .error = errno, .call = "pidfd_open"};
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
@@ -105,7 +105,8 @@ void on_maker_end(struct process *process) {
     process->reap_again = monotonic_ms() + REAP_AGAIN_MS;
 }
 
-/* Leaves the descriptor open where it cannot be reaped: a container may trace what it sees, and the dead are their tracer's first. */
+/* Leaves the descriptor open when the process cannot be reaped: a container may trace the processes that it sees, and a dead process goes to
+ * its tracer first. */
 static void end_and_reap(int *pidfd) {
   siginfo_t about = {0};
   struct pollfd ended = {.fd = *pidfd, .events = POLLIN};
@@ -118,7 +119,7 @@ static void end_and_reap(int *pidfd) {
 }
 
 void free_process(struct process *process) {
-  /* Its clients get what they have not got yet, then their end. */
+  /* Its clients get the remaining output, then the end. */
   for (unsigned i = 0; i < supervisor.clients.used; i++) {
     struct client *client = client_at(i);
     if (client->fd >= 0 && client->process == process)
@@ -140,7 +141,7 @@ void free_process(struct process *process) {
 void drop_process(struct process *process) {
   take_born(process);
   if (process->maker < 0 && process->born) {
-    /* Once its maker is gone nothing is born any more. */
+    /* After the maker has gone, nothing new can be made. */
     end_and_reap(&process->pidfd);
     take_born(process);
   }
@@ -150,7 +151,7 @@ void drop_process(struct process *process) {
   process->pidfd = -1;
   free_process(process);
   if (kept >= 0 && !process->container) {
-    /* Ended but for this. */
+    /* The process has ended, except for this. */
     process->phase = PHASE_ENDED;
     process->maker = kept;
   } else {
@@ -194,7 +195,7 @@ static void launch_failed(struct process *process, const struct failure *what) {
     supervisor.ended = true;
 }
 
-/* A created container that was not started is a container all the same: its end is an exit, reported when its pidfd says so. */
+/* A container that was created but not started is still a container: its end is an exit, reported when its pidfd reports it. */
 static void conclude_created(struct process *process, const struct failure *what) {
   struct connection *asker = process->asker;
   process->asker = NULL;
@@ -205,14 +206,14 @@ static void conclude_created(struct process *process, const struct failure *what
     say_failure(asker, process->request, what);
 }
 
-/* After a direct launch nothing is left to do: the program goes to this one's own parent, or to who adopts in its place, and they see its end. */
+/* After a direct launch nothing is left to do. The program becomes a child of this process's parent (or of the next subreaper), which sees its end. */
 static void let_go(struct process *process) {
   end_and_reap(&process->maker);
   close_fd(&process->pidfd);
   supervisor.ended = true;
 }
 
-/* The socket's end: the program runs, or the child ended before it. */
+/* The end of the socket: the program runs, or the child ended before it. */
 static void conclude(struct process *process) {
   take_born(process);
   struct failure copy = process->shared->failure;
@@ -239,7 +240,7 @@ static void conclude(struct process *process) {
     let_go(process);
 }
 
-/* As runc's --console-socket has it: one message with a name, which says nothing, and the descriptor. */
+/* The form of runc's --console-socket: one message with a name (readers ignore it) and the descriptor. */
 static void give_console(struct process *process, int master) {
   static const char name[] = "/dev/ptmx";
   if (send_with_fds(supervisor.console, name, sizeof name - 1, &master, 1, MSG_DONTWAIT) < 0) {
@@ -261,7 +262,7 @@ static void take_terminal(struct process *process, int master) {
 }
 
 void on_child_socket(struct process *process) {
-  /* Bounded: whoever may trace the child may also write to its socket. */
+  /* The number of reads is limited: a process that can trace the child can also write to its socket. */
   for (int turns = 0; turns < 16; turns++) {
     int fds[1] = {-1};
     unsigned count = 1;
@@ -289,7 +290,7 @@ void on_child_socket(struct process *process) {
 }
 
 static void end_container(struct process *process) {
-  /* Without a pid namespace of their own the execs outlive the first process: not for long. */
+  /* Without a pid namespace of its own, the execs continue after the first process has ended. Give them only a short time. */
   for (unsigned i = 1; i < supervisor.processes.used; i++) {
     struct process *other = process_at(i);
     if (other->pidfd >= 0 && other->phase != PHASE_FREE && other->phase != PHASE_ENDED)
@@ -304,7 +305,7 @@ static void end_container(struct process *process) {
   put_text(&out, process->finished);
   if (!store_exit(process))
     supervisor.store_again = monotonic_ms() + STORE_AGAIN_MS;
-  /* Whoever hears of the exit may remove the directory: nothing is changed in it from here on. */
+  /* Whoever learns of the exit may remove the directory, so nothing in it changes from here on. */
   if (!supervisor.store_again)
     close_listener();
   tell_all(SAY_EXIT, payload, out.used);
@@ -315,13 +316,13 @@ void on_process_end(struct process *process) {
   siginfo_t about = {0};
   int pidfd = process->pidfd;
   if (process->phase != PHASE_RUNNING) {
-    /* A maker that has done its work, or a process that ended before its program: what it wrote about that is on the socket's end. */
+    /* Either a maker that has finished its work, or a process that ended before its program ran. The end of the socket shows which. */
     take_born(process);
     if (process->pidfd != pidfd)
       return;
     if (process->socket >= 0)
       on_child_socket(process);
-    /* Dead, and the socket has no end: somebody took a copy of it. */
+    /* The process is dead and its socket has no end: somebody has taken a copy of the socket. */
     if (process->phase != PHASE_RUNNING && process->pidfd == pidfd && process->socket >= 0)
       conclude(process);
     if (process->phase != PHASE_RUNNING || process->pidfd != pidfd)

@@ -1,8 +1,8 @@
 #define _GNU_SOURCE
 /*
- * Reads a file or a tree for the daemon, which it may wait for without end (one-call.c): writes what it finds on its output, the names of a directory in
- * the order of their bytes. No symlink is followed on the way, no device and no FIFO is opened. Who asks decides what becomes of it; his side, with the
- * form of the output, is packages/sys/src/tree-reader.ts.
+ * Reads a file or a tree for the daemon, in a process of its own (one-call.c), because reading may wait for ever. It writes what it finds to
+ * its output; the names in a directory are in the order of their bytes. It follows no symlink on the way, and opens no device and no FIFO. The
+ * caller decides what to do with the output; the caller's side, with the form of the output, is packages/sys/src/tree-reader.ts.
  */
 #include "base.h"
 #include "one-call.h"
@@ -22,22 +22,22 @@
 #endif
 #define STATX_BASIC_FIELDS 0x7ff
 
-/* What is wanted. */
-#define WANT_CONTENT 1u    /* of files, and xattrs */
-#define WANT_BELOW 2u      /* what a directory has in it */
-#define WANT_ONE_MOUNT 4u  /* of what is mounted in the tree only the place */
-#define FOLLOW_LAST 8u     /* a symlink at the end of the path */
+/* What the caller wants. */
+#define WANT_CONTENT 1u    /* content of files, and xattrs */
+#define WANT_BELOW 2u      /* the entries below a directory */
+#define WANT_ONE_MOUNT 4u  /* of a mount inside the tree only the mount point */
+#define FOLLOW_LAST 8u     /* follow a symlink at the end of the path */
 
 enum frame { FRAME_XATTR = 1, FRAME_ENTRY, FRAME_DATA, FRAME_CONTENT_END, FRAME_ALIVE, FRAME_END, FRAME_ERROR };
 
 #define FRAME_HEAD (2 * sizeof(uint32_t))
 #define PART (64u << 10)
-/* Each level holds a descriptor. The asker ends it earlier. */
+/* Each level holds a descriptor. The caller ends the process at a smaller depth. */
 #define DEPTH_LIMIT 2000
 #define XATTR_LIMIT (64u << 10)
 #define ALIVE_MS 1000
 
-/* statx(2), which not every C library has. */
+/* The structure of statx(2), which some C libraries do not have. */
 struct moment {
   int64_t seconds;
   uint32_t nanoseconds;
@@ -54,7 +54,7 @@ struct facts {
   uint64_t further[14];
 };
 
-/* What goes before path and link of an entry. */
+/* Precedes the path and the link of an entry. */
 struct entry_head {
   uint32_t mode, links, uid, gid, rdev_major, rdev_minor, dev_major, dev_minor;
   uint64_t inode, size;
@@ -66,7 +66,7 @@ static uint32_t wanted;
 static uint8_t output[4 * PART];
 static size_t output_used;
 static int64_t written_at;
-/* From the top, "/" between; it can be longer than the kernel takes at a time. */
+/* From the top, with "/" between names. It may be longer than a path that the kernel accepts in one call. */
 static char *path;
 static size_t path_used, path_size;
 
@@ -97,7 +97,7 @@ static void put_frame(enum frame kind, size_t length) {
   put(head, sizeof head);
 }
 
-/* The asker gives up one that says nothing for long: a server that is slow is none that is away. */
+/* The caller ends a process that is silent for long. This message distinguishes a slow server from one that does not answer. */
 static void say_alive(void) {
   if (monotonic_ms() - written_at < ALIVE_MS)
     return;
@@ -131,7 +131,8 @@ static int open_in(int directory, const char *name, uint64_t flags, uint64_t res
   return sys_openat2(directory, name, &how);
 }
 
-/* An O_PATH descriptor, opened again or looked at: this leads to the thing that it holds, whatever its name leads to by now. */
+/* The path of a descriptor in /proc, for an O_PATH descriptor that is opened again or examined. It leads to the same file, even when its name
+ * now belongs to another file. */
 static const char *path_of(int fd) {
   static char own[40];
   struct text text = {own, 0, sizeof own};
@@ -183,12 +184,12 @@ static void put_entry(const struct facts *facts, bool foreign, const char *link,
   put(link, link_length);
 }
 
-/* No more than the size that was given out. */
+/* Not more than the size that the entry's head announced. */
 static void put_content(int fd, uint64_t size) {
   for (uint64_t left = size; left;) {
     if (sizeof output - output_used < FRAME_HEAD + PART)
       flush();
-    /* In its place already, when the frame's head is put before it. */
+    /* Already in its place when the frame's head is written before it. */
     ssize_t count = read(fd, output + output_used + FRAME_HEAD, left < PART ? (size_t)left : PART);
     if (count < 0)
       stop("read");
@@ -202,7 +203,7 @@ static void put_content(int fd, uint64_t size) {
   put_frame(FRAME_CONTENT_END, 0);
 }
 
-/* Of a file with several names the asker may have the content already. */
+/* The caller may already have the content of a file with several names. */
 static bool asker_wants_content(void) {
   char answer;
   flush();
@@ -238,7 +239,7 @@ static struct names read_names(int fd) {
   struct names names = {0};
   for (long count; (count = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) != 0; say_alive()) {
     if (count < 0 && errno == ENOENT)
-      break; /* it has been removed */
+      break; /* the entry was removed meanwhile */
     if (count < 0)
       stop("getdents64");
     for (long at = 0; at < count; at += ((struct entry *)(void *)(buffer + at))->length) {
@@ -297,13 +298,13 @@ static void visit_below(int fd, unsigned depth) {
   free(names.text);
 }
 
-/* `fd` is an O_PATH descriptor of the thing itself; it is closed here. */
+/* `fd` is an O_PATH descriptor of the entry itself; this function closes it. */
 static void visit(int fd, bool foreign, unsigned depth) {
   struct facts facts;
   char link[PATH_MAX];
   ssize_t link_length = 0;
   int content = -1, below = -1;
-  /* The server of another mount is not asked: it may be away. */
+  /* Do not ask the server of another mount: it may not answer. */
   if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH | (foreign ? AT_STATX_DONT_SYNC : 0), STATX_BASIC_FIELDS, &facts) < 0)
     stop("statx");
   if (!foreign && S_ISLNK(facts.mode) && (link_length = readlinkat(fd, "", link, sizeof link)) < 0)
@@ -328,7 +329,7 @@ static void visit(int fd, bool foreign, unsigned depth) {
   close_fd(&below);
 }
 
-/* A path inside a root, which is a path itself, from descriptor 3 where that is relative; what is wanted, in digits. */
+/* Arguments: a root path (relative paths start at descriptor 3), a path inside that root, and what the caller wants, as a number. */
 int call_read_tree(char **arguments) {
   wanted = (uint32_t)strtoul(arguments[2], NULL, 10);
   written_at = monotonic_ms();

@@ -6,7 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-/* A terminal's hangup or a stray signal to the group must not end a supervisor. */
+/* A terminal's hangup or a signal to the process group must not end a supervisor. */
 static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2, SIGTSTP, SIGTTIN, SIGTTOU};
 
 static void dispose(void (*handler)(int)) {
@@ -71,7 +71,7 @@ int become_init(struct child *child, char **arguments) {
     if (getppid() != self)
       _exit(137);
     if (child->terminal) {
-      /* The program leads the terminal's foreground group, as if it had been started by a shell. */
+      /* The program leads the foreground group of the terminal, as if a shell had started it. */
       signal(SIGTTOU, SIG_IGN);
       setpgid(0, 0);
       tcsetpgrp(0, getpid());
@@ -80,7 +80,7 @@ int become_init(struct child *child, char **arguments) {
     sigprocmask(SIG_SETMASK, &before, NULL);
     return 0;
   }
-  /* The socket's end tells the supervisor that the program runs: only the program may hold it now. */
+  /* The end of this socket tells the supervisor that the program runs, so from now on only the program may hold it. */
   set_title("fathom-init --", arguments);
   sys_close_range(3, UINT32_MAX, 0);
   unmap_pages(child->shared, SHARED_SIZE);

@@ -27,7 +27,7 @@ int take_fd(struct connection *connection, unsigned *next) {
   return fd;
 }
 
-/* The answer to prepare, launch, start and exec, whichever the process is at. */
+/* The answer to prepare, launch, start and exec, depending on the phase of the process. */
 void say_running(struct process *process) {
   uint8_t payload[128];
   struct writer out = {payload, 0, sizeof payload};
@@ -52,7 +52,7 @@ void tell_exec_exit(const struct remembered *what) {
   tell_all(SAY_EXEC_EXIT, payload, out.used);
 }
 
-/* The state; then, as if it happened now, the exits that came before this connection. */
+/* First the state. Then the exits that happened before this connection, in the same form as a new exit. */
 static void state(struct connection *connection, uint32_t request) {
   uint8_t payload[1024];
   struct writer out = {payload, 0, sizeof payload};
@@ -63,7 +63,7 @@ static void state(struct connection *connection, uint32_t request) {
   put_u32(&out, (uint32_t)log_lost());
   put_u32(&out, (uint32_t)(log_lost() >> 32));
   say(connection, SAY_OK, request, payload, out.used);
-  /* Execs that ended while nobody listened. */
+  /* Execs that ended while no daemon was connected. */
   for (unsigned i = 0; i < remembered_count(); i++) {
     out.used = 0;
     write_exec_exit(&out, remembered_exec(i));
@@ -137,7 +137,7 @@ static void start(struct connection *connection, uint32_t request) {
 
 static const char *const features[] = {"place", "many-execs", "direct"};
 
-/* What the daemon knows is of no use yet; it is there so that a later supervisor can speak to an older daemon. */
+/* This version does not use the list of features that the daemon sends. It is there so that a later supervisor can work with an older daemon. */
 static void hello(struct connection *connection, uint32_t request, struct reader *in) {
   uint8_t payload[256];
   struct writer out = {payload, 0, sizeof payload};

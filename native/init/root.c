@@ -18,15 +18,16 @@ int open_in_root(const struct child *child, const char *path, int flags) {
   }
   for (unsigned tries = 0;; tries++) {
     int fd = sys_openat2(child->root, *path ? path : "/", &how);
-    /* EAGAIN: a rename raced with "..", the kernel wants another try. */
+    /* EAGAIN: a rename happened while the kernel resolved "..", and the kernel wants another try. */
     if (fd >= 0 || errno != EAGAIN || tries == 64)
       return fd;
   }
 }
 
 /*
- * `path` ends with a component that starts at `start` and may be a link in `parent`: replaces it by where it leads, followed by `rest`.
- * 1 when done, 0 when it is no link, -1 with errno.
+ * `path` ends with a component that starts at `start` and may be a link in `parent`. This replaces the component by the link's target, followed
+ * by `rest`.
+ * Returns 1 when it did, 0 when the component is no link, -1 with errno.
  */
 static int follow_link(int parent, char *path, size_t start, const char *rest) {
   char target[PATH_MAX], whole[PATH_MAX];
@@ -53,8 +54,8 @@ static int follow_link(int parent, char *path, size_t start, const char *rest) {
 }
 
 /*
- * Walks to `path`, making what is missing: each step is resolved again from the root, so that a link inside it is followed as the
- * container would, and made through the descriptor of its parent.
+ * Walks to `path` and makes missing directories. Each step is resolved again from the root, so that a link inside the root is followed as the
+ * container would follow it. A directory is made through the descriptor of its parent.
  */
 static int open_or_make(const struct child *child, const char *wanted, enum create_kind kind, mode_t mode) {
   char path[PATH_MAX];
@@ -93,7 +94,7 @@ again:;
         if (led < 0)
           return -1;
         if (led == 0)
-          path[end] = saved; /* somebody made it this moment: the next walk finds it */
+          path[end] = saved; /* somebody has just made it: the next walk finds it */
         goto again;
       }
       if (made >= 0) {

@@ -9,13 +9,13 @@
 #define CHUNK 32768u
 #define FRAME_HEADER 8u
 /*
- * A client that does not read stops the process's pipe once this much waits for it, as a full pipe would. After the process's end
- * everything that is left is taken, up to the larger size: a pipe holds at most 1 MiB.
+ * When a client does not read and this many bytes wait for it, the supervisor stops reading the process's pipe, so the process sees a full
+ * pipe. After the process's end everything that is left is read, up to the larger size: a pipe holds at most 1 MiB.
  */
 #define CLIENT_SOFT (128u << 10)
 #define CLIENT_ROOM (4u << 20)
 
-static uint8_t *chunk; /* CHUNK bytes of the supervisor's own */
+static uint8_t *chunk; /* CHUNK bytes that only the supervisor has */
 
 int make_streams_room(void) {
   chunk = map_own_pages(CHUNK);
@@ -54,7 +54,7 @@ static void close_process_input(struct process *process) {
   if (process->terminal)
     return;
   if (process->pending_start < process->pending_end)
-    process->close_input = true; /* when it has been written */
+    process->close_input = true; /* close it when the pending input is written */
   else
     close_fd(&process->input);
 }
@@ -78,16 +78,17 @@ void settle_orphan(struct process *process, int64_t now) {
   close_process_input(process);
 }
 
-/* Both directions are closed: the client is gone, or whoever brought it. */
+/* Both directions are closed: the client has gone, or the daemon that passed it on. */
 static bool hangs_up(int fd) {
   struct pollfd polled = {.fd = fd};
   return poll(&polled, 1, 0) == 1 && polled.revents & (POLLHUP | POLLERR);
 }
 
 /*
- * The client's input has ended, and where it asked for that the process's with it. The end of the daemon is no word of the client's:
- * the container's input then stays open for clients of the next daemon. A half-close is such a word; what a hangup was is known when
- * the daemon's connection has had time to end too. An exec's input ends with either: nobody can attach to it again.
+ * The client's input has ended. If the client asked for that, the process's input ends too. But when the daemon ends, the client has not
+ * decided anything: the container's input then stays open for clients of the next daemon. A half-close is the client's decision. After a
+ * hangup, the supervisor waits until the daemon's connection has had time to end too. An exec's input ends in both cases, because nobody can
+ * attach to an exec again.
  */
 static void end_client_input(struct client *client, bool hung_up) {
   struct process *process = client->process;
@@ -112,7 +113,7 @@ static void close_client(struct client *client) {
   client->process = NULL;
 }
 
-/* It takes no output any more. What it wrote before it left is still input. */
+/* The client accepts no more output. What it wrote before it left is still input. */
 static void lose_client(struct client *client) {
   client->wants[0] = client->wants[1] = false;
   client->start = client->end = 0;
@@ -208,7 +209,7 @@ void close_output(struct process *process) {
   end_output(process, 1);
 }
 
-/* Reads once and hands on. False when there is nothing more now. */
+/* Reads once and passes the bytes on. False when there is nothing more now. */
 static bool copy_output(struct process *process, int stream) {
   ssize_t got = read(process->output[stream], chunk, CHUNK);
   if (got < 0 && errno == EINTR)
@@ -217,7 +218,7 @@ static bool copy_output(struct process *process, int stream) {
     return false;
   if (got <= 0) {
     if (process->terminal && process->phase != PHASE_ENDED) {
-      /* Nobody has the terminal open now; a process that still runs may open it again. */
+      /* No process has the terminal open now. A process that still runs may open it again. */
       process->pause_until = monotonic_ms() + HANGUP_PAUSE_MS;
       return false;
     }
@@ -243,7 +244,7 @@ void on_output(struct process *process, int stream) {
 
 void drain_output(struct process *process) {
   for (int stream = 0; stream < 2; stream++) {
-    /* Bounded: a pipe of the largest size, many times over. Others may go on writing into it. */
+    /* The number of reads is limited, to many times the largest pipe: other processes may continue to write. */
     for (int turns = 0; turns < 256 && process->output[stream] >= 0; turns++) {
       if (!copy_output(process, stream))
         break;
@@ -260,7 +261,7 @@ void on_input_room(struct process *process) {
       return;
     if (done < 0) {
       if (process->input != process->output[0])
-        close_fd(&process->input); /* nobody reads: the rest goes nowhere */
+        close_fd(&process->input); /* no process reads: the rest is dropped */
       process->pending_start = process->pending_end;
       break;
     }
@@ -282,7 +283,7 @@ bool wants_client_input(const struct client *client) {
   if (!client->input || !process)
     return client->input;
   if (process->terminal && process->input < 0 && process->phase < PHASE_RUNNING)
-    return false; /* its pty is not there yet */
+    return false; /* the pty does not exist yet */
   return process->pending_end == 0;
 }
 
@@ -316,8 +317,8 @@ static void copy_input(struct client *client) {
 }
 
 /*
- * Everything was sent. A socket that is closed with unread input in it is a reset for the other side, which may then throw away what it
- * has not read: so the end is said, and what still comes is read and forgotten until the other side hangs up.
+ * Everything was sent. If a socket closes with unread input, the other side sees a reset and may drop output that it has not read. So the
+ * supervisor only closes its sending direction, and reads and drops input until the other side hangs up.
  */
 static void linger(struct client *client) {
   if (!client->sends) {
@@ -368,7 +369,7 @@ void on_client(struct client *client, short events) {
     copy_input(client);
   else if (client->input && events & (POLLHUP | POLLERR))
     client->hung = true;
-  /* Both directions are closed: what it wrote before has been read above, turn by turn. */
+  /* Both directions are closed. The code above has read what the client wrote before, turn by turn. */
   if (client->fd >= 0 && events & (POLLHUP | POLLERR) && !client->input)
     close_client(client);
 }

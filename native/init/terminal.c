@@ -7,8 +7,8 @@
 #include <sys/vfs.h>
 
 /*
- * A pty of the container's own devpts. The multiplexer is taken only from a devpts and only when it is the real device, and the
- * other end comes from the master itself (TIOCGPTPEER): no path of the container is trusted.
+ * A pty of the container's own devpts. The multiplexer must be on a devpts and be the real device. The slave comes from the master itself
+ * (TIOCGPTPEER), so no path of the container is trusted.
  */
 int open_console(struct child *child) {
   if (!child->terminal || child->console_open)
@@ -67,7 +67,7 @@ int do_new_session(struct child *child) {
 }
 
 int take_session(struct child *child) {
-  if (setsid() < 0 && errno != EPERM) /* EPERM: it leads a session already */
+  if (setsid() < 0 && errno != EPERM) /* EPERM: the process already leads a session */
     return fail("setsid", "");
   if (!child->terminal)
     return 0;

@@ -1,6 +1,6 @@
 /*
- * Reading and writing the little-endian wire form. A reader never goes past its end: after the first fault everything reads as
- * zero or empty and `bad` stays set, so a caller checks once at the end.
+ * Reading and writing the little-endian wire form. A reader never goes past its end. After the first error every value is zero or empty and
+ * `bad` stays true, so a caller checks `bad` once at the end.
  */
 #pragma once
 
@@ -14,7 +14,7 @@ struct bytes {
   const uint8_t *at;
   uint32_t length;
 };
-/* `count` items, read one after another from `items`. */
+/* `count` items; read them one after another from `items`. */
 struct list {
   struct reader items;
   uint32_t count;
@@ -25,9 +25,9 @@ uint32_t read_u32(struct reader *reader);
 uint64_t read_u64(struct reader *reader);
 /* u32 length, bytes. */
 struct bytes read_bytes(struct reader *reader);
-/* u32 length without the end mark, bytes, a zero byte; no zero byte within. Points into the buffer. */
+/* u32 length without the final zero, bytes, a zero byte. The bytes contain no zero. Points into the buffer. */
 const char *read_text(struct reader *reader);
-/* u32 count, then the items; `texts` is how many texts an item has, `words` how many u32 come before them. */
+/* u32 count, then the items. An item has `words` u32 and then `texts` texts. */
 struct list read_list(struct reader *reader, uint32_t most, unsigned words, unsigned texts);
 
 struct writer {

@@ -1,4 +1,4 @@
-/* What the fuzzers share: a fixed pseudo-random sequence, and damage to bytes by it. */
+/* Shared by the fuzzers: a fixed pseudo-random sequence, and damage to bytes that follows it. */
 #pragma once
 
 #include <stddef.h>
@@ -13,7 +13,7 @@ static uint32_t next(void) {
   return (uint32_t)(state >> 16);
 }
 
-/* Changes so many bytes, bits, numbers and places, or cuts the end off; gives the new length. */
+/* Changes this many bytes, bits, numbers and positions, or cuts off the end. Returns the new length. */
 static size_t damage_bytes(uint8_t *bytes, size_t length, unsigned changes) {
   for (; changes && length; changes--) {
     size_t at = next() % length;

@@ -1,6 +1,6 @@
 /*
- * Decodes damaged plans under the sanitizers. Reads plans from files, changes bytes, lengths and ends of them by a fixed pseudo-random
- * sequence, and reads every field and list of what still decodes. Usage: plan-fuzz ROUNDS FILE…
+ * Decodes damaged plans under the sanitizers. It reads plans from files; changes bytes, lengths and ends with a fixed pseudo-random sequence;
+ * and then reads every field and list of each plan that still decodes. Usage: plan-fuzz ROUNDS FILE…
  */
 #define _GNU_SOURCE
 #include "../plan.h"
@@ -57,7 +57,7 @@ static void use(const struct operation *op) {
 }
 
 static void decode(const uint8_t *bytes, size_t length, unsigned long *accepted) {
-  /* A copy of exactly this size: one byte too far is the sanitizer's. */
+  /* A copy of exactly this size: the sanitizer sees a read of one byte too many. */
   uint8_t *copy = malloc(length ? length : 1);
   memcpy(copy, bytes, length);
   struct plan plan;
@@ -72,7 +72,7 @@ static void decode(const uint8_t *bytes, size_t length, unsigned long *accepted)
 
 static size_t damage(uint8_t *bytes, size_t length) {
   length = damage_bytes(bytes, length, 1 + next() % 4);
-  /* Half of the time with a true length, so that the damage is behind the header's door. */
+  /* Half of the plans get the right length, so that the damage is not rejected at the header. */
   if (length >= 12 && next() % 2) {
     uint32_t whole = (uint32_t)length;
     memcpy(bytes + 8, &whole, 4);

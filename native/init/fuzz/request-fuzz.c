@@ -1,7 +1,7 @@
 /*
- * Gives damaged requests to a supervisor under the sanitizers, over a socket as a daemon does: in pieces, several behind each other,
- * with and without descriptors. What would make processes is replaced; everything else is the supervisor's own code, with memory whose bounds
- * the sanitizer knows. Usage: request-fuzz ROUNDS DIRECTORY FILE…; each file is one message, the directory stands for the container's.
+ * Sends damaged requests to a supervisor under the sanitizers, over a socket as a daemon does: in pieces, several in a row, with and without
+ * descriptors. Code that would make processes is replaced. All other code is the supervisor's own, and the sanitizer knows the bounds of its
+ * memory. Usage: request-fuzz ROUNDS DIRECTORY FILE…; each file is one message, and the directory takes the place of the container's.
  */
 #define _GNU_SOURCE
 #include "../supervisor.h"
@@ -50,7 +50,7 @@ int start_exec(struct process *process, const struct stem_request *request, int 
 
 static size_t damage(uint8_t *bytes, size_t length) {
   length = damage_bytes(bytes, length, next() % 4);
-  /* Mostly with a true header, so that the damage is behind its door; sometimes of a type that nobody knows. */
+  /* Most messages get a right header, so that the damage is not rejected at the header; some get an unknown type. */
   if (length >= MESSAGE_HEADER && next() % 4) {
     uint32_t magic = MESSAGE_MAGIC, body = (uint32_t)(length - MESSAGE_HEADER), type = next();
     memcpy(bytes, &magic, 4);
@@ -91,7 +91,7 @@ static unsigned long count_fds(void) {
   return count;
 }
 
-/* Counts the answers; every request that came whole has exactly one. */
+/* Counts the answers. Every request that arrived whole has exactly one. */
 static unsigned long read_answers(int socket) {
   static uint8_t bytes[1 << 20];
   size_t have = 0;
@@ -162,7 +162,7 @@ int main(int argc, char **argv) {
   for (unsigned long round = 0; round < rounds; round++) {
     int pair[2];
     if (round == 1)
-      before = count_fds(); /* the log stays open from the first launch on */
+      before = count_fds(); /* the log stays open after the first launch */
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
       abort();
     reset();
@@ -189,7 +189,7 @@ int main(int argc, char **argv) {
     tear_down();
   }
   unsigned long after = count_fds();
-  /* The log may be open now and not before: two descriptors. */
+  /* The log may be open now and was closed before: two descriptors more. */
   if (after > before + 2) {
     fprintf(stderr, "descriptors leak: %lu before, %lu after\n", before, after);
     return 1;
