@@ -52,6 +52,9 @@ const policyWords = [
   /\/etc\/(passwd|group|resolv\.conf|hosts)\b/,
 ];
 
+/** Packages that whoever builds on them uses without Docker (CRI, a build step): no name from `spec/src/docker` comes in. */
+const neutral = new Set(["runtime", "store", "network", "volumes", "containers"]);
+
 const problems: string[] = [];
 
 function packageOf(file: string): string | undefined {
@@ -75,6 +78,31 @@ for (const name of new Glob("packages/*/package.json").scanSync(root)) {
       );
   if (!(own in allowed))
     problems.push(`unknown-package: ${name}: add ${own} to script/check-architecture.ts and ARCHITECTURE.md`);
+}
+
+const dockerNames = new Set<string>();
+for (const file of new Glob("packages/spec/src/**/*.ts").scanSync(root)) {
+  if (!file.startsWith("packages/spec/src/docker")) continue;
+  const text = await Bun.file(join(root, file)).text();
+  for (const [, name] of text.matchAll(
+    /^export (?:declare )?(?:async )?(?:interface|type|const|function|class) (\w+)/gm,
+  ))
+    dockerNames.add(name!);
+}
+const specImports = /\{([^{}]*)\}\s*from\s*["']@fathom\/spec["']/g;
+for (const file of new Glob("packages/*/src/**/*.ts").scanSync(root)) {
+  if (!neutral.has(packageOf(file)!)) continue;
+  const text = await Bun.file(join(root, file)).text();
+  for (const [, list] of text.matchAll(specImports))
+    for (const part of list!.split(",")) {
+      const name = part
+        .trim()
+        .replace(/^type /, "")
+        .split(" ")[0]!;
+      if (dockerNames.has(name)) problems.push(`no-docker-below-the-engine: ${file} imports ${name} of Docker's API`);
+    }
+  for (const [, target] of text.matchAll(/["'](@fathom\/spec\/docker[^"']*)["']/g))
+    problems.push(`no-docker-below-the-engine: ${file} imports ${target}`);
 }
 
 const importPattern = /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)["']([^"']+)["']/g;

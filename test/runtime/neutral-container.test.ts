@@ -102,7 +102,6 @@ beforeAll(async () => {
       execProcess: async () => {
         throw new Error("no execs here");
       },
-      resources: () => ({}),
     },
     logs: {
       target: ({ id }) => ({ kind: "json-file", path: join(root, `${id}.log`), maxSize: 0, maxFiles: 1 }),
@@ -115,6 +114,7 @@ beforeAll(async () => {
       exitCodeOfExec: () => 1,
     },
     events: { publish: (_type, action, _id, attributes) => void published.push(`${action} ${attributes["pod"]}`) },
+    wantsStartReport: () => false,
     eventAttributes: ({ extension }) => ({ pod: (extension as Pod).pod }),
     upgradeRecord: () => {
       throw new Error("there is no earlier version");
@@ -192,7 +192,7 @@ test("it runs, logs and ends with its code, and its owner's extension is as it w
   const id = await make("one", ["sh", "-c", "echo from $(cat /etc/neutral || echo nowhere); exit 7"]);
   const { result } = waitContainer(context, id, "next-exit", new AbortController().signal);
   await start(id);
-  expect(await result).toEqual({ StatusCode: 7 });
+  expect(await result).toEqual({ exitCode: 7 });
   const container = context.containers.find("one");
   expect(container.state).toBe("exited");
   expect(container.record.extension).toEqual({
@@ -226,7 +226,7 @@ test("a stop ends it, a policy starts it again, and one that goes with its end i
   const leaving = await make("leaving", ["true"], { removeOnExit: true });
   const { result } = waitContainer(context, leaving, "removed", new AbortController().signal);
   await start(leaving);
-  expect(await result).toEqual({ StatusCode: 0 });
+  expect(await result).toEqual({ exitCode: 0 });
   expect(() => context.containers.find(leaving)).toThrow("No such container");
 });
 

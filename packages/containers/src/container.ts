@@ -32,8 +32,8 @@ export interface RunningProcess {
   readonly cgroup: Cgroup;
   /** Monotonic, for the length of the run. */
   readonly startedMs: number;
-  /** What the start named as keys to detach, for clients that name none; "" when it named none. */
-  readonly detachKeys: string;
+  /** Keys to detach that the start named, for clients that choose none. */
+  readonly detachKeys: Uint8Array | undefined;
   /** Commits that keep it frozen (lifecycle/pause.ts); each resolves when it has let go. */
   readonly commits: Set<Promise<void>>;
   /** Execs on their way to their program, and whether a freeze waits for them: frozen there, the request for one would never be answered. */

@@ -46,6 +46,8 @@ export interface ContainersContext {
   readonly events: EventPublisher;
   /** What every event of a container has. */
   readonly eventAttributes: (record: ContainerRecord) => Readonly<Record<string, string>>;
+  /** Whether a start writes what it did, step by step, into the container's root (steps/start-report.ts). */
+  readonly wantsStartReport: (record: ContainerRecord) => boolean;
   readonly stems: Stems;
   readonly logWatch: LogWatch;
   /** One key a container: changes of one container happen one after another. */

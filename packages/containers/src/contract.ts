@@ -8,17 +8,8 @@
  * transaction; the map in memory is the read path.
  */
 import type { LaunchFailure, LogSink } from "@fathom/runtime";
-import type {
-  ChainId,
-  Digest,
-  ExecCreateRequest,
-  HostConfig,
-  ImageConfig,
-  LinuxResources,
-  LinuxSeccomp,
-  OciProcess,
-  OciSpec,
-} from "@fathom/spec";
+import type { ChainId, Digest, LinuxSeccomp, OciProcess, OciSpec } from "@fathom/spec";
+import type { ExecSpec } from "./exec/exec-spec.ts";
 import type { ContainerRecord } from "./record.ts";
 
 export interface ContainersConfig {
@@ -42,9 +33,9 @@ export interface EventPublisher {
   publish(type: EventType, action: string, actorId: string, attributes: Readonly<Record<string, string>>): void;
 }
 
-export interface LocalImage {
+/** An image whose layers a container mounts. */
+export interface MountableImage {
   readonly id: Digest;
-  readonly config: ImageConfig;
   /** Topmost chain id; undefined for an image without layers. */
   readonly topLayer: ChainId | undefined;
 }
@@ -54,9 +45,7 @@ export interface ImageLookup {
    * An image by name, name@digest, id or unique id prefix, as the user typed it.
    * @throws not-found "No such image: busybox:1.99" (with the tag that was meant), invalid-argument "invalid reference format…"
    */
-  lookup(name: string): LocalImage;
-  /** By id; undefined when it was removed meanwhile. */
-  byId(id: Digest): LocalImage | undefined;
+  lookup(name: string): MountableImage;
 }
 
 /** Namespace files (`/proc/<pid>/ns/net`) of other containers that one joins. */
@@ -106,10 +95,8 @@ export interface ContainerTranslation {
   }): Promise<OciSpec>;
   execProcess(input: {
     readonly record: ContainerRecord;
-    readonly request: ExecCreateRequest;
-    readonly command: readonly string[];
+    readonly exec: ExecSpec;
     /** Host pid of the container's first process: users are looked up in its root. */
     readonly pid: number;
   }): Promise<{ readonly process: OciProcess; readonly seccomp: LinuxSeccomp | undefined }>;
-  resources(hostConfig: HostConfig): LinuxResources;
 }

@@ -24,6 +24,7 @@ import type { DescribedLayer, DescribeLayers, Store } from "@fathom/store";
 import { anonymousLabel } from "@fathom/volumes";
 import { fixedPart } from "./table.ts";
 import type { Container } from "./container.ts";
+import { readHealth } from "./health/stored-health.ts";
 import type { ContainerRecord } from "./record.ts";
 import type { ContainersContext } from "./context.ts";
 import type { ContainersConfig } from "./contract.ts";
@@ -259,7 +260,8 @@ export async function takeUpDescribed({
   for (const id of readdirSync(containersRoot(config))) {
     const description = known.has(id) ? undefined : read(config, id);
     if (description === undefined || store.snapshots.get(id) === undefined) continue;
-    const record = "spec" in description.record ? description.record : upgradeRecord(description.record);
+    const described = "spec" in description.record ? description.record : upgradeRecord(description.record);
+    const record = { ...described, health: readHealth(described.health) };
     const name = containers.nameTaken(record.name) === undefined ? record.name : `${record.name}-${shortId(id)}`;
     for (const mount of record.mounts)
       if (mount.name !== undefined && mount.image === undefined && volumes.get(mount.name) === undefined)

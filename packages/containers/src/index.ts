@@ -1,6 +1,5 @@
 export * from "./contract.ts";
 export {
-  containerStatuses,
   type ContainerRecord,
   type ContainerState,
   type ContainerStatus,
@@ -12,35 +11,30 @@ export type { ContainerSpec, NamespaceMode } from "./container-spec.ts";
 export { Container } from "./container.ts";
 export { type ContainersContext, locked, mustRun, publish } from "./context.ts";
 export { ContainerDescriptions, describeLayers } from "./description.ts";
-export {
-  type ExecStartOptions,
-  type StreamAttachment,
-  createExec,
-  inspectExec,
-  resizeExec,
-  startExec,
-} from "./exec/exec.ts";
-export { archiveGet, archiveStat, exportContainer } from "./files/archive.ts";
+export { type ExecStartOptions, createExec, mustTakeExecs, resizeExec, startExec } from "./exec/exec.ts";
+export type { ExecSpec } from "./exec/exec-spec.ts";
+export type { Exec } from "./exec/exec-table.ts";
+export { type FileStat, archiveGet, archiveStat, exportContainer } from "./files/archive.ts";
 export { holdLayers } from "./files/layer-hold.ts";
 export { tarTree } from "./files/tar-tree.ts";
-export type { HealthCheck } from "./health/health-check.ts";
+export type { Health, HealthCheck, HealthResult } from "./health/health-check.ts";
 export { makeContainer } from "./lifecycle/create.ts";
 export { freezeForCommit, pauseContainer, unpauseContainer } from "./lifecycle/pause.ts";
 export { type RemoveOptions, removeByName, removeContainer } from "./lifecycle/remove.ts";
 export type { RestartPolicy } from "./lifecycle/restart-policy.ts";
 export { startContainer } from "./lifecycle/start.ts";
 export { type StopOptions, killContainer, restartContainer, stopContainer } from "./lifecycle/stop.ts";
-export { type WaitCondition, waitContainer } from "./lifecycle/wait.ts";
+export { type WaitCondition, type WaitResult, waitContainer } from "./lifecycle/wait.ts";
 export { type Containers, openContainers } from "./open.ts";
 export { containerPaths } from "./paths.ts";
 export { containerProcesses } from "./processes/process-listing.ts";
 export { SIGKILL, SIGTERM, parseSignal } from "./signals.ts";
 export { resolveImageMounts } from "./steps/image-mounts.ts";
-export { checkBindSources } from "./steps/mount-sources.ts";
+export { requireSources } from "./steps/mount-sources.ts";
 export { parseNetworkMode } from "./steps/network-mode.ts";
 export { joinedNamespaces, translate } from "./steps/plan.ts";
-export { stepsLabel } from "./steps/start-report.ts";
 export { type WantedMount, previewMounts } from "./steps/wanted-mounts.ts";
+export type { StreamAttachment, StreamSelection } from "./streams/attachment.ts";
 export {
   type AttachRequest,
   type AttachResult,
@@ -48,5 +42,4 @@ export {
   attachContainer,
   containerLogs,
 } from "./streams/attach.ts";
-export { parseDetachKeys } from "./streams/detach-keys.ts";
 export { ContainerTable } from "./table.ts";

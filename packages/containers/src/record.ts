@@ -1,10 +1,11 @@
 /** What is known of a container, as plain data: one row. It is replaced, never changed in place (`ContainerTable`). */
 import type { Endpoint } from "@fathom/network";
-import type { ChainId, Digest, Health } from "@fathom/spec";
+import type { ChainId, Digest } from "@fathom/spec";
 import type { ContainerSpec } from "./container-spec.ts";
+import type { Health } from "./health/health-check.ts";
 
-export const containerStatuses = ["created", "running", "paused", "restarting", "removing", "exited", "dead"] as const;
-export type ContainerStatus = (typeof containerStatuses)[number];
+/** What the row says of its life; the states of this daemon are in lifecycle/states.ts. */
+export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
 
 export interface ContainerState {
   readonly status: ContainerStatus;

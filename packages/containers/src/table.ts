@@ -7,6 +7,7 @@ import type { Database, Migration } from "@fathom/store";
 import { Container } from "./container.ts";
 import type { UpgradeRecord } from "./contract.ts";
 import { stateOfRow } from "./lifecycle/states.ts";
+import { readHealth } from "./health/stored-health.ts";
 import type { ContainerRecord } from "./record.ts";
 
 const migrations: readonly Migration[] = [
@@ -289,7 +290,7 @@ function parseRow(database: Database, row: Record<string, unknown>, upgrade: Upg
     database.readObject(`container ${name}`, fixed, ["mounts"]),
     database.readObject(`container ${name}`, changing, ["state", "networks"]),
   ];
-  const record = { ...seldom, ...often, id, name };
+  const record = { ...seldom, ...often, id, name, health: readHealth(often["health"]) };
   if ("spec" in record) return record as unknown as ContainerRecord;
   database.readObject(`container ${name}`, fixed, ["config", "hostConfig"]);
   return upgrade(record);

@@ -12,9 +12,9 @@ import type {
   StreamAttachment,
   RemoveOptions,
   WaitCondition,
-  AttachRequest,
   AttachResult,
   LogsRequest,
+  StreamSelection,
 } from "@fathom/containers";
 import type {
   CommitRequest,
@@ -48,15 +48,7 @@ import type {
   VolumeListResponse,
 } from "@fathom/spec";
 
-export type {
-  AttachRequest,
-  AttachResult,
-  ExecStartOptions,
-  LogsRequest,
-  RemoveOptions,
-  StreamAttachment,
-  WaitCondition,
-};
+export type { AttachResult, ExecStartOptions, LogsRequest, RemoveOptions, StreamAttachment, WaitCondition };
 
 export interface RegistryAuth {
   readonly username?: string;
@@ -64,6 +56,11 @@ export interface RegistryAuth {
   readonly identitytoken?: string;
   readonly registrytoken?: string;
   readonly serveraddress?: string;
+}
+
+export interface AttachRequest extends StreamSelection {
+  /** "ctrl-p,ctrl-q". */
+  readonly detachKeys: string | undefined;
 }
 
 export interface ContainerListRequest {

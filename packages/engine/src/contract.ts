@@ -10,7 +10,15 @@
  */
 import type { Clock, Logger } from "@fathom/base";
 import type { ContainersConfig, ContainerTranslation, EventPublisher, ImageLookup } from "@fathom/containers";
-import type { ContainerConfig, ContainerCreateRequest, Digest, HostConfig, ImageConfig } from "@fathom/spec";
+import type { LocalImage } from "@fathom/images";
+import type {
+  ContainerConfig,
+  ContainerCreateRequest,
+  Digest,
+  HostConfig,
+  ImageConfig,
+  LinuxResources,
+} from "@fathom/spec";
 import type { Store } from "@fathom/store";
 import type { HostFiles, Sys } from "@fathom/sys";
 import type { VolumeLookup, VolumeUses } from "@fathom/volumes";
@@ -75,6 +83,9 @@ export interface LayerImageRequest {
 
 /** What the part of containers needs of images. */
 export interface ImageSource extends ImageLookup {
+  lookup(name: string): LocalImage;
+  /** By id; undefined when it was removed meanwhile. */
+  byId(id: Digest): LocalImage | undefined;
   /** `name` is what it is called now, as users write it: "kept:1". */
   commit(request: LayerImageRequest): Promise<{ readonly id: Digest; readonly name: string | undefined }>;
 }
@@ -117,6 +128,8 @@ export interface MachineDefaults {
 /** What the part of containers needs of `oci/`: Docker's configuration as an OCI one. */
 export interface OciTranslation extends ContainerTranslation {
   readonly defaults: MachineDefaults;
+  /** The limits of a configuration. */
+  resources(hostConfig: HostConfig): LinuxResources;
   /**
    * Checks that need nothing but the configuration and this machine's abilities. `request` is what the client sent, absent for update.
    * Gives warnings ("Your kernel does not support …").

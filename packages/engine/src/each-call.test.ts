@@ -105,7 +105,7 @@ const actions: Readonly<Record<string, Action>> = {
     before: createAndStart,
     act: async ({ engine }) => {
       const { Id } = await engine.execs.create("one", execRequest);
-      await engine.execs.start(Id, { detach: true, tty: false, consoleSize: undefined, stdin: false }, never);
+      await engine.execs.start(Id, { detach: true, consoleSize: undefined }, never);
     },
   },
   exit: {

@@ -664,9 +664,9 @@ describe("a supervisor that cannot be reached is not dead", () => {
     machine.faults.failAlways("supervisor.exec", unreachable);
     machine.faults.failAlways("supervisor.attach", unreachable);
     const { Id } = await engine.execs.create("one", execRequest);
-    await expect(
-      engine.execs.start(Id, { detach: true, tty: false, consoleSize: undefined, stdin: false }, never),
-    ).rejects.toThrow("it is stopped");
+    await expect(engine.execs.start(Id, { detach: true, consoleSize: undefined }, never)).rejects.toThrow(
+      "it is stopped",
+    );
     expect(await engine.execs.inspect(Id)).toMatchObject({ Running: false, ExitCode: 126 });
     const streams = { stdin: false, stdout: true, stderr: true, logs: false, stream: true, detachKeys: undefined };
     await expect(engine.containers.attach("one", streams, never)).rejects.toThrow("it is stopped");
@@ -782,7 +782,7 @@ describe("writes that fail", () => {
   );
 
   test("health checks go on when their results cannot be written", async () => {
-    machine.failWrites = (_, parameters) => (/"FailingStreak":[1-9]/.test(String(parameters[0])) ? full : undefined);
+    machine.failWrites = (_, parameters) => (/"failingStreak":[1-9]/.test(String(parameters[0])) ? full : undefined);
     machine.faults.failAlways("supervisor.exec");
     await run("checked", {}, { Healthcheck: check });
     const streak = async (): Promise<number> =>
@@ -824,7 +824,7 @@ describe("an exec whose client hangs up", () => {
     WorkingDir: "",
     Cmd: ["true"],
   };
-  const options = { detach: false, tty: false, consoleSize: undefined, stdin: true };
+  const options = { detach: false, consoleSize: undefined };
 
   test("before its start is not started", async () => {
     await run("host");

@@ -16,6 +16,7 @@ import { createNetworkBackend } from "./networks/network-backend.ts";
 import { createSystemBackend } from "./system/system-backend.ts";
 import { Events } from "./system/events.ts";
 import { logTarget, readableLog } from "./containers/log-config.ts";
+import { wantsStartReport } from "./containers/start-report.ts";
 import { volumesInUse } from "./system/disk-usage.ts";
 import { execWords, exitCodeAfterStart, exitCodeOfExec, startWords } from "./words/launch-words.ts";
 
@@ -63,9 +64,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     logger,
     clock,
   });
+  let imagePart: ImagePart | undefined;
   const opened = await openContainers({
     ...options,
-    images: (containers) => options.images(partsOf(containers)),
+    images: (containers) => (imagePart = options.images(partsOf(containers))),
     volumes: (containers) => options.volumes(partsOf(containers)),
     logs: {
       target: (record) => logTarget(record, config),
@@ -74,6 +76,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     words: { startWords, execWords, exitCodeAfterStart, exitCodeOfExec },
     events,
     eventAttributes,
+    wantsStartReport: ({ imageId }) => wantsStartReport(imagePart, imageId),
     upgradeRecord,
   });
   const { images, volumes } = opened;

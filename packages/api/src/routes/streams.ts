@@ -68,11 +68,7 @@ async function execStart(backend: ExecBackend, request: ApiRequest): Promise<voi
   exchange.expectHijack();
   const body = decodeExecStart(await optionalJson(request));
   const consoleSize = body.Tty && version >= 42 ? (body.ConsoleSize ?? undefined) : undefined;
-  const attachment = await backend.start(
-    name,
-    { detach: body.Detach, tty: body.Tty, consoleSize, stdin: !body.Detach },
-    exchange.signal,
-  );
+  const attachment = await backend.start(name, { detach: body.Detach, consoleSize }, exchange.signal);
   if (body.Detach || attachment === undefined) return response.empty(200);
   await join(takeOver(request, body.Tty), attachment, true, exchange.signal);
 }

@@ -1,23 +1,12 @@
 import { expect, test } from "bun:test";
-import { decodeExecCreate } from "@fathom/spec";
 import type { Container } from "../container.ts";
-import { ExecTable, type Exec } from "./exec-table.ts";
+import { execSpec } from "../testing/exec-spec.ts";
+import { ExecTable, newExec, type Exec } from "./exec-table.ts";
 
 const container = { execs: new Set<string>() } as unknown as Container;
 
 function exec(id: string, more: Partial<Exec> = {}): Exec {
-  const request = decodeExecCreate({ Cmd: ["true"] });
-  return {
-    id,
-    container,
-    request,
-    command: ["true"],
-    state: "created",
-    exitCode: undefined,
-    handle: undefined,
-    endedMs: 0,
-    ...more,
-  };
+  return { ...newExec(container, execSpec(["true"]), "created"), id, ...more };
 }
 
 test("execs that are created and never started are bounded: the old give way, and without old ones it is an error", () => {
@@ -37,12 +26,12 @@ test("execs that are created and never started are bounded: the old give way, an
 
 test("what they hold is bounded too; those that ended go first", () => {
   const table = new ExecTable(() => 0);
-  const command = ["x".repeat(30 << 20)];
-  const first = exec("first", { command });
+  const spec = execSpec(["x".repeat(30 << 20)]);
+  const first = exec("first", { spec });
   table.add(first);
   table.ended(first);
-  table.add(exec("second", { command }));
-  table.add(exec("third", { command }));
+  table.add(exec("second", { spec }));
+  table.add(exec("third", { spec }));
   expect(table.list().map(({ id }) => id)).toEqual(["second", "third"]);
-  expect(() => table.add(exec("fourth", { command }))).toThrow("too many execs");
+  expect(() => table.add(exec("fourth", { spec }))).toThrow("too many execs");
 });

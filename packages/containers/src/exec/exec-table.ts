@@ -1,8 +1,8 @@
 /** Execs: further processes in running containers. Kept in memory only; one that ended can be inspected for five minutes. */
-import { EngineError } from "@fathom/base";
+import { EngineError, randomId } from "@fathom/base";
 import type { ExecHandle } from "@fathom/runtime";
-import type { ExecCreateRequest } from "@fathom/spec";
 import type { Container } from "../container.ts";
+import type { ExecSpec } from "./exec-spec.ts";
 
 const keepEndedMs = 5 * 60_000;
 const keepEndedCount = 1000;
@@ -15,13 +15,18 @@ const textLimit = 64 * 1024 * 1024;
 export interface Exec {
   readonly id: string;
   readonly container: Container;
-  readonly request: ExecCreateRequest;
-  readonly command: readonly string[];
+  readonly spec: ExecSpec;
   state: "created" | "running" | "ended";
   exitCode: number | undefined;
+  /** Present from the moment at which its program runs. */
   handle: ExecHandle | undefined;
-  /** Resolves when the process's end is known. */
+  /** Monotonic; 0 while it has not ended. */
   endedMs: number;
+}
+
+/** One that no table has yet. */
+export function newExec(container: Container, spec: ExecSpec, state: "created" | "running"): Exec {
+  return { id: randomId(), container, spec, state, exitCode: undefined, handle: undefined, endedMs: 0 };
 }
 
 export class ExecTable {
@@ -131,7 +136,7 @@ export class ExecTable {
 }
 
 /** What a client can make large. */
-function textSize({ command, request }: Exec): number {
-  const texts = [...command, ...(request.Env ?? []), request.User, request.WorkingDir];
+function textSize({ spec }: Exec): number {
+  const texts = [...spec.command, ...spec.environment, spec.user, spec.workingDirectory];
   return texts.reduce((sum, text) => sum + text.length, 0);
 }

@@ -1,25 +1,19 @@
-/** docker exec: create, start, inspect, resize. */
-import { EngineError, isEngineError, randomId } from "@fathom/base";
+/** Further processes in a running container: made, started, resized. */
+import { EngineError, isEngineError } from "@fathom/base";
 import { isStillRunning, LaunchFailure, type AttachOptions, type ExecHandle } from "@fathom/runtime";
-import type { ExecCreateRequest, ExecInspect } from "@fathom/spec";
 import type { Container, RunningProcess } from "../container.ts";
-import { effectiveDetachKeys, parseDetachKeys } from "../streams/detach-keys.ts";
+import type { StreamAttachment } from "../streams/attachment.ts";
+import { detachKeysOf } from "../streams/detach-keys.ts";
 import { publish, type ContainersContext } from "../context.ts";
-import type { Exec } from "./exec-table.ts";
+import type { ExecSpec } from "./exec-spec.ts";
+import { newExec, type Exec } from "./exec-table.ts";
 import { cannedOutput } from "./canned-output.ts";
 import { compileExecProcess } from "../steps/plan.ts";
 
 const endPatienceMs = 100;
 
-export interface StreamAttachment {
-  readonly fd: number;
-  readonly tty: boolean;
-  readonly detachKeys: Uint8Array;
-  detached(): void;
-}
-
 /** @throws conflict when the container does not run or is paused */
-function mustTakeExecs(container: Container): NonNullable<Container["process"]> {
+export function mustTakeExecs(container: Container): RunningProcess {
   if (container.paused || container.process?.freezing === true)
     throw new EngineError(
       "conflict",
@@ -31,57 +25,39 @@ function mustTakeExecs(container: Container): NonNullable<Container["process"]> 
   return container.process;
 }
 
-export async function createExec(
-  engine: ContainersContext,
-  nameOrId: string,
-  request: ExecCreateRequest,
-): Promise<{ Id: string }> {
-  const container = engine.containers.find(nameOrId);
-  const command = request.Cmd ?? [];
-  if (command.length === 0) throw new EngineError("invalid-argument", "No exec command specified");
+/**
+ * An exec that can be started.
+ * @throws conflict when the container does not run or is paused; unavailable when too many wait for their start; what the user's look-up throws
+ */
+export async function createExec(engine: ContainersContext, container: Container, spec: ExecSpec): Promise<Exec> {
   const process = mustTakeExecs(container);
-  if (request.DetachKeys) parseDetachKeys(request.DetachKeys, "escape");
-  for (const entry of request.Env ?? [])
-    if (entry === "" || entry.startsWith("="))
-      throw new EngineError("invalid-argument", `invalid environment variable: ${entry}`);
   // An unknown user is the request's fault: the client gets it here, before anything listens to a stream.
-  if (request.User !== "")
+  if (spec.user !== "")
     try {
-      await compileExecProcess(engine, container, process, request, command, undefined);
+      await compileExecProcess(engine, container, process, spec, undefined);
     } catch (reason) {
       throw await endedMeanwhile(engine, process, reason, container);
     }
-  const id = randomId();
-  engine.execs.add({
-    id,
-    container,
-    request,
-    command,
-    state: "created",
-    exitCode: undefined,
-    handle: undefined,
-    endedMs: 0,
-  });
-  publishExec(engine, container, "exec_create", command, id);
-  return { Id: id };
+  const exec = newExec(container, spec, "created");
+  addExec(engine, exec);
+  return exec;
 }
 
-function publishExec(
-  engine: ContainersContext,
-  container: Container,
-  action: string,
-  command: readonly string[],
-  id: string,
-): void {
-  publish(engine, container, `${action}: ${command.join(" ")}`, { execID: id });
+/** @throws unavailable */
+export function addExec(engine: ContainersContext, exec: Exec): void {
+  engine.execs.add(exec);
+  publishExec(engine, exec, "exec_create");
+}
+
+function publishExec(engine: ContainersContext, { container, spec, id }: Exec, action: string): void {
+  publish(engine, container, `${action}: ${spec.command.join(" ")}`, { execID: id });
 }
 
 export interface ExecStartOptions {
+  /** Nobody is connected to it. */
   readonly detach: boolean;
-  readonly tty: boolean;
-  /** Rows and columns. */
+  /** Rows and columns, instead of those of the spec. */
   readonly consoleSize: readonly [number, number] | undefined;
-  readonly stdin: boolean;
 }
 
 /**
@@ -91,32 +67,31 @@ export interface ExecStartOptions {
  */
 export async function startExec(
   engine: ContainersContext,
-  id: string,
+  exec: Exec,
   options: ExecStartOptions,
   signal: AbortSignal,
 ): Promise<StreamAttachment | undefined> {
   signal.throwIfAborted();
-  const exec = engine.execs.find(id);
   if (exec.state === "ended") throw new EngineError("conflict", `exec command ${exec.id} has already run`);
   if (exec.state === "running") throw new EngineError("conflict", `exec command ${exec.id} is already running`);
-  const { container, request } = exec;
+  const { container, spec } = exec;
   const process = mustTakeExecs(container);
-  const tty = request.Tty === true;
-  const detachKeys = effectiveDetachKeys(request.DetachKeys ?? "", "escape", tty);
+  const tty = spec.terminal;
+  const detachKeys = detachKeysOf(tty, spec.detachKeys);
   const attach: AttachOptions[] = options.detach
     ? []
     : [
         {
-          stdin: request.AttachStdin === true,
-          stdout: request.AttachStdout === true || tty,
-          stderr: request.AttachStderr === true && !tty,
+          stdin: spec.stdin,
+          stdout: spec.stdout || tty,
+          stderr: spec.stderr && !tty,
           closeStdin: true,
         },
       ];
   exec.state = "running";
   let handle: ExecHandle;
   try {
-    handle = await launchExec(engine, exec, attach, options.consoleSize ?? consoleSize(request));
+    handle = await launchExec(engine, exec, attach, options.consoleSize ?? spec.consoleSize);
   } catch (reason) {
     const failure = LaunchFailure.of("launch", await endedMeanwhile(engine, process, reason, container));
     const text = engine.words.execWords(failure);
@@ -164,11 +139,6 @@ async function endedMeanwhile(
   return ended ? notRunning : reason;
 }
 
-function consoleSize(request: ExecCreateRequest): readonly [number, number] | undefined {
-  const size = request.ConsoleSize;
-  return size !== undefined && size !== null && size.length === 2 ? [size[0] ?? 0, size[1] ?? 0] : undefined;
-}
-
 /** Starts the process of an exec that is marked as running, and follows it to its end. Also used by health checks. */
 export async function launchExec(
   engine: ContainersContext,
@@ -176,17 +146,17 @@ export async function launchExec(
   attach: readonly AttachOptions[],
   size: readonly [number, number] | undefined,
 ): Promise<ExecHandle> {
-  const { container, request } = exec;
+  const { container, spec } = exec;
   const process = mustTakeExecs(container);
-  const plan = await compileExecProcess(engine, container, process, request, exec.command, size);
+  const plan = await compileExecProcess(engine, container, process, spec, size);
   // It may have ended meanwhile, or run anew.
   if (mustTakeExecs(container) !== process)
     throw new EngineError("conflict", `container ${container.id} is not running`);
-  publishExec(engine, container, "exec_start", exec.command, exec.id);
+  publishExec(engine, exec, "exec_start");
   const launching = process.supervisor.exec({
     execId: exec.id,
     plan,
-    openStdin: request.AttachStdin === true,
+    openStdin: spec.stdin,
     attach,
   });
   process.launchingExecs.add(launching);
@@ -210,34 +180,10 @@ function endExec(engine: ContainersContext, exec: Exec, exitCode: number): void 
   engine.execs.ended(exec);
 }
 
-export function inspectExec(engine: ContainersContext, id: string): ExecInspect {
-  const exec = engine.execs.find(id);
-  const { request } = exec;
-  return {
-    ID: exec.id,
-    Running: exec.state === "running",
-    ExitCode: exec.exitCode ?? null,
-    ProcessConfig: {
-      tty: request.Tty === true,
-      entrypoint: exec.command[0] ?? "",
-      arguments: exec.command.slice(1),
-      privileged: request.Privileged === true,
-      ...(request.User ? { user: request.User } : {}),
-    },
-    OpenStdin: request.AttachStdin === true,
-    OpenStderr: request.AttachStderr === true,
-    OpenStdout: request.AttachStdout === true,
-    CanRemove: false,
-    ContainerID: exec.container.id,
-    // Docker shows the bytes of the keys, as Go writes bytes in JSON.
-    DetachKeys: request.DetachKeys ? Buffer.from(parseDetachKeys(request.DetachKeys, "escape")).toString("base64") : "",
-    Pid: exec.handle?.pid ?? 0,
-  };
-}
-
-export async function resizeExec(engine: ContainersContext, id: string, rows: number, columns: number): Promise<void> {
-  const exec = engine.execs.find(id);
+/** @throws conflict when it does not run */
+export async function resizeExec(exec: Exec, rows: number, columns: number): Promise<void> {
   const { process } = exec.container;
-  if (exec.state !== "running" || process === undefined) throw new EngineError("conflict", `exec ${id} is not running`);
-  if (exec.request.Tty) await process.supervisor.resize(rows, columns, exec.id);
+  if (exec.state !== "running" || process === undefined)
+    throw new EngineError("conflict", `exec ${exec.id} is not running`);
+  if (exec.spec.terminal) await process.supervisor.resize(rows, columns, exec.id);
 }

@@ -1,20 +1,31 @@
-/** docker cp out of a container and docker export: the stat of a path, and tar streams. */
+/** Files of a container, read from outside (`docker cp` and `docker export`): the stat of a path, and tar streams. */
 import { posix } from "node:path";
-import { EngineError, formatRfc3339Nano } from "@fathom/base";
-import type { PathStat } from "@fathom/spec";
+import { EngineError } from "@fathom/base";
 import { isSysError, S_IFLNK, S_IFMT, type ReadEntry, type TreeReading, type TreeRequest } from "@fathom/sys";
-import { goFileMode, openRoot } from "./container-root.ts";
+import { openRoot } from "./container-root.ts";
 import type { Container } from "../container.ts";
 import { publish, type ContainersContext } from "../context.ts";
 import { holdLayers, whileStreamed } from "./layer-hold.ts";
 import { tarTree } from "./tar-tree.ts";
+
+export interface FileStat {
+  /** The last name of its path; "/" for the root. */
+  readonly name: string;
+  readonly size: number;
+  /** st_mode: type and permissions. */
+  readonly mode: number;
+  /** Nanoseconds since the epoch. */
+  readonly modifiedNs: bigint;
+  /** Where a symlink leads, as a path of the container; "" for anything else. */
+  readonly linkTarget: string;
+}
 
 export async function archiveStat(
   engine: ContainersContext,
   nameOrId: string,
   path: string,
   signal: AbortSignal,
-): Promise<PathStat> {
+): Promise<FileStat> {
   const container = engine.containers.find(nameOrId);
   const absolute = checkPath(path);
   using reading = read(engine, container, absolute, "stat", signal);
@@ -47,7 +58,7 @@ async function firstEntry(
   path: string,
   absolute: string,
   nameOrId: string,
-): Promise<{ readonly entry: ReadEntry; readonly stat: PathStat }> {
+): Promise<{ readonly entry: ReadEntry; readonly stat: FileStat }> {
   const notFound = (cause?: unknown): EngineError =>
     new EngineError("not-found", `Could not find the file ${path} in container ${nameOrId}`, { cause });
   let entry: ReadEntry | undefined;
@@ -58,7 +69,7 @@ async function firstEntry(
   }
   // It was removed meanwhile.
   if (entry === undefined) throw notFound();
-  return { entry, stat: pathStat(entry, absolute) };
+  return { entry, stat: fileStat(entry, absolute) };
 }
 
 /** @throws invalid-argument */
@@ -69,13 +80,13 @@ function checkPath(path: string): string {
   return /\/\.?$/.test(path) && clean !== "/" ? `${clean.replace(/\/$/, "")}/.` : clean;
 }
 
-function pathStat({ size, mode, mtimeNs, target }: ReadEntry, absolute: string): PathStat {
+function fileStat({ size, mode, mtimeNs, target }: ReadEntry, absolute: string): FileStat {
   const name = posix.basename(absolute.replace(/\/\.$/, ""));
   return {
     name: name === "" ? "/" : name,
     size: Number(size),
-    mode: goFileMode(mode),
-    mtime: formatRfc3339Nano(mtimeNs),
+    mode,
+    modifiedNs: mtimeNs,
     linkTarget: (mode & S_IFMT) === S_IFLNK ? linkTarget(Buffer.from(target).toString("utf8"), absolute) : "",
   };
 }
@@ -90,7 +101,7 @@ export async function archiveGet(
   nameOrId: string,
   path: string,
   signal: AbortSignal,
-): Promise<{ stat: PathStat; tar: AsyncIterable<Uint8Array> }> {
+): Promise<{ stat: FileStat; tar: AsyncIterable<Uint8Array> }> {
   const container = engine.containers.find(nameOrId);
   const absolute = checkPath(path);
   using stack = new DisposableStack();

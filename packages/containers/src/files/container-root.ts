@@ -5,21 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { EngineError } from "@fathom/base";
-import {
-  isSysError,
-  O_CLOEXEC,
-  O_DIRECTORY,
-  O_PATH,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFMT,
-  S_IFSOCK,
-  type Sys,
-  type TreeRequest,
-} from "@fathom/sys";
+import { isSysError, O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys, type TreeRequest } from "@fathom/sys";
 import type { Container, RunningProcess } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 
@@ -77,33 +63,4 @@ function openProcessRoot(sys: Sys, { supervisor, cgroup }: RunningProcess): numb
     if (isSysError(error, "ENOENT", "ESRCH") || code === "ENOENT" || code === "ESRCH") return undefined;
     throw error;
   }
-}
-
-/** Go's os.FileMode of st_mode. */
-export function goFileMode(mode: number): number {
-  let result = mode & 0o777;
-  switch (mode & S_IFMT) {
-    case S_IFDIR:
-      result += 2 ** 31;
-      break;
-    case S_IFLNK:
-      result += 2 ** 27;
-      break;
-    case S_IFBLK:
-      result += 2 ** 26;
-      break;
-    case S_IFIFO:
-      result += 2 ** 25;
-      break;
-    case S_IFSOCK:
-      result += 2 ** 24;
-      break;
-    case S_IFCHR:
-      result += 2 ** 26 + 2 ** 21;
-      break;
-  }
-  if ((mode & 0o4000) !== 0) result += 2 ** 23;
-  if ((mode & 0o2000) !== 0) result += 2 ** 22;
-  if ((mode & 0o1000) !== 0) result += 2 ** 20;
-  return result;
 }

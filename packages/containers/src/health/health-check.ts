@@ -10,3 +10,21 @@ export interface HealthCheck {
   /** Failures in a row until it is unhealthy. */
   readonly retries: number;
 }
+
+/** What the checks of the present run, or of the last one, have said. */
+export interface Health {
+  readonly status: "starting" | "healthy" | "unhealthy";
+  /** Failures in a row. */
+  readonly failingStreak: number;
+  /** The last ones, the oldest first. */
+  readonly results: readonly HealthResult[];
+}
+
+export interface HealthResult {
+  /** RFC3339Nano. */
+  readonly startedAt: string;
+  readonly endedAt: string;
+  /** -1 where the command could not be run to its end. */
+  readonly exitCode: number;
+  readonly output: string;
+}

@@ -2,14 +2,14 @@
  * Health checks: a command in the container at an interval, its result counted. Starting becomes healthy with the first success; `Retries`
  * failures in a row make it unhealthy; failures in the start period do not count.
  */
-import { formatRfc3339Nano, messageOf, randomId } from "@fathom/base";
-import type { Health, HealthcheckResult } from "@fathom/spec";
+import { formatRfc3339Nano, messageOf } from "@fathom/base";
 import type { Container } from "../container.ts";
 import { publish, type ContainersContext } from "../context.ts";
-import type { Exec } from "../exec/exec-table.ts";
-import { launchExec } from "../exec/exec.ts";
+import type { ExecSpec } from "../exec/exec-spec.ts";
+import { newExec } from "../exec/exec-table.ts";
+import { addExec, launchExec } from "../exec/exec.ts";
 import { readFrames } from "./frames.ts";
-import type { HealthCheck } from "./health-check.ts";
+import type { Health, HealthCheck, HealthResult } from "./health-check.ts";
 import { SIGKILL } from "../signals.ts";
 
 /** Results kept, and bytes of output of each. */
@@ -18,7 +18,7 @@ const outputLimit = 4096;
 
 /** What a container that starts has of its checks; undefined where it has none. */
 export function healthAtStart(check: HealthCheck | undefined): Health | undefined {
-  return check === undefined ? undefined : { Status: "starting", FailingStreak: 0, Log: [] };
+  return check === undefined ? undefined : { status: "starting", failingStreak: 0, results: [] };
 }
 
 /** Begins the checks of a container that has just started, or was found running. */
@@ -40,7 +40,7 @@ async function monitor(
 ): Promise<void> {
   const startedMs = engine.clock.monotonicMs();
   for (;;) {
-    const starting = container.record.health?.Status === "starting";
+    const starting = container.record.health?.status === "starting";
     const inStartPeriod = (): boolean => engine.clock.monotonicMs() - startedMs < check.startPeriodMs;
     await engine.clock.sleep(starting && inStartPeriod() ? check.startIntervalMs : check.intervalMs, signal);
     if (container.paused) continue;
@@ -50,43 +50,39 @@ async function monitor(
   }
 }
 
+/** The usual process of the container, with its output and without input. */
+function probeOf(command: readonly string[]): ExecSpec {
+  return {
+    command,
+    environment: [],
+    user: "",
+    workingDirectory: "",
+    terminal: false,
+    consoleSize: undefined,
+    stdin: false,
+    stdout: true,
+    stderr: true,
+    privileged: false,
+    detachKeys: undefined,
+  };
+}
+
 async function probe(
   engine: ContainersContext,
   container: Container,
   check: HealthCheck,
   signal: AbortSignal,
-): Promise<HealthcheckResult> {
+): Promise<HealthResult> {
   const { command, timeoutMs } = check;
-  const start = formatRfc3339Nano(engine.clock.nowNs());
-  const finish = (ExitCode: number, Output: string): HealthcheckResult => ({
-    Start: start,
-    End: formatRfc3339Nano(engine.clock.nowNs()),
-    ExitCode,
-    Output,
+  const startedAt = formatRfc3339Nano(engine.clock.nowNs());
+  const finish = (exitCode: number, output: string): HealthResult => ({
+    startedAt,
+    endedAt: formatRfc3339Nano(engine.clock.nowNs()),
+    exitCode,
+    output,
   });
-  const exec: Exec = {
-    id: randomId(),
-    container,
-    request: {
-      User: "",
-      Privileged: false,
-      Tty: false,
-      AttachStdin: false,
-      AttachStdout: true,
-      AttachStderr: true,
-      DetachKeys: "",
-      Env: null,
-      WorkingDir: "",
-      Cmd: command,
-    },
-    command,
-    state: "running",
-    exitCode: undefined,
-    handle: undefined,
-    endedMs: 0,
-  };
-  engine.execs.add(exec);
-  publish(engine, container, `exec_create: ${command.join(" ")}`, { execID: exec.id });
+  const exec = newExec(container, probeOf(command), "running");
+  addExec(engine, exec);
   try {
     const handle = await launchExec(
       engine,
@@ -118,20 +114,20 @@ function record(
   engine: ContainersContext,
   container: Container,
   check: HealthCheck,
-  result: HealthcheckResult,
+  result: HealthResult,
   inStartPeriod: boolean,
 ): void {
-  const before = container.record.health ?? { Status: "starting", FailingStreak: 0, Log: [] };
-  const Log = [...(before.Log ?? []), result].slice(-keptResults);
-  let { Status, FailingStreak } = before;
-  if (result.ExitCode === 0) {
-    Status = "healthy";
-    FailingStreak = 0;
-  } else if (!(inStartPeriod && Status === "starting")) {
-    FailingStreak++;
-    if (FailingStreak >= check.retries) Status = "unhealthy";
+  const before = container.record.health ?? { status: "starting", failingStreak: 0, results: [] };
+  const results = [...before.results, result].slice(-keptResults);
+  let { status, failingStreak } = before;
+  if (result.exitCode === 0) {
+    status = "healthy";
+    failingStreak = 0;
+  } else if (!(inStartPeriod && status === "starting")) {
+    failingStreak++;
+    if (failingStreak >= check.retries) status = "unhealthy";
   }
   // A row that is not written now follows: the checks are no less true for it.
-  engine.containers.record(container, { health: { Status, FailingStreak, Log } });
-  if (Status !== before.Status) publish(engine, container, `health_status: ${Status}`);
+  engine.containers.record(container, { health: { status, failingStreak, results } });
+  if (status !== before.status) publish(engine, container, `health_status: ${status}`);
 }

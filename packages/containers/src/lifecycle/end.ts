@@ -88,7 +88,7 @@ export function endedPatch(
       finishedAt: exit.finishedAt,
     },
     networks: record.networks.map((network) => ({ ...network, endpoint: undefined })),
-    ...(record.health === undefined ? {} : { health: { ...record.health, Status: "unhealthy" } }),
+    ...(record.health === undefined ? {} : { health: { ...record.health, status: "unhealthy" } }),
   };
 }
 

@@ -22,7 +22,7 @@ import { containerPaths } from "../paths.ts";
 import type { ContainerRecord, NetworkAttachment } from "../record.ts";
 import { clearRunDirectory, writeAdoptFile, type AdoptFile } from "../run-directory.ts";
 import { mountSharedMemory, unmountSharedMemory } from "../steps/shared-memory.ts";
-import { StartSteps, stepsLabel } from "../steps/start-report.ts";
+import { StartSteps } from "../steps/start-report.ts";
 import { discard } from "../stems.ts";
 import { joinedNamespaces, translate } from "../steps/plan.ts";
 import { writeRow } from "./late-rows.ts";
@@ -32,8 +32,8 @@ export interface StartOptions {
   readonly byPolicy?: { readonly delayMs: number };
   /** The start is part of a restart by the user or of the daemon's own start: the count stays. */
   readonly keepCount?: boolean;
-  /** For clients that attach to this run and name none; checked already. */
-  readonly detachKeys?: string;
+  /** For clients that attach to this run and choose none. */
+  readonly detachKeys?: Uint8Array | undefined;
 }
 
 /** The step that is under way: an error is a failure of it. */
@@ -89,11 +89,7 @@ function countsOf({ restartCount }: ContainerRecord, { byPolicy, keepCount }: St
   };
 }
 
-function processOf(
-  engine: ContainersContext,
-  { launched, cgroup }: Run,
-  { detachKeys = "" }: StartOptions,
-): RunningProcess {
+function processOf(engine: ContainersContext, { launched, cgroup }: Run, { detachKeys }: StartOptions): RunningProcess {
   return {
     supervisor: launched.supervisor,
     cgroup,
@@ -248,8 +244,7 @@ async function launch(
   progress.stage = "compile";
   const plan = translation.compile(stem.cgroup);
   steps.done(`compile the launch plan: ${plan.operations.length} operations`);
-  if (record.imageId !== "" && engine.images.byId(record.imageId)?.config.config?.Labels?.[stepsLabel] !== undefined)
-    steps.write(engine.sys, rootFd);
+  if (engine.wantsStartReport(record)) steps.write(engine.sys, rootFd);
 
   const { identity } = stem.prepared;
   const adopt: AdoptFile = {

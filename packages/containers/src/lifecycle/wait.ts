@@ -1,17 +1,24 @@
 /** Waiting for a container's end. The registration is done when the call returns, so that no end is missed. */
 import { EngineError, messageOf } from "@fathom/base";
-import type { ContainerWaitResponse } from "@fathom/spec";
 import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 
+/** What a client waits for: that it does not run, its next end, or its removal. */
 export type WaitCondition = "not-running" | "next-exit" | "removed";
+
+export interface WaitResult {
+  /** Of the run that ended last. */
+  readonly exitCode: number;
+  /** Why the removal that was waited for failed. */
+  readonly error?: string;
+}
 
 export function waitContainer(
   engine: ContainersContext,
   nameOrId: string,
   condition: WaitCondition,
   signal: AbortSignal,
-): { readonly result: Promise<ContainerWaitResponse> } {
+): { readonly result: Promise<WaitResult> } {
   let container: Container;
   try {
     container = engine.containers.find(nameOrId);
@@ -20,11 +27,11 @@ export function waitContainer(
     const code =
       condition === "next-exit" ? undefined : engine.containers.departed(nameOrId, engine.clock.monotonicMs());
     if (code === undefined) throw error;
-    return { result: Promise.resolve({ StatusCode: code }) };
+    return { result: Promise.resolve({ exitCode: code }) };
   }
   switch (condition) {
     case "not-running":
-      if (!isActive(container)) return { result: Promise.resolve({ StatusCode: container.record.state.exitCode }) };
+      if (!isActive(container)) return { result: Promise.resolve({ exitCode: container.record.state.exitCode }) };
       return { result: nextExit(container, signal) };
     case "next-exit":
       return { result: nextExit(container, signal) };
@@ -38,12 +45,12 @@ function isActive(container: Container): boolean {
   return container.process !== undefined || container.record.state.status === "restarting";
 }
 
-function nextExit(container: Container, signal: AbortSignal): Promise<ContainerWaitResponse> {
+function nextExit(container: Container, signal: AbortSignal): Promise<WaitResult> {
   return new Promise((resolve, reject) => {
     const done = (code: number): void => {
       container.exitWaiters.delete(done);
       signal.removeEventListener("abort", abort);
-      resolve({ StatusCode: code });
+      resolve({ exitCode: code });
     };
     const abort = (): void => {
       container.exitWaiters.delete(done);
@@ -55,13 +62,13 @@ function nextExit(container: Container, signal: AbortSignal): Promise<ContainerW
   });
 }
 
-function removal(container: Container, signal: AbortSignal): Promise<ContainerWaitResponse> {
+function removal(container: Container, signal: AbortSignal): Promise<WaitResult> {
   return new Promise((resolve, reject) => {
     const done = (result: { code: number } | { error: Error }): void => {
       container.removeWaiters.delete(done);
       signal.removeEventListener("abort", abort);
-      if ("code" in result) resolve({ StatusCode: result.code });
-      else resolve({ StatusCode: container.record.state.exitCode, Error: { Message: result.error.message } });
+      if ("code" in result) resolve({ exitCode: result.code });
+      else resolve({ exitCode: container.record.state.exitCode, error: result.error.message });
     };
     const abort = (): void => {
       container.removeWaiters.delete(done);

@@ -190,7 +190,7 @@ async function takeUp(engine: ContainersContext, { container, supervisor, paused
     supervisor,
     cgroup: engine.cgroups.open(container.record.cgroupPath),
     startedMs: engine.clock.monotonicMs(),
-    detachKeys: "",
+    detachKeys: undefined,
     commits: new Set(),
     launchingExecs: new Set(),
     freezing: false,

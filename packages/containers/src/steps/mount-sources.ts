@@ -1,6 +1,5 @@
 /** Sources of mounts at start: `-v` makes a missing directory, `--mount` does not; a subpath must be there, inside its volume. */
 import { EngineError, isEngineError, messageOf } from "@fathom/base";
-import type { Mount } from "@fathom/spec";
 import { isSysError, type HostFiles } from "@fathom/sys";
 import { mountAbove } from "@fathom/runtime";
 import type { MountPoint } from "../record.ts";
@@ -37,11 +36,9 @@ export async function prepareMountSources(files: HostFiles, mounts: readonly Mou
   }
 }
 
-/** At create: sources of `--mount type=bind` that nobody makes must be there. @throws as `prepareMountSources` */
-export async function checkBindSources(files: HostFiles, mounts: readonly Mount[]): Promise<void> {
-  for (const { Type, Source = "", BindOptions } of mounts)
-    if (Type === "bind" && BindOptions?.CreateMountpoint !== true && (await files.kindOf(Source)) === undefined)
-      throw sourceMissing(Source);
+/** At create: host paths that nobody makes must be there. @throws as `prepareMountSources` */
+export async function requireSources(files: Pick<HostFiles, "kindOf">, paths: readonly string[]): Promise<void> {
+  for (const path of paths) if ((await files.kindOf(path)) === undefined) throw sourceMissing(path);
 }
 
 function sourceMissing(source: string): EngineError {

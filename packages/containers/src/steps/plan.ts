@@ -15,13 +15,13 @@ import {
   type LaunchStage,
   type Resources,
 } from "@fathom/runtime";
-import type { ExecCreateRequest } from "@fathom/spec";
 import type { Snapshot } from "@fathom/store";
 import { effectiveHostname } from "./network-files.ts";
 import type { Container, RunningProcess } from "../container.ts";
 import type { ContainerRecord } from "../record.ts";
 import type { ContainersContext } from "../context.ts";
 import type { JoinedNamespaces } from "../contract.ts";
+import type { ExecSpec } from "../exec/exec-spec.ts";
 import { containerPaths } from "../paths.ts";
 import { sharedMemoryPath } from "./shared-memory.ts";
 
@@ -161,12 +161,11 @@ export async function compileExecProcess(
   engine: ContainersContext,
   container: Container,
   running: RunningProcess,
-  request: ExecCreateRequest,
-  command: readonly string[],
+  exec: ExecSpec,
   size: readonly [number, number] | undefined,
 ): Promise<LaunchPlan> {
   const { process, seccomp } = await inStage("user", () =>
-    engine.oci.execProcess({ record: container.record, request, command, pid: running.supervisor.pid }),
+    engine.oci.execProcess({ record: container.record, exec, pid: running.supervisor.pid }),
   );
   const plan = compileExec(process, {
     ...(seccomp === undefined ? {} : { seccomp }),

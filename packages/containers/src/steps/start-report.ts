@@ -1,5 +1,5 @@
 /**
- * What a start did and how long each step took. An image that asks for it by the label below (fathom/hello) finds the list in its root; for every
+ * What a start did and how long each step took. A container whose owner wants it (`wantsStartReport`) finds the list in its root; for every
  * other start it is a few numbers that are dropped.
  */
 import type { Clock } from "@fathom/base";
@@ -14,7 +14,6 @@ import {
   type Sys,
 } from "@fathom/sys";
 
-export const stepsLabel = "io.fathom.steps";
 const directory = ".fathom";
 const file = ".fathom/steps";
 

@@ -4,8 +4,8 @@ import { dirname } from "node:path";
 import type { Attachment } from "@fathom/runtime";
 import type { Container, PendingAttach } from "../container.ts";
 import { mustRun, publish, type ContainersContext } from "../context.ts";
-import { effectiveDetachKeys, parseDetachKeys } from "./detach-keys.ts";
-import type { StreamAttachment } from "../exec/exec.ts";
+import type { StreamAttachment, StreamSelection } from "./attachment.ts";
+import { detachKeysOf } from "./detach-keys.ts";
 import { streamLog, type LogDamage, type LogFollower, type LogSelection } from "../logs/log-stream.ts";
 
 /** Clients that wait for a start. Each has a descriptor in the message to the supervisor, which carries 253. */
@@ -13,30 +13,29 @@ const pendingLimit = 200;
 /** How often a follower with an end looks at the clock. */
 const longestLookMs = 10_000;
 
-export interface AttachRequest {
-  readonly stdin: boolean;
-  readonly stdout: boolean;
-  readonly stderr: boolean;
-  readonly logs: boolean;
-  readonly stream: boolean;
-  readonly detachKeys: string | undefined;
+export interface AttachRequest extends StreamSelection {
+  /** undefined where the client has chosen none: those of the start count, where it has named some. */
+  readonly detachKeys: Uint8Array | undefined;
 }
 
 export interface AttachResult {
   readonly tty: boolean;
+  /** Old output, framed like the stream; present with `logs`. */
   readonly logs: AsyncIterable<Uint8Array> | undefined;
+  /**
+   * Present with `stream`. On a container that does not run it is pending: it resolves when the container starts (attach comes before
+   * start in every client), or to undefined when the container is removed or the signal aborts.
+   */
   readonly stream: Promise<StreamAttachment | undefined> | undefined;
 }
 
 export async function attachContainer(
   engine: ContainersContext,
-  nameOrId: string,
+  container: Container,
   request: AttachRequest,
   signal: AbortSignal,
 ): Promise<AttachResult> {
-  const container = engine.containers.find(nameOrId);
   const tty = container.record.spec.terminal;
-  parseDetachKeys(request.detachKeys ?? "", "detach");
   if (container.paused)
     throw new EngineError("conflict", `container ${container.id} is paused, unpause the container before attach`);
   if (container.record.state.status === "restarting")
@@ -117,8 +116,7 @@ async function openStream(
   return {
     fd: attachment.fd,
     tty: spec.terminal,
-    // Those of the start count where the client names none.
-    detachKeys: effectiveDetachKeys(request.detachKeys || container.process?.detachKeys || "", "detach", spec.terminal),
+    detachKeys: detachKeysOf(spec.terminal, request.detachKeys ?? container.process?.detachKeys),
     detached: () => publish(engine, container, "detach"),
   };
 }
@@ -129,11 +127,10 @@ export interface LogsRequest extends Omit<LogSelection, "tty"> {
 
 export function containerLogs(
   engine: ContainersContext,
-  nameOrId: string,
+  container: Container,
   request: LogsRequest,
   signal: AbortSignal,
 ): { readonly tty: boolean; readonly stream: AsyncIterable<Uint8Array> } {
-  const container = engine.containers.find(nameOrId);
   if (!request.stdout && !request.stderr)
     throw new EngineError("invalid-argument", "must specify at least one of 'stdout' or 'stderr'");
   const path = engine.logs.readable(container.record);

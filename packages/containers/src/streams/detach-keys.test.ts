@@ -1,17 +1,9 @@
 import { expect, test } from "bun:test";
-import { effectiveDetachKeys, parseDetachKeys } from "./detach-keys.ts";
+import { detachKeysOf } from "./detach-keys.ts";
 
-test("key sequences", () => {
-  expect([...parseDetachKeys("", "detach")]).toEqual([16, 17]);
-  expect([...parseDetachKeys("ctrl-x,y", "detach")]).toEqual([24, 121]);
-  expect([...parseDetachKeys("ctrl-@,ctrl-[,ctrl-_", "detach")]).toEqual([0, 27, 31]);
-  expect(() => parseDetachKeys("ctrl-X", "detach")).toThrow("Invalid detach keys (ctrl-X) provided");
-  expect(() => parseDetachKeys("a,,b", "escape")).toThrow("Invalid escape keys (a,,b) provided");
-});
-
-test("without a terminal no byte detaches, and a wrong sequence is still told", () => {
-  expect(effectiveDetachKeys("", "detach", true)).toEqual(parseDetachKeys("", "detach"));
-  expect(effectiveDetachKeys("", "detach", false)).toEqual(new Uint8Array());
-  expect(effectiveDetachKeys("ctrl-a", "detach", false)).toEqual(new Uint8Array());
-  expect(() => effectiveDetachKeys("ctrl-!", "detach", false)).toThrow(/ctrl-!/);
+test("without a terminal no byte detaches; with one the chosen keys do, or Ctrl-P Ctrl-Q", () => {
+  expect(detachKeysOf(true, undefined)).toEqual(Uint8Array.of(16, 17));
+  expect(detachKeysOf(true, Uint8Array.of(1))).toEqual(Uint8Array.of(1));
+  expect(detachKeysOf(false, undefined)).toEqual(new Uint8Array());
+  expect(detachKeysOf(false, Uint8Array.of(1))).toEqual(new Uint8Array());
 });

@@ -21,7 +21,7 @@ import type { Database, SqlValue, Store } from "@fathom/store";
 import { FakeSnapshotter } from "@fathom/store/testing";
 import { SysError, type HostFiles, type Sys } from "@fathom/sys";
 import { anonymousLabel, type VolumeHandle, type VolumeLookup } from "@fathom/volumes";
-import type { ImageLookup, LocalImage } from "../contract.ts";
+import type { ImageLookup, MountableImage } from "../contract.ts";
 
 /** A running "process": the test ends it, reads what was attached, sees its signals. */
 export class FakeProcess {
@@ -84,15 +84,9 @@ class MachineSnapshotter extends FakeSnapshotter {
 }
 
 /** The one image of the fakes: "busybox". */
-export const fakeImage: LocalImage = {
+export const fakeImage: MountableImage = {
   id: sha256Digest("busybox"),
   topLayer: sha256Digest("layer") as string as ChainId,
-  config: {
-    architecture: process.arch === "x64" ? "amd64" : process.arch,
-    os: "linux",
-    config: { Cmd: ["sh"], Env: ["PATH=/bin"] },
-    rootfs: { type: "layers", diff_ids: [] },
-  },
 };
 
 /** The machine that outlives daemons: processes by their directory. */
@@ -384,7 +378,6 @@ export class FakeMachine {
         if (name === "busybox") return fakeImage;
         throw new EngineError("not-found", `No such image: ${name}`);
       },
-      byId: (id) => (id === fakeImage.id ? fakeImage : undefined),
     };
     return this.faults.wrap("images", images);
   }

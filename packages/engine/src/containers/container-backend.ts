@@ -13,11 +13,11 @@ import {
   restartContainer,
   stopContainer,
   type StopOptions,
+  type WaitResult,
   waitContainer,
   locked,
   mustRun,
   publish,
-  parseDetachKeys,
   pauseContainer,
   unpauseContainer,
   holdLayers,
@@ -25,10 +25,13 @@ import {
   SIGKILL,
   containerProcesses,
 } from "@fathom/containers";
+import type { ContainerWaitResponse } from "@fathom/spec";
 import { pruneContainers, renameContainer, resizeContainer, updateContainer } from "./change.ts";
 import { commitContainer } from "../commit/container-commit.ts";
 import { createContainer } from "./create.ts";
+import { parseDetachKeys } from "./detach-keys.ts";
 import { listContainers } from "./list.ts";
+import { pathStat } from "./path-stat.ts";
 import { inspectContainer } from "./view.ts";
 import type { EngineContext } from "../context.ts";
 import { inContext, inDockersWords, saying } from "../words/refusal-words.ts";
@@ -42,6 +45,10 @@ function numbered({ signal = "", timeoutSeconds }: StopRequest, action?: string)
   }
 }
 
+function waitResponse({ exitCode, error }: WaitResult): ContainerWaitResponse {
+  return { StatusCode: exitCode, ...(error === undefined ? {} : { Error: { Message: error } }) };
+}
+
 export function createContainerBackend(engine: EngineContext): ContainerBackend {
   return {
     list: (request) => listContainers(engine, request),
@@ -50,8 +57,8 @@ export function createContainerBackend(engine: EngineContext): ContainerBackend 
     inspect: (name, size) => inspectContainer(engine, name, size),
     start: async (name, detachKeys = "") => {
       const container = engine.containers.find(name);
-      parseDetachKeys(detachKeys, "detach");
-      await inDockersWords(locked(engine, container, () => startContainer(engine, container, { detachKeys })));
+      const options = { detachKeys: parseDetachKeys(detachKeys, "detach") };
+      await inDockersWords(locked(engine, container, () => startContainer(engine, container, options)));
     },
     stop: async (name, options) => {
       const container = engine.containers.find(name);
@@ -67,7 +74,10 @@ export function createContainerBackend(engine: EngineContext): ContainerBackend 
       saying(`cannot kill container: ${name}`, async () =>
         killContainer(engine, engine.containers.find(name), signalName === "" ? SIGKILL : parseSignal(signalName)),
       ),
-    wait: async (name, condition, signal) => waitContainer(engine, name, condition, signal),
+    wait: async (name, condition, signal) => {
+      const { result } = waitContainer(engine, name, condition, signal);
+      return { result: result.then(waitResponse) };
+    },
     remove: (name, options) => removeByName(engine, name, options),
     rename: (name, newName) => renameContainer(engine, name, newName),
     pause: (name) => inDockersWords(pauseContainer(engine, engine.containers.find(name))),
@@ -86,11 +96,18 @@ export function createContainerBackend(engine: EngineContext): ContainerBackend 
       const changes = await engine.store.snapshots.changes(container.id);
       return changes.map(({ path, kind }) => ({ Path: path, Kind: kind }));
     },
-    attach: (name, request, signal) => attachContainer(engine, name, request, signal),
-    logs: async (name, request, signal) => containerLogs(engine, name, request, signal),
+    attach: async (name, { detachKeys = "", ...streams }, signal) => {
+      const container = engine.containers.find(name);
+      const request = { ...streams, detachKeys: parseDetachKeys(detachKeys, "detach") };
+      return attachContainer(engine, container, request, signal);
+    },
+    logs: async (name, request, signal) => containerLogs(engine, engine.containers.find(name), request, signal),
     prune: (filters) => pruneContainers(engine, filters),
-    archiveStat: (name, path, signal) => archiveStat(engine, name, path, signal),
-    archiveGet: (name, path, signal) => archiveGet(engine, name, path, signal),
+    archiveStat: async (name, path, signal) => pathStat(await archiveStat(engine, name, path, signal)),
+    archiveGet: async (name, path, signal) => {
+      const { stat, tar } = await archiveGet(engine, name, path, signal);
+      return { stat: pathStat(stat), tar };
+    },
     export: async (name, signal) => exportContainer(engine, name, signal),
     commit: (request) => commitContainer(engine, request),
   };

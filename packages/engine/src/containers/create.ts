@@ -2,7 +2,7 @@
 import { specOf, type DockerExtension } from "./docker-extension.ts";
 import { hostname } from "node:os";
 import { EngineError, formatRfc3339Nano, messageOf, shortId, zeroTime } from "@fathom/base";
-import { platformMismatchText } from "@fathom/images";
+import { platformMismatchText, type LocalImage } from "@fathom/images";
 import {
   formatPlatform,
   hostPlatform,
@@ -11,16 +11,16 @@ import {
   type ContainerCreateRequest,
   type ContainerCreateResponse,
   type HostConfig,
+  type Mount,
   type Platform,
 } from "@fathom/spec";
 import { commandLine, mergeImageConfig } from "./config-merge.ts";
 import {
   type Container,
   type ContainerRecord,
-  type LocalImage,
   type MountPoint,
   resolveImageMounts,
-  checkBindSources,
+  requireSources,
   type WantedMount,
   parseSignal,
   makeContainer,
@@ -87,8 +87,15 @@ export async function checkRequest(
   checkLogSettings(host.LogConfig as { Type: string; Config: Record<string, string> });
   warnings.push(...engine.oci.validate(config, host, body));
   const mounts = wantedMounts(config, host, (from) => donorMounts(engine, from));
-  await checkBindSources(engine.files, host.Mounts ?? []);
+  await requireSources(engine.files, sourcesThatNobodyMakes(host.Mounts ?? []));
   return { image, config, host, mounts, macAddress: requestedConfig.MacAddress, networking, warnings };
+}
+
+/** Of `--mount type=bind`; `-v` makes what is missing. */
+function sourcesThatNobodyMakes(mounts: readonly Mount[]): string[] {
+  return mounts.flatMap(({ Type, Source = "", BindOptions }) =>
+    Type === "bind" && BindOptions?.CreateMountpoint !== true ? [Source] : [],
+  );
 }
 
 /** The record of a container that such a request makes. Nothing is made of it yet, volumes neither. */

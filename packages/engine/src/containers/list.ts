@@ -103,7 +103,7 @@ function compileFilters(engine: EngineContext, filters: Filters): Test[] {
         "invalid-argument",
         `invalid filter 'health=${value}': invalid value for health (${value}): must be one of none, starting, healthy, unhealthy`,
       );
-    return (container) => (container.record.health?.Status ?? "none") === value;
+    return (container) => (container.record.health?.status ?? "none") === value;
   });
   any("ancestor", (value) => ancestorTest(engine, value));
   any(
@@ -216,7 +216,7 @@ async function summarise(engine: EngineContext, container: Container, size: bool
     Labels: docker.config.Labels ?? {},
     State: container.status,
     Status: statusText(engine, container),
-    Health: { Status: record.health?.Status ?? "none", FailingStreak: record.health?.FailingStreak ?? 0 },
+    Health: { Status: record.health?.status ?? "none", FailingStreak: record.health?.failingStreak ?? 0 },
     HostConfig: {
       NetworkMode: docker.hostConfig.NetworkMode,
       ...(docker.hostConfig.Annotations ? { Annotations: docker.hostConfig.Annotations } : {}),
@@ -256,8 +256,8 @@ function statusText(engine: EngineContext, container: Container): string {
   const since = (time: string): string => formatAge(now - (parseRfc3339Nano(time) ?? now));
   switch (container.status) {
     case "running":
-      if (health !== undefined && health.Status !== "none")
-        return `Up ${since(state.startedAt)} (${health.Status === "starting" ? "health: starting" : health.Status})`;
+      if (health !== undefined)
+        return `Up ${since(state.startedAt)} (${health.status === "starting" ? "health: starting" : health.status})`;
       return `Up ${since(state.startedAt)}`;
     case "paused":
       return `Up ${since(state.startedAt)} (Paused)`;

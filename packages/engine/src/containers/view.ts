@@ -6,6 +6,7 @@ import {
   emptyEndpointSettings,
   type ContainerInspect,
   type EndpointSettings,
+  type Health,
   type MountPoint as ShownMount,
   type NetworkSettings,
   type PortSummary,
@@ -51,7 +52,7 @@ export async function inspectContainer(
       Error: container.process?.supervisor.unreachable ?? state.error,
       StartedAt: state.startedAt,
       FinishedAt: state.finishedAt,
-      ...(record.health === undefined ? {} : { Health: record.health }),
+      ...(record.health === undefined ? {} : { Health: shownHealth(record.health) }),
     },
     Image: record.imageId,
     ResolvConfPath: started ? files.resolvConf : "",
@@ -86,6 +87,16 @@ export async function inspectContainer(
     Config: dockerOf(record).config,
     NetworkSettings: networkSettings(container),
   };
+}
+
+function shownHealth({ status, failingStreak, results }: NonNullable<ContainerRecord["health"]>): Health {
+  const Log = results.map(({ startedAt, endedAt, exitCode, output }) => ({
+    Start: startedAt,
+    End: endedAt,
+    ExitCode: exitCode,
+    Output: output,
+  }));
+  return { Status: status, FailingStreak: failingStreak, Log };
 }
 
 /** With `container:NAME` the files in /etc are the other's. */

@@ -1,7 +1,7 @@
 /** Docker's requests about images, as `@fathom/images` takes them, and its answers as Docker's. */
 import type { Credentials } from "@fathom/distribution";
 import { parseRepositoryTag, type Images, type ImagesParts, type RemovedPart } from "@fathom/images";
-import { stepsLabel } from "@fathom/containers";
+import { stepsLabel } from "../containers/start-report.ts";
 import {
   familiarString,
   hostPlatform,

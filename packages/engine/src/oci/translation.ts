@@ -70,28 +70,28 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
       );
     },
 
-    execProcess: async ({ record, request, command, pid }) => {
+    execProcess: async ({ record, exec, pid }) => {
       const { config, hostConfig } = dockerOf(record);
-      const name = request.User === "" ? config.User : request.User;
+      const name = exec.user === "" ? config.User : exec.user;
       const user = await users.ofProcess(pid, name, hostConfig.GroupAdd ?? []);
       const security = parseSecurityOptions(hostConfig.SecurityOpt ?? [], daemon.noNewPrivileges);
       const asked = { add: hostConfig.CapAdd, drop: hostConfig.CapDrop, privileged: hostConfig.Privileged };
       const own = capabilitySets(effectiveCapabilities(asked, host.capabilities));
       const all = capabilitySets(capabilitiesOf(host.capabilities));
       const process = {
-        terminal: request.Tty,
-        args: [...command],
+        terminal: exec.terminal,
+        args: [...exec.command],
         env: containerEnvironment({
           hostname: config.Hostname,
-          terminal: request.Tty,
+          terminal: exec.terminal,
           env: config.Env ?? [],
-          more: request.Env ?? [],
+          more: exec.environment,
           home: user.home,
         }),
-        cwd: request.WorkingDir || config.WorkingDir || "/",
+        cwd: exec.workingDirectory || config.WorkingDir || "/",
         // As in Docker, where an exec has no umask: what it makes has the mode that the program asks for.
         user: { uid: user.uid, gid: user.gid, additionalGids: [...user.additionalGids], umask: 0 },
-        capabilities: request.Privileged ? all : own,
+        capabilities: exec.privileged ? all : own,
         rlimits: rlimits(hostConfig.Ulimits ?? [], daemon.defaultUlimits),
         oomScoreAdj: hostConfig.OomScoreAdj,
         noNewPrivileges: security.noNewPrivileges,

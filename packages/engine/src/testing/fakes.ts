@@ -1,9 +1,10 @@
 /** A daemon over a machine in memory (@fathom/containers/testing). */
 import { join } from "node:path";
-import { silentLogger, systemClock } from "@fathom/base";
+import { EngineError, silentLogger, systemClock } from "@fathom/base";
 import { fakeImage, type FakeMachine } from "@fathom/containers/testing";
+import type { LocalImage } from "@fathom/images";
 import type { OciSpec } from "@fathom/spec";
-import type { ContainerUses, EngineConfig, OciTranslation } from "../contract.ts";
+import type { ContainerUses, EngineConfig, ImageSource, OciTranslation } from "../contract.ts";
 import { createEngine, type Engine } from "../engine.ts";
 import { FakeImages } from "./fake-images.ts";
 import { FakeVolumes } from "./fake-volumes.ts";
@@ -29,8 +30,8 @@ const oci: OciTranslation = {
         ],
       },
     }) as OciSpec,
-  execProcess: async ({ command }) => ({
-    process: { user: { uid: 0, gid: 0 }, args: [...command], env: ["PATH=/bin"], cwd: "/" },
+  execProcess: async ({ exec }) => ({
+    process: { user: { uid: 0, gid: 0 }, args: [...exec.command], env: ["PATH=/bin"], cwd: "/" },
     seccomp: undefined,
   }),
   resources: () => ({}),
@@ -76,6 +77,26 @@ export interface VolumeQuestions {
   volumes?: FakeVolumes;
 }
 
+/** The machine's one image, with a configuration. */
+function imageLookup(machine: FakeMachine): Pick<ImageSource, "lookup" | "byId"> {
+  const image: LocalImage = {
+    ...fakeImage,
+    config: {
+      architecture: process.arch === "x64" ? "amd64" : process.arch,
+      os: "linux",
+      config: { Cmd: ["sh"], Env: ["PATH=/bin"] },
+      rootfs: { type: "layers", diff_ids: [] },
+    },
+  };
+  return machine.faults.wrap<Pick<ImageSource, "lookup" | "byId">>("images", {
+    lookup: (name) => {
+      if (name === "busybox") return image;
+      throw new EngineError("not-found", `No such image: ${name}`);
+    },
+    byId: (id) => (id === image.id ? image : undefined),
+  });
+}
+
 export type TestEngine = Engine;
 
 /** A daemon's start over the machine. Starting another one is what follows a `kill -9` of the first. */
@@ -96,7 +117,7 @@ export async function startDaemon(
     logger: silentLogger,
     clock: systemClock,
     images: () => ({
-      ...machine.images(),
+      ...imageLookup(machine),
       backend: new FakeImages(),
       authenticate: async () => ({ Status: "Login Succeeded" }),
       commit: async () => ({ id: fakeImage.id, name: undefined }),

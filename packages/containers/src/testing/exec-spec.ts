@@ -1,0 +1,19 @@
+import type { ExecSpec } from "../exec/exec-spec.ts";
+
+/** An exec that asks for nothing special and gives its output. */
+export function execSpec(command: readonly string[], more: Partial<ExecSpec> = {}): ExecSpec {
+  return {
+    command,
+    environment: [],
+    user: "",
+    workingDirectory: "",
+    terminal: false,
+    consoleSize: undefined,
+    stdin: false,
+    stdout: true,
+    stderr: true,
+    privileged: false,
+    detachKeys: undefined,
+    ...more,
+  };
+}
