@@ -100,18 +100,6 @@ static napi_value method_pwrite(napi_env env, napi_callback_info info) {
   return give_result(env, RETRY(pwrite(fd, data.data, data.length, offset)));
 }
 
-/* Calls of the form name(fd). */
-#define ONE_DESCRIPTOR(name)                                             \
-  static napi_value method_##name(napi_env env, napi_callback_info info) { \
-    ARGUMENTS(1);                                                        \
-    int fd;                                                              \
-    CHECK(get_int(env, argv[0], &fd));                                   \
-    return give_result(env, RETRY(name(fd)));                            \
-  }
-ONE_DESCRIPTOR(fsync)
-ONE_DESCRIPTOR(fdatasync)
-ONE_DESCRIPTOR(syncfs)
-
 /* lseek(fd, offset, whence): also SEEK_DATA and SEEK_HOLE */
 static napi_value method_lseek(napi_env env, napi_callback_info info) {
   ARGUMENTS(3);
@@ -250,9 +238,6 @@ const struct method file_methods[] = {
     {"write", method_write},
     {"pread", method_pread},
     {"pwrite", method_pwrite},
-    {"fsync", method_fsync},
-    {"fdatasync", method_fdatasync},
-    {"syncfs", method_syncfs},
     {"lseek", method_lseek},
     {"ftruncate", method_ftruncate},
     {"fchmod", method_fchmod},

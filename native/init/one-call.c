@@ -97,15 +97,6 @@ static int call_sync(char **arguments) {
   return answer(fd < 0 || syncfs(fd) < 0 ? errno : 0, "");
 }
 
-/* struct linux_dirent64 */
-struct entry {
-  uint64_t inode;
-  int64_t offset;
-  uint16_t length;
-  uint8_t type;
-  char name[];
-};
-
 static int remove_error;
 
 static void failed(void) {

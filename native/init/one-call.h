@@ -2,8 +2,18 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct text;
+
+/* struct linux_dirent64 of getdents64(2) */
+struct entry {
+  uint64_t inode;
+  int64_t offset;
+  uint16_t length;
+  uint8_t type;
+  char name[];
+};
 
 bool wants_one_call(int argc, char **argv);
 /* Returns the exit status. */

@@ -2,7 +2,7 @@
 /*
  * Reads a file or a tree for the daemon, in a process of its own (one-call.c), because reading may wait for ever. It writes what it finds to
  * its output; the names in a directory are in the order of their bytes. It follows no symlink on the way, and opens no device and no FIFO. The
- * caller decides what to do with the output; the caller's side, with the form of the output, is packages/sys/src/tree-reader.ts.
+ * caller decides what to do with the output; the caller's side, with the form of the output, is packages/sys/src/host-files/tree-reader.ts.
  */
 #include "base.h"
 #include "one-call.h"
@@ -211,15 +211,6 @@ static bool asker_wants_content(void) {
     _exit(1);
   return answer == 'y';
 }
-
-/* struct linux_dirent64 */
-struct entry {
-  uint64_t inode;
-  int64_t offset;
-  uint16_t length;
-  uint8_t type;
-  char name[];
-};
 
 struct names {
   char *text;

@@ -14,10 +14,8 @@ import {
   O_RDONLY,
   O_WRONLY,
   RESOLVE_BENEATH,
-  createCallContext,
-  loadNative,
-  openOverlay,
 } from "@fathom/sys";
+import { createCallContext, loadNative, openOverlay } from "@fathom/sys/testing";
 
 const sys = createSys();
 

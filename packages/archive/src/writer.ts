@@ -229,6 +229,11 @@ export class TarWriter {
     this.#sink(encodeTarHeader(entry));
   }
 
+  /** Bytes of data that the entry still wants. */
+  get remaining(): number {
+    return this.#remaining;
+  }
+
   data(chunk: Uint8Array): void {
     if (chunk.length === 0) return;
     if (chunk.length > this.#remaining) throw new EngineError("internal", "tar: more data than the header says");

@@ -6,20 +6,14 @@ export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
-export const O_NOCTTY = 0o400;
 export const O_TRUNC = 0o1000;
-export const O_APPEND = 0o2000;
 export const O_NONBLOCK = 0o4000;
-export const O_DSYNC = 0o10000;
-export const O_SYNC = 0o4010000;
 /** Differs on arm64. */
 export const O_DIRECTORY = process.arch === "arm64" ? 0o40000 : 0o200000;
 /** Differs on arm64. */
 export const O_NOFOLLOW = process.arch === "arm64" ? 0o100000 : 0o400000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
-/** Contains O_DIRECTORY, so it differs on arm64. */
-export const O_TMPFILE = 0o20000000 | O_DIRECTORY;
 
 export const RESOLVE_NO_XDEV = 0x01;
 export const RESOLVE_NO_MAGICLINKS = 0x02;
@@ -32,8 +26,6 @@ export const RESOLVE_CACHED = 0x20;
 // …at(2)
 export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
-export const AT_SYMLINK_FOLLOW = 0x400;
-export const AT_NO_AUTOMOUNT = 0x800;
 export const AT_EMPTY_PATH = 0x1000;
 /** What the kernel knows of it, without asking a server. */
 export const AT_STATX_DONT_SYNC = 0x4000;
@@ -41,7 +33,6 @@ export const AT_RECURSIVE = 0x8000;
 
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
-export const RENAME_WHITEOUT = 4;
 
 // stat(2), getdents64(2)
 export const S_IFMT = 0o170000;
@@ -52,17 +43,10 @@ export const S_IFBLK = 0o060000;
 export const S_IFREG = 0o100000;
 export const S_IFLNK = 0o120000;
 export const S_IFSOCK = 0o140000;
-export const S_ISUID = 0o4000;
-export const S_ISGID = 0o2000;
-export const S_ISVTX = 0o1000;
 export const DT_UNKNOWN = 0;
-export const DT_FIFO = 1;
-export const DT_CHR = 2;
 export const DT_DIR = 4;
-export const DT_BLK = 6;
 export const DT_REG = 8;
 export const DT_LNK = 10;
-export const DT_SOCK = 12;
 
 // mount(2)
 export const MS_RDONLY = 0x1;
@@ -71,26 +55,18 @@ export const MS_NODEV = 0x4;
 export const MS_NOEXEC = 0x8;
 export const MS_SYNCHRONOUS = 0x10;
 export const MS_REMOUNT = 0x20;
-export const MS_MANDLOCK = 0x40;
 export const MS_DIRSYNC = 0x80;
-export const MS_NOSYMFOLLOW = 0x100;
 export const MS_NOATIME = 0x400;
 export const MS_NODIRATIME = 0x800;
 export const MS_BIND = 0x1000;
-export const MS_MOVE = 0x2000;
 export const MS_REC = 0x4000;
-export const MS_SILENT = 0x8000;
-export const MS_POSIXACL = 0x10000;
 export const MS_UNBINDABLE = 0x20000;
 export const MS_PRIVATE = 0x40000;
 export const MS_SLAVE = 0x80000;
 export const MS_SHARED = 0x100000;
 export const MS_RELATIME = 0x200000;
 export const MS_STRICTATIME = 0x1000000;
-export const MS_LAZYTIME = 0x2000000;
-export const MNT_FORCE = 1;
 export const MNT_DETACH = 2;
-export const MNT_EXPIRE = 4;
 export const UMOUNT_NOFOLLOW = 8;
 
 // mount_setattr(2), fsmount(2)
@@ -103,13 +79,11 @@ export const MOUNT_ATTR_RELATIME = 0x0;
 export const MOUNT_ATTR_NOATIME = 0x10;
 export const MOUNT_ATTR_STRICTATIME = 0x20;
 export const MOUNT_ATTR_NODIRATIME = 0x80;
-export const MOUNT_ATTR_IDMAP = 0x100000;
 export const MOUNT_ATTR_NOSYMFOLLOW = 0x200000;
 
 // fsconfig(2), open_tree(2), move_mount(2)
 export const FSCONFIG_SET_FLAG = 0;
 export const FSCONFIG_SET_STRING = 1;
-export const FSCONFIG_SET_FD = 5;
 export const FSCONFIG_CMD_CREATE = 6;
 export const OPEN_TREE_CLONE = 1;
 export const OPEN_TREE_CLOEXEC = 0o2000000;
@@ -127,49 +101,29 @@ export const CLONE_NEWPID = 0x20000000;
 export const CLONE_NEWNET = 0x40000000;
 
 // inotify(7)
-export const IN_ACCESS = 0x1;
 export const IN_MODIFY = 0x2;
-export const IN_ATTRIB = 0x4;
 export const IN_CLOSE_WRITE = 0x8;
-export const IN_CLOSE_NOWRITE = 0x10;
-export const IN_OPEN = 0x20;
-export const IN_MOVED_FROM = 0x40;
 export const IN_MOVED_TO = 0x80;
 export const IN_CREATE = 0x100;
-export const IN_DELETE = 0x200;
 export const IN_DELETE_SELF = 0x400;
-export const IN_MOVE_SELF = 0x800;
-export const IN_UNMOUNT = 0x2000;
-export const IN_Q_OVERFLOW = 0x4000;
-export const IN_IGNORED = 0x8000;
 export const IN_ONLYDIR = 0x1000000;
-export const IN_DONT_FOLLOW = 0x2000000;
-export const IN_EXCL_UNLINK = 0x4000000;
-export const IN_MASK_ADD = 0x20000000;
 export const IN_ISDIR = 0x40000000;
-export const IN_ONESHOT = 0x80000000;
 
 // socket(2), netlink(7)
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_SEQPACKET = 5;
 export const NETLINK_ROUTE = 0;
-export const NETLINK_SOCK_DIAG = 4;
 export const NETLINK_NETFILTER = 12;
-export const NETLINK_GENERIC = 16;
 export const NLM_F_REQUEST = 0x1;
-export const NLM_F_MULTI = 0x2;
 export const NLM_F_ACK = 0x4;
 export const NLM_F_DUMP = 0x300;
-export const NLMSG_NOOP = 1;
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
-export const NLMSG_OVERRUN = 4;
 
 // flock(2)
 export const LOCK_SH = 1;
 export const LOCK_EX = 2;
-export const LOCK_UN = 8;
 
 // signal(7), x86-64 and arm64
 export const SIGHUP = 1;
@@ -179,10 +133,7 @@ export const SIGKILL = 9;
 export const SIGUSR1 = 10;
 export const SIGUSR2 = 12;
 export const SIGPIPE = 13;
-export const SIGALRM = 14;
 export const SIGTERM = 15;
-export const SIGCHLD = 17;
 export const SIGCONT = 18;
 export const SIGSTOP = 19;
-export const SIGTSTP = 20;
 export const SIGWINCH = 28;

@@ -86,9 +86,6 @@ export interface Sys {
   write(fd: number, data: Uint8Array): number;
   pread(fd: number, buffer: Uint8Array, offset: bigint): number;
   pwrite(fd: number, data: Uint8Array, offset: bigint): number;
-  fsync(fd: number): void;
-  fdatasync(fd: number): void;
-  syncfs(fd: number): void;
   /**
    * The next part of a file, from `offset` on, that is no hole; undefined where there is none. All of the rest where the file system does not
    * know holes. Moves the descriptor's position.
@@ -210,8 +207,6 @@ export interface Sys {
   inotifyInit(): number;
   inotifyAddWatch(fd: number, path: Path, mask: number): number;
   inotifyRemoveWatch(fd: number, watch: number): void;
-  /** Events queued now; an empty array where there are none. `name` is empty for the watched thing itself. */
-  inotifyRead(fd: number): { watch: number; mask: number; name: string }[];
 
   // cgroup v2 devices
   /** Loads a BPF_PROG_TYPE_CGROUP_DEVICE program. Instructions are 8 bytes each. */

@@ -1,10 +1,10 @@
 import type { Sys } from "./contract.ts";
-import { createCallContext } from "./calls.ts";
-import { fileCalls } from "./files.ts";
+import { createCallContext } from "./calls/context.ts";
+import { fileCalls } from "./calls/files.ts";
 import { loadNative } from "./native.ts";
-import { deviceCalls, networkCalls, watchCalls } from "./networks.ts";
-import { mountCalls, processCalls } from "./processes.ts";
-import { socketCalls } from "./sockets.ts";
+import { deviceCalls, networkCalls, watchCalls } from "./calls/networks.ts";
+import { mountCalls, processCalls } from "./calls/processes.ts";
+import { socketCalls } from "./calls/sockets.ts";
 
 /** The real syscalls. One for each thread: an object may not be shared with a Worker, which makes its own. */
 export function createSys(): Sys {

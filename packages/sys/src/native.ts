@@ -22,9 +22,6 @@ export interface NativeAddon {
   write(fd: number, data: Uint8Array): number;
   pread(fd: number, buffer: Uint8Array, offset: bigint): number;
   pwrite(fd: number, data: Uint8Array, offset: bigint): number;
-  fsync(fd: number): number;
-  fdatasync(fd: number): number;
-  syncfs(fd: number): number;
   lseek(fd: number, offset: bigint, whence: number): number;
   ftruncate(fd: number, size: bigint): number;
   fchmod(fd: number, mode: number): number;

@@ -2,7 +2,7 @@
  * Tells log readers that a container's log changed: one inotify descriptor for all. A slow poll stands behind it, for file systems
  * that do not report.
  */
-import { IN_CREATE, IN_MODIFY, IN_MOVED_TO, IN_ONLYDIR, type Sys } from "@fathom/sys";
+import { IN_CREATE, IN_MODIFY, IN_MOVED_TO, IN_ONLYDIR, parseInotifyEvents, type Sys } from "@fathom/sys";
 
 const pollMs = 500;
 
@@ -97,20 +97,11 @@ export class LogWatch {
       for (;;) {
         const { value, done } = await read();
         if (done || value === undefined) return;
-        this.#dispatch(value);
+        for (const { watch } of parseInotifyEvents(value))
+          for (const wake of this.#watches.get(watch)?.wakes ?? []) wake();
       }
     } catch {
       // The descriptor was closed, or cannot be read: the poll goes on.
-    }
-  }
-
-  /** struct inotify_event: int wd, u32 mask, u32 cookie, u32 len, char name[len]. */
-  #dispatch(data: Uint8Array): void {
-    const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-    for (let offset = 0; offset + 16 <= data.byteLength;) {
-      const entry = this.#watches.get(view.getInt32(offset, true));
-      if (entry !== undefined) for (const wake of entry.wakes) wake();
-      offset += 16 + view.getUint32(offset + 12, true);
     }
   }
 

@@ -1,7 +1,7 @@
 /** Which cgroup hierarchies this machine has, and where. Sources: cgroups(7), proc_pid_mountinfo(5), kernel cgroup-v1 and cgroup-v2 documents. */
 import { posix } from "node:path";
 import { EngineError } from "@fathom/base";
-import { unescapeMountPoint } from "../mount-point.ts";
+import { parseMountInfo } from "@fathom/sys";
 
 /** One mounted hierarchy. */
 export interface Hierarchy {
@@ -36,17 +36,14 @@ const otherOptions: ReadonlySet<string> = new Set([
  */
 export function findHierarchies(mountInfo: string, unifiedControllers: (mountPoint: string) => string): HierarchySet {
   const byDevice = new Map<string, Hierarchy>();
-  for (const line of mountInfo.split("\n")) {
-    const mount = parseMountInfoLine(line);
-    if (mount === undefined || byDevice.has(mount.device)) continue;
-    if (mount.type === "cgroup") {
-      const controllers = mount.superOptions.filter(
-        (word) => !otherOptions.has(word) && !word.startsWith("release_agent="),
-      );
-      if (controllers.length > 0) byDevice.set(mount.device, { version: 1, mountPoint: mount.mountPoint, controllers });
-    } else if (mount.type === "cgroup2") {
-      const controllers = unifiedControllers(mount.mountPoint).split(/\s+/).filter(Boolean);
-      byDevice.set(mount.device, { version: 2, mountPoint: mount.mountPoint, controllers });
+  for (const { device, point, type, options } of parseMountInfo(mountInfo)) {
+    if (byDevice.has(device)) continue;
+    if (type === "cgroup") {
+      const controllers = options.filter((word) => !otherOptions.has(word) && !word.startsWith("release_agent="));
+      if (controllers.length > 0) byDevice.set(device, { version: 1, mountPoint: point, controllers });
+    } else if (type === "cgroup2") {
+      const controllers = unifiedControllers(point).split(/\s+/).filter(Boolean);
+      byDevice.set(device, { version: 2, mountPoint: point, controllers });
     }
   }
   const hierarchies = [...byDevice.values()];
@@ -58,22 +55,6 @@ export function findHierarchies(mountInfo: string, unifiedControllers: (mountPoi
   const first = hierarchies.some(({ version }) => version === 1);
   const second = hierarchies.some(({ version }) => version === 2);
   return { version: first && second ? "hybrid" : first ? "v1" : "v2", hierarchies };
-}
-
-interface MountInfo {
-  readonly device: string;
-  readonly mountPoint: string;
-  readonly type: string;
-  readonly superOptions: readonly string[];
-}
-
-function parseMountInfoLine(line: string): MountInfo | undefined {
-  const [left, right] = line.split(" - ", 2);
-  const before = left?.split(" ") ?? [];
-  const [type, , superOptions] = right?.split(" ") ?? [];
-  const [device, mountPoint] = [before[2], before[4]];
-  if (device === undefined || mountPoint === undefined || type === undefined) return undefined;
-  return { device, mountPoint: unescapeMountPoint(mountPoint), type, superOptions: superOptions?.split(",") ?? [] };
 }
 
 /** How a v1 mount of this hierarchy names it: one flag a controller, or its name. */

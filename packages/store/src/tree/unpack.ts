@@ -13,6 +13,7 @@ import { parseDiffId } from "@fathom/spec";
 import {
   AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,
+  emptyDirectory,
   isSysError,
   O_CLOEXEC,
   O_CREAT,
@@ -25,6 +26,7 @@ import {
   S_IFCHR,
   S_IFDIR,
   S_IFIFO,
+  S_IFLNK,
   S_IFMT,
   type Stat,
   type Sys,
@@ -32,11 +34,11 @@ import {
 import type { LayerUnpacker, UnpackedLayer } from "../contract.ts";
 import { storageError } from "../errors.ts";
 import { isLayerXattr } from "./layer-xattr.ts";
+import { isWhiteout, opaqueXattr } from "./tree.ts";
 
 const whiteoutPrefix = ".wh.";
 const whiteoutMetaPrefix = ".wh..wh.";
 const opaqueMarker = ".wh..wh..opq";
-const opaqueXattr = "trusted.overlay.opaque";
 const opaqueValue = Uint8Array.of(0x79);
 const maxDepth = 1000;
 /** Directories without an entry of their own: they are handed to another thread. */
@@ -207,15 +209,16 @@ class Unpacker implements LayerUnpacker {
         return this.#sys.openat2(at, path, { flags: directoryFlags });
       }
       if (isSysError(error, "ELOOP", "ENOTDIR")) {
-        const type = this.#stat(at, name)?.mode ?? 0;
-        if (isWhiteout(this.#stat(at, name)) && make) {
+        const stat = this.#stat(at, name);
+        if (stat !== undefined && isWhiteout(stat) && make) {
           // The whole directory of the layers below was removed, and this is a new one.
           this.#sys.unlinkat(at, path, 0);
           this.#sys.mkdirat(at, path, 0o755);
           this.#sys.setxattrat(at, path, opaqueXattr, opaqueValue);
           return this.#sys.openat2(at, path, { flags: directoryFlags });
         }
-        const what = (type & S_IFMT) === 0o120000 ? "through a symlink" : "below something that is no directory";
+        const what =
+          ((stat?.mode ?? 0) & S_IFMT) === S_IFLNK ? "through a symlink" : "below something that is no directory";
         throw this.#refuse(entry, `it would be written ${what} (${show(name)})`);
       }
       throw error;
@@ -253,20 +256,9 @@ class Unpacker implements LayerUnpacker {
     const stat = this.#stat(at, name);
     if (stat === undefined) return;
     if ((stat.mode & S_IFMT) !== S_IFDIR) return this.#sys.unlinkat(at, namePath(name), 0);
-    this.#removeTree(at, name, 0);
-  }
-
-  #removeTree(at: number, name: string, depth: number): void {
-    if (depth > maxDepth) throw new EngineError("resource-exhausted", `directories are nested deeper than ${maxDepth}`);
     const fd = this.#sys.openat2(at, namePath(name), { flags: directoryFlags });
     try {
-      for (const child of this.#sys.readDirectory(fd)) {
-        const childName = Buffer.from(child.name).toString("latin1");
-        if (childName === "." || childName === "..") continue;
-        const stat = this.#stat(fd, childName);
-        if (stat !== undefined && (stat.mode & S_IFMT) === S_IFDIR) this.#removeTree(fd, childName, depth + 1);
-        else this.#sys.unlinkat(fd, namePath(childName), 0);
-      }
+      emptyDirectory(this.#sys, fd);
     } finally {
       this.#sys.close(fd);
     }
@@ -276,7 +268,7 @@ class Unpacker implements LayerUnpacker {
   #directory(entry: TarEntry, parent: number, name: string, path: string): void {
     const stat = this.#stat(parent, name);
     if (stat === undefined || (stat.mode & S_IFMT) !== S_IFDIR) {
-      const replacesWhiteout = isWhiteout(stat);
+      const replacesWhiteout = stat !== undefined && isWhiteout(stat);
       if (stat !== undefined) this.#sys.unlinkat(parent, namePath(name), 0);
       this.#sys.mkdirat(parent, namePath(name), 0o700);
       if (replacesWhiteout) this.#sys.setxattrat(parent, namePath(name), opaqueXattr, opaqueValue);
@@ -426,10 +418,6 @@ class Unpacker implements LayerUnpacker {
 /** A time that no file of ours can have becomes the epoch, as Docker has it. */
 function timeOf({ mtimeNs }: TarEntry): bigint {
   return mtimeNs > lastTimeNs || mtimeNs < -lastTimeNs ? 0n : mtimeNs;
-}
-
-function isWhiteout(stat: Stat | undefined): boolean {
-  return stat !== undefined && (stat.mode & S_IFMT) === S_IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;
 }
 
 function show(path: string): string {

@@ -2,9 +2,9 @@
  * A writable layer as a layer tar (image-spec layer.md): whiteouts become `.wh.NAME`, opaque directories hold `.wh..wh..opq`, hard links
  * stay links. Names come in byte order, so the same layer gives the same tar.
  */
-import { TarWriter, type TarEntryInput, type TarKind } from "@fathom/archive";
+import { TarWriter, TreeWriter, treeEntry } from "@fathom/archive";
 import { parseDiffId, type DiffId } from "@fathom/spec";
-import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, type Stat, type Sys } from "@fathom/sys";
+import type { Stat, Sys } from "@fathom/sys";
 import { readLayerXattrs } from "./layer-xattr.ts";
 import { isMountStub, stubParents } from "./mount-stubs.ts";
 import {
@@ -21,15 +21,6 @@ import {
 } from "./tree.ts";
 
 const readBytes = 256 * 1024;
-
-const kinds = new Map<number, TarKind>([
-  [S_IFREG, "file"],
-  [S_IFDIR, "directory"],
-  [S_IFLNK, "symlink"],
-  [S_IFCHR, "character-device"],
-  [S_IFBLK, "block-device"],
-  [S_IFIFO, "fifo"],
-]);
 
 /** A directory that is not written yet: only when something in it is. */
 interface Held {
@@ -69,7 +60,7 @@ export async function writeLayerDiff(
     }
   }
 
-  const linked = new Map<string, Uint8Array>();
+  const files = new TreeWriter(tar);
   const rootFd = openRoot(sys, diffPath);
   const lower: number[] = [];
   // Made for a mount, or as the parent of such a place, and otherwise as it was.
@@ -92,21 +83,10 @@ export async function writeLayerDiff(
       tar.entry({ kind: "file", path: whiteoutPath(bytes), mode: 0 });
       return undefined;
     }
-    const kind = kinds.get(stat.mode & S_IFMT);
+    const input = treeEntry(bytes, stat, readLayerXattrs(sys, fd, ""));
     // Sockets have no place in a tar.
-    if (kind === undefined || (kind !== "directory" && isMountStub(path, stat))) return undefined;
-    const input: TarEntryInput = {
-      kind,
-      path: kind === "directory" ? Buffer.concat([bytes, Buffer.from("/")]) : bytes,
-      mode: stat.mode & 0o7777,
-      uid: stat.uid,
-      gid: stat.gid,
-      mtimeNs: stat.mtimeNs,
-      deviceMajor: stat.rdevMajor,
-      deviceMinor: stat.rdevMinor,
-      xattrs: readLayerXattrs(sys, fd, ""),
-    };
-    if (kind === "directory") {
+    if (input === undefined || (input.kind !== "directory" && isMountStub(path, stat))) return undefined;
+    if (input.kind === "directory") {
       const opaque = isOpaque(sys, fd, "");
       const held: Held = {
         write() {
@@ -119,18 +99,8 @@ export async function writeLayerDiff(
       return held;
     }
     release(parent);
-    if (stat.nlink > 1) {
-      const key = `${stat.dev}:${stat.ino}`;
-      const first = linked.get(key);
-      if (first !== undefined) {
-        tar.entry({ ...input, kind: "hardlink", linkPath: first, xattrs: [] });
-        return undefined;
-      }
-      linked.set(key, bytes);
-    }
-    if (kind === "symlink") tar.entry({ ...input, linkPath: sys.readlinkat(fd, "") });
-    else if (kind === "file") await writeFile(sys, entry, input, tar, flush);
-    else tar.entry(input);
+    if (files.write(input, stat, `${stat.dev}:${stat.ino}`, () => sys.readlinkat(fd, "")))
+      await writeContent(sys, entry, tar, files, flush);
     return undefined;
   }
 
@@ -167,24 +137,23 @@ function whiteoutPath(path: Buffer): Buffer {
 }
 
 /** A file that shrinks meanwhile is filled with zeros, one that grows is cut: the header has gone out. */
-async function writeFile(
+async function writeContent(
   sys: Sys,
   entry: OpenEntry,
-  input: TarEntryInput,
   tar: TarWriter,
+  files: TreeWriter,
   flush: () => Promise<void>,
 ): Promise<void> {
   const fd = openForReading(sys, entry.fd);
   try {
-    let remaining = Number(entry.stat.size);
-    tar.entry({ ...input, size: remaining });
-    while (remaining > 0) {
-      const buffer = new Uint8Array(Math.min(readBytes, remaining));
+    while (tar.remaining > 0) {
+      const buffer = new Uint8Array(Math.min(readBytes, tar.remaining));
       const count = sys.read(fd, buffer);
-      tar.data(count > 0 ? buffer.subarray(0, count) : buffer);
-      remaining -= count > 0 ? count : buffer.length;
+      if (count <= 0) break;
+      tar.data(buffer.subarray(0, count));
       await flush();
     }
+    while (files.fill()) await flush();
   } finally {
     sys.close(fd);
   }

@@ -6,8 +6,7 @@
  * Synchronous and as long as the tree is large: anything but a small one is copied in a worker thread (fill-volumes.ts).
  */
 import {
-  AT_REMOVEDIR,
-  isSysError,
+  emptyDirectory,
   O_CLOEXEC,
   O_CREAT,
   O_DIRECTORY,
@@ -46,60 +45,9 @@ export function copyTreeOrNothing(sys: Sys, from: number, to: number, watch: Cop
   try {
     copyTree(sys, from, to, watch);
   } catch (error) {
-    emptyDirectory(sys, to, 0);
+    emptyDirectory(sys, to);
     throw error;
   }
-}
-
-function emptyDirectory(sys: Sys, fd: number, depth: number): void {
-  if (depth > depthLimit + 1) return;
-  for (const { name } of sys.readDirectory(fd)) {
-    try {
-      sys.unlinkat(fd, name, 0);
-    } catch (error) {
-      if (!isSysError(error, "EISDIR")) throw error;
-      const inner = sys.openat2(fd, name, { flags: directoryFlags | O_NOFOLLOW });
-      try {
-        emptyDirectory(sys, inner, depth + 1);
-      } finally {
-        sys.close(inner);
-      }
-      sys.unlinkat(fd, name, AT_REMOVEDIR);
-    }
-  }
-}
-
-/** What a tree is made of, as far as `entries` and `bytes` allow; undefined where it has more. */
-export function measureTree(
-  sys: Sys,
-  from: number,
-  limits: { readonly entries: number; readonly bytes: number },
-): { readonly entries: number; readonly bytes: number } | undefined {
-  let entries = 0;
-  let bytes = 0;
-  const fits = (fd: number): boolean => {
-    for (const { name } of sys.readDirectory(fd, limits.entries + 1)) {
-      if (++entries > limits.entries) return false;
-      const entry = openEntry(sys, fd, name);
-      if (entry === undefined) continue;
-      try {
-        const type = entry.stat.mode & S_IFMT;
-        if (type === S_IFREG) bytes += Number(entry.stat.size);
-        if (bytes > limits.bytes) return false;
-        if (type !== S_IFDIR) continue;
-        const inner = sys.openat2(entry.fd, ".", { flags: directoryFlags });
-        try {
-          if (!fits(inner)) return false;
-        } finally {
-          sys.close(inner);
-        }
-      } finally {
-        sys.close(entry.fd);
-      }
-    }
-    return true;
-  };
-  return fits(from) ? { entries, bytes } : undefined;
 }
 
 /** Owner, mode, xattrs and times of a directory, by descriptors. */
@@ -128,13 +76,11 @@ class TreeCopy {
   directory(from: number, to: number, path: string, depth: number): void {
     if (depth > depthLimit) throw new Error(`directories are nested deeper than ${depthLimit}`);
     for (const { name } of this.#sys.readDirectory(from)) {
-      const text = Buffer.from(name).toString("latin1");
-      if (text === "." || text === "..") continue;
       this.#watch.entry();
       const entry = openEntry(this.#sys, from, name);
       if (entry === undefined) continue;
       try {
-        this.#entry(entry, to, name, `${path}${text}`, depth);
+        this.#entry(entry, to, name, path + Buffer.from(name).toString("latin1"), depth);
       } finally {
         this.#sys.close(entry.fd);
       }

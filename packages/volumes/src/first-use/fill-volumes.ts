@@ -8,24 +8,29 @@ import { EngineError, KeyedMutex, messageOf, type Logger } from "@fathom/base";
 import { type Snapshot, storageError } from "@fathom/store";
 import {
   isSysError,
+  measureTree,
   O_CLOEXEC,
   O_DIRECTORY,
   O_RDONLY,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_XDEV,
+  S_IFMT,
+  S_IFREG,
   type HostFiles,
+  type Stat,
   type Sys,
   workerSource,
+  type TreeLimits,
 } from "@fathom/sys";
 import { CopyControl, type CopyAnswer, type CopyRequest } from "./copy-control.ts";
-import { copyDirectoryAttributes, copyTreeOrNothing, measureTree } from "./copy-tree.ts";
+import { copyDirectoryAttributes, copyTreeOrNothing } from "./copy-tree.ts";
 import { beginFilling, completeFilling, fillingName } from "./filling.ts";
 
 /** Listed in apps/fathom/workers.txt. */
 const workerPath = "packages/volumes/src/first-use/copy-worker.ts";
 /** So much is copied on the engine's own thread: less work than to start another. */
-const atOnce = { entries: 64, bytes: 1 << 20 };
+const atOnce: TreeLimits = { entries: 64, bytes: 1n << 20n, depth: 64 };
 const logEveryMs = 10_000;
 /** A copy that does not come on for so long is given up: its file system hangs. */
 const stalledMs = 60_000;
@@ -102,7 +107,7 @@ async function fill(parts: CopyParts, from: number, mount: FirstUse): Promise<vo
     if (to === undefined) return await fillMounted(parts, from, mount);
     try {
       if (sys.readDirectory(to, 1).length > 0) return;
-      const size = measureTree(sys, from, atOnce);
+      const size = measureTree(sys, from, atOnce, bytesToCopy);
       if (size?.entries === 0) return copyDirectoryAttributes(sys, from, to);
       const aside = join(volumePath, fillingName);
       await rm(aside, { recursive: true, force: true });
@@ -122,6 +127,10 @@ async function fill(parts: CopyParts, from: number, mount: FirstUse): Promise<vo
   } finally {
     sys.close(volume);
   }
+}
+
+function bytesToCopy({ mode, size }: Stat): bigint {
+  return (mode & S_IFMT) === S_IFREG ? size : 0n;
 }
 
 /** undefined where another file system is mounted there: it is not asked, its server may be away. */

@@ -8,13 +8,21 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Turns } from "@fathom/base";
-import { AT_REMOVEDIR, isSysError, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, type Sys } from "@fathom/sys";
+import {
+  AT_REMOVEDIR,
+  isSysError,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  RENAME_NOREPLACE,
+  type Sys,
+} from "@fathom/sys";
 import { copyDirectoryAttributes } from "./copy-tree.ts";
 
 export const fillingName = ".filling";
 const filledName = ".filled";
 const directoryFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-const RENAME_NOREPLACE = 1;
 /** As much work as parsing so many. */
 const bytesOfMove = 4096;
 

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { createCallContext } from "./calls.ts";
-import type { NativeAddon } from "./native.ts";
+import { createCallContext } from "./context.ts";
+import type { NativeAddon } from "../native.ts";
 import { mountOptions, openOverlay } from "./overlay.ts";
-import { sysErrorOf } from "./testing.ts";
+import { sysErrorOf } from "../testing/support.ts";
 
 /** An addon of which only the mount calls exist; `refuse` gives the errno for a key. */
 function fakeAddon(refuse: (key: string | null) => number): { native: NativeAddon; lines: string[] } {

@@ -4,21 +4,10 @@
  * the rest any more. It ends with its call, so what was given up is counted: of one thing not many can wait at a time.
  */
 import { EngineError } from "@fathom/base";
-import { errnoNumber, SysError } from "./errors.ts";
-
-/** What is wanted of a path; numbers are those of native/init/read-tree.c. */
-export const treeWants = {
-  /** What it is, a symlink itself. */
-  stat: 0,
-  /** Where a symlink leads, with the content of a file. */
-  file: 1 | 8,
-  /** All below it, with contents and xattrs. */
-  tree: 1 | 2,
-  /** The same; of what is mounted in it only the place. */
-  mount: 1 | 2 | 4,
-  /** All below it, without contents; of what is mounted in it only the place. */
-  sizes: 2 | 4,
-} as const;
+import { S_IFMT, S_IFREG } from "../constants.ts";
+import { errnoNumber, SysError } from "../errors.ts";
+import { wayOut } from "./one-calls.ts";
+import { frameHeadBytes, frames, parseEntry, treeWants, type ReadEntry } from "./tree-frames.ts";
 
 export interface TreeRequest {
   /** A path of the host, or one from `base` on. */
@@ -34,27 +23,6 @@ export interface TreeRequest {
   readonly key: string;
   /** Aborted, the reading ends at once. */
   readonly signal?: AbortSignal;
-}
-
-export interface ReadEntry {
-  readonly mode: number;
-  readonly nlink: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly rdevMajor: number;
-  readonly rdevMinor: number;
-  readonly size: bigint;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-  /** Tells one file from another. */
-  readonly identity: string;
-  /** Another mount's. Neither content, xattrs nor what is below was asked for, and the figures may be old. */
-  readonly foreign: boolean;
-  /** From the path that was asked for, which is "" itself. */
-  readonly path: Uint8Array;
-  /** Of a symlink. */
-  readonly target: Uint8Array;
-  readonly xattrs: readonly { readonly name: string; readonly value: Uint8Array }[];
 }
 
 /** Disposing ends it. All throw SysError, EngineError `timeout` when there was no answer, `aborted` after the signal. */
@@ -102,12 +70,6 @@ export function createTreeReader(options: TreeReaderOptions): ReadTree {
     });
   };
 }
-
-const wayOut = "The server of its file system seems to be away: try again when it is back, or unmount it (umount -l)";
-
-const frames = { xattr: 1, entry: 2, data: 3, contentEnd: 4, alive: 5, end: 6, error: 7 } as const;
-const frameHeadBytes = 8;
-const entryHeadBytes = 80;
 
 type Child = Bun.Subprocess<"pipe", "pipe", "ignore">;
 
@@ -164,7 +126,7 @@ class Reading implements TreeReading {
         case frames.entry: {
           const entry = parseEntry(bytes, xattrs);
           const wanted = (treeWants[this.#request.wants] & treeWants.file & treeWants.tree) !== 0;
-          this.#inContent = wanted && !entry.foreign && (entry.mode & 0o170000) === 0o100000;
+          this.#inContent = wanted && !entry.foreign && (entry.mode & S_IFMT) === S_IFREG;
           this.#unasked = this.#inContent && entry.nlink > 1;
           return entry;
         }
@@ -284,28 +246,4 @@ class Reading implements TreeReading {
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/** `struct entry_head` of native/init/read-tree.c, the path, the target of a symlink. */
-function parseEntry(bytes: Buffer, xattrs: ReadEntry["xattrs"]): ReadEntry {
-  const u32 = (at: number): number => bytes.readUInt32LE(at);
-  const timeNs = (at: number, nanosecondsAt: number): bigint =>
-    bytes.readBigInt64LE(at) * 1_000_000_000n + BigInt(u32(nanosecondsAt));
-  const pathEnd = entryHeadBytes + u32(76);
-  return {
-    mode: u32(0),
-    nlink: u32(4),
-    uid: u32(8),
-    gid: u32(12),
-    rdevMajor: u32(16),
-    rdevMinor: u32(20),
-    identity: `${u32(24)}:${u32(28)}:${bytes.readBigUInt64LE(32)}`,
-    size: bytes.readBigUInt64LE(40),
-    mtimeNs: timeNs(48, 64),
-    ctimeNs: timeNs(56, 68),
-    foreign: u32(72) !== 0,
-    path: bytes.subarray(entryHeadBytes, pathEnd),
-    target: bytes.subarray(pathEnd),
-    xattrs,
-  };
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync, readlinkSync } from "node:fs";
-import type { CallContext } from "./calls.ts";
-import { createSys } from "./create-sys.ts";
+import type { CallContext } from "./context.ts";
+import { createSys } from "../create-sys.ts";
 import { processCalls } from "./processes.ts";
 import { programSegments, readOnlySegments } from "./program-segments.ts";
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { O_RDONLY, SIGKILL, SIGTERM } from "./constants.ts";
-import type { SpawnRequest } from "./contract.ts";
-import { bytes, sys, sysErrorOf, text } from "./testing.ts";
+import { O_RDONLY, SIGKILL, SIGTERM } from "../constants.ts";
+import type { SpawnRequest } from "../contract.ts";
+import { bytes, sys, sysErrorOf, text } from "../testing/support.ts";
 
 const shell = sys.open("/bin/sh", O_RDONLY);
 
@@ -100,7 +100,7 @@ describe("spawn", () => {
 
   test("many at once from several threads", async () => {
     const source = `
-      const { createSys } = await import(${JSON.stringify(new URL("./index.ts", import.meta.url).href)});
+      const { createSys } = await import(${JSON.stringify(new URL("../index.ts", import.meta.url).href)});
       const sys = createSys();
       const fd = sys.open("/bin/true", 0);
       let bad = 0;

@@ -13,9 +13,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createSys } from "./create-sys.ts";
-import { helperExecutable } from "./helper.ts";
-import { createTreeReader, type ReadEntry, type TreeReading, type TreeRequest } from "./tree-reader.ts";
+import { createSys } from "../create-sys.ts";
+import { helperExecutable } from "../helper.ts";
+import { S_IFLNK, S_IFMT } from "../constants.ts";
+import type { ReadEntry } from "./tree-frames.ts";
+import { createTreeReader, type TreeReading, type TreeRequest } from "./tree-reader.ts";
 
 const sys = createSys();
 const readTree = createTreeReader({ executable: () => helperExecutable(sys), answerMs: 20_000 });
@@ -94,7 +96,7 @@ test("no link leads out of the root, a file is read where a link leads, and erro
   const file = await readAll(readTree(request("link", "file")));
   expect(file.get("")!.content).toBe("inside");
   const link = await readAll(readTree(request("link", "stat")));
-  expect(link.get("")!.entry.mode & 0o170000).toBe(0o120000);
+  expect(link.get("")!.entry.mode & S_IFMT).toBe(S_IFLNK);
   await expect(readAll(readTree(request("out", "file")))).rejects.toThrow(/out in a test.*ENOENT/);
   expect(() => readTree(request("a\0b", "stat"))).toThrow("it has a zero byte");
   expect(() => readTree(request("x/".repeat(3000), "stat"))).toThrow("ENAMETOOLONG");

@@ -1,6 +1,6 @@
 /** Mounts and processes. */
-import type { SpawnRequest, Sys } from "./contract.ts";
-import { type CallContext, checked } from "./calls.ts";
+import type { SpawnRequest, Sys } from "../contract.ts";
+import { type CallContext, checked } from "./context.ts";
 import {
   AT_RECURSIVE,
   MOVE_MOUNT_F_EMPTY_PATH,
@@ -8,14 +8,14 @@ import {
   OPEN_TREE_CLOEXEC,
   OPEN_TREE_CLONE,
   AT_EMPTY_PATH,
-} from "./constants.ts";
-import { SysError } from "./errors.ts";
+} from "../constants.ts";
+import { errnoNumber, SysError } from "../errors.ts";
 import { openOverlay } from "./overlay.ts";
 import { programSegments } from "./program-segments.ts";
 
-const EINVAL = 22;
-const ENOENT = -2;
-const ESRCH = -3;
+const EINVAL = errnoNumber("EINVAL");
+const ENOENT = -errnoNumber("ENOENT");
+const ESRCH = -errnoNumber("ESRCH");
 const MADV_DONTNEED = 4;
 
 type MountCalls = Pick<Sys, "openOverlay" | "openTree" | "moveMount" | "mount" | "umount">;

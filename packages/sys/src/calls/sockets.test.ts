@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { O_DIRECTORY, O_PATH, SOCK_SEQPACKET, SOCK_STREAM } from "./constants.ts";
-import { bytes, isRoot, sys, sysErrorOf, testDirectory, text } from "./testing.ts";
+import { O_DIRECTORY, O_PATH, SOCK_SEQPACKET, SOCK_STREAM } from "../constants.ts";
+import { bytes, isRoot, sys, sysErrorOf, testDirectory, text } from "../testing/support.ts";
 
 describe("unix sockets by directory", () => {
   test("listen with exactly the mode, at a path far beyond 108 bytes, and take connections", async () => {

@@ -2,8 +2,8 @@
  * A fake of Sys for unit tests: it records every call in order, gives scripted results, and fails the Nth call on demand, so that a test
  * can ask of a sequence what it leaves behind when any one of its steps fails.
  */
-import type { Sys } from "./contract.ts";
-import { errnoNumber, SysError } from "./errors.ts";
+import type { Sys } from "../contract.ts";
+import { errnoNumber, SysError } from "../errors.ts";
 
 export type SysMethod = keyof Sys;
 
@@ -93,7 +93,6 @@ const defaults: { readonly [M in SysMethod]?: Sys[M] } = {
   netlinkTransact: () => [],
   releaseFilePages: () => undefined,
   inotifyAddWatch: () => 1,
-  inotifyRead: () => [],
 };
 
 /** Arguments as text: bytes as strings, bigints with n. */

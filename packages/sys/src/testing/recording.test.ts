@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { OwnedFd } from "./owned-fd.ts";
+import { OwnedFd } from "../owned-fd.ts";
 import { createRecordingSys } from "./recording.ts";
-import { sysErrorOf } from "./testing.ts";
+import { sysErrorOf } from "./support.ts";
 
 describe("the recording fake", () => {
   test("records calls in order and gives descriptors that a test can follow", () => {
@@ -35,7 +35,7 @@ describe("the recording fake", () => {
     function sequence(fake: ReturnType<typeof createRecordingSys>): void {
       using first = new OwnedFd(fake, fake.open("/a", 0));
       using second = new OwnedFd(fake, fake.openat2(first.fd, "b", { flags: 0 }));
-      fake.fsync(second.fd);
+      fake.ftruncate(second.fd, 0n);
     }
     for (let nth = 1; nth <= 3; nth++) {
       const fake = createRecordingSys();
@@ -46,7 +46,7 @@ describe("the recording fake", () => {
     const fake = createRecordingSys();
     fake.failOn({ nth: 2, method: "write", errno: "ENOSPC" });
     expect(fake.write(1, new Uint8Array(5))).toBe(5);
-    fake.fsync(1);
+    fake.ftruncate(1, 0n);
     expect(sysErrorOf(() => fake.write(1, new Uint8Array(5))).errnoName).toBe("ENOSPC");
     expect(fake.write(1, new Uint8Array(5))).toBe(5);
   });

@@ -1,19 +1,19 @@
 /** Network namespaces, netlink, inotify and device programs. */
-import type { Sys } from "./contract.ts";
-import { type CallContext, checked, fail } from "./calls.ts";
-import { NLMSG_DONE, NLMSG_ERROR } from "./constants.ts";
-import { SysError } from "./errors.ts";
+import type { Sys } from "../contract.ts";
+import { type CallContext, checked, fail } from "./context.ts";
+import { NLMSG_DONE, NLMSG_ERROR } from "../constants.ts";
+import { errnoNumber, SysError } from "../errors.ts";
 
-const EAGAIN = 11;
-const EINVAL = 22;
-const ETIMEDOUT = 110;
+const EAGAIN = errnoNumber("EAGAIN");
+const EINVAL = errnoNumber("EINVAL");
+const ETIMEDOUT = errnoNumber("ETIMEDOUT");
 /** Of a netlink message: u32 length, u16 type, u16 flags, u32 sequence, u32 port (netlink(7)). */
 const HEADER_BYTES = 16;
 /** No answer of the kernel's is longer; a dump comes in pieces. */
 const MAX_DATAGRAM_BYTES = 16 * 1024 * 1024;
 
 type NetworkCalls = Pick<Sys, "createNetworkNamespace" | "withNetworkNamespace" | "openNetlink" | "netlinkTransact">;
-type WatchCalls = Pick<Sys, "inotifyInit" | "inotifyAddWatch" | "inotifyRemoveWatch" | "inotifyRead">;
+type WatchCalls = Pick<Sys, "inotifyInit" | "inotifyAddWatch" | "inotifyRemoveWatch">;
 type DeviceCalls = Pick<Sys, "bpfLoadDeviceProgram" | "bpfAttachDevice">;
 
 interface MessageHeader {
@@ -100,7 +100,9 @@ export function networkCalls(context: CallContext): NetworkCalls {
   };
 }
 
-/** Events as inotify(7) lays them out: s32 watch, u32 mask, u32 cookie, u32 length of the name, the name filled up with NULs. */
+/**
+ * Events as they are read from an inotify descriptor (inotify(7)); the name is empty for the watched thing itself. Each is s32 watch, u32 mask, u32 cookie, u32 length of the name, the name filled up with NULs.
+ */
 export function parseInotifyEvents(bytes: Uint8Array): { watch: number; mask: number; name: string }[] {
   const events: { watch: number; mask: number; name: string }[] = [];
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -115,17 +117,11 @@ export function parseInotifyEvents(bytes: Uint8Array): { watch: number; mask: nu
   return events;
 }
 
-export function watchCalls({ native, scratch }: CallContext): WatchCalls {
+export function watchCalls({ native }: CallContext): WatchCalls {
   return {
     inotifyInit: () => checked("inotify_init1", native.inotifyInit()),
     inotifyAddWatch: (fd, path, mask) => checked("inotify_add_watch", native.inotifyAddWatch(fd, path, mask), path),
     inotifyRemoveWatch: (fd, watch) => void checked("inotify_rm_watch", native.inotifyRemoveWatch(fd, watch), watch),
-    inotifyRead(fd) {
-      const length = native.read(fd, scratch);
-      if (length === -EAGAIN) return [];
-      if (length < 0) fail("read", length, "inotify");
-      return parseInotifyEvents(scratch.subarray(0, length));
-    },
   };
 }
 

@@ -2,10 +2,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Sys } from "./contract.ts";
-import { O_DIRECTORY, O_PATH } from "./constants.ts";
-import { createSys } from "./create-sys.ts";
-import { SysError } from "./errors.ts";
+import type { Sys } from "../contract.ts";
+import { O_DIRECTORY, O_PATH } from "../constants.ts";
+import { createSys } from "../create-sys.ts";
+import { SysError } from "../errors.ts";
 
 export interface TestDirectory extends Disposable {
   readonly path: string;

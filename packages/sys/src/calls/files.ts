@@ -1,13 +1,14 @@
 /** Descriptors and names in directories. */
-import type { DirectoryEntry, Path, Stat, Sys } from "./contract.ts";
-import { type CallContext, checked, fail } from "./calls.ts";
-import { AT_EMPTY_PATH, LOCK_EX, LOCK_SH } from "./constants.ts";
+import type { DirectoryEntry, Path, Stat, Sys } from "../contract.ts";
+import { type CallContext, checked, fail } from "./context.ts";
+import { AT_EMPTY_PATH, LOCK_EX, LOCK_SH } from "../constants.ts";
+import { errnoNumber } from "../errors.ts";
 
-const ENXIO = -6;
-const EAGAIN = -11;
-const EINVAL = -22;
-const ENODATA = -61;
-const EOPNOTSUPP = -95;
+const ENXIO = -errnoNumber("ENXIO");
+const EAGAIN = -errnoNumber("EAGAIN");
+const EINVAL = -errnoNumber("EINVAL");
+const ENODATA = -errnoNumber("ENODATA");
+const EOPNOTSUPP = -errnoNumber("EOPNOTSUPP");
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
@@ -21,9 +22,6 @@ type FileCalls = Pick<
   | "write"
   | "pread"
   | "pwrite"
-  | "fsync"
-  | "fdatasync"
-  | "syncfs"
   | "nextData"
   | "ftruncate"
   | "fstat"
@@ -118,9 +116,6 @@ export function fileCalls({ native, scratch, numbers }: CallContext): FileCalls 
     },
     pread: (fd, buffer, offset) => checked("pread", native.pread(fd, buffer, offset), fd),
     pwrite: (fd, data, offset) => checked("pwrite", native.pwrite(fd, data, offset), fd),
-    fsync: (fd) => void checked("fsync", native.fsync(fd), fd),
-    fdatasync: (fd) => void checked("fdatasync", native.fdatasync(fd), fd),
-    syncfs: (fd) => void checked("syncfs", native.syncfs(fd), fd),
     nextData(fd, offset) {
       const start = native.lseek(fd, offset, SEEK_DATA);
       if (start === ENXIO) return undefined;

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createSys } from "./create-sys.ts";
-import { helperExecutable } from "./helper.ts";
+import { createSys } from "../create-sys.ts";
+import { helperExecutable } from "../helper.ts";
 import { createHostFiles } from "./host-files.ts";
 
 const sys = createSys();

@@ -1,7 +1,7 @@
 /** Shared by the files that implement Sys: results turned into errors, and buffers that are used again and again. */
-import type { NativeAddon } from "./native.ts";
-import type { Path } from "./contract.ts";
-import { SysError } from "./errors.ts";
+import type { NativeAddon } from "../native.ts";
+import type { Path } from "../contract.ts";
+import { SysError } from "../errors.ts";
 
 /** What each implementing file gets: the addon, and scratch memory of this thread (all calls are synchronous). */
 export interface CallContext {

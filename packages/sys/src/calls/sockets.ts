@@ -1,8 +1,9 @@
 /** Pipes, unix sockets and reserved ports. */
-import type { Sys } from "./contract.ts";
-import { type CallContext, checked, fail } from "./calls.ts";
+import type { Sys } from "../contract.ts";
+import { type CallContext, checked, fail } from "./context.ts";
+import { errnoNumber } from "../errors.ts";
 
-const EAGAIN = -11;
+const EAGAIN = -errnoNumber("EAGAIN");
 
 type SocketCalls = Pick<
   Sys,

@@ -1,12 +1,12 @@
 /** Putting an overlay together as a detached mount. */
 import { dirname } from "node:path";
-import type { OverlayMount } from "./contract.ts";
-import { type CallContext, checked } from "./calls.ts";
-import { FSCONFIG_CMD_CREATE, FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING } from "./constants.ts";
-import { SysError } from "./errors.ts";
+import type { OverlayMount } from "../contract.ts";
+import { type CallContext, checked } from "./context.ts";
+import { FSCONFIG_CMD_CREATE, FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING } from "../constants.ts";
+import { errnoNumber, SysError } from "../errors.ts";
 
-const EINVAL = 22;
-const E2BIG = 7;
+const EINVAL = errnoNumber("EINVAL");
+const E2BIG = errnoNumber("E2BIG");
 /** What mount(2) takes as options: one page with its final NUL. */
 const OPTION_BYTES = 4095;
 

@@ -1,0 +1,179 @@
+/**
+ * Paths of the host that a user named, and mounts: what they lie on may be a network file system or FUSE, whose server may never answer. A call
+ * there holds its thread, cannot be ended by a signal once the server has it, and delays even the end of its process. So it is made by
+ * fathom-init in a process of its own (native/init/one-call.c), waited for with a deadline, and then given up: that process ends when the
+ * server answers, or the file system is taken away. Where a path lies on a local file system and is in memory, the kernel is asked at once.
+ */
+import { rm } from "node:fs/promises";
+import { constants as errnos } from "node:os";
+import {
+  AT_EMPTY_PATH,
+  AT_STATX_DONT_SYNC,
+  MNT_DETACH,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  RESOLVE_CACHED,
+  S_IFDIR,
+  S_IFMT,
+  UMOUNT_NOFOLLOW,
+} from "../constants.ts";
+import { AT_FDCWD, type Stat, type Sys } from "../contract.ts";
+import { SysError } from "../errors.ts";
+import { isLocalMount, isLocalType, readMountInfo } from "../mount-info.ts";
+import { measureTree, type TreeLimits } from "../tree/measure-tree.ts";
+import { OneCalls } from "./one-calls.ts";
+import { createTreeReader, type ReadTree } from "./tree-reader.ts";
+
+export interface HostFiles {
+  /** What a path leads to; undefined when there is nothing. */
+  kindOf(path: string): Promise<"directory" | "other" | undefined>;
+  /** With those above it, mode 0755. It may be there already. */
+  makeDirectory(path: string): Promise<void>;
+  /** Without symlinks. */
+  realPath(path: string): Promise<string>;
+  /** @throws SysError EXDEV when `subpath` leaves `base` */
+  checkBeneath(base: string, subpath: string): Promise<void>;
+  mount(source: string, target: string, type: string, flags: number, data: string): Promise<void>;
+  /** Out of the way at once; the file system ends when nobody uses it any more. Nothing mounted there is no error. */
+  unmount(target: string): Promise<void>;
+  /** Makes everything that was written to the file system below `path` durable. Waits as long as the disk needs. */
+  sync(path: string): Promise<void>;
+  /** A file or a tree, without what is mounted in it (EXDEV then). Nothing there is no error. Takes as long as it takes. */
+  remove(path: string): Promise<void>;
+  /** Files and trees below a container's root or a volume. */
+  readonly readTree: ReadTree;
+  /** Whether a file system is mounted at this path itself, which has no symlinks. Never waits. */
+  isMounted(path: string): boolean;
+  /** Whether a call on this mount, one of those that a process sees, waits for nothing but this machine's own disks. Never waits itself. */
+  isLocal(pid: number, mountId: bigint): boolean;
+}
+
+/** All methods throw SysError, and EngineError `timeout`, which names the path, when there was no answer. */
+export function createHostFiles(options: HostFilesOptions): HostFiles {
+  return new Calls(options);
+}
+
+export interface HostFilesOptions {
+  readonly sys: Pick<Sys, "openat2" | "fstatat" | "close" | "umount" | "readDirectory">;
+  /** fathom-init as a descriptor. */
+  readonly executable: () => number;
+  /** A server that has not answered by then is taken to be away. */
+  readonly answerMs?: number;
+}
+
+const defaultAnswerMs = 20_000;
+
+class Calls implements HostFiles {
+  readonly readTree: ReadTree;
+  readonly #options: HostFilesOptions;
+  readonly #calls: OneCalls;
+
+  constructor(options: HostFilesOptions) {
+    this.#options = options;
+    const { executable, answerMs = defaultAnswerMs } = options;
+    this.#calls = new OneCalls(executable, answerMs);
+    this.readTree = createTreeReader({ executable, answerMs });
+  }
+
+  async kindOf(path: string): Promise<"directory" | "other" | undefined> {
+    const known = this.#look(path);
+    if (known !== undefined) return (known.mode & S_IFMT) === S_IFDIR ? "directory" : "other";
+    const { error, text } = await this.#calls.answerTo(path, "stat", path);
+    if (error === errnos.errno.ENOENT || error === errnos.errno.ENOTDIR) return undefined;
+    check("stat", error, path);
+    return text === "directory" ? "directory" : "other";
+  }
+
+  async makeDirectory(path: string): Promise<void> {
+    check("mkdir", (await this.#calls.answerTo(path, "make-directories", path)).error, path);
+  }
+
+  async realPath(path: string): Promise<string> {
+    const { error, text } = await this.#calls.answerTo(path, "real-path", path);
+    check("realpath", error, path);
+    return text;
+  }
+
+  async checkBeneath(base: string, subpath: string): Promise<void> {
+    const path = `${base}/${subpath}`;
+    check("openat2", (await this.#calls.answerTo(path, "beneath", base, subpath)).error, path);
+  }
+
+  async mount(source: string, target: string, type: string, flags: number, data: string): Promise<void> {
+    const { error } = await this.#calls.answerTo(source, "mount", source, target, type, String(flags), data);
+    check("mount", error, target);
+  }
+
+  async unmount(target: string): Promise<void> {
+    const mounted = readMountInfo().findLast(({ point }) => point === target);
+    if (mounted === undefined) return;
+    if (isLocalType(mounted.type)) {
+      this.#options.sys.umount(target, MNT_DETACH | UMOUNT_NOFOLLOW);
+      return;
+    }
+    const { error } = await this.#calls.answerTo(target, "unmount", target);
+    if (error !== errnos.errno.EINVAL && error !== errnos.errno.ENOENT) check("umount", error, target);
+  }
+
+  async sync(path: string): Promise<void> {
+    check("syncfs", (await this.#calls.answerWhenever("sync", path)).error, path);
+  }
+
+  async remove(path: string): Promise<void> {
+    // Most are a few files: another process would be more work than these.
+    if (isSmallTree(this.#options.sys, path)) return rm(path, { recursive: true, force: true });
+    check("rm", (await this.#calls.answerWhenever("remove", path)).error, path);
+  }
+
+  isMounted(path: string): boolean {
+    return readMountInfo().some(({ point }) => point === path);
+  }
+
+  isLocal(pid: number, mountId: bigint): boolean {
+    return isLocalMount(pid, mountId);
+  }
+
+  /** What the kernel has in memory of a path on a local file system. */
+  #look(path: string): Stat | undefined {
+    const { sys } = this.#options;
+    let fd: number | undefined;
+    try {
+      fd = sys.openat2(AT_FDCWD, path, { flags: O_PATH | O_CLOEXEC, resolve: RESOLVE_CACHED });
+      const stat = sys.fstatat(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC);
+      return isLocalMount(process.pid, stat.mountId) ? stat : undefined;
+    } catch {
+      // Not in memory, not there, or a kernel before 5.12: the helper looks.
+      return undefined;
+    } finally {
+      if (fd !== undefined) sys.close(fd);
+    }
+  }
+}
+
+function check(call: string, error: number, path: string): void {
+  if (error !== 0) throw new SysError(call, error, path);
+}
+
+/** More than that, or more to free, holds one of the runtime's few threads for too long. */
+const smallTree: TreeLimits = { entries: 48, bytes: 4n << 20n, depth: 8 };
+
+function isSmallTree(sys: HostFilesOptions["sys"], path: string): boolean {
+  try {
+    const top = sys.openat2(AT_FDCWD, path, { flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC });
+    try {
+      return measureTree(sys, top, smallTree, bytesToFree) !== undefined;
+    } finally {
+      sys.close(top);
+    }
+  } catch {
+    // A file, nothing, a mount: the helper says what is wrong.
+    return false;
+  }
+}
+
+function bytesToFree({ blocks }: Stat): bigint {
+  return blocks * 512n;
+}

@@ -1,0 +1,128 @@
+/**
+ * One system call in a process of its own (native/init/one-call.c): for paths on file systems whose server may never answer. What hangs there holds
+ * that process and not a thread of the daemon.
+ */
+import { readFileSync } from "node:fs";
+import { EngineError } from "@fathom/base";
+
+export interface Answer {
+  /** The errno, 0 when the call worked. */
+  readonly error: number;
+  readonly text: string;
+}
+
+/** How often it is looked whether a process that makes a call is stopped, and how often it must be: what takes as long as it takes has no other end. */
+const stoppedLookMs = 500;
+const stoppedLooks = 3;
+
+export const wayOut =
+  "The server of its file system seems to be away: try again when it is back, or unmount it (umount -l)";
+
+interface Call {
+  readonly answer: Promise<Answer>;
+  giveUp(): void;
+  givenUp: boolean;
+}
+
+export class OneCalls {
+  readonly #executable: () => number;
+  readonly #answerMs: number;
+  /** Calls under way: who asks the same while there is no answer waits for that one. */
+  readonly #underWay = new Map<string, Call>();
+
+  /** @param executable fathom-init as a descriptor. */
+  constructor(executable: () => number, answerMs: number) {
+    this.#executable = executable;
+    this.#answerMs = answerMs;
+  }
+
+  /** @throws EngineError `timeout` naming `path` when there was no answer within the limit */
+  async answerTo(path: string, name: string, ...values: readonly string[]): Promise<Answer> {
+    const answerMs = this.#answerMs;
+    const call = this.#call(name, values);
+    const { promise, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      call.giveUp();
+      reject(noAnswer(path, name, answerMs));
+    }, answerMs);
+    try {
+      return await Promise.race([call.answer, promise]);
+    } catch (error) {
+      throw call.givenUp ? noAnswer(path, name, answerMs) : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Takes as long as it takes. */
+  answerWhenever(name: string, ...values: readonly string[]): Promise<Answer> {
+    return this.#call(name, values).answer;
+  }
+
+  #call(name: string, values: readonly string[]): Call {
+    const odd = values.find((value) => value.includes("\0"));
+    if (odd !== undefined)
+      throw new EngineError("invalid-argument", `invalid path ${JSON.stringify(odd)}: it has a zero byte`);
+    const key = JSON.stringify([name, ...values]);
+    const known = this.#underWay.get(key);
+    if (known !== undefined) return known;
+    const child = Bun.spawn([`/proc/${process.pid}/fd/${this.#executable()}`, "call", name], {
+      argv0: "fathom-init",
+      cwd: "/",
+      env: {},
+      // No arguments: everybody can see those, and a mount's options may have a password.
+      stdin: Buffer.from(values.map((value) => `${value}\0`).join("")),
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    // Given up, it must not hold the end of the daemon.
+    child.unref();
+    const call: Call = {
+      givenUp: false,
+      answer: readAnswer(child, `${name} ${values[0]}`).finally(() => this.#underWay.delete(key)),
+      // Where the server has the request already, it ends only with the answer.
+      giveUp: () => {
+        call.givenUp = true;
+        child.kill("SIGKILL");
+      },
+    };
+    this.#underWay.set(key, call);
+    return call;
+  }
+}
+
+async function readAnswer(child: Bun.Subprocess<Buffer, "pipe", "ignore">, what: string): Promise<Answer> {
+  let stopped = 0;
+  const looks = setInterval(() => {
+    stopped = isStopped(child.pid) ? stopped + 1 : 0;
+    if (stopped === stoppedLooks) child.kill("SIGKILL");
+  }, stoppedLookMs);
+  looks.unref();
+  const [text, code] = await Promise.all([new Response(child.stdout).text(), child.exited]);
+  clearInterval(looks);
+  const match = /^(\d+) ([^]*)\n$/.exec(text);
+  if (match === null && stopped >= stoppedLooks)
+    throw new EngineError(
+      "unavailable",
+      `the process that should ${what} was stopped, by a signal or a debugger, and has been ended: try again`,
+    );
+  if (match === null)
+    throw new EngineError("internal", `the process that should ${what} ended with ${code} and no answer`);
+  return { error: Number(match[1]), text: match[2]! };
+}
+
+/** proc(5), the third field. False where it cannot be seen. */
+function isStopped(pid: number): boolean {
+  try {
+    return /\) [Tt] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return false;
+  }
+}
+
+function noAnswer(path: string, name: string, answerMs: number): EngineError {
+  return new EngineError(
+    "timeout",
+    `${path} does not answer: ${name} took longer than ${answerMs / 1000} s. ${wayOut}`,
+  );
+}

@@ -1,0 +1,65 @@
+/** What `fathom-init call read-tree` is asked and says: the other side is native/init/read-tree.c. */
+
+/** What is wanted of a path; numbers are those of native/init/read-tree.c. */
+export const treeWants = {
+  /** What it is, a symlink itself. */
+  stat: 0,
+  /** Where a symlink leads, with the content of a file. */
+  file: 1 | 8,
+  /** All below it, with contents and xattrs. */
+  tree: 1 | 2,
+  /** The same; of what is mounted in it only the place. */
+  mount: 1 | 2 | 4,
+  /** All below it, without contents; of what is mounted in it only the place. */
+  sizes: 2 | 4,
+} as const;
+
+export interface ReadEntry {
+  readonly mode: number;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly rdevMajor: number;
+  readonly rdevMinor: number;
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  /** Tells one file from another. */
+  readonly identity: string;
+  /** Another mount's. Neither content, xattrs nor what is below was asked for, and the figures may be old. */
+  readonly foreign: boolean;
+  /** From the path that was asked for, which is "" itself. */
+  readonly path: Uint8Array;
+  /** Of a symlink. */
+  readonly target: Uint8Array;
+  readonly xattrs: readonly { readonly name: string; readonly value: Uint8Array }[];
+}
+
+/** Kinds of frames: u32 length, u32 kind, and so many bytes. */
+export const frames = { xattr: 1, entry: 2, data: 3, contentEnd: 4, alive: 5, end: 6, error: 7 } as const;
+export const frameHeadBytes = 8;
+const entryHeadBytes = 80;
+
+/** `struct entry_head` of native/init/read-tree.c, the path, the target of a symlink. */
+export function parseEntry(bytes: Buffer, xattrs: ReadEntry["xattrs"]): ReadEntry {
+  const u32 = (at: number): number => bytes.readUInt32LE(at);
+  const timeNs = (at: number, nanosecondsAt: number): bigint =>
+    bytes.readBigInt64LE(at) * 1_000_000_000n + BigInt(u32(nanosecondsAt));
+  const pathEnd = entryHeadBytes + u32(76);
+  return {
+    mode: u32(0),
+    nlink: u32(4),
+    uid: u32(8),
+    gid: u32(12),
+    rdevMajor: u32(16),
+    rdevMinor: u32(20),
+    identity: `${u32(24)}:${u32(28)}:${bytes.readBigUInt64LE(32)}`,
+    size: bytes.readBigUInt64LE(40),
+    mtimeNs: timeNs(48, 64),
+    ctimeNs: timeNs(56, 68),
+    foreign: u32(72) !== 0,
+    path: bytes.subarray(entryHeadBytes, pathEnd),
+    target: bytes.subarray(pathEnd),
+    xattrs,
+  };
+}
