@@ -7,16 +7,9 @@
  * that were written while the clock was wrong, between two samples.
  */
 import { parseRfc3339Nano, type Turns } from "@fathom/base";
-import {
-  chunkBytes,
-  compressedEntries,
-  LogFile,
-  maxRecordBytes,
-  openNamed,
-  type LogEntry,
-  type LogRecord,
-  type NamedLog,
-} from "./json-log.ts";
+import { chunkBytes, compressedEntries, type LogFile } from "./log-file.ts";
+import { maxRecordBytes, type LogEntry, type LogRecord } from "./log-record.ts";
+import { openNamed, type NamedLog } from "./rotated-files.ts";
 
 const newline = 10;
 /** A time is found as exactly as this; the rest is read. */
