@@ -5,17 +5,9 @@
  * Read: v7, ustar, PAX, GNU (long names, base-256 numbers), star's prefix, sparse files of all four kinds. Refused, with the
  * offset and the reason: everything that is not whole and unambiguous.
  */
-import { byteString, type ByteString, type TarEntry, type TarKind } from "./entry.ts";
-import {
-  blockSize,
-  brokenTar,
-  checksumMatches,
-  fields,
-  isZeroBlock,
-  numberField,
-  textField,
-  timeField,
-} from "./header.ts";
+import type { TarEntry } from "./entry.ts";
+import { readEntry, show } from "./entry-header.ts";
+import { blockSize, brokenTar, checksumMatches, fields, isZeroBlock, numberField, textField } from "./header.ts";
 import { defaultTarLimits, limitError, type TarLimits } from "./limits.ts";
 import { parsePax, type PaxValues } from "./pax.ts";
 import { checkSparseMap, gnuPieces, SparseMapReader, type SparseMap } from "./sparse.ts";
@@ -30,24 +22,6 @@ export interface TarHandler {
 }
 
 type State = "header" | "data" | "padding" | "meta" | "gnu-sparse" | "sparse-map" | "ended";
-
-const kinds: Readonly<Record<string, TarKind>> = {
-  "\0": "file",
-  "0": "file",
-  "7": "file",
-  S: "file",
-  "1": "hardlink",
-  "2": "symlink",
-  "3": "character-device",
-  "4": "block-device",
-  "5": "directory",
-  D: "directory",
-  "6": "fifo",
-};
-/** Of 32-bit ids the last means "leave as it is" to chown(2). */
-const maxId = 0xffff_fffe;
-const noXattrs: readonly never[] = Object.freeze([]);
-const nothing = "" as ByteString;
 
 export class TarReader {
   readonly #handler: TarHandler;
@@ -215,60 +189,23 @@ export class TarReader {
     this.#local = {};
     this.#localBytes = 0;
     this.#hasLocal = false;
-
-    const path = pax.sparse?.name ?? pax.path ?? headerPath(block);
-    if (path === "") throw brokenTar("an entry has no name");
-    if (path.length > this.#limits.maxPathBytes)
-      throw limitError("maxPathBytes", this.#limits.maxPathBytes, `a path of ${path.length} bytes`);
-    let kind = kinds[type];
-    if (type === "V") {
-      // A volume label: not a file.
+    const read = readEntry(block, type, pax, this.#limits);
+    if (read === undefined) {
       this.#state = "header";
       return;
     }
-    if (kind === undefined) throw brokenTar(`${show(path)}: entries of type ${JSON.stringify(type)} are not supported`);
-    if (kind === "file" && (type === "\0" || type === "0") && path.endsWith("/")) kind = "directory";
-    const isLink = kind === "symlink" || kind === "hardlink";
-    const linkPath = isLink ? (pax.linkPath ?? textField(block, fields.linkName[0], fields.linkName[1])) : nothing;
-    if (isLink && linkPath === "") throw brokenTar(`${show(path)}: a link without a target`);
-    if (linkPath.length > this.#limits.maxPathBytes)
-      throw limitError("maxPathBytes", this.#limits.maxPathBytes, `a link target of ${linkPath.length} bytes`);
-
-    // Only files, and GNU's directories with a list, have data whatever the size field says.
-    const hasData = kind === "file" || type === "D";
-    const stored = hasData ? (pax.size ?? numberField(block, fields.size[0], fields.size[1])) : 0;
-    if (stored < 0) throw brokenTar(`${show(path)}: a negative size`);
-    const isDevice = kind === "character-device" || kind === "block-device";
-    const uid = pax.uid ?? numberField(block, fields.uid[0], fields.uid[1]);
-    const gid = pax.gid ?? numberField(block, fields.gid[0], fields.gid[1]);
-    if (uid < 0 || uid > maxId || gid < 0 || gid > maxId)
-      throw brokenTar(`${show(path)}: owner ${uid}:${gid} is out of range`);
-
+    const { entry, stored } = read;
     this.#remaining = stored;
     this.#padding = -stored & (blockSize - 1);
     this.#offset = 0;
     this.#piece = 0;
     this.#map = undefined;
     const realSize = this.#sparseStart(block, type, pax);
-    this.#entry = {
-      kind,
-      path,
-      linkPath,
-      mode: numberField(block, fields.mode[0], fields.mode[1]) & 0o7777,
-      uid,
-      gid,
-      userName: pax.userName ?? textField(block, fields.userName[0], fields.userName[1]),
-      groupName: pax.groupName ?? textField(block, fields.groupName[0], fields.groupName[1]),
-      size: kind === "file" ? (realSize ?? stored) : 0,
-      sparse: realSize !== undefined,
-      mtimeNs: pax.mtimeNs ?? timeField(block, fields.mtime[0], fields.mtime[1]) * 1_000_000_000n,
-      deviceMajor: isDevice ? numberField(block, fields.deviceMajor[0], fields.deviceMajor[1]) : 0,
-      deviceMinor: isDevice ? numberField(block, fields.deviceMinor[0], fields.deviceMinor[1]) : 0,
-      xattrs: pax.xattrs ?? noXattrs,
-    };
+    this.#entry =
+      realSize === undefined ? entry : { ...entry, size: entry.kind === "file" ? realSize : 0, sparse: true };
     this.#totalBytes += Math.max(stored, this.#entry.size);
     if (this.#totalBytes > this.#limits.maxTotalBytes)
-      throw limitError("maxTotalBytes", this.#limits.maxTotalBytes, `${show(path)}: too much data`);
+      throw limitError("maxTotalBytes", this.#limits.maxTotalBytes, `${show(entry.path)}: too much data`);
     if (this.#state === "header") this.#startEntry();
   }
 
@@ -337,19 +274,4 @@ export class TarReader {
       `${show(this.#entry!.path)}: too many pieces`,
     );
   }
-}
-
-function headerPath(block: Buffer): ByteString {
-  const name = textField(block, fields.name[0], fields.name[1]);
-  // "ustar\0": POSIX. GNU writes "ustar " and keeps other things where the prefix would be.
-  if (block[257] !== 0x75 || block[262] !== 0 || block[fields.prefix[0]] === 0) return name;
-  if (block.toString("latin1", 257, 262) !== "ustar") return name;
-  const isStar = block.toString("latin1", 508, 512) === "tar\0";
-  const prefix = textField(block, fields.prefix[0], isStar ? 131 : fields.prefix[1]);
-  return byteString(Buffer.from(`${prefix}/${name}`, "latin1"));
-}
-
-function show(path: string): string {
-  const text = Buffer.from(path, "latin1").toString("utf8");
-  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
 }

@@ -72,7 +72,7 @@ export class TreeWriter {
     if (nlink > 1) {
       const first = this.#names.get(identity);
       if (first !== undefined) {
-        this.#tar.entry({ ...entry, kind: "hardlink", linkPath: first });
+        this.#tar.entry({ ...entry, kind: "hardlink", linkPath: first, xattrs: [] });
         return false;
       }
       this.#names.set(identity, entry.path);
