@@ -32,10 +32,11 @@ import {
   type Reference,
 } from "@fathom/spec";
 import { layerLimit, type ImageReference, type Lease, type Store } from "@fathom/store";
-import type { PlatformMismatch, PublishImageEvent, PullEvent, PullPhase, PullRequest } from "../contract.ts";
+import type { PlatformMismatch, PublishImageEvent, PullEvent, PullRequest } from "../contract.ts";
 import type { LayerPulls, WantedLayer } from "./layer-pulls.ts";
 import { platformOf } from "../platform.ts";
 import { EventQueue } from "./event-queue.ts";
+import { pullLayers } from "./pull-layers.ts";
 import { SharedTasks, type TaskContext } from "./shared-task.ts";
 
 export interface PullerOptions {
@@ -194,7 +195,8 @@ export class Puller {
     }));
     // Of an image that is here already, under another name or digest, nothing is told.
     const isKnown = store.images.get(id) !== undefined;
-    await this.#layers(client, reference, wanted, lease, signal, isKnown ? () => undefined : emit);
+    const source = () => client.blobSource(reference);
+    await pullLayers(this.#options, source, wanted, lease, signal, isKnown ? () => undefined : emit);
     let size = 0;
     for (const chainId of chain) size += store.layers.get(chainId)?.size ?? 0;
     const blobs = image.layers
@@ -215,73 +217,6 @@ export class Puller {
     return { id, config };
   }
 
-  /** All layers at the same time; the first failure cancels the others. */
-  async #layers(
-    client: RegistryClient,
-    reference: Reference,
-    wanted: readonly WantedLayer[],
-    lease: Lease,
-    outer: AbortSignal,
-    emit: Emit,
-  ): Promise<void> {
-    const { store, layers, logger } = this.#options;
-    const failed = new AbortController();
-    const signal = AbortSignal.any([outer, failed.signal]);
-    const missing: WantedLayer[] = [];
-    const running: Promise<unknown>[] = [];
-    for (const layer of wanted) {
-      const held = store.layers.hold(layer.chainId, lease);
-      if (!held) missing.push(layer);
-      // Its directory is here and its blob may not be, when it came in another compression or outlived its image: a push or a save
-      // needs it. To run the image it is not needed, so a registry that does not have it spoils nothing.
-      else
-        running.push(
-          layers
-            .blob(layer, () => client.blobSource(reference), lease, signal)
-            .catch((error: unknown) => {
-              if (signal.aborted) throw error;
-              logger.warn("the compressed form of a layer could not be fetched", {
-                error,
-                digest: layer.descriptor.digest,
-              });
-            }),
-        );
-      emit(layerEvent(layer, held ? "present" : "queued", 0));
-    }
-    let before: Promise<unknown> = Promise.resolve();
-    for (const layer of missing) {
-      const { size } = layer.descriptor;
-      const predecessor = before;
-      const done = layers.with(
-        layer,
-        () => client.blobSource(reference),
-        (event) => {
-          if (event.kind === "waiting") emit(layerEvent(layer, "waiting", 0));
-          else if (event.kind === "downloaded") emit(layerEvent(layer, "downloaded", size));
-          else if (event.current > 0 && event.current < size) emit(layerEvent(layer, "downloading", event.current));
-        },
-        signal,
-        async (filled) => {
-          await predecessor;
-          await filled.commit(lease);
-          emit(layerEvent(layer, "unpacked", size));
-        },
-      );
-      before = done;
-      running.push(
-        done.catch((error: unknown) => {
-          failed.abort();
-          throw error;
-        }),
-      );
-    }
-    const outcomes = await Promise.allSettled(running);
-    const errors = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as unknown] : []));
-    // The cancelled ones only follow from the first that failed.
-    const cause = errors.find((error) => !isEngineError(error, "aborted")) ?? errors[0];
-    if (cause !== undefined) throw cause;
-  }
-
   /** The tag and, beside it, name@digest: the image keeps that when the tag moves on. */
   #name(reference: Reference, image: Digest, target: Digest): void {
     const { store, onTag } = this.#options;
@@ -293,10 +228,6 @@ export class Puller {
       }
     });
   }
-}
-
-function layerEvent({ descriptor }: WantedLayer, phase: PullPhase, current: number): PullEvent {
-  return { kind: "layer", layer: descriptor.digest, phase, current, total: descriptor.size };
 }
 
 /** Which events replace an earlier one for who comes later: a layer has one of each phase, a text comes once. */
