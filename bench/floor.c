@@ -1,9 +1,11 @@
 /*
- * The floor under any container engine: what the kernel alone needs for one container. It clones a process into new mount, pid, ipc, uts and
+ * The lower limit for every container engine: the time that the kernel alone needs for one container. It clones a process into new mount, pid,
+ * ipc, uts and
  * cgroup namespaces (and a network one with --net), mounts an overlay, makes it the root by pivot_root and executes a program there.
- * Times from before the directories of the writable layer are made until the program has been reaped; prints the median in milliseconds.
+ * The measured time begins before the directories of the writable layer are made and ends when the program has been reaped. It prints the
+ * median in milliseconds.
  *
- *   floor [--net] [--all] COUNT LOWER SCRATCH PROGRAM [ARGUMENT…]
+ * floor [--net] [--all] COUNT LOWER SCRATCH PROGRAM [ARGUMENT…]
  *
  * LOWER is a root filesystem (or several, joined by ':', the uppermost first), SCRATCH an empty directory to work in. --all prints every
  * time, one a line, instead of the median.
@@ -108,7 +110,7 @@ int main(int argc, char **argv) {
       fprintf(stderr, "floor: the program ended with status %#x\n", status);
       return 1;
     }
-    /* The program has written nothing, so there is only what overlay itself makes. */
+    /* The program has written nothing, so only the files of overlay itself are there. */
     snprintf(inner, sizeof inner, "%s/work", work);
     rmdir(inner);
     if (rmdir(upper) < 0 || rmdir(work) < 0) die("rmdir");

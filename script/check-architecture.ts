@@ -1,6 +1,7 @@
 /**
- * Holds the architecture: imports between packages point down only, no files import each other in a circle, nothing but apps/fathom wires implementations, and the C part
- * has no policy; and that the documents name only files that are there. A violation is printed with the rule's name and ends the check with 1.
+ * Checks the architecture. Imports between packages point down only. No files import each other in a circle. Only apps/fathom wires
+ * implementations. The C part decides nothing. The documents name only files that exist. A violation is printed with the rule's name, and the
+ * check ends with 1.
  */
 import { Glob } from "bun";
 import { dirname, join, relative, resolve } from "node:path";
@@ -9,7 +10,7 @@ import { importCircles } from "./import-circles.ts";
 
 const root = resolve(import.meta.dir, "..");
 
-/** Which packages each may import, by the layers of ARCHITECTURE.md. */
+/** The packages that each package may import, by the layers of ARCHITECTURE.md. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   base: [],
   spec: ["base"],
@@ -42,7 +43,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   cli: ["base", "spec", "template", "client"],
 };
 
-/** Words that C may not contain: they name decisions, which are TypeScript's. */
+/** Words that C files may not contain. They name decisions, and decisions belong to TypeScript. */
 const policyWords = [
   /\bdocker\b/i,
   /\bHostConfig\b/,
@@ -65,7 +66,7 @@ function isForTests(file: string): boolean {
   return file.endsWith(".test.ts") || file.includes("/testing/");
 }
 
-/** The public door of a package, and the one of what its tests share with others' tests. */
+/** The public door of a package, and the door to the code that its tests share with tests of other packages. */
 const doors: Readonly<Record<string, string>> = { ".": "./src/index.ts", "./testing": "./src/testing/index.ts" };
 
 for (const name of new Glob("packages/*/package.json").scanSync(root)) {

@@ -1,12 +1,13 @@
 /**
- * Holds that tests can fail: an assertion on a promise is awaited (any other is judged after its test has passed, or never), and no test waits for a fixed
- * time. A wait is a loop that asks for a condition, with a deadline; where a length of time is itself what is tested, the line says so:
+ * Checks that tests can fail. An assertion on a promise must be awaited; without await it is judged after its test has passed, or never. No
+ * test waits for a fixed time: a wait is a loop that checks a condition and has a deadline. When the test is about a length of time, the line
+ * says so:
  * `// sleep: WHY`, on it or on the line before.
  */
 import { Glob } from "bun";
 import { join, resolve } from "node:path";
 
-/** Index behind the parenthesis that closes the one at `open`, strings and comments left out. */
+/** Index after the parenthesis that closes the one at `open`; strings and comments are ignored. */
 function closing(text: string, open: number): number {
   let depth = 0;
   for (let at = open; at < text.length; at++) {
@@ -22,13 +23,13 @@ function closing(text: string, open: number): number {
 
 const lineOf = (text: string, at: number): number => text.slice(0, at).split("\n").length;
 
-/** Lines of assertions on promises that nobody waits for. */
+/** Lines of assertions on promises that nobody awaits. */
 export function unawaited(text: string): number[] {
   const lines: number[] = [];
   for (const match of text.matchAll(/\bexpect\s*(?=\()/g)) {
     const after = text.slice(closing(text, match.index + match[0].length));
     if (!/^\s*\.\s*(not\s*\.\s*)?(rejects|resolves)\b/.test(after)) continue;
-    // Given to somebody: awaited, returned, a part of a list or an argument.
+    // Passed to something: awaited, returned, part of a list, or an argument.
     if (!/(\bawait|\breturn|=>|[([,=?:])$/.test(text.slice(0, match.index).trimEnd()))
       lines.push(lineOf(text, match.index));
   }
@@ -36,16 +37,16 @@ export function unawaited(text: string): number[] {
 }
 
 const sleep = /\bBun\.sleep(Sync)?\(|\bsetTimeout\(|\bsleepSync\(/;
-/** A loop asks for its condition again after such a pause. */
+/** A loop checks its condition again after such a pause. */
 const loop = /\b(for|while)\s*\(/;
 
-/** Lines of fixed waits without a reason. */
+/** Lines of fixed waits that have no reason. */
 export function fixedSleeps(text: string): number[] {
   const lines = text.split("\n");
   return lines.flatMap((line, index) => {
     if (!sleep.test(line) || /\/\/ sleep: \S/.test(line) || /^\s*\/\/ sleep: \S/.test(lines[index - 1] ?? ""))
       return [];
-    // The loop is on the line itself, or around it; conditions may be between.
+    // The loop is on the line itself or around it; conditions may be between the two.
     let indent = line.search(/\S/);
     if (loop.test(line)) return [];
     for (let above = index - 1; above >= 0 && above >= index - 6; above--) {

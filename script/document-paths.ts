@@ -1,21 +1,24 @@
-/** Finds paths of the repository that its documents name and that are not there: a file that was moved or renamed leaves such words behind. */
+/** Finds paths that the documents name and that do not exist in the repository, for example after a file was moved or renamed. */
 
 export interface MissingPath {
-  /** From 1. */
+  /** Counts from 1. */
   readonly line: number;
   readonly path: string;
 }
 
-/** Made by the build, so a fresh clone has none of it. */
+/** The build makes these, so a fresh clone has none of them. */
 const outputs = ["build", "dist", "node_modules", ".tools"];
 
-/** A name with one of these is a source or a document; others ("config.json", "resolv.conf") may be anybody's file. */
+/**
+ * A name with one of these endings is a source or a document of this repository. Other names ("config.json", "resolv.conf") may be files of
+ * other programs.
+ */
 const sourceName = /\.(?:ts|c|h|md|sh)$/;
 
 /**
- * What counts as a path: in backticks or as a link's target, a word that begins with a folder at the root of the repository, or that ends like
- * a source, or a single name with a slash behind it. The latter two may leave out their beginning: "oci/mounts.ts" is any file with that
- * end. `*` stands for a part of a name. Words with `<…>` or an ellipsis, absolute paths and names of packages are none.
+ * What counts as a path: a word in backticks or a link's target that begins with a folder at the root of the repository, or that ends like a
+ * source file, or that is a single name with a slash behind it. The latter two may leave out their beginning: "oci/mounts.ts" is any file with
+ * that ending. `*` stands for a part of a name. Words with `<…>` or an ellipsis, absolute paths and names of packages do not count.
  * @param paths All files and folders of the repository, relative to its root.
  */
 export function missingPaths(text: string, paths: ReadonlySet<string>): MissingPath[] {
@@ -47,14 +50,14 @@ export function missingPaths(text: string, paths: ReadonlySet<string>): MissingP
 }
 
 export interface NamedIn {
-  /** From 1. */
+  /** Counts from 1. */
   readonly line: number;
-  /** Functions and types that the document says are there. */
+  /** Functions and types that the document says exist in a file. */
   readonly names: readonly string[];
   readonly path: string;
 }
 
-/** What a document says to be in a file: "`one`, `two` and `three` in `packages/x/src/y.ts`". */
+/** Names that a document places in a file: "`one`, `two` and `three` in `packages/x/src/y.ts`". */
 export function namesInFiles(text: string): NamedIn[] {
   return text.split("\n").flatMap((line, index) =>
     [...line.matchAll(/((?:`\w+`(?:, | and ))*`\w+`) in `([\w./-]+\.(?:ts|c|h))`/g)].map(([, names, path]) => ({

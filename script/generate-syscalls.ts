@@ -1,14 +1,14 @@
 /**
  * Writes packages/runtime/src/seccomp/syscall-tables.ts from the kernel headers of this machine (package linux-libc-dev). Run it by hand when
- * newer headers bring new calls: bun script/generate-syscalls.ts
+ * newer headers have new calls: bun script/generate-syscalls.ts
  */
 import { resolve } from "node:path";
 
 const output = resolve(import.meta.dir, "../packages/runtime/src/seccomp/syscall-tables.ts");
 
 /**
- * Calls that the kernel has got since the headers of Debian 12 (6.1). From 424 on a number means the same on every machine; the two
- * others are x86_64's own. Source: arch/x86/entry/syscalls/*.tbl and scripts/syscall.tbl of Linux 6.18.
+ * Calls that are newer than the headers of Debian 12 (6.1). Numbers from 424 on are the same on every machine; the two others exist only on
+ * x86_64. Source: arch/x86/entry/syscalls/*.tbl and scripts/syscall.tbl of Linux 6.18.
  */
 const shared: Readonly<Record<string, number>> = {
   cachestat: 451,
@@ -39,7 +39,7 @@ const machines = [
   { name: "i386", source: "#include <asm/unistd_32.h>", more: shared },
   {
     name: "aarch64",
-    // What arch/arm64/include/uapi/asm/unistd.h asks the generic table for.
+    // The macros with which arch/arm64/include/uapi/asm/unistd.h selects parts of the generic table.
     source: ["RENAMEAT", "NEW_STAT", "SET_GET_RLIMIT", "TIME32_SYSCALLS", "SYS_CLONE3", "MEMFD_SECRET"]
       .map((part) => `#define __ARCH_WANT_${part}`)
       .concat("#include <asm-generic/unistd.h>")
@@ -63,7 +63,7 @@ function evaluate(value: string, all: ReadonlyMap<string, string>): number | und
   return other === undefined ? undefined : evaluate(other, all);
 }
 
-/** Names in the order of their numbers; a number stands where the count does not simply go on. */
+/** Names in the order of their numbers. Where the next number is not one higher, the list has a number first. */
 function pack(table: ReadonlyMap<string, number>): string {
   const words: string[] = [];
   let expected = 0;

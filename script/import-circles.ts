@@ -1,5 +1,6 @@
 /**
- * Files that import each other in a circle, values or types, in TypeScript and in C: none of them can be read, tested or moved without all the others.
+ * Files that import each other in a circle, values or types, in TypeScript and in C. Nobody can read, test or move one of them without all the
+ * others.
  */
 import { Glob } from "bun";
 import { dirname, join, relative, resolve } from "node:path";
@@ -31,7 +32,7 @@ async function readImports(root: string): Promise<Map<string, readonly string[]>
   return imports;
 }
 
-/** One circle of each group of files that reach each other, each file importing the next. */
+/** One circle of each group of files that reach each other; in it, each file imports the next. */
 export function circlesIn(imports: ReadonlyMap<string, readonly string[]>): string[][] {
   const circles: string[][] = [];
   const done = new Set<string>();

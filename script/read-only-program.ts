@@ -1,9 +1,9 @@
 /**
  * script/read-only-program.ts FILE: makes the JavaScript in an executable of `bun build --compile` read-only.
  *
- * Bun adds the program (sources and bytecode, some megabytes) as the section .bun to the end of the segment for data that can be written. Nobody
- * writes to it, but the kernel cannot know: pages of a writable segment cannot be given back to the page cache safely. So it becomes a segment of
- * its own that can only be read. For its header the one of the notes is used; they stay in the file as sections.
+ * Bun adds the program (sources and bytecode, some megabytes) as the section .bun to the end of the segment for writable data. No code writes
+ * to it, but the kernel cannot know that, so it cannot drop these pages from memory and read them from the file again. So this script makes a
+ * read-only segment of it. It uses the header of the notes' segment for this; the notes stay in the file as sections.
  */
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 
@@ -56,7 +56,7 @@ function splitProgram(path: string): void {
     const notes = at(PT_NOTE);
     const isAligned = program.address % pageBytes === 0 && program.offset % pageBytes === 0;
     if (data === undefined || notes === undefined || notes.byteOffset < data.byteOffset || !isAligned)
-      throw new Error("its segments are not those that bun makes: has another version another layout?");
+      throw new Error("its segments are not as bun makes them; perhaps this version of bun uses another layout");
     const dataBytes = BigInt(program.address) - data.readBigUInt64LE(16);
     data.writeBigUInt64LE(dataBytes, 32);
     data.writeBigUInt64LE(dataBytes, 40);

@@ -1,7 +1,7 @@
 /**
- * Runs the unit tests, then every root test file in a room of its own (test/room.sh), one after another, looks after each for what it left behind,
- * and counts. It can run beside another run, and beside other engines. The last line is
- * "N passed, N failed", and ", N skipped" where something could not be tried here: the line of it says why.
+ * Runs the unit tests, and then each root test file in a room of its own (test/room.sh), one after another. After each file it looks for what
+ * the file left behind. It can run beside another run, and beside other engines. The last line is "N passed, N failed", and ", N skipped" when
+ * some tests cannot run here; each skipped test prints its reason.
  */
 import { Glob } from "bun";
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -36,7 +36,7 @@ function fail(what: string): void {
   failures.push(what);
 }
 
-/** Runs a program whose output has the counts of bun test, or of test/parity.sh. One that ends without counts is a failure. */
+/** Runs a program whose output has the counts of bun test or of test/parity.sh. A program that ends without counts has failed. */
 async function run(name: string, command: readonly string[], timeoutMs: number): Promise<void> {
   const child = Bun.spawn([...command], {
     cwd: root,
@@ -65,28 +65,28 @@ async function run(name: string, command: readonly string[], timeoutMs: number):
   console.log(`${code === 0 ? "ok  " : "FAIL"} ${name} (${count("pass")} passed, ${count("fail")} failed)`);
 }
 
-/** What a run of tests is called, and with which programs of the machine: each test file may take so long. */
+/** The name of a run of tests, the programs of the machine that it needs, and the longest time of each test file. */
 const bunTest = [process.execPath, "test", "--timeout", "120000"];
 const limitMs = 15 * 60_000;
-/** Two guests: 10 minutes, and as much again where their roots are not made yet or the machine is busy. */
+/** Two guests: 10 minutes, and the same again when their roots must still be made or the machine is busy. */
 const guestLimitMs = 25 * 60_000;
 
 const units = unitFiles.filter(wanted);
 if (units.length > 0) await run("unit tests", [...bunTest, ...units.map((file) => `./${file}`)], limitMs);
 
-/** Runs a root test file, or the scenarios, in a room, and adds what was left behind there to the failures. */
+/** Runs a root test file, or the scenarios, in a room. What was left behind there counts as failures. */
 async function runInRoom(name: string, command: readonly string[]): Promise<void> {
   const room = mkdtempSync(join(tmpdir(), "fathom-test-"));
-  // Users of the containers must come through.
+  // Users of the containers must be able to enter.
   chmodSync(room, 0o711);
-  // Guests are made from Debian's packages.
+  // Guests are made of Debian's packages.
   const network = name.startsWith("test/guest/") ? ["--network"] : [];
   await run(name, ["test/room.sh", ...network, room, ...command], network.length > 0 ? guestLimitMs : limitMs);
   let left: string;
   try {
     left = readFileSync(join(room, "left"), "utf8").trim();
   } catch {
-    left = "the file's room was killed: its time was over";
+    left = "the file's room was killed: the file ran too long";
   }
   if (left === "") passed += 1;
   else {
@@ -98,7 +98,7 @@ async function runInRoom(name: string, command: readonly string[]): Promise<void
 }
 for (const file of rootFiles.filter(wanted)) await runInRoom(file, [...bunTest, `./${file}`]);
 
-/** The scenarios hold the CLI's own words too: with another CLI they are left out. `script/test parity` runs them all the same. */
+/** The scenarios also compare the CLI's own words, so with another CLI they do not run here. `script/test parity` runs them in any case. */
 const scenarios = [...new Glob("test/parity/scenarios/**/*.txt").scanSync(root)].length;
 const reason = words.length > 0 ? undefined : noDockerWords();
 if (wanted("parity") && reason === undefined) await runInRoom("parity scenarios", ["test/parity.sh"]);

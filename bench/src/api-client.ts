@@ -1,4 +1,4 @@
-/** The Engine API without a CLI, over one kept-open connection a caller, for rows about the engine itself. */
+/** The Engine API without a CLI, over one open connection per caller, for rows about the engine itself. */
 import { Agent, request } from "node:http";
 import type { Engine } from "./engines.ts";
 
@@ -10,7 +10,7 @@ export class ApiClient implements Disposable {
     this.#engine = engine;
   }
 
-  /** One request; the parsed answer. Throws on a status of 400 and more. */
+  /** One request; returns the parsed answer. Throws on a status of 400 and more. */
   call(method: string, path: string, body?: unknown): Promise<unknown> {
     const text = body === undefined ? "" : JSON.stringify(body);
     return new Promise((resolve, reject) => {

@@ -10,7 +10,7 @@ export interface Bare extends AsyncDisposable {
   readonly contenders: readonly Contender[];
 }
 
-/** An OCI bundle that runs `true` with new namespaces and no network, as the runtime's own `spec` command words it. */
+/** An OCI bundle that runs `true` with new namespaces and no network. The runtime's own `spec` command writes its configuration. */
 function makeBundle(runtime: string, bundle: string, rootfs: string, cgroup: string): void {
   mkdirSync(bundle, { recursive: true });
   run([runtime, "spec", "--bundle", bundle]);
@@ -25,7 +25,10 @@ function makeBundle(runtime: string, bundle: string, rootfs: string, cgroup: str
   writeFileSync(path, JSON.stringify(changed));
 }
 
-/** crun refuses hybrid cgroups: there it runs in a mount namespace without the v2 mount, entered by nsenter (about 1 ms of its time). */
+/**
+ * crun rejects hybrid cgroups. On such a machine it runs in a mount namespace without the v2 mount; nsenter enters that namespace (about 1 ms
+ * of the measured time).
+ */
 function crunSpace(): { prefix: string[]; holder?: Subprocess } {
   if (!existsSync("/sys/fs/cgroup/unified")) return { prefix: [] };
   const holder = Bun.spawn(
@@ -62,7 +65,7 @@ export async function startBare(directory: string, rootfs: string, floor: string
       const space = crunSpace();
       prefix = space.prefix;
       holder = space.holder;
-      // Until it has said "ready", the mount is still there.
+      // Before the program prints "ready", the mount is still there.
       if (space.holder?.stdout instanceof ReadableStream) await space.holder.stdout.getReader().read();
     }
     const state = join(directory, `${runtime}-state`);
@@ -84,7 +87,7 @@ export async function startBare(directory: string, rootfs: string, floor: string
   };
 }
 
-/** The root directory of an OCI layout's first image, its layers laid one over the other (whiteouts are not honoured). */
+/** The root directory of an OCI layout's first image: the layers are unpacked one over the other (whiteouts are ignored). */
 export function unpackRootfs(layout: string, rootfs: string): void {
   mkdirSync(rootfs, { recursive: true });
   const blob = (digest: string): string => join(layout, "blobs", digest.replace(":", "/"));
@@ -93,7 +96,7 @@ export function unpackRootfs(layout: string, rootfs: string): void {
   for (const layer of manifest.layers) run(["tar", "-xf", blob(layer.digest), "-C", rootfs]);
 }
 
-/** An OCI layout directory from a directory or a tar of one. */
+/** An OCI layout directory, made from a directory or from a tar of one. */
 export function openLayout(source: string, directory: string): string {
   mkdirSync(directory, { recursive: true });
   if (existsSync(join(source, "index.json"))) cpSync(source, directory, { recursive: true });

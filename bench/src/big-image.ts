@@ -1,6 +1,6 @@
 /**
- * The image for the pull row: 5 layers, 1.5 GB unpacked, 60 000 files, most of them small, as an image of an interpreted language has
- * them. Contents come from a fixed seed, so every machine measures the same bytes; about half of them can be compressed away.
+ * The image for the pull row: 5 layers, 1.5 GB unpacked, 60 000 files. Most files are small, as in an image of an interpreted language.
+ * Contents come from a fixed seed, so every machine measures the same bytes; compression removes about half of them.
  */
 import {
   mkdirSync,
@@ -22,7 +22,7 @@ const LAYER_BYTES = 300_000_000;
 const DIRECTORY_FILES = 40;
 const POOL_BYTES = 8 * 1024 * 1024;
 
-/** xorshift32: the same numbers everywhere. */
+/** xorshift32: gives the same numbers on every machine. */
 function generator(seed: number): () => number {
   let state = seed >>> 0 || 1;
   return () => {
@@ -34,7 +34,7 @@ function generator(seed: number): () => number {
   };
 }
 
-/** Bytes to cut file contents from: stretches of random bytes between stretches of words. */
+/** Bytes for the contents of files: parts with random bytes and parts with words. */
 function makePool(): Uint8Array {
   const next = generator(20_261_124);
   const words = Array.from({ length: 400 }, () =>
@@ -75,7 +75,7 @@ function header(path: string, type: "0" | "5", size: number): Buffer {
   return block;
 }
 
-/** Sizes of a layer's files: nine of ten below 16 KiB, the rest share what is left of the layer's bytes. */
+/** Sizes of a layer's files: nine of ten are below 16 KiB; the others share the rest of the layer's bytes. */
 function fileSizes(next: () => number): number[] {
   const sizes: number[] = [];
   let left = LAYER_BYTES;
@@ -97,7 +97,7 @@ function* layerPieces(layer: number, pool: Uint8Array): Generator<Uint8Array> {
   yield header("opt/", "5", 0);
   yield header(`${top}/`, "5", 0);
   for (const [index, size] of sizes.entries()) {
-    // The large ones are spread among the small ones.
+    // The large files are spread among the small ones.
     const directory = `${top}/d${Math.floor(index / DIRECTORY_FILES)}`;
     if (index % DIRECTORY_FILES === 0) yield header(`${directory}/`, "5", 0);
     yield header(`${directory}/file-${index}.dat`, "0", size);
@@ -153,8 +153,8 @@ async function writeLayer(path: string, layer: number, pool: Uint8Array): Promis
 const hashOf = (data: Uint8Array): string => `sha256:${new Bun.CryptoHasher("sha256").update(data).digest("hex")}`;
 
 /**
- * Makes the image as an OCI layout in `directory`, once: a later call finds it there. `layerCount` is for a quick trial; a layout
- * with another count is made anew under another name by the caller.
+ * Makes the image as an OCI layout in `directory`, once: a later call finds it there. `layerCount` is for a quick trial; for another count, the
+ * caller chooses another directory.
  */
 export async function makeBigImage(directory: string, layerCount = LAYER_COUNT): Promise<void> {
   if (existsSync(join(directory, "index.json"))) return;

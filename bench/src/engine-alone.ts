@@ -1,4 +1,4 @@
-/** The engine in a process of its own, in a network namespace of its own (engine-program.ts), as a contender. */
+/** A contender: the engine in a process and a network namespace of its own (engine-program.ts). */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { removeCgroups } from "./engines.ts";
@@ -37,7 +37,7 @@ export async function startEngineAlone(directory: string, layout: string): Promi
     child.stdin.write("sample\n");
     await child.stdin.flush();
     const { value } = await lines.read();
-    // Its end closes the output: what it said tells why.
+    // When the process ends, its output closes. The output says why.
     if (value === undefined) throw new Error((await failed).trim() || "the engine's process ended");
     return Number(value);
   }

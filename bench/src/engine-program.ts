@@ -1,9 +1,8 @@
 /**
- * The whole engine in this process, without daemon, socket and HTTP: what `create + start + exit inside the engine` means. Started by
- * engine-alone.ts in a network namespace of its own; each line on its input asks for one sample, each line of its output is one in
- * milliseconds.
+ * The whole engine in this process, without daemon, socket and HTTP: the row `create + start + exit inside the engine`. engine-alone.ts starts
+ * it in a network namespace of its own. Each line on its input asks for one sample; each line of its output is one sample in milliseconds.
  *
- *   engine-program DIRECTORY CGROUP-PARENT IMAGE-TAR
+ * engine-program DIRECTORY CGROUP-PARENT IMAGE-TAR
  */
 import { join } from "node:path";
 import { createReadStream, mkdirSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * The engines side by side. Each has a network namespace, a state directory and a socket of its own, and a docker-registry on its own
- * loopback with the same storage behind it, so they neither see nor disturb each other or an engine that this machine runs already.
+ * The engines side by side. Each has its own network namespace, state directory and socket, and its own docker-registry on its loopback, with
+ * the same storage for all. So they do not see or disturb each other, or an engine that already runs on this machine.
  */
 import {
   existsSync,
@@ -19,16 +19,16 @@ import { type Environment, run } from "./measure.ts";
 
 export const REGISTRY = "127.0.0.1:5000";
 
-/** Whom ours is measured beside: Docker, or another build of ours ("before"). */
+/** The engine that fathom is compared with: Docker, or another build of fathom ("before"). */
 export type Peer = "dockerd" | "before";
 
 export interface Engine {
   readonly name: "fathom" | Peer;
   readonly version: string;
   readonly socket: string;
-  /** Of the daemon itself. */
+  /** Process id of the daemon itself. */
   readonly pid: number;
-  /** For the docker CLI and ours. */
+  /** The address for the docker CLI and for fathom's CLI. */
   readonly env: Environment;
   stop(): Promise<void>;
 }
@@ -44,7 +44,7 @@ async function until(what: string, limitMs: number, ready: () => boolean | Promi
   throw new Error(`${what}: not ready after ${limitMs / 1000} s`);
 }
 
-/** Ends a child of ours: politely, then not. */
+/** Ends a child process of ours: first with SIGTERM, then with SIGKILL. */
 async function end(child: Subprocess, limitMs: number): Promise<void> {
   child.kill("SIGTERM");
   const timer = setTimeout(() => child.kill("SIGKILL"), limitMs);
@@ -61,7 +61,7 @@ async function answers(url: string, socket?: string): Promise<boolean> {
   }
 }
 
-/** Removes our (empty) cgroups, in every hierarchy. */
+/** Removes our empty cgroups, in every hierarchy. */
 export function removeCgroups(name: string): void {
   const tops = ["/sys/fs/cgroup", ...readdirSync("/sys/fs/cgroup").map((entry) => `/sys/fs/cgroup/${entry}`)];
   for (const top of tops) {
@@ -72,7 +72,7 @@ export function removeCgroups(name: string): void {
     try {
       rmdirSync(path);
     } catch {
-      // Still in use: said by what uses it.
+      // Still in use. Whatever uses it reports that.
     }
   }
 }
@@ -81,12 +81,12 @@ export interface EnginePlan {
   readonly name: Engine["name"];
   /** The daemon's program and its first arguments. */
   readonly command: readonly string[];
-  /** Directory for everything of this engine. */
+  /** Directory for all files of this engine. */
   readonly directory: string;
   readonly registryRoot: string;
 }
 
-/** Starts one engine and its registry. What was started is stopped again when a later step fails. */
+/** Starts one engine and its registry. When a later step fails, everything that was started is stopped again. */
 export async function startEngine(plan: EnginePlan): Promise<Engine> {
   const space = `fathom-bench-${plan.name}-${process.pid}`;
   const cgroup = `fathom/bench-${plan.name}-${process.pid}`;

@@ -1,11 +1,11 @@
 /**
- * bench/run: measures ours beside dockerd, runc and crun on this machine, in one run, and prints a table with ratios.
+ * bench/run: measures fathom beside dockerd, runc and crun on this machine, in one run, and prints a table with ratios.
  *
- *   bench/run [--only WORD]... [--rounds N] [--json FILE] [--image OCI-LAYOUT] [--small] [--before BINARY]
+ * bench/run [--only WORD]... [--rounds N] [--json FILE] [--image OCI-LAYOUT] [--small] [--before BINARY]
  *
  * --only     rows whose id has WORD           --rounds  at most N samples of each
  * --image    the small image (a layout directory or a tar of one; default: busybox made here)
- * --small    the big image with 1 layer only, for a trial
+ * --small    the big image with 1 layer only, for a quick try
  * --before   beside another build of fathom instead of dockerd: what has a change cost?
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -43,7 +43,7 @@ if (!Number.isInteger(roundsLimit) || roundsLimit < 1)
 const work = mkdtempSync("/var/tmp/fathom-bench-");
 await using cleanup = new AsyncDisposableStack();
 cleanup.defer(() => rmSync(work, { recursive: true, force: true }));
-// An interrupted run stops what it started, too.
+// An interrupted run also stops what it started.
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.once(signal, () => void cleanup.disposeAsync().finally(() => process.exit(130)));
 
@@ -85,7 +85,7 @@ const engines: Engine[] = [];
 const skipped: string[] = [];
 for (const plan of plans) {
   try {
-    if (Bun.which(plan.command[0]!) === null) throw new Error(`${plan.command[0]} is not there`);
+    if (Bun.which(plan.command[0]!) === null) throw new Error(`${plan.command[0]} does not exist`);
     const engine = await startEngine(plan);
     cleanup.defer(() => engine.stop());
     run(["docker", "pull", IMAGE], engine.env);

@@ -1,4 +1,4 @@
-/** Measuring: programs by the clock, memory by the kernel's own accounting. */
+/** Measurements: the time of programs by the clock, and memory by the kernel's own counters. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 export function median(values: readonly number[]): number {
@@ -15,12 +15,12 @@ export async function timeMs(action: () => unknown): Promise<number> {
   return performance.now() - start;
 }
 
-/** Nothing here takes longer: what does hangs. */
+/** Nothing here takes longer than this. A program that does has hung. */
 const LONGEST_MS = 300_000;
 
 export type Environment = Readonly<Record<string, string>>;
 
-/** Runs a program to its end and gives its output. Throws with what it said when it fails. */
+/** Runs a program to its end and returns its output. When it fails, throws with its error output. */
 export function run(command: readonly string[], env: Environment = {}): string {
   const child = Bun.spawnSync([...command], {
     env: { ...process.env, ...env },
@@ -35,14 +35,14 @@ export function run(command: readonly string[], env: Environment = {}): string {
   return child.stdout.toString();
 }
 
-/** Milliseconds of one run of a program whose output is of no interest. */
+/** Milliseconds of one run of a program whose output is ignored. */
 export function runMs(command: readonly string[], env: Environment = {}): number {
   const start = performance.now();
   run(command, env);
   return performance.now() - start;
 }
 
-/** Starts all commands at once; milliseconds until the last has ended well. */
+/** Starts all commands at once. Returns the milliseconds until the last one has ended successfully. */
 export async function allAtOnceMs(commands: readonly (readonly string[])[], env: Environment): Promise<number> {
   const start = performance.now();
   const codes = await Promise.all(
@@ -68,7 +68,7 @@ function field(path: string, name: string): number | undefined {
   return match ? Number(match[1]) : undefined;
 }
 
-/** Proportional set size in KiB: memory of a process, shared pages counted by their share. 0 for one that has ended. */
+/** Proportional set size in KiB: the memory of a process, where each shared page counts by the process's share. 0 for a process that has ended. */
 export function pssKiB(pid: number): number {
   return field(`/proc/${pid}/smaps_rollup`, "Pss") ?? 0;
 }
@@ -77,7 +77,7 @@ export function parentOf(pid: number): number {
   return field(`/proc/${pid}/status`, "PPid") ?? 0;
 }
 
-/** A process and all below it. */
+/** A process and all its descendants. */
 export function processTree(root: number): number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync("/proc")) {
@@ -95,7 +95,7 @@ export function processTree(root: number): number[] {
   return found;
 }
 
-/** Name of the program that a process executes; empty when it has ended. */
+/** Name of the program that a process executes; empty when the process has ended. */
 export function programOf(pid: number): string {
   try {
     return readlinkSync(`/proc/${pid}/exe`).split("/").at(-1) ?? "";

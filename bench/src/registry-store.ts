@@ -45,7 +45,7 @@ export class RegistryStore {
     return digest;
   }
 
-  /** Takes a finished file as a blob: a hard link where that is possible. */
+  /** Adds a finished file as a blob, with a hard link if possible. */
   putBlobFile(digest: string, path: string): void {
     const target = this.#blobPath(digest);
     mkdirSync(dirname(target), { recursive: true });
@@ -56,7 +56,7 @@ export class RegistryStore {
     }
   }
 
-  /** Makes `name:tag` name a manifest whose config and layers are stored already. */
+  /** Makes `name:tag` point to a manifest whose config and layers are already stored. */
   putManifest(name: string, tag: string, manifest: Uint8Array): void {
     const { config, layers } = decoded(manifestFields, new TextDecoder().decode(manifest), "the manifest");
     const digest = this.putBlob(manifest);
@@ -69,7 +69,7 @@ export class RegistryStore {
     put(join(repository, "_manifests/tags", tag, "index/sha256", hex(digest), "link"), digest);
   }
 
-  /** Takes the first image of an OCI layout directory. */
+  /** Adds the first image of an OCI layout directory. */
   putLayout(name: string, tag: string, layout: string): void {
     const pathOf = (digest: string): string => join(layout, "blobs", digest.replace(":", "/"));
     const [first] = decoded(indexFields, readFileSync(join(layout, "index.json"), "utf8"), "index.json").manifests;
@@ -77,7 +77,8 @@ export class RegistryStore {
     const manifest = readFileSync(pathOf(first.digest));
     const { mediaType, config, layers } = decoded(manifestFields, manifest.toString(), "the manifest");
     for (const { digest } of [config, ...layers]) this.putBlobFile(digest, pathOf(digest));
-    // docker-registry tells manifests apart by this member, which OCI lets be left out: such an image gets it, and so another digest.
+    // docker-registry needs this member to know the kind of a manifest, but in OCI it is optional. An image without it gets it here, and so
+    // another digest.
     const named =
       mediaType === undefined
         ? Buffer.from(

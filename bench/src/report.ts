@@ -1,4 +1,4 @@
-/** The table, for people, and the JSON, for programs. */
+/** The table for people, and the JSON for programs. */
 import type { Peer } from "./engines.ts";
 import type { ContenderResult, RowResult, TargetResult } from "./row.ts";
 
@@ -19,7 +19,7 @@ function find(row: RowResult, name: string): ContenderResult | undefined {
   return row.contenders.find((contender) => contender.name === name);
 }
 
-/** A Markdown table: one line a row, one more for each contender that is no engine. */
+/** A Markdown table: one line per row, and one more for each contender that is no engine. */
 export function table(results: readonly RowResult[], peer: Peer = "dockerd"): string {
   const lines = [`| row | fathom | ${peer} | ratio | target |`, "|---|---|---|---|---|"];
   for (const row of results) {
@@ -37,7 +37,7 @@ export function table(results: readonly RowResult[], peer: Peer = "dockerd"): st
   return lines.join("\n");
 }
 
-/** What has no number, and why. */
+/** The rows without a number, and the reason. */
 export function problems(results: readonly RowResult[]): string[] {
   return results.flatMap((row) =>
     row.contenders

@@ -1,4 +1,4 @@
-/** Rows of the bench, how one is measured, and what comes of it. */
+/** The rows of the bench, how a row is measured, and its result. */
 import type { Engine } from "./engines.ts";
 import { median } from "./measure.ts";
 
@@ -9,9 +9,9 @@ export interface Contender {
 }
 
 export interface Target {
-  /** At most this in the row's unit. */
+  /** The number may be at most this, in the row's unit. */
   readonly most?: number;
-  /** At most this many times what `to` (dockerd when absent) needs. */
+  /** The number may be at most this many times the number of `to` (dockerd when absent). */
   readonly ratio?: number;
   readonly to?: string;
 }
@@ -20,7 +20,7 @@ export interface Row {
   readonly id: string;
   readonly title: string;
   readonly unit: "ms" | "MB";
-  /** Samples of each contender, after one that is not counted (unless `warmUp` is false or there is only one). */
+  /** How many samples each contender gives, after one that does not count (unless `warmUp` is false or there is only one). */
   readonly rounds: number;
   readonly warmUp?: boolean;
   readonly targets: readonly Target[];
@@ -29,7 +29,7 @@ export interface Row {
   readonly after?: () => unknown;
 }
 
-/** The engines that are there. */
+/** The engines that this machine has. */
 export interface Sides {
   readonly engines: readonly Engine[];
 }
@@ -44,7 +44,7 @@ export interface ContenderResult {
 
 export interface TargetResult extends Target {
   readonly value?: number;
-  /** Absent when one of the two sides has no number. */
+  /** Absent when one of the two contenders has no number. */
   readonly met?: boolean;
 }
 
@@ -69,7 +69,8 @@ export function judge(targets: readonly Target[], contenders: readonly Contender
 }
 
 /**
- * Takes the samples in turns, A B A B, so that what else happens on the machine hits all alike. A contender that fails drops out with its reason.
+ * Takes the samples in turns, A B A B, so that other work on the machine affects all contenders equally. A contender that fails is dropped,
+ * with its reason.
  */
 export async function measureRow(row: Row, roundsLimit: number): Promise<RowResult> {
   const samples = new Map(row.contenders.map((contender): [Contender, number[]] => [contender, []]));
@@ -96,7 +97,7 @@ export async function measureRow(row: Row, roundsLimit: number): Promise<RowResu
     try {
       await row.after?.();
     } catch {
-      // The engines go away in the end anyway.
+      // The engines are removed at the end anyway.
     }
   }
   const contenders = row.contenders.map((contender): ContenderResult => {

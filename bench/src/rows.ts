@@ -1,4 +1,4 @@
-/** What is measured. A row's title says exactly what its numbers are; targets are ratios to dockerd unless they say otherwise. */
+/** The things that are measured. A row's title says exactly what its numbers are. Targets are ratios to dockerd unless they say otherwise. */
 import type { Contender, Row, Sides, Target } from "./row.ts";
 import { ApiClient } from "./api-client.ts";
 import { allAtOnceMs, type Environment, parentOf, processTree, programOf, pssKiB, run, runMs } from "./measure.ts";
@@ -13,7 +13,7 @@ let counter = 0;
 /** A container name that no other sample uses. */
 const freshName = (): string => `bench-${(counter += 1)}`;
 
-/** One contender for each engine that is there: the docker CLI against it. */
+/** One contender for each available engine: the docker CLI with that engine. */
 function throughDocker(sides: Sides, sample: (engine: Engine) => number | Promise<number>): Contender[] {
   return sides.engines.map((engine) => ({ name: engine.name, sample: () => sample(engine) }));
 }
@@ -22,7 +22,7 @@ function timed(...args: string[]): (engine: Engine) => number {
   return (engine) => runMs(["docker", ...args], engine.env);
 }
 
-/** Starts `count` idle containers by the docker CLI; gives their names. */
+/** Starts `count` idle containers with the docker CLI; returns their names. */
 function startMany(engine: Engine, count: number): string[] {
   return Array.from({ length: count }, () => {
     const name = freshName();
@@ -43,7 +43,7 @@ const inspected = list(
   }),
 );
 
-/** First processes of running containers, as inspect names them. */
+/** First processes of running containers, from inspect. */
 function firstProcesses(engine: Engine, names: readonly string[]): number[] {
   const text = run(["docker", "inspect", ...names], engine.env);
   return decodeDocument(inspected, JSON.parse(text), "docker inspect").map(({ State }, index) => {
@@ -52,11 +52,14 @@ function firstProcesses(engine: Engine, names: readonly string[]): number[] {
   });
 }
 
-/** MB of all processes of an engine: the daemon, what it started, and the keepers of `containers`, not the containers themselves. */
+/**
+ * MB of all processes of an engine: the daemon, the processes that it started, and the processes that keep `containers` running, without the
+ * containers themselves.
+ */
 function engineMegabytes(engine: Engine, containers: readonly number[]): number {
   const own = new Set([...processTree(engine.pid), ...containers.map(parentOf)]);
   for (const pid of containers) for (const inner of processTree(pid)) own.delete(inner);
-  // The registry and nsenter are the bench's.
+  // The registry and nsenter belong to the bench.
   return [...own].filter((pid) => programOf(pid) !== "nsenter").reduce((sum, pid) => sum + pssKiB(pid), 0) / 1024;
 }
 
@@ -64,7 +67,7 @@ async function apiRun(client: ApiClient): Promise<number> {
   const start = performance.now();
   const id = await client.create({ Image: IMAGE, Cmd: ["true"], HostConfig: { NetworkMode: "none" } });
   await client.call("POST", `/containers/${id}/start`);
-  // Not next-exit: it could have exited before the request arrives.
+  // Not next-exit: the container could have exited before the request arrives.
   await client.call("POST", `/containers/${id}/wait?condition=not-running`);
   const time = performance.now() - start;
   await client.call("DELETE", `/containers/${id}`);
@@ -93,10 +96,10 @@ async function runAtOnce(engine: Engine): Promise<number> {
   return time;
 }
 
-/** Until an engine is idle. */
+/** How long an engine waits until it counts as idle. */
 const quietMs = 5000;
 
-/** ext4 does not give an inode out again in the minute after its file was deleted, and goes through all of them to find another. */
+/** For a minute after a file was deleted, ext4 does not use its inode again, and passes over all such inodes to find another. */
 const inodeRestMs = 61_000;
 
 async function pull(engine: Engine, layers: number): Promise<number> {
@@ -104,7 +107,7 @@ async function pull(engine: Engine, layers: number): Promise<number> {
   const output = run(["docker", "pull", BIG_IMAGE], engine.env);
   const time = performance.now() - start;
   const fetched = output.match(/: Pull complete$/gm)?.length ?? 0;
-  // Anything else would time a pull of what is there already.
+  // Otherwise the row would measure the pull of an image that is already there.
   if (fetched !== layers) throw new Error(`only ${fetched} of ${layers} layers were pulled`);
   run(["docker", "rmi", BIG_IMAGE], engine.env);
   run(["sync"]);
@@ -115,13 +118,13 @@ async function pull(engine: Engine, layers: number): Promise<number> {
 export interface RowOptions {
   readonly bigLayers: number;
   readonly bigMegabytes: number;
-  /** The CLI of ours; absent where dist/fathom is not built. */
+  /** Fathom's own CLI; absent when dist/fathom is not built. */
   readonly fathom?: string;
-  /** Another build of it, measured in dockerd's place. */
+  /** Another build of fathom that is measured in dockerd's place. */
   readonly before?: string;
-  /** Programs beside the engines for the row about one container's life. */
+  /** Programs that are measured beside the engines in the row about one container's life. */
   readonly bare: readonly Contender[];
-  /** Our engine without its API, for the same row. */
+  /** Fathom's engine without its API, for the same row. */
   readonly alone?: Contender;
 }
 
@@ -130,7 +133,7 @@ export function rows(sides: Sides, options: RowOptions): Row[] {
   const ours = sides.engines.find((engine) => engine.name === "fathom");
   const theirs = sides.engines.find((engine) => engine.name !== "fathom");
 
-  /** Our CLI against our engine, beside the docker CLI against dockerd. */
+  /** Fathom's CLI with fathom's engine, beside the docker CLI with dockerd. */
   function cliBesideDocker(own: readonly string[], docker: readonly string[]): Contender[] {
     const list: Contender[] = [];
     if (ours !== undefined && fathom !== undefined)
@@ -250,7 +253,7 @@ export function rows(sides: Sides, options: RowOptions): Row[] {
     },
     {
       id: "container-memory",
-      title: `PSS of what keeps one running container (supervisor; containerd-shim), mean of ${perContainer}`,
+      title: `PSS of the process that keeps one container running (supervisor; containerd-shim), mean of ${perContainer}`,
       unit: "MB",
       rounds: 1,
       targets: [{ most: 0.5 }],
@@ -272,7 +275,7 @@ export function rows(sides: Sides, options: RowOptions): Row[] {
         await Bun.sleep(quietMs);
         const before = engineMegabytes(engine, []);
         const names = startMany(engine, perContainer);
-        // Our daemon lets go of memory when it is idle: both ends are looked at in the same state.
+        // Our daemon releases memory when it is idle. Both values are read in this state.
         await Bun.sleep(quietMs);
         const after = engineMegabytes(engine, firstProcesses(engine, names));
         remove(names, engine.env);
@@ -298,9 +301,9 @@ export function rows(sides: Sides, options: RowOptions): Row[] {
       contenders: throughDocker(sides, (engine) => engineMegabytes(engine, [])),
     },
   ];
-  // A change may cost nothing that a user would notice.
+  // A change may not cost time that a user would notice.
   const unchanged: Target[] = [{ ratio: 1.05, to: "before" }];
   if (before === undefined) return list;
-  // Two builds differ by less than the machine's noise: short rows are sampled more often.
+  // Two builds differ by less than the machine's noise, so short rows get more samples.
   return list.map((row) => ({ ...row, targets: unchanged, rounds: row.rounds >= 15 ? row.rounds * 4 : row.rounds }));
 }

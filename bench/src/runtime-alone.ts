@@ -1,4 +1,4 @@
-/** The life of one container by our runtime in this process: no daemon, no API, no metadata. Its configuration is the one that runc and crun get. */
+/** The life of one container with fathom's runtime in this process: no daemon, no API, no metadata. It uses the same configuration as runc and crun. */
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { compile, createLauncher, openCgroups } from "@fathom/runtime";
