@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { inCidr, isLoopbackHost, parseCidr } from "./addresses.ts";
-import { proxyFor } from "./proxy.ts";
+import { proxyFor } from "./transport/proxy.ts";
 
 test("ranges", () => {
   const range = parseCidr("10.1.0.0/16")!;

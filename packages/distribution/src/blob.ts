@@ -6,9 +6,9 @@ import { EngineError, systemClock, type Clock } from "@fathom/base";
 import type { Descriptor } from "@fathom/spec";
 import type { BlobSource } from "./contract.ts";
 import { TransportError } from "./errors.ts";
-import { delayMs } from "./retry.ts";
+import { delayMs } from "./transport/retry.ts";
 import { Session, type SessionState } from "./session.ts";
-import type { Answer } from "./transport.ts";
+import type { Answer } from "./transport/transport.ts";
 
 /** A try that received fewer bytes than this counts as fruitless. */
 const progressBytes = 64 * 1024;

@@ -5,7 +5,7 @@ import { streamBlob } from "./blob.ts";
 import type { Credentials, RegistryClient, RegistryConfig } from "./contract.ts";
 import { digestOf } from "./digests.ts";
 import { fetchManifest, headManifest, resolveImage } from "./manifests.ts";
-import { environmentProxy } from "./proxy.ts";
+import { environmentProxy } from "./transport/proxy.ts";
 import { pushBlob, pushManifest } from "./push.ts";
 import { Session } from "./session.ts";
 

@@ -3,4 +3,4 @@ export * from "./client.ts";
 export * from "./contract.ts";
 export { RegistryError, TransportError, type RegistryReason } from "./errors.ts";
 export * from "./login.ts";
-export { environmentProxy } from "./proxy.ts";
+export { environmentProxy } from "./transport/proxy.ts";

@@ -4,14 +4,14 @@
  */
 import { asEngineError, EngineError, isEngineError, systemClock, type Clock } from "@fathom/base";
 import type { Reference } from "@fathom/spec";
-import { Authorizer, type AuthorizerState } from "./authorizer.ts";
-import { parseChallenges } from "./challenge.ts";
+import { Authorizer, type AuthorizerState } from "./authentication/authorizer.ts";
+import { parseChallenges } from "./authentication/challenge.ts";
 import type { Credentials, RegistryConfig } from "./contract.ts";
 import { endpointsOf, rememberScheme, type Endpoint } from "./endpoints.ts";
 import { BusyError, errorOfAnswer, RegistryError, shownUrl, TransportError } from "./errors.ts";
-import { sendFollowing } from "./redirects.ts";
-import { busyOr, withRetries } from "./retry.ts";
-import { Transport, type Answer, type Exchange } from "./transport.ts";
+import { sendFollowing } from "./transport/redirects.ts";
+import { busyOr, withRetries } from "./transport/retry.ts";
+import { Transport, type Answer, type Exchange } from "./transport/transport.ts";
 
 const maxErrorBodyBytes = 64 * 1024;
 

@@ -2,13 +2,14 @@
  * One HTTP exchange over the runtime's fetch: TLS files and proxy by host, no redirects, no decompression, a limit on silence, and a separate
  * error for each kind of failure. Bodies have back-pressure: bytes that nobody reads are not received.
  */
-import { EngineError, messageOf } from "@fathom/base";
+import { EngineError } from "@fathom/base";
 import { loadCertificates, systemAuthorities, type TlsMaterial } from "./certificates.ts";
-import type { RegistryConfig } from "./contract.ts";
-import { officialHost } from "./endpoints.ts";
-import { shownUrl, TransportError, type TransportFailure } from "./errors.ts";
+import type { RegistryConfig } from "../contract.ts";
+import { officialHost } from "../endpoints.ts";
+import { shownUrl, TransportError } from "../errors.ts";
 import { environmentProxy, proxyFor, type ProxySettings } from "./proxy.ts";
 import { probeTls } from "./tls-probe.ts";
+import { failureOf, isMisnamed, refusedWords, wordsOf } from "./transport-words.ts";
 
 export interface Exchange {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH";
@@ -31,79 +32,6 @@ export interface Answer {
   /** Drops the rest of the body and closes the connection. */
   discard(): Promise<void>;
 }
-
-const fetchFailures: Readonly<Record<string, TransportFailure>> = {
-  ECONNREFUSED: "connect",
-  EHOSTUNREACH: "connect",
-  ENETUNREACH: "connect",
-  EADDRNOTAVAIL: "connect",
-  ConnectionRefused: "connect",
-  FailedToOpenSocket: "connect",
-  ENOTFOUND: "lookup",
-  EAI_AGAIN: "lookup",
-  EPROTO: "not-tls",
-  ETIMEDOUT: "idle",
-};
-
-/** The end of a message in the words of Go's net package, because people search the web for those words. */
-function wordsOf(failure: TransportFailure, error: unknown, url: URL): string {
-  const port = url.port === "" ? (url.protocol === "https:" ? "443" : "80") : url.port;
-  switch (failure) {
-    case "connect":
-      return `dial tcp ${url.hostname}:${port}: connect: ${connectWords[codeOf(error)] ?? "connection refused"}`;
-    case "lookup":
-      return `dial tcp: lookup ${url.hostname}: no such host`;
-    case "not-tls":
-      return "http: server gave HTTP response to HTTPS client";
-    case "idle":
-      return plainMessage(error);
-    case "tls":
-      return `tls: failed to verify certificate: x509: ${certificateWords(error, url)}`;
-    case "cut":
-      return "unexpected EOF: the connection was closed in the middle";
-  }
-}
-
-const connectWords: Readonly<Record<string, string>> = {
-  EHOSTUNREACH: "no route to host",
-  ENETUNREACH: "network is unreachable",
-  EADDRNOTAVAIL: "cannot assign requested address",
-};
-
-function certificateWords(error: unknown, url: URL): string {
-  const code = codeOf(error);
-  if (/SELF_SIGNED|ISSUER|UNABLE_TO_VERIFY/.test(code))
-    return `certificate signed by unknown authority (put the registry's CA certificate into certs.d/${url.host}/ca.crt)`;
-  if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID")
-    return `certificate has expired or is not yet valid: ${plainMessage(error)}`;
-  if (/ALTNAME|HOSTNAME/.test(code)) return `certificate is not valid for ${url.hostname}`;
-  return plainMessage(error);
-}
-
-/** The message without the runtime's advice to programmers. */
-function plainMessage(error: unknown): string {
-  return messageOf(error).replace(/ fetching "[^"]*"|\.? *For more information, pass `verbose: true`.*$/g, "");
-}
-
-/** What the server said in the handshake, in Go's words, and a hint for the user. */
-function refusedWords(reason: string, url: URL, hasCertificate: boolean): string {
-  const alert = /ALERT_(.*)$/.exec(reason)?.[1]?.toLowerCase().replaceAll("_", " ");
-  if (alert === undefined) return `tls: handshake failed: ${reason}`;
-  const folder = `certs.d/${url.host}`;
-  const help = !/certificate|handshake|unknown ca|access/.test(alert)
-    ? ""
-    : hasCertificate
-      ? ` (the server does not accept the client certificate of ${folder})`
-      : ` (the server may want a client certificate: client.cert and client.key in ${folder})`;
-  return `remote error: tls: ${alert}${help}`;
-}
-
-function codeOf(error: unknown): string {
-  return typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
-}
-
-const verificationCodes =
-  /CERT|ISSUER|SELF_SIGNED|ALTNAME|UNABLE_TO|HOSTNAME|INVALID_CA|PATH_LENGTH|UNSPECIFIED|ERR_TLS|ERR_SSL/;
 
 /** A timer that starts again at every sign of life. */
 class SilenceTimer {
@@ -210,7 +138,7 @@ export class Transport {
     material: TlsMaterial | undefined,
   ): Promise<TransportError> {
     const { url } = exchange;
-    const misnamed = /ALTNAME|HOSTNAME/.test(codeOf(failed.cause));
+    const misnamed = isMisnamed(failed.cause);
     if (failed.failure !== "not-tls" && !misnamed) return failed;
     const { reason, names } = await probeTls(url, material, exchange.signal);
     const start = startOf(exchange);
@@ -234,8 +162,7 @@ export class Transport {
         `${start}timeout: no byte arrived for ${this.#config.idleTimeoutMs / 1000} seconds`,
         { cause: error },
       );
-    const code = codeOf(error);
-    const failure = fetchFailures[code] ?? (verificationCodes.test(code) ? "tls" : "cut");
+    const failure = failureOf(error);
     return new TransportError(failure, start + wordsOf(failure, error, url), { cause: error });
   }
 }

@@ -4,7 +4,7 @@
  * variables from the environment, and every request names its proxy itself.
  */
 import { isIP } from "node:net";
-import { inCidr, isLoopbackHost, parseCidr } from "./addresses.ts";
+import { inCidr, isLoopbackHost, parseCidr } from "../addresses.ts";
 
 export interface ProxySettings {
   readonly http?: string;

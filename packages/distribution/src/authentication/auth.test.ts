@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { systemClock } from "@fathom/base";
 import { mediaTypes, parseReference, type Descriptor, type Reference } from "@fathom/spec";
-import { openBlob } from "./blob.ts";
-import { createRegistryClient, defaultRegistryConfig } from "./client.ts";
-import type { Credentials, RegistryClient, RegistryConfig } from "./contract.ts";
-import { forgetSchemes } from "./endpoints.ts";
-import { login } from "./login.ts";
-import { respondError, ScriptedRegistry, type RecordedRequest } from "./testing/scripted-registry.ts";
+import { openBlob } from "../blob.ts";
+import { createRegistryClient, defaultRegistryConfig } from "../client.ts";
+import type { Credentials, RegistryClient, RegistryConfig } from "../contract.ts";
+import { forgetSchemes } from "../endpoints.ts";
+import { login } from "../login.ts";
+import { respondError, ScriptedRegistry, type RecordedRequest } from "../testing/scripted-registry.ts";
 
 const password = "s3cret-Pass";
 const basic = `Basic ${Buffer.from(`ann:${password}`).toString("base64")}`;

@@ -1,5 +1,5 @@
 /** Redirects, followed by our own code: each step checks the target and which headers it gets. */
-import { RegistryError, shownUrl } from "./errors.ts";
+import { RegistryError, shownUrl } from "../errors.ts";
 import type { Answer, Exchange, Transport } from "./transport.ts";
 
 const maxRedirects = 10;

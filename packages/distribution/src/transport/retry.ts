@@ -1,6 +1,6 @@
 /** Retries: which failures may be temporary, and how long to wait before the next try. */
 import type { Clock } from "@fathom/base";
-import { BusyError, TransportError, type RegistryError } from "./errors.ts";
+import { BusyError, TransportError, type RegistryError } from "../errors.ts";
 
 const busyStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 const firstDelayMs = 250;

@@ -1,6 +1,6 @@
 /** Failures of an exchange, by what the runtime's fetch throws: their kind, and words of Go's net package, which people search the web for. */
 import { messageOf } from "@fathom/base";
-import type { TransportFailure } from "./errors.ts";
+import type { TransportFailure } from "../errors.ts";
 
 const fetchFailures: Readonly<Record<string, TransportFailure>> = {
   ECONNREFUSED: "connect",
@@ -15,7 +15,7 @@ const fetchFailures: Readonly<Record<string, TransportFailure>> = {
   ETIMEDOUT: "idle",
 };
 
-/** The end of a message in the words of Go's net package, which people search the web for. */
+/** The end of a message in the words of Go's net package, because people search the web for those words. */
 export function wordsOf(failure: TransportFailure, error: unknown, url: URL): string {
   const port = url.port === "" ? (url.protocol === "https:" ? "443" : "80") : url.port;
   switch (failure) {
@@ -43,19 +43,19 @@ const connectWords: Readonly<Record<string, string>> = {
 function certificateWords(error: unknown, url: URL): string {
   const code = codeOf(error);
   if (/SELF_SIGNED|ISSUER|UNABLE_TO_VERIFY/.test(code))
-    return `certificate signed by unknown authority (its own belongs into certs.d/${url.host}/ca.crt)`;
+    return `certificate signed by unknown authority (put the registry's CA certificate into certs.d/${url.host}/ca.crt)`;
   if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID")
     return `certificate has expired or is not yet valid: ${plainMessage(error)}`;
   if (/ALTNAME|HOSTNAME/.test(code)) return `certificate is not valid for ${url.hostname}`;
   return plainMessage(error);
 }
 
-/** Without the runtime's advice to programmers. */
+/** The message without the runtime's advice to programmers. */
 function plainMessage(error: unknown): string {
   return messageOf(error).replace(/ fetching "[^"]*"|\.? *For more information, pass `verbose: true`.*$/g, "");
 }
 
-/** What the server said to the handshake, in Go's words, and what may help. */
+/** What the server said in the handshake, in Go's words, and a hint for the user. */
 export function refusedWords(reason: string, url: URL, hasCertificate: boolean): string {
   const alert = /ALERT_(.*)$/.exec(reason)?.[1]?.toLowerCase().replaceAll("_", " ");
   if (alert === undefined) return `tls: handshake failed: ${reason}`;

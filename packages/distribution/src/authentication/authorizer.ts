@@ -5,11 +5,11 @@
 import { EngineError, type Clock } from "@fathom/base";
 import { isObject, parseJson } from "@fathom/spec";
 import type { Challenge } from "./challenge.ts";
-import type { Credentials } from "./contract.ts";
-import { errorOfAnswer, RegistryError, shownUrl } from "./errors.ts";
-import { sendFollowing } from "./redirects.ts";
-import { busyOr } from "./retry.ts";
-import type { Transport } from "./transport.ts";
+import type { Credentials } from "../contract.ts";
+import { errorOfAnswer, RegistryError, shownUrl } from "../errors.ts";
+import { sendFollowing } from "../transport/redirects.ts";
+import { busyOr } from "../transport/retry.ts";
+import type { Transport } from "../transport/transport.ts";
 
 const maxTokenAnswerBytes = 1024 * 1024;
 const clientId = "fathom";

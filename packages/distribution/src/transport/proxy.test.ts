@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { parseReference } from "@fathom/spec";
-import { defaultRegistryConfig } from "./client.ts";
-import type { ProxyRun } from "./testing/download-in-worker.ts";
-import { ScriptedRegistry } from "./testing/scripted-registry.ts";
+import { defaultRegistryConfig } from "../client.ts";
+import type { ProxyRun } from "../testing/download-in-worker.ts";
+import { ScriptedRegistry } from "../testing/scripted-registry.ts";
 
 let registry: ScriptedRegistry;
 let proxy: ScriptedRegistry;
@@ -18,7 +18,7 @@ afterEach(async () => {
 
 /** A program of its own, because each process cleans its environment only once. */
 async function downloadInWorker(environment: Record<string, string>, run: ProxyRun): Promise<string> {
-  const script = new URL("testing/download-in-worker.ts", import.meta.url).pathname;
+  const script = new URL("../testing/download-in-worker.ts", import.meta.url).pathname;
   const child = Bun.spawn([process.execPath, script, JSON.stringify(run)], {
     env: { PATH: process.env["PATH"] ?? "", ...environment },
     stdout: "pipe",
