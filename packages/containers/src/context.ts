@@ -5,7 +5,7 @@ import type { Cgroups, Launcher } from "@fathom/runtime";
 import type { Store } from "@fathom/store";
 import type { HostFiles, Sys } from "@fathom/sys";
 import type { VolumeLookup } from "@fathom/volumes";
-import type { ContainerTable } from "./table.ts";
+import type { ContainerTable } from "./rows/table.ts";
 import type { Container } from "./container.ts";
 import type {
   ContainersConfig,

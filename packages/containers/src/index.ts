@@ -10,7 +10,7 @@ export { Refused } from "./lifecycle/machine.ts";
 export type { ContainerSpec, NamespaceMode } from "./container-spec.ts";
 export { Container } from "./container.ts";
 export { type ContainersContext, locked, mustRun, publish } from "./context.ts";
-export { ContainerDescriptions, describeLayers } from "./description.ts";
+export { ContainerDescriptions, describeLayers } from "./rows/descriptions.ts";
 export { type ExecStartOptions, createExec, mustTakeExecs, resizeExec, startExec } from "./exec/exec.ts";
 export type { ExecSpec } from "./exec/exec-spec.ts";
 export type { Exec } from "./exec/exec-table.ts";
@@ -42,4 +42,4 @@ export {
   attachContainer,
   containerLogs,
 } from "./streams/attach.ts";
-export { ContainerTable } from "./table.ts";
+export { ContainerTable } from "./rows/table.ts";

@@ -4,7 +4,7 @@ import { EngineError, KeyedMutex } from "@fathom/base";
 import type { VolumeLookup } from "@fathom/volumes";
 import type { ContainersContext } from "./context.ts";
 import type { ContainersConfig, ImageLookup } from "./contract.ts";
-import { ContainerDescriptions, takeUpDescribed } from "./description.ts";
+import { ContainerDescriptions, takeUpDescribed } from "./rows/descriptions.ts";
 import { ExecTable } from "./exec/exec-table.ts";
 import { writeRowsLater } from "./lifecycle/late-rows.ts";
 import { connectLifecycle } from "./lifecycle/lifecycle.ts";
@@ -14,7 +14,7 @@ import { LogWatch } from "./logs/log-watch.ts";
 import { containersRoot } from "./paths.ts";
 import { recover, resume } from "./recovery/recover.ts";
 import { defaultNamespaces, Stems } from "./stems.ts";
-import { ContainerTable } from "./table.ts";
+import { ContainerTable } from "./rows/table.ts";
 
 /** Made of what is here: the state of the containers. Everything else of a `ContainersContext` is given. */
 type Own =

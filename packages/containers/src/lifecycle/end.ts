@@ -2,7 +2,7 @@
 import { parseRfc3339Nano } from "@fathom/base";
 import type { ExitStatus } from "@fathom/runtime";
 import { detachNetworks } from "../steps/networks.ts";
-import type { ContainerPatch } from "../table.ts";
+import type { ContainerPatch } from "../rows/table.ts";
 import type { Container, RunningProcess } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 import { unmountImages } from "../steps/image-mounts.ts";

@@ -3,7 +3,7 @@
  * and lets what follows happen. All of it is done while the container's lock is held (`locked`), but for a daemon's start, which is alone.
  */
 import { EngineError, messageOf, type ErrorCode, type Logger } from "@fathom/base";
-import type { ContainerPatch, ContainerTable } from "../table.ts";
+import type { ContainerPatch, ContainerTable } from "../rows/table.ts";
 import type { Container, RunningProcess } from "../container.ts";
 import type { PendingStreams } from "../container.ts";
 import { stateOfRow, statesWithProcess, transitions, type Effect, type Happening, type State } from "./states.ts";

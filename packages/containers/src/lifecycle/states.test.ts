@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { silentLogger } from "@fathom/base";
-import type { ContainerTable } from "../table.ts";
+import type { ContainerTable } from "../rows/table.ts";
 import { Container } from "../container.ts";
 import type { ContainerRecord } from "../record.ts";
 import { Machine, Refused, type Change, type Effects } from "./machine.ts";

@@ -11,7 +11,7 @@ import { deferred, EngineError, formatRfc3339Nano, messageOf, zeroTime } from "@
 import type { Cgroup, ExitStatus, KnownRun, Supervisor } from "@fathom/runtime";
 import type { Container, RunningProcess } from "../container.ts";
 import type { ContainerRecord } from "../record.ts";
-import type { ContainerPatch } from "../table.ts";
+import type { ContainerPatch } from "../rows/table.ts";
 import { knownEndpoints } from "../steps/networks.ts";
 import { endedPatch, lengthOfRunNs, policyFacts } from "../lifecycle/end.ts";
 import { removeContainer, removeFiles } from "../lifecycle/remove.ts";

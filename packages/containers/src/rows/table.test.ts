@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import type { Database } from "@fathom/store";
-import type { ContainerSpec } from "./container-spec.ts";
-import type { RestartPolicy } from "./lifecycle/restart-policy.ts";
-import type { ContainerRecord, ContainerState } from "./record.ts";
+import type { ContainerSpec } from "../container-spec.ts";
+import type { RestartPolicy } from "../lifecycle/restart-policy.ts";
+import type { ContainerRecord, ContainerState } from "../record.ts";
 import { ContainerTable, type ContainerPatch } from "./table.ts";
 
 /** Notes for each write whether it waits for the disk. */

@@ -23,12 +23,12 @@ import { messageOf, shortId, type Logger } from "@fathom/base";
 import type { DescribedLayer, DescribeLayers, Store } from "@fathom/store";
 import { anonymousLabel } from "@fathom/volumes";
 import { fixedPart } from "./table.ts";
-import type { Container } from "./container.ts";
-import { readHealth } from "./health/stored-health.ts";
-import type { ContainerRecord } from "./record.ts";
-import type { ContainersContext } from "./context.ts";
-import type { ContainersConfig } from "./contract.ts";
-import { containerPaths, containersRoot } from "./paths.ts";
+import type { Container } from "../container.ts";
+import { readHealth } from "../health/stored-health.ts";
+import type { ContainerRecord } from "../record.ts";
+import type { ContainersContext } from "../context.ts";
+import type { ContainersConfig } from "../contract.ts";
+import { containerPaths, containersRoot } from "../paths.ts";
 
 interface Description {
   readonly version: 1;

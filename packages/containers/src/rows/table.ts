@@ -4,11 +4,11 @@
  */
 import { EngineError } from "@fathom/base";
 import type { Database, Migration } from "@fathom/store";
-import { Container } from "./container.ts";
-import type { UpgradeRecord } from "./contract.ts";
-import { stateOfRow } from "./lifecycle/states.ts";
-import { readHealth } from "./health/stored-health.ts";
-import type { ContainerRecord } from "./record.ts";
+import { Container } from "../container.ts";
+import type { UpgradeRecord } from "../contract.ts";
+import { stateOfRow } from "../lifecycle/states.ts";
+import { readHealth } from "../health/stored-health.ts";
+import type { ContainerRecord } from "../record.ts";
 
 const migrations: readonly Migration[] = [
   {
