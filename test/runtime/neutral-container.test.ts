@@ -116,8 +116,10 @@ beforeAll(async () => {
     events: { publish: (_type, action, _id, attributes) => void published.push(`${action} ${attributes["pod"]}`) },
     wantsStartReport: () => false,
     eventAttributes: ({ extension }) => ({ pod: (extension as Pod).pod }),
-    upgradeRecord: () => {
-      throw new Error("there is no earlier version");
+    records: {
+      upgrade: () => {
+        throw new Error("there is no earlier version");
+      },
     },
   });
 });

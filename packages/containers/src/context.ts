@@ -14,7 +14,6 @@ import type {
   FailureWords,
   ImageLookup,
   LogChoice,
-  UpgradeRecord,
 } from "./contract.ts";
 import type { ExecTable } from "./exec/exec-table.ts";
 import type { Machine } from "./lifecycle/machine.ts";
@@ -38,7 +37,6 @@ export interface ContainersContext {
   readonly oci: ContainerTranslation;
   readonly logs: LogChoice;
   readonly words: FailureWords;
-  readonly upgradeRecord: UpgradeRecord;
   readonly containers: ContainerTable;
   /** Changes the states of containers. */
   readonly machine: Machine;

@@ -9,6 +9,7 @@
  */
 import type { LaunchFailure, LogSink } from "@fathom/runtime";
 import type { ChainId, Digest, LinuxSeccomp, OciProcess, OciSpec } from "@fathom/spec";
+import type { ContainerSpec } from "./container-spec.ts";
 import type { ExecSpec } from "./exec/exec-spec.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -56,11 +57,19 @@ export interface JoinedNamespaces {
   readonly ipc: string | undefined;
 }
 
-/**
- * A record as an earlier version wrote it, without a `spec`, brought to today's form by the owner of its extension.
- * @throws data-loss when it is nothing that an earlier version wrote
- */
-export type UpgradeRecord = (old: Readonly<Record<string, unknown>>) => ContainerRecord;
+/** What the owner of the extensions says of records that are stored. */
+export interface RecordOwner {
+  /**
+   * The spec that an extension means, where the owner can tell: it is then derived at each start of a daemon, and not stored. Absent where the spec itself is the data.
+   * @throws data-loss when the extension is not the owner's
+   */
+  readonly specOf?: (record: Pick<ContainerRecord, "id" | "extension">) => ContainerSpec;
+  /**
+   * A record as an earlier version wrote it, without an extension, brought to today's form.
+   * @throws data-loss when it is nothing that an earlier version wrote
+   */
+  readonly upgrade: (old: Readonly<Record<string, unknown>>) => ContainerRecord;
+}
 
 /** A container's log, by its settings. */
 export interface LogChoice {

@@ -3,8 +3,9 @@ import { mkdirSync } from "node:fs";
 import { EngineError, KeyedMutex } from "@fathom/base";
 import type { VolumeLookup } from "@fathom/volumes";
 import type { ContainersContext } from "./context.ts";
-import type { ContainersConfig, ImageLookup } from "./contract.ts";
-import { ContainerDescriptions, takeUpDescribed } from "./rows/descriptions.ts";
+import type { ContainersConfig, ImageLookup, RecordOwner } from "./contract.ts";
+import { ContainerDescriptions } from "./rows/descriptions.ts";
+import { RecordForm } from "./rows/record-form.ts";
 import { ExecTable } from "./exec/exec-table.ts";
 import { writeRowsLater } from "./lifecycle/late-rows.ts";
 import { connectLifecycle } from "./lifecycle/lifecycle.ts";
@@ -12,7 +13,9 @@ import { Machine } from "./lifecycle/machine.ts";
 import { stopForShutdown } from "./lifecycle/shutdown.ts";
 import { LogWatch } from "./logs/log-watch.ts";
 import { containersRoot } from "./paths.ts";
-import { recover, resume } from "./recovery/recover.ts";
+import { recover } from "./recovery/recover.ts";
+import { resume } from "./recovery/resume.ts";
+import { takeUpDescribed } from "./recovery/take-up-described.ts";
 import { defaultNamespaces, Stems } from "./stems.ts";
 import { ContainerTable } from "./rows/table.ts";
 
@@ -38,6 +41,7 @@ export interface ContainersOptions<Images extends ImageLookup, Volumes extends V
   ContainersContext,
   Own
 > {
+  readonly records: RecordOwner;
   readonly config: ContainersConfig & {
     readonly cgroupParent: string;
     /** Stems kept ready, 0 to make each when it is asked for. */
@@ -64,10 +68,11 @@ export interface Containers<Images, Volumes> {
 export async function openContainers<Images extends ImageLookup, Volumes extends VolumeSource>(
   options: ContainersOptions<Images, Volumes>,
 ): Promise<Containers<Images, Volumes>> {
-  const { config, store, launcher, cgroups, sys, logger, clock, upgradeRecord } = options;
+  const { config, store, launcher, cgroups, sys, logger, clock } = options;
   mkdirSync(containersRoot(config), { recursive: true, mode: 0o710 });
-  const descriptions = new ContainerDescriptions(config, store, logger);
-  const containers = new ContainerTable(store.database, upgradeRecord, descriptions);
+  const form = new RecordForm(options.records);
+  const descriptions = new ContainerDescriptions({ config, store, logger, form });
+  const containers = new ContainerTable(store.database, form, descriptions);
   const images = options.images(containers);
   const volumes = options.volumes(containers);
   const shuttingDown = new AbortController();
@@ -92,7 +97,7 @@ export async function openContainers<Images extends ImageLookup, Volumes extends
   };
   containers.onUnwritten = (reason) => writeRowsLater(context, reason);
   connectLifecycle(context);
-  await takeUpDescribed(context);
+  await takeUpDescribed(context, form);
   await recover(context);
   descriptions.complete(containers.list());
   return {

@@ -5,7 +5,7 @@ import type { ContainersConfig } from "./contract.ts";
 export interface ContainerPaths {
   /** `containers/<id>` below the data root, 0710. */
   readonly directory: string;
-  /** What its row says, for a database that does not have it (description.ts). */
+  /** What its row says, for a database that does not have it (rows/descriptions.ts). */
   readonly description: string;
   readonly hosts: string;
   readonly hostname: string;

@@ -5,15 +5,15 @@ import { join } from "node:path";
 import { silentLogger } from "@fathom/base";
 import { openDatabase, type Database } from "@fathom/store";
 import { createSys } from "@fathom/sys";
-import { ContainerTable } from "@fathom/containers";
-import { upgradeRecord } from "./containers/docker-extension.ts";
+import { ContainerTable, RecordForm } from "@fathom/containers";
+import { recordOwner } from "./containers/docker-extension.ts";
 import type { EngineParts } from "./contract.ts";
 import { createNetworkState } from "./networks/network-state.ts";
 import { testConfig } from "./testing/fakes.ts";
 import { createVolumePart } from "./volumes/volume-backend.ts";
 
 const readers: Readonly<Record<string, (database: Database, root: string) => unknown>> = {
-  container: (database) => new ContainerTable(database, upgradeRecord),
+  container: (database) => new ContainerTable(database, new RecordForm(recordOwner)),
   network: (database) => createNetworkState(database).networks(),
   volume: (database, root) =>
     createVolumePart({

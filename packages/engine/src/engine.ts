@@ -1,5 +1,5 @@
 /** The engine put together: containers, images, volumes, networks, and the daemon's life around them. */
-import { dockerOf, eventAttributes, upgradeRecord } from "./containers/docker-extension.ts";
+import { dockerOf, eventAttributes, recordOwner } from "./containers/docker-extension.ts";
 import { EngineError, randomId, type Clock, type Logger } from "@fathom/base";
 import type { Networks } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
@@ -77,7 +77,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     events,
     eventAttributes,
     wantsStartReport: ({ imageId }) => wantsStartReport(imagePart, imageId),
-    upgradeRecord,
+    records: recordOwner,
   });
   const { images, volumes } = opened;
   const context: EngineContext = { ...opened.context, config, images, oci: options.oci, events };

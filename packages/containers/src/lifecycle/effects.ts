@@ -93,7 +93,7 @@ async function autoRemove(
   if (!container.record.spec.removeOnExit || engine.shuttingDown.aborted) return;
   // A restart by the user takes it up again, unless its start fails.
   if (end !== undefined && container.restarts > 0) return;
-  if (end !== undefined) engine.containers.depart(container, engine.clock.monotonicMs());
+  if (end !== undefined) engine.containers.departed.add(container, engine.clock.monotonicMs());
   try {
     await remove(container, { volumes: true });
   } catch (error) {

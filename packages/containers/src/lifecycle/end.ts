@@ -70,6 +70,15 @@ export function policyFacts(
   return { policy: spec.restart, exitCode: state.exitCode, restartCount, stoppedByUser };
 }
 
+/** The policy's decision on the last run, from what the row says of it. */
+export function decideAgain(record: ContainerRecord): RestartDecision {
+  return decideRestart({
+    ...policyFacts(record),
+    ranForMs: Number(lengthOfRunNs(record.state) / 1_000_000n),
+    previousDelayMs: record.restartDelayMs,
+  });
+}
+
 /** How an end changes the row. Also of ends that a starting daemon finds. */
 export function endedPatch(
   record: ContainerRecord,

@@ -25,7 +25,7 @@ export function waitContainer(
   } catch (error) {
     // `docker run -d --rm` and then `docker wait`: a short run has removed itself by now, and its code is still an answer.
     const code =
-      condition === "next-exit" ? undefined : engine.containers.departed(nameOrId, engine.clock.monotonicMs());
+      condition === "next-exit" ? undefined : engine.containers.departed.exitCode(nameOrId, engine.clock.monotonicMs());
     if (code === undefined) throw error;
     return { result: Promise.resolve({ exitCode: code }) };
   }

@@ -6,36 +6,15 @@
  * is written when no other has come for a moment, so that no run waits for it and what is removed meanwhile costs nothing; of what runs, and of what ended last,
  * the supervisor knows more. A container that removes itself keeps what its creation wrote.
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { open } from "node:fs/promises";
-import { dirname } from "node:path";
-import { messageOf, shortId, type Logger } from "@fathom/base";
-import type { DescribedLayer, DescribeLayers, Store } from "@fathom/store";
-import { anonymousLabel } from "@fathom/volumes";
-import { fixedPart } from "./table.ts";
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
+import { messageOf, type Logger } from "@fathom/base";
+import type { DescribedLayer, Store } from "@fathom/store";
 import type { Container } from "../container.ts";
-import { readHealth } from "../health/stored-health.ts";
-import type { ContainerRecord } from "../record.ts";
-import type { ContainersContext } from "../context.ts";
 import type { ContainersConfig } from "../contract.ts";
 import { containerPaths, containersRoot } from "../paths.ts";
-
-interface Description {
-  readonly version: 1;
-  readonly record: ContainerRecord;
-  /** Of its image, the uppermost first. */
-  readonly layers: readonly DescribedLayer[];
-}
+import type { ContainerRecord } from "../record.ts";
+import { isNotThere, makeDurable, readDescription, syncPath, type Description } from "./description-file.ts";
+import type { RecordForm } from "./record-form.ts";
 
 type Described = Pick<Container, "record">;
 
@@ -43,12 +22,25 @@ type Described = Pick<Container, "record">;
 const laterMs = 1000;
 const longestMs = 4000;
 const batchSize = 20;
+/** How long a description that was written waits until it is made durable. */
+const writeOutDelayMs = 2000;
+
+export interface DescriptionsOptions {
+  readonly config: Pick<ContainersConfig, "dataRoot">;
+  readonly store: Store;
+  readonly logger: Logger;
+  readonly form: RecordForm;
+  /** Makes a file and its name durable. For tests, as `now`. */
+  readonly writeOut?: (path: string) => Promise<void>;
+  readonly now?: () => number;
+}
 
 /** Keeps the descriptions in step with the rows (`ContainerTable`). */
 export class ContainerDescriptions {
-  readonly #config: ContainersConfig;
+  readonly #config: DescriptionsOptions["config"];
   readonly #store: Store;
   readonly #logger: Logger;
+  readonly #form: RecordForm;
   readonly #writeOut: (path: string) => Promise<void>;
   readonly #toWriteOut = new Set<string>();
   #writingOut = false;
@@ -61,18 +53,12 @@ export class ContainerDescriptions {
 
   readonly #now: () => number;
 
-  /** @param writeOut Makes a file and its name durable. It and `now` are for tests. */
-  constructor(
-    config: ContainersConfig,
-    store: Store,
-    logger: Logger,
-    writeOut = makeDurable,
-    now: () => number = () => performance.now(),
-  ) {
-    this.#now = now;
+  constructor({ config, store, logger, form, writeOut = makeDurable, now }: DescriptionsOptions) {
+    this.#now = now ?? (() => performance.now());
     this.#config = config;
     this.#store = store;
     this.#logger = logger;
+    this.#form = form;
     this.#writeOut = writeOut;
   }
 
@@ -84,7 +70,11 @@ export class ContainerDescriptions {
   #write(record: ContainerRecord, durable: boolean): void {
     const { description: path } = containerPaths(this.#config, record.id);
     try {
-      const text = JSON.stringify({ version: 1, record, layers: this.#layersOf(record) } satisfies Description);
+      const text = JSON.stringify({
+        version: 1,
+        record: this.#form.stored(record),
+        layers: this.#layersOf(record),
+      } satisfies Description);
       if (!existsSync(path)) {
         writeFileSync(path, text, { mode: 0o600 });
         // A power cut ends a container with --rm, and nobody looks for its description.
@@ -193,13 +183,23 @@ export class ContainerDescriptions {
   complete(containers: Iterable<Described>): void {
     for (const container of containers) {
       const { record } = container;
-      const written = read(this.#config, record.id);
-      if (written !== undefined && fixedPart(written.record) === fixedPart(record)) {
-        if (JSON.stringify(written.record.state) !== JSON.stringify(record.state)) this.writeLater(container);
+      const written = this.#written(record.id);
+      if (written !== undefined && this.#form.fixedPart(written) === this.#form.fixedPart(record)) {
+        if (JSON.stringify(written.state) !== JSON.stringify(record.state)) this.writeLater(container);
         continue;
       }
       const { directory } = containerPaths(this.#config, record.id);
       if (existsSync(directory)) this.write(record);
+    }
+  }
+
+  /** undefined also where it is of no version that is known. */
+  #written(id: string): ContainerRecord | undefined {
+    const description = readDescription(this.#config, id);
+    try {
+      return description === undefined ? undefined : this.#form.read(description.record);
+    } catch {
+      return undefined;
     }
   }
 
@@ -211,79 +211,5 @@ export class ContainerDescriptions {
     } catch (error) {
       if (!isNotThere(error)) throw error;
     }
-  }
-}
-
-const writeOutDelayMs = 2000;
-
-function isNotThere(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
-}
-
-/** The file and its name. The name of its folder is made durable once for all that are written out together. */
-async function makeDurable(path: string): Promise<void> {
-  await syncPath(path);
-  await syncPath(dirname(path));
-}
-
-async function syncPath(path: string): Promise<void> {
-  await using file = await open(path, "r");
-  await file.sync();
-}
-
-/** undefined where there is none, or one that was cut short. */
-function read(config: Pick<ContainersConfig, "dataRoot">, id: string): Description | undefined {
-  try {
-    // Written by this file alone, in a directory that is root's.
-    const parsed = JSON.parse(readFileSync(containerPaths(config, id).description, "utf8")) as Description;
-    return parsed.version === 1 && parsed.record.id === id ? parsed : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** For `openStore`. */
-export function describeLayers(config: Pick<ContainersConfig, "dataRoot">): DescribeLayers {
-  return (id) => (/^[0-9a-f]{64}$/.test(id) ? read(config, id)?.layers : undefined);
-}
-
-/** Gives containers that the database does not know their rows; called before the recovery, which finds what runs of them. */
-export async function takeUpDescribed({
-  config,
-  containers,
-  store,
-  volumes,
-  logger,
-  upgradeRecord,
-}: ContainersContext): Promise<void> {
-  const known = new Set([...containers.list(), ...containers.unfinished].map(({ id }) => id));
-  for (const id of readdirSync(containersRoot(config))) {
-    const description = known.has(id) ? undefined : read(config, id);
-    if (description === undefined || store.snapshots.get(id) === undefined) continue;
-    const described = "spec" in description.record ? description.record : upgradeRecord(description.record);
-    const record = { ...described, health: readHealth(described.health) };
-    const name = containers.nameTaken(record.name) === undefined ? record.name : `${record.name}-${shortId(id)}`;
-    for (const mount of record.mounts)
-      if (mount.name !== undefined && mount.image === undefined && volumes.get(mount.name) === undefined)
-        await volumes.ensure({
-          name: mount.name,
-          driver: mount.driver ?? "",
-          options: {},
-          labels: mount.anonymous ? { [anonymousLabel]: "" } : {},
-        });
-    containers.reserve(name, id);
-    const taken: ContainerRecord = {
-      ...record,
-      name,
-      // The recovery looks for what it says runs; a removal that was under way is to be asked for again.
-      state: record.state.status === "removing" ? { ...record.state, status: "exited" } : record.state,
-      pending: undefined,
-    };
-    containers.insert(taken, "unknown");
-    logger.warn("a container was not in the database (an older backup?) and is taken up from its description", {
-      id,
-      name,
-      described: record.name,
-    });
   }
 }

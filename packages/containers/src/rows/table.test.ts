@@ -2,8 +2,12 @@ import { expect, test } from "bun:test";
 import type { Database } from "@fathom/store";
 import type { ContainerSpec } from "../container-spec.ts";
 import type { RestartPolicy } from "../lifecycle/restart-policy.ts";
+import type { RecordOwner } from "../contract.ts";
 import type { ContainerRecord, ContainerState } from "../record.ts";
+import { RecordForm } from "./record-form.ts";
 import { ContainerTable, type ContainerPatch } from "./table.ts";
+
+const owner: RecordOwner = { upgrade: (record) => record as unknown as ContainerRecord };
 
 /** Notes for each write whether it waits for the disk. */
 function makeTable(): { readonly table: ContainerTable; readonly writes: string[] } {
@@ -23,7 +27,7 @@ function makeTable(): { readonly table: ContainerTable; readonly writes: string[
     },
   } satisfies Partial<Record<keyof Database, unknown>>;
   return {
-    table: new ContainerTable(database as unknown as Database, (record) => record as unknown as ContainerRecord),
+    table: new ContainerTable(database as unknown as Database, new RecordForm(owner)),
     writes,
   };
 }

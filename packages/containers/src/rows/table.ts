@@ -5,10 +5,10 @@
 import { EngineError } from "@fathom/base";
 import type { Database, Migration } from "@fathom/store";
 import { Container } from "../container.ts";
-import type { UpgradeRecord } from "../contract.ts";
 import { stateOfRow } from "../lifecycle/states.ts";
-import { readHealth } from "../health/stored-health.ts";
 import type { ContainerRecord } from "../record.ts";
+import { Departed } from "./departed.ts";
+import { isChanging, type ChangingKey, type RecordForm } from "./record-form.ts";
 
 const migrations: readonly Migration[] = [
   {
@@ -20,21 +20,9 @@ const migrations: readonly Migration[] = [
   },
   // The JSON of `fixed` has `spec` and `extension` from here on; rows of before are read as they are, and written anew with their next change.
   { version: 2, up: [] },
+  // From here on it has `spec` only where that is not derived from `extension`, and `health` is in no terms of Docker's.
+  { version: 3, up: [] },
 ];
-
-const changingKeys = [
-  "state",
-  "networks",
-  "restartCount",
-  "restartDelayMs",
-  "stoppedByUser",
-  "health",
-  "pending",
-] as const;
-type ChangingKey = (typeof changingKeys)[number];
-/** How long, and how many of, self-removed containers are remembered. */
-const departedMs = 10_000;
-const departedLimit = 1000;
 
 interface Descriptions {
   write(record: ContainerRecord): void;
@@ -46,14 +34,14 @@ export type ContainerPatch = Partial<Omit<ContainerRecord, "id">>;
 
 export class ContainerTable {
   readonly #database: Database;
+  readonly #form: RecordForm;
   readonly #descriptions: Descriptions | undefined;
   readonly #byId = new Map<string, Container>();
   readonly #byName = new Map<string, Container>();
   /** Names of containers that are being created: taken, and not yet to be found. */
   readonly #reserved = new Map<string, string>();
 
-  /** Exit codes of containers that removed themselves a moment ago, by id and name. */
-  readonly #departed = new Map<string, { readonly code: number; readonly name: string; readonly atMs: number }>();
+  readonly departed = new Departed();
   /** Inserted as "creating", and not shown yet. */
   readonly #creating = new Set<Container>();
   /** Rows that a dead daemon left half done, found by the constructor. */
@@ -64,14 +52,16 @@ export class ContainerTable {
   onUnwritten: (error: unknown) => void = () => undefined;
 
   /**
-   * @param upgrade For rows of an earlier version.
-   * @param descriptions Kept in step with the rows: written after them, taken away before. */
-  constructor(database: Database, upgrade: UpgradeRecord, descriptions?: Descriptions) {
+   * @param form How a record is stored.
+   * @param descriptions Kept in step with the rows: written after them, taken away before.
+   */
+  constructor(database: Database, form: RecordForm, descriptions?: Descriptions) {
     this.#database = database;
+    this.#form = form;
     this.#descriptions = descriptions;
     database.migrate("engine", migrations);
     for (const row of database.all("SELECT id, name, fixed, changing FROM containers")) {
-      const record = parseRow(database, row, upgrade);
+      const record = form.readRow(database, row);
       const container = new Container(record, record.pending === undefined ? "unknown" : stateOfRow(record));
       // A half-made or half-removed one is not shown; the recovery takes it from here.
       if (record.pending !== undefined) {
@@ -134,26 +124,6 @@ export class ContainerTable {
     throw new EngineError("not-found", `No such container: ${nameOrId}`);
   }
 
-  /** Remembers the exit code of a container that removes itself (`--rm`): whoever waits for it may come a moment too late. */
-  depart(container: Container, nowMs: number): void {
-    for (const [id, { atMs }] of this.#departed)
-      if (nowMs - atMs > departedMs || this.#departed.size >= departedLimit) this.#departed.delete(id);
-    this.#departed.set(container.id, {
-      code: container.record.state.exitCode,
-      name: container.record.name,
-      atMs: nowMs,
-    });
-  }
-
-  /** The exit code of a container that has just removed itself, by id, id prefix or name; undefined for any other. */
-  departed(nameOrId: string, nowMs: number): number | undefined {
-    const name = nameOrId.replace(/^\//, "");
-    for (const [id, entry] of [...this.#departed].toReversed())
-      if (nowMs - entry.atMs <= departedMs && (entry.name === name || (name.length >= 12 && id.startsWith(name))))
-        return entry.code;
-    return undefined;
-  }
-
   /**
    * The name must be reserved. A record with `pending: "creating"` is written and not shown until `publish`.
    * @param state "unknown" for one that may run
@@ -164,8 +134,8 @@ export class ContainerTable {
         "INSERT INTO containers (id, name, fixed, changing) VALUES (?, ?, ?, ?)",
         record.id,
         record.name,
-        fixedPart(record),
-        changingPart(record),
+        this.#form.fixedPart(record),
+        this.#form.changingPart(record),
       ),
     );
     const container = new Container(record, state);
@@ -181,8 +151,8 @@ export class ContainerTable {
     const record: ContainerRecord = { ...container.record, ...patch, pending: undefined };
     this.#database.run(
       "UPDATE containers SET fixed = ?, changing = ? WHERE id = ?",
-      fixedPart(record),
-      changingPart(record),
+      this.#form.fixedPart(record),
+      this.#form.changingPart(record),
       record.id,
     );
     this.#descriptions?.write(record);
@@ -222,16 +192,20 @@ export class ContainerTable {
   /** @throws resource-exhausted when the disk is full; then nothing has changed */
   update(container: Container, patch: ContainerPatch): void {
     const record: ContainerRecord = { ...container.record, ...patch };
-    if (Object.keys(patch).every((key) => changingKeys.includes(key as ChangingKey)))
+    if (Object.keys(patch).every(isChanging))
       this.#write(record.spec.removeOnExit || mayBeLost(container, record), () =>
-        this.#database.run("UPDATE containers SET changing = ? WHERE id = ?", changingPart(record), record.id),
+        this.#database.run(
+          "UPDATE containers SET changing = ? WHERE id = ?",
+          this.#form.changingPart(record),
+          record.id,
+        ),
       );
     else {
       this.#database.run(
         "UPDATE containers SET name = ?, fixed = ?, changing = ? WHERE id = ?",
         record.name,
-        fixedPart(record),
-        changingPart(record),
+        this.#form.fixedPart(record),
+        this.#form.changingPart(record),
         record.id,
       );
       this.#descriptions?.write(record);
@@ -268,30 +242,4 @@ function mayBeLost({ record: before, forcedRemovals }: Container, after: Contain
   if (before.stoppedByUser !== after.stoppedByUser)
     return after.spec.restart.kind === "no" && before.state.status === after.state.status;
   return after.state.status === "running" || forcedRemovals > 0;
-}
-
-function changingPart(record: ContainerRecord): string {
-  return JSON.stringify(Object.fromEntries(changingKeys.map((key) => [key, record[key]])));
-}
-
-/** What does not change with a container's state. */
-export function fixedPart(record: ContainerRecord): string {
-  return JSON.stringify(
-    Object.fromEntries(Object.entries(record).filter(([key]) => !changingKeys.includes(key as ChangingKey))),
-  );
-}
-
-/** Rows are only ever written by this file: their JSON is trusted to be a record, and only its frame is checked. */
-function parseRow(database: Database, row: Record<string, unknown>, upgrade: UpgradeRecord): ContainerRecord {
-  const { id, name, fixed, changing } = row;
-  if (typeof id !== "string" || typeof name !== "string" || typeof fixed !== "string" || typeof changing !== "string")
-    throw new EngineError("data-loss", `row of container ${JSON.stringify(id)} is not readable`);
-  const [seldom, often] = [
-    database.readObject(`container ${name}`, fixed, ["mounts"]),
-    database.readObject(`container ${name}`, changing, ["state", "networks"]),
-  ];
-  const record = { ...seldom, ...often, id, name, health: readHealth(often["health"]) };
-  if ("spec" in record) return record as unknown as ContainerRecord;
-  database.readObject(`container ${name}`, fixed, ["config", "hostConfig"]);
-  return upgrade(record);
 }

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "@fathom/base";
 import { emptyContainerConfig, emptyHostConfig, type ContainerCreateRequest, type HostConfig } from "@fathom/spec";
-import { type ContainerRecord, ContainerDescriptions } from "@fathom/containers";
+import { type ContainerRecord, ContainerDescriptions, RecordForm } from "@fathom/containers";
+import { recordOwner } from "./docker-extension.ts";
 import { FakeMachine, removeTree, startDaemon } from "../testing/fakes.ts";
 
 let root: string;
@@ -56,22 +57,35 @@ test("a description that says what the row says is left alone", async () => {
   expect(readFileSync(path, "utf8")).toBe(`${text}\n`);
 });
 
+const form = new RecordForm(recordOwner);
+
+function parts(): Pick<ConstructorParameters<typeof ContainerDescriptions>[0], "config" | "store" | "logger" | "form"> {
+  return { config: { dataRoot: root }, store: machine.store(root), logger: silentLogger, form };
+}
+
+/** Reads the record in a description, which goes. */
+function takeRecord(path: string): ContainerRecord {
+  const { record } = JSON.parse(readFileSync(path, "utf8")) as { record: Record<string, unknown> };
+  rmSync(path);
+  return form.read(record);
+}
+
 test("a new description is made durable, unless it is of a container with --rm", async () => {
   const engine = await startDaemon(machine, root);
   const { promise, resolve } = Promise.withResolvers<void>();
   const written: string[] = [];
-  const config = { dataRoot: root } as ConstructorParameters<typeof ContainerDescriptions>[0];
-  const descriptions = new ContainerDescriptions(config, machine.store(root), silentLogger, async (path) => {
-    written.push(path);
-    if (written.length === 2) resolve();
+  const descriptions = new ContainerDescriptions({
+    ...parts(),
+    writeOut: async (path) => {
+      written.push(path);
+      if (written.length === 2) resolve();
+    },
   });
   const paths: string[] = [];
   for (const AutoRemove of [false, true, false]) {
     const { Id } = await engine.containers.create(undefined, undefined, request({ AutoRemove }));
     const path = join(root, "containers", Id, "container.json");
-    const { record } = JSON.parse(readFileSync(path, "utf8")) as { record: ContainerRecord };
-    rmSync(path);
-    descriptions.write(record);
+    descriptions.write(takeRecord(path));
     paths.push(path);
   }
   await promise;
@@ -83,15 +97,15 @@ test("a new description is made durable, unless it is of a container with --rm",
 async function changing() {
   const engine = await startDaemon(machine, root);
   const clock = { ms: 0 };
-  const config = { dataRoot: root } as ConstructorParameters<typeof ContainerDescriptions>[0];
-  const out = async (): Promise<void> => undefined;
-  const descriptions = new ContainerDescriptions(config, machine.store(root), silentLogger, out, () => clock.ms);
+  const descriptions = new ContainerDescriptions({
+    ...parts(),
+    writeOut: async () => undefined,
+    now: () => clock.ms,
+  });
   const one = async () => {
     const { Id } = await engine.containers.create(undefined, undefined, request());
     const path = join(root, "containers", Id, "container.json");
-    const { record } = JSON.parse(readFileSync(path, "utf8")) as { record: ContainerRecord };
-    rmSync(path);
-    return { container: { record }, path };
+    return { container: { record: takeRecord(path) }, path };
   };
   return { engine, clock, descriptions, first: await one(), second: await one() };
 }

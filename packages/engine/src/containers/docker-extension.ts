@@ -8,6 +8,7 @@ import {
   type HealthCheck,
   type RestartPolicy,
   type ContainerRecord,
+  type RecordOwner,
   parseSignal,
   SIGTERM,
   parseNetworkMode,
@@ -28,6 +29,14 @@ export function dockerOf({ id, extension }: Pick<ContainerRecord, "id" | "extens
   throw new EngineError("data-loss", `the record of container ${id} has no configuration of Docker's`);
 }
 
+/** Shared by all containers that ask for nothing special: an engine may hold thousands. */
+const nothing: readonly never[] = [];
+const own: NamespaceMode = { kind: "own" };
+const host: NamespaceMode = { kind: "host" };
+const usualDns: ContainerSpec["dns"] = { servers: nothing, search: nothing, options: nothing };
+const noRestart: RestartPolicy = { kind: "no", maximumRetryCount: 0 };
+const usualStop: ContainerSpec["stop"] = { signal: SIGTERM, timeoutSeconds: undefined };
+
 const defaultHealth = { intervalNs: 30e9, timeoutNs: 30e9, startIntervalNs: 5e9, retries: 3 } as const;
 
 /** What the configuration says to the lifecycle and its steps. Pure; checked before. */
@@ -43,37 +52,50 @@ export function specOf({ config, hostConfig }: DockerExtension): ContainerSpec {
     ipc: hostConfig.IpcMode === "shareable" ? { kind: "shareable" } : namespaceOf(hostConfig.IpcMode),
     sharedMemoryBytes: hostConfig.ShmSize,
     ports: requestedPorts(config, hostConfig),
-    dns: { servers: hostConfig.Dns ?? [], search: hostConfig.DnsSearch ?? [], options: hostConfig.DnsOptions ?? [] },
-    extraHosts: hostConfig.ExtraHosts ?? [],
-    devicePaths: (hostConfig.Devices ?? []).flatMap(({ PathOnHost = "" }) =>
-      PathOnHost.startsWith("/") ? [PathOnHost] : [],
-    ),
+    dns: dnsOf(hostConfig),
+    extraHosts: hostConfig.ExtraHosts ?? nothing,
+    devicePaths: devicePaths(hostConfig.Devices ?? nothing),
     init: hostConfig.Init ?? undefined,
-    stop: { signal: stopSignal(config.StopSignal ?? ""), timeoutSeconds: config.StopTimeout ?? undefined },
+    stop: stopOf(config),
     restart: restartOf(hostConfig.RestartPolicy),
     health: healthOf(config.Healthcheck),
     removeOnExit: hostConfig.AutoRemove,
   };
 }
 
+function dnsOf({ Dns, DnsSearch, DnsOptions }: HostConfig): ContainerSpec["dns"] {
+  const given = [Dns, DnsSearch, DnsOptions].some((list) => list !== null && list.length > 0);
+  return given ? { servers: Dns ?? nothing, search: DnsSearch ?? nothing, options: DnsOptions ?? nothing } : usualDns;
+}
+
+function devicePaths(devices: NonNullable<HostConfig["Devices"]>): readonly string[] {
+  const paths = devices.flatMap(({ PathOnHost = "" }) => (PathOnHost.startsWith("/") ? [PathOnHost] : []));
+  return paths.length === 0 ? nothing : paths;
+}
+
+function stopOf({ StopSignal, StopTimeout }: ContainerConfig): ContainerSpec["stop"] {
+  const signal = stopSignal(StopSignal ?? "");
+  const timeoutSeconds = StopTimeout ?? undefined;
+  return signal === SIGTERM && timeoutSeconds === undefined ? usualStop : { signal, timeoutSeconds };
+}
+
 function networkOf(mode: string): ContainerSpec["network"] {
   const parsed = parseNetworkMode(mode);
-  return parsed.kind === "network" ? { kind: "own" } : parsed;
+  return parsed.kind === "network" ? own : parsed;
 }
 
 function namespaceOf(mode: string): NamespaceMode {
-  if (mode === "host") return { kind: "host" };
-  return mode.startsWith("container:")
-    ? { kind: "container", container: mode.slice("container:".length) }
-    : { kind: "own" };
+  if (mode === "host") return host;
+  return mode.startsWith("container:") ? { kind: "container", container: mode.slice("container:".length) } : own;
 }
 
-export function requestedPorts(config: ContainerConfig, hostConfig: HostConfig): PortRequest[] {
-  return expandPorts(
+export function requestedPorts(config: ContainerConfig, hostConfig: HostConfig): readonly PortRequest[] {
+  const ports = expandPorts(
     Object.keys(config.ExposedPorts ?? {}),
     hostConfig.PortBindings ?? {},
     hostConfig.PublishAllPorts === true,
   );
+  return ports.length === 0 ? nothing : ports;
 }
 
 /** One that no system has is the usual one: images may name it. */
@@ -87,7 +109,8 @@ function stopSignal(name: string): number {
 
 function restartOf({ Name, MaximumRetryCount }: HostConfig["RestartPolicy"]): RestartPolicy {
   const kinds = ["always", "on-failure", "unless-stopped"] as const;
-  return { kind: kinds.find((kind) => kind === Name) ?? "no", maximumRetryCount: MaximumRetryCount };
+  const kind = kinds.find((known) => known === Name);
+  return kind === undefined ? noRestart : { kind, maximumRetryCount: MaximumRetryCount };
 }
 
 /** The command of a health check; undefined where there is none or it is "NONE". */
@@ -118,9 +141,12 @@ export function eventAttributes(record: ContainerRecord): Record<string, string>
   return { ...config.Labels, image: config.Image, name: record.name };
 }
 
-/** Of a version whose records had Docker's configuration in their own members. */
-export function upgradeRecord(old: Readonly<Record<string, unknown>>): ContainerRecord {
-  const { config, hostConfig, ...rest } = old;
-  const extension = dockerOf({ id: String(rest["id"]), extension: { config, hostConfig } });
-  return { ...rest, spec: specOf(extension), extension } as unknown as ContainerRecord;
-}
+/** How this engine's records are stored: what an extension says to the lifecycle is derived from it. */
+export const recordOwner: RecordOwner = {
+  specOf: (record) => specOf(dockerOf(record)),
+  // Of a version whose records had Docker's configuration in their own members.
+  upgrade: ({ config, hostConfig, ...rest }) => {
+    const extension = dockerOf({ id: String(rest["id"]), extension: { config, hostConfig } });
+    return { ...rest, spec: specOf(extension), extension } as unknown as ContainerRecord;
+  },
+};

@@ -1,0 +1,11 @@
+/** For what a daemon's start can do without. */
+import { messageOf } from "@fathom/base";
+import type { ContainersContext } from "../context.ts";
+
+export async function attempt(engine: ContainersContext, what: string, action: () => Promise<unknown>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    engine.logger.warn(`${what} failed`, { error: messageOf(error) });
+  }
+}

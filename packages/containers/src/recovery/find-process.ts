@@ -1,0 +1,78 @@
+/** What is left of the run that a row tells of, or does not tell of. */
+import { statSync } from "node:fs";
+import { EngineError, formatRfc3339Nano, messageOf, zeroTime } from "@fathom/base";
+import type { ExitStatus, KnownRun, Supervisor } from "@fathom/runtime";
+import type { Container } from "../container.ts";
+import type { ContainersContext } from "../context.ts";
+import { containerPaths } from "../paths.ts";
+import { readAdoptFile } from "../run-directory.ts";
+
+export type Found =
+  | { readonly kind: "idle" }
+  | { readonly kind: "running"; readonly supervisor: Supervisor }
+  | { readonly kind: "exited"; readonly exit: ExitStatus };
+
+/** `Launcher.reconnect` promises less. */
+const reconnectLimitMs = 3000;
+
+/** Also of a container whose row knows of no process: the daemon may have died between the launch and the row. */
+export async function findProcess(engine: ContainersContext, container: Container): Promise<Found> {
+  const { state } = container.record;
+  const active = state.status === "running" || state.status === "paused";
+  const { run } = containerPaths(engine.config, container.id);
+  if (statSync(run, { throwIfNoEntry: false }) !== undefined) {
+    const result = await askForRun(engine, container, active);
+    if (result.kind === "running") return result;
+    // An end that is in the row already only has its directory left.
+    if (result.kind === "exited")
+      return active ||
+        (result.exit.finishedAt !== state.finishedAt && readAdoptFile(engine.config, container.id) !== undefined)
+        ? result
+        : { kind: "idle" };
+  }
+  if (!active) return { kind: "idle" };
+  // The machine went down, or supervisor and status are lost: the truth cannot be known.
+  return {
+    kind: "exited",
+    exit: {
+      code: 255,
+      signal: 0,
+      finishedAt: formatRfc3339Nano(engine.clock.nowNs()),
+      lost: "the container's end was not seen: the machine or its supervisor was stopped",
+    },
+  };
+}
+
+/** Within a bound; a run of which nothing is found out is not a run that has ended. */
+async function askForRun(
+  engine: ContainersContext,
+  container: Container,
+  active: boolean,
+): Promise<Found | { readonly kind: "gone" }> {
+  const { state } = container.record;
+  const { run } = containerPaths(engine.config, container.id);
+  const adopt = readAdoptFile(engine.config, container.id);
+  const identity = adopt?.identity;
+  // The row and the file may be of different runs: the daemon died between the launch and the row.
+  const sameRun = active && (identity === undefined || identity.process.pid === state.pid);
+  const known: KnownRun = {
+    identity,
+    pid: identity?.process.pid ?? (active ? state.pid : 0),
+    startedAt: sameRun ? state.startedAt : (adopt?.launchedAt ?? zeroTime),
+  };
+  const patience = new AbortController();
+  try {
+    return await Promise.race([
+      engine.launcher.reconnect(run, known),
+      engine.clock.sleep(reconnectLimitMs, patience.signal).then((): never => {
+        throw new EngineError("timeout", `its supervisor was not found within ${reconnectLimitMs / 1000} s`);
+      }),
+    ]);
+  } catch (error) {
+    engine.logger.warn("finding a container's supervisor failed", { error: messageOf(error), id: container.id });
+    if (!active && identity === undefined) return { kind: "idle" };
+    return { kind: "running", supervisor: engine.launcher.assume(run, known, messageOf(error)) };
+  } finally {
+    patience.abort();
+  }
+}

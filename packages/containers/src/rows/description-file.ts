@@ -1,0 +1,53 @@
+/** One description on disk: `containers/<id>/container.json` (descriptions.ts). */
+import { readFileSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { DescribedLayer, DescribeLayers } from "@fathom/store";
+import type { ContainersConfig } from "../contract.ts";
+import { containerPaths } from "../paths.ts";
+
+type Roots = Pick<ContainersConfig, "dataRoot">;
+
+export interface Description {
+  readonly version: 1;
+  /** As `RecordForm.stored` gives it. */
+  readonly record: object;
+  /** Of its image, the uppermost first. */
+  readonly layers: readonly DescribedLayer[];
+}
+
+/** A description as it was read: its record is for `RecordForm.read`. */
+interface WrittenDescription extends Description {
+  readonly record: Readonly<Record<string, unknown>>;
+}
+
+/** undefined where there is none, or one that was cut short. */
+export function readDescription(config: Roots, id: string): WrittenDescription | undefined {
+  try {
+    // Written by `ContainerDescriptions` alone, in a directory that is root's.
+    const parsed = JSON.parse(readFileSync(containerPaths(config, id).description, "utf8")) as WrittenDescription;
+    return parsed.version === 1 && parsed.record["id"] === id ? parsed : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** For `openStore`. */
+export function describeLayers(config: Roots): DescribeLayers {
+  return (id) => (/^[0-9a-f]{64}$/.test(id) ? readDescription(config, id)?.layers : undefined);
+}
+
+export function isNotThere(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
+/** The file and its name. The name of its folder is made durable once for all that are written out together. */
+export async function makeDurable(path: string): Promise<void> {
+  await syncPath(path);
+  await syncPath(dirname(path));
+}
+
+export async function syncPath(path: string): Promise<void> {
+  await using file = await open(path, "r");
+  await file.sync();
+}

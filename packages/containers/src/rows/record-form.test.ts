@@ -1,0 +1,60 @@
+import { describe, expect, test } from "bun:test";
+import type { Database } from "@fathom/store";
+import type { ContainerSpec } from "../container-spec.ts";
+import type { RecordOwner } from "../contract.ts";
+import type { ContainerRecord } from "../record.ts";
+import { RecordForm } from "./record-form.ts";
+
+const spec = (hostname: string): ContainerSpec => ({ hostname }) as ContainerSpec;
+const record = {
+  id: "a".repeat(64),
+  name: "web",
+  spec: spec("web"),
+  extension: { host: "web" },
+  mounts: [],
+  networks: [],
+  state: { status: "created" },
+  health: undefined,
+} as unknown as ContainerRecord;
+const upgrade: RecordOwner["upgrade"] = ({ host, ...rest }) =>
+  ({ ...rest, spec: spec(String(host)), extension: { host } }) as unknown as ContainerRecord;
+const derives = new RecordForm({
+  specOf: ({ extension }) => spec((extension as { host: string }).host),
+  upgrade,
+});
+const keeps = new RecordForm({ upgrade });
+
+function read(form: RecordForm, fixed: string, changing: string): ContainerRecord {
+  const database: Pick<Database, "readObject"> = {
+    readObject: (_row, text) => JSON.parse(String(text)) as Record<string, unknown>,
+  };
+  return form.readRow(database, { id: record.id, name: record.name, fixed, changing });
+}
+
+describe("how a record is stored", () => {
+  test("without the spec where its owner derives it from the extension; a spec that another version stored does not count", () => {
+    expect(JSON.parse(derives.fixedPart(record))).not.toHaveProperty("spec");
+    expect(derives.stored(record)).not.toHaveProperty("spec");
+    expect(read(derives, derives.fixedPart(record), derives.changingPart(record))).toEqual(record);
+    const before = keeps.fixedPart({ ...record, spec: spec("of an earlier version") });
+    expect(read(derives, before, derives.changingPart(record)).spec).toEqual(spec("web"));
+  });
+
+  test("with the spec where that is the data, also without an extension", () => {
+    expect(read(keeps, keeps.fixedPart(record), keeps.changingPart(record))).toEqual(record);
+    const bare = { ...record, extension: undefined };
+    expect(read(keeps, keeps.fixedPart(bare), keeps.changingPart(bare))).toEqual(bare);
+  });
+
+  test("what has neither is of an earlier version, and its owner reads it", () => {
+    const { spec: _spec, extension: _extension, ...rest } = record;
+    const old = JSON.stringify({ ...rest, host: "old" });
+    expect(read(derives, old, derives.changingPart(record)).spec).toEqual(spec("old"));
+    expect(read(keeps, old, keeps.changingPart(record)).spec).toEqual(spec("old"));
+  });
+
+  test("what changes with the state is in one part, all else in the other", () => {
+    expect(Object.keys(JSON.parse(derives.changingPart(record)) as object)).toEqual(["state", "networks"]);
+    expect(Object.keys(JSON.parse(derives.fixedPart(record)) as object)).toEqual(["id", "name", "extension", "mounts"]);
+  });
+});
