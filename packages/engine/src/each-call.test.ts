@@ -178,7 +178,7 @@ async function expectTruth(world: World, name: string): Promise<void> {
   const ofRun = status === "running" ? 1 : 0;
   await world.until(
     "nothing is held but by what runs",
-    () => machine.cgroups.size === ofRun && machine.endpoints.size === ofRun,
+    () => machine.cgroups.size === ofRun && machine.endpoints.size === ofRun && machine.volumeHolds.size === ofRun,
   );
   expect(machine.snapshots.keys.size).toBe(status === "gone" ? 0 : 1);
   expect(machine.openFds).toBe(0);
@@ -194,6 +194,7 @@ async function expectSound(world: World, name: string): Promise<void> {
   expect(await world.status("two")).toBe("running");
   await world.engine.containers.remove("two", removal);
   expect(machine.openFds).toBe(0);
+  expect([...machine.volumeHolds]).toEqual([]);
   await world.engine.shutdown();
   for (const path of machine.cgroups) machine.emptyCgroups.add(path);
   world.engine = await startDaemon(machine, world.root);

@@ -106,6 +106,8 @@ export class FakeMachine {
   readonly endpoints = new Map<string, Endpoint>();
   readonly snapshots = new MachineSnapshotter(this);
   readonly volumes = new Map<string, VolumeHandle>();
+  /** "VOLUME CONTAINER" for each that holds a volume: of the present daemon, since the next one asks again for what runs on. */
+  readonly volumeHolds = new Set<string>();
   readonly database = new Sqlite(":memory:");
   nextPid = 1000;
   failLaunch: Error | undefined;
@@ -406,6 +408,7 @@ export class FakeMachine {
   }
 
   volumesApi(root: string): VolumeLookup {
+    this.volumeHolds.clear();
     const volumes: VolumeLookup = {
       ensure: async (settings) => {
         const handle = this.volumes.get(settings.name) ?? {
@@ -424,7 +427,23 @@ export class FakeMachine {
       release: async () => undefined,
       removeIfUnused: async (name) => this.volumes.delete(name),
     };
-    return this.faults.wrap("volumes", volumes);
+    const faulty = this.faults.wrap("volumes", volumes);
+    // A container holds a volume from the call on: an `acquire` that fails is balanced by a `release` too.
+    return {
+      ensure: (settings) => faulty.ensure(settings),
+      get: (name) => faulty.get(name),
+      placeOf: (name) => faulty.placeOf(name),
+      volumeNames: () => faulty.volumeNames(),
+      acquire: (name, containerId) => {
+        this.volumeHolds.add(`${name} ${containerId}`);
+        return faulty.acquire(name, containerId);
+      },
+      release: (name, containerId) => {
+        this.volumeHolds.delete(`${name} ${containerId}`);
+        return faulty.release(name, containerId);
+      },
+      removeIfUnused: (name, containerId) => faulty.removeIfUnused(name, containerId),
+    };
   }
 
   sys(): Sys {
