@@ -1,4 +1,4 @@
-/** The docker CLI that the tests find. What they compare with its words needs those that Docker has today: older ones say some things differently. */
+/** The docker CLI that the tests find. Tests that compare its words need the words of Docker today; older versions say some things differently. */
 const wordsVersion = 28;
 
 function cliVersion(): string {
@@ -6,7 +6,7 @@ function cliVersion(): string {
   return Bun.spawnSync(["docker", "--version"], { stderr: "ignore" }).stdout.toString().trim();
 }
 
-/** Why a comparison with docker's words cannot be made here; undefined where it can. */
+/** Why a comparison with docker's words is impossible here; undefined when it is possible. */
 export function noDockerWords(): string | undefined {
   const version = cliVersion();
   return Number(/\d+/.exec(version)?.[0] ?? 0) >= wordsVersion

@@ -1,10 +1,11 @@
 /**
- * What a test file left behind, read from the kernel. Each root test file runs in a room of its own (test/room.sh): whatever is in the room's
- * namespaces, in its folder for temporary files and in its /run is the file's, whoever runs beside it. Only cgroups have no such room: those of a run
- * have its name in theirs (test/run-name.ts).
+ * What a test file left behind, read from the kernel. Each root test file runs in a room of its own (test/room.sh). Everything in the room's
+ * namespaces, in its folder for temporary files and in its /run belongs to the file, also when other files run at the same time. Only cgroups
+ * have no such room: the name of a run's cgroups contains the run's name (test/run-name.ts).
  *
- *   bun test/leftovers.ts            inside a room: prints what is there, one a line
- *   bun test/leftovers.ts BEFORE     waits until nothing is there that is not in the file BEFORE, at most FATHOM_TEST_PATIENCE_MS (5000); prints the rest
+ *   bun test/leftovers.ts            inside a room: prints what exists, one per line
+ *   bun test/leftovers.ts BEFORE     waits until everything that exists is also in the file BEFORE, at most FATHOM_TEST_PATIENCE_MS (5000);
+ *                                    prints the rest
  */
 import { readdirSync, readFileSync, readlinkSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -35,13 +36,13 @@ function target(path: string): string {
   }
 }
 
-/** Fields of /proc/PID/stat from the state on (proc_pid_stat(5)); undefined where the process has gone. */
+/** Fields of /proc/PID/stat from the state on (proc_pid_stat(5)); undefined when the process has ended. */
 function stat(pid: string): string[] | undefined {
   const text = read(`/proc/${pid}/stat`);
   return text === "" ? undefined : text.slice(text.lastIndexOf(")") + 2).split(" ");
 }
 
-/** Processes of the room besides its first, this one and those between them. */
+/** Processes of the room, without its first process, this one, and those between the two. */
 function processes(): string[] {
   const mine = new Set(["1"]);
   for (let pid = String(process.pid); pid !== "1" && pid !== "0"; pid = stat(pid)?.[1] ?? "1") mine.add(pid);
@@ -49,7 +50,7 @@ function processes(): string[] {
     .filter((name) => /^\d+$/.test(name) && !mine.has(name))
     .flatMap((pid) => {
       const state = stat(pid)?.[0];
-      // Dead ones wait for the room's first process, which reaps them.
+      // Dead processes wait for the room's first process, which reaps them.
       if (state === undefined || "ZX".includes(state)) return [];
       const words = read(`/proc/${pid}/cmdline`).split("\0").join(" ").slice(0, 200).trim();
       return [`process ${pid} ${target(`/proc/${pid}/exe`)}: ${words}`];
@@ -83,7 +84,7 @@ function networkNamespaces(): string[] {
   return entries("/run/netns").map((name) => `network namespace ${name}`);
 }
 
-/** A daemon that was killed leaves its lock file: a name that the next one takes over. */
+/** A killed daemon leaves its lock file. It is only a name, and the next daemon uses it again. */
 function files(): string[] {
   return [
     ...entries("/run").filter((name) => name !== "netns" && name !== "lock" && !/^fathom-.*\.lock$/.test(name)),
@@ -124,14 +125,14 @@ function look(): string[] {
   ];
 }
 
-/** Takes away the run's cgroups, when its room has gone and they are empty. */
+/** Removes the run's cgroups, when its room has ended and they are empty. */
 export function removeCgroups(): void {
   const remove = (path: string): void => {
     for (const name of entries(path)) if (!name.includes(".")) remove(`${path}/${name}`);
     try {
       rmdirSync(path);
     } catch {
-      // A file, or not empty.
+      // It is a file, or not empty.
     }
   };
   for (const path of cgroupPaths()) remove(path);
@@ -142,7 +143,7 @@ if (import.meta.main) {
   const patienceMs = Number(process.env["FATHOM_TEST_PATIENCE_MS"] ?? 5000);
   const deadline = Date.now() + (process.argv[2] === undefined ? 0 : patienceMs);
   let left = look();
-  // Dying processes get a moment, and a supervisor whose exit status found no room looks again after a second.
+  // Dying processes get some time. A supervisor that could not write an exit status tries again after a second.
   while ((left = left.filter((item) => !before.has(item))).length > 0 && Date.now() < deadline) {
     await Bun.sleep(100);
     left = look();

@@ -1,6 +1,6 @@
 /**
- * Makes an OCI image layout from Debian's busybox-static: one layer with /bin/busybox, its applets as symlinks, and the files of /etc that programs
- * expect. Tests and the demo use it where no real image is at hand. Usage: make-busybox-image.ts DIRECTORY [TAG]
+ * Makes an OCI image layout from Debian's busybox-static: one layer with /bin/busybox, its applets as symlinks, and the files of /etc that
+ * programs expect. Tests and the demo use it when no real image is available. Usage: make-busybox-image.ts DIRECTORY [TAG]
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ interface Entry {
   readonly target?: string;
 }
 
-/** A ustar header and the padded body. Kept apart from packages/archive, so that tests do not read their own writer. */
+/** A ustar header and the padded body. It does not use packages/archive, so that tests do not read what our own writer wrote. */
 function tarEntry({ path, type, mode, data = new Uint8Array(), target = "" }: Entry): Buffer {
   const header = Buffer.alloc(512);
   const octal = (value: number, length: number): string => `${value.toString(8).padStart(length - 1, "0")}\0`;
@@ -42,7 +42,7 @@ const sha256 = (data: Uint8Array): string => new Bun.CryptoHasher("sha256").upda
 /** Path of a static busybox on this machine. */
 export function busyboxPath(): string {
   const found = ["/bin/busybox", "/usr/bin/busybox"].find((path) => Bun.file(path).size > 0);
-  if (found === undefined) throw new Error("no busybox here: apt-get install busybox-static");
+  if (found === undefined) throw new Error("no busybox found: apt-get install busybox-static");
   return found;
 }
 
@@ -81,11 +81,11 @@ export interface ImageVariant {
   readonly cmd?: readonly string[];
   /** Files beside busybox, executable. */
   readonly files?: Readonly<Record<string, string>>;
-  /** Said in the history. */
+  /** Text for the image's history. */
   readonly createdBy?: string;
 }
 
-/** Writes the layout; gives the digest of its manifest. */
+/** Writes the layout; returns the digest of its manifest. */
 export function makeBusyboxImage(directory: string, tag = "latest", variant: ImageVariant = {}): string {
   const more = Object.entries(variant.files ?? {}).map(([path, content]): Entry => ({
     path,

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the parity scenarios (test/parity/scenarios) against dist/fathom, in a network namespace and state of its own.
-# Usage: test/parity.sh [OPTIONS of test/parity/run.py]. The images that they were recorded with are taken from $FATHOM_PARITY_IMAGES or ../shared/images; where
-# neither is there, stand-ins are made from Debian's busybox-static, and the scenarios of test/parity/real-images.txt are left out.
+# Usage: test/parity.sh [OPTIONS of test/parity/run.py]. The images with which the scenarios were recorded come from $FATHOM_PARITY_IMAGES or
+# ../shared/images. When neither exists, stand-ins are made of Debian's busybox-static, and the scenarios in test/parity/real-images.txt do not
+# run.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 bun=${BUN:-$root/.tools/bin/bun}
@@ -27,7 +28,7 @@ all=$(find "$scenarios" -name '*.txt' | wc -l)
 [ $# -gt 0 ] || set -- "${files[@]}"
 ip netns add "$space" || exit 1
 nsenter --net="/run/netns/$space" ip link set lo up
-# A host has a resolver, a route and a host name; the scenarios look at them.
+# A host has a resolver, a route and a host name; the scenarios read them.
 nsenter --net="/run/netns/$space" "$root/dist/fathom" daemon -H "unix://$work/docker.sock" --data-root "$work/data" --exec-root "$work/exec" \
   --pidfile "$work/pid" --cgroup-parent "/$space" >"$work/daemon.log" 2>&1 &
 daemon=$!

@@ -1,4 +1,4 @@
-/** The arithmetic of the bench: a wrong median or verdict would go into the README unseen. */
+/** The arithmetic of the bench: without these tests, a wrong median or verdict could get into the README. */
 import { expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +13,7 @@ test("the median of odd and even counts", () => {
   expect(() => median([])).toThrow("nothing");
 });
 
-test("samples are taken in turns, the first round is not counted, and verdicts follow", async () => {
+test("samples are taken in turns, the first round does not count, and verdicts follow", async () => {
   const order: string[] = [];
   const contender = (name: string, values: number[]): Row["contenders"][number] => ({
     name,

@@ -1,6 +1,6 @@
 /**
- * Requests as no client should send them: bodies and queries that are good but for one to three fields, over every endpoint, through HTTP to a real
- * daemon. Whatever a client types, the answer is none of 500, it comes in time, the daemon lives, and nothing stays.
+ * Requests as no client should send them: bodies and queries that are correct except for one to three fields, for every endpoint, over HTTP to
+ * a real daemon. For every request: the answer is not 500, it arrives in time, the daemon keeps running, and nothing is left behind.
  *
  * The seed is printed; FATHOM_FUZZ_SEED repeats a run, FATHOM_FUZZ_COUNT makes it longer.
  */
@@ -11,10 +11,10 @@ import { TestDaemon, until } from "./harness.ts";
 import { heldMore, settledHoldings } from "./settled-holdings.ts";
 
 const daemon = new TestDaemon("fuzz");
-/** The same in each run, so that a failure is the change's; another one by hand finds more. */
+/** The same seed in each run, so that a failure comes from a change of the code. A run by hand with another seed finds more. */
 const seed = Number(process.env["FATHOM_FUZZ_SEED"] ?? 20_261_129);
 const count = Number(process.env["FATHOM_FUZZ_COUNT"] ?? 1500);
-/** No answer takes longer. */
+/** An answer that takes longer is a failure. */
 const patienceMs = 20_000;
 
 beforeAll(async () => {
@@ -22,7 +22,7 @@ beforeAll(async () => {
   daemon.loadImage();
   mkdirSync(join(daemon.work, "bind"));
 }, 60_000);
-/** A changed path of a bind may lie beside the test's folder: the daemon makes what a bind wants, as Docker does. */
+/** A changed path of a bind may be outside of the test's folder: the daemon makes the source of a bind, as Docker does. */
 const beside = dirname(daemon.work);
 const before = new Set(readdirSync(beside));
 afterAll(async () => {
@@ -165,7 +165,7 @@ const oddValues: readonly (() => Json)[] = [
   () => Array.from({ length: 300 }, () => pick(oddTexts)),
 ];
 
-/** Mostly of the kind that was there, so that it gets past the decoder; else anything at all. */
+/** Mostly a value of the same kind, so that it passes the decoder; sometimes any value. */
 function odd(before: Json): Json {
   if (random() < 0.15) return pick(oddValues)();
   if (typeof before === "string") {
@@ -195,7 +195,7 @@ function places(value: Json, path: readonly string[] = []): (readonly string[])[
   return [path, ...Object.entries(value).flatMap(([key, entry]) => places(entry, [...path, key]))];
 }
 
-/** Changes the value at a place. What a cgroup's name is made of stays below the test's own. */
+/** Changes the value at one place. The parts of a cgroup's name stay below the test's own cgroup. */
 function change(value: Json, [key, ...rest]: readonly string[]): Json {
   if (key === undefined) return odd(value);
   if (key === "CgroupParent") return `${daemon.cgroupParent}/${String(odd("x"))}`;
@@ -209,7 +209,7 @@ function change(value: Json, [key, ...rest]: readonly string[]): Json {
 
 function mutate(value: Json): Json {
   const all = places(value);
-  // The document itself is not worth many tries.
+  // Changing the whole document finds little, so it is done seldom.
   return change(value, random() < 0.02 ? [] : pick(all));
 }
 
@@ -280,7 +280,7 @@ function createBody(): { [key: string]: Json } {
       Binds: [`${daemon.work}/bind:/b:ro`, "fuzzed:/f"],
       ContainerIDFile: "",
       LogConfig: { Type: "json-file", Config: { "max-size": "1m", "max-file": "2" } },
-      // Networks are made and taken away one after another by the kernel: most do without.
+      // The kernel makes and removes networks one after another, so most requests use none.
       NetworkMode: random() < 0.3 ? "bridge" : "none",
       PortBindings: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] },
       RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
@@ -371,7 +371,7 @@ interface Endpoint {
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: () => Json;
-  /** How much oftener than the others. */
+  /** How much more often than the others. */
   readonly weight?: number;
 }
 
@@ -391,7 +391,7 @@ const command = {
   ConsoleSize: [24, 80],
 };
 
-/** {c} is a container that runs, {s} one that does not, {v} a volume, {i} an image, {e} an exec. */
+/** {c} is a running container, {s} a stopped container, {v} a volume, {i} an image, {e} an exec. */
 const endpoints: readonly Endpoint[] = [
   {
     method: "POST",
@@ -598,7 +598,7 @@ function oddQuery(query: Readonly<Record<string, string>>, chance: number): stri
   const changed = random() < chance ? pick(Object.keys(query)) : "";
   for (const [name, value] of Object.entries(query)) {
     if (name !== changed) {
-      // Filters of every kind at once match nothing: each but the changed one is mostly left out.
+      // Filters of every kind at once match nothing, so most requests have only the changed filter.
       if (name !== "filters" || random() < 0.2) values.append(name, value);
       continue;
     }
@@ -636,7 +636,7 @@ async function send(method: string, path: string, body: string | undefined): Pro
   return { status: answer.status, text: "" };
 }
 
-/** Not faults of the daemon: what is not built, swarm, and a registry that cannot be there. */
+/** These are no faults of the daemon: features that are not built, swarm, and a registry that cannot exist. */
 function allowed({ status, text }: Answer): boolean {
   return status < 500 || status === 501 || (status === 503 && text.includes("swarm manager"));
 }
@@ -675,7 +675,7 @@ function fill(template: string, known: Names): string {
   );
 }
 
-test(`${count} requests, each with something wrong in it (seed ${seed})`, async () => {
+test(`${count} requests, each with an error in it (seed ${seed})`, async () => {
   console.log(`FATHOM_FUZZ_SEED=${seed}`);
   await removeAll();
   const before = await settledHoldings(daemon);

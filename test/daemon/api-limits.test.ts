@@ -1,4 +1,4 @@
-/** What many clients together can take of the daemon: memory, time and connections are bounded, and it answers meanwhile. */
+/** Limits on what many clients together can use of the daemon: memory, time and connections. The daemon answers other clients meanwhile. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { readFileSync } from "node:fs";
@@ -29,7 +29,7 @@ interface Client {
   closed: boolean;
 }
 
-/** Sends `head`, then `bytes` of `piece` again and again, as fast as they are taken. */
+/** Sends `head`, then `bytes` of `piece` again and again, as fast as the daemon accepts them. */
 function client(head: string, piece = new Uint8Array(), bytes = 0): Client {
   const socket = connect(daemon.socket);
   const made: Client = { socket, sent: 0, received: "", closed: false };
@@ -48,7 +48,7 @@ function client(head: string, piece = new Uint8Array(), bytes = 0): Client {
   return made;
 }
 
-/** Until nobody sends or receives any more. */
+/** Waits until nobody sends or receives any more. */
 async function settled(clients: readonly Client[]): Promise<void> {
   let quiet = 0;
   let last = -1;
@@ -63,7 +63,7 @@ async function settled(clients: readonly Client[]): Promise<void> {
 
 const post = "POST /v1.47/containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n";
 
-test("200 unfinished bodies of 8 MB each are not held all at once", async () => {
+test("the daemon does not hold 200 unfinished bodies of 8 MB at the same time", async () => {
   const before = residentBytes();
   const piece = Buffer.alloc(64 * 1024, " ");
   const clients = Array.from({ length: 200 }, () =>
@@ -72,13 +72,13 @@ test("200 unfinished bodies of 8 MB each are not held all at once", async () => 
   try {
     await settled(clients);
     expect(Math.round((residentBytes() - before) / MiB)).toBeLessThan(250);
-    // Small requests wait for none of them.
+    // Small requests need not wait for the large ones.
     const made = await daemon.api<{ Id: string }>("POST", "/containers/create", { Image: daemon.image, Cmd: ["true"] });
     expect(made.status).toBe(201);
   } finally {
     for (const { socket } of clients) socket.destroy();
   }
-  // The room is free again.
+  // The room for bodies is free again.
   const large = await daemon.api<{ message: string }>("POST", "/containers/create", {
     Image: "nosuch",
     Labels: { a: "x".repeat(6 * MiB) },
@@ -86,7 +86,7 @@ test("200 unfinished bodies of 8 MB each are not held all at once", async () => 
   expect(large.status).toBe(404);
 }, 120_000);
 
-test("a body of a million chunks of one byte, and a head that comes byte by byte", async () => {
+test("a body of a million chunks of one byte, and a head that arrives byte by byte", async () => {
   const chunks = Buffer.from("1\r\n \r\n".repeat(10_000));
   const body = client(`${post}Transfer-Encoding: chunked\r\n\r\n`, chunks, chunks.length * 100);
   await settled([body]);
@@ -103,7 +103,7 @@ test("a body of a million chunks of one byte, and a head that comes byte by byte
   head.socket.destroy();
 }, 60_000);
 
-test("360 clients that do not read hold only their share, and slow nobody down", async () => {
+test("360 clients that do not read hold only their share of memory, and slow nobody down", async () => {
   daemon.docker(
     "run",
     "-d",
@@ -126,7 +126,7 @@ test("360 clients that do not read hold only their share, and slow nobody down",
   });
   try {
     await settled(clients);
-    // Slowly: a little, then not again for a while.
+    // Reads slowly: a little, then nothing for a while.
     for (const { socket } of clients) {
       socket.resume();
       await expectPing();

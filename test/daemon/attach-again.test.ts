@@ -1,4 +1,4 @@
-/** kill -9 of the daemon while clients are attached: the containers, their input too, go on; clients of the next daemon find everything as it was. */
+/** kill -9 of the daemon while clients are attached: the containers and their input continue. Clients of the next daemon find everything unchanged. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { TestDaemon, until, type Conversation } from "./harness.ts";
 
@@ -12,7 +12,7 @@ beforeAll(async () => {
 
 afterAll(() => daemon.close(), 60_000);
 
-/** Says every line that it is told, and ends with the code of "end CODE". */
+/** Repeats every line of its input, and ends with the code of "end CODE". */
 const echoes =
   'echo up; while read -r line; do case $line in end*) exit ${line#end };; *) echo "said $line";; esac; done; echo closed; exit 40';
 const sees = (client: Conversation, text: string): Promise<void> =>
@@ -40,7 +40,7 @@ test("without a terminal", async () => {
   expect(state("plain")).toBe("running 0");
   expect(daemon.docker("inspect", "-f", "{{.State.Pid}}", "plain")).toBe(pid);
   expect(daemon.docker("logs", "plain")).toBe("up\nsaid one");
-  // Nobody can attach to an exec again: its input has ended.
+  // Nobody can attach to an exec again, so its input has ended.
   await lost.exited;
   await until("the exec has ended", () => !programs().includes("cat"));
 
@@ -68,7 +68,7 @@ test("without a terminal", async () => {
   daemon.docker("rm", "plain");
 }, 60_000);
 
-test("the end of a client's input still ends the container's", async () => {
+test("the end of a client's input still ends the container's input", async () => {
   const first = daemon.talk(["docker", "run", "-i", "--name", "once", daemon.image, "sh", "-c", echoes]);
   await sees(first, "up");
   await restart();
@@ -80,7 +80,7 @@ test("the end of a client's input still ends the container's", async () => {
   expect(second.out()).toBe("said last\nclosed\n");
   daemon.docker("rm", "once");
 
-  // A client that is killed ends the input as well: only a daemon's end does not.
+  // Killing a client also ends the input. Only the daemon's end does not.
   const gone = daemon.talk(["docker", "run", "-i", "--name", "gone", daemon.image, "sh", "-c", echoes]);
   await sees(gone, "up");
   gone.kill();
@@ -113,7 +113,7 @@ test("with a terminal", async () => {
   expect(await program.exited).toBe(5);
   expect(program.out()).toContain("24 80");
 
-  // Detach, and come back.
+  // Detach, and attach again.
   second.write("\x10\x11");
   await second.exited;
   expect(second.out()).toContain("read escape sequence");
@@ -146,7 +146,7 @@ test("stop, kill, pause, restart and rename", async () => {
   expect(state("again")).toBe("running 0");
   daemon.docker("rename", "old", "new");
   expect(daemon.docker("top", "new", "-o", "pid,args")).toContain("sleep");
-  // A stop that the daemon does not live to see.
+  // A stop during which the daemon is killed.
   const deaf = "trap 'echo asked' TERM; echo up; while :; do sleep 0.1; done";
   daemon.docker("run", "-d", "--name", "deaf", daemon.image, "sh", "-c", deaf);
   await until("it is up", () => daemon.docker("logs", "deaf") === "up");
@@ -160,7 +160,7 @@ test("stop, kill, pause, restart and rename", async () => {
   daemon.docker("rm", "-f", "stopped", "killed", "paused", "again", "new", "deaf");
 }, 60_000);
 
-test("a daemon that leaves its containers running ends no input either", async () => {
+test("a daemon that leaves its containers running ends no input", async () => {
   await daemon.stop();
   await daemon.start("--live-restore");
   const first = daemon.talk(["docker", "run", "-i", "--name", "live", daemon.image, "sh", "-c", echoes]);

@@ -1,8 +1,9 @@
 /**
  * A registry for the pull tests, a process of its own in the daemon's network namespace. It serves `big:N` for any N: an image of one small
- * layer and one of N MB that is made while it is sent. Of `held:N` and `twin:N`, which have the same layers, it sends half of the large one
- * and goes on when it is asked to.
- * Usage: big-registry.ts PORT. GET /counts gives how often each blob was asked for, how many transfers are open, and how many of those wait; POST /go lets the held ones go on.
+ * layer and one layer of N MB that is made while it is sent. `held:N` and `twin:N` have the same layers; of their large layer it sends half,
+ * and sends the rest after a request.
+ * Usage: big-registry.ts PORT. GET /counts returns how often each blob was requested, how many transfers are open, and how many of those wait;
+ * POST /go lets the waiting transfers continue.
  */
 import { createServer } from "node:http";
 
@@ -29,7 +30,7 @@ function header(name: string, size: number): Buffer {
 const chunk = Buffer.alloc(1_000_000);
 crypto.getRandomValues(chunk.subarray(0, 65_536));
 
-/** An uncompressed layer with one file of so many MB. */
+/** An uncompressed layer with one file of this many MB. */
 function* layerOf(name: string, megabytes: number): Generator<Buffer> {
   const size = megabytes * chunk.length;
   yield header(name, size);

@@ -1,4 +1,4 @@
-/** `fathom check` needs no daemon, changes nothing, and its exit code says whether something needed is missing. */
+/** `fathom check` needs no daemon, changes nothing, and its exit code says whether a necessary feature is missing. */
 import { afterAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +13,7 @@ function check(before: readonly string[], ...args: string[]): { code: number; ou
   return { code: child.exitCode, out: child.stdout.toString(), err: child.stderr.toString() };
 }
 
-test("here everything needed is there, and nothing is left of the tries", () => {
+test("this machine has everything that is needed, and the check leaves nothing behind", () => {
   const dataRoot = join(work, "data");
   mkdirSync(dataRoot);
   const root = readdirSync("/");
@@ -31,14 +31,14 @@ test("here everything needed is there, and nothing is left of the tries", () => 
   expect(readdirSync("/sys/class/net")).toEqual(links);
 });
 
-test("a data root that is not there yet is looked at where it would be, and not made", () => {
+test("a data root that does not exist is checked at its future place, and is not made", () => {
   const dataRoot = join(work, "not/yet");
   expect(check([], "--data-root", dataRoot).code).toBe(0);
   expect(existsSync(join(work, "not"))).toBe(false);
   expect(readdirSync(work)).toEqual(["data"]);
 });
 
-test("overlay on overlay is refused by the kernel: it says where to put the data root, and ends with 1", () => {
+test("the kernel rejects overlay on overlay: the check says where to put the data root, and ends with 1", () => {
   const script = `
     mkdir -p ${work}/o && mount -t tmpfs none ${work}/o && cd ${work}/o && mkdir l u w m && mount -t overlay none -o lowerdir=l,upperdir=u,workdir=w m &&
     exec "$@" --data-root ${work}/o/m`;
@@ -49,7 +49,7 @@ test("overlay on overlay is refused by the kernel: it says where to put the data
   expect(code).toBe(1);
 });
 
-test("without cgroups it says so once, and shows the kernel all the same", () => {
+test("without cgroups the check says so once, and still shows the kernel's features", () => {
   const { code, out } = check(["unshare", "-m", "sh", "-c", 'umount -R /sys/fs/cgroup && exec "$@"', "sh"]);
   expect(out.match(/no cgroup hierarchy is mounted/g)).toHaveLength(1);
   expect(out).toContain("  ok       openat2: paths of a container");
@@ -58,13 +58,13 @@ test("without cgroups it says so once, and shows the kernel all the same", () =>
   expect(code).toBe(1);
 });
 
-test("a data root that the daemon would refuse is refused", () => {
+test("the check rejects a data root that the daemon would reject", () => {
   const { code, err } = check([], "--data-root", "here/data");
   expect(err).toBe('fathom check: data-root must be an absolute path, found "here/data"\n');
   expect(code).toBe(125);
 });
 
-test("without rights it names what is missing", () => {
+test("without rights the check names what is missing", () => {
   const { code, out } = check(["setpriv", "--bounding-set", "-sys_admin,-net_admin", "--inh-caps", "-all"]);
   expect(out).toContain("MISSING  capabilities: CAP_NET_ADMIN, CAP_SYS_ADMIN");
   expect(out).toContain("MISSING  unshare(CLONE_NEWNS)");
@@ -75,7 +75,7 @@ test("without rights it names what is missing", () => {
   expect(user.code).toBe(1);
 });
 
-test("an unknown flag is refused, --help helps", () => {
+test("an unknown flag is rejected, --help prints the help", () => {
   expect(check([], "--nosuch").code).toBe(125);
   expect(check([], "--help").out).toContain("Usage:  fathom check");
 });

@@ -1,4 +1,4 @@
-/** Our own CLI against our daemon, both compiled: what has no scenario of Docker's to be compared with, and what once went wrong. */
+/** Our own CLI with our daemon, both compiled: behaviour that no scenario of Docker covers, and bugs of the past. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ test("the built-in image runs without a network and shows the steps of its start
   expect(daemon.fathom("images", "--format", "{{.Repository}}")).toContain("fathom/hello");
 });
 
-test("explain shows the plan and leaves nothing", () => {
+test("explain shows the plan and leaves nothing behind", () => {
   const before = daemon.fathom("volume", "ls", "-q");
   const out = daemon.fathom(
     "explain",
@@ -59,7 +59,7 @@ test("explain shows the plan and leaves nothing", () => {
   expect(daemon.fathom("ps", "-aq")).toBe("");
 });
 
-test("a program that is not there ends run at once", () => {
+test("run ends at once when the program does not exist", () => {
   const { code, err } = daemon.cli("run", "--rm", daemon.image, "nosuchprogram");
   expect(code).toBe(127);
   expect(err).toContain('exec: "nosuchprogram": executable file not found in $PATH');
@@ -68,7 +68,7 @@ test("a program that is not there ends run at once", () => {
   daemon.fathom("rm", "kept");
 });
 
-test("other users of the machine cannot look into the state", () => {
+test("other users of the machine cannot read the state", () => {
   const mode = (path: string): string => (statSync(path).mode & 0o777).toString(8);
   expect(mode(daemon.dataRoot)).toBe("710");
   expect(mode(join(daemon.dataRoot, "fathom.db"))).toBe("600");
@@ -76,7 +76,7 @@ test("other users of the machine cannot look into the state", () => {
   expect(mode(daemon.socket)).toBe("660");
 });
 
-test("a second daemon does not take the first one's bridge and rules away; with a bridge of its own it may run", async () => {
+test("a second daemon cannot take over the bridge and rules of the first; with its own bridge it can run", async () => {
   const table = (): string => daemon.run("nft", "list", "table", "ip", "fathom").out;
   const before = table();
   expect(before).not.toBe("");
@@ -125,7 +125,7 @@ test("usage errors, help of every command, completion", () => {
     expect(daemon.fathom("completion", shell)).toContain("fathom __complete");
 });
 
-test("an image committed here is saved and loaded with the same id; a wrong platform is refused", () => {
+test("an image committed here is saved and loaded with the same id; a wrong platform is rejected", () => {
   daemon.fathom("run", "--name", "changed", daemon.image, "sh", "-c", "echo saved > /file");
   const { code } = daemon.run("docker", "-H", `unix://${daemon.work}/s`, "commit", "changed", "made:1");
   expect(code).toBe(0);
@@ -140,7 +140,7 @@ test("an image committed here is saved and loaded with the same id; a wrong plat
   expect(daemon.fathom("run", "--rm", "made:1", "cat", "/file")).toBe("saved");
 });
 
-test("input from a file, from nowhere, from a pipe", () => {
+test("input from a file, from /dev/null, from a pipe", () => {
   const { image, work } = daemon;
   daemon.fathom("run", "-d", "--name", "fed", image, "sleep", "1000");
   const line = (words: string, input: string): object => {
@@ -156,12 +156,12 @@ test("input from a file, from nowhere, from a pipe", () => {
         out: input.includes("/input") ? "given\n" : "",
         err: "",
       });
-    // A program that takes nothing of it ends all the same.
+    // A program that reads nothing of its input still ends.
     expect(line(words.replace("cat", "true"), "< /dev/zero")).toMatchObject({ code: 0, out: "", err: "" });
-    // Many times: its end comes at any moment of the copying.
+    // Many times: the program may end at any moment of the copying.
     const piped = daemon.run("sh", "-c", `for i in $(seq 12); do seq 100000 | ${binary} ${words} | tail -1; done`);
     expect(piped).toEqual({ code: 0, out: "100000\n".repeat(12), err: "" });
-    // One that stays open keeps nobody.
+    // An input that stays open does not keep the CLI running.
     const open = daemon.run(
       "sh",
       "-c",
@@ -172,14 +172,14 @@ test("input from a file, from nowhere, from a pipe", () => {
   daemon.fathom("rm", "-f", "fed");
 }, 60_000);
 
-test("what a container's terminal writes arrives as it is", async () => {
+test("output of a container's terminal arrives unchanged", async () => {
   const command = [binary, "run", "--rm", "-it", daemon.image, "sh", "-c", "sleep 0.5; printf 'a\\nb\\n'"];
   const talk = daemon.talk(command, { terminal: true });
   expect(await talk.exited).toBe(0);
   expect(talk.out()).toEndWith("a\r\nb\r\n");
 });
 
-test("the keys that detach end run, start and attach, and give the terminal back", async () => {
+test("the detach keys end run, start and attach, and restore the terminal", async () => {
   const client = (...words: string[]): ReturnType<TestDaemon["talk"]> =>
     daemon.talk(["sh", "-c", `${[binary, ...words].join(" ")}; echo code $?; stty -a`], { terminal: true });
   const detached = async (started: ReturnType<typeof client>, sign: string): Promise<void> => {
@@ -202,7 +202,7 @@ test("the keys that detach end run, start and attach, and give the terminal back
   daemon.fathom("rm", "-f", "left");
 }, 60_000);
 
-test("a reader that goes away ends a command at once, without a word", () => {
+test("a command ends at once and prints nothing when the reader of its output ends", () => {
   const { image } = daemon;
   const first = (words: string): object => {
     const { out, err } = daemon.run("bash", "-c", `${binary} ${words} | head -1; echo \${PIPESTATUS[0]}`);
@@ -243,7 +243,7 @@ test("events keep their nanoseconds; templates have docker's names", () => {
 });
 
 test.skipIf(noDockerWords() !== undefined)(
-  "what docker prints and refuses, in its words",
+  "output and errors in docker's words",
   () => {
     const { image } = daemon;
     const both = (...args: string[]): void => {
@@ -284,7 +284,7 @@ test.skipIf(noDockerWords() !== undefined)(
   60_000,
 );
 
-test("words for who is new here", () => {
+test("messages for new users", () => {
   const bare = daemon.cli();
   expect({ code: bare.code, err: bare.err }).toEqual({ code: 0, err: "" });
   expect(bare.out).toContain("FATHOM_HOST");
@@ -314,7 +314,7 @@ test("words for who is new here", () => {
   expect(daemon.fathom("explain", "run", "--help")).toContain("--memory bytes");
 });
 
-test("inspect shows what scripts read: legacy fields, whole objects in alphabetical order, templates in the order of definition", () => {
+test("inspect shows the fields that scripts read: legacy fields, whole objects in alphabetical order, templates in the order of definition", () => {
   daemon.fathom("run", "-d", "--name", "shown", "--ulimit", "nofile=500:600", daemon.image, "sleep", "1000");
   expect(daemon.fathom("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "shown")).toMatch(/^\d+\.\d+\.\d+\.\d+$/);
   const [whole] = JSON.parse(daemon.fathom("inspect", "shown"));

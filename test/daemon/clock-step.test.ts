@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TestDaemon, until } from "./harness.ts";
 
-/** The wall clock of one process, off by the seconds that a file names: that of the machine is everybody's. */
+/** The wall clock of one process, shifted by the seconds in a file. A test cannot change the machine's clock, because other programs use it. */
 const shim = `
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -66,7 +66,7 @@ async function daemonSeconds(): Promise<number> {
   return Date.parse(json.SystemTime) / 1000;
 }
 
-test("a step of the system's clock, forth and back: time, events, ages and --since follow", async () => {
+test("a step of the system's clock, forward and back: time, events, ages and --since follow", async () => {
   daemon.docker("run", "-d", "--name", "up", daemon.image, "sleep", "1000");
   const atStart = Date.now() / 1000;
   expect(Math.abs((await daemonSeconds()) - atStart)).toBeLessThan(60);
@@ -96,7 +96,7 @@ test("a step of the system's clock, forth and back: time, events, ages and --sin
     `/events?since=${atStart - 2 * hour}&until=${await daemonSeconds()}`,
   );
   expect(unpaused.json.Action).toBe("unpause");
-  // Lengths of time are not the wall clock's.
+  // Durations do not come from the wall clock.
   setOffset(0);
   daemon.docker("stop", "-t", "1", "up");
 });

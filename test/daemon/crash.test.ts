@@ -1,4 +1,7 @@
-/** kill -9 of the daemon: containers and published ports go on, and the next daemon knows the truth. With the compiled program and its own CLI. */
+/**
+ * kill -9 of the daemon: containers and published ports continue, and the next daemon knows the true state. With the compiled program and its
+ * own CLI.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { TestDaemon, until } from "./harness.ts";
@@ -33,7 +36,7 @@ test("containers, ports, logs and exits survive the daemon", async () => {
 
   await daemon.kill();
   expect(get()).toBe("served");
-  // sleep: longer than whatever could time out without a daemon
+  // sleep: longer than every timeout that could end something without a daemon
   await Bun.sleep(1500);
   expect(get()).toBe("served");
 
@@ -52,21 +55,21 @@ test("containers, ports, logs and exits survive the daemon", async () => {
   daemon.fathom("rm", "web", "ends");
 }, 60_000);
 
-test("kill -9 of a supervisor: the container is reported dead with a reason, nothing of it is left", async () => {
+test("kill -9 of the supervisor: the container is reported dead with a reason, and nothing of it is left", async () => {
   daemon.fathom("run", "-d", "--name", "orphan", daemon.image, "sleep", "1000");
   const pid = daemon.fathom("inspect", "-f", "{{.State.Pid}}", "orphan");
   const parent = /^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]!;
   process.kill(Number(parent), "SIGKILL");
   await until("it is not running", () => daemon.fathom("inspect", "-f", "{{.State.Running}}", "orphan") === "false");
   expect(daemon.fathom("inspect", "-f", "{{.State.Error}}", "orphan")).toContain("supervisor");
-  // Gone, or dead and waiting for whoever inherited it.
+  // Reaped, or dead and waiting for its new parent.
   const gone = (): boolean =>
     !existsSync(`/proc/${pid}`) || /^State:\s*Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
   await until("its process is gone", gone);
   daemon.fathom("rm", "orphan");
 }, 60_000);
 
-test("a restart policy goes on after the daemon was killed", async () => {
+test("a restart policy continues after the daemon was killed", async () => {
   daemon.fathom(
     "run",
     "-d",

@@ -29,7 +29,7 @@ const files = ["fathom.db", "fathom.db-wal"];
 const database = (name = "fathom.db"): string => join(daemon.dataRoot, name);
 const exec = (name: string, ...command: string[]): string => daemon.docker("exec", name, ...command);
 
-test("containers that a database from an older backup does not know are listed, run on, and can be used and removed", async () => {
+test("containers that are missing in an older backup of the database are listed, keep running, and can be used and removed", async () => {
   daemon.docker("run", "-d", "--name", "old", "--network", "none", daemon.image, "sleep", "1000");
   await daemon.kill();
   for (const name of files) copyFileSync(database(name), join(daemon.work, name));
@@ -38,7 +38,7 @@ test("containers that a database from an older backup does not know are listed, 
   exec("new", "sh", "-c", "echo kept >/written; echo kept >/data/written");
   const command = "[ -e /written ] && exit 4; echo kept >/written; exit 3";
   expect(daemon.run("docker", "run", "--name", "ended", daemon.image, "sh", "-c", command).code).toBe(3);
-  // The backup's container is removed and its name taken by another.
+  // The backup's container is removed, and another container takes its name.
   daemon.docker("rm", "-f", "old");
   daemon.docker("run", "-d", "--name", "old", "--label", "which=second", daemon.image, "sleep", "1000");
   const pid = daemon.docker("inspect", "-f", "{{.State.Pid}}", "new");
@@ -66,7 +66,7 @@ function damage(): void {
   rmSync(database("fathom.db-wal"), { force: true });
 }
 
-test("overwritten pages of the database are noticed at the start, and containers and volumes survive its new making", async () => {
+test("the daemon notices overwritten pages of the database at its start, and containers and volumes survive a new database", async () => {
   daemon.docker("run", "-d", "--name", "lives", daemon.image, "sleep", "1000");
   exec("lives", "sh", "-c", "echo kept >/written");
   const far = join(daemon.work, "far");
@@ -118,12 +118,12 @@ test("overwritten pages of the database are noticed at the start, and containers
   daemon.docker("stop", "-t", "0", "lives");
   daemon.docker("start", "lives");
   expect(exec("lives", "cat", "/written")).toBe("kept");
-  // A volume without its options would be another place.
+  // A volume without its options would be a different place on disk.
   daemon.docker("start", "uses");
   expect(exec("uses", "ls", "/far")).toBe("written");
   expect(daemon.docker("volume", "inspect", "-f", "{{.Options.device}}", "far")).toBe(far);
   daemon.loadImage();
-  // Its address is not given a second time.
+  // Its address is not given to another container.
   const addresses = daemon.docker("run", "--rm", daemon.image, "ifconfig", "eth0");
   expect(addresses).toContain("inet addr:");
   expect(addresses).not.toContain(

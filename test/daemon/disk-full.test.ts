@@ -1,4 +1,4 @@
-/** The daemon's disk is full: clear errors, a store that is sound, containers that go on, and no way that needs space to make space. */
+/** The daemon's disk is full: clear errors, a correct store, containers that continue, and commands that free space without needing space. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import { MNT_DETACH, MS_REMOUNT, createSys } from "@fathom/sys";
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statfsSync, writeSync } from "node:fs";
@@ -44,13 +44,13 @@ const free = (): number => {
   return bavail * bsize;
 };
 
-/** Gives the disk this much beyond what is in use now. */
+/** Gives the disk this much space beyond the space in use now. */
 function leave(bytes: number): void {
   const { blocks, bfree, bsize } = statfsSync(disk);
   sys.mount("tmpfs", disk, "tmpfs", MS_REMOUNT, `size=${(blocks - bfree) * bsize + bytes}`);
 }
 
-/** Uses up the very last byte; gives a function that makes the room again. */
+/** Uses up the very last byte; returns a function that makes the room again. */
 function fill(): () => void {
   const path = join(disk, "filler");
   const fd = openSync(path, "a");
@@ -59,7 +59,7 @@ function fill(): () => void {
     try {
       for (;;) if (writeSync(fd, bytes) < size) break;
     } catch {
-      // Full, in pieces of this size.
+      // Fills the disk in pieces of this size.
     }
   }
   closeSync(fd);
@@ -67,7 +67,7 @@ function fill(): () => void {
   return () => rmSync(path);
 }
 
-/** What is freed in the background is. */
+/** Space is freed in the background. */
 async function settled(): Promise<void> {
   await until("the trash is empty", () => readdirSync(join(disk, "overlay2/trash")).length === 0);
 }
@@ -109,7 +109,7 @@ test("pull", async () => {
 }, 60_000);
 
 test("load", async () => {
-  // Not even the archive fits; the archive, and not its layers.
+  // First there is no room for the archive; then there is room for the archive but not for its layers.
   for (const room of [20 << 20, 90 << 20]) {
     leave(room);
     const { code, err } = daemon.run("docker", "load", "-i", join(daemon.work, "big.tar"));
@@ -137,7 +137,7 @@ test("the first content of a volume", async () => {
   const { code, err } = daemon.run("docker", "create", ...volume);
   expect([code, err]).toEqual([1, expect.stringContaining("no space left on device")]);
   expect(daemon.docker("ps", "-aq")).toBe("");
-  // As empty as before: the next container that wants it gets all of it.
+  // The volume is still empty: the next container that uses it gets the whole content.
   expect(list("volumes/content").sort()).toEqual(["_data", "opts.json"]);
   expect(list("volumes/content/_data")).toEqual([]);
   leave(100 << 20);
@@ -163,7 +163,7 @@ test("a volume", async () => {
   expect(list("volumes").filter((name) => name !== ".removing")).toEqual(["before"]);
   expect(daemon.docker("volume", "ls", "-q")).toBe("before");
   expect(daemon.docker("ps", "-aq")).toBe("");
-  // Removal needs no room, and after it a volume is made as ever.
+  // Removal needs no space, and after it making a volume works again.
   daemon.docker("volume", "rm", "before");
   empty();
   leave(50 << 20);
@@ -174,7 +174,7 @@ test("a volume", async () => {
   await expectSound();
 }, 60_000);
 
-test("logs, and all that a user then does", async () => {
+test("logs, and what a user does then", async () => {
   leave(10 << 20);
   const line = "x".repeat(1000);
   const script = `
@@ -196,7 +196,7 @@ test("logs, and all that a user then does", async () => {
   const empty = fill();
   const state = (name: string): string => daemon.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name);
   expect(state("writes")).toBe("running 0");
-  /** Records of the log: whole ones, to the last. */
+  /** Records of the log; all of them must be whole, also the last one. */
   const records = (): string[] =>
     readFileSync(daemon.docker("inspect", "-f", "{{.LogPath}}", "writes"), "utf8")
       .trimEnd()
@@ -207,13 +207,13 @@ test("logs, and all that a user then does", async () => {
   expect(written).toBeLessThan(20_000);
   expect(daemon.docker("logs", "writes").split("\n").length).toBe(written);
 
-  // A start says why it fails; what runs can be ended, and its code is the true one.
+  // A start says why it fails. A running container can be stopped, and its code is the true one.
   const { code, err } = daemon.run("docker", "run", "--name", "fails", daemon.image, "true");
   expect([code, err]).toEqual([125, expect.stringContaining("no space left on device")]);
   daemon.docker("stop", "other");
   expect(state("other")).toBe("exited 5");
 
-  // The daemon dies, and comes back on a full disk.
+  // The daemon dies, and starts again on the full disk.
   await daemon.kill();
   await daemon.start();
   expect(state("writes")).toBe("running 0");
@@ -227,7 +227,7 @@ test("logs, and all that a user then does", async () => {
   await daemon.start();
   expect(state("ends")).toBe("exited 137");
 
-  // Removing needs no space, and makes some.
+  // Removing needs no space, and frees some.
   daemon.docker("rm", "other", "ends", "writes");
   daemon.run("docker", "rm", "-f", "fails");
   empty();

@@ -1,4 +1,7 @@
-/** A container fills the disk of the data root to its last byte, and ends: it is known to have ended, and can be removed to make room. */
+/**
+ * A container fills the disk of the data root to its last byte, and ends. The daemon knows that it has ended, and a user can remove it to make
+ * room.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, statfsSync } from "node:fs";
 import { createSys, MNT_DETACH } from "@fathom/sys";
@@ -21,11 +24,11 @@ afterAll(async () => {
   await daemon.close(() => sys.umount(disk, MNT_DETACH));
 }, 60_000);
 
-/** With its log and with a file. */
+/** Fills it with its log and with a file. */
 const script = "yes | head -c 90000000; dd if=/dev/zero of=/filler bs=64k 2>/dev/null; sleep 1; exit 4";
 const state = (name: string): string => daemon.fathom("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name);
 
-test("its end is known, and it can be removed", async () => {
+test("the daemon knows its end, and it can be removed", async () => {
   daemon.fathom("run", "-d", "--name", "lives", daemon.image, "sleep", "1000");
   daemon.fathom("run", "-d", "--name", "full", daemon.image, "sh", "-c", script);
   expect(daemon.fathom("wait", "full")).toBe("4");

@@ -1,4 +1,4 @@
-/** Edges of run and of the daemon's life, with the compiled program and the docker CLI. */
+/** Special cases of run and of the daemon's life, with the compiled program and the docker CLI. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -26,7 +26,7 @@ test("a mount over /etc, and the engine's files in it", () => {
   daemon.docker("volume", "rm", "vol");
 });
 
-test("what a client gets wrong is said, and nothing is pulled for it", () => {
+test("errors of a client are reported, and nothing is pulled for them", () => {
   const wrong = (...flags: string[]): string => daemon.run("docker", "run", "--rm", ...flags, daemon.image, "true").err;
   expect(wrong("--volumes-from", "nope")).toStartWith("docker: Error response from daemon: No such container: nope");
   expect(wrong("--runtime", "nope")).toContain("unknown or invalid runtime name: nope");
@@ -50,7 +50,7 @@ test("the root is an overlay", () => {
   expect(daemon.docker("run", "--rm", "--runtime", "runc", daemon.image, "df", "/")).toMatch(/^overlay /m);
 });
 
-test("a bridge that was deleted comes back with the next container", () => {
+test("a deleted bridge is made again for the next container", () => {
   daemon.docker("run", "-d", "--name", "one", daemon.image, "sleep", "1000");
   const address = daemon.docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "one");
   daemon.run("ip", "link", "del", "fathom0");
@@ -58,7 +58,7 @@ test("a bridge that was deleted comes back with the next container", () => {
   daemon.docker("rm", "-f", "one");
 });
 
-test("a pid file of a live daemon is not taken", () => {
+test("a second daemon does not take the pid file of a live daemon", () => {
   const pid = readFileSync(join(daemon.work, "pid"), "utf8");
   const second = ["data", "exec"].flatMap((root) => [`--${root}-root`, join(daemon.work, `second-${root}`)]);
   const flags = ["-H", `unix://${daemon.work}/second`, "--bridge", "second0", "--pidfile", join(daemon.work, "pid")];
@@ -68,7 +68,7 @@ test("a pid file of a live daemon is not taken", () => {
   expect(readFileSync(join(daemon.work, "pid"), "utf8")).toBe(pid);
 });
 
-test("a daemon ends in the middle of policies that restart", async () => {
+test("a daemon stops while restart policies are active", async () => {
   for (let index = 0; index < 8; index++)
     daemon.fathom("run", "-d", "--restart", "always", daemon.image, "sh", "-c", "sleep 0.0$(($$ % 10)); exit 1");
   for (let turn = 0; turn < 3; turn++) {
@@ -105,7 +105,7 @@ test("a container joins network, host name, processes and IPC of another", () =>
   daemon.docker("run", "-d", "--name", "guest", ...joins, daemon.image, "sleep", "1000");
   expect(spaces("guest")).toEqual(spaces("host"));
   expect(daemon.docker("exec", "guest", "hostname")).toBe("shown");
-  // Held by the daemon for the start alone.
+  // The daemon holds it only during the start.
   const open = readdirSync(`/proc/${daemon.pid}/fd`).flatMap((fd) => {
     try {
       return [readlinkSync(`/proc/${daemon.pid}/fd/${fd}`)];

@@ -14,14 +14,14 @@ export interface Result {
   readonly err: string;
 }
 
-/** Takes a cgroup away from every hierarchy. What is in it is for the leak check to find. */
+/** Removes a cgroup from every hierarchy. When processes are still in it, the leak check finds them. */
 export function removeCgroup(path: string): void {
   for (const root of ["", ...readdirSync("/sys/fs/cgroup")]) {
     const directory = join("/sys/fs/cgroup", root, path);
     try {
       rmdirSync(directory);
     } catch {
-      // Not in this hierarchy, or not empty.
+      // It is not in this hierarchy, or it is not empty.
     }
   }
 }
@@ -31,28 +31,28 @@ export async function until(what: string, condition: () => boolean | Promise<boo
     if (await condition()) return;
     await Bun.sleep(50);
   }
-  throw new Error(`waited in vain: ${what}`);
+  throw new Error(`waited too long for: ${what}`);
 }
 
-/** A program whose output is kept and that is written to while it runs. */
+/** A running program whose output is kept and whose input the test writes. */
 export interface Conversation {
   readonly out: () => string;
   readonly err: () => string;
   write(text: string): void;
-  /** No more input. */
+  /** Ends the input. */
   end(): void;
-  /** With a terminal: its new size, which the program is told of. */
+  /** With a terminal: sets its size, and the program is notified. */
   resize(rows: number, columns: number): void;
   kill(): void;
   readonly exited: Promise<number>;
 }
 
 export interface TestDaemonOptions {
-  /** Its name in the working directory. */
+  /** The name in the working directory. */
   readonly dataRoot?: string;
-  /** More flags of `fathom daemon`. */
+  /** Additional flags of `fathom daemon`. */
   readonly flags?: readonly string[];
-  /** More environment of the daemon. */
+  /** Additional environment variables of the daemon. */
   readonly environment?: Readonly<Record<string, string>>;
 }
 
@@ -66,9 +66,9 @@ export class TestDaemon {
   #daemon: Bun.Subprocess | undefined;
   #registry: Bun.Subprocess | undefined;
 
-  /** @param name Part of the cgroup's and the namespace's name: one for each test file. */
+  /** @param name Part of the cgroup's and the namespace's name. Each test file has a different one. */
   constructor(name: string, options: TestDaemonOptions = {}) {
-    // Of its own for each run, as the namespace: another run must not take it for its leftovers.
+    // Different for each run, as the namespace: another run must not take it for its own leftovers.
     this.cgroupParent = `/fathom-${name}-${runName}`;
     this.#options = options;
     this.#space = `fathom-${name}-${runName}`;
@@ -95,19 +95,19 @@ export class TestDaemon {
     return { ...process.env, FATHOM_HOST: host, DOCKER_HOST: host, HOME: this.work };
   }
 
-  /** Runs a program in the daemon's network namespace; one that does not end in 30 s is killed (code -1). */
+  /** Runs a program in the daemon's network namespace. A program that does not end in 30 s is killed (code -1). */
   run(...command: string[]): Result {
     const child = Bun.spawnSync(this.#inside(command), {
       stdin: "ignore",
       timeout: 30_000,
-      // The docker CLI hands other signals on, and waits.
+      // The docker CLI forwards other signals and keeps waiting.
       killSignal: "SIGKILL",
       env: this.#environment,
     });
     return { code: child.exitCode ?? -1, out: child.stdout.toString(), err: child.stderr.toString() };
   }
 
-  /** Begins a program there and does not wait: what it prints is thrown away. */
+  /** Starts a program there and does not wait; its output is dropped. */
   begin(...command: string[]): Bun.Subprocess {
     return Bun.spawn(this.#inside(command), {
       stdin: "ignore",
@@ -117,7 +117,7 @@ export class TestDaemon {
     });
   }
 
-  /** Begins a program there to talk to. With `terminal` it has one for all three streams, of 24 rows and 80 columns. */
+  /** Starts an interactive program there. With `terminal` all three streams are a terminal of 24 rows and 80 columns. */
   talk(command: readonly string[], { terminal = false } = {}): Conversation {
     const parts = { out: "", err: "" };
     const keep = (to: "out" | "err", data: Uint8Array): void => void (parts[to] += Buffer.from(data).toString());
@@ -160,7 +160,7 @@ export class TestDaemon {
     };
   }
 
-  /** A command of the docker CLI that must succeed; gives what it printed. */
+  /** A command of the docker CLI that must succeed; returns its output. */
   docker(...args: string[]): string {
     const { code, out, err } = this.run("docker", ...args);
     if (code !== 0) throw new Error(`docker ${args.join(" ")}: ${code}: ${err}`);
@@ -171,14 +171,14 @@ export class TestDaemon {
     return this.run(binary, ...args);
   }
 
-  /** A command of the CLI that must succeed; gives what it printed. */
+  /** A command of our CLI that must succeed; returns its output. */
   fathom(...args: string[]): string {
     const { code, out, err } = this.cli(...args);
     if (code !== 0) throw new Error(`fathom ${args.join(" ")}: ${code}: ${err}`);
     return out.trim();
   }
 
-  /** A request to the API as it is; of a stream of JSON lines the last one. */
+  /** A request to the API; returns the unchanged answer. For a stream of JSON lines, the last line. */
   async api<T = unknown>(
     method: string,
     path: string,
@@ -194,15 +194,15 @@ export class TestDaemon {
     return { status: response.status, json: (last === "" ? undefined : JSON.parse(last)) as T };
   }
 
-  /** @param flags More of them, for this time only. */
+  /** @param flags Additional flags, for this start only. */
   start(...flags: string[]): Promise<void> {
     return this.startProgram(binary, ...flags);
   }
 
-  /** Another Fathom's daemon over the same state. */
+  /** The daemon of another Fathom, with the same state. */
   async startProgram(program: string, ...flags: string[]): Promise<void> {
     const { work } = this;
-    // Each daemon goes on where the one before left off.
+    // Each daemon continues with the state of the previous one.
     const log = openSync(join(work, "log"), "a");
     this.#daemon = Bun.spawn(
       this.#inside([
@@ -232,7 +232,7 @@ export class TestDaemon {
     );
   }
 
-  /** Loads `image`, made from Debian's busybox-static. */
+  /** Loads `image`, which is made of Debian's busybox-static. */
   loadImage(): void {
     makeBusyboxImage(join(this.work, "layout"), this.image);
     this.run("tar", "-C", join(this.work, "layout"), "-cf", join(this.work, "image.tar"), ".");
@@ -240,7 +240,7 @@ export class TestDaemon {
     if (said !== `Loaded image: ${this.image}`) throw new Error(`load said ${said}`);
   }
 
-  /** Starts Debian's docker-registry beside the daemon; gives its host and port. */
+  /** Starts Debian's docker-registry beside the daemon; returns its host and port. */
   async startRegistry(): Promise<string> {
     const address = "127.0.0.1:5000";
     const config = {
@@ -249,14 +249,14 @@ export class TestDaemon {
       storage: { filesystem: { rootdirectory: join(this.work, "registry") } },
       http: { addr: address },
     };
-    // JSON is YAML.
+    // JSON is valid YAML.
     writeFileSync(join(this.work, "registry.yml"), JSON.stringify(config));
     this.#registry = this.begin("docker-registry", "serve", join(this.work, "registry.yml"));
     await until("the registry answers", () => this.run("curl", "-sf", `http://${address}/v2/`).code === 0);
     return address;
   }
 
-  /** A request to the API that does not wait for its answer's meaning; aborted, the client hangs up. */
+  /** Sends a request to the API and ignores the content of the answer. When the signal aborts, the client hangs up. */
   request(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
     const file = body instanceof Blob;
     return fetch(`http://localhost${path}`, {
@@ -286,13 +286,13 @@ export class TestDaemon {
   }
 
   /**
-   * Removes every container, ends the daemon and takes its namespace and folders away; `before` that, what is mounted there.
+   * Removes every container, ends the daemon and removes its namespace and folders. `before` that, it unmounts what is mounted there.
    * @throws when the daemon's event loop stood still for more than 200 ms meanwhile
    */
   async close(before: () => void = () => undefined): Promise<void> {
     if (this.#daemon !== undefined) {
       for (const id of this.fathom("ps", "-aq").split("\n").filter(Boolean)) this.cli("rm", "-f", id);
-      // At its end the kernel takes them, and nobody would know.
+      // When the daemon ends, the kernel frees them, and a leak would not be visible.
       const detached = (): readonly string[] => holdings(this.pid).detachedMounts;
       await until(
         `the daemon holds no detached mount without containers: ${detached().join(", ")}`,
@@ -311,8 +311,9 @@ export class TestDaemon {
   }
 
   /**
-   * What the daemons of this test said of their event loops: they name each time of more than 200 ms in which the thread computed or was blocked.
-   * A disk that others keep busy is no fault of theirs: a commit waits for it (docs/rfd/004-what-waits-for-the-disk.md).
+   * The lines in the logs of this test's daemons about their event loops: one for each time of more than 200 ms in which the thread computed or
+   * was blocked.
+   * Time in which other programs keep a disk busy does not count: a commit waits for the disk (docs/rfd/004-what-waits-for-the-disk.md).
    */
   #stalls(): string[] {
     const figure = (line: string, name: string): number => Number(new RegExp(` ${name}=(\\d+)`).exec(line)![1]);

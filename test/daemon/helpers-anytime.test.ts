@@ -1,7 +1,7 @@
 /**
- * Every process of the engine's own (launchers, supervisors, stems, one-call helpers, forwarders) is killed, or stopped, at any moment of every command. Commands end, states
- * are what the kernel says, nothing is left, and what was not hit goes on. FATHOM_SEED repeats a run, as far as the machine's own timing does;
- * FATHOM_KILL_SECONDS makes it longer.
+ * Every process of the engine (launchers, supervisors, stems, one-call helpers, forwarders) is killed or stopped at any moment of every
+ * command. Commands end, states agree with the kernel, nothing is left behind, and everything that was not hit continues. FATHOM_SEED repeats a
+ * run, as far as the machine's timing allows; FATHOM_KILL_SECONDS makes it longer.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -22,7 +22,7 @@ function random(): number {
 const any = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
 
 let daemon: TestDaemon;
-/** With the pool of stems full: after kills that takes a while. */
+/** Waits until the pool of stems is full; after kills that takes a while. */
 let before: Record<string, number>;
 beforeAll(async () => {
   daemon = new TestDaemon("helpers");
@@ -54,7 +54,7 @@ function childrenOf(pid: number): number[] {
 
 const isHelper = (pid: number): boolean => read(`/proc/${pid}/cmdline`).startsWith("fathom-");
 
-/** The engine's own processes below the daemon, with the stems, which show the same name; not the containers' programs. */
+/** The engine's own processes below the daemon, including the stems (they show the same name), but not the containers' programs. */
 function helpers(): number[] {
   const children = childrenOf(daemon.pid);
   return [...children, ...children.flatMap(childrenOf)].filter(isHelper);
@@ -64,7 +64,7 @@ const signal = (pid: number, name: NodeJS.Signals): void => {
   try {
     process.kill(pid, name);
   } catch {
-    // It has ended.
+    // The process has ended.
   }
 };
 
@@ -76,7 +76,7 @@ interface Container {
 const names = ["a", "b", "c"];
 const tree = (): string => join(daemon.work, "tree");
 const sleeper = (): string[] => [daemon.image, "sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done"];
-/** By what they are called in a failure. They may fail: their container may not be there, or not run. */
+/** Commands, with the names that failures show. They may fail: their container may not exist, or may not run. */
 const commands: Readonly<Record<string, (name: string) => string[]>> = {
   run: (name) => ["run", "-d", "--name", name, "-p", "80", ...sleeper()],
   "run --rm": () => ["run", "--rm", daemon.image, "echo", "hello"],
@@ -95,13 +95,13 @@ const commands: Readonly<Record<string, (name: string) => string[]>> = {
 };
 
 /**
- * How long a helper that an exec needs may stand still. An exec that is launched has 120 s where its supervisor answers, and one whose program has run has no
- * deadline: what it printed comes by way of its supervisor, and nobody makes that go on while the container runs. So here it is made to go on, and then the exec
- * must end.
+ * How long a helper that an exec needs may be stopped. An exec during its launch has a limit of 120 s when its supervisor answers. An exec
+ * whose program has run has no deadline: its output comes through its supervisor, and nothing else resumes the supervisor while the container
+ * runs. So the test resumes it after this time, and then the exec must end.
  */
 const execPatienceMs = 10_000;
 
-/** One command, and a signal to one of the helpers while it works. Gives how it ended. */
+/** Runs one command, and sends a signal to one of the helpers while it works. Returns how the command ended. */
 async function disturbed(command: readonly string[], name: NodeJS.Signals, limitMs: number): Promise<string> {
   const talk = daemon.talk(["docker", ...command]);
   let ended = false;
@@ -109,12 +109,12 @@ async function disturbed(command: readonly string[], name: NodeJS.Signals, limit
     ended = true;
     return code;
   });
-  // sleep: the moment of the signal is any
+  // sleep: the signal may come at any moment
   await Bun.sleep(random() * 40);
   const hit = any(helpers());
   const what = hit === undefined ? "nobody" : read(`/proc/${hit}/cmdline`).replaceAll("\0", " ").trim().slice(0, 40);
   if (hit !== undefined) signal(hit, name);
-  // It became the container's program just before: that may stand still as long as somebody wants.
+  // The helper has just become the container's program. That may be stopped for any length of time.
   if (hit !== undefined && name === "SIGSTOP" && !isHelper(hit)) signal(hit, "SIGCONT");
   const begun = Date.now();
   const deadline = Date.now() + limitMs;
@@ -132,7 +132,7 @@ async function disturbed(command: readonly string[], name: NodeJS.Signals, limit
   return `${told}${await exited} ${talk.err()}`;
 }
 
-/** Docker's words and the kernel's agree. */
+/** Docker's words and the kernel's state agree. */
 async function agree(after: string): Promise<void> {
   let wrong = "";
   await until("the states are the kernel's", async () => {
@@ -163,7 +163,7 @@ for (const [name, limitMs] of [
   ["SIGKILL", 25_000],
   ["SIGSTOP", 28_000],
 ] as const)
-  test(`${name} to any helper at any moment`, async () => {
+  test(`${name} sent to any helper at any moment`, async () => {
     let rounds = 0;
     const hello: string[] = [];
     for (const end = Date.now() + seconds * 1000; Date.now() < end; rounds++) {
@@ -172,7 +172,7 @@ for (const [name, limitMs] of [
       const told = await disturbed(commands[kind]!(container), name, limitMs);
       await agree(told);
       if (name === "SIGKILL") continue;
-      // Nobody is dead: whatever runs takes execs.
+      // No container is dead: every running container accepts execs.
       for (const running of daemon.docker("ps", "-q", "-f", "status=running").split("\n").filter(Boolean)) {
         const { code, err } = daemon.run("docker", "exec", running, "true");
         if (code !== 0) hello.push(`${told} then exec ${code} ${err}`);

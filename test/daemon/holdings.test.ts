@@ -1,4 +1,4 @@
-/** The daemon gives back what runs, execs and failed starts took; and the look at it sees what is not given back. */
+/** The daemon frees what runs, execs and failed starts used. The check itself also notices when something is not freed. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { AT_FDCWD, createSys } from "@fathom/sys";
@@ -14,7 +14,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => daemon.close(), 60_000);
 
-test("a detached mount and a growing table are seen", async () => {
+test("the check sees a detached mount and a growing table", async () => {
   const open: number[] = [];
   const leak = (): void => void open.push(sys.openTree(AT_FDCWD, tmpdir(), true, false));
   try {
@@ -35,7 +35,7 @@ test.each([
   ["an exec that fails", () => daemon.cli("exec", "kept", "nosuchprogram")],
   ["logs and inspect", () => daemon.fathom("logs", "kept") + daemon.fathom("inspect", "kept")],
 ])(
-  "%s leaves nothing with the daemon",
+  "%s leaves nothing in the daemon",
   async (_, action) => {
     if (daemon.fathom("ps", "-q") === "") daemon.fathom("run", "-d", "--name", "kept", daemon.image, "sleep", "1000");
     await expectNoGrowth(daemon.pid, 12, () => void action());

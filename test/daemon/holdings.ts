@@ -1,11 +1,11 @@
-/** What a living process holds in the kernel: for tests that something is given back while the daemon runs. At its end the kernel takes all. */
+/** What a living process holds in the kernel, for tests that the daemon frees it while it runs. When the daemon ends, the kernel frees everything. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 export interface Holdings {
   readonly descriptors: number;
-  /** Mounts that are only a descriptor, by what it shows: roots of containers that nobody closed. */
+  /** Mounts that exist only as a descriptor, by their content: roots of containers that nobody closed. */
   readonly detachedMounts: readonly string[];
-  /** Supervisors, forwarders and helpers that it started. */
+  /** Supervisors, forwarders and helpers that the daemon started. */
   readonly children: number;
 }
 
@@ -31,7 +31,7 @@ export function holdings(pid: number): Holdings {
     } catch {
       return [];
     }
-    // Sockets, pipes and memory files are on mounts of the kernel's own.
+    // Sockets, pipes and memory files are on internal mounts of the kernel.
     if (!target.startsWith("/") || target.startsWith("/memfd:")) return [];
     const id = /^mnt_id:\s+(\d+)$/m.exec(read(`/proc/${pid}/fdinfo/${fd}`))?.[1];
     return id === undefined || mounts.has(id) ? [] : [`${fd} ${target}`];
@@ -41,8 +41,8 @@ export function holdings(pid: number): Holdings {
 }
 
 /**
- * Does `action` again and again; throws where each time leaves something with the process. What a first time makes and keeps is no leak.
- * Others may come and go meanwhile: less than half of the times is no leak.
+ * Repeats `action`. Throws when each repetition leaves something in the process. Things that the first time makes and keeps are no leak.
+ * Others may appear and disappear meanwhile: if less than half of the repetitions leave something, it is no leak.
  */
 export async function expectNoGrowth(pid: number, times: number, action: () => Promise<void> | void): Promise<void> {
   await action();
@@ -57,7 +57,7 @@ export async function expectNoGrowth(pid: number, times: number, action: () => P
     ] as const;
     return parts
       .filter(([, more]) => more >= times / 2)
-      .map(([name, more]) => `${more} ${name} more after ${times} times`);
+      .map(([name, more]) => `${more} ${name} more after ${times} repetitions`);
   };
   for (const deadline = Date.now() + 5000; grown().length > 0; await Bun.sleep(50))
     if (Date.now() > deadline)

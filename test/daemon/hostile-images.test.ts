@@ -1,4 +1,4 @@
-/** Images that mean harm: what one of them decides stops nobody else, and leads nowhere. */
+/** Hostile images: the content of an image blocks nobody else and leads nowhere outside. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import {
   closeSync,
@@ -28,7 +28,7 @@ beforeAll(async () => {
 
 afterAll(() => daemon.close(), 60_000);
 
-/** An image of busybox with what `make` puts into a directory, holes of files kept. */
+/** An image of busybox with the files that `make` puts into a directory; holes of files stay holes. */
 function makeImage(name: string, make: (root: string) => void, ...changes: string[]): void {
   const root = join(daemon.work, "root");
   mkdirSync(root);
@@ -42,15 +42,15 @@ function makeImage(name: string, make: (root: string) => void, ...changes: strin
   rmSync(root, { recursive: true });
 }
 
-/** How many pings that were sent after a request were answered before it was. A daemon whose one thread works on the request answers none. */
+/** How many pings are answered before a request that was sent earlier. A daemon whose one thread works on the request answers none of them. */
 async function pingsDuring(request: () => Promise<Response>): Promise<{ pings: number; response: Response }> {
   let ended = false;
   const running = request().then((response) => {
     ended = true;
     return response;
   });
-  // The request is under way before the first ping.
-  // sleep: a turn of the event loop
+  // The request is running before the first ping.
+  // sleep: one turn of the event loop
   await Bun.sleep(0);
   let pings = 0;
   while (!ended) {
@@ -82,8 +82,8 @@ function load(archive: Uint8Array): string {
   return daemon.docker("load", "-q", "-i", join(daemon.work, "hostile.tar"));
 }
 
-// The daemon of these tests tells when it stood still for long, and the end of the file fails then (TestDaemon.close).
-test("thousands of directories without an entry, over many layers: their owners are found without a pause for others", () => {
+// The daemon of these tests reports when it stood still for long; then the end of the file fails (TestDaemon.close).
+test("thousands of directories without an entry, over many layers: their owners are found while other requests are answered", () => {
   const names = Array.from({ length: 2000 }, (_, index) => `d${index}`);
   const layers = [
     tar(names.map((path) => ({ path: `${path}/` }))),
@@ -104,7 +104,7 @@ test("thousands of directories without an entry, over many layers: their owners 
   daemon.docker("rmi", "implied:1");
 }, 60_000);
 
-test("an archive that lists one huge manifest many times is read once; one with too many images is refused", () => {
+test("an archive that lists one huge manifest many times reads it once; an archive with too many images is rejected", () => {
   const config = imageConfig([]);
   const media = "application/vnd.oci.image";
   const manifest = JSON.stringify({
@@ -172,7 +172,7 @@ test("a sparse file below a VOLUME stays sparse in the volume", () => {
   daemon.docker("volume", "rm", "sparse");
 }, 60_000);
 
-test("a large first content of a volume is copied while the daemon answers others, with everything that it has", async () => {
+test("a large first content of a volume is copied completely while the daemon answers others", async () => {
   const names = Array.from({ length: 5000 }, (_, index) => `f${index}`);
   makeImage(
     "many",
@@ -188,7 +188,7 @@ test("a large first content of a volume is copied while the daemon answers other
   );
   const body = { Image: "many", Cmd: ["true"], HostConfig: { Binds: ["many:/data"] } };
   const create = (name: string) => () => daemon.request("POST", `/containers/create?name=${name}`, body);
-  // Two that want it at the same time: the second one waits, and finds it filled.
+  // Two containers need it at the same time: the second one waits, and finds it filled.
   const second = pingsDuring(create("many2"));
   for (const { pings, response } of [await pingsDuring(create("many1")), await second]) {
     expect(response.status).toBe(201);
@@ -204,7 +204,7 @@ test("a large first content of a volume is copied while the daemon answers other
   daemon.docker("volume", "rm", "many");
 }, 60_000);
 
-test("a huge /etc/passwd and /etc/group: others are served while a user is looked up, and it is found", async () => {
+test("a huge /etc/passwd and /etc/group: a user is found while other requests are answered", async () => {
   makeImage("users", (root) => {
     const users = Array.from({ length: 300_000 }, (_, index) => `user${index}:x:${index + 1000}:100::/h:/bin/sh\n`);
     writeFileSync(join(root, "etc/passwd"), users.join(""));
@@ -217,13 +217,13 @@ test("a huge /etc/passwd and /etc/group: others are served while a user is looke
   expect(pings).toBeGreaterThan(0);
   const identity = ["exec", "-u", "user299999", "users", "sh", "-c", "id -u; id -G"];
   expect(daemon.docker(...identity)).toBe("300999\n100 10");
-  // A user more changes the file, and with it the answer.
+  // An additional user changes the file, and with it the answer.
   daemon.docker("exec", "-u", "0", "users", "sh", "-c", "echo extra:x:11:user299999 >> /etc/group");
   expect(daemon.docker(...identity)).toBe("300999\n100 10 11");
   daemon.docker("rm", "-f", "users");
 }, 60_000);
 
-test("--device of a directory: only its devices, and not the whole of a large tree", async () => {
+test("--device of a directory: only its devices, and not a whole large tree", async () => {
   const start = async (name: string, device: object) => {
     const body = { Image: daemon.image, Cmd: ["true"], HostConfig: { Devices: [device] } };
     expect((await daemon.request("POST", `/containers/create?name=${name}`, body)).ok).toBe(true);
@@ -247,8 +247,8 @@ test("--device of a directory: only its devices, and not the whole of a large tr
   for (const name of ["nothing", "large"]) daemon.docker("rm", name);
 }, 60_000);
 
-test("top of a container with thousands of processes: others are served meanwhile, and the table is whole", async () => {
-  // Each waits for the one FIFO.
+test("top of a container with thousands of processes: the table is complete, and other requests are answered meanwhile", async () => {
+  // Each process waits for the one FIFO.
   const script = "mkfifo /dev/shm/f; i=0; while [ $i -lt 3000 ]; do cat /dev/shm/f & i=$((i+1)); done; echo all; wait";
   daemon.docker("run", "-d", "--name", "bomb", daemon.image, "sh", "-c", script);
   await until("all have begun", () => daemon.docker("logs", "bomb") === "all");
@@ -262,7 +262,7 @@ test("top of a container with thousands of processes: others are served meanwhil
   daemon.docker("rm", "-f", "bomb");
 }, 60_000);
 
-test("a first content that a crash left half done goes, one that was whole is finished", async () => {
+test("a first content that a crash left half done is removed, a complete one is finished", async () => {
   for (const name of ["half", "whole"]) daemon.docker("volume", "create", name);
   await daemon.stop();
   for (const [name, state] of [

@@ -1,4 +1,4 @@
-/** A file system whose server is away, as source of a bind and as device of a volume: only who uses it waits, and not for ever. */
+/** A file system whose server does not answer, as source of a bind and as device of a volume: only its users wait, and not for ever. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -53,7 +53,7 @@ function callers(): string[] {
   });
 }
 
-test("while its server answers it is a source like any other", () => {
+test("while its server answers, it is a source like any other", () => {
   const { image } = daemon;
   expect(daemon.docker("run", "--rm", "-v", `${hung}/a:/x`, image, "ls", "-a", "/x")).toBe("");
   daemon.docker("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", `device=${hung}/b`, "far");
@@ -65,7 +65,7 @@ test("while its server answers it is a source like any other", () => {
   expect(daemon.docker("cp", "uses-it:/x/in", "-")).toContain("in/");
   expect(daemon.docker("cp", "stopped:/v/in", "-")).toContain("in/");
   expect(daemon.docker("cp", "stopped:/x/in", "-")).toContain("in/");
-  // The users of a container are looked up in its own /etc, and an administrator may have mounted a disk of his at a volume's place.
+  // The users of a container are looked up in the container's own /etc. An administrator may have mounted a disk at a volume's place.
   daemon.docker("run", "-d", "--privileged", "--name", "hides-users", "-v", `${hung}/a:/x`, image, "sleep", "1000");
   daemon.docker("exec", "hides-users", "mount", "-o", "bind", "/x", "/etc");
   daemon.docker("volume", "create", "plain");
@@ -74,10 +74,10 @@ test("while its server answers it is a source like any other", () => {
     expect(daemon.run("mount", "--bind", `${hung}/g`, placeOf(volume)).code).toBe(0);
 });
 
-test("while it is slow only those who use it wait", async () => {
+test("while it is slow, only those who use it wait", async () => {
   const { image } = daemon;
   server!.kill("SIGUSR2");
-  // The harness fails when the daemon stood still in one of its answers.
+  // The harness fails when the daemon stood still during one of its answers.
   const copied = daemon.talk(["docker", "create", "-v", "near:/etc", image, "true"]);
   const listed = daemon.talk(["docker", "system", "df"]);
   const read = daemon.talk(["docker", "cp", "uses-it:/x/in", "-"]);
@@ -85,13 +85,13 @@ test("while it is slow only those who use it wait", async () => {
   expect([await read.exited, read.err()]).toEqual([0, ""]);
   expect([await executed.exited, executed.err()]).toEqual([0, ""]);
   expect([await listed.exited, listed.err()]).toEqual([0, ""]);
-  // It takes no files.
+  // This file system accepts no files.
   expect(await copied.exited).not.toBe(0);
   expect(copied.err()).toContain("fill the volume near with what the image has at /etc");
   server!.kill("SIGUSR2");
 }, 60_000);
 
-test("a first copy goes into a volume that is mounted, and only when it is empty", () => {
+test("a first copy goes into a mounted volume, but only when the volume is empty", () => {
   const { image } = daemon;
   daemon.docker("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "memory");
   daemon.docker("run", "-d", "--name", "has-memory", "-v", "memory:/v", image, "sleep", "1000");
@@ -108,7 +108,7 @@ function placeOf(volume: string): string {
   return join(daemon.dataRoot, "volumes", volume, "_data");
 }
 
-test("when it is away the starts that need it fail and name it, and everything else goes on", async () => {
+test("when its server does not answer, starts that need it fail and name it, and everything else continues", async () => {
   const { image } = daemon;
   server!.kill("SIGUSR1");
   const docker = (...args: string[]): Conversation => daemon.talk(["docker", ...args]);
@@ -146,7 +146,7 @@ test("a container that has it mounted is exported and committed without it", asy
   daemon.docker("rmi", "localhost/of-it:1");
 }, 60_000);
 
-/** Each ends with words that name what hangs, and meanwhile the daemon answers. */
+/** Each command ends with an error that names the path that hangs, and the daemon answers meanwhile. */
 async function allEndInWords(calls: ReadonlyMap<string, Promise<string>>): Promise<void> {
   let ended = 0;
   for (const call of calls.values()) void call.finally(() => ended++).catch(() => undefined);
@@ -162,11 +162,11 @@ async function allEndInWords(calls: ReadonlyMap<string, Promise<string>>): Promi
 }
 
 async function failureOf(conversation: Conversation): Promise<string> {
-  // Of an exec that cannot start the words are its output.
+  // For an exec that cannot start, the error text is its output.
   return (await conversation.exited) === 0 ? "it worked" : conversation.err() + conversation.out();
 }
 
-/** Of a HEAD there are no words, but the daemon has them. */
+/** An answer to HEAD has no text, but the daemon has logged it. */
 async function failureOfHead(path: string): Promise<string> {
   const { status } = await daemon.request("HEAD", path);
   return status === 500 ? "it does not answer" : `status ${status}`;
@@ -174,7 +174,7 @@ async function failureOfHead(path: string): Promise<string> {
 
 const archive = (container: string, path: string): string => `/containers/${container}/archive?path=${path}`;
 
-test("cp and stat below a mount of it, running or not, by bind or volume: an error, and the daemon goes on", async () => {
+test("cp and stat below a mount of it, running or not, by bind or volume: an error, and the daemon continues", async () => {
   const before = await settledHoldings(daemon);
   const calls = new Map<string, Promise<string>>();
   for (const container of ["uses-it", "stopped"])
@@ -186,13 +186,13 @@ test("cp and stat below a mount of it, running or not, by bind or volume: an err
       );
     }
   await allEndInWords(calls);
-  // What each waits for has its request: it goes with the server, and the daemon watches it by a descriptor until then.
+  // Each waiting process has its request at the server. It ends with the server; until then the daemon watches it through a descriptor.
   const { descriptors = 0, mounts = 0 } = before;
   expect(await heldMore(daemon, { descriptors: descriptors + calls.size, mounts })).toEqual([]);
   expect(holdings(daemon.pid).detachedMounts).toEqual([]);
 }, 120_000);
 
-test("a tree that it is mounted in breaks off, and after some that wait for nothing the next fails at once", async () => {
+test("a tree that contains it breaks off, and after some helpers hang, the next request fails at once", async () => {
   const parts = daemon.talk(["sh", "-c", "docker cp hides-users:/ - >/dev/null"]);
   expect(await parts.exited).not.toBe(0);
   const before = callers();
@@ -201,7 +201,7 @@ test("a tree that it is mounted in breaks off, and after some that wait for noth
   expect(callers()).toEqual(before);
 }, 120_000);
 
-test("a client that hangs up does not leave its call to the deadline", async () => {
+test("a client that hangs up does not leave its call running until the deadline", async () => {
   const client = new AbortController();
   const before = callers().length;
   const call = daemon.request("GET", archive("hides-users", "/x/in"), undefined, client.signal).catch(() => "hung up");
@@ -212,7 +212,7 @@ test("a client that hangs up does not leave its call to the deadline", async () 
   await until("its pipes are closed", () => readdirSync(`/proc/${daemon.pid}/fd`).length < descriptors);
 }, 60_000);
 
-test("an exec whose users lie there, and a first copy into a volume of it, fail; sizes go on without it", async () => {
+test("an exec whose user files are there, and a first copy into a volume there, fail; sizes are computed without it", async () => {
   const { image } = daemon;
   const calls = new Map([
     ["exec", failureOf(daemon.talk(["docker", "exec", "hides-users", "true"]))],
@@ -225,7 +225,7 @@ test("an exec whose users lie there, and a first copy into a volume of it, fail;
   expect(daemon.run("umount", "-l", placeOf("plain")).code).toBe(0);
 }, 120_000);
 
-test("who asks again waits for the same call: what hangs does not grow", async () => {
+test("a client that asks again waits for the same call: the number of hanging calls does not grow", async () => {
   const before = callers();
   expect(before.length).toBeGreaterThan(4);
   const mount = `type=bind,src=${hung}/d,dst=/x`;
@@ -237,19 +237,19 @@ test("who asks again waits for the same call: what hangs does not grow", async (
   expect(callers()).toEqual(before);
 }, 300_000);
 
-test("a container that uses it is stopped and removed", () => {
+test("a container that uses it can be stopped and removed", () => {
   daemon.docker("stop", "-t", "1", "uses-it");
   daemon.docker("rm", "-f", "uses-it", "stopped", "hides-users", "needs-bind", "needs-device", "needs-volume");
   expect(daemon.docker("ps", "-aq").split("\n").filter(Boolean)).toEqual([]);
 });
 
-test("it does not hold the end of the daemon, and nothing is left when it has gone", async () => {
+test("it does not block the daemon's shutdown, and nothing is left after its end", async () => {
   const stuck = callers();
   expect(stuck.length).toBeGreaterThan(0);
   // The server still has their requests.
   await daemon.stop();
   expect(readdirSync("/proc")).toEqual(expect.arrayContaining(stuck));
-  // Nor its start, also where it is mounted at the place of a volume that the next daemon does not know.
+  // It does not block the daemon's start either, also when it is mounted at the place of a volume that the next daemon does not know.
   await daemon.start();
   daemon.docker("volume", "create", "unknown");
   expect(daemon.run("umount", "-l", placeOf("unknown")).code).toBe(0);

@@ -1,7 +1,7 @@
 /*
- * A FUSE file system whose server goes away without ending, as an NFS server does: `hung-fuse DIRECTORY` mounts it there, where every name is an empty
- * directory and nothing may be cached, and says "ready". From the first SIGUSR1 on it takes every request and answers none. SIGUSR2 makes it slow, the next
- * one fast again. It ends, and all requests with it, by SIGTERM.
+ * A FUSE file system whose server stops answering without ending, as an NFS server may do. `hung-fuse DIRECTORY` mounts it there. Every name in
+ * it is an empty directory and nothing may be cached. It prints "ready". After the first SIGUSR1 it accepts every request and answers none.
+ * SIGUSR2 makes it slow, the next SIGUSR2 fast again. SIGTERM ends it, and all requests with it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -40,7 +40,7 @@ static struct fuse_attr directory(uint64_t node) {
   return (struct fuse_attr){.ino = node, .mode = S_IFDIR | 0755, .nlink = 2, .blksize = 4096};
 }
 
-/* The same name is the same directory again (FNV-1a). */
+/* The same name always gives the same directory (FNV-1a). */
 static uint64_t node_of(uint64_t parent, const char *name) {
   uint64_t node = 0xcbf29ce484222325u ^ parent;
   for (; *name; name++)

@@ -1,4 +1,4 @@
-/** Images over their life in a real daemon: what a removal, a prune, a commit and a second pull leave. */
+/** The life of images in a real daemon: what a removal, a prune, a commit and a second pull leave. */
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { TestDaemon } from "./harness.ts";
@@ -19,7 +19,7 @@ interface Item {
   readonly Deleted?: string;
 }
 
-/** Commits a file on top of `from`, without a container left behind. */
+/** Commits a file on top of `from`, and leaves no container behind. */
 async function commit(from: string, repository: string, tag: string): Promise<string> {
   daemon.fathom("run", "--name", "maker", from, "sh", "-c", `echo ${tag} > /file-${tag}`);
   const { status, json } = await daemon.api<Item>("POST", `/commit?container=maker&repo=${repository}&tag=${tag}`);
@@ -31,7 +31,7 @@ async function commit(from: string, repository: string, tag: string): Promise<st
 const ids = async (query = ""): Promise<string[]> =>
   (await daemon.api<Item[]>("GET", `/images/json${query}`)).json.map((image) => image.Id);
 
-test("an image that another was committed over is its parent: in history, in lists, in removals", async () => {
+test("the image under a committed image is its parent: in history, in lists, in removals", async () => {
   const base = daemon.fathom("inspect", "-f", "{{.Id}}", daemon.image);
   const one = await commit(daemon.image, "chain", "one");
   const two = await commit("chain:one", "chain", "two");
@@ -39,7 +39,7 @@ test("an image that another was committed over is its parent: in history, in lis
   expect(history.slice(0, 3)).toEqual([two, one, base]);
   expect((await daemon.api<{ Parent: string }>("GET", "/images/chain:two/json")).json.Parent).toBe(one);
 
-  // Its name can go; it stays, out of sight, for the one on top of it.
+  // Its name can be removed. The image stays, hidden, for the image on top of it.
   expect((await daemon.api("DELETE", "/images/chain:one")).json).toEqual([{ Untagged: "chain:one" }]);
   expect(await ids()).not.toContain(one);
   expect(await ids("?all=1")).toContain(one);
@@ -50,14 +50,14 @@ test("an image that another was committed over is its parent: in history, in lis
   await daemon.api("POST", "/images/prune");
   expect(await ids("?all=1")).toContain(one);
 
-  // With the last child it goes too; the base has a name and stays.
+  // It is removed with its last child. The base has a name and stays.
   const deleted = (await daemon.api<Item[]>("DELETE", "/images/chain:two")).json.map((item) => item.Deleted);
   expect(deleted).toContain(two);
   expect(deleted).toContain(one);
   expect(await ids("?all=1")).toEqual([base]);
 });
 
-test("prune -a of an image in use takes every name but one", async () => {
+test("prune -a removes all names but one of an image in use", async () => {
   daemon.fathom("create", "--name", "user", daemon.image);
   daemon.fathom("tag", daemon.image, "a/second:1");
   daemon.fathom("tag", daemon.image, "z/third:1");
@@ -72,12 +72,12 @@ test("prune -a of an image in use takes every name but one", async () => {
   daemon.fathom("rm", "user");
 });
 
-test("an image whose layers outlived it is whole again after a pull", async () => {
+test("an image whose layers stayed after its removal is complete again after a pull", async () => {
   const name = `${await daemon.startRegistry()}/kept:1`;
   daemon.fathom("tag", daemon.image, name);
   const { json } = await daemon.api<{ aux?: object }>("POST", `/images/${name.slice(0, -2)}/push?tag=1`);
   expect(json.aux).toBeDefined();
-  // A container holds the layers, nothing holds their compressed form.
+  // A container holds the layers, but nothing holds their compressed form.
   daemon.fathom("create", "--name", "holder", name);
   daemon.fathom("rmi", "-f", name);
   daemon.fathom("rmi", "-f", daemon.image);
@@ -92,13 +92,13 @@ test("an image whose layers outlived it is whole again after a pull", async () =
   daemon.fathom("rmi", name);
 }, 60_000);
 
-test("an image that was loaded just before a clean end of the daemon is there after the machine's next boot", async () => {
+test("an image that was loaded just before the daemon's clean end is still there after the machine's next boot", async () => {
   daemon.fathom("tag", daemon.image, "kept:1");
   daemon.fathom("save", "-o", `${daemon.work}/kept.tar`, "kept:1");
   daemon.fathom("rmi", "-f", "kept:1", daemon.image);
   daemon.fathom("load", "-i", `${daemon.work}/kept.tar`);
   await daemon.stop();
-  // What another boot finds: rows that are not known to be on disk carry the id of the boot before.
+  // What the next boot finds: rows that may not be on disk carry the id of the earlier boot.
   const database = new Database(`${daemon.dataRoot}/fathom.db`);
   for (const table of ["layers", "blobs"]) database.run(`UPDATE ${table} SET boot = 'before' WHERE boot IS NOT NULL`);
   database.run("UPDATE store_state SET value = 'before' WHERE key = 'boot'");
@@ -109,7 +109,7 @@ test("an image that was loaded just before a clean end of the daemon is there af
   daemon.fathom("rmi", "kept:1");
 });
 
-test("events of images: one for each thing that was done", async () => {
+test("events of images: one for each action", async () => {
   const since = Date.now() / 1000;
   daemon.fathom("tag", daemon.image, "ev:1");
   daemon.fathom("save", "-o", `${daemon.work}/ev.tar`, "ev:1");
@@ -136,7 +136,7 @@ test("events of images: one for each thing that was done", async () => {
   ]);
 });
 
-test("an image as a mount: read-only, held while the container is there, gone with it", async () => {
+test("an image as a mount: read-only, kept while the container exists, removed with it", async () => {
   daemon.fathom(
     "run",
     "--name",
@@ -168,7 +168,7 @@ test("an image as a mount: read-only, held while the container is there, gone wi
   expect(daemon.cli("run", "--rm", ...mount(""), daemon.image, "true").err).toContain("No such image: mounted:1");
 });
 
-test("a subpath of a volume is what is inside it, and nothing else", () => {
+test("a subpath of a volume gives only what is inside it", () => {
   daemon.fathom(
     "run",
     "--rm",

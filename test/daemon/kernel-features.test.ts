@@ -1,7 +1,7 @@
 /**
- * The daemon on kernels that lack a call, which a filter of system calls takes away: of what is required it says which, since which kernel there is
- * one, and ends; without the rest containers have the same result. What is new in fsconfig and clone3 lies in memory, where no filter looks: the guests
- * (test/guest), whose kernels lack some of it, hold those ways.
+ * The daemon on kernels that do not have a call; a filter of system calls imitates them. When a required call is missing, the daemon names it
+ * and the first kernel version that has it, and ends. When another call is missing, containers have the same result. New options of fsconfig
+ * and clone3 are in memory, where no filter can look: the guests (test/guest), whose kernels do not have some of them, test those.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { binary, TestDaemon } from "./harness.ts";
 
-/** Numbers from 424 on are the same everywhere. */
+/** Numbers from 424 on are the same on every machine. */
 const arm = process.arch === "arm64";
 const calls = {
   memfd_create: arm ? 279 : 319,
@@ -59,12 +59,12 @@ afterAll(async () => {
 interface Filter {
   readonly call: Call;
   readonly errno: number;
-  /** Only where this argument has a bit of the mask. */
+  /** Only when this argument has a bit of the mask. */
   readonly argument?: number;
   readonly mask?: number;
 }
 
-/** A program that is fathom under the filter. */
+/** A program that runs fathom under the filter. */
 function filtered({ call, errno, argument = 0, mask = 0 }: Filter): string {
   const path = join(work, `fathom-without-${call}`);
   const words = [join(work, "without-call"), calls[call], argument, mask, errno, binary].join(" ");
@@ -73,7 +73,7 @@ function filtered({ call, errno, argument = 0, mask = 0 }: Filter): string {
   return path;
 }
 
-/** What each kernel is to print: an image is unpacked, containers run, are entered, watched and ended. */
+/** The output that each kernel must give: an image is unpacked, and containers run, are entered, watched and ended. */
 async function mainJob(): Promise<string[]> {
   const { image } = daemon;
   daemon.loadImage();
@@ -115,7 +115,7 @@ async function features(): Promise<readonly Feature[]> {
 }
 
 let expected: string[] | undefined;
-test("with all of it", async () => {
+test("with all calls", async () => {
   await daemon.start();
   try {
     expected = await mainJob();
@@ -129,7 +129,7 @@ test.each([
   { call: "fchmodat2", errno: ENOSYS, names: "fchmodat2" },
   { call: "memfd_create", errno: EINVAL, argument: 1, mask: 0x10, names: "memfd_create(MFD_EXEC)" },
   { call: "keyctl", errno: ENOSYS, names: "keyctl" },
-] as const)("without $names everything has the same result", async ({ names, ...filter }) => {
+] as const)("without $names all results are the same", async ({ names, ...filter }) => {
   await daemon.startProgram(filtered(filter));
   try {
     const feature = (await features()).find(({ Call }) => Call === names);
@@ -177,7 +177,7 @@ test.each([
   expect(err).toContain(words);
   expect(err).toContain("ENOSYS");
   expect(err).toContain("use a kernel of 5.15 or newer");
-  // It alone is named, not what follows from it.
+  // It names only this call, not everything that depends on it.
   expect(err.split("stack=")[0]!.split("(Linux ").length - 1).toBe(call === "unshare" ? 5 : 1);
   expect(code).toBe(1);
 });

@@ -1,7 +1,7 @@
 /**
- * kill -9 of the daemon in the middle of everything, many times. After each restart every container is in the state that the kernel
- * says, nothing is there that belongs to nothing, and what was interrupted can be done again. FATHOM_SEED repeats a run, as far as
- * the machine's own timing does; FATHOM_KILL_SECONDS makes it longer.
+ * kill -9 of the daemon at any moment of everything, many times. After each restart every container has the state that the kernel shows,
+ * nothing exists that belongs to nothing, and interrupted work can be done again. FATHOM_SEED repeats a run, as far as the machine's timing
+ * allows; FATHOM_KILL_SECONDS makes it longer.
  */
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
@@ -70,7 +70,7 @@ interface Summary {
   readonly State: string;
 }
 
-/** The answer's body. The codes of "already so" are no failures. */
+/** The body of the answer. Codes for "is already in this state" are no failures. */
 async function ask(method: string, path: string, body?: unknown): Promise<string> {
   const response = await daemon.request(method, path, body);
   const text = await response.text();
@@ -89,14 +89,14 @@ async function has(path: string): Promise<boolean> {
 }
 
 const command = ["sh", "-c", "echo began; exec sleep 1000"];
-/** A cgroup parent that a container asked for. */
+/** A cgroup parent that a container asks for. */
 const otherParent = `/fathom-anytime-other-${runName}`;
 const publishing = {
   ExposedPorts: { "80/tcp": {} },
   HostConfig: { PortBindings: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] } },
 };
 
-/** Makes the container unless it is there. */
+/** Makes the container unless it exists. */
 async function create(name: string, more: object = {}): Promise<void> {
   if (!(await has(`/containers/${name}/json`)))
     await ask("POST", `/containers/create?name=${name}`, { Image: daemon.image, Cmd: command, ...more });
@@ -109,7 +109,7 @@ async function start(name: string, more: object = {}): Promise<void> {
 
 const remove = (name: string): Promise<string> => ask("DELETE", `/containers/${name}?force=1&v=1`);
 
-/** What it wrote; a container of that name that was there before is what ran. */
+/** Returns its output. If a container with this name existed before, that one has run. */
 async function output(name: string): Promise<string> {
   const frames = Buffer.from(await (await daemon.request("GET", `/containers/${name}/logs?stdout=1`)).arrayBuffer());
   let text = "";
@@ -118,7 +118,7 @@ async function output(name: string): Promise<string> {
   return text;
 }
 
-/** Runs a shell line in a new container, to its end. */
+/** Runs a shell line in a new container until it ends. */
 async function run(image: string, line: string): Promise<string> {
   await start("short", { Image: image, Cmd: ["sh", "-c", line] });
   await ask("POST", "/containers/short/wait");
@@ -143,7 +143,7 @@ async function removeImage(name: string): Promise<void> {
 
 const going = ["goes-1", "goes-2", "goes-3"];
 
-/** What can be interrupted. Each prepares, is begun (and its daemon killed), and is done again afterwards. */
+/** Work that can be interrupted. Each entry prepares, starts (then the daemon is killed), and is done again afterwards. */
 interface Operation {
   readonly name: string;
   prepare(): Promise<void>;
@@ -170,7 +170,7 @@ const operations: readonly Operation[] = [
     async again() {
       await start("started");
       expect(await exec("started", "exit 9")).toBe(9);
-      // One start was interrupted and perhaps begun, one was done.
+      // One start was interrupted after it may have begun, and one was done completely.
       expect(await output("started")).toMatch(/^(began\n){1,2}$/);
       await remove("started");
     },
@@ -263,7 +263,7 @@ const processes = (): { readonly pid: number; readonly cgroups: string }[] =>
       }
     });
 
-/** Names of the cgroups below the daemon's parent and the other one, of all hierarchies. */
+/** Names of the cgroups below the daemon's parent and the other parent, in all hierarchies. */
 function cgroups(): Set<string> {
   const names = new Set<string>();
   const roots = ["/sys/fs/cgroup", ...readdirSync("/sys/fs/cgroup").map((name) => `/sys/fs/cgroup/${name}`)];
@@ -275,7 +275,7 @@ function cgroups(): Set<string> {
 
 const list = (path: string): string[] => (existsSync(path) ? readdirSync(path) : []);
 
-/** Compares what the daemon says with what the kernel and the disk have. Gives what is wrong. */
+/** Compares what the daemon says with the kernel and the disk. Returns the differences. */
 async function wrongs(): Promise<string[]> {
   const wrong: string[] = [];
   const say = (text: string): void => void wrong.push(text);
@@ -289,10 +289,10 @@ async function wrongs(): Promise<string[]> {
     const inside = found.filter(({ cgroups }) => cgroups.includes(Id)).length;
     const answer = await daemon.request("GET", `/containers/${Id}/json`);
     const { State: about, NetworkSettings: network } = (await answer.json()) as Inspection;
-    // One with --rm is on its way out.
+    // A container with --rm is about to be removed.
     if (answer.status === 404) continue;
     if (about.Status !== State) continue;
-    // A commit freezes what it reads; nothing here pauses.
+    // A commit freezes the container that it reads; nothing else here pauses.
     if (about.Status === "paused") say(`${Id} is paused, and nobody asked for that`);
     if (about.Running) {
       alive.add(Id);
@@ -303,7 +303,7 @@ async function wrongs(): Promise<string[]> {
         say(`${Id} runs, and its process is not there`);
     } else if (inside > 0) say(`${Id} is ${about.Status}, and ${inside} processes are there`);
   }
-  // A pool of three waits in advance. What was created after the restart may hold one of them; nothing here leaves such a container.
+  // A pool has three stems. A container that was created after the restart may have one of them; the tests here leave no such container.
   const waiting = [...cgroups()].filter((name) => !alive.has(name));
   for (const name of waiting) if (ids.has(name)) say(`${name} does not run and has a cgroup`);
   if (waiting.length > 3) say(`cgroups of nobody: ${waiting.join(" ")}`);
@@ -336,7 +336,7 @@ async function wrongs(): Promise<string[]> {
 
   for (const name of list(join(daemon.dataRoot, "tmp"))) say(`tmp/${name}`);
   for (const name of list(join(daemon.dataRoot, "content/tmp"))) say(`content/tmp/${name}`);
-  // The daemon keeps its database to itself: a copy of it and of its write-ahead log is what would be there after a crash.
+  // Only the daemon may open its database. A copy of the file and of its write-ahead log is what a crash would leave.
   for (const suffix of ["", "-wal"])
     copyFileSync(join(daemon.dataRoot, `fathom.db${suffix}`), join(daemon.work, `copy${suffix}`));
   const database = new Database(join(daemon.work, "copy"));
@@ -367,7 +367,7 @@ async function wrongs(): Promise<string[]> {
   return wrong;
 }
 
-/** What ends in the background (trash, dying processes) gets a moment; the rest must be right. */
+/** Work that ends in the background (trash, dying processes) gets some time; everything else must be right at once. */
 async function check(when: string): Promise<void> {
   let wrong = await wrongs();
   for (let tries = 0; wrong.length > 0 && tries < 60; tries++) {
@@ -377,12 +377,12 @@ async function check(when: string): Promise<void> {
   if (wrong.length > 0) throw new Error(`seed ${seed}, ${when}:\n  ${wrong.join("\n  ")}`);
 }
 
-test(`the daemon is killed at any moment (FATHOM_SEED=${seed})`, async () => {
+test(`kill -9 of the daemon at any moment (FATHOM_SEED=${seed})`, async () => {
   console.log(`seed ${seed}`);
   const end = performance.now() + seconds * 1000;
   const often = new Map<string, number>();
   let rounds = 0;
-  // How long each takes when nobody disturbs it: kills beyond that would meet nothing.
+  // How long each action takes without a kill: a kill after that time would interrupt nothing.
   const usualMs = new Map<string, number>();
   for (const operation of operations) {
     await operation.prepare();
@@ -393,7 +393,7 @@ test(`the daemon is killed at any moment (FATHOM_SEED=${seed})`, async () => {
   }
   await check("undisturbed");
   while (performance.now() < end) {
-    // One alone, or several at once.
+    // One action alone, or several at once.
     const shuffled = operations.map((operation) => ({ operation, at: random() })).sort((a, b) => a.at - b.at);
     const chosen = shuffled.slice(0, random() < 0.5 ? 1 : 1 + Math.floor(random() * operations.length));
     const names = chosen.map(({ operation }) => operation.name);
@@ -406,7 +406,7 @@ test(`the daemon is killed at any moment (FATHOM_SEED=${seed})`, async () => {
         () => undefined,
       ),
     );
-    // sleep: a random moment is what is tested
+    // sleep: the test is about a random moment
     await Bun.sleep(delay);
     const met = unfinished;
     await daemon.kill();
@@ -426,7 +426,7 @@ test(`the daemon is killed at any moment (FATHOM_SEED=${seed})`, async () => {
   console.log(`${rounds} kills; in the middle of: ${[...often].map(([name, count]) => `${name} ${count}`).join(", ")}`);
   expect(rounds).toBeGreaterThan(0);
 
-  // Everything can be removed, and then nothing is there.
+  // Everything can be removed, and then nothing is left.
   await remove("source");
   daemon.docker(
     "rmi",

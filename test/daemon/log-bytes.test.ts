@@ -1,4 +1,4 @@
-/** What a container wrote comes back from its log byte by byte. */
+/** What a container writes is in its log byte by byte. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => daemon.close(), 60_000);
 
-/** Writes a file from inside a container, and gives what `docker logs` then shows. */
+/** Writes a file from inside a container; returns what `docker logs` then shows. */
 function logged(name: string, content: Buffer): Buffer {
   const file = join(daemon.work, name);
   writeFileSync(file, content);
@@ -21,21 +21,21 @@ function logged(name: string, content: Buffer): Buffer {
   return readFileSync(`${file}.logs`);
 }
 
-test("characters on the edges of records", () => {
+test("characters at the edges of records", () => {
   const text = Buffer.from(`a${"é日😀".repeat(8000)}\nshort\n${"ü".repeat(8192)}\n`);
   expect(logged("characters", text).equals(text)).toBe(true);
 }, 60_000);
 
-test("a program's own bytes", () => {
+test("arbitrary bytes of a program", () => {
   const program = readFileSync("/bin/busybox").subarray(0, 1 << 20);
   expect(logged("program", program).equals(program)).toBe(true);
-  // Readers that know the format only find what they expect: text, stream, time.
+  // Readers that know only the format find what they expect: text, stream, time.
   const path = daemon.docker("inspect", "-f", "{{.LogPath}}", "program");
   for (const line of readFileSync(path, "utf8").trimEnd().split("\n")) {
     const record = JSON.parse(line) as Record<string, unknown>;
     expect(Object.keys(record).filter((key) => key !== "bytes")).toEqual(["log", "stream", "time"]);
   }
-  // A stamp before each line, and the line as it was.
+  // A time before each line, and the line unchanged.
   const stamped = daemon.run(
     "sh",
     "-c",

@@ -1,4 +1,4 @@
-/** Logs of real containers: long lines, damage, size. The harness fails it when reading them stops the daemon. */
+/** Logs of real containers: long lines, damage, size. The harness fails the test when reading them blocks the daemon. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { appendFileSync, closeSync, ftruncateSync, openSync, statSync, writeSync } from "node:fs";
 import { TestDaemon, until } from "./harness.ts";
@@ -26,20 +26,20 @@ test("a line of 50 kB has one timestamp and is one line of the tail", () => {
   ]);
   expect(err.replace(stamp, "")).toBe("last\n");
   expect(daemon.docker("logs", "--tail", "2", "long")).toBe("x".repeat(50_000));
-  // The last lines of two runs are two lines.
+  // The last lines of two runs are two separate lines.
   daemon.docker("run", "--name", "twice", daemon.image, "printf", "no newline");
   daemon.docker("start", "-a", "twice");
   expect(daemon.docker("logs", "-t", "twice").match(stamp)).toHaveLength(2);
   expect(daemon.docker("logs", "--tail", "1", "twice")).toBe("no newline");
 });
 
-test("a log with what a power cut leaves in it shows every whole record, and says what it skipped", () => {
+test("a log after a power loss shows every whole record, and says what it skipped", () => {
   const script = "for i in 1 2 3; do echo line$i; done";
   daemon.docker("run", "--name", "damaged", daemon.image, "sh", "-c", script);
   const path = logOf("damaged");
   const file = openSync(path, "r+");
   const { size } = statSync(path);
-  // Half a record is gone, and zeros are behind it, where the next run goes on.
+  // Half a record is missing and zeros follow; there the next run continues.
   ftruncateSync(file, size - 30);
   ftruncateSync(file, size + 1000);
   closeSync(file);
@@ -52,7 +52,7 @@ test("a log with what a power cut leaves in it shows every whole record, and say
   expect(daemon.run("docker", "logs", "--tail", "4", "damaged").out).toBe("line2\nline1\nline2\nline3\n");
 });
 
-test("a log of 300 MB is read in turns with everything else, and a follower that does not read holds nobody", async () => {
+test("the daemon answers others while it reads a log of 300 MB, and a follower that does not read blocks nobody", async () => {
   daemon.docker("run", "-d", "--name", "large", daemon.image, "sh", "-c", "echo begin; sleep 1000");
   await until("it has written", () => daemon.docker("logs", "large") === "begin");
   const record = (n: number): string =>
@@ -63,7 +63,7 @@ test("a log of 300 MB is read in turns with everything else, and a follower that
   closeSync(file);
   expect(daemon.docker("logs", "--since", "1s", "large")).toBe("");
   expect(daemon.docker("logs", "--tail", "1", "large")).toStartWith("1799999 ");
-  // All of it is read, and nothing of it is wanted: no record is of stderr.
+  // All of it is read and no record is sent, because none is of stderr.
   const reading = daemon.request("GET", `/containers/large/logs?stderr=1`);
   // Nobody reads this one.
   const idle = await daemon.request("GET", `/containers/large/logs?stdout=1&follow=1`);
@@ -81,7 +81,7 @@ test("a log of 300 MB is read in turns with everything else, and a follower that
   expect(daemon.docker("logs", "--tail", "1", "large")).toStartWith("1800000 ");
 }, 120_000);
 
-test("--since finds what was written before the clock was set back, on a long log and in a later run", () => {
+test("--since finds lines from before the clock was set back, in a long log and in a later run", () => {
   daemon.docker("create", "--name", "back", daemon.image, "seq", "20000");
   daemon.docker("start", "-a", "back");
   appendFileSync(logOf("back"), '{"log":"late\\n","stream":"stdout","time":"2099-01-01T00:00:00Z"}\n');
@@ -89,6 +89,6 @@ test("--since finds what was written before the clock was set back, on a long lo
     daemon.docker("start", "-a", "back");
     expect(daemon.docker("logs", "--since", "2098-01-01T00:00:00Z", "back")).toBe("late");
   }
-  // What was written since then is found as ever.
+  // Lines from after that are found as usual.
   expect(daemon.docker("logs", "--tail", "1", "--since", "1h", "back")).toBe("20000");
 }, 60_000);

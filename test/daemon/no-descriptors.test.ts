@@ -1,4 +1,4 @@
-/** A daemon whose clients use up its descriptors says so, computes nothing in vain, and goes on when they are gone. */
+/** A daemon whose clients use up its descriptors says so, does not compute uselessly, and continues when the clients have gone. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
@@ -18,7 +18,7 @@ function cpuTicks(): number {
   return Number(fields[11]) + Number(fields[12]);
 }
 
-test("no connection is accepted in vain, and all is well afterwards", async () => {
+test("the daemon does not try to accept connections in vain, and works normally afterwards", async () => {
   const { pid } = daemon;
   const limit = readdirSync(`/proc/${pid}/fd`).length + 40;
   expect(Bun.spawnSync(["prlimit", "--pid", String(pid), `--nofile=${limit}:${limit}`]).exitCode).toBe(0);
@@ -34,7 +34,7 @@ test("no connection is accepted in vain, and all is well afterwards", async () =
   await until("the daemon says that it has none", () => log().includes("no free descriptors"));
   await until("clients are told", () => said.some((text) => text.startsWith("HTTP/1.1 503 ")));
   const before = cpuTicks();
-  // sleep: so long it must not compute; a loop that accepts in vain takes half of it at least
+  // sleep: the daemon must not compute during this time; a loop that tries to accept would compute for at least half of it
   await Bun.sleep(3000);
   expect(cpuTicks() - before).toBeLessThan(100);
   for (const client of clients) client.destroy();

@@ -1,13 +1,13 @@
 /**
- * A Fathom of an earlier commit, built whole from git's objects: what an upgrade meets. Built once for each commit, below .tools/, where no
- * test runner looks for tests.
+ * A Fathom of an earlier commit, built completely from git's objects, for tests of an upgrade. Each commit is built once, below .tools/, where
+ * no test runner looks for tests.
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 const root = resolve(import.meta.dir, "../..");
 
-/** The last commit whose supervisors know no hello (protocol version 1). */
+/** The last commit whose supervisors do not know hello (protocol version 1). */
 export const commitWithoutHello = "fc24ad86f03b69875e9e52fbe63ad3dbe73f3b40";
 
 function run(command: readonly string[], cwd: string): { readonly code: number; readonly err: string } {
@@ -15,7 +15,7 @@ function run(command: readonly string[], cwd: string): { readonly code: number; 
   return { code: child.exitCode, err: `${child.stdout.toString()}${child.stderr.toString()}` };
 }
 
-/** Path of the executable of that commit. @throws with the way out when the commit is not here or does not build */
+/** Path of the executable of that commit. @throws an error that says what to do when the commit is missing or does not build */
 export function buildOldFathom(commit: string): string {
   const tree = join(root, ".tools", `fathom-${commit.slice(0, 12)}`);
   const program = join(tree, "dist/fathom");
@@ -32,7 +32,7 @@ export function buildOldFathom(commit: string): string {
       throw new Error(`building Fathom of commit ${commit}: ${step} failed (${code}): ${err.slice(-2000)}`);
   };
   done("git archive", run(["sh", "-c", `git archive ${commit} | tar -x -C ${fresh}`], root));
-  // The tools and libraries of this tree; the packages of the other one.
+  // The tools and libraries of this tree, but the packages of the other commit.
   symlinkSync(join(root, ".tools"), join(fresh, ".tools"));
   mkdirSync(join(fresh, "node_modules"));
   for (const name of readdirSync(join(root, "node_modules"))) {

@@ -1,4 +1,4 @@
-/** A container with CAP_SYS_PTRACE looks at execs, health checks and containers that join its pid namespace, as the docker CLI makes them. */
+/** A container with CAP_SYS_PTRACE examines execs, health checks and containers that join its pid namespace, as the docker CLI makes them. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { TestDaemon } from "./harness.ts";

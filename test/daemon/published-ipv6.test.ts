@@ -1,4 +1,4 @@
-/** A port published on [::], with real containers: a process of its own carries it, whatever becomes of the daemon. */
+/** A port published on [::], with real containers: a process of its own forwards it, also when the daemon ends. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -20,9 +20,9 @@ const answers = async (connection: Conversation, text: string): Promise<void> =>
   connection.write(`${text}\n`);
   await until(`an answer to ${text}`, () => connection.out().endsWith(`${text}\n`));
 };
-/** The port is nobody's. */
+/** Nobody uses the port. */
 const isFree = (port: number): boolean => daemon.run("busybox", "nc", "-w", "1", "::1", `${port}`).code !== 0;
-/** A container whose port sends back what it gets; it listens when this resolves. */
+/** A container whose port sends back what it receives. It listens when this resolves. */
 async function serve(name: string, port: number): Promise<void> {
   daemon.fathom("run", "-d", "--name", name, "-p", `${port}:80`, daemon.image, "nc", "-ll", "-p", "80", "-e", "cat");
   await listens(name);
@@ -30,12 +30,12 @@ async function serve(name: string, port: number): Promise<void> {
 const listens = (name: string): Promise<void> =>
   until("the container listens", () => daemon.fathom("exec", name, "netstat", "-ltn").includes(":80 "));
 
-test("connections go on and new ones are served while no daemon runs, and the next one takes the port up", async () => {
+test("while no daemon runs, connections continue and new ones work; the next daemon takes over the port", async () => {
   await serve("web", 8610);
   const open = connect(8610);
   await answers(open, "before");
   const [pid] = forwarders();
-  // Not in the daemon's cgroup, whose end would be its own.
+  // It is not in the daemon's cgroup, so the end of that cgroup does not end it.
   expect(readFileSync(`/proc/${pid}/cgroup`, "utf8")).toContain(`${daemon.cgroupParent}/supervisors\n`);
   await daemon.kill();
   await answers(open, "daemon dead");
@@ -48,10 +48,10 @@ test("connections go on and new ones are served while no daemon runs, and the ne
   await answers(connect(8610), "newer one");
   daemon.fathom("rm", "-f", "web");
   expect([await open.exited, forwarders()]).toEqual([0, []]);
-  // Whoever took over the daemon's children reaps it.
+  // Its new parent (whoever adopts the daemon's children) reaps it.
   await until("the forwarder's process is gone", () => !existsSync(`/proc/${pid}`));
   expect(isFree(8610)).toBe(true);
-  // At once for the next.
+  // The port is free at once for the next one.
   await serve("again", 8610);
   await answers(connect(8610), "again");
   daemon.fathom("rm", "-f", "again");
@@ -73,7 +73,7 @@ test("a container that ended while no daemon ran leaves no port", async () => {
   daemon.fathom("rm", "-f", "short");
 }, 60_000);
 
-test("a forwarder that was killed while no daemon ran is replaced", async () => {
+test("the next daemon replaces a forwarder that was killed while no daemon ran", async () => {
   await serve("robbed", 8612);
   await answers(connect(8612), "x");
   const [pid] = forwarders();
@@ -85,7 +85,7 @@ test("a forwarder that was killed while no daemon ran is replaced", async () => 
   expect(forwarders()).toEqual([]);
 }, 60_000);
 
-test("a forwarder that is killed is started again, and so is one of an earlier daemon", async () => {
+test("a killed forwarder is started again, also one of an earlier daemon", async () => {
   await serve("held", 8616);
   await answers(connect(8616), "x");
   for (const whose of ["its own", "adopted", "again"]) {
@@ -98,18 +98,18 @@ test("a forwarder that is killed is started again, and so is one of an earlier d
     await until(`another forwarder: ${whose}`, () => (forwarders()[0] ?? 0) > 0 && forwarders()[0] !== pid);
     await answers(connect(8616), whose);
   }
-  // The end of its container is the end of it: none comes after that.
+  // When its container ends, it ends too, and no new one is started.
   const [pid] = forwarders();
   daemon.fathom("rm", "-f", "held");
   await until("the forwarder's process is gone", () => !existsSync(`/proc/${pid}`));
-  // Its last end would have been followed by now.
+  // If its last end caused a new start, that would have happened by now.
   await serve("next", 8617);
   expect(forwarders()).toHaveLength(1);
   daemon.fathom("rm", "-f", "next");
   expect(forwarders()).toEqual([]);
 }, 60_000);
 
-test("a stranger's connections are not the daemon's", async () => {
+test("connections from outside do not use the daemon's resources", async () => {
   await serve("busy", 8613);
   const sockets = (pid: number): number =>
     readdirSync(`/proc/${pid}/fd`).filter((fd) => {
@@ -128,7 +128,7 @@ test("a stranger's connections are not the daemon's", async () => {
   daemon.fathom("rm", "-f", "busy");
 }, 60_000);
 
-test("each container has its own; a refused start leaves none", async () => {
+test("each container has its own forwarder; a rejected start leaves none", async () => {
   await serve("one", 8614);
   await serve("two", 8615);
   expect(forwarders()).toHaveLength(2);

@@ -1,4 +1,4 @@
-/** What a pull costs and leaves: memory, clients that hang up, pulls that share, a daemon that stops in the middle. */
+/** What a pull costs and leaves: memory, clients that hang up, pulls that share work, a daemon that stops during a pull. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -39,21 +39,21 @@ function layers(name: string): readonly [string, string] {
   return [small!.digest, large!.digest];
 }
 
-/** Until the small layer is there and half of the large one was sent. */
+/** Waits until the small layer is stored and half of the large one was sent. */
 async function half(name: string): Promise<void> {
   const [small] = layers(name);
   await until("the small layer is there", () => list("content/sha256").includes(small.slice("sha256:".length)));
   await until("half of the large one was sent", () => asked().waiting === 1);
 }
 
-test("a client that hangs up ends its pull; what was verified stays, and is not fetched again", async () => {
+test("when a client hangs up, its pull ends; verified blobs stay and are not fetched again", async () => {
   const [small, large] = layers("held:30");
   const client = pull("held:30");
   await half("held:30");
   client.kill();
   await until("the transfer has ended", () => asked().open === 0);
   await until("no half blob is left", () => list("content/tmp").length === 0);
-  // Layers are put in their place from below; the large one has none.
+  // Layers get their place from the lowest up; the large one has none yet.
   await until("no half layer is left", () => list("overlay2").length <= 1);
   expect(daemon.docker("images", "-q")).toBe("");
 
@@ -64,7 +64,7 @@ test("a client that hangs up ends its pull; what was verified stays, and is not 
   expect(asked().counts).toMatchObject({ [small]: 1, [large]: 2 });
 }, 60_000);
 
-test("pulls at the same time share their work, and go on when one of them leaves", async () => {
+test("pulls at the same time share their work, and continue when one of them leaves", async () => {
   const [, large] = layers("held:31");
   const first = pull("held:31");
   const same = pull("held:31");
@@ -100,7 +100,7 @@ test("a daemon that stops ends the pull, and nothing half done is left", async (
 const resident = (): number =>
   Number(/^VmRSS:\s*(\d+)/m.exec(readFileSync(`/proc/${daemon.pid}/status`, "utf8"))![1]) / 1024;
 
-test("a large layer costs little memory, and that is given back", async () => {
+test("a large layer uses little memory, and the daemon returns it", async () => {
   await until("it is quiet", () => resident() < 60);
   const before = resident();
   const client = pull("big:600");

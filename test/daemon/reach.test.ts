@@ -13,7 +13,7 @@ afterAll(() => daemon.close());
 const logged = async (name: string, text: string): Promise<void> =>
   until(`${name} prints ${text}`, () => daemon.docker("logs", name).includes(text));
 
-/** A connection taken over by an endpoint, as a client has it. */
+/** A connection that an endpoint has taken over (hijack), as a client has it. */
 interface Hijacked {
   readonly socket: Socket;
   readonly text: () => string;
@@ -120,7 +120,7 @@ describe("a resize", () => {
 });
 
 describe("a detach", () => {
-  /** The keys as the API names them, what is typed, and where they are given. */
+  /** The keys as the API names them, the bytes that are typed, and the request that has the keys. */
   const cases: readonly (readonly [string, string, string, string])[] = [
     ["the usual keys", "", "", "\x10\x11"],
     ["keys of the attach", "detachKeys=ctrl-x,y", "", "\x18y"],
@@ -142,7 +142,7 @@ describe("a detach", () => {
     daemon.docker("rm", "-f", "detached");
   });
 
-  test("keys of the start hold for who attaches later to that run, and for that run only", async () => {
+  test("the detach keys of a start apply to clients that attach later to that run, and only to that run", async () => {
     const id = await create("later", "sleep 1000", { Tty: true, OpenStdin: true });
     await daemon.api("POST", `/containers/${id}/start?detachKeys=ctrl-a`);
     const first = await hijack(`/v1.47/containers/${id}/attach?stream=1&stdin=1&stdout=1`);
@@ -155,7 +155,7 @@ describe("a detach", () => {
     daemon.docker("rm", "-f", "later");
   });
 
-  test("keys that are none are refused at the start", async () => {
+  test("invalid detach keys are rejected at the start", async () => {
     const id = await create("refused", "true", { Tty: true });
     const { status, json } = await daemon.api<{ message: string }>(
       "POST",
@@ -168,7 +168,7 @@ describe("a detach", () => {
   test.each([
     ["the usual keys", "", "\x10\x11"],
     ["keys of its own", "ctrl-x,y", "\x18y"],
-  ])("of an exec with %s leaves it running", async (_, DetachKeys, typed) => {
+  ])("an exec that is detached with %s keeps running", async (_, DetachKeys, typed) => {
     const id = await create("host", "sleep 1000");
     await daemon.api("POST", `/containers/${id}/start`);
     const exec = await daemon.api<{ Id: string }>("POST", `/containers/${id}/exec`, {

@@ -1,4 +1,4 @@
-/** Starts that are refused, early or late, give back all that was made for them. */
+/** Rejected starts, early or late, free everything that was made for them. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { TestDaemon } from "./harness.ts";
 import { heldMore, settledHoldings } from "./settled-holdings.ts";
@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterAll(() => daemon.close());
 
 const host = (HostConfig: object): object => ({ HostConfig });
-/** Each is refused by another step: some at create, most while the start is under way. */
+/** Each is rejected at another step: some at create, most during the start. */
 const refused: Readonly<Record<string, object>> = {
   "a volume below /proc": { Volumes: { "/proc/sys": {} } },
   "a volume on /proc": { Volumes: { "/proc": {} } },
@@ -119,7 +119,7 @@ test(`${rounds * Object.keys(refused).length} starts of ${Object.keys(refused).l
     }
     return wrong;
   };
-  // The first time makes what stays: caches, the bridge.
+  // The first time makes things that stay: caches, the bridge.
   const wrong = await once();
   const before = await settledHoldings(daemon);
   for (let round = 1; round < rounds; round++) await once();

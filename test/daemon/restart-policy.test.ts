@@ -1,4 +1,4 @@
-/** Restart policies when the daemon is killed: what ends meanwhile is started again, or not, as if the daemon had seen it. */
+/** Restart policies when the daemon is killed: a container that ends meanwhile is started again, or not, as if the daemon had seen its end. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ beforeAll(async () => {
 
 afterAll(() => daemon.close(), 60_000);
 
-/** The first run ends with `code` when the file `go` is there, the next `fails` runs at once; the one after them stays. */
+/** The first run ends with `code` when the file `go` exists, the next `fails` runs end at once, and the run after them stays. */
 function program(name: string, code: number, fails: number): string {
   return `
     echo run >> /shared/${name}
@@ -49,7 +49,7 @@ const show = (name: string): string =>
   daemon.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}", name);
 const runs = (name: string): number => readFileSync(join(shared, name), "utf8").split("\n").length - 1;
 
-test("what ends while no daemon runs", async () => {
+test("containers that end while no daemon runs", async () => {
   run("always-0", "always", 0);
   run("always-3", "always", 3);
   run("unless-stopped", "unless-stopped", 0);
@@ -70,7 +70,7 @@ test("what ends while no daemon runs", async () => {
     "-c",
     program("rm", 0, 0),
   );
-  // Those above wait; the ones below have had their end, or their stop, before.
+  // The containers above wait; those below had ended or been stopped before.
   const quick = (name: string, policy: string, ...command: string[]): void =>
     void daemon.docker(
       "run",
@@ -134,7 +134,7 @@ test("what ends while no daemon runs", async () => {
   expect(show("killed-unless")).toBe("exited 137 0");
   expect(show("stopped-failure")).toBe("exited 137 0");
   expect(show("never")).toBe("created 0 0");
-  // As in Docker: always means at the daemon's start too.
+  // As in Docker: "always" also applies when the daemon starts.
   await until("it is started with the daemon", () => show("stopped-always") === "running 0 0");
   const tries = Number(show("waits").split(" ")[2]);
   await until("the tries go on", () => Number(show("waits").split(" ")[2]) > tries);
@@ -142,7 +142,7 @@ test("what ends while no daemon runs", async () => {
   expect(show("waits")).toStartWith("exited 9");
 }, 60_000);
 
-test("what runs on keeps its policy; a daemon that stops brings its containers back", async () => {
+test("a container that keeps running keeps its policy; a daemon that stops starts its containers again later", async () => {
   const pid = (name: string): string => daemon.docker("inspect", "-f", "{{.State.Pid}}", name);
   daemon.docker(
     "run",

@@ -33,7 +33,7 @@ function held(daemon: TestDaemon): Record<string, number> {
     try {
       namespaces.add(readlinkSync(`/proc/${name}/ns/net`));
     } catch {
-      // It has ended.
+      // The process has ended.
     }
   const cgroups = ["", ...entries("/sys/fs/cgroup")].map(
     (root) =>
@@ -51,19 +51,19 @@ function held(daemon: TestDaemon): Record<string, number> {
     networkNamespaces: namespaces.size,
     cgroups: Math.max(...cgroups),
     links: daemon.run("ip", "-o", "link").out.trim().split("\n").length,
-    // Connections of clients and files of the run time come and go.
+    // Connections of clients and files of the runtime come and go.
     descriptors: descriptors.filter((target) => target !== "" && !target.startsWith("socket:")).length,
     sockets: descriptors.filter((target) => target.startsWith("socket:")).length,
     mounts: read(`/proc/${pid}/mountinfo`).split("\n").length,
   };
 }
 
-/** Once the numbers stay: the pool of stems is full, and what is being ended has ended. */
+/** Waits until the numbers stay the same: the pool of stems is full, and everything that was being ended has ended. */
 export async function settledHoldings(daemon: TestDaemon): Promise<Record<string, number>> {
   let last = held(daemon);
-  await until("the numbers stay", async () => {
+  await until("the numbers stay the same", async () => {
     const before = JSON.stringify(last);
-    // sleep: what is being ended or made in advance shows within this time; whether it has ended is asked again
+    // sleep: work in the background changes the numbers within this time; then the loop compares again
     await Bun.sleep(300);
     last = held(daemon);
     return before === JSON.stringify(last);
@@ -71,7 +71,7 @@ export async function settledHoldings(daemon: TestDaemon): Promise<Record<string
   return last;
 }
 
-/** What a daemon holds more than `before`, when it has had its time to give it back; empty when all is well. */
+/** What a daemon holds more than in `before`, after it had time to free it; empty when nothing is left. */
 export async function heldMore(daemon: TestDaemon, before: Record<string, number>): Promise<string[]> {
   let more: string[] = [];
   await until("nothing is more than before", async () => {

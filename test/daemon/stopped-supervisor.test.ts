@@ -1,6 +1,6 @@
 /**
- * A supervisor that is stopped (SIGSTOP) answers nothing and is not dead. Every command answers all the same, nothing that runs is killed for it,
- * and when it goes on everything is as the kernel says.
+ * A supervisor that is stopped (SIGSTOP) answers nothing but is not dead. Every command still answers, and no running process is killed because
+ * of it. When it continues, everything agrees with the kernel.
  */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
@@ -20,7 +20,7 @@ function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch {
-    // It has ended.
+    // The process has ended.
   }
 }
 
@@ -62,14 +62,14 @@ function stop(supervisor: number): void {
   stopped.add(supervisor);
 }
 
-/** A command that ends by itself, whatever it says: the harness kills it after 30 s, with the code -1. */
+/** A command that ends by itself, with any output. The harness kills it after 30 s, with the code -1. */
 function ends(...command: string[]): Result {
   const result = daemon.run("docker", ...command);
   expect({ command, code: result.code }).not.toEqual({ command, code: -1 });
   return result;
 }
 
-test("whatever needs no supervisor works as ever; exec, attach and resize say why they cannot", async () => {
+test("commands that need no supervisor work as usual; exec, attach and resize say why they cannot", async () => {
   const { pid, supervisor } = run("still", "trap 'echo usr1 >/got' USR1; echo up; while :; do sleep 0.1; done", "-t");
   await until("the trap is set", () => daemon.docker("logs", "still").trim() === "up");
   stop(supervisor);
@@ -82,7 +82,7 @@ test("whatever needs no supervisor works as ever; exec, attach and resize say wh
   expect(detached.err).toContain("it is stopped");
   const attach = ends("attach", "--no-stdin", "still");
   expect(attach.code).not.toBe(0);
-  // The docker CLI keeps the reason to itself.
+  // The docker CLI does not show the reason.
   expect(attach.err).toContain("503");
   expect(daemon.cli("attach", "--no-stdin", "still").err).toContain("it is stopped");
   const resize = await daemon.api<{ message: string }>("POST", "/containers/still/resize?h=30&w=90");
@@ -106,11 +106,11 @@ test("whatever needs no supervisor works as ever; exec, attach and resize say wh
   goOn(supervisor);
   await until("it is reached again", () => errorOf("still") === "");
   expect(daemon.docker("exec", "still", "cat", "/got")).toBe("usr1");
-  // What was asked for meanwhile and given up does not come to life behind the back of who asked.
+  // A request that was given up meanwhile does not take effect later, when nobody expects it.
   await until("it was killed", () => !daemon.docker("top", "still", "-o", "pid,args").includes("12345"));
 }, 120_000);
 
-test("stop: the container's own end counts with its own code, the cgroup's after the timeout", async () => {
+test("stop: when the container ends by itself, its own code counts; after the timeout, the code of the kill through the cgroup", async () => {
   const obeys = run("obeys", "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done");
   const ignores = run("ignores", "trap '' TERM; echo ready; while :; do sleep 0.1; done");
   for (const name of ["obeys", "ignores"])
@@ -138,7 +138,7 @@ test("kill and restart", async () => {
   expect(alive(again.pid)).toBe(false);
 }, 120_000);
 
-test("rm -f takes the container, its supervisor and its files away", async () => {
+test("rm -f removes the container, its supervisor and its files", async () => {
   const { pid, supervisor } = run("gone", "sleep 1000");
   const id = daemon.docker("inspect", "-f", "{{.Id}}", "gone");
   stop(supervisor);
@@ -149,7 +149,7 @@ test("rm -f takes the container, its supervisor and its files away", async () =>
   expect(existsSync(join(daemon.dataRoot, "containers", id))).toBe(false);
 }, 120_000);
 
-test("an end that comes while the supervisor is stopped is told with its true code when it goes on", async () => {
+test("an end that happens while the supervisor is stopped is reported with its true code when the supervisor continues", async () => {
   const { pid, supervisor } = run("ends", "while [ ! -e /end ]; do sleep 0.1; done; echo last words; exit 7");
   stop(supervisor);
   await Bun.write(`/proc/${pid}/root/end`, "");
@@ -160,7 +160,7 @@ test("an end that comes while the supervisor is stopped is told with its true co
   expect(daemon.docker("logs", "ends")).toBe("last words");
 }, 120_000);
 
-test("an end beside a supervisor that stands still, or beside one of a joined container that does, is found out", async () => {
+test("the daemon notices an end although the supervisor, or the supervisor of a joined container, is stopped", async () => {
   const { pid } = run("ends", "while [ ! -e /end ]; do sleep 0.1; done; exit 7");
   const joined = run("joined", "sleep 1000", "--pid", "container:ends");
   stop(joined.supervisor);
@@ -174,7 +174,7 @@ test("an end beside a supervisor that stands still, or beside one of a joined co
   await until("its policy starts it again", () => state("again") === "running 0" || state("again") === "restarting 8");
 }, 120_000);
 
-test("a daemon starts over stopped supervisors: what runs runs on, and can be ended", async () => {
+test("a daemon starts while supervisors are stopped: running containers keep running, and can be ended", async () => {
   const stays = run("stays", "while [ ! -e /end ]; do sleep 0.1; done; exit 8", "-p", "127.0.0.1:18083:80");
   const goes = run("goes", "trap 'exit 6' TERM; echo ready; while :; do sleep 0.1; done");
   const removed = run("removed", "sleep 1000");
@@ -207,7 +207,7 @@ test("a supervisor that is killed while it is stopped is dead: its container end
   await until("its process is gone", () => !alive(pid));
 }, 120_000);
 
-test("a container in the pid namespace of another is signalled, stopped and removed like any other, beside a new daemon too", async () => {
+test("a container in the pid namespace of another is signalled, stopped and removed like any other, also by a new daemon", async () => {
   const first = run("first", "sleep 1000");
   const joins = ["--pid", "container:first"];
   const script = "trap 'exit 4' TERM; trap 'echo usr1' USR1; echo ready; while :; do sleep 0.1; done";
@@ -232,7 +232,7 @@ test("a container in the pid namespace of another is signalled, stopped and remo
   expect(alive(first.pid)).toBe(true);
 }, 120_000);
 
-test("namespaces of a container that joined another's are joined in turn", () => {
+test("a third container can join the namespaces of a container that joined another's", () => {
   run("first", "sleep 1000");
   run("second", "sleep 2000", "--pid", "container:first", "--ipc", "shareable");
   const script = "tr '\\0' ' ' </proc/1/cmdline; readlink /proc/self/ns/net; readlink /proc/self/ns/ipc";
@@ -242,13 +242,13 @@ test("namespaces of a container that joined another's are joined in turn", () =>
   expect(third).toMatchObject({ code: 0, out: `sleep 1000 ${of("net")}\n${of("ipc")}\n` });
 }, 60_000);
 
-test("one that shares its pid namespace with another whose supervisor stands still as well can be restarted, and says what it is meanwhile", async () => {
+test("a container that shares its pid namespace with another, both with stopped supervisors, can be restarted, and shows its state meanwhile", async () => {
   const first = run("first", "sleep 1000");
   const second = run("second", "sleep 2000", "--pid", "container:first");
   stop(first.supervisor);
   stop(second.supervisor);
   const restart = daemon.begin("docker", "restart", "-t", "0", "first");
-  // The end of the first is the end of all in its namespace; the second's supervisor does not tell of it.
+  // The end of the first container ends all processes in its namespace. The second container's supervisor does not report that.
   await until("the second's process has ended", () => !alive(second.pid));
   const exec = await daemon.api<{ Id: string; message?: string }>("POST", "/containers/second/exec", { Cmd: ["true"] });
   const answer =
@@ -275,7 +275,7 @@ test("a container with execs ends when it is stopped", async () => {
   expect(alive(pid)).toBe(false);
 }, 120_000);
 
-test("a container whose joined one is paused or has a supervisor that stands still ends when it is stopped", async () => {
+test("a container ends when it is stopped, also if its joined container is paused or has a stopped supervisor", async () => {
   for (const kind of ["paused", "stopped"]) {
     run("first", "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done");
     await until("the trap is set", () => daemon.docker("logs", "first") === "ready");
@@ -292,7 +292,7 @@ test("a container whose joined one is paused or has a supervisor that stands sti
   }
 }, 120_000);
 
-test("a program whose first thread has ended runs on in the others", async () => {
+test("a program whose first thread has ended continues in its other threads", async () => {
   const source = join(daemon.work, "threads.c");
   await Bun.write(
     source,
@@ -311,7 +311,7 @@ test("a program whose first thread has ended runs on in the others", async () =>
   const ended = run("ended", "exec sleep 1000");
   for (const one of [supervisor, ended.supervisor]) stop(one);
   daemon.docker("kill", "-s", "USR1", "threads");
-  // Asked for later, known earlier: by then the first has been looked at.
+  // Asked later but known earlier: by then the daemon has looked at the first one.
   expect(ends("stop", "-t", "2", "ended").code).toBe(0);
   expect(errorOf("threads")).toContain("it is stopped");
   expect({ state: state("threads"), supervisor: /^State:\s*(.)/m.exec(status(supervisor))![1] }).toEqual({

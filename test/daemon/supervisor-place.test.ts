@@ -1,6 +1,6 @@
 /**
- * Supervisors live in a cgroup of their own: what ends everything in the daemon's cgroup, as a service manager or the kernel's OOM killer does, ends no
- * container. A container has Docker's OOM score, whatever the daemon's and the supervisor's are.
+ * Supervisors are in a cgroup of their own. When a service manager or the kernel's OOM killer ends all processes in the daemon's cgroup, no
+ * container ends. A container has Docker's OOM score, whatever scores the daemon and the supervisor have.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -27,12 +27,12 @@ const cgroupsOf = (pid: number): string[] =>
     .map((line) => line.split(":").slice(2).join(":"));
 const scoreOf = (pid: number | string): string => readFileSync(`/proc/${pid}/oom_score_adj`, "utf8").trim();
 
-/** CAP_SYS_RESOURCE, by behaviour: a container or a small host may lack it. */
+/** Tests whether CAP_SYS_RESOURCE works: a container or a small host may not have it. */
 function mayLowerScores(): boolean {
   return Bun.spawnSync(["sh", "-c", "echo -1 >/proc/self/oom_score_adj"], { stderr: "ignore" }).exitCode === 0;
 }
 
-test("supervisors leave the daemon's cgroup, and it goes with the last of them", async () => {
+test("supervisors leave the daemon's cgroup, and their own cgroup is removed with the last of them", async () => {
   daemon.docker("run", "-d", "--name", "web", "--stop-timeout", "1", daemon.image, "sleep", "1000");
   const supervisor = parentOf(pidOf("web"));
   const home = `${daemon.cgroupParent}/supervisors`;
@@ -41,9 +41,10 @@ test("supervisors leave the daemon's cgroup, and it goes with the last of them",
   expect(scoreOf(supervisor)).toBe(mayLowerScores() ? "-998" : scoreOf(daemon.pid));
 }, 60_000);
 
-test("what ends every process of the daemon's cgroup ends no container", async () => {
+test("ending every process of the daemon's cgroup ends no container", async () => {
   const pid = pidOf("web");
-  // By the hierarchy that a service manager uses; on a machine where the daemon shares its cgroup with others, its own processes alone.
+  // Through the hierarchy that a service manager uses. On a machine where the daemon shares its cgroup with others, only its own processes are
+  // ended.
   const own = readFileSync(`/proc/${daemon.pid}/cgroup`, "utf8");
   const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   const sameCgroup = processes.filter((name) => {
@@ -66,8 +67,8 @@ function ancestorOf(pid: number, ancestor: number): boolean {
   return false;
 }
 
-test("a container and its execs have the score that was asked for, not the daemon's", async () => {
-  // What the unit's setting does in the other direction: raising needs no right.
+test("a container and its execs have the requested score, not the daemon's", async () => {
+  // The opposite of the unit's setting: raising the score needs no right.
   writeFileSync(`/proc/${daemon.pid}/oom_score_adj`, "77");
   daemon.docker("run", "-d", "--name", "plain", "--stop-timeout", "1", daemon.image, "sleep", "1000");
   daemon.docker(

@@ -24,7 +24,7 @@ interface Inspect {
 async function call(method: string, path: string, body?: unknown): Promise<number> {
   const response = await daemon.request(method, path, body);
   const text = await response.text();
-  // What the API calls its own fault is one.
+  // If the API calls a failure its own fault, it counts as a fault.
   if (response.status >= 500) throw new Error(`${method} ${path}: ${response.status} ${text}`);
   return response.status;
 }
@@ -56,7 +56,7 @@ function hasMounts(id: string): boolean {
   return readFileSync(`/proc/${daemon.pid}/mountinfo`, "utf8").includes(id);
 }
 
-/** What the API says of a container and what the kernel says are the same; "" when so. */
+/** Compares what the API says of a container with the kernel; "" when both agree. */
 async function difference(id: string): Promise<string> {
   const { status, json } = await daemon.api<Inspect>("GET", `/containers/${id}/json`);
   if (status === 404) {
@@ -98,13 +98,13 @@ async function create(name: string, command: string): Promise<string> {
   const { json } = await daemon.api<{ Id: string }>("POST", `/containers/create?name=${name}`, {
     Image: daemon.image,
     Cmd: ["sh", "-c", command],
-    // Memory that others may share is a mount of its own, which goes with the run.
+    // Memory that others may share is a mount of its own, which ends with the run.
     HostConfig: { NetworkMode: "none", IpcMode: "shareable" },
   });
   return json.Id;
 }
 
-/** A container whose layer takes a while to read; gives the sum of its large file. */
+/** A container whose layer takes a while to read. Returns the checksum of its large file. */
 async function createBig(name: string): Promise<{ id: string; sum: string }> {
   const id = await create(
     name,
@@ -158,7 +158,7 @@ describe("any two operations on one container at once", () => {
       await call("POST", `/containers/${id}/start`);
       await Promise.all(order.map((name) => operations[name]!(id)));
       await expectSame(`${first} and ${second}`, id);
-      // It can be used as before, whatever came of the two.
+      // The container can be used as before, whatever the two operations did.
       await call("POST", `/containers/${id}/unpause`);
     }
     await call("DELETE", `/containers/${id}?force=1`);
@@ -167,7 +167,7 @@ describe("any two operations on one container at once", () => {
 });
 
 describe("a commit that takes long", () => {
-  test("and a pause: it is frozen and stays so, and the image is whole", async () => {
+  test("and a pause: the container is frozen and stays frozen, and the image is whole", async () => {
     const { id, sum } = await createBig("frozen");
     const commit = call("POST", "/commit?container=frozen&repo=kept&tag=1");
     await until("the commit has begun", () => isFrozen(id));
@@ -185,7 +185,7 @@ describe("a commit that takes long", () => {
     ["kill", "POST", "/containers/ends/kill"],
     ["stop", "POST", "/containers/ends/stop?t=5"],
     ["rm -f", "DELETE", "/containers/ends?force=1"],
-  ])("does not hold up a %s, and its image is whole", async (what, method, path) => {
+  ])("does not delay a %s, and its image is whole", async (what, method, path) => {
     const { id, sum } = await createBig("ends");
     let committed = false;
     const commit = call("POST", "/commit?container=ends&repo=kept&tag=2").then((status) => {

@@ -1,4 +1,4 @@
-/** A bug of the daemon's own: an error that nobody handles ends it, with the stack in its log, and no container with it. */
+/** A bug of the daemon itself: an error that no code handles ends the daemon. The log has the stack, and no container ends. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => daemon.close());
 
-test("it is logged with its stack, the daemon ends in an orderly way, and the next one takes the containers up", async () => {
+test("the log has the stack, the daemon ends in an orderly way, and the next daemon manages the containers again", async () => {
   daemon.docker("run", "-d", "--name", "kept", daemon.image, "sh", "-c", "while sleep 0.1; do echo on; done");
   const container = daemon.docker("inspect", "-f", "{{.State.Pid}}", "kept");
   const { pid } = daemon;
@@ -25,7 +25,7 @@ test("it is logged with its stack, the daemon ends in an orderly way, and the ne
   expect(log).toContain("an error was not handled: this is a bug, and the daemon ends; containers run on");
   expect(log).toContain("Error: SIGUSR2 asked for an error that nobody handles");
   expect(log).toMatch(/\\n\s+at /);
-  // In an orderly way: its own files are gone.
+  // In an orderly way means: its own files are removed.
   expect(existsSync(join(daemon.work, "pid"))).toBe(false);
   expect(existsSync(daemon.socket)).toBe(false);
   expect(existsSync(`/proc/${container}`)).toBe(true);

@@ -1,4 +1,4 @@
-/** A program that ends before it has read its input: what it wrote and its status arrive all the same, with the docker CLI. */
+/** A program that ends before it has read its input: its output and its status still arrive, with the docker CLI. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,14 +8,14 @@ const daemon = new TestDaemon("unread-input");
 const input = join(daemon.work, "input");
 
 beforeAll(async () => {
-  // More than all the sockets and pipes on the way hold.
+  // More than all sockets and pipes on the way can hold.
   writeFileSync(input, Buffer.alloc(4 << 20, "0123456789\n"));
   await daemon.start();
   daemon.loadImage();
 }, 60_000);
 afterAll(() => daemon.close(), 60_000);
 
-/** Runs a docker command 200 times and counts what came of it. */
+/** Runs a docker command 200 times and counts the results. */
 function outcomes(command: string): Record<string, number> {
   const counts: Record<string, number> = {};
   for (let turn = 0; turn < 200; turn++) {

@@ -1,6 +1,6 @@
 /**
- * An upgrade: containers that an earlier Fathom made, with its supervisors, and this Fathom's daemon over them. Supervisors outlive daemons, so
- * every daemon meets supervisors of every version before its own.
+ * An upgrade: containers that an earlier Fathom made, with its supervisors, and this Fathom's daemon. Supervisors run longer than daemons, so
+ * every daemon meets supervisors of every earlier version.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { commitWithoutHello, buildOldFathom } from "./old-fathom.ts";
@@ -16,7 +16,7 @@ beforeAll(async () => {
 
 afterAll(() => daemon?.close(), 60_000);
 
-test("ps, logs, exec, attach, pause, stop, kill and rm work over supervisors that know no hello", async () => {
+test("ps, logs, exec, attach, pause, stop, kill and rm work with supervisors that do not know hello", async () => {
   const run = (name: string, ...command: string[]): string => daemon.docker("run", "-d", "--name", name, ...command);
   run(
     "web",
@@ -42,7 +42,7 @@ test("ps, logs, exec, attach, pause, stop, kill and rm work over supervisors tha
   daemon.docker("pause", "frozen");
   const pid = daemon.docker("inspect", "-f", "{{.State.Pid}}", "web");
   await until("the trap is set", () => daemon.docker("logs", "traps") === "ready");
-  // The old daemon ends without a word, as an upgrade in a hurry does.
+  // The old daemon is killed, as in a quick upgrade.
   await daemon.kill();
   await daemon.start();
 

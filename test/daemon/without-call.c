@@ -1,6 +1,6 @@
 /*
- * without-call NUMBER ARGUMENT MASK ERRNO PROGRAM…: runs the program with a filter that answers system call NUMBER with ERRNO, as a kernel without it
- * does; with a MASK other than 0 only where argument ARGUMENT has a bit of it.
+ * without-call NUMBER ARGUMENT MASK ERRNO PROGRAM…: runs the program with a filter that answers system call NUMBER with ERRNO, as a kernel
+ * without this call does. With a MASK other than 0 it does so only when argument ARGUMENT has a bit of the mask.
  */
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# boot.sh SUITE FILE…: boots a machine of its own with the stock kernel of a Debian suite (bookworm: 6.1, trixie: 6.12), pure cgroup v2, systemd and AppArmor, and
-# runs main-job.sh in it as root, with the FILEs beside it. Prints what that printed and ends with its status, 125 when there was none.
+# boot.sh SUITE FILE…: boots a virtual machine with the stock kernel of a Debian suite (bookworm: 6.1, trixie: 6.12), pure cgroup v2, systemd
+# and AppArmor. It runs main-job.sh in it as root, with the FILEs beside it. It prints the output of main-job.sh and ends with its status, or
+# with 125 when there was none.
 #
-# No KVM is needed (TCG: time counts 5 to 25 times slower there) and the machine has no network card. Its root is made from Debian's packages once
-# for each suite and kept in $GUEST_CACHE (default /var/cache/fathom-guest); a start never writes to what is kept.
-# GUEST_SECONDS (900) ends a guest that hangs. By hand other suites boot, too: GUEST_SOURCES is a line of sources.list for them, GUEST_KERNEL their kernel's
-# packages (Ubuntu: linux-image-virtual,initramfs-tools).
+# No KVM is needed (TCG: everything is 5 to 25 times slower there) and the machine has no network card. Its root is made of Debian's packages
+# once for each suite and kept in $GUEST_CACHE (default /var/cache/fathom-guest); a start never writes to the kept root.
+# GUEST_SECONDS (900) ends a guest that hangs. By hand, other suites boot too: GUEST_SOURCES is a line of sources.list for them, GUEST_KERNEL
+# their kernel's packages (Ubuntu: linux-image-virtual,initramfs-tools).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 suite=$1; shift
@@ -14,7 +15,7 @@ mkdir -p "$cache"
 packages=${GUEST_KERNEL:-linux-image-cloud-amd64},systemd-sysv,dbus,iproute2,nftables,procps,curl,e2fsprogs,kmod,udev,apparmor,python3,jq,xxd,perl,bsdutils,bsdextrautils,skopeo,docker-registry
 tree=$cache/$suite-$(printf %s "$packages" | cksum | cut -d' ' -f1)
 
-# One maker at a time: two runs of the tests may share the cache.
+# Only one process makes it at a time: two runs of the tests may share the cache.
 exec 9>"$tree.lock"
 flock 9
 if [ ! -f "$tree.ok" ]; then
@@ -39,7 +40,7 @@ WantedBy=multi-user.target
 UNIT
   mkdir -p "$tree/etc/systemd/system/multi-user.target.wants"
   ln -sf ../guest.service "$tree/etc/systemd/system/multi-user.target.wants/"
-  # A file system made once: copied for each start, in a second where the disk can share blocks.
+  # A file system that is made once. Each start copies it, in a second when the disk can share blocks.
   truncate -s 4G "$tree.disk"
   mke2fs -q -t ext4 -d "$tree" "$tree.disk"
   cp "$(find "$tree/boot" -name 'vmlinuz-*' | sort -V | tail -1)" "$tree.kernel"

@@ -1,6 +1,6 @@
 /**
- * Fathom on the stock kernels of Debian 12 and 13, with cgroup v2, systemd and AppArmor: each is booted as a machine of its own (boot.sh), and what it
- * checks there (main-job.sh) is a test here. A guest that does not start or does not get to its end is a failure.
+ * Fathom on the stock kernels of Debian 12 and 13, with cgroup v2, systemd and AppArmor. Each is booted as a virtual machine (boot.sh), and
+ * each check of main-job.sh is a test here. A guest that does not start or does not reach its end is a failure.
  */
 import { expect, test } from "bun:test";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -18,7 +18,7 @@ function run(...command: string[]): void {
   if (child.exitCode !== 0) throw new Error(`${command.join(" ")}: ${child.exitCode}: ${child.stderr.toString()}`);
 }
 
-/** What each guest gets beside its script. */
+/** The files that each guest gets beside its script. */
 function prepare(): string[] {
   makeBusyboxImage(join(work, "layout"), "localhost/busybox:test");
   run("tar", "-C", join(work, "layout"), "-cf", join(work, "image.tar"), ".");
@@ -30,8 +30,8 @@ function prepare(): string[] {
 }
 
 /**
- * Of the scenarios those where kernel and cgroups matter: all would take an hour there. Not core/33-isolation.txt: it was recorded on a kernel without
- * /proc/kcore, and where there is one, Docker, too, makes /dev/core.
+ * Only the scenarios for which kernel and cgroups matter: all would take an hour there. Not core/33-isolation.txt: it was recorded on a kernel
+ * without /proc/kcore, and on a kernel that has it, Docker also makes /dev/core.
  */
 const scenarios = [
   "core/14-tmpfs-readonly-shm.txt",
@@ -44,7 +44,7 @@ const scenarios = [
   "containers/21-oom-and-limits.txt",
 ];
 
-/** The scenarios, what runs them and stand-ins for their images, in one file; none where this docker CLI has other words. */
+/** The scenarios, the program that runs them and stand-ins for their images, in one file; none when this docker CLI has other words. */
 function packParity(): string[] {
   const reason = noDockerWords();
   if (reason !== undefined) {
@@ -63,11 +63,11 @@ function packParity(): string[] {
 
 interface Check {
   readonly name: string;
-  /** What was expected and what came; undefined when it is as it should be. */
+  /** The expected and the actual text; undefined when they are equal. */
   readonly problem: string | undefined;
 }
 
-/** Boots a guest; gives its checks and, last, whether it got to its end. */
+/** Boots a guest. Returns its checks and, last, whether it reached its end. */
 function boot(suite: string, files: readonly string[]): Check[] {
   const child = Bun.spawnSync([join(import.meta.dir, "boot.sh"), suite, ...files], { stdin: "ignore", cwd: root });
   const text = child.stdout.toString();

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The main job inside a guest: Fathom beside systemd on an ordinary kernel with cgroup v2 and AppArmor, through the docker CLI. Prints a line for
-# each check: "ok NAME", or "FAIL NAME" with what was expected and what came. Nothing here waits for a length of time: a guest is slow.
+# The main job inside a guest: Fathom beside systemd on an ordinary kernel with cgroup v2 and AppArmor, through the docker CLI. Prints a line
+# for each check: "ok NAME", or "FAIL NAME" with the expected and the actual text. Nothing here waits for a fixed time, because a guest is
+# slow.
 set -uo pipefail
 cd "$(dirname "$0")"
 export PATH=$PWD:$PATH DOCKER_CLI_HINTS=false DOCKER_CONFIG=/tmp/config HOME=/root LC_ALL=C.UTF-8
@@ -8,7 +9,7 @@ export DOCKER_HOST=unix:///run/fathom/fathom.sock
 image=localhost/busybox:test
 failures=0
 
-# check NAME EXPECTED COMMAND…: what the command prints (both streams), line for line.
+# check NAME EXPECTED COMMAND…: compares the command's output (both streams) line by line.
 check() {
   local name=$1 expected=$2 got; shift 2
   got=$("$@" 2>&1)
@@ -17,7 +18,7 @@ check() {
     printf '%s\n' "$expected" | sed 's/^/    expected: /'; printf '%s\n' "$got" | head -20 | sed 's/^/    got:      /'
   fi
 }
-# until_is EXPECTED COMMAND…: looks again until the command prints it; the last print stands either way.
+# until_is EXPECTED COMMAND…: repeats the command until it prints EXPECTED; in both cases the last output is printed.
 until_is() {
   local expected=$1 got; shift
   for _ in $(seq 300); do got=$("$@" 2>&1); [ "$got" = "$expected" ] && break; sleep 0.2; done
@@ -39,7 +40,7 @@ check "AppArmor is on" Y cat /sys/module/apparmor/parameters/enabled
 check "cgroup v2 alone" cgroup2fs stat -fc %T /sys/fs/cgroup
 check "systemd is process 1" systemd cat /proc/1/comm
 
-# What the machine has, before any daemon: 5.15 and 6.1 lack three of the calls that there is another way for, 6.12 none.
+# What the machine has, before any daemon runs: 5.15 and 6.1 lack three of the calls that Fathom can replace, 6.12 lacks none.
 fathom check >/tmp/check.out 2>&1; code=$?
 check "fathom check: nothing is missing" "0" bash -c "grep MISSING /tmp/check.out; echo $code"
 case $(uname -r) in 5.* | 6.1.*) young="fchmodat2 fsconfig(lowerdir+) memfd_create(MFD_EXEC)" ;; *) young= ;; esac
@@ -117,7 +118,7 @@ check "healthy" "healthy" until_is healthy state '{{.State.Health.Status}}' heal
 docker run -d --name again --restart on-failure:2 $image sh -c 'exit 5' >/dev/null
 check "restart policy" "exited 5 2" until_is "exited 5 2" state '{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}' again
 
-# The daemon killed: containers, ports and logs go on, and the next daemon takes them up.
+# The daemon is killed: containers, ports and logs continue, and the next daemon manages them again.
 pid=$(state '{{.State.Pid}}' web)
 docker run -d --name ends $image sh -c 'while [ ! -f /go ]; do sleep 0.2; done; echo last words; exit 7' >/dev/null
 docker exec -d ends sh -c 'sleep 1; touch /go'
@@ -143,7 +144,7 @@ if [ -f prober ]; then
   docker kill -s TERM probe >/dev/null
   check "a prober with SYS_PTRACE meets nothing of the host in 40 execs" "0" docker wait probe
   docker logs probe 2>&1 | tail -3 | sed 's/^/    /'
-  # With the last one starts may fail: the process that opens their /proc is taken over, and its filter ends it.
+  # With the last mode, starts may fail: the prober takes control of the process that opens their /proc, and its filter ends it.
   for mode in "" --catch --take-over; do
     docker run -d --name probe2 --network none --cap-add SYS_PTRACE --security-opt seccomp=unconfined -v "$PWD/prober:/prober:ro" $image /prober --joined $mode "$host" >/dev/null
     for _ in $(seq 15); do docker run --rm --network none --pid container:probe2 $image true; done
@@ -162,7 +163,7 @@ check "nothing is left: processes" "" bash -c "pgrep -a fathom-init"
 check "nothing is left: mounts" "" grep -E 'overlay|fathom|netns' /proc/mounts
 check "nothing is left: links" "lo" bash -c "ls /sys/class/net"
 
-# Under systemd, with the units of packaging/: only the daemon is the unit's, containers and supervisors are not.
+# Under systemd, with the units of packaging/: only the daemon belongs to the unit, containers and supervisors do not.
 main_pid() { systemctl show -p MainPID --value fathom.service; }
 answers() { docker version -f '{{.Server.Version}}' >/dev/null 2>&1 && echo yes; }
 place_of() { cut -d: -f3 "/proc/$1/cgroup"; }
@@ -187,7 +188,7 @@ check "systemd: a killed daemon comes again" "yes" until_is yes another
 check "systemd: … and takes the container up" "running $pid" state '{{.State.Status}} {{.State.Pid}}' kept
 mkdir -p /etc/fathom; echo '{"live-restore": true}' >/etc/fathom/daemon.json
 systemctl reset-failed
-# The daemon that runs has not read that: its stop ends the container, and the next one starts it again by hand.
+# The running daemon has not read that setting: its stop ends the container, and then the test starts the container by hand.
 check "systemd: restart" "0" bash -c "systemctl restart fathom.service; echo \$?"
 check "systemd: a stop without live-restore ends containers" "exited 4" state '{{.State.Status}} {{.State.ExitCode}}' kept
 docker start kept >/dev/null; pid=$(state '{{.State.Pid}}' kept)
@@ -202,7 +203,7 @@ docker rm -f kept >/dev/null
 systemctl stop fathom.socket fathom.service
 rm -f /etc/fathom/daemon.json
 
-# Scenarios recorded from Docker, where kernel and cgroups matter.
+# Scenarios recorded from Docker for which kernel and cgroups matter.
 if [ -f parity.tar ]; then
   mkdir -p /tmp/parity; tar -C /tmp/parity -xf parity.tar
   rm -rf /var/lib/fathom; start_daemon

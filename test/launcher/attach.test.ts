@@ -1,4 +1,4 @@
-/** Streams: frames, early output, input and its end, terminals, clients that go or do not read. */
+/** Streams: frames, early output, input and its end, terminals, clients that leave or do not read. */
 import { afterAll, expect, test } from "bun:test";
 import { logRecords, Reader, Rig, run, start, sys, unframe, withInput, bothOutputs, eventually } from "./rig.ts";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
 
-test("stdout and stderr come in frames of their own, from the first byte to the last", async () => {
+test("stdout and stderr arrive in frames of their own, from the first byte to the last", async () => {
   const result = await run(rig, ["sh", "-c", "echo out; echo err >&2; seq 20000"]);
   expect(result.stdout).toBe(`out\n${Array.from({ length: 20_000 }, (_, index) => `${index + 1}\n`).join("")}`);
   expect(result.stderr).toBe("err\n");
@@ -24,7 +24,7 @@ test("only the chosen streams", async () => {
   await supervisor.exit;
 });
 
-test("input reaches the program whole, and its end with the client's half-close", async () => {
+test("all input reaches the program, and its end follows the client's half-close", async () => {
   const { supervisor, attachments } = await start(rig, ["wc", "-c"], { openStdin: true, attach: [withInput] });
   const reader = new Reader(attachments[0]!.fd);
   reader.socket.write(Buffer.alloc(3_000_000, "x"));
@@ -43,7 +43,7 @@ test("without closeStdin stdin stays open for the next client", async () => {
   first.socket.write("one\n");
   first.socket.end();
   const second = new Reader((await supervisor.attach(options)).fd);
-  // sleep: the end of the first one's input must not end the process's
+  // sleep: the end of the first client's input must not end the process's input
   await Bun.sleep(50);
   second.socket.write("two\n");
   expect(unframe(await second.ended).stdout).toBe("one-two\n");
@@ -55,7 +55,7 @@ test("without openStdin input is /dev/null", async () => {
   expect(result.stdout).toBe("end\n");
 });
 
-test("a large copy through cat is unharmed", async () => {
+test("a large copy through cat arrives unchanged", async () => {
   const { supervisor, attachments } = await start(rig, ["cat"], { openStdin: true, attach: [withInput] });
   const reader = new Reader(attachments[0]!.fd);
   const data = Buffer.from(Array.from({ length: 400_000 }, (_, index) => `${index}\n`).join(""));
@@ -65,15 +65,15 @@ test("a large copy through cat is unharmed", async () => {
   await supervisor.exit;
 });
 
-test("a client that leaves does not hurt, one that does not read holds only its own container", async () => {
+test("a client that leaves does no harm, a client that does not read blocks only its own container", async () => {
   const { supervisor, attachments, directory } = await start(rig, ["sh", "-c", "seq 300000; echo done >&2"], {
     attach: [bothOutputs, bothOutputs],
   });
   const log = join(directory, "log");
-  // The first never reads: the pipe fills, the program waits.
-  // sleep: a program that nobody holds back ends in a few milliseconds
+  // The first client never reads: the pipe fills and the program waits.
+  // sleep: a program that nothing blocks ends in a few milliseconds
   expect(await Promise.race([supervisor.exit, Bun.sleep(300).then(() => "waiting")])).toBe("waiting");
-  // It goes: everything flows again, and the other client has missed nothing.
+  // It leaves: the output continues, and the other client has missed nothing.
   sys.close(attachments[0]!.fd);
   const output = unframe(await new Reader(attachments[1]!.fd).ended);
   expect((await supervisor.exit).code).toBe(0);
@@ -82,7 +82,7 @@ test("a client that leaves does not hurt, one that does not read holds only its 
   expect(logRecords(log).length).toBe(300_001);
 });
 
-test("the exit is known while a client still has to read, and the log is whole by then", async () => {
+test("the exit is known while a client still has to read, and the log is complete by then", async () => {
   for (const attach of [[bothOutputs], [withInput]]) {
     const { supervisor, attachments, directory } = await start(rig, ["seq", "5000"], { attach });
     expect((await supervisor.exit).code).toBe(0);

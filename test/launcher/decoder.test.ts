@@ -1,4 +1,4 @@
-/** The C decoders of plans and of requests, built with the sanitizers, on true and on damaged ones. */
+/** The C decoders of plans and of requests, built with the sanitizers, with correct and with damaged input. */
 import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ const base = mkdtempSync(join(tmpdir(), "fathom-decoder-"));
 afterAll(() => rmSync(base, { recursive: true, force: true }));
 const native = join(import.meta.dir, "../../native/init");
 
-test("damaged plans are refused or read within their bounds", async () => {
+test("damaged plans are rejected or read within their bounds", async () => {
   using rig = new Rig();
   const program = join(base, "plan-fuzz");
   const sources = ["fuzz/plan-fuzz.c", "plan.c", "wire.c", "base.c"].map((name) => join(native, name));
@@ -33,12 +33,12 @@ test("damaged plans are refused or read within their bounds", async () => {
   expect(result.stderr.toString()).toBe("");
   expect(result.exitCode).toBe(0);
   const [, accepted, all] = /^accepted (\d+) of (\d+)/.exec(result.stdout.toString()) ?? [];
-  // Some damage is harmless (another letter), most is noticed: both paths were taken.
+  // Some damage is harmless (another letter), most is noticed: both cases happened.
   expect(Number(accepted)).toBeGreaterThan(100);
   expect(Number(accepted)).toBeLessThan(Number(all));
 }, 60_000);
 
-test("damaged requests on a control socket are refused or done, each answered once, and leave no descriptor", async () => {
+test("damaged requests on a control socket are rejected or executed, each is answered once, and none leaves a descriptor", async () => {
   using rig = new Rig();
   const program = join(base, "request-fuzz");
   const names = ["requests", "launch-requests", "connections", "processes", "streams", "log", "escape", "exit-status"];

@@ -1,6 +1,6 @@
 /**
- * A program that launches a container directly, as an OCI runtime does: its own standard streams are the container's, and it ends with the container's code.
- * The argument is JSON (`DirectCall`). What it sees is written to the report, once the launch is done and again at the end.
+ * A program that launches a container directly, as an OCI runtime does. Its own standard streams are the container's, and it ends with the
+ * container's code. The argument is JSON (`DirectCall`). What it sees is written to the report, once after the launch and again at the end.
  */
 import { openSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,11 +16,11 @@ export interface DirectCall {
   readonly change?: PlanChange;
   /** Files that the program gets as descriptors 3, 4 … */
   readonly preserve?: readonly string[];
-  /** Other than "pid" in the directory. */
+  /** Another path than "pid" in the directory. */
   readonly pidFile?: string;
   /** A pid namespace to join, as a path. */
   readonly joinPid?: string;
-  /** By the run itself, or as another process does. */
+  /** Who starts a created process: this run itself, or another process. */
   readonly start?: "own" | "other";
 }
 

@@ -37,7 +37,7 @@ class Caller {
     return JSON.parse(readFileSync(join(this.directory, `${name}.json`), "utf8"));
   }
 
-  /** The pid in the pid file, once the launch is done. */
+  /** The pid in the pid file, after the launch. */
   async launched(): Promise<number> {
     await eventually("it is launched", () => existsSync(join(this.directory, "launched.json")), 20_000);
     return Number(readFileSync(join(this.directory, "pid"), "utf8"));
@@ -62,13 +62,13 @@ function openOf(pid: number): string[] {
   return readdirSync(`/proc/${pid}/fd`).sort((a, b) => Number(a) - Number(b));
 }
 
-test("the caller's streams are the container's, and its exit code the caller's", async () => {
+test("the caller's streams are the container's streams, and its exit code becomes the caller's", async () => {
   const files = ["one", "two"].map((name) => join(rig.base, name));
   for (const file of files) writeFileSync(file, `${file}\n`);
   const script = "read a; echo got $a; cat <&3; cat <&4; echo err >&2; exit 7";
   const caller = new Caller(["sh", "-c", script], { preserve: files });
   const pid = await caller.launched();
-  // No supervisor: the only child of the caller, and its parent, are these two.
+  // No supervisor: the caller has only this child, and this child has only this parent.
   expect(caller.report("launched")).toEqual({ pid, children: [pid], sockets: [], leaked: 0 });
   expect(parentOf(pid)).toBe(caller.process.pid);
   await eventually("it runs its program", () => readFileSync(`/proc/${pid}/comm`, "utf8") === "sh\n");
@@ -79,7 +79,7 @@ test("the caller's streams are the container's, and its exit code the caller's",
   expect(readdirSync(caller.directory).sort()).toEqual(["ended.json", "launched.json", "pid"]);
 });
 
-test("a killed process is 128 and its signal", async () => {
+test("a killed process gives 128 plus its signal", async () => {
   const caller = new Caller(["cat"]);
   process.kill(await caller.launched(), "SIGKILL");
   expect((await caller.end()).code).toBe(137);
@@ -101,11 +101,11 @@ test("a stream from or to the host's null device is the container's own", async 
   }
   run.signal(9);
   await eventually("it has ended", () => !alive(run.pid));
-  // This process adopts nobody.
+  // This process is no subreaper.
   expect(await run.wait()).toMatchObject({ code: 255, lost: "it is not a child of this process" });
 });
 
-test("in a joined pid namespace it is its caller's child too", async () => {
+test("in a joined pid namespace it is also its caller's child", async () => {
   const { supervisor } = await start(rig, ["sleep", "1000"], { log: { kind: "none" } });
   const file = join(rig.base, "joined");
   writeFileSync(file, "kept\n");
@@ -125,7 +125,7 @@ test("in a joined pid namespace it is its caller's child too", async () => {
   await supervisor.exit;
 });
 
-test("the container lives on when its caller is killed", async () => {
+test("the container keeps running when its caller is killed", async () => {
   const script = "until test -e /tmp/go; do sleep 0.02; done; echo went on";
   const caller = new Caller(["sh", "-c", script], { change: { init: true } });
   const pid = await caller.launched();
@@ -137,7 +137,7 @@ test("the container lives on when its caller is killed", async () => {
   await eventually("it has ended", () => !alive(pid));
 });
 
-test("of a launch that fails nothing is left, and no pid file", async () => {
+test("a failed launch leaves nothing, and no pid file", async () => {
   const caller = new Caller(["nosuch"]);
   expect((await caller.end()).code).toBe(125);
   const report = caller.report("failed");
@@ -194,7 +194,7 @@ test("a console socket gets the terminal", async () => {
   });
   await eventually("it has ended", () => !alive(run.pid));
   sys.close(master);
-  // The terminal's echo may come anywhere between.
+  // The terminal's echo may come anywhere in between.
   expect(said).toContain("/dev/pts/0\r\n");
   expect(said).toContain("24 80\r\n");
 });

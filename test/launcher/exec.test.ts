@@ -1,4 +1,4 @@
-/** Further processes in a running container. */
+/** Additional processes in a running container. */
 import { afterAll, expect, test } from "bun:test";
 import { constants } from "node:os";
 import { randomId } from "@fathom/base";
@@ -93,7 +93,7 @@ test("a terminal in an exec is the next one, and can be resized", async () => {
   await end(supervisor);
 });
 
-test("what cannot be executed is refused, and the container goes on", async () => {
+test("a program that cannot be executed is rejected, and the container continues", async () => {
   const supervisor = await container();
   const missing = await exec(supervisor, ["nosuch"]).catch((error: unknown) => error);
   expect(missing).toMatchObject({ code: "executable-not-found" });
@@ -111,7 +111,7 @@ test("what cannot be executed is refused, and the container goes on", async () =
   await end(supervisor);
 });
 
-test("init reaps the orphans of execs; without it they stay", async () => {
+test("init reaps the orphans of execs; without init they stay", async () => {
   for (const init of [true, false]) {
     const supervisor = await container(["sleep", "1000"], init);
     await (
@@ -124,7 +124,7 @@ test("init reaps the orphans of execs; without it they stay", async () => {
   }
 });
 
-test("output held open by a child of an ended exec is closed after a while", async () => {
+test("output that a child of an ended exec holds open is closed after a while", async () => {
   const supervisor = await container();
   const handle = await exec(supervisor, ["sh", "-c", "echo early; sleep 30 &"]);
   const started = Date.now();
@@ -135,7 +135,7 @@ test("output held open by a child of an ended exec is closed after a while", asy
   await end(supervisor);
 });
 
-test("the end of the container is the end of its execs, and each has its status", async () => {
+test("when the container ends, its execs end, and each has its status", async () => {
   const supervisor = await container();
   const handles = await Promise.all(Array.from({ length: 10 }, () => exec(supervisor, ["sleep", "100"])));
   await supervisor.signal(9);
@@ -145,7 +145,7 @@ test("the end of the container is the end of its execs, and each has its status"
   await eventually("the supervisor ends", () => !alive(supervisor.supervisorPid));
 });
 
-test("an exec without clients runs, and its output goes nowhere", async () => {
+test("an exec without clients runs, and its output is dropped", async () => {
   const supervisor = await container();
   const handle = await exec(supervisor, ["sh", "-c", "seq 100000; echo x > /tmp/made"], { attach: [] });
   expect((await handle.exit).code).toBe(0);
@@ -154,7 +154,7 @@ test("an exec without clients runs, and its output goes nowhere", async () => {
   await end(supervisor);
 });
 
-test("two execs of one id are refused", async () => {
+test("a second exec with the same id is rejected", async () => {
   const supervisor = await container();
   const request = {
     execId: randomId(),
@@ -173,8 +173,8 @@ test("two execs of one id are refused", async () => {
   await end(supervisor);
 });
 
-test("a limit of processes counts those of the container, not who makes them", async () => {
-  // The kernel counts a user's processes on the whole machine: one that nobody else has.
+test("a limit of processes counts the container's processes, not the process that makes them", async () => {
+  // The kernel counts a user's processes on the whole machine, so the test needs a user that nobody else has.
   const uid = 100_000 + process.pid;
   const user: readonly Operation[] = [
     { kind: "rlimit", resource: "RLIMIT_NPROC", soft: 2n, hard: 2n },

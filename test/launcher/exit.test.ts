@@ -10,7 +10,7 @@ import { launcher, plan, Rig, run, start, unlogged, fileLog } from "./rig.ts";
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
 
-test("a program's exit code is the container's", async () => {
+test("a program's exit code is the container's exit code", async () => {
   for (const code of [0, 1, 42, 255]) {
     const result = await run(rig, ["sh", "-c", `exit ${code}`]);
     expect(result.code).toBe(code);
@@ -42,7 +42,7 @@ interface Expected {
   readonly words: string;
 }
 
-test("what cannot be executed is refused in Docker's words, and nothing is left", async () => {
+test("a program that cannot be executed is rejected in Docker's words, and nothing is left", async () => {
   writeFileSync(join(rig.rootfs, "etc/passwd"), "root:x:0:0::/:/bin/sh\n");
   writeFileSync(join(rig.rootfs, "bin/garbage"), "\x01\x02\x03 no program");
   chmodSync(join(rig.rootfs, "bin/garbage"), 0o755);
@@ -97,7 +97,7 @@ test("a program killed while its plan runs is an error, not an exit", async () =
   await launch.catch(() => undefined);
 });
 
-test("the first operation that fails is the one that is named, however early", async () => {
+test("the error names the first operation that fails, also the very first", async () => {
   for (let turn = 0; turn < 20; turn++) {
     const whole = plan(rig, ["true"]);
     const wrong = { kind: "attach-root", source: { kind: "directory", path: "/no/rootfs" }, at: rig.at } as const;
@@ -110,7 +110,7 @@ test("the first operation that fails is the one that is named, however early", a
   }
 });
 
-test("a log or directory that cannot be opened is an error, and the program has not run", async () => {
+test("when a log or directory cannot be opened, the launch fails and the program has not run", async () => {
   const proof = join(rig.rootfs, "tmp/ran");
   for (const directory of [rig.directory(), "/no/such/directory"]) {
     const whole = plan(rig, ["touch", "/tmp/ran"]);

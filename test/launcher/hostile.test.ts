@@ -1,4 +1,4 @@
-/** Root file systems that try to lead the launcher astray, and what the container can see of it. */
+/** Root file systems that try to mislead the launcher, and what the container can see of the launcher. */
 import { afterAll, beforeEach, expect, test } from "bun:test";
 import {
   chownSync,
@@ -59,12 +59,12 @@ test("a mount target that is a link out of the root stays inside", async () => {
   });
   expect(result.code).toBe(0);
   expect(readdirSync(host)).toEqual([]);
-  // The link was followed as the container would: its target was made inside.
+  // The link was followed as the container would follow it: its target was made inside.
   expect(existsSync(join(rig.rootfs, host.slice(1)))).toBe(true);
   expect(result.stdout).toMatch(/^\d+\nbelow\n.*made\n$/s);
 });
 
-test("a dangling link as a target is filled in inside, a loop is an error", async () => {
+test("the target of a dangling link is made inside, a loop of links is an error", async () => {
   symlinkSync("/run/later", join(rig.rootfs, "dangling"));
   symlinkSync("loop", join(rig.rootfs, "loop"));
   writeFileSync(join(rig.base, "file"), "content");
@@ -86,7 +86,7 @@ test("proc and sysfs are not mounted through a link", async () => {
   );
 });
 
-test("a link into /proc is no way to mount over it", async () => {
+test("nobody can mount over /proc through a link", async () => {
   symlinkSync("/proc/self/attr", join(rig.rootfs, "innocent"));
   await run(rig, ["true"], { inRoot: [tmpfs("/innocent")] }).then(
     () => expect.unreachable(),
@@ -94,7 +94,7 @@ test("a link into /proc is no way to mount over it", async () => {
   );
 });
 
-test("a magic link is no target, no working directory and no source in the root", async () => {
+test("a magic link cannot be a target, a working directory or a source in the root", async () => {
   symlinkSync("/proc/self/fd/3", join(rig.rootfs, "fd"));
   for (const change of [
     { inRoot: [tmpfs("/fd")] },
@@ -109,8 +109,8 @@ test("a magic link is no target, no working directory and no source in the root"
   }
 });
 
-test("an image's own /dev/null does not become a mask", async () => {
-  // /dev is a tmpfs of the plan; here something else is bound over its null.
+test("an image's own /dev/null is not used as a mask", async () => {
+  // /dev is a tmpfs of the plan; here something else is bound over its /dev/null.
   writeFileSync(join(rig.base, "fake"), "readable");
   const fake: Operation[] = [bind(join(rig.base, "fake"), "/dev/null"), { kind: "mask", path: "/proc/version" }];
   await run(rig, ["true"], { inRoot: fake }).then(
@@ -119,7 +119,7 @@ test("an image's own /dev/null does not become a mask", async () => {
   );
 });
 
-test("masks hide, read-only paths refuse, missing ones are fine", async () => {
+test("masks hide, read-only paths reject writes, missing paths are allowed", async () => {
   writeFileSync(join(rig.rootfs, "etc/secret"), "secret");
   const inRoot: Operation[] = [
     { kind: "mask", path: "/etc/secret" },
@@ -166,7 +166,7 @@ test("binds: attributes, kinds, a missing source, a directory over a file", asyn
   );
 });
 
-test("copyUp brings the covered content into the new file system", async () => {
+test("copyUp copies the covered content into the new file system", async () => {
   mkdirSync(join(rig.rootfs, "data/sub"), { recursive: true });
   writeFileSync(join(rig.rootfs, "data/sub/file"), "kept", { mode: 0o640 });
   symlinkSync("sub/file", join(rig.rootfs, "data/link"));
@@ -178,7 +178,7 @@ test("copyUp brings the covered content into the new file system", async () => {
   expect(existsSync(join(rig.rootfs, "data/new"))).toBe(false);
 });
 
-test("sysctl reaches the container's own namespaces, not the host's", async () => {
+test("sysctl changes the container's own namespaces, not the host's", async () => {
   const before = readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8");
   const sysctl: Operation = { kind: "sysctl", key: "net.ipv4.ip_unprivileged_port_start", value: "7" };
   const result = await run(rig, ["cat", "/proc/sys/net/ipv4/ip_unprivileged_port_start"], { inRoot: [sysctl] });
@@ -186,7 +186,7 @@ test("sysctl reaches the container's own namespaces, not the host's", async () =
   expect(readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8")).toBe(before);
 });
 
-test("nodes and directories: owners, modes, what exists is left", async () => {
+test("nodes and directories: owners, modes; existing ones do not change", async () => {
   const inRoot: Operation[] = [
     { kind: "make-directory", path: "/made/deep", mode: 0o750, uid: 7, gid: 8 },
     { kind: "make-directory", path: "/etc", mode: 0o700, uid: 7, gid: 8 },
@@ -209,7 +209,7 @@ test("nodes and directories: owners, modes, what exists is left", async () => {
   );
 });
 
-test("the program has standard streams, and nothing else of the engine's", async () => {
+test("the program has standard streams, and nothing else of the engine", async () => {
   const script =
     "ls /proc/self/fd | tr '\\n' ' '; readlink /proc/self/cwd; grep -E 'NoNewPrivs|Seccomp:' /proc/self/status; ulimit -c; umask; kill -l >/dev/null; grep SigIgn /proc/self/status; grep SigBlk /proc/self/status";
   const result = await run(rig, ["sh", "-c", script]);
@@ -241,7 +241,7 @@ test("identity: user, groups, capabilities, no new privileges, limits, oom score
     "1000",
     "100 5 6",
     "CapInh:\t0000000000000001",
-    // An exec by another user than root keeps the ambient set alone.
+    // An exec by a user other than root keeps only the ambient set.
     "CapPrm:\t0000000000000001",
     "CapEff:\t0000000000000001",
     "CapBnd:\t0000000000000021",
@@ -288,7 +288,7 @@ test("a seccomp program is loaded, with and without no_new_privs", async () => {
   }
 });
 
-test("the engine's executable cannot be reached for writing", async () => {
+test("the engine's executable cannot be opened for writing", async () => {
   const { supervisor } = await start(rig, ["sleep", "1000"], { init: true });
   const target = lstatSync(`/proc/${supervisor.pid}/exe`);
   expect(target.isSymbolicLink()).toBe(true);
@@ -297,7 +297,7 @@ test("the engine's executable cannot be reached for writing", async () => {
   await supervisor.exit;
 });
 
-test("a user of a container does not come to own the host's null device", async () => {
+test("a user of a container does not become the owner of the host's null device", async () => {
   const before = statSync("/dev/null").uid;
   const uid = before === 12_345 ? 12_346 : 12_345;
   try {

@@ -1,4 +1,4 @@
-/** The /proc of a container that joins another's pid namespace: its own, whatever the other did with its own one. */
+/** The /proc of a container that joins another's pid namespace: it is the container's own, whatever the other container did with its /proc. */
 import { afterAll, expect, test } from "bun:test";
 import { constants } from "node:os";
 import { chmodSync, readFileSync } from "node:fs";
@@ -16,7 +16,7 @@ const maps = {
   gidMap: [{ containerId: 0, hostId: 300_000, size: 65_536 }],
 };
 
-/** A container whose program did `script` first. */
+/** A container whose program ran `script` first. */
 async function other(
   script: string,
   namespaces?: readonly NamespaceKind[],
@@ -46,7 +46,7 @@ interface JoinChange {
   readonly inRoot?: readonly Operation[];
 }
 
-/** What a container that joins the other's pid namespace prints. */
+/** The output of a container that joins the other's pid namespace. */
 async function joined(target: Supervisor, script: string, change: JoinChange = {}): Promise<string> {
   const namespaces = change.namespaces ?? ["mount", "network", "ipc", "uts"];
   const whole = plan(rig, ["sh", "-c", script], { namespaces, inRoot: change.inRoot ?? [] });
@@ -81,7 +81,7 @@ async function joined(target: Supervisor, script: string, change: JoinChange = {
 
 const look = "tr '\\0' ' ' </proc/1/cmdline; echo; echo /proc/[0-9]*; echo $$; grep ' /proc ' /proc/mounts";
 
-/** That the /proc is of the other's namespace and shows both processes; gives the mount's options. */
+/** Checks that the /proc belongs to the other's namespace and shows both processes; returns the mount's options. */
 function procOptions(said: string): string {
   const [first, numbers, own, mount = ""] = said.split("\n");
   expect(first).toBe("sleep 1000 ");
@@ -93,13 +93,13 @@ function procOptions(said: string): string {
 
 const plain = "rw,nosuid,nodev,noexec,relatime";
 
-test("it is there although the other has unmounted its own", async () => {
+test("it exists although the other has unmounted its own", async () => {
   const { supervisor, end } = await other("busybox umount -l /proc");
   expect(procOptions(await joined(supervisor, look))).toBe(plain);
   await end();
 });
 
-test("it does not take over what the other made of its own", async () => {
+test("it does not copy what the other made of its own", async () => {
   const { supervisor, end } = await other(
     "mount -o remount,hidepid=2,gid=77,ro proc /proc; grep ' /proc ' /proc/mounts",
   );
@@ -109,7 +109,7 @@ test("it does not take over what the other made of its own", async () => {
   expect(output).toContain(" ro,");
 });
 
-test("its options are those of its plan, and do not reach the other's", async () => {
+test("its options are those of its plan, and do not affect the other's", async () => {
   const { supervisor, end } = await other(":");
   const own = procOptions(
     await joined(supervisor, look, {
@@ -121,7 +121,7 @@ test("its options are those of its plan, and do not reach the other's", async ()
   );
   expect(own).toBe(`${plain},gid=77,hidepid=invisible`);
   expect(readFileSync(`/proc/${supervisor.pid}/mounts`, "utf8")).toContain(`proc /proc proc ${plain} 0 0`);
-  // A second look at the same namespace has options of its own again.
+  // A second /proc of the same namespace has its own options again.
   expect(procOptions(await joined(supervisor, look))).toBe(plain);
   const subset = await joined(supervisor, "ls /proc", { procOptions: [["subset", "pid"]] });
   expect(subset).not.toContain("meminfo");
@@ -135,7 +135,7 @@ test("an option that procfs does not know fails the start", async () => {
   await end();
 });
 
-test("its masked and read-only paths hold, and are not those of the other", async () => {
+test("its masked and read-only paths work, and differ from those of the other", async () => {
   const { supervisor, end } = await other(":");
   const hidden: readonly Operation[] = [
     { kind: "mask", path: "/proc/keys" },
@@ -150,7 +150,7 @@ test("its masked and read-only paths hold, and are not those of the other", asyn
   await end();
 });
 
-test("network and IPC joined too, as the containers of a pod do", async () => {
+test("network and IPC are joined too, as in a pod", async () => {
   const { supervisor, end } = await other("busybox umount -l /proc");
   const of = (kind: string): string => `/proc/${supervisor.pid}/ns/${kind}`;
   const said = await joined(supervisor, look, {
@@ -164,7 +164,7 @@ test("network and IPC joined too, as the containers of a pod do", async () => {
   await end();
 });
 
-test("a namespace whose processes have ended is refused", async () => {
+test("a namespace whose processes have ended is rejected", async () => {
   const { supervisor, end } = await other(":");
   const held = sys.open(`/proc/${supervisor.pid}/ns/pid`, 0);
   await end();
@@ -175,7 +175,7 @@ test("a namespace whose processes have ended is refused", async () => {
   sys.close(held);
 });
 
-test("the engine's own pid namespace, as a container with --pid host has it", async () => {
+test("the engine's own pid namespace, as for a container with --pid host", async () => {
   const { supervisor, end } = await other(":", ["mount", "network", "ipc", "uts"]);
   const said = await joined(supervisor, "tr '\\0' ' ' </proc/1/cmdline");
   expect(said).toBe(readFileSync("/proc/1/cmdline", "utf8").replaceAll("\0", " "));

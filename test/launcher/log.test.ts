@@ -18,7 +18,7 @@ import { eventually, logRecords, Reader, Rig, run, start, sys, unframe } from ".
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
 
-test("a record a line, with stream and time", async () => {
+test("one record per line, with stream and time", async () => {
   const before = Date.now();
   const { directory } = await run(rig, ["sh", "-c", "echo out; sleep 0.01; echo err >&2; sleep 0.01; printf open"]);
   const records = logRecords(join(directory, "log"));
@@ -73,7 +73,7 @@ test("a line above 16 KiB is cut into records without a newline, nothing is lost
   expect(records[0]!.time).toBe(records[2]!.time);
 });
 
-test("a line is cut between characters, wherever they lie", async () => {
+test("a line is cut between characters, at every position", async () => {
   for (let shift = 0; shift < 4; shift++) {
     const text = `${"a".repeat(shift)}${"é日😀".repeat(5000)}\n`;
     writeFileSync(join(rig.rootfs, "tmp/long"), text);
@@ -88,7 +88,7 @@ test("a line is cut between characters, wherever they lie", async () => {
   }
 });
 
-test("a character that is written in pieces is whole", async () => {
+test("a character that is written in pieces stays whole", async () => {
   const script = String.raw`printf '\360\237'; sleep 0.05; printf '\230\200 \303'; sleep 0.05; printf '\251\n'; printf '\346\227'`;
   const { directory } = await run(rig, ["sh", "-c", script]);
   const records = logRecords(join(directory, "log"));
@@ -96,8 +96,8 @@ test("a character that is written in pieces is whole", async () => {
   expect(records.map(({ bytes }) => bytes)).toEqual([undefined, Buffer.from([0o346, 0o227]).toString("base64")]);
 });
 
-test("what is no UTF-8 is there as bytes too, whatever it is and wherever it is cut", async () => {
-  // A fixed sequence in which lead bytes, continuations and newlines are frequent.
+test("bytes that are not UTF-8 are also kept as bytes, at every cut", async () => {
+  // A fixed sequence with many lead bytes, continuations and newlines.
   const bytes = Buffer.alloc(200_000);
   let state = 12_345;
   for (let at = 0; at < bytes.length; at++) {
@@ -113,12 +113,12 @@ test("what is no UTF-8 is there as bytes too, whatever it is and wherever it is 
       record.bytes === undefined ? Buffer.from(record.log) : Buffer.from(record.bytes, "base64"),
     );
     expect(Buffer.concat(whole).equals(content)).toBe(true);
-    // What other readers show is what a decoder of UTF-8 makes of it.
+    // Other readers show what a UTF-8 decoder makes of it.
     for (const [index, { log }] of records.entries()) expect(log).toHaveLength(replaced(whole[index]!).length);
   }
 });
 
-/** Each byte that begins no character as U+FFFD, as Go does it. */
+/** Each byte that begins no character becomes U+FFFD, as in Go. */
 function replaced(bytes: Buffer): string {
   let text = "";
   for (let at = 0; at < bytes.length;) {
@@ -158,7 +158,7 @@ test("rotation keeps the number of files and the newest records, each file whole
 });
 
 test.each([2 ** 32 - 1, 2 ** 32])(
-  "a rotation looks at the files that are there, not at all that may be (%d)",
+  "a rotation looks only at existing files, not at all possible ones (%d)",
   async (maxFiles) => {
     const { directory } = await run(rig, ["seq", "2000"], { log: { maxSize: 10_000, maxFiles } });
     const names = readdirSync(directory).filter((name) => name.startsWith("log"));
@@ -170,13 +170,13 @@ test.each([2 ** 32 - 1, 2 ** 32])(
   },
 );
 
-test("one file is begun anew", async () => {
+test("a single file is started again", async () => {
   const { directory } = await run(rig, ["seq", "500"], { log: { maxSize: 5000, maxFiles: 1 } });
   expect(readdirSync(directory).filter((name) => name.startsWith("log"))).toEqual(["log"]);
   expect(logRecords(join(directory, "log")).at(-1)!.log).toBe("500\n");
 });
 
-test("who has the one file open reads it to its end: the next one is another", async () => {
+test("a reader that has the single file open reads it to its end: the next file is another one", async () => {
   const script = "seq 100; read a; seq 101 500";
   const { supervisor, directory } = await start(rig, ["sh", "-c", script], {
     openStdin: true,
@@ -196,7 +196,7 @@ test("who has the one file open reads it to its end: the next one is another", a
   expect(logRecords(log).at(-1)!.log).toBe("500\n");
 });
 
-test("records that are older than one before them say how late it has been, in this run and the next", async () => {
+test("a record that is older than an earlier one has the latest earlier time, in this run and the next", async () => {
   const directory = rig.directory();
   const log = join(directory, "log");
   const late = "2099-01-01T00:00:00.5Z";
@@ -225,7 +225,7 @@ test("an outside rotation and reopenLog", async () => {
   expect(logRecords(`${log}.old`).map((record) => record.log)).toEqual(["one\n"]);
 });
 
-test("a full disk: the container goes on, no record is cut, the gap is told", async () => {
+test("a full disk: the container continues, no record is cut, a record reports the gap", async () => {
   const disk = join(rig.base, "disk");
   mkdirSync(disk);
   sys.mount("tmpfs", disk, "tmpfs", 0, "size=64k");
@@ -236,7 +236,7 @@ test("a full disk: the container goes on, no record is cut, the gap is told", as
     });
     const ballast = join(disk, "log");
     await eventually("the disk is full", () => statSync(ballast).size > 60_000);
-    // sleep: more output comes to the full disk meanwhile
+    // sleep: more output arrives at the full disk meanwhile
     await Bun.sleep(100);
     const full = logRecords(ballast);
     expect(full.length).toBeGreaterThan(100);
@@ -268,7 +268,7 @@ test("driver none writes nothing", async () => {
   expect(readdirSync(directory)).toEqual(["exit"]);
 });
 
-test("a log by descriptor gets every byte, and its end, and nothing is written", async () => {
+test("a log by descriptor gets every byte, and its end, and no file is written", async () => {
   const [mine, theirs] = sys.socketpair(SOCK_STREAM, true);
   const { supervisor, directory } = await start(rig, ["sh", "-c", "echo out; echo err >&2; seq 5000"], {
     log: { kind: "descriptor", fd: theirs },

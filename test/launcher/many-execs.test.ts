@@ -44,7 +44,7 @@ test("600 execs run at a time, each with its own output, input and status", asyn
   await eventually("the supervisor ends", () => !alive(supervisor.supervisorPid));
 }, 60_000);
 
-test("a supervisor that waits has less than 0.1 MB of its own", async () => {
+test("a supervisor that waits uses less than 0.1 MB of its own", async () => {
   const { supervisor } = await start(rig, ["sh", "-c", "echo up; exec sleep 1000"], { attach: [bothOutputs] });
   await eventually("it has written", () => readFileSync(`/proc/${supervisor.pid}/comm`, "utf8") === "sleep\n");
   const rollup = readFileSync(`/proc/${supervisor.supervisorPid}/smaps_rollup`, "utf8");
@@ -54,7 +54,7 @@ test("a supervisor that waits has less than 0.1 MB of its own", async () => {
   await supervisor.exit;
 });
 
-test("without descriptors an exec or a peer is refused or waits, the container goes on, and all is well afterwards", async () => {
+test("without descriptors an exec or a peer is rejected or waits, the container continues, and everything works afterwards", async () => {
   const { supervisor, directory } = await start(rig, ["sleep", "1000"]);
   const limit = (most: number): void => {
     const command = ["prlimit", "--pid", String(supervisor.supervisorPid), `--nofile=${most}:`];
@@ -78,7 +78,7 @@ test("without descriptors an exec or a peer is refused or waits, the container g
   ).exit;
   await eventually("its descriptors are closed", () => descriptors() < 14);
   const before = descriptors();
-  // From none to as many as an exec takes: each of its calls fails once.
+  // From no descriptor to as many as an exec needs: each of its calls fails once.
   let refused = 0;
   let done = 0;
   for (let more = 0; more < 24; more++) {
@@ -95,10 +95,10 @@ test("without descriptors an exec or a peer is refused or waits, the container g
   }
   expect(refused).toBeGreaterThan(3);
   expect(done).toBeGreaterThan(3);
-  // A peer that comes meanwhile is taken when there is a descriptor again.
+  // A peer that connects meanwhile is accepted when there is a descriptor again.
   limit(before);
   const found = launcher.reconnect(directory);
-  // sleep: the peer waits at the door meanwhile
+  // sleep: the peer waits for its connection meanwhile
   await Promise.race([found, Bun.sleep(50)]);
   limit(1000);
   const again = await found;

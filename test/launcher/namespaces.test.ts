@@ -1,4 +1,4 @@
-/** Namespaces other than the usual: cgroup, user, time, joined ones, none; cgroups; chroot instead of pivot_root. */
+/** Unusual namespaces: cgroup, user, time, joined ones, none; cgroups; chroot instead of pivot_root. */
 import { afterAll, expect, test } from "bun:test";
 import { chmodSync, readFileSync, readlinkSync } from "node:fs";
 import { randomId } from "@fathom/base";
@@ -63,7 +63,7 @@ test("the process and its execs are in their cgroups, and see them from a cgroup
   try {
     const namespaces = ["mount", "pid", "network", "ipc", "uts", "cgroup"] as const;
     const { supervisor } = await start(rig, ["sleep", "1000"], { namespaces, cgroupProcs: cgroup.procsFiles });
-    // "4:memory:/path": a hierarchy and the place in it. The process is in those that are mounted, not in all that the kernel knows.
+    // "4:memory:/path": a hierarchy and a place in it. The process is in the mounted hierarchies, not in all that the kernel knows.
     const joined = readFileSync(`/proc/${supervisor.pid}/cgroup`, "utf8")
       .trim()
       .split("\n")
@@ -139,7 +139,7 @@ test("joined namespaces: network and ipc of another container, its pid namespace
   const lines = unframe(await output).stdout.split("\n");
   expect(lines[0]).toBe(readlinkSync(of("net")));
   expect(lines[1]).toBe(readlinkSync(of("ipc")));
-  // Its /proc is that namespace's and not the host's.
+  // Its /proc shows that namespace, not the host's.
   expect(lines[2]).toBe("sleep 1000 ");
   const own = Number(lines.at(-2));
   expect(own).toBeGreaterThan(1);
@@ -147,7 +147,7 @@ test("joined namespaces: network and ipc of another container, its pid namespace
   await end(first.supervisor);
 });
 
-test("without a pid namespace, what is left of an ended container's output is not awaited for ever", async () => {
+test("without a pid namespace, the supervisor does not wait for ever for output that an ended container's processes hold open", async () => {
   const { supervisor } = await start(rig, ["sh", "-c", "echo $$; sleep 3 & exit 8"], {
     namespaces: ["mount", "network", "ipc", "uts"],
   });
@@ -159,7 +159,7 @@ test("without a pid namespace, what is left of an ended container's output is no
   }
 });
 
-test("chroot in place of pivot_root, and execs in it", async () => {
+test("chroot instead of pivot_root, and execs in it", async () => {
   const whole = plan(rig, ["sleep", "1000"]);
   const operations = whole.operations.map((operation) =>
     operation.kind === "pivot-root" ? ({ kind: "chroot" } as const) : operation,
@@ -180,7 +180,7 @@ test("a time namespace is shared with execs", async () => {
   await end(supervisor);
 });
 
-test("the usual container runs without capabilities to look outside", async () => {
+test("an ordinary container has no capabilities to look outside", async () => {
   const result = await run(rig, ["sh", "-c", "ls /proc/1/root/ | head -1; grep -c . /proc/mounts"]);
   expect(result.stdout.split("\n")[0]).toBe("bin");
   expect(Number(result.stdout.split("\n")[1])).toBeLessThan(10);

@@ -1,6 +1,6 @@
 /**
- * What a container with CAP_SYS_PTRACE finds at processes that are being made beside it (test/prober/prober.c): nothing that is not its
- * own. Execs in it, and containers that join its pid namespace.
+ * What a container with CAP_SYS_PTRACE finds at processes that are being made beside it (test/prober/prober.c): nothing that does not belong to
+ * the container. The processes are execs in it, and containers that join its pid namespace.
  */
 import { afterAll, expect, test } from "bun:test";
 import { constants } from "node:os";
@@ -54,7 +54,7 @@ interface Found {
   readonly text: string;
 }
 
-/** A container whose program is the prober; `end` stops it and gives what it found. */
+/** A container whose program is the prober; `end` stops it and returns what it found. */
 async function prober(
   options: readonly string[],
   init = false,
@@ -89,7 +89,7 @@ function statusOf(pid: number): string {
   }
 }
 
-/** Those of its children that have ended and are kept by somebody who traces them. */
+/** Its children that have ended but that a tracer keeps. */
 const keptChildren = (parent: number): number =>
   readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
@@ -97,7 +97,7 @@ const keptChildren = (parent: number): number =>
     .filter((status) => /^State:\s+Z/m.test(status) && !/^TracerPid:\s+0$/m.test(status))
     .filter((status) => Number(/^PPid:\s+(\d+)/m.exec(status)?.[1]) === parent).length;
 
-/** How often it waited by itself. */
+/** How often the process waited voluntarily. */
 const waits = (pid: number): number => Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(statusOf(pid))?.[1]);
 
 const newSession: Operation = { kind: "new-session" };
@@ -147,11 +147,11 @@ test("200 execs, with and without a terminal, show nothing of the host, of the s
   const found = await end();
   expect(found.text).not.toContain("hit:");
   expect(found.hits).toBe(0);
-  // It did see them: a prober that came too late each time proves nothing.
+  // The prober saw them: a prober that is always too late proves nothing.
   expect(found.newborn).toBeGreaterThan(20);
 }, 120_000);
 
-test("Fathom's own init, which stays, has nothing else either", async () => {
+test("Fathom's own init, which stays in the container, has nothing else either", async () => {
   const { supervisor, end } = await prober(["--secret", moved], true);
   await exec(supervisor, ["sh", "-c", "echo $WORD"], { env: [`WORD=${secret}`] });
   await supervisor.signal(SIGUSR1);
@@ -161,7 +161,7 @@ test("Fathom's own init, which stays, has nothing else either", async () => {
   expect(found.newborn).toBeGreaterThan(5);
 });
 
-/** Starts a container in the other's pid namespace, as its user would, and gives the exit code. */
+/** Starts a container in the other's pid namespace, as a user would, and returns the exit code. */
 async function joinedStart(other: Supervisor): Promise<number> {
   const whole = plan(rig, [], { namespaces: ["mount", "network", "ipc", "uts"] });
   const stem = { ...whole.stem, joinPidNamespace: `/proc/${other.pid}/ns/pid` };
@@ -200,7 +200,7 @@ for (const [who, mode] of [
     if (mode.length > 0) expect(found.openers).toBeGreaterThan(0);
   }, 120_000);
 
-test("whoever takes over the process that opens a joined container's /proc can do nothing with it", async () => {
+test("a prober that takes control of the process that opens a joined container's /proc can do nothing with it", async () => {
   const { supervisor, end } = await prober(["--joined", "--take-over"]);
   let failed = 0;
   // Each call of its list, twice. It does not catch each opener.
@@ -216,7 +216,7 @@ test("whoever takes over the process that opens a joined container's /proc can d
   expect(found.openers).toBeGreaterThanOrEqual(failed);
 }, 120_000);
 
-test("who holds the process that opens /proc delays the start, which then fails", async () => {
+test("a prober that stops the process that opens /proc delays the start, which then fails", async () => {
   const { supervisor, said, end } = await prober(["--joined", "--hold"]);
   let refused: unknown;
   for (let turn = 0; refused === undefined && turn < 1000; turn++)
@@ -231,10 +231,10 @@ test("who holds the process that opens /proc delays the start, which then fails"
   expect((await end()).openers).toBe(1);
 }, 60_000);
 
-test("a container that keeps the dead of its execs neither holds its supervisor nor makes it turn", async () => {
+test("a container that keeps the dead processes of its execs neither blocks its supervisor nor makes it spin", async () => {
   const { supervisor } = await prober(["--keep"]);
   const kept = (): number => keptChildren(supervisor.supervisorPid);
-  // It does not catch each. One that ran, and one that could not be started, which the supervisor drops.
+  // The prober does not catch each. One exec ran, and one could not be started, so the supervisor dropped it.
   let running: Promise<{ code: number }> | undefined;
   for (let turn = 0; kept() === 0 && turn < 200; turn++) {
     let over = false;
@@ -246,14 +246,14 @@ test("a container that keeps the dead of its execs neither holds its supervisor 
     await expect(exec(supervisor, ["nosuch"])).rejects.toMatchObject({ stage: "launch", call: "stat", errno: ENOENT });
   expect(kept()).toBe(2);
   const before = waits(supervisor.supervisorPid);
-  // A loop that turns without an end never waits.
+  // A loop that spins never waits.
   await eventually("its loop waits", () => waits(supervisor.supervisorPid) - before > 3);
   await supervisor.signal(9);
   expect((await supervisor.exit).code).toBe(137);
   expect((await running)?.code).toBe(0);
 }, 60_000);
 
-test("an exec is made although its filter forbids to make processes", async () => {
+test("an exec is made although its filter forbids making processes", async () => {
   const { supervisor, attachments } = await start(rig, ["cat"], { openStdin: true, attach: [bothOutputs] });
   const instruction = (code: number, jt: number, jf: number, k: number): Uint8Array => {
     const bytes = Buffer.alloc(8);

@@ -1,4 +1,4 @@
-/** The control socket as peers of other versions and faulty ones use it. */
+/** The control socket, used by peers of other versions and by faulty peers. */
 import { afterAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
@@ -53,7 +53,7 @@ function errnoOf(message: Message): number {
   return reader.u32();
 }
 
-test("hello gives version and features; what is unknown is skipped by its length; what follows known fields is ignored", async () => {
+test("hello returns version and features; unknown messages are skipped by their length; bytes after known fields are ignored", async () => {
   const { supervisor, directory } = await start(rig, ["sleep", "1000"]);
   const peer = new Peer(directory);
   const greeting = new WireWriter().u32(2).u32(1).text("of a later daemon").u32(77).text("a field of a later daemon");
@@ -78,7 +78,7 @@ test("hello gives version and features; what is unknown is skipped by its length
   await end(supervisor);
 });
 
-test("place moves the supervisor alone, and sets its score", async () => {
+test("place moves only the supervisor, and sets its score", async () => {
   const cgroup = openCgroups(sys).create(`/fathom/launcher-place-${process.pid}`);
   try {
     const { supervisor, directory } = await start(rig, ["sleep", "1000"]);
@@ -100,7 +100,7 @@ test("place moves the supervisor alone, and sets its score", async () => {
   }
 });
 
-test("a message that never ends, and a peer that says nothing, do not stay; one that waits does", async () => {
+test("a connection with a message that never ends, or without any message, is closed; one that waits stays", async () => {
   const { supervisor, directory } = await start(rig, ["sleep", "1000"]);
   const half = new Peer(directory);
   const whole = frame(messageTypes.signal, 1, new WireWriter().text("").u32(9).finish());
@@ -110,18 +110,18 @@ test("a message that never ends, and a peer that says nothing, do not stay; one 
   waiting.socket.write(frame(messageTypes.state, 1, new Uint8Array()));
   await waiting.answer(1);
   await eventually("the half message is given up", () => half.closed && silent.closed, 60_000);
-  // Nothing of it was done, and the others go on.
+  // Nothing of the message was executed, and the other connections continue.
   waiting.socket.write(frame(messageTypes.state, 2, new Uint8Array()));
   expect((await waiting.answer(2)).type).toBe(messageTypes.ok);
   waiting.socket.destroy();
   await end(supervisor);
 }, 90_000);
 
-test("a peer that does not read loses its connection; what it missed is said to the next one", async () => {
+test("a peer that does not read loses its connection; the next peer learns what it missed", async () => {
   const { supervisor, directory } = await start(rig, ["sleep", "1000"]);
   const deaf = new Peer(directory);
   deaf.socket.pause();
-  // Enough answers for the socket's buffer and what the supervisor keeps: 2 MiB.
+  // Enough answers for the socket's buffer and the supervisor's own buffer: 2 MiB.
   const ask = Buffer.concat(Array.from({ length: 2000 }, (_, index) => frame(4711, index + 1, new Uint8Array())));
   let sent = 0;
   deaf.socket.on("drain", () => undefined);

@@ -1,6 +1,6 @@
 /**
- * What the launcher's root tests share: a root file system of Debian's static busybox, plans as small as they can be, and containers
- * that are gone at the end of a test.
+ * Shared by the launcher's root tests: a root file system of Debian's static busybox, plans that are as small as possible, and containers that
+ * are removed at the end of a test.
  */
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { connect, type Socket } from "node:net";
@@ -63,7 +63,7 @@ export class Rig implements Disposable {
       symlinkSync("busybox", join(this.rootfs, "bin", applet));
   }
 
-  /** A fresh supervisor's directory. */
+  /** The directory of a new supervisor. */
   directory(): string {
     const directory = join(this.base, `run-${this.#count++}`);
     mkdirSync(directory, { mode: 0o700 });
@@ -155,7 +155,7 @@ export const withInput: AttachOptions = { stdin: true, stdout: true, stderr: tru
 
 type FileLog = Extract<LogSink, { readonly kind: "json-file" }>;
 
-/** The log of a run in a file of its directory. */
+/** The log of a run, in a file of its directory. */
 export function fileLog(directory: string, change: Partial<Omit<FileLog, "kind">> = {}): FileLog {
   return { kind: "json-file", path: join(directory, "log"), maxSize: 0, maxFiles: 1, ...change };
 }
@@ -167,7 +167,7 @@ export function unlogged(attach: readonly AttachOptions[] = []): SupervisedIo {
 
 export interface RunOptions extends PlanChange {
   readonly directory?: string;
-  /** Other than the file that `fileLog` gives, or how that differs. */
+  /** Another log than the one that `fileLog` gives, or changes to it. */
   readonly log?: Exclude<LogSink, FileLog> | Partial<Omit<FileLog, "kind">>;
   readonly openStdin?: boolean;
   readonly attach?: readonly AttachOptions[];
@@ -212,7 +212,7 @@ export function unframe(bytes: Buffer): { stdout: string; stderr: string; frames
   return { stdout: Buffer.concat(parts[1]).toString(), stderr: Buffer.concat(parts[2]).toString(), frames };
 }
 
-/** An attachment as a socket that collects what it gets. */
+/** An attachment as a socket that collects what it receives. */
 export class Reader {
   readonly socket: Socket;
   readonly ended: Promise<Buffer>;
@@ -247,7 +247,7 @@ export class Reader {
   }
 }
 
-/** Runs to the end and gives what it wrote. */
+/** Runs to the end and returns the output. */
 export async function run(
   rig: Rig,
   argv: readonly string[],

@@ -1,4 +1,4 @@
-/** What outlives what: daemon, supervisor, container; and that nothing is left. */
+/** What keeps running without what: daemon, supervisor, container. Nothing is left afterwards. */
 import { afterAll, expect, test } from "bun:test";
 import {
   existsSync,
@@ -41,7 +41,7 @@ test("kill -9 of the supervisor ends the container, and the exit says why", asyn
   }
 });
 
-test("kill -9 of the supervisor ends the program below init too", async () => {
+test("kill -9 of the supervisor also ends the program below init", async () => {
   const { supervisor, attachments } = await start(rig, ["sh", "-c", "echo up; sleep 1000"], {
     init: true,
     attach: [bothOutputs],
@@ -54,7 +54,7 @@ test("kill -9 of the supervisor ends the program below init too", async () => {
   await reader.ended;
 });
 
-test("a stem that is dropped leaves nothing", async () => {
+test("a dropped stem leaves nothing", async () => {
   const prepared = await launcher.prepare(plan(rig, ["true"]).stem);
   expect(alive(prepared.pid)).toBe(true);
   expect(prepared.networkNamespaceFd).toBeNumber();
@@ -87,7 +87,7 @@ test("when its daemon dies before launch, stem and supervisor end by themselves"
   await eventually("both end", () => !alive(pid!) && !alive(supervisorPid!));
 });
 
-test("after its daemon's death a container runs on, is found again, and nothing it printed is lost", async () => {
+test("after its daemon's death a container keeps running, is found again, and no output is lost", async () => {
   const directory = rig.directory();
   const script = `
     import { Rig, start } from ${JSON.stringify(join(import.meta.dir, "rig.ts"))};
@@ -134,7 +134,7 @@ test("the exit status is on disk also when nobody is connected", async () => {
   expect(await launcher.reconnect(rig.directory())).toEqual({ kind: "gone" });
 });
 
-test("a directory can be used again, and the old status is gone while it runs", async () => {
+test("a directory can be used again, and the old status is removed while it runs", async () => {
   const first = await start(rig, ["sh", "-c", "exit 3"]);
   await first.supervisor.exit;
   await eventually("the first ends", () => !alive(first.supervisor.supervisorPid));
@@ -148,7 +148,7 @@ test("a directory can be used again, and the old status is gone while it runs", 
   expect((await second.supervisor.exit).code).toBe(137);
 });
 
-test("two daemons may be connected; both hear of the exit", async () => {
+test("two daemons may be connected; both learn of the exit", async () => {
   const { supervisor, directory } = await start(rig, ["sleep", "1000"]);
   const found = await launcher.reconnect(directory);
   if (found.kind !== "running") throw new Error(found.kind);
@@ -158,7 +158,7 @@ test("two daemons may be connected; both hear of the exit", async () => {
   expect((await found.supervisor.exit).code).toBe(137);
 });
 
-test("the socket is the owner's alone, and a bad message costs only its own connection", async () => {
+test("only the owner can use the socket, and a bad message affects only its own connection", async () => {
   const { supervisor, directory } = await start(rig, ["sleep", "1000"]);
   const socket = join(directory, "supervisor.sock");
   expect(statSync(socket).mode & 0o777).toBe(0o600);
@@ -193,7 +193,7 @@ test("the socket is the owner's alone, and a bad message costs only its own conn
   expect((await supervisor.exit).code).toBe(137);
 });
 
-test("wait-start holds a created process until start; killed before, it exits", async () => {
+test("wait-start holds a created process until start; when it is killed before, it exits", async () => {
   const process = [{ kind: "wait-start" }] as const;
   const created = await start(rig, ["sh", "-c", "echo ran; exit 4"], { process, attach: [bothOutputs] });
   const reader = new Reader(created.attachments[0]!.fd);
@@ -223,7 +223,7 @@ test("an aborted launch leaves nothing", async () => {
 
 test("the supervisor itself is small", async () => {
   const { supervisor } = await start(rig, ["sh", "-c", "seq 100; exec sleep 1000"]);
-  // sleep: the supervisor has its output copied and is at rest
+  // sleep: the supervisor has copied its output and is idle
   await Bun.sleep(50);
   const rollup = readFileSync(`/proc/${supervisor.supervisorPid}/smaps_rollup`, "utf8");
   const pssKb = Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1]);
@@ -235,7 +235,7 @@ test("the supervisor itself is small", async () => {
 
 test("a hundred starts and stops leave no process, descriptor or file", async () => {
   await run(rig, ["true"]);
-  // sleep: the descriptors of the first run are closed by then; one that closes later makes the count only smaller
+  // sleep: the descriptors of the first run are closed by then; if one closes later, the count only becomes smaller
   await Bun.sleep(100);
   const before = readdirSync("/proc/self/fd").length;
   const pids: number[] = [];
@@ -261,7 +261,7 @@ test("a link in place of the socket or of the exit file is not followed", async 
   expect(readFileSync(victim, "utf8")).toBe("untouched");
 });
 
-test("a status that the disk does not take is told, and stored as soon as there is room", async () => {
+test("a status that cannot be written to the disk is reported, and stored as soon as there is room", async () => {
   const disk = join(rig.base, "small");
   mkdirSync(disk);
   sys.mount("tmpfs", disk, "tmpfs", 0, "nr_inodes=6");
@@ -283,7 +283,7 @@ test("a status that the disk does not take is told, and stored as soon as there 
     expect(await supervisor.exit).toMatchObject({ code: 5 });
     sys.close(fd);
     supervisor.disconnect();
-    // A daemon that comes now still learns it.
+    // A daemon that connects now still learns it.
     const found = await launcher.reconnect(disk);
     expect(found.kind).toBe("running");
     if (found.kind === "running") expect(await found.supervisor.exit).toMatchObject({ code: 5 });

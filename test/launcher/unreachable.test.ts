@@ -1,6 +1,6 @@
 /**
- * "I cannot reach it" is not "it is dead": supervisors that are stopped, that speak nonsense, whose socket is gone, and a daemon without
- * descriptors. Only the kernel's word on a process, by its number and its start, ends a run.
+ * "I cannot reach it" is not "it is dead": supervisors that are stopped, that send nonsense, or whose socket is missing, and a daemon without
+ * descriptors. A run ends only when the kernel says so of its process, which is identified by its number and start time.
  */
 import { afterAll, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
@@ -30,7 +30,7 @@ const childrenOf = (pid: number): number[] =>
     .filter(Boolean)
     .map(Number);
 
-/** A container with what a daemon would remember of it. */
+/** A container with the data that a daemon would remember of it. */
 async function known(argv: readonly string[]): Promise<{ directory: string; known: KnownRun; run: RunIdentity }> {
   const whole = plan(rig, argv);
   const prepared = await launcher.prepare(whole.stem);
@@ -66,8 +66,8 @@ test("a launch whose process is stopped fails while its supervisor works, and no
   expect(readdirSync(directory)).toEqual([]);
 }, 30_000);
 
-test("a process that is stopped before it is a stem is not waited for, nor left", async () => {
-  // It joins its cgroups first: here that is a pipe that is full.
+test("the launcher does not wait for a process that is stopped before it is a stem, and does not leave it behind", async () => {
+  // It joins its cgroups first: here the file is a pipe that is full.
   const full = join(rig.directory(), "full");
   execFileSync("mkfifo", [full]);
   const pipe = openSync(full, constants.O_RDWR | constants.O_NONBLOCK);
@@ -90,8 +90,8 @@ test("a process that is stopped before it is a stem is not waited for, nor left"
   closeSync(pipe);
 }, 30_000);
 
-test("a client that reads late gets the rest of the output and its end, though the supervisor was stopped after it told the end", async () => {
-  // More than the socket takes, less than what the program can write before somebody reads.
+test("a client that reads late gets the rest of the output and its end, although the supervisor was stopped after it sent the end", async () => {
+  // More than the socket holds, less than the program can write before a client reads.
   const { supervisor, attachments } = await start(rig, ["seq", "48000"], { attach: [bothOutputs] });
   expect((await supervisor.exit).code).toBe(0);
   supervisor.disconnect();
@@ -103,7 +103,7 @@ test("a client that reads late gets the rest of the output and its end, though t
   await eventually("it has ended", () => !alive(supervisor.supervisorPid));
 }, 30_000);
 
-test("a discard of a stem whose supervisor is stopped ends it", async () => {
+test("a discard ends a stem whose supervisor is stopped", async () => {
   const prepared = await launcher.prepare(plan(rig, ["true"]).stem);
   const { process, supervisor } = prepared.identity!;
   sys.kill(supervisor.pid, 19);
@@ -111,7 +111,7 @@ test("a discard of a stem whose supervisor is stopped ends it", async () => {
   await eventually("both end", () => !alive(process.pid) && !alive(supervisor.pid));
 }, 30_000);
 
-test("a helper that never answers is not waited for without end", async () => {
+test("a call does not wait for ever for a helper that never answers", async () => {
   // It runs for ever and reads nothing.
   const mute = openSync("/usr/bin/yes", "r");
   const other = createLauncher({ sys, executable: () => mute });
@@ -121,7 +121,7 @@ test("a helper that never answers is not waited for without end", async () => {
   sys.close(mute);
 }, 60_000);
 
-test("without a descriptor to connect with the run is unreachable, and is reached as soon as there is one", async () => {
+test("without a descriptor for the connection the run is unreachable; when there is one, it is reached", async () => {
   const { directory, known: remembered, run } = await known(["sleep", "1000"]);
   let full = true;
   const short = createLauncher({
@@ -151,7 +151,7 @@ test("without a descriptor to connect with the run is unreachable, and is reache
   expect(await found.supervisor.exit).toMatchObject({ code: 137 });
 }, 30_000);
 
-test("a run whose socket is gone runs on, takes signals, and its end is known", async () => {
+test("a run whose socket is missing keeps running, accepts signals, and its end is known", async () => {
   const { directory, known: remembered, run } = await known(["sleep", "1000"]);
   rmSync(join(directory, "supervisor.sock"));
   const found = await launcher.reconnect(directory, remembered);
@@ -163,7 +163,7 @@ test("a run whose socket is gone runs on, takes signals, and its end is known", 
   await eventually("the supervisor ends", () => !alive(run.supervisor.pid));
 }, 30_000);
 
-test("a number that is another's by now, and a run of another boot, are gone", async () => {
+test("when a number belongs to another process by now, or a run to another boot, the run has ended", async () => {
   const { directory, known: remembered, run } = await known(["sleep", "1000"]);
   const socket = join(directory, "supervisor.sock");
   const other = rig.directory();
@@ -179,7 +179,7 @@ test("a number that is another's by now, and a run of another boot, are gone", a
   await found.supervisor.exit;
 }, 30_000);
 
-test("a peer that speaks nonsense is no death: only that of the processes is", async () => {
+test("a peer that sends nonsense does not mean death; only the end of the processes does", async () => {
   const child = Bun.spawn(["sleep", "1000"]);
   const parent = Bun.spawn(["sleep", "1000"]);
   const identity = (pid: number) => ({ pid, startTime: String(sys.processStartTime(pid)) });

@@ -1,4 +1,4 @@
-/** The default bridge in the kernel: addresses, the way out, published ports from every side, conflicts, leftovers, restarts. */
+/** The default bridge in the kernel: addresses, the route out, published ports from every side, conflicts, leftovers, restarts. */
 import { rmSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { defaultAddressPools, type Endpoint, type Networks } from "@fathom/network";
@@ -36,9 +36,9 @@ if (!isInside) {
       run("ip", "link", "set", "lo", "up");
       outside = new Space();
       connectOutside(outside);
-      // A route of the host's covers the first pool.
+      // A route of the host covers the first pool.
       run("ip", "route", "add", "172.17.5.0/24", "via", "198.51.100.50");
-      // A new namespace inherits the machine's setting; here it begins switched off.
+      // A new namespace inherits the machine's setting; here it starts switched off.
       writeFileSync("/proc/sys/net/ipv4/ip_forward", "0");
       networks = makeNetworks({}, state);
       const { warnings } = await networks.start([]);
@@ -77,7 +77,7 @@ if (!isInside) {
       expect(networks.endpoints(endpoint.networkId)).toEqual([]);
     });
 
-    test("containers reach each other and go out under the host's address; nobody comes in by their addresses", async () => {
+    test("containers reach each other and go out under the host's address; nobody can reach them from outside by their addresses", async () => {
       await using a = new Space();
       await using b = new Space();
       const first = await attach(networks, a);
@@ -114,7 +114,8 @@ if (!isInside) {
         expect(await ask("tcp", "198.51.100.1", 8401)).toBe("hello 198.51.100.1");
         expect(await ask("tcp", "172.18.0.1", 8401)).toBe("hello 172.18.0.1");
         expect(await outside.ask("tcp", "198.51.100.1", 8401)).toBe("hello 198.51.100.50");
-        // Bridged with the rule set in between, the client's own address is kept; routed, the host's stands in.
+        // If the host bridges and the rule set runs in between, the client's own address is kept; if it routes, the host's address takes its
+        // place.
         for (const [space, address] of [
           [client, other.ipv4Address],
           [server, endpoint.ipv4Address],
@@ -131,7 +132,7 @@ if (!isInside) {
         run("sh", "-c", `echo ${before.trim()} > /proc/sys/net/bridge/bridge-nf-call-iptables`);
       }, 20_000);
 
-    test("a port published on one address answers there alone", async () => {
+    test("a port published on one address answers only there", async () => {
       await using server = new Space();
       await server.serve("tcp", 80);
       run("ip", "addr", "add", "198.51.100.7/24", "dev", "out0");
@@ -196,10 +197,10 @@ if (!isInside) {
       run("ip", "link", "set", "out2", "up");
       client.run("ip", "addr", "add", "203.0.113.50/24", "dev", "out3");
       client.run("ip", "link", "set", "out3", "up");
-      // A silent service has the port first, so that the flow is tracked without an answer.
+      // A silent service has the port first, so the kernel tracks the flow without an answer.
       const silent = await Bun.udpSocket({ hostname: "203.0.113.1", port: 8433 });
       const { answers } = client.repeat("203.0.113.1", 8433);
-      // sleep: some datagrams of the client, one each 100 ms
+      // sleep: the client sends some datagrams, one every 100 ms
       await Bun.sleep(300);
       silent.close();
       await using first = new Space();
@@ -216,7 +217,7 @@ if (!isInside) {
       await networks.detach(two);
     }, 20_000);
 
-    test("a large transfer over the IPv6 forwarder comes back whole", async () => {
+    test("a large transfer over the IPv6 forwarder comes back complete", async () => {
       await using server = new Space();
       await server.echo(80);
       const endpoint = await attach(networks, server, "8432:80");
@@ -224,7 +225,7 @@ if (!isInside) {
       await networks.detach(endpoint);
     }, 20_000);
 
-    test("a taken port is told before anything is made", async () => {
+    test("a taken port is reported before anything is made", async () => {
       await using one = new Space();
       await using two = new Space();
       const endpoint = await attach(networks, one, "8451:80");
@@ -247,7 +248,7 @@ if (!isInside) {
         "failed to bind host port 0.0.0.0:8452/tcp: address already in use",
       );
       expect(hostInterfaces()).toEqual(links);
-      // The kernel refuses our port to others as well.
+      // The kernel also rejects other programs that want our port.
       expect(() => Bun.listen({ hostname: "0.0.0.0", port: 8451, socket: { data() {} } })).toThrow("Failed to listen");
       const fine = await attach(networks, two, "8453:80", "8451:80/udp");
       await networks.detach(fine);
@@ -271,7 +272,7 @@ if (!isInside) {
       for (const endpoint of [...endpoints, random]) await networks.detach(endpoint);
     });
 
-    test("what fails in the middle leaves nothing", async () => {
+    test("a failure in the middle leaves nothing", async () => {
       await using space = new Space();
       space.run("ip", "link", "add", "eth0", "type", "bridge");
       await expect(attach(networks, space, "8461:80")).rejects.toThrow("failed to create interface pair");
@@ -281,7 +282,7 @@ if (!isInside) {
       await networks.detach(await attach(networks, space, "8461:80"));
     });
 
-    test("nothing is left of a container, also when its namespace lives on", async () => {
+    test("nothing is left of a container, also when its namespace stays", async () => {
       await until(() => hostInterfaces().length === 0);
       const space = new Space();
       const endpoint = await attach(networks, space, "8471:80", "8472:80/udp");
@@ -293,14 +294,14 @@ if (!isInside) {
       await space[Symbol.asyncDispose]();
     });
 
-    test("after a crash ports answer throughout, leftovers go, reservations are taken again", async () => {
+    test("after a crash ports answer all the time, leftovers are removed, reservations are made again", async () => {
       await until(() => hostInterfaces().length === 0);
       await using kept = new Space();
       await using lost = new Space();
       await kept.serve("tcp", 80);
       const known = await attach(networks, kept, "8481:80");
       await attach(networks, lost, "8482:80");
-      // A killed daemon's sockets are gone; its links, rules and forwarders are not.
+      // The sockets of a killed daemon are closed; its links, rules and forwarders stay.
       await networks.stop(true);
       expect(hostInterfaces()).toHaveLength(2);
       expect(await ask("tcp", "127.0.0.1", 8481)).toBe("hello 172.18.0.1");
@@ -333,7 +334,7 @@ if (!isInside) {
       expect(forwarders.list()).toEqual([]);
     }, 20_000);
 
-    test("two engines side by side, and a chain of others that drops is told", async () => {
+    test("two engines side by side, and a chain of another program that drops packets is reported", async () => {
       run(
         "nft",
         "add table ip other; add chain ip other FORWARD { type filter hook forward priority 0; policy drop; }",
@@ -348,7 +349,7 @@ if (!isInside) {
       expect(run("ip", "-o", "link")).not.toContain("second0");
     });
 
-    test("every pool used up is an error that says so", async () => {
+    test("when every pool is used up, the error says so", async () => {
       run("ip", "route", "add", "10.77.0.0/16", "via", "198.51.100.50");
       const none = makeNetworks({ bridgeName: "none0", addressPools: [{ base: "10.77.0.0/16", size: 24 }] });
       await expect(none.start([])).rejects.toThrow("all predefined address pools have been fully subnetted");
@@ -357,7 +358,7 @@ if (!isInside) {
       expect(defaultAddressPools.length).toBeGreaterThan(0);
     });
 
-    test("a rule set that others flushed is put back at the next attach", async () => {
+    test("a rule set that another program flushed is restored at the next attach", async () => {
       await using kept = new Space();
       await using next = new Space();
       await kept.serve("tcp", 80);
@@ -372,7 +373,7 @@ if (!isInside) {
       await networks.detach(second);
     });
 
-    test("a bridge that others deleted is put back at the next attach", async () => {
+    test("a bridge that another program deleted is restored at the next attach", async () => {
       await using kept = new Space();
       await using next = new Space();
       await kept.serve("tcp", 80);
@@ -417,7 +418,7 @@ if (!isInside) {
     });
 
     for (const bridgeFilter of ["1", "0"])
-      test(`containers kept apart reach published ports alone (bridge-nf-call-iptables ${bridgeFilter})`, async () => {
+      test(`isolated containers reach only published ports (bridge-nf-call-iptables ${bridgeFilter})`, async () => {
         run("sh", "-c", `echo ${bridgeFilter} > /proc/sys/net/bridge/bridge-nf-call-iptables`);
         const apart = makeNetworks({
           bridgeName: "apart0",
@@ -433,7 +434,7 @@ if (!isInside) {
         expect(["silent", "refused"]).toContain(await client.ask("tcp", one.ipv4Address, 80));
         expect(await client.ask("tcp", "198.51.100.1", 8493)).toStartWith("hello");
         expect(await ask("tcp", "127.0.0.1", 8493)).toBe("hello 10.98.0.1");
-        // From the other engine's network, too, by the published port alone.
+        // Also from the other engine's network, only by the published port.
         await using stranger = new Space();
         const three = await attach(networks, stranger);
         expect(await stranger.ask("tcp", one.ipv4Address, 80)).toBe("silent");

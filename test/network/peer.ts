@@ -1,10 +1,10 @@
 /**
- * The other side of a connection, run inside a network namespace.
- *   serve tcp|udp PORT [HOST]    answers every client with "hello ADDRESS", ADDRESS being the client's
+ * The other side of a connection, run inside a network namespace:
+ *   serve tcp|udp PORT [HOST]    answers every client with "hello ADDRESS", where ADDRESS is the client's
  *   ask tcp|udp HOST PORT        prints the answer, or "refused", or "silent" after a second
  *   repeat HOST PORT             sends a datagram every 100 ms from one socket, prints each answer that differs from the one before
  *   count HOST PORT BYTES        sends BYTES zeros, half-closes, prints how many come back
- *   echo PORT                    sends back what it gets, ends when the client does
+ *   echo PORT                    sends back what it receives, ends when the client ends
  */
 export {};
 

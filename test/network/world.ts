@@ -1,6 +1,6 @@
 /**
- * A small world for network tests. The test process stands in a network namespace of its own, which plays the host; containers and an
- * outside neighbour are further namespaces. All of it ends with the process.
+ * A small world for network tests. The test process is in a network namespace of its own, which plays the host. Containers and an outside
+ * neighbour are other namespaces. All of them end with the process.
  */
 import {
   createForwarders,
@@ -35,7 +35,7 @@ const environmentName = "FATHOM_TEST_NAMESPACE";
 /** True inside the namespace that plays the host. */
 export const isInside = process.env[environmentName] === "1";
 
-/** Runs this very test file again in a fresh network namespace; gives its exit code and output. */
+/** Runs this test file again in a new network namespace; returns its exit code and output. */
 export async function runInside(file: string): Promise<{ readonly code: number; readonly output: string }> {
   const child = Bun.spawn(["unshare", "--net", process.execPath, "test", file], {
     env: { ...process.env, [environmentName]: "1" },
@@ -46,7 +46,7 @@ export async function runInside(file: string): Promise<{ readonly code: number; 
   return { code: await child.exited, output: out + error };
 }
 
-/** Runs a program and gives what it printed; a failing one throws. */
+/** Runs a program and returns its output; throws when it fails. */
 export function run(...command: string[]): string {
   const result = Bun.spawnSync(command);
   if (result.exitCode !== 0) throw new Error(`${command.join(" ")}: ${result.stderr.toString()}`);
@@ -61,7 +61,7 @@ export function memoryState(rows = new Map<string, NetworkInfo>()) {
   };
 }
 
-/** A network namespace; disposing ends its programs and lets it go. */
+/** A network namespace; disposing it ends its programs and releases it. */
 export class Space implements AsyncDisposable {
   readonly fd = sys.createNetworkNamespace();
   readonly #programs: Bun.Subprocess[] = [];
@@ -82,7 +82,7 @@ export class Space implements AsyncDisposable {
   async echo(port: number): Promise<void> {
     this.#programs.push(await start(["nsenter", `--net=${this.path}`], ["echo", String(port)]));
   }
-  /** Asks over UDP again and again from one socket; `answers` holds each new answer. */
+  /** Sends over UDP again and again from one socket; `answers` holds each new answer. */
   repeat(host: string, port: number): { readonly answers: string[] } {
     const command = ["nsenter", `--net=${this.path}`, process.execPath, peer, "repeat", host, String(port)];
     const program = Bun.spawn(command, { stdout: "pipe", stderr: "inherit" });
@@ -182,7 +182,7 @@ export function makeNetworks(options: Partial<NetworkConfig> = {}, state = memor
   return createNetworks({ sys, config: { ...config, ...options }, state, forwarders });
 }
 
-/** Connects a namespace to the host by a link of its own: host 198.51.100.1, neighbour 198.51.100.50. */
+/** Connects a namespace to the host through a separate link: host 198.51.100.1, neighbour 198.51.100.50. */
 export function connectOutside(space: Space): void {
   run("ip", "link", "add", "out0", "type", "veth", "peer", "name", "out1", "netns", space.path);
   run("ip", "addr", "add", "198.51.100.1/24", "dev", "out0");
@@ -197,7 +197,7 @@ export function hostInterfaces(): string[] {
   return [...run("ip", "-o", "link").matchAll(/veth[0-9a-f]{7}/g)].map(([name]) => name);
 }
 
-/** Waits until `condition` holds, at most two seconds. */
+/** Waits until `condition` is true, at most two seconds. */
 export async function until(condition: () => boolean): Promise<boolean> {
   for (let tries = 0; tries < 100; tries++) {
     if (condition()) return true;

@@ -1,4 +1,4 @@
-/** The systemd units: what they say is valid, holds what the daemon needs, and the daemon starts by its socket as they promise. */
+/** The systemd units: they are valid, they contain what the daemon needs, and socket activation works as they promise. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import {
   copyFileSync,
@@ -35,11 +35,11 @@ test("systemd-analyze verify finds nothing", () => {
   const service = readFileSync(join(units, "fathom.service"), "utf8").replace("/usr/bin/fathom", binary);
   writeFileSync(join(copies, "fathom.service"), service);
   const verify = (...files: string[]): { readonly code: number; readonly said: string } => {
-    // It makes a folder in /run: not in the machine's.
+    // It makes a folder in /run; that must not be the machine's /run.
     const command = 'mount -t tmpfs tmpfs /run && exec systemd-analyze verify "$@"';
     const paths = files.map((name) => join(copies, name));
     const child = Bun.spawnSync(["unshare", "--mount", "sh", "-c", command, "sh", ...paths]);
-    // Units of this machine that others brought are not ours to mend.
+    // Units of this machine that belong to other packages are not checked.
     const said = `${child.stdout.toString()}${child.stderr.toString()}`
       .split("\n")
       .filter((line) => line.includes("fathom"))
@@ -47,12 +47,12 @@ test("systemd-analyze verify finds nothing", () => {
     return { code: child.exitCode, said };
   };
   expect(verify("fathom.service", "fathom.socket")).toEqual({ code: 0, said: "" });
-  // It does find what is wrong.
+  // The check does find errors.
   writeFileSync(join(copies, "fathom.service"), service.replace("KillMode=process", "KillMode=nobody\nNonsense=yes"));
   expect(verify("fathom.service").said).toContain("Nonsense");
 });
 
-test("an end of the unit is the daemon's alone, and memory, descriptors and tasks are as it needs them", () => {
+test("stopping the unit ends only the daemon, and memory, descriptors and tasks are set as it needs them", () => {
   const service = readFileSync(join(units, "fathom.service"), "utf8").split("\n");
   for (const line of [
     "Type=notify",
@@ -66,12 +66,12 @@ test("an end of the unit is the daemon's alone, and memory, descriptors and task
   ])
     expect(service).toContain(line);
   const exec = service.find((line) => line.startsWith("ExecStart="))!.slice("ExecStart=/usr/bin/fathom daemon ".length);
-  // The daemon knows every flag of it.
+  // The daemon knows every flag in it.
   const child = Bun.spawnSync([binary, "daemon", "--validate", ...exec.split(" ")]);
   expect(child.exitCode).toBe(0);
 });
 
-test("started by its socket it serves the waiting client, and tells when it is ready and when it ends", async () => {
+test("started by its socket it serves the waiting client, and reports when it is ready and when it ends", async () => {
   const socket = join(work, "s");
   const told = join(work, "told");
   const notify = join(work, "notify");
@@ -119,7 +119,7 @@ test("started by its socket it serves the waiting client, and tells when it is r
     process.kill(pid, "SIGTERM");
     expect(await daemon.exited).toBe(0);
     await until("it told its end", () => readFileSync(told, "utf8") === "READY=1\nSTOPPING=1\n");
-    // The socket is the service manager's, for the next start.
+    // The socket stays with the service manager, for the next start.
     expect(existsSync(socket)).toBe(true);
   } finally {
     daemon.kill("SIGKILL");

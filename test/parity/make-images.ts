@@ -1,6 +1,7 @@
 /**
- * Stand-ins for the three images that the scenarios were recorded with, made from Debian's busybox-static, as OCI archives. What a scenario prints of the
- * images themselves (their programs' versions, what Alpine has) needs the real ones: those scenarios are in real-images.txt.
+ * Stand-ins for the three images with which the scenarios were recorded, made of Debian's busybox-static, as OCI archives. Scenarios whose
+ * output depends on the images themselves (versions of their programs, files of Alpine) need the real images: those scenarios are in
+ * real-images.txt.
  * Usage: make-images.ts DIRECTORY
  */
 import { mkdirSync, rmSync } from "node:fs";

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Looks with the docker CLI for what a container with CAP_SYS_PTRACE finds at execs, health checks and containers that join its pid namespace.
+# Uses the docker CLI to find out what a container with CAP_SYS_PTRACE sees of execs, health checks and containers that join its pid namespace.
 #   docker.sh PROBER IMAGE [EXECS [JOINS]]
-# PROBER is prober.c, built static; IMAGE has sh, sleep, true. DOCKER_HOST as usual. Prints what the probers said; status 1 when one had a hit or
-# saw nothing in the making.
+# PROBER is prober.c, built static; IMAGE has sh, sleep, true. DOCKER_HOST as usual. Prints the output of the probers; status 1 when one had a
+# hit or saw no process while it was made.
 set -u
 prober=$1 image=$2 execs=${3:-200} joins=${4:-50}
 name=prober-$$
@@ -16,7 +16,7 @@ start() {
     until docker logs "$name" | grep -q looking; do sleep 0.1; done
 }
 failed=0
-# finish WHAT: ends it and judges.
+# finish WHAT: ends the prober and judges its output.
 finish() {
   docker kill -s TERM "$name" >/dev/null
   docker wait "$name" >/dev/null

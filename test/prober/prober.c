@@ -1,18 +1,18 @@
 /*
  * Looks, from inside a container with CAP_SYS_PTRACE, at every process that it can see, as fast as it can, for something that is not the
- * container's: root, working directory, namespaces, descriptors, rights, memory. Ends at SIGTERM and says what it saw:
+ * container's: root, working directory, namespaces, descriptors, rights, memory. Ends at SIGTERM and prints what it saw:
  *   looks N processes N newborn N hits N
  * after a line for each of the first hits. Exit status 1 when there were hits.
  *
  * prober [--joined] [--catch|--take-over|--hold|--keep] [--secret TEXT] FORBIDDEN…
  *   FORBIDDEN   "DEVICE:INODE" in decimal, of a directory that must not be reached (the host's /), or a namespace as readlink shows it
  *   --secret    text that must not be in a newborn's memory from SIGUSR1 on, each letter moved up by one
- *   --joined    other containers share the pid namespace: only what is forbidden by name is a hit, and rights that no filter holds
- *   --catch     traces each process from its first instructions on, and looks while it stands; it also says
+ *   --joined    other containers share the pid namespace: only these are hits: what FORBIDDEN names, and rights that no filter limits
+ *   --catch     traces each process from its first instructions on, and looks while it is stopped; it also says
  *               "openers N": those that open a /proc for others (native/init/joined-procfs.c)
- *   --take-over lets each opener do something else: whatever it can do is a hit
+ *   --take-over makes each opener do something else: everything that it can do is a hit
  *   --hold      keeps the first opener
- *   --keep      traces each process and never hears of its end
+ *   --keep      traces each process and never waits for its end
  *
  * A newborn is a process whose program is still Fathom's own, from a memory file.
  */
@@ -110,7 +110,7 @@ static bool is_own_mount(int fd) {
   return false;
 }
 
-/* A file that leads somewhere: a directory, a file, a device. Pipes and sockets do not. */
+/* A file with a target: a directory, a file, a device. Pipes and sockets have none. */
 static void look_at_file(const char *pid, const char *path, const char *what) {
   struct stat about;
   char link[512] = "";
@@ -160,7 +160,7 @@ static void look_at_namespaces(const char *pid) {
 
 struct rights {
   unsigned long long permitted;
-  bool filtered; /* a seccomp filter holds them */
+  bool filtered; /* a seccomp filter limits them */
 };
 
 static unsigned long long field_of(const char *status, const char *name, int base) {
@@ -234,12 +234,12 @@ static void look_at(const char *pid) {
     char text[64];
     snprintf(text, sizeof text, "%llx", rights.permitted);
     if (rights.permitted & ~own_rights && !(joined && rights.filtered))
-      hit(pid, "rights that the container has not:", text);
+      hit(pid, "rights that the container does not have:", text);
     look_at_memory(pid);
   }
 }
 
-/* Makes the process that stands do another call than its own: its filter must end it. */
+/* Makes the stopped process do another call than its own: its filter must end it. */
 static void take_over(pid_t pid, const char *text) {
 #ifdef __x86_64__
   static const struct {
@@ -257,7 +257,7 @@ static void take_over(pid_t pid, const char *text) {
   int status;
   if (ptrace(PTRACE_GETREGS, pid, 0, &registers) < 0)
     return;
-  /* It stands after a call or before its first one: the instruction that made it is there. */
+  /* It is stopped after a call or before its first one; the instruction that made the call is there. */
   if ((ptrace(PTRACE_PEEKTEXT, pid, (void *)(registers.rip - 2), 0) & 0xffff) != 0x050f && ptrace(PTRACE_POKETEXT, pid, (void *)(registers.rip - 2), (void *)0x050fL) < 0)
     return;
   registers.rip -= 2;
@@ -268,11 +268,11 @@ static void take_over(pid_t pid, const char *text) {
   registers.rdx = (unsigned long long)calls[at].third;
   if (ptrace(PTRACE_SETREGS, pid, 0, &registers) < 0 || ptrace(PTRACE_CONT, pid, 0, 0) < 0)
     return;
-  /* Some kernels show the filter's signal first. A call that was allowed lets it go on to another end. */
+  /* Some kernels report the filter's signal first. A call that was allowed continues to another end. */
   while (waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status))
     ptrace(PTRACE_CONT, pid, 0, WSTOPSIG(status) == SIGSYS ? SIGSYS : 0);
   if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
-    hit(text, "an opener that was taken over could call", calls[at].name);
+    hit(text, "an opener under our control could call", calls[at].name);
 #else
   (void)text;
   kill(pid, SIGKILL);
@@ -305,7 +305,7 @@ static void look_while_it_stands(pid_t pid) {
   ptrace(PTRACE_DETACH, pid, 0, 0);
 }
 
-/* The numbers of processes come one after another; the last one is the last word of this file. */
+/* Numbers of processes are given one after another. The last word of this file is the latest number. */
 static void catch_next(void) {
   static pid_t done;
   static int file = -1;

@@ -1,4 +1,4 @@
-/** The real cgroups of this machine, whatever their kind. Runs as root; uses only a parent of its own and removes it. */
+/** The real cgroups of this machine, of any kind. Runs as root; uses only a parent of its own and removes it. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { appendFileSync, readFileSync } from "node:fs";
 import { systemClock } from "@fathom/base";
@@ -66,7 +66,7 @@ test("limits are in the kernel's files, and the processes are listed, counted, f
   expect(cgroup.processes()).toEqual([]);
 });
 
-/** This machine's hierarchies of one version alone. */
+/** The hierarchies of this machine, each version separately. */
 function only(version: 1 | 2): ReturnType<typeof createCgroups> | undefined {
   const hierarchies = findHierarchies(readFileSync("/proc/self/mountinfo", "utf8"), (mountPoint) =>
     version === 2 ? readFileSync(`${mountPoint}/cgroup.controllers`, "utf8") : "",
@@ -83,7 +83,7 @@ test.each([
   ["all", cgroups],
   ["v1", only(1)],
   ["v2", only(2)],
-] as const)("a crowd that never stops to fork is ended: %s", async (name, of) => {
+] as const)("a group that never stops forking is ended: %s", async (name, of) => {
   if (of === undefined) return;
   const cgroup = of.create(`${parent}/crowd-${name}`);
   made.push(cgroup);
@@ -105,7 +105,7 @@ test("an OOM kill is seen after the exit", async () => {
   expect(cgroup.oomKills()).toBe(1);
 });
 
-test("devices: what is allowed opens, the rest does not", async () => {
+test("devices: allowed ones open, the others do not", async () => {
   const cgroup = create("devices");
   cgroup.apply({
     devices: [
@@ -117,7 +117,7 @@ test("devices: what is allowed opens, the rest does not", async () => {
   expect(await new Response(child.stdout).text()).toBe("null\ndenied\n");
 });
 
-test("v2: the kernel takes the device program and decides by it", async () => {
+test("v2: the kernel accepts the device program and follows it", async () => {
   const unified = only(2);
   if (unified === undefined) return;
   const cgroup = unified.create(`${parent}/program`);
@@ -132,12 +132,12 @@ test("v2: the kernel takes the device program and decides by it", async () => {
   // The shell's own redirections need /dev/null.
   cgroup.apply({ devices: [deny, { ...one, minor: 3, access: "rw" }, { ...one, minor: 7, access: "r" }] });
   expect(await attempt()).toBe("null\n");
-  // Replaced, not added: the earlier program must not go on refusing.
+  // The new program replaces the earlier one: the earlier one must not continue to reject.
   cgroup.apply({ devices: [deny, { ...one, access: "rw" }] });
   expect(await attempt()).toBe("null\nfull\nzero\n");
 });
 
-test("cgroups made inside go with it; a leftover of a crash is replaced", async () => {
+test("cgroups made inside are removed with it; leftovers of a crash are replaced", async () => {
   const cgroup = create("nested");
   const place = cgroup.hierarchies[0]!.directory;
   const inner = cgroups.create(`${parent}/nested/a/b`);
@@ -162,6 +162,6 @@ test("creating and removing is quick", async () => {
   }
   const median = times.sort((a, b) => a - b)[10]!;
   console.log(`create: median ${median.toFixed(2)} ms for ${made[0]!.hierarchies.length} hierarchies`);
-  // Far above what it takes (about half a millisecond): other work may run on this machine.
+  // Far above what it needs (about half a millisecond): other work may run on this machine.
   expect(median).toBeLessThan(10);
 });

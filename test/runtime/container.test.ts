@@ -1,6 +1,6 @@
 /**
- * Docker's configuration, translated and compiled, in real containers: what a program inside sees of namespaces, mounts, devices,
- * capabilities, limits and its filter of system calls.
+ * Docker's configuration, translated and compiled, in real containers: what a program inside sees of namespaces, mounts, devices, capabilities,
+ * limits and its filter of system calls.
  */
 import { afterAll, expect, test } from "bun:test";
 import { chownSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
@@ -201,7 +201,7 @@ test("namespaces, mounts and their options", async () => {
   expect(seen).toEqual(expected);
 });
 
-test("/dev as everyone knows it", async () => {
+test("/dev has the usual content", async () => {
   const listing = await output(`cd /dev; for f in *; do stat -c "%n %F %a" $f; done`);
   expect(
     listing
@@ -257,7 +257,7 @@ test("capabilities, no_new_privs and the filter", async () => {
   expect(await status({ config: { User: "1234" } })).toBe(`${none} ${none} ${none} ${usual} ${none} 0 2 `);
 });
 
-test("the default profile refuses what it should and lets ordinary programs work", async () => {
+test("the default profile rejects what it should and lets ordinary programs work", async () => {
   const { out } =
     await run(`exec 2>&1; unshare -m true; mkdir /tmp/m 2>/dev/null; mount -t tmpfs none /tmp/m; hostname x
     chroot / true && echo chroot; mknod /tmp/n c 1 3 && echo mknod; chown 1:1 /tmp/n && echo chown; ls / | grep -c etc; date +%Y | wc -c`);
@@ -384,7 +384,7 @@ test("read-only root, tmpfs, volumes with each kind of read-only", async () => {
   );
 });
 
-/** A tmpfs of ours that is a shared mount, as /mnt is on most machines and nothing is on some. */
+/** A tmpfs of ours that is a shared mount. On most machines /mnt is shared, on some machines no mount is. */
 async function withSharedMount(act: (path: string) => Promise<void>): Promise<void> {
   const path = join(rig.base, "shared");
   mkdirSync(path);
@@ -395,12 +395,12 @@ async function withSharedMount(act: (path: string) => Promise<void>): Promise<vo
     mkdirSync(join(path, "inner"));
     await act(path);
   } finally {
-    // MNT_DETACH, and what was mounted in it with it.
+    // MNT_DETACH, also of the mounts in it.
     sys.umount(path, 2);
   }
 }
 
-test("propagation: shared mounts come out, slaves and private ones do not, and the root never", async () => {
+test("propagation: shared mounts appear outside, slave and private ones do not, and the root never", async () => {
   await withSharedMount(async (path) => {
     const mountsOfHost = (): string[] =>
       readFileSync("/proc/self/mounts", "utf8")
@@ -418,7 +418,7 @@ test("propagation: shared mounts come out, slaves and private ones do not, and t
         host: { CapAdd: ["SYS_ADMIN"] },
         mounts: [{ ...mountBase, type: "bind", source: path, destination: "/shared", readWrite: true, propagation }],
         inContainer: async () => {
-          // sleep: the container mounts in its first milliseconds and then waits; a mount that does not come out has had its time
+          // sleep: the container mounts in its first milliseconds and then waits; a mount that propagates has appeared by now
           await Bun.sleep(50);
           seen = mountsOfHost().filter((line) => !before.includes(line));
         },

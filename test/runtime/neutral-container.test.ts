@@ -1,6 +1,6 @@
 /**
- * A container from a ContainerSpec, with no type and no word of Docker: what CRI or a build step would call. The owner's extension comes back as it was, the OCI
- * configuration is the owner's, and log, exit code, restart and removal are the containers' business.
+ * A container from a ContainerSpec, without any type or word of Docker, as CRI or a build step would call it. The owner's extension comes back
+ * unchanged, and the OCI configuration comes from the owner. Log, exit code, restart and removal are the work of the package containers.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -189,7 +189,7 @@ const start = (id: string): Promise<void> => {
   return context.mutex.run(id, () => startContainer(context, container));
 };
 
-test("it runs, logs and ends with its code, and its owner's extension is as it was", async () => {
+test("it runs, logs and ends with its code, and its owner's extension is unchanged", async () => {
   const { context } = opened;
   const id = await make("one", ["sh", "-c", "echo from $(cat /etc/neutral || echo nowhere); exit 7"]);
   const { result } = waitContainer(context, id, "next-exit", new AbortController().signal);
@@ -212,7 +212,7 @@ test("it runs, logs and ends with its code, and its owner's extension is as it w
   expect(store.snapshots.list()).toEqual([]);
 });
 
-test("a stop ends it, a policy starts it again, and one that goes with its end is gone", async () => {
+test("a stop ends it, a policy starts it again, and a container with auto-remove is removed at its end", async () => {
   const { context } = opened;
   const sleeping = await make("sleeping", ["sleep", "1000"]);
   await start(sleeping);

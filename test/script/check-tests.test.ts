@@ -1,8 +1,8 @@
-/** The gate sees assertions that nobody waits for, and fixed waits. */
+/** The check finds assertions that nobody awaits, and fixed waits. */
 import { expect, test } from "bun:test";
 import { fixedSleeps, unawaited } from "../../script/check-tests.ts";
 
-const judge = "expect"; // Not written out: the gate reads this file too.
+const judge = "expect"; // Not written out, because the check also reads this file.
 
 test("assertions on promises are awaited", () => {
   const text = [

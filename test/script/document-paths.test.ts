@@ -8,7 +8,7 @@ function missing(text: string): string[] {
   return missingPaths(text, paths).map(({ line, path }) => `${line} ${path}`);
 }
 
-test("what is there is found: whole paths, ends of paths, folders, patterns, commands, links", () => {
+test("existing things are found: whole paths, ends of paths, folders, patterns, commands, links", () => {
   const text = [
     "`packages/store/src/unpack.ts`, `unpack.ts`, `oci/mounts.ts`, `packages/store/src/oci/`, `packages/store`",
     "`packages/store/src/check-*.ts`, `check-*.ts`, `oci/`, `script/test WORD`, [the page](README.md#top), [it](../README.md)",
@@ -16,7 +16,7 @@ test("what is there is found: whole paths, ends of paths, folders, patterns, com
   expect(missing(text.join("\n"))).toEqual([]);
 });
 
-test("what is not there is told with its line", () => {
+test("missing things are reported with their line", () => {
   expect(missing("ok\n`packages/store/src/unpack/`\n`gone.ts` and `oci/gone.ts`\n")).toEqual([
     "2 packages/store/src/unpack",
     "3 gone.ts",
@@ -24,17 +24,17 @@ test("what is not there is told with its line", () => {
   ]);
   expect(missing("`script/none x`, `no-*.ts`, [gone](docs.md)")).toEqual(["1 script/none", "1 no-*.ts", "1 docs.md"]);
   expect(missing("`pull/` and `content/sha256/`")).toEqual(["1 pull"]);
-  // An end is an end between slashes.
+  // An end begins at a slash.
   expect(missing("`ounts.ts`")).toEqual(["1 ounts.ts"]);
 });
 
-test("what is no path of the repository is left alone", () => {
+test("text that is no path of the repository is ignored", () => {
   const text =
     "unpack2.ts `config.json` `/etc/hosts.md` `~/x.ts` `content/sha256/<digest>` `@fathom/spec/x` `dist/fathom` `a…b.ts`";
   expect(missing(text)).toEqual([]);
 });
 
-test("what is said to be in a file", () => {
+test("names that a document places in a file", () => {
   expect(
     namesInFiles(
       "x\nThe row: `record` in `packages/store/src/a.ts`; `one`, `two` and `three` in `b.c`. `no` in `words`",

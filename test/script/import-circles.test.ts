@@ -14,6 +14,6 @@ test("a circle is found once, whatever leads to it", () => {
   ]);
 });
 
-test("files that several import are no circle", () => {
+test("a file that several files import is no circle", () => {
   expect(circles({ a: ["b", "c"], b: ["d"], c: ["d"], d: [] })).toEqual([]);
 });

@@ -1,4 +1,4 @@
-/** The leak check sees each kind of thing that a test file leaves behind, and nothing that others make meanwhile. */
+/** The leak check finds each kind of thing that a test file leaves behind, and ignores what others make meanwhile. */
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 const script = resolve(import.meta.dir, "../room.sh");
 const hierarchy = existsSync("/sys/fs/cgroup/cgroup.controllers") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/pids";
 
-/** Runs a shell command in a room of its own; gives what the leak check says of it, "meanwhile" having been called while it ran. */
+/** Runs a shell command in a room of its own, calls `meanwhile` while it runs, and returns the output of the leak check. */
 async function leftBy(run: string, command: string, meanwhile = (): void => undefined): Promise<string> {
   const room = mkdtempSync(join(tmpdir(), "room-"));
   try {
@@ -55,7 +55,7 @@ test("a cgroup with the run's name", async () => {
   }
 }, 60_000);
 
-test("nothing where nothing was left, whatever others make beside it", async () => {
+test("nothing, when nothing was left behind, whatever others make beside it", async () => {
   const cgroup = `${hierarchy}/fathom-other${process.pid}`;
   const others = mkdtempSync(join(tmpdir(), "fathom-other-"));
   const mount = join(others, "m");
@@ -67,7 +67,7 @@ test("nothing where nothing was left, whatever others make beside it", async () 
     mkdirSync(mount);
     Bun.spawnSync(["mount", "-t", "tmpfs", "overlay", mount]);
     other = Bun.spawn(["sleep", "1000"]);
-    // The command goes on as soon as this is there.
+    // The command continues as soon as this exists.
     mkdirSync(join(made, "go"));
   };
   try {

@@ -1,4 +1,4 @@
-/** The unpacker beside GNU tar, on trees that tar itself packed; and under random hostile archives. */
+/** Compares the unpacker with GNU tar, on trees that tar itself packed; also with random hostile archives. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { isEngineError } from "@fathom/base";
 import { createLayerUnpacker } from "@fathom/store";
@@ -68,7 +68,7 @@ test.each(["gnu", "posix", "oldgnu", "posix --sparse", "gnu --sparse"])("a tree 
   if (format.endsWith("--sparse")) expect(sys.fstatat(-100, join(work, "ours/sparse"), 0).blocks).toBeLessThan(2000n);
 });
 
-/** Descriptors of this process that lead into a directory; the runtime opens and closes others as it likes. */
+/** Descriptors of this process that lead into a directory; the runtime opens and closes others at any time. */
 function openBelow(path: string): string[] {
   return readdirSync("/proc/self/fd").flatMap((fd) => {
     try {
@@ -80,7 +80,7 @@ function openBelow(path: string): string[] {
   });
 }
 
-test("three thousand random archives touch nothing outside and leak no descriptor", () => {
+test("three thousand random archives change nothing outside and leak no descriptor", () => {
   const outside = join(work, "source");
   writeFileSync(join(outside, "secret"), "secret");
   const before = shell("find source -printf '%p %m %U %G %s %T@ %C@\\n'").toString();

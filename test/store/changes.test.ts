@@ -1,4 +1,4 @@
-/** What a container changed: by `docker diff`'s rules, and as a layer that gives the same files again. */
+/** What a container changed: by the rules of `docker diff`, and as a layer that gives the same files again. */
 import { expect, test } from "bun:test";
 import {
   appendFileSync,
@@ -33,7 +33,7 @@ const base = tar([
 ]);
 const upper = tar([{ path: ".wh.removed" }, { path: "etc/hosts2", text: "h" }]);
 
-test("added, changed, deleted; nothing for what is as it was", async () => {
+test("added, changed, deleted; nothing for unchanged files", async () => {
   await using rig = await StoreRig.open();
   const layer = rig.layer(rig.layer(undefined, base).chainId, upper);
   const container = rig.container("c", layer.chainId);
@@ -46,7 +46,7 @@ test("added, changed, deleted; nothing for what is as it was", async () => {
   appendFileSync(at("etc/passwd"), "more");
   rmSync(at("etc/group"));
   chmodSync(at("root"), 0o700);
-  // Neither a file that was only copied up nor a directory that was only written to.
+  // Not listed: a file that was only copied up, and a directory in which only entries changed.
   chmodSync(at("tmp/same"), 0o600);
   chmodSync(at("tmp/same"), 0o644);
   writeFileSync(at("opt/gone"), "");
@@ -54,7 +54,7 @@ test("added, changed, deleted; nothing for what is as it was", async () => {
   appendFileSync(at("bin/sh"), " ");
   writeFileSync(at("gone"), "");
   rmSync(at("gone"));
-  // Opaque: what was below is deleted, what came back is a change.
+  // Opaque: the content below is deleted; what was made again is a change.
   rmSync(at("old"), { recursive: true });
   mkdirSync(at("old"));
   writeFileSync(at("old/b"), "again");
@@ -81,7 +81,7 @@ test("added, changed, deleted; nothing for what is as it was", async () => {
   await expect(rig.store.snapshots.changes("none")).rejects.toMatchObject({ code: "not-found" });
 });
 
-test("places to mount on are no changes, with content they are", async () => {
+test("mount points are no changes; with content they are", async () => {
   await using rig = await StoreRig.open();
   const layer = rig.layer(undefined, base);
   const { diffPath } = rig.store.snapshots.prepare("c", layer.chainId, "container");
@@ -119,7 +119,7 @@ test("a writable layer, written as a tar and unpacked again, shows the same file
   sys.fchownat(-100, at("one"), 3_000_000, 70_000);
   const capability = Buffer.from("0100000200200000000000000000000000000000", "hex");
   sys.setxattrat(-100, at("one"), "security.capability", capability);
-  // An ACL (acl(5): version 2, then owner, user 1234, group, mask, others), and a mark that no layer takes.
+  // An ACL (acl(5): version 2, then owner, user 1234, group, mask, others), and an overlay mark that no layer keeps.
   const acl = Buffer.from(
     "02000000" + "01000600ffffffff" + "02000400d2040000" + "04000400ffffffff" + "10000400ffffffff" + "20000000ffffffff",
     "hex",
@@ -142,7 +142,7 @@ test("a writable layer, written as a tar and unpacked again, shows the same file
   const committed = rig.layer(layer.chainId, archive);
   expect(committed.diffId).toBe(diffId);
   const second = rig.container("second", committed.chainId);
-  // What every container has is made anew for each.
+  // The files that every container has are made again for each container.
   const content = (path: string): string[] =>
     listing(path).filter((line) => !/^(\.dockerenv|etc\/(hostname|hosts|mtab|resolv\.conf)|dev\/console) /.test(line));
   expect(content(second.mergedPath)).toEqual(content(first.mergedPath));

@@ -1,4 +1,4 @@
-/** A full disk: a clear error, nothing left of what was under way, and the store still sound. */
+/** A full disk: a clear error, nothing left of the unfinished work, and a store that is still correct. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { silentLogger } from "@fathom/base";
 import { sha256Digest } from "@fathom/spec";
@@ -55,12 +55,12 @@ function fill(): void {
     try {
       for (const bytes = new Uint8Array(size); ;) if (writeSync(fd, bytes) < size) break;
     } catch {
-      // Full, in pieces of this size.
+      // Fills the disk in pieces of this size.
     }
   closeSync(fd);
 }
 
-test("rows change and go all the same, and the store opens again", async () => {
+test("rows can still be changed and removed, and the store opens again", async () => {
   sys.mount("tmpfs", mountPoint, "tmpfs", MS_REMOUNT, "size=32m");
   const root = join(mountPoint, "store");
   const open = (): Promise<Store> =>

@@ -17,7 +17,7 @@ afterEach(async () => rig[Symbol.asyncDispose]());
 const whiteout = (path: string): Entry => ({ path });
 const past = 1_500_000_000_000_000_000n;
 
-/** On top of the last. Each has a file of its own, so that no two are the same. */
+/** On top of the last layer. Each has a file of its own, so that all are different. */
 function chain(...archives: readonly (readonly Entry[])[]): Layer {
   let top: Layer | undefined;
   for (const entries of archives)
@@ -46,11 +46,11 @@ test("owner, mode, time and xattrs come from the nearest layer below that has it
   const own = join(top.diffPath, "tmp");
   expect(sys.getxattrat(-100, own, "user.note")).toEqual(new Uint8Array(note.value));
   expect(sys.fstatat(-100, own, AT_SYMLINK_NOFOLLOW).mtimeNs).toBe(past);
-  // Through several layers that have no entry either.
+  // Through several layers that have no entry for it either.
   expect(seen(chain(base, [{ path: "tmp/a", text: "" }], [{ path: "tmp/b", text: "" }]), "tmp")).toBe("1777 5:6");
 });
 
-test("a lone whiteout resets nothing", () => {
+test("a whiteout alone resets nothing", () => {
   const top = chain([directory("d", { mode: 0o700, uid: 9, gid: 9 }), { path: "d/old" }], [whiteout("d/.wh.old")]);
   expect(seen(top, "d")).toBe("700 9:9");
   const opaque = chain(
@@ -60,13 +60,13 @@ test("a lone whiteout resets nothing", () => {
   expect(seen(opaque, "d")).toBe("700 9:9");
 });
 
-test("an entry of the layer itself counts, before or after its files", () => {
+test("an entry in the layer itself wins, before or after its files", () => {
   const base = [directory("d", { mode: 0o1777 })];
   expect(seen(chain(base, [directory("d", { mode: 0o711 }), { path: "d/f" }]), "d")).toBe("711 0:0");
   expect(seen(chain(base, [{ path: "d/f" }, directory("d", { mode: 0o711 })]), "d")).toBe("711 0:0");
 });
 
-test("what a layer between removed, replaced or hid is not found again", () => {
+test("an entry that a layer in between removed, replaced or hid is not used", () => {
   const base = [directory("d", { mode: 0o1777 }), directory("d/e", { mode: 0o1777 })];
   const file = [{ path: "d/e/f", text: "x" }];
   expect(seen(chain(base, [whiteout(".wh.d")], file), "d")).toBe("755 0:0");

@@ -1,4 +1,4 @@
-/** docker load and save over a real store: what comes back, and that a broken archive leaves nothing. */
+/** docker load and save with a real store: what comes back, and that a broken archive leaves nothing. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { silentLogger, systemClock } from "@fathom/base";
 import { loadLines } from "@fathom/engine";
@@ -86,7 +86,7 @@ function dockerArchive(...images: readonly Part[]): Buffer {
   return tar([...files, { path: "manifest.json", text: JSON.stringify(manifest) }]);
 }
 
-// Only ASCII, for they pass through text above.
+// Only ASCII, because the strings are converted to text above.
 const low = tar([{ path: "low", text: "low" }]);
 const high = tar([{ path: "high", text: "high" }]);
 
@@ -114,7 +114,7 @@ test.each([
   expect(rig.store.images.list()).toHaveLength(2);
 });
 
-test("what is saved and loaded again is the same image with the same manifest, layers shared", async () => {
+test("saving and loading gives the same image with the same manifest, and layers are shared", async () => {
   await load(dockerArchive({ name: "one:1", layers: [low, high] }, { name: "two:2", layers: [low] }));
   const before = rig.store.images.list();
   const archive = await save("one:1", "two");
@@ -233,7 +233,7 @@ test.each<[string, () => Uint8Array, string]>([
   await expectNothing();
 });
 
-test.each(annotationNames)("%s may name an image by the digest that it has", async (key) => {
+test.each(annotationNames)("%s may name an image by its own digest", async (key) => {
   let digest = "";
   const archive = ociLayout((own) => ({ [key]: `one:1@${(digest = own)}` }));
   expect(await load(archive)).toBe(`Loaded image: one@${digest}\n`);
@@ -245,7 +245,7 @@ test.each(annotationNames)("%s may name an image by the digest that it has", asy
   ]);
 });
 
-test("a name that reads as the id of an image does not win over it", async () => {
+test("a name that looks like the id of an image does not win over the id", async () => {
   await load(dockerArchive({ name: "one:1", layers: [low] }));
   const { id } = findImage(context, "one:1");
   const short = id.slice("sha256:".length, "sha256:".length + 12);
@@ -253,7 +253,7 @@ test("a name that reads as the id of an image does not win over it", async () =>
   expect(findImage(context, short).id).toBe(id);
   expect(findImage(context, id.slice(7)).id).toBe(id);
   expect(findImage(context, `${short}:latest`).id).not.toBe(id);
-  // Fewer digits than any list shows are a word as well: a name is meant, as with Docker.
+  // Fewer digits than a list shows may also be a word: then the name wins, as in Docker.
   await load(dockerArchive({ name: short.slice(0, 4), layers: [high] }));
   expect(findImage(context, short.slice(0, 4)).id).not.toBe(id);
 });
@@ -270,7 +270,7 @@ function manifestOnly(layer: string): Entry[] {
   ];
 }
 
-test("a file that only claims to be a layer that is here does not become its blob", async () => {
+test("a file that only claims to be an existing layer does not become its blob", async () => {
   await load(dockerArchive({ name: "one:1", layers: [low] }));
   const lie = dockerArchive({ name: "lie:1", layers: [high], diffIds: [sha256Digest(low)] });
   await expect(load(lie)).rejects.toThrow("invalid diffID for layer 0");
@@ -278,7 +278,7 @@ test("a file that only claims to be a layer that is here does not become its blo
   expect(rig.store.content.info(sha256Digest(high))).toBeUndefined();
 });
 
-/** As a program may write it that has no name or path for something. */
+/** As a program may write it when it has no name or path for something. */
 const sketch = (changes: object): Uint8Array => {
   const files = manifestOnly("blob").map(({ path, text }) => {
     const own = text!.replace(sha256Digest("x"), sha256Digest(low));
@@ -293,7 +293,7 @@ const sketch = (changes: object): Uint8Array => {
 };
 
 test.each<[object, string]>([
-  // dockerd reads null as "", which is no reference; the rest it cannot read at all.
+  // dockerd reads null as "", which is no reference; it cannot read the others at all.
   [{ RepoTags: [null] }, 'invalid tag "": invalid reference format'],
   [{ RepoTags: ["x:1", null] }, 'invalid tag "": invalid reference format'],
   [{ RepoTags: [""] }, 'invalid tag "": invalid reference format'],
@@ -301,7 +301,7 @@ test.each<[object, string]>([
   [{ RepoTags: ["x:1", ["y:1"]] }, "manifest.json of the archive has RepoTags that are no list of strings"],
   [{ RepoTags: "x:1" }, "manifest.json of the archive has RepoTags that are no list of strings"],
   [{ Layers: [null] }, "manifest.json of the archive has Layers that are no list of strings: [null]"],
-])("manifest.json with %j is refused", async (changes, message) => {
+])("a manifest.json with %j is rejected", async (changes, message) => {
   await expect(load(sketch(changes))).rejects.toThrow(message);
   await expectNothing();
 });
@@ -310,7 +310,7 @@ test.each([[null], [[]], [undefined]])("RepoTags %j: an image without a name", a
   expect(await load(sketch({ RepoTags }))).toMatch(/^Loaded image ID: sha256:[0-9a-f]{64}\n$/);
 });
 
-test("links in an archive are followed inside of it", async () => {
+test("links in an archive are followed inside the archive", async () => {
   const archive = tar([
     { path: "blob", text: low.toString("latin1") },
     { path: "a/layer.tar", kind: "symlink", linkPath: "../blob" },

@@ -1,4 +1,4 @@
-/** Layers as overlays of the kernel: many of them, and never written again. */
+/** Layers as overlays of the kernel: many layers, and layers that are never written again. */
 import { expect, test } from "bun:test";
 import type { ChainId } from "@fathom/spec";
 import {
@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { directory, StoreRig, tar, type Entry } from "./support.ts";
 
-test("125 layers mount, and each of them shows", async () => {
+test("125 layers can be mounted, and each of them is visible", async () => {
   await using rig = await StoreRig.open();
   let top: ChainId | undefined;
   for (let index = 0; index < 125; index++)
@@ -27,7 +27,7 @@ test("125 layers mount, and each of them shows", async () => {
     ).chainId;
   const container = rig.container("deep", top);
   expect(container.lowerPaths).toHaveLength(125);
-  // One file of each layer, one that each overwrites, and what every container has.
+  // One file of each layer, one file that every layer overwrites, and the files that every container has.
   expect(readdirSync(container.mergedPath)).toHaveLength(131);
   expect(readFileSync(join(container.mergedPath, "file0"), "utf8")).toBe("0");
   expect(readFileSync(join(container.mergedPath, "last"), "utf8")).toBe("124");
@@ -76,7 +76,7 @@ test("a container without an image has a root of its own", async () => {
   expect(rig.store.snapshots.list()).toEqual([]);
 });
 
-test("what every container has is made over any image, and no path of the image is followed on the host", async () => {
+test("the files that every container has are made over any image, and the host follows no path of the image", async () => {
   await using rig = await StoreRig.open();
   const shown = (id: string, ...layers: readonly Entry[][]): Record<string, string[]> => {
     let parent: ChainId | undefined;
@@ -109,7 +109,7 @@ test("what every container has is made over any image, and no path of the image 
   expect(shown("below-a-file", etc, [{ path: "etc", text: "a file" }])).toEqual({ ...all, etc: [] });
 });
 
-test("a directory in which own files are made is seen with the image's owner, mode and time", async () => {
+test("a directory in which own files are made keeps the image's owner, mode and time", async () => {
   await using rig = await StoreRig.open();
   const { chainId } = rig.layer(undefined, tar([directory("etc", { mode: 0o2751, uid: 7, gid: 8 })]));
   const { mode, uid, gid, mtimeMs } = lstatSync(join(rig.container("c", chainId).mergedPath, "etc"));

@@ -47,7 +47,10 @@ snapshotterSuite("overlay2", async () => {
 
 type Step = (at: (path: string) => string) => void;
 
-/** Ten steps of a build, each on the layer before. Between them: every kind of entry, whiteouts, opaque directories, xattrs, hard links, sockets, stubs. */
+/**
+ * Ten steps of a build, each on the layer before. Together they have every kind of entry, whiteouts, opaque directories, xattrs, hard links,
+ * sockets, stubs.
+ */
 const steps: readonly Step[] = [
   (at) => {
     for (const directory of ["bin", "data/deep", "etc"]) mkdirSync(at(directory), { recursive: true });
@@ -79,7 +82,7 @@ const steps: readonly Step[] = [
     sys.setxattrat(-100, at("marked"), "security.capability", capability);
     sys.fchownat(-100, at("bin"), 1234, 5678);
   },
-  // What every container has, made by the launcher; one of them is real.
+  // The files that every container has, made by the launcher; one of them is real.
   (at) => {
     for (const directory of ["proc", "sys/fs/cgroup", "dev/pts", "dev/shm"])
       mkdirSync(at(directory), { recursive: true });
@@ -87,7 +90,7 @@ const steps: readonly Step[] = [
     writeFileSync(at("etc/hostname"), "mine");
     symlinkSync("/proc/mounts", at("etc/mtab"));
   },
-  // Stubs alone: this layer is empty.
+  // Only stubs: this layer is empty.
   (at) => {
     mkdirSync(at("proc"), { recursive: true });
     writeFileSync(at("etc/hosts"), "");
@@ -105,7 +108,7 @@ const steps: readonly Step[] = [
 ];
 const capability = Buffer.from("0100000200200000000000000000000000000000", "hex");
 
-test("ten layers are committed without a tar, run over, and have the DiffIds of their tars", async () => {
+test("ten layers are committed without a tar, containers run on them, and they have the DiffIds of their tars", async () => {
   await using rig = await StoreRig.open();
   const { snapshots, layers } = rig.store;
   const committed: Layer[] = [];
@@ -122,7 +125,7 @@ test("ten layers are committed without a tar, run over, and have the DiffIds of 
   expect(committed.map(({ diffId }) => diffId)).toEqual(steps.map(() => undefined));
   expect(new Set(committed.map(({ chainId }) => chainId)).size).toBe(10);
 
-  // Each chain shows what was there after its step.
+  // Each chain shows the files that existed after its step.
   const shown = (top: ChainId): string[] => {
     snapshots.view("look", top, "build");
     using root = rig.mount("look");
@@ -172,7 +175,7 @@ test("ten layers are committed without a tar, run over, and have the DiffIds of 
   expect(described.map(({ size }) => size)).toEqual(committed.map(({ size }) => size));
   expect(described[7]!.size).toBe(0);
 
-  // The same image by its tars, in a store of its own: it shows the same files.
+  // The same image from its tars, in a store of its own: it shows the same files.
   await using other = await StoreRig.open();
   let below: ChainId | undefined;
   for (const { chainId } of committed) {
@@ -231,7 +234,7 @@ test("what a collection reaches: a committed layer by its lease, by a snapshot, 
   await snapshots.remove("look");
   expect((await store.collect()).layers).toEqual([loose.chainId]);
   expect(existsSync(loose.diffPath)).toBe(false);
-  // A layer that comes as a tar finds the one that was described: there is one directory.
+  // A layer that arrives as a tar finds the described layer: there is one directory.
   const again = store.leases.create("again");
   expect(store.layers.hold(described!.chainId, again)).toBe(true);
   const draft = store.layers.draft();

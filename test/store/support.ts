@@ -1,4 +1,4 @@
-/** What the root tests of the store share. */
+/** Shared by the root tests of the store. */
 import { nameText, TarReader, TarWriter, type TarEntryInput } from "@fathom/archive";
 import { silentLogger } from "@fathom/base";
 import type { ChainId } from "@fathom/spec";
@@ -39,7 +39,7 @@ export function tar(entries: readonly Entry[]): Buffer {
   return Buffer.concat(chunks);
 }
 
-/** A store in a directory of its own, and overlays of its containers; all is gone after the scope. */
+/** A store in a directory of its own, and overlays of its containers; everything is removed at the end of the scope. */
 export class StoreRig implements AsyncDisposable {
   readonly root: string;
   readonly store: Store;
@@ -86,7 +86,7 @@ export class StoreRig implements AsyncDisposable {
     return layer;
   }
 
-  /** What is under the key, mounted until the scope ends. */
+  /** The snapshot with this key, mounted until the scope ends. */
   mount(key: string): { readonly path: string } & Disposable {
     const { mergedPath, mount } = this.store.snapshots.get(key)!;
     const fd = sys.openOverlay(mount);

@@ -1,6 +1,7 @@
 /**
  * Trees that change while they are read. Another process swaps one name between a file, a device, a FIFO and a link to a file of the host, as
- * fast as it can; what is read of it is the file, or it is archived as what it is. No device is opened, and nothing waits at the FIFO.
+ * fast as it can. The reader gets the file's content, or the archive has the entry as what it is. No device is opened, and nothing waits at the
+ * FIFO.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { nameText, TarReader, type TarEntry } from "@fathom/archive";
@@ -26,7 +27,7 @@ beforeAll(() => {
   mkdirSync(tree);
   const at = (name: string): string => join(work, name);
   writeFileSync(at("file"), text);
-  // Reads of it give zeros, without end.
+  // Reading it gives zeros without end.
   sys.mknodat(-100, at("device"), S_IFCHR | 0o666, 1, 5);
   sys.mknodat(-100, at("fifo"), S_IFIFO | 0o666, 0, 0);
   symlinkSync("/etc/passwd", at("link"));
@@ -46,7 +47,7 @@ afterAll(async () => {
   rmSync(work, { recursive: true });
 });
 
-/** Kinds that the name was seen as; every file must hold the file's text. */
+/** The kinds that the reader saw; every file must have the file's text. */
 async function kindsSeen(archive: (take: (chunk: Uint8Array) => void) => Promise<unknown>): Promise<Set<string>> {
   const kinds = new Set<string>();
   const patience = Date.now() + 30_000;
@@ -79,7 +80,7 @@ test("cp and export of a directory", async () => {
   expect([...kinds].sort()).toEqual(all);
 }, 60_000);
 
-test("cp of the thing itself", async () => {
+test("cp of the entry itself", async () => {
   const kinds = await kindsSeen((take) => archiveTree("/x", "x", take));
   expect([...kinds].sort()).toEqual(all);
 }, 60_000);

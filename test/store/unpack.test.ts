@@ -1,4 +1,4 @@
-/** Layers unpacked by root: what comes out, and what is refused. */
+/** Layers unpacked by root: the result, and what is rejected. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { TarWriter, type TarEntryInput } from "@fathom/archive";
 import { createLayerUnpacker } from "@fathom/store";
@@ -52,7 +52,7 @@ function unpack(entries: readonly Entry[], chunkSize = 700) {
 }
 
 const path = (name: string): string => join(diff, name);
-/** Descriptors that lead into the test's directory; the runtime opens and closes others as it likes. */
+/** Descriptors that lead into the test's directory; the runtime opens and closes others at any time. */
 const openDescriptors = (): number =>
   readdirSync("/proc/self/fd").filter((fd) => {
     try {
@@ -97,7 +97,7 @@ test("files, directories, links, devices with owner, mode, time and xattrs", () 
   expect(openDescriptors()).toBe(before);
 });
 
-test("whiteouts and opaque directories take overlayfs's form", () => {
+test("whiteouts and opaque directories get overlayfs's form", () => {
   unpack([
     { path: "dir/.wh.gone" },
     { path: "dir/.wh..wh..opq" },
@@ -117,7 +117,7 @@ test("whiteouts and opaque directories take overlayfs's form", () => {
   expect(existsSync(path("dir/.wh..wh.plnk"))).toBe(false);
 });
 
-test("a later entry takes the place of an earlier one", () => {
+test("a later entry replaces an earlier one", () => {
   unpack([
     { path: "a/b/c", text: "1" },
     { path: "a", text: "file now" },
@@ -129,7 +129,7 @@ test("a later entry takes the place of an earlier one", () => {
   expect(readFileSync(path("l/in"), "utf8")).toBe("x");
 });
 
-test("a time that no file can have becomes the epoch, as with Docker", () => {
+test("a time that no file can have becomes the epoch, as in Docker", () => {
   const far = 10n ** 19n;
   unpack([
     { path: "late/", kind: "directory", mtimeNs: far },
@@ -141,7 +141,7 @@ test("a time that no file can have becomes the epoch, as with Docker", () => {
   expect(lstatSync(path("last")).mtime.getUTCFullYear()).toBe(2262);
 });
 
-describe("refused, and nothing is outside of the layer afterwards", () => {
+describe("rejected, and nothing exists outside of the layer afterwards", () => {
   test.each<[string, Entry[], string]>([
     ["climbing out", [{ path: "../evil", text: "x" }], '".." in it'],
     ["climbing out in the middle", [{ path: "a/../../evil", text: "x" }], '".." in it'],

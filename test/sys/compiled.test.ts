@@ -1,4 +1,4 @@
-/** The compiled executable: what it carries is loaded from memory, and the directory it is started in has no say. */
+/** The compiled executable: its parts are loaded from memory, and the directory in which it is started has no influence. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,7 +27,7 @@ beforeAll(() => {
 }, 60_000);
 afterAll(() => rmSync(place, { recursive: true, force: true }));
 
-test("addon and helper come out of the executable, with no file in any temp folder", () => {
+test("addon and helper come from the executable, with no file in any temp folder", () => {
   const temp = join(place, "temp");
   mkdirSync(temp);
   const run = Bun.spawnSync(
@@ -46,7 +46,7 @@ test("addon and helper come out of the executable, with no file in any temp fold
   expect(trace.stdout.toString().trim()).toBe("0");
 });
 
-test("a bunfig.toml or .env of the current directory is not obeyed", () => {
+test("a bunfig.toml or .env of the current directory is ignored", () => {
   const hostile = join(place, "hostile");
   mkdirSync(hostile);
   writeFileSync(join(hostile, "bunfig.toml"), 'preload = ["./evil.ts"]\n');
@@ -56,7 +56,7 @@ test("a bunfig.toml or .env of the current directory is not obeyed", () => {
   expect(run.stderr.toString()).toBe("");
   const told = decodeDocument(report, JSON.parse(run.stdout.toString()), "the report");
   expect([told.preloaded, told.fromDotenv]).toEqual([false, null]);
-  // The trap works: the same directory does reach a plain bun, so the test above can fail.
+  // The trap works: plain bun does read the same directory, so the test above can fail.
   const plain = Bun.spawnSync([process.execPath, join(root, "test/sys/embedded-main.ts")], { cwd: hostile });
   expect(plain.stderr.toString()).toContain("preload ran");
 });

@@ -1,4 +1,4 @@
-/** The program that compiled.test.ts compiles: it uses the embedded addon and helper, here and in a worker. */
+/** The program that compiled.test.ts compiles: it uses the embedded addon and helper, in this thread and in a worker. */
 import { createSys, helperExecutable } from "@fathom/sys";
 
 const sys = createSys();

@@ -24,7 +24,7 @@ function directory(): { path: string } & Disposable {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** Layers with a file each, the uppermost first, and one file that all of them have. */
+/** Layers with one file each, the uppermost first, and one file that all of them have. */
 function layers(path: string, count: number, prefix = "layer"): string[] {
   return Array.from({ length: count }, (_, index) => {
     const layer = join(path, `${prefix}${index}`);
@@ -49,7 +49,7 @@ describe("openOverlay", () => {
   for (const count of [1, 2, 125, 400]) {
     test(`${count} layers`, () => {
       using dir = directory();
-      // One layer alone needs an upper one; two lower ones are a read-only view.
+      // A single layer needs an upper one; two lower ones give a read-only view.
       mkdirSync(join(dir.path, "upper"));
       mkdirSync(join(dir.path, "work"));
       const before = mountCount();
@@ -69,7 +69,7 @@ describe("openOverlay", () => {
     });
   }
 
-  test("125 layers the way of kernels before 6.8", () => {
+  test("125 layers as for kernels before 6.8", () => {
     using dir = directory();
     mkdirSync(join(dir.path, "upper, and: more"));
     mkdirSync(join(dir.path, "work"));
@@ -99,7 +99,7 @@ describe("openOverlay", () => {
     sys.close(fd);
   });
 
-  test("a missing layer is named", () => {
+  test("the error names a missing layer", () => {
     using dir = directory();
     const missing = join(dir.path, "gone");
     let caught: unknown;
@@ -111,7 +111,7 @@ describe("openOverlay", () => {
     expect(isSysError(caught, "ENOENT") && caught.message).toContain(missing);
   });
 
-  test("one lower directory without an upper is refused", () => {
+  test("one lower directory without an upper is rejected", () => {
     using dir = directory();
     expect(() => sys.openOverlay({ lower: layers(dir.path, 1) })).toThrow(
       "fsconfig overlay with 1 layers: Invalid argument (EINVAL)",
@@ -119,7 +119,7 @@ describe("openOverlay", () => {
   });
 });
 
-test("a detached mount is attached, cloned, and let go", () => {
+test("a detached mount is attached, cloned, and released", () => {
   using dir = directory();
   const target = join(dir.path, "target");
   mkdirSync(target);

@@ -13,7 +13,7 @@ const devices = (): string[] =>
     .map((line) => line.split(":")[0]!.trim());
 
 describe("a network namespace", () => {
-  test("is new, has lo alone, and this thread never enters it", () => {
+  test("is new, has only lo, and this thread never enters it", () => {
     const before = ownNamespace();
     const fd = sys.createNetworkNamespace();
     expect(ownNamespace()).toBe(before);
@@ -62,7 +62,7 @@ describe("a network namespace", () => {
     view.setUint16(4, 18, true);
     view.setUint16(6, NLM_F_REQUEST | NLM_F_DUMP, true);
     view.setUint32(8, 1, true);
-    // One link, and the end.
+    // One link, and the end of the list.
     expect(sys.netlinkTransact(socket, request, 1).length).toBe(2);
     sys.close(socket);
     sys.close(sys.openNetlink(NETLINK_NETFILTER, fd));
