@@ -1,5 +1,6 @@
 /** The real docker CLI against the fake backend. Skipped where there is no docker program. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { countUpload } from "./testing/count-upload.ts";
 import { startTestServer, type TestServer } from "./testing/test-server.ts";
 
 const docker = Bun.which("docker");
@@ -79,12 +80,15 @@ describe.skipIf(docker === null)("docker", () => {
   });
 
   test("load sends the archive", async () => {
-    server.fake.uploaded = 0;
+    server.fake.images.load = countUpload();
     const { code, out } = await run(["load"], "x".repeat(3_000_000));
     expect([code, out]).toEqual([0, "Loaded image: 3000000 bytes\n"]);
   });
 
   test("save gives the archive", async () => {
+    server.fake.images.save = async function* () {
+      yield Buffer.alloc(1 << 20, "s");
+    };
     expect((await run(["save", "x"])).out.length).toBe(1 << 20);
   });
 
@@ -93,7 +97,7 @@ describe.skipIf(docker === null)("docker", () => {
     const waiting = run(["wait", "w"]);
     // sleep: the request of the CLI is mostly there by then; where it comes later, its answer is the same
     await Bun.sleep(100);
-    server.fake.find("w").process?.end(5);
+    server.fake.containers.find("w").process?.end(5);
     expect((await waiting).out).toBe("5\n");
     expect((await run(["version", "--format", "{{.Server.Version}} {{.Client.APIVersion}}"])).out).toStartWith(
       "0.0.0-fake 1.",

@@ -78,4 +78,28 @@ describe("planned faults", () => {
     faults.hangNext("adder.add");
     expect(() => adder.add(1)).toThrow("cannot hang");
   });
+
+  test("a stream fails with its first value, or hangs before it", async () => {
+    const faults = new Faults();
+    const source = faults.wrap("source", {
+      async *numbers(_signal?: AbortSignal) {
+        yield* [1, 2];
+      },
+    });
+    faults.failNext("source.numbers", new Error("mine"));
+    await expect(Array.fromAsync(source.numbers())).rejects.toThrow("mine");
+
+    const hang = faults.hangNext("source.numbers");
+    const values = Array.fromAsync(source.numbers());
+    await hang.reached;
+    hang.goOn();
+    expect(await values).toEqual([1, 2]);
+
+    faults.hangNext("source.numbers");
+    const controller = new AbortController();
+    const stopped = Array.fromAsync(source.numbers(controller.signal));
+    controller.abort(new Error("too long"));
+    await expect(stopped).rejects.toThrow("too long");
+    expect(await Array.fromAsync(source.numbers())).toEqual([1, 2]);
+  });
 });

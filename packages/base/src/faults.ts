@@ -7,7 +7,7 @@ import { EngineError } from "./errors.ts";
 export interface FaultCall {
   /** For example "supervisor.signal". */
   readonly name: string;
-  /** True for an async function: it can hang, and it rejects when it fails. Another function can only throw. */
+  /** True for an async function and an async generator: it can hang, and it rejects when it fails. Another function can only throw. */
   readonly waits: boolean;
 }
 
@@ -30,6 +30,7 @@ interface Plan {
 }
 
 const AsyncFunction = (async () => undefined).constructor as FunctionConstructor;
+const AsyncGeneratorFunction = async function* () {}.constructor as FunctionConstructor;
 
 export class Faults {
   /** All calls since this object was made, or since `forget`. */
@@ -81,8 +82,13 @@ export class Faults {
         const value: unknown = Reflect.get(target, property);
         if (typeof value !== "function") return value;
         const method = typeof property === "string" ? property : (property.description ?? "").replace("Symbol.", "");
-        const call: FaultCall = { name: `${name}.${method}`, waits: value instanceof AsyncFunction };
-        return (...args: unknown[]): unknown => this.#call(call, () => Reflect.apply(value, target, args), args);
+        const streams: boolean = value instanceof AsyncGeneratorFunction;
+        const call: FaultCall = { name: `${name}.${method}`, waits: streams || value instanceof AsyncFunction };
+        return (...args: unknown[]): unknown => {
+          const answer = this.#call(call, () => Reflect.apply(value, target, args), args);
+          // What was planned happens when the first value is asked for.
+          return streams && answer instanceof Promise ? streamOf(answer as Promise<AsyncIterable<unknown>>) : answer;
+        };
       },
     });
   }
@@ -122,6 +128,10 @@ export class Faults {
     if (waits) return Promise.reject(error);
     throw error;
   }
+}
+
+async function* streamOf(answer: Promise<AsyncIterable<unknown>>): AsyncGenerator<unknown> {
+  yield* await answer;
 }
 
 /** Rejects when a signal among the arguments aborts. */

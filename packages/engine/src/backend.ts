@@ -1,7 +1,7 @@
 /**
  * The engine as servers ask it, an area each. A server parses HTTP, checks bodies with the decoders of `@fathom/spec`, adapts answers to the negotiated version and
  * frames streams; everything that means something happens behind this interface. Methods take and give Docker's own JSON shapes (newest version), so that there is one
- * vocabulary from the wire to the database. Every implementation and every fake runs `testing/backend-suite.ts`.
+ * vocabulary from the wire to the database. Every implementation and every fake runs the suites in `testing/suites/`.
  *
  * Errors: EngineError; the server maps its codes to statuses. Messages are what the user sees, in Docker's words where clients match.
  * Names: `container` arguments are what the user typed: name, id or unique id prefix.
@@ -87,7 +87,10 @@ export interface SystemBackend {
   version(): SystemVersion;
   info(): Promise<SystemInfo>;
   diskUsage(types: readonly string[]): Promise<DiskUsage>;
-  /** Past events since `since`, then live ones until `until` or abort. */
+  /**
+   * Past events since `since`, then live ones until `until` or abort. Listens from this call on, not from the first event that is asked for.
+   * @throws invalid-argument at once, for an unknown filter: the server has not answered yet
+   */
   events(request: EventQuery, signal: AbortSignal): AsyncIterable<EventMessage>;
   /** Checks credentials against a registry. */
   authenticate(auth: RegistryAuth, signal: AbortSignal): Promise<{ Status: string; IdentityToken?: string }>;

@@ -119,9 +119,9 @@ describe("attach", () => {
     await client.until((text) => text.endsWith("\u0001a"));
     client.send("xlost");
     expect(await client.all()).not.toContain("lost");
-    expect(server.fake.find("keys").process?.running).toBe(true);
-    expect(server.fake.calls.some(({ name, args }) => name === "detached" && args[0] === "keys")).toBe(true);
-    server.fake.find("keys").process?.end(0);
+    expect(server.fake.containers.find("keys").process?.running).toBe(true);
+    expect(server.fake.containers.find("keys").detached).toBe(1);
+    server.fake.containers.find("keys").process?.end(0);
   });
 
   test("without stdin what the client sends is dropped, and its half-close does not end the output", async () => {
@@ -132,9 +132,9 @@ describe("attach", () => {
     await client.until((text) => text.endsWith("\r\n\r\n"));
     // sleep: what must be ignored comes meanwhile
     await Bun.sleep(30);
-    server.fake.find("deaf").process?.print(1, "out");
+    server.fake.containers.find("deaf").process?.print(1, "out");
     await client.until((text) => text.endsWith("out"));
-    server.fake.find("deaf").process?.end(0);
+    server.fake.containers.find("deaf").process?.end(0);
     expect(await client.all()).not.toContain("ignored");
   });
 
@@ -153,7 +153,7 @@ describe("attach", () => {
     client.close();
     // sleep: the server hears of the hangup meanwhile; both orders must work
     await Bun.sleep(20);
-    const process = server.fake.find("left").process;
+    const process = server.fake.containers.find("left").process;
     for (let index = 0; index < 20; index++) process?.print(1, "anybody?");
     // sleep: the writes to the closed connection fail meanwhile, and the process must not mind
     await Bun.sleep(20);
@@ -190,7 +190,7 @@ describe("exec", () => {
     const { Id: id } = (await created.json()) as { Id: string };
     const response = await server.post(`/exec/${id}/start`, { Detach: true });
     expect([response.status, await response.text()]).toEqual([200, ""]);
-    server.fake.find("box").process?.end(0);
+    server.fake.containers.find("box").process?.end(0);
   });
 });
 
@@ -201,7 +201,7 @@ test("a large output arrives whole at a slow reader", async () => {
   await client.until((text) => text.endsWith("\r\n\r\n"));
   const headLength = client.received.length;
   client.socket.pause();
-  const process = server.fake.find("big").process;
+  const process = server.fake.containers.find("big").process;
   const piece = Buffer.alloc(64 * 1024, "y");
   for (let index = 0; index < 256; index++) process?.print(1, piece);
   process?.end(0);

@@ -9,7 +9,7 @@ import {
 } from "@fathom/spec";
 import { adaptInspect, adaptSummary } from "../adapt/container.ts";
 import { adaptCreate } from "../adapt/create.ts";
-import type { Backend, ContainerBackend, WaitCondition } from "@fathom/engine";
+import type { ContainerBackend, WaitCondition } from "@fathom/engine";
 import { optionalJson, requiredJson, type ApiRequest, type Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
 
@@ -163,24 +163,24 @@ async function commit(backend: ContainerBackend, request: ApiRequest): Promise<v
   response.json(201, created);
 }
 
-export function addContainerRoutes(router: Router<Handler>, backend: Backend): void {
-  router.add("GET", "/containers/json", (request) => list(backend.containers, request));
-  router.add("POST", "/fathom/explain", (request) => explain(backend.containers, request));
-  router.add("POST", "/containers/create", (request) => create(backend.containers, request));
-  router.add("POST", "/containers/prune", (request) => prune(backend.containers, request));
-  router.add("GET", "/containers/*/json", (request) => inspect(backend.containers, request));
-  router.add("GET", "/containers/*/top", (request) => top(backend.containers, request));
-  router.add("GET", "/containers/*/changes", (request) => changes(backend.containers, request));
-  router.add("POST", "/containers/*/start", (request) => start(backend.containers, request));
-  router.add("POST", "/containers/*/stop", (request) => stop(backend.containers, request));
-  router.add("POST", "/containers/*/restart", (request) => restart(backend.containers, request));
-  router.add("POST", "/containers/*/kill", (request) => kill(backend.containers, request));
-  router.add("POST", "/containers/*/wait", (request) => wait(backend.containers, request));
-  router.add("POST", "/containers/*/rename", (request) => rename(backend.containers, request));
-  router.add("POST", "/containers/*/pause", (request) => pause(backend.containers, request));
-  router.add("POST", "/containers/*/unpause", (request) => unpause(backend.containers, request));
-  router.add("POST", "/containers/*/update", (request) => update(backend.containers, request));
-  router.add("POST", "/containers/*/resize", (request) => resize(backend.containers, request));
-  router.add("DELETE", "/containers/*", (request) => remove(backend.containers, request));
-  router.add("POST", "/commit", (request) => commit(backend.containers, request));
+export function addContainerRoutes(router: Router<Handler>, containers: ContainerBackend): void {
+  router.add("GET", "/containers/json", (request) => list(containers, request));
+  router.add("POST", "/fathom/explain", (request) => explain(containers, request));
+  router.add("POST", "/containers/create", (request) => create(containers, request));
+  router.add("POST", "/containers/prune", (request) => prune(containers, request));
+  router.add("GET", "/containers/*/json", (request) => inspect(containers, request));
+  router.add("GET", "/containers/*/top", (request) => top(containers, request));
+  router.add("GET", "/containers/*/changes", (request) => changes(containers, request));
+  router.add("POST", "/containers/*/start", (request) => start(containers, request));
+  router.add("POST", "/containers/*/stop", (request) => stop(containers, request));
+  router.add("POST", "/containers/*/restart", (request) => restart(containers, request));
+  router.add("POST", "/containers/*/kill", (request) => kill(containers, request));
+  router.add("POST", "/containers/*/wait", (request) => wait(containers, request));
+  router.add("POST", "/containers/*/rename", (request) => rename(containers, request));
+  router.add("POST", "/containers/*/pause", (request) => pause(containers, request));
+  router.add("POST", "/containers/*/unpause", (request) => unpause(containers, request));
+  router.add("POST", "/containers/*/update", (request) => update(containers, request));
+  router.add("POST", "/containers/*/resize", (request) => resize(containers, request));
+  router.add("DELETE", "/containers/*", (request) => remove(containers, request));
+  router.add("POST", "/commit", (request) => commit(containers, request));
 }

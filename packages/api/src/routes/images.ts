@@ -1,5 +1,5 @@
 /** Endpoints of images. */
-import type { Backend, ImageBackend } from "@fathom/engine";
+import type { ImageBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
 import { formatPlatform, type ProgressMessage, decodePlatform } from "@fathom/spec";
 import { adaptImageInspect, adaptImageSummary } from "../adapt/image.ts";
@@ -149,16 +149,16 @@ async function save(backend: ImageBackend, request: ApiRequest): Promise<void> {
   });
 }
 
-export function addImageRoutes(router: Router<Handler>, backend: Backend): void {
-  router.add("GET", "/images/json", (request) => list(backend.images, request));
-  router.add("GET", "/images/get", (request) => save(backend.images, request));
-  router.add("GET", "/images/*/get", (request) => save(backend.images, request));
-  router.add("GET", "/images/*/json", (request) => inspect(backend.images, request));
-  router.add("GET", "/images/*/history", (request) => history(backend.images, request));
-  router.add("POST", "/images/create", (request) => create(backend.images, request));
-  router.add("POST", "/images/load", (request) => load(backend.images, request));
-  router.add("POST", "/images/prune", (request) => prune(backend.images, request));
-  router.add("POST", "/images/*/tag", (request) => tag(backend.images, request));
-  router.add("POST", "/images/*/push", (request) => push(backend.images, request));
-  router.add("DELETE", "/images/*", (request) => remove(backend.images, request));
+export function addImageRoutes(router: Router<Handler>, images: ImageBackend): void {
+  router.add("GET", "/images/json", (request) => list(images, request));
+  router.add("GET", "/images/get", (request) => save(images, request));
+  router.add("GET", "/images/*/get", (request) => save(images, request));
+  router.add("GET", "/images/*/json", (request) => inspect(images, request));
+  router.add("GET", "/images/*/history", (request) => history(images, request));
+  router.add("POST", "/images/create", (request) => create(images, request));
+  router.add("POST", "/images/load", (request) => load(images, request));
+  router.add("POST", "/images/prune", (request) => prune(images, request));
+  router.add("POST", "/images/*/tag", (request) => tag(images, request));
+  router.add("POST", "/images/*/push", (request) => push(images, request));
+  router.add("DELETE", "/images/*", (request) => remove(images, request));
 }

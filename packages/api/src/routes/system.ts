@@ -1,5 +1,5 @@
 /** Endpoints of the daemon itself. */
-import type { Backend, SystemBackend } from "@fathom/engine";
+import type { SystemBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
 import { diskUsageTypes } from "@fathom/spec";
 import { adaptDiskUsage, adaptInfo, formatEvent } from "../adapt/system.ts";
@@ -62,12 +62,12 @@ async function authenticate(backend: SystemBackend, request: ApiRequest): Promis
   request.response.json(200, await backend.authenticate(auth, request.exchange.signal));
 }
 
-export function addSystemRoutes(router: Router<Handler>, backend: Backend): void {
+export function addSystemRoutes(router: Router<Handler>, system: SystemBackend): void {
   router.add("GET", "/_ping", ping);
   router.add("HEAD", "/_ping", pingHead);
-  router.add("GET", "/version", (request) => version(backend.system, request));
-  router.add("GET", "/info", (request) => info(backend.system, request));
-  router.add("GET", "/events", (request) => events(backend.system, request));
-  router.add("GET", "/system/df", (request) => diskUsage(backend.system, request));
-  router.add("POST", "/auth", (request) => authenticate(backend.system, request));
+  router.add("GET", "/version", (request) => version(system, request));
+  router.add("GET", "/info", (request) => info(system, request));
+  router.add("GET", "/events", (request) => events(system, request));
+  router.add("GET", "/system/df", (request) => diskUsage(system, request));
+  router.add("POST", "/auth", (request) => authenticate(system, request));
 }

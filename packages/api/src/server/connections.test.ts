@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
+import { countUpload } from "../testing/count-upload.ts";
 import { startTestServer, type TestServer } from "../testing/test-server.ts";
 
 let server: TestServer;
@@ -83,7 +84,7 @@ test("HTTP/1.0 and Connection: close end the connection", async () => {
 test("a stream for HTTP/1.0 has no chunks", async () => {
   const text = await server.connect().send("POST /images/create?fromImage=x HTTP/1.0\r\n\r\n").all();
   expect(text).not.toContain("chunked");
-  expect(text).toEndWith('{"status":"Status: Downloaded newer image for x"}\r\n');
+  expect(text).toEndWith('{"status":"Status: Downloaded newer image for x:latest"}\r\n');
 });
 
 test("a client that half-closes after its request still gets the answer", async () => {
@@ -160,8 +161,9 @@ describe("what is not HTTP", () => {
 describe("backpressure", () => {
   test("an upload is read no faster than the backend takes it", async () => {
     let release: (() => void) | undefined;
-    server.fake.uploaded = 0;
-    server.fake.uploadPace = () => new Promise((resolve) => (release = resolve));
+    const { load } = server.fake.images;
+    let pace = (): Promise<void> => new Promise((resolve) => (release = resolve));
+    server.fake.images.load = countUpload(() => pace());
     const size = 64 << 20;
     const client = server.connect().send(`POST /images/load HTTP/1.1\r\nContent-Length: ${size}\r\n\r\n`);
     client.send(Buffer.alloc(size));
@@ -169,26 +171,27 @@ describe("backpressure", () => {
     await Bun.sleep(300);
     // What the client could not send is still with it: the server holds at most its input limit and the kernel its buffers.
     expect(client.socket.writableLength).toBeGreaterThan(size / 2);
-    server.fake.uploadPace = async () => undefined;
+    pace = async () => undefined;
     release?.();
     await client.until((text) => text.endsWith("0\r\n\r\n"), 20_000);
     expect(client.received).toContain(`Loaded image: ${size} bytes`);
     client.close();
+    server.fake.images.load = load;
   });
 
   test("a client that does not read stops the stream", async () => {
     await server.post("/containers/create?name=flood", { Image: "x", Cmd: ["flood", "400"] });
     await server.post("/containers/flood/start");
-    const log = server.fake.find("flood").process?.log ?? [];
+    const log = server.fake.containers.find("flood").process?.log ?? [];
     let given = 0;
-    const { logs } = server.fake;
-    server.fake.logs = () =>
-      (async function* () {
-        for (const piece of log) {
-          given++;
-          yield piece;
-        }
-      })();
+    const { logs } = server.fake.containers;
+    async function* counted(): AsyncGenerator<Uint8Array> {
+      for (const piece of log) {
+        given++;
+        yield piece;
+      }
+    }
+    server.fake.containers.logs = async () => ({ tty: false, stream: counted() });
     const client = server.connect();
     client.socket.pause();
     client.send("GET /containers/flood/logs?stdout=1 HTTP/1.0\r\n\r\n");
@@ -198,7 +201,7 @@ describe("backpressure", () => {
     client.socket.resume();
     expect((await client.all(20_000)).length).toBeGreaterThan(400 * 64 * 1024);
     expect(given).toBe(log.length);
-    server.fake.logs = logs;
+    server.fake.containers.logs = logs;
   });
 });
 

@@ -11,12 +11,7 @@ import { errorBody, statusOf } from "../request/errors.ts";
 import { Query } from "../request/query.ts";
 import type { ApiRequest, Handler } from "../request/request.ts";
 import { Router } from "../request/router.ts";
-import { addContainerRoutes } from "../routes/containers.ts";
-import { addImageRoutes } from "../routes/images.ts";
-import { addMissingRoutes } from "../routes/missing.ts";
-import { addStreamRoutes } from "../routes/streams.ts";
-import { addSystemRoutes } from "../routes/system.ts";
-import { addNetworkRoutes, addVolumeRoutes } from "../routes/volumes.ts";
+import { addRoutes } from "../routes/routes.ts";
 import { claimSocketPath, finishSocketFile } from "./socket-file.ts";
 import { formatVersion, maximumVersion, splitVersion } from "../request/versions.ts";
 
@@ -62,13 +57,7 @@ class Server implements ApiServer {
       `Docker-Experimental: ${options.experimental === true}\r\n` +
       `Ostype: linux\r\n` +
       `Server: Fathom/${options.version} (linux)\r\n`;
-    addSystemRoutes(this.#router, options.backend);
-    addContainerRoutes(this.#router, options.backend);
-    addStreamRoutes(this.#router, options.backend);
-    addImageRoutes(this.#router, options.backend);
-    addVolumeRoutes(this.#router, options.backend);
-    addNetworkRoutes(this.#router, options.backend);
-    addMissingRoutes(this.#router, options.backend.containers);
+    addRoutes(this.#router, options.backend);
     this.#router.add("GET", "/debug", ({ response }) => response.json(200, options.debug?.() ?? {}));
   }
 

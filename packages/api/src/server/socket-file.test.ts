@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { ApiServer } from "../contract.ts";
 import { createApiServer } from "./server.ts";
 import { groupId } from "./socket-file.ts";
-import { createFakeBackend } from "../testing/fake-backend.ts";
+import { FakeBackend } from "../testing/fake/fake-backend.ts";
 
 let directory: string;
 let servers: ApiServer[];
@@ -21,7 +21,7 @@ afterEach(async () => {
 });
 
 function server(): ApiServer {
-  const created = createApiServer({ backend: createFakeBackend().backend, logger: silentLogger, version: "0" });
+  const created = createApiServer({ backend: new FakeBackend().backend, logger: silentLogger, version: "0" });
   servers.push(created);
   return created;
 }
@@ -76,7 +76,7 @@ test("one that listens and accepts nobody at the moment is left alone", async ()
   const listening = sys.listenUnix(place, "busy.sock", 0o600, 0);
   const waiting = sys.connectUnix(place, "busy.sock");
   try {
-    const claimed = createApiServer({ backend: createFakeBackend().backend, logger: silentLogger, version: "0", sys });
+    const claimed = createApiServer({ backend: new FakeBackend().backend, logger: silentLogger, version: "0", sys });
     servers.push(claimed);
     await expect(claimed.listen({ path })).rejects.toThrow("another daemon answers there");
     expect((await stat(path)).isSocket()).toBe(true);

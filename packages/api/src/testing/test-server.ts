@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ApiServer, ApiServerOptions } from "../contract.ts";
 import { createApiServer } from "../server/server.ts";
-import { createFakeBackend, type FakeBackend } from "./fake-backend.ts";
+import { FakeBackend } from "./fake/fake-backend.ts";
 import { RawClient } from "./raw-client.ts";
 
 export interface TestServer extends AsyncDisposable {
@@ -23,10 +23,10 @@ export interface TestServer extends AsyncDisposable {
 export async function startTestServer(more: Partial<ApiServerOptions> = {}): Promise<TestServer> {
   const directory = await mkdtemp(join(tmpdir(), "fathom-api-"));
   const path = join(directory, "api.sock");
-  const { fake, backend } = createFakeBackend();
+  const fake = new FakeBackend();
   const requests: string[] = [];
   const server = createApiServer({
-    backend,
+    backend: fake.backend,
     logger: silentLogger,
     version: "0.0.0-test",
     onRequest: (name) => {

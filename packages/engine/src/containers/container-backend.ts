@@ -80,8 +80,8 @@ export function createContainerBackend(engine: EngineContext): ContainerBackend 
     },
     remove: (name, options) => removeByName(engine, name, options),
     rename: (name, newName) => renameContainer(engine, name, newName),
-    pause: (name) => inDockersWords(pauseContainer(engine, engine.containers.find(name))),
-    unpause: (name) => inDockersWords(unpauseContainer(engine, engine.containers.find(name))),
+    pause: async (name) => inDockersWords(pauseContainer(engine, engine.containers.find(name))),
+    unpause: async (name) => inDockersWords(unpauseContainer(engine, engine.containers.find(name))),
     update: (name, body) => updateContainer(engine, name, body),
     resize: (name, rows, columns) => resizeContainer(engine, name, rows, columns),
     top: async (name, psArguments) => {

@@ -1,4 +1,7 @@
-/** Images in memory: names and ids, without layers. An archive of them is their description as JSON. */
+/**
+ * Images in memory: names and ids, without layers. An archive of them is their description as JSON. The registry has every name without "nosuch" in it; a pull of a
+ * name with "broken" in it fails after its first message.
+ */
 import { EngineError } from "@fathom/base";
 import {
   familiarString,
@@ -31,7 +34,6 @@ interface FakeImage {
 
 export class FakeImages implements ImageBackend {
   readonly images = new Map<string, FakeImage>();
-  /** What the fake registry does not have: names that contain "nosuch". A pull of a name that contains "broken" fails after its first message. */
   #made = 0;
 
   async list({ filters }: ImageListRequest): Promise<ImageSummary[]> {

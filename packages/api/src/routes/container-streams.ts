@@ -1,9 +1,8 @@
-/** Endpoints whose bytes come from a process or go to one: attach, logs, exec, archives. */
-import type { Backend, ContainerBackend, ExecBackend } from "@fathom/engine";
+/** Endpoints of a container whose answers are streams: attach, logs, archives. */
+import type { ContainerBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
-import { decodeExecCreate, decodeExecStart } from "@fathom/spec";
-import { join, serveAttach, streamType, takeOver } from "../hijack/hijack.ts";
-import { optionalJson, streamBytes, type ApiRequest, type Handler } from "../request/request.ts";
+import { serveAttach, streamType } from "../hijack/hijack.ts";
+import { streamBytes, type ApiRequest, type Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
 
 async function attach(backend: ContainerBackend, request: ApiRequest): Promise<void> {
@@ -54,34 +53,6 @@ function tailOf(text: string | undefined): number | "all" {
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : "all";
 }
 
-async function execCreate(backend: ExecBackend, request: ApiRequest): Promise<void> {
-  const { name, response, version } = request;
-  const body = decodeExecCreate(await optionalJson(request));
-  if (body.Cmd === null || body.Cmd.length === 0)
-    throw new EngineError("invalid-argument", "No exec command specified");
-  const { ConsoleSize: size, ...rest } = body;
-  response.json(201, await backend.create(name, size && version >= 42 ? body : rest));
-}
-
-async function execStart(backend: ExecBackend, request: ApiRequest): Promise<void> {
-  const { exchange, name, response, version } = request;
-  exchange.expectHijack();
-  const body = decodeExecStart(await optionalJson(request));
-  const consoleSize = body.Tty && version >= 42 ? (body.ConsoleSize ?? undefined) : undefined;
-  const attachment = await backend.start(name, { detach: body.Detach, consoleSize }, exchange.signal);
-  if (body.Detach || attachment === undefined) return response.empty(200);
-  await join(takeOver(request, body.Tty), attachment, true, exchange.signal);
-}
-
-async function execInspect(backend: ExecBackend, { name, response }: ApiRequest): Promise<void> {
-  response.json(200, await backend.inspect(name));
-}
-
-async function execResize(backend: ExecBackend, { name, query, response }: ApiRequest): Promise<void> {
-  await backend.resize(name, query.cells("h"), query.cells("w"));
-  response.empty(200);
-}
-
 async function exportContainer(backend: ContainerBackend, request: ApiRequest): Promise<void> {
   const stream = await backend.export(request.name, request.exchange.signal);
   await streamBytes(request, stream, { contentType: "application/octet-stream", startAtOnce: false });
@@ -111,14 +82,10 @@ async function archiveGet(backend: ContainerBackend, request: ApiRequest): Promi
   await streamBytes(request, tar, { contentType: "application/x-tar", startAtOnce: false });
 }
 
-export function addStreamRoutes(router: Router<Handler>, backend: Backend): void {
-  router.add("POST", "/containers/*/attach", (request) => attach(backend.containers, request));
-  router.add("GET", "/containers/*/logs", (request) => logs(backend.containers, request));
-  router.add("GET", "/containers/*/export", (request) => exportContainer(backend.containers, request));
-  router.add("HEAD", "/containers/*/archive", (request) => archiveHead(backend.containers, request));
-  router.add("GET", "/containers/*/archive", (request) => archiveGet(backend.containers, request));
-  router.add("POST", "/containers/*/exec", (request) => execCreate(backend.execs, request));
-  router.add("POST", "/exec/*/start", (request) => execStart(backend.execs, request));
-  router.add("POST", "/exec/*/resize", (request) => execResize(backend.execs, request));
-  router.add("GET", "/exec/*/json", (request) => execInspect(backend.execs, request));
+export function addContainerStreamRoutes(router: Router<Handler>, containers: ContainerBackend): void {
+  router.add("POST", "/containers/*/attach", (request) => attach(containers, request));
+  router.add("GET", "/containers/*/logs", (request) => logs(containers, request));
+  router.add("GET", "/containers/*/export", (request) => exportContainer(containers, request));
+  router.add("HEAD", "/containers/*/archive", (request) => archiveHead(containers, request));
+  router.add("GET", "/containers/*/archive", (request) => archiveGet(containers, request));
 }

@@ -1,0 +1,42 @@
+/** Endpoints of execs. */
+import type { ExecBackend } from "@fathom/engine";
+import { EngineError } from "@fathom/base";
+import { decodeExecCreate, decodeExecStart } from "@fathom/spec";
+import { join, takeOver } from "../hijack/hijack.ts";
+import { optionalJson, type ApiRequest, type Handler } from "../request/request.ts";
+import type { Router } from "../request/router.ts";
+
+async function create(backend: ExecBackend, request: ApiRequest): Promise<void> {
+  const { name, response, version } = request;
+  const body = decodeExecCreate(await optionalJson(request));
+  if (body.Cmd === null || body.Cmd.length === 0)
+    throw new EngineError("invalid-argument", "No exec command specified");
+  const { ConsoleSize: size, ...rest } = body;
+  response.json(201, await backend.create(name, size && version >= 42 ? body : rest));
+}
+
+async function start(backend: ExecBackend, request: ApiRequest): Promise<void> {
+  const { exchange, name, response, version } = request;
+  exchange.expectHijack();
+  const body = decodeExecStart(await optionalJson(request));
+  const consoleSize = body.Tty && version >= 42 ? (body.ConsoleSize ?? undefined) : undefined;
+  const attachment = await backend.start(name, { detach: body.Detach, consoleSize }, exchange.signal);
+  if (body.Detach || attachment === undefined) return response.empty(200);
+  await join(takeOver(request, body.Tty), attachment, true, exchange.signal);
+}
+
+async function inspect(backend: ExecBackend, { name, response }: ApiRequest): Promise<void> {
+  response.json(200, await backend.inspect(name));
+}
+
+async function resize(backend: ExecBackend, { name, query, response }: ApiRequest): Promise<void> {
+  await backend.resize(name, query.cells("h"), query.cells("w"));
+  response.empty(200);
+}
+
+export function addExecRoutes(router: Router<Handler>, execs: ExecBackend): void {
+  router.add("POST", "/containers/*/exec", (request) => create(execs, request));
+  router.add("POST", "/exec/*/start", (request) => start(execs, request));
+  router.add("POST", "/exec/*/resize", (request) => resize(execs, request));
+  router.add("GET", "/exec/*/json", (request) => inspect(execs, request));
+}

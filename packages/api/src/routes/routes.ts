@@ -1,0 +1,23 @@
+/** All endpoints: each area's on the backend of that area. */
+import type { Backend } from "@fathom/engine";
+import type { Handler } from "../request/request.ts";
+import type { Router } from "../request/router.ts";
+import { addContainerStreamRoutes } from "./container-streams.ts";
+import { addContainerRoutes } from "./containers.ts";
+import { addExecRoutes } from "./execs.ts";
+import { addImageRoutes } from "./images.ts";
+import { addMissingRoutes } from "./missing.ts";
+import { addNetworkRoutes } from "./networks.ts";
+import { addSystemRoutes } from "./system.ts";
+import { addVolumeRoutes } from "./volumes.ts";
+
+export function addRoutes(router: Router<Handler>, backend: Backend): void {
+  addSystemRoutes(router, backend.system);
+  addContainerRoutes(router, backend.containers);
+  addContainerStreamRoutes(router, backend.containers);
+  addExecRoutes(router, backend.execs);
+  addImageRoutes(router, backend.images);
+  addVolumeRoutes(router, backend.volumes);
+  addNetworkRoutes(router, backend.networks, backend.containers);
+  addMissingRoutes(router, backend.containers);
+}
