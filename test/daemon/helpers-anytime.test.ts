@@ -95,9 +95,8 @@ const commands: Readonly<Record<string, (name: string) => string[]>> = {
 };
 
 /**
- * How long a helper that an exec needs may be stopped. An exec during its launch has a limit of 120 s when its supervisor answers. An exec
- * whose program has run has no deadline: its output comes through its supervisor, and nothing else resumes the supervisor while the container
- * runs. So the test resumes it after this time, and then the exec must end.
+ * How long a helper that an exec needs may be stopped. An exec whose program has run has no deadline: its output comes through its supervisor, and
+ * nothing else resumes the supervisor while the container runs. So the test resumes it after this time, and then the exec must end.
  */
 const execPatienceMs = 10_000;
 

@@ -17,9 +17,23 @@ import {
 } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { createLauncher, type KnownRun, type RunIdentity } from "@fathom/runtime";
+import { randomId } from "@fathom/base";
+import { createLauncher, type ExecHandle, type KnownRun, type RunIdentity } from "@fathom/runtime";
 import { SysError, helperExecutable } from "@fathom/sys";
-import { alive, bothOutputs, eventually, launcher, plan, Reader, Rig, start, sys, unframe, unlogged } from "./rig.ts";
+import {
+  alive,
+  bothOutputs,
+  eventually,
+  execOperation,
+  launcher,
+  plan,
+  Reader,
+  Rig,
+  start,
+  sys,
+  unframe,
+  unlogged,
+} from "./rig.ts";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -66,16 +80,21 @@ test("a launch whose process is stopped fails while its supervisor works, and no
   expect(readdirSync(directory)).toEqual([]);
 }, 30_000);
 
-test("the launcher does not wait for a process that is stopped before it is a stem, and does not leave it behind", async () => {
-  // It joins its cgroups first: here the file is a pipe that is full.
-  const full = join(rig.directory(), "full");
-  execFileSync("mkfifo", [full]);
-  const pipe = openSync(full, constants.O_RDWR | constants.O_NONBLOCK);
+/** Whoever joins its cgroups by this file waits there: a pipe that is full. */
+function fullPipe(): { readonly path: string; close(): void } {
+  const path = join(rig.directory(), "full");
+  execFileSync("mkfifo", [path]);
+  const pipe = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
   expect(() => {
     for (;;) writeSync(pipe, Buffer.alloc(4096));
   }).toThrow("EAGAIN");
+  return { path, close: () => closeSync(pipe) };
+}
+
+test("the launcher does not wait for a process that is stopped before it is a stem, and does not leave it behind", async () => {
+  const full = fullPipe();
   const before = new Set(childrenOf(process.pid));
-  const prepared = launcher.prepare({ newNamespaces: ["mount"], cgroupProcs: [full] });
+  const prepared = launcher.prepare({ newNamespaces: ["mount"], cgroupProcs: [full.path] });
   prepared.catch(() => undefined);
   let stem: number | undefined;
   await eventually("the process is made", () => {
@@ -87,7 +106,50 @@ test("the launcher does not wait for a process that is stopped before it is a st
   sys.kill(stem!, 19);
   expect(String(await prepared.catch((error: unknown) => error))).toContain(`(${stem}) is stopped`);
   await eventually("it has ended", () => !alive(stem!));
-  closeSync(pipe);
+  full.close();
+}, 30_000);
+
+test("a process that is stopped before it is an exec ends, and its exec with it; the container, with --init, and other execs do not", async () => {
+  const full = fullPipe();
+  // Its first process executes fathom-init for good, and stands still too: that is its user's affair.
+  const { supervisor } = await start(rig, ["sleep", "1000"], { init: true });
+  const first = supervisor.pid;
+  sys.kill(first, 19);
+  const exec = (program: string, cgroupProcs: readonly string[] = []): Promise<ExecHandle> =>
+    supervisor.exec({
+      execId: randomId(),
+      plan: {
+        version: 1,
+        stem: { newNamespaces: [], cgroupProcs },
+        operations: [execOperation([program, "1000"])],
+        terminal: null,
+      },
+      openStdin: false,
+      attach: [bothOutputs],
+    });
+  const other = await exec("sleep");
+  const known = new Set(childrenOf(supervisor.supervisorPid));
+  const descriptors = readdirSync("/proc/self/fd").length;
+  const standing = exec("sleep", [full.path]).catch((error: unknown) => error);
+  let made: number | undefined;
+  await eventually("the process is made", () => {
+    made = childrenOf(supervisor.supervisorPid).find((pid) => !known.has(pid));
+    return made !== undefined;
+  });
+  sys.kill(made!, 19);
+  const failure = await standing;
+  expect(failure).toMatchObject({ code: "unavailable" });
+  expect(String(failure)).toContain(`(${made}) was stopped`);
+  expect(new Set(childrenOf(supervisor.supervisorPid))).toEqual(known);
+  expect(readdirSync("/proc/self/fd").length).toBe(descriptors);
+  expect(supervisor.unreachable).toBeUndefined();
+  const after = await exec("sleep");
+  expect([first, other.pid, after.pid].map(alive)).toEqual([true, true, true]);
+  await supervisor.signal(9);
+  expect((await supervisor.exit).code).toBe(137);
+  await other.exit;
+  await after.exit;
+  full.close();
 }, 30_000);
 
 test("a client that reads late gets the rest of the output and its end, although the supervisor was stopped after it sent the end", async () => {

@@ -176,7 +176,7 @@ export interface Supervisor {
   attach(options: AttachOptions, signal?: AbortSignal): Promise<Attachment>;
   /**
    * Runs another process in the container. A failed operation rejects as `launch` does; the container is not touched. A process that comes to run
-   * after its request was given up is killed.
+   * after its request was given up is killed; one that stands still before its program runs (stopped by a signal or a debugger) is killed within 2 s ("unavailable").
    */
   exec(request: ExecRequest, signal?: AbortSignal): Promise<ExecHandle>;
   /** To the first process, also when the supervisor cannot be reached; or, by the supervisor, to one exec. */

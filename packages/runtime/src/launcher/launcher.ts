@@ -4,7 +4,7 @@
  */
 import { EngineError } from "@fathom/base";
 import { SOCK_STREAM, type SpawnRequest } from "@fathom/sys";
-import type { Launcher, PreparedStem } from "../contract.ts";
+import type { Launcher, PreparedStem, ProcessIdentity } from "../contract.ts";
 import { encodeStem } from "../plan/plan-encoding.ts";
 import type { LaunchPlan } from "../plan/plan.ts";
 import { WireReader, WireWriter } from "../plan/wire.ts";
@@ -15,6 +15,7 @@ import { messageTypes, SupervisorFailure } from "../supervisor/protocol.ts";
 import { endWithin, withAbort } from "../supervisor/waits.ts";
 import { Prepared } from "./prepared-stem.ts";
 import { assume, reconnect } from "./reconnect.ts";
+import { endStrays, markOf } from "./strays.ts";
 import {
   giveUpWhenChildStopped,
   giveUpWhenStopped,
@@ -38,6 +39,13 @@ export interface LauncherOptions {
   readonly logFd?: number;
   /** Where supervisors live, so that what ends the daemon or its cgroup does not end them. Absent: beside the daemon. */
   readonly place?: SupervisorPlace;
+  /**
+   * The directory of the daemon's state: it exists, and no other launcher that lives has it. Stems that an earlier one made for it, and never launched, are ended when this
+   * one is created. Absent: none is looked for.
+   */
+  readonly stateDirectory?: string;
+  /** Such a stem was ended, whose supervisor this is. */
+  readonly onStray?: (supervisor: ProcessIdentity) => void;
 }
 
 const discardLimitMs = 5000;
@@ -47,16 +55,26 @@ const prepareLimitMs = 60_000;
 const titleRoom = " ".repeat(160);
 
 export function createLauncher(options: LauncherOptions): Launcher {
-  const { sys } = options;
+  const { sys, stateDirectory, onStray } = options;
+  const mark = stateDirectory === undefined ? undefined : markOf(stateDirectory);
+  const swept =
+    mark === undefined
+      ? Promise.resolve()
+      : endStrays(sys, mark).then((ended) => ended.forEach((supervisor) => onStray?.(supervisor)));
   return {
-    prepare: (stem, signal) => prepare(options, stem, signal),
-    reconnect: (directory, known) => reconnect(sys, directory, known),
+    prepare: (stem, signal) => prepare(options, mark, stem, signal),
+    reconnect: async (directory, known) => {
+      // First, so that a launch that was asked for and not begun is gone, and not "running".
+      await swept;
+      return reconnect(sys, directory, known);
+    },
     assume: (directory, known, reason) => assume(sys, directory, known, reason),
   };
 }
 
 async function prepare(
   { sys, executable, title, logFd, place }: LauncherOptions,
+  mark: string | undefined,
   stem: LaunchPlan["stem"],
   signal?: AbortSignal,
 ): Promise<PreparedStem> {
@@ -68,7 +86,7 @@ async function prepare(
     const request: SpawnRequest = {
       executableFd: executable(),
       argv: ["fathom-init", titleRoom],
-      env: [],
+      env: mark === undefined ? [] : [mark],
       fds: [-1, -1, logFd ?? -1, theirs],
       newSession: true,
     };

@@ -6,13 +6,18 @@ import type { SupervisorConnection } from "../supervisor/connection.ts";
 import { readExitFile } from "../supervisor/exit-status.ts";
 import {
   conditionIn,
+  conditionOf,
+  identify,
   identifyByProcess,
   identifyBySupervisor,
+  identifyChildren,
   identifyRun,
   isDead,
+  signalExactly,
 } from "../supervisor/process-facts.ts";
 import { messageTypes, phaseWaiting, readState, type SupervisorState } from "../supervisor/protocol.ts";
 import { connectSupervisor, isNobodyThere } from "../supervisor/supervisor-socket.ts";
+import { pause } from "../supervisor/waits.ts";
 
 /** How long a starting daemon waits for a supervisor's state before it takes the container up without. */
 const reconnectPatienceMs = 500;
@@ -27,7 +32,7 @@ export async function reconnect(
   try {
     const found = await ask(sys, directory, known);
     if (found.kind === "running") return found;
-    reason = found.reason;
+    ({ reason, dead: nobody } = found);
   } catch (error) {
     nobody = isNobodyThere(error);
     reason = messageOf(error);
@@ -62,20 +67,29 @@ async function ask(
   sys: SupervisorSys,
   directory: string,
   known: KnownRun,
-): Promise<{ readonly kind: "running"; readonly supervisor: Supervisor } | { readonly kind: "ended"; reason: string }> {
+): Promise<
+  | { readonly kind: "running"; readonly supervisor: Supervisor }
+  | { readonly kind: "ended"; readonly reason: string; readonly dead: boolean }
+> {
   const { connection, peerPid } = connectSupervisor(sys, directory);
   const early: Parameters<SupervisorClient["receive"]>[0][] = [];
   connection.onMessage = (message) => void early.push(message);
   const abort = new AbortController();
   const timer = setTimeout(() => abort.abort(), reconnectPatienceMs);
   try {
-    const { pid, supervisorPid, startedAt } = await askState(connection, abort.signal);
+    const state = await askState(connection, abort.signal);
+    if (state.phase < phaseWaiting) {
+      await endUnfinished(sys, state.supervisorPid);
+      connection.close();
+      return { kind: "ended", reason: "its launch stood still", dead: true };
+    }
+    const { pid, supervisorPid, startedAt } = state;
     const run = known.identity ?? identifyRun(pid, supervisorPid);
     const supervisor = new SupervisorClient(sys, directory, { pid, supervisorPid, startedAt, run }, connection);
     for (const message of early) supervisor.receive(message);
     return { kind: "running", supervisor };
   } catch (error) {
-    if (!connection.isOpen) return { kind: "ended", reason: messageOf(error) };
+    if (!connection.isOpen) return { kind: "ended", reason: messageOf(error), dead: false };
     // Connected, and it does not answer: the kernel says who is on the other side.
     const run = known.identity ?? identifyBySupervisor(peerPid);
     const supervisor = new SupervisorClient(
@@ -98,13 +112,37 @@ async function ask(
 }
 
 const launchingPollMs = 5;
+/** How many polls lie between two looks at a launch that stands still, and how many looks must find it so. */
+const pollsToLook = 10;
+const standingLooks = 3;
+const endLimitMs = 400;
+const SIGKILL = 9;
 
-/** The state once it is past launching: a daemon may come back in the middle of a launch that another one began. */
+/**
+ * The state once it is past launching: a daemon may come back in the middle of a launch that another one began. A state before that is of a launch that stands still: the
+ * process is stopped, by a signal or a debugger.
+ */
 async function askState(connection: SupervisorConnection, signal: AbortSignal): Promise<SupervisorState> {
-  for (;;) {
+  let standing = 0;
+  for (let poll = 1; ; poll++) {
     const state = readState(await connection.request(messageTypes.state, new Uint8Array(), [], { signal }));
-    if (state.phase >= phaseWaiting) return state;
+    if (state.phase >= phaseWaiting || standing === standingLooks) return state;
+    if (poll % pollsToLook === 0) standing = hasStoppedChild(state.supervisorPid) ? standing + 1 : 0;
     await new Promise((resolve) => setTimeout(resolve, launchingPollMs));
     signal.throwIfAborted();
   }
+}
+
+function hasStoppedChild(supervisorPid: number): boolean {
+  return identifyChildren(supervisorPid).some((child) => conditionOf(child).kind === "stopped");
+}
+
+/** Nobody waits for this launch any more, and it does not go on. */
+async function endUnfinished(sys: SupervisorSys, supervisorPid: number): Promise<void> {
+  const supervisor = identify(supervisorPid);
+  if (supervisor === undefined) return;
+  const all = [supervisor, ...identifyChildren(supervisorPid)];
+  for (const one of all) signalExactly(sys, one, SIGKILL);
+  for (let waitedMs = 0; waitedMs < endLimitMs && !all.every((one) => isDead(conditionOf(one))); waitedMs += 5)
+    await pause(5);
 }

@@ -4,6 +4,7 @@ import { errnoText, isSysError, type SpawnRequest, type Sys } from "@fathom/sys"
 import { WireWriter } from "../plan/wire.ts";
 import type { SupervisorConnection } from "../supervisor/connection.ts";
 import { conditionOf, identify, identifyChildren, signalExactly } from "../supervisor/process-facts.ts";
+import { stoppedLookMs, stoppedLooks } from "../supervisor/launch-watch.ts";
 import { messageTypes, SupervisorFailure } from "../supervisor/protocol.ts";
 
 export type ChildSys = Pick<Sys, "spawn" | "kill" | "waitpid" | "pidfdOpen" | "pidfdSendSignal" | "close">;
@@ -29,9 +30,6 @@ export interface SupervisorPlace {
 }
 
 const SIGKILL = 9;
-/** How often it is looked whether a process that is to execute its plan is stopped, and how often it must be. */
-const stoppedLookMs = 500;
-const stoppedLooks = 3;
 
 /** A child must be waited for, or it stays as a zombie. It ends within moments of its socket: looked at again, ever less often. */
 export async function reap(sys: ChildSys, pid: number): Promise<void> {

@@ -17,6 +17,7 @@ import type { SupervisorConnection } from "./connection.ts";
 import { parseExit } from "./exit-status.ts";
 import { launchFailure } from "./launch-failure.ts";
 import { execPayload, packPlan } from "./launch-messages.ts";
+import { LaunchWatch } from "./launch-watch.ts";
 import { signalRun } from "./process-facts.ts";
 import { messageTypes, SupervisorFailure, type Message } from "./protocol.ts";
 import { RunFollower, type FollowerSys, type SupervisorIdentity } from "./run-follower.ts";
@@ -24,6 +25,7 @@ import { RunFollower, type FollowerSys, type SupervisorIdentity } from "./run-fo
 export type SupervisorSys = FollowerSys & Pick<Sys, "socketpair" | "memfdCreate">;
 
 const SIGKILL = 9;
+const ECANCELED = 125;
 /** Deadlines of requests to a supervisor that does answer: what it was asked for takes that long. */
 const execLimitMs = 120_000;
 const requestLimitMs = 30_000;
@@ -31,6 +33,7 @@ export class SupervisorClient implements Supervisor {
   readonly #sys: SupervisorSys;
   readonly #follower: RunFollower;
   readonly #execs = new Map<string, Deferred<ExitStatus>>();
+  readonly #launches: LaunchWatch;
 
   /** @param connection One that has answered. Without, `follow` makes it. */
   constructor(
@@ -41,6 +44,7 @@ export class SupervisorClient implements Supervisor {
   ) {
     this.#sys = sys;
     this.#follower = new RunFollower(sys, directory, identity);
+    this.#launches = new LaunchWatch(sys, identity);
     this.#follower.onMessage = (message) => this.receive(message);
     this.#follower.onExecsLost = (status) => this.#endExecs(status);
     if (connection !== undefined) this.#follower.use(connection);
@@ -138,8 +142,10 @@ export class SupervisorClient implements Supervisor {
   async exec(request: ExecRequest, signal?: AbortSignal): Promise<ExecHandle> {
     const { execId, plan, attach } = request;
     const connection = this.#follower.connection ?? (await this.#follower.reach());
+    if (this.#execs.has(execId)) throw new EngineError("conflict", `an exec of the id ${execId} runs already`);
     const exit = deferred<ExitStatus>();
     const sent: number[] = [];
+    const launched = this.#launches.begin();
     let local: readonly Attachment[] = [];
     try {
       const planned = packPlan(this.#sys, encodePlan(plan));
@@ -161,8 +167,21 @@ export class SupervisorClient implements Supervisor {
     } catch (error) {
       this.#execs.delete(execId);
       closeAll(this.#sys, [...sent, ...local.map(({ fd }) => fd)]);
-      throw launchFailure(error, plan, "exec");
+      throw launchFailure(this.#whyEnded(error), plan, "exec");
+    } finally {
+      launched();
     }
+  }
+
+  /** A process that was killed for standing still before its program ran says nothing of that itself. */
+  #whyEnded(error: unknown): unknown {
+    const { ended } = this.#launches;
+    if (ended === undefined || !(error instanceof SupervisorFailure) || error.errno !== ECANCELED) return error;
+    return new EngineError(
+      "unavailable",
+      `the process that the container's supervisor made for it (${ended.pid}) was stopped, by a signal or a debugger, before its program ran`,
+      { cause: error },
+    );
   }
 
   async signal(signal: number, execId = ""): Promise<void> {

@@ -1,0 +1,105 @@
+/**
+ * Stems that nobody will launch: of an earlier daemon that was killed, and whose supervisor stands still (stopped by a signal or a debugger), so that it did not see the end
+ * of its daemon. They are found by a mark that every supervisor has from its birth on: the state directory of its daemon, of which there is one daemon at a time.
+ */
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import type { Sys } from "@fathom/sys";
+import type { ProcessIdentity } from "../contract.ts";
+import { conditionOf, identify, identifyChildren, isDead, signalExactly } from "../supervisor/process-facts.ts";
+import { pause } from "../supervisor/waits.ts";
+
+type StraysSys = Pick<Sys, "pidfdOpen" | "pidfdSendSignal" | "close">;
+
+const SIGKILL = 9;
+const markName = "FATHOM_STATE";
+/** As the kernel shows a program that is a memory file: packages/sys/src/helper.ts. */
+const helperLink = "/memfd:fathom-init (deleted)";
+/** Of a supervisor, before and after it has prepared; the small init of a container has another. */
+const titles = /^fathom-init(?:: |\0 )/;
+const endLimitMs = 1000;
+/** Processes that are looked at before others have their turn. */
+const atOnce = 256;
+
+/**
+ * In the environment of a supervisor. It says nothing to a container, which may see it: a hash of the directory's device and inode, so that a daemon in another mount namespace,
+ * with a directory of the same name, has another one.
+ */
+export function markOf(stateDirectory: string): string {
+  const { dev, ino } = statSync(stateDirectory);
+  const hash = createHash("sha256").update(`fathom state ${dev}:${ino}`).digest("hex");
+  return `${markName}=${hash.slice(0, 32)}`;
+}
+
+/**
+ * Ends every supervisor with this mark that is not this process's child and was never asked to launch, and its stem. The caller is the one daemon of the mark. Never rejects.
+ * @returns those that have been ended
+ */
+export async function endStrays(sys: StraysSys, mark: string): Promise<readonly ProcessIdentity[]> {
+  const ended: ProcessIdentity[] = [];
+  const dying: ProcessIdentity[] = [];
+  let looked = 0;
+  for (const name of processes()) {
+    if (++looked % atOnce === 0) await pause(0);
+    const stray = strayOf(Number(name), mark);
+    // A stem whose supervisor has been ended here a moment ago is no stray of its own.
+    if (stray === undefined || dying.some(({ pid }) => pid === stray.pid)) continue;
+    // What stands still since before it asked for the end of its parent to be its own.
+    const children = identifyChildren(stray.pid);
+    for (const one of [stray, ...children]) if (sent(sys, one)) dying.push(one);
+    ended.push(stray);
+  }
+  for (let waitedMs = 0; waitedMs < endLimitMs && dying.some((one) => !isDead(conditionOf(one))); waitedMs += 5)
+    await pause(5);
+  return ended;
+}
+
+function sent(sys: StraysSys, process: ProcessIdentity): boolean {
+  try {
+    return signalExactly(sys, process, SIGKILL) === "sent";
+  } catch {
+    return false;
+  }
+}
+
+function processes(): readonly string[] {
+  try {
+    return readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  } catch {
+    return [];
+  }
+}
+
+/** Everything must be seen to hold: what cannot be looked at is not touched. */
+function strayOf(pid: number, mark: string): ProcessIdentity | undefined {
+  try {
+    if (readlinkSync(`/proc/${pid}/exe`) !== helperLink || !titles.test(readFileSync(`/proc/${pid}/cmdline`, "latin1")))
+      return undefined;
+    // Its start is known before all else is looked at: the signal goes to no other process of its number.
+    const identity = identify(pid);
+    if (identity === undefined || !isMarked(pid, mark)) return undefined;
+    const parent = Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]);
+    // This daemon's own, or the stem of a supervisor, which is that one's.
+    if (parent === process.pid || (parent > 1 && isHelper(parent) && isMarked(parent, mark))) return undefined;
+    return wasAsked(pid) ? undefined : identity;
+  } catch {
+    return undefined;
+  }
+}
+
+function isHelper(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`) === helperLink;
+  } catch {
+    return false;
+  }
+}
+
+function isMarked(pid: number, mark: string): boolean {
+  return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(mark);
+}
+
+/** A launch comes with the directory of its run, which its supervisor keeps open. */
+function wasAsked(pid: number): boolean {
+  return readdirSync(`/proc/${pid}/fd`).some((fd) => statSync(`/proc/${pid}/fd/${fd}`).isDirectory());
+}
