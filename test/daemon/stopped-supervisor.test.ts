@@ -197,6 +197,26 @@ test("a daemon starts while supervisors are stopped: running containers keep run
   expect(daemon.docker("wait", "stays")).toBe("8");
 }, 120_000);
 
+test("stems in advance whose supervisors stand still when their daemon is killed are ended by the next one", async () => {
+  const isHelper = (pid: number): boolean => readFileSync(`/proc/${pid}/cmdline`, "latin1").startsWith("fathom-init: ");
+  const childrenOf = (pid: number): number[] =>
+    readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").split(" ").filter(Boolean).map(Number);
+  const runs = run("beside", "sleep 1000");
+  let supervisors: number[] = [];
+  await until("the pool is full", () => {
+    supervisors = childrenOf(daemon.pid).filter((pid) => isHelper(pid) && pid !== runs.supervisor);
+    return supervisors.length > 0 && supervisors.every((pid) => childrenOf(pid).length === 1);
+  });
+  const stems = supervisors.flatMap(childrenOf);
+  for (const supervisor of [...supervisors, runs.supervisor]) stop(supervisor);
+  await daemon.kill();
+  expect([...supervisors, ...stems].every(alive)).toBe(true);
+  await daemon.start();
+  expect([...supervisors, ...stems].filter(alive)).toEqual([]);
+  expect([runs.pid, runs.supervisor].every(alive)).toBe(true);
+  expect(readFileSync(join(daemon.work, "log"), "utf8")).not.toContain("does another engine use this parent");
+}, 120_000);
+
 test("a supervisor that is killed while it is stopped is dead: its container ends and the row says why", async () => {
   const { pid, supervisor } = run("orphan", "sleep 1000");
   stop(supervisor);

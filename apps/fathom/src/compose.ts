@@ -66,7 +66,15 @@ export async function composeEngine({ config, sys, logger, resources }: Composit
   const engine = await createEngine({
     config: settings,
     store,
-    launcher: createLauncher({ sys, executable: () => helperExecutable(sys), title: containerOf, place }),
+    launcher: createLauncher({
+      sys,
+      executable: () => helperExecutable(sys),
+      title: containerOf,
+      place,
+      stateDirectory: settings.dataRoot,
+      onStray: ({ pid }) =>
+        logger.warn("ended a process that a daemon before had made for a container and never started", { pid }),
+    }),
     cgroups,
     networks,
     sys,
