@@ -94,7 +94,7 @@ async function expectNothing(): Promise<void> {
   expect(rig.store.images.list()).toEqual([]);
   expect(rig.store.leases.list()).toEqual([]);
   expect(readdirSync(join(rig.root, "tmp"))).toEqual([]);
-  await rig.store.collect();
+  await rig.store.collector.collect();
   expect(rig.store.content.list()).toEqual([]);
   expect(rig.store.layers.list()).toEqual([]);
   expect(readdirSync(join(rig.root, "content/sha256"))).toEqual([]);
@@ -109,7 +109,7 @@ test.each([
   const text = await load(pack(archive));
   expect(text).toMatch(/^Loaded image: one:1\nLoaded image ID: sha256:[0-9a-f]{64}\n$/);
   expect(rig.store.layers.list()).toHaveLength(2);
-  expect(rig.store.images.reference("docker.io/library/one:1")).toBeDefined();
+  expect(rig.store.images.named("docker.io/library/one:1")).toBeDefined();
   expect(await load(pack(archive))).toBe(text);
   expect(rig.store.images.list()).toHaveLength(2);
 });
@@ -240,8 +240,8 @@ test.each(annotationNames)("%s may name an image by its own digest", async (key)
   const [image] = rig.store.images.list();
   expect(findImage(context, `one@${digest}`).id).toBe(image!.id);
   expect(findImage(context, `one:1@${digest}`).id).toBe(image!.id);
-  expect(rig.store.images.references()).toEqual([
-    { name: `docker.io/library/one@${digest}`, image: image!.id, target: digest as never },
+  expect(rig.store.images.names()).toMatchObject([
+    { name: `docker.io/library/one@${digest}`, images: [image!.id], target: { digest }, content: [] },
   ]);
 });
 
@@ -274,7 +274,7 @@ test("a file that only claims to be an existing layer does not become its blob",
   await load(dockerArchive({ name: "one:1", layers: [low] }));
   const lie = dockerArchive({ name: "lie:1", layers: [high], diffIds: [sha256Digest(low)] });
   await expect(load(lie)).rejects.toThrow("invalid diffID for layer 0");
-  expect(rig.store.images.reference("docker.io/library/lie:1")).toBeUndefined();
+  expect(rig.store.images.named("docker.io/library/lie:1")).toBeUndefined();
   expect(rig.store.content.info(sha256Digest(high))).toBeUndefined();
 });
 

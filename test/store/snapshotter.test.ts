@@ -212,7 +212,7 @@ test("what a collection reaches: a committed layer by its lease, by a snapshot, 
   const low = await commit(undefined, "low");
   const high = await commit(low.chainId, "high");
   const loose = await commit(low.chainId, "loose");
-  expect((await store.collect()).layers).toEqual([]);
+  expect((await store.collector.collect()).layers).toEqual([]);
   const [, described] = await snapshots.describe(high.chainId);
   const config = store.content.put(Buffer.from("{}"), lease).digest;
   store.images.put(
@@ -230,9 +230,9 @@ test("what a collection reaches: a committed layer by its lease, by a snapshot, 
   expect(store.images.get(config)!.layers).toEqual([low.chainId, high.chainId]);
   snapshots.view("look", loose.chainId, "build");
   store.leases.release(lease);
-  expect((await store.collect()).layers).toEqual([]);
+  expect((await store.collector.collect()).layers).toEqual([]);
   await snapshots.remove("look");
-  expect((await store.collect()).layers).toEqual([loose.chainId]);
+  expect((await store.collector.collect()).layers).toEqual([loose.chainId]);
   expect(existsSync(loose.diffPath)).toBe(false);
   // A layer that arrives as a tar finds the described layer: there is one directory.
   const again = store.leases.create("again");
@@ -240,7 +240,7 @@ test("what a collection reaches: a committed layer by its lease, by a snapshot, 
   const draft = store.layers.draft();
   expect(draft.commit(low.chainId, described!.diffId, 4, again).chainId).toBe(high.chainId);
   store.images.remove(config);
-  expect((await store.collect()).layers).toEqual([]);
+  expect((await store.collector.collect()).layers).toEqual([]);
   store.leases.release(again);
-  expect((await store.collect()).layers).toEqual([high.chainId, low.chainId]);
+  expect((await store.collector.collect()).layers).toEqual([high.chainId, low.chainId]);
 });

@@ -32,7 +32,7 @@ export async function underLease<T>(
     return result;
   } catch (error) {
     store.leases.release(lease);
-    await store.collect().catch((reason: unknown) => logger.warn("collecting failed", { error: reason }));
+    await store.collector.collect().catch((reason: unknown) => logger.warn("collecting failed", { error: reason }));
     throw error;
   }
 }

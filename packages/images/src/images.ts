@@ -79,7 +79,7 @@ export function createImages(parts: ImagesParts): Images {
     names: (id) => shownNames(context, id),
     lastTagTime: (id) =>
       store.images
-        .references(id)
+        .names(id)
         .flatMap((one) => context.tagTime(one.name) ?? [])
         .sort()
         .at(-1),

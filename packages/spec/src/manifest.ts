@@ -149,6 +149,18 @@ export function parseManifest(raw: Uint8Array, headerType: string | undefined): 
   return { kind: "manifest", mediaType, manifest: { schemaVersion: 2, mediaType, ...parsed } };
 }
 
+/** What a manifest of any kind consists of, whatever its media types: an attestation's layers are no file systems. */
+export interface ManifestParts {
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+}
+
+/** @throws invalid-argument for anything malformed */
+export function parseManifestParts(raw: Uint8Array): ManifestParts {
+  const { config, layers } = decodeDocument(manifest, parseJson(raw, "manifest", maxManifestBytes), "manifest");
+  return { config, layers };
+}
+
 /** The entries of an index that have an image that can run. Attestations (BuildKit's provenance and SBOM) and unknown platforms are dropped. */
 export function imageEntries(index: ImageIndex): Descriptor[] {
   return index.manifests.filter(

@@ -3,19 +3,21 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock, type Clock, type Logger } from "@fathom/base";
 import type { Sys } from "@fathom/sys";
-import { collectGarbage } from "./collect.ts";
+import { createCollector } from "./collector/collector.ts";
+import { storeFiles } from "./collector/store-files.ts";
 import { createContentStore } from "./content/content.ts";
 import type { Store } from "./contract.ts";
 import { openDatabase, setDatabaseAside, type DatabaseOptions } from "./database/database.ts";
+import { storeMigrations } from "./database/schema.ts";
+import { completeNames } from "./images/complete-names.ts";
+import { createImageStore, reachedByImages } from "./images/images.ts";
+import { createLeases } from "./leases/leases.ts";
 import type { DescribeLayers } from "./recovery/described.ts";
 import { createDurability } from "./recovery/durability.ts";
-import { createImageStore } from "./images.ts";
-import { createLayerStore } from "./snapshots/layers.ts";
-import { createOverlaySnapshotter } from "./snapshots/overlay-snapshotter.ts";
-import { createLayout } from "./snapshots/layout.ts";
-import { createLeases } from "./leases.ts";
 import { recover } from "./recovery/recover.ts";
-import { storeMigrations } from "./database/schema.ts";
+import { createLayerStore } from "./snapshots/layers.ts";
+import { createLayout } from "./snapshots/layout.ts";
+import { createOverlaySnapshotter, reachedBySnapshots } from "./snapshots/overlay-snapshotter.ts";
 import { createTrash } from "./trash.ts";
 
 export interface OpenStoreOptions {
@@ -87,6 +89,11 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
       requestSync: durability.request,
     });
     const images = createImageStore(database, leases);
+    completeNames(database, content, logger);
+    const collector = createCollector(database, storeFiles(root, layout, trash), logger);
+    collector.root("leases", () => leases.reached());
+    collector.root("images", () => reachedByImages(database));
+    collector.root("snapshots", () => reachedBySnapshots(database));
     return {
       root,
       database,
@@ -95,20 +102,10 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
       snapshots,
       images,
       leases,
+      collector,
       discard(path) {
         trash.take(path);
         trash.empty();
-      },
-      async collect() {
-        const result = collectGarbage(root, database, layout, leases);
-        trash.empty();
-        if (result.blobs.length + result.layers.length > 0)
-          logger.info("collected", {
-            blobs: result.blobs.length,
-            layers: result.layers.length,
-            bytes: result.reclaimedBytes,
-          });
-        return result;
       },
       async [Symbol.asyncDispose]() {
         await durability.close();

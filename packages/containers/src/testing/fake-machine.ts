@@ -18,7 +18,7 @@ import type {
 } from "@fathom/runtime";
 import { sha256Digest, type ChainId } from "@fathom/spec";
 import type { Database, SqlValue, Store } from "@fathom/store";
-import { FakeSnapshotter } from "@fathom/store/testing";
+import { FakeSnapshotter, FakeStore } from "@fathom/store/testing";
 import { SysError, type HostFiles, type Sys } from "@fathom/sys";
 import { anonymousLabel, type VolumeHandle, type VolumeLookup } from "@fathom/volumes";
 import type { ImageLookup, MountableImage } from "../contract.ts";
@@ -337,41 +337,7 @@ export class FakeMachine {
         (isRelaxed) => (this.isRelaxed = isRelaxed),
       ),
     );
-    const unused = (): never => {
-      throw new EngineError("not-implemented", "not part of this fake");
-    };
-    return {
-      ...this.faults.wrap("store", { discard: (path: string) => rmSync(path, { recursive: true, force: true }) }),
-      root,
-      database,
-      snapshots: this.faults.wrap("snapshots", this.snapshots),
-      layers: { get: () => undefined, list: () => [], draft: unused, hold: () => true },
-      images: {
-        put: unused,
-        get: () => undefined,
-        list: () => [],
-        find: () => [],
-        remove: unused,
-        children: () => [],
-        references: () => [],
-        reference: () => undefined,
-        tag: unused,
-        untag: () => false,
-      },
-      content: {
-        info: unused,
-        path: unused,
-        read: unused,
-        stream: unused,
-        writer: unused,
-        record: unused,
-        put: unused,
-        list: () => [],
-      },
-      leases: { create: unused, extend: unused, release: unused, releaseEarlier: unused, list: () => [] },
-      collect: unused,
-      [Symbol.asyncDispose]: async () => undefined,
-    };
+    return new FakeStore({ root, database, faults: this.faults, snapshots: this.snapshots });
   }
 
   images(): ImageLookup {

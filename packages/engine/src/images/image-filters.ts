@@ -25,7 +25,7 @@ export function listFilters({ store, clock }: FilterParts, images: Images, filte
   const tests: Test[] = [];
   const dangling = booleanFilter(filters, "dangling");
   if (dangling === true) tests.push(({ id }) => isDangling(store, id) && store.images.children(id).length === 0);
-  if (dangling === false) tests.push(({ id }) => store.images.references(id).length > 0);
+  if (dangling === false) tests.push(({ id }) => store.images.names(id).length > 0);
   const labels = filterValues(filters, "label");
   const labelsOf = (record: ImageRecord) => images.config(record.id).config?.Labels ?? {};
   if (labels.length > 0) tests.push((record) => matchesLabels(labelsOf(record), labels));
@@ -67,7 +67,7 @@ function booleanFilter(filters: Filters, key: string): boolean | undefined {
 
 /** Without a tag. A name@digest alone keeps an image from being shown as <none> no more than in Docker. */
 function isDangling(store: Store, id: Digest): boolean {
-  return store.images.references(id).every(({ name }) => parseReference(name).digest !== undefined);
+  return store.images.names(id).every(({ name }) => parseReference(name).digest !== undefined);
 }
 
 /** The test of a shown name; undefined without the filter. */

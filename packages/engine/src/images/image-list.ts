@@ -42,7 +42,7 @@ export function listImages(parts: EngineParts, images: Images, request: ImageLis
 
 function isIntermediate(store: Store, id: Digest): boolean {
   const { images } = store;
-  return images.references(id).length === 0 && images.children(id).length > 0;
+  return images.names(id).length === 0 && images.children(id).length > 0;
 }
 
 /** How many images have each layer. */

@@ -1,15 +1,31 @@
 /** One image as an archive has it. */
 import { EngineError, messageOf } from "@fathom/base";
-import type { Reference } from "@fathom/spec";
+import type { Digest, Reference } from "@fathom/spec";
 import { parseRepositoryTag } from "../names/names.ts";
 
 export interface ArchivedImage {
-  readonly config: Uint8Array;
-  readonly layers: readonly string[];
-  /** With a tag, or with a digest that is one of the manifests'. */
+  /** Those that the archive has whole; the first is shown. */
+  readonly platforms: readonly [ArchivedPlatform, ...ArchivedPlatform[]];
+  /** With a tag, or with the target's digest. */
   readonly names: readonly Reference[];
-  /** What came along and has to stay byte for byte: the image's own, then the index that its name gives the digest of. */
-  readonly manifests: readonly Uint8Array[];
+  /** The index or manifest that the names point to, which has to stay byte for byte; undefined where one is made. */
+  readonly target: { readonly raw: Uint8Array; readonly mediaType: string } | undefined;
+  /** Attestations of these platforms. */
+  readonly attestations: readonly ArchivedAttestation[];
+}
+
+export interface ArchivedPlatform {
+  readonly config: Uint8Array;
+  /** Files. */
+  readonly layers: readonly string[];
+  /** Its own; undefined where one is made. */
+  readonly manifest: Uint8Array | undefined;
+}
+
+export interface ArchivedAttestation {
+  /** Manifest and config. */
+  readonly descriptions: readonly Uint8Array[];
+  readonly layers: readonly { readonly digest: Digest; readonly file: string }[];
 }
 
 /** A tag that an archive gives its image: what `docker tag` would take. */

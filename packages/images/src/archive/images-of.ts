@@ -4,14 +4,16 @@ import { formatPlatform, parseImageConfig, platformMatches, sha256Digest, type P
 import { platformOf } from "../platform.ts";
 import { tagOf, type ArchivedImage } from "./archived-image.ts";
 import { Descriptions, json } from "./descriptions.ts";
-import { ociManifests } from "./oci-layout.ts";
+import { ociImages } from "./oci-layout.ts";
 import { fileOf, type Files } from "./spool.ts";
 
 /** @throws not-found when none is for the platform */
 export async function imagesOf(files: Files, platform: Platform | undefined): Promise<ArchivedImage[]> {
   const sources = await allImages(files, platform);
   if (platform === undefined) return sources;
-  const wanted = sources.filter(({ config }) => platformMatches(platform, platformOf(parseImageConfig(config))));
+  const wanted = sources.filter(({ platforms: [shown] }) =>
+    platformMatches(platform, platformOf(parseImageConfig(shown.config))),
+  );
   if (wanted.length === 0)
     throw new EngineError("not-found", `the archive has no image for the platform ${formatPlatform(platform)}`);
   return wanted;
@@ -19,17 +21,17 @@ export async function imagesOf(files: Files, platform: Platform | undefined): Pr
 
 async function allImages(files: Files, platform: Platform | undefined): Promise<ArchivedImage[]> {
   const descriptions = new Descriptions(files);
-  const inLayout = await ociManifests(files, descriptions, platform);
+  const inLayout = await ociImages(files, descriptions, platform);
   if (!files.has("manifest.json")) {
     if (inLayout.length === 0)
       throw new EngineError("invalid-argument", "invalid archive: does not contain a manifest.json");
     return inLayout;
   }
   // The same image in the OCI part keeps its manifest, and with it its digest.
-  const manifests = new Map<string, readonly Uint8Array[]>();
-  for (const one of inLayout) {
-    const digest = sha256Digest(one.config);
-    if (!manifests.has(digest)) manifests.set(digest, one.manifests);
+  const manifests = new Map<string, Uint8Array | undefined>();
+  for (const { config, manifest } of inLayout.flatMap(({ platforms }) => platforms)) {
+    const digest = sha256Digest(config);
+    if (!manifests.has(digest)) manifests.set(digest, manifest);
   }
   const entries: unknown = json(descriptions.read("manifest.json").raw);
   if (!Array.isArray(entries)) throw new EngineError("invalid-argument", "manifest.json of the archive is not a list");
@@ -42,11 +44,12 @@ async function allImages(files: Files, platform: Platform | undefined): Promise<
     // To dockerd null is the empty name, which is none.
     const tags = strings("RepoTags", Array.isArray(RepoTags) ? RepoTags.map((tag: unknown) => tag ?? "") : RepoTags);
     const config = descriptions.read(Config);
+    const layers = strings("Layers", Layers).map((name) => fileOf(files, name));
     sources.push({
-      config: config.raw,
-      layers: strings("Layers", Layers).map((name) => fileOf(files, name)),
+      platforms: [{ config: config.raw, layers, manifest: manifests.get(config.digest) }],
       names: tags.map(tagOf),
-      manifests: manifests.get(config.digest) ?? [],
+      target: undefined,
+      attestations: [],
     });
   }
   return sources;

@@ -44,8 +44,9 @@ export async function importImage(context: ImageContext, request: ImportRequest,
       history: [{ created, ...(request.message ? { comment: request.message } : {}) }],
     };
     const layers = [{ mediaType: "application/vnd.oci.image.layer.v1.tar+gzip", ...blob }];
-    const id = putImage(context, { config: Buffer.from(JSON.stringify(config)), layers }, lease);
-    if (reference !== undefined) setTag(context, id, reference);
+    const image = putImage(context, { config: Buffer.from(JSON.stringify(config)), layers }, lease);
+    const [id] = image.images;
+    if (reference !== undefined) setTag(context, image, reference);
     publishImage(context, "import", id, id);
     return id;
   });

@@ -7,13 +7,14 @@ import {
   canonicalString,
   chainIds,
   parseImageConfig,
+  parseManifest,
   type Descriptor,
   type Digest,
   type DiffId,
   type Platform,
   type Reference,
 } from "@fathom/spec";
-import type { ContentInfo, Lease } from "@fathom/store";
+import type { ContentInfo, HeldImage, ImageTarget, Lease } from "@fathom/store";
 import { underLease, type ImageContext } from "../context.ts";
 import type { LoadEvent } from "../contract.ts";
 import {
@@ -26,7 +27,7 @@ import {
   type NewImageRow,
 } from "../make/make-image.ts";
 import { publishImage, setName } from "../names/names.ts";
-import type { ArchivedImage } from "./archived-image.ts";
+import type { ArchivedAttestation, ArchivedImage, ArchivedPlatform } from "./archived-image.ts";
 import { imagesOf } from "./images-of.ts";
 import { spool } from "./spool.ts";
 
@@ -51,12 +52,7 @@ export async function* loadImages(
       return digest;
     };
     for (const source of await imagesOf(files, platform)) {
-      const layers = await loadLayers(context, source, blobs, lease, signal);
-      // Written to the disk one by one: the transaction below only writes rows.
-      const id = put(source.config);
-      const manifests =
-        source.manifests.length > 0 ? source.manifests.map(put) : [makeManifest(context, id, layers, lease)];
-      loaded.push({ id, layers, manifests, names: source.names });
+      loaded.push(await loadImage(context, source, put, blobs, lease, signal));
       await new Promise((resolve) => setImmediate(resolve));
     }
     signal.throwIfAborted();
@@ -72,26 +68,94 @@ export async function* loadImages(
 /** Files that have become blobs: they are no longer where they were. */
 type Blobs = Map<string, ContentInfo>;
 
-interface Loaded extends NewImageRow {
+interface Loaded {
+  readonly held: HeldImage;
+  /** Of the images of one platform. */
+  readonly rows: readonly NewImageRow[];
   readonly names: readonly Reference[];
 }
 
-/** Row and names of an image whose layers are there; gives an event for each of its names. */
-function storeImage(context: ImageContext, image: Loaded, lease: Lease): LoadEvent[] {
-  const { id, names } = image;
-  putImageRow(context, image, lease);
+/** Brings the content and the layers of an image; its rows and names are written when all images of the archive are here. */
+async function loadImage(
+  context: ImageContext,
+  source: ArchivedImage,
+  put: (raw: Uint8Array) => Digest,
+  blobs: Blobs,
+  lease: Lease,
+  signal: AbortSignal,
+): Promise<Loaded> {
+  const { names } = source;
+  const [shown, ...others] = source.platforms;
+  const target =
+    source.target === undefined
+      ? undefined
+      : { mediaType: source.target.mediaType, digest: put(source.target.raw), size: source.target.raw.length };
+  const load = async (platform: ArchivedPlatform): Promise<NewImageRow & { readonly own: ImageTarget }> => {
+    const layers = await loadLayers(context, platform, blobs, lease, signal);
+    // Written to the disk one by one: the transaction below only writes rows.
+    const id = put(platform.config);
+    const own =
+      platform.manifest === undefined
+        ? makeManifest(context, id, layers, lease)
+        : {
+            mediaType: parseManifest(platform.manifest, undefined).mediaType,
+            digest: put(platform.manifest),
+            size: platform.manifest.length,
+          };
+    const manifests = [...new Set([own.digest, ...(target === undefined ? [] : [target.digest])])];
+    return { id, layers, manifests, own };
+  };
+  const first = await load(shown);
+  const rows = [first];
+  const content: Digest[] = [];
+  // Without a name nothing holds them.
+  if (names.length > 0) {
+    for (const platform of others) rows.push(await load(platform));
+    for (const attestation of source.attestations)
+      content.push(...(await loadAttestation(context, attestation, put, blobs, lease, signal)));
+  }
+  const behind = rows.map(({ id }) => id).filter((id) => id !== first.id);
+  return {
+    held: { target: target ?? first.own, images: [first.id, ...new Set(behind)], content },
+    rows,
+    names,
+  };
+}
+
+async function loadAttestation(
+  context: ImageContext,
+  { descriptions, layers }: ArchivedAttestation,
+  put: (raw: Uint8Array) => Digest,
+  blobs: Blobs,
+  lease: Lease,
+  signal: AbortSignal,
+): Promise<Digest[]> {
+  const content = descriptions.map(put);
+  for (const { digest, file } of layers) {
+    const blob = blobs.get(file) ?? (await importBlob(context, file, lease, signal));
+    blobs.set(file, blob);
+    if (blob.digest !== digest) throw new EngineError("data-loss", `the archive's ${digest} has another content`);
+    content.push(digest);
+  }
+  return content;
+}
+
+/** Rows and names of an image whose content is there; gives an event for each of its names. */
+function storeImage(context: ImageContext, { held, rows, names }: Loaded, lease: Lease): LoadEvent[] {
+  for (const row of rows) putImageRow(context, row, lease);
+  const [id] = held.images;
   publishImage(context, "load", id, id);
   if (names.length === 0) return [{ kind: "loaded", image: id, name: undefined, replaced: undefined }];
   return names.map((name): LoadEvent => {
-    const before = context.store.images.reference(canonicalString(name))?.image;
-    setName(context, id, name);
+    const before = context.store.images.named(canonicalString(name))?.images[0];
+    setName(context, held, name);
     return { kind: "loaded", image: id, name, replaced: before === id ? undefined : before };
   });
 }
 
 async function loadLayers(
   context: ImageContext,
-  source: ArchivedImage,
+  source: ArchivedPlatform,
   blobs: Blobs,
   lease: Lease,
   signal: AbortSignal,

@@ -2,6 +2,8 @@
 import { EngineError } from "@fathom/base";
 import {
   hostPlatform,
+  isIndexType,
+  mediaTypes,
   normalizePlatform,
   parseManifest,
   pickPlatform,
@@ -9,11 +11,12 @@ import {
   tryParseReference,
   withDigest,
   type Descriptor,
-  type ParsedManifest,
+  type Digest,
   type Platform,
   type Reference,
 } from "@fathom/spec";
-import { tagOf, type ArchivedImage } from "./archived-image.ts";
+import { readTarget, type TargetEntry } from "@fathom/store";
+import { tagOf, type ArchivedImage, type ArchivedPlatform } from "./archived-image.ts";
 import type { Descriptions } from "./descriptions.ts";
 import { fileOf, type Files } from "./spool.ts";
 
@@ -37,48 +40,95 @@ function ociNameOf({ text, raw }: OciName): Reference | undefined {
   return withDigest(reference, digest);
 }
 
-export async function ociManifests(
+const blobName = (digest: string): string => `blobs/${digest.replace(":", "/")}`;
+
+/** @param platform Of an index, this one alone; undefined: all that the archive has whole, this machine's first. */
+export async function ociImages(
   files: Files,
   descriptions: Descriptions,
   platform: Platform | undefined,
 ): Promise<ArchivedImage[]> {
   if (!files.has("index.json")) return [];
-  const index = parseManifest(descriptions.read("index.json").raw, "application/vnd.oci.image.index.v1+json");
+  const index = parseManifest(descriptions.read("index.json").raw, mediaTypes.ociIndex);
   if (index.kind !== "index") return [];
-  const blobName = (digest: string): string => `blobs/${digest.replace(":", "/")}`;
-  const read = ({ digest }: Descriptor): Uint8Array => {
-    const description = descriptions.read(blobName(digest));
-    if (description.digest !== digest)
-      throw new EngineError("data-loss", `the archive's ${digest} has another content`);
-    return description.raw;
-  };
   const found: ArchivedImage[] = [];
   /** One image with many names is listed once for each. */
-  const known = new Map<string, ParsedManifest>();
-  const visit = async (descriptor: Descriptor, depth: number, outer: OciName | undefined): Promise<void> => {
+  const known = new Map<string, Promise<Omit<ArchivedImage, "names"> | undefined>>();
+  for (const descriptor of index.index.manifests) {
     await descriptions.image();
-    const raw = read(descriptor);
-    const text =
-      descriptor.annotations?.["io.containerd.image.name"] ??
-      descriptor.annotations?.["org.opencontainers.image.ref.name"];
-    const given = text === undefined ? outer : { text, raw };
-    const key = `${descriptor.digest} ${descriptor.mediaType}`;
-    const parsed = known.get(key) ?? parseManifest(raw, descriptor.mediaType);
-    known.set(key, parsed);
-    if (parsed.kind === "index") {
-      const own = pickPlatform(normalizePlatform(platform ?? hostPlatform()), parsed.index.manifests);
-      if (own !== undefined && depth < 4) await visit(own, depth + 1, given);
-      return;
-    }
-    const { config, layers } = parsed.manifest;
-    const name = given === undefined ? undefined : ociNameOf(given);
-    found.push({
-      config: read(config),
-      layers: layers.map((layer) => fileOf(files, blobName(layer.digest))),
-      names: name === undefined ? [] : [name],
-      manifests: name?.digest === undefined || given === undefined || given.raw === raw ? [raw] : [raw, given.raw],
-    });
-  };
-  for (const descriptor of index.index.manifests) await visit(descriptor, 0, undefined);
+    const { digest, mediaType, annotations } = descriptor;
+    const key = `${digest} ${mediaType}`;
+    const image = known.get(key) ?? imageOf(files, descriptions, descriptor, platform);
+    known.set(key, image);
+    const read = await image;
+    if (read === undefined) continue;
+    const text = annotations?.["io.containerd.image.name"] ?? annotations?.["org.opencontainers.image.ref.name"];
+    const name = text === undefined ? undefined : ociNameOf({ text, raw: readBlob(descriptions, digest) });
+    found.push({ ...read, names: name === undefined ? [] : [name] });
+  }
   return found;
+}
+
+function readBlob(descriptions: Descriptions, digest: Digest): Uint8Array {
+  const description = descriptions.read(blobName(digest));
+  if (description.digest !== digest) throw new EngineError("data-loss", `the archive's ${digest} has another content`);
+  return description.raw;
+}
+
+/** undefined for an index without an image for the platform. */
+async function imageOf(
+  files: Files,
+  descriptions: Descriptions,
+  descriptor: Descriptor,
+  platform: Platform | undefined,
+): Promise<Omit<ArchivedImage, "names"> | undefined> {
+  const has = (digest: Digest): boolean => files.has(blobName(digest));
+  const raw = readBlob(descriptions, descriptor.digest);
+  const { mediaType } = parseManifest(raw, descriptor.mediaType);
+  const entries: TargetEntry[] = [];
+  const read = (digest: Digest): Uint8Array | undefined => (has(digest) ? readBlob(descriptions, digest) : undefined);
+  for (const entry of readTarget(read, { ...descriptor, mediaType })) {
+    if (entry.descriptor.digest !== descriptor.digest) await descriptions.image();
+    entries.push(entry);
+  }
+  const platformOf = ({ descriptor, manifest }: TargetEntry): ArchivedPlatform => {
+    // Read anew: of an image the types of its layers count.
+    const parsed = parseManifest(manifest?.raw ?? readBlob(descriptions, descriptor.digest), descriptor.mediaType);
+    if (parsed.kind === "index")
+      throw new EngineError("invalid-argument", "the indexes of the archive are nested too deep");
+    const { config, layers } = parsed.manifest;
+    return {
+      config: readBlob(descriptions, config.digest),
+      layers: layers.map(({ digest }) => fileOf(files, blobName(digest))),
+      manifest: manifest?.raw,
+    };
+  };
+  const isWhole = ({ manifest }: TargetEntry): boolean =>
+    manifest !== undefined && [manifest.config, ...manifest.layers].every(({ digest }) => has(digest));
+  const images = entries.filter(({ kind }) => kind === "image");
+  // A manifest of its own is meant, whatever its platform. Of an index the one that is asked for has to be whole.
+  const wanted = normalizePlatform(platform ?? hostPlatform());
+  const best = pickPlatform(
+    wanted,
+    images.map((entry) => entry.descriptor),
+  );
+  const own = isIndexType(mediaType) ? images.find((entry) => entry.descriptor === best) : images[0];
+  if (own === undefined) return undefined;
+  const others = platform === undefined ? images.filter((entry) => entry !== own && isWhole(entry)) : [];
+  const kept = new Set<string>([own, ...others].map((entry) => entry.descriptor.digest));
+  const attestations = entries.filter(
+    (entry) => entry.kind === "attestation" && kept.has(entry.subject ?? "") && isWhole(entry),
+  );
+  return {
+    platforms: [platformOf(own), ...others.map(platformOf)],
+    target: { raw, mediaType },
+    attestations: attestations.flatMap(({ manifest }) =>
+      manifest === undefined
+        ? []
+        : {
+            descriptions: [manifest.raw, readBlob(descriptions, manifest.config.digest)],
+            layers: manifest.layers.map(({ digest }) => ({ digest, file: fileOf(files, blobName(digest)) })),
+          },
+    ),
+  };
 }

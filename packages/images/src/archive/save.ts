@@ -7,7 +7,6 @@ import {
   familiarString,
   formatPlatform,
   parseReference,
-  platformMatches,
   sha256Digest,
   tryParseReference,
   withDefaultTag,
@@ -15,7 +14,7 @@ import {
   type Platform,
 } from "@fathom/spec";
 import { configOf, type ImageContext } from "../context.ts";
-import { findImage, isIdPrefix } from "../names/find.ts";
+import { findPlatform, isIdPrefix, type FoundPlatform } from "../names/find.ts";
 import { publishImage } from "../names/names.ts";
 import { manifestOf, type StoredManifest } from "../make/make-image.ts";
 import { platformOf } from "../platform.ts";
@@ -32,7 +31,7 @@ function tagsOf(context: ImageContext, name: string): string[] {
   if (reference === undefined || reference.tag !== undefined || reference.digest !== undefined) return [name];
   const repository = canonicalName(reference);
   const tags = context.store.images
-    .references()
+    .names()
     .map((one) => parseReference(one.name))
     .filter((one) => one.digest === undefined && canonicalName(one) === repository);
   return tags.length === 0 ? [name] : tags.map((tag) => familiarString(tag));
@@ -42,9 +41,9 @@ function tagsOf(context: ImageContext, name: string): string[] {
 function collect(context: ImageContext, names: readonly string[], platform: Platform | undefined): Saved[] {
   const saved = new Map<Digest, Saved>();
   for (const name of names.flatMap((name) => tagsOf(context, name))) {
-    let id: Digest;
+    let found: FoundPlatform;
     try {
-      ({ id } = findImage(context, name));
+      found = findPlatform(context, name, platform);
     } catch (error) {
       if (!isEngineError(error, "not-found")) throw error;
       const given = tryParseReference(name);
@@ -53,11 +52,12 @@ function collect(context: ImageContext, names: readonly string[], platform: Plat
         cause: error,
       });
     }
-    if (platform !== undefined && !platformMatches(platform, platformOf(configOf(context, id))))
+    if (found.wanted === undefined)
       throw new EngineError(
         "not-found",
-        `no suitable export target found for platform ${formatPlatform(platform)}: ${name} is an image for ${formatPlatform(platformOf(configOf(context, id)))}`,
+        `no suitable export target found for platform ${formatPlatform(platform!)}: ${name} is an image for ${formatPlatform(platformOf(configOf(context, found.shown.id)))}`,
       );
+    const { id } = found.wanted;
     const entry = saved.get(id) ?? { id, stored: manifestOf(context, id, name), tags: [] };
     saved.set(id, entry);
     const reference = tryParseReference(name);

@@ -1,13 +1,6 @@
 /** The built-in image fathom/hello: made from an embedded program when somebody first asks for it, with no network. */
 import { TarWriter } from "@fathom/archive";
-import {
-  canonicalString,
-  familiarString,
-  parseReference,
-  tryParseReference,
-  withDefaultTag,
-  type Digest,
-} from "@fathom/spec";
+import { canonicalString, familiarString, parseReference, tryParseReference, withDefaultTag } from "@fathom/spec";
 import { createLayerUnpacker } from "@fathom/store";
 import { helloProgram } from "@fathom/sys";
 import { setTag } from "../names/names.ts";
@@ -22,11 +15,11 @@ export function makeBuiltinFor(context: ImageContext, name: string, labels: Read
   if (reference === undefined || reference.digest !== undefined) return;
   const tagged = withDefaultTag(reference);
   if (!names.includes(familiarString(tagged))) return;
-  if (context.store.images.reference(canonicalString(tagged)) === undefined) makeBuiltin(context, labels);
+  if (context.store.images.named(canonicalString(tagged)) === undefined) makeBuiltin(context, labels);
 }
 
 /** Makes the image and its names. Synchronous: it is one small file. */
-function makeBuiltin(context: ImageContext, labels: Readonly<Record<string, string>>): Digest {
+function makeBuiltin(context: ImageContext, labels: Readonly<Record<string, string>>): void {
   const { store } = context;
   const chunks: Uint8Array[] = [];
   const tar = new TarWriter((chunk) => chunks.push(chunk));
@@ -54,7 +47,7 @@ function makeBuiltin(context: ImageContext, labels: Readonly<Record<string, stri
       rootfs: { type: "layers", diff_ids: [diffId] },
       history: [{ created, created_by: "built into fathom" }],
     };
-    const id = putImage(
+    const image = putImage(
       context,
       {
         config: Buffer.from(JSON.stringify(config)),
@@ -62,8 +55,7 @@ function makeBuiltin(context: ImageContext, labels: Readonly<Record<string, stri
       },
       lease,
     );
-    for (const name of names) setTag(context, id, parseReference(name));
-    return id;
+    for (const name of names) setTag(context, image, parseReference(name));
   } finally {
     store.leases.release(lease);
   }

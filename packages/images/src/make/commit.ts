@@ -52,13 +52,14 @@ export async function commitLayer(context: ImageContext, request: CommitRequest)
         },
       ],
     };
-    const id = putImage(
+    const image = putImage(
       context,
       { config: Buffer.from(JSON.stringify(config)), layers, parent: request.parent },
       lease,
     );
+    const [id] = image.images;
     publishImage(context, "create", id, id);
-    if (request.reference !== undefined) setTag(context, id, request.reference);
+    if (request.reference !== undefined) setTag(context, image, request.reference);
     return id;
   });
 }

@@ -4,6 +4,7 @@ import { EngineError, formatRfc3339Nano } from "@fathom/base";
 import { createDecompressor, detectCompression, magicLength } from "@fathom/archive";
 import {
   chainIds,
+  mediaTypes,
   parseDiffId,
   parseDigest,
   parseManifest,
@@ -12,7 +13,7 @@ import {
   type Digest,
   type DiffId,
 } from "@fathom/spec";
-import type { ContentInfo, Layer, Lease } from "@fathom/store";
+import type { ContentInfo, HeldImage, ImageTarget, Layer, Lease } from "@fathom/store";
 import { configOf, type ImageContext } from "../context.ts";
 
 const manifestLimit = 4 * 1024 * 1024;
@@ -103,24 +104,29 @@ export interface NewImage {
   readonly parent?: Digest;
 }
 
-/** Writes manifest, config and row; the layers must be there under the lease. */
-export function putImage(context: ImageContext, { config, layers, parent }: NewImage, lease: Lease): Digest {
+/** Writes manifest, config and row; the layers must be there under the lease. Its first name is the caller's to give. */
+export function putImage(context: ImageContext, { config, layers, parent }: NewImage, lease: Lease): HeldImage {
   const id = context.store.content.put(config, lease).digest;
-  const manifests = [makeManifest(context, id, layers, lease)];
-  putImageRow(context, { id, layers, manifests, ...(parent === undefined ? {} : { parent }) }, lease);
-  return id;
+  const target = makeManifest(context, id, layers, lease);
+  putImageRow(context, { id, layers, manifests: [target.digest], ...(parent === undefined ? {} : { parent }) }, lease);
+  return { target, images: [id], content: [] };
 }
 
 /** Stores a manifest for a config that is stored. */
-export function makeManifest(context: ImageContext, id: Digest, layers: readonly Descriptor[], lease: Lease): Digest {
+export function makeManifest(
+  context: ImageContext,
+  id: Digest,
+  layers: readonly Descriptor[],
+  lease: Lease,
+): ImageTarget {
   const { content } = context.store;
   const made = {
     schemaVersion: 2,
-    mediaType: "application/vnd.oci.image.manifest.v1+json",
+    mediaType: mediaTypes.ociManifest,
     config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: id, size: content.info(id)?.size },
     layers,
   };
-  return content.put(Buffer.from(JSON.stringify(made)), lease).digest;
+  return { ...content.put(Buffer.from(JSON.stringify(made)), lease), mediaType: mediaTypes.ociManifest };
 }
 
 export interface NewImageRow {

@@ -9,8 +9,9 @@ import {
   type Digest,
   type Reference,
 } from "@fathom/spec";
+import type { HeldImage } from "@fathom/store";
 import { configOf, type ImageContext } from "../context.ts";
-import { findImage } from "./find.ts";
+import { findHeld } from "./find.ts";
 
 /** A tag from the API's two parameters. @throws invalid-argument */
 export function parseRepositoryTag(repository: string, tag: string | undefined): Reference {
@@ -20,19 +21,19 @@ export function parseRepositoryTag(repository: string, tag: string | undefined):
 }
 
 export function tagImage(context: ImageContext, name: string, reference: Reference): void {
-  setTag(context, findImage(context, name).id, reference);
+  setTag(context, findHeld(context, name), reference);
 }
 
 /** Sets or moves a name, with its time and event. */
-export function setTag(context: ImageContext, image: Digest, reference: Reference): void {
+export function setTag(context: ImageContext, image: HeldImage, reference: Reference): void {
   setName(context, image, reference);
-  publishImage(context, "tag", image, familiarString(reference));
+  publishImage(context, "tag", image.images[0], familiarString(reference));
 }
 
 /** The same without the event, for what has an event of its own. */
-export function setName(context: ImageContext, image: Digest, reference: Reference): void {
+export function setName(context: ImageContext, { target, images, content }: HeldImage, reference: Reference): void {
   const name = canonicalString(reference);
-  context.store.images.tag({ name, image, target: reference.digest });
+  context.store.images.tag({ name, target, images, content });
   context.setTagTime(name);
 }
 

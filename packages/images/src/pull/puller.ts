@@ -8,6 +8,7 @@ import {
   type RegistryClient,
   type RegistryConfig,
   type ResolvedImage,
+  type ResolvedManifest,
 } from "@fathom/distribution";
 import {
   canonicalName,
@@ -31,7 +32,7 @@ import {
   type Platform,
   type Reference,
 } from "@fathom/spec";
-import { layerLimit, type ImageReference, type Lease, type Store } from "@fathom/store";
+import { layerLimit, type Lease, type NamedImage, type Store } from "@fathom/store";
 import type { PlatformMismatch, PublishImageEvent, PullEvent, PullRequest } from "../contract.ts";
 import type { LayerPulls, WantedLayer } from "./layer-pulls.ts";
 import { platformOf } from "../platform.ts";
@@ -114,10 +115,10 @@ export class Puller {
     const name = canonicalString(reference);
     const begin = (): void => emit({ kind: "pulling", reference });
     const startedMs = clock.monotonicMs();
-    const known = store.images.reference(name);
-    if (known?.target !== undefined && this.#hasPlatform(known, request.platform)) {
+    const known = store.images.named(name);
+    if (known !== undefined && this.#isPulled(known, reference) && this.#hasPlatform(known, request.platform)) {
       const head = await client.head(reference, signal);
-      if (head.digest === known.target) {
+      if (head.digest === known.target.digest) {
         begin();
         emit({ kind: "resolved", digest: head.digest });
         return false;
@@ -131,8 +132,8 @@ export class Puller {
       if (request.platform !== undefined && !platformMatches(request.platform, platformOf(config)))
         mismatches.push({ reference, own: platformOf(config), wanted: request.platform });
       emit({ kind: "resolved", digest: resolved.target.digest });
-      const changed = known?.image !== id;
-      this.#name(reference, id, resolved.target.digest);
+      const changed = known?.images[0] !== id;
+      this.#name(reference, id, resolved.target);
       logger.info("pulled", { name, image: id, ms: Math.round(clock.monotonicMs() - startedMs) });
       store.leases.release(lease);
       return changed;
@@ -140,21 +141,27 @@ export class Puller {
       store.leases.release(lease);
       // What was verified stays for the next try, unless it is what fills the disk.
       if (isEngineError(error, "resource-exhausted"))
-        await store.collect().catch((reason: unknown) => logger.warn("collecting failed", { error: reason }));
+        await store.collector.collect().catch((reason: unknown) => logger.warn("collecting failed", { error: reason }));
       throw error;
     }
   }
 
-  /** Whether what the name points to is there, and is what the manifest or index that it came by has for this platform. */
-  #hasPlatform(known: ImageReference, platform: Platform | undefined): boolean {
+  /** Whether the image came from this repository: what was only tagged here has no name by its digest. */
+  #isPulled(known: NamedImage, reference: Reference): boolean {
+    const byDigest = this.#options.store.images.named(`${canonicalName(reference)}@${known.target.digest}`);
+    return byDigest?.images[0] === known.images[0];
+  }
+
+  /** Whether the image that the name shows is there, and is what the manifest or index that it came by has for this platform. */
+  #hasPlatform({ target: { digest }, images: [shown] }: NamedImage, platform: Platform | undefined): boolean {
     const { store } = this.#options;
-    const record = store.images.get(known.image);
-    if (record === undefined || store.content.info(known.image) === undefined) return false;
-    const config = parseImageConfig(store.content.read(known.image, maxConfigBytes));
+    const record = store.images.get(shown);
+    if (record === undefined || store.content.info(shown) === undefined) return false;
+    const config = parseImageConfig(store.content.read(shown, maxConfigBytes));
     const wanted = normalizePlatform(platform ?? hostPlatform());
     if (formatPlatform(normalizePlatform(platformOf(config))) === formatPlatform(wanted)) return true;
-    if (known.target === undefined || store.content.info(known.target) === undefined) return false;
-    const target = parseManifest(store.content.read(known.target, maxManifestBytes), undefined);
+    if (store.content.info(digest) === undefined) return false;
+    const target = parseManifest(store.content.read(digest, maxManifestBytes), undefined);
     // A manifest leaves no choice; asked for by name, a platform that it is not has to be told again.
     if (target.kind === "manifest") return platform === undefined || platformMatches(wanted, platformOf(config));
     const chosen = pickPlatform(wanted, target.index.manifests);
@@ -217,13 +224,20 @@ export class Puller {
     return { id, config };
   }
 
-  /** The tag and, beside it, name@digest: the image keeps that when the tag moves on. */
-  #name(reference: Reference, image: Digest, target: Digest): void {
+  /**
+   * The tag and, beside it, name@digest: the image keeps that when the tag moves on. A name that holds several platforms of this index goes on doing so, and shows the one that
+   * was asked for.
+   */
+  #name(reference: Reference, image: Digest, { digest, mediaType, raw }: ResolvedManifest): void {
     const { store, onTag } = this.#options;
-    const names = new Set([canonicalString(reference), `${canonicalName(reference)}@${target}`]);
+    const target = { digest, mediaType, size: raw.length };
+    const names = new Set([canonicalString(reference), `${canonicalName(reference)}@${digest}`]);
     store.database.transaction(() => {
       for (const name of names) {
-        store.images.tag({ name, image, target });
+        const before = store.images.named(name);
+        const kept = before?.target.digest === digest && before.images.length > 1 ? before : undefined;
+        const others = kept?.images.filter((id) => id !== image) ?? [];
+        store.images.tag({ name, target, images: [image, ...others], content: kept?.content ?? [] });
         onTag?.(name);
       }
     });

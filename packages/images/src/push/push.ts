@@ -37,7 +37,7 @@ export async function* pushImage(
 function pushedReferences(context: ImageContext, named: Reference, tag: string | undefined): Reference[] {
   const name = canonicalName(named);
   const local = context.store.images
-    .references()
+    .names()
     .map((one) => parseReference(one.name))
     .filter((one) => one.digest === undefined && canonicalName(one) === name);
   if (local.length === 0)
@@ -84,7 +84,8 @@ async function* pushReference(
   yield { kind: "done", reference, digest, manifestBytes: stored.raw.length };
   // From now on the image can be named by what the registry knows it by.
   const byDigest = `${canonicalName(reference)}@${digest}`;
-  context.store.images.tag({ name: byDigest, image: record.id, target: digest });
+  const target = { digest, mediaType: stored.mediaType, size: stored.raw.length };
+  context.store.images.tag({ name: byDigest, target, images: [record.id], content: [] });
   context.setTagTime(byDigest);
   context.publish("push", shown, { name: familiarName(reference) });
 }

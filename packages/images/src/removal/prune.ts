@@ -31,7 +31,7 @@ export async function pruneImages(
     }
   }
   // What belongs to no image, too: of pulls that failed, kept for the next try.
-  const { reclaimedBytes: collected } = await context.store.collect();
+  const { reclaimedBytes: collected } = await context.store.collector.collect();
   const reclaimedBytes = removed.reduce(
     (sum, part) => sum + (part.kind === "layer" ? (before.get(part.chainId) ?? 0) : 0),
     collected,

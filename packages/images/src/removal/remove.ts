@@ -13,7 +13,7 @@ import {
 } from "@fathom/spec";
 import type { ImageRecord } from "@fathom/store";
 import type { ImageContext } from "../context.ts";
-import type { RemovedPart } from "../contract.ts";
+import type { ImageUser, RemovedPart } from "../contract.ts";
 import { findImage, isIdPrefix } from "../names/find.ts";
 import { publishImage } from "../names/names.ts";
 
@@ -24,37 +24,57 @@ export async function removeImage(
 ): Promise<RemovedPart[]> {
   const record = findImage(context, name);
   const { id } = record;
+  const parts: readonly [Digest, ...Digest[]] = [id, ...heldBehind(context, id)];
   const items: RemovedPart[] = [];
   let untaggedByName = false;
   if (isIdPrefix(context, id, name)) {
     if (isSingleName(namesOf(context, id))) {
-      const conflict = findConflict(context, id, options.force, false);
+      const conflict = findConflict(context, parts, options.force, false);
       if (conflict !== undefined) throw conflict;
       for (const reference of namesOf(context, id)) untag(context, id, reference, items);
     }
   } else {
     const given = tryParseReference(name)!;
     const reference = given.digest === undefined ? withDefaultTag(given) : withDigest(given, given.digest);
-    const user = context.uses.ofImage(id)[0];
-    if (!options.force && isSingleName(namesOf(context, id)) && user !== undefined)
+    const used = usesOf(context, parts)[0];
+    if (!options.force && isSingleName(namesOf(context, id)) && used !== undefined)
       throw new EngineError(
         "conflict",
-        `conflict: unable to remove repository reference ${JSON.stringify(name)} (must force) - container ${shortId(user.id)} is using its referenced image ${shownId(id)}`,
+        `conflict: unable to remove repository reference ${JSON.stringify(name)} (must force) - container ${shortId(used.user.id)} is using its referenced image ${shownId(used.image)}`,
       );
     untag(context, id, reference, items);
     dropDigestsOf(context, id, reference, items);
     if (namesOf(context, id).length > 0) return items;
     untaggedByName = true;
   }
-  const conflict = findConflict(context, id, options.force, true);
+  const conflict = findConflict(context, parts, options.force, true);
   if (conflict !== undefined) {
     // The name is gone, as asked; the image stays for what uses it.
     if (untaggedByName) return items;
     throw conflict;
   }
   for (const reference of namesOf(context, id)) untag(context, id, reference, items);
-  await deleteImages(context, withAncestors(context, record, options.noPrune), items);
+  const behind = parts.slice(1).flatMap((part) => context.store.images.get(part) ?? []);
+  await deleteImages(context, [...withAncestors(context, record, options.noPrune), ...behind], items);
   return items;
+}
+
+/** Other platforms that are only here because the names of this image hold them too: they go with it. */
+function heldBehind(context: ImageContext, id: Digest): Digest[] {
+  const { images } = context.store;
+  const names = images.names(id);
+  const own = new Set(names.map(({ name }) => name));
+  const others = new Set(names.flatMap((named) => named.images).filter((other) => other !== id));
+  return [...others].filter((other) => images.names(other).every(({ name }) => own.has(name)));
+}
+
+interface Use {
+  readonly image: Digest;
+  readonly user: ImageUser;
+}
+
+function usesOf(context: ImageContext, parts: readonly Digest[]): Use[] {
+  return parts.flatMap((image) => context.uses.ofImage(image).map((user) => ({ image, user })));
 }
 
 /** The image, and behind it those that it was committed over and that nothing else needs: nobody could name them afterwards. */
@@ -65,7 +85,7 @@ function withAncestors(context: ImageContext, record: ImageRecord, noPrune: bool
     const parent = images.get(child.parent);
     const isNeeded =
       parent === undefined ||
-      images.references(parent.id).length > 0 ||
+      images.names(parent.id).length > 0 ||
       images.children(parent.id).some((id) => id !== child.id) ||
       context.uses.ofImage(parent.id).length > 0;
     if (isNeeded) break;
@@ -87,7 +107,7 @@ async function deleteImages(
       context.store.images.remove(id);
     }
   });
-  const collected = await context.store.collect();
+  const collected = await context.store.collector.collect();
   const left = new Set<string>(collected.layers);
   for (const { id, layers } of records) {
     items.push({ kind: "image", id });
@@ -96,7 +116,7 @@ async function deleteImages(
 }
 
 export function namesOf(context: ImageContext, id: Digest): Reference[] {
-  return context.store.images.references(id).map(({ name }) => parseReference(name));
+  return context.store.images.names(id).map(({ name }) => parseReference(name));
 }
 
 function untag(context: ImageContext, id: Digest, reference: Reference, items: RemovedPart[]): void {
@@ -127,22 +147,30 @@ function isSingleName(names: readonly Reference[]): boolean {
 }
 
 /** What stands against a removal: an image on top of it or a running container always, a stopped one or several names unless forced. */
-function findConflict(context: ImageContext, id: Digest, force: boolean, names: boolean): EngineError | undefined {
-  const conflict = (mustForce: boolean, reason: string): EngineError =>
+function findConflict(
+  context: ImageContext,
+  parts: readonly [Digest, ...Digest[]],
+  force: boolean,
+  names: boolean,
+): EngineError | undefined {
+  const [id] = parts;
+  const conflict = (mustForce: boolean, reason: string, image = id): EngineError =>
     new EngineError(
       "conflict",
-      `conflict: unable to delete ${shownId(id)} (${mustForce ? "must" : "cannot"} be forced) - ${reason}`,
+      `conflict: unable to delete ${shownId(image)} (${mustForce ? "must" : "cannot"} be forced) - ${reason}`,
     );
-  if (context.store.images.children(id).length > 0) return conflict(false, "image has dependent child images");
-  const users = context.uses.ofImage(id);
-  const running = users.find((user) => user.running);
-  if (running !== undefined) return conflict(false, `image is being used by running container ${shortId(running.id)}`);
+  const based = parts.find((part) => context.store.images.children(part).length > 0);
+  if (based !== undefined) return conflict(false, "image has dependent child images", based);
+  const uses = usesOf(context, parts);
+  const running = uses.find(({ user }) => user.running);
+  if (running !== undefined)
+    return conflict(false, `image is being used by running container ${shortId(running.user.id)}`, running.image);
   if (force) return undefined;
   if (names && namesOf(context, id).length > 0) return conflict(true, "image is referenced in multiple repositories");
-  const stopped = users[0];
+  const stopped = uses[0];
   return stopped === undefined
     ? undefined
-    : conflict(true, `image is being used by stopped container ${shortId(stopped.id)}`);
+    : conflict(true, `image is being used by stopped container ${shortId(stopped.user.id)}`, stopped.image);
 }
 
 function shownId(id: Digest): string {

@@ -5,7 +5,7 @@ import { parseDigest, sha256Digest, type Digest } from "@fathom/spec";
 import { blobPath, createContentWriter, eagerSyncBytes } from "./content-writer.ts";
 import type { ContentInfo, ContentStore, Database } from "../contract.ts";
 import { errnoName, storageError } from "../errors.ts";
-import type { StoreLeases } from "../leases.ts";
+import type { StoreLeases } from "../leases/leases.ts";
 import { numberColumn, textColumn, type Row } from "../database/rows.ts";
 
 /** What tells two files of one name apart: a rename over a blob gives it another inode and change time. */

@@ -84,4 +84,26 @@ export const storeMigrations: readonly Migration[] = [
       "ALTER TABLE container_layers ADD COLUMN directory TEXT",
     ],
   },
+  // A name points to a descriptor, and holds what of it is here. Names from before point to what they were pulled by, or to the image's own manifest, or to its config where
+  // it has none. Their media types are not in the database: `completeNames` writes them (images/complete-names.ts).
+  {
+    version: 6,
+    up: [
+      "CREATE TABLE image_names (name TEXT PRIMARY KEY, target TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+      `CREATE TABLE image_name_images (
+        name TEXT NOT NULL REFERENCES image_names (name) ON DELETE CASCADE, position INTEGER NOT NULL,
+        image TEXT NOT NULL REFERENCES images (id), PRIMARY KEY (name, image)
+      ) STRICT, WITHOUT ROWID`,
+      "CREATE INDEX image_name_images_by_image ON image_name_images (image)",
+      `CREATE TABLE image_name_content (
+        name TEXT NOT NULL REFERENCES image_names (name) ON DELETE CASCADE, digest TEXT NOT NULL, PRIMARY KEY (name, digest)
+      ) STRICT, WITHOUT ROWID`,
+      `INSERT INTO image_names (name, target, media_type, size)
+        SELECT name, COALESCE(target, (
+          SELECT digest FROM image_blobs WHERE image_blobs.image = image_references.image AND kind = 'manifest' ORDER BY position LIMIT 1
+        ), image), '', 0 FROM image_references`,
+      "INSERT INTO image_name_images (name, position, image) SELECT name, 0, image FROM image_references",
+      "DROP TABLE image_references",
+    ],
+  },
 ];

@@ -1,9 +1,14 @@
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { sha256Digest, type ChainId, type Digest } from "@fathom/spec";
+import { mediaTypes, sha256Digest, type ChainId, type Digest } from "@fathom/spec";
+import type { ImageTarget } from "../contract.ts";
 import { openDatabase } from "../database/database.ts";
 import { addLayer, bytes, crash, openTestStore, temporaryRoot } from "../testing/test-support.ts";
+
+function targetOf(digest: Digest): ImageTarget {
+  return { digest, size: 2, mediaType: mediaTypes.ociConfig };
+}
 
 test("opening removes temporary files, drafts and directories without a row; what is known stays", async () => {
   using root = temporaryRoot();
@@ -42,7 +47,7 @@ test("a verified blob whose row was never written is found by the next pull", as
   crash(store);
   await using again = await openTestStore(root.path);
   expect(again.content.info(digest)).toEqual({ digest, size: data.length });
-  expect((await again.collect()).blobs).toEqual([digest]);
+  expect((await again.collector.collect()).blobs).toEqual([digest]);
 });
 
 test("after a power loss bytes that were not on disk for sure are looked at again", async () => {
@@ -57,7 +62,7 @@ test("after a power loss bytes that were not on disk for sure are looked at agai
   const layer = addLayer(store, lease, undefined, "layer");
   const image = { id: config.digest, layers: [layer.chainId], blobs: [], manifests: [] };
   store.images.put({ ...image, storedAt: "2026-01-01T00:00:00Z", size: 1, parent: undefined }, lease);
-  store.images.tag({ name: "a:1", image: config.digest, target: undefined });
+  store.images.tag({ name: "a:1", target: targetOf(config.digest), images: [config.digest], content: [] });
   writeFileSync(store.content.path(bad.digest), new Uint8Array(0));
   const stray = sha256Digest("stray");
   writeFileSync(join(root.path, "content/sha256", stray.slice(7)), "torn");
@@ -70,7 +75,7 @@ test("after a power loss bytes that were not on disk for sure are looked at agai
   expect(again.layers.list()).toEqual([]);
   expect(existsSync(layer.diffPath)).toBe(false);
   expect(again.images.list()).toEqual([]);
-  expect(again.images.references()).toEqual([]);
+  expect(again.images.names()).toEqual([]);
 });
 
 test("after a power loss what had been written out stays, and a container's layers stay in any case", async () => {
@@ -152,7 +157,7 @@ test("an image that another was committed over goes with it when their layer was
   for (const text of ["{}", "[]", "0", "1", "2"]) {
     const { digest: id } = store.content.put(bytes(text), lease);
     store.images.put({ id, layers: [layer.chainId], blobs: [], manifests: [], storedAt, size: 1, parent }, lease);
-    store.images.tag({ name: `a:${text.length}`, image: id, target: undefined });
+    store.images.tag({ name: `a:${text.length}`, target: targetOf(id), images: [id], content: [] });
     parent = id;
   }
   crash(store);
@@ -170,7 +175,7 @@ test("an image whose config is gone or damaged is dropped, what was committed ov
   const put = (text: string, parent: Digest | undefined): Digest => {
     const { digest: id } = store.content.put(bytes(text), lease);
     store.images.put({ id, layers: [layer.chainId], blobs: [], manifests: [], storedAt, size: 1, parent }, lease);
-    store.images.tag({ name: `${text}:1`, image: id, target: undefined });
+    store.images.tag({ name: `${text}:1`, target: targetOf(id), images: [id], content: [] });
     return id;
   };
   const below = put("below", undefined);
@@ -180,7 +185,7 @@ test("an image whose config is gone or damaged is dropped, what was committed ov
   crash(store);
   await using again = await openTestStore(root.path);
   expect(again.images.list().map(({ id, parent }) => ({ id, parent }))).toEqual([{ id: above, parent: undefined }]);
-  expect(again.images.references().map(({ name }) => name)).toEqual(["above:1"]);
+  expect(again.images.names().map(({ name }) => name)).toEqual(["above:1"]);
 });
 
 test("a database of a newer program, or no database at all, is refused", async () => {

@@ -167,10 +167,14 @@ function recoverImages({ database, logger }: RecoveryParts): void {
   }
 }
 
-/** With its names. What was committed over it stays. */
+/** With the names that show it; other names no longer hold it. What was committed over it stays. */
 function dropImage(database: Database, id: string): void {
   database.run("UPDATE images SET parent = NULL WHERE parent = ?", id);
-  database.run("DELETE FROM image_references WHERE image = ?", id);
+  database.run(
+    "DELETE FROM image_names WHERE name IN (SELECT name FROM image_name_images WHERE image = ? AND position = 0)",
+    id,
+  );
+  database.run("DELETE FROM image_name_images WHERE image = ?", id);
   database.run("DELETE FROM images WHERE id = ?", id);
 }
 

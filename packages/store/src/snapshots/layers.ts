@@ -9,7 +9,7 @@ import { inheritAttributes, inheritOneByOne } from "../tree/implied-directories.
 import { chainLinks, findChain, needChain, ownChainId, refuseDepth, toLayer, trueChainOn } from "./chain.ts";
 import type { OverlayLayout } from "./layout.ts";
 import { randomLink } from "./layout.ts";
-import type { StoreLeases } from "../leases.ts";
+import type { StoreLeases } from "../leases/leases.ts";
 import type { Trash } from "../trash.ts";
 
 export interface LayerParts {

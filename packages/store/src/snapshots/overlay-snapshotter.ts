@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { EngineError, KeyedMutex, randomId } from "@fathom/base";
 import { parseChainId, type ChainId } from "@fathom/spec";
 import type { Sys } from "@fathom/sys";
-import type { Database, Layer, Snapshot, SnapshotOwner, Snapshotter } from "../contract.ts";
+import type { Database, Layer, Reached, Snapshot, SnapshotOwner, Snapshotter } from "../contract.ts";
 import { optionalText, textColumn, type Row } from "../database/rows.ts";
 import { storageError } from "../errors.ts";
-import type { StoreLeases } from "../leases.ts";
+import type { StoreLeases } from "../leases/leases.ts";
 import type { Trash } from "../trash.ts";
 import { changesOf } from "../tree/changes.ts";
 import { diskUsage } from "../tree/disk-usage.ts";
@@ -235,5 +235,14 @@ export function createOverlaySnapshotter(parts: SnapshotterParts): Snapshotter {
       // An overlay is of two directories or more. Where there is no layer, the folder of links has no file of an image either.
       return openRoot(sys, lower[0] ?? join(layout.directory, "l"));
     },
+  };
+}
+
+/** A collector's root: the layers below containers, mounted images and build steps. */
+export function reachedBySnapshots(database: Database): Reached {
+  return {
+    layers: database
+      .all("SELECT DISTINCT parent FROM container_layers WHERE parent IS NOT NULL")
+      .map((row) => parseChainId(textColumn(row, "parent"))),
   };
 }

@@ -1,43 +1,21 @@
-/** Images by the digest of their config, and the names that point at them. */
+/** Images of one platform by the digest of their config, and the names that hold them. */
 import { EngineError } from "@fathom/base";
-import { parseChainId, parseDigest, parseReference, refuseAmbiguousName, refuseAsTag, type Digest } from "@fathom/spec";
-import type { Database, ImageRecord, ImageReference, ImageStore } from "./contract.ts";
-import type { StoreLeases } from "./leases.ts";
-import { findChain } from "./snapshots/chain.ts";
-import { numberColumn, optionalText, textColumn, type Row } from "./database/rows.ts";
+import { parseChainId, parseDigest, type Digest } from "@fathom/spec";
+import type { Database, ImageRecord, ImageStore, Reached } from "../contract.ts";
+import { numberColumn, optionalText, textColumn, type Row } from "../database/rows.ts";
+import type { StoreLeases } from "../leases/leases.ts";
+import { findChain } from "../snapshots/chain.ts";
+import { allNames, findName, namesThatHold, writeName } from "./names.ts";
 
 function digestColumn(row: Row, name: string): Digest | undefined {
   const text = optionalText(row, name);
   return text === undefined ? undefined : parseDigest(text);
 }
 
-function toReference(row: Row): ImageReference {
-  return {
-    name: textColumn(row, "name"),
-    image: parseDigest(textColumn(row, "image")),
-    target: digestColumn(row, "target"),
-  };
-}
-
-/**
- * The last word on every name, whoever writes it: "name@digest" is for an image that has a manifest with that digest, and the digest is
- * what the name points to.
- */
-function checkName(database: Database, { name, image, target }: ImageReference): void {
-  const reference = parseReference(name);
-  if (reference.digest === undefined) return refuseAsTag(reference);
-  refuseAmbiguousName(reference);
-  const own = database.get(
-    "SELECT 1 AS found FROM image_blobs WHERE image = ? AND kind = 'manifest' AND digest = ?",
-    image,
-    reference.digest,
-  );
-  if (own === undefined || target !== reference.digest || reference.tag !== undefined)
-    throw new EngineError(
-      "invalid-argument",
-      `${name} cannot name image ${image}, which has no manifest with this digest`,
-    );
-}
+const shownImages = `
+  SELECT id, stored_at, size, parent FROM images
+  WHERE id IN (SELECT image FROM image_name_images WHERE position = 0) OR id NOT IN (SELECT image FROM image_name_images)
+  ORDER BY id`;
 
 export function createImageStore(database: Database, leases: StoreLeases): ImageStore {
   function digests(image: Digest, kind: "layer" | "manifest"): Digest[] {
@@ -118,7 +96,7 @@ export function createImageStore(database: Database, leases: StoreLeases): Image
       const row = database.get("SELECT id, stored_at, size, parent FROM images WHERE id = ?", id);
       return row === undefined ? undefined : toRecord(row);
     },
-    list: () => database.all("SELECT id, stored_at, size, parent FROM images ORDER BY id").map(toRecord),
+    list: () => database.all(shownImages).map(toRecord),
     find(prefix) {
       const hex = prefix.startsWith("sha256:") ? prefix.slice("sha256:".length) : prefix;
       if (!/^[0-9a-f]{1,64}$/.test(hex)) return [];
@@ -133,40 +111,35 @@ export function createImageStore(database: Database, leases: StoreLeases): Image
         .map((row) => parseDigest(textColumn(row, "id"))),
     remove(id) {
       database.transaction(() => {
-        const named = database.get("SELECT name FROM image_references WHERE image = ?", id);
-        if (named !== undefined)
-          throw new EngineError("conflict", `image ${id} cannot be removed: ${textColumn(named, "name")} refers to it`);
+        const holder = database.get("SELECT name FROM image_name_images WHERE image = ?", id);
+        if (holder !== undefined)
+          throw new EngineError(
+            "conflict",
+            `image ${id} cannot be removed: ${textColumn(holder, "name")} refers to it`,
+          );
         const child = database.get("SELECT id FROM images WHERE parent = ?", id);
         if (child !== undefined)
           throw new EngineError("conflict", `image ${id} cannot be removed: ${textColumn(child, "id")} is built on it`);
         database.run("DELETE FROM images WHERE id = ?", id);
       });
     },
-    references(id) {
-      const select = "SELECT name, image, target FROM image_references";
-      const rows =
-        id === undefined
-          ? database.all(`${select} ORDER BY name`)
-          : database.all(`${select} WHERE image = ? ORDER BY name`, id);
-      return rows.map(toReference);
-    },
-    reference(name) {
-      const row = database.get("SELECT name, image, target FROM image_references WHERE name = ?", name);
-      return row === undefined ? undefined : toReference(row);
-    },
-    tag(reference) {
-      database.transaction(() => {
-        if (database.get("SELECT 1 AS found FROM images WHERE id = ?", reference.image) === undefined)
-          throw new EngineError("not-found", `No such image: ${reference.image}`);
-        checkName(database, reference);
-        database.run(
-          "INSERT INTO image_references (name, image, target) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image, target = excluded.target",
-          reference.name,
-          reference.image,
-          reference.target ?? null,
-        );
-      });
-    },
-    untag: (name) => database.run("DELETE FROM image_references WHERE name = ?", name).changes > 0,
+    names: (id) => (id === undefined ? allNames(database) : namesThatHold(database, id)),
+    named: (name) => findName(database, name),
+    tag: (named) => database.transaction(() => writeName(database, named)),
+    untag: (name) => database.run("DELETE FROM image_names WHERE name = ?", name).changes > 0,
+  };
+}
+
+/** A collector's root. */
+export function reachedByImages(database: Database): Reached {
+  return {
+    blobs: database
+      .all(
+        "SELECT id AS digest FROM images UNION SELECT digest FROM image_blobs UNION SELECT target FROM image_names UNION SELECT digest FROM image_name_content",
+      )
+      .map((row) => parseDigest(textColumn(row, "digest"))),
+    layers: database
+      .all("SELECT DISTINCT chain_id FROM image_layers")
+      .map((row) => parseChainId(textColumn(row, "chain_id"))),
   };
 }

@@ -1,7 +1,8 @@
 /** Leases: rows that keep the garbage collector away from what is being made. */
 import { EngineError, formatRfc3339Nano, randomId, type Clock } from "@fathom/base";
-import type { Database, Lease, LeaseOwner, Leases } from "./contract.ts";
-import { optionalNumber, optionalText, textColumn, type Row } from "./database/rows.ts";
+import { parseChainId, parseDigest } from "@fathom/spec";
+import type { Database, Lease, LeaseOwner, Leases, Reached } from "../contract.ts";
+import { optionalNumber, optionalText, textColumn, type Row } from "../database/rows.ts";
 
 export type HoldKind = "blob" | "layer";
 
@@ -11,8 +12,8 @@ export interface StoreLeases extends Leases {
    * @throws not-found when the lease was released or has expired: the caller would make something that nothing protects.
    */
   hold(lease: Lease, kind: HoldKind, name: string): void;
-  /** Of clients. The collector calls it in its transaction, so what such a lease held is not reached by it. */
-  dropExpired(): void;
+  /** A collector's root. Leases of clients that have expired go first: what they held is not reached by them. */
+  reached(): Reached;
 }
 
 function nowMs(clock: Clock): number {
@@ -79,8 +80,13 @@ export function createLeases(database: Database, clock: Clock, start = randomId(
           expiresAtMs: optionalNumber(row, "expires_at_ms"),
         }));
     },
-    dropExpired() {
+    reached() {
       database.run("DELETE FROM leases WHERE expires_at_ms <= ?", nowMs(clock));
+      const names = (kind: HoldKind): string[] =>
+        database
+          .all("SELECT DISTINCT name FROM lease_holds WHERE kind = ?", kind)
+          .map((row) => textColumn(row, "name"));
+      return { blobs: names("blob").map(parseDigest), layers: names("layer").map(parseChainId) };
     },
     hold(lease, kind, name) {
       find(lease);

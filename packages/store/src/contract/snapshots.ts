@@ -1,0 +1,88 @@
+/**
+ * Snapshots: file systems over a chain of layers, each under a key.
+ *
+ * Life of a snapshot: `prepare` makes a writable one, `view` one that is only read. Whoever has it mounts what `mounts` gives. It ends by `remove`, or by `commit`, which makes
+ * an image layer of what was written: the next `prepare` stands on that. A key is free again after both. The layers below a snapshot are not collected.
+ *
+ * Terms: a *chain* is a layer with all below it, named by the id of the topmost. `commit` writes no tar, so the layer has no DiffId, and its chain has an id of its own.
+ * `describe` gives both what an image's config needs. The chain keeps its own id, and is also found by the one that its DiffIds give.
+ *
+ * What is no change: sockets, and what every container has where the image lacks it (empty places to mount on: `tree/mount-stubs.ts`). A committed layer has none of it, as its
+ * tar has none.
+ *
+ * Errors: not-found for a key or a chain that does not exist, conflict for a key that is taken, invalid-argument for a key that is no name and for a call that a view
+ * cannot answer, resource-exhausted on a full disk. After a failed call everything is as it was, and what a crash leaves is removed by the next `openStore`.
+ */
+import type { ChainId, DiffId } from "@fathom/spec";
+import type { OverlayMount } from "@fathom/sys";
+import type { Layer } from "./layers.ts";
+import type { Lease } from "./leases.ts";
+
+export interface Snapshotter {
+  /** @param owner Who looks after it: its leftovers are its owner's to remove. A container's root gets what Docker's init layer has. */
+  prepare(key: string, parent: ChainId | undefined, owner: SnapshotOwner): Snapshot;
+  view(key: string, parent: ChainId | undefined, owner: SnapshotOwner): Snapshot;
+  get(key: string): Snapshot | undefined;
+  list(): Snapshot[];
+  /** For Sys.openOverlay and plan.ts `attach-root`. */
+  mounts(key: string): OverlayMount;
+  /**
+   * The writable layer becomes an image layer as it is. Nobody may have it mounted: what is written to it afterwards is written to the layer.
+   * @throws invalid-argument at the 126th layer, not-found when the lease was released or has expired
+   */
+  commit(key: string, options: { readonly lease: Lease }): Promise<Layer>;
+  /** What was changed, sorted by path as `docker diff` prints. A view has changed nothing. */
+  changes(key: string): Promise<Change[]>;
+  /** Bytes in the writable layer. */
+  usage(key: string): Promise<number>;
+  /** Removes it with everything in it, in the background where it is large (renamed away at once). Idempotent. */
+  remove(key: string): Promise<void>;
+  /**
+   * DiffIds and sizes of a chain, the lowest layer first. The tar of a layer that has no DiffId is written, and that once: a second call reads the answer. The caller holds the
+   * chain meanwhile. An abort leaves the DiffIds of the layers that are done.
+   */
+  describe(top: ChainId, options?: DescribeOptions): Promise<DescribedChainLayer[]>;
+  /** What `prepare` would make, as places and layers. Nothing is made. @throws not-found when the parent does not exist */
+  preview(key: string, parent: ChainId | undefined): Snapshot;
+  /** Descriptor of the files of a chain, to be read and closed by the caller. Nothing is made. @throws as `preview` */
+  openChain(top: ChainId | undefined): number;
+}
+
+export type SnapshotOwner = "container" | "image-mount" | "build";
+
+export interface Snapshot {
+  readonly key: string;
+  readonly kind: "active" | "view";
+  readonly owner: SnapshotOwner;
+  readonly parent: ChainId | undefined;
+  /** What `mounts` gives. Lower directories are given by their short `l/` names. */
+  readonly mount: OverlayMount;
+  /** Absolute path of what was written: overlay2/<directory>/diff. */
+  readonly diffPath: string;
+  readonly mergedPath: string;
+  readonly workPath: string;
+  /** The layers below, the uppermost first. */
+  readonly lowerPaths: readonly string[];
+}
+
+export interface DescribeOptions {
+  readonly signal?: AbortSignal;
+  /** Gives a sink for the tar of each layer that is written: whoever needs the bytes need not write it again. The sink may keep the chunks. */
+  readonly tar?: (layer: Layer) => (chunk: Uint8Array) => void | Promise<void>;
+}
+
+export interface DescribedChainLayer {
+  /** The id that the DiffIds up to here give. */
+  readonly chainId: ChainId;
+  readonly diffId: DiffId;
+  /** Bytes of its files. */
+  readonly size: number;
+  /** Bytes of its tar; undefined for a layer that came as a tar. */
+  readonly tarSize: number | undefined;
+}
+
+export type ChangeKind = 0 | 1 | 2; // modified, added, deleted: Docker's numbers
+export interface Change {
+  readonly path: string;
+  readonly kind: ChangeKind;
+}
