@@ -9,6 +9,7 @@ import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { TestDaemon, until } from "./harness.ts";
 import { heldMore, settledHoldings } from "./settled-holdings.ts";
+import { randomFrom } from "@fathom/base/testing";
 
 const daemon = new TestDaemon("fuzz");
 /** The same seed in each run, so that a failure comes from a change of the code. A run by hand with another seed finds more. */
@@ -34,20 +35,7 @@ afterAll(async () => {
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** mulberry32 */
-let state = seed;
-function random(): number {
-  state = (state + 0x6d2b79f5) | 0;
-  let t = Math.imul(state ^ (state >>> 15), 1 | state);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-}
-function below(limit: number): number {
-  return Math.floor(random() * limit);
-}
-function pick<T>(list: readonly T[]): T {
-  return list[below(list.length)]!;
-}
+const { next: random, below, pick } = randomFrom(seed);
 
 function nested(depth: number): Json {
   let value: Json = [];

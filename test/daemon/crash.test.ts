@@ -3,8 +3,8 @@
  * own CLI.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
 import { TestDaemon, until } from "./harness.ts";
+import { isAlive, parentOf } from "@fathom/base/testing";
 
 let daemon: TestDaemon;
 
@@ -57,15 +57,12 @@ test("containers, ports, logs and exits survive the daemon", async () => {
 
 test("kill -9 of the supervisor: the container is reported dead with a reason, and nothing of it is left", async () => {
   daemon.fathom("run", "-d", "--name", "orphan", daemon.image, "sleep", "1000");
-  const pid = daemon.fathom("inspect", "-f", "{{.State.Pid}}", "orphan");
-  const parent = /^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]!;
-  process.kill(Number(parent), "SIGKILL");
+  const pid = Number(daemon.fathom("inspect", "-f", "{{.State.Pid}}", "orphan"));
+  process.kill(parentOf(pid), "SIGKILL");
   await until("it is not running", () => daemon.fathom("inspect", "-f", "{{.State.Running}}", "orphan") === "false");
   expect(daemon.fathom("inspect", "-f", "{{.State.Error}}", "orphan")).toContain("supervisor");
   // Reaped, or dead and waiting for its new parent.
-  const gone = (): boolean =>
-    !existsSync(`/proc/${pid}`) || /^State:\s*Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  await until("its process is gone", gone);
+  await until("its process is gone", () => !isAlive(pid));
   daemon.fathom("rm", "orphan");
 }, 60_000);
 

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { makeBusyboxImage } from "../make-busybox-image.ts";
 import { holdings } from "./holdings.ts";
 import { runName } from "../run-name.ts";
+import { until as untilTrue } from "@fathom/base/testing";
 
 export const binary = process.env["FATHOM_BINARY"] ?? resolve(import.meta.dir, "../../dist/fathom");
 
@@ -26,12 +27,9 @@ export function removeCgroup(path: string): void {
   }
 }
 
-export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 200; i++) {
-    if (await condition()) return;
-    await Bun.sleep(50);
-  }
-  throw new Error(`waited too long for: ${what}`);
+/** What the daemon does is mostly seen through a program or a request: it is not asked all the time. */
+export function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  return untilTrue(what, condition, { everyMs: 50, limitMs: 30_000 });
 }
 
 /** A running program whose output is kept and whose input the test writes. */

@@ -4,22 +4,15 @@
  * run, as far as the machine's timing allows; FATHOM_KILL_SECONDS makes it longer.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TestDaemon, until } from "./harness.ts";
 import { heldMore, settledHoldings } from "./settled-holdings.ts";
+import { childrenOf, randomFrom } from "@fathom/base/testing";
 
 const seed = Number(process.env["FATHOM_SEED"] ?? Date.now() % 1_000_000_007);
 const seconds = Number(process.env["FATHOM_KILL_SECONDS"] ?? 8);
-let state = seed;
-/** mulberry32 */
-function random(): number {
-  state = (state + 0x6d2b79f5) | 0;
-  let t = Math.imul(state ^ (state >>> 15), 1 | state);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-}
-const any = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
+const { next: random, pick: any } = randomFrom(seed);
 
 let daemon: TestDaemon;
 /** Waits until the pool of stems is full; after kills that takes a while. */
@@ -39,16 +32,6 @@ function read(path: string): string {
     return readFileSync(path, "latin1");
   } catch {
     return "";
-  }
-}
-
-function childrenOf(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
-      read(`/proc/${pid}/task/${thread}/children`).split(" ").filter(Boolean).map(Number),
-    );
-  } catch {
-    return [];
   }
 }
 

@@ -14,7 +14,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { TarWriter } from "@fathom/archive";
+import { makeTar } from "@fathom/archive/testing";
 import { sha256Digest } from "@fathom/spec";
 import { TestDaemon, until } from "./harness.ts";
 
@@ -60,15 +60,12 @@ async function pingsDuring(request: () => Promise<Response>): Promise<{ pings: n
   return { pings, response: await running };
 }
 
-function tar(entries: readonly { readonly path: string; readonly data?: Uint8Array | string }[]): Buffer {
-  const chunks: Uint8Array[] = [];
-  const writer = new TarWriter((chunk) => chunks.push(chunk));
-  for (const { path, data } of entries)
-    if (data === undefined) writer.entry({ kind: "directory", path, mode: 0o700 });
-    else writer.file({ path, mode: 0o644 }, Buffer.from(data));
-  writer.finish();
-  return Buffer.concat(chunks);
-}
+const tar = (entries: readonly { readonly path: string; readonly data?: Uint8Array | string }[]): Buffer =>
+  makeTar(
+    entries.map(({ path, data }) =>
+      data === undefined ? { path, kind: "directory", mode: 0o700 } : { path, text: data },
+    ),
+  );
 
 const imageConfig = (layers: readonly Uint8Array[]): string =>
   JSON.stringify({

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { TestDaemon, until, type Conversation } from "./harness.ts";
 import { holdings } from "./holdings.ts";
 import { heldMore, settledHoldings } from "./settled-holdings.ts";
+import { parentOf } from "@fathom/base/testing";
 
 let daemon: TestDaemon;
 let hung: string;
@@ -43,9 +44,9 @@ function callers(): string[] {
   return readdirSync("/proc").filter((pid) => {
     if (!/^\d+$/.test(pid)) return false;
     try {
-      const parent = /^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
       return (
-        readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("fathom-init\0call\0") && Number(parent) === daemon.pid
+        readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("fathom-init\0call\0") &&
+        parentOf(Number(pid)) === daemon.pid
       );
     } catch {
       return false;

@@ -9,18 +9,12 @@ import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { runName } from "../run-name.ts";
 import { removeCgroup, TestDaemon, until } from "./harness.ts";
+import { randomFrom } from "@fathom/base/testing";
 
 const seed = Number(process.env["FATHOM_SEED"] ?? Date.now() % 1_000_000_007);
 const seconds = Number(process.env["FATHOM_KILL_SECONDS"] ?? 40);
 
-/** mulberry32 */
-function random(): number {
-  state = (state + 0x6d2b79f5) | 0;
-  let t = Math.imul(state ^ (state >>> 15), 1 | state);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-}
-let state = seed;
+const { next: random } = randomFrom(seed);
 
 let daemon: TestDaemon;
 let pulled: string;

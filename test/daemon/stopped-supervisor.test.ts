@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { TestDaemon, until, type Result } from "./harness.ts";
+import { isAlive, parentOf } from "@fathom/base/testing";
 
 let daemon: TestDaemon;
 const stopped = new Set<number>();
@@ -42,18 +43,11 @@ afterAll(async () => {
 const pidOf = (name: string): number => Number(daemon.docker("inspect", "-f", "{{.State.Pid}}", name));
 const state = (name: string): string => daemon.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name);
 const errorOf = (name: string): string => daemon.docker("inspect", "-f", "{{.State.Error}}", name);
-const alive = (pid: number): boolean => {
-  try {
-    return !/^State:\s*[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
-};
 
 function run(name: string, script: string, ...flags: string[]): { readonly pid: number; readonly supervisor: number } {
   daemon.docker("run", "-d", "--name", name, ...flags, daemon.image, "sh", "-c", script);
   const pid = pidOf(name);
-  const supervisor = Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
+  const supervisor = parentOf(pid);
   return { pid, supervisor };
 }
 
@@ -119,7 +113,7 @@ test("stop: when the container ends by itself, its own code counts; after the ti
   stop(ignores.supervisor);
   expect(ends("stop", "-t", "1", "ignores").code).toBe(0);
   expect(state("ignores")).toBe("exited 137");
-  expect(alive(ignores.pid)).toBe(false);
+  expect(isAlive(ignores.pid)).toBe(false);
   expect(ends("stop", "-t", "20", "obeys").code).toBe(0);
   expect(state("obeys")).toBe("exited 5");
   expect(ends("start", "ignores").code).toBe(0);
@@ -135,7 +129,7 @@ test("kill and restart", async () => {
   stop(again.supervisor);
   expect(ends("restart", "-t", "0", "again").code).toBe(0);
   expect(pidOf("again")).not.toBe(again.pid);
-  expect(alive(again.pid)).toBe(false);
+  expect(isAlive(again.pid)).toBe(false);
 }, 120_000);
 
 test("rm -f removes the container, its supervisor and its files", async () => {
@@ -143,8 +137,8 @@ test("rm -f removes the container, its supervisor and its files", async () => {
   const id = daemon.docker("inspect", "-f", "{{.Id}}", "gone");
   stop(supervisor);
   expect(ends("rm", "-f", "gone").code).toBe(0);
-  expect(alive(pid)).toBe(false);
-  await until("the supervisor has ended", () => !alive(supervisor));
+  expect(isAlive(pid)).toBe(false);
+  await until("the supervisor has ended", () => !isAlive(supervisor));
   expect(daemon.docker("ps", "-aq")).toBe("");
   expect(existsSync(join(daemon.dataRoot, "containers", id))).toBe(false);
 }, 120_000);
@@ -153,7 +147,7 @@ test("an end that happens while the supervisor is stopped is reported with its t
   const { pid, supervisor } = run("ends", "while [ ! -e /end ]; do sleep 0.1; done; echo last words; exit 7");
   stop(supervisor);
   await Bun.write(`/proc/${pid}/root/end`, "");
-  await until("its process has ended", () => !alive(pid));
+  await until("its process has ended", () => !isAlive(pid));
   goOn(supervisor);
   expect(daemon.docker("wait", "ends")).toBe("7");
   expect(state("ends")).toBe("exited 7");
@@ -183,13 +177,13 @@ test("a daemon starts while supervisors are stopped: running containers keep run
   await daemon.kill();
   await daemon.start();
   expect(daemon.docker("ps", "--format", "{{.Names}}").split("\n").toSorted()).toEqual(["goes", "removed", "stays"]);
-  for (const { pid } of [stays, goes, removed]) expect(alive(pid)).toBe(true);
+  for (const { pid } of [stays, goes, removed]) expect(isAlive(pid)).toBe(true);
   expect(errorOf("stays")).toContain("cannot be reached");
   expect(ends("exec", "stays", "true").code).not.toBe(0);
   expect(ends("stop", "-t", "20", "goes").code).toBe(0);
   expect(state("goes")).toBe("exited 6");
   expect(ends("rm", "-f", "removed").code).toBe(0);
-  expect(alive(removed.pid)).toBe(false);
+  expect(isAlive(removed.pid)).toBe(false);
   goOn(stays.supervisor);
   await until("it is reached again", () => errorOf("stays") === "");
   expect(daemon.docker("exec", "stays", "echo", "here")).toBe("here");
@@ -224,7 +218,7 @@ test("a supervisor that is killed while it is stopped is dead: its container end
   signal(supervisor, "SIGKILL");
   await until("the end is told", () => state("orphan") === "exited 255");
   expect(errorOf("orphan")).toContain("supervisor was killed");
-  await until("its process is gone", () => !alive(pid));
+  await until("its process is gone", () => !isAlive(pid));
 }, 120_000);
 
 test("a container in the pid namespace of another is signalled, stopped and removed like any other, also by a new daemon", async () => {
@@ -248,8 +242,8 @@ test("a container in the pid namespace of another is signalled, stopped and remo
   expect(ends("stop", "-t", "20", "after").code).toBe(0);
   expect(state("after")).toBe("exited 4");
   expect(ends("rm", "-f", "removed").code).toBe(0);
-  expect(alive(joined["removed"]!.pid)).toBe(false);
-  expect(alive(first.pid)).toBe(true);
+  expect(isAlive(joined["removed"]!.pid)).toBe(false);
+  expect(isAlive(first.pid)).toBe(true);
 }, 120_000);
 
 test("a third container can join the namespaces of a container that joined another's", () => {
@@ -269,7 +263,7 @@ test("a container that shares its pid namespace with another, both with stopped 
   stop(second.supervisor);
   const restart = daemon.begin("docker", "restart", "-t", "0", "first");
   // The end of the first container ends all processes in its namespace. The second container's supervisor does not report that.
-  await until("the second's process has ended", () => !alive(second.pid));
+  await until("the second's process has ended", () => !isAlive(second.pid));
   const exec = await daemon.api<{ Id: string; message?: string }>("POST", "/containers/second/exec", { Cmd: ["true"] });
   const answer =
     exec.status === 201
@@ -292,7 +286,7 @@ test("a container with execs ends when it is stopped", async () => {
   stop(supervisor);
   expect(ends("stop", "-t", "20", "busy").code).toBe(0);
   expect(state("busy")).toBe("exited 5");
-  expect(alive(pid)).toBe(false);
+  expect(isAlive(pid)).toBe(false);
 }, 120_000);
 
 test("a container ends when it is stopped, also if its joined container is paused or has a stopped supervisor", async () => {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TestDaemon, until } from "./harness.ts";
+import { parentOf } from "@fathom/base/testing";
 
 let daemon: TestDaemon;
 
@@ -17,8 +18,6 @@ beforeAll(async () => {
 
 afterAll(() => daemon?.close(), 60_000);
 
-const parentOf = (pid: number): number =>
-  Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
 const pidOf = (name: string): number => Number(daemon.docker("inspect", "-f", "{{.State.Pid}}", name));
 const cgroupsOf = (pid: number): string[] =>
   readFileSync(`/proc/${pid}/cgroup`, "utf8")

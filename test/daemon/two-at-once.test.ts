@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { TestDaemon, until } from "./harness.ts";
+import { isAlive } from "@fathom/base/testing";
 
 let daemon: TestDaemon;
 beforeAll(async () => {
@@ -42,14 +43,6 @@ function isFrozen(id: string): boolean {
       existsSync(join(path, name)) ? readFileSync(join(path, name), "utf8").trim() : "";
     return read("freezer.state") === "FROZEN" || /^frozen 1$/m.test(read("cgroup.events"));
   });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return !/\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
-  } catch {
-    return false;
-  }
 }
 
 function hasMounts(id: string): boolean {

@@ -1,7 +1,8 @@
 /** Streams: frames, early output, input and its end, terminals, clients that leave or do not read. */
 import { afterAll, expect, test } from "bun:test";
-import { logRecords, Reader, Rig, run, start, sys, unframe, withInput, bothOutputs, eventually } from "./rig.ts";
+import { logRecords, Reader, Rig, run, start, sys, unframe, withInput, bothOutputs } from "./rig.ts";
 import { join } from "node:path";
+import { until } from "@fathom/base/testing";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -139,7 +140,7 @@ test("a hundred attachments at once", async () => {
   readers[99]!.socket.write("all\n");
   for (const reader of readers) expect(unframe(await reader.ended).stdout).toBe("all\n");
   await supervisor.exit;
-  await eventually("the supervisor ends", () => {
+  await until("the supervisor ends", () => {
     try {
       process.kill(supervisor.supervisorPid, 0);
       return false;

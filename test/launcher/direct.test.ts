@@ -5,7 +5,8 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import { isSysError, O_RDWR, SOCK_STREAM } from "@fathom/sys";
 import type { DirectCall, DirectReport } from "./direct-caller.ts";
-import { alive, eventually, launcher, plan, Rig, start, sys } from "./rig.ts";
+import { launcher, plan, Rig, start, sys } from "./rig.ts";
+import { parentOf, isAlive, until } from "@fathom/base/testing";
 
 const { ENOENT } = constants.errno;
 const rig = new Rig();
@@ -39,7 +40,7 @@ class Caller {
 
   /** The pid in the pid file, after the launch. */
   async launched(): Promise<number> {
-    await eventually("it is launched", () => existsSync(join(this.directory, "launched.json")), 20_000);
+    await until("it is launched", () => existsSync(join(this.directory, "launched.json")), { limitMs: 20_000 });
     return Number(readFileSync(join(this.directory, "pid"), "utf8"));
   }
 
@@ -52,10 +53,6 @@ class Caller {
     ]);
     return { code, stdout, stderr };
   }
-}
-
-function parentOf(pid: number): number {
-  return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
 }
 
 function openOf(pid: number): string[] {
@@ -71,7 +68,7 @@ test("the caller's streams are the container's streams, and its exit code become
   // No supervisor: the caller has only this child, and this child has only this parent.
   expect(caller.report("launched")).toEqual({ pid, children: [pid], sockets: [], leaked: 0 });
   expect(parentOf(pid)).toBe(caller.process.pid);
-  await eventually("it runs its program", () => readFileSync(`/proc/${pid}/comm`, "utf8") === "sh\n");
+  await until("it runs its program", () => readFileSync(`/proc/${pid}/comm`, "utf8") === "sh\n");
   expect(openOf(pid)).toEqual(["0", "1", "2", "3", "4"]);
   caller.write("hello\n");
   expect(await caller.end()).toEqual({ code: 7, stdout: `got hello\n${files.join("\n")}\n`, stderr: "err\n" });
@@ -93,14 +90,14 @@ test("a stream from or to the host's null device is the container's own", async 
   const streams = { kind: "inherited", stdin: nowhere, stdout: nowhere, stderr: nowhere } as const;
   const run = await prepared.launchDirect({ plan: whole, directory: rig.directory(), io: { kind: "direct", streams } });
   sys.close(nowhere);
-  await eventually("it runs its program", () => readFileSync(`/proc/${run.pid}/comm`, "utf8") === "sleep\n");
+  await until("it runs its program", () => readFileSync(`/proc/${run.pid}/comm`, "utf8") === "sleep\n");
   const own = statSync(`/proc/${run.pid}/root/dev/null`);
   for (const fd of [0, 1, 2]) {
     const { dev, ino } = statSync(`/proc/${run.pid}/fd/${fd}`);
     expect({ dev, ino }).toEqual({ dev: own.dev, ino: own.ino });
   }
   run.signal(9);
-  await eventually("it has ended", () => !alive(run.pid));
+  await until("it has ended", () => !isAlive(run.pid));
   // This process is no subreaper.
   expect(await run.wait()).toMatchObject({ code: 255, lost: "it is not a child of this process" });
 });
@@ -116,7 +113,7 @@ test("in a joined pid namespace it is also its caller's child", async () => {
   const pid = await caller.launched();
   expect(caller.report("launched")).toEqual({ pid, children: [pid], sockets: [], leaked: 0 });
   expect(parentOf(pid)).toBe(caller.process.pid);
-  await eventually("it runs its program", () => readFileSync(`/proc/${pid}/comm`, "utf8") === "sh\n");
+  await until("it runs its program", () => readFileSync(`/proc/${pid}/comm`, "utf8") === "sh\n");
   expect(openOf(pid)).toEqual(["0", "1", "2", "3"]);
   const { code, stdout } = await caller.end();
   expect(code).toBe(5);
@@ -134,7 +131,7 @@ test("the container keeps running when its caller is killed", async () => {
   expect(parentOf(pid)).not.toBe(caller.process.pid);
   writeFileSync(join(rig.rootfs, "tmp/go"), "");
   expect((await caller.end()).stdout).toBe("went on\n");
-  await eventually("it has ended", () => !alive(pid));
+  await until("it has ended", () => !isAlive(pid));
 });
 
 test("a failed launch leaves nothing, and no pid file", async () => {
@@ -184,7 +181,7 @@ test("a console socket gets the terminal", async () => {
   sys.setNonBlocking(master, true);
   const buffer = Buffer.alloc(4096);
   let said = "";
-  await eventually("it has answered", () => {
+  await until("it has answered", () => {
     try {
       said += buffer.toString("latin1", 0, sys.read(master, buffer));
     } catch (error) {
@@ -192,7 +189,7 @@ test("a console socket gets the terminal", async () => {
     }
     return said.includes("got you\r\n");
   });
-  await eventually("it has ended", () => !alive(run.pid));
+  await until("it has ended", () => !isAlive(run.pid));
   sys.close(master);
   // The terminal's echo may come anywhere in between.
   expect(said).toContain("/dev/pts/0\r\n");
@@ -211,6 +208,6 @@ test("a console needs a terminal and a terminal a console", async () => {
     const prepared = await launcher.prepare(whole.stem);
     const launch = prepared.launchDirect({ plan: whole, directory: rig.directory(), io: { kind: "direct", streams } });
     await expect(launch).rejects.toMatchObject({ code: "invalid-argument" });
-    expect(alive(prepared.pid)).toBe(false);
+    expect(isAlive(prepared.pid)).toBe(false);
   }
 });

@@ -11,7 +11,8 @@ import {
   type Operation,
   type Supervisor,
 } from "@fathom/runtime";
-import { alive, bothOutputs, eventually, execOperation, Reader, Rig, start, unframe, withInput } from "./rig.ts";
+import { bothOutputs, execOperation, Reader, Rig, start, unframe, withInput } from "./rig.ts";
+import { isAlive, until } from "@fathom/base/testing";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -142,7 +143,7 @@ test("when the container ends, its execs end, and each has its status", async ()
   expect((await supervisor.exit).code).toBe(137);
   for (const handle of handles) expect((await handle.exit).code).toBe(137);
   for (const handle of handles) await new Reader(handle.attachments[0]!.fd).ended;
-  await eventually("the supervisor ends", () => !alive(supervisor.supervisorPid));
+  await until("the supervisor ends", () => !isAlive(supervisor.supervisorPid));
 });
 
 test("an exec without clients runs, and its output is dropped", async () => {

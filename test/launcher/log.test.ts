@@ -13,7 +13,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { SOCK_STREAM } from "@fathom/sys";
-import { eventually, logRecords, Reader, Rig, run, start, sys, unframe } from "./rig.ts";
+import { logRecords, Reader, Rig, run, start, sys, unframe } from "./rig.ts";
+import { until } from "@fathom/base/testing";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -183,7 +184,7 @@ test("a reader that has the single file open reads it to its end: the next file 
     log: { maxSize: 10_000, maxFiles: 1 },
   });
   const log = join(directory, "log");
-  await eventually("the first lines", () => existsSync(log) && logRecords(log).length === 100);
+  await until("the first lines", () => existsSync(log) && logRecords(log).length === 100);
   const file = openSync(log, "r");
   const { fd } = await supervisor.attach({ stdin: true, stdout: false, stderr: false, closeStdin: false });
   sys.write(fd, Buffer.from("\n"));
@@ -214,7 +215,7 @@ test("a record that is older than an earlier one has the latest earlier time, in
 test("an outside rotation and reopenLog", async () => {
   const { supervisor, directory } = await start(rig, ["sh", "-c", "echo one; read a; echo two"], { openStdin: true });
   const log = join(directory, "log");
-  await eventually("the first line", () => existsSync(log) && logRecords(log).length === 1);
+  await until("the first line", () => existsSync(log) && logRecords(log).length === 1);
   renameSync(log, `${log}.old`);
   await supervisor.reopenLog();
   const { fd } = await supervisor.attach({ stdin: true, stdout: false, stderr: false, closeStdin: false });
@@ -235,7 +236,7 @@ test("a full disk: the container continues, no record is cut, a record reports t
       log: { path: join(disk, "log") },
     });
     const ballast = join(disk, "log");
-    await eventually("the disk is full", () => statSync(ballast).size > 60_000);
+    await until("the disk is full", () => statSync(ballast).size > 60_000);
     // sleep: more output arrives at the full disk meanwhile
     await Bun.sleep(100);
     const full = logRecords(ballast);

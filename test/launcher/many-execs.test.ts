@@ -4,7 +4,8 @@ import { constants } from "node:os";
 import { readdirSync, readFileSync } from "node:fs";
 import { randomId } from "@fathom/base";
 import type { ExecHandle } from "@fathom/runtime";
-import { alive, bothOutputs, eventually, execOperation, launcher, Reader, Rig, start, sys, unframe } from "./rig.ts";
+import { bothOutputs, execOperation, launcher, Reader, Rig, start, sys, unframe } from "./rig.ts";
+import { isAlive, until } from "@fathom/base/testing";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -41,12 +42,12 @@ test("600 execs run at a time, each with its own output, input and status", asyn
   await supervisor.signal(9);
   expect((await supervisor.exit).code).toBe(137);
   for (const handle of idle) expect((await handle.exit).code).toBe(137);
-  await eventually("the supervisor ends", () => !alive(supervisor.supervisorPid));
+  await until("the supervisor ends", () => !isAlive(supervisor.supervisorPid));
 }, 60_000);
 
 test("a supervisor that waits uses less than 0.1 MB of its own", async () => {
   const { supervisor } = await start(rig, ["sh", "-c", "echo up; exec sleep 1000"], { attach: [bothOutputs] });
-  await eventually("it has written", () => readFileSync(`/proc/${supervisor.pid}/comm`, "utf8") === "sleep\n");
+  await until("it has written", () => readFileSync(`/proc/${supervisor.pid}/comm`, "utf8") === "sleep\n");
   const rollup = readFileSync(`/proc/${supervisor.supervisorPid}/smaps_rollup`, "utf8");
   // Without the pages of the program, which all supervisors share.
   expect(Number(/^Anonymous:\s+(\d+)/m.exec(rollup)?.[1])).toBeLessThan(100);
@@ -76,7 +77,7 @@ test("without descriptors an exec or a peer is rejected or waits, the container 
   await (
     await exec()
   ).exit;
-  await eventually("its descriptors are closed", () => descriptors() < 14);
+  await until("its descriptors are closed", () => descriptors() < 14);
   const before = descriptors();
   // From no descriptor to as many as an exec needs: each of its calls fails once.
   let refused = 0;
@@ -104,7 +105,7 @@ test("without descriptors an exec or a peer is rejected or waits, the container 
   const again = await found;
   expect(again.kind).toBe("running");
   if (again.kind === "running") again.supervisor.disconnect();
-  await eventually("no descriptor stays", () => descriptors() <= before);
+  await until("no descriptor stays", () => descriptors() <= before);
   await supervisor.signal(9);
   await supervisor.exit;
 }, 60_000);

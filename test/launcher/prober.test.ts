@@ -10,7 +10,6 @@ import { randomId } from "@fathom/base";
 import type { LaunchPlan, Operation, Supervisor } from "@fathom/runtime";
 import {
   bothOutputs,
-  eventually,
   execOperation,
   launcher,
   plan,
@@ -23,6 +22,7 @@ import {
   unlogged,
   fileLog,
 } from "./rig.ts";
+import { until } from "@fathom/base/testing";
 
 const { ECANCELED, ENOENT, ETIMEDOUT } = constants.errno;
 
@@ -240,14 +240,14 @@ test("a container that keeps the dead processes of its execs neither blocks its 
     let over = false;
     running = exec(supervisor, ["true"]);
     void running.then(() => (over = true));
-    await eventually("it has ended", () => over || kept() === 1);
+    await until("it has ended", () => over || kept() === 1);
   }
   for (let turn = 0; kept() < 2 && turn < 200; turn++)
     await expect(exec(supervisor, ["nosuch"])).rejects.toMatchObject({ stage: "launch", call: "stat", errno: ENOENT });
   expect(kept()).toBe(2);
   const before = waits(supervisor.supervisorPid);
   // A loop that spins never waits.
-  await eventually("its loop waits", () => waits(supervisor.supervisorPid) - before > 3);
+  await until("its loop waits", () => waits(supervisor.supervisorPid) - before > 3);
   await supervisor.signal(9);
   expect((await supervisor.exit).code).toBe(137);
   expect((await running)?.code).toBe(0);

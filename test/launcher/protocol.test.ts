@@ -13,7 +13,8 @@ import {
   WireWriter,
   openCgroups,
 } from "@fathom/runtime";
-import { eventually, execOperation, Rig, start, sys } from "./rig.ts";
+import { execOperation, Rig, start, sys } from "./rig.ts";
+import { until } from "@fathom/base/testing";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -36,7 +37,7 @@ class Peer {
   }
 
   async answer(id: number): Promise<Message> {
-    await eventually(`answer ${id}`, () => this.messages.some((message) => message.id === id));
+    await until(`answer ${id}`, () => this.messages.some((message) => message.id === id));
     return this.messages.find((message) => message.id === id)!;
   }
 }
@@ -94,7 +95,7 @@ test("place moves only the supervisor, and sets its score", async () => {
     expect(errnoOf(await peer.answer(2))).toBe(2);
     peer.socket.destroy();
     await end(supervisor);
-    await eventually("the supervisor leaves", () => cgroup.processes().length === 0);
+    await until("the supervisor leaves", () => cgroup.processes().length === 0);
   } finally {
     await cgroup.remove();
   }
@@ -109,7 +110,7 @@ test("a connection with a message that never ends, or without any message, is cl
   const waiting = new Peer(directory);
   waiting.socket.write(frame(messageTypes.state, 1, new Uint8Array()));
   await waiting.answer(1);
-  await eventually("the half message is given up", () => half.closed && silent.closed, 60_000);
+  await until("the half message is given up", () => half.closed && silent.closed, { limitMs: 60_000 });
   // Nothing of the message was executed, and the other connections continue.
   waiting.socket.write(frame(messageTypes.state, 2, new Uint8Array()));
   expect((await waiting.answer(2)).type).toBe(messageTypes.ok);
@@ -145,12 +146,12 @@ test("a peer that does not read loses its connection; the next peer learns what 
   }
   const next = new Peer(directory);
   next.socket.write(frame(messageTypes.state, 1, new Uint8Array()));
-  await eventually("all exits are said", () => {
+  await until("all exits are said", () => {
     const ended = next.messages.filter(({ type }) => type === messageTypes.execExit);
     return new Set(ended.map(({ payload }) => new WireReader(payload).text())).size === 300;
   });
   deaf.socket.resume();
-  await eventually("the deaf one is closed", () => deaf.closed);
+  await until("the deaf one is closed", () => deaf.closed);
   next.socket.destroy();
   await end(supervisor);
 }, 30_000);

@@ -276,20 +276,3 @@ export function logRecords(file: string | number): LogRecord[] {
     .filter(Boolean)
     .map((line): LogRecord => JSON.parse(line));
 }
-
-/** True while the process exists and is no zombie. */
-export function alive(pid: number): boolean {
-  try {
-    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
-}
-
-export async function eventually(what: string, condition: () => boolean, timeoutMs = 5000): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
-    await Bun.sleep(5);
-  }
-}

@@ -12,21 +12,8 @@ import {
 } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import {
-  launcher,
-  plan,
-  alive,
-  bothOutputs,
-  eventually,
-  logRecords,
-  Reader,
-  Rig,
-  run,
-  start,
-  sys,
-  unframe,
-  unlogged,
-} from "./rig.ts";
+import { launcher, plan, bothOutputs, logRecords, Reader, Rig, run, start, sys, unframe, unlogged } from "./rig.ts";
+import { isAlive, until } from "@fathom/base/testing";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -37,7 +24,7 @@ test("kill -9 of the supervisor ends the container, and the exit says why", asyn
     const { supervisor } = await start(rig, ["sleep", "1000"], { process });
     sys.kill(supervisor.supervisorPid, 9);
     expect(await supervisor.exit).toMatchObject({ code: 255, lost: "supervisor was killed" });
-    await eventually("the container ends", () => !alive(supervisor.pid));
+    await until("the container ends", () => !isAlive(supervisor.pid));
   }
 });
 
@@ -50,13 +37,13 @@ test("kill -9 of the supervisor also ends the program below init", async () => {
   await reader.until(/up/);
   sys.kill(supervisor.supervisorPid, 9);
   await supervisor.exit;
-  await eventually("the container ends", () => !alive(supervisor.pid));
+  await until("the container ends", () => !isAlive(supervisor.pid));
   await reader.ended;
 });
 
 test("a dropped stem leaves nothing", async () => {
   const prepared = await launcher.prepare(plan(rig, ["true"]).stem);
-  expect(alive(prepared.pid)).toBe(true);
+  expect(isAlive(prepared.pid)).toBe(true);
   expect(prepared.networkNamespaceFd).toBeNumber();
   expect(readlinkSync(`/proc/self/fd/${prepared.networkNamespaceFd}`)).toBe(
     readlinkSync(`/proc/${prepared.pid}/ns/net`),
@@ -81,10 +68,10 @@ test("when its daemon dies before launch, stem and supervisor end by themselves"
     .trim()
     .split(" ")
     .map(Number);
-  expect(alive(pid!)).toBe(true);
+  expect(isAlive(pid!)).toBe(true);
   daemon.kill(9);
   await daemon.exited;
-  await eventually("both end", () => !alive(pid!) && !alive(supervisorPid!));
+  await until("both end", () => !isAlive(pid!) && !isAlive(supervisorPid!));
 });
 
 test("after its daemon's death a container keeps running, is found again, and no output is lost", async () => {
@@ -127,7 +114,7 @@ test("after its daemon's death a container keeps running, is found again, and no
 test("the exit status is on disk also when nobody is connected", async () => {
   const { supervisor, directory } = await start(rig, ["sh", "-c", "sleep 0.1; exit 7"]);
   supervisor.disconnect();
-  await eventually("the supervisor ends", () => !alive(supervisor.supervisorPid));
+  await until("the supervisor ends", () => !isAlive(supervisor.supervisorPid));
   expect(readdirSync(directory).sort()).toEqual(["exit", "log"]);
   const found = await launcher.reconnect(directory);
   expect(found).toMatchObject({ kind: "exited", exit: { code: 7, signal: 0 } });
@@ -137,7 +124,7 @@ test("the exit status is on disk also when nobody is connected", async () => {
 test("a directory can be used again, and the old status is removed while it runs", async () => {
   const first = await start(rig, ["sh", "-c", "exit 3"]);
   await first.supervisor.exit;
-  await eventually("the first ends", () => !alive(first.supervisor.supervisorPid));
+  await until("the first ends", () => !isAlive(first.supervisor.supervisorPid));
   const second = await start(rig, ["sleep", "1000"], { directory: first.directory });
   const found = await launcher.reconnect(first.directory);
   expect(found.kind).toBe("running");
@@ -186,7 +173,7 @@ test("only the owner can use the socket, and a bad message affects only its own 
     await Bun.sleep(10);
     client.destroy();
   }
-  expect(alive(supervisor.pid)).toBe(true);
+  expect(isAlive(supervisor.pid)).toBe(true);
   const found = await launcher.reconnect(directory);
   expect(found.kind).toBe("running");
   await supervisor.signal(9);
@@ -217,7 +204,7 @@ test("an aborted launch leaves nothing", async () => {
   abort.abort(new Error("changed my mind"));
   await expect(launch).rejects.toThrow("changed my mind");
   await launch.catch(() => undefined);
-  await eventually("the process ends", () => !alive(prepared.pid));
+  await until("the process ends", () => !isAlive(prepared.pid));
   expect(readdirSync(directory)).toEqual([]);
 });
 
@@ -246,8 +233,8 @@ test("a hundred starts and stops leave no process, descriptor or file", async ()
     expect((await supervisor.exit).code).toBe(0);
     await Bun.$`rm -r ${directory}`.quiet();
   }
-  await eventually("all are reaped", () => pids.every((pid) => !existsSync(`/proc/${pid}`)));
-  await eventually("all descriptors are closed", () => readdirSync("/proc/self/fd").length <= before);
+  await until("all are reaped", () => pids.every((pid) => !existsSync(`/proc/${pid}`)));
+  await until("all descriptors are closed", () => readdirSync("/proc/self/fd").length <= before);
 });
 
 test("a link in place of the socket or of the exit file is not followed", async () => {
@@ -257,7 +244,7 @@ test("a link in place of the socket or of the exit file is not followed", async 
   for (const name of ["supervisor.sock", "exit", "exit.new"]) symlinkSync(victim, join(directory, name));
   const { supervisor } = await start(rig, ["true"], { directory });
   await supervisor.exit;
-  await eventually("the supervisor ends", () => !alive(supervisor.supervisorPid));
+  await until("the supervisor ends", () => !isAlive(supervisor.supervisorPid));
   expect(readFileSync(victim, "utf8")).toBe("untouched");
 });
 
@@ -288,7 +275,7 @@ test("a status that cannot be written to the disk is reported, and stored as soo
     expect(found.kind).toBe("running");
     if (found.kind === "running") expect(await found.supervisor.exit).toMatchObject({ code: 5 });
     sys.mount("tmpfs", disk, "tmpfs", 0x20, "nr_inodes=100");
-    await eventually("the supervisor ends", () => !alive(supervisor.supervisorPid));
+    await until("the supervisor ends", () => !isAlive(supervisor.supervisorPid));
     expect(await launcher.reconnect(disk)).toMatchObject({ kind: "exited", exit: { code: 5 } });
   } finally {
     sys.umount(disk, 2);

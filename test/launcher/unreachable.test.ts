@@ -20,29 +20,11 @@ import { join } from "node:path";
 import { randomId } from "@fathom/base";
 import { createLauncher, type ExecHandle, type KnownRun, type RunIdentity } from "@fathom/runtime";
 import { SysError, helperExecutable } from "@fathom/sys";
-import {
-  alive,
-  bothOutputs,
-  eventually,
-  execOperation,
-  launcher,
-  plan,
-  Reader,
-  Rig,
-  start,
-  sys,
-  unframe,
-  unlogged,
-} from "./rig.ts";
+import { bothOutputs, execOperation, launcher, plan, Reader, Rig, start, sys, unframe, unlogged } from "./rig.ts";
+import { childrenOf, isAlive, until } from "@fathom/base/testing";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
-
-const childrenOf = (pid: number): number[] =>
-  readdirSync(`/proc/${pid}/task`)
-    .flatMap((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, "latin1").split(" "))
-    .filter(Boolean)
-    .map(Number);
 
 /** A container with the data that a daemon would remember of it. */
 async function known(argv: readonly string[]): Promise<{ directory: string; known: KnownRun; run: RunIdentity }> {
@@ -64,7 +46,7 @@ test("a launch whose supervisor is stopped fails, and nothing is left of it", as
   const directory = rig.directory();
   const launch = prepared.launch({ plan: whole, directory, io: unlogged() });
   expect(String(await launch.catch((error: unknown) => error))).toContain("is stopped");
-  await eventually("both end", () => !alive(process.pid) && !alive(supervisor.pid));
+  await until("both end", () => !isAlive(process.pid) && !isAlive(supervisor.pid));
   expect(readdirSync(directory)).toEqual([]);
 }, 30_000);
 
@@ -76,7 +58,7 @@ test("a launch whose process is stopped fails while its supervisor works, and no
   const directory = rig.directory();
   const launch = prepared.launch({ plan: whole, directory, io: unlogged() });
   expect(String(await launch.catch((error: unknown) => error))).toContain(`(${process.pid}) is stopped`);
-  await eventually("both end", () => !alive(process.pid) && !alive(supervisor.pid));
+  await until("both end", () => !isAlive(process.pid) && !isAlive(supervisor.pid));
   expect(readdirSync(directory)).toEqual([]);
 }, 30_000);
 
@@ -97,7 +79,7 @@ test("the launcher does not wait for a process that is stopped before it is a st
   const prepared = launcher.prepare({ newNamespaces: ["mount"], cgroupProcs: [full.path] });
   prepared.catch(() => undefined);
   let stem: number | undefined;
-  await eventually("the process is made", () => {
+  await until("the process is made", () => {
     stem = childrenOf(process.pid)
       .filter((pid) => !before.has(pid))
       .flatMap(childrenOf)[0];
@@ -105,7 +87,7 @@ test("the launcher does not wait for a process that is stopped before it is a st
   });
   sys.kill(stem!, 19);
   expect(String(await prepared.catch((error: unknown) => error))).toContain(`(${stem}) is stopped`);
-  await eventually("it has ended", () => !alive(stem!));
+  await until("it has ended", () => !isAlive(stem!));
   full.close();
 }, 30_000);
 
@@ -132,7 +114,7 @@ test("a process that is stopped before it is an exec ends, and its exec with it;
   const descriptors = readdirSync("/proc/self/fd").length;
   const standing = exec("sleep", [full.path]).catch((error: unknown) => error);
   let made: number | undefined;
-  await eventually("the process is made", () => {
+  await until("the process is made", () => {
     made = childrenOf(supervisor.supervisorPid).find((pid) => !known.has(pid));
     return made !== undefined;
   });
@@ -144,7 +126,7 @@ test("a process that is stopped before it is an exec ends, and its exec with it;
   expect(readdirSync("/proc/self/fd").length).toBe(descriptors);
   expect(supervisor.unreachable).toBeUndefined();
   const after = await exec("sleep");
-  expect([first, other.pid, after.pid].map(alive)).toEqual([true, true, true]);
+  expect([first, other.pid, after.pid].map(isAlive)).toEqual([true, true, true]);
   await supervisor.signal(9);
   expect((await supervisor.exit).code).toBe(137);
   await other.exit;
@@ -159,10 +141,10 @@ test("a client that reads late gets the rest of the output and its end, although
   supervisor.disconnect();
   sys.kill(supervisor.supervisorPid, 19);
   const stat = (): string => readFileSync(`/proc/${supervisor.supervisorPid}/stat`, "latin1");
-  await eventually("it stands still", () => stat().includes(") T "));
+  await until("it stands still", () => stat().includes(") T "));
   const { stdout } = unframe(await new Reader(attachments[0]!.fd).ended);
   expect(stdout).toBe(Array.from({ length: 48_000 }, (_, index) => `${index + 1}\n`).join(""));
-  await eventually("it has ended", () => !alive(supervisor.supervisorPid));
+  await until("it has ended", () => !isAlive(supervisor.supervisorPid));
 }, 30_000);
 
 test("a discard ends a stem whose supervisor is stopped", async () => {
@@ -170,7 +152,7 @@ test("a discard ends a stem whose supervisor is stopped", async () => {
   const { process, supervisor } = prepared.identity!;
   sys.kill(supervisor.pid, 19);
   await prepared.discard();
-  await eventually("both end", () => !alive(process.pid) && !alive(supervisor.pid));
+  await until("both end", () => !isAlive(process.pid) && !isAlive(supervisor.pid));
 }, 30_000);
 
 test("a call does not wait for ever for a helper that never answers", async () => {
@@ -200,14 +182,14 @@ test("without a descriptor for the connection the run is unreachable; when there
   if (found.kind !== "running") throw new Error(found.kind);
   expect(found.supervisor.unreachable).toContain("Too many open files");
   expect(found.supervisor.pid).toBe(run.process.pid);
-  expect(alive(run.process.pid)).toBe(true);
+  expect(isAlive(run.process.pid)).toBe(true);
   await expect(
     found.supervisor.attach({ stdin: false, stdout: true, stderr: true, closeStdin: false }),
   ).rejects.toThrow("Too many open files");
   const told: (string | undefined)[] = [];
   found.supervisor.onReachability = (reason) => void told.push(reason);
   full = false;
-  await eventually("it is reached", () => found.supervisor.unreachable === undefined);
+  await until("it is reached", () => found.supervisor.unreachable === undefined);
   expect(told).toEqual([undefined]);
   await found.supervisor.signal(9);
   expect(await found.supervisor.exit).toMatchObject({ code: 137 });
@@ -222,7 +204,7 @@ test("a run whose socket is missing keeps running, accepts signals, and its end 
   await found.supervisor.signal(15);
   await found.supervisor.signal(9);
   expect(await found.supervisor.exit).toMatchObject({ code: 137, signal: 9 });
-  await eventually("the supervisor ends", () => !alive(run.supervisor.pid));
+  await until("the supervisor ends", () => !isAlive(run.supervisor.pid));
 }, 30_000);
 
 test("when a number belongs to another process by now, or a run to another boot, the run has ended", async () => {
@@ -263,7 +245,7 @@ test("a peer that sends nonsense does not mean death; only the end of the proces
   if (found.kind !== "running") throw new Error(found.kind);
   let ended = false;
   void found.supervisor.exit.then(() => (ended = true));
-  await eventually("it is tried again and again", () => connections > 5);
+  await until("it is tried again and again", () => connections > 5);
   expect(ended).toBe(false);
   expect(found.supervisor.unreachable).toContain("does not speak its protocol");
   parent.kill(9);

@@ -5,6 +5,7 @@ import { systemClock } from "@fathom/base";
 import { createCgroups, findHierarchies, openCgroups, type Cgroup, hostFileSystem } from "@fathom/runtime";
 import { createSys } from "@fathom/sys";
 import { runName } from "../run-name.ts";
+import { until } from "@fathom/base/testing";
 
 const parent = `/fathom-runtime-${runName}`;
 const cgroups = openCgroups();
@@ -20,13 +21,6 @@ function create(name: string): Cgroup {
 function run(cgroup: Cgroup, command: string): Bun.Subprocess<"ignore", "pipe", "pipe"> {
   const join = cgroup.procsFiles.map((file) => `echo 0 > ${file}`).join("; ");
   return Bun.spawn(["sh", "-c", `${join}; exec ${command}`], { stdout: "pipe", stderr: "pipe", stdin: "ignore" });
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let tries = 0; !condition(); tries++) {
-    if (tries > 1000) throw new Error("waited for too long");
-    await Bun.sleep(5);
-  }
 }
 
 beforeAll(() => expect(process.getuid?.()).toBe(0));
@@ -50,7 +44,7 @@ test("limits are in the kernel's files, and the processes are listed, counted, f
     pids: 20,
   });
   const child = run(cgroup, "sleep 1000");
-  await until(() => cgroup.processes().includes(child.pid) && cgroup.stats().pids === 1);
+  await until("the child is alone in it", () => cgroup.processes().includes(child.pid) && cgroup.stats().pids === 1);
   expect(cgroup.stats()).toMatchObject({ memoryLimitBytes: 64 << 20, pidsLimit: 20 });
   cgroup.apply({ memoryBytes: 128 << 20, memorySwapBytes: 256 << 20 });
   cgroup.apply({ memoryBytes: 32 << 20, memorySwapBytes: 32 << 20 });
@@ -90,7 +84,7 @@ test.each([
   if (of.controllers.includes("pids")) cgroup.apply({ pids: 400 });
   const crowd = "for i in $(seq 100); do (while :; do sleep 0.01; done) & done; wait";
   const child = run(cgroup, `sh -c '${crowd}' 2>/dev/null`);
-  await until(() => cgroup.processes().length > 90);
+  await until("most have been born", () => cgroup.processes().length > 90);
   await cgroup.kill();
   await child.exited;
   expect(cgroup.processes()).toEqual([]);
@@ -142,7 +136,7 @@ test("cgroups made inside are removed with it; leftovers of a crash are replaced
   const place = cgroup.hierarchies[0]!.directory;
   const inner = cgroups.create(`${parent}/nested/a/b`);
   const child = run(inner, "sleep 1000");
-  await until(() => cgroup.processes().includes(child.pid));
+  await until("the child is in it", () => cgroup.processes().includes(child.pid));
   expect(() => cgroups.create(`${parent}/nested`)).toThrow(/has processes in it/);
   await cgroup.kill();
   await child.exited;

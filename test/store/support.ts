@@ -1,5 +1,6 @@
 /** Shared by the root tests of the store. */
-import { nameText, TarReader, TarWriter, type TarEntryInput } from "@fathom/archive";
+import { nameText, TarReader } from "@fathom/archive";
+import type { TestEntry } from "@fathom/archive/testing";
 import { silentLogger } from "@fathom/base";
 import type { ChainId } from "@fathom/spec";
 import {
@@ -18,7 +19,9 @@ import { join } from "node:path";
 
 export const sys = createSys();
 
-export type Entry = Partial<TarEntryInput> & { readonly path: string; readonly text?: string };
+export { makeTar as tar } from "@fathom/archive/testing";
+
+export type Entry = TestEntry & { readonly path: string; readonly text?: string };
 
 export const directory = (path: string, more: Partial<Entry> = {}): Entry => ({
   path: `${path}/`,
@@ -26,18 +29,6 @@ export const directory = (path: string, more: Partial<Entry> = {}): Entry => ({
   mode: 0o755,
   ...more,
 });
-
-export function tar(entries: readonly Entry[]): Buffer {
-  const chunks: Uint8Array[] = [];
-  const writer = new TarWriter((chunk) => chunks.push(chunk));
-  for (const { text, ...entry } of entries) {
-    const body = Buffer.from(text ?? "");
-    writer.entry({ kind: "file", mode: 0o644, size: body.length, mtimeNs: 1_600_000_000_123_456_789n, ...entry });
-    if (body.length > 0) writer.data(body);
-  }
-  writer.finish();
-  return Buffer.concat(chunks);
-}
 
 /** A store in a directory of its own, and overlays of its containers; everything is removed at the end of the scope. */
 export class StoreRig implements AsyncDisposable {

@@ -1,6 +1,6 @@
 /** Layers unpacked by root: the result, and what is rejected. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { TarWriter, type TarEntryInput } from "@fathom/archive";
+import { makeTar, type TestEntry } from "@fathom/archive/testing";
 import { createLayerUnpacker } from "@fathom/store";
 import { createSys } from "@fathom/sys";
 import {
@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { descriptorsInto } from "@fathom/base/testing";
 
 const sys = createSys();
 let directory: string;
@@ -26,23 +27,9 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-type Entry = Partial<TarEntryInput> & { path: string; text?: string };
-
-function tar(entries: readonly Entry[]): Uint8Array {
-  const chunks: Uint8Array[] = [];
-  const writer = new TarWriter((chunk) => chunks.push(chunk));
-  for (const { text, ...entry } of entries) {
-    const body = Buffer.from(text ?? "");
-    writer.entry({ kind: "file", mode: 0o644, size: body.length, mtimeNs: 1_600_000_000_123_456_789n, ...entry });
-    if (body.length > 0) writer.data(body);
-  }
-  writer.finish();
-  return Buffer.concat(chunks);
-}
-
-function unpack(entries: readonly Entry[], chunkSize = 700) {
+function unpack(entries: readonly TestEntry[], chunkSize = 700) {
   const unpacker = createLayerUnpacker(sys, diff);
-  const data = tar(entries);
+  const data = makeTar(entries);
   try {
     for (let at = 0; at < data.length; at += chunkSize) unpacker.write(data.subarray(at, at + chunkSize));
     return unpacker.finish();
@@ -52,15 +39,7 @@ function unpack(entries: readonly Entry[], chunkSize = 700) {
 }
 
 const path = (name: string): string => join(diff, name);
-/** Descriptors that lead into the test's directory; the runtime opens and closes others at any time. */
-const openDescriptors = (): number =>
-  readdirSync("/proc/self/fd").filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(directory);
-    } catch {
-      return false;
-    }
-  }).length;
+const openDescriptors = (): number => descriptorsInto(directory).length;
 
 test("files, directories, links, devices with owner, mode, time and xattrs", () => {
   const before = openDescriptors();
@@ -142,7 +121,7 @@ test("a time that no file can have becomes the epoch, as in Docker", () => {
 });
 
 describe("rejected, and nothing exists outside of the layer afterwards", () => {
-  test.each<[string, Entry[], string]>([
+  test.each<[string, TestEntry[], string]>([
     ["climbing out", [{ path: "../evil", text: "x" }], '".." in it'],
     ["climbing out in the middle", [{ path: "a/../../evil", text: "x" }], '".." in it'],
     [
@@ -223,7 +202,7 @@ describe("rejected, and nothing exists outside of the layer afterwards", () => {
 
   test("a cut archive", () => {
     const unpacker = createLayerUnpacker(sys, diff);
-    unpacker.write(tar([{ path: "f", text: "x".repeat(5000) }]).subarray(0, 3000));
+    unpacker.write(makeTar([{ path: "f", text: "x".repeat(5000) }]).subarray(0, 3000));
     expect(() => unpacker.finish()).toThrow("unexpected EOF");
   });
 });

@@ -1,7 +1,6 @@
 /** The mount calls on the real kernel. Needs root. All mounts here are detached, so nothing can be left behind. */
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   AT_FDCWD,
@@ -16,13 +15,9 @@ import {
   RESOLVE_BENEATH,
 } from "@fathom/sys";
 import { createCallContext, loadNative, openOverlay } from "@fathom/sys/testing";
+import { temporaryDirectory } from "@fathom/base/testing";
 
 const sys = createSys();
-
-function directory(): { path: string } & Disposable {
-  const path = mkdtempSync(join(tmpdir(), "mounts-"));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
-}
 
 /** Layers with one file each, the uppermost first, and one file that all of them have. */
 function layers(path: string, count: number, prefix = "layer"): string[] {
@@ -48,7 +43,7 @@ const mountCount = (): number => readFileSync("/proc/self/mountinfo", "utf8").sp
 describe("openOverlay", () => {
   for (const count of [1, 2, 125, 400]) {
     test(`${count} layers`, () => {
-      using dir = directory();
+      using dir = temporaryDirectory("mounts");
       // A single layer needs an upper one; two lower ones give a read-only view.
       mkdirSync(join(dir.path, "upper"));
       mkdirSync(join(dir.path, "work"));
@@ -70,7 +65,7 @@ describe("openOverlay", () => {
   }
 
   test("125 layers as for kernels before 6.8", () => {
-    using dir = directory();
+    using dir = temporaryDirectory("mounts");
     mkdirSync(join(dir.path, "upper, and: more"));
     mkdirSync(join(dir.path, "work"));
     const before = mountCount();
@@ -92,7 +87,7 @@ describe("openOverlay", () => {
   });
 
   test("separators in names are part of the name", () => {
-    using dir = directory();
+    using dir = temporaryDirectory("mounts");
     const lower = [...layers(dir.path, 1, "a:b,c\\d"), ...layers(dir.path, 1, "plain")];
     const fd = sys.openOverlay({ lower });
     expect(read(fd, "shared")).toBe("0");
@@ -100,7 +95,7 @@ describe("openOverlay", () => {
   });
 
   test("the error names a missing layer", () => {
-    using dir = directory();
+    using dir = temporaryDirectory("mounts");
     const missing = join(dir.path, "gone");
     let caught: unknown;
     try {
@@ -112,7 +107,7 @@ describe("openOverlay", () => {
   });
 
   test("one lower directory without an upper is rejected", () => {
-    using dir = directory();
+    using dir = temporaryDirectory("mounts");
     expect(() => sys.openOverlay({ lower: layers(dir.path, 1) })).toThrow(
       "fsconfig overlay with 1 layers: Invalid argument (EINVAL)",
     );
@@ -120,7 +115,7 @@ describe("openOverlay", () => {
 });
 
 test("a detached mount is attached, cloned, and released", () => {
-  using dir = directory();
+  using dir = temporaryDirectory("mounts");
   const target = join(dir.path, "target");
   mkdirSync(target);
   const fd = sys.openOverlay({ lower: layers(dir.path, 2) });
@@ -145,7 +140,7 @@ test("a detached mount is attached, cloned, and released", () => {
 });
 
 test("mount and umount by path", () => {
-  using dir = directory();
+  using dir = temporaryDirectory("mounts");
   sys.mount("tmpfs", dir.path, "tmpfs", 0, "size=64k,mode=700");
   try {
     expect(sys.statfs(dir.path).blocks * sys.statfs(dir.path).blockSize).toBe(65536n);

@@ -4,19 +4,9 @@ import { isEngineError } from "@fathom/base";
 import { gzipSync } from "node:zlib";
 import { createDecompressor } from "./compression.ts";
 import { TarReader } from "./reader.ts";
-import { paxHeader, paxRecord, rawHeader, withChecksum } from "./test-support.ts";
+import { paxHeader, paxRecord, rawHeader, withChecksum } from "./testing/read-tar.ts";
 import { TarWriter } from "./writer.ts";
-
-/** xorshift32: the same runs each time; a failure names its seed. */
-function random(seed: number): (below: number) => number {
-  let state = seed | 1;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
+import { randomFrom } from "@fathom/base/testing";
 
 function sample(): Buffer {
   const chunks: Uint8Array[] = [];
@@ -56,7 +46,7 @@ test("ten thousand mutated archives", () => {
   let refused = 0;
   let accepted = 0;
   for (let seed = 1; seed <= 10_000; seed++) {
-    const next = random(seed * 2_654_435_761);
+    const { below: next } = randomFrom(seed);
     let archive = Buffer.from(original);
     for (let count = 1 + next(4); count > 0; count--) {
       const at = next(archive.length);
@@ -117,7 +107,7 @@ test("mutated gzip streams end in data or an error of ours", async () => {
   const original = gzipSync(sample());
   let failed = 0;
   for (let seed = 1; seed <= 300; seed++) {
-    const next = random(seed * 40_503);
+    const { below: next } = randomFrom(seed);
     const data = Buffer.from(original);
     for (let count = 1 + next(3); count > 0; count--) data[next(data.length)] = next(256);
     const decompressor = createDecompressor("gzip", () => undefined);

@@ -16,7 +16,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nameText } from "./entry.ts";
-import { paxHeader, paxRecord, rawHeader, readTar } from "./test-support.ts";
+import { paxHeader, paxRecord, rawHeader, readTar } from "./testing/read-tar.ts";
 
 let directory: string;
 const long = `${"d".repeat(90)}/${"e".repeat(90)}/${"f".repeat(120)}`;

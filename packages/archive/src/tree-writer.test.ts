@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readTar } from "./test-support.ts";
+import { readTar } from "./testing/read-tar.ts";
 import { TreeWriter, treeEntry, type TreeFile } from "./tree-writer.ts";
 import { TarWriter } from "./writer.ts";
 

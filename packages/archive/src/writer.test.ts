@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { nameBytes, type TarKind } from "./entry.ts";
-import { readTar } from "./test-support.ts";
+import { readTar } from "./testing/read-tar.ts";
 import { TarWriter, type TarEntryInput } from "./writer.ts";
 
 interface Written extends TarEntryInput {

@@ -10,5 +10,4 @@ export * from "./turns.ts";
 export * from "./unix-time.ts";
 export * from "./version.ts";
 export * from "./human-time.ts";
-export { Faults } from "./faults.ts";
 export { Semaphore } from "./semaphore.ts";

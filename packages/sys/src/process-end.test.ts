@@ -4,15 +4,11 @@ import { O_CLOEXEC, O_RDONLY } from "./constants.ts";
 import { createSys } from "./create-sys.ts";
 import { OwnedFd } from "./owned-fd.ts";
 import { processEnd } from "./process-end.ts";
+import { until } from "@fathom/base/testing";
 
 const sys = createSys();
 const never = new AbortController().signal;
 const fds = (): number => readdirSync("/proc/self/fd").length;
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 10_000; !condition(); await Bun.sleep(5))
-    if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`);
-}
 
 /** Nothing but the test knows of it or holds a descriptor of it. */
 function spawn(...argv: string[]): number {

@@ -1,6 +1,7 @@
 /** The volumes over drivers in memory, each call of which fails and hangs. Over the local driver: local/local-volumes.test.ts. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { createLogger, systemClock, Faults } from "@fathom/base";
+import { createLogger, systemClock } from "@fathom/base";
+import { Faults } from "@fathom/base/testing";
 import { openDatabase, type Database } from "@fathom/store";
 import type { VolumeSettings, Volumes } from "./contract.ts";
 import { MemoryVolumes } from "./testing/memory-driver.ts";

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { listProcesses, type ProcessSource } from "./process-table.ts";
+import { temporaryDirectory } from "@fathom/base/testing";
 
 const own: ProcessSource = { kind: "pids", pids: [process.pid] };
 
@@ -54,7 +54,7 @@ test("a table that is cut says so in its last row", () => {
 });
 
 test("processes of a cgroup and of those below it", () => {
-  using root = temporaryDirectory();
+  using root = temporaryDirectory("processes");
   const make = (name: string, pids: string): void => {
     mkdirSync(join(root.path, name), { recursive: true });
     writeFileSync(join(root.path, name, "cgroup.procs"), pids);
@@ -72,8 +72,3 @@ test("processes of a cgroup and of those below it", () => {
   expect(list()).toEqual([process.pid, process.ppid].sort((a, b) => a - b).map(String));
   expect(list(2).at(-1)).toBe("(the table is cut: there are more than 2 cgroups)");
 });
-
-function temporaryDirectory(): { readonly path: string } & Disposable {
-  const path = mkdtempSync(join(tmpdir(), "fathom-processes-"));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
-}

@@ -2,7 +2,8 @@
 import { Database as Sqlite } from "bun:sqlite";
 import { mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { deferred, EngineError, randomId, type Deferred, Faults } from "@fathom/base";
+import { deferred, EngineError, randomId, type Deferred } from "@fathom/base";
+import { Faults } from "@fathom/base/testing";
 import type { Endpoint, NetworkInfo, Networks } from "@fathom/network";
 import type {
   Cgroup,

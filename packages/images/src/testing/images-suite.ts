@@ -1,7 +1,7 @@
 /** What every implementation of `Images` does: its tests call `testImages` with a way to open one. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
-import { TarWriter } from "@fathom/archive";
+import { makeTar } from "@fathom/archive/testing";
 import { ScriptedRegistry } from "@fathom/distribution/testing";
 import { hostPlatform, mediaTypes, parsePlatform, parseReference, sha256Digest, type Digest } from "@fathom/spec";
 import type { Images, ImagesParts, PullEvent } from "../contract.ts";
@@ -14,13 +14,7 @@ export type OpenImages = (
 
 const never = new AbortController().signal;
 
-function tar(name: string, text: string): Buffer {
-  const chunks: Uint8Array[] = [];
-  const writer = new TarWriter((chunk) => chunks.push(chunk));
-  writer.file({ path: name, mode: 0o644 }, Buffer.from(text));
-  writer.finish();
-  return Buffer.concat(chunks);
-}
+const tar = (path: string, text: string): Buffer => makeTar([{ path, text }]);
 
 async function* stream(...chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* chunks;

@@ -18,6 +18,7 @@ import { helperExecutable } from "../helper.ts";
 import { S_IFLNK, S_IFMT } from "../constants.ts";
 import type { ReadEntry } from "./tree-frames.ts";
 import { createTreeReader, type TreeReading, type TreeRequest } from "./tree-reader.ts";
+import { until } from "@fathom/base/testing";
 
 const sys = createSys();
 const readTree = createTreeReader({ executable: () => helperExecutable(sys), answerMs: 20_000 });
@@ -130,11 +131,6 @@ describe("one that never answers", () => {
   }
 
   const descriptors = (): number => readdirSync("/proc/self/fd").length;
-
-  async function until(what: string, condition: () => boolean): Promise<void> {
-    for (const deadline = Date.now() + 10_000; !condition(); await Bun.sleep(5))
-      if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`);
-  }
 
   test("it is given up after its time, and nothing of it is left", async () => {
     using silence = silent(50);

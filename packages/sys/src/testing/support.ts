@@ -1,14 +1,11 @@
 /** For the tests of this package: a directory of its own, removed in the end, and the syscalls. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { temporaryDirectory, type TemporaryDirectory } from "@fathom/base/testing";
 import type { Sys } from "../contract.ts";
 import { O_DIRECTORY, O_PATH } from "../constants.ts";
 import { createSys } from "../create-sys.ts";
 import { SysError } from "../errors.ts";
 
-export interface TestDirectory extends Disposable {
-  readonly path: string;
+export interface TestDirectory extends TemporaryDirectory {
   readonly fd: number;
 }
 
@@ -16,14 +13,14 @@ export const sys: Sys = createSys();
 export const isRoot = process.getuid?.() === 0;
 
 export function testDirectory(): TestDirectory {
-  const path = mkdtempSync(join(tmpdir(), "sys-"));
-  const fd = sys.open(path, O_PATH | O_DIRECTORY);
+  const directory = temporaryDirectory("sys");
+  const fd = sys.open(directory.path, O_PATH | O_DIRECTORY);
   return {
-    path,
+    path: directory.path,
     fd,
     [Symbol.dispose]() {
       sys.close(fd);
-      rmSync(path, { recursive: true, force: true });
+      directory[Symbol.dispose]();
     },
   };
 }

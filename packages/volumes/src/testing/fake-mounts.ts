@@ -1,5 +1,5 @@
 /** For tests: the host's files as they are, with mounts in memory. Their calls can fail and hang: "files.mount", "files.unmount", … */
-import type { Faults } from "@fathom/base";
+import type { Faults } from "@fathom/base/testing";
 import type { HostFiles } from "@fathom/sys";
 
 export interface FakeMount {

@@ -1,4 +1,4 @@
-import { Faults } from "@fathom/base";
+import { Faults } from "@fathom/base/testing";
 import { MemoryVolumes } from "./memory-driver.ts";
 import { volumeDriverSuite } from "./volume-driver-suite.ts";
 

@@ -1,5 +1,6 @@
 /** For tests: a driver of volumes in memory. Its calls can fail and hang: those of "driver", for example "driver.mount", and "removed.free". */
-import { EngineError, type Faults } from "@fathom/base";
+import { EngineError } from "@fathom/base";
+import type { Faults } from "@fathom/base/testing";
 import type { RemovedVolume, VolumeDriver, VolumeRecord } from "../contract.ts";
 
 interface MemoryVolume {

@@ -1,6 +1,6 @@
 /** What every `VolumeDriver` keeps, as tests: each implementation and each fake runs them. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { Faults } from "@fathom/base";
+import type { Faults } from "@fathom/base/testing";
 import type { VolumeDriver, VolumeRecord, VolumeRecords } from "../contract.ts";
 
 /** A place with volumes that outlives its drivers. */

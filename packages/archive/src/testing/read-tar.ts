@@ -1,7 +1,7 @@
 /** What the tests of this package share. */
-import type { TarEntry } from "./entry.ts";
-import type { TarLimits } from "./limits.ts";
-import { TarReader } from "./reader.ts";
+import type { TarEntry } from "../entry.ts";
+import type { TarLimits } from "../limits.ts";
+import { TarReader } from "../reader.ts";
 
 export interface ReadEntry extends TarEntry {
   /** Content with its holes filled. */

@@ -2,7 +2,7 @@
  * For tests: makes calls of a fake fail or hang, by name or by number. A fake wraps the objects that it returns (`faults.wrap("supervisor", {…})`), and a
  * test plans faults: `faults.failNext("supervisor.signal")`, `const hang = faults.hangNext("supervisor.signal")`, `faults.failNth(3)`.
  */
-import { EngineError } from "./errors.ts";
+import { EngineError } from "../errors.ts";
 
 export interface FaultCall {
   /** For example "supervisor.signal". */

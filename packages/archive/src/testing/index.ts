@@ -1,0 +1,2 @@
+export * from "./make-tar.ts";
+export * from "./read-tar.ts";

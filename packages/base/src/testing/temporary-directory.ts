@@ -1,0 +1,14 @@
+/** For tests: a directory that is gone after the scope. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export interface TemporaryDirectory extends Disposable {
+  readonly path: string;
+}
+
+/** @param name Shows whose it is. */
+export function temporaryDirectory(name: string): TemporaryDirectory {
+  const path = mkdtempSync(join(tmpdir(), `fathom-${name}-`));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
