@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TestDaemon, until } from "./harness.ts";
 import { heldMore, settledHoldings } from "./settled-holdings.ts";
-import { childrenOf, randomFrom } from "@fathom/base/testing";
+import { childrenOf, randomFrom, isAlive } from "@fathom/base/testing";
 
 const seed = Number(process.env["FATHOM_SEED"] ?? Date.now() % 1_000_000_007);
 const seconds = Number(process.env["FATHOM_KILL_SECONDS"] ?? 8);
@@ -123,7 +123,7 @@ async function agree(after: string): Promise<void> {
     wrong = all
       .filter(({ status }) => status === 200)
       .flatMap(({ json: { Id, State } }) => {
-        const alive = State.Pid > 0 && /^State:\s*[^ZX]/m.test(read(`/proc/${State.Pid}/status`));
+        const alive = State.Pid > 0 && isAlive(State.Pid);
         const steady = ["created", "running", "paused", "exited"].includes(State.Status);
         return alive === State.Running && steady
           ? []

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { TestDaemon, until, type Result } from "./harness.ts";
-import { isAlive, parentOf } from "@fathom/base/testing";
+import { isAlive, parentOf, childrenOf } from "@fathom/base/testing";
 
 let daemon: TestDaemon;
 const stopped = new Set<number>();
@@ -193,8 +193,6 @@ test("a daemon starts while supervisors are stopped: running containers keep run
 
 test("stems in advance whose supervisors stand still when their daemon is killed are ended by the next one", async () => {
   const isHelper = (pid: number): boolean => readFileSync(`/proc/${pid}/cmdline`, "latin1").startsWith("fathom-init: ");
-  const childrenOf = (pid: number): number[] =>
-    readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").split(" ").filter(Boolean).map(Number);
   const runs = run("beside", "sleep 1000");
   let supervisors: number[] = [];
   await until("the pool is full", () => {
@@ -204,10 +202,10 @@ test("stems in advance whose supervisors stand still when their daemon is killed
   const stems = supervisors.flatMap(childrenOf);
   for (const supervisor of [...supervisors, runs.supervisor]) stop(supervisor);
   await daemon.kill();
-  expect([...supervisors, ...stems].every(alive)).toBe(true);
+  expect([...supervisors, ...stems].every(isAlive)).toBe(true);
   await daemon.start();
-  expect([...supervisors, ...stems].filter(alive)).toEqual([]);
-  expect([runs.pid, runs.supervisor].every(alive)).toBe(true);
+  expect([...supervisors, ...stems].filter(isAlive)).toEqual([]);
+  expect([runs.pid, runs.supervisor].every(isAlive)).toBe(true);
   expect(readFileSync(join(daemon.work, "log"), "utf8")).not.toContain("does another engine use this parent");
 }, 120_000);
 

@@ -6,7 +6,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createLauncher, type PreparedStem, type RunIdentity } from "@fathom/runtime";
 import { helperExecutable } from "@fathom/sys";
-import { eventually, plan, sys, unlogged, type RootPlace } from "./rig.ts";
+import { plan, sys, unlogged, type RootPlace } from "./rig.ts";
+import { until } from "@fathom/base/testing";
 
 export interface StraysCall extends RootPlace {
   readonly state: string;
@@ -27,7 +28,7 @@ const stands = (pid: number): boolean => /^State:\s*T/m.test(readFileSync(`/proc
 
 async function stop(pid: number): Promise<void> {
   sys.kill(pid, SIGSTOP);
-  await eventually("it stands still", () => stands(pid));
+  await until("it stands still", () => stands(pid));
 }
 
 async function main(call: StraysCall): Promise<void> {
@@ -52,7 +53,7 @@ async function main(call: StraysCall): Promise<void> {
   await stop(of("standing").process.pid);
   for (const name of ["claimed", "standing"] as const)
     stems[name].launch({ plan: whole, directory: call[name], io: unlogged() }).catch(() => undefined);
-  await eventually("its launch is under way", () => existsSync(join(call.standing, "supervisor.sock")));
+  await until("its launch is under way", () => existsSync(join(call.standing, "supervisor.sock")));
   const report: StraysReport = {
     ready: of("ready"),
     claimed: of("claimed"),

@@ -7,14 +7,18 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { createLauncher, type RunIdentity } from "@fathom/runtime";
 import { helperExecutable } from "@fathom/sys";
-import { alive, eventually, plan, Rig, sys } from "./rig.ts";
+import { plan, Rig, sys } from "./rig.ts";
 import type { StraysCall, StraysReport } from "./strays-caller.ts";
+import { isAlive, until } from "@fathom/base/testing";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
 
 const executable = (): number => helperExecutable(sys);
-const lives = ({ process, supervisor }: RunIdentity): [boolean, boolean] => [alive(process.pid), alive(supervisor.pid)];
+const lives = ({ process, supervisor }: RunIdentity): [boolean, boolean] => [
+  isAlive(process.pid),
+  isAlive(supervisor.pid),
+];
 
 test("the next daemon ends the stems of the one before that stand still, and a launch that does not go on; nothing else", async () => {
   const state = join(rig.base, "state");
@@ -73,8 +77,8 @@ test("the next daemon ends the stems of the one before that stand still, and a l
     await found.supervisor.signal(9);
     expect((await found.supervisor.exit).code).toBe(137);
   } finally {
-    for (const { supervisor } of Object.values(made)) if (alive(supervisor.pid)) sys.kill(supervisor.pid, 9);
+    for (const { supervisor } of Object.values(made)) if (isAlive(supervisor.pid)) sys.kill(supervisor.pid, 9);
   }
   for (const run of Object.values(made))
-    await eventually("it has ended", () => !alive(run.process.pid) && !alive(run.supervisor.pid));
+    await until("it has ended", () => !isAlive(run.process.pid) && !isAlive(run.supervisor.pid));
 }, 60_000);

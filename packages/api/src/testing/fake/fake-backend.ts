@@ -2,7 +2,7 @@
  * A Backend without containers, for tests of the server and of clients: it keeps what `@fathom/engine/testing` asks of every backend, and each call can fail or hang
  * (`faults`, by names like "containers.start").
  */
-import { Faults } from "@fathom/base";
+import { Faults } from "@fathom/base/testing";
 import type { Backend } from "@fathom/engine";
 import { FakeImages, FakeVolumes } from "@fathom/engine/testing";
 import { FakeContainers } from "./fake-containers.ts";
