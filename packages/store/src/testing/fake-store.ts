@@ -3,7 +3,8 @@
  * layers and snapshots are fakes. Each call of each part can fail or hang (`faults`), under its part's name: "content.put", "images.tag", "collector.collect".
  */
 import { rmSync } from "node:fs";
-import { Faults, silentLogger, systemClock, type Clock } from "@fathom/base";
+import { silentLogger, systemClock, type Clock } from "@fathom/base";
+import { Faults } from "@fathom/base/testing";
 import { createCollector } from "../collector/collector.ts";
 import type {
   Collector,
