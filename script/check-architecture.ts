@@ -106,6 +106,14 @@ for (const file of new Glob("packages/*/src/**/*.ts").scanSync(root)) {
     problems.push(`no-docker-below-the-engine: ${file} imports ${target}`);
 }
 
+// A step of a start is a function that knows no other step, and not the lifecycle that runs it: types of what others make are all that it may name (docs/rfd/005).
+for (const file of new Glob("packages/containers/src/steps/*.ts").scanSync(root)) {
+  if (file.endsWith(".test.ts")) continue;
+  const text = await Bun.file(join(root, file)).text();
+  for (const [, target] of text.matchAll(/^import (?!type )[^;]*?from "(\.\/[^"]+|\.\.\/lifecycle\/[^"]+)"/gm))
+    problems.push(`steps-know-nothing-of-each-other: ${file} imports ${target}`);
+}
+
 const importPattern = /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)["']([^"']+)["']/g;
 for (const file of new Glob("packages/*/src/**/*.ts").scanSync(root)) {
   const own = packageOf(file)!;

@@ -34,7 +34,8 @@ export { SIGKILL, SIGTERM, parseSignal } from "./signals.ts";
 export { resolveImageMounts } from "./steps/image-mounts.ts";
 export { requireSources } from "./steps/mount-sources.ts";
 export { parseNetworkMode } from "./steps/network-mode.ts";
-export { joinedNamespaces, translate } from "./steps/plan.ts";
+export { joinedNamespaces } from "./steps/joined-namespaces.ts";
+export { translate } from "./steps/plan.ts";
 export { type WantedMount, previewMounts } from "./steps/wanted-mounts.ts";
 export type { StreamAttachment, StreamSelection } from "./streams/attachment.ts";
 export {

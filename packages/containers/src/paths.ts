@@ -1,6 +1,9 @@
 /** Where the files of one container are. Everything durable is below the data root. */
 import { join } from "node:path";
 import type { ContainersConfig } from "./contract.ts";
+import type { ContainerRecord } from "./record.ts";
+
+type Roots = Pick<ContainersConfig, "dataRoot">;
 
 export interface ContainerPaths {
   /** `containers/<id>` below the data root, 0710. */
@@ -25,11 +28,11 @@ export interface ContainerPaths {
   readonly images: string;
 }
 
-export function containersRoot(config: Pick<ContainersConfig, "dataRoot">): string {
+export function containersRoot(config: Roots): string {
   return join(config.dataRoot, "containers");
 }
 
-export function containerPaths(config: Pick<ContainersConfig, "dataRoot">, id: string): ContainerPaths {
+export function containerPaths(config: Roots, id: string): ContainerPaths {
   const directory = join(containersRoot(config), id);
   return {
     directory,
@@ -44,4 +47,19 @@ export function containerPaths(config: Pick<ContainersConfig, "dataRoot">, id: s
     sharedMemory: join(directory, "shm"),
     images: join(directory, "images"),
   };
+}
+
+/** Host path that is to be bound over /dev/shm of this container, or of one that joins it; undefined for one of its own. */
+export function sharedMemoryPath(
+  config: Roots,
+  { id, spec }: Pick<ContainerRecord, "id" | "spec">,
+): string | undefined {
+  switch (spec.ipc.kind) {
+    case "host":
+      return "/dev/shm";
+    case "shareable":
+      return containerPaths(config, id).sharedMemory;
+    default:
+      return undefined;
+  }
 }

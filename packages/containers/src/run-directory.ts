@@ -1,7 +1,8 @@
 /** `containers/<id>/run`: the supervisor's socket and exit status, and what a daemon needs to adopt a process whose row does not know of it. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import type { RunIdentity } from "@fathom/runtime";
+import { dirname } from "node:path";
+import type { LogSink, RunIdentity } from "@fathom/runtime";
 import type { ContainersConfig } from "./contract.ts";
 import { containerPaths } from "./paths.ts";
 import type { NetworkAttachment } from "./record.ts";
@@ -17,6 +18,12 @@ export interface AdoptFile {
   readonly launchedAt: string;
   /** By which the next daemon knows whether the run is alive, whoever answers or does not. Absent in files of earlier versions. */
   readonly identity?: RunIdentity;
+}
+
+/** For a new run, with the folder of the log that its supervisor writes. */
+export function makeRunDirectory(config: Roots, id: string, log: LogSink): void {
+  mkdirSync(containerPaths(config, id).run, { recursive: true, mode: 0o700 });
+  if (log.kind === "json-file") mkdirSync(dirname(log.path), { recursive: true, mode: 0o710 });
 }
 
 export function writeAdoptFile(config: Roots, id: string, adopt: AdoptFile): void {

@@ -2,7 +2,7 @@
 import { EngineError, isEngineError, messageOf } from "@fathom/base";
 import { isSysError, type HostFiles } from "@fathom/sys";
 import { mountAbove } from "@fathom/runtime";
-import type { MountPoint } from "../record.ts";
+import type { ContainerRecord, MountPoint } from "../record.ts";
 
 /** What is wrong with the path, not with the machine: below a file, /proc or a read-only file system, for example. */
 const pathErrors = [
@@ -17,8 +17,27 @@ const pathErrors = [
   "EINVAL",
 ] as const;
 
+/**
+ * All that a start looks at before it mounts: sources, directories of devices, propagation. undefined where there is nothing to wait for.
+ * @throws as `prepareMountSources` and `checkPropagation`
+ */
+export function prepareSources(
+  files: HostFiles,
+  { mounts, spec }: Pick<ContainerRecord, "mounts" | "spec">,
+  dataRoot: string,
+): Promise<void> | undefined {
+  const { devicePaths } = spec;
+  if (devicePaths.length === 0 && mounts.every(({ type, subpath }) => type !== "bind" && subpath === "")) return;
+  return (async () => {
+    await prepareMountSources(files, mounts);
+    // Directories of devices are read in the runtime's few threads: what is on a server that is away must not get there.
+    for (const path of devicePaths) await files.kindOf(path);
+    await checkPropagation(files, mounts, dataRoot);
+  })();
+}
+
 /** @throws invalid-argument "… bind source path does not exist: …", "cannot access path …", "path concatenation escapes the base directory …" */
-export async function prepareMountSources(files: HostFiles, mounts: readonly MountPoint[]): Promise<void> {
+async function prepareMountSources(files: HostFiles, mounts: readonly MountPoint[]): Promise<void> {
   for (const mount of mounts) {
     if (mount.subpath !== "") await checkSubpath(files, mount.source, mount.subpath);
     if (mount.type !== "bind" || (await files.kindOf(mount.source)) !== undefined) continue;

@@ -1,17 +1,11 @@
 /** The files in /etc that follow from a container's networks: hostname, resolv.conf and hosts. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { hostname } from "node:os";
 import { EngineError } from "@fathom/base";
 import { buildHostnameFile, buildHostsFile, buildResolvConf, chooseResolvConfPath } from "@fathom/network";
 import type { ContainersContext } from "../context.ts";
+import { effectiveHostname } from "../host-name.ts";
 import { containerPaths } from "../paths.ts";
 import type { ContainerRecord, NetworkAttachment } from "../record.ts";
-
-/** The host name of a container: its own, or the host's in the host's network or UTS namespace. */
-export function effectiveHostname(record: ContainerRecord): string {
-  const own = record.spec.hostname;
-  return own !== "" ? own : hostname();
-}
 
 /** Writes /etc/hostname and /etc/resolv.conf of a container that does not borrow them. Before its start. */
 export function writeStaticFiles(engine: ContainersContext, record: ContainerRecord): void {

@@ -1,9 +1,8 @@
 /**
- * From the engine's terms to the runtime's: which namespaces a container joins, the OCI configuration that `oci/` makes of its record,
- * the launch plan and limits that follow.
+ * From the terms of containers to the runtime's: the OCI configuration that the owner of the extension makes of a record, and the launch plan and limits that follow;
+ * likewise for a further process.
  */
 import { existsSync } from "node:fs";
-import { EngineError, messageOf } from "@fathom/base";
 import {
   compile,
   compileExec,
@@ -16,93 +15,15 @@ import {
   type Resources,
 } from "@fathom/runtime";
 import type { Snapshot } from "@fathom/store";
-import { effectiveHostname } from "./network-files.ts";
+import { effectiveHostname } from "../host-name.ts";
 import type { Container, RunningProcess } from "../container.ts";
 import type { ContainerRecord } from "../record.ts";
 import type { ContainersContext } from "../context.ts";
-import type { JoinedNamespaces } from "../contract.ts";
 import type { ExecSpec } from "../exec/exec-spec.ts";
-import { containerPaths } from "../paths.ts";
-import { sharedMemoryPath } from "./shared-memory.ts";
+import { containerPaths, sharedMemoryPath } from "../paths.ts";
+import type { Joins } from "./joined-namespaces.ts";
 
 const hasKcore = existsSync("/proc/kcore");
-
-export interface Joins {
-  readonly namespaces: JoinedNamespaces;
-  /** The container whose network, and with it whose files in /etc, this one uses. */
-  readonly networkContainer: Container | undefined;
-  /** The container whose /dev/shm this one uses. */
-  readonly ipcContainer: Container | undefined;
-  /** The container whose processes this one sees. */
-  readonly pidContainer: Container | undefined;
-}
-
-/**
- * The namespaces of other containers that this one joins, as files of their first processes. Who joins them holds them first
- * (held-namespaces.ts): the process may end, and its number be another's.
- * @throws not-found, conflict when the other does not run or does not share
- */
-export function joinedNamespaces(engine: ContainersContext, record: ContainerRecord): Joins {
-  const { network, pid, ipc } = record.spec;
-  const networkContainer = network.kind === "container" ? networkDonor(engine, record, network.container) : undefined;
-  const pidContainer = pid.kind === "container" ? joinable(engine, pid.container, "") : undefined;
-  const ipcContainer =
-    ipc.kind === "container" ? joinable(engine, ipc.container, "failed to join IPC namespace: ") : undefined;
-  if (ipcContainer !== undefined && !["shareable", "host"].includes(ipcContainer.record.spec.ipc.kind))
-    throw new EngineError(
-      "conflict",
-      `failed to join IPC namespace: container ${ipcContainer.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
-    );
-  const path = (container: Container | undefined, name: string): string | undefined =>
-    container === undefined ? undefined : `/proc/${container.record.state.pid}/ns/${name}`;
-  return {
-    networkContainer,
-    ipcContainer,
-    pidContainer,
-    namespaces: {
-      network: path(networkContainer, "net"),
-      // The other's host name is seen too, as in Docker.
-      uts: path(networkContainer, "uts"),
-      pid: path(pidContainer, "pid"),
-      ipc: path(ipcContainer, "ipc"),
-    },
-  };
-}
-
-function networkDonor(engine: ContainersContext, record: ContainerRecord, nameOrId: string): Container {
-  let other: Container;
-  try {
-    other = engine.containers.find(nameOrId);
-  } catch (error) {
-    // Not "not-found", as in Docker: the container that is started is there.
-    throw new EngineError("conflict", `joining network namespace of container: ${messageOf(error)}`, { cause: error });
-  }
-  if (other.id === record.id) throw new EngineError("conflict", "cannot join own network namespace");
-  if (other.record.state.status === "restarting")
-    throw new EngineError(
-      "conflict",
-      `cannot join network namespace of container: Container ${other.id} is restarting, wait until the container is running`,
-    );
-  if (other.process === undefined)
-    throw new EngineError(
-      "conflict",
-      `cannot join network namespace of a non running container: container ${other.record.name} is ${other.record.state.status}`,
-    );
-  return other;
-}
-
-function joinable(engine: ContainersContext, nameOrId: string, prefix: string): Container {
-  let other: Container;
-  try {
-    other = engine.containers.find(nameOrId);
-  } catch (error) {
-    throw error instanceof EngineError
-      ? new EngineError(error.code, `${prefix}${error.message}`, { cause: error })
-      : error;
-  }
-  if (other.process === undefined) throw new EngineError("conflict", `${prefix}container ${other.id} is not running`);
-  return other;
-}
 
 export interface Translation {
   readonly resources: Resources;
@@ -125,7 +46,7 @@ export async function translate(
     namespaces: joins.namespaces,
     files: { hosts: files.hosts, hostname: files.hostname, resolvConf: files.resolvConf },
     hostname: effectiveHostname(record),
-    sharedMemory: sharedMemoryPath(engine, joins.ipcContainer?.record ?? record),
+    sharedMemory: sharedMemoryPath(engine.config, joins.ipcContainer?.record ?? record),
   });
   let plan: LaunchPlan | undefined;
   return {

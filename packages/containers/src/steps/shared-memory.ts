@@ -17,19 +17,9 @@ import type { ContainerRecord } from "../record.ts";
 import type { ContainersContext } from "../context.ts";
 import { containerPaths } from "../paths.ts";
 
-/** Host path that is to be bound over /dev/shm of this container, or of one that joins it; undefined for one of its own. */
-export function sharedMemoryPath(engine: ContainersContext, record: ContainerRecord): string | undefined {
-  switch (record.spec.ipc.kind) {
-    case "host":
-      return "/dev/shm";
-    case "shareable":
-      return containerPaths(engine.config, record.id).sharedMemory;
-    default:
-      return undefined;
-  }
-}
-
+/** Of a container that shares it; others get theirs from the plan. */
 export function mountSharedMemory(engine: ContainersContext, record: ContainerRecord): void {
+  if (record.spec.ipc.kind !== "shareable") return;
   const path = containerPaths(engine.config, record.id).sharedMemory;
   mkdirSync(path, { recursive: true, mode: 0o700 });
   unmount(engine.sys, path);

@@ -1,6 +1,6 @@
 /**
- * What a start did and how long each step took. A container whose owner wants it (`wantsStartReport`) finds the list in its root; for every
- * other start it is a few numbers that are dropped.
+ * What a start did and how long each step took. A container whose owner wants it (`wantsStartReport`) finds the list in its root; for
+ * every other start nothing of it is made.
  */
 import type { Clock } from "@fathom/base";
 import {
@@ -17,9 +17,9 @@ import {
 const directory = ".fathom";
 const file = ".fathom/steps";
 
-export class StartSteps {
+export class StartReport {
   readonly #clock: Pick<Clock, "monotonicMs">;
-  readonly #steps: { readonly what: string; readonly ms: number }[] = [];
+  readonly #lines: { readonly words: string; readonly ms: number }[] = [];
   #last: number;
 
   constructor(clock: Pick<Clock, "monotonicMs">) {
@@ -27,18 +27,18 @@ export class StartSteps {
     this.#last = clock.monotonicMs();
   }
 
-  /** The step that ends now. */
-  done(what: string): void {
+  /** What has been done since the line before. */
+  add(words: string): void {
     const now = this.#clock.monotonicMs();
-    this.#steps.push({ what, ms: now - this.#last });
+    this.#lines.push({ words, ms: now - this.#last });
     this.#last = now;
   }
 
   text(): string {
-    const total = this.#steps.reduce((sum, { ms }) => sum + ms, 0);
-    const line = (ms: number, what: string): string => `  ${ms.toFixed(2).padStart(7)} ms  ${what}\n`;
+    const total = this.#lines.reduce((sum, { ms }) => sum + ms, 0);
+    const line = (ms: number, words: string): string => `  ${ms.toFixed(2).padStart(7)} ms  ${words}\n`;
     return (
-      this.#steps.map(({ ms, what }) => line(ms, what)).join("") +
+      this.#lines.map(({ ms, words }) => line(ms, words)).join("") +
       line(total, "in all, until the program was about to be executed")
     );
   }

@@ -2,8 +2,7 @@ import { expect, test } from "bun:test";
 import { readFileSync, readlinkSync } from "node:fs";
 import { createSys } from "@fathom/sys";
 import type { Container } from "../container.ts";
-import { holdNamespaces } from "./held-namespaces.ts";
-import type { Joins } from "./plan.ts";
+import { holdNamespaces, type Joins } from "./joined-namespaces.ts";
 
 const real = createSys();
 const held = new Set<number>();

@@ -1,0 +1,90 @@
+/**
+ * Steps that are run one after another, and undone in reverse when one fails. A step has a name (its stage), makes one thing, and sees what those before it made: a list
+ * in an order that cannot work does not compile. Steps know nothing of each other; what they do is in functions of their own (`steps/`).
+ */
+import type { LaunchStage } from "@fathom/runtime";
+
+export interface Step<Made, Key extends string, Value> {
+  /** A failure names it. Several steps may share one. */
+  readonly stage: LaunchStage;
+  /** The name under which others find what it made. */
+  readonly makes: Key;
+  /** The list waits only for a promise: what need not wait returns its value. */
+  readonly run: (made: Made) => Value | Promise<Value>;
+  /** When a later step fails, or this one. What it made is absent where it failed itself: it may have done a part. */
+  readonly undo?: (made: Made & { readonly [K in Key]?: Value }) => void | Promise<void>;
+  /** When all is over, whatever became of it. Not called for a step that failed. */
+  readonly end?: (made: Made & Readonly<Record<Key, Value>>) => void;
+  /** What was done since the step before that has such words, for people. */
+  readonly words?: (made: Made & Readonly<Record<Key, Value>>) => string;
+}
+
+/** Of a step whose types are the list's business. */
+type AnyStep = Step<Readonly<Record<string, unknown>>, string, unknown>;
+
+export interface StepObserver<Made> {
+  /** A step that has words is done; they are made only when they are called. */
+  readonly done?: (words: () => string, made: Partial<Made>) => void;
+  /** Undoing or ending a step failed: the others are undone all the same. */
+  readonly undoFailed: (stage: LaunchStage, error: unknown) => void;
+}
+
+export type StepsResult<Made> =
+  | { readonly kind: "done"; readonly made: Made }
+  /** Everything is undone. */
+  | { readonly kind: "failed"; readonly stage: LaunchStage; readonly reason: unknown };
+
+export class StepList<Given extends object, Made extends Given = Given> {
+  readonly #steps: readonly AnyStep[];
+
+  private constructor(steps: readonly AnyStep[]) {
+    this.#steps = steps;
+  }
+
+  static of<Given extends object>(): StepList<Given> {
+    return new StepList<Given>([]);
+  }
+
+  /** The same list with one more step at its end. */
+  add<Key extends string, Value>(step: Step<Made, Key, Value>): StepList<Given, Made & Readonly<Record<Key, Value>>> {
+    return new StepList([...this.#steps, step as unknown as AnyStep]);
+  }
+
+  get stages(): readonly LaunchStage[] {
+    return this.#steps.map(({ stage }) => stage);
+  }
+
+  /** Never rejects. */
+  async run(given: Given, { done, undoFailed }: StepObserver<Made>): Promise<StepsResult<Made>> {
+    const made: Record<string, unknown> = Object.fromEntries(Object.entries(given));
+    const begun: AnyStep[] = [];
+    const ended: AnyStep[] = [];
+    try {
+      for (const step of this.#steps) {
+        begun.push(step);
+        const value = step.run(made);
+        made[step.makes] = value instanceof Promise ? await value : value;
+        ended.push(step);
+        const { words } = step;
+        if (words !== undefined) done?.(() => words(made), made as Partial<Made>);
+      }
+      return { kind: "done", made: made as Made };
+    } catch (reason) {
+      const { stage } = begun.at(-1)!;
+      for (const step of begun.toReversed())
+        try {
+          await step.undo?.(made);
+        } catch (error) {
+          undoFailed(step.stage, error);
+        }
+      return { kind: "failed", stage, reason };
+    } finally {
+      for (const step of ended.toReversed())
+        try {
+          step.end?.(made);
+        } catch (error) {
+          undoFailed(step.stage, error);
+        }
+    }
+  }
+}

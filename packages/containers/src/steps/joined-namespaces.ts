@@ -1,0 +1,128 @@
+/**
+ * Namespaces of other containers, held while a container that joins them starts. Their processes may end at any moment and their numbers be given to others,
+ * on the host perhaps: so the namespaces are opened first, and then it is looked whether the numbers still were those of the containers.
+ */
+import { EngineError, messageOf } from "@fathom/base";
+import { isStillRunning } from "@fathom/runtime";
+import { isSysError, O_CLOEXEC, O_RDONLY, type Sys } from "@fathom/sys";
+import type { Container } from "../container.ts";
+import type { ContainersContext } from "../context.ts";
+import type { JoinedNamespaces } from "../contract.ts";
+import type { ContainerRecord } from "../record.ts";
+
+export interface Joins {
+  readonly namespaces: JoinedNamespaces;
+  /** The container whose network, and with it whose files in /etc, this one uses. */
+  readonly networkContainer: Container | undefined;
+  /** The container whose /dev/shm this one uses. */
+  readonly ipcContainer: Container | undefined;
+  /** The container whose processes this one sees. */
+  readonly pidContainer: Container | undefined;
+}
+
+/**
+ * The namespaces of other containers that this one joins, as files of their first processes. Who joins them holds them first
+ * (`holdNamespaces`): the process may end, and its number be another's.
+ * @throws not-found, conflict when the other does not run or does not share
+ */
+export function joinedNamespaces(engine: ContainersContext, record: ContainerRecord): Joins {
+  const { network, pid, ipc } = record.spec;
+  const networkContainer = network.kind === "container" ? networkDonor(engine, record, network.container) : undefined;
+  const pidContainer = pid.kind === "container" ? joinable(engine, pid.container, "") : undefined;
+  const ipcContainer =
+    ipc.kind === "container" ? joinable(engine, ipc.container, "failed to join IPC namespace: ") : undefined;
+  if (ipcContainer !== undefined && !["shareable", "host"].includes(ipcContainer.record.spec.ipc.kind))
+    throw new EngineError(
+      "conflict",
+      `failed to join IPC namespace: container ${ipcContainer.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+    );
+  const path = (container: Container | undefined, name: string): string | undefined =>
+    container === undefined ? undefined : `/proc/${container.record.state.pid}/ns/${name}`;
+  return {
+    networkContainer,
+    ipcContainer,
+    pidContainer,
+    namespaces: {
+      network: path(networkContainer, "net"),
+      // The other's host name is seen too, as in Docker.
+      uts: path(networkContainer, "uts"),
+      pid: path(pidContainer, "pid"),
+      ipc: path(ipcContainer, "ipc"),
+    },
+  };
+}
+
+function networkDonor(engine: ContainersContext, record: ContainerRecord, nameOrId: string): Container {
+  let other: Container;
+  try {
+    other = engine.containers.find(nameOrId);
+  } catch (error) {
+    // Not "not-found", as in Docker: the container that is started is there.
+    throw new EngineError("conflict", `joining network namespace of container: ${messageOf(error)}`, { cause: error });
+  }
+  if (other.id === record.id) throw new EngineError("conflict", "cannot join own network namespace");
+  if (other.record.state.status === "restarting")
+    throw new EngineError(
+      "conflict",
+      `cannot join network namespace of container: Container ${other.id} is restarting, wait until the container is running`,
+    );
+  if (other.process === undefined)
+    throw new EngineError(
+      "conflict",
+      `cannot join network namespace of a non running container: container ${other.record.name} is ${other.record.state.status}`,
+    );
+  return other;
+}
+
+function joinable(engine: ContainersContext, nameOrId: string, prefix: string): Container {
+  let other: Container;
+  try {
+    other = engine.containers.find(nameOrId);
+  } catch (error) {
+    throw error instanceof EngineError
+      ? new EngineError(error.code, `${prefix}${error.message}`, { cause: error })
+      : error;
+  }
+  if (other.process === undefined) throw new EngineError("conflict", `${prefix}container ${other.id} is not running`);
+  return other;
+}
+
+export interface HeldNamespaces extends Disposable {
+  /** As paths of descriptors of this process, valid until they are let go. */
+  readonly namespaces: JoinedNamespaces;
+}
+
+/** @throws conflict when a container has ended meanwhile */
+export function holdNamespaces(sys: Pick<Sys, "open" | "close">, joins: Joins): HeldNamespaces {
+  const { networkContainer, pidContainer, ipcContainer } = joins;
+  const fds: number[] = [];
+  const letGo = (): void => {
+    for (const fd of fds.splice(0)) sys.close(fd);
+  };
+  const hold = (path: string | undefined, container: Container | undefined): string | undefined => {
+    // Without an identity (a run that an earlier version began) there is nothing to compare with.
+    if (path === undefined || container?.process?.supervisor.identity === undefined) return path;
+    const fd = sys.open(path, O_RDONLY | O_CLOEXEC);
+    fds.push(fd);
+    return `/proc/${process.pid}/fd/${fd}`;
+  };
+  const ended = ({ id }: Container): EngineError => new EngineError("conflict", `container ${id} is not running`);
+  try {
+    const namespaces: JoinedNamespaces = {
+      network: hold(joins.namespaces.network, networkContainer),
+      uts: hold(joins.namespaces.uts, networkContainer),
+      pid: hold(joins.namespaces.pid, pidContainer),
+      ipc: hold(joins.namespaces.ipc, ipcContainer),
+    };
+    for (const container of [networkContainer, pidContainer, ipcContainer]) {
+      const identity = container?.process?.supervisor.identity;
+      if (container !== undefined && identity !== undefined && !isStillRunning(identity)) throw ended(container);
+    }
+    return { namespaces, [Symbol.dispose]: letGo };
+  } catch (error) {
+    letGo();
+    const gone = [networkContainer, pidContainer, ipcContainer].find((container) => container !== undefined);
+    if (gone !== undefined && isSysError(error, "ENOENT", "ESRCH")) throw ended(gone);
+    throw error;
+  }
+}
