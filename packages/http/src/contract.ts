@@ -12,6 +12,8 @@
  * - Behind an `HttpError` nothing of the connection is read as HTTP: a server answers its `status` and ends the connection. A body that failed keeps failing.
  * - Nothing is read faster than it is consumed, and nothing is held without a limit: a request's head 1 MiB, an answer's 64 KiB, 256 fields, a chunk's line and
  *   the trailers of a body 8 KiB each, unread input 64 KiB (server) or 256 KiB (client). What bodies may hold in memory is the `ByteBudget`'s.
+ * - No client keeps a server waiting (`server/connection-limits.ts`): a head comes within 30 s of its first byte; of a body that the handler left, 256 KiB are read
+ *   within 5 s, or the connection ends; answers of 256 KiB that the client does not read hold up its next request; after the last answer it has 2 s to close its side.
  * - Either side of a connection can end its direction alone, with TLS too.
  *
  * Lifecycle
@@ -19,7 +21,7 @@
  * - `ClientConnection` carries one request at a time. After a body was read to its end `usable` says whether it takes another.
  *
  * Errors
- * - `HttpError`: bytes that are no HTTP, or more of them than may be. 400, 408, 431, 501.
+ * - `HttpError`: bytes that are no HTTP, or more of them than may be. 400, 408, 417, 431, 501.
  * - `EngineError`: invalid-argument (a field or target that cannot be written), aborted (the client ended the connection within a body; writing to one that is
  *   gone), unavailable (no room for a large body in time).
  * - `ClientConnection` gives the system's own errors for a connection that breaks, and its caller's for one that ends within a body.

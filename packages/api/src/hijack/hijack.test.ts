@@ -74,7 +74,7 @@ describe("attach", () => {
     const client = server
       .connect()
       .send(
-        "POST /containers/early/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\nearly\n",
+        "POST /containers/early/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\nearly\n",
       )
       .halfClose();
     expect(await client.all()).toEndWith(`${frame}\u0006early\n`);
@@ -175,7 +175,7 @@ describe("exec", () => {
     const client = server
       .connect()
       .send(
-        `POST /exec/${id}/start HTTP/1.1\r\nContent-Type: application/json\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 2\r\n\r\n{}`,
+        `POST /exec/${id}/start HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 2\r\n\r\n{}`,
       );
     await client.until((text) => text.endsWith("\r\n\r\n"));
     expect(client.received).toStartWith("HTTP/1.1 101 UPGRADED\r\n");

@@ -77,7 +77,7 @@ test("empty lines before a request are ignored", async () => {
 
 test("HTTP/1.0 and Connection: close end the connection", async () => {
   expect(await server.connect().send("GET /_ping HTTP/1.0\r\n\r\n").all()).toEndWith("OK");
-  const text = await server.connect().send("GET /_ping HTTP/1.1\r\nConnection: close\r\n\r\n").all();
+  const text = await server.connect().send("GET /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n").all();
   expect(text).toContain("Connection: close\r\n");
 });
 
@@ -93,14 +93,16 @@ test("a client that half-closes after its request still gets the answer", async 
 
 test("a body that nobody reads does not spoil the next request", async () => {
   const body = "x".repeat(1000);
-  const client = server.connect().send(`POST /nosuch HTTP/1.1\r\nContent-Length: ${body.length}\r\n\r\n${body}${ping}`);
+  const client = server
+    .connect()
+    .send(`POST /nosuch HTTP/1.1\r\nHost: d\r\nContent-Length: ${body.length}\r\n\r\n${body}${ping}`);
   const text = await client.until((text) => text.endsWith("OK"));
   expect(text).toStartWith("HTTP/1.1 404");
   client.close();
 });
 
 test("a large body that nobody reads ends the connection", async () => {
-  const client = server.connect().send("POST /nosuch HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n");
+  const client = server.connect().send("POST /nosuch HTTP/1.1\r\nHost: d\r\nContent-Length: 100000000\r\n\r\n");
   expect(await client.all()).toContain("page not found");
 });
 
@@ -108,23 +110,25 @@ test("100-continue is said when the body is wanted, and only then", async () => 
   const wanted = server
     .connect()
     .send(
-      "POST /containers/create HTTP/1.1\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n",
+      "POST /containers/create HTTP/1.1\r\nHost: d\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n",
     );
   await wanted.until((text) => text === "HTTP/1.1 100 Continue\r\n\r\n");
   wanted.send('{"Image":"a"}');
   await wanted.until((text) => text.includes("HTTP/1.1 201 Created"));
   wanted.close();
-  const unwanted = server.connect().send("POST /nosuch HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n");
+  const unwanted = server
+    .connect()
+    .send("POST /nosuch HTTP/1.1\r\nHost: d\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n");
   expect(await unwanted.all()).toStartWith("HTTP/1.1 404");
 });
 
 describe("what is not HTTP", () => {
   test.each([
     ["a word", "garbage\r\n\r\n", 400],
-    ["a folded field", "GET / HTTP/1.1\r\nX: a\r\n folded\r\n\r\n", 400],
-    ["two framings", "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400],
-    ["an unknown framing", "POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501],
-    ["very many fields", `GET / HTTP/1.1\r\n${"X: y\r\n".repeat(300)}\r\n`, 431],
+    ["a folded field", "GET / HTTP/1.1\r\nHost: d\r\nX: a\r\n folded\r\n\r\n", 400],
+    ["two framings", "POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400],
+    ["an unknown framing", "POST / HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: gzip\r\n\r\n", 501],
+    ["very many fields", `GET / HTTP/1.1\r\nHost: d\r\n${"X: y\r\n".repeat(300)}\r\n`, 431],
     ["a head without end", `GET /${"x".repeat(2 << 20)}`, 431],
     ["TLS", "\u0016\u0003\u0001\u0002\u0000\u0001\r\n\r\n", 400],
   ])("%s", async (_name, text, status) => {
@@ -137,7 +141,7 @@ describe("what is not HTTP", () => {
     const answer = await server
       .connect()
       .send(
-        "POST /containers/create HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
       )
       .all();
     expect(answer).toContain("malformed chunked body");
@@ -165,7 +169,7 @@ describe("backpressure", () => {
     let pace = (): Promise<void> => new Promise((resolve) => (release = resolve));
     server.fake.images.load = countUpload(() => pace());
     const size = 64 << 20;
-    const client = server.connect().send(`POST /images/load HTTP/1.1\r\nContent-Length: ${size}\r\n\r\n`);
+    const client = server.connect().send(`POST /images/load HTTP/1.1\r\nHost: d\r\nContent-Length: ${size}\r\n\r\n`);
     client.send(Buffer.alloc(size));
     // sleep: what the server would take without a limit it takes in this time
     await Bun.sleep(300);
@@ -209,7 +213,7 @@ test("close lets an answer finish, ends streams, and refuses what is new", async
   const own = await startTestServer();
   const idle = own.connect().send(ping);
   await idle.until((text) => text.endsWith("OK"));
-  const stream = own.connect().send("GET /events HTTP/1.1\r\n\r\n");
+  const stream = own.connect().send("GET /events HTTP/1.1\r\nHost: d\r\n\r\n");
   await stream.until((text) => text.includes("\r\n\r\n"));
   const start = performance.now();
   await own.server.close(5000);

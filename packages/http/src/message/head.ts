@@ -57,6 +57,19 @@ export function parseRequestLine(line: string): RequestLine {
   return { method, target: rest.startsWith("/") ? rest : `/${rest}`, authority, minor: version(minor) };
 }
 
+/** Go's net/http takes these in a Host: those of names, addresses and ports, and the others of RFC 3986 section 3.2.2. */
+const hostValue = /^[\dA-Za-z!$%&'()*+,\-.:;=[\]_~]*$/;
+
+/**
+ * The field Host, in the words of Go's net/http (RFC 9112 section 3.2): a request of HTTP/1.1 has it, also one whose target has an authority. It may be empty.
+ * @throws HttpError
+ */
+export function checkHost({ minor }: RequestLine, headers: ReadonlyMap<string, string>): void {
+  const host = headers.get("host");
+  if (host === undefined && minor === 1) throw new HttpError(400, "400 Bad Request: missing required Host header");
+  if (host !== undefined && !hostValue.test(host)) throw new HttpError(400, "400 Bad Request: malformed Host header");
+}
+
 /** @param line In Latin-1, without its end. @throws HttpError */
 export function parseStatusLine(line: string): StatusLine {
   const match = statusLine.exec(line);
@@ -74,7 +87,7 @@ export function addField(headers: Map<string, string>, line: string): void {
   const lower = name.toLowerCase();
   const before = headers.get(lower);
   if (before === undefined) headers.set(lower, value);
-  else if (lower === "host") throw new HttpError(400, "more than one host header field");
+  else if (lower === "host") throw new HttpError(400, "400 Bad Request: too many Host headers");
   else if (lower === "content-length") {
     if (before !== value) throw new HttpError(400, "conflicting content-length header fields");
   } else headers.set(lower, `${before}, ${value}`);

@@ -3,7 +3,7 @@
  * is no HTTP is refused at its first wrong line.
  */
 import { requestFraming, responseFraming, type BodyFraming } from "./framing.ts";
-import { addField, parseRequestLine, parseStatusLine, type RequestHead, type ResponseHead } from "./head.ts";
+import { addField, checkHost, parseRequestLine, parseStatusLine, type RequestHead, type ResponseHead } from "./head.ts";
 import { HttpError } from "./http-error.ts";
 import type { InputBuffer } from "./input-buffer.ts";
 
@@ -144,6 +144,7 @@ export class RequestParser {
     const lines = this.#heads.next(input);
     if (lines === undefined) return undefined;
     const { method, target, authority, minor } = lines.start;
+    checkHost(lines.start, lines.headers);
     if (authority !== undefined) lines.headers.set("host", authority);
     const head = { method, target, minor, headers: lines.headers };
     return { head, framing: requestFraming(head) };

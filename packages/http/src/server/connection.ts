@@ -11,21 +11,10 @@ import { RequestParser, type ParsedRequest } from "../message/parser.ts";
 import { continueHead } from "../message/serialise.ts";
 import { endSocket } from "../socket/socket-output.ts";
 import { SocketReader } from "../socket/socket-reader.ts";
+import { connectionLimits, type ConnectionLimits } from "./connection-limits.ts";
 import { ActiveExchange, type Exchange, type ExchangeHandler, type HijackedInput } from "./exchange.ts";
 import { RequestBody, type BodyLimits } from "./request-body.ts";
 import { Response } from "./response.ts";
-
-/** Bytes held for a request that nobody reads; then the socket is paused. */
-const inputLimit = 64 * 1024;
-/** A body that the handler left is read up to here, and not for ever, to keep the connection. */
-const skipLimit = 256 * 1024;
-const skipTimeoutMs = 5_000;
-/** Answers that wait for a client to read them; then its next request waits too. */
-const unreadLimit = 256 * 1024;
-/** A client that does not close after the last answer is closed by us. */
-const lingerMs = 2_000;
-/** From the first byte of a head to its last. */
-const headTimeoutMs = 30_000;
 
 /** Of all connections together. */
 const turns = new Turns();
@@ -34,20 +23,28 @@ export class Connection {
   readonly #socket: Socket;
   readonly #handler: ExchangeHandler;
   readonly #commonHeaders: string;
-  readonly #limits: BodyLimits;
+  readonly #bodies: BodyLimits;
+  readonly #limits: ConnectionLimits;
   readonly #reader: SocketReader;
   readonly #parser = new RequestParser();
   #headTimer: Timer | undefined;
   #exchange: ActiveExchange | undefined;
   #closing = false;
 
-  constructor(socket: Socket, handler: ExchangeHandler, commonHeaders: string, limits: BodyLimits) {
+  constructor(
+    socket: Socket,
+    handler: ExchangeHandler,
+    commonHeaders: string,
+    bodies: BodyLimits,
+    limits: ConnectionLimits = connectionLimits,
+  ) {
     this.#socket = socket;
+    this.#bodies = bodies;
     this.#limits = limits;
     this.#handler = handler;
     this.#commonHeaders = commonHeaders;
     // What went wrong is told by "close"; a client that vanishes is no event of note.
-    this.#reader = new SocketReader(socket, inputLimit, {
+    this.#reader = new SocketReader(socket, limits.inputBytes, {
       bytes: () => {
         if (this.#exchange !== undefined) return false;
         this.#tryHead();
@@ -107,7 +104,7 @@ export class Connection {
       else if (input.length > 0 || this.#parser.begun)
         this.#headTimer ??= setTimeout(
           () => this.#refuse(new HttpError(408, "the request head did not come in time")),
-          headTimeoutMs,
+          this.#limits.headTimeoutMs,
         );
     } catch (error) {
       this.#refuse(error);
@@ -133,7 +130,7 @@ export class Connection {
     }
     this.#reader.release();
     this.#socket.resume();
-    endSocket(this.#socket, lingerMs);
+    endSocket(this.#socket, this.#limits.lingerMs);
   }
 
   #response(head: RequestHead | undefined): Response {
@@ -149,15 +146,19 @@ export class Connection {
 
   async #serve({ head, framing }: ParsedRequest): Promise<void> {
     const response = this.#response(head);
-    const expects = head.headers.get("expect")?.toLowerCase() === "100-continue";
-    const onFirstRead = expects
-      ? () => {
-          if (!response.started) this.#socket.write(continueHead, "latin1");
-        }
-      : undefined;
+    const expects = head.headers.get("expect")?.toLowerCase() ?? "";
+    if (expects !== "" && expects !== "100-continue")
+      return this.#refuse(new HttpError(417, `this server does not know the expectation ${JSON.stringify(expects)}`));
+    // A client of HTTP/1.0 does not know it.
+    const onFirstRead =
+      expects !== "" && head.minor === 1
+        ? () => {
+            if (!response.started) this.#socket.write(continueHead, "latin1");
+          }
+        : undefined;
     const exchange = new ActiveExchange(
       head,
-      new RequestBody(framing, this.#reader, this.#limits, onFirstRead),
+      new RequestBody(framing, this.#reader, this.#bodies, onFirstRead),
       response,
       () => this.#release(),
     );
@@ -181,9 +182,9 @@ export class Connection {
   }
 
   async #skip(body: RequestBody): Promise<boolean> {
-    const timer = setTimeout(() => this.#socket.destroy(), skipTimeoutMs);
+    const timer = setTimeout(() => this.#socket.destroy(), this.#limits.skipTimeoutMs);
     try {
-      return await body.skip(skipLimit);
+      return await body.skip(this.#limits.skipBytes);
     } catch {
       return false;
     } finally {
@@ -195,7 +196,7 @@ export class Connection {
   async #nextTurn(): Promise<void> {
     await turns.end();
     const socket = this.#socket;
-    while (socket.writableLength > unreadLimit && !socket.destroyed)
+    while (socket.writableLength > this.#limits.unreadBytes && !socket.destroyed)
       await new Promise<void>((resolve) => {
         const goOn = (): void => {
           socket.off("drain", goOn).off("close", goOn);

@@ -1,10 +1,12 @@
 /**
  * A server of `Connection` alone, over a socket of any kind: it says what each request was, and gives connections away that ask for it. An error of the body of
- * /careless is no error to it.
+ * /careless is no error to it; a body of /unread it does not read; /hold it answers when `release` is called; /large is an answer of 64 MiB.
  */
+import { deferred, type Deferred } from "@fathom/base";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { HttpError } from "../message/http-error.ts";
 import { ByteBudget } from "../server/byte-budget.ts";
+import { connectionLimits, type ConnectionLimits } from "../server/connection-limits.ts";
 import { Connection } from "../server/connection.ts";
 import type { Exchange } from "../server/exchange.ts";
 import type { SocketAddress } from "../socket/open-socket.ts";
@@ -16,12 +18,18 @@ export interface EchoServer extends AsyncDisposable {
   readonly requests: string[];
   readonly address: SocketAddress;
   readonly port: number;
+  /** Answers what holds. */
+  release(): void;
+  /** Bytes that the server has given to the kernel, of the connection that got most. */
+  written(): number;
 }
 
 export interface EchoOptions {
   readonly tls?: ServerTls;
   /** How clients connect. */
   readonly clientTls?: ClientTls;
+  /** Of each connection; those of the package by default. */
+  readonly limits?: Partial<ConnectionLimits>;
   /** Gets each connection whose request is a POST to /upgrade. */
   readonly onUpgrade?: (upgraded: Upgraded, signal: AbortSignal) => Promise<void>;
 }
@@ -29,6 +37,8 @@ export interface EchoOptions {
 export async function startEchoServer(options: EchoOptions = {}): Promise<EchoServer> {
   const requests: string[] = [];
   const connections = new Set<Connection>();
+  const sockets = new Set<Socket>();
+  let held: Deferred<void> = deferred();
   const limits = { budget: new ByteBudget(8 << 20), timeoutMs: 10_000 };
   const handle = async (exchange: Exchange): Promise<void> => {
     const { head, body, response } = exchange;
@@ -37,6 +47,12 @@ export async function startEchoServer(options: EchoOptions = {}): Promise<EchoSe
       const socket = response.hijack("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
       return options.onUpgrade({ socket, ...exchange.takeInput() }, exchange.signal);
     }
+    if (head.target === "/unread" || head.target === "/hold") {
+      if (head.target === "/hold") await held.promise;
+      requests.push(`${head.method} ${head.target} `);
+      return response.send(200, "text/plain", "");
+    }
+    if (head.target === "/large") return response.send(200, "text/plain", Buffer.alloc(64 << 20, "x"));
     try {
       const text = `${head.method} ${head.target} ${await body.text(1 << 20)}`;
       requests.push(text);
@@ -48,7 +64,8 @@ export async function startEchoServer(options: EchoOptions = {}): Promise<EchoSe
     }
   };
   const accept = (socket: Socket): void => {
-    connections.add(new Connection(socket, handle, "", limits));
+    sockets.add(socket);
+    connections.add(new Connection(socket, handle, "", limits, { ...connectionLimits, ...options.limits }));
   };
   const server: Server =
     options.tls === undefined ? createServer({ allowHalfOpen: true }, accept) : tlsServer(options.tls, accept);
@@ -58,6 +75,11 @@ export async function startEchoServer(options: EchoOptions = {}): Promise<EchoSe
   return {
     requests,
     port,
+    release() {
+      held.resolve();
+      held = deferred();
+    },
+    written: () => Math.max(...[...sockets].map((socket) => socket.bytesWritten - socket.writableLength)),
     address: options.clientTls === undefined ? tcp : { ...tcp, tls: options.clientTls },
     async [Symbol.asyncDispose]() {
       for (const connection of connections) connection.destroy();
