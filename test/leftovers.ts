@@ -7,26 +7,11 @@
  *   bun test/leftovers.ts BEFORE     waits until everything that exists is also in the file BEFORE, at most FATHOM_TEST_PATIENCE_MS (5000);
  *                                    prints the rest
  */
-import { readdirSync, readFileSync, readlinkSync, rmdirSync } from "node:fs";
+import { readlinkSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { runName } from "./run-name.ts";
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
-}
-
-function entries(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
-}
+import { namesIn, readOrEmpty } from "@fathom/base/testing";
 
 function target(path: string): string {
   try {
@@ -38,7 +23,7 @@ function target(path: string): string {
 
 /** Fields of /proc/PID/stat from the state on (proc_pid_stat(5)); undefined when the process has ended. */
 function stat(pid: string): string[] | undefined {
-  const text = read(`/proc/${pid}/stat`);
+  const text = readOrEmpty(`/proc/${pid}/stat`);
   return text === "" ? undefined : text.slice(text.lastIndexOf(")") + 2).split(" ");
 }
 
@@ -46,19 +31,19 @@ function stat(pid: string): string[] | undefined {
 function processes(): string[] {
   const mine = new Set(["1"]);
   for (let pid = String(process.pid); pid !== "1" && pid !== "0"; pid = stat(pid)?.[1] ?? "1") mine.add(pid);
-  return entries("/proc")
+  return namesIn("/proc")
     .filter((name) => /^\d+$/.test(name) && !mine.has(name))
     .flatMap((pid) => {
       const state = stat(pid)?.[0];
       // Dead processes wait for the room's first process, which reaps them.
       if (state === undefined || "ZX".includes(state)) return [];
-      const words = read(`/proc/${pid}/cmdline`).split("\0").join(" ").slice(0, 200).trim();
+      const words = readOrEmpty(`/proc/${pid}/cmdline`).split("\0").join(" ").slice(0, 200).trim();
       return [`process ${pid} ${target(`/proc/${pid}/exe`)}: ${words}`];
     });
 }
 
 function mounts(): string[] {
-  return read("/proc/self/mountinfo")
+  return readOrEmpty("/proc/self/mountinfo")
     .split("\n")
     .filter(Boolean)
     .map((line) => {
@@ -81,20 +66,20 @@ function firewall(): string[] {
 }
 
 function networkNamespaces(): string[] {
-  return entries("/run/netns").map((name) => `network namespace ${name}`);
+  return namesIn("/run/netns").map((name) => `network namespace ${name}`);
 }
 
 /** A killed daemon leaves its lock file. It is only a name, and the next daemon uses it again. */
 function files(): string[] {
   return [
-    ...entries("/run").filter((name) => name !== "netns" && name !== "lock" && !/^fathom-.*\.lock$/.test(name)),
-    ...entries(tmpdir()),
+    ...namesIn("/run").filter((name) => name !== "netns" && name !== "lock" && !/^fathom-.*\.lock$/.test(name)),
+    ...namesIn(tmpdir()),
   ].map((name) => `file ${name}`);
 }
 
 function loopDevices(): string[] {
-  return entries("/sys/block").flatMap((name) => {
-    const file = read(`/sys/block/${name}/loop/backing_file`).trim();
+  return namesIn("/sys/block").flatMap((name) => {
+    const file = readOrEmpty(`/sys/block/${name}/loop/backing_file`).trim();
     return file.startsWith(dirname(tmpdir())) ? [`loop device ${name} of ${file}`] : [];
   });
 }
@@ -102,7 +87,7 @@ function loopDevices(): string[] {
 function cgroupPaths(): string[] {
   const found: string[] = [];
   const visit = (path: string, depth: number): void => {
-    for (const name of entries(path)) {
+    for (const name of namesIn(path)) {
       const below = `${path}/${name}`;
       if (name.includes(runName)) found.push(below);
       else if (depth < 3 && !name.includes(".")) visit(below, depth + 1);
@@ -128,7 +113,7 @@ function look(): string[] {
 /** Removes the run's cgroups, when its room has ended and they are empty. */
 export function removeCgroups(): void {
   const remove = (path: string): void => {
-    for (const name of entries(path)) if (!name.includes(".")) remove(`${path}/${name}`);
+    for (const name of namesIn(path)) if (!name.includes(".")) remove(`${path}/${name}`);
     try {
       rmdirSync(path);
     } catch {
@@ -139,7 +124,7 @@ export function removeCgroups(): void {
 }
 
 if (import.meta.main) {
-  const before = new Set(process.argv[2] === undefined ? [] : read(process.argv[2]).split("\n"));
+  const before = new Set(process.argv[2] === undefined ? [] : readOrEmpty(process.argv[2]).split("\n"));
   const patienceMs = Number(process.env["FATHOM_TEST_PATIENCE_MS"] ?? 5000);
   const deadline = Date.now() + (process.argv[2] === undefined ? 0 : patienceMs);
   let left = look();

@@ -21,7 +21,7 @@ beforeAll(async () => {
   daemon.loadImage();
 });
 afterEach(() => {
-  for (const id of daemon.docker("ps", "-aq").split("\n").filter(Boolean)) daemon.docker("rm", "-f", id);
+  daemon.removeContainers();
 });
 afterAll(() => daemon.close());
 

@@ -84,6 +84,16 @@ export class TestDaemon {
     return Number(readFileSync(join(this.work, "pid"), "utf8"));
   }
 
+  /** The first process of a container. */
+  pidOf(container: string): number {
+    return Number(this.docker("inspect", "-f", "{{.State.Pid}}", container));
+  }
+
+  /** Removes all containers. @param flags Of `docker rm`, beside -f. */
+  removeContainers(...flags: readonly string[]): void {
+    for (const id of this.docker("ps", "-aq").split("\n").filter(Boolean)) this.docker("rm", "-f", ...flags, id);
+  }
+
   #inside(command: readonly string[]): string[] {
     return ["nsenter", `--net=/run/netns/${this.#space}`, ...command];
   }

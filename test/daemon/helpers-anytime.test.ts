@@ -4,11 +4,11 @@
  * run, as far as the machine's timing allows; FATHOM_KILL_SECONDS makes it longer.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TestDaemon, until } from "./harness.ts";
 import { heldMore, settledHoldings } from "./settled-holdings.ts";
-import { childrenOf, randomFrom, isAlive } from "@fathom/base/testing";
+import { childrenOf, randomFrom, isAlive, readOrEmpty } from "@fathom/base/testing";
 
 const seed = Number(process.env["FATHOM_SEED"] ?? Date.now() % 1_000_000_007);
 const seconds = Number(process.env["FATHOM_KILL_SECONDS"] ?? 8);
@@ -27,15 +27,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => daemon?.close(), 60_000);
 
-function read(path: string): string {
-  try {
-    return readFileSync(path, "latin1");
-  } catch {
-    return "";
-  }
-}
-
-const isHelper = (pid: number): boolean => read(`/proc/${pid}/cmdline`).startsWith("fathom-");
+const isHelper = (pid: number): boolean => readOrEmpty(`/proc/${pid}/cmdline`).startsWith("fathom-");
 
 /** The engine's own processes below the daemon, including the stems (they show the same name), but not the containers' programs. */
 function helpers(): number[] {
@@ -94,7 +86,8 @@ async function disturbed(command: readonly string[], name: NodeJS.Signals, limit
   // sleep: the signal may come at any moment
   await Bun.sleep(random() * 40);
   const hit = any(helpers());
-  const what = hit === undefined ? "nobody" : read(`/proc/${hit}/cmdline`).replaceAll("\0", " ").trim().slice(0, 40);
+  const what =
+    hit === undefined ? "nobody" : readOrEmpty(`/proc/${hit}/cmdline`).replaceAll("\0", " ").trim().slice(0, 40);
   if (hit !== undefined) signal(hit, name);
   // The helper has just become the container's program. That may be stopped for any length of time.
   if (hit !== undefined && name === "SIGSTOP" && !isHelper(hit)) signal(hit, "SIGCONT");
@@ -137,7 +130,7 @@ async function agree(after: string): Promise<void> {
 }
 
 async function removeAll(): Promise<void> {
-  for (const id of daemon.docker("ps", "-aq").split("\n").filter(Boolean)) daemon.docker("rm", "-f", "-v", id);
+  daemon.removeContainers("-v");
   await until("nothing is there", () => daemon.docker("ps", "-aq") === "");
 }
 

@@ -1,5 +1,6 @@
 /** What a living process holds in the kernel, for tests that the daemon frees it while it runs. When the daemon ends, the kernel frees everything. */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
+import { readOrEmpty } from "@fathom/base/testing";
 
 export interface Holdings {
   readonly descriptors: number;
@@ -9,17 +10,9 @@ export interface Holdings {
   readonly children: number;
 }
 
-function read(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
-}
-
 export function holdings(pid: number): Holdings {
   const mounts = new Set(
-    read(`/proc/${pid}/mountinfo`)
+    readOrEmpty(`/proc/${pid}/mountinfo`)
       .split("\n")
       .map((line) => line.split(" ")[0]),
   );
@@ -33,10 +26,10 @@ export function holdings(pid: number): Holdings {
     }
     // Sockets, pipes and memory files are on internal mounts of the kernel.
     if (!target.startsWith("/") || target.startsWith("/memfd:")) return [];
-    const id = /^mnt_id:\s+(\d+)$/m.exec(read(`/proc/${pid}/fdinfo/${fd}`))?.[1];
+    const id = /^mnt_id:\s+(\d+)$/m.exec(readOrEmpty(`/proc/${pid}/fdinfo/${fd}`))?.[1];
     return id === undefined || mounts.has(id) ? [] : [`${fd} ${target}`];
   });
-  const children = read(`/proc/${pid}/task/${pid}/children`).split(" ").filter(Boolean).length;
+  const children = readOrEmpty(`/proc/${pid}/task/${pid}/children`).split(" ").filter(Boolean).length;
   return { descriptors: fds.length, detachedMounts, children };
 }
 

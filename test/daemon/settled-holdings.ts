@@ -1,32 +1,17 @@
 /** What a daemon and its children hold, read from the kernel, to compare before and after. */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { until, type TestDaemon } from "./harness.ts";
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
-}
-
-function entries(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
-}
+import { namesIn, readOrEmpty } from "@fathom/base/testing";
 
 /** In numbers. */
 function held(daemon: TestDaemon): Record<string, number> {
   const { pid } = daemon;
-  const processes = entries("/proc").filter((name) => /^\d+$/.test(name));
+  const processes = namesIn("/proc").filter((name) => /^\d+$/.test(name));
   const supervisors = processes.filter((name) => {
-    const stat = read(`/proc/${name}/stat`);
+    const stat = readOrEmpty(`/proc/${name}/stat`);
     const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return parent === String(pid) && state !== "Z" && read(`/proc/${name}/cmdline`).startsWith("fathom-init");
+    return parent === String(pid) && state !== "Z" && readOrEmpty(`/proc/${name}/cmdline`).startsWith("fathom-init");
   });
   const namespaces = new Set<string>();
   for (const name of processes)
@@ -35,11 +20,11 @@ function held(daemon: TestDaemon): Record<string, number> {
     } catch {
       // The process has ended.
     }
-  const cgroups = ["", ...entries("/sys/fs/cgroup")].map(
+  const cgroups = ["", ...namesIn("/sys/fs/cgroup")].map(
     (root) =>
-      entries(join("/sys/fs/cgroup", root, daemon.cgroupParent)).filter((name) => /^[0-9a-f]{64}$/.test(name)).length,
+      namesIn(join("/sys/fs/cgroup", root, daemon.cgroupParent)).filter((name) => /^[0-9a-f]{64}$/.test(name)).length,
   );
-  const descriptors = entries(`/proc/${pid}/fd`).map((name) => {
+  const descriptors = namesIn(`/proc/${pid}/fd`).map((name) => {
     try {
       return readlinkSync(`/proc/${pid}/fd/${name}`);
     } catch {
@@ -54,7 +39,7 @@ function held(daemon: TestDaemon): Record<string, number> {
     // Connections of clients and files of the runtime come and go.
     descriptors: descriptors.filter((target) => target !== "" && !target.startsWith("socket:")).length,
     sockets: descriptors.filter((target) => target.startsWith("socket:")).length,
-    mounts: read(`/proc/${pid}/mountinfo`).split("\n").length,
+    mounts: readOrEmpty(`/proc/${pid}/mountinfo`).split("\n").length,
   };
 }
 

@@ -32,7 +32,7 @@ function goOn(pid: number): void {
 
 afterEach(() => {
   for (const pid of stopped) goOn(pid);
-  for (const id of daemon.docker("ps", "-aq").split("\n").filter(Boolean)) daemon.docker("rm", "-f", id);
+  daemon.removeContainers();
 }, 60_000);
 
 afterAll(async () => {
@@ -40,13 +40,12 @@ afterAll(async () => {
   await daemon?.close();
 }, 60_000);
 
-const pidOf = (name: string): number => Number(daemon.docker("inspect", "-f", "{{.State.Pid}}", name));
 const state = (name: string): string => daemon.docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name);
 const errorOf = (name: string): string => daemon.docker("inspect", "-f", "{{.State.Error}}", name);
 
 function run(name: string, script: string, ...flags: string[]): { readonly pid: number; readonly supervisor: number } {
   daemon.docker("run", "-d", "--name", name, ...flags, daemon.image, "sh", "-c", script);
-  const pid = pidOf(name);
+  const pid = daemon.pidOf(name);
   const supervisor = parentOf(pid);
   return { pid, supervisor };
 }
@@ -128,7 +127,7 @@ test("kill and restart", async () => {
   const again = run("again", "sleep 1000");
   stop(again.supervisor);
   expect(ends("restart", "-t", "0", "again").code).toBe(0);
-  expect(pidOf("again")).not.toBe(again.pid);
+  expect(daemon.pidOf("again")).not.toBe(again.pid);
   expect(isAlive(again.pid)).toBe(false);
 }, 120_000);
 
@@ -250,7 +249,7 @@ test("a third container can join the namespaces of a container that joined anoth
   const script = "tr '\\0' ' ' </proc/1/cmdline; readlink /proc/self/ns/net; readlink /proc/self/ns/ipc";
   const joins = ["--pid", "--net", "--ipc"].flatMap((flag) => [flag, "container:second"]);
   const third = ends("run", "--rm", ...joins, daemon.image, "sh", "-c", script);
-  const of = (kind: string): string => readlinkSync(`/proc/${pidOf("second")}/ns/${kind}`);
+  const of = (kind: string): string => readlinkSync(`/proc/${daemon.pidOf("second")}/ns/${kind}`);
   expect(third).toMatchObject({ code: 0, out: `sleep 1000 ${of("net")}\n${of("ipc")}\n` });
 }, 60_000);
 
@@ -273,7 +272,7 @@ test("a container that shares its pid namespace with another, both with stopped 
   });
   expect(await restart.exited).toBe(0);
   expect(state("first")).toBe("running 0");
-  expect(pidOf("first")).not.toBe(first.pid);
+  expect(daemon.pidOf("first")).not.toBe(first.pid);
   await until("the second's end is told", () => state("second") === "exited 137");
 }, 120_000);
 
@@ -316,7 +315,7 @@ test("a program whose first thread has ended continues in its other threads", as
   );
   await Bun.$`gcc -O1 -static -pthread ${source} -o ${join(daemon.work, "threads")}`.quiet();
   daemon.docker("run", "-d", "--name", "threads", "-v", `${daemon.work}/threads:/threads`, daemon.image, "/threads");
-  const pid = pidOf("threads");
+  const pid = daemon.pidOf("threads");
   const status = (of: number): string => readFileSync(`/proc/${of}/status`, "utf8");
   await until("its first thread has ended", () => /^State:\s*Z/m.test(status(pid)));
   const supervisor = Number(/^PPid:\s*(\d+)/m.exec(status(pid))![1]);

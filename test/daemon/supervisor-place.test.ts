@@ -18,7 +18,6 @@ beforeAll(async () => {
 
 afterAll(() => daemon?.close(), 60_000);
 
-const pidOf = (name: string): number => Number(daemon.docker("inspect", "-f", "{{.State.Pid}}", name));
 const cgroupsOf = (pid: number): string[] =>
   readFileSync(`/proc/${pid}/cgroup`, "utf8")
     .trim()
@@ -33,15 +32,15 @@ function mayLowerScores(): boolean {
 
 test("supervisors leave the daemon's cgroup, and their own cgroup is removed with the last of them", async () => {
   daemon.docker("run", "-d", "--name", "web", "--stop-timeout", "1", daemon.image, "sleep", "1000");
-  const supervisor = parentOf(pidOf("web"));
+  const supervisor = parentOf(daemon.pidOf("web"));
   const home = `${daemon.cgroupParent}/supervisors`;
   await until("it has moved", () => cgroupsOf(supervisor).every((path) => path.endsWith(home)));
-  expect(cgroupsOf(pidOf("web")).some((path) => path.includes("supervisors"))).toBe(false);
+  expect(cgroupsOf(daemon.pidOf("web")).some((path) => path.includes("supervisors"))).toBe(false);
   expect(scoreOf(supervisor)).toBe(mayLowerScores() ? "-998" : scoreOf(daemon.pid));
 }, 60_000);
 
 test("ending every process of the daemon's cgroup ends no container", async () => {
-  const pid = pidOf("web");
+  const pid = daemon.pidOf("web");
   // Through the hierarchy that a service manager uses. On a machine where the daemon shares its cgroup with others, only its own processes are
   // ended.
   const own = readFileSync(`/proc/${daemon.pid}/cgroup`, "utf8");
@@ -83,8 +82,8 @@ test("a container and its execs have the requested score, not the daemon's", asy
     "sleep",
     "1000",
   );
-  expect(scoreOf(pidOf("plain"))).toBe("0");
-  expect(scoreOf(pidOf("asked"))).toBe("300");
+  expect(scoreOf(daemon.pidOf("plain"))).toBe("0");
+  expect(scoreOf(daemon.pidOf("asked"))).toBe("300");
   for (const [name, score] of [
     ["plain", "0"],
     ["asked", "300"],

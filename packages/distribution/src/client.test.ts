@@ -8,6 +8,7 @@ import type { Credentials, RegistryClient, RegistryConfig } from "./contract.ts"
 import { forgetSchemes } from "./endpoints.ts";
 import { RegistryError, TransportError } from "./errors.ts";
 import { respondError, ScriptedRegistry } from "./testing/scripted-registry.ts";
+import { failureOf } from "@fathom/base/testing";
 
 /** The test records the waits but does not wait. */
 class QuickClock implements Clock {
@@ -53,15 +54,6 @@ async function download(
   const parts: Uint8Array[] = [];
   for await (const chunk of openBlob(of.blobSource(reference(name)), descriptor, signal, clock)) parts.push(chunk);
   return Buffer.concat(parts);
-}
-
-async function failure(action: Promise<unknown>): Promise<Error & { code?: string; reason?: string }> {
-  try {
-    await action;
-  } catch (error) {
-    if (error instanceof Error) return error;
-  }
-  throw new Error("it did not fail");
 }
 
 const layerBytes = Buffer.alloc(300_000, "layer ");
@@ -127,13 +119,13 @@ describe("manifests", () => {
       schemaVersion: 2,
       manifests: [{ ...manifest, platform: { os: "linux", architecture: "amd64" } }],
     });
-    const error = await failure(client().resolve(reference("app:all"), parsePlatform("linux/arm64/v8")));
+    const error = await failureOf(client().resolve(reference("app:all"), parsePlatform("linux/arm64/v8")));
     expect(error.message).toBe("no matching manifest for linux/arm64/v8 in the manifest list entries");
     expect(error.code).toBe("not-found");
   });
 
   test("for a missing manifest, the error has the registry's words", async () => {
-    const error = await failure(client().resolve(reference("app:no"), undefined));
+    const error = await failureOf(client().resolve(reference("app:no"), undefined));
     expect(error).toBeInstanceOf(RegistryError);
     expect(error.message).toBe("manifest unknown: manifest unknown");
     expect(error.reason).toBe("manifest-unknown");
@@ -145,7 +137,7 @@ describe("manifests", () => {
       response.end("<html>please log in</html>");
       return true;
     };
-    const error = await failure(client().resolve(reference("app:1"), undefined));
+    const error = await failureOf(client().resolve(reference("app:1"), undefined));
     expect(error.message).toStartWith(`manifest of ${registry.host}/app:1: `);
   });
 
@@ -158,23 +150,23 @@ describe("manifests", () => {
       response.end("{}");
       return true;
     };
-    expect((await failure(mine.resolve(reference("app:lies"), undefined))).code).toBe("data-loss");
+    expect((await failureOf(mine.resolve(reference("app:lies"), undefined))).code).toBe("data-loss");
     registry.addManifest("app:index", mediaTypes.ociIndex, {
       schemaVersion: 2,
       manifests: [{ ...manifest, size: manifest.size + 1 }],
     });
-    expect((await failure(mine.resolve(reference("app:index"), undefined))).message).toContain("as its index says");
+    expect((await failureOf(mine.resolve(reference("app:index"), undefined))).message).toContain("as its index says");
     registry.addManifest("app:old", mediaTypes.dockerSchema1Signed, { schemaVersion: 1, fsLayers: [] });
-    expect((await failure(mine.resolve(reference("app:old"), undefined))).message).toContain("schema 1");
+    expect((await failureOf(mine.resolve(reference("app:old"), undefined))).message).toContain("schema 1");
     registry.addManifest("app:odd", "application/vnd.odd+json", { schemaVersion: 2 });
-    expect((await failure(mine.resolve(reference("app:odd"), undefined))).message).toContain(
+    expect((await failureOf(mine.resolve(reference("app:odd"), undefined))).message).toContain(
       "application/vnd.odd+json",
     );
     registry.addManifest("app:big", mediaTypes.ociManifest, { schemaVersion: 2, pad: "x".repeat(4 * 1024 * 1024) });
-    expect((await failure(mine.resolve(reference("app:big"), undefined))).message).toContain("limit of 4 MiB");
+    expect((await failureOf(mine.resolve(reference("app:big"), undefined))).message).toContain("limit of 4 MiB");
     const { digest } = manifest;
     registry.manifests.set(`app@${digest}`, { mediaType: mediaTypes.ociManifest, raw: Buffer.from("{}") });
-    expect((await failure(mine.resolve(reference(`app@${digest}`), undefined))).code).toBe("data-loss");
+    expect((await failureOf(mine.resolve(reference(`app@${digest}`), undefined))).code).toBe("data-loss");
   });
 });
 
@@ -258,7 +250,7 @@ describe("blobs", () => {
       response.write("x", () => setTimeout(() => response.destroy(), 5));
       return true;
     };
-    const error = await failure(download(client(undefined, { attempts: 3 }), "app:1", layer));
+    const error = await failureOf(download(client(undefined, { attempts: 3 }), "app:1", layer));
     expect(error.code).toBe("unavailable");
     expect(error.message).toContain("failed after 3 tries");
     expect(clock.sleeps.length).toBeGreaterThanOrEqual(2);
@@ -267,17 +259,17 @@ describe("blobs", () => {
   test("a blob that is longer than its descriptor (announced or not), or shorter", async () => {
     const { layer } = addImage();
     const less = { ...layer, size: layer.size - 1 };
-    expect((await failure(download(client(), "app:1", less))).message).toContain("more than the 299999");
+    expect((await failureOf(download(client(), "app:1", less))).message).toContain("more than the 299999");
     registry.script = (request, response) => {
       if (!request.path.includes("/blobs/")) return false;
       response.writeHead(200, { "transfer-encoding": "chunked" });
       response.end(layerBytes);
       return true;
     };
-    expect((await failure(download(client(), "app:1", less))).code).toBe("data-loss");
+    expect((await failureOf(download(client(), "app:1", less))).code).toBe("data-loss");
     registry.script = () => false;
     const more = { ...layer, size: layer.size + 1 };
-    expect((await failure(download(client(), "app:1", more))).code).toBe("data-loss");
+    expect((await failureOf(download(client(), "app:1", more))).code).toBe("data-loss");
   });
 
   test("the client stops waiting for a silent registry", async () => {
@@ -292,7 +284,7 @@ describe("blobs", () => {
     };
     const mine = client(undefined, { idleTimeoutMs: 100, attempts: 2 });
     await mine.head(reference("app:1"));
-    const error = await failure(download(mine, "app:1", layer));
+    const error = await failureOf(download(mine, "app:1", layer));
     expect(error.message).toContain("no byte arrived for 0.1 seconds");
     expect(held).toHaveLength(2);
   });
@@ -309,7 +301,7 @@ describe("blobs", () => {
     };
     const controller = new AbortController();
     setTimeout(() => controller.abort(), 50); // sleep: a user who thinks for a moment
-    const error = await failure(download(client(), "app:1", layer, controller.signal));
+    const error = await failureOf(download(client(), "app:1", layer, controller.signal));
     expect(error.code).toBe("aborted");
     for (const deadline = Date.now() + 5000; !closed && Date.now() < deadline;) await Bun.sleep(5);
     expect(closed).toBe(true);
@@ -321,9 +313,9 @@ describe("blobs", () => {
     expect(await mine.fetchBlob(reference("app:1"), config, 1000)).toEqual(
       new Uint8Array(registry.blobs.get(config.digest)!),
     );
-    expect((await failure(mine.fetchBlob(reference("app:1"), config, 10))).message).toContain("limit of 10");
+    expect((await failureOf(mine.fetchBlob(reference("app:1"), config, 10))).message).toContain("limit of 10");
     registry.blobs.set(config.digest, Buffer.alloc(config.size, "x"));
-    expect((await failure(mine.fetchBlob(reference("app:1"), config, 1000))).code).toBe("data-loss");
+    expect((await failureOf(mine.fetchBlob(reference("app:1"), config, 1000))).code).toBe("data-loss");
   });
 });
 
@@ -342,7 +334,7 @@ describe("faults", () => {
 
   test("500 every time: the error has the last answer", async () => {
     registry.script = (_request, response) => respondError(response, 500, "UNKNOWN", "broken disk");
-    const error = await failure(client().resolve(reference("app:1"), undefined));
+    const error = await failureOf(client().resolve(reference("app:1"), undefined));
     expect(error).toBeInstanceOf(RegistryError);
     expect(error.message).toBe("unknown: broken disk");
     expect(error.code).toBe("unavailable");
@@ -350,7 +342,7 @@ describe("faults", () => {
   });
 
   test("nobody there", async () => {
-    const error = await failure(client().resolve(parseReference("127.0.0.1:1/x:1"), undefined));
+    const error = await failureOf(client().resolve(parseReference("127.0.0.1:1/x:1"), undefined));
     expect(error).toBeInstanceOf(TransportError);
     expect(error.message).toContain("connection refused");
     expect(clock.sleeps).toEqual([]);
@@ -364,19 +356,19 @@ describe("faults", () => {
       response.end();
       return true;
     };
-    expect((await failure(download(client(), "app:1", layer))).message).toContain("is a loop");
+    expect((await failureOf(download(client(), "app:1", layer))).message).toContain("is a loop");
     let step = 0;
     registry.script = (_request, response) => {
       response.writeHead(302, { location: `/step${step++}` });
       response.end();
       return true;
     };
-    expect((await failure(download(client(), "app:1", layer))).message).toContain("more than 10 steps");
+    expect((await failureOf(download(client(), "app:1", layer))).message).toContain("more than 10 steps");
     registry.script = (_request, response) => {
       response.writeHead(302, { location: "file:///etc/passwd" });
       response.end();
       return true;
     };
-    expect((await failure(download(client(), "app:1", layer))).message).toContain("no HTTP URL");
+    expect((await failureOf(download(client(), "app:1", layer))).message).toContain("no HTTP URL");
   });
 });

@@ -1,3 +1,4 @@
+export * from "./failure.ts";
 export { Faults, type Hang } from "./faults.ts";
 export * from "./processes.ts";
 export * from "./random.ts";

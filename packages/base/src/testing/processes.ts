@@ -26,6 +26,24 @@ export function childrenOf(pid: number): number[] {
   }
 }
 
+/** What a file of /proc says; "" when it is gone. */
+export function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** The names in a directory of /proc; none when it is gone. */
+export function namesIn(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
 /** Where this process's descriptors lead that lead into a directory, or to it; the runtime opens and closes others as it likes. */
 export function descriptorsInto(directory: string): string[] {
   return readdirSync("/proc/self/fd").flatMap((fd) => {

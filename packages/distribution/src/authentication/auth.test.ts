@@ -7,6 +7,7 @@ import type { Credentials, RegistryClient, RegistryConfig } from "../contract.ts
 import { forgetSchemes } from "../endpoints.ts";
 import { login } from "../login.ts";
 import { respondError, ScriptedRegistry, type RecordedRequest } from "../testing/scripted-registry.ts";
+import { failureOf } from "@fathom/base/testing";
 
 const password = "s3cret-Pass";
 const basic = `Basic ${Buffer.from(`ann:${password}`).toString("base64")}`;
@@ -43,15 +44,6 @@ function addImage(to: ScriptedRegistry = registry, name = "team/app:1"): Descrip
   return layer;
 }
 
-async function failure(action: Promise<unknown>): Promise<Error & { code?: string; reason?: string }> {
-  try {
-    await action;
-  } catch (error) {
-    if (error instanceof Error) return error;
-  }
-  throw new Error("it did not fail");
-}
-
 function wants(request: RecordedRequest, header: string): boolean {
   return request.headers["authorization"] !== header;
 }
@@ -72,9 +64,9 @@ describe("Basic", () => {
     expect(registry.requests.map((request) => request.headers["authorization"])).toEqual([undefined, basic, basic]);
   });
   test("no credentials, or wrong ones", async () => {
-    const none = await failure(client().head(app()));
+    const none = await failureOf(client().head(app()));
     expect(none.message).toBe(`Head "${registry.url}/v2/team/app/manifests/1": no basic auth credentials`);
-    const wrong = await failure(client({ username: "ann", password: "not it" }).head(app()));
+    const wrong = await failureOf(client({ username: "ann", password: "not it" }).head(app()));
     expect(wrong.message).toBe("unauthorized: authentication required");
     expect(wrong.code).toBe("unauthenticated");
     expect(JSON.stringify(wrong) + wrong.message + String(wrong.cause)).not.toContain("not it");
@@ -85,7 +77,7 @@ describe("Basic", () => {
       return respondError(response, 401, "UNAUTHORIZED", "no", { "www-authenticate": 'Basic realm="test"' });
     };
     await login(registry.host, { username: "ann", password }, { config });
-    const wrong = await failure(login(registry.host, { username: "ann", password: "x" }, { config }));
+    const wrong = await failureOf(login(registry.host, { username: "ann", password: "x" }, { config }));
     expect(wrong.message).toBe(`login attempt to ${registry.url}/v2/ failed with status: 401 Unauthorized`);
   });
 });
@@ -129,7 +121,7 @@ describe("Bearer", () => {
     addImage();
     await client({ identityToken: "identity" }).head(app());
     expect(other.requests[0]?.method).toBe("POST");
-    const wrong = await failure(client({ identityToken: "stolen" }).head(app()));
+    const wrong = await failureOf(client({ identityToken: "stolen" }).head(app()));
     expect(wrong.code).toBe("unauthenticated");
     expect(wrong.message).not.toContain("stolen");
   });
@@ -152,7 +144,7 @@ describe("Bearer", () => {
       respondError(response, 401, "UNAUTHORIZED", "authentication required", {
         "www-authenticate": `Bearer realm="${other.url}/token",service="reg",error="insufficient_scope"`,
       });
-    const error = await failure(client().resolve(app(), undefined));
+    const error = await failureOf(client().resolve(app(), undefined));
     expect(error.reason).toBe("denied");
     expect(registry.requests).toHaveLength(2);
   });
@@ -173,7 +165,7 @@ describe("Bearer", () => {
     expect(sleeps[1]).toBe(7000);
     asked = 0;
     const tired = createRegistryClient({ config: { ...config, attempts: 2 }, clock });
-    const error = await failure(tired.resolve(app(), undefined));
+    const error = await failureOf(tired.resolve(app(), undefined));
     expect(error.message).toBe("toomanyrequests: slow down");
     expect(error.code).toBe("unavailable");
   });
@@ -201,7 +193,7 @@ describe("Bearer", () => {
       await client({ username: "ann", password }).head(app());
       expect(moved.requests).toHaveLength(1);
       expect(moved.requests[0]?.headers["authorization"]).toBeUndefined();
-      const error = await failure(client({ identityToken: "identity" }).head(app()));
+      const error = await failureOf(client({ identityToken: "identity" }).head(app()));
       expect(error.message).toContain("does not send the identity token there");
       expect(moved.requests).toHaveLength(1);
     } finally {
@@ -214,13 +206,13 @@ describe("Bearer", () => {
         respondError(response, 401, "UNAUTHORIZED", "x", { "www-authenticate": `Bearer realm="${realm}"` });
     };
     challenge("file:///etc/shadow");
-    expect((await failure(client({ username: "ann", password }).head(app()))).message).toContain("no token server");
+    expect((await failureOf(client({ username: "ann", password }).head(app()))).message).toContain("no token server");
     challenge(`${other.url}/token`);
     other.script = (_request, response) => {
       response.end(JSON.stringify({ token: "a\r\nX-Evil: 1" }));
       return true;
     };
-    expect((await failure(client().head(app()))).message).toContain("gave no token");
+    expect((await failureOf(client().head(app()))).message).toContain("gave no token");
   });
 });
 

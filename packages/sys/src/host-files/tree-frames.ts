@@ -1,4 +1,5 @@
 /** What `fathom-init call read-tree` is asked and says: the other side is native/init/read-tree.c. */
+import type { Stat } from "../contract.ts";
 
 /** What is wanted of a path; numbers are those of native/init/read-tree.c. */
 export const treeWants = {
@@ -14,16 +15,10 @@ export const treeWants = {
   sizes: 2 | 4,
 } as const;
 
-export interface ReadEntry {
-  readonly mode: number;
-  readonly nlink: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly rdevMajor: number;
-  readonly rdevMinor: number;
-  readonly size: bigint;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
+export interface ReadEntry extends Pick<
+  Stat,
+  "mode" | "nlink" | "uid" | "gid" | "rdevMajor" | "rdevMinor" | "size" | "mtimeNs" | "ctimeNs"
+> {
   /** Tells one file from another. */
   readonly identity: string;
   /** Another mount's. Neither content, xattrs nor what is below was asked for, and the figures may be old. */

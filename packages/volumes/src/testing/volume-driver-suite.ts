@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Faults } from "@fathom/base/testing";
 import type { VolumeDriver, VolumeRecord, VolumeRecords } from "../contract.ts";
+import { failureOf } from "@fathom/base/testing";
 
 /** A place with volumes that outlives its drivers. */
 export interface DriverPlace extends AsyncDisposable {
@@ -61,14 +62,6 @@ export function volumeDriverSuite(name: string, makePlace: () => Promise<DriverP
     await driver.create(volume, () => records.put(volume));
     return volume;
   }
-  async function failure(promise: Promise<unknown>): Promise<unknown> {
-    return promise.then(
-      () => {
-        throw new Error("it did not fail");
-      },
-      (error: unknown) => error,
-    );
-  }
   const mounted = (volume = "mounted"): VolumeRecord => record(volume, { options: place.options.mounted });
 
   describe(`${name} as a driver of volumes`, () => {
@@ -101,7 +94,7 @@ export function volumeDriverSuite(name: string, makePlace: () => Promise<DriverP
       const refused = new Error("no row");
       const volume = record("one");
       expect(
-        await failure(
+        await failureOf(
           driver.create(volume, () => {
             throw refused;
           }),
@@ -156,7 +149,7 @@ export function volumeDriverSuite(name: string, makePlace: () => Promise<DriverP
     test("a mount that fails leaves none, and can be tried again", async () => {
       const volume = await create(mounted());
       place.faults.failNext(place.calls.mount);
-      expect(await failure(driver.mount(volume))).toBeInstanceOf(Error);
+      expect(await failureOf(driver.mount(volume))).toBeInstanceOf(Error);
       expect(place.faults.done).toBe(true);
       expect(place.isMounted("mounted")).toBe(false);
       await driver.unmount(volume);
@@ -209,7 +202,7 @@ export function volumeDriverSuite(name: string, makePlace: () => Promise<DriverP
       place.write("one", 7);
       const refused = new Error("the row stays");
       expect(
-        await failure(
+        await failureOf(
           driver.remove(volume, () => {
             throw refused;
           }),
@@ -225,11 +218,11 @@ export function volumeDriverSuite(name: string, makePlace: () => Promise<DriverP
       const volume = await create(mounted());
       await driver.mount(volume);
       place.faults.failNext(place.calls.unmount);
-      await failure(driver.unmount(volume));
+      await failureOf(driver.unmount(volume));
       const forget = (): never => {
         throw new Error("the row of a mounted volume was deleted");
       };
-      expect(await failure(driver.remove(volume, forget))).toMatchObject({ code: "conflict" });
+      expect(await failureOf(driver.remove(volume, forget))).toMatchObject({ code: "conflict" });
       expect(place.isMounted("mounted")).toBe(true);
       await driver.unmount(volume);
       await driver.remove(volume, () => records.delete("mounted"));
@@ -241,7 +234,7 @@ export function volumeDriverSuite(name: string, makePlace: () => Promise<DriverP
       place.write("one", 7);
       const removed = await driver.remove(volume, () => records.delete("one"));
       place.faults.failNext(place.calls.free);
-      expect(await failure(removed.free())).toBeInstanceOf(Error);
+      expect(await failureOf(removed.free())).toBeInstanceOf(Error);
       expect(place.unfreed()).toBe(1);
       reopen();
       for (const deadline = Date.now() + 10_000; place.unfreed() > 0 && Date.now() < deadline;) await Bun.sleep(1);
