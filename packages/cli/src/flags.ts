@@ -1,4 +1,4 @@
-/**
+import { parseBool } from "@fathom/spec"; /**
  * A table-driven parser with pflag's grammar and messages: long and short flags, clusters (`-it`), `--flag=value`, `--bool=false`, `--`. Some
  * commands stop at the first argument (in `run IMAGE -x`, the program gets -x). Help and completion use the same table.
  */
@@ -78,11 +78,6 @@ export class ParsedFlags {
   }
 }
 
-const boolWords = new Map([
-  ...["1", "t", "T", "TRUE", "true", "True"].map((word) => [word, "true"] as const),
-  ...["0", "f", "F", "FALSE", "false", "False"].map((word) => [word, "false"] as const),
-]);
-
 function displayName(definition: FlagDefinition): string {
   return definition.shorthand === undefined ? `--${definition.name}` : `-${definition.shorthand}, --${definition.name}`;
 }
@@ -98,7 +93,7 @@ function checkedValue(definition: FlagDefinition, value: string): string {
   };
   switch (definition.type) {
     case "bool":
-      return boolWords.get(value) ?? refuse(`strconv.ParseBool: parsing ${quote(value)}: invalid syntax`);
+      return parseBool(value)?.toString() ?? refuse(`strconv.ParseBool: parsing ${quote(value)}: invalid syntax`);
     case "int":
       if (!/^[+-]?\d+$/.test(value)) refuse(`strconv.ParseInt: parsing ${quote(value)}: invalid syntax`);
       break;

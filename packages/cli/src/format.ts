@@ -1,33 +1,4 @@
-/** Words and tables as docker prints them: sizes, ages, columns. */
-
-/** go-units HumanSize: powers of 1000, four significant digits. */
-export function humanSize(bytes: number, digits = 4): string {
-  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
-    value /= 1000;
-    unit += 1;
-  }
-  return `${significant(value, digits)}${units[unit]}`;
-}
-
-/** go-units BytesSize: powers of 1024. */
-export function bytesSize(bytes: number, digits = 4): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${significant(value, digits)}${units[unit]}`;
-}
-
-/** %.Ng of Go: N significant digits, no trailing zeros. */
-function significant(value: number, digits: number): string {
-  return String(Number(value.toPrecision(digits)));
-}
+/** Tables and words as docker prints them. */
 
 /** Columns as Go's tabwriter with a minimum cell of 10 and padding 3. */
 export function table(rows: readonly (readonly string[])[]): string {

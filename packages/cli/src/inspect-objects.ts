@@ -4,6 +4,7 @@ import { DaemonError, type Client, type Query } from "@fathom/client";
 import type { CommandContext } from "./command.ts";
 import { platformQuery } from "./platform-query.ts";
 import { parseTemplate, TemplateError, type Template } from "@fathom/template";
+import { isObject } from "@fathom/spec";
 
 export type ObjectKind =
   | "config"
@@ -74,10 +75,6 @@ function withMissing(value: unknown, other: unknown): unknown {
     ...Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withMissing(inner, other[key])])),
     ...Object.fromEntries(Object.entries(other).filter(([key]) => !Object.hasOwn(value, key))),
   };
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 export async function inspectObjects(

@@ -1,7 +1,7 @@
 /** Progress of pull and load, as the docker CLI shows it: bars on a terminal, and elsewhere one line per change. */
 import { EngineError } from "@fathom/base";
 import type { Output } from "./command.ts";
-import { humanSize } from "./format.ts";
+import { humanSize } from "@fathom/spec";
 
 export interface ProgressMessage {
   readonly status?: string;

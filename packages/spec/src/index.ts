@@ -1,3 +1,4 @@
+export { parseBool } from "./booleans.ts";
 export * from "./digest.ts";
 export * from "./docker/index.ts";
 export * from "./image-config.ts";
@@ -9,6 +10,7 @@ export * from "./oci-values.ts";
 export * from "./platform.ts";
 export * from "./reference.ts";
 export * from "./sizes.ts";
+export * from "./ulimits.ts";
 export * from "./docker-seccomp.ts";
 export { type Decoder, between, boolean, decodeDocument, isObject, unsigned } from "./decode/decoder.ts";
 export { exact, list, omittable, text } from "./decode/exact.ts";

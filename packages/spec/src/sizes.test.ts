@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { parseSize } from "./sizes.ts";
+import { bytesSize, humanSize, parseSize } from "./sizes.ts";
 
 test("sizes", () => {
   const sizes = ["1024", "1k", "1kb", "2KiB", "1.5m", "1g", "7b", "3 MB", ".5k", "1.k", "1e3", "2T", "0"].map(
@@ -15,4 +15,13 @@ test("texts that are no size give the messages of go-units", () => {
   expect(parseSize("1x")).toEqual({ wrong: "invalid suffix: 'x'" });
   expect(parseSize("1.2.3m")).toEqual({ wrong: 'strconv.ParseFloat: parsing "1.2.3": invalid syntax' });
   expect(parseSize("1e999")).toEqual({ wrong: 'strconv.ParseFloat: parsing "1e999": value out of range' });
+});
+
+test("sizes are shown as go-units shows them", () => {
+  expect(humanSize(0)).toBe("0B");
+  expect(humanSize(999)).toBe("999B");
+  expect(humanSize(4_261_502)).toBe("4.262MB");
+  expect(humanSize(4_261_502, 3)).toBe("4.26MB");
+  expect(humanSize(1_000_000_000)).toBe("1GB");
+  expect(bytesSize(25_165_824)).toBe("24MiB");
 });

@@ -1,4 +1,4 @@
-/** Sizes as users write them: "64m", "1.5g", "1024", "10kb", "10KiB". Units are powers of 1024, as Docker counts memory. */
+/** Sizes as users write them ("64m", "1.5g", "1024", "10kb", "10KiB": units are powers of 1024, as Docker counts memory), and as Docker shows them. */
 
 /**
  * The bytes, as go-units' RAMInBytes reads them, or a message in its words about what is wrong with the text. The number ends at the last
@@ -18,4 +18,25 @@ export function parseSize(text: string): { readonly bytes: number } | { readonly
   const unit = /^(?:b|([kmgtp])(?:i?b)?)?$/.exec(suffix);
   if (unit === null) return { wrong: `invalid suffix: '${suffix}'` };
   return { bytes: Math.trunc(value * 1024 ** " kmgtp".indexOf(unit[1] ?? " ")) };
+}
+
+/** As go-units' HumanSize: powers of 1000, so many significant digits. */
+export function humanSize(bytes: number, digits = 4): string {
+  return inUnits(bytes, 1000, ["B", "kB", "MB", "GB", "TB", "PB"], digits);
+}
+
+/** As go-units' BytesSize: powers of 1024. */
+export function bytesSize(bytes: number, digits = 4): string {
+  return inUnits(bytes, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"], digits);
+}
+
+function inUnits(bytes: number, base: number, units: readonly string[], digits: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= base && unit < units.length - 1) {
+    value /= base;
+    unit++;
+  }
+  // As %.Ng of Go: no zeros at the end.
+  return `${Number(value.toPrecision(digits))}${units[unit]}`;
 }

@@ -9,7 +9,7 @@ import { EngineError, logLevels, messageOf, type LogLevel } from "@fathom/base";
 import { checkLogSettings, type EngineConfig, type UlimitSetting } from "@fathom/engine";
 import { defaultAddressPools, type NetworkConfig } from "@fathom/network";
 import { environmentProxy, type RegistryConfig } from "@fathom/distribution";
-import { parseSize } from "@fathom/spec";
+import { parseSize, parseBool, parseUlimit, wrongUlimit } from "@fathom/spec";
 import { checkValues } from "./check-values.ts";
 import { daemonOptions, keyOf, type DaemonOption } from "./daemon-options.ts";
 
@@ -84,7 +84,7 @@ function parseFlags(argv: readonly string[]): Values {
       expanded.push(word);
       continue;
     }
-    booleans.set(known.flag, [...(booleans.get(known.flag) ?? []), parseBoolean(match[2]!, `--${known.flag}`)]);
+    booleans.set(known.flag, [...(booleans.get(known.flag) ?? []), booleanOf(match[2]!, `--${known.flag}`)]);
   }
   let parsed: ReturnType<typeof parseArgs>;
   try {
@@ -121,7 +121,7 @@ function flagValue(option: DaemonOption, given: readonly (string | boolean)[]): 
     case "map":
       return Object.fromEntries(texts.map((text) => splitPair(text, name)));
     case "ulimits":
-      return texts.map((text) => parseUlimit(text, name));
+      return texts.map((text) => ulimitOf(text, name));
     case "pools":
       return texts.map((text) => parsePool(text, name));
   }
@@ -233,9 +233,9 @@ function fileValue(option: DaemonOption, raw: unknown, key: string): Value {
   }
 }
 
-function parseBoolean(text: string, name: string): boolean {
-  if (/^(1|t|true)$/i.test(text)) return true;
-  if (/^(0|f|false)$/i.test(text)) return false;
+function booleanOf(text: string, name: string): boolean {
+  const value = parseBool(text);
+  if (value !== undefined) return value;
   throw invalid(
     `invalid argument ${JSON.stringify(text)} for ${JSON.stringify(name)} flag: it is neither true nor false`,
   );
@@ -264,22 +264,16 @@ function splitPair(text: string, name: string): [string, string] {
   return [text.slice(0, equals), text.slice(equals + 1)];
 }
 
-function parseUlimit(text: string, name: string): UlimitSetting {
-  const match = /^(\w+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
-  if (!match)
-    throw invalid(
-      `invalid argument ${JSON.stringify(text)} for ${JSON.stringify(name)} flag: expected name=soft[:hard]`,
-    );
-  return checkUlimit({ Name: match[1]!, Soft: Number(match[2]), Hard: Number(match[3] ?? match[2]) }, name);
+function ulimitOf(text: string, name: string): UlimitSetting {
+  const ulimit = parseUlimit(text);
+  if ("wrong" in ulimit)
+    throw invalid(`invalid argument ${JSON.stringify(text)} for ${JSON.stringify(name)} flag: ${ulimit.wrong}`);
+  return ulimit.limit;
 }
 
-const ulimitNames =
-  "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(" ");
-
 function checkUlimit(limit: UlimitSetting, name: string): UlimitSetting {
-  if (!ulimitNames.includes(limit.Name)) throw invalid(`${name}: invalid ulimit type: ${limit.Name}`);
-  if (limit.Hard !== -1 && (limit.Soft === -1 || limit.Soft > limit.Hard))
-    throw invalid(`${name}: ulimit soft limit must be less than or equal to hard limit: ${limit.Soft} > ${limit.Hard}`);
+  const wrong = wrongUlimit(limit);
+  if (wrong !== undefined) throw invalid(`${name}: ${wrong}`);
   return limit;
 }
 

@@ -1,8 +1,8 @@
 import type { CommandContext } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { filtersQuery } from "../filters.ts";
-import { humanSize } from "../format.ts";
 import { connect } from "../session.ts";
+import { humanSize } from "@fathom/spec";
 
 export async function run(context: CommandContext): Promise<number> {
   const { flags, stdout } = context;

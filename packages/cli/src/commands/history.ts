@@ -1,9 +1,10 @@
 import { formatAge } from "@fathom/base";
 import type { CommandContext } from "../command.ts";
-import { ellipsis, humanSize } from "../format.ts";
+import { ellipsis } from "../format.ts";
 import { formatList } from "../list-printer.ts";
 import { platformQuery } from "../platform-query.ts";
 import { connect } from "../session.ts";
+import { humanSize } from "@fathom/spec";
 
 interface Item {
   readonly Id: string;

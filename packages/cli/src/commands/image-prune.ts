@@ -1,8 +1,8 @@
 import type { CommandContext } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { filtersQuery } from "../filters.ts";
-import { humanSize } from "../format.ts";
 import { connect } from "../session.ts";
+import { humanSize } from "@fathom/spec";
 
 interface Report {
   readonly ImagesDeleted: readonly { readonly Untagged?: string; readonly Deleted?: string }[] | null;

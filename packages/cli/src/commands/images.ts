@@ -1,10 +1,10 @@
 import { formatAge } from "@fathom/base";
 import type { CommandContext } from "../command.ts";
 import { filtersQuery } from "../filters.ts";
-import { humanSize } from "../format.ts";
 import { formatList } from "../list-printer.ts";
 import { connect } from "../session.ts";
 import { splitTag } from "./tag.ts";
+import { humanSize } from "@fathom/spec";
 
 interface Summary {
   readonly Id: string;

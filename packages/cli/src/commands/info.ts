@@ -1,8 +1,8 @@
 import { DaemonError, type Client } from "@fathom/client";
 import type { CommandContext } from "../command.ts";
-import { bytesSize } from "../format.ts";
 import { connect } from "../session.ts";
 import { parseTemplate } from "@fathom/template";
+import { bytesSize } from "@fathom/spec";
 
 interface Info {
   readonly Containers: number;

@@ -1,10 +1,11 @@
 import { formatAge } from "@fathom/base";
 import type { CommandContext } from "../command.ts";
 import { filtersQuery } from "../filters.ts";
-import { ellipsis, humanSize } from "../format.ts";
+import { ellipsis } from "../format.ts";
 import { formatList } from "../list-printer.ts";
 import { portsText, type Port } from "../ports-text.ts";
 import { connect } from "../session.ts";
+import { humanSize } from "@fathom/spec";
 
 interface Summary {
   readonly Id: string;

@@ -1,6 +1,6 @@
 /** Makes numbers and structures of flag values. Errors have docker's messages. */
 import { isIP } from "node:net";
-import { parseSize } from "@fathom/spec";
+import { parseSize, parseUlimit as readUlimit, type Ulimit } from "@fathom/spec";
 
 /** "64m", "1.5GiB", "64 mb". */
 export function parseBytes(text: string): number {
@@ -50,40 +50,10 @@ export function parseNanoCpus(text: string): number {
   return Math.round(nano);
 }
 
-export interface Ulimit {
-  readonly Name: string;
-  readonly Hard: number;
-  readonly Soft: number;
-}
-
-const ulimitNames = new Set(
-  "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(" "),
-);
-
 export function parseUlimit(text: string): Ulimit {
-  const equals = text.indexOf("=");
-  if (equals < 0) throw new Error(`invalid ulimit argument: ${text}`);
-  const name = text.slice(0, equals);
-  const parts = text.slice(equals + 1).split(":");
-  if (parts.length > 2)
-    throw new Error(
-      `too many limit value arguments - ${text.slice(equals + 1)}, can only have up to two, \`soft[:hard]\``,
-    );
-  if (!ulimitNames.has(name)) throw new Error(`invalid ulimit type: ${name}`);
-  const number = (value: string): number => {
-    if (!/^-?\d+$/.test(value)) throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`);
-    return Number(value);
-  };
-  const soft = number(parts[0]!);
-  const hard = parts[1] === undefined ? soft : number(parts[1]);
-  if (hard !== -1) {
-    if (soft === -1)
-      throw new Error(
-        `ulimit soft limit must be less than or equal to hard limit: soft: -1 (unlimited), hard: ${hard}`,
-      );
-    if (soft > hard) throw new Error(`ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`);
-  }
-  return { Name: name, Hard: hard, Soft: soft };
+  const ulimit = readUlimit(text);
+  if ("wrong" in ulimit) throw new Error(ulimit.wrong);
+  return ulimit.limit;
 }
 
 /** Makes the API's form of "name:address" or "name=address". */

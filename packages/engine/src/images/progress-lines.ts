@@ -7,20 +7,7 @@ import {
   type PullPhase,
   type PushEvent,
 } from "@fathom/images";
-import { canonicalName, canonicalString, familiarString, type ProgressMessage } from "@fathom/spec";
-
-const sizeUnits = ["B", "kB", "MB", "GB", "TB", "PB"];
-
-/** Bytes with four significant digits, in powers of 1000, as go-units prints them: "3.717MB". */
-function humanSize(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1000 && unit < sizeUnits.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return `${Number(value.toPrecision(4))}${sizeUnits[unit]}`;
-}
+import { canonicalName, canonicalString, familiarString, type ProgressMessage, humanSize } from "@fathom/spec";
 
 /** The bar that clients print which do not draw one themselves. */
 export function progressBar(current: number, total: number): string {

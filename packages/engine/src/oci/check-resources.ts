@@ -3,6 +3,7 @@ import { EngineError } from "@fathom/base";
 import type { HostConfig } from "@fathom/spec";
 import { parseCpuList } from "./cpu-list.ts";
 import type { HostFacts } from "./host-facts.ts";
+import { ulimitTypes } from "@fathom/spec";
 
 /** Bytes. runc and the kernel need about this much to start anything. */
 const smallestMemory = 6 << 20;
@@ -125,10 +126,8 @@ function checkIo(config: HostConfig, { limits }: HostFacts): string[] {
   return [];
 }
 
-/** setrlimit(2), as --ulimit names them. */
-const ulimitNames: ReadonlySet<string> = new Set(
-  "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(" "),
-);
+/** setrlimit(2). */
+const ulimitNames: ReadonlySet<string> = new Set(["as", ...ulimitTypes]);
 
 /** In the words of the docker CLI, which knows them before the daemon does. */
 function checkUlimits(config: HostConfig): string[] {

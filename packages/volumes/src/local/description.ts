@@ -19,7 +19,8 @@ import {
 import { join } from "node:path";
 import { messageOf } from "@fathom/base";
 import type { VolumeRecord } from "../contract.ts";
-import { isObject, isStringMap } from "../string-map.ts";
+import { isObject } from "@fathom/spec";
+import { isStringMap } from "../string-map.ts";
 import { parseMountOptions } from "./mount-options.ts";
 
 /** A record without its driver, which is this one. */

@@ -1,5 +1,6 @@
 /** `--security-opt`, as the API carries it: "no-new-privileges", "seccomp=…", "label=disable". */
 import { EngineError } from "@fathom/base";
+import { parseBool } from "@fathom/spec";
 
 export interface SecurityOptions {
   readonly noNewPrivileges: boolean;
@@ -22,8 +23,8 @@ export function parseSecurityOptions(options: readonly string[], noNewPrivileges
     else if (option !== "disable") {
       const [key, value] = split(option);
       if (key === "seccomp") seccomp = value;
-      else if (key === "no-new-privileges") noNewPrivileges = parseBoolean(value, option);
-      else if (key === "writable-cgroups") writableCgroups = parseBoolean(value, option);
+      else if (key === "no-new-privileges") noNewPrivileges = booleanOf(value, option);
+      else if (key === "writable-cgroups") writableCgroups = booleanOf(value, option);
       else if (key !== "label" && key !== "apparmor") throw invalid(2, option);
     }
   }
@@ -37,10 +38,10 @@ function split(option: string): [key: string, value: string] {
   return [option.slice(0, at), option.slice(at + 1)];
 }
 
-function parseBoolean(value: string, option: string): boolean {
-  if (["1", "t", "T", "true", "TRUE", "True"].includes(value)) return true;
-  if (["0", "f", "F", "false", "FALSE", "False"].includes(value)) return false;
-  throw invalid(2, option);
+function booleanOf(value: string, option: string): boolean {
+  const read = parseBool(value);
+  if (read === undefined) throw invalid(2, option);
+  return read;
 }
 
 function invalid(kind: 1 | 2, option: string): EngineError {
