@@ -12,6 +12,7 @@ export * from "./kernel-probe.ts";
 export { parseMountInfo, readMountInfo, type MountInfo } from "./mount-info.ts";
 export * from "./owned-fd.ts";
 export * from "./process-end.ts";
+export * from "./process-stat.ts";
 export * from "./tree/empty-directory.ts";
 export * from "./tree/measure-tree.ts";
 export * from "./worker.ts";

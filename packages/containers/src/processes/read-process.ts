@@ -1,5 +1,6 @@
 /** What /proc says of one process, for the table of `docker top`. */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { parseProcessStat } from "@fathom/sys";
 
 /** What is read of one process. Times are seconds. */
 export interface Process {
@@ -43,15 +44,11 @@ const pageKib = 4;
 /** undefined for a process that is gone. Fields: proc(5), /proc/PID/stat and status. */
 export function readProcess(pid: number): Process | undefined {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // The name may hold spaces and parentheses: it ends at the last one.
-    const end = text.lastIndexOf(")");
-    const fields = text.slice(end + 2).split(" ");
-    const number = (position: number): number => Number(fields[position - 3]);
+    const { name: comm, state, field } = parseProcessStat(readFileSync(`/proc/${pid}/stat`, "latin1"));
+    const number = (position: number): number => Number(field(position));
     const status = readFileSync(`/proc/${pid}/status`, "latin1");
     const effective = (key: string): number =>
       Number(new RegExp(`^${key}:\\t\\d+\\t(\\d+)`, "m").exec(status)?.[1] ?? 0);
-    const comm = text.slice(text.indexOf("(") + 1, end);
     const commandLine = readStart(`/proc/${pid}/cmdline`, longestArguments).replace(/\0+$/, "").replaceAll("\0", " ");
     return {
       pid,
@@ -60,7 +57,7 @@ export function readProcess(pid: number): Process | undefined {
       session: number(6),
       ttyNumber: number(7),
       foregroundGroup: number(8),
-      state: fields[0]!,
+      state,
       cpuSeconds: (number(14) + number(15)) / ticksPerSecond,
       priority: number(18),
       nice: number(19),

@@ -4,7 +4,7 @@
  * is named by its number and its start.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { isSysError, type Sys } from "@fathom/sys";
+import { isSysError, type Sys, isStoppedState, parseProcessStat } from "@fathom/sys";
 import type { ProcessIdentity, RunIdentity } from "../contract.ts";
 
 /**
@@ -39,15 +39,14 @@ function readStat(pid: number | string): Stat | undefined {
     if (code === "ENOENT" || code === "ESRCH") return undefined;
     throw error;
   }
-  // The name may hold spaces and brackets: it ends at the last one.
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  const { state, field } = parseProcessStat(text);
   return {
-    state: fields[0] ?? "",
-    parent: Number(fields[1]),
-    flags: Number(fields[6]),
-    threads: Number(fields[17]),
-    startTime: fields[19] ?? "",
-    waitStatus: Number(fields[49] ?? 0),
+    state,
+    parent: Number(field(4)),
+    flags: Number(field(9)),
+    threads: Number(field(20)),
+    startTime: field(22),
+    waitStatus: Number(field(52)),
   };
 }
 
@@ -76,7 +75,7 @@ export function conditionOf({ pid, startTime }: ProcessIdentity): Condition {
     // Without the right to look at it the kernel shows 0.
     return { kind: "ended", waitStatus: process.getuid?.() === 0 ? stat.waitStatus : undefined };
   if (isExiting(stat)) return { kind: "ending" };
-  return { kind: stat.state === "T" || stat.state === "t" ? "stopped" : "running" };
+  return { kind: isStoppedState(stat.state) ? "stopped" : "running" };
 }
 
 const isExiting = ({ flags }: Stat): boolean => (flags & PF_EXITING) !== 0;
@@ -86,7 +85,7 @@ function threadsOf(pid: number): Condition {
     const threads = readdirSync(`/proc/${pid}/task`).flatMap((thread) => readStat(`${pid}/task/${thread}`) ?? []);
     const alive = threads.filter((thread) => !isExiting(thread));
     if (alive.length === 0) return { kind: "ending" };
-    return { kind: alive.every(({ state }) => state === "T" || state === "t") ? "stopped" : "running" };
+    return { kind: alive.every(({ state }) => isStoppedState(state)) ? "stopped" : "running" };
   } catch {
     return { kind: "unknown" };
   }

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { EngineError } from "@fathom/base";
+import { isStoppedState, parseProcessStat } from "../process-stat.ts";
 
 export interface Answer {
   /** The errno, 0 when the call worked. */
@@ -111,10 +112,10 @@ async function readAnswer(child: Bun.Subprocess<Buffer, "pipe", "ignore">, what:
   return { error: Number(match[1]), text: match[2]! };
 }
 
-/** proc(5), the third field. False where it cannot be seen. */
+/** False where it cannot be seen. */
 function isStopped(pid: number): boolean {
   try {
-    return /\) [Tt] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+    return isStoppedState(parseProcessStat(readFileSync(`/proc/${pid}/stat`, "latin1")).state);
   } catch {
     return false;
   }
