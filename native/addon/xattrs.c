@@ -75,9 +75,24 @@ static napi_value method_listxattrat(napi_env env, napi_callback_info info) {
   return give_result(env, result);
 }
 
+/* removexattrat(dirFd, path, name) */
+static napi_value method_removexattrat(napi_env env, napi_callback_info info) {
+  ARGUMENTS(3);
+  int directory;
+  path_buffer path, name;
+  entry_name entry;
+  CHECK(get_int(env, argv[0], &directory));
+  CHECK(get_path(env, argv[1], &path));
+  CHECK(get_path(env, argv[2], &name));
+  CHECK(name_entry(directory, &path, &entry));
+  int result = entry.descriptor ? removexattr(entry.name, name.bytes) : lremovexattr(entry.name, name.bytes);
+  return give_result(env, result);
+}
+
 const struct method xattr_methods[] = {
     {"setxattrat", method_setxattrat},
     {"getxattrat", method_getxattrat},
     {"listxattrat", method_listxattrat},
+    {"removexattrat", method_removexattrat},
     {NULL, NULL},
 };

@@ -37,7 +37,7 @@ beforeEach(async () => {
         () => undefined,
         signal,
       ),
-    runDiff: () => expect.unreachable(),
+    runCopy: () => expect.unreachable(),
     runBlob: runBlobJob,
     workDirectory: () => {
       const path = mkdtempSync(join(rig.root, "tmp", "work-"));

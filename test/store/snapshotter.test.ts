@@ -1,7 +1,7 @@
 /** Snapshots over overlay2: the contract, and many layers without a tar in between. */
 import { expect, test } from "bun:test";
 import { chainIds, type ChainId } from "@fathom/spec";
-import { type Layer, writeLayerDiff } from "@fathom/store";
+import { writeLayerDiff, type Layer, type LayerCopy } from "@fathom/store";
 import { snapshotterSuite } from "@fathom/store/testing";
 import {
   chmodSync,
@@ -29,6 +29,7 @@ snapshotterSuite("overlay2", async () => {
     snapshots,
     lease: rig.lease,
     releaseLease: () => leases.release(rig.lease),
+    layers: () => rig.store.layers.list().map(({ chainId }) => chainId),
     write(key, path, text) {
       using file = at(key, path);
       writeFileSync(file.path, text);
@@ -80,6 +81,10 @@ const steps: readonly Step[] = [
     writeFileSync(at("marked"), "m");
     sys.setxattrat(-100, at("marked"), "user.comment", Buffer.from("kept"));
     sys.setxattrat(-100, at("marked"), "security.capability", capability);
+    // Those that belong to no layer.
+    for (const path of ["marked", "bin"])
+      for (const name of ["trusted.machine", "user.overlay.opaque"])
+        sys.setxattrat(-100, at(path), name, Buffer.from("y"));
     sys.fchownat(-100, at("bin"), 1234, 5678);
   },
   // The files that every container has, made by the launcher; one of them is real.
@@ -193,12 +198,36 @@ test("ten layers are committed without a tar, containers run on them, and they h
     return readdirSync(root.path, { recursive: true, encoding: "utf8" })
       .map((path) => {
         const stat = lstatSync(join(root.path, path), { bigint: true });
-        const xattrs = sys.listxattrat(-100, join(root.path, path)).filter((name) => !name.startsWith("trusted."));
+        const xattrs = sys
+          .listxattrat(-100, join(root.path, path))
+          .filter((name) => !name.startsWith("trusted.overlay."));
         return [path, stat.mode, stat.uid, stat.gid, stat.rdev, stat.mtimeNs, xattrs.sort()].join(" ");
       })
       .sort();
   };
   expect(facts(rig, top.chainId)).toEqual(facts(other, below!));
+});
+
+test("a copy that fails or has nothing in it leaves no directory; the disk's words come through", async () => {
+  await using rig = await StoreRig.open();
+  const { snapshots } = rig.store;
+  const { diffPath } = snapshots.prepare("one", undefined, "build");
+  const overlay = join(rig.root, "overlay2");
+  const before = readdirSync(overlay);
+  expect(await snapshots.commitCopy("one", { lease: rig.lease })).toBeUndefined();
+  expect(readdirSync(overlay)).toEqual(before);
+  writeFileSync(join(diffPath, "file"), "written");
+  const full = Object.assign(new Error("ENOSPC"), { code: "ENOSPC" });
+  const copy = async ({ targetPath }: LayerCopy): Promise<never> => {
+    writeFileSync(join(targetPath, "half"), "w");
+    throw full;
+  };
+  await expect(snapshots.commitCopy("one", { lease: rig.lease, copy })).rejects.toMatchObject({
+    code: "resource-exhausted",
+    message: "commit the writable layer of one: no space left on device",
+  });
+  expect(readdirSync(overlay)).toEqual(before);
+  expect(rig.store.layers.list()).toEqual([]);
 });
 
 test("what a collection reaches: a committed layer by its lease, by a snapshot, by an image under either id", async () => {

@@ -1,15 +1,15 @@
 /** What the files of this package share. */
-import { maxConfigBytes, parseImageConfig, type Digest, type ImageConfig, type DiffId } from "@fathom/spec";
-import type { ContentInfo, ImageRecord, Lease } from "@fathom/store";
+import { maxConfigBytes, parseImageConfig, type Digest, type ImageConfig } from "@fathom/spec";
+import type { ContentInfo, ImageRecord, Lease, UnpackedLayer } from "@fathom/store";
 import type { ImagesParts, LocalImage } from "./contract.ts";
-import type { BlobJob, DiffJob } from "./workers/file-jobs.ts";
+import type { BlobJob, CopyJob } from "./workers/file-jobs.ts";
 import type { LayerJob, LayerJobResult } from "./workers/layer-job.ts";
 
 export interface ImageContext extends Omit<ImagesParts, "registry" | "builtinLabels"> {
   /** Unpacks a layer in a worker thread. @throws as `runLayerJob` */
   runLayer(job: LayerJob, signal: AbortSignal): Promise<LayerJobResult>;
-  /** Writes a writable layer as a file, in a worker thread. @throws as `runDiffJob` */
-  runDiff(job: DiffJob, signal: AbortSignal): Promise<DiffId>;
+  /** Copies a writable layer into a new one, with its tar as a file, in a worker thread. @throws as `runCopyJob` */
+  runCopy(job: CopyJob, signal: AbortSignal): Promise<UnpackedLayer>;
   /** Moves a file to where its blob belongs, in a worker thread. @throws as `runBlobJob` */
   runBlob(job: BlobJob, signal: AbortSignal): Promise<ContentInfo>;
   /** A directory for files on their way, below the data root; `using` removes it. */

@@ -39,7 +39,7 @@ export function createImages(parts: ImagesParts): Images {
   const context: ImageContext = {
     ...parts,
     runLayer: (job, signal) => workers.run("layer", job, signal),
-    runDiff: (job, signal) => workers.run("diff", job, signal),
+    runCopy: (job, signal) => workers.run("copy", job, signal),
     runBlob: (job, signal) => workers.run("blob", job, signal),
     workDirectory: () => {
       mkdirSync(temporary, { recursive: true, mode: 0o700 });

@@ -82,6 +82,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
     const snapshots = createOverlaySnapshotter({
       database,
       layout,
+      layers,
       trash,
       sys,
       leases,

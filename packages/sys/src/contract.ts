@@ -118,6 +118,7 @@ export interface Sys {
   setxattrat(dirFd: number, path: Path, name: string, value: Uint8Array): void;
   getxattrat(dirFd: number, path: Path, name: string): Uint8Array | undefined;
   listxattrat(dirFd: number, path: Path): string[];
+  removexattrat(dirFd: number, path: Path, name: string): void;
   statfs(path: Path): { type: bigint; blockSize: bigint; blocks: bigint; freeBlocks: bigint; availableBlocks: bigint };
   /** Takes an exclusive or shared flock without waiting; false when another holds it. */
   tryFlock(fd: number, exclusive: boolean): boolean;

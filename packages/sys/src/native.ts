@@ -46,6 +46,7 @@ export interface NativeAddon {
   setxattrat(dirFd: number, path: Path, name: string, value: Uint8Array): number;
   getxattrat(dirFd: number, path: Path, name: string, buffer: Uint8Array): number;
   listxattrat(dirFd: number, path: Path, buffer: Uint8Array): number;
+  removexattrat(dirFd: number, path: Path, name: string): number;
   socketpair(type: number, nonBlocking: number, out: Bytes): number;
   connectUnix(dirFd: number, name: string): number;
   listenUnix(dirFd: number, name: string, mode: number, backlog: number): number;

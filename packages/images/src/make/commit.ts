@@ -1,35 +1,32 @@
 /** docker commit: a container's writable layer becomes the top layer of a new image. */
 import { join } from "node:path";
 import { EngineError, formatRfc3339Nano } from "@fathom/base";
-import { chainIds, sha256Digest, type Descriptor, type Digest } from "@fathom/spec";
+import { type Descriptor, type Digest } from "@fathom/spec";
 import type { CommitRequest } from "../contract.ts";
 import { publishImage, setTag } from "../names/names.ts";
 import { configOf, underLease, type ImageContext } from "../context.ts";
-import { importBlob, manifestOf, putImage, unpackLayerFile } from "./make-image.ts";
-
-/** DiffID of a tar without entries. */
-const emptyDiffId: string = sha256Digest(new Uint8Array(1024));
+import { importBlob, manifestOf, putImage } from "./make-image.ts";
 
 /** A failure leaves nothing. */
 export async function commitLayer(context: ImageContext, request: CommitRequest): Promise<Digest> {
   const { store, clock } = context;
   const parent = configOf(context, request.parent);
-  const layer = store.snapshots.get(request.containerId);
-  if (layer === undefined)
+  if (store.snapshots.get(request.containerId) === undefined)
     throw new EngineError("data-loss", `the writable layer of container ${request.containerId} is missing`);
   using work = context.workDirectory();
   return await underLease(context, `commit ${request.containerId}`, async (lease) => {
     const { signal } = new AbortController();
     const file = join(work.path, "layer.tar.gz");
-    const diffId = await context.runDiff({ diffPath: layer.diffPath, lowerPaths: layer.lowerPaths, file }, signal);
-    const chain = chainIds(parent.rootfs.diff_ids);
     const base = store.images.get(request.parent);
     for (const chainId of base?.layers ?? []) store.layers.hold(chainId, lease);
     const layers = [...parentLayers(context, request.parent)];
+    const layer = await store.snapshots.commitCopy(request.containerId, {
+      lease,
+      copy: (copy) => context.runCopy({ ...copy, file }, signal),
+    });
     // A container that changed nothing adds no layer.
-    const isEmpty = diffId === emptyDiffId;
+    const isEmpty = layer === undefined;
     if (!isEmpty) {
-      await unpackLayerFile(context, file, chain.at(-1), diffId, lease, signal);
       const blob = await importBlob(context, file, lease, signal);
       layers.push({ mediaType: "application/vnd.oci.image.layer.v1.tar+gzip", ...blob });
     }
@@ -40,7 +37,7 @@ export async function commitLayer(context: ImageContext, request: CommitRequest)
       created,
       ...(author === "" ? {} : { author }),
       config: request.config,
-      rootfs: { type: "layers", diff_ids: [...parent.rootfs.diff_ids, ...(isEmpty ? [] : [diffId])] },
+      rootfs: { type: "layers", diff_ids: [...parent.rootfs.diff_ids, ...(isEmpty ? [] : [layer.diffId])] },
       history: [
         ...(parent.history ?? []),
         {

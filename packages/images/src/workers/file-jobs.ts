@@ -2,17 +2,20 @@
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { EngineError } from "@fathom/base";
 import { createGzipCompressor } from "@fathom/archive";
-import { parseDigest, type DiffId } from "@fathom/spec";
-import { placeContentFile, type ContentInfo, storageError, writeLayerDiff } from "@fathom/store";
+import { parseDigest } from "@fathom/spec";
+import {
+  copyLayer,
+  placeContentFile,
+  storageError,
+  type ContentInfo,
+  type LayerCopy,
+  type UnpackedLayer,
+} from "@fathom/store";
 import type { Sys } from "@fathom/sys";
 
 /** Plain data, as everything that a worker gets. */
-export interface DiffJob {
-  /** The `diff` directory of a writable layer. */
-  readonly diffPath: string;
-  /** Of the layers below it, the uppermost first. */
-  readonly lowerPaths: readonly string[];
-  /** The file to make: the layer's tar, gzipped. */
+export interface CopyJob extends LayerCopy {
+  /** The file to make beside the copy: the layer's tar, gzipped. */
   readonly file: string;
 }
 
@@ -39,17 +42,17 @@ function checkSignal(signal: AbortSignal): void {
   if (signal.aborted) throw new EngineError("aborted", "the layer was cancelled");
 }
 
-/** @throws resource-exhausted, aborted; the file stays then, for its owner to remove */
-export async function runDiffJob(sys: Sys, job: DiffJob, signal: AbortSignal): Promise<DiffId> {
+/** @throws resource-exhausted, aborted; file and copy stay then, for their owner to remove */
+export async function runCopyJob(sys: Sys, job: CopyJob, signal: AbortSignal): Promise<UnpackedLayer> {
   const fd = openSync(job.file, "wx", 0o600);
   try {
     const compressor = createGzipCompressor((chunk) => writeAll(fd, chunk, "write the archive of the layer"));
-    const { diffId } = await writeLayerDiff(sys, job.diffPath, job.lowerPaths, (chunk) => {
+    const copied = await copyLayer(sys, job, (chunk) => {
       checkSignal(signal);
       return compressor.write(chunk);
     });
     await compressor.finish();
-    return diffId;
+    return copied;
   } finally {
     closeSync(fd);
   }

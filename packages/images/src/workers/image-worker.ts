@@ -6,7 +6,7 @@ import { EngineError, systemClock } from "@fathom/base";
 import { openBlob } from "@fathom/distribution";
 import { createContentWriter, createLayerUnpacker } from "@fathom/store";
 import { createSys } from "@fathom/sys";
-import { runBlobJob, runDiffJob } from "./file-jobs.ts";
+import { runBlobJob, runCopyJob } from "./file-jobs.ts";
 import { runLayerJob, type LayerJobReport, type LayerTools } from "./layer-job.ts";
 import { Throttle } from "./throttle.ts";
 import { failedMessage, type FromWorker, type ToWorker, type WorkerJob, type WorkerResult } from "./worker-protocol.ts";
@@ -37,8 +37,8 @@ function run(id: number, work: WorkerJob, signal: AbortSignal): Promise<WorkerRe
       };
       return runLayerJob(work.job, tools, report, signal);
     }
-    case "diff":
-      return runDiffJob(sys, work.job, signal);
+    case "copy":
+      return runCopyJob(sys, work.job, signal);
     case "blob":
       return runBlobJob(work.job, signal);
   }

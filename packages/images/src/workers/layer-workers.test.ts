@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { parseDiffId, sha256Digest } from "@fathom/spec";
+import type { UnpackedLayer } from "@fathom/store";
 import { silentLogger } from "@fathom/base";
 import { LayerWorkers, type LayerWorkersOptions } from "./layer-workers.ts";
 import type { FromWorker, ToWorker } from "./worker-protocol.ts";
@@ -36,23 +38,28 @@ function pool(options: Partial<LayerWorkersOptions> & { readonly obeys?: boolean
   return { threads, workers: new LayerWorkers({ count: 2, logger: silentLogger, start, ...options }) };
 }
 
-const job = { diffPath: "/diff", lowerPaths: [], file: "/file" };
+const job = { diffPath: "/diff", lowerPaths: [], targetPath: "/target", file: "/file" };
 const { signal } = new AbortController();
+const copied = (size: number): UnpackedLayer => ({
+  diffId: parseDiffId(sha256Digest("")),
+  size,
+  entries: 1,
+  implied: [],
+});
 
 test("jobs are spread over the threads, and each gets its own result", async () => {
   const { threads, workers } = pool();
-  const results = [1, 2, 3].map(() => workers.run("diff", job, signal));
+  const results = [1, 2, 3].map(() => workers.run("copy", job, signal));
   expect(threads.map(({ heard }) => heard.length)).toEqual([2, 1]);
-  for (const thread of threads)
-    for (const { id } of thread.heard) thread.say({ kind: "done", id, result: `sha256:${id}` as never });
-  expect((await Promise.all(results)).sort() as string[]).toEqual(["sha256:1", "sha256:2", "sha256:3"]);
+  for (const thread of threads) for (const { id } of thread.heard) thread.say({ kind: "done", id, result: copied(id) });
+  expect((await Promise.all(results)).map(({ size }) => size).sort()).toEqual([1, 2, 3]);
   await workers[Symbol.asyncDispose]();
 });
 
 test("a thread without work ends", async () => {
   const { threads, workers } = pool({ idleMs: 1 });
-  const result = workers.run("diff", job, signal);
-  threads[0]!.say({ kind: "done", id: 1, result: "sha256:1" as never });
+  const result = workers.run("copy", job, signal);
+  threads[0]!.say({ kind: "done", id: 1, result: copied(1) });
   await result;
   expect(workers.size).toBe(1);
   for (let tries = 0; tries < 100 && workers.size > 0; tries++) await Bun.sleep(5);
@@ -61,18 +68,18 @@ test("a thread without work ends", async () => {
 
 test("the pool's end cancels its jobs, says why, and waits until they have let go", async () => {
   const { threads, workers } = pool();
-  const running = workers.run("diff", job, signal).catch((error: unknown) => error);
+  const running = workers.run("copy", job, signal).catch((error: unknown) => error);
   await workers[Symbol.asyncDispose]();
   expect(threads[0]!.heard.map(({ kind }) => kind)).toEqual(["start", "cancel"]);
   expect(threads[0]!.terminated).toBe(true);
   expect(await running).toMatchObject({ code: "unavailable", message: "the daemon is shutting down" });
-  await expect(workers.run("diff", job, signal)).rejects.toThrow("the daemon is shutting down");
+  await expect(workers.run("copy", job, signal)).rejects.toThrow("the daemon is shutting down");
   expect(threads.length).toBe(1);
 });
 
 test("a job that does not let go ends with its thread", async () => {
   const { threads, workers } = pool({ obeys: false, endGraceMs: 1 });
-  const running = workers.run("diff", job, signal).catch((error: unknown) => error);
+  const running = workers.run("copy", job, signal).catch((error: unknown) => error);
   await workers[Symbol.asyncDispose]();
   expect(threads[0]!.terminated).toBe(true);
   expect(await running).toMatchObject({ code: "unavailable" });

@@ -1,14 +1,13 @@
 /** Messages between the daemon's thread and an image worker. All of it is plain data. */
 import { asEngineError, EngineError, errorCodes, type ErrorCode } from "@fathom/base";
-import type { DiffId } from "@fathom/spec";
-import type { ContentInfo } from "@fathom/store";
-import type { BlobJob, DiffJob } from "./file-jobs.ts";
+import type { ContentInfo, UnpackedLayer } from "@fathom/store";
+import type { BlobJob, CopyJob } from "./file-jobs.ts";
 import type { LayerJob, LayerJobReport, LayerJobResult } from "./layer-job.ts";
 
 /** What each kind of job is given and gives. */
 export interface WorkerJobs {
   readonly layer: { readonly job: LayerJob; readonly result: LayerJobResult };
-  readonly diff: { readonly job: DiffJob; readonly result: DiffId };
+  readonly copy: { readonly job: CopyJob; readonly result: UnpackedLayer };
   readonly blob: { readonly job: BlobJob; readonly result: ContentInfo };
 }
 

@@ -2,7 +2,8 @@
  * Snapshots: file systems over a chain of layers, each under a key.
  *
  * Life of a snapshot: `prepare` makes a writable one, `view` one that is only read. Whoever has it mounts what `mounts` gives. It ends by `remove`, or by `commit`, which makes
- * an image layer of what was written: the next `prepare` stands on that. A key is free again after both. The layers below a snapshot are not collected.
+ * an image layer of what was written: the next `prepare` stands on that. A key is free again after both. The layers below a snapshot are not collected. `commitCopy` makes an image
+ * layer of a snapshot that goes on, as a running container's does.
  *
  * Terms: a *chain* is a layer with all below it, named by the id of the topmost. `commit` writes no tar, so the layer has no DiffId, and its chain has an id of its own.
  * `describe` gives both what an image's config needs. The chain keeps its own id, and is also found by the one that its DiffIds give.
@@ -15,7 +16,7 @@
  */
 import type { ChainId, DiffId } from "@fathom/spec";
 import type { OverlayMount } from "@fathom/sys";
-import type { Layer } from "./layers.ts";
+import type { Layer, UnpackedLayer } from "./layers.ts";
 import type { Lease } from "./leases.ts";
 
 export interface Snapshotter {
@@ -31,6 +32,13 @@ export interface Snapshotter {
    * @throws invalid-argument at the 126th layer, not-found when the lease was released or has expired
    */
   commit(key: string, options: { readonly lease: Lease }): Promise<Layer>;
+  /**
+   * What was changed becomes an image layer of its own, and the snapshot goes on: somebody may have it mounted and write to it. The layer is unpacked from the tar that its DiffId is the digest of, so
+   * the two agree whatever is written meanwhile. A file that is written during its copy may be torn: pause its writers.
+   * @returns undefined where nothing was changed: no layer is made
+   * @throws as `commit`
+   */
+  commitCopy(key: string, options: CopyOptions): Promise<CopiedLayer | undefined>;
   /** What was changed, sorted by path as `docker diff` prints. A view has changed nothing. */
   changes(key: string): Promise<Change[]>;
   /** Bytes in the writable layer. */
@@ -64,6 +72,27 @@ export interface Snapshot {
   /** The layers below, the uppermost first. */
   readonly lowerPaths: readonly string[];
 }
+
+/** Plain data: a worker thread may do it (`copyLayer`). */
+export interface LayerCopy {
+  /** What was written. */
+  readonly diffPath: string;
+  /** The layers below it, the uppermost first. */
+  readonly lowerPaths: readonly string[];
+  /** An empty directory: the copy. */
+  readonly targetPath: string;
+}
+
+export interface CopyOptions {
+  readonly lease: Lease;
+  readonly signal?: AbortSignal;
+  /**
+   * Makes the copy, in a thread of its own or with a sink for the tar (`copyLayer`): whoever needs the bytes need not write them again. Default: on this thread, which it gives back again and again.
+   */
+  readonly copy?: (copy: LayerCopy) => Promise<UnpackedLayer>;
+}
+
+export type CopiedLayer = Layer & { readonly diffId: DiffId };
 
 export interface DescribeOptions {
   readonly signal?: AbortSignal;

@@ -1,14 +1,25 @@
 /** Snapshots as overlay2 directories. */
 import { chmodSync, existsSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
-import { EngineError, KeyedMutex, randomId } from "@fathom/base";
-import { parseChainId, type ChainId } from "@fathom/spec";
+import { EngineError, KeyedMutex, randomId, Turns } from "@fathom/base";
+import { parseChainId, sha256Digest, type ChainId } from "@fathom/spec";
 import type { Sys } from "@fathom/sys";
-import type { Database, Layer, Reached, Snapshot, SnapshotOwner, Snapshotter } from "../contract.ts";
+import type {
+  Database,
+  Layer,
+  LayerCopy,
+  LayerStore,
+  Reached,
+  Snapshot,
+  SnapshotOwner,
+  Snapshotter,
+  UnpackedLayer,
+} from "../contract.ts";
 import { optionalText, textColumn, type Row } from "../database/rows.ts";
 import { storageError } from "../errors.ts";
 import type { StoreLeases } from "../leases/leases.ts";
 import type { Trash } from "../trash.ts";
+import { copyLayer } from "../tree/copy-layer.ts";
 import { changesOf } from "../tree/changes.ts";
 import { diskUsage } from "../tree/disk-usage.ts";
 import { sealLayer } from "../tree/seal-layer.ts";
@@ -21,6 +32,7 @@ import { addOwnFiles } from "./own-files.ts";
 export interface SnapshotterParts {
   readonly database: Database;
   readonly layout: OverlayLayout;
+  readonly layers: LayerStore;
   readonly trash: Trash;
   readonly sys: Sys;
   readonly leases: StoreLeases;
@@ -40,6 +52,9 @@ function overlayOptions(): (readonly [string, string])[] {
     .filter((name) => existsSync(`/sys/module/overlay/parameters/${name}`))
     .map((name) => [name, "off"] as const);
 }
+
+/** DiffId of a tar without entries. */
+const emptyDiffId: string = sha256Digest(new Uint8Array(1024));
 
 const keyShape = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 
@@ -207,6 +222,27 @@ export function createOverlaySnapshotter(parts: SnapshotterParts): Snapshotter {
       }
       return layer;
     },
+    async commitCopy(key, { lease, signal, copy = (job) => copyHere(sys, job, signal) }) {
+      const { kind, parent, diffPath, lowerPaths } = need(key);
+      if (kind === "view")
+        throw new EngineError("invalid-argument", `the view ${key} cannot be committed: nothing is written to it`);
+      refuseDepth(chainLinks(database, parent));
+      // The snapshot may be removed meanwhile, and with it what protects the layers below.
+      if (parent !== undefined) leases.hold(lease, "layer", parent);
+      const draft = parts.layers.draft();
+      try {
+        const { diffId, size, implied } = await copy({ diffPath, lowerPaths, targetPath: draft.diffPath });
+        signal?.throwIfAborted();
+        if (diffId === emptyDiffId) return undefined;
+        await draft.inherit(parent, implied);
+        return { ...draft.commit(parent, diffId, size, lease), diffId };
+      } catch (error) {
+        if (signal?.aborted === true) throw error;
+        throw storageError(`commit the writable layer of ${key}`, error);
+      } finally {
+        draft.abort();
+      }
+    },
     async changes(key) {
       const { diffPath, lowerPaths, kind } = need(key);
       return kind === "view" ? [] : changesOf(sys, diffPath, lowerPaths);
@@ -236,6 +272,11 @@ export function createOverlaySnapshotter(parts: SnapshotterParts): Snapshotter {
       return openRoot(sys, lower[0] ?? join(layout.directory, "l"));
     },
   };
+}
+
+function copyHere(sys: Sys, copy: LayerCopy, signal: AbortSignal | undefined): Promise<UnpackedLayer> {
+  const turns = new Turns(signal);
+  return copyLayer(sys, copy, (chunk) => turns.after(chunk.length));
 }
 
 /** A collector's root: the layers below containers, mounted images and build steps. */

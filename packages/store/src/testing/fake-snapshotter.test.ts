@@ -11,6 +11,7 @@ snapshotterSuite("in memory", async () => {
     write: (key, path, text) => snapshots.write(key, path, text),
     delete: (key, path) => snapshots.delete(key, path),
     read: (key, path) => snapshots.read(key, path),
+    layers: () => snapshots.chains,
     [Symbol.asyncDispose]: async () => undefined,
   };
 });

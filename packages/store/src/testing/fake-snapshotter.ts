@@ -5,6 +5,8 @@ import { EngineError, KeyedMutex } from "@fathom/base";
 import { parseDiffId, sha256Digest, type ChainId, type DiffId } from "@fathom/spec";
 import type {
   Change,
+  CopiedLayer,
+  CopyOptions,
   DescribedChainLayer,
   DescribeOptions,
   Layer,
@@ -38,6 +40,10 @@ export class FakeSnapshotter implements Snapshotter {
 
   get keys(): ReadonlySet<string> {
     return new Set(this.#snapshots.keys());
+  }
+
+  get chains(): ChainId[] {
+    return [...this.#layers.keys()];
   }
 
   /** A chain of one layer that is there already. */
@@ -102,6 +108,30 @@ export class FakeSnapshotter implements Snapshotter {
     return toLayer(layer);
   }
 
+  async commitCopy(key: string, { lease, signal }: CopyOptions): Promise<CopiedLayer | undefined> {
+    const { snapshot, files } = this.#need(key);
+    if (snapshot.kind === "view")
+      throw new EngineError("invalid-argument", `the view ${key} cannot be committed: nothing is written to it`);
+    const below = this.#chain(snapshot.parent);
+    if (below.length + 1 > layerLimit)
+      throw new EngineError("invalid-argument", `max depth exceeded: an image may have ${layerLimit} layers`);
+    if (this.#released.has(lease.id))
+      throw new EngineError("not-found", `lease ${lease.id} does not exist: it was released`);
+    signal?.throwIfAborted();
+    if (files.size === 0) return undefined;
+    const { diffId, tarSize } = tarOf(files);
+    const chainId = chainIdOn(below[0]?.described?.chainId ?? below[0]?.chainId, diffId);
+    const known = this.#layers.get(chainId);
+    const layer: FakeLayer = known ?? {
+      chainId,
+      parent: snapshot.parent,
+      files: new Map(files),
+      described: { diffId, chainId, tarSize },
+    };
+    this.#layers.set(chainId, layer);
+    return { ...toLayer(layer), diffId };
+  }
+
   async changes(key: string): Promise<Change[]> {
     const { snapshot, files } = this.#need(key);
     return [...files]
@@ -129,10 +159,9 @@ export class FakeSnapshotter implements Snapshotter {
     for (const layer of this.#chain(top).toReversed()) {
       signal?.throwIfAborted();
       if (layer.described === undefined) {
-        const bytes = Buffer.from(JSON.stringify([...layer.files].sort()));
+        const { bytes, diffId, tarSize } = tarOf(layer.files);
         await tar?.(toLayer(layer))(bytes);
-        const diffId = parseDiffId(sha256Digest(bytes));
-        layer.described = { diffId, chainId: chainIdOn(described.at(-1)?.chainId, diffId), tarSize: bytes.length };
+        layer.described = { diffId, chainId: chainIdOn(described.at(-1)?.chainId, diffId), tarSize };
       }
       described.push({ ...layer.described, size: sizeOf(layer.files) });
     }
@@ -183,6 +212,11 @@ export class FakeSnapshotter implements Snapshotter {
       .find(({ files }) => files.has(path))
       ?.files.get(path);
   }
+}
+
+function tarOf(files: Files): { readonly bytes: Uint8Array; readonly diffId: DiffId; readonly tarSize: number } {
+  const bytes = Buffer.from(JSON.stringify([...files].sort()));
+  return { bytes, diffId: parseDiffId(sha256Digest(bytes)), tarSize: bytes.length };
 }
 
 function sizeOf(files: Files): number {

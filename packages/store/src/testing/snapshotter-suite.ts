@@ -8,6 +8,8 @@ export interface SnapshotterUnderTest extends AsyncDisposable {
   readonly snapshots: Snapshotter;
   readonly lease: Lease;
   releaseLease(): void;
+  /** Those that the store has. */
+  layers(): ChainId[];
   write(key: string, path: string, text: string): void;
   delete(key: string, path: string): void;
   /** undefined where nothing is there */
@@ -162,6 +164,51 @@ export function snapshotterSuite(name: string, open: () => Promise<SnapshotterUn
     expect(it.read("by-true-id", "a")).toBe("again");
     expect(it.read("over", "a")).toBe("again");
     expect(await snapshots.describe(all[2]!.chainId)).toEqual(all);
+  });
+
+  test(`${name}: a copy is a layer of what was changed so far, and the snapshot goes on`, async () => {
+    await using it = await open();
+    const { snapshots, lease } = it;
+    const low = await layer(it, undefined, { kept: "k", removed: "r" });
+    const [described] = await snapshots.describe(low.chainId);
+    snapshots.prepare("one", low.chainId, "container");
+    expect(await snapshots.commitCopy("one", { lease })).toBeUndefined();
+    it.write("one", "file", "first");
+    it.delete("one", "removed");
+    const copy = (await snapshots.commitCopy("one", { lease }))!;
+    expect(copy).toMatchObject({ parent: low.chainId, size: "first".length });
+    // The same again is the same layer.
+    expect(await snapshots.commitCopy("one", { lease })).toEqual(copy);
+    it.write("one", "file", "later");
+    expect(snapshots.get("one")?.parent).toBe(low.chainId);
+    snapshots.prepare("over", copy.chainId, "build");
+    expect(["file", "kept", "removed"].map((path) => it.read("over", path))).toEqual(["first", "k", undefined]);
+    expect(it.read("one", "file")).toBe("later");
+    // A commit in place of the same changes has the same DiffId.
+    const second = (await snapshots.commitCopy("one", { lease }))!;
+    expect(second.diffId).not.toBe(copy.diffId);
+    const { chainId } = await snapshots.commit("one", { lease });
+    const chain = await snapshots.describe(chainId);
+    expect(chain.map(({ diffId }) => diffId)).toEqual([described!.diffId, second.diffId]);
+    expect(await snapshots.describe(second.chainId)).toMatchObject(chain.map(({ diffId, size }) => ({ diffId, size })));
+  });
+
+  test(`${name}: a copy that fails or is aborted leaves the snapshot, and no layer`, async () => {
+    await using it = await open();
+    const { snapshots, lease } = it;
+    snapshots.prepare("one", undefined, "container");
+    snapshots.view("view", undefined, "build");
+    it.write("one", "file", "mine");
+    const { signal } = new AbortController();
+    await expect(snapshots.commitCopy("none", { lease, signal })).rejects.toMatchObject({ code: "not-found" });
+    await expect(snapshots.commitCopy("view", { lease, signal })).rejects.toMatchObject({ code: "invalid-argument" });
+    const aborted = AbortSignal.abort(new Error("given up"));
+    await expect(snapshots.commitCopy("one", { lease, signal: aborted })).rejects.toThrow("given up");
+    it.releaseLease();
+    await expect(snapshots.commitCopy("one", { lease })).rejects.toMatchObject({ code: "not-found" });
+    expect(it.read("one", "file")).toBe("mine");
+    expect(await snapshots.changes("one")).toEqual([{ path: "/file", kind: 1 }]);
+    expect(it.layers()).toEqual([]);
   });
 
   test(`${name}: a commit that fails leaves the snapshot`, async () => {

@@ -1,6 +1,6 @@
 /**
- * Which xattrs belong to a layer: one rule for both directions. The unpacker takes these from a tar, and `write-diff.ts` writes these into one, so
- * a committed layer is the same after a push and a pull.
+ * Which xattrs belong to a layer: one rule for every way in and out. The unpacker takes these from a tar, `write-diff.ts` writes these into one, and a commit in place (`seal-layer.ts`) takes
+ * the others away: a committed layer is the same after a push and a pull.
  *
  * - Belong: capabilities of files, ACLs, and what users set (`user.*`).
  * - Do not belong: overlayfs's own marks (`trusted.overlay.*`, and `user.overlay.*`, which a rootless engine inside a container sets), because a
@@ -22,4 +22,14 @@ export function readLayerXattrs(sys: Sys, fd: number, name: Uint8Array | string)
     if (value !== undefined) xattrs.push({ name: key, value });
   }
   return xattrs;
+}
+
+/**
+ * Takes those away that a layer from a tar would not have. overlayfs's own marks stay, because they are the layer's whiteouts, and what the machine gives every file by itself.
+ */
+export function dropForeignXattrs(sys: Sys, fd: number, name: Uint8Array | string): void {
+  for (const key of sys.listxattrat(fd, name)) {
+    if (isLayerXattr(key) || /^(trusted\.overlay|security|system)\./.test(key)) continue;
+    sys.removexattrat(fd, name, key);
+  }
 }

@@ -1,8 +1,9 @@
 /**
  * A writable layer becomes an image layer as it is. What is no change goes first, because the layer's tar would not have it either (write-diff.ts): sockets, and what every container
- * has where the image lacks it. Directories keep their times.
+ * has where the image lacks it, and xattrs that belong to no layer. Directories keep their times.
  */
 import { AT_REMOVEDIR, isSysError, S_IFMT, S_IFSOCK, type Stat, type Sys } from "@fathom/sys";
+import { dropForeignXattrs } from "./layer-xattr.ts";
 import { isMountStub, stubParents, stubPaths } from "./mount-stubs.ts";
 import { isDirectory, isOpaque, lookup, openChild, openRoot, statChild, walkTree } from "./tree.ts";
 
@@ -14,12 +15,14 @@ export async function sealLayer(sys: Sys, diffPath: string, lowerPaths: readonly
     opened.push(root);
     for (const path of lowerPaths) opened.push(openRoot(sys, path));
     for (const path of stubPaths) removeStub(sys, root, opened.slice(1), path);
+    dropForeignXattrs(sys, root, "");
     const seen = new Set<string>();
     let size = 0n;
     await walkTree(sys, root, undefined, {
       enter({ dirFd, name, stat }) {
-        if (isDirectory(stat)) return;
         if ((stat.mode & S_IFMT) === S_IFSOCK) return removeFrom(sys, dirFd, name, 0);
+        dropForeignXattrs(sys, dirFd, name);
+        if (isDirectory(stat)) return;
         if (stat.nlink > 1) {
           const key = `${stat.dev}:${stat.ino}`;
           if (seen.has(key)) return;

@@ -262,6 +262,10 @@ describe("xattrs", () => {
     const fd = sys.openat2(dir.fd, "f", { flags: O_PATH | O_NOFOLLOW });
     sys.setxattrat(fd, "", "user.second", bytes(""));
     expect(sys.getxattrat(fd, "", "user.second")).toEqual(new Uint8Array());
+    sys.removexattrat(fd, "", "user.second");
+    sys.removexattrat(dir.fd, "f", "user.fathom");
+    expect(sys.listxattrat(dir.fd, "f").filter((name) => name.startsWith("user."))).toEqual([]);
+    expect(() => sys.removexattrat(dir.fd, "f", "user.fathom")).toThrow("ENODATA");
     sys.close(fd);
   });
 

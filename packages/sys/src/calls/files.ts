@@ -42,6 +42,7 @@ type FileCalls = Pick<
   | "setxattrat"
   | "getxattrat"
   | "listxattrat"
+  | "removexattrat"
   | "statfs"
   | "tryFlock"
   | "memfdCreate"
@@ -196,6 +197,8 @@ export function fileCalls({ native, scratch, numbers }: CallContext): FileCalls 
       checked("listxattr", length, path);
       return Buffer.from(scratch.subarray(0, length)).toString("utf8").split("\0").slice(0, -1);
     },
+    removexattrat: (dirFd, path, name) =>
+      void checked(`removexattr ${name}`, native.removexattrat(dirFd, path, name), path),
     statfs(path) {
       checked("statfs", native.statfs(path, numbers), path);
       return {
