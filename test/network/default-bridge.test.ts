@@ -1,12 +1,15 @@
 /** The default bridge in the kernel: addresses, the route out, published ports from every side, conflicts, leftovers, restarts. */
 import { rmSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { defaultAddressPools, type Endpoint, type Networks } from "@fathom/network";
+import { defaultAddressPools, type Endpoint, type NetworkManager } from "@fathom/network";
 import {
+  addressOf,
   ask,
   attach,
+  attachPrepared,
   connectOutside,
   count,
+  detach,
   forwarderFiles,
   forwarders,
   hostInterfaces,
@@ -28,7 +31,7 @@ if (!isInside) {
   }, 120_000);
 } else {
   describe("default bridge", () => {
-    let networks: Networks;
+    let networks: NetworkManager;
     const state = memoryState();
     let outside: Space;
 
@@ -51,7 +54,9 @@ if (!isInside) {
     });
 
     test("skips a pool that a route of the host covers", () => {
-      expect(networks.find("bridge")).toMatchObject({ subnet: "172.18.0.0/16", gateway: "172.18.0.1" });
+      expect(networks.find("bridge")).toMatchObject({
+        pools: [{ family: "ipv4", subnet: "172.18.0.0/16", gateway: "172.18.0.1" }],
+      });
       expect(run("ip", "-4", "-o", "addr", "show", "fathom0")).toContain("172.18.0.1/16");
       expect(
         networks
@@ -64,16 +69,21 @@ if (!isInside) {
     test("a container gets an interface, an address and a default route, and no IPv6", async () => {
       await using space = new Space();
       const endpoint = await attach(networks, space);
-      expect(endpoint).toMatchObject({ gateway: "172.18.0.1", ipv4PrefixLength: 16, interfaceName: "eth0", ports: [] });
+      expect(endpoint).toMatchObject({
+        gateways: { ipv4: "172.18.0.1" },
+        addresses: [{ family: "ipv4", prefixLength: 16 }],
+        interfaceName: "eth0",
+        ports: [],
+      });
       expect(endpoint.macAddress).toMatch(/^02:42:ac:12:00:/);
       const addresses = space.run("ip", "-o", "addr");
-      expect(addresses).toContain(`${endpoint.ipv4Address}/16 brd 172.18.255.255`);
+      expect(addresses).toContain(`${addressOf(endpoint)}/16 brd 172.18.255.255`);
       expect(addresses).toContain("127.0.0.1/8");
       expect(addresses).not.toContain("fe80");
       expect(space.run("ip", "route")).toContain("default via 172.18.0.1 dev eth0");
       expect(space.run("ip", "link", "show", "eth0")).toContain(endpoint.macAddress);
       expect(run("ip", "-o", "addr", "show", endpoint.hostInterface)).toBe("");
-      await networks.detach(endpoint);
+      await detach(networks, endpoint);
       expect(networks.endpoints(endpoint.networkId)).toEqual([]);
     });
 
@@ -84,14 +94,14 @@ if (!isInside) {
       const second = await attach(networks, b);
       await b.serve("tcp", 7000);
       await outside.serve("tcp", 7001);
-      expect(await a.ask("tcp", second.ipv4Address, 7000)).toBe(`hello ${first.ipv4Address}`);
-      expect(await ask("tcp", second.ipv4Address, 7000)).toBe("hello 172.18.0.1");
+      expect(await a.ask("tcp", addressOf(second), 7000)).toBe(`hello ${addressOf(first)}`);
+      expect(await ask("tcp", addressOf(second), 7000)).toBe("hello 172.18.0.1");
       expect(await a.ask("tcp", "198.51.100.50", 7001)).toBe("hello 198.51.100.1");
       outside.run("ip", "route", "add", "172.18.0.0/16", "via", "198.51.100.1");
-      expect(await outside.ask("tcp", second.ipv4Address, 7000)).toBe("silent");
+      expect(await outside.ask("tcp", addressOf(second), 7000)).toBe("silent");
       outside.run("ip", "route", "del", "172.18.0.0/16");
-      await networks.detach(first);
-      await networks.detach(second);
+      await detach(networks, first);
+      await detach(networks, second);
     });
 
     for (const bridgeFilter of ["1", "0"])
@@ -117,18 +127,18 @@ if (!isInside) {
         // If the host bridges and the rule set runs in between, the client's own address is kept; if it routes, the host's address takes its
         // place.
         for (const [space, address] of [
-          [client, other.ipv4Address],
-          [server, endpoint.ipv4Address],
+          [client, addressOf(other)],
+          [server, addressOf(endpoint)],
         ] as const) {
           const answers = ["hello 172.18.0.1", `hello ${address}`];
           expect(answers).toContain(await space.ask("tcp", "198.51.100.1", 8401));
           expect(answers).toContain(await space.ask("tcp", "172.18.0.1", 8401));
         }
-        await networks.detach(endpoint);
+        await detach(networks, endpoint);
         expect(await ask("tcp", "127.0.0.1", 8401)).toBe("refused");
         expect(await ask("tcp", "::1", 8401)).toBe("refused");
         expect(await outside.ask("tcp", "198.51.100.1", 8401)).toBe("refused");
-        await networks.detach(other);
+        await detach(networks, other);
         run("sh", "-c", `echo ${before.trim()} > /proc/sys/net/bridge/bridge-nf-call-iptables`);
       }, 20_000);
 
@@ -146,7 +156,7 @@ if (!isInside) {
       expect(await ask("tcp", "127.0.0.1", 8441)).toBe("refused");
       expect(await ask("tcp", "127.0.0.1", 8442)).toBe("hello 172.18.0.1");
       expect(await outside.ask("tcp", "198.51.100.1", 8442)).toBe("refused");
-      await networks.detach(endpoint);
+      await detach(networks, endpoint);
       run("ip", "addr", "del", "198.51.100.7/24", "dev", "out0");
     });
 
@@ -173,8 +183,8 @@ if (!isInside) {
         space.run("ip", "addr", "add", "127.0.0.1/8", "dev", "lo");
       }
       expect(await ask("tcp", "127.0.0.1", 8443)).toBe("hello 172.18.0.1");
-      await networks.detach(endpoint);
-      await networks.detach(other);
+      await detach(networks, endpoint);
+      await detach(networks, other);
     }, 20_000);
 
     test("UDP, beside TCP on the same number, over IPv6 too", async () => {
@@ -186,7 +196,7 @@ if (!isInside) {
       expect(await ask("udp", "::1", 8431)).toBe("hello 172.18.0.1");
       expect(await outside.ask("udp", "198.51.100.1", 8431)).toBe("hello 198.51.100.50");
       expect(await ask("tcp", "127.0.0.1", 8431)).toBe("hello 172.18.0.1");
-      await networks.detach(endpoint);
+      await detach(networks, endpoint);
       expect(await ask("udp", "127.0.0.1", 8431)).toBe("refused");
     });
 
@@ -207,14 +217,14 @@ if (!isInside) {
       await first.serve("udp", 9000);
       const one = await attach(networks, first, "203.0.113.1 8433:9000/udp");
       expect(await until(() => answers.at(-1) === "hello 203.0.113.50")).toBe(true);
-      await networks.detach(one);
+      await detach(networks, one);
       expect(await until(() => answers.at(-1) === "refused")).toBe(true);
       await using second = new Space();
       await second.serve("udp", 9000);
       const two = await attach(networks, second, "203.0.113.1 8433:9000/udp");
-      expect(two.ipv4Address).not.toBe(one.ipv4Address);
+      expect(addressOf(two)).not.toBe(addressOf(one));
       expect(await until(() => answers.at(-1) === "hello 203.0.113.50")).toBe(true);
-      await networks.detach(two);
+      await detach(networks, two);
     }, 20_000);
 
     test("a large transfer over the IPv6 forwarder comes back complete", async () => {
@@ -222,7 +232,7 @@ if (!isInside) {
       await server.echo(80);
       const endpoint = await attach(networks, server, "8432:80");
       expect(await count("::1", 8432, 20_000_000)).toBe("20000000");
-      await networks.detach(endpoint);
+      await detach(networks, endpoint);
     }, 20_000);
 
     test("a taken port is reported before anything is made", async () => {
@@ -251,8 +261,8 @@ if (!isInside) {
       // The kernel also rejects other programs that want our port.
       expect(() => Bun.listen({ hostname: "0.0.0.0", port: 8451, socket: { data() {} } })).toThrow("Failed to listen");
       const fine = await attach(networks, two, "8453:80", "8451:80/udp");
-      await networks.detach(fine);
-      await networks.detach(endpoint);
+      await detach(networks, fine);
+      await detach(networks, endpoint);
       using _free = Bun.listen({ hostname: "0.0.0.0", port: 8451, socket: { data() {} } });
     });
 
@@ -269,7 +279,7 @@ if (!isInside) {
       const random = await attach(networks, space, ":80");
       expect(random.ports[0]!.hostPort).toBeGreaterThanOrEqual(32768);
       expect(new Set(random.ports.map(({ hostPort }) => hostPort)).size).toBe(1);
-      for (const endpoint of [...endpoints, random]) await networks.detach(endpoint);
+      for (const endpoint of [...endpoints, random]) await detach(networks, endpoint);
     });
 
     test("a failure in the middle leaves nothing", async () => {
@@ -279,7 +289,7 @@ if (!isInside) {
       expect(await until(() => hostInterfaces().length === 0)).toBe(true);
       expect(run("nft", "list", "map", "ip", "fathom", "published_any")).not.toContain("8461");
       space.run("ip", "link", "del", "eth0");
-      await networks.detach(await attach(networks, space, "8461:80"));
+      await detach(networks, await attach(networks, space, "8461:80"));
     });
 
     test("nothing is left of a container, also when its namespace stays", async () => {
@@ -287,8 +297,8 @@ if (!isInside) {
       const space = new Space();
       const endpoint = await attach(networks, space, "8471:80", "8472:80/udp");
       expect(hostInterfaces()).toEqual([endpoint.hostInterface]);
-      await networks.detach(endpoint);
-      await networks.detach(endpoint);
+      await detach(networks, endpoint);
+      await detach(networks, endpoint);
       expect(run("nft", "list", "ruleset")).not.toMatch(/84[0-9]{2}/);
       expect(await until(() => hostInterfaces().length === 0)).toBe(true);
       await space[Symbol.asyncDispose]();
@@ -326,9 +336,9 @@ if (!isInside) {
       await using other = new Space();
       await expect(attach(networks, other, "8481:80")).rejects.toThrow("port is already allocated");
       const next = await attach(networks, other);
-      expect(next.ipv4Address).not.toBe(known.ipv4Address);
-      await networks.detach(next);
-      await networks.detach(known);
+      expect(addressOf(next)).not.toBe(addressOf(known));
+      await detach(networks, next);
+      await detach(networks, known);
       expect(await ask("tcp", "127.0.0.1", 8481)).toBe("refused");
       expect(await ask("tcp", "::1", 8481)).toBe("refused");
       expect(forwarders.list()).toEqual([]);
@@ -343,7 +353,9 @@ if (!isInside) {
       const { warnings } = await second.start([]);
       expect(warnings).toEqual([expect.stringContaining("chain FORWARD of table other drops forwarded packets")]);
       run("nft", "delete", "table", "ip", "other");
-      expect(second.find("bridge")).toMatchObject({ subnet: "10.99.0.0/24", gateway: "10.99.0.1" });
+      expect(second.find("bridge")).toMatchObject({
+        pools: [{ family: "ipv4", subnet: "10.99.0.0/24", gateway: "10.99.0.1" }],
+      });
       await second.stop(false);
       expect(run("nft", "list", "tables")).toBe("table ip fathom\n");
       expect(run("ip", "-o", "link")).not.toContain("second0");
@@ -368,9 +380,9 @@ if (!isInside) {
       const second = await attach(networks, next, "8492:80");
       expect(await outside.ask("tcp", "198.51.100.1", 8491)).toBe("hello 198.51.100.50");
       expect(run("nft", "list", "ruleset")).toContain("chain guard");
-      await networks.detach(first);
+      await detach(networks, first);
       run("nft", "flush", "ruleset");
-      await networks.detach(second);
+      await detach(networks, second);
     });
 
     test("a bridge that another program deleted is restored at the next attach", async () => {
@@ -378,43 +390,25 @@ if (!isInside) {
       await using next = new Space();
       await kept.serve("tcp", 80);
       const first = await attach(networks, kept, "8493:80");
-      const prepared = networks.prepareLink(next.fd, "eth0");
+      const prepared = networks.prepareLink("bridge", next.fd)!;
       run("ip", "link", "del", "fathom0");
-      const second = await networks.attach({
-        containerId: "p".repeat(64),
-        endpointName: "prepared",
-        namespaceFd: next.fd,
-        networkId: networks.find("bridge")!.id,
-        interfaceName: "eth0",
-        ports: [],
-        isDefaultGateway: true,
-        prepared,
-      });
+      const second = await attachPrepared(networks, next, prepared);
       expect(await outside.ask("tcp", "198.51.100.1", 8493)).toBe("hello 198.51.100.50");
-      expect(await next.ask("tcp", first.ipv4Address, 80)).toBe(`hello ${second.ipv4Address}`);
-      await networks.detach(first);
-      await networks.detach(second);
+      expect(await next.ask("tcp", addressOf(first), 80)).toBe(`hello ${addressOf(second)}`);
+      await detach(networks, first);
+      await detach(networks, second);
     });
 
     test("an interface made ahead of time", async () => {
       await using space = new Space();
-      const prepared = networks.prepareLink(space.fd, "eth0");
+      const prepared = networks.prepareLink("bridge", space.fd)!;
       expect(hostInterfaces()).toContain(prepared.hostInterface);
       await networks.reconcile([]);
-      const endpoint = await networks.attach({
-        containerId: "p".repeat(64),
-        endpointName: "prepared",
-        namespaceFd: space.fd,
-        networkId: networks.find("bridge")!.id,
-        interfaceName: "eth0",
-        ports: [],
-        isDefaultGateway: true,
-        prepared,
-      });
+      const endpoint = await attachPrepared(networks, space, prepared);
       expect(endpoint.hostInterface).toBe(prepared.hostInterface);
       await outside.serve("tcp", 7002);
       expect(await space.ask("tcp", "198.51.100.50", 7002)).toBe("hello 198.51.100.1");
-      await networks.detach(endpoint);
+      await detach(networks, endpoint);
     });
 
     for (const bridgeFilter of ["1", "0"])
@@ -431,17 +425,17 @@ if (!isInside) {
         await server.serve("tcp", 80);
         const one = await attach(apart, server, "8493:80");
         const two = await attach(apart, client);
-        expect(["silent", "refused"]).toContain(await client.ask("tcp", one.ipv4Address, 80));
+        expect(["silent", "refused"]).toContain(await client.ask("tcp", addressOf(one), 80));
         expect(await client.ask("tcp", "198.51.100.1", 8493)).toStartWith("hello");
         expect(await ask("tcp", "127.0.0.1", 8493)).toBe("hello 10.98.0.1");
         // Also from the other engine's network, only by the published port.
         await using stranger = new Space();
         const three = await attach(networks, stranger);
-        expect(await stranger.ask("tcp", one.ipv4Address, 80)).toBe("silent");
+        expect(await stranger.ask("tcp", addressOf(one), 80)).toBe("silent");
         expect(await stranger.ask("tcp", "198.51.100.1", 8493)).toStartWith("hello");
-        await networks.detach(three);
-        await apart.detach(one);
-        await apart.detach(two);
+        await detach(networks, three);
+        await detach(apart, one);
+        await detach(apart, two);
         await apart.stop(false);
       }, 20_000);
 
@@ -450,7 +444,7 @@ if (!isInside) {
       expect(run("nft", "list", "ruleset")).toBe("");
       expect(run("ip", "-o", "link")).not.toContain("fathom0");
       await networks.start([]);
-      expect(networks.find("bridge")!.subnet).toBe("172.18.0.0/16");
+      expect(networks.find("bridge")!.pools.map(({ subnet }) => subnet)).toEqual(["172.18.0.0/16"]);
     });
   });
 }

@@ -4,13 +4,15 @@
  */
 import {
   createForwarders,
-  createNetworks,
+  createNetworkManager,
   defaultAddressPools,
+  networkConfig,
+  type DefaultNetworkOptions,
   type Endpoint,
-  type NetworkConfig,
   type NetworkInfo,
-  type Networks,
+  type NetworkManager,
   type PortRequest,
+  type PreparedLink,
 } from "@fathom/network";
 import { silentLogger, systemClock } from "@fathom/base";
 import { createSys, forwarderExecutable } from "@fathom/sys";
@@ -19,7 +21,7 @@ import { join } from "node:path";
 
 export const sys = createSys();
 
-export const config: NetworkConfig = {
+export const defaults: DefaultNetworkOptions = {
   bridgeName: "fathom0",
   addressPools: defaultAddressPools,
   mtu: 0,
@@ -155,18 +157,36 @@ export function port(text: string): PortRequest {
 
 let counter = 0;
 
-/** Attaches a namespace to the default bridge, as the engine does for a container. */
-export async function attach(networks: Networks, space: Space, ...ports: string[]): Promise<Endpoint> {
-  const name = `container${++counter}`;
-  return networks.attach({
-    containerId: name.padEnd(64, "0"),
-    endpointName: name,
+/** Connects a namespace to the default network, as the engine does for a container. */
+export function attach(networks: NetworkManager, space: Space, ...ports: string[]): Promise<Endpoint> {
+  return attachPrepared(networks, space, undefined, ...ports);
+}
+
+export async function attachPrepared(
+  networks: NetworkManager,
+  space: Space,
+  prepared: PreparedLink | undefined,
+  ...ports: string[]
+): Promise<Endpoint> {
+  const containerName = `container${++counter}`;
+  const sandbox = networks.sandbox({
+    containerId: containerName.padEnd(64, "0"),
+    containerName,
     namespaceFd: space.fd,
-    networkId: networks.find("bridge")!.id,
-    interfaceName: "eth0",
     ports: ports.map(port),
-    isDefaultGateway: true,
+    prepared,
   });
+  return (await sandbox.connect(networks.defaultNetwork()!.id))!;
+}
+
+/** As when the container has ended. */
+export function detach(networks: NetworkManager, { containerId }: Endpoint): Promise<void> {
+  return networks.sandbox({ containerId, containerName: "" }).close();
+}
+
+/** Its IPv4 address. */
+export function addressOf({ addresses }: Endpoint): string {
+  return addresses.map(({ address }) => address).join();
 }
 
 export const forwarderFiles = join(tmpdir(), `fathom-forward-${process.pid}`);
@@ -178,8 +198,8 @@ export const forwarders = createForwarders({
   logger: silentLogger,
 });
 
-export function makeNetworks(options: Partial<NetworkConfig> = {}, state = memoryState()): Networks {
-  return createNetworks({ sys, config: { ...config, ...options }, state, forwarders });
+export function makeNetworks(options: Partial<DefaultNetworkOptions> = {}, state = memoryState()): NetworkManager {
+  return createNetworkManager({ sys, config: networkConfig({ ...defaults, ...options }), state, forwarders });
 }
 
 /** Connects a namespace to the host through a separate link: host 198.51.100.1, neighbour 198.51.100.50. */

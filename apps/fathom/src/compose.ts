@@ -12,7 +12,7 @@ import {
   type Engine,
 } from "@fathom/engine";
 import { createImages } from "@fathom/images";
-import { createForwarders, createNetworks } from "@fathom/network";
+import { createForwarders, createNetworkManager, networkConfig } from "@fathom/network";
 import { createLauncher, openCgroups, type LaunchPlan } from "@fathom/runtime";
 import { openStore } from "@fathom/store";
 import { createHostFiles, type Sys, forwarderExecutable, helperExecutable } from "@fathom/sys";
@@ -48,9 +48,9 @@ export async function composeEngine({ config, sys, logger, resources }: Composit
   // Before the networks: their forwarders live there too.
   const { place } = resources.use(openSupervisorHome(sys, cgroups, settings.cgroupParent, logger));
   const networks = resources.use(
-    createNetworks({
+    createNetworkManager({
       sys,
-      config: config.network,
+      config: networkConfig(config.network),
       state: createNetworkState(store.database),
       forwarders: createForwarders({
         sys,

@@ -1,6 +1,6 @@
 /** What the files of this package share: the injected implementations, the containers, and the helpers over both. */
 import { EngineError, KeyedMutex, type Clock, type Logger } from "@fathom/base";
-import type { Networks } from "@fathom/network";
+import type { NetworkManager } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
 import type { Store } from "@fathom/store";
 import type { HostFiles, Sys } from "@fathom/sys";
@@ -26,7 +26,7 @@ export interface ContainersContext {
   readonly store: Store;
   readonly launcher: Launcher;
   readonly cgroups: Cgroups;
-  readonly networks: Networks;
+  readonly networks: NetworkManager;
   readonly sys: Sys;
   /** For paths that a user named. */
   readonly files: HostFiles;

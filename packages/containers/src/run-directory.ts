@@ -6,6 +6,7 @@ import type { LogSink, RunIdentity } from "@fathom/runtime";
 import type { ContainersConfig } from "./contract.ts";
 import { containerPaths } from "./paths.ts";
 import type { NetworkAttachment } from "./record.ts";
+import { readAttachments } from "./rows/stored-networks.ts";
 
 type Roots = Pick<ContainersConfig, "dataRoot">;
 
@@ -34,7 +35,8 @@ export function writeAdoptFile(config: Roots, id: string, adopt: AdoptFile): voi
 export function readAdoptFile(config: Roots, id: string): AdoptFile | undefined {
   try {
     // Written by `writeAdoptFile` alone, in a directory of mode 0700; a file that is cut short is no JSON.
-    return JSON.parse(readFileSync(containerPaths(config, id).adopt, "utf8")) as AdoptFile;
+    const adopt = JSON.parse(readFileSync(containerPaths(config, id).adopt, "utf8")) as AdoptFile;
+    return { ...adopt, networks: readAttachments(adopt.networks) };
   } catch {
     return undefined;
   }

@@ -18,7 +18,7 @@ export interface ReadyStem {
   readonly id: string;
   readonly cgroup: Cgroup;
   readonly prepared: PreparedStem;
-  /** The interface pair for the default bridge, where one was made in advance. */
+  /** The interface of the first network, where one was made in advance. */
   link: PreparedLink | undefined;
 }
 
@@ -105,10 +105,10 @@ export class Stems {
   }
 
   /**
-   * Makes the interface pair of a held stem once the present request is answered: the client takes longer to come back with the start.
-   * Only for a container that will be on the default bridge.
+   * Makes the interface of a held stem once the present request is answered: the client takes longer to come back with the start.
+   * Only for a container that will be connected to the network of that interface, and to that one first.
    */
-  prepareLinkSoon(id: string, make: (namespaceFd: number) => PreparedLink): void {
+  prepareLinkSoon(id: string, make: (namespaceFd: number) => PreparedLink | undefined): void {
     setImmediate(() => {
       const stem = this.#held.get(id)?.stem;
       if (stem?.prepared.networkNamespaceFd === undefined || stem.link !== undefined) return;

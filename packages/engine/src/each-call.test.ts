@@ -160,10 +160,10 @@ function outcome(promise: Promise<unknown>): { is: "under way" | "done" | "faile
 }
 
 /** Close always closes, whatever it answers (close(2)); the others never fail by their contract. */
-const cannotFail = new Set(["sys.close", "supervisor.disconnect", "volumes.release"]);
+const cannotFail = new Set(["networks.sandbox", "sys.close", "supervisor.disconnect", "volumes.release"]);
 
 /** What these could not take away goes at the next daemon's start. */
-const releases = new Set(["cgroup.kill", "cgroup.remove", "networks.detach", "snapshots.remove"]);
+const releases = new Set(["cgroup.kill", "cgroup.remove", "sandbox.close", "snapshots.remove"]);
 
 /** What the engine says of the container is what the machine has; gone from both is right too. A call of `name` failed. */
 async function expectTruth(world: World, name: string): Promise<void> {

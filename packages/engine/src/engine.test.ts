@@ -296,7 +296,8 @@ describe("a start that fails", () => {
   });
 
   test("on the network, with --rm", async () => {
-    machine.failAttach = new EngineError("conflict", "Bind for 0.0.0.0:80 failed: port is already allocated");
+    const taken = new EngineError("conflict", "Bind for 0.0.0.0:80 failed: port is already allocated");
+    machine.faults.failNext("sandbox.connect", taken);
     await engine.containers.create("web", undefined, request({ AutoRemove: true }));
     await expect(engine.containers.start("web", undefined)).rejects.toThrow(
       "failed to set up container networking: Bind for 0.0.0.0:80 failed: port is already allocated",

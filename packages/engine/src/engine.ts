@@ -1,7 +1,7 @@
 /** The engine put together: containers, images, volumes, networks, and the daemon's life around them. */
 import { dockerOf, eventAttributes, recordOwner } from "./containers/docker-extension.ts";
 import { EngineError, randomId, type Clock, type Logger } from "@fathom/base";
-import type { Networks } from "@fathom/network";
+import type { NetworkManager } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
 import type { Database, Store } from "@fathom/store";
 import type { HostFiles, Sys } from "@fathom/sys";
@@ -25,7 +25,7 @@ export interface EngineOptions {
   readonly store: Store;
   readonly launcher: Launcher;
   readonly cgroups: Cgroups;
-  readonly networks: Networks;
+  readonly networks: NetworkManager;
   readonly sys: Sys;
   readonly files: HostFiles;
   readonly logger: Logger;

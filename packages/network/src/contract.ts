@@ -1,25 +1,84 @@
 /**
- * Container networks: bridges, addresses, veth pairs, published ports, the files /etc/hosts and /etc/resolv.conf. All of it through
- * netlink; no `ip`, `iptables` or `nft` program is run. State that must survive is rows that the engine keeps (`NetworkState`).
+ * Container networks: their addresses, interfaces and published ports, and the files /etc/hosts and /etc/resolv.conf. All of it goes through netlink; no `ip`, `iptables` or
+ * `nft` program is run. State that must survive the daemon is rows that the engine keeps (`NetworkState`), and the endpoints, which it keeps with its containers.
+ *
+ * Terms
+ * - Network: a row, and what its driver (`driver/driver.ts`) made for it on this host.
+ * - Sandbox: the network side of one container that has a network namespace of its own.
+ * - Endpoint: a container's interface in one network, with its addresses and published ports.
+ * - Gateway of a sandbox: the endpoint that has the default route and the published ports (`sandbox/gateway.ts`).
  *
  * Promises
- * - Attach either finishes, or leaves no link, address, rule or lease. Detach is idempotent.
+ * - `connect` and `create` either finish, or leave no link, address, rule or lease. `disconnect` and `close` are idempotent and try each part; they throw when one failed.
  * - Published ports are kernel rules: they answer while no daemon runs.
- * - `reconcile` at start removes whatever belongs to no known endpoint, and puts back what is missing.
+ * - `start` and `reconcile` remove whatever belongs to no known endpoint, and put back what is missing.
+ * - Calls for one container come one after another: the caller sees to that. Those for different containers may overlap.
+ * - No call takes an AbortSignal: the kernel answers at once.
  */
 export interface NetworkConfig {
-  /** "172.17.0.1/16": address of the default bridge (--bip); a free subnet is chosen when absent. */
-  readonly bridgeAddress?: string;
-  /** Name of the default bridge interface; "fathom0" by default (docker0 may be another engine's). */
-  readonly bridgeName: string;
-  readonly addressPools: readonly { readonly base: string; readonly size: number }[];
-  readonly mtu: number;
+  /** Made at each start; each is known by its name over restarts. */
+  readonly networks: readonly NetworkSettings[];
+  /** Name of the one of `networks` that containers get when they ask for none. */
+  readonly defaultNetwork: string;
+  /** Where subnets come from that nobody chose. */
+  readonly addressPools: readonly AddressPoolSettings[];
+  /** Name of the nf_tables table: two engines on one host each have their own. */
+  readonly ruleTable: string;
+  /** IP forwarding is turned on where it is off. */
   readonly ipForward: boolean;
-  readonly ipMasquerade: boolean;
-  readonly interContainerCommunication: boolean;
-  /** Address that ports are published on without a host address: "0.0.0.0". */
-  readonly defaultBindAddress: string;
+  /** Ports are published on IPv6 addresses too, by a process that forwards them. */
   readonly userlandProxy: boolean;
+}
+
+export interface AddressPoolSettings {
+  readonly base: string;
+  readonly size: number;
+}
+
+export type Family = "ipv4" | "ipv6";
+
+/** What is wanted of a network. */
+export interface NetworkSettings {
+  readonly name: string;
+  /** "bridge", "host", "null". */
+  readonly driver: string;
+  /** Empty: a free subnet of the address pools, where the driver's endpoints have addresses. */
+  readonly pools: readonly NetworkPoolSettings[];
+  /** No way in or out; its endpoints have no gateway. */
+  readonly internal: boolean;
+  /** Of the driver, by Docker's names. */
+  readonly options: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface NetworkPoolSettings {
+  readonly family: Family;
+  /** "172.20.0.0/16". */
+  readonly subnet: string;
+  /** The first address of the subnet when absent. */
+  readonly gateway?: string;
+}
+
+/** Addresses of one network. */
+export interface NetworkPool {
+  readonly family: Family;
+  readonly subnet: string;
+  readonly gateway: string;
+}
+
+/** A network's row. */
+export interface NetworkInfo {
+  readonly id: string;
+  readonly name: string;
+  readonly driver: string;
+  readonly createdAt: string;
+  /** Made by the daemon from its settings; it cannot be removed. */
+  readonly builtin: boolean;
+  readonly internal: boolean;
+  /** Several of one family: the first with a free address gives it. */
+  readonly pools: readonly NetworkPool[];
+  readonly options: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 export type Protocol = "tcp" | "udp" | "sctp";
@@ -27,7 +86,7 @@ export type Protocol = "tcp" | "udp" | "sctp";
 export interface PortRequest {
   readonly protocol: Protocol;
   readonly containerPort: number;
-  /** "" means the default address, IPv4 and IPv6 both. */
+  /** "" means the default address of the network, IPv4 and IPv6 both. */
   readonly hostIp: string;
   /** First and last host port allowed; 0–0 asks for any free one of the ephemeral range. */
   readonly hostPortFirst: number;
@@ -41,55 +100,79 @@ export interface PortBinding {
   readonly hostPort: number;
 }
 
-/** An interface pair of the default bridge, made before it is known which container it will be for. */
-export interface PreparedLink {
-  readonly hostInterface: string;
-  /** Name of the container's end, and its index in its namespace. */
-  readonly interfaceName: string;
-  readonly peerIndex: number;
+export interface EndpointAddress {
+  readonly family: Family;
+  readonly address: string;
+  readonly prefixLength: number;
 }
 
-export interface AttachNetworkRequest {
-  /** Container id. */
-  readonly containerId: string;
-  /** Container name without slash, for error messages ("… on endpoint NAME (id)"). */
-  readonly endpointName: string;
-  /** Network namespace of the container. */
-  readonly namespaceFd: number;
-  /** Network id. */
-  readonly networkId: string;
-  readonly interfaceName: string;
-  readonly macAddress?: string;
-  readonly ipv4Address?: string;
-  readonly ports: readonly PortRequest[];
-  readonly isDefaultGateway: boolean;
-  /** From `prepareLink` in the same namespace, with the same interface name: attach then takes about half of its time. */
-  readonly prepared?: PreparedLink;
-}
-
-/** Plain data; the engine stores it with the container and gives it back to `restore` and `detach`. */
+/** Plain data; the engine stores it with the container and gives it back to `start`. Rows of earlier versions: `readEndpoint`. */
 export interface Endpoint {
   readonly endpointId: string;
   readonly networkId: string;
+  readonly networkName: string;
   readonly containerId: string;
+  /** In the container: "eth0". */
   readonly interfaceName: string;
+  /** The host's end, by which the driver finds it again; "" for drivers without one. */
   readonly hostInterface: string;
   readonly macAddress: string;
-  readonly ipv4Address: string;
-  readonly ipv4PrefixLength: number;
-  readonly gateway: string;
+  readonly addresses: readonly EndpointAddress[];
+  /** Of the network, for each family that has one: whether the default route goes there decides the sandbox. */
+  readonly gateways: Readonly<Partial<Record<Family, string>>>;
+  readonly gatewayPriority: number;
   readonly ports: readonly PortBinding[];
 }
 
-export interface NetworkInfo {
-  readonly id: string;
-  readonly name: string;
-  readonly driver: "bridge" | "host" | "null";
-  readonly createdAt: string;
-  readonly subnet: string | undefined;
-  readonly gateway: string | undefined;
-  readonly options: Readonly<Record<string, string>>;
-  readonly labels: Readonly<Record<string, string>>;
+/** What a user may ask of one endpoint. */
+export interface EndpointSettings {
+  readonly macAddress?: string;
+  readonly ipv4Address?: string;
+  /** The endpoint with the highest becomes the gateway; 0 when absent. */
+  readonly gatewayPriority?: number;
+}
+
+/** A container's interface that was made before it is known which container it will be for. */
+export interface PreparedLink {
+  readonly networkId: string;
+  readonly hostInterface: string;
+  /** Name of the container's end, and its index in its namespace. */
+  readonly interfaceName: string;
+  readonly index: number;
+}
+
+export interface SandboxRequest {
+  readonly containerId: string;
+  /** Without slash, for error messages ("… on endpoint NAME (id)"). */
+  readonly containerName: string;
+  /** The container's network namespace, open for as long as the sandbox is used; absent for `close`, and for a container that has none of its own. */
+  readonly namespaceFd?: number | undefined;
+  /** What is published of the container, at whichever endpoint is the gateway. */
+  readonly ports?: readonly PortRequest[];
+  /** From `prepareLink` in the same namespace: the connection to its network then takes about half of its time. */
+  readonly prepared?: PreparedLink | undefined;
+}
+
+/** One container's network. A handle: what it knows is the manager's, and another handle of the same container sees it too. */
+export interface Sandbox {
+  /** In the order in which they were connected. */
+  readonly endpoints: readonly Endpoint[];
+  /** The endpoint whose gateway is the container's default route. */
+  gateway(family: Family): Endpoint | undefined;
+  /** What the container's own name stands for in /etc/hosts, in the order of the lines. */
+  readonly addresses: readonly string[];
+  /**
+   * Makes an endpoint. Its interface has the lowest free name of eth0, eth1 …. Where it becomes the gateway, the default route and the published ports go over to it:
+   * read `endpoints` again.
+   * @returns undefined for a network that gives no interface (host, none).
+   * @throws not-found, conflict when it is connected, invalid-argument in dockerd's words. Of published ports: conflict "driver failed programming external connectivity on endpoint
+   * NAME (id): Bind for 0.0.0.0:80 failed: port is already allocated", "…: failed to bind host port 0.0.0.0:80/tcp: address already in use", "…: all ports are allocated".
+   */
+  connect(networkId: string, settings?: EndpointSettings): Promise<Endpoint | undefined>;
+  /** Takes one endpoint away from a container that runs on; default route and ports go over to the next gateway. */
+  disconnect(endpointId: string): Promise<void>;
+  /** The container has ended, or its start has failed: every endpoint goes, interfaces with the namespace. */
+  close(): Promise<void>;
 }
 
 /** Where rows are kept; the engine implements it over SQLite, tests over a map. */
@@ -99,27 +182,29 @@ export interface NetworkState {
   removeNetwork(id: string): void;
 }
 
-export interface Networks extends AsyncDisposable {
-  /** Makes the default networks (bridge, host, none), their bridge and rules. Warnings are for the log: "ip_forward was off, now on". */
+export interface NetworkManager extends AsyncDisposable {
+  /**
+   * Makes the networks of the settings and of the rows, with the rules. Warnings are for the log: "ip_forward was off, now on".
+   * @param known The endpoints of what runs.
+   */
   start(known: readonly Endpoint[]): Promise<{ readonly warnings: readonly string[] }>;
   list(): readonly NetworkInfo[];
   /** By id, name or unique id prefix. */
   find(nameOrId: string): NetworkInfo | undefined;
-  /**
-   * Reserves host ports before a container starts. The caller puts "failed to set up container networking: " before the message.
-   * @throws conflict "driver failed programming external connectivity on endpoint NAME (id): Bind for 0.0.0.0:80 failed: port is already
-   * allocated", "…: failed to bind host port 0.0.0.0:80/tcp: address already in use", "…: all ports are allocated".
-   */
-  attach(request: AttachNetworkRequest): Promise<Endpoint>;
-  /**
-   * Makes the interface pair for the default bridge in a namespace ahead of time. It goes with the namespace, or by `attach`; a namespace that
-   * is to stay without network must not be given.
-   */
-  prepareLink(namespaceFd: number, interfaceName: string): PreparedLink;
-  /** Brings lo up in a namespace without any network (none). */
-  loopbackUp(namespaceFd: number): void;
-  detach(endpoint: Endpoint): Promise<void>;
+  /** That of the settings; undefined before the first start. */
+  defaultNetwork(): NetworkInfo | undefined;
+  /** @throws conflict for a taken name or subnet, invalid-argument, not-implemented for what the driver cannot do */
+  create(settings: NetworkSettings): Promise<NetworkInfo>;
+  /** @throws not-found, forbidden for one of the settings, conflict while it has endpoints */
+  remove(id: string): Promise<void>;
   endpoints(networkId: string): readonly Endpoint[];
+  /** Never fails, and makes nothing. */
+  sandbox(request: SandboxRequest): Sandbox;
+  /**
+   * Makes the interface for a network (name or id) in a namespace ahead of time; undefined where its driver has none to make. It goes with the namespace, or by
+   * `connect`; a namespace that is to stay without network must not be given. `network` is the first that the container will be connected to.
+   */
+  prepareLink(network: string, namespaceFd: number): PreparedLink | undefined;
   /** Removes links, rules and reservations that belong to none of `known`. */
   reconcile(known: readonly Endpoint[]): Promise<void>;
   /** Takes everything down that this daemon made, when nothing uses it (a clean stop without containers). */

@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { type Clock } from "@fathom/base";
-import type { Endpoint, NetworkConfig, NetworkInfo, Networks, PortRequest } from "./contract.ts";
+import type { Endpoint, EndpointSettings, NetworkInfo, NetworkManager, PortRequest } from "./contract.ts";
+import { networkConfig, type DefaultNetworkOptions } from "./default-networks.ts";
 import { FakeKernel } from "./testing/fake-kernel.ts";
 import { defaultAddressPools } from "./ipam/pool.ts";
-import { createNetworks } from "./manager.ts";
+import { createNetworkManager } from "./manager.ts";
 
-const config: NetworkConfig = {
+const options: DefaultNetworkOptions = {
   bridgeName: "fathom0",
   addressPools: defaultAddressPools,
   mtu: 0,
@@ -35,33 +36,40 @@ const published: PortRequest = {
   hostPortLast: 8080,
 };
 
-function attach(
-  networks: Networks,
+let counter = 0;
+
+/** Connects a container of its own to the default network. */
+async function attach(
+  networks: NetworkManager,
   ports: readonly PortRequest[] = [],
-  extra: { macAddress?: string; ipv4Address?: string } = {},
-) {
-  return networks.attach({
-    containerId: "c".repeat(64),
-    endpointName: "web",
-    namespaceFd: 9,
-    networkId: networks.find("bridge")!.id,
-    interfaceName: "eth0",
-    ports,
-    isDefaultGateway: true,
-    ...extra,
-  });
+  settings: EndpointSettings = {},
+): Promise<Endpoint> {
+  const containerId = String(++counter).padStart(64, "c");
+  const sandbox = networks.sandbox({ containerId, containerName: "web", namespaceFd: 9, ports });
+  return (await sandbox.connect(networks.defaultNetwork()!.id, settings))!;
+}
+
+/** As when the container has ended. */
+function detach(networks: NetworkManager, { containerId }: Endpoint): Promise<void> {
+  return networks.sandbox({ containerId, containerName: "web" }).close();
 }
 
 async function running(
-  options: Partial<NetworkConfig> = {},
+  changed: Partial<DefaultNetworkOptions> = {},
   kernel = new FakeKernel(),
   state = makeState(),
   known: Endpoint[] = [],
 ) {
-  const networks = createNetworks({ sys: kernel.sys, config: { ...config, ...options }, state, clock });
+  const networks = createNetworkManager({
+    sys: kernel.sys,
+    config: networkConfig({ ...options, ...changed }),
+    state,
+    clock,
+  });
   const { warnings } = await networks.start(known);
   return { networks, kernel, state, warnings };
 }
+const addressOf = ({ addresses }: Endpoint): string => addresses.map(({ address }) => address).join();
 const containerLinks = (kernel: FakeKernel): string[] =>
   [...kernel.links.keys()].filter((name) => name.startsWith("veth"));
 
@@ -73,8 +81,8 @@ describe("start", () => {
     expect(kernel.files.get("/proc/sys/net/ipv4/conf/fathom0/route_localnet")).toBe("1");
     expect(networks.find("bridge")).toMatchObject({
       driver: "bridge",
-      subnet: "172.17.0.0/16",
-      gateway: "172.17.0.1",
+      pools: [{ family: "ipv4", subnet: "172.17.0.0/16", gateway: "172.17.0.1" }],
+      builtin: true,
       createdAt: "2023-11-14T22:13:20Z",
     });
     expect(networks.find("bridge")!.options["com.docker.network.driver.mtu"]).toBe("1500");
@@ -95,13 +103,17 @@ describe("start", () => {
       const endpoint = await attach(networks, [published]);
       await networks.stop(true);
       const state = makeState();
-      const other: NetworkInfo = { ...networks.find("bridge")!, id: "b".repeat(64), subnet: "172.20.0.0/16" };
-      if (which === "the row of another bridge") state.saveNetwork({ ...other, gateway: "172.20.0.1" });
+      const other: NetworkInfo = { ...networks.find("bridge")!, id: "b".repeat(64), pools: [] };
+      if (which === "the row of another bridge")
+        state.saveNetwork({ ...other, pools: [{ family: "ipv4", subnet: "172.20.0.0/16", gateway: "172.20.0.1" }] });
       const again = await running({}, kernel, state, [endpoint]);
       expect(again.warnings).toEqual([
         `the network bridge ${id} was not in the database and is taken up from the containers that run in it`,
       ]);
-      expect(again.networks.find("bridge")).toMatchObject({ id, subnet: "10.77.0.0/24", gateway: "10.77.0.1" });
+      expect(again.networks.find("bridge")).toMatchObject({
+        id,
+        pools: [{ family: "ipv4", subnet: "10.77.0.0/24", gateway: "10.77.0.1" }],
+      });
       expect(
         again.networks
           .list()
@@ -111,7 +123,7 @@ describe("start", () => {
       expect(again.networks.endpoints(id)).toEqual([endpoint]);
       expect(containerLinks(kernel)).toContain(endpoint.hostInterface);
       const next = await attach(again.networks);
-      expect(next.ipv4Address).not.toBe(endpoint.ipv4Address);
+      expect(addressOf(next)).not.toBe(addressOf(endpoint));
       await expect(attach(again.networks, [published])).rejects.toThrow("port is already allocated");
     },
   );
@@ -140,7 +152,7 @@ describe("start", () => {
 
   test("a kernel without nf_tables: containers have a network, ports are refused with the reason", async () => {
     const kernel = new FakeKernel();
-    const networks = createNetworks({
+    const networks = createNetworkManager({
       sys: {
         ...kernel.sys,
         openNetlink: (protocol) => {
@@ -148,7 +160,7 @@ describe("start", () => {
           return kernel.sys.openNetlink(protocol);
         },
       },
-      config,
+      config: networkConfig(options),
       state: makeState(),
       clock,
     });
@@ -164,19 +176,19 @@ describe("attach and detach", () => {
     const { networks, kernel } = await running();
     const endpoint = await attach(networks, [published]);
     expect(endpoint).toMatchObject({
-      containerId: "c".repeat(64),
+      networkName: "bridge",
       interfaceName: "eth0",
       macAddress: "02:42:ac:11:00:02",
-      ipv4Address: "172.17.0.2",
-      ipv4PrefixLength: 16,
-      gateway: "172.17.0.1",
+      addresses: [{ family: "ipv4", address: "172.17.0.2", prefixLength: 16 }],
+      gateways: { ipv4: "172.17.0.1" },
+      gatewayPriority: 0,
       ports: [{ protocol: "tcp", containerPort: 80, hostIp: "0.0.0.0", hostPort: 8080 }],
     });
     expect(containerLinks(kernel)).toEqual([endpoint.hostInterface]);
     expect([...kernel.open.values()]).toContain("0.0.0.0 8080/tcp");
     expect(networks.endpoints(endpoint.networkId)).toEqual([endpoint]);
-    await networks.detach(endpoint);
-    await networks.detach(endpoint);
+    await detach(networks, endpoint);
+    await detach(networks, endpoint);
     expect([...kernel.open.values()]).not.toContain("0.0.0.0 8080/tcp");
     expect([...kernel.elements].filter((element) => element.startsWith("published"))).toEqual([]);
     expect(networks.endpoints(endpoint.networkId)).toEqual([]);
@@ -207,7 +219,7 @@ describe("attach and detach", () => {
     const second = await attach(networks);
     const { index } = kernel.links.get("fathom0")!;
     expect([first, second].map(({ hostInterface }) => kernel.links.get(hostInterface)?.master)).toEqual([index, index]);
-    expect(second.ipv4Address).not.toBe(first.ipv4Address);
+    expect(addressOf(second)).not.toBe(addressOf(first));
     await networks.stop(true);
   });
 
@@ -254,7 +266,7 @@ describe("restart", () => {
     const again = await running({}, kernel, state, [kept]);
     expect(again.warnings).toEqual([]);
     expect(again.networks.endpoints(kept.networkId)).toEqual([kept]);
-    expect((await attach(again.networks)).ipv4Address).toBe("172.17.0.3");
+    expect(addressOf(await attach(again.networks))).toBe("172.17.0.3");
     await expect(attach(again.networks, [published])).rejects.toThrow("port is already allocated");
     await again.networks.reconcile([]);
     expect(again.networks.endpoints(kept.networkId)).toEqual([]);
@@ -262,7 +274,11 @@ describe("restart", () => {
   });
 
   test("used before start it says so", () => {
-    const networks = createNetworks({ sys: new FakeKernel().sys, config, state: makeState() });
+    const networks = createNetworkManager({
+      sys: new FakeKernel().sys,
+      config: networkConfig(options),
+      state: makeState(),
+    });
     return expect(networks.reconcile([])).rejects.toThrow("used before their start");
   });
 });

@@ -7,7 +7,7 @@ import { isIPv4 } from "node:net";
 import { parseArgs } from "node:util";
 import { EngineError, logLevels, messageOf, type LogLevel } from "@fathom/base";
 import { checkLogSettings, type EngineConfig, type UlimitSetting } from "@fathom/engine";
-import { defaultAddressPools, type NetworkConfig } from "@fathom/network";
+import { defaultAddressPools, type DefaultNetworkOptions } from "@fathom/network";
 import { environmentProxy, type RegistryConfig } from "@fathom/distribution";
 import { parseSize, parseBool, parseUlimit, wrongUlimit } from "@fathom/spec";
 import { checkValues } from "./check-values.ts";
@@ -25,7 +25,7 @@ export interface DaemonConfig {
   /** The database begins anew; the one before is kept under another name. */
   readonly rebuildDatabase: boolean;
   readonly engine: EngineConfig;
-  readonly network: NetworkConfig;
+  readonly network: DefaultNetworkOptions;
   readonly registry: RegistryConfig;
 }
 

@@ -53,6 +53,36 @@ describe("how a record is stored", () => {
     expect(read(keeps, old, keeps.changingPart(record)).spec).toEqual(spec("old"));
   });
 
+  test("an endpoint of an earlier version has one address, and is read as one of today", () => {
+    const endpoint = {
+      endpointId: "e".repeat(64),
+      networkId: "n".repeat(64),
+      containerId: record.id,
+      interfaceName: "eth0",
+      hostInterface: "veth1234567",
+      macAddress: "02:42:ac:11:00:02",
+      ipv4Address: "172.17.0.2",
+      ipv4PrefixLength: 16,
+      gateway: "172.17.0.1",
+      ports: [{ protocol: "tcp", containerPort: 80, hostIp: "0.0.0.0", hostPort: 8080 }],
+    };
+    const networks = [{ network: "bridge", gatewayPriority: 0, endpoint, networkId: endpoint.networkId }];
+    const { networks: today } = read(keeps, keeps.fixedPart(record), JSON.stringify({ state: {}, networks }));
+    expect(today).toMatchObject([
+      {
+        network: "bridge",
+        endpoint: {
+          networkName: "bridge",
+          addresses: [{ family: "ipv4", address: "172.17.0.2", prefixLength: 16 }],
+          gateways: { ipv4: "172.17.0.1" },
+          ports: endpoint.ports,
+        },
+      },
+    ]);
+    const stored = keeps.changingPart({ ...record, networks: today });
+    expect(read(keeps, keeps.fixedPart(record), stored).networks).toEqual(today);
+  });
+
   test("what changes with the state is in one part, all else in the other", () => {
     expect(Object.keys(JSON.parse(derives.changingPart(record)) as object)).toEqual(["state", "networks"]);
     expect(Object.keys(JSON.parse(derives.fixedPart(record)) as object)).toEqual(["id", "name", "extension", "mounts"]);

@@ -7,6 +7,7 @@ import { EngineError } from "@fathom/base";
 import type { RecordOwner } from "../contract.ts";
 import { readHealth } from "../health/stored-health.ts";
 import type { ContainerRecord } from "../record.ts";
+import { readAttachments } from "./stored-networks.ts";
 
 const changingKeys = [
   "state",
@@ -51,7 +52,12 @@ export class RecordForm {
   read(stored: Readonly<Record<string, unknown>>): ContainerRecord {
     const { specOf, upgrade } = this.#owner;
     const record = ("spec" in stored || "extension" in stored ? stored : upgrade(stored)) as unknown as ContainerRecord;
-    return { ...record, spec: specOf === undefined ? record.spec : specOf(record), health: readHealth(record.health) };
+    return {
+      ...record,
+      spec: specOf === undefined ? record.spec : specOf(record),
+      networks: readAttachments(record.networks),
+      health: readHealth(record.health),
+    };
   }
 
   /** @throws data-loss that names the row */

@@ -1,7 +1,15 @@
 /** The files in /etc that follow from a container's networks: hostname, resolv.conf and hosts. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { EngineError } from "@fathom/base";
-import { buildHostnameFile, buildHostsFile, buildResolvConf, chooseResolvConfPath } from "@fathom/network";
+import {
+  buildHostnameFile,
+  buildHostsFile,
+  buildResolvConf,
+  chooseResolvConfPath,
+  gatewayOf,
+  ownAddresses,
+  type Endpoint,
+} from "@fathom/network";
 import type { ContainersContext } from "../context.ts";
 import { effectiveHostname } from "../host-name.ts";
 import { containerPaths } from "../paths.ts";
@@ -44,20 +52,23 @@ export function writeHostsFile(
     writeFileSync(path, readHostFile("/etc/hosts") + own.join(""), { mode: 0o644 });
     return;
   }
-  const addresses = networks.flatMap(({ endpoint }) => (endpoint === undefined ? [] : [endpoint.ipv4Address]));
   writeFileSync(
     path,
     buildHostsFile({
       hostname: effectiveHostname(record),
       domainname,
-      addresses,
+      addresses: ownAddresses(endpointsOf(networks)),
       extraHosts,
     }),
     { mode: 0o644 },
   );
 }
 
-/** "gw:host-gateway" becomes the daemon's addresses for it, or the gateway of the container's first network. */
+function endpointsOf(networks: readonly NetworkAttachment[]): Endpoint[] {
+  return networks.flatMap(({ endpoint }) => endpoint ?? []);
+}
+
+/** "gw:host-gateway" becomes the daemon's addresses for it, or the container's gateway, or that of the default network. */
 function expandHostGateway(
   engine: ContainersContext,
   entry: string,
@@ -67,8 +78,8 @@ function expandHostGateway(
   if (entry.slice(colon + 1) !== "host-gateway") return [entry];
   const configured = engine.config.hostGatewayIps;
   const gateway =
-    networks.find(({ endpoint }) => endpoint !== undefined)?.endpoint?.gateway ??
-    engine.networks.find("bridge")?.gateway;
+    gatewayOf(endpointsOf(networks), "ipv4")?.gateways.ipv4 ??
+    engine.networks.defaultNetwork()?.pools.find(({ family }) => family === "ipv4")?.gateway;
   const addresses = configured.length > 0 ? configured : gateway === undefined ? [] : [gateway];
   if (addresses.length === 0)
     throw new EngineError("invalid-argument", "unable to derive the IP value for host-gateway");

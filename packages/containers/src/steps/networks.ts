@@ -1,54 +1,46 @@
 /** A container's endpoints: made when it starts, given up when it has ended. */
-import { EngineError } from "@fathom/base";
-import type { Endpoint, PreparedLink } from "@fathom/network";
+import { EngineError, messageOf } from "@fathom/base";
+import type { Endpoint, NetworkInfo, PreparedLink } from "@fathom/network";
 import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 import type { NetworkAttachment } from "../record.ts";
 
 /**
- * Connects a starting container. On failure everything is detached again.
+ * Connects a starting container. On failure it is connected to nothing.
  */
 export async function attachNetworks(
   engine: ContainersContext,
   container: Container,
   namespaceFd: number | undefined,
-  link?: PreparedLink,
+  prepared?: PreparedLink,
 ): Promise<NetworkAttachment[]> {
-  const { record } = container;
-  const attached: NetworkAttachment[] = [];
+  const { id, name, networks, spec } = container.record;
+  const { ports } = spec;
+  const sandbox = engine.networks.sandbox({ containerId: id, containerName: name, namespaceFd, ports, prepared });
+  const connected: NetworkAttachment[] = [];
   try {
-    for (const [index, wanted] of record.networks.entries()) {
+    for (const wanted of networks) {
       const network = engine.networks.find(wanted.network);
       if (network === undefined) throw new EngineError("not-found", `network ${wanted.network} not found`);
-      let endpoint: Endpoint | undefined;
-      if (network.driver === "bridge") {
-        if (namespaceFd === undefined)
-          throw new EngineError("internal", "a container on a bridge has no network namespace");
-        endpoint = await engine.networks.attach({
-          containerId: record.id,
-          endpointName: record.name,
-          namespaceFd,
-          networkId: network.id,
-          interfaceName: `eth${index}`,
-          ports: index === 0 ? record.spec.ports : [],
-          isDefaultGateway: index === 0,
-          ...(link !== undefined && network.name === "bridge" && link.interfaceName === `eth${index}`
-            ? { prepared: link }
-            : {}),
-          ...(wanted.macAddress === undefined ? {} : { macAddress: wanted.macAddress }),
-          ...(wanted.ipv4Address === undefined ? {} : { ipv4Address: wanted.ipv4Address }),
-        });
-      } else if (network.driver === "null" && namespaceFd !== undefined) engine.networks.loopbackUp(namespaceFd);
-      attached.push({ ...wanted, endpoint, networkId: network.id });
-      engine.events.publish("network", "connect", network.id, {
-        container: record.id,
-        name: network.name,
-        type: network.driver,
+      const { macAddress, ipv4Address, gatewayPriority } = wanted;
+      await sandbox.connect(network.id, {
+        gatewayPriority,
+        ...(macAddress === undefined ? {} : { macAddress }),
+        ...(ipv4Address === undefined ? {} : { ipv4Address }),
       });
+      connected.push({ ...wanted, networkId: network.id });
+      publishChange(engine, id, "connect", network);
     }
-    return attached;
+    // Read only now: a later connection may have taken the ports.
+    const { endpoints } = sandbox;
+    return connected.map((attachment) => ({
+      ...attachment,
+      endpoint: endpoints.find(({ networkId }) => networkId === attachment.networkId),
+    }));
   } catch (error) {
-    await detachAll(engine, record.id, attached);
+    await detachAll(engine, id, connected).catch((failure: unknown) =>
+      engine.logger.error("detaching a network failed", { error: messageOf(failure), id }),
+    );
     throw error;
   }
 }
@@ -63,25 +55,30 @@ export async function detachAll(
   containerId: string,
   networks: readonly NetworkAttachment[],
 ): Promise<void> {
-  const failures: unknown[] = [];
-  for (const attachment of networks) {
-    if (attachment.networkId === "") continue;
-    try {
-      if (attachment.endpoint !== undefined) await engine.networks.detach(attachment.endpoint);
-    } catch (error) {
-      failures.push(error);
-    }
-    const network = engine.networks.find(attachment.networkId);
-    engine.events.publish("network", "disconnect", attachment.networkId, {
-      container: containerId,
-      name: network?.name ?? attachment.network,
-      type: network?.driver ?? "bridge",
-    });
+  try {
+    await engine.networks.sandbox({ containerId, containerName: "" }).close();
+  } finally {
+    for (const { network, networkId } of networks)
+      if (networkId !== "")
+        publishChange(
+          engine,
+          containerId,
+          "disconnect",
+          engine.networks.find(networkId) ?? { id: networkId, name: network, driver: "" },
+        );
   }
-  if (failures.length > 0) throw new AggregateError(failures, "detaching a network failed");
 }
 
-/** The endpoints of all containers that run, for `Networks.start` and `reconcile`. */
+function publishChange(
+  engine: ContainersContext,
+  container: string,
+  change: "connect" | "disconnect",
+  { id, name, driver }: Pick<NetworkInfo, "id" | "name" | "driver">,
+): void {
+  engine.events.publish("network", change, id, { container, name, type: driver });
+}
+
+/** The endpoints of all containers that run, for `NetworkManager.start` and `reconcile`. */
 export function knownEndpoints(containers: Iterable<readonly NetworkAttachment[]>): Endpoint[] {
   const endpoints: Endpoint[] = [];
   for (const networks of containers)

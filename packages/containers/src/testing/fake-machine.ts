@@ -2,9 +2,10 @@
 import { Database as Sqlite } from "bun:sqlite";
 import { mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { deferred, EngineError, randomId, type Deferred } from "@fathom/base";
+import { deferred, EngineError, type Deferred } from "@fathom/base";
 import { Faults } from "@fathom/base/testing";
-import type { Endpoint, NetworkInfo, Networks } from "@fathom/network";
+import type { Endpoint, NetworkManager } from "@fathom/network";
+import { createFakeNetworks, FakeHost } from "@fathom/network/testing";
 import type {
   Cgroup,
   Cgroups,
@@ -93,7 +94,7 @@ export const fakeImage: MountableImage = {
 /** The machine that outlives daemons: processes by their directory. */
 export class FakeMachine {
   /**
-   * Lets any call fail or hang: those of "launcher", "stem", "supervisor", "cgroups", "cgroup", "networks", "database", "containers" (the store's),
+   * Lets any call fail or hang: those of "launcher", "stem", "supervisor", "cgroups", "cgroup", "networks", "sandbox", "database", "containers" (the store's),
    * "images", "volumes", "sys"; for example "supervisor.signal".
    */
   readonly faults = new Faults();
@@ -104,7 +105,8 @@ export class FakeMachine {
   readonly frozen = new Set<string>();
   /** Limits, in the order in which they were set. */
   readonly applied: Resources[] = [];
-  readonly endpoints = new Map<string, Endpoint>();
+  readonly host = new FakeHost();
+  readonly endpoints: Map<string, Endpoint> = this.host.endpoints;
   readonly snapshots = new MachineSnapshotter(this);
   readonly volumes = new Map<string, VolumeHandle>();
   /** "VOLUME CONTAINER" for each that holds a volume: of the present daemon, since the next one asks again for what runs on. */
@@ -112,7 +114,6 @@ export class FakeMachine {
   readonly database = new Sqlite(":memory:");
   nextPid = 1000;
   failLaunch: Error | undefined;
-  failAttach: Error | undefined;
   /** Holds every launch until `goOn`. */
   launching: { readonly reached: Deferred<void>; readonly goOn: Deferred<void> } | undefined;
   /** Whether a write of this moment need not wait for the disk. */
@@ -267,65 +268,8 @@ export class FakeMachine {
     return this.faults.wrap("cgroups", cgroups);
   }
 
-  networks(): Networks {
-    const bridge: NetworkInfo = {
-      id: "b".repeat(64),
-      name: "bridge",
-      driver: "bridge",
-      createdAt: "2026-01-01T00:00:00Z",
-      subnet: "172.17.0.0/16",
-      gateway: "172.17.0.1",
-      options: {},
-      labels: {},
-    };
-    const none: NetworkInfo = {
-      ...bridge,
-      id: "c".repeat(64),
-      name: "none",
-      driver: "null",
-      subnet: undefined,
-      gateway: undefined,
-    };
-    const all = [bridge, none];
-    const networks: Networks = {
-      start: async (known) => {
-        for (const id of this.endpoints.keys())
-          if (!known.some((endpoint) => endpoint.endpointId === id)) this.endpoints.delete(id);
-        return { warnings: [] };
-      },
-      list: () => all,
-      find: (name) => all.find((network) => network.name === name || network.id === name),
-      attach: async (request) => {
-        if (this.failAttach !== undefined) throw this.failAttach;
-        const endpoint: Endpoint = {
-          endpointId: randomId(),
-          networkId: request.networkId,
-          containerId: request.containerId,
-          interfaceName: request.interfaceName,
-          hostInterface: "veth0",
-          macAddress: "02:42:ac:11:00:02",
-          ipv4Address: "172.17.0.2",
-          ipv4PrefixLength: 16,
-          gateway: "172.17.0.1",
-          ports: request.ports.map((port) => ({
-            protocol: port.protocol,
-            containerPort: port.containerPort,
-            hostIp: port.hostIp || "0.0.0.0",
-            hostPort: port.hostPortFirst,
-          })),
-        };
-        this.endpoints.set(endpoint.endpointId, endpoint);
-        return endpoint;
-      },
-      prepareLink: () => ({ hostInterface: "veth0", interfaceName: "eth0", peerIndex: 2 }),
-      loopbackUp: () => undefined,
-      detach: async (endpoint) => void this.endpoints.delete(endpoint.endpointId),
-      endpoints: (networkId) => [...this.endpoints.values()].filter((endpoint) => endpoint.networkId === networkId),
-      reconcile: async () => undefined,
-      stop: async () => undefined,
-      [Symbol.asyncDispose]: async () => undefined,
-    };
-    return this.faults.wrap("networks", networks);
+  networks(): NetworkManager {
+    return createFakeNetworks(this.host, this.faults);
   }
 
   store(root: string): Store {

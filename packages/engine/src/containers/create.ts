@@ -49,8 +49,9 @@ export async function createContainer(
     engine.containers.reserve(name, id);
     const { record, wanted } = recordOf(engine, checked, id, name);
     await makeContainer(engine, record, wanted);
-    if (record.networks[0]?.network === "bridge")
-      engine.stems.prepareLinkSoon(id, (namespaceFd) => engine.networks.prepareLink(namespaceFd, "eth0"));
+    const [first] = record.networks;
+    if (first !== undefined)
+      engine.stems.prepareLinkSoon(id, (namespaceFd) => engine.networks.prepareLink(first.network, namespaceFd));
     return { Id: id, Warnings: checked.warnings };
   } catch (error) {
     if (name !== undefined && engine.containers.nameTaken(name) === id) engine.containers.unreserve(name);

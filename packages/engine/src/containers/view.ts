@@ -181,11 +181,16 @@ export function endpointSettings(attachment: NetworkAttachment, running: boolean
 }
 
 function liveEndpoint(endpoint: Endpoint): Partial<EndpointSettings> {
+  const ipv4 = endpoint.addresses.find(({ family }) => family === "ipv4");
+  const ipv6 = endpoint.addresses.find(({ family }) => family === "ipv6");
   return {
     EndpointID: endpoint.endpointId,
-    Gateway: endpoint.gateway,
-    IPAddress: endpoint.ipv4Address,
-    IPPrefixLen: endpoint.ipv4PrefixLength,
+    Gateway: endpoint.gateways.ipv4 ?? "",
+    IPAddress: ipv4?.address ?? "",
+    IPPrefixLen: ipv4?.prefixLength ?? 0,
+    IPv6Gateway: endpoint.gateways.ipv6 ?? "",
+    GlobalIPv6Address: ipv6?.address ?? "",
+    GlobalIPv6PrefixLen: ipv6?.prefixLength ?? 0,
     MacAddress: endpoint.macAddress,
   };
 }

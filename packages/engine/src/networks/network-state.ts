@@ -1,5 +1,12 @@
 /** Rows of networks in the engine's database, and networks as clients see them. */
-import type { NetworkInfo, Networks, NetworkState } from "@fathom/network";
+import {
+  readNetwork,
+  type Endpoint,
+  type Family,
+  type NetworkInfo,
+  type NetworkManager,
+  type NetworkState,
+} from "@fathom/network";
 import type { Filters, NetworkInspect } from "@fathom/spec";
 import { EngineError } from "@fathom/base";
 import type { Database } from "@fathom/store";
@@ -10,20 +17,10 @@ export function createNetworkState(database: Database): NetworkState {
   database.migrate("networks", [
     { version: 1, up: [`CREATE TABLE network_rows (id TEXT PRIMARY KEY, data TEXT NOT NULL) STRICT, WITHOUT ROWID`] },
   ]);
+  const parse = (row: Record<string, unknown>): NetworkInfo =>
+    readNetwork(database.readObject(`network ${String(row["id"])}`, row["data"], ["id", "name", "driver"]));
   return {
-    networks: () =>
-      database
-        .all("SELECT id, data FROM network_rows")
-        .map(
-          ({ id, data }) =>
-            database.readObject(`network ${String(id)}`, data, [
-              "id",
-              "name",
-              "driver",
-              "options",
-              "labels",
-            ]) as unknown as NetworkInfo,
-        ),
+    networks: () => database.all("SELECT id, data FROM network_rows").map(parse),
     saveNetwork: (network) =>
       void database.run(
         "INSERT INTO network_rows (id, data) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data",
@@ -33,9 +30,6 @@ export function createNetworkState(database: Database): NetworkState {
     removeNetwork: (id) => void database.run("DELETE FROM network_rows WHERE id = ?", id),
   };
 }
-
-/** Those of the engine itself; clients may ask for either kind. */
-const predefined = new Set(["bridge", "host", "none"]);
 
 export function listNetworks(engine: EngineContext, filters: Filters): NetworkInspect[] {
   checkFilterKeys(filters, ["dangling", "driver", "id", "label", "name", "scope", "type"]);
@@ -54,12 +48,11 @@ export function listNetworks(engine: EngineContext, filters: Filters): NetworkIn
         any("id", (value) => network.id.startsWith(value)) &&
         any("name", (value) => network.name.includes(value)) &&
         any("scope", (value) => value === "local") &&
-        any("type", (value) => (value === "builtin") === predefined.has(network.name)) &&
+        any("type", (value) => (value === "builtin") === network.builtin) &&
         any(
           "dangling",
           (value) =>
-            /^(1|t|true)$/i.test(value) ===
-            (engine.networks.endpoints(network.id).length === 0 && !predefined.has(network.name)),
+            /^(1|t|true)$/i.test(value) === (engine.networks.endpoints(network.id).length === 0 && !network.builtin),
         ) &&
         matchesLabels(network.labels, filterValues(filters, "label")),
     )
@@ -85,16 +78,16 @@ function inspect(engine: EngineContext, network: NetworkInfo): NetworkInspect {
     Scope: "local",
     Driver: network.driver,
     EnableIPv4: true,
-    EnableIPv6: false,
+    EnableIPv6: network.pools.some(({ family }) => family === "ipv6"),
     IPAM: {
       Driver: "default",
       Options: null,
       Config:
-        network.subnet === undefined
+        network.pools.length === 0
           ? null
-          : [{ Subnet: network.subnet, ...(network.gateway === undefined ? {} : { Gateway: network.gateway }) }],
+          : network.pools.map(({ subnet, gateway }) => ({ Subnet: subnet, Gateway: gateway })),
     },
-    Internal: false,
+    Internal: network.internal,
     Attachable: false,
     Ingress: false,
     ConfigFrom: { Network: "" },
@@ -105,7 +98,11 @@ function inspect(engine: EngineContext, network: NetworkInfo): NetworkInspect {
   };
 }
 
-function connected(engine: EngineContext, networks: Networks, network: NetworkInfo): NetworkInspect["Containers"] {
+function connected(
+  engine: EngineContext,
+  networks: NetworkManager,
+  network: NetworkInfo,
+): NetworkInspect["Containers"] {
   return Object.fromEntries(
     networks.endpoints(network.id).map((endpoint) => [
       endpoint.containerId,
@@ -113,9 +110,14 @@ function connected(engine: EngineContext, networks: Networks, network: NetworkIn
         Name: engine.containers.byId(endpoint.containerId)?.record.name ?? "",
         EndpointID: endpoint.endpointId,
         MacAddress: endpoint.macAddress,
-        IPv4Address: `${endpoint.ipv4Address}/${endpoint.ipv4PrefixLength}`,
-        IPv6Address: "",
+        IPv4Address: addressOf(endpoint, "ipv4"),
+        IPv6Address: addressOf(endpoint, "ipv6"),
       },
     ]),
   );
+}
+
+function addressOf({ addresses }: Endpoint, wanted: Family): string {
+  const found = addresses.find(({ family }) => family === wanted);
+  return found === undefined ? "" : `${found.address}/${found.prefixLength}`;
 }

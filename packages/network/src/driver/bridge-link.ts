@@ -9,6 +9,7 @@ import {
   changeLink,
   createBridge,
   deleteAddress,
+  deleteLink,
   dumpAddresses,
   dumpLinks,
   dumpRoutes,
@@ -19,9 +20,18 @@ import { writeProc, type ProcSys } from "../host/proc.ts";
 
 export interface BridgeSettings {
   readonly name: string;
-  readonly gateway: Ipv4;
-  readonly subnet: Subnet;
+  /** Its own address in each subnet: the gateway of the containers. */
+  readonly addresses: readonly { readonly gateway: Ipv4; readonly subnet: Subnet }[];
   readonly mtu: number;
+}
+
+/** @throws invalid-argument */
+export function checkBridgeName(name: string): void {
+  if (name.length === 0 || name.length > maxInterfaceNameLength || /[\s/:]/.test(name))
+    throw new EngineError(
+      "invalid-argument",
+      `invalid bridge name ${JSON.stringify(name)}: 1 to ${maxInterfaceNameLength} characters without space, slash and colon`,
+    );
 }
 
 /** The link of that name, or undefined. */
@@ -45,53 +55,64 @@ export function listPorts(route: NetlinkConnection, bridgeIndex: number): Link[]
 }
 
 /**
- * Makes the bridge, or takes the one that is there, and gives it its address.
+ * Makes the bridge, or takes the one that is there, and gives it its addresses. One that was made goes again when a step fails.
  * @returns its index.
  * @throws invalid-argument for a bad name, conflict when an interface of another kind has the name.
  */
 export function ensureBridge(route: NetlinkConnection, sys: ProcSys, settings: BridgeSettings): number {
   const { name } = settings;
-  if (name.length === 0 || name.length > maxInterfaceNameLength || /[\s/:]/.test(name))
-    throw new EngineError(
-      "invalid-argument",
-      `invalid bridge name ${JSON.stringify(name)}: 1 to ${maxInterfaceNameLength} characters without space, slash and colon`,
-    );
-  let link = findLink(route, name);
-  if (link === undefined) {
-    const mac = crypto.getRandomValues(new Uint8Array(6));
-    // Locally administered, unicast.
-    mac[0] = (mac[0]! & 0xfc) | 0x02;
-    route.send([createBridge({ name, mac, mtu: settings.mtu })]);
-    link = findLink(route, name);
+  checkBridgeName(name);
+  const before = findLink(route, name);
+  if (before !== undefined && before.kind !== "bridge")
+    throw new EngineError("conflict", `interface ${name} exists and is no bridge: choose another name for the bridge`);
+  if (before !== undefined) {
+    configureBridge(route, sys, settings, before.index);
+    return before.index;
   }
-  if (link === undefined) throw new EngineError("internal", `bridge ${name} vanished while it was set up`);
-  if (link.kind !== "bridge")
-    throw new EngineError(
-      "conflict",
-      `interface ${name} exists and is no bridge: choose another name for the default bridge`,
-    );
+  const mac = crypto.getRandomValues(new Uint8Array(6));
+  // Locally administered, unicast.
+  mac[0] = (mac[0]! & 0xfc) | 0x02;
+  route.send([createBridge({ name, mac, mtu: settings.mtu })]);
+  try {
+    const made = findLink(route, name);
+    if (made === undefined) throw new EngineError("internal", `bridge ${name} vanished while it was set up`);
+    configureBridge(route, sys, settings, made.index);
+    return made.index;
+  } catch (error) {
+    try {
+      route.send([deleteLink(name)], ["ENODEV"]);
+    } catch {
+      // The error that brought us here is the one to tell.
+    }
+    throw error;
+  }
+}
 
-  const { index } = link;
-  const wanted = { linkIndex: index, address: settings.gateway, prefixLength: settings.subnet.prefixLength };
+/** Its addresses, and how it takes part in the host's networks. */
+function configureBridge(route: NetlinkConnection, sys: ProcSys, settings: BridgeSettings, index: number): void {
+  const { name } = settings;
+  const wanted = settings.addresses.map(({ gateway, subnet }) => ({
+    linkIndex: index,
+    address: gateway,
+    prefixLength: subnet.prefixLength,
+    broadcast: broadcastOf(subnet),
+  }));
   const stale = decodeAddresses(route.send([dumpAddresses()])).filter(
-    (address) =>
-      address.linkIndex === index &&
-      (address.address !== wanted.address || address.prefixLength !== wanted.prefixLength),
+    ({ linkIndex, address, prefixLength }) =>
+      linkIndex === index && !wanted.some((own) => own.address === address && own.prefixLength === prefixLength),
   );
-  const withBroadcast = { ...wanted, broadcast: broadcastOf(settings.subnet) };
   // No IPv6 on an IPv4 network: neither link-local addresses nor router advertisements of containers reach the host.
   writeProc(sys, `/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, "1");
   route.send(
     [
       ...stale.map((address) => deleteAddress({ ...address, broadcast: address.address })),
-      addAddress(withBroadcast),
+      ...wanted.map(addAddress),
       changeLink(index, { mtu: settings.mtu, up: true }),
     ],
     ["EADDRNOTAVAIL"],
   );
   // 127.0.0.1:port from this host leaves by the bridge after its redirection; the rule set keeps others out.
   writeProc(sys, `/proc/sys/net/ipv4/conf/${name}/route_localnet`, "1");
-  return index;
 }
 
 /** MTU of the link of the default route; undefined without one. */

@@ -1,17 +1,9 @@
 /** A container's interface: a veth pair, one end a port of the bridge, the other in the container's namespace. */
-import type { Sys } from "@fathom/sys";
 import { EngineError } from "@fathom/base";
-import type { PreparedLink } from "../contract.ts";
-import { broadcastOf, type Ipv4, type Subnet } from "../ipam/ip.ts";
-import { NETLINK_ROUTE, NetlinkConnection, NetlinkError } from "../netlink/connection.ts";
+import type { JoinedLink } from "./driver.ts";
+import { NetlinkError, type NetlinkConnection } from "../netlink/connection.ts";
 import { decodeLinks } from "../netlink/route-decode.ts";
-import { addAddress, addDefaultRoute, changeLink, createVethPair, deleteLink, getLink } from "../netlink/route.ts";
-import { writeProc } from "../host/proc.ts";
-
-export type LinkSys = Pick<
-  Sys,
-  "openNetlink" | "netlinkTransact" | "close" | "withNetworkNamespace" | "open" | "read" | "write"
->;
+import { changeLink, createVethPair, deleteLink, getLink } from "../netlink/route.ts";
 
 export interface LinkSettings {
   readonly bridgeIndex: number;
@@ -20,14 +12,6 @@ export interface LinkSettings {
   readonly hairpin: boolean;
   /** Ports of the bridge do not see each other. */
   readonly isolated: boolean;
-}
-
-export interface AddressSettings {
-  readonly mac: Uint8Array;
-  readonly address: Ipv4;
-  readonly subnet: Subnet;
-  /** Default route; absent for none. */
-  readonly gateway?: Ipv4;
 }
 
 const nameAttempts = 8;
@@ -41,12 +25,12 @@ function randomName(): string {
  * Makes the pair: both ends exist and are wired, the container's end is down and has no address. It needs to know neither address nor container, so it may be done in advance for a namespace.
  * @throws NetlinkError; nothing is left then.
  */
-export function prepareLink(
+export function makePair(
   route: NetlinkConnection,
   settings: LinkSettings,
   namespaceFd: number,
   interfaceName: string,
-): PreparedLink {
+): JoinedLink {
   for (let attempt = 1; ; attempt++) {
     const name = randomName();
     const peer = { name: interfaceName, namespaceFd };
@@ -66,7 +50,7 @@ export function prepareLink(
       const link = decodeLinks(answers)[0];
       if (link === undefined || link.peerIndex === 0)
         throw new EngineError("internal", `interface ${name} vanished while it was set up`);
-      return { hostInterface: name, peerIndex: link.peerIndex, interfaceName };
+      return { hostInterface: name, index: link.peerIndex };
     } catch (error) {
       // EEXIST may be either name: the host's is random, so another try tells; the container's stays.
       const taken = error instanceof NetlinkError && error.errnoName === "EEXIST";
@@ -74,35 +58,6 @@ export function prepareLink(
       if (!taken || attempt === nameAttempts) throw error;
     }
   }
-}
-
-/** Gives the container's end its addresses and brings it up, with lo. */
-export function configureLink(sys: LinkSys, namespaceFd: number, link: PreparedLink, settings: AddressSettings): void {
-  // As Docker does on a network without IPv6. Before the link comes up, or it would get a link-local address.
-  sys.withNetworkNamespace(namespaceFd, () =>
-    writeProc(sys, `/proc/sys/net/ipv6/conf/${link.interfaceName}/disable_ipv6`, "1"),
-  );
-  using inside = new NetlinkConnection(sys, NETLINK_ROUTE, namespaceFd);
-  const assignment = {
-    linkIndex: link.peerIndex,
-    address: settings.address,
-    prefixLength: settings.subnet.prefixLength,
-    broadcast: broadcastOf(settings.subnet),
-  };
-  inside.send([
-    changeLink(loopbackIndex, { up: true }),
-    changeLink(link.peerIndex, { mac: settings.mac, up: true }),
-    addAddress(assignment),
-    ...(settings.gateway === undefined ? [] : [addDefaultRoute(link.peerIndex, settings.gateway)]),
-  ]);
-}
-
-/** The loopback link is the first of every namespace. */
-const loopbackIndex = 1;
-
-export function bringLoopbackUp(sys: LinkSys, namespaceFd: number): void {
-  using inside = new NetlinkConnection(sys, NETLINK_ROUTE, namespaceFd);
-  inside.send([changeLink(loopbackIndex, { up: true })]);
 }
 
 /**

@@ -21,8 +21,9 @@ import {
 } from "../netlink/nftables.ts";
 import {
   guardChainName,
+  networkElements,
   portElements,
-  tableFor,
+  ruleTable,
   wholeTable,
   type FirewallNetwork,
   type PublishedPort,
@@ -34,9 +35,9 @@ export class Firewall implements Disposable {
   readonly #logger: Logger;
   #guarded = false;
 
-  constructor(sys: NetlinkSys, bridgeName: string, logger: Logger) {
+  constructor(sys: NetlinkSys, table: string, logger: Logger) {
     this.#connection = new NetlinkConnection(sys, NETLINK_NETFILTER);
-    this.#table = tableFor(bridgeName);
+    this.#table = ruleTable(table);
     this.#logger = logger;
   }
 
@@ -117,6 +118,25 @@ export class Firewall implements Disposable {
         }
       }
     }
+  }
+
+  /** In one step. `from` and `to` are the same ports of the host, for another container. */
+  movePorts(from: readonly PublishedPort[], to: readonly PublishedPort[]): void {
+    if (from.length + to.length === 0) return;
+    this.#apply([...portElements(this.#table, from, false), ...portElements(this.#table, to, true)]);
+    const udp = from.filter(({ protocol }) => protocol === "udp");
+    this.#forgetFlows(
+      [...new Set(udp.map((port) => port.containerAddress))].map((address) => ({ kind: "from-container", address })),
+    );
+    this.#forgetFlows(udp.map((port) => ({ kind: "to-port", port: port.hostPort })));
+  }
+
+  addNetwork(network: FirewallNetwork): void {
+    this.#apply(networkElements(this.#table, [network], true));
+  }
+
+  removeNetwork(network: FirewallNetwork): void {
+    this.#apply(networkElements(this.#table, [network], false));
   }
 
   /** Takes the table away. */

@@ -57,9 +57,8 @@ export interface PublishedPort {
   readonly containerPort: number;
 }
 
-/** One table a bridge name, so that two engines on one host do not replace each other's. */
-export function tableFor(bridgeName: string): TableReference {
-  return { family: NFPROTO_IPV4, name: bridgeName === "fathom0" ? "fathom" : `fathom-${bridgeName}` };
+export function ruleTable(name: string): TableReference {
+  return { family: NFPROTO_IPV4, name };
 }
 
 const sets = {
@@ -230,7 +229,7 @@ export function wholeTable(
     rule("to-container", "everything else, other networks too", drop),
 
     ...(guarded ? guardChain(table) : []),
-    ...networkElements(table, networks),
+    ...networkElements(table, networks, true),
     ...portElements(table, ports, true),
   ];
 }
@@ -254,19 +253,24 @@ function guardChain(table: TableReference): NetlinkRequest[] {
   ];
 }
 
-/** What the rules know of networks. */
-function networkElements(table: TableReference, networks: readonly FirewallNetwork[]): NetlinkRequest[] {
+/** What the rules know of networks: adds or removes it. */
+export function networkElements(
+  table: TableReference,
+  networks: readonly FirewallNetwork[],
+  add: boolean,
+): NetlinkRequest[] {
+  const change = add ? addElements : deleteElements;
   const single = (list: readonly FirewallNetwork[]): SetElement[] =>
     list.map((network) => ({ key: interfaceKey(network.bridge) }));
   const pair = (list: readonly FirewallNetwork[]): SetElement[] =>
     list.map(({ bridge }) => ({ key: Uint8Array.of(...interfaceKey(bridge), ...interfaceKey(bridge)) }));
-  const add = (set: SetDefinition, elements: readonly SetElement[]) => addElements(table, set.name, elements);
+  const of = (set: SetDefinition, elements: readonly SetElement[]) => change(table, set.name, elements);
   return [
-    ...add(sets.bridges, single(networks)),
-    ...add(sets.same, pair(networks)),
-    ...add(sets.open, pair(networks.filter((network) => network.interContainer))),
-    ...add(sets.masqueraded, single(networks.filter((network) => network.masquerade && !network.internal))),
-    ...add(sets.internal, single(networks.filter((network) => network.internal))),
+    ...of(sets.bridges, single(networks)),
+    ...of(sets.same, pair(networks)),
+    ...of(sets.open, pair(networks.filter((network) => network.interContainer))),
+    ...of(sets.masqueraded, single(networks.filter((network) => network.masquerade && !network.internal))),
+    ...of(sets.internal, single(networks.filter((network) => network.internal))),
   ];
 }
 

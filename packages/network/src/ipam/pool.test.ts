@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { formatIpv4, formatSubnet, parseCidr, parseIpv4 } from "./ip.ts";
-import { AddressPool, chooseSubnet, defaultAddressPools } from "./pool.ts";
+import { Ipv4Pool, chooseSubnet, defaultAddressPools } from "./pool.ts";
 
 const subnet = (text: string) => parseCidr(text)!.subnet;
 const address = (text: string): number => parseIpv4(text)!;
@@ -25,8 +25,7 @@ describe("subnets", () => {
 
 describe("addresses", () => {
   let now = 0;
-  const pool = (text = "172.17.0.0/16"): AddressPool =>
-    new AddressPool(subnet(text), subnet(text).address + 1, () => now);
+  const pool = (text = "172.17.0.0/16"): Ipv4Pool => new Ipv4Pool(subnet(text), subnet(text).address + 1, () => now);
 
   test("from the lowest up, the gateway left out", () => {
     const addresses = pool();

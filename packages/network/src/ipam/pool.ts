@@ -1,9 +1,10 @@
-/** Address management: a free subnet for a network, a free address for an endpoint. */
+/** The addresses of one IPv4 subnet, and Docker's default pools that subnets come from. */
 import { EngineError } from "@fathom/base";
+import type { AddressPoolSettings } from "../contract.ts";
 import { broadcastOf, contains, formatIpv4, formatSubnet, overlaps, parseCidr, type Ipv4, type Subnet } from "./ip.ts";
 
 /** Docker's default pools, in the order in which they are tried. */
-export const defaultAddressPools: readonly { readonly base: string; readonly size: number }[] = [
+export const defaultAddressPools: readonly AddressPoolSettings[] = [
   { base: "172.17.0.0/16", size: 16 },
   { base: "172.18.0.0/16", size: 16 },
   { base: "172.19.0.0/16", size: 16 },
@@ -17,10 +18,7 @@ export const defaultAddressPools: readonly { readonly base: string; readonly siz
  * The first subnet of the pools that touches nothing in `used`: other networks' subnets and destinations of the host's routes.
  * @throws resource-exhausted when every pool is used up.
  */
-export function chooseSubnet(
-  pools: readonly { readonly base: string; readonly size: number }[],
-  used: readonly Subnet[],
-): Subnet {
+export function chooseSubnet(pools: readonly AddressPoolSettings[], used: readonly Subnet[]): Subnet {
   for (const pool of pools) {
     const base = parseCidr(pool.base)?.subnet;
     if (base === undefined || pool.size < base.prefixLength || pool.size > 30)
@@ -39,7 +37,7 @@ export function chooseSubnet(
 const restMs = 2000;
 
 /** The addresses of one subnet. The lowest free one is given, but one just given back only when no other is left. */
-export class AddressPool {
+export class Ipv4Pool {
   readonly subnet: Subnet;
   readonly gateway: Ipv4;
   readonly #taken = new Set<Ipv4>();

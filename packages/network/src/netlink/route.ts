@@ -243,16 +243,20 @@ export function dumpAddresses(): NetlinkRequest {
 
 /** The default route through a gateway on a link. */
 export function addDefaultRoute(linkIndex: number, gateway: Ipv4): NetlinkRequest {
+  return defaultRoute(linkIndex, gateway, NLM_F_CREATE | NLM_F_EXCL, "add");
+}
+
+/** The same in place of the one that there is, by whichever link. */
+export function replaceDefaultRoute(linkIndex: number, gateway: Ipv4): NetlinkRequest {
+  return defaultRoute(linkIndex, gateway, NLM_F_CREATE | NLM_F_REPLACE, "replace");
+}
+
+function defaultRoute(linkIndex: number, gateway: Ipv4, flags: number, verb: string): NetlinkRequest {
   const payload = routeHeader(new PayloadWriter(), AF_INET, RT_TABLE_MAIN)
     .attribute(RTA_GATEWAY, ipv4Bytes(gateway))
     .attributeU32(RTA_OIF, linkIndex)
     .finish();
-  return {
-    type: RTM_NEWROUTE,
-    flags: NLM_F_CREATE | NLM_F_EXCL,
-    payload,
-    action: `add default route through ${formatIpv4(gateway)}`,
-  };
+  return { type: RTM_NEWROUTE, flags, payload, action: `${verb} default route through ${formatIpv4(gateway)}` };
 }
 
 export function dumpRoutes(): NetlinkRequest {

@@ -32,8 +32,8 @@ function fakeHost(refuse: Readonly<Record<string, string>> = {}, ipv6 = true) {
 const range = { first: 32768, last: 32771, excluded: new Set([32769]) };
 function make(refuse: Readonly<Record<string, string>> = {}, ipv6 = true) {
   const { open, reserver } = fakeHost(refuse, ipv6);
-  const allocator = new PortAllocator(reserver, () => range, "0.0.0.0");
-  const allocate = (...requests: PortRequest[]) => allocator.allocate(requests, "172.17.0.2");
+  const allocator = new PortAllocator(reserver, () => range);
+  const allocate = (...requests: PortRequest[]) => allocator.allocate(requests, "172.17.0.2", "0.0.0.0");
   return { open, allocator, allocate };
 }
 const shown = (lease: { bindings: readonly { hostIp: string; hostPort: number; containerPort: number }[] }): string[] =>

@@ -74,23 +74,21 @@ export class PortAllocator {
   readonly #lastGiven = new Map<string, number>();
   readonly #reserver: Reserver;
   readonly #ephemeral: () => EphemeralRange;
-  readonly #defaultAddress: string;
 
-  constructor(reserver: Reserver, ephemeral: () => EphemeralRange, defaultAddress: string) {
+  constructor(reserver: Reserver, ephemeral: () => EphemeralRange) {
     this.#reserver = reserver;
     this.#ephemeral = ephemeral;
-    this.#defaultAddress = defaultAddress;
   }
 
   /**
-   * All requests or none. `containerAddress` is where the ports lead, for those that the engine forwards itself.
+   * All requests or none. `containerAddress` is where the ports lead, for those that the engine forwards itself; `bindAddress` is for requests without an address.
    * @throws EngineError conflict "Bind for 0.0.0.0:80 failed: port is already allocated", "all ports are allocated", or
    * "failed to bind host port 0.0.0.0:80/tcp: address already in use".
    */
-  allocate(requests: readonly PortRequest[], containerAddress: string): PortLease {
+  allocate(requests: readonly PortRequest[], containerAddress: string, bindAddress: string): PortLease {
     const lease = new Lease(this.#taken);
     try {
-      for (const group of this.#groups(requests)) this.#allocateGroup(group, containerAddress, lease);
+      for (const group of this.#groups(requests, bindAddress)) this.#allocateGroup(group, containerAddress, lease);
       return lease;
     } catch (error) {
       lease[Symbol.dispose]();
@@ -152,7 +150,7 @@ export class PortAllocator {
   }
 
   /** Requests that differ in the host address alone go together; exact ports come before ranges that may hold them. */
-  #groups(requests: readonly PortRequest[]): Group[] {
+  #groups(requests: readonly PortRequest[], bindAddress: string): Group[] {
     const groups = new Map<string, Group>();
     for (const request of requests) {
       const key = `${request.containerPort}/${request.protocol} ${request.hostPortFirst}-${request.hostPortLast}`;
@@ -161,7 +159,7 @@ export class PortAllocator {
         const { protocol, containerPort, hostPortFirst: first, hostPortLast: last } = request;
         groups.set(key, (group = { protocol, containerPort, first, last, addresses: [] }));
       }
-      group.addresses.push(...this.#addressesOf(request.hostIp));
+      group.addresses.push(...this.#addressesOf(request.hostIp, bindAddress));
     }
     const isRange = (group: Group): boolean => group.first === 0 || group.first !== group.last;
     return [...groups.values()].sort(
@@ -173,8 +171,8 @@ export class PortAllocator {
     );
   }
 
-  #addressesOf(hostIp: string): string[] {
-    const address = hostIp === "" ? this.#defaultAddress : hostIp;
+  #addressesOf(hostIp: string, bindAddress: string): string[] {
+    const address = hostIp === "" ? bindAddress : hostIp;
     if (familyOf(address) === 6) return this.#reserver.ipv6 ? [canonicalIpv6(address)] : [];
     return hostIp === "" && address === anyIpv4 && this.#reserver.ipv6 ? [anyIpv4, anyIpv6] : [address];
   }

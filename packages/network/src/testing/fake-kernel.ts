@@ -10,12 +10,15 @@ import {
   NLM_F_DUMP,
   PayloadWriter,
   readText,
+  readU32,
 } from "../netlink/message.ts";
-import type { NetworkSys } from "../manager.ts";
+import type { NetworkSys } from "../host/host-network.ts";
 
 const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
+const RTM_NEWROUTE = 24;
+const NFT_MSG_DELTABLE = 0x0a02;
 const NFT_MSG_NEWSETELEM = 0x0a0c;
 const NFT_MSG_DELSETELEM = 0x0a0e;
 const NLMSG_ERROR = 2;
@@ -26,8 +29,21 @@ const ENOENT = 2;
 const EIO = 5;
 const ENODEV = 19;
 
+export interface FakeLink {
+  readonly index: number;
+  readonly kind: string;
+  readonly master: number;
+  /** Name of a container's end of a pair; its index is that of the host's end and `peerOffset`. */
+  readonly peer?: string;
+}
+
 export class FakeKernel {
-  readonly links = new Map<string, { readonly index: number; readonly kind: string; readonly master: number }>();
+  readonly links = new Map<string, FakeLink>();
+  /** Where the default route of the containers' namespace leads: there is one for all of them. */
+  get defaultGateway(): string | undefined {
+    return this.#route?.gateway;
+  }
+  #route: { readonly gateway: string; readonly linkIndex: number } | undefined;
   readonly files = new Map<string, string>([
     ["/proc/sys/net/ipv4/ip_forward", "1\n"],
     ["/proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n"],
@@ -124,6 +140,14 @@ export class FakeKernel {
       }
       return 0;
     }
+    if (type === NFT_MSG_DELTABLE) this.elements.clear();
+    if (type === RTM_NEWROUTE && (flags & NLM_F_CREATE) !== 0) {
+      const attributes = decodeAttributes(payload.subarray(12));
+      const linkIndex = readU32(attributes.get(4)) ?? 0;
+      this.#route = { gateway: attributes.get(5)?.join(".") ?? "", linkIndex };
+    }
+    if (type === RTM_GETLINK && (flags & NLM_F_DUMP) === NLM_F_DUMP)
+      for (const [name, link] of this.links) answers.push(linkMessage(name, link, sequence));
     // The begin of a batch has the number of RTM_NEWLINK.
     if (payload.length < 16 || type < RTM_NEWLINK || type > RTM_GETLINK || (flags & NLM_F_DUMP) === NLM_F_DUMP)
       return 0;
@@ -131,36 +155,50 @@ export class FakeKernel {
     const index = new DataView(payload.buffer, payload.byteOffset).getUint32(4, true);
     const name = readText(attributes.get(3)) ?? [...this.links].find(([, link]) => link.index === index)?.[0] ?? "";
     if (type === RTM_NEWLINK && (flags & NLM_F_CREATE) !== 0) {
-      const kind = readText(decodeAttributes(attributes.get(18)!).get(1)) ?? "";
+      const info = decodeAttributes(attributes.get(18)!);
+      const kind = readText(info.get(1)) ?? "";
       const master = attributes.get(10)?.[0] ?? 0;
-      this.links.set(name, { index: this.#nextIndex++, kind, master });
+      const pair = decodeAttributes(info.get(2) ?? new Uint8Array()).get(1);
+      const peer = pair === undefined ? undefined : readText(decodeAttributes(pair.subarray(16)).get(3));
+      this.links.set(name, { index: this.#nextIndex++, kind, master, ...(peer === undefined ? {} : { peer }) });
       return 0;
     }
-    const link = this.links.get(name);
+    const ofPeer = [...this.links.values()].find(
+      (other) => other.peer !== undefined && (other.peer === name || other.index + peerOffset === index),
+    );
+    const link: FakeLink | undefined =
+      this.links.get(name) ?? (ofPeer === undefined ? undefined : { ...ofPeer, index: ofPeer.index + peerOffset });
     // The first link of every namespace is lo.
-    if (link === undefined) return index === 1 || index === peerIndex ? 0 : ENODEV;
-    if (type === RTM_DELLINK) this.links.delete(name);
+    if (link === undefined) return index === 1 ? 0 : ENODEV;
+    if (type === RTM_DELLINK) {
+      this.links.delete(name);
+      if (this.#route?.linkIndex === link.index + peerOffset) this.#route = undefined;
+    }
     const master = attributes.get(10)?.[0];
-    if (type === RTM_NEWLINK && master !== undefined) this.links.set(name, { ...link, master });
+    if (type === RTM_NEWLINK && master !== undefined && this.links.has(name)) this.links.set(name, { ...link, master });
     if (type === RTM_GETLINK) {
-      const writer = new PayloadWriter()
-        .u32(0)
-        .u32(link.index)
-        .u32(1)
-        .u32(0)
-        .attributeText(3, name)
-        .attributeU32(4, 1500)
-        .attributeU32(5, peerIndex)
-        .attributeU32(10, link.master)
-        .nest(18, (info) => info.attributeText(1, link.kind), false);
-      answers.push(encodeMessages([{ type: RTM_NEWLINK, flags: 0, payload: writer.finish() }], sequence));
+      answers.push(linkMessage(name, link, sequence));
     }
     return 0;
   }
 }
 
-/** Index of every container's end of a pair. */
-const peerIndex = 77;
+/** From the index of a pair's host end to that of its container's end. */
+const peerOffset = 1000;
+
+function linkMessage(name: string, link: FakeLink, sequence: number): Uint8Array {
+  const writer = new PayloadWriter()
+    .u32(0)
+    .u32(link.index)
+    .u32(1)
+    .u32(0)
+    .attributeText(3, name)
+    .attributeU32(4, 1500)
+    .attributeU32(5, link.index + peerOffset)
+    .attributeU32(10, link.master)
+    .nest(18, (info) => info.attributeText(1, link.kind), false);
+  return encodeMessages([{ type: RTM_NEWLINK, flags: 0, payload: writer.finish() }], sequence);
+}
 
 function acknowledgement(sequence: number, errno: number): Uint8Array {
   const payload = new PayloadWriter()

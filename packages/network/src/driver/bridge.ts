@@ -1,0 +1,177 @@
+/** Networks over a Linux bridge on this host. */
+import { EngineError, type Logger } from "@fathom/base";
+import type { Endpoint, NetworkInfo, NetworkSettings, PreparedLink } from "../contract.ts";
+import type { FirewallNetwork } from "../firewall/ruleset.ts";
+import { filtersBridgedPackets } from "../host/host-settings.ts";
+import type { ProcSys } from "../host/proc.ts";
+import { macFromIpv4, parseCidr, parseIpv4 } from "../ipam/ip.ts";
+import type { NetlinkConnection } from "../netlink/connection.ts";
+import { deleteLink } from "../netlink/route.ts";
+import {
+  checkBridgeName,
+  defaultRouteMtu,
+  ensureBridge,
+  findLink,
+  listRoutes,
+  type BridgeSettings,
+} from "./bridge-link.ts";
+import type { DriverNetwork, EndpointDraft, JoinedLink, JoinRequest, NetworkDriver, Publishing } from "./driver.ts";
+import { cleanLinks, LeavingLinks } from "./leftover-links.ts";
+import { makePair, removeLink, type LinkSettings } from "./veth.ts";
+
+/** What every network of the driver works with; the manager's. */
+export interface BridgeHost {
+  readonly sys: ProcSys;
+  readonly route: NetlinkConnection;
+  readonly logger: Logger;
+}
+
+/** Docker's names. */
+export const bridgeOptions = {
+  name: "com.docker.network.bridge.name",
+  openBetween: "com.docker.network.bridge.enable_icc",
+  masquerade: "com.docker.network.bridge.enable_ip_masquerade",
+  bindAddress: "com.docker.network.bridge.host_binding_ipv4",
+  mtu: "com.docker.network.driver.mtu",
+  /** Says nothing to the driver. */
+  isDefault: "com.docker.network.bridge.default_bridge",
+} as const;
+
+const usualMtu = 1500;
+
+interface Options {
+  readonly bridge: string;
+  readonly openBetween: boolean;
+  readonly masquerade: boolean;
+  readonly bindAddress: string;
+  /** 0 for that of the default route. */
+  readonly mtu: number;
+}
+
+function optionsOf(id: string, options: Readonly<Record<string, string>>): Options {
+  return {
+    bridge: options[bridgeOptions.name] ?? `br-${id.slice(0, 12)}`,
+    openBetween: options[bridgeOptions.openBetween] !== "false",
+    masquerade: options[bridgeOptions.masquerade] !== "false",
+    bindAddress: options[bridgeOptions.bindAddress] ?? "0.0.0.0",
+    mtu: Number(options[bridgeOptions.mtu] ?? 0),
+  };
+}
+
+export function createBridgeDriver(host: BridgeHost): NetworkDriver {
+  const routeMtu = (): number => defaultRouteMtu(host.route, listRoutes(host.route)) ?? usualMtu;
+  return {
+    name: "bridge",
+    capabilities: { endpoints: true },
+    options: (id: string, { options }: NetworkSettings) => {
+      const { bridge, mtu } = optionsOf(id, options);
+      checkBridgeName(bridge);
+      if (!Number.isInteger(mtu) || mtu < 0 || mtu > 65535)
+        throw new EngineError("invalid-argument", `invalid mtu ${JSON.stringify(options[bridgeOptions.mtu])}`);
+      // "0" asks for the default route's; the row says which that is.
+      return options[bridgeOptions.mtu] === "0" ? { ...options, [bridgeOptions.mtu]: String(routeMtu()) } : options;
+    },
+    hostInterface: ({ id, options }) => optionsOf(id, options).bridge,
+    open: async (network) => {
+      const options = optionsOf(network.id, network.options);
+      return new BridgeNetwork(host, network, { ...options, mtu: options.mtu > 0 ? options.mtu : routeMtu() });
+    },
+  };
+}
+
+class BridgeNetwork implements DriverNetwork {
+  readonly rules: FirewallNetwork;
+  readonly publishing: Publishing;
+  readonly #host: BridgeHost;
+  readonly #id: string;
+  readonly #bridge: BridgeSettings;
+  #link: LinkSettings;
+  #leaving: LeavingLinks;
+  /** Host ends of pairs that wait for their container. */
+  readonly #prepared = new Set<string>();
+
+  constructor(host: BridgeHost, network: NetworkInfo, options: Options) {
+    this.#host = host;
+    this.#id = network.id;
+    const addresses = network.pools.flatMap(({ subnet, gateway }) => {
+      const [parsed, address] = [parseCidr(subnet), parseIpv4(gateway)];
+      return parsed === undefined || address === undefined ? [] : [{ subnet: parsed.subnet, gateway: address }];
+    });
+    this.#bridge = { name: options.bridge, addresses, mtu: options.mtu };
+    this.rules = {
+      bridge: options.bridge,
+      interContainer: options.openBetween,
+      masquerade: options.masquerade,
+      internal: network.internal,
+    };
+    this.publishing = { kind: "rules", bindAddress: options.bindAddress };
+    // With this on, bridged packets pass the rule set. A redirected one may then have to leave by the port that it came in by, and the rule
+    // set keeps containers apart; with it off, the bridge does.
+    const filtered = filtersBridgedPackets(host.sys);
+    // The last step that can fail.
+    const bridgeIndex = ensureBridge(host.route, host.sys, this.#bridge);
+    this.#link = { bridgeIndex, mtu: options.mtu, hairpin: filtered, isolated: !options.openBetween && !filtered };
+    this.#leaving = new LeavingLinks(host.route, bridgeIndex, host.logger);
+  }
+
+  /** Makes the bridge anew when someone else took it away, with the containers that were plugged into it. */
+  repair(hostInterfaces: () => readonly string[]): void {
+    const { route, sys, logger } = this.#host;
+    if (findLink(route, this.#bridge.name)?.index === this.#link.bridgeIndex) return;
+    logger.warn("the bridge of this engine was removed by someone else and is put back", { bridge: this.#bridge.name });
+    const bridgeIndex = ensureBridge(route, sys, this.#bridge);
+    this.#leaving.sweep();
+    this.#link = { ...this.#link, bridgeIndex };
+    this.#leaving = new LeavingLinks(route, bridgeIndex, logger);
+    this.clean(hostInterfaces());
+  }
+
+  async createEndpoint({ addresses }: EndpointDraft): Promise<{ readonly macAddress: Uint8Array }> {
+    const [address] = addresses.flatMap(({ address: text }) => parseIpv4(text) ?? []);
+    if (address === undefined) throw new EngineError("internal", "an endpoint of a bridge has no IPv4 address");
+    return { macAddress: macFromIpv4(address) };
+  }
+
+  async join({ namespaceFd, interfaceName, prepared }: JoinRequest): Promise<JoinedLink> {
+    if (prepared !== undefined) {
+      this.#prepared.delete(prepared.hostInterface);
+      return prepared;
+    }
+    return makePair(this.#host.route, this.#link, namespaceFd, interfaceName);
+  }
+
+  async leave({ hostInterface }: Pick<Endpoint, "hostInterface">, namespace: "ends" | "stays"): Promise<void> {
+    if (namespace === "ends") return this.#leaving.add(hostInterface);
+    try {
+      removeLink(this.#host.route, hostInterface);
+    } catch (error) {
+      // It is tried again in a moment.
+      this.#leaving.add(hostInterface);
+      throw error;
+    }
+  }
+
+  /** An endpoint is its link alone. */
+  async deleteEndpoint(): Promise<void> {}
+
+  readonly prepareLink = (namespaceFd: number, interfaceName: string): PreparedLink => {
+    const pair = makePair(this.#host.route, this.#link, namespaceFd, interfaceName);
+    this.#prepared.add(pair.hostInterface);
+    return { ...pair, networkId: this.#id, interfaceName };
+  };
+
+  clean(hostInterfaces: readonly string[]): void {
+    const { route, logger } = this.#host;
+    for (const name of this.#prepared) if (findLink(route, name) === undefined) this.#prepared.delete(name);
+    cleanLinks(route, this.#link, new Set([...hostInterfaces, ...this.#prepared]), logger);
+  }
+
+  async remove(): Promise<void> {
+    this.#leaving.sweep();
+    this.#host.route.send([deleteLink(this.#link.bridgeIndex)], ["ENODEV"]);
+  }
+
+  [Symbol.dispose](): void {
+    this.#leaving.sweep();
+  }
+}

@@ -1,0 +1,114 @@
+/** The rules of this host as long as the daemon runs: whole again when others took them away, absent where the kernel cannot do it. */
+import { EngineError, messageOf, type Logger } from "@fathom/base";
+import type { NetlinkSys } from "../netlink/connection.ts";
+import { Firewall } from "./firewall.ts";
+import type { FirewallNetwork, PublishedPort } from "./ruleset.ts";
+
+/** What the rules should say at this moment. */
+export interface FirewallContents {
+  readonly networks: readonly FirewallNetwork[];
+  readonly ports: readonly PublishedPort[];
+}
+
+export interface HostFirewallOptions {
+  readonly sys: NetlinkSys;
+  readonly table: string;
+  readonly contents: () => FirewallContents;
+  readonly logger: Logger;
+}
+
+export class HostFirewall implements Disposable {
+  readonly #options: HostFirewallOptions;
+  /** Absent where the kernel cannot do it; then `#problem` says why. */
+  #firewall: Firewall | undefined;
+  #problem = "";
+  /** A removal failed: the table may say more than it should. */
+  #stale = false;
+
+  constructor(options: HostFirewallOptions) {
+    this.#options = options;
+  }
+
+  /** Puts the whole table in place of an older one. Never throws. @returns warnings */
+  install(forwardingTurnedOn: boolean): readonly string[] {
+    this[Symbol.dispose]();
+    const { sys, table, logger } = this.#options;
+    let firewall: Firewall | undefined;
+    try {
+      firewall = new Firewall(sys, table, logger);
+      const warnings = this.#write(firewall, forwardingTurnedOn);
+      this.#firewall = firewall;
+      return warnings;
+    } catch (error) {
+      firewall?.[Symbol.dispose]();
+      this.#problem = messageOf(error);
+      return [
+        `no firewall rules: containers reach nothing outside and no port can be published (nf_tables with nat, masq, ct and fib is needed: ${this.#problem})`,
+      ];
+    }
+  }
+
+  #write(firewall: Firewall, forwardingTurnedOn: boolean): readonly string[] {
+    const { networks, ports } = this.#options.contents();
+    const { warnings } = firewall.install(networks, ports, forwardingTurnedOn);
+    this.#stale = false;
+    return warnings;
+  }
+
+  /** Puts the table back when someone else took it away, or a removal from it failed. */
+  repair(): void {
+    const firewall = this.#firewall;
+    if (firewall === undefined) return;
+    const isThere = firewall.isInstalled();
+    if (isThere && !this.#stale) return;
+    if (!isThere)
+      this.#options.logger.warn("the nf_tables table of this engine was removed by someone else and is put back");
+    this.#write(firewall, false);
+  }
+
+  /** @throws unavailable with the reason where no port can be published */
+  mustPublish(): void {
+    if (this.#firewall === undefined)
+      throw new EngineError("unavailable", `ports cannot be published: ${this.#problem}`);
+  }
+
+  addPorts(ports: readonly PublishedPort[]): void {
+    this.#firewall?.addPorts(ports);
+  }
+
+  removePorts(ports: readonly PublishedPort[]): void {
+    this.#removal((firewall) => firewall.removePorts(ports));
+  }
+
+  /** Another container answers from the next packet on: never both, never none. */
+  movePorts(from: readonly PublishedPort[], to: readonly PublishedPort[]): void {
+    this.#firewall?.movePorts(from, to);
+  }
+
+  addNetwork(network: FirewallNetwork): void {
+    this.#firewall?.addNetwork(network);
+  }
+
+  removeNetwork(network: FirewallNetwork): void {
+    this.#removal((firewall) => firewall.removeNetwork(network));
+  }
+
+  #removal(action: (firewall: Firewall) => void): void {
+    if (this.#firewall === undefined) return;
+    try {
+      action(this.#firewall);
+    } catch (error) {
+      this.#stale = true;
+      throw error;
+    }
+  }
+
+  uninstall(): void {
+    this.#firewall?.uninstall();
+  }
+
+  [Symbol.dispose](): void {
+    this.#firewall?.[Symbol.dispose]();
+    this.#firewall = undefined;
+  }
+}

@@ -1,0 +1,85 @@
+/** What all networks of this host share: the netlink socket, the rules, published ports, forwarding, and the drivers that work with them. */
+import { EngineError, type Clock, type Logger } from "@fathom/base";
+import type { Sys } from "@fathom/sys";
+import type { NetworkConfig } from "../contract.ts";
+import { createBridgeDriver } from "../driver/bridge.ts";
+import type { NetworkDriver } from "../driver/driver.ts";
+import { createNamespaceDriver } from "../driver/namespace-drivers.ts";
+import { HostFirewall, type FirewallContents } from "../firewall/host-firewall.ts";
+import { NETLINK_ROUTE, NetlinkConnection } from "../netlink/connection.ts";
+import { ForwarderKeeper } from "../ports/forwarder-keeper.ts";
+import type { Forwarders } from "../ports/forwarders.ts";
+import { PortAllocator } from "../ports/port-allocator.ts";
+import { PortPublisher } from "../ports/publisher.ts";
+import { createReserver } from "../ports/reserver.ts";
+import { ephemeralRange, hasIpv6, setForwarding } from "./host-settings.ts";
+
+export type NetworkSys = Pick<
+  Sys,
+  | "openNetlink"
+  | "netlinkTransact"
+  | "withNetworkNamespace"
+  | "reservePort"
+  | "listenPort"
+  | "open"
+  | "read"
+  | "write"
+  | "close"
+>;
+
+export interface HostNetworkOptions {
+  readonly sys: NetworkSys;
+  readonly config: Pick<NetworkConfig, "ipForward" | "userlandProxy" | "ruleTable">;
+  readonly forwarders: Forwarders | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** What the rules should say. */
+  readonly contents: () => FirewallContents;
+}
+
+export class HostNetwork implements Disposable {
+  readonly sys: NetworkSys;
+  readonly route: NetlinkConnection;
+  readonly firewall: HostFirewall;
+  readonly publisher: PortPublisher;
+  /** The engine itself has just turned IP forwarding on. */
+  readonly forwardingTurnedOn: boolean;
+  /** Of the set-up, for the log. */
+  readonly warnings: readonly string[];
+  readonly #drivers: readonly NetworkDriver[];
+
+  constructor({ sys, config, forwarders, clock, logger, contents }: HostNetworkOptions) {
+    const forwarding = setForwarding(sys, config.ipForward);
+    this.sys = sys;
+    this.forwardingTurnedOn = forwarding.turnedOn;
+    this.warnings = forwarding.warnings;
+    this.route = new NetlinkConnection(sys, NETLINK_ROUTE);
+    this.firewall = new HostFirewall({ sys, table: config.ruleTable, contents, logger });
+    const ipv6 = forwarders !== undefined && config.userlandProxy && hasIpv6(sys);
+    this.publisher = new PortPublisher({
+      ports: new PortAllocator(createReserver(sys, ipv6), () => ephemeralRange(sys)),
+      firewall: this.firewall,
+      forwarders,
+      keeper: forwarders === undefined ? undefined : new ForwarderKeeper(forwarders, clock, logger),
+      logger,
+    });
+    this.#drivers = [
+      createBridgeDriver({ sys, route: this.route, logger }),
+      createNamespaceDriver("host"),
+      createNamespaceDriver("null"),
+    ];
+  }
+
+  /** @throws invalid-argument for a driver that is not there */
+  driver(name: string): NetworkDriver {
+    const driver = this.#drivers.find((candidate) => candidate.name === name);
+    if (driver === undefined)
+      throw new EngineError("invalid-argument", `there is no network driver ${JSON.stringify(name)}`);
+    return driver;
+  }
+
+  [Symbol.dispose](): void {
+    this.firewall[Symbol.dispose]();
+    this.route.close();
+  }
+}

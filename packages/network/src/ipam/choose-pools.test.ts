@@ -1,0 +1,68 @@
+import { describe, expect, test } from "bun:test";
+import type { NetworkPool, NetworkPoolSettings } from "../contract.ts";
+import { choosePools } from "./choose-pools.ts";
+import { parseCidr } from "./ip.ts";
+import { defaultAddressPools } from "./pool.ts";
+
+const pool = (subnet: string, gateway: string): NetworkPool => ({ family: "ipv4", subnet, gateway });
+
+function choose(request: {
+  wanted?: NetworkPoolSettings[];
+  before?: NetworkPool[];
+  taken?: string[];
+  inUse?: boolean;
+}): string[] {
+  const { wanted = [], before = [], taken = [], inUse = false } = request;
+  const { pools, warnings } = choosePools({
+    name: "front",
+    wanted,
+    before,
+    inUse,
+    addressPools: defaultAddressPools,
+    taken: taken.map((text) => parseCidr(text)!.subnet),
+  });
+  return [...pools.map(({ subnet, gateway }) => `${gateway} ${subnet}`), ...warnings];
+}
+
+describe("the addresses of a network", () => {
+  test("a free subnet at first", () => {
+    expect(choose({ taken: ["172.17.0.0/24"] })).toEqual(["172.18.0.1 172.18.0.0/16"]);
+  });
+  test("the same at the next starts, all of them", () => {
+    const before = [pool("172.20.0.0/16", "172.20.0.1"), pool("10.1.0.0/24", "10.1.0.9")];
+    expect(choose({ before })).toEqual(["172.20.0.1 172.20.0.0/16", "10.1.0.9 10.1.0.0/24"]);
+  });
+  test("others when a route came up in them, unless containers run there", () => {
+    const options = { before: [pool("172.17.0.0/16", "172.17.0.1")], taken: ["172.17.9.0/24"] };
+    expect(choose(options)).toEqual([
+      "172.18.0.1 172.18.0.0/16",
+      "a route of this host to 172.17.9.0/24 overlaps the subnet 172.17.0.0/16 of the network front: another one is taken",
+    ]);
+    expect(choose({ ...options, inUse: true })).toEqual([
+      "172.17.0.1 172.17.0.0/16",
+      "a route of this host to 172.17.9.0/24 overlaps the subnet 172.17.0.0/16 of the network front, which stays because containers run in it",
+    ]);
+  });
+  test("as wanted, several too; an overlap is a warning", () => {
+    const wanted: NetworkPoolSettings[] = [
+      { family: "ipv4", subnet: "10.1.2.0/24", gateway: "10.1.2.3" },
+      { family: "ipv4", subnet: "10.9.0.0/16" },
+    ];
+    expect(choose({ wanted, before: [pool("172.17.0.0/16", "172.17.0.1")] })).toEqual([
+      "10.1.2.3 10.1.2.0/24",
+      "10.9.0.1 10.9.0.0/16",
+    ]);
+    expect(choose({ wanted: [wanted[0]!], taken: ["10.0.0.0/8"] })[1]).toBe(
+      "the subnet 10.1.2.0/24 of the network front overlaps a route of this host to 10.0.0.0/8",
+    );
+  });
+  test("what makes no sense is refused; a stored row of that kind is not used", () => {
+    for (const subnet of ["10.1.2.3/24", "10.1.2.0", "10.1.2.0/31", "x"])
+      expect(() => choose({ wanted: [{ family: "ipv4", subnet }] })).toThrow(`invalid subnet ${subnet}`);
+    expect(() => choose({ wanted: [{ family: "ipv4", subnet: "10.1.2.0/24", gateway: "10.1.3.1" }] })).toThrow(
+      "invalid gateway 10.1.3.1 of subnet 10.1.2.0/24",
+    );
+    expect(() => choose({ wanted: [{ family: "ipv6", subnet: "fd00::/64" }] })).toThrow("IPv6 are not supported yet");
+    expect(choose({ before: [pool("172.20.0.0/16", "10.0.0.1")] })).toEqual(["172.17.0.1 172.17.0.0/16"]);
+  });
+});

@@ -1,0 +1,135 @@
+/** Where the addresses of endpoints come from. The engine's own keeps them in memory; a plugin's would be another `Ipam`. */
+import { EngineError, type Clock } from "@fathom/base";
+import type { EndpointAddress, Family, NetworkPool } from "../contract.ts";
+import { contains, formatIpv4, parseCidr, parseIpv4, type Ipv4 } from "./ip.ts";
+import { Ipv4Pool } from "./pool.ts";
+
+export interface Ipam {
+  open(pool: NetworkPool): AddressPool;
+}
+
+/** The addresses of one subnet. */
+export interface AddressPool {
+  readonly family: Family;
+  readonly gateway: string;
+  contains(address: string): boolean;
+  /**
+   * The next free address, or the one asked for.
+   * @throws resource-exhausted when none is free, conflict when the one asked for is taken, invalid-argument when it is none of this subnet
+   */
+  request(holder: string, address?: string): Promise<EndpointAddress>;
+  /** Of a container that runs already. @throws as `request` */
+  take(address: string): void;
+  /** One that is free already is fine. */
+  release(address: string, holder: string): Promise<void>;
+}
+
+export function createIpam(clock: Clock): Ipam {
+  return { open: (pool) => new LocalPool(pool, clock) };
+}
+
+class LocalPool implements AddressPool {
+  readonly family = "ipv4";
+  readonly gateway: string;
+  readonly #pool: Ipv4Pool;
+
+  constructor({ subnet: text, gateway: of }: NetworkPool, clock: Clock) {
+    const parsed = parseCidr(text);
+    const gateway = parseIpv4(of);
+    if (parsed === undefined || gateway === undefined)
+      throw new EngineError("not-implemented", `addresses of ${text} cannot be given out: only IPv4 is supported`);
+    this.gateway = of;
+    this.#pool = new Ipv4Pool(parsed.subnet, gateway, () => clock.monotonicMs());
+  }
+
+  contains(address: string): boolean {
+    const number = parseIpv4(address);
+    return number !== undefined && contains(this.#pool.subnet, number);
+  }
+
+  async request(holder: string, address?: string): Promise<EndpointAddress> {
+    if (address === undefined) return this.#endpointAddress(this.#pool.allocate(holder));
+    this.take(address);
+    return this.#endpointAddress(parseIpv4(address)!);
+  }
+
+  take(address: string): void {
+    const number = parseIpv4(address);
+    if (number === undefined) throw new EngineError("invalid-argument", `invalid IPv4 address: ${address}`);
+    this.#pool.take(number);
+  }
+
+  async release(address: string, holder: string): Promise<void> {
+    const number = parseIpv4(address);
+    if (number !== undefined) this.#pool.release(number, holder);
+  }
+
+  #endpointAddress(address: Ipv4): EndpointAddress {
+    return { family: "ipv4", address: formatIpv4(address), prefixLength: this.#pool.subnet.prefixLength };
+  }
+}
+
+/** All pools of one network: an endpoint gets an address of each family that there is. */
+export class NetworkAddresses {
+  readonly #pools: readonly AddressPool[];
+
+  constructor(ipam: Ipam, pools: readonly NetworkPool[]) {
+    this.#pools = pools.map((pool) => ipam.open(pool));
+  }
+
+  /** All or none. `wanted`: addresses that the user chose, at most one of a family. */
+  async request(holder: string, wanted: readonly string[]): Promise<readonly EndpointAddress[]> {
+    const given: EndpointAddress[] = [];
+    try {
+      for (const family of new Set(this.#pools.map((pool) => pool.family)))
+        given.push(await this.#one(family, holder, wanted));
+      return given;
+    } catch (error) {
+      await this.release(given, holder);
+      throw error;
+    }
+  }
+
+  async #one(family: Family, holder: string, wanted: readonly string[]): Promise<EndpointAddress> {
+    const pools = this.#pools.filter((pool) => pool.family === family);
+    for (const address of wanted) {
+      const pool = pools.find((candidate) => candidate.contains(address));
+      if (pool !== undefined) return pool.request(holder, address);
+    }
+    let full: unknown;
+    for (const pool of pools)
+      try {
+        return await pool.request(holder);
+      } catch (error) {
+        // The next subnet may have a free one; the first one's words are the user's.
+        full ??= error;
+      }
+    throw full;
+  }
+
+  /** The gateway of each address: that of its own subnet. */
+  gatewaysOf(addresses: readonly EndpointAddress[]): Readonly<Partial<Record<Family, string>>> {
+    const gateways: Partial<Record<Family, string>> = {};
+    for (const { family, address } of addresses) {
+      const gateway = this.#poolOf(address)?.gateway;
+      if (gateway !== undefined) gateways[family] ??= gateway;
+    }
+    return gateways;
+  }
+
+  #poolOf(address: string): AddressPool | undefined {
+    return this.#pools.find((pool) => pool.contains(address));
+  }
+
+  /** An address of a container that runs already. @throws as `AddressPool.take` */
+  take({ address }: EndpointAddress): void {
+    const pool = this.#poolOf(address);
+    if (pool === undefined)
+      throw new EngineError("invalid-argument", `no configured subnet contains IP address ${address}`);
+    pool.take(address);
+  }
+
+  async release(addresses: readonly EndpointAddress[], holder: string): Promise<void> {
+    for (const { address } of addresses) await this.#poolOf(address)?.release(address, holder);
+  }
+}

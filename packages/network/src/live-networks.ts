@@ -1,0 +1,199 @@
+/** The networks of one run of the daemon: their rows, and what drivers made for them. */
+import { EngineError, formatRfc3339Nano, KeyedMutex, messageOf, randomId, type Clock } from "@fathom/base";
+import type { Endpoint, NetworkConfig, NetworkInfo, NetworkSettings, NetworkState } from "./contract.ts";
+import { findLink, listRoutes } from "./driver/bridge-link.ts";
+import type { NetworkDriver } from "./driver/driver.ts";
+import type { HostNetwork } from "./host/host-network.ts";
+import { choosePools, type ChosenPools } from "./ipam/choose-pools.ts";
+import { overlaps, parseCidr, type Subnet } from "./ipam/ip.ts";
+import { createIpam, NetworkAddresses, type Ipam } from "./ipam/ipam.ts";
+import { networkOfEndpoint, networkRow } from "./network-row.ts";
+import type { LiveNetwork } from "./sandbox/live-network.ts";
+
+export interface LiveNetworksOptions {
+  readonly host: HostNetwork;
+  readonly config: NetworkConfig;
+  readonly state: NetworkState;
+  readonly clock: Clock;
+}
+
+/** A network to be, with what is decided of it. */
+interface Plan {
+  readonly driver: NetworkDriver;
+  readonly row: NetworkInfo;
+  readonly warnings: readonly string[];
+}
+
+export class LiveNetworks {
+  readonly #options: LiveNetworksOptions;
+  readonly #ipam: Ipam;
+  readonly #byId = new Map<string, LiveNetwork>();
+  /** Networks are made and removed one after another: a name and a subnet are one network's. */
+  readonly #changes = new KeyedMutex();
+
+  constructor(options: LiveNetworksOptions) {
+    this.#options = options;
+    this.#ipam = createIpam(options.clock);
+  }
+
+  all(): readonly LiveNetwork[] {
+    return [...this.#byId.values()];
+  }
+
+  get(id: string): LiveNetwork | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** Those of the settings, then those of the rows. @throws where one of the settings cannot be made; another is a warning */
+  async openAll(known: readonly Endpoint[]): Promise<readonly string[]> {
+    const { host, config, state } = this.#options;
+    const warnings = this.#keepNetworksInUse(known);
+    for (const settings of config.networks) {
+      const before = state.networks().find(({ name }) => name === settings.name);
+      const inUse = known.some(({ networkId }) => networkId === before?.id);
+      const { driver, row, warnings: told } = this.#plan(settings, before, inUse, true);
+      warnings.push(...told);
+      if (JSON.stringify(before) !== JSON.stringify(row)) state.saveNetwork(row);
+      await this.#open(driver, row);
+    }
+    for (const row of state.networks()) {
+      if (this.#byId.has(row.id)) continue;
+      try {
+        await this.#open(host.driver(row.driver), row);
+      } catch (error) {
+        warnings.push(`the network ${row.name} cannot be used: ${messageOf(error)}`);
+      }
+    }
+    return warnings;
+  }
+
+  #plan(settings: NetworkSettings, before: NetworkInfo | undefined, inUse: boolean, builtin: boolean): Plan {
+    const { host, clock } = this.#options;
+    const driver = host.driver(settings.driver);
+    const id = before?.id ?? randomId();
+    const options = driver.options(id, settings);
+    const { pools, warnings } = this.#pools(driver, settings, { id, options, before, inUse });
+    const now = formatRfc3339Nano(clock.nowNs());
+    return { driver, warnings, row: networkRow(settings, { id, options, pools, builtin, before, now }) };
+  }
+
+  #pools(
+    driver: NetworkDriver,
+    { name, pools: wanted }: NetworkSettings,
+    {
+      id,
+      options,
+      before,
+      inUse,
+    }: Pick<NetworkInfo, "id" | "options"> & { readonly before: NetworkInfo | undefined; readonly inUse: boolean },
+  ): ChosenPools {
+    if (!driver.capabilities.endpoints) return { pools: [], warnings: [] };
+    const { route } = this.#options.host;
+    const own = driver.hostInterface({ id, options });
+    const ownIndex = own === undefined ? undefined : findLink(route, own)?.index;
+    const routed = listRoutes(route).filter(
+      ({ destination, linkIndex }) => destination.prefixLength > 0 && linkIndex !== ownIndex,
+    );
+    const taken = [...routed.map(({ destination }) => destination), ...this.#subnetsOfOthers(id)];
+    const { addressPools } = this.#options.config;
+    return choosePools({ name, wanted, before: before?.pools ?? [], inUse, addressPools, taken });
+  }
+
+  #subnetsOfOthers(id: string): Subnet[] {
+    const others = this.#options.state.networks().filter((network) => network.id !== id);
+    return others.flatMap(({ pools }) => pools.flatMap(({ subnet }) => parseCidr(subnet)?.subnet ?? []));
+  }
+
+  async #open(driver: NetworkDriver, info: NetworkInfo): Promise<LiveNetwork> {
+    const { capabilities } = driver;
+    const addresses = new NetworkAddresses(this.#ipam, info.pools);
+    const live = { info, capabilities, addresses, driven: await driver.open(info), connecting: 0 };
+    this.#byId.set(info.id, live);
+    return live;
+  }
+
+  /** What runs in a network that has no row keeps it: another one would give its addresses away, and take its links for leftovers. */
+  #keepNetworksInUse(known: readonly Endpoint[]): string[] {
+    const { config, state, clock } = this.#options;
+    const rows = state.networks();
+    return config.networks.flatMap(({ name, driver }) => {
+      const row = rows.find((candidate) => candidate.name === name);
+      if (known.some(({ networkId }) => networkId === row?.id)) return [];
+      const lost = known.find(
+        ({ networkId, networkName }) => networkName === name && rows.every(({ id }) => id !== networkId),
+      );
+      const found = lost === undefined ? undefined : networkOfEndpoint(lost, driver, formatRfc3339Nano(clock.nowNs()));
+      if (found === undefined) return [];
+      if (row !== undefined) state.removeNetwork(row.id);
+      state.saveNetwork(found);
+      return [
+        `the network ${name} ${found.id} was not in the database and is taken up from the containers that run in it`,
+      ];
+    });
+  }
+
+  create(settings: NetworkSettings): Promise<NetworkInfo> {
+    return this.#changes.run("", () => this.#create(settings));
+  }
+
+  async #create(settings: NetworkSettings): Promise<NetworkInfo> {
+    const { host, state } = this.#options;
+    if (state.networks().some(({ name }) => name === settings.name))
+      throw new EngineError("conflict", `network with name ${settings.name} already exists`);
+    for (const { subnet: text } of settings.pools) {
+      const subnet = parseCidr(text)?.subnet;
+      if (subnet !== undefined && this.#subnetsOfOthers("").some((other) => overlaps(other, subnet)))
+        throw new EngineError("conflict", `subnet ${text} overlaps that of another network`);
+    }
+    const { driver, row } = this.#plan(settings, undefined, false, false);
+
+    await using undo = new AsyncDisposableStack();
+    const { driven } = await this.#open(driver, row);
+    undo.defer(async () => {
+      this.#byId.delete(row.id);
+      await driven.remove();
+      driven[Symbol.dispose]();
+    });
+    const { rules } = driven;
+    if (rules !== undefined) {
+      undo.defer(() => host.firewall.removeNetwork(rules));
+      host.firewall.addNetwork(rules);
+    }
+    state.saveNetwork(row);
+    undo.move();
+    return row;
+  }
+
+  /** @param hasEndpoints Whether containers are connected to it */
+  remove(id: string, hasEndpoints: (id: string) => boolean): Promise<void> {
+    return this.#changes.run("", () => this.#remove(id, hasEndpoints));
+  }
+
+  async #remove(id: string, hasEndpoints: (id: string) => boolean): Promise<void> {
+    const { host, state } = this.#options;
+    const row = state.networks().find((network) => network.id === id);
+    if (row === undefined) throw new EngineError("not-found", `network ${id} not found`);
+    if (row.builtin) throw new EngineError("forbidden", `${row.name} is a pre-defined network and cannot be removed`);
+    const live = this.#byId.get(id);
+    if (hasEndpoints(id) || (live !== undefined && live.connecting > 0))
+      throw new EngineError("conflict", `network ${row.name} has active endpoints`);
+    if (live !== undefined) {
+      // From here on nobody is connected to it any more; where a step fails it is there again.
+      this.#byId.delete(id);
+      await using undo = new AsyncDisposableStack();
+      undo.defer(() => void this.#byId.set(id, live));
+      if (live.driven.rules !== undefined) host.firewall.removeNetwork(live.driven.rules);
+      await live.driven.remove();
+      live.driven[Symbol.dispose]();
+      undo.move();
+    }
+    state.removeNetwork(id);
+  }
+
+  /** Networks stay on the host; `removed` takes them off it. */
+  async close(removed: boolean): Promise<void> {
+    for (const { driven } of this.all()) driven[Symbol.dispose]();
+    if (removed) for (const { driven } of this.all()) await driven.remove();
+    this.#byId.clear();
+  }
+}

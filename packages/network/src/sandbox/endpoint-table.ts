@@ -1,0 +1,50 @@
+/** The endpoints of this host, with the ports that each holds. In the order in which they were made. */
+import type { Endpoint } from "../contract.ts";
+import type { PortLease } from "../ports/port-allocator.ts";
+
+export interface Attached {
+  readonly endpoint: Endpoint;
+  /** Of the endpoint that has its container's ports. */
+  readonly lease: PortLease | undefined;
+}
+
+export class EndpointTable {
+  readonly #byId = new Map<string, Attached>();
+
+  get(endpointId: string): Attached | undefined {
+    return this.#byId.get(endpointId);
+  }
+
+  /** Adds one, or changes it in its place. */
+  set(attached: Attached): void {
+    this.#byId.set(attached.endpoint.endpointId, attached);
+  }
+
+  delete(endpointId: string): Attached | undefined {
+    const attached = this.#byId.get(endpointId);
+    this.#byId.delete(endpointId);
+    return attached;
+  }
+
+  all(): readonly Attached[] {
+    return [...this.#byId.values()];
+  }
+
+  ofNetwork(networkId: string): readonly Endpoint[] {
+    return this.all().flatMap(({ endpoint }) => (endpoint.networkId === networkId ? [endpoint] : []));
+  }
+
+  ofContainer(containerId: string): readonly Attached[] {
+    return this.all().filter(({ endpoint }) => endpoint.containerId === containerId);
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  /** Gives back what this process holds; the endpoints themselves live on. */
+  clear(): void {
+    for (const { lease } of this.#byId.values()) lease?.[Symbol.dispose]();
+    this.#byId.clear();
+  }
+}

@@ -1,0 +1,64 @@
+/** What is done in a container's network namespace: lo, addresses, routes. The interface is there already. */
+import type { Sys } from "@fathom/sys";
+import type { EndpointAddress, Family } from "../contract.ts";
+import { writeProc } from "../host/proc.ts";
+import { broadcastOf, parseIpv4, subnetOf } from "../ipam/ip.ts";
+import { NETLINK_ROUTE, NetlinkConnection, type NetlinkRequest } from "../netlink/connection.ts";
+import { decodeLinks } from "../netlink/route-decode.ts";
+import { addAddress, addDefaultRoute, changeLink, getLink, replaceDefaultRoute } from "../netlink/route.ts";
+
+export type InsideSys = Pick<
+  Sys,
+  "openNetlink" | "netlinkTransact" | "close" | "withNetworkNamespace" | "open" | "read" | "write"
+>;
+
+export interface InterfaceSettings {
+  readonly name: string;
+  readonly index: number;
+  readonly mac: Uint8Array;
+  readonly addresses: readonly EndpointAddress[];
+  /** Default routes by this interface. */
+  readonly gateways: Readonly<Partial<Record<Family, string>>>;
+}
+
+/** The loopback link is the first of every namespace. */
+const loopbackIndex = 1;
+
+/** Gives an interface its addresses and brings it up, with lo: one netlink exchange. */
+export function configureInterface(sys: InsideSys, namespaceFd: number, link: InterfaceSettings): void {
+  // As Docker does on a network without IPv6. Before the link comes up, or it would get a link-local address.
+  if (link.addresses.every(({ family }) => family !== "ipv6"))
+    sys.withNetworkNamespace(namespaceFd, () =>
+      writeProc(sys, `/proc/sys/net/ipv6/conf/${link.name}/disable_ipv6`, "1"),
+    );
+  const gateway = parseIpv4(link.gateways.ipv4 ?? "");
+  using inside = new NetlinkConnection(sys, NETLINK_ROUTE, namespaceFd);
+  inside.send([
+    changeLink(loopbackIndex, { up: true }),
+    changeLink(link.index, { mac: link.mac, up: true }),
+    ...link.addresses.flatMap((address) => assignment(link.index, address)),
+    ...(gateway === undefined ? [] : [addDefaultRoute(link.index, gateway)]),
+  ]);
+}
+
+/** IPv6 addresses: no network gives them yet. */
+function assignment(linkIndex: number, { address: text, prefixLength }: EndpointAddress): NetlinkRequest[] {
+  const address = parseIpv4(text);
+  if (address === undefined) return [];
+  return [addAddress({ linkIndex, address, prefixLength, broadcast: broadcastOf(subnetOf(address, prefixLength)) })];
+}
+
+/** Brings up lo in a namespace without any other interface. */
+export function bringLoopbackUp(sys: InsideSys, namespaceFd: number): void {
+  using inside = new NetlinkConnection(sys, NETLINK_ROUTE, namespaceFd);
+  inside.send([changeLink(loopbackIndex, { up: true })]);
+}
+
+/** Moves the default route to another interface in one step: there is always one. */
+export function moveDefaultRoute(sys: InsideSys, namespaceFd: number, interfaceName: string, gateway: string): void {
+  const address = parseIpv4(gateway);
+  if (address === undefined) return;
+  using inside = new NetlinkConnection(sys, NETLINK_ROUTE, namespaceFd);
+  const [link] = decodeLinks(inside.send([getLink(interfaceName)]));
+  if (link !== undefined) inside.send([replaceDefaultRoute(link.index, address)]);
+}

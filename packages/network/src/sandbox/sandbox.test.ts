@@ -1,0 +1,225 @@
+/** Sandboxes over a kernel in memory: what a connection costs, and that each of its calls may fail. What every implementation keeps is in `testing/network-suite.ts`. */
+import { describe, expect, test } from "bun:test";
+import type { NetworkInfo, NetworkManager, PortRequest, Sandbox } from "../contract.ts";
+import { networkConfig } from "../default-networks.ts";
+import { defaultAddressPools } from "../ipam/pool.ts";
+import { createNetworkManager } from "../manager.ts";
+import { FakeKernel } from "../testing/fake-kernel.ts";
+
+const published: PortRequest = {
+  protocol: "tcp",
+  containerPort: 80,
+  hostIp: "",
+  hostPortFirst: 8080,
+  hostPortLast: 8080,
+};
+const namespaceFd = 9;
+
+/** A daemon with two networks that a user made, "back" and "front". */
+class World {
+  readonly kernel = new FakeKernel();
+  readonly rows = new Map<string, NetworkInfo>();
+  readonly networks: NetworkManager = createNetworkManager({
+    sys: this.kernel.sys,
+    config: networkConfig({
+      bridgeName: "fathom0",
+      addressPools: defaultAddressPools,
+      mtu: 0,
+      ipForward: true,
+      ipMasquerade: true,
+      interContainerCommunication: true,
+      defaultBindAddress: "0.0.0.0",
+      userlandProxy: false,
+    }),
+    state: {
+      networks: () => [...this.rows.values()],
+      saveNetwork: (network) => void this.rows.set(network.id, network),
+      removeNetwork: (id) => void this.rows.delete(id),
+    },
+  });
+  back!: NetworkInfo;
+  front!: NetworkInfo;
+
+  static async open(): Promise<World> {
+    const world = new World();
+    await world.networks.start([]);
+    world.back = await world.create("back");
+    world.front = await world.create("front");
+    return world;
+  }
+  create(name: string): Promise<NetworkInfo> {
+    const options = { "com.docker.network.bridge.name": `br-${name}` };
+    return this.networks.create({ name, driver: "bridge", pools: [], internal: false, options, labels: {} });
+  }
+  sandbox(ports: readonly PortRequest[] = [], containerId = "c".repeat(64)): Sandbox {
+    return this.networks.sandbox({ containerId, containerName: "web", namespaceFd, ports });
+  }
+  get links(): string[] {
+    return [...this.kernel.links.keys()].sort();
+  }
+  /** What the kernel and the manager have: a failed call must not change it. */
+  state(): unknown {
+    return {
+      links: this.links,
+      elements: [...this.kernel.elements].sort(),
+      descriptors: [...this.kernel.open.values()].sort(),
+      gateway: this.kernel.defaultGateway,
+      endpoints: this.networks.list().map(({ id }) => this.networks.endpoints(id)),
+      rows: [...this.rows.values()],
+    };
+  }
+}
+
+async function fails(action: Promise<unknown>): Promise<boolean> {
+  return action.then(
+    () => false,
+    () => true,
+  );
+}
+
+/** Makes each call and each netlink request of `action` fail once, until it succeeds. */
+function eachFailure(
+  name: string,
+  before: (world: World) => Promise<unknown>,
+  action: (world: World) => Promise<unknown>,
+  after: (world: World, stateBefore: unknown) => Promise<void> | void,
+): void {
+  for (const kind of ["failCall", "failRequest"] as const)
+    test(`${name} (${kind})`, async () => {
+      for (let at = 1; ; at++) {
+        const world = await World.open();
+        await before(world);
+        const stateBefore = structuredClone(world.state());
+        world.kernel[kind] = at;
+        const failed = await fails(action(world));
+        const struck = world.kernel[kind] === 0;
+        world.kernel[kind] = 0;
+        if (!struck) {
+          expect(at).toBeGreaterThan(3);
+          return;
+        }
+        if (failed) await after(world, stateBefore);
+      }
+    });
+}
+
+describe("each call of the kernel fails once", () => {
+  const unchanged = (world: World, before: unknown): void => expect(world.state()).toEqual(before);
+
+  eachFailure(
+    "the first connection leaves nothing",
+    async () => undefined,
+    (world) => world.sandbox([published]).connect(world.back.id),
+    unchanged,
+  );
+  eachFailure(
+    "a second one that would take the gateway and the ports leaves both where they were",
+    (world) => world.sandbox([published]).connect(world.front.id),
+    (world) => world.sandbox([published]).connect(world.back.id),
+    unchanged,
+  );
+  eachFailure(
+    "a network is made whole or not at all",
+    async () => undefined,
+    (world) => world.create("third"),
+    unchanged,
+  );
+
+  eachFailure(
+    "a disconnection that fails has still gone as far as it could, and the next connection repairs the rest",
+    async (world) => {
+      await world.sandbox([published]).connect(world.front.id);
+      await world.sandbox([published]).connect(world.back.id);
+    },
+    (world) => world.sandbox([published]).disconnect(world.networks.endpoints(world.back.id)[0]!.endpointId),
+    async (world) => {
+      const sandbox = world.sandbox([published]);
+      expect(sandbox.endpoints.map(({ networkName }) => networkName)).toEqual(["front"]);
+      await sandbox.close();
+      // The port is free for another, and the rules are as if nothing had been.
+      const other = world.sandbox([published], "d".repeat(64));
+      await other.connect(world.back.id);
+      await other.close();
+      const clean = await World.open();
+      expect([...world.kernel.elements].sort()).toEqual([...clean.kernel.elements].sort());
+      await world.networks.reconcile([]);
+      expect(world.links.filter((link) => link.startsWith("veth"))).toEqual([]);
+      expect([...world.kernel.open.values()]).not.toContain("0.0.0.0 8080/tcp");
+    },
+  );
+});
+
+test("a rule that could not be removed goes with the next connection", async () => {
+  const world = await World.open();
+  const elements = (): string[] => [...world.kernel.elements].sort();
+  const before = elements();
+  const one = world.sandbox([published]);
+  await one.connect(world.front.id);
+  world.kernel.failRequest = 1;
+  await expect(one.close()).rejects.toThrow("EIO");
+  expect(elements()).not.toEqual(before);
+  await world.sandbox([], "d".repeat(64)).connect(world.front.id);
+  expect(elements()).toEqual(before);
+});
+
+test("the netlink exchanges of a connection: three on the host, one inside, one for the ports", async () => {
+  const { networks, kernel } = await World.open();
+  const id = networks.defaultNetwork()!.id;
+  const calls = async (action: () => Promise<unknown>): Promise<string> => {
+    kernel.calls.length = 0;
+    await action();
+    return kernel.calls.join(" ");
+  };
+  const sandbox = (prepared = networks.prepareLink("none", namespaceFd), ports: PortRequest[] = []) =>
+    networks.sandbox({ containerId: "c", containerName: "web", namespaceFd, ports, prepared });
+  const inside = "withNetworkNamespace open openNetlink netlinkTransact";
+  const plain = sandbox();
+  expect(await calls(() => plain.connect(id))).toBe(`netlinkTransact netlinkTransact netlinkTransact ${inside}`);
+  expect(await calls(() => plain.close())).toBe("");
+  const withPort = sandbox(undefined, [published]);
+  expect(await calls(() => withPort.connect(id))).toBe(
+    `netlinkTransact netlinkTransact reservePort netlinkTransact ${inside} netlinkTransact`,
+  );
+  expect(await calls(() => withPort.close())).toBe("netlinkTransact");
+  const prepared = networks.prepareLink("bridge", namespaceFd);
+  expect(prepared).toMatchObject({ networkId: id, interfaceName: "eth0" });
+  const quick = sandbox(prepared);
+  expect(await calls(() => quick.connect(id))).toBe(`netlinkTransact netlinkTransact ${inside}`);
+  expect(quick.endpoints[0]!.hostInterface).toBe(prepared!.hostInterface);
+  await quick.close();
+});
+
+test("an interface that was made ahead for another network keeps its name for that one", async () => {
+  const { networks, back, front } = await World.open();
+  const prepared = networks.prepareLink("front", namespaceFd);
+  const sandbox = networks.sandbox({ containerId: "c", containerName: "web", namespaceFd, prepared });
+  expect(await sandbox.connect(back.id)).toMatchObject({ interfaceName: "eth1" });
+  expect(await sandbox.connect(front.id)).toMatchObject({
+    interfaceName: "eth0",
+    hostInterface: prepared!.hostInterface,
+  });
+  // It is used once.
+  await sandbox.disconnect(networks.endpoints(front.id)[0]!.endpointId);
+  const again = await sandbox.connect(front.id);
+  expect(again!.interfaceName).toBe("eth0");
+  expect(again!.hostInterface).not.toBe(prepared!.hostInterface);
+});
+
+test("the default route goes to the better network and comes back from it", async () => {
+  const { kernel, front, back, ...world } = await World.open();
+  const sandbox = world.networks.sandbox({ containerId: "c", containerName: "web", namespaceFd });
+  await sandbox.connect(front.id);
+  expect(kernel.defaultGateway).toBe(front.pools[0]!.gateway);
+  const better = await sandbox.connect(back.id);
+  expect(kernel.defaultGateway).toBe(back.pools[0]!.gateway);
+  await sandbox.disconnect(better!.endpointId);
+  expect(kernel.defaultGateway).toBe(front.pools[0]!.gateway);
+});
+
+test("a network on which somebody is being connected is not removed", async () => {
+  const { networks, front, ...world } = await World.open();
+  const connecting =
+    world.kernel && networks.sandbox({ containerId: "c", containerName: "web", namespaceFd }).connect(front.id);
+  await expect(networks.remove(front.id)).rejects.toMatchObject({ code: "conflict" });
+  expect(await connecting).toMatchObject({ networkId: front.id });
+});

@@ -1,0 +1,265 @@
+/** The network of one container: its endpoints, which of them leads out, and where its published ports are. */
+import { EngineError, messageOf, randomId, type Logger } from "@fathom/base";
+import type { Endpoint, EndpointSettings, Family, PreparedLink, Sandbox, SandboxRequest } from "../contract.ts";
+import type { EndpointDraft, JoinedLink } from "../driver/driver.ts";
+import type { HostFirewall } from "../firewall/host-firewall.ts";
+import { formatMac, parseMac } from "../ipam/ip.ts";
+import type { PortLease } from "../ports/port-allocator.ts";
+import type { PortPublisher } from "../ports/publisher.ts";
+import { checkEndpointSettings } from "./endpoint-settings.ts";
+import type { Attached, EndpointTable } from "./endpoint-table.ts";
+import { families, freeInterfaceName, gatewayOf, ownAddresses, portsOwner } from "./gateway.ts";
+import { bringLoopbackUp, configureInterface, moveDefaultRoute, type InsideSys } from "./inside.ts";
+import type { LiveNetwork } from "./live-network.ts";
+
+/** What sandboxes share: the manager's. */
+export interface SandboxHost {
+  readonly sys: InsideSys;
+  readonly table: EndpointTable;
+  /** @throws not-found */
+  readonly network: (id: string) => LiveNetwork;
+  readonly firewall: HostFirewall;
+  readonly publisher: PortPublisher;
+  readonly logger: Logger;
+}
+
+export class ContainerSandbox implements Sandbox {
+  readonly #host: () => SandboxHost;
+  readonly #request: SandboxRequest;
+  /** Until it is used. */
+  #prepared: PreparedLink | undefined;
+
+  /** @param host Throws when the networks do not run. */
+  constructor(host: () => SandboxHost, request: SandboxRequest) {
+    this.#host = host;
+    this.#request = request;
+    this.#prepared = request.prepared;
+  }
+
+  get #attached(): readonly Attached[] {
+    return this.#host().table.ofContainer(this.#request.containerId);
+  }
+
+  get endpoints(): readonly Endpoint[] {
+    return this.#attached.map(({ endpoint }) => endpoint);
+  }
+
+  gateway(family: Family): Endpoint | undefined {
+    return gatewayOf(this.endpoints, family);
+  }
+
+  get addresses(): readonly string[] {
+    return ownAddresses(this.endpoints);
+  }
+
+  async connect(networkId: string, settings: EndpointSettings = {}): Promise<Endpoint | undefined> {
+    const host = this.#host();
+    const { sys, table } = host;
+    const { containerId, containerName, namespaceFd } = this.#request;
+    const network = host.network(networkId);
+    const { driven } = network;
+    if (!network.capabilities.endpoints) {
+      if (namespaceFd !== undefined) bringLoopbackUp(sys, namespaceFd);
+      return undefined;
+    }
+    if (namespaceFd === undefined)
+      throw new EngineError("internal", `container ${containerName} has no network namespace to be connected in`);
+    checkEndpointSettings(network.info, settings);
+    const others = this.endpoints;
+    if (others.some((endpoint) => endpoint.networkId === networkId))
+      throw new EngineError(
+        "conflict",
+        `endpoint with name ${containerName} already exists in network ${network.info.name}`,
+      );
+    network.connecting++;
+    using _ = { [Symbol.dispose]: () => void network.connecting-- };
+    driven.repair(() => table.ofNetwork(networkId).map(({ hostInterface }) => hostInterface));
+    host.firewall.repair();
+
+    // Whatever is acquired is given back in reverse when a later step fails.
+    await using undo = new AsyncDisposableStack();
+    const wanted = settings.ipv4Address ? [settings.ipv4Address] : [];
+    const addresses = await network.addresses.request(containerId, wanted);
+    this.#onFailure(undo, () => network.addresses.release(addresses, containerId));
+    const draft: EndpointDraft = {
+      endpointId: randomId(),
+      networkId,
+      networkName: network.info.name,
+      containerId,
+      addresses,
+      gateways: network.info.internal ? {} : network.addresses.gatewaysOf(addresses),
+      gatewayPriority: settings.gatewayPriority ?? 0,
+    };
+    const { macAddress } = await driven.createEndpoint(draft);
+    this.#onFailure(undo, () => driven.deleteEndpoint(draft));
+    const mac = settings.macAddress === undefined ? macAddress : parseMac(settings.macAddress)!;
+
+    // Ports first: a taken one is found out before anything is made.
+    const isFirstOwner = portsOwner([...others, draft]) === draft && this.#portsHolder() === undefined;
+    const lease = isFirstOwner ? this.#lease(network, draft) : undefined;
+    if (lease !== undefined) this.#onFailure(undo, async () => lease[Symbol.dispose]());
+
+    const link = await this.#join(network, draft, namespaceFd, others);
+    this.#onFailure(undo, () => driven.leave({ ...draft, hostInterface: link.hostInterface }, "stays"));
+    const gained = families.filter((family) => gatewayOf([...others, draft], family) === draft);
+    const first = gained.filter((family) => gatewayOf(others, family) === undefined);
+    const gateways = Object.fromEntries(first.map((family) => [family, draft.gateways[family]]));
+    configureInterface(sys, namespaceFd, { ...link, mac, addresses, gateways });
+
+    const endpoint: Endpoint = {
+      ...draft,
+      interfaceName: link.name,
+      hostInterface: link.hostInterface,
+      macAddress: formatMac(mac),
+      ports: lease?.bindings ?? [],
+    };
+    // These lead out by another endpoint so far.
+    for (const family of gained.filter((each) => !first.includes(each))) {
+      this.#onFailure(undo, async () => this.#route(family, gatewayOf(others, family)));
+      this.#route(family, endpoint);
+    }
+    if (lease !== undefined) host.publisher.publish(endpoint, lease);
+    table.set({ endpoint, lease });
+    this.#onFailure(undo, async () => void table.delete(endpoint.endpointId));
+    await this.#settlePorts(this.#portsHolder());
+    undo.move();
+    return table.get(endpoint.endpointId)!.endpoint;
+  }
+
+  /** The error that brings it here is the one to tell. */
+  #onFailure(undo: AsyncDisposableStack, action: () => Promise<unknown>): void {
+    undo.defer(() =>
+      action().then(
+        () => undefined,
+        (error: unknown) =>
+          this.#host().logger.warn("undoing a connection to a network failed", {
+            error: messageOf(error),
+            id: this.#request.containerId,
+          }),
+      ),
+    );
+  }
+
+  async #join(
+    { driven }: LiveNetwork,
+    endpoint: EndpointDraft,
+    namespaceFd: number,
+    others: readonly Endpoint[],
+  ): Promise<JoinedLink & { readonly name: string }> {
+    const waiting = this.#prepared;
+    const prepared = waiting?.networkId === endpoint.networkId ? waiting : undefined;
+    const taken = others.map(({ interfaceName }) => interfaceName);
+    // An interface that waits for another network has its name already.
+    const name =
+      prepared?.interfaceName ??
+      freeInterfaceName([...taken, ...(waiting === undefined ? [] : [waiting.interfaceName])]);
+    const link = await driven.join({ endpoint, namespaceFd, interfaceName: name, prepared });
+    if (prepared !== undefined) this.#prepared = undefined;
+    return { ...link, name };
+  }
+
+  #lease({ driven: { publishing } }: LiveNetwork, draft: EndpointDraft): PortLease | undefined {
+    const { ports = [], containerName } = this.#request;
+    if (ports.length === 0 || publishing === undefined) return undefined;
+    return this.#host().publisher.lease(ports, draft, containerName, publishing.bindAddress);
+  }
+
+  #portsHolder(): Attached | undefined {
+    return this.#attached.find(({ lease }) => lease !== undefined);
+  }
+
+  /** The default route goes by `endpoint` from now on. */
+  #route(family: Family, endpoint: Endpoint | undefined): void {
+    const gateway = endpoint?.gateways[family];
+    const { namespaceFd } = this.#request;
+    if (endpoint !== undefined && gateway !== undefined && namespaceFd !== undefined)
+      moveDefaultRoute(this.#host().sys, namespaceFd, endpoint.interfaceName, gateway);
+  }
+
+  /** Brings the ports of the container to where the gateway rule wants them. `holder` has them, and may have left the table. On failure they are as before. */
+  async #settlePorts(holder: Attached | undefined): Promise<void> {
+    const { table, publisher, network } = this.#host();
+    const owner = portsOwner(this.endpoints);
+    const target = owner === undefined ? undefined : network(owner.networkId);
+    const to = target?.driven.publishing === undefined ? undefined : owner;
+    if (holder?.endpoint.endpointId === to?.endpointId) return;
+    if (holder?.lease !== undefined && to !== undefined) {
+      const { endpoint: from, lease } = holder;
+      await publisher.move(from, to, lease);
+      if (table.get(from.endpointId) !== undefined) table.set({ endpoint: { ...from, ports: [] }, lease: undefined });
+      table.set({ endpoint: { ...to, ports: lease.bindings }, lease });
+    } else if (holder?.lease !== undefined) await this.#releasePorts(holder);
+    else if (target !== undefined && to !== undefined) {
+      const lease = this.#lease(target, to);
+      if (lease === undefined) return;
+      try {
+        publisher.publish(to, lease);
+      } catch (error) {
+        lease[Symbol.dispose]();
+        throw error;
+      }
+      table.set({ endpoint: { ...to, ports: lease.bindings }, lease });
+    }
+  }
+
+  async #releasePorts({ endpoint, lease }: Attached): Promise<void> {
+    const { table, publisher } = this.#host();
+    try {
+      await publisher.unpublish(endpoint, lease?.bindings ?? []);
+    } finally {
+      lease?.[Symbol.dispose]();
+      if (table.get(endpoint.endpointId) !== undefined)
+        table.set({ endpoint: { ...endpoint, ports: [] }, lease: undefined });
+    }
+  }
+
+  async disconnect(endpointId: string): Promise<void> {
+    const attached = this.#attached.find(({ endpoint }) => endpoint.endpointId === endpointId);
+    if (attached === undefined) return;
+    const { endpoint } = attached;
+    const all = this.endpoints;
+    this.#host().table.delete(endpointId);
+    const rest = this.endpoints;
+    const failures: unknown[] = [];
+    const holder = attached.lease === undefined ? this.#portsHolder() : attached;
+    await attempt(failures, () => this.#settlePorts(holder));
+    // Where the next gateway could not have them, nobody has.
+    if (failures.length > 0 && holder === attached) await attempt(failures, () => this.#releasePorts(attached));
+    for (const family of families)
+      if (gatewayOf(all, family) === endpoint)
+        await attempt(failures, async () => this.#route(family, gatewayOf(rest, family)));
+    await this.#removeEndpoint(endpoint, "stays", failures);
+    throwAll(failures, `disconnecting from network ${endpoint.networkName} failed`);
+  }
+
+  async close(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const attached of this.#attached) {
+      const { endpoint, lease } = attached;
+      this.#host().table.delete(endpoint.endpointId);
+      if (lease !== undefined) await attempt(failures, () => this.#releasePorts(attached));
+      await this.#removeEndpoint(endpoint, "ends", failures);
+    }
+    throwAll(failures, "detaching a network failed");
+  }
+
+  async #removeEndpoint(endpoint: Endpoint, namespace: "ends" | "stays", failures: unknown[]): Promise<void> {
+    const { driven, addresses } = this.#host().network(endpoint.networkId);
+    await attempt(failures, () => driven.leave(endpoint, namespace));
+    await attempt(failures, () => driven.deleteEndpoint(endpoint));
+    await attempt(failures, () => addresses.release(endpoint.addresses, endpoint.containerId));
+  }
+}
+
+async function attempt(failures: unknown[], action: () => Promise<unknown>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    failures.push(error);
+  }
+}
+
+function throwAll(failures: readonly unknown[], message: string): void {
+  if (failures.length === 1) throw failures[0];
+  if (failures.length > 1) throw new AggregateError(failures, message);
+}

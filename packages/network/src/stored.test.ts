@@ -1,0 +1,69 @@
+import { describe, expect, test } from "bun:test";
+import type { Endpoint, NetworkInfo } from "./contract.ts";
+import { readEndpoint, readNetwork } from "./stored.ts";
+
+const ports = [{ protocol: "tcp", containerPort: 80, hostIp: "0.0.0.0", hostPort: 8080 }] as const;
+const common = {
+  endpointId: "e",
+  networkId: "n",
+  containerId: "c",
+  interfaceName: "eth0",
+  hostInterface: "veth1234567",
+  macAddress: "02:42:ac:11:00:02",
+  ports,
+};
+const endpoint: Endpoint = {
+  ...common,
+  networkName: "bridge",
+  addresses: [{ family: "ipv4", address: "172.17.0.2", prefixLength: 16 }],
+  gateways: { ipv4: "172.17.0.1" },
+  gatewayPriority: 0,
+};
+const network: NetworkInfo = {
+  id: "n",
+  name: "bridge",
+  driver: "bridge",
+  createdAt: "2026-01-01T00:00:00Z",
+  builtin: true,
+  internal: false,
+  pools: [{ family: "ipv4", subnet: "172.17.0.0/16", gateway: "172.17.0.1" }],
+  options: { a: "b" },
+  labels: {},
+};
+const stored = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+
+describe("an endpoint", () => {
+  test("of this version is read as it was", () => {
+    const other = { ...endpoint, networkName: "front", gatewayPriority: 7, gateways: {} };
+    expect(readEndpoint(stored(other))).toEqual(other);
+  });
+  test("of an earlier version has one address, in the one network that there was", () => {
+    const old = { ...common, ipv4Address: "172.17.0.2", ipv4PrefixLength: 16, gateway: "172.17.0.1" };
+    expect(readEndpoint(stored(old))).toEqual(endpoint);
+  });
+  test.each([
+    ["no object", "text", "its object"],
+    ["a member is missing", { ...endpoint, macAddress: undefined }, "macAddress"],
+    [
+      "an address of no family",
+      { ...endpoint, addresses: [{ address: "1", prefixLength: 1, family: "ipx" }] },
+      "family",
+    ],
+    ["a port of no protocol", { ...endpoint, ports: [{ ...ports[0], protocol: "ipx" }] }, "protocol"],
+    ["a gateway that is no text", { ...endpoint, gateways: { ipv4: 1 } }, "gateways.ipv4"],
+  ])("that is not readable says what: %s", (_case, value, key) => {
+    expect(() => readEndpoint(stored(value))).toThrow(`${key} is missing or of another kind`);
+  });
+});
+
+describe("a network", () => {
+  test("of this version is read as it was", () => {
+    const made = { ...network, builtin: false, internal: true, pools: [...network.pools, ...network.pools] };
+    expect(readNetwork(stored(made))).toEqual(made);
+  });
+  test("of an earlier version has one subnet or none, and is the daemon's own", () => {
+    const { pools: _pools, builtin: _builtin, internal: _internal, ...old } = network;
+    expect(readNetwork(stored({ ...old, subnet: "172.17.0.0/16", gateway: "172.17.0.1" }))).toEqual(network);
+    expect(readNetwork(stored(old))).toEqual({ ...network, pools: [] });
+  });
+});

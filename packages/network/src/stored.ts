@@ -1,0 +1,127 @@
+/** Rows of networks and endpoints as they were stored, by this version or an earlier one. An upgrade meets both, while containers run. */
+import { EngineError } from "@fathom/base";
+import type { Endpoint, EndpointAddress, Family, NetworkInfo, NetworkPool, PortBinding, Protocol } from "./contract.ts";
+
+type Row = Readonly<Record<string, unknown>>;
+
+function isRow(value: unknown): value is Row {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function unreadable(what: string, key: string): never {
+  throw new EngineError("data-loss", `the row of ${what} is not readable: ${key} is missing or of another kind`);
+}
+
+/** Reads one row; `what` names it in errors. */
+class RowReader {
+  readonly row: Row;
+  readonly #what: string;
+
+  constructor(what: string, value: unknown) {
+    this.#what = what;
+    this.row = isRow(value) ? value : unreadable(what, "its object");
+  }
+
+  text(key: string): string {
+    const value = this.row[key];
+    return typeof value === "string" ? value : unreadable(this.#what, key);
+  }
+
+  number(key: string): number {
+    const value = this.row[key];
+    return typeof value === "number" ? value : unreadable(this.#what, key);
+  }
+
+  list<T>(key: string, read: (entry: RowReader) => T): T[] {
+    const value = this.row[key];
+    if (!Array.isArray(value)) return unreadable(this.#what, key);
+    return value.map((entry: unknown) => read(new RowReader(`${this.#what}, ${key}`, entry)));
+  }
+
+  texts(key: string): Record<string, string> {
+    const value = this.row[key];
+    if (!isRow(value)) return unreadable(this.#what, key);
+    return Object.fromEntries(
+      Object.entries(value).map(([name, text]) => [
+        name,
+        typeof text === "string" ? text : unreadable(this.#what, `${key}.${name}`),
+      ]),
+    );
+  }
+
+  family(): Family {
+    const family = this.text("family");
+    return family === "ipv4" || family === "ipv6" ? family : unreadable(this.#what, "family");
+  }
+
+  protocol(): Protocol {
+    const protocol = this.text("protocol");
+    return protocol === "tcp" || protocol === "udp" || protocol === "sctp"
+      ? protocol
+      : unreadable(this.#what, "protocol");
+  }
+}
+
+/** The one network of earlier versions that gave endpoints. */
+const onlyNetworkOnce = "bridge";
+
+/** @throws data-loss */
+export function readEndpoint(value: unknown): Endpoint {
+  const reader = new RowReader("an endpoint", value);
+  // Earlier versions: one IPv4 address, and no word of network and priority.
+  const isOld = "ipv4Address" in reader.row;
+  return {
+    endpointId: reader.text("endpointId"),
+    networkId: reader.text("networkId"),
+    networkName: isOld ? onlyNetworkOnce : reader.text("networkName"),
+    containerId: reader.text("containerId"),
+    interfaceName: reader.text("interfaceName"),
+    hostInterface: reader.text("hostInterface"),
+    macAddress: reader.text("macAddress"),
+    addresses: isOld
+      ? [{ family: "ipv4", address: reader.text("ipv4Address"), prefixLength: reader.number("ipv4PrefixLength") }]
+      : reader.list("addresses", readAddress),
+    gateways: isOld ? { ipv4: reader.text("gateway") } : reader.texts("gateways"),
+    gatewayPriority: isOld ? 0 : reader.number("gatewayPriority"),
+    ports: reader.list("ports", readBinding),
+  };
+}
+
+function readAddress(reader: RowReader): EndpointAddress {
+  return { family: reader.family(), address: reader.text("address"), prefixLength: reader.number("prefixLength") };
+}
+
+function readBinding(reader: RowReader): PortBinding {
+  return {
+    protocol: reader.protocol(),
+    containerPort: reader.number("containerPort"),
+    hostIp: reader.text("hostIp"),
+    hostPort: reader.number("hostPort"),
+  };
+}
+
+/** @throws data-loss */
+export function readNetwork(value: unknown): NetworkInfo {
+  const reader = new RowReader("a network", value);
+  const { builtin, internal } = reader.row;
+  return {
+    id: reader.text("id"),
+    name: reader.text("name"),
+    driver: reader.text("driver"),
+    createdAt: reader.text("createdAt"),
+    // Earlier versions had networks of the settings alone, with one subnet at most.
+    builtin: builtin !== false,
+    internal: internal === true,
+    pools: "pools" in reader.row ? reader.list("pools", readPool) : readOldPool(reader),
+    options: reader.texts("options"),
+    labels: reader.texts("labels"),
+  };
+}
+
+function readPool(reader: RowReader): NetworkPool {
+  return { family: reader.family(), subnet: reader.text("subnet"), gateway: reader.text("gateway") };
+}
+
+function readOldPool({ row: { subnet, gateway } }: RowReader): NetworkPool[] {
+  return typeof subnet === "string" && typeof gateway === "string" ? [{ family: "ipv4", subnet, gateway }] : [];
+}

@@ -1,0 +1,3 @@
+/** For tests of other packages. */
+export { createFakeNetworks, FakeHost } from "./fake-networks.ts";
+export { networkSuite, type NetworkPlace } from "./network-suite.ts";
