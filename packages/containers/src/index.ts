@@ -33,7 +33,6 @@ export { containerProcesses } from "./processes/process-listing.ts";
 export { SIGKILL, SIGTERM, parseSignal } from "./signals.ts";
 export { resolveImageMounts } from "./steps/image-mounts.ts";
 export { requireSources } from "./steps/mount-sources.ts";
-export { parseNetworkMode } from "./steps/network-mode.ts";
 export { joinedNamespaces } from "./steps/joined-namespaces.ts";
 export { translate } from "./steps/plan.ts";
 export { type WantedMount, previewMounts } from "./steps/wanted-mounts.ts";

@@ -11,10 +11,10 @@ import {
   type RecordOwner,
   parseSignal,
   SIGTERM,
-  parseNetworkMode,
 } from "@fathom/containers";
 import { expandPorts, type PortRequest } from "@fathom/network";
 import type { ContainerConfig, HealthConfig, HostConfig } from "@fathom/spec";
+import { parseNetworkMode } from "../networks/network-mode.ts";
 
 export interface DockerExtension {
   readonly config: ContainerConfig;

@@ -2,13 +2,14 @@
  * `fathom explain run`: the planner run on the record of a container that is not there. Nothing is made for it: no row, no name, no layer, no volume, no process, no
  * cgroup, and no event.
  */
-import { parseNetworkMode, joinedNamespaces, translate, type ContainerRecord, previewMounts } from "@fathom/containers";
+import { joinedNamespaces, translate, type ContainerRecord, previewMounts } from "@fathom/containers";
 import { randomId } from "@fathom/base";
 import { explain } from "@fathom/runtime";
 import type { ContainerCreateRequest } from "@fathom/spec";
 import { dockerOf } from "./docker-extension.ts";
 import { checkRequest, recordOf } from "./create.ts";
 import type { EngineContext } from "../context.ts";
+import { parseNetworkMode } from "../networks/network-mode.ts";
 
 export async function explainRun(engine: EngineContext, body: ContainerCreateRequest): Promise<{ Text: string }> {
   const checked = await checkRequest(engine, undefined, body);

@@ -15,12 +15,12 @@ import {
   type Container,
   type ContainerRecord,
   type NetworkAttachment,
-  parseNetworkMode,
   type MountPoint,
   holdLayers,
   containerPaths,
 } from "@fathom/containers";
 import type { EngineContext } from "../context.ts";
+import { parseNetworkMode } from "../networks/network-mode.ts";
 
 export async function inspectContainer(
   engine: EngineContext,

@@ -1,8 +1,9 @@
 /** A new container's networks: what was asked, and what does not go together. */
 import { EngineError } from "@fathom/base";
-import { type NetworkAttachment, parseNetworkMode } from "@fathom/containers";
+import { type NetworkAttachment } from "@fathom/containers";
 import { checkMacAddress } from "@fathom/network";
 import type { ContainerConfig, ContainerCreateRequest, HostConfig } from "@fathom/spec";
+import { parseNetworkMode } from "./network-mode.ts";
 
 /**
  * What does not go together with the network or the host name of another container or of the host.
