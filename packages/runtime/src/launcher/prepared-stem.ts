@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EngineError } from "@fathom/base";
-import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "@fathom/sys";
+import { isSysError, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "@fathom/sys";
 import type {
   DirectIo,
   DirectRun,
@@ -203,6 +203,12 @@ export class Prepared implements PreparedStem {
     this.#closeNamespace();
     for (let turn = 0; turn < 500 && isRunning(this.pid); turn++)
       await new Promise((resolve) => setTimeout(resolve, 2));
+    try {
+      // This process's child now, where it adopts (as pid 1 of its namespace does); another's otherwise.
+      this.#sys.waitpid(this.pid);
+    } catch (error) {
+      if (!isSysError(error, "ECHILD")) throw error;
+    }
   }
 }
 
