@@ -3,7 +3,8 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { encodePlan, type Operation, frame, messageTypes, WireWriter } from "@fathom/runtime";
+import { type Operation } from "@fathom/runtime";
+import { encodePlan, frame, messageTypes, WireWriter } from "@fathom/runtime/testing";
 import { plan, Rig } from "./rig.ts";
 
 const base = mkdtempSync(join(tmpdir(), "fathom-decoder-"));

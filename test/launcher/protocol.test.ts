@@ -3,16 +3,8 @@ import { afterAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import {
-  type Supervisor,
-  frame,
-  MessageParser,
-  messageTypes,
-  type Message,
-  WireReader,
-  WireWriter,
-  openCgroups,
-} from "@fathom/runtime";
+import { type Supervisor, openCgroups } from "@fathom/runtime";
+import { frame, MessageParser, messageTypes, type Message, WireReader, WireWriter } from "@fathom/runtime/testing";
 import { execOperation, Rig, start, sys } from "./rig.ts";
 import { until } from "@fathom/base/testing";
 

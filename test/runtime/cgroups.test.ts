@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { appendFileSync, readFileSync } from "node:fs";
 import { systemClock } from "@fathom/base";
-import { createCgroups, findHierarchies, openCgroups, type Cgroup, hostFileSystem } from "@fathom/runtime";
+import { openCgroups, type Cgroup } from "@fathom/runtime";
+import { createCgroups, findHierarchies, hostFileSystem } from "@fathom/runtime/testing";
 import { createSys } from "@fathom/sys";
 import { runName } from "../run-name.ts";
 import { until } from "@fathom/base/testing";

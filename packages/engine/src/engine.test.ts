@@ -498,9 +498,9 @@ describe("a daemon's start after kill -9", () => {
     await run("lost");
     const lostDirectory = machine.latest().request.directory;
 
-    // A machine without this daemon: its handlers must not see what happens now.
+    // As after kill -9: this daemon sees nothing of what happens now.
     const before = engine;
-    machine = Object.assign(new FakeMachine(), { ...machine });
+    for (const process of machine.processes.values()) process.leave();
     machine.processes.delete(lostDirectory);
     ended.ended = { code: 7, signal: 0, finishedAt: "2026-02-03T04:05:06Z" };
     engine = await startDaemon(machine, root);
@@ -524,7 +524,8 @@ describe("a daemon's start after kill -9", () => {
   test("an end for lack of memory that nobody saw has both events", async () => {
     await run("greedy");
     const process = machine.latest();
-    machine = Object.assign(new FakeMachine(), { ...machine, oomKills: 1 });
+    process.leave();
+    machine.oomKills = 1;
     process.ended = { code: 137, signal: 9, finishedAt: "2026-02-03T04:05:06Z" };
     engine = await startDaemon(machine, root);
     expect(await actions()).toEqual(["oom", "die"]);
@@ -606,9 +607,10 @@ describe("a daemon's start after kill -9", () => {
     for (const Name of policies) await run(Name, { RestartPolicy: { Name, MaximumRetryCount: 0 } });
     await run("stopped", { RestartPolicy: { Name: "unless-stopped", MaximumRetryCount: 0 } });
     await engine.containers.stop("stopped", { signal: undefined, timeoutSeconds: 0 });
-    machine = Object.assign(new FakeMachine(), { ...machine });
-    for (const process of machine.processes.values())
+    for (const process of machine.processes.values()) {
+      process.leave();
       process.ended ??= { code: 1, signal: 0, finishedAt: "2026-02-03T04:05:06Z" };
+    }
     engine = await startDaemon(machine, root);
     await until(async () => (await status("always")) === "running" && (await status("on-failure")) === "running");
     await until(async () => (await status("unless-stopped")) === "running");

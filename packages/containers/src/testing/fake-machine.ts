@@ -2,66 +2,18 @@
 import { Database as Sqlite } from "bun:sqlite";
 import { mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { deferred, EngineError, type Deferred } from "@fathom/base";
+import { EngineError } from "@fathom/base";
 import { Faults } from "@fathom/base/testing";
 import type { Endpoint, NetworkManager } from "@fathom/network";
 import { createFakeNetworks, FakeHost } from "@fathom/network/testing";
-import type {
-  Cgroup,
-  Cgroups,
-  ExecHandle,
-  ExitStatus,
-  Launcher,
-  LaunchRequest,
-  PreparedStem,
-  Resources,
-  SupervisedIo,
-  Supervisor,
-} from "@fathom/runtime";
+import type { Cgroups, Launcher, Resources } from "@fathom/runtime";
+import { FakeCgroups, FakeLauncher, type FakeProcess } from "@fathom/runtime/testing";
 import { sha256Digest, type ChainId } from "@fathom/spec";
 import type { Database, SqlValue, Store } from "@fathom/store";
 import { FakeSnapshotter, FakeStore } from "@fathom/store/testing";
 import { SysError, type HostFiles, type Sys } from "@fathom/sys";
 import { anonymousLabel, type VolumeHandle, type VolumeLookup } from "@fathom/volumes";
 import type { ImageLookup, MountableImage } from "../contract.ts";
-
-/** A running "process": the test ends it, reads what was attached, sees its signals. */
-export class FakeProcess {
-  exit: Deferred<ExitStatus> = deferred();
-  readonly signals: number[] = [];
-  readonly execs: string[] = [];
-  readonly pid: number;
-  readonly request: LaunchRequest<SupervisedIo>;
-  readonly startedAt = new Date().toISOString();
-  /** What a signal does; by default KILL and TERM end it. */
-  onSignal: (signal: number) => void = (signal) => {
-    if (signal === 9 || signal === 15) this.end(128 + signal);
-  };
-  ended: ExitStatus | undefined;
-  /** Why its supervisor cannot be reached; the processes run on. */
-  unreachable: string | undefined;
-
-  constructor(pid: number, request: LaunchRequest<SupervisedIo>) {
-    this.pid = pid;
-    this.request = request;
-  }
-
-  end(code: number, lost?: string): void {
-    if (this.ended !== undefined) return;
-    this.ended = {
-      code,
-      signal: code > 128 ? code - 128 : 0,
-      finishedAt: new Date().toISOString(),
-      ...(lost === undefined ? {} : { lost }),
-    };
-    this.exit.resolve(this.ended);
-  }
-
-  /** Daemons that watch it so far hear nothing more of it, as after `kill -9` of them. */
-  leave(): void {
-    this.exit = deferred();
-  }
-}
 
 /** The writable layers of the fake machine, on its one image. */
 class MachineSnapshotter extends FakeSnapshotter {
@@ -98,13 +50,21 @@ export class FakeMachine {
    * "images", "volumes", "sys"; for example "supervisor.signal".
    */
   readonly faults = new Faults();
-  readonly processes = new Map<string, FakeProcess>();
-  readonly cgroups = new Set<string>();
+  readonly #launcher = new FakeLauncher({ faults: this.faults, onClose: () => this.openFds-- });
+  readonly #cgroups = new FakeCgroups({
+    faults: this.faults,
+    occupants: (path) => (this.emptyCgroups.has(path) ? [] : [process.pid]),
+    kill: (path) => {
+      for (const [directory, one] of this.processes) if (directory.includes(basename(path))) one.end(137);
+    },
+  });
+  readonly processes = this.#launcher.processes;
+  readonly cgroups = this.#cgroups.paths;
   /** Cgroups in which nothing lives: what a stem of a dead daemon leaves. Any other has this process in it. */
   readonly emptyCgroups = new Set<string>();
-  readonly frozen = new Set<string>();
+  readonly frozen = this.#cgroups.frozen;
   /** Limits, in the order in which they were set. */
-  readonly applied: Resources[] = [];
+  readonly applied: readonly Resources[] = this.#cgroups.applied;
   readonly host = new FakeHost();
   readonly endpoints: Map<string, Endpoint> = this.host.endpoints;
   readonly snapshots = new MachineSnapshotter(this);
@@ -112,160 +72,58 @@ export class FakeMachine {
   /** "VOLUME CONTAINER" for each that holds a volume: of the present daemon, since the next one asks again for what runs on. */
   readonly volumeHolds = new Set<string>();
   readonly database = new Sqlite(":memory:");
-  nextPid = 1000;
-  failLaunch: Error | undefined;
-  /** Holds every launch until `goOn`. */
-  launching: { readonly reached: Deferred<void>; readonly goOn: Deferred<void> } | undefined;
   /** Whether a write of this moment need not wait for the disk. */
   isRelaxed = false;
   /** Every change of a row fails with it, or those for which it gives an error. */
   failWrites: Error | ((sql: string, parameters: readonly SqlValue[]) => Error | undefined) | undefined;
-  onLaunch: () => void = () => undefined;
   /** Called when the size of a container's layer is read. */
   onUsage: () => void = () => undefined;
   openFds = 0;
+
+  get failLaunch(): Error | undefined {
+    return this.#launcher.failLaunch;
+  }
+
+  set failLaunch(error: Error | undefined) {
+    this.#launcher.failLaunch = error;
+  }
+
+  /** Holds every launch until `goOn`. */
+  get launching(): FakeLauncher["launching"] {
+    return this.#launcher.launching;
+  }
+
+  set launching(launching: FakeLauncher["launching"]) {
+    this.#launcher.launching = launching;
+  }
+
+  get onLaunch(): () => void {
+    return this.#launcher.onLaunch;
+  }
+
+  set onLaunch(action: () => void) {
+    this.#launcher.onLaunch = action;
+  }
+
   /** Of every cgroup. */
-  oomKills = 0;
+  get oomKills(): number {
+    return this.#cgroups.oomKills;
+  }
+
+  set oomKills(count: number) {
+    this.#cgroups.oomKills = count;
+  }
 
   latest(): FakeProcess {
     return [...this.processes.values()].at(-1)!;
   }
 
   launcher(): Launcher {
-    return this.faults.wrap("launcher", {
-      prepare: async () => this.#prepare(),
-      reconnect: async (directory) => {
-        const process = this.processes.get(directory);
-        if (process === undefined) return { kind: "gone" };
-        if (process.ended !== undefined) return { kind: "exited", exit: process.ended };
-        return { kind: "running", supervisor: this.#supervisor(process) };
-      },
-      assume: (directory, known, reason) => {
-        const process = this.processes.get(directory);
-        if (process === undefined) throw new EngineError("internal", `no process of the fake is in ${directory}`);
-        process.unreachable = reason;
-        return { ...this.#supervisor(process), startedAt: known.startedAt };
-      },
-    } satisfies Launcher);
-  }
-
-  #prepare(): PreparedStem {
-    const stem: PreparedStem = this.faults.wrap("stem", {
-      pid: this.nextPid++,
-      identity: undefined,
-      networkNamespaceFd: 77,
-      usable: true,
-      launch: async (request: LaunchRequest<SupervisedIo>) => {
-        this.launching?.reached.resolve();
-        await this.launching?.goOn.promise;
-        if (this.failLaunch !== undefined) throw this.failLaunch;
-        const process = new FakeProcess(this.nextPid++, request);
-        this.processes.set(request.directory, process);
-        this.onLaunch();
-        return {
-          supervisor: this.#supervisor(process),
-          attachments: request.io.attach.map((_, index) => ({ fd: 500 + index })),
-        };
-      },
-      launchDirect: () =>
-        Promise.reject(new EngineError("internal", "the fake machine has supervised containers only")),
-      discard: async () => undefined,
-    });
-    return {
-      ...stem,
-      // Closes the descriptor of the root whatever happens.
-      launch: (request) => {
-        if (request.rootFd !== undefined) this.openFds--;
-        return stem.launch(request);
-      },
-      discard: () => stem.discard(),
-    };
-  }
-
-  #supervisor(process: FakeProcess): Supervisor {
-    const supervisor: Supervisor = {
-      pid: process.pid,
-      supervisorPid: process.pid + 100_000,
-      identity: undefined,
-      startedAt: process.startedAt,
-      exit: process.exit.promise,
-      get unreachable() {
-        return process.unreachable;
-      },
-      onReachability: () => undefined,
-      attach: async () => ({ fd: 600 }),
-      exec: async (request): Promise<ExecHandle> => {
-        process.execs.push(request.execId);
-        return {
-          execId: request.execId,
-          pid: this.nextPid++,
-          attachments: request.attach.map((_, index) => ({ fd: 700 + index })),
-          exit: new Promise(() => undefined),
-        };
-      },
-      signal: async (signal) => {
-        process.signals.push(signal);
-        process.onSignal(signal);
-      },
-      resize: async () => undefined,
-      start: async () => undefined,
-      reopenLog: async () => undefined,
-      probe: () => undefined,
-      disconnect: () => undefined,
-    };
-    return this.faults.wrap("supervisor", supervisor);
+    return this.#launcher.open();
   }
 
   cgroupsApi(): Cgroups {
-    const open = (path: string): Cgroup => {
-      const cgroup: Cgroup = {
-        path,
-        procsFiles: [`/cg${path}/cgroup.procs`],
-        hierarchies: [],
-        apply: (resources) => void this.applied.push(resources),
-        update: async (resources) => void this.applied.push(resources),
-        freeze: async () => void this.frozen.add(path),
-        thaw: async () => void this.frozen.delete(path),
-        frozen: () => this.frozen.has(path),
-        processes: () => (this.emptyCgroups.has(path) ? [] : [process.pid]),
-        kill: async () => {
-          for (const [directory, process] of this.processes) if (directory.includes(basename(path))) process.end(137);
-        },
-        stats: () => {
-          throw new EngineError("not-implemented", "no stats in tests");
-        },
-        oomKills: () => this.oomKills,
-        remove: async () => void this.cgroups.delete(path),
-      };
-      return this.faults.wrap("cgroup", cgroup);
-    };
-    const cgroups: Cgroups = {
-      version: "v2",
-      driver: "cgroupfs",
-      controllers: [],
-      support: {
-        memory: true,
-        memorySwap: true,
-        memoryReservation: true,
-        memorySwappiness: true,
-        oomKillDisable: true,
-        cpuShares: true,
-        cpuQuota: true,
-        cpuset: true,
-        pids: true,
-        blkioWeight: true,
-        availableCpus: "0-1",
-        availableMems: "0",
-      },
-      create: (path) => {
-        this.cgroups.add(path);
-        return open(path);
-      },
-      open,
-      list: (parent) =>
-        [...this.cgroups].filter((path) => path.startsWith(`${parent}/`)).map((path) => path.slice(parent.length + 1)),
-    };
-    return this.faults.wrap("cgroups", cgroups);
+    return this.#cgroups.api();
   }
 
   networks(): NetworkManager {

@@ -1,1 +1,1 @@
-export { FakeMachine, FakeProcess, fakeImage, removeTree, writeLogLine } from "./fake-machine.ts";
+export { FakeMachine, fakeImage, removeTree, writeLogLine } from "./fake-machine.ts";

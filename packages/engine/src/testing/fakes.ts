@@ -9,7 +9,8 @@ import { createEngine, type Engine } from "../engine.ts";
 import { FakeImages } from "./fake-images.ts";
 import { FakeVolumes } from "./fake-volumes.ts";
 
-export { FakeMachine, FakeProcess, removeTree, writeLogLine } from "@fathom/containers/testing";
+export { FakeMachine, removeTree, writeLogLine } from "@fathom/containers/testing";
+export type { FakeProcess } from "@fathom/runtime/testing";
 
 const oci: OciTranslation = {
   defaults: { maskedPaths: [], readonlyPaths: [], privateCgroups: true },

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { EngineError } from "@fathom/base";
-import { LaunchFailure, type Operation, launchFailure, SupervisorFailure } from "@fathom/runtime";
+import { LaunchFailure, type Operation } from "@fathom/runtime";
+import { launchFailure, SupervisorFailure } from "@fathom/runtime/testing";
 import { SysError } from "@fathom/sys";
 import { execWords, exitCodeAfterStart, exitCodeOfExec, exitCodeOfStart, startWords } from "./launch-words.ts";
 

@@ -1,5 +1,5 @@
 /** Cgroups in memory. Every call can fail or hang: "cgroups" and "cgroup" are their names in `faults`. */
-import { Faults } from "@fathom/base";
+import { Faults } from "@fathom/base/testing";
 import type { Cgroup, Cgroups, CgroupStats, Resources } from "../cgroups/contract.ts";
 
 export interface FakeCgroupsOptions {

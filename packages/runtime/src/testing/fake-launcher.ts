@@ -2,7 +2,8 @@
  * A launcher without processes, for tests of what stands above it: runs are kept by their directory, and outlive the launchers that made them, as the machine's would. It runs the
  * suite of the contract (`launcher-suite.ts`). Every call can fail or hang: "launcher", "stem", "supervisor" and "direct" are their names in `faults`, as in "stem.launch".
  */
-import { EngineError, Faults, type Deferred } from "@fathom/base";
+import { EngineError, type Deferred } from "@fathom/base";
+import { Faults } from "@fathom/base/testing";
 import type {
   Attachment,
   AttachOptions,

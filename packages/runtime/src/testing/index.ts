@@ -3,3 +3,11 @@ export { FakeLauncher, type FakeFailure, type FakeLauncherOptions } from "./fake
 export { FakeProcess, FakeStream, type FakeProgram } from "./fake-process.ts";
 export { launcherSuite } from "./launcher-suite.ts";
 export { suitePrograms, type LauncherUnderTest, type SuitePlan } from "./launcher-under-test.ts";
+// What is inside, for tests that look at the wire or at a kernel of their own.
+export { createCgroups } from "../cgroups/cgroups.ts";
+export { hostFileSystem } from "../cgroups/filesystem.ts";
+export { findHierarchies } from "../cgroups/hierarchies.ts";
+export { encodePlan } from "../plan/plan-encoding.ts";
+export { WireReader, WireWriter } from "../plan/wire.ts";
+export { launchFailure } from "../supervisor/launch-failure.ts";
+export { frame, MessageParser, messageTypes, SupervisorFailure, type Message } from "../supervisor/protocol.ts";
