@@ -19,7 +19,7 @@ test("the check sees a detached mount and a growing table", async () => {
   const leak = (): void => void open.push(sys.openTree(AT_FDCWD, tmpdir(), true, false));
   try {
     const before = holdings(process.pid).detachedMounts.length;
-    await expect(expectNoGrowth(process.pid, 4, leak)).rejects.toThrow("4 detached mounts more after 4 times");
+    await expect(expectNoGrowth(process.pid, 4, leak)).rejects.toThrow("4 detached mounts more after 4 repetitions");
     expect(holdings(process.pid).detachedMounts.length).toBe(before + 5);
   } finally {
     for (const fd of open) sys.close(fd);

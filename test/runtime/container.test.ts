@@ -9,16 +9,10 @@ import { specOf, type DockerExtension, createOciTranslation } from "@fathom/engi
 import type { ContainerRecord } from "@fathom/containers";
 import { compile, mountPointOf, openCgroups, resourcesFromOci, type Cgroup } from "@fathom/runtime";
 import { AT_FDCWD, createHostFiles, helperExecutable } from "@fathom/sys";
-import {
-  emptyContainerConfig,
-  emptyHostConfig,
-  type ContainerConfig,
-  type HostConfig,
-  type LinuxNamespace,
-  type OciSpec,
-} from "@fathom/spec";
+import type { ContainerConfig, HostConfig, LinuxNamespace, OciSpec } from "@fathom/spec";
 import { bothOutputs, launcher, Reader, Rig, sys, unframe, unlogged } from "../launcher/rig.ts";
 import { runName } from "../run-name.ts";
+import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 
 const rig = new Rig();
 const cgroups = openCgroups(sys);

@@ -123,7 +123,7 @@ function decimal(key: string, value: string): number {
 }
 
 /** "1700000000.123456789", "-1.5": seconds with any number of digits after the point; beyond nine they are cut. */
-export function paxTime(value: string): bigint {
+function paxTime(value: string): bigint {
   const match = /^(-?)(\d{1,30})(?:\.(\d*))?$/.exec(value);
   if (match === null) throw brokenTar(`a PAX time holds ${JSON.stringify(value)}`);
   const ns = BigInt(match[2]!) * 1_000_000_000n + BigInt((match[3] ?? "").slice(0, 9).padEnd(9, "0"));

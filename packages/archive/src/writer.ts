@@ -50,7 +50,7 @@ function ustarName(path: ByteString): readonly [prefix: string, name: string] | 
 }
 
 /** Header blocks of an entry, PAX header included. Data and `tarPadding(size)` follow. */
-export function encodeTarHeader(entry: TarEntryInput): Uint8Array {
+function encodeTarHeader(entry: TarEntryInput): Uint8Array {
   const path = byteString(entry.path);
   const isLink = entry.kind === "symlink" || entry.kind === "hardlink";
   const isDevice = entry.kind === "character-device" || entry.kind === "block-device";
@@ -202,12 +202,12 @@ function octal(block: Buffer, at: number, length: number, value: number): void {
 const zeros = new Uint8Array(2 * blockSize);
 
 /** Zeros that fill the last block of `size` bytes of data; empty when it is full. */
-export function tarPadding(size: number): Uint8Array {
+function tarPadding(size: number): Uint8Array {
   return zeros.subarray(0, (blockSize - (size % blockSize)) % blockSize);
 }
 
 /** The two zero blocks at the end. */
-export function tarEnd(): Uint8Array {
+function tarEnd(): Uint8Array {
   return zeros;
 }
 

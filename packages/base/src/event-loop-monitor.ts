@@ -25,7 +25,7 @@ const idleShare = 1 / 20;
 const keptMs = 30;
 const keptStalls = 20;
 /** A longer stall is a fault; the monitor logs it. */
-export const stallLimitMs = 200;
+const stallLimitMs = 200;
 
 /** A stall names at most this many operations. */
 const namedOperations = 8;

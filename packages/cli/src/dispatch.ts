@@ -47,7 +47,7 @@ function globalOptions(flags: ParsedFlags, variables: Environment["variables"]):
 }
 
 /** The command whose path (or alias) matches the first words. The longest match wins. */
-export function findCommand(
+function findCommand(
   commands: readonly Command[],
   words: readonly string[],
 ): { readonly command: Command; readonly length: number } | undefined {

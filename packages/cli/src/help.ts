@@ -47,7 +47,7 @@ export function flagUsages(table: FlagTable, columns: number): string {
     .join("");
 }
 
-export function usageLine(command: Command): string {
+function usageLine(command: Command): string {
   return `Usage:  ${programName} ${command.path.join(" ")}${command.usage === "" ? "" : ` ${command.usage}`}`;
 }
 

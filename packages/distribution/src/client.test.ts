@@ -3,12 +3,13 @@ import type { ServerResponse } from "node:http";
 import { systemClock, type Clock } from "@fathom/base";
 import { mediaTypes, parsePlatform, parseReference, type Descriptor, type Reference } from "@fathom/spec";
 import { openBlob } from "./blob.ts";
-import { createRegistryClient, defaultRegistryConfig } from "./client.ts";
+import { createRegistryClient } from "./client.ts";
 import type { Credentials, RegistryClient, RegistryConfig } from "./contract.ts";
 import { forgetSchemes } from "./endpoints.ts";
 import { RegistryError, TransportError } from "./errors.ts";
 import { respondError, ScriptedRegistry } from "./testing/scripted-registry.ts";
 import { failureOf } from "@fathom/base/testing";
+import { defaultRegistryConfig } from "./testing/registry-config.ts";
 
 /** The test records the waits but does not wait. */
 class QuickClock implements Clock {

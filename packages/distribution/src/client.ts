@@ -19,15 +19,6 @@ export interface RegistryClientOptions {
   readonly clock?: Clock;
 }
 
-export const defaultRegistryConfig: RegistryConfig = {
-  insecureRegistries: [],
-  mirrors: [],
-  certificateDirectories: ["/etc/fathom/certs.d", "/etc/docker/certs.d"],
-  idleTimeoutMs: 60_000,
-  attempts: 5,
-  userAgent: "fathom",
-};
-
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
   // Worker threads receive the proxy settings with the other data; they do not read their environment.
   const config: RegistryConfig = { ...options.config, proxy: options.config.proxy ?? environmentProxy() };

@@ -32,7 +32,7 @@ export function forgetSchemes(): void {
 }
 
 /** Whether `host[:port]` may be used without verified TLS. A name is resolved only when an address range might match. */
-export async function isInsecure(host: string, registries: readonly string[]): Promise<boolean> {
+async function isInsecure(host: string, registries: readonly string[]): Promise<boolean> {
   if (isLoopbackHost(host)) return true;
   const ranges: Cidr[] = [];
   for (const entry of registries) {

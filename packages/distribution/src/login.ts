@@ -8,7 +8,7 @@ import { Session } from "./session.ts";
 const statusWords: Readonly<Record<number, string>> = { 401: "Unauthorized", 403: "Forbidden", 404: "Not Found" };
 
 /** The host in the server address that clients send: "https://index.docker.io/v1/", "registry.example:5000", "". */
-export function registryOfAddress(address: string | undefined): string {
+function registryOfAddress(address: string | undefined): string {
   const host = (address ?? "").replace(/^https?:\/\//, "").split("/")[0]!;
   return host === "" || host === "index.docker.io" || host === "registry-1.docker.io" ? defaultRegistry : host;
 }

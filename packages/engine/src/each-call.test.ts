@@ -8,13 +8,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf } from "@fathom/base";
 import { LaunchFailure, launchStages, type LaunchStage } from "@fathom/runtime";
-import {
-  emptyContainerConfig,
-  emptyHostConfig,
-  type ContainerCreateRequest,
-  type ExecCreateRequest,
-} from "@fathom/spec";
+import type { ContainerCreateRequest, ExecCreateRequest } from "@fathom/spec";
 import { FakeMachine, removeTree, startDaemon, type TestEngine } from "./testing/fakes.ts";
+import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 
 const request: ContainerCreateRequest = {
   ...emptyContainerConfig,

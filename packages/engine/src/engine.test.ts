@@ -13,14 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deferred, EngineError, systemClock } from "@fathom/base";
-import {
-  emptyContainerConfig,
-  emptyHostConfig,
-  type ContainerCreateRequest,
-  type ExecCreateRequest,
-  type EventMessage,
-  type HostConfig,
-} from "@fathom/spec";
+import type { ContainerCreateRequest, ExecCreateRequest, EventMessage, HostConfig } from "@fathom/spec";
 import {
   FakeMachine,
   type FakeProcess,
@@ -29,6 +22,7 @@ import {
   type TestEngine,
   type VolumeQuestions,
 } from "./testing/fakes.ts";
+import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 
 let root: string;
 let machine: FakeMachine;

@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger, systemClock } from "@fathom/base";
-import { defaultRegistryConfig } from "@fathom/distribution";
 import { openStore } from "@fathom/store";
 import { createSys } from "@fathom/sys";
 import { createImages } from "./images.ts";
 import { testImages } from "./testing/images-suite.ts";
+import { defaultRegistryConfig } from "@fathom/distribution/testing";
 
 testImages(async (parts) => {
   await using stack = new AsyncDisposableStack();

@@ -5,8 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TarWriter } from "@fathom/archive";
 import { silentLogger, systemClock } from "@fathom/base";
-import { defaultRegistryConfig } from "@fathom/distribution";
-import { ScriptedRegistry } from "@fathom/distribution/testing";
+import { ScriptedRegistry, defaultRegistryConfig } from "@fathom/distribution/testing";
 import {
   formatPlatform,
   hostPlatform,

@@ -242,7 +242,7 @@ const linux = described({
   timeOffsets: nullish(record(described({ secs: omittable(int64), nanosecs: omittable(uint32) }))),
 });
 
-export const ociSpec = described({
+const ociSpec = described({
   ociVersion: text,
   root: nullish(described({ path: nonEmpty, readonly: omittable(boolean) })),
   mounts: nullish(list(mount)),
@@ -266,15 +266,12 @@ export const ociSpec = described({
 export type OciSpec = Decoded<typeof ociSpec>;
 export type OciProcess = Decoded<typeof process>;
 export type OciMount = Decoded<typeof mount>;
-export type OciUser = Decoded<typeof user>;
 export type OciRlimit = Decoded<typeof rlimit>;
-export type OciHook = Decoded<typeof hook>;
 export type LinuxConfig = Decoded<typeof linux>;
 export type LinuxNamespace = Decoded<typeof namespace>;
 export type LinuxDevice = Decoded<typeof device>;
 export type LinuxDeviceCgroup = Decoded<typeof deviceCgroup>;
 export type LinuxResources = Decoded<typeof resources>;
-export type LinuxCapabilities = Decoded<typeof capabilities>;
 export type LinuxIdMapping = Decoded<typeof idMapping>;
 export type LinuxSeccomp = Decoded<typeof linuxSeccomp>;
 export type LinuxSeccompRule = Decoded<typeof seccompRule>;

@@ -18,7 +18,7 @@ export interface Reference {
 }
 
 export const defaultRegistry = "docker.io";
-export const defaultTag = "latest";
+const defaultTag = "latest";
 
 const officialPrefix = "library/";
 const maxRepositoryLength = 255;

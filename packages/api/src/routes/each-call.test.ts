@@ -3,13 +3,9 @@ import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { EngineError } from "@fathom/base";
 import type { Backend } from "@fathom/engine";
-import {
-  emptyContainerConfig,
-  emptyHostConfig,
-  type ContainerCreateRequest,
-  type ExecCreateRequest,
-} from "@fathom/spec";
+import type { ContainerCreateRequest, ExecCreateRequest } from "@fathom/spec";
 import { startTestServer, type TestServer } from "../testing/test-server.ts";
+import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 
 interface Request {
   readonly method: string;

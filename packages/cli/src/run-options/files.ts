@@ -23,7 +23,7 @@ export function readUserFile(path: string): string {
  * NAME=value lines. `#` begins a comment line. A NAME alone takes this shell's value; when `lookup` finds none, a variable is dropped and a label stays.
  * @param what "env" or "label", for the message
  */
-export function parseKeyValueFile(
+function parseKeyValueFile(
   path: string,
   what: "env" | "label",
   lookup: (name: string) => string | undefined,

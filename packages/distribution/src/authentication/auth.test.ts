@@ -2,12 +2,13 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { systemClock } from "@fathom/base";
 import { mediaTypes, parseReference, type Descriptor, type Reference } from "@fathom/spec";
 import { openBlob } from "../blob.ts";
-import { createRegistryClient, defaultRegistryConfig } from "../client.ts";
+import { createRegistryClient } from "../client.ts";
 import type { Credentials, RegistryClient, RegistryConfig } from "../contract.ts";
 import { forgetSchemes } from "../endpoints.ts";
 import { login } from "../login.ts";
 import { respondError, ScriptedRegistry, type RecordedRequest } from "../testing/scripted-registry.ts";
 import { failureOf } from "@fathom/base/testing";
+import { defaultRegistryConfig } from "../testing/registry-config.ts";
 
 const password = "s3cret-Pass";
 const basic = `Basic ${Buffer.from(`ann:${password}`).toString("base64")}`;

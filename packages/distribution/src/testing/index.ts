@@ -1,1 +1,2 @@
 export { ScriptedRegistry } from "./scripted-registry.ts";
+export { defaultRegistryConfig } from "./registry-config.ts";

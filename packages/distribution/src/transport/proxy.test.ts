@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { parseReference } from "@fathom/spec";
-import { defaultRegistryConfig } from "../client.ts";
 import type { ProxyRun } from "../testing/download-in-worker.ts";
 import { ScriptedRegistry } from "../testing/scripted-registry.ts";
+import { defaultRegistryConfig } from "../testing/registry-config.ts";
 
 let registry: ScriptedRegistry;
 let proxy: ScriptedRegistry;

@@ -19,7 +19,7 @@ export function delayMs(attempt: number, retryAfterMs: number | undefined, rando
 }
 
 /** Retry-After: seconds, or an HTTP date. */
-export function parseRetryAfter(header: string | null, nowMs: number): number | undefined {
+function parseRetryAfter(header: string | null, nowMs: number): number | undefined {
   if (header === null) return undefined;
   if (/^\d{1,9}$/.test(header.trim())) return Number(header.trim()) * 1000;
   const date = Date.parse(header);
@@ -34,7 +34,7 @@ export function busyOr(error: RegistryError, headers: Headers, clock: Clock): Re
 }
 
 /** A broken or silent connection is tried again. A refused connection, an unknown host and a TLS error fail at once. */
-export function mayPass(error: unknown): boolean {
+function mayPass(error: unknown): boolean {
   if (error instanceof BusyError) return true;
   return error instanceof TransportError && (error.failure === "cut" || error.failure === "idle");
 }

@@ -3,10 +3,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mediaTypes, parseReference } from "@fathom/spec";
-import { createRegistryClient, defaultRegistryConfig } from "../client.ts";
+import { createRegistryClient } from "../client.ts";
 import { forgetSchemes } from "../endpoints.ts";
 import { ScriptedRegistry } from "../testing/scripted-registry.ts";
 import { clientPair, expiredPair, misnamedPair, serverPair, testAuthority } from "../testing/test-certificates.ts";
+import { defaultRegistryConfig } from "../testing/registry-config.ts";
 
 let registry: ScriptedRegistry | undefined;
 let directory: string;

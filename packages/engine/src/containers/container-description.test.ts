@@ -3,10 +3,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileS
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "@fathom/base";
-import { emptyContainerConfig, emptyHostConfig, type ContainerCreateRequest, type HostConfig } from "@fathom/spec";
+import type { ContainerCreateRequest, HostConfig } from "@fathom/spec";
 import { type ContainerRecord, ContainerDescriptions, RecordForm } from "@fathom/containers";
 import { recordOwner } from "./docker-extension.ts";
 import { FakeMachine, removeTree, startDaemon } from "../testing/fakes.ts";
+import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 
 let root: string;
 let machine: FakeMachine;

@@ -1,14 +1,9 @@
 import { expect, test } from "bun:test";
-import {
-  emptyContainerConfig,
-  emptyHostConfig,
-  type ContainerConfig,
-  type ContainerCreateRequest,
-  type HostConfig,
-} from "@fathom/spec";
+import type { ContainerConfig, ContainerCreateRequest, HostConfig } from "@fathom/spec";
 import { checkConfig } from "./check-config.ts";
 import { testHost } from "../testing/oci-fixtures.ts";
 import type { HostFacts } from "./host-facts.ts";
+import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 
 function check(
   host: Partial<HostConfig>,

@@ -1,10 +1,11 @@
 import { expect, test } from "bun:test";
-import { emptyContainerConfig, checkOciSpec, type OciMount, type OciSpec } from "@fathom/spec";
+import { checkOciSpec, type OciMount, type OciSpec } from "@fathom/spec";
 import type { MountPoint } from "@fathom/containers";
 import { defaultCapabilities } from "./security/capabilities.ts";
 import { containerSpec } from "./container-spec.ts";
 import { requestedDevices, type DeviceFiles } from "./devices.ts";
 import { testDaemon, testHost, testInput } from "../testing/oci-fixtures.ts";
+import { emptyContainerConfig } from "@fathom/spec/testing";
 
 type Change = Parameters<typeof testInput>[0];
 

@@ -1,8 +1,9 @@
 /** A made-up machine for tests: everything works, four CPUs, one node. */
-import { emptyContainerConfig, emptyHostConfig, type HostConfig } from "@fathom/spec";
+import type { HostConfig } from "@fathom/spec";
 import type { ContainerSpecInput, DaemonSettings } from "../oci/container-spec.ts";
 import { noDevices } from "../oci/devices.ts";
 import type { HostFacts } from "../oci/host-facts.ts";
+import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 
 /** All 41 capabilities but CAP_SYS_RESOURCE (24). */
 export const bounding = 0x1ff_feff_ffffn;

@@ -14,7 +14,7 @@ export interface Subscriber<M> {
   (message: M): void;
 }
 
-export class SharedTask<M, T> {
+class SharedTask<M, T> {
   readonly #controller = new AbortController();
   readonly #subscribers = new Set<Subscriber<M>>();
   /** Messages so far, for who comes later; `keyOf` says which replace an earlier one. */

@@ -16,7 +16,7 @@ import {
 } from "./worker-protocol.ts";
 
 /** Listed in apps/fathom/workers.txt. */
-export const imageWorkerPath = "packages/images/src/workers/image-worker.ts";
+const imageWorkerPath = "packages/images/src/workers/image-worker.ts";
 
 export interface LayerWorkersOptions {
   /** 2 to 4 are of use: a layer is unpacked on one core. */

@@ -48,23 +48,3 @@ export interface ContainerConfig {
   /** Only clients below API 1.44 send this. The parser moves it into the endpoint's settings, and the API no longer prints it. */
   readonly MacAddress?: string;
 }
-
-/** All zero values. Parsers and tests start from it. */
-export const emptyContainerConfig: ContainerConfig = Object.freeze({
-  Hostname: "",
-  Domainname: "",
-  User: "",
-  AttachStdin: false,
-  AttachStdout: false,
-  AttachStderr: false,
-  Tty: false,
-  OpenStdin: false,
-  StdinOnce: false,
-  Env: null,
-  Cmd: null,
-  Image: "",
-  Volumes: null,
-  WorkingDir: "",
-  Entrypoint: null,
-  Labels: null,
-});

@@ -37,8 +37,3 @@ function valuesOf(value: unknown): string[] | undefined {
   }
   return values;
 }
-
-/** Writes the newer form, for a query. */
-export function formatFilters(filters: Filters): string {
-  return JSON.stringify(filters);
-}

@@ -14,7 +14,7 @@ export interface CallContext {
   overlayByLayer: boolean | undefined;
 }
 
-export const SCRATCH_BYTES = 65536;
+const SCRATCH_BYTES = 65536;
 
 export function createCallContext(native: NativeAddon): CallContext {
   return {
@@ -27,7 +27,7 @@ export function createCallContext(native: NativeAddon): CallContext {
 }
 
 /** A path for a message: bytes as UTF-8, control characters visible. */
-export function pathText(path: Path): string {
+function pathText(path: Path): string {
   const text = typeof path === "string" ? path : Buffer.from(path).toString("utf8");
   // oxlint-disable-next-line no-control-regex -- they are what is looked for
   return text.replace(/[\u0000-\u001f\u007f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);

@@ -73,7 +73,7 @@ function statOf(numbers: BigInt64Array): Stat {
  * Takes linux_dirent64 records apart (getdents64(2)): u64 inode, s64 offset, u16 record length, u8 type, name ended by NUL. "." and ".." are
  * left out.
  */
-export function parseDirectoryRecords(records: Uint8Array, into: DirectoryEntry[]): void {
+function parseDirectoryRecords(records: Uint8Array, into: DirectoryEntry[]): void {
   const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
   for (let at = 0; at + 19 <= records.length;) {
     const length = view.getUint16(at + 16, true);

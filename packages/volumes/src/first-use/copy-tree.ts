@@ -36,7 +36,7 @@ export interface CopyWatch {
 }
 
 /** Copies the content of directory `from` into the empty directory `to`, and owner, mode and times of the directory itself. */
-export function copyTree(sys: Sys, from: number, to: number, watch: CopyWatch): void {
+function copyTree(sys: Sys, from: number, to: number, watch: CopyWatch): void {
   new TreeCopy(sys, to, watch).directory(from, to, "", 0);
 }
 

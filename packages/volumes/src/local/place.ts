@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 /** Where the directories of removed volumes are moved. Made in advance: removing must not need space. */
 export const removingName = ".removing";
-export const dataName = "_data";
+const dataName = "_data";
 
 export class LocalPlace {
   readonly #realRoot: string;

@@ -1,14 +1,10 @@
 /** What containers and execs are for servers, as tests: the engine runs them over its machine, and so does every fake that stands for it. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { zeroTime } from "@fathom/base";
-import {
-  emptyContainerConfig,
-  emptyHostConfig,
-  type ContainerCreateRequest,
-  type ExecCreateRequest,
-} from "@fathom/spec";
+import type { ContainerCreateRequest, ExecCreateRequest } from "@fathom/spec";
 import type { AttachRequest, Backend, ContainerBackend, ExecBackend, StreamAttachment } from "../../backend.ts";
 import { expectFailure } from "./expect-failure.ts";
+import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 
 export interface ContainerWorld extends AsyncDisposable {
   readonly backend: Pick<Backend, "containers" | "execs" | "system" | "networks">;

@@ -1,8 +1,8 @@
 /** What the engine itself and its networks are for servers, as tests. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec";
 import type { ContainerWorld } from "./container-suite.ts";
 import { expectFailure, first } from "./expect-failure.ts";
+import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 
 const never = new AbortController().signal;
 

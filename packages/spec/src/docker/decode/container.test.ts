@@ -1,8 +1,8 @@
 import { messageOf } from "@fathom/base";
 import { describe, expect, test } from "bun:test";
-import { emptyHostConfig } from "../host-config.ts";
 import { decodeCommitConfig, decodeContainerCreate, decodeContainerUpdate, decodeExecCreate } from "./container.ts";
 import { decodeVolumeCreate } from "./volume.ts";
+import { emptyHostConfig } from "../../testing/empty-config.ts";
 
 function refusal(decode: () => unknown): string {
   try {
