@@ -40,7 +40,7 @@ export type Family = "ipv4" | "ipv6";
 /** What is wanted of a network. */
 export interface NetworkSettings {
   readonly name: string;
-  /** "bridge", "host", "null". */
+  /** One of `NetworkManager.drivers`. */
   readonly driver: string;
   /** Empty: a free subnet of the address pools, where the driver's endpoints have addresses. */
   readonly pools: readonly NetworkPoolSettings[];
@@ -188,6 +188,8 @@ export interface NetworkManager extends AsyncDisposable {
    * @param known The endpoints of what runs.
    */
   start(known: readonly Endpoint[]): Promise<{ readonly warnings: readonly string[] }>;
+  /** Names of the drivers that a network may have. */
+  readonly drivers: readonly string[];
   list(): readonly NetworkInfo[];
   /** By id, name or unique id prefix. */
   find(nameOrId: string): NetworkInfo | undefined;

@@ -112,6 +112,10 @@ class Manager implements NetworkManager {
     return this.#table.ofNetwork(networkId).map(({ hostInterface }) => hostInterface);
   }
 
+  get drivers(): readonly string[] {
+    return this.#mustRun().host.drivers.map(({ name }) => name);
+  }
+
   list(): readonly NetworkInfo[] {
     return this.#dependencies.state.networks();
   }

@@ -5,6 +5,7 @@
 import type { HostConfig } from "@fathom/spec";
 import type { EngineConfig, MachineDefaults } from "../contract.ts";
 import { resolveLogSettings } from "./log-config.ts";
+import { networkName } from "../networks/network-mode.ts";
 
 const ownRuntime = { path: "fathom-runc" };
 export const defaultRuntime = "fathom";
@@ -18,13 +19,11 @@ export const runtimes: Readonly<Record<string, { readonly path: string }>> = {
 export function withHostDefaults(requested: HostConfig, config: EngineConfig, facts: MachineDefaults): HostConfig {
   const { Privileged: privileged } = requested;
   const log = resolveLogSettings(requested.LogConfig, config);
-  const networkMode =
-    requested.NetworkMode === "" || requested.NetworkMode === "default" ? "bridge" : requested.NetworkMode;
   const memorySwap = requested.Memory > 0 && requested.MemorySwap === 0 ? requested.Memory * 2 : requested.MemorySwap;
   return {
     ...requested,
     LogConfig: log,
-    NetworkMode: networkMode,
+    NetworkMode: networkName(requested.NetworkMode),
     PortBindings: requested.PortBindings ?? {},
     RestartPolicy: requested.RestartPolicy.Name === "" ? { Name: "no", MaximumRetryCount: 0 } : requested.RestartPolicy,
     IpcMode: requested.IpcMode === "" ? "private" : requested.IpcMode,

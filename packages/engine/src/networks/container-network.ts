@@ -3,7 +3,7 @@ import { EngineError } from "@fathom/base";
 import { type NetworkAttachment } from "@fathom/containers";
 import { checkMacAddress } from "@fathom/network";
 import type { ContainerConfig, ContainerCreateRequest, HostConfig } from "@fathom/spec";
-import { parseNetworkMode } from "./network-mode.ts";
+import { defaultNetworkName, parseNetworkMode } from "./network-mode.ts";
 
 /**
  * What does not go together with the network or the host name of another container or of the host.
@@ -42,9 +42,11 @@ export function requestedNetworks(
   const mode = parseNetworkMode(networkMode);
   if (mode.kind === "container") return [];
   const primary = mode.kind === "network" ? mode.name : mode.kind;
-  // Clients name the default network "default".
   const configs = Object.fromEntries(
-    Object.entries(networking.EndpointsConfig).map(([name, config]) => [name === "default" ? "bridge" : name, config]),
+    Object.entries(networking.EndpointsConfig).map(([name, config]) => [
+      name === "default" ? defaultNetworkName : name,
+      config,
+    ]),
   );
   const names = [primary, ...Object.keys(configs).filter((name) => name !== primary)];
   return names.map((network) => {

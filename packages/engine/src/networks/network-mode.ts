@@ -5,9 +5,17 @@ export type NetworkMode =
   | { readonly kind: "container"; readonly container: string }
   | { readonly kind: "network"; readonly name: string };
 
+/** Docker's name for the network that containers get when they ask for none. */
+export const defaultNetworkName = "bridge";
+
+/** Clients name the default network "default", or not at all. */
+export function networkName(asked: string): string {
+  return asked === "" || asked === "default" ? defaultNetworkName : asked;
+}
+
 export function parseNetworkMode(mode: string): NetworkMode {
   if (mode === "host") return { kind: "host" };
   if (mode === "none") return { kind: "none" };
   if (mode.startsWith("container:")) return { kind: "container", container: mode.slice("container:".length) };
-  return { kind: "network", name: mode === "" || mode === "default" ? "bridge" : mode };
+  return { kind: "network", name: networkName(mode) };
 }

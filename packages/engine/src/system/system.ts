@@ -80,7 +80,7 @@ export async function info(engine: EngineContext, engineId: string): Promise<Sys
     ],
     Plugins: {
       Volume: ["local"],
-      Network: ["bridge", "host", "null"],
+      Network: [...engine.networks.drivers],
       Authorization: null,
       Log: [...logDrivers],
     },

@@ -46,7 +46,7 @@ export class HostNetwork implements Disposable {
   readonly forwardingTurnedOn: boolean;
   /** Of the set-up, for the log. */
   readonly warnings: readonly string[];
-  readonly #drivers: readonly NetworkDriver[];
+  readonly drivers: readonly NetworkDriver[];
 
   constructor({ sys, config, forwarders, clock, logger, contents }: HostNetworkOptions) {
     const forwarding = setForwarding(sys, config.ipForward);
@@ -63,7 +63,7 @@ export class HostNetwork implements Disposable {
       keeper: forwarders === undefined ? undefined : new ForwarderKeeper(forwarders, clock, logger),
       logger,
     });
-    this.#drivers = [
+    this.drivers = [
       createBridgeDriver({ sys, route: this.route, logger }),
       createNamespaceDriver("host"),
       createNamespaceDriver("null"),
@@ -72,7 +72,7 @@ export class HostNetwork implements Disposable {
 
   /** @throws invalid-argument for a driver that is not there */
   driver(name: string): NetworkDriver {
-    const driver = this.#drivers.find((candidate) => candidate.name === name);
+    const driver = this.drivers.find((candidate) => candidate.name === name);
     if (driver === undefined)
       throw new EngineError("invalid-argument", `there is no network driver ${JSON.stringify(name)}`);
     return driver;

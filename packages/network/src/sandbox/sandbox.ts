@@ -55,7 +55,7 @@ export class ContainerSandbox implements Sandbox {
   async connect(networkId: string, settings: EndpointSettings = {}): Promise<Endpoint | undefined> {
     const host = this.#host();
     const { sys, table } = host;
-    const { containerId, containerName, namespaceFd } = this.#request;
+    const { containerName, namespaceFd } = this.#request;
     const network = host.network(networkId);
     const { driven } = network;
     if (!network.capabilities.endpoints) {
@@ -78,22 +78,7 @@ export class ContainerSandbox implements Sandbox {
 
     // Whatever is acquired is given back in reverse when a later step fails.
     await using undo = new AsyncDisposableStack();
-    const wanted = settings.ipv4Address ? [settings.ipv4Address] : [];
-    const addresses = await network.addresses.request(containerId, wanted);
-    this.#onFailure(undo, () => network.addresses.release(addresses, containerId));
-    const draft: EndpointDraft = {
-      endpointId: randomId(),
-      networkId,
-      networkName: network.info.name,
-      containerId,
-      addresses,
-      gateways: network.info.internal ? {} : network.addresses.gatewaysOf(addresses),
-      gatewayPriority: settings.gatewayPriority ?? 0,
-    };
-    const { macAddress } = await driven.createEndpoint(draft);
-    this.#onFailure(undo, () => driven.deleteEndpoint(draft));
-    const mac = settings.macAddress === undefined ? macAddress : parseMac(settings.macAddress)!;
-
+    const { draft, mac } = await this.#reserve(network, settings, undo);
     // Ports first: a taken one is found out before anything is made.
     const isFirstOwner = portsOwner([...others, draft]) === draft && this.#portsHolder() === undefined;
     const lease = isFirstOwner ? this.#lease(network, draft) : undefined;
@@ -104,7 +89,7 @@ export class ContainerSandbox implements Sandbox {
     const gained = families.filter((family) => gatewayOf([...others, draft], family) === draft);
     const first = gained.filter((family) => gatewayOf(others, family) === undefined);
     const gateways = Object.fromEntries(first.map((family) => [family, draft.gateways[family]]));
-    configureInterface(sys, namespaceFd, { ...link, mac, addresses, gateways });
+    configureInterface(sys, namespaceFd, { ...link, mac, addresses: draft.addresses, gateways });
 
     const endpoint: Endpoint = {
       ...draft,
@@ -124,6 +109,29 @@ export class ContainerSandbox implements Sandbox {
     await this.#settlePorts(this.#portsHolder());
     undo.move();
     return table.get(endpoint.endpointId)!.endpoint;
+  }
+
+  /** Addresses and what the driver knows of the endpoint; nothing of it is in the kernel yet. */
+  async #reserve(
+    { info, driven, addresses: pools }: LiveNetwork,
+    { ipv4Address, macAddress, gatewayPriority = 0 }: EndpointSettings,
+    undo: AsyncDisposableStack,
+  ): Promise<{ readonly draft: EndpointDraft; readonly mac: Uint8Array }> {
+    const { containerId } = this.#request;
+    const addresses = await pools.request(containerId, ipv4Address ? [ipv4Address] : []);
+    this.#onFailure(undo, () => pools.release(addresses, containerId));
+    const draft: EndpointDraft = {
+      endpointId: randomId(),
+      networkId: info.id,
+      networkName: info.name,
+      containerId,
+      addresses,
+      gateways: info.internal ? {} : pools.gatewaysOf(addresses),
+      gatewayPriority,
+    };
+    const chosen = await driven.createEndpoint(draft);
+    this.#onFailure(undo, () => driven.deleteEndpoint(draft));
+    return { draft, mac: macAddress === undefined ? chosen.macAddress : parseMac(macAddress)! };
   }
 
   /** The error that brings it here is the one to tell. */

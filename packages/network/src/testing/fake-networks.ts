@@ -81,6 +81,10 @@ class FakeNetworks implements NetworkManager {
     for (const endpoint of known) endpoints.set(endpoint.endpointId, endpoint);
   }
 
+  get drivers(): readonly string[] {
+    return ["bridge", "host", "null"];
+  }
+
   list(): readonly NetworkInfo[] {
     return [...this.#host.networks.values()];
   }
@@ -98,6 +102,7 @@ class FakeNetworks implements NetworkManager {
 
   async create({ name, driver, pools, internal, options, labels }: NetworkSettings): Promise<NetworkInfo> {
     this.#mustRun();
+    if (!this.drivers.includes(driver)) throw new EngineError("invalid-argument", `there is no driver ${driver}`);
     if (this.list().some((network) => network.name === name))
       throw new EngineError("conflict", `network with name ${name} already exists`);
     if (pools.some(({ subnet }) => this.list().some((network) => network.pools.some((pool) => pool.subnet === subnet))))

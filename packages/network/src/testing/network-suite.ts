@@ -71,6 +71,14 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
         expect(networks.list().map(({ id }) => id)).toEqual(ids);
       });
 
+      test("have a driver, and one of no known driver is refused", async () => {
+        expect(networks.drivers.toSorted()).toEqual(["bridge", "host", "null"]);
+        for (const { driver } of networks.list()) expect(networks.drivers).toContain(driver);
+        const unknown = networks.create(settings("front", { driver: "no such driver" }));
+        await expect(unknown).rejects.toMatchObject({ code: "invalid-argument" });
+        expect(networks.find("front")).toBeUndefined();
+      });
+
       test("before a start nothing can be connected", async () => {
         const closed = place.open();
         const early = closed.sandbox({ containerId: "c", containerName: "c", namespaceFd: place.namespace() });
