@@ -4,7 +4,7 @@ import type { Endpoint, NetworkConfig, NetworkInfo, NetworkSettings, NetworkStat
 import { findLink, listRoutes } from "./driver/bridge-link.ts";
 import type { NetworkDriver } from "./driver/driver.ts";
 import type { HostNetwork } from "./host/host-network.ts";
-import { choosePools, type ChosenPools } from "./ipam/choose-pools.ts";
+import type { ChosenPools } from "./ipam/choose-pools.ts";
 import { overlaps, parseCidr, type Subnet } from "./ipam/ip.ts";
 import { createIpam, NetworkAddresses, type Ipam } from "./ipam/ipam.ts";
 import { networkOfEndpoint, networkRow } from "./network-row.ts";
@@ -51,7 +51,7 @@ export class LiveNetworks {
     for (const settings of config.networks) {
       const before = state.networks().find(({ name }) => name === settings.name);
       const inUse = known.some(({ networkId }) => networkId === before?.id);
-      const { driver, row, warnings: told } = this.#plan(settings, before, inUse, true);
+      const { driver, row, warnings: told } = await this.#plan(settings, before, inUse, true);
       warnings.push(...told);
       if (JSON.stringify(before) !== JSON.stringify(row)) state.saveNetwork(row);
       await this.#open(driver, row);
@@ -67,17 +67,22 @@ export class LiveNetworks {
     return warnings;
   }
 
-  #plan(settings: NetworkSettings, before: NetworkInfo | undefined, inUse: boolean, builtin: boolean): Plan {
+  async #plan(
+    settings: NetworkSettings,
+    before: NetworkInfo | undefined,
+    inUse: boolean,
+    builtin: boolean,
+  ): Promise<Plan> {
     const { host, clock } = this.#options;
     const driver = host.driver(settings.driver);
     const id = before?.id ?? randomId();
     const options = driver.options(id, settings);
-    const { pools, warnings } = this.#pools(driver, settings, { id, options, before, inUse });
+    const { pools, warnings } = await this.#pools(driver, settings, { id, options, before, inUse });
     const now = formatRfc3339Nano(clock.nowNs());
     return { driver, warnings, row: networkRow(settings, { id, options, pools, builtin, before, now }) };
   }
 
-  #pools(
+  async #pools(
     driver: NetworkDriver,
     { name, pools: wanted }: NetworkSettings,
     {
@@ -86,7 +91,7 @@ export class LiveNetworks {
       before,
       inUse,
     }: Pick<NetworkInfo, "id" | "options"> & { readonly before: NetworkInfo | undefined; readonly inUse: boolean },
-  ): ChosenPools {
+  ): Promise<ChosenPools> {
     if (!driver.capabilities.endpoints) return { pools: [], warnings: [] };
     const { route } = this.#options.host;
     const own = driver.hostInterface({ id, options });
@@ -96,7 +101,7 @@ export class LiveNetworks {
     );
     const taken = [...routed.map(({ destination }) => destination), ...this.#subnetsOfOthers(id)];
     const { addressPools } = this.#options.config;
-    return choosePools({ name, wanted, before: before?.pools ?? [], inUse, addressPools, taken });
+    return this.#ipam.choose({ name, wanted, before: before?.pools ?? [], inUse, addressPools, taken });
   }
 
   #subnetsOfOthers(id: string): Subnet[] {
@@ -106,7 +111,7 @@ export class LiveNetworks {
 
   async #open(driver: NetworkDriver, info: NetworkInfo): Promise<LiveNetwork> {
     const { capabilities } = driver;
-    const addresses = new NetworkAddresses(this.#ipam, info.pools);
+    const addresses = await NetworkAddresses.open(this.#ipam, info.pools);
     const live = { info, capabilities, addresses, driven: await driver.open(info), connecting: 0 };
     this.#byId.set(info.id, live);
     return live;
@@ -145,7 +150,7 @@ export class LiveNetworks {
       if (subnet !== undefined && this.#subnetsOfOthers("").some((other) => overlaps(other, subnet)))
         throw new EngineError("conflict", `subnet ${text} overlaps that of another network`);
     }
-    const { driver, row } = this.#plan(settings, undefined, false, false);
+    const { driver, row } = await this.#plan(settings, undefined, false, false);
 
     await using undo = new AsyncDisposableStack();
     const { driven } = await this.#open(driver, row);

@@ -5,6 +5,7 @@ import { networkConfig, type DefaultNetworkOptions } from "./default-networks.ts
 import { FakeKernel } from "./testing/fake-kernel.ts";
 import { defaultAddressPools } from "./ipam/pool.ts";
 import { createNetworkManager } from "./manager.ts";
+import { readNetwork } from "./stored.ts";
 
 const options: DefaultNetworkOptions = {
   bridgeName: "fathom0",
@@ -127,6 +128,21 @@ describe("start", () => {
       await expect(attach(again.networks, [published])).rejects.toThrow("port is already allocated");
     },
   );
+
+  test("rows that say what they said are not written again", async () => {
+    const { networks, kernel, state } = await running();
+    await networks.stop(true);
+    const written: string[] = [];
+    const stored = {
+      ...state,
+      networks: () => state.networks().map((row) => readNetwork(JSON.parse(JSON.stringify(row)))),
+      saveNetwork: (network: NetworkInfo) => void written.push(network.name),
+    };
+    await running({}, kernel, stored);
+    expect(written).toEqual([]);
+    await running({ mtu: 1400 }, kernel, stored);
+    expect(written).toEqual(["bridge"]);
+  });
 
   test("IP forwarding that was off is turned on and said, or only said", async () => {
     const off = (): FakeKernel => {

@@ -5,13 +5,14 @@ import { createIpam, NetworkAddresses } from "./ipam.ts";
 
 const small: NetworkPool = { family: "ipv4", subnet: "10.0.0.0/30", gateway: "10.0.0.1" };
 const large: NetworkPool = { family: "ipv4", subnet: "10.1.0.0/24", gateway: "10.1.0.9" };
-const addresses = (): NetworkAddresses => new NetworkAddresses(createIpam(systemClock), [small, large]);
+const ipamOf = (...pools: NetworkPool[]): Promise<NetworkAddresses> =>
+  NetworkAddresses.open(createIpam(systemClock), pools);
 const texts = async (made: ReturnType<NetworkAddresses["request"]>): Promise<string[]> =>
   (await made).map(({ address, prefixLength }) => `${address}/${prefixLength}`);
 
 describe("several subnets of one network", () => {
   test("the first with a free address gives it, with the gateway of that subnet", async () => {
-    const ipam = addresses();
+    const ipam = await ipamOf(small, large);
     const first = await ipam.request("a", []);
     expect(first).toEqual([{ family: "ipv4", address: "10.0.0.2", prefixLength: 30 }]);
     expect(ipam.gatewaysOf(first)).toEqual({ ipv4: "10.0.0.1" });
@@ -22,7 +23,7 @@ describe("several subnets of one network", () => {
     expect(await texts(ipam.request("a", []))).toEqual(["10.0.0.2/30"]);
   });
   test("an address that was asked for comes from its own subnet, once", async () => {
-    const ipam = addresses();
+    const ipam = await ipamOf(small, large);
     expect(await texts(ipam.request("a", ["10.1.0.77"]))).toEqual(["10.1.0.77/24"]);
     await expect(ipam.request("b", ["10.1.0.77"])).rejects.toMatchObject({ code: "conflict" });
     ipam.take({ family: "ipv4", address: "10.0.0.2", prefixLength: 30 });
@@ -30,15 +31,12 @@ describe("several subnets of one network", () => {
     expect(() => ipam.take({ family: "ipv4", address: "10.7.0.1", prefixLength: 24 })).toThrow("no configured subnet");
   });
   test("when all are full the words are those of the first", async () => {
-    const ipam = new NetworkAddresses(createIpam(systemClock), [
-      small,
-      { ...small, subnet: "10.2.0.0/30", gateway: "10.2.0.1" },
-    ]);
+    const ipam = await ipamOf(small, { ...small, subnet: "10.2.0.0/30", gateway: "10.2.0.1" });
     await ipam.request("a", []);
     await ipam.request("b", []);
     await expect(ipam.request("c", [])).rejects.toThrow("no available IPv4 addresses on subnet 10.0.0.0/30");
   });
   test("a network without addresses gives none", async () => {
-    expect(await new NetworkAddresses(createIpam(systemClock), []).request("a", [])).toEqual([]);
+    expect(await (await ipamOf()).request("a", [])).toEqual([]);
   });
 });

@@ -1,11 +1,15 @@
-/** Where the addresses of endpoints come from. The engine's own keeps them in memory; a plugin's would be another `Ipam`. */
+/** Where the addresses of networks and endpoints come from. The engine's own keeps them in memory; a plugin's would be another `Ipam`. */
 import { EngineError, type Clock } from "@fathom/base";
 import type { EndpointAddress, Family, NetworkPool } from "../contract.ts";
+import { choosePools, type ChosenPools, type PoolsRequest } from "./choose-pools.ts";
 import { contains, formatIpv4, parseCidr, parseIpv4, type Ipv4 } from "./ip.ts";
 import { Ipv4Pool } from "./pool.ts";
 
 export interface Ipam {
-  open(pool: NetworkPool): AddressPool;
+  /** Which subnets a network gets. @throws as `choosePools` */
+  choose(request: PoolsRequest): Promise<ChosenPools>;
+  /** The addresses of a subnet that was chosen, now or by an earlier daemon. */
+  open(pool: NetworkPool): Promise<AddressPool>;
 }
 
 /** The addresses of one subnet. */
@@ -25,7 +29,10 @@ export interface AddressPool {
 }
 
 export function createIpam(clock: Clock): Ipam {
-  return { open: (pool) => new LocalPool(pool, clock) };
+  return {
+    choose: async (request) => choosePools(request),
+    open: async (pool) => new LocalPool(pool, clock),
+  };
 }
 
 class LocalPool implements AddressPool {
@@ -73,8 +80,12 @@ class LocalPool implements AddressPool {
 export class NetworkAddresses {
   readonly #pools: readonly AddressPool[];
 
-  constructor(ipam: Ipam, pools: readonly NetworkPool[]) {
-    this.#pools = pools.map((pool) => ipam.open(pool));
+  constructor(pools: readonly AddressPool[]) {
+    this.#pools = pools;
+  }
+
+  static async open(ipam: Ipam, pools: readonly NetworkPool[]): Promise<NetworkAddresses> {
+    return new NetworkAddresses(await Promise.all(pools.map((pool) => ipam.open(pool))));
   }
 
   /** All or none. `wanted`: addresses that the user chose, at most one of a family. */
