@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { closeSync, cpSync, existsSync, openSync, readdirSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError, silentLogger } from "@fathom/base";
-import { openDatabase, setDatabaseAside, type DatabaseOptions } from "./database.ts";
+import { openDatabase, type DatabaseOptions } from "./database.ts";
+import { setDatabaseAside } from "./database-file.ts";
 import { storeMigrations } from "./schema.ts";
 import { temporaryRoot } from "../testing/test-support.ts";
 

@@ -7,34 +7,19 @@
  * there is no file of shared memory: the one process that has the database open locks it for itself.
  */
 import { constants as sqliteConstants, Database as Sqlite, type Statement } from "bun:sqlite";
-import {
-  closeSync,
-  constants,
-  existsSync,
-  fchmodSync,
-  fstatSync,
-  openSync,
-  renameSync,
-  statfsSync,
-  statSync,
-  writeSync,
-} from "node:fs";
-import { open as openFile } from "node:fs/promises";
-import { EngineError, isEngineError, messageOf, type Logger } from "@fathom/base";
+import { statSync } from "node:fs";
+import { EngineError, isEngineError, messageOf } from "@fathom/base";
+import { isObject } from "@fathom/spec";
 import type { Database, Migration, SqlValue } from "../contract.ts";
+import { makePrivate } from "./database-file.ts";
+import { makeRoomForLog, syncFile } from "./log.ts";
 import { quickCheck } from "./quick-check.ts";
+import { damaged, translate } from "./sqlite-errors.ts";
 
 /** Prepared statements kept; the oldest goes first. The engine has fewer distinct ones than this. */
 const statementLimit = 256;
 
 type Bindings = SqlValue[];
-
-/** A page in the log, with its header. */
-const pageBytes = 4096 + 24;
-/** After so many pages the log is taken over into the database. */
-const checkpointPages = 500;
-/** Room of the log: twice that, with headers. The second half is for commits on a full disk, when the database cannot grow. */
-const logBytes = 2 * checkpointPages * pageBytes + 65536;
 
 /** The database grows in such steps, so that rows find room in it. */
 const growthBytes = 256 * 1024;
@@ -163,10 +148,10 @@ class SqliteDatabase implements Database {
     } catch (error) {
       throw bad(messageOf(error), error);
     }
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw bad("it is no object");
+    if (!isObject(value)) throw bad("it is no object");
     const missing = members.filter((member) => !Object.hasOwn(value, member));
     if (missing.length > 0) throw bad(`it has no ${missing.join(", ")}`);
-    return value as Readonly<Record<string, unknown>>;
+    return value;
   }
 
   async check(): Promise<void> {
@@ -231,83 +216,8 @@ class SqliteDatabase implements Database {
   }
 }
 
-/**
- * Gives the log its full size at once, in zeros, which are no valid frames and end it as the end of the file would. A commit then
- * overwrites blocks instead of appending some, and its fsync has no change of the file system's own to wait for: a fifth of the time.
- * Of a small disk it takes a small part. Gives its size.
- */
-function growLog(path: string): number {
-  const log = `${path}-wal`;
-  const fd = openSync(log, "r+");
-  try {
-    const { size } = fstatSync(fd);
-    const { bavail, bsize } = statfsSync(path);
-    const more = Math.min(logBytes - size, Math.floor((bavail * bsize) / 16));
-    if (more <= 0) return size;
-    writeSync(fd, new Uint8Array(more), 0, more, size);
-    syncFile(log).catch(() => undefined);
-    return fstatSync(fd).size;
-  } finally {
-    closeSync(fd);
-  }
-}
-
-async function syncFile(path: string): Promise<void> {
-  await using file = await openFile(path, "r");
-  await file.datasync();
-}
-
-/** SQLite's result codes as the engine's (sqlite.org/rescode.html). */
-function translate<T>(sql: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    if (error instanceof EngineError) throw error;
-    const name = error instanceof Error && "code" in error ? String(error.code) : "";
-    const head = sql.length > 80 ? `${sql.slice(0, 80)}…` : sql;
-    const message = `database: ${messageOf(error)} (${head})`;
-    if (name.startsWith("SQLITE_FULL") || name.startsWith("SQLITE_IOERR"))
-      throw new EngineError("resource-exhausted", `${message}: is the disk full?`, { cause: error });
-    if (name.startsWith("SQLITE_BUSY") || name.startsWith("SQLITE_LOCKED"))
-      throw new EngineError("unavailable", message, { cause: error });
-    if (name.startsWith("SQLITE_CONSTRAINT")) throw new EngineError("conflict", message, { cause: error });
-    if (name.startsWith("SQLITE_CORRUPT") || name.startsWith("SQLITE_NOTADB"))
-      throw new EngineError("data-loss", message, { cause: error });
-    throw new EngineError("internal", message, { cause: error });
-  }
-}
-
 /** A database up to this size is checked before anybody uses it: some ten milliseconds at most. A larger one is checked in the background only. */
 const startCheckBytes = 16 * 2 ** 20;
-
-function damaged(path: string, reason: string, cause?: unknown): EngineError {
-  return new EngineError(
-    "data-loss",
-    `the database ${path} is damaged (${reason}): stop the daemon, and put a backup in its place, without ${path}-wal; or start the daemon once with --rebuild-database, which keeps the damaged file under another name and takes up all containers and volumes from their own descriptions: images are then to be pulled or loaded again`,
-    { cause },
-  );
-}
-
-/**
- * Moves a database out of the way, with its log: the next one begins empty.
- * @throws conflict when a file cannot be moved
- */
-export function setDatabaseAside(path: string, logger: Logger): void {
-  if (!existsSync(path)) return;
-  const aside = `${path}.damaged-${new Date().toISOString().replaceAll(":", "")}`;
-  for (const suffix of ["-wal", ""]) if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
-  logger.warn("the database begins anew; the one before is kept", { path, before: aside });
-}
-
-/** SQLite would make the file readable by all; its log and index get the mode that the file has. */
-function makePrivate(path: string): void {
-  const file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-  try {
-    fchmodSync(file, 0o600);
-  } finally {
-    closeSync(file);
-  }
-}
 
 /**
  * Opens or makes the database at `path` (":memory:" for tests).
@@ -352,9 +262,7 @@ function open(path: string, options: DatabaseOptions): Database {
   }
   if (path !== ":memory:") {
     try {
-      // Half of the log may be in use when the disk becomes full.
-      const pages = Math.floor(growLog(path) / pageBytes / 2);
-      sqlite.run(`PRAGMA wal_autocheckpoint = ${Math.max(8, Math.min(checkpointPages, pages))}`);
+      sqlite.run(`PRAGMA wal_autocheckpoint = ${makeRoomForLog(path)}`);
     } catch {
       // The disk is full already; the next start tries again.
     }

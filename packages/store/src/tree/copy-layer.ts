@@ -6,7 +6,7 @@
  */
 import type { Sys } from "@fathom/sys";
 import type { LayerCopy, UnpackedLayer } from "../contract.ts";
-import { createLayerUnpacker } from "./unpack.ts";
+import { createLayerUnpacker } from "../unpack/unpack.ts";
 import { writeLayerDiff } from "./write-diff.ts";
 
 /**

@@ -5,7 +5,7 @@ import { TarReader, TarWriter } from "@fathom/archive";
 import { createSys } from "@fathom/sys";
 import { temporaryRoot } from "../testing/test-support.ts";
 import { isLayerXattr } from "./layer-xattr.ts";
-import { createLayerUnpacker } from "./unpack.ts";
+import { createLayerUnpacker } from "../unpack/unpack.ts";
 import { writeLayerDiff } from "./write-diff.ts";
 
 const belongs: readonly (readonly [string, boolean])[] = [
