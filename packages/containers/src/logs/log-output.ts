@@ -1,4 +1,5 @@
 /** Records as clients read them: with or without times and attributes, in frames or raw. */
+import { frameHeader } from "@fathom/spec";
 import type { LogRecord } from "./log-record.ts";
 
 export interface LogFormat {
@@ -10,12 +11,7 @@ export interface LogFormat {
 
 /** Adds the bytes of one record: with their frame's head where there is no terminal. */
 export function addFrame(parts: Buffer[], stream: LogRecord["stream"], bytes: Buffer, tty: boolean): void {
-  if (!tty) {
-    const header = Buffer.alloc(8);
-    header[0] = stream === "stdout" ? 1 : 2;
-    header.writeUInt32BE(bytes.length, 4);
-    parts.push(header);
-  }
+  if (!tty) parts.push(frameHeader(stream === "stdout" ? 1 : 2, bytes.length));
   parts.push(bytes);
 }
 

@@ -3,6 +3,7 @@
  * A word that is none of them belongs to the file system ("size=64m", "mode=755").
  */
 import { EngineError } from "@fathom/base";
+import { mountWords, type MountWord } from "@fathom/spec";
 import type { MountAttribute, Propagation } from "../plan/plan.ts";
 
 export interface ParsedMountOptions {
@@ -19,29 +20,6 @@ export interface ParsedMountOptions {
   readonly data: readonly (readonly [string] | readonly [string, string])[];
   readonly copyUp: boolean;
 }
-
-type Effect = readonly ["set" | "clear", MountAttribute];
-
-const attributeWords: Readonly<Record<string, Effect>> = {
-  ro: ["set", "readonly"],
-  rw: ["clear", "readonly"],
-  nosuid: ["set", "nosuid"],
-  suid: ["clear", "nosuid"],
-  nodev: ["set", "nodev"],
-  dev: ["clear", "nodev"],
-  noexec: ["set", "noexec"],
-  exec: ["clear", "noexec"],
-  noatime: ["set", "noatime"],
-  atime: ["clear", "noatime"],
-  relatime: ["set", "relatime"],
-  norelatime: ["clear", "relatime"],
-  strictatime: ["set", "strictatime"],
-  nostrictatime: ["clear", "strictatime"],
-  nodiratime: ["set", "nodiratime"],
-  diratime: ["clear", "nodiratime"],
-  nosymfollow: ["set", "nosymfollow"],
-  symfollow: ["clear", "nosymfollow"],
-};
 
 const propagationWords: ReadonlySet<string> = new Set<Propagation>([
   "private",
@@ -76,8 +54,8 @@ class AttributeSets {
   readonly set = new Set<MountAttribute>();
   readonly clear = new Set<MountAttribute>();
 
-  apply([effect, attribute]: Effect): void {
-    if (effect === "set") {
+  apply({ flag: attribute, set }: MountWord): void {
+    if (set) {
       // The three access-time modes are one field of the kernel: the last one counts.
       if (atimeModes.has(attribute)) for (const mode of atimeModes) this.set.delete(mode);
       this.set.add(attribute);
@@ -103,10 +81,8 @@ export function parseMountOptions(options: readonly string[], where: string): Pa
   let remount = false;
   let copyUp = false;
   for (const word of options) {
-    const effect = Object.hasOwn(attributeWords, word) ? attributeWords[word] : undefined;
-    const tail = word.slice(1);
-    const recursiveEffect =
-      word.startsWith("r") && Object.hasOwn(attributeWords, tail) ? attributeWords[tail] : undefined;
+    const effect = mountWords.get(word);
+    const recursiveEffect = word.startsWith("r") ? mountWords.get(word.slice(1)) : undefined;
     if (effect !== undefined) own.apply(effect);
     else if (recursiveEffect !== undefined) recursive.apply(recursiveEffect);
     else if (isPropagation(word)) propagation.push(word);

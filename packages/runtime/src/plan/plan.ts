@@ -11,6 +11,7 @@
  * Every target path is resolved inside the root that `attach-root` made, through descriptors (openat2 RESOLVE_IN_ROOT), never
  * by path strings. Sources are host paths, opened in the host's view before `pivot-root`.
  */
+import type { MountFlag } from "@fathom/spec";
 
 export const namespaceKinds = ["mount", "pid", "network", "ipc", "uts", "cgroup", "user", "time"] as const;
 export type NamespaceKind = (typeof namespaceKinds)[number];
@@ -39,16 +40,7 @@ export interface MountAttributes {
   readonly clear?: readonly MountAttribute[];
   readonly recursive?: boolean;
 }
-export type MountAttribute =
-  | "readonly"
-  | "nosuid"
-  | "nodev"
-  | "noexec"
-  | "noatime"
-  | "relatime"
-  | "strictatime"
-  | "nodiratime"
-  | "nosymfollow";
+export type MountAttribute = MountFlag;
 
 export type Propagation =
   | "private"

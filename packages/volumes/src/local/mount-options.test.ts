@@ -10,6 +10,8 @@ test("flags and data are told apart", () => {
     data: "size=1m,uid=1000",
   });
   expect(parseMountOptions({ type: "none", device: "/src", o: "bind,ro" })?.flags).toBe(4097);
+  const reversed = { type: "tmpfs", device: "tmpfs", o: "strictatime,dirsync,noatime,atime,nostrictatime,nosymfollow" };
+  expect(parseMountOptions(reversed)).toMatchObject({ flags: 128, data: "nosymfollow" });
 });
 
 test.each([

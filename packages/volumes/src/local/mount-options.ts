@@ -1,5 +1,6 @@
 /** Options of the driver `local`: a volume that is a mount of its own (tmpfs, nfs, a bind of a host directory). */
 import { EngineError } from "@fathom/base";
+import { mountWords, type MountFlag } from "@fathom/spec";
 import {
   MS_BIND,
   MS_DIRSYNC,
@@ -15,30 +16,35 @@ import {
   MS_SYNCHRONOUS,
 } from "@fathom/sys";
 
-/** mount(2). */
-const flags: Readonly<Record<string, { readonly bit: number; readonly off?: boolean }>> = {
-  ro: { bit: MS_RDONLY },
-  rw: { bit: MS_RDONLY, off: true },
-  nosuid: { bit: MS_NOSUID },
-  suid: { bit: MS_NOSUID, off: true },
-  nodev: { bit: MS_NODEV },
-  dev: { bit: MS_NODEV, off: true },
-  noexec: { bit: MS_NOEXEC },
-  exec: { bit: MS_NOEXEC, off: true },
-  sync: { bit: MS_SYNCHRONOUS },
-  async: { bit: MS_SYNCHRONOUS, off: true },
-  dirsync: { bit: MS_DIRSYNC },
-  noatime: { bit: MS_NOATIME },
-  atime: { bit: MS_NOATIME, off: true },
-  nodiratime: { bit: MS_NODIRATIME },
-  diratime: { bit: MS_NODIRATIME, off: true },
-  bind: { bit: MS_BIND },
-  rbind: { bit: MS_BIND | MS_REC },
-  relatime: { bit: MS_RELATIME },
-  norelatime: { bit: MS_RELATIME, off: true },
-  strictatime: { bit: MS_STRICTATIME },
-  defaults: { bit: 0 },
+/** MS_* of mount(2), by the flag's name. Docker's driver takes nosymfollow for an option of the file system. */
+const bits: Readonly<Record<MountFlag, number | undefined>> = {
+  readonly: MS_RDONLY,
+  nosuid: MS_NOSUID,
+  nodev: MS_NODEV,
+  noexec: MS_NOEXEC,
+  noatime: MS_NOATIME,
+  relatime: MS_RELATIME,
+  strictatime: MS_STRICTATIME,
+  nodiratime: MS_NODIRATIME,
+  nosymfollow: undefined,
 };
+
+/** Words that are no flags of a mount in an OCI configuration. */
+const otherWords: ReadonlyMap<string, { readonly bit: number; readonly set: boolean }> = new Map([
+  ["sync", { bit: MS_SYNCHRONOUS, set: true }],
+  ["async", { bit: MS_SYNCHRONOUS, set: false }],
+  ["dirsync", { bit: MS_DIRSYNC, set: true }],
+  ["bind", { bit: MS_BIND, set: true }],
+  ["rbind", { bit: MS_BIND | MS_REC, set: true }],
+  ["defaults", { bit: 0, set: true }],
+]);
+
+/** undefined for an option of the file system. */
+function flagOf(word: string): { readonly bit: number; readonly set: boolean } | undefined {
+  const known = mountWords.get(word);
+  const bit = known === undefined ? undefined : bits[known.flag];
+  return known === undefined || bit === undefined ? otherWords.get(word) : { bit, set: known.set };
+}
 
 const knownOptions = ["type", "o", "device"];
 
@@ -64,12 +70,12 @@ export function parseMountOptions(options: Readonly<Record<string, string>>): Vo
   };
   const device = required("device");
   const type = required("type");
-  let bits = 0;
+  let flags = 0;
   const data: string[] = [];
   for (const word of (options["o"] ?? "").split(",").filter(Boolean)) {
-    const flag = Object.hasOwn(flags, word) ? flags[word] : undefined;
+    const flag = flagOf(word);
     if (flag === undefined) data.push(word);
-    else bits = flag.off ? bits & ~flag.bit : bits | flag.bit;
+    else flags = flag.set ? flags | flag.bit : flags & ~flag.bit;
   }
-  return { type, device, flags: bits, data: data.join(",") };
+  return { type, device, flags, data: data.join(",") };
 }

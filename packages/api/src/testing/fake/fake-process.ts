@@ -1,17 +1,14 @@
 /** A "process" in this program: its streams are a real socket, its program one of a few built-in ones. */
 import { deferred } from "@fathom/base";
 import { adopt } from "@fathom/http";
+import { frameHeader } from "@fathom/spec";
 import type { Socket } from "node:net";
 
 import { socketPair } from "./socket-pair.ts";
 
-/** 8 bytes before each piece: stream, three zeros, length. */
+/** A piece of output with its head. */
 export function frame(stream: 1 | 2, data: Uint8Array): Uint8Array {
-  const framed = new Uint8Array(8 + data.length);
-  framed[0] = stream;
-  new DataView(framed.buffer).setUint32(4, data.length);
-  framed.set(data, 8);
-  return framed;
+  return Buffer.concat([frameHeader(stream, data.length), data]);
 }
 
 export class FakeProcess {

@@ -1,0 +1,38 @@
+/** The option words of mount(8) that are flags of a mount itself: of OCI configurations and of volumes alike. */
+
+export type MountFlag =
+  | "readonly"
+  | "nosuid"
+  | "nodev"
+  | "noexec"
+  | "noatime"
+  | "relatime"
+  | "strictatime"
+  | "nodiratime"
+  | "nosymfollow";
+
+export interface MountWord {
+  readonly flag: MountFlag;
+  /** False for the word that takes the flag back. */
+  readonly set: boolean;
+}
+
+const flags: readonly (readonly [flag: MountFlag, set: string, clear: string])[] = [
+  ["readonly", "ro", "rw"],
+  ["nosuid", "nosuid", "suid"],
+  ["nodev", "nodev", "dev"],
+  ["noexec", "noexec", "exec"],
+  ["noatime", "noatime", "atime"],
+  ["relatime", "relatime", "norelatime"],
+  ["strictatime", "strictatime", "nostrictatime"],
+  ["nodiratime", "nodiratime", "diratime"],
+  ["nosymfollow", "nosymfollow", "symfollow"],
+];
+
+/** By word. What is not in it is no flag of a mount: a bind, a propagation, or an option of the file system. */
+export const mountWords: ReadonlyMap<string, MountWord> = new Map(
+  flags.flatMap(([flag, set, clear]): [string, MountWord][] => [
+    [set, { flag, set: true }],
+    [clear, { flag, set: false }],
+  ]),
+);
