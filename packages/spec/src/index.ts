@@ -15,7 +15,7 @@ export * from "./stream-frames.ts";
 export * from "./ulimits.ts";
 export * from "./docker-seccomp.ts";
 export { type Decoder, between, boolean, decodeDocument, isObject, unsigned } from "./decode/decoder.ts";
-export { exact, list, omittable, text } from "./decode/exact.ts";
+export { anything, exact, list, omittable, record, text, wholeNumber } from "./decode/exact.ts";
 export { parseJson } from "./decode/json.ts";
 export {
   decodeCommitConfig,

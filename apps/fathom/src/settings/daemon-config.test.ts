@@ -111,6 +111,43 @@ describe("the file", () => {
     expect(read().engine.debug).toBe(false);
   });
 
+  test.each<[object, string]>([
+    [{ debug: 1 }, "debug: expected true or false, found 1"],
+    [{ group: null }, "group: expected a string, found null"],
+    [{ mtu: 1.5 }, "mtu: expected a whole number, found 1.5"],
+    [{ "default-shm-size": true }, "default-shm-size: expected a size, found true"],
+    [{ "default-shm-size": "much" }, 'invalid argument "much" for "default-shm-size"'],
+    [{ dns: [1] }, "dns: expected a list of strings, found [1]"],
+    [{ "log-opts": [] }, "log-opts: expected an object, found []"],
+    [{ "default-ulimits": [] }, "default-ulimits: expected an object, found []"],
+    [
+      { "default-ulimits": { nofile: { Hard: "1", Soft: 1 } } },
+      'default-ulimits: expected objects of the form {"Name": "nofile", "Hard": 64000, "Soft": 64000}, found {"nofile":{"Hard":"1","Soft":1}}',
+    ],
+    [{ "default-ulimits": { files: { Hard: 1, Soft: 1 } } }, "default-ulimits: invalid ulimit type: files"],
+    [{ "default-address-pools": {} }, "default-address-pools: expected a list of objects, found {}"],
+    [
+      { "default-address-pools": [{ base: "172.30.0.0/16" }] },
+      'default-address-pools: expected objects of the form {"base": "172.30.0.0/16", "size": 24}, found [{"base":"172.30.0.0/16"}]',
+    ],
+    [{ proxies: "x" }, "don't match any configuration option: proxies"],
+  ])("%j is refused with the key and what is there", (content, words) => {
+    write(content);
+    expect(() => read()).toThrow(words);
+  });
+
+  test("sizes as numbers and texts, maps of any values, one address in place of a list", () => {
+    write({ "default-shm-size": 1024, "log-opts": { "max-file": 3 }, "host-gateway-ips": "10.0.0.1" });
+    const { engine } = read();
+    expect([engine.defaultShmSizeBytes, engine.logOptions, engine.hostGatewayIps]).toEqual([
+      1024,
+      { "max-file": "3" },
+      ["10.0.0.1"],
+    ]);
+    write({ "default-shm-size": "8m" });
+    expect(read().engine.defaultShmSizeBytes).toBe(8 << 20);
+  });
+
   test("one that was named must exist", () => {
     expect(() => readDaemonConfig(["--config-file", "/nosuch.json"], facts)).toThrow(
       "open /nosuch.json: no such file or directory",

@@ -18,7 +18,7 @@ export function mergeImageConfig(user: ContainerConfig, image: ImageRunConfig): 
   const entrypoint = merged.Entrypoint?.length === 1 && merged.Entrypoint[0] === "" ? null : merged.Entrypoint;
   if ((entrypoint?.length ?? 0) === 0 && (merged.Cmd?.length ?? 0) === 0)
     throw new EngineError("invalid-argument", "no command specified");
-  return { ...user, ...merged, Entrypoint: entrypoint } as ContainerConfig;
+  return { ...user, ...merged, Entrypoint: entrypoint };
 }
 
 /** What `over` leaves open has the values of `under`. */
@@ -51,12 +51,20 @@ function hasKeys(object: object | null | undefined): boolean {
 
 function mergeHealthcheck(over: HealthConfig | null | undefined, under: HealthConfig | null | undefined) {
   if (!over || !under) return over ?? under;
-  const merged: Record<string, unknown> = {};
-  for (const name of ["Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"] as const) {
-    const value = isSet(over[name]) ? over[name] : under[name];
-    if (isSet(value)) merged[name] = value;
-  }
-  return merged as HealthConfig;
+  // What is set in neither is left out; the order is Go's.
+  return {
+    ...chosen("Test", over, under),
+    ...chosen("Interval", over, under),
+    ...chosen("Timeout", over, under),
+    ...chosen("StartPeriod", over, under),
+    ...chosen("StartInterval", over, under),
+    ...chosen("Retries", over, under),
+  };
+}
+
+function chosen(name: keyof HealthConfig, over: HealthConfig, under: HealthConfig): HealthConfig {
+  if (isSet(over[name])) return { [name]: over[name] };
+  return isSet(under[name]) ? { [name]: under[name] } : {};
 }
 
 function isSet(value: unknown): boolean {

@@ -28,8 +28,8 @@ import {
 import { checkNetworkMode, requestedNetworks } from "../networks/container-network.ts";
 import type { EngineContext } from "../context.ts";
 import { withHostDefaults } from "./host-config.ts";
-import { checkLogSettings, logTarget } from "./log-config.ts";
-import { wantedMounts } from "./mounts.ts";
+import { checkLogSettings, logSettingsOf, logTarget } from "./log-config.ts";
+import { wantedMounts } from "./mounts/wanted-mounts.ts";
 import { checkName, makeName } from "./names.ts";
 
 export async function createContainer(
@@ -85,7 +85,7 @@ export async function checkRequest(
   const config = mergeImageConfig(requestedConfig, image?.config.config ?? {});
   if (config.StopSignal) parseSignal(config.StopSignal);
   const host = sharedById(engine, withHostDefaults(requestedHost, engine.config, engine.oci.defaults));
-  checkLogSettings(host.LogConfig as { Type: string; Config: Record<string, string> });
+  checkLogSettings(logSettingsOf(host));
   warnings.push(...engine.oci.validate(config, host, body));
   const mounts = wantedMounts(config, host, (from) => donorMounts(engine, from));
   await requireSources(engine.files, sourcesThatNobodyMakes(host.Mounts ?? []));

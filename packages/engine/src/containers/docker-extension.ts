@@ -13,7 +13,7 @@ import {
   SIGTERM,
 } from "@fathom/containers";
 import { expandPorts, type PortRequest } from "@fathom/network";
-import type { ContainerConfig, HealthConfig, HostConfig } from "@fathom/spec";
+import { isObject, type ContainerConfig, type HealthConfig, type HostConfig } from "@fathom/spec";
 import { parseNetworkMode } from "../networks/network-mode.ts";
 
 export interface DockerExtension {
@@ -23,10 +23,13 @@ export interface DockerExtension {
 
 /** Written by this engine alone, with each record. @throws data-loss where it is something else */
 export function dockerOf({ id, extension }: Pick<ContainerRecord, "id" | "extension">): DockerExtension {
-  const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
-  if (isObject(extension) && "config" in extension && "hostConfig" in extension)
-    if (isObject(extension.config) && isObject(extension.hostConfig)) return extension as DockerExtension;
+  if (isDockers(extension)) return extension;
   throw new EngineError("data-loss", `the record of container ${id} has no configuration of Docker's`);
+}
+
+/** This engine has decoded both parts before it stored them. */
+function isDockers(extension: unknown): extension is DockerExtension {
+  return isObject(extension) && isObject(extension["config"]) && isObject(extension["hostConfig"]);
 }
 
 /** Shared by all containers that ask for nothing special: an engine may hold thousands. */

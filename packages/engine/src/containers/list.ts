@@ -80,7 +80,7 @@ function compileFilters(engine: EngineContext, filters: Filters): Test[] {
     if (options.length > 0) tests.push((container) => options.some((test) => test(container)));
   };
   any("status", (value) => {
-    if (!(containerStatuses as readonly string[]).includes(value))
+    if (!containerStatuses.some((status) => status === value))
       throw new EngineError(
         "invalid-argument",
         `invalid filter 'status=${value}': invalid value for state (${value}): must be one of ${containerStatuses.join(", ")}`,

@@ -1,7 +1,7 @@
 /** Log drivers and their options: checked at create, turned into the supervisor's `LogSink` at start. */
 import { dockerOf } from "./docker-extension.ts";
 import { EngineError, shortId } from "@fathom/base";
-import { parseSize } from "@fathom/spec";
+import { parseSize, type HostConfig } from "@fathom/spec";
 import type { LogSink } from "@fathom/runtime";
 import { type ContainerRecord, containerPaths } from "@fathom/containers";
 import type { EngineConfig } from "../contract.ts";
@@ -45,6 +45,11 @@ export function resolveLogSettings(
     return settings;
   }
   return { Type: type, Config: { ...requested?.Config } };
+}
+
+/** Those of a container. */
+export function logSettingsOf({ LogConfig: { Type, Config } }: HostConfig): LogSettings {
+  return { Type, Config: Config ?? {} };
 }
 
 /** @throws invalid-argument in Docker's words; for a pattern that is none in Go's */
@@ -119,7 +124,7 @@ export function readableLog(record: ContainerRecord, config: EngineConfig): stri
 }
 
 export function logTarget(record: ContainerRecord, config: EngineConfig): LogSink {
-  const settings: LogSettings = dockerOf(record).hostConfig.LogConfig as LogSettings;
+  const settings = logSettingsOf(dockerOf(record).hostConfig);
   const path = readableLog(record, config);
   if (path === undefined) return { kind: "none" };
   const attributes = selectAttributes(record, settings.Config);

@@ -15,7 +15,7 @@ export interface DiskUsers {
 
 export async function diskUsage(engine: EngineContext, users: DiskUsers, types: readonly string[]): Promise<DiskUsage> {
   for (const type of types)
-    if (!(diskUsageTypes as readonly string[]).includes(type))
+    if (!diskUsageTypes.some((known) => known === type))
       throw new EngineError("invalid-argument", `unknown object type: ${type}`);
   const wants = (type: DiskUsageType): boolean => types.length === 0 || types.includes(type);
   return {

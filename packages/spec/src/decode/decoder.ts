@@ -101,6 +101,14 @@ export type Fields<T> = {
   readonly [K in keyof T]-?: Decoder<T[K]> | (undefined extends T[K] ? Decoder<T[K] | undefined> : never);
 };
 
+/**
+ * What the decoders of a table gave, as the value that the table declares. This is the only place that asserts a type of data from outside: `Fields<T>` holds a decoder
+ * for each member of T, and whoever calls this has run all of them.
+ */
+export function declared<T extends object>(members: object): T {
+  return members as T;
+}
+
 export const boolean: Decoder<boolean> = {
   zero: false,
   decode(value, path) {

@@ -4,6 +4,7 @@
  */
 import {
   DecodeError,
+  declared,
   integer,
   memberPath,
   objectAt,
@@ -154,8 +155,7 @@ export function exact<T extends object>(fields: Fields<T>): Decoder<T> {
   const entries = Object.entries<Decoder<unknown>>(fields);
   return {
     zero: undefined,
-    // The table's type says that each member of T has its decoder, and `members` ran all of them.
-    decode: (value, path) => members(entries, value, path) as T,
+    decode: (value, path) => declared<T>(members(entries, value, path)),
   };
 }
 
@@ -164,7 +164,7 @@ export function described<F extends Readonly<Record<string, Decoder<unknown>>>>(
   const entries = Object.entries(fields);
   return {
     zero: undefined,
-    decode: (value, path) => members(entries, value, path) as ObjectOf<F>,
+    decode: (value, path) => declared<ObjectOf<F>>(members(entries, value, path)),
   };
 }
 

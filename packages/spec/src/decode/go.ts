@@ -4,7 +4,7 @@
  * field, and the first error ends the decoding. Each request is read once, field by field.
  */
 import { sortedKeys } from "@fathom/base";
-import { memberPath, objectAt, refused, wrongType, type Decoder, type Fields } from "./decoder.ts";
+import { declared, memberPath, objectAt, refused, wrongType, type Decoder, type Fields } from "./decoder.ts";
 
 /** A text without NUL. No consumer of these texts can handle a NUL; the kernel cannot. */
 export const string: Decoder<string> = {
@@ -104,8 +104,7 @@ export function struct<T extends object>(fields: Fields<T>): Decoder<T> {
         const decoded = entry === undefined ? field.zero : field.decode(entry, memberPath(path, name));
         if (decoded !== undefined) result[name] = decoded;
       }
-      // The table's type says that each field of T has its decoder, and the loop above ran all of them.
-      return result as T;
+      return declared<T>(result);
     },
   };
 }

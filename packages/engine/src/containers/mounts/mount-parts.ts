@@ -1,0 +1,58 @@
+/** What every kind of mount shares: paths, and the values of what a request leaves open. */
+import { EngineError, randomId } from "@fathom/base";
+import type { WantedMount } from "@fathom/containers";
+import { anonymousLabel } from "@fathom/volumes";
+
+export const propagations = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
+
+/** `volume prune` goes by it. */
+export const anonymousLabels = { [anonymousLabel]: "" };
+
+export const empty: WantedMount = {
+  type: "bind",
+  name: undefined,
+  source: "",
+  destination: "",
+  driver: undefined,
+  mode: "",
+  readWrite: true,
+  propagation: "",
+  copyData: false,
+  subpath: "",
+  createSource: false,
+  nonRecursive: false,
+  readOnlyNonRecursive: false,
+  readOnlyForceRecursive: false,
+  tmpfsOptions: [],
+  anonymous: false,
+  volume: undefined,
+};
+
+export function anonymousVolume(destination: string, driver: string): WantedMount {
+  return {
+    ...empty,
+    type: "volume",
+    destination,
+    driver: driver || "local",
+    copyData: true,
+    anonymous: true,
+    // This names it, not the part of volumes: the row must have the name before the volume exists.
+    volume: { name: randomId(), driver: driver || "local", options: {}, labels: { ...anonymousLabels } },
+  };
+}
+
+export function checkDestination(path: string): void {
+  if (!path.startsWith("/"))
+    throw new EngineError("invalid-argument", `invalid mount path: '${path}' mount path must be absolute`);
+  if (clean(path) === "/") throw new EngineError("invalid-argument", "invalid specification: destination can't be '/'");
+}
+
+/** Without doubled slashes, "." and "..", as text. */
+export function clean(path: string): string {
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
+}
