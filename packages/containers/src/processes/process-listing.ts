@@ -1,9 +1,9 @@
 /** The table of `docker top`, made in a thread of its own: a read of /proc may wait for what the container does. */
 import { EngineError, Semaphore } from "@fathom/base";
 import type { Cgroup } from "@fathom/runtime";
-import { workerSource } from "@fathom/sys";
+import { askThread } from "@fathom/sys";
 import type { ProcessSource, ProcessTable } from "./process-table.ts";
-import type { TableAnswer, TableRequest } from "./process-table-worker.ts";
+import type { TableRequest } from "./process-table-worker.ts";
 
 /** Listed in apps/fathom/workers.txt. */
 const workerPath = "packages/containers/src/processes/process-table-worker.ts";
@@ -29,14 +29,11 @@ function sourceOf(cgroup: Cgroup): ProcessSource {
 }
 
 async function tableInThread(request: TableRequest): Promise<ProcessTable> {
-  const { promise, resolve, reject } = Promise.withResolvers<TableAnswer>();
-  const worker = new Worker(workerSource(workerPath), { smol: true });
-  worker.onmessage = ({ data }: MessageEvent<TableAnswer>) => resolve(data);
-  worker.onerror = ({ message }) =>
-    reject(new EngineError("internal", `the thread that lists processes failed: ${message}`));
+  const thread = askThread<TableRequest, ProcessTable>(workerPath, request, "list processes");
+  const late = Promise.withResolvers<never>();
   const timer = setTimeout(
     () =>
-      reject(
+      late.reject(
         new EngineError(
           "unavailable",
           `the processes could not be read within ${answerMs / 1000} s: one of them keeps the kernel waiting`,
@@ -45,13 +42,9 @@ async function tableInThread(request: TableRequest): Promise<ProcessTable> {
     answerMs,
   );
   try {
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-    worker.postMessage(request);
-    const answer = await promise;
-    if (answer.kind === "failed") throw new EngineError(answer.code, answer.message);
-    return answer.table;
+    return await Promise.race([thread.answer, late.promise]);
   } finally {
     clearTimeout(timer);
-    worker.terminate();
+    thread.end();
   }
 }

@@ -1,5 +1,5 @@
 /** What the engine's thread and a copying one share: how far it has come, and whether it is to stop. */
-import { EngineError, type ErrorCode } from "@fathom/base";
+import { EngineError } from "@fathom/base";
 import type { CopyWatch } from "./copy-tree.ts";
 
 export interface CopyRequest {
@@ -10,10 +10,6 @@ export interface CopyRequest {
   /** For messages: "fill the volume x". */
   readonly action: string;
 }
-
-export type CopyAnswer =
-  | { readonly kind: "done" }
-  | { readonly kind: "failed"; readonly code: ErrorCode; readonly message: string };
 
 const stopAt = 0;
 const entriesAt = 1;

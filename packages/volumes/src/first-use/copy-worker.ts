@@ -2,29 +2,22 @@
  * Copies one tree in a thread of its own and ends. Started by fill-volumes.ts, listed in apps/fathom/workers.txt. Descriptors are the process's: this thread
  * owns the two that it is given.
  */
-import { asEngineError } from "@fathom/base";
 import { storageError } from "@fathom/store";
-import { O_CLOEXEC, O_DIRECTORY, O_RDONLY, createSys } from "@fathom/sys";
-import { CopyControl, type CopyAnswer, type CopyRequest } from "./copy-control.ts";
+import { answerOnce, createSys, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "@fathom/sys";
+import { CopyControl, type CopyRequest } from "./copy-control.ts";
 import { copyTreeOrNothing } from "./copy-tree.ts";
-
-declare const self: Worker;
 
 const sys = createSys();
 
-self.onmessage = ({ data }: MessageEvent<CopyRequest>) => {
-  let answer: CopyAnswer = { kind: "done" };
+answerOnce((request: CopyRequest): void => {
   let to: number | undefined;
   try {
-    to = typeof data.to === "number" ? data.to : sys.open(data.to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    copyTreeOrNothing(sys, data.from, to, new CopyControl(data.control));
+    to = typeof request.to === "number" ? request.to : sys.open(request.to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    copyTreeOrNothing(sys, request.from, to, new CopyControl(request.control));
   } catch (error) {
-    const { code, message } = asEngineError(storageError(data.action, error));
-    answer = { kind: "failed", code, message };
+    throw storageError(request.action, error);
   } finally {
-    sys.close(data.from);
+    sys.close(request.from);
     if (to !== undefined) sys.close(to);
   }
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-  self.postMessage(answer);
-};
+});

@@ -7,6 +7,7 @@ import { basename, dirname, join } from "node:path";
 import { EngineError, KeyedMutex, messageOf, type Logger } from "@fathom/base";
 import { type Snapshot, storageError } from "@fathom/store";
 import {
+  askThread,
   isSysError,
   measureTree,
   O_CLOEXEC,
@@ -20,10 +21,9 @@ import {
   type HostFiles,
   type Stat,
   type Sys,
-  workerSource,
   type TreeLimits,
 } from "@fathom/sys";
-import { CopyControl, type CopyAnswer, type CopyRequest } from "./copy-control.ts";
+import { CopyControl, type CopyRequest } from "./copy-control.ts";
 import { copyDirectoryAttributes, copyTreeOrNothing } from "./copy-tree.ts";
 import { beginFilling, completeFilling, fillingName } from "./filling.ts";
 
@@ -198,19 +198,12 @@ async function copyInThread(
   control: CopyControl,
   mount: FirstUse,
 ): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<CopyAnswer>();
-  const worker = new Worker(workerSource(workerPath), { smol: true });
-  let answered = false;
-  worker.onmessage = ({ data }: MessageEvent<CopyAnswer>) => {
-    answered = true;
-    resolve(data);
-  };
-  worker.onerror = ({ message }) =>
-    reject(new EngineError("internal", `${request.action}: the thread that copies failed: ${message}`));
+  const thread = askThread<CopyRequest, void>(workerPath, request, request.action);
+  const givenUp = Promise.withResolvers<never>();
   const volume = mount.name;
   const giveUp = (error: EngineError): void => {
     control.stop();
-    setTimeout(() => reject(error), stopMs).unref();
+    setTimeout(() => givenUp.reject(error), stopMs).unref();
   };
   const onShutdown = (): void => giveUp(new EngineError("unavailable", `${request.action}: the daemon is stopping`));
   shuttingDown.addEventListener("abort", onShutdown, { once: true });
@@ -235,21 +228,18 @@ async function copyInThread(
     );
   }, 1_000);
   try {
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-    worker.postMessage(request);
-    const answer = await promise;
-    if (answer.kind === "failed")
-      throw shuttingDown.aborted
-        ? new EngineError("unavailable", `${request.action}: the daemon is stopping`)
-        : new EngineError(answer.code, answer.message);
+    await Promise.race([thread.answer, givenUp.promise]);
     const { entries, bytesCopied } = control;
     const ms = Math.round(performance.now() - startedAt);
     logger.info("a volume was filled", { volume, entries, bytes: bytesCopied, ms });
+  } catch (error) {
+    throw shuttingDown.aborted
+      ? new EngineError("unavailable", `${request.action}: the daemon is stopping`, { cause: error })
+      : error;
   } finally {
     clearInterval(timer);
     shuttingDown.removeEventListener("abort", onShutdown);
     // One that was given up closes its files when its file system answers.
-    if (answered) worker.terminate();
-    else worker.onmessage = () => worker.terminate();
+    thread.leave();
   }
 }
