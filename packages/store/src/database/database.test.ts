@@ -1,5 +1,15 @@
 import { expect, test } from "bun:test";
-import { closeSync, cpSync, existsSync, openSync, readdirSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { EngineError, silentLogger } from "@fathom/base";
 import { openDatabase, type DatabaseOptions } from "./database.ts";
@@ -188,6 +198,45 @@ test("overwritten pages are found at the opening and by a check while it is open
   fill(next);
   await next.check();
   next.close();
+});
+
+const tables = [{ version: 1, up: ["CREATE TABLE t (a TEXT) STRICT", "CREATE TABLE u (b TEXT) STRICT"] }];
+test.each<[string, string]>([
+  ["a table is gone", "DROP TABLE t"],
+  ["a column is gone", "ALTER TABLE t RENAME COLUMN a TO z"],
+  ["the versions of the tables are gone", "DROP TABLE schema_versions"],
+])("%s: the error names the file and the ways out", (_name, change) => {
+  using root = temporaryRoot();
+  const path = join(root.path, "a.db");
+  let database = openDatabase(path);
+  database.migrate("x", tables);
+  database.run(change);
+  database.close();
+  database = openDatabase(path);
+  const use = (): void => {
+    database.migrate("x", tables);
+    database.all("SELECT a FROM t");
+  };
+  expect(use).toThrow(expect.objectContaining({ code: "data-loss" }));
+  expect(use).toThrow(new RegExp(`the database ${path} is damaged .*--rebuild-database`));
+  database.close();
+  setDatabaseAside(path, silentLogger);
+  database = openDatabase(path);
+  use();
+  database.close();
+});
+
+test("a directory in the database's place is named, with the ways out, and moved aside", () => {
+  using root = temporaryRoot();
+  const path = join(root.path, "a.db");
+  mkdirSync(path);
+  expect(() => openDatabase(path)).toThrow(expect.objectContaining({ code: "data-loss" }));
+  expect(() => openDatabase(path)).toThrow(
+    new RegExp(`the database ${path} is damaged .*directory.*--rebuild-database`),
+  );
+  setDatabaseAside(path, silentLogger);
+  openDatabase(path).close();
+  expect(readdirSync(root.path).filter((name) => name.startsWith("a.db.damaged-"))).toHaveLength(1);
 });
 
 /** A database with rows in its file; `spoil` writes noise over a page of theirs. */

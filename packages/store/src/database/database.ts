@@ -71,7 +71,7 @@ class SqliteDatabase implements Database {
       );
     for (const migration of migrations.slice(current)) {
       this.transaction(() => {
-        for (const statement of migration.up) translate(statement, () => this.#sqlite.run(statement));
+        for (const statement of migration.up) this.#translate(statement, () => this.#sqlite.run(statement));
         this.run(
           "INSERT INTO schema_versions (component, version) VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET version = excluded.version",
           component,
@@ -84,15 +84,20 @@ class SqliteDatabase implements Database {
   }
 
   run(sql: string, ...parameters: SqlValue[]): { readonly changes: number } {
-    return translate(sql, () => ({ changes: this.#prepare(sql).run(...parameters).changes }));
+    return this.#translate(sql, () => ({ changes: this.#prepare(sql).run(...parameters).changes }));
   }
 
   all(sql: string, ...parameters: SqlValue[]): Record<string, unknown>[] {
-    return translate(sql, () => this.#prepare(sql).all(...parameters));
+    return this.#translate(sql, () => this.#prepare(sql).all(...parameters));
   }
 
   get(sql: string, ...parameters: SqlValue[]): Record<string, unknown> | undefined {
-    return translate(sql, () => this.#prepare(sql).get(...parameters)) ?? undefined;
+    return this.#translate(sql, () => this.#prepare(sql).get(...parameters)) ?? undefined;
+  }
+
+  /** A damage that a statement finds is named with the file and the ways out. */
+  #translate<T>(sql: string, action: () => T): T {
+    return withWayOut(this.#path, () => translate(sql, action));
   }
 
   transaction<T>(action: () => T): T {
@@ -103,7 +108,7 @@ class SqliteDatabase implements Database {
       const result = action();
       if (result instanceof Promise)
         throw new EngineError("internal", "a transaction's action may not be asynchronous");
-      translate("COMMIT", () => this.#sqlite.run("COMMIT"));
+      this.#translate("COMMIT", () => this.#sqlite.run("COMMIT"));
       return result;
     } catch (error) {
       // SQLite may have rolled back by itself (disk full): a second rollback is then an error of no interest.
@@ -224,8 +229,12 @@ const startCheckBytes = 16 * 2 ** 20;
  * @throws unavailable when another process keeps it locked, data-loss with a way out when the file is damaged or no database
  */
 export function openDatabase(path: string, options: DatabaseOptions = {}): Database {
+  return withWayOut(path, () => open(path, options));
+}
+
+function withWayOut<T>(path: string, action: () => T): T {
   try {
-    return open(path, options);
+    return action();
   } catch (error) {
     if (!isEngineError(error, "data-loss") || path === ":memory:") throw error;
     throw damaged(path, messageOf(error), error);
@@ -234,7 +243,11 @@ export function openDatabase(path: string, options: DatabaseOptions = {}): Datab
 
 function open(path: string, options: DatabaseOptions): Database {
   const sqlite = translate(`open ${path}`, () => {
-    if (path !== ":memory:") makePrivate(path);
+    if (path !== ":memory:") {
+      if (statSync(path, { throwIfNoEntry: false })?.isFile() === false)
+        throw new EngineError("data-loss", "it is a directory, or another thing that is no file");
+      makePrivate(path);
+    }
     return new Sqlite(path, { create: true, readwrite: true, strict: true });
   });
   try {

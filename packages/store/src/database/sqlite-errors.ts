@@ -15,10 +15,15 @@ export function translate<T>(sql: string, action: () => T): T {
     if (name.startsWith("SQLITE_BUSY") || name.startsWith("SQLITE_LOCKED"))
       throw new EngineError("unavailable", message, { cause: error });
     if (name.startsWith("SQLITE_CONSTRAINT")) throw new EngineError("conflict", message, { cause: error });
-    if (name.startsWith("SQLITE_CORRUPT") || name.startsWith("SQLITE_NOTADB"))
+    if (name.startsWith("SQLITE_CORRUPT") || name.startsWith("SQLITE_NOTADB") || lacksTable(error))
       throw new EngineError("data-loss", message, { cause: error });
     throw new EngineError("internal", message, { cause: error });
   }
+}
+
+/** The tables are not those that the migrations made: somebody else has changed them. SQLite has words for it, and no code of its own. */
+function lacksTable(error: unknown): boolean {
+  return /^no such (?:table|column): |^table \S+ already exists$/.test(messageOf(error));
 }
 
 export function damaged(path: string, reason: string, cause?: unknown): EngineError {
