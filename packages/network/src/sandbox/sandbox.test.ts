@@ -113,6 +113,20 @@ describe("each call of the kernel fails once", () => {
     unchanged,
   );
   eachFailure(
+    "one over an interface that was made ahead leaves at most that interface, which goes with its namespace",
+    async () => undefined,
+    async (world) => {
+      const prepared = world.networks.prepareLink("back", namespaceFd);
+      const request = { containerId: "c", containerName: "web", namespaceFd, ports: [published], prepared };
+      return world.networks.sandbox(request).connect(world.back.id);
+    },
+    async (world, before) => {
+      await world.networks.reconcile([]);
+      for (const link of world.links) if (link.startsWith("veth")) world.kernel.links.delete(link);
+      unchanged(world, before);
+    },
+  );
+  eachFailure(
     "a second one that would take the gateway and the ports leaves both where they were",
     (world) => world.sandbox([published]).connect(world.front.id),
     (world) => world.sandbox([published]).connect(world.back.id),
