@@ -32,7 +32,7 @@ export function statusOf(thrown: unknown): number {
 }
 
 /** The daemon, or the machine, has none left: whatever was asked for can be asked for again. */
-export function lacksDescriptors(error: unknown): boolean {
+function lacksDescriptors(error: unknown): boolean {
   for (let one = firstFailure(error); one instanceof Error; one = one.cause)
     if (isSysError(one, "EMFILE", "ENFILE") || ("code" in one && ["EMFILE", "ENFILE"].includes(String(one.code))))
       return true;

@@ -92,7 +92,7 @@ function namespaceOf(mode: string): NamespaceMode {
   return mode.startsWith("container:") ? { kind: "container", container: mode.slice("container:".length) } : own;
 }
 
-export function requestedPorts(config: ContainerConfig, hostConfig: HostConfig): readonly PortRequest[] {
+function requestedPorts(config: ContainerConfig, hostConfig: HostConfig): readonly PortRequest[] {
   const ports = expandPorts(
     Object.keys(config.ExposedPorts ?? {}),
     hostConfig.PortBindings ?? {},

@@ -20,7 +20,7 @@ export interface DeviceFiles {
 /** "unknown" where the file system does not tell. */
 export type EntryKind = "directory" | "device" | "other" | "unknown";
 
-export const hostDeviceFiles: DeviceFiles = {
+const hostDeviceFiles: DeviceFiles = {
   lstat: (path) => lstat(path),
   realpath: (path) => realpath(path),
   list: async (path) => {

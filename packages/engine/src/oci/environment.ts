@@ -6,7 +6,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
  * `NAME=value` replaces one of that name in `base` at its place, or is added; a bare `NAME` takes it away. Of a name that `overrides` has
  * twice the last one counts, at its own place.
  */
-export function overrideEnvironment(base: readonly string[], overrides: readonly string[]): string[] {
+function overrideEnvironment(base: readonly string[], overrides: readonly string[]): string[] {
   const byName = new Map(base.map((entry) => [nameOf(entry), entry]));
   const own = new Set(byName.keys());
   for (const entry of overrides) {

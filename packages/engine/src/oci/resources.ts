@@ -6,7 +6,7 @@ import type { HostConfig, LinuxResources } from "@fathom/spec";
 const periodUs = 100_000;
 
 /** The limits that are left when those the machine does not support are discarded (`checkResources` has warned of each). */
-export function supportedResources(config: HostConfig, support: CgroupSupport): HostConfig {
+function supportedResources(config: HostConfig, support: CgroupSupport): HostConfig {
   const memory = support.memory ? config.Memory : 0;
   return {
     ...config,

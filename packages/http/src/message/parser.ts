@@ -8,10 +8,10 @@ import { HttpError } from "./http-error.ts";
 import type { InputBuffer } from "./input-buffer.ts";
 
 /** Bytes of a request's head, with its line ends. A query may be long (the docker CLI puts filters and labels there). */
-export const requestHeadLimit = 1 << 20;
+const requestHeadLimit = 1 << 20;
 /** Bytes of an answer's head. */
-export const responseHeadLimit = 64 * 1024;
-export const fieldLimit = 256;
+const responseHeadLimit = 64 * 1024;
+const fieldLimit = 256;
 
 const lineFeed = 10;
 const carriageReturn = 13;
