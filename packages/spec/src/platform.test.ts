@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { formatPlatform, normalizePlatform, parsePlatform, pickPlatform, platformMatches } from "./platform.ts";
-import type { Platform } from "./oci-image.ts";
+import type { Platform } from "./oci/image.ts";
 
 const amd64: Platform = { os: "linux", architecture: "amd64" };
 

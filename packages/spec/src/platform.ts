@@ -4,7 +4,7 @@
  * runs 32-bit ARM. An amd64 machine also runs lower micro-architecture levels, and 386 when the index has nothing else.
  */
 import { EngineError } from "@fathom/base";
-import type { Platform } from "./oci-image.ts";
+import type { Platform } from "./oci/image.ts";
 
 const component = /^[A-Za-z0-9_.-]+$/;
 

@@ -3,7 +3,7 @@ import { dockerOf } from "../containers/docker-extension.ts";
 import { EngineError } from "@fathom/base";
 import type { CommitRequest, ContainerConfig } from "@fathom/spec";
 import { applyChanges, type RunConfig } from "./changes.ts";
-import { mergeRunConfig } from "../containers/config-merge.ts";
+import { mergeRunConfig } from "../containers/create/config-merge.ts";
 import { locked, publish, freezeForCommit, holdLayers } from "@fathom/containers";
 import type { EngineContext } from "../context.ts";
 

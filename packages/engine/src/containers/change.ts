@@ -2,12 +2,12 @@
 import { dockerOf, specOf } from "./docker-extension.ts";
 import { EngineError, isEngineError, messageOf, parseRfc3339Nano } from "@fathom/base";
 import type { ContainerUpdateRequest, ContainerUpdateResponse, Filters, HostConfig, PruneReport } from "@fathom/spec";
-import { checkRestartPolicy } from "./create.ts";
-import { newestFirst } from "./list.ts";
+import { checkRestartPolicy } from "./create/create.ts";
+import { newestFirst } from "./shown/list.ts";
 import { removeContainer, locked, mustRun, publish } from "@fathom/containers";
 import type { EngineContext } from "../context.ts";
 import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
-import { checkName } from "./names.ts";
+import { checkName } from "./create/names.ts";
 import { parseUntil } from "../filters/prune-until.ts";
 import { resourcesFromOci, type Resources } from "@fathom/runtime";
 

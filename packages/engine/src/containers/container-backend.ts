@@ -1,5 +1,5 @@
 /** Containers as servers ask for them: each method is one function of its own file. */
-import { explainRun } from "./explain.ts";
+import { explainRun } from "./create/explain.ts";
 import type { ContainerBackend, StopRequest } from "../backend.ts";
 import {
   archiveGet,
@@ -28,11 +28,11 @@ import {
 import type { ContainerWaitResponse } from "@fathom/spec";
 import { pruneContainers, renameContainer, resizeContainer, updateContainer } from "./change.ts";
 import { commitContainer } from "../commit/container-commit.ts";
-import { createContainer } from "./create.ts";
+import { createContainer } from "./create/create.ts";
 import { parseDetachKeys } from "./detach-keys.ts";
-import { listContainers } from "./list.ts";
-import { pathStat } from "./path-stat.ts";
-import { inspectContainer } from "./view.ts";
+import { listContainers } from "./shown/list.ts";
+import { pathStat } from "./shown/path-stat.ts";
+import { inspectContainer } from "./shown/view.ts";
 import type { EngineContext } from "../context.ts";
 import { inContext, inDockersWords, saying } from "../words/refusal-words.ts";
 

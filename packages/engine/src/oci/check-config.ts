@@ -2,7 +2,7 @@
 import { isIP } from "node:net";
 import { EngineError } from "@fathom/base";
 import type { ContainerConfig, ContainerCreateRequest, HealthConfig, HostConfig } from "@fathom/spec";
-import { runtimes } from "../containers/host-config.ts";
+import { runtimes } from "../containers/create/host-config.ts";
 import { parseSignal } from "@fathom/containers";
 import { normalizeCapabilities } from "./security/capabilities.ts";
 import { checkResources } from "./check-resources.ts";

@@ -1,7 +1,7 @@
 /** `OciTranslation`, as containers need it: reads the user files, knows the machine, leaves the rest to pure functions. */
 import { dockerOf } from "../containers/docker-extension.ts";
 import { readFileSync } from "node:fs";
-import { tmpfsMounts } from "../containers/mounts/tmpfs.ts";
+import { tmpfsMounts } from "../containers/create/mounts/tmpfs.ts";
 import { EngineError, messageOf } from "@fathom/base";
 import { capabilitiesOf, compileSeccomp, type CgroupSupport } from "@fathom/runtime";
 import type { Sys } from "@fathom/sys";

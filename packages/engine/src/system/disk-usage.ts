@@ -3,7 +3,7 @@ import { EngineError, isEngineError } from "@fathom/base";
 import type { Container } from "@fathom/containers";
 import { diskUsageTypes, type ContainerSummary, type DiskUsage, type DiskUsageType, type Volume } from "@fathom/spec";
 import type { ImageBackend } from "../backend.ts";
-import { newestFirst, summariseAll } from "../containers/list.ts";
+import { newestFirst, summariseAll } from "../containers/shown/list.ts";
 import type { EngineContext } from "../context.ts";
 import type { VolumePart } from "../contract.ts";
 

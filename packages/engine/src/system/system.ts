@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { cpus, hostname, release } from "node:os";
 import { apiVersion, formatRfc3339Nano, minimumApiVersion } from "@fathom/base";
 import type { SystemInfo, SystemVersion } from "@fathom/spec";
-import { defaultRuntime, runtimes } from "../containers/host-config.ts";
+import { defaultRuntime, runtimes } from "../containers/create/host-config.ts";
 import type { EngineContext } from "../context.ts";
 import { logDrivers } from "../containers/log-config.ts";
 

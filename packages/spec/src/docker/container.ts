@@ -1,5 +1,5 @@
 /** Containers as the API receives and prints them. */
-import type { Descriptor } from "../oci-image.ts";
+import type { Descriptor } from "../oci/image.ts";
 import type { ContainerConfig, StringMap } from "./container-config.ts";
 import type { HostConfig, PortMap, Resources, RestartPolicy } from "./host-config.ts";
 import type { EndpointSettings, EndpointSettingsBody } from "./network.ts";

@@ -1,5 +1,5 @@
 /** Images as the API prints them. */
-import type { Descriptor, ImageConfig } from "../oci-image.ts";
+import type { Descriptor, ImageConfig } from "../oci/image.ts";
 import type { StringMap } from "./container-config.ts";
 import type { DriverData } from "./container.ts";
 

@@ -2,7 +2,7 @@
 import { EngineError } from "@fathom/base";
 import { decodeBody, optional } from "../../decode/decoder.ts";
 import { string, struct } from "../../decode/go.ts";
-import type { Platform } from "../../oci-image.ts";
+import type { Platform } from "../../oci/image.ts";
 
 const platform = struct<Platform>({
   os: string,

@@ -1,5 +1,5 @@
 /** Types for the OCI image-spec 1.1 and Docker schema 2 data that the engine reads. `manifest.ts` and `image-config.ts` decode them. */
-import type { Digest, DiffId } from "./digest.ts";
+import type { Digest, DiffId } from "../digest.ts";
 
 export interface Platform {
   readonly os: string;

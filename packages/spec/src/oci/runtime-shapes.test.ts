@@ -1,6 +1,6 @@
 /** Every member of a config.json: whether the decoder accepts it when it is absent, null, or of a wrong type. */
 import { describe, expect, test } from "bun:test";
-import { checkOciSpec } from "./oci-runtime.ts";
+import { checkOciSpec } from "./runtime.ts";
 
 const idMapping = { containerID: 0, hostID: 1000, size: 1 };
 const throttle = { major: 8, minor: 0, rate: 1 };

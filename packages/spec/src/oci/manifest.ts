@@ -3,10 +3,10 @@
  * the raw bytes, so the result of the parser is never written as a manifest again.
  */
 import { EngineError } from "@fathom/base";
-import { decodeDocument, isObject, optional, unsigned } from "./decode/decoder.ts";
-import { anything, exact, list, omittable, orElse, record, text, turned } from "./decode/exact.ts";
-import { parseJson } from "./decode/json.ts";
-import { decodedDigest } from "./digest.ts";
+import { decodeDocument, isObject, optional, unsigned } from "../decode/decoder.ts";
+import { anything, exact, list, omittable, orElse, record, text, turned } from "../decode/exact.ts";
+import { parseJson } from "../decode/json.ts";
+import { decodedDigest } from "../digest.ts";
 import {
   isConfigType,
   isIndexType,
@@ -15,7 +15,7 @@ import {
   layerCompression,
   mediaTypes,
 } from "./media-types.ts";
-import type { Descriptor, ImageIndex, ImageManifest, Platform } from "./oci-image.ts";
+import type { Descriptor, ImageIndex, ImageManifest, Platform } from "./image.ts";
 
 /** Largest manifest that a registry may send (the limit of the distribution project). */
 export const maxManifestBytes = 4 * 1024 * 1024;

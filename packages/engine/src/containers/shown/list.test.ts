@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { FakeMachine, removeTree, startDaemon, type TestEngine } from "../testing/fakes.ts";
+import { FakeMachine, removeTree, startDaemon, type TestEngine } from "../../testing/fakes.ts";
 import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 
 let root: string;

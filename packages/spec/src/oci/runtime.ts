@@ -5,7 +5,7 @@
  * freebsd) and unknown members are accepted and dropped: the specification asks runtimes to ignore them.
  */
 import { EngineError } from "@fathom/base";
-import { between, boolean, decodeDocument, integer, refused, unsigned } from "./decode/decoder.ts";
+import { between, boolean, decodeDocument, integer, refused, unsigned } from "../decode/decoder.ts";
 import {
   described,
   int64,
@@ -20,8 +20,8 @@ import {
   turned,
   uint64,
   type Decoded,
-} from "./decode/exact.ts";
-import { parseJsonExactly, seccompActions, seccompOperators } from "./oci-values.ts";
+} from "../decode/exact.ts";
+import { parseJsonExactly, seccompActions, seccompOperators } from "./values.ts";
 
 const uint32 = unsigned(0xffff_ffff);
 const nonEmpty = turned(text, (value, path) => {

@@ -3,9 +3,9 @@
  * refused elsewhere (`oci/`); nothing here throws.
  */
 import type { HostConfig } from "@fathom/spec";
-import type { EngineConfig, MachineDefaults } from "../contract.ts";
-import { resolveLogSettings } from "./log-config.ts";
-import { networkName } from "../networks/network-mode.ts";
+import type { EngineConfig, MachineDefaults } from "../../contract.ts";
+import { resolveLogSettings } from "../log-config.ts";
+import { networkName } from "../../networks/network-mode.ts";
 
 const ownRuntime = { path: "fathom-runc" };
 export const defaultRuntime = "fathom";

@@ -1,11 +1,11 @@
 /** Parsing of image configs (OCI image-spec config.md). Docker's config has the same fields and some more; those stay in the raw bytes. */
 import { EngineError, sortedKeys } from "@fathom/base";
-import { boolean, decodeDocument, isObject, optional, type Decoder } from "./decode/decoder.ts";
-import { anything, exact, list, oneOf, orElse, record, text, turned, wholeNumber } from "./decode/exact.ts";
-import { parseJson } from "./decode/json.ts";
-import { decodedDiffId } from "./digest.ts";
+import { boolean, decodeDocument, isObject, optional, type Decoder } from "../decode/decoder.ts";
+import { anything, exact, list, oneOf, orElse, record, text, turned, wholeNumber } from "../decode/exact.ts";
+import { parseJson } from "../decode/json.ts";
+import { decodedDiffId } from "../digest.ts";
 import { maxLayers } from "./manifest.ts";
-import type { ImageConfig } from "./oci-image.ts";
+import type { ImageConfig } from "./image.ts";
 
 /** Largest size of an image config. */
 export const maxConfigBytes = 8 * 1024 * 1024;

@@ -6,10 +6,10 @@ import { joinedNamespaces, translate, type ContainerRecord, previewMounts } from
 import { randomId } from "@fathom/base";
 import { explain } from "@fathom/runtime";
 import type { ContainerCreateRequest } from "@fathom/spec";
-import { dockerOf } from "./docker-extension.ts";
+import { dockerOf } from "../docker-extension.ts";
 import { checkRequest, recordOf } from "./create.ts";
-import type { EngineContext } from "../context.ts";
-import { parseNetworkMode } from "../networks/network-mode.ts";
+import type { EngineContext } from "../../context.ts";
+import { parseNetworkMode } from "../../networks/network-mode.ts";
 
 export async function explainRun(engine: EngineContext, body: ContainerCreateRequest): Promise<{ Text: string }> {
   const checked = await checkRequest(engine, undefined, body);

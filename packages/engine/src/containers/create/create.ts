@@ -1,5 +1,5 @@
 /** docker create: checks, names, the record, the layer, the volumes. */
-import { specOf, type DockerExtension } from "./docker-extension.ts";
+import { specOf, type DockerExtension } from "../docker-extension.ts";
 import { hostname } from "node:os";
 import { EngineError, formatRfc3339Nano, messageOf, shortId, zeroTime } from "@fathom/base";
 import { platformMismatchText, type LocalImage } from "@fathom/images";
@@ -25,10 +25,10 @@ import {
   parseSignal,
   makeContainer,
 } from "@fathom/containers";
-import { checkNetworkMode, requestedNetworks } from "../networks/container-network.ts";
-import type { EngineContext } from "../context.ts";
+import { checkNetworkMode, requestedNetworks } from "../../networks/container-network.ts";
+import type { EngineContext } from "../../context.ts";
 import { withHostDefaults } from "./host-config.ts";
-import { checkLogSettings, logSettingsOf, logTarget } from "./log-config.ts";
+import { checkLogSettings, logSettingsOf, logTarget } from "../log-config.ts";
 import { wantedMounts } from "./mounts/wanted-mounts.ts";
 import { checkName, makeName } from "./names.ts";
 

@@ -1,5 +1,5 @@
 /** Limits of processes (setrlimit(2)) as users write them: "nofile=100:200", as go-units reads them. */
-import type { Ulimit } from "./docker/host-config.ts";
+import type { Ulimit } from "../docker/host-config.ts";
 
 /** Those that go-units knows. The API also takes "as". */
 export const ulimitTypes: readonly string[] =

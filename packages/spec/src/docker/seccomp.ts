@@ -3,10 +3,10 @@
  * `excludes`), and a map gives each machine its additional architectures. An OCI profile is a Docker profile without these additions.
  */
 import { EngineError, messageOf } from "@fathom/base";
-import { decodeDocument, optional, unsigned } from "./decode/decoder.ts";
-import { exact, list, matching, oneOf, orElse, text, turned, uint64, wholeNumber } from "./decode/exact.ts";
-import type { LinuxSeccomp, LinuxSeccompArgument, LinuxSeccompRule } from "./oci-runtime.ts";
-import { parseJsonExactly, seccompActions, seccompOperators } from "./oci-values.ts";
+import { decodeDocument, optional, unsigned } from "../decode/decoder.ts";
+import { exact, list, matching, oneOf, orElse, text, turned, uint64, wholeNumber } from "../decode/exact.ts";
+import type { LinuxSeccomp, LinuxSeccompArgument, LinuxSeccompRule } from "../oci/runtime.ts";
+import { parseJsonExactly, seccompActions, seccompOperators } from "../oci/values.ts";
 
 export interface DockerSeccompCondition {
   readonly caps?: readonly string[];

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { checkOciSpec, parseOciSpec } from "./oci-runtime.ts";
-import { parseJsonExactly, toUint64 } from "./oci-values.ts";
+import { checkOciSpec, parseOciSpec } from "./runtime.ts";
+import { parseJsonExactly, toUint64 } from "./values.ts";
 
 test("a small configuration parses and unknown members are dropped", () => {
   const spec = parseOciSpec(

@@ -1,5 +1,5 @@
 /** What clients are shown of a container: inspect, and the pieces that the list shares with it. */
-import { dockerOf } from "./docker-extension.ts";
+import { dockerOf } from "../docker-extension.ts";
 import { sortedKeys } from "@fathom/base";
 import type { Endpoint, PortBinding } from "@fathom/network";
 import {
@@ -19,8 +19,8 @@ import {
   holdLayers,
   containerPaths,
 } from "@fathom/containers";
-import type { EngineContext } from "../context.ts";
-import { parseNetworkMode } from "../networks/network-mode.ts";
+import type { EngineContext } from "../../context.ts";
+import { parseNetworkMode } from "../../networks/network-mode.ts";
 
 export async function inspectContainer(
   engine: EngineContext,

@@ -1,13 +1,13 @@
 /** docker ps: which containers, in which order, and how they are described. */
-import { dockerOf } from "./docker-extension.ts";
+import { dockerOf } from "../docker-extension.ts";
 import { EngineError, formatAge, parseRfc3339Nano, Turns } from "@fathom/base";
 import { containerStatuses, type ContainerSummary, type Filters } from "@fathom/spec";
 import type { Container } from "@fathom/containers";
 import { containerSizes, endpointSettings, portSummaries, shownMount } from "./view.ts";
-import type { ContainerListRequest } from "../backend.ts";
-import type { EngineContext } from "../context.ts";
-import { checkFilterKeys, filterValues, matchesLabels } from "../filters/filters.ts";
-import { compilePattern } from "../filters/patterns.ts";
+import type { ContainerListRequest } from "../../backend.ts";
+import type { EngineContext } from "../../context.ts";
+import { checkFilterKeys, filterValues, matchesLabels } from "../../filters/filters.ts";
+import { compilePattern } from "../../filters/patterns.ts";
 
 const filterKeys = [
   "ancestor",
