@@ -1,5 +1,5 @@
 /**
- * A daemon is killed while its supervisors, or the processes that they make, stand still. The next daemon of the same state ends what nobody will launch, and nothing else: not
+ * A daemon is killed while its supervisors, or the processes that they make, are stopped. The next daemon of the same state ends what nobody will launch, and nothing else: not
  * what runs, not what another daemon made, not its own.
  */
 import { afterAll, expect, test } from "bun:test";
@@ -20,7 +20,7 @@ const lives = ({ process, supervisor }: RunIdentity): [boolean, boolean] => [
   isAlive(supervisor.pid),
 ];
 
-test("the next daemon ends the stems of the one before that stand still, and a launch that does not go on; nothing else", async () => {
+test("the next daemon ends the stems of the one before whose supervisors are stopped, and a launch that is stopped; nothing else", async () => {
   const state = join(rig.base, "state");
   const otherState = join(rig.base, "other-state");
   mkdirSync(state);

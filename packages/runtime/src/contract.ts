@@ -1,253 +1,207 @@
 /**
- * The runtime: an OCI configuration becomes a launch plan (`compile`), the plan becomes a process with a supervisor (`Launcher`),
- * limits become cgroups (`Cgroups`). It knows no images, no networks, no Docker.
+ * The runtime: an OCI configuration becomes a launch plan (`compile`), the plan becomes a process (`Launcher`), limits become cgroups (`Cgroups` in
+ * `cgroups/contract.ts`). It knows no images, no networks and no Docker.
  *
- * Lifecycle of one container run
- *   cgroups.create → launcher.prepare (stem: process exists, namespaces exist, nothing is visible yet) → the caller sets up the
- *   network in `prepared.networkNamespaceFd` → prepared.launch(plan, …) → Supervisor → exit → cgroups.remove.
- * `prepare` may be served from a pool of stems made in advance; it is then instant. A stem or container whose caller drops
- * it (closes the control socket before launch) ends by itself and leaves nothing.
+ * Terms. A *stem* is a container's first process before it has a plan: it exists in its namespaces and cgroups, and waits. A *supervisor* is the fathom-init process that is
+ * the parent of a container's processes: it owns their streams, writes the log, stores the exit status, and outlives the daemon. A *run* is one life of a container's first process; it has a
+ * directory of its own.
  *
- * The supervisor outlives the daemon. `launcher.reconnect(directory)` finds it again, or gives the stored exit status.
+ * Life of a run
+ *   cgroups.create → launcher.prepare (a stem; nothing of the container is visible yet) → the caller sets up the network in `stem.networkNamespaceFd` → stem.launch(plan, …) →
+ *   Supervisor → exit → cgroups.remove.
+ * A stem may be made before it is known for which container (a pool): the launch is then all that is left to do. A stem that its caller drops, by `discard` or by its own end, ends too.
+ * After the caller's end its runs go on: `launcher.reconnect(directory)` finds a run again, or returns its stored exit status.
  *
- * A supervisor that cannot be reached is not dead. Only the kernel says who is: a process is named by its number and its start
- * (`RunIdentity`). Until then a supervisor is `unreachable`: requests fail as "unavailable", the connection is made again, again and again, and the
- * container is not touched.
+ * Errors. A stem, a launch or an exec that fails rejects with `LaunchFailure`: stage, operation, call, errno, path and detail are values; nobody reads its message. All else is
+ * `EngineError`: "conflict" (the process has ended), "unavailable" (the supervisor cannot be reached now), "timeout" (it answered others and did not finish this), "invalid-argument".
+ *
+ * Abort. A signal ends the wait at once, with the signal's reason. An aborted `prepare` or `launch` leaves no process, descriptor or file. An aborted `attach` or `exec` leaves the
+ * container as it is; a process that starts to run after its exec was aborted is killed.
+ *
+ * Reachability. A supervisor that cannot be reached is not dead. Only the kernel decides who is dead: a process is identified by its number and its start (`RunIdentity`). Until then a
+ * supervisor is `unreachable`: requests fail as "unavailable", the connection is made again and again, and the container is not touched.
+ *
+ * `launcherSuite` of @fathom/runtime/testing is this contract as tests.
  */
+import type { Attachment, AttachOptions, ContainerIo, DirectIo, SupervisedIo } from "./container-io.ts";
 import type { LaunchPlan } from "./plan/plan.ts";
 
+export * from "./container-io.ts";
+
 export interface ExitStatus {
-  /** 0–255 as a shell would show it: 128+signal when killed. */
+  /** 0 to 255, as a shell shows it: 128 + signal for a process that a signal ended. */
   readonly code: number;
-  /** The signal that ended it, 0 when it exited. */
+  /** The number of the signal that ended it, 0 when it exited by itself. See signal(7). */
   readonly signal: number;
-  /** RFC3339Nano. */
+  /** RFC 3339 with nanoseconds, UTC. */
   readonly finishedAt: string;
-  /** Why the engine could not know the truth: "supervisor was killed". Code is then 255. */
+  /** Why the true status is not known, as a sentence for people. `code` is 255 then. */
   readonly lost?: string;
 }
 
-/** Where a supervisor puts what its container prints, whether a client is attached or not. */
-export type LogSink =
-  | { readonly kind: "none" }
-  | {
-      /** Docker's json-file log, written by the supervisor. */
-      readonly kind: "json-file";
-      /** Absolute. */
-      readonly path: string;
-      /** Bytes before rotation, 0 for no limit. */
-      readonly maxSize: number;
-      /** Files kept, the current one included; at least 1. */
-      readonly maxFiles: number;
-      /** Written into each record's `attrs`, already selected from labels and env. */
-      readonly attributes?: Readonly<Record<string, string>>;
-    }
-  | {
-      /**
-       * A connected stream socket. The supervisor gets a copy; this one stays the caller's, who closes it after the launch. The other side reads
-       * what an attachment of both outputs reads, from the first byte on, and then the end. Where it does not read, the container's output stops, as
-       * at a full pipe.
-       */
-      readonly kind: "descriptor";
-      readonly fd: number;
-    };
-
-export interface StreamSelection {
-  readonly stdin: boolean;
-  readonly stdout: boolean;
-  readonly stderr: boolean;
-}
-
-/**
- * A byte stream to a process's standard streams, as a connected, non-blocking stream socket that the caller owns.
- * From a process without a terminal its bytes are Docker's multiplexed frames (8-byte header: stream 1 or 2, three zeros, length
- * big-endian); with a terminal they are raw. Bytes written go to stdin; shutting down the write side closes stdin where
- * `closeStdin` was asked. End of file comes after the last output byte.
- */
-export interface Attachment {
-  readonly fd: number;
-}
-
-export interface AttachOptions extends StreamSelection {
-  /** The process's stdin is closed when this client half-closes (Docker's StdinOnce). */
-  readonly closeStdin: boolean;
-}
-
-/** The standard streams belong to a supervisor, which lives as long as the container. */
-export interface SupervisedIo {
-  readonly kind: "supervised";
-  readonly log: LogSink;
-  /** stdin stays open without clients (Docker's OpenStdin); otherwise it is /dev/null. */
-  readonly openStdin: boolean;
-  /** Attachments that see every byte from the first on. One `Attachment` each, in the same order. */
-  readonly attach: readonly AttachOptions[];
-}
-
-/**
- * No supervisor stays: the process has the descriptors that it is given, and is whose descendants' ends it is to see. All descriptors are the caller's and stay its own; the
- * process gets copies. For programs that are the container's parent themselves, as runc is.
- */
-export interface DirectIo {
-  readonly kind: "direct";
-  /** "console": a connected unix stream socket that gets the master of the terminal, as runc's --console-socket; for plans with a terminal, and only those. */
-  readonly streams:
-    | { readonly kind: "inherited"; readonly stdin: number; readonly stdout: number; readonly stderr: number }
-    | { readonly kind: "console"; readonly socketFd: number };
-  /** Absolute path of a file that appears with the process's pid in it, in decimal digits, before `launchDirect` resolves. */
-  readonly pidFile?: string;
-  /** At most 60: descriptors 3, 4 … of the program. */
-  readonly preservedFds?: readonly number[];
-}
-
-/** Whose the streams of a container's first process are. */
-export type ContainerIo = SupervisedIo | DirectIo;
-
 export interface LaunchRequest<Io extends ContainerIo = ContainerIo> {
+  /** Its `stem` is the one that was prepared. */
   readonly plan: LaunchPlan;
-  /** Detached mount for `attach-root` of kind "overlay"; the launcher's copy, closed by launch whatever happens. */
+  /** The detached mount for an `attach-root` operation of kind "overlay" (`Sys.openOverlay`). The launch closes it in every case. */
   readonly rootFd?: number;
-  /** Directory for the supervisor's socket and the exit status; exists, 0700. */
+  /** Absolute path of the run's directory, for the supervisor's socket and the exit status. It exists, with mode 0700, and no other run uses it. */
   readonly directory: string;
   readonly io: Io;
 }
 
 export interface ExecRequest {
-  /** 64 hex digits, unique in the container. */
+  /** 1 to 64 characters, unique among the execs of the container. */
   readonly execId: string;
-  /** Operations only: the supervisor joins the container's namespaces and cgroups first. */
+  /** The supervisor joins the container's namespaces and the cgroups of `stem.cgroupProcs` first, then executes the operations (`compileExec`). */
   readonly plan: LaunchPlan;
+  /** True: stdin stays open without clients. False: stdin is /dev/null. */
   readonly openStdin: boolean;
   readonly attach: readonly AttachOptions[];
 }
 
 export interface ExecHandle {
   readonly execId: string;
+  /** As the host numbers it. */
   readonly pid: number;
+  /** One for each of the request, in the same order. The caller owns them. */
   readonly attachments: readonly Attachment[];
+  /** Never rejects. Code 137 or 255 when the container ended first. */
   readonly exit: Promise<ExitStatus>;
 }
 
-/** A process by its number and its start, in clock ticks since boot: a number alone is another's one day. */
+/** A process by its number and its start: the kernel gives a number to another process one day. */
 export interface ProcessIdentity {
+  /** As the host numbers it. */
   readonly pid: number;
+  /** In clock ticks since the boot, in decimal digits: field 22 of /proc/PID/stat, proc(5). */
   readonly startTime: string;
 }
 
-/** A container's first process and its supervisor, and where their numbers mean something. Plain data: it is kept on disk. */
+/** A container's first process and its supervisor, and where their numbers are valid. Plain data: callers keep it on disk. */
 export interface RunIdentity {
   readonly process: ProcessIdentity;
   readonly supervisor: ProcessIdentity;
+  /** /proc/sys/kernel/random/boot_id. */
   readonly bootId: string;
-  /** As /proc/self/ns/pid names it. */
+  /** The link /proc/self/ns/pid: "pid:[4026531836]". */
   readonly pidNamespace: string;
 }
 
-/** What a daemon remembers of a run that it did not begin, for `reconnect`. */
+/** What a daemon remembers of a run that an earlier daemon began, for `reconnect`. */
 export interface KnownRun {
-  /** undefined for runs of daemons that did not write it down. */
+  /** undefined for a run whose daemon did not write it down. */
   readonly identity: RunIdentity | undefined;
   /** Of the container's first process; 0 when it is not known. */
   readonly pid: number;
-  /** RFC3339Nano; the supervisor's own word replaces it. */
+  /** RFC 3339. What the supervisor says replaces it. */
   readonly startedAt: string;
 }
 
 /**
- * Every request ends: after 2 s where the supervisor is stopped, after about 10 s where it says nothing at all ("unavailable"), else at a deadline
- * ("timeout"; `exec` two minutes, the others 30 s) or with the signal's reason.
+ * A running container. Every request ends: after 2 s when the supervisor is stopped, after about 10 s when it says nothing at all ("unavailable"), else at a deadline ("timeout":
+ * 2 minutes for `exec`, 30 s for the others) or with the signal's reason.
  */
 export interface Supervisor {
-  /** Pid of the container's first process, seen from the host. */
+  /** Of the container's first process, as the host numbers it. */
   readonly pid: number;
+  /** 0 when it is not known. */
   readonly supervisorPid: number;
   /** undefined where it could not be found out. */
   readonly identity: RunIdentity | undefined;
-  /** RFC3339Nano. */
+  /** RFC 3339 with nanoseconds, UTC. */
   readonly startedAt: string;
   /**
-   * Resolves once: with the supervisor's word; with the kernel's, when the first process has ended and the supervisor does not do its work; as
-   * `lost` when the supervisor is dead and left no status. Never rejects.
+   * Resolves once, and never rejects. The supervisor says the status; the kernel does, when the first process has ended and the supervisor does not do its work; `lost` is set when the
+   * supervisor is dead and left no status.
    */
   readonly exit: Promise<ExitStatus>;
-  /** Why it cannot be reached now, with the way out; undefined when it can. */
+  /** Why it cannot be reached now, with the way out, as a sentence for people; undefined when it can be reached. */
   readonly unreachable: string | undefined;
-  /** Called with every change of `unreachable`. One listener. */
+  /** Called with every change of `unreachable`. There is one listener. */
   onReachability: (unreachable: string | undefined) => void;
+  /** To the first process's streams, from now on. @throws conflict when it has ended */
   attach(options: AttachOptions, signal?: AbortSignal): Promise<Attachment>;
   /**
-   * Runs another process in the container. A failed operation rejects as `launch` does; the container is not touched. A process that comes to run
-   * after its request was given up is killed; one that stands still before its program runs (stopped by a signal or a debugger) is killed within 2 s ("unavailable").
+   * Runs another process in the container. Resolves when its program runs. Rejects as `PreparedStem.launch`; the container is not touched. A process that starts to run after its
+   * request was given up is killed. One that is stopped (by a signal or a debugger) before its program runs is killed within 2 s ("unavailable").
+   * @throws conflict when an exec of this id runs
    */
   exec(request: ExecRequest, signal?: AbortSignal): Promise<ExecHandle>;
-  /** To the first process, also when the supervisor cannot be reached; or, by the supervisor, to one exec. */
+  /**
+   * `signal`: a number of signal(7). Goes to the first process, directly by pidfd where its identity is known, so it arrives although the supervisor cannot be reached; with an
+   * `execId` to that exec, through the supervisor. @throws conflict when the process has ended
+   */
   signal(signal: number, execId?: string): Promise<void>;
+  /** In characters, 0 to 65535. @throws internal when the process has no terminal */
   resize(rows: number, columns: number, execId?: string): Promise<void>;
-  /** Lets an OCI-created process go on at `wait-start`. */
+  /** Lets a process go on that waits at the operation `wait-start`. @throws conflict when none waits */
   start(): Promise<void>;
-  /** Reopens the log file (after an outside rotation). */
+  /** Opens the log file again, after somebody else rotated it. */
   reopenLog(): Promise<void>;
-  /** Has it looked at now: one that does not answer is told of (`unreachable`), and an end that it does not tell is found out. */
+  /** Checks the supervisor now. `unreachable` then says when it does not answer, and `exit` when the container has ended meanwhile. */
   probe(): void;
-  /** Drops this daemon's connection; the container runs on. */
+  /** Ends this daemon's connection; the container runs on. */
   disconnect(): void;
 }
 
 export interface Launched {
   readonly supervisor: Supervisor;
+  /** One for each of `io.attach`, in the same order. The caller owns them. */
   readonly attachments: readonly Attachment[];
 }
 
 /**
- * A container's first process without a supervisor. It is the child of the nearest process above that adopts (`Sys.setSubreaper`): of the caller, where that is one. It
+ * A container's first process without a supervisor. It is the child of the nearest process above that adopts orphans (`Sys.setSubreaper`): of the caller, if the caller does. It
  * lives on when the caller ends.
  */
 export interface DirectRun {
   readonly pid: number;
-  /** undefined where it could not be found out, since the process has ended. */
+  /** undefined where it could not be found out, because the process has ended. */
   readonly process: ProcessIdentity | undefined;
-  /** RFC3339Nano. */
+  /** RFC 3339 with nanoseconds, UTC. */
   readonly startedAt: string;
-  /** Lets a process go on at `wait-start`, as `Supervisor.start`; another process does it by `Launcher.reconnect(directory)`. */
+  /** As `Supervisor.start`. Another process does the same by `Launcher.reconnect(directory)`. */
   start(): Promise<void>;
   /** @throws conflict when the process has ended */
   signal(signal: number): void;
   /**
-   * The process's end, which this reaps. `lost` where it is not the caller's child or somebody else reaped it. An abort leaves it as it is. Keeps the caller's event loop
-   * alive.
+   * Waits for the end of the process and reaps it. `lost` is set where the process is not the caller's child, or somebody else reaped it. An abort changes nothing. The wait keeps the caller's
+   * event loop alive.
    */
   wait(signal?: AbortSignal): Promise<ExitStatus>;
 }
 
+/** A process that waits for its plan. It ends with its caller. */
 export interface PreparedStem {
-  /** Host pid of the process that will become the container's first; in a joined pid namespace, of the one that makes it. */
+  /** As the host numbers it: the process that becomes the container's first; in a joined pid namespace, the one that will make it. */
   readonly pid: number;
-  /** To be kept for `reconnect`. undefined where the first process is still to be made: `Launched` has it then. */
+  /** For `KnownRun`. undefined where the first process is still to be made: take it from `Launched` then. */
   readonly identity: RunIdentity | undefined;
-  /** Its network namespace; owned by this object. undefined when the stem has none of its own. */
+  /** A descriptor of its network namespace, which this object closes. undefined when it has no network namespace of its own. */
   readonly networkNamespaceFd: number | undefined;
-  /** True while the process waits for its plan. It may end before: killed by somebody, or for lack of memory. */
+  /** True while the process waits for its plan. It may end before: somebody killed it, or the memory was short. */
   readonly usable: boolean;
   /**
-   * Executes the plan's operations. Resolves when the program's execve has succeeded.
-   * Errors: EngineError "executable-not-found" (127), "not-executable" (126), "invalid-argument" or "internal" (125), with the
-   * operation in words; nothing is left then.
+   * Executes the plan's operations. Resolves when the program's execve(2) has succeeded, or when the process waits at `wait-start`.
+   * @throws LaunchFailure with the code "executable-not-found" (a shell's 127), "not-executable" (126), "invalid-argument" (the request's fault) or "internal"; its facts name the
+   * operation. No process, socket or descriptor is left then, and the stem cannot be used again.
    */
   launch(request: LaunchRequest<SupervisedIo>, signal?: AbortSignal): Promise<Launched>;
   /**
-   * The same without a supervisor: resolves when the program runs and fathom-init has ended. Rejects as `launch`; nothing is left then, no pid file either.
-   * With a plan that has `wait-start` it resolves when the process waits, and fathom-init stays until `start`.
+   * The same without a supervisor: resolves when the program runs and fathom-init has ended. Rejects as `launch`; nothing is left then, no pid file either. With a plan that has
+   * `wait-start` it resolves when the process waits, and fathom-init stays until `start`.
    */
   launchDirect(request: LaunchRequest<DirectIo>, signal?: AbortSignal): Promise<DirectRun>;
-  /** Ends the process; nothing is left. */
+  /** Ends the process and waits for its end, at most 5 s. May be called again. */
   discard(): Promise<void>;
 }
 
 export interface Launcher {
+  /** `stem` is that of the plan which will be launched. @throws LaunchFailure of the stage "stem"; nothing is left then */
   prepare(stem: LaunchPlan["stem"], signal?: AbortSignal): Promise<PreparedStem>;
   /**
-   * `directory` as in LaunchRequest. "gone" when the kernel says that the run's processes are (or, of a run without identity, that nobody listens)
-   * and there is no exit status. Resolves within a second; a supervisor that has not answered by then is "running" and unreachable. Never
-   * rejects.
+   * Finds the run of a directory (as in `LaunchRequest`). "gone": there is no exit status, and the kernel says that the run's processes are dead (for a run without identity: nobody
+   * listens in the directory), or the run was never started. Resolves within a second; a supervisor that has not answered by then is "running" and unreachable. Never rejects.
    */
   reconnect(
     directory: string,
@@ -257,6 +211,6 @@ export interface Launcher {
     | { readonly kind: "exited"; readonly exit: ExitStatus }
     | { readonly kind: "gone" }
   >;
-  /** A run that is taken for running without a look: unreachable until its supervisor answers or the kernel says that it is dead. */
+  /** Takes a run for running without a look at it: it is unreachable, with this reason, until its supervisor answers or the kernel says that it is dead. */
   assume(directory: string, known: KnownRun, reason: string): Supervisor;
 }

@@ -1,48 +1,72 @@
-/** The interface of cgroups: a container's place in the kernel's hierarchies, its limits and its statistics. */
+/**
+ * The interface of cgroups: a container's place in the kernel's hierarchies, its limits and its statistics. Cgroups v1, v2 and both at once; sources: the kernel's
+ * Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst, and the OCI specification, config-linux.md "Control groups".
+ *
+ * Errors: `EngineError` "unavailable" for a controller that this machine lacks (`Cgroups.support` says it before), "timeout" for processes that do not stop or end, "conflict" for a cgroup
+ * with processes in it (`create`, `remove`), "invalid-argument" or "internal" with the file and the value for what the kernel refuses.
+ */
 import type { CgroupHierarchyView } from "../compile/cgroup-mounts.ts";
 
-/** Limits in the engine's own terms; compiled from OCI `linux.resources`. undefined leaves the kernel's default. */
+/** Limits, compiled from OCI `linux.resources` (`resourcesFromOci`). An absent one is the kernel's default, or stays as it is in an update. */
 export interface Resources {
   readonly memoryBytes?: number;
-  /** -1: no limit. Memory plus swap, as Docker counts. */
+  /** -1: no limit. Memory and swap together, as Docker counts. */
   readonly memorySwapBytes?: number;
+  /** What the container keeps when the machine is short of memory. */
   readonly memoryReservationBytes?: number;
+  /** 0 to 100. v1 alone. */
   readonly memorySwappiness?: number;
+  /** At the limit processes wait and are not killed. v1 alone. */
   readonly oomKillDisable?: boolean;
+  /** Relative weight, 1024 is usual: v1's unit, converted for v2. */
   readonly cpuShares?: number;
+  /** Microseconds of processor time in each period; more than the period for several processors; 0 or less: no limit. */
   readonly cpuQuotaUs?: number;
+  /** Microseconds; 100 000 when absent. */
   readonly cpuPeriodUs?: number;
+  /** "0-3,7". */
   readonly cpusetCpus?: string;
+  /** "0-1". */
   readonly cpusetMems?: string;
-  /** 0 or -1: no limit. */
+  /** Number of processes and threads. 0 or -1: no limit. */
   readonly pids?: number;
+  /** Relative weight, 10 to 1000. */
   readonly blkioWeight?: number;
+  /** In order: a later rule wins. */
   readonly devices?: readonly DeviceRule[];
 }
 
 export interface DeviceRule {
   readonly allow: boolean;
+  /** All, block or character devices. */
   readonly type: "a" | "b" | "c";
   /** undefined: all. */
   readonly major?: number;
   readonly minor?: number;
-  /** Subset of "rwm". */
+  /** Subset of "rwm": read, write, mknod. */
   readonly access: string;
 }
 
 export interface CgroupStats {
   readonly memoryUsageBytes: number;
+  /** A number above all real ones where there is no limit. */
   readonly memoryLimitBytes: number;
+  /** memory.stat, under the kernel's own names: bytes, and counts of events. */
   readonly memoryStat: Readonly<Record<string, number>>;
+  /** Since the cgroup exists. */
   readonly cpuUsageNs: bigint;
   readonly cpuUserNs: bigint;
   readonly cpuSystemNs: bigint;
+  /** Periods of the quota, those in which it was used up, and the time for which processes waited then. */
   readonly throttledPeriods: number;
   readonly periods: number;
   readonly throttledNs: bigint;
+  /** Processes and threads now. */
   readonly pids: number;
+  /** 0: no limit. */
   readonly pidsLimit: number;
   readonly oomKills: number;
+  /** Since the cgroup exists. `op` is "read", "write" and, on v1, what else the kernel counts, in lower case. */
   readonly io: readonly {
     readonly major: number;
     readonly minor: number;
@@ -51,31 +75,34 @@ export interface CgroupStats {
   }[];
 }
 
-/** One container's place in the cgroup hierarchies. */
+/** One container's place in the hierarchies. */
 export interface Cgroup {
   /** Absolute inside the hierarchies: "/fathom/<id>". */
   readonly path: string;
-  /** Files for `Stem.cgroupProcs`. */
+  /** Absolute paths of files, for `Stem.cgroupProcs`: who writes 0 to each is in the cgroup. */
   readonly procsFiles: readonly string[];
   /** Its place in each hierarchy: a `Cgroup` is what `compile` takes as `options.cgroup`. */
   readonly hierarchies: readonly CgroupHierarchyView[];
+  /** For a cgroup without processes. A limit that is refused may leave earlier ones set. */
   apply(resources: Resources): void;
   /**
-   * The same for one that has processes: the kernel frees what is above a new limit of memory before the write returns, so that goes in steps. A limit
-   * that is refused leaves that of the memory as it was.
+   * The same for a cgroup with processes. The kernel frees the memory above a new limit before the write returns, so the limit goes down in steps. When a limit is refused, that of
+   * the memory stays as it was.
    */
   update(resources: Resources): Promise<void>;
+  /** Resolves when all processes are frozen. @throws timeout after 5 s; they run then */
   freeze(): Promise<void>;
   thaw(): Promise<void>;
+  /** False also where it cannot be read. */
   frozen(): boolean;
-  /** All host pids in it. */
+  /** Pids as the host numbers them, of cgroups below too. */
   processes(): number[];
-  /** SIGKILLs every process until none is left. */
+  /** Sends SIGKILL until no process is left, frozen or not. @throws timeout after 10 s */
   kill(): Promise<void>;
   stats(): CgroupStats;
-  /** Number of OOM kills so far. */
+  /** Number of processes that the kernel killed for lack of memory. Final after the container's exit; ask before `remove`. */
   oomKills(): number;
-  /** Removes it everywhere; waits shortly for dying processes. */
+  /** Removes it in every hierarchy, and what is below it; once more changes nothing. @throws conflict when processes are left after 5 s */
   remove(): Promise<void>;
 }
 
@@ -99,13 +126,13 @@ export interface CgroupSupport {
 export interface Cgroups {
   readonly version: "v1" | "v2" | "hybrid";
   readonly driver: "cgroupfs";
-  /** Controllers that work here; a limit whose controller is missing is an error that says so, or a warning where Docker warns. */
+  /** Names of the controllers that work here. */
   readonly controllers: readonly string[];
   readonly support: CgroupSupport;
-  /** Creates with no limits. `path` as Cgroup.path. */
+  /** Makes it with no limits. `path` as `Cgroup.path`; cgroups above it are made too, and an empty one of this path is made anew. @throws conflict when one with processes exists */
   create(path: string): Cgroup;
-  /** An existing one, without checks. */
+  /** One that exists; nothing is checked. */
   open(path: string): Cgroup;
-  /** Names of cgroups directly below `parent` ("/fathom"): to find leftovers. */
+  /** Names of the cgroups directly below `parent` ("/fathom"). */
   list(parent: string): string[];
 }

@@ -76,7 +76,7 @@ export class DirectProcess implements DirectRun {
     this.startedAt = made.startedAt;
   }
 
-  /** Resolves when fathom-init has gone, and the process is whose it will be. One that stands still is killed: the program does not need it. */
+  /** Resolves when fathom-init has ended, and the process has its final parent. A fathom-init that is stopped is killed: the program does not need it. */
   async released(): Promise<void> {
     const timer = setTimeout(() => {
       try {

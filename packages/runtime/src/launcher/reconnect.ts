@@ -81,7 +81,7 @@ async function ask(
     if (state.phase < phaseWaiting) {
       await endUnfinished(sys, state.supervisorPid);
       connection.close();
-      return { kind: "ended", reason: "its launch stood still", dead: true };
+      return { kind: "ended", reason: "its launch was stopped", dead: true };
     }
     const { pid, supervisorPid, startedAt } = state;
     const run = known.identity ?? identifyRun(pid, supervisorPid);
@@ -112,22 +112,22 @@ async function ask(
 }
 
 const launchingPollMs = 5;
-/** How many polls lie between two looks at a launch that stands still, and how many looks must find it so. */
+/** The number of polls between two looks whether the launch is stopped, and how many looks in a row must find it so. */
 const pollsToLook = 10;
-const standingLooks = 3;
+const stoppedLooks = 3;
 const endLimitMs = 400;
 const SIGKILL = 9;
 
 /**
- * The state once it is past launching: a daemon may come back in the middle of a launch that another one began. A state before that is of a launch that stands still: the
+ * The state once it is past launching: a daemon may come back in the middle of a launch that another one began. A state before that is of a launch whose
  * process is stopped, by a signal or a debugger.
  */
 async function askState(connection: SupervisorConnection, signal: AbortSignal): Promise<SupervisorState> {
-  let standing = 0;
+  let stopped = 0;
   for (let poll = 1; ; poll++) {
     const state = readState(await connection.request(messageTypes.state, new Uint8Array(), [], { signal }));
-    if (state.phase >= phaseWaiting || standing === standingLooks) return state;
-    if (poll % pollsToLook === 0) standing = hasStoppedChild(state.supervisorPid) ? standing + 1 : 0;
+    if (state.phase >= phaseWaiting || stopped === stoppedLooks) return state;
+    if (poll % pollsToLook === 0) stopped = hasStoppedChild(state.supervisorPid) ? stopped + 1 : 0;
     await new Promise((resolve) => setTimeout(resolve, launchingPollMs));
     signal.throwIfAborted();
   }

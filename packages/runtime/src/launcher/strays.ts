@@ -1,6 +1,6 @@
 /**
- * Stems that nobody will launch: of an earlier daemon that was killed, and whose supervisor stands still (stopped by a signal or a debugger), so that it did not see the end
- * of its daemon. They are found by a mark that every supervisor has from its birth on: the state directory of its daemon, of which there is one daemon at a time.
+ * Stems that nobody will launch: those of an earlier daemon that was killed while their supervisor was stopped, by a signal or a debugger, so that it did not see the end of the
+ * daemon. Each supervisor has a mark from its birth on, made from the state directory of its daemon, and a state directory has one daemon at a time.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
@@ -18,7 +18,7 @@ const helperLink = "/memfd:fathom-init (deleted)";
 /** Of a supervisor, before and after it has prepared; the small init of a container has another. */
 const titles = /^fathom-init(?:: |\0 )/;
 const endLimitMs = 1000;
-/** Processes that are looked at before others have their turn. */
+/** Number of processes that are looked at before the event loop has its turn. */
 const atOnce = 256;
 
 /**
@@ -26,7 +26,7 @@ const atOnce = 256;
  * with a directory of the same name, has another one.
  */
 export function markOf(stateDirectory: string): string {
-  const { dev, ino } = statSync(stateDirectory);
+  const { dev, ino } = statSync(stateDirectory, { bigint: true });
   const hash = createHash("sha256").update(`fathom state ${dev}:${ino}`).digest("hex");
   return `${markName}=${hash.slice(0, 32)}`;
 }
@@ -44,7 +44,7 @@ export async function endStrays(sys: StraysSys, mark: string): Promise<readonly 
     const stray = strayOf(Number(name), mark);
     // A stem whose supervisor has been ended here a moment ago is no stray of its own.
     if (stray === undefined || dying.some(({ pid }) => pid === stray.pid)) continue;
-    // What stands still since before it asked for the end of its parent to be its own.
+    // A stem that was stopped before it asked to be killed with its parent does not end with it.
     const children = identifyChildren(stray.pid);
     for (const one of [stray, ...children]) if (sent(sys, one)) dying.push(one);
     ended.push(stray);

@@ -44,8 +44,8 @@ export async function reap(sys: ChildSys, pid: number): Promise<void> {
 }
 
 /**
- * Signals a supervisor that is our own, not yet reaped child: its number cannot have been given to another process. What it has made ends with it, but for what
- * stands still since before it asked for that, and holds a copy of its descriptors.
+ * Signals a supervisor that is our own, not yet reaped child: its number cannot have been given to another process. What it has made ends with it, except a process that was
+ * stopped before it asked for that, and that holds a copy of its descriptors.
  */
 export function killSupervisor(sys: ChildSys, pid: number): void {
   const children = identifyChildren(pid);
@@ -95,7 +95,7 @@ export function giveUpWhenStopped(connection: SupervisorConnection, supervisorPi
   };
 }
 
-/** Its supervisor answers, and the process that should make itself a container, or one on the way to it, does not go on. */
+/** Its supervisor answers, but the process that becomes the container, or one that makes it, is stopped. */
 export function giveUpWhenChildStopped(
   connection: SupervisorConnection,
   supervisorPid: number,

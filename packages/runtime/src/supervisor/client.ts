@@ -173,7 +173,7 @@ export class SupervisorClient implements Supervisor {
     }
   }
 
-  /** A process that was killed for standing still before its program ran says nothing of that itself. */
+  /** The failure of a process that was killed because it was stopped does not say so itself. */
   #whyEnded(error: unknown): unknown {
     const { ended } = this.#launches;
     if (ended === undefined || !(error instanceof SupervisorFailure) || error.errno !== ECANCELED) return error;

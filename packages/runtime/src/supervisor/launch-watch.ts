@@ -1,5 +1,5 @@
 /**
- * Ends what stands still (stopped by a signal or a debugger) before its program runs: the processes that a supervisor makes for execs. Nobody would let them go on, and whoever
+ * Ends the processes that a supervisor makes for execs and that are stopped, by a signal or a debugger, before their program runs. Nobody would resume them, and whoever
  * asked for the exec would wait for its whole deadline. The supervisor itself works, sees the end, and takes everything of that exec down.
  */
 import { statSync } from "node:fs";
@@ -7,14 +7,14 @@ import type { Sys } from "@fathom/sys";
 import type { ProcessIdentity } from "../contract.ts";
 import { conditionOf, identifyChildren, signalExactly } from "./process-facts.ts";
 
-/** How often it is looked, and how many looks in a row must find it stopped: once may be the program's own doing, which has begun a moment ago. */
+/** The time between two looks, and how many looks in a row must find a process stopped: at one look it may be the program, just begun, that stopped itself. */
 export const stoppedLookMs = 500;
 export const stoppedLooks = 3;
 const SIGKILL = 9;
 
 export interface WatchedSupervisor {
   readonly supervisorPid: number;
-  /** The container's first process: one with `--init` executes fathom-init for good, and may stand still for as long as its user likes. */
+  /** The container's first process: one with `--init` executes fathom-init for good, and its user may stop it for as long as he likes. */
   readonly pid: number;
 }
 
@@ -32,7 +32,7 @@ export class LaunchWatch {
     this.#of = of;
   }
 
-  /** The last process that was ended for standing still while this launch or one beside it was under way. */
+  /** The last process that was ended because it was stopped, while this launch or one beside it was under way. */
   get ended(): ProcessIdentity | undefined {
     return this.#ended;
   }

@@ -9,7 +9,7 @@ import type { SupervisorConnection } from "./connection.ts";
 import { exitOf, lostExit, readExitFile, timeNow } from "./exit-status.ts";
 import { conditionIn, identifyRun, isDead, signalExactly } from "./process-facts.ts";
 import { messageTypes, phaseWaiting, readState, type Message, type SupervisorState } from "./protocol.ts";
-import { finishPatienceMs, followToItsEnd, letGoOn } from "./standing-supervisor.ts";
+import { finishPatienceMs, followToItsEnd, resume } from "./stopped-supervisor.ts";
 import { connectSupervisor, isNobodyThere, type SocketSys } from "./supervisor-socket.ts";
 import { pause } from "./waits.ts";
 
@@ -27,7 +27,7 @@ export interface SupervisorIdentity {
 const connectionPatienceMs = 2000;
 const firstRetryMs = 5;
 const longestRetryMs = 2000;
-/** How long a supervisor may fail to be reached before that is told. */
+/** How long the connection to a supervisor may be missing before `unreachable` says so. */
 const untoldMs = 1000;
 const launchingPollMs = 50;
 const SIGKILL = 9;
@@ -164,7 +164,7 @@ export class RunFollower {
     }
   }
 
-  /** What was missed is told again by the supervisor, behind its state. */
+  /** The supervisor sends what was missed again, after its state. */
   #takeUp(connection: SupervisorConnection): void {
     connection.request(messageTypes.state, new Uint8Array(), [], {}).then(
       (answer) => {
@@ -209,9 +209,9 @@ export class RunFollower {
     if (dead) return this.#settle(lostExit("supervisor was killed"));
     if (!long || this.#run === undefined) return false;
     const process = conditionIn(this.#run, "process");
-    // Also where it has asked for the status and stands still before it told it: it alone knows it.
+    // Also where the supervisor has taken the status from the kernel and was stopped before it sent it: only the supervisor knows it then.
     if ((process.kind === "ending" || process.kind === "gone") && supervisor?.kind === "stopped") {
-      await letGoOn(this.#sys, this.#run, () => this.#over);
+      await resume(this.#sys, this.#run, () => this.#over);
       return this.#over;
     }
     // A supervisor that works asks for the status at once. One that has asked for it alone knows it: "gone" decides nothing.
@@ -220,8 +220,8 @@ export class RunFollower {
   }
 
   /**
-   * The container has ended and its supervisor stands still: nothing depends on it any more, so it is made to go on, to write the rest of the log and
-   * to tell the end itself. Where it does not, it goes, and the kernel's word counts.
+   * The container has ended and its supervisor is stopped. Nothing depends on that any more, so the supervisor is resumed, to write the rest of the log and
+   * to send the end itself. If it does not, it is killed, and the kernel's status counts.
    */
   async #endWithout(run: RunIdentity, waitStatus: number): Promise<boolean> {
     const status: ExitStatus = { ...exitOf(waitStatus), finishedAt: timeNow() };

@@ -3,7 +3,7 @@
  * hello again, and only one that does not answer that is suspected, and then taken for silent.
  */
 
-/** How often a supervisor that owes an answer is looked at. Counted in looks, so that a daemon that stood still itself accuses nobody. */
+/** How often a supervisor that owes an answer is looked at. The limits count looks, not time, so that a pause of the daemon itself does not make a supervisor silent. */
 const lookMs = 500;
 /** Looks without a word before it is asked for its hello, from then on until it is suspected, and until it is silent. */
 const askAfterLooks = 2;

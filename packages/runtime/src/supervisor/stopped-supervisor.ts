@@ -1,0 +1,41 @@
+/** A supervisor that is stopped, by a signal or a debugger, while its container ends or after that: it is resumed, or killed. */
+import type { Sys } from "@fathom/sys";
+import type { RunIdentity } from "../contract.ts";
+import { conditionIn, signalExactly } from "./process-facts.ts";
+import { pause } from "./waits.ts";
+
+type SignalSys = Pick<Sys, "pidfdOpen" | "pidfdSendSignal" | "close">;
+
+/** How long a resumed supervisor may take to send an end that the kernel already knows. */
+export const finishPatienceMs = 2000;
+/** The first and the longest time between two looks whether the supervisor of an ended container is stopped. */
+const firstFollowMs = 250;
+const longestFollowMs = 5000;
+const SIGKILL = 9;
+const SIGCONT = 18;
+
+/**
+ * The container is ending, and waits for its other processes: those of execs are children of the supervisor, which is stopped and so does not ask for
+ * their statuses. Only the end is left to come: the supervisor is resumed, and killed where it stays stopped (a debugger has it).
+ */
+export async function resume(sys: SignalSys, run: RunIdentity, enough: () => boolean): Promise<void> {
+  signalExactly(sys, run.supervisor, SIGCONT);
+  for (let waitedMs = 0; waitedMs < finishPatienceMs; waitedMs += 20) {
+    await pause(20);
+    if (enough() || conditionIn(run, "supervisor").kind !== "stopped") return;
+  }
+  signalExactly(sys, run.supervisor, SIGKILL);
+}
+
+/**
+ * After the end its supervisor gives every client the rest of the output, which takes as long as the client reads, and ends by itself. One that is
+ * stopped before that would hold the clients for ever: it is resumed.
+ */
+export async function followToItsEnd(sys: SignalSys, run: RunIdentity): Promise<void> {
+  for (let delayMs = firstFollowMs; ; delayMs = Math.min(delayMs * 2, longestFollowMs)) {
+    await pause(delayMs);
+    const { kind } = conditionIn(run, "supervisor");
+    if (kind === "gone" || kind === "ended" || kind === "unknown") return;
+    if (kind === "stopped") await resume(sys, run, () => false);
+  }
+}
