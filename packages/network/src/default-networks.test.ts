@@ -1,0 +1,58 @@
+import { describe, expect, test } from "bun:test";
+import { networkConfig, type DefaultNetworkOptions } from "./default-networks.ts";
+import { defaultAddressPools } from "./ipam/pool.ts";
+
+const options: DefaultNetworkOptions = {
+  bridgeName: "fathom0",
+  addressPools: defaultAddressPools,
+  mtu: 0,
+  ipForward: true,
+  ipMasquerade: true,
+  interContainerCommunication: true,
+  defaultBindAddress: "0.0.0.0",
+  userlandProxy: true,
+};
+const bridgeOf = (change: Partial<DefaultNetworkOptions>) => {
+  const { networks, defaultNetwork } = networkConfig({ ...options, ...change });
+  return networks.find(({ name }) => name === defaultNetwork)!;
+};
+
+describe("the daemon's options as networks", () => {
+  test("bridge, host and none, and the bridge is what containers get", () => {
+    const { networks, defaultNetwork } = networkConfig(options);
+    expect(networks.map(({ name, driver }) => `${name} ${driver}`).sort()).toEqual([
+      "bridge bridge",
+      "host host",
+      "none null",
+    ]);
+    expect(defaultNetwork).toBe("bridge");
+  });
+  test("the bridge's options have Docker's names", () => {
+    const change = {
+      mtu: 1400,
+      ipMasquerade: false,
+      interContainerCommunication: false,
+      defaultBindAddress: "127.0.0.1",
+    };
+    expect(bridgeOf(change).options).toEqual({
+      "com.docker.network.bridge.default_bridge": "true",
+      "com.docker.network.bridge.enable_icc": "false",
+      "com.docker.network.bridge.enable_ip_masquerade": "false",
+      "com.docker.network.bridge.host_binding_ipv4": "127.0.0.1",
+      "com.docker.network.bridge.name": "fathom0",
+      "com.docker.network.driver.mtu": "1400",
+    });
+  });
+  test("--bip is the bridge's own address and its subnet; what is none is refused", () => {
+    expect(bridgeOf({}).pools).toEqual([]);
+    expect(bridgeOf({ bridgeAddress: "10.1.2.3/24" }).pools).toEqual([
+      { family: "ipv4", subnet: "10.1.2.0/24", gateway: "10.1.2.3" },
+    ]);
+    for (const bridgeAddress of ["10.1.2.0/24", "10.1.2.3", "10.1.2.3/31", "x"])
+      expect(() => bridgeOf({ bridgeAddress })).toThrow(`invalid bridge address ${bridgeAddress}`);
+  });
+  test("another bridge name is another table of rules", () => {
+    expect(networkConfig(options).ruleTable).toBe("fathom");
+    expect(networkConfig({ ...options, bridgeName: "x0" }).ruleTable).toBe("fathom-x0");
+  });
+});
