@@ -135,7 +135,7 @@ export function reachedByImages(database: Database): Reached {
   return {
     blobs: database
       .all(
-        "SELECT id AS digest FROM images UNION SELECT digest FROM image_blobs UNION SELECT target FROM image_names UNION SELECT digest FROM image_name_content",
+        "SELECT id AS digest FROM images UNION ALL SELECT digest FROM image_blobs UNION ALL SELECT target FROM image_names UNION ALL SELECT digest FROM image_name_content",
       )
       .map((row) => parseDigest(textColumn(row, "digest"))),
     layers: database
