@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { TarWriter } from "@fathom/archive";
+import { makeTar } from "@fathom/archive/testing";
 import { silentLogger, systemClock } from "@fathom/base";
 import { ScriptedRegistry, defaultRegistryConfig } from "@fathom/distribution/testing";
 import {
@@ -58,13 +58,8 @@ afterEach(async () => {
   users.clear();
 });
 
-function tar(...files: readonly (readonly [string, Uint8Array])[]): Buffer {
-  const chunks: Uint8Array[] = [];
-  const writer = new TarWriter((chunk) => chunks.push(chunk));
-  for (const [path, data] of files) writer.file({ path, mode: 0o644 }, data);
-  writer.finish();
-  return Buffer.concat(chunks);
-}
+const tar = (...files: readonly (readonly [string, Uint8Array])[]): Buffer =>
+  makeTar(files.map(([path, text]) => ({ path, text })));
 
 /** Blobs of an image as they are in a layout or a registry, by digest. */
 class Blobs {
