@@ -90,6 +90,12 @@ test("an index with two platforms and an attestation is one image, also after a 
     expect(await inspect(foreign)).toEqual([200, other, ["two:1"]]);
     expect((await inspect("s390x"))[0]).toBe(404);
     expect(daemon.fathom("run", "--rm", "two:1", "echo", "runs")).toBe("runs");
+    const body = { Image: "two:1" };
+    const made = await daemon.api<{ Id: string }>("POST", `/containers/create?platform=linux/${foreign}`, body);
+    const { json } = await daemon.api<{ Image: string }>("GET", `/containers/${made.json.Id}/json`);
+    expect(json.Image).toBe(other);
+    expect((await daemon.api("DELETE", "/images/two:1")).status).toBe(409);
+    await daemon.api("DELETE", `/containers/${made.json.Id}`);
     // A prune takes nothing of it.
     await daemon.api("POST", "/images/prune");
     expect(stored().sort()).toEqual([...new Set(blobs)].sort());

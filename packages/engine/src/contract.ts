@@ -18,6 +18,7 @@ import type {
   HostConfig,
   ImageConfig,
   LinuxResources,
+  Platform,
 } from "@fathom/spec";
 import type { Store } from "@fathom/store";
 import type { HostFiles, Sys } from "@fathom/sys";
@@ -83,7 +84,7 @@ export interface LayerImageRequest {
 
 /** What the part of containers needs of images. */
 export interface ImageSource extends ImageLookup {
-  lookup(name: string): LocalImage;
+  lookup(name: string, platform?: Platform): LocalImage;
   /** By id; undefined when it was removed meanwhile. */
   byId(id: Digest): LocalImage | undefined;
   /** `name` is what it is called now, as users write it: "kept:1". */

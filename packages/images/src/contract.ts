@@ -192,9 +192,10 @@ export interface CommitRequest {
 export interface Images extends AsyncDisposable {
   /**
    * An image by name, name@digest, id or unique id prefix, as the user typed it. The built-in image is made when it is meant.
+   * @param platform Of a name that holds several: this one, or the shown one where it is not held. Whether that will do is the caller's to say.
    * @throws not-found "No such image: busybox:1.99" (with the tag that was meant), invalid-argument "invalid reference format…"
    */
-  lookup(name: string): LocalImage;
+  lookup(name: string, platform?: Platform): LocalImage;
   /** By id; undefined when it was removed meanwhile. */
   byId(id: Digest): LocalImage | undefined;
   /** As `lookup`, of what is stored already. @throws not-found also when the image is of another platform than asked for */

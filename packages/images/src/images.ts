@@ -11,7 +11,7 @@ import type { Images, ImagesParts } from "./contract.ts";
 import { imageHistory } from "./history.ts";
 import { makeBuiltinFor } from "./make/builtin.ts";
 import { commitLayer } from "./make/commit.ts";
-import { findForPlatform, findImage, shownNames } from "./names/find.ts";
+import { findForPlatform, findPlatform, shownNames } from "./names/find.ts";
 import { tagImage } from "./names/names.ts";
 import { LayerPulls } from "./pull/layer-pulls.ts";
 import { Puller } from "./pull/puller.ts";
@@ -65,9 +65,10 @@ export function createImages(parts: ImagesParts): Images {
   const puller = new Puller({ store, registry, layers, publish, clock, logger, onTag: context.setTagTime });
 
   return {
-    lookup: (name) => {
+    lookup: (name, platform) => {
       makeBuiltinFor(context, name, parts.builtinLabels);
-      return localImage(context, findImage(context, name));
+      const { wanted, shown } = findPlatform(context, name, platform);
+      return localImage(context, wanted ?? shown);
     },
     byId: (id) => {
       const record = store.images.get(id);

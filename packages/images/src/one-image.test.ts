@@ -172,10 +172,15 @@ test("an index with two platforms and an attestation is loaded as one image, hel
   expect(images.find(name).id).toBe(own.config);
   expect(images.find(name, host).id).toBe(own.config);
   expect(images.find(name, foreign).id).toBe(other.config);
+  expect(images.lookup(name, foreign)).toMatchObject({
+    id: other.config,
+    topLayer: images.find(name, foreign).layers[0],
+  });
   expect(images.config(other.config)).toMatchObject(foreign);
   expect(images.history(name, foreign)).toHaveLength(1);
   expect(images.names(other.config)).toEqual({ tags: [name], digests: [] });
   const absent = { os: "linux", architecture: "s390x" };
+  expect(images.lookup(name, absent).id).toBe(own.config);
   expect(() => images.find(name, absent)).toThrow(expect.objectContaining({ code: "not-found" }));
 
   // All of it is kept, byte for byte, and only it.

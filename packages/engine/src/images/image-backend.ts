@@ -46,7 +46,7 @@ export function imageParts(
 export function createImagePart(parts: EngineParts, images: Images): ImagePart {
   return {
     backend: createImageBackend(parts, images),
-    lookup: (name) => images.lookup(name),
+    lookup: (name, platform) => images.lookup(name, platform),
     byId: (id) => images.byId(id),
     commit: async ({ repository, tag, ...request }) => {
       const reference = repository === undefined ? undefined : parseRepositoryTag(repository, tag);

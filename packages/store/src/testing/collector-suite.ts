@@ -51,6 +51,23 @@ export function collectorSuite(name: string, open: OpenStoreUnderTest): void {
     expect([content.list(), layers.list()]).toEqual([[], []]);
   });
 
+  test(`${name}: a snapshot holds the layers below it`, async () => {
+    await using it = await open(systemClock);
+    const { collector, leases, snapshots } = it.store;
+    const lease = leases.create("test");
+    const low = it.addLayer(lease, undefined, "low");
+    const high = it.addLayer(lease, low.chainId, "high");
+    const side = it.addLayer(lease, low.chainId, "side");
+    snapshots.prepare("container", high.chainId, "container");
+    snapshots.view("mount", low.chainId, "image-mount");
+    leases.release(lease);
+    expect((await collector.collect()).layers).toEqual([side.chainId]);
+    await snapshots.remove("container");
+    expect((await collector.collect()).layers).toEqual([high.chainId]);
+    await snapshots.remove("mount");
+    expect((await collector.collect()).layers).toEqual([low.chainId]);
+  });
+
   test(`${name}: a root that is registered holds until it is disposed`, async () => {
     await using it = await open(systemClock);
     const { content, collector, leases, layers } = it.store;

@@ -5,14 +5,17 @@ import type { Database, Layer, LayerDraft, LayerStore, Lease } from "../contract
 import { numberColumn, optionalText, textColumn, type Row } from "../database/rows.ts";
 import type { StoreLeases } from "../leases/leases.ts";
 import { chainIdOn } from "../snapshots/chain.ts";
+import type { FakeSnapshotter } from "./fake-snapshotter.ts";
 
 export class FakeLayers implements LayerStore {
   readonly #database: Database;
   readonly #leases: StoreLeases;
+  readonly #snapshots: FakeSnapshotter;
 
-  constructor(database: Database, leases: StoreLeases) {
+  constructor(database: Database, leases: StoreLeases, snapshots: FakeSnapshotter) {
     this.#database = database;
     this.#leases = leases;
+    this.#snapshots = snapshots;
   }
 
   get(chainId: ChainId): Layer | undefined {
@@ -45,6 +48,8 @@ export class FakeLayers implements LayerStore {
           cacheId.slice(0, 26),
           size,
         );
+        // Snapshots can stand on it.
+        this.#snapshots.addChain(chainId);
         return this.get(chainId)!;
       },
       inherit: async () => undefined,

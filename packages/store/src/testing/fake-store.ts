@@ -70,7 +70,7 @@ export class FakeStore implements Store {
     collector.root("snapshots", () => ({ layers: snapshots.list().flatMap(({ parent }) => parent ?? []) }));
     this.database = options.database ?? faults.wrap("database", this.#rows);
     this.content = faults.wrap("content", this.bytes);
-    this.layers = faults.wrap("layers", new FakeLayers(this.#rows, leases));
+    this.layers = faults.wrap("layers", new FakeLayers(this.#rows, leases, snapshots));
     this.snapshots = faults.wrap("snapshots", snapshots);
     this.images = faults.wrap("images", createImageStore(this.#rows, leases));
     this.leases = faults.wrap("leases", leases);

@@ -80,7 +80,7 @@ export async function checkRequest(
   const { HostConfig: requestedHost, NetworkingConfig: networking, ...requestedConfig } = body;
   checkRestart(requestedHost);
   checkNetworkMode(requestedConfig, requestedHost);
-  const image = requestedConfig.Image === "" ? undefined : engine.images.lookup(requestedConfig.Image);
+  const image = requestedConfig.Image === "" ? undefined : engine.images.lookup(requestedConfig.Image, platform);
   const warnings = image === undefined ? [] : platformWarnings(image, body.Image ?? image.id, platform);
   const config = mergeImageConfig(requestedConfig, image?.config.config ?? {});
   if (config.StopSignal) parseSignal(config.StopSignal);
