@@ -66,3 +66,27 @@ test("a helper that is not installed: a warning, and no credentials", async () =
     "WARNING: credential helper docker-credential-fathom-not-there is not in $PATH: continuing without credentials for lost.test",
   ]);
 });
+
+test("a wrong type in the file or in a helper's answer is named; null is as if it were absent", async () => {
+  const own = mkdtempSync(join(tmpdir(), "fathom-credentials-"));
+  const write = (content: unknown): void => writeFileSync(join(own, "config.json"), JSON.stringify(content));
+  write({ auths: { "quay.io": { auth: 5 } } });
+  await expect(credentialsFor("quay.io/a", own)).rejects.toThrow(
+    `${join(own, "config.json")}: auths.quay.io.auth: expected a string, got a number`,
+  );
+  write([]);
+  await expect(credentialsFor("quay.io/a", own)).rejects.toThrow("the document: expected an object, got an array");
+  write({ auths: null, credsStore: null, credHelpers: null, HttpHeaders: { a: 1 } });
+  expect(await credentialsFor("quay.io/a", own)).toBeUndefined();
+  for (const [answer, words] of [
+    ["nonsense", "docker-credential-fathomodd gave an answer that is not JSON"],
+    ['{"Secret":1}', "the answer of docker-credential-fathomodd: Secret: expected a string, got a number"],
+  ] as const) {
+    writeFileSync(join(directory, "docker-credential-fathomodd"), `#!/bin/sh\nprintf '%s' '${answer}'\n`, {
+      mode: 0o755,
+    });
+    write({ credsStore: "fathomodd" });
+    await expect(credentialsFor("quay.io/a", own)).rejects.toThrow(words);
+  }
+  rmSync(own, { recursive: true });
+});

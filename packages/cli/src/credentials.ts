@@ -3,6 +3,7 @@
  * are called with docker's protocol (`docker-credential-NAME get`, the server on stdin).
  */
 import { EngineError } from "@fathom/base";
+import { decodeDocument, exact, optional, record, text } from "@fathom/spec";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -14,22 +15,42 @@ export interface AuthConfig {
   readonly serveraddress: string;
 }
 
+interface AuthEntry {
+  /** Base64 of user:password. */
+  readonly auth?: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly identitytoken?: string;
+  readonly registrytoken?: string;
+}
+
 interface ConfigFile {
-  readonly auths?: Readonly<
-    Record<
-      string,
-      {
-        readonly auth?: string;
-        readonly username?: string;
-        readonly password?: string;
-        readonly identitytoken?: string;
-        readonly registrytoken?: string;
-      }
-    >
-  >;
+  readonly auths?: Readonly<Record<string, AuthEntry>>;
   readonly credsStore?: string;
   readonly credHelpers?: Readonly<Record<string, string>>;
 }
+
+const configFile = exact<ConfigFile>({
+  auths: optional(
+    record(
+      exact<AuthEntry>({
+        auth: optional(text),
+        username: optional(text),
+        password: optional(text),
+        identitytoken: optional(text),
+        registrytoken: optional(text),
+      }),
+    ),
+  ),
+  credsStore: optional(text),
+  credHelpers: optional(record(text)),
+});
+
+/** What a credential helper prints. */
+const helperAnswer = exact<{ readonly Username?: string; readonly Secret?: string }>({
+  Username: optional(text),
+  Secret: optional(text),
+});
 
 const hubServer = "https://index.docker.io/v1/";
 
@@ -42,17 +63,19 @@ export function registryOf(image: string): string {
 
 function readConfig(directory: string): ConfigFile {
   const path = join(directory, "config.json");
-  let text: string;
+  let content: string;
   try {
-    text = readFileSync(path, "utf8");
+    content = readFileSync(path, "utf8");
   } catch {
     return {};
   }
+  let parsed: unknown;
   try {
-    return JSON.parse(text) as ConfigFile;
+    parsed = JSON.parse(content);
   } catch (error) {
     throw new EngineError("invalid-argument", `${path} is not JSON: repair or remove it`, { cause: error });
   }
+  return decodeDocument(configFile, parsed, path);
 }
 
 /** Host part of a key in `auths`, which may be a URL. */
@@ -63,7 +86,7 @@ function hostOf(key: string): string {
 async function fromHelper(
   helper: string,
   server: string,
-  warn: (text: string) => void,
+  warn: (line: string) => void,
 ): Promise<AuthConfig | undefined> {
   const program = `docker-credential-${helper}`;
   const executable = Bun.which(program, { PATH: process.env["PATH"] ?? "" });
@@ -73,10 +96,18 @@ async function fromHelper(
     return undefined;
   }
   const child = Bun.spawn([executable, "get"], { stdin: new Blob([server]), stdout: "pipe", stderr: "ignore" });
-  const text = await new Response(child.stdout).text();
+  const output = await new Response(child.stdout).text();
   // A helper exits with a code when it has no credentials for the server. The pull then continues without credentials.
   if ((await child.exited) !== 0) return undefined;
-  const answer = JSON.parse(text) as { Username?: string; Secret?: string };
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(output);
+  } catch (error) {
+    throw new EngineError("invalid-argument", `the credential helper ${program} gave an answer that is not JSON`, {
+      cause: error,
+    });
+  }
+  const answer = decodeDocument(helperAnswer, parsed, `the answer of ${program}`);
   if (answer.Username === "<token>") return { identitytoken: answer.Secret ?? "", serveraddress: server };
   return { username: answer.Username ?? "", password: answer.Secret ?? "", serveraddress: server };
 }
@@ -85,7 +116,7 @@ async function fromHelper(
 export async function credentialsFor(
   image: string,
   configDirectory: string,
-  warn: (text: string) => void = (text) => void process.stderr.write(`${text}\n`),
+  warn: (line: string) => void = (line) => void process.stderr.write(`${line}\n`),
 ): Promise<AuthConfig | undefined> {
   const registry = registryOf(image);
   const server = registry === "docker.io" ? hubServer : registry;

@@ -17,7 +17,9 @@ import { createVolumePart } from "./volumes/volume-backend.ts";
 import { FakeImages } from "./testing/fake-images.ts";
 import { FakeVolumes } from "./testing/fake-volumes.ts";
 import { FakeMachine, startDaemon, testConfig } from "./testing/fakes.ts";
-import { containerSuite, type ContainerWorld } from "./testing/suites/container-suite.ts";
+import { containerSuite } from "./testing/suites/container-suite.ts";
+import type { ContainerWorld } from "./testing/suites/container-world.ts";
+import { execSuite } from "./testing/suites/exec-suite.ts";
 import { imageSuite } from "./testing/suites/image-suite.ts";
 import { systemSuite } from "./testing/suites/system-suite.ts";
 import { volumeSuite } from "./testing/suites/volume-suite.ts";
@@ -65,6 +67,7 @@ async function openParts(uses: Partial<EngineParts["uses"]>): Promise<EnginePart
 }
 
 containerSuite("the engine", openEngine);
+execSuite("the engine", openEngine);
 systemSuite("the engine", openEngine);
 
 imageSuite("the engine", async () => {

@@ -14,7 +14,7 @@ export * from "./texts/sizes.ts";
 export * from "./stream-frames.ts";
 export * from "./texts/ulimits.ts";
 export * from "./docker/seccomp.ts";
-export { type Decoder, between, boolean, decodeDocument, isObject, unsigned } from "./decode/decoder.ts";
+export { type Decoder, between, boolean, decodeDocument, isObject, optional, unsigned } from "./decode/decoder.ts";
 export { anything, exact, list, omittable, record, text, wholeNumber } from "./decode/exact.ts";
 export { parseJson } from "./decode/json.ts";
 export {

@@ -1,6 +1,13 @@
 /** What the server's tests believe of a backend is what the engine keeps: the fake runs the same tests. */
 import { closeSync } from "node:fs";
-import { containerSuite, imageSuite, systemSuite, volumeSuite, type ContainerWorld } from "@fathom/engine/testing";
+import {
+  containerSuite,
+  execSuite,
+  imageSuite,
+  systemSuite,
+  volumeSuite,
+  type ContainerWorld,
+} from "@fathom/engine/testing";
 import { FakeBackend } from "./fake-backend.ts";
 
 const nothing = { [Symbol.asyncDispose]: async (): Promise<void> => undefined };
@@ -21,6 +28,7 @@ async function open(): Promise<ContainerWorld> {
 }
 
 containerSuite("the fake backend", open);
+execSuite("the fake backend", open);
 systemSuite("the fake backend", open);
 imageSuite("the fake backend", async () => ({
   backend: new FakeBackend().backend.images,

@@ -1,20 +1,11 @@
-/** What containers and execs are for servers, as tests: the engine runs them over its machine, and so does every fake that stands for it. */
+/** What containers are for servers, as tests: the engine runs them over its machine, and so does every fake that stands for it. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { zeroTime } from "@fathom/base";
-import type { ContainerCreateRequest, ExecCreateRequest } from "@fathom/spec";
-import type { AttachRequest, Backend, ContainerBackend, ExecBackend, StreamAttachment } from "../../backend.ts";
+import type { ContainerCreateRequest } from "@fathom/spec";
+import type { AttachRequest, ContainerBackend } from "../../backend.ts";
+import { createContainer, execRequest, runContainer, type ContainerWorld } from "./container-world.ts";
 import { expectFailure } from "./expect-failure.ts";
-import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
-
-export interface ContainerWorld extends AsyncDisposable {
-  readonly backend: Pick<Backend, "containers" | "execs" | "system" | "networks">;
-  /** An image that is here. What is made from it waits until the test ends it. */
-  readonly image: string;
-  /** The first process of a running container ends with this code. */
-  end(container: string, code: number): Promise<void>;
-  /** Ends a stream as a server does. */
-  close(attachment: StreamAttachment): void;
-}
+import { emptyHostConfig } from "@fathom/spec/testing";
 
 const never = new AbortController().signal;
 const removal = { volumes: false, force: false, link: false };
@@ -28,20 +19,6 @@ const attached: AttachRequest = {
   stream: true,
   detachKeys: undefined,
 };
-const execRequest: ExecCreateRequest = {
-  Cmd: ["true"],
-  User: "",
-  Privileged: false,
-  Tty: false,
-  DetachKeys: "",
-  AttachStdin: false,
-  AttachStdout: true,
-  AttachStderr: true,
-  Env: null,
-  WorkingDir: "",
-};
-const execStart = { detach: false, consoleSize: undefined };
-
 /** Each call about one container. The type names those that are missing. */
 const ofOne: {
   readonly [Verb in Exclude<keyof ContainerBackend, "list" | "create" | "explain" | "prune">]: (
@@ -95,35 +72,13 @@ const ofOne: {
     }),
 };
 
-const ofOneExec: {
-  readonly [Verb in Exclude<keyof ExecBackend, "create">]: (execs: ExecBackend, id: string) => Promise<unknown>;
-} = {
-  inspect: (execs, id) => execs.inspect(id),
-  start: (execs, id) => execs.start(id, execStart, never),
-  resize: (execs, id) => execs.resize(id, 24, 80),
-};
-
 export function containerSuite(name: string, open: () => Promise<ContainerWorld>): void {
   let world: ContainerWorld;
   let containers: ContainerBackend;
-  let execs: ExecBackend;
 
-  async function create(container: string, more: Partial<ContainerCreateRequest> = {}): Promise<string> {
-    const { Id } = await containers.create(container, undefined, {
-      ...emptyContainerConfig,
-      Image: world.image,
-      Cmd: ["sleep", "1000"],
-      HostConfig: { ...emptyHostConfig, NetworkMode: "none" },
-      NetworkingConfig: { EndpointsConfig: {} },
-      ...more,
-    });
-    return Id;
-  }
-  async function run(container: string): Promise<string> {
-    const id = await create(container);
-    await containers.start(container, undefined);
-    return id;
-  }
+  const create = (container: string, more?: Partial<ContainerCreateRequest>): Promise<string> =>
+    createContainer(world, container, more);
+  const run = (container: string): Promise<string> => runContainer(world, container);
   async function status(container: string): Promise<string> {
     return (await containers.inspect(container, false)).State.Status;
   }
@@ -134,7 +89,7 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
   describe(`${name} as a backend of containers`, () => {
     beforeEach(async () => {
       world = await open();
-      ({ containers, execs } = world.backend);
+      ({ containers } = world.backend);
     });
     afterEach(() => world[Symbol.asyncDispose]());
 
@@ -202,7 +157,7 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
       await expectFailure(containers.pause("one"), "conflict", "is already paused");
       await expectFailure(containers.attach("one", attached, never), "conflict", "is paused");
       const { Id } = await containers.inspect("one", false);
-      await expectFailure(execs.create("one", execRequest), "conflict", "is paused");
+      await expectFailure(world.backend.execs.create("one", execRequest), "conflict", "is paused");
       await containers.unpause("one");
       expect(await status(Id)).toBe("running");
     });
@@ -297,46 +252,6 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
       const RestartPolicy = { Name: "on-failure", MaximumRetryCount: 3 } as const;
       expect(await containers.update("one", { RestartPolicy })).toEqual({ Warnings: null });
       expect((await containers.inspect("one", false)).HostConfig).toMatchObject({ RestartPolicy });
-    });
-  });
-
-  describe(`${name} as a backend of execs`, () => {
-    beforeEach(async () => {
-      world = await open();
-      ({ containers, execs } = world.backend);
-    });
-    afterEach(() => world[Symbol.asyncDispose]());
-
-    for (const [verb, call] of Object.entries(ofOneExec))
-      test(`${verb} of an exec that does not exist is "not-found", with its id`, async () => {
-        await expectFailure(call(execs, "nosuch"), "not-found", "No such exec instance: nosuch");
-      });
-
-    test("an exec needs a container that runs", async () => {
-      await expectFailure(execs.create("nosuch", execRequest), "not-found", "No such container: nosuch");
-      await create("one");
-      await expectFailure(execs.create("one", execRequest), "conflict", "is not running");
-    });
-
-    test("it is started once, with a stream or without", async () => {
-      const id = await run("one");
-      const { Id } = await execs.create("one", execRequest);
-      expect(await execs.inspect(Id)).toMatchObject({ ID: Id, ContainerID: id, Running: false, ExitCode: null });
-      const attachment = await execs.start(Id, execStart, never);
-      expect([typeof attachment?.fd, attachment?.tty]).toEqual(["number", false]);
-      world.close(attachment!);
-      await expectFailure(execs.start(Id, execStart, never), "conflict", "already");
-      const other = await execs.create("one", execRequest);
-      expect(await execs.start(other.Id, { ...execStart, detach: true }, never)).toBeUndefined();
-    });
-
-    test("a client that has hung up starts nothing", async () => {
-      await run("one");
-      const { Id } = await execs.create("one", execRequest);
-      const gone = new Error("the client hung up");
-      const answer = execs.start(Id, execStart, AbortSignal.abort(gone));
-      expect(await answer.catch((error: unknown) => error)).toBe(gone);
-      world.close((await execs.start(Id, execStart, never))!);
     });
   });
 }

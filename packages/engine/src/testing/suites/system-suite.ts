@@ -1,22 +1,13 @@
 /** What the engine itself and its networks are for servers, as tests. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { ContainerWorld } from "./container-suite.ts";
+import { createContainer, type ContainerWorld } from "./container-world.ts";
 import { expectFailure, first } from "./expect-failure.ts";
-import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 
 const never = new AbortController().signal;
 
 export function systemSuite(name: string, open: () => Promise<ContainerWorld>): void {
   let world: ContainerWorld;
-  async function create(container: string): Promise<string> {
-    const { Id } = await world.backend.containers.create(container, undefined, {
-      ...emptyContainerConfig,
-      Image: world.image,
-      HostConfig: { ...emptyHostConfig, NetworkMode: "none" },
-      NetworkingConfig: { EndpointsConfig: {} },
-    });
-    return Id;
-  }
+  const create = (container: string): Promise<string> => createContainer(world, container);
 
   describe(`${name} as a backend of the engine itself`, () => {
     beforeEach(async () => void (world = await open()));
