@@ -8,6 +8,7 @@ import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { StoreRig, sys, tar } from "./support.ts";
+import { until } from "@fathom/base/testing";
 
 let mountPoint: string;
 beforeEach(() => {
@@ -42,8 +43,7 @@ test("while a layer is unpacked", async () => {
   );
   expect(rig.store.layers.list()).toEqual([]);
   // The draft's files are freed in the background.
-  for (let tries = 0; tries < 100 && readdirSync(join(rig.root, "overlay2/trash")).length > 0; tries++)
-    await Bun.sleep(10);
+  await until("the trash is empty", () => readdirSync(join(rig.root, "overlay2/trash")).length === 0);
   expect(readdirSync(join(rig.root, "overlay2")).sort()).toEqual(["l", "trash"]);
   expect(rig.layer(undefined, tar([{ path: "small", text: "x" }])).size).toBe(1);
 });

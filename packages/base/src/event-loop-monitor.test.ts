@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { EventLoopMonitor, type ThreadTimes } from "./event-loop-monitor.ts";
 import { createLogger } from "./log.ts";
+import { until } from "./testing/index.ts";
 
 const lines: string[] = [];
 const logger = createLogger("info", { write: (line) => void lines.push(line) });
@@ -39,7 +40,7 @@ test("the monitor sees a busy loop, and names what ran", async () => {
   const stop = computed() + 400_000;
   while (computed() < stop);
   end();
-  while (monitor.longest().every(({ during }) => during.length === 0)) await Bun.sleep(10);
+  await until("the stall is known", () => monitor!.longest().some(({ during }) => during.length > 0));
   const [stall] = monitor.longest();
   expect(stall!.during).toEqual(["GET /containers/json", "GET /events"]);
   expect(stall!.computedMs).toBeGreaterThan(stall!.blockedMs);

@@ -4,6 +4,7 @@ import type { UnpackedLayer } from "@fathom/store";
 import { silentLogger } from "@fathom/base";
 import { LayerWorkers, type LayerWorkersOptions } from "./layer-workers.ts";
 import type { FromWorker, ToWorker } from "./worker-protocol.ts";
+import { until } from "@fathom/base/testing";
 
 /** A thread that answers when it is told to, or lets go of its jobs when they are cancelled. */
 class FakeThread extends EventTarget {
@@ -62,7 +63,7 @@ test("a thread without work ends", async () => {
   threads[0]!.say({ kind: "done", id: 1, result: copied(1) });
   await result;
   expect(workers.size).toBe(1);
-  for (let tries = 0; tries < 100 && workers.size > 0; tries++) await Bun.sleep(5);
+  await until("the idle worker is gone", () => workers.size === 0);
   expect(threads[0]!.terminated).toBe(true);
 });
 

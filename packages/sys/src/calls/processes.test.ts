@@ -3,16 +3,14 @@ import { readFileSync } from "node:fs";
 import { O_RDONLY, SIGKILL, SIGTERM } from "../constants.ts";
 import type { SpawnRequest } from "../contract.ts";
 import { bytes, sys, sysErrorOf, text } from "../testing/support.ts";
+import { until } from "@fathom/base/testing";
 
 const shell = sys.open("/bin/sh", O_RDONLY);
 
 async function ended(pid: number): Promise<{ code: number; signal: number }> {
-  for (let round = 0; round < 1000; round++) {
-    const status = sys.waitpid(pid);
-    if (status !== undefined) return status;
-    await Bun.sleep(5);
-  }
-  throw new Error(`process ${pid} did not end`);
+  let status: ReturnType<typeof sys.waitpid>;
+  await until(`process ${pid} has ended`, () => (status = sys.waitpid(pid)) !== undefined);
+  return status!;
 }
 
 /** Runs `script` and gives what it wrote to descriptor 1. */
@@ -162,10 +160,8 @@ describe("processes", () => {
       env: [],
       fds: [sys.pipe(0)[0], -1, -1],
     });
-    for (const deadline = Date.now() + 5000; Date.now() < deadline; await Bun.sleep(5))
-      if (readFileSync(`/proc/${odd}/comm`, "utf8") === "a) b (c\n") break;
+    await until("it has its odd name", () => readFileSync(`/proc/${odd}/comm`, "utf8") === "a) b (c\n");
     const oddFields = readFileSync(`/proc/${odd}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
-    expect(readFileSync(`/proc/${odd}/comm`, "utf8")).toBe("a) b (c\n");
     expect(sys.processStartTime(odd)).toBe(BigInt(oddFields[19] ?? -1));
     sys.kill(odd, SIGKILL);
     await ended(odd);

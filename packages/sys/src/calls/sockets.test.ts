@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { O_DIRECTORY, O_PATH, SOCK_SEQPACKET, SOCK_STREAM } from "../constants.ts";
 import { bytes, isRoot, sys, sysErrorOf, testDirectory, text } from "../testing/support.ts";
+import { until } from "@fathom/base/testing";
 
 describe("unix sockets by directory", () => {
   test("listen with exactly the mode, at a path far beyond 108 bytes, and take connections", async () => {
@@ -27,7 +28,7 @@ describe("unix sockets by directory", () => {
     const buffer = new Uint8Array(16);
     let length = 0;
     sys.setNonBlocking(client, true);
-    while ((length = sys.read(client, buffer)) < 0) await Bun.sleep(1);
+    await until("something comes", () => (length = sys.read(client, buffer)) >= 0);
     expect(text(buffer.subarray(0, length))).toBe("hello");
     sys.close(client);
     await new Promise((resolve) => server.close(resolve));

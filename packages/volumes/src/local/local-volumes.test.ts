@@ -21,6 +21,7 @@ import { createHostFiles, createSys, helperExecutable } from "@fathom/sys";
 import type { VolumeInfo, Volumes } from "../contract.ts";
 import { createVolumes } from "../volumes.ts";
 import { createLocalDriver } from "./local-driver.ts";
+import { until } from "@fathom/base/testing";
 
 const sys = createSys();
 let root: string;
@@ -79,7 +80,7 @@ test("a removal that was interrupted is finished", async () => {
   renameSync(join(root, "volumes/moved"), join(root, "volumes/.removing/moved"));
   const again = await reopen();
   expect(names(again)).toEqual(["kept"]);
-  for (let tries = 0; tries < 100 && list("volumes/.removing").length > 0; tries++) await Bun.sleep(10);
+  await until("what was removed is freed", () => list("volumes/.removing").length === 0);
   expect(directories()).toEqual(["kept"]);
   // A name that is given again is another volume.
   await again.ensure({ ...settings, name: "moved" });
