@@ -17,6 +17,13 @@ export function parseProcessStat(text: string): ProcessStat {
   return { name: text.slice(text.indexOf("(") + 1, end), state: field(3), field };
 }
 
+/**
+ * How often a process is looked at that should not stand still, and in how many looks in a row it must be found stopped: once may be its program's own
+ * doing, which has begun a moment ago.
+ */
+export const stoppedLookMs = 500;
+export const stoppedLooks = 3;
+
 /** Stopped by a signal, or by a debugger. */
 export function isStoppedState(state: string): boolean {
   return state === "T" || state === "t";

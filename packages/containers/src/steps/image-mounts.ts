@@ -2,7 +2,7 @@
  * Images as mounts of a container (`--mount type=image`): read-only, each over a layer row of its own, so that the layers stay while the container
  * is there. While it runs the overlay is mounted below the container's directory, where the launch binds it from.
  */
-import { MNT_DETACH, MS_PRIVATE, UMOUNT_NOFOLLOW, AT_FDCWD, isSysError } from "@fathom/sys";
+import { AT_FDCWD, detachMount, MS_PRIVATE } from "@fathom/sys";
 import { mkdirSync } from "node:fs";
 import { EngineError, isEngineError, randomId } from "@fathom/base";
 import type { ContainerRecord } from "../record.ts";
@@ -57,7 +57,7 @@ export function mountImages(engine: ContainersContext, record: ContainerRecord):
     if (layer === undefined)
       throw new EngineError("data-loss", `the layers of the mounted image ${image.reference} are missing`);
     mkdirSync(source, { recursive: true, mode: 0o700 });
-    unmount(engine, source);
+    detachMount(engine.sys, source);
     const fd = sys.openOverlay(layer.mount);
     try {
       sys.moveMount(fd, AT_FDCWD, source);
@@ -70,13 +70,5 @@ export function mountImages(engine: ContainersContext, record: ContainerRecord):
 
 /** Harmless where nothing is mounted. */
 export function unmountImages(engine: ContainersContext, record: ContainerRecord): void {
-  for (const { image, source } of record.mounts) if (image !== undefined) unmount(engine, source);
-}
-
-function unmount(engine: ContainersContext, path: string): void {
-  try {
-    engine.sys.umount(path, MNT_DETACH | UMOUNT_NOFOLLOW);
-  } catch (error) {
-    if (!isSysError(error, "EINVAL", "ENOENT")) throw error;
-  }
+  for (const { image, source } of record.mounts) if (image !== undefined) detachMount(engine.sys, source);
 }

@@ -2,16 +2,7 @@
  * /dev/shm of containers that share their IPC namespace. A mount of another mount namespace cannot be bound, so a container with
  * `--ipc shareable` gets its /dev/shm from a tmpfs in the daemon's namespace, and whoever joins binds the same one.
  */
-import {
-  MNT_DETACH,
-  MS_NODEV,
-  MS_NOEXEC,
-  MS_NOSUID,
-  MS_PRIVATE,
-  UMOUNT_NOFOLLOW,
-  isSysError,
-  type Sys,
-} from "@fathom/sys";
+import { detachMount, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE } from "@fathom/sys";
 import { mkdirSync } from "node:fs";
 import type { ContainerRecord } from "../record.ts";
 import type { ContainersContext } from "../context.ts";
@@ -22,7 +13,7 @@ export function mountSharedMemory(engine: ContainersContext, record: ContainerRe
   if (record.spec.ipc.kind !== "shareable") return;
   const path = containerPaths(engine.config, record.id).sharedMemory;
   mkdirSync(path, { recursive: true, mode: 0o700 });
-  unmount(engine.sys, path);
+  detachMount(engine.sys, path);
   const flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
   engine.sys.mount("shm", path, "tmpfs", flags, `mode=1777,size=${record.spec.sharedMemoryBytes}`);
   engine.sys.mount("", path, "", MS_PRIVATE, "");
@@ -30,13 +21,6 @@ export function mountSharedMemory(engine: ContainersContext, record: ContainerRe
 
 /** Harmless where nothing is mounted. Those who have joined keep what they bound. */
 export function unmountSharedMemory(engine: ContainersContext, record: ContainerRecord): void {
-  if (record.spec.ipc.kind === "shareable") unmount(engine.sys, containerPaths(engine.config, record.id).sharedMemory);
-}
-
-function unmount(sys: Sys, path: string): void {
-  try {
-    sys.umount(path, MNT_DETACH | UMOUNT_NOFOLLOW);
-  } catch (error) {
-    if (!isSysError(error, "EINVAL", "ENOENT")) throw error;
-  }
+  if (record.spec.ipc.kind === "shareable")
+    detachMount(engine.sys, containerPaths(engine.config, record.id).sharedMemory);
 }

@@ -1,10 +1,9 @@
 /** fathom-init as this process's child: born, moved to its place, watched while a launch is under way, killed, reaped. */
 import { EngineError } from "@fathom/base";
-import { errnoText, isSysError, type SpawnRequest, type Sys } from "@fathom/sys";
+import { errnoText, isSysError, type SpawnRequest, type Sys, stoppedLookMs, stoppedLooks } from "@fathom/sys";
 import { WireWriter } from "../plan/wire.ts";
 import type { SupervisorConnection } from "../supervisor/connection.ts";
 import { conditionOf, identify, identifyChildren, signalExactly } from "../supervisor/process-facts.ts";
-import { stoppedLookMs, stoppedLooks } from "../supervisor/launch-watch.ts";
 import { messageTypes, SupervisorFailure } from "../supervisor/protocol.ts";
 
 export type ChildSys = Pick<Sys, "spawn" | "kill" | "waitpid" | "pidfdOpen" | "pidfdSendSignal" | "close">;

@@ -3,14 +3,9 @@
  * asked for the exec would wait for its whole deadline. The supervisor itself works, sees the end, and takes everything of that exec down.
  */
 import { statSync } from "node:fs";
-import type { Sys } from "@fathom/sys";
+import { SIGKILL, stoppedLookMs, stoppedLooks, type Sys } from "@fathom/sys";
 import type { ProcessIdentity } from "../contract.ts";
 import { conditionOf, identifyChildren, signalExactly } from "./process-facts.ts";
-
-/** The time between two looks, and how many looks in a row must find a process stopped: at one look it may be the program, just begun, that stopped itself. */
-export const stoppedLookMs = 500;
-export const stoppedLooks = 3;
-const SIGKILL = 9;
 
 export interface WatchedSupervisor {
   readonly supervisorPid: number;

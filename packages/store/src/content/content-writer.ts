@@ -2,12 +2,13 @@
  * Writing one blob: a temporary file, hashed while it grows, renamed to its digest when it is whole. Touches files only, so a
  * worker thread can use it; the row comes later (`ContentStore.record`).
  */
-import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fdatasyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { EngineError, randomId } from "@fathom/base";
 import type { Digest } from "@fathom/spec";
 import type { ContentInfo, ContentWriter } from "../contract.ts";
 import { storageError } from "../errors.ts";
+import { syncDirectory } from "@fathom/sys";
 
 /**
  * Blobs up to this size (manifests, configs) are on disk before `commit` returns. Larger ones, layers, are written out in the
@@ -134,15 +135,5 @@ export function placeContentFile(root: string, path: string, info: ContentInfo):
     return info;
   } catch (error) {
     throw storageError(`store the blob ${info.digest}`, error);
-  }
-}
-
-/** Makes the entries of a directory durable. */
-export function syncDirectory(path: string): void {
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }

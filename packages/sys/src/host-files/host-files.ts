@@ -9,7 +9,6 @@ import { constants as errnos } from "node:os";
 import {
   AT_EMPTY_PATH,
   AT_STATX_DONT_SYNC,
-  MNT_DETACH,
   O_CLOEXEC,
   O_DIRECTORY,
   O_NOFOLLOW,
@@ -18,7 +17,6 @@ import {
   RESOLVE_CACHED,
   S_IFDIR,
   S_IFMT,
-  UMOUNT_NOFOLLOW,
 } from "../constants.ts";
 import { AT_FDCWD, type Stat, type Sys } from "../contract.ts";
 import { SysError } from "../errors.ts";
@@ -26,6 +24,7 @@ import { isLocalMount, isLocalType, readMountInfo } from "../mount-info.ts";
 import { measureTree, type TreeLimits } from "../tree/measure-tree.ts";
 import { OneCalls } from "./one-calls.ts";
 import { createTreeReader, type ReadTree } from "./tree-reader.ts";
+import { detachMount } from "../detach-mount.ts";
 
 export interface HostFiles {
   /** What a path leads to; undefined when there is nothing. */
@@ -111,7 +110,7 @@ class Calls implements HostFiles {
     const mounted = readMountInfo().findLast(({ point }) => point === target);
     if (mounted === undefined) return;
     if (isLocalType(mounted.type)) {
-      this.#options.sys.umount(target, MNT_DETACH | UMOUNT_NOFOLLOW);
+      detachMount(this.#options.sys, target);
       return;
     }
     const { error } = await this.#calls.answerTo(target, "unmount", target);

@@ -4,17 +4,13 @@
  */
 import { readFileSync } from "node:fs";
 import { EngineError } from "@fathom/base";
-import { isStoppedState, parseProcessStat } from "../process-stat.ts";
+import { isStoppedState, parseProcessStat, stoppedLookMs, stoppedLooks } from "../process-stat.ts";
 
 export interface Answer {
   /** The errno, 0 when the call worked. */
   readonly error: number;
   readonly text: string;
 }
-
-/** How often it is looked whether a process that makes a call is stopped, and how often it must be: what takes as long as it takes has no other end. */
-const stoppedLookMs = 500;
-const stoppedLooks = 3;
 
 export const wayOut =
   "The server of its file system seems to be away: try again when it is back, or unmount it (umount -l)";

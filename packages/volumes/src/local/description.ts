@@ -22,6 +22,7 @@ import type { VolumeRecord } from "../contract.ts";
 import { isObject } from "@fathom/spec";
 import { isStringMap } from "../string-map.ts";
 import { parseMountOptions } from "./mount-options.ts";
+import { syncDirectory } from "@fathom/sys";
 
 /** A record without its driver, which is this one. */
 export type DescribedVolume = Omit<VolumeRecord, "driver">;
@@ -114,13 +115,4 @@ export function publishDescription(directory: string, durable: boolean): void {
 /** What a crash left of a description that was not published. */
 export function discardUnpublished(directory: string): void {
   rmSync(join(directory, newName), { force: true });
-}
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
