@@ -40,9 +40,7 @@ const numbers: Readonly<Record<string, number>> = {
   RTMAX: 64,
 };
 
-export const SIGHUP = 1;
-export const SIGKILL = 9;
-export const SIGTERM = 15;
+export { SIGHUP, SIGKILL, SIGTERM } from "@fathom/sys";
 
 /**
  * The number of a signal as a client wrote it.

@@ -8,7 +8,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError, messageOf, type Clock, type Logger } from "@fathom/base";
-import { isSysError, O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_RDWR, processEnd, type Sys } from "@fathom/sys";
+import { isSysError, O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_RDWR, processEnd, type Sys, SIGKILL } from "@fathom/sys";
 
 /** Connections of one endpoint at a time; more wait in the queues of its sockets. */
 const maxConnections = 1024;
@@ -20,7 +20,6 @@ const udpIdleSeconds = 90;
 const endPatienceMs = 5000;
 /** One that has begun writes its number within moments. */
 const beginMs = 50;
-const SIGKILL = 9;
 
 /** Where a published port leads. */
 export interface PortTarget {

@@ -8,6 +8,7 @@ import { DeviceLimits, type DeviceDependencies, type DeviceState } from "./devic
 import { errnoOf } from "./filesystem.ts";
 import { applyLimits, type ControllerPlace, type Places } from "./limits.ts";
 import { readOomKills, readStats } from "./stats.ts";
+import { SIGKILL } from "@fathom/sys";
 
 export interface CgroupDependencies extends DeviceDependencies {
   readonly clock: Pick<Clock, "sleep" | "monotonicMs">;
@@ -20,7 +21,6 @@ const killTimeoutMs = 10_000;
 const freezeTimeoutMs = 5_000;
 /** Of memory in use, freed while one write waits: some milliseconds, where no disk is in its way. */
 const memoryStepBytes = 32 << 20;
-const SIGKILL = 9;
 
 export class HierarchyCgroup implements Cgroup {
   readonly path: string;

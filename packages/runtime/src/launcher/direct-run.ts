@@ -2,7 +2,7 @@
 import { rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { EngineError, messageOf, randomId } from "@fathom/base";
-import { isSysError, processEnd, type Sys } from "@fathom/sys";
+import { isSysError, processEnd, type Sys, SIGKILL } from "@fathom/sys";
 import type { DirectIo, DirectRun, ExitStatus, ProcessIdentity } from "../contract.ts";
 import type { LaunchPlan } from "../plan/plan.ts";
 import type { SupervisorConnection } from "../supervisor/connection.ts";
@@ -19,7 +19,6 @@ const mostPreserved = 60;
 const releaseLimitMs = 5000;
 const startLimitMs = 30_000;
 const endLimitMs = 5000;
-const SIGKILL = 9;
 
 /** In the order in which fathom-init takes them. @throws invalid-argument */
 export function directDescriptors(io: DirectIo, plan: LaunchPlan): readonly number[] {

@@ -18,6 +18,7 @@ import {
 import { messageTypes, phaseWaiting, readState, type SupervisorState } from "../supervisor/protocol.ts";
 import { connectSupervisor, isNobodyThere } from "../supervisor/supervisor-socket.ts";
 import { pause } from "../supervisor/waits.ts";
+import { SIGKILL } from "@fathom/sys";
 
 /** How long a starting daemon waits for a supervisor's state before it takes the container up without. */
 const reconnectPatienceMs = 500;
@@ -116,7 +117,6 @@ const launchingPollMs = 5;
 const pollsToLook = 10;
 const stoppedLooks = 3;
 const endLimitMs = 400;
-const SIGKILL = 9;
 
 /**
  * The state once it is past launching: a daemon may come back in the middle of a launch that another one began. A state before that is of a launch whose

@@ -4,14 +4,13 @@
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
-import type { Sys } from "@fathom/sys";
+import { SIGKILL, type Sys } from "@fathom/sys";
 import type { ProcessIdentity } from "../contract.ts";
 import { conditionOf, identify, identifyChildren, isDead, signalExactly } from "../supervisor/process-facts.ts";
 import { pause } from "../supervisor/waits.ts";
 
 type StraysSys = Pick<Sys, "pidfdOpen" | "pidfdSendSignal" | "close">;
 
-const SIGKILL = 9;
 const markName = "FATHOM_STATE";
 /** As the kernel shows a program that is a memory file: packages/sys/src/helper.ts. */
 const helperLink = "/memfd:fathom-init (deleted)";

@@ -1,6 +1,6 @@
 /** fathom-init as this process's child: born, moved to its place, watched while a launch is under way, killed, reaped. */
 import { EngineError } from "@fathom/base";
-import { errnoText, isSysError, type SpawnRequest, type Sys, stoppedLookMs, stoppedLooks } from "@fathom/sys";
+import { errnoText, isSysError, type SpawnRequest, type Sys, stoppedLookMs, stoppedLooks, SIGKILL } from "@fathom/sys";
 import { WireWriter } from "../plan/wire.ts";
 import type { SupervisorConnection } from "../supervisor/connection.ts";
 import { conditionOf, identify, identifyChildren, signalExactly } from "../supervisor/process-facts.ts";
@@ -27,8 +27,6 @@ export interface SupervisorPlace {
   /** The supervisor then does its work where it is. */
   onFailure(error: EngineError): void;
 }
-
-const SIGKILL = 9;
 
 /** A child must be waited for, or it stays as a zombie. It ends within moments of its socket: looked at again, ever less often. */
 export async function reap(sys: ChildSys, pid: number): Promise<void> {

@@ -1,6 +1,6 @@
 /** A running container as its supervisor shows it: the contract's Supervisor over one connection. */
 import { deferred, EngineError, messageOf, type Deferred } from "@fathom/base";
-import type { Sys } from "@fathom/sys";
+import { SIGKILL, type Sys } from "@fathom/sys";
 import type {
   Attachment,
   AttachOptions,
@@ -24,7 +24,6 @@ import { RunFollower, type FollowerSys, type SupervisorIdentity } from "./run-fo
 
 export type SupervisorSys = FollowerSys & Pick<Sys, "socketpair" | "memfdCreate">;
 
-const SIGKILL = 9;
 const ECANCELED = 125;
 /** Deadlines of requests to a supervisor that does answer: what it was asked for takes that long. */
 const execLimitMs = 120_000;

@@ -3,7 +3,7 @@
  * disk and the kernel decide.
  */
 import { deferred, EngineError, messageOf } from "@fathom/base";
-import type { Sys } from "@fathom/sys";
+import { SIGKILL, SIGCONT, type Sys } from "@fathom/sys";
 import type { ExitStatus, RunIdentity } from "../contract.ts";
 import type { SupervisorConnection } from "./connection.ts";
 import { exitOf, lostExit, readExitFile, timeNow } from "./exit-status.ts";
@@ -30,8 +30,6 @@ const longestRetryMs = 2000;
 /** How long the connection to a supervisor may be missing before `unreachable` says so. */
 const untoldMs = 1000;
 const launchingPollMs = 50;
-const SIGKILL = 9;
-const SIGCONT = 18;
 export class RunFollower {
   readonly pid: number;
   readonly supervisorPid: number;

@@ -1,5 +1,5 @@
 /** A supervisor that is stopped, by a signal or a debugger, while its container ends or after that: it is resumed, or killed. */
-import type { Sys } from "@fathom/sys";
+import { SIGCONT, SIGKILL, type Sys } from "@fathom/sys";
 import type { RunIdentity } from "../contract.ts";
 import { conditionIn, signalExactly } from "./process-facts.ts";
 import { pause } from "./waits.ts";
@@ -11,8 +11,6 @@ export const finishPatienceMs = 2000;
 /** The first and the longest time between two looks whether the supervisor of an ended container is stopped. */
 const firstFollowMs = 250;
 const longestFollowMs = 5000;
-const SIGKILL = 9;
-const SIGCONT = 18;
 
 /**
  * The container is ending, and waits for its other processes: those of execs are children of the supervisor, which is stopped and so does not ask for
