@@ -24,6 +24,7 @@ export { makeContainer } from "./lifecycle/create.ts";
 export { freezeForCommit, pauseContainer, unpauseContainer } from "./lifecycle/pause.ts";
 export { type RemoveOptions, removeByName, removeContainer } from "./lifecycle/remove.ts";
 export type { RestartPolicy } from "./lifecycle/restart-policy.ts";
+export { StepFailure, inStep } from "./lifecycle/step-failure.ts";
 export { startContainer } from "./lifecycle/start.ts";
 export { type StopOptions, killContainer, restartContainer, stopContainer } from "./lifecycle/stop.ts";
 export { type WaitCondition, type WaitResult, waitContainer } from "./lifecycle/wait.ts";

@@ -9,6 +9,7 @@ import { RecordForm } from "./rows/record-form.ts";
 import { ExecTable } from "./exec/exec-table.ts";
 import { writeRowsLater } from "./lifecycle/late-rows.ts";
 import { connectLifecycle } from "./lifecycle/lifecycle.ts";
+import { inStep } from "./lifecycle/step-failure.ts";
 import { Machine } from "./lifecycle/machine.ts";
 import { stopForShutdown } from "./lifecycle/shutdown.ts";
 import { LogWatch } from "./logs/log-watch.ts";
@@ -72,7 +73,7 @@ export async function openContainers<Images extends ImageLookup, Volumes extends
   mkdirSync(containersRoot(config), { recursive: true, mode: 0o710 });
   const form = new RecordForm(options.records);
   const descriptions = new ContainerDescriptions({ config, store, logger, form });
-  const containers = new ContainerTable(store.database, form, descriptions);
+  const containers = await inStep("rows", () => new ContainerTable(store.database, form, descriptions));
   const images = options.images(containers);
   const volumes = options.volumes(containers);
   const shuttingDown = new AbortController();

@@ -7,7 +7,8 @@ import { mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf } from "@fathom/base";
-import { LaunchFailure, launchStages, type LaunchStage } from "@fathom/runtime";
+import { StepFailure } from "@fathom/containers";
+import { LaunchFailure } from "@fathom/runtime";
 import type { ContainerCreateRequest, ExecCreateRequest } from "@fathom/spec";
 import { FakeMachine, removeTree, startDaemon, type TestEngine } from "./testing/fakes.ts";
 import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
@@ -15,12 +16,18 @@ import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 const request: ContainerCreateRequest = {
   ...emptyContainerConfig,
   Image: "busybox",
-  HostConfig: { ...emptyHostConfig, Binds: ["data:/data"] },
+  // A volume, a mounted image, a /dev/shm of the daemon's: all that a start can make is made.
+  HostConfig: {
+    ...emptyHostConfig,
+    Binds: ["data:/data"],
+    Mounts: [{ Type: "image", Source: "busybox", Target: "/image" }],
+    IpcMode: "shareable",
+  },
   NetworkingConfig: { EndpointsConfig: {} },
 };
 const execRequest: ExecCreateRequest = {
   Cmd: ["true"],
-  User: "",
+  User: "root",
   Privileged: false,
   Tty: false,
   DetachKeys: "",
@@ -58,10 +65,26 @@ class World implements AsyncDisposable {
   }
 }
 
-/** The step that a failed start names. */
-function stageIn(error: unknown): LaunchStage | undefined {
-  for (let at = error; at instanceof Error; at = at.cause) if (at instanceof LaunchFailure) return at.stage;
+const planned = "fails, as the test planned";
+
+/** The step that an error names. */
+function stepIn(error: unknown): string | undefined {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof LaunchFailure) return at.stage;
+    if (at instanceof StepFailure) return at.step;
+  }
   return undefined;
+}
+
+/** How a failed call becomes known: by the step in the error that the caller gets, or in a line of the log. */
+function toldBy(error: unknown, logged: readonly string[]): string {
+  if (error !== undefined) return `error: ${stepIn(error) ?? messageOf(error)}`;
+  const lines = logged
+    .filter((line) => line.includes(planned))
+    .map((line) => JSON.parse(line) as { msg: string; step?: string; effect?: string });
+  return [
+    ...new Set(lines.map(({ msg, step, effect }) => `log: ${step ?? effect ?? msg.replaceAll(/[0-9a-f]{64}/g, "ID")}`)),
+  ].join("; ");
 }
 
 interface Action {
@@ -134,6 +157,104 @@ const actions: Readonly<Record<string, Action>> = {
   "remove -f": { before: createAndStart, act: ({ engine }) => engine.containers.remove("one", removal) },
 };
 
+const written = "log: the state of a container cannot be written; it is tried again";
+/** What an end frees, by the steps of the start that made it. What an end cannot find out (whether memory was short) it leaves out. */
+const ends = {
+  "cgroup.oomKills": [""],
+  "cgroup.kill": ["log: stem"],
+  "cgroup.remove": ["log: stem"],
+  "networks.find": ["log: network"],
+  "sandbox.close": ["log: network"],
+  "sys.umount": ["log: shared-memory", "log: images"],
+};
+/** What a removal could not take away goes at the next daemon's start; a folder that cannot be moved away is removed where it is. */
+const ofImages = "log: removing the layers of a mounted image failed";
+const ofFiles = "log: removing the files of a container failed";
+const removals = {
+  "snapshots.remove": [ofImages, ofFiles],
+  "sys.umount": [ofFiles, ofImages],
+  "store.discard": [""],
+};
+/** What a daemon's start cannot do without. */
+const starts = {
+  "database.migrate": ["error: rows", "error: engine-id"],
+  "database.all": ["error: rows"],
+  "database.readObject": ["error: rows"],
+  "database.get": ["error: engine-id"],
+  "launcher.reconnect": ["log: finding a container's supervisor failed; log: a supervisor cannot be reached"],
+  "networks.start": ["error: networks"],
+  "cgroups.list": ["error: sweep"],
+  "snapshots.list": ["error: sweep"],
+};
+
+/** For each action and each of its calls: how its failure becomes known. The error of a caller names the step, and so does the log where nobody hears of it. */
+const expected: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  create: {
+    // Before anything is made: a look at the request.
+    "images.lookup": [`error: images.lookup ${planned}`, "error: images"],
+    "oci.validate": [`error: oci.validate ${planned}`],
+    "snapshots.prepare": ["error: layer", "error: images"],
+    "database.run": ["error: row"],
+    "volumes.ensure": ["error: volumes"],
+    "files.kindOf": ["error: content"],
+    "sys.openOverlay": ["error: content"],
+    "sys.openat2": ["error: content"],
+    "layers.get": ["log: the description of a container cannot be written"],
+  },
+  start: {
+    "images.byId": ["error: files"],
+    "snapshots.get": ["error: root", "error: images"],
+    "sys.openOverlay": ["error: root", "error: images"],
+    "sys.umount": ["error: images", "error: shared-memory"],
+    "sys.moveMount": ["error: images"],
+    "sys.mount": ["error: images", "error: shared-memory"],
+    "oci.containerSpec": ["error: user"],
+    "volumes.acquire": ["error: volumes"],
+    "cgroups.create": ["error: stem"],
+    "launcher.prepare": ["error: stem"],
+    "cgroup.apply": ["error: limits"],
+    "networks.find": ["error: network"],
+    "sandbox.connect": ["error: network"],
+    "stem.launch": ["error: launch"],
+    "database.relaxed": ["error: row"],
+    "database.run": ["error: row"],
+  },
+  stop: {
+    ...ends,
+    "database.relaxed": [written],
+    "database.run": [written],
+    "supervisor.signal": ["log: a signal did not arrive"],
+  },
+  exec: { "oci.execProcess": ["error: user"], "supervisor.exec": ["error: launch"] },
+  exit: { ...ends, "database.run": [written] },
+  recover: {
+    ...starts,
+    "cgroups.open": ["log: looking whether a container is paused failed", "error: take-up"],
+    "cgroup.frozen": ["log: looking whether a container is paused failed"],
+    "volumes.acquire": ["log: a volume of a running container is missing"],
+    "database.relaxed": [written],
+    "database.run": [written],
+  },
+  "recover after an end": {
+    ...starts,
+    "cgroups.open": ["error: late-ends"],
+    "cgroup.oomKills": [""],
+    "cgroup.kill": ["log: removing a cgroup failed"],
+    "cgroup.remove": ["log: removing a cgroup failed"],
+    "sys.umount": ["log: unmounting what ID had failed", "log: clearing what a run of ID left failed"],
+    "database.run": [written],
+  },
+  remove: { ...removals, "database.run": ["error: row"] },
+  "remove -f": {
+    ...ends,
+    ...removals,
+    "sys.umount": [...ends["sys.umount"], ...removals["sys.umount"]],
+    "database.relaxed": [written],
+    "database.run": [written, "error: row"],
+    "supervisor.signal": ["log: a signal did not arrive"],
+  },
+};
+
 /** The calls of an action that meets no fault. */
 async function callsOf({
   before,
@@ -159,7 +280,7 @@ function outcome(promise: Promise<unknown>): { is: "under way" | "done" | "faile
 const cannotFail = new Set(["networks.sandbox", "sys.close", "supervisor.disconnect", "volumes.release"]);
 
 /** What these could not take away goes at the next daemon's start. */
-const releases = new Set(["cgroup.kill", "cgroup.remove", "sandbox.close", "snapshots.remove"]);
+const releases = new Set(["cgroup.kill", "cgroup.remove", "sandbox.close", "snapshots.remove", "sys.umount"]);
 
 /** What the engine says of the container is what the machine has; gone from both is right too. A call of `name` failed. */
 async function expectTruth(world: World, name: string): Promise<void> {
@@ -174,9 +295,14 @@ async function expectTruth(world: World, name: string): Promise<void> {
   const ofRun = status === "running" ? 1 : 0;
   await world.until(
     "nothing is held but by what runs",
-    () => machine.cgroups.size === ofRun && machine.endpoints.size === ofRun && machine.volumeHolds.size === ofRun,
+    () =>
+      machine.cgroups.size === ofRun &&
+      machine.endpoints.size === ofRun &&
+      machine.volumeHolds.size === ofRun &&
+      machine.mounts.size === 2 * ofRun,
   );
-  expect(machine.snapshots.keys.size).toBe(status === "gone" ? 0 : 1);
+  // Its own layer, and that of the mounted image.
+  expect(machine.snapshots.keys.size).toBe(status === "gone" ? 0 : 2);
   expect(machine.openFds).toBe(0);
 }
 
@@ -190,7 +316,7 @@ async function expectSound(world: World, name: string): Promise<void> {
   expect(await world.status("two")).toBe("running");
   await world.engine.containers.remove("two", removal);
   expect(machine.openFds).toBe(0);
-  expect([...machine.volumeHolds]).toEqual([]);
+  expect([[...machine.volumeHolds], [...machine.mounts]]).toEqual([[], []]);
   await world.engine.shutdown();
   for (const path of machine.cgroups) machine.emptyCgroups.add(path);
   world.engine = await startDaemon(machine, world.root);
@@ -202,9 +328,10 @@ async function expectSound(world: World, name: string): Promise<void> {
 
 for (const [name, action] of Object.entries(actions))
   describe(name, () => {
-    test("each call fails", async () => {
+    test("each call fails, and the step is named", async () => {
       const calls = await callsOf(action);
       const problems: string[] = [];
+      const told = new Map<string, Set<string>>();
       expect(calls.length).toBeGreaterThan(0);
       for (const [index, call] of calls.entries()) {
         if (cannotFail.has(call.name)) continue;
@@ -215,14 +342,18 @@ for (const [name, action] of Object.entries(actions))
         try {
           await world.until("an answer", () => result.is !== "under way");
           await world.until("the fault strikes", () => world.machine.faults.done);
-          if (name === "start" && result.is === "failed")
-            expect<readonly unknown[]>(launchStages).toContain(stageIn(result.error));
+          const known = told.get(call.name) ?? new Set();
+          told.set(call.name, known.add(toldBy(result.error, world.machine.logged)));
           await expectSound(world, call.name);
         } catch (error) {
           problems.push(`${call.name} failed: ${messageOf(error)}`);
         }
       }
       expect(problems).toEqual([]);
+      const shown: Record<string, readonly string[]> = Object.fromEntries(
+        [...told].map(([call, ways]) => [call, [...ways]]),
+      );
+      expect(shown).toEqual(expected[name]!);
     });
 
     if (action.hangs !== false)

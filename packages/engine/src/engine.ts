@@ -5,7 +5,7 @@ import type { NetworkManager } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
 import type { Database, Store } from "@fathom/store";
 import type { HostFiles, Sys } from "@fathom/sys";
-import { openContainers, type Containers, type ContainerTable } from "@fathom/containers";
+import { inStep, openContainers, type Containers, type ContainerTable } from "@fathom/containers";
 import type { ContainerUses, EngineConfig, EngineParts, ImagePart, OciTranslation, VolumePart } from "./contract.ts";
 import type { EngineContext } from "./context.ts";
 import { checkDatabaseNowAndThen } from "./system/database-check.ts";
@@ -97,7 +97,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       context,
       { images: images.backend, volumes },
       images.authenticate,
-      engineId(store.database),
+      await inStep("engine-id", () => engineId(store.database)),
     ),
     containers: createContainerBackend(context),
     execs: createExecBackend(context),

@@ -1,54 +1,99 @@
 /** A new container, from its record: all that it has outside the row is made, or nothing is. */
 import { mkdirSync } from "node:fs";
-import { fillVolumes } from "@fathom/volumes";
+import { messageOf } from "@fathom/base";
 import type { ContainersContext } from "../context.ts";
 import { containerPaths } from "../paths.ts";
-import type { ContainerRecord, MountPoint } from "../record.ts";
+import type { ContainerRecord } from "../record.ts";
 import { createImageLayer, removeImageLayers } from "../steps/image-mounts.ts";
-import { ensureVolume, plannedMounts, type WantedMount } from "../steps/wanted-mounts.ts";
+import { fillFirstUses, makeVolumes, removeMadeVolumes } from "../steps/new-volumes.ts";
+import { plannedMounts, type WantedMount } from "../steps/wanted-mounts.ts";
+import { StepFailure } from "./step-failure.ts";
+import { StepList } from "./step-list.ts";
 
-/** Layer, directory, volumes, row; the name must be reserved. What fails takes the others with it. */
+/** The steps of a create, in their order. */
+export type CreateStage = "directory" | "layer" | "row" | "images" | "volumes" | "content";
+
+interface Create {
+  readonly engine: ContainersContext;
+  readonly record: ContainerRecord;
+  readonly wanted: readonly WantedMount[];
+  /** Volumes or mounted images are made too: the row says "creating" meanwhile, and nobody sees it. */
+  readonly makesMore: boolean;
+}
+
+const createSteps = StepList.of<CreateStage, Create>()
+  .add({
+    stage: "directory",
+    makes: "directory",
+    // Until the row is there, a crash leaves a layer and a directory without one: the next start sweeps them away.
+    run: ({ engine, record }) => void mkdirSync(containerPaths(engine.config, record.id).directory, { mode: 0o710 }),
+    undo: ({ engine, record }) => engine.files.remove(containerPaths(engine.config, record.id).directory),
+  })
+  .add({
+    stage: "layer",
+    makes: "layer",
+    run: ({ engine, record }) => engine.store.snapshots.prepare(record.id, record.topLayer, "container"),
+    undo: ({ engine, record, layer }) => (layer === undefined ? undefined : engine.store.snapshots.remove(record.id)),
+  })
+  .add({
+    stage: "row",
+    makes: "container",
+    // A volume is not swept away by a crash's sweep: the row names the half-made container first.
+    run: ({ engine, record, wanted, makesMore }) =>
+      engine.containers.insert({
+        ...record,
+        mounts: plannedMounts(wanted),
+        ...(makesMore ? { pending: "creating" } : {}),
+      }),
+    undo: ({ engine, container }) => (container === undefined ? undefined : engine.machine.apply(container, "removed")),
+  })
+  .add({
+    stage: "images",
+    makes: "images",
+    run: ({ engine, wanted }) => {
+      for (const { image } of wanted) if (image !== undefined) createImageLayer(engine, image);
+    },
+    undo: ({ engine, container }) => removeImageLayers(engine, container.record),
+  })
+  .add({
+    stage: "volumes",
+    makes: "volumes",
+    run: ({ engine, container, wanted, makesMore }) =>
+      makesMore ? makeVolumes(engine.volumes, container.id, wanted) : { mounts: container.record.mounts, made: [] },
+    undo: ({ engine, container, volumes }) => removeMadeVolumes(engine.volumes, container.id, volumes?.made ?? []),
+  })
+  .add({
+    stage: "content",
+    makes: "content",
+    run: ({ engine, layer, volumes, makesMore }) =>
+      makesMore ? fillFirstUses(engine, layer, volumes.mounts) : undefined,
+  })
+  .add({
+    stage: "row",
+    makes: "followed",
+    // Shown from here on: nothing that can fail comes after it.
+    run: ({ engine, container, volumes, makesMore }) => ({
+      promise: engine.machine.apply(container, "made", makesMore ? { patch: { mounts: volumes.mounts } } : {}),
+    }),
+  });
+
+/**
+ * Layer, directory, volumes, row; the name must be reserved. What fails takes the others with it.
+ * @throws StepFailure with a CreateStage
+ */
 export async function makeContainer(
   engine: ContainersContext,
   record: ContainerRecord,
   wanted: readonly WantedMount[],
 ): Promise<void> {
-  const { directory } = containerPaths(engine.config, record.id);
-  await using undo = new AsyncDisposableStack();
-  // Until the row is there, a crash leaves a layer and a directory without one: the next start sweeps them away.
-  undo.defer(() => engine.files.remove(directory));
-  mkdirSync(directory, { mode: 0o710 });
-  const layer = engine.store.snapshots.prepare(record.id, record.topLayer, "container");
-  undo.defer(() => engine.store.snapshots.remove(record.id));
-
   const makesMore = wanted.some((mount) => mount.volume !== undefined || mount.image !== undefined);
-  if (!makesMore) {
-    const container = engine.containers.insert({ ...record, mounts: plannedMounts(wanted) });
-    undo.move();
-    await engine.machine.apply(container, "made");
-    return;
-  }
-  // A volume is not swept away by a crash's sweep: the row names the half-made container first.
-  const container = engine.containers.insert({ ...record, mounts: plannedMounts(wanted), pending: "creating" });
-  undo.defer(() => engine.machine.apply(container, "removed"));
-  undo.defer(() => removeImageLayers(engine, container.record));
-  for (const { image } of wanted) if (image !== undefined) createImageLayer(engine, image);
-  const made: string[] = [];
-  undo.defer(async () => {
-    for (const name of made) await engine.volumes.removeIfUnused(name, record.id).catch(() => false);
-  });
-  const mounts: MountPoint[] = [];
-  for (const mount of wanted) {
-    const done = await ensureVolume(engine.volumes, mount);
-    mounts.push(done);
-    if (done.anonymous && done.name !== undefined && mount.volume !== undefined) made.push(done.name);
-  }
-  // One that a container uses may be mounted, from a server that is away.
-  const firstUses = mounts.filter((mount) => mount.type === "volume" && mount.copyData && mount.source !== "");
-  for (const { source } of firstUses) await engine.files.kindOf(source);
-  await fillVolumes(engine, layer, firstUses);
-  // Shown from here on: nothing that can fail comes after it.
-  const followed = engine.machine.apply(container, "made", { patch: { mounts } });
-  undo.move();
-  await followed;
+  const result = await createSteps.run(
+    { engine, record, wanted, makesMore },
+    {
+      undoFailed: (step, error) =>
+        engine.logger.error("undoing a step of a create failed", { step, id: record.id, error: messageOf(error) }),
+    },
+  );
+  if (result.kind === "failed") throw StepFailure.of(result.stage, result.reason);
+  await result.made.followed.promise;
 }

@@ -1,6 +1,6 @@
 /** The end of a run: what it held is freed, then the machine has the word; the policy's decision comes from the row. */
-import { parseRfc3339Nano } from "@fathom/base";
-import type { ExitStatus } from "@fathom/runtime";
+import { messageOf, parseRfc3339Nano } from "@fathom/base";
+import type { ExitStatus, LaunchStage } from "@fathom/runtime";
 import { detachNetworks } from "../steps/networks.ts";
 import type { ContainerPatch } from "../rows/table.ts";
 import type { Container, RunningProcess } from "../container.ts";
@@ -101,19 +101,31 @@ export function endedPatch(
   };
 }
 
-/** Frees what a run held outside the row. Each part is tried even when another fails. */
+/** Frees what a run held outside the row: what the start's step of the same name made. Each part is tried even when another fails. */
 async function freeRun(engine: ContainersContext, container: Container, process: RunningProcess): Promise<void> {
   process.supervisor.disconnect();
-  const results = await Promise.allSettled([
-    // A lost supervisor leaves processes; a normal end leaves none.
-    process.cgroup.kill().then(() => process.cgroup.remove()),
-    detachNetworks(engine, container),
-    (async () => unmountSharedMemory(engine, container.record))(),
-    (async () => unmountImages(engine, container.record))(),
+  const free = async (step: LaunchStage, action: () => unknown): Promise<void> => {
+    try {
+      await action();
+    } catch (error) {
+      const reasons = error instanceof AggregateError ? error.errors : [error];
+      engine.logger.error("freeing what a container held failed", {
+        step,
+        id: container.id,
+        error: reasons.map(messageOf).join("; "),
+      });
+    }
+  };
+  await Promise.all([
+    free("stem", async () => {
+      // A lost supervisor leaves processes; a normal end leaves none.
+      await process.cgroup.kill();
+      await process.cgroup.remove();
+    }),
+    free("network", () => detachNetworks(engine, container)),
+    free("shared-memory", () => unmountSharedMemory(engine, container.record)),
+    free("images", () => unmountImages(engine, container.record)),
   ]);
-  for (const result of results)
-    if (result.status === "rejected")
-      engine.logger.error("cleaning up after a container failed", { error: result.reason, id: container.id });
   for (const mount of container.record.mounts)
     if (mount.name !== undefined) {
       void engine.volumes.release(mount.name, container.id);

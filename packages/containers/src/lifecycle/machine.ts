@@ -6,6 +6,7 @@ import { EngineError, messageOf, type ErrorCode, type Logger } from "@fathom/bas
 import type { ContainerPatch, ContainerTable } from "../rows/table.ts";
 import type { Container, RunningProcess } from "../container.ts";
 import type { PendingStreams } from "../container.ts";
+import { StepFailure } from "./step-failure.ts";
 import { stateOfRow, statesWithProcess, transitions, type Effect, type Happening, type State } from "./states.ts";
 
 /** What came with a happening. Effects read what they need. */
@@ -66,7 +67,7 @@ export class Machine {
 
   /**
    * Resolves when all that follows has been done; the state is changed before the first await.
-   * @throws Refused; what the database says when the row must be written and cannot be: nothing has changed then
+   * @throws Refused; StepFailure "row" when the row must be written and cannot be: nothing has changed then
    */
   apply(container: Container, happening: Happening, change: Change = {}): Promise<void> {
     const transition = transitions[container.state][happening];
@@ -83,11 +84,15 @@ export class Machine {
     row: "must" | "may-wait" | "show" | "drop" | undefined,
     patch: ContainerPatch | undefined,
   ): void {
-    if (row === "drop") this.#containers.delete(container);
-    if (patch === undefined) return;
-    if (row === "show") this.#containers.publish(container, patch);
-    else if (row === "must") this.#containers.update(container, patch);
-    else if (row === "may-wait") this.#containers.record(container, patch);
+    try {
+      if (row === "drop") this.#containers.delete(container);
+      if (patch === undefined) return;
+      if (row === "show") this.#containers.publish(container, patch);
+      else if (row === "must") this.#containers.update(container, patch);
+      else if (row === "may-wait") this.#containers.record(container, patch);
+    } catch (error) {
+      throw StepFailure.of("row", error);
+    }
   }
 
   /** One that fails keeps none of the others from being done: what happened has happened. */

@@ -6,6 +6,7 @@ import { EngineError, messageOf } from "@fathom/base";
 import type { Container } from "../container.ts";
 import { locked, type ContainersContext } from "../context.ts";
 import { removeImageLayers } from "../steps/image-mounts.ts";
+import { unmountSharedMemory } from "../steps/shared-memory.ts";
 import { containerPaths } from "../paths.ts";
 import { SIGKILL } from "../signals.ts";
 import { stopProcess } from "./stop.ts";
@@ -100,6 +101,8 @@ async function removeVolume(engine: ContainersContext, id: string, volume: strin
 
 /** What a removed container leaves below the data root. Its layers stay while somebody reads them. */
 export async function removeRemains(engine: ContainersContext, container: Container): Promise<void> {
+  // Mounted still where its end could not unmount it: what is below the directory would not go.
+  await attempt(engine, container.id, async () => unmountSharedMemory(engine, container.record));
   if (container.layerReaders === 0) await removeLayers(engine, container);
   else container.whenUnread = () => void removeLayers(engine, container);
   await removeDirectory(engine, container.id);

@@ -5,6 +5,7 @@
  * control socket; the network's reconcile and the sweep over cgroups take the rest. Between launch and row, `adopt.json` in the
  * supervisor's directory has what the row would have had, and the next daemon takes the process over.
  */
+import type { LaunchStage } from "@fathom/runtime";
 import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 import { clearRunDirectory, makeRunDirectory } from "../run-directory.ts";
@@ -34,7 +35,7 @@ export interface Start {
   readonly detachKeys: Uint8Array | undefined;
 }
 
-export const startSteps = StepList.of<Start>()
+export const startSteps = StepList.of<LaunchStage, Start>()
   .add({
     stage: "files",
     makes: "report",

@@ -34,64 +34,69 @@ export type State = (typeof states)[number];
 /** In these states a process is held. */
 export const statesWithProcess: ReadonlySet<State> = new Set(["running", "paused", "ending"]);
 
+/**
+ * - made: everything that a new container needs is there
+ * - start: a start begins; started: the program runs; failed: a step of the start failed
+ * - pause, unpause: a user's word; stuck: it is frozen against everybody's will, since the thaw after a commit failed
+ * - end: the process has ended, and what the run held is being freed; then ended: the policy rests, or wait: it starts it again later
+ * - cancel: a stop or kill ends the wait of a policy; give-up: the policy's start failed, and it does not try again
+ * - let-go: the last restart by a user is over, and the container does not run
+ * - remove: a removal begins; removed: the row can go; kept: it could not be removed
+ * - found-idle, found-running, found-paused: what a daemon's start finds: nothing that runs, a process, a frozen process
+ * - found-ended, found-waiting: it finds an end that nobody saw, after which the policy rests or waits
+ * - resume: requests are served, and policies go on
+ */
 export const happenings = [
-  /** Everything that a new container needs is there. */
   "made",
-  /** A start begins; the program runs; a step of the start failed. */
   "start",
   "started",
   "failed",
   "pause",
   "unpause",
-  /** It is frozen against everybody's will: the thaw after a commit failed. */
   "stuck",
-  /** The process has ended; all of the run is freed, and the policy rests, or starts it again later. */
   "end",
   "ended",
   "wait",
-  /** The wait of a policy is over by somebody's word; its start failed, and it gives up. */
   "cancel",
   "give-up",
-  /** The last restart by a user is over, and the container does not run. */
   "let-go",
-  /** A removal begins; the row can go; the row could not be written. */
   "remove",
   "removed",
   "kept",
-  /** What a daemon's start finds: nothing that runs, a process, a frozen process, an end that nobody saw (after which the policy rests, or not). */
   "found-idle",
   "found-running",
   "found-paused",
   "found-ended",
   "found-waiting",
-  /** Requests are served: policies go on. */
   "resume",
 ] as const;
 export type Happening = (typeof happenings)[number];
 
-/** What follows a transition, once its row is written. Each is one function of effects.ts. */
-export type Effect =
-  | "stop-timer"
-  | "stop-health"
-  | "drop-stem"
-  | "complete-adopt"
-  | "publish-create"
-  | "publish-start"
-  | "publish-pause"
-  | "publish-unpause"
-  | "publish-end"
-  | "watch-end"
-  | "give-streams"
-  | "begin-health"
-  | "end-execs"
-  | "clear-run"
-  | "begin-timer"
-  | "wake-end"
-  | "remove-files"
-  | "drop-execs"
-  | "publish-destroy"
-  | "wake-removal"
-  | "auto-remove";
+/** What follows a transition, once its row is written. Each is one function of effects.ts. The list is in the order in which clients see them: a transition has some of it, in this order. */
+export const effects = [
+  "stop-timer",
+  "drop-stem",
+  "stop-health",
+  "complete-adopt",
+  "end-execs",
+  "publish-create",
+  "publish-start",
+  "publish-pause",
+  "publish-unpause",
+  "publish-end",
+  "watch-end",
+  "give-streams",
+  "begin-health",
+  "clear-run",
+  "begin-timer",
+  "wake-end",
+  "remove-files",
+  "drop-execs",
+  "publish-destroy",
+  "wake-removal",
+  "auto-remove",
+] as const;
+export type Effect = (typeof effects)[number];
 
 export interface Transition {
   /** "row": the state that the row names. */

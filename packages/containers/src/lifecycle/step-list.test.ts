@@ -10,7 +10,11 @@ interface Given {
 }
 
 /** A step that notes what happens to it. */
-function noting<Key extends string>(makes: Key, stage: LaunchStage, waits: boolean): Step<Given, Key, string> {
+function noting<Key extends string>(
+  makes: Key,
+  stage: LaunchStage,
+  waits: boolean,
+): Step<LaunchStage, Given, Key, string> {
   const act = ({ log, fails }: Given): string => {
     log.push(`run ${makes}`);
     if (fails === makes) throw new Error(`${makes} does not work`);
@@ -26,7 +30,7 @@ function noting<Key extends string>(makes: Key, stage: LaunchStage, waits: boole
   };
 }
 
-const steps = StepList.of<Given>()
+const steps = StepList.of<LaunchStage, Given>()
   .add(noting("one", "root", false))
   .add(noting("two", "stem", true))
   .add(noting("three", "launch", false));
@@ -74,7 +78,7 @@ describe("a list of steps", () => {
   test("an undo that fails keeps no other from being done", async () => {
     const log: string[] = [];
     failed.length = 0;
-    const list = StepList.of<Given>()
+    const list = StepList.of<LaunchStage, Given>()
       .add(noting("one", "root", false))
       .add({
         stage: "stem",
@@ -99,7 +103,7 @@ describe("a list of steps", () => {
 
   test("waits only for steps that wait", async () => {
     const log: string[] = [];
-    const list = StepList.of<Given>()
+    const list = StepList.of<LaunchStage, Given>()
       .add(noting("one", "root", false))
       .add(noting("two", "stem", false));
     const result = list.run({ log }, { undoFailed });
@@ -109,7 +113,7 @@ describe("a list of steps", () => {
 
   test("words are made for who asks for them alone", async () => {
     let asked = 0;
-    const list = StepList.of<Given>().add({
+    const list = StepList.of<LaunchStage, Given>().add({
       stage: "root",
       makes: "one",
       run: () => undefined,

@@ -2,11 +2,9 @@
  * Steps that are run one after another, and undone in reverse when one fails. A step has a name (its stage), makes one thing, and sees what those before it made: a list
  * in an order that cannot work does not compile. Steps know nothing of each other; what they do is in functions of their own (`steps/`).
  */
-import type { LaunchStage } from "@fathom/runtime";
-
-export interface Step<Made, Key extends string, Value> {
+export interface Step<Stage extends string, Made, Key extends string, Value> {
   /** A failure names it. Several steps may share one. */
-  readonly stage: LaunchStage;
+  readonly stage: Stage;
   /** The name under which others find what it made. */
   readonly makes: Key;
   /** The list waits only for a promise: what need not wait returns its value. */
@@ -20,45 +18,47 @@ export interface Step<Made, Key extends string, Value> {
 }
 
 /** Of a step whose types are the list's business. */
-type AnyStep = Step<Readonly<Record<string, unknown>>, string, unknown>;
+type AnyStep<Stage extends string> = Step<Stage, Readonly<Record<string, unknown>>, string, unknown>;
 
-export interface StepObserver<Made> {
+export interface StepObserver<Stage extends string, Made> {
   /** A step that has words is done; they are made only when they are called. */
   readonly done?: (words: () => string, made: Partial<Made>) => void;
   /** Undoing or ending a step failed: the others are undone all the same. */
-  readonly undoFailed: (stage: LaunchStage, error: unknown) => void;
+  readonly undoFailed: (stage: Stage, error: unknown) => void;
 }
 
-export type StepsResult<Made> =
+export type StepsResult<Stage extends string, Made> =
   | { readonly kind: "done"; readonly made: Made }
   /** Everything is undone. */
-  | { readonly kind: "failed"; readonly stage: LaunchStage; readonly reason: unknown };
+  | { readonly kind: "failed"; readonly stage: Stage; readonly reason: unknown };
 
-export class StepList<Given extends object, Made extends Given = Given> {
-  readonly #steps: readonly AnyStep[];
+export class StepList<Stage extends string, Given extends object, Made extends Given = Given> {
+  readonly #steps: readonly AnyStep<Stage>[];
 
-  private constructor(steps: readonly AnyStep[]) {
+  private constructor(steps: readonly AnyStep<Stage>[]) {
     this.#steps = steps;
   }
 
-  static of<Given extends object>(): StepList<Given> {
-    return new StepList<Given>([]);
+  static of<Stage extends string, Given extends object>(): StepList<Stage, Given> {
+    return new StepList<Stage, Given>([]);
   }
 
   /** The same list with one more step at its end. */
-  add<Key extends string, Value>(step: Step<Made, Key, Value>): StepList<Given, Made & Readonly<Record<Key, Value>>> {
-    return new StepList([...this.#steps, step as unknown as AnyStep]);
+  add<Key extends string, Value>(
+    step: Step<Stage, Made, Key, Value>,
+  ): StepList<Stage, Given, Made & Readonly<Record<Key, Value>>> {
+    return new StepList([...this.#steps, step as unknown as AnyStep<Stage>]);
   }
 
-  get stages(): readonly LaunchStage[] {
+  get stages(): readonly Stage[] {
     return this.#steps.map(({ stage }) => stage);
   }
 
   /** Never rejects. */
-  async run(given: Given, { done, undoFailed }: StepObserver<Made>): Promise<StepsResult<Made>> {
+  async run(given: Given, { done, undoFailed }: StepObserver<Stage, Made>): Promise<StepsResult<Stage, Made>> {
     const made: Record<string, unknown> = Object.fromEntries(Object.entries(given));
-    const begun: AnyStep[] = [];
-    const ended: AnyStep[] = [];
+    const begun: AnyStep<Stage>[] = [];
+    const ended: AnyStep<Stage>[] = [];
     try {
       for (const step of this.#steps) {
         begun.push(step);

@@ -5,6 +5,7 @@ import { startContainer } from "./start.ts";
 import { locked, mustRun, publish, type ContainersContext } from "../context.ts";
 import { thawForEnd } from "./pause.ts";
 import { freeEnd } from "./silent-ends.ts";
+import { inStep } from "./step-failure.ts";
 import { SIGKILL } from "../signals.ts";
 
 /** Docker's default. */
@@ -34,7 +35,7 @@ export async function killContainer(engine: ContainersContext, container: Contai
     // Who is not there has ended; whoever cannot be signalled dies with its cgroup.
     if (signal !== SIGKILL || isEngineError(error, "conflict")) throw error;
     engine.logger.warn("a container is killed by its cgroup", { error: messageOf(error), id: container.id });
-    await process.cgroup.kill();
+    await inStep("kill", () => process.cgroup.kill());
   }
   if (signal === SIGKILL) await thawForEnd(engine, container, process);
   publish(engine, container, "kill", { signal: String(signal) });
@@ -110,7 +111,7 @@ export async function stopProcess(
     if (await endsWithin(engine, container, process, killed ? killPatienceMs : 0)) return;
   }
   // The first process does not die (or its supervisor is stuck): the cgroup is stronger.
-  await process.cgroup.kill();
+  await inStep("kill", () => process.cgroup.kill());
   if (!(await endsWithin(engine, container, process, killPatienceMs)))
     throw new EngineError(
       "timeout",

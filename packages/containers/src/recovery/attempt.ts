@@ -2,10 +2,14 @@
 import { messageOf } from "@fathom/base";
 import type { ContainersContext } from "../context.ts";
 
-export async function attempt(engine: ContainersContext, what: string, action: () => Promise<unknown>): Promise<void> {
+export async function attempt(
+  { logger }: Pick<ContainersContext, "logger">,
+  what: string,
+  action: () => Promise<unknown>,
+): Promise<void> {
   try {
     await action();
   } catch (error) {
-    engine.logger.warn(`${what} failed`, { error: messageOf(error) });
+    logger.warn(`${what} failed`, { error: messageOf(error) });
   }
 }

@@ -11,6 +11,7 @@ import type { Container, RunningProcess } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 import { decideAgain, endedPatch } from "../lifecycle/end.ts";
 import { removeFiles } from "../lifecycle/remove.ts";
+import { inStep } from "../lifecycle/step-failure.ts";
 import { readAdoptFile, type AdoptFile } from "../run-directory.ts";
 import type { ContainerPatch } from "../rows/table.ts";
 import { removeImageLayers, unmountImages } from "../steps/image-mounts.ts";
@@ -27,11 +28,38 @@ interface FoundRun {
   readonly patch: ContainerPatch;
 }
 
+/** The steps of a daemon's start over its containers, in their order. A failure that ends the start names one of them. */
+export type RecoveryStep = "unfinished" | "find" | "networks" | "take-up" | "late-ends" | "sweep";
+
+/** @throws StepFailure with a RecoveryStep */
 export async function recover(engine: ContainersContext): Promise<void> {
-  await finishUnfinished(engine);
+  const step = <T>(name: RecoveryStep, action: () => Promise<T>): Promise<T> => inStep(name, action);
+  await step("unfinished", () => finishUnfinished(engine));
+  const { running, exited } = await step("find", () => findRuns(engine));
+  await step("networks", async () => {
+    const { warnings } = await engine.networks.start(
+      knownEndpoints(running.map(({ container, patch }) => patch.networks ?? container.record.networks)),
+    );
+    for (const warning of warnings) engine.logger.warn(warning);
+  });
+  await step("take-up", async () => {
+    for (const run of running) await takeUp(engine, run);
+  });
+  await step("late-ends", async () => {
+    for (const [container, exit] of exited) await recordLateExit(engine, container, exit);
+  });
+  await step("sweep", () => sweep(engine));
+}
+
+interface FoundRuns {
+  readonly running: readonly FoundRun[];
+  readonly exited: readonly (readonly [Container, ExitStatus])[];
+}
+
+/** Asks every supervisor. What neither runs nor has ended since is as its row says. */
+async function findRuns(engine: ContainersContext): Promise<FoundRuns> {
   const containers = engine.containers.list();
   const found = await Promise.all(containers.map((container) => findProcess(engine, container)));
-
   const running: FoundRun[] = [];
   const exited: [Container, ExitStatus][] = [];
   for (const [index, container] of containers.entries()) {
@@ -47,14 +75,7 @@ export async function recover(engine: ContainersContext): Promise<void> {
     } else if (result.kind === "exited") exited.push([container, result.exit]);
     else await engine.machine.apply(container, "found-idle");
   }
-  const { warnings } = await engine.networks.start(
-    knownEndpoints(running.map(({ container, patch }) => patch.networks ?? container.record.networks)),
-  );
-  for (const warning of warnings) engine.logger.warn(warning);
-
-  for (const run of running) await takeUp(engine, run);
-  for (const [container, exit] of exited) await recordLateExit(engine, container, exit);
-  await sweep(engine);
+  return { running, exited };
 }
 
 /** Half-made containers are unmade, half-removed ones removed. */

@@ -11,66 +11,75 @@ import { attempt } from "./attempt.ts";
 
 /** Cgroups, layers and directories that no container's row names. */
 export async function sweep(engine: ContainersContext): Promise<void> {
+  const parent = engine.stems.cgroupPath("", "x").replace(/\/x$/, "");
+  await sweepCgroups(engine, parent);
+  await sweepOwnParents(engine, parent);
+  await sweepLayers(engine);
+  await sweepDirectories(engine);
+}
+
+async function sweepCgroups(engine: ContainersContext, parent: string): Promise<void> {
+  const containers = engine.containers.list();
   const running = new Set(
-    engine.containers
-      .list()
-      .filter((container) => container.process !== undefined)
-      .map((container) => container.record.cgroupPath),
+    containers.flatMap(({ process, record }) => (process === undefined ? [] : record.cgroupPath)),
   );
   const stems = new Set(engine.stems.ids());
-  const known = new Set(engine.containers.list().map(({ id }) => id));
-  const parent = engine.stems.cgroupPath("", "x").replace(/\/x$/, "");
-  for (const name of engine.cgroups.list(parent)) {
-    const path = `${parent}/${basename(name)}`;
+  const known = new Set(containers.map(({ id }) => id));
+  for (const id of engine.cgroups.list(parent).map((name) => basename(name))) {
+    const path = `${parent}/${id}`;
     // Only what has the form of ours: somebody may keep cgroups of their own below the parent.
-    if (running.has(path) || stems.has(basename(name)) || !/^[0-9a-f]{64}$/.test(basename(name))) continue;
+    if (running.has(path) || stems.has(id) || !/^[0-9a-f]{64}$/.test(id)) continue;
     await attempt(engine, `removing the leftover cgroup ${path}`, async () => {
       const cgroup = engine.cgroups.open(path);
-      if (!known.has(basename(name)) && (await staysInUse(engine, cgroup))) {
-        engine.logger.warn(
-          "a cgroup below the cgroup parent holds processes of no container: does another engine use this parent?",
-          {
-            cgroup: path,
-            remedy: "give each daemon its own --cgroup-parent",
-          },
-        );
-        return;
-      }
-      await cgroup.kill();
-      await cgroup.remove();
+      if (known.has(id) || !(await staysInUse(engine, cgroup))) return removeCgroup(cgroup);
+      engine.logger.warn(
+        "a cgroup below the cgroup parent holds processes of no container: does another engine use this parent?",
+        { cgroup: path, remedy: "give each daemon its own --cgroup-parent" },
+      );
     });
   }
-  const imageLayers = new Set(
-    engine.containers.list().flatMap(({ record }) => record.mounts.flatMap(({ image }) => image?.layer ?? [])),
-  );
-  // Those of containers with a parent of their own, whose start was interrupted: no list has them.
+}
+
+/** Those of containers with a parent of their own, whose start was interrupted: no list has them. */
+async function sweepOwnParents(engine: ContainersContext, parent: string): Promise<void> {
   for (const { id, process, record } of engine.containers.list())
     if (process === undefined && !record.cgroupPath.startsWith(`${parent}/`))
-      await attempt(engine, `removing the leftover cgroup of ${id}`, async () => {
-        const cgroup = engine.cgroups.open(record.cgroupPath);
-        await cgroup.kill();
-        await cgroup.remove();
-      });
-  for (const { key: id, owner } of engine.store.snapshots.list())
-    if (owner !== "build" && engine.containers.byId(id) === undefined && !imageLayers.has(id))
-      await attempt(engine, `removing the leftover layer ${id}`, () => engine.store.snapshots.remove(id));
-  for (const id of readdirSync(containersRoot(engine.config)))
-    if (engine.containers.byId(id) === undefined) {
-      // It is no leftover, and could not be taken up: left for somebody to look at.
-      if (existsSync(containerPaths(engine.config, id).description)) continue;
-      // Not waited for: a log in it may be large, and nothing else needs its place.
-      void attempt(engine, `removing the leftover directory ${id}`, () =>
-        engine.files.remove(containerPaths(engine.config, id).directory),
+      await attempt(engine, `removing the leftover cgroup of ${id}`, () =>
+        removeCgroup(engine.cgroups.open(record.cgroupPath)),
       );
-    } else if (
-      engine.containers.byId(id)?.process === undefined &&
-      !engine.containers.unwritten.has(engine.containers.byId(id)!)
-    )
+}
+
+async function removeCgroup(cgroup: Cgroup): Promise<void> {
+  await cgroup.kill();
+  await cgroup.remove();
+}
+
+async function sweepLayers({ containers, store, ...engine }: ContainersContext): Promise<void> {
+  const imageLayers = new Set(
+    containers.list().flatMap(({ record }) => record.mounts.flatMap(({ image }) => image?.layer ?? [])),
+  );
+  for (const { key: id, owner } of store.snapshots.list())
+    if (owner !== "build" && containers.byId(id) === undefined && !imageLayers.has(id))
+      await attempt(engine, `removing the leftover layer ${id}`, () => store.snapshots.remove(id));
+}
+
+async function sweepDirectories(engine: ContainersContext): Promise<void> {
+  const { config, containers } = engine;
+  for (const id of readdirSync(containersRoot(config))) {
+    const container = containers.byId(id);
+    const { directory, description } = containerPaths(config, id);
+    if (container === undefined) {
+      // It is no leftover, and could not be taken up: left for somebody to look at.
+      if (existsSync(description)) continue;
+      // Not waited for: a log in it may be large, and nothing else needs its place.
+      void attempt(engine, `removing the leftover directory ${id}`, () => engine.files.remove(directory));
+    } else if (container.process === undefined && !containers.unwritten.has(container))
       await attempt(engine, `clearing what a run of ${id} left`, async () => {
-        unmountSharedMemory(engine, engine.containers.byId(id)!.record);
-        unmountImages(engine, engine.containers.byId(id)!.record);
+        unmountSharedMemory(engine, container.record);
+        unmountImages(engine, container.record);
         await clearRunDirectory(engine, id);
       });
+  }
 }
 
 /**

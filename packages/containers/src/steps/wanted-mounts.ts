@@ -21,11 +21,3 @@ export function previewMounts(volumes: VolumeLookup, wanted: readonly WantedMoun
     return { ...mount, name, source: volumes.get(name)?.mountpoint ?? volumes.placeOf(name) };
   });
 }
-
-/** Makes the volume where it is missing and gives the mount with its source. */
-export async function ensureVolume(volumes: VolumeLookup, wanted: WantedMount): Promise<MountPoint> {
-  const { volume, ...mount } = wanted;
-  if (volume === undefined) return mount;
-  const handle = await volumes.ensure(volume);
-  return { ...mount, name: handle.name, driver: handle.driver, source: handle.mountpoint };
-}

@@ -2,7 +2,7 @@
 import { Database as Sqlite } from "bun:sqlite";
 import { mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { EngineError } from "@fathom/base";
+import { createLogger, EngineError, type Logger } from "@fathom/base";
 import { Faults } from "@fathom/base/testing";
 import type { Endpoint, NetworkManager } from "@fathom/network";
 import { createFakeNetworks, FakeHost } from "@fathom/network/testing";
@@ -79,6 +79,10 @@ export class FakeMachine {
   /** Called when the size of a container's layer is read. */
   onUsage: () => void = () => undefined;
   openFds = 0;
+  /** Targets of what daemons have mounted, the volumes' own apart. */
+  readonly mounts = new Set<string>();
+  /** What daemons have logged as a warning or worse, one JSON object a line. */
+  readonly logged: string[] = [];
 
   get failLaunch(): Error | undefined {
     return this.#launcher.failLaunch;
@@ -116,6 +120,10 @@ export class FakeMachine {
 
   latest(): FakeProcess {
     return [...this.processes.values()].at(-1)!;
+  }
+
+  logger(): Logger {
+    return createLogger("warn", { write: (line) => void this.logged.push(line) }, "json");
   }
 
   launcher(): Launcher {
@@ -224,6 +232,12 @@ export class FakeMachine {
       close: () => void this.openFds--,
       openat2: () => {
         throw new SysError("openat2", 2);
+      },
+      // A mount without a type changes one that is there.
+      mount: (_source, target, type) => void (type === "" || this.mounts.add(target)),
+      moveMount: (_fd, _directory, target) => void this.mounts.add(String(target)),
+      umount: (target) => {
+        if (!this.mounts.delete(target)) throw new SysError("umount", 22);
       },
     };
     return this.faults.wrap("sys", methods as Sys);

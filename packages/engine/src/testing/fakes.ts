@@ -1,6 +1,6 @@
 /** A daemon over a machine in memory (@fathom/containers/testing). */
 import { join } from "node:path";
-import { EngineError, silentLogger, systemClock } from "@fathom/base";
+import { EngineError, systemClock } from "@fathom/base";
 import { fakeImage, type FakeMachine } from "@fathom/containers/testing";
 import type { LocalImage } from "@fathom/images";
 import type { OciSpec } from "@fathom/spec";
@@ -115,7 +115,7 @@ export async function startDaemon(
     networks: machine.networks(),
     sys: machine.sys(),
     files: machine.files(),
-    logger: silentLogger,
+    logger: machine.logger(),
     clock: systemClock,
     images: () => ({
       ...imageLookup(machine),
@@ -132,7 +132,7 @@ export async function startDaemon(
         usage: async () => 0,
       };
     },
-    oci,
+    oci: machine.faults.wrap("oci", oci),
   });
   await engine.resume();
   return engine;

@@ -1,0 +1,62 @@
+/** The volumes of a new container: made where they are missing, and filled with what the image has at their place. */
+import { fillVolumes, type VolumeLookup } from "@fathom/volumes";
+import type { Snapshot } from "@fathom/store";
+import type { ContainersContext } from "../context.ts";
+import type { MountPoint } from "../record.ts";
+import type { WantedMount } from "./wanted-mounts.ts";
+
+export interface NewVolumes {
+  /** As the container will have them. */
+  readonly mounts: readonly MountPoint[];
+  /** Volumes that nobody named: they go with the container. */
+  readonly made: readonly string[];
+}
+
+/** All of them, or of those that nobody named none is left. */
+export async function makeVolumes(
+  volumes: VolumeLookup,
+  id: string,
+  wanted: readonly WantedMount[],
+): Promise<NewVolumes> {
+  const made: string[] = [];
+  const mounts: MountPoint[] = [];
+  try {
+    for (const mount of wanted) {
+      const done = await ensureVolume(volumes, mount);
+      mounts.push(done);
+      if (done.anonymous && done.name !== undefined && mount.volume !== undefined) made.push(done.name);
+    }
+    return { mounts, made };
+  } catch (error) {
+    await removeMadeVolumes(volumes, id, made);
+    throw error;
+  }
+}
+
+/** Makes the volume where it is missing and gives the mount with its source. */
+async function ensureVolume(volumes: VolumeLookup, wanted: WantedMount): Promise<MountPoint> {
+  const { volume, ...mount } = wanted;
+  if (volume === undefined) return mount;
+  const handle = await volumes.ensure(volume);
+  return { ...mount, name: handle.name, driver: handle.driver, source: handle.mountpoint };
+}
+
+/** What cannot be removed stays: a volume without a user harms nobody. */
+export async function removeMadeVolumes(
+  volumes: Pick<VolumeLookup, "removeIfUnused">,
+  id: string,
+  names: readonly string[],
+): Promise<void> {
+  for (const name of names) await volumes.removeIfUnused(name, id).catch(() => false);
+}
+
+export async function fillFirstUses(
+  engine: ContainersContext,
+  layer: Snapshot,
+  mounts: readonly MountPoint[],
+): Promise<void> {
+  const firstUses = mounts.filter((mount) => mount.type === "volume" && mount.copyData && mount.source !== "");
+  // One that a container uses may be mounted, from a server that is away.
+  for (const { source } of firstUses) await engine.files.kindOf(source);
+  await fillVolumes(engine, layer, firstUses);
+}
