@@ -322,6 +322,8 @@ test("explain plans a container and makes nothing for it", async () => {
     "snapshots.openChain",
     "cgroups.open",
     "sys.close",
+    "oci.validate",
+    "oci.containerSpec",
   ]);
   expect(machine.faults.calls.map(({ name }) => name).filter((name) => !reading.has(name))).toEqual([]);
   expect([machine.snapshots.keys.size, machine.volumes.size, machine.cgroups.size, machine.processes.size]).toEqual([

@@ -108,12 +108,7 @@ async function freeRun(engine: ContainersContext, container: Container, process:
     try {
       await action();
     } catch (error) {
-      const reasons = error instanceof AggregateError ? error.errors : [error];
-      engine.logger.error("freeing what a container held failed", {
-        step,
-        id: container.id,
-        error: reasons.map(messageOf).join("; "),
-      });
+      engine.logger.error("freeing what a container held failed", { step, id: container.id, error: messageOf(error) });
     }
   };
   await Promise.all([

@@ -125,7 +125,8 @@ export const startSteps = StepList.of<LaunchStage, Start>()
     makes: "networks",
     run: ({ engine, container, stem }) =>
       attachNetworks(engine, container, stem.value.prepared.networkNamespaceFd, stem.value.link),
-    undo: ({ engine, container, networks = [] }) => detachAll(engine, container.id, networks),
+    undo: ({ engine, container, networks }) =>
+      networks === undefined ? undefined : detachAll(engine, container.id, networks),
   })
   .add({
     stage: "network",
