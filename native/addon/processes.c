@@ -56,25 +56,65 @@ static napi_value method_setSubreaper(napi_env env, napi_callback_info info) {
   return give_result(env, prctl(PR_SET_CHILD_SUBREAPER, on ? 1 : 0, 0, 0, 0));
 }
 
+/* Of proc_pid_stat(5). `text` has room for all of it and ends with NUL. Gives minus errno, -ESRCH when there is no such process. */
+static int read_stat(int pid, char *text, size_t size) {
+  char name[40];
+  snprintf(name, sizeof name, "/proc/%d/stat", pid);
+  int fd = (int)RETRY(open(name, O_RDONLY | O_CLOEXEC));
+  if (fd < 0) return errno == ENOENT ? -ESRCH : -errno;
+  int64_t length = RETRY(read(fd, text, size - 1));
+  int error = errno;
+  close(fd);
+  if (length < 0) return -error;
+  text[length] = 0;
+  return 0;
+}
+
+/* The command's name may contain spaces and brackets, so fields are counted from after the last bracket. The state is field 3. NULL when there is none. */
+static const char *stat_field(const char *text, int wanted) {
+  const char *field = strrchr(text, ')');
+  for (int number = 2; field != NULL && number < wanted; number++) field = strchr(field + 1, ' ');
+  return field == NULL ? NULL : field + 1;
+}
+
+#define STAT_STATE 3
+#define STAT_FLAGS 9
+#define STAT_START 22
+#define STAT_BYTES 2048
+
 /* processStartTime(pid): clock ticks since boot; -ESRCH when there is no such process. */
 static napi_value method_processStartTime(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   int pid;
   CHECK(get_int(env, argv[0], &pid));
-  char name[40], text[2048];
-  snprintf(name, sizeof name, "/proc/%d/stat", pid);
-  int fd = (int)RETRY(open(name, O_RDONLY | O_CLOEXEC));
-  if (fd < 0) return give(env, errno == ENOENT ? -ESRCH : -errno);
-  int64_t length = RETRY(read(fd, text, sizeof text - 1));
-  int error = errno;
-  close(fd);
-  if (length < 0) return give(env, -error);
-  text[length] = 0;
-  /* The command's name may contain spaces and brackets, so fields are counted from after the last bracket. The state is field 3. */
-  const char *field = strrchr(text, ')');
-  for (int number = 2; field != NULL && number < 22; number++) field = strchr(field + 1, ' ');
-  if (field == NULL) return give(env, -EIO);
-  return give(env, (int64_t)strtoull(field + 1, NULL, 10));
+  char text[STAT_BYTES];
+  int result = read_stat(pid, text, sizeof text);
+  if (result < 0) return give(env, result);
+  const char *start = stat_field(text, STAT_START);
+  if (start == NULL) return give(env, -EIO);
+  return give(env, (int64_t)strtoull(start, NULL, 10));
+}
+
+/* Of <linux/sched.h>: on its way out of the kernel. */
+#define PF_EXITING 4
+
+static bool runs(int pid, double start_time) {
+  char text[STAT_BYTES];
+  if (read_stat(pid, text, sizeof text) < 0) return false;
+  const char *state = stat_field(text, STAT_STATE), *flags = stat_field(text, STAT_FLAGS), *start = stat_field(text, STAT_START);
+  if (state == NULL || flags == NULL || start == NULL || *state == 'Z' || *state == 'X') return false;
+  return (strtoul(flags, NULL, 10) & PF_EXITING) == 0 && (double)strtoull(start, NULL, 10) == start_time;
+}
+
+/* countRunning(processes: Float64Array): how many of them, from the first on, run. Each is two numbers, its own and its start in clock ticks since boot. */
+static napi_value method_countRunning(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  byte_view view;
+  CHECK(get_bytes(env, argv[0], &view));
+  const double *processes = (const double *)(const void *)view.data;
+  int64_t count = 0, all = (int64_t)(view.length / (2 * sizeof *processes));
+  while (count < all && runs((int)processes[2 * count], processes[2 * count + 1])) count++;
+  return give(env, count);
 }
 
 struct child_task {
@@ -255,6 +295,7 @@ const struct method process_methods[] = {
     {"waitpid", method_waitpid},
     {"setSubreaper", method_setSubreaper},
     {"processStartTime", method_processStartTime},
+    {"countRunning", method_countRunning},
     {"spawn", method_spawn},
     {"madvise", method_madvise},
     {NULL, NULL},

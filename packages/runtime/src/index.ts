@@ -4,7 +4,7 @@ export * from "./plan/plan.ts";
 export { LaunchFailure, launchStages, type LaunchStage } from "./supervisor/launch-failure.ts";
 export { createLauncher, type LauncherOptions } from "./launcher/launcher.ts";
 export type { SupervisorPlace } from "./launcher/supervisor-process.ts";
-export { isEnding, isStillRunning } from "./supervisor/process-facts.ts";
+export { areStillRunning, isEnding, isStillRunning } from "./supervisor/process-facts.ts";
 export * from "./compile/capabilities.ts";
 export * from "./compile/cgroup-mounts.ts";
 export * from "./compile/compile.ts";

@@ -181,6 +181,11 @@ export interface Sys {
   /** Start time of a process in clock ticks since boot (/proc/PID/stat field 22): tells a reused pid from the old one. */
   processStartTime(pid: number): bigint | undefined;
   /**
+   * Whether every one of these processes runs, each identified by its number and its start time: false where one has ended, is on its way to it, or cannot be looked at. One
+   * call for all, since an idle daemon makes it again and again.
+   */
+  allRun(processes: readonly { readonly pid: number; readonly startTime: string }[]): boolean;
+  /**
    * Unmaps the pages of this program's text and constants (program-segments.ts). They stay in the page cache and are mapped again one by one as they
    * are touched.
    */

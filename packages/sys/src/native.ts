@@ -10,7 +10,7 @@ import { dlopen as openLibrary, FFIType } from "bun:ffi";
 import { closeSync, readFileSync, writeSync } from "node:fs";
 
 type Path = string | Uint8Array;
-type Bytes = Uint8Array | Int32Array | BigInt64Array;
+type Bytes = Uint8Array | Int32Array | BigInt64Array | Float64Array;
 
 /** The addon's functions. Each gives the result of its syscall, or minus errno. Sources: native/addon. */
 export interface NativeAddon {
@@ -68,6 +68,7 @@ export interface NativeAddon {
   waitpid(pid: number): number;
   setSubreaper(on: number): number;
   processStartTime(pid: number): number;
+  countRunning(processes: Float64Array): number;
   spawn(
     executableFd: number,
     argv: Uint8Array,

@@ -175,6 +175,11 @@ export function isStillRunning(run: RunIdentity): boolean {
   return condition.kind !== "ending" && !isDead(condition);
 }
 
+/** `isStillRunning` of all of them, in one call. False says that one may not: whoever wants to know looks at each. */
+export function areStillRunning(sys: Pick<Sys, "allRun">, runs: readonly RunIdentity[]): boolean {
+  return runs.every((run) => isElsewhere(run) === undefined) && sys.allRun(runs.map((run) => run.process));
+}
+
 /** Whether a run's first process is on its way to its end, which others in its pid namespace may hold up. */
 export function isEnding(run: RunIdentity): boolean {
   return conditionIn(run, "process").kind === "ending";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { O_RDONLY, SIGKILL, SIGTERM } from "../constants.ts";
+import { O_RDONLY, SIGKILL, SIGSTOP, SIGTERM } from "../constants.ts";
 import type { SpawnRequest } from "../contract.ts";
 import { bytes, sys, sysErrorOf, text } from "../testing/support.ts";
 import { until } from "@fathom/base/testing";
@@ -166,5 +166,32 @@ describe("processes", () => {
     sys.kill(odd, SIGKILL);
     await ended(odd);
     expect(sys.processStartTime(odd)).toBeUndefined();
+  });
+
+  test("all run until one has ended, is reaped, or its number is another's", async () => {
+    const identify = (pid: number) => ({ pid, startTime: String(sys.processStartTime(pid)) });
+    const reach = async (pid: number, state: string): Promise<void> => {
+      const stateOf = (): string | undefined => readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)?.[0];
+      for (const deadline = Date.now() + 5000; Date.now() < deadline && stateOf() !== state;) await Bun.sleep(5);
+      expect(stateOf()).toBe(state);
+    };
+    const own = identify(process.pid);
+    const [input] = sys.pipe(0);
+    const other = identify(
+      sys.spawn({ executableFd: shell, argv: ["sh", "-c", "read -r line"], env: [], fds: [input, -1, -1] }),
+    );
+    expect(sys.allRun([])).toBe(true);
+    expect(sys.allRun([own, other])).toBe(true);
+    sys.kill(other.pid, SIGSTOP);
+    await reach(other.pid, "T");
+    expect(sys.allRun([other, own])).toBe(true);
+    const another = { pid: other.pid, startTime: String(BigInt(other.startTime) + 1n) };
+    expect(sys.allRun([own, another])).toBe(false);
+    sys.kill(other.pid, SIGKILL);
+    await reach(other.pid, "Z");
+    expect(sys.allRun([own, other])).toBe(false);
+    await ended(other.pid);
+    expect(sys.allRun([other, own])).toBe(false);
+    expect(sys.allRun([own])).toBe(true);
   });
 });

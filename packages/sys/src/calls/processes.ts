@@ -28,6 +28,7 @@ type ProcessCalls = Pick<
   | "waitpid"
   | "setSubreaper"
   | "processStartTime"
+  | "allRun"
   | "releaseFilePages"
 >;
 
@@ -88,6 +89,14 @@ export function processCalls({ native }: CallContext): ProcessCalls {
       const result = native.processStartTime(pid);
       if (result === ESRCH || result === ENOENT) return undefined;
       return BigInt(checked("read", result, `/proc/${pid}/stat`));
+    },
+    allRun(processes) {
+      const numbers = new Float64Array(2 * processes.length);
+      for (const [index, { pid, startTime }] of processes.entries()) {
+        numbers[2 * index] = pid;
+        numbers[2 * index + 1] = Number(startTime);
+      }
+      return native.countRunning(numbers) === processes.length;
     },
     releaseFilePages() {
       for (const { start, length } of programSegments())

@@ -91,6 +91,7 @@ const defaults: { readonly [M in SysMethod]?: Sys[M] } = {
   spawn: () => 4242,
   withNetworkNamespace: (_fd, action) => action(),
   netlinkTransact: () => [],
+  allRun: () => false,
   releaseFilePages: () => undefined,
   inotifyAddWatch: () => 1,
 };
