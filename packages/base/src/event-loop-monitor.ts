@@ -8,6 +8,7 @@
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import type { Logger } from "./log.ts";
+import { untilLook } from "./timer.ts";
 
 const busyIntervalMs = 25;
 /** An idle daemon has released pages of the program. Each look loads some of them again, so it looks seldom. */
@@ -75,6 +76,7 @@ export class EventLoopMonitor implements Disposable {
   #before: ThreadTimes | undefined;
   #busyUntil = 0;
   #intervalMs = 0;
+  #isFast = false;
   #ended = false;
 
   constructor(options: EventLoopMonitorOptions) {
@@ -107,7 +109,7 @@ export class EventLoopMonitor implements Disposable {
 
   /** Whether the monitor looks often now. */
   get isFast(): boolean {
-    return this.#intervalMs === busyIntervalMs;
+    return this.#isFast;
   }
 
   #wake(): void {
@@ -117,16 +119,18 @@ export class EventLoopMonitor implements Disposable {
 
   #arm(times: ThreadTimes | undefined = this.#threadTimes()): void {
     const now = this.#now();
-    const intervalMs = now < this.#busyUntil ? busyIntervalMs : this.#idleIntervalMs;
+    const isFast = now < this.#busyUntil;
+    const intervalMs = isFast ? busyIntervalMs : untilLook(this.#idleIntervalMs, now);
     this.#due = now + intervalMs;
     this.#before = times;
-    if (this.#timer !== undefined && intervalMs === this.#intervalMs) this.#timer.refresh();
+    if (this.#timer !== undefined && isFast && this.#isFast) this.#timer.refresh();
     else {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.#look(), intervalMs);
       this.#timer.unref();
     }
     this.#intervalMs = intervalMs;
+    this.#isFast = isFast;
   }
 
   #look(): void {

@@ -26,3 +26,12 @@ export function startTimer(action: () => void, ms: number, source: TimerSource<u
   go();
   return () => source.stop(handle);
 }
+
+/**
+ * How long an idle daemon waits for its next look at something that it looks at about every `everyMs`, and `leastMs` at least. The moments are the same for
+ * all who look: it wakes once for all of them, and what they map of its program can go again right behind them.
+ */
+export function untilLook(everyMs: number, nowMs: number, leastMs: number = everyMs / 2): number {
+  const leftMs = everyMs - (nowMs % everyMs);
+  return leftMs < leastMs ? leftMs + everyMs : leftMs;
+}

@@ -1,41 +1,91 @@
 import { expect, test } from "bun:test";
-import { IdleMemory } from "./idle-memory.ts";
+import { IdleMemory, quietMs } from "./idle-memory.ts";
 
-function watched(quietMs: number): { memory: IdleMemory; done: string[] } {
-  const done: string[] = [];
-  const memory = new IdleMemory({
-    quietMs,
-    collectGarbage: () => void done.push("garbage"),
-    sys: { releaseFilePages: () => done.push("pages") },
-  });
-  return { memory, done };
+interface Watched {
+  readonly memory: IdleMemory;
+  /** What was let go of, each with its time in seconds. */
+  readonly done: string[];
+  /** Timers that have been started and neither ended nor been cancelled. */
+  readonly waiting: () => number;
+  advance(ms: number): void;
 }
 
-test("memory goes once in each quiet time, and not while there is something to do", async () => {
-  const { memory, done } = watched(60);
+function watched(): Watched {
+  const done: string[] = [];
+  let now = 0;
+  let timers: { at: number; action: () => void }[] = [];
+  const say = (what: string) => (): void => void done.push(`${what} ${now / 1000}`);
+  const memory = new IdleMemory({
+    collectGarbage: say("garbage"),
+    sys: { releaseFilePages: say("pages") },
+    now: () => now,
+    schedule(action, ms) {
+      const entry = { at: now + ms, action };
+      timers.push(entry);
+      return () => void (timers = timers.filter((one) => one !== entry));
+    },
+  });
+  return {
+    memory,
+    done,
+    waiting: () => timers.length,
+    advance(ms) {
+      const end = now + ms;
+      for (;;) {
+        const next = timers.toSorted((a, b) => a.at - b.at)[0];
+        if (next === undefined || next.at > end) break;
+        timers = timers.filter((one) => one !== next);
+        now = next.at;
+        next.action();
+      }
+      now = end;
+    },
+  };
+}
+
+test("memory goes when it has been quiet, not while there is something to do, and again in the next quiet time", () => {
+  const { memory, done, waiting, advance } = watched();
   for (let count = 0; count < 10; count++) {
     memory.touch();
-    const touched = performance.now();
-    await Bun.sleep(5);
-    // A machine that slept longer than that proves nothing.
-    if (performance.now() - touched < 40) expect(done).toEqual([]);
-    else done.length = 0;
+    advance(quietMs - 1);
+    expect(waiting()).toBe(1);
   }
-  while (done.length === 0) await Bun.sleep(5);
-  // sleep: several times as long as the quiet that it waits for: it must not run twice
-  await Bun.sleep(150);
-  expect(done).toEqual(["garbage", "pages"]);
+  expect(done).toEqual([]);
   memory.touch();
-  while (done.length === 2) await Bun.sleep(5);
-  expect(done).toEqual(["garbage", "pages", "garbage", "pages"]);
-  memory[Symbol.dispose]();
+  advance(quietMs);
+  expect(done).toEqual(["garbage 32.99", "pages 32.99"]);
+  memory.touch();
+  advance(quietMs - 1);
+  expect(waiting()).toBe(1);
+  expect(done.length).toBe(2);
+  advance(1);
+  expect(done.slice(2)).toEqual(["garbage 35.99", "pages 35.99"]);
 });
 
-test("nothing runs after the end", async () => {
-  const { memory, done } = watched(5);
-  memory[Symbol.dispose]();
+test("in a long quiet time garbage goes a few times more, and pages behind every moment at which an idle daemon looks", () => {
+  const { memory, done, waiting, advance } = watched();
+  advance(3600_000);
+  const times = (what: string): number[] =>
+    done.filter((line) => line.startsWith(what)).map((line) => Number(line.split(" ")[1]));
+  expect(times("garbage")).toEqual([3, 4.5, 9.5, 24.5, 84.5]);
+  const pages = times("pages");
+  expect(pages.slice(0, 9)).toEqual([3, 4.5, 5.05, 9.5, 10.05, 15.05, 20.05, 24.5, 25.05]);
+  expect(pages.slice(-3)).toEqual([3585.05, 3590.05, 3595.05]);
+  expect(waiting()).toBe(1);
   memory.touch();
-  // sleep: several times as long as the quiet that would make it run
-  await Bun.sleep(30);
+  done.length = 0;
+  advance(quietMs - 1);
+  expect(done).toEqual([]);
+  expect(waiting()).toBe(1);
+});
+
+test("nothing runs after the end", () => {
+  const { memory, done, waiting, advance } = watched();
+  advance(quietMs);
+  memory[Symbol.dispose]();
+  done.length = 0;
+  memory.touch();
+  expect(waiting()).toBe(0);
+  advance(3600_000);
   expect(done).toEqual([]);
 });

@@ -3,73 +3,95 @@
  * moment. When no request has come for a while the garbage goes, and the pages of the program go back to the page cache alone; what the next
  * request touches is mapped again, some hundred page faults without disk reads.
  */
+import { untilLook } from "@fathom/base";
 import type { Sys } from "@fathom/sys";
 
 /** Later than a pull's worker threads end, and than the pauses in a script of docker commands. */
 export const quietMs = 3000;
 const laterMs = [1500, 5000, 15_000, 60_000];
+/** About so often an idle daemon looks at this and that: has a container ended without a word, is a descriptor free, did the event loop stand? */
+const lookMs = 5000;
+/** Those looks take less. */
+const lookTakesMs = 50;
+
+/** Runs `action` once after `ms`, unless what it gives is called before. */
+type Schedule = (action: () => void, ms: number) => () => void;
 
 export interface IdleMemoryOptions {
   readonly sys: Pick<Sys, "releaseFilePages">;
   readonly collectGarbage?: () => void;
-  readonly quietMs?: number;
+  readonly schedule?: Schedule;
+  readonly now?: () => number;
 }
+
+const timer: Schedule = (action, ms) => {
+  const handle = setTimeout(action, ms);
+  handle.unref();
+  return () => clearTimeout(handle);
+};
 
 export class IdleMemory implements Disposable {
   readonly #options: Required<IdleMemoryOptions>;
-  #last = performance.now();
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #last = 0;
+  #cancel: (() => void) | undefined;
+  #isQuiet = false;
   #ended = false;
 
   constructor(options: IdleMemoryOptions) {
-    this.#options = { quietMs, collectGarbage: () => Bun.gc(true), ...options };
+    this.#options = {
+      collectGarbage: () => Bun.gc(true),
+      schedule: timer,
+      now: () => performance.now(),
+      ...options,
+    };
     this.touch();
   }
 
   /** Something happened. Cheap: one timer runs at a time, and looks when it ends how long it has been quiet. */
   touch(): void {
     if (this.#ended) return;
-    this.#last = performance.now();
-    this.#timer ??= this.#after(this.#options.quietMs);
+    this.#last = this.#options.now();
+    if (this.#cancel !== undefined && !this.#isQuiet) return;
+    this.#isQuiet = false;
+    this.#after(quietMs, () => this.#look());
   }
 
-  #after(ms: number): ReturnType<typeof setTimeout> {
-    const timer = setTimeout(() => this.#look(), ms);
-    timer.unref();
-    return timer;
+  #after(ms: number, action: () => void): void {
+    this.#cancel?.();
+    this.#cancel = this.#options.schedule(action, ms);
   }
 
   #look(): void {
-    const left = this.#options.quietMs - (performance.now() - this.#last);
+    const left = quietMs - (this.#options.now() - this.#last);
     if (left > 0) {
-      this.#timer = this.#after(Math.ceil(left));
+      this.#after(Math.ceil(left), () => this.#look());
       return;
     }
-    this.#timer = undefined;
+    this.#isQuiet = true;
     this.#options.collectGarbage();
     this.#options.sys.releaseFilePages();
-    this.#releaseAgain(0);
+    this.#releaseAgain(0, 0);
   }
 
   /**
-   * What a request leaves to be done later (files made durable, layers removed, threads that end) makes garbage, maps pages again and is no request: they
-   * go once more behind it. The collector also lets go of code then that has not run for a while. Then there is no timer until the next request: an idle daemon sleeps.
+   * What a request leaves to be done later (files made durable, layers removed, threads that end) makes garbage, maps pages again and is no request: both
+   * go once more behind it. The collector also lets go of code then that has not run for a while. The looks of an idle daemon make next to no garbage, but
+   * map megabytes, which would stay until the next request: pages go behind each look.
    */
-  #releaseAgain(turn: number): void {
-    const afterMs = laterMs[turn];
-    if (afterMs === undefined) return;
-    const last = this.#last;
-    const timer = setTimeout(() => {
-      if (this.#ended || this.#last !== last) return;
-      this.#options.collectGarbage();
+  #releaseAgain(turn: number, waitedMs: number): void {
+    const leftMs = (laterMs[turn] ?? Infinity) - waitedMs;
+    const afterMs = Math.min(leftMs, untilLook(lookMs, this.#options.now(), 0) + lookTakesMs);
+    this.#after(afterMs, () => {
+      const isTurn = afterMs === leftMs;
+      if (isTurn) this.#options.collectGarbage();
       this.#options.sys.releaseFilePages();
-      this.#releaseAgain(turn + 1);
-    }, afterMs);
-    timer.unref();
+      if (isTurn) this.#releaseAgain(turn + 1, 0);
+      else this.#releaseAgain(turn, waitedMs + afterMs);
+    });
   }
 
   [Symbol.dispose](): void {
     this.#ended = true;
-    clearTimeout(this.#timer);
+    this.#cancel?.();
   }
 }

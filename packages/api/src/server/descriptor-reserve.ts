@@ -4,7 +4,7 @@
  * for a while.
  */
 import { closeSync, openSync } from "node:fs";
-import type { Logger } from "@fathom/base";
+import { untilLook, type Logger } from "@fathom/base";
 
 const reserveCount = 8;
 /** While clients do something, and while they do not: an idle daemon sleeps, whoever is connected to it. */
@@ -52,7 +52,7 @@ export class DescriptorReserve implements Disposable {
     if (this.#intervalMs === idleIntervalMs) this.#arm();
   }
 
-  /** How long after the last look the next one is. */
+  /** How long after the last look the next one is; about, when there is nothing to do. */
   get intervalMs(): number {
     return this.#intervalMs;
   }
@@ -61,7 +61,7 @@ export class DescriptorReserve implements Disposable {
     clearTimeout(this.#timer);
     const isBusy = this.#now() < this.#busyUntil || this.#state !== "enough";
     this.#intervalMs = isBusy ? intervalMs : idleIntervalMs;
-    this.#timer = setTimeout(() => this.lookAgain(), this.#intervalMs);
+    this.#timer = setTimeout(() => this.lookAgain(), isBusy ? intervalMs : untilLook(idleIntervalMs, this.#now()));
     this.#timer.unref();
   }
 

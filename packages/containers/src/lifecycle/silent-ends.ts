@@ -2,7 +2,8 @@
  * Ends that nobody tells of. A supervisor tells the end of its container; one that stands still does not, and nobody asks it while nobody needs it. So the
  * kernel is asked now and then about every first process, and where that has ended its supervisor is looked at.
  */
-import { isEnding, isStillRunning } from "@fathom/runtime";
+import { untilLook } from "@fathom/base";
+import { areStillRunning, isEnding, isStillRunning } from "@fathom/runtime";
 import type { Container, RunningProcess } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 import { thawForEnd } from "./pause.ts";
@@ -17,9 +18,12 @@ export function lookForSilentEnds(engine: ContainersContext): void {
   looking.add(engine);
   void (async () => {
     for (;;) {
-      await engine.clock.sleep(lookMs, engine.shuttingDown);
+      await engine.clock.sleep(untilLook(lookMs, engine.clock.monotonicMs()), engine.shuttingDown);
       const running = engine.containers.list().filter(({ process }) => process !== undefined);
       if (running.length === 0) return;
+      // One call for all: it is made again and again while nothing happens, and an idle daemon would map megabytes of its program again for a look at each.
+      const runs = running.flatMap(({ process }) => process?.supervisor.identity ?? []);
+      if (areStillRunning(engine.sys, runs)) continue;
       for (const container of running) lookAt(engine, container);
     }
   })()
