@@ -101,7 +101,7 @@ export interface PushRequest {
   readonly name: string;
   readonly tag: string | undefined;
   readonly credentials: Credentials | undefined;
-  /** Refuses an image of another platform. */
+  /** Which one is sent of a name that holds several; an image of another platform is refused. */
   readonly platform: Platform | undefined;
 }
 
