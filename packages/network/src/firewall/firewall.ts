@@ -1,12 +1,6 @@
 /** The rule set in the kernel: set up whole at start, then changed by elements. */
 import { type Logger, messageOf } from "@fathom/base";
-import {
-  NETLINK_NETFILTER,
-  NetlinkConnection,
-  NetlinkError,
-  type NetlinkRequest,
-  type NetlinkSys,
-} from "../netlink/connection.ts";
+import { NetlinkConnection, NetlinkError, type NetlinkRequest, type NetlinkSys } from "../netlink/connection.ts";
 import { forgetFlows, type FlowFilter } from "../netlink/conntrack.ts";
 import {
   batchBegin,
@@ -28,6 +22,7 @@ import {
   type FirewallNetwork,
   type PublishedPort,
 } from "./ruleset.ts";
+import { NETLINK_NETFILTER } from "@fathom/sys";
 
 export class Firewall implements Disposable {
   readonly #connection: NetlinkConnection;

@@ -1,10 +1,10 @@
 /** Whether this machine can do what the networks need, tried in network namespaces that end afterwards: nothing of the host's is touched. */
 import { messageOf, silentLogger } from "@fathom/base";
-import type { Sys } from "@fathom/sys";
+import { NETLINK_ROUTE, type Sys } from "@fathom/sys";
 import { findLink } from "../driver/bridge-link.ts";
 import { Firewall } from "../firewall/firewall.ts";
 import { parseIpv4 } from "../ipam/ip.ts";
-import { NETLINK_ROUTE, NetlinkConnection } from "../netlink/connection.ts";
+import { NetlinkConnection } from "../netlink/connection.ts";
 import { createBridge, createVethPair } from "../netlink/route.ts";
 
 export type NetworkTry = "namespace" | "bridge" | "veth" | "rules";

@@ -1,12 +1,12 @@
 /** What all networks of this host share: the netlink socket, the rules, published ports, forwarding, and the drivers that work with them. */
 import { EngineError, type Clock, type Logger } from "@fathom/base";
-import type { Sys } from "@fathom/sys";
+import { NETLINK_ROUTE, type Sys } from "@fathom/sys";
 import type { NetworkConfig } from "../contract.ts";
 import { createBridgeDriver } from "../driver/bridge.ts";
 import type { NetworkDriver } from "../driver/driver.ts";
 import { createNamespaceDriver } from "../driver/namespace-drivers.ts";
 import { HostFirewall, type FirewallContents } from "../firewall/host-firewall.ts";
-import { NETLINK_ROUTE, NetlinkConnection } from "../netlink/connection.ts";
+import { NetlinkConnection } from "../netlink/connection.ts";
 import { ForwarderKeeper } from "../ports/forwarder-keeper.ts";
 import type { Forwarders } from "../ports/forwarders.ts";
 import { PortAllocator } from "../ports/port-allocator.ts";

@@ -1,12 +1,8 @@
 /** Files under /proc/sys, read and written through Sys so that they may be another namespace's and a test's. */
-import type { Sys } from "@fathom/sys";
+import { O_CLOEXEC, O_RDONLY, O_WRONLY, type Sys } from "@fathom/sys";
 import { isErrno } from "../ports/port-allocator.ts";
 
 export type ProcSys = Pick<Sys, "open" | "read" | "write" | "close">;
-
-const O_RDONLY = 0;
-const O_WRONLY = 1;
-const O_CLOEXEC = 0o2000000;
 
 /** The content, or undefined where there is no such file (the kernel lacks the feature). */
 export function readProc(sys: ProcSys, path: string): string | undefined {

@@ -3,11 +3,11 @@ import {
   decodeAttributes,
   NLM_F_ACK_TLVS,
   NLM_F_CAPPED,
-  NLMSG_ERROR,
   readText,
   readU32,
   type ReceivedNetlinkMessage,
 } from "./message.ts";
+import { NLMSG_ERROR } from "@fathom/sys";
 
 export interface NetlinkAnswer {
   /** 0 is an acknowledgement; otherwise the errno, positive. */

@@ -1,20 +1,9 @@
 /** Talks netlink over `Sys`: one socket, requests in batches, errors as exceptions that say which request failed and why. */
-import type { Sys } from "@fathom/sys";
+import { NLM_F_ACK, NLM_F_DUMP, NLMSG_DONE, type Sys } from "@fathom/sys";
 import { EngineError } from "@fathom/base";
 import { constants as osConstants } from "node:os";
 import { decodeAnswer } from "./answer.ts";
-import {
-  decodeMessages,
-  encodeMessages,
-  NLM_F_ACK,
-  NLM_F_DUMP,
-  NLMSG_DONE,
-  type NetlinkMessage,
-  type ReceivedNetlinkMessage,
-} from "./message.ts";
-
-export const NETLINK_ROUTE = 0;
-export const NETLINK_NETFILTER = 12;
+import { decodeMessages, encodeMessages, type NetlinkMessage, type ReceivedNetlinkMessage } from "./message.ts";
 
 export type NetlinkSys = Pick<Sys, "openNetlink" | "netlinkTransact" | "close">;
 

@@ -4,13 +4,14 @@
  */
 import { ipv4Bytes, ipv4FromBytes, type Ipv4 } from "../ipam/ip.ts";
 import type { NetlinkConnection, NetlinkRequest } from "./connection.ts";
-import { decodeAttributes, NLM_F_DUMP, PayloadWriter, type ReceivedNetlinkMessage } from "./message.ts";
+import { decodeAttributes, PayloadWriter, type ReceivedNetlinkMessage } from "./message.ts";
+import { AF_INET } from "./route-numbers.ts";
+import { NLM_F_DUMP } from "@fathom/sys";
 
 const subsystem = 1;
 const IPCTNL_MSG_CT_NEW = subsystem << 8;
 const IPCTNL_MSG_CT_GET = (subsystem << 8) | 1;
 const IPCTNL_MSG_CT_DELETE = (subsystem << 8) | 2;
-const AF_INET = 2;
 const IPPROTO_UDP = 17;
 
 const CTA_TUPLE_ORIG = 1;

@@ -5,15 +5,14 @@ import {
   decodeMessages,
   encodeMessages,
   listAttributes,
-  NLM_F_ACK,
   NLM_F_ACK_TLVS,
   NLM_F_CAPPED,
-  NLMSG_ERROR,
   PayloadWriter,
   readText,
   readU32,
   readU32be,
 } from "./message.ts";
+import { NLM_F_ACK, NLMSG_ERROR } from "@fathom/sys";
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 

@@ -2,6 +2,7 @@
  * Netlink messages as bytes (netlink(7)): headers, attributes, answers. Pure functions over `Uint8Array`. Numbers of headers and most
  * attributes are in host order, which is little-endian on every machine that this runs on (x86-64, arm64); nf_tables uses network order.
  */
+import { NLM_F_REQUEST } from "@fathom/sys";
 
 /** One message to send, without its header: length and sequence number are added by `encodeMessages`. */
 export interface NetlinkMessage {
@@ -20,9 +21,6 @@ export interface ReceivedNetlinkMessage {
   readonly payload: Uint8Array;
 }
 
-export const NLM_F_REQUEST = 0x1;
-export const NLM_F_ACK = 0x4;
-export const NLM_F_DUMP = 0x300;
 export const NLM_F_REPLACE = 0x100;
 export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
@@ -31,9 +29,6 @@ export const NLM_F_APPEND = 0x800;
 export const NLM_F_CAPPED = 0x100;
 /** In an answer: extended attributes (the kernel's own words) follow. */
 export const NLM_F_ACK_TLVS = 0x200;
-
-export const NLMSG_ERROR = 2;
-export const NLMSG_DONE = 3;
 
 const headerLength = 16;
 const attributeHeaderLength = 4;

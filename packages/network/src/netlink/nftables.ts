@@ -4,7 +4,6 @@ import {
   decodeAttributes,
   NLM_F_APPEND,
   NLM_F_CREATE,
-  NLM_F_DUMP,
   PayloadWriter,
   readText,
   readU32be,
@@ -12,6 +11,7 @@ import {
   type ReceivedNetlinkMessage,
 } from "./message.ts";
 import type { Expression } from "./nft-expression.ts";
+import { NLM_F_DUMP } from "@fathom/sys";
 
 const subsystem = 10;
 const type = (message: number): number => (subsystem << 8) | message;

@@ -1,12 +1,7 @@
 /** What rtnetlink dumps say: links, addresses and routes. */
 import { decodeAttributes, readText, readU32, type ReceivedNetlinkMessage } from "./message.ts";
 import { formatMac, ipv4FromBytes, subnetOf, type Ipv4, type Subnet } from "../ipam/ip.ts";
-
-const RTM_NEWLINK = 16;
-const RTM_NEWADDR = 20;
-const RTM_NEWROUTE = 24;
-const AF_INET = 2;
-const RTN_UNICAST = 1;
+import { RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE, AF_INET, RTN_UNICAST } from "./route-numbers.ts";
 
 export interface Link {
   readonly index: number;

@@ -1,20 +1,22 @@
 /** rtnetlink(7): links, addresses and routes as messages. */
-import { NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, PayloadWriter } from "./message.ts";
+import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, PayloadWriter } from "./message.ts";
 import type { NetlinkRequest } from "./connection.ts";
 import { formatIpv4, ipv4Bytes, type Ipv4 } from "../ipam/ip.ts";
-
-const RTM_NEWLINK = 16;
-const RTM_DELLINK = 17;
-const RTM_GETLINK = 18;
-const RTM_NEWADDR = 20;
-const RTM_DELADDR = 21;
-const RTM_GETADDR = 22;
-const RTM_NEWROUTE = 24;
-const RTM_GETROUTE = 26;
-
-const AF_UNSPEC = 0;
-const AF_INET = 2;
-const AF_INET6 = 10;
+import {
+  RTM_NEWLINK,
+  RTM_DELLINK,
+  RTM_GETLINK,
+  RTM_NEWADDR,
+  RTM_DELADDR,
+  RTM_GETADDR,
+  RTM_NEWROUTE,
+  RTM_GETROUTE,
+  AF_UNSPEC,
+  AF_INET,
+  AF_INET6,
+  RTN_UNICAST,
+} from "./route-numbers.ts";
+import { NLM_F_DUMP } from "@fathom/sys";
 
 const IFF_UP = 0x1;
 
@@ -44,7 +46,6 @@ const RTA_GATEWAY = 5;
 const RT_TABLE_MAIN = 254;
 const RTPROT_BOOT = 3;
 const RT_SCOPE_UNIVERSE = 0;
-const RTN_UNICAST = 1;
 
 /** Names are at most 15 bytes (IFNAMSIZ). */
 export const maxInterfaceNameLength = 15;

@@ -1,9 +1,9 @@
 /** What is done in a container's network namespace: lo, addresses, routes. The interface is there already. */
-import type { Sys } from "@fathom/sys";
+import { NETLINK_ROUTE, type Sys } from "@fathom/sys";
 import type { EndpointAddress, Family } from "../contract.ts";
 import { writeProc } from "../host/proc.ts";
 import { broadcastOf, parseIpv4, subnetOf } from "../ipam/ip.ts";
-import { NETLINK_ROUTE, NetlinkConnection, type NetlinkRequest } from "../netlink/connection.ts";
+import { NetlinkConnection, type NetlinkRequest } from "../netlink/connection.ts";
 import { decodeLinks } from "../netlink/route-decode.ts";
 import { addAddress, addDefaultRoute, changeLink, getLink, replaceDefaultRoute } from "../netlink/route.ts";
 

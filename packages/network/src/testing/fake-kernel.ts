@@ -7,24 +7,18 @@ import {
   decodeMessages,
   encodeMessages,
   listAttributes,
-  NLM_F_DUMP,
   PayloadWriter,
   readText,
   readU32,
+  NLM_F_CREATE,
 } from "../netlink/message.ts";
 import type { NetworkSys } from "../host/host-network.ts";
+import { RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWROUTE } from "../netlink/route-numbers.ts";
+import { NLMSG_ERROR, NLMSG_DONE, NLM_F_ACK, NLM_F_DUMP } from "@fathom/sys";
 
-const RTM_NEWLINK = 16;
-const RTM_DELLINK = 17;
-const RTM_GETLINK = 18;
-const RTM_NEWROUTE = 24;
 const NFT_MSG_DELTABLE = 0x0a02;
 const NFT_MSG_NEWSETELEM = 0x0a0c;
 const NFT_MSG_DELSETELEM = 0x0a0e;
-const NLMSG_ERROR = 2;
-const NLMSG_DONE = 3;
-const NLM_F_CREATE = 0x400;
-const NLM_F_ACK = 4;
 const ENOENT = 2;
 const EIO = 5;
 const ENODEV = 19;
