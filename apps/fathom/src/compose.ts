@@ -1,4 +1,4 @@
-/** The only place where implementations meet: opens what the engine stands on, in the order in which one needs the other. */
+/** The only place where implementations are connected: opens what the engine needs, in the right order. */
 import { basename, dirname, join } from "node:path";
 import { shortId, systemClock, type Logger } from "@fathom/base";
 import {
@@ -24,11 +24,11 @@ export interface Composition {
   readonly config: Pick<DaemonConfig, "engine" | "network" | "registry" | "rebuildDatabase">;
   readonly sys: Sys;
   readonly logger: Logger;
-  /** Takes what must be closed again, in reverse, when the engine is no longer needed. */
+  /** Collects what must be closed again, in reverse order, when the engine is no longer needed. */
   readonly resources: AsyncDisposableStack;
 }
 
-/** The state directories exist and are the caller's alone. The engine serves requests after `resume()`. */
+/** The state directories exist and belong to the caller alone. The engine serves requests after `resume()`. */
 export async function composeEngine({ config, sys, logger, resources }: Composition): Promise<Engine> {
   const { engine: settings } = config;
   const files = createHostFiles({ sys, executable: () => helperExecutable(sys) });
@@ -45,7 +45,7 @@ export async function composeEngine({ config, sys, logger, resources }: Composit
     }),
   );
   const cgroups = openCgroups(sys);
-  // Before the networks: their forwarders live there too.
+  // Before the networks: their forwarders use it too.
   const { place } = resources.use(openSupervisorHome(sys, cgroups, settings.cgroupParent, logger));
   const networks = resources.use(
     createNetworkManager({
@@ -73,7 +73,7 @@ export async function composeEngine({ config, sys, logger, resources }: Composit
       place,
       stateDirectory: settings.dataRoot,
       onStray: ({ pid }) =>
-        logger.warn("ended a process that a daemon before had made for a container and never started", { pid }),
+        logger.warn("ended a process that an earlier daemon had made for a container and never started", { pid }),
     }),
     cgroups,
     networks,
@@ -88,7 +88,7 @@ export async function composeEngine({ config, sys, logger, resources }: Composit
   return resources.use(engine);
 }
 
-/** A supervisor is shown by ps as "fathom-init: <short id>"; a stem's cgroup is named after its container. */
+/** ps shows a supervisor as "fathom-init: <short id>"; a stem's cgroup has the name of its container. */
 function containerOf({ cgroupProcs }: LaunchPlan["stem"]): string {
   return shortId(basename(dirname(cgroupProcs[0] ?? "")));
 }

@@ -1,6 +1,6 @@
 /**
- * `fathom daemon`: takes its state directories, has the engine put together (compose.ts), serves the API, and takes all of it down again
- * in reverse.
+ * `fathom daemon`: takes its state directories, has the engine connected (compose.ts), serves the API, and closes everything again in reverse
+ * order.
  */
 import { mkdirSync } from "node:fs";
 import { createApiServer, type ApiServer } from "@fathom/api";
@@ -18,26 +18,26 @@ import { takePidFile } from "./process/pid-file.ts";
 import { serviceNotifier, takeListenFds } from "./process/service-manager.ts";
 import { lockBridge, lockStateDirectory } from "./process/state-lock.ts";
 
-/** Time for requests that are under way when the daemon stops. */
+/** Time for running requests when the daemon stops. */
 const requestGraceMs = 2000;
 
-/** For the orderly end after an error that nobody handled. */
+/** Time for the orderly end after an error that no code handled. */
 const lastResortMs = 10_000;
 
-/** Filled in by the build; from the source tree they are unknown. */
+/** The build fills these in; in the source tree they are unknown. */
 const facts: BuildFacts = {
   version: programVersion,
   gitCommit: process.env["FATHOM_GIT_COMMIT"] ?? "unknown",
   buildTime: process.env["FATHOM_BUILD_TIME"] ?? "2026-01-01T00:00:00.000000000+00:00",
 };
 
-/** How long the process may take to end by itself, so that what it has written gets through, when everything is closed. */
+/** When everything is closed, how long the process may take to end by itself, so that its written output is delivered. */
 const lastWordsMs = 1000;
 
-/** Runs until somebody stops it. Gives the exit code. */
+/** Runs until somebody stops it. Returns the exit code. */
 export async function daemonMain(argv: readonly string[]): Promise<number> {
   const code = await run(argv);
-  // Whatever still holds the runtime's loop, a daemon that has stopped ends.
+  // A daemon that has stopped ends, also when something still holds the runtime's loop.
   setTimeout(() => process.exit(code), lastWordsMs).unref();
   return code;
 }
@@ -75,7 +75,7 @@ async function run(argv: readonly string[]): Promise<number> {
 }
 
 async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
-  // What the engine makes is its own business; nothing of it is for others to write.
+  // Only the engine uses the files that it makes; nobody else may write them.
   process.umask(0o022);
   await using resources = new AsyncDisposableStack();
   const { engine: settings } = config;
@@ -84,7 +84,7 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   const sys = createSys();
   const handedOver = config.hosts.includes("fd://") ? takeListenFds(process.env, process.pid) : [];
   const notify = serviceNotifier(process.env, sys, logger);
-  // The API's socket is in the exec root: its group must come through. Nobody else needs anything in the data root.
+  // The API's socket is in the exec root, so its group must be able to enter. Nobody else needs anything in the data root.
   for (const [directory, mode] of [
     [settings.dataRoot, 0o710],
     [settings.execRoot, 0o711],
@@ -98,7 +98,7 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   const kernel = await examineKernel(sys);
   requireKernel(kernel);
   if (fallbacks(kernel).length > 0)
-    logger.info("this kernel lacks what there is another way for", { features: fallbacks(kernel) });
+    logger.info("this kernel lacks features; the daemon uses something else instead", { features: fallbacks(kernel) });
   const engine = await composeEngine({ config, sys, logger, resources });
   const memory = resources.use(new IdleMemory({ sys }));
   const server = createApiServer({
@@ -118,7 +118,7 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
     exit: (code) => process.exit(code),
     patienceMs: lastResortMs,
   });
-  // For the tests: how the daemon ends by a bug of its own.
+  // For tests of the daemon's end after a bug of its own.
   if (process.env["FATHOM_FAIL_ON_SIGUSR2"] === "1")
     process.on("SIGUSR2", () => void Promise.reject(new Error("SIGUSR2 asked for an error that nobody handles")));
   const stop = stopSignal(logger);
@@ -147,7 +147,7 @@ async function stopServing(server: ApiServer, engine: EngineLife, logger: Logger
   logger.info("the daemon has stopped");
 }
 
-/** Resolves at the first SIGTERM or SIGINT. A third one ends the process at once: containers then run on, as after a crash. */
+/** Resolves at the first SIGTERM or SIGINT. A third one ends the process at once: containers then keep running, as after a crash. */
 function stopSignal(logger: Logger): Promise<void> {
   let count = 0;
   return new Promise((resolve) => {
@@ -162,7 +162,7 @@ function stopSignal(logger: Logger): Promise<void> {
     process.on("SIGINT", onSignal);
     // A closed terminal is no reason to stop a daemon.
     process.on("SIGHUP", () => undefined);
-    // Somebody who read its output went away.
+    // The program that read its output has ended.
     process.on("SIGPIPE", () => undefined);
   });
 }

@@ -1,11 +1,11 @@
 /**
- * The daemon looks through its database in a process of its own: the file may be large, and the daemon's thread is everybody's. That process is
- * `fathom check-database FILE`, which no user needs: it prints what is wrong, or nothing.
+ * The daemon checks its database in a process of its own, because the file may be large and other work needs the daemon's thread. That process
+ * is `fathom check-database FILE`, which no user needs: it prints what is wrong, or nothing.
  */
 import { constants, setPriority } from "node:os";
 import { EngineError } from "@fathom/base";
 
-/** Of a disk that does not answer, and of a gigabyte on a slow one. */
+/** For a disk that does not answer, and for a gigabyte on a slow one. */
 const limitMs = 300_000;
 
 /** The child's part. Its only argument is the file. */
@@ -34,7 +34,7 @@ export async function checkDatabaseInChild(path: string, signal: AbortSignal): P
   if (code !== 0)
     throw new EngineError(
       "unavailable",
-      `the database ${path} cannot be looked through for damage: ${reason.trim().split("\n").at(-1) || `the process for it ended with ${child.signalCode ?? code}`}`,
+      `the database ${path} cannot be checked for damage: ${reason.trim().split("\n").at(-1) || `the process for it ended with ${child.signalCode ?? code}`}`,
     );
   return found === "" ? undefined : found;
 }

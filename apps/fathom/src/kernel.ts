@@ -1,4 +1,4 @@
-/** What the kernel of this machine does of what the engine relies on. */
+/** Which of the features that the engine needs this machine's kernel has. */
 import { release } from "node:os";
 import { findMountedHierarchies, judgeKernel, tryCgroupFeatures, type KernelReport } from "@fathom/runtime";
 import { probeKernel, type Sys, helperExecutable } from "@fathom/sys";
@@ -13,7 +13,7 @@ function cgroupTries(sys: Sys): ReadonlyMap<string, number> {
   try {
     hierarchies = findMountedHierarchies();
   } catch {
-    // None is mounted: who needs them says so.
+    // None is mounted: the code that needs them reports that.
     return new Map();
   }
   return tryCgroupFeatures(hierarchies, sys);
@@ -35,7 +35,7 @@ export function kernelFacts({ release: Release, features }: KernelReport): objec
   };
 }
 
-/** "fchmodat2 (6.6)" of what falls back. */
+/** "fchmodat2 (6.6)" for a feature with a fallback. */
 export function fallbacks({ features }: KernelReport): string[] {
   return features.flatMap(({ feature, state }) =>
     state.kind === "falls-back" ? [`${feature.call} (${feature.since})`] : [],

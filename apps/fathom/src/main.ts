@@ -1,13 +1,13 @@
 /**
- * The one entry point. What it does depends on its first argument; each role is imported only when it is wanted, so that the CLI starts without
- * the engine's code.
+ * The one entry point. Its first argument decides the role; each role is imported only when it is needed, so that the CLI starts without the
+ * engine's code.
  */
 const argv = process.argv.slice(2);
 
 async function run(): Promise<number> {
   if (argv[0] === "daemon") {
     const { takeRuntimeSettings } = await import("./process/runtime-settings.ts");
-    // From the source tree the program in this process is the runtime alone.
+    // In the source tree, the program of this process is only the runtime.
     if (import.meta.dir.startsWith("/$bunfs/")) takeRuntimeSettings(process, argv);
     const { daemonMain } = await import("./daemon.ts");
     return daemonMain(argv.slice(1));
@@ -21,11 +21,11 @@ async function run(): Promise<number> {
     return checkDatabaseMain(argv.slice(1));
   }
   const { main } = await import("@fathom/cli");
-  // At once: all output is written by then, and a read of stdin that waits for a pipe's other end must not keep the program.
+  // At once: all output is written by then, and a read of stdin that waits for the other end of a pipe must not keep the program running.
   return process.exit(await main(argv));
 }
 
-// Not process.exit: the daemon's output that is still in a pipe would be cut.
+// Not process.exit: daemon output that is still in a pipe would be cut.
 process.exitCode = await run();
 
 export {};

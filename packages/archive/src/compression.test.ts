@@ -18,7 +18,7 @@ function split(data: Uint8Array, step: number): Uint8Array[] {
   );
 }
 
-test("compressions are known by their first bytes", () => {
+test("compressions are recognised by their first bytes", () => {
   expect(detectCompression(gzipSync("x"))).toBe("gzip");
   expect(detectCompression(zstdCompressSync(Buffer.from("x")))).toBe("zstd");
   expect(detectCompression(Buffer.from([0x51, 0x2a, 0x4d, 0x18, 1, 0, 0, 0]))).toBe("zstd");
@@ -66,14 +66,14 @@ test("broken zstd is data-loss", async () => {
   });
 });
 
-test("bzip2 and xz are named in their error", async () => {
+test("the error for bzip2 and xz names them", async () => {
   await expect(decompress("auto", [Buffer.from("BZh91AY&SY")])).rejects.toThrow(/bzip2 compression is not supported/);
   await expect(decompress("auto", [Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0])])).rejects.toThrow(
     /xz compression/,
   );
 });
 
-test("what the sink throws comes out, and abort ends it", async () => {
+test("an error of the sink is thrown, and abort ends it", async () => {
   const decompressor = createDecompressor("gzip", () => {
     throw new Error("disk on fire");
   });

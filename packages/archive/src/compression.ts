@@ -1,8 +1,8 @@
 /**
- * Compressed streams, told by their first bytes and not by what somebody calls them.
+ * Compressed streams, recognised by their first bytes and not by their declared type.
  *
- * The runtime's zlib and zstd work on a thread of its pool: while it decompresses the next chunk, the caller hashes and unpacks the
- * last one. Measured on one core: gunzip about 550 MB/s of output, zstd 800.
+ * The runtime's zlib and zstd work on a thread of its pool: while it decompresses the next chunk, the caller hashes and unpacks the previous
+ * one. Measured on one core: gunzip gives about 550 MB/s of output, zstd 800.
  */
 import { constants, createGunzip, createGzip, createZstdDecompress } from "node:zlib";
 import type { Transform } from "node:stream";
@@ -10,12 +10,12 @@ import { EngineError, messageOf } from "@fathom/base";
 
 export type Compression = "none" | "gzip" | "zstd" | "bzip2" | "xz";
 
-/** Bytes that `detectCompression` wants to see. */
+/** How many bytes `detectCompression` needs. */
 export const magicLength = 6;
 
 /**
- * The compression of a stream that begins with `head`. Zstd's skippable frames count as zstd (RFC 8878 3.1.2), for lazily pulled
- * layers begin with one.
+ * The compression of a stream that begins with `head`. Zstd's skippable frames count as zstd (RFC 8878 3.1.2), because layers for lazy pulling
+ * begin with one.
  */
 export function detectCompression(head: Uint8Array): Compression {
   if (startsWith(head, [0x1f, 0x8b])) return "gzip";
@@ -33,16 +33,16 @@ function startsWith(data: Uint8Array, magic: readonly number[]): boolean {
 
 export interface ByteTransform {
   /**
-   * Takes a chunk. When it resolves the transform is ready for more: await it, or memory grows. It may keep the chunk until then.
-   * @throws data-loss (or what `damaged` makes) for damaged data, and whatever the sink throws.
+   * Passes a chunk. When it resolves, the transform is ready for more; without waiting, memory grows. It may keep the chunk until then.
+   * @throws data-loss (or the error of `damaged`) for damaged data, and errors of the sink.
    */
   write(chunk: Uint8Array): Promise<void> | void;
   /**
-   * After the last chunk: resolves when the sink has had all. @throws data-loss "unexpected EOF" for a gzip stream that is cut off. The
-   * runtime does not tell the end of a zstd stream: a cut there is for the tar reader and the digests to find.
+   * After the last chunk: resolves when the sink has received everything. @throws data-loss "unexpected EOF" for a gzip stream that is cut off.
+   * The runtime does not report a missing end of a zstd stream: the tar reader and the digests find that.
    */
   finish(): Promise<void>;
-  /** Drops everything. Idempotent. */
+  /** Drops everything. May be called again. */
   abort(): void;
 }
 
@@ -51,16 +51,16 @@ export interface DecompressorOptions {
   readonly outputBytes?: number;
   /** Compressed bytes that may wait. */
   readonly inputBytes?: number;
-  /** The error for damaged data; data-loss where it is absent. */
+  /** The error for damaged data; data-loss when absent. */
   readonly damaged?: (compression: string, error: unknown) => EngineError;
 }
 
-/** Big steps: a turn of the event loop for each, and a pooled buffer for each. */
+/** Large steps, because each needs a turn of the event loop and a pooled buffer. */
 const stepBytes = 512 * 1024;
 
 /**
- * Decompresses into `sink`, which is called in order on this thread; chunks are its to keep.
- * @param kind From a media type, or "auto" to look at the first bytes.
+ * Decompresses into `sink`, which is called in order on this thread and may keep the chunks.
+ * @param kind From a media type, or "auto" to use the first bytes.
  * @throws invalid-argument for bzip2 and xz, which no image format allows.
  */
 export function createDecompressor(
@@ -106,7 +106,7 @@ class StreamTransform implements ByteTransform {
   readonly #stream: Transform;
   readonly #ended: Promise<void>;
   #failure: EngineError | undefined;
-  /** All has come out. */
+  /** All output has come. */
   #whole = false;
   #wake: (() => void) | undefined;
 
@@ -133,7 +133,7 @@ class StreamTransform implements ByteTransform {
       try {
         sink(chunk);
       } catch (error) {
-        // The consumer refuses: that is the reason to give, not what the stream says of being destroyed.
+        // The consumer failed: report its error, and not the stream's error about being destroyed.
         this.#failure =
           error instanceof EngineError ? error : new EngineError("internal", messageOf(error), { cause: error });
         stream.destroy();
@@ -145,7 +145,7 @@ class StreamTransform implements ByteTransform {
 
   write(chunk: Uint8Array): Promise<void> | void {
     if (this.#failure !== undefined) throw this.#failure;
-    // What comes behind the end is padding.
+    // Bytes after the end are padding.
     if (this.#whole || this.#stream.write(chunk)) return undefined;
     return new Promise((resolve, reject) => {
       this.#wake = () => {

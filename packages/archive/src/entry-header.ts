@@ -1,4 +1,4 @@
-/** What a header block says of its entry, with the extended headers before it. */
+/** The entry that a header block describes, together with the extended headers before it. */
 import { byteString, type ByteString, type TarEntry, type TarKind } from "./entry.ts";
 import { brokenTar, fields, numberField, textField, timeField } from "./header.ts";
 import { limitError, type TarLimits } from "./limits.ts";
@@ -17,13 +17,13 @@ const kinds: Readonly<Record<string, TarKind>> = {
   D: "directory",
   "6": "fifo",
 };
-/** Of 32-bit ids the last means "leave as it is" to chown(2). */
+/** chown(2) reads the last 32-bit id as "do not change". */
 const maxId = 0xffff_fffe;
 const noXattrs: readonly never[] = Object.freeze([]);
 const nothing = "" as ByteString;
 
 /**
- * `stored` is how many bytes of data follow. The map of a sparse file is the reader's to find: here it is a file of that size. undefined for a volume
+ * `stored` is how many bytes of data follow. The reader finds the map of a sparse file; here it is a file of that size. undefined for a volume
  * label, which is no file.
  * @throws invalid-argument, resource-exhausted over a limit
  */
@@ -47,7 +47,7 @@ export function readEntry(
   if (linkPath.length > limits.maxPathBytes)
     throw limitError("maxPathBytes", limits.maxPathBytes, `a link target of ${linkPath.length} bytes`);
 
-  // Only files, and GNU's directories with a list, have data whatever the size field says.
+  // Only files, and GNU's directories with a list, have data; for others the size field is ignored.
   const hasData = kind === "file" || type === "D";
   const stored = hasData ? (pax.size ?? numberField(block, fields.size[0], fields.size[1])) : 0;
   if (stored < 0) throw brokenTar(`${show(path)}: a negative size`);
@@ -77,7 +77,7 @@ export function readEntry(
 
 function headerPath(block: Buffer): ByteString {
   const name = textField(block, fields.name[0], fields.name[1]);
-  // "ustar\0": POSIX. GNU writes "ustar " and keeps other things where the prefix would be.
+  // "ustar\0" is POSIX. GNU writes "ustar " and has other fields in the place of the prefix.
   if (block[257] !== 0x75 || block[262] !== 0 || block[fields.prefix[0]] === 0) return name;
   if (block.toString("latin1", 257, 262) !== "ustar") return name;
   const isStar = block.toString("latin1", 508, 512) === "tar\0";

@@ -1,10 +1,10 @@
-/** What an archive says about one file, and how names are held. */
+/** What an archive says about one file, and the form of names. */
 
 declare const brand: unique symbol;
 
 /**
- * Bytes as a string, one character (U+0000–U+00FF) a byte. Names in archives are bytes, often but not always UTF-8; in this form they are
- * compared and split at the speed of strings and lose nothing. `nameBytes` gives the bytes, `nameText` readable text.
+ * Bytes as a string, one character (U+0000–U+00FF) per byte. Names in archives are bytes, often but not always UTF-8. In this form they can be
+ * compared and split as fast as strings, and nothing is lost. `nameBytes` returns the bytes, `nameText` readable text.
  */
 export type ByteString = string & { readonly [brand]: "ByteString" };
 
@@ -26,9 +26,9 @@ export interface TarXattr {
 
 export interface TarEntry {
   readonly kind: TarKind;
-  /** As the archive has it: may begin with "./" or "/", may hold "..", may end with "/". */
+  /** As in the archive: it may begin with "./" or "/", contain "..", or end with "/". */
   readonly path: ByteString;
-  /** Target of a symlink or hard link, else empty. */
+  /** Target of a symlink or hard link, otherwise empty. */
   readonly linkPath: ByteString;
   /** Permission bits with setuid, setgid and sticky: 0 to 0o7777. */
   readonly mode: number;
@@ -36,7 +36,7 @@ export interface TarEntry {
   readonly gid: number;
   readonly userName: ByteString;
   readonly groupName: ByteString;
-  /** Bytes of the file as it is when unpacked (holes included); 0 for all but files. */
+  /** Size of the unpacked file (with holes); 0 for everything except files. */
   readonly size: number;
   /** Data comes in pieces with holes between them. */
   readonly sparse: boolean;
@@ -49,7 +49,7 @@ export interface TarEntry {
 
 const beyondAscii = /[\u0080-\uffff]/;
 
-/** For system calls: the string itself where it is ASCII (the common case costs nothing), else its bytes. */
+/** For system calls: the string itself when it is ASCII (the common case costs nothing), otherwise its bytes. */
 export function namePath(name: string): string | Uint8Array {
   return beyondAscii.test(name) ? Buffer.from(name, "latin1") : name;
 }
@@ -58,12 +58,12 @@ export function nameBytes(name: ByteString): Uint8Array {
   return Buffer.from(name, "latin1");
 }
 
-/** UTF-8 text for messages and JSON; bytes that are no UTF-8 become U+FFFD. */
+/** UTF-8 text for messages and JSON; bytes that are not UTF-8 become U+FFFD. */
 export function nameText(name: string): string {
   return beyondAscii.test(name) ? Buffer.from(name, "latin1").toString("utf8") : name;
 }
 
-/** The name that UTF-8 text has in an archive. */
+/** The archive's form of a UTF-8 name. */
 export function byteString(name: string | Uint8Array): ByteString {
   if (typeof name === "string") {
     return (beyondAscii.test(name) ? Buffer.from(name, "utf8").toString("latin1") : name) as ByteString;

@@ -1,4 +1,4 @@
-/** Mutated archives: whatever comes, the reader ends with entries or with its own error, in little memory. */
+/** Changed archives: for any input, the reader ends with entries or with its own error, and uses little memory. */
 import { expect, test } from "bun:test";
 import { isEngineError } from "@fathom/base";
 import { gzipSync } from "node:zlib";
@@ -67,7 +67,7 @@ test("ten thousand mutated archives", () => {
           archive.fill(next(256), at, Math.min(archive.length, at + next(40)));
           break;
         default: {
-          // A changed header with a right checksum gets further in.
+          // With a right checksum, a changed header is read further.
           const block = at & ~511;
           if (block + 512 > archive.length) break;
           archive[block + next(512)] = next(4) === 0 ? next(256) : 0x30 + next(10);
@@ -98,12 +98,12 @@ test("ten thousand mutated archives", () => {
     }
     expect(bytes).toBeLessThanOrEqual(archive.length);
   }
-  // Both ways are taken, so that the test tests something.
+  // Both outcomes occur, so the test really tests both.
   expect(refused).toBeGreaterThan(1000);
   expect(accepted).toBeGreaterThan(1000);
 });
 
-test("mutated gzip streams end in data or an error of ours", async () => {
+test("changed gzip streams end in data or an error of ours", async () => {
   const original = gzipSync(sample());
   let failed = 0;
   for (let seed = 1; seed <= 300; seed++) {

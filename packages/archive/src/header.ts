@@ -31,7 +31,7 @@ export const fields = {
 } as const;
 
 export const gnuSparsePieces = 4;
-/** Pieces in an extension block of an old GNU sparse header, and where its "more follow" byte is. */
+/** Pieces in an extension block of an old GNU sparse header, and the position of its "more follow" byte. */
 export const gnuExtensionPieces = 21;
 export const gnuExtensionFlag = 504;
 
@@ -48,7 +48,7 @@ export function textField(block: Buffer, at: number, length: number): ByteString
 }
 
 /**
- * A number field: octal text, or base-256 where the first bit is set.
+ * A number field: octal text, or base-256 when the first bit is set.
  * @throws invalid-argument for anything else, or a number that is not a safe integer.
  */
 export function numberField(block: Buffer, at: number, length: number): number {
@@ -62,7 +62,7 @@ export function numberField(block: Buffer, at: number, length: number): number {
     if (byte < 0x30 || byte > 0x37) break;
     value = value * 8 + (byte - 0x30);
   }
-  // After the digits come spaces and NULs; a field of nothing else is 0.
+  // Spaces and NULs follow the digits; an empty field is 0.
   for (let rest = at; rest < end && block[rest] !== 0; rest++) {
     if (block[rest] !== 0x20)
       throw brokenTar(`a number field of the header holds ${JSON.stringify(block.toString("latin1", at, end))}`);
@@ -70,7 +70,7 @@ export function numberField(block: Buffer, at: number, length: number): number {
   return value;
 }
 
-/** Seconds of a time field, exact however far away they are. */
+/** Seconds of a time field, exact for any distance. */
 export function timeField(block: Buffer, at: number, length: number): bigint {
   return (block[at]! & 0x80) === 0 ? BigInt(numberField(block, at, length)) : bigBase256(block, at, length);
 }
@@ -83,14 +83,14 @@ function base256(block: Buffer, at: number, length: number): number {
 
 function bigBase256(block: Buffer, at: number, length: number): bigint {
   const negative = (block[at]! & 0x40) !== 0;
-  // Sign-extended big-endian two's complement; the top bit of the first byte only marks the form.
+  // Sign-extended big-endian two's complement; the top bit of the first byte only marks this form.
   let value = BigInt(negative ? block[at]! | 0x80 : block[at]! & 0x7f);
   for (let index = 1; index < length; index++) value = (value << 8n) | BigInt(block[at + index]!);
   if (negative) value -= 1n << BigInt(8 * length);
   return value;
 }
 
-/** Sum of all bytes with the checksum field as spaces. Old tars summed signed bytes; both are accepted. */
+/** Sum of all bytes, with spaces in place of the checksum field. Old tars summed signed bytes; both sums are accepted. */
 export function checksumMatches(block: Buffer): boolean {
   let unsigned = 0;
   let high = 0;

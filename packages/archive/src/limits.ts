@@ -1,13 +1,13 @@
-/** Limits of the tar reader. Every one has an error that names it; an archive is hostile until it has been read. */
+/** Limits of the tar reader. Each has an error that names it, because an archive may be hostile. */
 import { EngineError } from "@fathom/base";
 
 export interface TarLimits {
-  /** Bytes of a path or link target. Linux takes 4095. */
+  /** Bytes of a path or link target. Linux accepts 4095. */
   readonly maxPathBytes: number;
   readonly maxEntries: number;
   /** Bytes of one extended header (PAX, or a GNU long name). */
   readonly maxPaxBytes: number;
-  /** Bytes of data in all entries, as stored and as files show them, whichever is more. */
+  /** Bytes of data in all entries: the stored size or the size of the files, whichever is more. */
   readonly maxTotalBytes: number;
   /** Pieces of one sparse file. */
   readonly maxSparseSegments: number;
@@ -21,7 +21,7 @@ export const defaultTarLimits: TarLimits = {
   maxSparseSegments: 262_144,
 };
 
-/** The error of a limit: it names the limit, its value and what was met. */
+/** The error of a limit: it names the limit, its value and the value found. */
 export function limitError(limit: keyof TarLimits, value: number, subject: string): EngineError {
   return new EngineError("resource-exhausted", `tar: ${subject}: over the limit ${limit} of ${value}`);
 }

@@ -1,8 +1,8 @@
-/** PAX extended headers: records "LENGTH KEY=VALUE\n" (POSIX.1-2024 pax(1), "pax Header Block"), values may be binary. */
+/** PAX extended headers: records "LENGTH KEY=VALUE\n" (POSIX.1-2024 pax(1), "pax Header Block"); values may be binary. */
 import { brokenTar } from "./header.ts";
 import { nameText, type ByteString, type TarXattr } from "./entry.ts";
 
-/** What records said about the next entry (or, from a global header, about all that follow). */
+/** What records say about the next entry (or, in a global header, about all following ones). */
 export interface PaxValues {
   path?: ByteString;
   linkPath?: ByteString;
@@ -31,8 +31,8 @@ const xattrPrefix = "SCHILY.xattr.";
 const libarchivePrefix = "LIBARCHIVE.xattr.";
 
 /**
- * Reads all records of one header into `into`. An empty value takes an earlier one away.
- * @param data Valid only during the call: what is kept is copied.
+ * Reads all records of one header into `into`. An empty value removes an earlier one.
+ * @param data Valid only during the call: kept parts are copied.
  */
 export function parsePax(data: Buffer, into: PaxValues, maxSparseSegments: number): void {
   let at = 0;
@@ -46,7 +46,7 @@ export function parsePax(data: Buffer, into: PaxValues, maxSparseSegments: numbe
       if (length > data.length) throw brokenTar("a PAX record is longer than its header");
     }
     if (data[at] !== 0x20 || at === start) {
-      // Some writers pad the header with NULs.
+      // Some writers fill the header with NULs.
       if (isPadding(data, start)) return;
       throw brokenTar("a PAX record has no length");
     }
@@ -90,14 +90,14 @@ function applyRecord(into: PaxValues, data: Buffer, key: string, from: number, t
   }
   if (key.startsWith("GNU.sparse.")) return applySparse(into, key.slice("GNU.sparse.".length), value, maxSegments);
   if (key.startsWith(libarchivePrefix)) {
-    // The key is URL-encoded, the value base64. SCHILY's plain form wins where both are given.
+    // The key is URL-encoded, the value base64. SCHILY's plain form wins when both are given.
     const name = key
       .slice(libarchivePrefix.length)
       .replaceAll(/%([0-9a-fA-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
     if (into.xattrs?.some((xattr) => xattr.name === nameText(name))) return;
     addXattr(into, name, new Uint8Array(Buffer.from(value, "base64")));
   }
-  // atime, ctime, comment, hdrcharset, vendor keys: nothing that a layer keeps.
+  // atime, ctime, comment, hdrcharset, vendor keys: a layer keeps none of them.
 }
 
 function setName(into: PaxValues, key: "path" | "linkPath" | "userName" | "groupName", value: string): void {
@@ -122,7 +122,7 @@ function decimal(key: string, value: string): number {
   return number;
 }
 
-/** "1700000000.123456789", "-1.5": seconds with any number of digits after the point; beyond nine they are cut. */
+/** "1700000000.123456789", "-1.5": seconds with any number of digits after the point; more than nine are cut. */
 function paxTime(value: string): bigint {
   const match = /^(-?)(\d{1,30})(?:\.(\d*))?$/.exec(value);
   if (match === null) throw brokenTar(`a PAX time holds ${JSON.stringify(value)}`);

@@ -119,7 +119,7 @@ test("ustar prefix, PAX times, binary xattrs, global headers", () => {
   expect(third).toMatchObject({ mtimeNs: -1_250_000_000n });
 });
 
-test("times are exact however far away", () => {
+test("times are exact at any distance", () => {
   const seconds = 2n ** 63n;
   const field = Buffer.alloc(12);
   field.writeBigUInt64BE(seconds, 4);
@@ -132,14 +132,14 @@ test("times are exact however far away", () => {
   for (const entry of readTar(archive)) expect(entry.mtimeNs).toBe(seconds * 1_000_000_000n);
 });
 
-test("an archive without end marker, with data behind it, or of nothing", () => {
+test("an archive without end marker, with data after it, or empty", () => {
   expect(readTar(rawHeader([0, "a"]))).toHaveLength(1);
   expect(readTar(Buffer.concat([rawHeader([0, "a"]), Buffer.alloc(1024), Buffer.from("whatever")]))).toHaveLength(1);
   expect(readTar(Buffer.alloc(10_240), 100)).toEqual([]);
   expect(readTar(Buffer.alloc(0), 1)).toEqual([]);
 });
 
-test("every place to cut an archive at is an unexpected EOF or a whole entry's end", () => {
+test("an archive that is cut at any place gives an unexpected EOF, or ends after a whole entry", () => {
   const archive = Buffer.concat([
     paxHeader(paxRecord("path", "a")),
     rawHeader([0, "x"], [124, "00000001000"]),
@@ -181,7 +181,7 @@ test.each<[string, () => Buffer, RegExp]>([
   ["a sparse map that overlaps", () => tarOf(sparseRecords("0,2,1,2", 4)), /overlap/],
   ["a sparse map that stores more", () => tarOf(sparseRecords("0,2", 4)), /add up to 2/],
   ["a sparse map of letters", () => tarOf(sparseRecords("a,b", 4)), /map holds/],
-])("%s is refused", (_, archive, message) => {
+])("%s is rejected", (_, archive, message) => {
   for (const step of [100, 1 << 20])
     expect(() => readTar(archive(), step)).toThrow(
       expect.objectContaining({ code: "invalid-argument", message: expect.stringMatching(message) }),
@@ -206,7 +206,7 @@ test.each<[string, () => Buffer]>([
   );
 });
 
-test("sparse pieces have a limit in each form", () => {
+test("the number of sparse pieces has a limit in each form", () => {
   const limits = { maxSparseSegments: 3 };
   const map = "0,1,2,1,4,1,6,1";
   expect(() => readTar(tarOf(sparseRecords(map, 100)), 512, limits)).toThrow(/maxSparseSegments/);

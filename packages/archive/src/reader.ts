@@ -1,9 +1,9 @@
 /**
- * A tar reader that is pushed: chunks of any size go in, entries and views of their data come out through a handler, in the same
- * call. No promise, no copy, little garbage: a layer of many small files costs about what its headers cost.
+ * A tar reader that receives chunks of any size, and passes entries and views of their data to a handler within the same call. No promises, no
+ * copies, little garbage: a layer of many small files costs about as much as its headers.
  *
- * Read: v7, ustar, PAX, GNU (long names, base-256 numbers), star's prefix, sparse files of all four kinds. Refused, with the
- * offset and the reason: everything that is not whole and unambiguous.
+ * It reads v7, ustar, PAX, GNU (long names, base-256 numbers), star's prefix, and sparse files of all four kinds. It rejects, with the offset
+ * and the reason, everything that is incomplete or ambiguous.
  */
 import type { TarEntry } from "./entry.ts";
 import { readEntry, show } from "./entry-header.ts";
@@ -13,11 +13,11 @@ import { parsePax, type PaxValues } from "./pax.ts";
 import { checkSparseMap, gnuPieces, SparseMapReader, type SparseMap } from "./sparse.ts";
 
 export interface TarHandler {
-  /** A new entry; its data, if any, comes next. */
+  /** A new entry; its data, if it has any, comes next. */
   entry(entry: TarEntry): void;
-  /** `chunk` is a view that is only valid during the call. `offset` is its place in the unpacked file. */
+  /** `chunk` is a view that is valid only during the call. `offset` is its place in the unpacked file. */
   data(chunk: Uint8Array, offset: number): void;
-  /** The entry is whole. */
+  /** The entry is complete. */
   end(): void;
 }
 
@@ -27,7 +27,7 @@ export class TarReader {
   readonly #handler: TarHandler;
   readonly #limits: TarLimits;
   #state: State = "header";
-  /** Bytes given so far, for messages. */
+  /** Bytes received up to now, for messages. */
   #position = 0;
   #entries = 0;
   #totalBytes = 0;
@@ -45,7 +45,7 @@ export class TarReader {
   #hasLocal = false;
   #global: PaxValues = {};
   #globalBytes = 0;
-  // The entry that is read
+  // The entry that is being read
   #offset = 0;
   #entry: TarEntry | undefined;
   #map: SparseMap | undefined;
@@ -57,14 +57,14 @@ export class TarReader {
     this.#limits = { ...defaultTarLimits, ...limits };
   }
 
-  /** Header blocks read, extended headers included. */
+  /** Number of header blocks, with extended headers. */
   get entries(): number {
     return this.#entries;
   }
 
   /**
-   * @throws invalid-argument for a broken archive, resource-exhausted over a limit, and whatever the handler throws. The reader is
-   * of no use after that.
+   * @throws invalid-argument for a broken archive, resource-exhausted over a limit, and errors of the handler. After an error, the reader
+   * cannot be used any more.
    */
   push(chunk: Uint8Array): void {
     const data = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
@@ -116,10 +116,10 @@ export class TarReader {
     this.#position += data.length;
   }
 
-  /** After the last byte. @throws invalid-argument "unexpected EOF" when the archive stops in the middle. */
+  /** After the last byte. @throws invalid-argument "unexpected EOF" when the archive stops in the middle of an entry. */
   finish(): void {
     if (this.#state === "ended") return;
-    // An archive without its end marker is whole as long as no entry is cut.
+    // An archive without its end marker is complete if no entry is cut.
     if (this.#state === "header" && this.#carried === 0 && !this.#hasLocal) return;
     throw brokenTar(`the archive is cut off after ${this.#position} bytes: unexpected EOF`);
   }
@@ -225,7 +225,7 @@ export class TarReader {
       this.#state = "sparse-map";
     } else if (sparse.major === undefined || sparse.major === 0) {
       if (sparse.pieceCount !== undefined && sparse.pieceCount * 2 !== sparse.map.length)
-        throw brokenTar("a sparse map has not as many pieces as it says");
+        throw brokenTar("a sparse map has fewer pieces than it says");
       this.#map = [...sparse.map];
     } else throw brokenTar(`sparse files of version ${sparse.major} are not supported`);
     return sparse.realSize;

@@ -1,4 +1,4 @@
-/** Maps of sparse files: where the pieces of stored data belong. GNU tar manual, "Storing Sparse Files". */
+/** Maps of sparse files: the positions of the stored pieces. GNU tar manual, "Storing Sparse Files". */
 import {
   blockSize,
   brokenTar,
@@ -25,7 +25,7 @@ export function gnuPieces(block: Buffer, extension: boolean, map: SparseMap): bo
   return block[extension ? gnuExtensionFlag : fields.gnuExtended[0]] !== 0;
 }
 
-/** The map of version 1.0: decimal numbers, one a line, in the entry's own first blocks. */
+/** The map of version 1.0: decimal numbers, one per line, in the first blocks of the entry's data. */
 export class SparseMapReader {
   readonly map: SparseMap = [];
   readonly #maxSegments: number;
@@ -37,7 +37,7 @@ export class SparseMapReader {
     this.#maxSegments = maxSegments;
   }
 
-  /** Takes one block; true when the map is whole. The rest of the last block is padding. */
+  /** Reads one block; true when the map is complete. The rest of the last block is padding. */
   push(block: Buffer): boolean {
     for (let at = 0; at < blockSize; at++) {
       const byte = block[at]!;
@@ -61,7 +61,7 @@ export class SparseMapReader {
 }
 
 /**
- * Pieces must ascend, not overlap, lie inside the file, and add up to what is stored.
+ * Pieces must be ascending, must not overlap, must be inside the file, and their sum must be the stored size.
  * @throws invalid-argument
  */
 export function checkSparseMap(map: SparseMap, realSize: number, storedSize: number): void {

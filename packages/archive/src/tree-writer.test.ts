@@ -11,7 +11,7 @@ function file(mode: number, change: Partial<TreeFile> = {}): TreeFile {
   return { mode, nlink: 1, uid: 7, gid: 8, rdevMajor: 0, rdevMinor: 0, size: 0n, mtimeNs: 5_000_000_000n, ...change };
 }
 
-test("each type of file becomes its kind of entry, and a socket none", () => {
+test("each type of file becomes its kind of entry, and a socket becomes none", () => {
   const kind = (mode: number) => treeEntry(Buffer.from("x"), file(mode), [])?.kind;
   expect([0o010644, 0o020644, 0o040755, 0o060644, 0o100644, 0o120777, 0o140755].map(kind)).toEqual([
     "fifo",
@@ -26,7 +26,7 @@ test("each type of file becomes its kind of entry, and a socket none", () => {
   expect(treeEntry(Buffer.from("d/"), file(0o040755), [])).toMatchObject({ path: Buffer.from("d/") });
 });
 
-test("later names of a file are hard links, without its content and xattrs", () => {
+test("later names of a file become hard links, without content and xattrs", () => {
   const chunks: Uint8Array[] = [];
   const tar = new TarWriter((chunk) => void chunks.push(chunk));
   const files = new TreeWriter(tar);
@@ -54,7 +54,7 @@ test("later names of a file are hard links, without its content and xattrs", () 
   expect(entries[3]).toMatchObject({ deviceMajor: 1, deviceMinor: 3, uid: 7, gid: 8 });
 });
 
-test("a file that shrank is filled with zeros, part by part", () => {
+test("when a file became shorter, zeros fill it, part by part", () => {
   const chunks: Uint8Array[] = [];
   const tar = new TarWriter((chunk) => void chunks.push(chunk));
   const files = new TreeWriter(tar);

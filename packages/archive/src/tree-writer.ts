@@ -1,10 +1,10 @@
-/** Files of a tree as entries of an archive: by what stat(2) says of them. The same for a container's files (cp, export) and for a layer. */
+/** Makes entries of an archive from files of a tree, using the data of stat(2). The same code serves a container's files (cp, export) and a layer. */
 import type { TarKind, TarXattr } from "./entry.ts";
 import type { TarEntryInput, TarWriter } from "./writer.ts";
 
 /** Of st_mode. */
 const typeBits = 0o170000;
-/** A socket means nothing elsewhere: it has no kind. */
+/** A socket means nothing elsewhere, so it has no kind. */
 const kinds: ReadonlyMap<number, TarKind> = new Map([
   [0o010000, "fifo"],
   [0o020000, "character-device"],
@@ -14,7 +14,7 @@ const kinds: ReadonlyMap<number, TarKind> = new Map([
   [0o120000, "symlink"],
 ]);
 const slash = 0x2f;
-/** Zeros that are written at once. */
+/** How many zeros are written at once. */
 const zeros = new Uint8Array(64 * 1024);
 
 export interface TreeFile {
@@ -29,7 +29,7 @@ export interface TreeFile {
   readonly mtimeNs: bigint;
 }
 
-/** The entry that a file has; that of a directory ends with "/". undefined for what has no place in an archive. */
+/** The entry of a file; a directory's name ends with "/". undefined for a file that an archive cannot contain. */
 export function treeEntry(
   path: Uint8Array,
   { mode, uid, gid, mtimeNs, rdevMajor, rdevMinor }: TreeFile,
@@ -56,7 +56,7 @@ export function withSlash(path: Uint8Array): Uint8Array {
 
 export class TreeWriter {
   readonly #tar: TarWriter;
-  /** Of files with several names the first. */
+  /** For files with several names, the first name. */
   readonly #names = new Map<string, string | Uint8Array>();
 
   constructor(tar: TarWriter) {
@@ -64,9 +64,9 @@ export class TreeWriter {
   }
 
   /**
-   * Writes anything but a directory. True for a file whose content is to follow: with `data` of the writer, and then `fill`.
-   * @param identity Tells one file from another: later names of one become hard links.
-   * @param target Gives where a symlink leads; called for symlinks alone.
+   * Writes everything except directories. True when a file's content must follow: with `data` of the writer, and then `fill`.
+   * @param identity Distinguishes files: later names of one become hard links.
+   * @param target Returns the target of a symlink; called only for symlinks.
    */
   write(entry: TarEntryInput, { nlink, size }: TreeFile, identity: string, target: () => Uint8Array): boolean {
     if (nlink > 1) {
@@ -83,7 +83,7 @@ export class TreeWriter {
     return entry.kind === "file";
   }
 
-  /** Of a file that has shrunk since its header went out the rest is zeros: writes a part, and says whether more are missing. */
+  /** When a file has become shorter after its header was written, the rest is zeros: this writes a part, and returns whether more are missing. */
   fill(): boolean {
     const { remaining } = this.#tar;
     if (remaining > 0) this.#tar.data(zeros.subarray(0, Math.min(zeros.length, remaining)));

@@ -49,7 +49,7 @@ const entry: fc.Arbitrary<Written> = fc.record({
   content: fc.uint8Array({ maxLength: 2000 }),
 });
 
-test("what is written is read again, in chunks of any size", () => {
+test("what is written can be read again, in chunks of any size", () => {
   fc.assert(
     fc.property(fc.array(entry, { maxLength: 6 }), fc.integer({ min: 1, max: 3000 }), (entries, step) => {
       const read = readTar(write(entries), step);
@@ -76,7 +76,7 @@ test("what is written is read again, in chunks of any size", () => {
   );
 });
 
-test("the same entries give the same bytes, whatever order xattrs come in", () => {
+test("the same entries give the same bytes, for any order of the xattrs", () => {
   fc.assert(
     fc.property(fc.array(entry, { maxLength: 3 }), (entries) => {
       const turned = entries.map((one) => ({ ...one, xattrs: one.xattrs!.toReversed() }));
@@ -86,7 +86,7 @@ test("the same entries give the same bytes, whatever order xattrs come in", () =
   );
 });
 
-/** Python's tarfile is a reader that nobody here wrote: names, sizes and PAX values must be the same there. */
+/** Python's tarfile is an independent reader: it must read the same names, sizes and PAX values. */
 const pythonReader = `
 import sys, tarfile, io, json
 t = tarfile.open(fileobj=io.BytesIO(sys.stdin.buffer.read()), errors="surrogateescape", encoding="utf-8")
@@ -101,7 +101,7 @@ print(json.dumps(out))
 test.skipIf(Bun.which("python3") === null)("python's tarfile reads the same", () => {
   const types: Record<string, string> = { file: "0", hardlink: "1", symlink: "2", "character-device": "3" };
   Object.assign(types, { "block-device": "4", directory: "5", fifo: "6" });
-  // It takes slashes off the ends of names and resolves hard links by name, so both are kept simple.
+  // It removes slashes from the ends of names and resolves hard links by name, so both are simple here.
   const simple = fc.tuple(entry, fc.stringMatching(/^[a-z]{1,20}(\/[a-zA-Zäß]{1,90}){0,4}$/)).map(([one, path]) => ({
     ...one,
     path: new Uint8Array(Buffer.from(path)),
@@ -124,7 +124,7 @@ test.skipIf(Bun.which("python3") === null)("python's tarfile reads the same", ()
   expect(got).toEqual(expected);
 });
 
-test("sizes are kept honest", () => {
+test("wrong sizes are errors", () => {
   const writer = new TarWriter(() => undefined);
   writer.entry({ kind: "file", path: "a", mode: 0o644, size: 3 });
   expect(() => writer.data(new Uint8Array(4))).toThrow(/more data/);

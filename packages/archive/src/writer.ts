@@ -1,12 +1,12 @@
 /**
- * Tar headers: ustar where it suffices, with PAX records where it does not (long or non-ASCII names, times with a fraction, large
- * numbers, xattrs). The same entries give the same bytes.
+ * Tar headers: ustar when it is enough, with PAX records when it is not (long or non-ASCII names, times with a fraction, large numbers,
+ * xattrs). The same entries give the same bytes.
  */
 import { EngineError } from "@fathom/base";
 import { byteString, type ByteString, type TarKind, type TarXattr } from "./entry.ts";
 import { blockSize } from "./header.ts";
 
-/** An entry to write. Text names are UTF-8; bytes go as they are. */
+/** An entry to write. Text names are UTF-8; bytes are written unchanged. */
 export interface TarEntryInput {
   readonly kind: TarKind;
   readonly path: string | Uint8Array;
@@ -16,7 +16,7 @@ export interface TarEntryInput {
   readonly gid?: number;
   readonly userName?: string;
   readonly groupName?: string;
-  /** Bytes of data that follow; files only. */
+  /** Bytes of data that follow; only for files. */
   readonly size?: number;
   readonly mtimeNs?: bigint;
   readonly deviceMajor?: number;
@@ -32,24 +32,24 @@ const typeFlags: Readonly<Record<TarKind, string>> = {
   "block-device": "4",
   directory: "5",
   fifo: "6",
-  // Tar has none; whoever walks a tree leaves sockets out.
+  // Tar has no sockets; whoever walks a tree leaves them out.
   socket: "",
 };
 
 const plain = /^[^\0\u0080-\uffff]*$/;
 
-/** Splits a path in prefix and name for ustar; undefined where PAX is needed. */
+/** Splits a path into prefix and name for ustar; undefined when PAX is necessary. */
 function ustarName(path: ByteString): readonly [prefix: string, name: string] | undefined {
   if (!plain.test(path)) return undefined;
   if (path.length <= 100) return ["", path];
   if (path.length > 256) return undefined;
   const slash = path.indexOf("/", path.length - 101);
-  // A name may not be empty, so a directory's own last slash does not count.
+  // A name may not be empty, so the final slash of a directory does not count.
   if (slash <= 0 || slash > 155 || slash === path.length - 1) return undefined;
   return [path.slice(0, slash), path.slice(slash + 1)];
 }
 
-/** Header blocks of an entry, PAX header included. Data and `tarPadding(size)` follow. */
+/** Header blocks of an entry, with the PAX header. Data and `tarPadding(size)` follow. */
 function encodeTarHeader(entry: TarEntryInput): Uint8Array {
   const path = byteString(entry.path);
   const isLink = entry.kind === "symlink" || entry.kind === "hardlink";
@@ -124,7 +124,7 @@ function lastPart(path: string): string {
   return trimmed.slice(trimmed.lastIndexOf("/") + 1);
 }
 
-/** What readers without PAX see: the beginning of the name, in ASCII. */
+/** The name for readers without PAX: its beginning, in ASCII. */
 function truncated(path: string): string {
   return path.replaceAll(/[^\x21-\x7e]/g, "_").slice(0, 85);
 }
@@ -135,7 +135,7 @@ function clampTime(seconds: bigint): number {
 
 function paxRecord(key: string, value: string | Uint8Array): Buffer {
   const bytes = typeof value === "string" ? Buffer.from(value, "latin1") : value;
-  // The length counts its own digits.
+  // The length includes its own digits.
   const rest = key.length + bytes.length + 3;
   let length = rest + 1;
   while (rest + String(length).length !== length) length = rest + String(length).length;
@@ -211,7 +211,7 @@ function tarEnd(): Uint8Array {
   return zeros;
 }
 
-/** Writes entries one after another and keeps the sizes honest. `sink` gets blocks in order; it may keep them. */
+/** Writes entries one after another and checks the sizes. `sink` receives blocks in order; it may keep them. */
 export class TarWriter {
   readonly #sink: (chunk: Uint8Array) => void;
   #size = 0;
@@ -221,7 +221,7 @@ export class TarWriter {
     this.#sink = sink;
   }
 
-  /** Begins an entry; exactly `size` bytes of `data` follow before the next. */
+  /** Begins an entry; exactly `size` bytes of `data` must follow before the next. */
   entry(entry: TarEntryInput): void {
     this.#endEntry();
     this.#size = entry.kind === "file" ? (entry.size ?? 0) : 0;
@@ -229,7 +229,7 @@ export class TarWriter {
     this.#sink(encodeTarHeader(entry));
   }
 
-  /** Bytes of data that the entry still wants. */
+  /** Bytes of data that the entry still needs. */
   get remaining(): number {
     return this.#remaining;
   }

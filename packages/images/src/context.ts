@@ -1,4 +1,4 @@
-/** What the files of this package share. */
+/** Shared by the files of this package. */
 import { maxConfigBytes, parseImageConfig, type Digest, type ImageConfig } from "@fathom/spec";
 import type { ContentInfo, ImageRecord, Lease, UnpackedLayer } from "@fathom/store";
 import type { ImagesParts, LocalImage } from "./contract.ts";
@@ -10,16 +10,16 @@ export interface ImageContext extends Omit<ImagesParts, "registry" | "builtinLab
   runLayer(job: LayerJob, signal: AbortSignal): Promise<LayerJobResult>;
   /** Copies a writable layer into a new one, with its tar as a file, in a worker thread. @throws as `runCopyJob` */
   runCopy(job: CopyJob, signal: AbortSignal): Promise<UnpackedLayer>;
-  /** Moves a file to where its blob belongs, in a worker thread. @throws as `runBlobJob` */
+  /** Moves a file to the place of its blob, in a worker thread. @throws as `runBlobJob` */
   runBlob(job: BlobJob, signal: AbortSignal): Promise<ContentInfo>;
-  /** A directory for files on their way, below the data root; `using` removes it. */
+  /** A directory for unfinished files, below the data root; `using` removes it. */
   workDirectory(): { readonly path: string } & Disposable;
   /** When a name was last set, RFC3339Nano. */
   tagTime(name: string): string | undefined;
   setTagTime(name: string): void;
 }
 
-/** Work under a lease of its own. When it fails, what it left is collected: nobody comes back for it. */
+/** Work with a lease of its own. When it fails, its objects are collected, because nobody will use them. */
 export async function underLease<T>(
   { store, logger }: ImageContext,
   label: string,

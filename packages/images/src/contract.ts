@@ -1,13 +1,13 @@
 /**
- * Images: what is stored, under which names, and every way in and out: pull, push, load, save, import, commit, removal.
+ * Images: what is stored, with which names, and how images come and go: pull, push, load, save, import, commit, removal.
  *
- * Lifecycle: `createImages` opens them over a store. Its disposal cancels what is under way (pulls, loads, commits) and ends the worker threads.
- * Whoever builds on it gives it what is declared here: who uses an image, and where events go.
+ * Lifecycle: `createImages` opens them with a store. Disposing it cancels running work (pulls, loads, commits) and ends the worker threads. The
+ * code that builds on it passes in what is declared here: who uses an image, and where events go.
  *
- * Terms: an image is known by its id, the digest of its config. A name is a tag ("alpine:3.20") or name@digest. A name is shown in its short form, without
- * the default registry.
+ * Terms: the id of an image is the digest of its config. A name is a tag ("alpine:3.20") or name@digest. A name is shown in its short form,
+ * without the default registry.
  *
- * Errors: EngineError. Abort: a pull that is cancelled leaves verified blobs for the next try; anything else that fails or is cancelled leaves nothing.
+ * Errors: EngineError. Abort: a cancelled pull leaves verified blobs for the next try; any other failed or cancelled work leaves nothing.
  */
 import type { Clock, Logger } from "@fathom/base";
 import type { Credentials, RegistryConfig } from "@fathom/distribution";
@@ -16,16 +16,16 @@ import type { ImageRecord, Store } from "@fathom/store";
 import type { Sys } from "@fathom/sys";
 
 export interface ImagesConfig {
-  /** State that survives: `/var/lib/fathom`. Files on their way are in its `tmp`. */
+  /** State that survives a reboot: `/var/lib/fathom`. Unfinished files are in its `tmp`. */
   readonly dataRoot: string;
   readonly maxConcurrentDownloads: number;
   readonly maxConcurrentUploads: number;
 }
 
-/** Who uses an image: a container that was made from it or mounts it. */
+/** The users of an image: containers that were made from it or mount it. */
 export interface ImageUser {
   readonly id: string;
-  /** A running user keeps the image also from a removal by force. */
+  /** A running user also prevents a forced removal of the image. */
   readonly running: boolean;
 }
 
@@ -33,12 +33,12 @@ export interface ImageUses {
   ofImage(id: Digest): readonly ImageUser[];
 }
 
-/** Takes an event of an image, and never waits. */
+/** Receives an event of an image, and never waits. */
 export type PublishImageEvent = (action: string, image: string, attributes: Readonly<Record<string, string>>) => void;
 
 export interface ImagesParts {
   readonly config: ImagesConfig;
-  /** Mirrors, proxy, certificates and the like, for pull, push and login. */
+  /** Mirrors, proxy, certificates and similar settings, for pull, push and login. */
   readonly registry: RegistryConfig;
   readonly store: Store;
   readonly sys: Sys;
@@ -50,7 +50,7 @@ export interface ImagesParts {
   readonly clock: Clock;
 }
 
-/** An image as a container is made from it. */
+/** An image, with the data that a new container needs. */
 export interface LocalImage {
   readonly id: Digest;
   readonly config: ImageConfig;
@@ -66,17 +66,17 @@ export interface ShownNames {
 
 /** One step of an image's making, the newest first. */
 export interface HistoryEntry {
-  /** RFC3339; undefined where the config does not say. */
+  /** RFC3339; undefined when the config has no date. */
   readonly created: string | undefined;
   readonly createdBy: string;
   readonly comment: string;
-  /** Bytes of its layer, 0 for a step without one. */
+  /** Bytes of its layer; 0 for a step without a layer. */
   readonly size: number;
-  /** The image that ends with this step, where it is one of its own, and its tags. */
+  /** The image that ends with this step, if it is an image of its own, and its tags. */
   readonly image: { readonly id: Digest; readonly tags: readonly string[] } | undefined;
 }
 
-/** What a removal took away, in this order. */
+/** What a removal removed, in this order. */
 export type RemovedPart =
   | { readonly kind: "name"; readonly name: string }
   /** The image itself, or a layer that no other image has. */
@@ -91,7 +91,7 @@ export interface PruneResult {
 export interface PullRequest {
   /** With neither tag nor digest: all tags of the repository. */
   readonly reference: Reference;
-  /** What was asked for; undefined for this machine's. */
+  /** The requested platform; undefined for this machine's. */
   readonly platform: Platform | undefined;
   readonly credentials: Credentials | undefined;
 }
@@ -105,7 +105,7 @@ export interface PushRequest {
   readonly platform: Platform | undefined;
 }
 
-/** Where a layer is on its way. Sizes are those of its compressed blob, in bytes. */
+/** Progress of a layer. Sizes are those of its compressed blob, in bytes. */
 export interface LayerProgress<Phase extends string> {
   readonly kind: "layer";
   readonly layer: Digest;
@@ -115,18 +115,18 @@ export interface LayerProgress<Phase extends string> {
 }
 
 export type PullPhase =
-  /** The layer was here before the pull. */
+  /** The layer was stored before the pull. */
   | "present"
   | "queued"
-  /** As many layers as may be are on their way already. */
+  /** The largest allowed number of layers is being downloaded already. */
   | "waiting"
   | "downloading"
-  /** Its bytes are here and are what their digest says. */
+  /** Its bytes are stored and match their digest. */
   | "downloaded"
   /** It has its place in the chain. */
   | "unpacked";
 
-/** An image of another platform than the pull asked for: the name has no other. */
+/** An image for another platform than the requested one: the name has no other. */
 export interface PlatformMismatch {
   readonly reference: Reference;
   readonly own: Platform;
@@ -134,16 +134,16 @@ export interface PlatformMismatch {
 }
 
 export type PullEvent =
-  /** Of each name: `pulling`, its layers, `resolved`. */
+  /** For each name: `pulling`, its layers, `resolved`. */
   | { readonly kind: "pulling"; readonly reference: Reference }
   | LayerProgress<PullPhase>
-  /** The manifest or index that the name points to. */
+  /** The manifest or index to which the name points. */
   | { readonly kind: "resolved"; readonly digest: Digest }
   /** The last one. */
   | {
       readonly kind: "done";
       readonly reference: Reference;
-      /** Some name points to another image than before. */
+      /** A name points to another image than before. */
       readonly changed: boolean;
       readonly mismatches: readonly PlatformMismatch[];
     };
@@ -151,9 +151,9 @@ export type PullEvent =
 export type PushEvent =
   /** The first one. */
   | { readonly kind: "pushing"; readonly reference: Reference }
-  /** `present`: the registry had it. */
+  /** `present`: the registry already has it. */
   | LayerProgress<"queued" | "present" | "pushed">
-  /** Of each tag, the last one. */
+  /** The last one for each tag. */
   | { readonly kind: "done"; readonly reference: Reference; readonly digest: Digest; readonly manifestBytes: number };
 
 /** An image of an archive that is stored now, once for each of its names. */
@@ -198,7 +198,7 @@ export interface Images extends AsyncDisposable {
   lookup(name: string, platform?: Platform): LocalImage;
   /** By id; undefined when it was removed meanwhile. */
   byId(id: Digest): LocalImage | undefined;
-  /** As `lookup`, of what is stored already. @throws not-found also when the image is of another platform than asked for */
+  /** As `lookup`, but only for stored images. @throws not-found also when the image is for another platform than the requested one */
   find(name: string, platform?: Platform): ImageRecord;
   list(): readonly ImageRecord[];
   config(id: Digest): ImageConfig;
@@ -207,14 +207,14 @@ export interface Images extends AsyncDisposable {
   lastTagTime(id: Digest): string | undefined;
   history(name: string, platform: Platform | undefined): readonly HistoryEntry[];
   tag(name: string, reference: Reference): void;
-  /** @throws conflict when something needs it; the name that was asked for may be gone then */
+  /** @throws conflict when something needs it; the requested name may be removed then */
   remove(
     name: string,
     options: { readonly force: boolean; readonly noPrune: boolean },
   ): Promise<readonly RemovedPart[]>;
-  /** Removes the images that are wanted away and that nothing needs, and what belongs to no image. */
+  /** Removes the selected images that nothing needs, and everything that belongs to no image. */
   prune(wanted: (image: ImageRecord) => boolean): Promise<PruneResult>;
-  /** Who leaves early cancels the pull, unless another one waits for the same. */
+  /** A client that leaves early cancels the pull, unless another client waits for the same. */
   pull(request: PullRequest, signal: AbortSignal): AsyncIterable<PullEvent>;
   push(request: PushRequest, signal: AbortSignal): AsyncIterable<PushEvent>;
   /** An archive in Docker's or OCI's form. Without a platform: all of its images. */
@@ -227,6 +227,6 @@ export interface Images extends AsyncDisposable {
   save(names: readonly string[], platform: Platform | undefined, signal: AbortSignal): AsyncIterable<Uint8Array>;
   import(request: ImportRequest, signal: AbortSignal): Promise<Digest>;
   commit(request: CommitRequest): Promise<Digest>;
-  /** Asks a registry whether it takes the credentials. */
+  /** Asks a registry whether it accepts the credentials. */
   login(server: string | undefined, credentials: Credentials, signal: AbortSignal): Promise<void>;
 }

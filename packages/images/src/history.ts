@@ -5,7 +5,7 @@ import { configOf, type ImageContext } from "./context.ts";
 import type { HistoryEntry } from "./contract.ts";
 import { findForPlatform, shownNames } from "./names/find.ts";
 
-/** Newest first. The topmost entries are the image and those that it was committed over; the others are no images of their own. */
+/** Newest first. The topmost entries are the image and the images under it; the others are no images of their own. */
 export function imageHistory(context: ImageContext, name: string, platform: Platform | undefined): HistoryEntry[] {
   const record = findForPlatform(context, name, platform);
   const sizes = record.layers.flatMap((chainId) => context.store.layers.get(chainId)?.size ?? []);
@@ -16,7 +16,7 @@ export function imageHistory(context: ImageContext, name: string, platform: Plat
     comment: entry.comment ?? "",
     size: entry.empty_layer === true ? 0 : (sizes[used++] ?? 0),
   }));
-  // An image whose history does not account for all its layers.
+  // The image's history does not explain all its layers.
   for (; used < sizes.length; used++)
     entries.push({ created: undefined, createdBy: "", comment: "", size: sizes[used]! });
   let image: ImageRecord | undefined = record;

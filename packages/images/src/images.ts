@@ -1,4 +1,4 @@
-/** The images put together: what is stored, how it is named, how it comes from a registry and goes to one. */
+/** Connects the parts of images: what is stored, its names, pull and push. */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { formatRfc3339Nano } from "@fathom/base";
@@ -20,7 +20,7 @@ import { pruneImages } from "./removal/prune.ts";
 import { removeImage } from "./removal/remove.ts";
 import { LayerWorkers } from "./workers/layer-workers.ts";
 
-/** Threads that unpack; more than cores gain nothing. */
+/** Threads that unpack; more threads than cores are useless. */
 const unpackThreads = Math.max(2, Math.min(4, navigator.hardwareConcurrency));
 
 export function createImages(parts: ImagesParts): Images {
@@ -31,7 +31,7 @@ export function createImages(parts: ImagesParts): Images {
       up: ["CREATE TABLE image_tag_times (name TEXT PRIMARY KEY, time TEXT NOT NULL) STRICT, WITHOUT ROWID"],
     },
   ]);
-  // What an earlier start had under way is over: its leases and half-received files are nobody's. Leases of clients stay.
+  // The work of an earlier start is over: its leases and unfinished files are removed. Leases of clients stay.
   store.leases.releaseEarlier();
   const temporary = join(config.dataRoot, "tmp");
   rmSync(temporary, { recursive: true, force: true });

@@ -29,7 +29,7 @@ let root: string;
 let store: Store;
 let images: Images;
 let registry: ScriptedRegistry;
-/** Containers that were made from an image: whether they run. */
+/** Containers that were made from an image, and whether they run. */
 const users = new Map<Digest, boolean>();
 beforeEach(async () => {
   registry = await ScriptedRegistry.start();
@@ -61,7 +61,7 @@ afterEach(async () => {
 const tar = (...files: readonly (readonly [string, Uint8Array])[]): Buffer =>
   makeTar(files.map(([path, text]) => ({ path, text })));
 
-/** Blobs of an image as they are in a layout or a registry, by digest. */
+/** Blobs of an image as in a layout or a registry, by digest. */
 class Blobs {
   readonly all = new Map<Digest, { readonly data: Buffer; readonly mediaType: string }>();
 
@@ -150,7 +150,7 @@ async function expectNothing(): Promise<void> {
   expect(readdirSync(join(root, "content/sha256"))).toEqual([]);
 }
 
-test("an index with two platforms and an attestation is loaded as one image, held whole, and removed whole", async () => {
+test("an index with two platforms and an attestation is loaded, held and removed as one image", async () => {
   const made = multiPlatform();
   const { blobs, own, other, attestation, index } = made;
   expect(await load(archiveOf(made))).toEqual([
@@ -168,7 +168,7 @@ test("an index with two platforms and an attestation is loaded as one image, hel
   ]);
   expect(images.list().map(({ id }) => id)).toEqual([own.config]);
 
-  // Each platform; this machine's where none is asked for.
+  // Each platform; this machine's when none is requested.
   expect(images.find(name).id).toBe(own.config);
   expect(images.find(name, host).id).toBe(own.config);
   expect(images.find(name, foreign).id).toBe(other.config);
@@ -183,7 +183,7 @@ test("an index with two platforms and an attestation is loaded as one image, hel
   expect(images.lookup(name, absent).id).toBe(own.config);
   expect(() => images.find(name, absent)).toThrow(expect.objectContaining({ code: "not-found" }));
 
-  // All of it is kept, byte for byte, and only it.
+  // All of it is kept, byte for byte, and nothing else.
   await store.collector.collect();
   expect(new Set(store.content.list().map(({ digest }) => digest))).toEqual(new Set(blobs.all.keys()));
   for (const [digest, { data }] of blobs.all) expect(data.equals(store.content.read(digest, 1e6))).toBe(true);
@@ -238,7 +238,7 @@ test("an archive without the other platforms' blobs, and one platform of an arch
   await expectNothing();
 });
 
-test("an attestation whose bytes are not what its manifest says leaves nothing", async () => {
+test("an attestation whose bytes do not match its manifest leaves nothing", async () => {
   const made = multiPlatform();
   const { data, mediaType } = made.blobs.all.get(made.attestation.layer)!;
   made.blobs.all.set(made.attestation.layer, { data: Buffer.concat([data, Buffer.from(" ")]), mediaType });
@@ -246,7 +246,7 @@ test("an attestation whose bytes are not what its manifest says leaves nothing",
   await expectNothing();
 });
 
-test("a container of either platform keeps the image whole", async () => {
+test("a container of either platform keeps the whole image", async () => {
   const made = multiPlatform();
   await load(archiveOf(made));
   users.set(made.other.config, true);
@@ -261,7 +261,7 @@ test("a container of either platform keeps the image whole", async () => {
   await expectNothing();
 });
 
-test("a pull brings one platform of the index: the others are entries that are not present; a loaded one keeps the others", async () => {
+test("a pull brings one platform of the index: the others are entries that are not present; a loaded image keeps the others", async () => {
   const made = multiPlatform();
   for (const { data, mediaType } of made.blobs.all.values())
     if (mediaType === mediaTypes.ociManifest || mediaType === mediaTypes.ociIndex)
@@ -282,7 +282,7 @@ test("a pull brings one platform of the index: the others are entries that are n
   expect(present()).toEqual([false, true, false]);
   expect(() => images.find(pulled, foreign)).toThrow(expect.objectContaining({ code: "not-found" }));
 
-  // As with Docker the name then shows the other one, and the first has no name.
+  // As in Docker, the name then shows the other one, and the first has no name.
   await pull(foreign);
   expect(store.images.named(pulled)?.images).toEqual([made.other.config]);
   expect(new Set(images.list().map(({ id }) => id))).toEqual(new Set([made.own.config, made.other.config]));

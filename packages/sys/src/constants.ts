@@ -1,4 +1,4 @@
-/** Numbers of the kernel's interface, as include/uapi/linux has them. Those that differ between architectures are marked. */
+/** Numbers of the kernel's interface, as in include/uapi/linux. Those that differ between architectures are marked. */
 
 // open(2), openat2(2)
 export const O_RDONLY = 0;
@@ -20,14 +20,14 @@ export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
 export const RESOLVE_IN_ROOT = 0x10;
-/** Fails with EAGAIN where a path cannot be walked from memory alone. */
+/** Fails with EAGAIN when a path cannot be resolved from memory alone. */
 export const RESOLVE_CACHED = 0x20;
 
 // …at(2)
 export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
 export const AT_EMPTY_PATH = 0x1000;
-/** What the kernel knows of it, without asking a server. */
+/** The kernel's present data, without asking a server. */
 export const AT_STATX_DONT_SYNC = 0x4000;
 export const AT_RECURSIVE = 0x8000;
 

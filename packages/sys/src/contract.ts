@@ -1,20 +1,20 @@
 /**
- * The syscalls that TypeScript lacks, typed. One interface, `Sys`; the addon in `native/addon` implements it, a recording
- * fake implements it for unit tests. No policy here: every method is one syscall or one fixed short sequence.
+ * Typed system calls that the runtime does not have. One interface, `Sys`: the addon in `native/addon` implements it, and so does a recording
+ * fake for unit tests. No decisions here: every method is one syscall or one fixed short sequence.
  *
  * Terms
- * - A descriptor is a plain number at this level. `OwnedFd` gives it a lifetime; whoever opens, closes.
- * - Paths are strings of bytes: a `Uint8Array` may be given wherever a path comes from an archive.
- * - Every call is synchronous and short. Nothing here may block on another process (the runtime's thread pool is as
+ * - A descriptor is a plain number at this level. `OwnedFd` gives it a lifetime; whoever opens it must close it.
+ * - Paths are strings of bytes: a `Uint8Array` is allowed wherever a path may come from an archive.
+ * - Every call is synchronous and short. No call may block because of another process (the runtime's thread pool is as
  *   small as the core count); `createNetworkNamespace` starts a thread of its own.
  *
- * Errors: a failing call throws `SysError` with `errno` (number), `errnoName` ("ENOENT"), `syscall` and the path or
- * value in its message. Nothing else is thrown.
+ * Errors: a failing call throws `SysError` with `errno` (number), `errnoName` ("ENOENT"), `syscall` and the path or value in its message. It
+ * throws nothing else.
  */
 
 export type Path = string | Uint8Array;
 
-/** Directory descriptor that means "relative to the working directory". */
+/** Directory descriptor with the meaning "relative to the working directory". */
 export const AT_FDCWD = -100;
 
 export interface Stat {
@@ -34,7 +34,7 @@ export interface Stat {
   readonly mtimeNs: bigint;
   readonly atimeNs: bigint;
   readonly ctimeNs: bigint;
-  /** Unique id of the mount (statx STATX_MNT_ID), 0n where the kernel has none. */
+  /** Unique id of the mount (statx STATX_MNT_ID); 0n when the kernel has none. */
   readonly mountId: bigint;
 }
 
@@ -45,14 +45,14 @@ export interface DirectoryEntry {
   readonly type: number;
 }
 
-/** How an overlay is put together. Paths are host paths. */
+/** The parts of an overlay. Paths are host paths. */
 export interface OverlayMount {
   /** Lower directories, the uppermost first. At most 500 (the kernel's own limit). */
   readonly lower: readonly string[];
   /** Absent for a read-only view. */
   readonly upper?: string;
   readonly work?: string;
-  /** Further options, as `[key, value]` or `[key]` for a flag: `["userxattr"]`, `["volatile"]`, `["metacopy","off"]`. */
+  /** More options, as `[key, value]` or `[key]` for a flag: `["userxattr"]`, `["volatile"]`, `["metacopy","off"]`. */
   readonly options?: readonly (readonly [string] | readonly [string, string])[];
 }
 
@@ -65,7 +65,7 @@ export interface SpawnRequest {
   readonly fds: readonly number[];
   /** New session (setsid). */
   readonly newSession?: boolean;
-  /** Directory of a cgroup of v2 that the child is born in (CLONE_INTO_CGROUP). Not every machine can: the caller tries again without. */
+  /** Directory of the v2 cgroup in which the child starts (CLONE_INTO_CGROUP). Some machines cannot do this: then the caller tries again without it. */
   readonly cgroupFd?: number;
 }
 
@@ -80,24 +80,24 @@ export interface Sys {
   openat2(dirFd: number, path: Path, how: { flags: number; mode?: number; resolve?: number }): number;
   close(fd: number): void;
   dup(fd: number): number;
-  /** Bytes read; 0 at the end; -1 where the call would block. */
+  /** Bytes read; 0 at the end; -1 when the call would block. */
   read(fd: number, buffer: Uint8Array): number;
-  /** Bytes written; -1 where the call would block. */
+  /** Bytes written; -1 when the call would block. */
   write(fd: number, data: Uint8Array): number;
   pread(fd: number, buffer: Uint8Array, offset: bigint): number;
   pwrite(fd: number, data: Uint8Array, offset: bigint): number;
   /**
-   * The next part of a file, from `offset` on, that is no hole; undefined where there is none. All of the rest where the file system does not
-   * know holes. Moves the descriptor's position.
+   * The next part of a file, from `offset` on, that is no hole; undefined when there is none. The whole rest when the file system does not know
+   * holes. Moves the descriptor's position.
    */
   nextData(fd: number, offset: bigint): { readonly start: bigint; readonly end: bigint } | undefined;
   ftruncate(fd: number, size: bigint): void;
   fstat(fd: number): Stat;
   /** `flags`: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH. */
   fstatat(dirFd: number, path: Path, flags: number): Stat;
-  /** Its entries, some hundred at a time: for directories whose size somebody else decides. */
+  /** Its entries, some hundred at a time: for directories whose size another program decides. */
   readDirectoryParts(fd: number): Generator<DirectoryEntry[]>;
-  /** All of it; with `limit` about so many of its first entries. */
+  /** The whole list; with `limit` about this many of its first entries. */
   readDirectory(fd: number, limit?: number): DirectoryEntry[];
   mkdirat(dirFd: number, path: Path, mode: number): void;
   mknodat(dirFd: number, path: Path, mode: number, major: number, minor: number): void;
@@ -108,7 +108,7 @@ export interface Sys {
   renameat2(oldDirFd: number, oldPath: Path, newDirFd: number, newPath: Path, flags: number): void;
   readlinkat(dirFd: number, path: Path): Uint8Array;
   fchmod(fd: number, mode: number): void;
-  /** Of an entry that is not a symlink, without following one. */
+  /** For an entry that is not a symlink; follows none. */
   fchmodat(dirFd: number, path: Path, mode: number): void;
   /** Never follows a symlink. */
   fchownat(dirFd: number, path: Path, uid: number, gid: number): void;
@@ -120,7 +120,7 @@ export interface Sys {
   listxattrat(dirFd: number, path: Path): string[];
   removexattrat(dirFd: number, path: Path, name: string): void;
   statfs(path: Path): { type: bigint; blockSize: bigint; blocks: bigint; freeBlocks: bigint; availableBlocks: bigint };
-  /** Takes an exclusive or shared flock without waiting; false when another holds it. */
+  /** Takes an exclusive or shared flock without waiting; false when another process holds it. */
   tryFlock(fd: number, exclusive: boolean): boolean;
   memfdCreate(name: string, data: Uint8Array, seal: boolean): number;
   umask(mask: number): number;
@@ -131,33 +131,33 @@ export interface Sys {
   socketpair(type: number, nonBlocking: boolean): [number, number];
   setNonBlocking(fd: number, on: boolean): void;
   /**
-   * Connects to the unix socket `name` inside directory `dirFd`: no path length limit applies. A non-blocking stream socket; EAGAIN when the
-   * listener accepts nothing and its queue is full.
+   * Connects to the unix socket `name` inside directory `dirFd`, so there is no limit for the path length. A non-blocking stream socket; EAGAIN
+   * when the listener accepts nothing and its queue is full.
    */
   connectUnix(dirFd: number, name: string): number;
   /** Binds and listens on the unix socket `name` inside `dirFd` with exactly `mode`. */
   listenUnix(dirFd: number, name: string, mode: number, backlog: number): number;
   /**
-   * Bytes sent, on a stream perhaps fewer than given; -1 where the call would block. Never waits. The descriptors go with the first byte, as
-   * copies.
+   * Bytes sent (on a stream perhaps fewer than given); -1 when the call would block. Never waits. Copies of the descriptors are sent with the
+   * first byte.
    */
   sendMessage(socket: number, data: Uint8Array, fds: readonly number[]): number;
   /** One datagram to a unix socket; a path that begins with "@" is an abstract name. Never waits. */
   sendDatagram(path: string, data: Uint8Array): void;
-  /** undefined where it would block; `data` empty and no fds at the end of the stream. */
+  /** undefined when it would block; empty `data` and no fds at the end of the stream. */
   receiveMessage(socket: number, maxBytes: number): ReceivedMessage | undefined;
   peerCredentials(socket: number): { pid: number; uid: number; gid: number };
   /**
-   * Takes a port of the host: a CLOEXEC socket with a filter that drops every packet (SO_ATTACH_FILTER, before bind), bound, and for tcp and
-   * sctp listening. tcp sets SO_REUSEADDR (TIME_WAIT is no conflict); IPv6 sockets are v6-only. Nothing is ever accepted from it.
-   * `address` is a numeric IPv4 or IPv6 address.
+   * Reserves a port of the host: a CLOEXEC socket with a filter that drops every packet (SO_ATTACH_FILTER, before bind), bound, and for tcp and
+   * sctp listening. tcp sets SO_REUSEADDR (TIME_WAIT is no conflict); IPv6 sockets are v6-only. It never accepts a connection. `address` is a
+   * numeric IPv4 or IPv6 address.
    */
   reservePort(protocol: "tcp" | "udp" | "sctp", address: string, port: number): number;
-  /** The same, but for a process that will answer: no filter, and a queue for connections that come before it. */
+  /** The same, but for a process that will answer: without a filter, and with a queue for connections that come before the process. */
   listenPort(protocol: "tcp" | "udp", address: string, port: number): number;
 
-  // Mounts. Detached mounts are plain descriptors: closing the last one unmounts, so a crash leaks nothing.
-  /** Builds the overlay and gives its detached mount (fsopen, fsconfig, fsmount). 125 layers and more work. */
+  // Mounts. Detached mounts are plain descriptors: closing the last one unmounts, so a crash leaves nothing.
+  /** Makes the overlay and returns its detached mount (fsopen, fsconfig, fsmount). 125 layers and more work. */
   openOverlay(mount: OverlayMount): number;
   /** A detached copy of the tree at a path (open_tree OPEN_TREE_CLONE, AT_RECURSIVE when `recursive`). */
   openTree(dirFd: number, path: Path, clone: boolean, recursive: boolean): number;
@@ -166,19 +166,19 @@ export interface Sys {
   umount(target: string, flags: number): void;
 
   // Processes
-  /** posix_spawn by descriptor, with default signal dispositions and an empty signal mask. Gives the pid. */
+  /** posix_spawn by descriptor, with default signal dispositions and an empty signal mask. Returns the pid. */
   spawn(request: SpawnRequest): number;
   pidfdOpen(pid: number): number;
   pidfdSendSignal(pidfd: number, signal: number): void;
   kill(pid: number, signal: number): void;
-  /** Reaps this child alone. undefined while it runs; `{code}` or `{signal}` once. */
+  /** Reaps only this child. undefined while it runs; `{code}` or `{signal}` once. */
   waitpid(pid: number): { code: number; signal: number } | undefined;
   /**
-   * While it is on, processes below this one whose parent ends become children of this one (PR_SET_CHILD_SUBREAPER of prctl(2)), which has to reap them. Only for
-   * programs that wait for all of their children.
+   * While it is on, a descendant whose parent ends becomes a child of this process (PR_SET_CHILD_SUBREAPER of prctl(2)), which must reap it.
+   * Only for programs that wait for all of their children.
    */
   setSubreaper(on: boolean): void;
-  /** Start time of a process in clock ticks since boot (/proc/PID/stat field 22): tells a reused pid from the old one. */
+  /** Start time of a process in clock ticks since boot (/proc/PID/stat field 22): distinguishes a reused pid from the old process. */
   processStartTime(pid: number): bigint | undefined;
   /**
    * Whether every one of these processes runs, each identified by its number and its start time: false where one has ended, is on its way to it, or cannot be looked at. One
@@ -186,26 +186,26 @@ export interface Sys {
    */
   allRun(processes: readonly { readonly pid: number; readonly startTime: string }[]): boolean;
   /**
-   * Unmaps the pages of this program's text and constants (program-segments.ts). They stay in the page cache and are mapped again one by one as they
-   * are touched.
+   * Unmaps the pages of this program's text and constants (program-segments.ts). They stay in the page cache, and each is mapped again when it
+   * is used.
    */
   releaseFilePages(): void;
 
   // Namespaces and networking
-  /** A new network namespace as a descriptor; it lives as long as descriptors or mounts of it. lo is down in it. */
+  /** A new network namespace as a descriptor; it exists as long as descriptors or mounts of it. lo is down in it. */
   createNetworkNamespace(): number;
-  /** Runs `action` with this thread inside the network namespace, synchronously, and comes back whatever happens. */
+  /** Runs `action` with this thread inside the network namespace, synchronously, and always returns to the own namespace. */
   withNetworkNamespace<T>(namespaceFd: number, action: () => T): T;
   /**
-   * A netlink socket (NETLINK_ROUTE, NETLINK_NETFILTER …) opened inside the namespace, or here when absent. It has NETLINK_EXT_ACK and
-   * NETLINK_CAP_ACK set, so that an error answer carries the kernel's own words and not the whole request.
+   * A netlink socket (NETLINK_ROUTE, NETLINK_NETFILTER …) opened inside the namespace, or here when absent. NETLINK_EXT_ACK and NETLINK_CAP_ACK
+   * are set, so that an error answer has the kernel's own words and not the whole request.
    */
   openNetlink(protocol: number, namespaceFd?: number): number;
   /**
-   * Sends one buffer of one or more netlink messages and receives until every message with NLM_F_ACK or NLM_F_DUMP is
-   * answered. Gives all answers in order, whole messages with headers. Error answers are in there too: the caller reads them.
-   * `expectedAnswers` is the number of final answers awaited: NLMSG_ERROR (acks too) and NLMSG_DONE each count one. An nf_tables batch
-   * that the kernel refuses as a whole answers with one error to its first message: that ends the wait as well.
+   * Sends one buffer of one or more netlink messages, and receives until every message with NLM_F_ACK or NLM_F_DUMP is answered. Returns all
+   * answers in order, whole messages with headers. Error answers are among them: the caller reads them.
+   * `expectedAnswers` is the number of final answers to wait for: each NLMSG_ERROR (also acks) and each NLMSG_DONE counts as one. When the
+   * kernel rejects an nf_tables batch as a whole, it answers with one error to the first message: that also ends the wait.
    */
   netlinkTransact(socket: number, request: Uint8Array, expectedAnswers: number): Uint8Array[];
 

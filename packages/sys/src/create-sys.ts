@@ -6,7 +6,7 @@ import { deviceCalls, networkCalls, watchCalls } from "./calls/networks.ts";
 import { mountCalls, processCalls } from "./calls/processes.ts";
 import { socketCalls } from "./calls/sockets.ts";
 
-/** The real syscalls. One for each thread: an object may not be shared with a Worker, which makes its own. */
+/** The real syscalls. One object for each thread: a Worker must make its own. */
 export function createSys(): Sys {
   const context = createCallContext(loadNative());
   return Object.freeze({

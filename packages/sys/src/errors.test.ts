@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { errnoName, errnoNumber, errnoText, isSysError, SysError } from "./errors.ts";
 
-test("numbers, names and texts belong together", () => {
+test("numbers, names and texts agree", () => {
   expect([errnoName(2), errnoNumber("ENOENT"), errnoText(2)]).toEqual(["ENOENT", 2, "No such file or directory"]);
   expect([errnoName(95), errnoName(110), errnoName(133)]).toEqual(["EOPNOTSUPP", "ETIMEDOUT", "EHWPOISON"]);
   expect([errnoName(9999), errnoText(9999)]).toEqual(["errno 9999", "Unknown error 9999"]);
@@ -13,7 +13,7 @@ test("a message names the call, the subject and the reason", () => {
   expect(new SysError("umask", 22).message).toBe("umask: Invalid argument (EINVAL)");
 });
 
-test("isSysError tells names apart", () => {
+test("isSysError distinguishes names", () => {
   const error = new SysError("open", 13);
   expect([isSysError(error), isSysError(error, "ENOENT", "EACCES"), isSysError(error, "ENOENT")]).toEqual([
     true,

@@ -1,4 +1,4 @@
-/** Errors of syscalls: numbers, names and texts as Linux on x86-64 and arm64 has them (errno(3), asm-generic/errno.h). */
+/** Errors of syscalls: numbers, names and texts of Linux on x86-64 and arm64 (errno(3), asm-generic/errno.h). */
 
 const table: readonly (readonly [number, string, string])[] = [
   [1, "EPERM", "Operation not permitted"],
@@ -137,19 +137,19 @@ const table: readonly (readonly [number, string, string])[] = [
 const byNumber: ReadonlyMap<number, readonly [number, string, string]> = new Map(table.map((row) => [row[0], row]));
 const byName: ReadonlyMap<string, number> = new Map(table.map(([number, name]) => [name, number]));
 
-/** `ENOENT` of 2. Numbers that Linux does not use are given as `errno 999`. */
+/** `ENOENT` for 2. A number that Linux does not use gives `errno 999`. */
 export function errnoName(errno: number): string {
   return byNumber.get(errno)?.[1] ?? `errno ${errno}`;
 }
 
-/** 2 of `ENOENT`. Throws on a name that Linux does not have: only literals are passed here. */
+/** 2 for `ENOENT`. Throws for a name that Linux does not have: callers pass only literals. */
 export function errnoNumber(name: string): number {
   const number = byName.get(name);
   if (number === undefined) throw new RangeError(`no such errno: ${name}`);
   return number;
 }
 
-/** `No such file or directory` of 2, as strerror(3) in the C locale. */
+/** `No such file or directory` for 2, as strerror(3) in the C locale. */
 export function errnoText(errno: number): string {
   return byNumber.get(errno)?.[2] ?? `Unknown error ${errno}`;
 }
@@ -161,7 +161,7 @@ export class SysError extends Error {
   readonly errnoName: string;
   readonly syscall: string;
 
-  /** @param subject The path or value that the call was about; empty when there is none. */
+  /** @param subject The path or value of the call; empty when there is none. */
   constructor(syscall: string, errno: number, subject = "") {
     const about = subject === "" ? syscall : `${syscall} ${subject}`;
     super(`${about}: ${errnoText(errno)} (${errnoName(errno)})`);

@@ -1,4 +1,4 @@
-/** The program of the built-in image, as bytes. Only what uses it loads this file. */
+/** The program of the built-in image, as bytes. Only code that uses it loads this file. */
 import helloPath from "../../../build/fathom-hello" with { type: "file" };
 import { readFileSync } from "node:fs";
 

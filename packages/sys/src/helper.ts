@@ -1,4 +1,4 @@
-/** The C programs as descriptors that can be executed. Only what starts containers loads this file. */
+/** The C programs as descriptors that can be executed. Only code that starts containers loads this file. */
 import forwardPath from "../../../build/fathom-forward" with { type: "file" };
 import initPath from "../../../build/fathom-init" with { type: "file" };
 import { readFileSync } from "node:fs";
@@ -8,15 +8,15 @@ let helperFd: number | undefined;
 let forwarderFd: number | undefined;
 
 /**
- * Descriptor of a sealed memory file that holds fathom-init, made once and kept for the life of the process. Sealed, because a
- * container that gets hold of its own launcher must not be able to write to it (CVE-2019-5736).
+ * Descriptor of a sealed memory file with fathom-init, made once and kept as long as the process runs. It is sealed because a container that
+ * can open its own launcher must not be able to write to it (CVE-2019-5736).
  */
 export function helperExecutable(sys: Pick<Sys, "memfdCreate">): number {
   helperFd ??= sys.memfdCreate("fathom-init", readFileSync(initPath), true);
   return helperFd;
 }
 
-/** The same of fathom-forward. */
+/** The same for fathom-forward. */
 export function forwarderExecutable(sys: Pick<Sys, "memfdCreate">): number {
   forwarderFd ??= sys.memfdCreate("fathom-forward", readFileSync(forwardPath), true);
   return forwarderFd;

@@ -1,7 +1,7 @@
-/** What this kernel does, found out by doing it: fathom-init tries (native/init/probe.c) in a process of its own. What it means is the runtime's to say. */
+/** The features of this kernel: fathom-init tries them (native/init/probe.c) in a process of its own. The runtime decides what the results mean. */
 import { EngineError, messageOf } from "@fathom/base";
 
-/** All of it takes a few milliseconds. */
+/** All tries together take a few milliseconds. */
 const deadlineMs = 30_000;
 
 export interface ProbeOptions {
@@ -11,7 +11,7 @@ export interface ProbeOptions {
 
 /**
  * Names of tries, each with the errno of the call that failed, 0 when it worked.
- * @throws unavailable when fathom-init cannot be run here at all
+ * @throws unavailable when fathom-init cannot run here at all
  */
 export async function probeKernel({ executable }: ProbeOptions): Promise<ReadonlyMap<string, number>> {
   const cannot = (why: string, cause?: unknown): EngineError =>

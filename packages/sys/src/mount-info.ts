@@ -1,4 +1,4 @@
-/** What is mounted where, as /proc says it: proc_pid_mountinfo(5). */
+/** Mounts and their places, from /proc: proc_pid_mountinfo(5). */
 import { readFileSync } from "node:fs";
 
 export interface MountInfo {
@@ -10,11 +10,11 @@ export interface MountInfo {
   readonly optional: readonly string[];
   /** "ext4" */
   readonly type: string;
-  /** Of the super block. */
+  /** Options of the super block. */
   readonly options: readonly string[];
 }
 
-/** Later ones lie over earlier ones. Lines that are none are left out. */
+/** Later ones cover earlier ones. Invalid lines are left out. */
 export function parseMountInfo(text: string): MountInfo[] {
   return text.split("\n").flatMap((line) => {
     const fields = line.split(" ");
@@ -45,7 +45,7 @@ export function readMountInfo(): MountInfo[] {
   return parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));
 }
 
-/** File systems whose calls wait for nothing but this machine's own disks. */
+/** File systems whose calls wait only for this machine's own disks. */
 const localTypes = new Set(
   (
     "ext2 ext3 ext4 xfs btrfs f2fs bcachefs zfs vfat exfat iso9660 udf squashfs erofs tmpfs ramfs rootfs overlay proc sysfs devtmpfs " +
@@ -57,9 +57,9 @@ export function isLocalType(type: string): boolean {
   return localTypes.has(type);
 }
 
-/** Whether a call on this mount, one of those that a process sees, waits for nothing but this machine's own disks. Never waits itself. */
+/** Whether a call on this mount (one of those that a process sees) waits only for this machine's own disks. Never waits itself. */
 export function isLocalMount(pid: number, mountId: bigint): boolean {
-  // Of many mounts one is wanted, at each look-up of a path: only its line is taken apart.
+  // Each look-up of a path needs one of many mounts: only its line is parsed.
   const lines = `\n${readFileSync(`/proc/${pid}/mountinfo`, "utf8")}`;
   const at = lines.indexOf(`\n${mountId} `);
   if (at < 0) return false;

@@ -12,7 +12,7 @@ test("the addon exports exactly what native.ts declares", () => {
   expect(Object.keys(loadNative()).toSorted()).toEqual(declared.toSorted());
 });
 
-test("missing and senseless arguments give EINVAL, never a crash", () => {
+test("missing and wrong arguments give EINVAL, never a crash", () => {
   for (const [name, method] of Object.entries(loadNative())) {
     if (withoutArguments.has(name)) continue;
     const call = (...args: unknown[]): unknown => Reflect.apply(method, undefined, args);
@@ -27,7 +27,7 @@ test("every thread has its own object over one addon", () => {
   expect(loadNative()).toBe(loadNative());
 });
 
-test("an older C library is named with the way out; other failures stay as they are", () => {
+test("the error for an older C library says what to do; other failures stay unchanged", () => {
   const said = "/lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by /proc/self/fd/5)";
   expect(libraryTooOld(new Error(said))?.message).toBe(
     "this program needs glibc 2.34 or newer, and this machine's is older: build it on this machine, or use a newer distribution",

@@ -1,9 +1,9 @@
 /**
- * Loads the addon. In development it lies in build/; the compiled executable carries it inside.
+ * Loads the addon. In development it is in build/; the compiled executable contains it.
  *
- * A library can be loaded from a file only. Writing it into the temp folder would let another user swap it between write and load, so
- * the embedded copy goes into an anonymous memory file that has no name in any directory. The one call that makes such a file is taken
- * from the C library by bun:ffi, because the addon that has it is what is being loaded.
+ * A library can only be loaded from a file. In the temp folder, another user could replace it between the write and the load. So the embedded
+ * copy goes into an anonymous memory file that has no name in any directory. bun:ffi takes the call that makes such a file from the C library,
+ * because the addon with this call is what is being loaded.
  */
 import addonPath from "../../../build/fathom_sys.so" with { type: "file" };
 import { dlopen as openLibrary, FFIType } from "bun:ffi";
@@ -12,7 +12,7 @@ import { closeSync, readFileSync, writeSync } from "node:fs";
 type Path = string | Uint8Array;
 type Bytes = Uint8Array | Int32Array | BigInt64Array | Float64Array;
 
-/** The addon's functions. Each gives the result of its syscall, or minus errno. Sources: native/addon. */
+/** The addon's functions. Each returns the result of its syscall, or minus errno. Sources: native/addon. */
 export interface NativeAddon {
   open(path: Path, flags: number, mode: number): number;
   openat2(dirFd: number, path: Path, flags: number, mode: number, resolve: number): number;
@@ -96,10 +96,10 @@ export interface NativeAddon {
 
 const MFD_CLOEXEC = 1;
 
-/** Where files embedded in the executable appear. They can be read, but neither mapped nor executed. */
+/** Where files in the executable appear. They can be read, but neither mapped nor executed. */
 export const embeddedPrefix = "/$bunfs/";
 
-/** The library in a memory file. The caller closes the descriptor once it is loaded. */
+/** The library in a memory file. The caller closes the descriptor when it is loaded. */
 function copyToMemory(path: string): number {
   const libc = openLibrary("libc.so.6", {
     memfd_create: { args: [FFIType.cstring, FFIType.u32], returns: FFIType.i32 },
@@ -112,7 +112,7 @@ function copyToMemory(path: string): number {
   return fd;
 }
 
-/** The words for a C library older than the one that the program was built with: "…: version `GLIBC_2.34' not found (required by …)". */
+/** The words for a C library that is older than the build's: "…: version `GLIBC_2.34' not found (required by …)". */
 export function libraryTooOld(error: unknown): Error | undefined {
   const version = /`GLIBC_([\d.]+)' not found/.exec(error instanceof Error ? error.message : "")?.[1];
   if (version === undefined) return undefined;
@@ -137,7 +137,7 @@ export function loadNative(): NativeAddon {
   } else {
     process.dlopen(module, addonPath);
   }
-  // The addon is built from this tree together with this file: the conformance test holds both to the same list.
+  // The addon is built from the same tree as this file: the conformance test compares both lists.
   loaded = module.exports as NativeAddon;
   return loaded;
 }

@@ -1,6 +1,6 @@
 import type { Sys } from "./contract.ts";
 
-/** A descriptor with a lifetime: closed once, by `using`, by `close`, or handed on by `release`. */
+/** A descriptor with a lifetime: closed once, with `using` or `close`, or passed on with `release`. */
 export class OwnedFd implements Disposable {
   readonly #sys: Pick<Sys, "close">;
   #fd: number;
@@ -10,13 +10,13 @@ export class OwnedFd implements Disposable {
     this.#fd = fd;
   }
 
-  /** The number. Throws once closed or released: a stale number may already name another file. */
+  /** The number. Throws after close or release, because an old number may already belong to another file. */
   get fd(): number {
     if (this.#fd < 0) throw new Error("descriptor used after close");
     return this.#fd;
   }
 
-  /** Gives the number away: the caller closes it from here on. */
+  /** Passes the number on: the caller closes it from here on. */
   release(): number {
     const fd = this.fd;
     this.#fd = -1;

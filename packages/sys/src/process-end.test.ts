@@ -10,7 +10,7 @@ const sys = createSys();
 const never = new AbortController().signal;
 const fds = (): number => readdirSync("/proc/self/fd").length;
 
-/** Nothing but the test knows of it or holds a descriptor of it. */
+/** Only the test knows about it or holds a descriptor of it. */
 function spawn(...argv: string[]): number {
   using program = new OwnedFd(sys, sys.open(`/bin/${argv[0]}`, O_RDONLY | O_CLOEXEC));
   return sys.spawn({ executableFd: program.fd, argv, env: [], fds: [-1, -1, -1], newSession: false });
@@ -26,7 +26,7 @@ test("resolves at the end of a process and not before, and closes the descriptor
   const before = fds();
   let ended = false;
   const end = processEnd(sys, sys.pidfdOpen(child), never).then(() => (ended = true));
-  // Many turns of the loop, in which it has every chance to settle.
+  // Many turns of the loop, in which it could settle.
   for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
   expect([ended, fds()]).toEqual([false, before + 1]);
   sys.kill(child, 9);
@@ -35,7 +35,7 @@ test("resolves at the end of a process and not before, and closes the descriptor
   await reap(child);
 });
 
-test("of a process that has ended already", async () => {
+test("for a process that has ended already", async () => {
   const child = spawn("true");
   const pidfd = sys.pidfdOpen(child);
   await until("it is a zombie", () => existsSync(`/proc/${child}`) && !existsSync(`/proc/${child}/exe`));
@@ -43,7 +43,7 @@ test("of a process that has ended already", async () => {
   sys.waitpid(child);
 });
 
-test("aborted, it lets go", async () => {
+test("after an abort it releases its descriptor", async () => {
   const child = spawn("sleep", "1000");
   const before = fds();
   const abort = new AbortController();

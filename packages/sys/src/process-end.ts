@@ -1,10 +1,10 @@
-/** The end of a process that is nobody's child here, or is not reaped yet: as an event of the loop, without looking again and again. */
+/** The end of a process that is no child here, or is not reaped yet, as an event of the loop and without polling. */
 import { connect } from "node:net";
 import type { Sys } from "./contract.ts";
 
 /**
- * Resolves when the process has ended (it may be a zombie). The event loop waits until the pidfd can be read, which it can from then on; the read itself is
- * refused, since a pidfd is no socket, and that refusal is the event.
+ * Resolves when the process has ended (it may be a zombie). The event loop waits until the pidfd is readable, which happens at the end. The
+ * read itself fails, because a pidfd is no socket, and that failure is the event.
  * @param pidfd Closed when this settles.
  * @throws the signal's reason
  */

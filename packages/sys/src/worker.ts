@@ -1,7 +1,7 @@
 import { embeddedPrefix } from "./native.ts";
 
 /**
- * What to pass to `new Worker` for an entry point of apps/fathom/workers.txt, given as its path from the top of the tree. In the compiled
+ * The argument of `new Worker` for an entry point of apps/fathom/workers.txt, whose path is relative to the top of the tree. In the compiled
  * executable all modules of the program share one address, so a URL relative to `import.meta.url` would not find the worker.
  */
 export function workerSource(pathInTree: string): string {

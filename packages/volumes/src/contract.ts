@@ -1,26 +1,28 @@
 /**
- * Volumes: names for data that outlives containers. `Volumes` has the names, the rows and who uses what; where the data is, is the business of a `VolumeDriver`.
+ * Volumes: names for data that lives longer than containers. `Volumes` has the names, the rows and the users; a `VolumeDriver` decides where
+ * the data is.
  *
  * Life of a volume
  *   create → (mount → unmount)* → remove
- * - `Volumes.ensure` makes a volume where there is none. The driver makes the place, the row follows, then the volume is there.
- * - `acquire` and `release` are balanced, one pair for each run of a container. The driver sees `mount` at each `acquire`, and `unmount` when the last holder has released it.
- * - `remove` is refused while a container has the volume among its mounts, whether it runs or not.
+ * - `Volumes.ensure` makes a volume if there is none. The driver makes the place, then the row is written, then the volume exists.
+ * - `acquire` and `release` come in pairs, one pair for each run of a container. The driver gets `mount` at each `acquire`, and `unmount` when
+ *   the last holder has released it.
+ * - `remove` is rejected while a container has the volume among its mounts, whether it runs or not.
  *
- * Order: for one volume, create, mount, unmount and remove come one after another. Different volumes never wait for each other, and whoever asks for a volume that exists
- * waits for nothing.
+ * Order: for one volume, create, mount, unmount and remove happen one after another. Different volumes never wait for each other. A caller that
+ * asks for an existing volume waits for nothing.
  *
- * Errors: EngineError. `not-found` for an unknown volume or driver, `conflict` for one that is in use or still mounted, `invalid-argument` for names and options,
- * `timeout` when a server does not answer, `resource-exhausted` when the disk is full.
+ * Errors: EngineError. `not-found` for an unknown volume or driver, `conflict` for one that is in use or still mounted, `invalid-argument` for
+ * names and options, `timeout` when a server does not answer, `resource-exhausted` when the disk is full.
  *
- * Abort: no call takes a signal. A driver ends each call by itself within a limit of its own, with `timeout`. What was asked may still happen afterwards (the server
- * of a mount comes back), so `unmount` and `remove` look for what is mounted, and not only for what they know of.
+ * Abort: no call has a signal. A driver ends each call by itself within a limit of its own, with `timeout`. The requested work may still happen
+ * afterwards (the server of a mount answers again). So `unmount` and `remove` check what is really mounted, and not only what they remember.
  */
 
-/** Docker's mark of a volume that nobody named, as a label: it is in the rows, beside the data and in Docker's own folders. */
+/** Docker's label for a volume that nobody named. It is in the rows, in the file beside the data and in Docker's own folders. */
 export const anonymousLabel = "com.docker.volume.anonymous";
 
-/** A volume as it is kept: in the database, and beside its data where the driver does so. */
+/** A volume as it is stored: in the database, and by some drivers also beside its data. */
 export interface VolumeRecord {
   readonly name: string;
   /** Name of its driver. */
@@ -28,69 +30,74 @@ export interface VolumeRecord {
   /** RFC 3339 with nanoseconds. */
   readonly createdAt: string;
   readonly labels: Readonly<Record<string, string>> | null;
-  /** The driver's own; null for none. */
+  /** The driver's own options; null for none. */
   readonly options: Readonly<Record<string, string>> | null;
 }
 
-// What a driver gives
+// What a driver provides
 
 /** The rows, for a driver's `recover`. Synchronous. */
 export interface VolumeRecords {
-  /** Of any driver. */
+  /** Rows of any driver. */
   get(name: string): VolumeRecord | undefined;
-  /** Those of the driver that asks. */
+  /** Rows of the calling driver. */
   list(): readonly VolumeRecord[];
   /** @throws when the database cannot be written */
   put(record: VolumeRecord): void;
   delete(name: string): void;
 }
 
-/** A volume that is gone: what it had may take long to free. */
+/** A removed volume whose data may take long to free. */
 export interface RemovedVolume {
-  /** Frees what it had. A crash before its end loses nothing: `recover` frees the rest. */
+  /** Frees its data. A crash before the end does no harm: `recover` frees the rest. */
   free(): Promise<void>;
 }
 
 /**
- * Where the data of volumes is. The calls are those of Docker's volume plugins (Create, Remove, Mount, Unmount, Path, Get), so that such a plugin can be one.
+ * Stores the data of volumes. The calls are those of Docker's volume plugins (Create, Remove, Mount, Unmount, Path, Get), so that such a plugin
+ * can be a driver.
  *
- * The caller promises that create, mount, unmount and remove of one volume come one after another.
+ * The caller promises that create, mount, unmount and remove of one volume happen one after another.
  */
 export interface VolumeDriver {
   /** "local". */
   readonly name: string;
   /** `global`: the same volume on all machines. */
   readonly scope: "local" | "global";
-  /** Whether a volume can have this name and these options. @throws invalid-argument that names the option or the character */
+  /** Whether a volume can have this name and these options. @throws invalid-argument; the message names the option or the character */
   check(name: string, options: Readonly<Record<string, string>>): void;
   /**
-   * At the daemon's start, once, before any other call: makes rows and data agree after a crash, or with a database of another time. It asks no server and waits for
-   * nothing. A failure at one volume is logged and leaves that volume alone. @throws when the rows cannot be read or changed
+   * Called once at the daemon's start, before any other call: makes rows and data agree after a crash, or with an older or newer database. It
+   * asks no server and waits for nothing. A failure at one volume is logged and leaves that volume unchanged. @throws when the rows cannot be
+   * read or changed
    */
   recover(records: VolumeRecords): void;
   /**
-   * Makes the place of the data. Data that is there already (of an older database) becomes the volume's.
-   * @param record Called once, when nothing more can fail but for a reason that the next `recover` mends. It writes the row.
-   * @throws what `record` throws, or what the place could not be made for; nothing new is left then
+   * Makes the place of the data. Existing data (of an older database) becomes the volume's.
+   * @param record Called once, when only failures are possible that the next `recover` repairs. It writes the row.
+   * @throws the error of `record`, or the reason why the place could not be made; then nothing new is left
    */
   create(volume: VolumeRecord, record: () => void): Promise<void>;
-  /** Host directory of the data, of a volume that does not exist too. */
+  /** Host directory of the data, also of a volume that does not exist. */
   path(name: string): string;
-  /** Makes the data usable at `path`. Called for each holder: a volume that is mounted already stays so. @throws invalid-argument, timeout; then it is not mounted */
+  /**
+   * Makes the data usable at `path`. Called for each holder: a volume that is mounted already stays mounted. @throws invalid-argument, timeout;
+   * then it is not mounted
+   */
   mount(volume: VolumeRecord): Promise<void>;
-  /** No holder is left. A volume that is not mounted is no error. */
+  /** No holder is left. If the volume is not mounted, that is no error. */
   unmount(volume: VolumeRecord): Promise<void>;
-  /** Bytes on this machine's disk; 0 for what is elsewhere. */
+  /** Bytes on this machine's disk; 0 for data elsewhere. */
   usage(volume: VolumeRecord): Promise<number>;
   /**
-   * Takes the volume away, with its data.
+   * Removes the volume with its data.
    * @param forget Called once, when the data is out of the way. It deletes the row.
-   * @throws what `forget` throws, or conflict when it is still mounted; the volume is as before then
+   * @throws the error of `forget`, or conflict when it is still mounted; then the volume has not changed
    */
   remove(volume: VolumeRecord, forget: () => void): Promise<RemovedVolume>;
 }
 
-// What volumes give to others
+// What volumes provide to others
 
 export interface VolumeSettings {
   /** "" makes a new name (64 hex digits). */
@@ -98,7 +105,7 @@ export interface VolumeSettings {
   /** "" is the default driver. */
   readonly driver: string;
   readonly options: Readonly<Record<string, string>>;
-  /** `anonymousLabel` among them marks a volume that nobody named. */
+  /** With `anonymousLabel` among them, nobody named the volume. */
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -110,10 +117,10 @@ export interface VolumeHandle {
   readonly anonymous: boolean;
 }
 
-/** What containers need of volumes. */
+/** What containers need from volumes. */
 export interface VolumeLookup {
   /**
-   * Gives the volume, making it first where it is missing (the change `created` then).
+   * Returns the volume, and makes it if it does not exist (then `created` is published).
    * @throws invalid-argument 'create bad/name: "bad/name" includes invalid characters for a local volume name, …'
    */
   ensure(settings: VolumeSettings): Promise<VolumeHandle>;
@@ -122,17 +129,17 @@ export interface VolumeLookup {
   placeOf(name: string): string;
   volumeNames(): readonly string[];
   /**
-   * Makes the volume usable (one with options is mounted). Balanced by `release`, also when it fails.
-   * @throws timeout when the server of what is to be mounted does not answer
+   * Makes the volume usable (one with options is mounted). Each call needs one `release`, also when it fails.
+   * @throws timeout when the server of the mount does not answer
    */
   acquire(name: string, containerId: string): Promise<void>;
-  /** Its last user gone, it is unmounted. Never rejects. */
+  /** When its last user has gone, it is unmounted. Never rejects. */
   release(name: string, containerId: string): Promise<void>;
-  /** Removes it when no container but this one uses it; true when it is gone. Used for `rm -v` and `--rm`. */
+  /** Removes it when no container except this one uses it; true when it was removed. Used for `rm -v` and `--rm`. */
   removeIfUnused(name: string, containerId: string): Promise<boolean>;
 }
 
-/** A volume as views show it. */
+/** A volume as clients see it. */
 export interface VolumeInfo extends VolumeRecord {
   readonly mountpoint: string;
   readonly scope: VolumeDriver["scope"];
@@ -150,19 +157,19 @@ export interface Volumes extends VolumeLookup {
   list(): readonly VolumeInfo[];
   /** @throws not-found, conflict "remove x: volume is in use - [ids]" */
   remove(name: string): Promise<void>;
-  /** Removes those that no container has and that `wanted` says yes to. One that cannot be removed is logged and stays. */
+  /** Removes the volumes that no container has and for which `wanted` returns true. One that cannot be removed is logged and stays. */
   prune(wanted: (volume: VolumeInfo) => boolean): Promise<PrunedVolumes>;
   /** Bytes on this machine's disk. @throws timeout */
   usage(name: string): Promise<number>;
 }
 
-// What volumes are given
+// What volumes need from others
 
 /** Which containers have which volumes among their mounts. */
 export interface VolumeUses {
   /** Ids of the containers that have this volume among their mounts. */
   ofVolume(name: string): readonly string[];
-  /** Names of all volumes that containers have, with how many have each: for lists, which would ask thousands of times. */
+  /** Names of all volumes that containers have, and how many containers have each: for lists, which would ask thousands of times. */
   volumesInUse(): ReadonlyMap<string, number>;
 }
 

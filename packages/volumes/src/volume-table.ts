@@ -1,4 +1,4 @@
-/** The rows of volumes: the map in memory is the read path, every change is one transaction. */
+/** The rows of volumes: reads come from the map in memory, and every change is one transaction. */
 import { EngineError } from "@fathom/base";
 import type { Database } from "@fathom/store";
 import type { VolumeRecord } from "./contract.ts";
@@ -11,7 +11,7 @@ export class VolumeTable {
   readonly #rows = new Map<string, VolumeRecord>();
   readonly #defaultDriver: string;
 
-  /** @param defaultDriver Of rows that name none. @throws data-loss that names the row */
+  /** @param defaultDriver The driver of rows that name none. @throws data-loss; the message names the row */
   constructor(database: TableDatabase, defaultDriver: string) {
     this.#database = database;
     this.#defaultDriver = defaultDriver;
@@ -45,7 +45,7 @@ export class VolumeTable {
     return this.#rows.get(name);
   }
 
-  /** Live: a row that is deleted meanwhile is not met any more. */
+  /** Live: a row that is deleted meanwhile is not visited any more. */
   values(): IterableIterator<VolumeRecord> {
     return this.#rows.values();
   }
@@ -59,7 +59,7 @@ export class VolumeTable {
     this.#database.run(
       "INSERT INTO volumes (name, data) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET data = excluded.data",
       name,
-      // Rows of the default driver name none, as those of earlier versions.
+      // Rows of the default driver name none, as in earlier versions.
       JSON.stringify({ name, createdAt, labels, options, ...(driver === this.#defaultDriver ? {} : { driver }) }),
     );
     this.#rows.set(name, row);

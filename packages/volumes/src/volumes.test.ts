@@ -1,4 +1,4 @@
-/** The volumes over drivers in memory, each call of which fails and hangs. Over the local driver: local/local-volumes.test.ts. */
+/** The volumes with drivers in memory; each call of a driver fails and hangs. With the local driver: local/local-volumes.test.ts. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { createLogger, systemClock } from "@fathom/base";
 import { Faults } from "@fathom/base/testing";
@@ -50,12 +50,12 @@ const settings = (name: string, more: Partial<VolumeSettings> = {}): VolumeSetti
 const mounted = { options: { type: "tmpfs", device: "tmpfs" } };
 const isMounted = (name: string): boolean => memory.volumes.get(name)?.mounted === true;
 
-test("a volume is made once, however many ask for it, and has its driver's path", async () => {
+test("a volume is made once, for any number of requests, and has its driver's path", async () => {
   const hang = faults.hangNext("driver.create");
   const both = [volumes.ensure(settings("data")), volumes.ensure(settings("data"))];
   await hang.reached;
   expect(volumes.get("data")).toBeUndefined();
-  // Another one does not wait.
+  // Another volume does not wait.
   await volumes.ensure(settings("other"));
   hang.goOn();
   expect((await Promise.all(both)).map(({ mountpoint }) => mountpoint)).toEqual(["/memory/data", "/memory/data"]);
@@ -109,7 +109,7 @@ test("the last holder's release unmounts, and never rejects", async () => {
   await expect(volumes.acquire("nosuch", "c1")).rejects.toThrow("get nosuch: no such volume");
 });
 
-test("a mount that fails is balanced by a release, one that hangs holds nobody but its volume's holders", async () => {
+test("a failed mount needs a release too; one that hangs blocks only its volume's holders", async () => {
   await volumes.ensure(settings("data", mounted));
   await volumes.ensure(settings("other", mounted));
   faults.failNext("driver.mount", new Error("no server"));
@@ -183,7 +183,7 @@ test("a removal that fails leaves the volume; its own container does not count",
   expect(changes).toEqual(["created data memory", "removed data memory"]);
 });
 
-test("who asks for a volume that is going waits and gets a new one; nobody waits for its bytes", async () => {
+test("a request for a volume that is being removed waits and gets a new one; nobody waits for its bytes", async () => {
   await volumes.ensure(settings("data"));
   const going = faults.hangNext("driver.remove");
   const freeing = faults.hangNext("removed.free");
@@ -199,13 +199,13 @@ test("who asks for a volume that is going waits and gets a new one; nobody waits
   expect(open().volumeNames()).toEqual(["data"]);
 });
 
-test("of two removals one removes it", async () => {
+test("when two removals run, one removes it", async () => {
   await volumes.ensure(settings("data"));
   const removals = await Promise.allSettled([volumes.remove("data"), volumes.remove("data")]);
   expect(removals.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
 });
 
-test("a prune goes on after what cannot be measured or removed, and counts what it removed", async () => {
+test("a prune continues after a volume that cannot be measured or removed, and counts what it removed", async () => {
   for (const name of ["a1", "b1", "c1", "d1", "used"]) {
     await volumes.ensure(settings(name));
     memory.volumes.get(name)!.bytes = 10;
@@ -218,12 +218,12 @@ test("a prune goes on after what cannot be measured or removed, and counts what 
   expect(logged).toHaveLength(2);
 });
 
-test("a row with a member of another type is named", () => {
+test("the error for a row with a member of another type names the row", () => {
   database.run("INSERT INTO volumes VALUES ('one', ?)", '{"name":"one","createdAt":"2026","labels":{"a":1}}');
   expect(open).toThrow("the row of volume one cannot be read");
 });
 
-test("a start whose recovery fails does not go on", () => {
+test("a start whose recovery fails does not continue", () => {
   faults.failNext("driver.recover", new Error("no directory"));
   expect(open).toThrow("no directory");
 });

@@ -1,4 +1,4 @@
-/** The volumes of all drivers: names, rows, holders, and the order in which things happen to one volume. */
+/** The volumes of all drivers: names, rows, holders, and the order of actions on one volume. */
 import {
   EngineError,
   formatRfc3339Nano,
@@ -26,9 +26,9 @@ import {
 import { VolumeTable } from "./volume-table.ts";
 
 export interface VolumesOptions {
-  /** Their `recover` is called here. */
+  /** This function calls their `recover`. */
   readonly drivers: readonly VolumeDriver[];
-  /** Name of the driver of volumes that are asked for without one. */
+  /** Name of the driver for requests without one. */
   readonly defaultDriver: string;
   readonly database: Database;
   readonly uses: VolumeUses;
@@ -37,7 +37,7 @@ export interface VolumesOptions {
   readonly logger: Logger;
 }
 
-/** Opens the volumes over their stored state: what a crash left of them is finished or gone. @throws data-loss that names a row */
+/** Opens the volumes with their stored state: what a crash left of them is finished or removed. @throws data-loss; the message names a row */
 export function createVolumes(options: VolumesOptions): Volumes {
   return new ManagedVolumes(options);
 }
@@ -48,9 +48,9 @@ class ManagedVolumes implements Volumes {
   readonly #table: VolumeTable;
   /** Containers that run with a volume. */
   readonly #holders = new Map<string, Set<string>>();
-  /** Volumes that a driver takes away at this moment: their row is still there, and will not be. */
+  /** Volumes that a driver is removing now: their row still exists, but will be deleted. */
   readonly #leaving = new Set<string>();
-  /** What happens to one volume happens one after another. */
+  /** Actions on one volume happen one after another. */
   readonly #mutex = new KeyedMutex();
 
   constructor(options: VolumesOptions) {
@@ -103,7 +103,7 @@ class ManagedVolumes implements Volumes {
   async ensure(settings: VolumeSettings): Promise<VolumeHandle> {
     const name = settings.name === "" ? randomId() : settings.name;
     const known = this.#table.get(name);
-    // What exists is not waited for: it may be mounted at this moment, from a server that is away.
+    // A request for an existing volume does not wait: it may be in the middle of a mount from a server that does not answer.
     if (known !== undefined && !this.#leaving.has(name)) return this.#same(known, settings);
     return this.#mutex.run(name, () => {
       const made = this.#table.get(name);
@@ -131,14 +131,14 @@ class ManagedVolumes implements Volumes {
     return this.#handle(record);
   }
 
-  /** Asking for a volume that exists with other options is an error; labels are as they were. */
+  /** A request for an existing volume with other options is an error; labels do not change. */
   #same(known: VolumeRecord, settings: VolumeSettings): VolumeHandle {
     if (settings.driver !== "" && settings.driver !== known.driver)
       throw new EngineError(
         "conflict",
         `create ${known.name}: a volume named ${known.name} already exists with the driver ${known.driver}`,
       );
-    // The options that it is asked for with must make sense, though they change nothing.
+    // The requested options must be valid, although they change nothing.
     this.#driverOf(known).check(known.name, settings.options);
     return this.#handle(known);
   }
@@ -210,7 +210,7 @@ class ManagedVolumes implements Volumes {
     try {
       await this.#remove(record, containerId);
     } catch (error) {
-      // Somebody has taken it, or removed it, since it was looked at.
+      // Somebody has taken or removed it since the check.
       if (isEngineError(error, "conflict") && this.#usersBut(name, containerId).length > 0) return false;
       if (!isEngineError(error, "not-found")) throw error;
     }
@@ -240,7 +240,7 @@ class ManagedVolumes implements Volumes {
     return this.#options.uses.ofVolume(name).filter((id) => id !== but);
   }
 
-  /** Whoever asked for the removal may have waited: the volume may be gone, another one of the same name, or another container's by now. */
+  /** The removal may have waited: by now the volume may be removed, be a new one with the same name, or belong to another container. */
   #checkFree(record: VolumeRecord, but: string | undefined): void {
     const { name } = record;
     if (this.#table.get(name)?.createdAt !== record.createdAt)
@@ -252,7 +252,7 @@ class ManagedVolumes implements Volumes {
   /** @param but A container that does not count. */
   async #remove(record: VolumeRecord, but?: string): Promise<void> {
     const removed = await this.#mutex.run(record.name, () => this.#takeAway(record, but));
-    // A volume of the same name can be made meanwhile.
+    // A volume with the same name can be made meanwhile.
     await removed.free();
   }
 

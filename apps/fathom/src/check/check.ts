@@ -1,4 +1,7 @@
-/** `fathom check`: what this machine has of what Fathom needs, tried without a daemon; nothing of it stays. 1 when something needed is missing. */
+/**
+ * `fathom check`: compares this machine with what Fathom needs. It needs no daemon and leaves nothing behind. It returns 1 when something
+ * necessary is missing.
+ */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { release } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
@@ -54,7 +57,7 @@ export async function checkMain(argv: readonly string[]): Promise<number> {
     return 125;
   }
   if (process.getuid?.() !== 0) {
-    console.error("fathom check: it needs root, as the daemon does: most of what it tries only root may do");
+    console.error("fathom check: it needs root, as the daemon does, because only root may do most of its tests");
     return 1;
   }
   let sections: Section[];
@@ -111,7 +114,7 @@ function readCgroups(): { readonly set: HierarchySet | string; readonly support:
   }
 }
 
-/** Tried where the layers will be: which file systems overlay takes as its upper one is the kernel's to say. */
+/** Tried at the place of the layers, because the kernel decides which file systems overlay accepts as the upper one. */
 function storage(sys: Sys, dataRoot: string): Section {
   let place = dataRoot;
   while (!existsSync(place)) place = dirname(place);

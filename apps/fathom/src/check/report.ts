@@ -1,12 +1,15 @@
-/** What `fathom check` found, and how it is printed. */
+/** The results of `fathom check`, and how they are printed. */
 
-/** `fallback`: it is missing and there is another way. `note`: worth knowing, nothing fails. `missing`: containers cannot run without. */
+/**
+ * `fallback`: it is missing, and Fathom does something else. `note`: nothing fails, but the user should know. `missing`: containers cannot run
+ * without it.
+ */
 export type FindingState = "ok" | "fallback" | "note" | "missing";
 
 export interface Finding {
   readonly state: FindingState;
   readonly name: string;
-  /** What it is for, what is done instead, or how to get it. */
+  /** Its purpose, what Fathom does instead, or how to get it. */
   readonly text: string;
 }
 

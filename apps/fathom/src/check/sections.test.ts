@@ -22,7 +22,7 @@ const allTries = new Map([
 ] as const);
 const limits = { openFiles: Infinity, processIds: 4194304, threads: 100000, rootKeys: 1000000, inotifyInstances: 8192 };
 
-test("a machine with all of it: nothing but ok, and 0 missing", () => {
+test("a machine with everything: only ok, and 0 missing", () => {
   const controllers = ["cpu", "memory", "pids", "cpuset", "io"];
   const sections = [
     kernelSection(judgeKernel("6.18.0", new Map(kernelFeatures.map(({ name }) => [name, 0])))),
@@ -41,7 +41,7 @@ test("a machine with all of it: nothing but ok, and 0 missing", () => {
   );
 });
 
-test("of the kernel: what falls back says how, what is missing says since when it is there", () => {
+test("the kernel: a fallback says what is used instead, a missing feature says which version has it", () => {
   const tries = new Map([
     ["openat2", 38],
     ["fchmodat2", 38],
@@ -54,7 +54,7 @@ test("of the kernel: what falls back says how, what is missing says since when i
   ]);
 });
 
-test("of cgroups: memory, cpu and pids are needed; on v1 also devices and freezer", () => {
+test("cgroups: memory, cpu and pids are necessary; on v1 also devices and freezer", () => {
   const state = (name: string, section: ReturnType<typeof cgroupSection>) =>
     section.findings.find((finding) => finding.name === name)?.state;
   const second = cgroupSection({ version: "v2", hierarchies: [{ ...unified, controllers: ["cpu"] }] }, support);
@@ -77,7 +77,7 @@ test("of cgroups: memory, cpu and pids are needed; on v1 also devices and freeze
   expect(state("quota of processor time", noSwap)).toBe("note");
 });
 
-test("of the network: the kernel's words, and what its configuration says of the module", () => {
+test("the network: the kernel's words, and what its configuration says about the module", () => {
   const tries = new Map([
     ["namespace", undefined],
     ["bridge", "failed to create bridge fathom-check: EOPNOTSUPP"],
@@ -98,7 +98,7 @@ test("of the network: the kernel's words, and what its configuration says of the
   expect(findings[2]?.text).toContain("CONFIG_NF_TABLES is not set in this kernel");
 });
 
-test("of rights: lost ones are named; LSMs are noted with what they do", () => {
+test("rights: missing ones are named; LSMs are listed with their effect", () => {
   const { findings } = securitySection({
     capabilities: all & ~(1n << 21n) & ~(1n << 24n),
     appArmor: true,
@@ -113,7 +113,7 @@ test("of rights: lost ones are named; LSMs are noted with what they do", () => {
   expect(findings[0]?.text).toContain("CAP_SYS_ADMIN");
 });
 
-test("of storage and limits: the way out is named", () => {
+test("storage and limits: the remedy is named", () => {
   const [storage] = storageSection("/data", "nfs", "mount overlay: EINVAL").findings;
   expect(storage).toEqual({
     state: "missing",

@@ -1,4 +1,4 @@
-/** What each part of the machine's answers means for Fathom. Nothing here asks the machine: `check.ts` does. */
+/** What each of the machine's answers means for Fathom. Nothing here asks the machine: `check.ts` does. */
 import { whereabouts, type CgroupSupport, type HierarchySet, type KernelReport } from "@fathom/runtime";
 import type { NetworkTry } from "@fathom/network";
 import type { Finding, Section } from "./report.ts";
@@ -7,10 +7,10 @@ const ok = (name: string, text = ""): Finding => ({ state: "ok", name, text });
 const note = (name: string, text: string): Finding => ({ state: "note", name, text });
 const missing = (name: string, text: string): Finding => ({ state: "missing", name, text });
 
-/** "y" (built in), "m" (a module) or "n", by the option's name; undefined where the configuration cannot be read. */
+/** "y" (built in), "m" (a module) or "n", by the option's name; undefined when the configuration cannot be read. */
 export type KernelConfig = ReadonlyMap<string, string> | undefined;
 
-/** What .config says, options that are not set left out. */
+/** The content of .config, without options that are not set. */
 export function parseKernelConfig(text: string): ReadonlyMap<string, string> {
   return new Map([...text.matchAll(/^(CONFIG_\w+)=(.*)$/gm)].map(([, name, value]) => [name!, value!]));
 }
@@ -51,7 +51,7 @@ export function kernelSection({ features }: KernelReport): Section {
   };
 }
 
-/** Controllers by the limits that need them. Without the first ones Docker's usual containers make no sense. */
+/** Controllers, with the limits that need them. Without the first ones Docker's usual containers make no sense. */
 const controllers: readonly { readonly names: readonly string[]; readonly needed: boolean; readonly text: string }[] = [
   {
     names: ["memory"],
@@ -82,7 +82,7 @@ export function cgroupSection(set: HierarchySet | string, support: CgroupSupport
           },
     ),
   ];
-  // v2 has both without a controller: a program of the kernel's, and cgroup.freeze.
+  // v2 has both without a controller: a program of the kernel, and cgroup.freeze.
   if (!unified)
     for (const name of ["devices", "freezer"])
       findings.push(all.has(name) ? ok(`controller ${name}`) : missing(`controller ${name}`, `mount it, or cgroup v2`));
@@ -154,7 +154,7 @@ export interface SecurityFacts {
   readonly seLinux: boolean;
 }
 
-/** capabilities(7): what the engine itself cannot do without, and those that containers get by default. */
+/** capabilities(7): those that the engine itself needs, and those that containers get by default. */
 const engineCapabilities: Readonly<Record<string, bigint>> = {
   CAP_CHOWN: 0n,
   CAP_DAC_OVERRIDE: 1n,
@@ -191,9 +191,8 @@ export function securitySection({ capabilities, appArmor, seLinux }: SecurityFac
     findings.push(
       note("CAP_SYS_RESOURCE", "missing: --ulimit above this process's own limits and a negative --oom-score-adj fail"),
     );
-  if (appArmor)
-    findings.push(note("AppArmor", "on: it stays in force for the host; containers get no profile of it yet"));
-  if (seLinux) findings.push(note("SELinux", "on: it stays in force for the host; containers get no labels of it yet"));
+  if (appArmor) findings.push(note("AppArmor", "on: it still protects the host; containers get no profile of it yet"));
+  if (seLinux) findings.push(note("SELinux", "on: it still protects the host; containers get no labels of it yet"));
   return { title: "Security", findings };
 }
 

@@ -1,12 +1,12 @@
 /**
- * Memory of an idle daemon. Most of what it has resident is the text of the JavaScript engine, touched once at the start or in a busy
- * moment. When no request has come for a while the garbage goes, and the pages of the program go back to the page cache alone; what the next
- * request touches is mapped again, some hundred page faults without disk reads.
+ * Memory of an idle daemon. Most of its resident memory is the code of the JavaScript engine, used once at the start or during work. When no
+ * request has come for a while, garbage is collected, and the pages of the program stay only in the page cache. The next request maps the pages
+ * that it uses again: some hundred page faults without disk reads.
  */
 import { untilLook } from "@fathom/base";
 import type { Sys } from "@fathom/sys";
 
-/** Later than a pull's worker threads end, and than the pauses in a script of docker commands. */
+/** Later than the end of a pull's worker threads, and longer than the pauses in a script of docker commands. */
 export const quietMs = 3000;
 const laterMs = [1500, 5000, 15_000, 60_000];
 /** About so often an idle daemon looks at this and that: has a container ended without a word, is a descriptor free, did the event loop stand? */
@@ -47,7 +47,7 @@ export class IdleMemory implements Disposable {
     this.touch();
   }
 
-  /** Something happened. Cheap: one timer runs at a time, and looks when it ends how long it has been quiet. */
+  /** Something happened. This is cheap: one timer runs at a time, and when it ends it checks how long it has been quiet. */
   touch(): void {
     if (this.#ended) return;
     this.#last = this.#options.now();

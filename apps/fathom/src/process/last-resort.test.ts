@@ -3,7 +3,7 @@ import { createLogger } from "@fathom/base";
 import { expect, test } from "bun:test";
 import { unhandledError } from "./last-resort.ts";
 
-test("the first error that nobody handles begins the end, all are logged with their stacks, and an end that does not come is forced", async () => {
+test("the first error that no code handles begins the end, all are logged with their stacks, and if the end does not come it is forced", async () => {
   const source = new EventEmitter();
   let log = "";
   const logger = createLogger("info", { write: (line) => void (log += line) }, "text");

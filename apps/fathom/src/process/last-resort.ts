@@ -1,22 +1,22 @@
 /**
- * Errors that nobody handles: a bug, after which nobody knows what state the daemon is in. It says so with the stack and ends in an orderly way, and
- * quickly; containers run on with their supervisors, and the next daemon takes them up.
+ * Errors that no code handles: a bug, after which the daemon's state is unknown. The daemon logs the stack and ends in an orderly way, and
+ * quickly. Containers keep running with their supervisors, and the next daemon manages them again.
  */
 import type { Logger } from "@fathom/base";
 
 export interface LastResortOptions {
   readonly logger: Logger;
-  /** Where errors that nobody handles arrive: the process. */
+  /** Where errors that no code handles arrive: the process. */
   readonly source: {
     on(event: "unhandledRejection" | "uncaughtException", listener: (reason: unknown) => void): unknown;
   };
   /** Ends the process at once, when the orderly end does not come. */
   readonly exit: (code: number) => void;
-  /** For the orderly end. */
+  /** Time for the orderly end. */
   readonly patienceMs: number;
 }
 
-/** Resolves with the first error that nobody handles. */
+/** Resolves with the first error that no code handles. */
 export function unhandledError({ logger, source, exit, patienceMs }: LastResortOptions): Promise<unknown> {
   return new Promise((resolve) => {
     let first = true;

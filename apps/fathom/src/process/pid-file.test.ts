@@ -12,14 +12,14 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-test("it has this pid and goes with its holder", () => {
+test("it has this pid and is removed with its holder", () => {
   const file = takePidFile(path);
   expect(readFileSync(path, "utf8")).toBe(`${process.pid}\n`);
   file[Symbol.dispose]();
   expect(existsSync(path)).toBe(false);
 });
 
-test("that of a live process is left alone, that of a dead one replaced", async () => {
+test("the file of a live process is left alone, the file of a dead one is replaced", async () => {
   takePidFile(path)[Symbol.dispose]();
   const other = Bun.spawn(["sleep", "100"]);
   writeFileSync(path, `${other.pid}\n`);
@@ -31,7 +31,7 @@ test("that of a live process is left alone, that of a dead one replaced", async 
   expect(readFileSync(path, "utf8")).toBe(`${process.pid}\n`);
 });
 
-test("one that has become another's stays", () => {
+test("a file that another process has replaced stays", () => {
   const file = takePidFile(path);
   writeFileSync(path, "1\n");
   file[Symbol.dispose]();

@@ -1,10 +1,10 @@
-/** The file that says under which pid the daemon runs. */
+/** The file with the daemon's pid. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { EngineError } from "@fathom/base";
 
 /**
- * Writes this process's pid; disposing removes the file, unless it has become another's. A file of a process that is gone is replaced.
+ * Writes this process's pid; disposing removes the file, unless another process has replaced it. A file of a dead process is replaced.
  * @throws conflict when the process of the file runs
  */
 export function takePidFile(path: string): Disposable {

@@ -16,15 +16,15 @@ test("a daemon starts itself again with the settings, and only once", () => {
   expect(started(env)).toEqual([]);
 });
 
-test("what the environment has stays as it is", () => {
+test("values in the environment do not change", () => {
   expect(started({ BUN_GC_TIMER_INTERVAL: "5000" })).toEqual([]);
 });
 
-test("sockets that it was handed would be closed", () => {
+test("not with sockets from a service manager, because they would be closed", () => {
   expect(started({ PATH: "/bin", LISTEN_FDS: "1" })).toEqual([]);
 });
 
-test("where it cannot, the daemon runs without", () => {
+test("if it cannot, the daemon runs without the settings", () => {
   const execve = (): never => {
     throw new Error("E2BIG");
   };

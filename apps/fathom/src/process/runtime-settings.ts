@@ -1,13 +1,15 @@
 /**
- * What the JavaScript runtime takes from the environment before the first line of a program runs. A daemon that was started without it starts
- * itself again in the same process: its number and arguments stay, and it costs the time of one start, some ten milliseconds. Descriptors do not stay (the
- * runtime marks all that it inherits as close-on-exec), so a daemon that gets its sockets from a service manager is left alone: its unit has the settings.
+ * Settings that the JavaScript runtime reads from the environment before the first line of a program runs. A daemon that was started without
+ * them starts itself again in the same process: its number and arguments stay, and it costs the time of one start, some ten milliseconds.
+ * Descriptors do not stay (the runtime marks all inherited ones as close-on-exec). So a daemon that gets its sockets from a service manager
+ * does not do this: its unit has the settings.
  */
 
 /**
- * Without it the runtime collects garbage every second for at least half a minute after the last work, and maps megabytes of its own text again each
- * time. The runtime's other rule, which collects right after work when the heap has grown, stays, as does the engine's own; for the quiet time there is IdleMemory.
- * Three weeks: five of these intervals without a change would begin one of half a minute.
+ * Without it the runtime collects garbage every second for at least half a minute after the last work, and each time maps megabytes of its own
+ * code again. The runtime's other rule stays: it collects right after work when the heap has grown; the engine's own rule stays too. For quiet
+ * times there is IdleMemory.
+ * Three weeks: after five of these intervals without a change, an interval of half a minute would begin.
  */
 const settings = { BUN_GC_TIMER_INTERVAL: "2000000000" };
 
@@ -17,7 +19,7 @@ export interface RestartableProcess {
   readonly execve?: (file: string, argv: string[], env: Record<string, string>) => unknown;
 }
 
-/** @param argv what follows the program's name */
+/** @param argv the arguments after the program's name */
 export function takeRuntimeSettings(own: RestartableProcess, argv: readonly string[]): void {
   if (own.env["LISTEN_FDS"] !== undefined || Object.keys(settings).every((name) => own.env[name] !== undefined)) return;
   const env: Record<string, string> = {};
@@ -25,6 +27,6 @@ export function takeRuntimeSettings(own: RestartableProcess, argv: readonly stri
   try {
     own.execve?.(own.execPath, [own.execPath, ...argv], env);
   } catch {
-    // It runs without them as well, and only needs more memory.
+    // It also runs without them, and only needs more memory.
   }
 }

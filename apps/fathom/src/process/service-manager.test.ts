@@ -3,7 +3,7 @@ import { silentLogger } from "@fathom/base";
 import { SysError } from "@fathom/sys";
 import { serviceNotifier, takeListenFds } from "./service-manager.ts";
 
-test("sockets are taken once, by the process that they are meant for", () => {
+test("sockets are taken once, by the process for which they are meant", () => {
   const environment = { LISTEN_PID: "12", LISTEN_FDS: "2", LISTEN_FDNAMES: "a:b", HOME: "/" };
   expect(takeListenFds(environment, 12)).toEqual([3, 4]);
   expect(environment).toEqual({ HOME: "/" } as never);
@@ -17,7 +17,7 @@ test("sockets are taken once, by the process that they are meant for", () => {
     expect(() => takeListenFds(wrong, 12)).toThrow("no sockets found");
 });
 
-test("the service manager gets the news, and none or a deaf one is no failure", () => {
+test("the service manager gets the messages; a missing or deaf one is no failure", () => {
   const told: unknown[] = [];
   const sys = {
     sendDatagram: (path: string, data: Uint8Array) => void told.push([path, Buffer.from(data).toString()]),

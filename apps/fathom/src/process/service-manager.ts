@@ -1,18 +1,19 @@
 /**
- * What a service manager (systemd) and the daemon tell each other: sockets that are open already (sd_listen_fds(3)), and that the daemon answers or
- * ends (sd_notify(3)).
+ * Messages between a service manager (systemd) and the daemon: sockets that are open already (sd_listen_fds(3)), and that the daemon is ready
+ * or ends (sd_notify(3)).
  */
 import { EngineError, messageOf, type Logger } from "@fathom/base";
 import type { Sys } from "@fathom/sys";
 
 type Environment = Record<string, string | undefined>;
 
-/** The first descriptor that is handed over. */
+/** The first descriptor that the service manager passes. */
 const firstFd = 3;
 const socketsLimit = 32;
 
 /**
- * Descriptors of the listening sockets that the service manager opened. What says so is taken out of the environment: it is meant for this process alone.
+ * Descriptors of the listening sockets that the service manager opened. The variables about them are removed from the environment, because they
+ * are for this process only.
  * @throws invalid-argument when there are none
  */
 export function takeListenFds(environment: Environment, pid: number): number[] {
@@ -27,7 +28,7 @@ export function takeListenFds(environment: Environment, pid: number): number[] {
   return Array.from({ length: count }, (_, index) => firstFd + index);
 }
 
-/** Gives what tells the service manager of a state ("READY=1"); where none listens it does nothing. */
+/** Returns a function that reports a state to the service manager ("READY=1"); when none listens, it does nothing. */
 export function serviceNotifier(
   environment: Environment,
   sys: Pick<Sys, "sendDatagram">,

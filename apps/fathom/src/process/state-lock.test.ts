@@ -9,14 +9,14 @@ const place = mkdtempSync(join(tmpdir(), "locks-"));
 afterAll(() => rmSync(place, { recursive: true, force: true }));
 const sys = createSys();
 
-test("one daemon a directory, and the way out is said", () => {
+test("one daemon per directory, and the error says what to do", () => {
   const first = lockStateDirectory(sys, place);
   expect(() => lockStateDirectory(sys, place)).toThrow(`another daemon uses ${place}: stop it, or give this one`);
   first[Symbol.dispose]();
   lockStateDirectory(sys, place)[Symbol.dispose]();
 });
 
-test("one daemon a bridge; nothing is left of the lock", () => {
+test("one daemon per bridge; nothing is left of the lock", () => {
   const run = join(place, "run");
   const first = lockBridge(sys, "br0", run);
   expect(() => lockBridge(sys, "br0", run)).toThrow("another daemon has the bridge br0 here");

@@ -1,4 +1,4 @@
-/** What only one daemon may have at a time, held by locks that the kernel drops with the process, whatever ends it. */
+/** Things that only one daemon may have at a time. Locks protect them; the kernel drops the locks with the process, however it ends. */
 import { fstatSync, mkdirSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError } from "@fathom/base";
@@ -17,8 +17,8 @@ export function lockStateDirectory(sys: Sys, directory: string): Disposable {
 }
 
 /**
- * The bridge and the rules of its name, in this network namespace: a daemon takes both away when it ends without containers. The lock is a file
- * of root's in /run that is named after both; it goes with the daemon.
+ * The bridge and the rules with its name, in this network namespace: when a daemon ends without containers, it removes both. The lock is a file
+ * of root in /run whose name contains both; the daemon removes it.
  * @throws conflict when another daemon holds it
  */
 export function lockBridge(sys: Sys, bridgeName: string, directory = "/run"): Disposable {
@@ -32,7 +32,7 @@ export function lockBridge(sys: Sys, bridgeName: string, directory = "/run"): Di
         "conflict",
         `another daemon has the bridge ${bridgeName} here: stop it, or give this one a bridge of its own (--bridge NAME) or a network namespace of its own`,
       );
-    // Its holder may have removed it between the opening and the lock; then the next daemon would make a new file.
+    // Its holder may have removed it between the open and the lock; then the next daemon would make a new file.
     if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino)
       return {
         [Symbol.dispose]: () => {

@@ -1,14 +1,14 @@
 /**
- * Where supervisors live: in a cgroup beside those of the containers, and with an OOM score of their own. In the daemon's cgroup a stop of its unit,
- * or a kill for lack of memory there, would take them and with them every container.
+ * The place of supervisors: a cgroup beside those of the containers, and an OOM score of their own. If they were in the daemon's cgroup, a stop
+ * of its unit, or a kill for lack of memory there, would end them and so every container.
  */
 import { isEngineError, messageOf, type Logger } from "@fathom/base";
 import { O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys } from "@fathom/sys";
 import type { Cgroup, Cgroups, SupervisorPlace } from "@fathom/runtime";
 
-/** As containerd's shims: nearly never chosen. What they hold is below a megabyte each. */
+/** As containerd's shims: almost never chosen. Each uses less than a megabyte. */
 const oomScoreAdj = -998;
-/** How long the supervisors of containers that ended with the daemon are awaited before their cgroup is left to the next one. */
+/** How long to wait for the supervisors of containers that ended with the daemon; then their cgroup is left to the next daemon. */
 const endPatienceMs = 1000;
 const lookMs = 20;
 
@@ -16,7 +16,7 @@ export interface SupervisorHome extends AsyncDisposable {
   readonly place: SupervisorPlace;
 }
 
-/** Disposing takes the cgroup away, unless supervisors live on in it. */
+/** Disposing removes the cgroup, unless supervisors are still in it. */
 export function openSupervisorHome(
   sys: Pick<Sys, "open" | "close">,
   cgroups: Cgroups,
@@ -28,7 +28,7 @@ export function openSupervisorHome(
   try {
     cgroup = cgroups.create(path);
   } catch (error) {
-    // Those of the daemon before are in it.
+    // Those of the previous daemon are in it.
     if (!isEngineError(error, "conflict")) throw error;
     cgroup = cgroups.open(path);
   }

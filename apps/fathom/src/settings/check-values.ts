@@ -14,7 +14,7 @@ function wrong(option: string, value: unknown, reason: string): EngineError {
   return invalid(`invalid value ${JSON.stringify(value)} for ${option}: ${reason}`);
 }
 
-/** Options that this engine lacks may be given with the value that says "off". */
+/** Options that this engine does not support are allowed with the value that means "off". */
 export function refuseUnsupported(values: OptionValues): void {
   for (const { flag, unsupported } of daemonOptions) {
     const value = values.get(flag)?.value;
@@ -24,7 +24,7 @@ export function refuseUnsupported(values: OptionValues): void {
   }
 }
 
-/** @throws invalid-argument with the option, the value and what it should be */
+/** @throws invalid-argument with the option, the value and the expected form */
 export function checkValues(values: OptionValues): void {
   for (const flag of ["max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts"]) {
     const value = values.number(flag);
@@ -90,7 +90,7 @@ function checkRegistries(values: OptionValues): void {
   }
 }
 
-/** The default group may be missing; one that was asked for may not. */
+/** The default group may be missing; a group that the user named may not. */
 function checkGroup(group: string | undefined): void {
   if (group === undefined || group === "" || group === "docker" || /^\d+$/.test(group)) return;
   let groups: string;

@@ -52,7 +52,7 @@ export function readConfigFile(path: string, explicit: boolean, flags: OptionVal
       throw fail(messageOf(error));
     }
     const flag = flags.get(option.flag);
-    // A list or map of the file may be added to by flags only in dockerd's named options; one place is clearer.
+    // In dockerd, flags can only add to a list or map of the file for named options; one place is clearer.
     if (flag !== undefined) conflicts.push(`${key}: (from flag: ${show(flag)}, from file: ${show(value)})`);
     values.push([option.flag, value]);
   }
@@ -63,7 +63,7 @@ export function readConfigFile(path: string, explicit: boolean, flags: OptionVal
   return new OptionValues(values);
 }
 
-/** Of "proxies" each name is an option of its own: "proxies.http-proxy". */
+/** Each name in "proxies" is an option of its own: "proxies.http-proxy". */
 function flattened(content: object): (readonly [string, unknown])[] {
   return Object.entries(content).flatMap(([key, value]: [string, unknown]) =>
     key === "proxies" && isObject(value)

@@ -59,7 +59,7 @@ describe("flags", () => {
     [["--data-root", "relative"], "data-root must be an absolute path"],
     [["extra"], "accepts no arguments"],
     [["--registry-mirror", "mirror"], "invalid mirror"],
-  ])("%p is refused", (flags, message) => expect(() => read(...flags)).toThrow(message));
+  ])("%p is rejected", (flags, message) => expect(() => read(...flags)).toThrow(message));
 });
 
 describe("the file", () => {
@@ -148,7 +148,7 @@ describe("the file", () => {
     expect(read().engine.defaultShmSizeBytes).toBe(8 << 20);
   });
 
-  test("one that was named must exist", () => {
+  test("a file that was named must exist", () => {
     expect(() => readDaemonConfig(["--config-file", "/nosuch.json"], facts)).toThrow(
       "open /nosuch.json: no such file or directory",
     );
@@ -169,7 +169,7 @@ test("proxies, by flags and in the file", () => {
   expect(() => read()).toThrow("proxies.ftp-proxy");
 });
 
-test("bridges that cannot be are refused by their value", () => {
+test("the error for an impossible bridge has its value", () => {
   expect(() => read("-b", "none")).toThrow('bridge "none" is not supported yet');
   for (const bip of ["nonsense", "10.0.0.1", "10.0.0.1/33", "10.0.0.300/8"])
     expect(() => read("--bip", bip)).toThrow(`invalid bip ${JSON.stringify(bip)}`);
@@ -186,7 +186,7 @@ test.each([
   [["--group", "no-such-group-here"], "there is no such group in /etc/group"],
   [["--log-driver", "foo"], 'plugin "foo" not found'],
   [["--log-opt", "max-size=x"], "log-opt: invalid size: 'x'"],
-])("%p is refused at the start", (flags, words) => {
+])("%p is rejected at the start", (flags, words) => {
   expect(() => read(...(flags as string[]))).toThrow(words as string);
 });
 
@@ -196,9 +196,9 @@ test("values that make sense pass", () => {
   expect(() => read(...flags, ...more, "--default-address-pool=base=10.0.0.0/8,size=24")).not.toThrow();
 });
 
-test("the defaults that the help shows are those that hold", () => {
+test("the defaults in the help are the real ones", () => {
   for (const { flag, default: value } of daemonOptions) {
-    // A group that is named must exist; the file is the test's own.
+    // A named group must exist; the file belongs to the test.
     if (value === undefined || flag === "config-file" || flag === "group") continue;
     expect({ flag, config: read(`--${flag}=${value}`) }).toEqual({ flag, config: read() });
   }

@@ -1,6 +1,6 @@
 /**
- * The daemon's configuration: flags and daemon.json, checked as dockerd checks them. Both together may not name one option; unknown keys
- * and flags are named.
+ * The daemon's configuration: flags and daemon.json, checked as dockerd checks them. An option may not be in both; the error for unknown keys
+ * and flags names them.
  */
 import { logLevels, type LogLevel } from "@fathom/base";
 import type { EngineConfig } from "@fathom/engine";
@@ -21,7 +21,7 @@ export interface DaemonConfig {
   readonly logFormat: "text" | "json";
   /** Check the configuration and end. */
   readonly validateOnly: boolean;
-  /** The database begins anew; the one before is kept under another name. */
+  /** The database is made again; the old one is kept under another name. */
   readonly rebuildDatabase: boolean;
   readonly engine: EngineConfig;
   readonly network: DefaultNetworkOptions;
@@ -120,7 +120,7 @@ function build(values: OptionValues, facts: BuildFacts): DaemonConfig {
   };
 }
 
-/** What is given stands before the environment's, one by one; undefined where nothing is given. */
+/** A setting replaces the environment's, one by one; undefined when neither exists. */
 function proxyOf(values: OptionValues): RegistryConfig["proxy"] {
   const given = { http: values.text("http-proxy"), https: values.text("https-proxy"), no: values.text("no-proxy") };
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

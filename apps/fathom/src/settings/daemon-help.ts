@@ -24,5 +24,5 @@ export function daemonHelp(): string {
       ...(usual === undefined ? {} : { default: usual }),
     }));
   const columns = process.stdout.isTTY ? process.stdout.columns : 80;
-  return `Usage:  fathom daemon [OPTIONS]\n\nRun the engine and serve its API\n\nOptions:\n${flagUsages(flags, columns)}\nThe same settings may stand in the configuration file. What dockerd has and this engine does not is refused by name.\n`;
+  return `Usage:  fathom daemon [OPTIONS]\n\nRun the engine and serve its API\n\nOptions:\n${flagUsages(flags, columns)}\nThe configuration file may contain the same settings. For options of dockerd that this engine does not have, the error names them.\n`;
 }

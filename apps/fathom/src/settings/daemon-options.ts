@@ -1,6 +1,6 @@
 /**
- * The daemon's options: dockerd's flags and daemon.json keys in one table. Each line gives both names, the kind of value and the
- * default; what dockerd knows and this engine does not have yet is in the table too, so that it is refused by name.
+ * The daemon's options: dockerd's flags and daemon.json keys in one table. Each line has both names, the kind of value and the default. Options
+ * of dockerd that this engine does not have yet are in the table too, so that the error can name them.
  */
 
 export type OptionKind =
@@ -21,13 +21,13 @@ export type OptionKind =
 export interface DaemonOption {
   readonly flag: string;
   readonly short?: string;
-  /** Name in daemon.json; the flag's where absent. null: a flag only. */
+  /** Name in daemon.json; when absent, the flag's name. null: only a flag. */
   readonly key?: string | null;
   readonly kind: OptionKind;
   readonly help: string;
-  /** What holds where nothing is given, for the help (a test compares it). Absent: nothing, or what the machine says. */
+  /** The value when nothing is given, for the help (a test compares it). Absent: nothing, or the value depends on the machine. */
   readonly default?: string | number | boolean;
-  /** dockerd has it, this engine does not: giving anything but this value is an error. */
+  /** dockerd has it, this engine does not: any value except this one is an error. */
   readonly unsupported?: boolean;
 }
 
@@ -54,7 +54,7 @@ export const daemonOptions: readonly DaemonOption[] = [
   option(
     "rebuild-database",
     "boolean",
-    "Begin with an empty database and take up the containers on disk; the old file is kept",
+    "Begin with an empty database and add the containers on disk to it; the old file is kept",
     {
       key: null,
     },
@@ -85,7 +85,9 @@ export const daemonOptions: readonly DaemonOption[] = [
   option("registry-mirror", "list", "Preferred mirror of Docker Hub", { key: "registry-mirrors" }),
   option("http-proxy", "string", "Proxy for plain HTTP to registries", { key: "proxies.http-proxy" }),
   option("https-proxy", "string", "Proxy for HTTPS to registries", { key: "proxies.https-proxy" }),
-  option("no-proxy", "string", "Hosts that are reached without a proxy, by commas", { key: "proxies.no-proxy" }),
+  option("no-proxy", "string", "Hosts that are reached without a proxy, separated by commas", {
+    key: "proxies.no-proxy",
+  }),
   option("max-concurrent-downloads", "integer", "Concurrent downloads of one pull", { default: 6 }),
   option("max-concurrent-uploads", "integer", "Concurrent uploads of one push", { default: 5 }),
   option("max-download-attempts", "integer", "Attempts of one download", { default: 5 }),
@@ -94,14 +96,14 @@ export const daemonOptions: readonly DaemonOption[] = [
   option("cgroup-parent", "string", "Parent cgroup of all containers", { default: "/fathom" }),
   option("log-driver", "string", "Default log driver of containers", { default: "json-file" }),
   option("log-opt", "map", "Default log options of containers", { key: "log-opts" }),
-  option("live-restore", "boolean", "Let containers run on when the daemon stops"),
+  option("live-restore", "boolean", "Keep containers running when the daemon stops"),
   option("shutdown-timeout", "integer", "Seconds that a stop of the daemon waits for containers", { default: 15 }),
   option("init", "boolean", "Run an init in every container"),
   option("no-new-privileges", "boolean", "Set no-new-privileges by default"),
   option("seccomp-profile", "string", "Path of a seccomp profile, or 'unconfined'"),
   option("label", "list", "Key=value label of the daemon", { key: "labels" }),
   option("experimental", "boolean", "Enable experimental features"),
-  // Accepted: they say what holds here anyway.
+  // Accepted: their values describe what this engine does anyway.
   option("storage-driver", "string", "Storage driver (overlay2)", { short: "s", default: "overlay2" }),
   option("exec-opt", "list", "Runtime options (native.cgroupdriver=cgroupfs)", { key: "exec-opts" }),
   option("default-runtime", "string", "Default runtime of containers (fathom)", { default: "fathom" }),

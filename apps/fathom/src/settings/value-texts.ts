@@ -24,7 +24,7 @@ export function parseInteger(text: string, name: string): number {
   return Number(text);
 }
 
-/** @throws invalid-argument naming the option or the key */
+/** @throws invalid-argument; the message names the option or the key */
 export function bytesOf(text: string, name: string): number {
   const size = parseSize(text);
   if ("wrong" in size)

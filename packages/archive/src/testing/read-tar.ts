@@ -1,10 +1,10 @@
-/** What the tests of this package share. */
+/** Shared by the tests of this package. */
 import type { TarEntry } from "../entry.ts";
 import type { TarLimits } from "../limits.ts";
 import { TarReader } from "../reader.ts";
 
 export interface ReadEntry extends TarEntry {
-  /** Content with its holes filled. */
+  /** The content with filled holes. */
   readonly content: Buffer;
   /** Bytes that came as data. */
   readonly stored: number;
@@ -38,7 +38,7 @@ export function readTar(archive: Uint8Array, step = archive.length, limits: Part
   return entries;
 }
 
-/** Header block by hand, for what no program writes. `fields` are [offset, text]. */
+/** A header block made by hand, as no program writes it. `fields` are [offset, text]. */
 export function rawHeader(...fields: readonly (readonly [number, string | Uint8Array])[]): Buffer {
   const block = Buffer.alloc(512);
   block.write("0000644\x000000000\x000000000\x0000000000000\x0000000000000\x00        0", 100, "latin1");
@@ -56,7 +56,7 @@ export function withChecksum(block: Buffer): Buffer {
   return block;
 }
 
-/** A PAX header with these records, as they are. */
+/** A PAX header with exactly these records. */
 export function paxHeader(records: string | Uint8Array, type = "x"): Buffer {
   const body = typeof records === "string" ? Buffer.from(records, "latin1") : records;
   const header = rawHeader([0, "pax"], [124, body.length.toString(8).padStart(11, "0")], [156, type]);

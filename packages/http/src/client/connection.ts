@@ -1,6 +1,6 @@
 /**
- * One connection to a server: a request, its answer, and the next one; or taken over after an answer's head. Reading is pulled: what nobody reads stays
- * in the kernel.
+ * One connection to a server: requests and answers one after another; or a connection taken over after an answer's head. Data is pulled: bytes
+ * that nobody reads stay in the kernel.
  */
 import type { Socket } from "node:net";
 import { MessageBody } from "../message/body.ts";
@@ -8,7 +8,7 @@ import type { ResponseHead } from "../message/head.ts";
 import { ResponseParser, type ParsedResponse } from "../message/parser.ts";
 import { SocketReader } from "../socket/socket-reader.ts";
 
-/** Bytes held for a slow reader before the socket is paused. */
+/** Bytes that are held for a slow reader before the socket is paused. */
 const inputLimit = 256 * 1024;
 
 export class ClientConnection {
@@ -18,7 +18,7 @@ export class ClientConnection {
   readonly #cut: () => Error;
   #failure: Error | undefined;
 
-  /** @param cut The error of a connection that ends within an answer's body. */
+  /** @param cut The error when a connection ends in the middle of an answer's body. */
   constructor(socket: Socket, cut: () => Error) {
     this.#socket = socket;
     this.#cut = cut;
@@ -30,12 +30,12 @@ export class ClientConnection {
     });
   }
 
-  /** Still good for another request. */
+  /** It can be used for another request. */
   get usable(): boolean {
     return !this.#reader.ended && !this.#socket.destroyed && this.#reader.input.length === 0;
   }
 
-  /** Kept for later: a program that has nothing else to do may end. */
+  /** Kept for later; it does not keep a program running that has nothing else to do. */
   rest(): void {
     this.#socket.unref();
   }
@@ -44,7 +44,7 @@ export class ClientConnection {
     this.#socket.ref();
   }
 
-  /** Resolves when the socket takes more. Rejects when the server has closed it. */
+  /** Resolves when the socket accepts more. Rejects when the server has closed it. */
   async write(data: string | Uint8Array): Promise<void> {
     const socket = this.#socket;
     if (this.#failure !== undefined) throw this.#failure;
@@ -62,7 +62,7 @@ export class ClientConnection {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** No more from this side. */
+  /** Closes this side. */
   end(): void {
     this.#socket.end();
   }
@@ -76,7 +76,7 @@ export class ClientConnection {
     return this.#reader.read();
   }
 
-  /** The head of the answer to a request of this method. @throws HttpError; Error when the connection ends before an answer */
+  /** The head of the answer to a request with this method. @throws HttpError; Error when the connection ends before an answer */
   async readHead(method: string): Promise<ParsedResponse> {
     const { input } = this.#reader;
     for (;;) {

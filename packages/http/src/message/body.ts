@@ -1,14 +1,14 @@
-/** A message's body, read as it comes: what is not asked for stays in the socket, so that the sender is slowed down by the reader. */
+/** A message's body, read in pieces: bytes that are not requested stay in the socket, so that a slow reader slows down the sender. */
 import { ChunkedDecoder, type Decoded } from "./chunked.ts";
 import type { BodyFraming } from "./framing.ts";
 
-/** Bytes that came and are not read yet. */
+/** Bytes that arrived and are not read yet. */
 export interface ByteSource {
-  /** At least one byte, which is the caller's from then on; undefined at the end of the connection. */
+  /** At least one byte, which the caller owns from then on; undefined at the end of the connection. */
   read(): Promise<Buffer | undefined>;
-  /** Gives back what was read too much. */
+  /** Puts back what was read too much. */
   unread(rest: Buffer): void;
-  /** Lets the read that waits, or the next one, fail. */
+  /** Makes the waiting read, or the next one, fail. */
   interrupt(reason: Error): void;
 }
 
@@ -19,10 +19,10 @@ export class MessageBody implements AsyncIterable<Buffer> {
   readonly #chunks: ChunkedDecoder | undefined;
   #left: number;
   #ended: boolean;
-  /** Bytes behind a malformed part have no certain meaning: who reads again gets the same error. */
+  /** Bytes after a malformed part have no certain meaning: another read gets the same error. */
   #failure: unknown;
 
-  /** @param cut The error of a connection that ends before the body does. */
+  /** @param cut The error when a connection ends before the body does. */
   constructor(framing: BodyFraming, source: ByteSource, cut: () => Error) {
     this.framing = framing.kind;
     this.#source = source;
@@ -36,7 +36,7 @@ export class MessageBody implements AsyncIterable<Buffer> {
     return this.#ended;
   }
 
-  /** Bytes that must still come of a body with a length. */
+  /** Bytes that must still arrive for a body with a length. */
   get left(): number {
     return this.#left;
   }

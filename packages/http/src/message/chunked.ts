@@ -1,4 +1,4 @@
-/** A chunked body (RFC 9112 section 7.1), decoded piece by piece in place: each byte costs the same, however small the chunks are. */
+/** A chunked body (RFC 9112 section 7.1), decoded piece by piece in place: each byte costs the same, for chunks of any size. */
 import { addField } from "./head.ts";
 import { HttpError } from "./http-error.ts";
 
@@ -12,17 +12,17 @@ function malformed(): HttpError {
 }
 
 export interface Decoded {
-  /** May be empty. A part of the bytes that were pushed, which are the decoder's from then on. */
+  /** May be empty. A part of the pushed bytes, which belong to the decoder from then on. */
   readonly data: Buffer;
-  /** What came behind the body's end. */
+  /** Bytes that arrived after the body's end. */
   readonly rest: Buffer;
 }
 
 export class ChunkedDecoder {
   #expects: "size" | "data" | "end of data" | "trailer" = "size";
-  /** Of the present chunk. */
+  /** Bytes left of the present chunk. */
   #left = 0;
-  /** Of a line that is not whole yet. */
+  /** The beginning of a line that is not complete yet. */
   #line = "";
   #trailerBytes = 0;
   #ended = false;
@@ -50,7 +50,7 @@ export class ChunkedDecoder {
         at += 2;
         continue;
       }
-      // The usual size of a small chunk, without making a text of it.
+      // The usual size of a small chunk, parsed without making a text of it.
       if (this.#line === "" && this.#expects === "size" && bytes[at + 1] === 13 && bytes[at + 2] === lineFeed) {
         const digit = bytes[at]! - 48;
         if (digit >= 1 && digit <= 9) {
@@ -89,7 +89,7 @@ export class ChunkedDecoder {
     else {
       this.#trailerBytes += line.length;
       if (this.#trailerBytes > lineLimit) throw new HttpError(431, "trailers of a chunked body are too large");
-      // They are checked, and nobody reads them: fields behind a body must not change what its head said.
+      // They are checked, but nobody reads them: fields after a body must not change the meaning of its head.
       addField(new Map(), line);
     }
   }

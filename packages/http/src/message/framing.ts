@@ -1,4 +1,4 @@
-/** How the end of a message's body is found (RFC 9112 section 6.3). */
+/** The rule that finds the end of a message's body (RFC 9112 section 6.3). */
 import type { MessageHead, RequestHead, ResponseHead } from "./head.ts";
 import { HttpError } from "./http-error.ts";
 
@@ -6,10 +6,10 @@ export type BodyFraming =
   | { readonly kind: "none" }
   | { readonly kind: "length"; readonly bytes: number }
   | { readonly kind: "chunked" }
-  /** Of answers alone: the body ends with the connection. */
+  /** Only for answers: the body ends with the connection. */
   | { readonly kind: "until-end" };
 
-/** What the fields say; undefined when they say nothing. @throws HttpError for what two programs could read differently */
+/** What the fields say; undefined when they say nothing. @throws HttpError when two programs could read them differently */
 function declaredFraming(head: MessageHead): BodyFraming | undefined {
   const encoding = head.headers.get("transfer-encoding");
   const length = head.headers.get("content-length");
@@ -30,7 +30,7 @@ export function requestFraming(head: RequestHead): BodyFraming {
   return declaredFraming(head) ?? { kind: "none" };
 }
 
-/** @param method Of the request that is answered. @throws HttpError */
+/** @param method The method of the answered request. @throws HttpError */
 export function responseFraming(head: ResponseHead, method: string): BodyFraming {
   const { status } = head;
   if (method === "HEAD" || status < 200 || status === 204 || status === 304) return { kind: "none" };

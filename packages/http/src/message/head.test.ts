@@ -51,11 +51,11 @@ describe("the head of a request", () => {
     "X: a\r",
     "X: a\u000b",
     "X:\u000c a",
-  ])("refuses the field %j", (line) =>
+  ])("rejects the field %j", (line) =>
     expect(() => head("GET / HTTP/1.1", line, "Host: d")).toThrow("malformed HTTP header field"),
   );
 
-  test("refuses two lengths that differ, and very many fields", () => {
+  test("rejects two lengths that differ, and very many fields", () => {
     expect(() => head("GET / HTTP/1.1", "Content-Length: 1", "Content-Length: 2")).toThrow("conflicting");
     expect(() => head("GET / HTTP/1.1", ...Array.from({ length: 300 }, (_, index) => `X-${index}: y`))).toThrow(
       "header fields",
@@ -73,7 +73,7 @@ describe("the framing of a request", () => {
     expect(framing("Transfer-Encoding: Chunked")).toEqual({ kind: "chunked" });
   });
 
-  test("refuses what two programs could read differently", () => {
+  test("rejects what two programs could read differently", () => {
     expect(() => framing("Content-Length: 1", "Transfer-Encoding: chunked")).toThrow("both");
     expect(() => framing("Transfer-Encoding: gzip, chunked")).toThrow("unsupported transfer encoding");
     for (const length of ["-1", "+1", "1,2", "0x1", "1 2", "99999999999999999999"])
@@ -88,7 +88,7 @@ describe("an answer", () => {
     return new ResponseParser().next(input, method);
   }
 
-  test("what comes before it is left out", () => {
+  test("messages before it are left out", () => {
     const parsed = answer(
       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.0 200\r\n\r\n",
     );
@@ -113,7 +113,7 @@ describe("an answer", () => {
     "HTTP/1.1 20 OK\r\n",
     "HTTP/1.1 2000 OK\r\n",
     "HTTP/1.1 200 O\u0000K\r\n",
-  ])("refuses %j at its first line", (text) => expect(() => answer(text)).toThrow("malformed HTTP status line"));
+  ])("rejects %j at its first line", (text) => expect(() => answer(text)).toThrow("malformed HTTP status line"));
 
   test("its head has a limit of its own", () =>
     expect(() => answer(`HTTP/1.1 200 OK\r\nX: ${"y".repeat(70_000)}`)).toThrow("the answer's head is too large"));

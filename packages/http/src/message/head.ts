@@ -1,9 +1,9 @@
-/** The lines of a message's head (RFC 9112): request line, status line, fields. Strict where laxness has been used for attacks. */
+/** The lines of a message's head (RFC 9112): request line, status line, fields. The parser is strict where tolerant parsers have been attacked. */
 import { HttpError } from "./http-error.ts";
 
-/** Of what both directions have. */
+/** Common to both directions. */
 export interface MessageHead {
-  /** HTTP/1.0 has no chunks and closes by itself. */
+  /** HTTP/1.0 has no chunks and closes by default. */
   readonly minor: 0 | 1;
   /** Lower-case names; repeated fields joined by ", ". */
   readonly headers: ReadonlyMap<string, string>;
@@ -11,9 +11,9 @@ export interface MessageHead {
 
 export interface RequestLine {
   readonly method: string;
-  /** Path and query as they came, without the scheme and the authority of an absolute form. */
+  /** Path and query as received, without the scheme and the authority of an absolute form. */
   readonly target: string;
-  /** Of a target in absolute form: it stands for the field Host (RFC 9112 section 3.2.2). */
+  /** From a target in absolute form: it replaces the field Host (RFC 9112 section 3.2.2). */
   readonly authority: string | undefined;
   readonly minor: 0 | 1;
 }
@@ -36,7 +36,7 @@ const requestLine = /^([A-Z]{1,16}) ([\x21-\x7e\x80-\xff]+) HTTP\/1\.([01])$/;
 const absoluteForm = /^https?:\/\/([^/?#]+)(.*)$/i;
 const statusLine = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
 const fieldName = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/;
-/** Spaces and tabs around a value are no part of it; other white space is, and is refused below where it is a control character. */
+/** Spaces and tabs around a value do not belong to it. Other white space does; control characters are rejected below. */
 const outerSpace = /^[ \t]+|[ \t]+$/g;
 // eslint-disable-next-line no-control-regex
 const badValue = /[\u0000-\u0008\u000a-\u001f\u007f]/;
@@ -77,12 +77,12 @@ export function parseStatusLine(line: string): StatusLine {
   return { status: Number(match[2]), minor: version(match[1]) };
 }
 
-/** Adds a field to those before it. @throws HttpError */
+/** Adds a field to the earlier ones. @throws HttpError */
 export function addField(headers: Map<string, string>, line: string): void {
   const colon = line.indexOf(":");
   const name = colon < 0 ? "" : line.slice(0, colon);
   const value = line.slice(colon + 1).replace(outerSpace, "");
-  // A line that starts with a space would continue the one before: obsolete, and read differently by different programs.
+  // A line that starts with a space would continue the previous one: this is obsolete, and programs read it differently.
   if (!fieldName.test(name) || badValue.test(value)) throw new HttpError(400, "malformed HTTP header field");
   const lower = name.toLowerCase();
   const before = headers.get(lower);

@@ -1,6 +1,6 @@
-/** Bytes that are not HTTP as they should be. The connection ends: what follows such bytes has no certain meaning. */
+/** Bytes that are not correct HTTP. The connection ends: bytes after them have no certain meaning. */
 export class HttpError extends Error {
-  /** What a server answers. */
+  /** The status that a server answers. */
   readonly status: number;
   constructor(status: number, message: string) {
     super(message);

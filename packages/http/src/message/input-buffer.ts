@@ -1,14 +1,14 @@
-/** Bytes that came and are not taken yet. */
+/** Bytes that arrived and are not taken yet. */
 export class InputBuffer {
   #bytes: Buffer = Buffer.alloc(0);
-  /** Where `#bytes` is when it came in pieces, with room behind it: a byte at a time must not cost a copy of all before it. */
+  /** The buffer of `#bytes` when they came in pieces, with free room at the end: a new byte must not cost a copy of all earlier ones. */
   #store: Buffer | undefined;
 
   get length(): number {
     return this.#bytes.length;
   }
 
-  /** All of them, to be looked at. */
+  /** All bytes, only to look at. */
   get bytes(): Buffer {
     return this.#bytes;
   }
@@ -38,7 +38,7 @@ export class InputBuffer {
     this.#bytes = this.#bytes.subarray(length);
   }
 
-  /** All of them; they are the caller's from then on. */
+  /** All bytes; the caller owns them from then on. */
   take(): Buffer {
     const bytes = this.#bytes;
     this.#bytes = Buffer.alloc(0);
@@ -46,7 +46,7 @@ export class InputBuffer {
     return bytes;
   }
 
-  /** Gives back what was taken too much. */
+  /** Puts back what was taken too much. */
   unread(rest: Buffer): void {
     this.#bytes = this.#bytes.length === 0 ? rest : Buffer.concat([rest, this.#bytes]);
     this.#store = undefined;

@@ -1,13 +1,13 @@
 /**
- * Heads out of a stream of bytes, for both directions. Lines are taken and checked as they come, so that how the bytes are split changes nothing, and what
- * is no HTTP is refused at its first wrong line.
+ * Parses heads in a stream of bytes, for both directions. Lines are taken and checked as they arrive. So the result does not depend on how the
+ * bytes are split, and bytes that are not HTTP are rejected at their first wrong line.
  */
 import { requestFraming, responseFraming, type BodyFraming } from "./framing.ts";
 import { addField, checkHost, parseRequestLine, parseStatusLine, type RequestHead, type ResponseHead } from "./head.ts";
 import { HttpError } from "./http-error.ts";
 import type { InputBuffer } from "./input-buffer.ts";
 
-/** Bytes of a request's head, with its line ends. A query may be long (the docker CLI puts filters and labels there). */
+/** Bytes of a request's head, with its line ends. A query may be long (the docker CLI puts filters and labels in it). */
 const requestHeadLimit = 1 << 20;
 /** Bytes of an answer's head. */
 const responseHeadLimit = 64 * 1024;
@@ -28,9 +28,9 @@ class HeadParser<Start> {
   readonly #limit: number;
   #lines: Lines<Start> | undefined;
   #fields = 0;
-  /** Of the lines that were taken. */
+  /** Bytes of the lines that were taken. */
   #taken = 0;
-  /** Bytes of the input's beginning that have no line end. */
+  /** How many bytes at the beginning of the input have no line end. */
   #searched = 0;
 
   constructor(startName: string, parseStart: (line: string) => Start, limit: number) {
@@ -39,12 +39,12 @@ class HeadParser<Start> {
     this.#limit = limit;
   }
 
-  /** The first line has come. */
+  /** The first line has arrived. */
   get begun(): boolean {
     return this.#lines !== undefined;
   }
 
-  /** Takes whole lines; undefined when the head's end has not come. What is behind it stays in the input. @throws HttpError */
+  /** Takes whole lines; undefined when the head's end has not arrived. Bytes after the head stay in the input. @throws HttpError */
   next(input: InputBuffer): Lines<Start> | undefined {
     for (;;) {
       const block = this.#block(input);
@@ -62,7 +62,7 @@ class HeadParser<Start> {
     }
   }
 
-  /** Lines that have come, the head's last one at most, as one text: a head that comes whole is made a text once. */
+  /** Lines that have arrived, at most up to the end of the head, as one text: a head that arrives whole is converted to text only once. */
   #block(input: InputBuffer): string | undefined {
     const { bytes } = input;
     const firstEnd = bytes.indexOf(lineFeed, this.#searched) + 1;
@@ -77,12 +77,12 @@ class HeadParser<Start> {
     const length = lastEnd < 4 ? bytes.lastIndexOf(lineFeed) + 1 : lastEnd;
     this.#searched = 0;
     if (this.#taken + length <= this.#limit) return bytes.toString("latin1", 0, length);
-    // More than a head may have: it is refused, by the first line that is wrong or goes beyond the limit.
+    // More than a head may have: rejected, at the first line that is wrong or goes beyond the limit.
     if (this.#taken + firstEnd <= this.#limit) return bytes.toString("latin1", 0, firstEnd);
     throw this.#tooLarge(bytes);
   }
 
-  /** Of a line that ends behind the limit, or has not ended before it. A CR alone before the limit is refused as such, however the bytes are split. */
+  /** For a line that ends after the limit, or has not ended before it. A CR alone before the limit is rejected as that, however the bytes are split. */
   #tooLarge(bytes: Buffer): HttpError {
     const alone = bytes.indexOf(carriageReturn) + 1;
     const within = alone > 0 && alone < Math.min(this.#limit - this.#taken, bytes.length);
@@ -94,12 +94,12 @@ class HeadParser<Start> {
     return new HttpError(400, `malformed HTTP ${this.begun ? "header field" : this.#startName}`);
   }
 
-  /** One line with its end; gives the head when it was the last. */
+  /** One line with its end; returns the head when it was the last. */
   #line(text: string): Lines<Start> | undefined {
     if (text.charCodeAt(text.length - 2) !== carriageReturn) throw this.#malformed();
     const line = text.slice(0, -2);
     if (this.#lines === undefined) {
-      // Empty lines before a message are to be ignored (RFC 9112 section 2.2), and count for nothing.
+      // Empty lines before a message must be ignored (RFC 9112 section 2.2), and they do not count.
       if (line === "") return undefined;
       this.#taken = text.length;
       this.#lines = { start: this.#parseStart(line), headers: new Map() };
@@ -130,7 +130,7 @@ export interface ParsedResponse {
   readonly framing: BodyFraming;
 }
 
-/** Of one connection: requests one after another. */
+/** For one connection: requests one after another. */
 export class RequestParser {
   readonly #heads = new HeadParser("request line", parseRequestLine, requestHeadLimit);
 
@@ -139,7 +139,7 @@ export class RequestParser {
     return this.#heads.begun;
   }
 
-  /** The next request; undefined when its head is not whole yet. Its body is behind it in the input. @throws HttpError */
+  /** The next request; undefined when its head is not complete yet. Its body follows in the input. @throws HttpError */
   next(input: InputBuffer): ParsedRequest | undefined {
     const lines = this.#heads.next(input);
     if (lines === undefined) return undefined;
@@ -151,13 +151,13 @@ export class RequestParser {
   }
 }
 
-/** Of one connection: answers one after another. */
+/** For one connection: answers one after another. */
 export class ResponseParser {
   readonly #heads = new HeadParser("status line", parseStatusLine, responseHeadLimit);
 
   /**
-   * The answer to a request of this method; undefined when its head is not whole yet. "100 Continue" and its kind, which come before the answer, are
-   * left out. @throws HttpError
+   * The answer to a request with this method; undefined when its head is not complete yet. "100 Continue" and similar answers, which come
+   * before the final answer, are left out. @throws HttpError
    */
   next(input: InputBuffer, method: string): ParsedResponse | undefined {
     for (;;) {

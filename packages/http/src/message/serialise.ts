@@ -37,7 +37,7 @@ const fieldName = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/;
 const lineEnd = /[\r\n]/;
 const target = /^[\x21-\x7e\x80-\uffff]+$/;
 
-/** "Name: value" with its line end. @throws invalid-argument for what would be read as another field */
+/** "Name: value" with its line end. @throws invalid-argument for text that would be read as another field */
 export function serialiseField(name: string, value: string): string {
   if (!fieldName.test(name))
     throw new EngineError("invalid-argument", `${JSON.stringify(name)} is no name of a header`);
@@ -45,14 +45,14 @@ export function serialiseField(name: string, value: string): string {
   return `${name}: ${value}\r\n`;
 }
 
-/** @param fields Of `serialiseField`. @throws invalid-argument for a target that would be read as something else */
+/** @param fields From `serialiseField`. @throws invalid-argument for a target that would be read as something else */
 export function serialiseRequestHead(method: string, path: string, fields: string): string {
   if (!target.test(path))
     throw new EngineError("invalid-argument", `the path ${JSON.stringify(path)} has a space or a line end in it`);
   return `${method} ${path} HTTP/1.1\r\n${fields}\r\n`;
 }
 
-/** @param fields Of `serialiseField`. */
+/** @param fields From `serialiseField`. */
 export function serialiseResponseHead(status: number, fields: string): string {
   return `HTTP/1.1 ${status} ${reasons[status] ?? "Status"}\r\n${fields}\r\n`;
 }
@@ -61,7 +61,10 @@ export const continueHead = "HTTP/1.1 100 Continue\r\n\r\n";
 
 export const lastChunk = "0\r\n\r\n";
 
-/** One piece, so that small ones are one packet; the copy is cheaper than a system call. Empty data has no chunk: it would be the last one. */
+/**
+ * One piece, so that a small chunk is one packet; the copy is cheaper than a system call. Empty data gives no chunk, because an empty chunk
+ * would be the last one.
+ */
 export function encodeChunk(data: string | Uint8Array): string | Uint8Array {
   if (typeof data === "string") return `${Buffer.byteLength(data).toString(16)}\r\n${data}\r\n`;
   const size = `${data.byteLength.toString(16)}\r\n`;

@@ -19,7 +19,7 @@ describe("requests that two programs could read differently have one reading", (
   test.each(smugglingCorpus.map((one) => [one.name, one] as const))("%s", async (_name, one) => {
     const bytes = latin1(one.bytes + marker);
     expect(await readRequests([bytes])).toEqual(expected(one));
-    // However they are split: in two, at each place of a short one; and in single bytes.
+    // However they are split: a short one in two, at each place; and in single bytes.
     const step = Math.max(1, Math.floor(bytes.length / 300));
     for (let at = 1; at < bytes.length; at += step) expect(await readRequests(cut(bytes, [at]))).toEqual(expected(one));
     if (bytes.length < 50_000)
@@ -51,7 +51,7 @@ const words = fc.constantFrom(
 const positions = fc.array(fc.nat({ max: 1_000_000 }), { maxLength: 12 });
 const requests = fc.oneof(
   fc.array(words, { maxLength: 25 }).map((list) => latin1(list.join(""))),
-  // A case of the corpus with some bytes changed.
+  // A case of the corpus with some changed bytes.
   fc
     .tuple(
       fc.constantFrom(...smugglingCorpus.filter(({ bytes }) => bytes.length < 1000)),
@@ -66,7 +66,7 @@ const requests = fc.oneof(
     }),
 );
 
-test("how requests are split changes nothing", async () => {
+test("the splitting of requests changes nothing", async () => {
   const kinds = new Set<string>();
   await fc.assert(
     fc.asyncProperty(requests, positions, async (bytes, places) => {
@@ -96,7 +96,7 @@ const answers = fc
   )
   .map((list) => latin1(list.join("")));
 
-test("how answers are split changes nothing", async () => {
+test("the splitting of answers changes nothing", async () => {
   await fc.assert(
     fc.asyncProperty(answers, positions, fc.constantFrom("GET", "HEAD", "POST"), async (bytes, places, method) => {
       const whole = await readResponses([bytes], method);

@@ -1,4 +1,4 @@
-/** Bytes that all connections together may hold for bodies that are being read; who finds none waits its turn. */
+/** The bytes that all connections together may hold for bodies that are being read. A body without room waits its turn. */
 import { EngineError } from "@fathom/base";
 
 interface Waiter {
@@ -21,7 +21,7 @@ export class ByteBudget {
     return this.#total - this.#free;
   }
 
-  /** In the order of asking. @throws unavailable when `signal` fires before there is room */
+  /** In the order of the requests. @throws unavailable when `signal` aborts before there is room */
   async take(bytes: number, signal: AbortSignal): Promise<void> {
     if (this.#waiting.size === 0 && bytes <= this.#free) {
       this.#free -= bytes;

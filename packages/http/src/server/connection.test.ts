@@ -11,7 +11,7 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-/** What comes until the server ends the connection. `later` is sent when the first of it has come. */
+/** What arrives until the server ends the connection. `later` is sent after the first bytes have arrived. */
 function talk(bytes: string, later = ""): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
@@ -34,10 +34,10 @@ function talk(bytes: string, later = ""): Promise<string> {
 const statuses = (text: string): number[] =>
   [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
 
-describe("a connection answers each of these in one way, and ends where it refused one", () => {
+describe("a connection answers each of these in one way, and ends after a rejection", () => {
   test.each(smugglingCorpus.map((one) => [one.name, one] as const))("%s", async (_name, { bytes, outcome }) => {
     server.requests.length = 0;
-    // The connection ends by itself: by the refusal, or by the last request, which asks for it.
+    // The connection ends by itself: because of the rejection, or because the last request asks for it.
     const last = marker.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
     const text = await talk(bytes + last);
     if (typeof outcome === "number") {
@@ -51,7 +51,7 @@ describe("a connection answers each of these in one way, and ends where it refus
   });
 });
 
-test("what is no HTTP is refused at its first wrong line, without waiting for an end of the head", async () => {
+test("bytes that are not HTTP are rejected at their first wrong line, without waiting for an end of the head", async () => {
   for (const bytes of [
     "GET /a\r\n",
     "GET /a HTTP/1.1\nHost: d\n",
@@ -61,7 +61,7 @@ test("what is no HTTP is refused at its first wrong line, without waiting for an
     expect(statuses(await talk(bytes))).toEqual([400]);
 });
 
-test("a body that was malformed is not read on, even where its handler takes no notice and keeps the connection", async () => {
+test("reading stops at a malformed body, even when its handler ignores the error and keeps the connection", async () => {
   server.requests.length = 0;
   const text = await talk(
     `POST /careless HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,

@@ -1,7 +1,7 @@
 /**
- * One client connection: requests one after another, each given to the handler with its body unread, then kept, closed or handed over
- * (attach, exec). An own server instead of node:http because three things must be exact: a connection can be taken over with and
- * without Upgrade, each side can be half-closed, and nothing is read from a client faster than it is consumed.
+ * One client connection: requests one after another. Each is passed to the handler with its body unread; then the connection is kept, closed or
+ * handed over (attach, exec). It is our own server instead of node:http because three things must be exact: a connection can be taken over with
+ * and without Upgrade, each side can be half-closed, and nothing is read from a client faster than it is consumed.
  */
 import type { Socket } from "node:net";
 import { Turns } from "@fathom/base";
@@ -16,7 +16,7 @@ import { ActiveExchange, type Exchange, type ExchangeHandler, type HijackedInput
 import { RequestBody, type BodyLimits } from "./request-body.ts";
 import { Response } from "./response.ts";
 
-/** Of all connections together. */
+/** For all connections together. */
 const turns = new Turns();
 
 export class Connection {
@@ -43,7 +43,7 @@ export class Connection {
     this.#limits = limits;
     this.#handler = handler;
     this.#commonHeaders = commonHeaders;
-    // What went wrong is told by "close"; a client that vanishes is no event of note.
+    // "close" reports what went wrong; a client that disappears needs no report.
     this.#reader = new SocketReader(socket, limits.inputBytes, {
       bytes: () => {
         if (this.#exchange !== undefined) return false;
@@ -60,17 +60,17 @@ export class Connection {
     return this.#exchange;
   }
 
-  /** Open, and nothing is asked on it. */
+  /** Open, without a request. */
   get idle(): boolean {
     return this.#exchange === undefined && this.#reader.input.length === 0 && !this.#parser.begun;
   }
 
-  /** Answers whatever is asked with this error, and ends. */
+  /** Answers every request with this error, and ends. */
   refuse(error: HttpError): void {
     this.#refuse(error);
   }
 
-  /** No further requests; an idle connection ends now, a busy one after its answer. */
+  /** No more requests; an idle connection ends now, a busy one after its answer. */
   closeWhenIdle(): void {
     this.#closing = true;
     if (this.#exchange === undefined) this.#socket.destroySoon();
@@ -83,7 +83,7 @@ export class Connection {
 
   #onEnd(): void {
     if (this.#exchange === undefined) this.#socket.end();
-    // A client that says no more while it waits for an answer has hung up; only a hijacking one may still listen.
+    // A client that closes its side while it waits for an answer has hung up; only a client of a hijacked connection may still read.
     else if (!this.#exchange.hijacking) this.#exchange.abort(new Error("the client closed the connection"));
   }
 
@@ -122,7 +122,7 @@ export class Connection {
     this.#finish();
   }
 
-  /** Ends the connection after what was written, and does not wait for ever for the client's own end. */
+  /** Ends the connection after the written bytes, and waits only a limited time for the client's own end. */
   #finish(): void {
     if (this.#closing) {
       this.#socket.destroySoon();
@@ -165,7 +165,7 @@ export class Connection {
     this.#exchange = exchange;
     try {
       const handled = this.#handler(exchange);
-      // The client's end came while the request waited for its turn.
+      // The client's end arrived while the request waited for its turn.
       if (this.#reader.ended && !exchange.hijacking) exchange.abort(new Error("the client closed the connection"));
       await handled;
     } finally {
@@ -173,7 +173,7 @@ export class Connection {
     }
   }
 
-  /** The socket's bytes are the hijacker's from here on. */
+  /** From here on the socket's bytes belong to the hijacker. */
   #release(): HijackedInput {
     this.#reader.release();
     this.#exchange?.body.release();
@@ -192,7 +192,7 @@ export class Connection {
     }
   }
 
-  /** For requests that came behind each other without waiting for answers: one of them a round, and none whose answers nobody reads. */
+  /** For pipelined requests: one of them per round, and none whose answers nobody reads. */
   async #nextTurn(): Promise<void> {
     await turns.end();
     const socket = this.#socket;

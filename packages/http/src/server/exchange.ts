@@ -7,13 +7,13 @@ export interface Exchange {
   readonly head: RequestHead;
   readonly body: RequestBody;
   readonly response: Response;
-  /** Fires when the client hangs up, or when the server stops. Made on first use. */
+  /** Aborts when the client hangs up, or when the server stops. Made at the first use. */
   readonly signal: AbortSignal;
-  /** Ends the exchange's signal; streams end by it when the server stops. */
+  /** Ends the exchange's signal; with it, streams end when the server stops. */
   abort(reason: Error): void;
-  /** From now on a half-closed client means "no more input", not "gone". Called before the first await of a handler. */
+  /** From now on a half-closed client means "no more input", not "gone". Call it before the first await of a handler. */
   expectHijack(): void;
-  /** After Response.hijack: what came behind the request, the first of the client's bytes, and whether those were the last. */
+  /** After Response.hijack: the bytes that arrived after the request (the first of the client's bytes), and whether those were the last. */
   takeInput(): HijackedInput;
 }
 

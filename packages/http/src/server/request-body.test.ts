@@ -45,15 +45,18 @@ describe.each([1, 2, 3, 7, 1000])("RequestBody in pieces of %d", (size) => {
     expect(rest).toBe("GET /");
   });
 
-  test.each(["x\r\n", "-1\r\n", "5\r\nhelloxx\r\n", "123456789\r\n", "\r\n"])("refuses the chunk %j", async (text) => {
+  test.each(["x\r\n", "-1\r\n", "5\r\nhelloxx\r\n", "123456789\r\n", "\r\n"])("rejects the chunk %j", async (text) => {
     const body = new RequestBody({ kind: "chunked" }, source(text, size), limits());
     await expect(body.text(1000)).rejects.toThrow("malformed chunked body");
   });
 
-  test.each(["", "5", "5\r\nhel", "5\r\nhello\r\n0\r\n"])("the end within a body is an error: %j", async (text) => {
-    const body = new RequestBody({ kind: "chunked" }, source(text, size), limits());
-    await expect(body.text(1000)).rejects.toThrow("within a request body");
-  });
+  test.each(["", "5", "5\r\nhel", "5\r\nhello\r\n0\r\n"])(
+    "the end in the middle of a body is an error: %j",
+    async (text) => {
+      const body = new RequestBody({ kind: "chunked" }, source(text, size), limits());
+      await expect(body.text(1000)).rejects.toThrow("within a request body");
+    },
+  );
 });
 
 test("text has a limit", async () => {
@@ -66,7 +69,7 @@ test("text has a limit where the length is not known before", async () => {
   await expect(body.text(5)).rejects.toThrow("larger than the limit of 5 bytes");
 });
 
-test("a size line without an end is refused before it fills memory", async () => {
+test("a size line without an end is rejected before it fills memory", async () => {
   const body = new RequestBody({ kind: "chunked" }, source("5;".padEnd(100_000, "x"), 1000), limits());
   await expect(body.read()).rejects.toThrow("malformed chunked body");
 });
@@ -76,7 +79,7 @@ test("skip reads the rest up to its limit", async () => {
   expect(await new RequestBody({ kind: "length", bytes: 10 }, source("0123456789", 3), limits()).skip(4)).toBe(false);
 });
 
-/** Gives its bytes, then nothing more. */
+/** Returns its bytes, then nothing more. */
 function unfinished(first: Buffer): ByteSource {
   const pieces = [first];
   let fail: ((reason: Error) => void) | undefined;
@@ -90,7 +93,7 @@ function unfinished(first: Buffer): ByteSource {
 const large = 100_000;
 const length = { kind: "length", bytes: large } as const;
 
-test("unfinished bodies together hold no more than the budget; others wait for room, and small ones do not", async () => {
+test("unfinished bodies together hold no more than the budget; others wait for room, and small ones do not wait", async () => {
   const shared = limits(150_000, 50);
   const first = new RequestBody(length, unfinished(Buffer.alloc(10)), shared);
   const reading = first.text(large);
@@ -106,7 +109,7 @@ test("unfinished bodies together hold no more than the budget; others wait for r
   expect(shared.budget.held).toBe(0);
 });
 
-test("who waited for room goes on when there is some", async () => {
+test("a body that waited for room continues when there is room", async () => {
   const shared = limits(150_000);
   const first = new RequestBody(length, source("x".repeat(large), 1000), shared);
   expect((await first.text(large)).length).toBe(large);
@@ -125,7 +128,7 @@ test("who waited for room goes on when there is some", async () => {
   expect(shared.budget.held).toBe(0);
 });
 
-test("a length above the limit is refused before anything is read", async () => {
+test("a length above the limit is rejected before anything is read", async () => {
   const body = new RequestBody({ kind: "length", bytes: 2 ** 40 }, unfinished(Buffer.alloc(0)), limits());
   await expect(body.text(100)).rejects.toThrow("larger than the limit of 100 bytes");
 });

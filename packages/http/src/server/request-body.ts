@@ -1,19 +1,19 @@
-/** A request's body for a handler: as it comes, or whole and then within limits of size, time and memory. */
+/** A request's body for a handler: in pieces as it arrives, or whole, with limits on size, time and memory. */
 import { EngineError } from "@fathom/base";
 import { MessageBody, type ByteSource } from "../message/body.ts";
 import type { BodyFraming } from "../message/framing.ts";
 import { HttpError } from "../message/http-error.ts";
 import type { ByteBudget } from "./byte-budget.ts";
 
-/** What bodies that are read as a whole may take. */
+/** The limits for bodies that are read whole. */
 export interface BodyLimits {
-  /** Of all connections together. */
+  /** For all connections together. */
   readonly budget: ByteBudget;
   /** From the first read to the last. */
   readonly timeoutMs: number;
 }
 
-/** A small body needs no room of the budget: it never waits for large ones. */
+/** A small body needs no room of the budget, so it never waits for large ones. */
 const freeBytes = 16 * 1024;
 
 export class RequestBody extends MessageBody {
@@ -43,7 +43,7 @@ export class RequestBody extends MessageBody {
   }
 
   /**
-   * All of it as text. A large one waits for room among those of other connections, and keeps it until `release`.
+   * The whole body as text. A large one waits for room among those of other connections, and keeps it until `release`.
    * @throws invalid-argument when it is larger than `limit` bytes; unavailable when there is no room in time; HttpError 408
    */
   async text(limit: number): Promise<string> {
@@ -82,15 +82,15 @@ export class RequestBody extends MessageBody {
     return Buffer.allocUnsafe(bytes);
   }
 
-  /** What was made of the body is not used any more. */
+  /** Call it when the data made of the body is no longer used. */
   release(): void {
     if (this.#held > 0) this.#limits.budget.give(this.#held);
     this.#held = 0;
   }
 
-  /** Reads what the handler left, up to `limit`; false when there is more: the connection cannot be used again. */
+  /** Reads what the handler did not read, up to `limit`; false when there is more: then the connection cannot be used again. */
   async skip(limit: number): Promise<boolean> {
-    // A client that waits for "100 Continue" has sent nothing, and may or may not do so now.
+    // A client that waits for "100 Continue" has sent nothing, and may or may not send now.
     if (!this.ended && this.#onFirstRead !== undefined) return false;
     if (this.left > limit) return false;
     for (let size = 0; size <= limit;) {

@@ -1,4 +1,4 @@
-/** An answer: one write for a small one, chunks with backpressure for a stream. */
+/** An answer: one write for a small one, chunks with back-pressure for a stream. */
 import type { Socket } from "node:net";
 import { dateField, encodeChunk, lastChunk, serialiseField, serialiseResponseHead } from "../message/serialise.ts";
 import { writeTo } from "../socket/socket-output.ts";
@@ -51,7 +51,7 @@ export class Response {
     this.#keepAlive = false;
   }
 
-  /** A field of this answer alone. Line ends in `value` become spaces. */
+  /** A field for this answer only. Line ends in `value` become spaces. */
   header(name: string, value: string): void {
     this.#extra += serialiseField(name, value.replace(/[\r\n]/g, " "));
   }
@@ -98,7 +98,7 @@ export class Response {
     this.#socket.write(head, "latin1");
   }
 
-  /** Sends a piece at once; resolves when the socket takes more. @throws aborted when the client is gone */
+  /** Sends a piece at once; resolves when the socket accepts more. @throws aborted when the client has gone */
   write(data: string | Uint8Array): Promise<void> | undefined {
     if (this.#options.headOnly || data.length === 0) return undefined;
     if (!this.#chunked) return writeTo(this.#socket, data);
@@ -112,14 +112,14 @@ export class Response {
     if (this.#chunked && !this.#options.headOnly) this.#socket.write(lastChunk, "latin1");
   }
 
-  /** Breaks off a stream: the client sees that it is not whole. */
+  /** Breaks off a stream: the client sees that it is incomplete. */
   abort(): void {
     this.#state = "ended";
     this.#keepAlive = false;
     this.#socket.destroy();
   }
 
-  /** Sends a head of the caller's and gives up the connection. */
+  /** Sends a head of the caller and releases the connection. */
   hijack(head: string): Socket {
     this.#state = "hijacked";
     this.#keepAlive = false;

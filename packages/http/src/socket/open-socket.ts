@@ -6,7 +6,7 @@ export type SocketAddress =
   | { readonly kind: "unix"; readonly path: string }
   | { readonly kind: "tcp"; readonly hostname: string; readonly port: number; readonly tls?: ClientTls };
 
-/** Either side can end on its own. Rejects with the system's error when nobody answers. */
+/** Each side can close its direction alone. Rejects with the system's error when nobody answers. */
 export async function openSocket(address: SocketAddress): Promise<Socket> {
   if (address.kind === "tcp" && address.tls !== undefined) {
     const { connectTls } = await import("./tls.ts");

@@ -24,7 +24,7 @@ async function pair(directory: string): Promise<{ ours: Socket; client: Socket }
   };
 }
 
-test("what was written before the end arrives however late the client reads it; a client that does not close is closed", async () => {
+test("bytes written before the end arrive, however late the client reads them; a client that does not close is closed", async () => {
   const directory = mkdtempSync(join(tmpdir(), "fathom-end-"));
   {
     using both = await pair(directory);
@@ -34,7 +34,7 @@ test("what was written before the end arrives however late the client reads it; 
     ours.write(Buffer.alloc(size, "x"));
     const closed = new Promise<void>((resolve) => ours.once("close", () => resolve()));
     endSocket(ours, 1);
-    // sleep: a timer of 1 ms that ran since the end would fire before this one.
+    // sleep: a timer of 1 ms that started at the end would fire before this one.
     await Bun.sleep(50);
     let got = 0;
     client.on("data", (data: Buffer) => (got += data.length));

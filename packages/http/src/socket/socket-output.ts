@@ -1,10 +1,10 @@
-/** Writing to a socket: with backpressure, and to its end. */
+/** Writing to a socket: with back-pressure, and closing it after the last byte. */
 import { EngineError } from "@fathom/base";
 import type { Socket } from "node:net";
 
 /**
- * Ends the connection after what was written, which the client may read as slowly as it likes. Then it has `lingerMs` to close its side too: a
- * socket that is closed before shows as an error there when it still sends.
+ * Ends the connection after the written bytes, which the client may read as slowly as it wants. Then the client has `lingerMs` to close its
+ * side too: if the socket closed earlier, a client that still sends would see an error.
  */
 export function endSocket(socket: Socket, lingerMs: number): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -14,7 +14,7 @@ export function endSocket(socket: Socket, lingerMs: number): void {
   });
 }
 
-/** Writes with backpressure. undefined when the socket took it. @throws aborted when the client is gone */
+/** Writes with back-pressure. undefined when the socket accepted it. @throws aborted when the client has gone */
 export function writeTo(socket: Socket, data: string | Uint8Array): Promise<void> | undefined {
   if (socket.destroyed || !socket.writable) return Promise.reject(new EngineError("aborted", "the client went away"));
   if (socket.write(data)) return undefined;

@@ -1,14 +1,14 @@
-/** What a socket receives, read at the reader's pace: beyond a limit the socket is paused, and its sender waits. */
+/** What a socket receives, read at the reader's speed: above a limit the socket is paused, and its sender waits. */
 import type { Socket } from "node:net";
 import type { ByteSource } from "../message/body.ts";
 import { InputBuffer } from "../message/input-buffer.ts";
 
 export interface SocketEvents {
-  /** Bytes came. True: they were looked at, and need no limit. */
+  /** Bytes arrived. True: the callee has handled them, and they do not count for the limit. */
   readonly bytes?: () => boolean;
   /** The other side sends no more. */
   readonly end?: () => void;
-  /** The connection is gone, in both directions. */
+  /** The connection is closed, in both directions. */
   readonly close?: () => void;
   /** Why it broke; "close" follows. */
   readonly error?: (reason: Error) => void;
@@ -35,12 +35,12 @@ export class SocketReader implements ByteSource {
     socket.on("error", this.#onError);
   }
 
-  /** Nothing comes any more behind what is in `input`. */
+  /** Nothing more arrives after the bytes in `input`. */
   get ended(): boolean {
     return this.#ended;
   }
 
-  /** What `interrupt` was given. */
+  /** The argument of `interrupt`. */
   get failure(): Error | undefined {
     return this.#failure;
   }
@@ -53,7 +53,7 @@ export class SocketReader implements ByteSource {
     return bytes;
   }
 
-  /** Waits for bytes behind those that are in `input`; false at the end of the connection. @throws `failure` */
+  /** Waits for bytes after those in `input`; false at the end of the connection. @throws `failure` */
   async more(): Promise<boolean> {
     const before = this.input.length;
     while (this.input.length === before) {
@@ -74,14 +74,14 @@ export class SocketReader implements ByteSource {
     this.#wake();
   }
 
-  /** Lets the socket send again when it was paused. */
+  /** Resumes the socket when it was paused. */
   resume(): void {
     if (!this.#paused || this.#ended) return;
     this.#paused = false;
     this.#socket.resume();
   }
 
-  /** No more bytes go to `input`; whoever takes the socket over listens to it himself. */
+  /** No more bytes go to `input`; the code that takes over the socket listens to it itself. */
   release(): void {
     this.#socket.off("data", this.#onData);
     this.#socket.off("end", this.#onEnd);

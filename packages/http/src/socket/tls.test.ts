@@ -59,7 +59,7 @@ for (const [name, kind] of [
       },
     });
     const connection = await open(server.address);
-    // Input that comes with the request is not lost.
+    // Input that arrives with the request is not lost.
     await connection.write(`${serialiseRequestHead("POST", "/upgrade", serialiseField("Host", "d"))}early `);
     expect((await connection.readHead("POST")).head.status).toBe(101);
     await connection.write("late");
@@ -94,7 +94,7 @@ for (const [name, kind] of [
   });
 }
 
-test("a server that nobody vouches for, or that has another name, is refused", async () => {
+test("a server with an unknown authority, or with another name, is rejected", async () => {
   await using server = await startEchoServer(tls);
   const unknown = { ...server.address, tls: { verify: true } } as SocketAddress;
   await expect(openSocket(unknown)).rejects.toThrow(/certificate/);
@@ -105,7 +105,7 @@ test("a server that nobody vouches for, or that has another name, is refused", a
   believed.close();
 });
 
-test("a server that asks for a client's certificate gives no answer without", async () => {
+test("a server that requires a client's certificate gives no answer without one", async () => {
   await using server = await startEchoServer({ ...tls, tls: { ...serverPair, clientAuthorities: testAuthority } });
   const stranger = open(server.address).then((connection) => ask(connection, "GET", "/a"));
   await expect(stranger).rejects.toThrow();
@@ -118,7 +118,7 @@ test("a server that asks for a client's certificate gives no answer without", as
   known.close();
 });
 
-test("a client that speaks no TLS is not answered, and the server goes on", async () => {
+test("a client that does not use TLS is not answered, and the server continues", async () => {
   await using server = await startEchoServer(tls);
   await new Promise<void>((resolve) => {
     const plain: Socket = connect({ port: server.port, host: "127.0.0.1" });

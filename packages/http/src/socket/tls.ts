@@ -1,4 +1,4 @@
-/** TLS around a connection. Loaded only where it is asked for: a program that lives for milliseconds on a unix socket needs none of it. */
+/** TLS around a connection. Loaded only when it is needed: a program that lives for milliseconds on a unix socket needs none of it. */
 import type { Server, Socket } from "node:net";
 import { connect, createServer } from "node:tls";
 
@@ -6,17 +6,17 @@ export interface ServerTls {
   /** PEM: the server's certificate with its chain, and its key. */
   readonly certificate: string;
   readonly key: string;
-  /** PEM: authorities of clients' certificates. With them a client without such a certificate is refused. */
+  /** PEM: authorities of clients' certificates. With them, a client without such a certificate is rejected. */
   readonly clientAuthorities?: string;
 }
 
 export interface ClientTls {
-  /** PEM. Absent: those that the runtime trusts. */
+  /** PEM. Absent: the authorities that the runtime trusts. */
   readonly authorities?: string;
   /** PEM: the client's own certificate with its chain, and its key. */
   readonly certificate?: string;
   readonly key?: string;
-  /** False: whoever answers is believed. */
+  /** False: the server's certificate is not verified. */
   readonly verify: boolean;
 }
 
@@ -35,12 +35,12 @@ export function tlsServer(tls: ServerTls, accept: (socket: Socket) => void): Ser
     },
     accept,
   );
-  // A client that speaks no TLS, or is refused, is no event of note.
+  // A client that does not use TLS, or is rejected, needs no report.
   server.on("tlsClientError", () => undefined);
   return server;
 }
 
-/** Resolves when the handshake is done and the server's certificate is good. Rejects with the system's or TLS's error. */
+/** Resolves when the handshake is finished and the server's certificate is valid. Rejects with the system's or TLS's error. */
 export function connectTls(hostname: string, port: number, tls: ClientTls): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const options = {

@@ -1,4 +1,4 @@
-/** A connection that left HTTP behind (attach, exec): two sockets joined in both directions, each side half-closed on its own. */
+/** A connection that no longer uses HTTP (attach, exec): two sockets joined in both directions; each side can be half-closed alone. */
 import { connect, type IpcNetConnectOpts, type Socket } from "node:net";
 import { endSocket } from "./socket-output.ts";
 
@@ -7,31 +7,31 @@ const lingerMs = 5_000;
 
 export interface Upgraded {
   readonly socket: Socket;
-  /** The peer's bytes that came before the connection was taken over. */
+  /** The peer's bytes that arrived before the connection was taken over. */
   readonly first: Buffer;
   /** They were its last. */
   readonly ended: boolean;
 }
 
-/** Looks at what the peer sends before it is given on. */
+/** Checks what the peer sends before it is passed on. */
 export interface InputFilter {
-  /** `last`: what follows is dropped. */
+  /** `last`: bytes after it are dropped. */
   push(data: Uint8Array): { readonly forward: Uint8Array; readonly last: boolean };
-  /** Called when what `push` gave as the last was given on; then the join ends. */
+  /** Called when the bytes that `push` marked as the last were passed on; then the join ends. */
   finished(): void;
-  /** What was held back, at the end of the input. */
+  /** The held-back bytes, at the end of the input. */
   flush(): Uint8Array;
 }
 
-/** A connected descriptor as a socket; it is the socket's to close. The runtime takes `fd` here, which its types do not know. */
+/** A connected descriptor as a socket; the socket closes it. The runtime accepts `fd` here, which its types do not know. */
 export function adopt(fd: number): Socket {
   const options: { fd: number; allowHalfOpen: boolean } = { fd, allowHalfOpen: true };
   return connect(options as unknown as IpcNetConnectOpts);
 }
 
 /**
- * Copies both ways until `target` ends its side, then ends both. Each direction reads only as fast as the other side takes it. Without `input`
- * what the peer sends is dropped. `signal` ends both.
+ * Copies in both directions until `target` ends its side, then ends both. Each direction reads only as fast as the other side accepts. Without
+ * `input`, the peer's bytes are dropped. `signal` ends both.
  */
 export function joinSockets(
   upgraded: Upgraded,
@@ -89,8 +89,8 @@ export function joinSockets(
 }
 
 /**
- * No more output: the peer sees the end and closes. Its input is read and dropped meanwhile, since closing a socket with unread
- * input shows as an error on the other side.
+ * No more output: the peer sees the end and closes. Its input is read and dropped meanwhile, because closing a socket with unread input shows
+ * as an error on the other side.
  */
 export function endUpgraded(peer: Socket): void {
   if (peer.destroyed) return;

@@ -30,7 +30,7 @@ export interface EchoOptions {
   readonly clientTls?: ClientTls;
   /** Of each connection; those of the package by default. */
   readonly limits?: Partial<ConnectionLimits>;
-  /** Gets each connection whose request is a POST to /upgrade. */
+  /** Receives each connection whose request is a POST to /upgrade. */
   readonly onUpgrade?: (upgraded: Upgraded, signal: AbortSignal) => Promise<void>;
 }
 

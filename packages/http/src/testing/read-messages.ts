@@ -1,4 +1,4 @@
-/** Reads all messages in bytes that come in pieces, as a connection does, and says what they are. */
+/** Reads all messages in bytes that arrive in pieces, as a connection does, and describes them. */
 import { MessageBody, type ByteSource } from "../message/body.ts";
 import { HttpError } from "../message/http-error.ts";
 import { InputBuffer } from "../message/input-buffer.ts";
@@ -15,7 +15,7 @@ class Pieces implements ByteSource {
   /** Adds the next piece; false when there is none. */
   more(): boolean {
     const piece = this.#pieces.shift();
-    // A copy: bytes are their reader's to change.
+    // A copy, because a reader may change its bytes.
     if (piece !== undefined) this.input.append(Buffer.from(piece));
     return piece !== undefined;
   }
@@ -59,7 +59,7 @@ async function messages<Message extends ParsedRequest | ParsedResponse>(
   }
 }
 
-/** "METHOD target body" of each; then, where that is so, "refused STATUS", or "cut" for a body that is not whole. */
+/** "METHOD target body" of each; then "refused STATUS" after a rejection, or "cut" for a body that is incomplete. */
 export function readRequests(pieces: readonly Uint8Array[]): Promise<string[]> {
   return messages(pieces, new RequestParser(), ({ head }) => `${head.method} ${head.target}`);
 }

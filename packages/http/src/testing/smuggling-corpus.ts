@@ -1,6 +1,6 @@
 /**
- * Requests that two programs could read differently, each with the one reading of this package (RFC 9112). A server that runs the corpus sends `marker` behind
- * each, on the same connection: it is answered as a request of its own, or not at all.
+ * Requests that two programs could read differently, each with the one reading of this package (RFC 9112). A server that runs the corpus sends
+ * `marker` after each, on the same connection: it is answered as a request of its own, or not at all.
  */
 
 export const marker = "GET /marker HTTP/1.1\r\nHost: d\r\n\r\n";
@@ -9,7 +9,7 @@ export interface SmugglingCase {
   readonly name: string;
   /** In Latin-1. */
   readonly bytes: string;
-  /** "METHOD target body" of each request that is handled; or the status of the refusal, with which the connection ends. */
+  /** "METHOD target body" of each handled request; or the status of the rejection, with which the connection ends. */
   readonly outcome: readonly string[] | number;
 }
 

@@ -1,4 +1,4 @@
-/** An authority that is nowhere trusted, a server's certificate for 127.0.0.1 and a client's, made for tests: valid until 2126. */
+/** An authority that nobody trusts, a server's certificate for 127.0.0.1 and a client's, made for tests: valid until 2126. */
 
 export const testAuthority = `-----BEGIN CERTIFICATE-----
 MIIBiTCCAS+gAwIBAgIUX5so6+X6sai1oIN/T+KixaOsN8wwCgYIKoZIzj0EAwIw

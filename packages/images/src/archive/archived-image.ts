@@ -4,11 +4,11 @@ import type { Digest, Reference } from "@fathom/spec";
 import { parseRepositoryTag } from "../names/names.ts";
 
 export interface ArchivedImage {
-  /** Those that the archive has whole; the first is shown. */
+  /** Images that are complete in the archive; the first is shown. */
   readonly platforms: readonly [ArchivedPlatform, ...ArchivedPlatform[]];
   /** With a tag, or with the target's digest. */
   readonly names: readonly Reference[];
-  /** The index or manifest that the names point to, which has to stay byte for byte; undefined where one is made. */
+  /** The index or manifest to which the names point; its bytes must not change. undefined when one is made. */
   readonly target: { readonly raw: Uint8Array; readonly mediaType: string } | undefined;
   /** Attestations of these platforms. */
   readonly attestations: readonly ArchivedAttestation[];
@@ -18,7 +18,7 @@ export interface ArchivedPlatform {
   readonly config: Uint8Array;
   /** Files. */
   readonly layers: readonly string[];
-  /** Its own; undefined where one is made. */
+  /** The image's own; undefined when one is made. */
   readonly manifest: Uint8Array | undefined;
 }
 
@@ -28,7 +28,7 @@ export interface ArchivedAttestation {
   readonly layers: readonly { readonly digest: Digest; readonly file: string }[];
 }
 
-/** A tag that an archive gives its image: what `docker tag` would take. */
+/** A tag in an archive: it must be a name that `docker tag` accepts. */
 export function tagOf(text: string): Reference {
   try {
     return parseRepositoryTag(text, undefined);

@@ -1,16 +1,16 @@
-/** What an archive says of its images: JSON files of bounded size. */
+/** What an archive says about its images: JSON files of limited size. */
 import { readFileSync, statSync } from "node:fs";
 import { EngineError } from "@fathom/base";
 import { sha256Digest, type Digest } from "@fathom/spec";
 import { fileOf, type Files } from "./spool.ts";
 
 const smallFileLimit = 8 * 1024 * 1024;
-/** Of all descriptions of an archive together. */
+/** For all descriptions of an archive together. */
 const descriptionsLimit = 32 * 1024 * 1024;
-/** Images and descriptions that lead to some. */
+/** Images, and descriptions that lead to images. */
 const maxImages = 4_000;
 
-/** The archive's descriptions (lists, indexes, manifests, configs), each read once, and not more than an archive may have of them. */
+/** The archive's descriptions (lists, indexes, manifests, configs). Each is read once, and an archive may only have a limited number of them. */
 export class Descriptions {
   readonly #files: Files;
   readonly #read = new Map<string, { readonly raw: Uint8Array; readonly digest: Digest }>();
@@ -21,7 +21,7 @@ export class Descriptions {
     this.#files = files;
   }
 
-  /** @throws invalid-argument for one that is missing, or too large, alone or with those before */
+  /** @throws invalid-argument for one that is missing or too large, alone or together with earlier ones */
   read(name: string): { readonly raw: Uint8Array; readonly digest: Digest } {
     const path = fileOf(this.#files, name);
     const known = this.#read.get(path);
@@ -41,7 +41,7 @@ export class Descriptions {
     return description;
   }
 
-  /** One more image. Others have their turn before it. */
+  /** Counts one more image. Other work has its turn before it. */
   async image(): Promise<void> {
     if (++this.#images > maxImages)
       throw new EngineError(

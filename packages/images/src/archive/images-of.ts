@@ -1,4 +1,4 @@
-/** The images of an archive: those of its manifest.json, or else those of its OCI layout. */
+/** The images of an archive: from its manifest.json, or else from its OCI layout. */
 import { EngineError } from "@fathom/base";
 import { formatPlatform, parseImageConfig, platformMatches, sha256Digest, type Platform, isObject } from "@fathom/spec";
 import { platformOf } from "../platform.ts";
@@ -27,7 +27,7 @@ async function allImages(files: Files, platform: Platform | undefined): Promise<
       throw new EngineError("invalid-argument", "invalid archive: does not contain a manifest.json");
     return inLayout;
   }
-  // The same image in the OCI part keeps its manifest, and with it its digest.
+  // The same image in the OCI part keeps its manifest, and so its digest.
   const manifests = new Map<string, Uint8Array | undefined>();
   for (const { config, manifest } of inLayout.flatMap(({ platforms }) => platforms)) {
     const digest = sha256Digest(config);
@@ -41,7 +41,7 @@ async function allImages(files: Files, platform: Platform | undefined): Promise<
     const { Config, RepoTags, Layers } = isObject(entry) ? entry : {};
     if (typeof Config !== "string" || !Array.isArray(Layers))
       throw new EngineError("invalid-argument", "manifest.json of the archive names no config or layers");
-    // To dockerd null is the empty name, which is none.
+    // dockerd reads null as the empty name, which is no name.
     const tags = strings("RepoTags", Array.isArray(RepoTags) ? RepoTags.map((tag: unknown) => tag ?? "") : RepoTags);
     const config = descriptions.read(Config);
     const layers = strings("Layers", Layers).map((name) => fileOf(files, name));
@@ -55,7 +55,7 @@ async function allImages(files: Files, platform: Platform | undefined): Promise<
   return sources;
 }
 
-/** A list in manifest.json; where it is absent or null, an empty one. */
+/** A list in manifest.json; when it is absent or null, an empty one. */
 function strings(key: string, value: unknown): string[] {
   const list: unknown = value ?? [];
   if (Array.isArray(list) && list.every((item) => typeof item === "string")) return list;

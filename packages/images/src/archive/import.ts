@@ -1,4 +1,4 @@
-/** docker import: a tar of a root file system becomes an image of one layer. */
+/** docker import: makes an image with one layer of a tar of a root file system. */
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { createGzipCompressor } from "@fathom/archive";
@@ -10,7 +10,7 @@ import { writeAll } from "../workers/file-jobs.ts";
 import { underLease, type ImageContext } from "../context.ts";
 import { diffIdOfFile, importBlob, putImage, unpackLayerFile } from "../make/make-image.ts";
 
-/** @throws invalid-argument for a broken archive; nothing is left then */
+/** @throws invalid-argument for a broken archive; then nothing is left */
 export async function importImage(context: ImageContext, request: ImportRequest, signal: AbortSignal): Promise<Digest> {
   const { clock } = context;
   const { reference, platform } = request;
@@ -23,7 +23,7 @@ export async function importImage(context: ImageContext, request: ImportRequest,
         write(chunk);
       }
     });
-    // Kept compressed, whatever it came as: a push sends this blob.
+    // Always kept compressed, because a push sends this blob.
     const layer = join(work.path, "layer.tar.gz");
     const diffId = await writeFile(layer, async (write) => {
       const compressor = createGzipCompressor(write);

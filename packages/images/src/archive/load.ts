@@ -1,6 +1,6 @@
 /**
- * docker load: a docker-archive (manifest.json) or an OCI layout (index.json), compressed or not. The archive's files are spooled under
- * numbers of ours, so its names never become paths; nothing of a broken archive stays.
+ * docker load: a docker-archive (manifest.json) or an OCI layout (index.json), compressed or not. The archive's files are stored under numbers
+ * of ours, so its names never become paths; a broken archive leaves nothing.
  */
 import { EngineError, isEngineError } from "@fathom/base";
 import {
@@ -31,7 +31,7 @@ import type { ArchivedAttestation, ArchivedImage, ArchivedPlatform } from "./arc
 import { imagesOf } from "./images-of.ts";
 import { spool } from "./spool.ts";
 
-/** @throws invalid-argument for what is no image archive, data-loss for a layer that is not what the config says */
+/** @throws invalid-argument for a file that is no image archive, data-loss for a layer that does not match the config */
 export async function* loadImages(
   context: ImageContext,
   body: AsyncIterable<Uint8Array>,
@@ -44,7 +44,7 @@ export async function* loadImages(
     const blobs: Blobs = new Map();
     // All of them first: an archive that breaks at its second image leaves nothing of the first either.
     const loaded: Loaded[] = [];
-    /** Descriptions that are stored: many images may share one. */
+    /** Descriptions that are stored already: many images may share one. */
     const stored = new Map<Uint8Array, Digest>();
     const put = (raw: Uint8Array): Digest => {
       const digest = stored.get(raw) ?? context.store.content.put(raw, lease).digest;
@@ -65,17 +65,17 @@ export async function* loadImages(
   yield* events;
 }
 
-/** Files that have become blobs: they are no longer where they were. */
+/** Files that have become blobs: they are no longer at their old place. */
 type Blobs = Map<string, ContentInfo>;
 
 interface Loaded {
   readonly held: HeldImage;
-  /** Of the images of one platform. */
+  /** For the images of one platform. */
   readonly rows: readonly NewImageRow[];
   readonly names: readonly Reference[];
 }
 
-/** Brings the content and the layers of an image; its rows and names are written when all images of the archive are here. */
+/** Stores the content and the layers of an image. Its rows and names are written when all images of the archive are stored. */
 async function loadImage(
   context: ImageContext,
   source: ArchivedImage,
@@ -140,7 +140,7 @@ async function loadAttestation(
   return content;
 }
 
-/** Rows and names of an image whose content is there; gives an event for each of its names. */
+/** Rows and names of an image whose content is stored; returns an event for each of its names. */
 function storeImage(context: ImageContext, { held, rows, names }: Loaded, lease: Lease): LoadEvent[] {
   for (const row of rows) putImageRow(context, row, lease);
   const [id] = held.images;
@@ -173,7 +173,7 @@ async function loadLayers(
     const known = blobs.get(file);
     const path = known === undefined ? file : context.store.content.path(known.digest);
     const diffId = diffIds[index]!;
-    // A layer that is here already is not unpacked, but its file becomes a blob of the image, so it has to be what it says.
+    // A layer that is stored already is not unpacked. But its file becomes a blob of the image, so its digest must be checked.
     if (context.store.layers.hold(chain[index]!, lease)) {
       const actual = await diffIdOfFile(path);
       if (actual !== diffId) throw wrongDiffId(index, diffId, actual);

@@ -1,4 +1,4 @@
-/** The images of an OCI layout: what its index.json names. */
+/** The images of an OCI layout: those that its index.json names. */
 import { EngineError } from "@fathom/base";
 import {
   hostPlatform,
@@ -20,15 +20,15 @@ import { tagOf, type ArchivedImage, type ArchivedPlatform } from "./archived-ima
 import type { Descriptions } from "./descriptions.ts";
 import { fileOf, type Files } from "./spool.ts";
 
-/** Where an OCI layout gives a name: its text, and the bytes that the named descriptor points to. */
+/** The place of a name in an OCI layout: its text, and the bytes of the named descriptor. */
 interface OciName {
   readonly text: string;
   readonly raw: Uint8Array;
 }
 
-/** The name as one of Docker's; undefined for what is none there ("latest", "1.0/Linux"), since an OCI layout may call its parts anything. */
+/** The name in Docker's form; undefined when it is no name ("latest", "1.0/Linux"), because an OCI layout may call its parts anything. */
 function ociNameOf({ text, raw }: OciName): Reference | undefined {
-  // A bare tag is no name of an image.
+  // A tag alone is no name of an image.
   const reference = /[:/@]/.test(text) ? tryParseReference(text) : undefined;
   if (reference?.digest === undefined) return reference === undefined ? undefined : tagOf(text);
   const digest = sha256Digest(raw);
@@ -42,7 +42,7 @@ function ociNameOf({ text, raw }: OciName): Reference | undefined {
 
 const blobName = (digest: string): string => `blobs/${digest.replace(":", "/")}`;
 
-/** @param platform Of an index, this one alone; undefined: all that the archive has whole, this machine's first. */
+/** @param platform Of an index, only this platform; undefined: all complete images of the archive, this machine's first. */
 export async function ociImages(
   files: Files,
   descriptions: Descriptions,
@@ -52,7 +52,7 @@ export async function ociImages(
   const index = parseManifest(descriptions.read("index.json").raw, mediaTypes.ociIndex);
   if (index.kind !== "index") return [];
   const found: ArchivedImage[] = [];
-  /** One image with many names is listed once for each. */
+  /** An image with many names is listed once for each. */
   const known = new Map<string, Promise<Omit<ArchivedImage, "names"> | undefined>>();
   for (const descriptor of index.index.manifests) {
     await descriptions.image();
@@ -92,7 +92,7 @@ async function imageOf(
     entries.push(entry);
   }
   const platformOf = ({ descriptor, manifest }: TargetEntry): ArchivedPlatform => {
-    // Read anew: of an image the types of its layers count.
+    // Read again: for an image, the types of its layers matter.
     const parsed = parseManifest(manifest?.raw ?? readBlob(descriptions, descriptor.digest), descriptor.mediaType);
     if (parsed.kind === "index")
       throw new EngineError("invalid-argument", "the indexes of the archive are nested too deep");
@@ -106,7 +106,7 @@ async function imageOf(
   const isWhole = ({ manifest }: TargetEntry): boolean =>
     manifest !== undefined && [manifest.config, ...manifest.layers].every(({ digest }) => has(digest));
   const images = entries.filter(({ kind }) => kind === "image");
-  // A manifest of its own is meant, whatever its platform. Of an index the one that is asked for has to be whole.
+  // A manifest outside an index is always meant, whatever its platform. Of an index, the requested one must be complete.
   const wanted = normalizePlatform(platform ?? hostPlatform());
   const best = pickPlatform(
     wanted,

@@ -1,4 +1,4 @@
-/** docker save: one tar that is an OCI layout and a docker-archive at once, as Docker writes it since 25. */
+/** docker save: one tar that is both an OCI layout and a docker-archive, as Docker writes it since version 25. */
 import { EngineError, isEngineError } from "@fathom/base";
 import { TarWriter } from "@fathom/archive";
 import {
@@ -25,7 +25,7 @@ interface Saved {
   readonly tags: string[];
 }
 
-/** A repository without a tag stands for all its tags; anything else for itself. */
+/** A repository without a tag means all its tags; any other name means only itself. */
 function tagsOf(context: ImageContext, name: string): string[] {
   const reference = tryParseReference(name);
   if (reference === undefined || reference.tag !== undefined || reference.digest !== undefined) return [name];

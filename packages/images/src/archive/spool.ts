@@ -1,4 +1,4 @@
-/** The files of an archive on the disk, under numbers of ours: the archive's names never become paths. */
+/** The files of an archive on disk, under numbers of ours: the archive's names never become paths. */
 import { closeSync, openSync } from "node:fs";
 import { join, posix } from "node:path";
 import { createDecompressor, nameText, TarReader } from "@fathom/archive";

@@ -1,4 +1,4 @@
-/** The built-in image fathom/hello: made from an embedded program when somebody first asks for it, with no network. */
+/** The built-in image fathom/hello: made of an embedded program at the first request, without network. */
 import { TarWriter } from "@fathom/archive";
 import { canonicalString, familiarString, parseReference, tryParseReference, withDefaultTag } from "@fathom/spec";
 import { createLayerUnpacker } from "@fathom/store";
@@ -9,7 +9,7 @@ import { putImage } from "./make-image.ts";
 
 const names = ["fathom/hello:latest", "hello:latest"];
 
-/** Makes the image when `name` means it and it is not here. */
+/** Makes the image when `name` means it and it does not exist. */
 export function makeBuiltinFor(context: ImageContext, name: string, labels: Readonly<Record<string, string>>): void {
   const reference = tryParseReference(name);
   if (reference === undefined || reference.digest !== undefined) return;

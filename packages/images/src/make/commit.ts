@@ -24,7 +24,7 @@ export async function commitLayer(context: ImageContext, request: CommitRequest)
       lease,
       copy: (copy) => context.runCopy({ ...copy, file }, signal),
     });
-    // A container that changed nothing adds no layer.
+    // A container without changes adds no layer.
     const isEmpty = layer === undefined;
     if (!isEmpty) {
       const blob = await importBlob(context, file, lease, signal);
@@ -61,7 +61,7 @@ export async function commitLayer(context: ImageContext, request: CommitRequest)
   });
 }
 
-/** Without the parent's compressed layers the image works all the same; it cannot be pushed or saved. */
+/** Without the parent's compressed layers the image still works, but it cannot be pushed or saved. */
 function parentLayers(context: ImageContext, parent: Digest): readonly Descriptor[] {
   try {
     return manifestOf(context, parent, parent).layers;

@@ -1,4 +1,4 @@
-/** Images that are made here (commit, load): layers from files, a manifest where none came along, the row. */
+/** Images that are made here (commit, load): layers from files, a manifest when there is none, the row. */
 import { closeSync, createReadStream, openSync, readSync, statSync } from "node:fs";
 import { EngineError, formatRfc3339Nano } from "@fathom/base";
 import { createDecompressor, detectCompression, magicLength } from "@fathom/archive";
@@ -19,7 +19,7 @@ import { configOf, type ImageContext } from "../context.ts";
 const manifestLimit = 4 * 1024 * 1024;
 const chunkBytes = 512 * 1024;
 
-/** Unpacks a layer file (compressed or not) on top of `parent`. @throws data-loss when its DiffID is another */
+/** Unpacks a layer file (compressed or not) on top of `parent`. @throws data-loss when its DiffID differs */
 export async function unpackLayerFile(
   context: ImageContext,
   path: string,
@@ -35,7 +35,7 @@ export async function unpackLayerFile(
       {
         storeRoot: store.root,
         source: { kind: "content", path },
-        // The digest is for messages here: the file is no blob yet.
+        // The digest is only for messages here: the file is no blob yet.
         descriptor: { mediaType: layerMediaType(path), digest: parseDigest(expected), size: statSync(path).size },
         diffId: expected,
         diffPath: draft.diffPath,
@@ -50,7 +50,7 @@ export async function unpackLayerFile(
   }
 }
 
-/** DiffID of a layer file: the digest of its tar, whatever it is compressed with. `copy` gets the tar too. */
+/** DiffID of a layer file: the digest of its tar, with any compression. `copy` also receives the tar. */
 export async function diffIdOfFile(path: string, copy?: (chunk: Uint8Array) => void | Promise<void>): Promise<DiffId> {
   const hasher = new Bun.CryptoHasher("sha256");
   const pending: Uint8Array[] = [];
@@ -100,11 +100,11 @@ export interface NewImage {
   readonly config: Uint8Array;
   /** Compressed layers, lowest first; all are in the content store. */
   readonly layers: readonly Descriptor[];
-  /** The image that it was committed over. */
+  /** The image on top of which it was committed. */
   readonly parent?: Digest;
 }
 
-/** Writes manifest, config and row; the layers must be there under the lease. Its first name is the caller's to give. */
+/** Writes manifest, config and row; the lease must hold the layers. The caller gives the first name. */
 export function putImage(context: ImageContext, { config, layers, parent }: NewImage, lease: Lease): HeldImage {
   const id = context.store.content.put(config, lease).digest;
   const target = makeManifest(context, id, layers, lease);
@@ -132,12 +132,12 @@ export function makeManifest(
 export interface NewImageRow {
   readonly id: Digest;
   readonly layers: readonly Descriptor[];
-  /** Its own, then an index that has it. */
+  /** The image's own manifest, then an index that contains it. */
   readonly manifests: readonly Digest[];
   readonly parent?: Digest;
 }
 
-/** Config, manifests and layers are there, under the lease. */
+/** Config, manifests and layers are stored, under the lease. */
 export function putImageRow(context: ImageContext, image: NewImageRow, lease: Lease): void {
   const { store, clock } = context;
   const layers = chainIds(configOf(context, image.id).rootfs.diff_ids);
@@ -149,7 +149,7 @@ export function putImageRow(context: ImageContext, image: NewImageRow, lease: Le
       manifests: image.manifests,
       storedAt: formatRfc3339Nano(clock.nowNs()),
       size: layers.reduce((sum, chainId) => sum + (store.layers.get(chainId)?.size ?? 0), 0),
-      // Somebody may have removed it meanwhile: its layers are held, its row is not.
+      // Somebody may have removed it meanwhile: the lease holds its layers, not its row.
       parent: image.parent !== undefined && store.images.get(image.parent) !== undefined ? image.parent : undefined,
     },
     lease,
@@ -165,7 +165,7 @@ export interface StoredManifest {
 
 /**
  * A manifest of the image whose layers are all in the content store.
- * @throws conflict when a compressed layer is not here: it was known by its content when the image came, and never fetched
+ * @throws conflict when a compressed layer is missing: its content was already stored when the image came, so it was never fetched
  */
 export function manifestOf(context: ImageContext, id: Digest, name: string): StoredManifest {
   const { store } = context;
@@ -175,7 +175,7 @@ export function manifestOf(context: ImageContext, id: Digest, name: string): Sto
     const parsed = parseManifest(raw, undefined);
     if (parsed.kind !== "manifest" || parsed.manifest.config.digest !== id) continue;
     const { config, layers } = parsed.manifest;
-    // Of an image committed over layers that were never fetched in compressed form the manifest is short.
+    // When an image was committed on top of layers that were never fetched in compressed form, the manifest has too few layers.
     if (
       layers.length === store.images.get(id)?.layers.length &&
       layers.every((layer) => store.content.info(layer.digest) !== undefined)

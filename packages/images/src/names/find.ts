@@ -1,4 +1,4 @@
-/** How a name that a user typed is found. */
+/** How an image is found by the name that a user typed. */
 import { EngineError } from "@fathom/base";
 import {
   canonicalName,
@@ -21,13 +21,13 @@ import { configOf, type ImageContext } from "../context.ts";
 import type { ShownNames } from "../contract.ts";
 import { platformMismatchText, platformOf } from "../platform.ts";
 
-/** As many digits of an id as lists show: whoever types them means the image, whatever an archive called another one. */
+/** The number of digits of an id in lists: a user who types this many means the image with that id, whatever name an archive gave another image. */
 const shownIdDigits = 12;
 
 /**
- * By name (latest where there is no tag), name@digest, id, or unique id prefix; in this order where both could be meant, except that a
- * full digest is an id, and so are as many digits of one as lists show.
- * @throws not-found "No such image: …" with the tag that was meant, invalid-argument for a name that is none
+ * By name (latest without a tag), name@digest, id, or unique id prefix; in this order when both are possible. The exceptions: a full digest is
+ * an id, and so are as many digits as lists show.
+ * @throws not-found "No such image: …" with the tag that the name means, invalid-argument for an invalid name
  */
 export function findImage(context: ImageContext, name: string): ImageRecord {
   return find(context, name).record;
@@ -35,7 +35,7 @@ export function findImage(context: ImageContext, name: string): ImageRecord {
 
 interface Found {
   readonly record: ImageRecord;
-  /** undefined where the id was given, which is of one platform. */
+  /** undefined when the id was given, because an id belongs to one platform. */
   readonly named: NamedImage | undefined;
 }
 
@@ -64,7 +64,7 @@ function find(context: ImageContext, name: string): Found {
     if (record !== undefined) return { record, named: undefined };
   }
   if (prefix !== undefined) throw new EngineError("not-found", `No such image: ${name}`);
-  // Parsed again for its error.
+  // Parsed again, for its error.
   throw new EngineError("not-found", `No such image: ${familiarString(withDefaultTag(parseReference(name)))}`);
 }
 
@@ -74,7 +74,7 @@ function byReference(context: ImageContext, reference: Reference): NamedImage | 
   const exact = reference.digest === undefined ? withDefaultTag(reference) : withDigest(reference, reference.digest);
   const found = images.named(canonicalString(exact));
   if (found !== undefined || reference.digest === undefined) return found;
-  // An image may be meant by the digest of its manifest under a name that has a tag only.
+  // The digest of an image's manifest may identify the image, also when it only has names with a tag.
   const name = canonicalName(reference);
   return images
     .names()
@@ -102,7 +102,7 @@ export function shownNames(context: ImageContext, id: Digest): ShownNames {
   return { tags, digests };
 }
 
-/** @throws not-found also when the image is of another platform than asked for */
+/** @throws not-found also when the image is for another platform than the requested one */
 export function findForPlatform(context: ImageContext, name: string, platform: Platform | undefined): ImageRecord {
   const { wanted, shown } = findPlatform(context, name, platform);
   if (wanted !== undefined) return wanted;
@@ -111,7 +111,7 @@ export function findForPlatform(context: ImageContext, name: string, platform: P
 }
 
 export interface FoundPlatform {
-  /** The best that the name holds for the platform; undefined where it holds none. Without a platform: the shown one. */
+  /** The best image for the platform that the name holds; undefined when it holds none. Without a platform: the shown one. */
   readonly wanted: ImageRecord | undefined;
   readonly shown: ImageRecord;
 }
@@ -125,13 +125,13 @@ export function findPlatform(context: ImageContext, name: string, platform: Plat
   return { wanted: best === undefined ? undefined : context.store.images.get(best.id), shown: record };
 }
 
-/** What a name means, or an id: that is an image of one platform, which has its own manifest. @throws as `findImage` */
+/** The target of a name. For an id, an image of one platform with its own manifest. @throws as `findImage` */
 export function findHeld(context: ImageContext, name: string): HeldImage {
   const { record, named } = find(context, name);
   return named ?? { target: ownTarget(context, record), images: [record.id], content: [] };
 }
 
-/** The manifest of an image of one platform. One whose manifests cannot be read any more has its config. */
+/** The manifest of an image of one platform; its config when its manifests cannot be read any more. */
 function ownTarget({ store }: ImageContext, { id, manifests }: ImageRecord): ImageTarget {
   const read = manifestsOf(store.content);
   for (const digest of manifests) {

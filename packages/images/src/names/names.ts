@@ -1,4 +1,4 @@
-/** Names of images: tags are set and moved. */
+/** Names of images: setting and moving tags. */
 import {
   canonicalString,
   familiarString,
@@ -30,7 +30,7 @@ export function setTag(context: ImageContext, image: HeldImage, reference: Refer
   publishImage(context, "tag", image.images[0], familiarString(reference));
 }
 
-/** The same without the event, for what has an event of its own. */
+/** The same without the event, for actions that have an event of their own. */
 export function setName(context: ImageContext, { target, images, content }: HeldImage, reference: Reference): void {
   const name = canonicalString(reference);
   context.store.images.tag({ name, target, images, content });

@@ -9,7 +9,7 @@ function event(layer: typeof first, phase: PullPhase, current = 0): PullEvent {
   return { kind: "layer", layer, phase, current, total: 10 };
 }
 
-test("what was not read of a layer's download is replaced, and keeps its place; nothing else is", async () => {
+test("unread progress of a layer's download is replaced at its place; nothing else is replaced", async () => {
   const queue = new EventQueue();
   for (const each of [
     event(first, "queued"),
@@ -33,7 +33,7 @@ test("what was not read of a layer's download is replaced, and keeps its place; 
   ]);
 });
 
-test("a failure comes when everything before it is read, to a reader that waits too", async () => {
+test("a failure comes after everything before it was read, also for a reader that waits", async () => {
   const queue = new EventQueue();
   queue.push(event(first, "queued"));
   const events = queue[Symbol.asyncIterator]();

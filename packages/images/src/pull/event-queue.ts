@@ -1,9 +1,9 @@
-/** Events of a pull on their way to whoever reads them. */
+/** Events of a pull, queued for their reader. */
 import type { PullEvent } from "../contract.ts";
 
 /**
- * Turns callbacks into an async iterable. Unread events of one layer's download replace each other, so a slow reader costs no memory.
- * `end` or `fail` finish it once everything is read.
+ * Turns callbacks into an async iterable. An unread event of a layer's download is replaced by the next one, so a slow reader costs no memory.
+ * `end` or `fail` finishes it when everything is read.
  */
 export class EventQueue implements AsyncIterable<PullEvent> {
   readonly #waiting: PullEvent[] = [];

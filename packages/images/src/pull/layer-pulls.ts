@@ -1,6 +1,6 @@
 /**
- * Layers on their way in, by chain id: pulls that want the same layer at the same time share its download and its directory. All layers of an image
- * are filled at the same time; they get their place in the chain one after another, lowest first.
+ * Layers that are being pulled, by chain id: pulls that need the same layer at the same time share its download and its directory. All layers
+ * of an image are filled at the same time; they get their place in the chain one after another, the lowest first.
  */
 import { EngineError, Semaphore } from "@fathom/base";
 import type { BlobSource } from "@fathom/distribution";
@@ -23,7 +23,7 @@ export type LayerEvent =
 
 /** A filled layer directory that has no place in a chain yet. */
 export interface FilledLayer {
-  /** Puts it in its place, the first time; afterwards it only takes it under the other lease. */
+  /** Puts it in its place the first time; afterwards it only adds the other lease. */
   commit(lease: Lease): Promise<Layer>;
   readonly blob: ContentInfo | undefined;
 }
@@ -46,9 +46,9 @@ export class LayerPulls {
   readonly #options: LayerPullsOptions;
   readonly #tasks = new SharedTasks<LayerEvent, TaskResult>((event) => event.kind);
   readonly #semaphore: Semaphore;
-  /** Blobs being downloaded: one that two layers of different chains need comes once. */
+  /** Blobs that are being downloaded: a blob for two layers of different chains is downloaded once. */
   readonly #downloads = new Map<Digest, Promise<unknown>>();
-  /** Users of each finished task; what was never committed is dropped with the last. */
+  /** Users of each finished task; a layer that was never committed is dropped with the last user. */
   readonly #users = new Map<TaskResult, number>();
 
   constructor(options: LayerPullsOptions) {
@@ -62,8 +62,8 @@ export class LayerPulls {
   }
 
   /**
-   * Fills the layer and lends it to `use`, which commits it (or does not).
-   * @throws what the download or the unpacking throws, what `use` throws, aborted.
+   * Fills the layer and lends it to `use`, which commits it or not.
+   * @throws the errors of the download, of the unpacking and of `use`; aborted.
    */
   async with<T>(
     layer: WantedLayer,
@@ -73,7 +73,7 @@ export class LayerPulls {
     use: (filled: FilledLayer) => Promise<T>,
   ): Promise<T> {
     const task = this.#tasks.get(layer.chainId, ({ signal, emit }) => this.#fill(layer, source, emit, signal));
-    // Registered before the result is handed out, so that the last of several users is really the last.
+    // Registered before the result is passed on, so that the last of several users is really the last.
     const joined = task.join(onEvent, signal);
     task.result.then(
       (result) => this.#users.set(result, (this.#users.get(result) ?? 0) + 1),
@@ -83,7 +83,7 @@ export class LayerPulls {
     try {
       result = await joined;
     } catch (error) {
-      // It may be finished and nobody here takes it.
+      // It may be finished while nobody here takes it.
       task.result.then(
         (result) => this.#leave(result),
         () => undefined,
@@ -97,7 +97,7 @@ export class LayerPulls {
     }
   }
 
-  /** The compressed blob alone, for a layer whose directory is here: held under the lease afterwards, downloaded where it is missing. */
+  /** Only the compressed blob, for a layer whose directory exists: downloaded if it is missing, and then held under the lease. */
   async blob(layer: WantedLayer, source: () => BlobSource, lease: Lease, signal: AbortSignal): Promise<void> {
     const { store } = this.#options;
     const { descriptor, diffId } = layer;
@@ -142,11 +142,11 @@ export class LayerPulls {
     const { store } = this.#options;
     const { digest } = layer.descriptor;
     if (!this.#semaphore.idle) emit({ kind: "waiting" });
-    // Its own lease: the blob stays while any user of this task is still there.
+    // A lease of its own: the blob stays while any user of this task is still there.
     const lease = store.leases.create(`layer ${layer.chainId}`);
     let draft: LayerDraft | undefined;
     try {
-      // A task that waits for another one's blob must not take that one's place.
+      // A task that waits for another task's blob must not use up a place.
       for (let other = this.#downloads.get(digest); other !== undefined; other = this.#downloads.get(digest))
         await other.catch(() => undefined);
       const download = Promise.withResolvers<void>();
@@ -197,7 +197,7 @@ export class LayerPulls {
     let committing: Promise<Layer> | undefined;
     const commit = async (): Promise<Layer> => {
       await draft.inherit(layer.parent, implied);
-      // Under the task's lease first: it outlives every single user.
+      // First under the task's lease: the task lasts longer than every single user.
       return draft.commit(layer.parent, layer.diffId, size, lease);
     };
     let released = false;
@@ -207,14 +207,14 @@ export class LayerPulls {
         if (released) throw new EngineError("internal", `layer ${layer.chainId} was given back already`);
         const committed = await (committing ??= commit());
         if (!store.layers.hold(committed.chainId, taker))
-          throw new EngineError("internal", `layer ${layer.chainId} is gone although it is held`);
+          throw new EngineError("internal", `layer ${layer.chainId} does not exist although a lease holds it`);
         if (blob !== undefined) store.content.record(blob, taker);
         return committed;
       },
       release() {
         if (released) return;
         released = true;
-        // After a commit that failed, too.
+        // Also after a commit that failed.
         draft.abort();
         store.leases.release(lease);
       },

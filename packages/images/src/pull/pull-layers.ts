@@ -1,4 +1,4 @@
-/** The layers of one image that is pulled: those that the store lacks, at the same time, and each committed after the one below it. */
+/** The layers of a pulled image: the missing ones are downloaded at the same time, and each is committed after the layer below it. */
 import { isEngineError, type Logger } from "@fathom/base";
 import type { BlobSource } from "@fathom/distribution";
 import type { Lease, Store } from "@fathom/store";
@@ -27,8 +27,8 @@ export async function pullLayers(
   for (const layer of wanted) {
     const held = store.layers.hold(layer.chainId, lease);
     if (!held) missing.push(layer);
-    // Its directory is here and its blob may not be, when it came in another compression or outlived its image: a push or a save
-    // needs it. To run the image it is not needed, so a registry that does not have it spoils nothing.
+    // Its directory exists but its blob may be missing, when it came with another compression or its image was removed. A push or a save needs
+    // the blob; running the image does not. So it is no failure if the registry does not have it.
     else
       running.push(
         layers.blob(layer, source, lease, signal).catch((error: unknown) => {
@@ -70,7 +70,7 @@ export async function pullLayers(
   }
   const outcomes = await Promise.allSettled(running);
   const errors = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as unknown] : []));
-  // The cancelled ones only follow from the first that failed.
+  // The cancelled ones only follow from the first failure.
   const cause = errors.find((error) => !isEngineError(error, "aborted")) ?? errors[0];
   if (cause !== undefined) throw cause;
 }

@@ -54,7 +54,7 @@ function addImage(name: string, architecture: string) {
   });
 }
 
-test("too many layers are refused before anything is downloaded", async () => {
+test("too many layers are rejected before anything is downloaded", async () => {
   const layer = { mediaType: mediaTypes.ociLayer, digest: sha256Digest("layer"), size: 5 };
   registry.addManifest("app:1", mediaTypes.ociManifest, {
     schemaVersion: 2,
@@ -67,13 +67,13 @@ test("too many layers are refused before anything is downloaded", async () => {
   expect(registry.requests.some(({ path }) => path.includes("/blobs/"))).toBe(false);
 });
 
-test("an image of one manifest: one HEAD says that it is up to date, whatever its platform", async () => {
+test("an image of one manifest: one HEAD shows that it is up to date, for any platform", async () => {
   addImage("app:1", "s390x");
   expect(await pull()).toContain("GET manifests/1");
   expect(await pull()).toEqual(["HEAD manifests/1"]);
 });
 
-test("an image of an index: one HEAD where the platform is the one that came, a GET for another", async () => {
+test("an image of an index: one HEAD for the stored platform, a GET for another", async () => {
   const entry = (architecture: string) => ({
     ...addImage(`app:${architecture}`, architecture),
     platform: { os: "linux", architecture },
@@ -88,7 +88,7 @@ test("an image of an index: one HEAD where the platform is the one that came, a 
   expect(await pull(parsePlatform("linux/ppc64le"))).toContain("GET manifests/1");
 });
 
-test("a pull in events: each layer's way, what the name points to, whether it is another image than before", async () => {
+test("a pull in events: the progress of each layer, the target of the name, and whether it is another image than before", async () => {
   const [low, high] = [sha256Digest("low"), sha256Digest("high")];
   const config = { os: "linux", architecture: "s390x", rootfs: { type: "layers", diff_ids: [low, high] } };
   const layers = [Buffer.from("low, compressed"), Buffer.from("high, compressed")].map((blob) =>
@@ -114,7 +114,7 @@ test("a pull in events: each layer's way, what the name points to, whether it is
       [
         { phase: "queued" as const, current: 0 },
         ...(digest === layers[0]!.digest ? [] : [{ phase: "waiting" as const, current: 0 }]),
-        // Neither the first byte nor more than there are is an event.
+        // Neither the first byte nor bytes beyond the size are an event.
         { phase: "downloading" as const, current: 5 },
         { phase: "downloaded" as const, current: size },
         { phase: "unpacked" as const, current: size },

@@ -1,6 +1,6 @@
 /**
- * Pulling an image: the manifest, the config, all layers at the same time, and then, in one transaction, the image and its names. Until
- * then only a lease keeps what came; a pull that fails or is cancelled leaves verified blobs for the next try, and nothing else.
+ * Pulls an image: the manifest, the config, all layers at the same time, and then, in one transaction, the image and its names. Until then only
+ * a lease protects the data. A failed or cancelled pull leaves verified blobs for the next try, and nothing else.
  */
 import { EngineError, formatRfc3339Nano, isEngineError, type Clock, type Logger } from "@fathom/base";
 import {
@@ -47,7 +47,7 @@ export interface PullerOptions {
   readonly publish: PublishImageEvent;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Told when a name was set, for "last tag time". */
+  /** Called when a name was set, for "last tag time". */
   readonly onTag?: (name: string) => void;
 }
 
@@ -62,7 +62,8 @@ export class Puller {
   }
 
   /**
-   * Events of the pull as they come. Who leaves early (the signal, or by ending the iteration) cancels it, unless another one waits for the same.
+   * Events of the pull as they come. A client that leaves early (by its signal, or by ending the iteration) cancels the pull, unless another
+   * one waits for the same.
    * @throws not-found and the other failures of the registry client
    */
   async *pull(request: PullRequest, signal: AbortSignal): AsyncGenerator<PullEvent, void, undefined> {
@@ -139,20 +140,20 @@ export class Puller {
       return changed;
     } catch (error) {
       store.leases.release(lease);
-      // What was verified stays for the next try, unless it is what fills the disk.
+      // Verified blobs stay for the next try, unless they fill the disk.
       if (isEngineError(error, "resource-exhausted"))
         await store.collector.collect().catch((reason: unknown) => logger.warn("collecting failed", { error: reason }));
       throw error;
     }
   }
 
-  /** Whether the image came from this repository: what was only tagged here has no name by its digest. */
+  /** Whether the image came from this repository: an image that was only tagged here has no name by its digest. */
   #isPulled(known: NamedImage, reference: Reference): boolean {
     const byDigest = this.#options.store.images.named(`${canonicalName(reference)}@${known.target.digest}`);
     return byDigest?.images[0] === known.images[0];
   }
 
-  /** Whether the image that the name shows is there, and is what the manifest or index that it came by has for this platform. */
+  /** Whether the image that the name shows is stored, and is the one that its manifest or index has for this platform. */
   #hasPlatform({ target: { digest }, images: [shown] }: NamedImage, platform: Platform | undefined): boolean {
     const { store } = this.#options;
     const record = store.images.get(shown);
@@ -162,7 +163,7 @@ export class Puller {
     if (formatPlatform(normalizePlatform(platformOf(config))) === formatPlatform(wanted)) return true;
     if (store.content.info(digest) === undefined) return false;
     const target = parseManifest(store.content.read(digest, maxManifestBytes), undefined);
-    // A manifest leaves no choice; asked for by name, a platform that it is not has to be told again.
+    // A manifest has only one image. If a user asks for a platform that it does not have, the warning must come again.
     if (target.kind === "manifest") return platform === undefined || platformMatches(wanted, platformOf(config));
     const chosen = pickPlatform(wanted, target.index.manifests);
     return chosen !== undefined && record.manifests.includes(chosen.digest);
@@ -200,7 +201,7 @@ export class Puller {
       chainId: chain[index]!,
       parent: chain[index - 1],
     }));
-    // Of an image that is here already, under another name or digest, nothing is told.
+    // For an image that is stored already, under another name or digest, there are no events.
     const isKnown = store.images.get(id) !== undefined;
     const source = () => client.blobSource(reference);
     await pullLayers(this.#options, source, wanted, lease, signal, isKnown ? () => undefined : emit);
@@ -225,8 +226,8 @@ export class Puller {
   }
 
   /**
-   * The tag and, beside it, name@digest: the image keeps that when the tag moves on. A name that holds several platforms of this index goes on doing so, and shows the one that
-   * was asked for.
+   * The tag and also name@digest: the image keeps that name when the tag moves. A name that holds several platforms of this index still holds
+   * them, and shows the requested one.
    */
   #name(reference: Reference, image: Digest, { digest, mediaType, raw }: ResolvedManifest): void {
     const { store, onTag } = this.#options;
@@ -244,7 +245,7 @@ export class Puller {
   }
 }
 
-/** Which events replace an earlier one for who comes later: a layer has one of each phase, a text comes once. */
+/** Which events replace an earlier one for late readers: a layer has one event of each phase, a text occurs once. */
 function eventKey(event: PullEvent): string {
   switch (event.kind) {
     case "layer":
@@ -272,7 +273,7 @@ function checkConfig(config: ImageConfig, layers: number, reference: Reference):
     );
 }
 
-/** Requests with other credentials do not share a pull: one must not profit from the other's. */
+/** Requests with other credentials do not share a pull: one must not use the access of the other. */
 function keyOf({ reference, platform, credentials }: PullRequest): string {
   const who = new Bun.CryptoHasher("sha256").update(JSON.stringify(credentials ?? {})).digest("hex");
   return `${canonicalString(reference)} ${platform === undefined ? "" : formatPlatform(normalizePlatform(platform))} ${who}`;

@@ -1,11 +1,11 @@
 /**
- * Work that several callers want at the same time: it is done once, everyone gets its messages and its result, and it is cancelled when the
- * last of them has left.
+ * Work that several callers want at the same time. It is done once, all callers get its messages and its result, and it is cancelled when the
+ * last caller has left.
  */
 import { EngineError } from "@fathom/base";
 
 export interface TaskContext<M> {
-  /** Fires when nobody waits for the task any more. */
+  /** Aborts when nobody waits for the task any more. */
   readonly signal: AbortSignal;
   emit(message: M): void;
 }
@@ -17,7 +17,7 @@ export interface Subscriber<M> {
 class SharedTask<M, T> {
   readonly #controller = new AbortController();
   readonly #subscribers = new Set<Subscriber<M>>();
-  /** Messages so far, for who comes later; `keyOf` says which replace an earlier one. */
+  /** Messages up to now, for late callers; `keyOf` says which ones replace an earlier one. */
   readonly #history = new Map<string, M>();
   readonly #keyOf: (message: M) => string;
   readonly result: Promise<T>;
@@ -32,21 +32,21 @@ class SharedTask<M, T> {
     this.result.catch(() => undefined);
   }
 
-  /** True when it was cancelled: a newcomer needs a task of its own. */
+  /** True when it was cancelled: a new caller then needs a task of its own. */
   get abandoned(): boolean {
     return this.#controller.signal.aborted;
   }
 
   #emit(message: M): void {
     const key = this.#keyOf(message);
-    // Replaced messages keep their place, so that a newcomer sees the same order.
+    // A replaced message keeps its place, so that a late caller sees the same order.
     this.#history.set(key, message);
     for (const subscriber of this.#subscribers) subscriber(message);
   }
 
   /**
-   * Joins: past messages are given at once, later ones as they come. Resolves with the task's result.
-   * @throws aborted as soon as `signal` fires; the task goes on while others wait.
+   * Joins the task: past messages are delivered at once, later ones as they come. Resolves with the task's result.
+   * @throws aborted as soon as `signal` aborts; the task continues while others wait.
    */
   async join(subscriber: Subscriber<M>, signal: AbortSignal): Promise<T> {
     for (const message of this.#history.values()) subscriber(message);
@@ -66,7 +66,7 @@ class SharedTask<M, T> {
   }
 }
 
-/** Tasks by key: the one that is running, or a new one. */
+/** Tasks by key: the running one, or a new one. */
 export class SharedTasks<M, T> {
   readonly #tasks = new Map<string, SharedTask<M, T>>();
   readonly #keyOf: (message: M) => string;

@@ -1,4 +1,4 @@
-/** docker push in plain form: blobs that the registry lacks, then the manifest as it is stored, so that its digest stays. */
+/** docker push in a plain form: blobs that the registry does not have, then the stored manifest, so that its digest does not change. */
 import { EngineError, Semaphore } from "@fathom/base";
 import { createRegistryClient, type RegistryClient, type RegistryConfig } from "@fathom/distribution";
 import {
@@ -18,8 +18,8 @@ import { findForPlatform } from "../names/find.ts";
 import { manifestOf } from "../make/make-image.ts";
 
 /**
- * The tag, or all tags of the repository where none is given. The first event comes before anything is looked up.
- * @throws not-found for an unknown name or tag; nothing is sent then
+ * The tag, or all tags of the repository when none is given. The first event comes before any look-up.
+ * @throws not-found for an unknown name or tag; then nothing is sent
  */
 export async function* pushImage(
   context: ImageContext,
@@ -61,7 +61,7 @@ async function* pushReference(
   const record = findForPlatform(context, shown, platform);
   const stored = manifestOf(context, record.id, shown);
   for (const layer of stored.layers) yield layerEvent(layer, "queued", 0);
-  // The first failure, or a client that hangs up, ends the other uploads too.
+  // The first failure, or a client that hangs up, also ends the other uploads.
   const ended = new AbortController();
   const signal = AbortSignal.any([outer, ended.signal]);
   const places = new Semaphore(context.config.maxConcurrentUploads);
@@ -82,7 +82,7 @@ async function* pushReference(
     await Promise.allSettled(uploads);
   }
   yield { kind: "done", reference, digest, manifestBytes: stored.raw.length };
-  // From now on the image can be named by what the registry knows it by.
+  // From now on the image can be named by its digest in the registry.
   const byDigest = `${canonicalName(reference)}@${digest}`;
   const target = { digest, mediaType: stored.mediaType, size: stored.raw.length };
   context.store.images.tag({ name: byDigest, target, images: [record.id], content: [] });

@@ -8,7 +8,7 @@ import { createSys } from "@fathom/sys";
 import { pruneImages } from "./prune.ts";
 import type { ImageContext } from "../context.ts";
 
-test("a prune frees what failed pulls left, and nothing that a running one holds", async () => {
+test("a prune removes what failed pulls left, and nothing that a running pull holds", async () => {
   const root = mkdtempSync(join(tmpdir(), "fathom-prune-"));
   try {
     await using store = await openStore({

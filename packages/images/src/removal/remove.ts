@@ -49,7 +49,7 @@ export async function removeImage(
   }
   const conflict = findConflict(context, parts, options.force, true);
   if (conflict !== undefined) {
-    // The name is gone, as asked; the image stays for what uses it.
+    // The name is removed, as requested; the image stays for its users.
     if (untaggedByName) return items;
     throw conflict;
   }
@@ -59,7 +59,7 @@ export async function removeImage(
   return items;
 }
 
-/** Other platforms that are only here because the names of this image hold them too: they go with it. */
+/** Other platforms that are only stored because the names of this image hold them too: they are removed with it. */
 function heldBehind(context: ImageContext, id: Digest): Digest[] {
   const { images } = context.store;
   const names = images.names(id);
@@ -77,7 +77,7 @@ function usesOf(context: ImageContext, parts: readonly Digest[]): Use[] {
   return parts.flatMap((image) => context.uses.ofImage(image).map((user) => ({ image, user })));
 }
 
-/** The image, and behind it those that it was committed over and that nothing else needs: nobody could name them afterwards. */
+/** The image, and then the images under it that nothing else needs, because nobody could name them afterwards. */
 function withAncestors(context: ImageContext, record: ImageRecord, noPrune: boolean): ImageRecord[] {
   const records = [record];
   for (let child = record; !noPrune && child.parent !== undefined;) {
@@ -126,7 +126,7 @@ function untag(context: ImageContext, id: Digest, reference: Reference, items: R
   publishImage(context, "untag", id, id);
 }
 
-/** With a repository's last tag its digests go too: nobody could name them otherwise. Only the tag is an event. */
+/** With a repository's last tag, its names by digest are removed too, because nobody could name them otherwise. Only the tag has an event. */
 function dropDigestsOf(context: ImageContext, id: Digest, reference: Reference, items: RemovedPart[]): void {
   if (reference.digest !== undefined) return;
   const same = namesOf(context, id).filter((one) => canonicalName(one) === canonicalName(reference));
@@ -137,7 +137,7 @@ function dropDigestsOf(context: ImageContext, id: Digest, reference: Reference, 
   }
 }
 
-/** At most one tag, and all names of one repository. */
+/** At most one tag, and all names are of one repository. */
 function isSingleName(names: readonly Reference[]): boolean {
   return (
     names.length <= 1 ||
@@ -146,7 +146,7 @@ function isSingleName(names: readonly Reference[]): boolean {
   );
 }
 
-/** What stands against a removal: an image on top of it or a running container always, a stopped one or several names unless forced. */
+/** What prevents a removal: an image on top of it or a running container always; a stopped container or several names unless it is forced. */
 function findConflict(
   context: ImageContext,
   parts: readonly [Digest, ...Digest[]],

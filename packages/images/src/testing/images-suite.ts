@@ -1,4 +1,4 @@
-/** What every implementation of `Images` does: its tests call `testImages` with a way to open one. */
+/** What every implementation of `Images` must do: its tests call `testImages` with a function that opens one. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import { makeTar } from "@fathom/archive/testing";
@@ -7,7 +7,7 @@ import { hostPlatform, mediaTypes, parsePlatform, parseReference, sha256Digest, 
 import type { Images, ImagesParts, PullEvent } from "../contract.ts";
 import { parseRepositoryTag } from "../names/names.ts";
 
-/** Opens images over an empty store of their own. */
+/** Opens images with an empty store of their own. */
 export type OpenImages = (
   parts: Pick<ImagesParts, "uses" | "publish">,
 ) => Promise<{ readonly images: Images } & AsyncDisposable>;
@@ -100,7 +100,7 @@ export function testImages(open: OpenImages): void {
     expect(events).toEqual([`tag ${id}`, `import ${id}`]);
   });
 
-  test("what is not there has its name in the error; another platform is as if it were not there", async () => {
+  test("the error for a missing image has its name; an image for another platform counts as missing", async () => {
     for (const ask of [images.lookup, images.find])
       expect(() => ask("missing")).toThrow(
         expect.objectContaining({ code: "not-found", message: "No such image: missing:latest" }),
@@ -122,7 +122,7 @@ export function testImages(open: OpenImages): void {
     expect(events.at(-1)).toBe(`tag ${two}`);
   });
 
-  test("what is saved is the same image after it was removed and loaded, name and all", async () => {
+  test("a saved image that is removed and loaded is the same image, with its name", async () => {
     const id = await importTar("made:1", "one");
     const { layers } = images.find(id);
     const archive = await Array.fromAsync(images.save(["made:1"], undefined, never));
@@ -140,7 +140,7 @@ export function testImages(open: OpenImages): void {
     await expect(missing).rejects.toMatchObject({ code: "not-found" });
   });
 
-  test("an image in use stays; a running user keeps it from a removal by force too", async () => {
+  test("an image in use stays; a running user also prevents a forced removal", async () => {
     const id = await importTar("made:1", "one");
     users.set(id, { id: "c".repeat(64), running: true });
     const remove = (name: string, force: boolean) => images.remove(name, { force, noPrune: false });
@@ -153,7 +153,7 @@ export function testImages(open: OpenImages): void {
     expect(images.byId(id)).toBeUndefined();
   });
 
-  test("a prune takes what is wanted away and not in use", async () => {
+  test("a prune removes selected images that are not in use", async () => {
     const [used, kept, gone] = [
       await importTar("used:1", "1"),
       await importTar("kept:1", "22"),
@@ -171,7 +171,7 @@ export function testImages(open: OpenImages): void {
     expect(events.at(-1)).toBe("prune ");
   });
 
-  test("a pull gives each layer's way, and the second one knows that nothing has changed", async () => {
+  test("a pull reports each layer's progress, and a second pull knows that nothing has changed", async () => {
     const { image, layer, manifest } = addToRegistry("1", "one");
     const pulled = await pull("1");
     expect(pulled[0]).toMatchObject({ kind: "pulling" });
@@ -231,7 +231,7 @@ export function testImages(open: OpenImages): void {
     await expect(pushing.next()).rejects.toMatchObject({ code: "not-found" });
   });
 
-  test("the end cancels a pull that is under way", async () => {
+  test("the end cancels a running pull", async () => {
     addToRegistry("1", "one");
     const reached = Promise.withResolvers<void>();
     const closed = Promise.withResolvers<void>();

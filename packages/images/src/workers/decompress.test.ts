@@ -4,7 +4,7 @@ import { detectCompression } from "@fathom/archive";
 import { createLayerDecompressor } from "./decompress.ts";
 
 function random(length: number): Buffer {
-  // Half of it compresses, so that both stored and deflated blocks are there.
+  // Half of it can be compressed, so that both stored and deflated blocks occur.
   const data = Buffer.alloc(length, "compressible ");
   for (let at = 0; at < length; at += 200_000) crypto.getRandomValues(data.subarray(at, Math.min(at + 65_536, length)));
   return data;
@@ -38,7 +38,7 @@ describe.each([
     expect(await run(kind, compress(Buffer.alloc(0)), 3)).toHaveLength(0);
     expect((await run(kind, compress(data.subarray(0, 3000)), 1)).equals(data.subarray(0, 3000))).toBe(true);
   });
-  test("several members, cut anywhere", async () => {
+  test("several members, cut at any place", async () => {
     const input = Buffer.concat([compress(first), compress(Buffer.alloc(0)), compress(second)]);
     for (const step of [input.length, 50_000, 1_021]) expect((await run(kind, input, step)).equals(data)).toBe(true);
     // The border between two members is the border between two writes.
@@ -49,27 +49,27 @@ describe.each([
     await stream.finish();
     expect(Buffer.concat(parts).equals(data)).toBe(true);
   });
-  test("refuses what is broken", async () => {
+  test("rejects broken streams", async () => {
     const input = Buffer.from(compress(data));
-    // zstd has no checksum here: what is wrong inside a stored block is for the digests to find.
+    // zstd has no checksum here: errors inside a stored block are found by the digests.
     input.fill(0xff, 4, 60);
     await expect(run(kind, input, 65_536)).rejects.toThrow("stream is broken");
     await expect(run(kind, Buffer.from("no such stream at all, really"), 7)).rejects.toThrow("stream is broken");
   });
 });
 
-test("a gzip stream that ends early is no whole stream; zeros behind the end are padding", async () => {
+test("a gzip stream that ends early is incomplete; zeros after the end are padding", async () => {
   const input = gzipSync(data);
   await expect(run("gzip", input.subarray(0, input.length - 9), 65_536)).rejects.toThrow("stream is broken");
   expect((await run("gzip", Buffer.concat([input, Buffer.alloc(1000)]), 65_536)).equals(data)).toBe(true);
 });
 
-test("padding as long as it likes holds nothing up", async () => {
+test("padding of any length blocks nothing", async () => {
   const input = Buffer.concat([gzipSync(data), Buffer.alloc(8_000_000)]);
   expect((await run("gzip", input, 65_536)).equals(data)).toBe(true);
 });
 
-test("what the sink throws comes out of the stream", async () => {
+test("an error of the sink comes out of the stream", async () => {
   const stream = createLayerDecompressor("gzip", () => {
     throw new Error("the disk is full");
   });
@@ -81,7 +81,7 @@ test("what the sink throws comes out of the stream", async () => {
   stream.abort();
 });
 
-test("a highly compressed stream comes out in bounded pieces", async () => {
+test("a highly compressed stream comes out in pieces of limited size", async () => {
   const zeros = Buffer.alloc(50_000_000);
   let total = 0;
   let largest = 0;
@@ -95,7 +95,7 @@ test("a highly compressed stream comes out in bounded pieces", async () => {
   expect(largest).toBeLessThanOrEqual(256 * 1024);
 });
 
-test("plain bytes pass", async () => {
+test("bytes without compression pass unchanged", async () => {
   expect(detectCompression(Buffer.from("a tar"))).toBe("none");
   expect((await run("none", data, 100_000)).equals(data)).toBe(true);
 });

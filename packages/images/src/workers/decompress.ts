@@ -1,4 +1,7 @@
-/** A layer's compressed stream in a worker thread: small pieces out, much of it waiting, since the work is done beside what the thread does with the piece before. */
+/**
+ * Decompresses a layer in a worker thread: pieces are small, and many may wait, because decompression runs at the same time as the thread's
+ * work on the previous piece.
+ */
 import { createDecompressor, type ByteTransform, type Compression } from "@fathom/archive";
 import { EngineError, messageOf } from "@fathom/base";
 
@@ -13,8 +16,8 @@ function damaged(compression: string, error: unknown): EngineError {
 }
 
 /**
- * @param sink Gets pieces that are its to keep.
- * @throws invalid-argument, also later, for bytes that are no such stream, and what the sink throws
+ * @param sink Receives pieces that it may keep.
+ * @throws invalid-argument, also later, for bytes that are no such stream, and the errors of the sink
  */
 export function createLayerDecompressor(kind: Compression, sink: (chunk: Uint8Array) => void): ByteTransform {
   return createDecompressor(kind, sink, { outputBytes, inputBytes, damaged });

@@ -1,4 +1,4 @@
-/** The other jobs of a worker thread: a writable layer becomes a file, a file becomes a blob. */
+/** The other jobs of a worker thread: make a file of a writable layer, make a blob of a file. */
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { EngineError } from "@fathom/base";
 import { createGzipCompressor } from "@fathom/archive";
@@ -13,7 +13,7 @@ import {
 } from "@fathom/store";
 import type { Sys } from "@fathom/sys";
 
-/** Plain data, as everything that a worker gets. */
+/** Plain data, like everything that a worker receives. */
 export interface CopyJob extends LayerCopy {
   /** The file to make beside the copy: the layer's tar, gzipped. */
   readonly file: string;
@@ -22,7 +22,7 @@ export interface CopyJob extends LayerCopy {
 export interface BlobJob {
   /** The store's root directory. */
   readonly storeRoot: string;
-  /** A whole file on the store's file system; it is moved. */
+  /** A complete file on the store's file system; it is moved. */
   readonly file: string;
 }
 
@@ -58,7 +58,7 @@ export async function runCopyJob(sys: Sys, job: CopyJob, signal: AbortSignal): P
   }
 }
 
-/** Finds the digest and puts the file in its place; the row is the engine's to write. @throws aborted */
+/** Computes the digest and puts the file in its place; the engine writes the row. @throws aborted */
 export async function runBlobJob(job: BlobJob, signal: AbortSignal): Promise<ContentInfo> {
   const hasher = new Bun.CryptoHasher("sha256");
   const buffer = new Uint8Array(chunkBytes);
@@ -68,7 +68,7 @@ export async function runBlobJob(job: BlobJob, signal: AbortSignal): Promise<Con
     for (let count = readSync(fd, buffer); count > 0; count = readSync(fd, buffer)) {
       hasher.update(buffer.subarray(0, count));
       size += count;
-      // A turn of the event loop, so that a cancellation gets through.
+      // A turn of the event loop, so that a cancellation can arrive.
       await new Promise(setImmediate);
       checkSignal(signal);
     }

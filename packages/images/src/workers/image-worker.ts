@@ -1,6 +1,7 @@
 /**
- * The image worker: a thread that takes jobs (layers, of pulls and loads; files of commits) and reports. It knows no database; what it leaves are files that the engine's thread makes known.
- * Started by layer-workers.ts, listed in apps/fathom/workers.txt.
+ * The image worker: a thread that executes jobs (layers of pulls and loads; files of commits) and reports. It does not use the database; it
+ * leaves files, for which the engine's thread adds rows.
+ * layer-workers.ts starts it; apps/fathom/workers.txt lists it.
  */
 import { EngineError, systemClock } from "@fathom/base";
 import { openBlob } from "@fathom/distribution";

@@ -50,13 +50,13 @@ const stored = (): string[] => [
   ...readdirSync(join(root, "content", "tmp")),
 ];
 
-test("a layer that is what the config says is stored under its digest", async () => {
+test("a layer that matches the config is stored under its digest", async () => {
   const data = Buffer.from("blob bytes");
   expect((await run(data, real)).blob?.digest).toBe(sha256Digest(data));
   expect(stored()).toEqual([sha256Digest(data).slice("sha256:".length)]);
 });
 
-test("of a layer with another DiffID than the config says nothing stays", async () => {
+test("a layer with another DiffID than in the config leaves nothing", async () => {
   const lie = parseDiffId(sha256Digest(Buffer.from("another tar")));
   const error = await run(Buffer.from("blob bytes"), lie).catch((reason: unknown) => reason);
   expect(error).toMatchObject({ code: "data-loss" });
@@ -64,7 +64,7 @@ test("of a layer with another DiffID than the config says nothing stays", async 
   expect(stored()).toEqual([]);
 });
 
-test("a wrong digest is told before a wrong DiffID", async () => {
+test("a wrong digest is reported before a wrong DiffID", async () => {
   const lie = parseDiffId(sha256Digest(Buffer.from("another tar")));
   const wrong = sha256Digest(Buffer.from("other bytes"));
   expect(String(await run(Buffer.from("blob bytes"), lie, wrong).catch((reason: unknown) => reason))).toContain(
@@ -73,13 +73,13 @@ test("a wrong digest is told before a wrong DiffID", async () => {
   expect(stored()).toEqual([]);
 });
 
-test("a broken stream is told with the layer's digest", async () => {
+test("the error for a broken stream has the layer's digest", async () => {
   const data = gzipSync("x".repeat(1000)).fill(0xff, 12, 20);
   expect(String(await run(data, real).catch((reason: unknown) => reason))).toContain(sha256Digest(data));
   expect(stored()).toEqual([]);
 });
 
-test("the blob alone, for a layer whose directory is here, must be that layer too", async () => {
+test("when only the blob is needed, for a layer whose directory exists, it must match too", async () => {
   const tar = Buffer.from("a tar of 512 bytes or so");
   const packed = gzipSync(tar);
   const digest = sha256Digest(packed);

@@ -1,6 +1,6 @@
 /**
- * One layer, from its source to its directory, every byte handled once: network → content file and digest → decompress → DiffID and
- * tar → files. What the disk cannot take is not received: each step waits for the next.
+ * One layer, from its source to its directory; every byte is handled once: network → content file and digest → decompress → DiffID and tar →
+ * files. Data that the disk cannot accept yet is not received: each step waits for the next.
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import { detectCompression, magicLength, type ByteTransform } from "@fathom/archive";
@@ -19,26 +19,26 @@ export interface LayerJob {
     /** The compressed blob is in the store already. */
     | { readonly kind: "content"; readonly path: string };
   readonly descriptor: Descriptor;
-  /** What the image's config says that the uncompressed tar has for a digest. */
+  /** The digest of the uncompressed tar in the image's config. */
   readonly diffId: DiffId;
-  /** Empty directory of the layer draft; undefined when the blob alone is wanted. */
+  /** Empty directory of the layer draft; undefined when only the blob is needed. */
   readonly diffPath: string | undefined;
 }
 
 export interface LayerJobResult {
-  /** Bytes of its files; 0 when the blob alone was wanted. */
+  /** Bytes of its files; 0 when only the blob was needed. */
   readonly size: number;
   /** For `LayerDraft.commit`. */
   readonly implied: readonly string[];
-  /** Undefined when the blob was there before. */
+  /** Undefined when the blob was already stored. */
   readonly blob: ContentInfo | undefined;
 }
 
 export type LayerJobReport =
-  /** Compressed bytes so far. */
+  /** Compressed bytes up to now. */
   { readonly kind: "downloading"; readonly current: number } | { readonly kind: "downloaded" };
 
-/** What a job works with: the real ones in the worker, others in tests. */
+/** The functions that a job uses: the real ones in the worker, others in tests. */
 export interface LayerTools {
   open(source: BlobSource, descriptor: Descriptor, signal: AbortSignal): AsyncIterable<Uint8Array>;
   writer(storeRoot: string, expected: Descriptor): ContentWriter;
@@ -47,12 +47,12 @@ export interface LayerTools {
 
 const fileChunkBytes = 512 * 1024;
 
-/** A stored blob in pieces, with a turn of the event loop between them so that a cancellation gets through. */
+/** A stored blob in pieces, with a turn of the event loop between them, so that a cancellation can arrive. */
 async function* readFile(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
   const fd = openSync(path, "r");
   try {
     for (;;) {
-      // Whoever gets it keeps it for a while.
+      // The receiver keeps it for a while.
       const buffer = new Uint8Array(fileChunkBytes);
       const count = readSync(fd, buffer);
       if (count === 0) return;
@@ -65,7 +65,7 @@ async function* readFile(path: string, signal: AbortSignal): AsyncGenerator<Uint
   }
 }
 
-/** Unpacks nothing: for a layer whose directory is here already the blob must still be what the image's config says. */
+/** Unpacks nothing: for a layer whose directory exists, the blob must still match the image's config. */
 function hashingUnpacker(): LayerUnpacker {
   const hasher = new Bun.CryptoHasher("sha256");
   return {
@@ -76,8 +76,8 @@ function hashingUnpacker(): LayerUnpacker {
 }
 
 /**
- * @throws data-loss for a wrong digest, size or DiffID; invalid-argument for a broken or hostile archive; resource-exhausted when the disk
- * is full; aborted. Afterwards no temporary file is left; the directory is its owner's to drop.
+ * @throws data-loss for a wrong digest, size or DiffID; invalid-argument for a broken or hostile archive; resource-exhausted when the disk is
+ * full; aborted. Afterwards no temporary file is left; the owner of the directory must drop it.
  */
 export async function runLayerJob(
   job: LayerJob,
@@ -95,7 +95,7 @@ export async function runLayerJob(
     let head: Uint8Array | undefined;
     const decompress = (chunk: Uint8Array): Promise<void> | void => {
       if (decompressor === undefined) {
-        // The first bytes tell the compression; a first piece may be shorter.
+        // The first bytes show the compression; a first piece may be shorter.
         head = head === undefined ? chunk.slice() : Buffer.concat([head, chunk]);
         if (head.length < magicLength) return undefined;
         decompressor = createLayerDecompressor(detectCompression(head), (bytes) => unpacker.write(bytes));
@@ -124,7 +124,7 @@ export async function runLayerJob(
         "data-loss",
         `layer ${descriptor.digest} unpacks to ${diffId}, but the image's config says ${job.diffId}`,
       );
-    // Last: a blob that belongs to no such layer would be found, and refused, by every further try.
+    // Last: otherwise every later try would find a blob that does not belong to the layer, and reject it.
     return { size, implied, blob: writer?.commit() };
   } catch (error) {
     if (!isEngineError(error) || error.code === "aborted" || error.message.includes(descriptor.digest)) throw error;

@@ -6,7 +6,7 @@ import { LayerWorkers, type LayerWorkersOptions } from "./layer-workers.ts";
 import type { FromWorker, ToWorker } from "./worker-protocol.ts";
 import { until } from "@fathom/base/testing";
 
-/** A thread that answers when it is told to, or lets go of its jobs when they are cancelled. */
+/** A thread that answers when the test says so, or releases its jobs when they are cancelled. */
 class FakeThread extends EventTarget {
   readonly heard: ToWorker[] = [];
   readonly obeys: boolean;
@@ -48,7 +48,7 @@ const copied = (size: number): UnpackedLayer => ({
   implied: [],
 });
 
-test("jobs are spread over the threads, and each gets its own result", async () => {
+test("jobs are distributed over the threads, and each gets its own result", async () => {
   const { threads, workers } = pool();
   const results = [1, 2, 3].map(() => workers.run("copy", job, signal));
   expect(threads.map(({ heard }) => heard.length)).toEqual([2, 1]);
@@ -67,7 +67,7 @@ test("a thread without work ends", async () => {
   expect(threads[0]!.terminated).toBe(true);
 });
 
-test("the pool's end cancels its jobs, says why, and waits until they have let go", async () => {
+test("the pool's end cancels its jobs, says why, and waits until they have ended", async () => {
   const { threads, workers } = pool();
   const running = workers.run("copy", job, signal).catch((error: unknown) => error);
   await workers[Symbol.asyncDispose]();
@@ -78,7 +78,7 @@ test("the pool's end cancels its jobs, says why, and waits until they have let g
   expect(threads.length).toBe(1);
 });
 
-test("a job that does not let go ends with its thread", async () => {
+test("a job that does not end is ended with its thread", async () => {
   const { threads, workers } = pool({ obeys: false, endGraceMs: 1 });
   const running = workers.run("copy", job, signal).catch((error: unknown) => error);
   await workers[Symbol.asyncDispose]();

@@ -1,6 +1,6 @@
 /**
- * The pool of image workers. A worker runs several jobs side by side (they wait for the network most of the time); jobs go to the worker
- * with the fewest. A worker without work is ended after a while: it costs memory.
+ * The pool of image workers. A worker runs several jobs at the same time (mostly they wait for the network); a new job goes to the worker with
+ * the fewest. A worker without work is ended after a while, because it uses memory.
  */
 import { EngineError, type Logger } from "@fathom/base";
 import { workerSource } from "@fathom/sys";
@@ -19,12 +19,12 @@ import {
 const imageWorkerPath = "packages/images/src/workers/image-worker.ts";
 
 export interface LayerWorkersOptions {
-  /** 2 to 4 are of use: a layer is unpacked on one core. */
+  /** 2 to 4 are useful: a layer is unpacked on one core. */
   readonly count: number;
   readonly logger: Logger;
   /** Milliseconds without a job before a worker ends. */
   readonly idleMs?: number;
-  /** A cancelled job that has not ended by then takes its worker with it. */
+  /** After this time, a cancelled job that has not ended is ended together with its worker. */
   readonly cancelGraceMs?: number;
   /** The same when the pool ends. */
   readonly endGraceMs?: number;
@@ -64,7 +64,7 @@ export class LayerWorkers implements AsyncDisposable {
 
   /**
    * Runs a job in a worker.
-   * @throws what the job throws; aborted once `signal` fires, unavailable once this pool ends, both after the job has let go of its files
+   * @throws the error of the job; aborted when `signal` aborts, unavailable when this pool ends, both after the job has released its files
    */
   async run<K extends WorkerJobKind>(
     kind: K,
@@ -72,7 +72,7 @@ export class LayerWorkers implements AsyncDisposable {
     signal: AbortSignal,
     report: (report: LayerJobReport) => void = () => undefined,
   ): Promise<WorkerJobs[K]["result"]> {
-    // Each kind of job is answered by its own kind of result: pull-worker.ts.
+    // Each kind of job is answered with its own kind of result: pull-worker.ts.
     return this.#run({ kind, job } as WorkerJob, report, AbortSignal.any([signal, this.#ended.signal]));
   }
 
@@ -135,7 +135,7 @@ export class LayerWorkers implements AsyncDisposable {
     worker.idleTimer.unref();
   }
 
-  /** Takes a worker out of the pool; its jobs fail. */
+  /** Removes a worker from the pool; its jobs fail. */
   #end(worker: PoolWorker, reason: string | undefined): void {
     if (!this.#workers.delete(worker)) return;
     clearTimeout(worker.idleTimer);
@@ -147,7 +147,7 @@ export class LayerWorkers implements AsyncDisposable {
     worker.worker.terminate();
   }
 
-  /** Jobs are cancelled and let go of their files; then the threads end. */
+  /** Jobs are cancelled and release their files; then the threads end. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended.abort();
     const jobs = [...this.#workers].flatMap((worker) => [...worker.jobs.values()].map(({ settled }) => settled));

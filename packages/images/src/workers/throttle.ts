@@ -1,4 +1,4 @@
-/** Tells which of many steps are worth a message: one in `intervalMs`. */
+/** Decides which of many steps give a message: one per `intervalMs`. */
 export class Throttle {
   readonly #intervalMs: number;
   readonly #nowMs: () => number;

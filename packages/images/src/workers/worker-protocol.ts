@@ -4,7 +4,7 @@ import type { ContentInfo, UnpackedLayer } from "@fathom/store";
 import type { BlobJob, CopyJob } from "./file-jobs.ts";
 import type { LayerJob, LayerJobReport, LayerJobResult } from "./layer-job.ts";
 
-/** What each kind of job is given and gives. */
+/** The arguments and the result of each kind of job. */
 export interface WorkerJobs {
   readonly layer: { readonly job: LayerJob; readonly result: LayerJobResult };
   readonly copy: { readonly job: CopyJob; readonly result: UnpackedLayer };
@@ -27,7 +27,7 @@ export type FromWorker =
   | { readonly kind: "done"; readonly id: number; readonly result: WorkerResult }
   | { readonly kind: "failed"; readonly id: number; readonly code: ErrorCode; readonly message: string };
 
-/** Errors lose their class on the way: code and message are what counts. */
+/** Errors lose their class on the way; code and message stay. */
 export function failedMessage(id: number, error: unknown): FromWorker {
   const { code, message } = asEngineError(error);
   return { kind: "failed", id, code, message };

@@ -1,16 +1,16 @@
-/** Shared by the files that implement Sys: results turned into errors, and buffers that are used again and again. */
+/** Shared by the files that implement Sys: turns results into errors, and reuses buffers. */
 import type { NativeAddon } from "../native.ts";
 import type { Path } from "../contract.ts";
 import { SysError } from "../errors.ts";
 
-/** What each implementing file gets: the addon, and scratch memory of this thread (all calls are synchronous). */
+/** What each implementing file gets: the addon, and temporary memory of this thread (all calls are synchronous). */
 export interface CallContext {
   readonly native: NativeAddon;
-  /** 64 KiB, the largest xattr value; contents last until the next call. */
+  /** 64 KiB, the largest xattr value; the content is valid until the next call. */
   readonly scratch: Uint8Array;
   readonly numbers: BigInt64Array;
   readonly integers: Int32Array;
-  /** Whether this kernel's overlay takes lower directories one by one; undefined until it was asked. */
+  /** Whether this kernel's overlay accepts lower directories one by one; undefined until it was tried. */
   overlayByLayer: boolean | undefined;
 }
 
@@ -29,16 +29,16 @@ export function createCallContext(native: NativeAddon): CallContext {
 /** A path for a message: bytes as UTF-8, control characters visible. */
 function pathText(path: Path): string {
   const text = typeof path === "string" ? path : Buffer.from(path).toString("utf8");
-  // oxlint-disable-next-line no-control-regex -- they are what is looked for
+  // oxlint-disable-next-line no-control-regex -- the pattern looks for control characters
   return text.replace(/[\u0000-\u001f\u007f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
-/** Throws the error that a negative result stands for. */
+/** Throws the error for a negative result. */
 export function fail(syscall: string, result: number, subject: Path | number = ""): never {
   throw new SysError(syscall, -result, typeof subject === "number" ? String(subject) : pathText(subject));
 }
 
-/** `result` when it is one, else throws. */
+/** Returns `result` when it is not negative, else throws. */
 export function checked(syscall: string, result: number, subject: Path | number = ""): number {
   if (result < 0) fail(syscall, result, subject);
   return result;

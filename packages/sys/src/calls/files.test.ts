@@ -88,18 +88,18 @@ describe("opening", () => {
     sys.close(root);
   });
 
-  test("a path with a NUL, and one that is too long, are refused and not cut", () => {
+  test("a path with a NUL, or one that is too long, is rejected and not cut", () => {
     using dir = testDirectory();
     writeFileSync(join(dir.path, "short"), "");
     expect(sysErrorOf(() => sys.openat2(dir.fd, "short\0er", { flags: 0 })).errnoName).toBe("EINVAL");
     expect(sysErrorOf(() => sys.mkdirat(dir.fd, bytes("a\0b"), 0o700)).errnoName).toBe("EINVAL");
     expect(sysErrorOf(() => sys.mkdirat(dir.fd, "./".repeat(2048), 0o700)).errnoName).toBe("ENAMETOOLONG");
     expect(sysErrorOf(() => sys.mkdirat(dir.fd, bytes("./".repeat(5000)), 0o700)).errnoName).toBe("ENAMETOOLONG");
-    // 4095 bytes are still a path; its last component alone is what fails.
+    // 4095 bytes are still a path; only its last component fails.
     expect(sysErrorOf(() => sys.mkdirat(dir.fd, "/".repeat(4095), 0o700)).errnoName).toBe("EEXIST");
   });
 
-  test("names that are not UTF-8 survive", () => {
+  test("names that are not UTF-8 are kept", () => {
     using dir = testDirectory();
     const name = new Uint8Array([0x66, 0xff, 0xfe]);
     sys.close(sys.openat2(dir.fd, name, { flags: O_WRONLY | O_CREAT | O_EXCL, mode: 0o600 }));
@@ -136,7 +136,7 @@ describe("reading and writing", () => {
     sys.pwrite(fd, bytes("in the middle"), far);
     sys.ftruncate(fd, far * 2n);
     const part = sys.nextData(fd, 0n)!;
-    // Of a file system that keeps no holes all is data.
+    // A file system without holes reports everything as data.
     expect(part.start <= far && part.end > far).toBe(true);
     expect(sys.nextData(fd, far * 2n)).toBeUndefined();
     sys.close(fd);
@@ -154,7 +154,7 @@ describe("reading and writing", () => {
     sys.close(readEnd);
   });
 
-  test("-1 where it would block", () => {
+  test("-1 when it would block", () => {
     const [readEnd, writeEnd] = sys.pipe(O_NONBLOCK);
     expect(sys.read(readEnd, new Uint8Array(1))).toBe(-1);
     const chunk = new Uint8Array(65536);
@@ -184,12 +184,12 @@ describe("entries of a directory", () => {
     expect(sys.fstatat(dir.fd, "f", 0).nlink).toBe(2);
     sys.unlinkat(dir.fd, "d", AT_REMOVEDIR);
     for (const name of ["f", "hard", "l", "p"]) sys.unlinkat(dir.fd, name, 0);
-    // The same descriptor again: it starts over.
+    // The same descriptor again: it starts from the first entry.
     expect(types()).toEqual({});
     sys.close(list);
   });
 
-  test("more than one buffer of them are all listed", () => {
+  test("more entries than one buffer holds are all listed", () => {
     using dir = testDirectory();
     const count = 3000;
     for (let index = 0; index < count; index++) sys.symlinkat("x", dir.fd, `${"n".repeat(60)}-${index}`);
@@ -198,7 +198,7 @@ describe("entries of a directory", () => {
     sys.close(list);
   });
 
-  test("are renamed, not over another when so asked", () => {
+  test("are renamed, and with the flag not over another", () => {
     using dir = testDirectory();
     writeFileSync(join(dir.path, "a"), "a");
     writeFileSync(join(dir.path, "b"), "b");
@@ -208,7 +208,7 @@ describe("entries of a directory", () => {
     expect(readFileSync(join(dir.path, "a"), "utf8")).toBe("b");
   });
 
-  test("carry modes and times, symlinks untouched", () => {
+  test("have modes and times; symlinks are not followed", () => {
     using dir = testDirectory();
     writeFileSync(join(dir.path, "f"), "");
     symlinkSync("f", join(dir.path, "l"));
@@ -236,7 +236,7 @@ describe("entries of a directory", () => {
     expect([found.uid, found.gid]).toEqual([4_000_000_000, 2_100_000]);
   });
 
-  test("agree with what the runtime's own stat says", () => {
+  test("agree with the runtime's own stat", () => {
     using dir = testDirectory();
     writeFileSync(join(dir.path, "f"), "12345");
     const mine = sys.fstatat(dir.fd, "f", 0);

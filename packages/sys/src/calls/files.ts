@@ -1,4 +1,4 @@
-/** Descriptors and names in directories. */
+/** Descriptors, and names in directories. */
 import type { DirectoryEntry, Path, Stat, Sys } from "../contract.ts";
 import { type CallContext, checked, fail } from "./context.ts";
 import { AT_EMPTY_PATH, LOCK_EX, LOCK_SH } from "../constants.ts";
@@ -70,7 +70,7 @@ function statOf(numbers: BigInt64Array): Stat {
 }
 
 /**
- * Takes linux_dirent64 records apart (getdents64(2)): u64 inode, s64 offset, u16 record length, u8 type, name ended by NUL. "." and ".." are
+ * Decodes linux_dirent64 records (getdents64(2)): u64 inode, s64 offset, u16 record length, u8 type, name that ends with NUL. "." and ".." are
  * left out.
  */
 function parseDirectoryRecords(records: Uint8Array, into: DirectoryEntry[]): void {
@@ -126,7 +126,7 @@ export function fileCalls({ native, scratch, numbers }: CallContext): FileCalls 
       }
       if (start < 0) fail("lseek", start, fd);
       const end = native.lseek(fd, BigInt(start), SEEK_HOLE);
-      // Cut off in between.
+      // The file was cut off in between.
       if (end === ENXIO) return undefined;
       if (end < 0) fail("lseek", end, fd);
       return { start: BigInt(start), end: BigInt(end) };
@@ -188,7 +188,7 @@ export function fileCalls({ native, scratch, numbers }: CallContext): FileCalls 
     getxattrat(dirFd, path, name) {
       const result = native.getxattrat(dirFd, path, name, scratch);
       if (result >= 0) return scratch.slice(0, result);
-      // A filesystem without xattrs has none.
+      // A file system without xattrs has none.
       return result === ENODATA || result === EOPNOTSUPP ? undefined : fail(`getxattr ${name}`, result, path);
     },
     listxattrat(dirFd, path) {

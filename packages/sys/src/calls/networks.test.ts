@@ -36,7 +36,7 @@ const typeOf = (message: Uint8Array): number => new DataView(message.buffer, mes
 const errorOf = (message: Uint8Array): number => new DataView(message.buffer, message.byteOffset).getInt32(16, true);
 
 describe("netlink", () => {
-  test("a dump comes whole, with its end", () => {
+  test("a dump arrives complete, with its end", () => {
     const socket = sys.openNetlink(NETLINK_ROUTE);
     const answers = sys.netlinkTransact(socket, linkMessage(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 7), 1);
     expect(answers.filter((answer) => typeOf(answer) === RTM_NEWLINK).length).toBeGreaterThan(0);
@@ -44,7 +44,7 @@ describe("netlink", () => {
     sys.close(socket);
   });
 
-  test("several requests in one buffer, answered in order, errors among them", () => {
+  test("several requests in one buffer, answered in order, with errors among the answers", () => {
     const socket = sys.openNetlink(NETLINK_ROUTE);
     const flags = NLM_F_REQUEST | NLM_F_ACK;
     const request = Buffer.concat([
@@ -55,7 +55,7 @@ describe("netlink", () => {
     const answers = sys.netlinkTransact(socket, request, 3);
     expect(answers.map(typeOf)).toEqual([RTM_NEWLINK, NLMSG_ERROR, NLMSG_ERROR, RTM_NEWLINK, NLMSG_ERROR]);
     expect([1, 2, 4].map((index) => errorOf(answers[index] ?? new Uint8Array(32)))).toEqual([0, -19, 0]);
-    // The socket is clean for the next one.
+    // The socket is empty for the next request.
     expect(sys.netlinkTransact(socket, linkMessage(RTM_GETLINK, flags, 4, 1), 1).map(typeOf)).toEqual([
       RTM_NEWLINK,
       NLMSG_ERROR,
@@ -63,7 +63,7 @@ describe("netlink", () => {
     sys.close(socket);
   });
 
-  test("the first message refused ends the wait for all others", () => {
+  test("when the first message is rejected, nobody waits for the others", () => {
     const socket = sys.openNetlink(NETLINK_ROUTE);
     const request = Buffer.concat([
       linkMessage(RTM_GETLINK, NLM_F_REQUEST, 1, 987_654_321),
@@ -74,7 +74,7 @@ describe("netlink", () => {
     sys.close(socket);
   });
 
-  test("answers that never come end in a timeout", () => {
+  test("missing answers end in a timeout", () => {
     const socket = sys.openNetlink(NETLINK_ROUTE);
     const before = performance.now();
     const wait = (): unknown => sys.netlinkTransact(socket, linkMessage(RTM_GETLINK, NLM_F_REQUEST, 1, 1), 1);
@@ -83,7 +83,7 @@ describe("netlink", () => {
     sys.close(socket);
   }, 10_000);
 
-  test("a message that lies about its length is refused before it is sent", () => {
+  test("a message with a wrong length is rejected before it is sent", () => {
     const message = linkMessage(RTM_GETLINK, NLM_F_REQUEST, 1);
     for (const length of [0, 15, 33, 0xffffffff]) {
       new DataView(message.buffer).setUint32(0, length, true);
@@ -118,7 +118,7 @@ describe("inotify", () => {
     sys.close(fd);
   });
 
-  test("bit 31 of a mask is not a minus", () => {
+  test("bit 31 of a mask is not a minus sign", () => {
     const event = new Uint8Array(16);
     const view = new DataView(event.buffer);
     view.setInt32(0, 1, true);

@@ -7,9 +7,9 @@ import { errnoNumber, SysError } from "../errors.ts";
 const EAGAIN = errnoNumber("EAGAIN");
 const EINVAL = errnoNumber("EINVAL");
 const ETIMEDOUT = errnoNumber("ETIMEDOUT");
-/** Of a netlink message: u32 length, u16 type, u16 flags, u32 sequence, u32 port (netlink(7)). */
+/** Header of a netlink message: u32 length, u16 type, u16 flags, u32 sequence, u32 port (netlink(7)). */
 const HEADER_BYTES = 16;
-/** No answer of the kernel's is longer; a dump comes in pieces. */
+/** No answer of the kernel is longer; a dump comes in pieces. */
 const MAX_DATAGRAM_BYTES = 16 * 1024 * 1024;
 
 type NetworkCalls = Pick<Sys, "createNetworkNamespace" | "withNetworkNamespace" | "openNetlink" | "netlinkTransact">;
@@ -22,7 +22,7 @@ interface MessageHeader {
   readonly bytes: Uint8Array;
 }
 
-/** The messages of a buffer, each aligned to 4 bytes. Throws when a length does not fit: the rest could not be found. */
+/** The messages of a buffer, each aligned to 4 bytes. Throws when a length is wrong, because the following messages could not be found. */
 export function* netlinkMessages(buffer: Uint8Array): Generator<MessageHeader> {
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
   for (let at = 0; at < buffer.length;) {
@@ -64,9 +64,9 @@ function transact({ native }: CallContext, socket: number, request: Uint8Array, 
       buffer = new Uint8Array(length);
       continue;
     }
-    // A copy of exactly this datagram: answers are kept, the buffer is used again.
+    // A copy of exactly this datagram: answers are kept, and the buffer is used again.
     for (const message of netlinkMessages(buffer.slice(0, length))) {
-      // Late answers to an earlier request that timed out, and multicast, are not ours.
+      // Late answers to an earlier request that timed out, and multicast messages, are not for this request.
       if (!sequences.has(message.sequence)) continue;
       answers.push(message.bytes);
       if (message.type !== NLMSG_ERROR && message.type !== NLMSG_DONE) continue;
@@ -101,7 +101,8 @@ export function networkCalls(context: CallContext): NetworkCalls {
 }
 
 /**
- * Events as they are read from an inotify descriptor (inotify(7)); the name is empty for the watched thing itself. Each is s32 watch, u32 mask, u32 cookie, u32 length of the name, the name filled up with NULs.
+ * Events as read from an inotify descriptor (inotify(7)); the name is empty for the watched thing itself. Each is s32 watch, u32 mask, u32
+ * cookie, u32 length of the name, the name padded with NULs.
  */
 export function parseInotifyEvents(bytes: Uint8Array): { watch: number; mask: number; name: string }[] {
   const events: { watch: number; mask: number; name: string }[] = [];

@@ -4,7 +4,7 @@ import type { NativeAddon } from "../native.ts";
 import { mountOptions, openOverlay } from "./overlay.ts";
 import { sysErrorOf } from "../testing/support.ts";
 
-/** An addon of which only the mount calls exist; `refuse` gives the errno for a key. */
+/** An addon that has only the mount calls; `refuse` gives the errno for a key. */
 function fakeAddon(refuse: (key: string | null) => number): { native: NativeAddon; lines: string[] } {
   const lines: string[] = [];
   const messages = ["e overlay: bad value"];
@@ -35,7 +35,7 @@ const mount = {
 test("layers are added one by one, then the rest", () => {
   const { native, lines } = fakeAddon(() => 0);
   expect(openOverlay(createCallContext(native), mount)).toBe(10);
-  // The first lines, up to a close, ask whether the kernel knows lowerdir+.
+  // The first lines, up to a close, test whether the kernel knows lowerdir+.
   expect(lines.slice(lines.indexOf("close 9") + 1)).toEqual([
     "1 source overlay",
     "1 lowerdir+ /top",
@@ -49,7 +49,7 @@ test("layers are added one by one, then the rest", () => {
   ]);
 });
 
-test("options for mount(2) are relative to what the paths share, and escaped", () => {
+test("options for mount(2) are relative to the common part of the paths, and escaped", () => {
   expect(
     mountOptions({
       lower: ["/s/l/A", "/s/l/B:c,d\\e"],
@@ -65,13 +65,13 @@ test("options for mount(2) are relative to what the paths share, and escaped", (
   expect(mountOptions({ lower: ["/x/ab", "/x/a/b"] })).toEqual({ base: "/x", options: "lowerdir=ab:a/b" });
 });
 
-test("more than a page of options is refused, not cut", () => {
+test("more than a page of options is rejected, not cut", () => {
   const { native } = fakeAddon(() => 0);
   const lower = Array.from({ length: 200 }, (_, index) => `/layers/${"n".repeat(30)}${index}`);
   expect(sysErrorOf(() => openOverlay(createCallContext(native), { lower }, true)).errnoName).toBe("E2BIG");
 });
 
-test("a failure closes the context and carries the kernel's words", () => {
+test("a failure closes the context, and the error has the kernel's words", () => {
   const { native, lines } = fakeAddon((key) => (key === "upperdir" ? 2 : 0));
   expect(sysErrorOf(() => openOverlay(createCallContext(native), mount)).message).toBe(
     "fsconfig upperdir=/u (e overlay: bad value): No such file or directory (ENOENT)",

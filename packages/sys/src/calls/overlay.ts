@@ -1,4 +1,4 @@
-/** Putting an overlay together as a detached mount. */
+/** Makes an overlay as a detached mount. */
 import { dirname } from "node:path";
 import type { OverlayMount } from "../contract.ts";
 import { type CallContext, checked } from "./context.ts";
@@ -7,12 +7,12 @@ import { errnoNumber, SysError } from "../errors.ts";
 
 const EINVAL = errnoNumber("EINVAL");
 const E2BIG = errnoNumber("E2BIG");
-/** What mount(2) takes as options: one page with its final NUL. */
+/** The room for options in mount(2): one page with its final NUL. */
 const OPTION_BYTES = 4095;
 
 /**
- * Overlay knows `lowerdir+` since kernel 6.8. Before 6.5 it has no parameters of its own: any name at all is accepted and fails later, so a name
- * that does not exist must be refused too.
+ * Overlay knows `lowerdir+` since kernel 6.8. Before 6.5 it does not check parameters: it accepts any name and fails later. So the test also
+ * checks that a name that does not exist is rejected.
  */
 function probe({ native }: CallContext): boolean {
   const fd = checked("fsopen", native.fsopen("overlay"), "overlay");
@@ -22,14 +22,14 @@ function probe({ native }: CallContext): boolean {
   return known && strict;
 }
 
-/** See the contract. `byMount` forces the way of old kernels, for tests. */
+/** See the contract. `byMount` uses the way of old kernels, for tests. */
 export function openOverlay(context: CallContext, mount: OverlayMount, byMount = false): number {
   if (mount.lower.length === 0) throw new SysError("fsconfig", EINVAL, "overlay without a lower directory");
   if (!byMount) context.overlayByLayer ??= probe(context);
   return byMount || context.overlayByLayer === false ? openByMount(context, mount) : openByConfig(context, mount);
 }
 
-/** One layer a call, so neither their number nor the length of their paths is limited by a page of options. */
+/** One call per layer, so a page of options limits neither their number nor the length of their paths. */
 function openByConfig(context: CallContext, mount: OverlayMount): number {
   const { native } = context;
   const fd = checked("fsopen", native.fsopen("overlay"), "overlay");
@@ -44,7 +44,7 @@ function openByConfig(context: CallContext, mount: OverlayMount): number {
   }
 
   try {
-    // What df(1) and mountinfo show, as after mount(8).
+    // The source that df(1) and mountinfo show, as after mount(8).
     configure(FSCONFIG_SET_STRING, "source", "overlay");
     for (const path of mount.lower) configure(FSCONFIG_SET_STRING, "lowerdir+", path);
     if (mount.upper !== undefined) configure(FSCONFIG_SET_STRING, "upperdir", mount.upper);
@@ -60,7 +60,7 @@ function openByConfig(context: CallContext, mount: OverlayMount): number {
   }
 }
 
-/** What the kernel wrote about a failing configuration: lines such as "e overlay: …". Empty where it wrote nothing. */
+/** The kernel's messages about a failed configuration: lines such as "e overlay: …". Empty when there are none. */
 function readMessages(context: CallContext, fd: number): string {
   const lines: string[] = [];
   for (let count = 0; count < 8; count++) {
@@ -80,12 +80,12 @@ function openByMount({ native }: CallContext, mount: OverlayMount): number {
   return checked("mount", native.openOverlayByMount(base, options), `overlay with ${mount.lower.length} layers`);
 }
 
-/** `\`, `:` and `,` separate and escape in options (kernel: Documentation/filesystems/overlayfs.rst). */
+/** `\`, `:` and `,` have a meaning in options and must be escaped (kernel: Documentation/filesystems/overlayfs.rst). */
 function escaped(path: string): string {
   return path.replace(/[\\:,]/g, "\\$&");
 }
 
-/** The options for mount(2), with names made relative to the directory that all paths share. */
+/** The options for mount(2), with names relative to the common directory of all paths. */
 export function mountOptions(mount: OverlayMount): { base: string; options: string } {
   const paths = [...mount.lower, mount.upper, mount.work].filter((path) => path !== undefined);
   let base = dirname(paths[0] ?? "/");

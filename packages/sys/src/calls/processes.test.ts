@@ -13,7 +13,7 @@ async function ended(pid: number): Promise<{ code: number; signal: number }> {
   return status!;
 }
 
-/** Runs `script` and gives what it wrote to descriptor 1. */
+/** Runs `script` and returns what it wrote to descriptor 1. */
 async function output(script: string, request: Partial<SpawnRequest> = {}): Promise<string> {
   const [readEnd, writeEnd] = sys.pipe(0);
   const pid = sys.spawn({
@@ -39,7 +39,7 @@ describe("spawn", () => {
       argv: ["sh", "-c", script, "zero", "o ne"],
       env: ["A=b c", "PATH=/bin:/usr/bin"],
     });
-    // ls itself opens one more, the directory.
+    // ls itself opens one more descriptor, the directory.
     expect(printed).toBe("zero|o ne|b c|\n0 1 2 3 ");
   });
 
@@ -50,8 +50,8 @@ describe("spawn", () => {
     sys.close(fd);
   });
 
-  test("puts overlapping descriptors where they belong", async () => {
-    // 0 and 1 of the child are wanted as 1 and 0 of ours, and the executable may lie in between.
+  test("puts overlapping descriptors in their right places", async () => {
+    // The child's 0 and 1 are our 1 and 0, and the executable may be in between.
     const [readA, writeA] = sys.pipe(0);
     const [readB, writeB] = sys.pipe(0);
     const low = Math.min(readA, writeA, readB, writeB);
@@ -146,7 +146,7 @@ describe("processes", () => {
     sys.close(pidfd);
   });
 
-  test("exit codes above 127 are not taken for signals", async () => {
+  test("exit codes above 127 are not read as signals", async () => {
     const pid = sys.spawn({ executableFd: shell, argv: ["sh", "-c", "exit 137"], env: [], fds: [] });
     expect(await ended(pid)).toEqual({ code: 137, signal: 0 });
   });

@@ -54,7 +54,7 @@ export function mountCalls(context: CallContext): MountCalls {
   };
 }
 
-/** Strings as the kernel takes them, each ended by NUL. One with a NUL inside would silently become two. */
+/** Strings in the kernel's form, each ended by NUL. A string with a NUL inside would silently become two. */
 function terminated(strings: readonly string[], what: string): Uint8Array {
   for (const text of strings) {
     if (text.includes("\0")) throw new SysError("execveat", EINVAL, `${what} with a NUL byte in it`);

@@ -30,7 +30,7 @@ function elf(headers: readonly Header[]): Buffer {
   return file;
 }
 
-test("of the program's segments those that cannot be written, wherever it was loaded", () => {
+test("the program's segments that cannot be written, wherever it was loaded", () => {
   const file = elf([
     { type: 6, flags: 4, address: 0x40n, bytes: 0x1f8n },
     { type: 1, flags: 4, address: 0n, bytes: 0x2f00n },
@@ -65,7 +65,7 @@ function mappings(): Mapping[] {
     });
 }
 
-test("only the program's own pages are let go, nothing that may be unmapped; it goes on and needs fewer of them", () => {
+test("only the program's own pages are released, nothing that may be unmapped; the program continues with fewer pages", () => {
   const own = readlinkSync("/proc/self/exe");
   const isOwn = ({ path, permissions }: Mapping): boolean => path === own && permissions.startsWith("r-");
   const before = mappings();

@@ -1,7 +1,7 @@
 /**
- * Where this program itself lies in memory: the segments of its ELF file that are mapped without write permission, text and constants. They are taken from the
- * program's own headers (elf(5), getauxval(3)) and stay where they are as long as it runs: unlike an address from a list of mappings, one of
- * these cannot be something else by the time it is used.
+ * Where this program is in memory: the segments of its ELF file that are mapped without write permission, text and constants. Their addresses
+ * come from the program's own headers (elf(5), getauxval(3)) and do not change while it runs. An address from a list of mappings could belong
+ * to something else by the time it is used.
  */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 
@@ -20,8 +20,8 @@ const headerBytes = 64;
 const programHeaderBytes = 56;
 
 /**
- * @param elf The begin of a 64-bit little-endian ELF file, program headers included.
- * @param headersAt Where the program headers are in memory: an executable that may lie anywhere is moved by the same distance.
+ * @param elf The beginning of a 64-bit little-endian ELF file, with its program headers.
+ * @param headersAt Address of the program headers in memory: an executable that may be loaded anywhere is moved by the same distance.
  */
 export function readOnlySegments(elf: Buffer, headersAt: bigint): Segment[] {
   const isElf64 = elf.readUInt32BE(0) === 0x7f454c46 && elf[4] === 2 && elf[5] === 1;
@@ -51,7 +51,7 @@ export function readOnlySegments(elf: Buffer, headersAt: bigint): Segment[] {
 
 let known: readonly Segment[] | undefined;
 
-/** Of this process. Empty where its headers are not to be found. */
+/** For this process. Empty when its headers are not found. */
 export function programSegments(): readonly Segment[] {
   if (known !== undefined) return known;
   const vector = readFileSync("/proc/self/auxv");

@@ -35,7 +35,7 @@ describe("unix sockets by directory", () => {
     sys.close(directory);
   });
 
-  test("say what is wrong", () => {
+  test("errors say what is wrong", () => {
     using dir = testDirectory();
     expect(sysErrorOf(() => sys.connectUnix(dir.fd, "none")).errnoName).toBe("ENOENT");
     sys.close(sys.listenUnix(dir.fd, "stale", 0o600, 1));
@@ -67,7 +67,7 @@ describe("messages", () => {
     });
   }
 
-  test("as many as the kernel carries, and not one more", () => {
+  test("as many as the kernel allows in one message, and not one more", () => {
     const [left, right] = sys.socketpair(SOCK_STREAM, true);
     sys.sendMessage(
       left,
@@ -94,7 +94,7 @@ describe("messages", () => {
     for (const fd of [left, right, readEnd]) sys.close(fd);
   });
 
-  test("never wait: what a full socket does not take is not sent, and a listener that accepts nothing is no wait", () => {
+  test("never wait: bytes that a full socket does not accept are not sent, and a listener that accepts nothing causes no wait", () => {
     const [left, right] = sys.socketpair(SOCK_STREAM, false);
     const chunk = new Uint8Array(100_000);
     let sent = 0;
@@ -164,7 +164,7 @@ describe.skipIf(!isRoot)("a reserved port (needs root)", () => {
   });
 });
 
-test("non-blocking goes on and off", () => {
+test("non-blocking can be turned on and off", () => {
   const [readEnd, writeEnd] = sys.pipe(0);
   sys.setNonBlocking(readEnd, true);
   expect(sys.read(readEnd, new Uint8Array(1))).toBe(-1);

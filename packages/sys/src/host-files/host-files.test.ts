@@ -8,7 +8,7 @@ import { createHostFiles } from "./host-files.ts";
 
 const sys = createSys();
 const files = createHostFiles({ sys, executable: () => helperExecutable(sys) });
-/** As on a kernel that cannot look into its memory alone: the helper does everything. */
+/** As on a kernel that cannot resolve paths from memory alone: the helper does everything. */
 const byHelper = createHostFiles({
   sys: { ...sys, openat2: () => expect.unreachable() },
   executable: () => helperExecutable(sys),
@@ -34,7 +34,7 @@ test.each([
   expect(await files.kindOf("/proc/self/ns")).toBe("directory");
 });
 
-test("directories are made with those above", async () => {
+test("directories are made with their parents", async () => {
   await files.makeDirectory(join(root, "a/b c/d\ne"));
   await files.makeDirectory(join(root, "a/b c"));
   expect(await files.kindOf(join(root, "a/b c/d\ne"))).toBe("directory");
@@ -54,7 +54,7 @@ test("paths without symlinks, and paths that leave their directory", async () =>
   await expect(files.checkBeneath(root, "nothing")).rejects.toThrow("ENOENT");
 });
 
-test("a small tree needs no helper, one with a large file does", async () => {
+test("a small tree needs no helper, a tree with a large file does", async () => {
   const noHelper = createHostFiles({ sys, executable: () => expect.unreachable() });
   const tree = join(root, "tree");
   mkdirSync(join(tree, "a/b"), { recursive: true });
@@ -70,7 +70,7 @@ test("a small tree needs no helper, one with a large file does", async () => {
   expect(existsSync(tree)).toBe(false);
 });
 
-test("a tree goes, however deep, and no link is followed", async () => {
+test("a tree is removed at any depth, and no link is followed", async () => {
   const outside = join(root, "outside");
   mkdirSync(outside);
   writeFileSync(join(outside, "kept"), "");
@@ -95,17 +95,17 @@ test("a tree goes, however deep, and no link is followed", async () => {
   expect(existsSync(join(outside, "kept"))).toBe(true);
 });
 
-test("what was written is made durable, and errors name the path", async () => {
+test("written files are made durable, and errors name the path", async () => {
   await files.sync(root);
   await expect(files.sync(join(root, "nothing"))).rejects.toThrow(/nothing/);
 });
 
-test("what is mounted is known without a look at it", () => {
+test("mounts are known without opening them", () => {
   expect(files.isMounted("/proc")).toBe(true);
   expect(files.isMounted(root)).toBe(false);
 });
 
-test("a process that is stopped is not waited for, also where a call takes as long as it takes", async () => {
+test("nobody waits for a helper that is stopped, also for calls without a time limit", async () => {
   const script = join(root, "stopped");
   writeFileSync(script, "#!/bin/sh\nkill -STOP $$\n", { mode: 0o755 });
   const fd = sys.open(script, 0);

@@ -1,8 +1,8 @@
 /**
- * Paths of the host that a user named, and mounts: what they lie on may be a network file system or FUSE, whose server may never answer. A call
- * there holds its thread, cannot be ended by a signal once the server has it, and delays even the end of its process. So it is made by
- * fathom-init in a process of its own (native/init/one-call.c), waited for with a deadline, and then given up: that process ends when the
- * server answers, or the file system is taken away. Where a path lies on a local file system and is in memory, the kernel is asked at once.
+ * Paths of the host that a user named, and mounts. They may be on a network file system or FUSE, whose server may never answer. A call there
+ * blocks its thread. Once the server has the request, no signal can end it, and it even delays the end of its process. So fathom-init makes the
+ * call in a process of its own (native/init/one-call.c). The caller waits until a deadline and then gives up: that process ends when the server
+ * answers, or when the file system is unmounted. When a path is on a local file system and in memory, the kernel is asked directly.
  */
 import { rm } from "node:fs/promises";
 import { constants as errnos } from "node:os";
@@ -27,30 +27,30 @@ import { createTreeReader, type ReadTree } from "./tree-reader.ts";
 import { detachMount } from "../detach-mount.ts";
 
 export interface HostFiles {
-  /** What a path leads to; undefined when there is nothing. */
+  /** The kind of file that a path leads to; undefined when there is none. */
   kindOf(path: string): Promise<"directory" | "other" | undefined>;
-  /** With those above it, mode 0755. It may be there already. */
+  /** With its parents, mode 0755. It may exist already. */
   makeDirectory(path: string): Promise<void>;
-  /** Without symlinks. */
+  /** The path without symlinks. */
   realPath(path: string): Promise<string>;
   /** @throws SysError EXDEV when `subpath` leaves `base` */
   checkBeneath(base: string, subpath: string): Promise<void>;
   mount(source: string, target: string, type: string, flags: number, data: string): Promise<void>;
-  /** Out of the way at once; the file system ends when nobody uses it any more. Nothing mounted there is no error. */
+  /** Out of the way at once; the file system ends when nobody uses it any more. If nothing is mounted there, that is no error. */
   unmount(target: string): Promise<void>;
-  /** Makes everything that was written to the file system below `path` durable. Waits as long as the disk needs. */
+  /** Makes everything durable that was written to the file system below `path`. Waits as long as the disk needs. */
   sync(path: string): Promise<void>;
-  /** A file or a tree, without what is mounted in it (EXDEV then). Nothing there is no error. Takes as long as it takes. */
+  /** Removes a file or a tree, but not the mounts in it (then EXDEV). If it does not exist, that is no error. It has no time limit. */
   remove(path: string): Promise<void>;
   /** Files and trees below a container's root or a volume. */
   readonly readTree: ReadTree;
-  /** Whether a file system is mounted at this path itself, which has no symlinks. Never waits. */
+  /** Whether a file system is mounted at this path itself (a path without symlinks). Never waits. */
   isMounted(path: string): boolean;
-  /** Whether a call on this mount, one of those that a process sees, waits for nothing but this machine's own disks. Never waits itself. */
+  /** Whether a call on this mount (one of those that a process sees) waits only for this machine's own disks. Never waits itself. */
   isLocal(pid: number, mountId: bigint): boolean;
 }
 
-/** All methods throw SysError, and EngineError `timeout`, which names the path, when there was no answer. */
+/** All methods throw SysError, and when there was no answer EngineError `timeout`, which names the path. */
 export function createHostFiles(options: HostFilesOptions): HostFiles {
   return new Calls(options);
 }
@@ -59,7 +59,7 @@ export interface HostFilesOptions {
   readonly sys: Pick<Sys, "openat2" | "fstatat" | "close" | "umount" | "readDirectory">;
   /** fathom-init as a descriptor. */
   readonly executable: () => number;
-  /** A server that has not answered by then is taken to be away. */
+  /** After this time without an answer, the server counts as not answering. */
   readonly answerMs?: number;
 }
 
@@ -122,7 +122,7 @@ class Calls implements HostFiles {
   }
 
   async remove(path: string): Promise<void> {
-    // Most are a few files: another process would be more work than these.
+    // Mostly it is a few files: another process would be more work than these.
     if (isSmallTree(this.#options.sys, path)) return rm(path, { recursive: true, force: true });
     check("rm", (await this.#calls.answerWhenever("remove", path)).error, path);
   }
@@ -135,7 +135,7 @@ class Calls implements HostFiles {
     return isLocalMount(pid, mountId);
   }
 
-  /** What the kernel has in memory of a path on a local file system. */
+  /** What the kernel has in memory about a path on a local file system. */
   #look(path: string): Stat | undefined {
     const { sys } = this.#options;
     let fd: number | undefined;
@@ -144,7 +144,7 @@ class Calls implements HostFiles {
       const stat = sys.fstatat(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC);
       return isLocalMount(process.pid, stat.mountId) ? stat : undefined;
     } catch {
-      // Not in memory, not there, or a kernel before 5.12: the helper looks.
+      // Not in memory, not existing, or a kernel before 5.12: the helper checks.
       return undefined;
     } finally {
       if (fd !== undefined) sys.close(fd);
@@ -156,7 +156,7 @@ function check(call: string, error: number, path: string): void {
   if (error !== 0) throw new SysError(call, error, path);
 }
 
-/** More than that, or more to free, holds one of the runtime's few threads for too long. */
+/** With more entries, or more bytes to free, it would block one of the runtime's few threads for too long. */
 const smallTree: TreeLimits = { entries: 48, bytes: 4n << 20n, depth: 8 };
 
 function isSmallTree(sys: HostFilesOptions["sys"], path: string): boolean {
@@ -168,7 +168,7 @@ function isSmallTree(sys: HostFilesOptions["sys"], path: string): boolean {
       sys.close(top);
     }
   } catch {
-    // A file, nothing, a mount: the helper says what is wrong.
+    // A file, nothing, a mount: the helper reports the error.
     return false;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * One system call in a process of its own (native/init/one-call.c): for paths on file systems whose server may never answer. What hangs there holds
- * that process and not a thread of the daemon.
+ * One system call in a process of its own (native/init/one-call.c), for paths on file systems whose server may never answer. A call that hangs
+ * there blocks that process and not a thread of the daemon.
  */
 import { readFileSync } from "node:fs";
 import { EngineError } from "@fathom/base";
@@ -24,7 +24,7 @@ interface Call {
 export class OneCalls {
   readonly #executable: () => number;
   readonly #answerMs: number;
-  /** Calls under way: who asks the same while there is no answer waits for that one. */
+  /** Running calls: a caller with the same question waits for the running one. */
   readonly #underWay = new Map<string, Call>();
 
   /** @param executable fathom-init as a descriptor. */
@@ -33,7 +33,7 @@ export class OneCalls {
     this.#answerMs = answerMs;
   }
 
-  /** @throws EngineError `timeout` naming `path` when there was no answer within the limit */
+  /** @throws EngineError `timeout`, which names `path`, when there was no answer within the limit */
   async answerTo(path: string, name: string, ...values: readonly string[]): Promise<Answer> {
     const answerMs = this.#answerMs;
     const call = this.#call(name, values);
@@ -51,7 +51,7 @@ export class OneCalls {
     }
   }
 
-  /** Takes as long as it takes. */
+  /** Without a time limit. */
   answerWhenever(name: string, ...values: readonly string[]): Promise<Answer> {
     return this.#call(name, values).answer;
   }
@@ -67,17 +67,17 @@ export class OneCalls {
       argv0: "fathom-init",
       cwd: "/",
       env: {},
-      // No arguments: everybody can see those, and a mount's options may have a password.
+      // No arguments: everybody can see those, and a mount's options may contain a password.
       stdin: Buffer.from(values.map((value) => `${value}\0`).join("")),
       stdout: "pipe",
       stderr: "ignore",
     });
-    // Given up, it must not hold the end of the daemon.
+    // A call that was given up must not block the end of the daemon.
     child.unref();
     const call: Call = {
       givenUp: false,
       answer: readAnswer(child, `${name} ${values[0]}`).finally(() => this.#underWay.delete(key)),
-      // Where the server has the request already, it ends only with the answer.
+      // If the server has the request already, the process ends only with the answer.
       giveUp: () => {
         call.givenUp = true;
         child.kill("SIGKILL");

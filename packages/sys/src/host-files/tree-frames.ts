@@ -1,17 +1,17 @@
-/** What `fathom-init call read-tree` is asked and says: the other side is native/init/read-tree.c. */
+/** The requests and answers of `fathom-init call read-tree`: the other side is native/init/read-tree.c. */
 import type { Stat } from "../contract.ts";
 
-/** What is wanted of a path; numbers are those of native/init/read-tree.c. */
+/** What to read of a path; numbers are those of native/init/read-tree.c. */
 export const treeWants = {
-  /** What it is, a symlink itself. */
+  /** The kind of the entry; a symlink is not followed. */
   stat: 0,
-  /** Where a symlink leads, with the content of a file. */
+  /** The target of a symlink, with the content of a file. */
   file: 1 | 8,
-  /** All below it, with contents and xattrs. */
+  /** Everything below it, with contents and xattrs. */
   tree: 1 | 2,
-  /** The same; of what is mounted in it only the place. */
+  /** The same, but of a mount in it only the mount point. */
   mount: 1 | 2 | 4,
-  /** All below it, without contents; of what is mounted in it only the place. */
+  /** Everything below it, without contents; of a mount in it only the mount point. */
   sizes: 2 | 4,
 } as const;
 
@@ -19,18 +19,18 @@ export interface ReadEntry extends Pick<
   Stat,
   "mode" | "nlink" | "uid" | "gid" | "rdevMajor" | "rdevMinor" | "size" | "mtimeNs" | "ctimeNs"
 > {
-  /** Tells one file from another. */
+  /** Distinguishes one file from another. */
   readonly identity: string;
-  /** Another mount's. Neither content, xattrs nor what is below was asked for, and the figures may be old. */
+  /** It is on another mount. Content, xattrs and entries below were not read, and the numbers may be old. */
   readonly foreign: boolean;
-  /** From the path that was asked for, which is "" itself. */
+  /** Relative to the requested path, which is "" itself. */
   readonly path: Uint8Array;
-  /** Of a symlink. */
+  /** Target of a symlink. */
   readonly target: Uint8Array;
   readonly xattrs: readonly { readonly name: string; readonly value: Uint8Array }[];
 }
 
-/** Kinds of frames: u32 length, u32 kind, and so many bytes. */
+/** Kinds of frames: u32 length, u32 kind, and then the bytes. */
 export const frames = { xattr: 1, entry: 2, data: 3, contentEnd: 4, alive: 5, end: 6, error: 7 } as const;
 export const frameHeadBytes = 8;
 const entryHeadBytes = 80;

@@ -38,7 +38,7 @@ interface Read {
   readonly content: string;
 }
 
-/** All, by path; `content` decides whose content is asked for. */
+/** All entries, by path; `content` decides whose content is read. */
 async function readAll(
   reading: TreeReading,
   content: (entry: ReadEntry) => boolean = () => true,
@@ -53,7 +53,7 @@ async function readAll(
   return all;
 }
 
-test("a tree: names in the order of their bytes, kinds, contents of more than a part, targets, xattrs", async () => {
+test("a tree: names in byte order, kinds, contents of several parts, targets, xattrs", async () => {
   const bytes = Buffer.alloc(3 << 20);
   for (let at = 0; at < bytes.length; at++) bytes[at] = (at * 31) >> 3;
   mkdirSync(join(root, "a/empty"), { recursive: true });
@@ -72,7 +72,7 @@ test("a tree: names in the order of their bytes, kinds, contents of more than a 
   expect(Number(all.get("a/file")!.entry.size)).toBe(bytes.length);
 });
 
-test("contents that nobody asks for are left out, and of a file with two names it comes once", async () => {
+test("contents that nobody requests are left out, and the content of a file with two names comes once", async () => {
   writeFileSync(join(root, "a"), "first");
   linkSync(join(root, "a"), join(root, "b"));
   writeFileSync(join(root, "c"), "alone");
@@ -90,7 +90,7 @@ test("contents that nobody asks for are left out, and of a file with two names i
   ]);
 });
 
-test("no link leads out of the root, a file is read where a link leads, and errors name what was asked for", async () => {
+test("no link leads out of the root, a file is read through a link, and errors name the request", async () => {
   writeFileSync(join(root, "file"), "inside");
   symlinkSync("/file", join(root, "link"));
   symlinkSync("../../../../../etc/passwd", join(root, "out"));
@@ -103,9 +103,9 @@ test("no link leads out of the root, a file is read where a link leads, and erro
   expect(() => readTree(request("x/".repeat(3000), "stat"))).toThrow("ENAMETOOLONG");
 });
 
-test("of another mount in the tree only the place", async () => {
+test("of another mount in the tree, only the mount point", async () => {
   const all = await readAll(readTree(request("dev", "sizes", { root: "/" })));
-  // Whatever is mounted there on this machine: /dev/pts is on all.
+  // Whatever is mounted there on this machine: /dev/pts exists on all.
   const points = readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
     .map((line) => line.split(" ")[4] ?? "")
@@ -119,7 +119,7 @@ test("of another mount in the tree only the place", async () => {
 });
 
 describe("one that never answers", () => {
-  /** As fathom-init whose call hangs. */
+  /** Like a fathom-init whose call hangs. */
   function silent(answerMs: number) {
     const path = join(root, "silent");
     writeFileSync(path, "#!/bin/sh\nexec sleep 1000\n", { mode: 0o755 });
@@ -132,7 +132,7 @@ describe("one that never answers", () => {
 
   const descriptors = (): number => readdirSync("/proc/self/fd").length;
 
-  test("it is given up after its time, and nothing of it is left", async () => {
+  test("it is given up after its time limit, and nothing of it is left", async () => {
     using silence = silent(50);
     const before = descriptors();
     using reading = silence.read(request("x", "stat"));
@@ -142,7 +142,7 @@ describe("one that never answers", () => {
     await until("its descriptors are closed", () => descriptors() <= before);
   });
 
-  test("it ends with the signal, also with one that was aborted before", async () => {
+  test("it ends with the signal, also with one that had aborted before", async () => {
     using silence = silent(60_000);
     const before = descriptors();
     const controller = new AbortController();

@@ -1,7 +1,8 @@
 /**
- * Reads files and trees whose file system may be one that never answers: below a container's root, in a volume. As `HostFiles`, by a process of
- * fathom-init for each (native/init/read-tree.c), which is given up when it says nothing for as long as a server may take, or when nobody wants
- * the rest any more. It ends with its call, so what was given up is counted: of one thing not many can wait at a time.
+ * Reads files and trees whose file system may never answer: below a container's root, or in a volume. As for `HostFiles`, each has a process of
+ * fathom-init (native/init/read-tree.c). The process is given up when it sends nothing for as long as a server may take, or when nobody wants
+ * the rest any more. It ends when its call ends. So processes that were given up are counted, and only a limited number may wait for one thing
+ * at a time.
  */
 import { EngineError } from "@fathom/base";
 import { S_IFMT, S_IFREG } from "../constants.ts";
@@ -10,26 +11,29 @@ import { wayOut } from "./one-calls.ts";
 import { frameHeadBytes, frames, parseEntry, treeWants, type ReadEntry } from "./tree-frames.ts";
 
 export interface TreeRequest {
-  /** A path of the host, or one from `base` on. */
+  /** A path of the host, or a path relative to `base`. */
   readonly root: string;
-  /** A descriptor of a directory; it stays the caller's. */
+  /** A descriptor of a directory; the caller still owns it. */
   readonly base?: number;
   /** Inside the root: no symlink leads out of it. */
   readonly path: string;
   readonly wants: keyof typeof treeWants;
-  /** Named in errors: "/x in container y". */
+  /** The name in errors: "/x in container y". */
   readonly what: string;
-  /** Those with the same key share a bound on how many wait for an answer that nobody wants any more. */
+  /** Readings with the same key share a limit: only this many may wait for an answer that nobody wants any more. */
   readonly key: string;
-  /** Aborted, the reading ends at once. */
+  /** When it aborts, the reading ends at once. */
   readonly signal?: AbortSignal;
 }
 
-/** Disposing ends it. All throw SysError, EngineError `timeout` when there was no answer, `aborted` after the signal. */
+/** Disposing ends it. All methods throw SysError; EngineError `timeout` when there was no answer, `aborted` after the signal. */
 export interface TreeReading extends Disposable {
-  /** The next one, a directory before what is in it, names in the order of their bytes; undefined after the last. */
+  /** The next entry, a directory before its content, names in byte order; undefined after the last. */
   next(): Promise<ReadEntry | undefined>;
-  /** Of the entry that `next` gave last, when it is a regular file. No more than its size; less where it has been cut off meanwhile. */
+  /**
+   * Content of the entry that `next` returned last, when it is a regular file. Never more than its size; less when the file has become shorter
+   * meanwhile.
+   */
   content(): AsyncGenerator<Uint8Array>;
 }
 
@@ -41,14 +45,14 @@ export interface TreeReaderOptions {
   readonly answerMs: number;
 }
 
-/** So many that were given up may wait for one thing; then it is taken to be away. */
+/** This many that were given up may wait for one thing; then it counts as not answering. */
 const mostGivenUp = 4;
 /** A process that waits for nothing has ended by then. */
 const endMs = 1_000;
 /** PATH_MAX, with the zero byte. */
 const pathBytes = 4096;
 
-/** @throws EngineError invalid-argument for a zero byte, `timeout` where too many wait already; SysError ENAMETOOLONG */
+/** @throws EngineError invalid-argument for a zero byte, `timeout` when too many wait already; SysError ENAMETOOLONG */
 export function createTreeReader(options: TreeReaderOptions): ReadTree {
   const givenUp = new Map<string, number>();
   return (request) => {
@@ -86,7 +90,7 @@ class Reading implements TreeReading {
   #over = false;
   /** The file's content has not been read to its end. */
   #inContent = false;
-  /** It comes when it is asked for, or not. */
+  /** It comes when it is requested, or not at all. */
   #unasked = false;
 
   constructor(request: TreeRequest, options: TreeReaderOptions, onGivenUp: (ended: Promise<unknown>) => void) {
@@ -100,7 +104,7 @@ class Reading implements TreeReading {
       env: {},
       stdio: ["pipe", "pipe", "ignore", ...(base === undefined ? [] : [base])],
     }) as Child;
-    // Given up, it must not hold the end of the daemon.
+    // A process that was given up must not block the end of the daemon.
     this.#child.unref();
     this.#reader = this.#child.stdout.getReader() as ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
     this.#stopped.promise.catch(() => undefined);
@@ -170,7 +174,7 @@ class Reading implements TreeReading {
       void this.#child.stdin.write(text);
       void this.#child.stdin.flush();
     } catch {
-      // It has ended: what it said last says why.
+      // It has ended: its last message says why.
     }
   }
 
@@ -208,7 +212,7 @@ class Reading implements TreeReading {
     }
   }
 
-  /** The errno, the call, a zero byte, and on what. */
+  /** The errno, the call, a zero byte, and the path. */
   #failure(bytes: Buffer): Error {
     const { what } = this.#request;
     const end = bytes.indexOf(0, 4);
@@ -221,13 +225,13 @@ class Reading implements TreeReading {
     return new EngineError("internal", `the process that should read ${this.#request.what} ended without an answer`);
   }
 
-  /** Gives the error that counts: the first one. */
+  /** Returns the error that counts: the first one. */
   #stop(error: Error): Error {
     if (this.#over) return this.#error ?? error;
     this.#error = error;
     const { exited } = this.#child;
     this.#child.kill("SIGKILL");
-    // Where a server has its request already it ends only with the answer.
+    // If a server has its request already, it ends only with the answer.
     const timer = setTimeout(() => this.#onGivenUp(exited), endMs);
     timer.unref();
     void exited.finally(() => clearTimeout(timer));

@@ -4,7 +4,7 @@ import { createRecordingSys } from "./recording.ts";
 import { sysErrorOf } from "./support.ts";
 
 describe("the recording fake", () => {
-  test("records calls in order and gives descriptors that a test can follow", () => {
+  test("records calls in order and returns descriptors that a test can follow", () => {
     const fake = createRecordingSys();
     const directory = fake.open("/somewhere", 0);
     const file = fake.openat2(directory, new Uint8Array([0x61, 0xff]), { flags: 0 });
@@ -31,7 +31,7 @@ describe("the recording fake", () => {
   });
 
   test("fails the Nth call, so that leaks at every step are found", () => {
-    // The sequence under test: what fails must leave nothing open.
+    // The sequence under test: a failure must leave nothing open.
     function sequence(fake: ReturnType<typeof createRecordingSys>): void {
       using first = new OwnedFd(fake, fake.open("/a", 0));
       using second = new OwnedFd(fake, fake.openat2(first.fd, "b", { flags: 0 }));
@@ -51,7 +51,7 @@ describe("the recording fake", () => {
     expect(fake.write(1, new Uint8Array(5))).toBe(5);
   });
 
-  test("refuses a descriptor that is closed twice", () => {
+  test("rejects a descriptor that is closed twice", () => {
     const fake = createRecordingSys();
     const fd = fake.dup(0);
     fake.close(fd);

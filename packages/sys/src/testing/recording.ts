@@ -1,6 +1,6 @@
 /**
- * A fake of Sys for unit tests: it records every call in order, gives scripted results, and fails the Nth call on demand, so that a test
- * can ask of a sequence what it leaves behind when any one of its steps fails.
+ * A fake of Sys for unit tests. It records every call in order, returns planned results, and can fail the Nth call. So a test can check what a
+ * sequence leaves behind when any of its steps fails.
  */
 import type { Sys } from "../contract.ts";
 import { errnoNumber, SysError } from "../errors.ts";
@@ -12,10 +12,10 @@ export interface RecordedCall {
   readonly args: readonly unknown[];
 }
 
-/** Results by method; what has none gives a default of its kind (a fresh descriptor, nothing, an empty list). */
+/** Results by method; a method without one returns a default of its kind (a new descriptor, nothing, an empty list). */
 export type SysScript = { readonly [M in SysMethod]?: Sys[M] };
 
-/** A failure: the `nth` call (from 1) of all calls, or of `method` alone, throws SysError with `errno`. */
+/** A failure: the `nth` call (from 1) of all calls, or only of `method`, throws SysError with `errno`. */
 export interface PlannedFailure {
   readonly nth: number;
   readonly errno: string;
@@ -23,9 +23,9 @@ export interface PlannedFailure {
 }
 
 export interface RecordingSys extends Sys {
-  /** All calls so far, in order, failed ones too. */
+  /** All calls up to now, in order, also the failed ones. */
   readonly calls: readonly RecordedCall[];
-  /** Descriptors given out and not closed yet, in order: a test for leaks compares it with []. */
+  /** Descriptors that were given out and not closed yet, in order: a test for leaks compares this with []. */
   readonly openFds: readonly number[];
   failOn(failure: PlannedFailure): void;
   /** Calls as lines: `openat2(3, "etc", {"flags":0})`. */
@@ -72,7 +72,7 @@ const zeroStat = {
   mountId: 0n,
 };
 
-/** What methods give that neither open a descriptor nor give nothing. */
+/** Results of methods that neither open a descriptor nor return nothing. */
 const defaults: { readonly [M in SysMethod]?: Sys[M] } = {
   read: () => 0,
   write: (_fd, data) => data.length,
@@ -106,9 +106,7 @@ function argumentText(value: unknown): string {
   );
 }
 
-/**
- * @param script Behaviour by method; a function here is called after the call was recorded. A descriptor that it gives counts as open too.
- */
+/** @param script Behaviour by method; a function here is called after the call was recorded. A descriptor that it returns counts as open too. */
 export function createRecordingSys(script: SysScript = {}): RecordingSys {
   const calls: RecordedCall[] = [];
   const openFds: number[] = [];
@@ -157,7 +155,7 @@ export function createRecordingSys(script: SysScript = {}): RecordingSys {
     failOn: (failure: PlannedFailure) => void failures.push(failure),
     transcript: () => calls.map(({ method, args }) => `${method}(${args.map(argumentText).join(", ")})`),
   };
-  // Every other property is a method of Sys, whatever is added to the contract later.
+  // Every other property is a method of Sys, also those that are added to the contract later.
   return new Proxy(own, {
     get(target, property) {
       if (property in target) return Reflect.get(target, property);

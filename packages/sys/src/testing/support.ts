@@ -1,4 +1,4 @@
-/** For the tests of this package: a directory of its own, removed in the end, and the syscalls. */
+/** For the tests of this package: a directory of its own, which is removed at the end, and the syscalls. */
 import { temporaryDirectory, type TemporaryDirectory } from "@fathom/base/testing";
 import type { Sys } from "../contract.ts";
 import { O_DIRECTORY, O_PATH } from "../constants.ts";

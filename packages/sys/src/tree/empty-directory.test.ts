@@ -12,7 +12,7 @@ function fill(path: string, elsewhere: string): void {
   symlinkSync("nowhere", join(path, "dangling"));
 }
 
-test("all below a directory goes, and nothing that a symlink leads to", () => {
+test("everything below a directory is removed, and nothing that a symlink leads to", () => {
   using dir = testDirectory();
   using elsewhere = testDirectory();
   writeFileSync(join(elsewhere.path, "kept"), "");
@@ -22,7 +22,7 @@ test("all below a directory goes, and nothing that a symlink leads to", () => {
     emptyDirectory(sys, directory);
     expect(readdirSync(dir.path)).toEqual([]);
 
-    // A file system that does not say types with the names.
+    // A file system that does not give types with the names.
     fill(dir.path, elsewhere.path);
     emptyDirectory(
       { ...sys, readDirectory: (fd) => sys.readDirectory(fd).map((entry) => ({ ...entry, type: DT_UNKNOWN })) },

@@ -1,4 +1,4 @@
-/** Removes what is in a directory. For threads that may wait: it takes as long as the tree is large. */
+/** Removes the content of a directory. For threads that may wait: the time grows with the tree. */
 import { EngineError } from "@fathom/base";
 import { AT_REMOVEDIR, DT_DIR, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, RESOLVE_NO_XDEV } from "../constants.ts";
 import type { Sys } from "../contract.ts";
@@ -8,8 +8,8 @@ import { isSysError } from "../errors.ts";
 const maxDepth = 1000;
 
 /**
- * No symlink is followed, and no other mount is entered.
- * @throws SysError, EngineError resource-exhausted where directories are nested too deeply; what is left then is still there
+ * Follows no symlink and enters no other mount.
+ * @throws SysError, EngineError resource-exhausted when directories are nested too deeply; the rest then stays
  */
 export function emptyDirectory(sys: Pick<Sys, "openat2" | "close" | "readDirectory" | "unlinkat">, top: number): void {
   const empty = (directory: number, depth: number): void => {
@@ -28,7 +28,7 @@ export function emptyDirectory(sys: Pick<Sys, "openat2" | "close" | "readDirecto
       sys.unlinkat(directory, name, AT_REMOVEDIR);
     }
   };
-  /** False where it is a directory: some file systems do not say the type with the name. */
+  /** False when it is a directory: some file systems do not give the type with the name. */
   const removed = (directory: number, name: Uint8Array): boolean => {
     try {
       sys.unlinkat(directory, name, 0);

@@ -9,7 +9,7 @@ import { measureTree, type TreeLimits } from "./measure-tree.ts";
 const sizeOf = ({ size }: Stat): bigint => size;
 const roomy: TreeLimits = { entries: 100, bytes: 1_000n, depth: 10 };
 
-test("entries and bytes of a tree, and where it is more than that", () => {
+test("entries and bytes of a tree, and when it is larger than the limits", () => {
   using dir = testDirectory();
   mkdirSync(join(dir.path, "a/b"), { recursive: true });
   writeFileSync(join(dir.path, "a/b/file"), "12345");

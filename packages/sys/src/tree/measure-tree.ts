@@ -1,4 +1,4 @@
-/** Whether a tree is small, found out without looking at more of it than that takes. */
+/** Whether a tree is small; the check stops as soon as it knows. */
 import {
   AT_STATX_DONT_SYNC,
   AT_SYMLINK_NOFOLLOW,
@@ -17,7 +17,7 @@ import type { Stat, Sys } from "../contract.ts";
 export interface TreeLimits {
   readonly entries: number;
   readonly bytes: bigint;
-  /** Directories in each other. */
+  /** Largest depth of directories. */
   readonly depth: number;
 }
 
@@ -27,9 +27,9 @@ export interface TreeMeasure {
 }
 
 /**
- * What the directory `top` holds, as far as `limits` allow; undefined where it holds more. Symlinks are not followed.
- * @param weigh The bytes that something else than a directory counts.
- * @throws SysError EXDEV where another file system is mounted in the tree: its server is not asked
+ * The entries and bytes of the directory `top`, within `limits`; undefined when it has more. Symlinks are not followed.
+ * @param weigh The bytes that an entry other than a directory counts.
+ * @throws SysError EXDEV when another file system is mounted in the tree: its server is not asked
  */
 export function measureTree(
   sys: Pick<Sys, "openat2" | "fstatat" | "close" | "readDirectory">,
@@ -46,7 +46,7 @@ export function measureTree(
     for (const { name, type } of found) {
       if (type !== DT_DIR) {
         const stat = sys.fstatat(directory, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC);
-        // Some file systems do not say the type with the name.
+        // Some file systems do not give the type with the name.
         if (type !== DT_UNKNOWN || (stat.mode & S_IFMT) !== S_IFDIR) {
           bytes += weigh(stat);
           if (bytes > limits.bytes) return false;

@@ -1,9 +1,9 @@
-/** What the engine's thread and a copying one share: how far it has come, and whether it is to stop. */
+/** Shared by the engine's thread and a copying thread: how much is copied, and whether to stop. */
 import { EngineError } from "@fathom/base";
 import type { CopyWatch } from "./copy-tree.ts";
 
 export interface CopyRequest {
-  /** Descriptors of directories; they are the copying thread's from then on. `to` is a path where opening it may take long. */
+  /** Descriptors of directories; the copying thread owns them from then on. `to` is a path when opening it may take long. */
   readonly from: number;
   readonly to: number | string;
   readonly control: SharedArrayBuffer;

@@ -1,9 +1,10 @@
 /**
- * Copies a directory's content through descriptors: nothing of the source can lead outside of it, and nothing of a path is
- * resolved twice. For a volume's first use (image content into the volume).
+ * Copies a directory's content through descriptors: nothing in the source can lead outside of it, and no part of a path is resolved twice. For
+ * a volume's first use (image content into the volume).
  *
- * Kept: type, owner, mode, times, xattrs, hard links within the tree, holes of files. Sockets are left out, as they mean nothing elsewhere.
- * Synchronous and as long as the tree is large: anything but a small one is copied in a worker thread (fill-volumes.ts).
+ * It keeps type, owner, mode, times, xattrs, hard links within the tree, and holes of files. Sockets are left out, because they mean nothing
+ * elsewhere.
+ * It is synchronous and takes long for a large tree, so a worker thread copies all but small trees (fill-volumes.ts).
  */
 import {
   emptyDirectory,
@@ -27,11 +28,11 @@ const depthLimit = 500;
 const copyBytes = 1 << 18;
 const directoryFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 
-/** Called at each step. What it throws ends the copy. */
+/** Called at each step. An error that it throws ends the copy. */
 export interface CopyWatch {
-  /** A thing of the source was found. */
+  /** An entry of the source was found. */
   entry(): void;
-  /** So many bytes are about to be copied. */
+  /** This many bytes will be copied next. */
   bytes(count: number): void;
 }
 
@@ -40,7 +41,7 @@ function copyTree(sys: Sys, from: number, to: number, watch: CopyWatch): void {
   new TreeCopy(sys, to, watch).directory(from, to, "", 0);
 }
 
-/** As `copyTree`; what was copied is taken away again when something goes wrong. */
+/** As `copyTree`; when something fails, the copied files are removed again. */
 export function copyTreeOrNothing(sys: Sys, from: number, to: number, watch: CopyWatch): void {
   try {
     copyTree(sys, from, to, watch);
@@ -106,7 +107,7 @@ class TreeCopy {
     if (type === S_IFREG) this.#file(entry, to, name);
     else if (type === S_IFLNK) sys.symlinkat(sys.readlinkat(fd, ""), to, name);
     else sys.mknodat(to, name, stat.mode, stat.rdevMajor, stat.rdevMinor);
-    // A change of owner takes setuid bits and capabilities away, so these come after it.
+    // A change of owner removes setuid bits and capabilities, so these are set after it.
     sys.fchownat(to, name, stat.uid, stat.gid);
     if (type !== S_IFLNK) sys.fchmodat(to, name, stat.mode & 0o7777);
     copyXattrs(sys, fd, to, name);
@@ -154,7 +155,7 @@ class TreeCopy {
     }
   }
 
-  /** Gives how far it came: a file may have been cut off meanwhile. */
+  /** Returns how many bytes were copied: the file may have become shorter meanwhile. */
   #part(source: number, target: number, start: bigint, end: bigint): bigint {
     const sys = this.#sys;
     let at = start;
@@ -171,10 +172,10 @@ class TreeCopy {
   }
 }
 
-/** From a descriptor (O_PATH too) to a name in a directory; "" is the directory itself. */
+/** From a descriptor (also O_PATH) to a name in a directory; "" means the directory itself. */
 function copyXattrs(sys: Sys, from: number, to: number, toName: string | Uint8Array): void {
   for (const name of sys.listxattrat(from, "")) {
-    // overlayfs's own bookkeeping is no property of the file.
+    // overlayfs's own marks are no property of the file.
     if (name.startsWith("trusted.overlay.") || name.startsWith("user.overlay.")) continue;
     const value = sys.getxattrat(from, "", name);
     if (value !== undefined) sys.setxattrat(to, toName, name, value);

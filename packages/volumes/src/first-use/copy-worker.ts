@@ -1,6 +1,6 @@
 /**
- * Copies one tree in a thread of its own and ends. Started by fill-volumes.ts, listed in apps/fathom/workers.txt. Descriptors are the process's: this thread
- * owns the two that it is given.
+ * Copies one tree in a thread of its own and ends. fill-volumes.ts starts it; apps/fathom/workers.txt lists it. Descriptors belong to the
+ * process: this thread owns the two that it receives.
  */
 import { storageError } from "@fathom/store";
 import { answerOnce, createSys, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "@fathom/sys";

@@ -1,6 +1,6 @@
 /**
- * First use of a volume: what the image has at the mount's destination goes into an empty volume. A few small files are copied at once;
- * for anything else a thread is started, so that nobody waits for it but who creates the container.
+ * First use of a volume: the image's content at the mount's destination is copied into an empty volume. A few small files are copied at once.
+ * For anything else a thread is started, so that only the client that creates the container waits.
  */
 import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -29,20 +29,20 @@ import { beginFilling, completeFilling, fillingName } from "./filling.ts";
 
 /** Listed in apps/fathom/workers.txt. */
 const workerPath = "packages/volumes/src/first-use/copy-worker.ts";
-/** So much is copied on the engine's own thread: less work than to start another. */
+/** This much is copied on the engine's own thread: it is less work than to start a thread. */
 const atOnce: TreeLimits = { entries: 64, bytes: 1n << 20n, depth: 64 };
 const logEveryMs = 10_000;
-/** A copy that does not come on for so long is given up: its file system hangs. */
+/** A copy without progress for this long is given up: its file system hangs. */
 const stalledMs = 60_000;
-/** How long a copy that is to stop may take for it. */
+/** How long a copy may take to stop after it was asked to. */
 const stopMs = 10_000;
 
 interface CopyParts {
   readonly sys: Sys;
-  /** For what is mounted at a volume's place. */
+  /** For mounts at a volume's place. */
   readonly files: HostFiles;
   readonly logger: Logger;
-  /** Aborted when the daemon stops. */
+  /** Aborts when the daemon stops. */
   readonly shuttingDown: AbortSignal;
 }
 
@@ -52,14 +52,14 @@ export interface FirstUse {
   readonly name: string | undefined;
   /** The volume's directory of data, a host path. */
   readonly source: string;
-  /** Where the container sees it: what its image has there is copied. */
+  /** Its path in the container: the image's content there is copied. */
   readonly destination: string;
 }
 
-/** Two containers with one new volume: the second one finds it filled. Keys are host paths. */
+/** Two containers with one new volume: the second finds it filled. Keys are host paths. */
 const underWay = new KeyedMutex();
 
-/** @throws resource-exhausted when the disk is full, aborted when the daemon stops; the volume is as empty as before then */
+/** @throws resource-exhausted when the disk is full, aborted when the daemon stops; then the volume is still empty */
 export async function fillVolumes(parts: CopyParts, layer: Snapshot, mounts: readonly FirstUse[]): Promise<void> {
   if (mounts.length === 0) return;
   const { sys } = parts;
@@ -133,7 +133,7 @@ function bytesToCopy({ mode, size }: Stat): bigint {
   return (mode & S_IFMT) === S_IFREG ? size : 0n;
 }
 
-/** undefined where another file system is mounted there: it is not asked, its server may be away. */
+/** undefined when another file system is mounted there: it is not opened, because its server may not answer. */
 function openOwn(sys: Sys, volume: number, name: string): number | undefined {
   try {
     return sys.openat2(volume, name, { flags: O_RDONLY | O_DIRECTORY | O_CLOEXEC, resolve: RESOLVE_NO_XDEV });
@@ -143,14 +143,14 @@ function openOwn(sys: Sys, volume: number, name: string): number | undefined {
   }
 }
 
-/** Somebody uses the volume now, and beside it there is no place: the content is copied right into it. */
+/** The volume is in use already, and there is no place beside it: the content is copied directly into it. */
 async function fillMounted(parts: CopyParts, from: number, mount: FirstUse): Promise<void> {
   const { sys, files } = parts;
   const { source } = mount;
   const what = `the volume ${mount.name ?? source}, mounted on ${source},`;
   {
     using reading = files.readTree({ root: source, path: ".", wants: "sizes", what, key: source });
-    // The first is the directory itself.
+    // The first entry is the directory itself.
     await reading.next();
     if ((await reading.next()) !== undefined) return;
   }
@@ -239,7 +239,7 @@ async function copyInThread(
   } finally {
     clearInterval(timer);
     shuttingDown.removeEventListener("abort", onShutdown);
-    // One that was given up closes its files when its file system answers.
+    // A copy that was given up closes its files when its file system answers.
     thread.leave();
   }
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createSys, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "@fathom/sys";
 import { beginFilling, completeFilling } from "./filling.ts";
 
-test("many files of a first content are moved in turns: others are served meanwhile, and a newer file stays", async () => {
+test("the many files of a first content are moved in turns: other work is done meanwhile, and a newer file stays", async () => {
   const sys = createSys();
   const volume = mkdtempSync(join(tmpdir(), "fathom-filling-"));
   const data = join(volume, "_data");

@@ -1,9 +1,9 @@
 /**
- * Where the first content of a volume is put together: beside its data, and moved there when it is whole. Whoever looks at the volume sees
- * nothing or all of it, also after a crash.
+ * Where the first content of a volume is collected: beside its data, and moved there when it is complete. A reader of the volume sees nothing
+ * or all of it, also after a crash.
  *
- *   volumes/<name>/.filling   what is being copied; worth nothing
- *   volumes/<name>/.filled    whole; its entries are being moved into _data
+ *   volumes/<name>/.filling   the unfinished copy; it can be removed
+ *   volumes/<name>/.filled    complete; its entries are being moved into _data
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -23,17 +23,18 @@ import { copyDirectoryAttributes } from "./copy-tree.ts";
 export const fillingName = ".filling";
 const filledName = ".filled";
 const directoryFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-/** As much work as parsing so many. */
+/** The same work as parsing this many bytes. */
 const bytesOfMove = 4096;
 
-/** A new, empty directory for the copy, opened. `.filling` must not be there. */
+/** A new, empty directory for the copy, opened. `.filling` must not exist. */
 export function beginFilling(sys: Sys, volumeFd: number): number {
   sys.mkdirat(volumeFd, fillingName, 0o700);
   return sys.openat2(volumeFd, fillingName, { flags: directoryFlags });
 }
 
 /**
- * From now on the content is the volume's, whatever happens; then it is moved, in turns, since an image may have any number of files there.
+ * From now on the content belongs to the volume, whatever happens. Then it is moved in small turns, because an image may have any number of
+ * files there.
  * @throws SysError; the next start moves the rest
  */
 export async function completeFilling(sys: Sys, volumeFd: number, dataFd: number): Promise<void> {
@@ -46,7 +47,7 @@ export async function completeFilling(sys: Sys, volumeFd: number, dataFd: number
 function* moveFilled(sys: Sys, volumeFd: number, dataFd: number): Generator<void, void> {
   const filled = sys.openat2(volumeFd, filledName, { flags: directoryFlags });
   try {
-    // One reading of a directory that changes meanwhile may leave entries out.
+    // Reading a directory that changes meanwhile may miss entries.
     for (let moved = 1; moved > 0;) {
       moved = 0;
       for (const part of sys.readDirectoryParts(filled))
@@ -55,7 +56,7 @@ function* moveFilled(sys: Sys, volumeFd: number, dataFd: number): Generator<void
             sys.renameat2(filled, name, dataFd, name, RENAME_NOREPLACE);
             moved++;
           } catch (error) {
-            // Somebody wrote a file of that name meanwhile: it is the newer one.
+            // Somebody wrote a file with that name meanwhile: that file is newer.
             if (!isSysError(error, "EEXIST")) throw error;
           }
           yield;
@@ -69,12 +70,12 @@ function* moveFilled(sys: Sys, volumeFd: number, dataFd: number): Generator<void
     sys.unlinkat(volumeFd, filledName, AT_REMOVEDIR);
   } catch (error) {
     if (!isSysError(error, "ENOTEMPTY")) throw error;
-    // What could not be moved is waste now.
+    // What could not be moved can be removed now.
     sys.renameat2(volumeFd, filledName, volumeFd, fillingName, RENAME_NOREPLACE);
   }
 }
 
-/** After a crash. Gives the path of what is to be removed, if there is something. */
+/** After a crash. Returns the path of what must be removed, if there is something. */
 export function finishFilling(sys: Sys, volumePath: string): string | undefined {
   if (existsSync(join(volumePath, filledName))) {
     const volume = sys.open(volumePath, directoryFlags);

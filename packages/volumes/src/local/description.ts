@@ -1,9 +1,10 @@
 /**
- * `volumes/<name>/opts.json`: what the row of a volume says, beside its data. A database that does not know the volume (an older backup, a new one) gets it back
- * with its options, without which it would be another place.
+ * `volumes/<name>/opts.json`: a copy of a volume's row, beside its data. A database that does not have the volume (an older backup, a new one)
+ * gets it back with its options; without them the volume would be a different place.
  *
- * Name and form are Docker's, so that a folder of volumes means the same to both. Docker writes the options alone, of volumes that have some, and keeps labels and
- * times in its own database; it ignores keys that it does not know. Here `Name`, `CreatedAt` and `Labels` stand beside them, and every volume has the file.
+ * Name and form are Docker's, so that a folder of volumes means the same to both engines. Docker writes only the options, for volumes that have
+ * some, and keeps labels and times in its own database; it ignores unknown keys. Here the file also has `Name`, `CreatedAt` and `Labels`, and
+ * every volume has the file.
  */
 import {
   closeSync,
@@ -24,29 +25,29 @@ import { isStringMap } from "../string-map.ts";
 import { parseMountOptions } from "./mount-options.ts";
 import { syncDirectory } from "@fathom/sys";
 
-/** A record without its driver, which is this one. */
+/** A record without its driver, which is this driver. */
 export type DescribedVolume = Omit<VolumeRecord, "driver">;
 
 const fileName = "opts.json";
 const newName = ".opts.json.new";
-/** More than a request can bring: labels are of the user's size. */
+/** More than a request can contain: the user decides the size of labels. */
 const byteLimit = 16 * 1024 * 1024;
 
 /** Docker's keys for the options of the driver `local`. */
 const optionKeys = { type: "MountType", o: "MountOpts", device: "MountDevice" } as const;
 
-/** `own`: it was written here, and says when the volume was made; Docker's says the options only. */
+/** `own`: Fathom wrote it, and it has the creation time; Docker's has only the options. */
 export type VolumeDescription =
   | { readonly kind: "absent" }
   | { readonly kind: "unusable"; readonly reason: string }
   | { readonly kind: "own"; readonly row: DescribedVolume }
   | { readonly kind: "docker"; readonly options: VolumeRecord["options"] };
 
-/** Never throws: whatever lies there is one of the four. */
+/** Never throws: every file is one of the four kinds. */
 export function readDescription(directory: string, name: string): VolumeDescription {
   let fd: number;
   try {
-    // A pipe would wait for its writer.
+    // Opening a pipe would wait for its writer.
     fd = openSync(join(directory, fileName), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
@@ -88,9 +89,9 @@ function parse(value: unknown, name: string): VolumeDescription {
 }
 
 /**
- * Writes the file under another name, with all that it needs of the disk; `publishDescription` gives it its own. In between comes the row: a crash leaves a row
- * without a description, which the next start writes, and never a description without a row.
- * @param durable Waits for the disk: then a power cut leaves nothing or all of it.
+ * Writes the file under another name, with all that it needs of the disk; `publishDescription` gives it its own. In between comes the row: a
+ * crash leaves a row without a description, which the next start writes, and never leaves a description without a row. @param durable Waits for
+ * the disk: then a power loss leaves nothing or all of it.
  */
 export function prepareDescription(directory: string, row: DescribedVolume, durable: boolean): void {
   const options = row.options ?? {};
@@ -112,7 +113,7 @@ export function publishDescription(directory: string, durable: boolean): void {
   if (durable) for (const path of [directory, join(directory, "..")]) syncDirectory(path);
 }
 
-/** What a crash left of a description that was not published. */
+/** Removes what a crash left of a description that was not published. */
 export function discardUnpublished(directory: string): void {
   rmSync(join(directory, newName), { force: true });
 }

@@ -43,7 +43,7 @@ async function made(driver: VolumeDriver, options: Record<string, string>): Prom
   return volume;
 }
 
-test("a bind takes its flags by a remount; when that fails the volume is not in use", async () => {
+test("a bind gets its flags by a remount; when that fails the volume is not in use", async () => {
   await using place = openPlace();
   const driver = place.open();
   const volume = await made(driver, { type: "none", device: "/srv", o: "bind,ro" });
@@ -65,7 +65,7 @@ test.each([
   ["invalid-argument", new SysError("mount", constants.errno.ENOENT), "no such file or directory"],
   ["internal", new SysError("mount", constants.errno.EIO), "input/output error"],
   ["timeout", new EngineError("timeout", "/srv does not answer"), "/srv does not answer"],
-] as const)("a mount that fails is %s and says why in Docker's words", async (code, error, reason) => {
+] as const)("a mount that fails is %s and has Docker's words", async (code, error, reason) => {
   await using place = openPlace();
   const driver = place.open();
   const volume = await made(driver, { type: "nfs", device: ":/srv", o: "ro" });
@@ -77,7 +77,7 @@ test.each([
   });
 });
 
-test("directories are for those who walk through, files of the description for root", async () => {
+test("everybody may pass through the directories, only root may read the files of the description", async () => {
   await using place = openPlace();
   await made(place.open(), { type: "tmpfs", device: "tmpfs" });
   const mode = (...path: string[]): string => (statSync(join(place.root, ...path)).mode & 0o777).toString(8);
@@ -89,7 +89,7 @@ test("directories are for those who walk through, files of the description for r
   ]);
 });
 
-test("a directory that has the name of another driver's volume is left alone", async () => {
+test("a directory with the name of another driver's volume is not changed", async () => {
   await using place = openPlace();
   await made(place.open(), {});
   writeFileSync(join(place.root, "data/opts.json"), "{");

@@ -1,6 +1,6 @@
 /**
- * The driver `local`: a directory `volumes/<name>/_data` for each volume, beside it what describes the volume (description.ts). A volume with options is a mount on
- * that directory.
+ * The driver `local`: a directory `volumes/<name>/_data` for each volume, and beside it the volume's description (description.ts). A volume
+ * with options is a mount on that directory.
  *
  * A row is written after its directory, and removed after the directory was moved to `.removing`; `recover` finishes both.
  */
@@ -21,7 +21,7 @@ import { recoverLocal } from "./recover.ts";
 import { treeSize } from "./tree-size.ts";
 import { checkVolumeName } from "./volume-name.ts";
 
-/** What the kernel has against a volume's device, type or options. */
+/** The kernel's error for a volume's device, type or options. */
 const optionErrors = [
   "ENOENT",
   "EINVAL",
@@ -43,7 +43,7 @@ export interface LocalDriverOptions {
   /** `/var/lib/fathom/volumes`. */
   readonly root: string;
   readonly sys: Sys;
-  /** What is mounted may be on a server that is away: all calls that could wait for it go through here. */
+  /** A mount may be on a server that does not answer: all calls that could wait for it use this. */
   readonly files: HostFiles;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -80,7 +80,7 @@ class LocalDriver implements VolumeDriver {
   /** Directory, description, row. */
   async create(volume: VolumeRecord, record: () => void): Promise<void> {
     const directory = this.#place.directory(volume.name);
-    // That of an anonymous one need not outlive a power cut: its container's description names it.
+    // The directory of an anonymous volume need not survive a power loss: its container's description names it.
     const durable = volume.labels === null || !(anonymousLabel in volume.labels);
     const made: string[] = [];
     try {
@@ -99,7 +99,7 @@ class LocalDriver implements VolumeDriver {
     try {
       publishDescription(directory, durable);
     } catch (error) {
-      // The volume is there; the next start gives its description.
+      // The volume exists; the next start writes its description.
       this.#options.logger.warn("the description of a volume cannot be written", {
         volume: volume.name,
         error: messageOf(error),
@@ -112,11 +112,11 @@ class LocalDriver implements VolumeDriver {
     if (options === undefined) return;
     const { files } = this.#options;
     const target = this.#place.mountTarget(volume.name);
-    // A daemon before this one may have mounted it for a container that runs on.
+    // An earlier daemon may have mounted it for a container that still runs.
     if (files.isMounted(target)) return;
     try {
       await files.mount(options.device, target, options.type, options.flags, options.data);
-      // A bind takes further flags only by a remount.
+      // A bind gets other flags only by a remount.
       if ((options.flags & MS_BIND) !== 0 && (options.flags & 0xf) !== 0) await this.#remount(volume, options.flags);
     } catch (error) {
       const reason = isSysError(error)
@@ -134,7 +134,7 @@ class LocalDriver implements VolumeDriver {
     }
   }
 
-  /** @throws as `HostFiles.mount`; it is not mounted then, without its flags it would be another volume */
+  /** @throws as `HostFiles.mount`. Then it is not mounted, because without its flags it would be another volume */
   async #remount(volume: VolumeRecord, flags: number): Promise<void> {
     const { files } = this.#options;
     try {
@@ -150,7 +150,7 @@ class LocalDriver implements VolumeDriver {
   }
 
   async usage(volume: VolumeRecord): Promise<number> {
-    // A volume that is another file system's is not this engine's disk.
+    // A volume on another file system does not use this engine's disk.
     if (volume.options !== null) return 0;
     try {
       return await treeSize(this.#options.files.readTree, this.path(volume.name));
@@ -163,7 +163,7 @@ class LocalDriver implements VolumeDriver {
   async remove(volume: VolumeRecord, forget: () => void): Promise<RemovedVolume> {
     const { name } = volume;
     const { files } = this.#options;
-    // What is mounted there is not this engine's to remove.
+    // The engine must not remove the files of a mount there.
     if (volume.options !== null && files.isMounted(this.#place.mountTarget(name)))
       throw new EngineError(
         "conflict",
@@ -171,7 +171,7 @@ class LocalDriver implements VolumeDriver {
       );
     const directory = this.#place.directory(name);
     const known = this.#place.removing(name);
-    // Files of one that had the name before may still be on their way out.
+    // Files of an earlier volume with this name may still be in the process of removal.
     const gone = existsSync(known) ? this.#place.removing(randomId()) : known;
     const moved = existsSync(directory);
     if (moved) renameSync(directory, gone);

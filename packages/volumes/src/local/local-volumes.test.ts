@@ -34,7 +34,7 @@ afterEach(async () => {
   rmSync(root, { recursive: true });
 });
 
-/** What a daemon's start makes of the directory. */
+/** What a daemon's start does with the directory. */
 async function open(logger = silentLogger): Promise<Volumes> {
   store = await openStore({ root, sys, logger: silentLogger, syncFilesystem: async () => undefined });
   const files = createHostFiles({ sys, executable: () => helperExecutable(sys) });
@@ -59,7 +59,7 @@ const names = (volumes: Volumes): string[] => volumes.volumeNames().toSorted();
 const list = (path: string): string[] => readdirSync(join(root, path)).sort();
 const directories = (): string[] => list("volumes").filter((name) => name !== ".removing");
 
-test("a volume whose making was interrupted goes, at whatever moment that was; what is not ours stays", async () => {
+test("a volume whose creation was interrupted at any moment is removed; other files stay", async () => {
   const volumes = await open();
   await volumes.ensure({ ...settings, name: "kept" });
   mkdirSync(join(root, "volumes/first-directory"));
@@ -70,19 +70,19 @@ test("a volume whose making was interrupted goes, at whatever moment that was; w
   expect(directories()).toEqual(["foreign", "kept"]);
 });
 
-test("a removal that was interrupted is finished", async () => {
+test("an interrupted removal is finished", async () => {
   const volumes = await open();
   for (const name of ["kept", "moved"]) {
     const { mountpoint } = await volumes.ensure({ ...settings, name });
     writeFileSync(join(mountpoint, "file"), name);
   }
-  // As `remove` leaves it when the daemon is killed after its first step.
+  // The state when the daemon is killed after the first step of `remove`.
   renameSync(join(root, "volumes/moved"), join(root, "volumes/.removing/moved"));
   const again = await reopen();
   expect(names(again)).toEqual(["kept"]);
   await until("what was removed is freed", () => list("volumes/.removing").length === 0);
   expect(directories()).toEqual(["kept"]);
-  // A name that is given again is another volume.
+  // A name that is used again is another volume.
   await again.ensure({ ...settings, name: "moved" });
   expect(existsSync(join(root, "volumes/moved/_data/file"))).toBe(false);
   await again.remove("moved");
@@ -93,7 +93,7 @@ test("a removal that was interrupted is finished", async () => {
   expect(directories()).toEqual(["kept"]);
 });
 
-/** As the daemon's next start over a database that knows nothing. */
+/** The daemon's next start with an empty database. */
 async function openAnew(logger = silentLogger): Promise<Volumes> {
   await store[Symbol.asyncDispose]();
   for (const name of ["fathom.db", "fathom.db-wal"]) rmSync(join(root, name));
@@ -104,14 +104,14 @@ const descriptionOf = (name: string): string => join(root, "volumes", name, "opt
 const described = (name: string): Record<string, unknown> =>
   JSON.parse(readFileSync(descriptionOf(name), "utf8")) as Record<string, unknown>;
 
-test("volumes that the database does not know, an older or a new one, are what they were: options, labels, content", async () => {
+test("volumes that the database does not have (an older or a new one) come back with options, labels and content", async () => {
   const volumes = await open();
   const options = { type: "none", o: "bind", device: "/somewhere/far" };
   await volumes.ensure({ ...settings, name: "far", options, labels: { kind: "far" } });
   writeFileSync(join((await volumes.ensure({ ...settings, name: "near" })).mountpoint, "file"), "");
   const anonymous = (await volumes.ensure({ ...settings, name: "", labels: { "com.docker.volume.anonymous": "" } }))
     .name;
-  // From a daemon that described none.
+  // From a daemon that wrote no descriptions.
   await volumes.ensure({ ...settings, name: "early" });
   rmSync(descriptionOf("early"));
   await volumes.ensure({ ...settings, name: "removed" });
@@ -133,7 +133,7 @@ test("volumes that the database does not know, an older or a new one, are what t
   for (const name of ["far", "near", "early"]) expect(list(`volumes/${name}`)).toEqual(["_data", "opts.json"]);
 });
 
-test("a database from an older backup: what lies beside the data counts, and one whose directory is gone is empty", async () => {
+test("a database from an older backup: the data beside it counts, and a volume without its directory is empty", async () => {
   const volumes = await open();
   for (const name of ["again", "gone"])
     await volumes.ensure({ ...settings, name, options: { type: "tmpfs", device: "old" }, labels: { old: "" } });
@@ -174,7 +174,7 @@ test.each<[string, (path: string) => void]>([
   ["a directory", (path) => mkdirSync(path)],
   ["a pipe", (path) => void Bun.spawnSync(["mkfifo", path])],
 ])(
-  "a description that is %s gives no volume, says so, and is written anew for a volume that is known",
+  "a description that is %s gives no volume and a warning, and is written again for a known volume",
   async (_, spoil) => {
     const volumes = await open();
     const options = { type: "tmpfs", device: "x" };
@@ -189,7 +189,7 @@ test.each<[string, (path: string) => void]>([
     expect(names(again)).toEqual(["near"]);
     expect(said.filter((line) => line.includes("has an opts.json that cannot be used"))).toHaveLength(1);
     expect(list("volumes/bad/_data")).toEqual(["file"]);
-    // The way out that the log names.
+    // The remedy that the log names.
     if (!statSync(descriptionOf("bad")).isDirectory()) {
       await again.ensure({ ...settings, name: "bad" });
       expect(list("volumes/bad/_data")).toEqual(["file"]);
@@ -212,16 +212,16 @@ test("a folder that Docker left is a volume with its options", async () => {
   expect(described("moved")).toMatchObject({ ...docker, Name: "moved" });
 });
 
-test("a volume that cannot be described or written is not made, and leaves nothing of itself", async () => {
+test("a volume whose description or row cannot be written is not made, and leaves nothing", async () => {
   const volumes = await open();
-  // The row is refused.
+  // The row is rejected.
   store.database.run("CREATE TRIGGER refuse BEFORE INSERT ON volumes BEGIN SELECT RAISE(FAIL, 'no'); END");
   await expect(volumes.ensure({ ...settings, name: "new" })).rejects.toThrow("create new: ");
   mkdirSync(join(root, "volumes/found/_data"), { recursive: true });
   writeFileSync(join(root, "volumes/found/_data/file"), "");
   await expect(volumes.ensure({ ...settings, name: "found" })).rejects.toThrow("create found: ");
   store.database.run("DROP TRIGGER refuse");
-  // The description's place is taken.
+  // Something else has the description's name.
   mkdirSync(join(root, "volumes/taken/.opts.json.new"), { recursive: true });
   await expect(volumes.ensure({ ...settings, name: "taken" })).rejects.toThrow("create taken: ");
   expect(directories()).toEqual(["found", "taken"]);
@@ -232,7 +232,7 @@ test("a volume that cannot be described or written is not made, and leaves nothi
   expect(names(await reopen())).toEqual(["new"]);
 });
 
-test("a crash between the description's two steps: without a row it goes, with one it is finished", async () => {
+test("a crash between the description's two steps: without a row it is removed, with one it is finished", async () => {
   const volumes = await open();
   await volumes.ensure({ ...settings, name: "row", labels: { a: "b" } });
   renameSync(descriptionOf("row"), join(root, "volumes/row/.opts.json.new"));

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { parseMountOptions } from "./mount-options.ts";
 
-test("flags and data are told apart", () => {
+test("flags and data are distinguished", () => {
   expect(parseMountOptions({})).toBeUndefined();
   expect(parseMountOptions({ type: "tmpfs", device: "tmpfs", o: "size=1m,uid=1000,noexec,ro,rw" })).toEqual({
     type: "tmpfs",
@@ -18,6 +18,6 @@ test.each([
   [{ bogus: "1" }, 'invalid option: "bogus"'],
   [{ type: "tmpfs" }, 'missing required option: "device"'],
   [{ o: "bind", device: "/tmp" }, 'missing required option: "type"'],
-])("%p is refused", (options, message) =>
+])("%p is rejected", (options, message) =>
   expect(() => parseMountOptions(options as Record<string, string>)).toThrow(message),
 );

@@ -56,7 +56,7 @@ export interface VolumeMount {
   readonly data: string;
 }
 
-/** undefined for a volume without options: a plain directory. @throws invalid-argument naming the option */
+/** undefined for a volume without options: a plain directory. @throws invalid-argument; the message names the option */
 export function parseMountOptions(options: Readonly<Record<string, string>>): VolumeMount | undefined {
   const keys = Object.keys(options);
   if (keys.length === 0) return undefined;

@@ -1,23 +1,23 @@
-/** Where the local driver has what. */
+/** The paths of the local driver. */
 import { mkdirSync, realpathSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 
-/** Where the directories of removed volumes are moved. Made in advance: removing must not need space. */
+/** Directories of removed volumes are moved here. Made in advance, because removing must not need space. */
 export const removingName = ".removing";
 const dataName = "_data";
 
 export class LocalPlace {
   readonly #realRoot: string;
 
-  /** @param root `/var/lib/fathom/volumes`; made where it is missing */
+  /** @param root `/var/lib/fathom/volumes`; made if it does not exist */
   constructor(readonly root: string) {
-    // Container users other than root walk through it.
+    // Users of containers other than root must pass through it.
     mkdirSync(root, { recursive: true, mode: 0o711 });
     mkdirSync(join(root, removingName), { recursive: true, mode: 0o700 });
     this.#realRoot = realpathSync(root);
   }
 
-  /** Of a volume, with its data and its description. */
+  /** The directory of a volume, with its data and its description. */
   directory(name: string): string {
     return join(this.root, name);
   }
@@ -26,18 +26,18 @@ export class LocalPlace {
     return join(this.root, name, dataName);
   }
 
-  /** The data as the kernel names it, should the root be a symlink. */
+  /** The data's path as the kernel names it, in case the root is a symlink. */
   mountTarget(name: string): string {
     return join(this.#realRoot, name, dataName);
   }
 
-  /** Where removed volumes wait until their bytes are freed; of the volume `name` there. */
+  /** Where removed volumes wait until their bytes are freed; the place of the volume `name` there. */
   removing(name = ""): string {
     return join(this.root, removingName, name);
   }
 }
 
-/** False where it is there already, perhaps with something mounted on it: that is not looked at, its server may be away. */
+/** False when it exists already, perhaps with a mount on it: the mount is not opened, because its server may not answer. */
 export function makeDirectory(path: string): boolean {
   try {
     mkdirSync(path, { mode: 0o755 });
@@ -48,7 +48,7 @@ export function makeDirectory(path: string): boolean {
   }
 }
 
-/** As `makeDirectory`: it may be gone already. */
+/** As `makeDirectory`; it may be removed already. */
 export function removeDirectory(path: string): void {
   try {
     rmdirSync(path);

@@ -1,6 +1,6 @@
 /**
- * The local driver at the daemon's start: rows and directories agree afterwards. A volume that the database does not know is taken up from its description; what a
- * crash left half made goes; what a removal left is freed; other directories are left alone and logged.
+ * The local driver at the daemon's start: afterwards rows and directories agree. A volume that the database does not have is added from its
+ * description. What a crash left half made is removed; what a removal left is freed; other directories are left alone and logged.
  */
 import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { formatRfc3339Nano, messageOf, randomId, type Clock, type Logger } from "@fathom/base";
@@ -34,7 +34,7 @@ export function recoverLocal(parts: RecoveryParts, records: VolumeRecords): void
   sweep(parts, records, unusable);
 }
 
-/** Rows and descriptions agree afterwards. Gives the reasons of those that could not be used, by name. */
+/** Makes rows and descriptions agree. Returns the reasons for those that could not be used, by name. */
 function compareWithDescriptions(parts: RecoveryParts, records: VolumeRecords): ReadonlyMap<string, string> {
   const { place, logger } = parts;
   const unusable = new Map<string, string>();
@@ -50,7 +50,7 @@ function compareWithDescriptions(parts: RecoveryParts, records: VolumeRecords): 
   const present = new Set(names);
   for (const row of records.list()) {
     if (present.has(row.name) || existsSync(place.removing(row.name))) continue;
-    // The database is older than the volume's removal, or somebody took the directory away.
+    // The database is older than the volume's removal, or somebody removed the directory.
     try {
       mkdirSync(place.data(row.name), { recursive: true, mode: 0o755 });
       describe(parts, row);
@@ -65,7 +65,7 @@ function compareWithDescriptions(parts: RecoveryParts, records: VolumeRecords): 
   return unusable;
 }
 
-/** One directory. Gives why its description cannot be used where there is no row either. @throws the same, and when the row cannot be written */
+/** One directory. Returns why its description cannot be used when there is no row either. @throws the same, and when the row cannot be written */
 function compare(parts: RecoveryParts, records: VolumeRecords, name: string): string | undefined {
   const row = records.get(name);
   if (row !== undefined && row.driver !== parts.driver) return undefined;
@@ -110,7 +110,7 @@ function takeUp({ driver, logger }: RecoveryParts, records: VolumeRecords, found
   return row;
 }
 
-/** A failure is logged: the row is what counts while it is there. */
+/** A failure is only logged: while the row exists, the row counts. */
 function describe({ place, logger }: RecoveryParts, row: VolumeRecord): void {
   const directory = place.directory(row.name);
   try {
@@ -124,7 +124,7 @@ function describe({ place, logger }: RecoveryParts, row: VolumeRecord): void {
 function freeRemoved(parts: RecoveryParts, records: VolumeRecords): void {
   const { place } = parts;
   for (const name of readdirSync(place.removing())) {
-    // A crash came between the two steps of a removal.
+    // A crash happened between the two steps of a removal.
     if (records.get(name)?.driver === parts.driver && !existsSync(place.directory(name))) records.delete(name);
     free(parts, name, place.removing(name));
   }
@@ -167,7 +167,7 @@ function sweep({ place, logger }: RecoveryParts, records: VolumeRecords, unusabl
   }
 }
 
-/** In the background. */
+/** Runs in the background. */
 function free({ files, logger }: RecoveryParts, name: string, path: string): void {
   files
     .remove(path)

@@ -1,7 +1,7 @@
-/** Bytes that a tree of a container's takes; hard links count once, other mounts not at all. */
+/** Bytes that a tree of a container uses; hard links count once, other mounts do not count. */
 import { S_IFDIR, S_IFMT, type ReadTree } from "@fathom/sys";
 
-/** @throws as `ReadTree`: an administrator may have mounted another file system there */
+/** @throws as `ReadTree`, because an administrator may have mounted another file system there */
 export async function treeSize(readTree: ReadTree, path: string): Promise<number> {
   using reading = readTree({ root: path, path: ".", wants: "sizes", what: path, key: path });
   const seen = new Set<string>();

@@ -1,4 +1,4 @@
-/** For tests: the host's files as they are, with mounts in memory. Their calls can fail and hang: "files.mount", "files.unmount", … */
+/** For tests: the host's real files, with mounts in memory. Their calls can fail and hang: "files.mount", "files.unmount", … */
 import type { Faults } from "@fathom/base/testing";
 import type { HostFiles } from "@fathom/sys";
 
@@ -9,7 +9,7 @@ export interface FakeMount {
   readonly data: string;
 }
 
-/** @param mounts By target; they outlive a daemon. The last one of a target counts: a remount comes after the mount. */
+/** @param mounts By target; they survive a daemon. The last one of a target counts: a remount comes after the mount. */
 export function withFakeMounts(files: HostFiles, mounts: Map<string, FakeMount>, faults: Faults): HostFiles {
   const fake: HostFiles = {
     kindOf: (path) => files.kindOf(path),

@@ -1,4 +1,4 @@
-/** For tests: a driver of volumes in memory. Its calls can fail and hang: those of "driver", for example "driver.mount", and "removed.free". */
+/** For tests: a driver with volumes in memory. Its calls can fail and hang: those of "driver", for example "driver.mount", and "removed.free". */
 import { EngineError } from "@fathom/base";
 import type { Faults } from "@fathom/base/testing";
 import type { RemovedVolume, VolumeDriver, VolumeRecord } from "../contract.ts";
@@ -9,10 +9,10 @@ interface MemoryVolume {
   bytes: number;
 }
 
-/** What outlives a daemon. */
+/** What survives a daemon. */
 export class MemoryVolumes {
   readonly volumes = new Map<string, MemoryVolume>();
-  /** Removed, and not freed yet. */
+  /** Removed, but not freed yet. */
   unfreed = 0;
 
   driver(faults: Faults, name = "memory"): VolumeDriver {

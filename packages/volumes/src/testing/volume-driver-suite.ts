@@ -1,21 +1,21 @@
-/** What every `VolumeDriver` keeps, as tests: each implementation and each fake runs them. */
+/** What every `VolumeDriver` must do, as tests: each implementation and each fake runs them. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Faults } from "@fathom/base/testing";
 import type { VolumeDriver, VolumeRecord, VolumeRecords } from "../contract.ts";
 import { failureOf, until } from "@fathom/base/testing";
 
-/** A place with volumes that outlives its drivers. */
+/** A place with volumes that survives its drivers. */
 export interface DriverPlace extends AsyncDisposable {
   readonly faults: Faults;
-  /** Names of the calls that do the work of `mount`, `unmount` and the freeing of a removed volume, for `faults`. */
+  /** Names of the calls for `mount`, `unmount` and the freeing of a removed volume, for `faults`. */
   readonly calls: { readonly mount: string; readonly unmount: string; readonly free: string };
   /** Options of a volume that is mounted, and options that no volume can have. */
   readonly options: Readonly<Record<"mounted" | "impossible", Readonly<Record<string, string>>>>;
-  /** A driver as a daemon's start makes it. `recover` was not called yet. */
+  /** A driver as a daemon's start makes it, before `recover`. */
   open(): VolumeDriver;
-  /** Writes so many bytes into a volume's data. */
+  /** Writes this many bytes into a volume's data. */
   write(name: string, bytes: number): void;
-  /** Bytes in a volume's data, 0 where there is none. */
+  /** Bytes in a volume's data; 0 when there is none. */
   bytes(name: string): number;
   isMounted(name: string): boolean;
   /** Removed volumes whose bytes are not freed yet. */
@@ -72,7 +72,7 @@ export function volumeDriverSuite(name: string, makePlace: () => Promise<DriverP
     });
     afterEach(() => place[Symbol.asyncDispose]());
 
-    test("names and options that no volume can have are refused", () => {
+    test("invalid names and options are rejected", () => {
       driver.check("good", {});
       driver.check("good", place.options.mounted);
       expect(() => driver.check("good", place.options.impossible)).toThrow("invalid option");
@@ -90,7 +90,7 @@ export function volumeDriverSuite(name: string, makePlace: () => Promise<DriverP
       expect(await driver.usage(volume)).toBe(7);
     });
 
-    test("where the row cannot be written nothing is made", async () => {
+    test("when the row cannot be written nothing is made", async () => {
       const refused = new Error("no row");
       const volume = record("one");
       expect(
@@ -106,7 +106,7 @@ export function volumeDriverSuite(name: string, makePlace: () => Promise<DriverP
       expect(place.bytes("one")).toBe(0);
     });
 
-    test("volumes that the rows do not know come back as they were; those that they know stay", async () => {
+    test("volumes without a row come back unchanged; those with a row stay", async () => {
       const volumes = [await create(record("one", { labels: { a: "b" } })), await create(mounted())];
       place.write("one", 7);
       reopen([]);
@@ -116,7 +116,7 @@ export function volumeDriverSuite(name: string, makePlace: () => Promise<DriverP
       expect(place.bytes("one")).toBe(7);
     });
 
-    test("a volume that only the rows know is there, and empty", async () => {
+    test("a volume that has only a row exists, and is empty", async () => {
       const volume = record("one");
       reopen([volume]);
       expect(records.list()).toEqual([volume]);
@@ -157,7 +157,7 @@ export function volumeDriverSuite(name: string, makePlace: () => Promise<DriverP
       expect(place.isMounted("mounted")).toBe(true);
     });
 
-    test("a mount that hangs holds no other volume", async () => {
+    test("a mount that hangs blocks no other volume", async () => {
       const [slow, other] = [await create(mounted("slow")), await create(mounted("other"))];
       const hang = place.faults.hangNext(place.calls.mount);
       const mounting = driver.mount(slow);
@@ -170,13 +170,13 @@ export function volumeDriverSuite(name: string, makePlace: () => Promise<DriverP
       expect(place.isMounted("slow")).toBe(true);
     });
 
-    test("what is mounted counts for nothing on this disk", async () => {
+    test("a mounted file system does not count on this disk", async () => {
       const volume = await create(mounted());
       place.write("mounted", 7);
       expect(await driver.usage(volume)).toBe(0);
     });
 
-    test("a removed volume is gone, at the next start too; one of its name is another one", async () => {
+    test("a removed volume is gone, at the next start too; a new one with its name is another one", async () => {
       const volume = await create(record("one"));
       place.write("one", 7);
       let forgotten = 0;
@@ -197,7 +197,7 @@ export function volumeDriverSuite(name: string, makePlace: () => Promise<DriverP
       expect(records.list()).toEqual([last]);
     });
 
-    test("where the row cannot be deleted the volume stays, with its data", async () => {
+    test("when the row cannot be deleted the volume stays, with its data", async () => {
       const volume = await create(record("one"));
       place.write("one", 7);
       const refused = new Error("the row stays");
