@@ -1,0 +1,258 @@
+/** What the next daemon makes of what it finds. */
+import { describe, expect, test } from "bun:test";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { EngineError } from "@fathom/base";
+import { execRequest, never, request, until, useEngine } from "./testing/engine-world.ts";
+import { startDaemon } from "./testing/fakes.ts";
+
+const world = useEngine();
+
+describe("a database that knows no containers", () => {
+  /** Without what an inspection counts anew. */
+  const shown = async (name: string) => {
+    const { State, RestartCount, HostConfig, Config, NetworkSettings } = await world.engine.containers.inspect(
+      name,
+      false,
+    );
+    return { State, RestartCount, HostConfig, Config, NetworkSettings };
+  };
+  const again = async (end: () => Promise<unknown>): Promise<void> => {
+    await end();
+    world.machine.database.run("DELETE FROM containers");
+    world.engine = await startDaemon(world.machine, world.root);
+  };
+
+  test("they are what they were: what ended keeps code and times, what a user stopped or paused stays so", async () => {
+    const policy = { RestartPolicy: { Name: "unless-stopped", MaximumRetryCount: 0 } } as const;
+    await world.engine.containers.create("made", undefined, request());
+    await world.run("ended");
+    world.machine.latest().end(3);
+    await until(async () => (await world.status("ended")) === "exited");
+    await world.run("stopped", policy);
+    await world.engine.containers.stop("stopped", { signal: "KILL", timeoutSeconds: 0 });
+    await world.run("lives", { ...policy, Memory: 64 << 20 });
+    await world.run("paused");
+    await world.engine.containers.pause("paused");
+    const names = ["made", "ended", "stopped", "lives", "paused"];
+    const before = await Promise.all(names.map(shown));
+    await again(() => world.engine.shutdown({ leaveContainers: true }));
+    expect(await Promise.all(names.map(shown))).toEqual(before);
+    expect(await Promise.all(names.map((name) => world.status(name)))).toEqual([
+      "created",
+      "exited",
+      "exited",
+      "running",
+      "paused",
+    ]);
+    await world.engine.resume();
+    expect(await world.status("stopped")).toBe("exited");
+    await world.engine.containers.unpause("paused");
+  });
+
+  test("also after a daemon that was killed a moment later; one that went on meanwhile is found by its supervisor", async () => {
+    const id = await world.run("ended");
+    world.machine.latest().end(3);
+    const description = join(world.root, "containers", id, "container.json");
+    await until(() => readFileSync(description, "utf8").includes('"exited"'));
+    await world.run("lives");
+    await again(async () => undefined);
+    expect((await shown("ended")).State).toMatchObject({ Status: "exited", ExitCode: 3 });
+    expect(await world.status("lives")).toBe("running");
+    expect([...world.machine.endpoints.keys()]).toHaveLength(1);
+  });
+});
+
+describe("a daemon's start after kill -9", () => {
+  test("running ones run on, ended ones have their true code, lost ones say so", async () => {
+    await world.run("runs");
+    const ip = (await world.engine.containers.inspect("runs", false)).NetworkSettings.Networks["bridge"]?.IPAddress;
+    await world.run("ended");
+    const ended = world.machine.latest();
+    await world.run("lost");
+    const lostDirectory = world.machine.latest().request.directory;
+
+    // As after kill -9: this daemon sees nothing of what happens now.
+    const before = world.engine;
+    for (const process of world.machine.processes.values()) process.leave();
+    world.machine.processes.delete(lostDirectory);
+    ended.ended = { code: 7, signal: 0, finishedAt: "2026-02-03T04:05:06Z" };
+    world.engine = await startDaemon(world.machine, world.root);
+
+    expect(await world.status("runs")).toBe("running");
+    expect((await world.engine.containers.inspect("runs", false)).NetworkSettings.Networks["bridge"]?.IPAddress).toBe(
+      ip!,
+    );
+    const shown = await world.engine.containers.inspect("ended", false);
+    expect([shown.State.Status, shown.State.ExitCode, shown.State.FinishedAt]).toEqual([
+      "exited",
+      7,
+      "2026-02-03T04:05:06Z",
+    ]);
+    const lost = await world.engine.containers.inspect("lost", false);
+    expect([lost.State.Status, lost.State.ExitCode]).toEqual(["exited", 255]);
+    expect(lost.State.Error).toContain("was not seen");
+    expect(world.machine.endpoints.size).toBe(1);
+    expect(world.machine.cgroups.size).toBe(1);
+    void before;
+  });
+
+  test("an end for lack of memory that nobody saw has both events", async () => {
+    await world.run("greedy");
+    const process = world.machine.latest();
+    process.leave();
+    world.machine.oomKills = 1;
+    process.ended = { code: 137, signal: 9, finishedAt: "2026-02-03T04:05:06Z" };
+    world.engine = await startDaemon(world.machine, world.root);
+    expect(await world.actions()).toEqual(["oom", "die"]);
+    expect((await world.engine.containers.inspect("greedy", false)).State.OOMKilled).toBe(true);
+  });
+
+  test("a process that was launched before the row was written is taken over", async () => {
+    const id = await world.run("late");
+    const row = world.machine.database.query("SELECT changing FROM containers").get() as { changing: string };
+    const state = JSON.parse(row.changing) as {
+      state: { status: string; startedAt: string };
+      networks: { endpoint?: unknown; networkId: string }[];
+    };
+    state.state = { ...state.state, status: "created", startedAt: "0001-01-01T00:00:00Z" };
+    state.networks = state.networks.map((network) => ({ ...network, endpoint: undefined, networkId: "" }));
+    world.machine.database.run("UPDATE containers SET changing = ?", [JSON.stringify(state)]);
+    world.engine = await startDaemon(world.machine, world.root);
+    const shown = await world.engine.containers.inspect(id, false);
+    expect(shown.State.Status).toBe("running");
+    expect(shown.NetworkSettings.Networks["bridge"]?.IPAddress).toBe("172.17.0.2");
+  });
+
+  test("a row of a version that knew Docker's containers alone is read, and runs", async () => {
+    await world.engine.containers.create("old", undefined, request({}, { StopSignal: "INT" }));
+    const now = await world.engine.containers.inspect("old", false);
+    await world.engine.shutdown();
+    const { fixed } = world.machine.database.query("SELECT fixed FROM containers").get() as { fixed: string };
+    const { spec: _none, extension, ...rest } = JSON.parse(fixed) as Record<string, unknown>;
+    world.machine.database
+      .query("UPDATE containers SET fixed = ?")
+      .run(JSON.stringify({ ...rest, ...(extension as Record<string, unknown>) }));
+    // Its description is from the same version.
+    const path = join(world.root, "containers", now.Id, "container.json");
+    const described = JSON.parse(readFileSync(path, "utf8")) as { record: object };
+    writeFileSync(path, JSON.stringify({ ...described, record: { ...rest, ...(extension as object) } }));
+    world.engine = await startDaemon(world.machine, world.root);
+    expect(await world.engine.containers.inspect("old", false)).toEqual(now);
+    await world.engine.containers.start("old", undefined);
+    world.machine.latest().onSignal = (signal) => world.machine.latest().end(signal);
+    await world.engine.containers.stop("old", { signal: undefined, timeoutSeconds: 5 });
+    expect(world.machine.latest().signals).toEqual([2]);
+  });
+
+  test("leftovers without a row go", async () => {
+    const leftover = `/fathom/${"d".repeat(64)}`;
+    world.machine.cgroups.add(leftover).add("/fathom/somebody-elses");
+    world.machine.emptyCgroups.add(leftover);
+    world.machine.snapshots.prepare("e".repeat(64), undefined, "container");
+    mkdirSync(join(world.root, "containers", "f".repeat(64)));
+    world.engine = await startDaemon(world.machine, world.root);
+    expect([...world.machine.cgroups]).toEqual(["/fathom/somebody-elses"]);
+    expect(world.machine.snapshots.keys.size).toBe(0);
+    expect(readdirSync(join(world.root, "containers"))).toEqual([]);
+  });
+
+  test("processes of another engine with the same cgroup parent live on", async () => {
+    const other = `/fathom/${"d".repeat(64)}`;
+    world.machine.cgroups.add(other);
+    world.engine = await startDaemon(world.machine, world.root);
+    expect([...world.machine.cgroups]).toEqual([other]);
+    world.machine.cgroups.clear();
+  });
+
+  test("a half-made container is unmade with its anonymous volumes", async () => {
+    await world.engine.containers.create("half", undefined, request({}, { Volumes: { "/data": {} } }));
+    expect(world.machine.volumes.size).toBe(1);
+    const row = world.machine.database.query("SELECT changing FROM containers").get() as { changing: string };
+    world.machine.database.run("UPDATE containers SET changing = ?", [
+      JSON.stringify({ ...JSON.parse(row.changing), pending: "creating" }),
+    ]);
+    world.engine = await startDaemon(world.machine, world.root);
+    expect(world.machine.volumes.size).toBe(0);
+    expect(await world.engine.containers.list({ all: true, limit: undefined, size: false, filters: {} })).toEqual([]);
+    world.expectClean();
+  });
+
+  test("policies resume: always, unless-stopped, on-failure", async () => {
+    const policies = ["always", "unless-stopped", "on-failure", "no"] as const;
+    for (const Name of policies) await world.run(Name, { RestartPolicy: { Name, MaximumRetryCount: 0 } });
+    await world.run("stopped", { RestartPolicy: { Name: "unless-stopped", MaximumRetryCount: 0 } });
+    await world.engine.containers.stop("stopped", { signal: undefined, timeoutSeconds: 0 });
+    for (const process of world.machine.processes.values()) {
+      process.leave();
+      process.ended ??= { code: 1, signal: 0, finishedAt: "2026-02-03T04:05:06Z" };
+    }
+    world.engine = await startDaemon(world.machine, world.root);
+    await until(
+      async () => (await world.status("always")) === "running" && (await world.status("on-failure")) === "running",
+    );
+    await until(async () => (await world.status("unless-stopped")) === "running");
+    expect([await world.status("no"), await world.status("stopped")]).toEqual(["exited", "exited"]);
+  });
+});
+
+describe("a supervisor that cannot be reached is not dead", () => {
+  const unreachable = new EngineError("unavailable", "the container's supervisor cannot be asked: it is stopped");
+
+  test.each([
+    ["fails", () => world.machine.faults.failNext("launcher.reconnect", new Error("EMFILE: too many open files"))],
+    ["never answers", () => void world.machine.faults.hangNext("launcher.reconnect")],
+  ])("a reconnect that %s leaves the container running", async (_, plan) => {
+    await world.run("one");
+    const process = world.machine.latest();
+    const cgroups = [...world.machine.cgroups];
+    plan();
+    world.engine = await startDaemon(world.machine, world.root);
+    expect(process.ended).toBeUndefined();
+    expect([...world.machine.cgroups]).toEqual(cgroups);
+    const { State } = await world.engine.containers.inspect("one", false);
+    expect(State).toMatchObject({ Status: "running", Running: true });
+    expect(State.Error).not.toBe("");
+    expect(await world.engine.containers.list({ all: false, limit: undefined, size: false, filters: {} })).toHaveLength(
+      1,
+    );
+    // Nothing of it was swept away, and it can be ended.
+    await world.engine.containers.stop("one", { signal: undefined, timeoutSeconds: 1 });
+    expect(process.signals).toEqual([15]);
+    expect(await world.status("one")).toBe("exited");
+  });
+
+  test("its state says so, and does not once it is reached again", async () => {
+    await world.run("one");
+    world.machine.latest().unreachable = "it is stopped";
+    expect((await world.engine.containers.inspect("one", false)).State).toMatchObject({
+      Status: "running",
+      Error: "it is stopped",
+    });
+    world.machine.latest().unreachable = undefined;
+    expect((await world.engine.containers.inspect("one", false)).State.Error).toBe("");
+  });
+
+  test("a stop whose signals fail ends the container by its cgroup", async () => {
+    await world.run("one");
+    const process = world.machine.latest();
+    world.machine.faults.failAlways("supervisor.signal", unreachable);
+    await world.engine.containers.stop("one", { signal: "KILL", timeoutSeconds: 0 });
+    expect(process.ended?.code).toBe(137);
+    expect(await world.status("one")).toBe("exited");
+  }, 30_000);
+
+  test("an exec and an attach that fail are errors, and the container is untouched", async () => {
+    await world.run("one");
+    world.machine.faults.failAlways("supervisor.exec", unreachable);
+    world.machine.faults.failAlways("supervisor.attach", unreachable);
+    const { Id } = await world.engine.execs.create("one", execRequest);
+    await expect(world.engine.execs.start(Id, { detach: true, consoleSize: undefined }, never)).rejects.toThrow(
+      "it is stopped",
+    );
+    expect(await world.engine.execs.inspect(Id)).toMatchObject({ Running: false, ExitCode: 126 });
+    const streams = { stdin: false, stdout: true, stderr: true, logs: false, stream: true, detachKeys: undefined };
+    await expect(world.engine.containers.attach("one", streams, never)).rejects.toThrow("it is stopped");
+    expect(await world.status("one")).toBe("running");
+  });
+});
