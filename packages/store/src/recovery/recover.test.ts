@@ -188,6 +188,31 @@ test("an image whose config is gone or damaged is dropped, what was committed ov
   expect(again.images.names().map(({ name }) => name)).toEqual(["above:1"]);
 });
 
+test("an image of several platforms goes with the shown one; without another, or an attestation, its name holds the rest", async () => {
+  using root = temporaryRoot();
+  const store = await openTestStore(root.path);
+  const lease = store.leases.create("test");
+  const put = (text: string): Digest => store.content.put(bytes(text), lease).digest;
+  const image = (text: string): Digest => {
+    const made = { id: put(text), layers: [], blobs: [], manifests: [], storedAt: "2026-01-01T00:00:00Z", size: 0 };
+    store.images.put({ ...made, parent: undefined }, lease);
+    return made.id;
+  };
+  const [shown, behind, lost] = [image("shown"), image("behind"), image("lost")];
+  const [proof, gone] = [put("proof"), put("gone")];
+  const target = targetOf(put("index"));
+  store.images.tag({ name: "whole:1", target, images: [shown, behind, lost], content: [proof, gone] });
+  store.images.tag({ name: "lost:1", target, images: [lost, behind], content: [] });
+  for (const digest of [lost, gone]) rmSync(store.content.path(digest));
+  crash(store);
+  await using again = await openTestStore(root.path);
+  const [whole, ...others] = again.images.names();
+  expect(whole).toEqual({ name: "whole:1", target, images: [shown, behind], content: [proof] });
+  expect(others).toEqual([]);
+  // It can be named again as it is.
+  again.images.tag({ ...whole!, name: "whole:2" });
+});
+
 test("a database of a newer program, or no database at all, is refused", async () => {
   using root = temporaryRoot();
   const database = openDatabase(join(root.path, "fathom.db"));

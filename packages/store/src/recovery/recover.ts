@@ -165,6 +165,8 @@ function recoverImages({ database, logger }: RecoveryParts): void {
     database.transaction(() => dropImage(database, id));
     logger.warn("an image whose config is gone was dropped; pull it again", { image: id });
   }
+  const { changes } = database.run("DELETE FROM image_name_content WHERE digest NOT IN (SELECT digest FROM blobs)");
+  if (changes > 0) logger.warn("content of attestations is gone: names no longer hold it", { blobs: changes });
 }
 
 /** With the names that show it; other names no longer hold it. What was committed over it stays. */
