@@ -1,4 +1,5 @@
 export * from "./clock.ts";
+export * from "./errno.ts";
 export * from "./errors.ts";
 export * from "./event-loop-monitor.ts";
 export * from "./ids.ts";

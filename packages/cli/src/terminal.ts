@@ -6,6 +6,7 @@ import { demultiplex, type Client, type HijackedStream } from "@fathom/client";
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { PlainError, ReaderGoneError } from "./plain-error.ts";
+import { isErrno } from "@fathom/base";
 
 /** Writes all of `data` to a descriptor. Another program may have made the descriptor non-blocking. */
 export function writeAll(fd: number, data: Uint8Array): void {
@@ -14,9 +15,8 @@ export function writeAll(fd: number, data: Uint8Array): void {
     try {
       offset += writeSync(fd, data, offset);
     } catch (error) {
-      const code = error instanceof Error && "code" in error ? error.code : "";
-      if (code === "EPIPE") throw new ReaderGoneError("the reader of the output has ended", { cause: error });
-      if (code !== "EAGAIN") throw error;
+      if (isErrno(error, "EPIPE")) throw new ReaderGoneError("the reader of the output has ended", { cause: error });
+      if (!isErrno(error, "EAGAIN")) throw error;
       Bun.sleepSync(1);
     }
   }

@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, renameSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { randomId, type Logger } from "@fathom/base";
+import { randomId, type Logger, isErrno } from "@fathom/base";
 
 export interface Trash {
   /** Takes this path out of the way at once. Nothing there is no error. @throws EXDEV when it is on another disk */
@@ -96,7 +96,7 @@ export function createTrash(
       try {
         renameSync(path, join(directory, randomId()));
       } catch (error) {
-        if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+        if (!isErrno(error, "ENOENT")) throw error;
       }
     },
     empty: start,

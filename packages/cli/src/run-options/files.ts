@@ -1,12 +1,13 @@
 /** Files that flags name: environment files, label files, seccomp profiles. Errors in docker's words. */
 import { readFileSync } from "node:fs";
+import { errnoOf, messageOf } from "@fathom/base";
 
 /** Reads a file of the user. If it does not exist, the error is "open NAME: no such file or directory", as in Go. */
 export function readUserFile(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : "";
+    const code = errnoOf(error);
     const words =
       code === "ENOENT"
         ? "no such file or directory"
@@ -14,7 +15,7 @@ export function readUserFile(path: string): string {
           ? "permission denied"
           : code === "EISDIR"
             ? "is a directory"
-            : String(code);
+            : (code ?? messageOf(error));
     throw new Error(`${code === "EISDIR" ? "read" : "open"} ${path}: ${words}`, { cause: error });
   }
 }

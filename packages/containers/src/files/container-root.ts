@@ -4,8 +4,8 @@
  * `HostFiles.readTree` starts); a symlink of the container leads nowhere outside.
  */
 import { readFileSync } from "node:fs";
-import { EngineError } from "@fathom/base";
-import { isSysError, O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys, type TreeRequest } from "@fathom/sys";
+import { EngineError, isErrno } from "@fathom/base";
+import { O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys, type TreeRequest } from "@fathom/sys";
 import type { Container, RunningProcess } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 
@@ -59,8 +59,7 @@ function openProcessRoot(sys: Sys, { supervisor, cgroup }: RunningProcess): numb
       sys.close(directory);
     }
   } catch (error) {
-    const { code } = error as { code?: unknown };
-    if (isSysError(error, "ENOENT", "ESRCH") || code === "ENOENT" || code === "ESRCH") return undefined;
+    if (isErrno(error, "ENOENT", "ESRCH")) return undefined;
     throw error;
   }
 }

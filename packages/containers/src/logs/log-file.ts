@@ -2,7 +2,7 @@
 import { closeSync, constants, createReadStream, fstatSync, openSync, readSync } from "node:fs";
 import { basename } from "node:path";
 import { createGunzip } from "node:zlib";
-import { EngineError } from "@fathom/base";
+import { EngineError, isErrno } from "@fathom/base";
 import { RecordSplitter, type LogEntry } from "./log-record.ts";
 
 export const chunkBytes = 64 * 1024;
@@ -28,7 +28,7 @@ export class LogFile {
       // A pipe would wait for its writer, and the daemon with it.
       fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      if (isErrno(error, "ENOENT")) return undefined;
       throw error;
     }
     const facts = fstatSync(fd);

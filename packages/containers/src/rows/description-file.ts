@@ -5,6 +5,7 @@ import { dirname } from "node:path";
 import type { DescribedLayer, DescribeLayers } from "@fathom/store";
 import type { ContainersConfig } from "../contract.ts";
 import { containerPaths } from "../paths.ts";
+import { isErrno } from "@fathom/base";
 
 type Roots = Pick<ContainersConfig, "dataRoot">;
 
@@ -38,7 +39,7 @@ export function describeLayers(config: Roots): DescribeLayers {
 }
 
 export function isNotThere(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+  return isErrno(error, "ENOENT");
 }
 
 /** The file and its name. The name of its folder is made durable once for all that are written out together. */

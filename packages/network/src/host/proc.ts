@@ -1,6 +1,6 @@
 /** Files under /proc/sys, read and written through Sys so that they may be another namespace's and a test's. */
 import { O_CLOEXEC, O_RDONLY, O_WRONLY, type Sys } from "@fathom/sys";
-import { isErrno } from "../ports/port-allocator.ts";
+import { isErrno } from "@fathom/base";
 
 export type ProcSys = Pick<Sys, "open" | "read" | "write" | "close">;
 

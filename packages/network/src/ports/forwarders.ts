@@ -7,7 +7,7 @@
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { EngineError, messageOf, type Clock, type Logger } from "@fathom/base";
+import { EngineError, messageOf, type Clock, type Logger, isErrno } from "@fathom/base";
 import { isSysError, O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_RDWR, processEnd, type Sys, SIGKILL } from "@fathom/sys";
 
 /** Connections of one endpoint at a time; more wait in the queues of its sockets. */
@@ -207,7 +207,7 @@ export function createForwarders(options: ForwardersOptions): Forwarders {
       try {
         return readdirSync(directory);
       } catch (error) {
-        if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+        if (isErrno(error, "ENOENT")) return [];
         options.logger.warn("the forwarders of earlier daemons cannot be listed", {
           directory,
           error: messageOf(error),

@@ -33,11 +33,6 @@ export class PortUnavailable extends Error {
   }
 }
 
-export function isErrno(error: unknown, name: string): boolean {
-  if (!(error instanceof Error)) return false;
-  return ("code" in error && error.code === name) || ("errnoName" in error && error.errnoName === name);
-}
-
 export interface EphemeralRange {
   readonly first: number;
   readonly last: number;

@@ -2,7 +2,8 @@
 import type { Sys } from "@fathom/sys";
 import type { Protocol } from "../contract.ts";
 import type { PortTarget } from "./forwarders.ts";
-import { isErrno, isForwarded, PortUnavailable, type Reserver } from "./port-allocator.ts";
+import { isForwarded, PortUnavailable, type Reserver } from "./port-allocator.ts";
+import { isErrno } from "@fathom/base";
 
 const reasons = {
   EADDRINUSE: "address already in use",

@@ -1,11 +1,11 @@
 /** One container's cgroup in every hierarchy. */
 import { dirname } from "node:path";
-import { EngineError, type Clock } from "@fathom/base";
+import { EngineError, type Clock, errnoOf } from "@fathom/base";
 import type { CgroupHierarchyView } from "../compile/cgroup-mounts.ts";
 import type { Cgroup, CgroupStats, Resources } from "./contract.ts";
 import { evaluateDeviceRules } from "./device-access.ts";
 import { DeviceLimits, type DeviceDependencies, type DeviceState } from "./device-limits.ts";
-import { errnoOf } from "./filesystem.ts";
+
 import { applyLimits, type ControllerPlace, type Places } from "./limits.ts";
 import { readOomKills, readStats } from "./stats.ts";
 import { SIGKILL } from "@fathom/sys";

@@ -4,12 +4,12 @@
  */
 import { readFileSync } from "node:fs";
 import { dirname, posix } from "node:path";
-import { EngineError, messageOf, systemClock } from "@fathom/base";
+import { EngineError, messageOf, systemClock, errnoOf } from "@fathom/base";
 import type { CgroupHierarchyView } from "../compile/cgroup-mounts.ts";
 import type { Cgroup, Cgroups, CgroupSupport } from "./contract.ts";
 import { HierarchyCgroup, type CgroupDependencies } from "./cgroup.ts";
 import type { DeviceState } from "./device-limits.ts";
-import { errnoOf, hostFileSystem } from "./filesystem.ts";
+import { hostFileSystem } from "./filesystem.ts";
 import { checkCgroupPath, findHierarchies, selectorsOf, type Hierarchy, type HierarchySet } from "./hierarchies.ts";
 import type { ControllerPlace } from "./limits.ts";
 import { findSupport } from "./support.ts";

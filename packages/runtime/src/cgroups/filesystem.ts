@@ -36,9 +36,3 @@ export const hostFileSystem: CgroupFileSystem = {
     }
   },
 };
-
-/** "ENOENT" and the like of anything thrown; undefined when it has none. */
-export function errnoOf(error: unknown): string | undefined {
-  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
-  return typeof error.code === "string" ? error.code : undefined;
-}

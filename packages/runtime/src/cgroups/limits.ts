@@ -1,7 +1,7 @@
 /** Limits → values in the files of v1 and v2 controllers. Sources: kernel cgroup-v1/*.rst, cgroup-v2.rst. */
-import { EngineError, messageOf } from "@fathom/base";
+import { EngineError, messageOf, errnoOf } from "@fathom/base";
 import type { Resources } from "./contract.ts";
-import { errnoOf, type CgroupFileSystem } from "./filesystem.ts";
+import type { CgroupFileSystem } from "./filesystem.ts";
 
 /** A controller's directory for one cgroup. */
 export interface ControllerPlace {

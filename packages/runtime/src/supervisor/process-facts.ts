@@ -6,6 +6,7 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { isSysError, type Sys, isStoppedState, parseProcessStat } from "@fathom/sys";
 import type { ProcessIdentity, RunIdentity } from "../contract.ts";
+import { isErrno } from "@fathom/base";
 
 /**
  * "ending": it executes nothing of its program any more and has not ended: the first process of a pid namespace waits there until all others in it have
@@ -35,8 +36,7 @@ function readStat(pid: number | string): Stat | undefined {
   try {
     text = readFileSync(`/proc/${pid}/stat`, "latin1");
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === "ENOENT" || code === "ESRCH") return undefined;
+    if (isErrno(error, "ENOENT", "ESRCH")) return undefined;
     throw error;
   }
   const { state, field } = parseProcessStat(text);

@@ -1,10 +1,10 @@
 /** Bytes by digest: `content/<algorithm>/<hex>`, with a row for each blob that the metadata knows. */
 import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs";
-import { EngineError } from "@fathom/base";
+import { EngineError, isErrno } from "@fathom/base";
 import { parseDigest, sha256Digest, type Digest } from "@fathom/spec";
 import { blobPath, createContentWriter, eagerSyncBytes } from "./content-writer.ts";
 import type { ContentInfo, ContentStore, Database } from "../contract.ts";
-import { errnoName, storageError } from "../errors.ts";
+import { storageError } from "../errors.ts";
 import type { StoreLeases } from "../leases/leases.ts";
 import { numberColumn, textColumn, type Row } from "../database/rows.ts";
 
@@ -56,7 +56,7 @@ export function createContentStore(
           );
         data = readFileSync(fd);
       } catch (error) {
-        if (errnoName(error) === "ENOENT")
+        if (isErrno(error, "ENOENT"))
           throw new EngineError("data-loss", `content ${digest}: its file is gone`, { cause: error });
         throw storageError(`read the content ${digest}`, error);
       } finally {

@@ -15,7 +15,7 @@
  */
 import { mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { randomId } from "@fathom/base";
+import { randomId, isErrno } from "@fathom/base";
 
 export interface OverlayLayout {
   /** overlay2 itself. */
@@ -92,7 +92,7 @@ export function createLayout(root: string): OverlayLayout {
       try {
         renameSync(join(directory, id), join(trashDirectory, randomId()));
       } catch (error) {
-        if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+        if (!isErrno(error, "ENOENT")) throw error;
       }
     },
     ids: () => readdirSync(directory).filter((name) => !reserved.has(name)),

@@ -1,5 +1,5 @@
 /** Walking a tree that a container wrote: by descriptors, never following a link, and giving the thread back now and then. */
-import { EngineError } from "@fathom/base";
+import { EngineError, isErrno } from "@fathom/base";
 import {
   AT_EMPTY_PATH,
   AT_SYMLINK_NOFOLLOW,
@@ -18,7 +18,6 @@ import {
   type Sys,
 } from "@fathom/sys";
 import { sortedNames } from "./directory-names.ts";
-import { errnoName } from "../errors.ts";
 
 /** Each level holds a descriptor. Path names end at 4096 bytes, so deeper trees can only be made on purpose. */
 const maxDepth = 2048;
@@ -124,8 +123,7 @@ export function openMerged(sys: Sys, lower: readonly number[], name: Uint8Array 
 }
 
 export function isGone(error: unknown): boolean {
-  const name = errnoName(error);
-  return name === "ENOENT" || name === "ENOTDIR" || name === "ELOOP";
+  return isErrno(error, "ENOENT", "ENOTDIR", "ELOOP");
 }
 
 export interface TreeEntry {

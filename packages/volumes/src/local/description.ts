@@ -18,7 +18,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { messageOf } from "@fathom/base";
+import { messageOf, isErrno } from "@fathom/base";
 import type { VolumeRecord } from "../contract.ts";
 import { isObject } from "@fathom/spec";
 import { isStringMap } from "../string-map.ts";
@@ -50,9 +50,8 @@ export function readDescription(directory: string, name: string): VolumeDescript
     // Opening a pipe would wait for its writer.
     fd = openSync(join(directory, fileName), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENOENT") return { kind: "absent" };
-    return { kind: "unusable", reason: code === "ELOOP" ? "it is a symlink" : messageOf(error) };
+    if (isErrno(error, "ENOENT")) return { kind: "absent" };
+    return { kind: "unusable", reason: isErrno(error, "ELOOP") ? "it is a symlink" : messageOf(error) };
   }
   try {
     const facts = fstatSync(fd);

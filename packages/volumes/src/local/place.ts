@@ -1,6 +1,7 @@
 /** The paths of the local driver. */
 import { mkdirSync, realpathSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
+import { isErrno } from "@fathom/base";
 
 /** Directories of removed volumes are moved here. Made in advance, because removing must not need space. */
 export const removingName = ".removing";
@@ -43,7 +44,7 @@ export function makeDirectory(path: string): boolean {
     mkdirSync(path, { mode: 0o755 });
     return true;
   } catch (error) {
-    if (!hasCode(error, "EEXIST")) throw error;
+    if (!isErrno(error, "EEXIST")) throw error;
     return false;
   }
 }
@@ -53,10 +54,6 @@ export function removeDirectory(path: string): void {
   try {
     rmdirSync(path);
   } catch (error) {
-    if (!hasCode(error, "ENOENT")) throw error;
+    if (!isErrno(error, "ENOENT")) throw error;
   }
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }
