@@ -1,4 +1,4 @@
-/** The real docker CLI against the fake backend. Skipped where there is no docker program. */
+/** The real docker CLI with the fake backend. Skipped when there is no docker program. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { countUpload } from "./testing/count-upload.ts";
 import { startTestServer, type TestServer } from "./testing/test-server.ts";
@@ -36,7 +36,7 @@ describe.skipIf(docker === null)("docker", () => {
     expect(await run(["run", "--rm", "x", "echo", "hi"])).toEqual({ code: 0, out: "hi\n", err: "" });
   });
 
-  test("run gives the exit code, and keeps the streams apart", async () => {
+  test("run returns the exit code, and keeps the streams apart", async () => {
     expect(await run(["run", "--name", "two", "x", "complain", "why"])).toEqual({
       code: 3,
       out: "out\n",
@@ -51,7 +51,7 @@ describe.skipIf(docker === null)("docker", () => {
     expect(await run(["run", "-i", "--rm", "x", "cat"], input)).toEqual({ code: 0, out: input, err: "" });
   });
 
-  test("much output arrives whole", async () => {
+  test("large output arrives complete", async () => {
     const { code, out } = await run(["run", "--rm", "x", "flood", "160"]);
     expect([code, out.length]).toEqual([0, 160 * 64 * 1024]);
   });
@@ -67,7 +67,7 @@ describe.skipIf(docker === null)("docker", () => {
   });
 
   test("errors reach the user", async () => {
-    // A CLI before 23 (Debian 12 has 20.10) says "Error: " alone.
+    // A CLI before 23 (Debian 12 has 20.10) prints only "Error: ".
     expect(await run(["rm", "nosuch"])).toEqual({
       code: 1,
       out: "",
@@ -95,7 +95,7 @@ describe.skipIf(docker === null)("docker", () => {
   test("wait and version", async () => {
     await run(["run", "-d", "--name", "w", "x", "sleep", "1"]);
     const waiting = run(["wait", "w"]);
-    // sleep: the request of the CLI is mostly there by then; where it comes later, its answer is the same
+    // sleep: mostly the CLI's request has arrived by then; if it comes later, its answer is the same
     await Bun.sleep(100);
     server.fake.containers.find("w").process?.end(5);
     expect((await waiting).out).toBe("5\n");

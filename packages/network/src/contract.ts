@@ -88,7 +88,7 @@ export interface PortRequest {
   readonly containerPort: number;
   /** "" means the default address of the network, IPv4 and IPv6 both. */
   readonly hostIp: string;
-  /** First and last host port allowed; 0–0 asks for any free one of the ephemeral range. */
+  /** First and last allowed host port; 0–0 asks for any free port of the ephemeral range. */
   readonly hostPortFirst: number;
   readonly hostPortLast: number;
 }
@@ -136,7 +136,7 @@ export interface EndpointSettings {
 export interface PreparedLink {
   readonly networkId: string;
   readonly hostInterface: string;
-  /** Name of the container's end, and its index in its namespace. */
+  /** Name of the container's end, and its index in the container's namespace. */
   readonly interfaceName: string;
   readonly index: number;
 }
@@ -175,7 +175,7 @@ export interface Sandbox {
   close(): Promise<void>;
 }
 
-/** Where rows are kept; the engine implements it over SQLite, tests over a map. */
+/** Where rows are kept. The engine implements it with SQLite, tests with a map. */
 export interface NetworkState {
   networks(): readonly NetworkInfo[];
   saveNetwork(network: NetworkInfo): void;
@@ -209,7 +209,7 @@ export interface NetworkManager extends AsyncDisposable {
   prepareLink(network: string, namespaceFd: number): PreparedLink | undefined;
   /** Removes links, rules and reservations that belong to none of `known`. */
   reconcile(known: readonly Endpoint[]): Promise<void>;
-  /** Takes everything down that this daemon made, when nothing uses it (a clean stop without containers). */
+  /** Removes everything that this daemon made, when nothing uses it (a clean stop without containers). */
   stop(keepRunning: boolean): Promise<void>;
 }
 
@@ -217,9 +217,9 @@ export interface HostsFileRequest {
   readonly hostname: string;
   readonly domainname: string;
   readonly addresses: readonly string[];
-  /** "name:address", as ExtraHosts; host-gateway already replaced. */
+  /** "name:address", as ExtraHosts; host-gateway is already replaced. */
   readonly extraHosts: readonly string[];
-  /** False where the host has no IPv6: its lines are left out. True when absent. */
+  /** False when the host has no IPv6: then the IPv6 lines are left out. True when absent. */
   readonly ipv6?: boolean;
 }
 
@@ -231,6 +231,6 @@ export interface ResolvConfRequest {
   readonly servers: readonly string[];
   readonly search: readonly string[];
   readonly options: readonly string[];
-  /** False for host networking: loopback resolvers then stay. */
+  /** False for host networking: then loopback resolvers stay. */
   readonly isolated: boolean;
 }

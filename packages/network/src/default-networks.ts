@@ -6,9 +6,9 @@ import { formatIpv4, formatSubnet, parseCidr } from "./ipam/ip.ts";
 
 /** What a daemon's user sets of them. */
 export interface DefaultNetworkOptions {
-  /** "172.17.0.1/16": address of the default bridge (--bip); a free subnet is chosen when absent. */
+  /** "172.17.0.1/16": address of the default bridge (--bip); when absent, a free subnet is chosen. */
   readonly bridgeAddress?: string;
-  /** Name of the default bridge interface; "fathom0" by default (docker0 may be another engine's). */
+  /** Name of the default bridge interface; by default "fathom0" (docker0 may belong to another engine). */
   readonly bridgeName: string;
   readonly addressPools: readonly AddressPoolSettings[];
   /** 0 for that of the default route. */
@@ -16,7 +16,7 @@ export interface DefaultNetworkOptions {
   readonly ipForward: boolean;
   readonly ipMasquerade: boolean;
   readonly interContainerCommunication: boolean;
-  /** Address that ports are published on without a host address: "0.0.0.0". */
+  /** Host address for published ports that name none: "0.0.0.0". */
   readonly defaultBindAddress: string;
   readonly userlandProxy: boolean;
 }

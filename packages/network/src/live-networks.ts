@@ -117,7 +117,10 @@ export class LiveNetworks {
     return live;
   }
 
-  /** What runs in a network that has no row keeps it: another one would give its addresses away, and take its links for leftovers. */
+  /**
+   * Containers that run in a network without a row keep that network: another one would give out their addresses again, and treat their links
+   * as leftovers.
+   */
   #keepNetworksInUse(known: readonly Endpoint[]): string[] {
     const { config, state, clock } = this.#options;
     const rows = state.networks();

@@ -96,7 +96,7 @@ describe("start", () => {
   });
 
   test.each([["no row of the bridge"], ["the row of another bridge"]])(
-    "a database made anew or from an older backup, with %s: what runs keeps its network, address and link",
+    "a database made again or from an older backup, with %s: running containers keep network, address and link",
     async (which) => {
       // Another network than the first free one.
       const { networks, kernel } = await running({ bridgeAddress: "10.77.0.1/24" });
@@ -144,7 +144,7 @@ describe("start", () => {
     expect(written).toEqual(["bridge"]);
   });
 
-  test("IP forwarding that was off is turned on and said, or only said", async () => {
+  test("IP forwarding that was off is turned on with a warning, or only reported", async () => {
     const off = (): FakeKernel => {
       const kernel = new FakeKernel();
       kernel.files.set("/proc/sys/net/ipv4/ip_forward", "0\n");
@@ -158,7 +158,7 @@ describe("start", () => {
     expect(left.kernel.files.get("/proc/sys/net/ipv4/ip_forward")).toBe("0\n");
   });
 
-  test("another kind of interface by the bridge's name is left alone", async () => {
+  test("another kind of interface with the bridge's name is not changed", async () => {
     const kernel = new FakeKernel();
     kernel.links.set("fathom0", { index: 50, kind: "veth", master: 0 });
     await expect(running({}, kernel)).rejects.toThrow("interface fathom0 exists and is no bridge");
@@ -166,7 +166,7 @@ describe("start", () => {
     await expect(running({ bridgeAddress: "172.17.0.0/16" })).rejects.toThrow("invalid bridge address 172.17.0.0/16");
   });
 
-  test("a kernel without nf_tables: containers have a network, ports are refused with the reason", async () => {
+  test("a kernel without nf_tables: containers have a network, the error for ports has the reason", async () => {
     const kernel = new FakeKernel();
     const networks = createNetworkManager({
       sys: {
@@ -188,7 +188,7 @@ describe("start", () => {
 });
 
 describe("attach and detach", () => {
-  test("an endpoint says all that the engine must keep", async () => {
+  test("an endpoint contains everything that the engine must keep", async () => {
     const { networks, kernel } = await running();
     const endpoint = await attach(networks, [published]);
     expect(endpoint).toMatchObject({
@@ -212,7 +212,7 @@ describe("attach and detach", () => {
     expect(kernel.open.size).toBe(0);
   });
 
-  test("a MAC address of the user's; wrong settings are refused in Docker's words", async () => {
+  test("a MAC address from the user; wrong settings are rejected in Docker's words", async () => {
     const { networks, kernel } = await running();
     expect((await attach(networks, [], { macAddress: "02-42-AC-AA-BB-01" })).macAddress).toBe("02:42:ac:aa:bb:01");
     await expect(attach(networks, [], { macAddress: "02:42:zz" })).rejects.toThrow(
@@ -227,7 +227,7 @@ describe("attach and detach", () => {
     expect(containerLinks(kernel)).toHaveLength(1);
   });
 
-  test("a bridge that someone deleted is put back, with the containers that are plugged into it", async () => {
+  test("a bridge that another program deleted is restored, with the containers that are connected to it", async () => {
     const { networks, kernel } = await running();
     const first = await attach(networks);
     kernel.links.delete("fathom0");
@@ -274,7 +274,7 @@ describe("attach and detach", () => {
 });
 
 describe("restart", () => {
-  test("known endpoints keep address and ports; unknown ones are gone", async () => {
+  test("known endpoints keep address and ports; unknown ones are removed", async () => {
     const { networks, kernel, state } = await running();
     const kept = await attach(networks, [published]);
     await networks.stop(true);
@@ -289,7 +289,7 @@ describe("restart", () => {
     await attach(again.networks, [published]);
   });
 
-  test("used before start it says so", () => {
+  test("use before start is an error that says so", () => {
     const networks = createNetworkManager({
       sys: new FakeKernel().sys,
       config: networkConfig(options),

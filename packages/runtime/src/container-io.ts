@@ -8,7 +8,7 @@ export type LogSink =
       readonly kind: "json-file";
       /** Absolute, on the host. The file is made with mode 0640, or appended to. */
       readonly path: string;
-      /** Bytes before rotation, 0 for no limit. */
+      /** Bytes before rotation; 0 for no limit. */
       readonly maxSize: number;
       /** Number of files that are kept, the current one included; at least 1. */
       readonly maxFiles: number;
@@ -44,7 +44,7 @@ export interface AttachOptions extends StreamSelection {
   readonly closeStdin: boolean;
 }
 
-/** The standard streams belong to a supervisor, which lives as long as the container. */
+/** The standard streams belong to a supervisor, which exists as long as the container. */
 export interface SupervisedIo {
   readonly kind: "supervised";
   readonly log: LogSink;

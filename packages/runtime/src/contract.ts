@@ -91,7 +91,7 @@ export interface RunIdentity {
 export interface KnownRun {
   /** undefined for a run whose daemon did not write it down. */
   readonly identity: RunIdentity | undefined;
-  /** Of the container's first process; 0 when it is not known. */
+  /** Pid of the container's first process; 0 when it is not known. */
   readonly pid: number;
   /** RFC 3339. What the supervisor says replaces it. */
   readonly startedAt: string;
@@ -106,7 +106,7 @@ export interface Supervisor {
   readonly pid: number;
   /** 0 when it is not known. */
   readonly supervisorPid: number;
-  /** undefined where it could not be found out. */
+  /** undefined when it could not be found out. */
   readonly identity: RunIdentity | undefined;
   /** RFC 3339 with nanoseconds, UTC. */
   readonly startedAt: string;

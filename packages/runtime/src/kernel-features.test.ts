@@ -5,7 +5,7 @@ import { judgeKernel, kernelFeatures, oldestKernel, requireKernel, tryCgroupFeat
 
 const ENOSYS = 38;
 const EPERM = 1;
-/** Every feature works but those named. */
+/** Every feature works except the named ones. */
 const without = (errno: number, ...names: readonly string[]): Map<string, number> =>
   new Map(kernelFeatures.map(({ name }) => [name, names.includes(name) ? errno : 0]));
 
@@ -19,27 +19,27 @@ function refusal(tries: ReadonlyMap<string, number>): string | undefined {
   }
 }
 
-test("a kernel with all of it is taken, and nothing falls back", () => {
+test("a kernel with all features is accepted, and nothing uses its second way", () => {
   const report = judgeKernel("6.18.0", without(0));
   expect(() => requireKernel(report)).not.toThrow();
   expect(report.features.every(({ state }) => state.kind === "there")).toBe(true);
 });
 
 test.each(kernelFeatures.filter(({ fallback }) => fallback === undefined))(
-  "without $name no daemon starts, and it says so",
+  "without $name no daemon starts, and the error says so",
   ({ name, call, since, purpose }) => {
     const text = refusal(without(ENOSYS, name));
     expect(text).toContain("5.10.0-test");
     expect(text).toContain(`${call} (Linux ${since} and newer`);
     expect(text).toContain(`for ${purpose}): ENOSYS`);
     expect(text).toContain("use a kernel of 5.15 or newer");
-    // It alone is named.
+    // The error names only this one.
     expect(text!.split("Linux ").length).toBe(2);
   },
 );
 
 test.each(kernelFeatures.filter(({ fallback }) => fallback !== undefined))(
-  "without $name there is another way",
+  "without $name the engine uses its second way",
   ({ name, fallback }) => {
     const report = judgeKernel("5.10.0-test", without(ENOSYS, name));
     expect(() => requireKernel(report)).not.toThrow();
@@ -53,14 +53,14 @@ test.each(kernelFeatures.filter(({ fallback }) => fallback !== undefined))(
   },
 );
 
-test("several that are missing are all named; what was refused is no matter of the kernel's age", () => {
+test("several missing features are all named; a rejected call does not depend on the kernel's age", () => {
   const text = refusal(without(ENOSYS, "mount_setattr", "close_range"));
   expect(text).toContain("mount_setattr (Linux 5.12");
   expect(text).toContain("close_range(CLOSE_RANGE_CLOEXEC) (Linux 5.11");
   expect(refusal(without(EPERM, "mount-namespace"))).toContain("run the daemon with all capabilities");
 });
 
-test("nothing that is required is younger than the oldest kernel that is supported", () => {
+test("no required feature is newer than the oldest supported kernel", () => {
   const order = (version: string): number => {
     const [major, minor] = version.split(".").map(Number);
     return major! * 1000 + minor!;
@@ -71,7 +71,7 @@ test("nothing that is required is younger than the oldest kernel that is support
   expect(young).toEqual([]);
 });
 
-test("fathom-init tries exactly what the table has, but for what needs cgroups", async () => {
+test("fathom-init tries exactly the features of the table, except those that need cgroups", async () => {
   const sys = createSys();
   const tries = await probeKernel({ executable: () => helperExecutable(sys) });
   const elsewhere = new Set(["cgroup-kill", "device-program"]);
@@ -83,13 +83,13 @@ test("fathom-init tries exactly what the table has, but for what needs cgroups",
   );
 });
 
-test("what nothing here uses is neither there nor missing", () => {
+test("a feature that nothing here uses is neither present nor missing", () => {
   const report = judgeKernel("6.1.0", new Map());
   expect(() => requireKernel(report)).not.toThrow();
   expect(report.features.every(({ state }) => state.kind === "not-used")).toBe(true);
 });
 
-test("of cgroups: v1 needs neither, v2 is looked at", () => {
+test("cgroups: v1 needs neither feature, v2 is checked", () => {
   const fs = { directories: () => ["a"], exists: (path: string) => path === "/cg/a/cgroup.kill" };
   const works = { bpfLoadDeviceProgram: () => 9, close: () => undefined };
   const fails = {

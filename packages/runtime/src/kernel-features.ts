@@ -1,7 +1,7 @@
 /**
- * What the engine relies on in the kernel: the table of features, each with its purpose, the first kernel that has it, and what is done without it.
- * Whether they are there is tried at the daemon's start (`probeKernel` of sys, `tryCgroupFeatures` here), never taken from a version number:
- * distributions take features back into older kernels, and filters take calls away from new ones.
+ * The kernel features that the engine needs: a table with the purpose of each, the first kernel that has it, and what the engine does without
+ * it. The daemon tries them at its start (`probeKernel` of sys, `tryCgroupFeatures` here) and never looks at a version number: distributions
+ * add features to older kernels, and filters remove calls from new ones.
  */
 import { EngineError } from "@fathom/base";
 import { errnoName, isSysError, type Sys } from "@fathom/sys";
@@ -10,20 +10,20 @@ import { deviceInstructions, encodeInstructions } from "./cgroups/device-program
 import { hostFileSystem, type CgroupFileSystem } from "./cgroups/filesystem.ts";
 import type { HierarchySet } from "./cgroups/hierarchies.ts";
 
-/** The oldest kernel that has everything that is required. */
+/** The oldest kernel that has all required features. */
 export const oldestKernel = "5.15";
 
 export interface KernelFeature {
-  /** As the tries name it. */
+  /** The name in the tries. */
   readonly name: string;
   /** "open_tree(OPEN_TREE_CLONE)": for people. */
   readonly call: string;
   readonly purpose: string;
   /** The first kernel that has it: "5.12". */
   readonly since: string;
-  /** What is done in its place, with the same result. Absent: nothing goes without it. */
+  /** What the engine does instead, with the same result. Absent: the engine cannot work without it. */
   readonly fallback?: string;
-  /** What switches it on where the kernel could have it. */
+  /** What switches it on when the kernel may have it. */
   readonly option?: string;
 }
 
@@ -103,17 +103,23 @@ export const kernelFeatures: readonly KernelFeature[] = [
     "openat2-cached",
     "5.12",
     "openat2(RESOLVE_CACHED)",
-    "bind sources that are looked at without waiting",
-    "a process that looks",
+    "checks of bind sources that never wait",
+    "a separate process for the check",
   ),
   replaced(
     "clone-into-cgroup",
     "5.7",
     "clone3(CLONE_INTO_CGROUP)",
-    "processes born in their cgroup",
-    "processes that move there before they run anything",
+    "processes that start in their cgroup",
+    "processes that move to their cgroup before they run a program",
   ),
-  replaced("keyrings", "2.6", "keyctl", "each container's own session keyring", "no keyrings: nothing to keep apart"),
+  replaced(
+    "keyrings",
+    "2.6",
+    "keyctl",
+    "each container's own session keyring",
+    "no session keyrings: nothing to separate",
+  ),
 ];
 
 export type FeatureState =
@@ -121,7 +127,7 @@ export type FeatureState =
   /** `errno` is the kernel's answer: "ENOSYS". */
   | { readonly kind: "falls-back"; readonly errno: string; readonly fallback: string }
   | { readonly kind: "missing"; readonly errno: string }
-  /** On this machine nothing uses it: there is no cgroup v2, or v1 does it. */
+  /** On this machine nothing uses it: there is no cgroup v2, or v1 does the work. */
   | { readonly kind: "not-used" };
 
 export interface KernelReport {
@@ -129,7 +135,7 @@ export interface KernelReport {
   readonly features: readonly { readonly feature: KernelFeature; readonly state: FeatureState }[];
 }
 
-/** @param tries errno of each try by name, 0 for one that worked; what was not tried is not used here */
+/** @param tries errno of each try by name, 0 when it worked. A feature that was not tried is not used here. */
 export function judgeKernel(release: string, tries: ReadonlyMap<string, number>): KernelReport {
   return {
     release,
@@ -149,7 +155,7 @@ export function whereabouts({ since, purpose, option }: KernelFeature): string {
   return `Linux ${since} and newer${option === undefined ? "" : `; ${option}`}; for ${purpose}`;
 }
 
-/** @throws unavailable, which names each call that is missing, the kernel that has it, and the way out */
+/** @throws unavailable; the message names each missing call, the kernel that has it, and what the user can do */
 export function requireKernel({ release, features }: KernelReport): void {
   const missing = features.flatMap(({ feature, state }) =>
     state.kind === "missing"
@@ -163,7 +169,7 @@ export function requireKernel({ release, features }: KernelReport): void {
     : `use a kernel of ${oldestKernel} or newer, and no filter of system calls around the daemon`;
   throw new EngineError(
     "unavailable",
-    `this kernel (${release}) does not do what containers need: ${missing.map(({ text }) => text).join("; ")}: ${out} (fathom check shows all of it)`,
+    `this kernel (${release}) lacks features that containers need: ${missing.map(({ text }) => text).join("; ")}: ${out} (fathom check shows all of it)`,
   );
 }
 
@@ -176,7 +182,7 @@ export function tryCgroupFeatures(
   const tries = new Map<string, number>();
   const unified = hierarchies.find(({ version }) => version === 2);
   if (unified === undefined) return tries;
-  // The root has no such file; where there is no other cgroup yet, it is looked for when it is needed.
+  // The root does not have this file. When there is no other cgroup yet, the feature is checked when it is needed.
   const other = fs.directories(unified.mountPoint)[0];
   if (other !== undefined) tries.set("cgroup-kill", fs.exists(`${unified.mountPoint}/${other}/cgroup.kill`) ? 0 : 2);
   if (hierarchies.some(({ controllers }) => controllers.includes("devices"))) return tries;

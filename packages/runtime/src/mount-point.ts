@@ -1,17 +1,17 @@
-/** Which mount of the host a path lies on. */
+/** The mount of the host that contains a path. */
 import { parseMountInfo, readMountInfo } from "@fathom/sys";
 
 export interface HostMount {
   readonly point: string;
-  /** "ext4"; empty where it is not known. */
+  /** "ext4"; empty when it is not known. */
   readonly type: string;
-  /** What is mounted below it is seen elsewhere. */
+  /** Mounts below it become visible elsewhere. */
   readonly shared: boolean;
-  /** It sees what is mounted elsewhere. */
+  /** Mounts made elsewhere become visible in it. */
   readonly slave: boolean;
 }
 
-/** The mount above `path` (which has no symlinks in it); of two on one place the later one, which is on top. */
+/** The mount that contains `path` (a path without symlinks). When two are at one place, the later one, which is on top. */
 export function mountAbove(path: string, mountInfo?: string): HostMount {
   let found: HostMount = { point: "/", type: "", shared: false, slave: false };
   for (const { point, type, optional } of mountInfo === undefined ? readMountInfo() : parseMountInfo(mountInfo)) {

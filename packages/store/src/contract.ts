@@ -3,13 +3,13 @@
  * leases that keep the garbage collector away from what is being made.
  *
  * Promises
- * - A blob is visible under its digest only whole and verified. Writing it again is a no-op.
+ * - A blob is visible under its digest only when it is whole and verified. Writing it again is a no-op.
  * - A committed image layer's directory is never written again.
  * - Every operation either finishes, or leaves nothing (`open` of the store removes what a crash left: temporary files, layer
  *   directories without a row).
- * - What a lease names is not collected while the lease lives. A lease is a row with an owner, so it holds over a crash. The engine releases
+ * - Nothing that a lease names is collected while the lease exists. A lease is a row with an owner, so it survives a crash. The engine releases
  *   the leases of its own earlier starts when it starts. A client's lease holds until it is released or expires.
- * - Disk full is EngineError "resource-exhausted"; the store stays sound.
+ * - A full disk is EngineError "resource-exhausted"; the store stays correct.
  *
  * Layout below the root: see ARCHITECTURE.md ("State on disk").
  */
@@ -39,7 +39,7 @@ export interface Store extends AsyncDisposable {
   readonly leases: Leases;
   readonly collector: Collector;
   /**
-   * Takes a file or a tree of the same disk out of the way at once, and frees it in the background. Nothing there is no error.
+   * Moves a file or a tree of the same disk away at once, and frees it in the background. A path that does not exist is no error.
    * @throws EXDEV when it is on another disk
    */
   discard(path: string): void;

@@ -3,7 +3,7 @@ import { EngineError, messageOf, errnoOf } from "@fathom/base";
 
 const exhausted = new Set(["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM", "EFBIG"]);
 
-/** A failed file operation as an EngineError: `action` is "write the blob sha256:…". */
+/** A failed file operation as an EngineError; `action` is for example "write the blob sha256:…". */
 export function storageError(action: string, error: unknown): EngineError {
   if (error instanceof EngineError) return error;
   const name = errnoOf(error);

@@ -1,4 +1,4 @@
-/** The store on disk keeps the contracts. */
+/** The store on disk fulfils the contracts. */
 import { writeFileSync } from "node:fs";
 import type { Clock } from "@fathom/base";
 import { collectorSuite } from "./testing/collector-suite.ts";

@@ -1,4 +1,4 @@
-/** Puts the parts of the store together. */
+/** Connects the parts of the store. */
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock, type Clock, type Logger } from "@fathom/base";
@@ -22,20 +22,20 @@ import { createOverlaySnapshotter, reachedBySnapshots } from "./snapshots/overla
 import { createTrash } from "./trash.ts";
 
 export interface OpenStoreOptions {
-  /** Absolute path; made with mode 0710 when missing. One process may have it open: the daemon holds its lock. */
+  /** Absolute path; made with mode 0710 if it does not exist. Only one process may have it open: the daemon holds its lock. */
   readonly root: string;
   readonly sys: Sys;
   readonly logger: Logger;
   readonly clock?: Clock;
-  /** Makes what was written below a path durable, off this thread. */
+  /** Makes files below a path durable, not on this thread. */
   readonly syncFilesystem: (path: string) => Promise<void>;
-  /** Removes a tree, off this thread. Default: the runtime's own, which holds one of its few threads. */
+  /** Removes a tree, not on this thread. Default: the runtime's own function, which occupies one of its few threads. */
   readonly removeTree?: (path: string) => Promise<void>;
-  /** Looks through the database's file while it is open (database.ts). Default: on this thread. */
+  /** Checks the database's file while it is open (database.ts). Default: on this thread. */
   readonly checkDatabaseFile?: NonNullable<DatabaseOptions["checkFile"]>;
-  /** For containers that are on disk and not in the database; without it their layers are leftovers. */
+  /** For containers that are on disk but not in the database; without it their layers are leftovers. */
   readonly describe?: DescribeLayers;
-  /** Begins with an empty database; the one that was there is kept under another name. */
+  /** Begins with an empty database; the existing one is kept under another name. */
   readonly rebuildDatabase?: boolean;
   /** Kernel boot id, for tests. */
   readonly bootId?: string;
@@ -46,7 +46,8 @@ function currentBootId(): string {
 }
 
 /**
- * Opens or makes a store and puts right what a crash left (recover.ts). Leases stay as they are: the engine calls `leases.releaseEarlier` when it starts.
+ * Opens or makes a store and repairs what a crash left (recover.ts). Leases do not change: the engine calls `leases.releaseEarlier` when it
+ * starts.
  * @throws data-loss when the database is damaged, conflict when a newer program wrote it, resource-exhausted when the disk is full.
  */
 export async function openStore(options: OpenStoreOptions): Promise<Store> {

@@ -11,7 +11,7 @@ function makeRoot(): { readonly path: string } & Disposable {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-test("many trees are removed as one, few one by one, and all of them go", async () => {
+test("many trees are removed as one, few one by one, and all of them are removed", async () => {
   using root = makeRoot();
   const removed: string[][] = [];
   const trash = createTrash(join(root.path, "trash"), silentLogger, async (path) => {
@@ -36,7 +36,7 @@ test("many trees are removed as one, few one by one, and all of them go", async 
   expect(readdirSync(join(root.path, "trash"))).toEqual([]);
 });
 
-test("what cannot be removed stays, is logged once, and does not keep the others", async () => {
+test("a tree that cannot be removed stays, is logged once, and does not stop the others", async () => {
   using root = makeRoot();
   const directory = join(root.path, "trash");
   let tries = 0;
@@ -57,14 +57,14 @@ test("what cannot be removed stays, is logged once, and does not keep the others
   expect(tries).toBe(3);
 });
 
-test("a path that is not there is no error, one that cannot be moved is", () => {
+test("a path that does not exist is no error, a path that cannot be moved is", () => {
   using root = makeRoot();
   const trash = createTrash(join(root.path, "trash"), silentLogger);
   trash.take(join(root.path, "nothing"));
   expect(() => trash.take("/proc/self/net")).toThrow();
 });
 
-test("a disk that is gone is logged, and nobody waits for it in vain", async () => {
+test("a missing disk is logged, and nobody waits for it in vain", async () => {
   using root = makeRoot();
   const lines: string[] = [];
   const logger = createLogger("warn", { write: (line) => void lines.push(line) });

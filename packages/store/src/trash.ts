@@ -1,27 +1,27 @@
-/** Frees in the background what was renamed into the trash: the caller of a removal never waits for a large tree. */
+/** Frees trees that were renamed into the trash, in the background: the caller of a removal never waits for a large tree. */
 import { mkdirSync, readdirSync, renameSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { randomId, type Logger, isErrno } from "@fathom/base";
 
 export interface Trash {
-  /** Takes this path out of the way at once. Nothing there is no error. @throws EXDEV when it is on another disk */
+  /** Moves this path away at once. A path that does not exist is no error. @throws EXDEV when it is on another disk */
   take(path: string): void;
-  /** Soon begins to empty it, unless that is going on; it then goes round once more. */
+  /** Soon begins to empty it, unless that is already running; then it does one more round. */
   empty(): void;
-  /** Resolves when what was in there is gone, or has failed and was logged. */
+  /** Resolves when the present content is removed, or has failed and was logged. */
   settled(): Promise<void>;
 }
 
-/** Before it begins: of a burst of removals the trees come together, and nothing of this is done while they run. */
+/** Delay before it begins: it collects the trees of many removals, and does no work while the removals run. */
 const gatherMs = 100;
 
-/** From so many on they are removed as one tree: by one process instead of one each. */
+/** From this many on they are removed as one tree: by one process instead of one each. */
 const manyTrees = 4;
 
 /**
- * A container may leave what cannot be removed (chattr +i): it is logged, stays in the trash, and is tried again when the store
- * is opened next.
+ * A container may leave files that cannot be removed (chattr +i): they are logged, stay in the trash, and are tried again when the store is
+ * opened next.
  */
 export function createTrash(
   directory: string,
@@ -62,7 +62,7 @@ export function createTrash(
       mkdirSync(one, { mode: 0o700 });
       for (const name of found) renameSync(join(directory, name), join(one, name));
     } catch {
-      // On a full disk, or where one cannot be moved, they go one by one.
+      // On a full disk, or when one cannot be moved, they are removed one by one.
     }
     return names();
   }

@@ -1,4 +1,4 @@
-/** Answers about containers as older clients know them. The newest form comes from the backend; each step below takes a version away. */
+/** Answers about containers in the form of older versions. The backend returns the newest form; each step below removes the changes of one version. */
 import { shortId } from "@fathom/base";
 import type { ContainerInspect, ContainerSummary, EndpointSettings } from "@fathom/spec";
 
@@ -30,7 +30,7 @@ export function adaptInspect(inspect: ContainerInspect, version: number): object
   const bridge = networks["bridge"];
   return sorted({
     ...rest,
-    // Before 1.52 the default bridge's values stood in NetworkSettings too; programs read IPAddress there.
+    // Before 1.52 the default bridge's values were also in NetworkSettings; programs read IPAddress there.
     NetworkSettings: {
       ...inspect.NetworkSettings,
       ...(bridge === undefined
@@ -51,7 +51,7 @@ export function adaptInspect(inspect: ContainerInspect, version: number): object
   }) as object;
 }
 
-/** Keys in order of the alphabet at every level, as Docker's adaption leaves them: clients print the answer as it is. */
+/** Keys in alphabetical order at every level, as in Docker's adapted answers: clients print the answer unchanged. */
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value !== "object" || value === null) return value;
@@ -62,7 +62,7 @@ function sorted(value: unknown): unknown {
   );
 }
 
-/** Before 1.45 Aliases held the short id and the host name too. */
+/** Before 1.45 Aliases also had the short id and the host name. */
 function withIdAliases(name: string, endpoint: EndpointSettings, inspect: ContainerInspect): EndpointSettings {
   if (defaultNetworks.has(name) || name.startsWith("container:")) return endpoint;
   const aliases = new Set([...(endpoint.Aliases ?? []), shortId(inspect.Id), inspect.Config.Hostname]);

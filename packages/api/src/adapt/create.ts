@@ -1,4 +1,4 @@
-/** A create request of an older version, brought to what the newest one means; with the warnings that this earns. */
+/** A create request of an older version, converted to the newest form, with the warnings that Docker gives for it. */
 import { EngineError } from "@fathom/base";
 import type { ContainerCreateRequest, HostConfig, Mount, PortBinding } from "@fathom/spec";
 
@@ -7,7 +7,7 @@ export interface AdaptedCreate {
   readonly warnings: readonly string[];
 }
 
-/** @throws invalid-argument for what a version does not allow, in Docker's words */
+/** @throws invalid-argument for something that a version does not allow, in Docker's words */
 export function adaptCreate(body: ContainerCreateRequest, version: number): AdaptedCreate {
   const warnings: string[] = [];
   const host = body.HostConfig;
@@ -20,7 +20,7 @@ export function adaptCreate(body: ContainerCreateRequest, version: number): Adap
       ...(host.Mounts ? { Mounts: host.Mounts.map((mount) => adaptMount(mount, version)) } : {}),
       ...(version < 42 ? { ConsoleSize: [0, 0] as const } : {}),
       ...(host.PortBindings === null ? {} : { PortBindings: fillBindings(host.PortBindings, version, warnings) }),
-      // 0 and every negative number say "no limit".
+      // 0 and every negative number mean "no limit".
       PidsLimit: host.PidsLimit !== null && host.PidsLimit > 0 ? host.PidsLimit : null,
     },
     NetworkingConfig: { EndpointsConfig: endpoints },
@@ -81,13 +81,13 @@ function adaptMount(mount: Mount, version: number): Mount {
       "invalid-argument",
       `${misplaced[0]} must not be specified on mount type ${JSON.stringify(type)}`,
     );
-  // Before 1.42 nobody looked.
+  // Before 1.42 nobody checked.
   const fitting: Mount = { ...mount };
   for (const name of misplaced) delete fitting[name];
   return fitting;
 }
 
-/** An empty list has always meant one binding to a free port; it is about to mean none. */
+/** An empty list has always meant one binding to a free port; in a future version it will mean none. */
 function fillBindings(
   bindings: NonNullable<HostConfig["PortBindings"]>,
   version: number,

@@ -1,4 +1,4 @@
-/** Answers about images as older clients know them. */
+/** Answers about images in the form of older versions. */
 import { zeroTime } from "@fathom/base";
 import type { ImageInspect, ImageSummary } from "@fathom/spec";
 
@@ -8,7 +8,7 @@ export function adaptImageSummary(summary: ImageSummary, version: number): objec
   const untagged = version < 43 && summary.RepoTags.length === 0 && summary.RepoDigests.length === 0;
   return {
     ...rest,
-    // Counting was not promised before 1.51; -1 says "not counted".
+    // Before 1.51 the count was optional; -1 means "not counted".
     Containers: -1,
     ...(untagged ? { RepoTags: ["<none>:<none>"], RepoDigests: ["<none>@<none>"] } : {}),
     ...(version >= 48 && descriptor !== undefined ? { Descriptor: descriptor } : {}),
@@ -17,7 +17,7 @@ export function adaptImageSummary(summary: ImageSummary, version: number): objec
   };
 }
 
-/** Fields of an image's configuration that old versions printed whether set or not. */
+/** Fields of an image's configuration that old versions always printed, set or not. */
 const configFields50 = {
   Cmd: null,
   Entrypoint: null,

@@ -1,4 +1,4 @@
-/** Answers about the daemon as older clients know them. */
+/** Answers about the daemon in the form of older versions. */
 import type { DiskUsage, EventMessage, SystemInfo, UsageOf } from "@fathom/spec";
 import { adaptSummary } from "./container.ts";
 import { adaptImageSummary } from "./image.ts";
@@ -30,7 +30,7 @@ export function adaptInfo(info: SystemInfo, version: number): object {
   };
 }
 
-/** One event as a line; undefined for one that this version does not know. */
+/** One event as a line; undefined for an event that this version does not know. */
 export function formatEvent(event: EventMessage, version: number): string | undefined {
   if (version < 46 && event.Type === "image" && event.Action === "create") return undefined;
   const { timeNano, status, id, from, ...current } = event;
@@ -47,7 +47,7 @@ export function formatEvent(event: EventMessage, version: number): string | unde
   return `${JSON.stringify(fields).slice(0, -1)},"timeNano":${timeNano}}\n`;
 }
 
-/** The old lists, the new sums, or both: a client that says "verbose" knows the new form. */
+/** The old lists, the new sums, or both: a client that sends "verbose" knows the new form. */
 export function adaptDiskUsage(usage: DiskUsage, version: number, verbose: boolean): object {
   const legacy =
     version >= 52 && verbose

@@ -4,7 +4,7 @@ import { DetachFilter } from "./detach-filter.ts";
 const [p, q] = [16, 17];
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 
-/** Pushes each packet; gives what reached the process and whether it detached. */
+/** Pushes each packet; returns what reached the process and whether it detached. */
 function run(keys: Uint8Array, packets: readonly (readonly number[])[]): { forward: number[]; detached: boolean } {
   const filter = new DetachFilter(keys);
   const forward: number[] = [];
@@ -30,7 +30,7 @@ test.each([
   expect(run(bytes(p, q), packets)).toEqual({ forward, detached });
 });
 
-test("a sequence that begins like itself", () => {
+test("a sequence whose beginning repeats in it", () => {
   expect(run(bytes(1, 1, 2), [[1, 1, 1, 2]])).toEqual({ forward: [1], detached: true });
   expect(run(bytes(1, 2, 1, 3), [[1, 2, 1, 2, 1, 3]])).toEqual({ forward: [1, 2], detached: true });
 });
@@ -39,7 +39,7 @@ test("no keys, no filter", () => {
   expect(run(bytes(), [[p, q]])).toEqual({ forward: [p, q], detached: false });
 });
 
-test("whatever is typed reaches the process up to the keys, however it is cut", () => {
+test("all typed bytes up to the keys reach the process, in any packets", () => {
   const keys = bytes(1, 2, 1);
   for (let seed = 0; seed < 2000; seed++) {
     const typed: number[] = [];

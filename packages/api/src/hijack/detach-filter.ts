@@ -1,9 +1,9 @@
-/** Finds the detach keys in what a client types, across packets. Keys that turn out to be something else reach the process after all. */
+/** Finds the detach keys in a client's input, also across packets. If held keys turn out to be something else, they are passed to the process. */
 
 export interface FilterResult {
   /** Bytes for the process. */
   readonly forward: Uint8Array;
-  /** The sequence is complete: nothing behind it counts. */
+  /** The sequence is complete: bytes after it are dropped. */
   readonly detached: boolean;
 }
 
@@ -19,7 +19,7 @@ export class DetachFilter {
   push(data: Uint8Array): FilterResult {
     const keys = this.#keys;
     if (keys.length === 0) return { forward: data, detached: false };
-    // The usual case costs one search.
+    // The usual case needs only one search.
     if (this.#matched === 0 && data.indexOf(keys[0]!) < 0) return { forward: data, detached: false };
     const out = new Uint8Array(data.length + this.#matched);
     let length = 0;
@@ -29,7 +29,7 @@ export class DetachFilter {
         if (this.#matched === keys.length) return { forward: out.subarray(0, length), detached: true };
         continue;
       }
-      // The longest start of the sequence that still fits stays held back; what is before it goes on.
+      // The longest matching beginning of the sequence is held back; bytes before it are passed on.
       let matched = this.#matched;
       while (matched > 0) {
         const shorter = this.#fallback(matched);
@@ -47,14 +47,14 @@ export class DetachFilter {
     return { forward: out.subarray(0, length), detached: false };
   }
 
-  /** What was held back, when no more keys come. */
+  /** The held-back bytes, when no more keys come. */
   flush(): Uint8Array {
     const held = this.#keys.subarray(0, this.#matched);
     this.#matched = 0;
     return held;
   }
 
-  /** The longest proper start of the sequence's first `matched` keys that is also their end. Sequences have a few keys. */
+  /** The longest proper prefix of the first `matched` keys that is also their suffix. Sequences have only a few keys. */
   #fallback(matched: number): number {
     for (let length = matched - 1; length > 0; length--)
       if (this.#keys.subarray(0, length).every((key, index) => key === this.#keys[matched - length + index]))

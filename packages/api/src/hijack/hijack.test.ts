@@ -68,7 +68,7 @@ describe("attach", () => {
     );
   });
 
-  test("input that comes with the request itself is not lost", async () => {
+  test("input that arrives with the request itself is not lost", async () => {
     await container("early", ["cat"]);
     await server.post("/containers/early/start");
     const client = server
@@ -124,13 +124,13 @@ describe("attach", () => {
     server.fake.containers.find("keys").process?.end(0);
   });
 
-  test("without stdin what the client sends is dropped, and its half-close does not end the output", async () => {
+  test("without stdin the client's bytes are dropped, and its half-close does not end the output", async () => {
     await container("deaf", ["cat"]);
     await server.post("/containers/deaf/start");
     const client = attach("deaf", { upgrade: true, query: "stream=1&stdout=1" });
     client.send("ignored").halfClose();
     await client.until((text) => text.endsWith("\r\n\r\n"));
-    // sleep: what must be ignored comes meanwhile
+    // sleep: the bytes that must be ignored arrive meanwhile
     await Bun.sleep(30);
     server.fake.containers.find("deaf").process?.print(1, "out");
     await client.until((text) => text.endsWith("out"));
@@ -145,17 +145,17 @@ describe("attach", () => {
     expect(await client.all()).toEndWith(`${frame}\u0004out\n\u0002\u0000\u0000\u0000\u0000\u0000\u0000\u0004why\n`);
   });
 
-  test("a client that goes away ends its side", async () => {
+  test("a client that leaves ends its side", async () => {
     await container("left", ["cat"]);
     await server.post("/containers/left/start");
     const client = attach("left", { upgrade: true, query: "stream=1&stdout=1" });
     await client.until((text) => text.endsWith("\r\n\r\n"));
     client.close();
-    // sleep: the server hears of the hangup meanwhile; both orders must work
+    // sleep: the server notices the hangup meanwhile; both orders must work
     await Bun.sleep(20);
     const process = server.fake.containers.find("left").process;
     for (let index = 0; index < 20; index++) process?.print(1, "anybody?");
-    // sleep: the writes to the closed connection fail meanwhile, and the process must not mind
+    // sleep: the writes to the closed connection fail meanwhile, and that must not affect the process
     await Bun.sleep(20);
     expect(process?.running).toBe(true);
     process?.end(0);
@@ -194,7 +194,7 @@ describe("exec", () => {
   });
 });
 
-test("a large output arrives whole at a slow reader", async () => {
+test("a slow reader receives a large output completely", async () => {
   await container("big", ["cat"]);
   await server.post("/containers/big/start");
   const client = attach("big", { upgrade: true, query: "stream=1&stdout=1" });

@@ -1,4 +1,4 @@
-/** What Docker does with a connection that is taken over (attach, exec): its answers, old output first, the detach keys. */
+/** How Docker handles a connection that is taken over (attach, exec): its answers, old output first, the detach keys. */
 import { adopt, endUpgraded, joinSockets, writeTo, type InputFilter, type Upgraded } from "@fathom/http";
 import type { AttachResult, StreamAttachment } from "@fathom/engine";
 import { DetachFilter } from "./detach-filter.ts";
@@ -9,7 +9,7 @@ export function streamType(version: number, tty: boolean): string {
   return !tty && version >= 42 ? "application/vnd.docker.multiplexed-stream" : "application/vnd.docker.raw-stream";
 }
 
-/** Takes the connection over and sends the head that the client expects. */
+/** Takes over the connection and sends the head that the client expects. */
 export function takeOver(request: ApiRequest, tty: boolean): Upgraded {
   const upgrade = request.exchange.head.headers.has("upgrade");
   const head = upgrade
@@ -20,7 +20,7 @@ export function takeOver(request: ApiRequest, tty: boolean): Upgraded {
   return { socket, first, ended };
 }
 
-/** Attach: old output, then the live stream when there is one. Resolves when the connection is done with. */
+/** Attach: old output, then the live stream if there is one. Resolves when the connection is finished. */
 export async function serveAttach(request: ApiRequest, result: AttachResult, stdin: boolean): Promise<void> {
   const connection = takeOver(request, result.tty);
   const { socket } = connection;
@@ -34,7 +34,7 @@ export async function serveAttach(request: ApiRequest, result: AttachResult, std
     if (attachment !== undefined) return await join(connection, attachment, stdin, request.exchange.signal);
   } catch (error) {
     if (!request.exchange.signal.aborted) request.logger.debug("attach ended early", { error });
-    // The stream may still come: its descriptor must not be lost.
+    // The stream may still come: its descriptor must be closed then.
     void result.stream?.then(closeAttachment, () => undefined);
   }
   endUpgraded(socket);
@@ -44,7 +44,7 @@ function closeAttachment(attachment: StreamAttachment | undefined): void {
   if (attachment !== undefined) adopt(attachment.fd).destroy();
 }
 
-/** Copies both ways until the process's side ends. `stdin` false drops what the client sends. `signal` ends both. */
+/** Copies in both directions until the process's side ends. With `stdin` false, the client's bytes are dropped. `signal` ends both directions. */
 export function join(
   connection: Upgraded,
   attachment: StreamAttachment,

@@ -3,7 +3,7 @@ import { EngineError } from "@fathom/base";
 import { SysError } from "@fathom/sys";
 import { errorBody, errorLine, statusOf } from "./errors.ts";
 
-test("the status of work whose undoing failed too is that of the work", async () => {
+test("when work fails and undoing it fails too, the status is that of the work", async () => {
   const error: unknown = await (async () => {
     using _ = {
       [Symbol.dispose]: () => {
@@ -23,7 +23,7 @@ test.each([
   ["a call", none],
   ["one of Bun's", Object.assign(new Error("EMFILE: too many open files, scandir '/x'"), { code: "EMFILE" })],
   ["what failed by it", new EngineError("internal", "starting fathom-init failed", { cause: none })],
-])("a daemon without descriptors says so, and what to do: %s", (_, error) => {
+])("the error of a daemon without descriptors says so, and what to do: %s", (_, error) => {
   expect(statusOf(error)).toBe(503);
   expect(errorBody(error).message).toBe(
     `${error.message}: the daemon has no free descriptors; try again, or raise its limit (LimitNOFILE, ulimit -n)`,
@@ -31,7 +31,7 @@ test.each([
   expect(errorLine(error).error).toBe(errorBody(error).message);
 });
 
-test("other errors are as they were", () => {
+test("other errors do not change", () => {
   expect(statusOf(new EngineError("not-found", "No such container: x", { cause: none }))).toBe(404);
   expect([statusOf(new SysError("open", 13)), errorBody(new SysError("open", 13)).message]).toEqual([
     500,

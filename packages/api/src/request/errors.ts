@@ -1,4 +1,4 @@
-/** Error codes to HTTP statuses: the one table. */
+/** Error codes to HTTP statuses: the only table. */
 import { firstFailure, isEngineError, messageOf, type ErrorCode } from "@fathom/base";
 import { HttpError } from "@fathom/http";
 import { isSysError } from "@fathom/sys";
@@ -16,7 +16,7 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
   "data-loss": 500,
   aborted: 500,
   timeout: 500,
-  // Docker calls a program that cannot be run a fault of the request; clients find 126 and 127 by the message.
+  // For Docker, a program that cannot run is an error of the request; clients find 126 and 127 in the message.
   "not-executable": 400,
   "executable-not-found": 400,
   internal: 500,
@@ -26,12 +26,12 @@ export function statusOf(thrown: unknown): number {
   const error = firstFailure(thrown);
   if (isEngineError(error) && !(error.code === "internal" && lacksDescriptors(error))) return statuses[error.code];
   if (error instanceof HttpError) return error.status;
-  // Only names that a client gave can be too long for the kernel, or go round in circles.
+  // Only names from a client can be too long for the kernel, or be loops of links.
   if (isSysError(error, "ENAMETOOLONG", "ELOOP")) return 400;
   return lacksDescriptors(error) ? 503 : 500;
 }
 
-/** The daemon, or the machine, has none left: whatever was asked for can be asked for again. */
+/** The daemon or the machine has none left: the client may repeat its request. */
 function lacksDescriptors(error: unknown): boolean {
   for (let one = firstFailure(error); one instanceof Error; one = one.cause)
     if (isSysError(one, "EMFILE", "ENFILE") || ("code" in one && ["EMFILE", "ENFILE"].includes(String(one.code))))
@@ -49,7 +49,7 @@ export function errorBody(error: unknown): { message: string } {
   };
 }
 
-/** The line that ends a JSON stream which has begun. */
+/** The line that ends a JSON stream after an error. */
 export function errorLine(error: unknown): { errorDetail: { message: string }; error: string } {
   const { message } = errorBody(error);
   return { errorDetail: { message }, error: message };

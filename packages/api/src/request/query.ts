@@ -1,4 +1,4 @@
-/** The query of a request, with Docker's ideas of what a boolean, a number and a time are. */
+/** The query of a request, with Docker's rules for booleans, numbers and times. */
 import { EngineError, parseUnixTime } from "@fathom/base";
 import { parseFilters, type Filters, type Platform, decodePlatform } from "@fathom/spec";
 
@@ -17,7 +17,7 @@ export class Query {
     return (this.#parsed ??= new URLSearchParams(this.#text));
   }
 
-  /** The first value; undefined when it is absent or empty, which mean the same everywhere. @throws invalid-argument when it holds a NUL byte */
+  /** The first value; undefined when it is absent or empty, which always mean the same. @throws invalid-argument when it contains a NUL byte */
   get(name: string): string | undefined {
     if (this.#text === "") return undefined;
     const value = this.#values.get(name) || undefined;
@@ -36,7 +36,7 @@ export class Query {
     return this.#text !== "" && this.#values.has(name);
   }
 
-  /** Absent is false; every word that is not one of no's is true. */
+  /** Absent is false; every word that is not a word for "no" is true. */
   boolean(name: string): boolean {
     const value = this.get(name);
     return value !== undefined && !falseWords.has(value.trim().toLowerCase());
@@ -71,7 +71,7 @@ export class Query {
   }
 
   /**
-   * Unix seconds with a fraction, in nanoseconds. `quote` is the sign that Docker puts round the name in this endpoint's error.
+   * Unix seconds with a fraction, in nanoseconds. `quote` is the quotation mark that Docker uses for the name in this endpoint's error.
    * @throws invalid-argument
    */
   timestamp(name: string, quote: string): bigint | undefined {
@@ -86,7 +86,7 @@ export class Query {
     return time.ns;
   }
 
-  /** @throws invalid-argument "invalid filter", behind `prefix` */
+  /** @throws invalid-argument "invalid filter", after `prefix` */
   filters(prefix = ""): Filters {
     const text = this.get("filters");
     if (text === undefined) return {};
@@ -95,7 +95,7 @@ export class Query {
     return filters;
   }
 
-  /** A platform as JSON, as the newer endpoints take it. @throws invalid-argument */
+  /** A platform as JSON, as in newer endpoints. @throws invalid-argument */
   jsonPlatform(name = "platform"): Platform | undefined {
     const text = this.get(name);
     return text === undefined ? undefined : decodePlatform(text);

@@ -14,7 +14,7 @@ test("both alphabets, with and without padding", () => {
 });
 
 test.each([undefined, "", "%%%", Buffer.from("no json").toString("base64"), Buffer.from("[]").toString("base64")])(
-  "%s is no credentials",
+  "%s is not a credential",
   (header) => expect(decodeRegistryAuth(header)).toBeUndefined(),
 );
 

@@ -5,8 +5,8 @@ import type { RegistryAuth } from "@fathom/engine";
 const names = ["username", "password", "identitytoken", "registrytoken", "serveraddress"] as const;
 
 /**
- * The X-Registry-Auth header: JSON in base64, of either alphabet, padded or not. A header that is none of this counts as no
- * credentials, as in Docker: the registry then says what is missing.
+ * The X-Registry-Auth header: JSON in base64, in either alphabet, with or without padding. As in Docker, any other header counts as no
+ * credentials: the registry then says what is missing.
  */
 export function decodeRegistryAuth(header: string | undefined): RegistryAuth | undefined {
   if (header === undefined || header === "") return undefined;

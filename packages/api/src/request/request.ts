@@ -1,16 +1,16 @@
-/** What a handler gets: the request in Docker's terms, and ways to answer. */
+/** What a handler gets: the request in Docker's terms, and functions to answer. */
 import { EngineError, type Logger } from "@fathom/base";
 import type { Exchange, Response } from "@fathom/http";
 import { parseJsonText } from "@fathom/spec";
 import { errorLine } from "./errors.ts";
 import type { Query } from "./query.ts";
 
-/** A JSON body: a create request with a large environment is some kilobytes. */
+/** A JSON body: a create request with a large environment has some kilobytes. */
 const jsonBodyLimit = 8 * 1024 * 1024;
 
 export interface ApiRequest {
   readonly logger: Logger;
-  /** The number behind "1.". */
+  /** The number after "1.". */
   readonly version: number;
   /** The name in the path. */
   readonly name: string;
@@ -25,7 +25,7 @@ function headerOf(request: ApiRequest, name: string): string {
   return request.exchange.head.headers.get(name) ?? "";
 }
 
-/** @throws invalid-argument when the body is there and is not said to be JSON */
+/** @throws invalid-argument when there is a body and its type is not JSON */
 function checkJsonType(request: ApiRequest): void {
   const type = headerOf(request, "content-type");
   if (type === "" && request.exchange.body.framing === "none") return;
@@ -36,13 +36,13 @@ function checkJsonType(request: ApiRequest): void {
   throw new EngineError("invalid-argument", `unsupported Content-Type header (${type}): must be 'application/json'`);
 }
 
-/** A body that must be there. @throws invalid-argument */
+/** A required body. @throws invalid-argument */
 export async function requiredJson(request: ApiRequest): Promise<unknown> {
   checkJsonType(request);
   return parseJsonText(await request.exchange.body.text(jsonBodyLimit));
 }
 
-/** A body that may be missing: null then. @throws invalid-argument */
+/** An optional body: null when there is none. @throws invalid-argument */
 export async function optionalJson(request: ApiRequest): Promise<unknown> {
   checkJsonType(request);
   if (request.exchange.body.framing === "none") return null;
@@ -52,8 +52,9 @@ export async function optionalJson(request: ApiRequest): Promise<unknown> {
 }
 
 /**
- * A stream of values, one a line, each sent at once. An error before the first becomes the answer's status; a later one the last line.
- * `start` false sends the head only with the first value.
+ * A stream of values, one per line, each sent at once. An error before the first value becomes the answer's status; a later one becomes the
+ * last line.
+ * With `start` false, the head is sent only with the first value.
  */
 export async function streamLines<T>(
   request: ApiRequest,
@@ -84,7 +85,7 @@ export async function streamLines<T>(
   response.end();
 }
 
-/** A stream of bytes. An error after the first bytes breaks the connection off: the client must not take a part for the whole. */
+/** A stream of bytes. An error after the first bytes breaks the connection, so that the client does not take a part for the whole. */
 export async function streamBytes(
   request: ApiRequest,
   source: AsyncIterable<Uint8Array>,

@@ -45,6 +45,6 @@ test.each([
   ["GET", "/__proto__/x"],
 ])("nothing for %s %s", (method, path) => expect(router().find(method, path)).toBeUndefined());
 
-test("one handler a route", () => {
+test("one handler per route", () => {
   expect(() => router().add("GET", "/networks", "again")).toThrow("two handlers");
 });

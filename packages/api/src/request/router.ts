@@ -1,6 +1,6 @@
 /**
- * Which handler a request has. Docker's paths have one of four forms (all fixed; a fixed start, a name that may contain slashes, and
- * zero, one or two fixed segments at its end), so that a route is found by at most four look-ups in one map.
+ * Finds the handler of a request. Docker's paths have one of four forms: all fixed; or a fixed start, a name that may contain slashes, and
+ * zero, one or two fixed segments at the end. So a route is found with at most four look-ups in one map.
  */
 
 export interface Match<H> {

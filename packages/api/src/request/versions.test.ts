@@ -25,7 +25,7 @@ test.each([
     "/v0.99/info",
     "client version 0.99 is too old. Minimum supported API version is 1.40, please upgrade your client to a newer version",
   ],
-])("%s is refused", (path, message) => {
+])("%s is rejected", (path, message) => {
   try {
     splitVersion(path);
     throw new Error("accepted");

@@ -1,4 +1,4 @@
-/** API versions. Inside, a version is the number behind "1.": comparing is then comparing numbers. */
+/** API versions. Inside, a version is the number after "1.", so versions are compared as numbers. */
 import { EngineError } from "@fathom/base";
 
 export const minimumVersion = 40;
@@ -9,8 +9,8 @@ export function formatVersion(version: number): string {
 }
 
 /**
- * Splits "/v1.47/containers/json". Paths without a version get the newest.
- * @throws invalid-argument when the version is one that is not served, in Docker's words
+ * Splits "/v1.47/containers/json". A path without a version gets the newest.
+ * @throws invalid-argument for a version that is not supported, in Docker's words
  */
 export function splitVersion(path: string): { version: number; rest: string } {
   if (path.charCodeAt(1) !== 118) return { version: maximumVersion, rest: path };

@@ -48,7 +48,7 @@ async function logs(backend: ContainerBackend, request: ApiRequest): Promise<voi
   await streamBytes(request, stream, { contentType: streamType(version, tty), startAtOnce: true });
 }
 
-/** What is no number of lines means all of them, as in Docker. */
+/** A value that is not a number of lines means all lines, as in Docker. */
 function tailOf(text: string | undefined): number | "all" {
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : "all";
 }

@@ -89,7 +89,7 @@ async function wait(backend: ContainerBackend, request: ApiRequest): Promise<voi
   const condition = waitConditions.find((known) => known === asked);
   if (condition === undefined) throw new EngineError("invalid-argument", `invalid condition: ${JSON.stringify(asked)}`);
   const { result } = await backend.wait(name, condition, exchange.signal);
-  // The head goes out now: clients start the container when they have it.
+  // The head is sent now: clients start the container when they have it.
   response.start(200, "application/json");
   try {
     await response.write(`${JSON.stringify(await result)}\n`);

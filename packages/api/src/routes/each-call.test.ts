@@ -1,4 +1,7 @@
-/** Each call that the server makes of its backend fails once, and hangs once while its client hangs up: the client gets the reason, and the server keeps nothing. */
+/**
+ * Each call that the server makes of its backend fails once, and hangs once while its client hangs up: the client gets the reason, and the
+ * server keeps nothing.
+ */
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { EngineError } from "@fathom/base";
@@ -21,7 +24,7 @@ const post = (path: string, body?: object | string): Request => ({
 });
 const remove = (path: string): Request => ({ method: "DELETE", path });
 
-/** One request for each call; the type names those that are missing. `EXEC` is an exec's id. "box" runs, "new" was created. */
+/** One request for each call; the type makes the compiler report missing calls. `EXEC` is an exec's id. "box" runs, "new" was created. */
 const requests: { readonly [Area in keyof Backend]: { readonly [Call in keyof Backend[Area]]: Request } } = {
   system: {
     version: get("/version"),
@@ -91,7 +94,7 @@ const calls: readonly (readonly [string, Request])[] = Object.entries(requests).
 
 /** These have answered already: the failure is the last line of the stream. */
 const answersFirst = new Set(["images.load"]);
-/** It cannot hang: it is no asynchronous call. */
+/** It cannot hang, because it is not an asynchronous call. */
 const answersAtOnce = new Set(["system.version", "system.events"]);
 
 const execRequest: ExecCreateRequest = {
@@ -115,7 +118,7 @@ const created: ContainerCreateRequest = {
   NetworkingConfig: { EndpointsConfig: {} },
 };
 
-/** Gives the server and how the request is written on a connection. */
+/** Returns the server, and the bytes of the request on a connection. */
 async function open({ method, path, body }: Request): Promise<{ server: TestServer; head: string }> {
   const server = await startTestServer();
   for (const name of ["box", "new"]) await server.fake.containers.create(name, undefined, created);
@@ -147,7 +150,7 @@ function openDescriptors(): number {
 }
 
 test.each(calls.filter(([name]) => !answersAtOnce.has(name)))(
-  "%s hangs, others are answered, and of a client that hangs up nothing stays",
+  "%s hangs, others are answered, and nothing of a client that hangs up stays",
   async (name, request) => {
     const { server, head } = await open(request);
     await using _ = server;
@@ -159,7 +162,7 @@ test.each(calls.filter(([name]) => !answersAtOnce.has(name)))(
     expect(await server.connect().send(ping).all()).toEndWith("OK");
     client.close();
     hang.goOn();
-    // The program in "box" waits, so a stream of it ends by its client alone.
+    // The program in "box" waits, so only the client ends a stream of it.
     for (let tries = 0; tries < 400 && (server.server.connectionCount > 0 || openDescriptors() > before); tries++)
       await Bun.sleep(5);
     expect([server.server.connectionCount, openDescriptors() - before]).toEqual([0, 0]);

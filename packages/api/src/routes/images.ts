@@ -109,12 +109,12 @@ async function push(backend: ImageBackend, request: ApiRequest): Promise<void> {
   await streamLines(request, messages, { contentType: json, startAtOnce: false, format: formatProgress });
 }
 
-/** Newer endpoints take a platform as JSON; the backend takes all of them as text. */
+/** Newer endpoints receive a platform as JSON; the backend receives every platform as text. */
 function platformText(text: string | undefined): string | undefined {
   return text === undefined ? undefined : formatPlatform(decodePlatform(text));
 }
 
-/** @throws invalid-argument when a version that knows one platform is given more */
+/** @throws invalid-argument when a version that supports one platform gets more */
 function platformOf({ query, version }: ApiRequest): string | undefined {
   if (version < 48) return undefined;
   const given = query.all("platform").filter((text) => text !== "");
@@ -135,7 +135,7 @@ async function load(backend: ImageBackend, request: ApiRequest): Promise<void> {
     { quiet: query.booleanOr("quiet", true), platform: platformOf(request) },
     exchange.signal,
   );
-  // As in Docker: what is wrong with the archive comes in the stream.
+  // As in Docker, errors of the archive come in the stream.
   await streamLines(request, messages, { contentType: json, startAtOnce: true, format: formatProgress });
 }
 

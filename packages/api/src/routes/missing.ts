@@ -1,10 +1,10 @@
-/** What Docker has and Fathom does not have yet: every endpoint answers, and says so. */
+/** Endpoints that Docker has and Fathom does not have yet: each answers with an error that says so. */
 import type { ContainerBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
 import type { ApiRequest, Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
 
-/** "METHOD pattern" to what it would do. */
+/** "METHOD pattern" to the name of the action. */
 const missing: Readonly<Record<string, string>> = {
   "GET /containers/*/attach/ws": "attaching over a websocket",
   "GET /containers/*/checkpoints": "listing checkpoints",
@@ -31,13 +31,13 @@ const missing: Readonly<Record<string, string>> = {
   "POST /swarm/join": "swarm mode",
 };
 
-/** These exist for a container that exists. */
+/** These need an existing container. */
 const missingForContainers: Readonly<Record<string, string>> = {
   "GET /containers/*/stats": "resource usage statistics (stats)",
   "PUT /containers/*/archive": "copying files into a container",
 };
 
-/** Docker answers these on a machine that is in no swarm: Fathom's machines are in none. */
+/** Docker's answers on a machine that is in no swarm; Fathom's machines are in none. */
 const swarmOnly = [
   "GET /swarm",
   "GET /swarm/unlockkey",
@@ -66,7 +66,7 @@ const swarmOnly = [
   "GET /configs/*",
   "POST /configs/create",
   "POST /configs/*/update",
-  // Cluster volumes alone can be updated.
+  // Only cluster volumes can be updated.
   "PUT /volumes/*",
   "DELETE /configs/*",
 ];
@@ -97,11 +97,11 @@ export function addMissingRoutes(router: Router<Handler>, containers: ContainerB
         'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
       );
     });
-  // `docker inspect NAME` asks every kind of object in turn: there is no plugin of any name.
+  // `docker inspect NAME` asks for every kind of object in turn: there is no plugin with any name.
   router.add("GET", "/plugins/*/json", ({ name }: ApiRequest) => {
     throw new EngineError("not-found", `plugin ${JSON.stringify(name)} not found`);
   });
-  // Nobody can make a network or a build cache yet, so there is nothing to remove: that is an answer, and `system prune` needs it.
+  // Nobody can make a network or a build cache yet, so there is nothing to remove: that is a valid answer, and `system prune` needs it.
   router.add("POST", "/networks/prune", ({ query, response }: ApiRequest) => {
     for (const key of Object.keys(query.filters()))
       if (!["label", "label!", "until"].includes(key))

@@ -1,4 +1,4 @@
-/** Endpoints of networks, as far as there are only those that are always there. */
+/** Endpoints of networks. Only the networks that always exist are supported. */
 import { EngineError } from "@fathom/base";
 import type { ContainerBackend, NetworkBackend } from "@fathom/engine";
 import { optionalJson, type ApiRequest, type Handler } from "../request/request.ts";
@@ -12,7 +12,7 @@ async function inspect(backend: NetworkBackend, { name, query, response }: ApiRe
   response.json(200, await backend.inspect(name, { verbose: query.boolean("verbose"), scope: query.get("scope") }));
 }
 
-/** The error for an unknown network says so; the ones that exist cannot be removed, as long as users cannot make others. */
+/** For an unknown network, the error says that. The existing ones cannot be removed, as long as users cannot make others. */
 async function remove(backend: NetworkBackend, { name }: ApiRequest): Promise<void> {
   const network = await backend.inspect(name, { verbose: false, scope: undefined });
   throw new EngineError("forbidden", `${network.Name} is a pre-defined network and cannot be removed`);

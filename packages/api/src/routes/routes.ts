@@ -1,4 +1,4 @@
-/** All endpoints: each area's on the backend of that area. */
+/** All endpoints: those of each area use the backend of that area. */
 import type { Backend } from "@fathom/engine";
 import type { Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";

@@ -11,12 +11,12 @@ function ping({ response }: ApiRequest): void {
   response.header("Cache-Control", "no-cache, no-store, must-revalidate");
   response.header("Pragma", "no-cache");
   response.header("Swarm", "inactive");
-  // The classic builder: the docker CLI asks for it until there is another.
+  // The classic builder: the docker CLI uses it until there is another.
   response.header("Builder-Version", "1");
   response.send(200, "text/plain; charset=utf-8", "OK");
 }
 
-/** HEAD says a length of 0, as Docker does; clients read the fields only. */
+/** HEAD says a length of 0, as in Docker; clients read only the fields. */
 function pingHead({ response }: ApiRequest): void {
   response.header("Cache-Control", "no-cache, no-store, must-revalidate");
   response.header("Pragma", "no-cache");

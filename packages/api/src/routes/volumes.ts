@@ -24,7 +24,7 @@ async function remove(backend: VolumeBackend, { name, query, response }: ApiRequ
 
 async function prune(backend: VolumeBackend, { query, response, version }: ApiRequest): Promise<void> {
   const filters = query.filters();
-  // Before 1.42 prune took named volumes too.
+  // Before 1.42 prune also removed named volumes.
   response.json(200, await backend.prune(version < 42 ? { ...filters, all: ["true"] } : filters));
 }
 

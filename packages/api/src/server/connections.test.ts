@@ -14,7 +14,7 @@ afterAll(async () => {
 const ping = "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n";
 const count = (text: string, part: string): number => text.split(part).length - 1;
 
-test("several requests on one connection, also when they come at once or in pieces", async () => {
+test("several requests on one connection, also when they arrive at once or in pieces", async () => {
   const client = server.connect().send(ping + ping);
   await client.until((text) => count(text, "\r\n\r\nOK") === 2);
   for (const byte of ping) {
@@ -25,7 +25,7 @@ test("several requests on one connection, also when they come at once or in piec
   client.close();
 });
 
-test("requests that come behind each other have a round of the event loop each, so that others are served between them", async () => {
+test("pipelined requests get one round of the event loop each, so that others are served between them", async () => {
   const client = server.connect();
   let rounds = 0;
   const round = (): void => {
@@ -40,7 +40,7 @@ test("requests that come behind each other have a round of the event loop each, 
   client.close();
 });
 
-test("of a client that reads no answers nothing more is done after a while", async () => {
+test("for a client that reads no answers, nothing more is done after a while", async () => {
   const client = connect(server.path);
   client.pause();
   const total = 100_000;
@@ -55,7 +55,7 @@ test("of a client that reads no answers nothing more is done after a while", asy
     same = done() === last ? same + 1 : 0;
   }
   expect(done()).toBeLessThan(total / 2);
-  // Once it reads it is answered.
+  // When it reads, it gets its answer.
   const before = done();
   client.on("data", () => undefined);
   client.resume();
@@ -63,7 +63,7 @@ test("of a client that reads no answers nothing more is done after a while", asy
   client.destroy();
 });
 
-test("requests that came whole before the client's end are all answered", async () => {
+test("requests that arrived completely before the client's end are all answered", async () => {
   const text = await server.connect().send(ping.repeat(3)).halfClose().all();
   expect(count(text, "\r\n\r\nOK")).toBe(3);
   expect(await server.connect().send(`${ping}GET /_pi`).halfClose().all()).toEndWith("OK");
@@ -91,7 +91,7 @@ test("a client that half-closes after its request still gets the answer", async 
   expect(await server.connect().send(ping).halfClose().all()).toEndWith("OK");
 });
 
-test("a body that nobody reads does not spoil the next request", async () => {
+test("a body that nobody reads does not affect the next request", async () => {
   const body = "x".repeat(1000);
   const client = server
     .connect()
@@ -106,7 +106,7 @@ test("a large body that nobody reads ends the connection", async () => {
   expect(await client.all()).toContain("page not found");
 });
 
-test("100-continue is said when the body is wanted, and only then", async () => {
+test("100-continue is sent when the body is needed, and only then", async () => {
   const wanted = server
     .connect()
     .send(
@@ -122,7 +122,7 @@ test("100-continue is said when the body is wanted, and only then", async () => 
   expect(await unwanted.all()).toStartWith("HTTP/1.1 404");
 });
 
-describe("what is not HTTP", () => {
+describe("bytes that are not HTTP", () => {
   test.each([
     ["a word", "garbage\r\n\r\n", 400],
     ["a folded field", "GET / HTTP/1.1\r\nHost: d\r\nX: a\r\n folded\r\n\r\n", 400],
@@ -137,7 +137,7 @@ describe("what is not HTTP", () => {
     expect(answer).toContain('{"message":');
   });
 
-  test("a chunked body that is none", async () => {
+  test("an invalid chunked body", async () => {
     const answer = await server
       .connect()
       .send(
@@ -147,7 +147,7 @@ describe("what is not HTTP", () => {
     expect(answer).toContain("malformed chunked body");
   });
 
-  test("noise of every kind leaves the server well", async () => {
+  test("random bytes of every kind do not harm the server", async () => {
     for (let seed = 1; seed <= 60; seed++) {
       const noise = Buffer.alloc(300);
       for (let index = 0, state = seed; index < noise.length; index++) {
@@ -171,9 +171,9 @@ describe("backpressure", () => {
     const size = 64 << 20;
     const client = server.connect().send(`POST /images/load HTTP/1.1\r\nHost: d\r\nContent-Length: ${size}\r\n\r\n`);
     client.send(Buffer.alloc(size));
-    // sleep: what the server would take without a limit it takes in this time
+    // sleep: without a limit, the server would read everything in this time
     await Bun.sleep(300);
-    // What the client could not send is still with it: the server holds at most its input limit and the kernel its buffers.
+    // The rest is still in the client: the server holds at most its input limit, and the kernel its buffers.
     expect(client.socket.writableLength).toBeGreaterThan(size / 2);
     pace = async () => undefined;
     release?.();
@@ -199,7 +199,7 @@ describe("backpressure", () => {
     const client = server.connect();
     client.socket.pause();
     client.send("GET /containers/flood/logs?stdout=1 HTTP/1.0\r\n\r\n");
-    // sleep: what the server would read without a limit it reads in this time
+    // sleep: without a limit, the server would read everything in this time
     await Bun.sleep(300);
     expect(given).toBeLessThan(100);
     client.socket.resume();
@@ -209,7 +209,7 @@ describe("backpressure", () => {
   });
 });
 
-test("close lets an answer finish, ends streams, and refuses what is new", async () => {
+test("close lets an answer finish, ends streams, and rejects new requests", async () => {
   const own = await startTestServer();
   const idle = own.connect().send(ping);
   await idle.until((text) => text.endsWith("OK"));
@@ -225,7 +225,7 @@ test("close lets an answer finish, ends streams, and refuses what is new", async
   await own[Symbol.asyncDispose]();
 });
 
-test("one connection more than the limit ends an idle one, and is refused where none is idle", async () => {
+test("one connection above the limit ends an idle one, and is rejected when none is idle", async () => {
   await using small = await startTestServer({ connectionLimit: 2 });
   const idle = small.connect().send(ping);
   await idle.until((text) => text.endsWith("OK"));

@@ -2,7 +2,7 @@ import { silentLogger } from "@fathom/base";
 import { expect, test } from "bun:test";
 import { DescriptorReserve, type DescriptorState } from "./descriptor-reserve.ts";
 
-test("the reserve is free when nothing else is, and is taken again when there is enough", () => {
+test("the reserve is freed when nothing else is free, and is filled again when there is enough", () => {
   let free = 100;
   const states: DescriptorState[] = [];
   using reserve = new DescriptorReserve({
@@ -17,7 +17,7 @@ test("the reserve is free when nothing else is, and is taken again when there is
   expect(free).toBe(92);
   reserve.look();
   expect(free).toBe(92);
-  // Others take all.
+  // Other code takes all of them.
   free = 0;
   reserve.look();
   expect(free).toBe(8);
@@ -32,7 +32,7 @@ test("the reserve is free when nothing else is, and is taken again when there is
   expect(states).toEqual(["short", "none", "short", "enough"]);
 });
 
-test("it looks often while clients do something, and seldom when they are only connected", () => {
+test("it checks often while clients are active, and seldom when they are only connected", () => {
   let now = 0;
   using reserve = new DescriptorReserve({
     logger: silentLogger,
@@ -55,7 +55,7 @@ test("it looks often while clients do something, and seldom when they are only c
   expect(reserve.intervalMs).toBe(10_000);
 });
 
-test("it looks often as long as there are none, without a request", () => {
+test("it checks often as long as there are none, without a request", () => {
   let now = 0;
   let free = 100;
   using reserve = new DescriptorReserve({

@@ -1,16 +1,16 @@
 /**
- * Some descriptors in reserve. Where a process has none left, the runtime tries to accept a waiting connection again and again, and nobody hears of
- * it. So it is looked at by time: when none is free the reserve is, and with it clients can be told; when that is used up too, nobody is accepted
- * for a while.
+ * Keeps some descriptors in reserve. When a process has none left, the runtime tries to accept a waiting connection again and again, and
+ * reports nothing. So a timer checks: when none is free, the reserve is released, so that clients can get an error. When the reserve is used up
+ * too, no connection is accepted for a while.
  */
 import { closeSync, openSync } from "node:fs";
 import { untilLook, type Logger } from "@fathom/base";
 
 const reserveCount = 8;
-/** While clients do something, and while they do not: an idle daemon sleeps, whoever is connected to it. */
+/** While clients are active, and while they are not: an idle daemon sleeps, also with connected clients. */
 const intervalMs = 500;
 const idleIntervalMs = 10_000;
-/** After the last request for this long. */
+/** How long after the last request. */
 const busyForMs = 2000;
 
 /** "short": the reserve is being used; "none": it is used up. */
@@ -46,7 +46,7 @@ export class DescriptorReserve implements Disposable {
     this.#arm();
   }
 
-  /** A client came, or asks for something. */
+  /** A client connected, or sent a request. */
   wake(): void {
     this.#busyUntil = this.#now() + busyForMs;
     if (this.#intervalMs === idleIntervalMs) this.#arm();
@@ -75,12 +75,12 @@ export class DescriptorReserve implements Disposable {
     return this.#state;
   }
 
-  /** Takes up to `count` more. */
+  /** Opens up to `count` more. */
   #take(count: number): void {
     try {
       while (count-- > 0) this.#spares.push(this.#open());
     } catch {
-      // That is what it is for.
+      // That is the purpose of the reserve.
     }
   }
 
@@ -89,7 +89,7 @@ export class DescriptorReserve implements Disposable {
   }
 
   look(): void {
-    // In "enough" the reserve is held, and one more shows whether any is free beside it.
+    // In "enough" the reserve is held; one more open shows whether another descriptor is free.
     const wanted = reserveCount + 1;
     this.#take(wanted - this.#spares.length);
     const held = this.#spares.length;

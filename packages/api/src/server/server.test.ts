@@ -15,7 +15,7 @@ async function message(response: Response): Promise<[number, unknown]> {
 }
 
 describe("ping", () => {
-  test("has the fields that clients negotiate by", async () => {
+  test("has the fields with which clients negotiate", async () => {
     const response = await server.fetch("/_ping");
     expect(await response.text()).toBe("OK");
     expect(Object.fromEntries(response.headers)).toMatchObject({
@@ -39,7 +39,7 @@ describe("ping", () => {
   });
 });
 
-test("each request is named while it is under way, and /debug shows what the process measures", async () => {
+test("each request has a name while it runs, and /debug shows what the process measures", async () => {
   await (await server.fetch("/nosuch?one=1")).text();
   const { requests } = (await (await server.fetch("/v1.47/debug")).json()) as { requests: string[] };
   expect(requests.slice(-3)).toEqual(["GET /nosuch?one=1", "end GET /nosuch?one=1", "GET /v1.47/debug"]);
@@ -96,7 +96,7 @@ test("versions out of range", async () => {
   expect((await message(await server.fetch("/v1.30/info")))[0]).toBe(400);
 });
 
-test("a long query and unknown parameters are no matter", async () => {
+test("a long query and unknown parameters are accepted", async () => {
   const response = await server.fetch(`/v1.47/containers/json?nosuch=1&x=${"a".repeat(50_000)}`);
   expect([response.status, await response.json()]).toEqual([200, []]);
 });
@@ -132,7 +132,7 @@ describe("bodies", () => {
     expect(await response.json()).toMatchObject({ Warnings: [] });
   });
 
-  test("one that is too large is refused", async () => {
+  test("one that is too large is rejected", async () => {
     const response = await create(`{"Image":"${"x".repeat(9 * 1024 * 1024)}"}`, json);
     expect((await message(response))[1]).toContain("larger than the limit");
   });
@@ -161,7 +161,7 @@ describe("parameters", () => {
     else expect([status, got]).toEqual([400, text]);
   });
 
-  test("what is so already is 304 without a body", async () => {
+  test("an action that changes nothing is 304 without a body", async () => {
     const response = await server.post(`/containers/${id}/start`);
     expect([response.status, await response.text()]).toEqual([304, ""]);
   });

@@ -15,19 +15,19 @@ import { addRoutes } from "../routes/routes.ts";
 import { claimSocketPath, finishSocketFile } from "./socket-file.ts";
 import { formatVersion, maximumVersion, splitVersion } from "../request/versions.ts";
 
-/** Of a request's target so much is its name. */
+/** At most this much of a request's target is its name. */
 const namedTarget = 120;
 
-/** Connections that are waiting to be accepted. */
+/** Connections that wait to be accepted. */
 const backlog = 4096;
 
-/** Many connections at once use up descriptors faster than the clock shows. */
+/** Many connections at once use up descriptors faster than the timer checks. */
 const acceptedBetweenLooks = 32;
 
 const defaultConnectionLimit = 4096;
-/** Bytes of bodies that are read as a whole, of all connections together. */
+/** Bytes of bodies that are read whole, for all connections together. */
 const bodyBudgetBytes = 64 * 1024 * 1024;
-/** For the whole of such a body. */
+/** Time limit for the whole of such a body. */
 const bodyTimeoutMs = 60_000;
 
 export function createApiServer(options: ApiServerOptions): ApiServer {
@@ -42,7 +42,7 @@ class Server implements ApiServer {
   readonly #connections = new Set<Connection>();
   readonly #bodies: BodyLimits = { budget: new ByteBudget(bodyBudgetBytes), timeoutMs: bodyTimeoutMs };
   readonly #listeners: ReturnType<typeof createServer>[] = [];
-  /** Listening sockets that are this server's own: the runtime has copies of them, while it accepts. */
+  /** The server's own listening sockets: while it accepts, the runtime has copies of them. */
   readonly #sockets: number[] = [];
   /** Socket files that this server made. */
   readonly #paths: string[] = [];
@@ -83,7 +83,7 @@ class Server implements ApiServer {
   }
 
   #descriptors(state: DescriptorState, sys: Pick<Sys, "dup">): void {
-    // Who asks for nothing gives way.
+    // An idle connection is closed for a new one.
     if (state !== "enough") for (const connection of this.#connections) if (connection.idle) connection.destroy();
     if (state === "none") for (const listener of this.#listeners.splice(0)) listener.close();
     else if (this.#listeners.length === 0 && !this.#closing)
@@ -145,7 +145,7 @@ class Server implements ApiServer {
     const connection: Connection = new Connection(
       socket,
       async (exchange) => {
-        // It goes to the end of the line.
+        // It moves to the end of the list.
         if (this.#connections.delete(connection)) this.#connections.add(connection);
         await this.#handle(exchange);
       },
@@ -165,7 +165,7 @@ class Server implements ApiServer {
     if (this.#connections.size > limit) this.#makeRoom(connection, limit);
   }
 
-  /** For a new connection: an idle one ends, or it is refused. */
+  /** For a new connection: an idle one ends, or the new one is rejected. */
   #makeRoom(connection: Connection, limit: number): void {
     for (const other of this.#connections)
       if (other !== connection && other.idle) {
@@ -248,7 +248,7 @@ function decodePath(path: string): string {
   }
 }
 
-/** A listening socket at this path; for its owner alone until its group is known. */
+/** A listening socket at this path; only its owner may use it until its group is known. */
 function bindUnix(sys: Pick<Sys, "open" | "close" | "listenUnix">, path: string): number {
   const directory = sys.open(dirname(path), O_PATH | O_DIRECTORY | O_CLOEXEC);
   try {

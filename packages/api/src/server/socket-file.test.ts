@@ -34,13 +34,13 @@ test("mode 0660, in a folder that is made when missing", async () => {
   expect(gid).toBe(process.getgid?.() ?? 0);
 });
 
-test("one that answers is left alone, a stale one is replaced", async () => {
+test("a path where a daemon answers is left alone, a stale socket is replaced", async () => {
   const path = join(directory, "api.sock");
   const first = server();
   await first.listen({ path });
   await expect(server().listen({ path })).rejects.toThrow("another daemon answers there");
   await first.close(100);
-  // What a crash leaves: a socket that nobody listens on.
+  // What a crash leaves: a socket on which nobody listens.
   const child = Bun.spawnSync([
     process.execPath,
     "-e",
@@ -68,7 +68,7 @@ test("groups by name and number", async () => {
   expect(await groupId("no-such-group-here")).toBeUndefined();
 });
 
-test("one that listens and accepts nobody at the moment is left alone", async () => {
+test("a daemon that listens but does not accept at the moment is left alone", async () => {
   const path = join(directory, "busy.sock");
   const sys = createSys();
   const place = sys.open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -10,12 +10,12 @@ const mode = 0o660;
 export type SocketSys = Pick<Sys, "open" | "close" | "connectUnix">;
 
 /**
- * Makes `path` free to be bound.
- * @param sys Tells a socket that nobody listens on from one whose daemon accepts nobody just now; the runtime's own sockets do not.
- * @throws conflict when somebody listens there, or that cannot be found out, or it is no socket
+ * Makes `path` free for bind.
+ * @param sys Distinguishes a socket without a listener from one whose daemon does not accept just now; the runtime's own sockets cannot.
+ * @throws conflict when a process listens there, when that cannot be found out, or when it is no socket
  */
 export async function claimSocketPath(path: string, sys?: SocketSys): Promise<void> {
-  // sun_path holds 108 bytes with the zero at its end.
+  // sun_path holds 108 bytes with the final zero.
   if (Buffer.byteLength(path) > 107)
     throw new EngineError("invalid-argument", `the socket's path is too long (107 bytes at most): ${path}`);
   await mkdir(dirname(path), { recursive: true });
@@ -38,7 +38,7 @@ function listens(sys: SocketSys, path: string): boolean {
     return true;
   } catch (error) {
     if (isSysError(error, "ECONNREFUSED", "ENOENT")) return false;
-    // Its queue is full: it is stopped, or has much to do.
+    // Its queue is full: the daemon is stopped, or is very busy.
     if (isSysError(error, "EAGAIN")) return true;
     throw new EngineError(
       "conflict",

@@ -1,4 +1,4 @@
-/** A load that counts the bytes that come. */
+/** A load that counts the bytes that arrive. */
 import type { FakeImages } from "@fathom/engine/testing";
 
 /** @param pace Awaited after each piece. */

@@ -1,4 +1,4 @@
-/** A client that says exactly what a test wants, byte by byte. */
+/** A client that sends exactly what a test wants, byte by byte. */
 import { connect, type Socket } from "node:net";
 
 export class RawClient {
@@ -35,13 +35,13 @@ export class RawClient {
     return this;
   }
 
-  /** No more from this side. */
+  /** Closes this side. */
   halfClose(): this {
     this.socket.end();
     return this;
   }
 
-  /** Waits until what came satisfies `done`. */
+  /** Waits until the received bytes satisfy `done`. */
   async until(done: (text: string) => boolean, timeoutMs = 5000): Promise<string> {
     const deadline = performance.now() + timeoutMs;
     while (!done(this.received)) {

@@ -12,7 +12,7 @@ export interface TestServer extends AsyncDisposable {
   readonly path: string;
   readonly server: ApiServer;
   readonly fake: FakeBackend;
-  /** Names of requests as they began; "end …" when they ended. */
+  /** Names of requests when they began; "end …" when they ended. */
   readonly requests: string[];
   connect(): RawClient;
   fetch(path: string, init?: RequestInit): Promise<Response>;

@@ -1,4 +1,4 @@
-/** The bridge interface of a network on the host: made once, kept over daemon restarts. */
+/** The bridge interface of a network on the host: made once, kept when the daemon restarts. */
 import { EngineError } from "@fathom/base";
 import { broadcastOf, type Ipv4, type Subnet } from "../ipam/ip.ts";
 import type { NetlinkConnection } from "../netlink/connection.ts";
@@ -44,7 +44,7 @@ export function findLink(route: NetlinkConnection, name: string): Link | undefin
   }
 }
 
-/** The host's IPv4 routes, the kernel's own for local addresses left out. */
+/** The host's IPv4 routes, without the kernel's own for local addresses. */
 export function listRoutes(route: NetlinkConnection): Route[] {
   return decodeRoutes(route.send([dumpRoutes()]));
 }
@@ -75,7 +75,7 @@ export function ensureBridge(route: NetlinkConnection, sys: ProcSys, settings: B
   route.send([createBridge({ name, mac, mtu: settings.mtu })]);
   try {
     const made = findLink(route, name);
-    if (made === undefined) throw new EngineError("internal", `bridge ${name} vanished while it was set up`);
+    if (made === undefined) throw new EngineError("internal", `bridge ${name} disappeared while it was set up`);
     configureBridge(route, sys, settings, made.index);
     return made.index;
   } catch (error) {
@@ -101,7 +101,7 @@ function configureBridge(route: NetlinkConnection, sys: ProcSys, settings: Bridg
     ({ linkIndex, address, prefixLength }) =>
       linkIndex === index && !wanted.some((own) => own.address === address && own.prefixLength === prefixLength),
   );
-  // No IPv6 on an IPv4 network: neither link-local addresses nor router advertisements of containers reach the host.
+  // No IPv6 on an IPv4 network: the host gets neither link-local addresses nor router advertisements of containers.
   writeProc(sys, `/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, "1");
   route.send(
     [
@@ -111,11 +111,11 @@ function configureBridge(route: NetlinkConnection, sys: ProcSys, settings: Bridg
     ],
     ["EADDRNOTAVAIL"],
   );
-  // 127.0.0.1:port from this host leaves by the bridge after its redirection; the rule set keeps others out.
+  // Packets of this host to 127.0.0.1:port leave through the bridge after the redirection; the rule set keeps others out.
   writeProc(sys, `/proc/sys/net/ipv4/conf/${name}/route_localnet`, "1");
 }
 
-/** MTU of the link of the default route; undefined without one. */
+/** MTU of the link of the default route; undefined when there is none. */
 export function defaultRouteMtu(route: NetlinkConnection, routes: readonly Route[]): number | undefined {
   const [best] = routes
     .filter(({ destination, linkIndex }) => destination.prefixLength === 0 && linkIndex !== 0)

@@ -105,8 +105,8 @@ class BridgeNetwork implements DriverNetwork {
       internal: network.internal,
     };
     this.publishing = { kind: "rules", bindAddress: options.bindAddress };
-    // With this on, bridged packets pass the rule set. A redirected one may then have to leave by the port that it came in by, and the rule
-    // set keeps containers apart; with it off, the bridge does.
+    // With this setting, bridged packets go through the rule set: a redirected packet may have to leave through the port on which it arrived,
+    // and the rule set separates containers. Without it, the bridge separates them.
     const filtered = filtersBridgedPackets(host.sys);
     // The last step that can fail.
     const bridgeIndex = ensureBridge(host.route, host.sys, this.#bridge);
@@ -114,7 +114,7 @@ class BridgeNetwork implements DriverNetwork {
     this.#leaving = new LeavingLinks(host.route, bridgeIndex, host.logger);
   }
 
-  /** Makes the bridge anew when someone else took it away, with the containers that were plugged into it. */
+  /** Makes the bridge again when another program removed it, and connects the containers again. */
   repair(hostInterfaces: () => readonly string[]): void {
     const { route, sys, logger } = this.#host;
     if (findLink(route, this.#bridge.name)?.index === this.#link.bridgeIndex) return;

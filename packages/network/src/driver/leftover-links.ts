@@ -1,4 +1,4 @@
-/** Interfaces that nobody needs any more: of containers that have just ended, and of those that a crash left behind. */
+/** Interfaces that nobody needs any more: of containers that have just ended, and of those that a crash left. */
 import { messageOf, type Logger } from "@fathom/base";
 import { findLink, listPorts } from "./bridge-link.ts";
 import type { LinkSettings } from "./veth.ts";
@@ -6,12 +6,12 @@ import type { NetlinkConnection } from "../netlink/connection.ts";
 import type { Link } from "../netlink/route-decode.ts";
 import { changeLink, deleteLink } from "../netlink/route.ts";
 
-/** After this long the kernel has removed the interface of an ended container, or someone holds its namespace. */
+/** After this long the kernel has removed the interface of an ended container, or a process still holds its namespace. */
 const lingerMs = 300;
 
 /**
- * Watches over interfaces whose containers have ended. The kernel deletes them with the container's namespace, on a thread of its own;
- * a deletion from here would hold this thread up for 10–20 ms each. What is still there after `lingerMs` is deleted all the same.
+ * Watches interfaces whose containers have ended. The kernel deletes them with the container's namespace, on a thread of its own. A deletion
+ * from here would block this thread for 10–20 ms each. Interfaces that still exist after `lingerMs` are deleted from here anyway.
  */
 export class LeavingLinks {
   readonly #route: NetlinkConnection;
@@ -31,7 +31,7 @@ export class LeavingLinks {
     this.#timer ??= setTimeout(() => this.sweep(), lingerMs);
   }
 
-  /** Deletes now what is left. */
+  /** Deletes the remaining ones now. */
   sweep(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -51,7 +51,7 @@ export class LeavingLinks {
 }
 
 /**
- * Deletes ports of the bridge that belong to no endpoint, and plugs in again those that lost their bridge.
+ * Deletes ports of the bridge that belong to no endpoint, and connects again those that lost their bridge.
  * @param known Host interfaces of endpoints.
  */
 export function cleanLinks(
@@ -79,7 +79,7 @@ export function cleanLinks(
   }
 }
 
-/** Other people may plug interfaces of their own into our bridge; only names that we give are ours. */
+/** Other programs may connect interfaces of their own to our bridge; only names in our form are ours. */
 function isOurName(link: Link): boolean {
   return link.kind === "veth" && /^veth[0-9a-f]{7}$/.test(link.name);
 }

@@ -1,4 +1,4 @@
-/** A container's interface: a veth pair, one end a port of the bridge, the other in the container's namespace. */
+/** A container's interface: a veth pair. One end is a port of the bridge, the other is in the container's namespace. */
 import { EngineError } from "@fathom/base";
 import type { JoinedLink } from "./driver.ts";
 import { NetlinkError, type NetlinkConnection } from "../netlink/connection.ts";
@@ -8,9 +8,9 @@ import { changeLink, createVethPair, deleteLink, getLink } from "../netlink/rout
 export interface LinkSettings {
   readonly bridgeIndex: number;
   readonly mtu: number;
-  /** Frames may go out by the port they came in by: needed where bridged packets pass the rule set (br_netfilter). */
+  /** Frames may leave through the port on which they arrived: needed when bridged packets go through the rule set (br_netfilter). */
   readonly hairpin: boolean;
-  /** Ports of the bridge do not see each other. */
+  /** Ports of the bridge cannot reach each other. */
   readonly isolated: boolean;
 }
 
@@ -22,8 +22,9 @@ function randomName(): string {
 }
 
 /**
- * Makes the pair: both ends exist and are wired, the container's end is down and has no address. It needs to know neither address nor container, so it may be done in advance for a namespace.
- * @throws NetlinkError; nothing is left then.
+ * Makes the pair: both ends exist and are connected; the container's end is down and has no address. It needs no address and no container, so
+ * it can be done in advance for a namespace.
+ * @throws NetlinkError; then nothing is left.
  */
 export function makePair(
   route: NetlinkConnection,
@@ -37,7 +38,7 @@ export function makePair(
     try {
       const answers = route.send([
         createVethPair({ name, mtu: settings.mtu, masterIndex: settings.bridgeIndex, peer }),
-        // No link-local IPv6 address: the link has no carrier yet, so the kernel makes none before it reads that.
+        // No link-local IPv6 address: the link has no carrier yet, so the kernel makes none before it reads this setting.
         changeLink(name, {
           up: true,
           noIpv6LinkLocal: true,
@@ -49,10 +50,10 @@ export function makePair(
       ]);
       const link = decodeLinks(answers)[0];
       if (link === undefined || link.peerIndex === 0)
-        throw new EngineError("internal", `interface ${name} vanished while it was set up`);
+        throw new EngineError("internal", `interface ${name} disappeared while it was set up`);
       return { hostInterface: name, index: link.peerIndex };
     } catch (error) {
-      // EEXIST may be either name: the host's is random, so another try tells; the container's stays.
+      // EEXIST may mean either name. The host's name is random, so another try shows which; the container's name does not change.
       const taken = error instanceof NetlinkError && error.errnoName === "EEXIST";
       if (!taken) removeLink(route, name);
       if (!taken || attempt === nameAttempts) throw error;
@@ -61,8 +62,8 @@ export function makePair(
 }
 
 /**
- * Deletes the host's end and with it the pair. One that is gone is fine. Costs the kernel a grace period (10–20 ms): on the hot path let
- * the namespace's end do it.
+ * Deletes the host's end, and so the pair. If it is already removed, that is no error. The kernel needs a grace period (10–20 ms) for it, so on
+ * fast paths let the end of the namespace do it.
  */
 export function removeLink(route: NetlinkConnection, hostInterface: string): void {
   route.send([deleteLink(hostInterface)], ["ENODEV"]);

@@ -32,7 +32,7 @@ test("full names come before bare ones", () => {
   expect(last({})).toBe("172.17.0.2\tbox");
 });
 
-test("no address, no name; no IPv6 on a host without it", () => {
+test("without address no name; no IPv6 on a host without IPv6", () => {
   expect(buildHostsFile({ ...base, addresses: [] })).toEndWith("ff02::2\tip6-allrouters\n");
   expect(
     buildHostsFile({

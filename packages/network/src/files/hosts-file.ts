@@ -11,14 +11,14 @@ const ipv6Lines = [
 ];
 
 /**
- * Loopback names, then the extra hosts, then the container's own name at each of its addresses.
- * With host networking and no extra hosts Docker copies the host's file instead; that is the caller's decision.
+ * Loopback names, then the extra hosts, then the container's own name with each of its addresses.
+ * With host networking and no extra hosts, Docker copies the host's file instead; the caller decides that.
  */
 export function buildHostsFile(request: HostsFileRequest): string {
   const ipv6 = request.ipv6 ?? true;
   const lines = ipv6 ? [...ipv4Lines, ...ipv6Lines] : [...ipv4Lines];
   for (const extra of request.extraHosts) {
-    // "name:address"; an address may hold colons itself, a name never.
+    // "name:address": an address may contain colons, a name never does.
     const colon = extra.indexOf(":");
     const name = extra.slice(0, colon);
     const address = extra.slice(colon + 1).replace(/^\[(.*)\]$/, "$1");
@@ -29,7 +29,7 @@ export function buildHostsFile(request: HostsFileRequest): string {
   return lines.map((line) => `${line}\n`).join("");
 }
 
-/** The full name, and the bare host name behind it where they differ. */
+/** The full name, and after it the short host name when they differ. */
 function hostNames(hostname: string, domainname: string): string {
   const full = domainname === "" ? hostname : `${hostname}.${domainname}`;
   const dot = full.indexOf(".");

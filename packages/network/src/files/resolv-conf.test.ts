@@ -25,7 +25,7 @@ describe("from the host's file", () => {
     "nameserver 127.0.0.53",
   ].join("\n");
 
-  test("servers that a container cannot reach are left out, the rest is kept", () => {
+  test("servers that a container cannot reach are left out, the others are kept", () => {
     expect(directives({ host })).toEqual([
       "nameserver 192.0.2.53",
       "search one.example two.example",
@@ -42,7 +42,7 @@ describe("from the host's file", () => {
       "nameserver 127.0.0.53",
     ]);
   });
-  test("with none left public ones, and a comment that says so", () => {
+  test("when none are left, public ones and a comment that says so", () => {
     expect(directives({ host: "nameserver 127.0.0.53\noptions edns0 trust-ad" })).toEqual([
       "nameserver 8.8.8.8",
       "nameserver 8.8.4.4",
@@ -53,8 +53,8 @@ describe("from the host's file", () => {
   });
 });
 
-describe("what the user gave", () => {
-  test("replaces the host's, each kind for itself, loopback servers too", () => {
+describe("the user's settings", () => {
+  test("replace the host's, each kind separately, also loopback servers", () => {
     expect(
       directives({
         host: "nameserver 192.0.2.53\nsearch host.example\noptions ndots:5",
@@ -74,14 +74,14 @@ describe("what the user gave", () => {
       "nameserver 192.0.2.53",
     ]);
   });
-  test("stands in the comment", () => {
+  test("are named in the comment", () => {
     expect(buildResolvConf({ ...request, servers: ["192.0.2.1"], options: ["x"] })).toContain(
       "# Overrides: [nameservers options]",
     );
   });
 });
 
-test("systemd-resolved's stub is looked behind", () => {
+test("for systemd-resolved's stub, its real servers are used", () => {
   expect(chooseResolvConfPath("nameserver 127.0.0.53\n")).toBe("/run/systemd/resolve/resolv.conf");
   expect(chooseResolvConfPath("nameserver 127.0.0.53\nnameserver 192.0.2.1\n")).toBe("/etc/resolv.conf");
   expect(chooseResolvConfPath("")).toBe("/etc/resolv.conf");

@@ -1,8 +1,8 @@
-/** A container's /etc/resolv.conf, derived from the host's as Docker 29 does on its default network (resolv.conf(5)). */
+/** A container's /etc/resolv.conf, made of the host's as Docker 29 does on its default network (resolv.conf(5)). */
 import type { ResolvConfRequest } from "../contract.ts";
 import { familyOf, isLoopback } from "../ipam/ip.ts";
 
-/** Used where the host names no resolver that a container could reach. */
+/** Used when the host names no resolver that a container could reach. */
 const defaultServers = ["8.8.8.8", "8.8.4.4"];
 
 export const resolvConfPath = "/etc/resolv.conf";
@@ -13,7 +13,7 @@ interface Parsed {
   readonly servers: readonly string[];
   readonly search: readonly string[];
   readonly options: readonly string[];
-  /** Directives that are passed on as they are: "sortlist". */
+  /** Directives that are copied unchanged: "sortlist". */
   readonly other: readonly string[];
 }
 
@@ -27,7 +27,7 @@ function parse(text: string): Parsed {
     const [directive, ...values] = line.trim().split(/\s+/);
     switch (directive) {
       case "nameserver":
-        // An address with a zone ("fe80::1%eth0") names a link of the host's.
+        // An address with a zone ("fe80::1%eth0") names a link of the host.
         if (values[0] !== undefined && familyOf(values[0].split("%")[0]!) !== undefined) servers.push(values[0]);
         break;
       case "domain":
@@ -45,7 +45,7 @@ function parse(text: string): Parsed {
 }
 
 /**
- * The host's file that containers' files are derived from: systemd-resolved's own where /etc/resolv.conf only names its stub.
+ * The host's file from which containers' files are made: systemd-resolved's own when /etc/resolv.conf only names its stub.
  * @param hostFile Content of /etc/resolv.conf; "" when there is none.
  */
 export function chooseResolvConfPath(hostFile: string): string {
@@ -54,8 +54,8 @@ export function chooseResolvConfPath(hostFile: string): string {
 }
 
 /**
- * Servers, search domains and options given by the user replace the host's, each kind for itself. Of the host's own servers an isolated
- * container gets those it can reach: no loopback addresses, no IPv6 on an IPv4 network; with none left, public ones.
+ * The user's servers, search domains and options replace the host's, each kind separately. Of the host's own servers, an isolated container
+ * gets those that it can reach: no loopback addresses, no IPv6 on an IPv4 network. When none are left, it gets public ones.
  */
 export function buildResolvConf(request: ResolvConfRequest): string {
   const host = parse(request.host);

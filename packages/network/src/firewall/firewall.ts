@@ -1,4 +1,4 @@
-/** The rule set in the kernel: set up whole at start, then changed by elements. */
+/** The rule set in the kernel: made completely at start, then changed by elements. */
 import { type Logger, messageOf } from "@fathom/base";
 import { NetlinkConnection, NetlinkError, type NetlinkRequest, type NetlinkSys } from "../netlink/connection.ts";
 import { forgetFlows, type FlowFilter } from "../netlink/conntrack.ts";
@@ -37,9 +37,9 @@ export class Firewall implements Disposable {
   }
 
   /**
-   * Puts the whole table in place of an older one, in one step.
-   * @param forwardingTurnedOn The engine itself has just turned IP forwarding on for the whole host.
-   * @returns what the log should tell: chains of others that drop forwarded packets.
+   * Replaces an older table by the whole new one, in one step.
+   * @param forwardingTurnedOn The engine itself has just turned on IP forwarding for the whole host.
+   * @returns warnings for the log: chains of other programs that drop forwarded packets.
    */
   install(
     networks: readonly FirewallNetwork[],
@@ -47,7 +47,7 @@ export class Firewall implements Disposable {
     forwardingTurnedOn: boolean,
   ): { readonly warnings: readonly string[] } {
     const chains = decodeHookedChains(this.#connection.send([dumpChains(NFPROTO_IPV4)]));
-    // An earlier start of this engine turned forwarding on: its guard stays.
+    // An earlier start of this engine turned forwarding on, so its guard stays.
     this.#guarded ||=
       forwardingTurnedOn || chains.some((chain) => chain.table === this.#table.name && chain.name === guardChainName);
     this.#apply(wholeTable(this.#table, networks, ports, this.#guarded));
@@ -62,7 +62,7 @@ export class Firewall implements Disposable {
     };
   }
 
-  /** False when someone else took our table away ("nft flush ruleset", a firewall manager's reload). */
+  /** False when another program removed our table ("nft flush ruleset", a reload of a firewall manager). */
   isInstalled(): boolean {
     try {
       this.#connection.send([getTable(this.#table)]);
@@ -76,21 +76,21 @@ export class Firewall implements Disposable {
   addPorts(ports: readonly PublishedPort[]): void {
     if (ports.length === 0) return;
     this.#apply(portElements(this.#table, ports, true));
-    // A client that sends already gets through from its next packet on.
+    // A client that already sends reaches the port with its next packet.
     const udp = ports.filter(({ protocol }) => protocol === "udp");
     this.#forgetFlows(udp.map((port) => ({ kind: "to-port", port: port.hostPort })));
   }
 
-  /** For want of it packets go astray for a while; that is no reason to fail. */
+  /** Without this, packets go to the wrong place for a while; that is no reason to fail. */
   #forgetFlows(filters: readonly FlowFilter[]): void {
     try {
       forgetFlows(this.#connection, filters);
     } catch (error) {
-      this.#logger.warn("tracked UDP flows could not be forgotten", { error: messageOf(error) });
+      this.#logger.warn("tracked UDP flows could not be removed", { error: messageOf(error) });
     }
   }
 
-  /** Elements that are gone already are fine. */
+  /** Elements that are already removed are no error. */
   removePorts(ports: readonly PublishedPort[]): void {
     if (ports.length === 0) return;
     this.#removeElements(ports);
@@ -103,7 +103,7 @@ export class Firewall implements Disposable {
       this.#apply(portElements(this.#table, ports, false));
     } catch (error) {
       if (!isMissing(error)) throw error;
-      // One missing element undid the whole batch: one by one then.
+      // One missing element made the whole batch fail: now one by one.
       for (const request of ports.flatMap((port) => portElements(this.#table, [port], false))) {
         try {
           this.#apply([request]);
@@ -134,7 +134,7 @@ export class Firewall implements Disposable {
     this.#apply(networkElements(this.#table, [network], false));
   }
 
-  /** Takes the table away. */
+  /** Removes the table. */
   uninstall(): void {
     try {
       this.#apply([deleteTable(this.#table)]);

@@ -19,7 +19,7 @@ const elements = (ports: PublishedPort[], add: boolean): string[] =>
   });
 
 describe("published ports as elements", () => {
-  test("on every address: protocol and port; on one: the address before", () => {
+  test("on every address: protocol and port; on one: with the address before", () => {
     expect(elements([port("0.0.0.0", 8080), port("127.0.0.1", 8081, "udp")], true)).toEqual([
       "+ published_address 28000180140001801000010" +
         "07f00000111000000" +
@@ -43,7 +43,7 @@ describe("published ports as elements", () => {
     expect(removed[1]!.match(/ac110002ac110002/g)).toHaveLength(1);
     expect(elements([], true)).toEqual([]);
   });
-  test("IPv6 bindings have none: the daemon forwards them", () => {
+  test("IPv6 bindings have none: a forwarder carries them", () => {
     const bindings = [
       { protocol: "tcp", containerPort: 80, hostIp: "0.0.0.0", hostPort: 8080 },
       { protocol: "tcp", containerPort: 80, hostIp: "::", hostPort: 8080 },
@@ -64,7 +64,7 @@ describe("the whole table", () => {
       "add nf_tables table fathom",
     ]);
   });
-  test("its rules are the same whatever networks there are", () => {
+  test("its rules are the same for any networks", () => {
     const rules = (list: string[]): string[] => list.filter((action) => action.includes("rule"));
     const some = actions([network, { ...network, bridge: "other0", interContainer: false, internal: true }]);
     expect(rules(some)).toEqual(rules(actions([])));
@@ -74,7 +74,7 @@ describe("the whole table", () => {
       ),
     );
   });
-  test("has a guard only where the engine turned forwarding on", () => {
+  test("has a guard only when the engine turned forwarding on", () => {
     expect(actions([network]).join()).not.toContain("guard");
     expect(actions([network], true).join()).toContain("add nf_tables chain guard");
   });

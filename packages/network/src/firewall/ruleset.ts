@@ -1,8 +1,8 @@
 /**
- * The engine's own nf_tables table. Its rules never change while the daemon runs: they only ask sets and maps, so a network or a
- * published port is a few elements more or less, in one atomic batch. The README has the packet paths as a picture.
+ * The engine's own nf_tables table. Its rules never change while the daemon runs: they only look up sets and maps. So adding or removing a
+ * network or a published port changes only a few elements, in one atomic batch. The README has a picture of the packet paths.
  *
- * Needs of the kernel: nf_tables with nat, masq, ct and fib for IPv4 (any distribution's kernel from 5.10 on).
+ * It needs nf_tables with nat, masq, ct and fib for IPv4 (every distribution's kernel from 5.10 on).
  */
 import type { PortBinding, Protocol } from "../contract.ts";
 import { ipv4Bytes, parseIpv4, type Ipv4 } from "../ipam/ip.ts";
@@ -39,9 +39,9 @@ import {
 
 export interface FirewallNetwork {
   readonly bridge: string;
-  /** Containers of the network reach each other. */
+  /** Containers of the network can reach each other. */
   readonly interContainer: boolean;
-  /** Containers go out under the host's address. */
+  /** Containers use the host's address to the outside. */
   readonly masquerade: boolean;
   /** No way in or out. */
   readonly internal: boolean;
@@ -50,7 +50,7 @@ export interface FirewallNetwork {
 /** A published port on IPv4. */
 export interface PublishedPort {
   readonly protocol: Protocol;
-  /** 0 (0.0.0.0) is every address of the host. */
+  /** 0 (0.0.0.0) means every address of the host. */
   readonly hostAddress: Ipv4;
   readonly hostPort: number;
   readonly containerAddress: Ipv4;
@@ -63,9 +63,9 @@ export function ruleTable(name: string): TableReference {
 
 const sets = {
   bridges: { name: "bridges", key: ["ifname"] },
-  /** Each bridge with itself: traffic that stays in one network. */
+  /** Each bridge with itself: traffic inside one network. */
   same: { name: "same_network", key: ["ifname", "ifname"] },
-  /** Those of them whose containers may talk to each other. */
+  /** Those networks whose containers may reach each other. */
   open: { name: "inter_container", key: ["ifname", "ifname"] },
   masqueraded: { name: "masqueraded", key: ["ifname"] },
   internal: { name: "internal", key: ["ifname"] },
@@ -88,8 +88,8 @@ const drop = verdict({ kind: "drop" });
 const accept = verdict({ kind: "accept" });
 
 /**
- * The whole table, replacing one of the same name in the same batch: packets see the old or the new one, never none.
- * @param guarded The engine itself turned IP forwarding on: the host shall not become a router between its other interfaces by that.
+ * The whole table, which replaces one of the same name in the same batch: packets see the old or the new one, never none.
+ * @param guarded The engine itself turned on IP forwarding: the host must not become a router between its other interfaces because of that.
  */
 export function wholeTable(
   table: TableReference,
@@ -100,7 +100,7 @@ export function wholeTable(
   const rule = (chain: string, comment: string, ...expressions: Parameters<typeof addRule>[2][number][]) =>
     addRule(table, chain, expressions, comment);
   return [
-    // Adding first lets the deletion succeed where there is no table yet.
+    // It is added first, so that the deletion succeeds when there is no table yet.
     addTable(table),
     deleteTable(table),
     addTable(table),
@@ -123,7 +123,7 @@ export function wholeTable(
     addChain(table, "published"),
     addChain(table, "to-container"),
 
-    // route_localnet makes 127.0.0.0/8 routable on our bridges; a container must not reach the host's loopback by that.
+    // route_localnet makes 127.0.0.0/8 routable on our bridges; a container must not reach the host's loopback through it.
     rule(
       "raw-prerouting",
       "no way from containers to the host's loopback",
@@ -169,7 +169,7 @@ export function wholeTable(
       destinationNat(1, 9),
     ),
 
-    // 127.0.0.1:port from this host: the container could not answer a loopback address.
+    // 127.0.0.1:port from this host: the container could not answer to a loopback address.
     rule(
       "postrouting",
       "this host's loopback to a container",
@@ -177,8 +177,8 @@ export function wholeTable(
       ...interfaceIn("oifname", sets.bridges.name),
       masquerade,
     ),
-    // A container to its own published port: it would not take a packet from its own address. (Where bridged packets pass the rule set,
-    // the rule below does not see the interface that they came in by.)
+    // A container to its own published port: it would not accept a packet from its own address. (When bridged packets go through the rule set,
+    // the rule below does not see the interface on which they arrived.)
     rule(
       "postrouting",
       "a container to its own published port",
@@ -237,7 +237,7 @@ export function wholeTable(
 /** Its presence tells a later start that this engine turned forwarding on. */
 export const guardChainName = "guard";
 
-/** Bridges, other engines' too, forward as they like: whoever made them wants that. */
+/** Bridges, also those of other engines, forward without a limit: whoever made them wants that. */
 function guardChain(table: TableReference): NetlinkRequest[] {
   const reason = "forwarding was turned on for containers alone";
   return [
@@ -301,7 +301,7 @@ export function portElements(table: TableReference, ports: readonly PublishedPor
   ];
 }
 
-/** The bindings that the rules serve: those on IPv4 addresses. */
+/** The bindings that the rules handle: those on IPv4 addresses. */
 export function publishedPorts(bindings: readonly PortBinding[], containerAddress: Ipv4): PublishedPort[] {
   return bindings.flatMap((binding) => {
     const hostAddress = parseIpv4(binding.hostIp);

@@ -1,4 +1,4 @@
-/** Whether this machine can do what the networks need, tried in network namespaces that end afterwards: nothing of the host's is touched. */
+/** Checks whether this machine can do what the networks need, in network namespaces that end afterwards: it changes nothing of the host. */
 import { messageOf, silentLogger } from "@fathom/base";
 import { NETLINK_ROUTE, type Sys } from "@fathom/sys";
 import { findLink } from "../driver/bridge-link.ts";
@@ -16,7 +16,7 @@ type CheckSys = Pick<
 
 const bridgeName = "fathom-check";
 
-/** What failed, with the kernel's words; undefined for what worked. Without a namespace, or a bridge for veth, the rest is not tried. */
+/** What failed, with the kernel's words; undefined for what worked. Without a namespace, or a bridge for veth, the others are not tried. */
 export function tryNetworks(sys: CheckSys): Map<NetworkTry, string | undefined> {
   const results = new Map<NetworkTry, string | undefined>();
   const attempt = (name: NetworkTry, action: () => void): boolean => {

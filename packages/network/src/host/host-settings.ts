@@ -4,8 +4,8 @@ import { readProc, writeProc, type ProcSys } from "./proc.ts";
 
 /**
  * IP forwarding, without which containers reach nothing outside.
- * @param allowed False (--ip-forward=false) only looks and tells.
- * @returns `turnedOn`: it was off and is on now.
+ * @param allowed False (--ip-forward=false) only checks and reports.
+ * @returns `turnedOn`: it was off and is now on.
  */
 export function setForwarding(
   sys: ProcSys,
@@ -23,18 +23,18 @@ export function setForwarding(
   return { turnedOn: true, warnings: [warning] };
 }
 
-/** Where the kernel takes ports from by itself, and random host ports come from. */
+/** The range from which the kernel itself takes ports, and from which random host ports come. */
 export function ephemeralRange(sys: ProcSys): EphemeralRange {
   const read = (name: string): string => readProc(sys, `/proc/sys/net/ipv4/${name}`) ?? "";
   return parseEphemeralRange(read("ip_local_port_range"), read("ip_local_reserved_ports"));
 }
 
-/** Whether packets that a bridge passes from port to port go through the rule set (br_netfilter). */
+/** Whether packets between ports of a bridge go through the rule set (br_netfilter). */
 export function filtersBridgedPackets(sys: ProcSys): boolean {
   return readProc(sys, "/proc/sys/net/bridge/bridge-nf-call-iptables")?.trim() === "1";
 }
 
-/** False where the kernel was started without IPv6. */
+/** False when the kernel was started without IPv6. */
 export function hasIpv6(sys: ProcSys): boolean {
   return readProc(sys, "/proc/sys/net/ipv6/bindv6only") !== undefined;
 }

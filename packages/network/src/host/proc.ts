@@ -1,10 +1,10 @@
-/** Files under /proc/sys, read and written through Sys so that they may be another namespace's and a test's. */
+/** Files under /proc/sys, read and written through Sys, so that they can belong to another namespace or to a test. */
 import { O_CLOEXEC, O_RDONLY, O_WRONLY, type Sys } from "@fathom/sys";
 import { isErrno } from "@fathom/base";
 
 export type ProcSys = Pick<Sys, "open" | "read" | "write" | "close">;
 
-/** The content, or undefined where there is no such file (the kernel lacks the feature). */
+/** The content; undefined when the file does not exist (the kernel does not have the feature). */
 export function readProc(sys: ProcSys, path: string): string | undefined {
   let fd: number;
   try {
@@ -21,7 +21,7 @@ export function readProc(sys: ProcSys, path: string): string | undefined {
   }
 }
 
-/** False where there is no such file. */
+/** False when the file does not exist. */
 export function writeProc(sys: ProcSys, path: string, value: string): boolean {
   let fd: number;
   try {

@@ -16,7 +16,7 @@ import {
   parseMac,
 } from "./ip.ts";
 
-test("addresses are read and written, wrong ones refused", () => {
+test("addresses are read and written, wrong ones are rejected", () => {
   for (const text of ["0.0.0.0", "127.0.0.1", "192.168.255.1", "255.255.255.255"])
     expect(formatIpv4(parseIpv4(text)!)).toBe(text);
   for (const text of ["", "1.2.3", "1.2.3.256", "1.2.3.4.5", "::1", "01.2.3.4", " 1.2.3.4"])

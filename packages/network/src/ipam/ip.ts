@@ -1,11 +1,11 @@
-/** IPv4 addresses and subnets as numbers, and what little is needed of IPv6. */
+/** IPv4 addresses and subnets as numbers, and the few functions that IPv6 needs. */
 import { isIPv4, isIPv6 } from "node:net";
 
 /** An IPv4 address as an unsigned 32-bit number. */
 export type Ipv4 = number;
 
 export interface Subnet {
-  /** Network address, host bits zero. */
+  /** Network address with zero host bits. */
   readonly address: Ipv4;
   readonly prefixLength: number;
 }
@@ -37,7 +37,7 @@ export function subnetOf(address: Ipv4, prefixLength: number): Subnet {
   return { address: (address & netmask(prefixLength)) >>> 0, prefixLength };
 }
 
-/** "172.17.0.0/16" or "172.17.0.1/16": the address as written and its subnet. */
+/** "172.17.0.0/16" or "172.17.0.1/16": the written address and its subnet. */
 export function parseCidr(text: string): { readonly address: Ipv4; readonly subnet: Subnet } | undefined {
   const match = /^([^/]+)\/(\d{1,2})$/.exec(text);
   if (!match) return undefined;
@@ -81,14 +81,14 @@ export function isLoopback(text: string): boolean {
   return familyOf(text) === 6 && canonicalIpv6(text) === "::1";
 }
 
-/** The shortest spelling of an IPv6 address (RFC 5952), as URL parsing gives it; `text` must be one. */
+/** The shortest form of an IPv6 address (RFC 5952), as URL parsing returns it; `text` must be an IPv6 address. */
 export function canonicalIpv6(text: string): string {
   return new URL(`http://[${text}]/`).hostname.slice(1, -1);
 }
 
 /**
- * The MAC address that belongs to an IPv4 address: 02:42 and the four bytes. Made from the address and not at random, so that a
- * neighbour's ARP entry of an address used before stays right when the next container gets it.
+ * The MAC address for an IPv4 address: 02:42 and the four bytes. It depends on the address and is not random: a neighbour's ARP entry of an
+ * earlier use stays right when the next container gets the address.
  */
 export function macFromIpv4(address: Ipv4): Uint8Array {
   return Uint8Array.of(0x02, 0x42, ...ipv4Bytes(address));

@@ -16,7 +16,7 @@ describe("subnets", () => {
     expect(choose("172.16.0.0/12", "192.168.1.0/24")).toBe("192.168.16.0/20");
     expect(choose("172.17.0.0/16", "172.18.0.0/15", "172.20.0.0/16")).toBe("172.21.0.0/16");
   });
-  test("none left, and pools that are none", () => {
+  test("no pool left, and invalid pools", () => {
     expect(() => choose("0.0.0.0/1", "128.0.0.0/1")).toThrow("all predefined address pools have been fully subnetted");
     expect(() => chooseSubnet([{ base: "10.0.0.0/24", size: 16 }], [])).toThrow("invalid address pool 10.0.0.0/24");
     expect(() => chooseSubnet([{ base: "ten", size: 16 }], [])).toThrow("invalid address pool ten");
@@ -27,7 +27,7 @@ describe("addresses", () => {
   let now = 0;
   const pool = (text = "172.17.0.0/16"): Ipv4Pool => new Ipv4Pool(subnet(text), subnet(text).address + 1, () => now);
 
-  test("from the lowest up, the gateway left out", () => {
+  test("from the lowest up, without the gateway", () => {
     const addresses = pool();
     expect([1, 2, 3].map(() => formatIpv4(addresses.allocate("a")))).toEqual([
       "172.17.0.2",
@@ -36,7 +36,7 @@ describe("addresses", () => {
     ]);
   });
 
-  test("one given back rests, then it is the lowest again", () => {
+  test("a released address rests, then it is the lowest again", () => {
     now = 0;
     const addresses = pool();
     const first = addresses.allocate("a");
@@ -48,7 +48,7 @@ describe("addresses", () => {
     expect(formatIpv4(addresses.allocate("a"))).toBe("172.17.0.5");
   });
 
-  test("whoever comes back soon gets its own again", () => {
+  test("a container that comes back soon gets its own address again", () => {
     now = 0;
     const addresses = pool();
     const [first, second] = [addresses.allocate("a"), addresses.allocate("b")];
@@ -58,7 +58,7 @@ describe("addresses", () => {
     expect(addresses.allocate("a")).toBe(first);
   });
 
-  test("a full subnet gives the longest rested address, then none", () => {
+  test("a full subnet gives the address that rested longest, then none", () => {
     now = 0;
     const addresses = pool("10.0.0.0/29");
     const given = [1, 2, 3, 4, 5].map(() => addresses.allocate("a"));
@@ -70,7 +70,7 @@ describe("addresses", () => {
     expect(() => addresses.allocate("a")).toThrow();
   });
 
-  test("a certain address, taken once; never the network's, the broadcast or the gateway", () => {
+  test("a certain address can be taken once; never the network's, the broadcast or the gateway", () => {
     const addresses = pool();
     addresses.take(address("172.17.0.2"));
     expect(() => addresses.take(address("172.17.0.2"))).toThrow("Address already in use");
@@ -82,7 +82,7 @@ describe("addresses", () => {
     expect(addresses.has(address("172.17.0.1"))).toBe(true);
   });
 
-  test("thousands of addresses, none twice", () => {
+  test("thousands of addresses, no duplicates", () => {
     now = 0;
     const addresses = pool();
     const given = new Set(Array.from({ length: 5000 }, () => addresses.allocate("a")));

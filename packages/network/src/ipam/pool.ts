@@ -15,7 +15,7 @@ export const defaultAddressPools: readonly AddressPoolSettings[] = [
 ];
 
 /**
- * The first subnet of the pools that touches nothing in `used`: other networks' subnets and destinations of the host's routes.
+ * The first subnet of the pools that overlaps nothing in `used`: other networks' subnets and destinations of the host's routes.
  * @throws resource-exhausted when every pool is used up.
  */
 export function chooseSubnet(pools: readonly AddressPoolSettings[], used: readonly Subnet[]): Subnet {
@@ -33,15 +33,15 @@ export function chooseSubnet(pools: readonly AddressPoolSettings[], used: readon
   throw new EngineError("resource-exhausted", "all predefined address pools have been fully subnetted");
 }
 
-/** How long a given-back address rests, so that the old holder's last packets do not meet the new one. */
+/** How long a released address rests, so that the new holder does not get packets for the old one. */
 const restMs = 2000;
 
-/** The addresses of one subnet. The lowest free one is given, but one just given back only when no other is left. */
+/** The addresses of one subnet. The lowest free address is given out; a recently released one only when no other is left. */
 export class Ipv4Pool {
   readonly subnet: Subnet;
   readonly gateway: Ipv4;
   readonly #taken = new Set<Ipv4>();
-  /** Address → monotonic time of its return, and who had it. In order of return. */
+  /** Address → monotonic time of its release, and its holder. In the order of release. */
   readonly #resting = new Map<Ipv4, { readonly since: number; readonly holder: string }>();
   readonly #nowMs: () => number;
   /** No address below it is free. */
@@ -56,7 +56,7 @@ export class Ipv4Pool {
   }
 
   /**
-   * Whoever comes back while its address rests gets it again: a restarted container stays where it was.
+   * A holder that comes back while its address rests gets it again: a restarted container keeps its address.
    * @throws resource-exhausted when none is free.
    */
   allocate(holder: string): Ipv4 {
@@ -83,7 +83,7 @@ export class Ipv4Pool {
       this.#taken.add(address);
       return address;
     }
-    // Every free address was given back a moment ago: the one that rests longest.
+    // Every free address was released recently: use the one that has rested longest.
     const [oldest] = this.#resting.keys();
     if (oldest === undefined)
       throw new EngineError("resource-exhausted", `no available IPv4 addresses on subnet ${formatSubnet(this.subnet)}`);

@@ -1,4 +1,4 @@
-/** What the kernel says of a request: acknowledgement or error, with its own words where it has any (NETLINK_EXT_ACK). */
+/** What the kernel answers to a request: acknowledgement or error, with the kernel's own words if it has any (NETLINK_EXT_ACK). */
 import {
   decodeAttributes,
   NLM_F_ACK_TLVS,

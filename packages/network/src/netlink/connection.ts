@@ -1,4 +1,4 @@
-/** Talks netlink over `Sys`: one socket, requests in batches, errors as exceptions that say which request failed and why. */
+/** Netlink through `Sys`: one socket, requests in batches, errors as exceptions that name the failed request and the reason. */
 import { NLM_F_ACK, NLM_F_DUMP, NLMSG_DONE, type Sys } from "@fathom/sys";
 import { EngineError } from "@fathom/base";
 import { constants as osConstants } from "node:os";
@@ -7,7 +7,7 @@ import { decodeMessages, encodeMessages, type NetlinkMessage, type ReceivedNetli
 
 export type NetlinkSys = Pick<Sys, "openNetlink" | "netlinkTransact" | "close">;
 
-/** A request with the words that its error is reported with. */
+/** A request, with the words for its error. */
 export interface NetlinkRequest extends NetlinkMessage {
   /** "create interface veth12": completes "failed to …". */
   readonly action: string;
@@ -17,7 +17,7 @@ const errnoNames = new Map<number, string>(
   Object.entries(osConstants.errno).map(([name, value]) => [value as number, name]),
 );
 
-/** The kernel refused a request. */
+/** The kernel rejected a request. */
 export class NetlinkError extends EngineError {
   readonly errno: number;
   /** "EEXIST". */
@@ -46,9 +46,9 @@ export class NetlinkConnection implements Disposable {
   }
 
   /**
-   * Sends all requests in one buffer and reads every answer. Messages that are no acknowledgements come back in order.
-   * The kernel goes on after a failing rtnetlink request; the first failure is thrown as NetlinkError when all are answered.
-   * @param tolerate errno names that are no failure here: "ENODEV" for a link that may be gone.
+   * Sends all requests in one buffer and reads every answer. Messages that are no acknowledgements are returned in order.
+   * The kernel continues after a failed rtnetlink request; the first failure is thrown as NetlinkError after all answers.
+   * @param tolerate errno names that are no failure here: "ENODEV" for a link that may already be removed.
    */
   send(requests: readonly NetlinkRequest[], tolerate: readonly string[] = []): ReceivedNetlinkMessage[] {
     const { messages, errors } = this.#exchange(requests, 0, requests.length);
@@ -56,7 +56,7 @@ export class NetlinkConnection implements Disposable {
     return messages;
   }
 
-  /** As `send`, for nf_tables: `requests` are framed by a batch that the kernel applies whole or not at all. */
+  /** As `send`, for nf_tables: `requests` become one batch, which the kernel applies completely or not at all. */
   sendBatch(begin: NetlinkMessage, requests: readonly NetlinkRequest[], end: NetlinkMessage): void {
     const frame = [
       { ...begin, action: "begin a rule change" },

@@ -40,7 +40,7 @@ test("flows to a container", () => {
   expect(meant(flow(17, "192.0.2.1", 8080, "172.17.0.3"), filter)).toBe(false);
 });
 
-test("a deletion names the flow by its tuple and id; what is no flow is passed over", () => {
+test("a deletion names the flow by its tuple and id; messages that are no flow are ignored", () => {
   const deletion = deletionOf(flow(17, "192.0.2.1", 8080, "192.0.2.1"), [{ kind: "to-port", port: 8080 }])!;
   expect(deletion.type).toBe(0x102);
   expect(listAttributes(deletion.payload.subarray(4)).map(([type]) => type)).toEqual([1, 12]);

@@ -1,6 +1,6 @@
 /**
- * Tracked UDP flows (ctnetlink). A flow that is tracked already is not looked at by NAT rules again: a client that sent to a port before
- * it was published, or after its container went, would go on to nowhere for as long as it sends.
+ * Tracked UDP flows (ctnetlink). NAT rules do not check a tracked flow again. So a client that sent to a port before it was published, or after
+ * its container ended, would send its packets nowhere as long as it sends.
  */
 import { ipv4Bytes, ipv4FromBytes, type Ipv4 } from "../ipam/ip.ts";
 import type { NetlinkConnection, NetlinkRequest } from "./connection.ts";
@@ -21,7 +21,7 @@ const CTA_ZONE = 18;
 const CTA_FILTER = 25;
 const CTA_TUPLE_IP = 1;
 const CTA_TUPLE_PROTO = 2;
-/** Fields of a tuple that the kernel compares: source address, protocol, destination port (from 5.8 on; older kernels give every flow). */
+/** Fields of a tuple that the kernel compares: source address, protocol, destination port (from 5.8 on; older kernels return every flow). */
 const filterFlag = { source: 1, protocol: 8, destinationPort: 32 } as const;
 
 export type FlowFilter =
@@ -30,7 +30,7 @@ export type FlowFilter =
   /** Answered, or to be answered, from this address. */
   | { readonly kind: "from-container"; readonly address: Ipv4 };
 
-/** The kernel picks out what one filter means; of several it gives every UDP flow once, and they are picked out here. */
+/** With one filter, the kernel selects the flows. With several, it returns every UDP flow once, and the code here selects. */
 function dumpFlows(filters: readonly FlowFilter[]): NetlinkRequest {
   const writer = new PayloadWriter().u8(AF_INET).u8(0).u16be(0);
   const [filter] = filters;
@@ -81,7 +81,7 @@ function decodeTuple(bytes: Uint8Array | undefined): Tuple | undefined {
   };
 }
 
-/** The deletion of a dumped flow when one of the filters means it. */
+/** The deletion of a listed flow when one of the filters matches it. */
 export function deletionOf(
   message: ReceivedNetlinkMessage,
   filters: readonly FlowFilter[],
@@ -103,10 +103,10 @@ export function deletionOf(
     // A tuple is nested, and the kernel wants that flag.
     if (value !== undefined) writer.attribute(type === CTA_TUPLE_ORIG ? type | 0x8000 : type, value);
   }
-  return { type: IPCTNL_MSG_CT_DELETE, flags: 0, payload: writer.finish(), action: "forget a tracked UDP flow" };
+  return { type: IPCTNL_MSG_CT_DELETE, flags: 0, payload: writer.finish(), action: "remove a tracked UDP flow" };
 }
 
-/** Forgets the flows that any of the filters means. A flow that ends meanwhile is fine. */
+/** Removes the flows that any of the filters matches. A flow that ends meanwhile is no error. */
 export function forgetFlows(connection: NetlinkConnection, filters: readonly FlowFilter[]): void {
   if (filters.length === 0) return;
   const deletions = connection.send([dumpFlows(filters)]).flatMap((message) => deletionOf(message, filters) ?? []);

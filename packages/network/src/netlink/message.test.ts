@@ -43,7 +43,7 @@ describe("payloads", () => {
     );
   });
 
-  test("grow past their first size", () => {
+  test("they grow beyond their first size", () => {
     const large = new Uint8Array(5000).fill(7);
     const payload = new PayloadWriter().u32(1).attribute(2, large).u32be(3).finish();
     expect(payload.length).toBe(4 + 4 + 5000 + 4);
@@ -51,7 +51,7 @@ describe("payloads", () => {
     expect(hex(payload.subarray(5008))).toBe("00000003");
   });
 
-  test("an attribute over 64 KiB is refused, plain and nested", () => {
+  test("an attribute over 64 KiB is rejected, plain and nested", () => {
     expect(() => new PayloadWriter().attribute(1, new Uint8Array(0xffff))).toThrow("over the limit");
     expect(() =>
       new PayloadWriter().nest(1, (inner) => {

@@ -1,10 +1,10 @@
 /**
- * Netlink messages as bytes (netlink(7)): headers, attributes, answers. Pure functions over `Uint8Array`. Numbers of headers and most
- * attributes are in host order, which is little-endian on every machine that this runs on (x86-64, arm64); nf_tables uses network order.
+ * Netlink messages as bytes (netlink(7)): headers, attributes, answers. Pure functions on `Uint8Array`. Numbers of headers and most attributes
+ * are in host order, which is little-endian on every supported machine (x86-64, arm64); nf_tables uses network order.
  */
 import { NLM_F_REQUEST } from "@fathom/sys";
 
-/** One message to send, without its header: length and sequence number are added by `encodeMessages`. */
+/** One message to send, without its header: `encodeMessages` adds length and sequence number. */
 export interface NetlinkMessage {
   readonly type: number;
   /** NLM_F_*; NLM_F_REQUEST is always set. */
@@ -42,13 +42,13 @@ const textDecoder = new TextDecoder();
 
 const align = (length: number): number => (length + 3) & ~3;
 
-/** Grows a payload field by field; `finish` gives the bytes. */
+/** A payload that grows field by field; `finish` returns the bytes. */
 export class PayloadWriter {
   #bytes = new Uint8Array(256);
   #view = new DataView(this.#bytes.buffer);
   #length = 0;
 
-  /** Position of `count` zero bytes at the end. It may replace the buffer: call it before the buffer is looked at. */
+  /** Position of `count` zero bytes at the end. The call may replace the buffer: call it before you use the buffer. */
   #reserve(count: number): number {
     const at = this.#length;
     if (at + count > this.#bytes.length) {
@@ -92,7 +92,7 @@ export class PayloadWriter {
     return this;
   }
 
-  /** One attribute with the bytes given, padded to four. */
+  /** One attribute with these bytes, padded to four. */
   attribute(type: number, value: Uint8Array): this {
     this.#attributeHeader(type, value.length);
     return this.bytes(value).#pad();
@@ -115,7 +115,7 @@ export class PayloadWriter {
     this.#attributeHeader(type, bytes.length + 1);
     return this.bytes(bytes).u8(0).#pad();
   }
-  /** An attribute that holds what `content` writes. `flag` false leaves NLA_F_NESTED out, as old rtnetlink attributes want it. */
+  /** An attribute that contains what `content` writes. `flag` false leaves out NLA_F_NESTED, as old rtnetlink attributes require. */
   nest(type: number, content: (writer: this) => void, flag = true): this {
     const start = this.#reserve(attributeHeaderLength);
     content(this);
@@ -142,7 +142,7 @@ export class PayloadWriter {
   }
 }
 
-/** Puts messages one after another, numbered from `firstSequence` on. */
+/** Puts messages one after another, with numbers from `firstSequence` on. */
 export function encodeMessages(messages: readonly NetlinkMessage[], firstSequence: number): Uint8Array {
   let total = 0;
   for (const message of messages) total += align(headerLength + message.payload.length);
@@ -162,7 +162,7 @@ export function encodeMessages(messages: readonly NetlinkMessage[], firstSequenc
   return bytes;
 }
 
-/** Reads whole messages out of received bytes. A length that lies ends the reading with an error. */
+/** Reads whole messages from received bytes. A wrong length ends the reading with an error. */
 export function decodeMessages(bytes: Uint8Array): ReceivedNetlinkMessage[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const messages: ReceivedNetlinkMessage[] = [];
@@ -182,7 +182,7 @@ export function decodeMessages(bytes: Uint8Array): ReceivedNetlinkMessage[] {
   return messages;
 }
 
-/** Attributes by type. Of a type that comes more than once the last one counts. */
+/** Attributes by type. When a type occurs several times, the last one counts. */
 export function decodeAttributes(bytes: Uint8Array): Map<number, Uint8Array> {
   const attributes = new Map<number, Uint8Array>();
   for (const [type, value] of listAttributes(bytes)) attributes.set(type, value);

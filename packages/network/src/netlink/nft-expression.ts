@@ -1,6 +1,6 @@
 /**
- * Expressions of nf_tables rules (linux/netfilter/nf_tables.h), the instructions that a packet runs through. Registers are numbered as
- * nft prints them: 1–4 hold 16 bytes each; 8–23 are the same space in words of 4 bytes, so 1 starts at 8, 2 at 12.
+ * Expressions of nf_tables rules (linux/netfilter/nf_tables.h): the instructions that run for a packet. Registers have the numbers that nft
+ * prints: 1–4 have 16 bytes each; 8–23 are the same memory in words of 4 bytes, so 1 starts at 8, and 2 at 12.
  */
 import { PayloadWriter } from "./message.ts";
 
@@ -34,7 +34,7 @@ export function meta(key: MetaKey, register: number): Expression {
   return expression("meta", (data) => data.attributeU32be(2, metaKeys[key]).attributeU32be(1, register));
 }
 
-/** Bytes of the packet: `base` "network" is the IP header, "transport" the one behind it. */
+/** Bytes of the packet: `base` "network" is the IP header, "transport" the header after it. */
 export function payload(base: "network" | "transport", offset: number, length: number, register: number): Expression {
   return expression("payload", (data) =>
     data
@@ -71,7 +71,7 @@ export function conntrack(key: keyof typeof ctKeys, register: number): Expressio
   return expression("ct", (data) => data.attributeU32be(2, ctKeys[key]).attributeU32be(1, register));
 }
 
-/** The kind of route that an address has, RTN_* (RTN_LOCAL is 2): is it one of this host's? */
+/** The kind of route of an address, RTN_* (RTN_LOCAL is 2): is it an address of this host? */
 export function fibAddressType(of: "source" | "destination", register: number): Expression {
   return expression("fib", (data) =>
     data
@@ -81,7 +81,7 @@ export function fibAddressType(of: "source" | "destination", register: number): 
   );
 }
 
-/** Goes on only when the key in `register` is in the set; `inverted`: is not. With `resultRegister` a map's value is read. */
+/** Continues only when the key in `register` is in the set; with `inverted`, when it is not. With `resultRegister`, a map's value is read. */
 export function lookup(
   set: string,
   register: number,
@@ -123,7 +123,7 @@ export function destinationNat(addressRegister: number, portRegister: number): E
   );
 }
 
-/** Source NAT to the address of the interface that the packet leaves by. */
+/** Source NAT to the address of the interface through which the packet leaves. */
 export const masquerade: Expression = expression("masq", () => undefined);
 
 /** Counts packets and bytes, shown by `nft list`. */
@@ -150,10 +150,10 @@ export function isHostAddress(of: "source" | "destination"): readonly Expression
   return [fibAddressType(of, 1), compare(1, "equal", Uint8Array.of(2, 0, 0, 0))];
 }
 
-/** The source or destination lies in 127.0.0.0/8. */
+/** The source or destination is in 127.0.0.0/8. */
 export function isLoopbackAddress(of: "source" | "destination"): readonly Expression[] {
   return [
-    // The first byte of the address alone.
+    // Only the first byte of the address.
     payload("network", of === "source" ? 12 : 16, 1, 1),
     compare(1, "equal", Uint8Array.of(127)),
   ];

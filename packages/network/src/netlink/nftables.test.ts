@@ -30,7 +30,7 @@ import {
 } from "./nftables.ts";
 
 /**
- * Attributes as text, nested ones in braces (NLA_F_NESTED tells). Left out is what nft adds for itself: ids of sets in look-ups and
+ * Attributes as text, nested ones in braces (NLA_F_NESTED shows which). What nft adds for itself is left out: ids of sets in look-ups and
  * elements (the kernel finds them by name), and user data of sets.
  */
 function describeAttributes(bytes: Uint8Array, path = ""): string {
@@ -50,7 +50,8 @@ let ignored: RegExp[] = [];
 const describeMessage = (type: number, bytes: Uint8Array): string => {
   if (type === 0x0a09) ignored = [/^\/13$/];
   else if (type === 0x0a0c || type === 0x0a0e) ignored = [/^\/4$/];
-  // In a rule: its comment, and the set's id of a look-up (the fourth attribute where the third is a name, that is of data 4).
+  // In a rule: its comment, and the set's id of a look-up (the fourth attribute when the third is a name; in data the fourth is something
+  // else).
   else if (type === 0x0a06) ignored = [/^\/7$/];
   else ignored = [];
   return `${type.toString(16)} ${Buffer.from(bytes.subarray(0, 4)).toString("hex")} ${describeAttributes(bytes.subarray(4))}`;
@@ -134,7 +135,7 @@ describe("nf_tables messages", async () => {
       const message = ours[index]!;
       const number = Number.parseInt(type!, 16);
       expect(message.type).toBe(number);
-      // nft says NLM_F_CREATE of a table only with `create`.
+      // nft sets NLM_F_CREATE of a table only for `create`.
       if (number !== 0x0a00) expect(message.flags | 1).toBe(Number.parseInt(flags!, 16));
       expect(withoutSetIds(describeMessage(message.type, message.payload))).toBe(
         withoutSetIds(describeMessage(number, new Uint8Array(Buffer.from(bytes!, "hex")))),
@@ -158,7 +159,7 @@ describe("nf_tables messages", async () => {
     expect(addElements(table, "publish_any", [])).toEqual([]);
   });
 
-  test("base chains of a dump are read, others passed over", () => {
+  test("base chains of a dump are read, others are ignored", () => {
     const chain = addChain(table, "forward", { type: "filter", hook: "forward", priority: 0, policy: "drop" });
     const plain = addChain(table, "publish");
     const received = [chain, plain, batchEnd].map((message) => ({ ...message, sequence: 1 }));

@@ -31,7 +31,7 @@ const NFTA_LIST_ELEM = 1;
 
 const NFT_SET_MAP = 0x8;
 
-/** nft's numbers for types of keys; the kernel only keeps them, `nft list` prints with them. */
+/** nft's numbers for types of keys. The kernel only stores them; `nft list` prints with them. */
 const keyTypes = {
   ipv4_addr: { number: 7, length: 4 },
   inet_proto: { number: 12, length: 1 },
@@ -70,7 +70,7 @@ export function getTable(table: TableReference): NetlinkRequest {
   };
 }
 
-/** With all that is in it. */
+/** With everything in it. */
 export function deleteTable(table: TableReference): NetlinkRequest {
   return {
     type: NFT_MSG_DELTABLE,
@@ -166,7 +166,7 @@ export interface SetDefinition {
   readonly name: string;
   /** Fields of the key, in order. */
   readonly key: readonly KeyType[];
-  /** Fields of the value: makes it a map. */
+  /** Fields of the value; with them the set is a map. */
   readonly value?: readonly KeyType[];
 }
 
@@ -178,7 +178,7 @@ const concatenatedLength = (fields: readonly KeyType[]): number =>
 const concatenatedType = (fields: readonly KeyType[]): number =>
   fields.reduce((number, field) => (number << 6) | keyTypes[field].number, 0);
 
-/** `id` is a number of one's own in the batch. */
+/** `id` is a number that the caller chooses for the batch. */
 export function addSet(table: TableReference, set: SetDefinition, id: number): NetlinkRequest {
   const writer = header(table.family)
     .attributeText(1, table.name)
@@ -189,7 +189,7 @@ export function addSet(table: TableReference, set: SetDefinition, id: number): N
   if (set.value !== undefined)
     writer.attributeU32be(6, concatenatedType(set.value)).attributeU32be(7, concatenatedLength(set.value));
   writer.attributeU32be(10, id);
-  // For `nft list` alone: a key that is no number in network order says so (type 0, length 4, 1 for host order).
+  // Only for `nft list`: a key that is no number in network order is marked (type 0, length 4, 1 for host order).
   if (set.key.length === 1 && set.key[0] === "ifname") writer.attribute(13, Uint8Array.of(0, 4, 1, 0, 0, 0));
   return {
     type: NFT_MSG_NEWSET,
@@ -200,12 +200,12 @@ export function addSet(table: TableReference, set: SetDefinition, id: number): N
 }
 
 export interface SetElement {
-  /** Bytes of the key, each field padded to four where there are several. */
+  /** Bytes of the key; with several fields, each is padded to four. */
   readonly key: Uint8Array;
   readonly value?: Uint8Array;
 }
 
-/** Elements of one message: an attribute holds at most 64 KiB. */
+/** Elements of one message: an attribute contains at most 64 KiB. */
 const elementsPerMessage = 500;
 
 function elementMessages(
@@ -238,7 +238,7 @@ export function addElements(table: TableReference, set: string, elements: readon
   return elementMessages(NFT_MSG_NEWSETELEM, NLM_F_CREATE, table, set, elements, "add elements to");
 }
 
-/** Deleting needs the keys alone; one that is not there fails the batch with ENOENT. */
+/** A deletion needs only the keys; a missing element fails the batch with ENOENT. */
 export function deleteElements(table: TableReference, set: string, elements: readonly SetElement[]): NetlinkRequest[] {
   const keys = elements.map(({ key }) => ({ key }));
   return elementMessages(NFT_MSG_DELSETELEM, 0, table, set, keys, "delete elements from");

@@ -1,4 +1,4 @@
-/** What rtnetlink dumps say: links, addresses and routes. */
+/** The data of rtnetlink dumps: links, addresses and routes. */
 import { decodeAttributes, readText, readU32, type ReceivedNetlinkMessage } from "./message.ts";
 import { formatMac, ipv4FromBytes, subnetOf, type Ipv4, type Subnet } from "../ipam/ip.ts";
 import { RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE, AF_INET, RTN_UNICAST } from "./route-numbers.ts";
@@ -9,7 +9,7 @@ export interface Link {
   readonly up: boolean;
   readonly mac: string;
   readonly mtu: number;
-  /** Index of the bridge that it is a port of; 0 for none. */
+  /** Index of the bridge of which it is a port; 0 for none. */
   readonly masterIndex: number;
   /** Index of the other end of a veth pair, in that end's namespace; 0 for none. */
   readonly peerIndex: number;
@@ -17,7 +17,7 @@ export interface Link {
   readonly kind: string;
 }
 
-/** Links of a dump or a look-up; other messages are passed over. */
+/** Links of a dump or a look-up; other messages are ignored. */
 export function decodeLinks(messages: readonly ReceivedNetlinkMessage[]): Link[] {
   return messages.flatMap((message) => {
     if (message.type !== RTM_NEWLINK || message.payload.length < 16) return [];
@@ -49,7 +49,7 @@ export function decodeAddresses(messages: readonly ReceivedNetlinkMessage[]): Ad
     const { payload } = message;
     if (message.type !== RTM_NEWADDR || payload.length < 8 || payload[0] !== AF_INET) return [];
     const attributes = decodeAttributes(payload.subarray(8));
-    // IFA_LOCAL is the interface's own address; IFA_ADDRESS may be that of a point-to-point peer.
+    // IFA_LOCAL is the interface's own address; IFA_ADDRESS may be the address of a point-to-point peer.
     const bytes = attributes.get(2) ?? attributes.get(1);
     if (bytes === undefined || bytes.length !== 4) return [];
     return [{ linkIndex: readU32(payload.subarray(4)) ?? 0, address: ipv4FromBytes(bytes), prefixLength: payload[1]! }];
@@ -62,7 +62,7 @@ export interface Route {
   /** 0 when the route names no single link. */
   readonly linkIndex: number;
   readonly gateway: Ipv4 | undefined;
-  /** Lower is preferred. */
+  /** A lower value is preferred. */
   readonly metric: number;
   readonly table: number;
 }

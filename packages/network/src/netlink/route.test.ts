@@ -1,4 +1,4 @@
-/** Payloads compared with what iproute2 6.1 sent (strace -e write=all) for the command named. */
+/** Payloads compared with those that iproute2 6.1 sent (strace -e write=all) for the named command. */
 import { describe, expect, test } from "bun:test";
 import { parseIpv4, parseMac } from "../ipam/ip.ts";
 import { listAttributes, PayloadWriter, readText } from "./message.ts";
@@ -16,7 +16,7 @@ import { decodeAddresses, decodeLinks, decodeRoutes } from "./route-decode.ts";
 
 const bytes = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex.replaceAll(" ", ""), "hex"));
 
-/** Header and attributes in the order of their types: `ip` and we write them in different orders, which the kernel does not mind. */
+/** Header and attributes in the order of their types: `ip` and this code write them in different orders, which makes no difference for the kernel. */
 function view(payload: Uint8Array, headerLength: number): string[] {
   const attributes = listAttributes(payload.subarray(headerLength)).map(
     ([type, value]) => `${type}: ${Buffer.from(value).toString("hex")}`,
@@ -62,7 +62,7 @@ describe("links", () => {
       ["18: 0b00010062726964676500", "1: 020000000001", "3: 62723000", "4: 78050000"].map(pad).sort(),
     );
   });
-  test("a veth pair whose peer is born in another namespace", () => {
+  test("a veth pair whose peer starts in another namespace", () => {
     const payload = createVethPair({
       name: "vetha",
       mtu: 1400,
@@ -81,13 +81,13 @@ describe("links", () => {
     );
     expect(view(peer, 16)).toEqual(view(golden, 16));
   });
-  test("the ports of one bridge are asked for by their master", () => {
+  test("the ports of one bridge are requested by their master", () => {
     expect(view(dumpLinks(6).payload, 16)).toEqual(["0".repeat(32), "10: 06000000"]);
     expect(dumpLinks().flags & 0x300).toBe(0x300);
   });
 });
 
-/** The kind of a link info attribute is padded to four bytes. */
+/** The kind in link info is padded to four bytes. */
 const pad = (text: string): string => (text.startsWith("18: ") ? `${text}00` : text);
 
 describe("addresses and routes", () => {

@@ -60,7 +60,7 @@ export interface BridgeLink {
   readonly mtu: number;
 }
 
-/** Makes a bridge, down. Its MAC is fixed, so that it does not follow the ports that come and go. */
+/** Makes a bridge, down. Its MAC is fixed, so that it does not change with the ports. */
 export function createBridge(bridge: BridgeLink): NetlinkRequest {
   const writer = linkHeader(new PayloadWriter(), 0, 0, 0)
     .attributeText(IFLA_IFNAME, bridge.name)
@@ -78,18 +78,18 @@ export function createBridge(bridge: BridgeLink): NetlinkRequest {
 export interface VethPair {
   readonly name: string;
   readonly mtu: number;
-  /** Index of the bridge that the host's end becomes a port of. */
+  /** Index of the bridge of which the host's end becomes a port. */
   readonly masterIndex: number;
   readonly peer: {
     readonly name: string;
-    /** The peer is born in this network namespace. */
+    /** The peer starts in this network namespace. */
     readonly namespaceFd: number;
     /** Random when absent. */
     readonly mac?: Uint8Array;
   };
 }
 
-/** Makes a veth pair in one step: the host's end a port of the bridge, the peer in the container's namespace. Both are down. */
+/** Makes a veth pair in one step: the host's end is a port of the bridge, the peer is in the container's namespace. Both are down. */
 export function createVethPair(pair: VethPair): NetlinkRequest {
   const writer = linkHeader(new PayloadWriter(), 0, 0, 0)
     .attributeText(IFLA_IFNAME, pair.name)
@@ -131,9 +131,9 @@ export interface LinkChange {
   readonly up?: boolean;
   readonly mac?: Uint8Array;
   readonly mtu?: number;
-  /** New name; the link is then given by index, and down. */
+  /** New name; then the link must be given by index, and be down. */
   readonly name?: string;
-  /** 0 takes it out of its bridge. */
+  /** 0 removes it from its bridge. */
   readonly masterIndex?: number;
   /** No link-local IPv6 address is made when the link gets its carrier. The kernel reads `up` first. */
   readonly noIpv6LinkLocal?: boolean;
@@ -176,7 +176,7 @@ export function changeLink(link: LinkReference, change: LinkChange): NetlinkRequ
         ),
       false,
     );
-  // RTM_NEWLINK without NLM_F_CREATE changes an existing link, and unlike RTM_SETLINK also its properties as a bridge port.
+  // RTM_NEWLINK without NLM_F_CREATE changes an existing link. Unlike RTM_SETLINK it also changes the properties of a bridge port.
   return { type: RTM_NEWLINK, flags: 0, payload: writer.finish(), action: `configure interface ${link}` };
 }
 

@@ -3,7 +3,7 @@ import { createLogger, silentLogger, type Clock } from "@fathom/base";
 import { firstPauseMs, ForwarderKeeper, longestPauseMs, steadyMs, type ReopenedPorts } from "./forwarder-keeper.ts";
 import type { Forwarders } from "./forwarders.ts";
 
-/** Sleeps end at once and are written down. */
+/** Sleeps end at once and are recorded. */
 class QuickClock implements Clock {
   readonly sleeps: number[] = [];
   now = 0;
@@ -21,7 +21,7 @@ class World {
   readonly starts: number[] = [];
   open = 0;
   refused: string[] = [];
-  /** What becomes of the run of this number, from 0: the length of its life, an error for one that cannot be watched, undefined for one that never ends. */
+  /** What happens to the run with this number, from 0: how long it lives, an error when it cannot be watched, undefined when it never ends. */
   run: (number: number) => number | Error | undefined = () => undefined;
   #running = true;
   #looks = 0;
@@ -48,7 +48,7 @@ class World {
     list: () => [],
   };
 
-  /** Resolves when one runs on. */
+  /** Resolves when one keeps running. */
   get settled(): Promise<void> {
     return this.#settled.promise;
   }
@@ -61,7 +61,7 @@ class World {
   };
 }
 
-test("the pauses grow to their bound while it keeps ending, and begin anew after a long life", async () => {
+test("the pauses grow to their limit while it keeps ending, and start again after a long life", async () => {
   const world = new World();
   const keeper = new ForwarderKeeper(world.forwarders, world.clock, silentLogger);
   world.run = (number) => (number < 14 ? 5 : number === 14 ? steadyMs + 1 : undefined);
@@ -73,7 +73,7 @@ test("the pauses grow to their bound while it keeps ending, and begin anew after
   keeper.letAllGo();
 });
 
-test("one that cannot be watched, or whose ports another has, is tried again with pauses, and that is said once", async () => {
+test("one that cannot be watched, or whose ports another program has, is tried again with pauses, with one warning", async () => {
   const world = new World();
   const lines: string[] = [];
   const logger = createLogger("warn", { write: (line) => void lines.push(line) });
@@ -97,7 +97,7 @@ test("one that cannot be watched, or whose ports another has, is tried again wit
   keeper.letAllGo();
 });
 
-test("what is let go is not started again", async () => {
+test("a released one is not started again", async () => {
   const world = new World();
   const keeper = new ForwarderKeeper(world.forwarders, world.clock, silentLogger);
   world.run = () => 5;

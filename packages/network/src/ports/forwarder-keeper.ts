@@ -1,11 +1,11 @@
 /**
- * Starts forwarders again that have ended by themselves: somebody killed them, or memory was short. While one is away its IPv6 ports are nobody's. The pauses
- * before new starts grow while it keeps ending.
+ * Starts forwarders again that have ended by themselves: somebody killed them, or memory was short. While one does not run, nobody answers its
+ * IPv6 ports. The pauses before new starts grow while it keeps ending.
  */
 import { messageOf, type Clock, type Logger } from "@fathom/base";
 import type { Forwarders, ForwardListener } from "./forwarders.ts";
 
-/** The sockets of an endpoint's forwarded ports, taken anew. */
+/** New sockets for an endpoint's forwarded ports. */
 export interface ReopenedPorts extends Disposable {
   readonly listeners: readonly ForwardListener[];
   /** Ports that another program has taken meanwhile, in words. */
@@ -14,7 +14,7 @@ export interface ReopenedPorts extends Disposable {
 
 export const firstPauseMs = 100;
 export const longestPauseMs = 60_000;
-/** One that ran for longer begins with the first pause again. */
+/** If one ran for longer, the next pause is the first one again. */
 export const steadyMs = 60_000;
 
 export class ForwarderKeeper {
@@ -29,7 +29,7 @@ export class ForwarderKeeper {
     this.#logger = logger;
   }
 
-  /** Whether it runs or not: from now on it should. */
+  /** Whether it runs or not: from now on it should run. */
   keep(endpointId: string, containerId: string, reopen: () => ReopenedPorts): void {
     this.letGo(endpointId);
     const keeping = new AbortController();
@@ -37,7 +37,7 @@ export class ForwarderKeeper {
     void this.#follow(endpointId, containerId, reopen, keeping.signal);
   }
 
-  /** Before it is ended. */
+  /** Call it before the forwarder is ended. */
   letGo(endpointId: string): void {
     this.#kept.get(endpointId)?.abort(new Error("it is not kept any more"));
     this.#kept.delete(endpointId);
@@ -71,7 +71,7 @@ export class ForwarderKeeper {
       try {
         await this.#forwarders.ended(endpointId, signal);
       } catch (error) {
-        // It cannot be watched now: it is looked at again.
+        // It cannot be watched now: check it again later.
         if (!signal.aborted) tell(error);
       }
       if (this.#clock.monotonicMs() - sinceMs > steadyMs) pauseMs = firstPauseMs;

@@ -41,7 +41,7 @@ function freePort(): number {
 
 let count = 0;
 
-/** A forwarder as the networks start it; gives its endpoint. */
+/** A forwarder as the networks start it; returns its endpoint. */
 function forward(protocol: "tcp" | "udp", port: number, target: PortTarget, hostIp = "::1"): string {
   const id = `endpoint${++count}`;
   using reservation = reserver.reserve(protocol, hostIp, port, target);
@@ -73,7 +73,7 @@ describe.skipIf(!hasIpv6)("TCP", () => {
   });
   afterAll(() => void echo.close());
 
-  /** Sends, half-closes, gives what came back. */
+  /** Sends, half-closes, and returns what came back. */
   const ask = (port: number, data: Buffer): Promise<Buffer> =>
     new Promise((resolve, reject) => {
       const parts: Buffer[] = [];
@@ -96,7 +96,7 @@ describe.skipIf(!hasIpv6)("TCP", () => {
     return Object.assign(socket, { say });
   }
 
-  test("bytes go both ways and a half-close is passed on", async () => {
+  test("bytes go in both directions and a half-close is passed on", async () => {
     const port = freePort();
     forward("tcp", port, target);
     expect((await ask(port, Buffer.from("hello"))).toString()).toBe("hello");
@@ -106,7 +106,7 @@ describe.skipIf(!hasIpv6)("TCP", () => {
     await until("the container's ends are closed", () => served.size === 0);
   });
 
-  test("a slow reader holds the sender back", async () => {
+  test("a slow reader slows the sender down", async () => {
     const port = freePort();
     const silent = createServer((socket) => void socket.pause());
     await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
@@ -115,7 +115,7 @@ describe.skipIf(!hasIpv6)("TCP", () => {
     socket.on("error", () => undefined);
     const chunk = Buffer.alloc(1_000_000);
     for (let sent = 0; sent < 200; sent++) socket.write(chunk);
-    // The kernel's buffers of four sockets and a pipe hold some megabytes; nothing beyond that is taken.
+    // The kernel's buffers of four sockets and a pipe hold some megabytes; nothing more is accepted.
     let last = -1;
     let same = 0;
     await until("the sender stands", () => {
@@ -128,7 +128,7 @@ describe.skipIf(!hasIpv6)("TCP", () => {
     silent.close();
   });
 
-  test("without a server the client is turned away; a used port is refused", async () => {
+  test("without a server the client is rejected; a used port is rejected", async () => {
     const port = freePort();
     forward("tcp", port, { address: "127.0.0.1", port: 1 });
     await expect(ask(port, Buffer.from("x"))).rejects.toMatchObject({ code: "ECONNRESET" });
@@ -136,7 +136,7 @@ describe.skipIf(!hasIpv6)("TCP", () => {
     expect(() => forward("tcp", port, target, "2001:db8::1")).toThrow("cannot assign requested address");
   });
 
-  test("a container that breaks a connection breaks the client's", async () => {
+  test("when a container breaks a connection, the client's connection breaks too", async () => {
     const port = freePort();
     forward("tcp", port, target);
     const client = await talk(port);
@@ -146,7 +146,7 @@ describe.skipIf(!hasIpv6)("TCP", () => {
     expect(await closed).toBe(true);
   });
 
-  test("what a container says before it breaks a connection arrives, 200 of 200 times", async () => {
+  test("bytes that a container sends before it breaks a connection arrive, 200 of 200 times", async () => {
     const port = freePort();
     const server = createServer((socket) => {
       socket.on("error", () => undefined);
@@ -182,7 +182,7 @@ describe.skipIf(!hasIpv6)("TCP", () => {
     reserver.reserve("tcp", "::1", port, target)[Symbol.dispose]();
   });
 
-  test("connections beyond the bound wait, and are served when others end", async () => {
+  test("connections above the limit wait, and are served when others end", async () => {
     const port = freePort();
     const id = forward("tcp", port, target);
     await until("it runs", () => pidOf(id) > 0);
@@ -209,20 +209,20 @@ describe.skipIf(!hasIpv6)("TCP", () => {
     await until("all are closed", () => served.size === 0 && fds() < 12);
   }, 60_000);
 
-  test("a later daemon takes it up: open connections go on, new ones come, and it ends it", async () => {
+  test("a later daemon takes it over: open connections continue, new ones work, and the daemon can end it", async () => {
     const port = freePort();
     const id = forward("tcp", port, target);
     const before = await talk(port);
     await before.say("x");
     const pid = pidOf(id);
-    // What is known of children goes with a daemon.
+    // A daemon's knowledge of its children ends with the daemon.
     forwarders = daemon();
     expect([forwarders.list(), forwarders.runs(id)]).toEqual([[id], true]);
     expect(await before.say("still here")).toBe("still here");
     expect(await (await talk(port)).say("new")).toBe("new");
     expect(() => forwarders.start(id, [])).toThrow("has a forwarder already");
     const ended = forwarders.end(id);
-    // It is this process's child, which nobody reaps until now.
+    // It is this process's child, and nobody has reaped it until now.
     await until("it is dead", () => readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z "));
     sys.waitpid(pid);
     await ended;
@@ -230,7 +230,7 @@ describe.skipIf(!hasIpv6)("TCP", () => {
     expect(existsSync(join(directory, id))).toBe(false);
   });
 
-  test("has no rights, and no descriptors but its own", async () => {
+  test("has no rights, and only its own descriptors", async () => {
     const port = freePort();
     const id = forward("tcp", port, target);
     expect(await (await talk(port)).say("x")).toBe("x");
@@ -263,7 +263,7 @@ describe.skipIf(!hasIpv6)("UDP", () => {
     return { ask, close: () => socket.close() };
   };
 
-  test("answers find their client; IPv4's port of the same number stays free", async () => {
+  test("answers reach their client; IPv4's port with the same number stays free", async () => {
     const seen = new Set<number>();
     const server = await Bun.udpSocket({
       hostname: "127.0.0.1",
@@ -281,9 +281,9 @@ describe.skipIf(!hasIpv6)("UDP", () => {
     const clients = await Promise.all([client(port), client(port)]);
     expect(await Promise.all(clients.map((one, index) => one.ask(`${index}`)))).toEqual(["echo 0", "echo 1"]);
     expect(await clients[1]!.ask("again")).toBe("echo again");
-    // One socket a client.
+    // One socket per client.
     expect(seen.size).toBe(2);
-    // v6-only, or this would collide.
+    // v6-only, otherwise this would collide.
     const other = await Bun.udpSocket({ hostname: "0.0.0.0", port });
     other.close();
     for (const one of clients) one.close();
@@ -292,7 +292,7 @@ describe.skipIf(!hasIpv6)("UDP", () => {
     reserver.reserve("udp", "::", port, target)[Symbol.dispose]();
   });
 
-  test("more clients than it keeps: the one that was silent for longest makes way", async () => {
+  test("with more clients than it keeps, a new client replaces the one that was silent for longest", async () => {
     const seen: number[] = [];
     const server = await Bun.udpSocket({
       hostname: "127.0.0.1",

@@ -1,9 +1,9 @@
 /**
- * Forwarders carry what comes to an IPv6 address of the host to a container that has IPv4 only: the kernel translates no addresses between the
- * families. One small process (native/forward) for each endpoint with such ports. It gets its sockets when it starts and needs the daemon no more: it
- * answers while no daemon runs, and a stranger's connections use up its own descriptors.
+ * Forwarders copy traffic to an IPv6 address of the host to a container that has only IPv4, because the kernel translates no addresses between
+ * the families. Each endpoint with such ports has one small process (native/forward). It gets its sockets at its start and does not need the
+ * daemon afterwards: it answers while no daemon runs, and connections from outside use only its own descriptors.
  *
- * `DIRECTORY/<endpoint id>` is its file: the pid in it, and a lock on it that the process holds for as long as it lives.
+ * `DIRECTORY/<endpoint id>` is its file. The file contains the pid, and the process holds a lock on it as long as it lives.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -12,16 +12,16 @@ import { isSysError, O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_RDWR, processEnd, type Sy
 
 /** Connections of one endpoint at a time; more wait in the queues of its sockets. */
 const maxConnections = 1024;
-/** UDP clients of one endpoint at a time; the one that has been silent for longest makes way. */
+/** UDP clients of one endpoint at a time; a new one replaces the one that has been silent for longest. */
 const maxUdpClients = 1024;
-/** A UDP client that is silent for this long is forgotten. */
+/** After this silence a UDP client is removed. */
 const udpIdleSeconds = 90;
-/** How long the end of a killed process is awaited: its ports are free only then. */
+/** How long to wait for the end of a killed process: only then its ports are free. */
 const endPatienceMs = 5000;
-/** One that has begun writes its number within moments. */
+/** A started forwarder writes its number within moments. */
 const beginMs = 50;
 
-/** Where a published port leads. */
+/** The target of a published port. */
 export interface PortTarget {
   readonly address: string;
   readonly port: number;
@@ -29,7 +29,7 @@ export interface PortTarget {
 
 export interface ForwardListener {
   readonly protocol: "tcp" | "udp";
-  /** Bound, for tcp listening. */
+  /** Bound, and for tcp listening. */
   readonly fd: number;
   readonly target: PortTarget;
 }
@@ -39,11 +39,11 @@ export interface Forwarders {
   /** Starts one. It has copies of the listeners' descriptors: the caller closes its own. */
   start(endpointId: string, listeners: readonly ForwardListener[]): void;
   runs(endpointId: string): boolean;
-  /** Resolves when it does not run any more, or does not run at all. @throws the signal's reason; SysError where it cannot be watched */
+  /** Resolves when it does not run any more, or does not run at all. @throws the signal's reason; SysError when it cannot be watched */
   ended(endpointId: string, signal: AbortSignal): Promise<void>;
-  /** Ends it and waits until its ports are free. One that has ended is fine. @throws timeout when it does not end */
+  /** Ends it and waits until its ports are free. One that has ended is no error. @throws timeout when it does not end */
   end(endpointId: string): Promise<void>;
-  /** Those that run, and those that left their file. */
+  /** Forwarders that run, and those that left their file. */
   list(): readonly string[];
 }
 
@@ -54,9 +54,9 @@ export interface ForwardersOptions {
   >;
   /** Descriptor of the program: `forwarderExecutable` of @fathom/sys. */
   readonly executable: () => number;
-  /** Made when it is needed; goes with the machine's power, as the processes do. */
+  /** Made when it is needed; it is lost with the machine's power, as the processes are. */
   readonly directory: string;
-  /** Where its processes live, as the containers' supervisors do; absent: with their daemon. */
+  /** The cgroups of its processes, the same as for the containers' supervisors; absent: the daemon's cgroup. */
   readonly place?: {
     /** Files to write "0" to. */
     readonly cgroupProcs: readonly string[];
@@ -69,10 +69,10 @@ export interface ForwardersOptions {
 export function createForwarders(options: ForwardersOptions): Forwarders {
   const { sys, directory, clock, place } = options;
   const pathOf = (endpointId: string): string => join(directory, endpointId);
-  /** Those that this process started and has not reaped. */
+  /** Forwarders that this process started and has not reaped. */
   const children = new Map<string, number>();
 
-  /** The file with its lock; undefined where a forwarder has that. `create` also makes it. */
+  /** The file with its lock; undefined when a forwarder holds the lock. `create` also makes the file. */
   const lock = (endpointId: string, create: boolean): (Disposable & { readonly fd: number }) | "held" | "absent" => {
     let fd: number;
     try {
@@ -103,7 +103,7 @@ export function createForwarders(options: ForwardersOptions): Forwarders {
     try {
       if (sys.waitpid(pid) === undefined) return false;
     } catch (error) {
-      // Somebody else took it.
+      // Another program has taken it.
       if (!isSysError(error, "ECHILD")) throw error;
     }
     children.delete(endpointId);
@@ -111,13 +111,13 @@ export function createForwarders(options: ForwardersOptions): Forwarders {
   };
 
   /**
-   * A descriptor of the process, ours to close; undefined where it has ended. One of an earlier daemon's is not our child, so its number is safe only
-   * while its lock is held and a descriptor holds the process.
+   * A descriptor of the process, which the caller must close; undefined when it has ended. A forwarder of an earlier daemon is not our child.
+   * So its number is only certain while its lock is held and a descriptor holds the process.
    */
   const hold = (endpointId: string): number | "unknown" | undefined => {
     const child = children.get(endpointId);
     const pid = child ?? Number(readFileSync(pathOf(endpointId), "utf8"));
-    // It has only just begun.
+    // It has only just started.
     if (!Number.isInteger(pid) || pid <= 0) return "unknown";
     let pidfd: number;
     try {

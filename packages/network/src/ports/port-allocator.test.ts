@@ -12,7 +12,7 @@ const request = (
   return { protocol, containerPort, hostIp, hostPortFirst: Number(first), hostPortLast: Number(last) };
 };
 
-/** A host whose sockets are a set of words; `refuse` names those that it does not give. */
+/** A host whose sockets are a set of words; `refuse` names those that it rejects. */
 function fakeHost(refuse: Readonly<Record<string, string>> = {}, ipv6 = true) {
   const open = new Set<string>();
   const reserver: Reserver = {
@@ -49,11 +49,11 @@ describe("fixed ports", () => {
     ]);
     expect(open.size).toBe(4);
   });
-  test("IPv4 alone where the host or the user has no IPv6", () => {
+  test("only IPv4 when the host or the user has no IPv6", () => {
     const { allocate } = make({}, false);
     expect(shown(allocate(request("8080", 80), request("8081", 80, "::1")))).toEqual(["0.0.0.0 8080 80"]);
   });
-  test("the error for a taken one names its holder's address; nothing else is kept of the request", () => {
+  test("the error for a taken port names its holder's address; nothing else of the request is kept", () => {
     const { allocate, open } = make();
     allocate(request("8080", 80));
     expect(() => allocate(request("9090", 1), request("8080", 81))).toThrow(
@@ -72,13 +72,13 @@ describe("fixed ports", () => {
     allocate(request("8080", 80, "::1"));
     expect(() => allocate(request("8080", 80))).toThrow("Bind for 127.0.0.1:8080 failed");
   });
-  test("given back, it is free", () => {
+  test("a released port is free", () => {
     const { allocate, open } = make();
     allocate(request("8080", 80))[Symbol.dispose]();
     expect(open.size).toBe(0);
     allocate(request("8080", 80));
   });
-  test("the error for another program's has the host's words", () => {
+  test("the error for another program's port has the host's words", () => {
     const { allocate, open } = make({
       ":: 8080/tcp": "address already in use",
       "203.0.113.9 80/tcp": "cannot assign requested address",
@@ -103,7 +103,7 @@ describe("ranges and random ports", () => {
     second[Symbol.dispose]();
     expect(shown(allocate(request("8421-8422", 80)))[0]).toBe("0.0.0.0 8422 80");
   });
-  test("ports of other programs are passed over, also on one family only", () => {
+  test("ports of other programs are skipped, also on one family only", () => {
     const { allocate, open } = make({ ":: 8421/tcp": "address already in use" });
     expect(shown(allocate(request("8421-8422", 80)))).toEqual(["0.0.0.0 8422 80", ":: 8422 80"]);
     expect(open.size).toBe(2);
@@ -121,7 +121,7 @@ describe("ranges and random ports", () => {
     expect(shown(allocate(request("", 80)))[0]).toBe("0.0.0.0 32771 80");
     expect(() => allocate(request("", 80))).toThrow("all ports are allocated");
   });
-  test("an exact port is taken before a range that holds it", () => {
+  test("an exact port is taken before a range that contains it", () => {
     const { allocate } = make();
     expect(shown(allocate(request("8080-8081", 80, "0.0.0.0"), request("8080", 90, "0.0.0.0")))).toEqual([
       "0.0.0.0 8080 90",
@@ -131,7 +131,7 @@ describe("ranges and random ports", () => {
 });
 
 describe("restart", () => {
-  test("ports of running containers are taken again, a refusal is an error and the port stays taken", () => {
+  test("ports of running containers are taken again; if the host rejects one, that is an error and the port stays taken", () => {
     const { allocator, allocate } = make({ "0.0.0.0 8080/tcp": "address already in use" });
     const bindings = [
       { protocol: "tcp", containerPort: 80, hostIp: "0.0.0.0", hostPort: 8080 },

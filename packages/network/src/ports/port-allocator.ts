@@ -1,6 +1,7 @@
 /**
- * Which host ports are taken, by whom. Two layers: a table of what this engine gave away (`taken`), and a socket of the host per port
- * (`Reserver`), so that no other program takes it silently and a port of another program is found out before the container starts.
+ * Which host ports are taken, and by whom. There are two parts: a table of the ports that this engine gave out (`taken`), and a socket of the
+ * host per port (`Reserver`). With the socket, no other program can take the port silently, and a port of another program is noticed before the
+ * container starts.
  */
 import { EngineError } from "@fathom/base";
 import type { PortBinding, PortRequest, Protocol } from "../contract.ts";
@@ -8,21 +9,21 @@ import type { ForwardListener, PortTarget } from "./forwarders.ts";
 import type { ReopenedPorts } from "./forwarder-keeper.ts";
 import { canonicalIpv6, familyOf, formatHostPort } from "../ipam/ip.ts";
 
-/** A port of the host is taken for as long as this lives. */
+/** A port of the host is taken as long as this object lives. */
 export interface Reservation extends Disposable {
-  /** The socket, where a forwarder must answer it. */
+  /** The socket, when a forwarder must serve it. */
   readonly listener?: ForwardListener;
 }
 
 /** Takes ports of the host. */
 export interface Reserver {
-  /** Throws a PortUnavailable when the host refuses. */
+  /** Throws a PortUnavailable when the host rejects the port. */
   reserve(protocol: Protocol, hostIp: string, port: number, target: PortTarget): Reservation;
-  /** False where publishing on IPv6 addresses is impossible (no IPv6 on the host, no proxy). */
+  /** False when publishing on IPv6 addresses is impossible (no IPv6 on the host, no proxy). */
   readonly ipv6: boolean;
 }
 
-/** Why the host refused a port, in libc's words: "address already in use". */
+/** Why the host rejected a port, in libc's words: "address already in use". */
 export class PortUnavailable extends Error {
   constructor(
     readonly reason: string,
@@ -40,12 +41,12 @@ export interface EphemeralRange {
   readonly excluded: ReadonlySet<number>;
 }
 
-/** The ports of one endpoint. Disposing gives them back. */
+/** The ports of one endpoint. Disposing releases them. */
 export interface PortLease extends Disposable {
   readonly bindings: readonly PortBinding[];
-  /** Sockets that a forwarder must answer. */
+  /** Sockets that a forwarder must serve. */
   readonly listeners: readonly ForwardListener[];
-  /** A forwarder has the listeners: the lease's own are closed. */
+  /** A forwarder has the listeners: closes the lease's own copies. */
   handOver(): void;
 }
 
@@ -65,7 +66,7 @@ const anyIpv6 = "::";
 export class PortAllocator {
   /** protocol → address → ports. */
   readonly #taken = new Map<string, Map<string, Set<number>>>();
-  /** Where the search in a range starts: after the port given last. */
+  /** Where the search in a range starts: after the port that was given out last. */
   readonly #lastGiven = new Map<string, number>();
   readonly #reserver: Reserver;
   readonly #ephemeral: () => EphemeralRange;
@@ -92,9 +93,9 @@ export class PortAllocator {
   }
 
   /**
-   * Takes the ports of an endpoint that runs already. A port that the host refuses stays taken in the table: its rules answer anyway.
+   * Takes the ports of a running endpoint. A port that the host rejects stays taken in the table, because its rules still answer.
    * `forwarded`: its forwarder runs, and has its sockets.
-   * @returns the refusals, for the log.
+   * @returns the rejections, for the log.
    */
   restore(
     bindings: readonly PortBinding[],
@@ -120,7 +121,7 @@ export class PortAllocator {
     return { lease, refused };
   }
 
-  /** Sockets for the forwarder of an endpoint that has its ports and whose forwarder has ended. */
+  /** Sockets for the forwarder of an endpoint that has its ports but whose forwarder has ended. */
   reopen(bindings: readonly PortBinding[], containerAddress: string): ReopenedPorts {
     const sockets = new DisposableStack();
     const listeners: ForwardListener[] = [];
@@ -144,7 +145,7 @@ export class PortAllocator {
     return { listeners, refused, [Symbol.dispose]: () => sockets.dispose() };
   }
 
-  /** Requests that differ in the host address alone go together; exact ports come before ranges that may hold them. */
+  /** Requests that differ only in the host address belong together. Exact ports come before ranges that may contain them. */
   #groups(requests: readonly PortRequest[], bindAddress: string): Group[] {
     const groups = new Map<string, Group>();
     for (const request of requests) {
@@ -206,7 +207,7 @@ export class PortAllocator {
     throw refusal ?? new EngineError("conflict", "all ports are allocated");
   }
 
-  /** The address on which `port` is taken already; an unspecified address collides with every one of its family. */
+  /** The address on which `port` is taken already; an unspecified address collides with every address of its family. */
   #holder(group: Group, port: number): string | undefined {
     const byAddress = this.#taken.get(group.protocol);
     if (byAddress === undefined) return undefined;
@@ -249,7 +250,7 @@ export class PortAllocator {
   }
 }
 
-/** The kernel redirects it not: a forwarder carries it. */
+/** The kernel does not redirect it: a forwarder carries it. */
 export function isForwarded({ protocol, hostIp }: Pick<PortBinding, "protocol" | "hostIp">): boolean {
   return familyOf(hostIp) === 6 && protocol !== "sctp";
 }

@@ -24,10 +24,10 @@ describe("expandPorts", () => {
       "::1:0-0:53/udp",
     ]);
   });
-  test("no binding at all is a random port", () => {
+  test("no binding at all means a random port", () => {
     expect(shown([], { "80/tcp": null, "81/tcp": [] }, false)).toEqual([":0-0:80/tcp", ":0-0:81/tcp"]);
   });
-  test("all exposed ones that have no binding of their own", () => {
+  test("all exposed ports that have no binding of their own", () => {
     expect(shown(["80/tcp", "90/tcp", "53/UDP"], { "80/tcp": [{ HostPort: "8080" }] }, true)).toEqual([
       ":8080-8080:80/tcp",
       ":0-0:90/tcp",
@@ -35,7 +35,7 @@ describe("expandPorts", () => {
     ]);
     expect(shown(["80/tcp"], {}, false)).toEqual([]);
   });
-  test("what dockerd refuses", () => {
+  test("what dockerd rejects", () => {
     for (const key of ["0/tcp", "65536/tcp", "80/xyz", "http", "80/tcp/udp"])
       expect(() => expandPorts([], { [key]: [{}] }, false)).toThrow(`invalid port specification: "${key}"`);
     for (const HostPort of ["70000", "9-8", "abc", "1-", "-1"])

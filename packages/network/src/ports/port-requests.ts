@@ -1,4 +1,4 @@
-/** From Docker's PortBindings, ExposedPorts and PublishAllPorts to port requests, with dockerd's checks. */
+/** Makes port requests of Docker's PortBindings, ExposedPorts and PublishAllPorts, with dockerd's checks. */
 import { EngineError } from "@fathom/base";
 import type { PortRequest, Protocol } from "../contract.ts";
 import { familyOf } from "../ipam/ip.ts";
@@ -15,7 +15,7 @@ export interface PortSpec {
   readonly protocol: Protocol;
 }
 
-/** `80`, `80/tcp`, `53/UDP`; undefined when it is none. Port 0 is none. */
+/** `80`, `80/tcp`, `53/UDP`; undefined when it is invalid. Port 0 is invalid. */
 export function parsePortSpec(text: string): PortSpec | undefined {
   const match = /^(\d{1,5})(?:\/([a-z]+))?$/i.exec(text);
   if (!match) return undefined;
@@ -29,7 +29,7 @@ function isProtocol(text: string): text is Protocol {
   return text === "tcp" || text === "udp" || text === "sctp";
 }
 
-/** "" is any port (0–0); undefined when it is no port or range. */
+/** "" means any port (0–0); undefined when it is no port or range. */
 export function parsePortRange(text: string): { readonly first: number; readonly last: number } | undefined {
   if (text === "") return { first: 0, last: 0 };
   const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
@@ -40,7 +40,7 @@ export function parsePortRange(text: string): { readonly first: number; readonly
 }
 
 /**
- * What a container asks to have published.
+ * The ports that a container wants to publish.
  * @param exposed Keys of Config.ExposedPorts: "80/tcp".
  * @param bindings HostConfig.PortBindings. A null or empty list counts as one empty binding (a random port).
  * @throws invalid-argument in dockerd's words.

@@ -1,4 +1,4 @@
-/** Ports of the host: held by a silent socket on IPv4, where the kernel redirects; opened for a forwarder on IPv6. */
+/** Ports of the host: on IPv4, reserved by a socket that never answers, because the kernel redirects; on IPv6, opened for a forwarder. */
 import type { Sys } from "@fathom/sys";
 import type { Protocol } from "../contract.ts";
 import type { PortTarget } from "./forwarders.ts";
@@ -14,8 +14,8 @@ const reasons = {
 } as const;
 
 /**
- * @param ipv6 Whether ports are published on IPv6 addresses too: the host has IPv6 and the user has not turned the proxy off. SCTP is never
- * forwarded: on IPv6 its port is only held.
+ * @param ipv6 Whether ports are also published on IPv6 addresses: the host has IPv6 and the user has not turned off the proxy. SCTP is never
+ * forwarded: on IPv6 its port is only reserved.
  */
 export function createReserver(sys: Pick<Sys, "reservePort" | "listenPort" | "close">, ipv6: boolean): Reserver {
   const opened = (open: () => number): number => {

@@ -17,7 +17,7 @@ const network: NetworkInfo = {
   labels: {},
 };
 
-test("a multicast MAC is refused with its value", () => {
+test("the error for a multicast MAC names it", () => {
   expect(() => checkEndpointSettings(network, { macAddress: "01:00:5e:00:00:01" })).toThrow(
     "01:00:5e:00:00:01 is a multicast mac address",
   );

@@ -3,7 +3,7 @@ import { EngineError } from "@fathom/base";
 import type { EndpointSettings, NetworkInfo } from "../contract.ts";
 import { contains, parseCidr, parseIpv4, parseMac } from "../ipam/ip.ts";
 
-/** @throws invalid-argument for what is no MAC address, or none that an interface may have */
+/** @throws invalid-argument for text that is no MAC address, or one that an interface may not have */
 export function checkMacAddress(text: string): void {
   const mac = parseMac(text);
   if (mac === undefined) throw new EngineError("invalid-argument", `${text} is not a valid mac address`);

@@ -21,12 +21,12 @@ export interface InterfaceSettings {
   readonly gateways: Readonly<Partial<Record<Family, string>>>;
 }
 
-/** The loopback link is the first of every namespace. */
+/** The loopback link is the first link of every namespace. */
 const loopbackIndex = 1;
 
 /** Gives an interface its addresses and brings it up, with lo: one netlink exchange. */
 export function configureInterface(sys: InsideSys, namespaceFd: number, link: InterfaceSettings): void {
-  // As Docker does on a network without IPv6. Before the link comes up, or it would get a link-local address.
+  // As Docker does on a network without IPv6. Before the link comes up, because it would then get a link-local address.
   if (link.addresses.every(({ family }) => family !== "ipv6"))
     sys.withNetworkNamespace(namespaceFd, () =>
       writeProc(sys, `/proc/sys/net/ipv6/conf/${link.name}/disable_ipv6`, "1"),

@@ -76,7 +76,7 @@ export class ContainerSandbox implements Sandbox {
     driven.repair(() => table.ofNetwork(networkId).map(({ hostInterface }) => hostInterface));
     host.firewall.repair();
 
-    // Whatever is acquired is given back in reverse when a later step fails.
+    // When a later step fails, everything that was acquired is released in reverse order.
     await using undo = new AsyncDisposableStack();
     const { draft, mac } = await this.#reserve(network, settings, undo);
     // Ports first: a taken one is found out before anything is made.

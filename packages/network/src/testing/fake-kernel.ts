@@ -1,6 +1,6 @@
 /**
- * A kernel for unit tests: links by name, files of /proc/sys, descriptors, and the set elements of nf_tables batches. It says yes to
- * everything, but for the one call or request that a test has it refuse.
+ * A kernel for unit tests: links by name, files of /proc/sys, descriptors, and the set elements of nf_tables batches. It accepts everything,
+ * except one call or request that a test makes it reject.
  */
 import {
   decodeAttributes,
@@ -48,11 +48,11 @@ export class FakeKernel {
   readonly open = new Map<number, string>();
   /** "set key" of every element. */
   readonly elements = new Set<string>();
-  /** Calls so far, by name. */
+  /** Calls up to now, by name. */
   readonly calls: string[] = [];
-  /** The call of this number (counted from 1 on after it is set) throws. */
+  /** The call with this number throws; counting starts at 1 when it is set. */
   failCall = 0;
-  /** The netlink request of this number is answered with EIO. */
+  /** The netlink request with this number is answered with EIO. */
   failRequest = 0;
   #nextFd = 100;
   #nextIndex = 2;
@@ -142,7 +142,7 @@ export class FakeKernel {
     }
     if (type === RTM_GETLINK && (flags & NLM_F_DUMP) === NLM_F_DUMP)
       for (const [name, link] of this.links) answers.push(linkMessage(name, link, sequence));
-    // The begin of a batch has the number of RTM_NEWLINK.
+    // The message that begins a batch has the number of RTM_NEWLINK.
     if (payload.length < 16 || type < RTM_NEWLINK || type > RTM_GETLINK || (flags & NLM_F_DUMP) === NLM_F_DUMP)
       return 0;
     const attributes = decodeAttributes(payload.subarray(16));

@@ -15,11 +15,11 @@ export interface CgroupDependencies extends DeviceDependencies {
   readonly kill: (pid: number, signal: number) => void;
 }
 
-/** How long dying processes are waited for. */
+/** How long to wait for dying processes. */
 const removeTimeoutMs = 5_000;
 const killTimeoutMs = 10_000;
 const freezeTimeoutMs = 5_000;
-/** Of memory in use, freed while one write waits: some milliseconds, where no disk is in its way. */
+/** How much memory one write may ask the kernel to free while it waits: some milliseconds, if no disk is involved. */
 const memoryStepBytes = 32 << 20;
 
 export class HierarchyCgroup implements Cgroup {
@@ -39,8 +39,8 @@ export class HierarchyCgroup implements Cgroup {
   ) {
     this.path = path;
     this.hierarchies = hierarchies;
-    // A thread that moves itself through `tasks` of v1 spares the wait of an RCU grace period (5 to 10 ms) that `cgroup.procs` costs; the
-    // process that joins has one thread.
+    // In v1, a thread that moves itself through `tasks` does not wait for an RCU grace period (5 to 10 ms), unlike `cgroup.procs`. The process
+    // that joins has one thread.
     this.procsFiles = hierarchies.map(
       ({ directory, version }) => `${directory}/${version === 1 ? "tasks" : "cgroup.procs"}`,
     );
@@ -70,7 +70,7 @@ export class HierarchyCgroup implements Cgroup {
         try {
           fs.write(limit, String(step));
         } catch {
-          // What cannot be freed: the last write says so.
+          // Memory that cannot be freed: the last write reports it.
           break;
         }
         await clock.sleep(0);
@@ -100,14 +100,14 @@ export class HierarchyCgroup implements Cgroup {
       fs.write(file, value);
       if (this.frozen() === frozen) return;
       if (clock.monotonicMs() > deadline) {
-        // Half frozen is the worst of all: go back.
+        // Half frozen is the worst state: thaw again.
         if (frozen) fs.write(file, place.version === 1 ? "THAWED" : "0");
         throw new EngineError(
           "timeout",
           `cannot ${frozen ? "freeze" : "thaw"} the cgroup ${this.path}: a process in it does not stop within ${freezeTimeoutMs / 1000} s`,
         );
       }
-      // v1 can stay in FREEZING when a process forks meanwhile; to thaw and try again gets it out.
+      // In v1, the cgroup can stay in FREEZING when a process forks meanwhile. Thawing and trying again helps.
       if (frozen && place.version === 1 && attempt % 25 === 0) fs.write(file, "THAWED");
       await clock.sleep(Math.min(attempt, 10));
     }
@@ -138,7 +138,7 @@ export class HierarchyCgroup implements Cgroup {
     return place === undefined ? [] : [...new Set(this.#processesBelow(place.directory))];
   }
 
-  /** v2 where it is there; else the hierarchy that a container is least likely to have been moved within. */
+  /** Uses v2 if there is one; else the hierarchy in which a container most probably was not moved. */
   #processPlace(): { readonly directory: string } | undefined {
     return (
       this.hierarchies.find(({ version }) => version === 2) ??
@@ -156,14 +156,14 @@ export class HierarchyCgroup implements Cgroup {
         for (const line of fs.read(`${own}/cgroup.procs`).split("\n"))
           if (line !== "" && line !== "0") found.push(Number(line));
       } catch (error) {
-        // Gone meanwhile, or threaded: its processes are listed above it.
+        // It was removed meanwhile, or it is threaded: then its processes are listed above it.
         if (!["ENOENT", "ENODEV", "EOPNOTSUPP"].includes(errnoOf(error) ?? "")) throw error;
       }
     }
     return found;
   }
 
-  /** Cgroups below, the deepest first: a container may make its own. */
+  /** Cgroups below this one, the deepest first: a container may make its own. */
   #nested(directory: string): string[] {
     let names: string[];
     try {
@@ -181,7 +181,7 @@ export class HierarchyCgroup implements Cgroup {
       try {
         fs.write(`${unified.directory}/cgroup.kill`, "1");
       } catch {
-        // Threaded cgroups refuse it: the loop below does it one by one.
+        // Threaded cgroups reject it: the loop below kills their processes one by one.
       }
     }
     const freezer = this.#places.get("freezer");
@@ -189,7 +189,7 @@ export class HierarchyCgroup implements Cgroup {
     for (let attempt = 0; ; attempt++) {
       const left = this.processes();
       if (left.length === 0) {
-        // v1's frozen cgroups keep even the killed ones: never leave one behind.
+        // In a frozen v1 cgroup even killed processes stay: never leave one frozen.
         if (freezer !== undefined) this.#writeFreezer(freezer, "THAWED");
         return;
       }
@@ -198,7 +198,7 @@ export class HierarchyCgroup implements Cgroup {
           "timeout",
           `cannot end ${left.length} process(es) of the cgroup ${this.path}, for example ${left[0]}`,
         );
-      // Frozen, they cannot fork away while the list is gone through; v1 lets them die only once thawed.
+      // While frozen, they cannot fork away during the loop. In v1 they die only after a thaw.
       if (freezer !== undefined && attempt > 0) this.#writeFreezer(freezer, "FROZEN");
       for (const pid of left) {
         try {
@@ -243,7 +243,7 @@ export class HierarchyCgroup implements Cgroup {
     this.#devices.close();
   }
 
-  /** True when it is gone. */
+  /** True when it is removed. */
   #removeDirectory(directory: string): boolean {
     const { fs } = this.#dependencies;
     try {

@@ -16,7 +16,7 @@ const firstMounts = [
   `35 30 0:32 / ${root}/freezer rw,relatime - cgroup cgroup rw,freezer`,
   `36 30 0:33 / ${root}/pids rw,relatime - cgroup cgroup rw,pids`,
   `37 30 0:34 / ${root}/systemd rw,relatime - cgroup cgroup rw,xattr,release_agent=/lib/agent,name=systemd`,
-  // The same hierarchy once more, as a container's bind shows it.
+  // The same hierarchy once more, as a bind of a container shows it.
   `80 40 0:30 /x /somewhere/else rw,relatime - cgroup cgroup rw,memory`,
 ].join("\n");
 const sideMount = `38 30 0:35 / ${root}/unified rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate`;
@@ -127,7 +127,7 @@ function writesOf(fs: FakeCgroupFileSystem, act: () => void): string[] {
   return fs.log.slice(before).map((line) => line.replaceAll(`${root}/`, ""));
 }
 
-test("the three kinds of machine are told apart", () => {
+test("the three kinds of machine are distinguished", () => {
   expect(machine("v1").cgroups.version).toBe("v1");
   expect(machine("v2").cgroups.version).toBe("v2");
   const { cgroups } = machine("hybrid");
@@ -138,7 +138,7 @@ test("the three kinds of machine are told apart", () => {
   );
 });
 
-test("v1: one mkdir a hierarchy, and reads only for a parent's first child", () => {
+test("v1: one mkdir per hierarchy, and reads only for a parent's first child", () => {
   const { fs, cgroups } = machine("v1");
   const first = writesOf(fs, () => cgroups.create("/fathom/a"));
   expect(first.filter((line) => line.startsWith("cpuset"))).toEqual([
@@ -173,7 +173,7 @@ test("its places are what a plan needs", () => {
   expect(cgroup.hierarchies.map(({ selectors }) => selectors)).toContainEqual([["name", "systemd"]]);
 });
 
-test("v2: controllers are handed on once, and not to the container itself", () => {
+test("v2: controllers are enabled once below the parents, and not in the container's own cgroup", () => {
   const { fs, cgroups } = machine("v2");
   expect(writesOf(fs, () => cgroups.create("/fathom/a"))).toEqual([
     "cgroup.subtree_control ← +cpuset +cpu +io +memory +pids",
@@ -184,7 +184,7 @@ test("v2: controllers are handed on once, and not to the container itself", () =
   expect(writesOf(fs, () => cgroups.create("/fathom/b"))).toEqual(["mkdir fathom/b"]);
 });
 
-test("v2: a parent with processes of its own is said to be in the way", () => {
+test("v2: the error says that a parent has processes of its own", () => {
   const { fs, cgroups } = machine("v2");
   fs.onWrite = (path) => {
     if (path.endsWith("subtree_control")) throw new FakeError("EBUSY", path);
@@ -192,7 +192,7 @@ test("v2: a parent with processes of its own is said to be in the way", () => {
   expect(() => cgroups.create("/fathom/a")).toThrow(/processes are in that cgroup itself/);
 });
 
-test("a leftover is replaced, one in use is a conflict and nothing stays half made", () => {
+test("a leftover is replaced; a cgroup in use is a conflict, and nothing half made stays", () => {
   const { fs, cgroups } = machine("v1");
   cgroups.create("/fathom/a");
   fs.mkdir(`${root}/memory/fathom/a/inner`);
@@ -200,20 +200,20 @@ test("a leftover is replaced, one in use is a conflict and nothing stays half ma
   fs.files.set(`${root}/pids/fathom/a/cgroup.procs`, "77\n");
   expect(() => cgroups.create("/fathom/a")).toThrow(expect.objectContaining({ code: "conflict" }));
   expect(fs.folders.has(`${root}/memory/fathom/a`)).toBe(false);
-  // The parent was removed by someone else.
+  // Another program has removed the parent.
   fs.files.set(`${root}/pids/fathom/a/cgroup.procs`, "");
   for (const folder of fs.folders) if (/fathom/.test(folder)) fs.folders.delete(folder);
   expect(cgroups.create("/fathom/a").path).toBe("/fathom/a");
 });
 
-test("paths that climb are refused", () => {
+test("paths with .. are rejected", () => {
   const { cgroups } = machine("v1");
   for (const path of ["/", "", "/a/../../b", "/a\0b"])
     expect(() => cgroups.create(path)).toThrow(/not a usable cgroup path/);
   expect(cgroups.create("fathom//x/").path).toBe("/fathom/x");
 });
 
-test("processes and kill: cgroup.kill where it is, one by one elsewhere, nested cgroups too", async () => {
+test("processes and kill: with cgroup.kill if it exists, else one by one; nested cgroups too", async () => {
   const hybrid = machine("hybrid");
   const cgroup = hybrid.cgroups.create("/fathom/a");
   hybrid.fs.mkdir(`${root}/unified/fathom/a/x`);
@@ -233,21 +233,21 @@ test("processes and kill: cgroup.kill where it is, one by one elsewhere, nested 
   first.fs.files.set(file, "10\n");
   let thawed = 0;
   first.fs.onWrite = (path, text) => {
-    // Killed, it leaves at the second thaw; a fork took its place at the first.
+    // It was killed and leaves at the second thaw; a fork took its place at the first.
     if (path.endsWith("freezer.state") && text === "THAWED") first.fs.files.set(file, ++thawed === 1 ? "11\n" : "");
   };
   await other.kill();
   expect(first.killed).toEqual([10, 11]);
 });
 
-test("kill gives up with an error, not for ever", async () => {
+test("kill ends with an error, not after an endless loop", async () => {
   const { fs, cgroups } = machine("v1");
   const cgroup = cgroups.create("/fathom/a");
   fs.files.set(`${root}/pids/fathom/a/cgroup.procs`, "10\n");
   await expect(cgroup.kill()).rejects.toThrow(/cannot end 1 process/);
 });
 
-test("freeze waits until it is so, and goes back when it does not come", async () => {
+test("freeze waits until the cgroup is frozen, and thaws again when that does not happen", async () => {
   const { fs, cgroups } = machine("v1");
   const cgroup = cgroups.create("/fathom/a");
   const state = `${root}/freezer/fathom/a/freezer.state`;
@@ -273,7 +273,7 @@ test("freeze waits until it is so, and goes back when it does not come", async (
   expect(unified.frozen()).toBe(true);
 });
 
-test("remove takes what the container made and waits for the dying", async () => {
+test("remove also removes cgroups that the container made, and waits for dying processes", async () => {
   const { fs, cgroups, waits } = machine("v1");
   const cgroup = cgroups.create("/fathom/a");
   fs.mkdir(`${root}/memory/fathom/a/x`);
@@ -286,7 +286,7 @@ test("remove takes what the container made and waits for the dying", async () =>
   await cgroup.remove();
 });
 
-test("remove gives up on a cgroup that stays in use", async () => {
+test("remove fails for a cgroup that stays in use", async () => {
   const { fs, cgroups } = machine("v1");
   const cgroup = cgroups.create("/fathom/a");
   fs.files.set(`${root}/pids/fathom/a/cgroup.procs`, "10\n");
@@ -338,7 +338,7 @@ test("what a machine supports", () => {
 });
 
 for (const kind of ["v1", "v2"] as const)
-  test(`less memory than is used is taken in steps, between which others have their turn: ${kind}`, async () => {
+  test(`a limit below the used memory is set in steps, and other work has its turn between them: ${kind}`, async () => {
     const { fs, cgroups, waits } = machine(kind);
     const cgroup = cgroups.create("/fathom/a");
     const directory = kind === "v1" ? `${root}/memory/fathom/a` : `${root}/fathom/a`;
@@ -352,7 +352,7 @@ for (const kind of ["v1", "v2"] as const)
     const limits: number[] = [];
     fs.onWrite = (path, text) => {
       if (path !== `${directory}/${limit}` || !/^\d+$/.test(text)) return;
-      // What the kernel has to free while the write waits.
+      // The memory that the kernel must free while the write waits.
       largest = Math.max(largest, used - Number(text));
       used = Math.min(used, Number(text));
       limits.push(Number(text));
@@ -361,11 +361,11 @@ for (const kind of ["v1", "v2"] as const)
     expect(limits.at(-1)).toBe(64 * mib);
     expect(largest).toBeLessThanOrEqual(32 * mib);
     expect(waits.length).toBeGreaterThan(20);
-    // More, and what is not used, goes at once.
+    // More memory, and memory that is not used, is changed at once.
     limits.length = 0;
     await cgroup.update({ memoryBytes: 2000 * mib });
     expect(limits).toEqual([2000 * mib]);
-    // What cannot be freed leaves the limit as it was.
+    // If memory cannot be freed, the limit does not change.
     fs.files.set(`${directory}/${limit}`, original);
     fs.onWrite = (path, text) => {
       if (path === `${directory}/${limit}` && Number(text) < 500 * mib)

@@ -1,6 +1,6 @@
 /**
- * The cgroups of this machine: v1, v2, or both at once. Creating one is a mkdir a hierarchy and nothing else: what a parent needs (delegated
- * controllers on v2, an inheritable cpuset on v1) is done once a parent.
+ * The cgroups of this machine: v1, v2, or both at once. Creating one is only a mkdir per hierarchy. What a parent needs (delegated controllers
+ * on v2, an inheritable cpuset on v1) is done once per parent.
  */
 import { readFileSync } from "node:fs";
 import { dirname, posix } from "node:path";
@@ -14,17 +14,17 @@ import { checkCgroupPath, findHierarchies, selectorsOf, type Hierarchy, type Hie
 import type { ControllerPlace } from "./limits.ts";
 import { findSupport } from "./support.ts";
 
-/** Controllers of v2 that limits here need; others are left to whoever wants them. */
+/** Controllers of v2 that our limits need; other controllers stay unchanged. */
 const unifiedControllers = ["cpuset", "cpu", "io", "memory", "pids"] as const;
 
-/** The hierarchies of this machine as /proc/self/mountinfo shows them. Errors: "unavailable" where there are none. */
+/** The hierarchies of this machine, from /proc/self/mountinfo. Errors: "unavailable" when there are none. */
 export function findMountedHierarchies(): HierarchySet {
   return findHierarchies(readFileSync("/proc/self/mountinfo", "utf8"), (mountPoint) =>
     hostFileSystem.read(`${mountPoint}/cgroup.controllers`),
   );
 }
 
-/** The cgroups of this machine. Errors: "unavailable" where there are none. */
+/** The cgroups of this machine. Errors: "unavailable" when there are none. */
 export function openCgroups(sys?: CgroupDependencies["sys"]): Cgroups {
   return createCgroups(findMountedHierarchies(), {
     fs: hostFileSystem,
@@ -45,7 +45,7 @@ class MountedCgroups implements Cgroups {
   readonly support: CgroupSupport;
   readonly #hierarchies: readonly Hierarchy[];
   readonly #dependencies: CgroupDependencies;
-  /** Host directories of parents that are ready for children. */
+  /** Host directories of parents that are prepared for children. */
   readonly #ready = new Set<string>();
 
   constructor(set: HierarchySet, dependencies: CgroupDependencies) {
@@ -103,7 +103,7 @@ class MountedCgroups implements Cgroups {
     return new HierarchyCgroup(path, views, places, state, this.#dependencies);
   }
 
-  /** A directory with no history: one that a crash left is removed first, so that its counters do not count. */
+  /** A new directory: one that a crash left is removed first, so that its counters do not count. */
   #makeFresh(hierarchy: Hierarchy, directory: string): void {
     const { fs } = this.#dependencies;
     const parent = dirname(directory);
@@ -115,7 +115,7 @@ class MountedCgroups implements Cgroups {
       } catch (error) {
         const errno = errnoOf(error);
         if (attempt < 2 && errno === "ENOENT") {
-          // Someone removed the parent since.
+          // Another program has removed the parent since then.
           this.#ready.delete(parent);
           this.#prepareParent(hierarchy, parent);
         } else if (attempt < 2 && errno === "EEXIST" && this.#tryRemove(directory)) continue;
@@ -137,7 +137,7 @@ class MountedCgroups implements Cgroups {
     }
   }
 
-  /** Makes `parent` and all above it, and lets limits be set in their children. */
+  /** Makes `parent` and all cgroups above it, and enables limits for their children. */
   #prepareParent(hierarchy: Hierarchy, parent: string): void {
     if (this.#ready.has(parent)) return;
     const { fs } = this.#dependencies;
@@ -155,7 +155,7 @@ class MountedCgroups implements Cgroups {
     this.#ready.add(parent);
   }
 
-  /** v2: a controller works in children only after the parent hands it on. */
+  /** v2: a controller works in children only after the parent enables it for them. */
   #delegate(hierarchy: Hierarchy, parent: string): void {
     const { fs } = this.#dependencies;
     const file = `${parent}/cgroup.subtree_control`;
@@ -180,7 +180,7 @@ class MountedCgroups implements Cgroups {
     }
   }
 
-  /** v1: a new cpuset is empty and takes no process. Its parent's clone_children makes the kernel fill it. */
+  /** v1: a new cpuset is empty and accepts no process. With clone_children of its parent, the kernel fills it. */
   #inheritCpuset(parent: string): void {
     const { fs } = this.#dependencies;
     for (const file of ["cpuset.cpus", "cpuset.mems"]) {
@@ -191,7 +191,7 @@ class MountedCgroups implements Cgroups {
   }
 }
 
-/** A parent that the request names may lead below one of the kernel's files, or be longer than paths can be. */
+/** A parent from the request may be below one of the kernel's files, or longer than a path can be. */
 function cannotMake(directory: string, error: unknown): EngineError {
   const ofTheName = ["ENOTDIR", "EINVAL", "ENAMETOOLONG"].includes(errnoOf(error) ?? "");
   return new EngineError(

@@ -81,7 +81,7 @@ export interface Cgroup {
   readonly path: string;
   /** Absolute paths of files, for `Stem.cgroupProcs`: who writes 0 to each is in the cgroup. */
   readonly procsFiles: readonly string[];
-  /** Its place in each hierarchy: a `Cgroup` is what `compile` takes as `options.cgroup`. */
+  /** Its place in each hierarchy. `compile` accepts a `Cgroup` as `options.cgroup`. */
   readonly hierarchies: readonly CgroupHierarchyView[];
   /** For a cgroup without processes. A limit that is refused may leave earlier ones set. */
   apply(resources: Resources): void;
@@ -106,7 +106,7 @@ export interface Cgroup {
   remove(): Promise<void>;
 }
 
-/** Which limits work on this machine. Docker discards some with a warning where they do not. */
+/** Which limits work on this machine. Docker discards some of the others with a warning. */
 export interface CgroupSupport {
   readonly memory: boolean;
   readonly memorySwap: boolean;
@@ -118,7 +118,7 @@ export interface CgroupSupport {
   readonly cpuset: boolean;
   readonly pids: boolean;
   readonly blkioWeight: boolean;
-  /** "0-3", empty where the cpuset controller is missing. */
+  /** "0-3"; empty without the cpuset controller. */
   readonly availableCpus: string;
   readonly availableMems: string;
 }

@@ -26,18 +26,18 @@ const evaluate = (...rules: string[]): string => {
   return [access.defaultAllow ? "all" : "none", ...access.exceptions.map(formatException)].join(", ");
 };
 
-test("rules become a default and exceptions, as the kernel's v1 controller keeps them", () => {
+test("rules become a default and exceptions, as in the kernel's v1 controller", () => {
   expect(evaluate()).toBe("all");
   expect(evaluate("- a", "+ c 1:3 rwm", "+ c 1:3 r", "+ c *:* m")).toBe("none, c 1:3 rwm, c *:* m");
   expect(evaluate("- a", "+ c 1:3 rw", "- c 1:3 w")).toBe("none, c 1:3 r");
   expect(evaluate("- a", "+ c 1:3 rw", "- c 1:3 rwm")).toBe("none");
-  // Only the very numbers are taken back.
+  // Only an exception with exactly these numbers is removed.
   expect(evaluate("- a", "+ c 1:* rw", "- c 1:3 rw")).toBe("none, c 1:* rw");
   expect(evaluate("- b 8:0 w", "- b 8:0 r", "+ b 8:0 w")).toBe("all, b 8:0 r");
   expect(evaluate("- a", "+ c 1:3 r", "+ a")).toBe("all");
 });
 
-/** A small interpreter of the instructions used, on the bytes that the kernel would get. */
+/** A small interpreter of the used instructions, run on the bytes that the kernel would get. */
 function decide(program: Uint8Array, type: "b" | "c", major: number, minor: number, access: string): boolean {
   const view = new DataView(program.buffer);
   const bits = [...access].reduce((sum, letter) => sum | ({ m: 1, r: 2, w: 4 }[letter] ?? 0), 0);
@@ -63,7 +63,7 @@ function decide(program: Uint8Array, type: "b" | "c", major: number, minor: numb
   throw new Error("no end");
 }
 
-/** The kernel's v1 rule, written out independently: an allowed request is covered by one exception, a denied one touched by one. */
+/** The kernel's v1 rule, written independently: a request is allowed if one exception covers it, and denied if one exception touches it. */
 function expected(access: DeviceAccess, type: "b" | "c", major: number, minor: number, request: string): boolean {
   const matching = access.exceptions.filter(
     (one) => one.type === type && (one.major ?? major) === major && (one.minor ?? minor) === minor,
@@ -111,7 +111,7 @@ const docker = resourcesFromOci({
   ],
 });
 
-test("v1 files get the whole list, a privileged container's fresh cgroup nothing", () => {
+test("v1 files get the whole list; a new cgroup of a privileged container gets nothing", () => {
   const fs = new FakeCgroupFileSystem();
   fs.mount("/devices", {}, { "cgroup.procs": "", "devices.allow": "", "devices.deny": "" });
   const clock = { monotonicMs: () => 0, sleep: async () => {} };
@@ -133,7 +133,7 @@ test("v1 files get the whole list, a privileged container's fresh cgroup nothing
   fs.log.length = 0;
   cgroups.create("/b").apply({ devices: [{ allow: true, type: "a", access: "rwm" }] });
   expect(fs.log).toEqual(["mkdir /devices/b"]);
-  // Of one that was found nothing is known.
+  // For a found cgroup, nothing is known.
   cgroups.open("/b").apply({ devices: [{ allow: true, type: "a", access: "rwm" }] });
   expect(fs.log).toEqual(["mkdir /devices/b", "/devices/b/devices.allow ← a"]);
 });
@@ -176,7 +176,7 @@ test("v2 loads a program and replaces it at the next change", () => {
   ]);
 });
 
-test("OCI resources: what is given, what is refused", () => {
+test("OCI resources: what is accepted, what is rejected", () => {
   expect(
     resourcesFromOci({
       memory: { limit: 2n ** 62n, swap: -1 },

@@ -1,6 +1,6 @@
 /**
- * Device rules as the kernel's v1 controller understands them, kept as data: a default and the exceptions from it. Both versions
- * of cgroups are programmed from it, so that a container sees the same devices on either.
+ * Device rules as the kernel's v1 controller understands them, as data: a default and exceptions from it. Both versions of cgroups are
+ * programmed from it, so that a container has the same devices on both.
  * Source: kernel cgroup-v1/devices.rst.
  */
 import type { DeviceRule } from "./contract.ts";
@@ -19,7 +19,7 @@ export interface DeviceAccess {
   readonly exceptions: readonly DeviceException[];
 }
 
-/** Everything is allowed: what a fresh cgroup below the root has. */
+/** Everything is allowed, as in a new cgroup below the root. */
 export const allDevices: DeviceAccess = { defaultAllow: true, exceptions: [] };
 
 /** Applies `rules` in order to `start`. */
@@ -28,7 +28,7 @@ export function evaluateDeviceRules(rules: readonly DeviceRule[], start: DeviceA
   let exceptions = new Map(start.exceptions.map((exception) => [keyOf(exception), exception]));
   for (const rule of rules) {
     if (rule.type === "a") {
-      // A rule for all types is one for all numbers and all access: the kernel drops every exception at it.
+      // A rule for all types applies to all numbers and all access: the kernel then drops every exception.
       defaultAllow = rule.allow;
       exceptions = new Map();
       continue;
@@ -41,7 +41,7 @@ export function evaluateDeviceRules(rules: readonly DeviceRule[], start: DeviceA
     };
     const key = keyOf(exception);
     const known = exceptions.get(key)?.access ?? "";
-    // A rule that goes with the default takes back an exception of exactly these numbers; another one adds to it.
+    // A rule that agrees with the default removes an exception with exactly these numbers; any other rule adds an exception.
     const access =
       rule.allow === defaultAllow
         ? [...known].filter((letter) => !exception.access.includes(letter)).join("")
@@ -60,7 +60,7 @@ function accessOf(letters: string): string {
   return [..."rwm"].filter((letter) => letters.includes(letter)).join("");
 }
 
-/** "c 1:3 rwm", as devices.allow and devices.deny take it. */
+/** "c 1:3 rwm", the form of devices.allow and devices.deny. */
 export function formatException(exception: DeviceException): string {
   return `${keyOf(exception)} ${exception.access}`;
 }

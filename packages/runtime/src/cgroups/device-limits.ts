@@ -7,7 +7,7 @@ import { deviceInstructions, encodeInstructions } from "./device-program.ts";
 import type { CgroupFileSystem } from "./filesystem.ts";
 import type { ControllerPlace, Places } from "./limits.ts";
 
-/** What is known of the device rules in force: everything is allowed in a fresh cgroup, nothing is known of one that was found. */
+/** What is known about the present device rules: a new cgroup allows everything; about a found one nothing is known. */
 export type DeviceState = "fresh" | "unknown";
 
 export interface DeviceDependencies {
@@ -55,7 +55,7 @@ export class DeviceLimits {
       }
     };
     const known = this.#known;
-    // The reset can be spared only where the default is known to be right and there is no exception to take back.
+    // The reset is only unnecessary when the default is known to be right and there is no exception to remove.
     if (known === undefined || known.defaultAllow !== wanted.defaultAllow || known.exceptions.length > 0)
       write(wanted.defaultAllow ? "allow" : "deny", "a");
     for (const exception of wanted.exceptions)
@@ -88,7 +88,7 @@ export class DeviceLimits {
     this.#program = program;
   }
 
-  /** Closes the program of v2, which its cgroup keeps for as long as that is there. */
+  /** Closes the program of v2; the cgroup keeps it as long as the cgroup exists. */
   close(): void {
     if (this.#program !== undefined) this.#dependencies.sys?.close(this.#program);
     this.#program = undefined;

@@ -1,7 +1,7 @@
 /**
- * Device rules → a BPF_PROG_TYPE_CGROUP_DEVICE program, which cgroup v2 has instead of files.
- * The program gets a `struct bpf_cgroup_dev_ctx { u32 access_type; u32 major; u32 minor; }` in r1, whose access_type is
- * access << 16 | type; it returns 1 to allow. Sources: linux/bpf.h, kernel BPF instruction-set document.
+ * Device rules → a BPF_PROG_TYPE_CGROUP_DEVICE program, which cgroup v2 uses instead of files.
+ * The program gets a `struct bpf_cgroup_dev_ctx { u32 access_type; u32 major; u32 minor; }` in r1. Its access_type is access << 16 | type. The
+ * program returns 1 to allow. Sources: linux/bpf.h, kernel BPF instruction-set document.
  */
 import type { DeviceAccess, DeviceException } from "./device-access.ts";
 
@@ -48,7 +48,7 @@ export function deviceInstructions(rules: DeviceAccess): BpfInstruction[] {
   return program;
 }
 
-/** Tests that jump behind the block where one fails; at its end the verdict. */
+/** Tests that jump behind the block when one fails; after them comes the verdict. */
 function exceptionBlock(exception: DeviceException, verdict: 0 | 1): BpfInstruction[] {
   const mask = [...exception.access].reduce((bits, letter) => bits | (accessBits[letter] ?? 0), 0);
   const tests: ((jump: number) => BpfInstruction[])[] = [
@@ -66,7 +66,7 @@ function exceptionBlock(exception: DeviceException, verdict: 0 | 1): BpfInstruct
       tests.push((jump) => [
         instruction(bpf.moveWord, 1, access, 0),
         instruction(bpf.andWord, 1, 0, 0, mask),
-        // Not zero: goes on over the jump that leaves the block.
+        // Not zero: continues after the jump that leaves the block.
         instruction(bpf.jumpNotEqual, 1, 0, 1, 0),
         instruction(jumpAlways, 0, 0, jump),
       ]);
@@ -79,7 +79,7 @@ function exceptionBlock(exception: DeviceException, verdict: 0 | 1): BpfInstruct
     const value = exception.minor;
     tests.push((jump) => [instruction(bpf.jumpNotEqual, minor, 0, jump, value)]);
   }
-  // Built from the end, so that each test knows how far it is to behind the block.
+  // Built from the end, so that each test knows the distance to the end of the block.
   let block = result(verdict);
   for (const test of tests.toReversed()) block = [...test(block.length), ...block];
   return block;
@@ -96,7 +96,7 @@ function instruction(code: number, destination: number, source: number, offset: 
   return { code, destination, source, offset, immediate };
 }
 
-/** As the kernel takes it: 8 bytes each, little-endian. */
+/** The kernel's form: 8 bytes each, little-endian. */
 export function encodeInstructions(program: readonly BpfInstruction[]): Uint8Array {
   const bytes = new Uint8Array(program.length * 8);
   const view = new DataView(bytes.buffer);

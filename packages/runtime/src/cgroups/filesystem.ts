@@ -1,10 +1,10 @@
-/** The few file operations that cgroups need, synchronous and injectable. Errors carry `code` ("ENOENT"), as Node's do. */
+/** The few file operations that cgroups need, synchronous and replaceable in tests. Errors have a `code` ("ENOENT"), as Node's do. */
 import { accessSync, closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, writeSync } from "node:fs";
 import { constants } from "node:fs";
 
 export interface CgroupFileSystem {
   read(path: string): string;
-  /** One write(2) of the whole text: the kernel takes a value only in one piece. Never creates. */
+  /** One write(2) of the whole text: the kernel accepts a value only in one piece. Never creates a file. */
   write(path: string, text: string): void;
   mkdir(path: string): void;
   rmdir(path: string): void;

@@ -7,7 +7,7 @@ import { parseMountInfo } from "@fathom/sys";
 export interface Hierarchy {
   readonly version: 1 | 2;
   readonly mountPoint: string;
-  /** "memory"; for a named v1 hierarchy "name=systemd". On v2 those that the root offers. */
+  /** "memory"; for a named v1 hierarchy "name=systemd". On v2, those that the root offers. */
   readonly controllers: readonly string[];
 }
 
@@ -18,7 +18,7 @@ export interface HierarchySet {
   readonly hierarchies: readonly Hierarchy[];
 }
 
-/** Words among a v1 hierarchy's super block options that are no controllers. */
+/** Words among a v1 hierarchy's super block options that are not controllers. */
 const otherOptions: ReadonlySet<string> = new Set([
   "rw",
   "ro",
@@ -57,7 +57,7 @@ export function findHierarchies(mountInfo: string, unifiedControllers: (mountPoi
   return { version: first && second ? "hybrid" : first ? "v1" : "v2", hierarchies };
 }
 
-/** How a v1 mount of this hierarchy names it: one flag a controller, or its name. */
+/** How a v1 mount of this hierarchy names it: one flag per controller, or its name. */
 export function selectorsOf(hierarchy: Hierarchy): (readonly [string] | readonly [string, string])[] {
   if (hierarchy.version === 2) return [];
   return hierarchy.controllers.map((controller) =>
@@ -65,9 +65,7 @@ export function selectorsOf(hierarchy: Hierarchy): (readonly [string] | readonly
   );
 }
 
-/**
- * A cgroup's path as it is used: absolute, no "..", no NUL. Errors: "invalid-argument".
- */
+/** The checked form of a cgroup's path: absolute, no "..", no NUL. Errors: "invalid-argument". */
 export function checkCgroupPath(path: string): string {
   const clean = posix.normalize(`/${path}`).replace(/(?<=.)\/$/, "");
   if (path.includes("\0") || path.split("/").includes("..") || clean === "/" || clean.length > 1024)

@@ -55,7 +55,7 @@ function written(where: ReturnType<typeof tree>, resources: Resources): string[]
   return where.fs.log.slice(before);
 }
 
-/** As the kernel: memory may never exceed memory+swap. */
+/** As in the kernel: memory may never exceed memory+swap. */
 function keepOrder(fs: FakeCgroupFileSystem): void {
   const value = (name: string): number => Number(fs.files.get(`/memory/memory.${name}`));
   fs.files.set("/memory/memory.limit_in_bytes", "1e18");
@@ -69,7 +69,7 @@ function keepOrder(fs: FakeCgroupFileSystem): void {
   };
 }
 
-test("v1: memory and swap in the order that the kernel takes, down and up again", () => {
+test("v1: memory and swap in the order that the kernel accepts, down and up again", () => {
   const where = first();
   keepOrder(where.fs);
   expect(written(where, { memoryBytes: 100, memorySwapBytes: 200 })).toEqual([
@@ -117,7 +117,7 @@ test("v1: the other limits", () => {
   expect(written(first(), { memoryBytes: 0, cpuShares: 0, cpusetCpus: "", blkioWeight: 0 })).toEqual([]);
 });
 
-test("v1: a period that does not fit the old quota goes after the new one", () => {
+test("v1: a period that does not fit the old quota is written after the new quota", () => {
   const where = first();
   let quota = 0;
   where.fs.onWrite = (path, text) => {
@@ -130,7 +130,7 @@ test("v1: a period that does not fit the old quota goes after the new one", () =
   ]);
 });
 
-test("v2: values in its own terms", () => {
+test("v2: values in its own units", () => {
   expect(
     written(second(), {
       memoryBytes: 100,
@@ -165,7 +165,7 @@ test("v2: values in its own terms", () => {
   expect(() => written(second(), { oomKillDisable: true })).toThrow(/no such setting/);
 });
 
-test("shares and weights meet at both ends and at the defaults, and never turn around", () => {
+test("shares and weights agree at both ends and at the defaults, and their order never changes", () => {
   expect([0, 2, 1024, 262_144, 1_000_000].map(weightOfShares)).toEqual([1, 1, 100, 10_000, 10_000]);
   for (let shares = 2, last = 0; shares < 262_144; shares += 97) {
     const weight = weightOfShares(shares);
@@ -174,7 +174,7 @@ test("shares and weights meet at both ends and at the defaults, and never turn a
   }
 });
 
-test("errors name the missing controller, the missing limit and the usage that is in the way", () => {
+test("errors name the missing controller, the missing limit, or the usage that is too high", () => {
   const none = tree(1, [], []);
   expect(() => written(none, { memoryBytes: 1 })).toThrow(
     /memory limit: the memory cgroup controller is not available/,
@@ -184,7 +184,7 @@ test("errors name the missing controller, the missing limit and the usage that i
   expect(() => written(bare, { memoryBytes: 5, memorySwapBytes: 10 })).toThrow(
     /memsw.limit_in_bytes to 10: this kernel has no such limit/,
   );
-  // Lifting a limit that cannot be there is no error.
+  // Removing a limit that cannot exist is no error.
   expect(written(bare, { memoryBytes: 5, memorySwapBytes: -1 })).toEqual(["/memory/memory.limit_in_bytes ← 5"]);
   const busy = first();
   busy.fs.files.set("/memory/memory.usage_in_bytes", "4096\n");

@@ -3,16 +3,16 @@ import { EngineError, messageOf, errnoOf } from "@fathom/base";
 import type { Resources } from "./contract.ts";
 import type { CgroupFileSystem } from "./filesystem.ts";
 
-/** A controller's directory for one cgroup. */
+/** The directory of a controller for one cgroup. */
 export interface ControllerPlace {
   readonly version: 1 | 2;
   readonly directory: string;
 }
 
-/** Where each controller of a cgroup is. */
+/** The directory of each controller of a cgroup. */
 export type Places = ReadonlyMap<string, ControllerPlace>;
 
-/** Applies all limits but the devices. Values that are undefined are left as they are. */
+/** Applies all limits except devices. Undefined values do not change. */
 export function applyLimits(fs: CgroupFileSystem, places: Places, resources: Resources): void {
   const writer = new LimitWriter(fs, places);
   applyMemory(writer, resources);
@@ -46,7 +46,7 @@ class LimitWriter {
     return this.#places.has(controller);
   }
 
-  /** The errno instead of an error where it is one of `expected`. */
+  /** The errno, instead of an error, when it is one of `expected`. */
   set(place: ControllerPlace, file: string, value: string, expected: readonly string[] = []): string | undefined {
     try {
       this.#fs.write(`${place.directory}/${file}`, value);
@@ -102,18 +102,18 @@ function applyMemory(writer: LimitWriter, resources: Resources): void {
 }
 
 function applyMemoryFirst(writer: LimitWriter, place: ControllerPlace, resources: Resources): void {
-  // Without a limit, unlimited swap follows the unlimited memory.
+  // Without a memory limit, swap has no limit either.
   const memory = given(resources.memoryBytes);
   const swap = memory === -1 ? (given(resources.memorySwapBytes) ?? -1) : given(resources.memorySwapBytes);
   const setMemory = (expected: readonly string[] = []): string | undefined =>
     memory === undefined ? undefined : writer.set(place, "memory.limit_in_bytes", String(memory), expected);
   const setSwap = (expected: readonly string[] = []): string | undefined => {
     if (swap === undefined) return undefined;
-    // A kernel without swap accounting has no such file; nothing needs to be lifted there.
+    // A kernel without swap accounting does not have this file, so there is no limit to remove.
     if (swap === -1 && !writer.has(place, "memory.memsw.limit_in_bytes")) return undefined;
     return writer.set(place, "memory.memsw.limit_in_bytes", String(swap), expected);
   };
-  // The kernel keeps memory ≤ memory+swap at every moment: when lowering, memory has to go first, when raising, swap.
+  // The kernel requires memory ≤ memory+swap at every moment: to lower the limits, memory is written first; to raise them, swap.
   if (setMemory(["EINVAL"]) !== undefined) {
     setSwap();
     setMemory();
@@ -140,7 +140,7 @@ function applyMemoryUnified(writer: LimitWriter, place: ControllerPlace, resourc
     throw new EngineError("unavailable", "cannot disable the OOM killer: cgroup v2 has no such setting");
 }
 
-/** v2 counts swap alone, Docker and OCI count memory plus swap. */
+/** v2 counts only swap; Docker and OCI count memory plus swap. */
 function unifiedSwap(memory: number | undefined, total: number | undefined): string | undefined {
   if (total === undefined) return memory === -1 ? "max" : undefined;
   if (total === -1) return "max";
@@ -166,7 +166,7 @@ function applyCpu(writer: LimitWriter, resources: Resources): void {
     return;
   }
   if (shares !== undefined) writer.set(place, "cpu.shares", String(shares));
-  // The kernel checks quota/period against the parent at every step: where the period alone is refused, it goes after the quota.
+  // At every step the kernel checks quota/period against the parent: when it rejects the period alone, the quota is written first.
   const refused =
     period !== undefined &&
     writer.set(place, "cpu.cfs_period_us", String(period), quota === undefined ? [] : ["EINVAL"]);
@@ -175,8 +175,8 @@ function applyCpu(writer: LimitWriter, resources: Resources): void {
 }
 
 /**
- * cpu.shares (2…262144, default 1024) → cpu.weight (1…10000, default 100): a curve through the three pairs of both scales, as runc and
- * crun have it since 2025; the straight line before gave the default shares a weight of 39.
+ * cpu.shares (2…262144, default 1024) → cpu.weight (1…10000, default 100): a curve through the three pairs of both scales, as in runc and crun
+ * since 2025. The earlier straight line gave the default shares a weight of 39.
  */
 export function weightOfShares(shares: number): number {
   if (shares <= 2) return 1;
@@ -205,7 +205,7 @@ function applyBlockIo(writer: LimitWriter, resources: Resources): void {
   if (weight < 10 || weight > 1000)
     throw new EngineError("invalid-argument", `the block I/O weight ${weight} is not within 10 to 1000`);
   const io = writer.place(writer.hasController("io") ? "io" : "blkio", "the block I/O weight");
-  // BFQ's own file takes the weight as it is; the others exist depending on the kernel's schedulers.
+  // BFQ's own file accepts the weight unchanged; the other files exist depending on the kernel's schedulers.
   const bfq = io.version === 2 ? "io.bfq.weight" : "blkio.bfq.weight";
   if (writer.has(io, bfq)) writer.set(io, bfq, String(weight));
   else if (io.version === 2) writer.set(io, "io.weight", String(1 + Math.floor(((weight - 10) * 9999) / 990)));

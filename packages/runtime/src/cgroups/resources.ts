@@ -4,8 +4,8 @@ import type { LinuxResources } from "@fathom/spec";
 import type { DeviceRule, Resources } from "./contract.ts";
 
 /**
- * Devices that every container may use whatever its configuration says: the nodes that the runtime makes itself, terminals, and
- * making nodes (not using them). As all OCI runtimes have it; /dev/net/tun is there because images rely on it.
+ * Devices that every container may use whatever its configuration says: the nodes that the runtime makes itself, terminals, and making nodes
+ * (not using them). All OCI runtimes have this list; /dev/net/tun is in it because images rely on it.
  */
 export const runtimeDeviceRules: readonly DeviceRule[] = [
   { allow: true, type: "c", access: "m" },
@@ -54,7 +54,7 @@ export function resourcesFromOci(oci: LinuxResources | null | undefined): Resour
 
 type Loose = { [K in keyof Resources]: Resources[K] | bigint | null | undefined };
 
-/** Drops what is not given; numbers that came as bigint are far beyond any limit and stay the largest safe one. */
+/** Drops values that are not given. Numbers that arrived as bigint are far beyond any limit; they become the largest safe number. */
 function defined(values: Loose): Resources {
   return Object.fromEntries(
     Object.entries(values).flatMap(([key, value]) => {

@@ -1,9 +1,9 @@
-/** What a cgroup has used, read from v1 and v2 files alike. Sources: kernel cgroup-v1/*.rst, cgroup-v2.rst. */
+/** What a cgroup has used, read from v1 and v2 files. Sources: kernel cgroup-v1/*.rst, cgroup-v2.rst. */
 import type { CgroupStats } from "./contract.ts";
 import type { CgroupFileSystem } from "./filesystem.ts";
 import type { ControllerPlace, Places } from "./limits.ts";
 
-/** "No limit" in the numbers that v1 prints for it: the largest page-aligned signed 64-bit value. */
+/** The number that v1 prints for "no limit": the largest page-aligned signed 64-bit value. */
 const unlimited = Number.MAX_SAFE_INTEGER;
 
 export function readStats(fs: CgroupFileSystem, places: Places): CgroupStats {
@@ -12,7 +12,7 @@ export function readStats(fs: CgroupFileSystem, places: Places): CgroupStats {
     try {
       return fs.read(`${place.directory}/${file}`);
     } catch {
-      // A file that this kernel lacks, or a cgroup that is going away: nothing to count.
+      // This kernel does not have the file, or the cgroup is being removed: nothing to count.
       return "";
     }
   };
@@ -77,7 +77,7 @@ function readPids(place: ControllerPlace | undefined, read: Read): Pick<CgroupSt
   return { pids: toNumber(read(place, "pids.current")) ?? 0, pidsLimit: toNumber(read(place, "pids.max")) ?? 0 };
 }
 
-/** v1 counts in memory.oom_control, v2 in memory.events; both are final when the killed process has been reaped. */
+/** v1 counts in memory.oom_control, v2 in memory.events. Both counts are final when the killed process has been reaped. */
 export function readOomKills(fs: CgroupFileSystem, places: Places): number {
   const place = places.get("memory");
   if (place === undefined) return 0;
@@ -114,7 +114,7 @@ function parseUnifiedIo(text: string): CgroupStats["io"] {
   });
 }
 
-/** "8:0 Read 90112", one line an operation. */
+/** "8:0 Read 90112", one line per operation. */
 function parseFirstIo(text: string): CgroupStats["io"] {
   return [...text.matchAll(/^(\d+):(\d+) (\w+) (\d+)$/gm)].map(([, major, minor, op, bytes]) => ({
     major: Number(major),
@@ -129,7 +129,7 @@ function readPairs(text: string): Map<string, bigint> {
   return new Map([...text.matchAll(/^(\S+) (\d+)$/gm)].map(([, key, value]) => [key ?? "", BigInt(value ?? "0")]));
 }
 
-/** undefined for "max", for nothing, and for v1's own way to say "no limit". */
+/** undefined for "max", for an empty text, and for v1's number for "no limit". */
 function toNumber(text: string): number | undefined {
   const value = text.trim();
   if (!/^\d+$/.test(value)) return undefined;

@@ -5,7 +5,7 @@ import type { Hierarchy } from "./hierarchies.ts";
 
 export function findSupport(hierarchies: readonly Hierarchy[], fs: CgroupFileSystem): CgroupSupport {
   const places = new Map(hierarchies.flatMap((one) => one.controllers.map((controller) => [controller, one] as const)));
-  /** v1 shows its files at the root, v2 only below it: there the controller alone tells. */
+  /** v1 has its files also at the root, v2 only below it: there only the controller's name tells. */
   const has = (controller: string, file: string): boolean => {
     const place = places.get(controller);
     if (place === undefined) return false;

@@ -1,7 +1,7 @@
-/** Linux capabilities: their numbers, names and the masks made of them. Source: capabilities(7), linux/capability.h (6.18). */
+/** Linux capabilities: their numbers, their names and masks of them. Source: capabilities(7), linux/capability.h (6.18). */
 import { EngineError } from "@fathom/base";
 
-/** Index is the capability's number. */
+/** The index is the capability's number. */
 export const capabilityNames = [
   "CAP_CHOWN",
   "CAP_DAC_OVERRIDE",
@@ -48,7 +48,7 @@ export const capabilityNames = [
 
 const numbers = new Map<string, bigint>(capabilityNames.map((name, index) => [name, BigInt(index)]));
 
-/** The mask of names such as "CAP_CHOWN". `where` names the set in the error: "process.capabilities.bounding". */
+/** The mask of names such as "CAP_CHOWN". `where` is the name of the set in the error: "process.capabilities.bounding". */
 export function capabilityMask(names: readonly string[], where: string): bigint {
   let mask = 0n;
   for (const name of names) {
@@ -59,7 +59,7 @@ export function capabilityMask(names: readonly string[], where: string): bigint 
   return mask;
 }
 
-/** Names in a mask, by number. A capability newer than this table is shown by its number: "CAP_41". */
+/** Names in a mask, by number. A capability that is newer than this table is shown with its number: "CAP_41". */
 export function capabilitiesOf(mask: bigint): string[] {
   const names: string[] = [];
   for (let bit = 0; bit < 64; bit++) {

@@ -1,17 +1,17 @@
 /**
  * What a container sees at /sys/fs/cgroup.
- * - v2: the one tree; with a cgroup namespace the container's own cgroup is its root.
- * - v1 and hybrid: a tmpfs with one mount a hierarchy, links for names inside a joint one ("cpu" → "cpu,cpuacct"). With a cgroup
- *   namespace each is a fresh mount, whose root is then the container's cgroup; without one the container's directory is bound.
+ * - v2: the one tree; with a cgroup namespace, the container's own cgroup is its root.
+ * - v1 and hybrid: a tmpfs with one mount per hierarchy, and links for names inside a joint hierarchy ("cpu" → "cpu,cpuacct"). With a cgroup
+ *   namespace each is a new mount whose root is the container's cgroup; without one, the container's directory is bound.
  */
 import { posix } from "node:path";
 import type { ParsedMountOptions } from "./mount-options.ts";
 import type { MountAttribute, Operation } from "../plan/plan.ts";
 
-/** One hierarchy as the host has it mounted. */
+/** One hierarchy as the host has mounted it. */
 export interface CgroupHierarchyView {
   readonly version: 1 | 2;
-  /** Where the host has it: "/sys/fs/cgroup/cpu,cpuacct". */
+  /** Its path on the host: "/sys/fs/cgroup/cpu,cpuacct". */
   readonly mountPoint: string;
   /** The container's own directory in it. */
   readonly directory: string;
@@ -36,7 +36,7 @@ export function cgroupMountOperations(
   if (first.length === 0) {
     if (unified === undefined) return { now: [], last: [] };
     const attributes = { set: options.set, ...(options.clear.length > 0 ? { clear: options.clear } : {}) };
-    // A mount of cgroup2 from the host's cgroup namespace would reset the options of the host's own: bind that one instead.
+    // A mount of cgroup2 from the host's cgroup namespace would reset the options of the host's own mount: bind that one instead.
     const operation: Operation = context.cgroupNamespace
       ? {
           kind: "mount",

@@ -3,7 +3,7 @@ import type { OciSpec } from "@fathom/spec";
 import { compile } from "./compile.ts";
 import { kinds, options, spec, texts, type Change } from "../testing/plan-fixture.ts";
 
-test("a plan is frozen through and through, and the configuration it came from is not", () => {
+test("a plan is completely frozen, but the configuration that it came from is not", () => {
   const given = spec();
   const plan = compile(given, options);
   const exec = plan.operations.at(-1);
@@ -32,11 +32,11 @@ test("host, joined and new namespaces", () => {
     joinPidNamespace: "/proc/7/ns/pid",
   });
   expect(plan.operations[0]).toEqual({ kind: "join-namespace", namespace: "ipc", path: "/proc/7/ns/ipc" });
-  // Without a network namespace of its own there is no loopback of its own.
+  // Without a network namespace of its own, the container has no loopback of its own.
   expect(kinds(plan.operations)).not.toContain("loopback-up");
 });
 
-test("a user namespace brings its maps and binds the nodes that it could not make", () => {
+test("a user namespace brings its maps, and binds the nodes that it cannot make", () => {
   const namespaces = ["user", "mount", "uts"].map((type) => ({ type }));
   const map = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
   const plan = compile(spec({ linux: { namespaces, uidMappings: map, gidMappings: map, sysctl: {} } }), options);
@@ -53,7 +53,7 @@ test("a user namespace brings its maps and binds the nodes that it could not mak
   expect(() => compile(spec({ linux: { namespaces, sysctl: {} } }), options)).toThrow(/uidMappings/);
 });
 
-test("shared propagation keeps the container's root to itself", () => {
+test("with shared propagation the container's root is still not visible outside", () => {
   const shared = spec();
   const of: OciSpec = { ...shared, linux: { ...shared.linux, rootfsPropagation: "shared" } };
   const operations = compile(of, { ...options, atMountPoint: "/run" }).operations;
@@ -71,7 +71,7 @@ test("shared propagation keeps the container's root to itself", () => {
   expect(() => compile({ ...of, linux: { ...of.linux, rootfsPropagation: "sideways" } }, options)).toThrow(/sideways/);
 });
 
-test("what would reach the host is refused", () => {
+test("anything that would reach the host is rejected", () => {
   const mount = (destination: string, type: string, source: string): OciSpec =>
     spec({ mounts: [{ destination, type, source, options: [] }] });
   const cases: readonly [OciSpec, RegExp][] = [
@@ -110,7 +110,7 @@ test("what would reach the host is refused", () => {
   expect(texts(mount("/proc/meminfo", "bind", "/lxcfs/meminfo"), "bind")).toHaveLength(1);
 });
 
-test("what is not built yet is refused by name", () => {
+test("the error for a member that is not supported yet names it", () => {
   for (const [change, name] of [
     [{ process: { apparmorProfile: "x" } }, "process.apparmorProfile"],
     [{ hooks: { prestart: [{ path: "/bin/true" }] } }, "hooks"],

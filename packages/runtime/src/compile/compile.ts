@@ -1,8 +1,8 @@
 /**
- * OCI configuration → launch plan. Pure: it reads nothing of the host; what it must know is in `CompileOptions`.
+ * OCI configuration → launch plan. A pure function: it reads nothing of the host; `CompileOptions` has all facts that it needs.
  *
- * The order of a container's plan: namespaces to join → propagation → root → mounts → devices → console → working
- * directory made → what becomes read-only or hidden → pivot_root → names and kernel parameters → the process (see process.ts).
+ * The order of a container's plan: namespaces to join → propagation → root → mounts → devices → console → making the working directory → making
+ * paths read-only or hidden → pivot_root → names and kernel parameters → the process (see process.ts).
  */
 import { EngineError } from "@fathom/base";
 import type { LinuxIdMapping, LinuxSeccomp, OciProcess, OciSpec } from "@fathom/spec";
@@ -21,22 +21,19 @@ export type RootSource = Extract<Operation, { kind: "attach-root" }>["source"];
 export interface CompileOptions {
   /** What the root file system is made of. */
   readonly rootfs: RootSource;
-  /** Host directory that it is attached over, in the container's mount namespace only. */
+  /** Host directory over which it is attached, only in the container's mount namespace. */
   readonly at: string;
-  /**
-   * The host's mount point that `at` lies on. Needed only for containers with shared propagation: it is made private in
-   * their namespace.
-   */
+  /** The host's mount point in which `at` is. Needed only for containers with shared propagation: it becomes private in their namespace. */
   readonly atMountPoint?: string;
   readonly cgroup: CgroupView & {
     /** As `Cgroup.procsFiles`. */
     readonly procsFiles: readonly string[];
   };
-  /** Size of the terminal when the configuration names none. */
+  /** Size of the terminal when the configuration has none. */
   readonly console?: { readonly rows: number; readonly columns: number };
-  /** Runs the program as a child of a reaping pid 1. Without effect where the container has no pid 1 of its own. */
+  /** Runs the program as a child of a pid 1 that reaps. Has no effect when the container has no pid 1 of its own. */
   readonly init?: boolean;
-  /** OCI create/start: the program is executed at the start message. */
+  /** OCI create/start: the program is executed after the start message. */
   readonly waitForStart?: boolean;
   /** Directory of the configuration, for relative bind sources. */
   readonly bundle?: string;
@@ -44,13 +41,13 @@ export interface CompileOptions {
   readonly kcore?: boolean;
   /** Name of the session keyring. */
   readonly keyring?: string;
-  /** Machine for which seccomp programs are made. Default: this one. */
+  /** The machine for which seccomp programs are made. Default: this one. */
   readonly architecture?: SeccompArchitecture;
 }
 
 /**
- * Errors: EngineError "invalid-argument" for a configuration that contradicts itself or asks for what a container may not
- * have, "not-implemented" for members of the specification that later work brings. Both name the member.
+ * Errors: EngineError "invalid-argument" for a configuration that contradicts itself or asks for something that a container may not have;
+ * "not-implemented" for members of the specification that are not supported yet. Both name the member.
  */
 export function compile(spec: OciSpec, options: CompileOptions): LaunchPlan {
   refuseUnsupported(spec);
@@ -78,7 +75,7 @@ export function compile(spec: OciSpec, options: CompileOptions): LaunchPlan {
     operations.push(...made.now);
     last.push(...made.last);
   }
-  // With the host's own /dev mounted there, nodes are not ours to make.
+  // When the host's own /dev is mounted there, the runtime must not make nodes.
   if (!devIsBound(spec)) {
     operations.push(
       ...deviceOperations(linux.devices ?? [], { userNamespace: own.has("user"), kcore: options.kcore ?? true }),
@@ -129,14 +126,14 @@ export function compile(spec: OciSpec, options: CompileOptions): LaunchPlan {
 
 export interface CompileExecOptions {
   readonly console?: { readonly rows: number; readonly columns: number };
-  /** The container's own filter: an exec is no way around it. */
+  /** The container's own filter: an exec must not avoid it. */
   readonly seccomp?: LinuxSeccomp;
   readonly personality?: NonNullable<OciSpec["linux"]>["personality"];
   readonly keyring?: string;
   readonly architecture?: SeccompArchitecture;
 }
 
-/** The plan of a further process in a running container, whose namespaces and cgroups the supervisor has joined before. */
+/** The plan of an additional process in a running container. The supervisor has joined its namespaces and cgroups before. */
 export function compileExec(process: OciProcess, options: CompileExecOptions = {}): LaunchPlan {
   const operations: Operation[] = [];
   if (options.keyring !== undefined) operations.push({ kind: "session-keyring", name: options.keyring });
@@ -158,7 +155,7 @@ export function compileExec(process: OciProcess, options: CompileExecOptions = {
   });
 }
 
-/** Kind → null for a new one, a path for one to join. Missing: the host's. In the plan's own order of kinds. */
+/** Kind → null for a new namespace, a path for one to join. A missing kind means the host's namespace. In the plan's own order of kinds. */
 function readNamespaces(spec: OciSpec): Map<NamespaceKind, string | null> {
   const given = new Map<NamespaceKind, string | null>();
   for (const { type, path } of spec.linux?.namespaces ?? []) {
@@ -198,7 +195,7 @@ function stemOf(spec: OciSpec, namespaces: ReadonlyMap<NamespaceKind, string | n
 }
 
 function rootOperations(spec: OciSpec, options: CompileOptions): Operation[] {
-  // A slave of the host: what the host unmounts goes here too, what is mounted here stays here.
+  // A slave of the host: an unmount on the host also happens here, but mounts made here stay here.
   const propagation = rootPropagation(spec.linux?.rootfsPropagation) ?? "rslave";
   const operations: Operation[] = [{ kind: "root-propagation", propagation }];
   if (propagation === "shared" || propagation === "rshared") {
@@ -258,7 +255,7 @@ function hostArchitecture(): SeccompArchitecture {
   return globalThis.process.arch === "arm64" ? "aarch64" : "x86_64";
 }
 
-/** Members that later work brings. */
+/** Members that are not supported yet. */
 function refuseUnsupported(spec: OciSpec): void {
   const { linux } = spec;
   const later = {
@@ -277,7 +274,7 @@ function refuseUnsupported(spec: OciSpec): void {
 
 function deepFreeze(plan: LaunchPlan): LaunchPlan {
   const freeze = (value: unknown): void => {
-    // A typed array cannot be frozen; its holder is.
+    // A typed array cannot be frozen; the object that holds it is frozen.
     if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return;
     for (const inner of Object.values(value)) freeze(inner);
     Object.freeze(value);

@@ -52,7 +52,7 @@ function nodeOf(device: LinuxDevice): Node {
 }
 
 /**
- * Operations that fill /dev. In a user namespace no node can be made: the host's own is bound instead.
+ * Operations that fill /dev. In a user namespace no node can be made, so the host's nodes are bound instead.
  * @param kcore Whether the host has /proc/kcore; only then /dev/core points to it.
  */
 export function deviceOperations(
@@ -62,7 +62,7 @@ export function deviceOperations(
   const nodes = new Map<string, Node>();
   for (const node of defaultNodes) nodes.set(node.path, node);
   for (const device of devices) {
-    // /dev/ptmx and /dev/console are the terminal's: a node of the host's would reach the host's terminals.
+    // /dev/ptmx and /dev/console belong to the terminal: a node of the host's would reach the host's terminals.
     if (device.path !== "/dev/ptmx" && device.path !== "/dev/console") nodes.set(device.path, nodeOf(device));
   }
   const operations: Operation[] = [...nodes.values()].map((node) =>

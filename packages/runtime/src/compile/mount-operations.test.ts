@@ -85,7 +85,7 @@ test("mount option words", () => {
     { kind: "mount-attributes", target: "/m", attributes: { set: ["nodev"], clear: [], recursive: true } },
     { kind: "mount-attributes", target: "/m", attributes: { set: [] }, propagation: "unbindable" },
   ]);
-  // The last word of one kind counts, and what is no word of mount(8) goes to the file system.
+  // The last word of each kind counts. Words that mount(8) does not know are passed to the file system.
   expect(
     mounts("tmpfs", "ro", "rw", "noatime", "relatime", "size=1m", "huge", "tmpcopyup", "defaults", "lazytime"),
   ).toEqual([
@@ -105,7 +105,7 @@ test("mount option words", () => {
   ]);
 });
 
-test("a read-only /dev is filled before it becomes so, a bound one is left alone", () => {
+test("a read-only /dev is filled before it becomes read-only, a bound one does not change", () => {
   const readonly = spec({ mounts: [{ destination: "/dev", type: "tmpfs", options: ["ro", "mode=755"] }] });
   const operations = compile(readonly, options).operations;
   const at = operations.findIndex((operation) => operation.kind === "mount-attributes");

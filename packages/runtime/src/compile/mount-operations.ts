@@ -7,20 +7,23 @@ import { parseMountOptions, type ParsedMountOptions } from "./mount-options.ts";
 import type { MountAttributes, Operation, Propagation } from "../plan/plan.ts";
 
 export interface MountContext {
-  /** Relative bind sources are below it. */
+  /** Relative bind sources are below this directory. */
   readonly bundle?: string;
   readonly cgroupNamespace: boolean;
   readonly cgroup: CgroupView;
 }
 
-/** Below /proc only these may be mounted on: what lxcfs gives, and two knobs. Elsewhere a mount could fake what the engine itself reads. */
+/**
+ * Below /proc only these may be mount targets: the files of lxcfs, and two settings. At other places a mount could fake what the engine itself
+ * reads.
+ */
 const mountableInProc: ReadonlySet<string> = new Set(
   ["cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo"]
     .map((name) => `/proc/${name}`)
     .concat("/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled"),
 );
 
-/** The operations, and those that must come after everything else is mounted and made (a file system that becomes read-only). */
+/** The operations, and those that must come after all mounts and files are made (a file system that becomes read-only). */
 export interface MountOperations {
   readonly now: readonly Operation[];
   readonly last: readonly Operation[];
@@ -47,7 +50,7 @@ export function mountOperations(mount: OciMount, index: number, context: MountCo
 function cleanTarget(destination: string, where: string): string {
   if (destination.includes("\0"))
     throw new EngineError("invalid-argument", `${where}: the destination holds a NUL byte`);
-  // Old configurations have relative destinations; they mean the root.
+  // Old configurations have relative destinations; they are relative to the root.
   const target = posix
     .normalize(`/${destination}`)
     .replace(/^\/+/, "/")
@@ -70,7 +73,7 @@ function ownAttributes(options: ParsedMountOptions): MountAttributes {
   return options.clear.length === 0 ? { set: options.set } : { set: options.set, clear: options.clear };
 }
 
-/** What one mount call cannot say: attributes of the whole tree beside its own, and more than one propagation. */
+/** Operations for what one mount call cannot do: attributes for the whole tree as well as the mount's own, and more than one propagation. */
 function further(target: string, options: ParsedMountOptions, skipRecursive = false): Operation[] {
   const operations: Operation[] = [];
   const { recursiveSet: set, recursiveClear: clear } = options;
@@ -98,7 +101,7 @@ function bindOperations(
   if (!mount.source.startsWith("/") && context.bundle === undefined)
     throw new EngineError("invalid-argument", `${where}: the source "${mount.source}" is not an absolute path`);
   const source = mount.source.startsWith("/") ? mount.source : posix.join(context.bundle ?? "/", mount.source);
-  // Recursive attributes alone fit into the bind itself.
+  // Only recursive attributes can be part of the bind itself.
   const onlyRecursive =
     options.set.length + options.clear.length === 0 && options.recursiveSet.length + options.recursiveClear.length > 0;
   const attributes: MountAttributes = onlyRecursive
@@ -125,7 +128,7 @@ function newMountOperations(
 ): MountOperations {
   if (mount.type === undefined || mount.type === "" || mount.type === "none")
     throw new EngineError("invalid-argument", `${where}: a mount that is not a bind needs a type`);
-  // /dev gets its nodes after it is mounted, a copied-up tmpfs its content: read-only comes last then.
+  // /dev gets its nodes after it is mounted, and a copied-up tmpfs its content: so read-only comes last.
   const fill = target === "/dev" && options.set.includes("readonly");
   const set = fill ? options.set.filter((attribute) => attribute !== "readonly") : options.set;
   const operation: Operation = {

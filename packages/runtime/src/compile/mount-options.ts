@@ -1,6 +1,6 @@
 /**
- * The option words of an OCI mount, sorted into what each of them is for. Words: runtime-spec config.md "Linux mount options", mount(8).
- * A word that is none of them belongs to the file system ("size=64m", "mode=755").
+ * The option words of an OCI mount, sorted by their purpose. Words: runtime-spec config.md "Linux mount options", mount(8). Any other word
+ * belongs to the file system ("size=64m", "mode=755").
  */
 import { EngineError } from "@fathom/base";
 import { mountWords, type MountWord } from "@fathom/spec";
@@ -14,7 +14,7 @@ export interface ParsedMountOptions {
   readonly clear: readonly MountAttribute[];
   readonly recursiveSet: readonly MountAttribute[];
   readonly recursiveClear: readonly MountAttribute[];
-  /** In the order given. All but the last need an operation of their own. */
+  /** In the given order. All but the last need an operation of their own. */
   readonly propagation: readonly Propagation[];
   /** For fsconfig: `[key]` is a flag. */
   readonly data: readonly (readonly [string] | readonly [string, string])[];
@@ -32,7 +32,7 @@ const propagationWords: ReadonlySet<string> = new Set<Propagation>([
   "runbindable",
 ]);
 
-/** Flags of the super block that fsconfig knows by the same word. */
+/** Flags of the super block for which fsconfig has the same word. */
 const superBlockWords: ReadonlySet<string> = new Set(["sync", "dirsync", "lazytime", "mand"]);
 
 /** Words without an effect on a new mount: the defaults, or the reverse of a flag that nothing sets. */
@@ -49,7 +49,7 @@ const emptyWords: ReadonlySet<string> = new Set([
 
 const atimeModes: ReadonlySet<MountAttribute> = new Set<MountAttribute>(["noatime", "relatime", "strictatime"]);
 
-/** A later word wins over an earlier one, as mount(8) has it. */
+/** A later word overrides an earlier one, as in mount(8). */
 class AttributeSets {
   readonly set = new Set<MountAttribute>();
   readonly clear = new Set<MountAttribute>();

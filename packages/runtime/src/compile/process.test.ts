@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { compile, compileExec } from "./compile.ts";
 import { exec, kinds, options, spec } from "../testing/plan-fixture.ts";
 
-test("terminal, init, waiting to be started, keyring", () => {
+test("terminal, init, waiting for the start, keyring", () => {
   const plan = compile(spec({ process: { terminal: true, consoleSize: { height: 24, width: 80 } } }), {
     ...options,
     init: true,
@@ -22,7 +22,7 @@ test("terminal, init, waiting to be started, keyring", () => {
   });
 });
 
-test("an init only where the container has a pid 1 of its own", () => {
+test("an init only when the container has a pid 1 of its own", () => {
   const namespaces = [{ type: "mount" }, { type: "uts" }, { type: "network" }];
   const joined = [...namespaces, { type: "pid", path: "/proc/7/ns/pid" }];
   for (const list of [namespaces, joined]) {
@@ -44,7 +44,7 @@ test("the program", () => {
   expect(() => exec({ capabilities: { effective: ["CAP_KILL"] } })).toThrow(/part of the permitted set/);
 });
 
-test("an exec changes the process only", () => {
+test("an exec changes only the process", () => {
   const process = spec().process;
   const plan = compileExec({ ...process!, terminal: true }, { console: { rows: 5, columns: 6 } });
   expect(kinds(plan.operations)).toEqual([

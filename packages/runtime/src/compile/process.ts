@@ -1,4 +1,4 @@
-/** What happens to the process itself, of a container or of an exec: limits, identity, rights, and at the end the program. */
+/** What happens to the process itself, of a container or of an exec: limits, identity, rights, and finally the program. */
 import { posix } from "node:path";
 import { EngineError } from "@fathom/base";
 import { toUint64, type LinuxConfig, type LinuxSeccomp, type OciProcess, type OciRlimit } from "@fathom/spec";
@@ -21,10 +21,10 @@ const rlimitNames: ReadonlySet<string> = new Set(
     .map((name) => `RLIMIT_${name}`),
 );
 
-/** umask(2) of a process whose configuration names none. */
+/** umask(2) of a process whose configuration has none. */
 const defaultUmask = 0o022;
 
-/** Everything from the process's limits to execve, in the order in which each step still has the rights it needs. */
+/** Everything from the process's limits to execve, in an order in which each step still has the rights that it needs. */
 export function processOperations(process: OciProcess, context: ProcessContext): Operation[] {
   refuseUnsupported(process);
   const operations: Operation[] = [];
@@ -39,18 +39,18 @@ export function processOperations(process: OciProcess, context: ProcessContext):
   operations.push({ kind: "umask", mask: user.umask ?? defaultUmask });
   if (noNewPrivileges) operations.push({ kind: "no-new-privileges" });
   for (const limit of process.rlimits ?? []) operations.push(rlimitOperation(limit));
-  // Without no_new_privs, loading a filter takes CAP_SYS_ADMIN: it must come before the capabilities go.
+  // Without no_new_privs, loading a filter needs CAP_SYS_ADMIN: it must come before the capabilities are dropped.
   if (seccomp !== undefined && !noNewPrivileges) operations.push(seccomp);
   operations.push({
     kind: "bounding-set",
     keep: capabilityMask(capabilities.bounding ?? [], "process.capabilities.bounding"),
   });
-  // Still with the rights of root: a user may be put into a directory that it could not have entered.
+  // Still with root's rights: a user may start in a directory that it could not have entered.
   operations.push({ kind: "working-directory", path: process.cwd, create: false });
   operations.push({ kind: "set-user", uid: user.uid, gid: user.gid, groups: [...(user.additionalGids ?? [])] });
   operations.push(capabilitiesOperation(capabilities));
   if (context.waitForStart) operations.push({ kind: "wait-start" });
-  // With no_new_privs it needs no right, and the later it comes, the fewer calls of the engine a profile has to allow.
+  // With no_new_privs, loading needs no right. The later it comes, the fewer of the engine's own calls a profile must allow.
   if (seccomp !== undefined && noNewPrivileges) operations.push(seccomp);
   operations.push(execOperation(process, context.init));
   return operations;
@@ -75,7 +75,7 @@ function capabilitiesOperation(sets: NonNullable<OciProcess["capabilities"]>): O
   ];
   if ((effective & ~permitted) !== 0n)
     throw new EngineError("invalid-argument", "process.capabilities.effective: must be part of the permitted set");
-  // The kernel keeps the ambient set inside both; a stray bit is dropped, as runtimes do.
+  // The kernel keeps the ambient set inside both sets; other bits are dropped, as in other runtimes.
   return { kind: "capabilities", effective, permitted, inheritable, ambient: ambient & permitted & inheritable };
 }
 
@@ -120,14 +120,14 @@ function execOperation(process: OciProcess, init: boolean): Operation {
   };
 }
 
-/** Of variables given twice the last one counts, at the first one's place. */
+/** When a variable is given twice, the last value counts, at the place of the first. */
 function lastOfEachName(env: readonly string[]): string[] {
   const byName = new Map<string, string>();
   for (const entry of env) byName.set(entry.slice(0, entry.indexOf("=")), entry);
   return [...byName.values()];
 }
 
-/** execvp's search: a name with a slash stands for itself, another is looked for in each directory of the container's PATH. */
+/** The search of execvp: a name with a slash is a path; any other name is looked for in each directory of the container's PATH. */
 export function executableCandidates(program: string, env: readonly string[]): string[] {
   if (program.includes("/")) return [program];
   if (program === "") return [];
@@ -136,7 +136,7 @@ export function executableCandidates(program: string, env: readonly string[]): s
   return path.split(":").map((directory) => posix.join(directory === "" ? "." : directory, program));
 }
 
-/** Members that later work brings. Each is refused by name: to ignore one silently would be worse. */
+/** Members that are not supported yet. The error for each names it: to ignore one silently would be worse. */
 function refuseUnsupported(process: OciProcess): void {
   const later = {
     "process.apparmorProfile": process.apparmorProfile,

@@ -14,8 +14,8 @@ const ipcParameters: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The parameter's path below /proc/sys. A key may be written with dots or with slashes; the first of either in it is
- * the separator and the other is part of a name ("net/ipv4/conf/eth0.1/forwarding"), as sysctl(8) reads it.
+ * The parameter's path below /proc/sys. A key may be written with dots or with slashes. The first of either in the key is the separator; the
+ * other may be part of a name ("net/ipv4/conf/eth0.1/forwarding"), as sysctl(8) reads it.
  */
 export function sysctlPath(key: string): string {
   const first = /[./]/.exec(key)?.[0];
@@ -30,7 +30,7 @@ function refuse(message: string): never {
   throw new EngineError("invalid-argument", message);
 }
 
-/** Throws "invalid-argument" when setting `key` would reach a namespace that the container does not have for itself. */
+/** Throws "invalid-argument" when `key` belongs to a namespace that the container does not have for itself. */
 export function checkSysctl(key: string, own: ReadonlySet<NamespaceKind>): void {
   const name = sysctlPath(key).split("/").join(".");
   if (ipcParameters.has(name) || name.startsWith("fs.mqueue.")) {

@@ -1,4 +1,4 @@
-/** A container's first process that no supervisor follows: the contract's DirectRun. */
+/** A container's first process without a supervisor: DirectRun of the contract. */
 import { rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { EngineError, messageOf, randomId } from "@fathom/base";
@@ -15,12 +15,12 @@ export type DirectSys = Pick<Sys, "waitpid" | "pidfdOpen" | "pidfdSendSignal" | 
 
 /** As PRESERVED_LIMIT in child.h. */
 const mostPreserved = 60;
-/** It has nothing left to do once the program runs. */
+/** fathom-init has nothing to do after the program runs. */
 const releaseLimitMs = 5000;
 const startLimitMs = 30_000;
 const endLimitMs = 5000;
 
-/** In the order in which fathom-init takes them. @throws invalid-argument */
+/** In the order in which fathom-init expects them. @throws invalid-argument */
 export function directDescriptors(io: DirectIo, plan: LaunchPlan): readonly number[] {
   const { streams, preservedFds = [] } = io;
   if (preservedFds.length > mostPreserved)
@@ -36,7 +36,7 @@ export function directDescriptors(io: DirectIo, plan: LaunchPlan): readonly numb
   return [...own, ...preservedFds];
 }
 
-/** Whoever sees the file sees the whole number. */
+/** Renamed into place, so that a reader always sees the whole number. */
 export async function writePidFile(path: string, pid: number): Promise<void> {
   const early = join(dirname(path), `.${basename(path)}.${randomId().slice(0, 12)}`);
   try {
@@ -103,13 +103,13 @@ export class DirectProcess implements DirectRun {
   }
 
   async wait(signal: AbortSignal = new AbortController().signal): Promise<ExitStatus> {
-    // The wait for a pidfd does not keep the event loop alive.
+    // Waiting for a pidfd does not keep the event loop alive.
     const alive = setInterval(() => undefined, 2 ** 30);
     try {
       return await this.#reap(signal);
     } catch (error) {
       if (!isSysError(error, "ECHILD", "ESRCH")) throw error;
-      // It ended before its start, and fathom-init was its parent then.
+      // It ended before its start, when fathom-init was still its parent.
       const stored = await readExitFile(this.#directory);
       return stored ?? lostExit("it is not a child of this process");
     } finally {
@@ -128,13 +128,13 @@ export class DirectProcess implements DirectRun {
   }
 }
 
-/** Kills the process of a launch that does not come to its end after all, and reaps it where it is this process's child. */
+/** Kills the process of a launch that failed at the very end, and reaps it if it is this process's child. */
 export async function endProcess(sys: DirectSys, process: ProcessIdentity | undefined): Promise<void> {
   if (process === undefined || signalExactly(sys, process, SIGKILL) === "gone") return;
   try {
     await processEnd(sys, sys.pidfdOpen(process.pid), AbortSignal.timeout(endLimitMs));
     sys.waitpid(process.pid);
   } catch {
-    // Its parent is another, or the kernel holds it: there is nothing to do about it here.
+    // It has another parent, or the kernel holds it: nothing can be done here.
   }
 }

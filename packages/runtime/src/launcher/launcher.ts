@@ -1,5 +1,5 @@
 /**
- * Starts containers: spawns one fathom-init for each, has it make the process (prepare), then execute the plan (launch). Finds running ones
+ * Starts containers: spawns one fathom-init for each, which makes the process (prepare) and then executes the plan (launch). Finds running ones
  * again by their directory.
  */
 import { EngineError } from "@fathom/base";
@@ -33,25 +33,25 @@ export interface LauncherOptions {
   readonly sys: LauncherSys;
   /** Descriptor of fathom-init: `helperExecutable` of @fathom/sys. */
   readonly executable: () => number;
-  /** Shown by ps: "fathom-init: <title>". */
+  /** ps shows it: "fathom-init: <title>". */
   readonly title?: (stem: LaunchPlan["stem"]) => string;
-  /** Descriptor for what a supervisor may print, /dev/null when absent. */
+  /** Descriptor for the output of a supervisor; /dev/null when absent. */
   readonly logFd?: number;
-  /** Where supervisors live, so that what ends the daemon or its cgroup does not end them. Absent: beside the daemon. */
+  /** The cgroups of supervisors, so that they do not end when the daemon or its cgroup is killed. Absent: beside the daemon. */
   readonly place?: SupervisorPlace;
   /**
-   * The directory of the daemon's state: it exists, and no other launcher that lives has it. Stems that an earlier one made for it, and never launched, are ended when this
-   * one is created. Absent: none is looked for.
+   * The directory of the daemon's state. It exists, and no other living launcher has it. When this launcher is created, it ends stems that an
+   * earlier launcher made for this directory and never launched. Absent: it does not look for such stems.
    */
   readonly stateDirectory?: string;
-  /** Such a stem was ended, whose supervisor this is. */
+  /** A stem with this supervisor was ended. */
   readonly onStray?: (supervisor: ProcessIdentity) => void;
 }
 
 const discardLimitMs = 5000;
-/** Limits of a supervisor that does answer, and whose child does not come to an end with it: mounts on a slow server, a disk that hangs. */
+/** Limits for a supervisor that answers, but whose child does not finish: mounts on a slow server, a disk that hangs. */
 const prepareLimitMs = 60_000;
-/** What ps shows goes where the arguments were: they make room for it. */
+/** The title for ps overwrites the arguments, so they must be long enough. */
 const titleRoom = " ".repeat(160);
 
 export function createLauncher(options: LauncherOptions): Launcher {
@@ -64,7 +64,7 @@ export function createLauncher(options: LauncherOptions): Launcher {
   return {
     prepare: (stem, signal) => prepare(options, mark, stem, signal),
     reconnect: async (directory, known) => {
-      // First, so that a launch that was asked for and not begun is gone, and not "running".
+      // First, so that a launch that was requested but not begun counts as "gone" and not as "running".
       await swept;
       return reconnect(sys, directory, known);
     },
@@ -109,13 +109,13 @@ async function prepare(
     encodeStem(writer, stem);
     writer.text(`fathom-init: ${title?.(stem) ?? ""}`);
     const prepared = connection.request(messageTypes.prepare, writer.finish(), [], { deadlineMs: prepareLimitMs });
-    // After the stem is born, which must not have the supervisor's score while it waits; the two join their cgroups at the same time.
+    // After the stem is made, because the stem must not have the supervisor's score while it waits. Both join their cgroups at the same time.
     if (place !== undefined) void moveSupervisor(connection, place, procsFiles);
     const answer = await withAbort(prepared, signal, () => killSupervisor(sys, supervisorPid));
     const pid = new WireReader(answer).u32();
     return new Prepared(sys, connection, { pid: supervisorPid, reaped }, pid, stem);
   } catch (error) {
-    // One that refused ends by itself; of one that did not answer there is nothing to wait for.
+    // A supervisor that rejected the request ends by itself. If it did not answer, there is nothing to wait for.
     if (error instanceof SupervisorFailure) await endWithin(connection.closed, discardLimitMs);
     if (connection.isOpen) killSupervisor(sys, supervisorPid);
     await connection.closed;

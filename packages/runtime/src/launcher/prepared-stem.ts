@@ -1,4 +1,4 @@
-/** A stem that waits for its plan: the contract's PreparedStem. */
+/** A stem that waits for its plan: PreparedStem of the contract. */
 import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -52,7 +52,7 @@ export class Prepared implements PreparedStem {
     this.supervisorPid = supervisor.pid;
     this.#reaped = supervisor.reaped;
     this.pid = pid;
-    // A joined pid namespace has its process made later, by this one.
+    // With a joined pid namespace, this process makes the container's process later.
     this.identity = stem.joinPidNamespace === undefined ? identifyRun(pid, supervisor.pid) : undefined;
     const ownNetwork = stem.newNamespaces.includes("network");
     this.#networkNamespaceFd = ownNetwork ? sys.open(`/proc/${pid}/ns/net`, O_RDONLY | O_CLOEXEC) : undefined;
@@ -136,7 +136,7 @@ export class Prepared implements PreparedStem {
 
   /**
    * Has the plan executed.
-   * @param open Adds the descriptors that go behind the plan's, which are closed here whatever happens.
+   * @param open Adds the descriptors that come after the plan's; they are always closed here.
    */
   async #execute(
     request: LaunchRequest,
@@ -172,13 +172,13 @@ export class Prepared implements PreparedStem {
       return { pid, startedAt };
     } catch (error) {
       closeAll(this.#sys, sent);
-      // It would go on without its supervisor.
+      // The process would continue without its supervisor.
       if (asked && request.io.kind === "direct") await endProcess(this.#sys, this.identity?.process);
-      // One that refused ends by itself. Any other that was asked may have launched it by now, or may do so later.
+      // A supervisor that rejected the request ends by itself. Any other may have launched the process, or may do so later.
       if (signal?.aborted === true || (asked && !(error instanceof SupervisorFailure))) await this.#kill();
       else await this.discard();
       if (request.io.kind === "direct") await endWithin(this.#reaped, discardLimitMs);
-      // Killed, it could not take its socket away.
+      // After SIGKILL it could not remove its socket.
       await rm(join(request.directory, "supervisor.sock"), { force: true });
       throw signal?.aborted === true ? error : launchFailure(error, request.plan, "launch");
     } finally {
@@ -189,14 +189,14 @@ export class Prepared implements PreparedStem {
   async discard(): Promise<void> {
     this.#used = true;
     this.#connection.finish();
-    // It waits for its child's end; a child that hangs in the kernel must not hold the caller for ever.
+    // It waits for its child's end; a child that hangs in the kernel must not block the caller for ever.
     const timer = setTimeout(() => void this.#kill(), discardLimitMs);
     await this.#connection.closed;
     clearTimeout(timer);
     this.#closeNamespace();
   }
 
-  /** The supervisor's end is the stem's: the kernel kills it with its parent, and it is awaited for a moment. */
+  /** When the supervisor ends, the kernel kills the stem too; this waits a moment for the stem's end. */
   async #kill(): Promise<void> {
     if (this.#alive) killSupervisor(this.#sys, this.supervisorPid);
     await this.#connection.closed;
@@ -212,7 +212,7 @@ export class Prepared implements PreparedStem {
   }
 }
 
-/** False also for a zombie: whoever adopted it reaps it in its own time. */
+/** Also false for a zombie: its new parent reaps it later. */
 function isRunning(pid: number): boolean {
   try {
     return !/\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "latin1"));

@@ -1,4 +1,4 @@
-/** Runs of earlier daemons: found again by their directory, or taken for running without a look. */
+/** Runs of earlier daemons: found again by their directory, or treated as running without a check. */
 import { messageOf } from "@fathom/base";
 import type { KnownRun, Launcher, Supervisor } from "../contract.ts";
 import { SupervisorClient, type SupervisorSys } from "../supervisor/client.ts";
@@ -20,7 +20,7 @@ import { connectSupervisor, isNobodyThere } from "../supervisor/supervisor-socke
 import { pause } from "../supervisor/waits.ts";
 import { SIGKILL } from "@fathom/sys";
 
-/** How long a starting daemon waits for a supervisor's state before it takes the container up without. */
+/** How long a starting daemon waits for a supervisor's state before it manages the container without it. */
 const reconnectPatienceMs = 500;
 
 export async function reconnect(
@@ -91,7 +91,7 @@ async function ask(
     return { kind: "running", supervisor };
   } catch (error) {
     if (!connection.isOpen) return { kind: "ended", reason: messageOf(error), dead: false };
-    // Connected, and it does not answer: the kernel says who is on the other side.
+    // Connected, but it does not answer: the kernel says which process is on the other side.
     const run = known.identity ?? identifyBySupervisor(peerPid);
     const supervisor = new SupervisorClient(
       sys,
@@ -137,7 +137,7 @@ function hasStoppedChild(supervisorPid: number): boolean {
   return identifyChildren(supervisorPid).some((child) => conditionOf(child).kind === "stopped");
 }
 
-/** Nobody waits for this launch any more, and it does not go on. */
+/** Nobody waits for this launch any more, and it does not progress. */
 async function endUnfinished(sys: SupervisorSys, supervisorPid: number): Promise<void> {
   const supervisor = identify(supervisorPid);
   if (supervisor === undefined) return;

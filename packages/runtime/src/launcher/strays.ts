@@ -12,17 +12,17 @@ import { pause } from "../supervisor/waits.ts";
 type StraysSys = Pick<Sys, "pidfdOpen" | "pidfdSendSignal" | "close">;
 
 const markName = "FATHOM_STATE";
-/** As the kernel shows a program that is a memory file: packages/sys/src/helper.ts. */
+/** How the kernel shows a program that is a memory file: packages/sys/src/helper.ts. */
 const helperLink = "/memfd:fathom-init (deleted)";
-/** Of a supervisor, before and after it has prepared; the small init of a container has another. */
+/** The title of a supervisor before and after prepare; the small init of a container has another. */
 const titles = /^fathom-init(?:: |\0 )/;
 const endLimitMs = 1000;
 /** Number of processes that are looked at before the event loop has its turn. */
 const atOnce = 256;
 
 /**
- * In the environment of a supervisor. It says nothing to a container, which may see it: a hash of the directory's device and inode, so that a daemon in another mount namespace,
- * with a directory of the same name, has another one.
+ * In the environment of a supervisor. A container may see it, but learns nothing from it: it is a hash of the directory's device and inode. So
+ * a daemon in another mount namespace, with a directory of the same name, has another mark.
  */
 export function markOf(stateDirectory: string): string {
   const { dev, ino } = statSync(stateDirectory, { bigint: true });
@@ -31,8 +31,9 @@ export function markOf(stateDirectory: string): string {
 }
 
 /**
- * Ends every supervisor with this mark that is not this process's child and was never asked to launch, and its stem. The caller is the one daemon of the mark. Never rejects.
- * @returns those that have been ended
+ * Ends every supervisor with this mark that is not this process's child and was never asked to launch, and its stem. The caller is the only
+ * daemon with the mark. Never rejects.
+ * @returns the processes that were ended
  */
 export async function endStrays(sys: StraysSys, mark: string): Promise<readonly ProcessIdentity[]> {
   const ended: ProcessIdentity[] = [];
@@ -41,7 +42,7 @@ export async function endStrays(sys: StraysSys, mark: string): Promise<readonly 
   for (const name of processes()) {
     if (++looked % atOnce === 0) await pause(0);
     const stray = strayOf(Number(name), mark);
-    // A stem whose supervisor has been ended here a moment ago is no stray of its own.
+    // A stem whose supervisor was ended here a moment ago does not count separately.
     if (stray === undefined || dying.some(({ pid }) => pid === stray.pid)) continue;
     // A stem that was stopped before it asked to be killed with its parent does not end with it.
     const children = identifyChildren(stray.pid);
@@ -69,16 +70,16 @@ function processes(): readonly string[] {
   }
 }
 
-/** Everything must be seen to hold: what cannot be looked at is not touched. */
+/** Everything must be confirmed: a process that cannot be examined is left alone. */
 function strayOf(pid: number, mark: string): ProcessIdentity | undefined {
   try {
     if (readlinkSync(`/proc/${pid}/exe`) !== helperLink || !titles.test(readFileSync(`/proc/${pid}/cmdline`, "latin1")))
       return undefined;
-    // Its start is known before all else is looked at: the signal goes to no other process of its number.
+    // Its start time is read first, so that the signal never goes to another process with its number.
     const identity = identify(pid);
     if (identity === undefined || !isMarked(pid, mark)) return undefined;
     const parent = Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]);
-    // This daemon's own, or the stem of a supervisor, which is that one's.
+    // It is a child of this daemon, or the stem of a supervisor, which handles it.
     if (parent === process.pid || (parent > 1 && isHelper(parent) && isMarked(parent, mark))) return undefined;
     return wasAsked(pid) ? undefined : identity;
   } catch {
@@ -98,7 +99,7 @@ function isMarked(pid: number, mark: string): boolean {
   return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(mark);
 }
 
-/** A launch comes with the directory of its run, which its supervisor keeps open. */
+/** A launch passes the directory of its run, which the supervisor keeps open. */
 function wasAsked(pid: number): boolean {
   return readdirSync(`/proc/${pid}/fd`).some((fd) => statSync(`/proc/${pid}/fd/${fd}`).isDirectory());
 }

@@ -1,4 +1,4 @@
-/** fathom-init as this process's child: born, moved to its place, watched while a launch is under way, killed, reaped. */
+/** fathom-init as this process's child: start it, move it to its cgroups, watch it during a launch, kill it, reap it. */
 import { EngineError } from "@fathom/base";
 import { errnoText, isSysError, type SpawnRequest, type Sys, stoppedLookMs, stoppedLooks, SIGKILL } from "@fathom/sys";
 import { WireWriter } from "../plan/wire.ts";
@@ -8,27 +8,27 @@ import { messageTypes, SupervisorFailure } from "../supervisor/protocol.ts";
 
 export type ChildSys = Pick<Sys, "spawn" | "kill" | "waitpid" | "pidfdOpen" | "pidfdSendSignal" | "close">;
 
-/** `reaped` resolves when it has ended and left the process table. */
+/** `reaped` resolves when it has ended and is reaped. */
 export interface SupervisorChild {
   readonly pid: number;
   readonly reaped: Promise<void>;
 }
 
 export interface SupervisorPlace {
-  /** Files by which a process joins its cgroups, as `Cgroup.procsFiles`. */
+  /** Files with which a process joins its cgroups, as `Cgroup.procsFiles`. */
   readonly cgroupProcs: readonly string[];
   /**
-   * The cgroup of v2 among them, as a descriptor of its directory: who is born there need not move there, which would stop every fork and exit of
-   * the machine for a moment.
+   * The v2 cgroup among them, as a descriptor of its directory. A process that starts there need not move there; a move would stop every fork
+   * and exit of the machine for a moment.
    */
   readonly birthplace?: { readonly directoryFd: number; readonly procsFile: string };
   /** A container's own score is an operation of its plan. */
   readonly oomScoreAdj: number;
-  /** The supervisor then does its work where it is. */
+  /** The supervisor then works where it is. */
   onFailure(error: EngineError): void;
 }
 
-/** A child must be waited for, or it stays as a zombie. It ends within moments of its socket: looked at again, ever less often. */
+/** A child must be reaped, or it stays as a zombie. It ends within moments after its socket; it is checked again, at longer and longer intervals. */
 export async function reap(sys: ChildSys, pid: number): Promise<void> {
   for (let delayMs = 1; ; delayMs = Math.min(delayMs * 2, 1000)) {
     try {
@@ -54,7 +54,7 @@ export function killSupervisor(sys: ChildSys, pid: number): void {
   for (const child of children) signalExactly(sys, child, SIGKILL);
 }
 
-/** undefined where the kernel does not do it: the process is moved then. */
+/** undefined when the kernel cannot do it: then the process is moved. */
 export function spawnInCgroup(sys: ChildSys, request: SpawnRequest, cgroupFd: number): number | undefined {
   try {
     return sys.spawn({ ...request, cgroupFd });
@@ -75,7 +75,7 @@ export async function moveSupervisor(
     await connection.request(messageTypes.place, payload.text(String(place.oomScoreAdj)).finish());
   } catch (error) {
     const ENOSYS = 38;
-    // A refusal alone says something of the place.
+    // Only an error of the move says something about the place.
     if (error instanceof SupervisorFailure && error.errno !== ENOSYS)
       place.onFailure(
         new EngineError("internal", `${error.call} ${error.detail}: ${errnoText(error.errno)}`, { cause: error }),
@@ -83,7 +83,7 @@ export async function moveSupervisor(
   }
 }
 
-/** A stem or a launch with a supervisor that is stopped is not waited for: nothing of it runs yet. */
+/** Does not wait for a stem, or a launch, whose supervisor is stopped: nothing of it runs yet. */
 export function giveUpWhenStopped(connection: SupervisorConnection, supervisorPid: number): void {
   const supervisor = identify(supervisorPid);
   connection.onSuspect = () => {
@@ -101,7 +101,7 @@ export function giveUpWhenChildStopped(
   return setInterval(() => {
     const child = identifyChildren(supervisorPid).find((one) => conditionOf(one).kind === "stopped");
     stopped = child === undefined ? 0 : stopped + 1;
-    // Once may be the program's own doing, which has begun a moment ago.
+    // A single stop may come from the program itself, which has just begun.
     if (stopped === stoppedLooks)
       connection.giveUp(
         `the process that it made for the container (${child?.pid}) is stopped, by a signal or a debugger`,

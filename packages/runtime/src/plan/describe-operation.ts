@@ -3,7 +3,7 @@ import { unreachable } from "@fathom/base";
 import { capabilitiesOf } from "../compile/capabilities.ts";
 import type { MountAttributes, Operation, Propagation } from "./plan.ts";
 
-/** One operation in words. Lines after the first are details. Also used in error messages: "mount proc on /proc …". */
+/** One operation in words. Lines after the first are details. Error messages also use it: "mount proc on /proc …". */
 export function describeOperation(operation: Operation): string {
   switch (operation.kind) {
     case "join-namespace":

@@ -1,6 +1,6 @@
 /**
- * A launch plan for people (`explain`) and for programs (`planToJson`). Nothing is left out but the instructions of a
- * seccomp program; values of environment variables are printed as they are.
+ * A launch plan for people (`explain`) and for programs (`planToJson`). They contain everything except the instructions of a seccomp program.
+ * Values of environment variables are printed unchanged.
  */
 import { capabilitiesOf } from "../compile/capabilities.ts";
 import { evaluateDeviceRules, formatException, type DeviceAccess } from "../cgroups/device-access.ts";
@@ -55,7 +55,7 @@ const groupOf: Readonly<Record<OperationKind, Group>> = {
   exec: "program",
 };
 
-/** Links outside of /dev belong to the mounts that they lie in. */
+/** Links outside of /dev are listed with the mount that contains them. */
 function groupOfOperation(operation: Operation): Group {
   if (operation.kind === "make-symlink" && !operation.path.startsWith("/dev/")) return "mounts";
   return groupOf[operation.kind];
@@ -65,11 +65,11 @@ function groupOfOperation(operation: Operation): Group {
 export interface Surroundings {
   /** Written to its cgroups. */
   readonly resources?: Resources;
-  /** A line each. */
+  /** One line each. */
   readonly network?: readonly string[];
 }
 
-/** The plan as text: one numbered line an operation, in the order of execution, under a heading where the subject changes. */
+/** The plan as text: one numbered line per operation, in the order of execution, with a heading where the subject changes. */
 export function explain(plan: LaunchPlan, around: Surroundings = {}): string {
   const lines = ["A new process", ...describeStem(plan.stem).map((line) => `      ${line}`)];
   if (plan.terminal !== null) {
@@ -113,7 +113,7 @@ function describeStem(stem: Stem): string[] {
   return lines;
 }
 
-/** On v1 a cgroup is a directory in every hierarchy: these differ in the hierarchy's name alone. */
+/** On v1 a cgroup is a directory in every hierarchy: these paths differ only in the hierarchy's name. */
 function describeCgroups(directories: readonly string[]): string[] {
   const [first, ...others] = directories.map((directory) => directory.split("/"));
   if (first === undefined) return [];
@@ -164,7 +164,7 @@ function describeResources(resources: Resources): string[] {
   ];
 }
 
-/** As the kernel's rules: type, major:minor, and r(ead), w(rite), m(ake). */
+/** In the form of the kernel's rules: type, major:minor, and r(ead), w(rite), m(ake). */
 function describeDevices({ defaultAllow, exceptions }: DeviceAccess): string[] {
   const rules = exceptions.map(formatException).join(", ");
   if (rules === "") return [defaultAllow ? "all devices" : "no device"];

@@ -35,7 +35,7 @@ test("the header has the magic, the version, the whole length, the count and the
   expect(operations.map(({ kind }) => kind)).toEqual([14, 25]);
 });
 
-test("texts are UTF-8 with their length in bytes and an end mark", () => {
+test("texts are UTF-8 with their length in bytes and a final zero", () => {
   const reader = payloadOf({ kind: "set-hostname", name: "höst" });
   expect(reader.text()).toBe("höst");
   expect(() => reader.u32()).toThrow();
@@ -99,7 +99,7 @@ test("the program: candidates, arguments, environment, init", () => {
   expect([reader.u32(), reader.text(), reader.u32()]).toEqual([1, "A=1", 1]);
 });
 
-test("a NUL in a text, an unknown limit and a plan that is too large are refused", () => {
+test("a NUL in a text, an unknown limit and a plan that is too large are rejected", () => {
   const refused: readonly Operation[] = [
     { kind: "set-hostname", name: "a\0b" },
     { kind: "rlimit", resource: "RLIMIT_NONE", soft: 1n, hard: 1n },
@@ -110,7 +110,7 @@ test("a NUL in a text, an unknown limit and a plan that is too large are refused
   }
 });
 
-test("a stem: namespaces as flags, cgroups, maps as the kernel reads them", () => {
+test("a stem: namespaces as flags, cgroups, maps in the kernel's form", () => {
   const writer = new WireWriter();
   encodeStem(writer, {
     newNamespaces: ["user", "pid"],
@@ -127,7 +127,7 @@ test("a stem: namespaces as flags, cgroups, maps as the kernel reads them", () =
   expect(namespaceMask(["mount", "cgroup", "time"])).toBe(0x02020080);
 });
 
-test("what fathom-init would take for a broken plan is refused in words", () => {
+test("an error with words, for what fathom-init would reject as a broken plan", () => {
   const refused = (operations: Operation[]): void => {
     expect(() => encodePlan({ operations, terminal: null })).toThrow(/: at most \d+ are possible$/);
   };

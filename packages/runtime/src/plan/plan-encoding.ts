@@ -1,6 +1,6 @@
 /**
- * A launch plan's operations in the binary form that fathom-init reads (`native/init/plan.h` names the fields of each). Names become
- * numbers here: fathom-init knows flags, not words.
+ * A launch plan's operations in the binary form that fathom-init reads (`native/init/plan.h` names the fields of each). Names become numbers
+ * here, because fathom-init knows only numbers.
  */
 import { EngineError, unreachable } from "@fathom/base";
 import { MOUNT_ATTR__ATIME } from "@fathom/sys";
@@ -30,9 +30,9 @@ import { WireWriter } from "./wire.ts";
 const magic = 0x4e4c5046;
 const version = 2;
 const noId = 0xffffffff;
-/** As PLAN_LIMIT in plan.h: arguments and environment may be large, nothing else is. */
+/** As PLAN_LIMIT in plan.h: only arguments and environment can be this large. */
 export const planLimitBytes = 8 << 20;
-/** As PLAN_OPERATIONS_LIMIT, PLAN_LIST_LIMIT and the groups' limit in plan.h and plan.c; the last is the kernel's NGROUPS_MAX. */
+/** As PLAN_OPERATIONS_LIMIT, PLAN_LIST_LIMIT and the limit of groups in plan.h and plan.c; the last is the kernel's NGROUPS_MAX. */
 const operationsLimit = 16_384;
 const listLimit = 262_144;
 const groupsLimit = 65_536;
@@ -45,7 +45,7 @@ export function namespaceMask(namespaces: readonly NamespaceKind[]): number {
 function attributes(writer: WireWriter, { set, clear = [], recursive }: MountAttributes): void {
   const mask = (names: readonly MountAttribute[]): number =>
     names.reduce((bits, name) => bits | attributeFlags[name], 0);
-  // The kernel wants the whole access time field cleared whenever one of its values is set.
+  // Whenever a value of the access-time field is set, the kernel requires that the whole field is cleared.
   const touchesAccessTime = [...set, ...clear].some((name) => accessTimeAttributes.has(name));
   writer.u64(BigInt(mask(set)));
   writer.u64(BigInt(touchesAccessTime ? mask(clear) | MOUNT_ATTR__ATIME : mask(clear)));
@@ -202,7 +202,7 @@ export function encodePlan(plan: Pick<LaunchPlan, "operations" | "terminal">): U
   return writer.finish();
 }
 
-/** @throws invalid-argument for what fathom-init would take for a broken plan */
+/** @throws invalid-argument for what fathom-init would reject as a broken plan */
 function checkCounts(operations: readonly Operation[]): void {
   const check = (count: number, limit: number, what: string): void => {
     if (count > limit) throw new EngineError("invalid-argument", `${count} ${what}: at most ${limit} are possible`);
@@ -216,7 +216,7 @@ function checkCounts(operations: readonly Operation[]): void {
   }
 }
 
-/** The stem as PREPARE and EXEC carry it: namespaces, cgroup files, the pid namespace to be born in, id maps as the kernel reads them. */
+/** The stem as PREPARE and EXEC carry it: namespaces, cgroup files, the pid namespace for its process, id maps in the kernel's form. */
 export function encodeStem(writer: WireWriter, stem: Stem): void {
   const map = (entries: Stem["uidMap"] = []): string =>
     entries.map(({ containerId, hostId, size }) => `${containerId} ${hostId} ${size}\n`).join("");

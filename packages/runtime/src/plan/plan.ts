@@ -1,15 +1,15 @@
 /**
  * The launch plan: what the launcher does between clone and exec, as plain data.
  *
- * The runtime compiles an OCI configuration into it; unit tests compare it without root; `fathom explain` prints it; `fathom-init`
- * interprets its binary form with no decisions of its own. A plan has two parts, because the first can be done before it is
- * known which container it will be for (the launcher keeps a few prepared stems):
+ * The runtime compiles an OCI configuration into it. Unit tests compare it without root, `fathom explain` prints it, and `fathom-init`
+ * interprets its binary form without decisions of its own. A plan has two parts, because the first can be done before anybody knows which
+ * container it is for (the launcher keeps a few prepared stems):
  *
  * - the stem: the process and its new namespaces, in its cgroups;
- * - the operations: executed in that process, in order, the first failure ends it and is reported with the operation's index.
+ * - the operations: executed in that process, in order; the first failure ends it and is reported with the operation's index.
  *
- * Every target path is resolved inside the root that `attach-root` made, through descriptors (openat2 RESOLVE_IN_ROOT), never
- * by path strings. Sources are host paths, opened in the host's view before `pivot-root`.
+ * Every target path is resolved inside the root that `attach-root` made, through descriptors (openat2 RESOLVE_IN_ROOT), never through path
+ * strings. Sources are host paths, opened in the host's view before `pivot-root`.
  */
 import type { MountFlag } from "@fathom/spec";
 
@@ -17,13 +17,13 @@ export const namespaceKinds = ["mount", "pid", "network", "ipc", "uts", "cgroup"
 export type NamespaceKind = (typeof namespaceKinds)[number];
 
 export interface Stem {
-  /** New namespaces, made by one clone3; cgroup after the cgroups are joined. */
+  /** New namespaces, made by one clone3; the cgroup namespace after the cgroups are joined. */
   readonly newNamespaces: readonly NamespaceKind[];
   /** Files to write "0" to, in order: `cgroup.procs` of cgroup v2; on v1 `tasks` of each hierarchy. */
   readonly cgroupProcs: readonly string[];
-  /** Pid namespace to be born in (path of a namespace file), for pid mode `container:`. */
+  /** Pid namespace for the process (path of a namespace file), for pid mode `container:`. */
   readonly joinPidNamespace?: string;
-  /** Id maps, written by the supervisor, when "user" is new. */
+  /** Id maps, which the supervisor writes, when "user" is new. */
   readonly uidMap?: readonly IdMapEntry[];
   readonly gidMap?: readonly IdMapEntry[];
 }
@@ -34,7 +34,7 @@ export interface IdMapEntry {
   readonly size: number;
 }
 
-/** What a mount shows of itself: set bits and cleared bits of mount_setattr, applied recursively when `recursive`. */
+/** Attributes of a mount: bits that mount_setattr sets and clears, in the whole tree when `recursive`. */
 export interface MountAttributes {
   readonly set: readonly MountAttribute[];
   readonly clear?: readonly MountAttribute[];
@@ -52,19 +52,18 @@ export type Propagation =
   | "unbindable"
   | "runbindable";
 
-/** What is made where a mount's target is missing. */
+/** What is made when a mount's target is missing. */
 export type TargetKind = "directory" | "file";
 
 export type Operation =
   /** setns to a namespace file, a host path. */
   | { readonly kind: "join-namespace"; readonly namespace: NamespaceKind; readonly path: string }
   /**
-   * Makes the mounts of the new namespace propagate like this, before anything is mounted. `path` ("/" when absent) is a mount
-   * point of the host: with "shared" on "/", the mount that `attach-root` goes on is made private by a second one, so that
-   * nothing of the container's appears on the host.
+   * Sets the propagation of the new namespace's mounts, before anything is mounted. `path` ("/" when absent) is a mount point of the host. With
+   * "shared" on "/", a second operation makes the mount under `attach-root` private, so that no mount of the container appears on the host.
    */
   | { readonly kind: "root-propagation"; readonly propagation: Propagation; readonly path?: string }
-  /** Puts the root file system in place: a detached mount handed over by descriptor, or a bind of a host directory. */
+  /** Puts the root file system in place: a detached mount, passed as a descriptor, or a bind of a host directory. */
   | {
       readonly kind: "attach-root";
       readonly source:
@@ -75,7 +74,7 @@ export type Operation =
             readonly work?: string;
           }
         | { readonly kind: "directory"; readonly path: string };
-      /** Host directory to attach it over; it must exist and is not written to. */
+      /** Host directory over which it is attached; it must exist, and nothing is written to it. */
       readonly at: string;
     }
   /** A new file system (fsopen, fsconfig, fsmount, move_mount). `options`: `[key]` is a flag. */
@@ -88,34 +87,31 @@ export type Operation =
       readonly target: string;
       readonly create?: TargetKind;
       readonly propagation?: Propagation;
-      /** Copies what the target held into the new file system first (tmpfs over image content: `tmpcopyup`). */
+      /** First copies the target's content into the new file system (tmpfs over image content: `tmpcopyup`). */
       readonly copyUp?: boolean;
     }
   /** A bind mount of a host path (or of a path in the container, with `sourceInRoot`). */
   | {
       readonly kind: "bind";
       readonly source: string;
-      /** Something inside the source; links below it lead nowhere outside of it. */
+      /** A path inside the source; links in it cannot lead outside of the source. */
       readonly subpath?: string;
       readonly sourceInRoot?: boolean;
       readonly recursive: boolean;
       readonly attributes: MountAttributes;
       readonly propagation?: Propagation;
       readonly target: string;
-      /** The kind made where the target is missing is the source's own. */
+      /** A missing target is made with the same kind as the source. */
       readonly create: boolean;
     }
-  /**
-   * Changes the mount that is at `target` in the root (mount_setattr). Used for what has to be filled before it becomes read-only,
-   * and for "/" itself.
-   */
+  /** Changes the mount at `target` in the root (mount_setattr). For mounts that must be filled before they become read-only, and for "/" itself. */
   | {
       readonly kind: "mount-attributes";
       readonly target: string;
       readonly attributes: MountAttributes;
       readonly propagation?: Propagation;
     }
-  /** With its parents, each `mode`; what exists already is left as it is. A file in the way fails with ENOTDIR. */
+  /** Makes it with its parents, each with `mode`; what exists does not change. If a file has the name, it fails with ENOTDIR. */
   | {
       readonly kind: "make-directory";
       readonly path: string;
@@ -123,7 +119,7 @@ export type Operation =
       readonly uid?: number;
       readonly gid?: number;
     }
-  /** A device node or FIFO; missing parents are made (0755). An entry that exists already is left as it is. */
+  /** A device node or FIFO; missing parents are made (0755). An existing entry does not change. */
   | {
       readonly kind: "make-node";
       readonly path: string;
@@ -134,20 +130,20 @@ export type Operation =
       readonly uid: number;
       readonly gid: number;
     }
-  /** An entry that exists already is left as it is, unless `replace`. */
+  /** An existing entry does not change, unless `replace`. */
   | { readonly kind: "make-symlink"; readonly path: string; readonly target: string; readonly replace?: boolean }
-  /** Binds the pty's other end over /dev/console. Only with a terminal. */
+  /** Binds the pty's slave over /dev/console. Only with a terminal. */
   | { readonly kind: "bind-console"; readonly path: string }
-  /** Hides a path: /dev/null over a file, an empty read-only tmpfs over a directory. A missing path is fine. */
+  /** Hides a path: /dev/null over a file, an empty read-only tmpfs over a directory. A missing path is no error. */
   | { readonly kind: "mask"; readonly path: string }
-  /** Binds a path over itself read-only, keeping its other flags. A missing path is fine. */
+  /** Binds a path over itself read-only and keeps its other flags. A missing path is no error. */
   | { readonly kind: "readonly-path"; readonly path: string }
-  /** Makes the root's own mount read-only, keeping its other flags. */
+  /** Makes the root's own mount read-only and keeps its other flags. */
   | { readonly kind: "readonly-root" }
   | { readonly kind: "pivot-root" }
-  /** chroot instead of pivot_root, where the host root is an initramfs. */
+  /** chroot instead of pivot_root, when the host root is an initramfs. */
   | { readonly kind: "chroot" }
-  /** Written through a private procfs, never the container's view. `key` with dots or slashes. */
+  /** Written through a private procfs, never through the container's own. `key` with dots or slashes. */
   | { readonly kind: "sysctl"; readonly key: string; readonly value: string }
   | { readonly kind: "set-hostname"; readonly name: string }
   | { readonly kind: "set-domainname"; readonly name: string }
@@ -156,13 +152,13 @@ export type Operation =
   | { readonly kind: "oom-score-adj"; readonly value: number }
   | { readonly kind: "umask"; readonly mask: number }
   | { readonly kind: "personality"; readonly persona: number }
-  /** keyctl(JOIN_SESSION_KEYRING): no keys of the host's session reach the container. ENOSYS and EDQUOT are ignored. */
+  /** keyctl(JOIN_SESSION_KEYRING): the container gets no keys of the host's session. ENOSYS and EDQUOT are ignored. */
   | { readonly kind: "session-keyring"; readonly name: string }
-  /** setsid, and the pty as controlling terminal where there is one. */
+  /** setsid, and the pty as controlling terminal if there is one. */
   | { readonly kind: "new-session" }
-  /** setgroups, setresgid, setresuid, keeping capabilities over the change. */
+  /** setgroups, setresgid, setresuid; capabilities are kept during the change. */
   | { readonly kind: "set-user"; readonly uid: number; readonly gid: number; readonly groups: readonly number[] }
-  /** Drops the bounding set; done before `set-user`. Capability numbers as bit masks. */
+  /** Drops the bounding set, before `set-user`. Capability numbers as bit masks. */
   | { readonly kind: "bounding-set"; readonly keep: bigint }
   | {
       readonly kind: "capabilities";
@@ -174,13 +170,13 @@ export type Operation =
   | { readonly kind: "no-new-privileges" }
   /** Loads a BPF program: sock_filter instructions, 8 bytes each. `flags`: SECCOMP_FILTER_FLAG_*. */
   | { readonly kind: "seccomp"; readonly program: Uint8Array; readonly flags: number }
-  /** chdir, with the rights of this point of the plan; refuses to end outside the root. `create` makes it before (0755). */
+  /** chdir, with the rights at this point of the plan; fails when the directory is outside the root. `create` makes it before (0755). */
   | { readonly kind: "working-directory"; readonly path: string; readonly create: boolean }
   /** Waits for the supervisor's start message (OCI create / start). */
   | { readonly kind: "wait-start" }
   /**
    * Tries each candidate in turn with execve. Docker's words: none exists → ENOENT; a directory or not executable → EACCES.
-   * `init`: descriptor-borne init (the `--init` of Docker): fathom-init itself runs as pid 1, reaps and forwards signals.
+   * `init` (the `--init` of Docker): fathom-init itself, from its descriptor, runs as pid 1, reaps and forwards signals.
    */
   | {
       readonly kind: "exec";

@@ -1,4 +1,4 @@
-/** The little-endian wire form of `native/init/wire.h`: a growing writer, and a reader that throws at a short or odd message. */
+/** The little-endian wire form of `native/init/wire.h`: a growing writer, and a reader that throws for a message that is too short or wrong. */
 import { EngineError } from "@fathom/base";
 
 const encoder = new TextEncoder();
@@ -47,11 +47,11 @@ export class WireWriter {
     return this;
   }
 
-  /** u32 length, UTF-8 bytes, a zero byte. A NUL inside would end the text early on the other side: refused. */
+  /** u32 length, UTF-8 bytes, a zero byte. A NUL inside would end the text early on the other side, so it is rejected. */
   text(value: string): this {
     if (value.includes("\0"))
       throw new EngineError("invalid-argument", `a NUL byte is in ${JSON.stringify(value.slice(0, 80))}`);
-    // UTF-8 takes at most three bytes for each UTF-16 unit.
+    // UTF-8 needs at most three bytes for each UTF-16 unit.
     this.#reserve(4 + value.length * 3 + 1);
     const at = this.#length + 4;
     const { written } = encoder.encodeInto(value, this.#bytes.subarray(at));
@@ -77,12 +77,12 @@ export class WireWriter {
     return this;
   }
 
-  /** Overwrites four bytes written before. */
+  /** Overwrites four bytes that were written before. */
   patchU32(at: number, value: number): void {
     this.#view.setUint32(at, value, true);
   }
 
-  /** A view of what was written; valid until the next write. */
+  /** A view of the written bytes; valid until the next write. */
   finish(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }

@@ -49,7 +49,7 @@ test("the tables know the machines", () => {
   expect(syscallsOf("x86_64").has("waitpid")).toBe(false);
 });
 
-test("allowed, refused, newer than the profile, other architectures", () => {
+test("allowed, rejected, newer than the profile, other architectures", () => {
   const of = profile({ syscalls: [{ names: ["read", "openat2", "nosuchcall"], action: "SCMP_ACT_ALLOW" }] });
   expect(decide(of, "x86_64", "read")).toBe(allow);
   expect(decide(of, "x86_64", "write")).toBe(errno(1));
@@ -68,7 +68,7 @@ test("allowed, refused, newer than the profile, other architectures", () => {
   expect(decide(of, "aarch64", "read")).toBe(allow);
 });
 
-test("a default that lets calls through, or says ENOSYS itself, needs nothing for newer calls", () => {
+test("a default that allows calls, or gives ENOSYS itself, needs nothing for newer calls", () => {
   const rules = { syscalls: [{ names: ["mkdir"], action: "SCMP_ACT_ERRNO", errnoRet: 5 }] };
   const open = profile({ defaultAction: "SCMP_ACT_ALLOW", ...rules });
   expect(decide(open, "x86_64", "mkdir")).toBe(errno(5));
@@ -84,7 +84,7 @@ test("every action has the kernel's value", () => {
   expect(actionResult("SCMP_ACT_ERRNO", undefined)).toBe(0x5_0001);
 });
 
-test("a rule without conditions beats those with; two conditions on one argument are alternatives", () => {
+test("a rule without conditions has priority; two conditions on one argument are alternatives", () => {
   const rule = (value: number, action: string, more: object = {}): object => ({
     names: ["personality"],
     action,
@@ -115,14 +115,14 @@ test("a rule without conditions beats those with; two conditions on one argument
   expect(decide(ordered, "x86_64", "personality", [2n])).toBe(errno(1));
 });
 
-test("i386's multiplexed calls cannot be a way around", () => {
+test("i386's multiplexed calls cannot avoid the filter", () => {
   const architectures = ["SCMP_ARCH_X86"];
   const deny = { names: ["socket", "semget"], action: "SCMP_ACT_ERRNO", errnoRet: 9 };
   const closed = profile({ defaultAction: "SCMP_ACT_ALLOW", architectures, syscalls: [deny] });
   expect(decide(closed, "i386", "socket")).toBe(errno(9));
   expect(decide(closed, "i386", "socketcall", [1n])).toBe(errno(9));
   expect(decide(closed, "i386", "socketcall", [2n])).toBe(allow);
-  // Version bits beside the number do not matter to the kernel.
+  // The kernel ignores version bits beside the number.
   expect(decide(closed, "i386", "ipc", [0x3_0002n])).toBe(errno(9));
   const vsock = { ...deny, names: ["socket"], args: [{ index: 0, value: 40, op: "SCMP_CMP_EQ" }] };
   const some = profile({ defaultAction: "SCMP_ACT_ALLOW", architectures, syscalls: [vsock] });
@@ -148,7 +148,7 @@ test("flags", () => {
   expect(() => flags(["SECCOMP_FILTER_FLAG_X"])).toThrow(/SECCOMP_FILTER_FLAG_X is not known/);
 });
 
-test("what libseccomp refuses is refused", () => {
+test("what libseccomp rejects is rejected", () => {
   const refuse =
     (value: object): (() => unknown) =>
     () =>
@@ -160,7 +160,7 @@ test("what libseccomp refuses is refused", () => {
   expect(compileSeccomp(profile({ architectures: ["SCMP_ARCH_MIPS"] }), "x86_64").program.length).toBeGreaterThan(0);
 });
 
-test("the same content is compiled once", () => {
+test("equal content is compiled once", () => {
   const value = {
     syscalls: [
       { names: ["read"], action: "SCMP_ACT_ALLOW", args: [{ index: 0, value: 2n ** 63n, op: "SCMP_CMP_EQ" }] },
@@ -174,7 +174,7 @@ test("the same content is compiled once", () => {
   );
 });
 
-test("a program that is too long for the kernel is said to be", () => {
+test("the error says when a program is too long for the kernel", () => {
   const names = [...syscallsOf("x86_64").keys()];
   const args = [0, 1, 2, 3, 4, 5].map((index) => ({ index, value: 2n ** 40n + BigInt(index), op: "SCMP_CMP_GE" }));
   expect(() => compileSeccomp(profile({ syscalls: [{ names, action: "SCMP_ACT_ALLOW", args }] }), "x86_64")).toThrow(
@@ -182,7 +182,7 @@ test("a program that is too long for the kernel is said to be", () => {
   );
 });
 
-/** The rules of a profile read one by one and compared as whole numbers: nothing in common with the compiler but the tables. */
+/** Reads the rules of a profile one by one and compares whole numbers: it shares only the tables with the compiler. */
 function evaluate(of: LinuxSeccomp, abi: Abi, number: number, args: readonly bigint[]): number {
   const otherwise = actionResult(of.defaultAction, of.defaultErrnoRet);
   const narrow = abi === "i386" || abi === "x32";
@@ -234,7 +234,7 @@ test("random profiles decide every call as their rules say", () => {
     0x7e02_0000n,
     0x8000_0000n,
   ];
-  // What i386 multiplexes is compared on its own above.
+  // The test above compares the calls that i386 multiplexes.
   const names = [
     ...new Set([
       ...syscallsOf("x86_64").keys(),

@@ -1,13 +1,13 @@
 /**
- * OCI seccomp profile → classic BPF program, with the decisions that libseccomp and runc give the same profile:
+ * OCI seccomp profile → classic BPF program, with the same decisions as libseccomp and runc for the same profile:
  * - a call of an architecture that the profile does not list kills the thread; the machine's own is always listed;
  * - names that a machine does not have are skipped there;
- * - calls newer than all that the profile names get ENOSYS instead of the default action, so that programs fall back to
- *   older calls (unless the default lets calls through);
- * - a rule whose action is the default's is no rule; a rule without conditions beats those with; two conditions on one argument
- *   are two rules.
+ * - calls newer than all calls in the profile get ENOSYS instead of the default action, so that programs use older calls
+ *   instead (unless the default allows calls);
+ * - a rule whose action is the default's is ignored; a rule without conditions has priority; two conditions on one argument
+ *   count as two rules.
  *
- * The program is a binary search over ranges of call numbers that are treated alike.
+ * The program is a binary search over ranges of call numbers with equal treatment.
  */
 import { EngineError } from "@fathom/base";
 import type { LinuxSeccomp } from "@fathom/spec";
@@ -37,20 +37,20 @@ export interface CompiledSeccomp {
 /** AUDIT_ARCH_* of linux/audit.h. */
 export const auditArchitectures = { x86_64: 0xc000_003e, i386: 0x4000_0003, aarch64: 0xc000_00b7 } as const;
 
-/** Marks a call number as x32's. */
+/** The bit that marks a call number as x32's. */
 export const x32Bit = 0x4000_0000;
 
 const lastNumber = 0xffff_ffff;
 
 const flagValues: Readonly<Record<string, number>> = {
-  // One thread is all that there is when the filter is loaded.
+  // When the filter is loaded, there is only one thread.
   SECCOMP_FILTER_FLAG_TSYNC: 0,
   SECCOMP_FILTER_FLAG_LOG: 1 << 1,
   SECCOMP_FILTER_FLAG_SPEC_ALLOW: 1 << 2,
   SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 1 << 5,
 };
 
-/** Names of the specification. Those without a convention here never occur on the machines that Fathom runs on. */
+/** Names of the specification. Those without a convention here never occur on the machines on which Fathom runs. */
 const architectureNames: Readonly<Record<string, Abi | null>> = {
   SCMP_ARCH_X86_64: "x86_64",
   SCMP_ARCH_X32: "x32",
@@ -71,8 +71,8 @@ const maxRemembered = 64;
 const byProfile = new WeakMap<LinuxSeccomp, Map<SeccompArchitecture, CompiledSeccomp>>();
 
 /**
- * The same content gives the same program object, compiled once.
- * Errors: "invalid-argument" for what libseccomp would refuse, "resource-exhausted" for a program that is too long for the kernel.
+ * Equal content gives the same program object, compiled once.
+ * Errors: "invalid-argument" for what libseccomp would reject, "resource-exhausted" for a program that is too long for the kernel.
  */
 export function compileSeccomp(profile: LinuxSeccomp, machine: SeccompArchitecture): CompiledSeccomp {
   const fast = byProfile.get(profile)?.get(machine);
@@ -90,7 +90,7 @@ export function compileSeccomp(profile: LinuxSeccomp, machine: SeccompArchitectu
     }
     remembered.set(key, compiled);
   }
-  // Only a profile that cannot change may be known by its identity.
+  // Only a profile that cannot change may be recognised by its identity.
   if (Object.isFrozen(profile)) {
     const known = byProfile.get(profile) ?? new Map<SeccompArchitecture, CompiledSeccomp>();
     byProfile.set(profile, known.set(machine, compiled));
@@ -127,7 +127,7 @@ function check(profile: LinuxSeccomp): void {
 }
 
 function flagsOf(profile: LinuxSeccomp): number {
-  // None given at all: without SPEC_ALLOW older kernels slow the whole container down against speculation attacks.
+  // No flags given: without SPEC_ALLOW, older kernels slow down the whole container to protect against speculation attacks.
   const names = profile.flags ?? ["SECCOMP_FILTER_FLAG_SPEC_ALLOW"];
   return names.reduce((bits, name) => {
     const value = Object.hasOwn(flagValues, name) ? flagValues[name] : undefined;
@@ -136,7 +136,7 @@ function flagsOf(profile: LinuxSeccomp): number {
   }, 0);
 }
 
-/** Treatment of all numbers from `start` to the next range's. */
+/** Treatment of all numbers from `start` to the next range's start. */
 interface Range {
   readonly start: number;
   readonly treatment: Treatment;
@@ -151,7 +151,7 @@ function rangesByArchitecture(profile: LinuxSeccomp, abis: ReadonlySet<Abi>): [a
       ? rangesOf(profile, "x32", x32Bit, lastNumber)
       : [
           { start: x32Bit, treatment: always(killThread), narrow: false },
-          // -1 is what a tracer makes of a call that it wants skipped.
+          // A tracer sets -1 for a call that it wants to skip.
           { start: lastNumber, treatment: always(defaultResult(profile)), narrow: false },
         ];
     blocks.push([auditArchitectures.x86_64, merge([...own, ...marked])]);
@@ -183,7 +183,7 @@ function rangesOf(profile: LinuxSeccomp, abi: Abi, first: number, last: number):
   return ranges;
 }
 
-/** Joins neighbours that are treated alike. */
+/** Joins neighbouring ranges with equal treatment. */
 function merge(ranges: readonly Range[]): Range[] {
   const merged: Range[] = [];
   for (const range of ranges) {
@@ -213,7 +213,7 @@ function searchCode(ranges: readonly Range[]): Instruction[] {
 
 function treatmentCode({ treatment, narrow }: Range): Instruction[] {
   return treatment.flatMap((rule) => {
-    // From the end, so that each condition knows how far it is behind the rule.
+    // Built from the end, so that each condition knows the distance to the end of the rule.
     let code: Instruction[] = [result(rule.result)];
     for (const condition of rule.conditions.toReversed())
       code = [...conditionCode(condition, code.length, narrow), ...code];

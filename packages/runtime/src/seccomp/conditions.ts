@@ -1,4 +1,4 @@
-/** Comparisons of a call's arguments, in 64 bits by two 32-bit halves. */
+/** Comparisons of a call's arguments, in 64 bits as two 32-bit halves. */
 import type { SeccompOperator } from "@fathom/spec";
 import { and, branch, dataOffset, load, opcode, type Instruction } from "./instructions.ts";
 
@@ -7,13 +7,12 @@ export interface Condition {
   readonly index: number;
   readonly operator: SeccompOperator;
   readonly value: bigint;
-  /** What the masked argument is compared with (MASKED_EQ, where `value` is the mask). */
+  /** The value with which the masked argument is compared (MASKED_EQ, where `value` is the mask). */
   readonly valueTwo: bigint;
 }
 
 /**
- * Instructions that fall through to what follows them when the condition holds, and jump over the next `rest` instructions when it
- * does not.
+ * Instructions that continue with the next instruction when the condition is true, and jump over the next `rest` instructions when it is false.
  * @param narrow The machine's arguments have 32 bits: the upper halves of argument and value do not count.
  */
 export function conditionCode(condition: Condition, rest: number, narrow: boolean): Instruction[] {
@@ -44,7 +43,7 @@ export function conditionCode(condition: Condition, rest: number, narrow: boolea
       const last = operator === "SCMP_CMP_LT" ? opcode.jumpGreaterEqual : opcode.jumpGreater;
       const tail = [loadLow, branch(last, low, rest, 0)];
       if (narrow) return tail;
-      // Not greater and not equal: the upper half alone says less.
+      // Neither greater nor equal: the upper half alone is already less.
       const equal = branch(opcode.jumpEqual, high, 0, tail.length);
       return [loadHigh, branch(opcode.jumpGreater, high, rest + tail.length + 1, 0), equal, ...tail];
     }

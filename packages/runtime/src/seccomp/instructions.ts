@@ -32,7 +32,7 @@ export const dataOffset = {
   argumentHigh: (index: number): number => 20 + 8 * index,
 } as const;
 
-/** BPF_MAXINSNS: the kernel takes no longer program. */
+/** BPF_MAXINSNS: the kernel accepts no longer program. */
 export const maxInstructions = 4096;
 
 export function load(offset: number): Instruction {

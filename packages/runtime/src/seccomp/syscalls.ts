@@ -1,12 +1,12 @@
-/** Numbers of system calls by name, for each machine that a filter can be made for. */
+/** Numbers of system calls by name, for each machine for which a filter can be made. */
 import { packedTables } from "./syscall-tables.ts";
 
-/** A machine's calling convention. One audit architecture may have two: x32 shares that of x86_64 and marks its numbers. */
+/** A machine's calling convention. One audit architecture may have two: x32 uses that of x86_64 and marks its numbers. */
 export type Abi = keyof typeof packedTables;
 
 const tables = new Map<Abi, ReadonlyMap<string, number>>();
 
-/** All calls of a convention, by name; the numbers of x32 without its mark. Unpacked at first use. */
+/** All calls of a convention, by name; the numbers of x32 without its mark. Unpacked at the first use. */
 export function syscallsOf(abi: Abi): ReadonlyMap<string, number> {
   const known = tables.get(abi);
   if (known !== undefined) return known;

@@ -1,4 +1,4 @@
-/** What a profile makes of each system call: rules in order, the last without conditions. */
+/** The treatment of each system call by a profile: rules in order, the last without conditions. */
 import { toUint64, type LinuxSeccomp, type LinuxSeccompArgument, type SeccompAction } from "@fathom/spec";
 import type { Condition } from "./conditions.ts";
 import { multiplexed, syscallsOf, type Abi } from "./syscalls.ts";
@@ -41,7 +41,7 @@ export function always(value: number): Treatment {
   return [{ conditions: [], result: value }];
 }
 
-/** Number of the newest call that the profile names, where calls beyond it are to get ENOSYS. */
+/** Number of the newest call in the profile, when newer calls get ENOSYS. */
 export function newestNamed(profile: LinuxSeccomp, abi: Abi): number | undefined {
   const lets = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"].includes(profile.defaultAction);
   if (lets || profile.defaultErrnoRet === ENOSYS) return undefined;
@@ -69,8 +69,8 @@ export function treatmentsOf(profile: LinuxSeccomp, abi: Abi): Map<number, Treat
     for (const name of names) {
       for (const conditions of alternatives) add(numbers.get(name), { conditions, result: value });
       const through = abi === "i386" ? multiplexed.get(name) : undefined;
-      // Behind the pointer of a multiplexed call a filter sees nothing. A rule with conditions is then taken without them where it
-      // forbids, and not at all where it permits.
+      // A filter cannot see the arguments behind the pointer of a multiplexed call. So a rule with conditions applies without them if it
+      // forbids, and not at all if it permits.
       if (
         through !== undefined &&
         (alternatives.every((one) => one.length === 0) || severity(value) < severity(otherwise))
@@ -81,18 +81,18 @@ export function treatmentsOf(profile: LinuxSeccomp, abi: Abi): Map<number, Treat
   return new Map([...rules].map(([number, list]) => [number, treatmentFrom(list, otherwise)]));
 }
 
-/** The number is in the lower half of ipc's first argument; the upper half is a version that the kernel takes as it comes. */
+/** The number is in the lower half of ipc's first argument; the upper half is a version, which the kernel ignores. */
 function selects(through: { readonly call: "socketcall" | "ipc"; readonly number: number }): Condition {
   const mask = through.call === "ipc" ? 0xffffn : 0xffff_ffffn;
   return { index: 0, operator: "SCMP_CMP_MASKED_EQ", value: mask, valueTwo: BigInt(through.number) };
 }
 
-/** The kernel's own order of precedence: the lower, the stronger. */
+/** The kernel's own order of precedence: the lower value wins. */
 function severity(value: number): number {
   return (value & 0xffff_0000) | 0;
 }
 
-/** Each alternative holds when all its conditions do. */
+/** Each alternative is true when all its conditions are true. */
 function conditionsOf(args: readonly LinuxSeccompArgument[]): Condition[][] {
   const conditions = args.map(({ index, op, value, valueTwo }) => ({
     index,

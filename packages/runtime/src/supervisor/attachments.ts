@@ -1,4 +1,4 @@
-/** Byte streams between a client and a process: both ends, and what of the process goes over them. */
+/** Byte streams between a client and a process: both ends, and which streams of the process they carry. */
 import { SOCK_STREAM, type Sys } from "@fathom/sys";
 import type { Attachment, AttachOptions } from "../contract.ts";
 import { attachFlags } from "./protocol.ts";

@@ -18,7 +18,7 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 const unknown = { pid: 0, supervisorPid: 0, startedAt: "", run: undefined };
 
-/** The supervisor's end, which says what the test has it say. */
+/** The supervisor's end; the test decides what it sends. */
 class Peer implements Disposable {
   readonly fd: number;
   readonly connection: SupervisorConnection;
@@ -52,7 +52,7 @@ class Peer implements Disposable {
   }
 }
 
-test("an answer to the question for its state that is cut short ends the connection, not the daemon", async () => {
+test("an answer to the state request that is cut short ends the connection, not the daemon", async () => {
   using peer = new Peer();
   const client = new SupervisorClient(sys, directory, unknown, undefined);
   client.followOver(peer.connection, "not asked yet");
@@ -60,11 +60,11 @@ test("an answer to the question for its state that is cut short ends the connect
   writeFileSync(join(directory, "exit"), JSON.stringify({ code: 7, signal: 0, finishedAt: "2026-01-01T00:00:00Z" }));
   peer.say(messageTypes.ok, id, Uint8Array.of(4, 0));
   expect(await peer.connection.closed).toContain("what it says is not understood");
-  // Nobody listens in the directory any more: what is written there counts.
+  // Nobody listens in the directory any more: the file there counts.
   expect((await client.exit).code).toBe(7);
 });
 
-test("an end that is told in a form that is not understood is still found", async () => {
+test("an end that is reported in an unknown form is still found", async () => {
   using peer = new Peer();
   const client = new SupervisorClient(sys, directory, unknown, peer.connection);
   writeFileSync(join(directory, "exit"), JSON.stringify({ code: 5, signal: 0, finishedAt: "2026-01-01T00:00:00Z" }));
@@ -72,7 +72,7 @@ test("an end that is told in a form that is not understood is still found", asyn
   expect((await client.exit).code).toBe(5);
 });
 
-test("a refusal that is not understood ends the wait for it", async () => {
+test("an answer that cannot be understood ends the wait for it", async () => {
   using peer = new Peer();
   const answer = peer.connection.request(messageTypes.signal, new Uint8Array());
   const { id } = await peer.asked(messageTypes.signal);
@@ -80,7 +80,7 @@ test("a refusal that is not understood ends the wait for it", async () => {
   await expect(answer).rejects.toThrow("what it says is not understood");
 });
 
-test("a supervisor that has asked for the status and stands still before it tells it is made to go on", async () => {
+test("a supervisor that has read the status and is stopped before it reports it is resumed", async () => {
   using peer = new Peer();
   const program = Bun.spawn(["sleep", "1000"]);
   const supervisor = Bun.spawn(["sleep", "1000"]);
@@ -107,13 +107,13 @@ const plan: LaunchPlan = {
   stem: { newNamespaces: [], cgroupProcs: [] },
   terminal: null,
   operations: [
-    // Above what travels in a message: it has a descriptor.
+    // Too large for a message, so it has a descriptor.
     { kind: "exec", candidates: ["/bin/true"], argv: ["true", "x".repeat(100_000)], env: [] },
   ],
 };
 const attach = { stdin: false, stdout: true, stderr: true, closeStdin: true };
 
-test("an exec that fails on its way leaves no descriptor: no socket left, a name that does not travel", async () => {
+test("an exec that fails while it is sent leaks no descriptor: no socket left, an invalid name", async () => {
   using peer = new Peer();
   const recording = createRecordingSys();
   const client = new SupervisorClient(recording, directory, unknown, peer.connection);
@@ -125,7 +125,7 @@ test("an exec that fails on its way leaves no descriptor: no socket left, a name
   expect(recording.openFds).toEqual([]);
 });
 
-test("a connection whose peer cannot be asked for leaves no descriptor", () => {
+test("a connection whose peer cannot be identified leaks no descriptor", () => {
   const recording = createRecordingSys({ connectUnix: () => sys.socketpair(SOCK_STREAM, true)[0] });
   recording.failOn({ method: "setNonBlocking", nth: 1, errno: "EBADF" });
   expect(() => connectSupervisor(recording, directory)).toThrow("EBADF");

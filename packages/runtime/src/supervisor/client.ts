@@ -1,4 +1,4 @@
-/** A running container as its supervisor shows it: the contract's Supervisor over one connection. */
+/** A running container as its supervisor shows it: Supervisor of the contract, over one connection. */
 import { deferred, EngineError, messageOf, type Deferred } from "@fathom/base";
 import { SIGKILL, type Sys } from "@fathom/sys";
 import type {
@@ -25,7 +25,7 @@ import { RunFollower, type FollowerSys, type SupervisorIdentity } from "./run-fo
 export type SupervisorSys = FollowerSys & Pick<Sys, "socketpair" | "memfdCreate">;
 
 const ECANCELED = 125;
-/** Deadlines of requests to a supervisor that does answer: what it was asked for takes that long. */
+/** Deadlines of requests to a supervisor that answers: the requested work takes that long. */
 const execLimitMs = 120_000;
 const requestLimitMs = 30_000;
 export class SupervisorClient implements Supervisor {
@@ -34,7 +34,7 @@ export class SupervisorClient implements Supervisor {
   readonly #execs = new Map<string, Deferred<ExitStatus>>();
   readonly #launches: LaunchWatch;
 
-  /** @param connection One that has answered. Without, `follow` makes it. */
+  /** @param connection A connection that has answered. Without one, `follow` makes it. */
   constructor(
     sys: SupervisorSys,
     directory: string,
@@ -86,18 +86,18 @@ export class SupervisorClient implements Supervisor {
     this.#follower.follow(reason);
   }
 
-  /** Takes a connection that was made, whether it answers yet or not. */
+  /** Uses a new connection, whether it answers yet or not. */
   followOver(connection: SupervisorConnection, reason: string): void {
     this.#follower.followOver(connection, reason);
   }
 
-  /** What became of them nobody knows any more. */
+  /** Nobody knows any more what happened to them. */
   #endExecs(status: ExitStatus): void {
     for (const waiting of this.#execs.values()) waiting.resolve({ ...status, code: 255 });
     this.#execs.clear();
   }
 
-  /** What the supervisor says unasked. */
+  /** Messages that the supervisor sends without a request. */
   receive(message: Message): void {
     const reader = new WireReader(message.payload);
     if (message.type === messageTypes.exit) {
@@ -108,7 +108,7 @@ export class SupervisorClient implements Supervisor {
     if (message.type !== messageTypes.execExit) return;
     const id = reader.text();
     const status = parseExit(reader);
-    // One that nobody waits for was begun by the daemon before.
+    // An exec that nobody waits for was begun by the previous daemon.
     this.#execs.get(id)?.resolve(status);
     this.#execs.delete(id);
   }
@@ -157,7 +157,7 @@ export class SupervisorClient implements Supervisor {
       const answer = connection.request(messageTypes.exec, payload, sent, {
         deadlineMs: execLimitMs,
         signal,
-        // Nobody knows of it any more.
+        // Nobody knows about it any more.
         late: () => void this.signal(SIGKILL, execId).catch(() => undefined),
       });
       closeAll(this.#sys, sent.splice(0));
@@ -187,7 +187,7 @@ export class SupervisorClient implements Supervisor {
     const { run } = this.#follower;
     if (execId === "" && run !== undefined) {
       const sent = signalRun(this.#sys, run, signal);
-      // The end that follows is the supervisor's to tell: where it does not answer, the kernel is asked.
+      // The supervisor reports the end that follows. If it does not answer, the kernel is asked.
       this.#follower.connection?.probe();
       if (sent === "sent") return;
       if (sent === "gone")

@@ -7,11 +7,11 @@ import { WireReader, WireWriter } from "../plan/wire.ts";
 
 const sys = createSys();
 
-/** The supervisor's end of a connection: reads what is asked, says what the test has it say. */
+/** The supervisor's end of a connection: reads the requests, and sends what the test decides. */
 class FakePeer implements Disposable {
   readonly connection: SupervisorConnection;
   readonly received: Message[] = [];
-  /** Descriptors that came, until the test takes them. */
+  /** Descriptors that arrived, until the test takes them. */
   readonly fds: number[] = [];
   readonly fd: number;
   readonly #parser = new MessageParser();
@@ -52,7 +52,7 @@ class FakePeer implements Disposable {
   }
 }
 
-test("the first message is a hello with version and features, and its answer says what the other side speaks", async () => {
+test("the first message is a hello with version and features, and its answer has those of the other side", async () => {
   using peer = new FakePeer();
   const asked = peer.connection.request(messageTypes.state, new Uint8Array());
   const hello = await peer.next();
@@ -62,7 +62,7 @@ test("the first message is a hello with version and features, and its answer say
   expect(reader.u32()).toBe(0);
   const state = await peer.next();
   expect(state.type).toBe(messageTypes.state);
-  // A newer one: an unknown feature, and more behind what is known.
+  // A newer one: an unknown feature, and more bytes after the known fields.
   const answer = new WireWriter().u32(7).list(["warp"], () => undefined);
   answer.text("warp").text("more").u32(99);
   peer.say(messageTypes.ok, hello.id, answer.finish());
@@ -71,7 +71,7 @@ test("the first message is a hello with version and features, and its answer say
   expect(await asked).toEqual(Uint8Array.of(1));
 });
 
-test("one that does not know the hello is of version 1, and is asked all the same", async () => {
+test("a supervisor that does not know hello has version 1, and still gets requests", async () => {
   using peer = new FakePeer();
   const hello = await peer.next();
   peer.refuse(hello.id, 38);
@@ -82,7 +82,7 @@ test("one that does not know the hello is of version 1, and is asked all the sam
   expect(await asked).toEqual(new Uint8Array());
 });
 
-test("messages of kinds that this daemon does not know are skipped by their length", async () => {
+test("messages of unknown types are skipped by their length", async () => {
   using peer = new FakePeer();
   const hello = await peer.next();
   peer.say(150, 0, new Uint8Array(5000));
@@ -92,14 +92,14 @@ test("messages of kinds that this daemon does not know are skipped by their leng
   expect(peer.connection.isOpen).toBe(true);
 });
 
-test("a supervisor that says nothing is asked for its hello, suspected, and given up; what it says later ends the silence", async () => {
+test("a silent supervisor gets another hello, is suspected, and given up; later messages end the silence", async () => {
   using peer = new FakePeer();
   const hello = await peer.next();
   peer.refuse(hello.id, 38);
   await peer.connection.peer;
   const silences: (string | undefined)[] = [];
   peer.connection.onSilence = (reason) => void silences.push(reason);
-  // Whoever knows that it is stopped does not wait for the end of the patience.
+  // Code that knows that it is stopped does not wait for the end of the patience.
   peer.connection.onSuspect = () => peer.connection.giveUp("it is stopped");
   const late: Uint8Array[] = [];
   const asked = peer.connection.request(messageTypes.exec, new Uint8Array(), [], {
@@ -111,7 +111,7 @@ test("a supervisor that says nothing is asked for its hello, suspected, and give
   expect(peer.connection.isOpen).toBe(true);
   const exec = await peer.next();
   expect((await peer.next()).type).toBe(messageTypes.hello);
-  // While it is silent nothing more is put on its pile.
+  // While it is silent, no more requests are queued for it.
   await expect(peer.connection.request(messageTypes.state, new Uint8Array())).rejects.toThrow("it is stopped");
   const waits = peer.connection.request(messageTypes.state, new Uint8Array());
   peer.say(messageTypes.ok, exec.id, Uint8Array.of(9));
@@ -123,7 +123,7 @@ test("a supervisor that says nothing is asked for its hello, suspected, and give
   expect(silences).toEqual(["it is stopped", undefined]);
 });
 
-test("one that is busy with a request but gives its hello is waited for, up to the request's own deadline", async () => {
+test("for a supervisor that is busy but answers hello, a request waits up to its own deadline", async () => {
   using peer = new FakePeer();
   peer.refuse((await peer.next()).id, 38);
   let suspected = 0;
@@ -156,7 +156,7 @@ test("an aborted request ends at once, and its connection stays", async () => {
   expect(peer.connection.isOpen).toBe(true);
 });
 
-test("what the socket has no room for waits, comes whole and in order, with its descriptors", async () => {
+test("messages for which the socket has no room wait, and arrive whole, in order, with their descriptors", async () => {
   using peer = new FakePeer();
   const before = readdirSync("/proc/self/fd").length;
   const payload = new Uint8Array(60_000).fill(7);
@@ -181,7 +181,7 @@ test("what the socket has no room for waits, comes whole and in order, with its 
   expect(readdirSync("/proc/self/fd").length).toBe(before);
 });
 
-test("the queue has a bound, and a request that was sent in part ends the connection when its rest finds no way", async () => {
+test("the queue has a limit, and a request that was sent in part ends the connection when its rest cannot be sent", async () => {
   using peer = new FakePeer();
   const payload = new Uint8Array(900_000);
   const asked = Array.from({ length: 20 }, () =>
@@ -194,7 +194,7 @@ test("the queue has a bound, and a request that was sent in part ends the connec
   for (const failure of await Promise.all(asked)) expect(failure).toMatchObject({ code: "unavailable" });
 });
 
-test("what is said in one piece with an answer is heard by who listens after the answer", async () => {
+test("a message that arrives together with an answer reaches a listener that is added after the answer", async () => {
   using peer = new FakePeer();
   const asked = peer.connection.request(messageTypes.launch, new Uint8Array());
   await peer.next();

@@ -1,10 +1,10 @@
 /**
- * One connection to a supervisor: requests with answers, and what the supervisor says by itself.
+ * One connection to a supervisor: requests with answers, and messages that the supervisor sends by itself.
  *
  * Every request ends: with its answer, at its own deadline or signal, when the connection ends, or when the supervisor is silent
- * (`silence-watch.ts`). Silent is not dead: the connection stays, and whatever comes over it ends the silence.
+ * (`silence-watch.ts`). Silent does not mean dead: the connection stays, and any message over it ends the silence.
  *
- * The stream is never out of step: a message goes out whole, or the connection ends (`send-queue.ts`).
+ * The order of the stream is always kept: a message is sent completely, or the connection ends (`send-queue.ts`).
  */
 import { connect, type Socket } from "node:net";
 import { deferred, EngineError, messageOf, type Deferred } from "@fathom/base";
@@ -27,17 +27,17 @@ import { endWithin } from "./waits.ts";
 
 export type ConnectionSys = QueueSys & Pick<Sys, "setNonBlocking">;
 
-/** How long a request to a silent supervisor waits for it to speak again. */
+/** How long a request to a silent supervisor waits until the supervisor sends something again. */
 const silentPatienceMs = 1000;
-/** Requests that were given up while their answer was on its way. */
+/** Requests that were given up before their answer arrived. */
 const abandonedLimit = 256;
-/** More than a supervisor says of exits before it is listened to. */
+/** More exit messages than a supervisor sends before a listener is added. */
 const unheardLimit = 8192;
 
 export interface RequestOptions {
   readonly deadlineMs?: number;
   readonly signal?: AbortSignal | undefined;
-  /** The answer of a request that was given up: undoes what it has done. */
+  /** Handles the answer to a request that was given up: undoes its effect. */
   readonly late?: (payload: Uint8Array) => void;
 }
 
@@ -62,13 +62,13 @@ export class SupervisorConnection {
   /** Why it is silent. */
   #silence: string | undefined;
   #heard: Deferred<void> | undefined;
-  /** What the supervisor speaks. Requests need not wait for it: answers come in the order of the questions. */
+  /** Version and features of the supervisor. Requests need not wait for them: answers come in the order of the requests. */
   readonly peer: Promise<Peer>;
   #onMessage: ((message: Message) => void) | undefined;
   readonly #unheard: Message[] = [];
-  /** It owes an answer and does not even give its hello; called at every look. Whoever knows that it cannot answer calls `giveUp`. */
+  /** Called at every check while the supervisor owes an answer and does not even answer hello. Code that knows that it cannot answer calls `giveUp`. */
   onSuspect: () => void = () => undefined;
-  /** A reason when it has become silent, undefined when it speaks again. */
+  /** Called with a reason when it becomes silent, and with undefined when it sends something again. */
   onSilence: (reason: string | undefined) => void = () => undefined;
 
   /** @param fd A connected stream socket; this object owns it from here on. */
@@ -107,7 +107,7 @@ export class SupervisorConnection {
     return this.#closed.promise;
   }
 
-  /** The first message on every connection. One that calls it an unknown request is older than the hello. */
+  /** The first message on every connection. A supervisor that answers "unknown request" is older than hello. */
   async #hello(): Promise<Peer> {
     try {
       return parseHello(await this.#ask(messageTypes.hello, helloPayload(), [], {}));
@@ -119,9 +119,9 @@ export class SupervisorConnection {
   }
 
   /**
-   * Descriptors are sent as copies: the caller closes its own when this has returned, not when it has settled.
-   * Rejects with SupervisorFailure for a refusal, "unavailable" when the supervisor does not answer or the connection ends, "timeout" at the
-   * deadline, and with the signal's reason.
+   * Descriptors are sent as copies: the caller closes its own when this call has returned; it need not wait for the promise.
+   * Rejects with SupervisorFailure when the supervisor rejects the request, "unavailable" when it does not answer or the connection ends,
+   * "timeout" at the deadline, and with the signal's reason.
    */
   request(
     type: number,
@@ -135,7 +135,7 @@ export class SupervisorConnection {
     return this.#askWhenHeard(type, payload, fds, options);
   }
 
-  /** Asks for a sign of life: where none comes, `onSuspect` and silence follow. */
+  /** Asks for a sign of life. When none comes, `onSuspect` is called and then the supervisor counts as silent. */
   probe(): void {
     this.#watch.probe();
   }
@@ -206,7 +206,7 @@ export class SupervisorConnection {
     return waiting;
   }
 
-  /** Nobody waits for this answer any more; one that still comes goes to `late`. */
+  /** Nobody waits for this answer any more; if it still comes, it goes to `late`. */
   #abandon(id: number, error: unknown): void {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined || waiting.abandoned) return;
@@ -224,7 +224,10 @@ export class SupervisorConnection {
     }
   }
 
-  /** Ends the waiting of every request: the supervisor cannot answer now. It may later, so the connection stays, where it is in step. */
+  /**
+   * Ends all waiting requests, because the supervisor cannot answer now. It may answer later, so the connection stays, unless a message was
+   * sent only in part.
+   */
   giveUp(reason: string): void {
     if (!this.#open || this.#silence !== undefined) return;
     this.#silence = reason;
@@ -234,7 +237,7 @@ export class SupervisorConnection {
     if (!this.#queue.isEmpty) this.#end(`a request was sent in part: ${reason}`);
   }
 
-  /** Says that nothing more will be asked. A supervisor without a launched container then ends, and with it this connection. */
+  /** Tells the supervisor that no more requests will come. A supervisor without a launched container then ends, and with it this connection. */
   finish(): void {
     this.#socket.end();
   }
@@ -244,8 +247,8 @@ export class SupervisorConnection {
   }
 
   /**
-   * Messages that answer nothing. Those that came before somebody listened are told first: the exit of a short program comes in one piece with
-   * the answer to its launch.
+   * Messages that answer no request. Those that arrived before there was a listener are delivered first: the exit of a short program arrives
+   * together with the answer to its launch.
    */
   set onMessage(listener: (message: Message) => void) {
     this.#onMessage = listener;
@@ -272,7 +275,7 @@ export class SupervisorConnection {
           this.#tell(message);
           continue;
         }
-        // Read while its request still waits: where it is not understood, the end of the connection ends that.
+        // Read while its request still waits: if it cannot be understood, the end of the connection ends the request.
         const failure = message.type === messageTypes.error ? parseFailure(message.payload) : undefined;
         this.#take(message.id);
         if (failure !== undefined) waiting.answer.reject(failure);
@@ -284,7 +287,7 @@ export class SupervisorConnection {
     }
   }
 
-  /** What came over it makes no sense: nothing that follows can be trusted to. */
+  /** A message makes no sense, so nothing after it can be trusted. */
   misunderstood(error: unknown): void {
     this.#end(`what it says is not understood: ${messageOf(error)}`);
   }

@@ -1,4 +1,4 @@
-/** Exit statuses: the file that a supervisor stores, the message that it sends, and the kernel's own form. */
+/** Exit statuses: the file that a supervisor writes, the message that it sends, and the kernel's own form. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { formatRfc3339Nano } from "@fathom/base";
@@ -9,8 +9,8 @@ import type { WireReader } from "../plan/wire.ts";
 const exitFileName = "exit";
 
 /**
- * The exit status that a supervisor stored, undefined where there is none.
- * @throws where it cannot be looked for: that is no word of whether there is one
+ * The exit status that a supervisor stored; undefined when there is none.
+ * @throws when the file cannot be looked for, because then nobody knows whether there is one
  */
 export async function readExitFile(directory: string): Promise<ExitStatus | undefined> {
   let text: string;
@@ -36,7 +36,7 @@ export function parseExit(reader: WireReader): ExitStatus {
   return { code: reader.u32(), signal: reader.u32(), finishedAt: reader.text() };
 }
 
-/** As a shell shows a status of waitpid(2). */
+/** A waitpid(2) status as a shell shows it. */
 export function exitOf(waitStatus: number): Pick<ExitStatus, "code" | "signal"> {
   const signal = waitStatus & 0x7f;
   return { code: signal === 0 ? (waitStatus >> 8) & 0xff : 128 + signal, signal };

@@ -1,5 +1,5 @@
 /**
- * What failed when a process was to be started, as a value: no caller reads a text. Docker's and runc's words for it are put by who answers a user
+ * Why a process could not be started, as a value: no caller parses a text. The code that answers a user makes Docker's and runc's words for it
  * (packages/engine/src/words/launch-words.ts).
  */
 import { EngineError, messageOf, type ErrorCode } from "@fathom/base";
@@ -31,7 +31,7 @@ const pathErrors: ReadonlySet<number> = new Set([1, 6, 16, 17, 18, 19, 22, 26, 3
 export const launchStages = [
   /** Holding the namespaces of other containers. */
   "join",
-  /** Laying the layers over each other. */
+  /** Mounting the layers over each other. */
   "root",
   /** The files in /etc that the engine writes, and the run's directory. */
   "files",
@@ -42,34 +42,34 @@ export const launchStages = [
   "shared-memory",
   /** Looking up the user, and making the OCI configuration. */
   "user",
-  /** The first process, before it is known what it will run. */
+  /** The first process, before anybody knows what it will run. */
   "stem",
   "limits",
   "network",
   "compile",
-  /** The plan's operations, execve among them. */
+  /** The plan's operations, with execve. */
   "launch",
-  /** Writing down that it runs. */
+  /** Writing the row that says that it runs. */
   "row",
 ] as const;
 export type LaunchStage = (typeof launchStages)[number];
 
 export interface LaunchFacts {
   readonly stage: LaunchStage;
-  /** Of the plan; undefined for what comes before the operations, and outside of the launch. */
+  /** Index in the plan; undefined before the operations, and outside of the launch. */
   readonly operation?: Operation | undefined;
-  /** The failing system call, "" where none was. */
+  /** The failing system call; "" when there was none. */
   readonly call?: string;
-  /** Positive, as in errno(3); undefined where no system call failed. */
+  /** Positive, as in errno(3); undefined when no system call failed. */
   readonly errno?: number | undefined;
-  /** What the call was about: a path, most often. */
+  /** The object of the call: mostly a path. */
   readonly path?: string;
   readonly detail?: string;
 }
 
 /**
- * `code` is "executable-not-found" (exit code 127), "not-executable" (126), "invalid-argument" where the kernel does not take a value of the request, the cause's own
- * where that is an EngineError, else "internal". The message is plain English, for logs.
+ * `code` is "executable-not-found" (exit code 127), "not-executable" (126), "invalid-argument" when the kernel rejects a value of the request,
+ * the cause's own code when that is an EngineError, else "internal". The message is plain English, for logs.
  */
 export class LaunchFailure extends EngineError {
   readonly stage: LaunchStage;
@@ -90,19 +90,19 @@ export class LaunchFailure extends EngineError {
     this.detail = facts.detail ?? "";
   }
 
-  /** Anything that a step threw, with its step. A LaunchFailure stays as it is. */
+  /** Anything that a step threw, with its step. A LaunchFailure stays unchanged. */
   static of(stage: LaunchStage, error: unknown): LaunchFailure {
     if (error instanceof LaunchFailure) return error;
     const system = systemErrorIn(error);
     const facts: LaunchFacts = { stage, detail: messageOf(error), ...system };
-    // Only names that a client or an image gave can be too long for the kernel, or go round in circles.
+    // Only names from a client or an image can be too long for the kernel, or be loops of links.
     const ofName = system.errno === ENAMETOOLONG || system.errno === ELOOP;
     const code = error instanceof EngineError ? error.code : ofName ? "invalid-argument" : "internal";
     return new LaunchFailure(facts, code, messageOf(error), error);
   }
 }
 
-/** The failed system call behind an error: ours, or one of node's. */
+/** The failed system call in an error of ours or of node's. */
 function systemErrorIn(error: unknown): Pick<LaunchFacts, "call" | "errno" | "path"> {
   for (let at = error, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth++) {
     if (at instanceof SysError) return { call: at.syscall, errno: at.errno };
@@ -116,7 +116,7 @@ function systemErrorIn(error: unknown): Pick<LaunchFacts, "call" | "errno" | "pa
   return {};
 }
 
-/** What the supervisor's helper answered to a prepare, a launch or an exec. An EngineError (a deadline, a closed connection) stays as it is. */
+/** The failure that the supervisor answered to a prepare, a launch or an exec. An EngineError (a deadline, a closed connection) stays unchanged. */
 export function launchFailure(
   error: unknown,
   plan: Pick<LaunchPlan, "operations">,
@@ -152,14 +152,14 @@ function pathOf(operation: Operation | undefined): string {
   }
 }
 
-/** 127 for what does not exist, 126 for what may not be executed or is of the wrong type. */
+/** 127 when it does not exist, 126 when it may not be executed or has the wrong type. */
 function codeOf(operation: Operation | undefined, failure: SupervisorFailure): ErrorCode {
   if (operation?.kind === "make-directory" && failure.errno === ENOTDIR) return "invalid-argument";
   if (operation?.kind === "exec") {
     const notFound = failure.errno === ENOENT || !(operation.argv[0] ?? "").includes("/");
     if (isOfTheRequest(operation, failure)) return "invalid-argument";
     if (notFound && failure.call !== "execve") return "executable-not-found";
-    // Whatever the kernel or the seccomp profile has against the program; not what the machine lacks.
+    // Errors that the kernel or the seccomp profile has against the program; not those where the machine lacks something.
     const ofMachine = failure.errno === EIO || failure.errno === ENFILE;
     return failure.call === "execve" && failure.errno !== ENOENT && !ofMachine
       ? "not-executable"
@@ -175,7 +175,7 @@ function killedCode(of: "stem" | "launch" | "exec"): ErrorCode {
   return of === "exec" ? "conflict" : "invalid-argument";
 }
 
-/** Operations whose values come from the request as they are: what the kernel does not take of them is a fault of the request. */
+/** Operations whose values come unchanged from the request: when the kernel rejects a value, that is an error of the request. */
 const carriesValues: ReadonlySet<Operation["kind"]> = new Set([
   "sysctl",
   "rlimit",
@@ -184,7 +184,7 @@ const carriesValues: ReadonlySet<Operation["kind"]> = new Set([
   "mount",
 ]);
 
-/** Operations at a path that the request or the image names: what is there may be of the wrong kind, or may not be changed. */
+/** Operations at a path that the request or the image names: the file there may have the wrong kind, or may not be changed. */
 const atPaths: ReadonlySet<Operation["kind"]> = new Set([
   "mount",
   "bind",
@@ -196,7 +196,7 @@ const atPaths: ReadonlySet<Operation["kind"]> = new Set([
   "working-directory",
 ]);
 
-/** EMFILE, and EBADF of dup2: the container's own limit of descriptors is too small for what its first process needs. */
+/** EMFILE, and EBADF of dup2: the container's own limit of descriptors is too small for its first process. */
 function isOfTheRequest(operation: Operation, { errno, call }: SupervisorFailure): boolean {
   if (errno === EBADF && call === "dup2") return true;
   if (errno === ENAMETOOLONG || errno === ELOOP || errno === EMFILE || errno === E2BIG) return true;

@@ -1,4 +1,4 @@
-/** The payloads of launch and exec, and how their plans travel. */
+/** The payloads of launch and exec, and how their plans are sent. */
 import type { Sys } from "@fathom/sys";
 import type { AttachOptions, ExecRequest, LaunchRequest, LogSink, SupervisedIo } from "../contract.ts";
 import { encodeStem } from "../plan/plan-encoding.ts";
@@ -6,9 +6,9 @@ import { WireWriter } from "../plan/wire.ts";
 import { attachMask } from "./attachments.ts";
 import { inlinePlanLimitBytes, launchFlags } from "./protocol.ts";
 
-/** As many as a launch can say. */
+/** The largest number that a launch message can contain. */
 const mostLogFiles = 2 ** 32 - 1;
-/** What is larger is no limit. */
+/** A larger number means no limit. */
 const mostLogBytes = Number.MAX_SAFE_INTEGER;
 
 export interface PackedPlan {
@@ -17,7 +17,7 @@ export interface PackedPlan {
   readonly flag: number;
 }
 
-/** A plan as it travels: small ones inside the message, others as a memory file that the caller closes. */
+/** A plan as it is sent: a small one inside the message, a large one as a memory file that the caller closes. */
 export function packPlan(sys: Pick<Sys, "memfdCreate">, encoded: Uint8Array): PackedPlan {
   if (encoded.length <= inlinePlanLimitBytes) return { inline: encoded, fds: [], flag: 0 };
   const fd = sys.memfdCreate("fathom-plan", encoded, true);
@@ -33,9 +33,9 @@ export function execPayload({ execId, plan, openStdin, attach }: ExecRequest, pa
 }
 
 const noFile: Omit<Extract<LogSink, { readonly kind: "json-file" }>, "kind"> = { path: "", maxSize: 0, maxFiles: 1 };
-/** A log by descriptor is a client of the supervisor's like others. */
+/** A log by descriptor is a client of the supervisor like others. */
 const bothOutputs: AttachOptions = { stdin: false, stdout: true, stderr: true, closeStdin: false };
-/** A supervisor has none of a direct launch's streams. */
+/** In a direct launch, the supervisor has none of the streams. */
 const noStreams: SupervisedIo = { kind: "supervised", log: { kind: "none" }, openStdin: false, attach: [] };
 
 export function launchPayload(request: LaunchRequest, plan: PackedPlan): Uint8Array {

@@ -18,7 +18,7 @@ export class LaunchWatch {
   readonly #of: WatchedSupervisor;
   #launches = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
-  /** Looks in a row, by process. */
+  /** Checks in a row, by process. */
   #stopped = new Map<string, number>();
   #ended: ProcessIdentity | undefined;
 
@@ -32,7 +32,7 @@ export class LaunchWatch {
     return this.#ended;
   }
 
-  /** A launch is under way until the given function is called. */
+  /** A launch lasts until the returned function is called. */
   begin(): () => void {
     if (this.#launches++ === 0) {
       this.#ended = undefined;
@@ -62,7 +62,7 @@ export class LaunchWatch {
   }
 }
 
-/** False also where it cannot be seen. */
+/** Also false when it cannot be checked. */
 function isSameProgram(pid: number, other: number): boolean {
   try {
     const [one, two] = [statSync(`/proc/${pid}/exe`), statSync(`/proc/${other}/exe`)];

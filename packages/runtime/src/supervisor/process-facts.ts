@@ -1,7 +1,7 @@
 /**
- * What the kernel says of a process. This alone decides that a supervisor or a container is dead: a connection that fails, an answer that does not
- * come or a full descriptor table says nothing of it. A number alone is not enough either: it is given to another process one day, so a process
- * is named by its number and its start.
+ * What the kernel says about a process. Only this decides that a supervisor or a container is dead: a failed connection, a missing answer or a
+ * full descriptor table proves nothing. A number alone is not enough either, because it may belong to another process later. So a process is
+ * identified by its number and its start time.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { isSysError, type Sys, isStoppedState, parseProcessStat } from "@fathom/sys";
@@ -9,13 +9,13 @@ import type { ProcessIdentity, RunIdentity } from "../contract.ts";
 import { isErrno } from "@fathom/base";
 
 /**
- * "ending": it executes nothing of its program any more and has not ended: the first process of a pid namespace waits there until all others in it have
- * ended and their parents have asked for their statuses. "ended": a zombie, whose parent has not asked for its status yet. "unknown": this
- * process cannot look (no descriptor left, another pid namespace).
+ * "ending": it no longer executes its program but has not ended: the first process of a pid namespace waits there until all others in it have
+ * ended and their parents have read their status. "ended": a zombie, whose parent has not read its status yet. "unknown": this process cannot
+ * find out (no descriptor left, another pid namespace).
  */
 export type Condition =
   | { readonly kind: "running" | "stopped" | "ending" | "gone" | "unknown" }
-  /** `waitStatus` as of waitpid(2); undefined where the kernel does not show it. */
+  /** `waitStatus` as of waitpid(2); undefined when the kernel does not show it. */
   | { readonly kind: "ended"; readonly waitStatus: number | undefined };
 
 interface Stat {
@@ -27,10 +27,10 @@ interface Stat {
   readonly waitStatus: number;
 }
 
-/** Of <linux/sched.h>: on its way out of the kernel. */
+/** From <linux/sched.h>: the process is leaving the kernel. */
 const PF_EXITING = 4;
 
-/** proc(5), /proc/PID/stat: fields 3, 4, 9, 20, 22 and 52. undefined where there is no such process. @throws where it cannot be read */
+/** proc(5), /proc/PID/stat: fields 3, 4, 9, 20, 22 and 52. undefined when the process does not exist. @throws when it cannot be read */
 function readStat(pid: number | string): Stat | undefined {
   let text: string;
   try {
@@ -50,7 +50,7 @@ function readStat(pid: number | string): Stat | undefined {
   };
 }
 
-/** Who has this number now; undefined for nobody, or where it cannot be seen. */
+/** The process with this number now; undefined when there is none, or when it cannot be seen. */
 export function identify(pid: number): ProcessIdentity | undefined {
   try {
     const stat = pid > 0 ? readStat(pid) : undefined;
@@ -69,10 +69,10 @@ export function conditionOf({ pid, startTime }: ProcessIdentity): Condition {
   }
   if (stat === undefined || stat.startTime !== startTime || stat.state === "X") return { kind: "gone" };
   if (stat.threads > 1 && (stat.state === "Z" || isExiting(stat)))
-    // The first thread has ended alone: the others are the process.
+    // Only the first thread has ended: the other threads are still the process.
     return threadsOf(pid);
   if (stat.state === "Z")
-    // Without the right to look at it the kernel shows 0.
+    // Without the right to read it, the kernel shows 0.
     return { kind: "ended", waitStatus: process.getuid?.() === 0 ? stat.waitStatus : undefined };
   if (isExiting(stat)) return { kind: "ending" };
   return { kind: isStoppedState(stat.state) ? "stopped" : "running" };
@@ -93,7 +93,7 @@ function threadsOf(pid: number): Condition {
 
 let place: Pick<RunIdentity, "bootId" | "pidNamespace"> | undefined;
 
-/** Where numbers of processes mean something: this boot, this pid namespace. undefined when it cannot be read now. */
+/** Where process numbers are valid: this boot, this pid namespace. undefined when it cannot be read now. */
 function here(): Pick<RunIdentity, "bootId" | "pidNamespace"> | undefined {
   try {
     return (place ??= {
@@ -105,7 +105,7 @@ function here(): Pick<RunIdentity, "bootId" | "pidNamespace"> | undefined {
   }
 }
 
-/** Both processes of a run; undefined when one is gone or cannot be looked at. */
+/** Both processes of a run; undefined when one has ended or cannot be examined. */
 export function identifyRun(pid: number, supervisorPid: number): RunIdentity | undefined {
   const process = identify(pid);
   const supervisor = identify(supervisorPid);
@@ -115,7 +115,7 @@ export function identifyRun(pid: number, supervisorPid: number): RunIdentity | u
     : { process, supervisor, ...where };
 }
 
-/** Processes that this one has made and that have not been reaped. Empty where that cannot be seen. */
+/** Children of this process that have not been reaped. Empty when that cannot be seen. */
 export function identifyChildren(pid: number): readonly ProcessIdentity[] {
   try {
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
@@ -125,7 +125,7 @@ export function identifyChildren(pid: number): readonly ProcessIdentity[] {
   }
 }
 
-/** The run of a supervisor that did not say what it is: the one child that it has from its launch. */
+/** The run of a supervisor that did not report it: its only child since its launch. */
 export function identifyBySupervisor(supervisorPid: number): RunIdentity | undefined {
   try {
     const children = readFileSync(`/proc/${supervisorPid}/task/${supervisorPid}/children`, "utf8").trim().split(" ");
@@ -135,7 +135,7 @@ export function identifyBySupervisor(supervisorPid: number): RunIdentity | undef
   }
 }
 
-/** The run of a process whose parent is a supervisor: of containers that were started before identities were written down. */
+/** The run of a process whose parent is a supervisor, for containers that were started before identities were stored. */
 export function identifyByProcess(pid: number): RunIdentity | undefined {
   try {
     const parent = readStat(pid)?.parent ?? 0;
@@ -146,13 +146,13 @@ export function identifyByProcess(pid: number): RunIdentity | undefined {
   }
 }
 
-/** Of one process of a run. After a reboot there is none of them; from within another pid namespace nothing can be seen of them. */
+/** The state of one process of a run. After a reboot it has ended; from another pid namespace nothing can be seen. */
 export function conditionIn(run: RunIdentity, part: "process" | "supervisor"): Condition {
   const elsewhere = isElsewhere(run);
   return elsewhere === undefined ? conditionOf(run[part]) : { kind: elsewhere };
 }
 
-/** What the numbers of a run say here; undefined where they are those of its processes. */
+/** What the numbers of a run mean here; undefined when they are those of its processes. */
 function isElsewhere(run: RunIdentity): "gone" | "unknown" | undefined {
   const where = here();
   if (where === undefined) return "unknown";
@@ -160,7 +160,7 @@ function isElsewhere(run: RunIdentity): "gone" | "unknown" | undefined {
   return run.pidNamespace === where.pidNamespace ? undefined : "unknown";
 }
 
-/** `signalExactly` to the first process of a run, which may be one of before a reboot or of another pid namespace. */
+/** `signalExactly` to the first process of a run, which may be from before a reboot or from another pid namespace. */
 export function signalRun(
   sys: Pick<Sys, "pidfdOpen" | "pidfdSendSignal" | "close">,
   run: RunIdentity,
@@ -169,7 +169,7 @@ export function signalRun(
   return isElsewhere(run) ?? signalExactly(sys, run.process, signal);
 }
 
-/** Whether the number of a run's first process still is that process's, and it has not ended nor is on its way to it. */
+/** Whether the number of a run's first process still belongs to it, and it has neither ended nor is ending. */
 export function isStillRunning(run: RunIdentity): boolean {
   const condition = conditionIn(run, "process");
   return condition.kind !== "ending" && !isDead(condition);
@@ -180,7 +180,7 @@ export function areStillRunning(sys: Pick<Sys, "allRun">, runs: readonly RunIden
   return runs.every((run) => isElsewhere(run) === undefined) && sys.allRun(runs.map((run) => run.process));
 }
 
-/** Whether a run's first process is on its way to its end, which others in its pid namespace may hold up. */
+/** Whether a run's first process is ending; other processes in its pid namespace may delay that. */
 export function isEnding(run: RunIdentity): boolean {
   return conditionIn(run, "process").kind === "ending";
 }
@@ -191,8 +191,8 @@ export function isDead({ kind }: Condition): boolean {
 }
 
 /**
- * Sends a signal to exactly this process: the descriptor is opened first and the start is compared after it, so that a number which has been given
- * away is noticed. "sent" also to a zombie, which takes every signal; "unknown" where it could not be tried.
+ * Sends a signal to exactly this process: first the descriptor is opened, then the start time is compared, so that a reused number is noticed.
+ * "sent" also for a zombie, which accepts every signal; "unknown" when it could not be tried.
  */
 export function signalExactly(
   sys: Pick<Sys, "pidfdOpen" | "pidfdSendSignal" | "close">,

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { frame, MessageParser, messageTypes, parseFailure } from "./protocol.ts";
 import { WireWriter } from "../plan/wire.ts";
 
-test("messages come out whole, however the stream is cut", () => {
+test("messages are complete, however the stream is cut", () => {
   const payloads = [new Uint8Array(), Uint8Array.of(1, 2, 3), new Uint8Array(5000).fill(7)];
   const stream = Buffer.concat(payloads.map((payload, index) => frame(64 + index, index, payload)));
   for (const size of [1, 3, 16, 17, 1000, stream.length]) {
@@ -18,14 +18,14 @@ test("messages come out whole, however the stream is cut", () => {
   }
 });
 
-test("what is no message is refused", () => {
+test("bytes that are no message are rejected", () => {
   expect(() => [...new MessageParser().push(Buffer.from("HTTP/1.1 400 Bad Request"))]).toThrow();
   const huge = Buffer.from(frame(1, 1, new Uint8Array()));
   huge.writeUInt32LE(0xffffffff, 4);
   expect(() => [...new MessageParser().push(huge)]).toThrow();
 });
 
-test("a failure names operation, errno, call and detail; what has no operation says so", () => {
+test("a failure names operation, errno, call and detail; a failure without operation says so", () => {
   const payload = new WireWriter().u32(3).u32(2).text("openat2").text("/x").finish();
   expect(parseFailure(payload)).toMatchObject({ operation: 3, errno: 2, call: "openat2", detail: "/x" });
   expect(

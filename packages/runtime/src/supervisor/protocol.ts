@@ -1,15 +1,15 @@
 /**
  * The messages between the daemon and a supervisor, over a unix stream socket. `native/init/README.md` has the table.
  *
- * One message: u32 magic, u32 payload length, u32 type, u32 request id, payload; little-endian. Descriptors travel with the header's first
- * byte. An answer carries its request's id; what the supervisor says unasked has id 0.
+ * One message: u32 magic, u32 payload length, u32 type, u32 request id, payload; little-endian. Descriptors are sent with the header's first
+ * byte. An answer has its request's id; a message that answers no request has id 0.
  */
 import { EngineError } from "@fathom/base";
 import { WireReader, WireWriter } from "../plan/wire.ts";
 
 export const messageMagic = 0x314d5446;
 export const headerBytes = 16;
-/** Larger plans travel in a memory file: a message must fit the socket's buffer, so that sending never waits. */
+/** Larger plans are sent as a memory file: a message must fit into the socket's buffer, so that sending never waits. */
 export const inlinePlanLimitBytes = 64 << 10;
 /** As MESSAGE_LIMIT in supervisor.h. */
 export const messageLimitBytes = 1 << 20;
@@ -33,21 +33,22 @@ export const messageTypes = {
 } as const;
 
 /**
- * What this daemon speaks. 1: before there was a hello. 2: hello. A supervisor outlives the daemon that made it, and a daemon may be replaced by an
- * older one: each side uses only what the other has named, a version says which messages exist and a feature what a message may carry besides.
+ * This daemon's version. 1: before hello. 2: hello. A supervisor runs longer than the daemon that made it, and an older daemon may replace a
+ * newer one. So each side uses only what the other has named. A version says which messages exist; a feature says what a message may contain in
+ * addition.
  */
 export const protocolVersion = 2;
 /** Features of this daemon: none yet. */
 const ownFeatures: readonly string[] = [];
 const featuresLimit = 256;
 
-/** What the other side of a connection speaks. */
+/** Version and features of the other side of a connection. */
 export interface Peer {
   readonly version: number;
   readonly features: ReadonlySet<string>;
 }
 
-/** A supervisor that does not know the hello: it was made before there was one. */
+/** A supervisor that does not know hello: it was made before hello existed. */
 export const firstPeer: Peer = { version: 1, features: new Set() };
 
 export const launchFlags = { openStdin: 1, log: 2, planByDescriptor: 4, root: 8, chroot: 16, direct: 32 } as const;
@@ -59,9 +60,9 @@ export interface Message {
   readonly payload: Uint8Array;
 }
 
-/** A request that the supervisor refused, or that failed in its child: facts, no words. */
+/** A request that the supervisor rejected, or that failed in its child: facts without words. */
 export class SupervisorFailure extends Error {
-  /** Index in the plan's operations; undefined for what comes before them (cgroups, namespaces) and for other requests. */
+  /** Index in the plan's operations; undefined for failures before them (cgroups, namespaces) and for other requests. */
   readonly operation: number | undefined;
   readonly errno: number;
   /** The failing call: "execve", "openat2". */
@@ -97,7 +98,7 @@ export function helloPayload(): Uint8Array {
     .finish();
 }
 
-/** The answer to the hello. A newer supervisor may say more behind it, which is not read. */
+/** The answer to hello. A newer supervisor may add fields at the end, which are not read. */
 export function parseHello(payload: Uint8Array): Peer {
   const reader = new WireReader(payload);
   const version = reader.u32();
@@ -109,7 +110,7 @@ export function parseHello(payload: Uint8Array): Peer {
   return { version, features };
 }
 
-/** As enum phase in supervisor.h: below it the program does not run yet. */
+/** As enum phase in supervisor.h: in lower phases the program does not run yet. */
 export const phaseWaiting = 4;
 
 export interface SupervisorState {
@@ -134,7 +135,7 @@ export function frame(type: number, id: number, payload: Uint8Array): Uint8Array
   return whole;
 }
 
-/** Cuts a byte stream into messages. */
+/** Splits a byte stream into messages. */
 export class MessageParser {
   #rest: Uint8Array = new Uint8Array();
 

@@ -1,6 +1,6 @@
 /**
- * Keeps track of a run over one connection after the other, and finds out its end. A connection's end is a reason to look, not an end: the status on
- * disk and the kernel decide.
+ * Follows a run over one connection after another, and finds out its end. The end of a connection is only a reason to check: the status on disk
+ * and the kernel decide.
  */
 import { deferred, EngineError, messageOf } from "@fathom/base";
 import { SIGKILL, SIGCONT, type Sys } from "@fathom/sys";
@@ -19,11 +19,11 @@ export interface SupervisorIdentity {
   readonly pid: number;
   readonly supervisorPid: number;
   readonly startedAt: string;
-  /** undefined where it could not be found out: then the supervisor's socket alone says whether it is there. */
+  /** undefined when it could not be found out: then only the supervisor's socket shows whether the supervisor exists. */
   readonly run: RunIdentity | undefined;
 }
 
-/** A request waits that long for a connection that is being made. */
+/** A request waits this long for a connection that is being made. */
 const connectionPatienceMs = 2000;
 const firstRetryMs = 5;
 const longestRetryMs = 2000;
@@ -34,9 +34,9 @@ export class RunFollower {
   readonly pid: number;
   readonly supervisorPid: number;
   onReachability: (unreachable: string | undefined) => void = () => undefined;
-  /** What the supervisor says unasked. */
+  /** A message that the supervisor sends without a request. */
   onMessage: (message: Message) => void = () => undefined;
-  /** The run has ended, and nobody will tell how its execs did. */
+  /** The run has ended, and nobody will report the results of its execs. */
   onExecsLost: (status: ExitStatus) => void = () => undefined;
   readonly #sys: FollowerSys;
   readonly #directory: string;
@@ -47,7 +47,7 @@ export class RunFollower {
   /** Resolves with the next connection. */
   #connected = deferred<void>();
   #unreachable: string | undefined;
-  /** It has told its state over this connection, and with it every end that was missed. */
+  /** It has reported its state over this connection, and with it every end that was missed. */
   #tookUp = false;
   #lostAtMs = performance.now();
   #retryMs = firstRetryMs;
@@ -80,12 +80,12 @@ export class RunFollower {
     return this.#unreachable;
   }
 
-  /** The connection, where there is one now. */
+  /** The present connection, if there is one. */
   get connection(): SupervisorConnection | undefined {
     return this.#connection;
   }
 
-  /** Takes a connection that has told the state of the run. */
+  /** Uses a connection that has reported the state of the run. */
   use(connection: SupervisorConnection): void {
     this.#tookUp = true;
     this.#use(connection);
@@ -97,7 +97,7 @@ export class RunFollower {
     void this.#reconnect(reason);
   }
 
-  /** Takes a connection that was made, whether it answers yet or not. */
+  /** Uses a new connection, whether it answers yet or not. */
   followOver(connection: SupervisorConnection, reason: string): void {
     this.#setUnreachable(reason);
     this.#use(connection);
@@ -108,7 +108,7 @@ export class RunFollower {
     const words =
       reason === undefined
         ? undefined
-        : `the container's supervisor (process ${this.supervisorPid === 0 ? "unknown" : this.supervisorPid}) cannot be reached: ${reason}; the container runs on, and can be stopped, killed and removed`;
+        : `the container's supervisor (process ${this.supervisorPid === 0 ? "unknown" : this.supervisorPid}) cannot be reached: ${reason}; the container keeps running, and can be stopped, killed and removed`;
     if (this.#unreachable === words) return;
     this.#unreachable = words;
     if (!this.#settled && !this.#disconnected) this.onReachability(words);
@@ -137,7 +137,7 @@ export class RunFollower {
     return this.#disconnected || this.#settled;
   }
 
-  /** Makes a connection, with ever longer pauses until one gives an answer; ends when the supervisor is known to be dead. */
+  /** Makes a connection, with longer and longer pauses until one answers; ends when the supervisor is known to be dead. */
   async #reconnect(reason: string): Promise<void> {
     let why = reason;
     let nobody = false;
@@ -156,7 +156,7 @@ export class RunFollower {
         return;
       } catch (error) {
         nobody = isNobodyThere(error);
-        // The connection's own end says more than that nobody listens.
+        // The reason of the connection's own end says more than "nobody listens".
         if (!nobody) why = messageOf(error);
       }
     }
@@ -176,7 +176,7 @@ export class RunFollower {
         this.#tookUp = true;
         this.#retryMs = firstRetryMs;
         this.#setUnreachable(undefined);
-        // In the middle of a launch: it is looked at again.
+        // In the middle of a launch: check again later.
         if (state.phase < phaseWaiting) {
           setTimeout(() => this.#takeUp(connection), launchingPollMs);
           return;
@@ -189,14 +189,14 @@ export class RunFollower {
   }
 
   /**
-   * The end of the run, decided by what the kernel and the disk say. True when it is.
-   * @param nobodyListens Nobody listens on its socket. Where the run's identity is not known, that must do.
-   * @param long The supervisor has not done its work for a while.
+   * Decides from the kernel and the disk whether the run has ended. Returns true when it has.
+   * @param nobodyListens Nobody listens on its socket. If the run's identity is not known, this must be enough.
+   * @param long The supervisor has not worked for a while.
    */
   async #isDecided(nobodyListens: boolean, long: boolean): Promise<boolean> {
     const supervisor = this.#run === undefined ? undefined : conditionIn(this.#run, "supervisor");
     const dead = supervisor === undefined ? nobodyListens : isDead(supervisor);
-    // In this order: it may write the status between the two looks, and not after its death.
+    // In this order: it may write the status between the two checks, but not after its death.
     let stored: ExitStatus | undefined;
     try {
       stored = await readExitFile(this.#directory);
@@ -212,7 +212,7 @@ export class RunFollower {
       await resume(this.#sys, this.#run, () => this.#over);
       return this.#over;
     }
-    // A supervisor that works asks for the status at once. One that has asked for it alone knows it: "gone" decides nothing.
+    // A supervisor that works reads the status at once. If it has read it, only the supervisor knows it: "gone" decides nothing.
     if (process.kind !== "ended" || process.waitStatus === undefined) return false;
     return this.#endWithout(this.#run, process.waitStatus);
   }
@@ -241,14 +241,14 @@ export class RunFollower {
     return true;
   }
 
-  /** Takes the end that the supervisor told. */
+  /** Uses the end that the supervisor reported. */
   end(status: ExitStatus): void {
     if (!this.#settled && this.#run !== undefined) void followToItsEnd(this.#sys, this.#run).catch(() => undefined);
     this.#settled = true;
     this.#exit.resolve(status);
   }
 
-  /** It is connected, owes an answer and does not give it. */
+  /** It is connected and owes an answer, but does not send it. */
   async #onSuspect(connection: SupervisorConnection): Promise<void> {
     if (this.#deciding) return;
     this.#deciding = true;
@@ -263,7 +263,7 @@ export class RunFollower {
     }
   }
 
-  /** The connection, or the one that is being made. @throws unavailable */
+  /** The present connection, or the one that is being made. @throws unavailable */
   async reach(): Promise<SupervisorConnection> {
     if (this.#connection === undefined && !this.#over) {
       const timer = new AbortController();

@@ -1,6 +1,6 @@
 /**
- * Messages on their way into a socket. A message goes out whole or not at all: what the socket has no room for waits here, up to a bound; where the rest of a
- * message that was begun cannot be sent, `onFailure` is called, and the connection must end.
+ * Messages that are sent into a socket. A message is sent completely or not at all. Messages for which the socket has no room wait here, up to
+ * a limit. If the rest of a message that was sent in part cannot be sent, `onFailure` is called, and the connection must end.
  */
 import { EngineError, messageOf } from "@fathom/base";
 import type { Sys } from "@fathom/sys";
@@ -39,7 +39,7 @@ export class SendQueue {
     return this.#queue.length === 0;
   }
 
-  /** @throws when nothing of the message was sent and nothing of it will be: unavailable where too much waits already, SysError */
+  /** @throws when nothing of the message was sent and nothing of it will be: unavailable when too much waits already, SysError */
   send(id: number, bytes: Uint8Array, fds: readonly number[]): void {
     let sent = 0;
     if (this.isEmpty) {
@@ -61,12 +61,12 @@ export class SendQueue {
     this.#flushLater(1);
   }
 
-  /** Takes a message out. False where it has been sent, or a part of it. */
+  /** Removes a message. False when it, or a part of it, has been sent. */
   drop(id: number): boolean {
     return this.#drop((queued) => queued.id === id) > 0;
   }
 
-  /** Takes all messages out of which nothing was sent yet. */
+  /** Removes all messages of which nothing was sent yet. */
   dropAll(): void {
     this.#drop(() => true);
   }

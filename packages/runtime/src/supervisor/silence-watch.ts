@@ -1,22 +1,22 @@
 /**
- * Notices a supervisor that owes an answer and says nothing. One that is busy with one request (a launch on a slow disk) answers others meanwhile; so it is asked for its
- * hello again, and only one that does not answer that is suspected, and then taken for silent.
+ * Notices a supervisor that owes an answer and sends nothing. A supervisor that is busy with one request (a launch on a slow disk) answers
+ * others meanwhile. So it gets another hello; only if it does not answer that, it is suspected, and later counts as silent.
  */
 
 /** How often a supervisor that owes an answer is looked at. The limits count looks, not time, so that a pause of the daemon itself does not make a supervisor silent. */
 const lookMs = 500;
-/** Looks without a word before it is asked for its hello, from then on until it is suspected, and until it is silent. */
+/** Checks without a message: before hello is sent, from then until the supervisor is suspected, and until it counts as silent. */
 const askAfterLooks = 2;
 const suspectAfterLooks = 2;
 const silentAfterLooks = 18;
 
 export interface Watched {
   isOpen(): boolean;
-  /** It was asked for something that is still waited for. */
+  /** It has a request that is still waiting. */
   owesAnswer(): boolean;
   isSilent(): boolean;
   askHello(): void;
-  /** At every look at one that does not even give its hello. */
+  /** Called at every check while it does not even answer hello. */
   suspect(): void;
   silent(): void;
 }
@@ -31,7 +31,7 @@ export class SilenceWatch {
     this.#watched = watched;
   }
 
-  /** Something came. */
+  /** A message arrived. */
   heard(): void {
     this.#quietLooks = 0;
     this.#asked = false;
@@ -45,7 +45,7 @@ export class SilenceWatch {
     this.#watched.askHello();
   }
 
-  /** Begins to look, where it does not yet: an answer is owed from now on. */
+  /** Begins to check, unless it already does: an answer is owed from now on. */
   lookSoon(): void {
     if (this.#looking) return;
     this.#looking = true;

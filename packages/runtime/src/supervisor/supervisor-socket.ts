@@ -1,10 +1,10 @@
-/** The way to the supervisor of a run: the socket in the run's directory. */
+/** The connection to the supervisor of a run: through the socket in the run's directory. */
 import { isSysError, O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys } from "@fathom/sys";
 import { SupervisorConnection, type ConnectionSys } from "./connection.ts";
 
 export type SocketSys = ConnectionSys & Pick<Sys, "open" | "connectUnix" | "peerCredentials">;
 
-/** @throws SysError when there is nobody, or no descriptor is left, or its queue is full */
+/** @throws SysError when nobody listens, no descriptor is left, or its queue is full */
 export function connectSupervisor(
   sys: SocketSys,
   directory: string,
@@ -13,7 +13,7 @@ export function connectSupervisor(
   try {
     const fd = sys.connectUnix(directoryFd, "supervisor.sock");
     try {
-      // Whoever began to listen there: known also of one that answers nothing.
+      // The process that began to listen there; known also when it answers nothing.
       const peerPid = sys.peerCredentials(fd).pid;
       return { connection: new SupervisorConnection(sys, fd), peerPid };
     } catch (error) {
@@ -25,7 +25,7 @@ export function connectSupervisor(
   }
 }
 
-/** True for "no such file" and "nobody listens": a directory whose supervisor has ended. */
+/** True for "no such file" and "nobody listens": then the directory's supervisor has ended. */
 export function isNobodyThere(error: unknown): boolean {
   return isSysError(error, "ENOENT", "ECONNREFUSED", "ENOTDIR");
 }

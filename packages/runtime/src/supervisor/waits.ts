@@ -1,4 +1,4 @@
-/** Waits with a bound. */
+/** Waits with a limit. */
 
 /** Does not keep the process alive; an abort ends it early, without an error. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
@@ -16,7 +16,7 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** Resolves with `end`, or after `ms`. Never rejects where `end` does not. */
+/** Resolves with `end`, or after `ms`. Never rejects unless `end` does. */
 export async function endWithin(end: Promise<unknown>, ms: number): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   await Promise.race([
@@ -28,7 +28,7 @@ export async function endWithin(end: Promise<unknown>, ms: number): Promise<void
   clearTimeout(timer);
 }
 
-/** Rejects with the signal's reason when it fires first, after `abort` has been called. */
+/** Rejects with the signal's reason when it aborts first, after `abort` has been called. */
 export async function withAbort<T>(work: Promise<T>, signal: AbortSignal | undefined, abort: () => void): Promise<T> {
   if (signal === undefined) return work;
   const onAbort = (): void => abort();
@@ -36,7 +36,7 @@ export async function withAbort<T>(work: Promise<T>, signal: AbortSignal | undef
   else signal.addEventListener("abort", onAbort, { once: true });
   try {
     const result = await work;
-    // The answer may have been on its way when the signal fired: what it tells of has been ended since.
+    // The answer may have been on its way when the signal aborted: what it reports has been ended since then.
     signal.throwIfAborted();
     return result;
   } catch (error) {

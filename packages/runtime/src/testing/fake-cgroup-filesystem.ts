@@ -1,4 +1,4 @@
-/** An in-memory cgroup tree for tests: directories with files that the kernel would make, limits that it would keep. */
+/** An in-memory cgroup tree for tests: directories with the files that the kernel would make, and the limits that it would enforce. */
 import type { CgroupFileSystem } from "../cgroups/filesystem.ts";
 
 export class FakeError extends Error {
@@ -15,9 +15,9 @@ export class FakeCgroupFileSystem implements CgroupFileSystem {
   /** Every write and mkdir, in order. */
   readonly log: string[] = [];
   readonly reads: string[] = [];
-  /** Files that a new directory below a mount point has. */
+  /** Files of a new directory below a mount point. */
   readonly templates = new Map<string, Readonly<Record<string, string>>>();
-  /** May refuse a write by throwing, or change other files. */
+  /** May reject a write by throwing, or change other files. */
   onWrite: (path: string, text: string) => void = () => {};
 
   /** Mounts a hierarchy: `root` are the files at its root, `below` those of every cgroup below it. */

@@ -1,4 +1,4 @@
-/** Executes classic BPF programs as the kernel does, for tests: no root and no loading needed to know what a filter decides. */
+/** Executes classic BPF programs as the kernel does, for tests: to know what a filter decides, it need not be loaded, and no root is needed. */
 import { opcode } from "../seccomp/instructions.ts";
 
 export interface SeccompData {
@@ -7,7 +7,7 @@ export interface SeccompData {
   readonly args: readonly bigint[];
 }
 
-/** The program's result. Throws where the kernel's verifier would refuse the program. */
+/** The program's result. Throws when the kernel's verifier would reject the program. */
 export function interpret(program: Uint8Array, data: SeccompData): number {
   const code = new DataView(program.buffer, program.byteOffset, program.byteLength);
   const memory = new DataView(new ArrayBuffer(64));

@@ -1,4 +1,4 @@
-/** A usual configuration and machine, for tests of plans. */
+/** An ordinary configuration and machine, for tests of plans. */
 import { checkOciSpec, type OciSpec } from "@fathom/spec";
 import { compile, type CompileOptions } from "../compile/compile.ts";
 import { describeOperation } from "../plan/describe-operation.ts";
@@ -36,7 +36,7 @@ export type Change = Omit<Partial<OciSpec>, "process" | "linux"> & {
   readonly linux?: object;
 };
 
-/** A configuration of the parts that most containers have; `change` is laid over it. */
+/** A configuration with the parts that most containers have, with the changes of `change`. */
 export function spec(change: Change = {}): OciSpec {
   const { process, linux, ...rest } = change;
   return checkOciSpec({

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { addLayer, bytes, diffIdOf, openTestStore, temporaryRoot } from "../testing/test-support.ts";
 
-test("files of blobs and directories of layers go with their rows; a snapshot keeps the layers below it", async () => {
+test("files of blobs and directories of layers are removed with their rows; a snapshot keeps the layers below it", async () => {
   using root = temporaryRoot();
   await using store = await openTestStore(root.path);
   const lease = store.leases.create("pull");
@@ -27,7 +27,7 @@ test("files of blobs and directories of layers go with their rows; a snapshot ke
   expect([top, base].some(({ cacheId }) => existsSync(join(root.path, "overlay2", cacheId)))).toBe(false);
 });
 
-test("collecting while drafts are filled takes nothing of them", async () => {
+test("a collection while drafts are filled removes nothing of them", async () => {
   using root = temporaryRoot();
   await using store = await openTestStore(root.path);
   const lease = store.leases.create("pull");

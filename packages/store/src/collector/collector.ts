@@ -1,7 +1,7 @@
 /**
- * The garbage collector. One transaction asks the roots, decides and removes the rows; directories are then renamed away and files unlinked. It
- * runs on the thread that owns the database, so no row appears in between; only blobs are written by other threads, and those
- * are told apart by their inode.
+ * The garbage collector. One transaction asks the roots, decides and removes the rows; then directories are renamed away and files are
+ * unlinked. It runs on the thread that owns the database, so no row appears in between. Only blobs are also written by other threads; the
+ * collector recognises those by their inode.
  */
 import { EngineError, isEngineError, messageOf, type Logger } from "@fathom/base";
 import { parseChainId, parseDigest, type Digest } from "@fathom/spec";
@@ -12,7 +12,7 @@ export interface GarbageBlob {
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;
-  /** Of the file that the row was made for. */
+  /** Inode of the file for which the row was made. */
   readonly inode: string;
 }
 
@@ -26,9 +26,9 @@ export interface GarbageLayer {
 
 /** Where the bytes are. */
 export interface GarbageFiles {
-  /** What the row of a blob would say of the file that is there now; undefined where none is. */
+  /** The data that a row for the present file of a blob would have; undefined when there is no file. */
   inode(digest: Digest): string | undefined;
-  /** The rows are gone: so are the bytes. */
+  /** Called after the rows are removed: removes the bytes too. */
   remove(blobs: readonly GarbageBlob[], layers: readonly GarbageLayer[]): void;
 }
 
@@ -90,7 +90,7 @@ function takeBlobs(database: Database, files: GarbageFiles, reached: ReadonlySet
     const inode = textColumn(row, "inode");
     const now = files.inode(digest);
     if (now !== undefined && now !== inode) {
-      // Somebody stored it anew and is about to record it: it stays for this round.
+      // Another thread has stored it again and is about to record it: it stays in this round.
       database.run("UPDATE blobs SET inode = ? WHERE digest = ?", now, digest);
       continue;
     }
@@ -102,7 +102,7 @@ function takeBlobs(database: Database, files: GarbageFiles, reached: ReadonlySet
 
 function takeLayers(database: Database, named: ReadonlySet<string>): GarbageLayer[] {
   const layers = new Map<string, GarbageLayer>();
-  /** From the id that the DiffIds give to the chain's own. */
+  /** From the id that the DiffIds give to the chain's own id. */
   const byTrueChain = new Map<string, string[]>();
   for (const row of database.all("SELECT chain_id, true_chain, parent, cache_id, link, size FROM layers")) {
     const chainId = textColumn(row, "chain_id");

@@ -1,4 +1,4 @@
-/** The bytes that the collector frees: blobs and layer directories of the store on disk. */
+/** The bytes that the collector removes: blobs and layer directories of the store on disk. */
 import { linkSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { randomId } from "@fathom/base";
@@ -21,8 +21,8 @@ export function storeFiles(root: string, layout: OverlayLayout, trash: Trash): G
 }
 
 /**
- * Another thread may rename a fresh file over this one between our look and our unlink, so the file is first taken aside, and
- * put back when it turns out to be another one.
+ * Between the check and the unlink, another thread may rename a new file over this one. So the file is first renamed aside, and put back if it
+ * is another one.
  */
 function unlinkBlob(root: string, digest: Digest, inode: string): void {
   const path = blobPath(root, digest);
@@ -30,14 +30,14 @@ function unlinkBlob(root: string, digest: Digest, inode: string): void {
   try {
     renameSync(path, aside);
   } catch {
-    return; // Gone already.
+    return; // Removed already.
   }
   const taken = statSync(aside, { bigint: true });
   if (`${taken.ino}` !== inode.split(":")[0]) {
     try {
       linkSync(aside, path);
     } catch {
-      // A third one was stored meanwhile: that one is as good.
+      // Another thread stored a third one meanwhile, which is as good.
     }
   }
   rmSync(aside, { force: true });

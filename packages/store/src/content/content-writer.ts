@@ -1,6 +1,6 @@
 /**
- * Writing one blob: a temporary file, hashed while it grows, renamed to its digest when it is whole. Touches files only, so a
- * worker thread can use it; the row comes later (`ContentStore.record`).
+ * Writes one blob: a temporary file that is hashed while it grows, and renamed to its digest when it is complete. Only touches files, so a
+ * worker thread can use it. The row comes later (`ContentStore.record`).
  */
 import { closeSync, fdatasyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -11,12 +11,12 @@ import { storageError } from "../errors.ts";
 import { syncDirectory } from "@fathom/sys";
 
 /**
- * Blobs up to this size (manifests, configs) are on disk before `commit` returns. Larger ones, layers, are written out in the
- * background; recovery hashes those again after a power loss that came first (recover.ts).
+ * Blobs up to this size (manifests, configs) are on disk before `commit` returns. Larger ones (layers) are written to disk in the background;
+ * if a power loss comes first, recovery hashes them again (recover.ts).
  */
 export const eagerSyncBytes = 4 * 1024 * 1024;
 
-/** Where a blob lies below the store's root. */
+/** The path of a blob below the store's root. */
 export function blobPath(root: string, digest: Digest): string {
   const colon = digest.indexOf(":");
   return join(root, "content", digest.slice(0, colon), digest.slice(colon + 1));
@@ -111,7 +111,7 @@ export function createContentWriter(
   };
 }
 
-/** Gives a verified file its name, durably where it is small. */
+/** Gives a verified file its name; a small file is made durable. */
 function place(root: string, path: string, fd: number, { digest, size }: ContentInfo): void {
   const target = blobPath(root, digest);
   if (size <= eagerSyncBytes) fdatasyncSync(fd);
@@ -121,8 +121,8 @@ function place(root: string, path: string, fd: number, { digest, size }: Content
 }
 
 /**
- * Moves a file whose digest the caller has just found to where the blob belongs; it must lie on the store's file system. For worker
- * threads, as the writer; the row comes later.
+ * Moves a file to the place of its blob. The caller has just computed its digest, and the file must be on the store's file system. For worker
+ * threads, like the writer. The row comes later.
  */
 export function placeContentFile(root: string, path: string, info: ContentInfo): ContentInfo {
   try {

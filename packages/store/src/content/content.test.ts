@@ -7,7 +7,7 @@ import { bytes, openTestStore, temporaryRoot } from "../testing/test-support.ts"
 const data = bytes("some content");
 const digest = sha256Digest(data);
 
-test("a blob is a file under its digest, and nothing before it is whole", async () => {
+test("a blob is a file with its digest as name, and it is visible only when complete", async () => {
   using root = temporaryRoot();
   await using store = await openTestStore(root.path);
   const lease = store.leases.create("test");

@@ -1,4 +1,4 @@
-/** Bytes by digest: `content/<algorithm>/<hex>`, with a row for each blob that the metadata knows. */
+/** Bytes by digest: `content/<algorithm>/<hex>`, and a row for each blob that the metadata knows. */
 import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs";
 import { EngineError, isErrno } from "@fathom/base";
 import { parseDigest, sha256Digest, type Digest } from "@fathom/spec";
@@ -8,7 +8,7 @@ import { storageError } from "../errors.ts";
 import type { StoreLeases } from "../leases/leases.ts";
 import { numberColumn, textColumn, type Row } from "../database/rows.ts";
 
-/** What tells two files of one name apart: a rename over a blob gives it another inode and change time. */
+/** Distinguishes two files with one name: a rename over a blob gives another inode and change time. */
 export function inodeMark(path: string): string | undefined {
   const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
   return stat === undefined ? undefined : `${stat.ino}:${stat.ctimeNs}`;
@@ -20,7 +20,7 @@ function contentInfo(row: Row): ContentInfo {
 
 /**
  * @param bootId Written into rows whose bytes may not be on disk yet.
- * @param requestSync Asks for them to become durable, in the background.
+ * @param requestSync Asks to make them durable in the background.
  */
 export function createContentStore(
   root: string,
@@ -93,7 +93,7 @@ export function createContentStore(
     put(data, lease) {
       const digest = sha256Digest(data);
       const known = info(digest);
-      // A blob that is there is only held: the row cannot go while this thread does not yield.
+      // An existing blob only needs to be held: its row cannot be removed while this thread does not yield.
       if (known !== undefined && inodeMark(blobPath(root, digest)) !== undefined) {
         leases.hold(lease, "blob", digest);
         return known;

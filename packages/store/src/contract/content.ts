@@ -9,15 +9,15 @@ export interface ContentInfo {
 }
 
 export interface ContentWriter {
-  /** Bytes written so far. */
+  /** Number of bytes written so far. */
   readonly offset: number;
-  /** Synchronous: for worker threads. Refuses to grow beyond the expected size. */
+  /** Synchronous, for worker threads. Fails when the blob would become larger than expected. */
   write(chunk: Uint8Array): void;
-  /** After the last byte: whether size and digest are right. @throws data-loss when they differ; the temporary file is gone then. */
+  /** After the last byte: checks size and digest. @throws data-loss when they differ; the temporary file is then removed. */
   verify(): void;
-  /** Verifies, if that was not done, and makes it durable and visible. @throws as `verify` */
+  /** Verifies the blob, if that was not done, and makes it durable and visible. @throws as `verify` */
   commit(): ContentInfo;
-  /** Drops it. Idempotent, harmless after commit. */
+  /** Drops it. May be called again, and does nothing after commit. */
   abort(): void;
 }
 
@@ -25,14 +25,14 @@ export interface ContentStore {
   info(digest: Digest): ContentInfo | undefined;
   /** Absolute path of a stored blob. @throws not-found */
   path(digest: Digest): string;
-  /** Whole bytes, for manifests and configs. @throws not-found, resource-exhausted above `limitBytes` */
+  /** The whole bytes, for manifests and configs. @throws not-found, resource-exhausted above `limitBytes` */
   read(digest: Digest, limitBytes: number): Uint8Array;
   stream(digest: Digest, offset?: number): ReadableStream<Uint8Array>;
-  /** Safe to call in a worker thread: touches files only. The row is added by `record`. */
+  /** May be called in a worker thread, because it only touches files. `record` adds the row. */
   writer(expected: { readonly digest: Digest; readonly size: number }): ContentWriter;
-  /** Makes a committed blob known to the metadata under a lease. */
+  /** Adds a row for a committed blob, under a lease. */
   record(info: ContentInfo, lease: Lease): void;
-  /** writer + commit + record of bytes in memory. */
+  /** writer + commit + record, for bytes in memory. */
   put(data: Uint8Array, lease: Lease): ContentInfo;
   list(): ContentInfo[];
 }

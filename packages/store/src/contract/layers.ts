@@ -5,7 +5,7 @@ import type { Lease } from "./leases.ts";
 /** An image layer that is on disk. */
 export interface Layer {
   readonly chainId: ChainId;
-  /** undefined for one that was committed without a tar, until `Snapshotter.describe`. */
+  /** undefined for a layer that was committed without a tar, until `Snapshotter.describe`. */
   readonly diffId: DiffId | undefined;
   readonly parent: ChainId | undefined;
   /** Directory name below overlay2/. */
@@ -16,19 +16,19 @@ export interface Layer {
   readonly size: number;
 }
 
-/** A layer directory being filled. It has no place in a chain yet, so all layers of an image can be filled at the same time. */
+/** A layer directory that is being filled. It has no place in a chain yet, so all layers of an image can be filled at the same time. */
 export interface LayerDraft {
   readonly cacheId: string;
   /** Absolute path of the directory to unpack into; exists, empty. */
   readonly diffPath: string;
   /**
-   * Puts it on top of `parent`. When that chain id exists already the draft is dropped and the existing layer given.
-   * @param implied As for `inherit`, when they are few: this does not give the thread back.
+   * Puts it on top of `parent`. When that chain id exists already, the draft is dropped and the existing layer is returned.
+   * @param implied As for `inherit`, when there are only a few: this function does not yield.
    */
   commit(parent: ChainId | undefined, diffId: DiffId, size: number, lease: Lease, implied?: readonly string[]): Layer;
   /**
-   * Before the commit: directories (byte-string paths) get owner, mode, xattrs and times of the layers below, where those have them. Gives the
-   * thread back again and again; the parent must be held meanwhile.
+   * Before the commit: directories (byte-string paths) get owner, mode, xattrs and times from the layers below, if those have them. Yields
+   * again and again; the parent must be held meanwhile.
    */
   inherit(parent: ChainId | undefined, implied: readonly string[]): Promise<void>;
   abort(): void;
@@ -38,14 +38,14 @@ export interface LayerStore {
   get(chainId: ChainId): Layer | undefined;
   list(): Layer[];
   draft(): LayerDraft;
-  /** Takes an existing layer under a lease; false when it does not exist (or was just collected). */
+  /** Holds an existing layer under a lease; false when it does not exist (or was just collected). */
   hold(chainId: ChainId, lease: Lease): boolean;
 }
 
-/** Fills `diffPath` from an uncompressed layer tar, pushed in chunks; synchronous, for worker threads. */
+/** Fills `diffPath` from an uncompressed layer tar that is pushed in chunks; synchronous, for worker threads. */
 export interface LayerUnpacker {
   write(chunk: Uint8Array): void;
-  /** After the last chunk. @throws invalid-argument for a hostile or broken archive, naming the entry and the rule. */
+  /** After the last chunk. @throws invalid-argument for a hostile or broken archive; the message names the entry and the rule. */
   finish(): UnpackedLayer;
   abort(): void;
 }
@@ -55,6 +55,6 @@ export interface UnpackedLayer {
   /** Bytes of its files. */
   readonly size: number;
   readonly entries: number;
-  /** For `LayerDraft.commit`: directories that were made for entries below them and have none of their own. */
+  /** For `LayerDraft.commit`: directories that were made for entries below them and have no entry of their own. */
   readonly implied: readonly string[];
 }

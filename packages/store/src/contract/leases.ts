@@ -1,12 +1,12 @@
-/** What keeps the garbage collector away from what is being made. */
+/** Leases protect unfinished objects from the garbage collector. */
 
 export interface Lease {
   readonly id: string;
 }
 
-/** A client says how long its lease holds: nobody else can know whether the client is still there. */
+/** The client decides how long its lease holds, because nobody else knows whether the client is still there. */
 export interface ClientLease {
-  /** Who it is, for people: "buildctl". */
+  /** The client's name for people: "buildctl". */
   readonly client: string;
   /** Above 0. */
   readonly expiresInMs: number;
@@ -22,22 +22,23 @@ export interface LeaseRecord {
   readonly label: string;
   readonly owner: LeaseOwner;
   readonly createdAt: string;
-  /** Milliseconds since 1970. From then on it holds nothing, and the next collection removes it. Only a client's lease has one. */
+  /** Milliseconds since 1970. After that time it protects nothing, and the next collection removes it. Only a client's lease has one. */
   readonly expiresAtMs: number | undefined;
 }
 
 export interface Leases {
   /**
-   * Without `client` it belongs to this start of the engine and holds until it is released, or until a later start calls `releaseEarlier`.
-   * @param label Says what for: "pull docker.io/library/alpine:3.20".
+   * Without `client` the lease belongs to this start of the engine. It holds until it is released, or until a later start calls
+   * `releaseEarlier`.
+   * @param label The purpose: "pull docker.io/library/alpine:3.20".
    * @throws invalid-argument for a time that is not above 0
    */
   create(label: string, client?: ClientLease): Lease;
-  /** A client's lease holds for so long from now. @throws not-found when it is gone or has expired, invalid-argument when it is the engine's */
+  /** A client's lease holds for this long from now. @throws not-found when it was released or has expired, invalid-argument when it is the engine's */
   extend(lease: Lease, expiresInMs: number): void;
-  /** Idempotent. */
+  /** May be called again. */
   release(lease: Lease): void;
-  /** What earlier starts of the engine had under way is over: their leases go. A client's lease stays until it expires. */
+  /** Releases the leases of earlier starts of the engine, because their work is over. A client's lease stays until it expires. */
   releaseEarlier(): void;
   list(): readonly LeaseRecord[];
 }

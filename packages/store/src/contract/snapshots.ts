@@ -20,15 +20,15 @@ import type { Layer, UnpackedLayer } from "./layers.ts";
 import type { Lease } from "./leases.ts";
 
 export interface Snapshotter {
-  /** @param owner Who looks after it: its leftovers are its owner's to remove. A container's root gets what Docker's init layer has. */
+  /** @param owner The part of the engine that must remove its leftovers. A container's root gets the files of Docker's init layer. */
   prepare(key: string, parent: ChainId | undefined, owner: SnapshotOwner): Snapshot;
   view(key: string, parent: ChainId | undefined, owner: SnapshotOwner): Snapshot;
   get(key: string): Snapshot | undefined;
   list(): Snapshot[];
-  /** For Sys.openOverlay and plan.ts `attach-root`. */
+  /** For Sys.openOverlay and `attach-root` of plan.ts. */
   mounts(key: string): OverlayMount;
   /**
-   * The writable layer becomes an image layer as it is. Nobody may have it mounted: what is written to it afterwards is written to the layer.
+   * The writable layer becomes an image layer unchanged. It must not be mounted anywhere: later writes would change the layer.
    * @throws invalid-argument at the 126th layer, not-found when the lease was released or has expired
    */
   commit(key: string, options: { readonly lease: Lease }): Promise<Layer>;
@@ -39,20 +39,20 @@ export interface Snapshotter {
    * @throws as `commit`
    */
   commitCopy(key: string, options: CopyOptions): Promise<CopiedLayer | undefined>;
-  /** What was changed, sorted by path as `docker diff` prints. A view has changed nothing. */
+  /** The changes, sorted by path as `docker diff` prints them. A view has no changes. */
   changes(key: string): Promise<Change[]>;
   /** Bytes in the writable layer. */
   usage(key: string): Promise<number>;
-  /** Removes it with everything in it, in the background where it is large (renamed away at once). Idempotent. */
+  /** Removes it with everything in it; a large one in the background (it is renamed away at once). May be called again. */
   remove(key: string): Promise<void>;
   /**
-   * DiffIds and sizes of a chain, the lowest layer first. The tar of a layer that has no DiffId is written, and that once: a second call reads the answer. The caller holds the
-   * chain meanwhile. An abort leaves the DiffIds of the layers that are done.
+   * DiffIds and sizes of a chain, the lowest layer first. For a layer without a DiffId, the tar is written once; a second call reads the stored
+   * result. The caller holds the chain meanwhile. After an abort, the DiffIds of finished layers stay.
    */
   describe(top: ChainId, options?: DescribeOptions): Promise<DescribedChainLayer[]>;
-  /** What `prepare` would make, as places and layers. Nothing is made. @throws not-found when the parent does not exist */
+  /** Places and layers of the snapshot that `prepare` would make. Nothing is made. @throws not-found when the parent does not exist */
   preview(key: string, parent: ChainId | undefined): Snapshot;
-  /** Descriptor of the files of a chain, to be read and closed by the caller. Nothing is made. @throws as `preview` */
+  /** Descriptor of the files of a chain; the caller reads and closes it. Nothing is made. @throws as `preview` */
   openChain(top: ChainId | undefined): number;
 }
 
@@ -63,9 +63,9 @@ export interface Snapshot {
   readonly kind: "active" | "view";
   readonly owner: SnapshotOwner;
   readonly parent: ChainId | undefined;
-  /** What `mounts` gives. Lower directories are given by their short `l/` names. */
+  /** What `mounts` returns. Lower directories have their short `l/` names. */
   readonly mount: OverlayMount;
-  /** Absolute path of what was written: overlay2/<directory>/diff. */
+  /** Absolute path of the changes: overlay2/<directory>/diff. */
   readonly diffPath: string;
   readonly mergedPath: string;
   readonly workPath: string;
@@ -96,12 +96,15 @@ export type CopiedLayer = Layer & { readonly diffId: DiffId };
 
 export interface DescribeOptions {
   readonly signal?: AbortSignal;
-  /** Gives a sink for the tar of each layer that is written: whoever needs the bytes need not write it again. The sink may keep the chunks. */
+  /**
+   * Returns a sink for the tar of each layer that is written, so that a caller that needs the bytes need not write it again. The sink may keep
+   * the chunks.
+   */
   readonly tar?: (layer: Layer) => (chunk: Uint8Array) => void | Promise<void>;
 }
 
 export interface DescribedChainLayer {
-  /** The id that the DiffIds up to here give. */
+  /** The id from the DiffIds up to this layer. */
   readonly chainId: ChainId;
   readonly diffId: DiffId;
   /** Bytes of its files. */

@@ -3,17 +3,17 @@ import { closeSync, constants, existsSync, fchmodSync, openSync, renameSync } fr
 import type { Logger } from "@fathom/base";
 
 /**
- * Moves a database out of the way, with its log: the next one begins empty.
+ * Renames a database with its log; the next one begins empty.
  * @throws conflict when a file cannot be moved
  */
 export function setDatabaseAside(path: string, logger: Logger): void {
   if (!existsSync(path)) return;
   const aside = `${path}.damaged-${new Date().toISOString().replaceAll(":", "")}`;
   for (const suffix of ["-wal", ""]) if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
-  logger.warn("the database begins anew; the one before is kept", { path, before: aside });
+  logger.warn("the database is made again; the old one is kept", { path, before: aside });
 }
 
-/** SQLite would make the file readable by all; its log and index get the mode that the file has. */
+/** SQLite would make the file readable for everybody. Its log and index get the mode of the file. */
 export function makePrivate(path: string): void {
   const file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
   try {

@@ -26,7 +26,7 @@ test("a commit is durable: WAL with synchronous=FULL", () => {
   database.close();
 });
 
-test("the rows are root's alone, in a directory that others may read too: they have environments and with them passwords", () => {
+test("only root can read the rows, also in a directory that others may read: rows contain environments and so passwords", () => {
   using root = temporaryRoot();
   const path = join(root.path, "a.db");
   writeFileSync(path, "", { mode: 0o644 });
@@ -37,7 +37,7 @@ test("the rows are root's alone, in a directory that others may read too: they h
   database.close();
 });
 
-test("each migration runs once, in order, and all of one or nothing", () => {
+test("each migration runs once, in order, and completely or not at all", () => {
   using root = temporaryRoot();
   const path = join(root.path, "a.db");
   const first = { version: 1, up: ["CREATE TABLE t (a TEXT) STRICT", "INSERT INTO t VALUES ('one')"] };
@@ -78,7 +78,7 @@ test("migration 1 of the store makes its tables", () => {
   database.close();
 });
 
-test("migration 5: layers that are there keep their chain ids, and writable layers are containers'", () => {
+test("migration 5: existing layers keep their chain ids, and writable layers belong to containers", () => {
   const database = openDatabase(":memory:");
   database.migrate("store", storeMigrations.slice(0, 4));
   database.run(
@@ -102,7 +102,7 @@ test("migration 5: layers that are there keep their chain ids, and writable laye
   database.close();
 });
 
-test("transactions join the outer one and roll back whole", () => {
+test("transactions join the outer one and are rolled back completely", () => {
   const database = openDatabase(":memory:");
   database.run("CREATE TABLE t (a INTEGER PRIMARY KEY) STRICT");
   expect(() =>
@@ -121,14 +121,14 @@ test("transactions join the outer one and roll back whole", () => {
   database.close();
 });
 
-test("more statements than are kept prepared go on working", () => {
+test("more different statements than are kept prepared still work", () => {
   const database = openDatabase(":memory:");
   for (let index = 0; index < 600; index++) expect(database.get(`SELECT ${index} AS n`)).toEqual({ n: index });
   expect(database.get("SELECT 0 AS n")).toEqual({ n: 0 });
   database.close();
 });
 
-test("relaxed commits are there after a crash and put synchronous back, also when they fail", async () => {
+test("relaxed commits survive a crash and restore synchronous, also when they fail", async () => {
   using root = temporaryRoot();
   const path = join(root.path, "a.db");
   const database = openDatabase(path);
@@ -144,19 +144,19 @@ test("relaxed commits are there after a crash and put synchronous back, also whe
   other.close();
   expect(() => database.relaxed(() => database.run("INSERT INTO t VALUES (1)"))).toThrow(/UNIQUE/);
   expect(database.get("PRAGMA synchronous")).toEqual({ synchronous: 2 });
-  // Inside a transaction the transaction decides.
+  // Inside a transaction, the transaction decides.
   database.transaction(() =>
     database.relaxed(() => expect(database.get("PRAGMA synchronous")).toEqual({ synchronous: 2 })),
   );
-  // The write-out finds the log, or finds it gone.
-  // sleep: longer than the delay of the write-out
+  // The background write finds the log, or finds it removed.
+  // sleep: longer than the delay of the background write
   await Bun.sleep(150);
   database.close();
-  // sleep: a turn of the event loop, in which a late write-out would fail
+  // sleep: one turn of the event loop, in which a late background write would fail
   await Bun.sleep(0);
 });
 
-test("the log has its size from the start, and what a crash leaves of it is read to its true end", () => {
+test("the log has its full size from the start, and after a crash it is read up to its true end", () => {
   using root = temporaryRoot();
   using copy = temporaryRoot();
   const path = join(root.path, "a.db");
@@ -173,7 +173,7 @@ test("the log has its size from the start, and what a crash leaves of it is read
   again.close();
 });
 
-test("overwritten pages are found at the opening and by a check while it is open, with the file and a way out", async () => {
+test("overwritten pages are found when it is opened, and by a check while it is open; the error names the file and a remedy", async () => {
   using root = temporaryRoot();
   const path = join(root.path, "a.db");
   const fill = (database: ReturnType<typeof openDatabase>): void => {
@@ -239,7 +239,7 @@ test("a directory in the database's place is named, with the ways out, and moved
   expect(readdirSync(root.path).filter((name) => name.startsWith("a.db.damaged-"))).toHaveLength(1);
 });
 
-/** A database with rows in its file; `spoil` writes noise over a page of theirs. */
+/** A database with rows in its file; `spoil` writes random bytes over a page with rows. */
 function filled(root: string, options: DatabaseOptions) {
   const path = join(root, "a ?#%41.db");
   const database = openDatabase(path, options);
@@ -264,10 +264,10 @@ async function checkInChild(path: string): Promise<string | undefined> {
   return found === "" ? undefined : found;
 }
 
-test("another process finds damage in the file of a database that is open, and its own lock stays", async () => {
+test("another process finds damage in the file of an open database, and the database's own lock stays", async () => {
   using root = temporaryRoot();
   const { database, path, spoil } = filled(root.path, { checkFile: checkInChild });
-  // What is in the log only counts too.
+  // Data that is only in the log counts too.
   database.run("INSERT INTO t VALUES ('last')");
   await database.check();
   const script = `import { Database } from "bun:sqlite"; new Database(process.argv.at(-1)).query("SELECT 1 FROM t").all();`;
@@ -281,7 +281,7 @@ test("another process finds damage in the file of a database that is open, and i
   await expect(checkInChild(path)).resolves.toContain("Tree");
 });
 
-test("the check reads no table on this thread, and believes no answer about a file that changed meanwhile", async () => {
+test("the check reads no table on this thread, and ignores a result about a file that changed meanwhile", async () => {
   using root = temporaryRoot();
   const answers: (string | undefined)[] = [];
   let during = (): void => undefined;
@@ -296,7 +296,7 @@ test("the check reads no table on this thread, and believes no answer about a fi
     database.run("INSERT INTO t VALUES ('more')");
     database.run("PRAGMA wal_checkpoint(PASSIVE)");
   };
-  // A checkpoint wrote while it was read.
+  // A checkpoint wrote while the file was read.
   during = () => {
     if (asked === 1) change();
   };
@@ -318,7 +318,7 @@ test("the check reads no table on this thread, and believes no answer about a fi
   for (const one of [database, failing]) one.close();
 });
 
-test("a check that is under way ends with its database", async () => {
+test("a running check ends with its database", async () => {
   using root = temporaryRoot();
   const { database } = filled(root.path, {
     checkFile: (_, signal) =>

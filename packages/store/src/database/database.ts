@@ -1,10 +1,10 @@
 /**
- * The SQLite surface of the engine: WAL, synchronous=FULL (a commit that returned survives a power loss), strict about what it was
- * given. bun:sqlite is synchronous; a commit costs about a quarter of a millisecond, a read a few microseconds.
+ * The engine's interface of SQLite: WAL, synchronous=FULL (a commit that returned survives a power loss), strict about its arguments.
+ * bun:sqlite is synchronous; a commit costs about a quarter of a millisecond, a read a few microseconds.
  *
- * A full disk must not keep the engine from starting, from noting that a container has ended, or from removing what takes the
- * space. So the write-ahead log has its room in advance and keeps it (commits write into that, the database file grows later), and
- * there is no file of shared memory: the one process that has the database open locks it for itself.
+ * On a full disk the engine must still be able to start, to record that a container has ended, and to remove things to free space. So the
+ * write-ahead log has its disk space in advance and keeps it (commits write into it, the database file grows later). There is no file of shared
+ * memory: the one process that has the database open locks it.
  */
 import { constants as sqliteConstants, Database as Sqlite, type Statement } from "bun:sqlite";
 import { statSync } from "node:fs";
@@ -16,25 +16,25 @@ import { makeRoomForLog, syncFile } from "./log.ts";
 import { quickCheck } from "./quick-check.ts";
 import { damaged, translate } from "./sqlite-errors.ts";
 
-/** Prepared statements kept; the oldest goes first. The engine has fewer distinct ones than this. */
+/** How many prepared statements are kept; the oldest is dropped first. The engine has fewer different ones. */
 const statementLimit = 256;
 
 type Bindings = SqlValue[];
 
-/** The database grows in such steps, so that rows find room in it. */
+/** The database grows in steps of this size, so that rows find room in it. */
 const growthBytes = 256 * 1024;
 
 /** How long a relaxed commit may wait for the disk. */
 const writeOutMs = 100;
 
-/** How often a file is looked through again that changed meanwhile. */
+/** How often a file that changed meanwhile is checked again. */
 const checkTries = 5;
 
 export interface DatabaseOptions {
   /**
-   * Looks through the file as it is, without its log, and not in this process: gives what is wrong with it (`checkDatabaseFile`). Whatever else in this process closed
-   * the file would take SQLite's locks of it away. Without it the check runs on this thread.
-   * @throws when that cannot be found out
+   * Checks the file without its log, and not in this process; returns what is wrong with it (`checkDatabaseFile`). If other code in this
+   * process opened and closed the file, SQLite would lose its locks on it. Without this function the check runs on this thread.
+   * @throws when the result cannot be found out
    */
   readonly checkFile?: (path: string, signal: AbortSignal) => Promise<string | undefined>;
 }
@@ -111,7 +111,7 @@ class SqliteDatabase implements Database {
       this.#translate("COMMIT", () => this.#sqlite.run("COMMIT"));
       return result;
     } catch (error) {
-      // SQLite may have rolled back by itself (disk full): a second rollback is then an error of no interest.
+      // SQLite may have rolled back by itself (disk full): then a second rollback is an error that can be ignored.
       if (this.#sqlite.inTransaction) this.#sqlite.run("ROLLBACK");
       throw error;
     } finally {
@@ -120,7 +120,7 @@ class SqliteDatabase implements Database {
   }
 
   relaxed<T>(action: () => T): T {
-    // The pragma has no effect inside a transaction; that one decides.
+    // The pragma has no effect inside a transaction; the transaction decides.
     if (this.#depth > 0 || this.#relaxed) return action();
     this.run("PRAGMA synchronous = NORMAL");
     this.#relaxed = true;
@@ -133,12 +133,12 @@ class SqliteDatabase implements Database {
     }
   }
 
-  /** One write-out for all relaxed commits of the next moments, in the runtime's thread pool. */
+  /** One background write for all relaxed commits of the next moments, in the runtime's thread pool. */
   #writeOutSoon(): void {
     if (this.#writeOut !== undefined || this.#path === ":memory:") return;
     this.#writeOut = setTimeout(() => {
       this.#writeOut = undefined;
-      // A log that a checkpoint has just taken away was written out by it; any other failure is the next durable commit's to tell.
+      // If a checkpoint has just removed the log, it has written the data. The next durable commit reports any other failure.
       syncFile(`${this.#path}-wal`).catch(() => undefined);
     }, writeOutMs);
     this.#writeOut.unref();
@@ -163,7 +163,7 @@ class SqliteDatabase implements Database {
     const checkFile = this.#path === ":memory:" ? undefined : this.#checkFile;
     if (checkFile === undefined) return this.#checkHere();
     for (let tries = 0; tries < checkTries; tries++) {
-      // What is in the log goes into the file, which then stays as it is until the log is taken over again.
+      // The log's data goes into the file. The file then stays unchanged until the log is copied into it again.
       const { busy, log, checkpointed } = this.get("PRAGMA wal_checkpoint(PASSIVE)") ?? {};
       const before = this.#fileVersion();
       const found = await checkFile(this.#path, this.#closing.signal);
@@ -172,7 +172,7 @@ class SqliteDatabase implements Database {
     }
     throw new EngineError(
       "unavailable",
-      `the database ${this.#path} cannot be looked through for damage: it changes all the time, or its disk is full`,
+      `the database ${this.#path} cannot be checked for damage: it changes all the time, or its disk is full`,
     );
   }
 
@@ -183,10 +183,10 @@ class SqliteDatabase implements Database {
 
   async #checkHere(): Promise<void> {
     const tables = this.all("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name");
-    // From the file, not from what is remembered of it.
+    // From the file, not from SQLite's cache.
     this.run("PRAGMA shrink_memory");
     for (const { name } of tables) {
-      // The thread is everybody's: one table at a time.
+      // Other work needs this thread too: one table at a time.
       await new Promise((resolve) => setImmediate(resolve));
       let found: string | undefined;
       try {
@@ -221,12 +221,12 @@ class SqliteDatabase implements Database {
   }
 }
 
-/** A database up to this size is checked before anybody uses it: some ten milliseconds at most. A larger one is checked in the background only. */
+/** A database up to this size is checked before it is used: some ten milliseconds at most. A larger one is only checked in the background. */
 const startCheckBytes = 16 * 2 ** 20;
 
 /**
  * Opens or makes the database at `path` (":memory:" for tests).
- * @throws unavailable when another process keeps it locked, data-loss with a way out when the file is damaged or no database
+ * @throws unavailable when another process has locked it, data-loss with a remedy when the file is damaged or is no database
  */
 export function openDatabase(path: string, options: DatabaseOptions = {}): Database {
   return withWayOut(path, () => open(path, options));
@@ -263,7 +263,7 @@ function open(path: string, options: DatabaseOptions): Database {
         const found = quickCheck(sqlite);
         if (found !== undefined) throw new EngineError("data-loss", found);
       }
-      // A page cache of 1 MiB is plenty: the read path of the engine is its maps in memory.
+      // A page cache of 1 MiB is enough, because the engine reads from its maps in memory.
       sqlite.run("PRAGMA cache_size = -1024");
       sqlite.run(
         "CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT, WITHOUT ROWID",
@@ -277,7 +277,7 @@ function open(path: string, options: DatabaseOptions): Database {
     try {
       sqlite.run(`PRAGMA wal_autocheckpoint = ${makeRoomForLog(path)}`);
     } catch {
-      // The disk is full already; the next start tries again.
+      // The disk is already full; the next start tries again.
     }
   }
   return new SqliteDatabase(sqlite, path, options);

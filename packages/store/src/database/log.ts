@@ -4,15 +4,15 @@ import { open as openFile } from "node:fs/promises";
 
 /** A page in the log, with its header. */
 const pageBytes = 4096 + 24;
-/** After so many pages the log is taken over into the database. */
+/** After this many pages, the log is copied into the database. */
 const checkpointPages = 500;
-/** Room of the log: twice that, with headers. The second half is for commits on a full disk, when the database cannot grow. */
+/** Size of the log: twice that, with headers. The second half is for commits on a full disk, when the database cannot grow. */
 const logBytes = 2 * checkpointPages * pageBytes + 65536;
 
 /**
- * Gives the log its full size at once, in zeros, which are no valid frames and end it as the end of the file would. A commit then
- * overwrites blocks instead of appending some, and its fsync has no change of the file system's own to wait for: a fifth of the time.
- * Of a small disk it takes a small part. Gives its size.
+ * Gives the log its full size at once, filled with zeros. Zeros are no valid frames and end the log as the end of the file would. A commit then
+ * overwrites blocks and appends none, so its fsync does not wait for changes of the file system itself: a fifth of the time. On a small disk,
+ * the log uses a small part of the disk. Returns its size.
  */
 function growLog(path: string): number {
   const log = `${path}-wal`;

@@ -2,7 +2,7 @@
 import { constants, Database as Sqlite } from "bun:sqlite";
 import { messageOf } from "@fathom/base";
 
-/** What is wrong with the pages of a table, or of all; undefined when nothing is. */
+/** What is wrong with the pages of a table, or of all tables; undefined when nothing is. */
 export function quickCheck(sqlite: Sqlite, table?: string): string | undefined {
   const which = table === undefined ? "1" : `"${table.replaceAll('"', '""')}"`;
   const [row] = sqlite.query<Record<string, unknown>, []>(`PRAGMA quick_check(${which})`).all();
@@ -11,9 +11,9 @@ export function quickCheck(sqlite: Sqlite, table?: string): string | undefined {
 }
 
 /**
- * The same of a file that another process has open: it is read as it is, without locks and without its log, and nothing is written beside it. While a
- * checkpoint writes to it the answer means nothing.
- * @throws what SQLite says of a file that cannot be read
+ * The same for a file that another process has open. It is read without locks and without its log, and nothing is written beside it. While a
+ * checkpoint writes to it, the result means nothing.
+ * @throws SQLite's error for a file that cannot be read
  */
 export function checkDatabaseFile(path: string): string | undefined {
   const address = path.split("/").map(encodeURIComponent).join("/");

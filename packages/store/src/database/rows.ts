@@ -1,4 +1,4 @@
-/** Columns of database rows, checked: what SQLite gives is unknown until it was looked at. */
+/** Checked columns of database rows: a value from SQLite is unknown until it is checked. */
 import { EngineError } from "@fathom/base";
 
 export type Row = Readonly<Record<string, unknown>>;

@@ -1,8 +1,8 @@
 /**
- * Tables of the store. A migration is never edited once it was released: a change is a new one.
+ * Tables of the store. A released migration is never edited: a change is a new migration.
  *
- * `boot` holds the kernel's boot id while what the row names may still be in the page cache only, and NULL once it is known to be
- * on disk. After a power loss the ids differ, and recovery looks at those rows again (recover.ts).
+ * `boot` is the kernel's boot id while the files of the row may be only in the page cache, and NULL when they are known to be on disk. After a
+ * power loss the ids differ, and recovery checks those rows again (recover.ts).
  */
 import type { Migration } from "../contract.ts";
 
@@ -11,7 +11,7 @@ export const storeMigrations: readonly Migration[] = [
     version: 1,
     up: [
       "CREATE TABLE leases (id TEXT PRIMARY KEY, label TEXT NOT NULL, created_at TEXT NOT NULL) STRICT, WITHOUT ROWID",
-      // `inode` tells a file that was written again, and is not recorded yet, from the one that this row was made for.
+      // `inode` distinguishes a file that was written again, and is not recorded yet, from the file for which the row was made.
       `CREATE TABLE blobs (
         digest TEXT PRIMARY KEY, size INTEGER NOT NULL, inode TEXT NOT NULL, boot TEXT
       ) STRICT, WITHOUT ROWID`,
@@ -43,7 +43,7 @@ export const storeMigrations: readonly Migration[] = [
       "CREATE TABLE store_state (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
     ],
   },
-  // The image that one was committed over; it is not removed before it.
+  // The image under an image that was committed; it cannot be removed before it.
   {
     version: 2,
     up: [
@@ -51,7 +51,7 @@ export const storeMigrations: readonly Migration[] = [
       "CREATE INDEX images_by_parent ON images (parent)",
     ],
   },
-  // Names by digest that an archive had claimed for itself: only content that has the digest gives it.
+  // Names by digest that an archive chose itself. Only content with that digest may have such a name.
   {
     version: 3,
     up: [
@@ -61,7 +61,7 @@ export const storeMigrations: readonly Migration[] = [
       "DELETE FROM image_references WHERE name LIKE 'docker.io/library/sha256:%'",
     ],
   },
-  // A lease has an owner, and a client's an end. Those from before were all of the engine, of an earlier start.
+  // A lease has an owner; a client's lease also has an expiry. Older leases all belonged to an earlier start of the engine.
   {
     version: 4,
     up: [
@@ -70,8 +70,8 @@ export const storeMigrations: readonly Migration[] = [
       "ALTER TABLE leases ADD COLUMN expires_at_ms INTEGER CHECK ((client IS NULL) = (expires_at_ms IS NULL))",
     ],
   },
-  // Layers that were committed without a tar: diff_id is empty until somebody asks for it. true_chain is the id that the DiffIds of the chain give, NULL
-  // while one is missing; chain_id stays as it was. Writable layers have an owner, and a directory that may have another name than their key.
+  // Layers that were committed without a tar: diff_id is empty until somebody asks for it. true_chain is the id from the DiffIds of the chain,
+  // NULL while one is missing; chain_id does not change. Writable layers have an owner, and a directory whose name may differ from their key.
   {
     version: 5,
     up: [
@@ -84,8 +84,9 @@ export const storeMigrations: readonly Migration[] = [
       "ALTER TABLE container_layers ADD COLUMN directory TEXT",
     ],
   },
-  // A name points to a descriptor, and holds what of it is here. Names from before point to what they were pulled by, or to the image's own manifest, or to its config where
-  // it has none. Their media types are not in the database: `completeNames` writes them (images/complete-names.ts).
+  // A name points to a descriptor and holds the stored parts of it. Older names point to the descriptor with which they were pulled, or to the
+  // image's own manifest, or to its config when it has no manifest. Their media types are not in the database: `completeNames` writes them
+  // (images/complete-names.ts).
   {
     version: 6,
     up: [

@@ -1,7 +1,7 @@
 /** What goes wrong with the database, as the engine's errors. */
 import { EngineError, messageOf } from "@fathom/base";
 
-/** SQLite's result codes as the engine's (sqlite.org/rescode.html). */
+/** Maps SQLite's result codes to the engine's (sqlite.org/rescode.html). */
 export function translate<T>(sql: string, action: () => T): T {
   try {
     return action();

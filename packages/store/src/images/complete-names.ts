@@ -1,11 +1,12 @@
-/** Names from before names had descriptors: the type and the size of what they point to are in the content store. */
+/** Names that are older than descriptors: the content store has the type and the size of their targets. */
 import type { Logger } from "@fathom/base";
 import { maxManifestBytes, mediaTypes, parseDigest, parseManifest, type Digest } from "@fathom/spec";
 import type { ContentStore, Database, ImageTarget } from "../contract.ts";
 import { textColumn } from "../database/rows.ts";
 
 /**
- * A tag whose target cannot be read any more points to a manifest of the shown image, or to its config: the image can still be run. A name by a digest that nothing here has goes.
+ * A tag whose target cannot be read any more now points to a manifest of the shown image, or to its config, so the image can still be run. A
+ * name by a digest that nothing here has is removed.
  */
 export function completeNames(database: Database, content: ContentStore, logger: Logger): void {
   const rows = database.all(
@@ -20,7 +21,7 @@ export function completeNames(database: Database, content: ContentStore, logger:
       .map((blob) => parseDigest(textColumn(blob, "digest")));
     const target = firstReadable(content, [wanted, ...manifests]) ?? configOf(content, image);
     if (target.digest !== wanted)
-      logger.warn("what a name pointed to is gone", { name, target: wanted, now: target.digest });
+      logger.warn("the target of a name does not exist any more", { name, target: wanted, now: target.digest });
     if (target.digest !== wanted && name.includes("@")) database.run("DELETE FROM image_names WHERE name = ?", name);
     else
       database.run(
@@ -40,7 +41,7 @@ function firstReadable(content: ContentStore, digests: readonly Digest[]): Image
     try {
       return { ...info, mediaType: parseManifest(content.read(digest, maxManifestBytes), undefined).mediaType };
     } catch {
-      // The next one.
+      // Try the next one.
     }
   }
   return undefined;

@@ -87,7 +87,7 @@ export function createImageStore(database: Database, leases: StoreLeases): Image
         }
         addBlobs(image.id, "layer", image.blobs);
         addBlobs(image.id, "manifest", image.manifests);
-        // The image's row protects all of this; the lease goes on doing so when somebody removes the row at once.
+        // The image's row protects all of this. The lease continues to protect it when somebody removes the row at once.
         for (const digest of [image.id, ...image.blobs, ...image.manifests]) leases.hold(lease, "blob", digest);
         for (const chainId of layers) leases.hold(lease, "layer", chainId);
       });
@@ -130,7 +130,7 @@ export function createImageStore(database: Database, leases: StoreLeases): Image
   };
 }
 
-/** A collector's root. */
+/** A root of the collector. */
 export function reachedByImages(database: Database): Reached {
   return {
     blobs: database

@@ -6,7 +6,7 @@ import { openDatabase } from "../database/database.ts";
 import { storeMigrations } from "../database/schema.ts";
 import { openTestStore, temporaryRoot } from "../testing/test-support.ts";
 
-/** Stores as an earlier version left them: files, and rows of that version. */
+/** Stores as an earlier version left them: files and rows of that version. */
 function oldStore(root: string, version: number) {
   const database = openDatabase(join(root, "fathom.db"));
   database.migrate("store", storeMigrations.slice(0, version));
@@ -38,7 +38,7 @@ const descriptor = (text: string, mediaType: string) => ({ mediaType, digest: sh
 const manifestOf = (config: string): string =>
   JSON.stringify({ schemaVersion: 2, config: descriptor(config, mediaTypes.ociConfig), layers: [] });
 
-test("migration 6: names of an older version point to what they were pulled by, or to the image's own manifest or config", async () => {
+test("migration 6: names of an older version point to their pulled descriptor, or to the image's own manifest or config", async () => {
   using root = temporaryRoot();
   const manifest = manifestOf("pulled");
   const index = JSON.stringify({
@@ -74,7 +74,7 @@ test("migration 6: names of an older version point to what they were pulled by, 
   expect((await store.collector.collect()).blobs).toEqual([]);
 });
 
-test("migration 3 takes names by digest away that an archive had claimed for itself", async () => {
+test("migration 3 removes names by digest that an archive chose itself", async () => {
   using root = temporaryRoot();
   const old = oldStore(root.path, 2);
   const own = old.put(manifestOf("{}"));

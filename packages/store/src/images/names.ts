@@ -1,4 +1,4 @@
-/** Rows of names: what each points to, and what it holds of that. */
+/** Rows of names: the target of each, and what the name holds of it. */
 import { EngineError } from "@fathom/base";
 import { parseDigest, parseReference, refuseAmbiguousName, refuseAsTag, type Digest } from "@fathom/spec";
 import type { Database, NamedImage } from "../contract.ts";
@@ -69,8 +69,8 @@ export function writeName(database: Database, named: NamedImage): void {
 }
 
 /**
- * The last word on every name, whoever writes it: "name@digest" is for an image that has a manifest with that digest, and the digest is
- * what the name points to.
+ * The final check of every name, for every source of names: "name@digest" is only for an image that has a manifest with that digest, and the
+ * digest must be the name's target.
  */
 function checkName(database: Database, { name, images: [image], target }: NamedImage): void {
   const reference = parseReference(name);

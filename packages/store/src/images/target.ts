@@ -1,4 +1,4 @@
-/** What a target has, read from its own bytes: the manifests of an index, which of them are here, and what they are. */
+/** The parts of a target, read from its own bytes: the manifests of an index, which of them are stored, and their kind. */
 import { EngineError } from "@fathom/base";
 import {
   imageEntries,
@@ -12,31 +12,32 @@ import {
 } from "@fathom/spec";
 import type { ContentStore, ImageTarget } from "../contract.ts";
 
-/** Where manifests are read: undefined for one that is not there. */
+/** Reads manifests; undefined for one that is not stored. */
 export type ReadManifest = (digest: Digest) => Uint8Array | undefined;
 
 export function manifestsOf(content: ContentStore): ReadManifest {
   return (digest) => (content.info(digest) === undefined ? undefined : content.read(digest, maxManifestBytes));
 }
 
-/** A manifest of a target. A manifest that is a target itself has this one entry. */
+/** A manifest of a target. A manifest that is itself the target has this one entry. */
 export interface TargetEntry {
-  /** As the index has it, with platform and annotations. */
+  /** As in the index, with platform and annotations. */
   readonly descriptor: Descriptor;
   /** `other`: neither an image nor an attestation that Docker knows. */
   readonly kind: "image" | "attestation" | "other";
-  /** The manifest that an attestation is about. */
+  /** The manifest to which an attestation belongs. */
   readonly subject: string | undefined;
-  /** undefined where the manifest is not there: its platform was not asked for. */
+  /** undefined when the manifest is not stored, because its platform was not requested. */
   readonly manifest: (ManifestParts & { readonly raw: Uint8Array }) | undefined;
 }
 
-/** An index may have an index in it. */
+/** An index may contain an index. */
 const maxDepth = 4;
 
 /**
  * In the order of the index, one after another: an index may have thousands.
- * @throws not-found when the target itself is not there, data-loss for one that is not what its descriptor says, invalid-argument for a malformed one
+ * @throws not-found when the target itself is not stored, data-loss when it does not match its descriptor, invalid-argument when it is
+ * malformed
  */
 export function* readTarget(
   read: ReadManifest,

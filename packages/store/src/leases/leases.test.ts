@@ -4,7 +4,7 @@ import { openDatabase } from "../database/database.ts";
 import { storeMigrations } from "../database/schema.ts";
 import { createLeases } from "./leases.ts";
 
-test("migration 4 makes the leases that are there ones of an earlier start, with what they hold", () => {
+test("migration 4 gives existing leases, with what they hold, to an earlier start", () => {
   const database = openDatabase(":memory:");
   database.migrate("store", storeMigrations.slice(0, 3));
   database.run("INSERT INTO leases (id, label, created_at) VALUES ('old', 'pull', '2026-01-01T00:00:00Z')");

@@ -1,4 +1,4 @@
-/** Leases: rows that keep the garbage collector away from what is being made. */
+/** Leases: rows that protect unfinished objects from the garbage collector. */
 import { EngineError, formatRfc3339Nano, randomId, type Clock } from "@fathom/base";
 import { parseChainId, parseDigest } from "@fathom/spec";
 import type { Database, Lease, LeaseOwner, Leases, Reached } from "../contract.ts";
@@ -8,11 +8,11 @@ export type HoldKind = "blob" | "layer";
 
 export interface StoreLeases extends Leases {
   /**
-   * Puts something under a lease. Call it in the transaction that makes the thing known.
-   * @throws not-found when the lease was released or has expired: the caller would make something that nothing protects.
+   * Puts something under a lease. Call it in the transaction that adds the thing's row.
+   * @throws not-found when the lease was released or has expired, because nothing would protect the thing.
    */
   hold(lease: Lease, kind: HoldKind, name: string): void;
-  /** A collector's root. Leases of clients that have expired go first: what they held is not reached by them. */
+  /** A root of the collector. Expired leases of clients are removed first: they no longer protect anything. */
   reached(): Reached;
 }
 
@@ -20,7 +20,7 @@ function nowMs(clock: Clock): number {
   return Number(clock.nowNs() / 1_000_000n);
 }
 
-/** @param start Names this start of the engine; no other start has the same. */
+/** @param start A name for this start of the engine; no other start has the same. */
 export function createLeases(database: Database, clock: Clock, start = randomId()): StoreLeases {
   function endAfter(expiresInMs: number): number {
     if (!(expiresInMs > 0) || !Number.isFinite(expiresInMs))
@@ -39,7 +39,7 @@ export function createLeases(database: Database, clock: Clock, start = randomId(
     if (row === undefined) throw new EngineError("not-found", `lease ${lease.id} does not exist: it was released`);
     const end = optionalNumber(row, "expires_at_ms");
     if (end !== undefined && end <= nowMs(clock))
-      throw new EngineError("not-found", `lease ${lease.id} does not hold any more: it has expired`);
+      throw new EngineError("not-found", `lease ${lease.id} is not valid any more: it has expired`);
     return row;
   }
 

@@ -1,6 +1,6 @@
 /**
- * Containers that the database does not know, because it is from an older backup or was made anew. What lies on disk says the rest: whoever keeps containers
- * describes each beside the database (`DescribeLayers`), and the layout's own files say which directory lies on which.
+ * Containers that are not in the database, because it is from an older backup or was made again. The data is on disk: whoever keeps containers
+ * writes a description of each outside the database (`DescribeLayers`), and the layout's own files say which directory is on top of which.
  */
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -10,19 +10,19 @@ import type { Database } from "../contract.ts";
 import { trueChainOn } from "../snapshots/chain.ts";
 import type { OverlayLayout } from "../snapshots/layout.ts";
 
-/** A layer of the stack that a container lies on. */
+/** A layer under a container. */
 export interface DescribedLayer {
   readonly chainId: ChainId;
-  /** undefined for one that was committed without a tar, and has none yet. */
+  /** undefined for a layer that was committed without a tar and has no DiffId yet. */
   readonly diffId?: DiffId | undefined;
   /** Bytes of its files. */
   readonly size: number;
 }
 
-/** The layers below a writable layer without a row, the nearest first; undefined where nothing describes it, and it is a leftover. */
+/** The layers below a writable layer without a row, the nearest first; undefined when nothing describes it, so that it is a leftover. */
 export type DescribeLayers = (id: string) => readonly DescribedLayer[] | undefined;
 
-/** Gives the writable layers that are described their rows back, and those below them. Gives the ids of those whose files are not complete. */
+/** Adds the rows of described writable layers, and of the layers below them. Returns the ids of containers whose files are not complete. */
 export function recoverDescribed(
   parts: { readonly database: Database; readonly layout: OverlayLayout; readonly logger: Logger },
   describe: DescribeLayers,
@@ -63,7 +63,7 @@ function restore(database: Database, layout: OverlayLayout, id: string, layers: 
           .map((name) => basename(name));
   if (links.length !== layers.length)
     throw new Error(`it lies on ${links.length} layers, and is described with ${layers.length}`);
-  // The lowest first: each row names the one below.
+  // The lowest first: each row names the layer below.
   for (let at = layers.length - 1; at >= 0; at--) {
     const { chainId, diffId, size } = layers[at]!;
     if (database.get("SELECT 1 FROM layers WHERE chain_id = ?", chainId) !== undefined) continue;

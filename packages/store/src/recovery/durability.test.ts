@@ -16,7 +16,7 @@ function databaseWithLayer(): Database {
 
 const pending = (database: Database): number => database.all("SELECT 1 FROM layers WHERE boot IS NOT NULL").length;
 
-test("a write-out that failed is tried again, without being asked, until it works", async () => {
+test("a failed background write is tried again, without a request, until it works", async () => {
   const database = databaseWithLayer();
   const done = Promise.withResolvers<void>();
   let tries = 0;
@@ -33,7 +33,7 @@ test("a write-out that failed is tried again, without being asked, until it work
   database.close();
 });
 
-test("an end does not wait for ever for a disk that hangs, and says nothing false about it afterwards", async () => {
+test("the end does not wait for ever for a disk that hangs, and afterwards no row says that the data is on disk", async () => {
   const database = databaseWithLayer();
   const hung = Promise.withResolvers<void>();
   const warnings: string[] = [];
@@ -42,7 +42,7 @@ test("an end does not wait for ever for a disk that hangs, and says nothing fals
   await durability.close();
   expect(warnings).toHaveLength(1);
   expect(pending(database)).toBe(1);
-  // The database is closed by now: nothing may touch it.
+  // The database is closed by now: nothing may use it.
   database.close();
   hung.resolve();
   await new Promise(setImmediate);

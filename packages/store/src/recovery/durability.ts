@@ -1,24 +1,24 @@
 /**
- * Layers are thousands of files: a fsync of each would cost more than the unpacking. They are written out by one syncfs after the
- * work, in the background; until then their rows carry the boot id (schema.ts), so that a power loss before it is noticed.
+ * Layers are thousands of files: an fsync for each would cost more than unpacking. One syncfs after the work writes them to disk, in the
+ * background. Until then their rows have the boot id (schema.ts), so that a power loss before it is noticed.
  */
 import type { Logger } from "@fathom/base";
 import type { Database } from "../contract.ts";
 import { textColumn } from "../database/rows.ts";
 
-/** Quiet time before writing out: layers of one pull are written out together. */
+/** Quiet time before the syncfs, so that layers of one pull are written together. */
 const quietMs = 1_000;
-/** After a failure the wait grows to this. */
+/** After failures the wait grows up to this. */
 const longestWaitMs = 60_000;
 /** How long the end of the store waits for the disk. */
 const closeMs = 60_000;
 
 export interface Durability {
-  /** Something was committed; it is written out soon, and again and again until that has worked. */
+  /** Something was committed: it is written to disk soon, with retries until that works. */
   request(): void;
   /**
-   * Writes out what is left and marks it, so that the next boot believes it. What cannot be written out, or not in time, keeps its mark and is
-   * in the log. Never throws.
+   * Writes the rest to disk and marks it, so that the next boot trusts it. What cannot be written, or not in time, keeps its boot id and is
+   * logged. Never throws.
    */
   close(): Promise<void>;
 }
@@ -40,7 +40,7 @@ export function createDurability(
   let running: Promise<void> | undefined;
   let failures = 0;
   let closing = false;
-  /** The database is the owner's again: a write-out that ends after that marks nothing. */
+  /** The owner gets the database back: a write that ends later marks nothing. */
   let closed = false;
 
   async function flushOnce(): Promise<void> {

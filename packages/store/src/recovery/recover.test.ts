@@ -10,7 +10,7 @@ function targetOf(digest: Digest): ImageTarget {
   return { digest, size: 2, mediaType: mediaTypes.ociConfig };
 }
 
-test("opening removes temporary files, drafts and directories without a row; what is known stays", async () => {
+test("opening removes temporary files, drafts and directories without a row; everything with a row stays", async () => {
   using root = temporaryRoot();
   let store = await openTestStore(root.path);
   const lease = store.leases.create("test");
@@ -50,7 +50,7 @@ test("a verified blob whose row was never written is found by the next pull", as
   expect((await again.collector.collect()).blobs).toEqual([digest]);
 });
 
-test("after a power loss bytes that were not on disk for sure are looked at again", async () => {
+test("after a power loss, bytes that may not have been on disk are checked again", async () => {
   using root = temporaryRoot();
   const large = new Uint8Array(5 * 1024 * 1024).fill(7);
   const torn = new Uint8Array(5 * 1024 * 1024).fill(8);
@@ -78,7 +78,7 @@ test("after a power loss bytes that were not on disk for sure are looked at agai
   expect(again.images.names()).toEqual([]);
 });
 
-test("after a power loss what had been written out stays, and a container's layers stay in any case", async () => {
+test("after a power loss, written data stays, and a container's layers always stay", async () => {
   using root = temporaryRoot();
   let synced = 0;
   const store = await openTestStore(root.path, {
@@ -105,7 +105,7 @@ test("after a power loss what had been written out stays, and a container's laye
   expect(again.snapshots.get("c")?.lowerPaths).toHaveLength(2);
 });
 
-test("a clean end writes out what was not on disk yet, also at the second try: the next boot finds the image", async () => {
+test("a clean end writes unwritten data to disk, also at the second try: the next boot finds the image", async () => {
   for (const failures of [0, 1]) {
     using root = temporaryRoot();
     let tries = 0;
@@ -129,7 +129,7 @@ test("a clean end writes out what was not on disk yet, also at the second try: t
   }
 });
 
-test("a layer that somebody deleted by hand takes its images and what lies on it along", async () => {
+test("when somebody deletes a layer by hand, its images and the layers on top of it are dropped too", async () => {
   using root = temporaryRoot();
   const store = await openTestStore(root.path);
   const lease = store.leases.create("test");
@@ -146,14 +146,14 @@ test("a layer that somebody deleted by hand takes its images and what lies on it
   expect(existsSync(high.diffPath)).toBe(false);
 });
 
-test("an image that another was committed over goes with it when their layer was not on disk", async () => {
+test("when a layer was not on disk, its image and the image below it are dropped together", async () => {
   using root = temporaryRoot();
   const store = await openTestStore(root.path, { bootId: "one" });
   const lease = store.leases.create("test");
   const layer = addLayer(store, lease, undefined, "layer");
   const storedAt = "2026-01-01T00:00:00Z";
   let parent: Digest | undefined;
-  // The parents' digests come before and after those of what was committed over them.
+  // The parents' digests sort before and after those of the images committed on top of them.
   for (const text of ["{}", "[]", "0", "1", "2"]) {
     const { digest: id } = store.content.put(bytes(text), lease);
     store.images.put({ id, layers: [layer.chainId], blobs: [], manifests: [], storedAt, size: 1, parent }, lease);
@@ -166,7 +166,7 @@ test("an image that another was committed over goes with it when their layer was
   expect(again.layers.list()).toEqual([]);
 });
 
-test("an image whose config is gone or damaged is dropped, what was committed over it stays", async () => {
+test("an image whose config is missing or damaged is dropped, an image committed on top of it stays", async () => {
   using root = temporaryRoot();
   const store = await openTestStore(root.path);
   const lease = store.leases.create("test");
@@ -213,7 +213,7 @@ test("an image of several platforms goes with the shown one; without another, or
   again.images.tag({ ...whole!, name: "whole:2" });
 });
 
-test("a database of a newer program, or no database at all, is refused", async () => {
+test("a database of a newer program, or a file that is no database, is rejected", async () => {
   using root = temporaryRoot();
   const database = openDatabase(join(root.path, "fathom.db"));
   database.run("INSERT INTO schema_versions VALUES ('store', 999)");
@@ -224,7 +224,7 @@ test("a database of a newer program, or no database at all, is refused", async (
   await expect(openTestStore(other.path)).rejects.toMatchObject({ code: "data-loss" });
 });
 
-test("a container that the database does not know gets its layers back where it is described, and is left alone where they are not complete", async () => {
+test("a container that is not in the database gets its layers back when it is described, and is left alone when they are not complete", async () => {
   using root = temporaryRoot();
   const store = await openTestStore(root.path);
   const lease = store.leases.create("test");
@@ -243,7 +243,7 @@ test("a container that the database does not know gets its layers back where it 
   const found = again.snapshots.get("whole")!;
   expect(found.parent).toBe(high.chainId);
   expect(found.lowerPaths.map((path) => readdirSync(path))).toEqual([["high"], ["low"]]);
-  // Something that cannot be taken up is there: nothing is swept away.
+  // A container that cannot be added exists, so nothing is removed.
   const directories = readdirSync(join(root.path, "overlay2"));
   expect([directories.includes("wrong"), directories.includes("leftover")]).toEqual([true, true]);
   crash(again);
@@ -265,7 +265,7 @@ test("layers without a DiffId survive a crash, and with their container a new da
   };
   const first = await commit(base.chainId, "first");
   const second = await commit(first.chainId, "second");
-  // The name of the first one's directory was taken by then: neither is another's.
+  // The name of the first one's directory was taken by then, but both are separate.
   expect(first.cacheId).toBe("step");
   expect(second.cacheId).not.toBe("step");
   const building = store.snapshots.prepare("step", second.chainId, "build");

@@ -1,9 +1,9 @@
 /**
- * What a crash or a power loss left is put right before anybody uses the store.
+ * Repairs what a crash or a power loss left, before the store is used.
  *
- * After a crash of the daemon all files are whole (the page cache survived it): temporary files, drafts and directories without a
- * row go; verified blobs without a row are adopted, so that the next pull finds them. After a power loss rows whose bytes were not
- * known to be on disk are looked at again: blobs are hashed, layers cannot be, so they go, with the images that need them.
+ * After a crash of the daemon all files are complete (the page cache survived it): temporary files, drafts and directories without a row are
+ * removed; verified blobs without a row get one, so that the next pull finds them. After a power loss, rows whose bytes may not have been on
+ * disk are checked again: blobs are hashed; layers cannot be checked, so they are dropped, with the images that need them.
  */
 import { createReadStream, existsSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -29,7 +29,7 @@ export async function recover(parts: RecoveryParts): Promise<void> {
   const { root, database, bootId } = parts;
   const temporary = temporaryDirectory(root);
   mkdirSync(temporary, { recursive: true, mode: 0o700 });
-  // Emptied, not made anew: on a full disk that could fail.
+  // Emptied, not made again, because that could fail on a full disk.
   for (const name of readdirSync(temporary)) rmSync(join(temporary, name), { recursive: true, force: true });
   mkdirSync(join(root, "content", "sha256"), { recursive: true, mode: 0o700 });
 
@@ -96,7 +96,7 @@ async function hashesTo(path: string, digest: Digest): Promise<boolean> {
   return `${algorithm}:${hasher.digest("hex")}` === digest;
 }
 
-/** Layers that are missing or may be torn, and all on top of them. */
+/** Layers that are missing or may be incomplete, and all layers on top of them. */
 function recoverLayers({ database, layout, bootId, logger }: RecoveryParts): void {
   const rows = database.all("SELECT chain_id, parent, cache_id, link, boot FROM layers");
   const doomed = new Map<string, string>();
@@ -118,7 +118,7 @@ function recoverLayers({ database, layout, bootId, logger }: RecoveryParts): voi
   }
   if (doomed.size === 0) return;
 
-  // A container's files lie on top: they are worth more than certainty, so its layers stay, and it is said.
+  // A container's files are on top, and they are worth more than certainty. So its layers stay, and a warning is logged.
   const needed = new Set<string>();
   for (const row of database.all("SELECT id, parent FROM container_layers")) {
     for (let at = optionalText(row, "parent"); at !== undefined;) {
@@ -150,7 +150,7 @@ function recoverLayers({ database, layout, bootId, logger }: RecoveryParts): voi
         dropImage(database, id);
         logger.warn("an image with a damaged layer was dropped; pull it again", { image: id });
       }
-      // Rows below go later or stay, so the reference to the parent is cut first; recoverDirectories removes the files.
+      // Rows below are removed later or stay, so the reference to the parent is removed first; recoverDirectories removes the files.
       database.run("UPDATE layers SET parent = NULL WHERE chain_id = ?", chainId);
     }
     for (const row of removable) database.run("DELETE FROM layers WHERE chain_id = ?", textColumn(row, "chain_id"));
@@ -158,7 +158,7 @@ function recoverLayers({ database, layout, bootId, logger }: RecoveryParts): voi
   });
 }
 
-/** Without its config nothing can be said of an image: its blob was damaged, or was freed after the backup that the database is. */
+/** Without its config, nothing is known about an image: its blob was damaged, or was removed after the backup of the database. */
 function recoverImages({ database, logger }: RecoveryParts): void {
   for (const row of database.all("SELECT id FROM images WHERE id NOT IN (SELECT digest FROM blobs)")) {
     const id = textColumn(row, "id");
@@ -169,7 +169,7 @@ function recoverImages({ database, logger }: RecoveryParts): void {
   if (changes > 0) logger.warn("content of attestations is gone: names no longer hold it", { blobs: changes });
 }
 
-/** With the names that show it; other names no longer hold it. What was committed over it stays. */
+/** Removes it with the names that show it; other names no longer hold it. Images committed on top of it stay. */
 function dropImage(database: Database, id: string): void {
   database.run("UPDATE images SET parent = NULL WHERE parent = ?", id);
   database.run(
@@ -195,10 +195,10 @@ function recoverDirectories({ database, layout, logger }: RecoveryParts, incompl
     "SELECT cache_id AS id, link FROM layers UNION ALL SELECT COALESCE(directory, id), link FROM container_layers",
   );
   for (const row of rows) known.set(textColumn(row, "id"), textColumn(row, "link"));
-  // What an incomplete one still has may lie anywhere among them.
+  // Any of them may belong to an incomplete container.
   if (incomplete.size > 0) return;
   for (const id of layout.ids()) {
-    // Not a name that this store gives: lost+found of a file system of its own, for example.
+    // Not a name that this store makes: for example lost+found.
     if (known.has(id) || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(id)) continue;
     logger.debug("a layer directory without a row is removed", { id });
     layout.discard(id, undefined);

@@ -1,6 +1,6 @@
 /**
- * Chains of layers by their rows. A chain has the id that its DiffIds give (image-spec config.md#layer-chainid), or, while one of its layers has no DiffId, an id of
- * its own. It keeps that; once it is described, the id that its DiffIds give leads to the same row (`true_chain`).
+ * Chains of layers by their rows. A chain has the id from its DiffIds (image-spec config.md#layer-chainid), or, while one of its layers has no
+ * DiffId, an id of its own. It keeps that id. When it is described, the id from its DiffIds leads to the same row (`true_chain`).
  */
 import { EngineError, randomId } from "@fathom/base";
 import { chainIds, parseChainId, parseDiffId, sha256Digest, type ChainId, type DiffId } from "@fathom/spec";
@@ -8,14 +8,14 @@ import type { Database, Layer } from "../contract.ts";
 import { numberColumn, optionalNumber, optionalText, textColumn, type Row } from "../database/rows.ts";
 import type { OverlayLayout } from "./layout.ts";
 
-/** The kernel takes 500 lower directories; Docker stops at 125, and images made elsewhere rarely have more. */
+/** The kernel accepts 500 lower directories; Docker's limit is 125, and images made elsewhere rarely have more. */
 export const layerLimit = 125;
 
 export interface LayerRow extends Layer {
   readonly link: string;
   /** undefined while a layer of the chain has no DiffId. */
   readonly trueChain: ChainId | undefined;
-  /** Bytes of its tar, where this store wrote it. */
+  /** Bytes of its tar, if this store wrote it. */
   readonly tarSize: number | undefined;
 }
 
@@ -40,7 +40,7 @@ export function toLayer(layout: OverlayLayout, row: Row): LayerRow {
   };
 }
 
-/** The id in the row of a chain, by that or by the one that its DiffIds give. */
+/** The id in the row of a chain; the argument may also be the id from its DiffIds. */
 export function findChain(database: Database, chainId: ChainId): ChainId | undefined {
   const row =
     database.get("SELECT chain_id FROM layers WHERE chain_id = ?", chainId) ??
@@ -85,7 +85,7 @@ export function chainIdOn(parent: ChainId | undefined, diffId: DiffId): ChainId 
   return parent === undefined ? chainIds([diffId])[0]! : parseChainId(sha256Digest(`${parent} ${diffId}`));
 }
 
-/** The id that the DiffIds of a chain and of one more layer give; undefined while one of the chain has none. */
+/** The id from the DiffIds of a chain and of one more layer; undefined while a layer of the chain has none. */
 export function trueChainOn(database: Database, parent: ChainId | undefined, diffId: DiffId): ChainId | undefined {
   if (parent === undefined) return chainIdOn(undefined, diffId);
   const row = database.get("SELECT true_chain FROM layers WHERE chain_id = ?", needChain(database, parent));
@@ -93,7 +93,7 @@ export function trueChainOn(database: Database, parent: ChainId | undefined, dif
   return below === undefined ? undefined : chainIdOn(below, diffId);
 }
 
-/** An id for a chain whose DiffIds are not all known. No DiffIds give it: it is the digest of random bytes. */
+/** An id for a chain whose DiffIds are not all known. It is the digest of random bytes, so no DiffIds give it. */
 export function ownChainId(): ChainId {
   return parseChainId(sha256Digest(`${randomId()} ${randomId()}`));
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { chainIds, type ChainId } from "@fathom/spec";
 import { addLayer, diffIdOf, openTestStore, temporaryRoot } from "../testing/test-support.ts";
 
-test("layers lie as Docker's overlay2 lays them", async () => {
+test("layers are on disk as in Docker's overlay2", async () => {
   using root = temporaryRoot();
   await using store = await openTestStore(root.path);
   const lease = store.leases.create("test");
@@ -45,7 +45,7 @@ test("layers lie as Docker's overlay2 lays them", async () => {
   expect(store.snapshots.get("c1")).toBeUndefined();
 });
 
-test("a layer that exists already wins over a new draft of it", async () => {
+test("an existing layer wins over a new draft of it", async () => {
   using root = temporaryRoot();
   await using store = await openTestStore(root.path);
   const lease = store.leases.create("test");
@@ -73,7 +73,7 @@ test("the layer limit has an error of its own", async () => {
   expect(readdirSync(join(root.path, "overlay2"))).toHaveLength(before);
 });
 
-test("a released lease makes a commit fail and leave nothing", async () => {
+test("with a released lease a commit fails and leaves nothing", async () => {
   using root = temporaryRoot();
   await using store = await openTestStore(root.path);
   const lease = store.leases.create("test");

@@ -19,7 +19,7 @@ export interface LayerParts {
   readonly sys: Sys;
   readonly leases: StoreLeases;
   readonly bootId: string;
-  /** Asks for everything written so far to become durable, in the background. */
+  /** Asks to make everything written so far durable, in the background. */
   readonly requestSync: () => void;
   readonly logger: Logger;
 }

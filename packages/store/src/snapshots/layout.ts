@@ -8,7 +8,7 @@
  *   overlay2/<id>/merged     where a container's file system may be mounted
  *   overlay2/<id>/committed  empty; image layers only
  *   overlay2/l/<SHORT>       → ../<id>/diff
- *   overlay2/trash/<name>    what is being removed
+ *   overlay2/trash/<name>    trees that are being removed
  *
  * Docker puts an init layer (empty /etc/hosts, /dev/console, … as mount points) between image and container. Here the launcher makes
  * missing mount points itself, so there is none.
@@ -20,7 +20,7 @@ import { randomId, isErrno } from "@fathom/base";
 export interface OverlayLayout {
   /** overlay2 itself. */
   readonly directory: string;
-  /** Makes overlay2/<id>/diff, owned by the user who runs, mode 0755. @throws EEXIST */
+  /** Makes overlay2/<id>/diff, owned by the running user, mode 0755. @throws EEXIST */
   make(id: string): void;
   /** Writes link and lower of a directory that `make` made, with its short name. */
   place(id: string, link: string, lowerLinks: readonly string[]): void;
@@ -32,11 +32,11 @@ export interface OverlayLayout {
   merged(id: string): string;
   /** Absolute path of a short link. */
   linkPath(link: string): string;
-  /** Takes directories and links out of the layout at once; `emptyTrash` frees them later. Missing ones are fine. */
+  /** Moves directories and links out of the layout at once; `emptyTrash` frees them later. A missing one is no error. */
   discard(id: string, link: string | undefined): void;
   /** Ids of all layer directories, with a row or not. */
   ids(): string[];
-  /** Short links with their target's id; undefined when it is no link of ours. */
+  /** Short links with their target's id; undefined for a link that is not ours. */
   links(): string[];
   trashDirectory: string;
 }
@@ -44,7 +44,7 @@ export interface OverlayLayout {
 const base32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const reserved = new Set(["l", "trash"]);
 
-/** 26 characters of A–Z and 2–7: 130 random bits. Short, so that many layers fit in what mount(2) takes. */
+/** 26 characters of A–Z and 2–7: 130 random bits. Short, so that many layers fit into the options of mount(2). */
 export function randomLink(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(26));
   let text = "";
@@ -65,7 +65,7 @@ export function createLayout(root: string): OverlayLayout {
     trashDirectory,
     make(id) {
       mkdirSync(join(directory, id), { mode: 0o710 });
-      // mkdir's mode goes through the umask; this one is seen inside containers as the mode of "/".
+      // The umask changes mkdir's mode; containers see this one as the mode of "/".
       mkdirSync(join(directory, id, "diff"), { mode: 0o755 });
     },
     place(id, link, lowerLinks) {

@@ -37,13 +37,13 @@ export interface SnapshotterParts {
   readonly sys: Sys;
   readonly leases: StoreLeases;
   readonly bootId: string;
-  /** Asks for everything written so far to become durable, in the background. */
+  /** Asks to make everything written so far durable, in the background. */
   readonly requestSync: () => void;
 }
 
 /**
- * What every overlay of a snapshot is mounted with, where the kernel knows it. Its defaults are a matter of configuration; with
- * redirect_dir or metacopy on, a writable layer would no longer say by itself what was changed.
+ * Mount options for every overlay of a snapshot, if the kernel knows them. The kernel's defaults depend on its configuration; with redirect_dir
+ * or metacopy, a writable layer alone would no longer show what was changed.
  */
 const pinnedOptions = ["index", "redirect_dir", "metacopy"] as const;
 
@@ -97,7 +97,7 @@ export function createOverlaySnapshotter(parts: SnapshotterParts): Snapshotter {
     const diffPath = layout.diff(directory);
     const workPath = layout.work(directory);
     const mergedPath = layout.merged(directory);
-    // An overlay needs a lower directory, and two where nothing is written: the snapshot's own empty ones stand below everything.
+    // An overlay needs a lower directory, and two when it is read-only: the snapshot's own empty ones are below all others.
     const mount =
       kind === "active"
         ? { lower: lowerPaths.length > 0 ? lowerPaths : [mergedPath], upper: diffPath, work: workPath, options }
@@ -120,7 +120,7 @@ export function createOverlaySnapshotter(parts: SnapshotterParts): Snapshotter {
     return snapshot;
   }
 
-  /** The key; another name where a layer has that directory, because it was committed under the key. */
+  /** The key; another name when a layer has that directory, because it was committed with this key. */
   function freeDirectory(key: string): string {
     return database.get("SELECT 1 AS found FROM layers WHERE cache_id = ?", key) === undefined ? key : randomId();
   }
@@ -149,7 +149,7 @@ export function createOverlaySnapshotter(parts: SnapshotterParts): Snapshotter {
           layout.diff(directory),
           lower.map((name) => layout.linkPath(name)),
         );
-      // The container's own row follows and brings this one to the disk; a layer alone is swept away.
+      // The container's own row follows and makes this one durable; a layer row alone is removed at the next start.
       database.relaxed(() =>
         database.run(
           "INSERT INTO container_layers (id, parent, link, kind, owner, directory) VALUES (?, ?, ?, ?, ?, ?)",
@@ -186,7 +186,7 @@ export function createOverlaySnapshotter(parts: SnapshotterParts): Snapshotter {
       const lower = chainLinks(database, parent);
       refuseDepth(lower);
       const chainId = ownChainId();
-      // First: without the lease nothing is touched.
+      // First: without a valid lease nothing is changed.
       leases.hold(lease, "layer", chainId);
       let size: number;
       try {
@@ -218,7 +218,7 @@ export function createOverlaySnapshotter(parts: SnapshotterParts): Snapshotter {
       try {
         rmdirSync(mergedPath);
       } catch {
-        // A layer has no place to be mounted at; one that is left harms nothing.
+        // A layer is never mounted at this place; if the directory stays, it does no harm.
       }
       return layer;
     },
@@ -262,13 +262,13 @@ export function createOverlaySnapshotter(parts: SnapshotterParts): Snapshotter {
       }
       trash.empty();
     },
-    // One at a time: who comes second finds the DiffIds that the first one wrote.
+    // One at a time: the second caller finds the DiffIds that the first one wrote.
     describe: (top, how = {}) => describing.run("", () => describeChain(parts, top, how)),
     preview: (key, parent) => snapshotAt({ key, kind: "active", owner: "container", directory: key }, parent),
     openChain(top) {
       const lower = chainLinks(database, top).map((link) => layout.linkPath(link));
       if (lower.length > 1) return sys.openOverlay({ lower, options });
-      // An overlay is of two directories or more. Where there is no layer, the folder of links has no file of an image either.
+      // An overlay needs at least two directories. When there is no layer, the folder of links takes its place: it has no file of an image.
       return openRoot(sys, lower[0] ?? join(layout.directory, "l"));
     },
   };
@@ -279,7 +279,7 @@ function copyHere(sys: Sys, copy: LayerCopy, signal: AbortSignal | undefined): P
   return copyLayer(sys, copy, (chunk) => turns.after(chunk.length));
 }
 
-/** A collector's root: the layers below containers, mounted images and build steps. */
+/** A root of the collector: the layers below containers, mounted images and build steps. */
 export function reachedBySnapshots(database: Database): Reached {
   return {
     layers: database

@@ -1,10 +1,10 @@
-/** What every container has in its root, made in its own layer where the image lacks it. */
+/** The files that every container has in its root, made in its own layer when the image lacks them. */
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AT_FDCWD, type Stat, type Sys } from "@fathom/sys";
 import { isDirectory, lookup, openMerged, openRoot } from "../tree/tree.ts";
 
-/** What every container has, as in Docker's init layer: the mark of a container, places to mount on, and the old list of mounts. */
+/** The files that every container has, as in Docker's init layer: the mark of a container, mount points, and the old list of mounts. */
 const ownFiles = [
   [".dockerenv", ""],
   ["dev/pts", "directory"],
@@ -18,15 +18,15 @@ const ownFiles = [
   ["etc/resolv.conf", ""],
 ] as const;
 
-/** A directory of the image in which own files are: what it is, and its directories in the layers, the uppermost first. */
+/** A directory of the image in which own files are made: its properties, and its directories in the layers, the uppermost first. */
 interface ImageDirectory {
   readonly stat: Stat | undefined;
   readonly merged: readonly number[];
 }
 
 /**
- * Makes what the image lacks of them. None is a change (mount-stubs.ts). The image is looked at by descriptors, one name at a time: it may
- * have links and files where directories are expected. The container's own directory is new and empty.
+ * Makes those that the image lacks. None counts as a change (mount-stubs.ts). The image is examined through descriptors, one name at a time,
+ * because it may have links and files where directories are expected. The container's own directory is new and empty.
  */
 export function addOwnFiles(sys: Sys, diffPath: string, lowerPaths: readonly string[]): void {
   const opened: number[] = [];
@@ -56,7 +56,7 @@ export function addOwnFiles(sys: Sys, diffPath: string, lowerPaths: readonly str
       else if (content !== "") symlinkSync(content, target);
       else writeFileSync(target, "", { mode: 0o755 });
     }
-    // Merged with the image's, the upper one's attributes are those that are seen.
+    // Merged with the image's directory; the attributes of the upper one are visible.
     for (const [parent, { stat }] of parents) {
       const made = join(diffPath, parent);
       if (parent === "" || stat === undefined || !existsSync(made)) continue;

@@ -8,7 +8,7 @@ const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const failsWith = (code: string): unknown => expect.objectContaining({ code });
 
 export function collectorSuite(name: string, open: OpenStoreUnderTest): void {
-  test(`${name}: each root of the store holds what is its own, and what no root has goes`, async () => {
+  test(`${name}: each root of the store protects its own objects, and objects that no root reaches are removed`, async () => {
     await using it = await open(systemClock);
     const { content, collector, images, layers, leases } = it.store;
     const lease = leases.create("pull");
@@ -41,7 +41,7 @@ export function collectorSuite(name: string, open: OpenStoreUnderTest): void {
     leases.release(other);
     expect((await collector.collect()).blobs).toEqual([leased]);
 
-    // Images: the name's target and further content go with the name, the rest with the image.
+    // Images: the name's target and its other content are removed with the name, the rest with the image.
     images.untag("a:1");
     expect(new Set((await collector.collect()).blobs)).toEqual(new Set([index, attestation]));
     images.remove(config);
@@ -68,7 +68,7 @@ export function collectorSuite(name: string, open: OpenStoreUnderTest): void {
     expect((await collector.collect()).layers).toEqual([low.chainId]);
   });
 
-  test(`${name}: a root that is registered holds until it is disposed`, async () => {
+  test(`${name}: a registered root protects its objects until it is disposed`, async () => {
     await using it = await open(systemClock);
     const { content, collector, leases, layers } = it.store;
     const lease = leases.create("test");
@@ -82,7 +82,7 @@ export function collectorSuite(name: string, open: OpenStoreUnderTest): void {
       using _root = collector.root("builder", () => ({ blobs, layers: needed }));
       expect(() => collector.root("builder", () => ({}))).toThrow(failsWith("conflict"));
       expect(await collector.collect()).toMatchObject({ blobs: [], layers: [] });
-      // It is asked each time. Layers below need not be named.
+      // It is asked at each collection. It need not name the layers below.
       needed = [low.chainId];
       expect((await collector.collect()).layers).toEqual([high.chainId]);
       blobs = [];

@@ -9,7 +9,7 @@ const digest = sha256Digest(data);
 const failsWith = (code: string): unknown => expect.objectContaining({ code });
 
 export function contentSuite(name: string, open: OpenStoreUnderTest): void {
-  test(`${name}: a blob is there whole, when it is recorded`, async () => {
+  test(`${name}: a recorded blob is complete`, async () => {
     await using it = await open(systemClock);
     const { content, leases } = it.store;
     const lease = leases.create("test");
@@ -30,7 +30,7 @@ export function contentSuite(name: string, open: OpenStoreUnderTest): void {
     expect(content.path(digest)).toEndWith(`/content/sha256/${digest.slice("sha256:".length)}`);
     expect(await new Response(content.stream(digest)).text()).toBe("some content");
     expect(await new Response(content.stream(digest, 5)).text()).toBe("content");
-    // Again: nothing changes.
+    // Once more: nothing changes.
     expect(content.put(data, lease)).toEqual(info);
     expect(content.list()).toEqual([info]);
   });
@@ -61,7 +61,7 @@ export function contentSuite(name: string, open: OpenStoreUnderTest): void {
     expect(it.store.content.list()).toEqual([]);
   });
 
-  test(`${name}: what is not there, is too large or has changed is an error`, async () => {
+  test(`${name}: a blob that does not exist, is too large or has changed is an error`, async () => {
     await using it = await open(systemClock);
     const { content, leases } = it.store;
     for (const ask of [() => content.read(digest, 100), () => content.path(digest), () => content.stream(digest)])
@@ -72,7 +72,7 @@ export function contentSuite(name: string, open: OpenStoreUnderTest): void {
     expect(() => content.read(digest, 100)).toThrow(failsWith("data-loss"));
   });
 
-  test(`${name}: nothing is stored under a lease that was released`, async () => {
+  test(`${name}: nothing can be stored under a released lease`, async () => {
     await using it = await open(systemClock);
     const { content, leases } = it.store;
     const lease = leases.create("test");

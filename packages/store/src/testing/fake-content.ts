@@ -1,4 +1,4 @@
-/** Content in memory: the bytes of blobs in a map, their rows in the database that the other parts read. */
+/** Content in memory: the bytes of blobs in a map, and their rows in the database that the other parts read. */
 import { EngineError, randomId } from "@fathom/base";
 import { parseDigest, sha256Digest, type Digest } from "@fathom/spec";
 import type { GarbageFiles } from "../collector/collector.ts";
@@ -8,7 +8,7 @@ import type { StoreLeases } from "../leases/leases.ts";
 
 interface Blob {
   readonly bytes: Uint8Array;
-  /** Tells a blob that was stored again from the one before, as an inode does. */
+  /** Distinguishes a blob that was stored again from the earlier one, as an inode does. */
   readonly mark: string;
 }
 
@@ -29,7 +29,7 @@ export class FakeContent implements ContentStore {
     };
   }
 
-  /** As a failing disk does. */
+  /** Simulates a failing disk. */
   damage(digest: Digest): void {
     this.#blobs.set(digest, { bytes: new Uint8Array(1), mark: this.#need(digest).mark });
   }

@@ -1,4 +1,4 @@
-/** Image layers without directories: rows alone. */
+/** Image layers without directories: only rows. */
 import { EngineError, randomId } from "@fathom/base";
 import { parseChainId, parseDiffId, type ChainId } from "@fathom/spec";
 import type { Database, Layer, LayerDraft, LayerStore, Lease } from "../contract.ts";

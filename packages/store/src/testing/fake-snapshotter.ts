@@ -1,5 +1,6 @@
 /**
- * Snapshots in memory, for tests of packages above: flat files, no directories. It passes snapshotter-suite.ts, as the real one does. Wrap it in `Faults` to make calls fail or hang.
+ * Snapshots in memory, for tests of packages above: flat files, no directories. It passes snapshotter-suite.ts, as the real one does. Wrap it
+ * in `Faults` to make calls fail or hang.
  */
 import { EngineError, KeyedMutex } from "@fathom/base";
 import { parseDiffId, sha256Digest, type ChainId, type DiffId } from "@fathom/spec";
@@ -17,7 +18,7 @@ import type {
 } from "../contract.ts";
 import { chainIdOn, layerLimit, ownChainId } from "../snapshots/chain.ts";
 
-/** Texts by path; undefined for one that was removed from the layers below. */
+/** Texts by path; undefined for a path that was removed from the layers below. */
 type Files = ReadonlyMap<string, string | undefined>;
 
 interface FakeLayer {
@@ -46,7 +47,7 @@ export class FakeSnapshotter implements Snapshotter {
     return [...this.#layers.keys()];
   }
 
-  /** A chain of one layer that is there already. */
+  /** A chain of one existing layer. */
   addChain(chainId: ChainId, files: Files = new Map()): void {
     const diffId = parseDiffId(sha256Digest(JSON.stringify([...files])));
     this.#layers.set(chainId, { chainId, parent: undefined, files, described: { diffId, chainId, tarSize: 0 } });
@@ -56,7 +57,7 @@ export class FakeSnapshotter implements Snapshotter {
     this.#released.add(lease.id);
   }
 
-  /** As a process in the snapshot does. */
+  /** As a process in the snapshot would do it. */
   write(key: string, path: string, text: string): void {
     this.#need(key).files.set(path, text);
   }

@@ -1,6 +1,7 @@
 /**
- * A store in memory, for tests of packages above: no file is written and nothing is mounted. Leases, images and the collector are the real ones over a database in memory; bytes,
- * layers and snapshots are fakes. Each call of each part can fail or hang (`faults`), under its part's name: "content.put", "images.tag", "collector.collect".
+ * A store in memory, for tests of packages above: it writes no file and mounts nothing. Leases, images and the collector are the real ones with
+ * a database in memory; bytes, layers and snapshots are fakes. Each call of each part can fail or hang (`faults`), with its part's name:
+ * "content.put", "images.tag", "collector.collect".
  */
 import { rmSync } from "node:fs";
 import { silentLogger, systemClock, type Clock } from "@fathom/base";
@@ -29,9 +30,9 @@ export interface FakeStoreOptions {
   readonly clock?: Clock;
   readonly root?: string;
   readonly snapshots?: FakeSnapshotter;
-  /** What other packages keep their rows in. Default: the store's own. */
+  /** The database for the rows of other packages. Default: the store's own. */
   readonly database?: Database;
-  /** The next start of the engine over what this one left. */
+  /** The next start of the engine, with the data that this one left. */
   readonly after?: FakeStore;
 }
 
@@ -45,7 +46,7 @@ export class FakeStore implements Store {
   readonly images: ImageStore;
   readonly leases: Leases;
   readonly collector: Collector;
-  /** Without faults, for what tests do to it. */
+  /** Without faults, for the test's own actions on it. */
   readonly bytes: FakeContent;
   readonly #rows: Database;
   readonly #discard: { discard(path: string): void };

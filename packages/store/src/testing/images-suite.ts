@@ -92,7 +92,7 @@ export function imagesSuite(name: string, open: OpenStoreUnderTest): void {
     expect(new Set(images.list().map(({ id }) => id))).toEqual(new Set([host, other]));
     images.untag("docker.io/library/b:1");
 
-    // A name that moves on holds what it is given now.
+    // A name that moves holds the objects of its new target.
     images.tag({ name: `${repository}:1`, target, images: [other], content: [] });
     images.untag(`${repository}@${index}`);
     expect(new Set(images.list().map(({ id }) => id))).toEqual(new Set([host, other]));
@@ -104,7 +104,7 @@ export function imagesSuite(name: string, open: OpenStoreUnderTest): void {
     expect(store.content.list()).toEqual([]);
   });
 
-  test(`${name}: name@digest is for an image that has a manifest with the digest, whoever writes the name`, async () => {
+  test(`${name}: name@digest is only for an image that has a manifest with the digest, for every source of names`, async () => {
     await using it = await open(systemClock);
     const { store } = it;
     const { images } = store;
@@ -129,7 +129,7 @@ export function imagesSuite(name: string, open: OpenStoreUnderTest): void {
     expect(images.names().map((one) => one.name)).toEqual([`${repository}@${own}`]);
   });
 
-  test(`${name}: an image without its parts, and a name without its image or its content, are refused`, async () => {
+  test(`${name}: an image without its parts, and a name without its image or its content, are rejected`, async () => {
     await using it = await open(systemClock);
     const { store } = it;
     const lease = store.leases.create("test");
@@ -153,7 +153,7 @@ export function imagesSuite(name: string, open: OpenStoreUnderTest): void {
     expect(store.images.list().map((one) => one.id)).toEqual([id]);
   });
 
-  test(`${name}: an image stays while another one is committed over it`, async () => {
+  test(`${name}: an image stays while another one is committed on top of it`, async () => {
     await using it = await open(systemClock);
     const { store } = it;
     const { images } = store;

@@ -6,7 +6,7 @@ import type { OpenStoreUnderTest } from "./store-under-test.ts";
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const failsWith = (code: string): unknown => expect.objectContaining({ code });
 
-/** A clock that goes on when the test says so. */
+/** A clock that the test moves. */
 function testClock(): Clock & { ms: number } {
   return {
     ...systemClock,
@@ -42,7 +42,7 @@ export function leasesSuite(name: string, open: OpenStoreUnderTest): void {
       bytes("of the client"),
       before.leases.create("build", { client: "builder", expiresInMs: 60_000 }),
     );
-    // Of this start itself it releases nothing.
+    // It releases nothing of this start itself.
     before.leases.releaseEarlier();
     expect(before.leases.list()).toHaveLength(2);
     const { leases, collector } = await it.restart();
@@ -60,7 +60,7 @@ export function leasesSuite(name: string, open: OpenStoreUnderTest): void {
     expect((await collector.collect()).blobs).toEqual([ofPull]);
   });
 
-  test(`${name}: a client's lease holds until it expires: then a collection takes what it held, and nothing new is held under it`, async () => {
+  test(`${name}: a client's lease protects its objects until it expires: then a collection removes them, and it accepts no new objects`, async () => {
     const clock = testClock();
     await using it = await open(clock);
     const { leases, content, collector } = it.store;
@@ -76,7 +76,7 @@ export function leasesSuite(name: string, open: OpenStoreUnderTest): void {
     clock.ms += 1;
     expect(() => content.put(bytes("late"), lease)).toThrow(failsWith("not-found"));
     expect(() => leases.extend(lease, 1000)).toThrow(failsWith("not-found"));
-    // Not collected yet: it is listed, and holds nothing.
+    // Not collected yet: it is listed but protects nothing.
     expect(leases.list()).toHaveLength(1);
     expect((await collector.collect()).blobs).toContain(digest);
     expect(leases.list()).toEqual([]);

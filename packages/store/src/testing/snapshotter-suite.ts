@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import type { ChainId } from "@fathom/spec";
 import type { Layer, Lease, Snapshotter } from "../contract.ts";
 
-/** A snapshotter with nothing in it, and the hands that a process in a snapshot has. */
+/** An empty snapshotter, and functions that do what a process in a snapshot would do. */
 export interface SnapshotterUnderTest extends AsyncDisposable {
   readonly snapshots: Snapshotter;
   readonly lease: Lease;
@@ -12,7 +12,7 @@ export interface SnapshotterUnderTest extends AsyncDisposable {
   layers(): ChainId[];
   write(key: string, path: string, text: string): void;
   delete(key: string, path: string): void;
-  /** undefined where nothing is there */
+  /** undefined when the path does not exist */
   read(key: string, path: string): string | undefined;
 }
 
@@ -20,7 +20,7 @@ const failsWith = (code: string): unknown => expect.objectContaining({ code });
 const nowhere = `sha256:${"0".repeat(64)}` as string as ChainId;
 
 export function snapshotterSuite(name: string, open: () => Promise<SnapshotterUnderTest>): void {
-  /** A layer with these files on `parent`; undefined removes one. */
+  /** A layer with these files on `parent`; undefined removes a file. */
   async function layer(
     { snapshots, lease, ...hands }: SnapshotterUnderTest,
     parent: ChainId | undefined,
@@ -34,7 +34,7 @@ export function snapshotterSuite(name: string, open: () => Promise<SnapshotterUn
     return snapshots.commit(key, { lease });
   }
 
-  test(`${name}: a key is taken by prepare and view, and free after remove and commit`, async () => {
+  test(`${name}: prepare and view take a key, remove and commit release it`, async () => {
     await using it = await open();
     const { snapshots, lease } = it;
     const made = snapshots.prepare("one", undefined, "build");
@@ -59,14 +59,14 @@ export function snapshotterSuite(name: string, open: () => Promise<SnapshotterUn
     await snapshots.commit("one", { lease });
     expect(snapshots.list()).toEqual([]);
     expect(snapshots.get("one")).toBeUndefined();
-    // The same names again, and nothing of the old ones in them.
+    // The same names again, without anything of the old ones in them.
     snapshots.prepare("one", undefined, "build");
     snapshots.prepare("two", undefined, "build");
     expect(it.read("one", "file")).toBeUndefined();
     expect(await snapshots.changes("one")).toEqual([]);
   });
 
-  test(`${name}: what does not exist is not-found, what is no name is refused`, async () => {
+  test(`${name}: a missing key or chain is not-found, an invalid key is rejected`, async () => {
     await using it = await open();
     const { snapshots, lease } = it;
     for (const key of ["", "../x", "a/b", ".hidden", "x".repeat(129)]) {
@@ -86,7 +86,7 @@ export function snapshotterSuite(name: string, open: () => Promise<SnapshotterUn
     expect(snapshots.list()).toEqual([]);
   });
 
-  test(`${name}: what is written is in the snapshot alone, as changes and bytes`, async () => {
+  test(`${name}: written files are only in that snapshot, as changes and bytes`, async () => {
     await using it = await open();
     const { snapshots } = it;
     const { chainId } = await layer(it, undefined, { kept: "k", changed: "old", removed: "r" });
@@ -123,7 +123,7 @@ export function snapshotterSuite(name: string, open: () => Promise<SnapshotterUn
     expect(it.read("high", "more")).toBe("m");
   });
 
-  test(`${name}: committed layers stand on each other without a DiffId, and describe gives them theirs once`, async () => {
+  test(`${name}: committed layers can be parents without a DiffId, and describe computes their DiffIds once`, async () => {
     await using it = await open();
     const { snapshots } = it;
     const low = await layer(it, undefined, { a: "1", b: "2" });
@@ -146,7 +146,7 @@ export function snapshotterSuite(name: string, open: () => Promise<SnapshotterUn
     expect([...tars.keys()]).toEqual([low.chainId, middle.chainId]);
     expect(first.map(({ tarSize }) => tarSize)).toEqual([...tars.values()]);
     tars.clear();
-    // Two at once: one writes, both have the answer.
+    // Two at once: one writes, and both get the result.
     const [all, same] = await Promise.all([
       snapshots.describe(top.chainId, { tar }),
       snapshots.describe(top.chainId, { tar }),
@@ -157,7 +157,7 @@ export function snapshotterSuite(name: string, open: () => Promise<SnapshotterUn
     expect(all.map(({ size }) => size)).toEqual([2, 3, 5]);
     expect(new Set(all.map(({ diffId }) => diffId)).size).toBe(3);
 
-    // By the chain's own id as before, and by the one that the DiffIds give.
+    // By the chain's own id as before, and by the id from the DiffIds.
     expect(all[2]!.chainId).not.toBe(top.chainId);
     const byTrue = snapshots.prepare("by-true-id", all[2]!.chainId, "build");
     expect(byTrue.parent).toBe(top.chainId);
@@ -232,7 +232,7 @@ export function snapshotterSuite(name: string, open: () => Promise<SnapshotterUn
     expect(ends.find(({ status }) => status === "rejected")).toMatchObject({ reason: { code: "not-found" } });
   });
 
-  test(`${name}: the 126th layer is refused, and its snapshot stays`, async () => {
+  test(`${name}: the 126th layer is rejected, and its snapshot stays`, async () => {
     await using it = await open();
     const { snapshots, lease } = it;
     let top: ChainId | undefined;
@@ -245,7 +245,7 @@ export function snapshotterSuite(name: string, open: () => Promise<SnapshotterUn
     expect(snapshots.get("next")?.parent).toBe(top);
   });
 
-  test(`${name}: an aborted describe leaves what is done, and can be asked again`, async () => {
+  test(`${name}: an aborted describe keeps finished results, and can be called again`, async () => {
     await using it = await open();
     const low = await layer(it, undefined, { a: "1" });
     const top = await layer(it, low.chainId, { b: "2" });

@@ -1,7 +1,7 @@
 /**
- * What a writable layer changes, as `docker diff` shows it: the upper directory is compared, name by name, with what the layers
- * below show. Whiteouts and opaque directories count in the lower layers too. As in Docker, a directory is changed when something
- * in it is, and its time alone says nothing; a file that was copied up and left as it was is no change.
+ * The changes of a writable layer, as `docker diff` shows them: the upper directory is compared, name by name, with what the layers below show.
+ * Whiteouts and opaque directories also count in the lower layers. As in Docker, a directory is changed when an entry in it is, but not when
+ * only its time is. A file that was copied up without changes is no change.
  */
 import type { Stat, Sys } from "@fathom/sys";
 import type { Change, ChangeKind } from "../contract.ts";
@@ -12,11 +12,11 @@ const modified = 0;
 const added = 1;
 const deleted = 2;
 
-/** A directory of the upper layer, with the directories below that it is merged with, the uppermost first. */
+/** A directory of the upper layer, and the directories below with which it is merged, the uppermost first. */
 interface Level {
   readonly path: string;
   readonly lower: readonly number[];
-  /** In no layer below: its children are all new. */
+  /** It is in no layer below, so its children are all new. */
   readonly isNew: boolean;
   readonly parent: Level | undefined;
 }
@@ -35,7 +35,7 @@ export async function changesOf(sys: Sys, upper: string, lowerPaths: readonly st
     };
 
     const record = (level: Level, path: string, kind: ChangeKind): void => {
-      // Stubs that hold something are real after all.
+      // Stubs with content are real changes.
       for (let at: Level = level; at.parent !== undefined && !found.has(at.path); at = at.parent)
         found.set(at.path, at.isNew ? added : modified);
       found.set(path, kind);

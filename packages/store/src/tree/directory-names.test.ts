@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { sortedNames } from "./directory-names.ts";
 
 test.each([0, 1, 7, 5_000, 63_456])(
-  "%d names in byte order, with turns for others where they are many",
+  "%d names in byte order; with many names, other work has its turn",
   async (count) => {
     const names = Array.from({ length: count }, (_, index) => Buffer.from(`${(index * 7919) % 100_003}-${index}`));
     const sys = {

@@ -1,10 +1,10 @@
 /**
- * The names in a directory, in byte order. A container decides how many there are: they are read and sorted in turns with everything else
- * that the thread has to do.
+ * The names in a directory, in byte order. A container decides how many there are, so they are read and sorted in small turns with the other
+ * work of the thread.
  */
 import type { Sys } from "@fathom/sys";
 
-/** Names that are read or sorted at a time: some milliseconds. */
+/** How many names are read or sorted at a time: some milliseconds. */
 const namesPerTurn = 5_000;
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -24,7 +24,7 @@ export async function sortedNames(sys: Pick<Sys, "readDirectoryParts">, dirFd: n
   return mergeRuns(runs);
 }
 
-/** Two by two, until one is left. */
+/** Merges two by two, until one list is left. */
 async function mergeRuns(runs: Uint8Array[][]): Promise<Uint8Array[]> {
   let current = runs;
   while (current.length > 1) {

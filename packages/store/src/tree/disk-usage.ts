@@ -3,7 +3,7 @@ import type { Sys } from "@fathom/sys";
 import { isMountStub } from "./mount-stubs.ts";
 import { isDirectory, openRoot, walkTree } from "./tree.ts";
 
-/** Sum of the apparent sizes of all but directories and mount stubs; a file with several names counts once. */
+/** Sum of the apparent sizes of all files, without directories and mount stubs; a file with several names counts once. */
 export async function diskUsage(sys: Sys, path: string): Promise<number> {
   const seen = new Set<string>();
   let sum = 0n;

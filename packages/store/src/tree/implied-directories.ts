@@ -1,6 +1,6 @@
 /**
- * Directories that a layer's archive has files below, but no entry for. They are no statement about the directory: the one of the layers
- * below keeps its owner, mode, xattrs and times. Layers are unpacked side by side, so this is done when a layer gets its place in the chain.
+ * Directories for which a layer's archive has files but no entry. The layer does not define such a directory: it keeps owner, mode, xattrs and
+ * times of the directory in the layers below. Layers are unpacked at the same time, so this is done when a layer gets its place in the chain.
  */
 import {
   AT_SYMLINK_NOFOLLOW,
@@ -17,10 +17,10 @@ import { readLayerXattrs } from "./layer-xattr.ts";
 import { isGone, isOpaque, openRoot } from "./tree.ts";
 
 /**
- * Gives `paths` the attributes that they have in the topmost layer below in which they can be seen. Those that are new stay as they are.
+ * Gives `paths` the attributes of the topmost layer below in which they are visible. New directories do not change.
  * @param diffPath The layer's own directory, filled.
- * @param lowerPaths Directories of the layers below, the nearest first; they have been through this themselves.
- * @param paths Byte strings, from the layer's root, no slash in front.
+ * @param lowerPaths Directories of the layers below, the nearest first; they already have these attributes.
+ * @param paths Byte strings, from the layer's root, without a leading slash.
  */
 export function inheritAttributes(
   sys: Sys,
@@ -31,7 +31,7 @@ export function inheritAttributes(
   for (const _ of inheritOneByOne(sys, diffPath, lowerPaths, paths));
 }
 
-/** The same in steps, a path each: whoever stops half-way closes the generator. */
+/** The same in steps, one path each. A caller that stops early must close the generator. */
 export function* inheritOneByOne(
   sys: Sys,
   diffPath: string,
@@ -56,7 +56,7 @@ export function* inheritOneByOne(
   }
 }
 
-/** Undefined for what is no directory there, or is reached through something that is none. */
+/** Undefined when there is no directory, or when a part of the path is no directory. */
 function openBelow(sys: Sys, root: number, path: string): number | undefined {
   try {
     return sys.openat2(root, Buffer.from(path, "latin1"), {
@@ -69,11 +69,11 @@ function openBelow(sys: Sys, root: number, path: string): number | undefined {
   }
 }
 
-/** Roots of those lower layers whose directory at a path makes up the merged one, the nearest first. */
+/** Roots of those lower layers whose directory at a path is part of the merged one, the nearest first. */
 function createVisibility(sys: Sys, own: number, lowers: readonly number[]): (path: string) => readonly number[] {
   const known = new Map<string, readonly number[]>([["", lowers]]);
   const opaqueParents = new Map<string, boolean>();
-  /** This layer hides what the layers below have in the directory. */
+  /** This layer hides the directory's content in the layers below. */
   const hides = (path: string): boolean => {
     let hidden = opaqueParents.get(path);
     if (hidden === undefined) {
@@ -95,7 +95,7 @@ function createVisibility(sys: Sys, own: number, lowers: readonly number[]): (pa
     for (const root of hides(parent) ? [] : visible(parent)) {
       const fd = openBelow(sys, root, path);
       if (fd === undefined) {
-        // A name that is there and no directory, a whiteout for example, hides what is further below.
+        // A name that exists but is no directory, for example a whiteout, hides everything below it.
         if (exists(sys, root, path)) break;
         continue;
       }
@@ -127,12 +127,12 @@ function exists(sys: Sys, root: number, path: string): boolean {
   }
 }
 
-/** Owner before mode and xattrs: changing the owner takes setgid bits away. */
+/** Owner before mode and xattrs, because changing the owner removes setgid bits. */
 function copyAttributes(sys: Sys, fromRoot: number, toRoot: number, path: string): void {
   const from = openBelow(sys, fromRoot, path);
   const to = openBelow(sys, toRoot, path);
   try {
-    // A later entry of the layer took its place.
+    // A later entry of the layer replaced it.
     if (from === undefined || to === undefined) return;
     const stat = sys.fstat(from);
     sys.fchownat(to, ".", stat.uid, stat.gid);

@@ -22,11 +22,11 @@ const belongs: readonly (readonly [string, boolean])[] = [
   ["security.ima", false],
 ];
 
-test("capabilities, ACLs and users' own belong to a layer; marks of overlayfs and labels of a machine do not", () => {
+test("capabilities, ACLs and users' own xattrs belong to a layer; overlayfs's marks and labels of a machine do not", () => {
   expect(belongs.map(([name]) => [name, isLayerXattr(name)])).toEqual(belongs.map(([name, yes]) => [name, yes]));
 });
 
-test("the unpacker takes what the writer writes, and neither gives more", async () => {
+test("the unpacker accepts what the writer writes, and neither passes on more", async () => {
   using root = temporaryRoot();
   const sys = createSys();
   // Those that any user may set; the others need root (test/store/changes.test.ts).

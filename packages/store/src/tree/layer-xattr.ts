@@ -14,7 +14,7 @@ export function isLayerXattr(name: string): boolean {
   return name.startsWith("user.") && !name.startsWith("user.overlay.");
 }
 
-/** Those that the file at `fd`, or below the directory `fd` by its name, has. */
+/** Those of the file at `fd`, or of the file with this name in the directory `fd`. */
 export function readLayerXattrs(sys: Sys, fd: number, name: Uint8Array | string): TarXattr[] {
   const xattrs: TarXattr[] = [];
   for (const key of sys.listxattrat(fd, name)) {

@@ -1,6 +1,6 @@
 /**
- * What every container has in its writable layer where the image lacks it, mount points above all. Docker keeps them in an init layer
- * between image and container, so nobody there sees them as changes; here they are told by place and emptiness.
+ * Files that every container has in its writable layer when the image lacks them, mostly mount points. Docker keeps them in an init layer
+ * between image and container, so users do not see them as changes. Here they are recognised by place and emptiness.
  */
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type Stat } from "@fathom/sys";
 
@@ -18,13 +18,13 @@ const directoryStubs = new Set([
 ]);
 const linkStubs = new Set(["etc/mtab"]);
 
-/** Directories at the root in which stubs are made. */
+/** Directories of the root in which stubs are made. */
 export const stubParents: ReadonlySet<string> = new Set(["dev", "etc", "sys"]);
 
-/** All of them, what is in a directory before the directory. */
+/** All of them; a directory comes before its content. */
 export const stubPaths: readonly string[] = [...fileStubs, ...directoryStubs, ...linkStubs].sort().toReversed();
 
-/** True for an added entry that is nothing but a place to mount on. A directory counts as long as no child says otherwise. */
+/** True for an added entry that is only a mount point. A directory counts until one of its children says otherwise. */
 export function isMountStub(path: string, stat: Stat): boolean {
   switch (stat.mode & S_IFMT) {
     case S_IFREG:

@@ -7,7 +7,7 @@ import { dropForeignXattrs } from "./layer-xattr.ts";
 import { isMountStub, stubParents, stubPaths } from "./mount-stubs.ts";
 import { isDirectory, isOpaque, lookup, openChild, openRoot, statChild, walkTree } from "./tree.ts";
 
-/** @returns Bytes of its files; one with several names counts once. */
+/** @returns Bytes of its files; a file with several names counts once. */
 export async function sealLayer(sys: Sys, diffPath: string, lowerPaths: readonly string[]): Promise<number> {
   const opened: number[] = [];
   try {
@@ -37,14 +37,14 @@ export async function sealLayer(sys: Sys, diffPath: string, lowerPaths: readonly
   }
 }
 
-/** The same decision as `holdsNothing` of write-diff.ts; a directory that still holds something stays. */
+/** The same decision as `holdsNothing` of write-diff.ts; a directory with content stays. */
 function removeStub(sys: Sys, root: number, lower: readonly number[], path: string): void {
   const names = path.split("/");
   const name = names.pop()!;
   const opened: number[] = [];
   try {
     let directory = root;
-    // A container may have made links of them: none is followed.
+    // A container may have replaced them by links: no link is followed.
     for (const part of names) {
       const child = openChild(sys, directory, part);
       if (child === undefined) return;

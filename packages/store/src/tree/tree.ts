@@ -19,7 +19,7 @@ import {
 } from "@fathom/sys";
 import { sortedNames } from "./directory-names.ts";
 
-/** Each level holds a descriptor. Path names end at 4096 bytes, so deeper trees can only be made on purpose. */
+/** Each level holds a descriptor. Paths end at 4096 bytes, so deeper trees can only be made on purpose. */
 const maxDepth = 2048;
 const entriesPerTurn = 2000;
 
@@ -42,7 +42,7 @@ export function openRoot(sys: Sys, path: string): number {
   return sys.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/** A directory right below `dirFd`; undefined when it is gone or is no directory (any more). */
+/** A directory in `dirFd`; undefined when it does not exist (any more) or is no directory. */
 export function openChild(sys: Sys, dirFd: number, name: Uint8Array | string): number | undefined {
   try {
     return sys.openat2(dirFd, name, {
@@ -55,14 +55,14 @@ export function openChild(sys: Sys, dirFd: number, name: Uint8Array | string): n
   }
 }
 
-/** A thing in a directory, held by a descriptor: what its type was when it was opened, it stays. */
+/** An entry of a directory, held by a descriptor: its type cannot change after it was opened. */
 export interface OpenEntry {
-  /** O_PATH: the thing itself, a symlink too. No device is started by that, and no FIFO waits for a writer. */
+  /** O_PATH opens the entry itself, also a symlink. It starts no device and does not wait for the writer of a FIFO. */
   readonly fd: number;
   readonly stat: Stat;
 }
 
-/** undefined when it is gone */
+/** undefined when it was removed */
 export function openEntry(sys: Sys, dirFd: number, name: Uint8Array | string): OpenEntry | undefined {
   let fd: number;
   try {
@@ -79,7 +79,7 @@ export function openEntry(sys: Sys, dirFd: number, name: Uint8Array | string): O
   }
 }
 
-/** Opens for reading what an O_PATH descriptor holds, which must be a regular file: it cannot have become another thing. */
+/** Opens for reading the file of an O_PATH descriptor, which must be a regular file; it cannot have become another one. */
 export function openForReading(sys: Sys, entryFd: number): number {
   return sys.open(`/proc/self/fd/${entryFd}`, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 }
@@ -93,7 +93,7 @@ export function statChild(sys: Sys, dirFd: number, name: Uint8Array | string): S
   }
 }
 
-/** What the layers below show under a name, and where; undefined when there is nothing, or it was removed there. */
+/** The entry with this name in the layers below, and where it is; undefined when there is none, or it was removed there. */
 export function lookup(
   sys: Sys,
   lower: readonly number[],
@@ -107,7 +107,7 @@ export function lookup(
   return undefined;
 }
 
-/** Descriptors of the directories that a name merges below: until something else, a whiteout or an opaque directory ends it. */
+/** Descriptors of the directories that a name merges below: up to another kind of file, a whiteout or an opaque directory. */
 export function openMerged(sys: Sys, lower: readonly number[], name: Uint8Array | string): number[] {
   const merged: number[] = [];
   for (const dirFd of lower) {
@@ -127,22 +127,22 @@ export function isGone(error: unknown): boolean {
 }
 
 export interface TreeEntry {
-  /** Directory that holds it. */
+  /** The directory that contains it. */
   readonly dirFd: number;
   readonly name: Uint8Array;
-  /** From the root, "/" between, bytes as a string of one character each; no slash in front. */
+  /** From the root, with "/" between names, bytes as a string of one character each; without a leading slash. */
   readonly path: string;
   readonly stat: Stat;
 }
 
 export interface TreeVisitor<D> {
-  /** For each entry, a directory before its children. What it gives for a directory is the `context` of its children. */
+  /** Called for each entry, a directory before its children. Its result for a directory is the `context` of its children. */
   enter(entry: TreeEntry, context: D, childFd: number | undefined): D | Promise<D>;
-  /** After the children of a directory. */
+  /** Called after the children of a directory. */
   leave?(context: D): void;
 }
 
-/** Visits all entries below the directory at `rootFd`, names in byte order. Entries that vanish meanwhile are left out. */
+/** Visits all entries below the directory at `rootFd`, names in byte order. Entries that disappear meanwhile are left out. */
 export async function walkTree<D>(sys: Sys, rootFd: number, context: D, visitor: TreeVisitor<D>): Promise<void> {
   let budget = entriesPerTurn;
 

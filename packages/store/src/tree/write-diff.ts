@@ -1,6 +1,6 @@
 /**
- * A writable layer as a layer tar (image-spec layer.md): whiteouts become `.wh.NAME`, opaque directories hold `.wh..wh..opq`, hard links
- * stay links. Names come in byte order, so the same layer gives the same tar.
+ * A writable layer as a layer tar (image-spec layer.md): whiteouts become `.wh.NAME`, opaque directories contain `.wh..wh..opq`, hard links
+ * stay links. Names are in byte order, so the same layer gives the same tar.
  */
 import { TarWriter, TreeWriter, treeEntry } from "@fathom/archive";
 import { parseDiffId, type DiffId } from "@fathom/spec";
@@ -22,7 +22,7 @@ import {
 
 const readBytes = 256 * 1024;
 
-/** A directory that is not written yet: only when something in it is. */
+/** A directory that is not written yet: it is written only when something in it is. */
 interface Held {
   write: (() => void) | undefined;
   readonly parent: Held | undefined;
@@ -37,7 +37,7 @@ function release(held: Held | undefined): void {
 
 /**
  * @param lowerPaths The layers below, the uppermost first.
- * @param sink Gets the tar in order; it may keep the chunks.
+ * @param sink Receives the tar in order; it may keep the chunks.
  */
 export async function writeLayerDiff(
   sys: Sys,
@@ -63,7 +63,7 @@ export async function writeLayerDiff(
   const files = new TreeWriter(tar);
   const rootFd = openRoot(sys, diffPath);
   const lower: number[] = [];
-  // Made for a mount, or as the parent of such a place, and otherwise as it was.
+  // Made for a mount, or as the parent of a mount point, and otherwise unchanged.
   const holdsNothing = (name: Uint8Array, path: string, stat: Stat): boolean => {
     if (!stubParents.has(path)) return isMountStub(path, stat);
     const below = lookup(sys, lower, name)?.stat;
@@ -84,7 +84,7 @@ export async function writeLayerDiff(
       return undefined;
     }
     const input = treeEntry(bytes, stat, readLayerXattrs(sys, fd, ""));
-    // Sockets have no place in a tar.
+    // A tar cannot contain sockets.
     if (input === undefined || (input.kind !== "directory" && isMountStub(path, stat))) return undefined;
     if (input.kind === "directory") {
       const opaque = isOpaque(sys, fd, "");
@@ -108,12 +108,12 @@ export async function writeLayerDiff(
     for (const path of lowerPaths) lower.push(openRoot(sys, path));
     await walkTree<Held | undefined>(sys, rootFd, undefined, {
       async enter(found, parent, childFd) {
-        // The thing itself from here on: its name may be another's by now.
+        // From here on, the entry itself: another entry may have its name by now.
         const entry =
           childFd === undefined ? openEntry(sys, found.dirFd, found.name) : { fd: childFd, stat: sys.fstat(childFd) };
         if (entry === undefined) return undefined;
         try {
-          // A directory that was something else a moment ago has not been entered.
+          // A directory that was something else a moment ago was not entered.
           if (childFd === undefined && isDirectory(entry.stat)) return undefined;
           return await write(entry, found, parent);
         } finally {
@@ -136,7 +136,7 @@ function whiteoutPath(path: Buffer): Buffer {
   return Buffer.concat([path.subarray(0, slash), Buffer.from(".wh."), path.subarray(slash)]);
 }
 
-/** A file that shrinks meanwhile is filled with zeros, one that grows is cut: the header has gone out. */
+/** If a file becomes shorter meanwhile, zeros fill the rest; if it grows, it is cut, because the header is already sent. */
 async function writeContent(
   sys: Sys,
   entry: OpenEntry,

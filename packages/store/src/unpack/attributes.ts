@@ -10,7 +10,7 @@ import type { OpenDirectories } from "./open-directories.ts";
 /** What the kernel takes in nanoseconds of 64 bits: the years 1677 to 2262. */
 const lastTimeNs = 2n ** 63n - 1n;
 
-/** A time that no file of ours can have becomes the epoch, as Docker has it. */
+/** A time that no file of ours can have becomes the epoch, as in Docker. */
 function timeOf({ mtimeNs }: TarEntry): bigint {
   return mtimeNs > lastTimeNs || mtimeNs < -lastTimeNs ? 0n : mtimeNs;
 }
@@ -41,13 +41,13 @@ export class DirectoryTimes {
   }
 
   set(sys: Sys, directories: OpenDirectories): void {
-    // Neighbours one after another: each directory is opened about once.
+    // Neighbours one after another, so that each directory is opened about once.
     for (const path of [...this.#times.keys()].sort()) {
       const time = this.#times.get(path)!;
       try {
         sys.utimensat(directories.enter(path, path === "" ? [] : path.split("/"), false), ".", time, time);
       } catch (error) {
-        // A later entry took its place, or that of a directory above.
+        // A later entry replaced it, or a directory above it.
         if (!(error instanceof EngineError) && !isSysError(error, "ENOENT"))
           throw storageError(`unpacking ${shown(path)}`, error);
       }

@@ -7,7 +7,7 @@ import { refusal, shown } from "./entry-path.ts";
 
 export const directoryFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
-/** Directories without an entry of their own: they are handed to another thread. */
+/** Limit for directories without an entry of their own: they are sent to another thread. */
 const maxImplied = 100_000;
 const maxImpliedBytes = 16 * 1024 * 1024;
 
@@ -29,7 +29,7 @@ export class OpenDirectories {
   readonly #rootFd: number;
   /** From the root down to the directory that was entered last: they stay open while the archive goes through their neighbourhood. */
   #stack: OpenDirectory[] = [];
-  /** Made on the way to an entry. Byte-string paths. */
+  /** Directories made on the way to an entry. Byte-string paths. */
   readonly #implied = new Set<string>();
   #impliedBytes = 0;
 

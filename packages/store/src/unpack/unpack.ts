@@ -1,11 +1,11 @@
 /**
- * Fills a layer's directory from its tar (image-spec layer.md). The archive is hostile until it has been read: every path is walked component by
- * component through descriptors, no symlink is followed, nothing is written, linked or removed outside of the directory.
+ * Fills a layer's directory from its tar (image-spec layer.md). The archive may be hostile: every path is walked component by component through
+ * descriptors, no symlink is followed, and nothing outside of the directory is written, linked or removed.
  *
- * Whiteouts become overlayfs's: `.wh.NAME` a character device 0:0, `.wh..wh..opq` the xattr trusted.overlay.opaque. An archive cannot bring
- * either by itself, nor any other of overlayfs's marks.
+ * Whiteouts take overlayfs's form: `.wh.NAME` becomes a character device 0:0, `.wh..wh..opq` the xattr trusted.overlay.opaque. An archive
+ * itself may contain neither of these, nor any other mark of overlayfs.
  *
- * Synchronous, for worker threads. What a failure leaves is the draft's to remove.
+ * Synchronous, for worker threads. After a failure, the draft removes the files.
  */
 import { namePath, TarReader, type TarEntry, type TarLimits } from "@fathom/archive";
 import { EngineError } from "@fathom/base";
@@ -100,7 +100,7 @@ class Unpacker implements LayerUnpacker {
     this.#sys.close(this.#rootFd);
   }
 
-  /** Names the entry in what goes wrong with it. */
+  /** Adds the entry's name to its errors. */
   #named<T>(entry: TarEntry, action: () => T): T {
     try {
       return action();
@@ -141,12 +141,12 @@ class Unpacker implements LayerUnpacker {
         this.#sys.mknodat(parent, namePath(name), S_IFIFO | 0o600, 0, 0);
         break;
       case "socket":
-        throw refusal(entry.path, "a socket is no part of a layer");
+        throw refusal(entry.path, "a socket cannot be part of a layer");
     }
     setAttributes(this.#sys, parent, namePath(name), entry);
   }
 
-  /** Takes away what an earlier entry of the same name made. */
+  /** Removes what an earlier entry with the same name made. */
   #clear(at: number, name: string): void {
     const stat = statChild(this.#sys, at, namePath(name));
     if (stat === undefined) return;
@@ -239,7 +239,7 @@ class Unpacker implements LayerUnpacker {
       try {
         this.#sys.linkat(at, namePath(targetName), parent, namePath(name), 0);
       } catch (error) {
-        // What was cleared away held the target.
+        // Removing the earlier entry also removed the target.
         if (isSysError(error, "ENOENT")) throw this.#missingTarget(entry);
         throw error;
       }
@@ -271,7 +271,7 @@ class Unpacker implements LayerUnpacker {
       this.#sys.mknodat(parent, namePath(hidden), S_IFCHR, 0, 0);
       return;
     }
-    // A whiteout is about the layers below. A new directory of that name hides what the old one held; a file does so anyway.
+    // A whiteout is about the layers below. A new directory with that name hides the old one's content; a file hides it anyway.
     if ((stat.mode & S_IFMT) !== S_IFDIR) return;
     markOpaque(this.#sys, parent, namePath(hidden));
     this.#directories.notImplied([...parts, hidden].join("/"));

@@ -1,4 +1,4 @@
-/** What the server's tests believe of a backend is what the engine keeps: the fake runs the same tests. */
+/** The server's tests rely on promises of a backend that the engine keeps: the fake runs the same tests. */
 import { closeSync } from "node:fs";
 import {
   containerSuite,

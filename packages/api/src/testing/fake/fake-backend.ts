@@ -1,6 +1,6 @@
 /**
- * A Backend without containers, for tests of the server and of clients: it keeps what `@fathom/engine/testing` asks of every backend, and each call can fail or hang
- * (`faults`, by names like "containers.start").
+ * A Backend without containers, for tests of the server and of clients. It passes the tests that `@fathom/engine/testing` has for every
+ * backend, and each call can fail or hang (`faults`, by names like "containers.start").
  */
 import { Faults } from "@fathom/base/testing";
 import type { Backend } from "@fathom/engine";
@@ -21,7 +21,7 @@ export class FakeBackend {
   readonly networks = new FakeNetworks();
   readonly system = new FakeSystem(this);
 
-  /** As the server gets it. */
+  /** As the server receives it. */
   readonly backend: Backend = {
     system: this.faults.wrap("system", this.system),
     containers: this.faults.wrap("containers", this.containers),

@@ -1,4 +1,4 @@
-/** One container of the fake: its process, who waits for it, and how it looks. */
+/** One container of the fake: its process, its waiters, and its views. */
 import { EngineError, deferred, randomId, zeroTime, type Deferred } from "@fathom/base";
 import type { AttachRequest, StreamAttachment } from "@fathom/engine";
 import type { ContainerCreateRequest, ContainerInspect, ContainerSummary, HostConfig } from "@fathom/spec";
@@ -16,7 +16,7 @@ export class FakeContainer {
   readonly exits = new Set<Deferred<number>>();
   readonly removals = new Set<Deferred<number>>();
   readonly pending = new Set<{ request: AttachRequest; stream: Deferred<StreamAttachment | undefined> }>();
-  /** How often a client detached by keys. */
+  /** How often a client detached with keys. */
   detached = 0;
 
   constructor(name: string | undefined, body: ContainerCreateRequest) {
@@ -34,14 +34,14 @@ export class FakeContainer {
     return this.process === undefined ? "created" : "exited";
   }
 
-  /** @throws conflict where it does not run */
+  /** @throws conflict when it does not run */
   mustRun(): FakeProcess {
     if (this.process === undefined || !this.running)
       throw new EngineError("conflict", `container ${this.id} is not running`);
     return this.process;
   }
 
-  /** @throws conflict where it is paused */
+  /** @throws conflict when it is paused */
   mustGoOn(action: string): void {
     if (this.paused) throw new EngineError("conflict", `container ${this.id} is paused, unpause it before ${action}`);
   }
@@ -62,13 +62,13 @@ export class FakeContainer {
     process.run(this.body.Cmd ?? []);
   }
 
-  /** Who waits for it has waited long enough. */
+  /** Its waiters get their answer. */
   gone(): void {
     for (const waiter of [...this.exits, ...this.removals]) waiter.resolve(this.exitCode);
     for (const { stream } of this.pending) stream.resolve(undefined);
   }
 
-  /** A stream to the process that runs, or to the next one. */
+  /** A stream to the running process, or to the next one. */
   stream(request: AttachRequest, signal: AbortSignal): Promise<StreamAttachment | undefined> {
     if (this.process !== undefined)
       return Promise.resolve(this.running ? this.attachment(this.process, request) : undefined);

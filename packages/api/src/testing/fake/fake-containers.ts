@@ -120,7 +120,7 @@ export class FakeContainers implements ContainerBackend {
     else (condition === "removed" ? container.removals : container.exits).add(waiter);
     signal.addEventListener("abort", () => waiter.reject(new EngineError("aborted", "the client went away")));
     const result = waiter.promise.then((StatusCode) => ({ StatusCode }));
-    // Who has hung up does not look at it.
+    // The client has hung up and does not read it.
     result.catch(() => undefined);
     return { result };
   }

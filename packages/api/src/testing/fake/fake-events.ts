@@ -1,4 +1,4 @@
-/** Events of the fake: kept, and given to who listens. */
+/** Events of the fake: kept, and passed to listeners. */
 import { EngineError } from "@fathom/base";
 import type { EventMessage, Filters } from "@fathom/spec";
 
@@ -32,7 +32,7 @@ export class FakeEvents {
     for (const wake of this.#listeners) wake();
   }
 
-  /** Listens from this call on. */
+  /** Listening starts with this call. */
   subscribe(
     { since, until, filters }: { since: bigint | undefined; until: bigint | undefined; filters: Filters },
     signal: AbortSignal,
@@ -44,7 +44,7 @@ export class FakeEvents {
   async *#from(from: number, until: bigint | undefined, signal: AbortSignal): AsyncGenerator<EventMessage> {
     for (let at = from; ;) {
       while (at < this.events.length) yield this.events[at++]!;
-      // A later end than now is not waited for: no test needs it.
+      // The fake does not wait for an end in the future: no test needs it.
       if (signal.aborted || until !== undefined) return;
       await new Promise<void>((resolve) => {
         const wake = (): void => {

@@ -1,4 +1,4 @@
-/** Execs of the fake: programs of FakeProcess beside a container's own. */
+/** Execs of the fake: programs of FakeProcess in addition to a container's own. */
 import { EngineError, randomId } from "@fathom/base";
 import type { ExecBackend, ExecStartOptions, StreamAttachment } from "@fathom/engine";
 import type { ExecCreateRequest, ExecInspect } from "@fathom/spec";

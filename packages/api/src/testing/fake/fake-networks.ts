@@ -1,4 +1,4 @@
-/** Networks of the fake: the bridge, which is always there. */
+/** Networks of the fake: the bridge, which always exists. */
 import { EngineError } from "@fathom/base";
 import type { NetworkBackend } from "@fathom/engine";
 import { refuseFilters } from "@fathom/engine/testing";

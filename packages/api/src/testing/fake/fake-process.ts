@@ -31,7 +31,7 @@ export class FakeProcess {
     return !this.#over;
   }
 
-  /** A descriptor for a client. Its input reaches the program `cat`, and its end too with `closeStdin`. */
+  /** A descriptor for a client. Its input reaches the program `cat`; with `closeStdin`, its end too. */
   attach(stdin: boolean, echo: boolean, closeStdin: boolean): number {
     const [mine, theirs] = socketPair();
     const socket = adopt(mine);
@@ -61,7 +61,7 @@ export class FakeProcess {
     this.#ended.resolve(code);
   }
 
-  /** Runs a program by its name; ones that wait (cat, sleep) end by their input or by `end`. */
+  /** Runs a program by its name; programs that wait (cat, sleep) end with their input or with `end`. */
   run(command: readonly string[]): void {
     const [program = "", ...words] = command;
     switch (program) {

@@ -1,4 +1,4 @@
-/** What a daemon says of itself, for tests. */
+/** What a daemon reports about itself, for tests. */
 import { EngineError } from "@fathom/base";
 import type { EventQuery, RegistryAuth, SystemBackend } from "@fathom/engine";
 import { diskUsageTypes, type DiskUsage, type EventMessage, type SystemInfo, type SystemVersion } from "@fathom/spec";
@@ -6,7 +6,7 @@ import { formatVersion, maximumVersion, minimumVersion } from "../../request/ver
 import type { FakeContainers } from "./fake-containers.ts";
 import type { FakeEvents } from "./fake-events.ts";
 
-/** What it counts, and where its events come from. */
+/** The objects that it counts, and the source of its events. */
 interface Sources {
   readonly containers: FakeContainers;
   readonly events: FakeEvents;
