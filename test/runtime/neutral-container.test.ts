@@ -96,7 +96,7 @@ beforeAll(async () => {
     logger: silentLogger,
     clock: systemClock,
     images: () => machine.images(),
-    volumes: () => ({ lookup: machine.volumesApi(root) }),
+    volumes: () => ({ lookup: machine.volumesApi() }),
     oci: {
       containerSpec: async ({ record }) => configurationOf(record),
       execProcess: async () => {

@@ -21,8 +21,8 @@ import type { LogWatch } from "./logs/log-watch.ts";
 import type { ContainerRecord } from "./record.ts";
 import type { Stems } from "./stems.ts";
 
-export interface ContainersContext {
-  readonly config: ContainersConfig;
+/** What the containers stand on. Whoever opens an engine gives it, and it is handed on as it is. */
+export interface ContainersParts {
   readonly store: Store;
   readonly launcher: Launcher;
   readonly cgroups: Cgroups;
@@ -32,20 +32,28 @@ export interface ContainersContext {
   readonly files: HostFiles;
   readonly logger: Logger;
   readonly clock: Clock;
-  readonly images: ImageLookup;
-  readonly volumes: VolumeLookup;
+}
+
+/** What the owner of the containers' extensions gives. */
+export interface ContainersOwner {
   readonly oci: ContainerTranslation;
   readonly logs: LogChoice;
   readonly words: FailureWords;
-  readonly containers: ContainerTable;
-  /** Changes the states of containers. */
-  readonly machine: Machine;
-  readonly execs: ExecTable;
   readonly events: EventPublisher;
   /** What every event of a container has. */
   readonly eventAttributes: (record: ContainerRecord) => Readonly<Record<string, string>>;
   /** Whether a start writes what it did, step by step, into the container's root (steps/start-report.ts). */
   readonly wantsStartReport: (record: ContainerRecord) => boolean;
+}
+
+export interface ContainersContext extends ContainersParts, ContainersOwner {
+  readonly config: ContainersConfig;
+  readonly images: ImageLookup;
+  readonly volumes: VolumeLookup;
+  readonly containers: ContainerTable;
+  /** Changes the states of containers. */
+  readonly machine: Machine;
+  readonly execs: ExecTable;
   readonly stems: Stems;
   readonly logWatch: LogWatch;
   /** One key a container: changes of one container happen one after another. */

@@ -9,7 +9,14 @@ export {
 export { Refused } from "./lifecycle/machine.ts";
 export type { ContainerSpec, NamespaceMode } from "./container-spec.ts";
 export { Container } from "./container.ts";
-export { type ContainersContext, locked, mustRun, publish } from "./context.ts";
+export {
+  type ContainersContext,
+  type ContainersOwner,
+  type ContainersParts,
+  locked,
+  mustRun,
+  publish,
+} from "./context.ts";
 export { describeLayers } from "./rows/description-file.ts";
 export { ContainerDescriptions } from "./rows/descriptions.ts";
 export { RecordForm } from "./rows/record-form.ts";

@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { EngineError, KeyedMutex } from "@fathom/base";
 import type { VolumeLookup } from "@fathom/volumes";
-import type { ContainersContext } from "./context.ts";
+import type { ContainersContext, ContainersOwner, ContainersParts } from "./context.ts";
 import type { ContainersConfig, ImageLookup, RecordOwner } from "./contract.ts";
 import { ContainerDescriptions } from "./rows/descriptions.ts";
 import { RecordForm } from "./rows/record-form.ts";
@@ -20,28 +20,13 @@ import { takeUpDescribed } from "./recovery/take-up-described.ts";
 import { defaultNamespaces, Stems } from "./stems.ts";
 import { ContainerTable } from "./rows/table.ts";
 
-/** Made of what is here: the state of the containers. Everything else of a `ContainersContext` is given. */
-type Own =
-  | "config"
-  | "images"
-  | "volumes"
-  | "containers"
-  | "machine"
-  | "execs"
-  | "stems"
-  | "logWatch"
-  | "mutex"
-  | "shuttingDown";
-
 /** What is built on volumes, with the volumes themselves. */
 export interface VolumeSource {
   readonly lookup: VolumeLookup;
 }
 
-export interface ContainersOptions<Images extends ImageLookup, Volumes extends VolumeSource> extends Omit<
-  ContainersContext,
-  Own
-> {
+export interface ContainersOptions<Images extends ImageLookup, Volumes extends VolumeSource>
+  extends ContainersParts, ContainersOwner {
   readonly records: RecordOwner;
   readonly config: ContainersConfig & {
     readonly cgroupParent: string;

@@ -8,8 +8,13 @@
  *
  * Errors: EngineError with Docker's words. Every change of a row is one transaction; the map in memory is the read path.
  */
-import type { Clock, Logger } from "@fathom/base";
-import type { ContainersConfig, ContainerTranslation, EventPublisher, ImageLookup } from "@fathom/containers";
+import type {
+  ContainersConfig,
+  ContainersParts,
+  ContainerTranslation,
+  EventPublisher,
+  ImageLookup,
+} from "@fathom/containers";
 import type { LocalImage } from "@fathom/images";
 import type {
   ContainerConfig,
@@ -20,8 +25,6 @@ import type {
   LinuxResources,
   Platform,
 } from "@fathom/spec";
-import type { Store } from "@fathom/store";
-import type { HostFiles, Sys } from "@fathom/sys";
 import type { VolumeLookup, VolumeUses } from "@fathom/volumes";
 import type { ImageBackend, SystemBackend, VolumeBackend } from "./backend.ts";
 
@@ -107,15 +110,10 @@ export interface VolumePart {
 }
 
 /** What the parts of images and volumes are made from. */
-export interface EngineParts {
+export interface EngineParts extends Pick<ContainersParts, "store" | "sys" | "files" | "logger" | "clock"> {
   readonly config: EngineConfig;
-  readonly store: Store;
-  readonly sys: Sys;
-  readonly files: HostFiles;
   readonly events: EventPublisher;
   readonly uses: ContainerUses;
-  readonly logger: Logger;
-  readonly clock: Clock;
 }
 
 /** Defaults of HostConfig that depend on the machine. */

@@ -1,11 +1,8 @@
 /** The engine put together: containers, images, volumes, networks, and the daemon's life around them. */
 import { dockerOf, eventAttributes, recordOwner } from "./containers/docker-extension.ts";
-import { EngineError, randomId, type Clock, type Logger } from "@fathom/base";
-import type { NetworkManager } from "@fathom/network";
-import type { Cgroups, Launcher } from "@fathom/runtime";
-import type { Database, Store } from "@fathom/store";
-import type { HostFiles, Sys } from "@fathom/sys";
-import { inStep, openContainers, type Containers, type ContainerTable } from "@fathom/containers";
+import { EngineError, randomId } from "@fathom/base";
+import type { Database } from "@fathom/store";
+import { inStep, openContainers, type Containers, type ContainersParts, type ContainerTable } from "@fathom/containers";
 import type { ContainerUses, EngineConfig, EngineParts, ImagePart, OciTranslation, VolumePart } from "./contract.ts";
 import type { EngineContext } from "./context.ts";
 import { checkDatabaseNowAndThen } from "./system/database-check.ts";
@@ -20,16 +17,8 @@ import { wantsStartReport } from "./containers/start-report.ts";
 import { volumesInUse } from "./system/disk-usage.ts";
 import { execWords, exitCodeAfterStart, exitCodeOfExec, startWords } from "./words/launch-words.ts";
 
-export interface EngineOptions {
+export interface EngineOptions extends ContainersParts {
   readonly config: EngineConfig;
-  readonly store: Store;
-  readonly launcher: Launcher;
-  readonly cgroups: Cgroups;
-  readonly networks: NetworkManager;
-  readonly sys: Sys;
-  readonly files: HostFiles;
-  readonly logger: Logger;
-  readonly clock: Clock;
   readonly images: (parts: EngineParts) => ImagePart;
   readonly volumes: (parts: EngineParts) => VolumePart;
   readonly oci: OciTranslation;

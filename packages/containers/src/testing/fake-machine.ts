@@ -2,7 +2,7 @@
 import { Database as Sqlite } from "bun:sqlite";
 import { mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { createLogger, EngineError, type Logger } from "@fathom/base";
+import { createLogger, EngineError, systemClock, type Logger } from "@fathom/base";
 import { Faults } from "@fathom/base/testing";
 import type { Endpoint, NetworkManager } from "@fathom/network";
 import { createFakeNetworks, FakeHost } from "@fathom/network/testing";
@@ -12,7 +12,8 @@ import { sha256Digest, type ChainId } from "@fathom/spec";
 import type { Database, SqlValue, Store } from "@fathom/store";
 import { FakeSnapshotter, FakeStore } from "@fathom/store/testing";
 import { SysError, type HostFiles, type Sys } from "@fathom/sys";
-import { anonymousLabel, type VolumeHandle, type VolumeLookup } from "@fathom/volumes";
+import { createVolumes, type VolumeLookup, type VolumeUses } from "@fathom/volumes";
+import { MemoryVolumes } from "@fathom/volumes/testing";
 import type { ImageLookup, MountableImage } from "../contract.ts";
 
 /** The writable layers of the fake machine, on its one image. */
@@ -43,6 +44,8 @@ export const fakeImage: MountableImage = {
   topLayer: sha256Digest("layer") as string as ChainId,
 };
 
+const usedByNobody: VolumeUses = { ofVolume: () => [], volumesInUse: () => new Map() };
+
 /** The machine that outlives daemons: processes by their directory. */
 export class FakeMachine {
   /**
@@ -68,7 +71,8 @@ export class FakeMachine {
   readonly host = new FakeHost();
   readonly endpoints: Map<string, Endpoint> = this.host.endpoints;
   readonly snapshots = new MachineSnapshotter(this);
-  readonly volumes = new Map<string, VolumeHandle>();
+  readonly #volumes = new MemoryVolumes();
+  readonly volumes = this.#volumes.volumes;
   /** "VOLUME CONTAINER" for each that holds a volume: of the present daemon, since the next one asks again for what runs on. */
   readonly volumeHolds = new Set<string>();
   readonly database = new Sqlite(":memory:");
@@ -184,26 +188,22 @@ export class FakeMachine {
     return this.faults.wrap("files", files);
   }
 
-  volumesApi(root: string): VolumeLookup {
+  /** A daemon's volumes, over those that outlive it. */
+  volumesApi(uses: VolumeUses = usedByNobody): VolumeLookup {
     this.volumeHolds.clear();
-    const volumes: VolumeLookup = {
-      ensure: async (settings) => {
-        const handle = this.volumes.get(settings.name) ?? {
-          name: settings.name,
-          driver: settings.driver,
-          mountpoint: join(root, "volumes", settings.name, "_data"),
-          anonymous: anonymousLabel in settings.labels,
-        };
-        this.volumes.set(handle.name, handle);
-        return handle;
-      },
-      get: (name) => this.volumes.get(name),
-      placeOf: (name) => join(root, "volumes", name, "_data"),
-      volumeNames: () => [...this.volumes.keys()],
-      acquire: async () => undefined,
-      release: async () => undefined,
-      removeIfUnused: async (name) => this.volumes.delete(name),
-    };
+    const volumes = createVolumes({
+      drivers: [this.#volumes.driver(new Faults(), "local")],
+      defaultDriver: "local",
+      database: fakeDatabase(
+        this.database,
+        () => undefined,
+        () => undefined,
+      ),
+      uses,
+      onChange: () => undefined,
+      clock: systemClock,
+      logger: this.logger(),
+    });
     const faulty = this.faults.wrap("volumes", volumes);
     // A container holds a volume from the call on: an `acquire` that fails is balanced by a `release` too.
     return {

@@ -127,7 +127,7 @@ export async function startDaemon(
     volumes: ({ uses }) => {
       asked.uses = uses;
       return {
-        lookup: machine.volumesApi(root),
+        lookup: machine.volumesApi(uses),
         backend: asked.volumes ?? new FakeVolumes(),
         usage: async () => 0,
       };

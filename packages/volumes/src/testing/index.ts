@@ -1,0 +1,1 @@
+export { MemoryVolumes } from "./memory-driver.ts";
