@@ -3,40 +3,14 @@ import { join } from "node:path";
 import { EngineError, systemClock } from "@fathom/base";
 import { fakeImage, type FakeMachine } from "@fathom/containers/testing";
 import type { LocalImage } from "@fathom/images";
-import type { OciSpec } from "@fathom/spec";
-import type { ContainerUses, EngineConfig, ImageSource, OciTranslation } from "../contract.ts";
+import type { ContainerUses, EngineConfig, ImageSource } from "../contract.ts";
 import { createEngine, type Engine } from "../engine.ts";
 import { FakeImages } from "./fake-images.ts";
+import { fakeTranslation } from "./fake-translation.ts";
 import { FakeVolumes } from "./fake-volumes.ts";
 
 export { FakeMachine, removeTree, writeLogLine } from "@fathom/containers/testing";
 export type { FakeProcess } from "@fathom/runtime/testing";
-
-const oci: OciTranslation = {
-  defaults: { maskedPaths: [], readonlyPaths: [], privateCgroups: true },
-  validate: () => [],
-  containerSpec: async ({ record }) =>
-    ({
-      ociVersion: "1.2.0",
-      root: { path: "rootfs" },
-      process: { user: { uid: 0, gid: 0 }, args: [record.path, ...record.arguments], env: ["PATH=/bin"], cwd: "/" },
-      linux: {
-        namespaces: [
-          { type: "mount" },
-          { type: "pid" },
-          { type: "network" },
-          { type: "ipc" },
-          { type: "uts" },
-          { type: "cgroup" },
-        ],
-      },
-    }) as OciSpec,
-  execProcess: async ({ exec }) => ({
-    process: { user: { uid: 0, gid: 0 }, args: [...exec.command], env: ["PATH=/bin"], cwd: "/" },
-    seccomp: undefined,
-  }),
-  resources: () => ({}),
-};
 
 export function testConfig(root: string): EngineConfig {
   return {
@@ -132,7 +106,7 @@ export async function startDaemon(
         usage: async () => 0,
       };
     },
-    oci: machine.faults.wrap("oci", oci),
+    oci: machine.faults.wrap("oci", fakeTranslation),
   });
   await engine.resume();
   return engine;

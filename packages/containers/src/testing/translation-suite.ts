@@ -1,0 +1,106 @@
+/** What every `ContainerTranslation` keeps, as tests: each implementation and each fake runs them. */
+import { describe, expect, test } from "bun:test";
+import { EngineError } from "@fathom/base";
+import type { ContainerTranslation, JoinedNamespaces } from "../contract.ts";
+import type { ContainerRecord } from "../record.ts";
+import { execSpec } from "./exec-spec.ts";
+
+export interface TranslationUnderTest extends Disposable {
+  readonly translation: ContainerTranslation;
+  /** A container of the owner's with this command, and nothing special but what `change` says. `user` is that of its first process; "" for root. */
+  record(command: readonly string[], change?: { readonly user?: string; readonly terminal?: boolean }): ContainerRecord;
+  /** A root in which there is the user root, and no other that has letters in its name. */
+  readonly rootFd: number;
+  /** A process with a root that has the user root. */
+  readonly pid: number;
+}
+
+const joinsNothing: JoinedNamespaces = { network: undefined, uts: undefined, pid: undefined, ipc: undefined };
+const unknown = "nobody-has-this-name";
+
+export function translationSuite(name: string, open: () => TranslationUnderTest): void {
+  const input = (
+    { rootFd }: TranslationUnderTest,
+    record: ContainerRecord,
+    namespaces: JoinedNamespaces = joinsNothing,
+  ): Parameters<ContainerTranslation["containerSpec"]>[0] => ({
+    record,
+    rootFd,
+    namespaces,
+    files: { hosts: "/c/hosts", hostname: "/c/hostname", resolvConf: "/c/resolv.conf" },
+    hostname: "box",
+    sharedMemory: undefined,
+  });
+  const failure = (promise: Promise<unknown>): Promise<unknown> =>
+    promise.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+
+  describe(`${name} as a translation of containers`, () => {
+    test("the first process has the record's command and terminal, and is somewhere", async () => {
+      using under = open();
+      const record = under.record(["sh", "-c", "exit 3"], { terminal: true });
+      const { process } = await under.translation.containerSpec(input(under, record));
+      expect(process).toMatchObject({ args: ["sh", "-c", "exit 3"], terminal: true, user: { uid: 0, gid: 0 } });
+      expect(process?.cwd).toStartWith("/");
+      const quiet = await under.translation.containerSpec(input(under, under.record(["true"])));
+      expect(quiet.process?.terminal ?? false).toBe(false);
+    });
+
+    test("namespaces are its own, but for those of other containers", async () => {
+      using under = open();
+      const own = await under.translation.containerSpec(input(under, under.record(["true"])));
+      const types = ["mount", "network", "uts", "pid", "ipc"] as const;
+      const paths = (spec: typeof own, type: (typeof types)[number]): (string | undefined)[] =>
+        (spec.linux?.namespaces ?? []).filter((one) => one.type === type).map(({ path }) => path);
+      for (const type of types) expect([type, paths(own, type)]).toEqual([type, [undefined]]);
+      const joined = { network: "/proc/7/ns/net", uts: "/proc/7/ns/uts", pid: "/proc/8/ns/pid", ipc: "/proc/9/ns/ipc" };
+      const joining = await under.translation.containerSpec(input(under, under.record(["true"]), joined));
+      for (const type of types)
+        expect([type, paths(joining, type)]).toEqual([type, [type === "mount" ? undefined : joined[type]]]);
+    });
+
+    test("the same record gives the same configuration, and stays as it is", async () => {
+      using under = open();
+      const record = under.record(["true"]);
+      const before = structuredClone(record);
+      const first = await under.translation.containerSpec(input(under, record));
+      expect(await under.translation.containerSpec(input(under, record))).toEqual(first);
+      expect(record).toEqual(before);
+    });
+
+    test("an exec has what it asks for, and the container's own where it asks for nothing", async () => {
+      using under = open();
+      const { pid } = under;
+      const record = under.record(["true"]);
+      const asked = execSpec(["env", "-0"], {
+        terminal: true,
+        environment: ["WORD=said"],
+        workingDirectory: "/srv",
+        user: "root",
+      });
+      const { process } = await under.translation.execProcess({ record, exec: asked, pid });
+      expect(process).toMatchObject({ args: ["env", "-0"], terminal: true, cwd: "/srv", user: { uid: 0, gid: 0 } });
+      expect(process.env).toContain("WORD=said");
+      const plain = await under.translation.execProcess({ record, exec: execSpec(["true"]), pid });
+      expect(plain.process).toMatchObject({ args: ["true"], user: { uid: 0, gid: 0 } });
+      expect(plain.process.terminal ?? false).toBe(false);
+      expect(plain.process.cwd).toStartWith("/");
+      expect(plain.process.env?.some((entry) => entry.startsWith("PATH="))).toBe(true);
+    });
+
+    test("a user whom nobody knows is the request's fault", async () => {
+      using under = open();
+      const { pid, translation } = under;
+      const codes = ["invalid-argument", "not-found"];
+      const ofStart = await failure(translation.containerSpec(input(under, under.record(["true"], { user: unknown }))));
+      const exec = execSpec(["true"], { user: unknown });
+      const ofExec = await failure(translation.execProcess({ record: under.record(["true"]), exec, pid }));
+      for (const error of [ofStart, ofExec]) {
+        expect(error).toBeInstanceOf(EngineError);
+        if (error instanceof EngineError) expect(codes).toContain(error.code);
+      }
+    });
+  });
+}
