@@ -53,7 +53,7 @@ const policyWords = [
   /\/etc\/(passwd|group|resolv\.conf|hosts)\b/,
 ];
 
-/** Packages that whoever builds on them uses without Docker (CRI, a build step): no name from `spec/src/docker` comes in. */
+/** Packages that other code uses without Docker (CRI, a build step): they may not use names from `spec/src/docker`. */
 const neutral = new Set(["runtime", "store", "network", "volumes", "containers"]);
 
 const problems: string[] = [];
@@ -106,7 +106,8 @@ for (const file of new Glob("packages/*/src/**/*.ts").scanSync(root)) {
     problems.push(`no-docker-below-the-engine: ${file} imports ${target}`);
 }
 
-// A step of a start is a function that knows no other step, and not the lifecycle that runs it: types of what others make are all that it may name (docs/rfd/005).
+// A step of a start is a function that does not use other steps or the lifecycle that runs it. It may only import types of what other steps
+// make (docs/rfd/005).
 for (const file of new Glob("packages/containers/src/steps/*.ts").scanSync(root)) {
   if (file.endsWith(".test.ts")) continue;
   const text = await Bun.file(join(root, file)).text();
@@ -131,7 +132,7 @@ for (const file of new Glob("packages/*/src/**/*.ts").scanSync(root)) {
     if (target!.endsWith("/testing") && !isForTests(file))
       problems.push(`only-tests-use-testing: ${file} imports ${target}`);
     if (other === undefined || other === own) continue;
-    // `import type` names no module at run time: what a server calls is what it was given.
+    // `import type` imports no module at run time: a server calls only what it received.
     if (
       own === "api" &&
       other === "engine" &&

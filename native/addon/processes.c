@@ -56,7 +56,7 @@ static napi_value method_setSubreaper(napi_env env, napi_callback_info info) {
   return give_result(env, prctl(PR_SET_CHILD_SUBREAPER, on ? 1 : 0, 0, 0, 0));
 }
 
-/* Of proc_pid_stat(5). `text` has room for all of it and ends with NUL. Gives minus errno, -ESRCH when there is no such process. */
+/* The text of proc_pid_stat(5). `text` has room for all of it and ends with NUL. Returns minus errno, -ESRCH when the process does not exist. */
 static int read_stat(int pid, char *text, size_t size) {
   char name[40];
   snprintf(name, sizeof name, "/proc/%d/stat", pid);
@@ -70,7 +70,8 @@ static int read_stat(int pid, char *text, size_t size) {
   return 0;
 }
 
-/* The command's name may contain spaces and brackets, so fields are counted from after the last bracket. The state is field 3. NULL when there is none. */
+/* The command's name may contain spaces and brackets, so fields are counted from after the last bracket. The state is field 3. NULL when there
+ * is none. */
 static const char *stat_field(const char *text, int wanted) {
   const char *field = strrchr(text, ')');
   for (int number = 2; field != NULL && number < wanted; number++) field = strchr(field + 1, ' ');
@@ -106,7 +107,8 @@ static bool runs(int pid, double start_time) {
   return (strtoul(flags, NULL, 10) & PF_EXITING) == 0 && (double)strtoull(start, NULL, 10) == start_time;
 }
 
-/* countRunning(processes: Float64Array): how many of them, from the first on, run. Each is two numbers, its own and its start in clock ticks since boot. */
+/* countRunning(processes: Float64Array): returns how many of them run, counted from the first on. Each process is two numbers: its pid and its
+ * start time in clock ticks since boot. */
 static napi_value method_countRunning(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   byte_view view;

@@ -27,7 +27,7 @@ export function removeCgroup(path: string): void {
   }
 }
 
-/** What the daemon does is mostly seen through a program or a request: it is not asked all the time. */
+/** A test sees the daemon's work mostly through a program or a request, so the condition is not checked all the time. */
 export function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
   return untilTrue(what, condition, { everyMs: 50, limitMs: 30_000 });
 }
@@ -89,7 +89,7 @@ export class TestDaemon {
     return Number(this.docker("inspect", "-f", "{{.State.Pid}}", container));
   }
 
-  /** Removes all containers. @param flags Of `docker rm`, beside -f. */
+  /** Removes all containers. @param flags More flags of `docker rm`, in addition to -f. */
   removeContainers(...flags: readonly string[]): void {
     for (const id of this.docker("ps", "-aq").split("\n").filter(Boolean)) this.docker("rm", "-f", ...flags, id);
   }

@@ -1,4 +1,7 @@
-/** An index with two platforms and an attestation in a real daemon: one image in lists, each platform in inspect, whole until its name goes. */
+/**
+ * An index with two platforms and an attestation in a real daemon: it is one image in lists, inspect shows each platform, and it stays complete
+ * until its name is removed.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -22,7 +25,7 @@ interface Described {
   readonly size: number;
 }
 
-/** A layout whose index has this machine's image, the same for another platform, and an attestation. Gives its blobs and its parts. */
+/** A layout whose index has this machine's image, the same for another platform, and an attestation. Returns its blobs and its parts. */
 function makeLayout(directory: string, name: string) {
   makeBusyboxImage(directory, name);
   const pathOf = (digest: string): string => join(directory, "blobs", digest.replace(":", "/"));
@@ -77,7 +80,7 @@ test("an index with two platforms and an attestation is one image, also after a 
   const inspect = async (platform?: string) => {
     const wanted = JSON.stringify({ os: "linux", architecture: platform });
     const query = platform === undefined ? "" : `?platform=${encodeURIComponent(wanted)}`;
-    // The first version that takes a platform.
+    // The first API version that accepts a platform.
     const path = `/images/two:1/json${query}`;
     const { status, json } = await daemon.api<{ Id: string; RepoTags: string[] }>("GET", path, undefined, "1.49");
     return [status, json.Id, json.RepoTags];
@@ -96,7 +99,7 @@ test("an index with two platforms and an attestation is one image, also after a 
     expect(json.Image).toBe(other);
     expect((await daemon.api("DELETE", "/images/two:1")).status).toBe(409);
     await daemon.api("DELETE", `/containers/${made.json.Id}`);
-    // A prune takes nothing of it.
+    // A prune removes nothing of it.
     await daemon.api("POST", "/images/prune");
     expect(stored().sort()).toEqual([...new Set(blobs)].sort());
   };

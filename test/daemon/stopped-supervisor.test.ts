@@ -190,7 +190,7 @@ test("a daemon starts while supervisors are stopped: running containers keep run
   expect(daemon.docker("wait", "stays")).toBe("8");
 }, 120_000);
 
-test("stems in advance whose supervisors stand still when their daemon is killed are ended by the next one", async () => {
+test("stems made in advance whose supervisors are stopped when their daemon is killed are ended by the next daemon", async () => {
   const isHelper = (pid: number): boolean => readFileSync(`/proc/${pid}/cmdline`, "latin1").startsWith("fathom-init: ");
   const runs = run("beside", "sleep 1000");
   let supervisors: number[] = [];

@@ -1,4 +1,4 @@
-/** The real launcher keeps the contract that its fakes keep: the suite of the runtime, over real processes. */
+/** The real launcher fulfils the same contract as its fakes: runs the suite of the runtime with real processes. */
 import { afterAll, beforeAll } from "bun:test";
 import { closeSync, createReadStream, openSync, readdirSync, readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
@@ -13,7 +13,7 @@ const cgroups = openCgroups(sys);
 const parent = `/fathom-contract-${runName}`;
 let count = 0;
 
-// The processes of direct launches become this one's children.
+// The processes of direct launches become children of this process.
 beforeAll(() => sys.setSubreaper(true));
 
 afterAll(async () => {

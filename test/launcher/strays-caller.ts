@@ -1,6 +1,6 @@
 /**
- * A daemon that is killed while it starts containers. The argument is JSON (`StraysCall`); what it has made is printed as one line of JSON (`StraysReport`), then it lives until it
- * is killed.
+ * A daemon that is killed while it starts containers. The argument is JSON (`StraysCall`). It prints what it has made as one line of JSON
+ * (`StraysReport`), and then lives until it is killed.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,13 +12,16 @@ import { until } from "@fathom/base/testing";
 export interface StraysCall extends RootPlace {
   readonly state: string;
   readonly otherState: string;
-  /** Of the runs; each exists. */
+  /** Directories of the runs; each exists. */
   readonly claimed: string;
   readonly launched: string;
   readonly standing: string;
 }
 
-/** `ready`: in the pool. `claimed`: asked to launch, and not begun. `standing`: its process stands still in the launch. `other`: of another daemon. */
+/**
+ * `ready`: in the pool. `claimed`: asked to launch, but the launch has not begun. `standing`: its process is stopped during the launch.
+ * `other`: of another daemon.
+ */
 export type StrayName = "ready" | "claimed" | "launched" | "standing" | "other" | "unmarked";
 export type StraysReport = Readonly<Record<StrayName, RunIdentity>>;
 
@@ -28,7 +31,7 @@ const stands = (pid: number): boolean => /^State:\s*T/m.test(readFileSync(`/proc
 
 async function stop(pid: number): Promise<void> {
   sys.kill(pid, SIGSTOP);
-  await until("it stands still", () => stands(pid));
+  await until("it is stopped", () => stands(pid));
 }
 
 async function main(call: StraysCall): Promise<void> {
@@ -53,7 +56,7 @@ async function main(call: StraysCall): Promise<void> {
   await stop(of("standing").process.pid);
   for (const name of ["claimed", "standing"] as const)
     stems[name].launch({ plan: whole, directory: call[name], io: unlogged() }).catch(() => undefined);
-  await until("its launch is under way", () => existsSync(join(call.standing, "supervisor.sock")));
+  await until("its launch is running", () => existsSync(join(call.standing, "supervisor.sock")));
   const report: StraysReport = {
     ready: of("ready"),
     claimed: of("claimed"),

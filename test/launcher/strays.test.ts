@@ -1,6 +1,6 @@
 /**
- * A daemon is killed while its supervisors, or the processes that they make, are stopped. The next daemon of the same state ends what nobody will launch, and nothing else: not
- * what runs, not what another daemon made, not its own.
+ * A daemon is killed while its supervisors, or the processes that they make, are stopped. The next daemon with the same state ends what nobody
+ * will launch, and nothing else: no running containers, nothing that another daemon made, nothing of its own.
  */
 import { afterAll, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
@@ -20,7 +20,7 @@ const lives = ({ process, supervisor }: RunIdentity): [boolean, boolean] => [
   isAlive(supervisor.pid),
 ];
 
-test("the next daemon ends the stems of the one before whose supervisors are stopped, and a launch that is stopped; nothing else", async () => {
+test("the next daemon ends stems of the previous one whose supervisors are stopped, and a launch that is stopped; nothing else", async () => {
   const state = join(rig.base, "state");
   const otherState = join(rig.base, "other-state");
   mkdirSync(state);
@@ -65,7 +65,7 @@ test("the next daemon ends the stems of the one before whose supervisors are sto
     expect(lives(made.other)).toEqual([true, true]);
     expect(lives(made.unmarked)).toEqual([true, true]);
     expect(own.usable).toBe(true);
-    // Its own child is no stray for a launcher of the same process.
+    // A launcher in the same process does not end its own child.
     sys.kill(own.identity!.supervisor.pid, 19);
     const again = createLauncher({ ...options, onStray: ({ pid }) => void strays.push(pid) });
     await again.reconnect(rig.directory());

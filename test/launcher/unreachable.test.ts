@@ -62,7 +62,7 @@ test("a launch whose process is stopped fails while its supervisor works, and no
   expect(readdirSync(directory)).toEqual([]);
 }, 30_000);
 
-/** Whoever joins its cgroups by this file waits there: a pipe that is full. */
+/** A process that joins its cgroups with this file waits there: the file is a pipe that is full. */
 function fullPipe(): { readonly path: string; close(): void } {
   const path = join(rig.directory(), "full");
   execFileSync("mkfifo", [path]);
@@ -93,7 +93,7 @@ test("the launcher does not wait for a process that is stopped before it is a st
 
 test("a process that is stopped before it is an exec ends, and its exec with it; the container, with --init, and other execs do not", async () => {
   const full = fullPipe();
-  // Its first process executes fathom-init for good, and stands still too: that is its user's affair.
+  // Its first process executes fathom-init permanently and is stopped too; that is a matter of its user.
   const { supervisor } = await start(rig, ["sleep", "1000"], { init: true });
   const first = supervisor.pid;
   sys.kill(first, 19);

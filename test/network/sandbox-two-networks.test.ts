@@ -1,4 +1,7 @@
-/** One container in two networks, made by the sandbox alone: addresses, routes, which network leads out and has the ports, and what is left after each disconnection. */
+/**
+ * One container in two networks, made only with the sandbox: addresses, routes, which network leads outside and has the ports, and what is left
+ * after each disconnection.
+ */
 import { rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Endpoint, NetworkInfo, NetworkManager, Sandbox } from "@fathom/network";
@@ -72,7 +75,7 @@ if (!isInside) {
       for (const bridge of ["fathom0", bridgeOf(front), bridgeOf(back)]) expect(rules).toContain(`"${bridge}"`);
     });
 
-    test("it reaches both, the name decides which leads out and has the ports, and each can be left alone", async () => {
+    test("it reaches both, the name decides which network leads outside and has the ports, and it can leave each of them", async () => {
       await using space = new Space();
       await using inFront = new Space();
       await using inBack = new Space();
@@ -86,13 +89,13 @@ if (!isInside) {
       const ofBack = await connect(sandbox("back", inBack), back);
       await connect(sandbox("stranger", stranger), networks.defaultNetwork()!);
 
-      // One network: it leads out and has the port.
+      // One network: it leads outside and has the port.
       const first = await connect(both, front);
       expect(defaultRoutes(space)).toEqual(["default via 10.60.0.1 dev eth0"]);
       expect(await ask("tcp", "127.0.0.1", 8701)).toBe("hello 10.60.0.1");
       expect(await space.ask("tcp", addressOf(ofBack), 7000)).toBe("silent");
 
-      // "back" comes before "front": the route and the port go over, on IPv6 too.
+      // "back" comes before "front": the route and the port move, on IPv6 too.
       const second = await connect(both, back);
       expect(both.endpoints.map(({ networkName, interfaceName }) => `${networkName} ${interfaceName}`)).toEqual([
         "front eth0",
@@ -117,12 +120,12 @@ if (!isInside) {
       expect(await ask("tcp", "::1", 8701)).toBe("hello 10.61.0.1");
       expect(await outside.ask("tcp", "198.51.100.1", 8701)).toBe("hello 198.51.100.50");
       expect(forwarders.list()).toEqual([second.endpointId]);
-      // Networks do not reach each other, but by published ports.
+      // Networks reach each other only through published ports.
       expect(await stranger.ask("tcp", addressOf(second), 80)).toBe("silent");
       expect(await inFront.ask("tcp", addressOf(ofBack), 7000)).toBe("silent");
       expect(await stranger.ask("tcp", "198.51.100.1", 8701)).toStartWith("hello");
 
-      // Without "back" everything is as before, and its interface is gone at once.
+      // Without "back" everything is as before, and its interface is removed at once.
       const links = hostInterfaces().length;
       await both.disconnect(second.endpointId);
       expect(hostInterfaces()).toHaveLength(links - 1);
@@ -133,7 +136,7 @@ if (!isInside) {
       expect(await space.ask("tcp", addressOf(ofBack), 7000)).toBe("silent");
       expect(await space.ask("tcp", "198.51.100.50", 7001)).toBe("hello 198.51.100.1");
 
-      // Once more, with a priority against it; then the gateway goes.
+      // Once more, with a priority against it; then the gateway is disconnected.
       await connect(both, back, -1);
       expect(both.gateway("ipv4")?.networkName).toBe("front");
       expect(defaultRoutes(space)).toEqual(["default via 10.60.0.1 dev eth0"]);
@@ -150,7 +153,7 @@ if (!isInside) {
       expect(await until(() => hostInterfaces().length === 0)).toBe(true);
     }, 60_000);
 
-    test("a daemon's restart finds both endpoints, and a removed network leaves nothing", async () => {
+    test("after a daemon's restart both endpoints are found, and a removed network leaves nothing", async () => {
       await using space = new Space();
       await space.serve("tcp", 80);
       const both = sandbox("kept", space, "8702:80");

@@ -1,4 +1,4 @@
-/** What every implementation of the networks keeps, over the real kernel. */
+/** What every implementation of the networks must do, with the real kernel. */
 import { rmSync } from "node:fs";
 import { expect, test } from "bun:test";
 import { networkSuite } from "@fathom/network/testing";

@@ -179,7 +179,7 @@ export async function attachPrepared(
   return (await sandbox.connect(networks.defaultNetwork()!.id))!;
 }
 
-/** As when the container has ended. */
+/** As after the container's end. */
 export function detach(networks: NetworkManager, { containerId }: Endpoint): Promise<void> {
   return networks.sandbox({ containerId, containerName: "" }).close();
 }

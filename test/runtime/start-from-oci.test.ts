@@ -1,4 +1,4 @@
-/** How a caller without Docker and without the containers package starts a container: the example of packages/runtime/README.md, run. */
+/** How a caller without Docker and without the package containers starts a container: runs the example of packages/runtime/README.md. */
 import { afterAll, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";

@@ -81,7 +81,7 @@ const steps: readonly Step[] = [
     writeFileSync(at("marked"), "m");
     sys.setxattrat(-100, at("marked"), "user.comment", Buffer.from("kept"));
     sys.setxattrat(-100, at("marked"), "security.capability", capability);
-    // Those that belong to no layer.
+    // Xattrs that belong to no layer.
     for (const path of ["marked", "bin"])
       for (const name of ["trusted.machine", "user.overlay.opaque"])
         sys.setxattrat(-100, at(path), name, Buffer.from("y"));
@@ -208,7 +208,7 @@ test("ten layers are committed without a tar, containers run on them, and they h
   expect(facts(rig, top.chainId)).toEqual(facts(other, below!));
 });
 
-test("a copy that fails or has nothing in it leaves no directory; the disk's words come through", async () => {
+test("a copy that fails or is empty leaves no directory; the disk's error is kept", async () => {
   await using rig = await StoreRig.open();
   const { snapshots } = rig.store;
   const { diffPath } = snapshots.prepare("one", undefined, "build");

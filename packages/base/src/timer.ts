@@ -28,8 +28,8 @@ export function startTimer(action: () => void, ms: number, source: TimerSource<u
 }
 
 /**
- * How long an idle daemon waits for its next look at something that it looks at about every `everyMs`, and `leastMs` at least. The moments are the same for
- * all who look: it wakes once for all of them, and what they map of its program can go again right behind them.
+ * How long an idle daemon waits before it next does a check that it does about every `everyMs`; at least `leastMs`. All checks use the same
+ * moments: the daemon wakes once for all of them, and can then release the memory that they mapped.
  */
 export function untilLook(everyMs: number, nowMs: number, leastMs: number = everyMs / 2): number {
   const leftMs = everyMs - (nowMs % everyMs);

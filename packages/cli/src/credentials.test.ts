@@ -67,7 +67,7 @@ test("a helper that is not installed: a warning, and no credentials", async () =
   ]);
 });
 
-test("a wrong type in the file or in a helper's answer is named; null is as if it were absent", async () => {
+test("the error for a wrong type in the file or in a helper's answer names it; null is the same as absent", async () => {
   const own = mkdtempSync(join(tmpdir(), "fathom-credentials-"));
   const write = (content: unknown): void => writeFileSync(join(own, "config.json"), JSON.stringify(content));
   write({ auths: { "quay.io": { auth: 5 } } });

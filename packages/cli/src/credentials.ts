@@ -46,7 +46,7 @@ const configFile = exact<ConfigFile>({
   credHelpers: optional(record(text)),
 });
 
-/** What a credential helper prints. */
+/** The output of a credential helper. */
 const helperAnswer = exact<{ readonly Username?: string; readonly Secret?: string }>({
   Username: optional(text),
   Secret: optional(text),

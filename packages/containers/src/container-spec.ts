@@ -1,13 +1,14 @@
 /**
- * What a container is to be, in no terms of Docker: everything that its lifecycle and its steps look at. Who builds on this package (Docker's engine; later CRI and build steps) makes one, and
- * gives along an `extension` of its own, which comes back with the record untouched. What the process may do and see comes as an OCI configuration from the same
- * owner at each start (`ContainerTranslation` in contract.ts): it depends on the machine, the user's ids and the daemon's settings of that moment.
+ * What a container should be, without any term of Docker: everything that its lifecycle and its steps read. Code that builds on this package
+ * (Docker's engine; later CRI and build steps) makes a spec. It also passes an `extension` of its own, which comes back with the record
+ * unchanged. The same owner makes an OCI configuration at each start, which says what the process may do and see (`ContainerTranslation` in
+ * contract.ts): it depends on the machine, the user's ids and the daemon's settings at that moment.
  */
 import type { PortRequest } from "@fathom/network";
 import type { HealthCheck } from "./health/health-check.ts";
 import type { RestartPolicy } from "./lifecycle/restart-policy.ts";
 
-/** A namespace of its own, the host's, or that of another container, named by its id or its name. */
+/** A namespace of its own, the host's namespace, or the namespace of another container (by id or name). */
 export type NamespaceMode =
   | { readonly kind: "own" }
   | { readonly kind: "host" }
@@ -16,22 +17,22 @@ export type NamespaceMode =
 export interface ContainerSpec {
   /** The first process has a terminal. */
   readonly terminal: boolean;
-  /** Rows and columns of the terminal at first; 0 for none given. */
+  /** First rows and columns of the terminal; 0 when none are given. */
   readonly consoleSize: readonly [number, number];
-  /** "once": stdin ends with the first client that was attached to it. */
+  /** "once": stdin ends when the first client that was attached to it leaves. */
   readonly stdin: "none" | "open" | "once";
-  /** "" for the host's. */
+  /** "" for the host's name. */
   readonly hostname: string;
   readonly domainname: string;
-  /** "none": a namespace of its own with nothing but lo. Networks of "own" are in the record. */
+  /** "none": a namespace of its own that has only lo. The networks of "own" are in the record. */
   readonly network: NamespaceMode | { readonly kind: "none" };
   readonly pid: NamespaceMode;
-  /** "shareable": its own, which others may join. */
+  /** "shareable": a namespace of its own that other containers may join. */
   readonly ipc: NamespaceMode | { readonly kind: "shareable" };
   /** Of /dev/shm, in bytes. */
   readonly sharedMemoryBytes: number;
   readonly ports: readonly PortRequest[];
-  /** Empty lists: the daemon's own. */
+  /** Empty lists: the daemon's own settings. */
   readonly dns: {
     readonly servers: readonly string[];
     readonly search: readonly string[];
@@ -39,17 +40,17 @@ export interface ContainerSpec {
   };
   /** "name:address"; the address may be "host-gateway". */
   readonly extraHosts: readonly string[];
-  /** Host paths of devices, looked at before the start: their server may be away. */
+  /** Host paths of devices. They are checked before the start, because their server may not answer. */
   readonly devicePaths: readonly string[];
-  /** An init process before the program; undefined: as the daemon does. */
+  /** An init process before the program; undefined: the daemon's default. */
   readonly init: boolean | undefined;
   readonly stop: {
     readonly signal: number;
-    /** Seconds until SIGKILL, negative for ever; undefined: 10. */
+    /** Seconds until SIGKILL; negative: wait for ever; undefined: 10. */
     readonly timeoutSeconds: number | undefined;
   };
   readonly restart: RestartPolicy;
   readonly health: HealthCheck | undefined;
-  /** It is removed with its anonymous volumes when it ends. */
+  /** The container is removed with its anonymous volumes when it ends. */
   readonly removeOnExit: boolean;
 }

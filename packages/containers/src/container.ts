@@ -1,6 +1,6 @@
 /**
- * A container: the record (plain data, one row) and what lives only while this daemon does (the supervisor's connection, waiting
- * clients, timers). The record is replaced, never changed in place; `ContainerTable` is the only one who does it.
+ * A container: the record (plain data, one row) and the objects that exist only while this daemon runs (the supervisor's connection, waiting
+ * clients, timers). The record is replaced, never changed in place. Only `ContainerTable` does that.
  */
 import { deferred, type Deferred } from "@fathom/base";
 import type { AttachOptions, Attachment, Cgroup, Supervisor } from "@fathom/runtime";
@@ -12,31 +12,31 @@ export interface HealthMonitor {
   stop(): void;
 }
 
-/** A client that attached before the container runs. */
+/** A client that attached before the container started. */
 export interface PendingAttach {
   readonly options: AttachOptions;
-  /** Aborted when the client has hung up. */
+  /** Aborts when the client hangs up. */
   readonly signal: AbortSignal;
   readonly started: Deferred<Attachment | undefined>;
 }
 
-/** Clients that attached before a start, and what the launch made for them, in the same order. */
+/** Clients that attached before a start, and the streams that the launch made for them, in the same order. */
 export interface PendingStreams {
   readonly pending: readonly PendingAttach[];
   readonly attachments: readonly Attachment[];
 }
 
-/** What lives while the process does. */
+/** Objects that exist while the process does. */
 export interface RunningProcess {
   readonly supervisor: Supervisor;
   readonly cgroup: Cgroup;
-  /** Monotonic, for the length of the run. */
+  /** Monotonic start time, for the length of the run. */
   readonly startedMs: number;
-  /** Keys to detach that the start named, for clients that choose none. */
+  /** Detach keys that the start named, for clients that choose none. */
   readonly detachKeys: Uint8Array | undefined;
-  /** Commits that keep it frozen (lifecycle/pause.ts); each resolves when it has let go. */
+  /** Commits that keep the container frozen (lifecycle/pause.ts); each resolves when it no longer does. */
   readonly commits: Set<Promise<void>>;
-  /** Execs on their way to their program, and whether a freeze waits for them: frozen there, the request for one would never be answered. */
+  /** Execs that are being launched, and whether a freeze waits for them. If the freeze came earlier, the launch would never get an answer. */
   readonly launchingExecs: Set<Promise<unknown>>;
   freezing: boolean;
   /** Resolves when the exit has been handled completely: state, network, restart decision. */
@@ -45,26 +45,26 @@ export interface RunningProcess {
 
 export class Container {
   record: ContainerRecord;
-  /** Changed by `Machine` alone. */
+  /** Only `Machine` changes it. */
   state: State;
   /** Present while it is running, paused or ending. */
   process: RunningProcess | undefined;
   readonly pendingAttach = new Set<PendingAttach>();
-  /** Woken at each end of a run with its code, and at removal. */
+  /** Each end of a run and the removal wake these waiters; an end passes its code. */
   readonly exitWaiters = new Set<(code: number) => void>();
   readonly removeWaiters = new Set<(result: { code: number } | { error: Error }) => void>();
   /** Ends the wait before the next try of a restart policy. */
   restartTimer: AbortController | undefined;
   readonly execs = new Set<string>();
-  /** Readers of its files, and what the last of them does (layer-hold.ts). */
+  /** Readers of the container's files, and what to do after the last of them (layer-hold.ts). */
   layerReaders = 0;
   whenUnread: (() => void) | undefined;
   health: HealthMonitor | undefined;
-  /** A stop by the user is under way: the exit belongs to it. */
+  /** A stop by the user is running: the exit belongs to it. */
   stopRequested = false;
-  /** Restarts by users that are under way: --rm waits for the last of them. */
+  /** Restarts by users that are running. --rm waits for the last of them. */
   restarts = 0;
-  /** Removals by force that are under way: what is written of its end is gone with its row. */
+  /** Forced removals that are running: its end need not be durable, because the row is removed anyway. */
   forcedRemovals = 0;
   readonly removed: Deferred<void> = deferred();
 
@@ -81,12 +81,12 @@ export class Container {
     return this.process !== undefined;
   }
 
-  /** Its processes are frozen: by the user, or by a commit while it reads. */
+  /** The container's processes are frozen, by the user or by a commit that reads its files. */
   get paused(): boolean {
     return this.status === "paused";
   }
 
-  /** As clients see it: the row knows nothing of commits. */
+  /** The state for clients. The row does not say whether a commit freezes the container. */
   get status(): ContainerStatus {
     const { status } = this.record.state;
     return status === "running" && (this.process?.commits.size ?? 0) > 0 ? "paused" : status;

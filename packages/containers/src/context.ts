@@ -1,4 +1,4 @@
-/** What the files of this package share: the injected implementations, the containers, and the helpers over both. */
+/** Shared by the files of this package: the given implementations, the containers, and helper functions for both. */
 import { EngineError, KeyedMutex, type Clock, type Logger } from "@fathom/base";
 import type { NetworkManager } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
@@ -28,7 +28,7 @@ export interface ContainersParts {
   readonly cgroups: Cgroups;
   readonly networks: NetworkManager;
   readonly sys: Sys;
-  /** For paths that a user named. */
+  /** For paths from a user. */
   readonly files: HostFiles;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -40,9 +40,9 @@ export interface ContainersOwner {
   readonly logs: LogChoice;
   readonly words: FailureWords;
   readonly events: EventPublisher;
-  /** What every event of a container has. */
+  /** Fields that every event of a container has. */
   readonly eventAttributes: (record: ContainerRecord) => Readonly<Record<string, string>>;
-  /** Whether a start writes what it did, step by step, into the container's root (steps/start-report.ts). */
+  /** Whether a start writes a list of its steps into the container's root (steps/start-report.ts). */
   readonly wantsStartReport: (record: ContainerRecord) => boolean;
 }
 
@@ -56,9 +56,9 @@ export interface ContainersContext extends ContainersParts, ContainersOwner {
   readonly execs: ExecTable;
   readonly stems: Stems;
   readonly logWatch: LogWatch;
-  /** One key a container: changes of one container happen one after another. */
+  /** One key per container: changes of one container happen one after another. */
   readonly mutex: KeyedMutex;
-  /** Aborted when the daemon stops: nothing is started any more. */
+  /** Aborts when the daemon stops: then nothing is started any more. */
   readonly shuttingDown: AbortSignal;
 }
 
@@ -74,7 +74,7 @@ export function publish(
   });
 }
 
-/** Runs `task` with the container locked, and found again: it may have been removed while waiting. */
+/** Locks the container and runs `task`. The container is looked up again after the lock, because it may have been removed meanwhile. */
 export function locked<T>(engine: ContainersContext, container: Container, task: () => Promise<T> | T): Promise<T> {
   return engine.mutex.run(container.id, () => {
     if (engine.containers.byId(container.id) !== container)

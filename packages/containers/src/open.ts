@@ -1,4 +1,4 @@
-/** Opens the containers over their stored state: the one door for who builds on this package. */
+/** Opens the containers with their stored state: the one door of this package. */
 import { mkdirSync } from "node:fs";
 import { EngineError, KeyedMutex } from "@fathom/base";
 import type { VolumeLookup } from "@fathom/volumes";
@@ -30,7 +30,7 @@ export interface ContainersOptions<Images extends ImageLookup, Volumes extends V
   readonly records: RecordOwner;
   readonly config: ContainersConfig & {
     readonly cgroupParent: string;
-    /** Stems kept ready, 0 to make each when it is asked for. */
+    /** How many stems are kept ready; 0 makes each when it is needed. */
     readonly stemPoolSize: number;
   };
   /** Images and volumes may ask the table which containers use them. */
@@ -42,15 +42,15 @@ export interface Containers<Images, Volumes> {
   readonly context: ContainersContext;
   readonly images: Images;
   readonly volumes: Volumes;
-  /** After requests are served: restart policies go on, stems are prepared. */
+  /** Call it after requests are served: restart policies continue, stems are made. */
   resume(): Promise<void>;
-  /** First of an end: nothing is started any more. */
+  /** The first step of the daemon's end: nothing is started any more. */
   abort(reason: EngineError): void;
-  /** Stops the containers, each with its own timeout, or leaves them. Gives how many run on. */
+  /** Stops the containers, each with its own timeout, or leaves them running. Returns how many keep running. */
   close(leave: boolean): Promise<number>;
 }
 
-/** What ran before is taken up, leftovers are gone when this resolves. */
+/** When this resolves, running containers are managed again and leftovers are removed. */
 export async function openContainers<Images extends ImageLookup, Volumes extends VolumeSource>(
   options: ContainersOptions<Images, Volumes>,
 ): Promise<Containers<Images, Volumes>> {

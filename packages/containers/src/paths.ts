@@ -1,4 +1,4 @@
-/** Where the files of one container are. Everything durable is below the data root. */
+/** Where the files of one container are. All durable files are below the data root. */
 import { join } from "node:path";
 import type { ContainersConfig } from "./contract.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -8,23 +8,23 @@ type Roots = Pick<ContainersConfig, "dataRoot">;
 export interface ContainerPaths {
   /** `containers/<id>` below the data root, 0710. */
   readonly directory: string;
-  /** What its row says, for a database that does not have it (rows/descriptions.ts). */
+  /** A copy of its row, for a database that does not have it (rows/descriptions.ts). */
   readonly description: string;
   readonly hosts: string;
   readonly hostname: string;
   readonly resolvConf: string;
   /**
-   * Socket and exit status of the supervisor, 0700. It is below the data root, not below /run: the exit status must survive a
-   * power loss, and a socket file that a reboot left behind answers nobody, which reads as "gone".
+   * Socket and exit status of the supervisor, 0700. It is below the data root and not below /run, because the exit status must survive a power
+   * loss. A socket file that a reboot left behind answers nobody, so the supervisor counts as ended.
    */
   readonly run: string;
-  /** What a daemon that dies between launch and row needs to adopt the process. */
+  /** What the next daemon needs to take over the process, when a daemon dies between launch and row. */
   readonly adopt: string;
   readonly jsonLog: string;
   readonly localLog: string;
-  /** A tmpfs while a container with shareable IPC runs: others bind it as their /dev/shm. */
+  /** A tmpfs while a container with shareable IPC runs: other containers bind it as their /dev/shm. */
   readonly sharedMemory: string;
-  /** Images that are mounted into the container, while it runs. */
+  /** Images that are mounted into the container while it runs. */
   readonly images: string;
 }
 
@@ -49,7 +49,7 @@ export function containerPaths(config: Roots, id: string): ContainerPaths {
   };
 }
 
-/** Host path that is to be bound over /dev/shm of this container, or of one that joins it; undefined for one of its own. */
+/** Host path to bind over /dev/shm of this container, or of one that joins it; undefined when the container has its own. */
 export function sharedMemoryPath(
   config: Roots,
   { id, spec }: Pick<ContainerRecord, "id" | "spec">,

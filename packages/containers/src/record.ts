@@ -1,10 +1,10 @@
-/** What is known of a container, as plain data: one row. It is replaced, never changed in place (`ContainerTable`). */
+/** What is known about a container, as plain data: one row. It is replaced, never changed in place (`ContainerTable`). */
 import type { Endpoint } from "@fathom/network";
 import type { ChainId, Digest } from "@fathom/spec";
 import type { ContainerSpec } from "./container-spec.ts";
 import type { Health } from "./health/health-check.ts";
 
-/** What the row says of its life; the states of this daemon are in lifecycle/states.ts. */
+/** The part of the container's life that the row stores; the states of this daemon are in lifecycle/states.ts. */
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
 
 export interface ContainerState {
@@ -19,9 +19,9 @@ export interface ContainerState {
   readonly finishedAt: string;
 }
 
-/** What the user asked of a network, kept over stops. */
+/** The settings that the user requested for a network; they stay when the container stops. */
 export interface NetworkAttachment {
-  /** As asked: name or id. */
+  /** As requested: name or id. */
   readonly network: string;
   readonly ipv4Address: string | undefined;
   readonly macAddress: string | undefined;
@@ -29,9 +29,9 @@ export interface NetworkAttachment {
   readonly links: readonly string[] | null;
   readonly driverOptions: Readonly<Record<string, string>> | null;
   readonly gatewayPriority: number;
-  /** Filled while it runs. */
+  /** Present while the container runs. */
   readonly endpoint: Endpoint | undefined;
-  /** Filled at the first start, kept afterwards; "" before. */
+  /** Set at the first start and kept afterwards; "" before. */
   readonly networkId: string;
 }
 
@@ -46,29 +46,29 @@ export interface ContainerRecord {
   readonly path: string;
   readonly arguments: readonly string[];
   readonly spec: ContainerSpec;
-  /** Of who made it, given back as it came. Plain data. */
+  /** Data of the owner that made the container, returned unchanged. Plain data. */
   readonly extension: unknown;
   readonly mounts: readonly MountPoint[];
   readonly networks: readonly NetworkAttachment[];
   readonly cgroupPath: string;
   readonly state: ContainerState;
   readonly restartCount: number;
-  /** Delay before the present run when a policy started it, 0 when the user did. */
+  /** Delay before the present run when a policy started it; 0 when the user did. */
   readonly restartDelayMs: number;
-  /** The user's last word was stop or kill: policies rest. */
+  /** The user's last command was stop or kill: policies do nothing. */
   readonly stoppedByUser: boolean;
   readonly health: Health | undefined;
   /**
-   * Set while something outside the row is half done; a starting daemon finishes it. "creating": volumes are being made, nobody has
-   * seen the container yet. "removing-with-volumes": anonymous volumes go, then the row.
+   * Set while work outside the row is half done; a starting daemon finishes it. "creating": volumes are being made, and no client has seen the
+   * container yet. "removing-with-volumes": anonymous volumes are removed, then the row.
    */
   readonly pending: "creating" | "removing" | "removing-with-volumes" | undefined;
 }
 
-/** One mount of a container with everything decided: input of the OCI translation, and what inspect shows. */
+/** One mount of a container, completely decided: the input of the OCI translation, and what inspect shows. */
 export interface MountPoint {
   readonly type: "bind" | "volume" | "tmpfs" | "image";
-  /** Volume name; undefined for others. */
+  /** Volume name; undefined for other types. */
   readonly name: string | undefined;
   /** Host path; "" for tmpfs. */
   readonly source: string;
@@ -78,11 +78,11 @@ export interface MountPoint {
   readonly mode: string;
   readonly readWrite: boolean;
   readonly propagation: string;
-  /** A volume is filled from the image's content on first use. */
+  /** When a volume is used for the first time, it gets the image's content. */
   readonly copyData: boolean;
-  /** Inside the volume or the image; "" for its root. */
+  /** A path inside the volume or the image; "" for its root. */
   readonly subpath: string;
-  /** Of type "image": the image as it was asked for, its id, and the row that holds its layers while the container is there. */
+  /** For type "image": the image as the user requested it, its id, and the row that holds its layers while the container exists. */
   readonly image?: { readonly reference: string; readonly id: string; readonly layer: string } | undefined;
   /** A missing source is made (`-v`), or is an error (`--mount`). */
   readonly createSource: boolean;

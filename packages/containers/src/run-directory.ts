@@ -1,4 +1,4 @@
-/** `containers/<id>/run`: the supervisor's socket and exit status, and what a daemon needs to adopt a process whose row does not know of it. */
+/** `containers/<id>/run`: the supervisor's socket and exit status, and what a daemon needs to take over a process that is not in the row. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -10,14 +10,14 @@ import { readAttachments } from "./rows/stored-networks.ts";
 
 type Roots = Pick<ContainersConfig, "dataRoot">;
 
-/** What the row would have had. */
+/** The data that the row would have had. */
 export interface AdoptFile {
   readonly networks: readonly NetworkAttachment[];
   readonly restartCount: number;
   readonly restartDelayMs: number;
-  /** A moment before the start: the start's own time ends with the supervisor. RFC3339Nano. */
+  /** A moment before the start: the start's real time ends with the supervisor. RFC3339Nano. */
   readonly launchedAt: string;
-  /** By which the next daemon knows whether the run is alive, whoever answers or does not. Absent in files of earlier versions. */
+  /** With it the next daemon knows whether the run is alive, whether its supervisor answers or not. Absent in files of earlier versions. */
   readonly identity?: RunIdentity;
 }
 
@@ -31,10 +31,10 @@ export function writeAdoptFile(config: Roots, id: string, adopt: AdoptFile): voi
   writeFileSync(containerPaths(config, id).adopt, JSON.stringify(adopt), { mode: 0o600 });
 }
 
-/** undefined where there is none, or one that was cut short. */
+/** undefined when the file does not exist or was cut short. */
 export function readAdoptFile(config: Roots, id: string): AdoptFile | undefined {
   try {
-    // Written by `writeAdoptFile` alone, in a directory of mode 0700; a file that is cut short is no JSON.
+    // Only `writeAdoptFile` writes it, in a directory of mode 0700. A file that is cut short is not JSON.
     const adopt = JSON.parse(readFileSync(containerPaths(config, id).adopt, "utf8")) as AdoptFile;
     return { ...adopt, networks: readAttachments(adopt.networks) };
   } catch {

@@ -10,7 +10,7 @@ test.each([
   ["SIGRTMAX-1", 63],
 ])("%s is %i", (text, number) => expect(parseSignal(text)).toBe(number));
 
-test("what is no signal is refused by name", () => {
+test("the error for an invalid signal names it", () => {
   for (const text of ["NOSUCH", "0", "", "constructor", "RTMIN+99", "RTMIN-1"])
     expect(() => parseSignal(text)).toThrow(`invalid signal: ${text}`);
   expect(() => parseSignal("99")).toThrow("the linux daemon does not support signal 99");

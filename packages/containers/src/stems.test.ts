@@ -3,7 +3,7 @@ import { silentLogger } from "@fathom/base";
 import { defaultNamespaces, discard, Stems } from "./stems.ts";
 import { FakeMachine } from "./testing/fake-machine.ts";
 
-test("a pool that could not be filled is filled once that works again", async () => {
+test("a pool that could not be filled is filled when that works again", async () => {
   const machine = new FakeMachine();
   let left = 12;
   const launcher = machine.launcher();
@@ -29,7 +29,7 @@ test("a pool that could not be filled is filled once that works again", async ()
   expect([...machine.cgroups]).toEqual([]);
 });
 
-test("a stem that is held for a container is given back when its plan cannot be made", async () => {
+test("a stem that is held for a container is discarded when its plan cannot be made", async () => {
   const machine = new FakeMachine();
   const stems = new Stems({
     launcher: machine.launcher(),
@@ -86,7 +86,7 @@ function mortalStems(machine: FakeMachine, size: number): { stems: Stems; end: (
   return { stems, pids, end: (pid) => dead.add(pid) };
 }
 
-test("stems that have ended while they waited are not given to containers", async () => {
+test("containers do not get stems that ended while they waited", async () => {
   const machine = new FakeMachine();
   const { stems, pids, end } = mortalStems(machine, 2);
   stems.fill();
@@ -108,7 +108,7 @@ test("stems that have ended while they waited are not given to containers", asyn
   expect([...machine.cgroups]).toEqual([]);
 });
 
-test("a stem that ends between create and start is made anew, in a cgroup that is", async () => {
+test("when a stem ends between create and start, the start makes a new one, in a cgroup that exists", async () => {
   const machine = new FakeMachine();
   const { stems, pids, end } = mortalStems(machine, 1);
   stems.fill();
@@ -127,7 +127,7 @@ test("a stem that ends between create and start is made anew, in a cgroup that i
   expect([...machine.cgroups]).toEqual([]);
 });
 
-test("a start that comes while the held stem of its container is given up waits for the end of that", async () => {
+test("a start that comes while the container's held stem is discarded waits for the end of that", async () => {
   const machine = new FakeMachine();
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
   const launcher = machine.launcher();
@@ -155,7 +155,7 @@ test("a start that comes while the held stem of its container is given up waits 
     newNamespaces: defaultNamespaces("v2"),
     cgroupProcs: cgroup.procsFiles,
   }));
-  // A refusal by now is not yet awaited.
+  // At this moment nobody awaits a rejection yet.
   claim.catch(() => undefined);
   await new Promise((resolve) => setImmediate(resolve));
   expect(machine.cgroups.has(path)).toBe(true);

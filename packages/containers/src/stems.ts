@@ -1,9 +1,8 @@
 /**
- * Processes made in advance. An entry is a container id with its cgroup and a stem of the usual namespaces in it; a create takes
- * its id, the start that follows soon takes its stem, and nothing of clone, cgroup or network namespace is left to be done then.
+ * Processes that are made in advance. An entry is a container id with its cgroup and a stem of the usual namespaces in it. A create takes its
+ * id, and the start that follows soon takes its stem, so the start need not clone, make a cgroup or make a network namespace.
  *
- * An entry whose container does not start within `holdMs` is given up: its stem is discarded (a created container costs no
- * process), and the start makes a new one.
+ * When a container does not start within `holdMs`, its stem is discarded (a created container uses no process), and the start makes a new one.
  */
 import { randomId, type Logger } from "@fathom/base";
 import type { PreparedLink } from "@fathom/network";
@@ -11,7 +10,7 @@ import type { Cgroup, Cgroups, Launcher, LaunchPlan, PreparedStem } from "@fatho
 
 /** How long a created container keeps its stem. */
 const holdMs = 10_000;
-/** The longest time between two tries to fill the pool when it fails. */
+/** The longest time between two tries to fill the pool when filling fails. */
 const longestRetryMs = 60_000;
 
 export interface ReadyStem {
@@ -32,7 +31,7 @@ export interface StemOptions {
   readonly size: number;
   /** The namespaces of a container without special options. */
   readonly namespaces: Namespaces;
-  /** Before the first new try after a failure, for tests; each further wait is twice as long. */
+  /** Before the first new try after a failure; a parameter for tests. Each later wait is twice as long. */
   readonly firstRetryMs?: number;
 }
 
@@ -40,11 +39,11 @@ export class Stems {
   readonly #options: StemOptions;
   readonly #ready: ReadyStem[] = [];
   readonly #held = new Map<string, { stem: ReadyStem; timer: ReturnType<typeof setTimeout> }>();
-  /** Whose cgroups are being taken away, by container: a start of one of them must not meet its old cgroup. */
+  /** Containers whose cgroups are being removed: a start of one of them must not meet its old cgroup. */
   readonly #discarding = new Map<string, Promise<void>>();
   #filling = false;
   #closed = false;
-  /** Before the next try, after failures; 0 while all is well. */
+  /** Wait before the next try after failures; 0 without failures. */
   #waitMs = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
 
@@ -61,10 +60,10 @@ export class Stems {
     return `${parent === "" ? this.#options.cgroupParent : parent}/${id}`.replace(/^\/*/, "/");
   }
 
-  /** An id for a new container; of a ready entry where there is one, which is then held for `claim`. */
+  /** An id for a new container: the id of a ready entry, if there is one, which is then held for `claim`. */
   newId(): string {
     let entry = this.#ready.shift();
-    // What has ended while it waited is nobody's stem any more.
+    // An entry that ended while it waited no longer has a stem.
     for (; entry !== undefined && !entry.prepared.usable; entry = this.#ready.shift()) this.#discardInBackground(entry);
     this.#fillSoon();
     if (entry === undefined) return randomId();
@@ -75,7 +74,7 @@ export class Stems {
   }
 
   /**
-   * The stem held for this container when it still waits and fits `stem`, else a new one. The caller owns both parts from here on.
+   * The stem that is held for this container, if it still waits and matches `stem`; else a new one. From here on the caller owns both parts.
    * `cgroup` is made when the container has none.
    */
   async claim(id: string, cgroupPath: string, build: (cgroup: Cgroup) => LaunchPlan["stem"]): Promise<ReadyStem> {
@@ -120,7 +119,7 @@ export class Stems {
     });
   }
 
-  /** Gives up what is held for a container. */
+  /** Discards what is held for a container. */
   drop(id: string): void {
     const held = this.#held.get(id);
     if (held === undefined) return;
@@ -130,7 +129,7 @@ export class Stems {
   }
 
   fill(): void {
-    // After a failure the timer decides when it is tried again.
+    // After a failure the timer decides when to try again.
     if (this.#filling || this.#closed || this.#retry !== undefined) return;
     this.#filling = true;
     void this.#fill().finally(() => (this.#filling = false));
@@ -213,7 +212,7 @@ function sameStem(a: LaunchPlan["stem"], b: LaunchPlan["stem"]): boolean {
   );
 }
 
-/** What Docker gives a container that asks for nothing: on v1 it sees the host's cgroup namespace. */
+/** What Docker gives a container without special options: on v1 it sees the host's cgroup namespace. */
 export function defaultNamespaces(version: Cgroups["version"]): Namespaces {
   const usual: Namespaces = ["mount", "pid", "network", "ipc", "uts"];
   return version === "v2" ? [...usual, "cgroup"] : usual;

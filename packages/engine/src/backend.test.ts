@@ -1,4 +1,7 @@
-/** The engine keeps what its interface says: containers over the machine in memory, images and volumes over a store on the disk. The fakes of both keep it too. */
+/**
+ * The engine does what its interface promises: containers with the machine in memory, images and volumes with a store on the disk. The fakes of
+ * both also do.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,11 +1,12 @@
 /**
- * The engine as servers ask it, an area each. A server parses HTTP, checks bodies with the decoders of `@fathom/spec`, adapts answers to the negotiated version and
- * frames streams; everything that means something happens behind this interface. Methods take and give Docker's own JSON shapes (newest version), so that there is one
- * vocabulary from the wire to the database. Every implementation and every fake runs the suites in `testing/suites/`.
+ * The engine as servers use it, one interface per area. A server parses HTTP, checks bodies with the decoders of `@fathom/spec`, adapts answers
+ * to the negotiated version and frames streams. Everything that has a meaning happens behind this interface. Methods receive and return
+ * Docker's own JSON types (newest version), so the same names are used from the network to the database. Every implementation and every fake
+ * runs the suites in `testing/suites/`.
  *
- * Errors: EngineError; the server maps its codes to statuses. Messages are what the user sees, in Docker's words where clients match.
+ * Errors: EngineError; the server maps its codes to statuses. Users see the messages; they are Docker's words where clients match on them.
  * Names: `container` arguments are what the user typed: name, id or unique id prefix.
- * Abort: calls that can last take the request's signal; it fires when the client hangs up. The method says what abort leaves.
+ * Abort: calls that may last receive the request's signal, which aborts when the client hangs up. Each method says what an abort leaves.
  */
 import type {
   ExecStartOptions,
@@ -59,7 +60,7 @@ export interface RegistryAuth {
 }
 
 export interface AttachRequest extends StreamSelection {
-  /** "ctrl-p,ctrl-q". */
+  /** For example "ctrl-p,ctrl-q". */
   readonly detachKeys: string | undefined;
 }
 
@@ -72,12 +73,12 @@ export interface ContainerListRequest {
 
 export interface StopRequest {
   readonly signal: string | undefined;
-  /** Undefined: the container's own; negative: without limit. */
+  /** Undefined: the container's own timeout; negative: wait for ever. */
   readonly timeoutSeconds: number | undefined;
 }
 
 export interface EventQuery {
-  /** Nanoseconds since the epoch. Without it only live events are given. */
+  /** Nanoseconds since the epoch. Without it, only live events are returned. */
   readonly since: bigint | undefined;
   readonly until: bigint | undefined;
   readonly filters: Filters;
@@ -88,8 +89,8 @@ export interface SystemBackend {
   info(): Promise<SystemInfo>;
   diskUsage(types: readonly string[]): Promise<DiskUsage>;
   /**
-   * Past events since `since`, then live ones until `until` or abort. Listens from this call on, not from the first event that is asked for.
-   * @throws invalid-argument at once, for an unknown filter: the server has not answered yet
+   * Past events since `since`, then live events until `until` or abort. Listening starts with this call, not with the first read.
+   * @throws invalid-argument at once, for an unknown filter, because the server has not answered yet
    */
   events(request: EventQuery, signal: AbortSignal): AsyncIterable<EventMessage>;
   /** Checks credentials against a registry. */
@@ -103,20 +104,20 @@ export interface ContainerBackend {
     platform: Platform | undefined,
     body: ContainerCreateRequest,
   ): Promise<ContainerCreateResponse>;
-  /** Fathom's own: the launch plan of such a container in words. Nothing stays. */
+  /** Only in Fathom: the launch plan of such a container in words. Nothing is created. */
   explain(body: ContainerCreateRequest): Promise<{ Text: string }>;
   inspect(container: string, size: boolean): Promise<ContainerInspect>;
   /** @throws not-modified when it runs already. */
   start(container: string, detachKeys: string | undefined): Promise<void>;
   /**
-   * Goes on when the client hangs up.
+   * Continues when the client hangs up.
    * @throws not-modified when it does not run
    */
   stop(container: string, options: StopRequest): Promise<void>;
-  /** As `stop`; a container that does not run is started. */
+  /** As `stop`, and then a start. A container that does not run is only started. */
   restart(container: string, options: StopRequest): Promise<void>;
   kill(container: string, signalName: string | undefined): Promise<void>;
-  /** Resolves the registration at once (headers are sent then), the result later. */
+  /** Resolves at once when the wait is registered (the server then sends headers); the result comes later. */
   wait(
     container: string,
     condition: WaitCondition,
@@ -131,7 +132,7 @@ export interface ContainerBackend {
   top(container: string, psArguments: string): Promise<ContainerTopResponse>;
   changes(container: string): Promise<FilesystemChange[]>;
   attach(container: string, request: AttachRequest, signal: AbortSignal): Promise<AttachResult>;
-  /** `tty` tells whether the bytes are multiplexed frames (false) or raw (true). */
+  /** `tty`: the bytes are raw (true) or multiplexed frames (false). */
   logs(
     container: string,
     request: LogsRequest,
@@ -187,7 +188,7 @@ export interface ImageImportRequest {
   readonly repository: string | undefined;
   readonly tag: string | undefined;
   readonly message: string | undefined;
-  /** Dockerfile instructions for the image's configuration. */
+  /** Dockerfile instructions that change the image's configuration. */
   readonly changes: readonly string[];
   readonly platform: string | undefined;
 }
@@ -199,7 +200,7 @@ export interface ImageBackend {
   tag(name: string, repository: string, tag: string | undefined): Promise<void>;
   remove(name: string, options: { force: boolean; noPrune: boolean }): Promise<ImageDeleteItem[]>;
   prune(filters: Filters): Promise<PruneReport>;
-  /** Messages as they come; an error thrown before the first message becomes a status, later ones an `errorDetail` line. */
+  /** Messages as they come. An error before the first message becomes a status; a later error becomes an `errorDetail` line. */
   pull(request: ImagePullRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
   push(request: ImagePushRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
   load(

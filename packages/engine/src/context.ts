@@ -1,4 +1,4 @@
-/** What the engine's own files share: the containers' context, and what Docker's API needs besides. */
+/** Shared by the engine's files: the containers' context, and what Docker's API needs in addition. */
 import type { ContainersContext } from "@fathom/containers";
 import type { EngineConfig, ImageSource, OciTranslation } from "./contract.ts";
 import type { Events } from "./system/events.ts";

@@ -1,12 +1,9 @@
 /**
- * The engine: what a container is between two requests. It owns the rows, the states and their changes; how a process is started
- * is the runtime's business, what a layer is the store's, how packets flow the network's.
+ * The engine's parts and their small interfaces. The parts for containers (`engine.ts`, `containers/`, `commit/`, `system/`) use this file. The
+ * parts for images (`images/`), volumes (`volumes/`) and the translation to OCI (`oci/`) implement the interfaces below, so that no part
+ * imports files of another part. Only `engine.ts` connects them.
  *
- * The package has parts. What is about containers (`engine.ts`, `containers/`, `commit/`, `system/`) is written against this file;
- * the parts of images (`images/`), volumes (`volumes/`) and the translation to OCI (`oci/`) implement the
- * small interfaces below, so that no part imports another's files. `engine.ts` alone puts them together.
- *
- * Errors: EngineError with Docker's words. Every change of a row is one transaction; the map in memory is the read path.
+ * Errors: EngineError with Docker's words. Every change of a row is one transaction; reads come from the map in memory.
  */
 import type {
   ContainersConfig,
@@ -35,7 +32,7 @@ export interface UlimitSetting {
   readonly Hard: number;
 }
 
-/** What the daemon's flags and daemon.json decide for the engine. */
+/** The engine's settings from the daemon's flags and daemon.json. */
 export interface EngineConfig extends ContainersConfig {
   /** Sockets and pids: `/run/fathom`. */
   readonly execRoot: string;
@@ -44,7 +41,7 @@ export interface EngineConfig extends ContainersConfig {
   readonly logOptions: Readonly<Record<string, string>>;
   readonly defaultUlimits: readonly UlimitSetting[];
   readonly defaultShmSizeBytes: number;
-  /** Containers run on through a graceful stop of the daemon. */
+  /** Containers keep running when the daemon shuts down. */
   readonly liveRestore: boolean;
   readonly maxConcurrentDownloads: number;
   readonly maxConcurrentUploads: number;
@@ -54,20 +51,20 @@ export interface EngineConfig extends ContainersConfig {
   readonly labels: readonly string[];
   readonly experimental: boolean;
   readonly debug: boolean;
-  /** As given to the daemon; the environment's where absent. */
+  /** As given to the daemon; from the environment when absent. */
   readonly proxy?: { readonly http?: string; readonly https?: string; readonly no?: string };
   readonly insecureRegistries: readonly string[];
   readonly registryMirrors: readonly string[];
-  /** Stems kept ready, 0 to make each when it is asked for. */
+  /** How many stems are kept ready; 0 makes each when it is needed. */
   readonly stemPoolSize: number;
   readonly version: string;
   readonly gitCommit: string;
   readonly buildTime: string;
 }
 
-// What the parts give each other
+// What the parts provide to each other
 
-/** What containers hold on to. The parts of images and volumes ask before a removal. */
+/** What containers use. The parts of images and volumes ask before a removal. */
 export interface ContainerUses extends VolumeUses {
   /** Containers made from this image, running or not. */
   ofImage(id: Digest): readonly { readonly id: string; readonly running: boolean; readonly imageName: string }[];
@@ -85,16 +82,16 @@ export interface LayerImageRequest {
   readonly createdBy: string;
 }
 
-/** What the part of containers needs of images. */
+/** What the part of containers needs from images. */
 export interface ImageSource extends ImageLookup {
   lookup(name: string, platform?: Platform): LocalImage;
   /** By id; undefined when it was removed meanwhile. */
   byId(id: Digest): LocalImage | undefined;
-  /** `name` is what it is called now, as users write it: "kept:1". */
+  /** `name` is the image's present name, as users write it: "kept:1". */
   commit(request: LayerImageRequest): Promise<{ readonly id: Digest; readonly name: string | undefined }>;
 }
 
-/** The part of images. Its disposal cancels what is under way: pulls, loads, commits. */
+/** The part of images. Disposing it cancels running work: pulls, loads, commits. */
 export interface ImagePart extends ImageSource, AsyncDisposable {
   readonly backend: ImageBackend;
   readonly authenticate: SystemBackend["authenticate"];
@@ -105,7 +102,7 @@ export interface VolumePart {
   readonly backend: VolumeBackend;
   /** For containers. */
   readonly lookup: VolumeLookup;
-  /** Bytes. @throws timeout where the file system does not answer */
+  /** Bytes. @throws timeout when the file system does not answer */
   usage(name: string): Promise<number>;
 }
 
@@ -124,14 +121,14 @@ export interface MachineDefaults {
   readonly privateCgroups: boolean;
 }
 
-/** What the part of containers needs of `oci/`: Docker's configuration as an OCI one. */
+/** What the part of containers needs from `oci/`: Docker's configuration as an OCI configuration. */
 export interface OciTranslation extends ContainerTranslation {
   readonly defaults: MachineDefaults;
   /** The limits of a configuration. */
   resources(hostConfig: HostConfig): LinuxResources;
   /**
-   * Checks that need nothing but the configuration and this machine's abilities. `request` is what the client sent, absent for update.
-   * Gives warnings ("Your kernel does not support …").
+   * Checks that need only the configuration and the abilities of this machine. `request` is what the client sent; absent for update.
+   * Returns warnings ("Your kernel does not support …").
    * @throws invalid-argument in Docker's words
    */
   validate(

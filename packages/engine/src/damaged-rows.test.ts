@@ -40,7 +40,7 @@ test.each<[string, string, string]>([
   ["network", "INSERT INTO network_rows VALUES ('one', ?)", "\u0000"],
   ["volume", "INSERT INTO volumes VALUES ('one', ?)", "["],
   ["volume", "INSERT INTO volumes VALUES ('one', ?)", "null"],
-])("the row of a %s that is not what was written is named, with the file and a way out: %s %j", (kind, sql, text) => {
+])("the error for a damaged row of a %s names it, the file and what the user can do: %s %j", (kind, sql, text) => {
   const root = mkdtempSync(join(tmpdir(), "fathom-rows-"));
   const path = join(root, "a.db");
   const database = openDatabase(path);

@@ -1,6 +1,6 @@
 /**
- * Every call that create, start, stop, exec, an end, recovery and remove make fails once, and hangs once. Whatever it is: what was made is undone or known, the engine goes on,
- * and the container can be removed.
+ * Every call that create, start, stop, exec, an end, recovery and remove make fails once, and hangs once. In each case: everything that was
+ * made is undone or known, the engine continues to work, and the container can be removed.
  */
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync } from "node:fs";
@@ -88,10 +88,10 @@ function toldBy(error: unknown, logged: readonly string[]): string {
 }
 
 interface Action {
-  /** What comes before it, with no faults. */
+  /** Preparation without faults. */
   readonly before: (world: World) => Promise<void>;
   readonly act: (world: World) => Promise<unknown>;
-  /** False where nothing else can be asked of the daemon meanwhile: it does not listen yet. */
+  /** False when nothing else can be asked of the daemon meanwhile, because it does not listen yet. */
   readonly hangs?: false;
 }
 
@@ -103,7 +103,7 @@ const createAndStart = async (world: World): Promise<void> => {
   await start(world);
 };
 
-/** A daemon's start after a kill of the one before. One that fails is tried again, as systemd does. */
+/** Starts a daemon after a kill of the previous one. If the start fails, it is tried again, as systemd does. */
 async function startAgain(world: World): Promise<void> {
   try {
     world.engine = await startDaemon(world.machine, world.root);
@@ -255,7 +255,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly string[
   },
 };
 
-/** The calls of an action that meets no fault. */
+/** The calls of an action without faults. */
 async function callsOf({
   before,
   act,
@@ -276,13 +276,13 @@ function outcome(promise: Promise<unknown>): { is: "under way" | "done" | "faile
   return result;
 }
 
-/** Close always closes, whatever it answers (close(2)); the others never fail by their contract. */
+/** close always closes, whatever it returns (close(2)); the contract of the others says that they never fail. */
 const cannotFail = new Set(["networks.sandbox", "sys.close", "supervisor.disconnect", "volumes.release"]);
 
-/** What these could not take away goes at the next daemon's start. */
+/** What these could not remove is removed at the next daemon's start. */
 const releases = new Set(["cgroup.kill", "cgroup.remove", "sandbox.close", "snapshots.remove", "sys.umount"]);
 
-/** What the engine says of the container is what the machine has; gone from both is right too. A call of `name` failed. */
+/** The engine's state of the container agrees with the machine; both may also have none. A call of `name` failed. */
 async function expectTruth(world: World, name: string): Promise<void> {
   const { machine } = world;
   const runs = (): boolean => [...machine.processes.values()].some(({ ended }) => ended === undefined);
@@ -306,7 +306,7 @@ async function expectTruth(world: World, name: string): Promise<void> {
   expect(machine.openFds).toBe(0);
 }
 
-/** The container goes, another one runs, and after the next daemon's start nothing is left of either. */
+/** The container is removed, another one runs, and after the next daemon's start nothing is left of either. */
 async function expectSound(world: World, name: string): Promise<void> {
   const { machine } = world;
   await expectTruth(world, name);
@@ -388,7 +388,10 @@ for (const [name, action] of Object.entries(actions))
   });
 
 describe("a daemon's start", () => {
-  /** What a kill -9 leaves: one that runs, one that ends before the next daemon, one whose removal had begun, and things of nobody's. */
+  /**
+   * After a kill -9: a container that runs, one that ends before the next daemon, one whose removal had begun, and leftovers that belong to
+   * nothing.
+   */
   async function killed(): Promise<World> {
     const world = await World.open();
     const { machine, engine } = world;
@@ -402,7 +405,7 @@ describe("a daemon's start", () => {
     machine.faults.hangNext("volumes.removeIfUnused");
     void engine.containers.remove("going", removal).catch(() => undefined);
     await world.until("the removal has begun", () => machine.faults.done);
-    // The daemon of before must not see it.
+    // The previous daemon must not see it.
     machine.latest().ended = { code: 3, signal: 0, finishedAt: new Date().toISOString() };
     machine.cgroups.add(`/fathom/${"e".repeat(64)}`);
     machine.emptyCgroups.add(`/fathom/${"e".repeat(64)}`);
@@ -410,12 +413,12 @@ describe("a daemon's start", () => {
     return world;
   }
   /**
-   * Without these there is nothing to start with; to open a cgroup is to know its path. A supervisor that is not found makes no end: what then is has tests
-   * of its own.
+   * Without these calls no daemon can start; opening a cgroup means to know its path. A supervisor that is not found does not mean an end;
+   * other tests cover that case.
    */
   const needed = /^(database|networks\.start|snapshots\.list|cgroups\.list|cgroups\.open|launcher\.reconnect)/;
 
-  test("each call fails, and what ran is taken up", async () => {
+  test("each call fails, and running containers are managed again", async () => {
     let calls: readonly string[];
     {
       await using world = await killed();

@@ -7,10 +7,10 @@ import { startDaemon } from "./testing/fakes.ts";
 
 const world = useEngine();
 
-describe("a database that does not take a row", () => {
+describe("a database that cannot write a row", () => {
   const full = new EngineError("resource-exhausted", "database or disk is full");
 
-  test("a start leaves nothing that runs", async () => {
+  test("a start leaves no running process", async () => {
     await world.engine.containers.create("one", undefined, request());
     world.machine.onLaunch = () => (world.machine.failWrites = full);
     await expect(world.engine.containers.start("one", undefined)).rejects.toThrow("disk is full");
@@ -23,7 +23,7 @@ describe("a database that does not take a row", () => {
     expect(await world.status("one")).toBe("running");
   });
 
-  test("the end of a run is written as soon as it does", async () => {
+  test("the end of a run is written as soon as the database works again", async () => {
     await world.run("one");
     world.machine.failWrites = full;
     world.machine.latest().end(7);
@@ -57,7 +57,7 @@ describe("a full disk", () => {
     expect(await result).toEqual({ StatusCode: 4 });
     const { State } = await world.engine.containers.inspect("one", false);
     expect([State.Status, State.ExitCode]).toEqual(["exited", 4]);
-    // The supervisor's file is the only one that knows.
+    // Only the supervisor's file has the data.
     expect(existsSync(directory)).toBe(true);
     await expect(world.engine.containers.start("one", undefined)).rejects.toThrow("full");
     const row = (): string => world.machine.database.query("SELECT changing FROM containers").values()[0]![0] as string;
@@ -87,7 +87,7 @@ describe("writes that fail", () => {
     Retries: 3,
   };
 
-  test("a removal that fails wakes who waits for it, and can be done again", async () => {
+  test("a failed removal wakes the clients that wait for it, and can be repeated", async () => {
     await world.run("rm", { AutoRemove: true });
     const { result } = await world.engine.containers.wait("rm", "removed", never);
     world.machine.failWrites = (sql) => (sql.startsWith("DELETE") ? full : undefined);
@@ -118,7 +118,7 @@ describe("writes that fail", () => {
     },
   );
 
-  test("health checks go on when their results cannot be written", async () => {
+  test("health checks continue when their results cannot be written", async () => {
     world.machine.failWrites = (_, parameters) =>
       /"failingStreak":[1-9]/.test(String(parameters[0])) ? full : undefined;
     world.machine.faults.failAlways("supervisor.exec");
@@ -132,7 +132,7 @@ describe("writes that fail", () => {
     expect(await world.status("checked")).toBe("running");
   });
 
-  test("limits whose row cannot be written are as before", async () => {
+  test("when the row with new limits cannot be written, the old limits stay", async () => {
     await world.run("limited", { Memory: 64 * 2 ** 20 });
     world.machine.failWrites = full;
     await expect(world.engine.containers.update("limited", { Memory: 32 * 2 ** 20 } as never)).rejects.toThrow(
@@ -142,7 +142,7 @@ describe("writes that fail", () => {
     expect((await world.engine.containers.inspect("limited", false)).HostConfig.Memory).toBe(64 * 2 ** 20);
   });
 
-  test("a pause whose row cannot be written is none", async () => {
+  test("a pause whose row cannot be written does not happen", async () => {
     await world.run("paused");
     world.machine.failWrites = full;
     await expect(world.engine.containers.pause("paused")).rejects.toThrow("disk full");

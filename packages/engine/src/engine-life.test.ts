@@ -36,7 +36,7 @@ describe("life", () => {
     world.expectClean();
   });
 
-  test("patterns of log options are checked at create, and one of an older row takes no descriptor with it", async () => {
+  test("patterns of log options are checked at create, and a pattern in an older row leaks no descriptor", async () => {
     const logging = (pattern: string) => ({ LogConfig: { Type: "json-file", Config: { "env-regex": pattern } } });
     await expect(world.engine.containers.create("bad", undefined, request(logging("(")))).rejects.toThrow(
       "error parsing regexp: missing closing ): `(`",
@@ -64,7 +64,7 @@ describe("life", () => {
     ]);
   });
 
-  test("so many clients wait for a start, and no more", async () => {
+  test("a limited number of clients can wait for a start", async () => {
     await world.engine.containers.create("at", undefined, request());
     const attach = { stdin: false, stdout: true, stderr: false, logs: false, stream: true, detachKeys: undefined };
     const waiting = [];
@@ -176,7 +176,7 @@ describe("names and ids", () => {
     await expect(world.engine.containers.inspect("", false)).rejects.toThrow("No such container: ");
   });
 
-  test("a failed create frees the name and leaves nothing", async () => {
+  test("a failed create releases the name and leaves nothing", async () => {
     await expect(
       world.engine.containers.create("one", undefined, request({}, { StopSignal: "NOSUCH" })),
     ).rejects.toThrow("invalid signal: NOSUCH");
@@ -191,7 +191,7 @@ describe("names and ids", () => {
 });
 
 describe("lists", () => {
-  test("a volume that is being filled for a container that is created is in use", async () => {
+  test("a volume that is being filled for a new container is in use", async () => {
     const hang = world.machine.faults.hangNext("files.kindOf");
     const created = world.engine.containers.create("new", undefined, request({ Binds: ["data:/data"] }));
     await hang.reached;
@@ -204,7 +204,7 @@ describe("lists", () => {
     expect(world.volumeQuestions.uses?.ofVolume("data")).toEqual([]);
   });
 
-  test("uses of volumes are counted in one walk over the containers, however many volumes there are", async () => {
+  test("uses of volumes are counted in one pass over the containers, for any number of volumes", async () => {
     for (const name of ["c1", "c2"])
       await world.engine.containers.create(name, undefined, request({ Binds: ["v0:/x", "v0:/y"] }));
     await world.engine.containers.create("c3", undefined, request({ Binds: ["v1:/x"] }));

@@ -8,8 +8,8 @@ import { startDaemon } from "./testing/fakes.ts";
 
 const world = useEngine();
 
-describe("a database that knows no containers", () => {
-  /** Without what an inspection counts anew. */
+describe("a database that does not have the containers", () => {
+  /** Without the values that an inspection computes again. */
   const shown = async (name: string) => {
     const { State, RestartCount, HostConfig, Config, NetworkSettings } = await world.engine.containers.inspect(
       name,
@@ -23,7 +23,7 @@ describe("a database that knows no containers", () => {
     world.engine = await startDaemon(world.machine, world.root);
   };
 
-  test("they are what they were: what ended keeps code and times, what a user stopped or paused stays so", async () => {
+  test("they come back unchanged: ended ones keep code and times, ones that a user stopped or paused stay so", async () => {
     const policy = { RestartPolicy: { Name: "unless-stopped", MaximumRetryCount: 0 } } as const;
     await world.engine.containers.create("made", undefined, request());
     await world.run("ended");
@@ -50,7 +50,7 @@ describe("a database that knows no containers", () => {
     await world.engine.containers.unpause("paused");
   });
 
-  test("also after a daemon that was killed a moment later; one that went on meanwhile is found by its supervisor", async () => {
+  test("also when the daemon was killed a moment later; a container that continued meanwhile is found through its supervisor", async () => {
     const id = await world.run("ended");
     world.machine.latest().end(3);
     const description = join(world.root, "containers", id, "container.json");
@@ -64,7 +64,7 @@ describe("a database that knows no containers", () => {
 });
 
 describe("a daemon's start after kill -9", () => {
-  test("running ones run on, ended ones have their true code, lost ones say so", async () => {
+  test("running containers keep running, ended ones have their true code, lost ones say so", async () => {
     await world.run("runs");
     const ip = (await world.engine.containers.inspect("runs", false)).NetworkSettings.Networks["bridge"]?.IPAddress;
     await world.run("ended");
@@ -108,7 +108,7 @@ describe("a daemon's start after kill -9", () => {
     expect((await world.engine.containers.inspect("greedy", false)).State.OOMKilled).toBe(true);
   });
 
-  test("a process that was launched before the row was written is taken over", async () => {
+  test("a process that was launched before its row was written is taken over", async () => {
     const id = await world.run("late");
     const row = world.machine.database.query("SELECT changing FROM containers").get() as { changing: string };
     const state = JSON.parse(row.changing) as {
@@ -124,7 +124,7 @@ describe("a daemon's start after kill -9", () => {
     expect(shown.NetworkSettings.Networks["bridge"]?.IPAddress).toBe("172.17.0.2");
   });
 
-  test("a row of a version that knew Docker's containers alone is read, and runs", async () => {
+  test("a row of a version that had only Docker's containers can be read, and its container runs", async () => {
     await world.engine.containers.create("old", undefined, request({}, { StopSignal: "INT" }));
     const now = await world.engine.containers.inspect("old", false);
     await world.engine.shutdown();
@@ -145,7 +145,7 @@ describe("a daemon's start after kill -9", () => {
     expect(world.machine.latest().signals).toEqual([2]);
   });
 
-  test("leftovers without a row go", async () => {
+  test("leftovers without a row are removed", async () => {
     const leftover = `/fathom/${"d".repeat(64)}`;
     world.machine.cgroups.add(leftover).add("/fathom/somebody-elses");
     world.machine.emptyCgroups.add(leftover);
@@ -157,7 +157,7 @@ describe("a daemon's start after kill -9", () => {
     expect(readdirSync(join(world.root, "containers"))).toEqual([]);
   });
 
-  test("processes of another engine with the same cgroup parent live on", async () => {
+  test("processes of another engine with the same cgroup parent keep running", async () => {
     const other = `/fathom/${"d".repeat(64)}`;
     world.machine.cgroups.add(other);
     world.engine = await startDaemon(world.machine, world.root);
@@ -165,7 +165,7 @@ describe("a daemon's start after kill -9", () => {
     world.machine.cgroups.clear();
   });
 
-  test("a half-made container is unmade with its anonymous volumes", async () => {
+  test("a half-made container is removed with its anonymous volumes", async () => {
     await world.engine.containers.create("half", undefined, request({}, { Volumes: { "/data": {} } }));
     expect(world.machine.volumes.size).toBe(1);
     const row = world.machine.database.query("SELECT changing FROM containers").get() as { changing: string };
@@ -216,13 +216,13 @@ describe("a supervisor that cannot be reached is not dead", () => {
     expect(await world.engine.containers.list({ all: false, limit: undefined, size: false, filters: {} })).toHaveLength(
       1,
     );
-    // Nothing of it was swept away, and it can be ended.
+    // Nothing of it was removed, and it can be ended.
     await world.engine.containers.stop("one", { signal: undefined, timeoutSeconds: 1 });
     expect(process.signals).toEqual([15]);
     expect(await world.status("one")).toBe("exited");
   });
 
-  test("its state says so, and does not once it is reached again", async () => {
+  test("its state says so, and no longer says so when it is reached again", async () => {
     await world.run("one");
     world.machine.latest().unreachable = "it is stopped";
     expect((await world.engine.containers.inspect("one", false)).State).toMatchObject({
@@ -233,7 +233,7 @@ describe("a supervisor that cannot be reached is not dead", () => {
     expect((await world.engine.containers.inspect("one", false)).State.Error).toBe("");
   });
 
-  test("a stop whose signals fail ends the container by its cgroup", async () => {
+  test("a stop whose signals fail ends the container through its cgroup", async () => {
     await world.run("one");
     const process = world.machine.latest();
     world.machine.faults.failAlways("supervisor.signal", unreachable);
@@ -242,7 +242,7 @@ describe("a supervisor that cannot be reached is not dead", () => {
     expect(await world.status("one")).toBe("exited");
   }, 30_000);
 
-  test("an exec and an attach that fail are errors, and the container is untouched", async () => {
+  test("an exec and an attach that fail are errors, and the container does not change", async () => {
     await world.run("one");
     world.machine.faults.failAlways("supervisor.exec", unreachable);
     world.machine.faults.failAlways("supervisor.attach", unreachable);

@@ -21,7 +21,7 @@ describe("stop and restart", () => {
     );
   });
 
-  test("a policy restarts what dies, not what the user stopped", async () => {
+  test("a policy restarts a container that dies, not one that the user stopped", async () => {
     await world.run("always", { RestartPolicy: { Name: "always", MaximumRetryCount: 0 } });
     world.machine.latest().end(1);
     await until(async () => (await world.engine.containers.inspect("always", false)).RestartCount === 1);
@@ -57,7 +57,7 @@ describe("stop and restart", () => {
   describe("two restarts at once with --rm", () => {
     const soon = { signal: undefined, timeoutSeconds: 0 };
 
-    test("both succeed, and the container goes with its next end", async () => {
+    test("both succeed, and the container is removed at its next end", async () => {
       await world.run("twice", { AutoRemove: true });
       const launching = { reached: deferred<void>(), goOn: deferred<void>() };
       world.machine.launching = launching;
@@ -71,7 +71,7 @@ describe("stop and restart", () => {
       await until(() => world.machine.snapshots.keys.size === 0);
     });
 
-    test("one that fails does not let the container go while the other stops it", async () => {
+    test("when one fails, the container stays while the other stops it", async () => {
       await world.run("twice", { AutoRemove: true });
       const process = world.machine.latest();
       process.onSignal = () => undefined;
@@ -86,7 +86,7 @@ describe("stop and restart", () => {
       expect(await world.status("twice")).toBe("running");
     });
 
-    test("when the last of them fails after the end, the container goes as --rm says", async () => {
+    test("when the last of them fails after the end, the container is removed as --rm says", async () => {
       await world.run("twice", { AutoRemove: true });
       const full = new EngineError("resource-exhausted", "database: disk I/O error: is the disk full?");
       world.machine.failWrites = (sql) => (sql.startsWith("UPDATE") ? full : undefined);
@@ -97,7 +97,7 @@ describe("stop and restart", () => {
     });
   });
 
-  test("pause refuses what must wait", async () => {
+  test("pause rejects other operations that must wait", async () => {
     await world.run("tick");
     await world.engine.containers.pause("tick");
     await expect(world.engine.containers.pause("tick")).rejects.toThrow("is already paused");
@@ -127,7 +127,7 @@ describe("stop and restart", () => {
   });
 });
 
-/** A container whose policy is just starting it again: `goOn` lets the launch happen. */
+/** A container that its policy is starting again now: `goOn` lets the launch happen. */
 async function restarting(name: string): Promise<{ goOn: () => void }> {
   await world.run(name, { RestartPolicy: { Name: "always", MaximumRetryCount: 0 } });
   const launching = { reached: deferred<void>(), goOn: deferred<void>() };
@@ -137,7 +137,7 @@ async function restarting(name: string): Promise<{ goOn: () => void }> {
   return { goOn: () => launching.goOn.resolve() };
 }
 
-test("a forced removal gets a container that its policy is starting", async () => {
+test("a forced removal removes a container that its policy is starting", async () => {
   const { goOn } = await restarting("again");
   const removal = world.engine.containers.remove("again", { volumes: false, force: true, link: false });
   goOn();
@@ -145,7 +145,7 @@ test("a forced removal gets a container that its policy is starting", async () =
   world.expectClean();
 });
 
-test("a forced removal waits for the disk once, and its container's own end before it for its row", async () => {
+test("a forced removal waits for the disk once; an end of its own before the removal waits for its row", async () => {
   const waits: string[] = [];
   world.machine.failWrites = (sql) => {
     if (!world.machine.isRelaxed) waits.push(sql.split(" ")[0]!);
@@ -164,7 +164,7 @@ test("a forced removal waits for the disk once, and its container's own end befo
 });
 
 describe("a graceful stop", () => {
-  test("one container that cannot be ended keeps no other from its end, and the rest is closed", async () => {
+  test("when one container cannot be ended, the others still end, and the rest is closed", async () => {
     await world.run("deaf");
     const deaf = world.machine.latest();
     deaf.onSignal = () => undefined;
@@ -179,7 +179,7 @@ describe("a graceful stop", () => {
     world.engine = await startDaemon(world.machine, world.root);
   });
 
-  test("waits for a start by a policy and stops what it started", async () => {
+  test("waits for a start by a policy and stops the started container", async () => {
     const { goOn } = await restarting("again");
     const process = (): FakeProcess => world.machine.latest();
     const ended = world.engine.shutdown();
@@ -192,7 +192,7 @@ describe("a graceful stop", () => {
     await until(async () => (await world.status("again")) === "running");
   });
 
-  test("stops containers, and policies do not count it as the user's word", async () => {
+  test("stops containers, and policies do not count that as a stop by the user", async () => {
     await world.run("one", { RestartPolicy: { Name: "unless-stopped", MaximumRetryCount: 0 } });
     await world.engine.shutdown();
     expect(world.machine.latest().signals).toEqual([15]);
@@ -200,7 +200,7 @@ describe("a graceful stop", () => {
     await until(async () => (await world.status("one")) === "running");
   });
 
-  test("with live restore they run on", async () => {
+  test("with live restore they keep running", async () => {
     await world.engine.shutdown();
     world.engine = await startDaemon(world.machine, world.root, { liveRestore: true });
     await world.run("one");

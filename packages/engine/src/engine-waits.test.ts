@@ -48,7 +48,7 @@ describe("an exec whose client hangs up", () => {
 });
 
 describe("two at once", () => {
-  test("a stop while the policy starts it ends what comes of that", async () => {
+  test("a stop while the policy starts it ends the started process", async () => {
     await world.run("again", { RestartPolicy: { Name: "always", MaximumRetryCount: 0 } });
     world.machine.launching = { reached: deferred(), goOn: deferred() };
     world.machine.latest().end(1);
@@ -60,11 +60,11 @@ describe("two at once", () => {
   });
 });
 
-describe("ends that are waited for", () => {
+describe("waits for ends", () => {
   /** It has ended, and its policy waits before the next try. */
   async function waitingForPolicy(name: string): Promise<void> {
     await world.run(name, { RestartPolicy: { Name: "always", MaximumRetryCount: 0 } });
-    // Each wait is twice as long as the one before: the fourth is 800 ms.
+    // Each wait is twice as long as the previous one: the fourth is 800 ms.
     for (let count = 0; count < 4; count++) {
       const before = world.machine.processes.size;
       const process = world.machine.latest();
@@ -94,7 +94,7 @@ describe("ends that are waited for", () => {
     expect((await result).StatusCode).not.toBe(0);
   });
 
-  test("who waits for an end hears of it also where the files of the run cannot be removed", async () => {
+  test("a client that waits for an end learns of it also when the files of the run cannot be removed", async () => {
     const id = await world.run("kept");
     const { result } = await world.engine.containers.wait("kept", "next-exit", never);
     const directory = join(world.root, "containers", id);
@@ -106,12 +106,12 @@ describe("ends that are waited for", () => {
     renameSync(`${directory}.away`, directory);
   });
 
-  test("a stop waits as long as it was asked to, also for more than a timer of the runtime holds", async () => {
+  test("a stop waits for the requested time, also when it is longer than the runtime's longest timer", async () => {
     await world.run("slow");
     world.machine.latest().onSignal = () => undefined;
     const stopped = world.engine.containers.stop("slow", { signal: undefined, timeoutSeconds: 3_000_000 });
     await until(() => world.machine.latest().signals.length > 0);
-    // A timer that fires too early has fired by then.
+    // A timer that fires too early has fired by now.
     await systemClock.sleep(20);
     world.machine.latest().end(0);
     await stopped;
@@ -136,14 +136,14 @@ describe("ends that are waited for", () => {
     expect(world.machine.openFds).toBe(before - 1);
   });
 
-  test("an attach that fails later is no error that nobody handles", async () => {
+  test("an attach that fails later causes no unhandled error", async () => {
     await world.engine.containers.create("late", undefined, request());
     world.machine.launching = { reached: deferred(), goOn: deferred() };
     const started = world.engine.containers.start("late", undefined);
     await world.machine.launching.reached.promise;
     const attach = { stdin: false, stdout: true, stderr: true, logs: false, stream: true, detachKeys: undefined };
     world.machine.faults.failNext("supervisor.attach", new EngineError("unavailable", "no descriptor left"));
-    // As of a client that still reads the log.
+    // As for a client that still reads the log.
     const { stream } = await world.engine.containers.attach("late", attach, never);
     world.machine.launching.goOn.resolve();
     await started;

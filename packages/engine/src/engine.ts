@@ -1,4 +1,4 @@
-/** The engine put together: containers, images, volumes, networks, and the daemon's life around them. */
+/** Connects the engine: containers, images, volumes, networks, and the daemon's life around them. */
 import { dockerOf, eventAttributes, recordOwner } from "./containers/docker-extension.ts";
 import { EngineError, randomId } from "@fathom/base";
 import type { Database } from "@fathom/store";
@@ -25,23 +25,23 @@ export interface EngineOptions extends ContainersParts {
 }
 
 export interface EngineLife extends AsyncDisposable {
-  /** After requests are served: restart policies resume, stems are prepared. */
+  /** Call it after requests are served: restart policies resume, stems are made. */
   resume(): Promise<void>;
   /**
-   * The graceful end. Without live restore containers are stopped, each with its own timeout, all within the shutdown timeout;
-   * with it, or where `leaveContainers` is true, they run on. Afterwards nothing of this engine runs in this process.
+   * The graceful end. Without live restore, containers are stopped, each with its own timeout, all within the shutdown timeout. With live
+   * restore, or when `leaveContainers` is true, they keep running. Afterwards nothing of this engine runs in this process.
    */
   shutdown(options?: { readonly leaveContainers: boolean }): Promise<void>;
 }
 
-/** What servers ask, an area each, and the engine's own life. */
+/** What servers use, one interface per area, and the engine's own life. */
 export interface Engine extends Backend, EngineLife {}
 
-/** Opens the engine over its stored state: what ran before is taken up, leftovers are gone when this resolves. */
+/** Opens the engine with its stored state. When this resolves, running containers are managed again and leftovers are removed. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { config, store, sys, files, logger, clock } = options;
   const events = new Events(clock, () =>
-    logger.warn("a client follows the events and does not read them: it loses the oldest that wait for it"),
+    logger.warn("a client follows the events but does not read them: it loses the oldest of its queue"),
   );
   const partsOf = (containers: ContainerTable): EngineParts => ({
     config,
@@ -105,7 +105,7 @@ function usesOf(containers: ContainerTable): ContainerUses {
         .filter(({ record }) => record.imageId === id || record.mounts.some(({ image }) => image?.id === id))
         .map((container) => ({
           id: container.id,
-          // An image that is only mounted can be removed by force: its layers are held.
+          // Force can remove an image that is only mounted, because its layers are held.
           running: container.process !== undefined && container.record.imageId === id,
           imageName: dockerOf(container.record).config.Image,
         })),
@@ -123,13 +123,13 @@ async function endEngine(
   leaveContainers: boolean,
 ): Promise<void> {
   abort(new EngineError("unavailable", "the daemon is stopping"));
-  // Pulls and the like first: what uses the processors would hold up the containers' own end.
+  // Pulls and similar work first, because their use of the processors would delay the end of the containers.
   await images[Symbol.asyncDispose]();
   const left = await close(leaveContainers);
   await context.networks.stop(left > 0);
 }
 
-/** A name of this engine that stays: `docker info` shows it. */
+/** A permanent name of this engine: `docker info` shows it. */
 function engineId(database: Database): string {
   database.migrate("engine-settings", [
     {

@@ -101,7 +101,7 @@ export interface PushRequest {
   readonly name: string;
   readonly tag: string | undefined;
   readonly credentials: Credentials | undefined;
-  /** Which one is sent of a name that holds several; an image of another platform is refused. */
+  /** Which platform is sent when a name holds several; an image of another platform is rejected. */
   readonly platform: Platform | undefined;
 }
 
@@ -191,9 +191,10 @@ export interface CommitRequest {
 
 export interface Images extends AsyncDisposable {
   /**
-   * An image by name, name@digest, id or unique id prefix, as the user typed it. The built-in image is made when it is meant.
-   * @param platform Of a name that holds several: this one, or the shown one where it is not held. Whether that will do is the caller's to say.
-   * @throws not-found "No such image: busybox:1.99" (with the tag that was meant), invalid-argument "invalid reference format…"
+   * An image by name, name@digest, id or unique id prefix, as the user typed it. If the name means the built-in image, it is made.
+   * @param platform When a name holds several platforms: this one, or the shown one if this one is not held. The caller decides whether that is
+   * enough.
+   * @throws not-found "No such image: busybox:1.99" (with the tag that the name means), invalid-argument "invalid reference format…"
    */
   lookup(name: string, platform?: Platform): LocalImage;
   /** By id; undefined when it was removed meanwhile. */

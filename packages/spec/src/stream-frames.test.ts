@@ -5,7 +5,7 @@ test("a header is the stream, three zeros, and the length with its highest byte 
   expect([...frameHeader(2, 0x01020304)]).toEqual([2, 0, 0, 0, 1, 2, 3, 4]);
 });
 
-test("pieces come out in order and of their stream, however the bytes are cut", () => {
+test("pieces come out in order and with their stream, however the bytes are cut", () => {
   const texts = ["one", "", "x".repeat(3000), "last"];
   const bytes = Buffer.concat(
     texts.flatMap((text, index) => [frameHeader(index % 2 === 0 ? 1 : 2, text.length), Buffer.from(text)]),
@@ -21,7 +21,7 @@ test("pieces come out in order and of their stream, however the bytes are cut", 
   }
 });
 
-test("the end of a stream inside of a frame is noticed, and so is a stream that does not exist", () => {
+test("a stream that ends inside a frame is an error, and so is an unknown stream", () => {
   const splitter = new FrameSplitter();
   expect([...splitter.push(frameHeader(1, 2))]).toEqual([]);
   expect(splitter.isWhole).toBe(false);

@@ -4,14 +4,14 @@ import { EngineError } from "@fathom/base";
 export const frameHeaderBytes = 8;
 const highestStream = 3;
 
-/** A piece of a frame: a large frame comes in several pieces. */
+/** A piece of a frame: a large frame gives several pieces. */
 export interface Frame {
   /** 1 is stdout, 2 is stderr, 3 is an error of the daemon. */
   readonly stream: number;
   readonly data: Uint8Array;
 }
 
-/** What comes before `length` bytes of this stream. */
+/** The header before `length` bytes of this stream. */
 export function frameHeader(stream: 1 | 2, length: number): Buffer {
   const header = Buffer.alloc(frameHeaderBytes);
   header[0] = stream;
@@ -25,12 +25,12 @@ export class FrameSplitter {
   #headerLength = 0;
   #left = 0;
 
-  /** False in the middle of a frame: where the stream ends there, something is missing. */
+  /** False in the middle of a frame: if the stream ends there, something is missing. */
   get isWhole(): boolean {
     return this.#left === 0 && this.#headerLength === 0;
   }
 
-  /** The pieces are views of `chunk`. @throws data-loss for a stream that does not exist */
+  /** The pieces are views of `chunk`. @throws data-loss for an unknown stream */
   *push(chunk: Uint8Array): Generator<Frame> {
     for (let offset = 0; offset < chunk.length;) {
       if (this.#left === 0) {

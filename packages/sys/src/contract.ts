@@ -181,8 +181,8 @@ export interface Sys {
   /** Start time of a process in clock ticks since boot (/proc/PID/stat field 22): distinguishes a reused pid from the old process. */
   processStartTime(pid: number): bigint | undefined;
   /**
-   * Whether every one of these processes runs, each identified by its number and its start time: false where one has ended, is on its way to it, or cannot be looked at. One
-   * call for all, since an idle daemon makes it again and again.
+   * Whether every one of these processes runs, each identified by its number and its start time: false when one has ended, is ending, or cannot
+   * be examined. One call for all of them, because an idle daemon makes it again and again.
    */
   allRun(processes: readonly { readonly pid: number; readonly startTime: string }[]): boolean;
   /**

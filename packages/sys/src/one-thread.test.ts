@@ -22,7 +22,7 @@ test("a thread that cannot do its work is an error that names it", async () => {
   thread.leave();
 });
 
-test("a thread that nobody waits for any more still comes to the end of its work", async () => {
+test("a thread for which nobody waits any more still finishes its work", async () => {
   const seen = new SharedArrayBuffer(8);
   const flags = new Int32Array(seen);
   const thread = ask({ text: "late", seen, waitMs: 60_000 });

@@ -1,4 +1,4 @@
-/** A thread that is asked one thing, answers it and ends. For work that may wait for a file system, or take long. */
+/** A thread that gets one request, answers it and ends. For work that may wait for a file system, or take long. */
 import { asEngineError, EngineError, type ErrorCode } from "@fathom/base";
 import { workerSource } from "./worker.ts";
 
@@ -9,11 +9,11 @@ type ThreadAnswer<A> =
   | { readonly kind: "failed"; readonly code: ErrorCode; readonly message: string };
 
 export interface OneThread<A> {
-  /** @throws EngineError: the one that the work threw; `internal` when the thread itself fails */
+  /** @throws EngineError: the error of the work, or `internal` when the thread itself fails */
   readonly answer: Promise<A>;
-  /** Ends the thread, whatever it does. */
+  /** Ends the thread, whatever it is doing. */
   end(): void;
-  /** Nobody waits any more: the thread ends when it has answered, so that it can close what it has open. */
+  /** Nobody waits any more: the thread ends after its answer, so that it can close what it has open. */
   leave(): void;
 }
 
@@ -24,7 +24,7 @@ export interface OneThread<A> {
  */
 export function askThread<Q, A>(pathInTree: string, request: Q, action: string): OneThread<A> {
   const { promise: answer, resolve, reject } = Promise.withResolvers<A>();
-  // It may be left before it fails.
+  // The caller may leave it before it fails.
   answer.catch(() => undefined);
   const worker = new Worker(workerSource(pathInTree), { smol: true });
   let answered = false;
@@ -49,7 +49,7 @@ export function askThread<Q, A>(pathInTree: string, request: Q, action: string):
   };
 }
 
-/** In the thread: its whole work. What it throws becomes the answer's error. */
+/** In the thread: its whole work. An error that it throws becomes the answer's error. */
 export function answerOnce<Q, A>(work: (request: Q) => A): void {
   self.onmessage = ({ data }: MessageEvent<Q>) => {
     let answer: ThreadAnswer<A>;

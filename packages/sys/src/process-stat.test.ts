@@ -7,7 +7,7 @@ test("a name with brackets and spaces does not move the fields", () => {
   expect([stat.name, stat.state, stat.field(4), stat.field(5), stat.field(52)]).toEqual(["a) T (b", "R", "7", "8", ""]);
 });
 
-test("of this process", () => {
+test("for this process", () => {
   const stat = parseProcessStat(readFileSync("/proc/self/stat", "latin1"));
   expect([Number(stat.field(4)), stat.field(22) !== "", isStoppedState(stat.state)]).toEqual([
     process.ppid,

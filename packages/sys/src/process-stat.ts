@@ -1,11 +1,11 @@
 /** /proc/PID/stat (proc_pid_stat(5)). */
 
 export interface ProcessStat {
-  /** The name of its program, cut. */
+  /** The name of its program, which the kernel may cut. */
   readonly name: string;
   /** "R", "S", "T" …: the third field. */
   readonly state: string;
-  /** By the position that the manual gives it, from 3 on; "" where the kernel is older than the field. */
+  /** By the number in the manual, from 3 on; "" when the kernel is older than the field. */
   field(position: number): string;
 }
 
@@ -18,8 +18,8 @@ export function parseProcessStat(text: string): ProcessStat {
 }
 
 /**
- * How often a process is looked at that should not stand still, and in how many looks in a row it must be found stopped: once may be its program's own
- * doing, which has begun a moment ago.
+ * How often to check a process that should not be stopped, and how many checks in a row must find it stopped: a single stop may come from the
+ * program itself, which has just begun.
  */
 export const stoppedLookMs = 500;
 export const stoppedLooks = 3;

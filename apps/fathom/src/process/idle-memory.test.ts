@@ -3,9 +3,9 @@ import { IdleMemory, quietMs } from "./idle-memory.ts";
 
 interface Watched {
   readonly memory: IdleMemory;
-  /** What was let go of, each with its time in seconds. */
+  /** What was released, each with its time in seconds. */
   readonly done: string[];
-  /** Timers that have been started and neither ended nor been cancelled. */
+  /** Timers that have started and have neither fired nor been cancelled. */
   readonly waiting: () => number;
   advance(ms: number): void;
 }
@@ -43,7 +43,7 @@ function watched(): Watched {
   };
 }
 
-test("memory goes when it has been quiet, not while there is something to do, and again in the next quiet time", () => {
+test("memory is released when it has been quiet, not while there is work, and again in the next quiet time", () => {
   const { memory, done, waiting, advance } = watched();
   for (let count = 0; count < 10; count++) {
     memory.touch();
@@ -62,7 +62,7 @@ test("memory goes when it has been quiet, not while there is something to do, an
   expect(done.slice(2)).toEqual(["garbage 35.99", "pages 35.99"]);
 });
 
-test("in a long quiet time garbage goes a few times more, and pages behind every moment at which an idle daemon looks", () => {
+test("in a long quiet time garbage is collected a few times more, and pages are released after every check of an idle daemon", () => {
   const { memory, done, waiting, advance } = watched();
   advance(3600_000);
   const times = (what: string): number[] =>

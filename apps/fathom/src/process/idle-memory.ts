@@ -9,12 +9,12 @@ import type { Sys } from "@fathom/sys";
 /** Later than the end of a pull's worker threads, and longer than the pauses in a script of docker commands. */
 export const quietMs = 3000;
 const laterMs = [1500, 5000, 15_000, 60_000];
-/** About so often an idle daemon looks at this and that: has a container ended without a word, is a descriptor free, did the event loop stand? */
+/** An idle daemon does its checks about this often: has a container ended without a report, is a descriptor free, did the event loop stand still? */
 const lookMs = 5000;
-/** Those looks take less. */
+/** The checks take less time than this. */
 const lookTakesMs = 50;
 
-/** Runs `action` once after `ms`, unless what it gives is called before. */
+/** Runs `action` once after `ms`, unless the caller calls the result first. */
 type Schedule = (action: () => void, ms: number) => () => void;
 
 export interface IdleMemoryOptions {
@@ -74,9 +74,9 @@ export class IdleMemory implements Disposable {
   }
 
   /**
-   * What a request leaves to be done later (files made durable, layers removed, threads that end) makes garbage, maps pages again and is no request: both
-   * go once more behind it. The collector also lets go of code then that has not run for a while. The looks of an idle daemon make next to no garbage, but
-   * map megabytes, which would stay until the next request: pages go behind each look.
+   * Work that a request leaves for later (files made durable, layers removed, threads that end) makes garbage and maps pages again, but is no
+   * request: so both are released once more after it. The collector also drops code that has not run for a while. The checks of an idle daemon
+   * make almost no garbage, but they map megabytes, which would stay until the next request: so pages are released after each check.
    */
   #releaseAgain(turn: number, waitedMs: number): void {
     const leftMs = (laterMs[turn] ?? Infinity) - waitedMs;

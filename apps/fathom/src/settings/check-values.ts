@@ -1,6 +1,6 @@
 /**
- * Values of options that are well formed and still make no sense, or that ask for another engine: the daemon's start names them, not the first container that needs
- * them.
+ * Values of options that have the right form but make no sense, or that would need another engine: the error comes at the daemon's start, not
+ * when the first container needs them.
  */
 import { readFileSync } from "node:fs";
 import { isIP, isIPv4 } from "node:net";

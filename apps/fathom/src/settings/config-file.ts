@@ -17,7 +17,7 @@ import { daemonOptions, keyOf, type DaemonOption } from "./daemon-options.ts";
 import { OptionValues, type OptionValue, type Pool } from "./option-values.ts";
 import { bytesOf, checkUlimit, invalid } from "./value-texts.ts";
 
-/** @param explicit A flag names the file: it must exist. @throws invalid-argument in dockerd's words, which name the file */
+/** @param explicit A flag names the file, so it must exist. @throws invalid-argument in dockerd's words, which name the file */
 export function readConfigFile(path: string, explicit: boolean, flags: OptionValues): OptionValues {
   const fail = (reason: string): EngineError =>
     invalid(`unable to configure the Fathom daemon with file ${path}: ${reason}`);
@@ -82,7 +82,7 @@ const ulimit = exact<{ Hard: number; Soft: number }>({ Hard: wholeNumber, Soft: 
 const pool = exact<Pool>({ base: text, size: wholeNumber });
 
 function fileValue({ kind }: DaemonOption, raw: unknown, key: string): OptionValue {
-  /** The file names the key and what it found there: a decoder's own message names the kind of value alone. */
+  /** The error names the key and its value in the file, because a decoder's own message has only the kind of the value. */
   const read = <T>(decoder: Decoder<T>, expected: string): T => {
     try {
       return decodeDocument(decoder, raw, key);

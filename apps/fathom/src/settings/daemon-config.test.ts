@@ -131,12 +131,12 @@ describe("the file", () => {
       'default-address-pools: expected objects of the form {"base": "172.30.0.0/16", "size": 24}, found [{"base":"172.30.0.0/16"}]',
     ],
     [{ proxies: "x" }, "don't match any configuration option: proxies"],
-  ])("%j is refused with the key and what is there", (content, words) => {
+  ])("the error for %j has the key and its value", (content, words) => {
     write(content);
     expect(() => read()).toThrow(words);
   });
 
-  test("sizes as numbers and texts, maps of any values, one address in place of a list", () => {
+  test("sizes as numbers and texts, maps of any values, one address instead of a list", () => {
     write({ "default-shm-size": 1024, "log-opts": { "max-file": 3 }, "host-gateway-ips": "10.0.0.1" });
     const { engine } = read();
     expect([engine.defaultShmSizeBytes, engine.logOptions, engine.hostGatewayIps]).toEqual([

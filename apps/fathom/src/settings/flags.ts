@@ -5,7 +5,7 @@ import { daemonOptions, type DaemonOption } from "./daemon-options.ts";
 import { OptionValues, type OptionValue } from "./option-values.ts";
 import { bytesOf, invalid, booleanOf, parseInteger, parsePool, ulimitOf, splitPair } from "./value-texts.ts";
 
-/** @throws invalid-argument for an unknown flag, or a value that is none */
+/** @throws invalid-argument for an unknown flag or an invalid value */
 export function parseFlags(argv: readonly string[]): OptionValues {
   const config: Record<string, { type: "boolean" | "string"; short?: string; multiple?: boolean }> = {};
   const expanded: string[] = [];

@@ -1,4 +1,4 @@
-/** The values of options, each by its option's kind: as flags or the file gave them. */
+/** The values of options, each read by its option's kind, from flags or from the file. */
 import type { UlimitSetting } from "@fathom/engine";
 
 export interface Pool {
@@ -15,7 +15,7 @@ export type OptionValue =
   | { readonly kind: "ulimits"; readonly value: readonly UlimitSetting[] }
   | { readonly kind: "pools"; readonly value: readonly Pool[] };
 
-/** By flag. Each reader gives undefined where the option was not given. */
+/** By flag. Each reader returns undefined when the option was not given. */
 export class OptionValues {
   readonly #values: ReadonlyMap<string, OptionValue>;
 

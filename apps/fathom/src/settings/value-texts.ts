@@ -1,4 +1,4 @@
-/** Values as texts: of flags, and of daemon.json where it has texts. */
+/** Values as texts: from flags, and from daemon.json where it has texts. */
 import { EngineError } from "@fathom/base";
 import type { UlimitSetting } from "@fathom/engine";
 import { parseBool, parseSize, parseUlimit, wrongUlimit } from "@fathom/spec";

@@ -6,7 +6,7 @@ export type TestEntry = Partial<TarEntryInput> & {
   readonly text?: string | Uint8Array;
 };
 
-/** Files with mode 0644 and a time with nanoseconds, where an entry says nothing else. */
+/** Files with mode 0644 and a time with nanoseconds, unless an entry says something else. */
 export function makeTar(entries: readonly TestEntry[]): Buffer {
   const chunks: Uint8Array[] = [];
   const writer = new TarWriter((chunk) => chunks.push(chunk));

@@ -1,6 +1,6 @@
 /** For tests: the error that a call must end with. */
 
-/** @throws when the promise is fulfilled, or rejected with something else than an Error */
+/** @throws when the promise fulfils, or rejects with something that is not an Error */
 export async function failureOf(
   promise: Promise<unknown>,
 ): Promise<Error & { readonly code?: unknown; readonly reason?: unknown }> {

@@ -86,7 +86,7 @@ export class Faults {
         const call: FaultCall = { name: `${name}.${method}`, waits: streams || value instanceof AsyncFunction };
         return (...args: unknown[]): unknown => {
           const answer = this.#call(call, () => Reflect.apply(value, target, args), args);
-          // What was planned happens when the first value is asked for.
+          // The planned fault happens when the first value is requested.
           return streams && answer instanceof Promise ? streamOf(answer as Promise<AsyncIterable<unknown>>) : answer;
         };
       },

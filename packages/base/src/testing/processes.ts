@@ -1,4 +1,4 @@
-/** For tests: what the kernel says of processes (proc(5)). */
+/** For tests: what the kernel says about processes (proc(5)). */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** True while the process exists and is no zombie. */
@@ -10,12 +10,12 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** @throws when there is no such process */
+/** @throws when the process does not exist */
 export function parentOf(pid: number): number {
   return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]);
 }
 
-/** None of a process that is gone. */
+/** Empty for a process that has ended. */
 export function childrenOf(pid: number): number[] {
   try {
     return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
@@ -26,7 +26,7 @@ export function childrenOf(pid: number): number[] {
   }
 }
 
-/** What a file of /proc says; "" when it is gone. */
+/** The content of a file of /proc; "" when it does not exist any more. */
 export function readOrEmpty(path: string): string {
   try {
     return readFileSync(path, "utf8");
@@ -35,7 +35,7 @@ export function readOrEmpty(path: string): string {
   }
 }
 
-/** The names in a directory of /proc; none when it is gone. */
+/** The names in a directory of /proc; none when it does not exist any more. */
 export function namesIn(path: string): string[] {
   try {
     return readdirSync(path);
@@ -44,7 +44,7 @@ export function namesIn(path: string): string[] {
   }
 }
 
-/** Where this process's descriptors lead that lead into a directory, or to it; the runtime opens and closes others as it likes. */
+/** Targets of this process's descriptors that lead to a directory or into it. The runtime opens and closes others at any time. */
 export function descriptorsInto(directory: string): string[] {
   return readdirSync("/proc/self/fd").flatMap((fd) => {
     try {

@@ -1,9 +1,9 @@
 /** For tests: numbers that are the same in each run with the same seed (mulberry32). */
 
 export interface Random {
-  /** From 0, below 1. */
+  /** At least 0, below 1. */
   next(): number;
-  /** A whole number from 0, below `limit`. */
+  /** A whole number, at least 0, below `limit`. */
   below(limit: number): number;
   pick<T>(list: readonly T[]): T;
 }

@@ -1,4 +1,4 @@
-/** For tests: a directory that is gone after the scope. */
+/** For tests: a directory that is removed at the end of the scope. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ export interface TemporaryDirectory extends Disposable {
   readonly path: string;
 }
 
-/** @param name Shows whose it is. */
+/** @param name A part of its name that shows the owner. */
 export function temporaryDirectory(name: string): TemporaryDirectory {
   const path = mkdtempSync(join(tmpdir(), `fathom-${name}-`));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { childrenOf, descriptorsInto, isAlive, parentOf, randomFrom, temporaryDirectory, until } from "./index.ts";
 
-test("until ends when the condition is true, and throws with what it waited for", async () => {
+test("until ends when the condition is true, and throws with the name of the condition", async () => {
   let asked = 0;
   await until("asked twice", async () => ++asked === 2);
   expect(asked).toBe(2);
@@ -20,7 +20,7 @@ test("the same seed gives the same numbers", () => {
   expect([next! >= 0 && next! < 1, below! >= 0 && below! < 10]).toEqual([true, true]);
 });
 
-test("a temporary directory is gone after its scope, and no descriptor leads into it", () => {
+test("a temporary directory is removed after its scope, and no descriptor leads into it", () => {
   let path: string;
   {
     using directory = temporaryDirectory("base");

@@ -1,6 +1,6 @@
-/** For tests: waits for what comes by itself. */
+/** For tests: waits until a condition becomes true. */
 
-/** @throws with `what` when the condition does not come true in time */
+/** @throws with `what` when the condition does not become true in time */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,

@@ -1,4 +1,4 @@
-/** A stream with fixed content: what a process would have said, had it started. */
+/** A stream with fixed content: the output that stands for a process that could not start. */
 import { frameHeader } from "@fathom/spec";
 import { SOCK_STREAM, type Sys } from "@fathom/sys";
 
@@ -7,7 +7,7 @@ export function cannedOutput(sys: Sys, text: string, tty: boolean): number {
   const [ours, theirs] = sys.socketpair(SOCK_STREAM, true);
   try {
     const body = Buffer.from(text);
-    // A fresh socket takes far more than one error message.
+    // A new socket has room for much more than one error message.
     sys.write(ours, tty ? body : Buffer.concat([frameHeader(1, body.length), body]));
   } finally {
     sys.close(ours);

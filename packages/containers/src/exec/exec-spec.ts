@@ -1,25 +1,25 @@
 /**
- * A further process in a running container, in no terms of Docker. What it may do is decided by the owner of the container's extension, as for the first process
- * (`ContainerTranslation.execProcess` in contract.ts).
+ * An additional process in a running container, without any term of Docker. As for the first process, the owner of the container's extension
+ * decides what it may do (`ContainerTranslation.execProcess` in contract.ts).
  */
 export interface ExecSpec {
   /** The program and its arguments; at least one. */
   readonly command: readonly string[];
-  /** "NAME=value" is set or replaces one of the container's own; a bare "NAME" takes it away. */
+  /** "NAME=value" adds a variable or replaces one of the container's own; "NAME" alone removes it. */
   readonly environment: readonly string[];
   /** Name or number of a user, with or without ":group"; "" for the container's own. */
   readonly user: string;
-  /** "" for the container's own. */
+  /** "" for the container's own directory. */
   readonly workingDirectory: string;
   readonly terminal: boolean;
-  /** Rows and columns of the terminal at first. */
+  /** First rows and columns of the terminal. */
   readonly consoleSize: readonly [number, number] | undefined;
-  /** What a client that starts it is connected to. */
+  /** The streams to which a client that starts it is connected. */
   readonly stdin: boolean;
   readonly stdout: boolean;
   readonly stderr: boolean;
   /** With all capabilities, whatever the container's own are. */
   readonly privileged: boolean;
-  /** undefined where the client has chosen none. */
+  /** undefined when the client has chosen none. */
   readonly detachKeys: Uint8Array | undefined;
 }

@@ -9,12 +9,12 @@ function exec(id: string, more: Partial<Exec> = {}): Exec {
   return { ...newExec(container, execSpec(["true"]), "created"), id, ...more };
 }
 
-test("execs that are created and never started are bounded: the old give way, and without old ones it is an error", () => {
+test("there is a limit for execs that are created and never started: old ones are dropped, and without old ones it is an error", () => {
   let nowMs = 0;
   const table = new ExecTable(() => nowMs);
   for (let index = 0; index < 1000; index++) table.add(exec(`e${index}`));
   expect(() => table.add(exec("more"))).toThrow("too many execs were created and not started: 1000 (at most 1000");
-  // Health checks and others that run at once are none of them.
+  // Execs that run at once, such as health checks, do not count.
   table.add(exec("running", { state: "running" }));
   nowMs = 5 * 60_000;
   table.add(exec("later"));
@@ -24,7 +24,7 @@ test("execs that are created and never started are bounded: the old give way, an
   expect(table.find("e1").state).toBe("created");
 });
 
-test("what they hold is bounded too; those that ended go first", () => {
+test("there is a limit for their memory too; execs that have ended are dropped first", () => {
   const table = new ExecTable(() => 0);
   const spec = execSpec(["x".repeat(30 << 20)]);
   const first = exec("first", { spec });

@@ -1,4 +1,4 @@
-/** Execs: further processes in running containers. Kept in memory only; one that ended can be inspected for five minutes. */
+/** Execs: additional processes in running containers. They are only in memory. An exec that has ended can be inspected for five minutes. */
 import { EngineError, randomId } from "@fathom/base";
 import type { ExecHandle } from "@fathom/runtime";
 import type { Container } from "../container.ts";
@@ -6,10 +6,10 @@ import type { ExecSpec } from "./exec-spec.ts";
 
 const keepEndedMs = 5 * 60_000;
 const keepEndedCount = 1000;
-/** Created and not started yet. When there are so many, those older than `keepCreatedMs` give way. */
+/** The limit for execs that are created but not started. At the limit, those older than `keepCreatedMs` are dropped. */
 const createdLimit = 1000;
 const keepCreatedMs = 5 * 60_000;
-/** Of commands and environments of all execs that do not run. */
+/** The limit for commands and environments of all execs that do not run. */
 const textLimit = 64 * 1024 * 1024;
 
 export interface Exec {
@@ -18,23 +18,23 @@ export interface Exec {
   readonly spec: ExecSpec;
   state: "created" | "running" | "ended";
   exitCode: number | undefined;
-  /** Present from the moment at which its program runs. */
+  /** Present when its program runs. */
   handle: ExecHandle | undefined;
   /** Monotonic; 0 while it has not ended. */
   endedMs: number;
 }
 
-/** One that no table has yet. */
+/** An exec that is in no table yet. */
 export function newExec(container: Container, spec: ExecSpec, state: "created" | "running"): Exec {
   return { id: randomId(), container, spec, state, exitCode: undefined, handle: undefined, endedMs: 0 };
 }
 
 export class ExecTable {
   readonly #byId = new Map<string, Exec>();
-  /** Of those in the table. */
+  /** For the execs in the table. */
   readonly #facts = new Map<string, { readonly addedMs: number; readonly size: number }>();
   #size = 0;
-  /** Those in the table that have ended, the first to end first. */
+  /** Execs in the table that have ended, the first to end first. */
   readonly #ended = new Map<string, Exec>();
   readonly #nowMs: () => number;
 
@@ -42,7 +42,7 @@ export class ExecTable {
     this.#nowMs = nowMs;
   }
 
-  /** @throws unavailable when too many were created and never started */
+  /** @throws unavailable when too many execs were created and never started */
   add(exec: Exec): void {
     this.#prune();
     const size = textSize(exec);
@@ -81,12 +81,12 @@ export class ExecTable {
     this.#facts.delete(id);
   }
 
-  /** Those of a container that is gone. */
+  /** Removes the execs of a removed container. */
   removeOf(container: Container): void {
     for (const exec of this.list()) if (exec.container === container) this.remove(exec.id);
   }
 
-  /** Those of a container that has ended: they can never start. One that runs hears of its end from the supervisor. */
+  /** Removes the execs of a container that has ended, because they can never start. For an exec that runs, the supervisor reports its end. */
   dropCreated(container: Container): void {
     for (const id of container.execs) if (this.#byId.get(id)?.state === "created") this.remove(id);
   }
@@ -104,7 +104,7 @@ export class ExecTable {
   }
 
   #makeRoom(size: number): void {
-    // Each is looked at only where all together could be too many.
+    // The size of each exec is only computed when all together might be too large.
     if (this.#byId.size - this.#ended.size < createdLimit && this.#size + size <= textLimit) return;
     const created: Exec[] = [];
     const ended: Exec[] = [];
@@ -135,7 +135,7 @@ export class ExecTable {
   }
 }
 
-/** What a client can make large. */
+/** The parts that a client can make large. */
 function textSize({ spec }: Exec): number {
   const texts = [...spec.command, ...spec.environment, spec.user, spec.workingDirectory];
   return texts.reduce((sum, text) => sum + text.length, 0);

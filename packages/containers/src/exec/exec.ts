@@ -1,4 +1,4 @@
-/** Further processes in a running container: made, started, resized. */
+/** Additional processes in a running container: create, start, resize. */
 import { EngineError, isEngineError } from "@fathom/base";
 import { isStillRunning, LaunchFailure, type AttachOptions, type ExecHandle } from "@fathom/runtime";
 import type { Container, RunningProcess } from "../container.ts";
@@ -26,12 +26,13 @@ export function mustTakeExecs(container: Container): RunningProcess {
 }
 
 /**
- * An exec that can be started.
- * @throws conflict when the container does not run or is paused; unavailable when too many wait for their start; what the user's look-up throws
+ * Makes an exec that can be started.
+ * @throws conflict when the container does not run or is paused; unavailable when too many execs wait for their start; errors of the look-up of
+ * the user
  */
 export async function createExec(engine: ContainersContext, container: Container, spec: ExecSpec): Promise<Exec> {
   const process = mustTakeExecs(container);
-  // An unknown user is the request's fault: the client gets it here, before anything listens to a stream.
+  // An unknown user is an error of the request. The client gets it here, before it listens to a stream.
   if (spec.user !== "")
     try {
       await compileExecProcess(engine, container, process, spec, undefined);
@@ -54,16 +55,16 @@ function publishExec(engine: ContainersContext, { container, spec, id }: Exec, a
 }
 
 export interface ExecStartOptions {
-  /** Nobody is connected to it. */
+  /** No client is connected to it. */
   readonly detach: boolean;
-  /** Rows and columns, instead of those of the spec. */
+  /** Rows and columns that replace those of the spec. */
   readonly consoleSize: readonly [number, number] | undefined;
 }
 
 /**
- * Starts it. Why it could not be started comes through the stream and the exit code, as in Docker, when somebody listens: by
- * then clients expect nothing but a stream. A client that hangs up before it has the stream gets none: the process runs on without.
- * @throws the signal's reason when it was aborted before; the exec can then still be started
+ * Starts it. As in Docker, when a client listens, the reason of a failed start comes through the stream and the exit code, because by then the
+ * client only expects a stream. When the client hangs up before it has the stream, it gets none, and the process keeps running without it.
+ * @throws the signal's reason when the signal aborted before; the exec can then still be started
  */
 export async function startExec(
   engine: ContainersContext,
@@ -102,7 +103,7 @@ export async function startExec(
   const attachment = handle.attachments[0];
   if (attachment === undefined) return undefined;
   if (signal.aborted) {
-    // It runs on, as one whose client hangs up later.
+    // The exec keeps running, as when a client hangs up later.
     engine.sys.close(attachment.fd);
     return undefined;
   }
@@ -114,7 +115,10 @@ export async function startExec(
   };
 }
 
-/** Why an exec failed: in a container that is ending every step can, and what counts is that it ended. The end may be known a moment later. */
+/**
+ * The reason why an exec failed. In a container that is ending every step can fail, and then the reason is that the container ended. The end
+ * may be known a moment later.
+ */
 async function endedMeanwhile(
   engine: ContainersContext,
   process: RunningProcess,
@@ -122,10 +126,10 @@ async function endedMeanwhile(
   container: Container,
 ): Promise<unknown> {
   if (isEngineError(reason) && reason.code !== "internal" && reason.code !== "unavailable") return reason;
-  // Without its cause, a call that failed because the container had ended: what failed would be told by that call.
+  // Without a cause: the failed call only says that the container has ended.
   const notRunning = new EngineError("conflict", `container ${container.id} is not running`);
   const { identity } = process.supervisor;
-  // Its supervisor, or one that it shares a pid namespace with, may tell of the end much later.
+  // Its supervisor, or the supervisor of a container with the same pid namespace, may report the end much later.
   if (identity !== undefined && !isStillRunning(identity)) return notRunning;
   const patience = new AbortController();
   const ended = await Promise.race([
@@ -139,7 +143,7 @@ async function endedMeanwhile(
   return ended ? notRunning : reason;
 }
 
-/** Starts the process of an exec that is marked as running, and follows it to its end. Also used by health checks. */
+/** Starts the process of an exec that is marked as running, and follows it to its end. Health checks also use it. */
 export async function launchExec(
   engine: ContainersContext,
   exec: Exec,
@@ -149,7 +153,7 @@ export async function launchExec(
   const { container, spec } = exec;
   const process = mustTakeExecs(container);
   const plan = await compileExecProcess(engine, container, process, spec, size);
-  // It may have ended meanwhile, or run anew.
+  // The container may have ended meanwhile, or may be in a new run.
   if (mustTakeExecs(container) !== process)
     throw new EngineError("conflict", `container ${container.id} is not running`);
   publishExec(engine, exec, "exec_start");
@@ -180,7 +184,7 @@ function endExec(engine: ContainersContext, exec: Exec, exitCode: number): void 
   engine.execs.ended(exec);
 }
 
-/** @throws conflict when it does not run */
+/** @throws conflict when the exec does not run */
 export async function resizeExec(exec: Exec, rows: number, columns: number): Promise<void> {
   const { process } = exec.container;
   if (exec.state !== "running" || process === undefined)

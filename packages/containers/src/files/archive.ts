@@ -9,14 +9,14 @@ import { holdLayers, whileStreamed } from "./layer-hold.ts";
 import { tarTree } from "./tar-tree.ts";
 
 export interface FileStat {
-  /** The last name of its path; "/" for the root. */
+  /** The last component of its path; "/" for the root. */
   readonly name: string;
   readonly size: number;
   /** st_mode: type and permissions. */
   readonly mode: number;
   /** Nanoseconds since the epoch. */
   readonly modifiedNs: bigint;
-  /** Where a symlink leads, as a path of the container; "" for anything else. */
+  /** Target of a symlink, as a path of the container; "" for all other files. */
   readonly linkTarget: string;
 }
 
@@ -67,7 +67,7 @@ async function firstEntry(
   } catch (error) {
     throw isSysError(error, "ENOENT", "ENOTDIR", "ELOOP") ? notFound(error) : error;
   }
-  // It was removed meanwhile.
+  // The file was removed meanwhile.
   if (entry === undefined) throw notFound();
   return { entry, stat: fileStat(entry, absolute) };
 }
@@ -75,7 +75,7 @@ async function firstEntry(
 /** @throws invalid-argument */
 function checkPath(path: string): string {
   if (path === "") throw new EngineError("invalid-argument", "bad parameter: path cannot be empty");
-  // "dir/." and "dir/" name the directory's content: what a symlink points to, not the symlink.
+  // "dir/." and "dir/" mean the directory's content: the target of a symlink, not the symlink.
   const clean = posix.join("/", path);
   return /\/\.?$/.test(path) && clean !== "/" ? `${clean.replace(/\/$/, "")}/.` : clean;
 }
@@ -91,7 +91,7 @@ function fileStat({ size, mode, mtimeNs, target }: ReadEntry, absolute: string):
   };
 }
 
-/** Where a symlink leads, as a path of the container. */
+/** Target of a symlink, as a path of the container. */
 function linkTarget(target: string, absolute: string): string {
   return posix.join("/", posix.isAbsolute(target) ? "" : posix.dirname(absolute), target);
 }
@@ -109,12 +109,12 @@ export async function archiveGet(
   const reading = stack.use(read(engine, container, absolute, "tree", signal));
   const { entry, stat } = await firstEntry(reading, path, absolute, nameOrId);
   publish(engine, container, "archive-path");
-  // "dir/." is the content of dir: its entries are named from ".".
+  // "dir/." is the content of dir: its entries have names that start with ".".
   const name = path.endsWith("/.") ? "." : stat.name;
   return { stat, tar: whileStreamed(tarTree(reading, entry, name), stack.move()) };
 }
 
-/** The root file system without what is mounted on it. */
+/** The root file system without the mounts in it. */
 export function exportContainer(
   engine: ContainersContext,
   nameOrId: string,

@@ -1,7 +1,7 @@
 /**
- * The file system of a container, for reading: of a running one as its first process sees it, of another its layers and, below a
- * mount's destination, the mount's source. Paths are resolved inside the root by the kernel (openat2 RESOLVE_IN_ROOT, in the process that
- * `HostFiles.readTree` starts); a symlink of the container leads nowhere outside.
+ * The file system of a container, for reading. Of a running container: as its first process sees it. Of any other: its layers and, below a
+ * mount's destination, the mount's source. The kernel resolves paths inside the root (openat2 RESOLVE_IN_ROOT, in the process that
+ * `HostFiles.readTree` starts), so a symlink of the container never leads outside.
  */
 import { readFileSync } from "node:fs";
 import { EngineError, isErrno } from "@fathom/base";
@@ -9,14 +9,14 @@ import { O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys, type TreeRequest } from "@fat
 import type { Container, RunningProcess } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 
-/** Where a path of a container is: in `base`, or in a directory of the host. Disposing closes `base`. */
+/** The place of a container's path: in `base`, or in a directory of the host. Disposing closes `base`. */
 export interface ContainerRoot extends Pick<TreeRequest, "root" | "base" | "path">, Disposable {}
 
 function inBase(sys: Sys, base: number, path: string): ContainerRoot {
   return { root: ".", base, path, [Symbol.dispose]: () => sys.close(base) };
 }
 
-/** Nothing of the container's own, or of a mount's source, is looked at here: their servers may be away. */
+/** This function opens no file of the container and no source of a mount, because their servers may not answer. */
 export function openRoot(engine: ContainersContext, container: Container, path: string): ContainerRoot {
   const { sys } = engine;
   const { process } = container;
@@ -45,14 +45,14 @@ function relative(path: string): string {
 }
 
 /**
- * The root that its first process sees; undefined when that has ended, also when another process has its number by now. O_PATH: the file system that
- * the root lies on is not asked.
+ * The root of its first process; undefined when that process has ended, also when another process has its number now. O_PATH: the file system
+ * of the root is not asked.
  */
 function openProcessRoot(sys: Sys, { supervisor, cgroup }: RunningProcess): number | undefined {
   try {
     const directory = sys.open(`/proc/${supervisor.pid}`, O_PATH | O_DIRECTORY | O_CLOEXEC);
     try {
-      // This descriptor means one process, not a number.
+      // This descriptor belongs to one process, not to a number.
       if (!readFileSync(`/proc/self/fd/${directory}/cgroup`, "utf8").includes(cgroup.path)) return undefined;
       return sys.openat2(directory, "root", { flags: O_PATH | O_DIRECTORY | O_CLOEXEC });
     } finally {

@@ -1,10 +1,10 @@
 /**
- * Readers of a container's files (commit, export, cp, diff). They take long, so they do not hold the container's lock: a stop, a kill, a removal go
- * on meanwhile. What they read stays until the last of them has done: a removal leaves the layers to it.
+ * Readers of a container's files (commit, export, cp, diff). They take long, so they do not hold the container's lock: a stop, a kill or a
+ * removal can happen meanwhile. The files stay until the last reader has finished; a removal leaves it to that reader to remove the layers.
  */
 import type { Container } from "../container.ts";
 
-/** Disposing lets go. To be called while the container is known (`engine.containers.byId`), with no `await` since. */
+/** Disposing releases the files. Call it while the container is known (`engine.containers.byId`), with no `await` in between. */
 export function holdLayers(container: Container): Disposable {
   container.layerReaders++;
   let held = true;
@@ -20,7 +20,7 @@ export function holdLayers(container: Container): Disposable {
   };
 }
 
-/** Holds the layers until `stream` has ended, in whatever way, and then disposes of `resources`, the last first. */
+/** Holds the layers until `stream` has ended, in whatever way. Then it disposes of `resources`, the last first. */
 export async function* whileStreamed(
   stream: AsyncIterable<Uint8Array>,
   ...resources: readonly Disposable[]

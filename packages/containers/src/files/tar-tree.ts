@@ -1,18 +1,16 @@
-/**
- * What was read of a file or a tree of a container, as a tar stream. What changes while it is read can spoil its own content only.
- */
+/** A file or a tree of a container as a tar stream. A file that changes while it is read can only spoil its own content. */
 import { TarWriter, TreeWriter, treeEntry, withSlash, type TarEntryInput, type TarXattr } from "@fathom/archive";
 import { EngineError } from "@fathom/base";
 import type { ReadEntry, TreeReading } from "@fathom/sys";
 
 const maxDepth = 1000;
-/** Bytes put together before they are handed on. */
+/** Bytes that are collected before they are passed on. */
 const batchBytes = 128 * 1024;
 const slash = 0x2f;
 
 /**
- * `top` is the first entry of the reading where it has been taken from it already. `name` is that entry's name in the archive; "" leaves it out
- * and names the others from there. Of another mount only the place is archived, empty.
+ * `top` is the first entry, if the caller has already taken it from the reading. `name` is that entry's name in the archive; with "" the entry
+ * is left out, and the other names start from there. Of another mount only the mount point is archived, as an empty directory.
  */
 export async function* tarTree(
   reading: TreeReading,
@@ -63,7 +61,7 @@ class Archiver {
     this.#tar.entry(input);
   }
 
-  /** A file that shrinks meanwhile is filled with zeros: the header has gone out. */
+  /** If a file becomes shorter meanwhile, zeros fill the rest, because the header is already sent. */
   async *#content(): AsyncGenerator<Uint8Array> {
     for await (const data of this.#reading.content()) {
       this.#tar.data(data);
@@ -85,7 +83,7 @@ class Archiver {
   }
 }
 
-/** File capabilities and the user's own; labels of the host do not leave it. */
+/** File capabilities and the user's own attributes. Labels of the host stay on the host. */
 function belongsToFile({ name }: TarXattr): boolean {
   return name === "security.capability" || name.startsWith("user.");
 }

@@ -1,22 +1,22 @@
-/** A command that says whether a container is healthy: 0 is. */
+/** A command that says whether a container is healthy: exit code 0 means healthy. */
 export interface HealthCheck {
   readonly command: readonly string[];
   readonly intervalMs: number;
   readonly timeoutMs: number;
-  /** Failures in it do not count. */
+  /** Failures in this time do not count. */
   readonly startPeriodMs: number;
-  /** Instead of the interval, in the start period until the first success. */
+  /** Replaces the interval in the start period, until the first success. */
   readonly startIntervalMs: number;
-  /** Failures in a row until it is unhealthy. */
+  /** This many failures in a row make the container unhealthy. */
   readonly retries: number;
 }
 
-/** What the checks of the present run, or of the last one, have said. */
+/** Results of the checks of the present run, or of the last one. */
 export interface Health {
   readonly status: "starting" | "healthy" | "unhealthy";
   /** Failures in a row. */
   readonly failingStreak: number;
-  /** The last ones, the oldest first. */
+  /** The last results, the oldest first. */
   readonly results: readonly HealthResult[];
 }
 
@@ -24,7 +24,7 @@ export interface HealthResult {
   /** RFC3339Nano. */
   readonly startedAt: string;
   readonly endedAt: string;
-  /** -1 where the command could not be run to its end. */
+  /** -1 when the command did not run to its end. */
   readonly exitCode: number;
   readonly output: string;
 }

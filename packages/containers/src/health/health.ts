@@ -1,6 +1,6 @@
 /**
- * Health checks: a command in the container at an interval, its result counted. Starting becomes healthy with the first success; `Retries`
- * failures in a row make it unhealthy; failures in the start period do not count.
+ * Health checks: a command in the container runs at an interval, and its results are counted. The first success changes "starting" to
+ * "healthy"; `Retries` failures in a row make the container unhealthy; failures in the start period do not count.
  */
 import { formatRfc3339Nano, messageOf } from "@fathom/base";
 import type { Container } from "../container.ts";
@@ -12,16 +12,16 @@ import { readFrames } from "./frames.ts";
 import type { Health, HealthCheck, HealthResult } from "./health-check.ts";
 import { SIGKILL } from "../signals.ts";
 
-/** Results kept, and bytes of output of each. */
+/** How many results are kept, and how many bytes of output of each. */
 const keptResults = 5;
 const outputLimit = 4096;
 
-/** What a container that starts has of its checks; undefined where it has none. */
+/** The initial health of a container that starts; undefined when it has no checks. */
 export function healthAtStart(check: HealthCheck | undefined): Health | undefined {
   return check === undefined ? undefined : { status: "starting", failingStreak: 0, results: [] };
 }
 
-/** Begins the checks of a container that has just started, or was found running. */
+/** Begins the checks of a container that has just started, or that was found running. */
 export function startHealthMonitor(engine: ContainersContext, container: Container): void {
   const check = container.record.spec.health;
   if (check === undefined) return;
@@ -50,7 +50,7 @@ async function monitor(
   }
 }
 
-/** The usual process of the container, with its output and without input. */
+/** The container's usual process, with output and without input. */
 function probeOf(command: readonly string[]): ExecSpec {
   return {
     command,
@@ -127,7 +127,7 @@ function record(
     failingStreak++;
     if (failingStreak >= check.retries) status = "unhealthy";
   }
-  // A row that is not written now follows: the checks are no less true for it.
+  // The row is written later; the result is true anyway.
   engine.containers.record(container, { health: { status, failingStreak, results } });
   if (status !== before.status) publish(engine, container, `health_status: ${status}`);
 }

@@ -8,7 +8,7 @@ const health: Health = {
   results: [{ startedAt: "2026-01-01T00:00:00Z", endedAt: "2026-01-01T00:00:01Z", exitCode: 1, output: "no" }],
 };
 
-test("a row of an earlier version says the same as one of this version", () => {
+test("a row of an earlier version means the same as one of this version", () => {
   const old = {
     Status: "unhealthy",
     FailingStreak: 2,

@@ -1,7 +1,7 @@
 /** The health in a row or a description, also of a version that wrote it in Docker's form. */
 import type { Health } from "./health-check.ts";
 
-/** As earlier versions wrote it. */
+/** The form of earlier versions. */
 interface OldHealth {
   readonly Status: Health["status"] | "none";
   readonly FailingStreak: number;
@@ -10,7 +10,7 @@ interface OldHealth {
     | null;
 }
 
-/** Written by this package alone, with the record that it is a part of: its members are trusted. */
+/** Only this package writes it, together with its record, so its members are trusted. */
 export function readHealth(stored: unknown): Health | undefined {
   if (typeof stored !== "object" || stored === null) return undefined;
   if (!("Status" in stored)) return stored as Health;

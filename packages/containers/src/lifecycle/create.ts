@@ -1,4 +1,4 @@
-/** A new container, from its record: all that it has outside the row is made, or nothing is. */
+/** Makes a new container from its record: either everything that it has outside the row, or nothing. */
 import { mkdirSync } from "node:fs";
 import { messageOf } from "@fathom/base";
 import type { ContainersContext } from "../context.ts";
@@ -25,7 +25,7 @@ const createSteps = StepList.of<CreateStage, Create>()
   .add({
     stage: "directory",
     makes: "directory",
-    // Until the row is there, a crash leaves a layer and a directory without one: the next start sweeps them away.
+    // Before the row exists, a crash leaves a layer and a directory without a row: the next start removes them.
     run: ({ engine, record }) => void mkdirSync(containerPaths(engine.config, record.id).directory, { mode: 0o710 }),
     undo: ({ engine, record }) => engine.files.remove(containerPaths(engine.config, record.id).directory),
   })
@@ -38,7 +38,7 @@ const createSteps = StepList.of<CreateStage, Create>()
   .add({
     stage: "row",
     makes: "container",
-    // A volume is not swept away by a crash's sweep: the row names the half-made container first.
+    // That removal does not include volumes. So the row is written first and marks the container as half made.
     run: ({ engine, record, wanted, makesMore }) =>
       engine.containers.insert({
         ...record,
@@ -71,7 +71,7 @@ const createSteps = StepList.of<CreateStage, Create>()
   .add({
     stage: "row",
     makes: "followed",
-    // Shown from here on: nothing that can fail comes after it.
+    // The container is visible from here on. Nothing after it can fail.
     run: ({ engine, container, volumes, makesMore }) => ({
       promise: engine.machine.apply(container, "made", makesMore ? { patch: { mounts: volumes.mounts } } : {}),
     }),

@@ -1,4 +1,4 @@
-/** What follows a change of a container's state: one function for each, none knows of another. Their order is the table's (states.ts). */
+/** The effects of a change of a container's state: one function for each; none of them uses another. The table gives their order (states.ts). */
 import { messageOf } from "@fathom/base";
 import type { Container } from "../container.ts";
 import { publish, type ContainersContext } from "../context.ts";
@@ -9,7 +9,7 @@ import type { Change, Effects } from "./machine.ts";
 import type { PolicyRestart } from "./restart.ts";
 import { wakeExitWaiters, wakeRemoveWaiters } from "./wait.ts";
 
-/** The verbs that effects lead to again. */
+/** The verbs that effects call. */
 export interface Verbs {
   readonly beginTimer: (container: Container, restart: PolicyRestart) => void;
   readonly stopTimer: (container: Container) => void;
@@ -36,7 +36,7 @@ export function createEffects(engine: ContainersContext, verbs: Verbs): Effects 
     "give-streams": (container, change) => giveStreams(container, change),
     "end-execs": (container) => engine.execs.dropCreated(container),
     "drop-execs": (container) => engine.execs.removeOf(container),
-    // Until the row is written the supervisor's files are the truth.
+    // Until the row is written, the supervisor's files hold the true state.
     "clear-run": (container) =>
       engine.containers.unwritten.has(container) ? undefined : clearRunDirectory(engine, container.id),
     "remove-files": verbs.removeRemains,
@@ -61,7 +61,10 @@ function publishEnd(engine: ContainersContext, container: Container, { end }: Ch
   });
 }
 
-/** A process that joins a pid namespace is made by the launch. Without its identity the next daemon finds it by the row, if it is there still. */
+/**
+ * A process that joins a pid namespace is made during the launch. Without its identity, the next daemon finds it through the row, if it still
+ * exists.
+ */
 function completeAdopt(engine: ContainersContext, container: Container): void {
   const identity = container.process?.supervisor.identity;
   if (identity === undefined || container.record.spec.pid.kind !== "container") return;
@@ -70,7 +73,7 @@ function completeAdopt(engine: ContainersContext, container: Container): void {
     writeAdoptFile(engine.config, container.id, { ...adopt, identity });
 }
 
-/** To clients that attached before the launch, then to those that came while it was under way. */
+/** First to clients that attached before the launch, then to those that attached during it. */
 async function giveStreams(container: Container, { streams }: Change): Promise<void> {
   streams?.pending.forEach((one, index) => one.started.resolve(streams.attachments[index]));
   for (const pending of container.pendingAttach) {
@@ -89,9 +92,9 @@ async function autoRemove(
   { end }: Change,
   remove: Verbs["remove"],
 ): Promise<void> {
-  // While the daemon stops, its containers stay as they are for the next one; --rm is then done at its start.
+  // While the daemon stops, its containers stay unchanged for the next daemon. It does --rm when it starts.
   if (!container.record.spec.removeOnExit || engine.shuttingDown.aborted) return;
-  // A restart by the user takes it up again, unless its start fails.
+  // A restart by the user starts it again, unless its start fails.
   if (end !== undefined && container.restarts > 0) return;
   if (end !== undefined) engine.containers.departed.add(container, engine.clock.monotonicMs());
   try {

@@ -1,4 +1,4 @@
-/** The end of a run: what it held is freed, then the machine has the word; the policy's decision comes from the row. */
+/** The end of a run: frees what the run held, then tells the machine. The policy decides from the row. */
 import { messageOf, parseRfc3339Nano } from "@fathom/base";
 import type { ExitStatus, LaunchStage } from "@fathom/runtime";
 import { detachNetworks } from "../steps/networks.ts";
@@ -11,7 +11,7 @@ import { unmountSharedMemory } from "../steps/shared-memory.ts";
 import { lookForSilentEnds } from "./silent-ends.ts";
 import { decideRestart, type EndedRun, type RestartDecision } from "./restart-policy.ts";
 
-/** Registers the handling of a process's end. Called once for each run, also after a reconnect. */
+/** Registers the handler for a process's end. Called once for each run, also after a reconnect. */
 export function watchEnd(engine: ContainersContext, container: Container, process: RunningProcess): void {
   const tell = (unreachable: string | undefined): void => {
     if (unreachable === undefined) engine.logger.info("a supervisor is reached again", { id: container.id });
@@ -34,7 +34,7 @@ async function handleEnd(
   process: RunningProcess,
   exit: ExitStatus,
 ): Promise<void> {
-  // Removed, or started anew by a recovery, in the meantime.
+  // It was removed, or a recovery started it again, in the meantime.
   if (container.process !== process || engine.containers.byId(container.id) !== container) return;
   const oomKilled = readOomKills(process) > 0;
   await engine.machine.apply(container, "end");
@@ -62,7 +62,7 @@ async function handleEnd(
   else await engine.machine.apply(container, "ended", { patch: endedPatch(record, exit, oomKilled, "exited"), end });
 }
 
-/** What decides on a restart, as the row has it. */
+/** The data of the row that decides on a restart. */
 export function policyFacts(
   record: ContainerRecord,
 ): Pick<EndedRun, "policy" | "exitCode" | "restartCount" | "stoppedByUser"> {
@@ -70,7 +70,7 @@ export function policyFacts(
   return { policy: spec.restart, exitCode: state.exitCode, restartCount, stoppedByUser };
 }
 
-/** The policy's decision on the last run, from what the row says of it. */
+/** The policy's decision about the last run, from the row. */
 export function decideAgain(record: ContainerRecord): RestartDecision {
   return decideRestart({
     ...policyFacts(record),
@@ -79,7 +79,7 @@ export function decideAgain(record: ContainerRecord): RestartDecision {
   });
 }
 
-/** How an end changes the row. Also of ends that a starting daemon finds. */
+/** How an end changes the row; also for ends that a starting daemon finds. */
 export function endedPatch(
   record: ContainerRecord,
   exit: ExitStatus,
@@ -113,7 +113,7 @@ async function freeRun(engine: ContainersContext, container: Container, process:
   };
   await Promise.all([
     free("stem", async () => {
-      // A lost supervisor leaves processes; a normal end leaves none.
+      // After a lost supervisor there are still processes; after a normal end there are none.
       await process.cgroup.kill();
       await process.cgroup.remove();
     }),
@@ -139,7 +139,7 @@ function readOomKills(process: RunningProcess): number {
   }
 }
 
-/** Of the last run, in nanoseconds. */
+/** Duration of the last run, in nanoseconds. */
 export function lengthOfRunNs({ startedAt, finishedAt }: ContainerState): bigint {
   const start = parseRfc3339Nano(startedAt) ?? 0n;
   const end = parseRfc3339Nano(finishedAt) ?? start;

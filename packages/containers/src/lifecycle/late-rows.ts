@@ -1,4 +1,7 @@
-/** Rows that a full disk (or a damaged database) kept from being written: tried again until there is room, or until another change of the container wrote them. */
+/**
+ * Rows that could not be written because of a full disk (or a damaged database). They are tried again until there is room, or until another
+ * change of the container writes them.
+ */
 import { isEngineError, messageOf } from "@fathom/base";
 import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
@@ -10,7 +13,7 @@ const longestWaitMs = 5000;
 const writing = new WeakSet<ContainersContext>();
 
 /**
- * Writes the row of a container that is locked and does not run, and then takes the files away that said what the row did not.
+ * Writes the row of a container that is locked and does not run. Then it removes the files that held the missing data.
  * @throws resource-exhausted while the disk is full
  */
 export async function writeRow(engine: ContainersContext, container: Container): Promise<void> {
@@ -19,7 +22,7 @@ export async function writeRow(engine: ContainersContext, container: Container):
   if (container.process === undefined) await clearRunDirectory(engine, container.id);
 }
 
-/** Begins to try, unless that is going on. What a daemon's end leaves unwritten the next one finds in the supervisors' files. */
+/** Begins to try, unless it is already trying. If the daemon ends first, the next one finds the data in the supervisors' files. */
 export function writeRowsLater(engine: ContainersContext, reason: unknown): void {
   if (writing.has(engine)) return;
   writing.add(engine);

@@ -1,4 +1,4 @@
-/** Puts the lifecycle together: effects lead to verbs, verbs to the machine, and the machine to effects. */
+/** Connects the lifecycle: effects call verbs, verbs call the machine, and the machine runs effects. */
 import type { ContainersContext } from "../context.ts";
 import { createEffects } from "./effects.ts";
 import { removeContainer, removeRemains } from "./remove.ts";

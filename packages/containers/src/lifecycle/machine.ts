@@ -1,6 +1,6 @@
 /**
- * The one owner of a container's state. Whoever has done something says what happened; the machine looks it up in the table, writes the row, changes the state
- * and lets what follows happen. All of it is done while the container's lock is held (`locked`), but for a daemon's start, which is alone.
+ * The one owner of a container's state. A caller reports what happened. The machine looks it up in the table, writes the row, changes the state
+ * and runs the effects. All of this needs the container's lock (`locked`), except at a daemon's start, when nothing else runs.
  */
 import { EngineError, messageOf, type ErrorCode, type Logger } from "@fathom/base";
 import type { ContainerPatch, ContainerTable } from "../rows/table.ts";
@@ -9,25 +9,25 @@ import type { PendingStreams } from "../container.ts";
 import { StepFailure } from "./step-failure.ts";
 import { stateOfRow, statesWithProcess, transitions, type Effect, type Happening, type State } from "./states.ts";
 
-/** What came with a happening. Effects read what they need. */
+/** Data of a happening. Effects read what they need. */
 export interface Change {
-  /** Of the row. */
+  /** Changes of the row. */
   readonly patch?: ContainerPatch;
-  /** Of "started", "found-running", "found-paused". */
+  /** For "started", "found-running", "found-paused". */
   readonly process?: RunningProcess;
-  /** Of "started": clients that attached before, and their streams. */
+  /** For "started": clients that attached before, and their streams. */
   readonly streams?: PendingStreams;
-  /** Of "ended", "wait" after an end, "found-ended", "found-waiting". */
+  /** For "ended", "wait" after an end, "found-ended", "found-waiting". */
   readonly end?: { readonly exitCode: number; readonly oomKilled: boolean };
-  /** Of "wait" and "resume": milliseconds until the start, and whether it is counted as a restart. */
+  /** For "wait" and "resume": milliseconds until the start, and whether it counts as a restart. */
   readonly restart?: { readonly delayMs: number; readonly counted: boolean };
-  /** Of "kept". */
+  /** For "kept". */
   readonly failure?: unknown;
 }
 
 export type Effects = Readonly<Record<Effect, (container: Container, change: Change) => void | Promise<void>>>;
 
-/** Something that cannot happen in a container's state. */
+/** Something that cannot happen in a container's present state. */
 export class Refused extends EngineError {
   readonly happening: Happening;
   readonly state: State;
@@ -55,7 +55,7 @@ export class Machine {
     this.#logger = logger;
   }
 
-  /** Called once, before anything happens: effects need the engine, and the engine the machine. */
+  /** Called once, before anything happens: effects need the engine, and the engine needs the machine. */
   use(effects: Effects): void {
     this.#effects = effects;
   }
@@ -95,11 +95,11 @@ export class Machine {
     }
   }
 
-  /** One that fails keeps none of the others from being done: what happened has happened. */
+  /** When an effect fails, the others still run, because the change has already happened. */
   async #follow(container: Container, effects: readonly Effect[], change: Change): Promise<void> {
     for (const effect of effects) {
       try {
-        // Without an await where there is nothing to wait for: others see all of it at once.
+        // No await when there is nothing to wait for: other code then sees all effects at once.
         const done = this.#effects![effect](container, change);
         if (done !== undefined) await done;
       } catch (error) {

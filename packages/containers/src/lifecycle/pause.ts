@@ -1,6 +1,6 @@
 /**
- * Who keeps a container's processes frozen: the user (its status says "paused") and each commit that reads its files. They go on when nobody does. All of it
- * happens under the container's lock.
+ * Who keeps a container's processes frozen: the user (then its status is "paused"), and each commit that reads its files. They continue when
+ * nobody keeps them frozen. All of this needs the container's lock.
  */
 import type { Container, RunningProcess } from "../container.ts";
 import { locked, mustRun, type ContainersContext } from "../context.ts";
@@ -8,7 +8,7 @@ import type { ContainerState } from "../record.ts";
 import { Refused } from "./machine.ts";
 import { deferred } from "@fathom/base";
 
-/** How long execs that are being launched are waited for. */
+/** How long a freeze waits for execs that are being launched. */
 const launchPatienceMs = 2000;
 
 export async function pauseContainer(engine: ContainersContext, container: Container): Promise<void> {
@@ -29,7 +29,7 @@ function withStatus({ record }: Container, status: "paused" | "running"): { stat
   return { state: { ...record.state, status } };
 }
 
-/** Execs that are being launched come to their program first; new ones are refused meanwhile. */
+/** Execs that are being launched start their program first. New ones are rejected meanwhile. */
 async function freeze(engine: ContainersContext, process: RunningProcess): Promise<void> {
   process.freezing = true;
   const patience = new AbortController();
@@ -46,10 +46,10 @@ async function freeze(engine: ContainersContext, process: RunningProcess): Promi
   }
 }
 
-/** Resolves when it goes on: a commit that reads it ends first. */
+/** Resolves when the container may continue: a commit that reads it ends first. */
 export async function unpauseContainer(engine: ContainersContext, container: Container): Promise<void> {
   const commits = await locked(engine, container, async () => {
-    // One that only a commit keeps frozen shows as paused, and goes on with it.
+    // If only a commit keeps the container frozen, it shows as paused, and continues with this call.
     if (!container.paused) throw new Refused(container, "unpause");
     const process = mustRun(container);
     if (container.state === "paused") {
@@ -65,7 +65,10 @@ function goesOn(engine: ContainersContext, container: Container): Promise<void> 
   return engine.machine.apply(container, "unpause", { patch: withStatus(container, "running") });
 }
 
-/** A signal that should end it is waiting: it goes on, whoever had it frozen. A commit then reads what it makes of its files, as without a pause. */
+/**
+ * A signal that should end the container is waiting, so the container continues, whoever froze it. A commit then reads files that may change,
+ * as without a pause.
+ */
 export async function thawForEnd(
   engine: ContainersContext,
   container: Container,
@@ -79,7 +82,10 @@ export async function thawForEnd(
   });
 }
 
-/** Freezes it for a commit; its lock is held. Disposing, which takes the lock, lets it go on unless somebody else keeps it. */
+/**
+ * Freezes it for a commit; the caller holds its lock. Disposing takes the lock and lets the container continue, unless somebody else keeps it
+ * frozen.
+ */
 export async function freezeForCommit(
   engine: ContainersContext,
   container: Container,
@@ -94,14 +100,14 @@ export async function freezeForCommit(
     async [Symbol.asyncDispose]() {
       try {
         await engine.mutex.run(container.id, async () => {
-          // A stop or kill has thawed it.
+          // A stop or kill has already thawed it.
           if (!process.commits.delete(commit)) return;
           if (container.process !== process || container.paused) return;
           try {
             await process.cgroup.thaw();
           } catch (error) {
             engine.logger.error("a container does not go on after a commit: unpause it", { error, id: container.id });
-            // What it says must be so.
+            // The state must say so.
             if (process.cgroup.frozen())
               await engine.machine.apply(container, "stuck", { patch: withStatus(container, "paused") });
           }

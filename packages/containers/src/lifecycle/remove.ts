@@ -1,6 +1,6 @@
 /**
- * Removal. Anonymous volumes go before the row, marked in it, so that the next daemon can finish; everything else after it: what has no row is
- * swept away at the next start.
+ * Removal. Anonymous volumes are removed before the row, and the row is marked first, so that the next daemon can finish. Everything else is
+ * removed after the row: the next start removes whatever has no row.
  */
 import { EngineError, messageOf } from "@fathom/base";
 import type { Container } from "../container.ts";
@@ -35,10 +35,11 @@ async function removeStopped(engine: ContainersContext, container: Container, op
   for (let removed = false; !removed;) {
     if (container.process !== undefined)
       await stopProcess(engine, container, { signal: SIGKILL, timeoutSeconds: 0 }, undefined);
-    // With --rm its own end may have removed it by now.
+    // With --rm, its own end may have removed it already.
     if (engine.containers.byId(container.id) !== container) return container.removed.promise;
     removed = await locked(engine, container, async () => {
-      // Started again meanwhile, by its policy or by somebody: stopped by this removal it no longer restarts, so the next turn gets it.
+      // A policy or a user has started it again meanwhile. This removal stops it, so it does not restart again; the next turn of the loop
+      // removes it.
       if (container.process !== undefined) {
         if (!options.force) checkRemovable(container, name);
         return false;
@@ -59,8 +60,8 @@ function checkRemovable(container: Container, name: string): void {
 }
 
 /**
- * Removes a container that does not run; its key must be locked. Who waits for the removal hears of a failure too.
- * @throws Refused; resource-exhausted on a full disk: it is still there then, and can be removed again
+ * Removes a container that does not run; its key must be locked. Clients that wait for the removal also learn of a failure.
+ * @throws Refused; resource-exhausted on a full disk: the container then still exists and can be removed later
  */
 export async function removeContainer(
   engine: ContainersContext,
@@ -99,7 +100,7 @@ async function removeVolume(engine: ContainersContext, id: string, volume: strin
   }
 }
 
-/** What a removed container leaves below the data root. Its layers stay while somebody reads them. */
+/** Removes what a removed container leaves below the data root. Its layers stay while somebody reads them. */
 export async function removeRemains(engine: ContainersContext, container: Container): Promise<void> {
   // Mounted still where its end could not unmount it: what is below the directory would not go.
   await attempt(engine, container.id, async () => unmountSharedMemory(engine, container.record));
@@ -108,7 +109,7 @@ export async function removeRemains(engine: ContainersContext, container: Contai
   await removeDirectory(engine, container.id);
 }
 
-/** Of a container without a row. What cannot be removed now goes at the next start. */
+/** For a container without a row. What cannot be removed now is removed at the next start. */
 async function removeLayers(engine: ContainersContext, container: Container): Promise<void> {
   try {
     await removeImageLayers(engine, container.record);
@@ -124,13 +125,13 @@ function removeDirectory(engine: ContainersContext, id: string): Promise<void> {
     try {
       engine.store.discard(directory);
     } catch {
-      // On a disk of its own, or with something mounted over it.
+      // The directory is on a disk of its own, or a mount is in it.
       await engine.files.remove(directory);
     }
   });
 }
 
-/** Layer and directory of a container without a row. What cannot be removed now goes at the next start. */
+/** Layer and directory of a container without a row. What cannot be removed now is removed at the next start. */
 export async function removeFiles(engine: ContainersContext, id: string): Promise<void> {
   await Promise.all([attempt(engine, id, () => engine.store.snapshots.remove(id)), removeDirectory(engine, id)]);
 }

@@ -11,7 +11,7 @@ const run: EndedRun = {
 };
 
 describe("decideRestart", () => {
-  test("the delay doubles to a minute and falls back after a long run", () => {
+  test("the delay doubles up to a minute, and is short again after a long run", () => {
     const delays: number[] = [];
     let previousDelayMs = 0;
     for (let i = 0; i < 12; i++) {
@@ -25,12 +25,12 @@ describe("decideRestart", () => {
     });
   });
 
-  test("a stop by the user ends it for every policy", () => {
+  test("a stop by the user ends every policy", () => {
     for (const kind of ["always", "unless-stopped", "on-failure"] as const)
       expect(decideRestart({ ...run, policy: { kind, maximumRetryCount: 0 }, stoppedByUser: true }).kind).toBe("stay");
   });
 
-  test("on-failure counts, and is content with 0", () => {
+  test("on-failure counts, and does not restart after code 0", () => {
     const policy = { kind: "on-failure", maximumRetryCount: 2 } as const;
     expect(decideRestart({ ...run, policy, restartCount: 1 }).kind).toBe("restart");
     expect(decideRestart({ ...run, policy, restartCount: 2 }).kind).toBe("stay");
@@ -38,7 +38,7 @@ describe("decideRestart", () => {
   });
 });
 
-test("a starting daemon brings back what the policy says", () => {
+test("a starting daemon restarts what the policy says", () => {
   const back = (kind: EndedRun["policy"]["kind"], more: Partial<EndedRun>): boolean =>
     restartsWithDaemon({ ...run, policy: { kind, maximumRetryCount: 2 }, ...more });
   expect(back("always", { stoppedByUser: true, exitCode: 0 })).toBe(true);

@@ -1,11 +1,11 @@
 /**
- * When a container that ended is started again, as a pure decision. The waiting time doubles from 100 ms to one minute and
- * falls back to 100 ms after a run of ten seconds or more.
+ * Decides when a container that ended is started again; a pure function. The delay doubles from 100 ms to one minute; after a run of ten
+ * seconds or more it is 100 ms again.
  */
 
 export interface RestartPolicy {
   readonly kind: "no" | "always" | "on-failure" | "unless-stopped";
-  /** Of "on-failure"; 0 for no limit. */
+  /** For "on-failure"; 0 means no limit. */
   readonly maximumRetryCount: number;
 }
 
@@ -16,9 +16,9 @@ const longRunMs = 10_000;
 export interface EndedRun {
   readonly policy: RestartPolicy;
   readonly exitCode: number;
-  /** Restarts so far since the user's last start. */
+  /** Restarts since the user's last start. */
   readonly restartCount: number;
-  /** A stop, kill or remove by the user ended it. */
+  /** The user ended it with a stop, kill or removal. */
   readonly stoppedByUser: boolean;
   /** How long this run lasted. */
   readonly ranForMs: number;
@@ -48,8 +48,8 @@ function wantsRestart(run: Pick<EndedRun, "policy" | "exitCode" | "restartCount"
 }
 
 /**
- * What a starting daemon does with a container whose end was handled by the one before. "always" comes back even after a stop by the
- * user, as in Docker; "unless-stopped" does not; "on-failure" comes back when its last run failed and it has not given up.
+ * What a starting daemon does with a container whose end the previous daemon handled. As in Docker: "always" restarts even after a stop by the
+ * user; "unless-stopped" does not; "on-failure" restarts when the last run failed and the limit is not reached.
  */
 export function restartsWithDaemon(
   run: Pick<EndedRun, "policy" | "stoppedByUser" | "exitCode" | "restartCount">,

@@ -1,4 +1,4 @@
-/** The wait of a restart policy, and the start at its end. */
+/** The wait of a restart policy, and the start after it. */
 import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 import { policyFacts } from "./end.ts";
@@ -8,11 +8,11 @@ import { startContainer } from "./start.ts";
 export interface PolicyRestart {
   /** Milliseconds until the start. */
   readonly delayMs: number;
-  /** False where the daemon's own start brings it back: it begins anew. */
+  /** False when the daemon's own start restarts the container: counting begins again. */
   readonly counted: boolean;
 }
 
-/** Starts it again after a while, unless the user or a shutdown comes first. */
+/** Starts it again after the delay, unless the user or a shutdown comes first. */
 export function beginTimer(engine: ContainersContext, container: Container, restart: PolicyRestart): void {
   const timer = new AbortController();
   container.restartTimer = timer;
@@ -22,7 +22,7 @@ export function beginTimer(engine: ContainersContext, container: Container, rest
       engine.mutex.run(container.id, async () => {
         if (timer.signal.aborted || container.restartTimer !== timer) return;
         container.restartTimer = undefined;
-        // The row says "restarting": the next daemon does it.
+        // The row says "restarting", so the next daemon does it.
         if (!engine.shuttingDown.aborted) await startAgain(engine, container, restart);
       }),
     )
@@ -49,7 +49,7 @@ async function startAgain(
       ranForMs: 0,
       previousDelayMs: delayMs,
     });
-    // The end that others wait for was the last one.
+    // The end for which others wait was the last one.
     if (decision.kind === "stay")
       return engine.machine.apply(container, "give-up", {
         patch: {

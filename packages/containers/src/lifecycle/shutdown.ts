@@ -1,20 +1,20 @@
-/** The graceful end of a daemon: what happens to its containers. */
+/** The graceful end of a daemon: what it does with its containers. */
 import { startTimer } from "@fathom/base";
 import type { Container } from "../container.ts";
 import { stopProcess } from "./stop.ts";
 import type { ContainersContext } from "../context.ts";
 
-/** How long a start that is under way is waited for. */
+/** How long it waits for a start that is running. */
 const startPatienceMs = 10_000;
 
-/** Stops or leaves the containers; gives how many run on. */
+/** Stops or leaves the containers; returns how many keep running. */
 export async function stopForShutdown(engine: ContainersContext, leave: boolean): Promise<number> {
   const containers = engine.containers.list();
   for (const container of containers) {
     container.restartTimer?.abort();
     container.health?.stop();
   }
-  // A start that is under way ends first, and what it started is then stopped with the others.
+  // A start that is running finishes first, and then its container is stopped with the others.
   const settled = containers.map((container) => engine.mutex.run(container.id, () => container.health?.stop()));
   const patience = new AbortController();
   await Promise.race([
@@ -41,7 +41,7 @@ export async function stopForShutdown(engine: ContainersContext, leave: boolean)
 
 async function stopOne(engine: ContainersContext, container: Container, deadline: AbortSignal): Promise<void> {
   try {
-    // Not by the user: restart policies bring it back with the next daemon.
+    // Not a stop by the user: restart policies start it again with the next daemon.
     await stopProcess(engine, container, { signal: undefined, timeoutSeconds: undefined }, deadline, false);
   } catch (error) {
     if (!deadline.aborted) {

@@ -1,6 +1,7 @@
 /**
- * Ends that nobody tells of. A supervisor tells the end of its container; one that stands still does not, and nobody asks it while nobody needs it. So the
- * kernel is asked now and then about every first process, and where that has ended its supervisor is looked at.
+ * Ends that nobody reports. A supervisor reports the end of its container, but a stopped supervisor does not, and nobody contacts it while
+ * nobody needs it. So the daemon asks the kernel now and then about every first process. When one has ended, the daemon examines its
+ * supervisor.
  */
 import { untilLook } from "@fathom/base";
 import { areStillRunning, isEnding, isStillRunning } from "@fathom/runtime";
@@ -12,7 +13,7 @@ const lookMs = 5000;
 
 const looking = new WeakSet<ContainersContext>();
 
-/** Begins to look, unless that is going on; it ends with the last container that runs. */
+/** Begins to check, unless it already does. It stops when no container runs. */
 export function lookForSilentEnds(engine: ContainersContext): void {
   if (looking.has(engine)) return;
   looking.add(engine);
@@ -42,8 +43,8 @@ function lookAt(engine: ContainersContext, container: Container): void {
 }
 
 /**
- * The first process of a pid namespace ends when all others in it have ended and their parents know. Those of containers that joined it have been killed by the
- * kernel by then: paused ones cannot die, and a supervisor that stands still asks for no status.
+ * The first process of a pid namespace ends only when all others in it have ended and their parents have read their status. By then the kernel
+ * has killed the processes of containers that joined it. But paused ones cannot die, and a stopped supervisor does not read a status.
  */
 export function freeEnd(engine: ContainersContext, container: Container, process: RunningProcess): void {
   const { identity } = process.supervisor;
@@ -57,7 +58,7 @@ export function freeEnd(engine: ContainersContext, container: Container, process
   }
 }
 
-/** Whose pid namespace is that of this container, also by way of others. */
+/** The container whose pid namespace this container uses, also through other containers. */
 function joinedTo(engine: ContainersContext, container: Container): Container[] {
   const joined = engine.containers.list().filter((other) => other !== container && joins(other, container.id));
   return [...joined, ...joined.flatMap((other) => joinedTo(engine, other))];

@@ -9,9 +9,9 @@ import { failedPatch, type RestartCounts } from "./start-row.ts";
 import { startSteps } from "./start-steps.ts";
 
 export interface StartOptions {
-  /** A restart policy starts it: the count goes up and the delay is remembered. */
+  /** A restart policy starts it: the count is increased and the delay is stored. */
   readonly byPolicy?: { readonly delayMs: number };
-  /** The start is part of a restart by the user or of the daemon's own start: the count stays. */
+  /** The start belongs to a restart by the user or to the daemon's own start: the count does not change. */
   readonly keepCount?: boolean;
   /** For clients that attach to this run and choose none. */
   readonly detachKeys?: Uint8Array | undefined;
@@ -19,7 +19,7 @@ export interface StartOptions {
 
 /**
  * Starts a container; its key must be locked.
- * @throws Refused; LaunchFailure, recorded in the state too
+ * @throws Refused; LaunchFailure, which the state also records
  */
 export async function startContainer(
   engine: ContainersContext,
@@ -29,7 +29,7 @@ export async function startContainer(
   const { machine } = engine;
   engine.shuttingDown.throwIfAborted();
   machine.check(container, "start");
-  // The end of the run before must be known before the next one takes its place.
+  // The end of the previous run must be known before the next run replaces it.
   if (engine.containers.unwritten.has(container)) await writeRow(engine, container);
   await machine.apply(container, "start");
   container.stopRequested = false;

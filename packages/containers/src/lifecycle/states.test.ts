@@ -121,7 +121,7 @@ describe("the table of states", () => {
     },
   );
 
-  test("effects that fail keep no other from being done", async () => {
+  test("an effect that fails does not stop the others", async () => {
     const world = new World("ending");
     const done: string[] = [];
     world.machine.use(
@@ -140,14 +140,14 @@ describe("the table of states", () => {
   });
 });
 
-describe("what the table promises", () => {
+describe("rules of the table", () => {
   test("effects come in the order that clients see", () => {
     expect<readonly Effect[]>(effects).toEqual(order);
     for (const { state, happening, effects: follow } of inTable)
       expect([state, happening, [...follow]]).toEqual([state, happening, order.filter((one) => follow.includes(one))]);
   });
 
-  test("every state is reached, and from every state the container can go", () => {
+  test("every state can be reached, and the container can leave every state", () => {
     const reach = (from: Iterable<State>): Set<State> => {
       const found = new Set(from);
       for (const state of found)
@@ -164,14 +164,14 @@ describe("what the table promises", () => {
       ({ state, to, happening }) => to !== "row" && inside(to) && !inside(state) && !besides.includes(happening),
     );
 
-  test("who begins to hold a process watches for its end", () => {
+  test("a transition into a state with a process watches for its end", () => {
     const begins = entering((state) => statesWithProcess.has(state));
     expect(begins.map(({ happening }) => happening).sort()).toEqual(["found-paused", "found-running", "started"]);
     for (const { effects } of begins) expect(effects).toContain("watch-end");
   });
 
   test("a wait has a timer, which ends with it", () => {
-    // Of a wait that a daemon's start finds the timer begins when requests are served.
+    // For a wait that a daemon's start finds, the timer begins when requests are served.
     for (const { effects } of entering((state) => state === "waiting", "found-waiting"))
       expect(effects).toContain("begin-timer");
     for (const { effects } of inTable.filter(
@@ -180,7 +180,7 @@ describe("what the table promises", () => {
       expect(effects).toContain("stop-timer");
   });
 
-  test("everybody hears of an end", () => {
+  test("every waiter learns of an end", () => {
     for (const { effects } of inTable.filter(({ state }) => state === "ending"))
       for (const effect of ["publish-end", "clear-run", "wake-end"] as const) expect(effects).toContain(effect);
   });

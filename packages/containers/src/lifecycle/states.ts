@@ -1,19 +1,19 @@
 /**
- * The life of a container as data: its states, what can happen in each, where that leads, and what follows, in the order that clients see. `Machine` is the
- * only one who reads the table; a step or a verb of the API asks it. What the table does not have is refused.
+ * The life of a container as data: its states, what can happen in each, the next state, and the effects in the order that clients see. Only
+ * `Machine` reads the table; a step or a verb of the API asks the machine. A pair that is not in the table is rejected.
  */
 import type { ContainerRecord } from "../record.ts";
 
 /**
- * - unknown: a row of the daemon before; whether something runs is not known yet
- * - creating: its volumes and mounted images are being made; nobody sees it
+ * - unknown: a row of the previous daemon; it is not known yet whether a process runs
+ * - creating: its volumes and mounted images are being made; no client sees it
  * - created: it has never run
- * - starting: namespaces, mounts and network are being made; of a failure nothing stays
- * - running, paused: it has a process; paused is what the user froze
- * - ending: its process is gone, and what the run held is being freed
+ * - starting: namespaces, mounts and network are being made; a failure leaves nothing
+ * - running, paused: it has a process; in "paused" the user has frozen it
+ * - ending: its process has ended, and what the run held is being freed
  * - exited: it has run; the code of the last run is in the row
- * - waiting: as exited, and its restart policy starts it after a while
- * - removing: its row goes, before it the anonymous volumes
+ * - waiting: as exited, and its restart policy will start it after a delay
+ * - removing: its anonymous volumes and then its row are being removed
  * - gone: it has no row
  */
 export const states = [
@@ -31,7 +31,7 @@ export const states = [
 ] as const;
 export type State = (typeof states)[number];
 
-/** In these states a process is held. */
+/** States with a process. */
 export const statesWithProcess: ReadonlySet<State> = new Set(["running", "paused", "ending"]);
 
 /**
@@ -99,11 +99,12 @@ export const effects = [
 export type Effect = (typeof effects)[number];
 
 export interface Transition {
-  /** "row": the state that the row names. */
+  /** "row": the state in the row. */
   readonly to: State | "row";
   /**
-   * How the row is changed before anything else: "must" fails the transition when it cannot be written, "may-wait" is written later then, since it has happened;
-   * "show" makes a half-made container known; "drop" deletes it. Absent: it stays.
+   * How the row is changed before the effects. "must": the transition fails when the row cannot be written. "may-wait": the row is then written
+   * later, because the change has already happened. "show": makes a half-made container visible. "drop": deletes the row. Absent: the row does
+   * not change.
    */
   readonly row?: "must" | "may-wait" | "show" | "drop";
   readonly effects: readonly Effect[];
@@ -111,7 +112,7 @@ export interface Transition {
 
 const start: Transition = { to: "starting", effects: ["stop-timer"] };
 const remove: Transition = { to: "removing", row: "must", effects: ["stop-timer", "drop-stem"] };
-/** A removal that could not even begin leaves the state as it is, and whoever waits for it hears why. */
+/** A removal that could not begin leaves the state unchanged, and clients that wait for it get the reason. */
 const kept: Transition = { to: "row", effects: ["wake-removal"] };
 const end: Transition = { to: "ending", effects: ["stop-health"] };
 const wait: Transition = { to: "waiting", row: "may-wait", effects: ["begin-timer"] };
@@ -170,11 +171,11 @@ export const transitions: Readonly<Record<State, Readonly<Partial<Record<Happeni
     wait,
     resume: { to: "waiting", effects: ["begin-timer"] },
     cancel: { to: "exited", row: "may-wait", effects: ["stop-timer", "wake-end"] },
-    // Of a start that failed before it began: the row of the run before cannot be written.
+    // For a start that failed before it began: the row of the previous run cannot be written.
     "give-up": { to: "exited", row: "may-wait", effects: ["stop-timer", "wake-end"] },
   },
   removing: {
-    // One that failed is tried again.
+    // A removal that failed can be tried again.
     remove,
     removed: {
       to: "gone",
@@ -186,7 +187,7 @@ export const transitions: Readonly<Record<State, Readonly<Partial<Record<Happeni
   gone: {},
 };
 
-/** Of a container whose process is not known of. */
+/** For a container whose process is unknown. */
 export function stateOfRow({ pending, state }: Pick<ContainerRecord, "pending" | "state">): State {
   if (pending === "creating") return "creating";
   if (pending !== undefined) return "removing";

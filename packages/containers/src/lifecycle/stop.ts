@@ -1,4 +1,4 @@
-/** Signals to a container and the states that follow: kill, stop, restart. */
+/** Signals to a container, and the states after them: kill, stop, restart. */
 import { EngineError, isEngineError, messageOf, startTimer } from "@fathom/base";
 import type { Container, RunningProcess } from "../container.ts";
 import { startContainer } from "./start.ts";
@@ -10,29 +10,29 @@ import { SIGKILL } from "../signals.ts";
 
 /** Docker's default. */
 const defaultStopTimeoutSeconds = 10;
-/** How long the end is awaited after SIGKILL before the client gets an error. */
+/** After SIGKILL, how long to wait for the end before the client gets an error. */
 const killPatienceMs = 10_000;
-/** How often it is looked at what holds up an end that is awaited. */
+/** How often to check what delays an end. */
 const endLookMs = 500;
 
 export interface StopOptions {
-  /** undefined: the container's own. */
+  /** undefined: the container's own value. */
   readonly signal: number | undefined;
-  /** undefined: the container's own; negative: for ever. */
+  /** undefined: the container's own value; negative: wait for ever. */
   readonly timeoutSeconds: number | undefined;
 }
 
-/** Not serialised, so that it reaches a container that is being stopped. @throws conflict when it does not run */
+/** Does not take the lock, so that it reaches a container that is being stopped. @throws conflict when it does not run */
 export async function killContainer(engine: ContainersContext, container: Container, signal: number): Promise<void> {
   await afterStart(engine, container);
   if (await endsWait(engine, container)) return;
   const process = mustRun(container);
-  // Only what ends the container is a stop by the user: other signals leave the policy alone.
+  // Only a signal that ends the container counts as a stop by the user: other signals do not affect the policy.
   if (signal === SIGKILL || signal === container.record.spec.stop.signal) markStopped(engine, container);
   try {
     await process.supervisor.signal(signal);
   } catch (error) {
-    // Who is not there has ended; whoever cannot be signalled dies with its cgroup.
+    // If the process does not exist, it has ended. If it cannot be signalled, it is killed through its cgroup.
     if (signal !== SIGKILL || isEngineError(error, "conflict")) throw error;
     engine.logger.warn("a container is killed by its cgroup", { error: messageOf(error), id: container.id });
     await inStep("kill", () => process.cgroup.kill());
@@ -43,12 +43,12 @@ export async function killContainer(engine: ContainersContext, container: Contai
   if (signal === SIGKILL) await endsWithin(engine, container, process, killPatienceMs);
 }
 
-/** It is being started at this moment: what comes of that is what there is to end. */
+/** The container is being started now: end whatever that start makes. */
 async function afterStart(engine: ContainersContext, container: Container): Promise<void> {
   if (container.state === "starting") await engine.mutex.run(container.id, () => undefined);
 }
 
-/** Between two tries of a restart policy there is nothing to signal: the policy ends. */
+/** Between two tries of a restart policy there is no process to signal: end the policy's wait. */
 async function endsWait(engine: ContainersContext, container: Container): Promise<boolean> {
   if (container.state !== "waiting") return false;
   const { state } = container.record;
@@ -64,7 +64,7 @@ function markStopped(engine: ContainersContext, container: Container): void {
   if (!container.record.stoppedByUser) engine.containers.record(container, { stoppedByUser: true });
 }
 
-/** Goes on when the client hangs up: half a stop would leave a container that was told to end. @throws not-modified when it does not run */
+/** Continues when the client hangs up: half a stop would leave a container that was asked to end. @throws not-modified when it does not run */
 export async function stopContainer(
   engine: ContainersContext,
   container: Container,
@@ -77,7 +77,7 @@ export async function stopContainer(
   publish(engine, container, "stop");
 }
 
-/** The stop itself, not serialised: the end that it waits for is handled under the container's key. */
+/** The stop itself. It does not take the lock, because the end for which it waits is handled under the container's lock. */
 export async function stopProcess(
   engine: ContainersContext,
   container: Container,
@@ -93,7 +93,7 @@ export async function stopProcess(
     options.timeoutSeconds ?? container.record.spec.stop.timeoutSeconds ?? defaultStopTimeoutSeconds;
   const arrived = await sendSignal(engine, container, first);
   await thawForEnd(engine, container, process);
-  // Nothing comes after SIGKILL but to wait, where it arrived.
+  // If SIGKILL arrived, there is nothing more to do than to wait.
   const patienceMs = first === SIGKILL ? killPatienceMs : timeoutSeconds < 0 ? undefined : timeoutSeconds * 1000;
   const timeoutMs = first === SIGKILL && !arrived ? 0 : patienceMs;
   if (await endsWithin(engine, container, process, timeoutMs, abort)) return;
@@ -106,11 +106,11 @@ export async function stopProcess(
   });
   if (first !== SIGKILL) {
     const killed = await sendSignal(engine, container, SIGKILL);
-    // Paused since.
+    // It was paused since then.
     await thawForEnd(engine, container, process);
     if (await endsWithin(engine, container, process, killed ? killPatienceMs : 0)) return;
   }
-  // The first process does not die (or its supervisor is stuck): the cgroup is stronger.
+  // The first process does not die (or its supervisor is stopped): kill the whole cgroup.
   await inStep("kill", () => process.cgroup.kill());
   if (!(await endsWithin(engine, container, process, killPatienceMs)))
     throw new EngineError(
@@ -119,7 +119,7 @@ export async function stopProcess(
     );
 }
 
-/** False when it cannot arrive: there is no way to the process. */
+/** False when the signal cannot arrive: the process cannot be reached. */
 async function sendSignal(engine: ContainersContext, container: Container, signal: number): Promise<boolean> {
   const { process } = container;
   if (process === undefined) return true;
@@ -128,7 +128,7 @@ async function sendSignal(engine: ContainersContext, container: Container, signa
     publish(engine, container, "kill", { signal: String(signal) });
     return true;
   } catch (error) {
-    // It ended at this very moment; the wait that follows sees that.
+    // It ended at this very moment; the wait below notices that.
     if (isEngineError(error, "conflict")) return true;
     engine.logger.warn("a signal did not arrive", { error: messageOf(error), id: container.id });
     return false;
@@ -174,13 +174,13 @@ async function within(promise: Promise<unknown>, ms: number | undefined, abort?:
   }
 }
 
-/** Stops it when it runs and starts it, whether the client waits for it or not; the restart count is untouched. */
+/** Stops it if it runs, and starts it, whether the client waits or not. The restart count does not change. */
 export async function restartContainer(
   engine: ContainersContext,
   container: Container,
   options: StopOptions,
 ): Promise<void> {
-  // --rm must not take the container away between the two.
+  // --rm must not remove the container between the stop and the start.
   container.restarts++;
   try {
     if (container.process !== undefined) {
@@ -188,7 +188,7 @@ export async function restartContainer(
       publish(engine, container, "stop");
     }
     await locked(engine, container, async () => {
-      // Another restart has started it since.
+      // Another restart has started it since then.
       if (container.process === undefined) await startContainer(engine, container, { keepCount: true });
     });
   } finally {
@@ -198,7 +198,7 @@ export async function restartContainer(
   publish(engine, container, "restart");
 }
 
-/** An end that --rm has waited with, for a start that failed or found nothing to do. */
+/** Handles an end that --rm delayed, because the start failed or was not necessary. */
 async function letGo(engine: ContainersContext, container: Container): Promise<void> {
   await engine.mutex.run(container.id, async () => {
     if (container.state !== "exited") return;

@@ -3,13 +3,13 @@ import { EngineError, messageOf } from "@fathom/base";
 import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 
-/** What a client waits for: that it does not run, its next end, or its removal. */
+/** What a client waits for: that the container does not run, its next end, or its removal. */
 export type WaitCondition = "not-running" | "next-exit" | "removed";
 
 export interface WaitResult {
-  /** Of the run that ended last. */
+  /** Exit code of the run that ended last. */
   readonly exitCode: number;
-  /** Why the removal that was waited for failed. */
+  /** Why the removal failed for which the client waits. */
   readonly error?: string;
 }
 
@@ -23,7 +23,7 @@ export function waitContainer(
   try {
     container = engine.containers.find(nameOrId);
   } catch (error) {
-    // `docker run -d --rm` and then `docker wait`: a short run has removed itself by now, and its code is still an answer.
+    // After `docker run -d --rm`, `docker wait` may come when a short run has already removed itself. Its code is still the answer.
     const code =
       condition === "next-exit" ? undefined : engine.containers.departed.exitCode(nameOrId, engine.clock.monotonicMs());
     if (code === undefined) throw error;
@@ -40,7 +40,7 @@ export function waitContainer(
   }
 }
 
-/** Running, or about to be again: `docker wait` of a restarting container waits for its next end. */
+/** Running, or soon again: `docker wait` of a restarting container waits for its next end. */
 function isActive(container: Container): boolean {
   return container.process !== undefined || container.record.state.status === "restarting";
 }
@@ -85,7 +85,7 @@ export function wakeExitWaiters(container: Container, code: number): void {
 }
 
 /**
- * A removal ends every wait: "removed" with the last exit code, "next-exit" likewise, attaches with nothing. One that failed ends the waits for
+ * A removal ends every wait: "removed" and "next-exit" get the last exit code, attaches get nothing. A failed removal ends only the waits for
  * it, with the reason.
  */
 export function wakeRemoveWaiters(container: Container, failure?: unknown): void {

@@ -1,4 +1,4 @@
-/** Which records of a log a client wants, by stream, time and number, and what it is told of the places where the log is damaged. */
+/** Which records of a log a client wants (by stream, time and number), and what it learns about damaged places in the log. */
 import { parseRfc3339Nano } from "@fathom/base";
 import { addFrame, fixedNano, formatRecord, type LogFormat } from "./log-output.ts";
 import { continues, type LogPosition } from "./log-position.ts";
@@ -13,10 +13,10 @@ export interface LogSelection extends LogFormat {
   readonly until: bigint | undefined;
 }
 
-/** What was no record in a log that was read. */
+/** The damage that was found in a log. */
 export interface LogDamage {
   readonly bytes: number;
-  /** Places, and the first of them. */
+  /** Number of damaged places, and the first of them. */
   readonly count: number;
   readonly file: string;
   readonly offset: number;
@@ -25,11 +25,11 @@ export interface LogDamage {
 /** The file that is being read. */
 export interface LogPlace {
   readonly name: string;
-  /** undefined for a compressed one. */
+  /** undefined for a compressed file. */
   readonly inode: number | undefined;
 }
 
-/** Places of damage that are named one by one. */
+/** This many damaged places are named one by one. */
 const maxNotes = 20;
 
 type Stream = LogRecord["stream"];
@@ -38,7 +38,7 @@ export class ChosenRecords {
   readonly #selection: LogSelection;
   /** Lines of the present file that are not wanted. */
   #skipLines = 0;
-  /** From where on records are wanted; without a stream: all. */
+  /** The client wants the records of each stream from this position on. A stream without an entry: all records. */
   readonly #from = new Map<Stream, LogPosition>();
   readonly #last = new Map<Stream, LogRecord>();
   #lastTime: string | undefined;
@@ -52,40 +52,40 @@ export class ChosenRecords {
     this.#selection = selection;
   }
 
-  /** What was no record so far. */
+  /** The damage so far. */
   get damage(): LogDamage | undefined {
     return this.#damage;
   }
 
-  /** Where in its file the last record is that was shown. */
+  /** Position in its file of the last record that was shown. */
   get shownAt(): number {
     return this.#shownAt;
   }
 
-  /** The last record that is wanted has not ended its line. */
+  /** True when the last wanted record is not the end of its line. */
   get hasOpenLine(): boolean {
     return [...this.#last.values()].some((record) => !record.log.endsWith("\n") && this.#inTime(record));
   }
 
-  /** Records are wanted from these places on. */
+  /** The client wants the records from these positions on. */
   beginAt(from: Readonly<Record<Stream, LogPosition>>): void {
     for (const stream of ["stdout", "stderr"] as const) this.#from.set(stream, from[stream]);
   }
 
-  /** A new file is read, of which so many lines are not wanted. */
+  /** The next file begins; this many of its lines are not wanted. */
   beginFile(skipLines: number): void {
     this.#skipLines = skipLines;
   }
 
-  /** Only these files still come: what was to be found in another is behind. */
+  /** Only these files are still to be read: positions in other files are already behind. */
   keepFiles(isAhead: (inode: number) => boolean): void {
     for (const [stream, from] of this.#from) if (!isAhead(from.inode)) this.#from.delete(stream);
   }
 
-  /** @param place The file that the entry is from. */
+  /** @param place The file of the entry. */
   take(entry: LogEntry, place: LogPlace, parts: Buffer[]): void {
     if (entry.kind === "record") return this.#takeRecord(entry.record, entry.offset, place, parts);
-    // Damage among lines that are not wanted is not said.
+    // Damage among lines that are not wanted is not reported.
     if (this.#from.size > 0 && ![...this.#from.values()].every((from) => reached(from, place, entry.offset))) return;
     if (entry.kind === "missing") {
       this.#sum(0, 0, place.name);
@@ -110,7 +110,7 @@ export class ChosenRecords {
       this.#from.delete(stream);
     }
     if (!this.#inTime(record)) {
-      // What was lost at a time that nobody asks for is not said either.
+      // Lost lines from a time that is not wanted are not reported either.
       this.#skippedAt = undefined;
       this.#skipped = 0;
       return;
@@ -122,7 +122,7 @@ export class ChosenRecords {
       addFrame(parts, stream, formatRecord(record, begins, this.#selection), this.#selection.tty);
   }
 
-  /** All pieces of a line have the time of its first: they are chosen together. */
+  /** All pieces of a line have the time of the first piece, so all are chosen or none. */
   #inTime(record: LogRecord): boolean {
     const { since, until } = this.#selection;
     if (since === undefined && until === undefined) return true;
@@ -130,7 +130,7 @@ export class ChosenRecords {
     return (since === undefined || time >= since) && (until === undefined || time <= until);
   }
 
-  /** Says what was skipped before this place. */
+  /** Reports what was skipped before this place. */
   #note(parts: Buffer[]): void {
     const at = this.#skippedAt;
     if (at === undefined) return;
@@ -145,7 +145,7 @@ export class ChosenRecords {
     this.#skipped = 0;
   }
 
-  /** No more will come: what was skipped before the end. */
+  /** The end: reports what was skipped before it. */
   end(parts: Buffer[]): void {
     this.#note(parts);
     if (this.#unnamed > 0)

@@ -7,7 +7,7 @@ import { RecordSplitter, type LogEntry } from "./log-record.ts";
 
 export const chunkBytes = 64 * 1024;
 
-/** An open log file; position and identity survive its being renamed. */
+/** An open log file. A rename does not change its position and identity. */
 export class LogFile {
   readonly #fd: number;
   readonly name: string;
@@ -21,11 +21,11 @@ export class LogFile {
     this.inode = inode;
   }
 
-  /** undefined where there is no such file. @throws data-loss where something else lies */
+  /** undefined when the file does not exist. @throws data-loss when it is not a regular file */
   static open(path: string): LogFile | undefined {
     let fd: number;
     try {
-      // A pipe would wait for its writer, and the daemon with it.
+      // Opening a pipe would wait for its writer, and the daemon would wait too.
       fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
       if (isErrno(error, "ENOENT")) return undefined;
@@ -43,12 +43,12 @@ export class LogFile {
     return fstatSync(this.#fd).size;
   }
 
-  /** Where the next bytes are read. */
+  /** Position of the next bytes to read. */
   get offset(): number {
     return this.#offset;
   }
 
-  /** Bytes at the end that are no whole line. */
+  /** Bytes at the end that are not a whole line yet. */
   get unfinished(): number {
     return this.#splitter.unfinished;
   }
@@ -58,9 +58,9 @@ export class LogFile {
     this.#splitter = new RecordSplitter(offset);
   }
 
-  /** The entries of the next chunk, which may be none; undefined at the (present) end, or at `end`. */
+  /** The entries of the next chunk, perhaps none; undefined at the (present) end, or at `end`. */
   read(end = Number.MAX_SAFE_INTEGER): LogEntry[] | undefined {
-    // A log that was truncated in place begins again.
+    // A log that was truncated in place starts again from the beginning.
     if (this.size < this.#offset) this.seek(0);
     const chunk = Buffer.allocUnsafe(Math.max(0, Math.min(chunkBytes, end - this.#offset)));
     const count = readSync(this.#fd, chunk, 0, chunk.length, this.#offset);
@@ -69,12 +69,12 @@ export class LogFile {
     return this.#splitter.push(chunk.subarray(0, count));
   }
 
-  /** What the half line at the end holds, when nobody will finish it. */
+  /** The entries in the half line at the end, when nobody will finish it. */
   readUnfinished(): LogEntry[] {
     return this.#splitter.end();
   }
 
-  /** Bytes as they are, for who looks for line ends. */
+  /** The bytes unchanged, for code that looks for line ends. */
   readBytes(into: Buffer, offset: number, length: number): number {
     return readSync(this.#fd, into, 0, length, offset);
   }
@@ -88,7 +88,7 @@ export class LogFile {
   }
 }
 
-/** Entries of a rotated, compressed file. @throws what zlib finds wrong with it, after what came before that */
+/** Entries of a rotated, compressed file. @throws the error of zlib, after the entries before it */
 export async function* compressedEntries(path: string): AsyncGenerator<LogEntry[]> {
   const splitter = new RecordSplitter(0);
   const source = createReadStream(path);

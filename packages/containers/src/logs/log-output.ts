@@ -1,4 +1,4 @@
-/** Records as clients read them: with or without times and attributes, in frames or raw. */
+/** Records as clients read them: with or without times and attributes, in frames or as raw bytes. */
 import { frameHeader } from "@fathom/spec";
 import type { LogRecord } from "./log-record.ts";
 
@@ -9,13 +9,13 @@ export interface LogFormat {
   readonly tty: boolean;
 }
 
-/** Adds the bytes of one record: with their frame's head where there is no terminal. */
+/** Adds the bytes of one record, with the head of a frame when there is no terminal. */
 export function addFrame(parts: Buffer[], stream: LogRecord["stream"], bytes: Buffer, tty: boolean): void {
   if (!tty) parts.push(frameHeader(stream === "stdout" ? 1 : 2, bytes.length));
   parts.push(bytes);
 }
 
-/** Timestamps have all nine digits; attributes are sorted and escaped as a query. Both are a line's: its further pieces have none. */
+/** Timestamps have all nine digits; attributes are sorted and escaped as in a query. A line has both only once: its later pieces have none. */
 export function formatRecord(record: LogRecord, begins: boolean, format: LogFormat): Buffer {
   let before = "";
   if (begins && format.timestamps) before += `${fixedNano(record.time)} `;

@@ -1,10 +1,10 @@
 /**
- * Where reading a log begins and ends, found without reading all of it: the last lines from the end in blocks, a time by samples.
+ * Where reading a log begins and ends, found without reading the whole log: the last lines in blocks from the end, a time by samples.
  *
- * Records are in the order of their time, but for two things: a clock that was set back, and the pieces of a long line, which all carry
- * the time of its first. So a time is not looked for by halves alone: many samples are taken in each step, of lines that begin where they are.
- * `since` is found exactly where the writer says in each record that is older than one before it how late that was; `until` may miss a few lines
- * that were written while the clock was wrong, between two samples.
+ * Records are in the order of their time, with two exceptions: after the clock was set back, and in the pieces of a long line, which all have
+ * the time of the first piece. So a binary search is not enough: each step takes many samples of lines.
+ * `since` is found exactly, because the writer puts the latest earlier time into each record that is older than an earlier one. `until` may
+ * miss a few lines that were written while the clock was wrong, between two samples.
  */
 import { parseRfc3339Nano, type Turns } from "@fathom/base";
 import { chunkBytes, compressedEntries, type LogFile } from "./log-file.ts";
@@ -12,10 +12,10 @@ import { maxRecordBytes, type LogEntry, type LogRecord } from "./log-record.ts";
 import { openNamed, type NamedLog } from "./rotated-files.ts";
 
 const newline = 10;
-/** A time is found as exactly as this; the rest is read. */
+/** A time is found with this precision; the rest is read. */
 const blockBytes = 256 * 1024;
 const samplesInStep = 64;
-/** Read first for a sample: it mostly is enough. */
+/** Read first for a sample; mostly this is enough. */
 const sampleBytes = 16 * 1024;
 
 type Stream = LogRecord["stream"];
@@ -27,21 +27,21 @@ export interface LogPosition {
 }
 
 export interface TailStart {
-  /** The file that reading begins in, at its place; undefined where it begins in a compressed one. */
+  /** The file in which reading begins, at its position; undefined when reading begins in a compressed file. */
   readonly file: LogFile | undefined;
   readonly compressed: (NamedLog & { readonly skipLines: number }) | undefined;
-  /** From where on records of each stream are wanted: a line's first piece may be before another stream's lines that are not. */
+  /** Where the wanted records of each stream begin. The first piece of a line may come before lines of the other stream that are not wanted. */
   readonly from: Readonly<Record<Stream, LogPosition>> | undefined;
 }
 
-/** Whether `earlier` is a piece of the same line as the record that follows it in its stream. */
+/** Whether `earlier` is a piece of the same line as the next record of its stream. */
 export function continues(earlier: LogRecord | undefined, time: string | undefined): boolean {
   return earlier !== undefined && !earlier.log.endsWith("\n") && earlier.time === time;
 }
 
 /**
- * Where the last `wanted` lines before `end` (or the log's) begin; undefined when there are no more than that, "gone" when a rotation took
- * away one of `files` before it was read.
+ * Where the last `wanted` lines before `end` (or before the log's end) begin; undefined when the log has no more lines than that; "gone" when a
+ * rotation removed one of `files` before it was read.
  */
 export async function findTail(
   log: string,
@@ -92,7 +92,7 @@ async function searchFile(file: LogFile, size: number, search: TailSearch, turns
   return false;
 }
 
-/** Where whole lines begin, about a chunk before `end`; far before it only where one line is longer. */
+/** A position where a whole line begins, about a chunk before `end`; farther before it only when one line is longer. */
 async function startOfLines(file: LogFile, end: number, turns: Turns): Promise<number> {
   const buffer = Buffer.allocUnsafe(chunkBytes);
   for (let to = end - 1; to > 0;) {
@@ -107,18 +107,18 @@ async function startOfLines(file: LogFile, end: number, turns: Turns): Promise<n
   return 0;
 }
 
-/** Takes records from the last to the first, until enough lines are whole. */
+/** Takes records from the last to the first, until it has enough whole lines. */
 class TailSearch {
   #left: number;
   #boundary: LogPosition | undefined;
-  /** The place of the entry that was taken before. */
+  /** The position of the entry that was taken before. */
   #last: LogPosition | undefined;
-  /** Of each stream what was taken last. */
+  /** For each stream, the record that was taken last. */
   readonly #next = new Map<Stream, { time: string; position: LogPosition }>();
   /** Streams whose line may have begun before the boundary, and whether it has. */
   readonly #open = new Map<Stream, boolean>();
   #looked = 0;
-  /** The files that were looked through, the youngest first. */
+  /** The files that were searched, the youngest first. */
   readonly #inodes: number[] = [];
 
   constructor(wanted: number) {
@@ -133,7 +133,7 @@ class TailSearch {
     return this.#boundary !== undefined && this.#open.size === 0;
   }
 
-  /** True when nothing before this is wanted. */
+  /** True when nothing before this entry is wanted. */
   take(entry: LogEntry, position: LogPosition): boolean {
     if (entry.kind === "record") {
       const { record } = entry;
@@ -149,7 +149,7 @@ class TailSearch {
         if (piece && this.#open.has(stream)) this.#open.set(stream, true);
         else this.#open.delete(stream);
         this.#looked += record.log.length;
-        // Pieces of a line are not further from each other, or the line is shown from the piece on that was found.
+        // Pieces of a line are never farther apart; if they are, the line is shown from the piece that was found.
         if (this.#looked > maxRecordBytes) for (const [name, found] of this.#open) if (!found) this.#open.delete(name);
       }
       if (this.#boundary === undefined || piece) this.#next.set(stream, { time, position });
@@ -158,7 +158,7 @@ class TailSearch {
     return this.#boundary !== undefined && this.#open.size === 0;
   }
 
-  /** How many lines of the file to leave out; undefined when it has not enough. */
+  /** How many lines of the file to leave out; undefined when the file has too few. */
   takeCompressed(lines: number): number | undefined {
     if (lines > this.#left) return lines - this.#left;
     this.#left -= lines;
@@ -191,19 +191,19 @@ async function countLines(path: string, turns: Turns): Promise<number> {
       await turns.after(chunkBytes);
     }
   } catch {
-    // Who reads it says what is wrong with it.
+    // The code that reads the file reports the error.
   }
   return lines;
 }
 
 interface Sample {
   readonly ns: bigint;
-  /** The latest time up to there, as far as the writer says it. */
+  /** The latest time before this position, if the writer recorded it. */
   readonly latestNs: bigint;
   readonly offset: number;
 }
 
-/** The first line between `from` and `end` that is known to begin there, by a whole one before it. */
+/** The first line between `from` and `end` that certainly begins there, because a whole line precedes it. */
 async function sample(file: LogFile, from: number, end: number, turns: Turns): Promise<Sample | undefined> {
   const ended = new Set<Stream>();
   file.seek(from);
@@ -222,7 +222,7 @@ async function sample(file: LogFile, from: number, end: number, turns: Turns): P
   }
 }
 
-/** A place before the first line that is not older than `since`: at most about a block before it. */
+/** A position before the first line that is not older than `since`: at most about a block before it. */
 export async function offsetSince(file: LogFile, since: bigint, turns: Turns): Promise<number> {
   let low = 0;
   for (let high = file.size; high - low > blockBytes;) {
@@ -242,7 +242,7 @@ export async function offsetSince(file: LogFile, since: bigint, turns: Turns): P
   return low;
 }
 
-/** A place behind the last line that is not younger than `until`; undefined when that is the end. */
+/** A position after the last line that is not younger than `until`; undefined when that is the end. */
 export async function offsetUntil(file: LogFile, until: bigint, turns: Turns): Promise<number | undefined> {
   const size = file.size;
   let low = 0;

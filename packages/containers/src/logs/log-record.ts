@@ -1,49 +1,49 @@
 /**
- * Records of json-file logs: one JSON object a line, `{"log":"text\n","stream":"stdout","time":"…","attrs":{…}}`. Text that is no UTF-8 has U+FFFD
- * in "log", and all bytes of the record in a member "bytes" (base64), which other readers of the format skip. A record that is older than one
- * before it, since the clock was set back, has in "latest" the latest time before it. A record whose text has no newline is a piece of a longer line;
- * all pieces of a line carry the same time.
+ * Records of json-file logs: one JSON object per line, `{"log":"text\n","stream":"stdout","time":"…","attrs":{…}}`. Bytes that are not UTF-8
+ * are U+FFFD in "log"; such a record has all its bytes in a member "bytes" (base64), which other readers of the format skip. When the clock was
+ * set back, a record can be older than an earlier one; it then has the latest earlier time in "latest". A record whose text has no newline is a
+ * piece of a longer line; all pieces of a line have the same time.
  *
- * A log may be damaged (a power cut leaves zeros and half records): every record that is whole is found, also behind garbage on
- * the same line, and what is none is counted. At most one chunk and one record of `maxRecordBytes` are held in memory.
+ * A log may be damaged (a power loss leaves zeros and half records). Every whole record is found, also after garbage on the same line, and
+ * damaged bytes are counted. At most one chunk and one record of `maxRecordBytes` are in memory.
  */
 
-/** Of a record without its attributes: 16 KiB of text, each byte of it at most six. */
+/** Largest record without its attributes: 16 KiB of text, and at most six bytes for each of them. */
 export const maxRecordBytes = 1024 * 1024;
 const newline = 10;
-/** How each record begins. It cannot be part of a text, where the quotes are escaped. */
+/** How each record begins. It cannot occur inside a text, because quotes are escaped there. */
 const recordStart = Buffer.from('{"log":"');
 
 export interface LogRecord {
   readonly log: string;
-  /** What was written, where it is no UTF-8: `log` has U+FFFD then. */
+  /** The bytes that were written, when they are not UTF-8: then `log` has U+FFFD. */
   readonly bytes?: Buffer;
   readonly stream: "stdout" | "stderr";
-  /** As written: RFC3339Nano. */
+  /** As in the file: RFC3339Nano. */
   readonly time: string;
-  /** The latest time in the log before it, where that is later than its own. */
+  /** The latest earlier time in the log, when it is later than the record's own time. */
   readonly latest?: string;
   readonly attributes: Readonly<Record<string, string>>;
 }
 
-/** What is found in a file, in its order. `offset` is where it begins. */
+/** What is in a file, in its order. `offset` is where it begins. */
 export type LogEntry =
   | { readonly kind: "record"; readonly record: LogRecord; readonly offset: number }
   | { readonly kind: "damage"; readonly bytes: number; readonly offset: number }
-  /** A file, or the rest of one, that cannot be read. */
+  /** A file that cannot be read, or the rest of one. */
   | { readonly kind: "missing"; readonly what: string; readonly offset: 0 };
 
-/** Cuts bytes as they come into records. */
+/** Splits arriving bytes into records. */
 export class RecordSplitter {
   #rest: Buffer = Buffer.alloc(0);
-  /** Where `#rest` begins in the file. */
+  /** Position in the file where `#rest` begins. */
   #offset: number;
 
   constructor(offset: number) {
     this.#offset = offset;
   }
 
-  /** Bytes that are no whole line yet. */
+  /** Bytes that are not a whole line yet. */
   get unfinished(): number {
     return this.#rest.length;
   }
@@ -60,12 +60,12 @@ export class RecordSplitter {
     return entries;
   }
 
-  /** A line that does not end is kept from where a record may begin in it. */
+  /** Of a line that does not end, the part from where a record may begin is kept. */
   #keep(entries: LogEntry[], rest: Buffer, offset: number): void {
     let from = 0;
     if (rest.length > maxRecordBytes) {
       from = rest.lastIndexOf(recordStart);
-      // The last bytes may be the beginning of a beginning.
+      // The last bytes may be a part of a record's beginning.
       if (from <= 0) from = rest.length - recordStart.length + 1;
       entries.push({ kind: "damage", bytes: from, offset });
     }
@@ -73,7 +73,7 @@ export class RecordSplitter {
     this.#offset = offset + from;
   }
 
-  /** No more will come: what is unfinished is what a power cut left. */
+  /** The end of the file: an unfinished line is what a power loss left. */
   end(): LogEntry[] {
     const entries: LogEntry[] = [];
     if (this.#rest.length > 0) addLine(entries, this.#rest, this.#offset);
@@ -83,7 +83,7 @@ export class RecordSplitter {
   }
 }
 
-/** Of a line that is no record those in it that are whole: a writer goes on right behind what a power cut left. */
+/** The whole records in a line that is not a record itself: after a power loss, a writer continues on the same line. */
 function addLine(entries: LogEntry[], line: Buffer, offset: number): void {
   const whole = parseLogLine(line);
   if (whole !== undefined) {
@@ -108,9 +108,9 @@ function addLine(entries: LogEntry[], line: Buffer, offset: number): void {
   if (damaged > 0) entries.push({ kind: "damage", bytes: damaged, offset: offset + line.length - damaged });
 }
 
-/** undefined for a line that is no record. */
+/** undefined for a line that is not a record. */
 function parseLogLine(line: Buffer): LogRecord | undefined {
-  // Of the 100 MB that a power cut may leave none is looked at twice.
+  // A power loss may leave 100 MB; no byte of them is examined twice.
   if (line[0] !== 0x7b) return undefined;
   let value: unknown;
   try {

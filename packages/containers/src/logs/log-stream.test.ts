@@ -78,7 +78,7 @@ test("frames carry the stream and the length", async () => {
   expect(await read({ tty: false, stdout: false })).toBe("\x02\0\0\0\0\0\0\x06line2\n");
 });
 
-test("the tail is taken over rotated and compressed files", async () => {
+test("the tail is taken across rotated and compressed files", async () => {
   writeFileSync(`${path}.2.gz`, gzipSync(lines(1, 4)));
   writeFileSync(`${path}.1`, lines(5, 8));
   writeFileSync(path, lines(9, 10));
@@ -111,7 +111,7 @@ test("timestamps have nine digits, details are sorted and escaped", async () => 
   );
 });
 
-test("what lies at a log's place and is no file is named; a pipe does not wait for its writer", async () => {
+test("the error names a log path that is no file; a pipe does not wait for its writer", async () => {
   mkdirSync(path);
   await expect(read({})).rejects.toThrow(`${path} is no file`);
   rmdirSync(path);
@@ -119,7 +119,7 @@ test("what lies at a log's place and is no file is named; a pipe does not wait f
   for (const tail of ["all", 1] as const) await expect(read({ tail })).rejects.toThrow(`${path} is no file`);
 });
 
-test("every record that is whole is shown, and what was skipped is said on stderr", async () => {
+test("every whole record is shown, and stderr reports what was skipped", async () => {
   const zeros = "\0".repeat(5000);
   writeFileSync(
     path,
@@ -141,15 +141,15 @@ test("every record that is whole is shown, and what was skipped is said on stder
   expect(frames(await read({ tty: false, stderr: false })).map(([, log]) => log)).toEqual(
     [1, 2, 4, 5, 6].map((n) => `line${n}\n`),
   );
-  // Damage is no line, and is not said where it is not among the lines that are asked for.
+  // Damage does not count as a line, and is not reported outside of the requested lines.
   expect(await read({ tail: 4, stderr: false })).toBe("line2\nline4\nline5\nline6\n");
   expect(await read({ tail: 2 })).toMatch(/^line5\nline6\nfathom: 18 bytes [^\n]*\n$/);
 });
 
-test("a line of 100 MB without an end costs no memory, and the record behind it is found", async () => {
+test("a line of 100 MB without an end uses no memory, and the record after it is found", async () => {
   const file = openSync(path, "w");
   writeSync(file, line(1) + line(2).slice(0, 20));
-  // A hole: zeros, as a power cut leaves them.
+  // A hole: zeros, as after a power loss.
   ftruncateSync(file, 100 * 1024 * 1024);
   closeSync(file);
   appendFileSync(path, line(3) + line(4));
@@ -159,7 +159,7 @@ test("a line of 100 MB without an end costs no memory, and the record behind it 
   expect((await read({})).match(/fathom: \d+ bytes/g)).toEqual([`fathom: ${100 * 1024 * 1024 - line(1).length} bytes`]);
 });
 
-test("bytes of any kind are no reason to fail", async () => {
+test("no bytes of any kind cause a failure", async () => {
   const random = new Uint8Array(300_000);
   let seed = 7;
   for (let i = 0; i < random.length; i++) random[i] = (seed = (seed * 1_103_515_245 + 12_345) & 0x7fffffff) >> 16;
@@ -169,7 +169,7 @@ test("bytes of any kind are no reason to fail", async () => {
   expect(await read({ stderr: false, tail: 2 })).toBe("line1\nline2\n");
 });
 
-test("a rotated file that is missing is said", async () => {
+test("a missing rotated file is reported", async () => {
   writeFileSync(`${path}.3`, line(1));
   writeFileSync(`${path}.1`, line(2));
   writeFileSync(path, line(3));
@@ -179,7 +179,7 @@ test("a rotated file that is missing is said", async () => {
   expect(await read({})).toMatch(/fathom: c-json.log.4.gz cannot be unpacked: .*\nline1\n/s);
 });
 
-/** As the supervisor writes a line of several pieces: all have the time of the first. */
+/** As the supervisor writes a line in several pieces: all have the time of the first. */
 const pieces = (texts: readonly string[], second: number, stream = "stdout"): string[] =>
   texts.map((log) => `${JSON.stringify({ log, stream, time: `2026-01-01T00:00:0${second}.5Z` })}\n`);
 
@@ -194,7 +194,7 @@ test("a line of several pieces has one timestamp and is one line of the tail", a
   expect(await read({ since: at(2), until: at(2) })).toBe(long);
 });
 
-test("the last line of a run that has no newline is not the beginning of the next run's first", async () => {
+test("a last line without newline is not joined with the first line of the next run", async () => {
   const [first] = pieces(["no newline"], 1);
   const [second] = pieces(["next run\n"], 2);
   writeFileSync(path, `${first}${second}`);
@@ -204,7 +204,7 @@ test("the last line of a run that has no newline is not the beginning of the nex
   expect(await read({ tail: 1 })).toBe("next run\n");
 });
 
-test("lines of two streams that are written at once stay whole", async () => {
+test("lines that are written to both streams at the same time stay whole", async () => {
   const [a, b] = pieces(["a".repeat(16384), "b\n"], 2);
   const error = line(3, "stderr");
   writeFileSync(path, `${line(1)}${a}${error}${b}`);
@@ -217,7 +217,7 @@ test("lines of two streams that are written at once stay whole", async () => {
   // The line that ends last is the last line.
   expect(frames(await read({ tty: false, tail: 1 }))).toEqual([whole[0], whole[2]]);
   expect(frames(await read({ tty: false, since: at(2), until: at(2) }))).toEqual([whole[0], whole[2]]);
-  // Over a rotation too.
+  // Also across a rotation.
   writeFileSync(`${path}.1`, `${line(1)}${a}`);
   writeFileSync(path, `${error}${b}`);
   expect(frames(await read({ tty: false, tail: 1 }))).toEqual([whole[0], whole[2]]);
@@ -248,7 +248,7 @@ async function readBytes(action: () => Promise<unknown>): Promise<number> {
   return now() - before;
 }
 
-test("everything else has its turn while a log is read of which nothing is wanted", async () => {
+test("other work has its turn while a log is read from which nothing is wanted", async () => {
   writeLong(16_000, (n) => epoch + n * 10);
   for (const selection of [{ stdout: false }, { since: 1n }, { tail: 15_999 }] satisfies Partial<LogSelection>[]) {
     let turns = 0;
@@ -286,7 +286,7 @@ test("since and until are found without reading the whole log", async () => {
 });
 
 test("a clock that was set back or forward hides no line", async () => {
-  // An hour ahead until line 12000, then right.
+  // An hour ahead until line 12000, then correct.
   writeLong(24_000, (n) => epoch + n * 10 + (n < 12_000 ? 3_600_000 : 0));
   const ns = (ms: number): bigint => BigInt(epoch + ms) * 1_000_000n;
   const late = numbersOf(await read({ since: ns(200_000) }));
@@ -295,7 +295,7 @@ test("a clock that was set back or forward hides no line", async () => {
   expect(numbersOf(await read({ since: ns(3_600_000) }))).toHaveLength(12_000);
 });
 
-test("a few lines that were written before the clock was set back are found among any number of later ones", async () => {
+test("a few lines from before the clock was set back are found among any number of later lines", async () => {
   const record = (second: number, latest?: number): string => {
     const time = (at: number): string => new Date(at * 1000).toISOString();
     const more = latest === undefined ? {} : { latest: time(latest) };
@@ -309,7 +309,7 @@ test("a few lines that were written before the clock was set back are found amon
   expect(await read({ since: 49_998n * 1_000_000_000n })).toBe("at90000\nat90001\nat49998\nat49999\n");
 });
 
-test("a record of a stream is found among the pieces of an endless line of the other", async () => {
+test("a record of one stream is found among the pieces of an endless line of the other", async () => {
   const file = openSync(path, "w");
   const piece = `${JSON.stringify({ log: "x".repeat(16384), stream: "stdout", time: "2026-01-01T00:00:01.5Z" })}\n`;
   writeSync(file, line(0, "stderr"));
@@ -322,7 +322,7 @@ test("a record of a stream is found among the pieces of an endless line of the o
   expect((await read({ tail: 2 })).length).toBe(400 * 16384 + 6);
 });
 
-test("who does not follow gets what was there at the beginning, though the log grows", async () => {
+test("a client that does not follow gets what existed at the beginning, although the log grows", async () => {
   writeLong(2_000, (n) => epoch + n * 10);
   const found: number[] = [];
   for await (const part of streamLog(path, base, undefined, new AbortController().signal)) {
@@ -332,7 +332,7 @@ test("who does not follow gets what was there at the beginning, though the log g
   expect(found).toHaveLength(2_000);
 });
 
-test("who went away is not read for", async () => {
+test("nothing is read for a client that has gone", async () => {
   writeLong(16_000, (n) => epoch + n * 10);
   const gone = new AbortController();
   const bytes = await readBytes(async () => {
@@ -342,7 +342,7 @@ test("who went away is not read for", async () => {
   expect(bytes).toBeLessThan(statSync(path).size / 2);
 });
 
-test("following sees what is appended, through rotations, until the writer ends", async () => {
+test("following shows appended lines, across rotations, until the writer ends", async () => {
   writeFileSync(path, lines(1, 2));
   const steps: (() => void)[] = [
     () => appendFileSync(path, line(3)),
@@ -369,7 +369,7 @@ test("following sees what is appended, through rotations, until the writer ends"
   expect(await read({}, follower)).toBe("line1\nline2\nline3\nline4\nline5\nline6\nline7\nline8\n");
 });
 
-test("following with a tail goes on in a file that takes the place of the only one, or is truncated: both streams", async () => {
+test("following with a tail continues in a file that replaces the only one, or is truncated: both streams", async () => {
   for (const renew of [() => unlinkSync(path), () => truncateSync(path)]) {
     writeFileSync(path, lines(1, 50) + line(50, "stderr"));
     const steps: (() => void)[] = [
@@ -387,7 +387,7 @@ test("following with a tail goes on in a file that takes the place of the only o
   }
 });
 
-test("a tail shows both streams, though the file that one of them begins in is rotated away before it is read", async () => {
+test("a tail shows both streams, although the file where one of them begins is rotated away before it is read", async () => {
   writeFileSync(`${path}.1`, lines(1, 2_000));
   writeFileSync(path, line(2_001) + line(2_002, "stderr"));
   let alive = true;
@@ -404,7 +404,7 @@ test("a tail shows both streams, though the file that one of them begins in is r
   expect(text).toEndWith("line2000\nline2003\nline2004\n");
 });
 
-/** Rotates the log at `argv[2]` as a supervisor does, and never throws a file away: what is lost then is the reader's fault. */
+/** Rotates the log at `argv[2]` as a supervisor does, but never deletes a file: if lines are missing then, the reader lost them. */
 const rotator = `
   const { existsSync, renameSync, appendFileSync } = require("node:fs");
   const path = process.argv[2], files = Number(process.argv[3]);
@@ -432,7 +432,7 @@ async function whileRotated(use: (alive: () => boolean) => Promise<void>): Promi
   }
 }
 
-test("a follower skips no file while others are rotated as fast as can be", async () => {
+test("a follower skips no file while files are rotated as fast as possible", async () => {
   const all = Array.from({ length: 300 }, (_, index) => `line${index + 1}`);
   await whileRotated(async (alive) => {
     const text = await read({}, { alive, changed: turn });
@@ -440,7 +440,7 @@ test("a follower skips no file while others are rotated as fast as can be", asyn
   });
 }, 60_000);
 
-test("a tail is as long as it should be, and in order, while files are rotated as fast as can be", async () => {
+test("a tail has the right length and order while files are rotated as fast as possible", async () => {
   await whileRotated(async (alive) => {
     while (alive()) {
       const text = await read({ tail: 8 });

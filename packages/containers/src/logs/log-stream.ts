@@ -1,6 +1,6 @@
 /**
- * A container's log as clients read it: records of the json-file, chosen by stream, time and number, formatted and framed, and
- * followed while the container runs.
+ * A container's log as clients read it: records of the json-file, chosen by stream, time and number, formatted and framed. It can follow the
+ * log while the container runs.
  */
 import { Turns } from "@fathom/base";
 import { ChosenRecords, type LogDamage, type LogSelection } from "./chosen-records.ts";
@@ -9,20 +9,20 @@ import { LogWalk } from "./log-walk.ts";
 
 export type { LogDamage, LogSelection } from "./chosen-records.ts";
 
-/** What following needs to know of the writer. */
+/** What following needs to know about the writer. */
 export interface LogFollower {
   /** Resolves when the file or its directory changed, the writer ended, or `signal` aborted. */
   changed(signal: AbortSignal): Promise<void>;
-  /** True while more may be written. */
+  /** True while the writer may write more. */
   alive(): boolean;
 }
 
-/** Bytes put together before they are handed on. */
+/** Bytes that are collected before they are passed on. */
 const batchBytes = 32 * 1024;
 
 /**
- * The log's records from the first to the last that are wanted, whatever its size: work goes on in turns with everything else, and memory is bounded.
- * What is no record is skipped, said as a line of stderr that begins with "fathom: ", and given to `damaged` in sum.
+ * The log's records from the first to the last wanted one, for a log of any size: the work is done in small turns, and memory is limited.
+ * Damaged bytes are skipped; a line of stderr that begins with "fathom: " reports them, and `damaged` gets their sum.
  */
 export async function* streamLog(
   path: string,
@@ -35,11 +35,11 @@ export async function* streamLog(
   const chosen = new ChosenRecords(selection);
   const walk = new LogWalk(path, selection, follower !== undefined, turns, chosen);
   try {
-    // Its first part waits for the others' too: many clients come at once.
+    // The first part also waits for its turn, because many clients may come at once.
     await turns.end();
     await walk.open();
     for (;;) {
-      // Asked before reading: what is written after the last read and before the end must not be lost.
+      // Asked before reading: bytes that are written after the last read and before the end must not be lost.
       const alive = follower?.alive() ?? false;
       for (let batch = await nextBatch(); batch !== undefined; batch = await nextBatch()) {
         if (signal.aborted) return;
@@ -61,7 +61,7 @@ export async function* streamLog(
     if (chosen.damage !== undefined) damaged?.(chosen.damage);
   }
 
-  /** Formatted bytes; undefined when all that is written now has been given, or `signal` aborted. */
+  /** Formatted bytes; undefined when everything that is written now was returned, or `signal` aborted. */
   async function nextBatch(): Promise<Uint8Array | undefined> {
     const parts: Buffer[] = [];
     let size = 0;

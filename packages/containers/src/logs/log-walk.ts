@@ -1,4 +1,4 @@
-/** Goes through the files of a log, from the first that has what is wanted to the present one, and follows them while they are rotated. */
+/** Goes through the files of a log, from the first with wanted records to the present one, and follows them while they are rotated. */
 import { statSync } from "node:fs";
 import { basename } from "node:path";
 import { messageOf, type Turns } from "@fathom/base";
@@ -8,16 +8,16 @@ import { findTail, offsetSince, offsetUntil, type LogPosition, type TailStart } 
 import type { LogEntry } from "./log-record.ts";
 import { logFiles, openNamed, type NamedLog } from "./rotated-files.ts";
 
-/** How far behind the end of what is wanted the rest of a line is looked for. */
+/** After the end of the wanted records, how far to look for the rest of a line. */
 const restOfLineBytes = 1024 * 1024;
 
-/** How often the log's files are looked for again because a rotation took one of them away. */
+/** How often to look for the log's files again after a rotation removed one of them. */
 const maxRotationTries = 50;
 
-/** How long a file may be missing because the writer stands in the middle of a rotation. */
+/** How long a file may be missing because the writer is in the middle of a rotation. */
 const rotationMs = 500;
 
-/** How long half a record at the end of a log may be what is being written just now. */
+/** How long half a record at the end of a log may be a record that is being written now. */
 const settleMs = 50;
 
 export class LogWalk {
@@ -29,15 +29,15 @@ export class LogWalk {
   #file: LogFile | undefined;
   #compressed: AsyncGenerator<LogEntry[]> | undefined;
   #compressedFile: NamedLog | undefined;
-  /** Where the present file is read to: what is behind is too young. */
+  /** The position up to which the present file is read; what follows is too young. */
   #limit: number | undefined;
-  /** The present file has been renamed: when it is read to its end, the next is its turn. */
+  /** The present file has been renamed: after its end, the next file follows. */
   #rotated = false;
-  /** Who does not follow reads what was there at the beginning. */
+  /** The end of the log at the beginning, for a client that does not follow. */
   #end: LogPosition | undefined;
   #finished = false;
 
-  /** @param chosen Learns which files are read, and where in them what is wanted begins. */
+  /** @param chosen Learns which files are read, and where the wanted records in them begin. */
   constructor(path: string, selection: LogSelection, follows: boolean, turns: Turns, chosen: ChosenRecords) {
     this.#path = path;
     this.#selection = selection;
@@ -46,12 +46,12 @@ export class LogWalk {
     this.#chosen = chosen;
   }
 
-  /** Past `until`, or past the end that was the end at the beginning: nothing more will come. */
+  /** Past `until`, or past the end of the log at the beginning: nothing more will come. */
   get finished(): boolean {
     return this.#finished;
   }
 
-  /** The file that the last entries are from. */
+  /** The file of the last entries. */
   get place(): LogPlace {
     return {
       name: this.#file?.name ?? basename(this.#compressedFile?.path ?? this.#path),
@@ -85,7 +85,7 @@ export class LogWalk {
     if (file !== undefined) await this.#limitFile(file);
   }
 
-  /** False when a rotation has taken the file away: the present one stays. */
+  /** False when a rotation has removed the file: then the present file stays. */
   async #open(named: NamedLog): Promise<boolean> {
     this.#chosen.beginFile(0);
     if (named.compressed) this.#openCompressed(named);
@@ -117,18 +117,18 @@ export class LogWalk {
     if (this.#end?.inode === file.inode) this.#limit = Math.min(this.#limit ?? this.#end.offset, this.#end.offset);
   }
 
-  /** What the half line at the end holds, when nothing more will be written. */
+  /** The entries in the half line at the end, when nothing more will be written. */
   async rest(): Promise<LogEntry[]> {
     const file = this.#file;
     if (file === undefined || file.unfinished === 0) return [];
     const { size } = file;
     await new Promise((resolve) => setTimeout(resolve, settleMs));
-    // It was being written, or is all that a power cut left of it.
+    // It was being written, or it is what a power loss left.
     const more = file.size > Math.max(size, file.offset) || file.offset < file.size ? file.read() : undefined;
     return more ?? file.readUnfinished();
   }
 
-  /** The next entries; undefined when all that is written now has been given. */
+  /** The next entries; undefined when everything that is written now was returned. */
   async next(): Promise<LogEntry[] | undefined> {
     for (;;) {
       if (this.#compressed !== undefined) {
@@ -143,7 +143,7 @@ export class LogWalk {
       const entries = this.#file === undefined ? undefined : this.#readFile(this.#file);
       if (entries !== undefined) return entries;
       if (this.#extend()) continue;
-      // What comes behind the limit is too young, or was written after the client asked.
+      // Entries after the limit are too young, or were written after the client's request.
       const past = this.#file !== undefined && this.#limit !== undefined;
       if (past && this.#end?.inode === this.#file?.inode) {
         this.#finished = true;
@@ -155,7 +155,7 @@ export class LogWalk {
           if (past) this.#finished = true;
           return undefined;
         }
-        // What was written between the last read and the rotation.
+        // Entries that were written between the last read and the rotation.
         continue;
       }
       const rest = past ? [] : (this.#file?.readUnfinished() ?? []);
@@ -168,7 +168,7 @@ export class LogWalk {
   #readFile(file: LogFile): LogEntry[] | undefined {
     const { offset } = file;
     const entries = file.read(this.#limit);
-    // It was truncated in place: what was to be found in it is gone, and what comes was written later.
+    // The file was truncated in place: the positions in it are gone, and new entries are younger.
     if (file.offset < offset) {
       this.#chosen.keepFiles((inode) => inode !== file.inode);
       if (this.#follows) this.#limit = undefined;
@@ -186,7 +186,7 @@ export class LogWalk {
     }
   }
 
-  /** Behind the limit the rest of lines that began before it is wanted. */
+  /** After the limit, only the rest of lines that began before it is wanted. */
   #extend(): boolean {
     if (this.#file === undefined || this.#limit === undefined || this.#selection.until === undefined) return false;
     const last = this.#end?.inode === this.#file.inode ? this.#end.offset : this.#file.size;
@@ -200,14 +200,14 @@ export class LogWalk {
   #isRotated(): boolean {
     if (this.#file === undefined) return true;
     if (statSync(this.#path, { throwIfNoEntry: false })?.ino === this.#file.inode) return false;
-    // In the middle of a rotation it may have a number and still be the youngest.
+    // In the middle of a rotation the file may have a number and still be the youngest.
     const youngest = logFiles(this.#path).at(-1);
     return youngest !== undefined && youngest.inode !== this.#file.inode;
   }
 
   /**
-   * Goes on to the next file: a rotated one, or the one that took the current one's place. Gives what is missing between; undefined when there
-   * is no next one.
+   * Continues with the next file: a rotated one, or the one that replaced the current one. Returns how many files are missing in between;
+   * undefined when there is no next one.
    */
   async #advance(): Promise<LogEntry[] | undefined> {
     const before = this.#file?.inode ?? this.#compressedFile?.inode;
@@ -215,7 +215,7 @@ export class LogWalk {
     let waitedMs = 0;
     for (let tries = 1; ; tries++) {
       const files = logFiles(this.#path);
-      // One that was rotated away altogether is followed by the oldest that is there.
+      // If the file was removed by rotations, the oldest existing file follows.
       const position = files.findIndex((file) => file.inode === before);
       const next = files[position + 1];
       if (next === undefined) return undefined;
@@ -230,7 +230,7 @@ export class LogWalk {
         await this.#turns.end();
         continue;
       }
-      // What was looked for in a file that is behind, or gone, is behind too.
+      // Positions in a file that is behind, or was removed, are behind too.
       const ahead = new Set(files.slice(position + 1).map(({ inode }) => inode));
       this.#chosen.keepFiles((inode) => ahead.has(inode));
       if (missing <= 0) return [];

@@ -1,6 +1,6 @@
 /**
- * Tells log readers that a container's log changed: one inotify descriptor for all. A slow poll stands behind it, for file systems
- * that do not report.
+ * Notifies log readers when a container's log changed: one inotify descriptor for all. In addition, a slow poll covers file systems that do not
+ * report changes.
  */
 import { IN_CREATE, IN_MODIFY, IN_MOVED_TO, IN_ONLYDIR, parseInotifyEvents, type Sys } from "@fathom/sys";
 
@@ -17,7 +17,7 @@ export class LogWatch {
     this.#sys = sys;
   }
 
-  /** Keeps the directory watched until the result is disposed of. */
+  /** Watches the directory until the result is disposed of. */
   watch(directory: string): { changed(signal: AbortSignal): Promise<void>; wake(): void } & Disposable {
     const watch = this.#add(directory);
     const wakes = watch === undefined ? new Set<() => void>() : this.#watches.get(watch)!.wakes;
@@ -65,7 +65,7 @@ export class LogWatch {
       this.#byDirectory.set(directory, { watch, users: 1 });
       return watch;
     } catch {
-      // No watch left (fs.inotify.max_user_watches): the poll does it.
+      // No watch is left (fs.inotify.max_user_watches): the poll covers it.
       return undefined;
     }
   }
@@ -78,9 +78,9 @@ export class LogWatch {
     try {
       this.#sys.inotifyRemoveWatch(this.#fd!, known.watch);
     } catch {
-      // The directory is gone, and its watch with it.
+      // The directory was removed, and its watch with it.
     }
-    // The descriptor stays open: a read of it is pending, and its number must not become another file's.
+    // The descriptor stays open: a read of it is pending, and its number must not be used for another file.
   }
 
   #open(): void {
@@ -101,7 +101,7 @@ export class LogWatch {
           for (const wake of this.#watches.get(watch)?.wakes ?? []) wake();
       }
     } catch {
-      // The descriptor was closed, or cannot be read: the poll goes on.
+      // The descriptor was closed, or cannot be read: the poll continues.
     }
   }
 

@@ -1,19 +1,19 @@
-/** The files of a log: `path`, and its rotated elders `path.1`, `path.2`, … or `path.2.gz`. A writer may rotate them at any moment. */
+/** The files of a log: `path`, and its older files `path.1`, `path.2`, … or `path.2.gz`. A writer may rotate them at any moment. */
 import { readdirSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { LogFile } from "./log-file.ts";
 
-/** How many numbers behind one that is listed are tried, listed or not. */
+/** How many numbers after a listed one are tried, listed or not. */
 const unlisted = 3;
-/** How often the files are looked for again because they were rotated twice meanwhile: then `unlisted` and the order of the search may not do. */
+/** How often to look again when the files were rotated twice meanwhile: then `unlisted` and the order of the search may not be enough. */
 const maxLooks = 20;
-/** How often a file may be renamed between its being found and its being opened. */
+/** How often a file may be renamed between the search and the opening. */
 const maxRenames = 5;
 
-/** A file of a log, by the name that it had when it was looked for. */
+/** A file of a log, with the name that it had in the search. */
 export interface NamedLog {
   readonly path: string;
-  /** 0: the current one. */
+  /** 0 for the current file. */
   readonly number: number;
   readonly compressed: boolean;
   readonly inode: number;
@@ -21,8 +21,9 @@ export interface NamedLog {
 }
 
 /**
- * Rotated files oldest first, the current one last, where there is one. The order is right while a writer rotates them: that moves files to
- * higher numbers, and so does the search. A search that took so long that they moved twice (this process had no turn) is made again.
+ * The log's files: the oldest rotated file first and the current one last. The order is right while a writer rotates: a rotation moves files to
+ * higher numbers, and the search goes in the same direction. If the search takes so long that files move twice (this process had no turn), it
+ * starts again.
  */
 export function logFiles(path: string): readonly NamedLog[] {
   for (let looks = 1; ; looks++) {
@@ -30,7 +31,7 @@ export function logFiles(path: string): readonly NamedLog[] {
     const seen = lookForFiles(path);
     const steady = youngest === undefined ? seen.length === 0 : isNear(path, youngest);
     if (!steady && looks < maxLooks) continue;
-    // One that was renamed meanwhile is there twice: what is between is younger.
+    // A file that was renamed meanwhile appears twice: the files in between are younger.
     const files: NamedLog[] = [];
     for (let index = 0; index < seen.length; index++) {
       const { inode } = seen[index]!;
@@ -41,7 +42,7 @@ export function logFiles(path: string): readonly NamedLog[] {
   }
 }
 
-/** By rising numbers. */
+/** In the order of rising numbers. */
 function lookForFiles(path: string): readonly NamedLog[] {
   const prefix = `${basename(path)}.`;
   const listed = [0];
@@ -55,13 +56,13 @@ function lookForFiles(path: string): readonly NamedLog[] {
     const match = entry.startsWith(prefix) ? /^([1-9]\d{0,5})(\.gz)?$/.exec(entry.slice(prefix.length)) : null;
     if (match !== null) listed.push(Number(match[1]));
   }
-  // A folder that is read while it changes may lack names, and a file may get the next number before it is looked for.
+  // While a directory changes, its listing may miss names, and a file may get the next number before it is looked for.
   const numbers = new Set(listed);
   for (const number of listed) for (let more = 1; more <= unlisted; more++) numbers.add(number + more);
   return [...numbers].sort((a, b) => a - b).flatMap((number) => named(path, number) ?? []);
 }
 
-/** Whether a file has the number that it had, or the next one. */
+/** Whether a file still has its number, or the next one. */
 function isNear(path: string, { number, inode }: NamedLog): boolean {
   return named(path, number)?.inode === inode || named(path, number + 1)?.inode === inode;
 }
@@ -76,7 +77,7 @@ function named(path: string, number: number): NamedLog | undefined {
   return undefined;
 }
 
-/** Opens the file that was found, whatever a rotation calls it by now; undefined when it is gone. */
+/** Opens the file of the search, also under the name that a rotation gave it; undefined when it no longer exists. */
 export function openNamed(log: string, { number, inode }: NamedLog): LogFile | undefined {
   for (let now = number; now <= number + maxRenames; now++) {
     const file = LogFile.open(now === 0 ? log : `${log}.${now}`);

@@ -1,4 +1,4 @@
-/** The table of `docker top`, made in a thread of its own: a read of /proc may wait for what the container does. */
+/** The table of `docker top`. A separate thread makes it, because reading /proc may wait for what the container does. */
 import { EngineError, Semaphore } from "@fathom/base";
 import type { Cgroup } from "@fathom/runtime";
 import { askThread } from "@fathom/sys";
@@ -9,16 +9,16 @@ import type { TableRequest } from "./process-table-worker.ts";
 const workerPath = "packages/containers/src/processes/process-table-worker.ts";
 const answerMs = 10_000;
 
-/** Tables that are made at the same time. One whose thread does not answer gives its place back. */
+/** How many tables are made at the same time. A table whose thread does not answer no longer counts. */
 const places = new Semaphore(2);
 const always = new AbortController().signal;
 
-/** @throws as `listProcesses`, unavailable when the thread does not answer in time */
+/** @throws as `listProcesses`; unavailable when the thread does not answer in time */
 export function containerProcesses(cgroup: Cgroup, psArguments: string): Promise<ProcessTable> {
   return places.run(always, () => tableInThread({ source: sourceOf(cgroup), psArguments }));
 }
 
-/** By cgroup v2 where it is there; else by the hierarchy that a container is least likely to have been moved within. */
+/** Uses cgroup v2 if the container has one; else the hierarchy in which a container most probably was not moved. */
 function sourceOf(cgroup: Cgroup): ProcessSource {
   const { hierarchies } = cgroup;
   const by = (name: string) => hierarchies.find(({ selectors }) => selectors.some(([key]) => key === name));

@@ -1,4 +1,4 @@
-/** Makes one table of `docker top` and ends. Started by process-listing.ts, listed in apps/fathom/workers.txt. */
+/** Makes one table of `docker top` and ends. process-listing.ts starts it; apps/fathom/workers.txt lists it. */
 import { answerOnce } from "@fathom/sys";
 import { listProcesses, type ProcessSource, type ProcessTable } from "./process-table.ts";
 

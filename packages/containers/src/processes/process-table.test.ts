@@ -22,7 +22,7 @@ test("user-defined formats", () => {
   expect(listProcesses(own, "aux").titles.join(" ")).toBe("USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND");
 });
 
-test("what cannot be done is said", () => {
+test("errors say what is not supported", () => {
   expect(() => listProcesses(own, "-o args")).toThrow("Couldn't find PID field in ps output");
   expect(() => listProcesses(own, "-o pid,nosuchfield")).toThrow('"nosuchfield"');
   expect(() => listProcesses(own, "-o")).toThrow("unknown user-defined format specifier");

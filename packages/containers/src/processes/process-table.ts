@@ -1,18 +1,19 @@
 /**
- * The table of `docker top`: what ps(1) of procps prints for the usual arguments, read from /proc for the container's own pids only.
- * Docker runs the host's ps over all processes and filters; this needs no program and reads no other process.
+ * The table of `docker top`: what ps(1) of procps prints for the usual arguments, read from /proc only for the container's own pids. Docker
+ * runs the host's ps for all processes and filters its output; this needs no program and reads no other process.
  *
- * How many processes there are, how long their command lines and how nested their cgroups, the container decides; a read of one can wait for
- * what that one does. So the table is made in a thread of its own (process-listing.ts), up to limits, and says where it was cut.
+ * The container decides how many processes there are, how long their command lines are and how deep its cgroups are. Reading a process may wait
+ * for what that process does. So a separate thread makes the table (process-listing.ts), with limits, and the table says where it was cut.
  *
- * Understood: `-ef`, `-e`, `-f`, `-A`, `a`, `u`, `x`, `-aux`, `-o LIST`, `-eo LIST`, `axo LIST`, `--format LIST`. Anything else is an error that names it.
+ * Supported: `-ef`, `-e`, `-f`, `-A`, `a`, `u`, `x`, `-aux`, `-o LIST`, `-eo LIST`, `axo LIST`, `--format LIST`. For anything else the error
+ * names it.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { EngineError } from "@fathom/base";
 import { parseArguments } from "./ps-arguments.ts";
 import { readEnvironment, readProcess } from "./read-process.ts";
 
-/** Which processes: those given, or those of a cgroup and all below it. */
+/** Which processes: the given ones, or those of a cgroup and all cgroups below it. */
 export type ProcessSource =
   | { readonly kind: "pids"; readonly pids: readonly number[] }
   | { readonly kind: "cgroup"; readonly directory: string };
@@ -20,7 +21,7 @@ export type ProcessSource =
 export interface TableLimits {
   readonly processes: number;
   readonly cgroups: number;
-  /** Of all command lines together. */
+  /** For all command lines together. */
   readonly argumentBytes: number;
   readonly ms: number;
 }
@@ -32,9 +33,9 @@ export interface ProcessTable {
 }
 
 /**
- * Where a limit cuts the table, its last row has "-" in each column and says so in the last one.
+ * When a limit cuts the table, its last row has "-" in each column and the reason in the last one.
  * @param psArguments As the client gave them; "" means "-ef".
- * @throws invalid-argument for what is not understood, or when the PID column is missing
+ * @throws invalid-argument for arguments that are not supported, or when the PID column is missing
  */
 export function listProcesses(
   source: ProcessSource,
@@ -71,7 +72,7 @@ export function listProcesses(
   return { titles: chosen.map((column) => column.title), rows };
 }
 
-/** Pids of a cgroup and those below. A container may make its own. */
+/** Pids of a cgroup and the cgroups below it. A container may make its own cgroups. */
 function pidsBelow(
   { directory }: Extract<ProcessSource, { kind: "cgroup" }>,
   limits: TableLimits,
@@ -85,13 +86,13 @@ function pidsBelow(
       for (const line of readFileSync(`${own}/cgroup.procs`, "latin1").split("\n"))
         if (line !== "" && line !== "0") pids.push(Number(line));
     } catch {
-      // Gone meanwhile, or threaded: its processes are listed above it.
+      // It was removed meanwhile, or it is threaded: then its processes are listed in the cgroup above it.
     }
     try {
       for (const entry of readdirSync(own, { withFileTypes: true }))
         if (entry.isDirectory() && waiting.length < limits.cgroups) waiting.push(`${own}/${entry.name}`);
     } catch {
-      // Gone meanwhile.
+      // It has ended meanwhile.
     }
   }
   return { pids, isWhole: true };

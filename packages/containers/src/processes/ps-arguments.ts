@@ -1,4 +1,4 @@
-/** Arguments of ps(1) as the columns that they ask for. */
+/** Arguments of ps(1), as the list of columns that they mean. */
 import { EngineError } from "@fathom/base";
 import { columns, type Column } from "./ps-columns.ts";
 
@@ -7,7 +7,7 @@ const formatBsd = ["user", "pid", "%cpu", "%mem", "vsz", "rss", "tty", "stat", "
 const formatShort = ["pid", "tty", "time", "cmdshort"];
 const formatBsdShort = ["pid", "tty", "stat", "bsdtime", "command"];
 
-/** @throws invalid-argument for what is not understood */
+/** @throws invalid-argument for arguments that are not supported */
 export function parseArguments(text: string): readonly Column[] {
   return columnNames(text).map((name) => columns[name]!);
 }
@@ -50,7 +50,7 @@ function columnNames(text: string): readonly string[] {
 
 function parseColumn(name: string): string {
   const key = name.toLowerCase();
-  // A title of the user's own (pid=X) could make another column look like the PID.
+  // A title that the user chose (pid=X) could make another column look like the PID.
   if (name === "" || !Object.hasOwn(columns, key))
     throw new EngineError(
       "invalid-argument",

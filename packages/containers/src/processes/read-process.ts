@@ -1,8 +1,8 @@
-/** What /proc says of one process, for the table of `docker top`. */
+/** What /proc says about one process, for the table of `docker top`. */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { parseProcessStat } from "@fathom/sys";
 
-/** What is read of one process. Times are seconds. */
+/** The data of one process. Times are in seconds. */
 export interface Process {
   readonly pid: number;
   readonly ppid: number;
@@ -26,7 +26,7 @@ export interface Process {
   readonly args: string;
 }
 
-/** What the columns need beside the process. */
+/** Additional data that the columns need. */
 export interface Environment {
   readonly now: number;
   readonly memTotalKib: number;
@@ -34,14 +34,14 @@ export interface Environment {
   groupName(gid: number): string;
 }
 
-/** As much of one command line as ps(1) shows at most. */
+/** At most this much of a command line is read, as ps(1) shows. */
 const longestArguments = 128 << 10;
 
 /** Fixed by the Linux user ABI on every architecture: USER_HZ. */
 const ticksPerSecond = 100;
 const pageKib = 4;
 
-/** undefined for a process that is gone. Fields: proc(5), /proc/PID/stat and status. */
+/** undefined for a process that has ended. Fields: proc(5), /proc/PID/stat and status. */
 export function readProcess(pid: number): Process | undefined {
   try {
     const { name: comm, state, field } = parseProcessStat(readFileSync(`/proc/${pid}/stat`, "latin1"));
@@ -102,7 +102,7 @@ export function readEnvironment(): Environment {
   const groups = new Map<number, string>();
   readNames("/etc/passwd", users);
   readNames("/etc/group", groups);
-  // ps shows a name that does not fit into its column as the number.
+  // When a name does not fit into its column, ps shows the number.
   const fit = (name: string | undefined, id: number): string =>
     name === undefined || name.length > 32 ? String(id) : name;
   return {

@@ -1,4 +1,4 @@
-/** For what a daemon's start can do without. */
+/** Steps that a daemon's start can do without. */
 import { messageOf } from "@fathom/base";
 import type { ContainersContext } from "../context.ts";
 

@@ -1,4 +1,4 @@
-/** What is left of the run that a row tells of, or does not tell of. */
+/** What is left of a run, whether the row knows the run or not. */
 import { statSync } from "node:fs";
 import { EngineError, formatRfc3339Nano, messageOf, zeroTime } from "@fathom/base";
 import type { ExitStatus, KnownRun, Supervisor } from "@fathom/runtime";
@@ -12,10 +12,10 @@ export type Found =
   | { readonly kind: "running"; readonly supervisor: Supervisor }
   | { readonly kind: "exited"; readonly exit: ExitStatus };
 
-/** `Launcher.reconnect` promises less. */
+/** `Launcher.reconnect` promises less than this. */
 const reconnectLimitMs = 3000;
 
-/** Also of a container whose row knows of no process: the daemon may have died between the launch and the row. */
+/** Also for a container whose row has no process: the daemon may have died between the launch and the row. */
 export async function findProcess(engine: ContainersContext, container: Container): Promise<Found> {
   const { state } = container.record;
   const active = state.status === "running" || state.status === "paused";
@@ -23,7 +23,7 @@ export async function findProcess(engine: ContainersContext, container: Containe
   if (statSync(run, { throwIfNoEntry: false }) !== undefined) {
     const result = await askForRun(engine, container, active);
     if (result.kind === "running") return result;
-    // An end that is in the row already only has its directory left.
+    // When the end is already in the row, only the directory is left.
     if (result.kind === "exited")
       return active ||
         (result.exit.finishedAt !== state.finishedAt && readAdoptFile(engine.config, container.id) !== undefined)
@@ -31,7 +31,7 @@ export async function findProcess(engine: ContainersContext, container: Containe
         : { kind: "idle" };
   }
   if (!active) return { kind: "idle" };
-  // The machine went down, or supervisor and status are lost: the truth cannot be known.
+  // The machine went down, or supervisor and status are lost: nobody can know what happened.
   return {
     kind: "exited",
     exit: {
@@ -43,7 +43,7 @@ export async function findProcess(engine: ContainersContext, container: Containe
   };
 }
 
-/** Within a bound; a run of which nothing is found out is not a run that has ended. */
+/** With a time limit. If nothing is found out about a run, that does not mean that it has ended. */
 async function askForRun(
   engine: ContainersContext,
   container: Container,
@@ -53,7 +53,7 @@ async function askForRun(
   const { run } = containerPaths(engine.config, container.id);
   const adopt = readAdoptFile(engine.config, container.id);
   const identity = adopt?.identity;
-  // The row and the file may be of different runs: the daemon died between the launch and the row.
+  // The row and the file may belong to different runs: the daemon died between the launch and the row.
   const sameRun = active && (identity === undefined || identity.process.pid === state.pid);
   const known: KnownRun = {
     identity,

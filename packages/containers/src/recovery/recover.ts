@@ -1,8 +1,8 @@
 /**
- * A daemon's start over the state of the one before, however that one ended. What runs is taken up again, what ended meanwhile gets its
- * true code and time, what belongs to nothing is removed.
+ * A daemon's start with the state of the previous one, however that one ended. Running containers are managed again, ends that happened
+ * meanwhile get their true code and time, and everything that belongs to nothing is removed.
  *
- * Order: every supervisor is asked → the networks start with the endpoints of what runs → states are written → leftovers go →
+ * Order: every supervisor is asked → the networks start with the endpoints of running containers → states are written → leftovers are removed →
  * requests are served → restart policies resume.
  */
 import { deferred } from "@fathom/base";
@@ -78,7 +78,7 @@ async function findRuns(engine: ContainersContext): Promise<FoundRuns> {
   return { running, exited };
 }
 
-/** Half-made containers are unmade, half-removed ones removed. */
+/** Half-made containers are removed, half-removed ones are removed completely. */
 async function finishUnfinished(engine: ContainersContext): Promise<void> {
   for (const container of engine.containers.unfinished.splice(0)) {
     for (const mount of container.record.mounts)
@@ -94,7 +94,7 @@ async function finishUnfinished(engine: ContainersContext): Promise<void> {
   }
 }
 
-/** How the row of a container that was found running says so, with the endpoints that its process has. */
+/** Writes into the row that the container runs, with the endpoints of its process. */
 function adoptedPatch(
   engine: ContainersContext,
   { record }: Container,
@@ -121,7 +121,7 @@ function rowOf({ networks, restartCount, restartDelayMs }: AdoptFile): Container
   return { networks, restartCount, restartDelayMs, stoppedByUser: false };
 }
 
-/** What is frozen without a word of it in the row, a commit was reading (or a pause never came to its end): it goes on. */
+/** If a container is frozen and its row does not say so, a commit was reading it (or a pause did not finish): it continues. */
 async function isPaused(engine: ContainersContext, container: Container): Promise<boolean> {
   try {
     const cgroup = engine.cgroups.open(container.record.cgroupPath);
@@ -148,7 +148,7 @@ async function takeUp(engine: ContainersContext, { container, supervisor, paused
   for (const mount of container.record.mounts)
     if (mount.name !== undefined) {
       const { name } = mount;
-      // Not waited for: it is mounted, since the container runs, and if not, its server may be away.
+      // Do not wait for it: the container runs, so it is mounted; and if it is not, its server may not answer.
       engine.volumes
         .acquire(name, container.id)
         .catch((error: unknown) =>
@@ -165,7 +165,7 @@ async function recordLateExit(engine: ContainersContext, container: Container, e
   try {
     oomKilled = cgroup.oomKills() > 0;
   } catch {
-    // It is gone already.
+    // It was removed already.
   }
   try {
     await cgroup.kill();
@@ -179,14 +179,14 @@ async function recordLateExit(engine: ContainersContext, container: Container, e
     unmountImages(engine, record);
   });
   const { status } = record.state;
-  // A run that the row does not know: its start was not written any more.
+  // A run that is not in the row: the daemon died before it wrote the start.
   const adopt = status === "running" || status === "paused" ? undefined : readAdoptFile(engine.config, container.id);
   const before =
     adopt === undefined
       ? record
       : { ...record, ...rowOf(adopt), state: { ...record.state, startedAt: adopt.launchedAt } };
   const ended = { ...before, ...endedPatch(before, exit, oomKilled, "exited") };
-  // As the daemon would have done it had it seen the end; `resume` begins the wait.
+  // What the daemon would have done if it had seen the end. `resume` begins the wait.
   const waits = decideAgain(ended).kind === "restart";
   const { state, networks, health, restartCount, restartDelayMs, stoppedByUser } = ended;
   await engine.machine.apply(container, waits ? "found-waiting" : "found-ended", {

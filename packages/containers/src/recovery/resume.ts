@@ -1,4 +1,4 @@
-/** What begins anew once requests are served. */
+/** Work that begins again once requests are served. */
 import { zeroTime } from "@fathom/base";
 import type { ContainersContext } from "../context.ts";
 import { decideAgain, policyFacts } from "../lifecycle/end.ts";
@@ -6,13 +6,13 @@ import { removeContainer } from "../lifecycle/remove.ts";
 import { firstDelayMs, restartsWithDaemon } from "../lifecycle/restart-policy.ts";
 import { attempt } from "./attempt.ts";
 
-/** Restart policies, and --rm of what ended meanwhile or, as in Docker, never started. Called when requests are being served. */
+/** Restart policies, and --rm for containers that ended meanwhile or (as in Docker) never started. Called when requests are served. */
 export async function resume(engine: ContainersContext): Promise<void> {
   for (const container of engine.containers.list()) {
     const { state, spec } = container.record;
     if (container.process !== undefined) continue;
     const started = state.startedAt !== zeroTime;
-    // Between two tries, or ended while no daemon ran: the policy goes on where it was.
+    // Between two tries, or ended while no daemon ran: the policy continues where it was.
     const decision = started && state.status === "restarting" ? decideAgain(container.record) : undefined;
     if (decision?.kind === "restart")
       await engine.machine.apply(container, "resume", { restart: { delayMs: decision.delayMs, counted: true } });

@@ -1,4 +1,4 @@
-/** What a daemon that was killed left and no row names. */
+/** Leftovers of a killed daemon that no row names. */
 import { existsSync, readdirSync } from "node:fs";
 import { basename } from "node:path";
 import type { Cgroup } from "@fathom/runtime";
@@ -27,7 +27,7 @@ async function sweepCgroups(engine: ContainersContext, parent: string): Promise<
   const known = new Set(containers.map(({ id }) => id));
   for (const id of engine.cgroups.list(parent).map((name) => basename(name))) {
     const path = `${parent}/${id}`;
-    // Only what has the form of ours: somebody may keep cgroups of their own below the parent.
+    // Only names in our form: users may keep cgroups of their own below the parent.
     if (running.has(path) || stems.has(id) || !/^[0-9a-f]{64}$/.test(id)) continue;
     await attempt(engine, `removing the leftover cgroup ${path}`, async () => {
       const cgroup = engine.cgroups.open(path);
@@ -69,9 +69,9 @@ async function sweepDirectories(engine: ContainersContext): Promise<void> {
     const container = containers.byId(id);
     const { directory, description } = containerPaths(config, id);
     if (container === undefined) {
-      // It is no leftover, and could not be taken up: left for somebody to look at.
+      // It is no leftover, but it could not be added to the database. Leave it for a person to examine.
       if (existsSync(description)) continue;
-      // Not waited for: a log in it may be large, and nothing else needs its place.
+      // Do not wait for it: it may contain a large log, and nothing else needs its place.
       void attempt(engine, `removing the leftover directory ${id}`, () => engine.files.remove(directory));
     } else if (container.process === undefined && !containers.unwritten.has(container))
       await attempt(engine, `clearing what a run of ${id} left`, async () => {
@@ -83,8 +83,8 @@ async function sweepDirectories(engine: ContainersContext): Promise<void> {
 }
 
 /**
- * What ran has a row, and a stem of the daemon before ends with it, within moments: what lives on in a cgroup without a row is another
- * engine's, and not ours to kill.
+ * A running container has a row, and a stem of the previous daemon ends with it within moments. So processes that stay in a cgroup without a
+ * row belong to another engine, and we must not kill them.
  */
 async function staysInUse(engine: ContainersContext, cgroup: Cgroup): Promise<boolean> {
   for (let turn = 0; turn < 50; turn++) {

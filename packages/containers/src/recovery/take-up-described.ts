@@ -1,4 +1,4 @@
-/** Containers that the database does not know, because it is from an older backup or was made anew, and that their descriptions do. */
+/** Containers that have a description but are not in the database, because the database is from an older backup or was made again. */
 import { readdirSync } from "node:fs";
 import { shortId } from "@fathom/base";
 import { anonymousLabel } from "@fathom/volumes";
@@ -8,7 +8,7 @@ import type { ContainerRecord } from "../record.ts";
 import { readDescription } from "../rows/description-file.ts";
 import type { RecordForm } from "../rows/record-form.ts";
 
-/** Gives them their rows; called before the recovery, which finds what runs of them. */
+/** Gives them their rows. Called before the recovery, which finds their processes. */
 export async function takeUpDescribed(
   { config, containers, store, volumes, logger }: ContainersContext,
   form: RecordForm,
@@ -31,7 +31,7 @@ export async function takeUpDescribed(
     const taken: ContainerRecord = {
       ...record,
       name,
-      // The recovery looks for what it says runs; a removal that was under way is to be asked for again.
+      // The recovery looks for a process if the description says that one runs. A removal that had begun must be requested again.
       state: record.state.status === "removing" ? { ...record.state, status: "exited" } : record.state,
       pending: undefined,
     };

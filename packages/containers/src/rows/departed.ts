@@ -1,4 +1,4 @@
-/** Exit codes of containers that removed themselves a moment ago (`--rm`): whoever waits for one may come a moment too late. */
+/** Exit codes of containers that removed themselves a moment ago (`--rm`), for clients that wait too late. */
 import type { Container } from "../container.ts";
 
 /** How long, and how many of them. */
@@ -14,7 +14,7 @@ export class Departed {
     this.#byId.set(id, { code: record.state.exitCode, name: record.name, atMs: nowMs });
   }
 
-  /** By id, id prefix or name, the last first; undefined for any other. */
+  /** By id, id prefix or name, the last one first; undefined for others. */
   exitCode(nameOrId: string, nowMs: number): number | undefined {
     const name = nameOrId.replace(/^\//, "");
     for (const [id, entry] of [...this.#byId].toReversed())

@@ -11,21 +11,21 @@ type Roots = Pick<ContainersConfig, "dataRoot">;
 
 export interface Description {
   readonly version: 1;
-  /** As `RecordForm.stored` gives it. */
+  /** As `RecordForm.stored` returns it. */
   readonly record: object;
-  /** Of its image, the uppermost first. */
+  /** The layers of its image, the uppermost first. */
   readonly layers: readonly DescribedLayer[];
 }
 
-/** A description as it was read: its record is for `RecordForm.read`. */
+/** A description after reading; `RecordForm.read` reads its record. */
 interface WrittenDescription extends Description {
   readonly record: Readonly<Record<string, unknown>>;
 }
 
-/** undefined where there is none, or one that was cut short. */
+/** undefined when the file does not exist or was cut short. */
 export function readDescription(config: Roots, id: string): WrittenDescription | undefined {
   try {
-    // Written by `ContainerDescriptions` alone, in a directory that is root's.
+    // Only `ContainerDescriptions` writes it, in a directory of root.
     const parsed = JSON.parse(readFileSync(containerPaths(config, id).description, "utf8")) as WrittenDescription;
     return parsed.version === 1 && parsed.record["id"] === id ? parsed : undefined;
   } catch {
@@ -42,7 +42,7 @@ export function isNotThere(error: unknown): boolean {
   return isErrno(error, "ENOENT");
 }
 
-/** The file and its name. The name of its folder is made durable once for all that are written out together. */
+/** The file and its name. The name of its folder is made durable once for all descriptions that are written together. */
 export async function makeDurable(path: string): Promise<void> {
   await syncPath(path);
   await syncPath(dirname(path));

@@ -1,10 +1,12 @@
 /**
- * `containers/<id>/container.json`: what the row says of a container, beside the database. It is read for containers that the database does not know, because
- * it is from an older backup or was made anew: those are taken up again, running or not, and can be used and removed like others.
+ * `containers/<id>/container.json`: a copy of a container's row, outside the database. It is read for containers that are not in the database,
+ * because the database is from an older backup or was made again. Those are added again, running or not, and can be used and removed like
+ * others.
  *
- * It is written after the row and taken away before it: what has a description and no row was forgotten by the database, not by a crash. A change of state
- * is written when no other has come for a moment, so that no run waits for it and what is removed meanwhile costs nothing; of what runs, and of what ended last,
- * the supervisor knows more. A container that removes itself keeps what its creation wrote.
+ * It is written after the row and removed before it: when a container has a description and no row, the database lost it, not a crash. A change
+ * of state is written when no other change has come for a moment. So no run waits for it, and a container that is removed soon costs nothing.
+ * About a run that is active or ended last, the supervisor knows more. For a container that removes itself, the description from its creation
+ * stays.
  */
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
 import { messageOf, type Logger } from "@fathom/base";
@@ -18,11 +20,14 @@ import type { RecordForm } from "./record-form.ts";
 
 type Described = Pick<Container, "record">;
 
-/** How long no change of state must have come before those that wait are written, how long the first of them waits at most, and how many go before others have their turn. */
+/**
+ * How long there must be no change of state before waiting descriptions are written, how long the first of them waits at most, and how many are
+ * written before other work has its turn.
+ */
 const laterMs = 1000;
 const longestMs = 4000;
 const batchSize = 20;
-/** How long a description that was written waits until it is made durable. */
+/** How long after writing a description is made durable. */
 const writeOutDelayMs = 2000;
 
 export interface DescriptionsOptions {
@@ -30,12 +35,12 @@ export interface DescriptionsOptions {
   readonly store: Store;
   readonly logger: Logger;
   readonly form: RecordForm;
-  /** Makes a file and its name durable. For tests, as `now`. */
+  /** Makes a file and its name durable. A parameter for tests, like `now`. */
   readonly writeOut?: (path: string) => Promise<void>;
   readonly now?: () => number;
 }
 
-/** Keeps the descriptions in step with the rows (`ContainerTable`). */
+/** Keeps the descriptions equal to the rows (`ContainerTable`). */
 export class ContainerDescriptions {
   readonly #config: DescriptionsOptions["config"];
   readonly #store: Store;
@@ -44,7 +49,7 @@ export class ContainerDescriptions {
   readonly #writeOut: (path: string) => Promise<void>;
   readonly #toWriteOut = new Set<string>();
   #writingOut = false;
-  /** Containers whose state is another than their description says, by id. */
+  /** Containers whose state differs from their description, by id. */
   readonly #behind = new Map<string, Described>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When the first and the last of those began to wait. */
@@ -62,7 +67,7 @@ export class ContainerDescriptions {
     this.#writeOut = writeOut;
   }
 
-  /** A failure is logged: the row is what counts while it is there. */
+  /** A failure is only logged: while the row exists, the row counts. */
   write(record: ContainerRecord): void {
     this.#write(record, true);
   }
@@ -77,11 +82,12 @@ export class ContainerDescriptions {
       } satisfies Description);
       if (!existsSync(path)) {
         writeFileSync(path, text, { mode: 0o600 });
-        // A power cut ends a container with --rm, and nobody looks for its description.
+        // A power loss ends a container with --rm, and nobody reads its description.
         if (!record.spec.removeOnExit) this.#writeOutSoon(record.id);
         return;
       }
-      // The old one stays until the new one is whole, for what seldom changes also when the power is cut: this waits.
+      // The old description stays until the new one is complete; for the part that seldom changes this holds after a power loss too, so this
+      // write waits for the disk.
       const fd = openSync(`${path}.new`, "w", 0o600);
       try {
         writeFileSync(fd, text);
@@ -96,7 +102,7 @@ export class ContainerDescriptions {
     }
   }
 
-  /** The state of a container has changed: it is written soon, as it is then. */
+  /** The state of a container has changed: its description is written soon, with the state of that moment. */
   writeLater(container: Described): void {
     if (container.record.spec.removeOnExit) return;
     this.#lastMs = this.#now();
@@ -115,7 +121,7 @@ export class ContainerDescriptions {
     return timer;
   }
 
-  /** What the timer does: writes some if their time has come. Gives when it is to be done again, in milliseconds. */
+  /** What the timer does: writes some descriptions whose time has come. Returns in how many milliseconds to call it again. */
   writeDue(): number | undefined {
     const dueMs = Math.min(this.#lastMs + laterMs, this.#firstMs + longestMs);
     const leftMs = Math.ceil(dueMs - this.#now());
@@ -130,7 +136,7 @@ export class ContainerDescriptions {
     }
   }
 
-  /** At the daemon's end: what waits is written. */
+  /** At the daemon's end: writes all that wait. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
     while (this.#behind.size > 0) {
@@ -139,7 +145,10 @@ export class ContainerDescriptions {
     }
   }
 
-  /** Later than the start that often follows, one after another in the runtime's thread pool: what a power cut takes before that is written again from the row. */
+  /**
+   * Later than the start that often follows, and one after another in the runtime's thread pool. If a power loss comes first, the description
+   * is written again from the row.
+   */
   #writeOutSoon(id: string): void {
     this.#toWriteOut.add(id);
     if (this.#writingOut) return;
@@ -154,7 +163,7 @@ export class ContainerDescriptions {
       try {
         await this.#writeOut(containerPaths(this.#config, id).description);
       } catch (error) {
-        // Removed meanwhile.
+        // It was removed meanwhile.
         if (isNotThere(error)) continue;
         this.#logger.warn("the description of a container cannot be made durable", { id, error: messageOf(error) });
       }
@@ -179,7 +188,10 @@ export class ContainerDescriptions {
     return layers;
   }
 
-  /** Those that an older daemon, or a full disk, did not write, and those that a power cut left empty, cut short or older than their rows. */
+  /**
+   * Writes the descriptions that an older daemon or a full disk did not write, and those that after a power loss are empty, cut short or older
+   * than their rows.
+   */
   complete(containers: Iterable<Described>): void {
     for (const container of containers) {
       const { record } = container;
@@ -193,7 +205,7 @@ export class ContainerDescriptions {
     }
   }
 
-  /** undefined also where it is of no version that is known. */
+  /** Also undefined when the version is unknown. */
   #written(id: string): ContainerRecord | undefined {
     const description = readDescription(this.#config, id);
     try {

@@ -32,7 +32,7 @@ function read(form: RecordForm, fixed: string, changing: string): ContainerRecor
 }
 
 describe("how a record is stored", () => {
-  test("without the spec where its owner derives it from the extension; a spec that another version stored does not count", () => {
+  test("without the spec when its owner derives it from the extension; a spec that another version stored does not count", () => {
     expect(JSON.parse(derives.fixedPart(record))).not.toHaveProperty("spec");
     expect(derives.stored(record)).not.toHaveProperty("spec");
     expect(read(derives, derives.fixedPart(record), derives.changingPart(record))).toEqual(record);
@@ -40,13 +40,13 @@ describe("how a record is stored", () => {
     expect(read(derives, before, derives.changingPart(record)).spec).toEqual(spec("web"));
   });
 
-  test("with the spec where that is the data, also without an extension", () => {
+  test("with the spec when the spec is the data, also without an extension", () => {
     expect(read(keeps, keeps.fixedPart(record), keeps.changingPart(record))).toEqual(record);
     const bare = { ...record, extension: undefined };
     expect(read(keeps, keeps.fixedPart(bare), keeps.changingPart(bare))).toEqual(bare);
   });
 
-  test("what has neither is of an earlier version, and its owner reads it", () => {
+  test("a record with neither is from an earlier version, and its owner reads it", () => {
     const { spec: _spec, extension: _extension, ...rest } = record;
     const old = JSON.stringify({ ...rest, host: "old" });
     expect(read(derives, old, derives.changingPart(record)).spec).toEqual(spec("old"));
@@ -83,7 +83,7 @@ describe("how a record is stored", () => {
     expect(read(keeps, keeps.fixedPart(record), stored).networks).toEqual(today);
   });
 
-  test("what changes with the state is in one part, all else in the other", () => {
+  test("members that change with the state are in one part, all others in the other part", () => {
     expect(Object.keys(JSON.parse(derives.changingPart(record)) as object)).toEqual(["state", "networks"]);
     expect(Object.keys(JSON.parse(derives.fixedPart(record)) as object)).toEqual(["id", "name", "extension", "mounts"]);
   });

@@ -1,6 +1,7 @@
 /**
- * A record as it is stored: in two JSON texts of its row (what seldom changes, what changes with the container's state), and in its description. What the owner of
- * the extension derives from it is not stored (docs/rfd/006): a daemon of a later version derives it anew, with the members that its own version knows.
+ * The stored form of a record: two JSON texts in its row (one with members that seldom change, one with members that change with the
+ * container's state), and its description. What the owner of the extension derives is not stored (docs/rfd/006): a daemon of a later version
+ * derives it again, with the members that its own version knows.
  */
 import type { Database } from "@fathom/store";
 import { EngineError } from "@fathom/base";
@@ -32,14 +33,14 @@ export class RecordForm {
     this.#owner = owner;
   }
 
-  /** All of it, for a description. */
+  /** All members, for a description. */
   stored(record: ContainerRecord): object {
     if (this.#owner.specOf === undefined) return record;
     const { spec: _derived, ...rest } = record;
     return rest;
   }
 
-  /** What does not change with a container's state. */
+  /** The members that do not change with a container's state. */
   fixedPart(record: ContainerRecord): string {
     return JSON.stringify(Object.fromEntries(Object.entries(this.stored(record)).filter(([key]) => !isChanging(key))));
   }
@@ -48,7 +49,7 @@ export class RecordForm {
     return JSON.stringify(Object.fromEntries(changingKeys.map((key) => [key, record[key]])));
   }
 
-  /** Written by this package alone: what was stored is trusted to be a record. @throws data-loss when the owner does not know the extension */
+  /** Only this package writes it, so the stored value is trusted to be a record. @throws data-loss when the owner does not know the extension */
   read(stored: Readonly<Record<string, unknown>>): ContainerRecord {
     const { specOf, upgrade } = this.#owner;
     const record = ("spec" in stored || "extension" in stored ? stored : upgrade(stored)) as unknown as ContainerRecord;

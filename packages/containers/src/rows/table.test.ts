@@ -73,7 +73,7 @@ test.each<[string, Spec, boolean, ContainerPatch, "waits" | "may be lost"]>([
   ["a removal that begins with volumes", policy("no"), true, { ...end, pending: "removing-with-volumes" }, "waits"],
   ["a restart that is counted", policy("always"), true, { ...end, restartCount: 1 }, "waits"],
   ["a health check", policy("no"), false, { health: undefined }, "may be lost"],
-])("what waits for the disk: %s", (_, host, removed, patch, expected) => {
+])("which writes wait for the disk: %s", (_, host, removed, patch, expected) => {
   const { table, writes } = makeTable();
   const container = table.insert(makeRecord(host), "unknown");
   if (removed) container.forcedRemovals++;

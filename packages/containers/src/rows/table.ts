@@ -1,6 +1,6 @@
 /**
- * All containers: the map in memory that is read, and the rows that survive. Each change is written first and shown after; a
- * write that fails changes nothing, but for what has happened whether it can be written or not (`record`).
+ * All containers: the map in memory, which is read, and the rows, which survive. Each change is first written and then shown. A write that
+ * fails changes nothing; the exception is `record`, for changes that have already happened, whether the row can be written or not.
  */
 import { EngineError } from "@fathom/base";
 import type { Database, Migration } from "@fathom/store";
@@ -14,13 +14,13 @@ const migrations: readonly Migration[] = [
   {
     version: 1,
     up: [
-      // `fixed` is written at create, rename and update; `changing` at every change of state. Both are JSON of ContainerRecord's parts.
+      // `fixed` is written at create, rename and update; `changing` at every change of state. Both are JSON with members of ContainerRecord.
       `CREATE TABLE containers (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, fixed TEXT NOT NULL, changing TEXT NOT NULL) STRICT, WITHOUT ROWID`,
     ],
   },
-  // The JSON of `fixed` has `spec` and `extension` from here on; rows of before are read as they are, and written anew with their next change.
+  // From here on, the JSON of `fixed` has `spec` and `extension`. Older rows are read as they are, and get the new form with their next change.
   { version: 2, up: [] },
-  // From here on it has `spec` only where that is not derived from `extension`, and `health` is in no terms of Docker's.
+  // From here on, it has `spec` only when `spec` is not derived from `extension`, and `health` has no terms of Docker.
   { version: 3, up: [] },
 ];
 
@@ -38,22 +38,22 @@ export class ContainerTable {
   readonly #descriptions: Descriptions | undefined;
   readonly #byId = new Map<string, Container>();
   readonly #byName = new Map<string, Container>();
-  /** Names of containers that are being created: taken, and not yet to be found. */
+  /** Names of containers that are being created: the names are taken, but the containers cannot be found yet. */
   readonly #reserved = new Map<string, string>();
 
   readonly departed = new Departed();
-  /** Inserted as "creating", and not shown yet. */
+  /** Inserted as "creating", and not visible yet. */
   readonly #creating = new Set<Container>();
-  /** Rows that a dead daemon left half done, found by the constructor. */
+  /** Rows that a dead daemon left half done; the constructor finds them. */
   readonly unfinished: Container[] = [];
-  /** Containers whose rows are behind: the disk was full, or the database is damaged. Any later change of one writes all of it. */
+  /** Containers whose rows are out of date, because the disk was full or the database is damaged. Any later change of a container writes everything. */
   readonly unwritten = new Set<Container>();
-  /** Called for each that is added to them, with the reason. */
+  /** Called for each container that is added to them, with the reason. */
   onUnwritten: (error: unknown) => void = () => undefined;
 
   /**
-   * @param form How a record is stored.
-   * @param descriptions Kept in step with the rows: written after them, taken away before.
+   * @param form The stored form of a record.
+   * @param descriptions Kept equal to the rows: written after them, removed before them.
    */
   constructor(database: Database, form: RecordForm, descriptions?: Descriptions) {
     this.#database = database;
@@ -63,7 +63,7 @@ export class ContainerTable {
     for (const row of database.all("SELECT id, name, fixed, changing FROM containers")) {
       const record = form.readRow(database, row);
       const container = new Container(record, record.pending === undefined ? "unknown" : stateOfRow(record));
-      // A half-made or half-removed one is not shown; the recovery takes it from here.
+      // A half-made or half-removed container is not visible; the recovery handles it from here.
       if (record.pending !== undefined) {
         this.unfinished.push(container);
         continue;
@@ -77,7 +77,7 @@ export class ContainerTable {
     return [...this.#byId.values()];
   }
 
-  /** With those that are being created: what they hold is held. */
+  /** Includes those that are being created, because what they hold is in use. */
   listHolders(): Container[] {
     return [...this.#byId.values(), ...this.#creating];
   }
@@ -91,7 +91,7 @@ export class ContainerTable {
   }
 
   /**
-   * Takes a name for a container that is being created; `insert` or `unreserve` ends it.
+   * Takes a name for a container that is being created; `insert` or `unreserve` ends the reservation.
    * @throws conflict in Docker's words
    */
   reserve(name: string, id: string): void {
@@ -110,7 +110,7 @@ export class ContainerTable {
 
   /**
    * By full id, by name (with or without a slash), by unique id prefix; in this order.
-   * @throws not-found "No such container: X", invalid-argument for a prefix of several
+   * @throws not-found "No such container: X", invalid-argument for a prefix that several ids have
    */
   find(nameOrId: string): Container {
     const exact = this.#byId.get(nameOrId) ?? this.#byName.get(nameOrId.replace(/^\//, ""));
@@ -125,8 +125,8 @@ export class ContainerTable {
   }
 
   /**
-   * The name must be reserved. A record with `pending: "creating"` is written and not shown until `publish`.
-   * @param state "unknown" for one that may run
+   * The name must be reserved. A record with `pending: "creating"` is written but not visible before `publish`.
+   * @param state "unknown" for a container that may run
    */
   insert(record: ContainerRecord, state: "creating" | "unknown" = "creating"): Container {
     this.#write(record.spec.removeOnExit, () =>
@@ -146,7 +146,7 @@ export class ContainerTable {
     return container;
   }
 
-  /** Shows a container that was inserted as "creating". */
+  /** Makes a container visible that was inserted as "creating". */
   publish(container: Container, patch: ContainerPatch): void {
     const record: ContainerRecord = { ...container.record, ...patch, pending: undefined };
     this.#database.run(
@@ -160,7 +160,7 @@ export class ContainerTable {
     this.#show(container);
   }
 
-  /** A power loss ends every run, and a container that removes itself with it: neither waits for the disk. */
+  /** A power loss ends every run, and removes a container with --rm too: neither write waits for the disk. */
   #write(relaxed: boolean, action: () => void): void {
     if (relaxed) this.#database.relaxed(action);
     else action();
@@ -174,8 +174,9 @@ export class ContainerTable {
   }
 
   /**
-   * A change that has happened in the world: the record has it at once. False when the row could not be written, for whatever reason, and waits in `unwritten`.
-   * Only what changes with a container's state may be in the patch.
+   * For a change that has already happened: the record has it at once. Returns false when the row could not be written, for whatever reason,
+   * and waits in `unwritten`.
+   * The patch may only have members that change with a container's state.
    */
   record(container: Container, patch: Partial<Pick<ContainerRecord, ChangingKey>>): boolean {
     try {
@@ -213,7 +214,7 @@ export class ContainerTable {
     this.unwritten.delete(container);
     const oldName = container.record.name;
     container.record = record;
-    // Health changes with each look, and says nothing after a restart.
+    // Health changes with each check, and means nothing after a restart.
     if (Object.keys(patch).some((key) => key !== "health")) this.#descriptions?.writeLater(container);
     if (oldName !== record.name) {
       this.#byName.delete(oldName);
@@ -222,7 +223,7 @@ export class ContainerTable {
   }
 
   delete(container: Container): void {
-    // A daemon that dies here has the row, and writes the description again.
+    // If the daemon dies here, the row exists, and the next daemon writes the description again.
     this.#descriptions?.remove(container.id);
     this.#write(container.record.spec.removeOnExit, () =>
       this.#database.run("DELETE FROM containers WHERE id = ?", container.id),
@@ -235,10 +236,10 @@ export class ContainerTable {
   }
 }
 
-/** What a power loss may take back without breaking a promise (docs/rfd/004). */
+/** Changes that a power loss may undo without breaking a promise (docs/rfd/004). */
 function mayBeLost({ record: before, forcedRemovals }: Container, after: ContainerRecord): boolean {
   if (before.pending !== after.pending || before.restartCount !== after.restartCount) return false;
-  // The wish to stop says something to a restart policy alone.
+  // Only a restart policy reads that the user wanted the stop.
   if (before.stoppedByUser !== after.stoppedByUser)
     return after.spec.restart.kind === "no" && before.state.status === after.state.status;
   return after.state.status === "running" || forcedRemovals > 0;

@@ -1,6 +1,6 @@
 /**
- * Images as mounts of a container (`--mount type=image`): read-only, each over a layer row of its own, so that the layers stay while the container
- * is there. While it runs the overlay is mounted below the container's directory, where the launch binds it from.
+ * Images as mounts of a container (`--mount type=image`): read-only, each with a layer row of its own, so that the layers stay while the
+ * container exists. While it runs, the overlay is mounted below the container's directory, and the launch binds it from there.
  */
 import { AT_FDCWD, detachMount, MS_PRIVATE } from "@fathom/sys";
 import { mkdirSync } from "node:fs";
@@ -32,14 +32,14 @@ function find(engine: ContainersContext, reference: string) {
   try {
     return engine.images.lookup(reference);
   } catch (error) {
-    // "Not found" is what a client answers by pulling the container's own image.
+    // A client answers "not found" by pulling the container's own image.
     if (isEngineError(error, "not-found"))
       throw new EngineError("invalid-argument", `${error.message}: pull it before it is mounted`, { cause: error });
     throw error;
   }
 }
 
-/** Takes the image's layers for the mount; `removeImageLayers` gives them back. */
+/** Takes the image's layers for the mount; `removeImageLayers` releases them. */
 export function createImageLayer(engine: ContainersContext, image: NonNullable<MountPoint["image"]>): void {
   engine.store.snapshots.prepare(image.layer, find(engine, image.reference).topLayer, "image-mount");
 }
@@ -68,7 +68,7 @@ export function mountImages(engine: ContainersContext, record: ContainerRecord):
   }
 }
 
-/** Harmless where nothing is mounted. */
+/** Does nothing when nothing is mounted. */
 export function unmountImages(engine: ContainersContext, record: ContainerRecord): void {
   for (const { image, source } of record.mounts) if (image !== undefined) detachMount(engine.sys, source);
 }

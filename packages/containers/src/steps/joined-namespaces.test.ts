@@ -6,7 +6,7 @@ import { holdNamespaces, type Joins } from "./joined-namespaces.ts";
 
 const real = createSys();
 const held = new Set<number>();
-/** Counts what is open. */
+/** Counts open descriptors. */
 const sys = {
   ...real,
   open: (...args: Parameters<typeof real.open>): number => {
@@ -20,7 +20,7 @@ const sys = {
   },
 };
 
-/** Joins of a container whose first process has this number and this start. */
+/** Joins of a container whose first process has this number and this start time. */
 function joins(pid: number, startTime: string): Joins {
   const identity = {
     process: { pid, startTime },
@@ -42,7 +42,7 @@ function joins(pid: number, startTime: string): Joins {
   };
 }
 
-test("namespaces are held as descriptors until they are let go", () => {
+test("namespaces are held as descriptors until they are released", () => {
   const namespaces = holdNamespaces(sys, joins(process.pid, String(sys.processStartTime(process.pid))));
   for (const [path, name] of [
     [namespaces.namespaces.network, "net"],
@@ -57,7 +57,7 @@ test("namespaces are held as descriptors until they are let go", () => {
   expect(held.size).toBe(0);
 });
 
-test("a number that is another process's by now is not joined, nor is that of one that has ended", () => {
+test("a process number that belongs to another process now is not joined, nor that of a process that has ended", () => {
   const child = Bun.spawnSync(["true"]);
   expect(() => holdNamespaces(sys, joins(process.pid, "1"))).toThrow(`container ${"a".repeat(64)} is not running`);
   expect(() => holdNamespaces(sys, joins(child.pid, "1"))).toThrow("is not running");

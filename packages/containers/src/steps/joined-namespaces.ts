@@ -1,6 +1,7 @@
 /**
- * Namespaces of other containers, held while a container that joins them starts. Their processes may end at any moment and their numbers be given to others,
- * on the host perhaps: so the namespaces are opened first, and then it is looked whether the numbers still were those of the containers.
+ * Namespaces of other containers, held while a container that joins them starts. Their processes may end at any moment, and other processes,
+ * perhaps of the host, may get their numbers. So the namespaces are opened first, and then the code checks that the numbers still belonged to
+ * the containers.
  */
 import { EngineError, messageOf } from "@fathom/base";
 import { isStillRunning } from "@fathom/runtime";
@@ -12,7 +13,7 @@ import type { ContainerRecord } from "../record.ts";
 
 export interface Joins {
   readonly namespaces: JoinedNamespaces;
-  /** The container whose network, and with it whose files in /etc, this one uses. */
+  /** The container whose network (and so whose files in /etc) this one uses. */
   readonly networkContainer: Container | undefined;
   /** The container whose /dev/shm this one uses. */
   readonly ipcContainer: Container | undefined;
@@ -44,7 +45,7 @@ export function joinedNamespaces(engine: ContainersContext, record: ContainerRec
     pidContainer,
     namespaces: {
       network: path(networkContainer, "net"),
-      // The other's host name is seen too, as in Docker.
+      // The container also sees the other's host name, as in Docker.
       uts: path(networkContainer, "uts"),
       pid: path(pidContainer, "pid"),
       ipc: path(ipcContainer, "ipc"),
@@ -57,7 +58,7 @@ function networkDonor(engine: ContainersContext, record: ContainerRecord, nameOr
   try {
     other = engine.containers.find(nameOrId);
   } catch (error) {
-    // Not "not-found", as in Docker: the container that is started is there.
+    // Not "not-found", as in Docker, because the container that is started does exist.
     throw new EngineError("conflict", `joining network namespace of container: ${messageOf(error)}`, { cause: error });
   }
   if (other.id === record.id) throw new EngineError("conflict", "cannot join own network namespace");
@@ -88,7 +89,7 @@ function joinable(engine: ContainersContext, nameOrId: string, prefix: string): 
 }
 
 export interface HeldNamespaces extends Disposable {
-  /** As paths of descriptors of this process, valid until they are let go. */
+  /** As paths of descriptors of this process, valid until they are released. */
   readonly namespaces: JoinedNamespaces;
 }
 
@@ -100,7 +101,7 @@ export function holdNamespaces(sys: Pick<Sys, "open" | "close">, joins: Joins): 
     for (const fd of fds.splice(0)) sys.close(fd);
   };
   const hold = (path: string | undefined, container: Container | undefined): string | undefined => {
-    // Without an identity (a run that an earlier version began) there is nothing to compare with.
+    // Without an identity (a run that an earlier version began) there is nothing to compare.
     if (path === undefined || container?.process?.supervisor.identity === undefined) return path;
     const fd = sys.open(path, O_RDONLY | O_CLOEXEC);
     fds.push(fd);

@@ -11,7 +11,7 @@ const files = { realPath: async (path: string) => path };
 const check = (source: string, propagation: string): Promise<void> =>
   checkPropagation(files, [{ type: "bind", source, propagation } as MountPoint], "/var/lib/fathom", info);
 
-test("a mount that shall propagate needs a source that does", async () => {
+test("a mount that should propagate needs a source that propagates", async () => {
   await expect(check("/etc", "rshared")).rejects.toThrow("path /etc is mounted on / but it is not a shared mount");
   await expect(check("/proc", "shared")).rejects.toThrow("path /proc is mounted on /proc but it is not a shared mount");
   await expect(check("/etc", "rslave")).rejects.toThrow(

@@ -1,10 +1,10 @@
-/** Sources of mounts at start: `-v` makes a missing directory, `--mount` does not; a subpath must be there, inside its volume. */
+/** Sources of mounts at start: `-v` makes a missing directory, `--mount` does not. A subpath must exist inside its volume. */
 import { EngineError, isEngineError, messageOf } from "@fathom/base";
 import { isSysError, type HostFiles } from "@fathom/sys";
 import { mountAbove } from "@fathom/runtime";
 import type { ContainerRecord, MountPoint } from "../record.ts";
 
-/** What is wrong with the path, not with the machine: below a file, /proc or a read-only file system, for example. */
+/** Errors of the path, not of the machine: for example a path below a file, /proc or a read-only file system. */
 const pathErrors = [
   "ENOTDIR",
   "ENAMETOOLONG",
@@ -30,7 +30,7 @@ export function prepareSources(
   if (devicePaths.length === 0 && mounts.every(({ type, subpath }) => type !== "bind" && subpath === "")) return;
   return (async () => {
     await prepareMountSources(files, mounts);
-    // Directories of devices are read in the runtime's few threads: what is on a server that is away must not get there.
+    // Directories of devices are read in the runtime's few threads, so paths on a server that does not answer must not get there.
     for (const path of devicePaths) await files.kindOf(path);
     await checkPropagation(files, mounts, dataRoot);
   })();
@@ -55,7 +55,7 @@ async function prepareMountSources(files: HostFiles, mounts: readonly MountPoint
   }
 }
 
-/** At create: host paths that nobody makes must be there. @throws as `prepareMountSources` */
+/** At create: host paths that nobody makes must exist. @throws as `prepareMountSources` */
 export async function requireSources(files: Pick<HostFiles, "kindOf">, paths: readonly string[]): Promise<void> {
   for (const path of paths) if ((await files.kindOf(path)) === undefined) throw sourceMissing(path);
 }
@@ -67,7 +67,7 @@ function sourceMissing(source: string): EngineError {
   );
 }
 
-/** For a clear error: the launch resolves it again, in the same way. */
+/** For a clear error. The launch resolves the path again in the same way. */
 async function checkSubpath(files: HostFiles, source: string, subpath: string): Promise<void> {
   try {
     await files.checkBeneath(source, subpath);
@@ -85,7 +85,7 @@ async function checkSubpath(files: HostFiles, source: string, subpath: string): 
 }
 
 /**
- * Mounts that shall propagate need a source that does: without it they would be made and never pass anything on.
+ * Mounts that should propagate need a source that propagates; otherwise they would be made and never propagate anything.
  * @throws invalid-argument in dockerd's words
  */
 export async function checkPropagation(
@@ -106,7 +106,7 @@ export async function checkPropagation(
       );
     };
     if (shared && !above.shared) refuse("shared");
-    // As with dockerd, the engine's own directory may be asked for as a slave; it is then private.
+    // As with dockerd, the engine's own directory may be requested as a slave; it is then private.
     const own = source.startsWith(dataRoot) || dataRoot.startsWith(source);
     if (slave && !above.shared && !above.slave && !own) refuse("shared or slave");
   }

@@ -1,4 +1,4 @@
-/** The files in /etc that follow from a container's networks: hostname, resolv.conf and hosts. */
+/** The files in /etc that depend on a container's networks: hostname, resolv.conf and hosts. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { EngineError } from "@fathom/base";
 import {
@@ -15,7 +15,7 @@ import { effectiveHostname } from "../host-name.ts";
 import { containerPaths } from "../paths.ts";
 import type { ContainerRecord, NetworkAttachment } from "../record.ts";
 
-/** Writes /etc/hostname and /etc/resolv.conf of a container that does not borrow them. Before its start. */
+/** Writes /etc/hostname and /etc/resolv.conf of a container that does not use another's. Before its start. */
 export function writeStaticFiles(engine: ContainersContext, record: ContainerRecord): void {
   const paths = containerPaths(engine.config, record.id);
   writeFileSync(paths.hostname, buildHostnameFile(effectiveHostname(record)), { mode: 0o644 });
@@ -36,7 +36,7 @@ function nonEmpty(list: readonly string[]): readonly string[] | undefined {
   return list.length > 0 ? list : undefined;
 }
 
-/** Writes /etc/hosts; the addresses are known only once the networks are attached. */
+/** Writes /etc/hosts. The addresses are known only after the networks are attached. */
 export function writeHostsFile(
   engine: ContainersContext,
   record: ContainerRecord,

@@ -1,4 +1,4 @@
-/** A container's endpoints: made when it starts, given up when it has ended. */
+/** A container's endpoints: made when it starts, removed when it has ended. */
 import { EngineError, messageOf } from "@fathom/base";
 import type { Endpoint, NetworkInfo, PreparedLink } from "@fathom/network";
 import type { Container } from "../container.ts";
@@ -45,7 +45,7 @@ export async function attachNetworks(
   }
 }
 
-/** Gives up the endpoints of a container that has ended. */
+/** Removes the endpoints of a container that has ended. */
 export async function detachNetworks(engine: ContainersContext, container: Container): Promise<void> {
   await detachAll(engine, container.id, container.record.networks);
 }

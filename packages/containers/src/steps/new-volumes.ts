@@ -33,7 +33,7 @@ export async function makeVolumes(
   }
 }
 
-/** Makes the volume where it is missing and gives the mount with its source. */
+/** Makes the volume if it is missing, and returns the mount with its source. */
 async function ensureVolume(volumes: VolumeLookup, wanted: WantedMount): Promise<MountPoint> {
   const { volume, ...mount } = wanted;
   if (volume === undefined) return mount;
@@ -56,7 +56,7 @@ export async function fillFirstUses(
   mounts: readonly MountPoint[],
 ): Promise<void> {
   const firstUses = mounts.filter((mount) => mount.type === "volume" && mount.copyData && mount.source !== "");
-  // One that a container uses may be mounted, from a server that is away.
+  // A volume that another container uses may be mounted from a server that does not answer.
   for (const { source } of firstUses) await engine.files.kindOf(source);
   await fillVolumes(engine, layer, firstUses);
 }

@@ -92,6 +92,6 @@ export async function compileExecProcess(
     ...(seccomp === undefined ? {} : { seccomp }),
     ...(size === undefined ? {} : { console: { rows: size[0], columns: size[1] } }),
   });
-  // The supervisor is in no cgroup of the container's; it does not know which they are.
+  // The supervisor is in no cgroup of the container, and does not know them.
   return { ...plan, stem: { newNamespaces: [], cgroupProcs: running.cgroup.procsFiles } };
 }

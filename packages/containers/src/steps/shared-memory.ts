@@ -1,6 +1,6 @@
 /**
- * /dev/shm of containers that share their IPC namespace. A mount of another mount namespace cannot be bound, so a container with
- * `--ipc shareable` gets its /dev/shm from a tmpfs in the daemon's namespace, and whoever joins binds the same one.
+ * /dev/shm of containers that share their IPC namespace. A mount of another mount namespace cannot be bound. So a container with `--ipc
+ * shareable` gets its /dev/shm from a tmpfs in the daemon's namespace, and containers that join bind the same tmpfs.
  */
 import { detachMount, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE } from "@fathom/sys";
 import { mkdirSync } from "node:fs";
@@ -19,7 +19,7 @@ export function mountSharedMemory(engine: ContainersContext, record: ContainerRe
   engine.sys.mount("", path, "", MS_PRIVATE, "");
 }
 
-/** Harmless where nothing is mounted. Those who have joined keep what they bound. */
+/** Does nothing when nothing is mounted. Containers that have joined keep their bind. */
 export function unmountSharedMemory(engine: ContainersContext, record: ContainerRecord): void {
   if (record.spec.ipc.kind === "shareable")
     detachMount(engine.sys, containerPaths(engine.config, record.id).sharedMemory);

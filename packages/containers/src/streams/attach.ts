@@ -1,4 +1,4 @@
-/** Attach and logs: the streams of a container's first process, now, later and from its log. */
+/** Attach and logs: the streams of a container's first process, present, future and from its log. */
 import { EngineError, deferred } from "@fathom/base";
 import { dirname } from "node:path";
 import type { Attachment } from "@fathom/runtime";
@@ -8,13 +8,13 @@ import type { StreamAttachment, StreamSelection } from "./attachment.ts";
 import { detachKeysOf } from "./detach-keys.ts";
 import { streamLog, type LogDamage, type LogFollower, type LogSelection } from "../logs/log-stream.ts";
 
-/** Clients that wait for a start. Each has a descriptor in the message to the supervisor, which carries 253. */
+/** Clients that wait for a start. Each needs a descriptor in the message to the supervisor, which can carry 253. */
 const pendingLimit = 200;
-/** How often a follower with an end looks at the clock. */
+/** How often a follower with an end time checks the clock. */
 const longestLookMs = 10_000;
 
 export interface AttachRequest extends StreamSelection {
-  /** undefined where the client has chosen none: those of the start count, where it has named some. */
+  /** undefined when the client has chosen none: then the keys of the start apply, if it named some. */
   readonly detachKeys: Uint8Array | undefined;
 }
 
@@ -23,8 +23,8 @@ export interface AttachResult {
   /** Old output, framed like the stream; present with `logs`. */
   readonly logs: AsyncIterable<Uint8Array> | undefined;
   /**
-   * Present with `stream`. On a container that does not run it is pending: it resolves when the container starts (attach comes before
-   * start in every client), or to undefined when the container is removed or the signal aborts.
+   * Present with `stream`. When the container does not run, it is pending: it resolves when the container starts (every client sends attach
+   * before start), or to undefined when the container is removed or the signal aborts.
    */
   readonly stream: Promise<StreamAttachment | undefined> | undefined;
 }
@@ -49,10 +49,10 @@ export async function attachContainer(
   if (request.logs && logPath === undefined)
     throw new EngineError("not-implemented", "configured logging driver does not support reading");
   publish(engine, container, "attach");
-  // The stream is taken up first, and then the log is read up to where it ends: what comes between is in both.
+  // First the stream is opened, then the log is read up to where it ends. Output in between is in both.
   const opening = request.stream ? openStream(engine, container, request, signal) : undefined;
-  // Of one that runs it is known at once whether there will be a stream: while the client can still be given an error.
-  // Nobody may wait for it yet: a client reads the log first.
+  // For a running container it is known at once whether there will be a stream, while the client can still get an error.
+  // Nobody may await it yet, because a client reads the log first.
   opening?.catch(() => undefined);
   const stream = container.process === undefined || opening === undefined ? opening : Promise.resolve(await opening);
   const logs =
@@ -101,7 +101,7 @@ async function openStream(
     signal.addEventListener(
       "abort",
       () => {
-        // Once a launch has taken it, the stream is the client's to close.
+        // After a launch has taken the stream, the client must close it.
         if (container.pendingAttach.delete(pending)) pending.started.resolve(undefined);
       },
       { once: true },
@@ -154,7 +154,7 @@ function reportDamage(engine: ContainersContext, container: Container): (damage:
     });
 }
 
-/** Follows until the run that is under way has ended and all of it was read. */
+/** Follows until the present run has ended and all of its output was read. */
 async function* followLog(
   engine: ContainersContext,
   container: Container,
@@ -170,7 +170,7 @@ async function* followLog(
     watch.wake();
   });
   const { until } = selection;
-  // Looked at again and again: the clock may be set.
+  // Checked again and again, because somebody may set the clock.
   const look = (): void => {
     if (until === undefined) return;
     const leftMs = Number((until - engine.clock.nowNs()) / 1_000_000n);

@@ -1,21 +1,21 @@
-/** A byte stream of a process: a connected socket descriptor, owned by who gets it. */
+/** A byte stream of a process: a connected socket descriptor. Whoever receives it owns it. */
 export interface StreamAttachment {
-  /** Non-blocking stream socket; bytes from it go to the client as they are (multiplexed frames unless `tty`). */
+  /** Non-blocking stream socket. Its bytes go to the client unchanged (multiplexed frames unless `tty`). */
   readonly fd: number;
   readonly tty: boolean;
-  /** Key sequence bytes that detach; empty for none. The server looks for it in what the client sends. */
+  /** The bytes of the detach keys; empty for none. The server looks for them in the client's input. */
   readonly detachKeys: Uint8Array;
-  /** To be called when the client has detached by keys. */
+  /** Call it when the client has detached with keys. */
   detached(): void;
 }
 
-/** Which streams a client is connected to. */
+/** The streams to which a client is connected. */
 export interface StreamSelection {
   readonly stdin: boolean;
   readonly stdout: boolean;
   readonly stderr: boolean;
   /** Old output first. */
   readonly logs: boolean;
-  /** What comes from now on. */
+  /** Output from now on. */
   readonly stream: boolean;
 }

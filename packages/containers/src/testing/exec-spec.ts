@@ -1,6 +1,6 @@
 import type { ExecSpec } from "../exec/exec-spec.ts";
 
-/** An exec that asks for nothing special and gives its output. */
+/** An exec without special options that returns its output. */
 export function execSpec(command: readonly string[], more: Partial<ExecSpec> = {}): ExecSpec {
   return {
     command,

@@ -1,4 +1,4 @@
-/** In-memory stand-ins for what the containers are given, so that tests need no root: processes are promises that the test ends. */
+/** In-memory replacements for what the containers need from outside, so that tests need no root. Processes are promises that the test ends. */
 import { Database as Sqlite } from "bun:sqlite";
 import { mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -63,7 +63,7 @@ export class FakeMachine {
   });
   readonly processes = this.#launcher.processes;
   readonly cgroups = this.#cgroups.paths;
-  /** Cgroups in which nothing lives: what a stem of a dead daemon leaves. Any other has this process in it. */
+  /** Cgroups without processes: what a stem of a dead daemon leaves. Any other cgroup contains this process. */
   readonly emptyCgroups = new Set<string>();
   readonly frozen = this.#cgroups.frozen;
   /** Limits, in the order in which they were set. */
@@ -76,9 +76,9 @@ export class FakeMachine {
   /** "VOLUME CONTAINER" for each that holds a volume: of the present daemon, since the next one asks again for what runs on. */
   readonly volumeHolds = new Set<string>();
   readonly database = new Sqlite(":memory:");
-  /** Whether a write of this moment need not wait for the disk. */
+  /** Whether a write at this moment need not wait for the disk. */
   isRelaxed = false;
-  /** Every change of a row fails with it, or those for which it gives an error. */
+  /** The error with which every change of a row fails, or a function that gives an error for some changes. */
   failWrites: Error | ((sql: string, parameters: readonly SqlValue[]) => Error | undefined) | undefined;
   /** Called when the size of a container's layer is read. */
   onUsage: () => void = () => undefined;
@@ -113,7 +113,7 @@ export class FakeMachine {
     this.#launcher.onLaunch = action;
   }
 
-  /** Of every cgroup. */
+  /** For every cgroup. */
   get oomKills(): number {
     return this.#cgroups.oomKills;
   }
@@ -165,7 +165,7 @@ export class FakeMachine {
     return this.faults.wrap("images", images);
   }
 
-  /** Paths are looked at at once; nothing is mounted. */
+  /** Checks paths at once; mounts nothing. */
   files(): HostFiles {
     const files: HostFiles = {
       kindOf: async (path) => {
@@ -205,7 +205,7 @@ export class FakeMachine {
       logger: this.logger(),
     });
     const faulty = this.faults.wrap("volumes", volumes);
-    // A container holds a volume from the call on: an `acquire` that fails is balanced by a `release` too.
+    // A container holds a volume from the call on: also after an `acquire` that fails, `release` must be called.
     return {
       ensure: (settings) => faulty.ensure(settings),
       get: (name) => faulty.get(name),
@@ -294,7 +294,7 @@ function bindable(value: SqlValue): string | number | bigint | null | Uint8Array
   return value;
 }
 
-/** A log line in the container's log, as a supervisor writes it. */
+/** Writes a line to the container's log, as a supervisor does. */
 export function writeLogLine(path: string, text: string): void {
   mkdirSync(join(path, ".."), { recursive: true });
   writeFileSync(path, `${JSON.stringify({ log: text, stream: "stdout", time: new Date().toISOString() })}\n`, {

@@ -1,4 +1,7 @@
-/** Failures of an exchange, by what the runtime's fetch throws: their kind, and words of Go's net package, which people search the web for. */
+/**
+ * Makes the failures of an exchange from the errors of the runtime's fetch: their kind, and the words of Go's net package, because people
+ * search the web for those words.
+ */
 import { messageOf } from "@fathom/base";
 import type { TransportFailure } from "../errors.ts";
 

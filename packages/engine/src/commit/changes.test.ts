@@ -54,9 +54,9 @@ test.each([
   ["HEALTHCHECK --nosuch=1 CMD x", "unknown flag: --nosuch"],
   ["HEALTHCHECK --interval=1us CMD x", 'Interval "interval" cannot be less than 1ms'],
   ["ONBUILD ONBUILD RUN x", "Chaining ONBUILD"],
-])("%s is refused", (change, message) => expect(() => applyChanges({}, [change])).toThrow(message));
+])("%s is rejected", (change, message) => expect(() => applyChanges({}, [change])).toThrow(message));
 
-test("variables have the values that they had before the instruction", () => {
+test("variables have their values from before the instruction", () => {
   expect(
     applyChanges({ Env: ["A=1", "B=x y"] }, [
       "ENV A=2 C=$A D=${B} E=${NO:-else} F=\\$A G='$A' H=\"$A b\" I=${A:+set}",
@@ -70,17 +70,17 @@ test("variables have the values that they had before the instruction", () => {
   });
 });
 
-test("an entrypoint drops the command of the one before, but not one that was given with it", () => {
+test("an entrypoint drops an earlier command, but not a command from the same request", () => {
   const base = { Entrypoint: ["sh"], Cmd: ["-c", "true"] };
   expect(applyChanges(base, ['ENTRYPOINT ["x"]'])).toEqual({ Entrypoint: ["x"] });
   expect(applyChanges(base, ['CMD ["y"]', 'ENTRYPOINT ["x"]'])).toEqual({ Entrypoint: ["x"], Cmd: ["y"] });
   expect(applyChanges(base, ['ENTRYPOINT ["x"]', "CMD y z"]).Cmd).toEqual(["/bin/sh", "-c", "y z"]);
 });
 
-test("lines are joined at backslashes, and comments are no part of them", () =>
+test("a backslash joins lines, and comments are ignored", () =>
   expect(applyChanges({}, ["ENV A=1 \\\n# between\n B=2", "\n# end\n"]).Env).toEqual(["A=1", "B=2"]));
 
-test("many instructions cost as much as they are long; too many, and ports that do not exist, are refused", () => {
+test("the cost of many instructions grows only with their length; too many instructions, and ports that do not exist, are rejected", () => {
   const count = 9_000;
   const names = Array.from({ length: count }, (_, index) => `name${index}`);
   const each = (write: (name: string) => string): string[] => names.map(write);
@@ -102,7 +102,7 @@ test("many instructions cost as much as they are long; too many, and ports that 
     each((name) => `VOLUME /${name}`),
   );
   expect(Object.keys(volumes.Volumes ?? {}).length).toBe(count);
-  // One line in pieces.
+  // One line in several parts.
   const pieces = applyChanges({}, [["LABEL", ...each((name) => `${name}=1`)].join(" \\\n")]);
   expect(pieces.Labels).toEqual(labels.Labels);
   const allPorts = ["tcp", "udp", "sctp"].map((kind) => `1-65535/${kind}`).join(" ");

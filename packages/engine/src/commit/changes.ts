@@ -1,6 +1,6 @@
 /**
- * `--change` of commit and import: Dockerfile instructions that alter an image's configuration. Only those that need no build; the
- * others are refused by name.
+ * `--change` of commit and import: Dockerfile instructions that change an image's configuration. Only instructions that need no build are
+ * supported; the error for others names them.
  */
 import { posix } from "node:path";
 import { EngineError } from "@fathom/base";
@@ -11,15 +11,15 @@ import { parseSignal } from "@fathom/containers";
 export type RunConfig = NonNullable<ImageConfig["config"]>;
 type Mutable = { -readonly [K in keyof RunConfig]: RunConfig[K] };
 
-/** Instructions, and words of one. No image has more of anything. */
+/** Limit for the number of instructions, and of words in one. No image has more of anything. */
 const mostParts = 10_000;
 
-/** All that there are: of each protocol those from 1 to 65535. */
+/** The number of all possible ports: from 1 to 65535 for each protocol. */
 const mostPorts = 3 * 65_535;
 
 /**
- * The lists and maps that instructions add to: there may be as many instructions as fit into a request, and each costs what it is long, not what came
- * before it.
+ * The lists and maps to which instructions add entries. A request may contain very many instructions. The cost of each depends on its own
+ * length, not on the instructions before it.
  */
 interface State {
   readonly config: Mutable;
@@ -28,9 +28,9 @@ interface State {
   readonly ports: Map<string, object>;
   readonly volumes: Map<string, object>;
   readonly triggers: string[];
-  /** Ports that were named, each as often as it was. */
+  /** How many ports were named, with repetitions. */
   portCount: number;
-  /** A CMD came before: an ENTRYPOINT behind it leaves it. */
+  /** A CMD came before, so an ENTRYPOINT after it keeps the command. */
   cmdGiven: boolean;
 }
 
@@ -65,7 +65,7 @@ export function applyChanges(config: RunConfig, changes: readonly string[]): Run
   };
 }
 
-/** NAME=value entries in their order. Of a name that is there twice the first is replaced. */
+/** NAME=value entries in their order. When a name is already in the list, its first entry is replaced. */
 class EnvironmentList {
   readonly entries: string[];
   readonly values: Map<string, string>;
@@ -94,7 +94,7 @@ function bad(message: string): EngineError {
   return new EngineError("invalid-argument", message);
 }
 
-/** Lines without comments and blank ones; a backslash at the end of one joins it with the next. */
+/** Lines without comments and blank lines; a backslash at the end of a line joins it with the next. */
 function instructionsOf(text: string): { readonly name: string; readonly rest: string }[] {
   const lines: string[] = [];
   let begun: string | undefined;
@@ -127,7 +127,7 @@ function apply(state: State, name: string, rest: string): void {
       const words = rest === "" ? [] : (jsonForm(rest) ?? [...shellOf(config), rest]);
       if (words.length > 0) config.Entrypoint = words;
       else delete config.Entrypoint;
-      // The command was that of the entrypoint before.
+      // The command belonged to the earlier entrypoint.
       if (!state.cmdGiven) delete config.Cmd;
       return;
     }
@@ -189,7 +189,7 @@ function shellOf(config: RunConfig): readonly string[] {
   return config.Shell ?? ["/bin/sh", "-c"];
 }
 
-/** `["a","b"]`; undefined for anything else, which is a line of shell or plain words then. */
+/** `["a","b"]`; undefined for anything else, which is then a line of shell or plain words. */
 function jsonForm(text: string): readonly string[] | undefined {
   if (!text.startsWith("[")) return undefined;
   let value: unknown;
@@ -224,7 +224,7 @@ function pairs(name: string, text: string, environment: Environment): [string, s
   return found.map(([key, value]) => [expandWord(key, environment), expandWord(value, environment)]);
 }
 
-/** "80", "80/udp", "80-82"; of "8080:80", which publishes nothing here, the container's port. */
+/** "80", "80/udp", "80-82". From "8080:80" only the container's port is used, because nothing is published here. */
 function exposePorts(state: State, spec: string): void {
   const [ports = "", protocol = "tcp"] = spec.slice(spec.lastIndexOf(":") + 1).split("/");
   if (ports === "") throw bad(`no port specified: ${spec}<empty>`);

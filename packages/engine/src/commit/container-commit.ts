@@ -1,4 +1,4 @@
-/** docker commit: the container's side of it. The part of images makes the image. */
+/** docker commit, the container's part. The part of images makes the image. */
 import { dockerOf } from "../containers/docker-extension.ts";
 import { EngineError } from "@fathom/base";
 import type { CommitRequest, ContainerConfig } from "@fathom/spec";
@@ -8,8 +8,8 @@ import { locked, publish, freezeForCommit, holdLayers } from "@fathom/containers
 import type { EngineContext } from "../context.ts";
 
 /**
- * The container is locked while it is frozen and while it goes on, not while its files are read: those are held instead. It may be paused, stopped,
- * killed or removed meanwhile; the image is whole all the same.
+ * The container is locked only while it is frozen and while it continues, not while its files are read; the files are held instead. Meanwhile
+ * the container may be paused, stopped, killed or removed; the image is complete in all cases.
  */
 export async function commitContainer(engine: EngineContext, request: CommitRequest): Promise<{ Id: string }> {
   const container = engine.containers.find(request.container);
@@ -19,14 +19,14 @@ export async function commitContainer(engine: EngineContext, request: CommitRequ
       throw new EngineError("conflict", `You cannot commit container ${container.id} which is being removed`);
     stack.use(holdLayers(container));
     const { process } = container;
-    // A frozen container's files do not change while they are read.
+    // The files of a frozen container do not change while they are read.
     if (request.pause && process !== undefined) stack.use(await freezeForCommit(engine, container, process));
     return container.record;
   });
   if (record.imageId === "")
     throw new EngineError("conflict", `the image of container ${record.id} is gone: it cannot be committed`);
   const parent = record.imageId;
-  // What the client sends counts before the container's; without it the changes start from the container's.
+  // The configuration from the client has priority. Without it, the changes apply to the container's configuration.
   const base = runConfigOf(request.config ?? dockerOf(record).config);
   const changed = applyChanges(base, request.changes);
   const config = runConfigOf({ ...changed, ...mergeRunConfig(changed, dockerOf(record).config) });
@@ -44,7 +44,7 @@ export async function commitContainer(engine: EngineContext, request: CommitRequ
   return { Id: id };
 }
 
-/** What an image's config has of a container's; what says nothing is left out. */
+/** The parts of a container's configuration that an image's config has; empty parts are left out. */
 function runConfigOf(config: Partial<ContainerConfig> | RunConfig): RunConfig {
   const { User, ExposedPorts, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels } = config;
   const { StopSignal, Healthcheck, OnBuild, Shell } = config;

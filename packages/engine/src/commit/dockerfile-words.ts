@@ -1,6 +1,6 @@
 /**
- * Words of Dockerfile instructions: how they are split, and how quotes, backslashes and variables in them are read. Variables are
- * those of the image's environment as they were before the instruction.
+ * Words of Dockerfile instructions: how they are split, and how quotes, backslashes and variables in them are read. Variables have the values
+ * of the image's environment from before the instruction.
  */
 import { EngineError } from "@fathom/base";
 
@@ -15,7 +15,7 @@ export function environmentOf(entries: readonly string[] | null | undefined): En
   );
 }
 
-/** Words at white space; what is quoted stays together, and all quotes and backslashes stay in. */
+/** Splits at white space. Quoted text stays together, and quotes and backslashes stay in the words. */
 export function splitWords(text: string): string[] {
   const words: string[] = [];
   let word = "";
@@ -36,7 +36,7 @@ export function splitWords(text: string): string[] {
   return words;
 }
 
-/** One word without its quotes and backslashes, and with the values of its variables. @throws invalid-argument */
+/** One word without its quotes and backslashes, and with its variables replaced. @throws invalid-argument */
 export function expandWord(text: string, environment: Environment): string {
   const reader = new Reader(text, environment);
   try {
@@ -71,7 +71,7 @@ class Reader {
       else if (c === '"') result += this.#doubleQuoted();
       else if (c === "$") result += this.#variable();
       else if (c === "\\") {
-        // A backslash that ends the text is itself.
+        // A backslash at the end of the text stands for itself.
         result += this.#text[this.#at + 1] ?? "\\";
         this.#at += 2;
       } else {
@@ -104,7 +104,7 @@ class Reader {
         continue;
       }
       const next = this.#text[this.#at + 1];
-      // Within double quotes a backslash keeps its meaning before these only.
+      // Within double quotes, a backslash has its special meaning only before these characters.
       if (c === "\\" && next !== undefined && '"$\\'.includes(next)) {
         result += next;
         this.#at += 2;
@@ -124,7 +124,7 @@ class Reader {
     return this.#environment.get(name) ?? "";
   }
 
-  /** `${NAME}`, `${NAME:-word}` and its like; without the colon, an empty value counts as one. */
+  /** `${NAME}`, `${NAME:-word}` and similar forms; without the colon, an empty value counts as a value. */
   #braced(): string {
     this.#at++;
     const name = /^(?:\w+|[@*#?!$-])/.exec(this.#text.slice(this.#at))?.[0] ?? "";

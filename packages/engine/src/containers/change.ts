@@ -1,4 +1,4 @@
-/** Changes of a container that is there: rename, update, resize, prune. */
+/** Changes of an existing container: rename, update, resize, prune. */
 import { dockerOf, specOf } from "./docker-extension.ts";
 import { EngineError, isEngineError, messageOf, parseRfc3339Nano } from "@fathom/base";
 import type { ContainerUpdateRequest, ContainerUpdateResponse, Filters, HostConfig, PruneReport } from "@fathom/spec";
@@ -22,7 +22,7 @@ export async function renameContainer(engine: EngineContext, nameOrId: string, n
       new EngineError(error.code, `Error when allocating new name: ${error.message}`, { cause: error });
     let name: string;
     try {
-      // The words name it with its slash here.
+      // Here Docker's words have the name with its slash.
       name = checkName(newName.startsWith("/") ? newName : `/${newName}`);
       engine.containers.reserve(name, container.id);
     } catch (error) {
@@ -37,7 +37,7 @@ export async function renameContainer(engine: EngineContext, nameOrId: string, n
   });
 }
 
-/** Limits take effect at once on a running container; what the kernel refuses leaves everything as it was. */
+/** On a running container, limits take effect at once. If the kernel rejects one, nothing changes. */
 export async function updateContainer(
   engine: EngineContext,
   nameOrId: string,
@@ -77,7 +77,7 @@ export async function updateContainer(
   });
 }
 
-/** What the client did not send, and what is zero, stays. CPU time is one choice: NanoCpus or quota and period. */
+/** Fields that the client did not send, or that are zero, do not change. CPU time has two exclusive forms: NanoCpus, or quota and period. */
 function mergeUpdate(before: HostConfig, request: ContainerUpdateRequest): HostConfig {
   const sent = Object.fromEntries(
     Object.entries(request).filter(
@@ -115,7 +115,7 @@ function mergeUpdate(before: HostConfig, request: ContainerUpdateRequest): HostC
   return {
     ...before,
     ...sent,
-    // 0 is how "no limit" is shown.
+    // 0 means "no limit" in the API.
     ...(typeof sent.PidsLimit === "number" ? { PidsLimit: Math.max(0, sent.PidsLimit) } : {}),
     ...(policy === undefined || policy.Name === "" ? {} : { RestartPolicy: policy }),
   };
@@ -133,7 +133,7 @@ export async function resizeContainer(
 ): Promise<void> {
   const container = engine.containers.find(nameOrId);
   const process = mustRun(container);
-  // Without a terminal there is nothing to resize, and Docker takes it for done.
+  // Without a terminal there is nothing to resize; as in Docker, that is a success.
   if (container.record.spec.terminal) await process.supervisor.resize(rows, columns);
   publish(engine, container, "resize", { height: String(rows), width: String(columns) });
 }
@@ -153,7 +153,7 @@ export async function pruneContainers(engine: EngineContext, filters: Filters): 
     try {
       const size = await engine.store.snapshots.usage(container.id);
       await locked(engine, container, async () => {
-        // Started by somebody since it was looked at.
+        // Somebody has started it since the check.
         if (container.process !== undefined || !isPrunable(container.record.state.status)) return;
         await removeContainer(engine, container, { volumes: false });
         deleted.push(container.id);
@@ -171,7 +171,7 @@ function isPrunable(status: string): boolean {
   return status === "created" || status === "exited" || status === "dead";
 }
 
-/** Limits alone, for a container that runs. Device rules are not among them: they cannot be changed. */
+/** Only the limits, for a running container. They do not include device rules, which cannot be changed. */
 function resourcesOf(engine: EngineContext, hostConfig: HostConfig): Resources {
   const { devices: _unchanged, ...limits } = resourcesFromOci(engine.oci.resources(hostConfig));
   return limits;

@@ -1,4 +1,4 @@
-/** Containers as servers ask for them: each method is one function of its own file. */
+/** Containers as servers use them: each method is a function in a file of its own. */
 import { explainRun } from "./create/explain.ts";
 import type { ContainerBackend, StopRequest } from "../backend.ts";
 import {
@@ -36,7 +36,7 @@ import { inspectContainer } from "./shown/view.ts";
 import type { EngineContext } from "../context.ts";
 import { inContext, inDockersWords, saying } from "../words/refusal-words.ts";
 
-/** @throws invalid-argument that begins with `action` */
+/** @throws invalid-argument; the message begins with `action` */
 function numbered({ signal = "", timeoutSeconds }: StopRequest, action?: string): StopOptions {
   try {
     return { signal: signal === "" ? undefined : parseSignal(signal), timeoutSeconds };

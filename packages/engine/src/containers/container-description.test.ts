@@ -26,7 +26,7 @@ function request(host: Partial<HostConfig> = {}): ContainerCreateRequest {
   };
 }
 
-/** Creates a container and ends its daemon; gives its description. */
+/** Creates a container and ends its daemon; returns its description. */
 async function described(): Promise<{ readonly path: string; readonly text: string }> {
   const engine = await startDaemon(machine, root);
   const { Id: id } = await engine.containers.create("web", undefined, request());
@@ -43,7 +43,7 @@ const damages: Readonly<Record<string, (path: string, text: string) => void>> = 
   gone: (path) => rmSync(path),
 };
 
-test.each(Object.entries(damages))("a description %s is written again by the next daemon", async (_, damage) => {
+test.each(Object.entries(damages))("the next daemon writes a description %s again", async (_, damage) => {
   const { path, text } = await described();
   damage(path, text);
   expect(readFileSync(path, { encoding: "utf8", flag: "a+" })).not.toBe(text);
@@ -51,7 +51,7 @@ test.each(Object.entries(damages))("a description %s is written again by the nex
   expect(JSON.parse(readFileSync(path, "utf8"))).toEqual(JSON.parse(text));
 });
 
-test("a description that says what the row says is left alone", async () => {
+test("a description that agrees with the row is not written again", async () => {
   const { path, text } = await described();
   writeFileSync(path, `${text}\n`);
   await (await startDaemon(machine, root)).shutdown();
@@ -64,14 +64,14 @@ function parts(): Pick<ConstructorParameters<typeof ContainerDescriptions>[0], "
   return { config: { dataRoot: root }, store: machine.store(root), logger: silentLogger, form };
 }
 
-/** Reads the record in a description, which goes. */
+/** Returns the record in a description and removes the description. */
 function takeRecord(path: string): ContainerRecord {
   const { record } = JSON.parse(readFileSync(path, "utf8")) as { record: Record<string, unknown> };
   rmSync(path);
   return form.read(record);
 }
 
-test("a new description is made durable, unless it is of a container with --rm", async () => {
+test("a new description is made durable, unless it belongs to a container with --rm", async () => {
   const engine = await startDaemon(machine, root);
   const { promise, resolve } = Promise.withResolvers<void>();
   const written: string[] = [];
@@ -111,7 +111,7 @@ async function changing() {
   return { engine, clock, descriptions, first: await one(), second: await one() };
 }
 
-test("changes of state are written together when no other has come for a second", async () => {
+test("changes of state are written together when no other change has come for a second", async () => {
   const { engine, clock, descriptions, first, second } = await changing();
   descriptions.writeLater(first.container);
   clock.ms = 900;
@@ -125,7 +125,7 @@ test("changes of state are written together when no other has come for a second"
   await engine.shutdown();
 });
 
-test("where changes never end, the first of them waits four seconds", async () => {
+test("when changes never end, the first of them waits four seconds", async () => {
   const { engine, clock, descriptions, first, second } = await changing();
   descriptions.writeLater(first.container);
   for (clock.ms = 500; clock.ms < 4000; clock.ms += 500) {
@@ -138,7 +138,7 @@ test("where changes never end, the first of them waits four seconds", async () =
   await engine.shutdown();
 });
 
-test("the state of a container that is removed meanwhile is never written", async () => {
+test("when a container is removed meanwhile, its state is never written", async () => {
   const { engine, descriptions, first, second } = await changing();
   descriptions.writeLater(first.container);
   descriptions.writeLater(second.container);

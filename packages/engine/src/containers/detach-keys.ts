@@ -1,8 +1,8 @@
-/** The key sequence that detaches a client, as Docker's clients write it: "ctrl-p,ctrl-q", "ctrl-x,y", "a". */
+/** The key sequence that detaches a client, in the form of Docker's clients: "ctrl-p,ctrl-q", "ctrl-x,y", "a". */
 import { EngineError } from "@fathom/base";
 
 /**
- * Bytes of the sequence; undefined for "", with which the client leaves the choice to others. `word` is what Docker calls them in its error: "detach" for a
+ * Bytes of the sequence; undefined for "": then the client does not choose. `word` is Docker's name for the keys in its error: "detach" for a
  * container, "escape" for an exec.
  * @throws invalid-argument
  */

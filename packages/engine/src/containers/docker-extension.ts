@@ -1,5 +1,6 @@
 /**
- * A container in Docker's terms: the configuration that inspect gives back, carried by the container's record, and what it says to `@fathom/containers`.
+ * A container in Docker's terms: the configuration that inspect returns, which the container's record carries, and its meaning for
+ * `@fathom/containers`.
  */
 import { EngineError } from "@fathom/base";
 import {
@@ -21,7 +22,7 @@ export interface DockerExtension {
   readonly hostConfig: HostConfig;
 }
 
-/** Written by this engine alone, with each record. @throws data-loss where it is something else */
+/** Only this engine writes it, with each record. @throws data-loss when it is something else */
 export function dockerOf({ id, extension }: Pick<ContainerRecord, "id" | "extension">): DockerExtension {
   if (isDockers(extension)) return extension;
   throw new EngineError("data-loss", `the record of container ${id} has no configuration of Docker's`);
@@ -32,7 +33,7 @@ function isDockers(extension: unknown): extension is DockerExtension {
   return isObject(extension) && isObject(extension["config"]) && isObject(extension["hostConfig"]);
 }
 
-/** Shared by all containers that ask for nothing special: an engine may hold thousands. */
+/** All containers without special options share it: an engine may have thousands of them. */
 const nothing: readonly never[] = [];
 const own: NamespaceMode = { kind: "own" };
 const host: NamespaceMode = { kind: "host" };
@@ -42,7 +43,7 @@ const usualStop: ContainerSpec["stop"] = { signal: SIGTERM, timeoutSeconds: unde
 
 const defaultHealth = { intervalNs: 30e9, timeoutNs: 30e9, startIntervalNs: 5e9, retries: 3 } as const;
 
-/** What the configuration says to the lifecycle and its steps. Pure; checked before. */
+/** The meaning of the configuration for the lifecycle and its steps. A pure function; the configuration was checked before. */
 export function specOf({ config, hostConfig }: DockerExtension): ContainerSpec {
   return {
     terminal: config.Tty,
@@ -101,7 +102,7 @@ function requestedPorts(config: ContainerConfig, hostConfig: HostConfig): readon
   return ports.length === 0 ? nothing : ports;
 }
 
-/** One that no system has is the usual one: images may name it. */
+/** A signal that does not exist becomes the default one, because images may name such signals. */
 function stopSignal(name: string): number {
   try {
     return name === "" ? SIGTERM : parseSignal(name);
@@ -116,7 +117,7 @@ function restartOf({ Name, MaximumRetryCount }: HostConfig["RestartPolicy"]): Re
   return kind === undefined ? noRestart : { kind, maximumRetryCount: MaximumRetryCount };
 }
 
-/** The command of a health check; undefined where there is none or it is "NONE". */
+/** The command of a health check; undefined when there is none or it is "NONE". */
 function healthCommand(config: HealthConfig): readonly string[] | undefined {
   const [kind, ...rest] = config.Test ?? [];
   if (kind === "CMD" && rest.length > 0) return rest;
@@ -144,10 +145,10 @@ export function eventAttributes(record: ContainerRecord): Record<string, string>
   return { ...config.Labels, image: config.Image, name: record.name };
 }
 
-/** How this engine's records are stored: what an extension says to the lifecycle is derived from it. */
+/** How this engine's records are stored: the spec is derived from the extension. */
 export const recordOwner: RecordOwner = {
   specOf: (record) => specOf(dockerOf(record)),
-  // Of a version whose records had Docker's configuration in their own members.
+  // Record of an earlier version, which had Docker's configuration in members of its own.
   upgrade: ({ config, hostConfig, ...rest }) => {
     const extension = dockerOf({ id: String(rest["id"]), extension: { config, hostConfig } });
     return { ...rest, spec: specOf(extension), extension } as unknown as ContainerRecord;

@@ -1,4 +1,4 @@
-/** Execs as servers ask for them: Docker's requests as an `ExecSpec`, and an exec in Docker's form. */
+/** Execs as servers use them: makes an `ExecSpec` of Docker's request, and Docker's form of an exec. */
 import { EngineError } from "@fathom/base";
 import { createExec, mustTakeExecs, resizeExec, startExec, type Exec, type ExecSpec } from "@fathom/containers";
 import type { ExecCreateRequest, ExecInspect } from "@fathom/spec";
@@ -11,7 +11,7 @@ export function createExecBackend(engine: EngineContext): ExecBackend {
     create: async (nameOrId, body) => {
       const container = engine.containers.find(nameOrId);
       if ((body.Cmd ?? []).length === 0) throw new EngineError("invalid-argument", "No exec command specified");
-      // Before the rest of the request is looked at, as in Docker.
+      // Checked before the rest of the request, as in Docker.
       mustTakeExecs(container);
       const { id } = await createExec(engine, container, execSpecOf(body));
       return { Id: id };
@@ -65,7 +65,7 @@ function inspectExec({ id, container, spec, state, exitCode, handle }: Exec): Ex
     OpenStdout: spec.stdout,
     CanRemove: false,
     ContainerID: container.id,
-    // Docker shows the bytes of the keys, as Go writes bytes in JSON.
+    // Docker shows the bytes of the keys in the way in which Go writes bytes in JSON.
     DetachKeys: spec.detachKeys === undefined ? "" : Buffer.from(spec.detachKeys).toString("base64"),
     Pid: handle?.pid ?? 0,
   };

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { checkLogSettings } from "./log-config.ts";
 
-test("compressed logs are refused, not ignored", () => {
+test("compressed logs are rejected, not ignored", () => {
   const check = (Config: Record<string, string>) => (): void => checkLogSettings({ Type: "json-file", Config });
   expect(check({ compress: "true" })).toThrow("compress cannot be true when max-file is less than 2");
   for (const compress of ["true", "1", "True"])

@@ -1,4 +1,4 @@
-/** Log drivers and their options: checked at create, turned into the supervisor's `LogSink` at start. */
+/** Log drivers and their options: checked at create, and turned into the supervisor's `LogSink` at start. */
 import { dockerOf } from "./docker-extension.ts";
 import { EngineError, shortId } from "@fathom/base";
 import { parseSize, type HostConfig } from "@fathom/spec";
@@ -31,10 +31,10 @@ const optionsOf: Readonly<Record<string, readonly string[]>> = {
   none: [],
 };
 
-/** `local` rotates by default; its files are of the same form as json-file's here. */
+/** `local` rotates by default; here its files have the same form as json-file's. */
 const localDefaults = { maxSize: 20 * 1024 * 1024, maxFiles: 5 };
 
-/** The settings of a new container: the daemon's defaults where the request says nothing. */
+/** The settings of a new container: the daemon's defaults when the request has none. */
 export function resolveLogSettings(
   requested: { Type?: string | undefined; Config?: Record<string, string> | null | undefined } | undefined,
   config: EngineConfig,
@@ -52,7 +52,7 @@ export function logSettingsOf({ LogConfig: { Type, Config } }: HostConfig): LogS
   return { Type, Config: Config ?? {} };
 }
 
-/** @throws invalid-argument in Docker's words; for a pattern that is none in Go's */
+/** @throws invalid-argument in Docker's words; for an invalid pattern in Go's */
 export function checkLogSettings(settings: LogSettings): void {
   const known = Object.hasOwn(optionsOf, settings.Type) ? optionsOf[settings.Type] : undefined;
   if (known === undefined)
@@ -73,7 +73,7 @@ export function checkLogSettings(settings: LogSettings): void {
   if (compress)
     throw new EngineError(
       "not-implemented",
-      "log opt 'compress' is not supported yet: rotated logs are kept as they were written; leave it out or set it to false",
+      "log opt 'compress' is not supported yet: rotated logs stay uncompressed; leave the option out or set it to false",
     );
   for (const key of ["labels-regex", "env-regex"]) compilePattern(settings.Config[key] ?? "");
   const { mode, "max-buffer-size": bufferSize } = settings.Config;
@@ -110,7 +110,7 @@ function limits(settings: LogSettings): { maxSize: number; maxFiles: number } {
   return { maxSize, maxFiles };
 }
 
-/** Path of the log that can be read, undefined where the driver keeps none. */
+/** Path of the log when it can be read; undefined when the driver keeps no log. */
 export function readableLog(record: ContainerRecord, config: EngineConfig): string | undefined {
   const paths = containerPaths(config, record.id);
   switch (dockerOf(record).hostConfig.LogConfig.Type) {
@@ -138,7 +138,7 @@ export function logTarget(record: ContainerRecord, config: EngineConfig): LogSin
 
 /**
  * Labels and variables that `labels`, `labels-regex`, `env`, `env-regex` choose, and the tag.
- * @throws invalid-argument for a pattern that takes too long over all of them
+ * @throws invalid-argument for a pattern that takes too long on all of them
  */
 function selectAttributes(record: ContainerRecord, options: Readonly<Record<string, string>>): Record<string, string> {
   const attributes: Record<string, string> = {};
@@ -163,7 +163,7 @@ function selectAttributes(record: ContainerRecord, options: Readonly<Record<stri
   return attributes;
 }
 
-/** The fields and methods of a log tag template that take no argument. */
+/** The fields of a log tag template, and its methods that need no argument. */
 function expandTag(template: string, record: ContainerRecord): string {
   const values: Readonly<Record<string, string>> = {
     ID: shortId(record.id),

@@ -1,8 +1,8 @@
-/** Whose starts are reported in their root: those of images that ask for it by a label. */
+/** Decides whose starts are reported in their root: containers of images that ask for it with a label. */
 import type { Digest } from "@fathom/spec";
 import type { ImageSource } from "../contract.ts";
 
-/** fathom/hello has it. */
+/** The image fathom/hello has this label. */
 export const stepsLabel = "io.fathom.steps";
 
 export function wantsStartReport(images: ImageSource | undefined, imageId: Digest | ""): boolean {

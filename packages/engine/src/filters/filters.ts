@@ -2,7 +2,7 @@
 import { EngineError } from "@fathom/base";
 import type { Filters } from "@fathom/spec";
 
-/** Values of a key, none where it is absent. */
+/** Values of a key; none when it is absent. */
 export function filterValues(filters: Filters, key: string): readonly string[] {
   return Object.hasOwn(filters, key) ? (filters[key] ?? []) : [];
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { compilePattern } from "./patterns.ts";
 
-test("patterns are RE2, found anywhere", () => {
+test("patterns are RE2 and match anywhere in the text", () => {
   const cases: readonly (readonly [string, string, boolean])[] = [
     ["web", "my-web-1", true],
     ["^web", "my-web-1", false],
@@ -19,14 +19,14 @@ test("patterns are RE2, found anywhere", () => {
     expect([pattern, compilePattern(pattern)(text)]).toEqual([pattern, found]);
 });
 
-test("what is no pattern is refused in Go's words", () => {
+test("the error for an invalid pattern has Go's words", () => {
   expect(() => compilePattern("(")).toThrow("error parsing regexp: missing closing ): `(`");
   expect(() => compilePattern("(?=a)")).toThrow("error parsing regexp: invalid or unsupported Perl syntax: `(?=`");
 });
 
-test("a pattern costs little, whatever it is", () => {
+test("every pattern has a limited cost", () => {
   const text = `${"a".repeat(5000)}b`;
-  // The runtime's own engine does not come back from this one.
+  // The runtime's own engine would never finish with this one.
   expect(compilePattern("^(a+)+$")(text)).toBe(false);
   expect(() => compilePattern("a".repeat(2000).concat("."))).toThrow("expression too large");
   expect(() => compilePattern("(a{0,1000}b?)(a{0,1000}b?)(a{0,1000}b?)$")).toThrow("expression too large");

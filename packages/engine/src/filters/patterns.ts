@@ -1,16 +1,16 @@
 /**
- * Regular expressions that clients give. The runtime's own engine goes back and forth (`(a+)+$` over thirty letters stands for minutes), so these are
- * RE2: Go's syntax, which Docker's users write, in a time linear in the text. What a pattern may cost in all is bounded too.
+ * Regular expressions from clients. The runtime's own engine uses backtracking (`(a+)+$` on thirty letters takes minutes). So these are RE2:
+ * Go's syntax, which Docker's users write, with a time that is linear in the text. The total cost of a pattern has a limit too.
  */
 import { EngineError, messageOf } from "@fathom/base";
 
-/** Characters of a pattern, and the instructions that it may become (`a{0,1000}` is a thousand). */
+/** Limits for the characters of a pattern, and for the instructions that it becomes (`a{0,1000}` is a thousand). */
 const maxPatternLength = 1000;
 const maxInstructions = 2000;
-/** Instructions times characters, over all texts that one pattern is held against: some tenths of a second at worst. */
+/** Instructions times characters, for all texts together that one pattern is matched with: some tenths of a second at most. */
 const maxSteps = 10_000_000;
 
-/** Letters with nothing special among them, perhaps tied to the begin or the end: most filters. They need no engine, which takes 8 MB. */
+/** Plain characters, perhaps anchored at the beginning or the end: most filters. They do not need the engine, which takes 8 MB. */
 const plain = /^(\^?)((?:[\w/ =:@-]|\\[./])*)(\$?)$/;
 
 type Re2 = typeof import("re2js").RE2JS;
@@ -19,8 +19,8 @@ type Re2 = typeof import("re2js").RE2JS;
 let engine: Re2 | undefined;
 
 /**
- * A test for texts that hold a match of `pattern` anywhere, as Go's regexp.MatchString.
- * @throws invalid-argument in Go's words, here and from the test when the pattern takes too long
+ * Returns a test for texts that contain a match of `pattern` anywhere, as Go's regexp.MatchString.
+ * @throws invalid-argument in Go's words; the test also throws it when the pattern takes too long
  */
 export function compilePattern(pattern: string): (text: string) => boolean {
   const simple = plain.exec(pattern);

@@ -1,4 +1,4 @@
-/** Docker's requests about images, as `@fathom/images` takes them, and its answers as Docker's. */
+/** Docker's requests about images as `@fathom/images` expects them, and its results as Docker's answers. */
 import type { Credentials } from "@fathom/distribution";
 import { parseRepositoryTag, type Images, type ImagesParts, type RemovedPart } from "@fathom/images";
 import { stepsLabel } from "../containers/start-report.ts";
@@ -25,7 +25,7 @@ import { inspectImage, shownHistory } from "./image-show.ts";
 import { loadLines, pullLines, pushLines } from "./progress-lines.ts";
 import { pullError, pushError } from "./registry-words.ts";
 
-/** What the images are made from, of the engine's parts. */
+/** The parts of the engine that the images need. */
 export function imageParts(
   { config, store, sys, uses, events, logger, clock }: EngineParts,
   registry: ImagesParts["registry"],
@@ -133,7 +133,7 @@ function deleteItem(part: RemovedPart): ImageDeleteItem {
   }
 }
 
-/** The API's two parameters: a name that may have its own tag or digest, and a tag that may be a digest. */
+/** The two parameters of the API: a name that may have its own tag or digest, and a tag that may be a digest. */
 function pulledReference(fromImage: string, tag: string | undefined): Reference {
   const reference = parseReference(fromImage);
   refuseAmbiguousName(reference);

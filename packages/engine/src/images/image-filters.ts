@@ -1,4 +1,4 @@
-/** Docker's filters of images: of lists and of prunes. */
+/** Docker's filters of images, for lists and prunes. */
 import { EngineError, messageOf, parseRfc3339Nano, type Clock } from "@fathom/base";
 import type { Images } from "@fathom/images";
 import { canonicalName, canonicalString, familiarName, parseReference, type Digest, type Filters } from "@fathom/spec";
@@ -11,7 +11,7 @@ import { parseUntil } from "../filters/prune-until.ts";
 const listKeys = ["before", "dangling", "label", "reference", "since", "until"];
 const pruneKeys = ["dangling", "label", "label!", "until"];
 
-/** Nanoseconds since the epoch; 0 for an image that does not say. */
+/** Nanoseconds since the epoch; 0 for an image without a date. */
 export function createdAt(created: string | undefined): bigint {
   return (created === undefined ? undefined : parseRfc3339Nano(created)) ?? 0n;
 }
@@ -19,7 +19,7 @@ export function createdAt(created: string | undefined): bigint {
 type FilterParts = Pick<EngineParts, "store" | "clock">;
 type Test = (record: ImageRecord) => boolean;
 
-/** What `docker images` asks for, besides `reference`. @throws invalid-argument in Docker's words */
+/** The filters of `docker images`, without `reference`. @throws invalid-argument in Docker's words */
 export function listFilters({ store, clock }: FilterParts, images: Images, filters: Filters): Test[] {
   checkFilterKeys(filters, listKeys);
   const tests: Test[] = [];
@@ -65,7 +65,7 @@ function booleanFilter(filters: Filters, key: string): boolean | undefined {
   throw new EngineError("invalid-argument", `invalid filter '${key}=[${values.join(" ")}]'`);
 }
 
-/** Without a tag. A name@digest alone keeps an image from being shown as <none> no more than in Docker. */
+/** Images without a tag. As in Docker, an image that has only a name@digest is also shown as <none>. */
 function isDangling(store: Store, id: Digest): boolean {
   return store.images.names(id).every(({ name }) => parseReference(name).digest !== undefined);
 }
@@ -76,7 +76,7 @@ export function referenceFilter(filters: Filters): ((shown: string) => boolean) 
   return patterns.length === 0 ? undefined : (shown) => patterns.some((matches) => matches(shown));
 }
 
-/** What `docker image prune` asks for. @throws invalid-argument in Docker's words */
+/** The filters of `docker image prune`. @throws invalid-argument in Docker's words */
 export function pruneFilter({ store, clock }: FilterParts, images: Images, filters: Filters): Test {
   checkFilterKeys(filters, pruneKeys);
   const danglingOnly = booleanFilter(filters, "dangling") ?? true;
@@ -93,8 +93,8 @@ export function pruneFilter({ store, clock }: FilterParts, images: Images, filte
 }
 
 /**
- * Go's path.Match over the name, with and without its tag or digest, as users write it and with registry and library: "*" and "?" do not
- * go over a slash. @throws invalid-argument "syntax error in pattern"
+ * Go's path.Match for the name, with and without its tag or digest, as users write it and with registry and library. "*" and "?" do not match a
+ * slash. @throws invalid-argument "syntax error in pattern"
  */
 function referenceTest(pattern: string): (shown: string) => boolean {
   const expression = globExpression(pattern);

@@ -1,4 +1,4 @@
-/** docker images: which, and what is shown of each. */
+/** docker images: which images, and what is shown of each. */
 import type { ImageListRequest } from "../backend.ts";
 import type { Images } from "@fathom/images";
 import type { Digest, ImageSummary } from "@fathom/spec";
@@ -18,7 +18,7 @@ export function listImages(parts: EngineParts, images: Images, request: ImageLis
     const RepoTags = names.tags.filter(isShown ?? (() => true));
     const RepoDigests = names.digests.filter(isShown ?? (() => true));
     if (isShown !== undefined && RepoTags.length === 0 && RepoDigests.length === 0) continue;
-    // What is only there because another image was committed over it.
+    // Images that exist only because another image was committed on top of them.
     if (!request.all && isIntermediate(parts.store, record.id)) continue;
     const config = images.config(record.id);
     const createdNs = createdAt(config.created);

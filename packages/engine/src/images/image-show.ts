@@ -4,7 +4,7 @@ import type { HistoryEntry, Images } from "@fathom/images";
 import type { HistoryItem, ImageInspect, Platform } from "@fathom/spec";
 import type { Store } from "@fathom/store";
 
-/** @throws not-found also when the image there is of another platform than asked for */
+/** @throws not-found also when the image here is for another platform than the requested one */
 export function inspectImage(store: Store, images: Images, name: string, platform: Platform | undefined): ImageInspect {
   const record = images.find(name, platform);
   const config = images.config(record.id);

@@ -1,4 +1,4 @@
-/** Docker's lines of progress, as the docker CLI reads them, from the typed events of `@fathom/images`. The only place that has these words. */
+/** Docker's progress lines, as the docker CLI reads them, made of the typed events of `@fathom/images`. Only this file has these words. */
 import {
   platformMismatchText,
   type LayerProgress,
@@ -9,14 +9,14 @@ import {
 } from "@fathom/images";
 import { canonicalName, canonicalString, familiarString, type ProgressMessage, humanSize } from "@fathom/spec";
 
-/** The bar that clients print which do not draw one themselves. */
+/** The progress bar, for clients that print it and do not draw their own. */
 export function progressBar(current: number, total: number): string {
   const filled = Math.min(50, Math.floor((current / total) * 50));
   const bar = "=".repeat(filled) + (filled < 50 ? `>${" ".repeat(49 - filled)}` : ">");
   return `[${bar.slice(0, 51)}]  ${humanSize(current)}/${humanSize(total)}`;
 }
 
-/** A status line of one layer with how far it is, in bytes. */
+/** A status line of one layer with its progress in bytes. */
 function barMessage(id: string, status: string, current: number, total: number): ProgressMessage {
   return { status, progressDetail: { current, total }, progress: progressBar(current, total), id };
 }
@@ -26,7 +26,7 @@ function layerMessage(id: string, status: string): ProgressMessage {
   return { status, progressDetail: {}, id };
 }
 
-/** The 12 digits by which a layer is shown. */
+/** The 12 digits that clients show for a layer. */
 function shownDigest(digest: string): string {
   return digest.slice(digest.indexOf(":") + 1).slice(0, 12);
 }
@@ -69,7 +69,7 @@ function pulledLayerLines({ layer, phase, current, total }: LayerProgress<PullPh
       return [
         layerMessage(id, "Verifying Checksum"),
         layerMessage(id, "Download complete"),
-        // The layer was unpacked while it came.
+        // The layer was unpacked while it arrived.
         ...(total > 0 ? [barMessage(id, "Extracting", total, total)] : []),
       ];
     case "unpacked":

@@ -10,7 +10,7 @@ function ofRegistry(reason: RegistryReason, status: number, message: string): un
   return pullError(new RegistryError("unauthenticated", reason, status, message), reference);
 }
 
-test("refused credentials are no 401, whoever refused them: the docker CLI would ask for a password", () => {
+test("rejected credentials never give 401, because the docker CLI would then ask for a password", () => {
   const start =
     "pull access denied for registry.example/team/app, repository does not exist or may require 'docker login': ";
   const words = "unauthorized: incorrect username or password";
@@ -23,12 +23,12 @@ test("refused credentials are no 401, whoever refused them: the docker CLI would
     expect(error).toMatchObject({ code: "not-found", message: start + words });
 });
 
-test("no credentials keep the registry's words", () => {
+test("without credentials the error keeps the registry's words", () => {
   const message = 'Head "https://registry.example/v2/team/app/manifests/1": no basic auth credentials';
   expect(ofRegistry("no-credentials", 401, message)).toMatchObject({ code: "internal", message });
 });
 
-test("other failures are what they are", () => {
+test("other failures stay unchanged", () => {
   const error = new EngineError("unavailable", "later");
   expect(pullError(error, reference)).toBe(error);
 });

@@ -1,11 +1,11 @@
-/** What a registry refused, in the sentences that dockerd makes of it and that clients match on. */
+/** The errors of a registry, in the sentences that dockerd makes of them and that clients match on. */
 import { EngineError, isEngineError } from "@fathom/base";
 import { RegistryError } from "@fathom/distribution";
 import { familiarName, familiarString, type Reference } from "@fathom/spec";
 
 export function pullError(error: unknown, reference: Reference): unknown {
   if (!(error instanceof RegistryError)) {
-    // From a worker: what it was is lost on the way, its code is not.
+    // From a worker: its type is lost on the way, its code is not.
     return isEngineError(error, "unauthenticated") ? denied(error, reference) : error;
   }
   const sentence = (text: string): EngineError => new EngineError("not-found", text, { cause: error });
@@ -23,7 +23,7 @@ export function pullError(error: unknown, reference: Reference): unknown {
   }
 }
 
-/** Never 401: the docker CLI answers that by asking for a password, and waits for ever where nobody types. */
+/** Never 401: the docker CLI then asks for a password, and waits for ever when nobody types one. */
 function denied(error: EngineError, reference: Reference): EngineError {
   const name = familiarName(reference);
   return new EngineError(

@@ -1,4 +1,4 @@
-/** A new container's networks: what was asked, and what does not go together. */
+/** The networks of a new container: the requested ones, and combinations that are not allowed. */
 import { EngineError } from "@fathom/base";
 import { type NetworkAttachment } from "@fathom/containers";
 import { checkMacAddress } from "@fathom/network";
@@ -6,7 +6,7 @@ import type { ContainerConfig, ContainerCreateRequest, HostConfig } from "@fatho
 import { defaultNetworkName, parseNetworkMode } from "./network-mode.ts";
 
 /**
- * What does not go together with the network or the host name of another container or of the host.
+ * Options that are not allowed with the network or the host name of another container or of the host.
  * @throws invalid-argument in Docker's words
  */
 export function checkNetworkMode(config: ContainerConfig, host: HostConfig): void {
@@ -33,7 +33,7 @@ export function checkNetworkMode(config: ContainerConfig, host: HostConfig): voi
     throw conflict("host type networking can't be used with links. This would result in undefined behavior");
 }
 
-/** The networks of a new container: that of its mode, with the settings of NetworkingConfig, and the further ones named there. */
+/** The networks of a new container: the network of its mode, with the settings of NetworkingConfig, and the other networks named there. */
 export function requestedNetworks(
   networkMode: string,
   macAddress: string | undefined,

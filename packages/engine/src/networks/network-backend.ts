@@ -1,4 +1,4 @@
-/** Networks as servers ask for them. */
+/** Networks as servers use them. */
 import type { NetworkBackend } from "../backend.ts";
 import type { EngineContext } from "../context.ts";
 import { inspectNetwork, listNetworks } from "./network-state.ts";

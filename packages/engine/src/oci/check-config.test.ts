@@ -22,7 +22,7 @@ function check(
 
 const MiB = 1 << 20;
 
-test("limits that contradict themselves or the machine, in Docker's words", () => {
+test("limits that contradict each other or the machine are rejected in Docker's words", () => {
   const cases: readonly [Partial<HostConfig>, string][] = [
     [{ Memory: 1024 }, "Minimum memory limit allowed is 6MB"],
     [
@@ -67,7 +67,7 @@ test("limits that contradict themselves or the machine, in Docker's words", () =
   expect(check({ Memory: 64 * MiB, MemorySwap: -1, CpusetCpus: "0-1,3", NanoCpus: 4e9, PidsLimit: -1 })).toEqual([]);
 });
 
-test("limits that the kernel does not have are warned of", () => {
+test("limits that the kernel does not have give warnings", () => {
   const none = Object.fromEntries(Object.keys(testHost.limits).map((key) => [key, false]));
   const bare: HostFacts = {
     ...testHost,
@@ -97,7 +97,7 @@ test("limits that the kernel does not have are warned of", () => {
   expect(check({ OomKillDisable: true })[0]).toMatch(/no memory limit is set/);
 });
 
-test("an update checks the limits alone", () => {
+test("an update checks only the limits", () => {
   const hostConfig = { ...emptyHostConfig, MemorySwap: 32 * MiB, CapAdd: ["NOSUCH"] };
   expect(checkConfig(emptyContainerConfig, hostConfig, undefined, testHost)).toEqual([]);
 });
@@ -169,7 +169,7 @@ test("the container's own configuration", () => {
   for (const [config, message] of cases) expect(() => check({}, config)).toThrow(message);
 });
 
-test("lists that would keep everybody waiting are refused by their length", () => {
+test("lists that would make everybody wait are rejected by their length", () => {
   const names = (count: number, make = (index: number) => `a${index}`): string[] =>
     Array.from({ length: count }, (_, i) => make(i));
   const record = (count: number): Record<string, string> => Object.fromEntries(names(count).map((name) => [name, ""]));

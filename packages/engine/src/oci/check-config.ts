@@ -10,13 +10,13 @@ import { parseDeviceCgroupRule } from "./devices.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { parseSecurityOptions } from "./security/security-options.ts";
 
-/** utsname's limit. */
+/** The limit of utsname. */
 const longestHostname = 64;
-/** Bytes; with the mount point, the container's id and a file's name it must stay below 4096. */
+/** Bytes. Together with the mount point, the container's id and a file's name the path must stay below 4096. */
 const longestCgroupParent = 2048;
 /**
- * Entries of lists, each of which is a step of the start or, of volumes, a commit: far above what anybody needs. Arguments and environment are
- * bounded by the kernel besides. An image gives some of them too.
+ * Entries of lists. Each entry is a step of the start or, for volumes, a commit. The limit is far above what anybody needs. The kernel also
+ * limits arguments and environment. An image gives some of the entries too.
  */
 const longestLists = { words: 65_536, steps: 2048, volumes: 1024 } as const;
 /** Nanoseconds: 1 ms. */
@@ -27,7 +27,7 @@ function refuse(message: string): never {
 }
 
 /**
- * `request` is absent for an update, which checks the limits alone. Gives warnings.
+ * `request` is absent for an update, which checks only the limits. Returns warnings.
  * @throws invalid-argument, not-implemented
  */
 export function checkConfig(
@@ -96,7 +96,7 @@ function checkHealth(health: HealthConfig): void {
   if ((health.Retries ?? 0) < 0) refuse("Retries in Healthcheck cannot be negative");
 }
 
-/** A path below the cgroup file systems: no way out of them, and names that a file system takes. */
+/** A path below the cgroup file systems. It may not lead out of them, and its names must be valid for the file system. */
 function checkCgroupParent(parent: string): void {
   const parts = parent.split("/");
   // eslint-disable-next-line no-control-regex
@@ -150,7 +150,7 @@ function networkWarnings(hostConfig: HostConfig, host: HostFacts): string[] {
   return warnings;
 }
 
-/** Fields that later work brings. To take one silently would be worse than to refuse it. */
+/** Fields that Fathom does not support yet. To accept and ignore them would be worse than to reject them. */
 function refuseUnsupported(hostConfig: HostConfig): void {
   const lists = [
     "BlkioWeightDevice",

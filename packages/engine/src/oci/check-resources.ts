@@ -1,14 +1,14 @@
-/** Checks of limits, in the order and the words of dockerd. Warnings are for limits that this machine cannot keep: they are discarded. */
+/** Checks of limits, in the order and the words of dockerd. A limit that this machine cannot enforce gives a warning and is discarded. */
 import { EngineError } from "@fathom/base";
 import type { HostConfig } from "@fathom/spec";
 import { parseCpuList } from "./cpu-list.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { ulimitTypes } from "@fathom/spec";
 
-/** Bytes. runc and the kernel need about this much to start anything. */
+/** Bytes. runc and the kernel need about this much to start a container. */
 const smallestMemory = 6 << 20;
 
-/** PID_MAX_LIMIT of 64-bit kernels: they take no larger one. */
+/** PID_MAX_LIMIT of 64-bit kernels: they accept no larger value. */
 const largestPidsLimit = 1 << 22;
 
 function refuse(message: string): never {
@@ -50,7 +50,7 @@ function checkMemory(config: HostConfig, { limits }: HostFacts, update: boolean)
     );
   else if (swappiness !== null && (swappiness < 0 || swappiness > 100))
     refuse(`Invalid value: ${swappiness}, valid memory swappiness range is 0-100`);
-  // Docker hands it to the kernel, which takes -1 alone.
+  // Docker passes it to the kernel, which accepts only -1.
   if (reservation < -1) refuse("Minimum memory reservation allowed is 6MB");
   if (reservation > 0 && !limits.memoryReservation)
     warnings.push(
@@ -129,7 +129,7 @@ function checkIo(config: HostConfig, { limits }: HostFacts): string[] {
 /** setrlimit(2). */
 const ulimitNames: ReadonlySet<string> = new Set(["as", ...ulimitTypes]);
 
-/** In the words of the docker CLI, which knows them before the daemon does. */
+/** In the words of the docker CLI, which checks them before the daemon does. */
 function checkUlimits(config: HostConfig): string[] {
   for (const { Name: name, Soft: soft, Hard: hard } of config.Ulimits ?? []) {
     if (!ulimitNames.has(name)) refuse(`invalid ulimit type: ${name}`);

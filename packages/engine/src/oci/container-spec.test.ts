@@ -13,7 +13,7 @@ function build(change: Change = {}, daemon = testDaemon): OciSpec {
   return containerSpec(testInput(change), daemon, testHost);
 }
 
-/** With the devices that it asks for, of a made-up /dev. */
+/** With the requested devices, from an artificial /dev. */
 async function buildWithDevices(host: NonNullable<Change>["host"], files = devices): Promise<OciSpec> {
   const { hostConfig } = testInput({ host: host! });
   return build({ host: host!, devices: await requestedDevices(hostConfig, files) });
@@ -42,7 +42,7 @@ const point: MountPoint = {
   anonymous: false,
 };
 
-test("Docker's defaults, and a configuration that the schema takes", () => {
+test("Docker's defaults give a configuration that the schema accepts", () => {
   const spec = build();
   expect(checkOciSpec(JSON.parse(JSON.stringify(spec)))).toMatchObject({ ociVersion: "1.3.0" });
   expect(spec.hostname).toBe("box");
@@ -152,7 +152,7 @@ function fakeFiles(
   };
 }
 
-/** A /dev with a directory, a link and things that are not the container's. */
+/** A /dev with a directory, a link and devices that the container does not get. */
 const devices = fakeFiles(
   {
     "/dev": { mode: 0o040_755 },
@@ -235,7 +235,7 @@ test("devices: one, a directory of them, through a link, none", async () => {
   await expect(device("/dev/plain", "/x", "rwm")).rejects.toThrow("not a device node");
 });
 
-test("devices: no path is not the daemon's own folder, and a large tree is not looked through to its end", async () => {
+test("devices: an empty path does not mean the daemon's own folder, and the search in a large tree stops early", async () => {
   await expect(device("", "", "")).rejects.toThrow(
     'error gathering device information while adding custom device "": no such file or directory',
   );
@@ -254,7 +254,7 @@ test("devices: no path is not the daemon's own folder, and a large tree is not l
   expect(asked).toBeLessThan(100);
 });
 
-test("mounts: order, read-only kinds, propagation, tmpfs, the user's instead of Docker's", () => {
+test("mounts: order, read-only kinds, propagation, tmpfs, the user's mounts instead of Docker's", () => {
   const spec = build({
     mounts: [
       { ...point, destination: "/data/inner", readWrite: false },
@@ -297,7 +297,7 @@ test("mounts: order, read-only kinds, propagation, tmpfs, the user's instead of 
   ).toThrow(/conflict/);
 });
 
-test("mounts: the engine's files are seen in a directory of the user's", () => {
+test("mounts: the engine's files are visible in a directory that the user mounts", () => {
   const spec = build({ mounts: [{ ...point, destination: "/etc" }] });
   expect(spec.mounts?.slice(7).map(({ destination }) => destination)).toEqual([
     "/etc",
@@ -307,7 +307,7 @@ test("mounts: the engine's files are seen in a directory of the user's", () => {
   ]);
 });
 
-test("a read-only root: files of the engine too, shared memory not", () => {
+test("a read-only root: also the engine's files, but not shared memory", () => {
   const spec = build({ host: { ReadonlyRootfs: true } });
   expect(spec.root?.readonly).toBe(true);
   expect(mountAt(spec, "/etc/hosts")?.options).toContain("ro");

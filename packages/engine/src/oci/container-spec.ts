@@ -1,4 +1,7 @@
-/** A container's record → the OCI configuration that the runtime compiles. Pure: the machine comes as facts, the user as numbers. */
+/**
+ * Makes the OCI configuration that the runtime compiles from a container's record. A pure function: the machine is given as facts, the user as
+ * numbers.
+ */
 import {
   type ContainerConfig,
   type HostConfig,
@@ -36,11 +39,11 @@ export interface ContainerSpecInput {
   readonly files: MountInput["files"];
   readonly hostname: string;
   readonly sharedMemory: string | undefined;
-  /** What `HostConfig.Devices` and `Privileged` come to on this machine. */
+  /** The devices and rules that `HostConfig.Devices` and `Privileged` mean on this machine. */
   readonly devices: DeviceSet;
 }
 
-/** What the daemon's own settings decide. */
+/** The daemon's own settings. */
 export interface DaemonSettings {
   readonly defaultUlimits: readonly UlimitSetting[];
   readonly noNewPrivileges: boolean;
@@ -67,7 +70,7 @@ export function containerSpec(input: ContainerSpecInput, daemon: DaemonSettings,
   return {
     ociVersion,
     root: { path: "rootfs", readonly: hostConfig.ReadonlyRootfs },
-    // A joined or the host's namespace has a name already.
+    // A joined namespace and the host's namespace have a host name already.
     ...(own("uts")
       ? { hostname: input.hostname, ...(config.Domainname === "" ? {} : { domainname: config.Domainname }) }
       : {}),
@@ -120,7 +123,7 @@ function containerProcess(
   };
 }
 
-/** Inheritable stays empty: a program with file capabilities must not add to what was dropped (CVE-2022-24769). */
+/** Inheritable stays empty: a program with file capabilities must not get back capabilities that were dropped (CVE-2022-24769). */
 export function capabilitySets(names: readonly string[]): NonNullable<OciProcess["capabilities"]> {
   return { bounding: [...names], effective: [...names], permitted: [...names] };
 }
@@ -134,13 +137,13 @@ export function rlimits(asked: readonly UlimitSetting[], defaults: readonly Ulim
   }));
 }
 
-/** -1 is no limit: RLIM_INFINITY. */
+/** -1 means no limit: RLIM_INFINITY. */
 function unlimitedOr(value: number): number | bigint {
   return value < 0 ? 0xffff_ffff_ffff_ffffn : value;
 }
 
 /**
- * No time namespace, which Docker 29 makes: no option fills it, nothing in a container shows it, and it makes every reading of the
+ * No time namespace, although Docker 29 makes one: no option sets anything in it, containers cannot see it, and it makes every reading of the
  * clock slower.
  */
 function containerNamespaces(input: ContainerSpecInput, host: HostFacts): LinuxNamespace[] {
@@ -157,7 +160,7 @@ function containerNamespaces(input: ContainerSpecInput, host: HostFacts): LinuxN
   return namespaces;
 }
 
-/** Ports below 1024 and ping without a capability. Only in a network of the container's own, and only what the kernel has. */
+/** Ports below 1024 and ping without a capability. Only in a network of the container's own, and only sysctls that the kernel has. */
 function defaultSysctls(ownNetwork: boolean, host: HostFacts): Record<string, string> {
   if (!ownNetwork) return {};
   return {
@@ -194,7 +197,7 @@ function containerDevices(hostConfig: HostConfig, { devices, rules }: DeviceSet)
   };
 }
 
-/** The container's filter; undefined for none. */
+/** The container's filter; undefined for no filter. */
 export function seccompOf(
   hostConfig: HostConfig,
   security: SecurityOptions,

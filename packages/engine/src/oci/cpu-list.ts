@@ -1,6 +1,6 @@
 /** Lists of CPUs and memory nodes: "0-3,5". Source: cpuset(7), list format. */
 
-/** More CPUs than any kernel is built for. */
+/** More CPUs than any kernel supports. */
 const largest = 8192;
 
 /** undefined when `text` is no such list. An empty text is an empty set. */

@@ -1,6 +1,6 @@
 /**
- * `--device`, `--device-cgroup-rule` and the devices of a privileged container. A directory of devices is whatever its name says: it is looked
- * through in the runtime's thread pool, up to a limit of things and of time.
+ * `--device`, `--device-cgroup-rule` and the devices of a privileged container. A path may be a directory of devices, whatever its name: the
+ * runtime's thread pool searches it, with a limit on entries and on time.
  */
 import { posix } from "node:path";
 import { lstat, readdir, realpath } from "node:fs/promises";
@@ -11,13 +11,13 @@ import type { DeviceMapping, HostConfig, LinuxDevice, LinuxDeviceCgroup } from "
 
 /** Each throws as fs does. */
 export interface DeviceFiles {
-  /** Without following a symlink at the end. */
+  /** Does not follow a symlink at the end of the path. */
   lstat(path: string): Promise<Pick<Stats, "mode" | "rdev" | "uid" | "gid">>;
   realpath(path: string): Promise<string>;
   list(path: string): Promise<readonly { readonly name: string; readonly kind: EntryKind }[]>;
 }
 
-/** "unknown" where the file system does not tell. */
+/** "unknown" when the file system does not report the type. */
 export type EntryKind = "directory" | "device" | "other" | "unknown";
 
 const hostDeviceFiles: DeviceFiles = {
@@ -51,12 +51,12 @@ const directory = 0o040_000;
 /** Far more than /dev has. */
 const mostEntries = 20_000;
 const deadlineMs = 10_000;
-/** How many are asked for at the same time. */
+/** How many are requested at the same time. */
 const atOnce = 16;
 
 /**
- * The devices that a container is given by name, and the rules that go with them.
- * @throws invalid-argument 'error gathering device information …', as Docker words it
+ * The devices that a container gets by name, and their rules.
+ * @throws invalid-argument 'error gathering device information …', in Docker's words
  */
 export async function requestedDevices(
   hostConfig: Pick<HostConfig, "Devices" | "Privileged">,
@@ -70,14 +70,14 @@ export async function requestedDevices(
     return { devices: sets.flatMap((set) => set.devices), rules: sets.flatMap((set) => set.rules) };
   }
   const devices = await hostDevices(files);
-  // The host's are there by themselves; only those under another name are added.
+  // The host's devices are there anyway; only those with another name are added.
   for (const mapping of mapped)
     if (mapping.PathOnHost !== mapping.PathInContainer)
       devices.push(...(await devicesFromMapping(mapping, files)).devices);
   return { devices, rules: [] };
 }
 
-/** One --device: a node, or a directory of them. */
+/** One --device: a node, or a directory of nodes. */
 async function devicesFromMapping(mapping: DeviceMapping, files: DeviceFiles): Promise<DeviceSet> {
   const { PathOnHost, PathInContainer, CgroupPermissions } = mapping;
   const fail = (reason: string, cause?: unknown): EngineError =>
@@ -86,7 +86,7 @@ async function devicesFromMapping(mapping: DeviceMapping, files: DeviceFiles): P
       `error gathering device information while adding custom device ${JSON.stringify(PathOnHost)}: ${reason}`,
       { cause },
     );
-  // The daemon's own folder has no part in this.
+  // The daemon's own folder must not be searched.
   if (PathOnHost === "")
     throw fail("no such file or directory", new SysError("stat", errnoNumber("ENOENT"), PathOnHost));
   let path: string;
@@ -119,7 +119,7 @@ function ruleFor(device: LinuxDevice, access: string): LinuxDeviceCgroup {
   };
 }
 
-/** Not the host's: terminals, shared memory, queues and what the runtime makes itself. */
+/** Not taken from the host: terminals, shared memory, queues and the nodes that the runtime makes itself. */
 const skippedDirectories: ReadonlySet<string> = new Set(["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"]);
 
 /** All device nodes in /dev, for --privileged. */
@@ -131,7 +131,7 @@ async function hostDevices(files: DeviceFiles): Promise<LinuxDevice[]> {
   return search.within(() => search.at("/dev"));
 }
 
-/** Looks for device nodes in a tree, as far as the limits allow. */
+/** Searches a tree for device nodes, within the limits. */
 class DeviceSearch {
   readonly #files: DeviceFiles;
   readonly #wanted: (path: string) => boolean;
@@ -143,13 +143,13 @@ class DeviceSearch {
     this.#wanted = wanted;
   }
 
-  /** @throws unavailable after the deadline: a file system that hangs holds up nobody but who asked for it */
+  /** @throws unavailable after the deadline: a file system that hangs delays only the client that asked for it */
   async within<T>(work: () => Promise<T>): Promise<T> {
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
       this.#over = new EngineError(
         "unavailable",
-        `it was not looked through within ${deadlineMs / 1000} s: name the device nodes themselves`,
+        `the search did not end within ${deadlineMs / 1000} s: name the device nodes themselves`,
       );
       late.reject(this.#over);
     }, deadlineMs);
@@ -160,7 +160,7 @@ class DeviceSearch {
     }
   }
 
-  /** The node at a path, or those below a directory. */
+  /** The node at a path, or the nodes below a directory. */
   async at(path: string): Promise<LinuxDevice[]> {
     const found = await this.#look(path);
     return found === "directory" ? this.#below(path) : found;
@@ -184,7 +184,10 @@ class DeviceSearch {
     ];
   }
 
-  /** One directory after another; what is in it side by side. What is gone meanwhile is left out: devices come and go. */
+  /**
+   * One directory after another; the entries of one directory at the same time. Entries that disappear meanwhile are left out, because devices
+   * come and go.
+   */
   async #below(path: string): Promise<LinuxDevice[]> {
     if (this.#over !== undefined) throw this.#over;
     const entries = await this.#files.list(path);
@@ -213,7 +216,7 @@ class DeviceSearch {
   }
 }
 
-/** Linux's 64-bit dev_t as glibc takes it apart. */
+/** Splits Linux's 64-bit dev_t as glibc does. */
 function majorOf(device: number): number {
   const value = BigInt(device);
   return Number(((value >> 8n) & 0xfffn) | ((value >> 32n) & 0xffff_f000n));
@@ -250,7 +253,7 @@ export function parseDeviceCgroupRule(text: string): LinuxDeviceCgroup {
   };
 }
 
-/** Node's "ENOENT: no such file or directory, lstat '/x'" → the kernel's own words. */
+/** Turns Node's "ENOENT: no such file or directory, lstat '/x'" into the kernel's own words. */
 function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return /^[A-Z0-9]+: ([^,]+), /.exec(text)?.[1] ?? text;

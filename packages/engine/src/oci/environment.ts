@@ -3,8 +3,8 @@
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /**
- * `NAME=value` replaces one of that name in `base` at its place, or is added; a bare `NAME` takes it away. Of a name that `overrides` has
- * twice the last one counts, at its own place.
+ * `NAME=value` replaces the entry with that name in `base` at its place, or is added; `NAME` alone removes the entry. When `overrides` has a
+ * name twice, the last entry counts, at its own place.
  */
 function overrideEnvironment(base: readonly string[], overrides: readonly string[]): string[] {
   const byName = new Map(base.map((entry) => [nameOf(entry), entry]));
@@ -26,14 +26,14 @@ function nameOf(entry: string): string {
 export interface EnvironmentInput {
   readonly hostname: string;
   readonly terminal: boolean;
-  /** Of the merged configuration. */
+  /** From the merged configuration. */
   readonly env: readonly string[];
-  /** Of an exec, over all others. */
+  /** From an exec; it overrides all others. */
   readonly more?: readonly string[];
   readonly home: string;
 }
 
-/** HOME comes last, and only where nobody has set it. */
+/** HOME comes last, and only when nobody has set it. */
 export function containerEnvironment(input: EnvironmentInput): string[] {
   const defaults = [`PATH=${defaultPath}`, `HOSTNAME=${input.hostname}`, ...(input.terminal ? ["TERM=xterm"] : [])];
   const env = overrideEnvironment(overrideEnvironment(defaults, input.env), input.more ?? []);

@@ -1,10 +1,10 @@
-/** What the translation must know of this machine, read once. */
+/** The facts about this machine that the translation needs, read once. */
 import { accessSync, existsSync, readFileSync } from "node:fs";
 import { availableParallelism, release } from "node:os";
 import type { CgroupSupport, SeccompArchitecture } from "@fathom/runtime";
 
 export interface HostFacts {
-  /** The daemon's bounding set, as a mask: all that a container can ever get. */
+  /** The daemon's bounding set as a mask: a container can never get more. */
   readonly capabilities: bigint;
   readonly kernelRelease: string;
   readonly architecture: SeccompArchitecture;
@@ -17,7 +17,7 @@ export interface HostFacts {
   readonly ipv4Forwarding: boolean;
   readonly pingGroupRange: boolean;
   readonly unprivilegedPortStart: boolean;
-  /** Masked beside the fixed list: /sys/devices/system/cpu/cpu0/thermal_throttle and so on, where they exist. */
+  /** Masked in addition to the fixed list: /sys/devices/system/cpu/cpu0/thermal_throttle and others, if they exist. */
   readonly thermalPaths: readonly string[];
 }
 
@@ -35,7 +35,7 @@ export function readHostFacts(cgroups: {
     cgroupNamespaces: existsSync("/proc/self/ns/cgroup"),
     cgroupVersion: cgroups.version,
     limits: cgroups.support,
-    // Asked anew each time: the network turns it on after these facts were read.
+    // Read again each time: the network turns it on after these facts were read.
     get ipv4Forwarding() {
       return readOr("/proc/sys/net/ipv4/ip_forward", "1").trim() !== "0";
     },

@@ -1,4 +1,4 @@
-/** The mounts of a container: Docker's own, and over them those that were asked for. */
+/** The mounts of a container: Docker's own, and then the requested ones. */
 import { EngineError } from "@fathom/base";
 import type { HostConfig, OciMount } from "@fathom/spec";
 import type { MountPoint } from "@fathom/containers";
@@ -24,7 +24,7 @@ const ownMounts: readonly OciMount[] = [
   { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777"] },
 ];
 
-/** These stay writable in a container with --read-only: programs cannot do without. */
+/** These stay writable in a container with --read-only, because programs need them. */
 const alwaysWritable: ReadonlySet<string> = new Set(["/proc", "/dev/pts", "/dev/shm", "/dev/mqueue", "/dev"]);
 
 export interface MountInput {
@@ -38,7 +38,7 @@ export interface MountInput {
 
 export interface MountResult {
   readonly mounts: readonly OciMount[];
-  /** What the propagation of the mounts asks of the root. */
+  /** What the propagation of the mounts requires of the root. */
   readonly rootfsPropagation: "shared" | "rslave" | undefined;
 }
 
@@ -52,7 +52,7 @@ export function containerMounts(input: MountInput): MountResult {
     .filter(({ destination }) => !(destination === "/dev/shm" && hostConfig.IpcMode === "none"))
     .map((mount) => adjusted(mount, input));
   return {
-    // The engine's files lie over what the user mounts on a directory above them.
+    // The engine's files are mounted over a directory that the user mounts above them.
     mounts: [...own, ...[...fileMounts(input, destinations), ...asked.map(askedMount)].sort(byDepth)],
     rootfsPropagation: rootPropagation(asked),
   };
@@ -78,7 +78,7 @@ function adjusted(mount: OciMount, input: MountInput): OciMount {
   }
 }
 
-/** /etc/resolv.conf, /etc/hostname and /etc/hosts are the engine's, unless the user mounts their own. */
+/** /etc/resolv.conf, /etc/hostname and /etc/hosts come from the engine, unless the user mounts other files there. */
 function fileMounts(input: MountInput, destinations: ReadonlySet<string>): OciMount[] {
   const { files, hostConfig } = input;
   const pairs = [
@@ -122,7 +122,7 @@ function readonlyWords(mount: MountPoint): string[] {
   if (mount.readWrite) return [];
   if (mount.readOnlyNonRecursive && mount.readOnlyForceRecursive)
     throw new EngineError("invalid-argument", "mount options conflict: ReadOnlyNonRecursive && ReadOnlyForceRecursive");
-  // Without submounts there is nothing below that could stay writable.
+  // Without submounts, nothing below could stay writable.
   return [mount.readOnlyNonRecursive || mount.nonRecursive ? "ro" : "rro"];
 }
 
@@ -131,7 +131,7 @@ function rootPropagation(mounts: readonly MountPoint[]): MountResult["rootfsProp
   return mounts.some(({ propagation }) => propagation === "slave" || propagation === "rslave") ? "rslave" : undefined;
 }
 
-/** Parents before what is below them; otherwise the order stays. */
+/** A mount comes before the mounts below it; otherwise the order stays. */
 function byDepth(a: { readonly destination: string }, b: { readonly destination: string }): number {
   return depth(a.destination) - depth(b.destination);
 }

@@ -1,4 +1,4 @@
-/** What containers may not see or write of /proc and /sys. */
+/** Paths of /proc and /sys that containers may not see or write. */
 import type { HostFacts } from "./host-facts.ts";
 
 const masked: readonly string[] = [
@@ -24,7 +24,7 @@ export const readonlyPaths: readonly string[] = [
   "/proc/sysrq-trigger",
 ];
 
-/** Docker 29's list. Counters of interrupts, power and heat tell what other tenants compute. */
+/** Docker 29's list. Counters of interrupts, power and heat would reveal what other tenants compute. */
 export function maskedPaths(host: Pick<HostFacts, "thermalPaths">): readonly string[] {
   return [...masked, ...host.thermalPaths];
 }

@@ -1,11 +1,11 @@
-/** Limits of HostConfig → OCI `linux.resources`, without what this machine cannot limit. */
+/** Limits of HostConfig → OCI `linux.resources`, without limits that this machine does not support. */
 import type { CgroupSupport } from "@fathom/runtime";
 import type { HostConfig, LinuxResources } from "@fathom/spec";
 
 /** Docker's period for --cpus: 100 ms. */
 const periodUs = 100_000;
 
-/** The limits that are left when those the machine does not support are discarded (`checkResources` has warned of each). */
+/** The limits that stay when those that the machine does not support are discarded (`checkResources` has warned about each). */
 function supportedResources(config: HostConfig, support: CgroupSupport): HostConfig {
   const memory = support.memory ? config.Memory : 0;
   return {
@@ -25,7 +25,7 @@ function supportedResources(config: HostConfig, support: CgroupSupport): HostCon
   };
 }
 
-/** Without the devices: they are not changed by `update`. */
+/** Without the devices, because `update` does not change them. */
 export function ociResources(config: HostConfig, support: CgroupSupport): LinuxResources {
   const limits = supportedResources(config, support);
   const memory = withoutZeros({

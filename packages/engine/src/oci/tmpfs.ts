@@ -1,4 +1,4 @@
-/** Options of a tmpfs that a user asks for, over Docker's defaults. */
+/** Options of a tmpfs from the user, added to Docker's defaults. */
 import { EngineError } from "@fathom/base";
 
 /** Words that exclude each other: of each group the last one counts. */

@@ -1,4 +1,4 @@
-/** `OciTranslation`, as containers need it: reads the user files, knows the machine, leaves the rest to pure functions. */
+/** `OciTranslation` for containers: it reads the user files and the machine's facts, and calls pure functions for the rest. */
 import { dockerOf } from "../containers/docker-extension.ts";
 import { readFileSync } from "node:fs";
 import { tmpfsMounts } from "../containers/create/mounts/tmpfs.ts";
@@ -27,7 +27,7 @@ export interface TranslationOptions {
   readonly host?: HostFacts;
 }
 
-/** After the daemon has begun to answer, before anybody starts a container. */
+/** Called when the daemon has begun to answer, before anybody starts a container. */
 const warmUpDelayMs = 100;
 
 /** @throws invalid-argument when the daemon's own seccomp profile cannot be read */
@@ -39,7 +39,7 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
     noNewPrivileges: options.config.noNewPrivileges,
     seccompProfile: readDaemonProfile(options.config.seccompProfile),
   };
-  // The usual container's filter takes some milliseconds the first time: they are spent in advance.
+  // The first filter of an ordinary container takes some milliseconds; it is compiled in advance.
   if (host.seccomp && daemon.seccompProfile === "") {
     setTimeout(() => {
       const { architecture, kernelRelease } = host;
@@ -89,14 +89,14 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
           home: user.home,
         }),
         cwd: exec.workingDirectory || config.WorkingDir || "/",
-        // As in Docker, where an exec has no umask: what it makes has the mode that the program asks for.
+        // As in Docker, an exec has no umask: files that it makes have the mode that the program asks for.
         user: { uid: user.uid, gid: user.gid, additionalGids: [...user.additionalGids], umask: 0 },
         capabilities: exec.privileged ? all : own,
         rlimits: rlimits(hostConfig.Ulimits ?? [], daemon.defaultUlimits),
         oomScoreAdj: hostConfig.OomScoreAdj,
         noNewPrivileges: security.noNewPrivileges,
       };
-      // The filter is the container's, whatever the exec may hold: it was made for what the container may do.
+      // The filter is the container's filter, whatever rights the exec has: it was made for the rights of the container.
       const seccomp = seccompOf(hostConfig, security, { ...process, capabilities: own }, daemon, host);
       return { process, seccomp };
     },

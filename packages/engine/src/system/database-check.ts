@@ -1,11 +1,11 @@
-/** Looks through the database now and then while the daemon runs: damage is known before the next start fails on it. */
+/** Checks the database now and then while the daemon runs, so that damage is known before the next start fails because of it. */
 import { messageOf } from "@fathom/base";
 import type { EngineContext } from "../context.ts";
 
 const firstCheckMs = 60_000;
 const laterChecksMs = 3_600_000;
 
-/** Until the daemon stops. */
+/** Runs until the daemon stops. */
 export function checkDatabaseNowAndThen({ store, logger, shuttingDown }: EngineContext): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const again = (ms: number): void => {

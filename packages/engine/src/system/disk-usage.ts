@@ -1,4 +1,4 @@
-/** docker system df: what images, containers and volumes take on the disk. */
+/** docker system df: the disk space of images, containers and volumes. */
 import { EngineError, isEngineError } from "@fathom/base";
 import type { Container } from "@fathom/containers";
 import { diskUsageTypes, type ContainerSummary, type DiskUsage, type DiskUsageType, type Volume } from "@fathom/spec";
@@ -7,7 +7,7 @@ import { newestFirst, summariseAll } from "../containers/shown/list.ts";
 import type { EngineContext } from "../context.ts";
 import type { VolumePart } from "../contract.ts";
 
-/** Who takes room besides containers. */
+/** Other users of disk space, besides containers. */
 export interface DiskUsers {
   readonly images: Pick<ImageBackend, "list">;
   readonly volumes: { readonly backend: Pick<VolumePart["backend"], "list"> } & Pick<VolumePart, "usage">;
@@ -34,7 +34,7 @@ async function imageUsage(engine: EngineContext, users: DiskUsers): Promise<NonN
   for (const { record } of engine.containers.list()) used.set(record.imageId, (used.get(record.imageId) ?? 0) + 1);
   const Items = list.map((image) => ({ ...image, Containers: used.get(image.Id) ?? 0 }));
   const total = engine.store.layers.list().reduce((sum, layer) => sum + layer.size, 0);
-  // Of an image in use nothing can be reclaimed; layers that others share count with it.
+  // Space of an image in use cannot be reclaimed; layers that it shares with other images count with it.
   const inUse = Items.filter((image) => image.Containers > 0).reduce((sum, image) => sum + image.Size, 0);
   return {
     ActiveCount: Items.filter((image) => image.Containers > 0).length,
@@ -73,7 +73,7 @@ async function volumeUsage(engine: EngineContext, users: DiskUsers): Promise<Non
   };
 }
 
-/** Of each volume how many containers have it. */
+/** For each volume, how many containers have it. */
 export function volumesInUse(containers: readonly Container[]): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const { record } of containers)
@@ -96,7 +96,7 @@ async function volumesWithUsage(engine: EngineContext, users: DiskUsers): Promis
   );
 }
 
-/** As with dockerd, -1 where it cannot be known. */
+/** As in dockerd, -1 when it cannot be known. */
 async function volumeSize(engine: EngineContext, users: DiskUsers, name: string): Promise<number> {
   try {
     return await users.volumes.usage(name);

@@ -1,4 +1,4 @@
-/** Filters of `docker events`: values of one key are alternatives, keys must all hold; labels must all hold. */
+/** Filters of `docker events`: the values of one key are alternatives, all keys must match, and all labels must match. */
 import { EngineError } from "@fathom/base";
 import type { EventMessage, Filters } from "@fathom/spec";
 import { filterValues } from "../filters/filters.ts";
@@ -31,7 +31,7 @@ export function compileEventFilter(filters: Filters): (event: EventMessage) => b
   };
   any("type", (event, value) => event.Type === value);
   any("scope", (event, value) => event.scope === value);
-  // "exec_create: sh -c true" and "health_status: healthy" are found by their first part too.
+  // "exec_create: sh -c true" and "health_status: healthy" also match by their first part.
   any("event", (event, value) => event.Action === value || event.Action.startsWith(`${value}:`));
   any("image", matchesImage);
   for (const key of ["container", "network", "volume", "daemon", "plugin", "service", "node", "secret", "config"])

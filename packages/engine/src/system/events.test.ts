@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { systemClock } from "@fathom/base";
 import { Events } from "./events.ts";
 
-test("events have the time that the clock shows, also after it was set back; no two of one moment share theirs", async () => {
+test("events have the clock's time, also after it was set back; two events never share a time", async () => {
   let nowNs = 1_700_000_000_000_000_000n;
   const events = new Events({ ...systemClock, nowNs: () => nowNs });
   const until = { since: 0n, until: nowNs, filters: {} };
@@ -22,7 +22,7 @@ test("events have the time that the clock shows, also after it was set back; no 
   expect(times).toEqual([0n, 1n, -3_600_000_000_000n, -3_599_995_000_000n]);
 });
 
-test("a listener that does not read keeps the newest, and it is said once that it loses others", async () => {
+test("a listener that does not read keeps the newest events, and the log says once that it loses others", async () => {
   let said = 0;
   const events = new Events(systemClock, () => said++);
   const abort = new AbortController();
@@ -37,7 +37,7 @@ test("a listener that does not read keeps the newest, and it is said once that i
   expect(events.listenerCount).toBe(0);
 });
 
-test("events with many labels are kept and queued up to a size, and the newest always is", async () => {
+test("events with many labels are kept and queued up to a size, and the newest one always", async () => {
   const events = new Events(systemClock);
   const abort = new AbortController();
   const reading = events.subscribe({ since: undefined, until: undefined, filters: {} }, abort.signal);

@@ -1,6 +1,6 @@
 /**
- * What happened, in order: a ring in memory and live listeners. Publishing never waits; a listener that does not read in time
- * loses the oldest of its own queue, and the ring keeps the newest `ringSize`. Both have a bound in size, too: an event carries all labels of its
+ * Events in their order: a ring in memory, and live listeners. Publishing never waits. A listener that does not read in time loses the oldest
+ * events of its queue, and the ring keeps the newest `ringSize` events. Both also have a limit in bytes: an event carries all labels of its
  * object, and an image may have a hundred thousand.
  */
 import type { EventQuery } from "../backend.ts";
@@ -10,15 +10,15 @@ import type { EventPublisher, EventType } from "@fathom/containers";
 import { compileEventFilter } from "./event-filter.ts";
 
 const ringSize = 1024;
-/** A time so far behind that of the last event comes from a clock that was set. */
+/** A time this much before that of the last event means that somebody set the clock back. */
 const setBackNs = 1_000_000_000n;
-/** How often a listener with an end looks at the clock: it may be set. */
+/** How often a listener with an end time checks the clock, because somebody may set it. */
 const longestLookMs = 10_000;
 /** Events that wait for one slow listener. */
 const queueLimit = 16_384;
-/** Of all in the ring, and in one listener's queue, in bytes of `sizeOf`. */
+/** For all events in the ring, and for those in one listener's queue, in bytes of `sizeOf`. */
 const sizeLimit = 16 << 20;
-/** About what an attribute takes beside its text. */
+/** About the memory of an attribute besides its text. */
 const attributeBytes = 64;
 
 interface Sized {
@@ -40,7 +40,7 @@ class Newest {
     return this.#kept;
   }
 
-  /** True when it cost an older one. */
+  /** True when an older event was dropped for it. */
   push(entry: Sized): boolean {
     this.#kept.push(entry);
     this.#size += entry.size;
@@ -85,7 +85,7 @@ export class Events implements EventPublisher {
   }
 
   publish(type: EventType, action: string, actorId: string, attributes: Readonly<Record<string, string>>): void {
-    // Two events never share a time: `--since` the time of one must not give another again.
+    // Two events never share a time: `--since` with the time of one must not return another event again.
     const now = this.#clock.nowNs();
     // Unless the clock was set back.
     this.#lastNs = now > this.#lastNs || this.#lastNs - now > setBackNs ? now : this.#lastNs + 1n;
@@ -112,8 +112,8 @@ export class Events implements EventPublisher {
   }
 
   /**
-   * Past events since `since`, then live ones until `until` or abort. The listener is registered by this call, not by the first
-   * read, so that nothing published in between is missed.
+   * Past events since `since`, then live events until `until` or abort. This call registers the listener, not the first read, so that nothing
+   * published in between is missed.
    * @throws invalid-argument for an unknown filter
    */
   subscribe(query: EventQuery, signal: AbortSignal): AsyncIterable<EventMessage> {

@@ -1,4 +1,4 @@
-/** The engine itself as servers ask for it. */
+/** The engine itself as servers use it. */
 import type { SystemBackend } from "../backend.ts";
 import type { EngineContext } from "../context.ts";
 import { diskUsage, type DiskUsers } from "./disk-usage.ts";

@@ -1,4 +1,4 @@
-/** docker version and info: what this engine and this machine are. */
+/** docker version and info: facts about this engine and this machine. */
 import { environmentProxy } from "@fathom/distribution";
 import { readFileSync } from "node:fs";
 import { cpus, hostname, release } from "node:os";
@@ -50,7 +50,7 @@ export function version(engine: EngineContext): SystemVersion {
   };
 }
 
-/** A proxy's credentials are nobody's to see. */
+/** Nobody may see a proxy's credentials. */
 export function maskedProxy(text: string | undefined): string {
   return (text ?? "").replace(/^([a-z][a-z0-9+.-]*:\/\/)?[^/?#]*@/i, "$1xxxxx:xxxxx@");
 }

@@ -1,6 +1,6 @@
 /**
- * Images in memory: names and ids, without layers. An archive of them is their description as JSON. The registry has every name without "nosuch" in it; a pull of a
- * name with "broken" in it fails after its first message.
+ * Images in memory: names and ids, without layers. An archive of them is a JSON description. The registry has every name that does not contain
+ * "nosuch"; a pull of a name with "broken" fails after its first message.
  */
 import { EngineError } from "@fathom/base";
 import {
@@ -148,7 +148,7 @@ export class FakeImages implements ImageBackend {
 
   readonly #contents = new Map<string, string>();
 
-  /** An image without a name; its id is that of the content. */
+  /** An image without a name; its id is the digest of its content. */
   add(content: string): FakeImage {
     const id: string = sha256Digest(content);
     const image = this.images.get(id) ?? { id, size: content.length, names: new Set() };

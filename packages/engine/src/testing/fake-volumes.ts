@@ -1,4 +1,4 @@
-/** Volumes in memory: names, labels and who uses them, without places. */
+/** Volumes in memory: names, labels and users, without places on disk. */
 import { EngineError, randomId } from "@fathom/base";
 import type { Filters, PruneReport, Volume, VolumeCreateRequest, VolumeListResponse } from "@fathom/spec";
 import { anonymousLabel } from "@fathom/volumes";
@@ -6,7 +6,7 @@ import type { VolumeBackend } from "../backend.ts";
 
 export class FakeVolumes implements VolumeBackend {
   readonly volumes = new Map<string, Volume>();
-  /** Names of those that a container has. */
+  /** Names of volumes that a container uses. */
   readonly inUse = new Set<string>();
 
   async list(filters: Filters): Promise<VolumeListResponse> {
@@ -59,7 +59,7 @@ export class FakeVolumes implements VolumeBackend {
   }
 }
 
-/** A fake that took a filter for none would answer too much. */
+/** A fake that ignores a filter would return too much. */
 export function refuseFilters(filters: Filters): void {
   for (const name of Object.keys(filters)) throw new EngineError("invalid-argument", `the fake has no filter ${name}`);
 }

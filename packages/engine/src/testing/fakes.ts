@@ -1,4 +1,4 @@
-/** A daemon over a machine in memory (@fathom/containers/testing). */
+/** A daemon with a machine in memory (@fathom/containers/testing). */
 import { join } from "node:path";
 import { EngineError, systemClock } from "@fathom/base";
 import { fakeImage, type FakeMachine } from "@fathom/containers/testing";
@@ -44,11 +44,11 @@ export function testConfig(root: string): EngineConfig {
   };
 }
 
-/** What a test has to do with the part of volumes. */
+/** Functions with which a test controls the part of volumes. */
 export interface VolumeQuestions {
   /** What that part may ask of containers; the daemon's start sets it. */
   uses?: ContainerUses;
-  /** What clients see of volumes; containers use those of the machine. */
+  /** Volumes as clients see them; containers use the machine's volumes. */
   volumes?: FakeVolumes;
 }
 
@@ -74,7 +74,7 @@ function imageLookup(machine: FakeMachine): Pick<ImageSource, "lookup" | "byId">
 
 export type TestEngine = Engine;
 
-/** A daemon's start over the machine. Starting another one is what follows a `kill -9` of the first. */
+/** Starts a daemon on the machine. Starting another one simulates a `kill -9` of the first. */
 export async function startDaemon(
   machine: FakeMachine,
   root: string,

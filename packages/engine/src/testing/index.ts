@@ -1,4 +1,4 @@
-/** What the tests of others share: what a backend keeps, and fakes that keep it. */
+/** Shared with tests of other packages: what a backend must do, and fakes that do it. */
 export { FakeImages } from "./fake-images.ts";
 export { FakeVolumes, refuseFilters } from "./fake-volumes.ts";
 export { containerSuite } from "./suites/container-suite.ts";

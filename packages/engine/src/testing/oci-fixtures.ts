@@ -1,11 +1,11 @@
-/** A made-up machine for tests: everything works, four CPUs, one node. */
+/** An artificial machine for tests: everything works, four CPUs, one node. */
 import type { HostConfig } from "@fathom/spec";
 import type { ContainerSpecInput, DaemonSettings } from "../oci/container-spec.ts";
 import { noDevices } from "../oci/devices.ts";
 import type { HostFacts } from "../oci/host-facts.ts";
 import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 
-/** All 41 capabilities but CAP_SYS_RESOURCE (24). */
+/** All 41 capabilities except CAP_SYS_RESOURCE (24). */
 export const bounding = 0x1ff_feff_ffffn;
 
 export const testHost: HostFacts = {

@@ -47,20 +47,20 @@ afterEach(async () => {
 const settings = { Driver: "", DriverOpts: {}, Labels: {} };
 const names = async (): Promise<string[]> => (await volumes.list({})).Volumes.map(({ Name }) => Name).sort();
 
-test("a name filter is a pattern whose cost is bounded; what is none is looked for as text", async () => {
+test("a name filter is a pattern whose cost is limited; an invalid pattern is used as plain text", async () => {
   for (const name of ["web-data", "web.cache", `${"a".repeat(60)}_`]) await volumes.create({ ...settings, Name: name });
   const found = async (filter: string): Promise<string[]> =>
     (await volumes.list({ name: [filter] })).Volumes.map(({ Name }) => Name).sort();
   expect(await found("^web")).toEqual(["web-data", "web.cache"]);
   expect(await found("d.t[a]$")).toEqual(["web-data"]);
   expect(await found("[")).toEqual([]);
-  // The runtime's own engine would go back and forth over this for seconds, or for ever.
+  // With backtracking, the runtime's own engine would take seconds for this, or for ever.
   expect(await found("^(a+)+$")).toEqual([]);
-  // Look-behind and references to what was found are not of this language: they are looked for as text.
+  // Look-behind and back references do not exist in RE2, so such patterns are used as plain text.
   expect(await found(String.raw`(a)\1`)).toEqual([]);
 });
 
-test("a volume that a container takes while a prune measures it is not pruned; of two removals one removes it", async () => {
+test("a volume that a container takes while a prune measures it is not pruned; when two removals run, one of them removes it", async () => {
   for (const name of ["taken", "free"]) await volumes.create({ ...settings, Name: name });
   const report = volumes.prune({ all: ["true"] });
   users["taken"] = ["c1"];
@@ -72,7 +72,7 @@ test("a volume that a container takes while a prune measures it is not pruned; o
   expect(await names()).toEqual([]);
 });
 
-test("a prune takes anonymous volumes, and with all=1 those whose labels fit; a volume in use stays", async () => {
+test("a prune removes anonymous volumes, and with all=1 those whose labels match; a volume in use stays", async () => {
   for (const [Name, Labels] of [
     ["", { tier: "front" }],
     ["named", { tier: "front" }],
@@ -93,7 +93,7 @@ test("a prune takes anonymous volumes, and with all=1 those whose labels fit; a 
   await expect(volumes.prune({ all: ["perhaps"] })).rejects.toThrow("invalid filter 'all'");
 });
 
-test("events say what became of a volume", async () => {
+test("events say what happened to a volume", async () => {
   await volumes.create({ ...settings, Name: "one" });
   await volumes.remove("one", false);
   await volumes.remove("one", true);

@@ -1,4 +1,4 @@
-/** Docker's volume API over the volumes: its shapes, filters, words and events. */
+/** Docker's volume API: its types, filters, words and events. */
 import { join } from "node:path";
 import { EngineError } from "@fathom/base";
 import type { Filters, PruneReport, Volume, VolumeCreateRequest, VolumeListResponse } from "@fathom/spec";
@@ -124,7 +124,7 @@ function danglingFilter(filters: Filters): boolean | undefined {
   throw new EngineError("invalid-argument", `invalid filter 'dangling=[${values.join(" ")}]'`);
 }
 
-/** A regular expression over the name; what is none is looked for as text. */
+/** A regular expression for the name; an invalid one is used as plain text. */
 function nameTest(value: string): (name: string) => boolean {
   let pattern: ((text: string) => boolean) | undefined;
   try {

@@ -42,7 +42,7 @@ test("programs", () => {
     "executable-not-found",
     'exec: "nosuch": executable file not found in $PATH',
   ]);
-  // A file in the PATH that may not be executed is not found, as a shell's search passes it over.
+  // A file in the PATH that may not be executed counts as not found, because a shell's search skips it.
   expect(words(exec("nosuch"), EACCES, "access")[0]).toBe("executable-not-found");
   expect(words(exec("/no/such"), ENOENT, "stat")).toEqual([
     "executable-not-found",
@@ -55,14 +55,14 @@ test("programs", () => {
   expect(words(exec("/a"), EACCES, "access")).toEqual(["not-executable", 'exec: "/a": permission denied']);
   expect(words(exec("/a/b"), ENOTDIR, "stat")[0]).toBe("not-executable");
   expect(words(exec("/a"), ENOEXEC, "execve", "/a")).toEqual(["not-executable", "exec /a: exec format error"]);
-  // The script is there, its interpreter is not.
+  // The script exists, but its interpreter does not.
   expect(words(exec("script"), ENOENT, "execve", "/bin/script")).toEqual([
     "executable-not-found",
     "exec /bin/script: no such file or directory",
   ]);
 });
 
-test("other operations name what they were about", () => {
+test("errors of other operations name their object", () => {
   const bind: Operation = {
     kind: "bind",
     source: "/src",
@@ -85,7 +85,7 @@ test("other operations name what they were about", () => {
   ]);
 });
 
-test("what comes before the operations", () => {
+test("steps before the operations", () => {
   const stem = failed(undefined, EPERM, "clone3");
   expect([stem.code, stem.stage, stem.call, stem.errno]).toEqual(["internal", "stem", "clone3", EPERM]);
   expect(startWords(stem)).toEndWith("error during container init: clone3: operation not permitted");
@@ -102,13 +102,13 @@ test("other steps of a start", () => {
   );
   expect([caused.code, caused.errno, exitCodeOfStart(caused)]).toEqual(["invalid-argument", EACCES, 126]);
   expect(LaunchFailure.of("mounts", new SysError("stat", ENAMETOOLONG, "/x")).code).toBe("invalid-argument");
-  // Nothing was made yet: the code of the run before stays, unless that is 0.
+  // Nothing was made yet: the code of the previous run stays, unless it is 0.
   expect([exitCodeAfterStart(network, 3), exitCodeAfterStart(network, 0)]).toEqual([3, 128]);
   expect(exitCodeAfterStart(failed(undefined, EPERM, "clone3"), 3)).toBe(128);
   expect([exitCodeOfExec(caused), exitCodeOfExec(network)]).toEqual([1, 126]);
 });
 
-test("what the kernel does not take of a request's values is the request's fault", () => {
+test("values of a request that the kernel rejects are errors of the request", () => {
   const EINVAL = 22;
   const EMFILE = 24;
   const EBADF = 9;
@@ -123,12 +123,12 @@ test("what the kernel does not take of a request's values is the request's fault
     "invalid-argument",
   );
   expect(words({ kind: "seccomp", program: new Uint8Array(8), flags: 0 }, EBADF, "dup2")[0]).toBe("invalid-argument");
-  // The words are as they were.
+  // The words do not change.
   expect(startWords(failed(0, EINVAL, "write", "", sysctl))).toStartWith("failed to create task for container: ");
   expect(words({ kind: "new-session" }, EINVAL, "setsid")[0]).toBe("internal");
 });
 
-test("paths that cannot be had, and programs that may not run, are the request's fault too", () => {
+test("paths that are not accessible, and programs that may not run, are errors of the request too", () => {
   const [EIO, EBUSY, ENODEV, EINVAL, ETXTBSY, EROFS] = [5, 16, 19, 22, 26, 30];
   for (const errno of [EBUSY, ENODEV, EINVAL, EROFS])
     for (const operation of [
@@ -143,7 +143,7 @@ test("paths that cannot be had, and programs that may not run, are the request's
   expect(words({ kind: "mask", path: "/proc/kcore" }, EIO, "openat2")[0]).toBe("internal");
 });
 
-test("a process that was killed on its way: by its own limits at a start, by the container's end at an exec", () => {
+test("a process that was killed before its program ran: by its own limits at a start, by the container's end at an exec", () => {
   const ECANCELED = 125;
   const failure = new SupervisorFailure(0, ECANCELED, "killed", "");
   const code = (of: "launch" | "exec"): string => launchFailure(failure, { operations: [exec("/a")] }, of).code;

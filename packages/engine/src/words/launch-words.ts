@@ -1,5 +1,6 @@
 /**
- * What could not be started, in the words that Docker's users and programs know: Docker's own, with runc's inside, and the exit codes that Docker reads from them.
+ * Launch failures in the words that Docker's users and programs know: Docker's own words, with runc's inside, and the exit codes that Docker
+ * derives from them.
  */
 import { type LaunchFailure, type Operation, describeOperation } from "@fathom/runtime";
 import { errnoText } from "@fathom/sys";
@@ -22,7 +23,7 @@ interface FailedCall {
   readonly detail: string;
 }
 
-/** An errno as Go words it: strerror without the capital. */
+/** An errno as Go writes it: strerror in lower case. */
 function errorText(errno: number): string {
   const text = errnoText(errno);
   return text.slice(0, 1).toLowerCase() + text.slice(1);
@@ -84,24 +85,24 @@ export function startWords(failure: LaunchFailure): string {
   }
 }
 
-/** Why another process of a container could not be started. */
+/** Why an additional process of a container could not be started. */
 export function execWords(failure: LaunchFailure): string {
   return failure.stage === "launch" ? launchWords(failure, execPrefix) : failure.message;
 }
 
 function launchWords(failure: LaunchFailure, prefix: string): string {
   const { operation, errno, call, detail } = failure;
-  // No system call: a deadline, or a supervisor that cannot be reached.
+  // No system call failed: a deadline passed, or the supervisor cannot be reached.
   if (errno === undefined || call === "") return failure.message;
   if (errno === ECANCELED) return `${prefix}the process was killed before its program ran`;
   if (operation === undefined) return `${prefix}${call}${detail === "" ? "" : ` ${detail}`}: ${errorText(errno)}`;
-  // Docker finds this one before it asks runc.
+  // Docker finds this error before it calls runc.
   if (operation.kind === "make-directory" && errno === ENOTDIR)
     return `Cannot mkdir: ${operation.path} is not a directory`;
   return prefix + operationWords(operation, { errno, call, detail });
 }
 
-/** The exit code of a container whose start failed: 127 for what was not found, 126 for what may not be executed, 128 for the rest. */
+/** The exit code of a container whose start failed: 127 for "not found", 126 for "may not be executed", 128 for all others. */
 export function exitCodeOfStart(failure: LaunchFailure): number {
   switch (failure.code) {
     case "executable-not-found":
@@ -115,13 +116,13 @@ export function exitCodeOfStart(failure: LaunchFailure): number {
   return failure.errno === EACCES ? 126 : 128;
 }
 
-/** What fails before the process is made says nothing of it: the code of the last run stays, unless that is 0. */
+/** A failure before the process is made does not change the code: the code of the last run stays, unless it is 0. */
 export function exitCodeAfterStart(failure: LaunchFailure, before: number): number {
   const ofProcess = failure.stage === "stem" || failure.stage === "launch";
   return !ofProcess && before !== 0 ? before : exitCodeOfStart(failure);
 }
 
-/** 126 and 127 as for a container; a user that the container does not know is 1. */
+/** 126 and 127 as for a container; 1 for a user that the container does not know. */
 export function exitCodeOfExec(failure: LaunchFailure): number {
   if (failure.stage === "user") return 1;
   const code = exitCodeOfStart(failure);

@@ -1,10 +1,10 @@
-/** The edge: failures that are values become errors in Docker's words here, and nowhere else. */
+/** The edge: only here failures that are values become errors in Docker's words. */
 import { EngineError, isEngineError, messageOf } from "@fathom/base";
 import { LaunchFailure } from "@fathom/runtime";
 import { Refused } from "@fathom/containers";
 import { startWords } from "./launch-words.ts";
 
-/** Runs a verb on a container and words its failure; errors of requests stay as they are. */
+/** Runs a verb on a container and makes the words of its failure; errors of requests stay unchanged. */
 export async function inDockersWords<T>(verb: Promise<T>): Promise<T> {
   try {
     return await verb;
@@ -13,7 +13,7 @@ export async function inDockersWords<T>(verb: Promise<T>): Promise<T> {
   }
 }
 
-/** As `inDockersWords`; every failure begins with what was to be done. */
+/** As `inDockersWords`; every failure begins with the action. */
 export async function saying<T>(action: string, verb: () => Promise<T>): Promise<T> {
   try {
     return await verb();
@@ -28,7 +28,7 @@ export function inContext(action: string, error: unknown): EngineError {
   });
 }
 
-/** As `inDockersWords`, of an error that was caught. */
+/** As `inDockersWords`, for an error that was caught. */
 export function inWords(error: unknown): unknown {
   if (error instanceof Refused) return new EngineError(error.code, refusalWords(error), { cause: error });
   if (error instanceof LaunchFailure) return new EngineError(error.code, startWords(error), { cause: error });

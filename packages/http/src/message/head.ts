@@ -57,11 +57,12 @@ export function parseRequestLine(line: string): RequestLine {
   return { method, target: rest.startsWith("/") ? rest : `/${rest}`, authority, minor: version(minor) };
 }
 
-/** Go's net/http takes these in a Host: those of names, addresses and ports, and the others of RFC 3986 section 3.2.2. */
+/** Characters that Go's net/http accepts in Host: those of names, addresses and ports, and the others of RFC 3986 section 3.2.2. */
 const hostValue = /^[\dA-Za-z!$%&'()*+,\-.:;=[\]_~]*$/;
 
 /**
- * The field Host, in the words of Go's net/http (RFC 9112 section 3.2): a request of HTTP/1.1 has it, also one whose target has an authority. It may be empty.
+ * The field Host, in the words of Go's net/http (RFC 9112 section 3.2): a request of HTTP/1.1 must have it, also when its target has an
+ * authority. It may be empty.
  * @throws HttpError
  */
 export function checkHost({ minor }: RequestLine, headers: ReadonlyMap<string, string>): void {

@@ -1,4 +1,4 @@
-/** Each limit of `contract.ts` that is about a connection. Times are shortened; what is expected is the end of the connection, not when it comes. */
+/** Each limit of `contract.ts` that is about a connection. Times are shortened; the tests expect that the connection ends, not when it ends. */
 import { afterEach, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { ClientConnection } from "../client/connection.ts";
@@ -21,9 +21,9 @@ async function start(limits: Partial<ConnectionLimits> = {}): Promise<EchoServer
 interface Client {
   readonly socket: Socket;
   text: string;
-  /** The server has ended its side. */
+  /** The server has closed its side. */
   readonly ended: Promise<void>;
-  /** The connection is gone in both directions. */
+  /** The connection is closed in both directions. */
   readonly closed: Promise<void>;
 }
 
@@ -51,7 +51,7 @@ async function settled(server: EchoServer, value: () => number): Promise<number>
   return value();
 }
 
-test("they are those that contract.ts promises", () => {
+test("they are the limits that contract.ts promises", () => {
   expect(connectionLimits).toEqual({
     inputBytes: 64 * 1024,
     skipBytes: 256 * 1024,
@@ -62,7 +62,7 @@ test("they are those that contract.ts promises", () => {
   });
 });
 
-test("a head has its time from its first byte to its last, however it trickles", async () => {
+test("the time limit of a head runs from its first byte to its last, however slowly it arrives", async () => {
   const client = open(await start({ headTimeoutMs: 100 }));
   client.socket.write("GET /slow HTTP/1.1\r\nHost: d\r\nX: ");
   const trickle = setInterval(() => client.socket.write("y"), 10);
@@ -72,18 +72,18 @@ test("a head has its time from its first byte to its last, however it trickles",
   expect(client.text).toContain("the request head did not come in time");
 });
 
-test("the time of a head ends with the head: what is under way longer is answered", async () => {
+test("the time limit of a head ends with the head: a longer request is answered", async () => {
   const server = await start({ headTimeoutMs: 50 });
   const client = open(server);
   client.socket.write(post("/hold", "Connection: close\r\n"));
-  // sleep: the time of a head goes by while the request is handled
+  // sleep: the time limit of a head passes while the request is handled
   await Bun.sleep(100);
   server.release();
   await client.ended;
   expect(client.text).toStartWith("HTTP/1.1 200 ");
 });
 
-test("a body that the handler left is read up to a limit, to keep the connection", async () => {
+test("a body that the handler did not read is read up to a limit, to keep the connection", async () => {
   const { skipBytes } = connectionLimits;
   for (const [bytes, goesOn] of [
     [skipBytes, true],
@@ -103,14 +103,14 @@ test("a body that the handler left is read up to a limit, to keep the connection
   }
 });
 
-test("a body that is announced as larger than that ends the connection before it comes", async () => {
+test("a body that is announced as larger than that ends the connection before it arrives", async () => {
   const client = open(await start({ skipTimeoutMs: 2 ** 30 }));
   client.socket.write(post("/unread", `Content-Length: ${connectionLimits.skipBytes + 1}\r\n`));
   await client.ended;
   expect(client.text).toStartWith("HTTP/1.1 200 ");
 });
 
-test("a body that the handler left and that does not come ends the connection", async () => {
+test("a body that the handler did not read and that does not arrive ends the connection", async () => {
   const client = open(await start({ skipTimeoutMs: 50 }));
   client.socket.write(`${post("/unread", "Content-Length: 100\r\n")}only this`);
   await client.ended;
@@ -121,14 +121,14 @@ test("a client that does not close its side after the last answer is closed", as
   const client = open(await start({ lingerMs: 50 }));
   client.socket.write(close);
   await client.ended;
-  // Its side is still open. What it sends tells it that nobody is there any more.
+  // Its side is still open. When it sends, it notices that the server has gone.
   const sending = setInterval(() => client.socket.write("x"), 10);
   await client.closed;
   clearInterval(sending);
   expect(client.text).toStartWith("HTTP/1.1 200 ");
 });
 
-test("of a request that nobody reads only so much is held; the rest waits with the client", async () => {
+test("of a request that nobody reads only a limited part is held; the rest stays with the client", async () => {
   const server = await start();
   const client = open(server);
   const size = 64 << 20;
@@ -138,7 +138,7 @@ test("of a request that nobody reads only so much is held; the rest waits with t
   expect(await settled(server, left)).toBeGreaterThan(size / 2);
 });
 
-test("an answer that the client does not read waits with the server", async () => {
+test("an answer that the client does not read waits in the server", async () => {
   const server = await start();
   const socket = connect({ port: server.port, host: "127.0.0.1" });
   opened.push(socket);
@@ -151,7 +151,7 @@ test("an answer that the client does not read waits with the server", async () =
   expect(size).toBe(64 << 20);
 });
 
-test("an expectation that the server does not know is refused", async () => {
+test("an unknown expectation is rejected", async () => {
   const server = await start();
   const client = open(server);
   client.socket.write(post("/a", "Expect: a-miracle\r\nContent-Length: 5\r\n"));
@@ -171,7 +171,7 @@ test.each([
   ["GET /a HTTP/1.1\r\n\r\n", "400 Bad Request: missing required Host header"],
   ["GET /a HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400 Bad Request: too many Host headers"],
   ["GET /a HTTP/1.1\r\nHost: /run/d.sock\r\n\r\n", "400 Bad Request: malformed Host header"],
-])("%j is refused in the words of Go's server", async (bytes, words) => {
+])("%j is rejected in the words of Go's server", async (bytes, words) => {
   const client = open(await start());
   client.socket.write(bytes);
   await client.ended;

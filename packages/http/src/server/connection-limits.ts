@@ -1,8 +1,8 @@
-/** What one connection of a client may hold, and how long it may take. */
+/** Limits for one connection of a client: memory and time. */
 export interface ConnectionLimits {
   /** Bytes of the input that nobody reads; then the socket is paused. */
   readonly inputBytes: number;
-  /** A body that the handler left is read up to here, and so long, to keep the connection. */
+  /** To keep the connection, a body that the handler did not read is read up to this size and for this time. */
   readonly skipBytes: number;
   readonly skipTimeoutMs: number;
   /** Bytes of answers that wait for a client to read them; then its next request waits too. */

@@ -64,7 +64,7 @@ test("text has a limit", async () => {
   await expect(body.text(5)).rejects.toThrow("larger than the limit of 5 bytes");
 });
 
-test("text has a limit where the length is not known before", async () => {
+test("text has a limit when the length is not known before", async () => {
   const body = new RequestBody({ kind: "chunked" }, source("3\r\n012\r\n3\r\n345\r\n0\r\n\r\n", 1), limits());
   await expect(body.text(5)).rejects.toThrow("larger than the limit of 5 bytes");
 });

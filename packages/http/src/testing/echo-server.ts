@@ -1,6 +1,7 @@
 /**
- * A server of `Connection` alone, over a socket of any kind: it says what each request was, and gives connections away that ask for it. An error of the body of
- * /careless is no error to it; a body of /unread it does not read; /hold it answers when `release` is called; /large is an answer of 64 MiB.
+ * A server that uses only `Connection`, over a socket of any kind. It answers with a description of each request, and gives away connections
+ * that ask for it. For /careless, an error of the body does not count; it does not read a body for /unread; it answers /hold when `release` is
+ * called; /large has an answer of 64 MiB.
  */
 import { deferred, type Deferred } from "@fathom/base";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
@@ -18,9 +19,9 @@ export interface EchoServer extends AsyncDisposable {
   readonly requests: string[];
   readonly address: SocketAddress;
   readonly port: number;
-  /** Answers what holds. */
+  /** Answers the requests that are held. */
   release(): void;
-  /** Bytes that the server has given to the kernel, of the connection that got most. */
+  /** Bytes that the server has passed to the kernel, for the connection with the most. */
   written(): number;
 }
 
@@ -28,7 +29,7 @@ export interface EchoOptions {
   readonly tls?: ServerTls;
   /** How clients connect. */
   readonly clientTls?: ClientTls;
-  /** Of each connection; those of the package by default. */
+  /** Limits of each connection; by default those of the package. */
   readonly limits?: Partial<ConnectionLimits>;
   /** Receives each connection whose request is a POST to /upgrade. */
   readonly onUpgrade?: (upgraded: Upgraded, signal: AbortSignal) => Promise<void>;

@@ -15,7 +15,7 @@ import type { Sys } from "@fathom/sys";
 
 /** Plain data, like everything that a worker receives. */
 export interface CopyJob extends LayerCopy {
-  /** The file to make beside the copy: the layer's tar, gzipped. */
+  /** The file to make in addition to the copy: the layer's tar, gzipped. */
   readonly file: string;
 }
 
@@ -42,7 +42,7 @@ function checkSignal(signal: AbortSignal): void {
   if (signal.aborted) throw new EngineError("aborted", "the layer was cancelled");
 }
 
-/** @throws resource-exhausted, aborted; file and copy stay then, for their owner to remove */
+/** @throws resource-exhausted, aborted; then file and copy stay, and their owner must remove them */
 export async function runCopyJob(sys: Sys, job: CopyJob, signal: AbortSignal): Promise<UnpackedLayer> {
   const fd = openSync(job.file, "wx", 0o600);
   try {

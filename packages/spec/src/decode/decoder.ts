@@ -102,8 +102,8 @@ export type Fields<T> = {
 };
 
 /**
- * What the decoders of a table gave, as the value that the table declares. This is the only place that asserts a type of data from outside: `Fields<T>` holds a decoder
- * for each member of T, and whoever calls this has run all of them.
+ * The results of the decoders of a table, as the value that the table declares. Only this function asserts a type for data from outside:
+ * `Fields<T>` has a decoder for each member of T, and the caller has run all of them.
  */
 export function declared<T extends object>(members: object): T {
   return members as T;

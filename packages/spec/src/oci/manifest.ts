@@ -149,13 +149,13 @@ export function parseManifest(raw: Uint8Array, headerType: string | undefined): 
   return { kind: "manifest", mediaType, manifest: { schemaVersion: 2, mediaType, ...parsed } };
 }
 
-/** What a manifest of any kind consists of, whatever its media types: an attestation's layers are no file systems. */
+/** The parts of any manifest, with any media types: an attestation's layers are no file systems. */
 export interface ManifestParts {
   readonly config: Descriptor;
   readonly layers: readonly Descriptor[];
 }
 
-/** @throws invalid-argument for anything malformed */
+/** @throws invalid-argument when it is malformed */
 export function parseManifestParts(raw: Uint8Array): ManifestParts {
   const { config, layers } = decodeDocument(manifest, parseJson(raw, "manifest", maxManifestBytes), "manifest");
   return { config, layers };

@@ -1,4 +1,4 @@
-/** For tests: configurations with nothing but Go's zero values, to say only what a test is about. */
+/** For tests: configurations with only Go's zero values, so that a test sets only the values that it is about. */
 import type { ContainerConfig } from "../docker/container-config.ts";
 import type { HostConfig, Resources } from "../docker/host-config.ts";
 

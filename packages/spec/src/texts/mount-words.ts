@@ -1,4 +1,4 @@
-/** The option words of mount(8) that are flags of a mount itself: of OCI configurations and of volumes alike. */
+/** The option words of mount(8) that are flags of the mount itself, for OCI configurations and volumes. */
 
 export type MountFlag =
   | "readonly"
@@ -13,7 +13,7 @@ export type MountFlag =
 
 export interface MountWord {
   readonly flag: MountFlag;
-  /** False for the word that takes the flag back. */
+  /** False for the word that clears the flag. */
   readonly set: boolean;
 }
 
@@ -29,7 +29,7 @@ const flags: readonly (readonly [flag: MountFlag, set: string, clear: string])[]
   ["nosymfollow", "nosymfollow", "symfollow"],
 ];
 
-/** By word. What is not in it is no flag of a mount: a bind, a propagation, or an option of the file system. */
+/** By word. Words that are not in it are no flags of a mount: a bind, a propagation, or an option of the file system. */
 export const mountWords: ReadonlyMap<string, MountWord> = new Map(
   flags.flatMap(([flag, set, clear]): [string, MountWord][] => [
     [set, { flag, set: true }],

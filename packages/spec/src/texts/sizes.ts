@@ -20,7 +20,7 @@ export function parseSize(text: string): { readonly bytes: number } | { readonly
   return { bytes: Math.trunc(value * 1024 ** " kmgtp".indexOf(unit[1] ?? " ")) };
 }
 
-/** As go-units' HumanSize: powers of 1000, so many significant digits. */
+/** As go-units' HumanSize: powers of 1000, with this many significant digits. */
 export function humanSize(bytes: number, digits = 4): string {
   return inUnits(bytes, 1000, ["B", "kB", "MB", "GB", "TB", "PB"], digits);
 }

@@ -1,7 +1,7 @@
 /** Limits of processes (setrlimit(2)) as users write them: "nofile=100:200", as go-units reads them. */
 import type { Ulimit } from "../docker/host-config.ts";
 
-/** Those that go-units knows. The API also takes "as". */
+/** The limits that go-units knows. The API also accepts "as". */
 export const ulimitTypes: readonly string[] =
   "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(" ");
 
@@ -22,7 +22,7 @@ export function parseUlimit(text: string): { readonly limit: Ulimit } | { readon
   return wrong === undefined ? { limit } : { wrong };
 }
 
-/** In go-units' words; undefined for a limit that can be set. */
+/** In go-units' words; undefined for a valid limit. */
 export function wrongUlimit({ Name: name, Soft: soft, Hard: hard }: Ulimit): string | undefined {
   if (!ulimitTypes.includes(name)) return `invalid ulimit type: ${name}`;
   if (hard === -1 || (soft !== -1 && soft <= hard)) return undefined;

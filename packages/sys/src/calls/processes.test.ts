@@ -168,7 +168,7 @@ describe("processes", () => {
     expect(sys.processStartTime(odd)).toBeUndefined();
   });
 
-  test("all run until one has ended, is reaped, or its number is another's", async () => {
+  test("all run until one has ended, is reaped, or its number belongs to another process", async () => {
     const identify = (pid: number) => ({ pid, startTime: String(sys.processStartTime(pid)) });
     const reach = async (pid: number, state: string): Promise<void> => {
       const stateOf = (): string | undefined => readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)?.[0];

@@ -108,7 +108,7 @@ async function readAnswer(child: Bun.Subprocess<Buffer, "pipe", "ignore">, what:
   return { error: Number(match[1]), text: match[2]! };
 }
 
-/** False where it cannot be seen. */
+/** False when it cannot be seen. */
 function isStopped(pid: number): boolean {
   try {
     return isStoppedState(parseProcessStat(readFileSync(`/proc/${pid}/stat`, "latin1")).state);

@@ -1,11 +1,11 @@
-/** A thread for one-thread.test.ts: what it is asked tells it what to do. */
+/** A thread for one-thread.test.ts: the request tells it what to do. */
 import { EngineError } from "@fathom/base";
 import { answerOnce } from "../one-thread.ts";
 
 export interface EchoRequest {
   readonly text: string;
   readonly fails?: boolean;
-  /** Set before it answers, when it is there. */
+  /** Set before it answers, if it is given. */
   readonly seen?: SharedArrayBuffer;
   readonly waitMs?: number;
 }

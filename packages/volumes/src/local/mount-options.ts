@@ -16,7 +16,7 @@ import {
   MS_SYNCHRONOUS,
 } from "@fathom/sys";
 
-/** MS_* of mount(2), by the flag's name. Docker's driver takes nosymfollow for an option of the file system. */
+/** MS_* of mount(2), by the flag's name. Docker's driver treats nosymfollow as an option of the file system. */
 const bits: Readonly<Record<MountFlag, number | undefined>> = {
   readonly: MS_RDONLY,
   nosuid: MS_NOSUID,

@@ -1,12 +1,12 @@
 /**
- * What an image says of how it is run, and what the user said: merged as dockerd does at create. The user's word counts; variables,
- * labels, ports and volumes of both come together.
+ * Merges the run settings of an image with the user's, as dockerd does at create. The user's settings have priority; for variables, labels,
+ * ports and volumes, both are combined.
  */
 import { EngineError, sortedKeys } from "@fathom/base";
 import type { ContainerConfig, HealthConfig, ImageConfig } from "@fathom/spec";
 
 type ImageRunConfig = NonNullable<ImageConfig["config"]>;
-/** What both kinds of configuration have. */
+/** The members of both kinds of configuration. */
 type RunConfigBody = Partial<ContainerConfig> | ImageRunConfig;
 
 /** @throws invalid-argument "no command specified" and others, in Docker's words */
@@ -14,16 +14,16 @@ export function mergeImageConfig(user: ContainerConfig, image: ImageRunConfig): 
   const blank = user.Env?.find((entry) => variableName(entry) === "");
   if (blank !== undefined) throw new EngineError("invalid-argument", `invalid environment variable: ${blank}`);
   const merged = mergeRunConfig(user, image);
-  // `--entrypoint ""` takes the image's away.
+  // `--entrypoint ""` removes the image's entrypoint.
   const entrypoint = merged.Entrypoint?.length === 1 && merged.Entrypoint[0] === "" ? null : merged.Entrypoint;
   if ((entrypoint?.length ?? 0) === 0 && (merged.Cmd?.length ?? 0) === 0)
     throw new EngineError("invalid-argument", "no command specified");
   return { ...user, ...merged, Entrypoint: entrypoint };
 }
 
-/** What `over` leaves open has the values of `under`. */
+/** Fields that `over` leaves empty get the values of `under`. */
 export function mergeRunConfig(over: RunConfigBody, under: RunConfigBody) {
-  // A command belongs to its entrypoint: with another one it is not used.
+  // A command belongs to its entrypoint: with another entrypoint it is not used.
   const ownProgram = (over.Entrypoint?.length ?? 0) > 0 || (over.Cmd?.length ?? 0) > 0;
   const cmd = (ownProgram ? over.Cmd : under.Cmd) ?? null;
   const entrypoint = over.Entrypoint ?? under.Entrypoint ?? null;
@@ -71,7 +71,7 @@ function isSet(value: unknown): boolean {
   return value !== undefined && value !== null && value !== 0 && !(Array.isArray(value) && value.length === 0);
 }
 
-/** The user's as they are, then the image's that are not among them. */
+/** The user's entries unchanged, then the image's entries with other names. */
 function mergeEnvironment(user: readonly string[], image: readonly string[]): string[] {
   const names = new Set(user.map(variableName));
   return [...user, ...image.filter((entry) => !names.has(variableName(entry)))];
@@ -82,7 +82,7 @@ function variableName(entry: string): string {
   return equals < 0 ? entry : entry.slice(0, equals);
 }
 
-/** Program and arguments: the entrypoint with the command behind it. */
+/** Program and arguments: the entrypoint and then the command. */
 export function commandLine(config: ContainerConfig): { path: string; arguments: string[] } {
   const words = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
   return { path: words[0] ?? "", arguments: words.slice(1) };

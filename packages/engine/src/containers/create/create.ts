@@ -60,7 +60,7 @@ export async function createContainer(
   }
 }
 
-/** A request that makes sense, with what the image and the daemon add to it. */
+/** A checked request, completed with the settings of the image and the daemon. */
 export interface CheckedRequest {
   readonly image: LocalImage | undefined;
   readonly config: ContainerConfig;
@@ -71,7 +71,7 @@ export interface CheckedRequest {
   readonly warnings: string[];
 }
 
-/** Makes and takes nothing. @throws invalid-argument, not-found, conflict in Docker's words */
+/** Makes nothing and reserves nothing. @throws invalid-argument, not-found, conflict in Docker's words */
 export async function checkRequest(
   engine: EngineContext,
   platform: Platform | undefined,
@@ -92,14 +92,14 @@ export async function checkRequest(
   return { image, config, host, mounts, macAddress: requestedConfig.MacAddress, networking, warnings };
 }
 
-/** Of `--mount type=bind`; `-v` makes what is missing. */
+/** Sources of `--mount type=bind`; `-v` makes a missing source. */
 function sourcesThatNobodyMakes(mounts: readonly Mount[]): string[] {
   return mounts.flatMap(({ Type, Source = "", BindOptions }) =>
     Type === "bind" && BindOptions?.CreateMountpoint !== true ? [Source] : [],
   );
 }
 
-/** The record of a container that such a request makes. Nothing is made of it yet, volumes neither. */
+/** The record of the container that such a request makes. Nothing exists yet, not even volumes. */
 export function recordOf(
   engine: EngineContext,
   { image, config: merged, host, mounts, macAddress, networking }: CheckedRequest,
@@ -109,7 +109,7 @@ export function recordOf(
   const config = finishConfig(engine, merged, host, id);
   const wanted = resolveImageMounts(engine, id, mounts);
   const { path, arguments: args } = commandLine(config);
-  // Ports that make no sense fail here, not at start.
+  // Invalid ports are rejected here, not at start.
   const extension: DockerExtension = { config, hostConfig: host };
   const record: ContainerRecord = {
     id,
@@ -139,12 +139,12 @@ export function recordOf(
     health: undefined,
     pending: undefined,
   };
-  // As do patterns that take too long over the labels.
+  // So are patterns that take too long on the labels.
   logTarget(record, engine.config);
   return { record, wanted };
 }
 
-/** Not "not-found": clients take that of a create for a missing image, and pull. */
+/** Not "not-found": a client would think that the image is missing, and pull it. */
 function donorMounts(engine: EngineContext, nameOrId: string): readonly MountPoint[] {
   try {
     return engine.containers.find(nameOrId).record.mounts;
@@ -154,7 +154,8 @@ function donorMounts(engine: EngineContext, nameOrId: string): readonly MountPoi
 }
 
 /**
- * Containers whose namespaces are shared, named by their ids: a name may become another's. The processes' and the IPC's must be there now.
+ * Containers whose namespaces are shared, by id, because another container may get the name later. For process and IPC namespaces they must
+ * exist now.
  * @throws invalid-argument "No such container: …"
  */
 function sharedById(engine: EngineContext, host: HostConfig): HostConfig {
@@ -174,12 +175,12 @@ function sharedById(engine: EngineContext, host: HostConfig): HostConfig {
   };
 }
 
-/** The host name: as asked, that of the host, or the first 12 digits of the id. */
+/** The host name: the requested one, the host's, or the first 12 digits of the id. */
 function finishConfig(engine: EngineContext, config: ContainerConfig, host: HostConfig, id: string): ContainerConfig {
   const mode = host.NetworkMode;
   const { MacAddress: _moved, ...rest } = config;
   if (mode.startsWith("container:")) {
-    // The other's name is used; inspect shows it.
+    // The other container's name is used; inspect shows it.
     const other = findQuietly(engine, mode.slice("container:".length))?.record.spec;
     return { ...rest, Hostname: other?.hostname ?? "", Domainname: other?.domainname ?? "" };
   }
@@ -203,7 +204,7 @@ function checkRestart(host: HostConfig): void {
     throw new EngineError("invalid-argument", "can't create 'AutoRemove' container with restart policy");
 }
 
-/** Shared with update. */
+/** Also used by update. */
 export function checkRestartPolicy(name: string, maximumRetryCount: number): void {
   const invalid = (reason: string): EngineError =>
     new EngineError("invalid-argument", `invalid restart policy: ${reason}`);
@@ -216,7 +217,7 @@ export function checkRestartPolicy(name: string, maximumRetryCount: number): voi
   if (maximumRetryCount < 0) throw invalid("maximum retry count cannot be negative");
 }
 
-/** An image for another platform than asked, or than this machine is. */
+/** An image for another platform than the requested one, or than this machine's. */
 function platformWarnings(image: LocalImage, name: string, platform: Platform | undefined): string[] {
   const own = image.config;
   if (platform === undefined) {

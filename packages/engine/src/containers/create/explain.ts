@@ -1,6 +1,6 @@
 /**
- * `fathom explain run`: the planner run on the record of a container that is not there. Nothing is made for it: no row, no name, no layer, no volume, no process, no
- * cgroup, and no event.
+ * `fathom explain run`: runs the planner on the record of a container that does not exist. It makes nothing: no row, no name, no layer, no
+ * volume, no process, no cgroup, no event.
  */
 import { joinedNamespaces, translate, type ContainerRecord, previewMounts } from "@fathom/containers";
 import { randomId } from "@fathom/base";
@@ -28,7 +28,7 @@ export async function explainRun(engine: EngineContext, body: ContainerCreateReq
   }
 }
 
-/** What the start will attach; addresses and free ports are chosen only then. */
+/** What the start will attach. Addresses and free ports are chosen only at that time. */
 function networkLines(record: ContainerRecord): string[] {
   const { hostConfig, config } = dockerOf(record);
   const mode = parseNetworkMode(hostConfig.NetworkMode);
@@ -36,7 +36,7 @@ function networkLines(record: ContainerRecord): string[] {
     case "host":
       return ["the host's own: its interfaces, addresses and ports"];
     case "none":
-      return ["none: the loopback interface alone"];
+      return ["none: only the loopback interface"];
     case "container":
       return [`that of the container ${mode.container}`];
     case "network":

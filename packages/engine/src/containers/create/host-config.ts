@@ -1,6 +1,6 @@
 /**
- * The daemon's defaults put into a request's HostConfig, as dockerd does before it stores and shows it. What contradicts itself is
- * refused elsewhere (`oci/`); nothing here throws.
+ * Adds the daemon's defaults to a request's HostConfig, as dockerd does before it stores and shows it. Contradictions are rejected elsewhere
+ * (`oci/`); nothing here throws.
  */
 import type { HostConfig } from "@fathom/spec";
 import type { EngineConfig, MachineDefaults } from "../../contract.ts";
@@ -9,7 +9,7 @@ import { networkName } from "../../networks/network-mode.ts";
 
 const ownRuntime = { path: "fathom-runc" };
 export const defaultRuntime = "fathom";
-/** Docker's own names mean this engine's runtime: clients that ask for the usual one get it. */
+/** Docker's own names mean this engine's runtime, so clients that ask for the default runtime get it. */
 export const runtimes: Readonly<Record<string, { readonly path: string }>> = {
   [defaultRuntime]: ownRuntime,
   "io.containerd.runc.v2": ownRuntime,

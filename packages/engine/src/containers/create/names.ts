@@ -1,11 +1,11 @@
-/** Container names: their rules, and made-up ones of the form adjective_noun. */
+/** Container names: their rules, and generated names of the form adjective_noun. */
 import { EngineError } from "@fathom/base";
 
 const shape = /^\/?[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 
 /**
  * The name without its leading slash.
- * @throws invalid-argument in Docker's words, naming what the user typed
+ * @throws invalid-argument in Docker's words, with the name as the user typed it
  */
 export function checkName(name: string): string {
   if (!shape.test(name))
@@ -33,7 +33,7 @@ const nouns = (
   "wave wharf whale"
 ).split(" ");
 
-/** A name that `taken` does not have; digits are added when a few tries fail. */
+/** A name that `taken` does not have. Digits are added when a few tries fail. */
 export function makeName(taken: (name: string) => boolean): string {
   for (let attempt = 0; ; attempt++) {
     const pick = (list: readonly string[]): string => list[Math.floor(Math.random() * list.length)]!;

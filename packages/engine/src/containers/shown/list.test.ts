@@ -18,7 +18,7 @@ afterEach(async () => {
   removeTree(root);
 });
 
-test("while many containers are read from the disk everything else has its turn, and one that goes meanwhile is left out", async () => {
+test("while many containers are read from the disk, other work has its turn, and a container that is removed meanwhile is left out", async () => {
   for (let count = 0; count < 20; count++)
     await engine.containers.create(`c${count}`, undefined, {
       ...emptyContainerConfig,

@@ -1,4 +1,4 @@
-/** docker ps: which containers, in which order, and how they are described. */
+/** docker ps: which containers, in which order, and with which description. */
 import { dockerOf } from "../docker-extension.ts";
 import { EngineError, formatAge, parseRfc3339Nano, Turns } from "@fathom/base";
 import { containerStatuses, type ContainerSummary, type Filters } from "@fathom/spec";
@@ -34,7 +34,7 @@ export async function listContainers(
   request: ContainerListRequest,
 ): Promise<ContainerSummary[]> {
   const tests = compileFilters(engine, request.filters);
-  // Asking for states, or for the last n, means all of them.
+  // A filter by state, or the last n, applies to containers in all states.
   const all = request.all || (request.limit ?? 0) > 0 || filterValues(request.filters, "status").length > 0;
   const found = newestFirst(engine.containers.list()).filter(
     (container) =>
@@ -46,7 +46,10 @@ export async function listContainers(
   return summariseAll(engine, chosen, request.size);
 }
 
-/** In turns with everything else: there may be thousands, and sizes are read from the disk. What is removed meanwhile is left out. */
+/**
+ * In small turns, because there may be thousands of containers, and sizes are read from the disk. Containers that are removed meanwhile are
+ * left out.
+ */
 export async function summariseAll(
   engine: EngineContext,
   containers: readonly Container[],
@@ -134,7 +137,7 @@ function compileFilters(engine: EngineContext, filters: Filters): Test[] {
   return tests;
 }
 
-/** A regular expression over the name, with or without its slash; what is none is looked for as text. */
+/** A regular expression for the name, with or without its slash; if it is invalid, it is used as plain text. */
 function nameTest(value: string): Test {
   let pattern: ((text: string) => boolean) | undefined;
   try {
@@ -146,7 +149,7 @@ function nameTest(value: string): Test {
     name === value || (pattern === undefined ? name.includes(value) : pattern(name) || pattern(`/${name}`));
 }
 
-/** Containers of the image, or of one whose layers begin with all of its. */
+/** Containers of the image, or of an image whose layers begin with all of its layers. */
 function ancestorTest(engine: EngineContext, value: string): Test {
   let id: string;
   let top: string | undefined;
@@ -175,7 +178,7 @@ function networkTest(engine: EngineContext, value: string): Test {
     );
 }
 
-/** "80", "80/tcp", "8000-8010/udp". Published: by host port or container port of a binding asked for; exposed: by container port. */
+/** "80", "80/tcp", "8000-8010/udp". "publish" matches the host port or container port of a requested binding; "expose" matches the container port. */
 function portTest(value: string, published: boolean): Test {
   const match = /^(\d+)(?:-(\d+))?(?:\/(tcp|udp|sctp))?$/.exec(value);
   if (!match)
@@ -230,17 +233,17 @@ async function summarise(engine: EngineContext, container: Container, size: bool
   };
 }
 
-/** A list leaves out what is 0, unlike an inspect. */
+/** Unlike inspect, a list leaves out fields that are 0. */
 function withoutZero(sizes: { SizeRw: number; SizeRootFs: number }): Partial<typeof sizes> {
   return Object.fromEntries(Object.entries(sizes).filter(([, size]) => size !== 0));
 }
 
-/** The name it was made by while that still is its image; else the image's id. */
+/** The image name of the create request, while that name still belongs to the image; else the image's id. */
 function imageName(engine: EngineContext, { record }: Container): string {
   try {
     if (engine.images.lookup(dockerOf(record).config.Image).id === record.imageId) return dockerOf(record).config.Image;
   } catch {
-    // The name is gone or is another image's now.
+    // The name was removed, or belongs to another image now.
   }
   return record.imageId;
 }

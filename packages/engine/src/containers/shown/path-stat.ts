@@ -8,7 +8,7 @@ export function pathStat({ name, size, mode, modifiedNs, linkTarget }: FileStat)
   return { name, size, mode: goFileMode(mode), mtime: formatRfc3339Nano(modifiedNs), linkTarget };
 }
 
-/** Go's os.FileMode of st_mode. */
+/** Converts st_mode to Go's os.FileMode. */
 function goFileMode(mode: number): number {
   let result = mode & 0o777;
   switch (mode & S_IFMT) {

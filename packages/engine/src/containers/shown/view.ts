@@ -1,4 +1,4 @@
-/** What clients are shown of a container: inspect, and the pieces that the list shares with it. */
+/** What clients see of a container: inspect, and the parts that the list also uses. */
 import { dockerOf } from "../docker-extension.ts";
 import { sortedKeys } from "@fathom/base";
 import type { Endpoint, PortBinding } from "@fathom/network";
@@ -48,7 +48,7 @@ export async function inspectContainer(
       Dead: state.status === "dead",
       Pid: state.pid,
       ExitCode: state.exitCode,
-      // Nothing has failed yet, but whoever wonders why exec does not work looks here.
+      // This is no failure, but users who wonder why exec does not work look here.
       Error: container.process?.supervisor.unreachable ?? state.error,
       StartedAt: state.startedAt,
       FinishedAt: state.finishedAt,
@@ -99,7 +99,7 @@ function shownHealth({ status, failingStreak, results }: NonNullable<ContainerRe
   return { Status: status, FailingStreak: failingStreak, Log };
 }
 
-/** With `container:NAME` the files in /etc are the other's. */
+/** With `container:NAME`, the files in /etc belong to the other container. */
 function filesOwner(engine: EngineContext, record: ContainerRecord): ReturnType<typeof containerPaths> {
   const mode = parseNetworkMode(dockerOf(record).hostConfig.NetworkMode);
   if (mode.kind !== "container") return containerPaths(engine.config, record.id);
@@ -155,7 +155,7 @@ function networkSettings(container: Container): NetworkSettings {
   const running = container.process !== undefined;
   const hasSandbox = running && parseNetworkMode(dockerOf(record).hostConfig.NetworkMode).kind !== "container";
   return {
-    // There is no sandbox apart from the process: its namespace is found by pid.
+    // There is no sandbox besides the process: the pid leads to its namespace.
     SandboxID: hasSandbox ? record.id : "",
     SandboxKey: hasSandbox ? `/proc/${record.state.pid}/ns/net` : "",
     Ports: shownPorts(record, running),
@@ -197,7 +197,7 @@ function liveEndpoint(endpoint: Endpoint): Partial<EndpointSettings> {
 
 type ShownPorts = Record<string, { HostIp: string; HostPort: string }[] | null>;
 
-/** Published ports with where they answer, exposed ones with null; nothing while it does not run. */
+/** Published ports with their host addresses, exposed ports with null; nothing while the container does not run. */
 function shownPorts(record: ContainerRecord, running: boolean): ShownPorts {
   const ports: ShownPorts = {};
   if (!running || parseNetworkMode(dockerOf(record).hostConfig.NetworkMode).kind === "host") return ports;
@@ -213,11 +213,11 @@ function bindings(record: ContainerRecord): readonly PortBinding[] {
   return record.networks.flatMap(({ endpoint }) => endpoint?.ports ?? []);
 }
 
-/** For the list: a published port for each binding, an exposed one without. */
+/** For the list: each binding of a published port, and each exposed port without a binding. */
 export function portSummaries(container: Container): PortSummary[] {
   if (container.process === undefined) return [];
   const { record } = container;
-  // What is exposed in another's or the host's network is that one's.
+  // Exposed ports in another container's or the host's network belong to that network.
   if (!["network", "none"].includes(parseNetworkMode(dockerOf(record).hostConfig.NetworkMode).kind)) return [];
   const published: PortSummary[] = bindings(record).map((binding) => ({
     IP: binding.hostIp,

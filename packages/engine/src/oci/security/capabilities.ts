@@ -1,4 +1,4 @@
-/** Which capabilities a container gets: Docker's default fourteen, changed by --cap-add, --cap-drop and --privileged. */
+/** The capabilities of a container: Docker's default fourteen, changed by --cap-add, --cap-drop and --privileged. */
 import { EngineError } from "@fathom/base";
 import { capabilitiesOf, capabilityNames } from "@fathom/runtime";
 
@@ -23,7 +23,7 @@ const known: ReadonlySet<string> = new Set(capabilityNames);
 
 /**
  * Names as users write them ("net_admin", "CAP_KILL", "all") → "CAP_…" or "ALL".
- * @param available What this daemon itself may hold, as a mask: more cannot be given.
+ * @param available The capabilities that this daemon itself may have, as a mask: a container cannot get more.
  * @throws invalid-argument `unknown capability: "CAP_NOSUCH"`
  */
 export function normalizeCapabilities(names: readonly string[], available: bigint): string[] {
@@ -56,7 +56,7 @@ export function effectiveCapabilities(
   const drop = new Set(normalizeCapabilities(request.drop ?? [], available));
   if (add.includes("ALL")) return all.filter((name) => !drop.has(name));
   if (drop.has("ALL")) return [...new Set(add)];
-  // Of the defaults, the daemon may itself lack one in a nested environment.
+  // In a nested environment the daemon itself may not have all of the defaults.
   const usable = new Set(all);
   const kept = defaultCapabilities.filter((name) => usable.has(name) && !drop.has(name));
   return [...new Set([...kept, ...add])];

@@ -1,10 +1,10 @@
 /**
- * The seccomp profile of a container that names none: which system calls Docker 29 lets through (moby/profiles seccomp/default.json).
- * All others fail with EPERM, and with ENOSYS where they are newer than this list.
+ * The seccomp profile of a container that names none: the system calls that Docker 29 allows (moby/profiles seccomp/default.json). All others
+ * fail with EPERM, or with ENOSYS when they are newer than this list.
  */
 import type { DockerSeccomp, DockerSeccompRule } from "@fathom/spec";
 
-/** Allowed for everyone. By what they are about; the order has no meaning. */
+/** Allowed for everyone, grouped by topic; the order has no meaning. */
 const always = {
   files:
     "access chdir chmod chown chown32 close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64 " +
@@ -57,7 +57,7 @@ const always = {
   machine: "getrandom riscv_hwprobe sysinfo uname",
 } as const;
 
-/** Allowed with a capability, since the call then does what the capability is about. */
+/** Allowed with a capability, because the call then does only what the capability is for. */
 const withCapability: Readonly<Record<string, string>> = {
   CAP_DAC_READ_SEARCH: "open_by_handle_at",
   CAP_SYS_ADMIN:
@@ -91,7 +91,10 @@ const onMachines: readonly { readonly arches: readonly string[]; readonly names:
   { arches: ["riscv64"], names: "riscv_flush_icache" },
 ];
 
-/** personality(2): Linux and 32-bit Linux, each with and without address space randomisation off, and asking for the present one. */
+/**
+ * The allowed arguments of personality(2): Linux and 32-bit Linux, each with and without switched-off address space randomisation, and the
+ * question for the present value.
+ */
 const personalities = [0x0, 0x8, 0x20000, 0x20008, 0xffff_ffff] as const;
 
 /** AF_ALG (38) reaches the kernel's crypto code, AF_VSOCK (40) the hypervisor: all other families are allowed. */
@@ -101,7 +104,7 @@ const socketFamilies = [
   { value: 40, op: "SCMP_CMP_GT" },
 ] as const;
 
-/** CLONE_NEW* but for the time namespace: without CAP_SYS_ADMIN clone makes processes and threads only. */
+/** All CLONE_NEW* except the time namespace: without CAP_SYS_ADMIN, clone only makes processes and threads. */
 const cloneNamespaces = 0x7e02_0000;
 const ENOSYS = 38;
 
@@ -120,7 +123,7 @@ function rules(): DockerSeccompRule[] {
   });
   return [
     ...Object.values(always).map((names) => allow(names)),
-    // Older kernels let a tracer change a call after the filter had seen it.
+    // On older kernels, a tracer could change a call after the filter had checked it.
     allow("process_vm_readv process_vm_writev ptrace", { includes: { minKernel: "4.8" } }),
     ...socketFamilies.map(({ value, op }) => allow("socket", argument(0, op, value))),
     ...personalities.map((value) => allow("personality", argument(0, "SCMP_CMP_EQ", value))),
@@ -130,20 +133,20 @@ function rules(): DockerSeccompRule[] {
       ...argument(0, "SCMP_CMP_MASKED_EQ", cloneNamespaces),
       excludes: { ...administrator, arches: ["s390", "s390x"] },
     }),
-    // These machines have the flags second.
+    // On these machines the flags are the second argument.
     allow("clone", {
       ...argument(1, "SCMP_CMP_MASKED_EQ", cloneNamespaces),
       includes: { arches: ["s390", "s390x"] },
       excludes: administrator,
     }),
-    // Its flags are behind a pointer. As if the kernel did not know it, so that libraries fall back to clone.
+    // Its flags are behind a pointer. It fails as if the kernel did not know it, so that libraries use clone instead.
     { names: ["clone3"], action: "SCMP_ACT_ERRNO", errnoRet: ENOSYS, excludes: administrator },
   ];
 }
 
 let built: DockerSeccomp | undefined;
 
-/** Made at first use, then always the same object. */
+/** Made at the first use; afterwards always the same object. */
 export function defaultSeccompProfile(): DockerSeccomp {
   return (built ??= {
     defaultAction: "SCMP_ACT_ERRNO",

@@ -18,7 +18,7 @@ function actionsOf(profile: LinuxSeccomp, name: string): string[] {
     .map((rule) => `${rule.action}${rule.args?.length ? " when" : ""}`);
 }
 
-test("the default profile: its size, and each name once in the list for everyone", () => {
+test("the default profile: its size, and each name occurs once in the list for everyone", () => {
   const rules = defaultSeccompProfile().syscalls;
   const everyone = rules.filter((rule) => !rule.args && !rule.includes && !rule.excludes).flatMap((rule) => rule.names);
   // As many as moby/profiles had on 2026-08-23.
@@ -27,7 +27,7 @@ test("the default profile: its size, and each name once in the list for everyone
   expect(everyone.every((name) => /^[a-z0-9_]+$/.test(name))).toBe(true);
 });
 
-test("what the usual container may and may not", () => {
+test("what an ordinary container may and may not do", () => {
   const profile = defaultSeccomp(usual);
   expect(profile.architectures).toEqual(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]);
   for (const name of ["read", "openat2", "execve", "futex", "ptrace", "arch_prctl", "chroot", "statx"])
@@ -52,7 +52,7 @@ test("what the usual container may and may not", () => {
   expect(actionsOf(profile, "socket")).toEqual(["SCMP_ACT_ALLOW when", "SCMP_ACT_ALLOW when", "SCMP_ACT_ALLOW when"]);
 });
 
-test("capabilities, machines and kernels change it", () => {
+test("capabilities, machines and kernels change the profile", () => {
   const profile = defaultSeccomp(admin);
   expect(actionsOf(profile, "clone")).toEqual(["SCMP_ACT_ALLOW"]);
   expect(actionsOf(profile, "clone3")).toEqual(["SCMP_ACT_ALLOW"]);
@@ -68,7 +68,7 @@ test("capabilities, machines and kernels change it", () => {
   expect(actionsOf(arm, "set_tls")).toEqual(["SCMP_ACT_ALLOW"]);
 });
 
-test("the same circumstances give the same object, compiled once", () => {
+test("equal circumstances give the same object, which is compiled once", () => {
   const again = defaultSeccomp({ ...usual, capabilities: defaultCapabilities.toReversed() });
   expect(again).toBe(defaultSeccomp(usual));
   expect(compileSeccomp(again, "x86_64")).toBe(compileSeccomp(defaultSeccomp(usual), "x86_64"));
@@ -93,7 +93,7 @@ test("profiles from users: OCI's form, Docker's form, old names", () => {
   expect(large.syscalls[0]?.args?.[0]?.value).toBe(18_446_744_073_709_551_615n);
 });
 
-test("profiles that are none", () => {
+test("invalid profiles", () => {
   const wrong: readonly [string, RegExp][] = [
     ["{", /^Decoding seccomp profile failed: /],
     ["[]", /the document: expected an object, got an array/],
@@ -122,7 +122,7 @@ test("profiles that are none", () => {
   for (const [text, message] of wrong) expect(() => customSeccomp(text, usual)).toThrow(message);
 });
 
-test("a profile that no filter can hold is refused before it is compiled", () => {
+test("a profile that is too large for a filter is rejected before it is compiled", () => {
   const rule = (value: number) => ({
     names: ["read", "write"],
     action: "SCMP_ACT_ALLOW",

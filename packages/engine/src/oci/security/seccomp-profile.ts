@@ -12,7 +12,7 @@ export interface SeccompCircumstances {
   readonly capabilities: readonly string[];
 }
 
-/** Go's and libseccomp's names of the machines. */
+/** Names of the machines in Go and in libseccomp. */
 const machineNames = {
   x86_64: { go: "amd64", seccomp: "SCMP_ARCH_X86_64" },
   aarch64: { go: "arm64", seccomp: "SCMP_ARCH_AARCH64" },
@@ -20,10 +20,10 @@ const machineNames = {
 
 const remembered = new Map<string, LinuxSeccomp>();
 const maxRemembered = 32;
-/** Of a filter (BPF_MAXINSNS). */
+/** Largest number of instructions in a filter (BPF_MAXINSNS). */
 const mostInstructions = 4096;
 
-/** The built-in profile. The same circumstances give the same frozen object, which is compiled once then. */
+/** The built-in profile. Equal circumstances give the same frozen object, so it is compiled once. */
 export function defaultSeccomp(circumstances: SeccompCircumstances): LinuxSeccomp {
   const { architecture, kernelRelease, capabilities } = circumstances;
   const key = [architecture, kernelRelease, ...capabilities.toSorted()].join(" ");
@@ -38,7 +38,7 @@ export function defaultSeccomp(circumstances: SeccompCircumstances): LinuxSeccom
 /** A profile given as JSON, in Docker's or in OCI's form. @throws invalid-argument "Decoding seccomp profile failed: …" */
 export function customSeccomp(text: string, circumstances: SeccompCircumstances): LinuxSeccomp {
   const profile = resolveSeccomp(parseDockerSeccomp(text), circumstances);
-  // Each is a comparison at least: what cannot fit is refused before it is compiled, which takes its time.
+  // Each condition needs at least one comparison. A profile that is too large is rejected before it is compiled, because compiling takes time.
   const conditions =
     profile.syscalls?.reduce((sum, { names, args }) => sum + names.length * (args?.length ?? 0), 0) ?? 0;
   if (conditions > mostInstructions)
@@ -65,7 +65,7 @@ export function resolveSeccomp(profile: DockerSeccomp, circumstances: SeccompCir
   };
 }
 
-/** All that is named must be so. */
+/** All named conditions must be true. */
 function includesHold(condition: DockerSeccompCondition, circumstances: SeccompCircumstances): boolean {
   const { caps, arches, minKernel } = condition;
   return (
@@ -75,7 +75,7 @@ function includesHold(condition: DockerSeccompCondition, circumstances: SeccompC
   );
 }
 
-/** Anything that is named is enough. */
+/** One true condition is enough. */
 function excludesHold(condition: DockerSeccompCondition, circumstances: SeccompCircumstances): boolean {
   const { caps, arches, minKernel } = condition;
   return (

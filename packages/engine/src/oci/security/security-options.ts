@@ -1,4 +1,4 @@
-/** `--security-opt`, as the API carries it: "no-new-privileges", "seccomp=…", "label=disable". */
+/** `--security-opt` in the form of the API: "no-new-privileges", "seccomp=…", "label=disable". */
 import { EngineError } from "@fathom/base";
 import { parseBool } from "@fathom/spec";
 
@@ -10,7 +10,7 @@ export interface SecurityOptions {
 }
 
 /**
- * AppArmor profiles and labels are read and have no effect: as in Docker on a machine where AppArmor and SELinux are off.
+ * AppArmor profiles and labels are read but have no effect, as in Docker on a machine without AppArmor and SELinux.
  * @throws invalid-argument `invalid --security-opt 2: "…"`
  */
 export function parseSecurityOptions(options: readonly string[], noNewPrivilegesDefault: boolean): SecurityOptions {

@@ -21,7 +21,7 @@ let rootFd: number;
 let read: number;
 let opened: number;
 const real = createSys();
-/** Counts what is read, and what is opened for it. */
+/** Counts what is read, and what is opened for that. */
 const sys: Sys = {
   ...real,
   pread(...args) {
@@ -56,7 +56,7 @@ afterEach(() => {
 });
 
 const write = (name: string, text: string): void => writeFileSync(join(root, "etc", name), text);
-/** As a file that was not changed a moment ago: the change time cannot be set, so the clock is. */
+/** As for a file that has not changed recently: the change time cannot be set, so the test sets the clock. */
 async function later<T>(action: () => Promise<T>): Promise<T> {
   const now = Date.now;
   Date.now = () => now() + 10_000;
@@ -67,7 +67,7 @@ async function later<T>(action: () => Promise<T>): Promise<T> {
   }
 }
 
-test("a huge file is read in parts, others have their turn, and the answer is kept", async () => {
+test("a huge file is read in parts, other work has its turn, and the answer is kept", async () => {
   const line = (index: number): string => `user${index}:x:${index + 1000}:100::/home/${index}:/bin/sh\n`;
   write("passwd", Array.from({ length: 300_000 }, (_, index) => line(index)).join(""));
   write("group", "wheel:x:10:user299999");
@@ -89,7 +89,7 @@ test("a huge file is read in parts, others have their turn, and the answer is ke
   read = 0;
   expect(await find()).toEqual(expected);
   expect(read).toBe(0);
-  // Another content is another file, whatever its time says.
+  // Another content is another file, whatever its time.
   appendFileSync(join(root, "etc/group"), ",root\nmore:x:11:user299999\n");
   utimesSync(join(root, "etc/group"), 1, 1);
   expect(await find()).toEqual({ ...expected, additionalGids: [100, 10, 11] });
@@ -102,7 +102,7 @@ test("the first user of a huge file is found in its first part", async () => {
   expect(read).toBeLessThan(100_000);
 });
 
-test("an answer about files that have just been changed is not kept", async () => {
+test("an answer about files that have just changed is not kept", async () => {
   write("passwd", "a:x:1:1::/a:");
   const users = new UserLookup(sys, files);
   expect(await users.inRoot(rootFd, "a", [])).toMatchObject({ uid: 1 });
@@ -111,7 +111,7 @@ test("an answer about files that have just been changed is not kept", async () =
   expect(read).toBeGreaterThan(0);
 });
 
-test("lines at the edges of parts, longer than a part, longer than any, and a last one without an end", async () => {
+test("lines at the edges of parts, longer than a part, longer than the limit, and a last line without an end", async () => {
   const comment = "c".repeat(65_000);
   write(
     "passwd",
@@ -123,17 +123,17 @@ test("lines at the edges of parts, longer than a part, longer than any, and a la
   await expect(uid("long")).rejects.toThrow("unable to find user long");
 });
 
-test("a FIFO, a directory, a link out of the root, a file above the limit, nothing", async () => {
+test("a FIFO, a directory, a link out of the root, a file above the limit, no file", async () => {
   const users = new UserLookup(sys, files);
   const root0 = { uid: 0, gid: 0, additionalGids: [0], home: "/" };
   expect(await users.inRoot(rootFd, "", [])).toEqual(root0);
   real.mknodat(rootFd, "etc/passwd", S_IFIFO | 0o600, 0, 0);
   mkdirSync(join(root, "etc/group"));
   expect(await users.inRoot(rootFd, "", [])).toEqual(root0);
-  // A device in their place would be started by that.
+  // Opening a device in its place would start the device.
   expect(opened).toBe(0);
   rmSync(join(root, "etc/passwd"));
-  // Inside the root there is no such file; the host has one.
+  // Inside the root there is no such file, but the host has one.
   symlinkSync("../../../../etc/passwd", join(root, "etc/passwd"));
   expect(await users.inRoot(rootFd, "", [])).toEqual(root0);
   rmSync(join(root, "etc/group"), { recursive: true });
@@ -142,12 +142,12 @@ test("a FIFO, a directory, a link out of the root, a file above the limit, nothi
   await expect(users.inRoot(rootFd, "", [])).rejects.toThrow(/the image's \/etc\/group has 1099511627776 bytes/);
 });
 
-test("of a process: what its root has", async () => {
+test("for a process: the files of its root", async () => {
   const mine = await new UserLookup(sys, files).ofProcess(process.pid, "0:0", []);
   expect(mine).toMatchObject({ uid: 0, gid: 0 });
 });
 
-test("of a process whose root is not known to be local: the helper reads", async () => {
+test("for a process whose root may not be local: the helper reads the files", async () => {
   const foreign = { ...files, isLocal: () => false };
   const found = await later(() => new UserLookup(sys, foreign).ofProcess(process.pid, "0:0", []));
   expect(found).toEqual(await new UserLookup(sys, files).ofProcess(process.pid, "0:0", []));

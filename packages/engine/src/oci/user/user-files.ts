@@ -1,7 +1,7 @@
 /**
- * Reads /etc/passwd and /etc/group of a container's root, never of the host: a link in the image ends inside the image. The image decides
- * what is there, so it is read line by line, in parts between which others have their turn, no further than the line that matters, and
- * once: an answer is kept for as long as the files are the same.
+ * Reads /etc/passwd and /etc/group of a container's root, never of the host: a link in the image ends inside the image. The image decides what
+ * these files contain. So they are read line by line, in parts between which other work has its turn, only up to the line that is needed, and
+ * only once: an answer is kept as long as the files do not change.
  */
 import { EngineError } from "@fathom/base";
 import {
@@ -26,36 +26,36 @@ import {
 import { openForReading } from "@fathom/store";
 import { lookupUser, type ContainerUser, type LineFile } from "./user.ts";
 
-/** Far above any real one. */
+/** Far above the size of any real file. */
 const largestFileBytes = 16 << 20;
-/** A longer line is none. Groups have long ones. */
+/** A longer line is ignored. Groups can have long lines. */
 const longestLineBytes = 1 << 20;
 const partBytes = 64 << 10;
 const largestCache = 256;
-/** A file that has just been changed may be changed once more without another time. */
+/** A file that has just changed may change once more without another time. */
 const settledNs = 2_000_000_000n;
 
 interface UserFile extends LineFile {
-  /** Changes with the file. */
+  /** Changes when the file changes. */
   readonly identity: string;
   readonly ctimeNs: bigint;
 }
 
-/** A root, and whose mounts it is made of: undefined for one that is not in use yet and has none but its own. */
+/** A root, and the container whose mounts are in it; undefined for a root that is not in use yet and has only its own mounts. */
 interface Root {
   readonly fd: number;
   readonly pid: number | undefined;
-  /** A process can have made any directory its root. */
+  /** A process may have any directory as its root. */
   readonly local: boolean;
 }
 
 export type UserLookupFiles = Pick<HostFiles, "isLocal" | "readTree">;
 
-/** Users of roots, with the answers of before. */
+/** Looks up users in roots, and keeps earlier answers. */
 export class UserLookup {
   readonly #sys: Sys;
   readonly #files: UserLookupFiles;
-  /** By identity of the files and what was asked; the oldest goes first. */
+  /** By identity of the files and the question; the oldest entry is dropped first. */
   readonly #known = new Map<string, ContainerUser>();
 
   constructor(sys: Sys, files: UserLookupFiles) {
@@ -63,12 +63,12 @@ export class UserLookup {
     this.#files = files;
   }
 
-  /** @throws as `lookupUser`, resource-exhausted for a file above the limit */
+  /** @throws as `lookupUser`; resource-exhausted for a file above the limit */
   inRoot(rootFd: number, spec: string, groupAdd: readonly string[]): Promise<ContainerUser> {
     return this.#look({ fd: rootFd, pid: undefined, local: true }, spec, groupAdd);
   }
 
-  /** Of a running container, by its first process. @throws also timeout, where a file lies on a file system whose server is away */
+  /** For a running container, through its first process. @throws also timeout, when a file is on a file system whose server does not answer */
   async ofProcess(pid: number, spec: string, groupAdd: readonly string[]): Promise<ContainerUser> {
     const fd = this.#sys.openat2(AT_FDCWD, `/proc/${pid}/root`, { flags: O_PATH | O_DIRECTORY | O_CLOEXEC });
     try {
@@ -92,7 +92,10 @@ export class UserLookup {
     return user;
   }
 
-  /** undefined where there is no regular file: images without users are common. What is no file is not opened: a device could start something. */
+  /**
+   * undefined when there is no regular file: images without users are common. Other kinds of files are not opened, because opening a device
+   * could start something.
+   */
   async #open(root: Root, path: string, opened: DisposableStack): Promise<UserFile | undefined> {
     const sys = this.#sys;
     const entry = this.#entry(root, path);
@@ -115,7 +118,7 @@ export class UserLookup {
     }
   }
 
-  /** An O_PATH descriptor; "elsewhere" where a file system that may never answer would have to be asked. */
+  /** An O_PATH descriptor; "elsewhere" when the answer would have to come from a file system that may never answer. */
   #entry({ fd, pid, local }: Root, path: string): number | "nothing" | "elsewhere" {
     if (!local) return "elsewhere";
     const open = (further: number): number =>
@@ -128,7 +131,7 @@ export class UserLookup {
     } catch (error) {
       if (pid === undefined || !isSysError(error, "EXDEV")) return "nothing";
     }
-    // Mounted there, mostly from this machine's own disk.
+    // The file is mounted there, mostly from this machine's own disk.
     let entry: number | undefined;
     try {
       entry = open(RESOLVE_CACHED);
@@ -201,7 +204,7 @@ async function* partsOf(sys: Sys, fd: number): AsyncGenerator<Uint8Array> {
 }
 
 async function visitLines(parts: AsyncIterable<Uint8Array>, visit: (line: string) => boolean): Promise<void> {
-  /** The beginning of a line whose end has not been read; undefined in the middle of one that is too long. */
+  /** The beginning of a line whose end has not been read yet; undefined in the middle of a line that is too long. */
   let rest: Buffer | undefined = Buffer.alloc(0);
   for await (const part of parts) {
     const read: Buffer = Buffer.from(part.buffer, part.byteOffset, part.length);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { lookupUser, type LineFile, type UserFiles } from "./user.ts";
 
-/** Counts the lines that were asked for. */
+/** Counts the lines that are read. */
 function lineFile(text: string, seen: string[] = []): LineFile {
   return {
     async lines(visit) {
@@ -39,11 +39,11 @@ test("names and numbers, with Docker's rules", async () => {
   expect(await user("65534")).toEqual([65534, 65534, [65534, 10], "/home"]);
   expect(await user("1234")).toEqual([1234, 0, [0], "/"]);
   expect(await user("1234:5678")).toEqual([1234, 5678, [5678], "/"]);
-  // A named group ends the search for further ones.
+  // A named group ends the search for other groups.
   expect(await user("nobody:wheel")).toEqual([65534, 10, [10], "/home"]);
   expect(await user(":5")).toEqual([0, 5, [5], "/root"]);
   expect(await user("1000:1000", ["777", "audio", "777"])).toEqual([1000, 1000, [1000, 777, 18], "/"]);
-  // A number is an id even where a user is named so; the home is that of the id.
+  // A number is an id even if a user has it as a name; the home is the home of that id.
   expect(await user("1337")).toEqual([1337, 0, [0], "/"]);
   expect(await user("toor")).toEqual([0, 0, [0], "/root"]);
   expect(await user("0:7")).toEqual([0, 7, [7], "/root"]);
@@ -58,7 +58,7 @@ test("images without the files", async () => {
   );
 });
 
-test("what is not there, and ids that are none", async () => {
+test("missing users and groups, and invalid ids", async () => {
   const message = async (spec: string, add?: readonly string[]): Promise<string> => {
     try {
       await lookupUser(spec, files, add);
@@ -77,7 +77,7 @@ test("what is not there, and ids that are none", async () => {
   expect(await message("0", ["4294967296"])).toBe(range);
 });
 
-test("no line is read behind the one that matters", async () => {
+test("no line is read after the one that is needed", async () => {
   const [users, groups]: string[][] = [[], []];
   const read = async (spec: string, add: readonly string[] = []): Promise<unknown> => {
     users!.length = groups!.length = 0;
@@ -90,6 +90,6 @@ test("no line is read behind the one that matters", async () => {
   expect(await read("65534:0", ["audio"])).toEqual([2, 3]);
   expect(await read("5:6")).toEqual([3, 4]);
   expect(await read("5")).toEqual([3, 0]);
-  // Whose groups these are stands in the last line as well as in the first.
+  // To know all groups of a user, the last line must be read as well as the first.
   expect(await read("root")).toEqual([2, 4]);
 });

@@ -1,35 +1,35 @@
 /**
- * `--user` and `--group-add` → numbers, by the image's own /etc/passwd and /etc/group. Rules and words are Docker's (moby/sys/user): a number
- * is always an id and need not be in the files; the first matching line counts; further groups come from the group file only
- * where no group was named.
+ * `--user` and `--group-add` → numbers, with the image's own /etc/passwd and /etc/group. Rules and words are Docker's (moby/sys/user). A number
+ * is always an id and need not be in the files. The first matching line counts. Additional groups come from the group file only when no group
+ * was named.
  */
 import { EngineError } from "@fathom/base";
 
 export interface ContainerUser {
   readonly uid: number;
   readonly gid: number;
-  /** The primary group first, as Docker has it; each once. */
+  /** The primary group first, as in Docker; each group once. */
   readonly additionalGids: readonly number[];
-  /** Home directory of the id, "/" where it has none. */
+  /** Home directory of the id; "/" when it has none. */
   readonly home: string;
 }
 
 /** A file that is read line by line. */
 export interface LineFile {
-  /** Calls `visit` with one line after another, until it gives true or there are no more. */
+  /** Calls `visit` with one line after another, until it returns true or there are no more lines. */
   lines(visit: (line: string) => boolean): Promise<void>;
 }
 
 export interface UserFiles {
-  /** /etc/passwd; undefined where there is none. */
+  /** /etc/passwd; undefined when it does not exist. */
   readonly passwd: LineFile | undefined;
   readonly group: LineFile | undefined;
 }
 
-/** An id above 2^31-1 would be read as another one by some program (CVE-2024-40635). */
+/** Some programs would read an id above 2^31-1 as another id (CVE-2024-40635). */
 const largestId = 0x7fff_ffff;
 
-/** The kernel takes no more of one process (NGROUPS_MAX). */
+/** The kernel allows no more groups for one process (NGROUPS_MAX). */
 const mostGroups = 65_536;
 
 /** @throws invalid-argument "unable to find user nosuchuser: no matching entries in passwd file" and the like */
@@ -54,7 +54,7 @@ export async function lookupUser(
   const member = groupPart === "" ? entry?.name : undefined;
   const further = await visitGroups(files.group, group === undefined ? added : [group, ...added], member);
   const gid = group === undefined ? (entry?.gid ?? 0) : group.gid();
-  // The home is that of the id, whose first line may have another name.
+  // The home belongs to the id; the first line with that id may have another name.
   const owner = wantedUid === undefined ? await findUser(files.passwd, (user) => user.uid === uid) : entry;
   const home = owner?.home ?? "";
   return {
@@ -79,7 +79,7 @@ async function findUser(
   return found;
 }
 
-/** A group that somebody named, by name or number. */
+/** A group that the user named, by name or number. */
 class WantedGroup {
   readonly #text: string;
   readonly #given: number | undefined;
@@ -90,7 +90,7 @@ class WantedGroup {
     this.#given = given;
   }
 
-  /** The first one that fits counts. */
+  /** The first matching one counts. */
   see(group: GroupEntry): void {
     if (
       this.#found === undefined &&
@@ -110,7 +110,7 @@ class WantedGroup {
   }
 }
 
-/** Finds the wanted ones, and gives the groups that have `member`. With no member the rest of the file does not matter when all are found. */
+/** Finds the wanted groups, and returns the groups that have `member`. Without a member, reading stops when all are found. */
 async function visitGroups(
   file: LineFile | undefined,
   wanted: readonly WantedGroup[],
@@ -135,7 +135,7 @@ function notFound(what: string, name: string, why: string): EngineError {
   return new EngineError("invalid-argument", `unable to find ${what} ${name}: ${why}`);
 }
 
-/** undefined when `text` is a name. @throws invalid-argument for a number that is no id */
+/** undefined when `text` is a name. @throws invalid-argument for a number that is no valid id */
 function parseId(text: string): number | undefined {
   if (!/^[+-]?\d+$/.test(text)) return undefined;
   return inRange(Number(text));
@@ -159,7 +159,7 @@ interface GroupEntry {
   readonly members: readonly string[];
 }
 
-/** name:password:uid:gid:comment:home:shell. A line without ids is none. */
+/** name:password:uid:gid:comment:home:shell. A line without ids is ignored. */
 function parsePasswdLine(line: string): PasswdEntry | undefined {
   const [name = "", , uid = "", gid = "", , home = ""] = line.trim().split(":");
   return /^\d+$/.test(uid) && /^\d+$/.test(gid) ? { name, uid: Number(uid), gid: Number(gid), home } : undefined;

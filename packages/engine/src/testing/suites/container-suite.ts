@@ -19,7 +19,7 @@ const attached: AttachRequest = {
   stream: true,
   detachKeys: undefined,
 };
-/** Each call about one container. The type names those that are missing. */
+/** Each call about one container. The type makes the compiler report missing calls. */
 const ofOne: {
   readonly [Verb in Exclude<keyof ContainerBackend, "list" | "create" | "explain" | "prune">]: (
     containers: ContainerBackend,
@@ -93,7 +93,7 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
     });
     afterEach(() => world[Symbol.asyncDispose]());
 
-    test("a container has the name that it was given, and is found by name, id and the beginning of its id", async () => {
+    test("a container has the given name, and is found by name, id and the beginning of its id", async () => {
       const id = await create("one");
       expect(id).toMatch(/^[0-9a-f]{64}$/);
       for (const asked of ["one", "/one", id, id.slice(0, 12)]) {
@@ -112,12 +112,12 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
         expect(await names()).toEqual(["/one"]);
       });
 
-    test("a container of an unknown image is none", async () => {
+    test("a container of an unknown image is rejected", async () => {
       await expectFailure(create("one", { Image: "nosuch" }), "not-found", "No such image: nosuch");
       expect(await names()).toEqual([]);
     });
 
-    test("a name is given once; a renamed container frees its old one", async () => {
+    test("a name can only be given once; a renamed container frees its old name", async () => {
       await create("one");
       const two = await create("two");
       await expectFailure(create("one"), "conflict", "one");
@@ -128,7 +128,7 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
       expect(await names()).toEqual(["/one", "/three", "/two"]);
     });
 
-    test("create, start, stop, start, kill: each state, and what cannot be done in it", async () => {
+    test("create, start, stop, start, kill: each state, and what is not allowed in it", async () => {
       await create("one");
       await expectFailure(containers.stop("one", byDefault), "not-modified");
       await expectFailure(containers.kill("one", undefined), "conflict", "is not running");
@@ -149,7 +149,7 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
       expect(await status("one")).toBe("exited");
     });
 
-    test("a paused container says so, and goes on", async () => {
+    test("a paused container shows that, and continues", async () => {
       await run("one");
       await expectFailure(containers.unpause("one"), "conflict", "is not paused");
       await containers.pause("one");
@@ -162,7 +162,7 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
       expect(await status(Id)).toBe("running");
     });
 
-    test("who waits hears of the end that the wait is for", async () => {
+    test("a client that waits learns of the end for which it waits", async () => {
       await create("one");
       const next = await containers.wait("one", "next-exit", never);
       const removed = await containers.wait("one", "removed", never);
@@ -178,7 +178,7 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
       expect(await removed.result).toEqual({ StatusCode: 7 });
     });
 
-    test("a wait ends when its client hangs up, and no other does", async () => {
+    test("a wait ends when its client hangs up, and the other waits continue", async () => {
       await run("one");
       const client = new AbortController();
       const [mine, other] = [
@@ -191,7 +191,7 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
       expect(await other.result).toEqual({ StatusCode: 3 });
     });
 
-    test("an attach that comes before the start gets its stream with it", async () => {
+    test("an attach before the start gets its stream when the container starts", async () => {
       await create("one");
       const { stream, logs, tty } = await containers.attach("one", attached, never);
       expect([logs, tty]).toEqual([undefined, false]);
@@ -203,7 +203,7 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
       world.close((await again.stream)!);
     });
 
-    test("an attach to what never starts ends with the container, or with its client", async () => {
+    test("an attach to a container that never starts ends with the container, or with its client", async () => {
       await create("one");
       const client = new AbortController();
       const left = await containers.attach("one", attached, client.signal);
@@ -214,14 +214,14 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
       expect(await stays.stream).toBeUndefined();
     });
 
-    test("logs of no stream are refused", async () => {
+    test("logs without any stream are rejected", async () => {
       await create("one");
       const selection = { follow: false, tail: "all", since: undefined, until: undefined } as const;
       const request = { ...selection, stdout: false, stderr: false, timestamps: false, details: false };
       await expectFailure(containers.logs("one", request, never), "invalid-argument", "stdout");
     });
 
-    test("one that runs is removed by force only; what ended is pruned", async () => {
+    test("a running container is removed only by force; an ended one is pruned", async () => {
       await run("one");
       await expectFailure(containers.remove("one", removal), "conflict", "running");
       await create("created");
@@ -238,7 +238,7 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
       await expectFailure(containers.list({ ...everything, filters: { nosuch: ["1"] } }), "invalid-argument", "nosuch");
     });
 
-    test("with AutoRemove a container goes with its end", async () => {
+    test("with AutoRemove a container is removed at its end", async () => {
       await create("one", { HostConfig: { ...emptyHostConfig, NetworkMode: "none", AutoRemove: true } });
       const { result } = await containers.wait("one", "removed", never);
       await containers.start("one", undefined);
@@ -247,7 +247,7 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
       expect(await names()).toEqual([]);
     });
 
-    test("an update is what inspect shows", async () => {
+    test("inspect shows what an update changed", async () => {
       await create("one");
       const RestartPolicy = { Name: "on-failure", MaximumRetryCount: 3 } as const;
       expect(await containers.update("one", { RestartPolicy })).toEqual({ Warnings: null });

@@ -5,7 +5,7 @@ import type { Backend, StreamAttachment } from "../../backend.ts";
 
 export interface ContainerWorld extends AsyncDisposable {
   readonly backend: Pick<Backend, "containers" | "execs" | "system" | "networks">;
-  /** An image that is here. What is made from it waits until the test ends it. */
+  /** An existing image. A container made from it waits until the test ends it. */
   readonly image: string;
   /** The first process of a running container ends with this code. */
   end(container: string, code: number): Promise<void>;

@@ -30,13 +30,13 @@ export function execSuite(name: string, open: () => Promise<ContainerWorld>): vo
         await expectFailure(call(execs, "nosuch"), "not-found", "No such exec instance: nosuch");
       });
 
-    test("an exec needs a container that runs", async () => {
+    test("an exec needs a running container", async () => {
       await expectFailure(execs.create("nosuch", execRequest), "not-found", "No such container: nosuch");
       await createContainer(world, "one");
       await expectFailure(execs.create("one", execRequest), "conflict", "is not running");
     });
 
-    test("it is started once, with a stream or without", async () => {
+    test("it can be started once, with a stream or without", async () => {
       const id = await runContainer(world, "one");
       const { Id } = await execs.create("one", execRequest);
       expect(await execs.inspect(Id)).toMatchObject({ ID: Id, ContainerID: id, Running: false, ExitCode: null });

@@ -1,8 +1,8 @@
-/** Failures as the suites look at them. */
+/** Expectations about failures, for the suites. */
 import { expect } from "bun:test";
 import { isEngineError, type ErrorCode } from "@fathom/base";
 
-/** The call was made and rejects, with this code and a message that has these words. What a call throws at once is no answer of a promise. */
+/** The call was made and rejects, with this code and a message that contains these words. A call that throws at once is an error of the test. */
 export async function expectFailure(call: PromiseLike<unknown>, code: ErrorCode, words = ""): Promise<void> {
   const failure: unknown = await call.then(
     () => new Error("the call did not fail"),
@@ -12,7 +12,7 @@ export async function expectFailure(call: PromiseLike<unknown>, code: ErrorCode,
   expect([failure.code, failure.message]).toEqual([code, expect.stringContaining(words)]);
 }
 
-/** The first value of a stream; the stream ends there. */
+/** The first value of a stream; then the stream is closed. */
 export async function first<T>(stream: AsyncIterable<T>): Promise<T | undefined> {
   for await (const value of stream) return value;
   return undefined;

@@ -1,4 +1,4 @@
-/** What images are for servers, as tests: the engine's part of images and every fake of it run them. */
+/** Tests of images as servers use them: the engine's part of images and every fake of it run them. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { TarWriter } from "@fathom/archive";
 import type { ProgressMessage } from "@fathom/spec";
@@ -7,7 +7,7 @@ import { expectFailure, first } from "./expect-failure.ts";
 
 export interface ImageWorld extends AsyncDisposable {
   readonly backend: ImageBackend;
-  /** What its registry has, and what it does not have. */
+  /** A name that its registry has, and a name that it does not have. */
   readonly pullable: string;
   readonly missing: string;
 }
@@ -52,7 +52,7 @@ export function imageSuite(name: string, open: () => Promise<ImageWorld>): void 
       images.pull({ fromImage, tag: undefined, platform: undefined, auth: undefined }, signal);
     const names = async (): Promise<string[]> =>
       (await images.list(everything)).flatMap(({ RepoTags }) => RepoTags).toSorted();
-    /** Gives the id. */
+    /** Returns the id. */
     async function make(repository: string | undefined, text: string): Promise<string> {
       const request = { repository, tag: "1", message: undefined, changes: [], platform: undefined };
       const messages = await Array.fromAsync(images.import({ ...request, source: stream(tar(text)) }, never));
@@ -63,7 +63,7 @@ export function imageSuite(name: string, open: () => Promise<ImageWorld>): void 
       test(`${verb} of an unknown image is "not-found", with its name`, async () => {
         await expectFailure(call(images, "nosuch"), "not-found", "nosuch");
       });
-      test(`${verb} of what is no name is refused`, async () => {
+      test(`${verb} of an invalid name is rejected`, async () => {
         await expectFailure(call(images, "UPPER"), "invalid-argument");
       });
     }
@@ -77,7 +77,7 @@ export function imageSuite(name: string, open: () => Promise<ImageWorld>): void 
       expect(await names()).toEqual(["made:1"]);
     });
 
-    test("a second name leads to the same image; the image goes with its last name", async () => {
+    test("a second name leads to the same image; the image is removed with its last name", async () => {
       const id = await make("made", "one");
       await images.tag("made:1", "again", undefined);
       expect(await names()).toEqual(["again:latest", "made:1"]);
@@ -87,7 +87,7 @@ export function imageSuite(name: string, open: () => Promise<ImageWorld>): void 
       expect(await images.list(everything)).toEqual([]);
     });
 
-    test("a name moves to the image that got it last; one without a name is pruned", async () => {
+    test("a name moves to the image that got it last; an image without a name is pruned", async () => {
       const [one, two] = [await make("made", "one"), await make("made", "two")];
       expect((await images.inspect("made:1", undefined)).Id).toBe(two);
       expect((await images.inspect(one, undefined)).RepoTags).toEqual([]);
@@ -98,14 +98,14 @@ export function imageSuite(name: string, open: () => Promise<ImageWorld>): void 
       await expectFailure(images.list({ ...everything, filters: { nosuch: ["1"] } }), "invalid-argument", "nosuch");
     });
 
-    test("what is pulled is there under its name", async () => {
+    test("a pulled image is found under its name", async () => {
       const messages = await Array.fromAsync(pull(world.pullable));
       expect(messages.length).toBeGreaterThan(1);
       expect(messages.filter(({ error }) => error !== undefined)).toEqual([]);
       expect(await names()).toEqual([world.pullable]);
     });
 
-    test("a pull of what the registry does not have fails before its first message", async () => {
+    test("a pull of an image that the registry does not have fails before its first message", async () => {
       const messages: ProgressMessage[] = [];
       const all = (async () => {
         for await (const message of pull(world.missing)) messages.push(message);
@@ -115,7 +115,7 @@ export function imageSuite(name: string, open: () => Promise<ImageWorld>): void 
       expect(await names()).toEqual([]);
     });
 
-    test("of a client that has hung up nothing is pulled, loaded or saved", async () => {
+    test("for a client that has hung up nothing is pulled, loaded or saved", async () => {
       await make("made", "one");
       const gone = AbortSignal.abort(new Error("the client hung up"));
       const calls = [
@@ -131,7 +131,7 @@ export function imageSuite(name: string, open: () => Promise<ImageWorld>): void 
       expect(await names()).toEqual(["made:1"]);
     });
 
-    test("what is saved is the same image after it was removed and loaded, name and all", async () => {
+    test("a saved image that is removed and loaded is the same image, with its name", async () => {
       const id = await make("made", "one");
       const archive = await Array.fromAsync(images.save(["made:1"], undefined, never));
       await images.remove("made:1", removal);
@@ -141,7 +141,7 @@ export function imageSuite(name: string, open: () => Promise<ImageWorld>): void 
       expect((await images.inspect("made:1", undefined)).Id).toBe(id);
     });
 
-    test("what is no archive of images loads nothing", async () => {
+    test("an archive without images loads nothing", async () => {
       const loaded = Array.fromAsync(images.load(stream(Buffer.from("no archive")), loading, never));
       expect(await loaded.catch(() => "failed")).toBe("failed");
       expect(await images.list(everything)).toEqual([]);

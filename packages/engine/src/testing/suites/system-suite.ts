@@ -1,4 +1,4 @@
-/** What the engine itself and its networks are for servers, as tests. */
+/** Tests of the engine itself and its networks as servers use them. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createContainer, type ContainerWorld } from "./container-world.ts";
 import { expectFailure, first } from "./expect-failure.ts";
@@ -22,7 +22,7 @@ export function systemSuite(name: string, open: () => Promise<ContainerWorld>): 
       expect([ServerVersion, Containers, ContainersRunning, ContainersStopped]).toEqual([Version, 1, 0, 1]);
     });
 
-    test("an event comes to who listens, past ones to who asks for them", async () => {
+    test("a listener gets new events, and past ones when it asks for them", async () => {
       const { system } = world.backend;
       const live = first(system.events({ since: undefined, until: undefined, filters: {} }, never));
       const id = await create("one");
@@ -40,14 +40,14 @@ export function systemSuite(name: string, open: () => Promise<ContainerWorld>): 
       expect(await all).toEqual([]);
     });
 
-    test("what it cannot filter or count by is refused", async () => {
+    test("an unknown filter or object type is rejected", async () => {
       const { system } = world.backend;
       const filters = { nosuch: ["1"] };
       expect(() => system.events({ since: undefined, until: undefined, filters }, never)).toThrow("nosuch");
       await expectFailure(system.diskUsage(["nosuch"]), "invalid-argument", "nosuch");
     });
 
-    test("disk usage has what was asked for", async () => {
+    test("disk usage has the requested parts", async () => {
       const { system } = world.backend;
       await create("one");
       const { ContainerUsage, ...others } = await system.diskUsage(["container"]);
@@ -76,7 +76,7 @@ export function systemSuite(name: string, open: () => Promise<ContainerWorld>): 
       expect((await networks.list({ name: ["bridge"] })).map(({ Name }) => Name)).toEqual(["bridge"]);
     });
 
-    test('an unknown network is "not-found", an unknown filter refused', async () => {
+    test('an unknown network is "not-found", an unknown filter is rejected', async () => {
       const { networks } = world.backend;
       await expectFailure(networks.inspect("nosuch", { verbose: false, scope: undefined }), "not-found", "nosuch");
       await expectFailure(networks.list({ nosuch: ["1"] }), "invalid-argument", "nosuch");

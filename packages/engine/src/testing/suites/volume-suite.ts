@@ -1,4 +1,4 @@
-/** What volumes are for servers, as tests: the engine's part of volumes and every fake of it run them. */
+/** Tests of volumes as servers use them: the engine's part of volumes and every fake of it run them. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { anonymousLabel } from "@fathom/volumes";
 import type { VolumeBackend } from "../../backend.ts";
@@ -38,18 +38,18 @@ export function volumeSuite(name: string, open: () => Promise<VolumeWorld>): voi
       expect(Labels).toEqual({ a: "b", [anonymousLabel]: "" });
     });
 
-    test("a name that no volume can have is refused, and makes nothing", async () => {
+    test("an invalid name is rejected, and nothing is made", async () => {
       await expectFailure(volumes.create({ ...settings, Name: "a/b" }), "invalid-argument", "a/b");
       expect(await names()).toEqual([]);
     });
 
-    test('an unknown volume is "not-found", with its name; to remove it by force is no failure', async () => {
+    test('an unknown volume is "not-found", with its name; removing it by force is no failure', async () => {
       await expectFailure(volumes.inspect("nosuch"), "not-found", "nosuch");
       await expectFailure(volumes.remove("nosuch", false), "not-found", "nosuch");
       await volumes.remove("nosuch", true);
     });
 
-    test("a volume that a container has stays", async () => {
+    test("a volume that a container uses stays", async () => {
       for (const Name of ["used", "free"]) await volumes.create({ ...settings, Name });
       world.use("used");
       await expectFailure(volumes.remove("used", false), "conflict", "used");
@@ -58,14 +58,14 @@ export function volumeSuite(name: string, open: () => Promise<VolumeWorld>): voi
       expect(await names()).toEqual(["used"]);
     });
 
-    test("a prune takes volumes without a name of their own, and with all=1 any", async () => {
+    test("a prune removes anonymous volumes, and with all=1 all unused ones", async () => {
       const { Name } = await volumes.create({ ...settings, Name: "" });
       await volumes.create({ ...settings, Name: "named" });
       expect((await volumes.prune({})).VolumesDeleted).toEqual([Name]);
       expect((await volumes.prune({ all: ["1"] })).VolumesDeleted).toEqual(["named"]);
     });
 
-    test("unknown filters are refused", async () => {
+    test("unknown filters are rejected", async () => {
       await expectFailure(volumes.list({ nosuch: ["1"] }), "invalid-argument", "nosuch");
       await expectFailure(volumes.prune({ nosuch: ["1"] }), "invalid-argument", "nosuch");
     });

@@ -66,7 +66,7 @@ export function parseBind(raw: string, volumeDriver: string): WantedMount {
   };
 }
 
-/** Each kind of word at most once: access, labelling, copying, propagation, consistency. */
+/** At most one word of each kind: access, labelling, copying, propagation, consistency. */
 function validMode(mode: string): boolean {
   if (mode === "") return true;
   const kinds = new Set<string>();

@@ -4,7 +4,7 @@ import type { WantedMount } from "@fathom/containers";
 import type { Mount } from "@fathom/spec";
 import { anonymousLabels, checkDestination, clean, empty, propagations } from "./mount-parts.ts";
 
-/** One of HostConfig.Mounts. */
+/** One entry of HostConfig.Mounts. */
 export function parseMount(mount: Mount): WantedMount {
   const type = mount.Type ?? "";
   const invalid = (reason: string): EngineError =>
@@ -65,7 +65,7 @@ export function parseMount(mount: Mount): WantedMount {
       if (source !== "") throw invalid("field Source must not be specified");
       const { SizeBytes: size = 0, Mode: mode = 0 } = mount.TmpfsOptions ?? {};
       if (size < 0) throw invalid(`TmpfsOptions.SizeBytes is ${size}, it must not be negative`);
-      if (mode > 0o7777) throw invalid(`TmpfsOptions.Mode is 0${mode.toString(8)}, at most 07777 is a mode`);
+      if (mode > 0o7777) throw invalid(`TmpfsOptions.Mode is 0${mode.toString(8)}, but a mode is at most 07777`);
       for (const words of mount.TmpfsOptions?.Options ?? []) {
         if (words.length < 1 || words.length > 2) throw invalid("invalid option array length");
         if (words[0] !== "exec" && words[0] !== "noexec") throw invalid(`invalid option: ${words[0]}`);
@@ -90,7 +90,7 @@ export function parseMount(mount: Mount): WantedMount {
   }
 }
 
-/** Options and the one type of mount that they are for. */
+/** Options, and the one mount type that each belongs to. */
 const optionFields = [
   ["BindOptions", "bind"],
   ["VolumeOptions", "volume"],
@@ -98,7 +98,7 @@ const optionFields = [
   ["TmpfsOptions", "tmpfs"],
 ] as const;
 
-/** A relative path that does not leave where it begins, by its text alone. */
+/** A relative path that does not leave its beginning; only its text is checked. */
 function isLocal(path: string): boolean {
   if (path.startsWith("/")) return false;
   let depth = 0;

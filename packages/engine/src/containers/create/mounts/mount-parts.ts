@@ -5,7 +5,7 @@ import { anonymousLabel } from "@fathom/volumes";
 
 export const propagations = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 
-/** `volume prune` goes by it. */
+/** `volume prune` uses this label. */
 export const anonymousLabels = { [anonymousLabel]: "" };
 
 export const empty: WantedMount = {
@@ -36,7 +36,7 @@ export function anonymousVolume(destination: string, driver: string): WantedMoun
     driver: driver || "local",
     copyData: true,
     anonymous: true,
-    // This names it, not the part of volumes: the row must have the name before the volume exists.
+    // This part chooses the name, not the part of volumes: the row must have the name before the volume exists.
     volume: { name: randomId(), driver: driver || "local", options: {}, labels: { ...anonymousLabels } },
   };
 }
@@ -47,7 +47,7 @@ export function checkDestination(path: string): void {
   if (clean(path) === "/") throw new EngineError("invalid-argument", "invalid specification: destination can't be '/'");
 }
 
-/** Without doubled slashes, "." and "..", as text. */
+/** Removes doubled slashes, "." and ".." from the text. */
 export function clean(path: string): string {
   const parts: string[] = [];
   for (const part of path.split("/")) {

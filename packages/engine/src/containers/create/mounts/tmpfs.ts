@@ -23,7 +23,7 @@ export function parseTmpfsOptions(text: string): string[] {
   return words;
 }
 
-/** `--tmpfs` as mounts. They are no part of a container's list of mounts, as clients see it. */
+/** `--tmpfs` as mounts. A container's list of mounts, as clients see it, does not contain them. */
 export function tmpfsMounts(hostConfig: HostConfig): MountPoint[] {
   return Object.entries(hostConfig.Tmpfs ?? {}).map(([destination, options]) => {
     const { volume: _none, ...mount } = {
