@@ -110,7 +110,7 @@ export function imageSuite(name: string, open: () => Promise<ImageWorld>): void 
       const all = (async () => {
         for await (const message of pull(world.missing)) messages.push(message);
       })();
-      await expectFailure(all, "not-found");
+      await expectFailure(all, "not-found", `manifest for ${world.missing} not found`);
       expect(messages).toEqual([]);
       expect(await names()).toEqual([]);
     });
