@@ -1,14 +1,14 @@
 /** The CLI: `main(argv)` runs one command line and gives its exit code. */
 import { writeSync } from "node:fs";
-import type { Output } from "./command.ts";
+import type { Output } from "./grammar/command.ts";
 import { commands, groups } from "./commands/index.ts";
-import { dispatch } from "./dispatch.ts";
-import { ReaderGoneError } from "./plain-error.ts";
-import { writeAll } from "./terminal.ts";
+import { dispatch } from "./grammar/dispatch.ts";
+import { ReaderGoneError } from "./grammar/plain-error.ts";
+import { writeAll } from "./output/terminal.ts";
 
 export { commands, groups } from "./commands/index.ts";
-export { ParsedFlags, parseFlags, UsageError, type FlagDefinition, type FlagTable } from "./flags.ts";
-export { flagUsages } from "./help.ts";
+export { ParsedFlags, parseFlags, UsageError, type FlagDefinition, type FlagTable } from "./grammar/flags.ts";
+export { flagUsages } from "./grammar/help.ts";
 
 function output(fd: 1 | 2, stream: NodeJS.WriteStream): Output {
   return {
@@ -37,4 +37,4 @@ export async function main(argv: readonly string[]): Promise<number> {
     return 1;
   }
 }
-export type { FlagType } from "./flags.ts";
+export type { FlagType } from "./grammar/flags.ts";

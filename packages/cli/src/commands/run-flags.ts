@@ -1,5 +1,5 @@
 /** The flags of `create` and `run`. Like docker, the parser makes all checks that need no daemon. */
-import type { FlagDefinition, FlagTable } from "../flags.ts";
+import type { FlagDefinition, FlagTable } from "../grammar/flags.ts";
 import {
   checkAddHost,
   checkBytes,

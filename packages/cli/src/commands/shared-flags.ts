@@ -1,5 +1,5 @@
 /** Flags that several commands have. */
-import type { FlagDefinition } from "../flags.ts";
+import type { FlagDefinition } from "../grammar/flags.ts";
 import { checkEnvironment } from "../run-options/checks.ts";
 
 export const filterFlag: FlagDefinition = {

@@ -4,8 +4,8 @@
  */
 import { resolve } from "node:path";
 import type { ContainerCreateBody, EndpointSettingsBody, HostConfig } from "@fathom/spec";
-import type { ParsedFlags } from "../flags.ts";
-import { PlainError } from "../plain-error.ts";
+import type { ParsedFlags } from "../grammar/flags.ts";
+import { PlainError } from "../grammar/plain-error.ts";
 import { environmentOf, keyValueMap, labelsOf, securityOptions } from "./files.ts";
 import { parseMount } from "./mount.ts";
 import { parseExpose, parsePublish } from "./ports.ts";

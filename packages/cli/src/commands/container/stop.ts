@@ -1,0 +1,13 @@
+import type { CommandContext } from "../../grammar/command.ts";
+import { forEachName } from "../../session/each.ts";
+import { stopQuery } from "../../session/stop-query.ts";
+import { connect } from "../../session/session.ts";
+
+export async function run(context: CommandContext): Promise<number> {
+  const client = await connect(context);
+  const query = stopQuery(context.flags);
+  return forEachName(context, context.args, async (name) => {
+    await client.send("POST", `/containers/${encodeURIComponent(name)}/stop`, { query: query });
+    return name;
+  });
+}

@@ -1,0 +1,25 @@
+import { EngineError } from "@fathom/base";
+import type { CommandContext } from "../../grammar/command.ts";
+import { printProgress, type ProgressMessage } from "../../output/progress.ts";
+import { readUserFile } from "../../run-options/files.ts";
+import { platformQuery } from "../../session/platform-query.ts";
+import { connect } from "../../session/session.ts";
+
+export async function run(context: CommandContext): Promise<number> {
+  const { flags, stdout } = context;
+  const input = flags.string("input");
+  if (input === "" && process.stdin.isTTY === true)
+    throw new EngineError("invalid-argument", "requested load from stdin, but stdin is empty");
+  if (input !== "" && !(await Bun.file(input).exists())) readUserFile(input);
+  const client = await connect(context);
+  const stream = (input === "" ? Bun.stdin : Bun.file(input)).stream();
+  const messages = client.messages<ProgressMessage>("POST", "/images/load", {
+    query: {
+      quiet: flags.bool("quiet") || !stdout.isTerminal ? 1 : 0,
+      platform: platformQuery(flags.string("platform")),
+    },
+    stream,
+  });
+  await printProgress(messages, stdout);
+  return 0;
+}
