@@ -4,6 +4,7 @@ import type { Clock } from "@fathom/base";
 import { collectorSuite } from "./testing/collector-suite.ts";
 import { contentSuite } from "./testing/content-suite.ts";
 import { imagesSuite } from "./testing/images-suite.ts";
+import { layersSuite } from "./testing/layers-suite.ts";
 import { leasesSuite } from "./testing/leases-suite.ts";
 import type { StoreUnderTest } from "./testing/store-under-test.ts";
 import { addLayer, crash, openTestStore, temporaryRoot } from "./testing/test-support.ts";
@@ -29,4 +30,5 @@ async function open(clock: Clock): Promise<StoreUnderTest> {
 contentSuite("on disk", open);
 leasesSuite("on disk", open);
 imagesSuite("on disk", open);
+layersSuite("on disk", open);
 collectorSuite("on disk", open);

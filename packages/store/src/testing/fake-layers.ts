@@ -4,7 +4,7 @@ import { parseChainId, parseDiffId, type ChainId } from "@fathom/spec";
 import type { Database, Layer, LayerDraft, LayerStore, Lease } from "../contract.ts";
 import { numberColumn, optionalText, textColumn, type Row } from "../database/rows.ts";
 import type { StoreLeases } from "../leases/leases.ts";
-import { chainIdOn } from "../snapshots/chain.ts";
+import { chainIdOn, chainLinks, needChain, refuseDepth } from "../snapshots/chain.ts";
 import type { FakeSnapshotter } from "./fake-snapshotter.ts";
 
 export class FakeLayers implements LayerStore {
@@ -36,14 +36,16 @@ export class FakeLayers implements LayerStore {
       commit: (parent, diffId, size, lease) => {
         if (!isOpen) throw new EngineError("internal", `commit of the layer draft ${cacheId} after it was closed`);
         isOpen = false;
-        const chainId = chainIdOn(parent, diffId);
+        const below = parent === undefined ? undefined : needChain(this.#database, parent);
+        refuseDepth(chainLinks(this.#database, below));
+        const chainId = chainIdOn(below, diffId);
         this.#leases.hold(lease, "layer", chainId);
         this.#database.run(
           "INSERT OR IGNORE INTO layers (chain_id, diff_id, true_chain, parent, cache_id, link, size) VALUES (?, ?, ?, ?, ?, ?, ?)",
           chainId,
           diffId,
           chainId,
-          parent ?? null,
+          below ?? null,
           cacheId,
           cacheId.slice(0, 26),
           size,

@@ -4,6 +4,7 @@ import { collectorSuite } from "./collector-suite.ts";
 import { contentSuite } from "./content-suite.ts";
 import { FakeStore } from "./fake-store.ts";
 import { imagesSuite } from "./images-suite.ts";
+import { layersSuite } from "./layers-suite.ts";
 import { leasesSuite } from "./leases-suite.ts";
 import type { StoreUnderTest } from "./store-under-test.ts";
 import { diffIdOf } from "./test-support.ts";
@@ -22,6 +23,7 @@ async function open(clock: Clock): Promise<StoreUnderTest> {
 contentSuite("in memory", open);
 leasesSuite("in memory", open);
 imagesSuite("in memory", open);
+layersSuite("in memory", open);
 collectorSuite("in memory", open);
 
 test("calls of each part fail and hang as planned", async () => {
