@@ -1,4 +1,4 @@
-/** Something that has an owner until somebody takes it over. */
+/** Something that has an owner until other code takes it over. */
 export class Handed<T> {
   readonly #value: T;
   #taken = false;
@@ -7,7 +7,7 @@ export class Handed<T> {
     this.#value = value;
   }
 
-  /** For who only uses it. */
+  /** For code that only uses it. */
   get value(): T {
     return this.#value;
   }
@@ -16,7 +16,7 @@ export class Handed<T> {
     return this.#taken;
   }
 
-  /** From now on it is the caller's. */
+  /** From now on the caller owns it. */
   take(): T {
     this.#taken = true;
     return this.#value;

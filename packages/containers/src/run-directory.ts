@@ -21,7 +21,7 @@ export interface AdoptFile {
   readonly identity?: RunIdentity;
 }
 
-/** For a new run, with the folder of the log that its supervisor writes. */
+/** For a new run; with the folder of the log that its supervisor writes. */
 export function makeRunDirectory(config: Roots, id: string, log: LogSink): void {
   mkdirSync(containerPaths(config, id).run, { recursive: true, mode: 0o700 });
   if (log.kind === "json-file") mkdirSync(dirname(log.path), { recursive: true, mode: 0o710 });

@@ -17,7 +17,7 @@ export interface ReadyStem {
   readonly id: string;
   readonly cgroup: Cgroup;
   readonly prepared: PreparedStem;
-  /** The interface of the first network, where one was made in advance. */
+  /** The interface of the first network, if one was made in advance. */
   link: PreparedLink | undefined;
 }
 
@@ -104,8 +104,8 @@ export class Stems {
   }
 
   /**
-   * Makes the interface of a held stem once the present request is answered: the client takes longer to come back with the start.
-   * Only for a container that will be connected to the network of that interface, and to that one first.
+   * Makes the interface of a held stem after the present request is answered: the client takes longer to send the start.
+   * Only for a container that will be connected first to the network of that interface.
    */
   prepareLinkSoon(id: string, make: (namespaceFd: number) => PreparedLink | undefined): void {
     setImmediate(() => {

@@ -16,7 +16,7 @@ import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 const request: ContainerCreateRequest = {
   ...emptyContainerConfig,
   Image: "busybox",
-  // A volume, a mounted image, a /dev/shm of the daemon's: all that a start can make is made.
+  // A volume, a mounted image, a /dev/shm of the daemon: everything that a start can make is made.
   HostConfig: {
     ...emptyHostConfig,
     Binds: ["data:/data"],
@@ -67,7 +67,7 @@ class World implements AsyncDisposable {
 
 const planned = "fails, as the test planned";
 
-/** The step that an error names. */
+/** The step in an error. */
 function stepIn(error: unknown): string | undefined {
   for (let at = error; at instanceof Error; at = at.cause) {
     if (at instanceof LaunchFailure) return at.stage;
@@ -76,7 +76,7 @@ function stepIn(error: unknown): string | undefined {
   return undefined;
 }
 
-/** How a failed call becomes known: by the step in the error that the caller gets, or in a line of the log. */
+/** How a failed call becomes known: by the step in the caller's error, or in a line of the log. */
 function toldBy(error: unknown, logged: readonly string[]): string {
   if (error !== undefined) return `error: ${stepIn(error) ?? messageOf(error)}`;
   const lines = logged
@@ -158,7 +158,7 @@ const actions: Readonly<Record<string, Action>> = {
 };
 
 const written = "log: the state of a container cannot be written; it is tried again";
-/** What an end frees, by the steps of the start that made it. What an end cannot find out (whether memory was short) it leaves out. */
+/** What an end frees, by the start's steps that made it. What an end cannot find out (whether memory was short) it leaves out. */
 const ends = {
   "cgroup.oomKills": [""],
   "cgroup.kill": ["log: stem"],
@@ -167,7 +167,7 @@ const ends = {
   "sandbox.close": ["log: network"],
   "sys.umount": ["log: shared-memory", "log: images"],
 };
-/** What a removal could not take away goes at the next daemon's start; a folder that cannot be moved away is removed where it is. */
+/** What a removal could not remove is removed at the next daemon's start; a folder that cannot be moved away is removed in its place. */
 const ofImages = "log: removing the layers of a mounted image failed";
 const ofFiles = "log: removing the files of a container failed";
 const removals = {
@@ -175,7 +175,7 @@ const removals = {
   "sys.umount": [ofFiles, ofImages],
   "store.discard": [""],
 };
-/** What a daemon's start cannot do without. */
+/** Work that a daemon's start can do without. */
 const starts = {
   "database.migrate": ["error: rows", "error: engine-id"],
   "database.all": ["error: rows"],
@@ -187,10 +187,10 @@ const starts = {
   "snapshots.list": ["error: sweep"],
 };
 
-/** For each action and each of its calls: how its failure becomes known. The error of a caller names the step, and so does the log where nobody hears of it. */
+/** For each action and each of its calls: how its failure becomes known. The caller's error names the step; when there is no caller, the log does. */
 const expected: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   create: {
-    // Before anything is made: a look at the request.
+    // Before anything is made: the check of the request.
     "images.lookup": [`error: images.lookup ${planned}`, "error: images"],
     "oci.validate": [`error: oci.validate ${planned}`],
     "snapshots.prepare": ["error: layer", "error: images"],
@@ -301,7 +301,7 @@ async function expectTruth(world: World, name: string): Promise<void> {
       machine.volumeHolds.size === ofRun &&
       machine.mounts.size === 2 * ofRun,
   );
-  // Its own layer, and that of the mounted image.
+  // Its own layer, and the mounted image's.
   expect(machine.snapshots.keys.size).toBe(status === "gone" ? 0 : 2);
   expect(machine.openFds).toBe(0);
 }
@@ -328,7 +328,7 @@ async function expectSound(world: World, name: string): Promise<void> {
 
 for (const [name, action] of Object.entries(actions))
   describe(name, () => {
-    test("each call fails, and the step is named", async () => {
+    test("each call fails, and the error or the log names the step", async () => {
       const calls = await callsOf(action);
       const problems: string[] = [];
       const told = new Map<string, Set<string>>();

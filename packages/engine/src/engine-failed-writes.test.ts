@@ -1,4 +1,4 @@
-/** A disk or a database that takes no rows for a while. */
+/** A disk or a database that accepts no rows for a while. */
 import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { EngineError } from "@fathom/base";

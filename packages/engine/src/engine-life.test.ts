@@ -1,4 +1,4 @@
-/** Containers from create to removal, their names and lists, over the machine in memory. */
+/** Containers from create to removal, their names and lists, with the machine in memory. */
 import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";

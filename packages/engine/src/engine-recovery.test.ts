@@ -1,4 +1,4 @@
-/** What the next daemon makes of what it finds. */
+/** What the next daemon does with the state that it finds. */
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

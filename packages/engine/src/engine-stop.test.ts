@@ -1,4 +1,4 @@
-/** What ends containers: stop, restart, removal by force, the end of the daemon. */
+/** The ways to end containers: stop, restart, forced removal, the end of the daemon. */
 import { describe, expect, test } from "bun:test";
 import { deferred, EngineError } from "@fathom/base";
 import { never, until, useEngine } from "./testing/engine-world.ts";

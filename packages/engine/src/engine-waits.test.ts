@@ -1,4 +1,4 @@
-/** Clients that wait, hang up, or come two at once. */
+/** Clients that wait, hang up, or come two at a time. */
 import { describe, expect, test } from "bun:test";
 import type { ExecCreateRequest } from "@fathom/spec";
 import { renameSync, symlinkSync, unlinkSync } from "node:fs";

@@ -1,6 +1,7 @@
 /**
- * Container networks: their addresses, interfaces and published ports, and the files /etc/hosts and /etc/resolv.conf. All of it goes through netlink; no `ip`, `iptables` or
- * `nft` program is run. State that must survive the daemon is rows that the engine keeps (`NetworkState`), and the endpoints, which it keeps with its containers.
+ * Container networks: their addresses, interfaces and published ports, and the files /etc/hosts and /etc/resolv.conf. All of it uses netlink;
+ * no `ip`, `iptables` or `nft` program runs. State that must survive the daemon is in rows that the engine keeps (`NetworkState`), and in the
+ * endpoints, which the engine stores with its containers.
  *
  * Terms
  * - Network: a row, and what its driver (`driver/driver.ts`) made for it on this host.
@@ -9,24 +10,25 @@
  * - Gateway of a sandbox: the endpoint that has the default route and the published ports (`sandbox/gateway.ts`).
  *
  * Promises
- * - `connect` and `create` either finish, or leave no link, address, rule or lease. `disconnect` and `close` are idempotent and try each part; they throw when one failed.
- * - Published ports are kernel rules: they answer while no daemon runs.
- * - `start` and `reconcile` remove whatever belongs to no known endpoint, and put back what is missing.
- * - Calls for one container come one after another: the caller sees to that. Those for different containers may overlap.
- * - No call takes an AbortSignal: the kernel answers at once.
+ * - `connect` and `create` either finish, or leave no link, address, rule or lease. `disconnect` and `close` may be called again and try each
+ *   part; they throw when one part failed.
+ * - Published ports are kernel rules, so they work while no daemon runs.
+ * - `start` and `reconcile` remove everything that belongs to no known endpoint, and restore what is missing.
+ * - Calls for one container must come one after another; the caller ensures that. Calls for different containers may overlap.
+ * - No call takes an AbortSignal, because the kernel answers at once.
  */
 export interface NetworkConfig {
-  /** Made at each start; each is known by its name over restarts. */
+  /** Made at each start; the name identifies each of them across restarts. */
   readonly networks: readonly NetworkSettings[];
-  /** Name of the one of `networks` that containers get when they ask for none. */
+  /** Name of the network among `networks` that containers get when they ask for none. */
   readonly defaultNetwork: string;
-  /** Where subnets come from that nobody chose. */
+  /** Where subnets come from when nobody chose one. */
   readonly addressPools: readonly AddressPoolSettings[];
-  /** Name of the nf_tables table: two engines on one host each have their own. */
+  /** Name of the nf_tables table: two engines on one host have different tables. */
   readonly ruleTable: string;
-  /** IP forwarding is turned on where it is off. */
+  /** IP forwarding is turned on when it is off. */
   readonly ipForward: boolean;
-  /** Ports are published on IPv6 addresses too, by a process that forwards them. */
+  /** Ports are also published on IPv6 addresses, by a process that forwards them. */
   readonly userlandProxy: boolean;
 }
 
@@ -37,16 +39,16 @@ export interface AddressPoolSettings {
 
 export type Family = "ipv4" | "ipv6";
 
-/** What is wanted of a network. */
+/** The requested properties of a network. */
 export interface NetworkSettings {
   readonly name: string;
   /** One of `NetworkManager.drivers`. */
   readonly driver: string;
-  /** Empty: a free subnet of the address pools, where the driver's endpoints have addresses. */
+  /** Empty: a free subnet of the address pools, if the driver's endpoints have addresses. */
   readonly pools: readonly NetworkPoolSettings[];
   /** No way in or out; its endpoints have no gateway. */
   readonly internal: boolean;
-  /** Of the driver, by Docker's names. */
+  /** Options of the driver, with Docker's names. */
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
 }
@@ -72,10 +74,10 @@ export interface NetworkInfo {
   readonly name: string;
   readonly driver: string;
   readonly createdAt: string;
-  /** Made by the daemon from its settings; it cannot be removed. */
+  /** The daemon made it from its settings; it cannot be removed. */
   readonly builtin: boolean;
   readonly internal: boolean;
-  /** Several of one family: the first with a free address gives it. */
+  /** With several of one family, the first with a free address is used. */
   readonly pools: readonly NetworkPool[];
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
@@ -86,7 +88,7 @@ export type Protocol = "tcp" | "udp" | "sctp";
 export interface PortRequest {
   readonly protocol: Protocol;
   readonly containerPort: number;
-  /** "" means the default address of the network, IPv4 and IPv6 both. */
+  /** "" means the default address of the network, for both IPv4 and IPv6. */
   readonly hostIp: string;
   /** First and last allowed host port; 0–0 asks for any free port of the ephemeral range. */
   readonly hostPortFirst: number;
@@ -106,7 +108,7 @@ export interface EndpointAddress {
   readonly prefixLength: number;
 }
 
-/** Plain data; the engine stores it with the container and gives it back to `start`. Rows of earlier versions: `readEndpoint`. */
+/** Plain data. The engine stores it with the container and passes it to `start`. Rows of earlier versions: `readEndpoint`. */
 export interface Endpoint {
   readonly endpointId: string;
   readonly networkId: string;
@@ -114,25 +116,25 @@ export interface Endpoint {
   readonly containerId: string;
   /** In the container: "eth0". */
   readonly interfaceName: string;
-  /** The host's end, by which the driver finds it again; "" for drivers without one. */
+  /** The host's end, with which the driver finds the endpoint again; "" for drivers without one. */
   readonly hostInterface: string;
   readonly macAddress: string;
   readonly addresses: readonly EndpointAddress[];
-  /** Of the network, for each family that has one: whether the default route goes there decides the sandbox. */
+  /** Gateways of the network, for each family that has one. The sandbox decides whether the default route uses them. */
   readonly gateways: Readonly<Partial<Record<Family, string>>>;
   readonly gatewayPriority: number;
   readonly ports: readonly PortBinding[];
 }
 
-/** What a user may ask of one endpoint. */
+/** A user's settings for one endpoint. */
 export interface EndpointSettings {
   readonly macAddress?: string;
   readonly ipv4Address?: string;
-  /** The endpoint with the highest becomes the gateway; 0 when absent. */
+  /** The endpoint with the highest priority becomes the gateway; 0 when absent. */
   readonly gatewayPriority?: number;
 }
 
-/** A container's interface that was made before it is known which container it will be for. */
+/** A container's interface that was made before anybody knows which container it will be for. */
 export interface PreparedLink {
   readonly networkId: string;
   readonly hostInterface: string;
@@ -145,33 +147,34 @@ export interface SandboxRequest {
   readonly containerId: string;
   /** Without slash, for error messages ("… on endpoint NAME (id)"). */
   readonly containerName: string;
-  /** The container's network namespace, open for as long as the sandbox is used; absent for `close`, and for a container that has none of its own. */
+  /** The container's network namespace, open as long as the sandbox is used; absent for `close`, and for a container that has none of its own. */
   readonly namespaceFd?: number | undefined;
-  /** What is published of the container, at whichever endpoint is the gateway. */
+  /** The published ports of the container, at whichever endpoint is the gateway. */
   readonly ports?: readonly PortRequest[];
-  /** From `prepareLink` in the same namespace: the connection to its network then takes about half of its time. */
+  /** From `prepareLink` in the same namespace: the connection to its network then takes about half the time. */
   readonly prepared?: PreparedLink | undefined;
 }
 
-/** One container's network. A handle: what it knows is the manager's, and another handle of the same container sees it too. */
+/** One container's network. It is a handle: the manager has the data, and another handle of the same container sees the same. */
 export interface Sandbox {
   /** In the order in which they were connected. */
   readonly endpoints: readonly Endpoint[];
   /** The endpoint whose gateway is the container's default route. */
   gateway(family: Family): Endpoint | undefined;
-  /** What the container's own name stands for in /etc/hosts, in the order of the lines. */
+  /** The addresses of the container's own name in /etc/hosts, in the order of the lines. */
   readonly addresses: readonly string[];
   /**
-   * Makes an endpoint. Its interface has the lowest free name of eth0, eth1 …. Where it becomes the gateway, the default route and the published ports go over to it:
-   * read `endpoints` again.
-   * @returns undefined for a network that gives no interface (host, none).
-   * @throws not-found, conflict when it is connected, invalid-argument in dockerd's words. Of published ports: conflict "driver failed programming external connectivity on endpoint
-   * NAME (id): Bind for 0.0.0.0:80 failed: port is already allocated", "…: failed to bind host port 0.0.0.0:80/tcp: address already in use", "…: all ports are allocated".
+   * Makes an endpoint. Its interface has the lowest free name of eth0, eth1 …. If it becomes the gateway, the default route and the published
+   * ports move to it: read `endpoints` again.
+   * @returns undefined for a network without interfaces (host, none).
+   * @throws not-found, conflict when it is connected already, invalid-argument in dockerd's words. For published ports: conflict "driver failed
+   * programming external connectivity on endpoint NAME (id): Bind for 0.0.0.0:80 failed: port is already allocated", "…: failed to bind host
+   * port 0.0.0.0:80/tcp: address already in use", "…: all ports are allocated".
    */
   connect(networkId: string, settings?: EndpointSettings): Promise<Endpoint | undefined>;
-  /** Takes one endpoint away from a container that runs on; default route and ports go over to the next gateway. */
+  /** Removes one endpoint of a container that keeps running; default route and ports move to the next gateway. */
   disconnect(endpointId: string): Promise<void>;
-  /** The container has ended, or its start has failed: every endpoint goes, interfaces with the namespace. */
+  /** The container has ended, or its start has failed: every endpoint is removed, and the interfaces end with the namespace. */
   close(): Promise<void>;
 }
 
@@ -184,8 +187,8 @@ export interface NetworkState {
 
 export interface NetworkManager extends AsyncDisposable {
   /**
-   * Makes the networks of the settings and of the rows, with the rules. Warnings are for the log: "ip_forward was off, now on".
-   * @param known The endpoints of what runs.
+   * Makes the networks of the settings and of the rows, with the rules. It returns warnings for the log: "ip_forward was off, now on".
+   * @param known The endpoints of running containers.
    */
   start(known: readonly Endpoint[]): Promise<{ readonly warnings: readonly string[] }>;
   /** Names of the drivers that a network may have. */
@@ -193,18 +196,19 @@ export interface NetworkManager extends AsyncDisposable {
   list(): readonly NetworkInfo[];
   /** By id, name or unique id prefix. */
   find(nameOrId: string): NetworkInfo | undefined;
-  /** That of the settings; undefined before the first start. */
+  /** The default network of the settings; undefined before the first start. */
   defaultNetwork(): NetworkInfo | undefined;
-  /** @throws conflict for a taken name or subnet, invalid-argument, not-implemented for what the driver cannot do */
+  /** @throws conflict for a taken name or subnet, invalid-argument, not-implemented for options that the driver does not support */
   create(settings: NetworkSettings): Promise<NetworkInfo>;
-  /** @throws not-found, forbidden for one of the settings, conflict while it has endpoints */
+  /** @throws not-found, forbidden for a network of the settings, conflict while it has endpoints */
   remove(id: string): Promise<void>;
   endpoints(networkId: string): readonly Endpoint[];
   /** Never fails, and makes nothing. */
   sandbox(request: SandboxRequest): Sandbox;
   /**
-   * Makes the interface for a network (name or id) in a namespace ahead of time; undefined where its driver has none to make. It goes with the namespace, or by
-   * `connect`; a namespace that is to stay without network must not be given. `network` is the first that the container will be connected to.
+   * Makes the interface for a network (name or id) in a namespace in advance; undefined when its driver has none to make. It is removed with
+   * the namespace, or used by `connect`. Do not call it for a namespace that must stay without network. `network` is the first network to which
+   * the container will be connected.
    */
   prepareLink(network: string, namespaceFd: number): PreparedLink | undefined;
   /** Removes links, rules and reservations that belong to none of `known`. */

@@ -18,7 +18,7 @@ const bridgeOf = (change: Partial<DefaultNetworkOptions>) => {
 };
 
 describe("the daemon's options as networks", () => {
-  test("bridge, host and none, and the bridge is what containers get", () => {
+  test("bridge, host and none; containers get the bridge by default", () => {
     const { networks, defaultNetwork } = networkConfig(options);
     expect(networks.map(({ name, driver }) => `${name} ${driver}`).sort()).toEqual([
       "bridge bridge",
@@ -43,7 +43,7 @@ describe("the daemon's options as networks", () => {
       "com.docker.network.driver.mtu": "1400",
     });
   });
-  test("--bip is the bridge's own address and its subnet; what is none is refused", () => {
+  test("--bip is the bridge's own address and its subnet; an invalid one is rejected", () => {
     expect(bridgeOf({}).pools).toEqual([]);
     expect(bridgeOf({ bridgeAddress: "10.1.2.3/24" }).pools).toEqual([
       { family: "ipv4", subnet: "10.1.2.0/24", gateway: "10.1.2.3" },
@@ -51,7 +51,7 @@ describe("the daemon's options as networks", () => {
     for (const bridgeAddress of ["10.1.2.0/24", "10.1.2.3", "10.1.2.3/31", "x"])
       expect(() => bridgeOf({ bridgeAddress })).toThrow(`invalid bridge address ${bridgeAddress}`);
   });
-  test("another bridge name is another table of rules", () => {
+  test("another bridge name gives another table of rules", () => {
     expect(networkConfig(options).ruleTable).toBe("fathom");
     expect(networkConfig({ ...options, bridgeName: "x0" }).ruleTable).toBe("fathom-x0");
   });

@@ -4,14 +4,14 @@ import type { AddressPoolSettings, NetworkConfig, NetworkPoolSettings } from "./
 import { bridgeOptions } from "./driver/bridge.ts";
 import { formatIpv4, formatSubnet, parseCidr } from "./ipam/ip.ts";
 
-/** What a daemon's user sets of them. */
+/** The user's settings for them. */
 export interface DefaultNetworkOptions {
   /** "172.17.0.1/16": address of the default bridge (--bip); when absent, a free subnet is chosen. */
   readonly bridgeAddress?: string;
   /** Name of the default bridge interface; by default "fathom0" (docker0 may belong to another engine). */
   readonly bridgeName: string;
   readonly addressPools: readonly AddressPoolSettings[];
-  /** 0 for that of the default route. */
+  /** 0 for the MTU of the default route. */
   readonly mtu: number;
   readonly ipForward: boolean;
   readonly ipMasquerade: boolean;

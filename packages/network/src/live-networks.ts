@@ -17,7 +17,7 @@ export interface LiveNetworksOptions {
   readonly clock: Clock;
 }
 
-/** A network to be, with what is decided of it. */
+/** A future network, with what is already decided about it. */
 interface Plan {
   readonly driver: NetworkDriver;
   readonly row: NetworkInfo;
@@ -28,7 +28,7 @@ export class LiveNetworks {
   readonly #options: LiveNetworksOptions;
   readonly #ipam: Ipam;
   readonly #byId = new Map<string, LiveNetwork>();
-  /** Networks are made and removed one after another: a name and a subnet are one network's. */
+  /** Networks are made and removed one after another, so that two networks never get the same name or subnet. */
   readonly #changes = new KeyedMutex();
 
   constructor(options: LiveNetworksOptions) {
@@ -44,7 +44,7 @@ export class LiveNetworks {
     return this.#byId.get(id);
   }
 
-  /** Those of the settings, then those of the rows. @throws where one of the settings cannot be made; another is a warning */
+  /** First the networks of the settings, then those of the rows. @throws when one of the settings cannot be made; for another there is a warning */
   async openAll(known: readonly Endpoint[]): Promise<readonly string[]> {
     const { host, config, state } = this.#options;
     const warnings = this.#keepNetworksInUse(known);
@@ -186,7 +186,7 @@ export class LiveNetworks {
     if (hasEndpoints(id) || (live !== undefined && live.connecting > 0))
       throw new EngineError("conflict", `network ${row.name} has active endpoints`);
     if (live !== undefined) {
-      // From here on nobody is connected to it any more; where a step fails it is there again.
+      // From here on nobody can connect to it; when a step fails, it is available again.
       this.#byId.delete(id);
       await using undo = new AsyncDisposableStack();
       undo.defer(() => void this.#byId.set(id, live));
@@ -198,7 +198,7 @@ export class LiveNetworks {
     state.removeNetwork(id);
   }
 
-  /** Networks stay on the host; `removed` takes them off it. */
+  /** Networks stay on the host; with `removed` they are removed from it. */
   async close(removed: boolean): Promise<void> {
     for (const { driven } of this.all()) driven[Symbol.dispose]();
     if (removed) for (const { driven } of this.all()) await driven.remove();

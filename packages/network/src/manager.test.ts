@@ -129,7 +129,7 @@ describe("start", () => {
     },
   );
 
-  test("rows that say what they said are not written again", async () => {
+  test("a row that has not changed is not written again", async () => {
     const { networks, kernel, state } = await running();
     await networks.stop(true);
     const written: string[] = [];

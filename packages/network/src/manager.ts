@@ -1,4 +1,4 @@
-/** The networks of an engine: opens them at a start, and gives sandboxes over them. */
+/** The networks of an engine: opens them at a start, and makes sandboxes for them. */
 import { EngineError, messageOf, silentLogger, systemClock, type Clock, type Logger } from "@fathom/base";
 import type {
   Endpoint,
@@ -84,7 +84,7 @@ class Manager implements NetworkManager {
     };
   }
 
-  /** Takes addresses and ports of running containers again. @returns what the log should tell */
+  /** Takes addresses and ports of running containers again. @returns warnings for the log */
   #restore(known: readonly Endpoint[]): string[] {
     const { host, networks } = this.#mustRun();
     return known.flatMap((endpoint) => {

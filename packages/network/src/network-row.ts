@@ -1,8 +1,8 @@
-/** Rows of networks, made from what is wanted or from what runs. Pure. */
+/** Makes rows of networks from requested settings or from what runs. Pure functions. */
 import type { Endpoint, NetworkInfo, NetworkPool, NetworkSettings } from "./contract.ts";
 import { formatSubnet, parseCidr } from "./ipam/ip.ts";
 
-/** What was stored before keeps its birth and its labels. */
+/** A stored network keeps its creation time and its labels. */
 export function networkRow(
   { name, driver, internal, labels }: NetworkSettings,
   decided: Pick<NetworkInfo, "id" | "options" | "pools" | "builtin"> & {
@@ -24,7 +24,10 @@ export function networkRow(
   };
 }
 
-/** The network of the settings as an endpoint of it has it: for a database that does not know the network, since it was made anew or is from an older backup. */
+/**
+ * The network of the settings, made from one of its endpoints: for a database that does not have the network, because it was made again or is
+ * from an older backup.
+ */
 export function networkOfEndpoint(endpoint: Endpoint, driver: string, now: string): NetworkInfo | undefined {
   const pools: NetworkPool[] = endpoint.addresses.flatMap(({ family, prefixLength }) => {
     const gateway = endpoint.gateways[family];

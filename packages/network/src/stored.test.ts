@@ -33,11 +33,11 @@ const network: NetworkInfo = {
 const stored = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
 describe("an endpoint", () => {
-  test("of this version is read as it was", () => {
+  test("one of this version is read unchanged", () => {
     const other = { ...endpoint, networkName: "front", gatewayPriority: 7, gateways: {} };
     expect(readEndpoint(stored(other))).toEqual(other);
   });
-  test("of an earlier version has one address, in the one network that there was", () => {
+  test("one of an earlier version has one address, in the only network of that time", () => {
     const old = { ...common, ipv4Address: "172.17.0.2", ipv4PrefixLength: 16, gateway: "172.17.0.1" };
     expect(readEndpoint(stored(old))).toEqual(endpoint);
   });
@@ -51,7 +51,7 @@ describe("an endpoint", () => {
     ],
     ["a port of no protocol", { ...endpoint, ports: [{ ...ports[0], protocol: "ipx" }] }, "protocol"],
     ["a gateway that is no text", { ...endpoint, gateways: { ipv4: 1 } }, "gateways.ipv4"],
-  ])("that is not readable says what: %s", (_case, value, key) => {
+  ])("the error for an unreadable one says what is wrong: %s", (_case, value, key) => {
     expect(() => readEndpoint(stored(value))).toThrow(`${key} is missing or of another kind`);
   });
 });
@@ -61,7 +61,7 @@ describe("a network", () => {
     const made = { ...network, builtin: false, internal: true, pools: [...network.pools, ...network.pools] };
     expect(readNetwork(stored(made))).toEqual(made);
   });
-  test("of an earlier version has one subnet or none, and is the daemon's own", () => {
+  test("one of an earlier version has one subnet or none, and belongs to the daemon", () => {
     const { pools: _pools, builtin: _builtin, internal: _internal, ...old } = network;
     expect(readNetwork(stored({ ...old, subnet: "172.17.0.0/16", gateway: "172.17.0.1" }))).toEqual(network);
     expect(readNetwork(stored(old))).toEqual({ ...network, pools: [] });

@@ -1,4 +1,4 @@
-/** Rows of networks and endpoints as they were stored, by this version or an earlier one. An upgrade meets both, while containers run. */
+/** Stored rows of networks and endpoints, of this version or an earlier one. After an upgrade both exist, while containers run. */
 import { EngineError } from "@fathom/base";
 import type { Endpoint, EndpointAddress, Family, NetworkInfo, NetworkPool, PortBinding, Protocol } from "./contract.ts";
 
@@ -12,7 +12,7 @@ function unreadable(what: string, key: string): never {
   throw new EngineError("data-loss", `the row of ${what} is not readable: ${key} is missing or of another kind`);
 }
 
-/** Reads one row; `what` names it in errors. */
+/** Reads one row; `what` is its name in errors. */
 class RowReader {
   readonly row: Row;
   readonly #what: string;
@@ -62,13 +62,13 @@ class RowReader {
   }
 }
 
-/** The one network of earlier versions that gave endpoints. */
+/** The only network of earlier versions that had endpoints. */
 const onlyNetworkOnce = "bridge";
 
 /** @throws data-loss */
 export function readEndpoint(value: unknown): Endpoint {
   const reader = new RowReader("an endpoint", value);
-  // Earlier versions: one IPv4 address, and no word of network and priority.
+  // Earlier versions: one IPv4 address, without network and priority.
   const isOld = "ipv4Address" in reader.row;
   return {
     endpointId: reader.text("endpointId"),
@@ -109,7 +109,7 @@ export function readNetwork(value: unknown): NetworkInfo {
     name: reader.text("name"),
     driver: reader.text("driver"),
     createdAt: reader.text("createdAt"),
-    // Earlier versions had networks of the settings alone, with one subnet at most.
+    // Earlier versions only had networks of the settings, with at most one subnet.
     builtin: builtin !== false,
     internal: internal === true,
     pools: "pools" in reader.row ? reader.list("pools", readPool) : readOldPool(reader),

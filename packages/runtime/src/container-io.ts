@@ -4,7 +4,10 @@
 export type LogSink =
   | { readonly kind: "none" }
   | {
-      /** Docker's json-file log, written by the supervisor. A record that the disk does not take is dropped, and the gap is noted later. */
+      /**
+       * Docker's json-file log, written by the supervisor. A record that cannot be written to the disk is dropped, and a later record reports
+       * the gap.
+       */
       readonly kind: "json-file";
       /** Absolute, on the host. The file is made with mode 0640, or appended to. */
       readonly path: string;
@@ -17,8 +20,9 @@ export type LogSink =
     }
   | {
       /**
-       * A connected stream socket. The supervisor gets a copy; the caller keeps this one and closes it after the launch. The other end receives what an
-       * attachment to both outputs receives, from the first byte to the end. While it does not read, the container's output stops, as at a full pipe.
+       * A connected stream socket. The supervisor gets a copy; the caller keeps this one and closes it after the launch. The other end receives
+       * the same as an attachment to both outputs, from the first byte to the end. While it does not read, the container's output stops, as
+       * with a full pipe.
        */
       readonly kind: "descriptor";
       readonly fd: number;
@@ -55,8 +59,8 @@ export interface SupervisedIo {
 }
 
 /**
- * No supervisor stays: the process has the descriptors that are named here, and its end is for its parent to see. The caller keeps all descriptors; the process gets
- * copies. For programs that are the container's parent themselves, as runc is.
+ * No supervisor stays: the process has the descriptors that are named here, and its parent sees its end. The caller keeps all descriptors; the
+ * process gets copies. For programs that are the container's parent themselves, as runc is.
  */
 export interface DirectIo {
   readonly kind: "direct";
@@ -67,7 +71,7 @@ export interface DirectIo {
   readonly streams:
     | { readonly kind: "inherited"; readonly stdin: number; readonly stdout: number; readonly stderr: number }
     | { readonly kind: "console"; readonly socketFd: number };
-  /** Absolute path of a file that holds the pid in decimal digits. It appears whole, before `launchDirect` resolves. */
+  /** Absolute path of a file with the pid in decimal digits. It appears complete, before `launchDirect` resolves. */
   readonly pidFile?: string;
   /** At most 60: they are descriptors 3, 4 … of the program. */
   readonly preservedFds?: readonly number[];

@@ -1,25 +1,29 @@
 /**
- * The runtime: an OCI configuration becomes a launch plan (`compile`), the plan becomes a process (`Launcher`), limits become cgroups (`Cgroups` in
- * `cgroups/contract.ts`). It knows no images, no networks and no Docker.
+ * The runtime: `compile` makes a launch plan of an OCI configuration, `Launcher` makes a process of the plan, `Cgroups` (in
+ * `cgroups/contract.ts`) makes cgroups of limits. It knows no images, no networks and no Docker.
  *
- * Terms. A *stem* is a container's first process before it has a plan: it exists in its namespaces and cgroups, and waits. A *supervisor* is the fathom-init process that is
- * the parent of a container's processes: it owns their streams, writes the log, stores the exit status, and outlives the daemon. A *run* is one life of a container's first process; it has a
- * directory of its own.
+ * Terms. A *stem* is a container's first process before it has a plan: it exists in its namespaces and cgroups, and waits. A *supervisor* is
+ * the fathom-init process that is the parent of a container's processes: it owns their streams, writes the log, stores the exit status, and
+ * keeps running when the daemon ends. A *run* is one life of a container's first process; it has a directory of its own.
  *
  * Life of a run
- *   cgroups.create → launcher.prepare (a stem; nothing of the container is visible yet) → the caller sets up the network in `stem.networkNamespaceFd` → stem.launch(plan, …) →
+ * cgroups.create → launcher.prepare (a stem; nothing of the container is visible yet) → the caller sets up the network in
+ * `stem.networkNamespaceFd` → stem.launch(plan, …) →
  *   Supervisor → exit → cgroups.remove.
- * A stem may be made before it is known for which container (a pool): the launch is then all that is left to do. A stem that its caller drops, by `discard` or by its own end, ends too.
- * After the caller's end its runs go on: `launcher.reconnect(directory)` finds a run again, or returns its stored exit status.
+ * A stem may be made before anybody knows for which container (a pool): then only the launch is left to do. When its caller drops it, by
+ * `discard` or by its own end, the stem ends too.
+ * After the caller's end its runs continue: `launcher.reconnect(directory)` finds a run again, or returns its stored exit status.
  *
- * Errors. A stem, a launch or an exec that fails rejects with `LaunchFailure`: stage, operation, call, errno, path and detail are values; nobody reads its message. All else is
- * `EngineError`: "conflict" (the process has ended), "unavailable" (the supervisor cannot be reached now), "timeout" (it answered others and did not finish this), "invalid-argument".
+ * Errors. A stem, a launch or an exec that fails rejects with `LaunchFailure`: stage, operation, call, errno, path and detail are values; no
+ * code reads its message. All others are `EngineError`: "conflict" (the process has ended), "unavailable" (the supervisor cannot be reached
+ * now), "timeout" (it answered others and did not finish this), "invalid-argument".
  *
- * Abort. A signal ends the wait at once, with the signal's reason. An aborted `prepare` or `launch` leaves no process, descriptor or file. An aborted `attach` or `exec` leaves the
- * container as it is; a process that starts to run after its exec was aborted is killed.
+ * Abort. A signal ends the wait at once, with the signal's reason. An aborted `prepare` or `launch` leaves no process, descriptor or file. An
+ * aborted `attach` or `exec` does not change the container; a process that starts to run after its exec was aborted is killed.
  *
- * Reachability. A supervisor that cannot be reached is not dead. Only the kernel decides who is dead: a process is identified by its number and its start (`RunIdentity`). Until then a
- * supervisor is `unreachable`: requests fail as "unavailable", the connection is made again and again, and the container is not touched.
+ * Reachability. A supervisor that cannot be reached is not dead. Only the kernel decides which process is dead: a process is identified by its
+ * number and its start time (`RunIdentity`). Until then a supervisor is `unreachable`: requests fail as "unavailable", the daemon tries to
+ * connect again and again, and does nothing to the container.
  *
  * `launcherSuite` of @fathom/runtime/testing is this contract as tests.
  */
@@ -69,7 +73,7 @@ export interface ExecHandle {
   readonly exit: Promise<ExitStatus>;
 }
 
-/** A process by its number and its start: the kernel gives a number to another process one day. */
+/** A process by its number and its start time, because the kernel may give a number to another process later. */
 export interface ProcessIdentity {
   /** As the host numbers it. */
   readonly pid: number;
@@ -89,17 +93,17 @@ export interface RunIdentity {
 
 /** What a daemon remembers of a run that an earlier daemon began, for `reconnect`. */
 export interface KnownRun {
-  /** undefined for a run whose daemon did not write it down. */
+  /** undefined for a run whose daemon did not store it. */
   readonly identity: RunIdentity | undefined;
   /** Pid of the container's first process; 0 when it is not known. */
   readonly pid: number;
-  /** RFC 3339. What the supervisor says replaces it. */
+  /** RFC 3339. The supervisor's own value replaces it. */
   readonly startedAt: string;
 }
 
 /**
- * A running container. Every request ends: after 2 s when the supervisor is stopped, after about 10 s when it says nothing at all ("unavailable"), else at a deadline ("timeout":
- * 2 minutes for `exec`, 30 s for the others) or with the signal's reason.
+ * A running container. Every request ends: after 2 s when the supervisor is stopped, after about 10 s when it sends nothing at all
+ * ("unavailable"), else at a deadline ("timeout": 2 minutes for `exec`, 30 s for the others) or with the signal's reason.
  */
 export interface Supervisor {
   /** Of the container's first process, as the host numbers it. */
@@ -111,20 +115,21 @@ export interface Supervisor {
   /** RFC 3339 with nanoseconds, UTC. */
   readonly startedAt: string;
   /**
-   * Resolves once, and never rejects. The supervisor says the status; the kernel does, when the first process has ended and the supervisor does not do its work; `lost` is set when the
-   * supervisor is dead and left no status.
+   * Resolves once, and never rejects. Mostly the supervisor reports the status; the kernel does when the first process has ended and the
+   * supervisor does not work. `lost` is set when the supervisor is dead and left no status.
    */
   readonly exit: Promise<ExitStatus>;
-  /** Why it cannot be reached now, with the way out, as a sentence for people; undefined when it can be reached. */
+  /** Why it cannot be reached now, and what the user can do, as a sentence for people; undefined when it can be reached. */
   readonly unreachable: string | undefined;
   /** Called with every change of `unreachable`. There is one listener. */
   onReachability: (unreachable: string | undefined) => void;
   /** To the first process's streams, from now on. @throws conflict when it has ended */
   attach(options: AttachOptions, signal?: AbortSignal): Promise<Attachment>;
   /**
-   * Runs another process in the container. Resolves when its program runs. Rejects as `PreparedStem.launch`; the container is not touched. A process that starts to run after its
-   * request was given up is killed. One that is stopped (by a signal or a debugger) before its program runs is killed within 2 s ("unavailable").
-   * @throws conflict when an exec of this id runs
+   * Runs an additional process in the container. Resolves when its program runs. Rejects as `PreparedStem.launch`; the container does not
+   * change. A process that starts to run after its request was given up is killed. A process that is stopped (by a signal or a debugger) before
+   * its program runs is killed within 2 s ("unavailable").
+   * @throws conflict when an exec with this id runs
    */
   exec(request: ExecRequest, signal?: AbortSignal): Promise<ExecHandle>;
   /**
@@ -134,13 +139,13 @@ export interface Supervisor {
   signal(signal: number, execId?: string): Promise<void>;
   /** In characters, 0 to 65535. @throws internal when the process has no terminal */
   resize(rows: number, columns: number, execId?: string): Promise<void>;
-  /** Lets a process go on that waits at the operation `wait-start`. @throws conflict when none waits */
+  /** Lets a process continue that waits at the operation `wait-start`. @throws conflict when none waits */
   start(): Promise<void>;
-  /** Opens the log file again, after somebody else rotated it. */
+  /** Opens the log file again, after another program rotated it. */
   reopenLog(): Promise<void>;
   /** Checks the supervisor now. `unreachable` then says when it does not answer, and `exit` when the container has ended meanwhile. */
   probe(): void;
-  /** Ends this daemon's connection; the container runs on. */
+  /** Ends this daemon's connection; the container keeps running. */
   disconnect(): void;
 }
 
@@ -151,22 +156,22 @@ export interface Launched {
 }
 
 /**
- * A container's first process without a supervisor. It is the child of the nearest process above that adopts orphans (`Sys.setSubreaper`): of the caller, if the caller does. It
- * lives on when the caller ends.
+ * A container's first process without a supervisor. It is a child of the nearest subreaper above (`Sys.setSubreaper`): of the caller, if the
+ * caller is one. It keeps running when the caller ends.
  */
 export interface DirectRun {
   readonly pid: number;
-  /** undefined where it could not be found out, because the process has ended. */
+  /** undefined when it could not be found out, because the process has ended. */
   readonly process: ProcessIdentity | undefined;
   /** RFC 3339 with nanoseconds, UTC. */
   readonly startedAt: string;
-  /** As `Supervisor.start`. Another process does the same by `Launcher.reconnect(directory)`. */
+  /** As `Supervisor.start`. Another process does the same with `Launcher.reconnect(directory)`. */
   start(): Promise<void>;
   /** @throws conflict when the process has ended */
   signal(signal: number): void;
   /**
-   * Waits for the end of the process and reaps it. `lost` is set where the process is not the caller's child, or somebody else reaped it. An abort changes nothing. The wait keeps the caller's
-   * event loop alive.
+   * Waits for the end of the process and reaps it. `lost` is set when the process is not the caller's child, or somebody else reaped it. An
+   * abort changes nothing. The wait keeps the caller's event loop alive.
    */
   wait(signal?: AbortSignal): Promise<ExitStatus>;
 }
@@ -175,16 +180,16 @@ export interface DirectRun {
 export interface PreparedStem {
   /** As the host numbers it: the process that becomes the container's first; in a joined pid namespace, the one that will make it. */
   readonly pid: number;
-  /** For `KnownRun`. undefined where the first process is still to be made: take it from `Launched` then. */
+  /** For `KnownRun`. undefined when the first process must still be made: then take it from `Launched`. */
   readonly identity: RunIdentity | undefined;
   /** A descriptor of its network namespace, which this object closes. undefined when it has no network namespace of its own. */
   readonly networkNamespaceFd: number | undefined;
-  /** True while the process waits for its plan. It may end before: somebody killed it, or the memory was short. */
+  /** True while the process waits for its plan. It may end earlier: killed by somebody, or for lack of memory. */
   readonly usable: boolean;
   /**
    * Executes the plan's operations. Resolves when the program's execve(2) has succeeded, or when the process waits at `wait-start`.
-   * @throws LaunchFailure with the code "executable-not-found" (a shell's 127), "not-executable" (126), "invalid-argument" (the request's fault) or "internal"; its facts name the
-   * operation. No process, socket or descriptor is left then, and the stem cannot be used again.
+   * @throws LaunchFailure with the code "executable-not-found" (a shell's 127), "not-executable" (126), "invalid-argument" (an error of the
+   * request) or "internal"; its values name the operation. Then no process, socket or descriptor is left, and the stem cannot be used again.
    */
   launch(request: LaunchRequest<SupervisedIo>, signal?: AbortSignal): Promise<Launched>;
   /**
@@ -211,6 +216,6 @@ export interface Launcher {
     | { readonly kind: "exited"; readonly exit: ExitStatus }
     | { readonly kind: "gone" }
   >;
-  /** Takes a run for running without a look at it: it is unreachable, with this reason, until its supervisor answers or the kernel says that it is dead. */
+  /** Treats a run as running without a check: it is unreachable, with this reason, until its supervisor answers or the kernel says that it is dead. */
   assume(directory: string, known: KnownRun, reason: string): Supervisor;
 }

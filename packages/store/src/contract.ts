@@ -1,14 +1,14 @@
 /**
- * The store: bytes by digest (content), file systems by chain of layers (snapshots), names of images, one SQLite database, and
- * leases that keep the garbage collector away from what is being made.
+ * The store: bytes by digest (content), file systems by chain of layers (snapshots), names of images, one SQLite database, and leases that
+ * protect unfinished objects from the garbage collector.
  *
  * Promises
  * - A blob is visible under its digest only when it is whole and verified. Writing it again is a no-op.
  * - A committed image layer's directory is never written again.
- * - Every operation either finishes, or leaves nothing (`open` of the store removes what a crash left: temporary files, layer
- *   directories without a row).
- * - Nothing that a lease names is collected while the lease exists. A lease is a row with an owner, so it survives a crash. The engine releases
- *   the leases of its own earlier starts when it starts. A client's lease holds until it is released or expires.
+ * - Every operation either finishes, or leaves nothing (`open` of the store removes what a crash left: temporary files, layer directories
+ *   without a row).
+ * - Nothing that a lease names is collected while the lease exists. A lease is a row with an owner, so it survives a crash. When the engine
+ *   starts, it releases the leases of its own earlier starts. A client's lease holds until it is released or expires.
  * - A full disk is EngineError "resource-exhausted"; the store stays correct.
  *
  * Layout below the root: see ARCHITECTURE.md ("State on disk").

@@ -52,7 +52,7 @@ export class DescriptorReserve implements Disposable {
     if (this.#intervalMs === idleIntervalMs) this.#arm();
   }
 
-  /** How long after the last look the next one is; about, when there is nothing to do. */
+  /** Time from the last check to the next one; approximate when there is nothing to do. */
   get intervalMs(): number {
     return this.#intervalMs;
   }

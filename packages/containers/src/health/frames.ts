@@ -18,7 +18,7 @@ export function readFrames(_sys: Sys, fd: number, limit: number): Promise<string
           size += body.length;
         }
       } catch {
-        // These are no frames: what was read so far counts.
+        // These are no frames: the bytes that were read before count.
         socket.destroy();
       }
     });

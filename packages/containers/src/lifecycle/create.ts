@@ -17,7 +17,7 @@ interface Create {
   readonly engine: ContainersContext;
   readonly record: ContainerRecord;
   readonly wanted: readonly WantedMount[];
-  /** Volumes or mounted images are made too: the row says "creating" meanwhile, and nobody sees it. */
+  /** Volumes or mounted images must be made too: meanwhile the row says "creating", and no client sees it. */
   readonly makesMore: boolean;
 }
 
@@ -78,7 +78,7 @@ const createSteps = StepList.of<CreateStage, Create>()
   });
 
 /**
- * Layer, directory, volumes, row; the name must be reserved. What fails takes the others with it.
+ * Makes layer, directory, volumes, row; the name must be reserved. When a step fails, the others are undone.
  * @throws StepFailure with a CreateStage
  */
 export async function makeContainer(

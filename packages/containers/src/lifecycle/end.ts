@@ -101,7 +101,7 @@ export function endedPatch(
   };
 }
 
-/** Frees what a run held outside the row: what the start's step of the same name made. Each part is tried even when another fails. */
+/** Frees what a run held outside the row: each part belongs to the start's step of the same name. When one part fails, the others are still tried. */
 async function freeRun(engine: ContainersContext, container: Container, process: RunningProcess): Promise<void> {
   process.supervisor.disconnect();
   const free = async (step: LaunchStage, action: () => unknown): Promise<void> => {

@@ -66,8 +66,8 @@ export class Machine {
   }
 
   /**
-   * Resolves when all that follows has been done; the state is changed before the first await.
-   * @throws Refused; StepFailure "row" when the row must be written and cannot be: nothing has changed then
+   * Resolves when all effects have run; the state changes before the first await.
+   * @throws Refused; StepFailure "row" when the row must be written and cannot be written: then nothing has changed
    */
   apply(container: Container, happening: Happening, change: Change = {}): Promise<void> {
     const transition = transitions[container.state][happening];

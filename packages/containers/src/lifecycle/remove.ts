@@ -102,7 +102,7 @@ async function removeVolume(engine: ContainersContext, id: string, volume: strin
 
 /** Removes what a removed container leaves below the data root. Its layers stay while somebody reads them. */
 export async function removeRemains(engine: ContainersContext, container: Container): Promise<void> {
-  // Mounted still where its end could not unmount it: what is below the directory would not go.
+  // It is still mounted when its end could not unmount it: then the directory could not be removed.
   await attempt(engine, container.id, async () => unmountSharedMemory(engine, container.record));
   if (container.layerReaders === 0) await removeLayers(engine, container);
   else container.whenUnread = () => void removeLayers(engine, container);

@@ -22,7 +22,8 @@ export function lookForSilentEnds(engine: ContainersContext): void {
       await engine.clock.sleep(untilLook(lookMs, engine.clock.monotonicMs()), engine.shuttingDown);
       const running = engine.containers.list().filter(({ process }) => process !== undefined);
       if (running.length === 0) return;
-      // One call for all: it is made again and again while nothing happens, and an idle daemon would map megabytes of its program again for a look at each.
+      // One call for all, because it runs again and again while nothing happens. With one call each, an idle daemon would map megabytes of its
+      // program again.
       const runs = running.flatMap(({ process }) => process?.supervisor.identity ?? []);
       if (areStillRunning(engine.sys, runs)) continue;
       for (const container of running) lookAt(engine, container);

@@ -1,9 +1,10 @@
 /**
- * What a start does, as a table: each row is one step, with its name, what it makes, and how it is undone. The functions are in `steps/`, one file for a matter.
+ * The steps of a start as a table: each row is one step, with its name, what it makes, and how it is undone. The functions are in `steps/`, one
+ * file per subject.
  *
- * A daemon that dies on the way: before the launch everything made is held by this process or by the stem, which ends with its
- * control socket; the network's reconcile and the sweep over cgroups take the rest. Between launch and row, `adopt.json` in the
- * supervisor's directory has what the row would have had, and the next daemon takes the process over.
+ * When a daemon dies during a start: before the launch, this process or the stem holds everything that was made, and the stem ends with its
+ * control socket; the network's reconcile and the sweep over cgroups remove the rest. Between launch and row, `adopt.json` in the supervisor's
+ * directory has the data of the row, and the next daemon takes over the process.
  */
 import type { LaunchStage } from "@fathom/runtime";
 import type { Container } from "../container.ts";
@@ -26,12 +27,12 @@ import { putClientsBack, sendClientsAway, takeClients } from "../steps/waiting-c
 import { runningProcess, startedPatch, type RestartCounts } from "./start-row.ts";
 import { StepList } from "./step-list.ts";
 
-/** What a start begins with. */
+/** The arguments of a start. */
 export interface Start {
   readonly engine: ContainersContext;
   readonly container: Container;
   readonly counts: RestartCounts;
-  /** Keys to detach, for clients that choose none. */
+  /** Detach keys, for clients that choose none. */
   readonly detachKeys: Uint8Array | undefined;
 }
 
@@ -39,7 +40,7 @@ export const startSteps = StepList.of<LaunchStage, Start>()
   .add({
     stage: "files",
     makes: "report",
-    // Nothing of it is made where nobody wants to read it.
+    // It is not made when nobody wants to read it.
     run: ({ engine, container }) =>
       engine.wantsStartReport(container.record) ? new StartReport(engine.clock) : undefined,
   })
@@ -163,7 +164,7 @@ export const startSteps = StepList.of<LaunchStage, Start>()
     makes: "launched",
     run: ({ engine, container, root, stem, plan, log, clients }) => {
       const request = launchRequest(engine, container.record, plan, log, clients.value);
-      // Nothing that can fail may come between the two: the launch closes the descriptor whatever happens.
+      // Nothing that can fail may come between these two, because the launch always closes the descriptor.
       return stem.value.prepared.launch({ ...request, rootFd: root.fd.take() });
     },
     undo: async ({ engine, stem, clients, launched }) => {
@@ -181,7 +182,7 @@ export const startSteps = StepList.of<LaunchStage, Start>()
     stage: "row",
     makes: "followed",
     run: ({ engine, container, counts, detachKeys, launched, stem, networks, clients }) => ({
-      // What follows a start takes its time; the start itself is done when the row is written.
+      // The effects of a start take time; the start itself is finished when the row is written.
       promise: engine.machine.apply(container, "started", {
         patch: startedPatch(container.record, launched, networks, counts),
         process: runningProcess(launched, stem.value.cgroup, engine.clock, detachKeys),

@@ -1,4 +1,4 @@
-/** The verb start: the machine has the state, `start-steps.ts` the steps between the two changes of it. */
+/** The verb start: the machine has the state, and `start-steps.ts` has the steps between its two changes. */
 import { messageOf } from "@fathom/base";
 import { LaunchFailure } from "@fathom/runtime";
 import type { Container } from "../container.ts";

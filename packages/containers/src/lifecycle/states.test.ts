@@ -15,7 +15,7 @@ import {
   type State,
 } from "./states.ts";
 
-/** The order in which clients see what follows, as docs/rfd/005 has it. */
+/** The order in which clients see the effects, as in docs/rfd/005. */
 const order: readonly Effect[] = [
   "stop-timer",
   "drop-stem",

@@ -35,16 +35,17 @@ export type State = (typeof states)[number];
 export const statesWithProcess: ReadonlySet<State> = new Set(["running", "paused", "ending"]);
 
 /**
- * - made: everything that a new container needs is there
+ * - made: everything that a new container needs exists
  * - start: a start begins; started: the program runs; failed: a step of the start failed
- * - pause, unpause: a user's word; stuck: it is frozen against everybody's will, since the thaw after a commit failed
- * - end: the process has ended, and what the run held is being freed; then ended: the policy rests, or wait: it starts it again later
+ * - pause, unpause: by a user; stuck: it is frozen although nobody wants that, because the thaw after a commit failed
+ * - end: the process has ended, and what the run held is being freed; then ended: the policy does nothing, or wait: the policy starts it again
+ *   later
  * - cancel: a stop or kill ends the wait of a policy; give-up: the policy's start failed, and it does not try again
  * - let-go: the last restart by a user is over, and the container does not run
- * - remove: a removal begins; removed: the row can go; kept: it could not be removed
- * - found-idle, found-running, found-paused: what a daemon's start finds: nothing that runs, a process, a frozen process
- * - found-ended, found-waiting: it finds an end that nobody saw, after which the policy rests or waits
- * - resume: requests are served, and policies go on
+ * - remove: a removal begins; removed: the row can be deleted; kept: it could not be removed
+ * - found-idle, found-running, found-paused: a daemon's start finds nothing that runs, a process, a frozen process
+ * - found-ended, found-waiting: it finds an end that nobody saw, after which the policy does nothing or waits
+ * - resume: requests are served, and policies continue
  */
 export const happenings = [
   "made",
@@ -72,7 +73,10 @@ export const happenings = [
 ] as const;
 export type Happening = (typeof happenings)[number];
 
-/** What follows a transition, once its row is written. Each is one function of effects.ts. The list is in the order in which clients see them: a transition has some of it, in this order. */
+/**
+ * The effects of a transition, after its row is written. Each is one function of effects.ts. The list has the order in which clients see them:
+ * a transition has some of these, in this order.
+ */
 export const effects = [
   "stop-timer",
   "drop-stem",

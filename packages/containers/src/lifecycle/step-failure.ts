@@ -1,8 +1,8 @@
-/** A verb that failed, with the step that it failed at. For a start and an exec that is a `LaunchFailure`. */
+/** A verb that failed, with the step that failed. For a start and an exec it is a `LaunchFailure`. */
 import { EngineError, firstFailure, isEngineError, messageOf, type ErrorCode } from "@fathom/base";
 import { isSysError } from "@fathom/sys";
 
-/** Code and message are those of what the step threw, which is the cause: a user reads them unchanged. */
+/** Code and message are those of the cause, the step's own error: a user reads them unchanged. */
 export class StepFailure extends EngineError {
   readonly step: string;
 
@@ -11,7 +11,7 @@ export class StepFailure extends EngineError {
     this.step = step;
   }
 
-  /** One that names its step already stays as it is. */
+  /** An error that already names its step stays unchanged. */
   static of(step: string, reason: unknown): StepFailure {
     return reason instanceof StepFailure ? reason : new StepFailure(step, codeOf(firstFailure(reason)), reason);
   }

@@ -5,11 +5,11 @@ import { StepList, type Step } from "./step-list.ts";
 
 interface Given {
   readonly log: string[];
-  /** The step that fails, by what it makes. */
+  /** The step that fails, by the name of what it makes. */
   readonly fails?: string;
 }
 
-/** A step that notes what happens to it. */
+/** A step that records what happens to it. */
 function noting<Key extends string>(
   makes: Key,
   stage: LaunchStage,
@@ -39,7 +39,7 @@ const failed: string[] = [];
 const undoFailed = (stage: LaunchStage): void => void failed.push(stage);
 
 describe("a list of steps", () => {
-  test("runs them in order and ends them in reverse; each sees what those before it made", async () => {
+  test("runs them in order and ends them in reverse; each sees what earlier steps made", async () => {
     const log: string[] = [];
     const list = steps.add({ stage: "row", makes: "all", run: ({ one, two, three }) => [one, two, three] });
     const result = await list.run({ log }, { undoFailed });
@@ -64,7 +64,7 @@ describe("a list of steps", () => {
         "end one",
       ],
     ],
-  ])("a failure of %s names its stage %s, and undoes in reverse", async (fails, stage, expected) => {
+  ])("a failure of %s names its stage %s, and earlier steps are undone in reverse", async (fails, stage, expected) => {
     const log: string[] = [];
     const result = await steps.run({ log, fails }, { undoFailed });
     expect(result).toEqual({
@@ -75,7 +75,7 @@ describe("a list of steps", () => {
     expect(log).toEqual(expected);
   });
 
-  test("an undo that fails keeps no other from being done", async () => {
+  test("an undo that fails does not stop the others", async () => {
     const log: string[] = [];
     failed.length = 0;
     const list = StepList.of<LaunchStage, Given>()
@@ -111,7 +111,7 @@ describe("a list of steps", () => {
     expect(await result).toMatchObject({ kind: "done" });
   });
 
-  test("words are made for who asks for them alone", async () => {
+  test("makes words only for a caller that asks for them", async () => {
     let asked = 0;
     const list = StepList.of<LaunchStage, Given>().add({
       stage: "root",

@@ -1,29 +1,30 @@
 /**
- * Steps that are run one after another, and undone in reverse when one fails. A step has a name (its stage), makes one thing, and sees what those before it made: a list
- * in an order that cannot work does not compile. Steps know nothing of each other; what they do is in functions of their own (`steps/`).
+ * Steps that run one after another, and are undone in reverse order when one fails. A step has a name (its stage), makes one thing, and sees
+ * what earlier steps made: a list in an impossible order does not compile. Steps know nothing of each other; their work is in separate
+ * functions (`steps/`).
  */
 export interface Step<Stage extends string, Made, Key extends string, Value> {
-  /** A failure names it. Several steps may share one. */
+  /** A failure names it. Several steps may have the same stage. */
   readonly stage: Stage;
-  /** The name under which others find what it made. */
+  /** The name under which later steps find what it made. */
   readonly makes: Key;
-  /** The list waits only for a promise: what need not wait returns its value. */
+  /** The list waits only for a promise: a step that need not wait returns its value. */
   readonly run: (made: Made) => Value | Promise<Value>;
-  /** When a later step fails, or this one. What it made is absent where it failed itself: it may have done a part. */
+  /** Called when a later step fails, or this one. Its result is absent when it failed itself, because it may have done a part. */
   readonly undo?: (made: Made & { readonly [K in Key]?: Value }) => void | Promise<void>;
-  /** When all is over, whatever became of it. Not called for a step that failed. */
+  /** Called when everything is over, successful or not. Not called for a step that failed. */
   readonly end?: (made: Made & Readonly<Record<Key, Value>>) => void;
-  /** What was done since the step before that has such words, for people. */
+  /** Words for people: the work since the last step that has such words. */
   readonly words?: (made: Made & Readonly<Record<Key, Value>>) => string;
 }
 
-/** Of a step whose types are the list's business. */
+/** For a step whose types the list handles. */
 type AnyStep<Stage extends string> = Step<Stage, Readonly<Record<string, unknown>>, string, unknown>;
 
 export interface StepObserver<Stage extends string, Made> {
-  /** A step that has words is done; they are made only when they are called. */
+  /** A step that has words is finished; the words are made only when they are called. */
   readonly done?: (words: () => string, made: Partial<Made>) => void;
-  /** Undoing or ending a step failed: the others are undone all the same. */
+  /** Undoing or ending a step failed: the others are undone anyway. */
   readonly undoFailed: (stage: Stage, error: unknown) => void;
 }
 

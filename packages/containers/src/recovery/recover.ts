@@ -28,7 +28,7 @@ interface FoundRun {
   readonly patch: ContainerPatch;
 }
 
-/** The steps of a daemon's start over its containers, in their order. A failure that ends the start names one of them. */
+/** The steps of a daemon's start for its containers, in their order. A failure that ends the start names one of them. */
 export type RecoveryStep = "unfinished" | "find" | "networks" | "take-up" | "late-ends" | "sweep";
 
 /** @throws StepFailure with a RecoveryStep */
@@ -56,7 +56,7 @@ interface FoundRuns {
   readonly exited: readonly (readonly [Container, ExitStatus])[];
 }
 
-/** Asks every supervisor. What neither runs nor has ended since is as its row says. */
+/** Asks every supervisor. A container that neither runs nor has ended since then is as its row says. */
 async function findRuns(engine: ContainersContext): Promise<FoundRuns> {
   const containers = engine.containers.list();
   const found = await Promise.all(containers.map((container) => findProcess(engine, container)));

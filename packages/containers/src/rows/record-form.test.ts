@@ -53,7 +53,7 @@ describe("how a record is stored", () => {
     expect(read(keeps, old, keeps.changingPart(record)).spec).toEqual(spec("old"));
   });
 
-  test("an endpoint of an earlier version has one address, and is read as one of today", () => {
+  test("an endpoint of an earlier version has one address, and is read in today's form", () => {
     const endpoint = {
       endpointId: "e".repeat(64),
       networkId: "n".repeat(64),

@@ -22,8 +22,8 @@ export interface Joins {
 }
 
 /**
- * The namespaces of other containers that this one joins, as files of their first processes. Who joins them holds them first
- * (`holdNamespaces`): the process may end, and its number be another's.
+ * The namespaces of other containers that this one joins, as files of their first processes. Code that joins them must hold them first
+ * (`holdNamespaces`), because the process may end and another may get its number.
  * @throws not-found, conflict when the other does not run or does not share
  */
 export function joinedNamespaces(engine: ContainersContext, record: ContainerRecord): Joins {

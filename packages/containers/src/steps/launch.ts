@@ -1,4 +1,4 @@
-/** What the launch needs besides the plan, and how it is undone. */
+/** What the launch needs in addition to the plan, and how it is undone. */
 import { formatRfc3339Nano } from "@fathom/base";
 import type { Cgroup, Launched, LaunchPlan, LaunchRequest, LogSink, SupervisedIo } from "@fathom/runtime";
 import type { PendingAttach } from "../container.ts";
@@ -8,7 +8,7 @@ import type { ContainerRecord, NetworkAttachment } from "../record.ts";
 import { writeAdoptFile, type AdoptFile } from "../run-directory.ts";
 import type { ReadyStem } from "../stems.ts";
 
-/** For a daemon that comes after one that died between the launch and the row. */
+/** For the next daemon, when this one dies between the launch and the row. */
 export function describeRun(
   { clock, config }: Pick<ContainersContext, "clock" | "config">,
   id: string,
@@ -25,7 +25,7 @@ export function describeRun(
   });
 }
 
-/** All but the root, which is handed over with the launch itself. */
+/** All except the root, which the launch itself receives. */
 export function launchRequest(
   { config }: Pick<ContainersContext, "config">,
   { id, spec }: ContainerRecord,
@@ -57,7 +57,7 @@ export function publishMounts({ events }: Pick<ContainersContext, "events">, { i
       });
 }
 
-/** Ends what was launched. */
+/** Ends the launched process. */
 export async function endLaunch({ supervisor }: Launched, cgroup: Cgroup): Promise<void> {
   supervisor.disconnect();
   await cgroup.kill();

@@ -18,7 +18,7 @@ const pathErrors = [
 ] as const;
 
 /**
- * All that a start looks at before it mounts: sources, directories of devices, propagation. undefined where there is nothing to wait for.
+ * Everything that a start checks before it mounts: sources, directories of devices, propagation. undefined when there is nothing to wait for.
  * @throws as `prepareMountSources` and `checkPropagation`
  */
 export function prepareSources(

@@ -68,7 +68,7 @@ function endpointsOf(networks: readonly NetworkAttachment[]): Endpoint[] {
   return networks.flatMap(({ endpoint }) => endpoint ?? []);
 }
 
-/** "gw:host-gateway" becomes the daemon's addresses for it, or the container's gateway, or that of the default network. */
+/** "gw:host-gateway" becomes the daemon's addresses for it, or the container's gateway, or the gateway of the default network. */
 function expandHostGateway(
   engine: ContainersContext,
   entry: string,

@@ -5,9 +5,7 @@ import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 import type { NetworkAttachment } from "../record.ts";
 
-/**
- * Connects a starting container. On failure it is connected to nothing.
- */
+/** Connects a starting container. After a failure it is connected to nothing. */
 export async function attachNetworks(
   engine: ContainersContext,
   container: Container,
@@ -31,7 +29,7 @@ export async function attachNetworks(
       connected.push({ ...wanted, networkId: network.id });
       publishChange(engine, id, "connect", network);
     }
-    // Read only now: a later connection may have taken the ports.
+    // Read only now, because a later connection may have taken the ports.
     const { endpoints } = sandbox;
     return connected.map((attachment) => ({
       ...attachment,
@@ -78,7 +76,7 @@ function publishChange(
   engine.events.publish("network", change, id, { container, name, type: driver });
 }
 
-/** The endpoints of all containers that run, for `NetworkManager.start` and `reconcile`. */
+/** The endpoints of all running containers, for `NetworkManager.start` and `reconcile`. */
 export function knownEndpoints(containers: Iterable<readonly NetworkAttachment[]>): Endpoint[] {
   const endpoints: Endpoint[] = [];
   for (const networks of containers)

@@ -1,4 +1,4 @@
-/** The volumes of a new container: made where they are missing, and filled with what the image has at their place. */
+/** The volumes of a new container: made if they do not exist, and filled with the image's content at their place. */
 import { fillVolumes, type VolumeLookup } from "@fathom/volumes";
 import type { Snapshot } from "@fathom/store";
 import type { ContainersContext } from "../context.ts";
@@ -8,11 +8,11 @@ import type { WantedMount } from "./wanted-mounts.ts";
 export interface NewVolumes {
   /** As the container will have them. */
   readonly mounts: readonly MountPoint[];
-  /** Volumes that nobody named: they go with the container. */
+  /** Volumes that nobody named: they are removed with the container. */
   readonly made: readonly string[];
 }
 
-/** All of them, or of those that nobody named none is left. */
+/** All of them; after a failure, no volume that nobody named is left. */
 export async function makeVolumes(
   volumes: VolumeLookup,
   id: string,
@@ -41,7 +41,7 @@ async function ensureVolume(volumes: VolumeLookup, wanted: WantedMount): Promise
   return { ...mount, name: handle.name, driver: handle.driver, source: handle.mountpoint };
 }
 
-/** What cannot be removed stays: a volume without a user harms nobody. */
+/** A volume that cannot be removed stays: without a user it does no harm. */
 export async function removeMadeVolumes(
   volumes: Pick<VolumeLookup, "removeIfUnused">,
   id: string,

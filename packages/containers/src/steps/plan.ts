@@ -1,6 +1,6 @@
 /**
- * From the terms of containers to the runtime's: the OCI configuration that the owner of the extension makes of a record, and the launch plan and limits that follow;
- * likewise for a further process.
+ * From the terms of containers to the runtime's: the OCI configuration that the owner of the extension makes of a record, and the launch plan
+ * and limits; the same for an additional process.
  */
 import { existsSync } from "node:fs";
 import {

@@ -1,4 +1,4 @@
-/** A container's root: its layers, laid over each other as a mount that has no place in the daemon's tree. */
+/** A container's root: its layers, mounted over each other, as a mount that has no place in the daemon's tree. */
 import { EngineError } from "@fathom/base";
 import type { Snapshot } from "@fathom/store";
 import type { ContainersContext } from "../context.ts";

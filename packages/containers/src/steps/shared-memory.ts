@@ -8,7 +8,7 @@ import type { ContainerRecord } from "../record.ts";
 import type { ContainersContext } from "../context.ts";
 import { containerPaths } from "../paths.ts";
 
-/** Of a container that shares it; others get theirs from the plan. */
+/** For a container that shares it; others get theirs from the plan. */
 export function mountSharedMemory(engine: ContainersContext, record: ContainerRecord): void {
   if (record.spec.ipc.kind !== "shareable") return;
   const path = containerPaths(engine.config, record.id).sharedMemory;

@@ -1,6 +1,6 @@
 /**
- * What a start did and how long each step took. A container whose owner wants it (`wantsStartReport`) finds the list in its root; for
- * every other start nothing of it is made.
+ * What a start did and how long each step took. If the owner wants it (`wantsStartReport`), the container has the list in its root; for every
+ * other start nothing of it is made.
  */
 import type { Clock } from "@fathom/base";
 import {
@@ -27,7 +27,7 @@ export class StartReport {
     this.#last = clock.monotonicMs();
   }
 
-  /** What has been done since the line before. */
+  /** What was done since the previous line. */
   add(words: string): void {
     const now = this.#clock.monotonicMs();
     this.#lines.push({ words, ms: now - this.#last });

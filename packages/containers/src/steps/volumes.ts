@@ -6,7 +6,7 @@ export function mountedVolumes({ mounts }: Pick<ContainerRecord, "mounts">): str
   return mounts.flatMap(({ name }) => (name === undefined ? [] : [name]));
 }
 
-/** Makes them usable. All of them, or none stays held. @throws timeout when the server of one does not answer */
+/** Makes them usable. When one fails, none stays held. @throws timeout when the server of one does not answer */
 export async function acquireVolumes(
   volumes: Pick<VolumeLookup, "acquire" | "release">,
   id: string,
@@ -25,7 +25,7 @@ export async function acquireVolumes(
   }
 }
 
-/** Not waited for: nothing depends on it, and a server may be away. */
+/** Do not wait for it: nothing depends on it, and a server may not answer. */
 export function releaseVolumes(volumes: Pick<VolumeLookup, "release">, id: string, names: readonly string[]): void {
   for (const name of names.toReversed()) void volumes.release(name, id);
 }

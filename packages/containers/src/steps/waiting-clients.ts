@@ -3,14 +3,14 @@ import type { Attachment } from "@fathom/runtime";
 import type { Sys } from "@fathom/sys";
 import type { Container, PendingAttach } from "../container.ts";
 
-/** From the moment at which they are taken their streams are theirs to close. */
+/** From the moment when they are taken, they own their streams. */
 export function takeClients(container: Container): readonly PendingAttach[] {
   const taken = [...container.pendingAttach];
   container.pendingAttach.clear();
   return taken;
 }
 
-/** The launch failed: they wait on, but for those that have hung up. */
+/** The launch failed: they continue to wait, except those that have hung up. */
 export function putClientsBack(container: Container, clients: readonly PendingAttach[]): void {
   for (const client of clients)
     if (client.signal.aborted) client.started.resolve(undefined);

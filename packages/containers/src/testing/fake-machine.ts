@@ -49,8 +49,8 @@ const usedByNobody: VolumeUses = { ofVolume: () => [], volumesInUse: () => new M
 /** The machine that outlives daemons: processes by their directory. */
 export class FakeMachine {
   /**
-   * Lets any call fail or hang: those of "launcher", "stem", "supervisor", "cgroups", "cgroup", "networks", "sandbox", "database", "containers" (the store's),
-   * "images", "volumes", "sys"; for example "supervisor.signal".
+   * Lets any call fail or hang. The groups are "launcher", "stem", "supervisor", "cgroups", "cgroup", "networks", "sandbox", "database",
+   * "containers" (the store's), "images", "volumes", "sys"; for example "supervisor.signal".
    */
   readonly faults = new Faults();
   readonly #launcher = new FakeLauncher({ faults: this.faults, onClose: () => this.openFds-- });
@@ -83,9 +83,9 @@ export class FakeMachine {
   /** Called when the size of a container's layer is read. */
   onUsage: () => void = () => undefined;
   openFds = 0;
-  /** Targets of what daemons have mounted, the volumes' own apart. */
+  /** Targets of what daemons have mounted, without the volumes' own. */
   readonly mounts = new Set<string>();
-  /** What daemons have logged as a warning or worse, one JSON object a line. */
+  /** What daemons have logged as a warning or worse, one JSON object per line. */
   readonly logged: string[] = [];
 
   get failLaunch(): Error | undefined {
@@ -233,7 +233,7 @@ export class FakeMachine {
       openat2: () => {
         throw new SysError("openat2", 2);
       },
-      // A mount without a type changes one that is there.
+      // A mount without a type changes an existing one.
       mount: (_source, target, type) => void (type === "" || this.mounts.add(target)),
       moveMount: (_fd, _directory, target) => void this.mounts.add(String(target)),
       umount: (target) => {

@@ -28,7 +28,7 @@ export function dockerOf({ id, extension }: Pick<ContainerRecord, "id" | "extens
   throw new EngineError("data-loss", `the record of container ${id} has no configuration of Docker's`);
 }
 
-/** This engine has decoded both parts before it stored them. */
+/** This engine decoded both parts before it stored them. */
 function isDockers(extension: unknown): extension is DockerExtension {
   return isObject(extension) && isObject(extension["config"]) && isObject(extension["hostConfig"]);
 }

@@ -47,7 +47,7 @@ export function resolveLogSettings(
   return { Type: type, Config: { ...requested?.Config } };
 }
 
-/** Those of a container. */
+/** The log settings of a container. */
 export function logSettingsOf({ LogConfig: { Type, Config } }: HostConfig): LogSettings {
   return { Type, Config: Config ?? {} };
 }

@@ -5,10 +5,10 @@ export type NetworkMode =
   | { readonly kind: "container"; readonly container: string }
   | { readonly kind: "network"; readonly name: string };
 
-/** Docker's name for the network that containers get when they ask for none. */
+/** Docker's name for the network of containers that ask for none. */
 export const defaultNetworkName = "bridge";
 
-/** Clients name the default network "default", or not at all. */
+/** Clients call the default network "default", or give no name. */
 export function networkName(asked: string): string {
   return asked === "" || asked === "default" ? defaultNetworkName : asked;
 }

@@ -1,4 +1,4 @@
-/** A daemon over a machine in memory for each test of a file, and what tests do with it. */
+/** A daemon with a machine in memory for each test of a file, and functions for its tests. */
 import { afterEach, beforeEach, expect } from "bun:test";
 import { mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -47,7 +47,7 @@ export class EngineWorld {
   root = "";
   machine = new FakeMachine();
   volumeQuestions: VolumeQuestions = {};
-  /** Another daemon's start puts its engine here: the test's end shuts that one down. */
+  /** The start of another daemon puts its engine here: the test's end shuts that one down. */
   engine!: TestEngine;
 
   async open(): Promise<void> {
@@ -62,7 +62,7 @@ export class EngineWorld {
     removeTree(this.root);
   }
 
-  /** Creates and starts it; gives its id. */
+  /** Creates and starts it; returns its id. */
   async run(name: string, host: Partial<HostConfig> = {}, more: Partial<ContainerCreateRequest> = {}): Promise<string> {
     const { Id } = await this.engine.containers.create(name, undefined, request(host, more));
     await this.engine.containers.start(name, undefined);
@@ -73,7 +73,7 @@ export class EngineWorld {
     return (await this.engine.containers.inspect(name, false)).State.Status;
   }
 
-  /** Of the containers' events until now. */
+  /** The events of containers up to now. */
   async actions(since = 0n): Promise<string[]> {
     const seen: EventMessage[] = [];
     for await (const event of this.engine.system.events(
@@ -93,7 +93,7 @@ export class EngineWorld {
   }
 }
 
-/** For the top of a test file: a daemon before each of its tests, and its end after it. */
+/** For the top of a test file: starts a daemon before each of its tests, and ends it afterwards. */
 export function useEngine(): EngineWorld {
   const world = new EngineWorld();
   beforeEach(() => world.open());

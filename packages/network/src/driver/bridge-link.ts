@@ -55,7 +55,7 @@ export function listPorts(route: NetlinkConnection, bridgeIndex: number): Link[]
 }
 
 /**
- * Makes the bridge, or takes the one that is there, and gives it its addresses. One that was made goes again when a step fails.
+ * Makes the bridge, or uses the existing one, and gives it its addresses. A new bridge is removed again when a step fails.
  * @returns its index.
  * @throws invalid-argument for a bad name, conflict when an interface of another kind has the name.
  */
@@ -82,13 +82,13 @@ export function ensureBridge(route: NetlinkConnection, sys: ProcSys, settings: B
     try {
       route.send([deleteLink(name)], ["ENODEV"]);
     } catch {
-      // The error that brought us here is the one to tell.
+      // The first error is the one to report.
     }
     throw error;
   }
 }
 
-/** Its addresses, and how it takes part in the host's networks. */
+/** Its addresses, and its settings in the host's networks. */
 function configureBridge(route: NetlinkConnection, sys: ProcSys, settings: BridgeSettings, index: number): void {
   const { name } = settings;
   const wanted = settings.addresses.map(({ gateway, subnet }) => ({

@@ -1,4 +1,4 @@
-/** Networks over a Linux bridge on this host. */
+/** Networks with a Linux bridge on this host. */
 import { EngineError, type Logger } from "@fathom/base";
 import type { Endpoint, NetworkInfo, NetworkSettings, PreparedLink } from "../contract.ts";
 import type { FirewallNetwork } from "../firewall/ruleset.ts";
@@ -19,21 +19,21 @@ import type { DriverNetwork, EndpointDraft, JoinedLink, JoinRequest, NetworkDriv
 import { cleanLinks, LeavingLinks } from "./leftover-links.ts";
 import { makePair, removeLink, type LinkSettings } from "./veth.ts";
 
-/** What every network of the driver works with; the manager's. */
+/** The manager's objects that every network of the driver uses. */
 export interface BridgeHost {
   readonly sys: ProcSys;
   readonly route: NetlinkConnection;
   readonly logger: Logger;
 }
 
-/** Docker's names. */
+/** Docker's option names. */
 export const bridgeOptions = {
   name: "com.docker.network.bridge.name",
   openBetween: "com.docker.network.bridge.enable_icc",
   masquerade: "com.docker.network.bridge.enable_ip_masquerade",
   bindAddress: "com.docker.network.bridge.host_binding_ipv4",
   mtu: "com.docker.network.driver.mtu",
-  /** Says nothing to the driver. */
+  /** It has no meaning for the driver. */
   isDefault: "com.docker.network.bridge.default_bridge",
 } as const;
 
@@ -44,7 +44,7 @@ interface Options {
   readonly openBetween: boolean;
   readonly masquerade: boolean;
   readonly bindAddress: string;
-  /** 0 for that of the default route. */
+  /** 0 for the MTU of the default route. */
   readonly mtu: number;
 }
 
@@ -68,7 +68,7 @@ export function createBridgeDriver(host: BridgeHost): NetworkDriver {
       checkBridgeName(bridge);
       if (!Number.isInteger(mtu) || mtu < 0 || mtu > 65535)
         throw new EngineError("invalid-argument", `invalid mtu ${JSON.stringify(options[bridgeOptions.mtu])}`);
-      // "0" asks for the default route's; the row says which that is.
+      // "0" asks for the default route's; the row has the resulting value.
       return options[bridgeOptions.mtu] === "0" ? { ...options, [bridgeOptions.mtu]: String(routeMtu()) } : options;
     },
     hostInterface: ({ id, options }) => optionsOf(id, options).bridge,
@@ -151,7 +151,7 @@ class BridgeNetwork implements DriverNetwork {
     }
   }
 
-  /** An endpoint is its link alone. */
+  /** An endpoint consists only of its link. */
   async deleteEndpoint(): Promise<void> {}
 
   readonly prepareLink = (namespaceFd: number, interfaceName: string): PreparedLink => {

@@ -1,6 +1,7 @@
 /**
- * What a kind of network is for the manager. Drivers know nothing of each other, of containers and of the gateway rule: addresses come to them chosen (`ipam/`), and the sandbox gives the
- * interface its addresses and routes. Every call finishes or leaves nothing; those that take away are idempotent.
+ * The manager's interface to a kind of network. Drivers know nothing of each other, of containers and of the gateway rule: they receive chosen
+ * addresses (`ipam/`), and the sandbox gives the interface its addresses and routes. Every call finishes or leaves nothing; calls that remove
+ * something may be repeated.
  */
 import type { Endpoint, NetworkInfo, NetworkSettings, PreparedLink } from "../contract.ts";
 import type { FirewallNetwork } from "../firewall/ruleset.ts";
@@ -10,22 +11,22 @@ export interface NetworkDriver {
   readonly name: string;
   readonly capabilities: DriverCapabilities;
   /**
-   * The options as the row has them: checked, and with what the driver chooses by itself. Makes nothing.
-   * @throws invalid-argument for options that make no sense, not-implemented for those that it cannot keep
+   * The options as the row stores them: checked, with the driver's own choices. Makes nothing.
+   * @throws invalid-argument for invalid options, not-implemented for options that it does not support
    */
   options(id: string, settings: NetworkSettings): Readonly<Record<string, string>>;
-  /** The host's interface whose routes are the network's own: its subnet is not taken by them. */
+  /** The host's interface whose routes belong to the network itself: they do not count as a conflict with its subnet. */
   hostInterface(network: Pick<NetworkInfo, "id" | "options">): string | undefined;
-  /** Makes the network on this host, or takes up what an earlier daemon made. */
+  /** Makes the network on this host, or uses what an earlier daemon made. */
   open(network: NetworkInfo): Promise<DriverNetwork>;
 }
 
 export interface DriverCapabilities {
-  /** A container gets an interface with addresses. Without, it has what its namespace has (host, none). */
+  /** True: a container gets an interface with addresses. False: it has what its namespace has (host, none). */
   readonly endpoints: boolean;
 }
 
-/** How ports of the host lead to endpoints: by the engine's rules (`ports/publisher.ts`). */
+/** How host ports reach endpoints: through the engine's rules (`ports/publisher.ts`). */
 export interface Publishing {
   readonly kind: "rules";
   /** For ports without a host address of their own. */
@@ -45,7 +46,7 @@ export interface JoinRequest {
   readonly prepared: PreparedLink | undefined;
 }
 
-/** An interface in the container's namespace, by the name that was asked for, down and without addresses. */
+/** An interface in the container's namespace, with the requested name, down and without addresses. */
 export interface JoinedLink {
   readonly index: number;
   /** The host's end; "" for none. */
@@ -54,24 +55,24 @@ export interface JoinedLink {
 
 /** One network on this host. */
 export interface DriverNetwork extends Disposable {
-  /** Undefined where the engine's rules have nothing to do with the network. */
+  /** Undefined when the engine's rules do not concern the network. */
   readonly rules: FirewallNetwork | undefined;
-  /** Undefined where no host port can lead to its endpoints. */
+  /** Undefined when no host port can reach its endpoints. */
   readonly publishing: Publishing | undefined;
-  /** Before an endpoint is made. Puts back what others took away of the network, and plugs in again the endpoints of `hostInterfaces`. */
+  /** Called before an endpoint is made. Restores what other programs removed of the network, and connects the endpoints of `hostInterfaces` again. */
   repair(hostInterfaces: () => readonly string[]): void;
-  /** @returns the MAC address of an endpoint whose user asked for none. */
+  /** @returns the MAC address of an endpoint whose user requested none. */
   createEndpoint(endpoint: EndpointDraft): Promise<{ readonly macAddress: Uint8Array }>;
   join(request: JoinRequest): Promise<JoinedLink>;
-  /** "ends": the namespace goes by itself, and with it what is in it. "stays": the interface goes now. */
+  /** "ends": the namespace ends by itself, with everything in it. "stays": the interface is removed now. */
   leave(endpoint: Pick<Endpoint, "endpointId" | "hostInterface">, namespace: "ends" | "stays"): Promise<void>;
   deleteEndpoint(endpoint: Pick<Endpoint, "endpointId">): Promise<void>;
-  /** An interface ahead of its endpoint; absent where that is impossible. Synchronous: whoever claims the namespace meanwhile must see it. */
+  /** An interface in advance of its endpoint; absent when that is impossible. Synchronous, so that code that claims the namespace meanwhile sees it. */
   readonly prepareLink?: (namespaceFd: number, interfaceName: string) => PreparedLink;
-  /** Removes interfaces that belong to none of `hostInterfaces`, and plugs those in that lost their place. */
+  /** Removes interfaces that belong to none of `hostInterfaces`, and connects those again that lost their place. */
   clean(hostInterfaces: readonly string[]): void;
-  /** Takes the network off the host. */
+  /** Removes the network from the host. */
   remove(): Promise<void>;
-  /** Ends what this process has of it; the network stays. */
+  /** Ends this process's part of it; the network stays. */
   [Symbol.dispose](): void;
 }

@@ -1,4 +1,4 @@
-/** Networks that give a container no interface: it has what its namespace has. "host" is the host's own, "null" an empty one. */
+/** Networks without interfaces for containers: a container has what its namespace has. "host" is the host's own namespace, "null" an empty one. */
 import { EngineError } from "@fathom/base";
 import type { DriverNetwork, NetworkDriver } from "./driver.ts";
 

@@ -115,7 +115,7 @@ export class Firewall implements Disposable {
     }
   }
 
-  /** In one step. `from` and `to` are the same ports of the host, for another container. */
+  /** In one step. `from` and `to` are the same ports of the host, for different containers. */
   movePorts(from: readonly PublishedPort[], to: readonly PublishedPort[]): void {
     if (from.length + to.length === 0) return;
     this.#apply([...portElements(this.#table, from, false), ...portElements(this.#table, to, true)]);

@@ -1,10 +1,10 @@
-/** The rules of this host as long as the daemon runs: whole again when others took them away, absent where the kernel cannot do it. */
+/** The rules of this host as long as the daemon runs: restored when other programs removed them, absent when the kernel cannot have them. */
 import { EngineError, messageOf, type Logger } from "@fathom/base";
 import type { NetlinkSys } from "../netlink/connection.ts";
 import { Firewall } from "./firewall.ts";
 import type { FirewallNetwork, PublishedPort } from "./ruleset.ts";
 
-/** What the rules should say at this moment. */
+/** The present content of the rules. */
 export interface FirewallContents {
   readonly networks: readonly FirewallNetwork[];
   readonly ports: readonly PublishedPort[];
@@ -19,17 +19,17 @@ export interface HostFirewallOptions {
 
 export class HostFirewall implements Disposable {
   readonly #options: HostFirewallOptions;
-  /** Absent where the kernel cannot do it; then `#problem` says why. */
+  /** Absent when the kernel cannot have rules; then `#problem` has the reason. */
   #firewall: Firewall | undefined;
   #problem = "";
-  /** A removal failed: the table may say more than it should. */
+  /** A removal failed, so the table may have more than it should. */
   #stale = false;
 
   constructor(options: HostFirewallOptions) {
     this.#options = options;
   }
 
-  /** Puts the whole table in place of an older one. Never throws. @returns warnings */
+  /** Replaces an older table by the whole new one. Never throws. @returns warnings */
   install(forwardingTurnedOn: boolean): readonly string[] {
     this[Symbol.dispose]();
     const { sys, table, logger } = this.#options;
@@ -55,7 +55,7 @@ export class HostFirewall implements Disposable {
     return warnings;
   }
 
-  /** Puts the table back when someone else took it away, or a removal from it failed. */
+  /** Restores the table when another program removed it, or when a removal from it failed. */
   repair(): void {
     const firewall = this.#firewall;
     if (firewall === undefined) return;
@@ -66,7 +66,7 @@ export class HostFirewall implements Disposable {
     this.#write(firewall, false);
   }
 
-  /** @throws unavailable with the reason where no port can be published */
+  /** @throws unavailable with the reason when no port can be published */
   mustPublish(): void {
     if (this.#firewall === undefined)
       throw new EngineError("unavailable", `ports cannot be published: ${this.#problem}`);
@@ -80,7 +80,7 @@ export class HostFirewall implements Disposable {
     this.#removal((firewall) => firewall.removePorts(ports));
   }
 
-  /** Another container answers from the next packet on: never both, never none. */
+  /** Another container answers from the next packet on: always exactly one answers. */
   movePorts(from: readonly PublishedPort[], to: readonly PublishedPort[]): void {
     this.#firewall?.movePorts(from, to);
   }

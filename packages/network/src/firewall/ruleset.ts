@@ -253,7 +253,7 @@ function guardChain(table: TableReference): NetlinkRequest[] {
   ];
 }
 
-/** What the rules know of networks: adds or removes it. */
+/** Adds a network to the sets of the rules, or removes it. */
 export function networkElements(
   table: TableReference,
   networks: readonly FirewallNetwork[],

@@ -1,4 +1,4 @@
-/** What all networks of this host share: the netlink socket, the rules, published ports, forwarding, and the drivers that work with them. */
+/** Shared by all networks of this host: the netlink socket, the rules, published ports, forwarding, and the drivers that use them. */
 import { EngineError, type Clock, type Logger } from "@fathom/base";
 import { NETLINK_ROUTE, type Sys } from "@fathom/sys";
 import type { NetworkConfig } from "../contract.ts";
@@ -33,7 +33,7 @@ export interface HostNetworkOptions {
   readonly forwarders: Forwarders | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** What the rules should say. */
+  /** The content of the rules. */
   readonly contents: () => FirewallContents;
 }
 
@@ -42,9 +42,9 @@ export class HostNetwork implements Disposable {
   readonly route: NetlinkConnection;
   readonly firewall: HostFirewall;
   readonly publisher: PortPublisher;
-  /** The engine itself has just turned IP forwarding on. */
+  /** The engine itself has just turned on IP forwarding. */
   readonly forwardingTurnedOn: boolean;
-  /** Of the set-up, for the log. */
+  /** Warnings of the set-up, for the log. */
   readonly warnings: readonly string[];
   readonly drivers: readonly NetworkDriver[];
 
@@ -70,7 +70,7 @@ export class HostNetwork implements Disposable {
     ];
   }
 
-  /** @throws invalid-argument for a driver that is not there */
+  /** @throws invalid-argument for an unknown driver */
   driver(name: string): NetworkDriver {
     const driver = this.drivers.find((candidate) => candidate.name === name);
     if (driver === undefined)

@@ -32,7 +32,7 @@ describe("the addresses of a network", () => {
     const before = [pool("172.20.0.0/16", "172.20.0.1"), pool("10.1.0.0/24", "10.1.0.9")];
     expect(choose({ before })).toEqual(["172.20.0.1 172.20.0.0/16", "10.1.0.9 10.1.0.0/24"]);
   });
-  test("others when a route came up in them, unless containers run there", () => {
+  test("others when a route covers them now, unless containers run there", () => {
     const options = { before: [pool("172.17.0.0/16", "172.17.0.1")], taken: ["172.17.9.0/24"] };
     expect(choose(options)).toEqual([
       "172.18.0.1 172.18.0.0/16",
@@ -43,7 +43,7 @@ describe("the addresses of a network", () => {
       "a route of this host to 172.17.9.0/24 overlaps the subnet 172.17.0.0/16 of the network front, which stays because containers run in it",
     ]);
   });
-  test("as wanted, several too; an overlap is a warning", () => {
+  test("as requested, also several; an overlap gives a warning", () => {
     const wanted: NetworkPoolSettings[] = [
       { family: "ipv4", subnet: "10.1.2.0/24", gateway: "10.1.2.3" },
       { family: "ipv4", subnet: "10.9.0.0/16" },
@@ -56,7 +56,7 @@ describe("the addresses of a network", () => {
       "the subnet 10.1.2.0/24 of the network front overlaps a route of this host to 10.0.0.0/8",
     );
   });
-  test("what makes no sense is refused; a stored row of that kind is not used", () => {
+  test("invalid settings are rejected; an invalid stored row is not used", () => {
     for (const subnet of ["10.1.2.3/24", "10.1.2.0", "10.1.2.0/31", "x"])
       expect(() => choose({ wanted: [{ family: "ipv4", subnet }] })).toThrow(`invalid subnet ${subnet}`);
     expect(() => choose({ wanted: [{ family: "ipv4", subnet: "10.1.2.0/24", gateway: "10.1.3.1" }] })).toThrow(

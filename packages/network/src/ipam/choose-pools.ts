@@ -1,20 +1,20 @@
-/** Which addresses a network gets. Pure decisions. */
+/** Chooses the addresses of a network. Pure functions. */
 import { EngineError } from "@fathom/base";
 import type { AddressPoolSettings, NetworkPool, NetworkPoolSettings } from "../contract.ts";
 import { contains, formatIpv4, formatSubnet, overlaps, parseCidr, parseIpv4, type Subnet } from "./ip.ts";
 import { chooseSubnet } from "./pool.ts";
 
 export interface PoolsRequest {
-  /** Of the network, for warnings. */
+  /** Name of the network, for warnings. */
   readonly name: string;
-  /** As the user or the settings want them; empty for any. */
+  /** The pools that the user or the settings request; empty for any. */
   readonly wanted: readonly NetworkPoolSettings[];
-  /** As the network had them before; empty for a new one. */
+  /** The earlier pools of the network; empty for a new one. */
   readonly before: readonly NetworkPool[];
-  /** Whether containers run in the network as it was before: then it stays, whatever routes say. */
+  /** Whether containers run in the earlier network: then it stays, whatever the routes are. */
   readonly inUse: boolean;
   readonly addressPools: readonly AddressPoolSettings[];
-  /** Destinations of the host's routes that do not leave by the network itself, and subnets of other networks. */
+  /** Destinations of the host's routes that do not use the network itself, and subnets of other networks. */
   readonly taken: readonly Subnet[];
 }
 
@@ -24,8 +24,8 @@ export interface ChosenPools {
 }
 
 /**
- * The pools of a network: as wanted, or as they were before, or the first subnet that nothing touches.
- * @throws invalid-argument for a subnet that makes no sense, not-implemented for IPv6, resource-exhausted when no subnet is free.
+ * The pools of a network: the requested ones, or the earlier ones, or the first subnet that overlaps nothing.
+ * @throws invalid-argument for an invalid subnet, not-implemented for IPv6, resource-exhausted when no subnet is free.
  */
 export function choosePools(request: PoolsRequest): ChosenPools {
   const { name, wanted, before, inUse, addressPools, taken } = request;

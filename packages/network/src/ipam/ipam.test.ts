@@ -11,7 +11,7 @@ const texts = async (made: ReturnType<NetworkAddresses["request"]>): Promise<str
   (await made).map(({ address, prefixLength }) => `${address}/${prefixLength}`);
 
 describe("several subnets of one network", () => {
-  test("the first with a free address gives it, with the gateway of that subnet", async () => {
+  test("the first with a free address is used, with the gateway of that subnet", async () => {
     const ipam = await ipamOf(small, large);
     const first = await ipam.request("a", []);
     expect(first).toEqual([{ family: "ipv4", address: "10.0.0.2", prefixLength: 30 }]);
@@ -22,7 +22,7 @@ describe("several subnets of one network", () => {
     await ipam.release(first, "a");
     expect(await texts(ipam.request("a", []))).toEqual(["10.0.0.2/30"]);
   });
-  test("an address that was asked for comes from its own subnet, once", async () => {
+  test("a requested address comes from its own subnet, once", async () => {
     const ipam = await ipamOf(small, large);
     expect(await texts(ipam.request("a", ["10.1.0.77"]))).toEqual(["10.1.0.77/24"]);
     await expect(ipam.request("b", ["10.1.0.77"])).rejects.toMatchObject({ code: "conflict" });
@@ -30,7 +30,7 @@ describe("several subnets of one network", () => {
     expect(await texts(ipam.request("c", []))).toEqual(["10.1.0.1/24"]);
     expect(() => ipam.take({ family: "ipv4", address: "10.7.0.1", prefixLength: 24 })).toThrow("no configured subnet");
   });
-  test("when all are full the words are those of the first", async () => {
+  test("when all are full, the error is that of the first", async () => {
     const ipam = await ipamOf(small, { ...small, subnet: "10.2.0.0/30", gateway: "10.2.0.1" });
     await ipam.request("a", []);
     await ipam.request("b", []);

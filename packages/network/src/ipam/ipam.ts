@@ -1,4 +1,4 @@
-/** Where the addresses of networks and endpoints come from. The engine's own keeps them in memory; a plugin's would be another `Ipam`. */
+/** The source of the addresses of networks and endpoints. The engine's own keeps them in memory; a plugin would be another `Ipam`. */
 import { EngineError, type Clock } from "@fathom/base";
 import type { EndpointAddress, Family, NetworkPool } from "../contract.ts";
 import { choosePools, type ChosenPools, type PoolsRequest } from "./choose-pools.ts";
@@ -6,9 +6,9 @@ import { contains, formatIpv4, parseCidr, parseIpv4, type Ipv4 } from "./ip.ts";
 import { Ipv4Pool } from "./pool.ts";
 
 export interface Ipam {
-  /** Which subnets a network gets. @throws as `choosePools` */
+  /** The subnets of a network. @throws as `choosePools` */
   choose(request: PoolsRequest): Promise<ChosenPools>;
-  /** The addresses of a subnet that was chosen, now or by an earlier daemon. */
+  /** The addresses of a chosen subnet, chosen now or by an earlier daemon. */
   open(pool: NetworkPool): Promise<AddressPool>;
 }
 
@@ -18,13 +18,13 @@ export interface AddressPool {
   readonly gateway: string;
   contains(address: string): boolean;
   /**
-   * The next free address, or the one asked for.
-   * @throws resource-exhausted when none is free, conflict when the one asked for is taken, invalid-argument when it is none of this subnet
+   * The next free address, or the requested one.
+   * @throws resource-exhausted when none is free, conflict when the requested one is taken, invalid-argument when it is not in this subnet
    */
   request(holder: string, address?: string): Promise<EndpointAddress>;
-  /** Of a container that runs already. @throws as `request` */
+  /** For a container that already runs. @throws as `request` */
   take(address: string): void;
-  /** One that is free already is fine. */
+  /** An address that is free already is no error. */
   release(address: string, holder: string): Promise<void>;
 }
 
@@ -76,7 +76,7 @@ class LocalPool implements AddressPool {
   }
 }
 
-/** All pools of one network: an endpoint gets an address of each family that there is. */
+/** All pools of one network: an endpoint gets an address of each family that the network has. */
 export class NetworkAddresses {
   readonly #pools: readonly AddressPool[];
 
@@ -88,7 +88,7 @@ export class NetworkAddresses {
     return new NetworkAddresses(await Promise.all(pools.map((pool) => ipam.open(pool))));
   }
 
-  /** All or none. `wanted`: addresses that the user chose, at most one of a family. */
+  /** All or none. `wanted`: addresses that the user chose, at most one per family. */
   async request(holder: string, wanted: readonly string[]): Promise<readonly EndpointAddress[]> {
     const given: EndpointAddress[] = [];
     try {
@@ -112,13 +112,13 @@ export class NetworkAddresses {
       try {
         return await pool.request(holder);
       } catch (error) {
-        // The next subnet may have a free one; the first one's words are the user's.
+        // The next subnet may have a free one; the user sees the error of the first.
         full ??= error;
       }
     throw full;
   }
 
-  /** The gateway of each address: that of its own subnet. */
+  /** The gateway of each address: the gateway of its own subnet. */
   gatewaysOf(addresses: readonly EndpointAddress[]): Readonly<Partial<Record<Family, string>>> {
     const gateways: Partial<Record<Family, string>> = {};
     for (const { family, address } of addresses) {
@@ -132,7 +132,7 @@ export class NetworkAddresses {
     return this.#pools.find((pool) => pool.contains(address));
   }
 
-  /** An address of a container that runs already. @throws as `AddressPool.take` */
+  /** An address of a container that already runs. @throws as `AddressPool.take` */
   take({ address }: EndpointAddress): void {
     const pool = this.#poolOf(address);
     if (pool === undefined)

@@ -1,4 +1,4 @@
-/** Numbers of rtnetlink(7) that requests and answers share. */
+/** Numbers of rtnetlink(7) that requests and answers use. */
 
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;

@@ -247,7 +247,7 @@ export function addDefaultRoute(linkIndex: number, gateway: Ipv4): NetlinkReques
   return defaultRoute(linkIndex, gateway, NLM_F_CREATE | NLM_F_EXCL, "add");
 }
 
-/** The same in place of the one that there is, by whichever link. */
+/** The same, replacing the existing route, whatever its link. */
 export function replaceDefaultRoute(linkIndex: number, gateway: Ipv4): NetlinkRequest {
   return defaultRoute(linkIndex, gateway, NLM_F_CREATE | NLM_F_REPLACE, "replace");
 }

@@ -77,9 +77,10 @@ export class PortAllocator {
   }
 
   /**
-   * All requests or none. `containerAddress` is where the ports lead, for those that the engine forwards itself; `bindAddress` is for requests without an address.
-   * @throws EngineError conflict "Bind for 0.0.0.0:80 failed: port is already allocated", "all ports are allocated", or
-   * "failed to bind host port 0.0.0.0:80/tcp: address already in use".
+   * All requests or none. `containerAddress` is the target of the ports, for those that the engine forwards itself; `bindAddress` is for
+   * requests without an address.
+   * @throws EngineError conflict "Bind for 0.0.0.0:80 failed: port is already allocated", "all ports are allocated", or "failed to bind host
+   * port 0.0.0.0:80/tcp: address already in use".
    */
   allocate(requests: readonly PortRequest[], containerAddress: string, bindAddress: string): PortLease {
     const lease = new Lease(this.#taken);

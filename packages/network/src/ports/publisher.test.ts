@@ -1,4 +1,4 @@
-/** IPv6 ports, which a process forwards: they follow their container's gateway, and a forwarder that does not start leaves everything as it was. */
+/** IPv6 ports, which a process forwards: they follow their container's gateway, and when a forwarder does not start, nothing changes. */
 import { expect, test } from "bun:test";
 import type { NetworkInfo, NetworkManager, PortRequest, Sandbox } from "../contract.ts";
 import { networkConfig } from "../default-networks.ts";
@@ -15,7 +15,7 @@ const published: PortRequest = {
   hostPortLast: 8080,
 };
 
-/** Forwarders by endpoint, with the address that each leads to. */
+/** Forwarders by endpoint, with the target address of each. */
 class FakeForwarders implements Forwarders {
   readonly running = new Map<string, string>();
   failStart = false;
@@ -93,7 +93,7 @@ test("a forwarder that does not start is an error of the connection, which leave
   await world.networks.stop(true);
 });
 
-test("the forwarder goes with the ports to the next gateway, and ends with them", async () => {
+test("the forwarder moves with the ports to the next gateway, and ends with them", async () => {
   const world = await open();
   const { sandbox, forwarders } = world;
   const addressOf = (name: string): string =>
@@ -109,7 +109,7 @@ test("the forwarder goes with the ports to the next gateway, and ends with them"
   await world.networks.stop(true);
 });
 
-test("where it does not start for the next gateway the connection fails, and the ports stay where they were", async () => {
+test("when it does not start for the next gateway, the connection fails, and the ports stay where they were", async () => {
   const world = await open();
   const { sandbox, forwarders } = world;
   await sandbox.connect(world.front.id);

@@ -1,4 +1,4 @@
-/** Published ports of this host: who has them, the rules that redirect them, the processes that forward IPv6 ones. */
+/** Published ports of this host: their holders, the rules that redirect them, and the processes that forward IPv6 ports. */
 import { EngineError, messageOf, type Logger } from "@fathom/base";
 import type { Endpoint, PortBinding, PortRequest } from "../contract.ts";
 import type { HostFirewall } from "../firewall/host-firewall.ts";
@@ -19,12 +19,12 @@ export interface PublisherOptions {
   readonly logger: Logger;
 }
 
-/** Where published ports of an endpoint lead: the rules and the forwarder both go to its first IPv4 address. */
+/** The target of an endpoint's published ports: rules and forwarder both use its first IPv4 address. */
 function addressOf({ addresses }: Pick<Endpoint, "addresses">): string {
   return addresses.find(({ family }) => family === "ipv4")?.address ?? "";
 }
 
-/** Ports of an endpoint as the rules have them. */
+/** Ports of an endpoint in the form of the rules. */
 export function rulesOf(endpoint: Pick<Endpoint, "addresses">, bindings: readonly PortBinding[]): PublishedPort[] {
   const address = parseIpv4(addressOf(endpoint));
   return address === undefined ? [] : publishedPorts(bindings, address);
@@ -39,7 +39,7 @@ export class PortPublisher {
 
   /**
    * Takes host ports for an endpoint, before anything else of it is made.
-   * @throws unavailable where the kernel has no rules; conflict in dockerd's words, which name the endpoint
+   * @throws unavailable when the kernel has no rules; conflict in dockerd's words, which name the endpoint
    */
   lease(requests: readonly PortRequest[], endpoint: Target, containerName: string, bindAddress: string): PortLease {
     const { firewall, ports } = this.#options;
@@ -56,7 +56,7 @@ export class PortPublisher {
     }
   }
 
-  /** The ports of an endpoint that runs already, with its forwarder. The rules come with the whole table. @returns what the log should tell */
+  /** The ports of a running endpoint, with its forwarder. The rules come with the whole table. @returns warnings for the log */
   restore(endpoint: Endpoint): { readonly lease: PortLease; readonly warnings: readonly string[] } {
     const { forwarders, ports } = this.#options;
     const forwarded = endpoint.ports.some(isForwarded) && forwarders?.runs(endpoint.endpointId) === true;
@@ -71,7 +71,7 @@ export class PortPublisher {
     return { lease, warnings };
   }
 
-  /** The ports lead to the endpoint from now on. On failure they lead nowhere. */
+  /** From now on the endpoint is the target of the ports. After a failure they have no target. */
   publish(endpoint: Target, lease: PortLease): void {
     const { firewall } = this.#options;
     const rules = rulesOf(endpoint, lease.bindings);
@@ -85,7 +85,7 @@ export class PortPublisher {
     this.#keep(endpoint, lease.bindings);
   }
 
-  /** The ports lead nowhere; they stay taken until the lease is disposed of. */
+  /** The ports have no target now; they stay taken until the lease is disposed of. */
   async unpublish(endpoint: Target, bindings: readonly PortBinding[]): Promise<void> {
     try {
       this.#options.firewall.removePorts(rulesOf(endpoint, bindings));
@@ -94,7 +94,7 @@ export class PortPublisher {
     }
   }
 
-  /** The ports lead to `to` instead of `from`. On failure they lead to `from` as before. */
+  /** Moves the ports from `from` to `to`. After a failure `from` is the target as before. */
   async move(from: Target, to: Target, lease: PortLease): Promise<void> {
     const { firewall } = this.#options;
     const { bindings } = lease;
@@ -118,21 +118,21 @@ export class PortPublisher {
     lease.handOver();
   }
 
-  /** The sockets of the lease are a forwarder's that has ended: others take their place. */
+  /** The sockets of the lease belonged to a forwarder that has ended: new ones replace them. */
   #forwardAgain(endpoint: Target, bindings: readonly PortBinding[]): void {
     using again = this.#options.ports.reopen(bindings, addressOf(endpoint));
     if (again.refused.length > 0) throw new EngineError("conflict", again.refused.join("; "));
     if (again.listeners.length > 0) this.#options.forwarders?.start(endpoint.endpointId, again.listeners);
   }
 
-  /** Starts a forwarder again that ends by itself. */
+  /** Starts a forwarder again that ended by itself. */
   #keep(endpoint: Target, bindings: readonly PortBinding[]): void {
     if (!bindings.some(isForwarded)) return;
     const { keeper, ports } = this.#options;
     keeper?.keep(endpoint.endpointId, endpoint.containerId, () => ports.reopen(bindings, addressOf(endpoint)));
   }
 
-  /** Of containers that were removed, or whose start was interrupted. */
+  /** Forwarders of removed containers, or of interrupted starts. */
   async endForwardersBut(isKnown: (endpointId: string) => boolean): Promise<void> {
     for (const endpointId of this.#options.forwarders?.list() ?? [])
       if (!isKnown(endpointId)) await this.endForwarder(endpointId);
@@ -148,7 +148,7 @@ export class PortPublisher {
     }
   }
 
-  /** Forwarders run on without this process. */
+  /** Forwarders keep running without this process. */
   letForwardersGo(): void {
     this.#options.keeper?.letAllGo();
   }

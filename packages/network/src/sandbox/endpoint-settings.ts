@@ -1,4 +1,4 @@
-/** Docker's rules for what a user may ask of an endpoint. Pure. */
+/** Docker's rules for a user's settings of an endpoint. Pure functions. */
 import { EngineError } from "@fathom/base";
 import type { EndpointSettings, NetworkInfo } from "../contract.ts";
 import { contains, parseCidr, parseIpv4, parseMac } from "../ipam/ip.ts";
@@ -15,7 +15,7 @@ export function checkMacAddress(text: string): void {
 }
 
 /**
- * Meant for the moment a container is created; connect holds them too.
+ * Checked when a container is created; connect checks them too.
  * @throws invalid-argument in dockerd's words.
  */
 export function checkEndpointSettings(network: NetworkInfo, settings: EndpointSettings): void {

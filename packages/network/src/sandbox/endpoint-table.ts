@@ -1,10 +1,10 @@
-/** The endpoints of this host, with the ports that each holds. In the order in which they were made. */
+/** The endpoints of this host, with the ports of each. In the order in which they were made. */
 import type { Endpoint } from "../contract.ts";
 import type { PortLease } from "../ports/port-allocator.ts";
 
 export interface Attached {
   readonly endpoint: Endpoint;
-  /** Of the endpoint that has its container's ports. */
+  /** The lease of the endpoint that has its container's ports. */
   readonly lease: PortLease | undefined;
 }
 
@@ -15,7 +15,7 @@ export class EndpointTable {
     return this.#byId.get(endpointId);
   }
 
-  /** Adds one, or changes it in its place. */
+  /** Adds one, or replaces it in its place. */
   set(attached: Attached): void {
     this.#byId.set(attached.endpoint.endpointId, attached);
   }
@@ -42,7 +42,7 @@ export class EndpointTable {
     return this.#byId.size;
   }
 
-  /** Gives back what this process holds; the endpoints themselves live on. */
+  /** Releases what this process holds; the endpoints themselves stay. */
   clear(): void {
     for (const { lease } of this.#byId.values()) lease?.[Symbol.dispose]();
     this.#byId.clear();

@@ -13,7 +13,7 @@ const endpoint = (
 const six = { ipv6: "fd00::1" };
 const both = { ipv4: "10.0.0.1", ...six };
 
-describe("which endpoint leads out", () => {
+describe("which endpoint leads outside", () => {
   test.each([
     ["the name decides, not the order", [endpoint("b"), endpoint("a")], "a"],
     ["the priority before the name", [endpoint("a"), endpoint("b", 1)], "b"],
@@ -27,7 +27,7 @@ describe("which endpoint leads out", () => {
     expect(gatewayOf(endpoints, "ipv4")?.networkName).toBe(expected!);
     expect(gatewayOf(endpoints.toReversed(), "ipv4")?.networkName).toBe(expected!);
   });
-  test("ports follow IPv4, and IPv6 where nothing else leads out", () => {
+  test("ports follow IPv4, and IPv6 when nothing else leads outside", () => {
     expect(portsOwner([endpoint("a", 9, six), endpoint("b")])?.networkName).toBe("b");
     expect(portsOwner([endpoint("a", 9, six), endpoint("b", 0, {})])?.networkName).toBe("a");
     expect(portsOwner([])).toBeUndefined();

@@ -1,4 +1,4 @@
-/** What is done in a container's network namespace: lo, addresses, routes. The interface is there already. */
+/** The work in a container's network namespace: lo, addresses, routes. The interface exists already. */
 import { NETLINK_ROUTE, type Sys } from "@fathom/sys";
 import type { EndpointAddress, Family } from "../contract.ts";
 import { writeProc } from "../host/proc.ts";
@@ -17,7 +17,7 @@ export interface InterfaceSettings {
   readonly index: number;
   readonly mac: Uint8Array;
   readonly addresses: readonly EndpointAddress[];
-  /** Default routes by this interface. */
+  /** Default routes through this interface. */
   readonly gateways: Readonly<Partial<Record<Family, string>>>;
 }
 
@@ -41,7 +41,7 @@ export function configureInterface(sys: InsideSys, namespaceFd: number, link: In
   ]);
 }
 
-/** IPv6 addresses: no network gives them yet. */
+/** IPv6 addresses: no network has them yet. */
 function assignment(linkIndex: number, { address: text, prefixLength }: EndpointAddress): NetlinkRequest[] {
   const address = parseIpv4(text);
   if (address === undefined) return [];
@@ -54,7 +54,7 @@ export function bringLoopbackUp(sys: InsideSys, namespaceFd: number): void {
   inside.send([changeLink(loopbackIndex, { up: true })]);
 }
 
-/** Moves the default route to another interface in one step: there is always one. */
+/** Moves the default route to another interface in one step, so that there always is one. */
 export function moveDefaultRoute(sys: InsideSys, namespaceFd: number, interfaceName: string, gateway: string): void {
   const address = parseIpv4(gateway);
   if (address === undefined) return;

@@ -1,4 +1,4 @@
-/** A network between start and stop: its row, its addresses, and what its driver made of it. */
+/** A network between start and stop: its row, its addresses, and what its driver made for it. */
 import type { NetworkInfo } from "../contract.ts";
 import type { DriverCapabilities, DriverNetwork } from "../driver/driver.ts";
 import type { NetworkAddresses } from "../ipam/ipam.ts";
@@ -8,6 +8,6 @@ export interface LiveNetwork {
   readonly capabilities: DriverCapabilities;
   readonly addresses: NetworkAddresses;
   readonly driven: DriverNetwork;
-  /** Endpoints that are being made: it is not removed meanwhile. */
+  /** Endpoints that are being made: meanwhile the network cannot be removed. */
   connecting: number;
 }

@@ -1,4 +1,7 @@
-/** Sandboxes over a kernel in memory: what a connection costs, and that each of its calls may fail. What every implementation keeps is in `testing/network-suite.ts`. */
+/**
+ * Sandboxes with a kernel in memory: the cost of a connection, and that each of its calls may fail. `testing/network-suite.ts` tests what every
+ * implementation must do.
+ */
 import { describe, expect, test } from "bun:test";
 import type { NetworkInfo, NetworkManager, PortRequest, Sandbox } from "../contract.ts";
 import { networkConfig } from "../default-networks.ts";
@@ -57,7 +60,7 @@ class World {
   get links(): string[] {
     return [...this.kernel.links.keys()].sort();
   }
-  /** What the kernel and the manager have: a failed call must not change it. */
+  /** The state of the kernel and the manager: a failed call must not change it. */
   state(): unknown {
     return {
       links: this.links,
@@ -150,7 +153,7 @@ describe("each call of the kernel fails once", () => {
       const sandbox = world.sandbox([published]);
       expect(sandbox.endpoints.map(({ networkName }) => networkName)).toEqual(["front"]);
       await sandbox.close();
-      // The port is free for another, and the rules are as if nothing had been.
+      // The port is free for another container, and the rules are as before.
       const other = world.sandbox([published], "d".repeat(64));
       await other.connect(world.back.id);
       await other.close();
@@ -163,7 +166,7 @@ describe("each call of the kernel fails once", () => {
   );
 });
 
-test("a rule that could not be removed goes with the next connection", async () => {
+test("a rule that could not be removed is removed at the next connection", async () => {
   const world = await World.open();
   const elements = (): string[] => [...world.kernel.elements].sort();
   const before = elements();
@@ -203,7 +206,7 @@ test("the netlink exchanges of a connection: three on the host, one inside, one 
   await quick.close();
 });
 
-test("an interface that was made ahead for another network keeps its name for that one", async () => {
+test("an interface that was made in advance for another network keeps its name for that network", async () => {
   const { networks, back, front } = await World.open();
   const prepared = networks.prepareLink("front", namespaceFd);
   const sandbox = networks.sandbox({ containerId: "c", containerName: "web", namespaceFd, prepared });
@@ -219,7 +222,7 @@ test("an interface that was made ahead for another network keeps its name for th
   expect(again!.hostInterface).not.toBe(prepared!.hostInterface);
 });
 
-test("the default route goes to the better network and comes back from it", async () => {
+test("the default route moves to the better network and back", async () => {
   const { kernel, front, back, ...world } = await World.open();
   const sandbox = world.networks.sandbox({ containerId: "c", containerName: "web", namespaceFd });
   await sandbox.connect(front.id);
@@ -230,7 +233,7 @@ test("the default route goes to the better network and comes back from it", asyn
   expect(kernel.defaultGateway).toBe(front.pools[0]!.gateway);
 });
 
-test("a network on which somebody is being connected is not removed", async () => {
+test("a network to which somebody is being connected is not removed", async () => {
   const { networks, front, ...world } = await World.open();
   const connecting =
     world.kernel && networks.sandbox({ containerId: "c", containerName: "web", namespaceFd }).connect(front.id);

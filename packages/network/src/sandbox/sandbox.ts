@@ -1,4 +1,4 @@
-/** The network of one container: its endpoints, which of them leads out, and where its published ports are. */
+/** The network of one container: its endpoints, which of them leads outside, and where its published ports are. */
 import { EngineError, messageOf, randomId, type Logger } from "@fathom/base";
 import type { Endpoint, EndpointSettings, Family, PreparedLink, Sandbox, SandboxRequest } from "../contract.ts";
 import type { EndpointDraft, JoinedLink } from "../driver/driver.ts";
@@ -12,7 +12,7 @@ import { families, freeInterfaceName, gatewayOf, ownAddresses, portsOwner } from
 import { bringLoopbackUp, configureInterface, moveDefaultRoute, type InsideSys } from "./inside.ts";
 import type { LiveNetwork } from "./live-network.ts";
 
-/** What sandboxes share: the manager's. */
+/** The manager's objects that sandboxes share. */
 export interface SandboxHost {
   readonly sys: InsideSys;
   readonly table: EndpointTable;
@@ -79,7 +79,7 @@ export class ContainerSandbox implements Sandbox {
     // When a later step fails, everything that was acquired is released in reverse order.
     await using undo = new AsyncDisposableStack();
     const { draft, mac } = await this.#reserve(network, settings, undo);
-    // Ports first: a taken one is found out before anything is made.
+    // Ports first: a taken one is noticed before anything is made.
     const isFirstOwner = portsOwner([...others, draft]) === draft && this.#portsHolder() === undefined;
     const lease = isFirstOwner ? this.#lease(network, draft) : undefined;
     if (lease !== undefined) this.#onFailure(undo, async () => lease[Symbol.dispose]());
@@ -98,7 +98,7 @@ export class ContainerSandbox implements Sandbox {
       macAddress: formatMac(mac),
       ports: lease?.bindings ?? [],
     };
-    // These lead out by another endpoint so far.
+    // Until now these leave through another endpoint.
     for (const family of gained.filter((each) => !first.includes(each))) {
       this.#onFailure(undo, async () => this.#route(family, gatewayOf(others, family)));
       this.#route(family, endpoint);
@@ -111,7 +111,7 @@ export class ContainerSandbox implements Sandbox {
     return table.get(endpoint.endpointId)!.endpoint;
   }
 
-  /** Addresses and what the driver knows of the endpoint; nothing of it is in the kernel yet. */
+  /** Addresses and the driver's data of the endpoint; nothing of it is in the kernel yet. */
   async #reserve(
     { info, driven, addresses: pools }: LiveNetwork,
     { ipv4Address, macAddress, gatewayPriority = 0 }: EndpointSettings,
@@ -134,7 +134,7 @@ export class ContainerSandbox implements Sandbox {
     return { draft, mac: macAddress === undefined ? chosen.macAddress : parseMac(macAddress)! };
   }
 
-  /** The error that brings it here is the one to tell. */
+  /** The first error is the one to report. */
   #onFailure(undo: AsyncDisposableStack, action: () => Promise<unknown>): void {
     undo.defer(() =>
       action().then(
@@ -157,7 +157,7 @@ export class ContainerSandbox implements Sandbox {
     const waiting = this.#prepared;
     const prepared = waiting?.networkId === endpoint.networkId ? waiting : undefined;
     const taken = others.map(({ interfaceName }) => interfaceName);
-    // An interface that waits for another network has its name already.
+    // An interface that waits for another network already has its name.
     const name =
       prepared?.interfaceName ??
       freeInterfaceName([...taken, ...(waiting === undefined ? [] : [waiting.interfaceName])]);
@@ -176,7 +176,7 @@ export class ContainerSandbox implements Sandbox {
     return this.#attached.find(({ lease }) => lease !== undefined);
   }
 
-  /** The default route goes by `endpoint` from now on. */
+  /** From now on the default route uses `endpoint`. */
   #route(family: Family, endpoint: Endpoint | undefined): void {
     const gateway = endpoint?.gateways[family];
     const { namespaceFd } = this.#request;
@@ -184,7 +184,10 @@ export class ContainerSandbox implements Sandbox {
       moveDefaultRoute(this.#host().sys, namespaceFd, endpoint.interfaceName, gateway);
   }
 
-  /** Brings the ports of the container to where the gateway rule wants them. `holder` has them, and may have left the table. On failure they are as before. */
+  /**
+   * Moves the container's ports to the endpoint that the gateway rule chooses. `holder` has them now, and may have left the table. After a
+   * failure they are as before.
+   */
   async #settlePorts(holder: Attached | undefined): Promise<void> {
     const { table, publisher, network } = this.#host();
     const owner = portsOwner(this.endpoints);
@@ -231,7 +234,7 @@ export class ContainerSandbox implements Sandbox {
     const failures: unknown[] = [];
     const holder = attached.lease === undefined ? this.#portsHolder() : attached;
     await attempt(failures, () => this.#settlePorts(holder));
-    // Where the next gateway could not have them, nobody has.
+    // If the next gateway could not get them, nobody has them.
     if (failures.length > 0 && holder === attached) await attempt(failures, () => this.#releasePorts(attached));
     for (const family of families)
       if (gatewayOf(all, family) === endpoint)

@@ -27,13 +27,13 @@ export interface FakeLink {
   readonly index: number;
   readonly kind: string;
   readonly master: number;
-  /** Name of a container's end of a pair; its index is that of the host's end and `peerOffset`. */
+  /** Name of a container's end of a pair; its index is that of the host's end plus `peerOffset`. */
   readonly peer?: string;
 }
 
 export class FakeKernel {
   readonly links = new Map<string, FakeLink>();
-  /** Where the default route of the containers' namespace leads: there is one for all of them. */
+  /** The link of the default route in the containers' namespace: one for all of them. */
   get defaultGateway(): string | undefined {
     return this.#route?.gateway;
   }

@@ -1,4 +1,4 @@
-/** Networks in memory, for tests of who uses them: nothing of the host is touched. It runs `network-suite.ts`, as the real ones do. */
+/** Networks in memory, for tests of code that uses networks: nothing of the host changes. It runs `network-suite.ts`, as the real ones do. */
 import { EngineError, randomId } from "@fathom/base";
 import type { Faults } from "@fathom/base/testing";
 
@@ -17,7 +17,7 @@ import { contains, formatIpv4, parseCidr } from "../ipam/ip.ts";
 import { checkEndpointSettings } from "../sandbox/endpoint-settings.ts";
 import { freeInterfaceName, gatewayOf, ownAddresses, portsOwner } from "../sandbox/gateway.ts";
 
-/** What outlives daemons: the rows, and the endpoints in the kernel. */
+/** State that survives daemons: the rows, and the endpoints in the kernel. */
 export class FakeHost {
   readonly endpoints = new Map<string, Endpoint>();
   readonly networks = new Map<string, NetworkInfo>();
@@ -54,7 +54,7 @@ function row({
   };
 }
 
-/** Calls of the manager count as "networks.…" and those of sandboxes as "sandbox.…" in `faults`. */
+/** In `faults`, calls of the manager have names "networks.…" and those of sandboxes "sandbox.…". */
 export function createFakeNetworks(host: FakeHost, faults: Faults): NetworkManager {
   return faults.wrap("networks", new FakeNetworks(host, faults));
 }

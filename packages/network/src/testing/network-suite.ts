@@ -1,11 +1,11 @@
-/** What every `NetworkManager` keeps, as tests: the real one over each kernel, and each fake, run them. */
+/** What every `NetworkManager` must do, as tests: the real one with each kernel, and each fake, run them. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Faults } from "@fathom/base/testing";
 import type { Endpoint, NetworkInfo, NetworkManager, NetworkSettings, PortRequest, Sandbox } from "../contract.ts";
 
-/** A host that outlives daemons. */
+/** A host that survives daemons. */
 export interface NetworkPlace extends AsyncDisposable {
-  /** A manager as a daemon's start makes it; it is not started yet. Rows are those of the host. */
+  /** A manager as a daemon's start makes it, not started yet. It uses the host's rows. */
   open(): NetworkManager;
   /** A container's network namespace; it ends with the place. */
   namespace(): number;
@@ -23,7 +23,7 @@ function settings(name: string, change: Partial<NetworkSettings> = {}): NetworkS
   return { name, driver: "bridge", pools: [], internal: false, options: {}, labels: {}, ...change };
 }
 
-/** @param faults Of a fake: its calls "sandbox.connect" and the like fail and hang by them. */
+/** @param faults Of a fake: its calls ("sandbox.connect" and others) fail and hang through them. */
 export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace>, faults?: Faults): void {
   describe(name, () => {
     let place: NetworkPlace;
@@ -41,7 +41,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
       await place[Symbol.asyncDispose]();
     });
 
-    /** Of a container of its own. */
+    /** For a container of its own. */
     function sandbox(...ports: PortRequest[]): Sandbox {
       const containerName = `c${++counter}`;
       const containerId = containerName.padEnd(64, "0");
@@ -57,7 +57,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
       endpoints.flatMap(({ networkName, ports }) => ports.map(({ hostPort }) => `${networkName} ${hostPort}`));
 
     describe("networks", () => {
-      test("those of the settings are there, one is the default; they keep their ids", async () => {
+      test("those of the settings exist, one is the default; they keep their ids", async () => {
         const ids = networks.list().map(({ id }) => id);
         expect(networks.list().every(({ builtin }) => builtin)).toBe(true);
         const found = networks.defaultNetwork()!;
@@ -71,7 +71,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
         expect(networks.list().map(({ id }) => id)).toEqual(ids);
       });
 
-      test("have a driver, and one of no known driver is refused", async () => {
+      test("have a driver; an unknown driver is rejected", async () => {
         expect(networks.drivers.toSorted()).toEqual(["bridge", "host", "null"]);
         for (const { driver } of networks.list()) expect(networks.drivers).toContain(driver);
         const unknown = networks.create(settings("front", { driver: "no such driver" }));
@@ -86,7 +86,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
         await expect(closed.create(settings("front"))).rejects.toMatchObject({ code: "internal" });
       });
 
-      test("one that is made has a subnet of its own, and is there after the next start", async () => {
+      test("a new one has a subnet of its own, and exists after the next start", async () => {
         const front = await networks.create(settings("front", { labels: { a: "b" } }));
         const back = await networks.create(settings("back"));
         expect(front).toMatchObject({ name: "front", driver: "bridge", builtin: false, labels: { a: "b" } });
@@ -99,7 +99,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
         expect((await connect(sandbox(), front)).gateways.ipv4).toBe(front.pools[0]!.gateway);
       });
 
-      test("a name and a subnet are one network's", async () => {
+      test("two networks cannot have the same name or subnet", async () => {
         const pools = [{ family: "ipv4", subnet: "10.55.0.0/24" }] as const;
         const front = await networks.create(settings("front", { pools }));
         expect(front.pools).toEqual([{ family: "ipv4", subnet: "10.55.0.0/24", gateway: "10.55.0.1" }]);
@@ -123,7 +123,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
     });
 
     describe("a sandbox", () => {
-      test("connects and closes; both know it at once, and closing again is fine", async () => {
+      test("connects and closes; both are visible at once, and closing again is no error", async () => {
         const network = networks.defaultNetwork()!;
         const one = sandbox();
         const endpoint = await connect(one, network);
@@ -148,7 +148,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
         expect(networks.list().filter(({ pools }) => pools.length === 0)).not.toEqual([]);
       });
 
-      test("is not connected twice to one network, nor without a namespace", async () => {
+      test("cannot be connected twice to one network, or without a namespace", async () => {
         const network = networks.defaultNetwork()!;
         const one = sandbox();
         await connect(one, network);
@@ -158,7 +158,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
         await expect(none.connect(network.id)).rejects.toMatchObject({ code: "internal" });
       });
 
-      test("in two networks: the name decides on the gateway, a higher priority before it, and it comes back", async () => {
+      test("in two networks: the name decides on the gateway, a higher priority comes before it, and the first one comes back", async () => {
         const front = await networks.create(settings("front"));
         const back = await networks.create(settings("back"));
         const top = await networks.create(settings("top"));
@@ -191,7 +191,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
         expect(one.gateway("ipv4")?.networkName).toBe(networks.defaultNetwork()!.name);
       });
 
-      test("an address of one's own: where a user made the network, and once", async () => {
+      test("an address of one's own: only in a network that a user made, and once", async () => {
         const pools = [{ family: "ipv4", subnet: "10.55.0.0/24" }] as const;
         const front = await networks.create(settings("front", { pools }));
         const endpoint = await sandbox().connect(front.id, { ipv4Address: "10.55.0.77" });
@@ -211,7 +211,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
     });
 
     describe("published ports", () => {
-      test("are where the gateway is, and go with it", async () => {
+      test("are at the gateway, and move with it", async () => {
         const front = await networks.create(settings("front"));
         const back = await networks.create(settings("back"));
         const one = sandbox(port(8601), port(8602));
@@ -226,7 +226,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
         expect(portsIn(one)).toEqual(["front 8601", "front 8602"]);
       });
 
-      test("are one container's: another is refused, names its endpoint, and leaves nothing", async () => {
+      test("belong to one container: another is rejected, the error names its endpoint, and nothing is left", async () => {
         const network = networks.defaultNetwork()!;
         const one = sandbox(port(8603));
         await connect(one, network);
@@ -240,8 +240,8 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
       });
     });
 
-    describe("what runs when a daemon starts", () => {
-      test("keeps addresses and ports; what nobody knows is gone", async () => {
+    describe("containers that run when a daemon starts", () => {
+      test("keeps addresses and ports; unknown endpoints are removed", async () => {
         const network = networks.defaultNetwork()!;
         const kept = await connect(sandbox(port(8604)), network);
         await connect(sandbox(port(8605)), network);
@@ -263,7 +263,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
     if (faults === undefined) return;
 
     for (const call of ["sandbox.connect", "sandbox.disconnect", "sandbox.close", "networks.create"])
-      test(`${call} that fails changes nothing, and one that hangs holds nobody else up`, async () => {
+      test(`${call} that fails changes nothing, and one that hangs blocks nobody else`, async () => {
         const network = networks.defaultNetwork()!;
         const one = sandbox();
         const before = call === "sandbox.disconnect" || call === "sandbox.close" ? [await connect(one, network)] : [];

@@ -1,22 +1,23 @@
 /**
- * The interface of cgroups: a container's place in the kernel's hierarchies, its limits and its statistics. Cgroups v1, v2 and both at once; sources: the kernel's
- * Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst, and the OCI specification, config-linux.md "Control groups".
+ * The interface of cgroups: a container's place in the kernel's hierarchies, its limits and its statistics. Cgroups v1, v2 and both at once;
+ * sources: the kernel's Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst, and the OCI specification, config-linux.md "Control groups".
  *
- * Errors: `EngineError` "unavailable" for a controller that this machine lacks (`Cgroups.support` says it before), "timeout" for processes that do not stop or end, "conflict" for a cgroup
- * with processes in it (`create`, `remove`), "invalid-argument" or "internal" with the file and the value for what the kernel refuses.
+ * Errors: `EngineError` "unavailable" for a controller that this machine does not have (`Cgroups.support` reports it in advance), "timeout" for
+ * processes that do not stop or end, "conflict" for a cgroup with processes in it (`create`, `remove`), "invalid-argument" or "internal", with
+ * the file and the value, when the kernel rejects a value.
  */
 import type { CgroupHierarchyView } from "../compile/cgroup-mounts.ts";
 
-/** Limits, compiled from OCI `linux.resources` (`resourcesFromOci`). An absent one is the kernel's default, or stays as it is in an update. */
+/** Limits, compiled from OCI `linux.resources` (`resourcesFromOci`). An absent limit is the kernel's default, or does not change in an update. */
 export interface Resources {
   readonly memoryBytes?: number;
   /** -1: no limit. Memory and swap together, as Docker counts. */
   readonly memorySwapBytes?: number;
   /** What the container keeps when the machine is short of memory. */
   readonly memoryReservationBytes?: number;
-  /** 0 to 100. v1 alone. */
+  /** 0 to 100. Only v1. */
   readonly memorySwappiness?: number;
-  /** At the limit processes wait and are not killed. v1 alone. */
+  /** At the limit, processes wait and are not killed. Only v1. */
   readonly oomKillDisable?: boolean;
   /** Relative weight, 1024 is usual: v1's unit, converted for v2. */
   readonly cpuShares?: number;
@@ -32,7 +33,7 @@ export interface Resources {
   readonly pids?: number;
   /** Relative weight, 10 to 1000. */
   readonly blkioWeight?: number;
-  /** In order: a later rule wins. */
+  /** In order: a later rule overrides an earlier one. */
   readonly devices?: readonly DeviceRule[];
 }
 
@@ -49,15 +50,15 @@ export interface DeviceRule {
 
 export interface CgroupStats {
   readonly memoryUsageBytes: number;
-  /** A number above all real ones where there is no limit. */
+  /** A number above all real ones when there is no limit. */
   readonly memoryLimitBytes: number;
-  /** memory.stat, under the kernel's own names: bytes, and counts of events. */
+  /** memory.stat, with the kernel's own names: bytes, and counts of events. */
   readonly memoryStat: Readonly<Record<string, number>>;
   /** Since the cgroup exists. */
   readonly cpuUsageNs: bigint;
   readonly cpuUserNs: bigint;
   readonly cpuSystemNs: bigint;
-  /** Periods of the quota, those in which it was used up, and the time for which processes waited then. */
+  /** Periods of the quota, periods in which it was used up, and how long processes waited then. */
   readonly throttledPeriods: number;
   readonly periods: number;
   readonly throttledNs: bigint;
@@ -66,7 +67,7 @@ export interface CgroupStats {
   /** 0: no limit. */
   readonly pidsLimit: number;
   readonly oomKills: number;
-  /** Since the cgroup exists. `op` is "read", "write" and, on v1, what else the kernel counts, in lower case. */
+  /** Since the cgroup exists. `op` is "read", "write" and, on v1, the kernel's other operations, in lower case. */
   readonly io: readonly {
     readonly major: number;
     readonly minor: number;
@@ -79,30 +80,30 @@ export interface CgroupStats {
 export interface Cgroup {
   /** Absolute inside the hierarchies: "/fathom/<id>". */
   readonly path: string;
-  /** Absolute paths of files, for `Stem.cgroupProcs`: who writes 0 to each is in the cgroup. */
+  /** Absolute paths of files, for `Stem.cgroupProcs`: a process that writes 0 to each joins the cgroup. */
   readonly procsFiles: readonly string[];
   /** Its place in each hierarchy. `compile` accepts a `Cgroup` as `options.cgroup`. */
   readonly hierarchies: readonly CgroupHierarchyView[];
-  /** For a cgroup without processes. A limit that is refused may leave earlier ones set. */
+  /** For a cgroup without processes. When a limit is rejected, earlier ones may stay set. */
   apply(resources: Resources): void;
   /**
-   * The same for a cgroup with processes. The kernel frees the memory above a new limit before the write returns, so the limit goes down in steps. When a limit is refused, that of
-   * the memory stays as it was.
+   * The same for a cgroup with processes. The kernel frees the memory above a new limit before the write returns, so the limit is lowered in
+   * steps. When a limit is rejected, the memory limit stays as it was.
    */
   update(resources: Resources): Promise<void>;
   /** Resolves when all processes are frozen. @throws timeout after 5 s; they run then */
   freeze(): Promise<void>;
   thaw(): Promise<void>;
-  /** False also where it cannot be read. */
+  /** Also false when it cannot be read. */
   frozen(): boolean;
-  /** Pids as the host numbers them, of cgroups below too. */
+  /** Pids as the host numbers them, also of cgroups below. */
   processes(): number[];
   /** Sends SIGKILL until no process is left, frozen or not. @throws timeout after 10 s */
   kill(): Promise<void>;
   stats(): CgroupStats;
   /** Number of processes that the kernel killed for lack of memory. Final after the container's exit; ask before `remove`. */
   oomKills(): number;
-  /** Removes it in every hierarchy, and what is below it; once more changes nothing. @throws conflict when processes are left after 5 s */
+  /** Removes it in every hierarchy, with everything below it; a second call changes nothing. @throws conflict when processes are left after 5 s */
   remove(): Promise<void>;
 }
 
@@ -129,9 +130,12 @@ export interface Cgroups {
   /** Names of the controllers that work here. */
   readonly controllers: readonly string[];
   readonly support: CgroupSupport;
-  /** Makes it with no limits. `path` as `Cgroup.path`; cgroups above it are made too, and an empty one of this path is made anew. @throws conflict when one with processes exists */
+  /**
+   * Makes it without limits. `path` as `Cgroup.path`. Cgroups above it are made too, and an empty one with this path is made again. @throws
+   * conflict when one with processes exists
+   */
   create(path: string): Cgroup;
-  /** One that exists; nothing is checked. */
+  /** An existing one, without checks. */
   open(path: string): Cgroup;
   /** Names of the cgroups directly below `parent` ("/fathom"). */
   list(parent: string): string[];

@@ -204,7 +204,7 @@ export class Prepared implements PreparedStem {
     for (let turn = 0; turn < 500 && isRunning(this.pid); turn++)
       await new Promise((resolve) => setTimeout(resolve, 2));
     try {
-      // This process's child now, where it adopts (as pid 1 of its namespace does); another's otherwise.
+      // It is a child of this process now, if this process adopts orphans (as pid 1 of its namespace does); otherwise of another.
       this.#sys.waitpid(this.pid);
     } catch (error) {
       if (!isSysError(error, "ECHILD")) throw error;

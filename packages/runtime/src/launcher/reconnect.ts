@@ -113,14 +113,14 @@ async function ask(
 }
 
 const launchingPollMs = 5;
-/** The number of polls between two looks whether the launch is stopped, and how many looks in a row must find it so. */
+/** How many polls are between two checks whether the launch is stopped, and how many checks in a row must find it stopped. */
 const pollsToLook = 10;
 const stoppedLooks = 3;
 const endLimitMs = 400;
 
 /**
- * The state once it is past launching: a daemon may come back in the middle of a launch that another one began. A state before that is of a launch whose
- * process is stopped, by a signal or a debugger.
+ * The state when it is past launching: a daemon may connect in the middle of a launch that another daemon began. When the state stays before
+ * that, the process of the launch is stopped, by a signal or a debugger.
  */
 async function askState(connection: SupervisorConnection, signal: AbortSignal): Promise<SupervisorState> {
   let stopped = 0;

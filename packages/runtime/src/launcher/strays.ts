@@ -1,6 +1,7 @@
 /**
- * Stems that nobody will launch: those of an earlier daemon that was killed while their supervisor was stopped, by a signal or a debugger, so that it did not see the end of the
- * daemon. Each supervisor has a mark from its birth on, made from the state directory of its daemon, and a state directory has one daemon at a time.
+ * Stems that nobody will launch: their daemon was killed while their supervisor was stopped (by a signal or a debugger), so the supervisor did
+ * not notice the daemon's end. Each supervisor has a mark from its beginning, made from the state directory of its daemon, and only one daemon
+ * uses a state directory at a time.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
@@ -17,7 +18,7 @@ const helperLink = "/memfd:fathom-init (deleted)";
 /** The title of a supervisor before and after prepare; the small init of a container has another. */
 const titles = /^fathom-init(?:: |\0 )/;
 const endLimitMs = 1000;
-/** Number of processes that are looked at before the event loop has its turn. */
+/** How many processes are checked before the event loop has its turn. */
 const atOnce = 256;
 
 /**

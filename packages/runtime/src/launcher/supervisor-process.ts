@@ -41,8 +41,8 @@ export async function reap(sys: ChildSys, pid: number): Promise<void> {
 }
 
 /**
- * Signals a supervisor that is our own, not yet reaped child: its number cannot have been given to another process. What it has made ends with it, except a process that was
- * stopped before it asked for that, and that holds a copy of its descriptors.
+ * Signals a supervisor that is our own, not yet reaped child, so its number cannot belong to another process. Its child processes end with it.
+ * The exception is a child that was stopped before it asked for that; it also holds a copy of the supervisor's descriptors.
  */
 export function killSupervisor(sys: ChildSys, pid: number): void {
   const children = identifyChildren(pid);
@@ -92,7 +92,7 @@ export function giveUpWhenStopped(connection: SupervisorConnection, supervisorPi
   };
 }
 
-/** Its supervisor answers, but the process that becomes the container, or one that makes it, is stopped. */
+/** Its supervisor answers, but the process that becomes the container's (or one that makes it) is stopped. */
 export function giveUpWhenChildStopped(
   connection: SupervisorConnection,
   supervisorPid: number,

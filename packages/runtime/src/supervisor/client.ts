@@ -172,7 +172,7 @@ export class SupervisorClient implements Supervisor {
     }
   }
 
-  /** The failure of a process that was killed because it was stopped does not say so itself. */
+  /** When a process was killed because it was stopped, its failure does not say so. */
   #whyEnded(error: unknown): unknown {
     const { ended } = this.#launches;
     if (ended === undefined || !(error instanceof SupervisorFailure) || error.errno !== ECANCELED) return error;

@@ -1,6 +1,6 @@
 /**
- * Ends the processes that a supervisor makes for execs and that are stopped, by a signal or a debugger, before their program runs. Nobody would resume them, and whoever
- * asked for the exec would wait for its whole deadline. The supervisor itself works, sees the end, and takes everything of that exec down.
+ * Ends processes for execs that are stopped (by a signal or a debugger) before their program runs. Nobody would resume them, and the client of
+ * the exec would wait until its deadline. The supervisor itself works: it sees the end and removes everything of that exec.
  */
 import { statSync } from "node:fs";
 import { SIGKILL, stoppedLookMs, stoppedLooks, type Sys } from "@fathom/sys";
@@ -9,7 +9,7 @@ import { conditionOf, identifyChildren, signalExactly } from "./process-facts.ts
 
 export interface WatchedSupervisor {
   readonly supervisorPid: number;
-  /** The container's first process: one with `--init` executes fathom-init for good, and its user may stop it for as long as he likes. */
+  /** The container's first process. With `--init` it executes fathom-init permanently, and its user may stop it for any length of time. */
   readonly pid: number;
 }
 
@@ -27,7 +27,7 @@ export class LaunchWatch {
     this.#of = of;
   }
 
-  /** The last process that was ended because it was stopped, while this launch or one beside it was under way. */
+  /** The last process that was ended because it was stopped, during this launch or one at the same time. */
   get ended(): ProcessIdentity | undefined {
     return this.#ended;
   }

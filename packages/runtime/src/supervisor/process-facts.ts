@@ -175,7 +175,7 @@ export function isStillRunning(run: RunIdentity): boolean {
   return condition.kind !== "ending" && !isDead(condition);
 }
 
-/** `isStillRunning` of all of them, in one call. False says that one may not: whoever wants to know looks at each. */
+/** `isStillRunning` for all of them, in one call. False means that one may not run: then the caller checks each. */
 export function areStillRunning(sys: Pick<Sys, "allRun">, runs: readonly RunIdentity[]): boolean {
   return runs.every((run) => isElsewhere(run) === undefined) && sys.allRun(runs.map((run) => run.process));
 }

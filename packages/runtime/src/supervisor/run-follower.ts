@@ -162,7 +162,7 @@ export class RunFollower {
     }
   }
 
-  /** The supervisor sends what was missed again, after its state. */
+  /** After its state, the supervisor sends again what was missed. */
   #takeUp(connection: SupervisorConnection): void {
     connection.request(messageTypes.state, new Uint8Array(), [], {}).then(
       (answer) => {
@@ -207,7 +207,7 @@ export class RunFollower {
     if (dead) return this.#settle(lostExit("supervisor was killed"));
     if (!long || this.#run === undefined) return false;
     const process = conditionIn(this.#run, "process");
-    // Also where the supervisor has taken the status from the kernel and was stopped before it sent it: only the supervisor knows it then.
+    // Also when the supervisor has read the status from the kernel and was stopped before it sent it: then only the supervisor knows it.
     if ((process.kind === "ending" || process.kind === "gone") && supervisor?.kind === "stopped") {
       await resume(this.#sys, this.#run, () => this.#over);
       return this.#over;

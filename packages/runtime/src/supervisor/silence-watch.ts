@@ -3,7 +3,10 @@
  * others meanwhile. So it gets another hello; only if it does not answer that, it is suspected, and later counts as silent.
  */
 
-/** How often a supervisor that owes an answer is looked at. The limits count looks, not time, so that a pause of the daemon itself does not make a supervisor silent. */
+/**
+ * How often a supervisor that owes an answer is checked. The limits count checks, not time, so that a pause of the daemon itself does not make
+ * a supervisor silent.
+ */
 const lookMs = 500;
 /** Checks without a message: before hello is sent, from then until the supervisor is suspected, and until it counts as silent. */
 const askAfterLooks = 2;

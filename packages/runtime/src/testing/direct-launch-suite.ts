@@ -1,4 +1,4 @@
-/** The part of the launcher's suite that is about launches without a supervisor. */
+/** The part of the launcher's suite about launches without a supervisor. */
 import { expect } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import type { DirectIo, LaunchRequest } from "../contract.ts";
 import { SIGKILL, SIGTERM, suitePrograms, type testsOf } from "./launcher-under-test.ts";
 
 export function directLaunchSuite(it: ReturnType<typeof testsOf>): void {
-  it("a direct launch has its caller's streams, a pid file, and its end for its caller", async (under) => {
+  it("a direct launch has its caller's streams and a pid file, and its caller sees its end", async (under) => {
     const { launcher, plan, directory } = under;
     const whole = plan(suitePrograms.prints);
     const at = directory();
@@ -20,7 +20,7 @@ export function directLaunchSuite(it: ReturnType<typeof testsOf>): void {
     expect(() => run.signal(SIGTERM)).toThrow(expect.objectContaining({ code: "conflict" }));
   });
 
-  it("a direct launch that waits for its start is started and killed by its caller; a terminal needs a console", async (under) => {
+  it("the caller starts and kills a direct launch that waits for its start; a terminal needs a console", async (under) => {
     const { launcher, plan, directory } = under;
     const whole = plan(suitePrograms.runs, { operations: [{ kind: "wait-start" }] });
     const { streams, output } = under.inheritable();

@@ -1,4 +1,4 @@
-/** Cgroups in memory. Every call can fail or hang: "cgroups" and "cgroup" are their names in `faults`. */
+/** Cgroups in memory. Every call can fail or hang; in `faults` their names are "cgroups" and "cgroup". */
 import { Faults } from "@fathom/base/testing";
 import type { Cgroup, Cgroups, CgroupStats, Resources } from "../cgroups/contract.ts";
 

@@ -131,7 +131,7 @@ test("each call of the fake fails and hangs as planned, and leaves nothing", asy
   }
 });
 
-test("a stem whose launch fails is no stem any more, also where the call itself is made to fail", async () => {
+test("a stem whose launch fails cannot be used again, also when the call itself is made to fail", async () => {
   const { fake, launcher, plan, directory } = open();
   const whole = plan(suitePrograms.runs, {});
   const stem = await launcher.prepare(whole.stem);

@@ -1,6 +1,7 @@
 /**
- * A launcher without processes, for tests of what stands above it: runs are kept by their directory, and outlive the launchers that made them, as the machine's would. It runs the
- * suite of the contract (`launcher-suite.ts`). Every call can fail or hang: "launcher", "stem", "supervisor" and "direct" are their names in `faults`, as in "stem.launch".
+ * A launcher without processes, for tests of code above it: runs are kept by their directory and survive the launchers that made them, as on a
+ * real machine. It runs the suite of the contract (`launcher-suite.ts`). Every call can fail or hang; in `faults` the names are "launcher",
+ * "stem", "supervisor" and "direct", as in "stem.launch".
  */
 import { EngineError, type Deferred } from "@fathom/base";
 import { Faults } from "@fathom/base/testing";
@@ -23,7 +24,7 @@ import { launchFailure } from "../supervisor/launch-failure.ts";
 import { SupervisorFailure } from "../supervisor/protocol.ts";
 import { FakeExec, FakeProcess, FakeStream, type FakeProgram } from "./fake-process.ts";
 
-/** An operation of the plan that fails, as fathom-init tells it. */
+/** An operation of the plan that fails, as fathom-init reports it. */
 export interface FakeFailure {
   /** Its index. */
   readonly operation: number;
@@ -33,9 +34,9 @@ export interface FakeFailure {
 
 export interface FakeLauncherOptions {
   readonly faults?: Faults;
-  /** What a plan comes to. Absent: a program that prints nothing and runs until it is ended. */
+  /** What a plan does. Absent: a program that prints nothing and runs until it is ended. */
   readonly outcome?: (plan: LaunchPlan) => FakeProgram | FakeFailure;
-  /** A descriptor that the contract has the launcher close. */
+  /** A descriptor that the launcher must close, by the contract. */
   readonly onClose?: () => void;
 }
 
@@ -65,7 +66,7 @@ export class FakeLauncher {
     this.#onClose = onClose;
   }
 
-  /** One daemon's; all of them see the same runs. */
+  /** The launcher of one daemon; all launchers see the same runs. */
   open(): Launcher {
     return this.faults.wrap("launcher", {
       prepare: async (stem: LaunchPlan["stem"], signal?: AbortSignal) => {
@@ -94,7 +95,7 @@ export class FakeLauncher {
     return stream;
   }
 
-  /** True while a process of this number is a stem, a first process or an exec that has not ended. */
+  /** True while the process with this number is a stem, a first process or an exec that has not ended. */
   lives(pid: number): boolean {
     return (
       this.stems.has(pid) || [...this.processes.values()].some((one) => one.pid === pid && one.ended === undefined)
@@ -132,7 +133,7 @@ export class FakeLauncher {
       get usable() {
         return stem.usable;
       },
-      // They close the descriptor of the root whatever happens, and a stem is used once.
+      // They always close the descriptor of the root, and a stem is used once.
       launch: async (launch, signal) => this.#used(pid, launch, () => stem.launch(launch, signal)),
       launchDirect: async (launch, signal) => this.#used(pid, launch, () => stem.launchDirect(launch, signal)),
       discard: () => stem.discard(),

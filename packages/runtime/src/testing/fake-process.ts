@@ -1,4 +1,4 @@
-/** A process of the fake launcher: a program that is data, with streams in memory. A test ends it, reads what it printed, and sees its signals. */
+/** A process of the fake launcher: its program is data, with streams in memory. A test ends it, reads what it printed, and sees its signals. */
 import { deferred, EngineError, type Deferred } from "@fathom/base";
 import type { AttachOptions, ExitStatus, LaunchRequest, SupervisedIo } from "../contract.ts";
 
@@ -7,7 +7,7 @@ export interface FakeProgram {
   /** Printed first. */
   readonly stdout?: string;
   readonly stderr?: string;
-  /** Prints its input, and ends with 0 at the end of it. */
+  /** Prints its input, and ends with 0 at the end of the input. */
   readonly echoes?: boolean;
   /** It ends by itself, after its output. Absent: it runs until somebody ends it. */
   readonly code?: number;
@@ -65,7 +65,7 @@ export class FakeStreams {
     this.#program = program;
     this.#onEnd = onEnd;
     this.#print(program.stdout ?? "", program.stderr ?? "");
-    // What starts it hears of the start before the end.
+    // The code that starts it learns of the start before the end.
     if (program.code !== undefined) setTimeout(onEnd, 1, program.code);
   }
 
@@ -139,7 +139,7 @@ export class FakeProcess {
     if (!this.waits) this.streams.run(program, (code) => this.end(code));
   }
 
-  /** @throws conflict where it does not wait */
+  /** @throws conflict when it does not wait */
   start(): void {
     if (!this.waits) throw new EngineError("conflict", "starting the created process: it does not wait for a start");
     this.waits = false;

@@ -3,7 +3,7 @@ export { FakeLauncher, type FakeFailure, type FakeLauncherOptions } from "./fake
 export { FakeProcess, FakeStream, type FakeProgram } from "./fake-process.ts";
 export { launcherSuite } from "./launcher-suite.ts";
 export { suitePrograms, type LauncherUnderTest, type SuitePlan } from "./launcher-under-test.ts";
-// What is inside, for tests that look at the wire or at a kernel of their own.
+// Internal parts, for tests that read the binary form or use a kernel of their own.
 export { createCgroups } from "../cgroups/cgroups.ts";
 export { hostFileSystem } from "../cgroups/filesystem.ts";
 export { findHierarchies } from "../cgroups/hierarchies.ts";

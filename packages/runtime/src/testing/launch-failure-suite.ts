@@ -1,4 +1,4 @@
-/** The part of the launcher's suite that is about launches and execs that fail: the failure's values, and that nothing is left. */
+/** The part of the launcher's suite about failed launches and execs: the failure's values, and that nothing is left. */
 import { expect } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -33,7 +33,7 @@ export function launchFailureSuite(it: ReturnType<typeof testsOf>): void {
       expect(await output()).toBe("");
     });
 
-    it(`an exec of ${argv[0]} is ${code}, and its container runs on`, async (under) => {
+    it(`an exec of ${argv[0]} is ${code}, and its container keeps running`, async (under) => {
       const launched = await launch(under, suitePrograms.runs);
       const plan = under.execPlan(argv);
       const exec = launched.supervisor.exec({ execId: randomId(), plan, openStdin: true, attach: [outputs] });
@@ -51,7 +51,7 @@ export function launchFailureSuite(it: ReturnType<typeof testsOf>): void {
     expect(error.call).not.toBe("");
   });
 
-  it("an abort comes as its reason, and leaves nothing", async ({ launcher, plan, directory }) => {
+  it("an abort rejects with its reason, and leaves nothing", async ({ launcher, plan, directory }) => {
     const whole = plan(suitePrograms.runs);
     const reason = new Error("changed my mind");
     await expect(launcher.prepare(whole.stem, AbortSignal.abort(reason))).rejects.toBe(reason);

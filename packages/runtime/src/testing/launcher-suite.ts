@@ -1,4 +1,4 @@
-/** What every `Launcher` does. The real one runs it as root (`test/launcher/contract.test.ts`), the fake beside its own tests. */
+/** What every `Launcher` must do. The real one runs it as root (`test/launcher/contract.test.ts`), the fake beside its own tests. */
 import { expect } from "bun:test";
 import { parseRfc3339Nano, randomId } from "@fathom/base";
 import { directLaunchSuite } from "./direct-launch-suite.ts";
@@ -62,7 +62,7 @@ export function launcherSuite(name: string, open: () => Promise<LauncherUnderTes
     expect(await failed.supervisor.exit).toMatchObject({ code: 7, signal: 0 });
   });
 
-  it("input goes to the process, and its end where the client asked for that", async (under) => {
+  it("input reaches the process, and its end too if the client asked for that", async (under) => {
     const { supervisor, attachments } = await launch(under, suitePrograms.copies, {
       io: { openStdin: true, attach: [everything] },
     });
@@ -70,7 +70,7 @@ export function launcherSuite(name: string, open: () => Promise<LauncherUnderTes
     expect((await supervisor.exit).code).toBe(0);
   });
 
-  it("attach joins a process that runs; after its end there is nothing to attach to", async (under) => {
+  it("attach joins a running process; after its end attach fails", async (under) => {
     const { supervisor } = await launch(under, suitePrograms.copies, { io: { openStdin: true } });
     const attachment = await supervisor.attach(everything);
     expect((await under.talk(attachment, "late\n")).stdout).toBe("late\n");
@@ -114,7 +114,7 @@ export function launcherSuite(name: string, open: () => Promise<LauncherUnderTes
     await end(launched);
   });
 
-  it("an id is one exec's; the end of the container is the end of its execs", async (under) => {
+  it("two execs cannot have the same id; execs end with the container", async (under) => {
     const launched = await launch(under, suitePrograms.runs);
     const request = { execId: randomId(), plan: under.execPlan(suitePrograms.runs), openStdin: false, attach: [] };
     const exec = await launched.supervisor.exec(request);
@@ -132,7 +132,7 @@ export function launcherSuite(name: string, open: () => Promise<LauncherUnderTes
     expect((await launched.supervisor.exit).code).toBe(0);
   });
 
-  it("another daemon finds a run by its directory: what runs, what has ended, and nothing", async (under) => {
+  it("another daemon finds a run by its directory: running, ended, or none", async (under) => {
     const first = await launch(under, suitePrograms.runs);
     const known = {
       identity: first.supervisor.identity,
@@ -157,7 +157,7 @@ export function launcherSuite(name: string, open: () => Promise<LauncherUnderTes
     expect(ended.exit).toMatchObject({ code: 137, signal: SIGKILL });
   });
 
-  it("a run that is taken for running takes signals, and its end comes", async (under) => {
+  it("a run that is treated as running accepts signals, and its end is reported", async (under) => {
     const first = await launch(under, suitePrograms.runs);
     const known = {
       identity: first.supervisor.identity,
@@ -172,7 +172,7 @@ export function launcherSuite(name: string, open: () => Promise<LauncherUnderTes
     expect((await assumed.exit).code).toBe(137);
   });
 
-  it("a container's cgroup counts it, freezes and thaws it, kills it, and goes", async (under) => {
+  it("a container's cgroup counts it, freezes and thaws it, kills it, and is removed", async (under) => {
     const cgroup = under.cgroups.create(under.cgroupPath);
     const launched = await launch(under, suitePrograms.runs, { cgroupProcs: cgroup.procsFiles });
     expect(cgroup.processes()).toEqual([launched.supervisor.pid]);

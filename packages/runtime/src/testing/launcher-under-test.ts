@@ -1,13 +1,11 @@
-/** What the suites of the launcher's contract stand on: the launcher, the hands of a test, and the programs that it runs. */
+/** What the suites of the launcher's contract use: the launcher, functions for a test, and the programs that it runs. */
 import { expect, test } from "bun:test";
 import type { Cgroups } from "../cgroups/contract.ts";
 import type { Attachment, AttachOptions, DirectIo, Launched, Launcher, SupervisedIo } from "../contract.ts";
 import type { LaunchPlan, Operation } from "../plan/plan.ts";
 import { LaunchFailure } from "../supervisor/launch-failure.ts";
 
-/**
- * Programs of busybox, by their arguments. `missing` and `noProgram` cannot be executed: the one is nowhere, the other a directory.
- */
+/** Programs of busybox, by their arguments. `missing` and `noProgram` cannot be executed: the first does not exist, the second is a directory. */
 export const suitePrograms = {
   succeeds: ["true"],
   fails: ["sh", "-c", "exit 7"],
@@ -25,25 +23,25 @@ export interface SuitePlan {
   readonly cgroupProcs?: readonly string[];
 }
 
-/** A launcher with nothing running, and the hands that a test needs. */
+/** A launcher with nothing running, and the functions that a test needs. */
 export interface LauncherUnderTest extends AsyncDisposable {
   readonly launcher: Launcher;
   readonly cgroups: Cgroups;
-  /** Of a cgroup that is not there yet, and that nobody else uses. */
+  /** Path of a cgroup that does not exist yet, and that nobody else uses. */
   readonly cgroupPath: string;
   /** A program in namespaces of its own, the network's among them, with a root that has busybox. */
   plan(argv: readonly string[], change?: SuitePlan): LaunchPlan;
   /** A program in the namespaces of its container. */
   execPlan(argv: readonly string[], change?: SuitePlan): LaunchPlan;
-  /** Of a new run: it exists and is empty. */
+  /** Directory of a new run: it exists and is empty. */
   directory(): string;
   /** Writes the input, half-closes, and reads all output to its end. The attachment is closed then. */
   talk(attachment: Attachment, input?: string): Promise<{ readonly stdout: string; readonly stderr: string }>;
-  /** Streams that a direct launch can inherit, and what was written to the first output when the last writer has closed it. */
+  /** Streams that a direct launch can inherit, and what was written to the first output when its last writer has closed it. */
   inheritable(): { readonly streams: Extract<DirectIo["streams"], { kind: "inherited" }>; output(): Promise<string> };
   /** Another daemon's launcher. */
   another(): Launcher;
-  /** The processes and descriptors of which the launcher has not let go. */
+  /** The processes and descriptors that the launcher has not released. */
   holds(): readonly string[];
 }
 
@@ -56,7 +54,7 @@ export function supervised(change: Partial<SupervisedIo> = {}): SupervisedIo {
   return { kind: "supervised", log: { kind: "none" }, openStdin: false, attach: [], ...change };
 }
 
-/** Gives the function that makes a test of one launcher: what the launcher holds at its end is what it held at its beginning. */
+/** Returns the function that makes a test of one launcher: at its end the launcher holds the same as at its beginning. */
 export function testsOf(
   name: string,
   open: () => Promise<LauncherUnderTest>,

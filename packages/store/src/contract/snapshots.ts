@@ -1,18 +1,20 @@
 /**
- * Snapshots: file systems over a chain of layers, each under a key.
+ * Snapshots: file systems on top of a chain of layers, each with a key.
  *
- * Life of a snapshot: `prepare` makes a writable one, `view` one that is only read. Whoever has it mounts what `mounts` gives. It ends by `remove`, or by `commit`, which makes
- * an image layer of what was written: the next `prepare` stands on that. A key is free again after both. The layers below a snapshot are not collected. `commitCopy` makes an image
- * layer of a snapshot that goes on, as a running container's does.
+ * Life of a snapshot: `prepare` makes a writable one, `view` a read-only one. The caller mounts what `mounts` returns. It ends with `remove`,
+ * or with `commit`, which makes an image layer of its changes; the next `prepare` can use that layer as its parent. After both, the key is free
+ * again. Layers below a snapshot are not collected. `commitCopy` makes an image layer of a snapshot that stays, as a running container's does.
  *
- * Terms: a *chain* is a layer with all below it, named by the id of the topmost. `commit` writes no tar, so the layer has no DiffId, and its chain has an id of its own.
- * `describe` gives both what an image's config needs. The chain keeps its own id, and is also found by the one that its DiffIds give.
+ * Terms: a *chain* is a layer with all layers below it; its name is the id of the topmost layer. `commit` writes no tar, so the layer has no
+ * DiffId, and its chain has an id of its own. `describe` computes both for an image's config. The chain keeps its own id, and is also found by
+ * the id from its DiffIds.
  *
- * What is no change: sockets, and what every container has where the image lacks it (empty places to mount on: `tree/mount-stubs.ts`). A committed layer has none of it, as its
- * tar has none.
+ * These are no changes: sockets, and the files that every container has when the image lacks them (empty mount points: `tree/mount-stubs.ts`).
+ * A committed layer does not have them, as its tar does not.
  *
- * Errors: not-found for a key or a chain that does not exist, conflict for a key that is taken, invalid-argument for a key that is no name and for a call that a view
- * cannot answer, resource-exhausted on a full disk. After a failed call everything is as it was, and what a crash leaves is removed by the next `openStore`.
+ * Errors: not-found for a key or a chain that does not exist; conflict for a key that is taken; invalid-argument for an invalid key and for a
+ * call that a view cannot answer; resource-exhausted on a full disk. After a failed call nothing has changed, and the next `openStore` removes
+ * what a crash left.
  */
 import type { ChainId, DiffId } from "@fathom/spec";
 import type { OverlayMount } from "@fathom/sys";
@@ -33,9 +35,10 @@ export interface Snapshotter {
    */
   commit(key: string, options: { readonly lease: Lease }): Promise<Layer>;
   /**
-   * What was changed becomes an image layer of its own, and the snapshot goes on: somebody may have it mounted and write to it. The layer is unpacked from the tar that its DiffId is the digest of, so
-   * the two agree whatever is written meanwhile. A file that is written during its copy may be torn: pause its writers.
-   * @returns undefined where nothing was changed: no layer is made
+   * The changes become an image layer of their own, and the snapshot stays: it may be mounted, and others may write to it. The layer is
+   * unpacked from the tar whose digest is the DiffId, so both agree, whatever is written meanwhile. A file that is written during its copy may
+   * be inconsistent: pause its writers.
+   * @returns undefined when nothing was changed: then no layer is made
    * @throws as `commit`
    */
   commitCopy(key: string, options: CopyOptions): Promise<CopiedLayer | undefined>;
@@ -73,9 +76,9 @@ export interface Snapshot {
   readonly lowerPaths: readonly string[];
 }
 
-/** Plain data: a worker thread may do it (`copyLayer`). */
+/** Plain data: a worker thread may do the work (`copyLayer`). */
 export interface LayerCopy {
-  /** What was written. */
+  /** The directory with the changes. */
   readonly diffPath: string;
   /** The layers below it, the uppermost first. */
   readonly lowerPaths: readonly string[];
@@ -87,7 +90,8 @@ export interface CopyOptions {
   readonly lease: Lease;
   readonly signal?: AbortSignal;
   /**
-   * Makes the copy, in a thread of its own or with a sink for the tar (`copyLayer`): whoever needs the bytes need not write them again. Default: on this thread, which it gives back again and again.
+   * Makes the copy, in a thread of its own or with a sink for the tar (`copyLayer`), so that a caller that needs the bytes need not write them
+   * again. Default: on this thread, in small turns.
    */
   readonly copy?: (copy: LayerCopy) => Promise<UnpackedLayer>;
 }

@@ -205,7 +205,7 @@ test.each<[string, string]>([
   ["a table is gone", "DROP TABLE t"],
   ["a column is gone", "ALTER TABLE t RENAME COLUMN a TO z"],
   ["the versions of the tables are gone", "DROP TABLE schema_versions"],
-])("%s: the error names the file and the ways out", (_name, change) => {
+])("%s: the error names the file and the remedies", (_name, change) => {
   using root = temporaryRoot();
   const path = join(root.path, "a.db");
   let database = openDatabase(path);
@@ -226,7 +226,7 @@ test.each<[string, string]>([
   database.close();
 });
 
-test("a directory in the database's place is named, with the ways out, and moved aside", () => {
+test("the error for a directory in the database's place has the remedies, and the directory can be moved aside", () => {
   using root = temporaryRoot();
   const path = join(root.path, "a.db");
   mkdirSync(path);

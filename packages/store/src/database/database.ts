@@ -95,7 +95,7 @@ class SqliteDatabase implements Database {
     return this.#translate(sql, () => this.#prepare(sql).get(...parameters)) ?? undefined;
   }
 
-  /** A damage that a statement finds is named with the file and the ways out. */
+  /** When a statement finds damage, the error names the file and the remedies. */
   #translate<T>(sql: string, action: () => T): T {
     return withWayOut(this.#path, () => translate(sql, action));
   }

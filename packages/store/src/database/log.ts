@@ -1,4 +1,4 @@
-/** SQLite's write-ahead log as a file that has its room in advance. */
+/** SQLite's write-ahead log as a file that has its disk space in advance. */
 import { closeSync, fstatSync, openSync, statfsSync, writeSync } from "node:fs";
 import { open as openFile } from "node:fs/promises";
 
@@ -36,8 +36,9 @@ export async function syncFile(path: string): Promise<void> {
 }
 
 /**
- * The log grows to its full size where there is space. Half of it may be in use when the disk becomes full: the result is after how many pages it is taken over into the database.
- * @throws where the disk is full already
+ * If there is space, the log grows to its full size. Half of it may be in use when the disk becomes full: the result is the number of pages
+ * after which it is copied into the database.
+ * @throws when the disk is full already
  */
 export function makeRoomForLog(path: string): number {
   const pages = Math.floor(growLog(path) / pageBytes / 2);

@@ -1,4 +1,4 @@
-/** What goes wrong with the database, as the engine's errors. */
+/** Errors of the database, as the engine's errors. */
 import { EngineError, messageOf } from "@fathom/base";
 
 /** Maps SQLite's result codes to the engine's (sqlite.org/rescode.html). */
@@ -21,7 +21,7 @@ export function translate<T>(sql: string, action: () => T): T {
   }
 }
 
-/** The tables are not those that the migrations made: somebody else has changed them. SQLite has words for it, and no code of its own. */
+/** The tables differ from those of the migrations: another program has changed them. SQLite has words for it, but no code of its own. */
 function lacksTable(error: unknown): boolean {
   return /^no such (?:table|column): |^table \S+ already exists$/.test(messageOf(error));
 }

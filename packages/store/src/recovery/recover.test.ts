@@ -188,7 +188,7 @@ test("an image whose config is missing or damaged is dropped, an image committed
   expect(again.images.names().map(({ name }) => name)).toEqual(["above:1"]);
 });
 
-test("an image of several platforms goes with the shown one; without another, or an attestation, its name holds the rest", async () => {
+test("an image of several platforms is dropped with the shown one; without another one, or an attestation, its name holds the rest", async () => {
   using root = temporaryRoot();
   const store = await openTestStore(root.path);
   const lease = store.leases.create("test");
@@ -209,7 +209,7 @@ test("an image of several platforms goes with the shown one; without another, or
   const [whole, ...others] = again.images.names();
   expect(whole).toEqual({ name: "whole:1", target, images: [shown, behind], content: [proof] });
   expect(others).toEqual([]);
-  // It can be named again as it is.
+  // It can get a name again in its present form.
   again.images.tag({ ...whole!, name: "whole:2" });
 });
 

@@ -10,8 +10,8 @@
  *   overlay2/l/<SHORT>       → ../<id>/diff
  *   overlay2/trash/<name>    trees that are being removed
  *
- * Docker puts an init layer (empty /etc/hosts, /dev/console, … as mount points) between image and container. Here the launcher makes
- * missing mount points itself, so there is none.
+ * Docker puts an init layer (empty /etc/hosts, /dev/console, … as mount points) between image and container. Here the launcher makes missing
+ * mount points itself, so there is no init layer.
  */
 import { mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

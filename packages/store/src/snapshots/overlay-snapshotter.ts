@@ -227,7 +227,7 @@ export function createOverlaySnapshotter(parts: SnapshotterParts): Snapshotter {
       if (kind === "view")
         throw new EngineError("invalid-argument", `the view ${key} cannot be committed: nothing is written to it`);
       refuseDepth(chainLinks(database, parent));
-      // The snapshot may be removed meanwhile, and with it what protects the layers below.
+      // The snapshot may be removed meanwhile; then nothing would protect the layers below.
       if (parent !== undefined) leases.hold(lease, "layer", parent);
       const draft = parts.layers.draft();
       try {

@@ -51,7 +51,7 @@ export function collectorSuite(name: string, open: OpenStoreUnderTest): void {
     expect([content.list(), layers.list()]).toEqual([[], []]);
   });
 
-  test(`${name}: a snapshot holds the layers below it`, async () => {
+  test(`${name}: a snapshot protects the layers below it`, async () => {
     await using it = await open(systemClock);
     const { collector, leases, snapshots } = it.store;
     const lease = leases.create("test");

@@ -50,7 +50,7 @@ export class FakeLayers implements LayerStore {
           cacheId.slice(0, 26),
           size,
         );
-        // Snapshots can stand on it.
+        // It can be the parent of snapshots.
         this.#snapshots.addChain(chainId);
         return this.get(chainId)!;
       },

@@ -166,7 +166,7 @@ export function snapshotterSuite(name: string, open: () => Promise<SnapshotterUn
     expect(await snapshots.describe(all[2]!.chainId)).toEqual(all);
   });
 
-  test(`${name}: a copy is a layer of what was changed so far, and the snapshot goes on`, async () => {
+  test(`${name}: a copy is a layer of the changes up to now, and the snapshot stays`, async () => {
     await using it = await open();
     const { snapshots, lease } = it;
     const low = await layer(it, undefined, { kept: "k", removed: "r" });
@@ -177,14 +177,14 @@ export function snapshotterSuite(name: string, open: () => Promise<SnapshotterUn
     it.delete("one", "removed");
     const copy = (await snapshots.commitCopy("one", { lease }))!;
     expect(copy).toMatchObject({ parent: low.chainId, size: "first".length });
-    // The same again is the same layer.
+    // The same changes again give the same layer.
     expect(await snapshots.commitCopy("one", { lease })).toEqual(copy);
     it.write("one", "file", "later");
     expect(snapshots.get("one")?.parent).toBe(low.chainId);
     snapshots.prepare("over", copy.chainId, "build");
     expect(["file", "kept", "removed"].map((path) => it.read("over", path))).toEqual(["first", "k", undefined]);
     expect(it.read("one", "file")).toBe("later");
-    // A commit in place of the same changes has the same DiffId.
+    // A commit in place with the same changes has the same DiffId.
     const second = (await snapshots.commitCopy("one", { lease }))!;
     expect(second.diffId).not.toBe(copy.diffId);
     const { chainId } = await snapshots.commit("one", { lease });

@@ -1,10 +1,11 @@
 /**
- * Which xattrs belong to a layer: one rule for every way in and out. The unpacker takes these from a tar, `write-diff.ts` writes these into one, and a commit in place (`seal-layer.ts`) takes
- * the others away: a committed layer is the same after a push and a pull.
+ * Which xattrs belong to a layer: one rule for every way in and out. The unpacker reads these from a tar, `write-diff.ts` writes these into a
+ * tar, and a commit in place (`seal-layer.ts`) removes the others. So a committed layer is the same after a push and a pull.
  *
  * - Belong: capabilities of files, ACLs, and what users set (`user.*`).
- * - Do not belong: overlayfs's own marks (`trusted.overlay.*`, and `user.overlay.*`, which a rootless engine inside a container sets), because a
- *   tar says the same by whiteouts; labels of a security module (`security.selinux`, `security.ima` …) and `trusted.*`, because they are about one machine.
+ * - Do not belong: overlayfs's own marks (`trusted.overlay.*`, and `user.overlay.*`, which a rootless engine inside a container sets), because
+ *   a tar uses whiteouts for that; labels of a security module (`security.selinux`, `security.ima` …) and `trusted.*`, because they belong to
+ *   one machine.
  */
 import type { TarXattr } from "@fathom/archive";
 import type { Sys } from "@fathom/sys";
@@ -25,7 +26,8 @@ export function readLayerXattrs(sys: Sys, fd: number, name: Uint8Array | string)
 }
 
 /**
- * Takes those away that a layer from a tar would not have. overlayfs's own marks stay, because they are the layer's whiteouts, and what the machine gives every file by itself.
+ * Removes xattrs that a layer from a tar would not have. overlayfs's own marks stay, because they are the layer's whiteouts; so do xattrs that
+ * the machine gives every file by itself.
  */
 export function dropForeignXattrs(sys: Sys, fd: number, name: Uint8Array | string): void {
   for (const key of sys.listxattrat(fd, name)) {

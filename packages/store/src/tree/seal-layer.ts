@@ -1,6 +1,7 @@
 /**
- * A writable layer becomes an image layer as it is. What is no change goes first, because the layer's tar would not have it either (write-diff.ts): sockets, and what every container
- * has where the image lacks it, and xattrs that belong to no layer. Directories keep their times.
+ * A writable layer becomes an image layer unchanged. First, entries that are no changes are removed, because the layer's tar would not have
+ * them either (write-diff.ts): sockets, the files that every container has when the image lacks them, and xattrs that belong to no layer.
+ * Directories keep their times.
  */
 import { AT_REMOVEDIR, isSysError, S_IFMT, S_IFSOCK, type Stat, type Sys } from "@fathom/sys";
 import { dropForeignXattrs } from "./layer-xattr.ts";

@@ -1,4 +1,4 @@
-/** Owner, mode, xattrs and times of what an archive brings. */
+/** Owner, mode, xattrs and times of an archive's entries. */
 import type { TarEntry } from "@fathom/archive";
 import { EngineError } from "@fathom/base";
 import { isSysError, type Sys } from "@fathom/sys";
@@ -7,7 +7,7 @@ import { isLayerXattr } from "../tree/layer-xattr.ts";
 import { shown } from "./entry-path.ts";
 import type { OpenDirectories } from "./open-directories.ts";
 
-/** What the kernel takes in nanoseconds of 64 bits: the years 1677 to 2262. */
+/** The times that the kernel can store as 64 bits of nanoseconds: the years 1677 to 2262. */
 const lastTimeNs = 2n ** 63n - 1n;
 
 /** A time that no file of ours can have becomes the epoch, as in Docker. */
@@ -15,7 +15,10 @@ function timeOf({ mtimeNs }: TarEntry): bigint {
   return mtimeNs > lastTimeNs || mtimeNs < -lastTimeNs ? 0n : mtimeNs;
 }
 
-/** Owner before mode and xattrs: changing the owner takes setuid bits and capabilities away. A directory gets its time last of all (`DirectoryTimes`). */
+/**
+ * Owner before mode and xattrs, because changing the owner removes setuid bits and capabilities. A directory gets its time last of all
+ * (`DirectoryTimes`).
+ */
 export function setAttributes(sys: Sys, at: number, name: string | Uint8Array, entry: TarEntry): void {
   sys.fchownat(at, name, entry.uid, entry.gid);
   if (entry.kind !== "symlink") sys.fchmodat(at, name, entry.mode);

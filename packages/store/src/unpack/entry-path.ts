@@ -17,8 +17,8 @@ export function shown(path: string): string {
 }
 
 /**
- * Components of a path that the entry `of` has; a leading "/" and "." mean nothing.
- * @throws invalid-argument for "..", and for what is too long or too deep
+ * Components of the path of the entry `of`; a leading "/" and "." are ignored.
+ * @throws invalid-argument for "..", and for a path that is too long or too deep
  */
 export function pathParts(of: string, path: string): string[] {
   const parts: string[] = [];

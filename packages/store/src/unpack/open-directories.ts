@@ -1,4 +1,4 @@
-/** The way into a layer's directories: component by component, by descriptors, through no symlink. */
+/** Enters a layer's directories: component by component, through descriptors, through no symlink. */
 import { namePath } from "@fathom/archive";
 import { EngineError } from "@fathom/base";
 import { isSysError, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFLNK, S_IFMT, type Sys } from "@fathom/sys";
@@ -13,7 +13,7 @@ const maxImpliedBytes = 16 * 1024 * 1024;
 
 const opaqueValue = Uint8Array.of(0x79);
 
-/** Hides what the layers below have in that directory. */
+/** Hides the content of that directory in the layers below. */
 export function markOpaque(sys: Sys, at: number, name: string | Uint8Array): void {
   sys.setxattrat(at, name, opaqueXattr, opaqueValue);
 }
@@ -27,7 +27,7 @@ interface OpenDirectory {
 export class OpenDirectories {
   readonly #sys: Sys;
   readonly #rootFd: number;
-  /** From the root down to the directory that was entered last: they stay open while the archive goes through their neighbourhood. */
+  /** From the root down to the directory that was entered last: they stay open while the archive has entries near them. */
   #stack: OpenDirectory[] = [];
   /** Directories made on the way to an entry. Byte-string paths. */
   readonly #implied = new Set<string>();
@@ -43,15 +43,15 @@ export class OpenDirectories {
     return [...this.#implied];
   }
 
-  /** It has an entry of its own, or what is below is of no interest to it. */
+  /** It has an entry of its own, or does not matter for the entries below. */
   notImplied(path: string): void {
     this.#implied.delete(path);
   }
 
   /**
-   * Descriptor of a directory, which stays this object's. Neighbours of the last one cost nothing.
+   * Descriptor of a directory, which this object owns. Neighbours of the last one cost nothing.
    * @param of The entry's path, for errors.
-   * @param make Where it is missing.
+   * @param make When it does not exist.
    */
   enter(of: string, parts: readonly string[], make = true): number {
     let common = 0;
@@ -64,7 +64,7 @@ export class OpenDirectories {
     return this.#stack.at(-1)?.fd ?? this.#rootFd;
   }
 
-  /** The same of one component; the descriptor is the caller's. */
+  /** The same for one component; the caller owns the descriptor. */
   open(of: string, at: number, name: string, make: boolean): number {
     const path = namePath(name);
     try {

@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 
 import { socketPair } from "./socket-pair.ts";
 
-/** A piece of output with its head. */
+/** A piece of output with its header. */
 export function frame(stream: 1 | 2, data: Uint8Array): Uint8Array {
   return Buffer.concat([frameHeader(stream, data.length), data]);
 }

@@ -51,7 +51,7 @@ function hasKeys(object: object | null | undefined): boolean {
 
 function mergeHealthcheck(over: HealthConfig | null | undefined, under: HealthConfig | null | undefined) {
   if (!over || !under) return over ?? under;
-  // What is set in neither is left out; the order is Go's.
+  // A field that neither sets is left out; the order is Go's.
   return {
     ...chosen("Test", over, under),
     ...chosen("Interval", over, under),

@@ -1,4 +1,4 @@
-/** What containers are for servers, as tests: the engine runs them over its machine, and so does every fake that stands for it. */
+/** Tests of containers as servers use them: the engine runs them with its machine, and so does every fake. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { zeroTime } from "@fathom/base";
 import type { ContainerCreateRequest } from "@fathom/spec";

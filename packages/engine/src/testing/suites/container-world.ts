@@ -13,7 +13,7 @@ export interface ContainerWorld extends AsyncDisposable {
   close(attachment: StreamAttachment): void;
 }
 
-/** Gives the id. Its process waits until the test ends it. */
+/** Returns the id. Its process waits until the test ends it. */
 export async function createContainer(
   { backend, image }: ContainerWorld,
   name: string,
@@ -30,7 +30,7 @@ export async function createContainer(
   return Id;
 }
 
-/** As `createContainer`; it runs. */
+/** As `createContainer`, and running. */
 export async function runContainer(world: ContainerWorld, name: string): Promise<string> {
   const id = await createContainer(world, name);
   await world.backend.containers.start(name, undefined);

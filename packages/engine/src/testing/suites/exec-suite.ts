@@ -1,4 +1,4 @@
-/** What execs are for servers, as tests. */
+/** Tests of execs as servers use them. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { ExecBackend } from "../../backend.ts";
 import { createContainer, execRequest, runContainer, type ContainerWorld } from "./container-world.ts";

@@ -1,4 +1,4 @@
-/** What every kind of mount shares: paths, and the values of what a request leaves open. */
+/** Common to all kinds of mounts: paths, and values that a request does not give. */
 import { EngineError, randomId } from "@fathom/base";
 import type { WantedMount } from "@fathom/containers";
 import { anonymousLabel } from "@fathom/volumes";

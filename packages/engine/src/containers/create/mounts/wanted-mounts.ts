@@ -1,6 +1,6 @@
 /**
- * Which mounts a container gets: -v strings, --mount objects, --volumes-from and the image's VOLUMEs, brought to one form with dockerd's
- * rules and words. Nothing is made here; a start makes what is missing.
+ * The mounts of a container: -v strings, --mount objects, --volumes-from and the image's VOLUMEs, converted to one form with dockerd's rules
+ * and words. Nothing is made here; a start makes what is missing.
  */
 import { EngineError } from "@fathom/base";
 import type { MountPoint, WantedMount } from "@fathom/containers";
