@@ -8,16 +8,26 @@ interface Watched {
   /** Timers that have started and have neither fired nor been cancelled. */
   readonly waiting: () => number;
   advance(ms: number): void;
+  /** What requests leave on the heap. */
+  allocate(bytes: number): void;
+  /** What they leave there for good. */
+  keep(bytes: number): void;
 }
 
 function watched(): Watched {
   const done: string[] = [];
   let now = 0;
   let timers: { at: number; action: () => void }[] = [];
-  const say = (what: string) => (): void => void done.push(`${what} ${now / 1000}`);
+  let live = 10 << 20;
+  let heap = live;
+  const say = (what: string): void => void done.push(`${what} ${now / 1000}`);
   const memory = new IdleMemory({
-    collectGarbage: say("garbage"),
-    sys: { releaseFilePages: say("pages") },
+    collectGarbage(atOnce) {
+      say(atOnce ? "garbage" : "garbage in the background");
+      heap = live;
+    },
+    heapBytes: () => heap,
+    sys: { releaseFilePages: () => say("pages") },
     now: () => now,
     schedule(action, ms) {
       const entry = { at: now + ms, action };
@@ -29,6 +39,11 @@ function watched(): Watched {
     memory,
     done,
     waiting: () => timers.length,
+    allocate: (bytes) => void (heap += bytes),
+    keep(bytes) {
+      live += bytes;
+      heap += bytes;
+    },
     advance(ms) {
       const end = now + ms;
       for (;;) {
@@ -60,6 +75,35 @@ test("memory is released when it has been quiet, not while there is work, and ag
   expect(done.length).toBe(2);
   advance(1);
   expect(done.slice(2)).toEqual(["garbage 35.99", "pages 35.99"]);
+});
+
+test("while there is something to do garbage is collected in the background once a second, when the heap has grown by a MiB", () => {
+  const { memory, done, waiting, advance, allocate, keep } = watched();
+  const work = (ms: number, bytesEach: number): void => {
+    for (let passed = 0; passed < ms; passed += 100) {
+      memory.touch();
+      allocate(bytesEach);
+      advance(100);
+      expect(waiting()).toBe(1);
+    }
+  };
+  work(3000, 200_000);
+  expect(done).toEqual(["garbage in the background 1", "garbage in the background 2", "garbage in the background 3"]);
+  done.length = 0;
+  work(3000, 0);
+  expect(done).toEqual([]);
+  // Slow growth adds up.
+  work(3000, 50_000);
+  expect(done).toEqual(["garbage in the background 9"]);
+  done.length = 0;
+  // What stays is no garbage: it is tried once.
+  work(500, 0);
+  keep(4 << 20);
+  work(2500, 0);
+  expect(done).toEqual(["garbage in the background 10"]);
+  done.length = 0;
+  advance(quietMs);
+  expect(done).toEqual(["garbage 14.9", "pages 14.9"]);
 });
 
 test("in a long quiet time garbage is collected a few times more, and pages are released after every check of an idle daemon", () => {

@@ -7,8 +7,8 @@
 
 /**
  * Without it the runtime collects garbage every second for at least half a minute after the last work, and each time maps megabytes of its own
- * code again. The runtime's other rule stays: it collects right after work when the heap has grown; the engine's own rule stays too. For quiet
- * times there is IdleMemory.
+ * code again. The runtime's other rule stays: it collects right after work when the heap has grown; the engine's own rule stays too. While
+ * requests come, and in quiet times, there is IdleMemory.
  * Three weeks: after five of these intervals without a change, an interval of half a minute would begin.
  */
 const settings = { BUN_GC_TIMER_INTERVAL: "2000000000" };
