@@ -21,16 +21,10 @@ import type {
   ImageConfig,
   LinuxResources,
   Platform,
+  Ulimit,
 } from "@fathom/spec";
 import type { VolumeLookup, VolumeUses } from "@fathom/volumes";
 import type { ImageBackend, SystemBackend, VolumeBackend } from "./backend.ts";
-
-/** Limits on what one process may open or lock: `nofile`, `nproc`, … -1 is no limit. */
-export interface UlimitSetting {
-  readonly Name: string;
-  readonly Soft: number;
-  readonly Hard: number;
-}
 
 /** The engine's settings from the daemon's flags and daemon.json. */
 export interface EngineConfig extends ContainersConfig {
@@ -39,7 +33,7 @@ export interface EngineConfig extends ContainersConfig {
   readonly cgroupParent: string;
   readonly logDriver: string;
   readonly logOptions: Readonly<Record<string, string>>;
-  readonly defaultUlimits: readonly UlimitSetting[];
+  readonly defaultUlimits: readonly Ulimit[];
   readonly defaultShmSizeBytes: number;
   /** Containers keep running when the daemon shuts down. */
   readonly liveRestore: boolean;

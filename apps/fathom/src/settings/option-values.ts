@@ -1,5 +1,5 @@
 /** The values of options, each read by its option's kind, from flags or from the file. */
-import type { UlimitSetting } from "@fathom/engine";
+import type { Ulimit } from "@fathom/spec";
 
 export interface Pool {
   readonly base: string;
@@ -12,7 +12,7 @@ export type OptionValue =
   | { readonly kind: "integer" | "size"; readonly value: number }
   | { readonly kind: "list"; readonly value: readonly string[] }
   | { readonly kind: "map"; readonly value: Readonly<Record<string, string>> }
-  | { readonly kind: "ulimits"; readonly value: readonly UlimitSetting[] }
+  | { readonly kind: "ulimits"; readonly value: readonly Ulimit[] }
   | { readonly kind: "pools"; readonly value: readonly Pool[] };
 
 /** By flag. Each reader returns undefined when the option was not given. */
@@ -60,7 +60,7 @@ export class OptionValues {
     return found?.kind === "map" ? found.value : {};
   }
 
-  ulimits(flag: string): readonly UlimitSetting[] {
+  ulimits(flag: string): readonly Ulimit[] {
     const found = this.#values.get(flag);
     return found?.kind === "ulimits" ? found.value : [];
   }

@@ -1,7 +1,6 @@
 /** Values as texts: from flags, and from daemon.json where it has texts. */
 import { EngineError } from "@fathom/base";
-import type { UlimitSetting } from "@fathom/engine";
-import { parseBool, parseSize, parseUlimit, wrongUlimit } from "@fathom/spec";
+import { parseBool, parseSize, parseUlimit, wrongUlimit, type Ulimit } from "@fathom/spec";
 import type { Pool } from "./option-values.ts";
 
 export function invalid(message: string): EngineError {
@@ -39,14 +38,14 @@ export function splitPair(text: string, name: string): [string, string] {
   return [text.slice(0, equals), text.slice(equals + 1)];
 }
 
-export function ulimitOf(text: string, name: string): UlimitSetting {
+export function ulimitOf(text: string, name: string): Ulimit {
   const ulimit = parseUlimit(text);
   if ("wrong" in ulimit)
     throw invalid(`invalid argument ${JSON.stringify(text)} for ${JSON.stringify(name)} flag: ${ulimit.wrong}`);
   return ulimit.limit;
 }
 
-export function checkUlimit(limit: UlimitSetting, name: string): UlimitSetting {
+export function checkUlimit(limit: Ulimit, name: string): Ulimit {
   const wrong = wrongUlimit(limit);
   if (wrong !== undefined) throw invalid(`${name}: ${wrong}`);
   return limit;

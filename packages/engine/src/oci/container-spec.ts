@@ -11,9 +11,9 @@ import {
   type OciSpec,
   ociVersion,
   type LinuxSeccomp,
+  type Ulimit,
 } from "@fathom/spec";
 import { EngineError } from "@fathom/base";
-import type { UlimitSetting } from "../contract.ts";
 import type { JoinedNamespaces, MountPoint } from "@fathom/containers";
 import { effectiveCapabilities } from "./security/capabilities.ts";
 import { parseDeviceCgroupRule, type DeviceSet } from "./devices.ts";
@@ -45,7 +45,7 @@ export interface ContainerSpecInput {
 
 /** The daemon's own settings. */
 export interface DaemonSettings {
-  readonly defaultUlimits: readonly UlimitSetting[];
+  readonly defaultUlimits: readonly Ulimit[];
   readonly noNewPrivileges: boolean;
   /** JSON of a profile, "unconfined", or "" for the built-in one. */
   readonly seccompProfile: string;
@@ -128,7 +128,7 @@ export function capabilitySets(names: readonly string[]): NonNullable<OciProcess
   return { bounding: [...names], effective: [...names], permitted: [...names] };
 }
 
-export function rlimits(asked: readonly UlimitSetting[], defaults: readonly UlimitSetting[]): OciRlimit[] {
+export function rlimits(asked: readonly Ulimit[], defaults: readonly Ulimit[]): OciRlimit[] {
   const names = new Set(asked.map(({ Name }) => Name));
   return [...asked, ...defaults.filter(({ Name }) => !names.has(Name))].map(({ Name, Soft, Hard }) => ({
     type: `RLIMIT_${Name.toUpperCase()}`,
