@@ -2,6 +2,8 @@
 import { readFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
+import { EngineError } from "@fathom/base";
+import { isObject } from "@fathom/spec";
 import type { DescribedLayer, DescribeLayers } from "@fathom/store";
 import type { ContainersConfig } from "../contract.ts";
 import { containerPaths } from "../paths.ts";
@@ -9,8 +11,11 @@ import { isErrno } from "@fathom/base";
 
 type Roots = Pick<ContainersConfig, "dataRoot">;
 
+const knownVersion = 1;
+
 export interface Description {
-  readonly version: 1;
+  /** An older program takes a container whose description it cannot read for a leftover, unless it knows that a newer one wrote it: so a newer form gets a higher number. */
+  readonly version: typeof knownVersion;
   /** As `RecordForm.stored` returns it. */
   readonly record: object;
   /** The layers of its image, the uppermost first. */
@@ -22,15 +27,28 @@ interface WrittenDescription extends Description {
   readonly record: Readonly<Record<string, unknown>>;
 }
 
-/** undefined when the file does not exist or was cut short. */
+/**
+ * undefined when the file does not exist or was cut short.
+ * @throws conflict for one of a newer version: without it the layers of the container would be removed as leftovers
+ */
 export function readDescription(config: Roots, id: string): WrittenDescription | undefined {
+  const path = containerPaths(config, id).description;
+  let parsed: unknown;
   try {
-    // Only `ContainerDescriptions` writes it, in a directory of root.
-    const parsed = JSON.parse(readFileSync(containerPaths(config, id).description, "utf8")) as WrittenDescription;
-    return parsed.version === 1 && parsed.record["id"] === id ? parsed : undefined;
+    parsed = JSON.parse(readFileSync(path, "utf8"));
   } catch {
     return undefined;
   }
+  if (!isObject(parsed)) return undefined;
+  const { version } = parsed;
+  if (typeof version === "number" && version > knownVersion)
+    throw new EngineError(
+      "conflict",
+      `the description ${path} has version ${version}, this program knows ${knownVersion}: it was written by a newer fathom`,
+    );
+  // Only `ContainerDescriptions` writes it, in a directory of root.
+  const written = parsed as unknown as WrittenDescription;
+  return written.version === knownVersion && written.record?.["id"] === id ? written : undefined;
 }
 
 /** For `openStore`. */

@@ -207,8 +207,8 @@ export class ContainerDescriptions {
 
   /** Also undefined when the version is unknown. */
   #written(id: string): ContainerRecord | undefined {
-    const description = readDescription(this.#config, id);
     try {
+      const description = readDescription(this.#config, id);
       return description === undefined ? undefined : this.#form.read(description.record);
     } catch {
       return undefined;

@@ -16,6 +16,8 @@ import { checkFilterKeys, filterValues, matchesLabels } from "../filters/filters
 export function createNetworkState(database: Database): NetworkState {
   database.migrate("networks", [
     { version: 1, up: [`CREATE TABLE network_rows (id TEXT PRIMARY KEY, data TEXT NOT NULL) STRICT, WITHOUT ROWID`] },
+    // From here on a row has `pools`, `builtin` and `internal`; rows of before are read as they are.
+    { version: 2, up: [] },
   ]);
   const parse = (row: Record<string, unknown>): NetworkInfo =>
     readNetwork(database.readObject(`network ${String(row["id"])}`, row["data"], ["id", "name", "driver"]));

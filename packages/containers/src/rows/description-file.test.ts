@@ -1,0 +1,43 @@
+import { afterAll, expect, test } from "bun:test";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { temporaryDirectory } from "@fathom/base/testing";
+import { containerPaths } from "../paths.ts";
+import { describeLayers, readDescription } from "./description-file.ts";
+
+const id = "a".repeat(64);
+const layers = [{ chainId: "sha256:1", diffId: "sha256:2", size: 3 }];
+
+const place = temporaryDirectory("description");
+afterAll(() => place[Symbol.dispose]());
+const config = { dataRoot: place.path };
+
+function write(text: string): void {
+  const path = containerPaths(config, id).description;
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+}
+
+test("the layers of a container are read from its description", () => {
+  write(JSON.stringify({ version: 1, record: { id }, layers }));
+  expect(readDescription(config, id)?.record).toEqual({ id });
+  expect(describeLayers(config)(id)).toMatchObject(layers);
+});
+
+test.each([
+  "",
+  '{"version":1,"rec',
+  "null",
+  '{"version":1}',
+  JSON.stringify({ version: 1, record: { id: "b" }, layers }),
+])("a description that says nothing of the container is none: %s", (text) => {
+  write(text);
+  expect(describeLayers(config)(id)).toBeUndefined();
+});
+
+test("one of a newer version is an error, for its container is no leftover", () => {
+  write(JSON.stringify({ version: 2, record: { id }, layers }));
+  const refusal = /container\.json has version 2, this program knows 1: it was written by a newer fathom$/;
+  expect(() => readDescription(config, id)).toThrow(refusal);
+  expect(() => describeLayers(config)(id)).toThrow(refusal);
+});
