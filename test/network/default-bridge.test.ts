@@ -15,13 +15,13 @@ import {
   hostInterfaces,
   isInside,
   makeNetworks,
-  memoryState,
   run,
   runInside,
   serveOnHost,
   Space,
-  until,
 } from "./world.ts";
+import { memoryState } from "@fathom/network/testing";
+import { until } from "@fathom/base/testing";
 
 if (!isInside) {
   test("the default bridge, in a network namespace of its own", async () => {
@@ -216,14 +216,14 @@ if (!isInside) {
       await using first = new Space();
       await first.serve("udp", 9000);
       const one = await attach(networks, first, "203.0.113.1 8433:9000/udp");
-      expect(await until(() => answers.at(-1) === "hello 203.0.113.50")).toBe(true);
+      await until("the neighbour gets its answer", () => answers.at(-1) === "hello 203.0.113.50");
       await detach(networks, one);
-      expect(await until(() => answers.at(-1) === "refused")).toBe(true);
+      await until("the neighbour gets a refusal", () => answers.at(-1) === "refused");
       await using second = new Space();
       await second.serve("udp", 9000);
       const two = await attach(networks, second, "203.0.113.1 8433:9000/udp");
       expect(addressOf(two)).not.toBe(addressOf(one));
-      expect(await until(() => answers.at(-1) === "hello 203.0.113.50")).toBe(true);
+      await until("the neighbour gets its answer", () => answers.at(-1) === "hello 203.0.113.50");
       await detach(networks, two);
     }, 20_000);
 
@@ -239,7 +239,7 @@ if (!isInside) {
       await using one = new Space();
       await using two = new Space();
       const endpoint = await attach(networks, one, "8451:80");
-      await until(() => hostInterfaces().length === 1);
+      await until("one interface is left", () => hostInterfaces().length === 1);
       const links = hostInterfaces();
       await expect(attach(networks, two, "8451:80")).rejects.toThrow(
         /^driver failed programming external connectivity on endpoint container\d+ \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:8451 failed: port is already allocated$/,
@@ -286,26 +286,26 @@ if (!isInside) {
       await using space = new Space();
       space.run("ip", "link", "add", "eth0", "type", "bridge");
       await expect(attach(networks, space, "8461:80")).rejects.toThrow("failed to create interface pair");
-      expect(await until(() => hostInterfaces().length === 0)).toBe(true);
+      await until("no interface of a container is left", () => hostInterfaces().length === 0);
       expect(run("nft", "list", "map", "ip", "fathom", "published_any")).not.toContain("8461");
       space.run("ip", "link", "del", "eth0");
       await detach(networks, await attach(networks, space, "8461:80"));
     });
 
     test("nothing is left of a container, also when its namespace stays", async () => {
-      await until(() => hostInterfaces().length === 0);
+      await until("no interface of a container is left", () => hostInterfaces().length === 0);
       const space = new Space();
       const endpoint = await attach(networks, space, "8471:80", "8472:80/udp");
       expect(hostInterfaces()).toEqual([endpoint.hostInterface]);
       await detach(networks, endpoint);
       await detach(networks, endpoint);
       expect(run("nft", "list", "ruleset")).not.toMatch(/84[0-9]{2}/);
-      expect(await until(() => hostInterfaces().length === 0)).toBe(true);
+      await until("no interface of a container is left", () => hostInterfaces().length === 0);
       await space[Symbol.asyncDispose]();
     });
 
     test("after a crash ports answer all the time, leftovers are removed, reservations are made again", async () => {
-      await until(() => hostInterfaces().length === 0);
+      await until("no interface of a container is left", () => hostInterfaces().length === 0);
       await using kept = new Space();
       await using lost = new Space();
       await kept.serve("tcp", 80);

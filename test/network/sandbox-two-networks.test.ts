@@ -14,13 +14,13 @@ import {
   hostInterfaces,
   isInside,
   makeNetworks,
-  memoryState,
   port,
   run,
   runInside,
   Space,
-  until,
 } from "./world.ts";
+import { memoryState } from "@fathom/network/testing";
+import { until } from "@fathom/base/testing";
 
 if (!isInside) {
   test("a sandbox on two networks, in a network namespace of its own", async () => {
@@ -150,7 +150,7 @@ if (!isInside) {
       expect(await ask("tcp", "::1", 8701)).toBe("refused");
       expect(forwarders.list()).toEqual([]);
       expect(run("nft", "list", "ruleset")).not.toContain("8701");
-      expect(await until(() => hostInterfaces().length === 0)).toBe(true);
+      await until("no interface of a container is left", () => hostInterfaces().length === 0);
     }, 60_000);
 
     test("after a daemon's restart both endpoints are found, and a removed network leaves nothing", async () => {

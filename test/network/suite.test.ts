@@ -1,8 +1,8 @@
 /** What every implementation of the networks must do, with the real kernel. */
 import { rmSync } from "node:fs";
 import { expect, test } from "bun:test";
-import { networkSuite } from "@fathom/network/testing";
-import { forwarderFiles, isInside, makeNetworks, memoryState, run, runInside, Space } from "./world.ts";
+import { networkSuite, memoryState } from "@fathom/network/testing";
+import { forwarderFiles, isInside, makeNetworks, run, runInside, Space } from "./world.ts";
 
 if (!isInside) {
   test("the contract of the networks, in a network namespace of its own", async () => {

@@ -5,11 +5,9 @@
 import {
   createForwarders,
   createNetworkManager,
-  defaultAddressPools,
   networkConfig,
   type DefaultNetworkOptions,
   type Endpoint,
-  type NetworkInfo,
   type NetworkManager,
   type PortRequest,
   type PreparedLink,
@@ -18,19 +16,9 @@ import { silentLogger, systemClock } from "@fathom/base";
 import { createSys, forwarderExecutable } from "@fathom/sys";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { defaultOptions, memoryState } from "@fathom/network/testing";
 
 export const sys = createSys();
-
-export const defaults: DefaultNetworkOptions = {
-  bridgeName: "fathom0",
-  addressPools: defaultAddressPools,
-  mtu: 0,
-  ipForward: true,
-  ipMasquerade: true,
-  interContainerCommunication: true,
-  defaultBindAddress: "0.0.0.0",
-  userlandProxy: true,
-};
 
 const environmentName = "FATHOM_TEST_NAMESPACE";
 
@@ -53,14 +41,6 @@ export function run(...command: string[]): string {
   const result = Bun.spawnSync(command);
   if (result.exitCode !== 0) throw new Error(`${command.join(" ")}: ${result.stderr.toString()}`);
   return result.stdout.toString();
-}
-
-export function memoryState(rows = new Map<string, NetworkInfo>()) {
-  return {
-    networks: () => [...rows.values()],
-    saveNetwork: (network: NetworkInfo) => void rows.set(network.id, network),
-    removeNetwork: (id: string) => void rows.delete(id),
-  };
 }
 
 /** A network namespace; disposing it ends its programs and releases it. */
@@ -199,7 +179,7 @@ export const forwarders = createForwarders({
 });
 
 export function makeNetworks(options: Partial<DefaultNetworkOptions> = {}, state = memoryState()): NetworkManager {
-  return createNetworkManager({ sys, config: networkConfig({ ...defaults, ...options }), state, forwarders });
+  return createNetworkManager({ sys, config: networkConfig({ ...defaultOptions, ...options }), state, forwarders });
 }
 
 /** Connects a namespace to the host through a separate link: host 198.51.100.1, neighbour 198.51.100.50. */
@@ -215,13 +195,4 @@ export function connectOutside(space: Space): void {
 /** Interfaces of containers on the host. */
 export function hostInterfaces(): string[] {
   return [...run("ip", "-o", "link").matchAll(/veth[0-9a-f]{7}/g)].map(([name]) => name);
-}
-
-/** Waits until `condition` is true, at most two seconds. */
-export async function until(condition: () => boolean): Promise<boolean> {
-  for (let tries = 0; tries < 100; tries++) {
-    if (condition()) return true;
-    await Bun.sleep(20);
-  }
-  return false;
 }

@@ -1,25 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import { networkConfig, type DefaultNetworkOptions } from "./default-networks.ts";
-import { defaultAddressPools } from "./ipam/pool.ts";
+import { defaultOptions } from "./testing/settings.ts";
 
-const options: DefaultNetworkOptions = {
-  bridgeName: "fathom0",
-  addressPools: defaultAddressPools,
-  mtu: 0,
-  ipForward: true,
-  ipMasquerade: true,
-  interContainerCommunication: true,
-  defaultBindAddress: "0.0.0.0",
-  userlandProxy: true,
-};
 const bridgeOf = (change: Partial<DefaultNetworkOptions>) => {
-  const { networks, defaultNetwork } = networkConfig({ ...options, ...change });
+  const { networks, defaultNetwork } = networkConfig({ ...defaultOptions, ...change });
   return networks.find(({ name }) => name === defaultNetwork)!;
 };
 
 describe("the daemon's options as networks", () => {
   test("bridge, host and none; containers get the bridge by default", () => {
-    const { networks, defaultNetwork } = networkConfig(options);
+    const { networks, defaultNetwork } = networkConfig(defaultOptions);
     expect(networks.map(({ name, driver }) => `${name} ${driver}`).sort()).toEqual([
       "bridge bridge",
       "host host",
@@ -52,7 +42,7 @@ describe("the daemon's options as networks", () => {
       expect(() => bridgeOf({ bridgeAddress })).toThrow(`invalid bridge address ${bridgeAddress}`);
   });
   test("another bridge name gives another table of rules", () => {
-    expect(networkConfig(options).ruleTable).toBe("fathom");
-    expect(networkConfig({ ...options, bridgeName: "x0" }).ruleTable).toBe("fathom-x0");
+    expect(networkConfig(defaultOptions).ruleTable).toBe("fathom");
+    expect(networkConfig({ ...defaultOptions, bridgeName: "x0" }).ruleTable).toBe("fathom-x0");
   });
 });

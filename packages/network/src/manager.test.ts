@@ -3,31 +3,11 @@ import { type Clock } from "@fathom/base";
 import type { Endpoint, EndpointSettings, NetworkInfo, NetworkManager, PortRequest } from "./contract.ts";
 import { networkConfig, type DefaultNetworkOptions } from "./default-networks.ts";
 import { FakeKernel } from "./testing/fake-kernel.ts";
-import { defaultAddressPools } from "./ipam/pool.ts";
 import { createNetworkManager } from "./manager.ts";
 import { readNetwork } from "./stored.ts";
+import { memoryState, optionsInMemory } from "./testing/settings.ts";
 
-const options: DefaultNetworkOptions = {
-  bridgeName: "fathom0",
-  addressPools: defaultAddressPools,
-  mtu: 0,
-  ipForward: true,
-  ipMasquerade: true,
-  interContainerCommunication: true,
-  defaultBindAddress: "0.0.0.0",
-  // Forwarding over IPv6 needs real sockets: forwarder.test.ts.
-  userlandProxy: false,
-};
 const clock: Clock = { nowNs: () => 1_700_000_000_000_000_000n, monotonicMs: () => 0, sleep: () => Promise.resolve() };
-
-function makeState(rows = new Map<string, NetworkInfo>()) {
-  return {
-    rows,
-    networks: () => [...rows.values()],
-    saveNetwork: (network: NetworkInfo) => void rows.set(network.id, network),
-    removeNetwork: (id: string) => void rows.delete(id),
-  };
-}
 
 const published: PortRequest = {
   protocol: "tcp",
@@ -58,12 +38,12 @@ function detach(networks: NetworkManager, { containerId }: Endpoint): Promise<vo
 async function running(
   changed: Partial<DefaultNetworkOptions> = {},
   kernel = new FakeKernel(),
-  state = makeState(),
+  state = memoryState(),
   known: Endpoint[] = [],
 ) {
   const networks = createNetworkManager({
     sys: kernel.sys,
-    config: networkConfig({ ...options, ...changed }),
+    config: networkConfig({ ...optionsInMemory, ...changed }),
     state,
     clock,
   });
@@ -103,7 +83,7 @@ describe("start", () => {
       const { id } = networks.find("bridge")!;
       const endpoint = await attach(networks, [published]);
       await networks.stop(true);
-      const state = makeState();
+      const state = memoryState();
       const other: NetworkInfo = { ...networks.find("bridge")!, id: "b".repeat(64), pools: [] };
       if (which === "the row of another bridge")
         state.saveNetwork({ ...other, pools: [{ family: "ipv4", subnet: "172.20.0.0/16", gateway: "172.20.0.1" }] });
@@ -176,8 +156,8 @@ describe("start", () => {
           return kernel.sys.openNetlink(protocol);
         },
       },
-      config: networkConfig(options),
-      state: makeState(),
+      config: networkConfig(optionsInMemory),
+      state: memoryState(),
       clock,
     });
     const { warnings } = await networks.start([]);
@@ -292,8 +272,8 @@ describe("restart", () => {
   test("use before start is an error that says so", () => {
     const networks = createNetworkManager({
       sys: new FakeKernel().sys,
-      config: networkConfig(options),
-      state: makeState(),
+      config: networkConfig(optionsInMemory),
+      state: memoryState(),
     });
     return expect(networks.reconcile([])).rejects.toThrow("used before their start");
   });

@@ -29,7 +29,7 @@ export function ipv4FromBytes(bytes: Uint8Array): Ipv4 {
   return ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0;
 }
 
-export function netmask(prefixLength: number): number {
+function netmask(prefixLength: number): number {
   return prefixLength === 0 ? 0 : (0xffffffff << (32 - prefixLength)) >>> 0;
 }
 

@@ -6,7 +6,7 @@ import { PayloadWriter } from "./message.ts";
 
 export type Expression = (writer: PayloadWriter) => void;
 
-export const NF_INET_FAMILY = { ipv4: 2, ipv6: 10 } as const;
+const NF_INET_FAMILY = { ipv4: 2, ipv6: 10 } as const;
 
 const NFTA_LIST_ELEM = 1;
 const NFTA_EXPR_NAME = 1;
@@ -15,10 +15,6 @@ const NFTA_DATA_VALUE = 1;
 const NFTA_DATA_VERDICT = 2;
 const NFTA_VERDICT_CODE = 1;
 const NFTA_VERDICT_CHAIN = 2;
-
-export const ruleRegister = { first: 1, second: 2 } as const;
-/** Word registers of the first four 16-byte registers. */
-export const wordRegister = (word: number): number => (word === 0 ? 1 : 8 + word);
 
 function expression(name: string, content: (writer: PayloadWriter) => void): Expression {
   return (writer) =>
@@ -72,7 +68,7 @@ export function conntrack(key: keyof typeof ctKeys, register: number): Expressio
 }
 
 /** The kind of route of an address, RTN_* (RTN_LOCAL is 2): is it an address of this host? */
-export function fibAddressType(of: "source" | "destination", register: number): Expression {
+function fibAddressType(of: "source" | "destination", register: number): Expression {
   return expression("fib", (data) =>
     data
       .attributeU32be(3, of === "source" ? 1 : 2)

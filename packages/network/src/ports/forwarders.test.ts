@@ -9,6 +9,7 @@ import { createSys, forwarderExecutable } from "@fathom/sys";
 import { createForwarders, type Forwarders, type PortTarget } from "./forwarders.ts";
 import { createReserver } from "./reserver.ts";
 import { PortUnavailable } from "./port-allocator.ts";
+import { until } from "@fathom/base/testing";
 
 const sys = createSys();
 const directory = mkdtempSync(join(tmpdir(), "forwarders-"));
@@ -50,11 +51,6 @@ function forward(protocol: "tcp" | "udp", port: number, target: PortTarget, host
 }
 
 const pidOf = (id: string): number => Number(readFileSync(join(directory, id), "utf8"));
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 10_000; !condition(); await Bun.sleep(5))
-    if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`);
-}
 
 describe.skipIf(!hasIpv6)("TCP", () => {
   let echo: Server;

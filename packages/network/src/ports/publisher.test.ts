@@ -2,10 +2,10 @@
 import { expect, test } from "bun:test";
 import type { NetworkInfo, NetworkManager, PortRequest, Sandbox } from "../contract.ts";
 import { networkConfig } from "../default-networks.ts";
-import { defaultAddressPools } from "../ipam/pool.ts";
 import { createNetworkManager } from "../manager.ts";
 import { FakeKernel } from "../testing/fake-kernel.ts";
 import type { Forwarders } from "./forwarders.ts";
+import { defaultOptions, memoryState } from "../testing/settings.ts";
 
 const published: PortRequest = {
   protocol: "tcp",
@@ -51,25 +51,11 @@ async function open(): Promise<World> {
   const kernel = new FakeKernel();
   kernel.files.set("/proc/sys/net/ipv6/bindv6only", "0\n");
   const forwarders = new FakeForwarders();
-  const rows = new Map<string, NetworkInfo>();
   const networks = createNetworkManager({
     sys: kernel.sys,
     forwarders,
-    config: networkConfig({
-      bridgeName: "fathom0",
-      addressPools: defaultAddressPools,
-      mtu: 0,
-      ipForward: true,
-      ipMasquerade: true,
-      interContainerCommunication: true,
-      defaultBindAddress: "0.0.0.0",
-      userlandProxy: true,
-    }),
-    state: {
-      networks: () => [...rows.values()],
-      saveNetwork: (network) => void rows.set(network.id, network),
-      removeNetwork: (id) => void rows.delete(id),
-    },
+    config: networkConfig(defaultOptions),
+    state: memoryState(),
   });
   await networks.start([]);
   const create = (name: string): Promise<NetworkInfo> =>

@@ -5,9 +5,9 @@
 import { describe, expect, test } from "bun:test";
 import type { NetworkInfo, NetworkManager, PortRequest, Sandbox } from "../contract.ts";
 import { networkConfig } from "../default-networks.ts";
-import { defaultAddressPools } from "../ipam/pool.ts";
 import { createNetworkManager } from "../manager.ts";
 import { FakeKernel } from "../testing/fake-kernel.ts";
+import { memoryState, optionsInMemory } from "../testing/settings.ts";
 
 const published: PortRequest = {
   protocol: "tcp",
@@ -24,21 +24,8 @@ class World {
   readonly rows = new Map<string, NetworkInfo>();
   readonly networks: NetworkManager = createNetworkManager({
     sys: this.kernel.sys,
-    config: networkConfig({
-      bridgeName: "fathom0",
-      addressPools: defaultAddressPools,
-      mtu: 0,
-      ipForward: true,
-      ipMasquerade: true,
-      interContainerCommunication: true,
-      defaultBindAddress: "0.0.0.0",
-      userlandProxy: false,
-    }),
-    state: {
-      networks: () => [...this.rows.values()],
-      saveNetwork: (network) => void this.rows.set(network.id, network),
-      removeNetwork: (id) => void this.rows.delete(id),
-    },
+    config: networkConfig(optionsInMemory),
+    state: memoryState(this.rows),
   });
   back!: NetworkInfo;
   front!: NetworkInfo;

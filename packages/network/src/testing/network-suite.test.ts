@@ -1,11 +1,10 @@
 import { Faults } from "@fathom/base/testing";
-import type { NetworkInfo } from "../contract.ts";
 import { networkConfig } from "../default-networks.ts";
-import { defaultAddressPools } from "../ipam/pool.ts";
 import { createNetworkManager } from "../manager.ts";
 import { FakeKernel } from "./fake-kernel.ts";
 import { createFakeNetworks, FakeHost } from "./fake-networks.ts";
 import { networkSuite } from "./network-suite.ts";
+import { memoryState, optionsInMemory } from "./settings.ts";
 
 const faults = new Faults();
 
@@ -25,22 +24,8 @@ networkSuite(
 
 networkSuite("the manager over a kernel in memory", async () => {
   const kernel = new FakeKernel();
-  const rows = new Map<string, NetworkInfo>();
-  const config = networkConfig({
-    bridgeName: "fathom0",
-    addressPools: defaultAddressPools,
-    mtu: 0,
-    ipForward: true,
-    ipMasquerade: true,
-    interContainerCommunication: true,
-    defaultBindAddress: "0.0.0.0",
-    userlandProxy: false,
-  });
-  const state = {
-    networks: () => [...rows.values()],
-    saveNetwork: (network: NetworkInfo) => void rows.set(network.id, network),
-    removeNetwork: (id: string) => void rows.delete(id),
-  };
+  const config = networkConfig(optionsInMemory);
+  const state = memoryState();
   let next = 10;
   return {
     open: () => createNetworkManager({ sys: kernel.sys, config, state }),
