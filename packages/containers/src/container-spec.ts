@@ -6,7 +6,7 @@
  */
 import type { PortRequest } from "@fathom/network";
 import type { HealthCheck } from "./health/health-check.ts";
-import type { RestartPolicy } from "./lifecycle/restart-policy.ts";
+import type { RestartPolicy } from "./lifecycle/ends/restart-policy.ts";
 
 /** A namespace of its own, the host's namespace, or the namespace of another container (by id or name). */
 export type NamespaceMode =

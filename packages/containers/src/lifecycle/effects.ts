@@ -4,10 +4,10 @@ import type { Container } from "../container.ts";
 import { publish, type ContainersContext } from "../context.ts";
 import { startHealthMonitor } from "../health/health.ts";
 import { clearRunDirectory, readAdoptFile, writeAdoptFile } from "../run-directory.ts";
-import { lengthOfRunNs, watchEnd } from "./end.ts";
+import { lengthOfRunNs, watchEnd } from "./ends/end.ts";
 import type { Change, Effects } from "./machine.ts";
-import type { PolicyRestart } from "./restart.ts";
-import { wakeExitWaiters, wakeRemoveWaiters } from "./wait.ts";
+import type { PolicyRestart } from "./ends/restart.ts";
+import { wakeExitWaiters, wakeRemoveWaiters } from "./verbs/wait.ts";
 
 /** The verbs that effects call. */
 export interface Verbs {

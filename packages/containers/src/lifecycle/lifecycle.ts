@@ -1,8 +1,8 @@
 /** Connects the lifecycle: effects call verbs, verbs call the machine, and the machine runs effects. */
 import type { ContainersContext } from "../context.ts";
 import { createEffects } from "./effects.ts";
-import { removeContainer, removeRemains } from "./remove.ts";
-import { beginTimer, stopTimer } from "./restart.ts";
+import { removeContainer, removeRemains } from "./verbs/remove.ts";
+import { beginTimer, stopTimer } from "./ends/restart.ts";
 
 export function connectLifecycle(engine: ContainersContext): void {
   engine.machine.use(

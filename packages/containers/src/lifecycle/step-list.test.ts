@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { launchStages, type LaunchStage } from "@fathom/runtime";
-import { startSteps } from "./start-steps.ts";
+import { startSteps } from "./verbs/start-steps.ts";
 import { StepList, type Step } from "./step-list.ts";
 
 interface Given {

@@ -1,9 +1,9 @@
 /** Work that begins again once requests are served. */
 import { zeroTime } from "@fathom/base";
 import type { ContainersContext } from "../context.ts";
-import { decideAgain, policyFacts } from "../lifecycle/end.ts";
-import { removeContainer } from "../lifecycle/remove.ts";
-import { firstDelayMs, restartsWithDaemon } from "../lifecycle/restart-policy.ts";
+import { decideAgain, policyFacts } from "../lifecycle/ends/end.ts";
+import { removeContainer } from "../lifecycle/verbs/remove.ts";
+import { firstDelayMs, restartsWithDaemon } from "../lifecycle/ends/restart-policy.ts";
 import { attempt } from "./attempt.ts";
 
 /** Restart policies, and --rm for containers that ended meanwhile or (as in Docker) never started. Called when requests are served. */

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { Database } from "@fathom/store";
 import type { ContainerSpec } from "../container-spec.ts";
-import type { RestartPolicy } from "../lifecycle/restart-policy.ts";
+import type { RestartPolicy } from "../lifecycle/ends/restart-policy.ts";
 import type { RecordOwner } from "../contract.ts";
 import type { ContainerRecord, ContainerState } from "../record.ts";
 import { RecordForm } from "./record-form.ts";

@@ -1,14 +1,14 @@
 /** Makes a new container from its record: either everything that it has outside the row, or nothing. */
 import { mkdirSync } from "node:fs";
 import { messageOf } from "@fathom/base";
-import type { ContainersContext } from "../context.ts";
-import { containerPaths } from "../paths.ts";
-import type { ContainerRecord } from "../record.ts";
-import { createImageLayer, removeImageLayers } from "../steps/image-mounts.ts";
-import { fillFirstUses, makeVolumes, removeMadeVolumes } from "../steps/new-volumes.ts";
-import { plannedMounts, type WantedMount } from "../steps/wanted-mounts.ts";
-import { StepFailure } from "./step-failure.ts";
-import { StepList } from "./step-list.ts";
+import type { ContainersContext } from "../../context.ts";
+import { containerPaths } from "../../paths.ts";
+import type { ContainerRecord } from "../../record.ts";
+import { createImageLayer, removeImageLayers } from "../../steps/image-mounts.ts";
+import { fillFirstUses, makeVolumes, removeMadeVolumes } from "../../steps/new-volumes.ts";
+import { plannedMounts, type WantedMount } from "../../steps/wanted-mounts.ts";
+import { StepFailure } from "../step-failure.ts";
+import { StepList } from "../step-list.ts";
 
 /** The steps of a create, in their order. */
 export type CreateStage = "directory" | "layer" | "row" | "images" | "volumes" | "content";

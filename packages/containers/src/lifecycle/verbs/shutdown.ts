@@ -1,8 +1,8 @@
 /** The graceful end of a daemon: what it does with its containers. */
 import { startTimer } from "@fathom/base";
-import type { Container } from "../container.ts";
+import type { Container } from "../../container.ts";
 import { stopProcess } from "./stop.ts";
-import type { ContainersContext } from "../context.ts";
+import type { ContainersContext } from "../../context.ts";
 
 /** How long it waits for a start that is running. */
 const startPatienceMs = 10_000;

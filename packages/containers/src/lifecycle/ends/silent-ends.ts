@@ -5,9 +5,9 @@
  */
 import { untilLook } from "@fathom/base";
 import { areStillRunning, isEnding, isStillRunning } from "@fathom/runtime";
-import type { Container, RunningProcess } from "../container.ts";
-import type { ContainersContext } from "../context.ts";
-import { thawForEnd } from "./pause.ts";
+import type { Container, RunningProcess } from "../../container.ts";
+import type { ContainersContext } from "../../context.ts";
+import { thawForEnd } from "../verbs/pause.ts";
 
 const lookMs = 5000;
 

@@ -3,12 +3,12 @@
  * removed after the row: the next start removes whatever has no row.
  */
 import { EngineError, messageOf } from "@fathom/base";
-import type { Container } from "../container.ts";
-import { locked, type ContainersContext } from "../context.ts";
-import { removeImageLayers } from "../steps/image-mounts.ts";
-import { unmountSharedMemory } from "../steps/shared-memory.ts";
-import { containerPaths } from "../paths.ts";
-import { SIGKILL } from "../signals.ts";
+import type { Container } from "../../container.ts";
+import { locked, type ContainersContext } from "../../context.ts";
+import { removeImageLayers } from "../../steps/image-mounts.ts";
+import { unmountSharedMemory } from "../../steps/shared-memory.ts";
+import { containerPaths } from "../../paths.ts";
+import { SIGKILL } from "../../signals.ts";
 import { stopProcess } from "./stop.ts";
 
 export interface RemoveOptions {

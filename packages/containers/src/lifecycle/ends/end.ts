@@ -1,13 +1,13 @@
 /** The end of a run: frees what the run held, then tells the machine. The policy decides from the row. */
 import { messageOf, parseRfc3339Nano } from "@fathom/base";
 import type { ExitStatus, LaunchStage } from "@fathom/runtime";
-import { detachNetworks } from "../steps/networks.ts";
-import type { ContainerPatch } from "../rows/table.ts";
-import type { Container, RunningProcess } from "../container.ts";
-import type { ContainersContext } from "../context.ts";
-import { unmountImages } from "../steps/image-mounts.ts";
-import type { ContainerRecord, ContainerState } from "../record.ts";
-import { unmountSharedMemory } from "../steps/shared-memory.ts";
+import { detachNetworks } from "../../steps/networks.ts";
+import type { ContainerPatch } from "../../rows/table.ts";
+import type { Container, RunningProcess } from "../../container.ts";
+import type { ContainersContext } from "../../context.ts";
+import { unmountImages } from "../../steps/image-mounts.ts";
+import type { ContainerRecord, ContainerState } from "../../record.ts";
+import { unmountSharedMemory } from "../../steps/shared-memory.ts";
 import { lookForSilentEnds } from "./silent-ends.ts";
 import { decideRestart, type EndedRun, type RestartDecision } from "./restart-policy.ts";
 

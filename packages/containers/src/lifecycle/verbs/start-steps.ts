@@ -7,25 +7,25 @@
  * directory has the data of the row, and the next daemon takes over the process.
  */
 import type { LaunchStage } from "@fathom/runtime";
-import type { Container } from "../container.ts";
-import type { ContainersContext } from "../context.ts";
-import { clearRunDirectory, makeRunDirectory } from "../run-directory.ts";
-import { discard } from "../stems.ts";
-import { Handed } from "../handed.ts";
-import { holdNamespaces, joinedNamespaces } from "../steps/joined-namespaces.ts";
-import { mountImages, unmountImages } from "../steps/image-mounts.ts";
-import { describeRun, endLaunch, launchRequest, publishMounts } from "../steps/launch.ts";
-import { prepareSources } from "../steps/mount-sources.ts";
-import { writeHostsFile, writeStaticFiles } from "../steps/network-files.ts";
-import { attachNetworks, detachAll } from "../steps/networks.ts";
-import { translate } from "../steps/plan.ts";
-import { closeRoot, mountRoot } from "../steps/root.ts";
-import { mountSharedMemory, unmountSharedMemory } from "../steps/shared-memory.ts";
-import { StartReport } from "../steps/start-report.ts";
-import { acquireVolumes, mountedVolumes, releaseVolumes } from "../steps/volumes.ts";
-import { putClientsBack, sendClientsAway, takeClients } from "../steps/waiting-clients.ts";
+import type { Container } from "../../container.ts";
+import type { ContainersContext } from "../../context.ts";
+import { clearRunDirectory, makeRunDirectory } from "../../run-directory.ts";
+import { discard } from "../../stems.ts";
+import { Handed } from "../../handed.ts";
+import { holdNamespaces, joinedNamespaces } from "../../steps/joined-namespaces.ts";
+import { mountImages, unmountImages } from "../../steps/image-mounts.ts";
+import { describeRun, endLaunch, launchRequest, publishMounts } from "../../steps/launch.ts";
+import { prepareSources } from "../../steps/mount-sources.ts";
+import { writeHostsFile, writeStaticFiles } from "../../steps/network-files.ts";
+import { attachNetworks, detachAll } from "../../steps/networks.ts";
+import { translate } from "../../steps/plan.ts";
+import { closeRoot, mountRoot } from "../../steps/root.ts";
+import { mountSharedMemory, unmountSharedMemory } from "../../steps/shared-memory.ts";
+import { StartReport } from "../../steps/start-report.ts";
+import { acquireVolumes, mountedVolumes, releaseVolumes } from "../../steps/volumes.ts";
+import { putClientsBack, sendClientsAway, takeClients } from "../../steps/waiting-clients.ts";
 import { runningProcess, startedPatch, type RestartCounts } from "./start-row.ts";
-import { StepList } from "./step-list.ts";
+import { StepList } from "../step-list.ts";
 
 /** The arguments of a start. */
 export interface Start {

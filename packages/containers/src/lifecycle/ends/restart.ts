@@ -1,9 +1,9 @@
 /** The wait of a restart policy, and the start after it. */
-import type { Container } from "../container.ts";
-import type { ContainersContext } from "../context.ts";
+import type { Container } from "../../container.ts";
+import type { ContainersContext } from "../../context.ts";
 import { policyFacts } from "./end.ts";
 import { decideRestart } from "./restart-policy.ts";
-import { startContainer } from "./start.ts";
+import { startContainer } from "../verbs/start.ts";
 
 export interface PolicyRestart {
   /** Milliseconds until the start. */

@@ -2,10 +2,10 @@
  * Who keeps a container's processes frozen: the user (then its status is "paused"), and each commit that reads its files. They continue when
  * nobody keeps them frozen. All of this needs the container's lock.
  */
-import type { Container, RunningProcess } from "../container.ts";
-import { locked, mustRun, type ContainersContext } from "../context.ts";
-import type { ContainerState } from "../record.ts";
-import { Refused } from "./machine.ts";
+import type { Container, RunningProcess } from "../../container.ts";
+import { locked, mustRun, type ContainersContext } from "../../context.ts";
+import type { ContainerState } from "../../record.ts";
+import { Refused } from "../machine.ts";
 import { deferred } from "@fathom/base";
 
 /** How long a freeze waits for execs that are being launched. */

@@ -1,10 +1,10 @@
 /** The verb start: the machine has the state, and `start-steps.ts` has the steps between its two changes. */
 import { messageOf } from "@fathom/base";
 import { LaunchFailure } from "@fathom/runtime";
-import type { Container } from "../container.ts";
-import type { ContainersContext } from "../context.ts";
-import type { ContainerRecord } from "../record.ts";
-import { writeRow } from "./late-rows.ts";
+import type { Container } from "../../container.ts";
+import type { ContainersContext } from "../../context.ts";
+import type { ContainerRecord } from "../../record.ts";
+import { writeRow } from "../ends/late-rows.ts";
 import { failedPatch, type RestartCounts } from "./start-row.ts";
 import { startSteps } from "./start-steps.ts";
 

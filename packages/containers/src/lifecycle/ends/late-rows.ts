@@ -3,9 +3,9 @@
  * change of the container writes them.
  */
 import { isEngineError, messageOf } from "@fathom/base";
-import type { Container } from "../container.ts";
-import type { ContainersContext } from "../context.ts";
-import { clearRunDirectory } from "../run-directory.ts";
+import type { Container } from "../../container.ts";
+import type { ContainersContext } from "../../context.ts";
+import { clearRunDirectory } from "../../run-directory.ts";
 
 const firstWaitMs = 250;
 const longestWaitMs = 5000;

@@ -1,12 +1,12 @@
 /** How a start changes a container's row, and the data that a daemon keeps of a running container. */
 import { deferred, type Clock } from "@fathom/base";
 import type { Cgroup, Launched, LaunchFailure } from "@fathom/runtime";
-import type { RunningProcess } from "../container.ts";
-import type { FailureWords } from "../contract.ts";
-import { healthAtStart } from "../health/health.ts";
-import type { ContainerRecord, NetworkAttachment } from "../record.ts";
-import type { AdoptFile } from "../run-directory.ts";
-import type { ContainerPatch } from "../rows/table.ts";
+import type { RunningProcess } from "../../container.ts";
+import type { FailureWords } from "../../contract.ts";
+import { healthAtStart } from "../../health/health.ts";
+import type { ContainerRecord, NetworkAttachment } from "../../record.ts";
+import type { AdoptFile } from "../../run-directory.ts";
+import type { ContainerPatch } from "../../rows/table.ts";
 
 /** How often policies have started it, and after which delay. */
 export type RestartCounts = Pick<AdoptFile, "restartCount" | "restartDelayMs">;

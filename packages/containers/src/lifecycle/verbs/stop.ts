@@ -1,12 +1,12 @@
 /** Signals to a container, and the states after them: kill, stop, restart. */
 import { EngineError, isEngineError, messageOf, startTimer } from "@fathom/base";
-import type { Container, RunningProcess } from "../container.ts";
+import type { Container, RunningProcess } from "../../container.ts";
 import { startContainer } from "./start.ts";
-import { locked, mustRun, publish, type ContainersContext } from "../context.ts";
+import { locked, mustRun, publish, type ContainersContext } from "../../context.ts";
 import { thawForEnd } from "./pause.ts";
-import { freeEnd } from "./silent-ends.ts";
-import { inStep } from "./step-failure.ts";
-import { SIGKILL } from "../signals.ts";
+import { freeEnd } from "../ends/silent-ends.ts";
+import { inStep } from "../step-failure.ts";
+import { SIGKILL } from "../../signals.ts";
 
 /** Docker's default. */
 const defaultStopTimeoutSeconds = 10;

@@ -1,7 +1,7 @@
 /** Waiting for a container's end. The registration is done when the call returns, so that no end is missed. */
 import { EngineError, messageOf } from "@fathom/base";
-import type { Container } from "../container.ts";
-import type { ContainersContext } from "../context.ts";
+import type { Container } from "../../container.ts";
+import type { ContainersContext } from "../../context.ts";
 
 /** What a client waits for: that the container does not run, its next end, or its removal. */
 export type WaitCondition = "not-running" | "next-exit" | "removed";
