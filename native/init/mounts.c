@@ -22,7 +22,7 @@ static int set_attributes(int mount, const struct attributes *attributes, uint32
   return 0;
 }
 
-/* A target may be on procfs only when its path says so: a link in the image must not lead a mount there. */
+/* A target may be on procfs only when its path begins with /proc: a link in the image must not lead a mount there. */
 static int check_target(int mount, int target, const char *path) {
   struct statfs about;
   struct stat covering, covered;

@@ -173,7 +173,7 @@ test.each([
     "--pidfile",
     join(work, "pid"),
   );
-  expect(err).toContain("the daemon cannot go on: this kernel (");
+  expect(err).toContain("the daemon cannot continue: this kernel (");
   expect(err).toContain(words);
   expect(err).toContain("ENOSYS");
   expect(err).toContain("use a kernel of 5.15 or newer");

@@ -67,7 +67,7 @@ async function run(argv: readonly string[]): Promise<number> {
     await serve(config, logger);
     return 0;
   } catch (error) {
-    logger.error(`the daemon cannot go on: ${messageOf(error)}`, {
+    logger.error(`the daemon cannot continue: ${messageOf(error)}`, {
       stack: error instanceof Error ? error.stack : undefined,
     });
     return 1;

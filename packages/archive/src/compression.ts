@@ -125,7 +125,7 @@ class StreamTransform implements ByteTransform {
         resolve();
       };
       stream.once("end", () => settle(undefined));
-      stream.once("close", () => settle(new EngineError("aborted", "the transfer was given up")));
+      stream.once("close", () => settle(new EngineError("aborted", "the transfer was cancelled")));
       stream.once("error", (error) => settle(damaged(name, error)));
     });
     stream.on("data", (chunk: Uint8Array) => {
@@ -163,7 +163,7 @@ class StreamTransform implements ByteTransform {
   }
 
   abort(): void {
-    this.#failure ??= new EngineError("aborted", "the transfer was given up");
+    this.#failure ??= new EngineError("aborted", "the transfer was cancelled");
     this.#stream.destroy();
     this.#wake?.();
   }
@@ -190,7 +190,7 @@ class DetectingDecompressor implements ByteTransform {
   }
 
   write(chunk: Uint8Array): Promise<void> | void {
-    if (this.#aborted) throw new EngineError("aborted", "the transfer was given up");
+    if (this.#aborted) throw new EngineError("aborted", "the transfer was cancelled");
     if (this.#inner !== undefined) return this.#inner.write(chunk);
     this.#head = this.#head.length === 0 ? chunk : Buffer.concat([this.#head, chunk]);
     return this.#head.length < magicLength ? undefined : this.#begin();

@@ -12,7 +12,7 @@ function thrown(action: () => unknown): unknown {
   throw new Error("it did not fail");
 }
 
-test("the kernel's name of an error, and nothing that only looks like one", () => {
+test("errnoOf returns the kernel's name of an error, and undefined for codes that only look like such a name", () => {
   const missing = thrown(() => readFileSync("/nowhere/at/all"));
   expect(errnoOf(missing)).toBe("ENOENT");
   expect(errnoOf(Object.assign(new Error("a call"), { errnoName: "EBUSY", code: "internal" }))).toBe("EBUSY");

@@ -1,6 +1,6 @@
-/** Errors of system calls, told by the kernel's names: those of the runtime (`code`) and those of `@fathom/sys` and netlink (`errnoName`). */
+/** Recognises errors of system calls by the kernel's names. The runtime has the name in `code`; `@fathom/sys` and netlink have it in `errnoName`. */
 
-/** "ENOENT"; undefined for anything else. */
+/** For example "ENOENT"; undefined if the error has no such name. */
 export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const name = "errnoName" in error ? error.errnoName : "code" in error ? error.code : undefined;

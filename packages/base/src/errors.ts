@@ -1,6 +1,6 @@
 /**
- * The one error type of the engine. A failure that a caller may have to distinguish carries a code of a closed union. HTTP statuses, gRPC codes and exit
- * codes are each mapped from that code, in one table at the edge that uses them.
+ * The one error type of the engine. A failure that a caller may have to distinguish has a code of a closed union. HTTP statuses, gRPC codes and
+ * exit codes are each mapped from that code, in one table at the edge that uses them.
  */
 
 export const errorCodes = [

@@ -21,7 +21,7 @@ import type { LogWatch } from "./logs/log-watch.ts";
 import type { ContainerRecord } from "./record.ts";
 import type { Stems } from "./stems.ts";
 
-/** What the containers stand on. Whoever opens an engine gives it, and it is handed on as it is. */
+/** The other packages that the containers use. The code that opens an engine makes these objects; they are passed on unchanged. */
 export interface ContainersParts {
   readonly store: Store;
   readonly launcher: Launcher;
@@ -34,7 +34,7 @@ export interface ContainersParts {
   readonly clock: Clock;
 }
 
-/** What the owner of the containers' extensions gives. */
+/** What the owner of the containers' extensions (the engine) provides. */
 export interface ContainersOwner {
   readonly oci: ContainerTranslation;
   readonly logs: LogChoice;

@@ -90,7 +90,7 @@ export interface FailureWords {
   exitCodeOfExec(failure: LaunchFailure): number;
 }
 
-/** A container's record as an OCI configuration. Every implementation and every fake runs `testing/translation-suite.ts`. */
+/** Makes an OCI configuration from a container's record. Every implementation and every fake runs `testing/translation-suite.ts`. */
 export interface ContainerTranslation {
   /** @throws invalid-argument, not-found ("unable to find user …"), internal (a device that does not exist) in Docker's words */
   containerSpec(input: {

@@ -222,7 +222,7 @@ describe("a supervisor that cannot be reached is not dead", () => {
     expect(await world.status("one")).toBe("exited");
   });
 
-  test("its state says so, and no longer says so when it is reached again", async () => {
+  test("its state shows this, and no longer shows it when the supervisor is reached again", async () => {
     await world.run("one");
     world.machine.latest().unreachable = "it is stopped";
     expect((await world.engine.containers.inspect("one", false)).State).toMatchObject({

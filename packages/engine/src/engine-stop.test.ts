@@ -21,7 +21,7 @@ describe("stop and restart", () => {
     );
   });
 
-  test("a policy restarts a container that dies, not one that the user stopped", async () => {
+  test("a policy restarts a container that ended by itself, but not a container that the user stopped", async () => {
     await world.run("always", { RestartPolicy: { Name: "always", MaximumRetryCount: 0 } });
     world.machine.latest().end(1);
     await until(async () => (await world.engine.containers.inspect("always", false)).RestartCount === 1);

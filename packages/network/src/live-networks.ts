@@ -135,7 +135,7 @@ export class LiveNetworks {
       if (row !== undefined) state.removeNetwork(row.id);
       state.saveNetwork(found);
       return [
-        `the network ${name} ${found.id} was not in the database and is taken up from the containers that run in it`,
+        `the network ${name} ${found.id} was not in the database and was added from the containers that run in it`,
       ];
     });
   }

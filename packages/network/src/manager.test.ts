@@ -89,7 +89,7 @@ describe("start", () => {
         state.saveNetwork({ ...other, pools: [{ family: "ipv4", subnet: "172.20.0.0/16", gateway: "172.20.0.1" }] });
       const again = await running({}, kernel, state, [endpoint]);
       expect(again.warnings).toEqual([
-        `the network bridge ${id} was not in the database and is taken up from the containers that run in it`,
+        `the network bridge ${id} was not in the database and was added from the containers that run in it`,
       ]);
       expect(again.networks.find("bridge")).toMatchObject({
         id,
@@ -269,7 +269,7 @@ describe("restart", () => {
     await attach(again.networks, [published]);
   });
 
-  test("use before start is an error that says so", () => {
+  test("use before start is an error that names the missing start", () => {
     const networks = createNetworkManager({
       sys: new FakeKernel().sys,
       config: networkConfig(optionsInMemory),

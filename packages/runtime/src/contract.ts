@@ -178,7 +178,10 @@ export interface DirectRun {
 
 /** A process that waits for its plan. It ends with its caller. */
 export interface PreparedStem {
-  /** As the host numbers it: the process that becomes the container's first; in a joined pid namespace, the one that will make it. */
+  /**
+   * The process number on the host, of the process that becomes the container's first. In a joined pid namespace: of the process that will make
+   * the first one.
+   */
   readonly pid: number;
   /** For `KnownRun`. undefined when the first process must still be made: then take it from `Launched`. */
   readonly identity: RunIdentity | undefined;

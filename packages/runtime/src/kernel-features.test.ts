@@ -26,7 +26,7 @@ test("a kernel with all features is accepted, and nothing uses its second way", 
 });
 
 test.each(kernelFeatures.filter(({ fallback }) => fallback === undefined))(
-  "without $name no daemon starts, and the error says so",
+  "without $name no daemon starts, and the error names it",
   ({ name, call, since, purpose }) => {
     const text = refusal(without(ENOSYS, name));
     expect(text).toContain("5.10.0-test");

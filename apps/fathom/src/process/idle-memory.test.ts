@@ -8,9 +8,9 @@ interface Watched {
   /** Timers that have started and have neither fired nor been cancelled. */
   readonly waiting: () => number;
   advance(ms: number): void;
-  /** What requests leave on the heap. */
+  /** The memory that requests use on the heap and then no longer need. */
   allocate(bytes: number): void;
-  /** What they leave there for good. */
+  /** The memory that requests use on the heap and keep. */
   keep(bytes: number): void;
 }
 
@@ -77,7 +77,7 @@ test("memory is released when it has been quiet, not while there is work, and ag
   expect(done.slice(2)).toEqual(["garbage 35.99", "pages 35.99"]);
 });
 
-test("while there is something to do garbage is collected in the background once a second, when the heap has grown by a MiB", () => {
+test("while requests come, garbage is collected in the background once a second if the heap has grown by a MiB", () => {
   const { memory, done, waiting, advance, allocate, keep } = watched();
   const work = (ms: number, bytesEach: number): void => {
     for (let passed = 0; passed < ms; passed += 100) {
@@ -92,11 +92,11 @@ test("while there is something to do garbage is collected in the background once
   done.length = 0;
   work(3000, 0);
   expect(done).toEqual([]);
-  // Slow growth adds up.
+  // Slow growth counts too: the sum of several seconds reaches a MiB.
   work(3000, 50_000);
   expect(done).toEqual(["garbage in the background 9"]);
   done.length = 0;
-  // What stays is no garbage: it is tried once.
+  // Kept memory is not garbage: one collection is tried, and no second one.
   work(500, 0);
   keep(4 << 20);
   work(2500, 0);

@@ -10,13 +10,15 @@ import type { Sys } from "@fathom/sys";
 /** Later than the end of a pull's worker threads, and longer than the pauses in a script of docker commands. */
 export const quietMs = 3000;
 /**
- * While requests come, garbage is collected in the background this often, if the heap has grown. What a request leaves in memory for long (a container, an event)
- * lies among its garbage. The more garbage there is, the more pages it is scattered over, and all of them stay when the garbage is collected later. A running
- * container needs 15 kB; without this it kept 68 kB of the heap.
+ * While requests come, garbage is collected in the background this often, if the heap has grown. Some data of a request (a container, an event)
+ * stays in memory for
+ * long, and lies between the garbage of that request. More garbage scatters the data over more pages, and a later collection cannot free these
+ * pages. A running
+ * container needs 15 kB of heap; without this collection it kept 68 kB.
  */
 const busyMs = 1000;
 const growthBytes = 1 << 20;
-/** It has ended by then. */
+/** A collection in the background ends within this time. */
 const collectionMs = 200;
 const laterMs = [1500, 5000, 15_000, 60_000];
 /** An idle daemon does its checks about this often: has a container ended without a report, is a descriptor free, did the event loop stand still? */
@@ -29,7 +31,7 @@ type Schedule = (action: () => void, ms: number) => () => void;
 
 export interface IdleMemoryOptions {
   readonly sys: Pick<Sys, "releaseFilePages">;
-  /** @param now at once, before it returns; otherwise in the background. */
+  /** @param now true: collect before the function returns; false: collect in the background. */
   readonly collectGarbage?: (now: boolean) => void;
   readonly heapBytes?: () => number;
   readonly schedule?: Schedule;
@@ -45,7 +47,7 @@ const timer: Schedule = (action, ms) => {
 export class IdleMemory implements Disposable {
   readonly #options: Required<IdleMemoryOptions>;
   #last = 0;
-  /** Of the heap, after garbage was collected last. */
+  /** The size of the heap after the last collection. */
   #bytes: number;
   #cancel: (() => void) | undefined;
   #isQuiet = false;

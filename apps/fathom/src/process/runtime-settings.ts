@@ -6,9 +6,11 @@
  */
 
 /**
- * Without it the runtime collects garbage every second for at least half a minute after the last work, and each time maps megabytes of its own
- * code again. The runtime's other rule stays: it collects right after work when the heap has grown; the engine's own rule stays too. While
- * requests come, and in quiet times, there is IdleMemory.
+ * Without this setting the runtime collects garbage every second for at least half a minute after the last work, and each time maps megabytes
+ * of its own
+ * code again. Two other rules still apply: the runtime collects right after work when the heap has grown, and the JavaScript engine has a rule
+ * of its own.
+ * While requests come, and in quiet times, IdleMemory collects.
  * Three weeks: after five of these intervals without a change, an interval of half a minute would begin.
  */
 const settings = { BUN_GC_TIMER_INTERVAL: "2000000000" };

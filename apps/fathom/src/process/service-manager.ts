@@ -41,7 +41,7 @@ export function serviceNotifier(
     try {
       sys.sendDatagram(path, Buffer.from(state));
     } catch (error) {
-      logger.warn("the service manager could not be told", { state, socket: path, error: messageOf(error) });
+      logger.warn("the service manager could not be notified", { state, socket: path, error: messageOf(error) });
     }
   };
 }

@@ -23,7 +23,7 @@ test.each([
   ["a call", none],
   ["one of Bun's", Object.assign(new Error("EMFILE: too many open files, scandir '/x'"), { code: "EMFILE" })],
   ["what failed by it", new EngineError("internal", "starting fathom-init failed", { cause: none })],
-])("the error of a daemon without descriptors says so, and what to do: %s", (_, error) => {
+])("a daemon without free descriptors answers with an error that says this and what to do: %s", (_, error) => {
   expect(statusOf(error)).toBe(503);
   expect(errorBody(error).message).toBe(
     `${error.message}: the daemon has no free descriptors; try again, or raise its limit (LimitNOFILE, ulimit -n)`,

@@ -68,7 +68,7 @@ describe("endpoints that do not exist", () => {
     ["POST", "/networks/create"],
     ["GET", "/images/search"],
     ["POST", "/swarm/init"],
-  ])("%s %s is 501 and says so", async (method, path) => {
+  ])("%s %s is 501 with an error that says this", async (method, path) => {
     const [status, text] = await message(await server.fetch(path, { method }));
     expect(status).toBe(501);
     expect(text).toContain("not implemented yet by Fathom");

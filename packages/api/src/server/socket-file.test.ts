@@ -58,7 +58,7 @@ test("a file that is no socket is never removed", async () => {
   expect(await Bun.file(path).text()).toBe("x");
 });
 
-test("a path that is too long says so", async () => {
+test("a path that is too long is an error that says this", async () => {
   await expect(server().listen({ path: `/tmp/${"x".repeat(110)}` })).rejects.toThrow("too long");
 });
 

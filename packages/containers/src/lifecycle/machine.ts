@@ -103,7 +103,7 @@ export class Machine {
         const done = this.#effects![effect](container, change);
         if (done !== undefined) await done;
       } catch (error) {
-        this.#logger.error("what follows a change of a container failed", {
+        this.#logger.error("an effect of a change of a container's state failed", {
           effect,
           id: container.id,
           error: messageOf(error),

@@ -34,7 +34,7 @@ test("processes that ended meanwhile are left out", () => {
   expect(listProcesses({ kind: "pids", pids: [process.pid, 4_194_303] }, "").rows).toHaveLength(1);
 });
 
-test("a table that is cut says so in its last row", () => {
+test("the last row of a table that was cut says that it was cut", () => {
   const children = Array.from({ length: 3 }, () =>
     Bun.spawn(["sleep", "100"], { stdio: ["ignore", "ignore", "ignore"] }),
   );

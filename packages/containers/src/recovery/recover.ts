@@ -121,7 +121,7 @@ function rowOf({ networks, restartCount, restartDelayMs }: AdoptFile): Container
   return { networks, restartCount, restartDelayMs, stoppedByUser: false };
 }
 
-/** If a container is frozen and its row does not say so, a commit was reading it (or a pause did not finish): it continues. */
+/** If a container is frozen and its row has another status, a commit was reading it (or a pause did not finish): it continues. */
 async function isPaused(engine: ContainersContext, container: Container): Promise<boolean> {
   try {
     const cgroup = engine.cgroups.open(container.record.cgroupPath);

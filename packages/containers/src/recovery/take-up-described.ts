@@ -36,7 +36,7 @@ export async function takeUpDescribed(
       pending: undefined,
     };
     containers.insert(taken, "unknown");
-    logger.warn("a container was not in the database (an older backup?) and is taken up from its description", {
+    logger.warn("a container was not in the database (an older backup?) and was added from its description", {
       id,
       name,
       described: record.name,

@@ -3,7 +3,7 @@ import type { Attachment } from "@fathom/runtime";
 import type { Sys } from "@fathom/sys";
 import type { Container, PendingAttach } from "../container.ts";
 
-/** From the moment when they are taken, they own their streams. */
+/** Takes the waiting clients out of the container. From now on the caller owns their streams. */
 export function takeClients(container: Container): readonly PendingAttach[] {
   const taken = [...container.pendingAttach];
   container.pendingAttach.clear();

@@ -188,7 +188,7 @@ export class FakeMachine {
     return this.faults.wrap("files", files);
   }
 
-  /** A daemon's volumes, over those that outlive it. */
+  /** The volumes of one daemon. The stored volumes stay when the daemon ends. */
   volumesApi(uses: VolumeUses = usedByNobody): VolumeLookup {
     this.volumeHolds.clear();
     const volumes = createVolumes({

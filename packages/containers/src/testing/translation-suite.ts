@@ -1,4 +1,4 @@
-/** What every `ContainerTranslation` keeps, as tests: each implementation and each fake runs them. */
+/** The promises of `ContainerTranslation` as tests: each implementation and each fake runs them. */
 import { describe, expect, test } from "bun:test";
 import { EngineError } from "@fathom/base";
 import type { ContainerTranslation, JoinedNamespaces } from "../contract.ts";
@@ -7,11 +7,11 @@ import { execSpec } from "./exec-spec.ts";
 
 export interface TranslationUnderTest extends Disposable {
   readonly translation: ContainerTranslation;
-  /** A container of the owner's with this command, and nothing special but what `change` says. `user` is that of its first process; "" for root. */
+  /** A container of this owner with this command, with defaults except for `change`. `user` is the user of its first process; "" means root. */
   record(command: readonly string[], change?: { readonly user?: string; readonly terminal?: boolean }): ContainerRecord;
-  /** A root in which there is the user root, and no other that has letters in its name. */
+  /** A root file system that has the user root and no other user with letters in its name. */
   readonly rootFd: number;
-  /** A process with a root that has the user root. */
+  /** A process whose root file system has the user root. */
   readonly pid: number;
 }
 
@@ -37,8 +37,8 @@ export function translationSuite(name: string, open: () => TranslationUnderTest)
       (error: unknown) => error,
     );
 
-  describe(`${name} as a translation of containers`, () => {
-    test("the first process has the record's command and terminal, and is somewhere", async () => {
+  describe(`${name} as a ContainerTranslation`, () => {
+    test("the first process has the record's command and terminal, and an absolute working directory", async () => {
       using under = open();
       const record = under.record(["sh", "-c", "exit 3"], { terminal: true });
       const { process } = await under.translation.containerSpec(input(under, record));
@@ -48,7 +48,7 @@ export function translationSuite(name: string, open: () => TranslationUnderTest)
       expect(quiet.process?.terminal ?? false).toBe(false);
     });
 
-    test("namespaces are its own, but for those of other containers", async () => {
+    test("a container has namespaces of its own, except for namespaces of other containers that it joins", async () => {
       using under = open();
       const own = await under.translation.containerSpec(input(under, under.record(["true"])));
       const types = ["mount", "network", "uts", "pid", "ipc"] as const;
@@ -61,7 +61,7 @@ export function translationSuite(name: string, open: () => TranslationUnderTest)
         expect([type, paths(joining, type)]).toEqual([type, [type === "mount" ? undefined : joined[type]]]);
     });
 
-    test("the same record gives the same configuration, and stays as it is", async () => {
+    test("the same record gives the same configuration, and the translation does not change the record", async () => {
       using under = open();
       const record = under.record(["true"]);
       const before = structuredClone(record);
@@ -70,7 +70,7 @@ export function translationSuite(name: string, open: () => TranslationUnderTest)
       expect(record).toEqual(before);
     });
 
-    test("an exec has what it asks for, and the container's own where it asks for nothing", async () => {
+    test("an exec has the values that it asks for, and the container's values for all others", async () => {
       using under = open();
       const { pid } = under;
       const record = under.record(["true"]);
@@ -90,7 +90,7 @@ export function translationSuite(name: string, open: () => TranslationUnderTest)
       expect(plain.process.env?.some((entry) => entry.startsWith("PATH="))).toBe(true);
     });
 
-    test("a user whom nobody knows is the request's fault", async () => {
+    test("a user who does not exist is an error of the request", async () => {
       using under = open();
       const { pid, translation } = under;
       const codes = ["invalid-argument", "not-found"];

@@ -24,7 +24,10 @@ export async function commitContainer(engine: EngineContext, request: CommitRequ
     return container.record;
   });
   if (record.imageId === "")
-    throw new EngineError("conflict", `the image of container ${record.id} is gone: it cannot be committed`);
+    throw new EngineError(
+      "conflict",
+      `the image of container ${record.id} was removed: the container cannot be committed`,
+    );
   const parent = record.imageId;
   // The configuration from the client has priority. Without it, the changes apply to the container's configuration.
   const base = runConfigOf(request.config ?? dockerOf(record).config);

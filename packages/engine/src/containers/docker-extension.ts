@@ -1,5 +1,5 @@
 /**
- * A container in Docker's terms: the configuration that inspect returns, which the container's record carries, and its meaning for
+ * A container in Docker's terms: the configuration that inspect returns, which is in the container's record, and its meaning for
  * `@fathom/containers`.
  */
 import { EngineError } from "@fathom/base";

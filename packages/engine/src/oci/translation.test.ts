@@ -53,7 +53,7 @@ function record(
   };
 }
 
-/** With a root of its own; the process is this one, whose root is the machine's. */
+/** The container has a root file system of its own; the process is this test's process, whose root is the machine's. */
 function under(translation: ContainerTranslation): TranslationUnderTest {
   const root = mkdtempSync(join(tmpdir(), "fathom-translation-"));
   mkdirSync(join(root, "etc"));

@@ -1,4 +1,4 @@
-/** For tests: Docker's configuration as a bare OCI one. It asks nothing of the machine; of users it knows root, and numbers. */
+/** For tests: makes a minimal OCI configuration from Docker's. It does not look at the machine. It knows the user root and users by number. */
 import { EngineError } from "@fathom/base";
 import type { JoinedNamespaces } from "@fathom/containers";
 import type { LinuxNamespace, OciProcess } from "@fathom/spec";

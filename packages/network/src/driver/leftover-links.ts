@@ -63,7 +63,9 @@ export function cleanLinks(
   const ports = listPorts(route, bridgeIndex);
   const leftovers = ports.filter((port) => !known.has(port.name) && isOurName(port));
   if (leftovers.length > 0) {
-    logger.info("removing interfaces of containers that are gone", { interfaces: leftovers.map(({ name }) => name) });
+    logger.info("removing interfaces of containers that do not exist any more", {
+      interfaces: leftovers.map(({ name }) => name),
+    });
     route.send(
       leftovers.map((port) => deleteLink(port.index)),
       ["ENODEV"],

@@ -42,7 +42,7 @@ describe("from the host's file", () => {
       "nameserver 127.0.0.53",
     ]);
   });
-  test("when none are left, public ones and a comment that says so", () => {
+  test("when no name server is left, public ones and a comment about this", () => {
     expect(directives({ host: "nameserver 127.0.0.53\noptions edns0 trust-ad" })).toEqual([
       "nameserver 8.8.8.8",
       "nameserver 8.8.4.4",

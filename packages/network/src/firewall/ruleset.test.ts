@@ -43,7 +43,7 @@ describe("published ports as elements", () => {
     expect(removed[1]!.match(/ac110002ac110002/g)).toHaveLength(1);
     expect(elements([], true)).toEqual([]);
   });
-  test("IPv6 bindings have none: a forwarder carries them", () => {
+  test("IPv6 bindings have no elements: a forwarder handles them", () => {
     const bindings = [
       { protocol: "tcp", containerPort: 80, hostIp: "0.0.0.0", hostPort: 8080 },
       { protocol: "tcp", containerPort: 80, hostIp: "::", hostPort: 8080 },

@@ -237,7 +237,7 @@ export function wholeTable(
 /** Its presence tells a later start that this engine turned forwarding on. */
 export const guardChainName = "guard";
 
-/** Bridges, also those of other engines, forward without a limit: whoever made them wants that. */
+/** Bridges, also those of other engines, forward without a limit: the owner of a bridge wants this. */
 function guardChain(table: TableReference): NetlinkRequest[] {
   const reason = "forwarding was turned on for containers alone";
   return [

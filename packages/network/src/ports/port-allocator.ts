@@ -251,7 +251,7 @@ export class PortAllocator {
   }
 }
 
-/** The kernel does not redirect it: a forwarder carries it. */
+/** The kernel does not redirect this port: a forwarder handles it. */
 export function isForwarded({ protocol, hostIp }: Pick<PortBinding, "protocol" | "hostIp">): boolean {
   return familyOf(hostIp) === 6 && protocol !== "sctp";
 }

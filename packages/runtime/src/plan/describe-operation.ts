@@ -81,8 +81,8 @@ export function describeOperation(operation: Operation): string {
       return `become user ${operation.uid}, group ${operation.gid}${operation.groups.length === 0 ? "" : `, further groups ${operation.groups.join(", ")}`}`;
     case "bounding-set":
       return operation.keep === 0n
-        ? "give up all capabilities for good"
-        : `keep no more than the capabilities ${capabilitiesText(operation.keep)}; give the others up for good`;
+        ? "drop all capabilities permanently"
+        : `keep no more than the capabilities ${capabilitiesText(operation.keep)}; drop all others permanently`;
     case "capabilities":
       return describeCapabilities(operation);
     case "no-new-privileges":

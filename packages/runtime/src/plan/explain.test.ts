@@ -58,7 +58,7 @@ Limits, identity and rights of the process
   32. set the out-of-memory score adjustment to 0
   33. set the umask to 0022
   34. limit RLIMIT_NOFILE to 100 (at most 200)
-  35. keep no more than the capabilities chown kill; give the others up for good
+  35. keep no more than the capabilities chown kill; drop all others permanently
   36. go to /work
   37. become user 1000, group 100, further groups 100, 5
   38. hold the capabilities chown
@@ -83,7 +83,7 @@ test("JSON form keeps every operation and spells masks out", () => {
 });
 
 test("no capability at all", () => {
-  expect(describeOperation({ kind: "bounding-set", keep: 0n })).toBe("give up all capabilities for good");
+  expect(describeOperation({ kind: "bounding-set", keep: 0n })).toBe("drop all capabilities permanently");
   const none = { effective: 0n, permitted: 0n, inheritable: 0n, ambient: 0n };
   expect(describeOperation({ kind: "capabilities", ...none })).toBe("hold no capability");
 });

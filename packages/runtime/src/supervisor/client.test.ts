@@ -59,7 +59,7 @@ test("an answer to the state request that is cut short ends the connection, not 
   const { id } = await peer.asked(messageTypes.state);
   writeFileSync(join(directory, "exit"), JSON.stringify({ code: 7, signal: 0, finishedAt: "2026-01-01T00:00:00Z" }));
   peer.say(messageTypes.ok, id, Uint8Array.of(4, 0));
-  expect(await peer.connection.closed).toContain("what it says is not understood");
+  expect(await peer.connection.closed).toContain("its message is not understood");
   // Nobody listens in the directory any more: the file there counts.
   expect((await client.exit).code).toBe(7);
 });
@@ -77,7 +77,7 @@ test("an answer that cannot be understood ends the wait for it", async () => {
   const answer = peer.connection.request(messageTypes.signal, new Uint8Array());
   const { id } = await peer.asked(messageTypes.signal);
   peer.say(messageTypes.error, id, Uint8Array.of(1));
-  await expect(answer).rejects.toThrow("what it says is not understood");
+  await expect(answer).rejects.toThrow("its message is not understood");
 });
 
 test("a supervisor that has read the status and is stopped before it reports it is resumed", async () => {

@@ -91,7 +91,7 @@ export class SupervisorClient implements Supervisor {
     this.#follower.followOver(connection, reason);
   }
 
-  /** Nobody knows any more what happened to them. */
+  /** After the supervisor's end nobody can find out the exit codes of the execs. */
   #endExecs(status: ExitStatus): void {
     for (const waiting of this.#execs.values()) waiting.resolve({ ...status, code: 255 });
     this.#execs.clear();
@@ -157,7 +157,7 @@ export class SupervisorClient implements Supervisor {
       const answer = connection.request(messageTypes.exec, payload, sent, {
         deadlineMs: execLimitMs,
         signal,
-        // Nobody knows about it any more.
+        // The caller does not wait for this exec any more, so its process is killed.
         late: () => void this.signal(SIGKILL, execId).catch(() => undefined),
       });
       closeAll(this.#sys, sent.splice(0));
@@ -172,7 +172,7 @@ export class SupervisorClient implements Supervisor {
     }
   }
 
-  /** When a process was killed because it was stopped, its failure does not say so. */
+  /** The supervisor's failure does not say that a process was killed because it was stopped; this function adds the reason. */
   #whyEnded(error: unknown): unknown {
     const { ended } = this.#launches;
     if (ended === undefined || !(error instanceof SupervisorFailure) || error.errno !== ECANCELED) return error;

@@ -289,7 +289,7 @@ export class SupervisorConnection {
 
   /** A message makes no sense, so nothing after it can be trusted. */
   misunderstood(error: unknown): void {
-    this.#end(`what it says is not understood: ${messageOf(error)}`);
+    this.#end(`its message is not understood: ${messageOf(error)}`);
   }
 
   #end(reason: string): void {

@@ -152,7 +152,7 @@ export function conditionIn(run: RunIdentity, part: "process" | "supervisor"): C
   return elsewhere === undefined ? conditionOf(run[part]) : { kind: elsewhere };
 }
 
-/** What the numbers of a run mean here; undefined when they are those of its processes. */
+/** What the numbers of a run mean here; undefined when they are the numbers of its processes. */
 function isElsewhere(run: RunIdentity): "gone" | "unknown" | undefined {
   const where = here();
   if (where === undefined) return "unknown";

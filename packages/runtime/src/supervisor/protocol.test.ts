@@ -25,7 +25,7 @@ test("bytes that are no message are rejected", () => {
   expect(() => [...new MessageParser().push(huge)]).toThrow();
 });
 
-test("a failure names operation, errno, call and detail; a failure without operation says so", () => {
+test("a failure names operation, errno, call and detail; a failure without an operation has none in the result", () => {
   const payload = new WireWriter().u32(3).u32(2).text("openat2").text("/x").finish();
   expect(parseFailure(payload)).toMatchObject({ operation: 3, errno: 2, call: "openat2", detail: "/x" });
   expect(

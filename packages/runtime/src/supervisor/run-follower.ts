@@ -255,7 +255,7 @@ export class RunFollower {
     try {
       if (this.#run !== undefined && conditionIn(this.#run, "supervisor").kind === "stopped")
         connection.giveUp(
-          `it is stopped, by a signal or a debugger ("kill -CONT ${this.supervisorPid}" lets it go on)`,
+          `it is stopped, by a signal or a debugger ("kill -CONT ${this.supervisorPid}" lets it continue)`,
         );
       await this.#isDecided(false, true);
     } finally {

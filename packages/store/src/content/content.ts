@@ -57,7 +57,7 @@ export function createContentStore(
         data = readFileSync(fd);
       } catch (error) {
         if (isErrno(error, "ENOENT"))
-          throw new EngineError("data-loss", `content ${digest}: its file is gone`, { cause: error });
+          throw new EngineError("data-loss", `content ${digest}: its file does not exist any more`, { cause: error });
         throw storageError(`read the content ${digest}`, error);
       } finally {
         if (fd !== undefined) closeSync(fd);

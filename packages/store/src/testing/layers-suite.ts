@@ -1,4 +1,4 @@
-/** What every `LayerStore` does. Each implementation and each fake runs it. */
+/** Tests of what every `LayerStore` does. Each implementation and each fake runs them. */
 import { expect, test } from "bun:test";
 import { systemClock } from "@fathom/base";
 import { chainIds, parseDiffId, sha256Digest, type ChainId, type DiffId } from "@fathom/spec";
@@ -9,7 +9,7 @@ const failsWith = (code: string): unknown => expect.objectContaining({ code });
 const diffId = (text: string): DiffId => parseDiffId(sha256Digest(text));
 
 export function layersSuite(name: string, open: OpenStoreUnderTest): void {
-  test(`${name}: a draft gets its place in a chain, and the same layer again is the one that is there`, async () => {
+  test(`${name}: a committed draft gets its place in a chain; a second commit of the same layer returns the existing layer`, async () => {
     await using it = await open(systemClock);
     const { layers, leases } = it.store;
     const lease = leases.create("test");
@@ -25,7 +25,7 @@ export function layersSuite(name: string, open: OpenStoreUnderTest): void {
     expect(new Set(layers.list().map(({ chainId }) => chainId))).toEqual(new Set([low.chainId, high.chainId]));
   });
 
-  test(`${name}: a draft that is aborted or cannot be committed leaves no layer, and is over`, async () => {
+  test(`${name}: a draft that was aborted or could not be committed leaves no layer and cannot be used again`, async () => {
     await using it = await open(systemClock);
     const { layers, leases } = it.store;
     const lease = leases.create("test");
@@ -50,7 +50,7 @@ export function layersSuite(name: string, open: OpenStoreUnderTest): void {
     expect(layers.hold(nowhere, lease)).toBe(false);
   });
 
-  test(`${name}: a layer that is held stays, with those below it`, async () => {
+  test(`${name}: a held layer stays, and so do the layers below it`, async () => {
     await using it = await open(systemClock);
     const { layers, leases, collector } = it.store;
     const pull = leases.create("pull");
@@ -66,7 +66,7 @@ export function layersSuite(name: string, open: OpenStoreUnderTest): void {
     expect(layers.list()).toEqual([]);
   });
 
-  test(`${name}: the 126th layer is refused`, async () => {
+  test(`${name}: the 126th layer is rejected`, async () => {
     await using it = await open(systemClock);
     const { layers, leases } = it.store;
     const lease = leases.create("test");

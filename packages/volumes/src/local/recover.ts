@@ -103,7 +103,7 @@ function takeUp({ driver, logger }: RecoveryParts, records: VolumeRecords, found
   records.put(row);
   logger.warn(
     before === undefined
-      ? "a volume was not in the database (an older backup?) and is taken up from its description"
+      ? "a volume was not in the database (an older backup?) and was added from its description"
       : "another volume of this name was in the database (an older backup?): what lies beside the data counts",
     { volume: row.name },
   );

@@ -54,7 +54,7 @@ export function freeEnd(engine: ContainersContext, container: Container, process
     if (other.process === undefined) continue;
     other.process.supervisor.probe();
     thawForEnd(engine, other, other.process).catch((error: unknown) =>
-      engine.logger.warn("a paused container that has been killed cannot go on", { error, id: other.id }),
+      engine.logger.warn("a paused container was killed and cannot be thawed", { error, id: other.id }),
     );
   }
 }

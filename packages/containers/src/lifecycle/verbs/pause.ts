@@ -106,8 +106,8 @@ export async function freezeForCommit(
           try {
             await process.cgroup.thaw();
           } catch (error) {
-            engine.logger.error("a container does not go on after a commit: unpause it", { error, id: container.id });
-            // The state must say so.
+            engine.logger.error("a container is still frozen after a commit: unpause it", { error, id: container.id });
+            // The state must show that the container is frozen.
             if (process.cgroup.frozen())
               await engine.machine.apply(container, "stuck", { patch: withStatus(container, "paused") });
           }

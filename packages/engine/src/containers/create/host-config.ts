@@ -52,7 +52,10 @@ export function withHostDefaults(requested: HostConfig, config: EngineConfig, fa
   };
 }
 
-/** Labels cannot be held against a privileged container: dockerd says so in its options, and clients compare. */
+/**
+ * A container that is privileged or uses the host's pid or IPC namespace has no SELinux label: dockerd adds `label=disable` to its options, and
+ * clients compare them.
+ */
 function securityOptions(requested: HostConfig): readonly string[] | null {
   const options = requested.SecurityOpt;
   const unlabelled = requested.Privileged || requested.PidMode === "host" || requested.IpcMode === "host";
