@@ -9,6 +9,7 @@
 
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define CONTROL_FD 3
@@ -213,6 +214,8 @@ static void run(void) {
 
 static void discard_unread(int fd) {
   uint8_t unread[4096];
+  /* Nothing new comes from here on. */
+  shutdown(fd, SHUT_RD);
   for (int turns = 0; fd >= 0 && turns < 1024; turns++) {
     if (read(fd, unread, sizeof unread) <= 0)
       return;

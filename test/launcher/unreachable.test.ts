@@ -110,19 +110,21 @@ test("a process that is stopped before it is an exec ends, and its exec with it;
       attach: [bothOutputs],
     });
   const other = await exec("sleep");
-  const known = new Set(childrenOf(supervisor.supervisorPid));
+  const children = (): number[] => childrenOf(supervisor.supervisorPid).toSorted();
+  const known = [first, other.pid].toSorted();
+  await until("whoever made the exec has gone", () => Bun.deepEquals(children(), known));
   const descriptors = readdirSync("/proc/self/fd").length;
   const standing = exec("sleep", [full.path]).catch((error: unknown) => error);
   let made: number | undefined;
   await until("the process is made", () => {
-    made = childrenOf(supervisor.supervisorPid).find((pid) => !known.has(pid));
+    made = children().find((pid) => !known.includes(pid));
     return made !== undefined;
   });
   sys.kill(made!, 19);
   const failure = await standing;
   expect(failure).toMatchObject({ code: "unavailable" });
   expect(String(failure)).toContain(`(${made}) was stopped`);
-  expect(new Set(childrenOf(supervisor.supervisorPid))).toEqual(known);
+  expect(children()).toEqual(known);
   expect(readdirSync("/proc/self/fd").length).toBe(descriptors);
   expect(supervisor.unreachable).toBeUndefined();
   const after = await exec("sleep");

@@ -203,8 +203,9 @@ export class Prepared implements PreparedStem {
     this.#closeNamespace();
     for (let turn = 0; turn < 500 && isRunning(this.pid); turn++)
       await new Promise((resolve) => setTimeout(resolve, 2));
+    // The stem gets another parent when its supervisor has ended: this process, if this process adopts orphans (as pid 1 of its namespace does).
+    await endWithin(this.#reaped, discardLimitMs);
     try {
-      // It is a child of this process now, if this process adopts orphans (as pid 1 of its namespace does); otherwise of another.
       this.#sys.waitpid(this.pid);
     } catch (error) {
       if (!isSysError(error, "ECHILD")) throw error;

@@ -207,3 +207,19 @@ test("a message that arrives together with an answer reaches a listener that is 
   peer.connection.onMessage = (message) => void heard.push(message);
   expect(heard.map(({ type, payload }) => [type, payload])).toEqual([[messageTypes.exit, exit]]);
 });
+
+test("what a supervisor sent before it closed the connection is heard, although a request after that finds it closed", async () => {
+  const peer = new FakePeer();
+  const heard: Message[] = [];
+  peer.connection.onMessage = (message) => void heard.push(message);
+  await peer.next();
+  const exit = Uint8Array.of(1, 2, 3);
+  peer.say(messageTypes.exit, 0, exit);
+  sys.close(peer.fd);
+  // In the same turn: nothing of the answer has been read yet.
+  await expect(peer.connection.request(messageTypes.state, new Uint8Array())).rejects.toMatchObject({
+    code: "unavailable",
+  });
+  expect(await peer.connection.closed).toContain("closed");
+  expect(heard.map(({ type, payload }) => [type, payload])).toEqual([[messageTypes.exit, exit]]);
+});

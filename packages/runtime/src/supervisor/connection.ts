@@ -29,6 +29,8 @@ export type ConnectionSys = QueueSys & Pick<Sys, "setNonBlocking">;
 
 /** How long a request to a silent supervisor waits until the supervisor sends something again. */
 const silentPatienceMs = 1000;
+/** How long reading the rest of a connection may take after the supervisor has closed it. */
+const readRestMs = 1000;
 /** Requests that were given up before their answer arrived. */
 const abandonedLimit = 256;
 /** More exit messages than a supervisor sends before a listener is added. */
@@ -74,7 +76,9 @@ export class SupervisorConnection {
   /** @param fd A connected stream socket; this object owns it from here on. */
   constructor(sys: ConnectionSys, fd: number) {
     this.#sys = sys;
-    this.#queue = new SendQueue(sys, fd, (reason) => this.#end(reason));
+    this.#queue = new SendQueue(sys, fd, (error) =>
+      isClosed(error) ? this.#endWhenRead() : this.#end(`sending failed: ${messageOf(error)}`),
+    );
     this.#watch = new SilenceWatch({
       isOpen: () => this.#open,
       owesAnswer: () => this.#waiting.size > this.#abandoned,
@@ -190,9 +194,9 @@ export class SupervisorConnection {
       this.#queue.send(id, frame(type, id, payload), fds);
     } catch (error) {
       this.#take(id);
-      const closed = isSysError(error, "EPIPE", "ECONNRESET");
+      const closed = isClosed(error);
       answer.reject(closed ? unavailable("it closed the connection") : error);
-      if (closed) this.#end("it closed the connection");
+      if (closed) this.#endWhenRead();
     }
     return answer.promise;
   }
@@ -287,6 +291,11 @@ export class SupervisorConnection {
     }
   }
 
+  /** The supervisor has closed the connection. What it sent before, above all an end, is read first; the socket's own end comes after that. */
+  #endWhenRead(): void {
+    setTimeout(() => this.#end("it closed the connection"), readRestMs).unref();
+  }
+
   /** A message makes no sense, so nothing after it can be trusted. */
   misunderstood(error: unknown): void {
     this.#end(`its message is not understood: ${messageOf(error)}`);
@@ -301,6 +310,11 @@ export class SupervisorConnection {
     this.#heard?.resolve();
     this.#closed.resolve(reason);
   }
+}
+
+/** By the other side. */
+function isClosed(error: unknown): boolean {
+  return isSysError(error, "EPIPE", "ECONNRESET");
 }
 
 function unavailable(reason: string): EngineError {

@@ -2,7 +2,7 @@
  * Messages that are sent into a socket. A message is sent completely or not at all. Messages for which the socket has no room wait here, up to
  * a limit. If the rest of a message that was sent in part cannot be sent, `onFailure` is called, and the connection must end.
  */
-import { EngineError, messageOf } from "@fathom/base";
+import { EngineError } from "@fathom/base";
 import type { Sys } from "@fathom/sys";
 
 export type QueueSys = Pick<Sys, "sendMessage" | "close" | "dup">;
@@ -23,13 +23,13 @@ interface Queued {
 export class SendQueue {
   readonly #sys: QueueSys;
   readonly #fd: number;
-  readonly #onFailure: (reason: string) => void;
+  readonly #onFailure: (error: unknown) => void;
   readonly #queue: Queued[] = [];
   #queuedBytes = 0;
   #flushing = false;
   #closed = false;
 
-  constructor(sys: QueueSys, fd: number, onFailure: (reason: string) => void) {
+  constructor(sys: QueueSys, fd: number, onFailure: (error: unknown) => void) {
     this.#sys = sys;
     this.#fd = fd;
     this.#onFailure = onFailure;
@@ -102,7 +102,7 @@ export class SendQueue {
       try {
         sent = this.#sys.sendMessage(this.#fd, first.rest, first.fds);
       } catch (error) {
-        this.#onFailure(`sending failed: ${messageOf(error)}`);
+        this.#onFailure(error);
         return true;
       }
       if (sent <= 0) return false;
