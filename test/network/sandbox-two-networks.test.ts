@@ -153,6 +153,27 @@ if (!isInside) {
       await until("no interface of a container is left", () => hostInterfaces().length === 0);
     }, 60_000);
 
+    test("rules that another program flushed are back before a network is made or removed, and before ports go over", async () => {
+      await using space = new Space();
+      await space.serve("tcp", 80);
+      const plain = { driver: "bridge", pools: [], internal: false, options: {}, labels: {} };
+      const flush = (): string => run("nft", "flush", "ruleset");
+      const both = sandbox("flushed", space, "8711:80");
+      await both.connect(front.id);
+      const better = await both.connect(back.id, { gatewayPriority: 1 });
+      flush();
+      const third = await networks.create({ ...plain, name: "third" });
+      expect(run("nft", "list", "table", "ip", "fathom")).toContain(bridgeOf(third));
+      flush();
+      await networks.remove(third.id);
+      expect(networks.find("third")).toBeUndefined();
+      flush();
+      await both.disconnect(better!.endpointId);
+      expect(both.endpoints.map(({ ports }) => ports.length)).toEqual([2]);
+      expect(await ask("tcp", "127.0.0.1", 8711)).toBe("hello 10.60.0.1");
+      await both.close();
+    });
+
     test("after a daemon's restart both endpoints are found, and a removed network leaves nothing", async () => {
       await using space = new Space();
       await space.serve("tcp", 80);

@@ -154,6 +154,8 @@ export class LiveNetworks {
         throw new EngineError("conflict", `subnet ${text} overlaps that of another network`);
     }
     const { driver, row } = await this.#plan(settings, undefined, false, false);
+    this.#mustBeItsOwn(driver, row);
+    host.firewall.repair();
 
     await using undo = new AsyncDisposableStack();
     const { driven } = await this.#open(driver, row);
@@ -172,6 +174,22 @@ export class LiveNetworks {
     return row;
   }
 
+  /** Two networks on one interface would take each other's addresses away, and the first that is removed would take the interface along. */
+  #mustBeItsOwn(driver: NetworkDriver, row: NetworkInfo): void {
+    const own = driver.hostInterface(row);
+    if (own === undefined) return;
+    const { host, state } = this.#options;
+    const other = state.networks().find((network) => {
+      const { hostInterface } = host.drivers.find(({ name }) => name === network.driver) ?? {};
+      return hostInterface?.(network) === own;
+    });
+    if (other !== undefined)
+      throw new EngineError(
+        "forbidden",
+        `cannot create network ${row.id} (${own}): conflicts with network ${other.id} (${own}): networks have same bridge name`,
+      );
+  }
+
   /** @param hasEndpoints Whether containers are connected to it */
   remove(id: string, hasEndpoints: (id: string) => boolean): Promise<void> {
     return this.#changes.run("", () => this.#remove(id, hasEndpoints));
@@ -186,11 +204,16 @@ export class LiveNetworks {
     if (hasEndpoints(id) || (live !== undefined && live.connecting > 0))
       throw new EngineError("conflict", `network ${row.name} has active endpoints`);
     if (live !== undefined) {
+      host.firewall.repair();
       // From here on nobody can connect to it; when a step fails, it is available again.
       this.#byId.delete(id);
       await using undo = new AsyncDisposableStack();
       undo.defer(() => void this.#byId.set(id, live));
-      if (live.driven.rules !== undefined) host.firewall.removeNetwork(live.driven.rules);
+      const { rules } = live.driven;
+      if (rules !== undefined) {
+        host.firewall.removeNetwork(rules);
+        undo.defer(() => host.firewall.addNetwork(rules));
+      }
       await live.driven.remove();
       live.driven[Symbol.dispose]();
       undo.move();

@@ -219,6 +219,20 @@ describe("attach and detach", () => {
     await networks.stop(true);
   });
 
+  test("an interface of the host is one network's: another that asks for it is refused and changes nothing", async () => {
+    const { networks, kernel, state } = await running();
+    const plain = { driver: "bridge", pools: [], internal: false, labels: {} };
+    const option = (bridge: string) => ({ "com.docker.network.bridge.name": bridge });
+    await networks.create({ ...plain, name: "front", options: option("br-front") });
+    const before = structuredClone([kernel.links, kernel.elements, state.rows]);
+    for (const bridge of ["fathom0", "br-front"])
+      await expect(networks.create({ ...plain, name: "other", options: option(bridge) })).rejects.toMatchObject({
+        code: "forbidden",
+        message: expect.stringMatching(/^cannot create network .*: networks have same bridge name$/),
+      });
+    expect([kernel.links, kernel.elements, state.rows]).toEqual(before);
+  });
+
   test("the error for a taken port names the endpoint and its id", async () => {
     const { networks } = await running();
     await attach(networks, [published]);

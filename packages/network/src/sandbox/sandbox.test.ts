@@ -130,6 +130,18 @@ describe("each call of the kernel fails once", () => {
   );
 
   eachFailure(
+    "a network that cannot be removed stays as it was, with its rules",
+    (world) => world.create("third"),
+    (world) => world.networks.remove(world.networks.find("third")!.id),
+    async (world, before) => {
+      await world.sandbox([]).connect(world.front.id);
+      await world.networks.sandbox({ containerId: "c", containerName: "web" }).close();
+      await world.networks.reconcile([]);
+      unchanged(world, before);
+    },
+  );
+
+  eachFailure(
     "a disconnection that fails has still gone as far as it could, and the next connection repairs the rest",
     async (world) => {
       await world.sandbox([published]).connect(world.front.id);

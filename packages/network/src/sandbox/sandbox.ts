@@ -196,9 +196,17 @@ export class ContainerSandbox implements Sandbox {
     if (holder?.endpoint.endpointId === to?.endpointId) return;
     if (holder?.lease !== undefined && to !== undefined) {
       const { endpoint: from, lease } = holder;
-      await publisher.move(from, to, lease);
-      if (table.get(from.endpointId) !== undefined) table.set({ endpoint: { ...from, ports: [] }, lease: undefined });
+      const isLeaving = table.get(from.endpointId) === undefined;
+      // First in the table: the rules may be written anew from it before the move has ended.
+      if (!isLeaving) table.set({ endpoint: { ...from, ports: [] }, lease: undefined });
       table.set({ endpoint: { ...to, ports: lease.bindings }, lease });
+      try {
+        await publisher.move(from, to, lease);
+      } catch (error) {
+        table.set({ endpoint: to, lease: undefined });
+        if (!isLeaving) table.set(holder);
+        throw error;
+      }
     } else if (holder?.lease !== undefined) await this.#releasePorts(holder);
     else if (target !== undefined && to !== undefined) {
       const lease = this.#lease(target, to);
@@ -228,14 +236,17 @@ export class ContainerSandbox implements Sandbox {
     const attached = this.#attached.find(({ endpoint }) => endpoint.endpointId === endpointId);
     if (attached === undefined) return;
     const { endpoint } = attached;
+    const failures: unknown[] = [];
+    // What another program took away of the rules is back before ports go over.
+    if (this.#portsHolder() !== undefined) await attempt(failures, async () => this.#host().firewall.repair());
     const all = this.endpoints;
     this.#host().table.delete(endpointId);
     const rest = this.endpoints;
-    const failures: unknown[] = [];
     const holder = attached.lease === undefined ? this.#portsHolder() : attached;
+    const before = failures.length;
     await attempt(failures, () => this.#settlePorts(holder));
     // If the next gateway could not get them, nobody has them.
-    if (failures.length > 0 && holder === attached) await attempt(failures, () => this.#releasePorts(attached));
+    if (failures.length > before && holder === attached) await attempt(failures, () => this.#releasePorts(attached));
     for (const family of families)
       if (gatewayOf(all, family) === endpoint)
         await attempt(failures, async () => this.#route(family, gatewayOf(rest, family)));
