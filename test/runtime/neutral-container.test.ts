@@ -4,12 +4,16 @@
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomId, silentLogger, systemClock, zeroTime } from "@fathom/base";
 import {
   type ContainerSpec,
+  createExec,
   makeContainer,
+  plainExec,
+  startExec,
   removeContainer,
   startContainer,
   stopContainer,
@@ -99,9 +103,16 @@ beforeAll(async () => {
     volumes: () => ({ lookup: machine.volumesApi() }),
     oci: {
       containerSpec: async ({ record }) => configurationOf(record),
-      execProcess: async () => {
-        throw new Error("no execs here");
-      },
+      execProcess: async ({ exec }) => ({
+        process: {
+          user: { uid: 0, gid: 0 },
+          args: [...exec.command],
+          env: ["PATH=/bin", ...exec.environment],
+          cwd: "/",
+          terminal: exec.terminal,
+        },
+        seccomp: undefined,
+      }),
     },
     logs: {
       target: ({ id }) => ({ kind: "json-file", path: join(root, `${id}.log`), maxSize: 0, maxFiles: 1 }),
@@ -230,6 +241,36 @@ test("a stop ends it, a policy starts it again, and a container with auto-remove
   await start(leaving);
   expect(await result).toEqual({ exitCode: 0 });
   expect(() => context.containers.find(leaving)).toThrow("No such container");
+});
+
+test("further processes run in it, each with what it asks for, and give their output and their code", async () => {
+  const { context } = opened;
+  const id = await make("host", ["sleep", "1000"]);
+  await start(id);
+  const container = context.containers.find(id);
+  const spec = {
+    ...plainExec(["sh", "-c", "read line; echo $line $WORD; exit 5"]),
+    stdin: true,
+    environment: ["WORD=said"],
+  };
+  const exec = await createExec(context, container, spec);
+  const stream = await startExec(
+    context,
+    exec,
+    { detach: false, consoleSize: undefined },
+    new AbortController().signal,
+  );
+  const socket = createConnection({ fd: stream!.fd } as unknown as { path: string });
+  socket.end("it is\n");
+  const output: Buffer[] = [];
+  for await (const chunk of socket as AsyncIterable<Buffer>) output.push(chunk);
+  // One frame of stdout: its kind, three zeros, its length.
+  const text = "it is said\n";
+  expect(Buffer.concat(output)).toEqual(Buffer.from([1, 0, 0, 0, 0, 0, 0, text.length, ...Buffer.from(text)]));
+  expect(await exec.handle?.exit).toMatchObject({ code: 5 });
+  expect(exec).toMatchObject({ state: "ended", exitCode: 5 });
+  await stopContainer(context, container, { signal: undefined, timeoutSeconds: 0 });
+  await expect(createExec(context, container, spec)).rejects.toMatchObject({ code: "conflict" });
 });
 
 test("a failed start names its step, and nothing of it stays", async () => {

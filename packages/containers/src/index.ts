@@ -21,7 +21,7 @@ export { describeLayers } from "./rows/description-file.ts";
 export { ContainerDescriptions } from "./rows/descriptions.ts";
 export { RecordForm } from "./rows/record-form.ts";
 export { type ExecStartOptions, createExec, mustTakeExecs, resizeExec, startExec } from "./exec/exec.ts";
-export type { ExecSpec } from "./exec/exec-spec.ts";
+export { type ExecSpec, plainExec } from "./exec/exec-spec.ts";
 export type { Exec } from "./exec/exec-table.ts";
 export { type FileStat, archiveGet, archiveStat, exportContainer } from "./files/archive.ts";
 export { holdLayers } from "./files/layer-hold.ts";

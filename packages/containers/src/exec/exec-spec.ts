@@ -23,3 +23,20 @@ export interface ExecSpec {
   /** undefined when the client has chosen none. */
   readonly detachKeys: Uint8Array | undefined;
 }
+
+/** As the container's first process, with its output and without input: what a health check is. */
+export function plainExec(command: readonly string[]): ExecSpec {
+  return {
+    command,
+    environment: [],
+    user: "",
+    workingDirectory: "",
+    terminal: false,
+    consoleSize: undefined,
+    stdin: false,
+    stdout: true,
+    stderr: true,
+    privileged: false,
+    detachKeys: undefined,
+  };
+}

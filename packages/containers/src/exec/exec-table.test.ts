@@ -1,12 +1,12 @@
 import { expect, test } from "bun:test";
 import type { Container } from "../container.ts";
-import { execSpec } from "../testing/exec-spec.ts";
+import { plainExec } from "./exec-spec.ts";
 import { ExecTable, newExec, type Exec } from "./exec-table.ts";
 
 const container = { execs: new Set<string>() } as unknown as Container;
 
 function exec(id: string, more: Partial<Exec> = {}): Exec {
-  return { ...newExec(container, execSpec(["true"]), "created"), id, ...more };
+  return { ...newExec(container, plainExec(["true"]), "created"), id, ...more };
 }
 
 test("there is a limit for execs that are created and never started: old ones are dropped, and without old ones it is an error", () => {
@@ -26,7 +26,7 @@ test("there is a limit for execs that are created and never started: old ones ar
 
 test("there is a limit for their memory too; execs that have ended are dropped first", () => {
   const table = new ExecTable(() => 0);
-  const spec = execSpec(["x".repeat(30 << 20)]);
+  const spec = plainExec(["x".repeat(30 << 20)]);
   const first = exec("first", { spec });
   table.add(first);
   table.ended(first);

@@ -1,10 +1,9 @@
 /** Reads a multiplexed stream to its end, as text: the output of a health check. */
 import { createConnection } from "node:net";
 import { FrameSplitter } from "@fathom/spec";
-import type { Sys } from "@fathom/sys";
 
 /** Takes over the descriptor. It keeps at most `limit` bytes, and reads and drops the rest. It never rejects. */
-export function readFrames(_sys: Sys, fd: number, limit: number): Promise<string> {
+export function readFrames(fd: number, limit: number): Promise<string> {
   return new Promise((resolve) => {
     const socket = createConnection({ fd } as unknown as { path: string });
     const splitter = new FrameSplitter();

@@ -5,7 +5,7 @@
 import { formatRfc3339Nano, messageOf } from "@fathom/base";
 import type { Container } from "../container.ts";
 import { publish, type ContainersContext } from "../context.ts";
-import type { ExecSpec } from "../exec/exec-spec.ts";
+import { plainExec } from "../exec/exec-spec.ts";
 import { newExec } from "../exec/exec-table.ts";
 import { addExec, launchExec } from "../exec/exec.ts";
 import { readFrames } from "./frames.ts";
@@ -50,23 +50,6 @@ async function monitor(
   }
 }
 
-/** The container's usual process, with output and without input. */
-function probeOf(command: readonly string[]): ExecSpec {
-  return {
-    command,
-    environment: [],
-    user: "",
-    workingDirectory: "",
-    terminal: false,
-    consoleSize: undefined,
-    stdin: false,
-    stdout: true,
-    stderr: true,
-    privileged: false,
-    detachKeys: undefined,
-  };
-}
-
 async function probe(
   engine: ContainersContext,
   container: Container,
@@ -81,7 +64,7 @@ async function probe(
     exitCode,
     output,
   });
-  const exec = newExec(container, probeOf(command), "running");
+  const exec = newExec(container, plainExec(command), "running");
   addExec(engine, exec);
   try {
     const handle = await launchExec(
@@ -90,7 +73,7 @@ async function probe(
       [{ stdin: false, stdout: true, stderr: true, closeStdin: true }],
       undefined,
     );
-    const output = readFrames(engine.sys, handle.attachments[0]!.fd, outputLimit);
+    const output = readFrames(handle.attachments[0]!.fd, outputLimit);
     const timer = new AbortController();
     const timeout = engine.clock.sleep(timeoutMs, AbortSignal.any([timer.signal, signal])).then(
       () => "timeout" as const,

@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { EngineError } from "@fathom/base";
 import type { ContainerTranslation, JoinedNamespaces } from "../contract.ts";
+import { plainExec } from "../exec/exec-spec.ts";
 import type { ContainerRecord } from "../record.ts";
-import { execSpec } from "./exec-spec.ts";
 
 export interface TranslationUnderTest extends Disposable {
   readonly translation: ContainerTranslation;
@@ -74,16 +74,17 @@ export function translationSuite(name: string, open: () => TranslationUnderTest)
       using under = open();
       const { pid } = under;
       const record = under.record(["true"]);
-      const asked = execSpec(["env", "-0"], {
+      const asked = {
+        ...plainExec(["env", "-0"]),
         terminal: true,
         environment: ["WORD=said"],
         workingDirectory: "/srv",
         user: "root",
-      });
+      };
       const { process } = await under.translation.execProcess({ record, exec: asked, pid });
       expect(process).toMatchObject({ args: ["env", "-0"], terminal: true, cwd: "/srv", user: { uid: 0, gid: 0 } });
       expect(process.env).toContain("WORD=said");
-      const plain = await under.translation.execProcess({ record, exec: execSpec(["true"]), pid });
+      const plain = await under.translation.execProcess({ record, exec: plainExec(["true"]), pid });
       expect(plain.process).toMatchObject({ args: ["true"], user: { uid: 0, gid: 0 } });
       expect(plain.process.terminal ?? false).toBe(false);
       expect(plain.process.cwd).toStartWith("/");
@@ -95,7 +96,7 @@ export function translationSuite(name: string, open: () => TranslationUnderTest)
       const { pid, translation } = under;
       const codes = ["invalid-argument", "not-found"];
       const ofStart = await failure(translation.containerSpec(input(under, under.record(["true"], { user: unknown }))));
-      const exec = execSpec(["true"], { user: unknown });
+      const exec = { ...plainExec(["true"]), user: unknown };
       const ofExec = await failure(translation.execProcess({ record: under.record(["true"]), exec, pid }));
       for (const error of [ofStart, ofExec]) {
         expect(error).toBeInstanceOf(EngineError);
