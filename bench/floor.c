@@ -1,14 +1,13 @@
 /*
- * The lower limit for every container engine: the time that the kernel alone needs for one container. It clones a process into new mount, pid,
- * ipc, uts and
- * cgroup namespaces (and a network one with --net), mounts an overlay, makes it the root by pivot_root and executes a program there.
- * The measured time begins before the directories of the writable layer are made and ends when the program has been reaped. It prints the
- * median in milliseconds.
+ * The lower limit for every container engine: the time that the kernel alone needs for one container. The program clones a process into new
+ * mount, pid, ipc, uts and cgroup namespaces (with --net also a network namespace). It mounts an overlay, makes it the root by pivot_root and
+ * executes a program there. The measured time begins before the directories of the writable layer are made, and ends when the program has been
+ * reaped. The output is the median in milliseconds.
  *
  * floor [--net] [--all] COUNT LOWER SCRATCH PROGRAM [ARGUMENT…]
  *
- * LOWER is a root filesystem (or several, joined by ':', the uppermost first), SCRATCH an empty directory to work in. --all prints every
- * time, one a line, instead of the median.
+ * LOWER is a root filesystem (or several, joined by ':', the uppermost first), SCRATCH an empty directory to work in. --all prints every time,
+ * one a line, instead of the median.
  */
 #define _GNU_SOURCE
 #include <errno.h>

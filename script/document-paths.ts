@@ -16,9 +16,9 @@ const outputs = ["build", "dist", "node_modules", ".tools"];
 const sourceName = /\.(?:ts|c|h|md|sh)$/;
 
 /**
- * What counts as a path: a word in backticks or a link's target that begins with a folder at the root of the repository, or that ends like a
- * source file, or that is a single name with a slash behind it. The latter two may leave out their beginning: "oci/mounts.ts" is any file with
- * that ending. `*` stands for a part of a name. Words with `<…>` or an ellipsis, absolute paths and names of packages do not count.
+ * A path is a word in backticks or a link's target, of one of three kinds: it begins with a folder at the root of the repository, it ends like
+ * a source file, or it is a single name with a slash behind it. The last two kinds may leave out their beginning: "oci/mounts.ts" is any file
+ * with that ending. `*` stands for a part of a name. Words with `<…>` or an ellipsis, absolute paths and names of packages do not count.
  * @param paths All files and folders of the repository, relative to its root.
  */
 export function missingPaths(text: string, paths: ReadonlySet<string>): MissingPath[] {

@@ -2,8 +2,8 @@
  * Loads the addon. In development it is in build/; the compiled executable contains it.
  *
  * A library can only be loaded from a file. In the temp folder, another user could replace it between the write and the load. So the embedded
- * copy goes into an anonymous memory file that has no name in any directory. bun:ffi takes the call that makes such a file from the C library,
- * because the addon with this call is what is being loaded.
+ * copy goes into an anonymous memory file that has no name in any directory. The addon itself is not loaded yet, so bun:ffi calls the C
+ * library's function that makes such a file.
  */
 import addonPath from "../../../build/fathom_sys.so" with { type: "file" };
 import { dlopen as openLibrary, FFIType } from "bun:ffi";

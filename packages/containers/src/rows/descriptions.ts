@@ -21,7 +21,7 @@ import type { RecordForm } from "./record-form.ts";
 type Described = Pick<Container, "record">;
 
 /**
- * How long there must be no change of state before waiting descriptions are written, how long the first of them waits at most, and how many are
+ * Descriptions wait until no state has changed for `laterMs`, and at most `longestMs` after the first change. `batchSize` descriptions are
  * written before other work has its turn.
  */
 const laterMs = 1000;

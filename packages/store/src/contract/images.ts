@@ -66,8 +66,8 @@ export interface ImageStore {
   named(name: string): NamedImage | undefined;
   /**
    * Sets or moves a name. Things that the name held before, and that no other name holds, are no longer protected by a name.
-   * @throws not-found for an image or content that is not stored. invalid-argument for "name@digest", unless the first image came with that
-   * digest, which the target must have too, and for a digest as a tag
+   * @throws not-found for an image or content that is not stored; invalid-argument for a digest as a tag, and for "name@digest" unless the
+   * first image came with that digest and the target has it too
    */
   tag(named: NamedImage): void;
   untag(name: string): boolean;

@@ -88,9 +88,9 @@ function parse(value: unknown, name: string): VolumeDescription {
 }
 
 /**
- * Writes the file under another name, with all that it needs of the disk; `publishDescription` gives it its own. In between comes the row: a
- * crash leaves a row without a description, which the next start writes, and never leaves a description without a row. @param durable Waits for
- * the disk: then a power loss leaves nothing or all of it.
+ * Writes the whole file under another name; `publishDescription` then only renames it. The row is written between these two calls: a crash
+ * leaves a row without a description, which the next start writes, and never a description without a row.
+ * @param durable Waits for the disk: then a power loss leaves nothing or all of the file.
  */
 export function prepareDescription(directory: string, row: DescribedVolume, durable: boolean): void {
   const options = row.options ?? {};
