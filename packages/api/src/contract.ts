@@ -13,6 +13,18 @@ import type { Backend } from "@fathom/engine";
 import type { ServerTls } from "@fathom/http";
 import type { Sys } from "@fathom/sys";
 
+/** What all clients together may use. */
+export interface ApiLimits {
+  /** Largest number of open connections. At the limit, the connection that has been idle longest ends, or the new one is rejected. */
+  readonly connections: number;
+  /** Bytes of bodies that are read whole, for all connections together. */
+  readonly bodyBytes: number;
+  /** Time limit for the whole of such a body. */
+  readonly bodyTimeoutMs: number;
+}
+
+export const apiLimits: ApiLimits = { connections: 4096, bodyBytes: 64 * 1024 * 1024, bodyTimeoutMs: 60_000 };
+
 export interface ApiServerOptions {
   readonly backend: Backend;
   readonly logger: Logger;
@@ -25,8 +37,8 @@ export interface ApiServerOptions {
   readonly onRequest?: (operation: string) => () => void;
   /** What GET /debug shows of the process. */
   readonly debug?: () => object;
-  /** Largest number of open connections. At the limit, the connection that has been idle longest ends, or the new one is rejected. */
-  readonly connectionLimit?: number;
+  /** Those of `apiLimits` where absent. */
+  readonly limits?: Partial<ApiLimits>;
   /** With it the server stops accepting while the process has no descriptors; without it, the server does not check. */
   readonly sys?: Pick<Sys, "open" | "close" | "dup" | "listenUnix" | "connectUnix">;
 }

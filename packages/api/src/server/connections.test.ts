@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
+import { apiLimits } from "../contract.ts";
 import { countUpload } from "../testing/count-upload.ts";
 import { startTestServer, type TestServer } from "../testing/test-server.ts";
 
@@ -226,7 +227,7 @@ test("close lets an answer finish, ends streams, and rejects new requests", asyn
 });
 
 test("one connection above the limit ends an idle one, and is rejected when none is idle", async () => {
-  await using small = await startTestServer({ connectionLimit: 2 });
+  await using small = await startTestServer({ limits: { connections: 2 } });
   const idle = small.connect().send(ping);
   await idle.until((text) => text.endsWith("OK"));
   const busy = [small.connect(), small.connect()].map((client) =>
@@ -243,4 +244,30 @@ test("one connection above the limit ends an idle one, and is rejected when none
   await again.until((text) => text.includes("HTTP/1.1 200"));
   again.close();
   for (const client of busy) client.close();
+});
+
+describe("limits of all clients together", () => {
+  const create =
+    "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nConnection: close\r\n";
+
+  test("they are those of the README", () =>
+    expect(apiLimits).toEqual({ connections: 4096, bodyBytes: 64 << 20, bodyTimeoutMs: 60_000 }));
+
+  test("a body that does not come in time ends its request", async () => {
+    await using impatient = await startTestServer({ limits: { bodyTimeoutMs: 50 } });
+    const answer = await impatient.connect().send(`${create}Content-Length: 100\r\n\r\n{"Image"`).all();
+    expect(answer).toStartWith("HTTP/1.1 408 ");
+    expect(answer).toContain("the request body did not come in time");
+  });
+
+  test("who finds no room for a large body gets 503, and a small one needs none", async () => {
+    await using small = await startTestServer({ limits: { bodyBytes: 1 << 20, bodyTimeoutMs: 100 } });
+    const answer = await small
+      .connect()
+      .send(`${create}Content-Length: ${2 << 20}\r\n\r\n`)
+      .all();
+    expect(answer).toStartWith("HTTP/1.1 503 ");
+    expect(answer).toContain("too many large requests are under way");
+    expect((await small.post("/containers/create", { Image: "x" })).status).toBe(201);
+  });
 });

@@ -5,7 +5,7 @@ import { O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys } from "@fathom/sys";
 import { rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { basename, dirname } from "node:path";
-import type { ApiServer, ApiServerOptions, ListenOptions } from "../contract.ts";
+import { apiLimits, type ApiLimits, type ApiServer, type ApiServerOptions, type ListenOptions } from "../contract.ts";
 import { DescriptorReserve, type DescriptorState } from "./descriptor-reserve.ts";
 import { errorBody, statusOf } from "../request/errors.ts";
 import { Query } from "../request/query.ts";
@@ -24,12 +24,6 @@ const backlog = 4096;
 /** Many connections at once use up descriptors faster than the timer checks. */
 const acceptedBetweenLooks = 32;
 
-const defaultConnectionLimit = 4096;
-/** Bytes of bodies that are read whole, for all connections together. */
-const bodyBudgetBytes = 64 * 1024 * 1024;
-/** Time limit for the whole of such a body. */
-const bodyTimeoutMs = 60_000;
-
 export function createApiServer(options: ApiServerOptions): ApiServer {
   return new Server(options);
 }
@@ -40,7 +34,8 @@ class Server implements ApiServer {
   readonly #commonHeaders: string;
   /** Those that were used longest ago first. */
   readonly #connections = new Set<Connection>();
-  readonly #bodies: BodyLimits = { budget: new ByteBudget(bodyBudgetBytes), timeoutMs: bodyTimeoutMs };
+  readonly #limits: ApiLimits;
+  readonly #bodies: BodyLimits;
   readonly #listeners: ReturnType<typeof createServer>[] = [];
   /** The server's own listening sockets: while it accepts, the runtime has copies of them. */
   readonly #sockets: number[] = [];
@@ -52,6 +47,8 @@ class Server implements ApiServer {
 
   constructor(options: ApiServerOptions) {
     this.#options = options;
+    this.#limits = { ...apiLimits, ...options.limits };
+    this.#bodies = { budget: new ByteBudget(this.#limits.bodyBytes), timeoutMs: this.#limits.bodyTimeoutMs };
     this.#commonHeaders =
       `Api-Version: ${formatVersion(maximumVersion)}\r\n` +
       `Docker-Experimental: ${options.experimental === true}\r\n` +
@@ -161,8 +158,8 @@ class Server implements ApiServer {
       socket.destroySoon();
       return;
     }
-    const limit = this.#options.connectionLimit ?? defaultConnectionLimit;
-    if (this.#connections.size > limit) this.#makeRoom(connection, limit);
+    const { connections } = this.#limits;
+    if (this.#connections.size > connections) this.#makeRoom(connection, connections);
   }
 
   /** For a new connection: an idle one ends, or the new one is rejected. */
