@@ -1,4 +1,7 @@
-/** The engine with real containers keeps what `packages/engine/src/backend.ts` promises: the same suites as for the engine over a machine in memory, and for the fakes. */
+/**
+ * Tests that the engine with real containers keeps the promises of `packages/engine/src/backend.ts`. The engine with a machine in memory and
+ * the fakes run the same suites.
+ */
 import { afterAll } from "bun:test";
 import { closeSync, createReadStream, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -50,7 +53,7 @@ async function makeImage({ containers, images }: Engine): Promise<void> {
 
 let made = false;
 
-/** A start of the engine over the state that the one before left: the image is in it, and no container. */
+/** Starts the engine with the state of the previous start: the image is stored, and there is no container. */
 async function open(): Promise<ContainerWorld> {
   const resources = new AsyncDisposableStack();
   for (const path of [config.engine.dataRoot, config.engine.execRoot]) mkdirSync(path, { recursive: true });

@@ -34,7 +34,7 @@ export interface RunningProcess {
   readonly startedMs: number;
   /** Detach keys that the start named, for clients that choose none. */
   readonly detachKeys: Uint8Array | undefined;
-  /** Commits that keep the container frozen (lifecycle/verbs/pause.ts); each resolves when it no longer does. */
+  /** Commits that keep the container frozen (lifecycle/verbs/pause.ts); each promise resolves when its commit no longer needs this. */
   readonly commits: Set<Promise<void>>;
   /** Execs that are being launched, and whether a freeze waits for them. If the freeze came earlier, the launch would never get an answer. */
   readonly launchingExecs: Set<Promise<unknown>>;

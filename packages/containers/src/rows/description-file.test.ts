@@ -30,12 +30,12 @@ test.each([
   "null",
   '{"version":1}',
   JSON.stringify({ version: 1, record: { id: "b" }, layers }),
-])("a description that says nothing of the container is none: %s", (text) => {
+])("a file that does not describe the container counts as no description: %s", (text) => {
   write(text);
   expect(describeLayers(config)(id)).toBeUndefined();
 });
 
-test("one of a newer version is an error, for its container is no leftover", () => {
+test("a description of a newer version is an error, because its container is not a leftover", () => {
   write(JSON.stringify({ version: 2, record: { id }, layers }));
   const refusal = /container\.json has version 2, this program knows 1: it was written by a newer fathom$/;
   expect(() => readDescription(config, id)).toThrow(refusal);

@@ -14,7 +14,10 @@ type Roots = Pick<ContainersConfig, "dataRoot">;
 const knownVersion = 1;
 
 export interface Description {
-  /** An older program takes a container whose description it cannot read for a leftover, unless it knows that a newer one wrote it: so a newer form gets a higher number. */
+  /**
+   * A change of the form needs a higher number. Older programs treat a container with an unreadable description as a leftover, except when the
+   * number is higher than the one they know.
+   */
   readonly version: typeof knownVersion;
   /** As `RecordForm.stored` returns it. */
   readonly record: object;
@@ -28,8 +31,8 @@ interface WrittenDescription extends Description {
 }
 
 /**
- * undefined when the file does not exist or was cut short.
- * @throws conflict for one of a newer version: without it the layers of the container would be removed as leftovers
+ * Returns undefined when the file does not exist or was cut short.
+ * @throws conflict for a description of a newer version: otherwise the layers of the container would be removed as leftovers
  */
 export function readDescription(config: Roots, id: string): WrittenDescription | undefined {
   const path = containerPaths(config, id).description;

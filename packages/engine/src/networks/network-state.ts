@@ -16,7 +16,7 @@ import { checkFilterKeys, filterValues, matchesLabels } from "../filters/filters
 export function createNetworkState(database: Database): NetworkState {
   database.migrate("networks", [
     { version: 1, up: [`CREATE TABLE network_rows (id TEXT PRIMARY KEY, data TEXT NOT NULL) STRICT, WITHOUT ROWID`] },
-    // From here on a row has `pools`, `builtin` and `internal`; rows of before are read as they are.
+    // From version 2 on a row has `pools`, `builtin` and `internal`. Rows of version 1 are still read.
     { version: 2, up: [] },
   ]);
   const parse = (row: Record<string, unknown>): NetworkInfo =>

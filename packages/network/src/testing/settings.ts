@@ -1,4 +1,4 @@
-/** For tests: the daemon's options as they are by default, and rows of networks in memory. */
+/** For tests: the daemon's default options, and rows of networks in memory. */
 import type { NetworkInfo, NetworkState } from "../contract.ts";
 import type { DefaultNetworkOptions } from "../default-networks.ts";
 import { defaultAddressPools } from "../ipam/pool.ts";
@@ -17,7 +17,7 @@ export const defaultOptions: DefaultNetworkOptions = {
 /** Forwarding over IPv6 needs real sockets, which a kernel in memory does not have (ports/forwarders.test.ts). */
 export const optionsInMemory: DefaultNetworkOptions = { ...defaultOptions, userlandProxy: false };
 
-/** @param rows They outlive the manager. */
+/** @param rows These rows stay when the manager ends. */
 export function memoryState(
   rows = new Map<string, NetworkInfo>(),
 ): NetworkState & { readonly rows: Map<string, NetworkInfo> } {

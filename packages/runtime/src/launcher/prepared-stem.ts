@@ -203,7 +203,8 @@ export class Prepared implements PreparedStem {
     this.#closeNamespace();
     for (let turn = 0; turn < 500 && isRunning(this.pid); turn++)
       await new Promise((resolve) => setTimeout(resolve, 2));
-    // The stem gets another parent when its supervisor has ended: this process, if this process adopts orphans (as pid 1 of its namespace does).
+    // When the stem's supervisor has ended, the kernel gives the stem another parent. That may be this process, if it adopts orphans (as pid 1
+    // of its namespace does).
     await endWithin(this.#reaped, discardLimitMs);
     try {
       this.#sys.waitpid(this.pid);

@@ -208,7 +208,7 @@ test("a message that arrives together with an answer reaches a listener that is 
   expect(heard.map(({ type, payload }) => [type, payload])).toEqual([[messageTypes.exit, exit]]);
 });
 
-test("what a supervisor sent before it closed the connection is heard, although a request after that finds it closed", async () => {
+test("messages that a supervisor sent before it closed the connection arrive, although a request after them finds the connection closed", async () => {
   const peer = new FakePeer();
   const heard: Message[] = [];
   peer.connection.onMessage = (message) => void heard.push(message);
@@ -216,7 +216,7 @@ test("what a supervisor sent before it closed the connection is heard, although 
   const exit = Uint8Array.of(1, 2, 3);
   peer.say(messageTypes.exit, 0, exit);
   sys.close(peer.fd);
-  // In the same turn: nothing of the answer has been read yet.
+  // The request comes in the same turn of the event loop, before any message of the supervisor is read.
   await expect(peer.connection.request(messageTypes.state, new Uint8Array())).rejects.toMatchObject({
     code: "unavailable",
   });

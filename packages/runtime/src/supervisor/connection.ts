@@ -29,7 +29,7 @@ export type ConnectionSys = QueueSys & Pick<Sys, "setNonBlocking">;
 
 /** How long a request to a silent supervisor waits until the supervisor sends something again. */
 const silentPatienceMs = 1000;
-/** How long reading the rest of a connection may take after the supervisor has closed it. */
+/** The supervisor has closed the connection: reading its last messages may take this long. */
 const readRestMs = 1000;
 /** Requests that were given up before their answer arrived. */
 const abandonedLimit = 256;
@@ -291,7 +291,10 @@ export class SupervisorConnection {
     }
   }
 
-  /** The supervisor has closed the connection. What it sent before, above all an end, is read first; the socket's own end comes after that. */
+  /**
+   * The supervisor has closed the connection. Its last messages, and above all the end of a process, are read first; after them the socket's
+   * own end event comes.
+   */
   #endWhenRead(): void {
     setTimeout(() => this.#end("it closed the connection"), readRestMs).unref();
   }
@@ -312,7 +315,7 @@ export class SupervisorConnection {
   }
 }
 
-/** By the other side. */
+/** Whether the other side has closed the connection. */
 function isClosed(error: unknown): boolean {
   return isSysError(error, "EPIPE", "ECONNRESET");
 }
