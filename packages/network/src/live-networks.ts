@@ -2,7 +2,7 @@
 import { EngineError, formatRfc3339Nano, KeyedMutex, messageOf, randomId, type Clock } from "@fathom/base";
 import type { Endpoint, NetworkConfig, NetworkInfo, NetworkSettings, NetworkState } from "./contract.ts";
 import { findLink, listRoutes } from "./driver/bridge-link.ts";
-import type { NetworkDriver } from "./driver/driver.ts";
+import type { NetworkDriver, NetworkOrigin } from "./driver/driver.ts";
 import type { HostNetwork } from "./host/host-network.ts";
 import type { ChosenPools } from "./ipam/choose-pools.ts";
 import { overlaps, parseCidr, type Subnet } from "./ipam/ip.ts";
@@ -54,12 +54,12 @@ export class LiveNetworks {
       const { driver, row, warnings: told } = await this.#plan(settings, before, inUse, true);
       warnings.push(...told);
       if (JSON.stringify(before) !== JSON.stringify(row)) state.saveNetwork(row);
-      await this.#open(driver, row);
+      await this.#open(driver, row, before === undefined ? "new" : "stored");
     }
     for (const row of state.networks()) {
       if (this.#byId.has(row.id)) continue;
       try {
-        await this.#open(host.driver(row.driver), row);
+        await this.#open(host.driver(row.driver), row, "stored");
       } catch (error) {
         warnings.push(`the network ${row.name} cannot be used: ${messageOf(error)}`);
       }
@@ -109,10 +109,10 @@ export class LiveNetworks {
     return others.flatMap(({ pools }) => pools.flatMap(({ subnet }) => parseCidr(subnet)?.subnet ?? []));
   }
 
-  async #open(driver: NetworkDriver, info: NetworkInfo): Promise<LiveNetwork> {
+  async #open(driver: NetworkDriver, info: NetworkInfo, origin: NetworkOrigin): Promise<LiveNetwork> {
     const { capabilities } = driver;
     const addresses = await NetworkAddresses.open(this.#ipam, info.pools);
-    const live = { info, capabilities, addresses, driven: await driver.open(info), connecting: 0 };
+    const live = { info, capabilities, addresses, driven: await driver.open(info, origin), connecting: 0 };
     this.#byId.set(info.id, live);
     return live;
   }
@@ -154,11 +154,11 @@ export class LiveNetworks {
         throw new EngineError("conflict", `subnet ${text} overlaps that of another network`);
     }
     const { driver, row } = await this.#plan(settings, undefined, false, false);
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => this.#ipam.release(row.pools));
     this.#mustBeItsOwn(driver, row);
     host.firewall.repair();
-
-    await using undo = new AsyncDisposableStack();
-    const { driven } = await this.#open(driver, row);
+    const { driven } = await this.#open(driver, row, "new");
     undo.defer(async () => {
       this.#byId.delete(row.id);
       await driven.remove();
@@ -218,6 +218,7 @@ export class LiveNetworks {
       live.driven[Symbol.dispose]();
       undo.move();
     }
+    await this.#ipam.release(row.pools);
     state.removeNetwork(id);
   }
 

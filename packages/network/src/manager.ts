@@ -11,6 +11,7 @@ import type {
   Sandbox,
   SandboxRequest,
 } from "./contract.ts";
+import type { NetworkDriver } from "./driver/driver.ts";
 import type { FirewallContents } from "./firewall/host-firewall.ts";
 import { HostNetwork, type NetworkSys } from "./host/host-network.ts";
 import { LiveNetworks } from "./live-networks.ts";
@@ -27,6 +28,8 @@ export interface NetworkDependencies {
   readonly state: NetworkState;
   /** Absent: no port is published on an IPv6 address. */
   readonly forwarders?: Forwarders;
+  /** Kinds of networks beside bridge, host and null. */
+  readonly drivers?: readonly NetworkDriver[];
   readonly clock?: Clock;
   readonly logger?: Logger;
 }
@@ -55,9 +58,9 @@ class Manager implements NetworkManager {
   }
 
   async start(known: readonly Endpoint[]): Promise<{ readonly warnings: readonly string[] }> {
-    const { sys, config, state, forwarders } = this.#dependencies;
+    const { sys, config, state, forwarders, drivers = [] } = this.#dependencies;
     const [clock, logger] = [this.#clock, this.#logger];
-    const host = new HostNetwork({ sys, config, forwarders, clock, logger, contents: () => this.#rules() });
+    const host = new HostNetwork({ sys, config, forwarders, drivers, clock, logger, contents: () => this.#rules() });
     const networks = new LiveNetworks({ host, config, state, clock });
     const warnings = [...host.warnings];
     try {

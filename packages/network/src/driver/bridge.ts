@@ -15,7 +15,15 @@ import {
   listRoutes,
   type BridgeSettings,
 } from "./bridge-link.ts";
-import type { DriverNetwork, EndpointDraft, JoinedLink, JoinRequest, NetworkDriver, Publishing } from "./driver.ts";
+import type {
+  DriverNetwork,
+  EndpointDraft,
+  JoinedLink,
+  JoinRequest,
+  LeftNamespace,
+  NetworkDriver,
+  Publishing,
+} from "./driver.ts";
 import { cleanLinks, LeavingLinks } from "./leftover-links.ts";
 import { makePair, removeLink, type LinkSettings } from "./veth.ts";
 
@@ -140,8 +148,8 @@ class BridgeNetwork implements DriverNetwork {
     return makePair(this.#host.route, this.#link, namespaceFd, interfaceName);
   }
 
-  async leave({ hostInterface }: Pick<Endpoint, "hostInterface">, namespace: "ends" | "stays"): Promise<void> {
-    if (namespace === "ends") return this.#leaving.add(hostInterface);
+  async leave({ hostInterface }: Pick<Endpoint, "hostInterface">, namespace: LeftNamespace): Promise<void> {
+    if (namespace.kind === "ends") return this.#leaving.add(hostInterface);
     try {
       removeLink(this.#host.route, hostInterface);
     } catch (error) {

@@ -18,8 +18,11 @@ export interface NetworkDriver {
   /** The host's interface whose routes belong to the network itself: they do not count as a conflict with its subnet. */
   hostInterface(network: Pick<NetworkInfo, "id" | "options">): string | undefined;
   /** Makes the network on this host, or uses what an earlier daemon made. */
-  open(network: NetworkInfo): Promise<DriverNetwork>;
+  open(network: NetworkInfo, origin: NetworkOrigin): Promise<DriverNetwork>;
 }
+
+/** "new": nobody has made it yet. "stored": an earlier daemon made it; it may still be there, or be gone with the host's start. */
+export type NetworkOrigin = "new" | "stored";
 
 export interface DriverCapabilities {
   /** True: a container gets an interface with addresses. False: it has what its namespace has (host, none). */
@@ -39,6 +42,14 @@ export type EndpointDraft = Pick<
   "endpointId" | "networkId" | "networkName" | "containerId" | "addresses" | "gateways" | "gatewayPriority"
 >;
 
+/** What its user requested of an endpoint that concerns the driver. */
+export interface RequestedEndpoint {
+  readonly macAddress: Uint8Array | undefined;
+}
+
+/** What becomes of a container's namespace. "ends": by itself, with everything in it. "stays": the interface is removed now; `fd` is undefined when nobody knows the namespace any more. */
+export type LeftNamespace = { readonly kind: "ends" } | { readonly kind: "stays"; readonly fd: number | undefined };
+
 export interface JoinRequest {
   readonly endpoint: EndpointDraft;
   readonly namespaceFd: number;
@@ -51,6 +62,8 @@ export interface JoinedLink {
   readonly index: number;
   /** The host's end; "" for none. */
   readonly hostInterface: string;
+  /** Where the driver decides about the ways out itself; absent: those of the draft. */
+  readonly gateways?: Endpoint["gateways"];
 }
 
 /** One network on this host. */
@@ -61,11 +74,16 @@ export interface DriverNetwork extends Disposable {
   readonly publishing: Publishing | undefined;
   /** Called before an endpoint is made. Restores what other programs removed of the network, and connects the endpoints of `hostInterfaces` again. */
   repair(hostInterfaces: () => readonly string[]): void;
-  /** @returns the MAC address of an endpoint whose user requested none. */
-  createEndpoint(endpoint: EndpointDraft): Promise<{ readonly macAddress: Uint8Array }>;
+  /** @returns the MAC address that the sandbox gives the interface; undefined: the interface keeps what it has. Not used when the user requested one. */
+  createEndpoint(
+    endpoint: EndpointDraft,
+    requested: RequestedEndpoint,
+  ): Promise<{ readonly macAddress: Uint8Array | undefined }>;
   join(request: JoinRequest): Promise<JoinedLink>;
-  /** "ends": the namespace ends by itself, with everything in it. "stays": the interface is removed now. */
-  leave(endpoint: Pick<Endpoint, "endpointId" | "hostInterface">, namespace: "ends" | "stays"): Promise<void>;
+  leave(
+    endpoint: Pick<Endpoint, "endpointId" | "interfaceName" | "hostInterface">,
+    namespace: LeftNamespace,
+  ): Promise<void>;
   deleteEndpoint(endpoint: Pick<Endpoint, "endpointId">): Promise<void>;
   /** An interface in advance of its endpoint; absent when that is impossible. Synchronous, so that code that claims the namespace meanwhile sees it. */
   readonly prepareLink?: (namespaceFd: number, interfaceName: string) => PreparedLink;

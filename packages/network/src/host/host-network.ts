@@ -31,6 +31,8 @@ export interface HostNetworkOptions {
   readonly sys: NetworkSys;
   readonly config: Pick<NetworkConfig, "ipForward" | "userlandProxy" | "ruleTable">;
   readonly forwarders: Forwarders | undefined;
+  /** Beside those of this package. */
+  readonly drivers: readonly NetworkDriver[];
   readonly clock: Clock;
   readonly logger: Logger;
   /** The content of the rules. */
@@ -48,7 +50,7 @@ export class HostNetwork implements Disposable {
   readonly warnings: readonly string[];
   readonly drivers: readonly NetworkDriver[];
 
-  constructor({ sys, config, forwarders, clock, logger, contents }: HostNetworkOptions) {
+  constructor({ sys, config, forwarders, drivers, clock, logger, contents }: HostNetworkOptions) {
     const forwarding = setForwarding(sys, config.ipForward);
     this.sys = sys;
     this.forwardingTurnedOn = forwarding.turnedOn;
@@ -67,6 +69,7 @@ export class HostNetwork implements Disposable {
       createBridgeDriver({ sys, route: this.route, logger }),
       createNamespaceDriver("host"),
       createNamespaceDriver("null"),
+      ...drivers,
     ];
   }
 

@@ -10,6 +10,8 @@ export interface Ipam {
   choose(request: PoolsRequest): Promise<ChosenPools>;
   /** The addresses of a chosen subnet, chosen now or by an earlier daemon. */
   open(pool: NetworkPool): Promise<AddressPool>;
+  /** The network of these subnets is gone. Subnets that nobody has are no error. */
+  release(pools: readonly NetworkPool[]): Promise<void>;
 }
 
 /** The addresses of one subnet. */
@@ -32,6 +34,8 @@ export function createIpam(clock: Clock): Ipam {
   return {
     choose: async (request) => choosePools(request),
     open: async (pool) => new LocalPool(pool, clock),
+    // The rows of the networks say which subnets are taken.
+    release: async () => undefined,
   };
 }
 

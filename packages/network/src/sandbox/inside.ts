@@ -15,7 +15,8 @@ export type InsideSys = Pick<
 export interface InterfaceSettings {
   readonly name: string;
   readonly index: number;
-  readonly mac: Uint8Array;
+  /** Undefined: it keeps its own. */
+  readonly mac: Uint8Array | undefined;
   readonly addresses: readonly EndpointAddress[];
   /** Default routes through this interface. */
   readonly gateways: Readonly<Partial<Record<Family, string>>>;
@@ -35,7 +36,7 @@ export function configureInterface(sys: InsideSys, namespaceFd: number, link: In
   using inside = new NetlinkConnection(sys, NETLINK_ROUTE, namespaceFd);
   inside.send([
     changeLink(loopbackIndex, { up: true }),
-    changeLink(link.index, { mac: link.mac, up: true }),
+    changeLink(link.index, { ...(link.mac === undefined ? {} : { mac: link.mac }), up: true }),
     ...link.addresses.flatMap((address) => assignment(link.index, address)),
     ...(gateway === undefined ? [] : [addDefaultRoute(link.index, gateway)]),
   ]);

@@ -1,7 +1,7 @@
 /** The network of one container: its endpoints, which of them leads outside, and where its published ports are. */
 import { EngineError, messageOf, randomId, type Logger } from "@fathom/base";
 import type { Endpoint, EndpointSettings, Family, PreparedLink, Sandbox, SandboxRequest } from "../contract.ts";
-import type { EndpointDraft, JoinedLink } from "../driver/driver.ts";
+import type { EndpointDraft, JoinedLink, LeftNamespace } from "../driver/driver.ts";
 import type { HostFirewall } from "../firewall/host-firewall.ts";
 import { formatMac, parseMac } from "../ipam/ip.ts";
 import type { PortLease } from "../ports/port-allocator.ts";
@@ -78,14 +78,18 @@ export class ContainerSandbox implements Sandbox {
 
     // When a later step fails, everything that was acquired is released in reverse order.
     await using undo = new AsyncDisposableStack();
-    const { draft, mac } = await this.#reserve(network, settings, undo);
+    const { draft: reserved, mac } = await this.#reserve(network, settings, undo);
     // Ports first: a taken one is noticed before anything is made.
-    const isFirstOwner = portsOwner([...others, draft]) === draft && this.#portsHolder() === undefined;
-    const lease = isFirstOwner ? this.#lease(network, draft) : undefined;
+    const isFirstOwner = portsOwner([...others, reserved]) === reserved && this.#portsHolder() === undefined;
+    const lease = isFirstOwner ? this.#lease(network, reserved) : undefined;
     if (lease !== undefined) this.#onFailure(undo, async () => lease[Symbol.dispose]());
 
-    const link = await this.#join(network, draft, namespaceFd, others);
-    this.#onFailure(undo, () => driven.leave({ ...draft, hostInterface: link.hostInterface }, "stays"));
+    const link = await this.#join(network, reserved, namespaceFd, others);
+    this.#onFailure(undo, () =>
+      driven.leave({ ...reserved, interfaceName: link.name, hostInterface: link.hostInterface }, this.#stays()),
+    );
+    const draft =
+      link.gateways === undefined || network.info.internal ? reserved : { ...reserved, gateways: link.gateways };
     const gained = families.filter((family) => gatewayOf([...others, draft], family) === draft);
     const first = gained.filter((family) => gatewayOf(others, family) === undefined);
     const gateways = Object.fromEntries(first.map((family) => [family, draft.gateways[family]]));
@@ -95,7 +99,7 @@ export class ContainerSandbox implements Sandbox {
       ...draft,
       interfaceName: link.name,
       hostInterface: link.hostInterface,
-      macAddress: formatMac(mac),
+      macAddress: mac === undefined ? "" : formatMac(mac),
       ports: lease?.bindings ?? [],
     };
     // Until now these leave through another endpoint.
@@ -116,7 +120,7 @@ export class ContainerSandbox implements Sandbox {
     { info, driven, addresses: pools }: LiveNetwork,
     { ipv4Address, macAddress, gatewayPriority = 0 }: EndpointSettings,
     undo: AsyncDisposableStack,
-  ): Promise<{ readonly draft: EndpointDraft; readonly mac: Uint8Array }> {
+  ): Promise<{ readonly draft: EndpointDraft; readonly mac: Uint8Array | undefined }> {
     const { containerId } = this.#request;
     const addresses = await pools.request(containerId, ipv4Address ? [ipv4Address] : []);
     this.#onFailure(undo, () => pools.release(addresses, containerId));
@@ -129,9 +133,10 @@ export class ContainerSandbox implements Sandbox {
       gateways: info.internal ? {} : pools.gatewaysOf(addresses),
       gatewayPriority,
     };
-    const chosen = await driven.createEndpoint(draft);
+    const requested = { macAddress: macAddress === undefined ? undefined : parseMac(macAddress) };
+    const chosen = await driven.createEndpoint(draft, requested);
     this.#onFailure(undo, () => driven.deleteEndpoint(draft));
-    return { draft, mac: macAddress === undefined ? chosen.macAddress : parseMac(macAddress)! };
+    return { draft, mac: requested.macAddress ?? chosen.macAddress };
   }
 
   /** The first error is the one to report. */
@@ -250,7 +255,7 @@ export class ContainerSandbox implements Sandbox {
     for (const family of families)
       if (gatewayOf(all, family) === endpoint)
         await attempt(failures, async () => this.#route(family, gatewayOf(rest, family)));
-    await this.#removeEndpoint(endpoint, "stays", failures);
+    await this.#removeEndpoint(endpoint, this.#stays(), failures);
     throwAll(failures, `disconnecting from network ${endpoint.networkName} failed`);
   }
 
@@ -260,12 +265,16 @@ export class ContainerSandbox implements Sandbox {
       const { endpoint, lease } = attached;
       this.#host().table.delete(endpoint.endpointId);
       if (lease !== undefined) await attempt(failures, () => this.#releasePorts(attached));
-      await this.#removeEndpoint(endpoint, "ends", failures);
+      await this.#removeEndpoint(endpoint, { kind: "ends" }, failures);
     }
     throwAll(failures, "detaching a network failed");
   }
 
-  async #removeEndpoint(endpoint: Endpoint, namespace: "ends" | "stays", failures: unknown[]): Promise<void> {
+  #stays(): LeftNamespace {
+    return { kind: "stays", fd: this.#request.namespaceFd };
+  }
+
+  async #removeEndpoint(endpoint: Endpoint, namespace: LeftNamespace, failures: unknown[]): Promise<void> {
     const { driven, addresses } = this.#host().network(endpoint.networkId);
     await attempt(failures, () => driven.leave(endpoint, namespace));
     await attempt(failures, () => driven.deleteEndpoint(endpoint));
