@@ -153,7 +153,7 @@ if (!isInside) {
       await until("no interface of a container is left", () => hostInterfaces().length === 0);
     }, 60_000);
 
-    test("rules that another program flushed are back before a network is made or removed, and before ports go over", async () => {
+    test("rules that another program flushed are restored before a network is made or removed, and before ports move", async () => {
       await using space = new Space();
       await space.serve("tcp", 80);
       const plain = { driver: "bridge", pools: [], internal: false, options: {}, labels: {} };

@@ -243,7 +243,7 @@ test("a stop ends it, a policy starts it again, and a container with auto-remove
   expect(() => context.containers.find(leaving)).toThrow("No such container");
 });
 
-test("further processes run in it, each with what it asks for, and give their output and their code", async () => {
+test("additional processes run in the container: each has the values that its spec asks for, and gives its output and its exit code", async () => {
   const { context } = opened;
   const id = await make("host", ["sleep", "1000"]);
   await start(id);

@@ -13,7 +13,7 @@ import type { Backend } from "@fathom/engine";
 import type { ServerTls } from "@fathom/http";
 import type { Sys } from "@fathom/sys";
 
-/** What all clients together may use. */
+/** Limits for all clients together. */
 export interface ApiLimits {
   /** Largest number of open connections. At the limit, the connection that has been idle longest ends, or the new one is rejected. */
   readonly connections: number;
@@ -37,7 +37,7 @@ export interface ApiServerOptions {
   readonly onRequest?: (operation: string) => () => void;
   /** What GET /debug shows of the process. */
   readonly debug?: () => object;
-  /** Those of `apiLimits` where absent. */
+  /** A limit that is absent here is that of `apiLimits`. */
   readonly limits?: Partial<ApiLimits>;
   /** With it the server stops accepting while the process has no descriptors; without it, the server does not check. */
   readonly sys?: Pick<Sys, "open" | "close" | "dup" | "listenUnix" | "connectUnix">;

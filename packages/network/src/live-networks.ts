@@ -174,7 +174,7 @@ export class LiveNetworks {
     return row;
   }
 
-  /** Two networks on one interface would take each other's addresses away, and the first that is removed would take the interface along. */
+  /** Two networks on one interface would remove each other's addresses, and the removal of one network would remove the interface of the other. */
   #mustBeItsOwn(driver: NetworkDriver, row: NetworkInfo): void {
     const own = driver.hostInterface(row);
     if (own === undefined) return;

@@ -219,7 +219,7 @@ describe("attach and detach", () => {
     await networks.stop(true);
   });
 
-  test("an interface of the host is one network's: another that asks for it is refused and changes nothing", async () => {
+  test("an interface of the host belongs to one network: a second network that asks for it is rejected and changes nothing", async () => {
     const { networks, kernel, state } = await running();
     const plain = { driver: "bridge", pools: [], internal: false, labels: {} };
     const option = (bridge: string) => ({ "com.docker.network.bridge.name": bridge });

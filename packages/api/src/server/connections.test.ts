@@ -250,7 +250,7 @@ describe("limits of all clients together", () => {
   const create =
     "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nConnection: close\r\n";
 
-  test("they are those of the README", () =>
+  test("the limits have the values that the README names", () =>
     expect(apiLimits).toEqual({ connections: 4096, bodyBytes: 64 << 20, bodyTimeoutMs: 60_000 }));
 
   test("a body that does not come in time ends its request", async () => {
@@ -260,7 +260,7 @@ describe("limits of all clients together", () => {
     expect(answer).toContain("the request body did not come in time");
   });
 
-  test("who finds no room for a large body gets 503, and a small one needs none", async () => {
+  test("a large body without room gets 503; a small body needs no room", async () => {
     await using small = await startTestServer({ limits: { bodyBytes: 1 << 20, bodyTimeoutMs: 100 } });
     const answer = await small
       .connect()

@@ -24,7 +24,7 @@ export interface ExecSpec {
   readonly detachKeys: Uint8Array | undefined;
 }
 
-/** As the container's first process, with its output and without input: what a health check is. */
+/** An exec with the user, environment and directory of the container's first process, with output and without input. Health checks use it. */
 export function plainExec(command: readonly string[]): ExecSpec {
   return {
     command,

@@ -202,7 +202,7 @@ export class ContainerSandbox implements Sandbox {
     if (holder?.lease !== undefined && to !== undefined) {
       const { endpoint: from, lease } = holder;
       const isLeaving = table.get(from.endpointId) === undefined;
-      // First in the table: the rules may be written anew from it before the move has ended.
+      // The table changes first, because the rules may be made again from the table before the move has ended.
       if (!isLeaving) table.set({ endpoint: { ...from, ports: [] }, lease: undefined });
       table.set({ endpoint: { ...to, ports: lease.bindings }, lease });
       try {
@@ -242,7 +242,7 @@ export class ContainerSandbox implements Sandbox {
     if (attached === undefined) return;
     const { endpoint } = attached;
     const failures: unknown[] = [];
-    // What another program took away of the rules is back before ports go over.
+    // If another program removed rules, they are restored before the ports move.
     if (this.#portsHolder() !== undefined) await attempt(failures, async () => this.#host().firewall.repair());
     const all = this.endpoints;
     this.#host().table.delete(endpointId);
