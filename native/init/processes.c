@@ -305,7 +305,7 @@ static void end_container(struct process *process) {
   put_text(&out, process->finished);
   if (!store_exit(process))
     supervisor.store_again = monotonic_ms() + STORE_AGAIN_MS;
-  /* Whoever learns of the exit may remove the directory, so nothing in it changes from here on. */
+  /* A program that learns of the exit may remove the directory, so nothing in it changes from here on. */
   if (!supervisor.store_again)
     close_listener();
   tell_all(SAY_EXIT, payload, out.used);

@@ -95,7 +95,7 @@ struct client {
   struct connection *daemon; /* the connection that passed it on; NULL when that has ended */
   bool input, close_input;
   bool sends; /* it has an input direction, and some of that input may be unread at the end */
-  int64_t linger; /* the client was told about the end: until this time its input is dropped; 0: not told */
+  int64_t linger; /* the client got the message about the end: until this time its input is dropped; 0: not told */
   bool hung; /* its other end is closed, and its last input waits for room */
   bool wants[2];
   uint8_t *buffer;
@@ -172,7 +172,7 @@ void on_output(struct process *process, int stream);
 void on_input_room(struct process *process);
 void on_client(struct client *client, short events);
 bool wants_output(const struct process *process, int stream);
-/* Closes clients that were told about the end and do not hang up. Returns the next deadline, 0 for none. */
+/* Closes clients that got the message about the end and do not hang up. Returns the next deadline, 0 for none. */
 int64_t settle_clients(int64_t now);
 bool wants_client_input(const struct client *client);
 /* Reads everything that is in the pipes now. */

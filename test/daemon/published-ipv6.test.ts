@@ -48,7 +48,7 @@ test("while no daemon runs, connections continue and new ones work; the next dae
   await answers(connect(8610), "newer one");
   daemon.fathom("rm", "-f", "web");
   expect([await open.exited, forwarders()]).toEqual([0, []]);
-  // Its new parent (whoever adopts the daemon's children) reaps it.
+  // Its new parent (the process that adopts the daemon's children) reaps it.
   await until("the forwarder's process is gone", () => !existsSync(`/proc/${pid}`));
   expect(isFree(8610)).toBe(true);
   // The port is free at once for the next one.

@@ -32,7 +32,7 @@ const typeFlags: Readonly<Record<TarKind, string>> = {
   "block-device": "4",
   directory: "5",
   fifo: "6",
-  // Tar has no sockets; whoever walks a tree leaves them out.
+  // Tar has no sockets; code that walks a tree leaves them out.
   socket: "",
 };
 

@@ -3,7 +3,7 @@
  * fake for unit tests. No decisions here: every method is one syscall or one fixed short sequence.
  *
  * Terms
- * - A descriptor is a plain number at this level. `OwnedFd` gives it a lifetime; whoever opens it must close it.
+ * - A descriptor is a plain number at this level. `OwnedFd` gives it a lifetime; the code that opens a descriptor must close it.
  * - Paths are strings of bytes: a `Uint8Array` is allowed wherever a path may come from an archive.
  * - Every call is synchronous and short. No call may block because of another process (the runtime's thread pool is as
  *   small as the core count); `createNetworkNamespace` starts a thread of its own.

@@ -1,4 +1,4 @@
-/** A byte stream of a process: a connected socket descriptor. Whoever receives it owns it. */
+/** A byte stream of a process: a connected socket descriptor. The receiver owns it. */
 export interface StreamAttachment {
   /** Non-blocking stream socket. Its bytes go to the client unchanged (multiplexed frames unless `tty`). */
   readonly fd: number;

@@ -1,6 +1,6 @@
 /**
  * HTTP proxies by the rules of Go's httpproxy, which Docker's users know. The runtime's fetch would read the proxy variables with other rules
- * (a worker thread has a copy of the environment), and it cannot be told to use no proxy. So the first request of each thread removes the
+ * (a worker thread has a copy of the environment), and it has no option to use no proxy. So the first request of each thread removes the
  * variables from the environment, and every request names its proxy itself.
  */
 import { isIP } from "node:net";

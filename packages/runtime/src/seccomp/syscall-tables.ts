@@ -1,7 +1,7 @@
 // Written by script/generate-syscalls.ts from the kernel's headers. Do not edit.
 
 /**
- * System calls of each machine: names in the order of their numbers, from 0 on; a number in between sets the count anew. The numbers of x32
+ * System calls of each machine: names in the order of their numbers, from 0 on; a number in between is that of the next name. The numbers of x32
  * are without its marker bit.
  */
 export const packedTables = {

@@ -1,6 +1,7 @@
 /**
- * Containers that are not in the database, because it is from an older backup or was made again. The data is on disk: whoever keeps containers
- * writes a description of each outside the database (`DescribeLayers`), and the layout's own files say which directory is on top of which.
+ * Containers that are not in the database, because it is from an older backup or was made again. The data is on disk: the code that manages
+ * containers writes a description of each outside the database (`DescribeLayers`), and the layout's own files say which directory is on top of
+ * which.
  */
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";

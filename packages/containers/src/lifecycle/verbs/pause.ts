@@ -66,8 +66,8 @@ function goesOn(engine: ContainersContext, container: Container): Promise<void> 
 }
 
 /**
- * A signal that should end the container is waiting, so the container continues, whoever froze it. A commit then reads files that may change,
- * as without a pause.
+ * A signal that should end the container is waiting, so the container continues, also when a user froze it. A commit then reads files that may
+ * change, as without a pause.
  */
 export async function thawForEnd(
   engine: ContainersContext,
