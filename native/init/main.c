@@ -214,9 +214,11 @@ static void run(void) {
 
 static void discard_unread(int fd) {
   uint8_t unread[4096];
+  if (fd < 0)
+    return;
   /* After this call nothing more can arrive. */
   shutdown(fd, SHUT_RD);
-  for (int turns = 0; fd >= 0 && turns < 1024; turns++) {
+  for (int turns = 0; turns < 1024; turns++) {
     if (read(fd, unread, sizeof unread) <= 0)
       return;
   }
