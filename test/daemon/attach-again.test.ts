@@ -46,7 +46,7 @@ test("without a terminal", async () => {
 
   const second = daemon.talk(["docker", "attach", "plain"]);
   const third = daemon.talk(["docker", "attach", "--no-stdin", "plain"]);
-  await until("both clients are there", () => {
+  await until("both clients are attached", () => {
     second.write("two\n");
     return second.out().includes("said two") && third.out().includes("said two");
   });
@@ -129,7 +129,7 @@ test("stop, kill, pause, restart and rename", async () => {
   const trap = "trap 'echo asked; exit 3' TERM; echo up; while :; do sleep 0.1; done";
   const names = ["stopped", "killed", "paused", "again", "old"];
   for (const name of names) daemon.docker("run", "-d", "--name", name, daemon.image, "sh", "-c", trap);
-  await until("all are up", () => names.every((name) => daemon.docker("logs", name) === "up"));
+  await until("all containers run", () => names.every((name) => daemon.docker("logs", name) === "up"));
   daemon.docker("pause", "paused");
   await restart();
 
@@ -149,7 +149,7 @@ test("stop, kill, pause, restart and rename", async () => {
   // A stop during which the daemon is killed.
   const deaf = "trap 'echo asked' TERM; echo up; while :; do sleep 0.1; done";
   daemon.docker("run", "-d", "--name", "deaf", daemon.image, "sh", "-c", deaf);
-  await until("it is up", () => daemon.docker("logs", "deaf") === "up");
+  await until("the container runs", () => daemon.docker("logs", "deaf") === "up");
   const stop = daemon.begin("docker", "stop", "-t", "1000", "deaf");
   await until("it is asked to stop", () => daemon.docker("logs", "deaf").includes("asked"));
   await restart();

@@ -49,7 +49,7 @@ test("the kernel rejects overlay on overlay: the check says where to put the dat
   expect(code).toBe(1);
 });
 
-test("without cgroups the check says so once, and still shows the kernel's features", () => {
+test("without cgroups the check reports this once, and still shows the kernel's features", () => {
   const { code, out } = check(["unshare", "-m", "sh", "-c", 'umount -R /sys/fs/cgroup && exec "$@"', "sh"]);
   expect(out.match(/no cgroup hierarchy is mounted/g)).toHaveLength(1);
   expect(out).toContain("  ok       openat2: paths of a container");

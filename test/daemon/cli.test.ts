@@ -191,7 +191,7 @@ test("the detach keys end run, start and attach, and restore the terminal", asyn
   };
   await detached(client("run", "-it", "--name", "left", daemon.image, "sh"), "#");
   const again = client("attach", "left");
-  await until("it is attached", () => {
+  await until("the client is attached", () => {
     again.write("\r");
     return again.out().includes("#");
   });

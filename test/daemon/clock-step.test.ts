@@ -104,7 +104,7 @@ test("a step of the system's clock, forward and back: time, events, ages and --s
 test("a client that attaches after the clock was set back gets the whole log", async () => {
   setOffset(0);
   daemon.docker("run", "-d", "--name", "spoke", daemon.image, "sh", "-c", "echo before; sleep 1000");
-  await until("it has spoken", () => daemon.docker("logs", "spoke") === "before");
+  await until("the container has written a line", () => daemon.docker("logs", "spoke") === "before");
   setOffset(-hour);
   const path = "/containers/spoke/attach?logs=1&stream=1&stdout=1";
   const { body } = await daemon.request("POST", path, undefined, AbortSignal.timeout(10_000));

@@ -62,7 +62,7 @@ test("kill -9 of the supervisor: the container is reported dead with a reason, a
   await until("it is not running", () => daemon.fathom("inspect", "-f", "{{.State.Running}}", "orphan") === "false");
   expect(daemon.fathom("inspect", "-f", "{{.State.Error}}", "orphan")).toContain("supervisor");
   // Reaped, or dead and waiting for its new parent.
-  await until("its process is gone", () => !isAlive(pid));
+  await until("its process has ended", () => !isAlive(pid));
   daemon.fathom("rm", "orphan");
 }, 60_000);
 
@@ -81,7 +81,7 @@ test("a restart policy continues after the daemon was killed", async () => {
   );
   daemon.fathom("run", "-d", "--name", "stopped", "--restart", "unless-stopped", daemon.image, "sleep", "1000");
   daemon.fathom("stop", "-t", "0", "stopped");
-  await until("it began", () => daemon.fathom("logs", "again").includes("began"));
+  await until("the container began its work", () => daemon.fathom("logs", "again").includes("began"));
   await daemon.kill();
   // sleep: the container ends meanwhile, and nobody starts it again
   await Bun.sleep(1500);

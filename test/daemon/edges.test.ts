@@ -80,7 +80,7 @@ test("a daemon stops while restart policies are active", async () => {
   const log = readFileSync(join(daemon.work, "log"), "utf8");
   expect(log).not.toContain("closed database");
   for (const id of daemon.fathom("ps", "-aq").split("\n")) daemon.fathom("rm", "-f", id);
-  await until("all are gone", () => daemon.fathom("ps", "-aq") === "");
+  await until("all containers are removed", () => daemon.fathom("ps", "-aq") === "");
 }, 60_000);
 
 test("a container joins network, host name, processes and IPC of another", () => {

@@ -131,7 +131,7 @@ async function agree(after: string): Promise<void> {
 
 async function removeAll(): Promise<void> {
   daemon.removeContainers("-v");
-  await until("nothing is there", () => daemon.docker("ps", "-aq") === "");
+  await until("no container is left", () => daemon.docker("ps", "-aq") === "");
 }
 
 for (const [name, limitMs] of [

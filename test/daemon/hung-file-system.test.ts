@@ -244,7 +244,7 @@ test("a container that uses it can be stopped and removed", () => {
   expect(daemon.docker("ps", "-aq").split("\n").filter(Boolean)).toEqual([]);
 });
 
-test("it does not block the daemon's shutdown, and nothing is left after its end", async () => {
+test("such a file system does not block the daemon's shutdown, and nothing is left after its end", async () => {
   const stuck = callers();
   expect(stuck.length).toBeGreaterThan(0);
   // The server still has their requests.

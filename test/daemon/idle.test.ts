@@ -34,7 +34,7 @@ test("with a connected client it wakes up at most about twice a second", async (
   client.destroy();
 }, 90_000);
 
-test("its JavaScript cannot be written to", () => {
+test("the daemon's JavaScript is mapped read-only", () => {
   const mappings = readFileSync(`/proc/${daemon.pid}/maps`, "latin1")
     .split("\n")
     .filter((line) => line.endsWith(` ${binary}`))
@@ -50,7 +50,7 @@ test("its JavaScript cannot be written to", () => {
   expect(last.permissions).toBe("r--p");
 });
 
-test("it collects garbage after work, not at fixed times", () => {
+test("the daemon collects garbage after work, not at fixed times", () => {
   const environment = readFileSync(`/proc/${daemon.pid}/environ`, "latin1").split("\0");
   expect(environment).toContain("BUN_GC_TIMER_INTERVAL=2000000000");
 });

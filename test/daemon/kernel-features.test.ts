@@ -157,7 +157,7 @@ test.each([
   ["close_range", "close_range(CLOSE_RANGE_CLOEXEC) (Linux 5.11"],
   ["seccomp", "seccomp (Linux 3.17"],
   ["unshare", "unshare(CLONE_NEWNS) (Linux 2.4"],
-] as const)("without %s the daemon says so and ends", (call, words) => {
+] as const)("without %s the daemon names the missing call and ends", (call, words) => {
   const flags = [
     "-H",
     `unix://${daemon.socket}`,

@@ -18,7 +18,7 @@ function cpuTicks(): number {
   return Number(fields[11]) + Number(fields[12]);
 }
 
-test("the daemon does not try to accept connections in vain, and works normally afterwards", async () => {
+test("the daemon does not try to accept connections while it has no descriptors, and works normally afterwards", async () => {
   const { pid } = daemon;
   const limit = readdirSync(`/proc/${pid}/fd`).length + 40;
   expect(Bun.spawnSync(["prlimit", "--pid", String(pid), `--nofile=${limit}:${limit}`]).exitCode).toBe(0);
@@ -31,13 +31,13 @@ test("the daemon does not try to accept connections in vain, and works normally 
     client.write("GET /v1.47/events HTTP/1.1\r\nHost: d\r\n\r\n");
     clients.push(client);
   }
-  await until("the daemon says that it has none", () => log().includes("no free descriptors"));
-  await until("clients are told", () => said.some((text) => text.startsWith("HTTP/1.1 503 ")));
+  await until("the daemon reports that it has no free descriptors", () => log().includes("no free descriptors"));
+  await until("clients get the error", () => said.some((text) => text.startsWith("HTTP/1.1 503 ")));
   const before = cpuTicks();
   // sleep: the daemon must not compute during this time; a loop that tries to accept would compute for at least half of it
   await Bun.sleep(3000);
   expect(cpuTicks() - before).toBeLessThan(100);
   for (const client of clients) client.destroy();
-  await until("there are free ones", () => log().includes("has free descriptors again"));
+  await until("there are free descriptors", () => log().includes("has free descriptors again"));
   expect(await (await daemon.request("GET", "/_ping")).text()).toBe("OK");
 }, 60_000);

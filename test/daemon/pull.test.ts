@@ -70,7 +70,7 @@ test("pulls at the same time share their work, and continue when one of them lea
   const same = pull("held:31");
   const twin = pull("twin:31");
   const downloading = ({ out }: Conversation): boolean => out().includes("Pulling fs layer");
-  await until("all of them are at it", () => [first, same, twin].every(downloading));
+  await until("all pulls download", () => [first, same, twin].every(downloading));
   await half("held:31");
   first.kill();
   await first.exited;
@@ -101,7 +101,7 @@ const resident = (): number =>
   Number(/^VmRSS:\s*(\d+)/m.exec(readFileSync(`/proc/${daemon.pid}/status`, "utf8"))![1]) / 1024;
 
 test("a large layer uses little memory, and the daemon returns it", async () => {
-  await until("it is quiet", () => resident() < 60);
+  await until("the daemon needs little memory", () => resident() < 60);
   const before = resident();
   const client = pull("big:600");
   let peak = before;
@@ -112,7 +112,7 @@ test("a large layer uses little memory, and the daemon returns it", async () => 
     await Bun.sleep(20);
   }
   expect(await client.exited).toBe(0);
-  await until("the memory is given back", () => resident() < before + 40);
+  await until("the memory is released", () => resident() < before + 40);
   const [low, high, after] = [before, peak, resident()].map((value) => value.toFixed(0));
   console.log(`pull of a 600 MB layer: ${low} MB resident before, ${high} MB at most, ${after} MB later`);
   expect(peak - before).toBeLessThan(250);

@@ -106,11 +106,14 @@ describe("a resize", () => {
       await hijack(`/v1.47/exec/${made[0]}/start`, '{"Tty":true}'),
       await hijack(`/v1.47/exec/${made[1]}/start`, '{"Tty":true}'),
     ];
-    await until("both know their size", () => first.text().includes("11 22") && second.text().includes("11 22"));
+    await until(
+      "both terminals have their size",
+      () => first.text().includes("11 22") && second.text().includes("11 22"),
+    );
     expect((await daemon.api("POST", `/exec/${made[0]}/resize?h=44&w=55`)).status).toBe(200);
-    await until("the exec is told", () => first.text().includes("44 55"));
+    await until("the exec gets its size", () => first.text().includes("44 55"));
     expect((await daemon.api("POST", `/exec/${made[1]}/resize?h=5&w=6`)).status).toBe(200);
-    await until("the other is told", () => second.text().includes("5 6"));
+    await until("the other gets its size", () => second.text().includes("5 6"));
     expect([first.text().includes("5 6\r"), second.text().includes("44 55")]).toEqual([false, false]);
     expect(daemon.docker("logs", "outer")).not.toContain("44 55");
     daemon.docker("rm", "-f", "outer");

@@ -93,7 +93,7 @@ test("containers that end while no daemon runs", async () => {
   daemon.docker("stop", "-t", "0", "stopped-unless", "stopped-always", "stopped-failure");
   daemon.docker("kill", "killed-unless");
   daemon.docker("create", "--name", "never", "--restart", "always", daemon.image, "sleep", "1000");
-  await until("it has given up", () => show("gave-up") === "exited 8 1");
+  await until("the policy has stopped trying", () => show("gave-up") === "exited 8 1");
   await until("it waits for its next try", () => show("waits").startsWith("restarting 9"));
   const ending = [
     "always-0",
@@ -127,7 +127,7 @@ test("containers that end while no daemon runs", async () => {
   expect(from).toBe(started);
   expect(Date.parse(to!)).toBeGreaterThan(Date.parse(started));
   expect(Date.parse(to!)).toBeLessThanOrEqual(ended.getTime());
-  await until("what removes itself is gone", () => daemon.run("docker", "inspect", "rm").code !== 0);
+  await until("the container with --rm is removed", () => daemon.run("docker", "inspect", "rm").code !== 0);
 
   expect(show("gave-up")).toBe("exited 8 1");
   expect(show("stopped-unless")).toBe("exited 137 0");

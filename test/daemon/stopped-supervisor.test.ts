@@ -213,7 +213,7 @@ test("a supervisor that is killed while it is stopped is dead: its container end
   stop(supervisor);
   expect(readlinkSync(`/proc/${supervisor}/exe`)).toContain("fathom-init");
   signal(supervisor, "SIGKILL");
-  await until("the end is told", () => state("orphan") === "exited 255");
+  await until("the end is reported", () => state("orphan") === "exited 255");
   expect(errorOf("orphan")).toContain("supervisor was killed");
   await until("its process is gone", () => !isAlive(pid));
 }, 120_000);
@@ -273,7 +273,7 @@ test("a container that shares its pid namespace with another, both with stopped 
   expect(await restart.exited).toBe(0);
   expect(state("first")).toBe("running 0");
   expect(daemon.pidOf("first")).not.toBe(first.pid);
-  await until("the second's end is told", () => state("second") === "exited 137");
+  await until("the second's end is reported", () => state("second") === "exited 137");
 }, 120_000);
 
 test("a container with execs ends when it is stopped", async () => {
@@ -298,7 +298,7 @@ test("a container ends when it is stopped, also if its joined container is pause
       code: 0,
       state: "exited 5",
     });
-    await until("the second's end is told", () => state("second") === "exited 137");
+    await until("the second's end is reported", () => state("second") === "exited 137");
     daemon.docker("rm", "-f", "first", "second");
   }
 }, 120_000);

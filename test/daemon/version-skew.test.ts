@@ -60,7 +60,7 @@ test("ps, logs, exec, attach, pause, stop, kill and rm work with supervisors tha
   expect(daemon.run("docker", "exec", "web", "sh", "-c", "exit 9").code).toBe(9);
 
   const attached = daemon.talk(["docker", "attach", "talks"]);
-  await until("the attached client is heard", () => {
+  await until("the attached client's input arrives", () => {
     attached.write("hello\n");
     return attached.out().includes("got hello");
   });

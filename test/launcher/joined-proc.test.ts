@@ -93,13 +93,13 @@ function procOptions(said: string): string {
 
 const plain = "rw,nosuid,nodev,noexec,relatime";
 
-test("it exists although the other has unmounted its own", async () => {
+test("the joining container has a /proc although the other has unmounted its own", async () => {
   const { supervisor, end } = await other("busybox umount -l /proc");
   expect(procOptions(await joined(supervisor, look))).toBe(plain);
   await end();
 });
 
-test("it does not copy what the other made of its own", async () => {
+test("the new /proc does not copy the changed options of the other container's /proc", async () => {
   const { supervisor, end } = await other(
     "mount -o remount,hidepid=2,gid=77,ro proc /proc; grep ' /proc ' /proc/mounts",
   );
@@ -109,7 +109,7 @@ test("it does not copy what the other made of its own", async () => {
   expect(output).toContain(" ro,");
 });
 
-test("its options are those of its plan, and do not affect the other's", async () => {
+test("the new /proc has the options of its plan, and does not change those of the other", async () => {
   const { supervisor, end } = await other(":");
   const own = procOptions(
     await joined(supervisor, look, {
@@ -135,7 +135,7 @@ test("an option that procfs does not know fails the start", async () => {
   await end();
 });
 
-test("its masked and read-only paths work, and differ from those of the other", async () => {
+test("masked and read-only paths of the new /proc work, and do not appear in the other", async () => {
   const { supervisor, end } = await other(":");
   const hidden: readonly Operation[] = [
     { kind: "mask", path: "/proc/keys" },

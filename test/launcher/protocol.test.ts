@@ -138,7 +138,7 @@ test("a peer that does not read loses its connection; the next peer learns what 
   }
   const next = new Peer(directory);
   next.socket.write(frame(messageTypes.state, 1, new Uint8Array()));
-  await until("all exits are said", () => {
+  await until("all exits are reported", () => {
     const ended = next.messages.filter(({ type }) => type === messageTypes.execExit);
     return new Set(ended.map(({ payload }) => new WireReader(payload).text())).size === 300;
   });

@@ -46,7 +46,7 @@ test("a launch whose supervisor is stopped fails, and nothing is left of it", as
   const directory = rig.directory();
   const launch = prepared.launch({ plan: whole, directory, io: unlogged() });
   expect(String(await launch.catch((error: unknown) => error))).toContain("is stopped");
-  await until("both end", () => !isAlive(process.pid) && !isAlive(supervisor.pid));
+  await until("both processes end", () => !isAlive(process.pid) && !isAlive(supervisor.pid));
   expect(readdirSync(directory)).toEqual([]);
 }, 30_000);
 
@@ -58,7 +58,7 @@ test("a launch whose process is stopped fails while its supervisor works, and no
   const directory = rig.directory();
   const launch = prepared.launch({ plan: whole, directory, io: unlogged() });
   expect(String(await launch.catch((error: unknown) => error))).toContain(`(${process.pid}) is stopped`);
-  await until("both end", () => !isAlive(process.pid) && !isAlive(supervisor.pid));
+  await until("both processes end", () => !isAlive(process.pid) && !isAlive(supervisor.pid));
   expect(readdirSync(directory)).toEqual([]);
 }, 30_000);
 
@@ -112,7 +112,7 @@ test("a process that is stopped before it is an exec ends, and its exec with it;
   const other = await exec("sleep");
   const children = (): number[] => childrenOf(supervisor.supervisorPid).toSorted();
   const known = [first, other.pid].toSorted();
-  await until("whoever made the exec has gone", () => Bun.deepEquals(children(), known));
+  await until("the process that made the exec has ended", () => Bun.deepEquals(children(), known));
   const descriptors = readdirSync("/proc/self/fd").length;
   const standing = exec("sleep", [full.path]).catch((error: unknown) => error);
   let made: number | undefined;
@@ -143,7 +143,7 @@ test("a client that reads late gets the rest of the output and its end, although
   supervisor.disconnect();
   sys.kill(supervisor.supervisorPid, 19);
   const stat = (): string => readFileSync(`/proc/${supervisor.supervisorPid}/stat`, "latin1");
-  await until("it stands still", () => stat().includes(") T "));
+  await until("the supervisor stands still", () => stat().includes(") T "));
   const { stdout } = unframe(await new Reader(attachments[0]!.fd).ended);
   expect(stdout).toBe(Array.from({ length: 48_000 }, (_, index) => `${index + 1}\n`).join(""));
   await until("it has ended", () => !isAlive(supervisor.supervisorPid));
@@ -154,7 +154,7 @@ test("a discard ends a stem whose supervisor is stopped", async () => {
   const { process, supervisor } = prepared.identity!;
   sys.kill(supervisor.pid, 19);
   await prepared.discard();
-  await until("both end", () => !isAlive(process.pid) && !isAlive(supervisor.pid));
+  await until("both processes end", () => !isAlive(process.pid) && !isAlive(supervisor.pid));
 }, 30_000);
 
 test("a call does not wait for ever for a helper that never answers", async () => {

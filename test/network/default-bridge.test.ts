@@ -361,7 +361,7 @@ if (!isInside) {
       expect(run("ip", "-o", "link")).not.toContain("second0");
     });
 
-    test("when every pool is used up, the error says so", async () => {
+    test("when every pool is used up, the error reports this", async () => {
       run("ip", "route", "add", "10.77.0.0/16", "via", "198.51.100.50");
       const none = makeNetworks({ bridgeName: "none0", addressPools: [{ base: "10.77.0.0/16", size: 24 }] });
       await expect(none.start([])).rejects.toThrow("all predefined address pools have been fully subnetted");

@@ -75,7 +75,7 @@ if (!isInside) {
       for (const bridge of ["fathom0", bridgeOf(front), bridgeOf(back)]) expect(rules).toContain(`"${bridge}"`);
     });
 
-    test("it reaches both, the name decides which network leads outside and has the ports, and it can leave each of them", async () => {
+    test("the container reaches both, the name decides which network leads outside and has the ports, and the container can leave each of them", async () => {
       await using space = new Space();
       await using inFront = new Space();
       await using inBack = new Space();

@@ -118,7 +118,7 @@ test("started by its socket it serves the waiting client, and reports when it is
     const pid = Number(readFileSync(join(work, "pid"), "utf8"));
     process.kill(pid, "SIGTERM");
     expect(await daemon.exited).toBe(0);
-    await until("it told its end", () => readFileSync(told, "utf8") === "READY=1\nSTOPPING=1\n");
+    await until("the program reported its end", () => readFileSync(told, "utf8") === "READY=1\nSTOPPING=1\n");
     // The socket stays with the service manager, for the next start.
     expect(existsSync(socket)).toBe(true);
   } finally {

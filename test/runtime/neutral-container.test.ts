@@ -200,7 +200,7 @@ const start = (id: string): Promise<void> => {
   return context.mutex.run(id, () => startContainer(context, container));
 };
 
-test("it runs, logs and ends with its code, and its owner's extension is unchanged", async () => {
+test("a container runs, logs and ends with its code, and its owner's extension is unchanged", async () => {
   const { context } = opened;
   const id = await make("one", ["sh", "-c", "echo from $(cat /etc/neutral || echo nowhere); exit 7"]);
   const { result } = waitContainer(context, id, "next-exit", new AbortController().signal);

@@ -80,7 +80,7 @@ test("an entry that a layer in between removed, replaced or hid is not used", ()
   expect(seen(chain(base, [whiteout("d/.wh..wh..opq"), ...file]), "d")).toBe("1777 0:0");
 });
 
-test("no symlink is followed to find it, and none is changed", () => {
+test("no symlink is followed to find an implied directory, and none is changed", () => {
   const outside = join(rig.root, "outside");
   mkdirSync(outside, { mode: 0o700 });
   const base = [{ path: "link", kind: "symlink", linkPath: outside } as const];

@@ -23,7 +23,7 @@ describe("a database that does not have the containers", () => {
     world.engine = await startDaemon(world.machine, world.root);
   };
 
-  test("they come back unchanged: ended ones keep code and times, ones that a user stopped or paused stay so", async () => {
+  test("the containers come back unchanged: ended ones keep code and times; a container that a user stopped or paused stays stopped or paused", async () => {
     const policy = { RestartPolicy: { Name: "unless-stopped", MaximumRetryCount: 0 } } as const;
     await world.engine.containers.create("made", undefined, request());
     await world.run("ended");
@@ -222,7 +222,7 @@ describe("a supervisor that cannot be reached is not dead", () => {
     expect(await world.status("one")).toBe("exited");
   });
 
-  test("its state shows this, and no longer shows it when the supervisor is reached again", async () => {
+  test("the container's state shows this, and no longer shows it when the supervisor is reached again", async () => {
     await world.run("one");
     world.machine.latest().unreachable = "it is stopped";
     expect((await world.engine.containers.inspect("one", false)).State).toMatchObject({

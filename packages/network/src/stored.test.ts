@@ -33,11 +33,11 @@ const network: NetworkInfo = {
 const stored = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
 describe("an endpoint", () => {
-  test("one of this version is read unchanged", () => {
+  test("an endpoint of this version is read unchanged", () => {
     const other = { ...endpoint, networkName: "front", gatewayPriority: 7, gateways: {} };
     expect(readEndpoint(stored(other))).toEqual(other);
   });
-  test("one of an earlier version has one address, in the only network of that time", () => {
+  test("an endpoint of an earlier version has one address, in the only network of that time", () => {
     const old = { ...common, ipv4Address: "172.17.0.2", ipv4PrefixLength: 16, gateway: "172.17.0.1" };
     expect(readEndpoint(stored(old))).toEqual(endpoint);
   });
@@ -61,7 +61,7 @@ describe("a network", () => {
     const made = { ...network, builtin: false, internal: true, pools: [...network.pools, ...network.pools] };
     expect(readNetwork(stored(made))).toEqual(made);
   });
-  test("one of an earlier version has one subnet or none, and belongs to the daemon", () => {
+  test("a network of an earlier version has at most one subnet, and belongs to the daemon", () => {
     const { pools: _pools, builtin: _builtin, internal: _internal, ...old } = network;
     expect(readNetwork(stored({ ...old, subnet: "172.17.0.0/16", gateway: "172.17.0.1" }))).toEqual(network);
     expect(readNetwork(stored(old))).toEqual({ ...network, pools: [] });

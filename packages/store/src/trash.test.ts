@@ -64,7 +64,7 @@ test("a path that does not exist is no error, a path that cannot be moved is", (
   expect(() => trash.take("/proc/self/net")).toThrow();
 });
 
-test("a missing disk is logged, and nobody waits for it in vain", async () => {
+test("a missing disk is logged, and the wait for the removal ends", async () => {
   using root = makeRoot();
   const lines: string[] = [];
   const logger = createLogger("warn", { write: (line) => void lines.push(line) });

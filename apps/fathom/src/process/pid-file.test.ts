@@ -12,7 +12,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-test("it has this pid and is removed with its holder", () => {
+test("the pid file has this process's pid and is removed with its holder", () => {
   const file = takePidFile(path);
   expect(readFileSync(path, "utf8")).toBe(`${process.pid}\n`);
   file[Symbol.dispose]();

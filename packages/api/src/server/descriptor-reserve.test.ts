@@ -32,7 +32,7 @@ test("the reserve is freed when nothing else is free, and is filled again when t
   expect(states).toEqual(["short", "none", "short", "enough"]);
 });
 
-test("it checks often while clients are active, and seldom when they are only connected", () => {
+test("the reserve checks often while clients are active, and seldom when they are only connected", () => {
   let now = 0;
   using reserve = new DescriptorReserve({
     logger: silentLogger,
@@ -55,7 +55,7 @@ test("it checks often while clients are active, and seldom when they are only co
   expect(reserve.intervalMs).toBe(10_000);
 });
 
-test("it checks often as long as there are none, without a request", () => {
+test("without free descriptors the reserve checks often, also without a request", () => {
   let now = 0;
   let free = 100;
   using reserve = new DescriptorReserve({

@@ -132,7 +132,7 @@ describe("bodies", () => {
     expect(await response.json()).toMatchObject({ Warnings: [] });
   });
 
-  test("one that is too large is rejected", async () => {
+  test("a body that is too large is rejected", async () => {
     const response = await create(`{"Image":"${"x".repeat(9 * 1024 * 1024)}"}`, json);
     expect((await message(response))[1]).toContain("larger than the limit");
   });

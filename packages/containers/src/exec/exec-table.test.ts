@@ -24,7 +24,7 @@ test("there is a limit for execs that are created and never started: old ones ar
   expect(table.find("e1").state).toBe("created");
 });
 
-test("there is a limit for their memory too; execs that have ended are dropped first", () => {
+test("there is a limit for the memory of execs too; execs that have ended are dropped first", () => {
   const table = new ExecTable(() => 0);
   const spec = plainExec(["x".repeat(30 << 20)]);
   const first = exec("first", { spec });

@@ -51,7 +51,7 @@ async function settled(server: EchoServer, value: () => number): Promise<number>
   return value();
 }
 
-test("they are the limits that contract.ts promises", () => {
+test("the limits have the values that contract.ts promises", () => {
   expect(connectionLimits).toEqual({
     inputBytes: 64 * 1024,
     skipBytes: 256 * 1024,

@@ -43,7 +43,7 @@ describe("payloads", () => {
     );
   });
 
-  test("they grow beyond their first size", () => {
+  test("payloads grow beyond their first size", () => {
     const large = new Uint8Array(5000).fill(7);
     const payload = new PayloadWriter().u32(1).attribute(2, large).u32be(3).finish();
     expect(payload.length).toBe(4 + 4 + 5000 + 4);

@@ -128,7 +128,7 @@ describe("nf_tables messages", async () => {
     .filter((line) => line !== "" && !line.startsWith("#"))
     .map((line) => line.split(" "));
 
-  test("there are as many as nft sends", () => expect(ours.length).toBe(golden.length));
+  test("there are as many messages as nft sends", () => expect(ours.length).toBe(golden.length));
 
   golden.forEach(([type, flags, bytes], index) => {
     test(`message ${index} is nft's: type ${type}`, () => {

@@ -73,7 +73,7 @@ test("the pauses grow to their limit while it keeps ending, and start again afte
   keeper.letAllGo();
 });
 
-test("one that cannot be watched, or whose ports another program has, is tried again with pauses, with one warning", async () => {
+test("a forwarder that cannot be watched, or whose ports another program has, is tried again with pauses, with one warning", async () => {
   const world = new World();
   const lines: string[] = [];
   const logger = createLogger("warn", { write: (line) => void lines.push(line) });

@@ -165,7 +165,7 @@ describe.skipIf(!hasIpv6)("TCP", () => {
     expect([...heard]).toEqual([["last words ECONNRESET", 200]]);
   });
 
-  test("its end ends connections and frees the port", async () => {
+  test("the end of a forwarder ends connections and frees the port", async () => {
     const port = freePort();
     const id = forward("tcp", port, target);
     const client = await talk(port);
@@ -202,7 +202,7 @@ describe.skipIf(!hasIpv6)("TCP", () => {
     clients.pop()!.destroy();
     expect(await answer).toBe("late");
     for (const client of [...clients, beyond]) client.destroy();
-    await until("all are closed", () => served.size === 0 && fds() < 12);
+    await until("all connections are closed", () => served.size === 0 && fds() < 12);
   }, 60_000);
 
   test("a later daemon takes it over: open connections continue, new ones work, and the daemon can end it", async () => {

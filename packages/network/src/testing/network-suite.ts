@@ -57,7 +57,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
       endpoints.flatMap(({ networkName, ports }) => ports.map(({ hostPort }) => `${networkName} ${hostPort}`));
 
     describe("networks", () => {
-      test("those of the settings exist, one is the default; they keep their ids", async () => {
+      test("the networks of the settings exist, one is the default; they keep their ids", async () => {
         const ids = networks.list().map(({ id }) => id);
         expect(networks.list().every(({ builtin }) => builtin)).toBe(true);
         const found = networks.defaultNetwork()!;
@@ -108,7 +108,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
         expect(networks.find("other")).toBeUndefined();
       });
 
-      test("one is removed when nobody is connected to it; those of the settings never", async () => {
+      test("a network is removed when nobody is connected to it; networks of the settings are never removed", async () => {
         const front = await networks.create(settings("front"));
         const one = sandbox();
         await connect(one, front);

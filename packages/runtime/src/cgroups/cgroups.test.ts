@@ -160,7 +160,7 @@ test("v1: one mkdir per hierarchy, and reads only for a parent's first child", (
   expect(cgroups.list("/fathom")).toEqual(["a", "b"]);
 });
 
-test("its places are what a plan needs", () => {
+test("a cgroup names the places that a plan needs", () => {
   const cgroup = machine("hybrid").cgroups.create("/fathom/a");
   expect(cgroup.procsFiles).toHaveLength(8);
   expect(cgroup.procsFiles[0]).toBe(`${root}/cpu,cpuacct/fathom/a/tasks`);

@@ -117,7 +117,7 @@ describe("parseManifest", () => {
   });
 });
 
-test("null in a manifest is the same as absent, and an empty variant is none", () => {
+test("null in a manifest is the same as absent, and an empty variant is the same as no variant", () => {
   const entry = { ...config, urls: null, annotations: null, platform: { os: null, variant: "" }, artifactType: null };
   const index = { schemaVersion: 2, mediaType: null, manifests: [entry], annotations: null, unknown: 1 };
   expect(parseManifest(bytes(index), undefined) as unknown).toEqual({

@@ -118,7 +118,7 @@ test("of another mount in the tree, only the mount point", async () => {
   expect([...all.keys()].filter((path) => outermost.some((point) => path.startsWith(`${point}/`)))).toEqual([]);
 });
 
-describe("one that never answers", () => {
+describe("a reader process that never answers", () => {
   /** Like a fathom-init whose call hangs. */
   function silent(answerMs: number) {
     const path = join(root, "silent");
@@ -132,7 +132,7 @@ describe("one that never answers", () => {
 
   const descriptors = (): number => readdirSync("/proc/self/fd").length;
 
-  test("it is given up after its time limit, and nothing of it is left", async () => {
+  test("the read ends after its time limit, and nothing of it is left", async () => {
     using silence = silent(50);
     const before = descriptors();
     using reading = silence.read(request("x", "stat"));
@@ -142,7 +142,7 @@ describe("one that never answers", () => {
     await until("its descriptors are closed", () => descriptors() <= before);
   });
 
-  test("it ends with the signal, also with one that had aborted before", async () => {
+  test("the read ends when the signal aborts, also with a signal that had aborted before", async () => {
     using silence = silent(60_000);
     const before = descriptors();
     const controller = new AbortController();

@@ -36,7 +36,7 @@ export function execSuite(name: string, open: () => Promise<ContainerWorld>): vo
       await expectFailure(execs.create("one", execRequest), "conflict", "is not running");
     });
 
-    test("it can be started once, with a stream or without", async () => {
+    test("an exec can be started once, with a stream or without", async () => {
       const id = await runContainer(world, "one");
       const { Id } = await execs.create("one", execRequest);
       expect(await execs.inspect(Id)).toMatchObject({ ID: Id, ContainerID: id, Running: false, ExitCode: null });

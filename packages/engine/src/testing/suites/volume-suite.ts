@@ -32,7 +32,7 @@ export function volumeSuite(name: string, open: () => Promise<VolumeWorld>): voi
       expect((await volumes.list({})).Volumes).toEqual([made]);
     });
 
-    test("without a name it gets one, and a label that says so", async () => {
+    test("a volume without a name gets a name, and a label that marks it as anonymous", async () => {
       const { Name, Labels } = await volumes.create({ ...settings, Name: "", Labels: { a: "b" } });
       expect(Name).toMatch(/^[0-9a-f]{64}$/);
       expect(Labels).toEqual({ a: "b", [anonymousLabel]: "" });
