@@ -97,6 +97,13 @@ test("an index with two platforms and an attestation is one image, also after a 
     const made = await daemon.api<{ Id: string }>("POST", `/containers/create?platform=linux/${foreign}`, body);
     const { json } = await daemon.api<{ Image: string }>("GET", `/containers/${made.json.Id}/json`);
     expect(json.Image).toBe(other);
+    // In lists, its container has the name, and counts for the image that is shown.
+    const { json: containers } = await daemon.api<{ Image: string }[]>("GET", "/containers/json?all=1");
+    expect(containers.map(({ Image }) => Image)).toEqual(["two:1"]);
+    const { json: used } = await daemon.api<{ Containers: number }[]>("GET", "/images/json", undefined, "1.51");
+    expect(used.map(({ Containers }) => Containers)).toEqual([1]);
+    const { json: disk } = await daemon.api<{ Images: { Containers: number }[] }>("GET", "/system/df?type=image");
+    expect(disk.Images.map(({ Containers }) => Containers)).toEqual([1]);
     expect((await daemon.api("DELETE", "/images/two:1")).status).toBe(409);
     await daemon.api("DELETE", `/containers/${made.json.Id}`);
     // A prune removes nothing of it.

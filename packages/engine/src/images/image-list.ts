@@ -12,7 +12,9 @@ export function listImages(parts: EngineParts, images: Images, request: ImageLis
   const isShown = referenceFilter(filters);
   const shared = request.sharedSize ? layerUsers(images) : undefined;
   const summaries: { readonly createdNs: bigint; readonly summary: ImageSummary }[] = [];
-  for (const record of images.list()) {
+  const records = images.list();
+  const listed = new Set(records.map(({ id }) => id));
+  for (const record of records) {
     if (!tests.every((test) => test(record))) continue;
     const names = images.names(record.id);
     const RepoTags = names.tags.filter(isShown ?? (() => true));
@@ -25,7 +27,7 @@ export function listImages(parts: EngineParts, images: Images, request: ImageLis
     summaries.push({
       createdNs,
       summary: {
-        Containers: parts.uses.ofImage(record.id).length,
+        Containers: containersOf(parts, record.id, listed),
         Created: Number(createdNs / 1_000_000_000n),
         Id: record.id,
         Labels: config.config?.Labels ?? null,
@@ -38,6 +40,12 @@ export function listImages(parts: EngineParts, images: Images, request: ImageLis
     });
   }
   return summaries.sort((a, b) => (a.createdNs < b.createdNs ? 1 : -1)).map(({ summary }) => summary);
+}
+
+/** How many containers use the image, or another platform that its names hold and that has no entry of its own in the list. */
+function containersOf({ store, uses }: EngineParts, id: Digest, listed: ReadonlySet<Digest>): number {
+  const behind = store.images.names(id).flatMap(({ images }) => images.filter((other) => !listed.has(other)));
+  return new Set([id, ...behind].flatMap((image) => uses.ofImage(image).map((user) => user.id))).size;
 }
 
 function isIntermediate(store: Store, id: Digest): boolean {

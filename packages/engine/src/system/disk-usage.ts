@@ -29,10 +29,8 @@ export async function diskUsage(engine: EngineContext, users: DiskUsers, types: 
 }
 
 async function imageUsage(engine: EngineContext, users: DiskUsers): Promise<NonNullable<DiskUsage["ImageUsage"]>> {
-  const list = await users.images.list({ all: false, digests: false, sharedSize: true, filters: {}, manifests: false });
-  const used = new Map<string, number>();
-  for (const { record } of engine.containers.list()) used.set(record.imageId, (used.get(record.imageId) ?? 0) + 1);
-  const Items = list.map((image) => ({ ...image, Containers: used.get(image.Id) ?? 0 }));
+  const request = { all: false, digests: false, sharedSize: true, filters: {}, manifests: false };
+  const Items = await users.images.list(request);
   const total = engine.store.layers.list().reduce((sum, layer) => sum + layer.size, 0);
   // Space of an image in use cannot be reclaimed; layers that it shares with other images count with it.
   const inUse = Items.filter((image) => image.Containers > 0).reduce((sum, image) => sum + image.Size, 0);
