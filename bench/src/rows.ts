@@ -271,7 +271,8 @@ export function rows(sides: Sides, options: RowOptions): Row[] {
       unit: "MB",
       rounds: 5,
       targets: [],
-      // What an engine's compiler makes of its own code at first is no growth by containers.
+      // At first an engine's compiler makes machine code of the engine's own program. This memory is not growth by containers, so it is used
+      // before the measurement.
       before: () => {
         for (const engine of sides.engines)
           for (let turn = 0; turn < 3; turn++) remove(startMany(engine, MANY), engine.env);

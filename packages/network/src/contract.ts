@@ -118,7 +118,7 @@ export interface Endpoint {
   readonly interfaceName: string;
   /** The host's end, with which the driver finds the endpoint again; "" for drivers without one. */
   readonly hostInterface: string;
-  /** "" when the driver gives the interface none of its own choice. */
+  /** "" when the driver chose no MAC address for the interface. */
   readonly macAddress: string;
   readonly addresses: readonly EndpointAddress[];
   /** Gateways of the network, for each family that has one. The sandbox decides whether the default route uses them. */

@@ -21,7 +21,10 @@ export interface NetworkDriver {
   open(network: NetworkInfo, origin: NetworkOrigin): Promise<DriverNetwork>;
 }
 
-/** "new": nobody has made it yet. "stored": an earlier daemon made it; it may still be there, or be gone with the host's start. */
+/**
+ * "new": no daemon has made the network yet. "stored": an earlier daemon made it; its parts may still exist, or a start of the host may have
+ * removed them.
+ */
 export type NetworkOrigin = "new" | "stored";
 
 export interface DriverCapabilities {
@@ -42,12 +45,15 @@ export type EndpointDraft = Pick<
   "endpointId" | "networkId" | "networkName" | "containerId" | "addresses" | "gateways" | "gatewayPriority"
 >;
 
-/** What its user requested of an endpoint that concerns the driver. */
+/** The user's wishes for an endpoint that concern the driver. */
 export interface RequestedEndpoint {
   readonly macAddress: Uint8Array | undefined;
 }
 
-/** What becomes of a container's namespace. "ends": by itself, with everything in it. "stays": the interface is removed now; `fd` is undefined when nobody knows the namespace any more. */
+/**
+ * The future of a container's namespace. "ends": the namespace ends by itself, with everything in it. "stays": the driver must remove the
+ * interface now; `fd` is undefined when no process knows the namespace any more.
+ */
 export type LeftNamespace = { readonly kind: "ends" } | { readonly kind: "stays"; readonly fd: number | undefined };
 
 export interface JoinRequest {
@@ -62,7 +68,7 @@ export interface JoinedLink {
   readonly index: number;
   /** The host's end; "" for none. */
   readonly hostInterface: string;
-  /** Where the driver decides about the ways out itself; absent: those of the draft. */
+  /** The gateways, when the driver decides about them itself; absent: the gateways of the draft. */
   readonly gateways?: Endpoint["gateways"];
 }
 
@@ -74,7 +80,10 @@ export interface DriverNetwork extends Disposable {
   readonly publishing: Publishing | undefined;
   /** Called before an endpoint is made. Restores what other programs removed of the network, and connects the endpoints of `hostInterfaces` again. */
   repair(hostInterfaces: () => readonly string[]): void;
-  /** @returns the MAC address that the sandbox gives the interface; undefined: the interface keeps what it has. Not used when the user requested one. */
+  /**
+   * @returns the MAC address that the sandbox gives the interface; undefined: the interface keeps its MAC address. Not used when the user
+   * requested a MAC address.
+   */
   createEndpoint(
     endpoint: EndpointDraft,
     requested: RequestedEndpoint,

@@ -1,4 +1,7 @@
-/** A driver of another kind than bridge: its answers take time, as of another process, its interface has no end on the host, and it chooses the ways out. */
+/**
+ * A driver of another kind than bridge: its answers take time, as if it were in another process. Its interface has no end on the host, and the
+ * driver chooses the gateways.
+ */
 import { expect, test } from "bun:test";
 import { systemClock } from "@fathom/base";
 import type { NetworkInfo } from "../contract.ts";
@@ -81,7 +84,7 @@ function world(rows = new Map<string, NetworkInfo>()) {
 }
 const settings = { name: "wide", driver: "other", pools: [], internal: false, options: {}, labels: {} };
 
-test("it makes a network once, and takes it up at the next start", async () => {
+test("the driver makes a network once, and uses it again at the next start", async () => {
   const { networks, calls, rows } = world();
   await networks.start([]);
   expect(networks.drivers).toContain("other");
@@ -95,7 +98,7 @@ test("it makes a network once, and takes it up at the next start", async () => {
   expect(next.calls.slice(1)).toEqual([["remove"]]);
 });
 
-test("a container is connected and disconnected: the driver learns of the namespace, the interface keeps its MAC address, the driver's gateway counts", async () => {
+test("a container is connected and disconnected: the driver gets the namespace, the interface keeps its MAC address, and the driver's gateway is used", async () => {
   const { networks, kernel, calls, sandbox } = world();
   await networks.start([]);
   const wide = await networks.create(settings);
@@ -124,7 +127,7 @@ test("a container is connected and disconnected: the driver learns of the namesp
   expect(kernel.links.has("eth1")).toBe(false);
 });
 
-test.each(["createEndpoint", "join"])("%s that fails leaves no endpoint", async (call) => {
+test.each(["createEndpoint", "join"])("a %s that fails leaves no endpoint", async (call) => {
   const { networks, failing, sandbox, calls } = world();
   await networks.start([]);
   const wide = await networks.create(settings);

@@ -31,7 +31,7 @@ export interface HostNetworkOptions {
   readonly sys: NetworkSys;
   readonly config: Pick<NetworkConfig, "ipForward" | "userlandProxy" | "ruleTable">;
   readonly forwarders: Forwarders | undefined;
-  /** Beside those of this package. */
+  /** Additional drivers, beside those of this package. */
   readonly drivers: readonly NetworkDriver[];
   readonly clock: Clock;
   readonly logger: Logger;

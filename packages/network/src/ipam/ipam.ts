@@ -10,7 +10,7 @@ export interface Ipam {
   choose(request: PoolsRequest): Promise<ChosenPools>;
   /** The addresses of a chosen subnet, chosen now or by an earlier daemon. */
   open(pool: NetworkPool): Promise<AddressPool>;
-  /** The network of these subnets is gone. Subnets that nobody has are no error. */
+  /** Called when the network of these subnets was removed. Subnets that belong to no network are not an error. */
   release(pools: readonly NetworkPool[]): Promise<void>;
 }
 
@@ -34,7 +34,7 @@ export function createIpam(clock: Clock): Ipam {
   return {
     choose: async (request) => choosePools(request),
     open: async (pool) => new LocalPool(pool, clock),
-    // The rows of the networks say which subnets are taken.
+    // Nothing to do: the rows of the networks say which subnets are taken.
     release: async () => undefined,
   };
 }

@@ -15,7 +15,7 @@ export type InsideSys = Pick<
 export interface InterfaceSettings {
   readonly name: string;
   readonly index: number;
-  /** Undefined: it keeps its own. */
+  /** undefined: the interface keeps its MAC address. */
   readonly mac: Uint8Array | undefined;
   readonly addresses: readonly EndpointAddress[];
   /** Default routes through this interface. */
