@@ -83,19 +83,6 @@ static const char *stat_field(const char *text, int wanted) {
 #define STAT_START 22
 #define STAT_BYTES 2048
 
-/* processStartTime(pid): clock ticks since boot; -ESRCH when there is no such process. */
-static napi_value method_processStartTime(napi_env env, napi_callback_info info) {
-  ARGUMENTS(1);
-  int pid;
-  CHECK(get_int(env, argv[0], &pid));
-  char text[STAT_BYTES];
-  int result = read_stat(pid, text, sizeof text);
-  if (result < 0) return give(env, result);
-  const char *start = stat_field(text, STAT_START);
-  if (start == NULL) return give(env, -EIO);
-  return give(env, (int64_t)strtoull(start, NULL, 10));
-}
-
 /* Of <linux/sched.h>: on its way out of the kernel. */
 #define PF_EXITING 4
 
@@ -296,7 +283,6 @@ const struct method process_methods[] = {
     {"kill", method_kill},
     {"waitpid", method_waitpid},
     {"setSubreaper", method_setSubreaper},
-    {"processStartTime", method_processStartTime},
     {"countRunning", method_countRunning},
     {"spawn", method_spawn},
     {"madvise", method_madvise},

@@ -21,7 +21,7 @@ import { randomId } from "@fathom/base";
 import { createLauncher, type ExecHandle, type KnownRun, type RunIdentity } from "@fathom/runtime";
 import { SysError, helperExecutable } from "@fathom/sys";
 import { bothOutputs, execOperation, launcher, plan, Reader, Rig, start, sys, unframe, unlogged } from "./rig.ts";
-import { childrenOf, isAlive, until } from "@fathom/base/testing";
+import { childrenOf, isAlive, startTimeOf, until } from "@fathom/base/testing";
 
 const rig = new Rig();
 afterAll(() => rig[Symbol.dispose]());
@@ -228,7 +228,7 @@ test("when a number belongs to another process by now, or a run to another boot,
 test("a peer that sends nonsense does not mean death; only the end of the processes does", async () => {
   const child = Bun.spawn(["sleep", "1000"]);
   const parent = Bun.spawn(["sleep", "1000"]);
-  const identity = (pid: number) => ({ pid, startTime: String(sys.processStartTime(pid)) });
+  const identity = (pid: number) => ({ pid, startTime: startTimeOf(pid) });
   const run: RunIdentity = {
     process: identity(child.pid),
     supervisor: identity(parent.pid),

@@ -4,7 +4,7 @@ declare const brand: unique symbol;
 
 /**
  * Bytes as a string, one character (U+0000–U+00FF) per byte. Names in archives are bytes, often but not always UTF-8. In this form they can be
- * compared and split as fast as strings, and nothing is lost. `nameBytes` returns the bytes, `nameText` readable text.
+ * compared and split as fast as strings, and nothing is lost. `namePath` returns a path for system calls, `nameText` readable text.
  */
 export type ByteString = string & { readonly [brand]: "ByteString" };
 
@@ -52,10 +52,6 @@ const beyondAscii = /[\u0080-\uffff]/;
 /** For system calls: the string itself when it is ASCII (the common case costs nothing), otherwise its bytes. */
 export function namePath(name: string): string | Uint8Array {
   return beyondAscii.test(name) ? Buffer.from(name, "latin1") : name;
-}
-
-export function nameBytes(name: ByteString): Uint8Array {
-  return Buffer.from(name, "latin1");
 }
 
 /** UTF-8 text for messages and JSON; bytes that are not UTF-8 become U+FFFD. */

@@ -25,7 +25,11 @@ function isSessionState(value: unknown): value is SessionState {
   return typeof value === "object" && value !== null && "endpoints" in value && Array.isArray(value.endpoints);
 }
 
-/** Opens a blob from plain data, which a worker thread receives. See `OpenBlob` in contract.ts. */
+/**
+ * The bytes of a blob in order, from plain data, which a worker thread receives. After a broken connection it continues with Range and asks for
+ * no byte twice. It never returns more bytes than the descriptor says. The size is checked here; the consumer verifies the digest, because it
+ * computes the hash anyway.
+ */
 export function openBlob(
   source: BlobSource,
   descriptor: Descriptor,

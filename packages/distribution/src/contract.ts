@@ -84,9 +84,3 @@ export interface RegistryClient {
   ): Promise<"pushed" | "exists">;
   pushManifest(reference: Reference, mediaType: string, raw: Uint8Array, signal?: AbortSignal): Promise<Digest>;
 }
-
-/**
- * The bytes of a blob in order. After a broken connection it continues with Range and asks for no byte twice. It never returns more bytes than
- * the descriptor says. The size is checked here; the consumer verifies the digest, because it computes the hash anyway.
- */
-export type OpenBlob = (source: BlobSource, descriptor: Descriptor, signal: AbortSignal) => AsyncIterable<Uint8Array>;

@@ -32,7 +32,6 @@ export const AT_STATX_DONT_SYNC = 0x4000;
 export const AT_RECURSIVE = 0x8000;
 
 export const RENAME_NOREPLACE = 1;
-export const RENAME_EXCHANGE = 2;
 
 // stat(2), getdents64(2)
 export const S_IFMT = 0o170000;
@@ -45,8 +44,6 @@ export const S_IFLNK = 0o120000;
 export const S_IFSOCK = 0o140000;
 export const DT_UNKNOWN = 0;
 export const DT_DIR = 4;
-export const DT_REG = 8;
-export const DT_LNK = 10;
 
 // mount(2)
 export const MS_RDONLY = 0x1;
@@ -102,16 +99,12 @@ export const CLONE_NEWNET = 0x40000000;
 
 // inotify(7)
 export const IN_MODIFY = 0x2;
-export const IN_CLOSE_WRITE = 0x8;
 export const IN_MOVED_TO = 0x80;
 export const IN_CREATE = 0x100;
-export const IN_DELETE_SELF = 0x400;
 export const IN_ONLYDIR = 0x1000000;
-export const IN_ISDIR = 0x40000000;
 
 // socket(2), netlink(7)
 export const SOCK_STREAM = 1;
-export const SOCK_DGRAM = 2;
 export const SOCK_SEQPACKET = 5;
 export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;

@@ -3,7 +3,7 @@
  * fake for unit tests. No decisions here: every method is one syscall or one fixed short sequence.
  *
  * Terms
- * - A descriptor is a plain number at this level. `OwnedFd` gives it a lifetime; the code that opens a descriptor must close it.
+ * - A descriptor is a plain number at this level. The code that opens a descriptor must close it.
  * - Paths are strings of bytes: a `Uint8Array` is allowed wherever a path may come from an archive.
  * - Every call is synchronous and short. No call may block because of another process (the runtime's thread pool is as
  *   small as the core count); `createNetworkNamespace` starts a thread of its own.
@@ -178,10 +178,8 @@ export interface Sys {
    * Only for programs that wait for all of their children.
    */
   setSubreaper(on: boolean): void;
-  /** Start time of a process in clock ticks since boot (/proc/PID/stat field 22): distinguishes a reused pid from the old process. */
-  processStartTime(pid: number): bigint | undefined;
   /**
-   * Whether every one of these processes runs, each identified by its number and its start time: false when one has ended, is ending, or cannot
+   * Whether every one of these processes runs, each identified by its number and its start time (/proc/PID/stat, field 22): false when one has ended, is ending, or cannot
    * be examined. One call for all of them, because an idle daemon makes it again and again.
    */
   allRun(processes: readonly { readonly pid: number; readonly startTime: string }[]): boolean;

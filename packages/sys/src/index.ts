@@ -12,7 +12,6 @@ export * from "./host-files/tree-reader.ts";
 export * from "./kernel-probe.ts";
 export { parseMountInfo, readMountInfo, type MountInfo } from "./mount-info.ts";
 export * from "./one-thread.ts";
-export * from "./owned-fd.ts";
 export * from "./process-end.ts";
 export * from "./process-stat.ts";
 export * from "./tree/empty-directory.ts";

@@ -67,7 +67,6 @@ export interface NativeAddon {
   kill(pid: number, signal: number): number;
   waitpid(pid: number): number;
   setSubreaper(on: number): number;
-  processStartTime(pid: number): number;
   countRunning(processes: Float64Array): number;
   spawn(
     executableFd: number,

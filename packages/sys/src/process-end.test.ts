@@ -2,7 +2,6 @@ import { expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { O_CLOEXEC, O_RDONLY } from "./constants.ts";
 import { createSys } from "./create-sys.ts";
-import { OwnedFd } from "./owned-fd.ts";
 import { processEnd } from "./process-end.ts";
 import { until } from "@fathom/base/testing";
 
@@ -12,8 +11,9 @@ const fds = (): number => readdirSync("/proc/self/fd").length;
 
 /** Only the test knows about it or holds a descriptor of it. */
 function spawn(...argv: string[]): number {
-  using program = new OwnedFd(sys, sys.open(`/bin/${argv[0]}`, O_RDONLY | O_CLOEXEC));
-  return sys.spawn({ executableFd: program.fd, argv, env: [], fds: [-1, -1, -1], newSession: false });
+  using open = new DisposableStack();
+  const executableFd = open.adopt(sys.open(`/bin/${argv[0]}`, O_RDONLY | O_CLOEXEC), sys.close);
+  return sys.spawn({ executableFd, argv, env: [], fds: [-1, -1, -1], newSession: false });
 }
 
 async function reap(pid: number): Promise<void> {

@@ -15,6 +15,16 @@ export function parentOf(pid: number): number {
   return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]);
 }
 
+/**
+ * When the process began, in clock ticks since the boot, as decimal digits: with the number it identifies a process.
+ * @throws when the process does not exist
+ */
+export function startTimeOf(pid: number): string {
+  // The name in brackets may contain brackets and spaces. The start time is field 22, and field 3 follows the last bracket.
+  const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+  return text.slice(text.lastIndexOf(")") + 2).split(" ")[19]!;
+}
+
 /** Empty for a process that has ended. */
 export function childrenOf(pid: number): number[] {
   try {

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { readFileSync, readlinkSync } from "node:fs";
+import { startTimeOf } from "@fathom/base/testing";
 import { createSys } from "@fathom/sys";
 import type { Container } from "../container.ts";
 import { holdNamespaces, type Joins } from "./joined-namespaces.ts";
@@ -43,7 +44,7 @@ function joins(pid: number, startTime: string): Joins {
 }
 
 test("namespaces are held as descriptors until they are released", () => {
-  const namespaces = holdNamespaces(sys, joins(process.pid, String(sys.processStartTime(process.pid))));
+  const namespaces = holdNamespaces(sys, joins(process.pid, startTimeOf(process.pid)));
   for (const [path, name] of [
     [namespaces.namespaces.network, "net"],
     [namespaces.namespaces.uts, "uts"],

@@ -7,7 +7,7 @@ import type { DeviceRule, Resources } from "./contract.ts";
  * Devices that every container may use whatever its configuration says: the nodes that the runtime makes itself, terminals, and making nodes
  * (not using them). All OCI runtimes have this list; /dev/net/tun is in it because images rely on it.
  */
-export const runtimeDeviceRules: readonly DeviceRule[] = [
+const runtimeDeviceRules: readonly DeviceRule[] = [
   { allow: true, type: "c", access: "m" },
   { allow: true, type: "b", access: "m" },
   ...(

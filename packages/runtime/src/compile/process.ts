@@ -128,7 +128,7 @@ function lastOfEachName(env: readonly string[]): string[] {
 }
 
 /** The search of execvp: a name with a slash is a path; any other name is looked for in each directory of the container's PATH. */
-export function executableCandidates(program: string, env: readonly string[]): string[] {
+function executableCandidates(program: string, env: readonly string[]): string[] {
   if (program.includes("/")) return [program];
   if (program === "") return [];
   const path = env.find((entry) => entry.startsWith("PATH="))?.slice("PATH=".length) ?? "";

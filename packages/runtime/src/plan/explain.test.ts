@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { compile } from "../compile/compile.ts";
 import { describeOperation } from "./describe-operation.ts";
-import { explain, planToJson } from "./explain.ts";
+import { explain } from "./explain.ts";
 import { options, spec } from "../testing/plan-fixture.ts";
 
 test("the whole plan of a usual container", () => {
@@ -69,17 +69,6 @@ The program
         env PATH=/usr/bin:/bin
         env A=2
 `);
-});
-
-test("JSON form keeps every operation and spells masks out", () => {
-  const parsed: unknown = JSON.parse(planToJson(compile(spec(), options)));
-  expect(parsed).toMatchObject({
-    version: 1,
-    operations: expect.arrayContaining([
-      { kind: "bounding-set", keep: ["CAP_CHOWN", "CAP_KILL"] },
-      { kind: "rlimit", resource: "RLIMIT_NOFILE", soft: "100", hard: "200" },
-    ]),
-  });
 });
 
 test("no capability at all", () => {

@@ -1,8 +1,7 @@
 /**
- * A launch plan for people (`explain`) and for programs (`planToJson`). They contain everything except the instructions of a seccomp program.
- * Values of environment variables are printed unchanged.
+ * A launch plan for people. It contains everything except the instructions of a seccomp program. Values of environment variables are printed
+ * unchanged.
  */
-import { capabilitiesOf } from "../compile/capabilities.ts";
 import { evaluateDeviceRules, formatException, type DeviceAccess } from "../cgroups/device-access.ts";
 import type { Resources } from "../cgroups/contract.ts";
 import { describeOperation } from "./describe-operation.ts";
@@ -169,37 +168,4 @@ function describeDevices({ defaultAllow, exceptions }: DeviceAccess): string[] {
   const rules = exceptions.map(formatException).join(", ");
   if (rules === "") return [defaultAllow ? "all devices" : "no device"];
   return [`${defaultAllow ? "all devices but" : "of devices only"} ${rules}`];
-}
-
-/** The plan as JSON: 64-bit numbers as decimal text, capability masks as lists of names, a seccomp program as its instructions in hex. */
-export function planToJson(plan: LaunchPlan): string {
-  return JSON.stringify(
-    { ...plan, operations: plan.operations.map(operationToJson) },
-    (_key, value: unknown) => (typeof value === "bigint" ? value.toString() : value),
-    2,
-  );
-}
-
-function operationToJson(operation: Operation): object {
-  switch (operation.kind) {
-    case "bounding-set":
-      return { ...operation, keep: capabilitiesOf(operation.keep) };
-    case "capabilities":
-      return {
-        kind: operation.kind,
-        effective: capabilitiesOf(operation.effective),
-        permitted: capabilitiesOf(operation.permitted),
-        inheritable: capabilitiesOf(operation.inheritable),
-        ambient: capabilitiesOf(operation.ambient),
-      };
-    case "seccomp":
-      return {
-        ...operation,
-        program: Array.from({ length: operation.program.length / 8 }, (_, index) =>
-          Buffer.from(operation.program.subarray(index * 8, index * 8 + 8)).toString("hex"),
-        ),
-      };
-    default:
-      return operation;
-  }
 }

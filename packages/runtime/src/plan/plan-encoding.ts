@@ -31,7 +31,7 @@ const magic = 0x4e4c5046;
 const version = 2;
 const noId = 0xffffffff;
 /** As PLAN_LIMIT in plan.h: only arguments and environment can be this large. */
-export const planLimitBytes = 8 << 20;
+const planLimitBytes = 8 << 20;
 /** As PLAN_OPERATIONS_LIMIT, PLAN_LIST_LIMIT and the limit of groups in plan.h and plan.c; the last is the kernel's NGROUPS_MAX. */
 const operationsLimit = 16_384;
 const listLimit = 262_144;

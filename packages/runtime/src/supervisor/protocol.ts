@@ -7,12 +7,12 @@
 import { EngineError } from "@fathom/base";
 import { WireReader, WireWriter } from "../plan/wire.ts";
 
-export const messageMagic = 0x314d5446;
+const messageMagic = 0x314d5446;
 export const headerBytes = 16;
 /** Larger plans are sent as a memory file: a message must fit into the socket's buffer, so that sending never waits. */
 export const inlinePlanLimitBytes = 64 << 10;
 /** As MESSAGE_LIMIT in supervisor.h. */
-export const messageLimitBytes = 1 << 20;
+const messageLimitBytes = 1 << 20;
 
 export const messageTypes = {
   prepare: 1,
@@ -37,7 +37,7 @@ export const messageTypes = {
  * newer one. So each side uses only what the other has named. A version says which messages exist; a feature says what a message may contain in
  * addition.
  */
-export const protocolVersion = 2;
+const protocolVersion = 2;
 /** Features of this daemon: none yet. */
 const ownFeatures: readonly string[] = [];
 const featuresLimit = 256;

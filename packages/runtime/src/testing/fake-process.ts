@@ -44,7 +44,7 @@ export class FakeStream {
 }
 
 /** The streams of one process, a first one or an exec. */
-export class FakeStreams {
+class FakeStreams {
   readonly #clients = new Map<FakeStream, AttachOptions>();
   readonly #terminal: boolean;
   #program: FakeProgram = {};

@@ -7,8 +7,6 @@ import {
   AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,
   DT_DIR,
-  DT_LNK,
-  DT_REG,
   O_CREAT,
   O_DIRECTORY,
   O_EXCL,
@@ -18,7 +16,6 @@ import {
   O_RDONLY,
   O_RDWR,
   O_WRONLY,
-  RENAME_EXCHANGE,
   RENAME_NOREPLACE,
   RESOLVE_BENEATH,
   RESOLVE_IN_ROOT,
@@ -28,6 +25,11 @@ import {
   S_IFREG,
 } from "../constants.ts";
 import { bytes, isRoot, sys, sysErrorOf, testDirectory, text } from "../testing/support.ts";
+
+// Constants of the kernel that only this test uses.
+const RENAME_EXCHANGE = 2;
+const DT_REG = 8;
+const DT_LNK = 10;
 
 /** Flags that /proc shows for a descriptor, to see CLOEXEC. */
 function closesOnExec(fd: number): boolean {

@@ -2,10 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
-  IN_CLOSE_WRITE,
   IN_CREATE,
-  IN_DELETE_SELF,
-  IN_ISDIR,
   IN_MOVED_TO,
   NETLINK_ROUTE,
   NLM_F_ACK,
@@ -16,6 +13,11 @@ import {
 } from "../constants.ts";
 import { netlinkMessages, parseInotifyEvents } from "./networks.ts";
 import { sys, sysErrorOf, testDirectory } from "../testing/support.ts";
+
+// Constants of the kernel that only this test uses.
+const IN_CLOSE_WRITE = 0x8;
+const IN_DELETE_SELF = 0x400;
+const IN_ISDIR = 0x40000000;
 
 const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;

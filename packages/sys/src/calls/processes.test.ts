@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { O_RDONLY, SIGKILL, SIGSTOP, SIGTERM } from "../constants.ts";
 import type { SpawnRequest } from "../contract.ts";
 import { bytes, sys, sysErrorOf, text } from "../testing/support.ts";
-import { until } from "@fathom/base/testing";
+import { startTimeOf, until } from "@fathom/base/testing";
 
 const shell = sys.open("/bin/sh", O_RDONLY);
 
@@ -152,24 +152,20 @@ describe("processes", () => {
   });
 
   test("differ by their start time, whatever their name", async () => {
-    const fields = readFileSync("/proc/self/stat", "utf8").split(") ").at(-1)?.split(" ") ?? [];
-    expect(sys.processStartTime(process.pid)).toBe(BigInt(fields[19] ?? -1));
-    const odd = sys.spawn({
-      executableFd: shell,
-      argv: ["sh", "-c", "printf 'a) b (c' >/proc/self/comm; read -r line"],
-      env: [],
-      fds: [sys.pipe(0)[0], -1, -1],
-    });
+    const [input] = sys.pipe(0);
+    const script = "printf 'a) b (c' >/proc/self/comm; read -r line";
+    const odd = sys.spawn({ executableFd: shell, argv: ["sh", "-c", script], env: [], fds: [input, -1, -1] });
     await until("it has its odd name", () => readFileSync(`/proc/${odd}/comm`, "utf8") === "a) b (c\n");
-    const oddFields = readFileSync(`/proc/${odd}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
-    expect(sys.processStartTime(odd)).toBe(BigInt(oddFields[19] ?? -1));
+    const startTime = startTimeOf(odd);
+    expect(sys.allRun([{ pid: odd, startTime }])).toBe(true);
+    expect(sys.allRun([{ pid: odd, startTime: String(BigInt(startTime) - 1n) }])).toBe(false);
     sys.kill(odd, SIGKILL);
     await ended(odd);
-    expect(sys.processStartTime(odd)).toBeUndefined();
+    expect(sys.allRun([{ pid: odd, startTime }])).toBe(false);
   });
 
   test("all run until one has ended, is reaped, or its number belongs to another process", async () => {
-    const identify = (pid: number) => ({ pid, startTime: String(sys.processStartTime(pid)) });
+    const identify = (pid: number) => ({ pid, startTime: startTimeOf(pid) });
     const reach = async (pid: number, state: string): Promise<void> => {
       const stateOf = (): string | undefined => readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)?.[0];
       for (const deadline = Date.now() + 5000; Date.now() < deadline && stateOf() !== state;) await Bun.sleep(5);

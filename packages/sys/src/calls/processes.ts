@@ -14,22 +14,12 @@ import { openOverlay } from "./overlay.ts";
 import { programSegments } from "./program-segments.ts";
 
 const EINVAL = errnoNumber("EINVAL");
-const ENOENT = -errnoNumber("ENOENT");
-const ESRCH = -errnoNumber("ESRCH");
 const MADV_DONTNEED = 4;
 
 type MountCalls = Pick<Sys, "openOverlay" | "openTree" | "moveMount" | "mount" | "umount">;
 type ProcessCalls = Pick<
   Sys,
-  | "spawn"
-  | "pidfdOpen"
-  | "pidfdSendSignal"
-  | "kill"
-  | "waitpid"
-  | "setSubreaper"
-  | "processStartTime"
-  | "allRun"
-  | "releaseFilePages"
+  "spawn" | "pidfdOpen" | "pidfdSendSignal" | "kill" | "waitpid" | "setSubreaper" | "allRun" | "releaseFilePages"
 >;
 
 export function mountCalls(context: CallContext): MountCalls {
@@ -85,11 +75,6 @@ export function processCalls({ native }: CallContext): ProcessCalls {
       return { code: (result >> 8) & 0xff, signal: result & 0x7f };
     },
     setSubreaper: (on) => void checked("prctl", native.setSubreaper(on ? 1 : 0), "PR_SET_CHILD_SUBREAPER"),
-    processStartTime(pid) {
-      const result = native.processStartTime(pid);
-      if (result === ESRCH || result === ENOENT) return undefined;
-      return BigInt(checked("read", result, `/proc/${pid}/stat`));
-    },
     allRun(processes) {
       const numbers = new Float64Array(2 * processes.length);
       for (const [index, { pid, startTime }] of processes.entries()) {

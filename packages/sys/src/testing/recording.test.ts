@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import { OwnedFd } from "../owned-fd.ts";
 import { createRecordingSys } from "./recording.ts";
 import { sysErrorOf } from "./support.ts";
 
@@ -33,9 +32,10 @@ describe("the recording fake", () => {
   test("fails the Nth call, so that leaks at every step are found", () => {
     // The sequence under test: a failure must leave nothing open.
     function sequence(fake: ReturnType<typeof createRecordingSys>): void {
-      using first = new OwnedFd(fake, fake.open("/a", 0));
-      using second = new OwnedFd(fake, fake.openat2(first.fd, "b", { flags: 0 }));
-      fake.ftruncate(second.fd, 0n);
+      using open = new DisposableStack();
+      const first = open.adopt(fake.open("/a", 0), (fd) => fake.close(fd));
+      const second = open.adopt(fake.openat2(first, "b", { flags: 0 }), (fd) => fake.close(fd));
+      fake.ftruncate(second, 0n);
     }
     for (let nth = 1; nth <= 3; nth++) {
       const fake = createRecordingSys();
