@@ -9,7 +9,6 @@ import type { EngineLife } from "@fathom/engine";
 import { requireKernel } from "@fathom/runtime";
 import { createSys } from "@fathom/sys";
 import { composeEngine } from "./compose.ts";
-import { daemonHelp } from "./settings/daemon-help.ts";
 import { unhandledError } from "./process/last-resort.ts";
 import { IdleMemory } from "./process/idle-memory.ts";
 import { examineKernel, fallbacks, kernelFacts } from "./kernel.ts";
@@ -44,6 +43,8 @@ export async function daemonMain(argv: readonly string[]): Promise<number> {
 
 async function run(argv: readonly string[]): Promise<number> {
   if (argv.includes("--help")) {
+    // Only when it is needed: it brings the CLI with it, which a running daemon would keep in memory.
+    const { daemonHelp } = await import("./settings/daemon-help.ts");
     process.stdout.write(daemonHelp());
     return 0;
   }
