@@ -21,6 +21,7 @@ import {
   type Message,
   type Peer,
 } from "./protocol.ts";
+import { OpenRequests, type RequestOptions } from "./open-requests.ts";
 import { copiesOf, SendQueue, type QueueSys } from "./send-queue.ts";
 import { SilenceWatch } from "./silence-watch.ts";
 import { endWithin } from "./waits.ts";
@@ -31,34 +32,17 @@ export type ConnectionSys = QueueSys & Pick<Sys, "setNonBlocking">;
 const silentPatienceMs = 1000;
 /** The supervisor has closed the connection: reading its last messages may take this long. */
 const readRestMs = 1000;
-/** Requests that were given up before their answer arrived. */
-const abandonedLimit = 256;
 /** More exit messages than a supervisor sends before a listener is added. */
 const unheardLimit = 8192;
-
-export interface RequestOptions {
-  readonly deadlineMs?: number;
-  readonly signal?: AbortSignal | undefined;
-  /** Handles the answer to a request that was given up: undoes its effect. */
-  readonly late?: (payload: Uint8Array) => void;
-}
-
-interface Waiting {
-  readonly answer: Deferred<Uint8Array>;
-  readonly late: ((payload: Uint8Array) => void) | undefined;
-  abandoned: boolean;
-  cleanUp(): void;
-}
 
 export class SupervisorConnection {
   readonly #sys: ConnectionSys;
   readonly #socket: Socket;
   readonly #parser = new MessageParser();
-  readonly #waiting = new Map<number, Waiting>();
   readonly #queue: SendQueue;
+  readonly #requests = new OpenRequests((id) => this.#queue.drop(id));
   readonly #watch: SilenceWatch;
   readonly #closed = deferred<string>();
-  #abandoned = 0;
   #nextId = 1;
   #open = true;
   /** Why it is silent. */
@@ -81,7 +65,7 @@ export class SupervisorConnection {
     );
     this.#watch = new SilenceWatch({
       isOpen: () => this.#open,
-      owesAnswer: () => this.#waiting.size > this.#abandoned,
+      owesAnswer: () => this.#requests.areAwaited,
       isSilent: () => this.#silence !== undefined,
       askHello: () => void this.#ask(messageTypes.hello, helloPayload(), [], {}).catch(() => undefined),
       suspect: () => this.onSuspect(),
@@ -164,68 +148,17 @@ export class SupervisorConnection {
   }
 
   #ask(type: number, payload: Uint8Array, fds: readonly number[], options: RequestOptions): Promise<Uint8Array> {
-    const { deadlineMs, signal, late } = options;
     const id = this.#nextId++;
-    const answer = deferred<Uint8Array>();
-    const giveUp = (error: unknown): void => this.#abandon(id, error);
-    const timer =
-      deadlineMs === undefined
-        ? undefined
-        : setTimeout(
-            () =>
-              giveUp(
-                new EngineError("timeout", `the container's supervisor did not do it within ${deadlineMs / 1000} s`),
-              ),
-            deadlineMs,
-          );
-    const onAbort = (): void => giveUp(signal?.reason);
-    signal?.addEventListener("abort", onAbort, { once: true });
-    this.#waiting.set(id, {
-      answer,
-      late,
-      abandoned: false,
-      cleanUp() {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", onAbort);
-      },
-    });
+    const answer = this.#requests.add(id, options);
     this.#watch.lookSoon();
     try {
       this.#queue.send(id, frame(type, id, payload), fds);
     } catch (error) {
-      this.#take(id);
       const closed = isClosed(error);
-      answer.reject(closed ? unavailable("it closed the connection") : error);
+      this.#requests.reject(id, closed ? unavailable("it closed the connection") : error);
       if (closed) this.#endWhenRead();
     }
-    return answer.promise;
-  }
-
-  #take(id: number): Waiting | undefined {
-    const waiting = this.#waiting.get(id);
-    if (waiting === undefined) return undefined;
-    this.#waiting.delete(id);
-    waiting.cleanUp();
-    if (waiting.abandoned) this.#abandoned--;
-    return waiting;
-  }
-
-  /** Nobody waits for this answer any more; if it still comes, it goes to `late`. */
-  #abandon(id: number, error: unknown): void {
-    const waiting = this.#waiting.get(id);
-    if (waiting === undefined || waiting.abandoned) return;
-    waiting.cleanUp();
-    waiting.answer.reject(error);
-    if (this.#queue.drop(id)) {
-      this.#waiting.delete(id);
-      return;
-    }
-    waiting.abandoned = true;
-    this.#abandoned++;
-    for (const [old, one] of this.#waiting) {
-      if (this.#abandoned <= abandonedLimit) break;
-      if (one.abandoned) this.#take(old);
-    }
+    return answer;
   }
 
   /**
@@ -235,7 +168,7 @@ export class SupervisorConnection {
   giveUp(reason: string): void {
     if (!this.#open || this.#silence !== undefined) return;
     this.#silence = reason;
-    for (const id of this.#waiting.keys()) this.#abandon(id, unavailable(reason));
+    this.#requests.giveUpAll(unavailable(reason));
     this.#queue.dropAll();
     this.onSilence(reason);
     if (!this.#queue.isEmpty) this.#end(`a request was sent in part: ${reason}`);
@@ -274,17 +207,14 @@ export class SupervisorConnection {
     }
     try {
       for (const message of this.#parser.push(chunk)) {
-        const waiting = message.id === 0 ? undefined : this.#waiting.get(message.id);
-        if (waiting === undefined) {
+        if (message.id === 0 || !this.#requests.has(message.id)) {
           this.#tell(message);
           continue;
         }
         // Read while its request still waits: if it cannot be understood, the end of the connection ends the request.
         const failure = message.type === messageTypes.error ? parseFailure(message.payload) : undefined;
-        this.#take(message.id);
-        if (failure !== undefined) waiting.answer.reject(failure);
-        else if (waiting.abandoned) waiting.late?.(message.payload);
-        else waiting.answer.resolve(message.payload);
+        if (failure !== undefined) this.#requests.reject(message.id, failure);
+        else this.#requests.answer(message.id, message.payload);
       }
     } catch (error) {
       this.misunderstood(error);
@@ -308,7 +238,7 @@ export class SupervisorConnection {
     if (!this.#open) return;
     this.#open = false;
     this.#socket.destroy();
-    for (const id of this.#waiting.keys()) this.#take(id)?.answer.reject(unavailable(reason));
+    this.#requests.rejectAll(unavailable(reason));
     this.#queue.close();
     this.#heard?.resolve();
     this.#closed.resolve(reason);
