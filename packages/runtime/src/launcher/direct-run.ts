@@ -5,10 +5,10 @@ import { EngineError, messageOf, randomId } from "@fathom/base";
 import { isSysError, processEnd, type Sys, SIGKILL } from "@fathom/sys";
 import type { DirectIo, DirectRun, ExitStatus, ProcessIdentity } from "../contract.ts";
 import type { LaunchPlan } from "../plan/plan.ts";
-import type { SupervisorConnection } from "../supervisor/connection.ts";
+import type { SupervisorConnection } from "../connection/connection.ts";
 import { lostExit, readExitFile, timeNow } from "../supervisor/exit-status.ts";
 import { signalExactly } from "../supervisor/process-facts.ts";
-import { messageTypes } from "../supervisor/protocol.ts";
+import { messageTypes } from "../connection/protocol.ts";
 import type { SupervisorChild } from "./supervisor-process.ts";
 
 export type DirectSys = Pick<Sys, "waitpid" | "pidfdOpen" | "pidfdSendSignal" | "close" | "kill">;

@@ -18,12 +18,12 @@ import type { LaunchPlan } from "../plan/plan.ts";
 import { WireReader } from "../plan/wire.ts";
 import { closeAll, openAttachments, type AttachmentPairs } from "../supervisor/attachments.ts";
 import { SupervisorClient, type SupervisorSys } from "../supervisor/client.ts";
-import type { SupervisorConnection } from "../supervisor/connection.ts";
+import type { SupervisorConnection } from "../connection/connection.ts";
 import { LaunchFailure, launchFailure } from "../supervisor/launch-failure.ts";
 import { launchPayload, packPlan } from "../supervisor/launch-messages.ts";
 import { identify, identifyRun } from "../supervisor/process-facts.ts";
-import { messageTypes, SupervisorFailure } from "../supervisor/protocol.ts";
-import { endWithin, withAbort } from "../supervisor/waits.ts";
+import { messageTypes, SupervisorFailure } from "../connection/protocol.ts";
+import { endWithin, withAbort } from "../connection/waits.ts";
 import { directDescriptors, DirectProcess, endProcess, writePidFile } from "./direct-run.ts";
 import { giveUpWhenChildStopped, killSupervisor, type ChildSys, type SupervisorChild } from "./supervisor-process.ts";
 

@@ -2,7 +2,7 @@
 import { messageOf } from "@fathom/base";
 import type { KnownRun, Launcher, Supervisor } from "../contract.ts";
 import { SupervisorClient, type SupervisorSys } from "../supervisor/client.ts";
-import type { SupervisorConnection } from "../supervisor/connection.ts";
+import type { SupervisorConnection } from "../connection/connection.ts";
 import { readExitFile } from "../supervisor/exit-status.ts";
 import {
   conditionIn,
@@ -15,9 +15,9 @@ import {
   isDead,
   signalExactly,
 } from "../supervisor/process-facts.ts";
-import { messageTypes, phaseWaiting, readState, type SupervisorState } from "../supervisor/protocol.ts";
-import { connectSupervisor, isNobodyThere } from "../supervisor/supervisor-socket.ts";
-import { pause } from "../supervisor/waits.ts";
+import { messageTypes, phaseWaiting, readState, type SupervisorState } from "../connection/protocol.ts";
+import { connectSupervisor, isNobodyThere } from "../connection/supervisor-socket.ts";
+import { pause } from "../connection/waits.ts";
 import { SIGKILL } from "@fathom/sys";
 
 /** How long a starting daemon waits for a supervisor's state before it manages the container without it. */

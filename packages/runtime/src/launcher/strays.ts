@@ -8,7 +8,7 @@ import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { SIGKILL, type Sys } from "@fathom/sys";
 import type { ProcessIdentity } from "../contract.ts";
 import { conditionOf, identify, identifyChildren, isDead, signalExactly } from "../supervisor/process-facts.ts";
-import { pause } from "../supervisor/waits.ts";
+import { pause } from "../connection/waits.ts";
 
 type StraysSys = Pick<Sys, "pidfdOpen" | "pidfdSendSignal" | "close">;
 

@@ -2,9 +2,9 @@
 import { EngineError } from "@fathom/base";
 import { errnoText, isSysError, type SpawnRequest, type Sys, stoppedLookMs, stoppedLooks, SIGKILL } from "@fathom/sys";
 import { WireWriter } from "../plan/wire.ts";
-import type { SupervisorConnection } from "../supervisor/connection.ts";
+import type { SupervisorConnection } from "../connection/connection.ts";
 import { conditionOf, identify, identifyChildren, signalExactly } from "../supervisor/process-facts.ts";
-import { messageTypes, SupervisorFailure } from "../supervisor/protocol.ts";
+import { messageTypes, SupervisorFailure } from "../connection/protocol.ts";
 
 export type ChildSys = Pick<Sys, "spawn" | "kill" | "waitpid" | "pidfdOpen" | "pidfdSendSignal" | "close">;
 

@@ -1,7 +1,7 @@
 /** Byte streams between a client and a process: both ends, and which streams of the process they carry. */
 import { SOCK_STREAM, type Sys } from "@fathom/sys";
 import type { Attachment, AttachOptions } from "../contract.ts";
-import { attachFlags } from "./protocol.ts";
+import { attachFlags } from "../connection/protocol.ts";
 
 /** The ends of attachments: `remote` go to the supervisor and are closed here, `local` belong to the caller. */
 export interface AttachmentPairs {

@@ -6,10 +6,10 @@ import { createSys, SOCK_STREAM } from "@fathom/sys";
 import { createRecordingSys } from "@fathom/sys/testing";
 import type { LaunchPlan } from "../plan/plan.ts";
 import { conditionOf, identifyRun } from "./process-facts.ts";
-import { SupervisorConnection } from "./connection.ts";
-import { frame, MessageParser, messageTypes, type Message } from "./protocol.ts";
+import { SupervisorConnection } from "../connection/connection.ts";
+import { frame, MessageParser, messageTypes, type Message } from "../connection/protocol.ts";
 import { SupervisorClient } from "./client.ts";
-import { connectSupervisor } from "./supervisor-socket.ts";
+import { connectSupervisor } from "../connection/supervisor-socket.ts";
 
 const sys = createSys();
 let directory: string;

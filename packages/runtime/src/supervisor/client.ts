@@ -13,13 +13,13 @@ import type {
 import { encodePlan } from "../plan/plan-encoding.ts";
 import { WireReader, WireWriter } from "../plan/wire.ts";
 import { attachMask, closeAll, openAttachments } from "./attachments.ts";
-import type { SupervisorConnection } from "./connection.ts";
+import type { SupervisorConnection } from "../connection/connection.ts";
 import { parseExit } from "./exit-status.ts";
 import { launchFailure } from "./launch-failure.ts";
 import { execPayload, packPlan } from "./launch-messages.ts";
 import { LaunchWatch } from "./launch-watch.ts";
 import { signalRun } from "./process-facts.ts";
-import { messageTypes, SupervisorFailure, type Message } from "./protocol.ts";
+import { messageTypes, SupervisorFailure, type Message } from "../connection/protocol.ts";
 import { RunFollower, type FollowerSys, type SupervisorIdentity } from "./run-follower.ts";
 
 export type SupervisorSys = FollowerSys & Pick<Sys, "socketpair" | "memfdCreate">;

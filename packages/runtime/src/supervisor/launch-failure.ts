@@ -6,7 +6,7 @@ import { EngineError, messageOf, type ErrorCode } from "@fathom/base";
 import { errnoText, SysError } from "@fathom/sys";
 import { describeOperation } from "../plan/describe-operation.ts";
 import type { LaunchPlan, Operation } from "../plan/plan.ts";
-import { SupervisorFailure } from "./protocol.ts";
+import { SupervisorFailure } from "../connection/protocol.ts";
 
 const ENOENT = 2;
 const ENOEXEC = 8;

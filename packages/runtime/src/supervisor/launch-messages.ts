@@ -4,7 +4,7 @@ import type { AttachOptions, ExecRequest, LaunchRequest, LogSink, SupervisedIo }
 import { encodeStem } from "../plan/plan-encoding.ts";
 import { WireWriter } from "../plan/wire.ts";
 import { attachMask } from "./attachments.ts";
-import { inlinePlanLimitBytes, launchFlags } from "./protocol.ts";
+import { inlinePlanLimitBytes, launchFlags } from "../connection/protocol.ts";
 
 /** The largest number that a launch message can contain. */
 const mostLogFiles = 2 ** 32 - 1;

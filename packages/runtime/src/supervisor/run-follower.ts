@@ -5,13 +5,13 @@
 import { deferred, EngineError, messageOf } from "@fathom/base";
 import { SIGKILL, SIGCONT, type Sys } from "@fathom/sys";
 import type { ExitStatus, RunIdentity } from "../contract.ts";
-import type { SupervisorConnection } from "./connection.ts";
+import type { SupervisorConnection } from "../connection/connection.ts";
 import { exitOf, lostExit, readExitFile, timeNow } from "./exit-status.ts";
 import { conditionIn, identifyRun, isDead, signalExactly } from "./process-facts.ts";
-import { messageTypes, phaseWaiting, readState, type Message, type SupervisorState } from "./protocol.ts";
+import { messageTypes, phaseWaiting, readState, type Message, type SupervisorState } from "../connection/protocol.ts";
 import { finishPatienceMs, followToItsEnd, resume } from "./stopped-supervisor.ts";
-import { connectSupervisor, isNobodyThere, type SocketSys } from "./supervisor-socket.ts";
-import { pause } from "./waits.ts";
+import { connectSupervisor, isNobodyThere, type SocketSys } from "../connection/supervisor-socket.ts";
+import { pause } from "../connection/waits.ts";
 
 export type FollowerSys = SocketSys & Pick<Sys, "pidfdOpen" | "pidfdSendSignal">;
 

@@ -2,7 +2,7 @@
 import { SIGCONT, SIGKILL, type Sys } from "@fathom/sys";
 import type { RunIdentity } from "../contract.ts";
 import { conditionIn, signalExactly } from "./process-facts.ts";
-import { pause } from "./waits.ts";
+import { pause } from "../connection/waits.ts";
 
 type SignalSys = Pick<Sys, "pidfdOpen" | "pidfdSendSignal" | "close">;
 

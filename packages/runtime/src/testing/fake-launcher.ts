@@ -21,7 +21,7 @@ import type {
 } from "../contract.ts";
 import type { LaunchPlan } from "../plan/plan.ts";
 import { launchFailure } from "../supervisor/launch-failure.ts";
-import { SupervisorFailure } from "../supervisor/protocol.ts";
+import { SupervisorFailure } from "../connection/protocol.ts";
 import { FakeExec, FakeProcess, FakeStream, type FakeProgram } from "./fake-process.ts";
 
 /** An operation of the plan that fails, as fathom-init reports it. */

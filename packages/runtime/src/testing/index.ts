@@ -10,4 +10,4 @@ export { findHierarchies } from "../cgroups/hierarchies.ts";
 export { encodePlan } from "../plan/plan-encoding.ts";
 export { WireReader, WireWriter } from "../plan/wire.ts";
 export { launchFailure } from "../supervisor/launch-failure.ts";
-export { frame, MessageParser, messageTypes, SupervisorFailure, type Message } from "../supervisor/protocol.ts";
+export { frame, MessageParser, messageTypes, SupervisorFailure, type Message } from "../connection/protocol.ts";
