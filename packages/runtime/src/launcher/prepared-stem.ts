@@ -1,5 +1,4 @@
 /** A stem that waits for its plan: PreparedStem of the contract. */
-import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EngineError } from "@fathom/base";
@@ -21,7 +20,7 @@ import { SupervisorClient, type SupervisorSys } from "../supervisor/client.ts";
 import type { SupervisorConnection } from "../connection/connection.ts";
 import { LaunchFailure, launchFailure } from "../supervisor/launch-failure.ts";
 import { launchPayload, packPlan } from "../supervisor/launch-messages.ts";
-import { identify, identifyRun } from "../supervisor/process-facts.ts";
+import { identify, identifyRun, isAlive } from "../supervisor/process-facts.ts";
 import { messageTypes, SupervisorFailure } from "../connection/protocol.ts";
 import { endWithin, withAbort } from "../connection/waits.ts";
 import { directDescriptors, DirectProcess, endProcess, writePidFile } from "./direct-run.ts";
@@ -201,8 +200,7 @@ export class Prepared implements PreparedStem {
     if (this.#alive) killSupervisor(this.#sys, this.supervisorPid);
     await this.#connection.closed;
     this.#closeNamespace();
-    for (let turn = 0; turn < 500 && isRunning(this.pid); turn++)
-      await new Promise((resolve) => setTimeout(resolve, 2));
+    for (let turn = 0; turn < 500 && isAlive(this.pid); turn++) await new Promise((resolve) => setTimeout(resolve, 2));
     // When the stem's supervisor has ended, the kernel gives the stem another parent. That may be this process, if it adopts orphans (as pid 1
     // of its namespace does).
     await endWithin(this.#reaped, discardLimitMs);
@@ -211,14 +209,5 @@ export class Prepared implements PreparedStem {
     } catch (error) {
       if (!isSysError(error, "ECHILD")) throw error;
     }
-  }
-}
-
-/** Also false for a zombie: its new parent reaps it later. */
-function isRunning(pid: number): boolean {
-  try {
-    return !/\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
-  } catch {
-    return false;
   }
 }

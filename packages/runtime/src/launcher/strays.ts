@@ -7,7 +7,14 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { SIGKILL, type Sys } from "@fathom/sys";
 import type { ProcessIdentity } from "../contract.ts";
-import { conditionOf, identify, identifyChildren, isDead, signalExactly } from "../supervisor/process-facts.ts";
+import {
+  conditionOf,
+  identify,
+  identifyChildren,
+  isDead,
+  parentOf,
+  signalExactly,
+} from "../supervisor/process-facts.ts";
 import { pause } from "../connection/waits.ts";
 
 type StraysSys = Pick<Sys, "pidfdOpen" | "pidfdSendSignal" | "close">;
@@ -79,7 +86,8 @@ function strayOf(pid: number, mark: string): ProcessIdentity | undefined {
     // Its start time is read first, so that the signal never goes to another process with its number.
     const identity = identify(pid);
     if (identity === undefined || !isMarked(pid, mark)) return undefined;
-    const parent = Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]);
+    const parent = parentOf(pid);
+    if (parent === undefined) return undefined;
     // It is a child of this daemon, or the stem of a supervisor, which handles it.
     if (parent === process.pid || (parent > 1 && isHelper(parent) && isMarked(parent, mark))) return undefined;
     return wasAsked(pid) ? undefined : identity;

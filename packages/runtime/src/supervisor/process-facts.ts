@@ -60,6 +60,25 @@ export function identify(pid: number): ProcessIdentity | undefined {
   }
 }
 
+/** The number of a process's parent; undefined when there is no such process, or when it cannot be seen. */
+export function parentOf(pid: number): number | undefined {
+  try {
+    return readStat(pid)?.parent;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a process with this number exists and has not ended. False for a zombie: the process that adopted it reaps it later. */
+export function isAlive(pid: number): boolean {
+  try {
+    const state = readStat(pid)?.state;
+    return state !== undefined && state !== "Z" && state !== "X";
+  } catch {
+    return false;
+  }
+}
+
 export function conditionOf({ pid, startTime }: ProcessIdentity): Condition {
   let stat: Stat | undefined;
   try {
@@ -138,7 +157,7 @@ export function identifyBySupervisor(supervisorPid: number): RunIdentity | undef
 /** The run of a process whose parent is a supervisor, for containers that were started before identities were stored. */
 export function identifyByProcess(pid: number): RunIdentity | undefined {
   try {
-    const parent = readStat(pid)?.parent ?? 0;
+    const parent = parentOf(pid) ?? 0;
     if (parent <= 1 || !readFileSync(`/proc/${parent}/cmdline`, "latin1").startsWith("fathom-init")) return undefined;
     return identifyRun(pid, parent);
   } catch {
