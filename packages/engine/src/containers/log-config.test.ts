@@ -7,6 +7,8 @@ test("compressed logs are rejected, not ignored", () => {
   for (const compress of ["true", "1", "True"])
     expect(check({ compress, "max-file": "2", "max-size": "1m" })).toThrow("'compress' is not supported yet");
   check({ compress: "false", "max-file": "2", "max-size": "1m" })();
+  for (const compress of ["tRUE", "yes", ""])
+    expect(check({ compress })).toThrow(`strconv.ParseBool: parsing ${JSON.stringify(compress)}: invalid syntax`);
 });
 
 test("max-file is a number as Docker reads it", () => {

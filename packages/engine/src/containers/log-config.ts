@@ -1,7 +1,7 @@
 /** Log drivers and their options: checked at create, and turned into the supervisor's `LogSink` at start. */
 import { dockerOf } from "./docker-extension.ts";
 import { EngineError, shortId } from "@fathom/base";
-import { parseSize, type HostConfig } from "@fathom/spec";
+import { parseBool, parseSize, type HostConfig } from "@fathom/spec";
 import type { LogSink } from "@fathom/runtime";
 import { type ContainerRecord, containerPaths } from "@fathom/containers";
 import type { EngineConfig } from "../contract.ts";
@@ -64,7 +64,7 @@ export function checkLogSettings(settings: LogSettings): void {
     if (!known.includes(key))
       throw new EngineError("invalid-argument", `unknown log opt '${key}' for ${settings.Type} log driver`);
   const { maxFiles, maxSize } = limits(settings);
-  const compress = /^(1|t|true)$/i.test(settings.Config["compress"] ?? "");
+  const compress = compresses(settings);
   if (compress && (maxFiles < 2 || maxSize <= 0))
     throw new EngineError(
       "invalid-argument",
@@ -87,6 +87,14 @@ export function checkLogSettings(settings: LogSettings): void {
         "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
       );
   }
+}
+
+/** @throws invalid-argument in Go's words */
+function compresses({ Config: { compress = "false" } }: LogSettings): boolean {
+  const value = parseBool(compress);
+  if (value === undefined)
+    throw new EngineError("invalid-argument", `strconv.ParseBool: parsing ${JSON.stringify(compress)}: invalid syntax`);
+  return value;
 }
 
 /** @throws invalid-argument "invalid size: 'abc'" */

@@ -13,6 +13,19 @@ export function checkFilterKeys(filters: Filters, known: readonly string[]): voi
     if (!known.includes(key)) throw new EngineError("invalid-argument", `invalid filter '${key}'`);
 }
 
+/**
+ * "1" and "true", "0" and "false"; undefined when the key is absent.
+ * @throws invalid-argument "invalid filter 'dangling=[perhaps]'", also for values that contradict each other
+ */
+export function booleanFilter(filters: Filters, key: string): boolean | undefined {
+  const values = filterValues(filters, key);
+  if (values.length === 0) return undefined;
+  const isTrue = values.some((value) => value === "1" || value === "true");
+  const isFalse = values.some((value) => value === "0" || value === "false");
+  if (isTrue === isFalse) throw new EngineError("invalid-argument", `invalid filter '${key}=[${values.join(" ")}]'`);
+  return isTrue;
+}
+
 /** Every `key` or `key=value` of `wanted` is among the labels. */
 export function matchesLabels(labels: Readonly<Record<string, string>>, wanted: readonly string[]): boolean {
   return wanted.every((label) => hasLabel(labels, label));

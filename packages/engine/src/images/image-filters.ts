@@ -4,7 +4,7 @@ import type { Images } from "@fathom/images";
 import { canonicalName, canonicalString, familiarName, parseReference, type Digest, type Filters } from "@fathom/spec";
 import type { ImageRecord, Store } from "@fathom/store";
 import type { EngineParts } from "../contract.ts";
-import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
+import { booleanFilter, checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
 import { compilePattern } from "../filters/patterns.ts";
 import { parseUntil } from "../filters/prune-until.ts";
 
@@ -54,15 +54,6 @@ function untilFilter(clock: Clock, filters: Filters): bigint | undefined {
       cause: error,
     });
   }
-}
-
-/** @throws invalid-argument "invalid filter 'dangling=[perhaps]'" */
-function booleanFilter(filters: Filters, key: string): boolean | undefined {
-  const values = filterValues(filters, key);
-  if (values.length === 0) return undefined;
-  if (values.length === 1 && /^(1|t|true)$/i.test(values[0]!)) return true;
-  if (values.length === 1 && /^(0|f|false)$/i.test(values[0]!)) return false;
-  throw new EngineError("invalid-argument", `invalid filter '${key}=[${values.join(" ")}]'`);
 }
 
 /** Images without a tag. As in Docker, an image that has only a name@digest is also shown as <none>. */

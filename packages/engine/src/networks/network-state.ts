@@ -42,6 +42,7 @@ export function listNetworks(engine: EngineContext, filters: Filters): NetworkIn
   for (const type of filterValues(filters, "type"))
     if (type !== "custom" && type !== "builtin")
       throw new EngineError("invalid-argument", `invalid filter: 'type=${type}'`);
+  const dangling = danglingFilter(filters);
   return engine.networks
     .list()
     .filter(
@@ -51,14 +52,24 @@ export function listNetworks(engine: EngineContext, filters: Filters): NetworkIn
         any("name", (value) => network.name.includes(value)) &&
         any("scope", (value) => value === "local") &&
         any("type", (value) => (value === "builtin") === network.builtin) &&
-        any(
-          "dangling",
-          (value) =>
-            /^(1|t|true)$/i.test(value) === (engine.networks.endpoints(network.id).length === 0 && !network.builtin),
-        ) &&
+        (dangling === undefined ||
+          dangling === (engine.networks.endpoints(network.id).length === 0 && !network.builtin)) &&
         matchesLabels(network.labels, filterValues(filters, "label")),
     )
     .map((network) => ({ ...inspect(engine, network), Containers: {} }));
+}
+
+/** Unlike `booleanFilter`, one value, and other words. @throws invalid-argument in Docker's words */
+function danglingFilter(filters: Filters): boolean | undefined {
+  const [value, ...more] = filterValues(filters, "dangling");
+  if (value === undefined) return undefined;
+  if (more.length > 0) throw new EngineError("invalid-argument", 'got more than one value for filter key "dangling"');
+  if (value === "1" || value === "true") return true;
+  if (value === "0" || value === "false") return false;
+  throw new EngineError(
+    "invalid-argument",
+    `invalid value for filter 'dangling', must be "true" (or "1"), or "false" (or "0")`,
+  );
 }
 
 export function inspectNetwork(

@@ -90,7 +90,13 @@ test("a prune removes anonymous volumes, and with all=1 those whose labels match
   expect(await pruned({})).toEqual(anonymous);
   expect(await pruned({ all: ["1"], label: ["tier=front"], "label!": ["keep"] })).toEqual(["named"]);
   expect(await names()).toEqual(["back", "kept", "used"]);
-  await expect(volumes.prune({ all: ["perhaps"] })).rejects.toThrow("invalid filter 'all'");
+  for (const all of ["perhaps", "tRUE"])
+    await expect(volumes.prune({ all: [all] })).rejects.toThrow(
+      `invalid filter 'all': strconv.ParseBool: parsing ${JSON.stringify(all)}: invalid syntax`,
+    );
+  await expect(volumes.prune({ all: ["0", "1"] })).rejects.toThrow(
+    "invalid filter 'all=[0 1]': only one value is expected",
+  );
 });
 
 test("events say what happened to a volume", async () => {

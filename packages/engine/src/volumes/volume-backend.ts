@@ -1,11 +1,18 @@
 /** Docker's volume API: its types, filters, words and events. */
 import { join } from "node:path";
 import { EngineError } from "@fathom/base";
-import type { Filters, PruneReport, Volume, VolumeCreateRequest, VolumeListResponse } from "@fathom/spec";
+import {
+  parseBool,
+  type Filters,
+  type PruneReport,
+  type Volume,
+  type VolumeCreateRequest,
+  type VolumeListResponse,
+} from "@fathom/spec";
 import { anonymousLabel, createLocalDriver, createVolumes, type VolumeInfo, type Volumes } from "@fathom/volumes";
 import type { VolumeBackend } from "../backend.ts";
 import type { EngineParts, VolumePart } from "../contract.ts";
-import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
+import { booleanFilter, checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
 import { compilePattern } from "../filters/patterns.ts";
 
 /** Opens the volumes below the data root. */
@@ -55,7 +62,7 @@ class DockerVolumes implements VolumeBackend {
 
   async list(filters: Filters): Promise<VolumeListResponse> {
     checkFilterKeys(filters, ["dangling", "driver", "label", "name"]);
-    const dangling = danglingFilter(filters);
+    const dangling = booleanFilter(filters, "dangling");
     const drivers = filterValues(filters, "driver");
     const names = filterValues(filters, "name").map(nameTest);
     const inUse = dangling === undefined ? undefined : this.#parts.uses.volumesInUse();
@@ -78,7 +85,7 @@ class DockerVolumes implements VolumeBackend {
 
   async prune(filters: Filters): Promise<PruneReport> {
     checkFilterKeys(filters, ["all", "label", "label!"]);
-    const all = filterValues(filters, "all").map(parseAll).some(Boolean);
+    const all = allFilter(filters);
     const without = filterValues(filters, "label!");
     const { names, reclaimed } = await this.#volumes.prune((volume) => {
       const labels = volume.labels ?? {};
@@ -105,23 +112,19 @@ function show(volume: VolumeInfo): Volume {
   };
 }
 
-function parseAll(value: string): boolean {
-  if (/^(1|t|true)$/i.test(value)) return true;
-  if (/^(0|f|false)$/i.test(value)) return false;
-  throw new EngineError(
-    "invalid-argument",
-    `invalid filter 'all': strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`,
-  );
-}
-
-function danglingFilter(filters: Filters): boolean | undefined {
-  const values = filterValues(filters, "dangling");
-  if (values.length === 0) return undefined;
-  if (values.length === 1) {
-    if (/^(1|t|true)$/i.test(values[0]!)) return true;
-    if (/^(0|f|false)$/i.test(values[0]!)) return false;
-  }
-  throw new EngineError("invalid-argument", `invalid filter 'dangling=[${values.join(" ")}]'`);
+/** Whether named volumes are pruned too. @throws invalid-argument in Docker's words */
+function allFilter(filters: Filters): boolean {
+  const values = filterValues(filters, "all");
+  if (values.length > 1)
+    throw new EngineError("invalid-argument", `invalid filter 'all=[${values.join(" ")}]': only one value is expected`);
+  const [value = "false"] = values;
+  const all = parseBool(value);
+  if (all === undefined)
+    throw new EngineError(
+      "invalid-argument",
+      `invalid filter 'all': strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`,
+    );
+  return all;
 }
 
 /** A regular expression for the name; an invalid one is used as plain text. */
