@@ -8,7 +8,6 @@ export { layerLimit } from "./snapshots/chain.ts";
 export { openStore, type OpenStoreOptions } from "./store.ts";
 export { checkDatabaseFile } from "./database/quick-check.ts";
 export { placeContentFile } from "./content/content-writer.ts";
-export { type OpenEntry, openEntry, openForReading } from "./tree/tree.ts";
 export { createLayerUnpacker } from "./unpack/unpack.ts";
 export { copyLayer } from "./tree/copy-layer.ts";
 export { writeLayerDiff } from "./tree/write-diff.ts";

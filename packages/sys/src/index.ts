@@ -15,6 +15,8 @@ export * from "./one-thread.ts";
 export * from "./process-end.ts";
 export * from "./process-stat.ts";
 export * from "./tree/empty-directory.ts";
+export * from "./tree/file-sizes.ts";
 export * from "./tree/measure-tree.ts";
+export * from "./tree/open-entry.ts";
 export * from "./tree/sync-directory.ts";
 export * from "./worker.ts";

@@ -8,13 +8,14 @@ import {
   O_DIRECTORY,
   O_NOFOLLOW,
   O_RDONLY,
+  isGone,
   isSysError,
   RESOLVE_BENEATH,
   RESOLVE_NO_SYMLINKS,
   type Sys,
 } from "@fathom/sys";
 import { readLayerXattrs } from "./layer-xattr.ts";
-import { isGone, isOpaque, openRoot } from "./tree.ts";
+import { isOpaque, openRoot } from "./tree.ts";
 
 /**
  * Gives `paths` the attributes of the topmost layer below in which they are visible. New directories do not change.

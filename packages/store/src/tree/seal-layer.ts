@@ -3,7 +3,7 @@
  * them either (write-diff.ts): sockets, the files that every container has when the image lacks them, and xattrs that belong to no layer.
  * Directories keep their times.
  */
-import { AT_REMOVEDIR, isSysError, S_IFMT, S_IFSOCK, type Stat, type Sys } from "@fathom/sys";
+import { AT_REMOVEDIR, FileSizes, isSysError, S_IFMT, S_IFSOCK, type Stat, type Sys } from "@fathom/sys";
 import { dropForeignXattrs } from "./layer-xattr.ts";
 import { isMountStub, stubParents, stubPaths } from "./mount-stubs.ts";
 import { isDirectory, isOpaque, lookup, openChild, openRoot, statChild, walkTree } from "./tree.ts";
@@ -17,22 +17,16 @@ export async function sealLayer(sys: Sys, diffPath: string, lowerPaths: readonly
     for (const path of lowerPaths) opened.push(openRoot(sys, path));
     for (const path of stubPaths) removeStub(sys, root, opened.slice(1), path);
     dropForeignXattrs(sys, root, "");
-    const seen = new Set<string>();
-    let size = 0n;
+    const sizes = new FileSizes();
     await walkTree(sys, root, undefined, {
       enter({ dirFd, name, stat }) {
         if ((stat.mode & S_IFMT) === S_IFSOCK) return removeFrom(sys, dirFd, name, 0);
         dropForeignXattrs(sys, dirFd, name);
         if (isDirectory(stat)) return;
-        if (stat.nlink > 1) {
-          const key = `${stat.dev}:${stat.ino}`;
-          if (seen.has(key)) return;
-          seen.add(key);
-        }
-        size += stat.size;
+        sizes.add(stat.nlink, `${stat.dev}:${stat.ino}`, stat.size);
       },
     });
-    return Number(size);
+    return sizes.sum;
   } finally {
     for (const fd of opened) sys.close(fd);
   }

@@ -1,14 +1,12 @@
 /** Walking a tree that a container wrote: by descriptors, never following a link, and giving the thread back now and then. */
-import { EngineError, isErrno } from "@fathom/base";
+import { EngineError } from "@fathom/base";
 import {
-  AT_EMPTY_PATH,
   AT_SYMLINK_NOFOLLOW,
   O_CLOEXEC,
   O_DIRECTORY,
   O_NOFOLLOW,
-  O_NONBLOCK,
-  O_PATH,
   O_RDONLY,
+  isGone,
   RESOLVE_BENEATH,
   RESOLVE_NO_SYMLINKS,
   S_IFCHR,
@@ -55,35 +53,6 @@ export function openChild(sys: Sys, dirFd: number, name: Uint8Array | string): n
   }
 }
 
-/** An entry of a directory, held by a descriptor: its type cannot change after it was opened. */
-export interface OpenEntry {
-  /** O_PATH opens the entry itself, also a symlink. It starts no device and does not wait for the writer of a FIFO. */
-  readonly fd: number;
-  readonly stat: Stat;
-}
-
-/** undefined when it was removed */
-export function openEntry(sys: Sys, dirFd: number, name: Uint8Array | string): OpenEntry | undefined {
-  let fd: number;
-  try {
-    fd = sys.openat2(dirFd, name, { flags: O_PATH | O_NOFOLLOW | O_CLOEXEC });
-  } catch (error) {
-    if (isGone(error)) return undefined;
-    throw error;
-  }
-  try {
-    return { fd, stat: sys.fstatat(fd, "", AT_EMPTY_PATH) };
-  } catch (error) {
-    sys.close(fd);
-    throw error;
-  }
-}
-
-/** Opens for reading the file of an O_PATH descriptor, which must be a regular file; it cannot have become another one. */
-export function openForReading(sys: Sys, entryFd: number): number {
-  return sys.open(`/proc/self/fd/${entryFd}`, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-}
-
 export function statChild(sys: Sys, dirFd: number, name: Uint8Array | string): Stat | undefined {
   try {
     return sys.fstatat(dirFd, name, AT_SYMLINK_NOFOLLOW);
@@ -120,10 +89,6 @@ export function openMerged(sys: Sys, lower: readonly number[], name: Uint8Array 
     if (isOpaque(sys, dirFd, name)) break;
   }
   return merged;
-}
-
-export function isGone(error: unknown): boolean {
-  return isErrno(error, "ENOENT", "ENOTDIR", "ELOOP");
 }
 
 export interface TreeEntry {

@@ -4,21 +4,10 @@
  */
 import { TarWriter, TreeWriter, treeEntry } from "@fathom/archive";
 import { parseDiffId, type DiffId } from "@fathom/spec";
-import type { Stat, Sys } from "@fathom/sys";
+import { openEntry, openForReading, type OpenEntry, type Stat, type Sys } from "@fathom/sys";
 import { readLayerXattrs } from "./layer-xattr.ts";
 import { isMountStub, stubParents } from "./mount-stubs.ts";
-import {
-  isDirectory,
-  isOpaque,
-  isWhiteout,
-  lookup,
-  openEntry,
-  openForReading,
-  openRoot,
-  walkTree,
-  type OpenEntry,
-  type TreeEntry,
-} from "./tree.ts";
+import { isDirectory, isOpaque, isWhiteout, lookup, openRoot, walkTree, type TreeEntry } from "./tree.ts";
 
 const readBytes = 256 * 1024;
 

@@ -15,6 +15,9 @@ import {
   O_NOFOLLOW,
   O_RDONLY,
   O_WRONLY,
+  openEntry,
+  openForReading,
+  type OpenEntry,
   S_IFDIR,
   S_IFLNK,
   S_IFMT,
@@ -22,7 +25,6 @@ import {
   S_IFSOCK,
   type Sys,
 } from "@fathom/sys";
-import { openEntry, openForReading, type OpenEntry } from "@fathom/store";
 
 const depthLimit = 500;
 const copyBytes = 1 << 18;

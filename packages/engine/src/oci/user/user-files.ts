@@ -12,6 +12,7 @@ import {
   O_CLOEXEC,
   O_DIRECTORY,
   O_PATH,
+  openForReading,
   RESOLVE_CACHED,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
@@ -23,7 +24,6 @@ import {
   type Sys,
   type TreeReading,
 } from "@fathom/sys";
-import { openForReading } from "@fathom/store";
 import { lookupUser, type ContainerUser, type LineFile } from "./user.ts";
 
 /** Far above the size of any real file. */
