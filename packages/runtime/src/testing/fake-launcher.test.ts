@@ -45,7 +45,11 @@ function plan(argv: readonly string[], change: SuitePlan, namespaces: LaunchPlan
 }
 
 function open(): LauncherUnderTest & { readonly fake: FakeLauncher } {
-  const fake = new FakeLauncher({ outcome });
+  const fake = new FakeLauncher({
+    outcome,
+    stemFailure: ({ cgroupProcs }) =>
+      cgroupProcs.some((file) => file.startsWith("/nowhere")) ? { errno: 2, call: "open" } : undefined,
+  });
   const open = new Set<FakeStream>();
   const inside = (path: string) =>
     [...fake.processes.values()].filter(

@@ -36,6 +36,8 @@ export interface FakeLauncherOptions {
   readonly faults?: Faults;
   /** What a plan does. Absent: a program that prints nothing and runs until it is ended. */
   readonly outcome?: (plan: LaunchPlan) => FakeProgram | FakeFailure;
+  /** Why a stem cannot be made. Absent, or undefined: it can be made. */
+  readonly stemFailure?: (stem: LaunchPlan["stem"]) => Omit<FakeFailure, "operation"> | undefined;
   /** A descriptor that the launcher must close, by the contract. */
   readonly onClose?: () => void;
 }
@@ -56,14 +58,16 @@ export class FakeLauncher {
   launching: { readonly reached: Deferred<void>; readonly goOn: Deferred<void> } | undefined;
   onLaunch: () => void = () => undefined;
   readonly #outcome: (plan: LaunchPlan) => FakeProgram | FakeFailure;
+  readonly #stemFailure: NonNullable<FakeLauncherOptions["stemFailure"]>;
   readonly #onClose: () => void;
   /** The test's ends of the streams that a direct launch inherits, by descriptor. */
   readonly #inherited = new Map<number, FakeStream>();
 
-  constructor({ faults = new Faults(), outcome = () => ({}), onClose = () => undefined }: FakeLauncherOptions = {}) {
-    this.faults = faults;
-    this.#outcome = outcome;
-    this.#onClose = onClose;
+  constructor(options: FakeLauncherOptions = {}) {
+    this.faults = options.faults ?? new Faults();
+    this.#outcome = options.outcome ?? (() => ({}));
+    this.#stemFailure = options.stemFailure ?? (() => undefined);
+    this.#onClose = options.onClose ?? (() => undefined);
   }
 
   /** The launcher of one daemon; all launchers see the same runs. */
@@ -71,7 +75,10 @@ export class FakeLauncher {
     return this.faults.wrap("launcher", {
       prepare: async (stem: LaunchPlan["stem"], signal?: AbortSignal) => {
         signal?.throwIfAborted();
-        return this.#prepare(stem);
+        const refused = this.#stemFailure(stem);
+        if (refused === undefined) return this.#prepare(stem);
+        const failure = new SupervisorFailure(undefined, refused.errno, refused.call, "");
+        throw launchFailure(failure, { operations: [] }, "stem");
       },
       reconnect: async (directory: string) => {
         const process = this.processes.get(directory);
