@@ -42,6 +42,7 @@ import type {
   Platform,
   ProgressMessage,
   PruneReport,
+  RegistryAuth,
   SystemInfo,
   SystemVersion,
   Volume,
@@ -49,15 +50,15 @@ import type {
   VolumeListResponse,
 } from "@fathom/spec";
 
-export type { AttachResult, ExecStartOptions, LogsRequest, RemoveOptions, StreamAttachment, WaitCondition };
-
-export interface RegistryAuth {
-  readonly username?: string;
-  readonly password?: string;
-  readonly identitytoken?: string;
-  readonly registrytoken?: string;
-  readonly serveraddress?: string;
-}
+export type {
+  AttachResult,
+  ExecStartOptions,
+  LogsRequest,
+  RegistryAuth,
+  RemoveOptions,
+  StreamAttachment,
+  WaitCondition,
+};
 
 export interface AttachRequest extends StreamSelection {
   /** For example "ctrl-p,ctrl-q". */

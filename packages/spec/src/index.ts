@@ -17,6 +17,7 @@ export * from "./docker/seccomp.ts";
 export { type Decoder, between, boolean, decodeDocument, isObject, optional, unsigned } from "./decode/decoder.ts";
 export { anything, exact, list, omittable, record, text, wholeNumber } from "./decode/exact.ts";
 export { parseJson } from "./decode/json.ts";
+export { type RegistryAuth, decodeAuthConfig } from "./docker/decode/auth.ts";
 export {
   decodeCommitConfig,
   decodeContainerCreate,

@@ -1,9 +1,8 @@
 /** Endpoints of the daemon itself. */
 import type { SystemBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
-import { diskUsageTypes } from "@fathom/spec";
+import { decodeAuthConfig, diskUsageTypes } from "@fathom/spec";
 import { adaptDiskUsage, adaptInfo, formatEvent } from "../adapt/system.ts";
-import { readAuth } from "../request/registry-auth.ts";
 import { requiredJson, streamLines, type ApiRequest, type Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
 
@@ -58,7 +57,7 @@ async function diskUsage(backend: SystemBackend, { query, response, version }: A
 }
 
 async function authenticate(backend: SystemBackend, request: ApiRequest): Promise<void> {
-  const auth = readAuth(await requiredJson(request));
+  const auth = decodeAuthConfig(await requiredJson(request));
   request.response.json(200, await backend.authenticate(auth, request.exchange.signal));
 }
 

@@ -1,42 +1,143 @@
 /**
  * Decoding of JSON as Go's encoding/json does it for Docker's structs, because clients rely on that behaviour. Unknown fields are ignored. Keys
- * match without regard to case, and an exact match wins. null and absent both give the zero value. A wrong type is an error that names the
- * field, and the first error ends the decoding. Each request is read once, field by field.
+ * match without regard to case, and the last one counts. null and absent both give the zero value. A wrong type is an error in Go's words, with
+ * the field and its Go type, and the first error in the document ends the decoding. Each request is read once, field by field.
  */
 import { sortedKeys } from "@fathom/base";
-import { declared, memberPath, objectAt, refused, wrongType, type Decoder, type Fields } from "./decoder.ts";
+import {
+  DecodeError,
+  declared,
+  isObject,
+  memberPath,
+  refused,
+  type Decoder,
+  type Fields,
+  type JsonObject,
+} from "./decoder.ts";
+
+/** A decoder of a Go type. */
+export interface GoDecoder<T> extends Decoder<T> {
+  /** As Go prints it: "[]string", "container.HostConfig". */
+  readonly type: string;
+}
+
+/** A value of the wrong type, in Go's words. `struct` adds its name (the innermost one stays) and the names of the fields on the way. */
+class UnmarshalError extends DecodeError {
+  constructor(
+    readonly found: string,
+    readonly type: string,
+    readonly owner = "",
+    readonly field = "",
+  ) {
+    const target = owner === "" ? "value" : `struct field ${owner}.${field}`;
+    super([{ path: "", reason: `json: cannot unmarshal ${found} into Go ${target} of type ${type}` }]);
+  }
+
+  in(owner: string, field: string): UnmarshalError {
+    const path = this.field === "" ? field : `${field}.${this.field}`;
+    return new UnmarshalError(this.found, this.type, this.owner === "" ? owner : this.owner, path);
+  }
+}
+
+function mismatch(value: unknown, type: string): UnmarshalError {
+  const kind = Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
+  return new UnmarshalError(kind, type);
+}
+
+/** The same decoder for a type that has a name in Go: `named("mount.Type", string)`. */
+export function named<T>(type: string, inner: GoDecoder<T>): GoDecoder<T> {
+  return {
+    type,
+    zero: inner.zero,
+    decode(value, path) {
+      try {
+        return inner.decode(value, path);
+      } catch (error) {
+        // The value itself is wrong, and not an item or a field of it.
+        const own = error instanceof UnmarshalError && error.owner === "" && error.type === inner.type;
+        throw own ? new UnmarshalError(error.found, type) : error;
+      }
+    },
+  };
+}
 
 /** A text without NUL. No consumer of these texts can handle a NUL; the kernel cannot. */
-export const string: Decoder<string> = {
+export const string: GoDecoder<string> = {
+  type: "string",
   zero: "",
   decode(value, path) {
-    if (typeof value !== "string") throw wrongType(path, "a string", value);
+    if (typeof value !== "string") throw mismatch(value, "string");
     if (value.includes("\0")) throw refused(path, `${JSON.stringify(value)} holds a NUL byte`);
     return value;
   },
 };
 
-/** null stays null. */
-export function nullable<T>(inner: Decoder<T>): Decoder<T | null> {
-  return { zero: null, decode: inner.decode };
+export const bool: GoDecoder<boolean> = {
+  type: "bool",
+  zero: false,
+  decode(value) {
+    if (typeof value !== "boolean") throw mismatch(value, "bool");
+    return value;
+  },
+};
+
+/** A whole number that JavaScript holds exactly: at most 2^53. No field of Docker has a meaning for larger 64-bit numbers. */
+function whole64(type: string, min: number, max: number): GoDecoder<number> {
+  return {
+    type,
+    zero: 0,
+    decode(value) {
+      if (typeof value !== "number") throw mismatch(value, type);
+      if (!Number.isSafeInteger(value) || value < min || value > max) throw new UnmarshalError(`number ${value}`, type);
+      return value;
+    },
+  };
 }
 
-export function array<T>(item: Decoder<T>): Decoder<readonly T[]> {
+const maxSafe = Number.MAX_SAFE_INTEGER;
+export const int = whole64("int", -maxSafe, maxSafe);
+export const int64 = whole64("int64", -maxSafe, maxSafe);
+export const uint = whole64("uint", 0, maxSafe);
+export const uint16 = whole64("uint16", 0, 0xffff);
+export const uint32 = whole64("uint32", 0, 0xffff_ffff);
+export const uint64 = whole64("uint64", 0, maxSafe);
+
+function objectOf(value: unknown, type: string): JsonObject {
+  if (!isObject(value)) throw mismatch(value, type);
+  return value;
+}
+
+/** null stays null. */
+export function nullable<T>(inner: GoDecoder<T>): GoDecoder<T | null> {
+  return { type: inner.type, zero: null, decode: inner.decode };
+}
+
+/** null and absent leave the member out. */
+export function optional<T>(inner: GoDecoder<T>): GoDecoder<T | undefined> {
+  return { type: inner.type, zero: undefined, decode: inner.decode, missing: "absent or null" };
+}
+
+/** @param pointers The items are pointers in Go. */
+export function array<T>(item: GoDecoder<T>, pointers?: "pointers"): GoDecoder<readonly T[]> {
+  const type = `[]${pointers === undefined ? "" : "*"}${item.type}`;
   return {
+    type,
     zero: undefined,
     decode(value, path) {
-      if (!Array.isArray(value)) throw wrongType(path, "an array", value);
+      if (!Array.isArray(value)) throw mismatch(value, type);
       return value.map((entry: unknown, index) => decodeElement(item, entry, `${path}[${index}]`));
     },
   };
 }
 
-/** Exactly `length` items, as in Go: a shorter list is filled with zeros and a longer one is cut. */
-export function pair(item: Decoder<number>): Decoder<readonly [number, number]> {
+/** Exactly two items, as in Go: a shorter list is filled with zeros and a longer one is cut. */
+export function pair(item: GoDecoder<number>): GoDecoder<readonly [number, number]> {
+  const type = `[2]${item.type}`;
   return {
+    type,
     zero: undefined,
     decode(value, path) {
-      if (!Array.isArray(value)) throw wrongType(path, "an array of two numbers", value);
+      if (!Array.isArray(value)) throw mismatch(value, type);
       return [decodeElement(item, value[0], `${path}[0]`), decodeElement(item, value[1], `${path}[1]`)];
     },
   };
@@ -44,14 +145,16 @@ export function pair(item: Decoder<number>): Decoder<readonly [number, number]> 
 
 /** An object whose keys the client chose. `key` normalises each key. The keys are sorted, as Go writes its maps. */
 export function map<T>(
-  item: Decoder<T>,
+  item: GoDecoder<T>,
   key: (text: string) => string = (text) => text,
-): Decoder<Readonly<Record<string, T>>> {
+): GoDecoder<Readonly<Record<string, T>>> {
+  const type = `map[string]${item.type}`;
   return {
+    type,
     zero: undefined,
     decode(value, path) {
       const result: Record<string, T> = {};
-      for (const [name, entry] of Object.entries(objectAt(value, path))) {
+      for (const [name, entry] of Object.entries(objectOf(value, type))) {
         string.decode(name, `a name in ${path}`);
         // Not an assignment: a key like "__proto__" must become an ordinary key.
         Object.defineProperty(result, key(name), {
@@ -67,10 +170,11 @@ export function map<T>(
 }
 
 /** Go's struct{}: any object is accepted and read as empty. */
-export const emptyObject: Decoder<object> = {
+export const emptyObject: GoDecoder<object> = {
+  type: "struct {}",
   zero: undefined,
-  decode(value, path) {
-    objectAt(value, path);
+  decode(value) {
+    objectOf(value, "struct {}");
     return {};
   },
 };
@@ -81,27 +185,42 @@ function decodeElement<T>(item: Decoder<T>, value: unknown, path: string): T {
   return item.decode({}, path);
 }
 
-/** A struct with these fields, in this order. A nested struct that is absent is decoded from {}, so that it has all its fields. */
-export function struct<T extends object>(fields: Fields<T>): Decoder<T> {
+/** Fields that Go's struct has from a struct inside it: Go names that one too when it names such a field. */
+export interface Embedded {
+  readonly name: string;
+  readonly fields: object;
+}
+
+/**
+ * A struct with these fields, in this order. A nested struct that is absent is decoded from {}, so that it has all its fields.
+ * @param type As Go prints it: "container.HostConfig".
+ */
+export function struct<T extends object>(type: string, fields: Fields<T>, embedded?: Embedded): GoDecoder<T> {
   const entries = Object.entries<Decoder<unknown>>(fields);
   const names = new Map(entries.map(([name]) => [name.toLowerCase(), name]));
+  const owner = type.slice(type.lastIndexOf(".") + 1);
+  const decodeMember = (name: string, value: unknown, path: string): unknown => {
+    try {
+      return fields[name as keyof T].decode(value, memberPath(path, name));
+    } catch (error) {
+      if (!(error instanceof UnmarshalError)) throw error;
+      const inside = embedded !== undefined && Object.hasOwn(embedded.fields, name) ? `${embedded.name}.` : "";
+      throw error.in(owner, `${inside}${name}`);
+    }
+  };
   return {
+    type,
     zero: undefined,
     decode(value, path) {
-      const source = objectAt(value, path);
       const found: Record<string, unknown> = Object.create(null);
-      for (const [key, entry] of Object.entries(source)) {
+      for (const [key, entry] of Object.entries(objectOf(value, type))) {
         if (entry === null || entry === undefined) continue;
-        if (Object.hasOwn(fields, key)) found[key] = entry;
-        else {
-          const name = names.get(key.toLowerCase());
-          if (name !== undefined && !Object.hasOwn(source, name)) found[name] = entry;
-        }
+        const name = Object.hasOwn(fields, key) ? key : names.get(key.toLowerCase());
+        if (name !== undefined) found[name] = decodeMember(name, entry, path);
       }
       const result: Record<string, unknown> = {};
       for (const [name, field] of entries) {
-        const entry = found[name];
-        const decoded = entry === undefined ? field.zero : field.decode(entry, memberPath(path, name));
+        const decoded = name in found ? found[name] : field.zero;
         if (decoded !== undefined) result[name] = decoded;
       }
       return declared<T>(result);
@@ -110,6 +229,6 @@ export function struct<T extends object>(fields: Fields<T>): Decoder<T> {
 }
 
 /** A nested struct that is never null: absent and null give a struct of zero values. */
-export function whole<T extends object>(inner: Decoder<T>): Decoder<T> {
-  return { zero: Object.freeze(inner.decode({}, "")), decode: inner.decode };
+export function whole<T extends object>(inner: GoDecoder<T>): GoDecoder<T> {
+  return { type: inner.type, zero: Object.freeze(inner.decode({}, "")), decode: inner.decode };
 }

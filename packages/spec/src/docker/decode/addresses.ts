@@ -1,7 +1,7 @@
 /** Ports and addresses in bodies. */
 import { isIP } from "node:net";
-import { refused, type DecodeError, type Decoder } from "../../decode/decoder.ts";
-import { string } from "../../decode/go.ts";
+import { refused, type DecodeError } from "../../decode/decoder.ts";
+import { named, string, type GoDecoder } from "../../decode/go.ts";
 
 /** "80" and "80/TCP" are "80/tcp". @throws DecodeError */
 export function portKey(text: string): string {
@@ -15,13 +15,14 @@ export function portKey(text: string): string {
 }
 
 /** An IP address; where it is optional, "" is allowed. */
-export function address(options: { readonly optional: boolean }): Decoder<string> {
-  return {
+export function address(options: { readonly optional: boolean }): GoDecoder<string> {
+  return named("netip.Addr", {
+    type: string.type,
     zero: "",
     decode(value, path) {
       const text = string.decode(value, path);
       if ((text === "" && options.optional) || isIP(text.replace(/%.*$/, "")) !== 0) return text;
       throw refused(path, `ParseAddr(${JSON.stringify(text)}): unable to parse IP`);
     },
-  };
+  });
 }

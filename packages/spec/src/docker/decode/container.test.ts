@@ -37,12 +37,13 @@ describe("decodeContainerCreate", () => {
     expect(body).not.toHaveProperty("NoSuchField");
   });
 
-  test("keys match without regard to case; an exact match wins", () => {
+  test("keys match without regard to case; the last one counts", () => {
     expect(decodeContainerCreate({ image: "x", hostconfig: { memory: 5 } })).toMatchObject({
       Image: "x",
       HostConfig: { Memory: 5 },
     });
-    expect(decodeContainerCreate({ image: "small", Image: "exact", IMAGE: "large" }).Image).toBe("exact");
+    expect(decodeContainerCreate({ image: "small", Image: "exact", IMAGE: "large" }).Image).toBe("large");
+    expect(decodeContainerCreate({ IMAGE: "large", Image: "exact" }).Image).toBe("exact");
   });
 
   test("keys of maps keep their case, no key is special, and the result is sorted", () => {
@@ -90,26 +91,61 @@ describe("decodeContainerCreate", () => {
   });
 
   test.each([
-    [{ Image: 5 }, "invalid JSON: Image: expected a string, got a number"],
-    [{ Image: "x", Cmd: "echo" }, "invalid JSON: Cmd: expected an array, got a string"],
-    [{ Image: "x", Env: ["a", 1] }, "invalid JSON: Env[1]: expected a string, got a number"],
-    [{ Image: "x", Tty: "yes" }, "invalid JSON: Tty: expected true or false, got a string"],
+    [{ Image: 5 }, "number into Go struct field CreateRequest.Config.Image of type string"],
+    [{ Image: "x", Cmd: "echo" }, "string into Go struct field CreateRequest.Config.Cmd of type []string"],
+    [{ Image: "x", Env: ["a", 1] }, "number into Go struct field CreateRequest.Config.Env of type string"],
+    [{ Tty: "yes" }, "string into Go struct field CreateRequest.Config.Tty of type bool"],
+    [{ Tty: {} }, "object into Go struct field CreateRequest.Config.Tty of type bool"],
+    [{ Image: true }, "bool into Go struct field CreateRequest.Config.Image of type string"],
     [
-      { Image: "x", HostConfig: { Memory: "1" } },
-      "invalid JSON: HostConfig.Memory: expected a whole number, got a string",
+      { HostConfig: { Memory: "1" } },
+      "string into Go struct field HostConfig.HostConfig.Resources.Memory of type int64",
     ],
     [
-      { Image: "x", HostConfig: { Memory: 1.5 } },
-      "invalid JSON: HostConfig.Memory: 1.5 is not a whole number in range",
+      { HostConfig: { Memory: 1.5 } },
+      "number 1.5 into Go struct field HostConfig.HostConfig.Resources.Memory of type int64",
     ],
     [
-      { Image: "x", HostConfig: { BlkioWeight: -1 } },
-      "invalid JSON: HostConfig.BlkioWeight: -1 is not between 0 and 65535",
+      { HostConfig: { BlkioWeight: -1 } },
+      "number -1 into Go struct field HostConfig.HostConfig.Resources.BlkioWeight of type uint16",
     ],
-    [{ Image: "x", Labels: { a: 1 } }, "invalid JSON: Labels.a: expected a string, got a number"],
-    [[], "invalid JSON: expected an object, got an array"],
-  ])("a wrong type names its field: %j", (document, message) => {
-    expect(refusal(() => decodeContainerCreate(document))).toBe(message);
+    [
+      { HostConfig: { Ulimits: {} } },
+      "object into Go struct field HostConfig.HostConfig.Resources.Ulimits of type []*units.Ulimit",
+    ],
+    [
+      { HostConfig: { Mounts: [{}, { Type: 1 }] } },
+      "number into Go struct field Mount.HostConfig.Mounts.Type of type mount.Type",
+    ],
+    [
+      { HostConfig: { RestartPolicy: "no" } },
+      "string into Go struct field HostConfig.HostConfig.RestartPolicy of type container.RestartPolicy",
+    ],
+    [{ HostConfig: [] }, "array into Go struct field CreateRequest.HostConfig of type container.HostConfig"],
+    [
+      { Healthcheck: { Interval: "1s" } },
+      "string into Go struct field HealthConfig.Config.Healthcheck.Interval of type time.Duration",
+    ],
+    [{ Labels: { a: 1 } }, "number into Go struct field CreateRequest.Config.Labels of type string"],
+    [{ Volumes: { "/a": 1 } }, "number into Go struct field CreateRequest.Config.Volumes of type struct {}"],
+    [{ ExposedPorts: [] }, "array into Go struct field CreateRequest.Config.ExposedPorts of type network.PortSet"],
+    [
+      { ExposedPorts: { "1/tcp": 1 } },
+      "number into Go struct field CreateRequest.Config.ExposedPorts of type struct {}",
+    ],
+    [{ HostConfig: { Dns: [1] } }, "number into Go struct field HostConfig.HostConfig.Dns of type netip.Addr"],
+    [
+      { HostConfig: { PortBindings: { "1/tcp": {} } } },
+      "object into Go struct field HostConfig.HostConfig.PortBindings of type []network.PortBinding",
+    ],
+    [
+      { NetworkingConfig: { EndpointsConfig: { a: 1 } } },
+      "number into Go struct field NetworkingConfig.NetworkingConfig.EndpointsConfig of type network.EndpointSettings",
+    ],
+    [{ User: 1, Hostname: 2 }, "number into Go struct field CreateRequest.Config.User of type string"],
+    [[], "array into Go value of type container.CreateRequest"],
+  ])("a wrong type is refused in Go's words, the first of the document: %j", (document, message) => {
+    expect(refusal(() => decodeContainerCreate(document))).toBe(`invalid JSON: json: cannot unmarshal ${message}`);
   });
 
   test.each([[{}], [null], [{ HostConfig: {} }]])("a body without configuration: %j", (document) => {
@@ -117,6 +153,15 @@ describe("decodeContainerCreate", () => {
       "config cannot be empty in order to create a container",
     );
   });
+});
+
+test("a wrong type in the bodies of an update and a commit", () => {
+  expect(refusal(() => decodeContainerUpdate({ Memory: "x" }))).toBe(
+    "invalid JSON: json: cannot unmarshal string into Go struct field UpdateConfig.Resources.Memory of type int64",
+  );
+  expect(refusal(() => decodeCommitConfig({ Cmd: 1 }))).toBe(
+    "invalid JSON: json: cannot unmarshal number into Go struct field commitRequest.Config.Cmd of type []string",
+  );
 });
 
 test("an update has only the fields that the client sent", () => {

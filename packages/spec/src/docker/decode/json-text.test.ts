@@ -40,16 +40,34 @@ describe("parseJsonText", () => {
     expect(refusal(text)).toBe("unexpected content after JSON"),
   );
 
+  // dockerd answers so.
   test.each([
-    ["not json", '"n" at offset 0'],
-    ['{"a" 1}', '"1" at offset 5'],
-    ["{a:1}", '"a" at offset 1'],
-    ["[1 2]", '"2" at offset 3'],
-    ['{"a":1]', '"]" at offset 6'],
-    ["trux", '"t" at offset 0'],
-  ])("a wrong character: %s", (text, where) => expect(refusal(text)).toBe(`invalid JSON: invalid character ${where}`));
+    ["not json", "'o' in literal null (expecting 'u')"],
+    ["trux", "'x' in literal true (expecting 'e')"],
+    ["falsy", "'y' in literal false (expecting 'e')"],
+    ["x", "'x' looking for beginning of value"],
+    ["[1,]", "']' looking for beginning of value"],
+    ['{"a":}', "'}' looking for beginning of value"],
+    ["{,}", "',' looking for beginning of object key string"],
+    ['{"a":1,}', "'}' looking for beginning of object key string"],
+    ["{'a':1}", "'\\'' looking for beginning of object key string"],
+    ['{"a" 1}', "'1' after object key"],
+    ['{"a":1]', "']' after object key:value pair"],
+    ['{"a":01}', "'1' after object key:value pair"],
+    ["[1 2]", "'2' after array element"],
+    ['{"a":-}', "'}' in numeric literal"],
+    ['{"a":1.}', "'}' after decimal point in numeric literal"],
+    ['{"a":1e}', "'}' in exponent of numeric literal"],
+    ['"\u0001"', "'\\x01' in string literal"],
+    ['"a\n"', "'\\n' in string literal"],
+    ['"\\x"', "'x' in string escape code"],
+    ['"\\u12"', "'\"' in \\u hexadecimal character escape"],
+    ["\u{feff}{}", "'ï' looking for beginning of value"],
+    ["[\\", "'\\\\' looking for beginning of value"],
+  ])("a wrong character: %j", (text, where) => expect(refusal(text)).toBe(`invalid JSON: invalid character ${where}`));
 
   test("deep nesting uses no call stack", () => {
-    expect(refusal("[".repeat(200_000))).toBe("invalid JSON: unexpected EOF");
+    expect(refusal("[".repeat(10_000))).toBe("invalid JSON: unexpected EOF");
+    expect(refusal("[".repeat(200_000))).toBe("invalid JSON: invalid character '[' exceeded max depth");
   });
 });

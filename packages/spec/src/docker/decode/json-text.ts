@@ -1,6 +1,6 @@
 /**
- * JSON text of a request body. The runtime's parser does the work. When it rejects the text, our own scan finds the message that Docker's
- * clients know: empty, cut off, more than one value, or a wrong character.
+ * JSON text of a request body. The runtime's parser does the work. When it rejects the text, our own scan finds the message of Go's
+ * encoding/json, which Docker's clients know: empty, cut off, more than one value, or a wrong character and what was expected there.
  */
 import { EngineError } from "@fathom/base";
 
@@ -14,120 +14,173 @@ export function parseJsonText(text: string): unknown {
 }
 
 function explain(text: string): string {
-  const scan = new Scanner(text);
-  const problem = scan.value();
-  switch (problem) {
-    case undefined:
-      return "unexpected content after JSON";
-    case "empty":
-      return "invalid JSON: EOF";
-    case "cut":
-      return "invalid JSON: unexpected EOF";
-    case "wrong":
-      return `invalid JSON: invalid character ${quoted(text, scan.position)} at offset ${scan.position}`;
+  try {
+    new Scanner(text).value();
+  } catch (error) {
+    if (error instanceof JsonProblem) return `invalid JSON: ${error.message}`;
+    throw error;
   }
+  return "unexpected content after JSON";
 }
 
-/** At most one character; never a control character or half of a surrogate pair. */
-function quoted(text: string, position: number): string {
-  return JSON.stringify(String.fromCodePoint(text.codePointAt(position) ?? 0xfffd));
-}
+class JsonProblem extends Error {}
 
-type Problem = "empty" | "cut" | "wrong" | undefined;
+/** Go's decoder rejects a text that is nested more deeply. */
+const maxDepth = 10_000;
 
-const scalar = /(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.+-])/y;
-const cutScalar = /(?:t(?:r(?:ue?)?)?|f(?:a(?:l(?:se?)?)?)?|n(?:u(?:ll?)?)?|-?(?:\d[\d.eE+-]*)?)$/y;
+const names: Readonly<Record<string, string>> = { t: "true", f: "false", n: "null" };
+const space = /[ \t\r\n]*/y;
+const digits = /\d*/y;
 // eslint-disable-next-line no-control-regex
-const text = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*"/y;
-// eslint-disable-next-line no-control-regex
-const cutText = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*(?:\\(?:u[\da-fA-F]{0,3})?)?$/y;
+const plainText = /[^"\\\u0000-\u001f]*/y;
+const hexDigit = /^[\da-fA-F]$/;
 
-/** Finds the end of the first value, or the first error. It is not recursive, because a hostile text may be nested very deeply. */
+/** Finds the end of the first value, or throws the first problem. It is not recursive, because a hostile text may be nested very deeply. */
 class Scanner {
-  position = 0;
+  #position = 0;
   readonly #text: string;
 
   constructor(source: string) {
     this.#text = source;
   }
 
-  value(): Problem {
-    const closers: string[] = [];
-    this.#space();
-    if (this.position >= this.#text.length) return "empty";
+  value(): void {
+    const closers: ("}" | "]")[] = [];
+    this.#skip(space);
+    if (this.#position >= this.#text.length) throw new JsonProblem("EOF");
     for (;;) {
-      // A value is expected here.
-      this.#space();
-      const open = this.#text[this.position];
-      if (open === undefined) return "cut";
-      if (open === "{" || open === "[") {
-        this.position++;
-        this.#space();
-        if (this.#text[this.position] === (open === "{" ? "}" : "]")) this.position++;
-        else {
-          closers.push(open === "{" ? "}" : "]");
-          if (open === "{") {
-            const problem = this.#key();
-            if (problem !== undefined) return problem;
-          }
-          continue;
-        }
-      } else {
-        const problem = this.#scalar();
-        if (problem !== undefined) return problem;
+      const closer = this.#oneValue(closers.length);
+      if (closer !== undefined) {
+        closers.push(closer);
+        if (closer === "}") this.#key();
+        continue;
       }
-      // A value has ended here.
-      for (;;) {
-        const closer = closers.at(-1);
-        if (closer === undefined) return undefined;
-        this.#space();
-        const next = this.#text[this.position];
-        if (next === undefined) return "cut";
-        if (next === ",") {
-          this.position++;
-          if (closer === "}") {
-            const problem = this.#key();
-            if (problem !== undefined) return problem;
-          }
-          break;
-        }
-        if (next !== closer) return "wrong";
-        this.position++;
-        closers.pop();
+      if (!this.#next(closers)) return;
+    }
+  }
+
+  /** A scalar or an empty list or object, or the start of one that is not empty: then it returns the character that closes it. */
+  #oneValue(depth: number): "}" | "]" | undefined {
+    this.#skip(space);
+    const first = this.#text[this.#position];
+    if (first !== "{" && first !== "[") {
+      this.#scalar(first);
+      return undefined;
+    }
+    if (depth >= maxDepth) throw this.#wrong("exceeded max depth");
+    this.#position++;
+    this.#skip(space);
+    const closer = first === "{" ? "}" : "]";
+    if (this.#text[this.#position] !== closer) return closer;
+    this.#position++;
+    return undefined;
+  }
+
+  /** What follows a value: the ends of lists and objects, then a comma and the next key. False at the end of the first value. */
+  #next(closers: ("}" | "]")[]): boolean {
+    for (let closer = closers.at(-1); closer !== undefined; closer = closers.at(-1)) {
+      this.#skip(space);
+      const found = this.#text[this.#position];
+      if (found !== closer && found !== ",")
+        throw this.#wrong(closer === "}" ? "after object key:value pair" : "after array element");
+      this.#position++;
+      if (found === ",") {
+        if (closer === "}") this.#key();
+        return true;
+      }
+      closers.pop();
+    }
+    return false;
+  }
+
+  #key(): void {
+    this.#skip(space);
+    if (this.#text[this.#position] !== '"') throw this.#wrong("looking for beginning of object key string");
+    this.#string();
+    this.#skip(space);
+    this.#expect(":", "after object key");
+  }
+
+  #scalar(first: string | undefined): void {
+    if (first === '"') return this.#string();
+    if (first === "-" || (first !== undefined && /\d/.test(first))) return this.#number();
+    const name = names[first ?? ""];
+    if (name === undefined) throw this.#wrong("looking for beginning of value");
+    for (const letter of name) this.#expect(letter, `in literal ${name} (expecting '${letter}')`);
+  }
+
+  #string(): void {
+    this.#position++;
+    for (;;) {
+      this.#skip(plainText);
+      const found = this.#text[this.#position];
+      if (found !== '"' && found !== "\\") throw this.#wrong("in string literal");
+      this.#position++;
+      if (found === '"') return;
+      const escape = this.#text[this.#position] ?? "";
+      if (escape === "" || !'"\\/bfnrtu'.includes(escape)) throw this.#wrong("in string escape code");
+      this.#position++;
+      if (escape !== "u") continue;
+      for (let index = 0; index < 4; index++) {
+        if (!hexDigit.test(this.#text[this.#position] ?? "")) throw this.#wrong("in \\u hexadecimal character escape");
+        this.#position++;
       }
     }
   }
 
-  #space(): void {
-    while (" \t\r\n".includes(this.#text[this.position] ?? "x")) this.position++;
+  #number(): void {
+    if (this.#text[this.#position] === "-") this.#position++;
+    if (this.#text[this.#position] === "0") this.#position++;
+    else this.#digits("in numeric literal");
+    if (this.#text[this.#position] === ".") {
+      this.#position++;
+      this.#digits("after decimal point in numeric literal");
+    }
+    if (!"eE".includes(this.#text[this.#position] ?? " ")) return;
+    this.#position++;
+    if ("+-".includes(this.#text[this.#position] ?? " ")) this.#position++;
+    this.#digits("in exponent of numeric literal");
   }
 
-  #match(pattern: RegExp): boolean {
-    pattern.lastIndex = this.position;
-    if (!pattern.test(this.#text)) return false;
-    this.position = pattern.lastIndex;
-    return true;
+  #digits(where: string): void {
+    const start = this.#position;
+    this.#skip(digits);
+    if (this.#position === start) throw this.#wrong(where);
   }
 
-  #scalar(): Problem {
-    if (this.#match(text) || this.#match(scalar)) return undefined;
-    const start = this.position;
-    const cut = this.#match(cutText) || this.#match(cutScalar);
-    if (!cut) this.position = start;
-    return cut ? "cut" : "wrong";
+  #expect(character: string, where: string): void {
+    if (this.#text[this.#position] !== character) throw this.#wrong(where);
+    this.#position++;
   }
 
-  #key(): Problem {
-    this.#space();
-    if (this.position >= this.#text.length) return "cut";
-    if (this.#text[this.position] !== '"') return "wrong";
-    const problem = this.#scalar();
-    if (problem !== undefined) return problem;
-    this.#space();
-    const colon = this.#text[this.position];
-    if (colon === undefined) return "cut";
-    if (colon !== ":") return "wrong";
-    this.position++;
-    return undefined;
+  #skip(pattern: RegExp): void {
+    pattern.lastIndex = this.#position;
+    pattern.test(this.#text);
+    this.#position = pattern.lastIndex;
   }
+
+  #wrong(where: string): JsonProblem {
+    if (this.#position >= this.#text.length) return new JsonProblem("unexpected EOF");
+    return new JsonProblem(`invalid character ${quoted(this.#text.codePointAt(this.#position)!)} ${where}`);
+  }
+}
+
+const escapes: Readonly<Record<string, string>> = {
+  "\u0007": "\\a",
+  "\b": "\\b",
+  "\t": "\\t",
+  "\n": "\\n",
+  "\u000b": "\\v",
+  "\f": "\\f",
+  "\r": "\\r",
+  "'": "\\'",
+  "\\": "\\\\",
+};
+
+/** As Go writes it: Go reads bytes, so a character outside ASCII shows as the first byte of its UTF-8 form. */
+function quoted(codePoint: number): string {
+  const byte = Buffer.from(String.fromCodePoint(codePoint))[0]!;
+  const character = String.fromCharCode(byte);
+  const control = byte < 0x20 || byte === 0x7f ? `\\x${byte.toString(16).padStart(2, "0")}` : character;
+  return `'${escapes[character] ?? control}'`;
 }

@@ -1,14 +1,13 @@
 /** Network parts of bodies. */
 import { emptyEndpointSettings, type EndpointIpamConfig, type EndpointSettings } from "../network.ts";
-import { integer, optional, type Decoder } from "../../decode/decoder.ts";
-import { array, map, nullable, string, struct } from "../../decode/go.ts";
+import { array, int, map, nullable, optional, string, struct, type GoDecoder } from "../../decode/go.ts";
 
 const strings = nullable(array(string));
 
-export const endpointSettings: Decoder<EndpointSettings> = {
-  ...struct<EndpointSettings>({
+export const endpointSettings: GoDecoder<EndpointSettings> = {
+  ...struct<EndpointSettings>("network.EndpointSettings", {
     IPAMConfig: nullable(
-      struct<EndpointIpamConfig>({
+      struct<EndpointIpamConfig>("network.EndpointIPAMConfig", {
         IPv4Address: optional(string),
         IPv6Address: optional(string),
         LinkLocalIPs: optional(array(string)),
@@ -17,16 +16,16 @@ export const endpointSettings: Decoder<EndpointSettings> = {
     Links: strings,
     Aliases: strings,
     DriverOpts: nullable(map(string)),
-    GwPriority: integer,
+    GwPriority: int,
     NetworkID: string,
     EndpointID: string,
     Gateway: string,
     IPAddress: string,
     MacAddress: string,
-    IPPrefixLen: integer,
+    IPPrefixLen: int,
     IPv6Gateway: string,
     GlobalIPv6Address: string,
-    GlobalIPv6PrefixLen: integer,
+    GlobalIPv6PrefixLen: int,
     DNSNames: strings,
   }),
   // Clients send {"net1": null} when they want no special settings.

@@ -16,8 +16,11 @@ test("a platform in a query", () => {
     ["linux/amd64", 'failed to parse platform: "linux/amd64" is no JSON'],
     ["null", "both OS and Architecture must be provided"],
     ['{"os":"linux"}', "both OS and Architecture must be provided"],
-    ['{"os":"linux","architecture":1}', "invalid JSON: architecture: expected a string, got a number"],
-    ["[]", "invalid JSON: expected an object, got an array"],
+    [
+      '{"os":"linux","architecture":1}',
+      "invalid JSON: json: cannot unmarshal number into Go struct field Platform.architecture of type string",
+    ],
+    ["[]", "invalid JSON: json: cannot unmarshal array into Go value of type v1.Platform"],
   ];
   for (const [text, message] of wrong) expect(() => decodePlatform(text)).toThrow(message);
 });

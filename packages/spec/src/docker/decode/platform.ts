@@ -1,10 +1,10 @@
 /** A platform in the form of newer endpoints: JSON in a query. */
 import { EngineError } from "@fathom/base";
-import { decodeBody, optional } from "../../decode/decoder.ts";
-import { string, struct } from "../../decode/go.ts";
+import { decodeBody } from "../../decode/decoder.ts";
+import { optional, string, struct } from "../../decode/go.ts";
 import type { Platform } from "../../oci/image.ts";
 
-const platform = struct<Platform>({
+const platform = struct<Platform>("v1.Platform", {
   os: string,
   architecture: string,
   variant: optional(string),

@@ -3,7 +3,7 @@ import type { VolumeCreateRequest } from "../volume.ts";
 import { decodeBody } from "../../decode/decoder.ts";
 import { map, nullable, string, struct } from "../../decode/go.ts";
 
-const volumeCreate = struct<VolumeCreateRequest>({
+const volumeCreate = struct<VolumeCreateRequest>("volume.CreateRequest", {
   Name: string,
   Driver: string,
   DriverOpts: nullable(map(string)),

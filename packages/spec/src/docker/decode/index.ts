@@ -1,3 +1,0 @@
-export * from "./container.ts";
-export * from "./json-text.ts";
-export * from "./volume.ts";
