@@ -23,8 +23,11 @@ export interface AdoptFile {
 
 /** For a new run; with the folder of the log that its supervisor writes. */
 export function makeRunDirectory(config: Roots, id: string, log: LogSink): void {
-  mkdirSync(containerPaths(config, id).run, { recursive: true, mode: 0o700 });
-  if (log.kind === "json-file") mkdirSync(dirname(log.path), { recursive: true, mode: 0o710 });
+  const { directory, run } = containerPaths(config, id);
+  mkdirSync(run, { recursive: true, mode: 0o700 });
+  // The container's own folder is above the run's.
+  const logFolder = log.kind === "json-file" ? dirname(log.path) : directory;
+  if (logFolder !== directory) mkdirSync(logFolder, { recursive: true, mode: 0o710 });
 }
 
 export function writeAdoptFile(config: Roots, id: string, adopt: AdoptFile): void {
