@@ -12,26 +12,30 @@ export function completeNames(database: Database, content: ContentStore, logger:
   const rows = database.all(
     "SELECT name, target, image FROM image_names JOIN image_name_images USING (name) WHERE media_type = '' AND position = 0",
   );
-  for (const row of rows) {
-    const name = textColumn(row, "name");
-    const image = parseDigest(textColumn(row, "image"));
-    const wanted = parseDigest(textColumn(row, "target"));
-    const manifests = database
-      .all("SELECT digest FROM image_blobs WHERE image = ? AND kind = 'manifest' ORDER BY position", image)
-      .map((blob) => parseDigest(textColumn(blob, "digest")));
-    const target = firstReadable(content, [wanted, ...manifests]) ?? configOf(content, image);
-    if (target.digest !== wanted)
-      logger.warn("the target of a name does not exist any more", { name, target: wanted, now: target.digest });
-    if (target.digest !== wanted && name.includes("@")) database.run("DELETE FROM image_names WHERE name = ?", name);
-    else
-      database.run(
-        "UPDATE image_names SET target = ?, media_type = ?, size = ? WHERE name = ?",
-        target.digest,
-        target.mediaType,
-        target.size,
-        name,
-      );
-  }
+  if (rows.length === 0) return;
+  // One commit for all names: each waits for the disk.
+  database.transaction(() => {
+    for (const row of rows) {
+      const name = textColumn(row, "name");
+      const image = parseDigest(textColumn(row, "image"));
+      const wanted = parseDigest(textColumn(row, "target"));
+      const manifests = database
+        .all("SELECT digest FROM image_blobs WHERE image = ? AND kind = 'manifest' ORDER BY position", image)
+        .map((blob) => parseDigest(textColumn(blob, "digest")));
+      const target = firstReadable(content, [wanted, ...manifests]) ?? configOf(content, image);
+      if (target.digest !== wanted)
+        logger.warn("the target of a name does not exist any more", { name, target: wanted, now: target.digest });
+      if (target.digest !== wanted && name.includes("@")) database.run("DELETE FROM image_names WHERE name = ?", name);
+      else
+        database.run(
+          "UPDATE image_names SET target = ?, media_type = ?, size = ? WHERE name = ?",
+          target.digest,
+          target.mediaType,
+          target.size,
+          name,
+        );
+    }
+  });
 }
 
 function firstReadable(content: ContentStore, digests: readonly Digest[]): ImageTarget | undefined {
