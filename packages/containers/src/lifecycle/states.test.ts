@@ -40,6 +40,66 @@ const order: readonly Effect[] = [
   "auto-remove",
 ];
 
+/** The whole table once more, as text: the next state, how the row changes, the effects. A transition that is added, removed or changed by accident differs from it. */
+const expected: Readonly<Record<State, Readonly<Partial<Record<Happening, string>>>>> = {
+  unknown: {
+    "found-idle": "row",
+    "found-running": "running, row may-wait, watch-end, begin-health",
+    "found-paused": "paused, row may-wait, watch-end, begin-health",
+    "found-ended": "exited, row may-wait, publish-end, clear-run",
+    "found-waiting": "waiting, row may-wait, publish-end, clear-run",
+  },
+  creating: {
+    made: "created, row show, publish-create",
+    removed: "gone, row drop",
+  },
+  created: {
+    start: "starting, stop-timer",
+    remove: "removing, row must, stop-timer, drop-stem",
+    kept: "row, wake-removal",
+  },
+  starting: {
+    started: "running, row must, complete-adopt, publish-start, watch-end, give-streams, begin-health",
+    failed: "row, row may-wait, auto-remove",
+  },
+  running: {
+    pause: "paused, row must, publish-pause",
+    stuck: "paused, row may-wait",
+    end: "ending, stop-health",
+  },
+  paused: {
+    unpause: "running, row may-wait, publish-unpause",
+    end: "ending, stop-health",
+  },
+  ending: {
+    ended: "exited, row may-wait, end-execs, publish-end, clear-run, wake-end, auto-remove",
+    wait: "waiting, row may-wait, publish-end, clear-run, begin-timer, wake-end",
+  },
+  exited: {
+    start: "starting, stop-timer",
+    wait: "waiting, row may-wait, begin-timer",
+    "give-up": "exited, wake-end",
+    "let-go": "exited, auto-remove",
+    remove: "removing, row must, stop-timer, drop-stem",
+    kept: "row, wake-removal",
+  },
+  waiting: {
+    start: "starting, stop-timer",
+    wait: "waiting, row may-wait, begin-timer",
+    cancel: "exited, row may-wait, stop-timer, wake-end",
+    "give-up": "exited, row may-wait, stop-timer, wake-end",
+    remove: "removing, row must, stop-timer, drop-stem",
+    kept: "row, wake-removal",
+    resume: "waiting, begin-timer",
+  },
+  removing: {
+    remove: "removing, row must, stop-timer, drop-stem",
+    removed: "gone, row drop, remove-files, drop-execs, publish-destroy, wake-removal",
+    kept: "row, wake-removal",
+  },
+  gone: {},
+};
+
 const statusOf: Partial<Record<State, string>> = {
   created: "created",
   running: "running",
@@ -90,6 +150,13 @@ const inTable = pairs.flatMap(([state, happening]) => {
 });
 
 describe("the table of states", () => {
+  test.each(pairs)("%s: %s is what this test expects", (state, happening) => {
+    const transition = transitions[state][happening];
+    const { to, row, effects } = transition ?? { to: undefined, row: undefined, effects: [] };
+    const found = [to, row === undefined ? undefined : `row ${row}`, ...effects].filter((one) => one !== undefined);
+    expect(transition === undefined ? undefined : found.join(", ")).toBe(expected[state][happening]);
+  });
+
   test.each(pairs)("%s: %s", async (state, happening) => {
     const world = new World(state);
     const { container, machine, log } = world;

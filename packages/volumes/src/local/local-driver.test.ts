@@ -64,6 +64,7 @@ test("a bind gets its flags by a remount; when that fails the volume is not in u
 test.each([
   ["invalid-argument", new SysError("mount", constants.errno.ENOENT), "no such file or directory"],
   ["internal", new SysError("mount", constants.errno.EIO), "input/output error"],
+  ["internal", new SysError("mount", constants.errno.EIO, "/a: b"), "input/output error"],
   ["timeout", new EngineError("timeout", "/srv does not answer"), "/srv does not answer"],
 ] as const)("a mount that fails is %s and has Docker's words", async (code, error, reason) => {
   await using place = openPlace();

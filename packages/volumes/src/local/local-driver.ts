@@ -6,7 +6,7 @@
  */
 import { existsSync, renameSync, rmdirSync } from "node:fs";
 import { EngineError, isEngineError, messageOf, randomId, type Clock, type Logger } from "@fathom/base";
-import { isSysError, type HostFiles, type Sys, MS_BIND, MS_REMOUNT } from "@fathom/sys";
+import { errnoText, isSysError, type HostFiles, type Sys, MS_BIND, MS_REMOUNT } from "@fathom/sys";
 import {
   anonymousLabel,
   type RemovedVolume,
@@ -119,16 +119,14 @@ class LocalDriver implements VolumeDriver {
       // A bind gets other flags only by a remount.
       if ((options.flags & MS_BIND) !== 0 && (options.flags & 0xf) !== 0) await this.#remount(volume, options.flags);
     } catch (error) {
-      const reason = isSysError(error)
-        ? error.message.replace(/^[^:]*: /, "").replace(/ \(E[A-Z0-9]+\)$/, "")
-        : messageOf(error);
+      const reason = isSysError(error) ? errnoText(error.errno).toLowerCase() : messageOf(error);
       throw new EngineError(
         isEngineError(error, "timeout")
           ? "timeout"
           : isSysError(error, ...optionErrors)
             ? "invalid-argument"
             : "internal",
-        `error while mounting volume '${target}': failed to mount local volume: mount ${options.device}:${target}, flags: 0x${options.flags.toString(16)}: ${isSysError(error) ? reason.toLowerCase() : reason}`,
+        `error while mounting volume '${target}': failed to mount local volume: mount ${options.device}:${target}, flags: 0x${options.flags.toString(16)}: ${reason}`,
         { cause: error },
       );
     }
