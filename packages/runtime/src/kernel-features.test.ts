@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { EngineError } from "@fathom/base";
-import { createSys, probeKernel, SysError, helperExecutable } from "@fathom/sys";
+import { errnoNumber, createSys, probeKernel, SysError, helperExecutable } from "@fathom/sys";
 import { judgeKernel, kernelFeatures, oldestKernel, requireKernel, tryCgroupFeatures } from "./kernel-features.ts";
 
-const ENOSYS = 38;
-const EPERM = 1;
+const ENOSYS = errnoNumber("ENOSYS");
+const EPERM = errnoNumber("EPERM");
 /** Every feature works except the named ones. */
 const without = (errno: number, ...names: readonly string[]): Map<string, number> =>
   new Map(kernelFeatures.map(({ name }) => [name, names.includes(name) ? errno : 0]));

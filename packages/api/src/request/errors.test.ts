@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { EngineError } from "@fathom/base";
-import { SysError } from "@fathom/sys";
+import { errnoNumber, SysError } from "@fathom/sys";
 import { errorBody, errorLine, statusOf } from "./errors.ts";
 
 test("when work fails and undoing it fails too, the status is that of the work", async () => {
@@ -16,7 +16,7 @@ test("when work fails and undoing it fails too, the status is that of the work",
   expect(errorBody(error).message).toStartWith("no such thing");
 });
 
-const EMFILE = 24;
+const EMFILE = errnoNumber("EMFILE");
 const none = new SysError("socketpair", EMFILE);
 
 test.each([

@@ -2,7 +2,7 @@
 import { EngineError, isEngineError } from "@fathom/base";
 import { isStillRunning, LaunchFailure, type AttachOptions, type ExecHandle } from "@fathom/runtime";
 import type { Container, RunningProcess } from "../container.ts";
-import type { StreamAttachment } from "../streams/attachment.ts";
+import { streamFor, type StreamAttachment } from "../streams/attachment.ts";
 import { detachKeysOf } from "../streams/detach-keys.ts";
 import { publish, type ContainersContext } from "../context.ts";
 import type { ExecSpec } from "./exec-spec.ts";
@@ -100,19 +100,12 @@ export async function startExec(
     if (options.detach) throw new EngineError(failure.code, text, { cause: failure });
     return { fd: cannedOutput(engine.sys, `${text}\r\n`, tty), tty, detachKeys, detached() {} };
   }
-  const attachment = handle.attachments[0];
-  if (attachment === undefined) return undefined;
-  if (signal.aborted) {
-    // The exec keeps running, as when a client hangs up later.
-    engine.sys.close(attachment.fd);
-    return undefined;
-  }
-  return {
-    fd: attachment.fd,
+  // Without a client, the exec keeps running, as when a client hangs up later.
+  return streamFor(engine.sys, handle.attachments[0], signal, {
     tty,
     detachKeys,
     detached: () => publish(engine, container, "exec_detach", { execID: exec.id }),
-  };
+  });
 }
 
 /**

@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import type { Attachment } from "@fathom/runtime";
 import type { Container, PendingAttach } from "../container.ts";
 import { mustRun, publish, type ContainersContext } from "../context.ts";
-import type { StreamAttachment, StreamSelection } from "./attachment.ts";
+import { streamFor, type StreamAttachment, type StreamSelection } from "./attachment.ts";
 import { detachKeysOf } from "./detach-keys.ts";
 import { streamLog, type LogDamage, type LogFollower, type LogSelection } from "../logs/log-stream.ts";
 
@@ -107,18 +107,11 @@ async function openStream(
       { once: true },
     );
   }
-  const attachment = await pending.started.promise;
-  if (attachment === undefined) return undefined;
-  if (signal.aborted) {
-    engine.sys.close(attachment.fd);
-    return undefined;
-  }
-  return {
-    fd: attachment.fd,
+  return streamFor(engine.sys, await pending.started.promise, signal, {
     tty: spec.terminal,
     detachKeys: detachKeysOf(spec.terminal, request.detachKeys ?? container.process?.detachKeys),
     detached: () => publish(engine, container, "detach"),
-  };
+  });
 }
 
 export interface LogsRequest extends Omit<LogSelection, "tty"> {

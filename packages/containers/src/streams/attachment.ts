@@ -1,3 +1,6 @@
+import type { Attachment } from "@fathom/runtime";
+import type { Sys } from "@fathom/sys";
+
 /** A byte stream of a process: a connected socket descriptor. The receiver owns it. */
 export interface StreamAttachment {
   /** Non-blocking stream socket. Its bytes go to the client unchanged (multiplexed frames unless `tty`). */
@@ -7,6 +10,19 @@ export interface StreamAttachment {
   readonly detachKeys: Uint8Array;
   /** Call it when the client has detached with keys. */
   detached(): void;
+}
+
+/** The stream for the client; undefined without an attachment, or when the client has hung up meanwhile: then the stream is closed. */
+export function streamFor(
+  sys: Pick<Sys, "close">,
+  attachment: Attachment | undefined,
+  signal: AbortSignal,
+  about: Omit<StreamAttachment, "fd">,
+): StreamAttachment | undefined {
+  if (attachment === undefined) return undefined;
+  if (!signal.aborted) return { fd: attachment.fd, ...about };
+  sys.close(attachment.fd);
+  return undefined;
 }
 
 /** The streams to which a client is connected. */

@@ -2,16 +2,16 @@ import { expect, test } from "bun:test";
 import { EngineError } from "@fathom/base";
 import { LaunchFailure, type Operation } from "@fathom/runtime";
 import { launchFailure, SupervisorFailure } from "@fathom/runtime/testing";
-import { SysError } from "@fathom/sys";
+import { errnoNumber, SysError } from "@fathom/sys";
 import { execWords, exitCodeAfterStart, exitCodeOfExec, exitCodeOfStart, startWords } from "./launch-words.ts";
 
-const ENOENT = 2;
-const EPERM = 1;
-const ENOEXEC = 8;
-const EACCES = 13;
-const ENOTDIR = 20;
-const EISDIR = 21;
-const ENAMETOOLONG = 36;
+const ENOENT = errnoNumber("ENOENT");
+const EPERM = errnoNumber("EPERM");
+const ENOEXEC = errnoNumber("ENOEXEC");
+const EACCES = errnoNumber("EACCES");
+const ENOTDIR = errnoNumber("ENOTDIR");
+const EISDIR = errnoNumber("EISDIR");
+const ENAMETOOLONG = errnoNumber("ENAMETOOLONG");
 
 function exec(name: string): Operation {
   return { kind: "exec", candidates: [name], argv: [name], env: [] };
@@ -109,9 +109,9 @@ test("other steps of a start", () => {
 });
 
 test("values of a request that the kernel rejects are errors of the request", () => {
-  const EINVAL = 22;
-  const EMFILE = 24;
-  const EBADF = 9;
+  const EINVAL = errnoNumber("EINVAL");
+  const EMFILE = errnoNumber("EMFILE");
+  const EBADF = errnoNumber("EBADF");
   const sysctl: Operation = { kind: "sysctl", key: "net/ipv4/ip_forward", value: "x" };
   const limit: Operation = { kind: "rlimit", resource: "RLIMIT_NOFILE", soft: 1n, hard: 2n };
   expect(words(sysctl, EINVAL, "write")[0]).toBe("invalid-argument");
@@ -144,7 +144,7 @@ test("paths that are not accessible, and programs that may not run, are errors o
 });
 
 test("a process that was killed before its program ran: by its own limits at a start, by the container's end at an exec", () => {
-  const ECANCELED = 125;
+  const ECANCELED = errnoNumber("ECANCELED");
   const failure = new SupervisorFailure(0, ECANCELED, "killed", "");
   const code = (of: "launch" | "exec"): string => launchFailure(failure, { operations: [exec("/a")] }, of).code;
   expect([code("launch"), code("exec")]).toEqual(["invalid-argument", "conflict"]);

@@ -3,14 +3,14 @@
  * derives from them.
  */
 import { type LaunchFailure, type Operation, describeOperation } from "@fathom/runtime";
-import { errnoText } from "@fathom/sys";
+import { errnoNumber, errnoText } from "@fathom/sys";
 
-const ENOENT = 2;
-const EACCES = 13;
-const ENOTDIR = 20;
-const EISDIR = 21;
-const ETIMEDOUT = 110;
-const ECANCELED = 125;
+const ENOENT = errnoNumber("ENOENT");
+const EACCES = errnoNumber("EACCES");
+const ENOTDIR = errnoNumber("ENOTDIR");
+const EISDIR = errnoNumber("EISDIR");
+const ETIMEDOUT = errnoNumber("ETIMEDOUT");
+const ECANCELED = errnoNumber("ECANCELED");
 
 const createPrefix =
   "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: " +

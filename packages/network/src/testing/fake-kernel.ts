@@ -14,14 +14,14 @@ import {
 } from "../netlink/message.ts";
 import type { NetworkSys } from "../host/host-network.ts";
 import { RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWROUTE } from "../netlink/route-numbers.ts";
-import { NLMSG_ERROR, NLMSG_DONE, NLM_F_ACK, NLM_F_DUMP } from "@fathom/sys";
+import { errnoNumber, NLMSG_ERROR, NLMSG_DONE, NLM_F_ACK, NLM_F_DUMP } from "@fathom/sys";
 
 const NFT_MSG_DELTABLE = 0x0a02;
 const NFT_MSG_NEWSETELEM = 0x0a0c;
 const NFT_MSG_DELSETELEM = 0x0a0e;
-const ENOENT = 2;
-const EIO = 5;
-const ENODEV = 19;
+const ENOENT = errnoNumber("ENOENT");
+const EIO = errnoNumber("EIO");
+const ENODEV = errnoNumber("ENODEV");
 
 export interface FakeLink {
   readonly index: number;

@@ -8,7 +8,7 @@
  */
 import { connect, type Socket } from "node:net";
 import { deferred, EngineError, messageOf, type Deferred } from "@fathom/base";
-import { isSysError, type Sys } from "@fathom/sys";
+import { errnoNumber, isSysError, type Sys } from "@fathom/sys";
 import {
   firstPeer,
   frame,
@@ -100,8 +100,7 @@ export class SupervisorConnection {
     try {
       return parseHello(await this.#ask(messageTypes.hello, helloPayload(), [], {}));
     } catch (error) {
-      const ENOSYS = 38;
-      if (error instanceof SupervisorFailure && error.errno === ENOSYS) return firstPeer;
+      if (error instanceof SupervisorFailure && error.errno === errnoNumber("ENOSYS")) return firstPeer;
       throw error;
     }
   }

@@ -1,6 +1,15 @@
 /** fathom-init as this process's child: start it, move it to its cgroups, watch it during a launch, kill it, reap it. */
 import { EngineError } from "@fathom/base";
-import { errnoText, isSysError, type SpawnRequest, type Sys, stoppedLookMs, stoppedLooks, SIGKILL } from "@fathom/sys";
+import {
+  errnoNumber,
+  errnoText,
+  isSysError,
+  type SpawnRequest,
+  type Sys,
+  stoppedLookMs,
+  stoppedLooks,
+  SIGKILL,
+} from "@fathom/sys";
 import { WireWriter } from "../plan/wire.ts";
 import type { SupervisorConnection } from "../connection/connection.ts";
 import { conditionOf, identify, identifyChildren, signalExactly } from "../supervisor/process-facts.ts";
@@ -74,9 +83,8 @@ export async function moveSupervisor(
   try {
     await connection.request(messageTypes.place, payload.text(String(place.oomScoreAdj)).finish());
   } catch (error) {
-    const ENOSYS = 38;
     // Only an error of the move says something about the place.
-    if (error instanceof SupervisorFailure && error.errno !== ENOSYS)
+    if (error instanceof SupervisorFailure && error.errno !== errnoNumber("ENOSYS"))
       place.onFailure(
         new EngineError("internal", `${error.call} ${error.detail}: ${errnoText(error.errno)}`, { cause: error }),
       );

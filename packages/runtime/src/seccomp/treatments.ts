@@ -2,9 +2,10 @@
 import { toUint64, type LinuxSeccomp, type LinuxSeccompArgument, type SeccompAction } from "@fathom/spec";
 import type { Condition } from "./conditions.ts";
 import { multiplexed, syscallsOf, type Abi } from "./syscalls.ts";
+import { errnoNumber } from "@fathom/sys";
 
-const EPERM = 1;
-export const ENOSYS = 38;
+const EPERM = errnoNumber("EPERM");
+export const ENOSYS = errnoNumber("ENOSYS");
 export const killThread = 0;
 
 const actionValues: Readonly<Record<SeccompAction, number>> = {

@@ -1,6 +1,6 @@
 /** A running container as its supervisor shows it: Supervisor of the contract, over one connection. */
 import { deferred, EngineError, messageOf, type Deferred } from "@fathom/base";
-import { SIGKILL, type Sys } from "@fathom/sys";
+import { errnoNumber, SIGKILL, type Sys } from "@fathom/sys";
 import type {
   Attachment,
   AttachOptions,
@@ -24,7 +24,9 @@ import { RunFollower, type FollowerSys, type SupervisorIdentity } from "./run-fo
 
 export type SupervisorSys = FollowerSys & Pick<Sys, "socketpair" | "memfdCreate">;
 
-const ECANCELED = 125;
+const ESRCH = errnoNumber("ESRCH");
+const EALREADY = errnoNumber("EALREADY");
+const ECANCELED = errnoNumber("ECANCELED");
 /** Deadlines of requests to a supervisor that answers: the requested work takes that long. */
 const execLimitMs = 120_000;
 const requestLimitMs = 30_000;
@@ -234,8 +236,6 @@ export class SupervisorClient implements Supervisor {
       await connection.request(type, payload, fds, { deadlineMs: requestLimitMs, signal });
     } catch (error) {
       if (!(error instanceof SupervisorFailure)) throw error;
-      const ESRCH = 3;
-      const EALREADY = 114;
       const code = error.errno === ESRCH || error.errno === EALREADY ? "conflict" : "internal";
       throw new EngineError(code, `${action}: ${messageOf(error)}`, { cause: error });
     }

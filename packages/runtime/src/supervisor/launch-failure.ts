@@ -3,29 +3,30 @@
  * (packages/engine/src/words/launch-words.ts).
  */
 import { EngineError, messageOf, type ErrorCode } from "@fathom/base";
-import { errnoText, SysError } from "@fathom/sys";
+import { errnoNumber, errnoText, SysError } from "@fathom/sys";
 import { describeOperation } from "../plan/describe-operation.ts";
 import type { LaunchPlan, Operation } from "../plan/plan.ts";
 import { SupervisorFailure } from "../connection/protocol.ts";
 
-const ENOENT = 2;
-const ENOEXEC = 8;
-const EBADF = 9;
-const EACCES = 13;
-const ENOTDIR = 20;
-const EISDIR = 21;
-const EPERM = 1;
-const E2BIG = 7;
-const EINVAL = 22;
-const EMFILE = 24;
-const ERANGE = 34;
-const ENAMETOOLONG = 36;
-const ELOOP = 40;
-const ECANCELED = 125;
-const EIO = 5;
-const ENFILE = 23;
-/** EPERM, ENXIO, EBUSY, EEXIST, EXDEV, ENODEV, EINVAL, ETXTBSY, EROFS, EOPNOTSUPP */
-const pathErrors: ReadonlySet<number> = new Set([1, 6, 16, 17, 18, 19, 22, 26, 30, 95]);
+const ENOENT = errnoNumber("ENOENT");
+const ENOEXEC = errnoNumber("ENOEXEC");
+const EBADF = errnoNumber("EBADF");
+const EACCES = errnoNumber("EACCES");
+const ENOTDIR = errnoNumber("ENOTDIR");
+const EISDIR = errnoNumber("EISDIR");
+const EPERM = errnoNumber("EPERM");
+const E2BIG = errnoNumber("E2BIG");
+const EINVAL = errnoNumber("EINVAL");
+const EMFILE = errnoNumber("EMFILE");
+const ERANGE = errnoNumber("ERANGE");
+const ENAMETOOLONG = errnoNumber("ENAMETOOLONG");
+const ELOOP = errnoNumber("ELOOP");
+const ECANCELED = errnoNumber("ECANCELED");
+const EIO = errnoNumber("EIO");
+const ENFILE = errnoNumber("ENFILE");
+const pathErrors: ReadonlySet<number> = new Set(
+  ["EPERM", "ENXIO", "EBUSY", "EEXIST", "EXDEV", "ENODEV", "EINVAL", "ETXTBSY", "EROFS", "EOPNOTSUPP"].map(errnoNumber),
+);
 
 /** The steps of a start, in their order; an exec has "user", "compile" and "launch". */
 export const launchStages = [

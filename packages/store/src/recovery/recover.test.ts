@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { until } from "@fathom/base/testing";
 import { mediaTypes, sha256Digest, type ChainId, type Digest } from "@fathom/spec";
 import type { ImageTarget } from "../contract.ts";
 import { openDatabase } from "../database/database.ts";
@@ -89,7 +90,7 @@ test("after a power loss, written data stays, and a container's layers always st
   });
   const lease = store.leases.create("test");
   const written = addLayer(store, lease, undefined, "written");
-  for (const deadline = Date.now() + 10_000; synced === 0 && Date.now() < deadline;) await Bun.sleep(10);
+  await until("the file system is written to disk", () => synced > 0);
   expect(synced).toBe(1);
   const late = addLayer(store, lease, written.chainId, "late");
   store.snapshots.prepare("c", late.chainId, "container");

@@ -3,6 +3,7 @@
  * fail with EPERM, or with ENOSYS when they are newer than this list.
  */
 import type { DockerSeccomp, DockerSeccompRule } from "@fathom/spec";
+import { errnoNumber } from "@fathom/sys";
 
 /** Allowed for everyone, grouped by topic; the order has no meaning. */
 const always = {
@@ -106,7 +107,7 @@ const socketFamilies = [
 
 /** All CLONE_NEW* except the time namespace: without CAP_SYS_ADMIN, clone only makes processes and threads. */
 const cloneNamespaces = 0x7e02_0000;
-const ENOSYS = 38;
+const ENOSYS = errnoNumber("ENOSYS");
 
 function allow(names: string, more: Partial<DockerSeccompRule> = {}): DockerSeccompRule {
   return { names: names.split(" "), action: "SCMP_ACT_ALLOW", ...more };
