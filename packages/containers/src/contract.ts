@@ -9,7 +9,7 @@
  * others. Every change of a row is one transaction. Reads come from the map in memory.
  */
 import type { LaunchFailure, LogSink } from "@fathom/runtime";
-import type { ChainId, Digest, LinuxSeccomp, OciProcess, OciSpec } from "@fathom/spec";
+import type { ChainId, Digest, JsonObject, LinuxSeccomp, OciProcess, OciSpec } from "@fathom/spec";
 import type { ContainerSpec } from "./container-spec.ts";
 import type { ExecSpec } from "./exec/exec-spec.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -67,10 +67,10 @@ export interface RecordOwner {
    */
   readonly specOf?: (record: Pick<ContainerRecord, "id" | "extension">) => ContainerSpec;
   /**
-   * Converts a record of an earlier version, which has no extension, to the present form.
+   * Converts a record of an earlier version, which has no extension, to the present stored form: an `extension`, and a `spec` when it is stored.
    * @throws data-loss when no earlier version wrote such a record
    */
-  readonly upgrade: (old: Readonly<Record<string, unknown>>) => ContainerRecord;
+  readonly upgrade: (old: JsonObject) => JsonObject;
 }
 
 /** A container's log, from its settings. */

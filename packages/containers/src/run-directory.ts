@@ -3,10 +3,11 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { LogSink, RunIdentity } from "@fathom/runtime";
+import { decodeDocument, exact, number, optional, text, wholeNumber } from "@fathom/spec";
 import type { ContainersConfig } from "./contract.ts";
 import { containerPaths } from "./paths.ts";
 import type { NetworkAttachment } from "./record.ts";
-import { readAttachments } from "./rows/stored-networks.ts";
+import { decodedNetworks } from "./rows/stored-record.ts";
 
 type Roots = Pick<ContainersConfig, "dataRoot">;
 
@@ -21,6 +22,15 @@ export interface AdoptFile {
   readonly identity?: RunIdentity;
 }
 
+const process = exact<RunIdentity["process"]>({ pid: wholeNumber, startTime: text });
+const adoptFile = exact<AdoptFile>({
+  networks: decodedNetworks,
+  restartCount: number,
+  restartDelayMs: number,
+  launchedAt: text,
+  identity: optional(exact<RunIdentity>({ process, supervisor: process, bootId: text, pidNamespace: text })),
+});
+
 /** For a new run; with the folder of the log that its supervisor writes. */
 export function makeRunDirectory(config: Roots, id: string, log: LogSink): void {
   const { directory, run } = containerPaths(config, id);
@@ -34,12 +44,11 @@ export function writeAdoptFile(config: Roots, id: string, adopt: AdoptFile): voi
   writeFileSync(containerPaths(config, id).adopt, JSON.stringify(adopt), { mode: 0o600 });
 }
 
-/** undefined when the file does not exist or was cut short. */
+/** undefined when the file does not exist, was cut short, or has another form. */
 export function readAdoptFile(config: Roots, id: string): AdoptFile | undefined {
   try {
-    // Only `writeAdoptFile` writes it, in a directory of mode 0700. A file that is cut short is not JSON.
-    const adopt = JSON.parse(readFileSync(containerPaths(config, id).adopt, "utf8")) as AdoptFile;
-    return { ...adopt, networks: readAttachments(adopt.networks) };
+    const { adopt } = containerPaths(config, id);
+    return decodeDocument(adoptFile, JSON.parse(readFileSync(adopt, "utf8")), adopt);
   } catch {
     return undefined;
   }

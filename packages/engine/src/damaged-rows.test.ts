@@ -55,3 +55,39 @@ test.each<[string, string, string]>([
     rmSync(root, { recursive: true });
   }
 });
+
+test.each<[string, string, string, string]>([
+  [
+    "container",
+    'INSERT INTO containers VALUES (\'one\', \'one\', ?, \'{"state":{"status":"exited"},"networks":[]}\')',
+    '{"config":{},"hostConfig":{},"mounts":[{"type":"bind","destination":5}]}',
+    "mounts[0].destination: expected a string, got a number",
+  ],
+  [
+    "container",
+    "INSERT INTO containers VALUES ('one', 'one', '{\"config\":{},\"hostConfig\":{},\"mounts\":[]}', ?)",
+    '{"state":{"status":"asleep"},"networks":[]}',
+    "state.status: expected one of",
+  ],
+  [
+    "container",
+    "INSERT INTO containers VALUES ('one', 'one', '{\"config\":{},\"hostConfig\":{},\"mounts\":[]}', ?)",
+    '{"state":{"status":"exited"},"networks":[]}',
+    "undefined is not an object",
+  ],
+  ["network", "INSERT INTO network_rows VALUES ('one', ?)", '{"id":"one","name":"n","driver":1}', "driver"],
+  ["volume", "INSERT INTO volumes VALUES ('one', ?)", '{"name":"one","createdAt":1}', "a member has the wrong type"],
+])("the error for a row of a %s with a member of the wrong type names both: %s %j", (kind, sql, text, member) => {
+  const root = mkdtempSync(join(tmpdir(), "fathom-rows-"));
+  const database = openDatabase(join(root, "a.db"));
+  try {
+    readers[kind]!(database, root);
+    database.run(sql, text);
+    const read = (): unknown => readers[kind]!(database, root);
+    expect(read).toThrow(`the row of ${kind} one `);
+    expect(read).toThrow(member);
+  } finally {
+    database.close();
+    rmSync(root, { recursive: true });
+  }
+});

@@ -100,9 +100,9 @@ function readBinding(reader: RowReader): PortBinding {
   };
 }
 
-/** @throws data-loss */
-export function readNetwork(value: unknown): NetworkInfo {
-  const reader = new RowReader("a network", value);
+/** @param what The name of the row in errors. @throws data-loss */
+export function readNetwork(value: unknown, what = "a network"): NetworkInfo {
+  const reader = new RowReader(what, value);
   const { builtin, internal } = reader.row;
   return {
     id: reader.text("id"),

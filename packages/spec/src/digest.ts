@@ -28,6 +28,8 @@ export const decodedDigest: Decoder<Digest> = turned(text, (value, path) => {
 
 export const decodedDiffId: Decoder<DiffId> = turned(decodedDigest, parseDiffId);
 
+export const decodedChainId: Decoder<ChainId> = turned(decodedDigest, parseChainId);
+
 /** @throws invalid-argument */
 export function parseDigest(text: string): Digest {
   if (!isDigest(text)) throw new EngineError("invalid-argument", wrongDigest(text));

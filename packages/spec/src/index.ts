@@ -14,8 +14,19 @@ export * from "./texts/sizes.ts";
 export * from "./stream-frames.ts";
 export * from "./texts/ulimits.ts";
 export * from "./docker/seccomp.ts";
-export { type Decoder, between, boolean, decodeDocument, isObject, optional, unsigned } from "./decode/decoder.ts";
-export { anything, exact, list, omittable, record, text, wholeNumber } from "./decode/exact.ts";
+export {
+  type Decoder,
+  type JsonObject,
+  DecodeError,
+  between,
+  boolean,
+  decodeDocument,
+  isObject,
+  optional,
+  refused,
+  unsigned,
+} from "./decode/decoder.ts";
+export { anything, exact, list, number, omittable, oneOf, orElse, record, text, wholeNumber } from "./decode/exact.ts";
 export { parseJson } from "./decode/json.ts";
 export { type RegistryAuth, decodeAuthConfig } from "./docker/decode/auth.ts";
 export {

@@ -7,6 +7,7 @@
  * A log may be damaged (a power loss leaves zeros and half records). Every whole record is found, also after garbage on the same line, and
  * damaged bytes are counted. At most one chunk and one record of `maxRecordBytes` are in memory.
  */
+import { isObject } from "@fathom/spec";
 
 /** Largest record without its attributes: 16 KiB of text, and at most six bytes for each of them. */
 export const maxRecordBytes = 1024 * 1024;
@@ -118,8 +119,8 @@ function parseLogLine(line: Buffer): LogRecord | undefined {
   } catch {
     return undefined;
   }
-  if (typeof value !== "object" || value === null) return undefined;
-  const { log, stream, time, attrs, bytes, latest } = value as Record<string, unknown>;
+  if (!isObject(value)) return undefined;
+  const { log, stream, time, attrs, bytes, latest } = value;
   if (typeof log !== "string" || typeof time !== "string") return undefined;
   const attributes: Record<string, string> = {};
   if (typeof attrs === "object" && attrs !== null)

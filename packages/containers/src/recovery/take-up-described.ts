@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { shortId } from "@fathom/base";
 import { anonymousLabel } from "@fathom/volumes";
 import type { ContainersContext } from "../context.ts";
-import { containersRoot } from "../paths.ts";
+import { containerPaths, containersRoot } from "../paths.ts";
 import type { ContainerRecord } from "../record.ts";
 import { readDescription } from "../rows/description-file.ts";
 import type { RecordForm } from "../rows/record-form.ts";
@@ -17,7 +17,7 @@ export async function takeUpDescribed(
   for (const id of readdirSync(containersRoot(config))) {
     const description = known.has(id) ? undefined : readDescription(config, id);
     if (description === undefined || store.snapshots.get(id) === undefined) continue;
-    const record = form.read(description.record);
+    const record = form.readDescribed(description.record, containerPaths(config, id).description);
     const name = containers.nameTaken(record.name) === undefined ? record.name : `${record.name}-${shortId(id)}`;
     for (const mount of record.mounts)
       if (mount.name !== undefined && mount.image === undefined && volumes.get(mount.name) === undefined)

@@ -2,11 +2,12 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { temporaryDirectory } from "@fathom/base/testing";
+import { sha256Digest } from "@fathom/spec";
 import { containerPaths } from "../paths.ts";
 import { describeLayers, readDescription } from "./description-file.ts";
 
 const id = "a".repeat(64);
-const layers = [{ chainId: "sha256:1", diffId: "sha256:2", size: 3 }];
+const layers = [{ chainId: sha256Digest("1"), diffId: sha256Digest("2"), size: 3 }];
 
 const place = temporaryDirectory("description");
 afterAll(() => place[Symbol.dispose]());
@@ -30,6 +31,8 @@ test.each([
   "null",
   '{"version":1}',
   JSON.stringify({ version: 1, record: { id: "b" }, layers }),
+  JSON.stringify({ version: 1, record: { id } }),
+  JSON.stringify({ version: 1, record: { id }, layers: [{ chainId: "layer", size: 3 }] }),
 ])("a file that does not describe the container counts as no description: %s", (text) => {
   write(text);
   expect(describeLayers(config)(id)).toBeUndefined();

@@ -3,7 +3,17 @@ import { readFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { EngineError } from "@fathom/base";
-import { isObject } from "@fathom/spec";
+import {
+  decodedChainId,
+  decodedDiffId,
+  decodeDocument,
+  exact,
+  isObject,
+  list,
+  optional,
+  wholeNumber,
+  type JsonObject,
+} from "@fathom/spec";
 import type { DescribedLayer, DescribeLayers } from "@fathom/store";
 import type { ContainersConfig } from "../contract.ts";
 import { containerPaths } from "../paths.ts";
@@ -27,11 +37,15 @@ export interface Description {
 
 /** A description after reading; `RecordForm.read` reads its record. */
 interface WrittenDescription extends Description {
-  readonly record: Readonly<Record<string, unknown>>;
+  readonly record: JsonObject;
 }
 
+const layers = list(
+  exact<DescribedLayer>({ chainId: decodedChainId, diffId: optional(decodedDiffId), size: wholeNumber }),
+);
+
 /**
- * Returns undefined when the file does not exist or was cut short.
+ * Returns undefined when the file does not exist, was cut short, or does not describe the container.
  * @throws conflict for a description of a newer version: otherwise the layers of the container would be removed as leftovers
  */
 export function readDescription(config: Roots, id: string): WrittenDescription | undefined {
@@ -43,15 +57,18 @@ export function readDescription(config: Roots, id: string): WrittenDescription |
     return undefined;
   }
   if (!isObject(parsed)) return undefined;
-  const { version } = parsed;
+  const { version, record } = parsed;
   if (typeof version === "number" && version > knownVersion)
     throw new EngineError(
       "conflict",
       `the description ${path} has version ${version}, this program knows ${knownVersion}: it was written by a newer fathom`,
     );
-  // Only `ContainerDescriptions` writes it, in a directory of root.
-  const written = parsed as unknown as WrittenDescription;
-  return written.version === knownVersion && written.record?.["id"] === id ? written : undefined;
+  if (version !== knownVersion || !isObject(record) || record["id"] !== id) return undefined;
+  try {
+    return { version, record, layers: decodeDocument(layers, parsed["layers"], path) };
+  } catch {
+    return undefined;
+  }
 }
 
 /** For `openStore`. */

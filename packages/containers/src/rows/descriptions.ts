@@ -209,7 +209,9 @@ export class ContainerDescriptions {
   #written(id: string): ContainerRecord | undefined {
     try {
       const description = readDescription(this.#config, id);
-      return description === undefined ? undefined : this.#form.read(description.record);
+      return description === undefined
+        ? undefined
+        : this.#form.readDescribed(description.record, containerPaths(this.#config, id).description);
     } catch {
       return undefined;
     }

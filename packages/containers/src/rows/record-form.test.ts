@@ -1,23 +1,99 @@
 import { describe, expect, test } from "bun:test";
+import { parseChainId, sha256Digest } from "@fathom/spec";
 import type { Database } from "@fathom/store";
 import type { ContainerSpec } from "../container-spec.ts";
 import type { RecordOwner } from "../contract.ts";
 import type { ContainerRecord } from "../record.ts";
 import { RecordForm } from "./record-form.ts";
 
-const spec = (hostname: string): ContainerSpec => ({ hostname }) as ContainerSpec;
-const record = {
+function spec(hostname: string): ContainerSpec {
+  return {
+    terminal: false,
+    consoleSize: [24, 80],
+    stdin: "once",
+    hostname,
+    domainname: "",
+    network: { kind: "none" },
+    pid: { kind: "container", container: "other" },
+    ipc: { kind: "shareable" },
+    sharedMemoryBytes: 1 << 20,
+    ports: [{ protocol: "udp", containerPort: 53, hostIp: "", hostPortFirst: 0, hostPortLast: 0 }],
+    dns: { servers: ["1.1.1.1"], search: [], options: ["ndots:1"] },
+    extraHosts: ["db:10.0.0.1"],
+    devicePaths: ["/dev/fuse"],
+    init: true,
+    stop: { signal: 2, timeoutSeconds: -1 },
+    restart: { kind: "on-failure", maximumRetryCount: 3 },
+    health: { command: ["true"], intervalMs: 0.5, timeoutMs: 1, startPeriodMs: 2, startIntervalMs: 3, retries: 4 },
+    removeOnExit: true,
+  };
+}
+
+const record: ContainerRecord = {
   id: "a".repeat(64),
   name: "web",
+  createdAt: "2026-01-01T00:00:00Z",
+  imageId: sha256Digest("image"),
+  topLayer: parseChainId(sha256Digest("layer")),
+  path: "sh",
+  arguments: ["-c", "true"],
   spec: spec("web"),
   extension: { host: "web" },
-  mounts: [],
-  networks: [],
-  state: { status: "created" },
-  health: undefined,
-} as unknown as ContainerRecord;
-const upgrade: RecordOwner["upgrade"] = ({ host, ...rest }) =>
-  ({ ...rest, spec: spec(String(host)), extension: { host } }) as unknown as ContainerRecord;
+  mounts: [
+    {
+      type: "image",
+      name: "web",
+      source: "/a",
+      destination: "/b",
+      driver: "local",
+      mode: "z",
+      readWrite: true,
+      propagation: "rprivate",
+      copyData: true,
+      subpath: "c",
+      image: { reference: "a:b", id: "c", layer: "d" },
+      createSource: true,
+      nonRecursive: true,
+      readOnlyNonRecursive: true,
+      readOnlyForceRecursive: true,
+      tmpfsOptions: ["size=1"],
+      anonymous: true,
+    },
+  ],
+  networks: [
+    {
+      network: "bridge",
+      ipv4Address: "172.17.0.9",
+      macAddress: "02:42:ac:11:00:09",
+      aliases: ["a"],
+      links: null,
+      driverOptions: { key: "value" },
+      gatewayPriority: 1,
+      endpoint: undefined,
+      networkId: "n".repeat(64),
+    },
+  ],
+  cgroupPath: "/fathom/web",
+  state: {
+    status: "exited",
+    pid: 0,
+    exitCode: 137,
+    error: "no",
+    oomKilled: true,
+    startedAt: "2026-01-01T00:00:01Z",
+    finishedAt: "2026-01-01T00:00:02Z",
+  },
+  restartCount: 1,
+  restartDelayMs: 100,
+  stoppedByUser: true,
+  health: { status: "healthy", failingStreak: 0, results: [] },
+  pending: "removing",
+};
+const upgrade: RecordOwner["upgrade"] = ({ host, ...rest }) => ({
+  ...rest,
+  spec: spec(String(host)),
+  extension: { host },
+});
 const derives = new RecordForm({
   specOf: ({ extension }) => spec((extension as { host: string }).host),
   upgrade,
@@ -67,7 +143,7 @@ describe("how a record is stored", () => {
       ports: [{ protocol: "tcp", containerPort: 80, hostIp: "0.0.0.0", hostPort: 8080 }],
     };
     const networks = [{ network: "bridge", gatewayPriority: 0, endpoint, networkId: endpoint.networkId }];
-    const { networks: today } = read(keeps, keeps.fixedPart(record), JSON.stringify({ state: {}, networks }));
+    const { networks: today } = read(keeps, keeps.fixedPart(record), JSON.stringify({ state: record.state, networks }));
     expect(today).toMatchObject([
       {
         network: "bridge",
@@ -84,7 +160,56 @@ describe("how a record is stored", () => {
   });
 
   test("members that change with the state are in one part, all others in the other part", () => {
-    expect(Object.keys(JSON.parse(derives.changingPart(record)) as object)).toEqual(["state", "networks"]);
-    expect(Object.keys(JSON.parse(derives.fixedPart(record)) as object)).toEqual(["id", "name", "extension", "mounts"]);
+    expect(Object.keys(JSON.parse(derives.changingPart(record))).join(" ")).toBe(
+      "state networks restartCount restartDelayMs stoppedByUser health pending",
+    );
+    expect(Object.keys(JSON.parse(derives.fixedPart(record))).join(" ")).toBe(
+      "id name createdAt imageId topLayer path arguments extension mounts cgroupPath",
+    );
+  });
+
+  test("of an earlier version without some of today's members: they are zero", () => {
+    const { id, name, path, extension } = record;
+    const old = JSON.stringify({ id, name, path, extension, mounts: [{ type: "tmpfs", destination: "/run" }] });
+    const found = read(derives, old, JSON.stringify({ state: { status: "created" }, networks: [{ network: "n" }] }));
+    expect(found.mounts[0]).toMatchObject({ source: "", readWrite: false, tmpfsOptions: [] });
+    expect(found.networks[0]).toMatchObject({ aliases: null, gatewayPriority: 0, networkId: "" });
+    expect(found).toMatchObject({ imageId: "", arguments: [], restartCount: 0, stoppedByUser: false });
+    expect(found.state).toMatchObject({ pid: 0, error: "" });
+  });
+});
+
+describe("the error for a value of the wrong form names the row and the member", () => {
+  const fixed = JSON.parse(keeps.fixedPart(record));
+  const changing = JSON.parse(keeps.changingPart(record));
+  test.each<[string, object, object]>([
+    ["mounts[0].type", { mounts: [{ ...record.mounts[0], type: "other" }] }, {}],
+    ["mounts[0].tmpfsOptions[0]", { mounts: [{ ...record.mounts[0], tmpfsOptions: [1] }] }, {}],
+    ["arguments", { arguments: "sh" }, {}],
+    ["topLayer", { topLayer: "layer" }, {}],
+    ["spec.stop.signal", { spec: { ...record.spec, stop: { signal: "TERM" } } }, {}],
+    ["spec.pid.container", { spec: { ...record.spec, pid: { kind: "container" } } }, {}],
+    ["state.status", {}, { state: { ...record.state, status: "asleep" } }],
+    ["networks[0].endpoint", {}, { networks: [{ ...record.networks[0], endpoint: { endpointId: 1 } }] }],
+    ["restartCount", {}, { restartCount: "1" }],
+  ])("%s", (member, otherFixed, otherChanging) => {
+    expect(() =>
+      read(keeps, JSON.stringify({ ...fixed, ...otherFixed }), JSON.stringify({ ...changing, ...otherChanging })),
+    ).toThrow(`the row of container web cannot be read: ${member}: `);
+  });
+
+  test("an extension that its owner cannot read, and a spec that is missing", () => {
+    const row = JSON.stringify({ ...fixed, extension: null });
+    expect(() => read(derives, row, JSON.stringify(changing))).toThrow(/^the row of container web cannot be read: /);
+    const bare = JSON.stringify({ ...fixed, spec: undefined });
+    expect(() => read(keeps, bare, JSON.stringify(changing))).toThrow(
+      "the row of container web cannot be read: it has no spec; --rebuild-database",
+    );
+  });
+
+  test("a health of the wrong form counts as none", () => {
+    expect(
+      read(keeps, JSON.stringify(fixed), JSON.stringify({ ...changing, health: { status: 1 } })).health,
+    ).toBeUndefined();
   });
 });

@@ -4,11 +4,11 @@
  * derives it again, with the members that its own version knows.
  */
 import type { Database } from "@fathom/store";
-import { EngineError } from "@fathom/base";
+import { EngineError, messageOf } from "@fathom/base";
+import { decodeDocument, type JsonObject } from "@fathom/spec";
 import type { RecordOwner } from "../contract.ts";
-import { readHealth } from "../health/stored-health.ts";
 import type { ContainerRecord } from "../record.ts";
-import { readAttachments } from "./stored-networks.ts";
+import { decodedRecord, type StoredRecord } from "./stored-record.ts";
 
 const changingKeys = [
   "state",
@@ -23,7 +23,7 @@ const changingKeys = [
 export type ChangingKey = (typeof changingKeys)[number];
 
 export function isChanging(key: string): boolean {
-  return changingKeys.includes(key as ChangingKey);
+  return changingKeys.some((one) => one === key);
 }
 
 export class RecordForm {
@@ -49,20 +49,42 @@ export class RecordForm {
     return JSON.stringify(Object.fromEntries(changingKeys.map((key) => [key, record[key]])));
   }
 
-  /** Only this package writes it, so the stored value is trusted to be a record. @throws data-loss when the owner does not know the extension */
-  read(stored: Readonly<Record<string, unknown>>): ContainerRecord {
+  /**
+   * `what` names the stored value in errors; `remedy` says what the user can do.
+   * @throws data-loss when the value is no record, or the owner does not know its extension
+   */
+  #read(stored: JsonObject, what: string, remedy: string): ContainerRecord {
     const { specOf, upgrade } = this.#owner;
-    const record = ("spec" in stored || "extension" in stored ? stored : upgrade(stored)) as unknown as ContainerRecord;
-    return {
-      ...record,
-      spec: specOf === undefined ? record.spec : specOf(record),
-      networks: readAttachments(record.networks),
-      health: readHealth(record.health),
-    };
+    const present = "spec" in stored || "extension" in stored ? stored : upgrade(stored);
+    const unreadable = (message: string, cause?: unknown): EngineError =>
+      new EngineError("data-loss", `${message}; ${remedy}`, { cause });
+    let record: StoredRecord;
+    try {
+      record = decodeDocument(decodedRecord, present, what);
+    } catch (error) {
+      throw unreadable(messageOf(error), error);
+    }
+    let { spec } = record;
+    try {
+      if (specOf !== undefined) spec = specOf(record);
+    } catch (error) {
+      throw unreadable(`${what}: ${messageOf(error)}`, error);
+    }
+    if (spec === undefined) throw unreadable(`${what}: it has no spec`);
+    return { ...record, spec };
+  }
+
+  /** The record of the description at `path`. @throws data-loss that names the file */
+  readDescribed(stored: JsonObject, path: string): ContainerRecord {
+    return this.#read(
+      stored,
+      `the description ${path} cannot be read`,
+      "repair the file, or remove it: a container without row and description is removed as a leftover",
+    );
   }
 
   /** @throws data-loss that names the row */
-  readRow(database: Pick<Database, "readObject">, row: Readonly<Record<string, unknown>>): ContainerRecord {
+  readRow(database: Pick<Database, "readObject">, row: JsonObject): ContainerRecord {
     const { id, name, fixed, changing } = row;
     if (typeof id !== "string" || typeof name !== "string" || typeof fixed !== "string" || typeof changing !== "string")
       throw new EngineError("data-loss", `row of container ${JSON.stringify(id)} is not readable`);
@@ -70,6 +92,10 @@ export class RecordForm {
     const seldom = database.readObject(what, fixed, ["mounts"]);
     const often = database.readObject(what, changing, ["state", "networks"]);
     if (!("spec" in seldom) && !("extension" in seldom)) database.readObject(what, fixed, ["config", "hostConfig"]);
-    return this.read({ ...seldom, ...often, id, name });
+    return this.#read(
+      { ...seldom, ...often, id, name },
+      `the row of ${what} cannot be read`,
+      "--rebuild-database makes the rows anew from what lies beside the data",
+    );
   }
 }

@@ -7,7 +7,7 @@ import type { ContainerRecord, ContainerState } from "../record.ts";
 import { RecordForm } from "./record-form.ts";
 import { ContainerTable, type ContainerPatch } from "./table.ts";
 
-const owner: RecordOwner = { upgrade: (record) => record as unknown as ContainerRecord };
+const owner: RecordOwner = { upgrade: (record) => record };
 
 /** Notes for each write whether it waits for the disk. */
 function makeTable(): { readonly table: ContainerTable; readonly writes: string[] } {

@@ -68,7 +68,7 @@ function parts(): Pick<ConstructorParameters<typeof ContainerDescriptions>[0], "
 function takeRecord(path: string): ContainerRecord {
   const { record } = JSON.parse(readFileSync(path, "utf8")) as { record: Record<string, unknown> };
   rmSync(path);
-  return form.read(record);
+  return form.readDescribed(record, path);
 }
 
 test("a new description is made durable, unless it belongs to a container with --rm", async () => {

@@ -151,6 +151,6 @@ export const recordOwner: RecordOwner = {
   // Record of an earlier version, which had Docker's configuration in members of its own.
   upgrade: ({ config, hostConfig, ...rest }) => {
     const extension = dockerOf({ id: String(rest["id"]), extension: { config, hostConfig } });
-    return { ...rest, spec: specOf(extension), extension } as unknown as ContainerRecord;
+    return { ...rest, extension };
   },
 };

@@ -19,8 +19,10 @@ export function createNetworkState(database: Database): NetworkState {
     // From version 2 on a row has `pools`, `builtin` and `internal`. Rows of version 1 are still read.
     { version: 2, up: [] },
   ]);
-  const parse = (row: Record<string, unknown>): NetworkInfo =>
-    readNetwork(database.readObject(`network ${String(row["id"])}`, row["data"], ["id", "name", "driver"]));
+  const parse = (row: Record<string, unknown>): NetworkInfo => {
+    const what = `network ${String(row["id"])}`;
+    return readNetwork(database.readObject(what, row["data"], ["id", "name", "driver"]), what);
+  };
   return {
     networks: () => database.all("SELECT id, data FROM network_rows").map(parse),
     saveNetwork: (network) =>

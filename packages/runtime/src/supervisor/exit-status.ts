@@ -1,7 +1,8 @@
 /** Exit statuses: the file that a supervisor writes, the message that it sends, and the kernel's own form. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { formatRfc3339Nano } from "@fathom/base";
+import { formatRfc3339Nano, isErrno } from "@fathom/base";
+import { isObject } from "@fathom/spec";
 import type { ExitStatus } from "../contract.ts";
 import type { WireReader } from "../plan/wire.ts";
 
@@ -17,14 +18,13 @@ export async function readExitFile(directory: string): Promise<ExitStatus | unde
   try {
     text = await readFile(join(directory, exitFileName), "utf8");
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
     throw error;
   }
   try {
     const parsed: unknown = JSON.parse(text);
-    if (typeof parsed !== "object" || parsed === null) return undefined;
-    const { code, signal, finishedAt } = parsed as Record<string, unknown>;
+    if (!isObject(parsed)) return undefined;
+    const { code, signal, finishedAt } = parsed;
     if (typeof code !== "number" || typeof signal !== "number" || typeof finishedAt !== "string") return undefined;
     return { code, signal, finishedAt };
   } catch {

@@ -25,7 +25,7 @@ export interface DecodeProblem {
   readonly reason: string;
 }
 
-/** The problems of a document, in its order. Code outside `decodeDocument` never sees this error. */
+/** The problems of a document, in its order. Only decoders see this error: `decodeDocument` and `decodeBody` throw an EngineError. */
 export class DecodeError extends Error {
   override readonly name = "DecodeError";
   readonly problems: readonly DecodeProblem[];

@@ -67,6 +67,15 @@ export function oneOf<const T extends string>(words: readonly T[]): Decoder<T> {
   };
 }
 
+/** Any number. */
+export const number: Decoder<number> = {
+  zero: 0,
+  decode(value, path) {
+    if (typeof value !== "number") throw wrongType(path, "a number", value);
+    return value;
+  },
+};
+
 /** A whole number as JSON.parse gives it: above 2^53 the last digits are lost. */
 export const wholeNumber: Decoder<number> = {
   zero: 0,
