@@ -1,10 +1,11 @@
 /**
  * Checks the architecture. Imports between packages point down only. No files import each other in a circle. Only apps/fathom wires
- * implementations. The C part decides nothing. The documents name only files that exist. A violation is printed with the rule's name, and the
+ * implementations. No type assertion gives data from outside its type. The C part decides nothing. The documents name only files that exist. A violation is printed with the rule's name, and the
  * check ends with 1.
  */
 import { Glob } from "bun";
 import { dirname, join, relative, resolve } from "node:path";
+import { castsOnData } from "./data-casts.ts";
 import { missingPaths, namesInFiles } from "./document-paths.ts";
 import { importCircles } from "./import-circles.ts";
 
@@ -142,6 +143,12 @@ for (const file of new Glob("packages/*/src/**/*.ts").scanSync(root)) {
       problems.push(`servers-know-the-engine-by-its-types: ${file} imports ${target}`);
     if (!allowed[own]!.includes(other)) problems.push(`imports-point-down: ${file} (${own}) imports ${other}`);
   }
+}
+
+for (const file of new Glob("{packages,apps}/*/src/**/*.ts").scanSync(root)) {
+  if (isForTests(file)) continue;
+  for (const line of castsOnData(await Bun.file(join(root, file)).text()))
+    problems.push(`decoders-give-outside-data-its-type: ${file}:${line}: use a decoder or a type guard`);
 }
 
 for (const file of new Glob("native/**/*.{c,h}").scanSync(root)) {

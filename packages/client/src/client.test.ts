@@ -15,6 +15,8 @@ beforeAll(async () => {
     if (request.url === "/lines") {
       response.write('{"a":1}\n{"a"');
       setTimeout(() => response.end(":2}\n"), 5); // sleep: one line arrives in two pieces
+    } else if (request.url?.startsWith("/answer/")) {
+      response.end(decodeURIComponent(request.url.slice("/answer/".length)));
     } else if (request.url?.startsWith("/echo")) {
       response.setHeader("Content-Type", "application/json");
       response.end(JSON.stringify({ url: request.url, method: request.method }));
@@ -64,6 +66,34 @@ test("json, query, lines, errors", async () => {
   expect(error).toBeInstanceOf(DaemonError);
   expect(error).toMatchObject({ status: 404, message: "No such thing", code: "not-found" });
 });
+
+test.each(["", "{", "null", "5", "[]"])(
+  "the error for an answer that is no object names the request: %j",
+  async (text) => {
+    const path = `/answer/${encodeURIComponent(text)}`;
+    const message = expect.stringContaining(`the daemon's answer to GET ${path} is no JSON`);
+    expect(await client.json("GET", path).catch((reason: unknown) => reason)).toMatchObject({
+      code: "internal",
+      message,
+    });
+    const read = async (): Promise<void> => {
+      for await (const _ of client.messages("GET", path));
+    };
+    if (text !== "")
+      expect(await read().catch((reason: unknown) => reason)).toMatchObject({ code: "internal", message });
+  },
+);
+
+test.each(["[", "{}", "[5]", "[null]"])(
+  "the error for an answer that is no list names the request: %j",
+  async (text) => {
+    const path = `/answer/${encodeURIComponent(text)}`;
+    expect(await client.list("GET", path).catch((reason: unknown) => reason)).toMatchObject({
+      code: "internal",
+      message: expect.stringContaining(`the daemon's answer to GET ${path} is no JSON`),
+    });
+  },
+);
 
 test("no daemon", async () => {
   const error = await new Client(`unix://${directory}/none`).json("GET", "/").catch((reason: unknown) => reason);

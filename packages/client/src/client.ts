@@ -109,10 +109,18 @@ export class Client {
     return { status: head.status, headers: head.headers, body: signal === undefined ? body : guarded(body, signal) };
   }
 
-  async json<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
+  /** @throws internal when the answer is no JSON object */
+  async json<T extends object>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
     const { body } = await this.request(method, path, options);
-    // The client trusts the daemon to send its own types: answers have a type but are not checked.
-    return JSON.parse(await textOf(body)) as T;
+    return objectIn<T>(await textOf(body), method, path);
+  }
+
+  /** @throws internal when the answer is no JSON array of objects */
+  async list<T extends object>(method: string, path: string, options: RequestOptions = {}): Promise<readonly T[]> {
+    const { body } = await this.request(method, path, options);
+    const value = parseAnswer(await textOf(body), method, path);
+    if (!Array.isArray(value) || !value.every(isObject<T>)) throw wrongAnswer(method, path, "no JSON array of objects");
+    return value;
   }
 
   /** For answers without a body. Returns the status (204, or 304 when there was nothing to do). */
@@ -122,9 +130,9 @@ export class Client {
     return status;
   }
 
-  /** Each JSON value of a stream of lines (pull, load). */
-  async *messages<T>(method: string, path: string, options: RequestOptions = {}): AsyncGenerator<T> {
-    for await (const line of this.lines(method, path, options)) yield JSON.parse(line) as T;
+  /** Each object of a stream of lines (pull, load). @throws internal when a line is no JSON object */
+  async *messages<T extends object>(method: string, path: string, options: RequestOptions = {}): AsyncGenerator<T> {
+    for await (const line of this.lines(method, path, options)) yield objectIn<T>(line, method, path);
   }
 
   /** The lines as text, for numbers that are too large for JavaScript (events). */
@@ -237,6 +245,29 @@ async function* guarded(body: AsyncIterable<Uint8Array>, signal: AbortSignal): A
     throw signal.aborted ? cancelled(signal) : error;
   }
   if (signal.aborted) throw cancelled(signal);
+}
+
+/** The daemon chooses the members: that the object has those of T is not examined. */
+function isObject<T extends object>(value: unknown): value is T {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function objectIn<T extends object>(text: string, method: string, path: string): T {
+  const value = parseAnswer(text, method, path);
+  if (!isObject<T>(value)) throw wrongAnswer(method, path, "no JSON object");
+  return value;
+}
+
+function parseAnswer(text: string, method: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw wrongAnswer(method, path, "no JSON", error);
+  }
+}
+
+function wrongAnswer(method: string, path: string, what: string, cause?: unknown): EngineError {
+  return new EngineError("internal", `the daemon's answer to ${method} ${path} is ${what}`, { cause });
 }
 
 async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {

@@ -94,7 +94,7 @@ export async function run(context: CommandContext): Promise<number> {
   const format = flags.string("format");
   const last = flags.bool("latest") ? 1 : flags.int("last");
   const size = flags.bool("size") || /\.Size\b/.test(format);
-  const items = await client.json<readonly Summary[]>("GET", "/containers/json", {
+  const items = await client.list<Summary>("GET", "/containers/json", {
     query: {
       all: flags.bool("all") ? 1 : undefined,
       limit: last > 0 ? last : undefined,

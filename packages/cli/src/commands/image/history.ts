@@ -26,7 +26,7 @@ const headings = {
 export async function run(context: CommandContext): Promise<number> {
   const { flags } = context;
   const client = await connect(context);
-  const items = await client.json<readonly Item[]>("GET", `/images/${encodeURIComponent(context.args[0]!)}/history`, {
+  const items = await client.list<Item>("GET", `/images/${encodeURIComponent(context.args[0]!)}/history`, {
     query: { platform: platformQuery(flags.string("platform")) },
   });
   const whole = flags.bool("no-trunc");

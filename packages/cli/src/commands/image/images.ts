@@ -80,7 +80,7 @@ export async function run(context: CommandContext): Promise<number> {
   const client = await connect(context);
   const [reference] = context.args;
   const filters = [...flags.list("filter"), ...(reference === undefined ? [] : [`reference=${reference}`])];
-  const images = await client.json<readonly Summary[]>("GET", "/images/json", {
+  const images = await client.list<Summary>("GET", "/images/json", {
     query: {
       all: flags.bool("all") ? 1 : undefined,
       digests: flags.bool("digests") ? 1 : undefined,

@@ -10,7 +10,7 @@ export async function run(context: CommandContext): Promise<number> {
   // One after another: removing the first name may also remove the image of the second.
   for (const name of context.args) {
     try {
-      const items = await client.json<readonly { Untagged?: string; Deleted?: string }[]>(
+      const items = await client.list<{ Untagged?: string; Deleted?: string }>(
         "DELETE",
         `/images/${encodeURIComponent(name)}`,
         { query },

@@ -15,7 +15,7 @@ const headings = { ID: "NETWORK ID", Name: "NAME", Driver: "DRIVER", Scope: "SCO
 export async function run(context: CommandContext): Promise<number> {
   const { flags } = context;
   const client = await connect(context);
-  const networks = await client.json<readonly Network[]>("GET", "/networks", {
+  const networks = await client.list<Network>("GET", "/networks", {
     query: { filters: filtersQuery(flags.list("filter")) },
   });
   const whole = flags.bool("no-trunc");

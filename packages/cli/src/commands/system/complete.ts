@@ -11,16 +11,16 @@ function namesFrom(client: Client): NameSource {
       switch (kind) {
         case "containers":
           return (
-            await client.json<readonly { Names: readonly string[] }[]>("GET", "/containers/json", {
+            await client.list<{ Names: readonly string[] }>("GET", "/containers/json", {
               query: { all: true },
             })
           ).flatMap(({ Names }) => Names.map((name) => name.slice(1)));
         case "images":
-          return (await client.json<readonly { RepoTags: readonly string[] | null }[]>("GET", "/images/json")).flatMap(
+          return (await client.list<{ RepoTags: readonly string[] | null }>("GET", "/images/json")).flatMap(
             ({ RepoTags }) => RepoTags ?? [],
           );
         case "networks":
-          return (await client.json<readonly { Name: string }[]>("GET", "/networks")).map(({ Name }) => Name);
+          return (await client.list<{ Name: string }>("GET", "/networks")).map(({ Name }) => Name);
         case "volumes":
           return (
             (await client.json<{ Volumes: readonly { Name: string }[] | null }>("GET", "/volumes")).Volumes ?? []

@@ -1,4 +1,5 @@
-import { formatRfc3339Nano } from "@fathom/base";
+import { EngineError, formatRfc3339Nano } from "@fathom/base";
+import { isObject } from "@fathom/spec";
 import type { CommandContext } from "../../grammar/command.ts";
 import { filtersQuery } from "../../session/filters.ts";
 import { readableApi } from "../../session/inspect-objects.ts";
@@ -18,6 +19,30 @@ interface Event {
 function nanosecondsOf(text: string): bigint {
   // In a JSON string the quotes would be escaped, and all attributes are strings. So only the event's own number matches.
   return BigInt(/"timeNano":(\d+)/.exec(text)?.[1] ?? 0);
+}
+
+/** @throws internal when the line is no event */
+function parseEvent(text: string): Event {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isEvent(value)) return value;
+  } catch (cause) {
+    throw new EngineError("internal", `the daemon sent an event that is no JSON: ${text}`, { cause });
+  }
+  throw new EngineError("internal", `the daemon sent something that is no event: ${text}`);
+}
+
+/** The members that are printed as they are (scope, time) are not examined. */
+function isEvent(value: unknown): value is Event {
+  if (!isObject(value) || !isObject(value["Actor"])) return false;
+  const { Type, Action, Actor } = value;
+  const { Attributes } = Actor;
+  return (
+    typeof Type === "string" &&
+    typeof Action === "string" &&
+    typeof Actor["ID"] === "string" &&
+    isObject(Attributes ?? {})
+  );
 }
 
 /** In the order of a Go map. */
@@ -84,7 +109,7 @@ export async function run(context: CommandContext): Promise<number> {
     },
   });
   for await (const text of events) {
-    const event = withSortedAttributes(JSON.parse(text) as Event);
+    const event = withSortedAttributes(parseEvent(text));
     const timeNano = nanosecondsOf(text);
     if (format === "json") {
       stdout.write(`${toJson(jsonData(event, timeNano))}\n`);
