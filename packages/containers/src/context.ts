@@ -20,6 +20,7 @@ import type { Machine } from "./lifecycle/machine.ts";
 import type { LogWatch } from "./logs/log-watch.ts";
 import type { ContainerRecord } from "./record.ts";
 import type { Stems } from "./stems.ts";
+import { NotReady } from "./lifecycle/not-ready.ts";
 
 /** The other packages that the containers use. The code that opens an engine makes these objects; they are passed on unchanged. */
 export interface ContainersParts {
@@ -83,8 +84,8 @@ export function locked<T>(engine: ContainersContext, container: Container, task:
   });
 }
 
-/** @throws conflict "container <id> is not running" */
+/** @throws NotReady */
 export function mustRun(container: Container): NonNullable<Container["process"]> {
-  if (container.process === undefined) throw new EngineError("conflict", `container ${container.id} is not running`);
+  if (container.process === undefined) throw new NotReady(container, "process", "not-running");
   return container.process;
 }

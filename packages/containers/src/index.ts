@@ -7,6 +7,7 @@ export {
   type NetworkAttachment,
 } from "./record.ts";
 export { Refused } from "./lifecycle/machine.ts";
+export { NotReady, type Obstacle, type Use } from "./lifecycle/not-ready.ts";
 export type { ContainerSpec, NamespaceMode } from "./container-spec.ts";
 export { Container } from "./container.ts";
 export {

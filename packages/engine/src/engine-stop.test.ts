@@ -117,7 +117,11 @@ describe("stop and restart", () => {
       Cmd: ["true"],
     };
     await expect(world.engine.execs.create("tick", body)).rejects.toThrow(
-      "Container tick is paused, unpause the container before exec",
+      /^Container tick is paused, unpause the container before exec$/,
+    );
+    const streams = { stdin: false, stdout: true, stderr: true, logs: false, stream: true, detachKeys: undefined };
+    await expect(world.engine.containers.attach("tick", streams, new AbortController().signal)).rejects.toThrow(
+      /^container [0-9a-f]{64} is paused, unpause the container before attach$/,
     );
     await expect(world.engine.containers.remove("tick", { volumes: false, force: false, link: false })).rejects.toThrow(
       "container is paused and must be unpaused first",

@@ -5,6 +5,7 @@ import type { Container, RunningProcess } from "../container.ts";
 import { streamFor, type StreamAttachment } from "../streams/attachment.ts";
 import { detachKeysOf } from "../streams/detach-keys.ts";
 import { publish, type ContainersContext } from "../context.ts";
+import { NotReady } from "../lifecycle/not-ready.ts";
 import type { ExecSpec } from "./exec-spec.ts";
 import { newExec, type Exec } from "./exec-table.ts";
 import { cannedOutput } from "./canned-output.ts";
@@ -12,22 +13,17 @@ import { compileExecProcess } from "../steps/plan.ts";
 
 const endPatienceMs = 100;
 
-/** @throws conflict when the container does not run or is paused */
+/** @throws NotReady */
 export function mustTakeExecs(container: Container): RunningProcess {
-  if (container.paused || container.process?.freezing === true)
-    throw new EngineError(
-      "conflict",
-      `Container ${container.record.name} is paused, unpause the container before exec`,
-    );
-  if (container.record.state.status === "restarting")
-    throw new EngineError("conflict", `Container ${container.id} is restarting, wait until the container is running`);
-  if (container.process === undefined) throw new EngineError("conflict", `container ${container.id} is not running`);
+  if (container.paused || container.process?.freezing === true) throw new NotReady(container, "exec", "paused");
+  if (container.record.state.status === "restarting") throw new NotReady(container, "exec", "restarting");
+  if (container.process === undefined) throw new NotReady(container, "exec", "not-running");
   return container.process;
 }
 
 /**
  * Makes an exec that can be started.
- * @throws conflict when the container does not run or is paused; unavailable when too many execs wait for their start; errors of the look-up of
+ * @throws NotReady; unavailable when too many execs wait for their start; errors of the look-up of
  * the user
  */
 export async function createExec(engine: ContainersContext, container: Container, spec: ExecSpec): Promise<Exec> {
@@ -120,7 +116,7 @@ async function endedMeanwhile(
 ): Promise<unknown> {
   if (isEngineError(reason) && reason.code !== "internal" && reason.code !== "unavailable") return reason;
   // Without a cause: the failed call only says that the container has ended.
-  const notRunning = new EngineError("conflict", `container ${container.id} is not running`);
+  const notRunning = new NotReady(container, "exec", "not-running");
   const { identity } = process.supervisor;
   // Its supervisor, or the supervisor of a container with the same pid namespace, may report the end much later.
   if (identity !== undefined && !isStillRunning(identity)) return notRunning;
@@ -147,8 +143,7 @@ export async function launchExec(
   const process = mustTakeExecs(container);
   const plan = await compileExecProcess(engine, container, process, spec, size);
   // The container may have ended meanwhile, or may be in a new run.
-  if (mustTakeExecs(container) !== process)
-    throw new EngineError("conflict", `container ${container.id} is not running`);
+  if (mustTakeExecs(container) !== process) throw new NotReady(container, "exec", "not-running");
   publishExec(engine, exec, "exec_start");
   const launching = process.supervisor.exec({
     execId: exec.id,

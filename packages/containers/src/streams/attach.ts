@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import type { Attachment } from "@fathom/runtime";
 import type { Container, PendingAttach } from "../container.ts";
 import { mustRun, publish, type ContainersContext } from "../context.ts";
+import { NotReady } from "../lifecycle/not-ready.ts";
 import { streamFor, type StreamAttachment, type StreamSelection } from "./attachment.ts";
 import { detachKeysOf } from "./detach-keys.ts";
 import { streamLog, type LogDamage, type LogFollower, type LogSelection } from "../logs/log-stream.ts";
@@ -36,10 +37,8 @@ export async function attachContainer(
   signal: AbortSignal,
 ): Promise<AttachResult> {
   const tty = container.record.spec.terminal;
-  if (container.paused)
-    throw new EngineError("conflict", `container ${container.id} is paused, unpause the container before attach`);
-  if (container.record.state.status === "restarting")
-    throw new EngineError("conflict", `container ${container.id} is restarting, wait until the container is running`);
+  if (container.paused) throw new NotReady(container, "attach", "paused");
+  if (container.record.state.status === "restarting") throw new NotReady(container, "attach", "restarting");
   if (request.stream && container.process === undefined && container.pendingAttach.size >= pendingLimit)
     throw new EngineError(
       "unavailable",

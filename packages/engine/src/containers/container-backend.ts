@@ -58,11 +58,12 @@ export function createContainerBackend(engine: EngineContext): ContainerBackend 
     start: async (name, detachKeys = "") => {
       const container = engine.containers.find(name);
       const options = { detachKeys: parseDetachKeys(detachKeys, "detach") };
-      await inDockersWords(locked(engine, container, () => startContainer(engine, container, options)));
+      await inDockersWords(() => locked(engine, container, () => startContainer(engine, container, options)));
     },
     stop: async (name, options) => {
       const container = engine.containers.find(name);
-      await inDockersWords(stopContainer(engine, container, numbered(options, `cannot stop container: ${name}`)));
+      const numbers = numbered(options, `cannot stop container: ${name}`);
+      await inDockersWords(() => stopContainer(engine, container, numbers));
     },
     restart: async (name, options) => {
       const container = engine.containers.find(name);
@@ -80,13 +81,15 @@ export function createContainerBackend(engine: EngineContext): ContainerBackend 
     },
     remove: (name, options) => removeByName(engine, name, options),
     rename: (name, newName) => renameContainer(engine, name, newName),
-    pause: async (name) => inDockersWords(pauseContainer(engine, engine.containers.find(name))),
-    unpause: async (name) => inDockersWords(unpauseContainer(engine, engine.containers.find(name))),
+    pause: async (name) => inDockersWords(() => pauseContainer(engine, engine.containers.find(name))),
+    unpause: async (name) => inDockersWords(() => unpauseContainer(engine, engine.containers.find(name))),
     update: (name, body) => updateContainer(engine, name, body),
-    resize: (name, rows, columns) => resizeContainer(engine, name, rows, columns),
+    resize: (name, rows, columns) => inDockersWords(() => resizeContainer(engine, name, rows, columns)),
     top: async (name, psArguments) => {
       const container = engine.containers.find(name);
-      const { titles, rows } = await containerProcesses(mustRun(container).cgroup, psArguments);
+      const { titles, rows } = await inDockersWords(async () =>
+        containerProcesses(mustRun(container).cgroup, psArguments),
+      );
       publish(engine, container, "top");
       return { Titles: titles, Processes: rows };
     },
@@ -99,7 +102,7 @@ export function createContainerBackend(engine: EngineContext): ContainerBackend 
     attach: async (name, { detachKeys = "", ...streams }, signal) => {
       const container = engine.containers.find(name);
       const request = { ...streams, detachKeys: parseDetachKeys(detachKeys, "detach") };
-      return attachContainer(engine, container, request, signal);
+      return inDockersWords(() => attachContainer(engine, container, request, signal));
     },
     logs: async (name, request, signal) => containerLogs(engine, engine.containers.find(name), request, signal),
     prune: (filters) => pruneContainers(engine, filters),

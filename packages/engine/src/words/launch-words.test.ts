@@ -1,9 +1,17 @@
 import { expect, test } from "bun:test";
 import { EngineError } from "@fathom/base";
+import { NotReady, type Obstacle, type Use } from "@fathom/containers";
 import { LaunchFailure, type Operation } from "@fathom/runtime";
 import { launchFailure, SupervisorFailure } from "@fathom/runtime/testing";
 import { errnoNumber, SysError } from "@fathom/sys";
-import { execWords, exitCodeAfterStart, exitCodeOfExec, exitCodeOfStart, startWords } from "./launch-words.ts";
+import {
+  execWords,
+  exitCodeAfterStart,
+  exitCodeOfExec,
+  exitCodeOfStart,
+  notReadyWords,
+  startWords,
+} from "./launch-words.ts";
 
 const ENOENT = errnoNumber("ENOENT");
 const EPERM = errnoNumber("EPERM");
@@ -148,4 +156,16 @@ test("a process that was killed before its program ran: by its own limits at a s
   const failure = new SupervisorFailure(0, ECANCELED, "killed", "");
   const code = (of: "launch" | "exec"): string => launchFailure(failure, { operations: [exec("/a")] }, of).code;
   expect([code("launch"), code("exec")]).toEqual(["invalid-argument", "conflict"]);
+});
+
+test("a container that cannot be used now, in Docker's words; also when that is the reason of a failed exec", () => {
+  const container = { id: "c1", record: { name: "tick" } };
+  const words = (use: Use, obstacle: Obstacle): string => notReadyWords(new NotReady(container, use, obstacle));
+  expect(words("exec", "paused")).toBe("Container tick is paused, unpause the container before exec");
+  expect(words("attach", "paused")).toBe("container c1 is paused, unpause the container before attach");
+  expect(words("exec", "restarting")).toBe("Container c1 is restarting, wait until the container is running");
+  expect(words("attach", "restarting")).toBe("container c1 is restarting, wait until the container is running");
+  for (const use of ["exec", "process"] as const) expect(words(use, "not-running")).toBe("container c1 is not running");
+  const failure = LaunchFailure.of("launch", new NotReady(container, "exec", "paused"));
+  expect([failure.code, execWords(failure)]).toEqual(["conflict", words("exec", "paused")]);
 });

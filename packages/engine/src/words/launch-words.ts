@@ -2,6 +2,7 @@
  * Launch failures in the words that Docker's users and programs know: Docker's own words, with runc's inside, and the exit codes that Docker
  * derives from them.
  */
+import { NotReady } from "@fathom/containers";
 import { type LaunchFailure, type Operation, describeOperation } from "@fathom/runtime";
 import { errnoNumber, errnoText } from "@fathom/sys";
 
@@ -93,13 +94,27 @@ export function execWords(failure: LaunchFailure): string {
 function launchWords(failure: LaunchFailure, prefix: string): string {
   const { operation, errno, call, detail } = failure;
   // No system call failed: a deadline passed, or the supervisor cannot be reached.
-  if (errno === undefined || call === "") return failure.message;
+  if (errno === undefined || call === "")
+    return failure.cause instanceof NotReady ? notReadyWords(failure.cause) : failure.message;
   if (errno === ECANCELED) return `${prefix}the process was killed before its program ran`;
   if (operation === undefined) return `${prefix}${call}${detail === "" ? "" : ` ${detail}`}: ${errorText(errno)}`;
   // Docker finds this error before it calls runc.
   if (operation.kind === "make-directory" && errno === ENOTDIR)
     return `Cannot mkdir: ${operation.path} is not a directory`;
   return prefix + operationWords(operation, { errno, call, detail });
+}
+
+/** Why a container cannot be used now. */
+export function notReadyWords({ use, obstacle, containerId, containerName }: NotReady): string {
+  // Docker names the container in several ways.
+  switch (obstacle) {
+    case "paused":
+      return `${use === "exec" ? `Container ${containerName}` : `container ${containerId}`} is paused, unpause the container before ${use}`;
+    case "restarting":
+      return `${use === "exec" ? "Container" : "container"} ${containerId} is restarting, wait until the container is running`;
+    case "not-running":
+      return `container ${containerId} is not running`;
+  }
 }
 
 /** The exit code of a container whose start failed: 127 for "not found", 126 for "may not be executed", 128 for all others. */

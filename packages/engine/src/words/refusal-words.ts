@@ -1,13 +1,13 @@
 /** The edge: only here failures that are values become errors in Docker's words. */
 import { EngineError, isEngineError, messageOf } from "@fathom/base";
 import { LaunchFailure } from "@fathom/runtime";
-import { Refused } from "@fathom/containers";
-import { startWords } from "./launch-words.ts";
+import { NotReady, Refused } from "@fathom/containers";
+import { notReadyWords, startWords } from "./launch-words.ts";
 
 /** Runs a verb on a container and makes the words of its failure; errors of requests stay unchanged. */
-export async function inDockersWords<T>(verb: Promise<T>): Promise<T> {
+export async function inDockersWords<T>(verb: () => Promise<T>): Promise<T> {
   try {
-    return await verb;
+    return await verb();
   } catch (error) {
     throw inWords(error);
   }
@@ -31,6 +31,7 @@ export function inContext(action: string, error: unknown): EngineError {
 /** As `inDockersWords`, for an error that was caught. */
 export function inWords(error: unknown): unknown {
   if (error instanceof Refused) return new EngineError(error.code, refusalWords(error), { cause: error });
+  if (error instanceof NotReady) return new EngineError(error.code, notReadyWords(error), { cause: error });
   if (error instanceof LaunchFailure) return new EngineError(error.code, startWords(error), { cause: error });
   return error;
 }
