@@ -199,7 +199,7 @@ export interface NetworkManager extends AsyncDisposable {
   find(nameOrId: string): NetworkInfo | undefined;
   /** The default network of the settings; undefined before the first start. */
   defaultNetwork(): NetworkInfo | undefined;
-  /** @throws conflict for a taken name or subnet, invalid-argument, not-implemented for options that the driver does not support */
+  /** @throws conflict for a taken name or subnet, forbidden for an interface of another network, invalid-argument, not-implemented for options that the driver does not support */
   create(settings: NetworkSettings): Promise<NetworkInfo>;
   /** @throws not-found, forbidden for a network of the settings, conflict while it has endpoints */
   remove(id: string): Promise<void>;
