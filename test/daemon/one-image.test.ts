@@ -97,7 +97,7 @@ test("an index with two platforms and an attestation is one image, also after a 
     const made = await daemon.api<{ Id: string }>("POST", `/containers/create?platform=linux/${foreign}`, body);
     const { json } = await daemon.api<{ Image: string }>("GET", `/containers/${made.json.Id}/json`);
     expect(json.Image).toBe(other);
-    // In lists, its container has the name, and counts for the image that is shown.
+    // In lists, the container has the image's name, and the shown image counts this container.
     const { json: containers } = await daemon.api<{ Image: string }[]>("GET", "/containers/json?all=1");
     expect(containers.map(({ Image }) => Image)).toEqual(["two:1"]);
     const { json: used } = await daemon.api<{ Containers: number }[]>("GET", "/images/json", undefined, "1.51");

@@ -43,7 +43,7 @@ export async function daemonMain(argv: readonly string[]): Promise<number> {
 
 async function run(argv: readonly string[]): Promise<number> {
   if (argv.includes("--help")) {
-    // Only when it is needed: it brings the CLI with it, which a running daemon would keep in memory.
+    // Loaded only for this option: the help loads the CLI, which would otherwise stay in a running daemon's memory.
     const { daemonHelp } = await import("./settings/daemon-help.ts");
     process.stdout.write(daemonHelp());
     return 0;

@@ -35,7 +35,7 @@ const adoptFile = exact<AdoptFile>({
 export function makeRunDirectory(config: Roots, id: string, log: LogSink): void {
   const { directory, run } = containerPaths(config, id);
   mkdirSync(run, { recursive: true, mode: 0o700 });
-  // The container's own folder is above the run's.
+  // The parent of the run's directory is the container's own folder, so that folder exists now.
   const logFolder = log.kind === "json-file" ? dirname(log.path) : directory;
   if (logFolder !== directory) mkdirSync(logFolder, { recursive: true, mode: 0o710 });
 }

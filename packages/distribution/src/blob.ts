@@ -26,9 +26,9 @@ function isSessionState(value: unknown): value is SessionState {
 }
 
 /**
- * The bytes of a blob in order, from plain data, which a worker thread receives. After a broken connection it continues with Range and asks for
- * no byte twice. It never returns more bytes than the descriptor says. The size is checked here; the consumer verifies the digest, because it
- * computes the hash anyway.
+ * The bytes of a blob in order. The description of the blob is plain data, so that a worker thread can receive it. After a broken connection
+ * the download continues with Range and asks for no byte twice. It never returns more bytes than the descriptor says. This code checks the
+ * size; the consumer verifies the digest, because the consumer computes the hash anyway.
  */
 export function openBlob(
   source: BlobSource,

@@ -179,8 +179,8 @@ export interface Sys {
    */
   setSubreaper(on: boolean): void;
   /**
-   * Whether every one of these processes runs, each identified by its number and its start time (/proc/PID/stat, field 22): false when one has ended, is ending, or cannot
-   * be examined. One call for all of them, because an idle daemon makes it again and again.
+   * Whether all of these processes run. Each is identified by its number and its start time (/proc/PID/stat, field 22). False when one has
+   * ended, is ending, or cannot be examined. It is one call for all of them, because an idle daemon makes it again and again.
    */
   allRun(processes: readonly { readonly pid: number; readonly startTime: string }[]): boolean;
   /**

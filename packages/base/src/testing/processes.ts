@@ -20,7 +20,8 @@ export function parentOf(pid: number): number {
  * @throws when the process does not exist
  */
 export function startTimeOf(pid: number): string {
-  // The name in brackets may contain brackets and spaces. The start time is field 22, and field 3 follows the last bracket.
+  // The program's name is in brackets and may contain brackets and spaces. So fields are counted after the last bracket: the first of them is
+  // field 3, and the start time is field 22.
   const text = readFileSync(`/proc/${pid}/stat`, "latin1");
   return text.slice(text.lastIndexOf(")") + 2).split(" ")[19]!;
 }

@@ -40,7 +40,10 @@ const order: readonly Effect[] = [
   "auto-remove",
 ];
 
-/** The whole table once more, as text: the next state, how the row changes, the effects. A transition that is added, removed or changed by accident differs from it. */
+/**
+ * The whole table a second time, as text: the next state, how the row changes, the effects. If somebody adds, removes or changes a transition
+ * by accident, the test fails.
+ */
 const expected: Readonly<Record<State, Readonly<Partial<Record<Happening, string>>>>> = {
   unknown: {
     "found-idle": "row",
@@ -150,7 +153,7 @@ const inTable = pairs.flatMap(([state, happening]) => {
 });
 
 describe("the table of states", () => {
-  test.each(pairs)("%s: %s is what this test expects", (state, happening) => {
+  test.each(pairs)("%s: %s has the transition that this test expects", (state, happening) => {
     const transition = transitions[state][happening];
     const { to, row, effects } = transition ?? { to: undefined, row: undefined, effects: [] };
     const found = [to, row === undefined ? undefined : `row ${row}`, ...effects].filter((one) => one !== undefined);

@@ -12,7 +12,7 @@ export interface StreamAttachment {
   detached(): void;
 }
 
-/** The stream for the client; undefined without an attachment, or when the client has hung up meanwhile: then the stream is closed. */
+/** The stream for the client. Undefined without an attachment, and when the client has already hung up: then the stream is closed. */
 export function streamFor(
   sys: Pick<Sys, "close">,
   attachment: Attachment | undefined,

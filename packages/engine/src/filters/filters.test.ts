@@ -5,7 +5,7 @@ import { expect, test } from "bun:test";
 import { FakeMachine, removeTree, startDaemon } from "../testing/fakes.ts";
 import { booleanFilter } from "./filters.ts";
 
-test("a filter that is true or false has four words; several are no error unless they contradict each other", () => {
+test("a filter that is true or false has four words; several values are allowed unless they contradict each other", () => {
   const read = (...dangling: string[]) => booleanFilter({ dangling }, "dangling");
   expect([read("1"), read("true"), read("1", "true")]).toEqual([true, true, true]);
   expect([read("0"), read("false"), read("0", "false")]).toEqual([false, false, false]);
@@ -14,7 +14,7 @@ test("a filter that is true or false has four words; several are no error unless
     expect(() => read(...values)).toThrow(`invalid filter 'dangling=[${values.join(" ")}]'`);
 });
 
-test("networks read the filter dangling with words of their own", async () => {
+test("networks read the filter dangling with error texts of their own", async () => {
   const root = mkdtempSync(join(tmpdir(), "fathom-filters-"));
   const engine = await startDaemon(new FakeMachine(), root);
   try {

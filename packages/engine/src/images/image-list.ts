@@ -42,7 +42,7 @@ export function listImages(parts: EngineParts, images: Images, request: ImageLis
   return summaries.sort((a, b) => (a.createdNs < b.createdNs ? 1 : -1)).map(({ summary }) => summary);
 }
 
-/** How many containers use the image, or another platform that its names hold and that has no entry of its own in the list. */
+/** The number of containers that use the image, or an image of another platform that has one of its names and no entry of its own in the list. */
 function containersOf({ store, uses }: EngineParts, id: Digest, listed: ReadonlySet<Digest>): number {
   const behind = store.images.names(id).flatMap(({ images }) => images.filter((other) => !listed.has(other)));
   return new Set([id, ...behind].flatMap((image) => uses.ofImage(image).map((user) => user.id))).size;

@@ -61,7 +61,7 @@ export function listNetworks(engine: EngineContext, filters: Filters): NetworkIn
     .map((network) => ({ ...inspect(engine, network), Containers: {} }));
 }
 
-/** Unlike `booleanFilter`, one value, and other words. @throws invalid-argument in Docker's words */
+/** Differs from `booleanFilter`: only one value is allowed, and the error texts are others. @throws invalid-argument in Docker's words */
 function danglingFilter(filters: Filters): boolean | undefined {
   const [value, ...more] = filterValues(filters, "dangling");
   if (value === undefined) return undefined;

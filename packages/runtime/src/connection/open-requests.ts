@@ -1,6 +1,6 @@
 /**
- * The requests of a connection whose answer has not arrived. Each ends once: with its answer, at its deadline, with its signal's reason, or when it is given up. One that was given up may
- * still be answered; the answer then goes to `late`.
+ * The requests of a connection that have no answer yet. Each request ends once: with its answer, at its deadline, with its signal's reason, or
+ * when its caller stops waiting. In the last three cases an answer may still arrive; `late` gets it.
  */
 import { deferred, EngineError, type Deferred } from "@fathom/base";
 
@@ -26,12 +26,12 @@ export class OpenRequests {
   readonly #unsend: (id: number) => boolean;
   #abandoned = 0;
 
-  /** @param unsend Takes a request's message back. False where it has been sent, or a part of it. */
+  /** @param unsend Removes a request's message from the queue of messages. Returns false when the message, or a part of it, has been sent. */
   constructor(unsend: (id: number) => boolean) {
     this.#unsend = unsend;
   }
 
-  /** True while somebody waits for an answer. */
+  /** True while a caller waits for an answer. */
   get areAwaited(): boolean {
     return this.#requests.size > this.#abandoned;
   }
@@ -45,7 +45,10 @@ export class OpenRequests {
     const expire = (): void =>
       this.#abandon(
         id,
-        new EngineError("timeout", `the container's supervisor did not do it within ${(deadlineMs ?? 0) / 1000} s`),
+        new EngineError(
+          "timeout",
+          `the container's supervisor did not answer a request within ${(deadlineMs ?? 0) / 1000} s`,
+        ),
       );
     const timer = deadlineMs === undefined ? undefined : setTimeout(expire, deadlineMs);
     const onAbort = (): void => this.#abandon(id, signal?.reason);
@@ -72,12 +75,12 @@ export class OpenRequests {
     this.#take(id)?.answer.reject(error);
   }
 
-  /** No more answers will arrive. */
+  /** For a connection on which no more answers can arrive. */
   rejectAll(error: unknown): void {
     for (const id of this.#requests.keys()) this.reject(id, error);
   }
 
-  /** Nobody waits any more; answers may still arrive. */
+  /** For requests whose callers stop waiting; answers may still arrive. */
   giveUpAll(error: unknown): void {
     for (const id of this.#requests.keys()) this.#abandon(id, error);
   }

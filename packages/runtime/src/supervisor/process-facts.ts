@@ -60,7 +60,7 @@ export function identify(pid: number): ProcessIdentity | undefined {
   }
 }
 
-/** The number of a process's parent; undefined when there is no such process, or when it cannot be seen. */
+/** The number of a process's parent; undefined when the process does not exist or cannot be seen. */
 export function parentOf(pid: number): number | undefined {
   try {
     return readStat(pid)?.parent;

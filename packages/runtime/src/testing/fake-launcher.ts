@@ -36,7 +36,7 @@ export interface FakeLauncherOptions {
   readonly faults?: Faults;
   /** What a plan does. Absent: a program that prints nothing and runs until it is ended. */
   readonly outcome?: (plan: LaunchPlan) => FakeProgram | FakeFailure;
-  /** Why a stem cannot be made. Absent, or undefined: it can be made. */
+  /** Why the launcher cannot make a stem. Absent or undefined: it can. */
   readonly stemFailure?: (stem: LaunchPlan["stem"]) => Omit<FakeFailure, "operation"> | undefined;
   /** A descriptor that the launcher must close, by the contract. */
   readonly onClose?: () => void;

@@ -8,7 +8,7 @@ import type { Operation } from "../plan/plan.ts";
 import { end, failure, launch, outputs, suitePrograms, supervised, type testsOf } from "./launcher-under-test.ts";
 
 export function launchFailureSuite(it: ReturnType<typeof testsOf>): void {
-  it("a stem that cannot join its cgroup fails as a stem, and nothing is left", async ({ launcher, plan }) => {
+  it("a stem that cannot join its cgroup fails before the launch, and nothing is left", async ({ launcher, plan }) => {
     const { newNamespaces } = plan(suitePrograms.runs).stem;
     const prepared = launcher.prepare({ newNamespaces, cgroupProcs: ["/nowhere/cgroup.procs"] });
     const error = await failure(prepared);

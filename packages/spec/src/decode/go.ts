@@ -21,7 +21,10 @@ export interface GoDecoder<T> extends Decoder<T> {
   readonly type: string;
 }
 
-/** A value of the wrong type, in Go's words. `struct` adds its name (the innermost one stays) and the names of the fields on the way. */
+/**
+ * A value of the wrong type, in Go's words. The decoder of a struct adds the struct's name (the innermost name stays) and the names of the
+ * fields that lead to the value.
+ */
 class UnmarshalError extends DecodeError {
   constructor(
     readonly found: string,
@@ -53,7 +56,7 @@ export function named<T>(type: string, inner: GoDecoder<T>): GoDecoder<T> {
       try {
         return inner.decode(value, path);
       } catch (error) {
-        // The value itself is wrong, and not an item or a field of it.
+        // The value itself is wrong; no item or field in it is.
         const own = error instanceof UnmarshalError && error.owner === "" && error.type === inner.type;
         throw own ? new UnmarshalError(error.found, type) : error;
       }
@@ -185,7 +188,7 @@ function decodeElement<T>(item: Decoder<T>, value: unknown, path: string): T {
   return item.decode({}, path);
 }
 
-/** Fields that Go's struct has from a struct inside it: Go names that one too when it names such a field. */
+/** Fields that Go's struct has from an embedded struct: when Go's error names such a field, it names the embedded struct too. */
 export interface Embedded {
   readonly name: string;
   readonly fields: object;

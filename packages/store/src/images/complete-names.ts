@@ -13,7 +13,7 @@ export function completeNames(database: Database, content: ContentStore, logger:
     "SELECT name, target, image FROM image_names JOIN image_name_images USING (name) WHERE media_type = '' AND position = 0",
   );
   if (rows.length === 0) return;
-  // One commit for all names: each waits for the disk.
+  // One transaction for all names, because each transaction waits for the disk.
   database.transaction(() => {
     for (const row of rows) {
       const name = textColumn(row, "name");

@@ -3,7 +3,7 @@ export class FileSizes {
   readonly #seen = new Set<string>();
   #sum = 0n;
 
-  /** @param identity The same for each name of a file, and of no other file. */
+  /** @param identity The same text for each name of a file, and different for every other file. */
   add(nlink: number, identity: string, size: bigint): void {
     if (nlink > 1) {
       if (this.#seen.has(identity)) return;

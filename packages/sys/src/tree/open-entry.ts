@@ -1,4 +1,4 @@
-/** An entry of a directory that a container wrote, held by a descriptor: its type cannot change after it was opened. */
+/** An entry of a directory that a container writes to. A descriptor holds the entry, so its type cannot change after it was opened. */
 import { isErrno } from "@fathom/base";
 import { AT_EMPTY_PATH, O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY } from "../constants.ts";
 import type { Stat, Sys } from "../contract.ts";

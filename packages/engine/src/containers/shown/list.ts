@@ -238,12 +238,12 @@ function withoutZero(sizes: { SizeRw: number; SizeRootFs: number }): Partial<typ
   return Object.fromEntries(Object.entries(sizes).filter(([, size]) => size !== 0));
 }
 
-/** The image name of the create request, while that name still means the container's image, of its platform; else the image's id. */
+/** The image name of the create request, as long as that name means the container's image for its platform; else the image's id. */
 function imageName(engine: EngineContext, { record }: Container): string {
   const { Image: name } = dockerOf(record).config;
   try {
     if (engine.images.lookup(name).id === record.imageId) return name;
-    // A name that holds several platforms means another one when none is requested.
+    // A name that holds several platforms means another image when no platform is requested.
     const own = record.imageId === "" ? undefined : engine.images.byId(record.imageId);
     if (own !== undefined && engine.images.lookup(name, own.config).id === record.imageId) return name;
   } catch {

@@ -144,7 +144,7 @@ describe("decodeContainerCreate", () => {
     ],
     [{ User: 1, Hostname: 2 }, "number into Go struct field CreateRequest.Config.User of type string"],
     [[], "array into Go value of type container.CreateRequest"],
-  ])("a wrong type is refused in Go's words, the first of the document: %j", (document, message) => {
+  ])("a wrong type is rejected in Go's words; the first wrong type of the document counts: %j", (document, message) => {
     expect(refusal(() => decodeContainerCreate(document))).toBe(`invalid JSON: json: cannot unmarshal ${message}`);
   });
 

@@ -40,7 +40,7 @@ describe("parseJsonText", () => {
     expect(refusal(text)).toBe("unexpected content after JSON"),
   );
 
-  // dockerd answers so.
+  // These are dockerd's answers.
   test.each([
     ["not json", "'o' in literal null (expecting 'u')"],
     ["trux", "'x' in literal true (expecting 'e')"],

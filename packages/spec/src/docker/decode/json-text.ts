@@ -76,7 +76,7 @@ class Scanner {
     return undefined;
   }
 
-  /** What follows a value: the ends of lists and objects, then a comma and the next key. False at the end of the first value. */
+  /** Reads the text after a value: the ends of lists and objects, then a comma and the next key. Returns false at the end of the first value. */
   #next(closers: ("}" | "]")[]): boolean {
     for (let closer = closers.at(-1); closer !== undefined; closer = closers.at(-1)) {
       this.#skip(space);
@@ -177,7 +177,7 @@ const escapes: Readonly<Record<string, string>> = {
   "\\": "\\\\",
 };
 
-/** As Go writes it: Go reads bytes, so a character outside ASCII shows as the first byte of its UTF-8 form. */
+/** Quotes a character as Go does. Go reads bytes, so a character outside ASCII shows as the first byte of its UTF-8 form. */
 function quoted(codePoint: number): string {
   const byte = Buffer.from(String.fromCodePoint(codePoint))[0]!;
   const character = String.fromCharCode(byte);
