@@ -8,7 +8,7 @@
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import type { Logger } from "./log.ts";
-import { untilLook } from "./timer.ts";
+import { untilLook } from "./time/timer.ts";
 
 const busyIntervalMs = 25;
 /** An idle daemon has released pages of the program. Each look loads some of them again, so it looks seldom. */

@@ -1,4 +1,4 @@
-export * from "./clock.ts";
+export * from "./time/clock.ts";
 export * from "./errno.ts";
 export * from "./errors.ts";
 export * from "./event-loop-monitor.ts";
@@ -6,9 +6,9 @@ export * from "./ids.ts";
 export * from "./log.ts";
 export * from "./mutex.ts";
 export * from "./sorted-keys.ts";
-export * from "./timer.ts";
+export * from "./time/timer.ts";
 export * from "./turns.ts";
-export * from "./unix-time.ts";
+export * from "./time/unix-time.ts";
 export * from "./version.ts";
-export * from "./human-time.ts";
+export * from "./time/human-time.ts";
 export { Semaphore } from "./semaphore.ts";

@@ -20,11 +20,11 @@ import {
 } from "../constants.ts";
 import { AT_FDCWD, type Stat, type Sys } from "../contract.ts";
 import { SysError } from "../errors.ts";
-import { isLocalMount, isLocalType, readMountInfo } from "../mount-info.ts";
+import { isLocalMount, isLocalType, readMountInfo } from "../mounts/mount-info.ts";
 import { measureTree, type TreeLimits } from "../tree/measure-tree.ts";
 import { OneCalls } from "./one-calls.ts";
 import { createTreeReader, type ReadTree } from "./tree-reader.ts";
-import { detachMount } from "../detach-mount.ts";
+import { detachMount } from "../mounts/detach-mount.ts";
 
 export interface HostFiles {
   /** The kind of file that a path leads to; undefined when there is none. */

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { EngineError } from "@fathom/base";
-import { isStoppedState, parseProcessStat, stoppedLookMs, stoppedLooks } from "../process-stat.ts";
+import { isStoppedState, parseProcessStat, stoppedLookMs, stoppedLooks } from "../processes/process-stat.ts";
 
 export interface Answer {
   /** The errno, 0 when the call worked. */

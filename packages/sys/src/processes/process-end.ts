@@ -1,6 +1,6 @@
 /** The end of a process that is no child here, or is not reaped yet, as an event of the loop and without polling. */
 import { connect } from "node:net";
-import type { Sys } from "./contract.ts";
+import type { Sys } from "../contract.ts";
 
 /**
  * Resolves when the process has ended (it may be a zombie). The event loop waits until the pidfd is readable, which happens at the end. The

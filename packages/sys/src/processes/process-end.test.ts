@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
-import { O_CLOEXEC, O_RDONLY } from "./constants.ts";
-import { createSys } from "./create-sys.ts";
+import { O_CLOEXEC, O_RDONLY } from "../constants.ts";
+import { createSys } from "../create-sys.ts";
 import { processEnd } from "./process-end.ts";
 import { until } from "@fathom/base/testing";
 
