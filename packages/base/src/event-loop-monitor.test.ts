@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { afterEach, expect, test } from "bun:test";
 import { EventLoopMonitor, type ThreadTimes } from "./event-loop-monitor.ts";
 import { createLogger } from "./log.ts";
@@ -13,7 +14,7 @@ afterEach(() => {
 
 /** A thread and a clock that the test controls, while the real event loop runs. */
 function simulate(idleIntervalMs?: number) {
-  const times = { computedNs: 0, descheduledNs: 0, diskBusyMs: 0 };
+  const times = { computedNs: 0, descheduledNs: 0, diskBusyMs: 0, processorsShortMs: 0 };
   const clock = { ms: 1000 };
   let reads = 0;
   const threadTimes = (): ThreadTimes => {
@@ -46,6 +47,29 @@ test("the monitor sees a busy loop, and names what ran", async () => {
   expect(stall!.computedMs).toBeGreaterThan(stall!.blockedMs);
 });
 
+// Some kernels do not count it.
+test.skipIf(!existsSync("/proc/pressure/cpu"))(
+  "the kernel's count of the time in which threads waited for a processor is read",
+  async () => {
+    monitor = new EventLoopMonitor({ logger });
+    // Far more programs than processors compute while this thread waits for one of them.
+    const programs = Array.from({ length: 4 * navigator.hardwareConcurrency }, () =>
+      Bun.spawn(["sh", "-c", "while :; do :; done"]),
+    );
+    try {
+      await until("a stall is known in which threads waited for a processor", () => {
+        Bun.spawnSync(["sh", "-c", "i=0; while [ $i -lt 50000 ]; do i=$((i + 1)); done"]);
+        return monitor!.longest().some(({ processorsShortMs }) => processorsShortMs > 0);
+      });
+    } finally {
+      for (const program of programs) {
+        program.kill("SIGKILL");
+        await program.exited;
+      }
+    }
+  },
+);
+
 test("time in which other programs had the processor is no stall", async () => {
   const { monitor, times, clock, looked } = simulate();
   clock.ms += 1000;
@@ -67,8 +91,15 @@ test("the monitor distinguishes computing from waiting in a system call, and log
   ]);
   clock.ms += 1025;
   times.diskBusyMs += 700;
+  times.processorsShortMs += 300;
   await looked();
-  expect(monitor.longest()[0]).toMatchObject({ ms: 1000, computedMs: 0, blockedMs: 1000, diskBusyMs: 700 });
+  expect(monitor.longest()[0]).toMatchObject({
+    ms: 1000,
+    computedMs: 0,
+    blockedMs: 1000,
+    diskBusyMs: 700,
+    processorsShortMs: 300,
+  });
   expect(lines).toHaveLength(2);
   expect(lines[1]).toContain("POST /containers/*/start");
   clock.ms += 125;

@@ -42,6 +42,11 @@ export interface Stall {
   readonly descheduledMs: number;
   /** How much of the blocked time a disk may explain: at least one disk was busy for this long. The requests may be any program's. */
   readonly diskBusyMs: number;
+  /**
+   * How much of the blocked time a lack of processors may explain: at least one thread of the machine waited for a processor for this long. While
+   * this thread starts a process, it is blocked until the new process has run.
+   */
+  readonly processorsShortMs: number;
   /** The operations that were running, the newest first. */
   readonly during: readonly string[];
 }
@@ -52,6 +57,8 @@ export interface ThreadTimes {
   readonly descheduledNs: number;
   /** Milliseconds in which the machine's disks were busy. */
   readonly diskBusyMs: number;
+  /** Milliseconds in which some thread of the machine waited for a processor. */
+  readonly processorsShortMs: number;
 }
 
 export interface EventLoopMonitorOptions {
@@ -153,6 +160,7 @@ export class EventLoopMonitor implements Disposable {
         blockedMs: Math.round(blockedMs),
         descheduledMs: Math.round(descheduledMs),
         diskBusyMs: Math.round(Math.min(blockedMs, since("diskBusyMs"))),
+        processorsShortMs: Math.round(Math.min(blockedMs, since("processorsShortMs"))),
         during: this.#during(),
       });
     this.#endedOperations = [];
@@ -178,15 +186,17 @@ export class EventLoopMonitor implements Disposable {
   }
 }
 
-/** The kernel's counters for the calling thread (proc_pid_schedstat(5)) and for disks. Undefined where the kernel does not count. */
+/** The kernel's counters for the calling thread (proc_pid_schedstat(5)), for disks and for processors. Undefined where the kernel does not count. */
 function openThreadTimes(): { read: () => ThreadTimes | undefined; close: () => void } {
-  const thread = openText("/proc/thread-self/schedstat");
-  const disks = openText("/proc/diskstats");
+  const thread = openText("/proc/thread-self/schedstat", 256);
+  const disks = openText("/proc/diskstats", 16 * 1024);
+  const pressure = openText("/proc/pressure/cpu", 512);
   return {
     read: () => {
       const [computed, descheduled] = thread.read()().split(" ");
       if (descheduled === undefined) return undefined;
       const disksText = disks.read();
+      const pressureText = pressure.read();
       return {
         computedNs: Number(computed),
         descheduledNs: Number(descheduled),
@@ -194,11 +204,16 @@ function openThreadTimes(): { read: () => ThreadTimes | undefined; close: () => 
         get diskBusyMs() {
           return busyMs(disksText());
         },
+        get processorsShortMs() {
+          // In microseconds; see the kernel's Documentation/accounting/psi.rst.
+          return Number(/^some .*total=(\d+)/.exec(pressureText())?.[1] ?? 0) / 1000;
+        },
       };
     },
     close: () => {
       thread.close();
       disks.close();
+      pressure.close();
     },
   };
 }
@@ -211,15 +226,15 @@ function busyMs(text: string): number {
 }
 
 /** A file of /proc that is read many times. If it does not exist, its text is empty. The text that `read` returns is valid until the second `read` after it. */
-function openText(path: string): { read: () => () => string; close: () => void } {
+function openText(path: string, bytes: number): { read: () => () => string; close: () => void } {
   let fd: number;
   try {
     fd = openSync(path, "r");
   } catch {
     return { read: () => () => "", close: () => undefined };
   }
-  let buffer = Buffer.alloc(16 * 1024);
-  let other = Buffer.alloc(16 * 1024);
+  let buffer = Buffer.alloc(bytes);
+  let other = Buffer.alloc(bytes);
   return {
     read: () => {
       [buffer, other] = [other, buffer];
