@@ -112,7 +112,9 @@ for (const file of new Glob("packages/*/src/**/*.ts").scanSync(root)) {
 for (const file of new Glob("packages/containers/src/steps/*.ts").scanSync(root)) {
   if (file.endsWith(".test.ts")) continue;
   const text = await Bun.file(join(root, file)).text();
-  for (const [, target] of text.matchAll(/^import (?!type )[^;]*?from "(\.\/[^"]+|\.\.\/lifecycle\/[^"]+)"/gm))
+  for (const [, target] of text.matchAll(
+    /^(?:import|export) (?!type )[^;=]*?from "(\.\/[^"]+|\.\.\/lifecycle\/[^"]+)"/gm,
+  ))
     problems.push(`steps-know-nothing-of-each-other: ${file} imports ${target}`);
 }
 

@@ -28,8 +28,13 @@ static void close_all_but(int *keep, unsigned count) {
   sys_close_range(from, UINT32_MAX, 0);
 }
 
+_Noreturn void end_child(int status) {
+  syscall(SYS_exit_group, status);
+  __builtin_trap();
+}
+
 static _Noreturn void give_up(void) {
-  _exit(1);
+  end_child(1);
 }
 
 /*
@@ -106,7 +111,7 @@ int be_born(struct child *child) {
   if (pid < 0)
     return fail("clone", "");
   if (pid > 0)
-    _exit(0);
+    end_child(0);
   child->maker = false;
   child->born = NULL;
   follow_supervisor(child);

@@ -110,6 +110,10 @@ int do_oom_score_adj(struct child *child, int32_t value);
 int do_working_directory(struct child *child, const struct operation *op);
 int do_loopback_up(void);
 
+/* birth.c */
+/* A filter of the user may reject exit_group, and musl's _exit then tries for ever: a trap ends the process without a call. */
+_Noreturn void end_child(int status);
+
 /* identity.c */
 int do_rlimit(struct child *child, const struct operation *op);
 /* Sets the limit that do_rlimit postponed until there is no maker any more. */

@@ -12,7 +12,7 @@ void await_commit(struct child *child) {
   int none[1];
   unsigned count = 0;
   if (child->uncommitted && receive_letter(child->socket, none, &count) != SAYS_COMMIT)
-    _exit(137);
+    end_child(137);
   child->uncommitted = false;
 }
 

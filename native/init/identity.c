@@ -16,7 +16,7 @@ void follow_supervisor(const struct child *child) {
   /* The supervisor may have died before the line above; then its end of the socket is closed. */
   struct pollfd gone = {.fd = child->socket, .events = 0};
   if (poll(&gone, 1, 0) > 0 && gone.revents & (POLLHUP | POLLERR))
-    _exit(137);
+    end_child(137);
 }
 
 static int set_limit(uint32_t resource, uint64_t soft, uint64_t hard) {

@@ -26,7 +26,7 @@ static int wait_start(struct child *child) {
   if (send_letter(child->socket, SAYS_WAITING, NULL, 0) < 0)
     return fail("sendmsg", "");
   if (receive_letter(child->socket, none, &count) != SAYS_START)
-    _exit(137); /* the supervisor has ended */
+    end_child(137); /* the supervisor has ended */
   return 0;
 }
 

@@ -256,17 +256,24 @@ test("identity: user, groups, capabilities, no new privileges, limits, oom score
   ]);
 });
 
+function instruction(code: number, jt: number, jf: number, k: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt16LE(code, 0);
+  bytes[2] = jt;
+  bytes[3] = jf;
+  bytes.writeUInt32LE(k >>> 0, 4);
+  return bytes;
+}
+
+test("a launch fails at once when the filter rejects every call, also the one that ends a process", async () => {
+  const program = new Uint8Array(instruction(0x06, 0, 0, 0x00050001));
+  const starting = run(rig, ["true"], { process: [{ kind: "seccomp", program, flags: 0 }] });
+  await expect(starting).rejects.toMatchObject({ stage: "launch", operation: { kind: "exec" } });
+});
+
 test("a seccomp program is loaded, with and without no_new_privs", async () => {
   // mkdir and mkdirat give EPERM on this architecture; everything else is allowed.
   const numbers = process.arch === "arm64" ? [34] : [83, 258];
-  const instruction = (code: number, jt: number, jf: number, k: number): Buffer => {
-    const bytes = Buffer.alloc(8);
-    bytes.writeUInt16LE(code, 0);
-    bytes[2] = jt;
-    bytes[3] = jf;
-    bytes.writeUInt32LE(k >>> 0, 4);
-    return bytes;
-  };
   const program = Buffer.concat([
     instruction(0x20, 0, 0, 0),
     ...numbers.map((number, index) => instruction(0x15, numbers.length - index, 0, number)),
