@@ -1,7 +1,7 @@
 /**
- * Finds type assertions on data from outside (files, rows, messages): such data has a type only after a decoder or a type guard has examined it.
- * The rule reads text: it knows the results of the calls below, and names that are declared as `unknown`. It also finds a declaration that gives
- * a type to the `any` of JSON.parse.
+ * Finds type assertions on data from outside (files, rows, messages): a decoder or a type guard must examine such data first. The rule reads
+ * text: it knows the results of the calls below, and names that are declared as `unknown`. It also finds a declaration that gives a type to the
+ * `any` of JSON.parse.
  */
 
 const readingCall = /\b(?:JSON\.parse|parseJson\w*|readObject|decode\w*|[dD]atabase\.(?:get|all))\(|\.json\(/g;
@@ -11,7 +11,7 @@ const typedAny =
   /\b(?:const|let)\s+(?:\w+\s*:(?!\s*unknown\b)[^=;]+?|[{[][^=;]*?)\s*=\s*(?:JSON\.parse\(|await\s[^;\n]*\.json\(\))/g;
 const assertion = /^[\s)!]*\s+as\s+(?!const\b|unknown\b(?!\s+as\b))/;
 
-/** Comments, and the insides of strings, as spaces: positions and lines stay. */
+/** Replaces comments, and the contents of strings, by spaces: positions and lines do not change. */
 function codeOf(text: string): string {
   const blank = (part: string): string => part.replace(/[^\n]/g, " ");
   return text.replace(/\/\*[\s\S]*?\*\/|\/\/[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'/g, (part) =>
@@ -19,7 +19,7 @@ function codeOf(text: string): string {
   );
 }
 
-/** The position after the bracket that closes the one before `start`. */
+/** The position after the bracket that closes the bracket before `start`. */
 function afterClosing(code: string, start: number): number {
   let depth = 1;
   let at = start;

@@ -32,7 +32,7 @@ test.each([
   "const value = map.get(key) as Id;",
   'import { decode as read } from "./a.ts";',
   "export function f(value: unknown): value is Row {\n  return isObject(value);\n}",
-])("other code is not: %j", (text) => {
+])("other code is not found: %j", (text) => {
   expect(castsOnData(text)).toEqual([]);
 });
 

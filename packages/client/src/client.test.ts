@@ -68,7 +68,7 @@ test("json, query, lines, errors", async () => {
 });
 
 test.each(["", "{", "null", "5", "[]"])(
-  "the error for an answer that is no object names the request: %j",
+  "the error for an answer that is not an object names the request: %j",
   async (text) => {
     const path = `/answer/${encodeURIComponent(text)}`;
     const message = expect.stringContaining(`the daemon's answer to GET ${path} is no JSON`);
@@ -85,7 +85,7 @@ test.each(["", "{", "null", "5", "[]"])(
 );
 
 test.each(["[", "{}", "[5]", "[null]"])(
-  "the error for an answer that is no list names the request: %j",
+  "the error for an answer that is not a list names the request: %j",
   async (text) => {
     const path = `/answer/${encodeURIComponent(text)}`;
     expect(await client.list("GET", path).catch((reason: unknown) => reason)).toMatchObject({

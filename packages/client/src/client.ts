@@ -109,13 +109,13 @@ export class Client {
     return { status: head.status, headers: head.headers, body: signal === undefined ? body : guarded(body, signal) };
   }
 
-  /** @throws internal when the answer is no JSON object */
+  /** @throws internal when the answer is not a JSON object */
   async json<T extends object>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
     const { body } = await this.request(method, path, options);
     return objectIn<T>(await textOf(body), method, path);
   }
 
-  /** @throws internal when the answer is no JSON array of objects */
+  /** @throws internal when the answer is not a JSON array of objects */
   async list<T extends object>(method: string, path: string, options: RequestOptions = {}): Promise<readonly T[]> {
     const { body } = await this.request(method, path, options);
     const value = parseAnswer(await textOf(body), method, path);
@@ -130,7 +130,7 @@ export class Client {
     return status;
   }
 
-  /** Each object of a stream of lines (pull, load). @throws internal when a line is no JSON object */
+  /** Each object of a stream of lines (pull, load). @throws internal when a line is not a JSON object */
   async *messages<T extends object>(method: string, path: string, options: RequestOptions = {}): AsyncGenerator<T> {
     for await (const line of this.lines(method, path, options)) yield objectIn<T>(line, method, path);
   }
@@ -247,7 +247,7 @@ async function* guarded(body: AsyncIterable<Uint8Array>, signal: AbortSignal): A
   if (signal.aborted) throw cancelled(signal);
 }
 
-/** The daemon chooses the members: that the object has those of T is not examined. */
+/** The daemon chooses the members: this function does not check that the object has the members of T. */
 function isObject<T extends object>(value: unknown): value is T {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

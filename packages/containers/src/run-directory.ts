@@ -44,7 +44,7 @@ export function writeAdoptFile(config: Roots, id: string, adopt: AdoptFile): voi
   writeFileSync(containerPaths(config, id).adopt, JSON.stringify(adopt), { mode: 0o600 });
 }
 
-/** undefined when the file does not exist, was cut short, or has another form. */
+/** Returns undefined when the file does not exist, was cut short, or has another form. */
 export function readAdoptFile(config: Roots, id: string): AdoptFile | undefined {
   try {
     const { adopt } = containerPaths(config, id);

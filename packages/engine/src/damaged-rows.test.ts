@@ -77,17 +77,20 @@ test.each<[string, string, string, string]>([
   ],
   ["network", "INSERT INTO network_rows VALUES ('one', ?)", '{"id":"one","name":"n","driver":1}', "driver"],
   ["volume", "INSERT INTO volumes VALUES ('one', ?)", '{"name":"one","createdAt":1}', "a member has the wrong type"],
-])("the error for a row of a %s with a member of the wrong type names both: %s %j", (kind, sql, text, member) => {
-  const root = mkdtempSync(join(tmpdir(), "fathom-rows-"));
-  const database = openDatabase(join(root, "a.db"));
-  try {
-    readers[kind]!(database, root);
-    database.run(sql, text);
-    const read = (): unknown => readers[kind]!(database, root);
-    expect(read).toThrow(`the row of ${kind} one `);
-    expect(read).toThrow(member);
-  } finally {
-    database.close();
-    rmSync(root, { recursive: true });
-  }
-});
+])(
+  "the error for a row of a %s with a member of the wrong type names the row and the member: %s %j",
+  (kind, sql, text, member) => {
+    const root = mkdtempSync(join(tmpdir(), "fathom-rows-"));
+    const database = openDatabase(join(root, "a.db"));
+    try {
+      readers[kind]!(database, root);
+      database.run(sql, text);
+      const read = (): unknown => readers[kind]!(database, root);
+      expect(read).toThrow(`the row of ${kind} one `);
+      expect(read).toThrow(member);
+    } finally {
+      database.close();
+      rmSync(root, { recursive: true });
+    }
+  },
+);

@@ -36,7 +36,7 @@ export class VolumeTable {
     )
       throw new EngineError(
         "data-loss",
-        `the row of ${what} cannot be read: a member has the wrong type; --rebuild-database makes the rows anew from what lies beside the data`,
+        `the row of ${what} cannot be read: a member has the wrong type; --rebuild-database makes the rows again from the descriptions beside the data`,
       );
     return { name, driver, createdAt, labels, options };
   }

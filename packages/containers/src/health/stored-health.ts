@@ -30,7 +30,7 @@ const old = exact<OldHealth>({
   Log: orElse<OldResult[]>(list(exact<OldResult>({ Start: text, End: text, ExitCode: number, Output: text })), []),
 });
 
-/** A health of the wrong form counts as none, because the next check makes it anew. */
+/** A health value of the wrong form counts as no value, because the next check makes a new one. */
 export const decodedHealth: Decoder<Health | undefined> = {
   zero: undefined,
   missing: "absent or null",

@@ -1,4 +1,4 @@
-/** Uses of a container that its present state does not allow, and that would not change the state. */
+/** The error for a use of a container that its present state does not allow. The use would not change the state. */
 import { EngineError } from "@fathom/base";
 
 export type Obstacle = "paused" | "restarting" | "not-running";
@@ -6,7 +6,7 @@ export type Obstacle = "paused" | "restarting" | "not-running";
 export type Use =
   | "exec"
   | "attach"
-  /** Its first process, for anything else. */
+  /** Any other use of its first process. */
   | "process";
 
 export class NotReady extends EngineError {

@@ -168,7 +168,7 @@ describe("how a record is stored", () => {
     );
   });
 
-  test("of an earlier version without some of today's members: they are zero", () => {
+  test("a row of an earlier version without some of today's members gets zero values for them", () => {
     const { id, name, path, extension } = record;
     const old = JSON.stringify({ id, name, path, extension, mounts: [{ type: "tmpfs", destination: "/run" }] });
     const found = read(derives, old, JSON.stringify({ state: { status: "created" }, networks: [{ network: "n" }] }));
@@ -198,7 +198,7 @@ describe("the error for a value of the wrong form names the row and the member",
     ).toThrow(`the row of container web cannot be read: ${member}: `);
   });
 
-  test("an extension that its owner cannot read, and a spec that is missing", () => {
+  test("the error for an extension that its owner cannot read, and for a missing spec", () => {
     const row = JSON.stringify({ ...fixed, extension: null });
     expect(() => read(derives, row, JSON.stringify(changing))).toThrow(/^the row of container web cannot be read: /);
     const bare = JSON.stringify({ ...fixed, spec: undefined });
@@ -207,7 +207,7 @@ describe("the error for a value of the wrong form names the row and the member",
     );
   });
 
-  test("a health of the wrong form counts as none", () => {
+  test("a health value of the wrong form counts as no value", () => {
     expect(
       read(keeps, JSON.stringify(fixed), JSON.stringify({ ...changing, health: { status: 1 } })).health,
     ).toBeUndefined();

@@ -51,7 +51,7 @@ export class RecordForm {
 
   /**
    * `what` names the stored value in errors; `remedy` says what the user can do.
-   * @throws data-loss when the value is no record, or the owner does not know its extension
+   * @throws data-loss when the value is not a record, or the owner does not know its extension
    */
   #read(stored: JsonObject, what: string, remedy: string): ContainerRecord {
     const { specOf, upgrade } = this.#owner;
@@ -95,7 +95,7 @@ export class RecordForm {
     return this.#read(
       { ...seldom, ...often, id, name },
       `the row of ${what} cannot be read`,
-      "--rebuild-database makes the rows anew from what lies beside the data",
+      "--rebuild-database makes the rows again from the descriptions beside the data",
     );
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The decoder for records in rows and descriptions. A value of the wrong type is an error. Earlier versions did not write every member: a missing
- * member gets its zero value, when it has one.
+ * The decoder for records in rows and descriptions. A value of the wrong type is an error. Earlier versions did not write every member: if a
+ * missing member has a zero value, the record gets the zero value.
  */
 import { EngineError, messageOf } from "@fathom/base";
 import { readEndpoint, type Endpoint, type PortRequest } from "@fathom/network";
@@ -29,7 +29,7 @@ import type { HealthCheck } from "../health/health-check.ts";
 import type { RestartPolicy } from "../lifecycle/ends/restart-policy.ts";
 import type { ContainerRecord, ContainerState, MountPoint, NetworkAttachment } from "../record.ts";
 
-/** Without a spec when its owner derives it from the extension. */
+/** A record as it is stored: without a spec when its owner derives the spec from the extension. */
 export type StoredRecord = Omit<ContainerRecord, "spec"> & { readonly spec: ContainerSpec | undefined };
 
 const word = orElse(text, "");
@@ -65,7 +65,7 @@ const mount = exact<MountPoint>({
   anonymous: flag,
 });
 
-/** Also of a version whose endpoints had only one IPv4 address. */
+/** Also reads endpoints of an earlier version, which had only one IPv4 address. */
 const endpoint: Decoder<Endpoint> = {
   zero: undefined,
   decode(value, path) {
@@ -111,7 +111,7 @@ const state = exact<ContainerState>({
   finishedAt: word,
 });
 
-/** A value with a `kind`: "container" has the other container too. */
+/** A value with a `kind`. A value of the kind "container" also has the other container. */
 function namespaceMode<K extends string>(kinds: readonly K[]): Decoder<NamespaceMode | { readonly kind: K }> {
   const alone = exact<{ readonly kind: K | "own" | "host" }>({ kind: oneOf([...kinds, "own", "host"]) });
   const joined = exact<{ readonly kind: "container"; readonly container: string }>({

@@ -158,7 +158,7 @@ test("a process that was killed before its program ran: by its own limits at a s
   expect([code("launch"), code("exec")]).toEqual(["invalid-argument", "conflict"]);
 });
 
-test("a container that cannot be used now, in Docker's words; also when that is the reason of a failed exec", () => {
+test("a container that cannot be used now gives Docker's words, also when this is the reason of a failed exec", () => {
   const container = { id: "c1", record: { name: "tick" } };
   const words = (use: Use, obstacle: Obstacle): string => notReadyWords(new NotReady(container, use, obstacle));
   expect(words("exec", "paused")).toBe("Container tick is paused, unpause the container before exec");

@@ -104,7 +104,7 @@ function launchWords(failure: LaunchFailure, prefix: string): string {
   return prefix + operationWords(operation, { errno, call, detail });
 }
 
-/** Why a container cannot be used now. */
+/** Docker's words for a container that cannot be used now. */
 export function notReadyWords({ use, obstacle, containerId, containerName }: NotReady): string {
   // Docker names the container in several ways.
   switch (obstacle) {

@@ -21,7 +21,7 @@ function nanosecondsOf(text: string): bigint {
   return BigInt(/"timeNano":(\d+)/.exec(text)?.[1] ?? 0);
 }
 
-/** @throws internal when the line is no event */
+/** @throws internal when the line is not an event */
 function parseEvent(text: string): Event {
   try {
     const value: unknown = JSON.parse(text);
@@ -32,7 +32,7 @@ function parseEvent(text: string): Event {
   throw new EngineError("internal", `the daemon sent something that is no event: ${text}`);
 }
 
-/** The members that are printed as they are (scope, time) are not examined. */
+/** Members that are printed unchanged (scope, time) are not checked. */
 function isEvent(value: unknown): value is Event {
   if (!isObject(value) || !isObject(value["Actor"])) return false;
   const { Type, Action, Actor } = value;
