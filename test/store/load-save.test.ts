@@ -41,7 +41,7 @@ beforeEach(async () => {
     runBlob: runBlobJob,
     workDirectory: () => {
       const path = mkdtempSync(join(rig.root, "tmp", "work-"));
-      return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
+      return { path, [Symbol.asyncDispose]: async () => rmSync(path, { recursive: true }) };
     },
   };
 });
@@ -112,6 +112,29 @@ test.each([
   expect(rig.store.images.named("docker.io/library/one:1")).toBeDefined();
   expect(await load(pack(archive))).toBe(text);
   expect(rig.store.images.list()).toHaveLength(2);
+});
+
+test.each([
+  ["plain", (data: Buffer) => data],
+  ["gzip", (data: Buffer) => gzipSync(data)],
+])("other work goes on while an archive of many small files is read: %s", async (_, pack) => {
+  const archive = pack(tar(Array.from({ length: 3000 }, (_, index) => ({ path: `f${index}`, text: "x" }))));
+  let done = false;
+  const loaded = load(archive, archive.length)
+    .then(() => "loaded", String)
+    .finally(() => (done = true));
+  let most = 0;
+  for (let before = 0; !done;) {
+    await new Promise((resolve) => setImmediate(resolve));
+    const [work] = readdirSync(join(rig.root, "tmp"));
+    if (work === undefined) continue;
+    const now = readdirSync(join(rig.root, "tmp", work)).length;
+    most = Math.max(most, now - before);
+    before = now;
+  }
+  expect(await loaded).toContain("does not contain a manifest.json");
+  expect(most).toBeGreaterThan(0);
+  expect(most).toBeLessThan(300);
 });
 
 test("saving and loading gives the same image with the same manifest, and layers are shared", async () => {

@@ -12,8 +12,8 @@ export interface ImageContext extends Omit<ImagesParts, "registry" | "builtinLab
   runCopy(job: CopyJob, signal: AbortSignal): Promise<UnpackedLayer>;
   /** Moves a file to the place of its blob, in a worker thread. @throws as `runBlobJob` */
   runBlob(job: BlobJob, signal: AbortSignal): Promise<ContentInfo>;
-  /** A directory for unfinished files, below the data root; `using` removes it. */
-  workDirectory(): { readonly path: string } & Disposable;
+  /** A directory for unfinished files, below the data root; `await using` removes it, and other work goes on meanwhile. */
+  workDirectory(): { readonly path: string } & AsyncDisposable;
   /** When a name was last set, RFC3339Nano. */
   tagTime(name: string): string | undefined;
   setTagTime(name: string): void;

@@ -1,5 +1,6 @@
 /** Connects the parts of images: what is stored, its names, pull and push. */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { formatRfc3339Nano } from "@fathom/base";
 import { login } from "@fathom/distribution";
@@ -44,7 +45,7 @@ export function createImages(parts: ImagesParts): Images {
     workDirectory: () => {
       mkdirSync(temporary, { recursive: true, mode: 0o700 });
       const path = mkdtempSync(join(temporary, "work-"));
-      return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+      return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
     },
     tagTime: (name) => {
       const time = store.database.get("SELECT time FROM image_tag_times WHERE name = ?", name)?.["time"];

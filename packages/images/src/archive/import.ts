@@ -14,7 +14,7 @@ import { diffIdOfFile, importBlob, putImage, unpackLayerFile } from "../make/mak
 export async function importImage(context: ImageContext, request: ImportRequest, signal: AbortSignal): Promise<Digest> {
   const { clock } = context;
   const { reference, platform } = request;
-  using work = context.workDirectory();
+  await using work = context.workDirectory();
   return await underLease(context, "import", async (lease) => {
     const received = join(work.path, "received");
     await writeFile(received, async (write) => {

@@ -38,7 +38,7 @@ export async function* loadImages(
   platform: Platform | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<LoadEvent> {
-  using work = context.workDirectory();
+  await using work = context.workDirectory();
   const events = await underLease(context, "load", async (lease) => {
     const files = await spool(work.path, body, signal);
     const blobs: Blobs = new Map();

@@ -6,6 +6,8 @@ import { EngineError } from "@fathom/base";
 import { writeAll } from "../workers/file-jobs.ts";
 
 const maxFiles = 20_000;
+/** An archive may have a file in each kilobyte, and each needs three system calls: so other work has its turn after this many bytes. */
+const bytesATurn = 64 * 1024;
 
 /** Paths on the disk by the names in the archive. */
 export type Files = ReadonlyMap<string, string>;
@@ -14,6 +16,7 @@ export async function spool(work: string, body: AsyncIterable<Uint8Array>, signa
   const files = new Map<string, string>();
   const links: (readonly [string, string])[] = [];
   let fd = -1;
+  let opened = 0;
   const reader = new TarReader({
     entry: (entry) => {
       const name = posix.normalize(`/${nameText(entry.path)}`).slice(1);
@@ -23,6 +26,7 @@ export async function spool(work: string, body: AsyncIterable<Uint8Array>, signa
         const path = join(work, String(files.size));
         files.set(name, path);
         fd = openSync(path, "wx", 0o600);
+        opened++;
       } else if (entry.kind === "symlink" || entry.kind === "hardlink") {
         const target = nameText(entry.linkPath);
         links.push([
@@ -40,11 +44,14 @@ export async function spool(work: string, body: AsyncIterable<Uint8Array>, signa
     },
   });
   try {
-    const decompressor = createDecompressor("auto", (chunk) => reader.push(chunk));
-    for await (const chunk of body) {
-      signal.throwIfAborted();
-      await decompressor.write(chunk);
-    }
+    const decompressor = createDecompressor("auto", (chunk) => reader.push(chunk), { outputBytes: bytesATurn });
+    for await (const chunk of body)
+      for (let at = 0; at < chunk.length; at += bytesATurn) {
+        signal.throwIfAborted();
+        const before = opened;
+        await decompressor.write(chunk.subarray(at, at + bytesATurn));
+        if (opened > before) await new Promise((resolve) => setImmediate(resolve));
+      }
     await decompressor.finish();
     reader.finish();
   } finally {

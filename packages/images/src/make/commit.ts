@@ -13,7 +13,7 @@ export async function commitLayer(context: ImageContext, request: CommitRequest)
   const parent = configOf(context, request.parent);
   if (store.snapshots.get(request.containerId) === undefined)
     throw new EngineError("data-loss", `the writable layer of container ${request.containerId} is missing`);
-  using work = context.workDirectory();
+  await using work = context.workDirectory();
   return await underLease(context, `commit ${request.containerId}`, async (lease) => {
     const { signal } = new AbortController();
     const file = join(work.path, "layer.tar.gz");
