@@ -3,9 +3,9 @@
  * supported; the error for others names them.
  */
 import { posix } from "node:path";
-import { EngineError } from "@fathom/base";
 import type { ImageConfig } from "@fathom/spec";
-import { environmentOf, expandWord, splitWords, type Environment } from "./dockerfile-words.ts";
+import { bad, environmentOf, expandWord, jsonForm, splitWords, type Environment } from "./dockerfile-words.ts";
+import { healthcheck } from "./healthcheck.ts";
 import { parseSignal } from "@fathom/containers";
 
 export type RunConfig = NonNullable<ImageConfig["config"]>;
@@ -89,10 +89,6 @@ class EnvironmentList {
 }
 
 const known = new Set("CMD ENTRYPOINT HEALTHCHECK ENV EXPOSE LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR".split(" "));
-
-function bad(message: string): EngineError {
-  return new EngineError("invalid-argument", message);
-}
 
 /** Lines without comments and blank lines; a backslash at the end of a line joins it with the next. */
 function instructionsOf(text: string): { readonly name: string; readonly rest: string }[] {
@@ -189,20 +185,6 @@ function shellOf(config: RunConfig): readonly string[] {
   return config.Shell ?? ["/bin/sh", "-c"];
 }
 
-/** `["a","b"]`; undefined for anything else, which is then a line of shell or plain words. */
-function jsonForm(text: string): readonly string[] | undefined {
-  if (!text.startsWith("[")) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (!Array.isArray(value) || !value.every((word) => typeof word === "string"))
-    throw bad("when using JSON array syntax, arrays must be comprised of strings only");
-  return value;
-}
-
 /** `A=1 B="two words" C=three\ words`, or the old form `A the rest`. */
 function pairs(name: string, text: string, environment: Environment): [string, string][] {
   needOne(name, text);
@@ -237,76 +219,4 @@ function exposePorts(state: State, spec: string): void {
   state.portCount += end - start + 1;
   if (state.portCount > mostPorts) throw bad(`EXPOSE names more than ${mostPorts} ports`);
   for (let port = start; port <= end; port++) state.ports.set(`${port}/${kind}`, {});
-}
-
-const durations: Readonly<Record<string, number>> = {
-  ns: 1,
-  us: 1e3,
-  µs: 1e3,
-  ms: 1e6,
-  s: 1e9,
-  m: 60e9,
-  h: 3600e9,
-};
-
-const healthOptions: Readonly<Record<string, keyof NonNullable<RunConfig["Healthcheck"]>>> = {
-  interval: "Interval",
-  timeout: "Timeout",
-  retries: "Retries",
-  "start-period": "StartPeriod",
-  "start-interval": "StartInterval",
-};
-
-function healthcheck(text: string): NonNullable<RunConfig["Healthcheck"]> {
-  let rest = text;
-  const options: Record<string, number> = {};
-  for (let match = /^--(\S*)\s*/.exec(rest); match !== null; match = /^--(\S*)\s*/.exec(rest)) {
-    const [name = "", value] = match[1]!.split(/=(.*)/s, 2);
-    const key = healthOptions[name];
-    if (key === undefined) throw bad(`unknown flag: --${name}`);
-    if (value === undefined) throw bad(`missing a value on flag: --${name}`);
-    const number = value === "" ? 0 : name === "retries" ? retries(value) : interval(name, value);
-    if (number !== 0) options[key] = number;
-    rest = rest.slice(match[0].length);
-  }
-  const [, type = "", command = ""] = /^(\S+)\s*([\s\S]*)$/.exec(rest) ?? [];
-  switch (type.toUpperCase()) {
-    case "NONE":
-      if (command !== "") throw bad("HEALTHCHECK NONE takes no arguments");
-      return { Test: ["NONE"] };
-    case "CMD": {
-      if (command === "") throw bad("Missing command after HEALTHCHECK CMD");
-      const words = jsonForm(command);
-      return { Test: words === undefined ? ["CMD-SHELL", command] : ["CMD", ...words], ...options };
-    }
-    case "":
-      throw bad("HEALTHCHECK requires at least one argument");
-    default:
-      throw bad(`Unknown type ${JSON.stringify(type.toUpperCase())} in HEALTHCHECK (try CMD)`);
-  }
-}
-
-function retries(value: string): number {
-  if (!/^[+-]?\d+$/.test(value)) throw bad(`strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`);
-  if (Number(value) < 0) throw bad(`--retries cannot be negative (${value})`);
-  return Number(value);
-}
-
-function interval(name: string, value: string): number {
-  const number = value === "0" ? 0 : nanoseconds(value);
-  if (number !== 0 && number < 1e6) throw bad(`Interval ${JSON.stringify(name)} cannot be less than 1ms`);
-  return number;
-}
-
-function nanoseconds(text: string): number {
-  let total = 0;
-  const sign = text.startsWith("-") ? -1 : 1;
-  let rest = text.replace(/^[+-]/, "");
-  do {
-    const match = /^(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)/.exec(rest);
-    if (!match) throw bad(`time: invalid duration ${JSON.stringify(text)}`);
-    total += Number(match[1]) * durations[match[2]!]!;
-    rest = rest.slice(match[0].length);
-  } while (rest !== "");
-  return sign * Math.round(total);
 }

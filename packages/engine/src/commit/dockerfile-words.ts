@@ -47,7 +47,7 @@ export function expandWord(text: string, environment: Environment): string {
   }
 }
 
-function bad(message: string): EngineError {
+export function bad(message: string): EngineError {
   return new EngineError("invalid-argument", message);
 }
 
@@ -150,4 +150,18 @@ class Reader {
     if (modifier === "-") return word;
     throw bad(`${name}: ${word === "" ? "not allowed to be unset" : word}`);
   }
+}
+
+/** `["a","b"]`; undefined for anything else, which is then a line of shell or plain words. */
+export function jsonForm(text: string): readonly string[] | undefined {
+  if (!text.startsWith("[")) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!Array.isArray(value) || !value.every((word) => typeof word === "string"))
+    throw bad("when using JSON array syntax, arrays must be comprised of strings only");
+  return value;
 }

@@ -1,5 +1,5 @@
 /** Settings of the host's kernel that networks depend on. */
-import { parseEphemeralRange, type EphemeralRange } from "../ports/port-allocator.ts";
+import { parseEphemeralRange, type EphemeralRange } from "../ports/ephemeral-range.ts";
 import { readProc, writeProc, type ProcSys } from "./proc.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { PortRequest } from "../contract.ts";
-import { parseEphemeralRange, PortAllocator, PortUnavailable, type Reserver } from "./port-allocator.ts";
+import { PortAllocator, PortUnavailable, type Reserver } from "./port-allocator.ts";
 
 const request = (
   ports: string,
@@ -143,11 +143,4 @@ describe("restart", () => {
     lease[Symbol.dispose]();
     expect(() => allocate(request("8080", 80))).toThrow("address already in use");
   });
-});
-
-test("the kernel's files", () => {
-  expect(parseEphemeralRange("32768\t60999\n", "\n")).toEqual({ first: 32768, last: 60999, excluded: new Set() });
-  const { excluded } = parseEphemeralRange("100 200", "90-101,150,199-4000,junk\n");
-  expect([...excluded]).toEqual([100, 101, 150, 199, 200]);
-  expect(parseEphemeralRange("", "").first).toBe(49153);
 });

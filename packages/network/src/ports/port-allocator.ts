@@ -5,6 +5,7 @@
  */
 import { EngineError } from "@fathom/base";
 import type { PortBinding, PortRequest, Protocol } from "../contract.ts";
+import type { EphemeralRange } from "./ephemeral-range.ts";
 import type { ForwardListener, PortTarget } from "./forwarders.ts";
 import type { ReopenedPorts } from "./forwarder-keeper.ts";
 import { canonicalIpv6, familyOf, formatHostPort } from "../ipam/ip.ts";
@@ -32,13 +33,6 @@ export class PortUnavailable extends Error {
     super(reason, options);
     this.name = "PortUnavailable";
   }
-}
-
-export interface EphemeralRange {
-  readonly first: number;
-  readonly last: number;
-  /** Ports that the kernel itself leaves out (ip_local_reserved_ports). */
-  readonly excluded: ReadonlySet<number>;
 }
 
 /** The ports of one endpoint. Disposing releases them. */
@@ -307,19 +301,4 @@ class Lease implements PortLease {
     this.#bindings = [];
     for (const socket of this.#sockets.splice(0)) socket[Symbol.dispose]();
   }
-}
-
-/** The kernel's ephemeral range from the texts of ip_local_port_range and ip_local_reserved_ports. */
-export function parseEphemeralRange(range: string, reserved: string): EphemeralRange {
-  const match = /^\s*(\d+)\s+(\d+)\s*$/.exec(range);
-  const first = match ? Number(match[1]) : 49153;
-  const last = match ? Number(match[2]) : 65535;
-  const excluded = new Set<number>();
-  for (const entry of reserved.trim().split(",")) {
-    const bounds = /^(\d+)(?:-(\d+))?$/.exec(entry);
-    if (!bounds) continue;
-    const end = Math.min(Number(bounds[2] ?? bounds[1]), last);
-    for (let port = Math.max(Number(bounds[1]), first); port <= end; port++) excluded.add(port);
-  }
-  return { first, last, excluded };
 }
