@@ -20,16 +20,11 @@ import {
 class Problems {
   readonly #found: DecodeProblem[] = [];
 
-  /** Returns undefined when `read` found a problem. @throws DecodeError when there are more problems than a message names */
-  try<T>(read: () => T): T | undefined {
-    try {
-      return read();
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      this.#found.push(...error.problems);
-      if (this.#found.length > shownProblems) throw new DecodeError(this.#found);
-      return undefined;
-    }
+  /** Keeps the problems of one value. @throws DecodeError when there are more problems than a message names; any other error unchanged */
+  add(error: unknown): void {
+    if (!(error instanceof DecodeError)) throw error;
+    this.#found.push(...error.problems);
+    if (this.#found.length > shownProblems) throw new DecodeError(this.#found);
   }
 
   /** @throws DecodeError when there are problems */
@@ -135,9 +130,13 @@ export function list<T>(item: Decoder<T>, limit = Number.POSITIVE_INFINITY): Dec
       if (value.length > limit) throw refused(path, `has ${value.length} entries, more than the limit of ${limit}`);
       const problems = new Problems();
       const result: T[] = [];
-      value.forEach((entry: unknown, index) =>
-        problems.try(() => result.push(item.decode(entry, `${path}[${index}]`))),
-      );
+      for (const [index, entry] of value.entries()) {
+        try {
+          result.push(item.decode(entry, `${path}[${index}]`));
+        } catch (error) {
+          problems.add(error);
+        }
+      }
       problems.end();
       return result;
     },
@@ -151,8 +150,13 @@ export function record<T>(item: Decoder<T>): Decoder<Record<string, T>> {
     decode(value, path) {
       const problems = new Problems();
       const entries: [string, T][] = [];
-      for (const [name, entry] of Object.entries(objectAt(value, path)))
-        problems.try(() => entries.push([name, item.decode(entry, memberPath(path, name))]));
+      for (const [name, entry] of Object.entries(objectAt(value, path))) {
+        try {
+          entries.push([name, item.decode(entry, memberPath(path, name))]);
+        } catch (error) {
+          problems.add(error);
+        }
+      }
       problems.end();
       return Object.fromEntries(entries);
     },
@@ -189,9 +193,12 @@ function members(
     const entry = Object.hasOwn(source, name) ? source[name] : undefined;
     const absent = entry === undefined && field.missing !== undefined;
     const missing = absent || (entry === null && field.missing === "absent or null");
-    const decoded = missing
-      ? structuredClone(field.zero)
-      : problems.try(() => field.decode(entry, memberPath(path, name)));
+    let decoded: unknown;
+    try {
+      decoded = missing ? copyOf(field.zero) : field.decode(entry, memberPath(path, name));
+    } catch (error) {
+      problems.add(error);
+    }
     if (decoded !== undefined) result[name] = decoded;
   }
   problems.end();
@@ -206,3 +213,8 @@ export type ObjectOf<F> = { [K in Exclude<keyof F, OptionalOf<F>>]: ValueOf<F[K]
   [K in OptionalOf<F>]?: ValueOf<F[K]>;
 };
 export type Decoded<D> = ValueOf<D>;
+
+/** Two documents do not share a zero value. */
+function copyOf(zero: unknown): unknown {
+  return typeof zero === "object" ? structuredClone(zero) : zero;
+}
