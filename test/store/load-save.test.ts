@@ -186,7 +186,7 @@ test.each<[string, () => Uint8Array, string]>([
 /** An OCI layout of one image, its descriptor named by `annotations`. */
 function ociLayout(
   annotations: (manifest: string) => Record<string, string>,
-  changed: { config?: string } = {},
+  changed: { config?: string; manifestSize?: number; configSize?: number } = {},
 ): Buffer {
   const config = JSON.stringify({
     architecture: "amd64",
@@ -201,7 +201,7 @@ function ociLayout(
   const manifest = JSON.stringify({
     schemaVersion: 2,
     mediaType: "application/vnd.oci.image.manifest.v1+json",
-    config: descriptor(config, "config.v1+json"),
+    config: { ...descriptor(config, "config.v1+json"), size: changed.configSize ?? config.length },
     layers: [descriptor(low, "layer.v1.tar")],
   });
   const blob = (data: Uint8Array | string, text = Buffer.from(data).toString("latin1")): Entry => ({
@@ -210,7 +210,13 @@ function ociLayout(
   });
   const index = {
     schemaVersion: 2,
-    manifests: [{ ...descriptor(manifest, "manifest.v1+json"), annotations: annotations(sha256Digest(manifest)) }],
+    manifests: [
+      {
+        ...descriptor(manifest, "manifest.v1+json"),
+        size: changed.manifestSize ?? manifest.length,
+        annotations: annotations(sha256Digest(manifest)),
+      },
+    ],
   };
   return tar([
     blob(low),
@@ -250,6 +256,16 @@ test.each<[string, () => Uint8Array, string]>([
     () =>
       ociLayout((digest) => ({ "io.containerd.image.name": `one@${digest}` }), { config: '{"architecture":"s390x"}' }),
     "has another content",
+  ],
+  [
+    "a manifest of another size",
+    () => ociLayout(() => ({ "io.containerd.image.name": "one:1" }), { manifestSize: 5 }),
+    "bytes, not 5 as the archive says",
+  ],
+  [
+    "a config of another size",
+    () => ociLayout(() => ({ "io.containerd.image.name": "one:1" }), { configSize: 6 }),
+    "bytes, not 6 as the archive says",
   ],
 ])("an archive cannot choose what a digest or an id means: %s", async (_, archive, message) => {
   await expect(load(archive())).rejects.toThrow(message);

@@ -75,6 +75,15 @@ function readBlob(descriptions: Descriptions, digest: Digest): Uint8Array {
   return description.raw;
 }
 
+/** A pull rejects a wrong size too. @throws data-loss */
+function checkSize({ digest, size }: Descriptor, raw: Uint8Array): Uint8Array {
+  if (raw.length === size) return raw;
+  throw new EngineError(
+    "data-loss",
+    `the archive's ${digest} has ${raw.length} bytes, not ${size} as the archive says`,
+  );
+}
+
 /** undefined for an index without an image for the platform. */
 async function imageOf(
   files: Files,
@@ -83,12 +92,13 @@ async function imageOf(
   platform: Platform | undefined,
 ): Promise<Omit<ArchivedImage, "names"> | undefined> {
   const has = (digest: Digest): boolean => files.has(blobName(digest));
-  const raw = readBlob(descriptions, descriptor.digest);
+  const raw = checkSize(descriptor, readBlob(descriptions, descriptor.digest));
   const { mediaType } = parseManifest(raw, descriptor.mediaType);
   const entries: TargetEntry[] = [];
   const read = (digest: Digest): Uint8Array | undefined => (has(digest) ? readBlob(descriptions, digest) : undefined);
   for (const entry of readTarget(read, { ...descriptor, mediaType })) {
     if (entry.descriptor.digest !== descriptor.digest) await descriptions.image();
+    if (entry.manifest !== undefined) checkSize(entry.descriptor, entry.manifest.raw);
     entries.push(entry);
   }
   const platformOf = ({ descriptor, manifest }: TargetEntry): ArchivedPlatform => {
@@ -98,7 +108,7 @@ async function imageOf(
       throw new EngineError("invalid-argument", "the indexes of the archive are nested too deep");
     const { config, layers } = parsed.manifest;
     return {
-      config: readBlob(descriptions, config.digest),
+      config: checkSize(config, readBlob(descriptions, config.digest)),
       layers: layers.map(({ digest }) => fileOf(files, blobName(digest))),
       manifest: manifest?.raw,
     };
