@@ -36,7 +36,6 @@
 #define SYS_fchmodat2 452
 #endif
 
-#define FATHOM_CLOSE_RANGE_CLOEXEC (1U << 2)
 #define FATHOM_MFD_EXEC 0x0010U
 #define FATHOM_F_SEAL_SEAL 0x0001
 #define FATHOM_F_SEAL_SHRINK 0x0002

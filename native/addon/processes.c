@@ -150,8 +150,13 @@ static int run_child(void *argument) {
   }
   for (int index = 0; index < task->count; index++)
     if (dup3(task->fds[index], index, 0) < 0) goto failed;
-  /* Close on exec, not now: the kernel still reads the executable through this descriptor. */
-  if (syscall(SYS_close_range, task->count, ~0U, FATHOM_CLOSE_RANGE_CLOEXEC) < 0) goto failed;
+  /*
+   * The parent runs again before the kernel has closed what is marked to be closed on exec; a port that the parent then closes and opens again would
+   * still be in use. So all others are closed here, but for the executable, which the kernel still reads.
+   */
+  if (executable > task->count && syscall(SYS_close_range, task->count, executable - 1, 0) < 0) goto failed;
+  if (syscall(SYS_close_range, executable + 1, ~0U, 0) < 0) goto failed;
+  if (fcntl(executable, F_SETFD, FD_CLOEXEC) < 0) goto failed;
 
   uint64_t none = 0;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);

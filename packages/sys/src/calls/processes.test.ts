@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { O_RDONLY, SIGKILL, SIGSTOP, SIGTERM } from "../constants.ts";
+import { O_NONBLOCK, O_RDONLY, SIGKILL, SIGSTOP, SIGTERM } from "../constants.ts";
 import type { SpawnRequest } from "../contract.ts";
 import { bytes, sys, sysErrorOf, text } from "../testing/support.ts";
 import { startTimeOf, until } from "@fathom/base/testing";
@@ -94,6 +94,23 @@ describe("spawn", () => {
     sys.close(notExecutable);
     const blocked = (status: string): string | undefined => /SigBlk:\s+(\w+)/.exec(status)?.[1];
     expect(blocked(readFileSync("/proc/self/status", "utf8"))).toBe(blocked(before));
+  });
+
+  test("when it returns, the new process has no descriptor that it was not given", async () => {
+    // The kernel closes descriptors of a new program in the order of their numbers, while this process may run again.
+    const many = Array.from({ length: 2000 }, () => sys.open("/dev/null", O_RDONLY));
+    let held = 0;
+    for (let round = 0; round < 50; round++) {
+      const [readEnd, writeEnd] = sys.pipe(O_NONBLOCK);
+      const pid = sys.spawn({ executableFd: shell, argv: ["sh", "-c", ":"], env: [], fds: [-1, -1, -1] });
+      sys.close(writeEnd);
+      // With one more writer, this is EAGAIN and not the end.
+      if (sys.read(readEnd, new Uint8Array(1)) !== 0) held++;
+      sys.close(readEnd);
+      await ended(pid);
+    }
+    for (const fd of many) sys.close(fd);
+    expect(held).toBe(0);
   });
 
   test("many at once from several threads", async () => {
