@@ -27,7 +27,8 @@ export const isInside = process.env[environmentName] === "1";
 
 /** Runs this test file again in a new network namespace; returns its exit code and output. */
 export async function runInside(file: string): Promise<{ readonly code: number; readonly output: string }> {
-  const child = Bun.spawn(["unshare", "--net", process.execPath, "test", file], {
+  // The outer test has a limit for all of them.
+  const child = Bun.spawn(["unshare", "--net", process.execPath, "test", "--timeout", "120000", file], {
     env: { ...process.env, [environmentName]: "1" },
     stdout: "pipe",
     stderr: "pipe",
