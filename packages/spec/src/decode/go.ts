@@ -156,18 +156,13 @@ export function map<T>(
     type,
     zero: undefined,
     decode(value, path) {
-      const result: Record<string, T> = {};
+      const result: [string, T][] = [];
       for (const [name, entry] of Object.entries(objectOf(value, type))) {
         string.decode(name, `a name in ${path}`);
-        // Not an assignment: a key like "__proto__" must become an ordinary key.
-        Object.defineProperty(result, key(name), {
-          value: decodeElement(item, entry, `${path}.${name}`),
-          enumerable: true,
-          configurable: true,
-          writable: true,
-        });
+        result.push([key(name), decodeElement(item, entry, `${path}.${name}`)]);
       }
-      return sortedKeys(result);
+      // Not by assignments: a key like "__proto__" must become an ordinary key.
+      return sortedKeys(Object.fromEntries(result));
     },
   };
 }
