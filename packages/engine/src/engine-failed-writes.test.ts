@@ -60,7 +60,7 @@ describe("a full disk", () => {
     // Only the supervisor's file has the data.
     expect(existsSync(directory)).toBe(true);
     await expect(world.engine.containers.start("one", undefined)).rejects.toThrow("full");
-    const row = (): string => world.machine.database.query("SELECT changing FROM containers").values()[0]![0] as string;
+    const row = (): string => String(world.machine.database.get("SELECT changing FROM containers")?.["changing"]);
     expect(row()).toContain('"running"');
     world.machine.failWrites = undefined;
     await until(() => row().includes('"exited"'));
@@ -108,12 +108,10 @@ describe("writes that fail", () => {
       expect(await result).toEqual({ StatusCode: 4 });
       expect(await world.status("ends")).toBe("exited");
       world.machine.failWrites = undefined;
-      await until(
-        () =>
-          world.machine.database.query("SELECT changing FROM containers").get() !== null &&
-          String(
-            (world.machine.database.query("SELECT changing FROM containers").get() as { changing: string }).changing,
-          ).includes('"status":"exited"'),
+      await until(() =>
+        String(world.machine.database.get("SELECT changing FROM containers")?.["changing"]).includes(
+          '"status":"exited"',
+        ),
       );
     },
   );

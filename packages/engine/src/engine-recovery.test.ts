@@ -110,14 +110,14 @@ describe("a daemon's start after kill -9", () => {
 
   test("a process that was launched before its row was written is taken over", async () => {
     const id = await world.run("late");
-    const row = world.machine.database.query("SELECT changing FROM containers").get() as { changing: string };
-    const state = JSON.parse(row.changing) as {
+    const changing = String(world.machine.database.get("SELECT changing FROM containers")?.["changing"]);
+    const state = JSON.parse(changing) as {
       state: { status: string; startedAt: string };
       networks: { endpoint?: unknown; networkId: string }[];
     };
     state.state = { ...state.state, status: "created", startedAt: "0001-01-01T00:00:00Z" };
     state.networks = state.networks.map((network) => ({ ...network, endpoint: undefined, networkId: "" }));
-    world.machine.database.run("UPDATE containers SET changing = ?", [JSON.stringify(state)]);
+    world.machine.database.run("UPDATE containers SET changing = ?", JSON.stringify(state));
     world.engine = await startDaemon(world.machine, world.root);
     const shown = await world.engine.containers.inspect(id, false);
     expect(shown.State.Status).toBe("running");
@@ -128,11 +128,12 @@ describe("a daemon's start after kill -9", () => {
     await world.engine.containers.create("old", undefined, request({}, { StopSignal: "INT" }));
     const now = await world.engine.containers.inspect("old", false);
     await world.engine.shutdown();
-    const { fixed } = world.machine.database.query("SELECT fixed FROM containers").get() as { fixed: string };
+    const fixed = String(world.machine.database.get("SELECT fixed FROM containers")?.["fixed"]);
     const { spec: _none, extension, ...rest } = JSON.parse(fixed) as Record<string, unknown>;
-    world.machine.database
-      .query("UPDATE containers SET fixed = ?")
-      .run(JSON.stringify({ ...rest, ...(extension as Record<string, unknown>) }));
+    world.machine.database.run(
+      "UPDATE containers SET fixed = ?",
+      JSON.stringify({ ...rest, ...(extension as Record<string, unknown>) }),
+    );
     // Its description is from the same version.
     const path = join(world.root, "containers", now.Id, "container.json");
     const described = JSON.parse(readFileSync(path, "utf8")) as { record: object };
@@ -168,10 +169,11 @@ describe("a daemon's start after kill -9", () => {
   test("a half-made container is removed with its anonymous volumes", async () => {
     await world.engine.containers.create("half", undefined, request({}, { Volumes: { "/data": {} } }));
     expect(world.machine.volumes.size).toBe(1);
-    const row = world.machine.database.query("SELECT changing FROM containers").get() as { changing: string };
-    world.machine.database.run("UPDATE containers SET changing = ?", [
-      JSON.stringify({ ...JSON.parse(row.changing), pending: "creating" }),
-    ]);
+    const changing = String(world.machine.database.get("SELECT changing FROM containers")?.["changing"]);
+    world.machine.database.run(
+      "UPDATE containers SET changing = ?",
+      JSON.stringify({ ...JSON.parse(changing), pending: "creating" }),
+    );
     world.engine = await startDaemon(world.machine, world.root);
     expect(world.machine.volumes.size).toBe(0);
     expect(await world.engine.containers.list({ all: true, limit: undefined, size: false, filters: {} })).toEqual([]);

@@ -1,5 +1,4 @@
 /** In-memory replacements for what the containers need from outside, so that tests need no root. Processes are promises that the test ends. */
-import { Database as Sqlite } from "bun:sqlite";
 import { mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { createLogger, EngineError, systemClock, type Logger } from "@fathom/base";
@@ -9,7 +8,7 @@ import { createFakeNetworks, FakeHost } from "@fathom/network/testing";
 import type { Cgroups, Launcher, Resources } from "@fathom/runtime";
 import { FakeCgroups, FakeLauncher, type FakeProcess } from "@fathom/runtime/testing";
 import { sha256Digest, type ChainId } from "@fathom/spec";
-import type { Database, SqlValue, Store } from "@fathom/store";
+import { openDatabase, type Database, type SqlValue, type Store } from "@fathom/store";
 import { FakeSnapshotter, FakeStore } from "@fathom/store/testing";
 import { SysError, type HostFiles, type Sys } from "@fathom/sys";
 import { createVolumes, type VolumeLookup, type VolumeUses } from "@fathom/volumes";
@@ -75,7 +74,8 @@ export class FakeMachine {
   readonly volumes = this.#volumes.volumes;
   /** "VOLUME CONTAINER" for each that holds a volume: of the present daemon, since the next one asks again for what runs on. */
   readonly volumeHolds = new Set<string>();
-  readonly database = new Sqlite(":memory:");
+  /** It stays when a daemon ends. */
+  readonly database = openDatabase(":memory:");
   /** Whether a write at this moment need not wait for the disk. */
   isRelaxed = false;
   /** The error with which every change of a row fails, or a function that gives an error for some changes. */
@@ -143,16 +143,35 @@ export class FakeMachine {
   }
 
   store(root: string): Store {
-    const database = this.faults.wrap(
-      "database",
-      fakeDatabase(
-        this.database,
-        (sql, parameters) =>
-          typeof this.failWrites === "function" ? this.failWrites(sql, parameters) : this.failWrites,
-        (isRelaxed) => (this.isRelaxed = isRelaxed),
-      ),
-    );
+    const database = this.faults.wrap("database", this.#databaseOfOneDaemon());
     return new FakeStore({ root, database, faults: this.faults, snapshots: this.snapshots });
+  }
+
+  /** Its writes can fail, and its end leaves the database open. */
+  #databaseOfOneDaemon(): Database {
+    const { database } = this;
+    return {
+      migrate: (component, migrations) => database.migrate(component, migrations),
+      run: (sql, ...parameters) => {
+        const error = typeof this.failWrites === "function" ? this.failWrites(sql, parameters) : this.failWrites;
+        if (error !== undefined) throw error;
+        return database.run(sql, ...parameters);
+      },
+      all: (sql, ...parameters) => database.all(sql, ...parameters),
+      get: (sql, ...parameters) => database.get(sql, ...parameters),
+      transaction: (action) => database.transaction(action),
+      relaxed: (action) => {
+        this.isRelaxed = true;
+        try {
+          return database.relaxed(action);
+        } finally {
+          this.isRelaxed = false;
+        }
+      },
+      readObject: (row, text, members) => database.readObject(row, text, members),
+      check: () => database.check(),
+      close: () => undefined,
+    };
   }
 
   images(): ImageLookup {
@@ -194,11 +213,7 @@ export class FakeMachine {
     const volumes = createVolumes({
       drivers: [this.#volumes.driver(new Faults(), "local")],
       defaultDriver: "local",
-      database: fakeDatabase(
-        this.database,
-        () => undefined,
-        () => undefined,
-      ),
+      database: this.database,
       uses,
       onChange: () => undefined,
       clock: systemClock,
@@ -242,56 +257,6 @@ export class FakeMachine {
     };
     return this.faults.wrap("sys", methods as Sys);
   }
-}
-
-function fakeDatabase(
-  sqlite: Sqlite,
-  failure: (sql: string, parameters: readonly SqlValue[]) => Error | undefined,
-  relax: (isRelaxed: boolean) => void,
-): Database {
-  let depth = 0;
-  return {
-    migrate: (_component, migrations) => {
-      for (const { up } of migrations)
-        for (const sql of up) sqlite.run(sql.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS "));
-    },
-    run: (sql, ...parameters) => {
-      const error = failure(sql, parameters);
-      if (error !== undefined) throw error;
-      return { changes: sqlite.query(sql).run(...parameters.map(bindable)).changes };
-    },
-    all: (sql, ...parameters) => sqlite.query(sql).all(...parameters.map(bindable)) as Record<string, unknown>[],
-    get: (sql, ...parameters) =>
-      (sqlite.query(sql).get(...parameters.map(bindable)) ?? undefined) as Record<string, unknown> | undefined,
-    transaction: (action) => {
-      if (depth++ === 0) sqlite.run("BEGIN IMMEDIATE");
-      try {
-        const result = action();
-        if (depth === 1) sqlite.run("COMMIT");
-        return result;
-      } catch (error) {
-        if (depth === 1) sqlite.run("ROLLBACK");
-        throw error;
-      } finally {
-        depth--;
-      }
-    },
-    relaxed: (action) => {
-      relax(true);
-      try {
-        return action();
-      } finally {
-        relax(false);
-      }
-    },
-    readObject: (_row, text) => JSON.parse(String(text)) as Record<string, unknown>,
-    check: async () => undefined,
-    close: () => undefined,
-  };
-}
-
-function bindable(value: SqlValue): string | number | bigint | null | Uint8Array {
-  return value;
 }
 
 /** Writes a line to the container's log, as a supervisor does. */
