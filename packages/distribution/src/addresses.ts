@@ -1,28 +1,13 @@
 /** Host names and address ranges, for decisions about trust. */
 import { BlockList, isIP } from "node:net";
+import type { AddressPrefix } from "@fathom/spec";
 
-export interface Cidr {
-  readonly address: string;
-  readonly bits: number;
-  readonly family: "ipv4" | "ipv6";
-}
-
-/** Parses "10.0.0.0/8" or "fd00::/8"; undefined for anything else. */
-export function parseCidr(text: string): Cidr | undefined {
-  const match = /^([0-9a-fA-F:.]+)\/(\d{1,3})$/.exec(text);
-  const version = match ? isIP(match[1]!) : 0;
-  if (!match || version === 0) return undefined;
-  const bits = Number(match[2]);
-  if (bits > (version === 4 ? 32 : 128)) return undefined;
-  return { address: match[1]!, bits, family: version === 4 ? "ipv4" : "ipv6" };
-}
-
-export function inCidr(address: string, cidr: Cidr): boolean {
+export function isInRange(address: string, range: AddressPrefix): boolean {
   const version = isIP(address);
-  if ((version === 4 ? "ipv4" : "ipv6") !== cidr.family || version === 0) return false;
+  if ((version === 4 ? "ipv4" : "ipv6") !== range.family || version === 0) return false;
   const list = new BlockList();
-  list.addSubnet(cidr.address, cidr.bits, cidr.family);
-  return list.check(address, cidr.family);
+  list.addSubnet(range.address, range.bits, range.family);
+  return list.check(address, range.family);
 }
 
 /** Removes the port from "host:port" and the brackets from an IPv6 address. */

@@ -1,8 +1,8 @@
 /** The base URLs of a reference's registry, in the order in which they are tried: mirrors, then the registry itself; HTTPS before plain HTTP. */
-import { defaultRegistry, type Reference } from "@fathom/spec";
+import { defaultRegistry, parseAddressPrefix, type AddressPrefix, type Reference } from "@fathom/spec";
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
-import { hostWithoutPort, inCidr, isLoopbackHost, parseCidr, type Cidr } from "./addresses.ts";
+import { hostWithoutPort, isInRange, isLoopbackHost } from "./addresses.ts";
 import type { RegistryConfig } from "./contract.ts";
 
 export interface Endpoint {
@@ -34,12 +34,12 @@ export function forgetSchemes(): void {
 /** Whether `host[:port]` may be used without verified TLS. A name is resolved only when an address range might match. */
 async function isInsecure(host: string, registries: readonly string[]): Promise<boolean> {
   if (isLoopbackHost(host)) return true;
-  const ranges: Cidr[] = [];
+  const ranges: AddressPrefix[] = [];
   for (const entry of registries) {
-    const cidr = parseCidr(entry);
-    if (cidr === undefined) {
+    const range = parseAddressPrefix(entry);
+    if (range === undefined) {
       if (entry.replace(/^https?:\/\//, "") === host) return true;
-    } else ranges.push(cidr);
+    } else ranges.push(range);
   }
   if (ranges.length === 0) return false;
   const name = hostWithoutPort(host);
@@ -50,7 +50,7 @@ async function isInsecure(host: string, registries: readonly string[]): Promise<
           () => [],
         )
       : [name];
-  return addresses.some((address) => ranges.some((range) => inCidr(address, range)));
+  return addresses.some((address) => ranges.some((range) => isInRange(address, range)));
 }
 
 async function ofHost(host: string, config: RegistryConfig): Promise<Endpoint[]> {

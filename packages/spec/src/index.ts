@@ -1,4 +1,5 @@
 export { parseBool } from "./texts/booleans.ts";
+export { parseAddressPrefix, type AddressPrefix } from "./texts/address-prefix.ts";
 export * from "./digest.ts";
 export * from "./docker/index.ts";
 export * from "./oci/image-config.ts";

@@ -4,7 +4,8 @@
  * variables from the environment, and every request names its proxy itself.
  */
 import { isIP } from "node:net";
-import { inCidr, isLoopbackHost, parseCidr } from "../addresses.ts";
+import { parseAddressPrefix } from "@fathom/spec";
+import { isInRange, isLoopbackHost } from "../addresses.ts";
 
 export interface ProxySettings {
   readonly http?: string;
@@ -44,9 +45,9 @@ function excluded(url: URL, list: string): boolean {
     let entry = raw.trim().toLowerCase();
     if (entry === "") continue;
     if (entry === "*") return true;
-    const cidr = parseCidr(entry);
-    if (cidr !== undefined) {
-      if (isIP(host) !== 0 && inCidr(host, cidr)) return true;
+    const range = parseAddressPrefix(entry);
+    if (range !== undefined) {
+      if (isIP(host) !== 0 && isInRange(host, range)) return true;
       continue;
     }
     const withPort = /^(.+):(\d+)$/.exec(entry);

@@ -3,7 +3,7 @@ import { environmentProxy } from "@fathom/distribution";
 import { readFileSync } from "node:fs";
 import { cpus, hostname, release } from "node:os";
 import { apiVersion, formatRfc3339Nano, minimumApiVersion } from "@fathom/base";
-import type { SystemInfo, SystemVersion } from "@fathom/spec";
+import { parseAddressPrefix, type SystemInfo, type SystemVersion } from "@fathom/spec";
 import { defaultRuntime, runtimes } from "../containers/create/host-config.ts";
 import type { EngineContext } from "../context.ts";
 import { logDrivers } from "../containers/log-config.ts";
@@ -144,14 +144,14 @@ export async function info(engine: EngineContext, engineId: string): Promise<Sys
 
 function registryConfig(engine: EngineContext): SystemInfo["RegistryConfig"] {
   const { insecureRegistries, registryMirrors } = engine.config;
-  const isCidr = (text: string): boolean => /\/\d+$/.test(text);
+  const isRange = (text: string): boolean => parseAddressPrefix(text) !== undefined;
   return {
-    InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8", ...insecureRegistries.filter(isCidr)],
+    InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8", ...insecureRegistries.filter(isRange)],
     IndexConfigs: {
       "docker.io": { Name: "docker.io", Mirrors: registryMirrors, Secure: true, Official: true },
       ...Object.fromEntries(
         insecureRegistries
-          .filter((name) => !isCidr(name))
+          .filter((name) => !isRange(name))
           .map((name) => [name, { Name: name, Mirrors: [], Secure: false, Official: false }]),
       ),
     },

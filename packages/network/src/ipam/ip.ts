@@ -1,5 +1,6 @@
 /** IPv4 addresses and subnets as numbers, and the few functions that IPv6 needs. */
 import { isIPv4, isIPv6 } from "node:net";
+import { parseAddressPrefix } from "@fathom/spec";
 
 /** An IPv4 address as an unsigned 32-bit number. */
 export type Ipv4 = number;
@@ -39,12 +40,11 @@ export function subnetOf(address: Ipv4, prefixLength: number): Subnet {
 
 /** "172.17.0.0/16" or "172.17.0.1/16": the written address and its subnet. */
 export function parseCidr(text: string): { readonly address: Ipv4; readonly subnet: Subnet } | undefined {
-  const match = /^([^/]+)\/(\d{1,2})$/.exec(text);
-  if (!match) return undefined;
-  const address = parseIpv4(match[1]!);
-  const prefixLength = Number(match[2]);
-  if (address === undefined || prefixLength > 32) return undefined;
-  return { address, subnet: subnetOf(address, prefixLength) };
+  const prefix = parseAddressPrefix(text);
+  const address = prefix === undefined ? undefined : parseIpv4(prefix.address);
+  return prefix === undefined || address === undefined
+    ? undefined
+    : { address, subnet: subnetOf(address, prefix.bits) };
 }
 
 export function formatSubnet(subnet: Subnet): string {
