@@ -5,7 +5,7 @@
 import { Glob } from "bun";
 import { dirname, join, relative, resolve } from "node:path";
 
-const importPattern = /(?:\bfrom\s*|\bimport\s*\(?\s*)["']((?:\.{1,2}\/|@fathom\/)[^"']+)["']/g;
+const importPattern = /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)["']((?:\.{1,2}\/|@fathom\/)[^"']+)["']/g;
 const includePattern = /^\s*#\s*include\s+"([^"]+)"/gm;
 
 /** The file that an import names, relative to `root`. */

@@ -70,7 +70,7 @@ export async function translate(
   };
 }
 
-async function inStage<T>(stage: LaunchStage, step: () => Promise<T>): Promise<T> {
+async function inStage<T>(stage: LaunchStage, step: () => T | Promise<T>): Promise<T> {
   try {
     return await step();
   } catch (error) {
@@ -88,10 +88,12 @@ export async function compileExecProcess(
   const { process, seccomp } = await inStage("user", () =>
     engine.oci.execProcess({ record: container.record, exec, pid: running.supervisor.pid }),
   );
-  const plan = compileExec(process, {
-    ...(seccomp === undefined ? {} : { seccomp }),
-    ...(size === undefined ? {} : { console: { rows: size[0], columns: size[1] } }),
-  });
+  const plan = await inStage("compile", () =>
+    compileExec(process, {
+      ...(seccomp === undefined ? {} : { seccomp }),
+      ...(size === undefined ? {} : { console: { rows: size[0], columns: size[1] } }),
+    }),
+  );
   // The supervisor is in no cgroup of the container, and does not know them.
   return { ...plan, stem: { newNamespaces: [], cgroupProcs: running.cgroup.procsFiles } };
 }

@@ -45,6 +45,14 @@ function words(operation: Operation, errno: number, call: string, detail = ""): 
   ];
 }
 
+test("an exec whose process the runtime does not take", () => {
+  const failure = LaunchFailure.of("compile", new EngineError("invalid-argument", "Cwd must be an absolute path"));
+  expect([execWords(failure), exitCodeOfExec(failure)]).toEqual([
+    "OCI runtime exec failed: exec failed: Cwd must be an absolute path",
+    126,
+  ]);
+});
+
 test("programs", () => {
   expect(words(exec("nosuch"), ENOENT, "stat")).toEqual([
     "executable-not-found",

@@ -16,7 +16,8 @@ const ECANCELED = errnoNumber("ECANCELED");
 const createPrefix =
   "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: " +
   "unable to start container process: error during container init: ";
-const execPrefix = "OCI runtime exec failed: exec failed: unable to start container process: ";
+const execRefused = "OCI runtime exec failed: exec failed: ";
+const execPrefix = `${execRefused}unable to start container process: `;
 
 interface FailedCall {
   readonly errno: number;
@@ -88,7 +89,14 @@ export function startWords(failure: LaunchFailure): string {
 
 /** Why an additional process of a container could not be started. */
 export function execWords(failure: LaunchFailure): string {
-  return failure.stage === "launch" ? launchWords(failure, execPrefix) : failure.message;
+  switch (failure.stage) {
+    case "launch":
+      return launchWords(failure, execPrefix);
+    case "compile":
+      return `${execRefused}${failure.message}`;
+    default:
+      return failure.message;
+  }
 }
 
 function launchWords(failure: LaunchFailure, prefix: string): string {

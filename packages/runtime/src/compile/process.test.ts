@@ -47,6 +47,8 @@ test("the program", () => {
 test("an exec changes only the process", () => {
   const process = spec().process;
   const plan = compileExec({ ...process!, terminal: true }, { console: { rows: 5, columns: 6 } });
+  // The decoder of a config.json says it of a container's process.
+  expect(() => compileExec({ ...process!, cwd: "etc" }, {})).toThrow("Cwd must be an absolute path");
   expect(kinds(plan.operations)).toEqual([
     "new-session",
     "oom-score-adj",

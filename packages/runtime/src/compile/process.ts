@@ -138,6 +138,7 @@ function executableCandidates(program: string, env: readonly string[]): string[]
 
 /** Members that are not supported yet. The error for each names it: to ignore one silently would be worse. */
 function refuseUnsupported(process: OciProcess): void {
+  if (!process.cwd.startsWith("/")) throw new EngineError("invalid-argument", "Cwd must be an absolute path");
   const later = {
     "process.apparmorProfile": process.apparmorProfile,
     "process.selinuxLabel": process.selinuxLabel,
