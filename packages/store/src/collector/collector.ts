@@ -89,12 +89,10 @@ function takeBlobs(database: Database, files: GarbageFiles, reached: ReadonlySet
     const digest = parseDigest(name);
     const inode = textColumn(row, "inode");
     const now = files.inode(digest);
-    if (now !== undefined && now !== inode) {
-      // Another thread has stored it again and is about to record it: it stays in this round.
-      database.run("UPDATE blobs SET inode = ? WHERE digest = ?", now, digest);
-      continue;
-    }
     database.run("DELETE FROM blobs WHERE digest = ?", digest);
+    // Another thread has stored it again and is about to record it: its file stays, like that of a new blob. Collections look only at blobs
+    // with a row. If nobody records it, the next `openStore` makes a row.
+    if (now !== undefined && now !== inode) continue;
     taken.push({ digest, size: numberColumn(row, "size"), inode });
   }
   return taken;

@@ -106,7 +106,7 @@ export function collectorSuite(name: string, open: OpenStoreUnderTest): void {
     expect(content.list()).toHaveLength(1);
   });
 
-  test(`${name}: a blob that is stored again, and not recorded yet, survives a collection`, async () => {
+  test(`${name}: a blob that is stored again, and not recorded yet, survives all collections`, async () => {
     await using it = await open(systemClock);
     const { content, collector, leases } = it.store;
     const data = bytes("shared by two pulls");
@@ -117,7 +117,7 @@ export function collectorSuite(name: string, open: OpenStoreUnderTest): void {
     const writer = content.writer({ digest, size });
     writer.write(data);
     const info = writer.commit();
-    expect((await collector.collect()).blobs).toEqual([]);
+    for (let round = 0; round < 3; round++) expect((await collector.collect()).blobs).toEqual([]);
     const second = leases.create("second");
     content.record(info, second);
     expect(content.read(digest, 100)).toEqual(Buffer.from(data));
