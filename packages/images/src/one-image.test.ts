@@ -211,6 +211,36 @@ test("an index with two platforms and an attestation is loaded, held and removed
   await expectNothing();
 });
 
+test("other platforms go with the last name that holds them, when the shown one has names of its own", async () => {
+  const made = multiPlatform();
+  const twice = async (): Promise<void> => {
+    await load(archiveOf(made));
+    // The same image of this machine's platform, alone.
+    await load(archiveOf(made, "single:1"), host);
+  };
+  await twice();
+  const removed = await remove(name);
+  expect(removed.flatMap((part) => (part.kind === "image" ? [part.id] : []))).toEqual([made.other.config]);
+  expect(images.list().map(({ id }) => id)).toEqual([made.own.config]);
+  await remove("single:1");
+  await expectNothing();
+
+  // A container keeps its platform.
+  await twice();
+  users.set(made.other.config, false);
+  await remove(name);
+  expect(images.names(made.other.config)).toEqual({ tags: [], digests: [] });
+  expect(images.config(made.other.config)).toMatchObject(foreign);
+  users.clear();
+  await remove("single:1");
+  await remove(made.other.config);
+  await expectNothing();
+
+  await twice();
+  await images.prune(() => true);
+  await expectNothing();
+});
+
 test("an archive without the other platforms' blobs, and one platform of an archive, are images of that platform", async () => {
   const made = multiPlatform();
   for (const digest of [made.other.layer]) made.blobs.all.delete(digest);

@@ -42,9 +42,14 @@ export async function removeImage(
         "conflict",
         `conflict: unable to remove repository reference ${JSON.stringify(name)} (must force) - container ${shortId(used.user.id)} is using its referenced image ${shownId(used.image)}`,
       );
+    const held = new Set(context.store.images.names(id).flatMap((named) => named.images));
     untag(context, id, reference, items);
     dropDigestsOf(context, id, reference, items);
-    if (namesOf(context, id).length > 0) return items;
+    if (namesOf(context, id).length > 0) {
+      const unneeded = [...held].filter((part) => part !== id && isUnneeded(context, part));
+      if (unneeded.length > 0) await deleteImages(context, recordsOf(context, unneeded), items);
+      return items;
+    }
     untaggedByName = true;
   }
   const conflict = findConflict(context, parts, options.force, true);
@@ -54,7 +59,7 @@ export async function removeImage(
     throw conflict;
   }
   for (const reference of namesOf(context, id)) untag(context, id, reference, items);
-  const behind = parts.slice(1).flatMap((part) => context.store.images.get(part) ?? []);
+  const behind = recordsOf(context, parts.slice(1));
   await deleteImages(context, [...withAncestors(context, record, options.noPrune), ...behind], items);
   return items;
 }
@@ -66,6 +71,14 @@ function heldBehind(context: ImageContext, id: Digest): Digest[] {
   const own = new Set(names.map(({ name }) => name));
   const others = new Set(names.flatMap((named) => named.images).filter((other) => other !== id));
   return [...others].filter((other) => images.names(other).every(({ name }) => own.has(name)));
+}
+
+function recordsOf(context: ImageContext, ids: readonly Digest[]): ImageRecord[] {
+  return ids.flatMap((id) => context.store.images.get(id) ?? []);
+}
+
+function isUnneeded({ store: { images }, uses }: ImageContext, id: Digest): boolean {
+  return images.names(id).length === 0 && images.children(id).length === 0 && uses.ofImage(id).length === 0;
 }
 
 interface Use {
