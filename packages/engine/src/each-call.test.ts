@@ -3,7 +3,7 @@
  * made is undone or known, the engine continues to work, and the container can be removed.
  */
 import { describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf } from "@fathom/base";
@@ -291,6 +291,12 @@ function unnamedVolumes({ volumes }: FakeMachine): number {
   return [...volumes.keys()].filter((volume) => volume !== "data").length;
 }
 
+/** Directories of supervisors. */
+function runDirectories({ root }: World): number {
+  const containers = join(root, "containers");
+  return readdirSync(containers).filter((id) => existsSync(join(containers, id, "run"))).length;
+}
+
 /** The engine's state of the container agrees with the machine; both may also have none. A call of `name` failed. */
 async function expectTruth(world: World, name: string): Promise<void> {
   const { machine } = world;
@@ -310,7 +316,8 @@ async function expectTruth(world: World, name: string): Promise<void> {
       machine.cgroups.size === ofRun &&
       machine.endpoints.size === ofRun &&
       machine.volumeHolds.size === 2 * ofRun &&
-      machine.mounts.size === 2 * ofRun,
+      machine.mounts.size === 2 * ofRun &&
+      runDirectories(world) === ofRun,
   );
   if (!keepsVolume.has(name)) expect(unnamedVolumes(machine)).toBe(status === "gone" || status === "removing" ? 0 : 1);
   // Its own layer, and the mounted image's.
