@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomId, silentLogger, systemClock, zeroTime } from "@fathom/base";
 import {
+  ContainerProblem,
   type ContainerSpec,
   createExec,
   makeContainer,
@@ -240,7 +241,9 @@ test("a stop ends it, a policy starts it again, and a container with auto-remove
   const { result } = waitContainer(context, leaving, "removed", new AbortController().signal);
   await start(leaving);
   expect(await result).toEqual({ exitCode: 0 });
-  expect(() => context.containers.find(leaving)).toThrow("No such container");
+  expect(() => context.containers.find(leaving)).toThrow(
+    new ContainerProblem({ kind: "no-such-container", name: leaving }),
+  );
 });
 
 test("additional processes run in the container: each has the values that its spec asks for, and gives its output and its exit code", async () => {

@@ -1,5 +1,5 @@
 /** Shared by the files of this package: the given implementations, the containers, and helper functions for both. */
-import { EngineError, KeyedMutex, type Clock, type Logger } from "@fathom/base";
+import { KeyedMutex, type Clock, type Logger } from "@fathom/base";
 import type { NetworkManager } from "@fathom/network";
 import type { Cgroups, Launcher } from "@fathom/runtime";
 import type { Store } from "@fathom/store";
@@ -21,6 +21,7 @@ import type { LogWatch } from "./logs/log-watch.ts";
 import type { ContainerRecord } from "./record.ts";
 import type { Stems } from "./stems.ts";
 import { NotReady } from "./lifecycle/not-ready.ts";
+import { ContainerProblem } from "./problem.ts";
 
 /** The other packages that the containers use. The code that opens an engine makes these objects; they are passed on unchanged. */
 export interface ContainersParts {
@@ -79,7 +80,7 @@ export function publish(
 export function locked<T>(engine: ContainersContext, container: Container, task: () => Promise<T> | T): Promise<T> {
   return engine.mutex.run(container.id, () => {
     if (engine.containers.byId(container.id) !== container)
-      throw new EngineError("not-found", `No such container: ${container.record.name}`);
+      throw new ContainerProblem({ kind: "no-such-container", name: container.record.name });
     return task();
   });
 }

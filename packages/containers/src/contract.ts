@@ -5,8 +5,8 @@
  * The code that builds on it passes in what is declared here: images and volumes by name, the OCI configuration of a record, logs, events, and
  * the words for failures.
  *
- * Errors: `Refused` and `NotReady` when a container's state does not allow something, `LaunchFailure` when something could not be started, EngineError for all
- * others. Every change of a row is one transaction. Reads come from the map in memory.
+ * Errors: `Refused` and `NotReady` when a container's state does not allow something, `ContainerProblem` for other errors of a request (no such
+ * container, a name that is taken, namespaces that cannot be joined), `LaunchFailure` when something could not be started, EngineError for all others. Every change of a row is one transaction. Reads come from the map in memory.
  */
 import type { LaunchFailure, LogSink } from "@fathom/runtime";
 import type { ChainId, Digest, JsonObject, LinuxSeccomp, OciProcess, OciSpec } from "@fathom/spec";

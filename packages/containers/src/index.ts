@@ -8,6 +8,7 @@ export {
 } from "./record.ts";
 export { Refused } from "./lifecycle/machine.ts";
 export { NotReady, type Obstacle, type Use } from "./lifecycle/not-ready.ts";
+export { ContainerProblem, type JoinedNamespace, type JoinObstacle, type Problem } from "./problem.ts";
 export type { ContainerSpec, NamespaceMode } from "./container-spec.ts";
 export { Container } from "./container.ts";
 export {

@@ -16,6 +16,7 @@ import { logTarget, readableLog } from "./containers/log-config.ts";
 import { wantsStartReport } from "./containers/start-report.ts";
 import { volumesInUse } from "./system/disk-usage.ts";
 import { execWords, exitCodeAfterStart, exitCodeOfExec, startWords } from "./words/launch-words.ts";
+import { withDockersWords } from "./words/refusal-words.ts";
 
 export interface EngineOptions extends ContainersParts {
   readonly config: EngineConfig;
@@ -88,8 +89,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       images.authenticate,
       await inStep("engine-id", () => engineId(store.database)),
     ),
-    containers: createContainerBackend(context),
-    execs: createExecBackend(context),
+    containers: withDockersWords(createContainerBackend(context)),
+    execs: withDockersWords(createExecBackend(context)),
     images: images.backend,
     volumes: volumes.backend,
     networks: createNetworkBackend(context),

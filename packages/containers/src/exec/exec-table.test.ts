@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Container } from "../container.ts";
+import { ContainerProblem } from "../problem.ts";
 import { plainExec } from "./exec-spec.ts";
 import { ExecTable, newExec, type Exec } from "./exec-table.ts";
 
@@ -19,7 +20,7 @@ test("there is a limit for execs that are created and never started: old ones ar
   nowMs = 5 * 60_000;
   table.add(exec("later"));
   expect(table.list().length).toBe(1001);
-  expect(() => table.find("e0")).toThrow("No such exec instance");
+  expect(() => table.find("e0")).toThrow(new ContainerProblem({ kind: "no-such-exec", id: "e0" }));
   expect(container.execs.has("e0")).toBe(false);
   expect(table.find("e1").state).toBe("created");
 });

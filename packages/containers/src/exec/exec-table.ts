@@ -2,6 +2,7 @@
 import { EngineError, randomId } from "@fathom/base";
 import type { ExecHandle } from "@fathom/runtime";
 import type { Container } from "../container.ts";
+import { ContainerProblem } from "../problem.ts";
 import type { ExecSpec } from "./exec-spec.ts";
 
 const keepEndedMs = 5 * 60_000;
@@ -53,10 +54,10 @@ export class ExecTable {
     exec.container.execs.add(exec.id);
   }
 
-  /** @throws not-found */
+  /** @throws ContainerProblem "no-such-exec" */
   find(id: string): Exec {
     const exec = this.#byId.get(id) ?? this.#byPrefix(id);
-    if (exec === undefined) throw new EngineError("not-found", `No such exec instance: ${id}`);
+    if (exec === undefined) throw new ContainerProblem({ kind: "no-such-exec", id });
     return exec;
   }
 

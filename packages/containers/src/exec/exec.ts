@@ -6,6 +6,7 @@ import { streamFor, type StreamAttachment } from "../streams/attachment.ts";
 import { detachKeysOf } from "../streams/detach-keys.ts";
 import { publish, type ContainersContext } from "../context.ts";
 import { NotReady } from "../lifecycle/not-ready.ts";
+import { ContainerProblem } from "../problem.ts";
 import type { ExecSpec } from "./exec-spec.ts";
 import { newExec, type Exec } from "./exec-table.ts";
 import { cannedOutput } from "./canned-output.ts";
@@ -69,8 +70,8 @@ export async function startExec(
   signal: AbortSignal,
 ): Promise<StreamAttachment | undefined> {
   signal.throwIfAborted();
-  if (exec.state === "ended") throw new EngineError("conflict", `exec command ${exec.id} has already run`);
-  if (exec.state === "running") throw new EngineError("conflict", `exec command ${exec.id} is already running`);
+  if (exec.state === "ended") throw new ContainerProblem({ kind: "exec-ended", id: exec.id });
+  if (exec.state === "running") throw new ContainerProblem({ kind: "exec-running", id: exec.id });
   const { container, spec } = exec;
   const process = mustTakeExecs(container);
   const tty = spec.terminal;
@@ -172,10 +173,10 @@ function endExec(engine: ContainersContext, exec: Exec, exitCode: number): void 
   engine.execs.ended(exec);
 }
 
-/** @throws conflict when the exec does not run */
+/** @throws ContainerProblem when the exec does not run */
 export async function resizeExec(exec: Exec, rows: number, columns: number): Promise<void> {
   const { process } = exec.container;
   if (exec.state !== "running" || process === undefined)
-    throw new EngineError("conflict", `exec ${exec.id} is not running`);
+    throw new ContainerProblem({ kind: "exec-not-running", id: exec.id });
   if (exec.spec.terminal) await process.supervisor.resize(rows, columns, exec.id);
 }

@@ -1,6 +1,6 @@
 /** Files of a container, read from outside (`docker cp` and `docker export`): the stat of a path, and tar streams. */
 import { posix } from "node:path";
-import { EngineError } from "@fathom/base";
+import { ContainerProblem } from "../problem.ts";
 import { isSysError, S_IFLNK, S_IFMT, type ReadEntry, type TreeReading, type TreeRequest } from "@fathom/sys";
 import { openRoot } from "./container-root.ts";
 import type { Container } from "../container.ts";
@@ -52,15 +52,15 @@ function read(
   });
 }
 
-/** @throws not-found "Could not find the file X in container Y" */
+/** @throws ContainerProblem "no-such-path" */
 async function firstEntry(
   reading: TreeReading,
   path: string,
   absolute: string,
   nameOrId: string,
 ): Promise<{ readonly entry: ReadEntry; readonly stat: FileStat }> {
-  const notFound = (cause?: unknown): EngineError =>
-    new EngineError("not-found", `Could not find the file ${path} in container ${nameOrId}`, { cause });
+  const notFound = (cause?: unknown): ContainerProblem =>
+    new ContainerProblem({ kind: "no-such-path", path, container: nameOrId }, { cause });
   let entry: ReadEntry | undefined;
   try {
     entry = await reading.next();
@@ -74,7 +74,7 @@ async function firstEntry(
 
 /** @throws invalid-argument */
 function checkPath(path: string): string {
-  if (path === "") throw new EngineError("invalid-argument", "bad parameter: path cannot be empty");
+  if (path === "") throw new ContainerProblem({ kind: "empty-path" });
   // "dir/." and "dir/" mean the directory's content: the target of a symlink, not the symlink.
   const clean = posix.join("/", path);
   return /\/\.?$/.test(path) && clean !== "/" ? `${clean.replace(/\/$/, "")}/.` : clean;

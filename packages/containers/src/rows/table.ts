@@ -2,10 +2,10 @@
  * All containers: the map in memory, which is read, and the rows, which survive. Each change is first written and then shown. A write that
  * fails changes nothing; the exception is `record`, for changes that have already happened, whether the row can be written or not.
  */
-import { EngineError } from "@fathom/base";
 import type { Database, Migration } from "@fathom/store";
 import { Container } from "../container.ts";
 import { stateOfRow } from "../lifecycle/states.ts";
+import { ContainerProblem } from "../problem.ts";
 import type { ContainerRecord } from "../record.ts";
 import { Departed } from "./departed.ts";
 import { isChanging, type ChangingKey, type RecordForm } from "./record-form.ts";
@@ -92,15 +92,11 @@ export class ContainerTable {
 
   /**
    * Takes a name for a container that is being created; `insert` or `unreserve` ends the reservation.
-   * @throws conflict in Docker's words
+   * @throws ContainerProblem "name-taken"
    */
   reserve(name: string, id: string): void {
     const holder = this.nameTaken(name);
-    if (holder !== undefined)
-      throw new EngineError(
-        "conflict",
-        `Conflict. The container name "/${name}" is already in use by container "${holder}". You have to remove (or rename) that container to be able to reuse that name.`,
-      );
+    if (holder !== undefined) throw new ContainerProblem({ kind: "name-taken", name, holder });
     this.#reserved.set(name, id);
   }
 
@@ -110,18 +106,17 @@ export class ContainerTable {
 
   /**
    * By full id, by name (with or without a slash), by unique id prefix; in this order.
-   * @throws not-found "No such container: X", invalid-argument for a prefix that several ids have
+   * @throws ContainerProblem "no-such-container", or "several-containers" for a prefix that several ids have
    */
   find(nameOrId: string): Container {
     const exact = this.#byId.get(nameOrId) ?? this.#byName.get(nameOrId.replace(/^\//, ""));
     if (exact !== undefined) return exact;
     if (/^[0-9a-f]+$/.test(nameOrId)) {
       const found = this.list().filter((container) => container.id.startsWith(nameOrId));
-      if (found.length > 1)
-        throw new EngineError("invalid-argument", `multiple IDs found with provided prefix: ${nameOrId}`);
+      if (found.length > 1) throw new ContainerProblem({ kind: "several-containers", prefix: nameOrId });
       if (found[0] !== undefined) return found[0];
     }
-    throw new EngineError("not-found", `No such container: ${nameOrId}`);
+    throw new ContainerProblem({ kind: "no-such-container", name: nameOrId });
   }
 
   /**

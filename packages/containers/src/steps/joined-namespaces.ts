@@ -3,12 +3,12 @@
  * perhaps of the host, may get their numbers. So the namespaces are opened first, and then the code checks that the numbers still belonged to
  * the containers.
  */
-import { EngineError, messageOf } from "@fathom/base";
 import { isStillRunning } from "@fathom/runtime";
 import { isSysError, O_CLOEXEC, O_RDONLY, type Sys } from "@fathom/sys";
 import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 import type { JoinedNamespaces } from "../contract.ts";
+import { ContainerProblem, type JoinedNamespace, type JoinObstacle } from "../problem.ts";
 import type { ContainerRecord } from "../record.ts";
 
 export interface Joins {
@@ -24,19 +24,15 @@ export interface Joins {
 /**
  * The namespaces of other containers that this one joins, as files of their first processes. Code that joins them must hold them first
  * (`holdNamespaces`), because the process may end and another may get its number.
- * @throws not-found, conflict when the other does not run or does not share
+ * @throws ContainerProblem when the other does not exist, does not run or does not share
  */
 export function joinedNamespaces(engine: ContainersContext, record: ContainerRecord): Joins {
   const { network, pid, ipc } = record.spec;
   const networkContainer = network.kind === "container" ? networkDonor(engine, record, network.container) : undefined;
-  const pidContainer = pid.kind === "container" ? joinable(engine, pid.container, "") : undefined;
-  const ipcContainer =
-    ipc.kind === "container" ? joinable(engine, ipc.container, "failed to join IPC namespace: ") : undefined;
+  const pidContainer = pid.kind === "container" ? joinable(engine, pid.container, "pid") : undefined;
+  const ipcContainer = ipc.kind === "container" ? joinable(engine, ipc.container, "ipc") : undefined;
   if (ipcContainer !== undefined && !["shareable", "host"].includes(ipcContainer.record.spec.ipc.kind))
-    throw new EngineError(
-      "conflict",
-      `failed to join IPC namespace: container ${ipcContainer.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
-    );
+    throw notJoinable("ipc", { kind: "not-shared", id: ipcContainer.id });
   const path = (container: Container | undefined, name: string): string | undefined =>
     container === undefined ? undefined : `/proc/${container.record.state.pid}/ns/${name}`;
   return {
@@ -54,38 +50,34 @@ export function joinedNamespaces(engine: ContainersContext, record: ContainerRec
 }
 
 function networkDonor(engine: ContainersContext, record: ContainerRecord, nameOrId: string): Container {
-  let other: Container;
-  try {
-    other = engine.containers.find(nameOrId);
-  } catch (error) {
-    // Not "not-found", as in Docker, because the container that is started does exist.
-    throw new EngineError("conflict", `joining network namespace of container: ${messageOf(error)}`, { cause: error });
-  }
-  if (other.id === record.id) throw new EngineError("conflict", "cannot join own network namespace");
-  if (other.record.state.status === "restarting")
-    throw new EngineError(
-      "conflict",
-      `cannot join network namespace of container: Container ${other.id} is restarting, wait until the container is running`,
-    );
-  if (other.process === undefined)
-    throw new EngineError(
-      "conflict",
-      `cannot join network namespace of a non running container: container ${other.record.name} is ${other.record.state.status}`,
-    );
+  const other = found(engine, nameOrId, "network");
+  if (other.id === record.id) throw notJoinable("network", { kind: "itself" });
+  if (other.record.state.status === "restarting") throw notJoinable("network", { kind: "restarting", id: other.id });
+  mustBeRunning(other, "network");
   return other;
 }
 
-function joinable(engine: ContainersContext, nameOrId: string, prefix: string): Container {
-  let other: Container;
-  try {
-    other = engine.containers.find(nameOrId);
-  } catch (error) {
-    throw error instanceof EngineError
-      ? new EngineError(error.code, `${prefix}${error.message}`, { cause: error })
-      : error;
-  }
-  if (other.process === undefined) throw new EngineError("conflict", `${prefix}container ${other.id} is not running`);
+function joinable(engine: ContainersContext, nameOrId: string, namespace: JoinedNamespace): Container {
+  const other = found(engine, nameOrId, namespace);
+  mustBeRunning(other, namespace);
   return other;
+}
+
+function found(engine: ContainersContext, nameOrId: string, namespace: JoinedNamespace): Container {
+  try {
+    return engine.containers.find(nameOrId);
+  } catch (error) {
+    throw error instanceof ContainerProblem ? notJoinable(namespace, { kind: "not-found", reason: error }) : error;
+  }
+}
+
+function mustBeRunning({ id, process, record }: Container, namespace: JoinedNamespace): void {
+  if (process === undefined)
+    throw notJoinable(namespace, { kind: "not-running", id, name: record.name, status: record.state.status });
+}
+
+function notJoinable(namespace: JoinedNamespace, why: JoinObstacle): ContainerProblem {
+  return new ContainerProblem({ kind: "not-joinable", namespace, why });
 }
 
 export interface HeldNamespaces extends Disposable {
@@ -93,7 +85,7 @@ export interface HeldNamespaces extends Disposable {
   readonly namespaces: JoinedNamespaces;
 }
 
-/** @throws conflict when a container has ended meanwhile */
+/** @throws ContainerProblem "joined-has-ended" when a container has ended meanwhile */
 export function holdNamespaces(sys: Pick<Sys, "open" | "close">, joins: Joins): HeldNamespaces {
   const { networkContainer, pidContainer, ipcContainer } = joins;
   const fds: number[] = [];
@@ -107,7 +99,7 @@ export function holdNamespaces(sys: Pick<Sys, "open" | "close">, joins: Joins): 
     fds.push(fd);
     return `/proc/${process.pid}/fd/${fd}`;
   };
-  const ended = ({ id }: Container): EngineError => new EngineError("conflict", `container ${id} is not running`);
+  const ended = ({ id }: Container): ContainerProblem => new ContainerProblem({ kind: "joined-has-ended", id });
   try {
     const namespaces: JoinedNamespaces = {
       network: hold(joins.namespaces.network, networkContainer),

@@ -5,6 +5,7 @@ import type { Attachment } from "@fathom/runtime";
 import type { Container, PendingAttach } from "../container.ts";
 import { mustRun, publish, type ContainersContext } from "../context.ts";
 import { NotReady } from "../lifecycle/not-ready.ts";
+import { ContainerProblem } from "../problem.ts";
 import { streamFor, type StreamAttachment, type StreamSelection } from "./attachment.ts";
 import { detachKeysOf } from "./detach-keys.ts";
 import { streamLog, type LogDamage, type LogFollower, type LogSelection } from "../logs/log-stream.ts";
@@ -45,8 +46,7 @@ export async function attachContainer(
       `${pendingLimit} clients wait for the start of container ${container.id}, and no more can: start it, or attach when it runs`,
     );
   const logPath = request.logs ? engine.logs.readable(container.record) : undefined;
-  if (request.logs && logPath === undefined)
-    throw new EngineError("not-implemented", "configured logging driver does not support reading");
+  if (request.logs && logPath === undefined) throw new ContainerProblem({ kind: "log-not-readable", id: container.id });
   publish(engine, container, "attach");
   // First the stream is opened, then the log is read up to where it ends. Output in between is in both.
   const opening = request.stream ? openStream(engine, container, request, signal) : undefined;
@@ -123,11 +123,9 @@ export function containerLogs(
   request: LogsRequest,
   signal: AbortSignal,
 ): { readonly tty: boolean; readonly stream: AsyncIterable<Uint8Array> } {
-  if (!request.stdout && !request.stderr)
-    throw new EngineError("invalid-argument", "must specify at least one of 'stdout' or 'stderr'");
+  if (!request.stdout && !request.stderr) throw new ContainerProblem({ kind: "no-log-stream" });
   const path = engine.logs.readable(container.record);
-  if (path === undefined)
-    throw new EngineError("not-implemented", "configured logging driver does not support reading");
+  if (path === undefined) throw new ContainerProblem({ kind: "log-not-readable", id: container.id });
   const tty = container.record.spec.terminal;
   const { follow, ...selection } = request;
   if (!follow || container.process === undefined)

@@ -9,6 +9,7 @@ import type { EngineContext } from "../context.ts";
 import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
 import { checkName } from "./create/names.ts";
 import { parseUntil } from "../filters/prune-until.ts";
+import { inContext, inWords } from "../words/refusal-words.ts";
 import { resourcesFromOci, type Resources } from "@fathom/runtime";
 
 export async function renameContainer(engine: EngineContext, nameOrId: string, newName: string): Promise<void> {
@@ -18,15 +19,13 @@ export async function renameContainer(engine: EngineContext, nameOrId: string, n
     const oldName = container.record.name;
     if (newName.replace(/^\//, "") === oldName)
       throw new EngineError("invalid-argument", "Renaming a container with the same name as its current name");
-    const allocating = (error: EngineError): EngineError =>
-      new EngineError(error.code, `Error when allocating new name: ${error.message}`, { cause: error });
     let name: string;
     try {
       // Here Docker's words have the name with its slash.
       name = checkName(newName.startsWith("/") ? newName : `/${newName}`);
       engine.containers.reserve(name, container.id);
     } catch (error) {
-      throw error instanceof EngineError ? allocating(error) : error;
+      throw error instanceof EngineError ? inContext("Error when allocating new name", inWords(error)) : error;
     }
     try {
       engine.containers.update(container, { name });

@@ -34,7 +34,7 @@ import { listContainers } from "./shown/list.ts";
 import { pathStat } from "./shown/path-stat.ts";
 import { inspectContainer } from "./shown/view.ts";
 import type { EngineContext } from "../context.ts";
-import { inContext, inDockersWords, saying } from "../words/refusal-words.ts";
+import { inContext, saying } from "../words/refusal-words.ts";
 
 /** @throws invalid-argument; the message begins with `action` */
 function numbered({ signal = "", timeoutSeconds }: StopRequest, action?: string): StopOptions {
@@ -58,12 +58,12 @@ export function createContainerBackend(engine: EngineContext): ContainerBackend 
     start: async (name, detachKeys = "") => {
       const container = engine.containers.find(name);
       const options = { detachKeys: parseDetachKeys(detachKeys, "detach") };
-      await inDockersWords(() => locked(engine, container, () => startContainer(engine, container, options)));
+      await locked(engine, container, () => startContainer(engine, container, options));
     },
     stop: async (name, options) => {
       const container = engine.containers.find(name);
       const numbers = numbered(options, `cannot stop container: ${name}`);
-      await inDockersWords(() => stopContainer(engine, container, numbers));
+      await stopContainer(engine, container, numbers);
     },
     restart: async (name, options) => {
       const container = engine.containers.find(name);
@@ -81,15 +81,13 @@ export function createContainerBackend(engine: EngineContext): ContainerBackend 
     },
     remove: (name, options) => removeByName(engine, name, options),
     rename: (name, newName) => renameContainer(engine, name, newName),
-    pause: async (name) => inDockersWords(() => pauseContainer(engine, engine.containers.find(name))),
-    unpause: async (name) => inDockersWords(() => unpauseContainer(engine, engine.containers.find(name))),
+    pause: async (name) => pauseContainer(engine, engine.containers.find(name)),
+    unpause: async (name) => unpauseContainer(engine, engine.containers.find(name)),
     update: (name, body) => updateContainer(engine, name, body),
-    resize: (name, rows, columns) => inDockersWords(() => resizeContainer(engine, name, rows, columns)),
+    resize: (name, rows, columns) => resizeContainer(engine, name, rows, columns),
     top: async (name, psArguments) => {
       const container = engine.containers.find(name);
-      const { titles, rows } = await inDockersWords(async () =>
-        containerProcesses(mustRun(container).cgroup, psArguments),
-      );
+      const { titles, rows } = await containerProcesses(mustRun(container).cgroup, psArguments);
       publish(engine, container, "top");
       return { Titles: titles, Processes: rows };
     },
@@ -102,7 +100,7 @@ export function createContainerBackend(engine: EngineContext): ContainerBackend 
     attach: async (name, { detachKeys = "", ...streams }, signal) => {
       const container = engine.containers.find(name);
       const request = { ...streams, detachKeys: parseDetachKeys(detachKeys, "detach") };
-      return inDockersWords(() => attachContainer(engine, container, request, signal));
+      return attachContainer(engine, container, request, signal);
     },
     logs: async (name, request, signal) => containerLogs(engine, engine.containers.find(name), request, signal),
     prune: (filters) => pruneContainers(engine, filters),

@@ -5,7 +5,6 @@ import type { ExecCreateRequest, ExecInspect } from "@fathom/spec";
 import type { ExecBackend } from "../backend.ts";
 import type { EngineContext } from "../context.ts";
 import { parseDetachKeys } from "./detach-keys.ts";
-import { inDockersWords } from "../words/refusal-words.ts";
 
 export function createExecBackend(engine: EngineContext): ExecBackend {
   return {
@@ -13,16 +12,14 @@ export function createExecBackend(engine: EngineContext): ExecBackend {
       const container = engine.containers.find(nameOrId);
       if ((body.Cmd ?? []).length === 0) throw new EngineError("invalid-argument", "No exec command specified");
       // Checked before the rest of the request, as in Docker.
-      const { id } = await inDockersWords(async () => {
-        mustTakeExecs(container);
-        return createExec(engine, container, execSpecOf(body));
-      });
+      mustTakeExecs(container);
+      const { id } = await createExec(engine, container, execSpecOf(body));
       return { Id: id };
     },
     inspect: async (id) => inspectExec(engine.execs.find(id)),
     start: async (id, options, signal) => {
       signal.throwIfAborted();
-      return inDockersWords(() => startExec(engine, engine.execs.find(id), options, signal));
+      return startExec(engine, engine.execs.find(id), options, signal);
     },
     resize: async (id, rows, columns) => resizeExec(engine.execs.find(id), rows, columns),
   };

@@ -2,9 +2,10 @@
  * Launch failures in the words that Docker's users and programs know: Docker's own words, with runc's inside, and the exit codes that Docker
  * derives from them.
  */
-import { NotReady } from "@fathom/containers";
+import { ContainerProblem, NotReady } from "@fathom/containers";
 import { type LaunchFailure, type Operation, describeOperation } from "@fathom/runtime";
 import { errnoNumber, errnoText } from "@fathom/sys";
+import { problemWords } from "./problem-words.ts";
 
 const ENOENT = errnoNumber("ENOENT");
 const EACCES = errnoNumber("EACCES");
@@ -83,7 +84,7 @@ export function startWords(failure: LaunchFailure): string {
     case "network":
       return `failed to set up container networking: ${failure.message}`;
     default:
-      return failure.message;
+      return failure.cause instanceof ContainerProblem ? problemWords(failure.cause) : failure.message;
   }
 }
 

@@ -8,6 +8,7 @@ import { locked, type ContainersContext } from "../../context.ts";
 import { removeImageLayers } from "../../steps/image-mounts.ts";
 import { unmountSharedMemory } from "../../steps/shared-memory.ts";
 import { containerPaths } from "../../paths.ts";
+import { ContainerProblem } from "../../problem.ts";
 import { SIGKILL } from "../../signals.ts";
 import { stopProcess } from "./stop.ts";
 
@@ -51,12 +52,14 @@ async function removeStopped(engine: ContainersContext, container: Container, op
 }
 
 function checkRemovable(container: Container, name: string): void {
-  const because = (reason: string): EngineError =>
-    new EngineError("conflict", `cannot remove container ${JSON.stringify(name)}: container is ${reason}`);
-  if (container.paused) throw because("paused and must be unpaused first");
-  if (container.process !== undefined) throw because("running: stop the container before removing or force remove");
-  if (container.record.state.status === "restarting")
-    throw because("restarting: stop the container before removing or force remove");
+  const state = container.paused
+    ? "paused"
+    : container.process !== undefined
+      ? "running"
+      : container.record.state.status === "restarting"
+        ? "restarting"
+        : undefined;
+  if (state !== undefined) throw new ContainerProblem({ kind: "not-removable", name, state });
 }
 
 /**

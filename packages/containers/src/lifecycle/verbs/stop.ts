@@ -1,5 +1,6 @@
 /** Signals to a container, and the states after them: kill, stop, restart. */
 import { EngineError, isEngineError, messageOf, startTimer } from "@fathom/base";
+import { ContainerProblem } from "../../problem.ts";
 import type { Container, RunningProcess } from "../../container.ts";
 import { startContainer } from "./start.ts";
 import { locked, mustRun, publish, type ContainersContext } from "../../context.ts";
@@ -113,10 +114,7 @@ export async function stopProcess(
   // The first process does not die (or its supervisor is stopped): kill the whole cgroup.
   await inStep("kill", () => process.cgroup.kill());
   if (!(await endsWithin(engine, container, process, killPatienceMs)))
-    throw new EngineError(
-      "timeout",
-      `cannot stop container: ${container.record.name}: tried to kill container, but did not receive an exit event`,
-    );
+    throw new ContainerProblem({ kind: "does-not-end", name: container.record.name });
 }
 
 /** False when the signal cannot arrive: the process cannot be reached. */

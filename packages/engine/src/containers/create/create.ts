@@ -30,6 +30,7 @@ import type { EngineContext } from "../../context.ts";
 import { withHostDefaults } from "./host-config.ts";
 import { checkLogSettings, logSettingsOf, logTarget } from "../log-config.ts";
 import { wantedMounts } from "./mounts/wanted-mounts.ts";
+import { inWords } from "../../words/refusal-words.ts";
 import { checkName, makeName } from "./names.ts";
 
 export async function createContainer(
@@ -149,7 +150,7 @@ function donorMounts(engine: EngineContext, nameOrId: string): readonly MountPoi
   try {
     return engine.containers.find(nameOrId).record.mounts;
   } catch (error) {
-    throw new EngineError("invalid-argument", messageOf(error), { cause: error });
+    throw new EngineError("invalid-argument", messageOf(inWords(error)), { cause: error });
   }
 }
 

@@ -1,0 +1,122 @@
+/** Errors of requests about containers, as values. The message is plain English, for logs and callers without words of their own. */
+import { EngineError, type ErrorCode } from "@fathom/base";
+
+export type Problem =
+  /** No container has this name, id or prefix of an id. */
+  | { readonly kind: "no-such-container"; readonly name: string }
+  /** Several containers have ids that begin with this. */
+  | { readonly kind: "several-containers"; readonly prefix: string }
+  | { readonly kind: "name-taken"; readonly name: string; readonly holder: string }
+  | { readonly kind: "not-removable"; readonly name: string; readonly state: "paused" | "running" | "restarting" }
+  /** Its processes were killed, and it did not end in time. */
+  | { readonly kind: "does-not-end"; readonly name: string }
+  | { readonly kind: "no-such-exec"; readonly id: string }
+  /** The exec cannot be started, because it runs or has ended; or it cannot be resized, because it does not run. */
+  | { readonly kind: "exec-ended" | "exec-running" | "exec-not-running"; readonly id: string }
+  | { readonly kind: "not-joinable"; readonly namespace: JoinedNamespace; readonly why: JoinObstacle }
+  /** The container whose namespaces are joined has ended during the start. */
+  | { readonly kind: "joined-has-ended"; readonly id: string }
+  /** Its log driver keeps no log that the engine can read. */
+  | { readonly kind: "log-not-readable"; readonly id: string }
+  /** Neither stdout nor stderr of the log is requested. */
+  | { readonly kind: "no-log-stream" }
+  | { readonly kind: "no-such-path"; readonly path: string; readonly container: string }
+  | { readonly kind: "empty-path" };
+
+export type JoinedNamespace = "network" | "pid" | "ipc";
+
+export type JoinObstacle =
+  /** The other container was not found; `reason` says why. */
+  | { readonly kind: "not-found"; readonly reason: ContainerProblem }
+  | { readonly kind: "itself" }
+  | { readonly kind: "restarting" | "not-shared"; readonly id: string }
+  | { readonly kind: "not-running"; readonly id: string; readonly name: string; readonly status: string };
+
+export class ContainerProblem extends EngineError {
+  readonly problem: Problem;
+
+  constructor(problem: Problem, options?: { cause?: unknown }) {
+    super(codeOf(problem), describe(problem), options);
+    this.name = "ContainerProblem";
+    this.problem = problem;
+  }
+}
+
+function codeOf(problem: Problem): ErrorCode {
+  switch (problem.kind) {
+    case "no-such-container":
+    case "no-such-exec":
+    case "no-such-path":
+      return "not-found";
+    case "several-containers":
+    case "no-log-stream":
+    case "empty-path":
+      return "invalid-argument";
+    case "name-taken":
+    case "not-removable":
+    case "exec-ended":
+    case "exec-running":
+    case "exec-not-running":
+    case "joined-has-ended":
+      return "conflict";
+    case "not-joinable": {
+      const { namespace, why } = problem;
+      // For a network it is not "not-found", as in Docker, because the container that is started does exist.
+      return why.kind === "not-found" && namespace !== "network" ? why.reason.code : "conflict";
+    }
+    case "does-not-end":
+      return "timeout";
+    case "log-not-readable":
+      return "not-implemented";
+  }
+}
+
+function describe(problem: Problem): string {
+  switch (problem.kind) {
+    case "no-such-container":
+      return `no container has the name or id ${JSON.stringify(problem.name)}`;
+    case "several-containers":
+      return `several containers have ids that begin with ${problem.prefix}`;
+    case "name-taken":
+      return `container ${problem.holder} has the name ${JSON.stringify(problem.name)}`;
+    case "not-removable":
+      return `container ${JSON.stringify(problem.name)} is ${problem.state} and cannot be removed`;
+    case "does-not-end":
+      return `container ${JSON.stringify(problem.name)} was killed, but it did not end in time`;
+    case "no-such-exec":
+      return `no exec has the id ${JSON.stringify(problem.id)}`;
+    case "exec-ended":
+      return `exec ${problem.id} has ended`;
+    case "exec-running":
+      return `exec ${problem.id} is running`;
+    case "exec-not-running":
+      return `exec ${problem.id} is not running`;
+    case "not-joinable":
+      return `cannot join the ${problem.namespace} namespace of a container: ${describeObstacle(problem.why)}`;
+    case "joined-has-ended":
+      return `container ${problem.id} is not running`;
+    case "log-not-readable":
+      return `the log of container ${problem.id} cannot be read: its log driver keeps no readable log`;
+    case "no-log-stream":
+      return "neither stdout nor stderr of the log is requested";
+    case "no-such-path":
+      return `container ${JSON.stringify(problem.container)} has no file ${JSON.stringify(problem.path)}`;
+    case "empty-path":
+      return "the path is empty";
+  }
+}
+
+function describeObstacle(why: JoinObstacle): string {
+  switch (why.kind) {
+    case "not-found":
+      return why.reason.message;
+    case "itself":
+      return "the container cannot join its own";
+    case "restarting":
+      return `container ${why.id} is restarting`;
+    case "not-shared":
+      return `container ${why.id} does not share it`;
+    case "not-running":
+      return `container ${why.id} is not running`;
+  }
+}

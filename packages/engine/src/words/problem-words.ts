@@ -1,0 +1,63 @@
+/** Docker's words for errors of requests about containers. */
+import type { ContainerProblem, JoinedNamespace, JoinObstacle } from "@fathom/containers";
+
+export function problemWords({ problem }: ContainerProblem): string {
+  switch (problem.kind) {
+    case "no-such-container":
+      return `No such container: ${problem.name}`;
+    case "several-containers":
+      return `multiple IDs found with provided prefix: ${problem.prefix}`;
+    case "name-taken":
+      return `Conflict. The container name "/${problem.name}" is already in use by container "${problem.holder}". You have to remove (or rename) that container to be able to reuse that name.`;
+    case "not-removable":
+      return `cannot remove container ${JSON.stringify(problem.name)}: container is ${removalHints[problem.state]}`;
+    case "does-not-end":
+      return `cannot stop container: ${problem.name}: tried to kill container, but did not receive an exit event`;
+    case "no-such-exec":
+      return `No such exec instance: ${problem.id}`;
+    case "exec-ended":
+      return `exec command ${problem.id} has already run`;
+    case "exec-running":
+      return `exec command ${problem.id} is already running`;
+    case "exec-not-running":
+      return `exec ${problem.id} is not running`;
+    case "not-joinable":
+      return joinWords(problem.namespace, problem.why);
+    case "joined-has-ended":
+      return `container ${problem.id} is not running`;
+    case "log-not-readable":
+      return "configured logging driver does not support reading";
+    case "no-log-stream":
+      return "must specify at least one of 'stdout' or 'stderr'";
+    case "no-such-path":
+      return `Could not find the file ${problem.path} in container ${problem.container}`;
+    case "empty-path":
+      return "bad parameter: path cannot be empty";
+  }
+}
+
+const removalHints = {
+  paused: "paused and must be unpaused first",
+  running: "running: stop the container before removing or force remove",
+  restarting: "restarting: stop the container before removing or force remove",
+} as const;
+
+/** Docker says it differently for each kind of namespace. */
+function joinWords(namespace: JoinedNamespace, why: JoinObstacle): string {
+  const network = namespace === "network";
+  const prefix = namespace === "ipc" ? "failed to join IPC namespace: " : "";
+  switch (why.kind) {
+    case "not-found":
+      return `${network ? "joining network namespace of container: " : prefix}${problemWords(why.reason)}`;
+    case "itself":
+      return `cannot join own ${namespace} namespace`;
+    case "restarting":
+      return `cannot join ${namespace} namespace of container: Container ${why.id} is restarting, wait until the container is running`;
+    case "not-running":
+      return network
+        ? `cannot join network namespace of a non running container: container ${why.name} is ${why.status}`
+        : `${prefix}container ${why.id} is not running`;
+    case "not-shared":
+      return `${prefix}container ${why.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`;
+  }
+}
