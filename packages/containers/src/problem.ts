@@ -21,7 +21,24 @@ export type Problem =
   /** Neither stdout nor stderr of the log is requested. */
   | { readonly kind: "no-log-stream" }
   | { readonly kind: "no-such-path"; readonly path: string; readonly container: string }
-  | { readonly kind: "empty-path" };
+  | { readonly kind: "empty-path" }
+  /** Linux has no such signal. `beyond`: it is a number, and greater than that of every signal. */
+  | { readonly kind: "no-such-signal"; readonly text: string; readonly beyond: boolean }
+  /** The source of a mount does not exist, and nobody asked to make it. */
+  | { readonly kind: "no-mount-source"; readonly path: string }
+  | { readonly kind: "mount-source-not-made"; readonly path: string; readonly reason: string }
+  | { readonly kind: "subpath-escapes"; readonly source: string; readonly subpath: string }
+  /** Without a reason: it does not exist. */
+  | { readonly kind: "subpath-unusable"; readonly path: string; readonly reason: string | undefined }
+  /** A mount should propagate, but the mount of its source (at `mountPoint`) has none of the propagations that this needs. */
+  | {
+      readonly kind: "does-not-propagate";
+      readonly source: string;
+      readonly mountPoint: string;
+      readonly needed: readonly ("shared" | "slave")[];
+    }
+  /** A container asks for the address of the host's gateway, and there is none. */
+  | { readonly kind: "no-host-gateway" };
 
 export type JoinedNamespace = "network" | "pid" | "ipc";
 
@@ -51,6 +68,13 @@ function codeOf(problem: Problem): ErrorCode {
     case "several-containers":
     case "no-log-stream":
     case "empty-path":
+    case "no-such-signal":
+    case "no-mount-source":
+    case "mount-source-not-made":
+    case "subpath-escapes":
+    case "subpath-unusable":
+    case "does-not-propagate":
+    case "no-host-gateway":
       return "invalid-argument";
     case "name-taken":
     case "not-removable":
@@ -103,6 +127,20 @@ function describe(problem: Problem): string {
       return `container ${JSON.stringify(problem.container)} has no file ${JSON.stringify(problem.path)}`;
     case "empty-path":
       return "the path is empty";
+    case "no-such-signal":
+      return `invalid signal: ${problem.text}`;
+    case "no-mount-source":
+      return `the source ${problem.path} of a mount does not exist`;
+    case "mount-source-not-made":
+      return `cannot make the source ${problem.path} of a mount: ${problem.reason}`;
+    case "subpath-escapes":
+      return `the path ${problem.subpath} leads out of ${problem.source}`;
+    case "subpath-unusable":
+      return `cannot use the path ${problem.path}: ${problem.reason ?? "it does not exist"}`;
+    case "does-not-propagate":
+      return `the mount at ${problem.mountPoint}, which has ${problem.source}, is not ${problem.needed.join(" or ")}`;
+    case "no-host-gateway":
+      return "the host's gateway has no known address";
   }
 }
 

@@ -1,5 +1,15 @@
 import { expect, test } from "bun:test";
+import { ContainerProblem, type Problem } from "./problem.ts";
 import { parseSignal } from "./signals.ts";
+
+function problemOf(action: () => unknown): Problem | undefined {
+  try {
+    action();
+  } catch (error) {
+    return error instanceof ContainerProblem ? error.problem : undefined;
+  }
+  return undefined;
+}
 
 test.each([
   ["KILL", 9],
@@ -13,5 +23,6 @@ test.each([
 test("the error for an invalid signal names it", () => {
   for (const text of ["NOSUCH", "0", "", "constructor", "RTMIN+99", "RTMIN-1"])
     expect(() => parseSignal(text)).toThrow(`invalid signal: ${text}`);
-  expect(() => parseSignal("99")).toThrow("the linux daemon does not support signal 99");
+  expect(problemOf(() => parseSignal("0"))).toEqual({ kind: "no-such-signal", text: "0", beyond: false });
+  expect(problemOf(() => parseSignal("99"))).toEqual({ kind: "no-such-signal", text: "99", beyond: true });
 });

@@ -1,5 +1,5 @@
 /** Signal names and numbers of Linux (signal(7), x86 and arm), as clients write them: "KILL", "SIGKILL", "kill", "9", "RTMIN+3". */
-import { EngineError } from "@fathom/base";
+import { ContainerProblem } from "./problem.ts";
 
 const numbers: Readonly<Record<string, number>> = {
   HUP: 1,
@@ -44,13 +44,12 @@ export { SIGHUP, SIGKILL, SIGTERM } from "@fathom/sys";
 
 /**
  * The number of a signal as a client wrote it.
- * @throws invalid-argument "invalid signal: NOSUCH", or that Linux has no such number
+ * @throws ContainerProblem "no-such-signal"
  */
 export function parseSignal(text: string): number {
   if (/^\d+$/.test(text)) {
     const number = Number(text);
-    if (number === 0) throw new EngineError("invalid-argument", `invalid signal: ${text}`);
-    if (number > 64) throw new EngineError("invalid-argument", `the linux daemon does not support signal ${number}`);
+    if (number === 0 || number > 64) throw new ContainerProblem({ kind: "no-such-signal", text, beyond: number > 64 });
     return number;
   }
   const name = text.toUpperCase().replace(/^SIG/, "");
@@ -60,6 +59,6 @@ export function parseSignal(text: string): number {
     if (number >= 34 && number <= 64) return number;
   }
   const number = Object.hasOwn(numbers, name) ? numbers[name] : undefined;
-  if (number === undefined) throw new EngineError("invalid-argument", `invalid signal: ${text}`);
+  if (number === undefined) throw new ContainerProblem({ kind: "no-such-signal", text, beyond: false });
   return number;
 }

@@ -11,12 +11,15 @@ const files = { realPath: async (path: string) => path };
 const check = (source: string, propagation: string): Promise<void> =>
   checkPropagation(files, [{ type: "bind", source, propagation } as MountPoint], "/var/lib/fathom", info);
 
+const refused = (source: string, mountPoint: string, ...needed: readonly string[]): object => ({
+  code: "invalid-argument",
+  problem: { kind: "does-not-propagate", source, mountPoint, needed },
+});
+
 test("a mount that should propagate needs a source that propagates", async () => {
-  await expect(check("/etc", "rshared")).rejects.toThrow("path /etc is mounted on / but it is not a shared mount");
-  await expect(check("/proc", "shared")).rejects.toThrow("path /proc is mounted on /proc but it is not a shared mount");
-  await expect(check("/etc", "rslave")).rejects.toThrow(
-    "path /etc is mounted on / but it is not a shared or slave mount",
-  );
+  await expect(check("/etc", "rshared")).rejects.toMatchObject(refused("/etc", "/", "shared"));
+  await expect(check("/proc", "shared")).rejects.toMatchObject(refused("/proc", "/proc", "shared"));
+  await expect(check("/etc", "rslave")).rejects.toMatchObject(refused("/etc", "/", "shared", "slave"));
   for (const [source, propagation] of [
     ["/usr", "rshared"],
     ["/usr", "slave"],

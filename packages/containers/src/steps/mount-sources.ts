@@ -1,7 +1,8 @@
 /** Sources of mounts at start: `-v` makes a missing directory, `--mount` does not. A subpath must exist inside its volume. */
-import { EngineError, isEngineError, messageOf } from "@fathom/base";
+import { isEngineError, messageOf } from "@fathom/base";
 import { isSysError, type HostFiles } from "@fathom/sys";
 import { mountAbove } from "@fathom/runtime";
+import { ContainerProblem } from "../problem.ts";
 import type { ContainerRecord, MountPoint } from "../record.ts";
 
 /** Errors of the path, not of the machine: for example a path below a file, /proc or a read-only file system. */
@@ -36,35 +37,26 @@ export function prepareSources(
   })();
 }
 
-/** @throws invalid-argument "… bind source path does not exist: …", "cannot access path …", "path concatenation escapes the base directory …" */
+/** @throws ContainerProblem when a source does not exist and is not made, or a subpath cannot be used */
 async function prepareMountSources(files: HostFiles, mounts: readonly MountPoint[]): Promise<void> {
   for (const mount of mounts) {
     if (mount.subpath !== "") await checkSubpath(files, mount.source, mount.subpath);
     if (mount.type !== "bind" || (await files.kindOf(mount.source)) !== undefined) continue;
-    if (!mount.createSource) throw sourceMissing(mount.source);
+    if (!mount.createSource) throw new ContainerProblem({ kind: "no-mount-source", path: mount.source });
     try {
       await files.makeDirectory(mount.source);
     } catch (error) {
       if (!isSysError(error, ...pathErrors)) throw error;
-      throw new EngineError(
-        "invalid-argument",
-        `error while creating mount source path '${mount.source}': ${messageOf(error)}`,
-        { cause: error },
-      );
+      const reason = messageOf(error);
+      throw new ContainerProblem({ kind: "mount-source-not-made", path: mount.source, reason }, { cause: error });
     }
   }
 }
 
 /** At create: host paths that nobody makes must exist. @throws as `prepareMountSources` */
 export async function requireSources(files: Pick<HostFiles, "kindOf">, paths: readonly string[]): Promise<void> {
-  for (const path of paths) if ((await files.kindOf(path)) === undefined) throw sourceMissing(path);
-}
-
-function sourceMissing(source: string): EngineError {
-  return new EngineError(
-    "invalid-argument",
-    `invalid mount config for type "bind": bind source path does not exist: ${source}`,
-  );
+  for (const path of paths)
+    if ((await files.kindOf(path)) === undefined) throw new ContainerProblem({ kind: "no-mount-source", path });
 }
 
 /** For a clear error. The launch resolves the path again in the same way. */
@@ -74,19 +66,15 @@ async function checkSubpath(files: HostFiles, source: string, subpath: string): 
   } catch (error) {
     if (isEngineError(error, "timeout")) throw error;
     if (isSysError(error, "EXDEV"))
-      throw new EngineError(
-        "invalid-argument",
-        `path concatenation escapes the base directory, base: ${source}, subpath: ${subpath}`,
-        { cause: error },
-      );
-    const reason = isSysError(error, "ENOENT") ? "no such file or directory" : messageOf(error);
-    throw new EngineError("invalid-argument", `cannot access path ${source}/${subpath}: ${reason}`, { cause: error });
+      throw new ContainerProblem({ kind: "subpath-escapes", source, subpath }, { cause: error });
+    const reason = isSysError(error, "ENOENT") ? undefined : messageOf(error);
+    throw new ContainerProblem({ kind: "subpath-unusable", path: `${source}/${subpath}`, reason }, { cause: error });
   }
 }
 
 /**
  * Mounts that should propagate need a source that propagates; otherwise they would be made and never propagate anything.
- * @throws invalid-argument in dockerd's words
+ * @throws ContainerProblem "does-not-propagate"
  */
 export async function checkPropagation(
   files: Pick<HostFiles, "realPath">,
@@ -99,15 +87,12 @@ export async function checkPropagation(
     const slave = propagation === "slave" || propagation === "rslave";
     if (type !== "bind" || (!shared && !slave)) continue;
     const above = mountAbove(await files.realPath(source), mountInfo);
-    const refuse = (kind: string): never => {
-      throw new EngineError(
-        "invalid-argument",
-        `path ${source} is mounted on ${above.point} but it is not a ${kind} mount`,
-      );
+    const refuse = (needed: readonly ("shared" | "slave")[]): never => {
+      throw new ContainerProblem({ kind: "does-not-propagate", source, mountPoint: above.point, needed });
     };
-    if (shared && !above.shared) refuse("shared");
+    if (shared && !above.shared) refuse(["shared"]);
     // As with dockerd, the engine's own directory may be requested as a slave; it is then private.
     const own = source.startsWith(dataRoot) || dataRoot.startsWith(source);
-    if (slave && !above.shared && !above.slave && !own) refuse("shared or slave");
+    if (slave && !above.shared && !above.slave && !own) refuse(["shared", "slave"]);
   }
 }

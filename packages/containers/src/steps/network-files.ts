@@ -1,6 +1,5 @@
 /** The files in /etc that depend on a container's networks: hostname, resolv.conf and hosts. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { EngineError } from "@fathom/base";
 import {
   buildHostnameFile,
   buildHostsFile,
@@ -13,6 +12,7 @@ import {
 import type { ContainersContext } from "../context.ts";
 import { effectiveHostname } from "../host-name.ts";
 import { containerPaths } from "../paths.ts";
+import { ContainerProblem } from "../problem.ts";
 import type { ContainerRecord, NetworkAttachment } from "../record.ts";
 
 /** Writes /etc/hostname and /etc/resolv.conf of a container that does not use another's. Before its start. */
@@ -81,8 +81,7 @@ function expandHostGateway(
     gatewayOf(endpointsOf(networks), "ipv4")?.gateways.ipv4 ??
     engine.networks.defaultNetwork()?.pools.find(({ family }) => family === "ipv4")?.gateway;
   const addresses = configured.length > 0 ? configured : gateway === undefined ? [] : [gateway];
-  if (addresses.length === 0)
-    throw new EngineError("invalid-argument", "unable to derive the IP value for host-gateway");
+  if (addresses.length === 0) throw new ContainerProblem({ kind: "no-host-gateway" });
   return addresses.map((address) => `${entry.slice(0, colon)}:${address}`);
 }
 

@@ -50,6 +50,7 @@ test.each([
   ["EXPOSE 5-3", "invalid containerPort: 5-3"],
   ["CMD [1]", "arrays must be comprised of strings only"],
   ["STOPSIGNAL NOSUCH", "invalid signal: NOSUCH"],
+  ["STOPSIGNAL 99", "the linux daemon does not support signal 99"],
   ["HEALTHCHECK x", 'Unknown type "X" in HEALTHCHECK (try CMD)'],
   ["HEALTHCHECK --nosuch=1 CMD x", "unknown flag: --nosuch"],
   ["HEALTHCHECK --interval=1us CMD x", 'Interval "interval" cannot be less than 1ms'],

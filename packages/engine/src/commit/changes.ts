@@ -7,6 +7,7 @@ import type { ImageConfig } from "@fathom/spec";
 import { bad, environmentOf, expandWord, jsonForm, splitWords, type Environment } from "./dockerfile-words.ts";
 import { healthcheck } from "./healthcheck.ts";
 import { parseSignal } from "@fathom/containers";
+import { inWords } from "../words/refusal-words.ts";
 
 export type RunConfig = NonNullable<ImageConfig["config"]>;
 type Mutable = { -readonly [K in keyof RunConfig]: RunConfig[K] };
@@ -156,7 +157,11 @@ function apply(state: State, name: string, rest: string): void {
     }
     case "STOPSIGNAL":
       config.StopSignal = single(name, rest, environment);
-      parseSignal(config.StopSignal);
+      try {
+        parseSignal(config.StopSignal);
+      } catch (error) {
+        throw inWords(error);
+      }
       return;
     case "ONBUILD": {
       needOne(name, rest);

@@ -34,14 +34,14 @@ import { listContainers } from "./shown/list.ts";
 import { pathStat } from "./shown/path-stat.ts";
 import { inspectContainer } from "./shown/view.ts";
 import type { EngineContext } from "../context.ts";
-import { inContext, saying } from "../words/refusal-words.ts";
+import { inContext, inWords, saying } from "../words/refusal-words.ts";
 
 /** @throws invalid-argument; the message begins with `action` */
 function numbered({ signal = "", timeoutSeconds }: StopRequest, action?: string): StopOptions {
   try {
     return { signal: signal === "" ? undefined : parseSignal(signal), timeoutSeconds };
   } catch (error) {
-    throw action === undefined ? error : inContext(action, error);
+    throw action === undefined ? error : inContext(action, inWords(error));
   }
 }
 

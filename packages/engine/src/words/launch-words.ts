@@ -82,9 +82,9 @@ export function startWords(failure: LaunchFailure): string {
     case "launch":
       return launchWords(failure, createPrefix);
     case "network":
-      return `failed to set up container networking: ${failure.message}`;
+      return `failed to set up container networking: ${reasonWords(failure)}`;
     default:
-      return failure.cause instanceof ContainerProblem ? problemWords(failure.cause) : failure.message;
+      return reasonWords(failure);
   }
 }
 
@@ -98,6 +98,10 @@ export function execWords(failure: LaunchFailure): string {
     default:
       return failure.message;
   }
+}
+
+function reasonWords({ cause, message }: LaunchFailure): string {
+  return cause instanceof ContainerProblem ? problemWords(cause) : message;
 }
 
 function launchWords(failure: LaunchFailure, prefix: string): string {

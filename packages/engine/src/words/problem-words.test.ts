@@ -51,7 +51,36 @@ test("errors of requests about containers and execs are in Docker's words", () =
   expect(words({ kind: "empty-path" })).toEqual(["invalid-argument", "bad parameter: path cannot be empty"]);
 });
 
-test("a start that cannot join the namespaces of another container fails in Docker's words", () => {
+test("errors of signals, of sources of mounts and of addresses are in Docker's words", () => {
+  const text = (problem: Problem): string => {
+    const [code, said] = words(problem);
+    expect(code).toBe("invalid-argument");
+    return said;
+  };
+  expect(text({ kind: "no-such-signal", text: "NOSUCH", beyond: false })).toBe("invalid signal: NOSUCH");
+  expect(text({ kind: "no-such-signal", text: "099", beyond: true })).toBe(
+    "the linux daemon does not support signal 99",
+  );
+  expect(text({ kind: "no-mount-source", path: "/x" })).toBe(
+    'invalid mount config for type "bind": bind source path does not exist: /x',
+  );
+  expect(text({ kind: "mount-source-not-made", path: "/x", reason: "no" })).toBe(
+    "error while creating mount source path '/x': no",
+  );
+  expect(text({ kind: "subpath-escapes", source: "/v", subpath: "../x" })).toBe(
+    "path concatenation escapes the base directory, base: /v, subpath: ../x",
+  );
+  expect(text({ kind: "subpath-unusable", path: "/v/x", reason: "no" })).toBe("cannot access path /v/x: no");
+  expect(text({ kind: "subpath-unusable", path: "/v/x", reason: undefined })).toBe(
+    "cannot access path /v/x: no such file or directory",
+  );
+  expect(text({ kind: "does-not-propagate", source: "/etc", mountPoint: "/", needed: ["shared", "slave"] })).toBe(
+    "path /etc is mounted on / but it is not a shared or slave mount",
+  );
+  expect(text({ kind: "no-host-gateway" })).toBe("unable to derive the IP value for host-gateway");
+});
+
+test("a start that fails for one of these reasons, such as namespaces that cannot be joined, fails in Docker's words", () => {
   const started = (problem: Problem): [string, string] => {
     const failure = LaunchFailure.of("join", new ContainerProblem(problem));
     return [failure.code, startWords(failure)];
@@ -84,6 +113,10 @@ test("a start that cannot join the namespaces of another container fails in Dock
     "conflict",
     "failed to join IPC namespace: container c2: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
   ]);
+  const network = LaunchFailure.of("network", new ContainerProblem({ kind: "no-host-gateway" }));
+  expect(startWords(network)).toBe(
+    "failed to set up container networking: unable to derive the IP value for host-gateway",
+  );
   expect(started({ kind: "joined-has-ended", id: "c2" })).toEqual(["conflict", "container c2 is not running"]);
 });
 

@@ -33,6 +33,22 @@ export function problemWords({ problem }: ContainerProblem): string {
       return `Could not find the file ${problem.path} in container ${problem.container}`;
     case "empty-path":
       return "bad parameter: path cannot be empty";
+    case "no-such-signal":
+      return problem.beyond
+        ? `the linux daemon does not support signal ${Number(problem.text)}`
+        : `invalid signal: ${problem.text}`;
+    case "no-mount-source":
+      return `invalid mount config for type "bind": bind source path does not exist: ${problem.path}`;
+    case "mount-source-not-made":
+      return `error while creating mount source path '${problem.path}': ${problem.reason}`;
+    case "subpath-escapes":
+      return `path concatenation escapes the base directory, base: ${problem.source}, subpath: ${problem.subpath}`;
+    case "subpath-unusable":
+      return `cannot access path ${problem.path}: ${problem.reason ?? "no such file or directory"}`;
+    case "does-not-propagate":
+      return `path ${problem.source} is mounted on ${problem.mountPoint} but it is not a ${problem.needed.join(" or ")} mount`;
+    case "no-host-gateway":
+      return "unable to derive the IP value for host-gateway";
   }
 }
 
