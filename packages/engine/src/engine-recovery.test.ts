@@ -64,6 +64,30 @@ describe("a database that does not have the containers", () => {
 });
 
 describe("a daemon's start after kill -9", () => {
+  test("a client that starts a container before its policy does not keep the policies of the others from working", async () => {
+    const policy = { RestartPolicy: { Name: "always", MaximumRetryCount: 0 } } as const;
+    const ids: string[] = [];
+    const ends: (() => void)[] = [];
+    for (const name of ["first", "second"]) {
+      ids.push(await world.run(name, policy));
+      const { machine } = world;
+      const run = machine.latest();
+      ends.push(() => run.end(0));
+    }
+    const dead = world.engine;
+    await dead.shutdown({ leaveContainers: true });
+    for (const end of ends) end();
+    world.engine = await startDaemon(world.machine, world.root);
+    const launch = world.machine.faults.hangNext("stem.launch");
+    const start = world.engine.containers.start(ids[0]!, undefined);
+    await launch.reached;
+    await world.engine.resume();
+    launch.goOn();
+    await start;
+    await until(async () => (await world.status(ids[1]!)) === "running");
+    expect(await Promise.all(ids.map((id) => world.status(id)))).toEqual(["running", "running"]);
+  });
+
   test("running containers keep running, ended ones have their true code, lost ones say so", async () => {
     await world.run("runs");
     const ip = (await world.engine.containers.inspect("runs", false)).NetworkSettings.Networks["bridge"]?.IPAddress;

@@ -166,8 +166,8 @@ export class LiveNetworks {
     });
     const { rules } = driven;
     if (rules !== undefined) {
-      undo.defer(() => host.firewall.removeNetwork(rules));
       host.firewall.addNetwork(rules);
+      undo.defer(() => host.firewall.removeNetwork(rules));
     }
     state.saveNetwork(row);
     undo.move();

@@ -131,7 +131,7 @@ class ManagedVolumes implements Volumes {
     return this.#handle(record);
   }
 
-  /** A request for an existing volume with other options is an error; labels do not change. */
+  /** A request for an existing volume with another driver is an error; labels and options do not change. */
   #same(known: VolumeRecord, settings: VolumeSettings): VolumeHandle {
     if (settings.driver !== "" && settings.driver !== known.driver)
       throw new EngineError(

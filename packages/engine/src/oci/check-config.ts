@@ -57,6 +57,8 @@ export function checkConfig(
       if (!path.startsWith("/")) refuse(`invalid ${field}: ${JSON.stringify(path)} is not an absolute path`);
   checkCgroupParent(hostConfig.CgroupParent);
   refuseUnsupported(hostConfig);
+  if (config.NetworkDisabled === true)
+    throw new EngineError("not-implemented", "NetworkDisabled is not supported yet: use the network mode none");
   return [...warnings, ...networkWarnings(hostConfig, host)];
 }
 

@@ -21,9 +21,10 @@ export async function spool(work: string, body: AsyncIterable<Uint8Array>, signa
     entry: (entry) => {
       const name = posix.normalize(`/${nameText(entry.path)}`).slice(1);
       if (entry.kind === "file") {
-        if (files.size >= maxFiles)
+        if (opened >= maxFiles)
           throw new EngineError("invalid-argument", `the archive has more than ${maxFiles} files`);
-        const path = join(work, String(files.size));
+        // An archive may have one name twice (tar -r); the last file counts, as in tar.
+        const path = join(work, String(opened));
         files.set(name, path);
         fd = openSync(path, "wx", 0o600);
         opened++;

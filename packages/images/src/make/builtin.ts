@@ -1,7 +1,14 @@
 /** The built-in image fathom/hello: made of an embedded program at the first request, without network. */
 import { TarWriter } from "@fathom/archive";
-import { canonicalString, familiarString, parseReference, tryParseReference, withDefaultTag } from "@fathom/spec";
-import { createLayerUnpacker } from "@fathom/store";
+import {
+  canonicalString,
+  familiarString,
+  parseReference,
+  tryParseReference,
+  withDefaultTag,
+  type DiffId,
+} from "@fathom/spec";
+import { createLayerUnpacker, type Lease } from "@fathom/store";
 import { helloProgram } from "@fathom/sys";
 import { setTag } from "../names/names.ts";
 import type { ImageContext } from "../context.ts";
@@ -28,11 +35,7 @@ function makeBuiltin(context: ImageContext, labels: Readonly<Record<string, stri
   const layer = Buffer.concat(chunks);
   const lease = store.leases.create("built-in image");
   try {
-    const draft = store.layers.draft();
-    const unpacker = createLayerUnpacker(context.sys, draft.diffPath);
-    unpacker.write(layer);
-    const { diffId, size } = unpacker.finish();
-    draft.commit(undefined, diffId, size, lease);
+    const diffId = commitLayer(context, layer, lease);
     const blob = store.content.put(layer, lease);
     const created = "2026-01-01T00:00:00Z";
     const config = {
@@ -58,5 +61,22 @@ function makeBuiltin(context: ImageContext, labels: Readonly<Record<string, stri
     for (const name of names) setTag(context, image, parseReference(name));
   } finally {
     store.leases.release(lease);
+  }
+}
+
+function commitLayer({ sys, store }: ImageContext, layer: Uint8Array, lease: Lease): DiffId {
+  const draft = store.layers.draft();
+  try {
+    const unpacker = createLayerUnpacker(sys, draft.diffPath);
+    try {
+      unpacker.write(layer);
+      const { diffId, size } = unpacker.finish();
+      draft.commit(undefined, diffId, size, lease);
+      return diffId;
+    } finally {
+      unpacker.abort();
+    }
+  } finally {
+    draft.abort();
   }
 }

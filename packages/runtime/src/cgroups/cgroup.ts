@@ -232,15 +232,18 @@ export class HierarchyCgroup implements Cgroup {
     const { clock } = this.#dependencies;
     let left = this.hierarchies.map(({ directory }) => directory);
     const deadline = clock.monotonicMs() + removeTimeoutMs;
-    for (let attempt = 0; ; attempt++) {
-      left = left.filter((directory) => !this.#removeDirectory(directory));
-      if (left.length === 0) break;
-      if (clock.monotonicMs() > deadline)
-        throw new EngineError("conflict", `cannot remove the cgroup ${left[0]}: processes are still in it`);
-      // A process that was reaped a moment ago may still count: mostly one short wait is enough.
-      await clock.sleep(Math.min(1 + attempt, 50));
+    try {
+      for (let attempt = 0; ; attempt++) {
+        left = left.filter((directory) => !this.#removeDirectory(directory));
+        if (left.length === 0) break;
+        if (clock.monotonicMs() > deadline)
+          throw new EngineError("conflict", `cannot remove the cgroup ${left[0]}: processes are still in it`);
+        // A process that was reaped a moment ago may still count: mostly one short wait is enough.
+        await clock.sleep(Math.min(1 + attempt, 50));
+      }
+    } finally {
+      this.#devices.close();
     }
-    this.#devices.close();
   }
 
   /** True when it is removed. */

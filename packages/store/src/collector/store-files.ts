@@ -1,21 +1,36 @@
 /** The bytes that the collector removes: blobs and layer directories of the store on disk. */
 import { linkSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { randomId } from "@fathom/base";
+import { isErrno, randomId } from "@fathom/base";
 import type { Digest } from "@fathom/spec";
+import { storageError } from "../errors.ts";
 import { inodeMark } from "../content/content.ts";
 import { blobPath, temporaryDirectory } from "../content/content-writer.ts";
 import type { OverlayLayout } from "../snapshots/layout.ts";
 import type { Trash } from "../trash.ts";
 import type { GarbageFiles } from "./collector.ts";
 
-export function storeFiles(root: string, layout: OverlayLayout, trash: Trash): GarbageFiles {
+export function storeFiles(
+  root: string,
+  layout: Pick<OverlayLayout, "discard">,
+  trash: Pick<Trash, "empty">,
+): GarbageFiles {
   return {
     inode: (digest) => inodeMark(blobPath(root, digest)),
     remove(blobs, layers) {
-      for (const { cacheId, link } of layers) layout.discard(cacheId, link);
-      for (const { digest, inode } of blobs) unlinkBlob(root, digest, inode);
-      trash.empty();
+      // The rows are gone: a removal that fails must not keep the others from being removed.
+      const failures: unknown[] = [];
+      const attempt = (remove: () => void): void => {
+        try {
+          remove();
+        } catch (error) {
+          failures.push(error);
+        }
+      };
+      for (const { cacheId, link } of layers) attempt(() => layout.discard(cacheId, link));
+      for (const { digest, inode } of blobs) attempt(() => unlinkBlob(root, digest, inode));
+      attempt(() => trash.empty());
+      if (failures.length > 0) throw storageError("remove unused layers and blobs", failures[0]);
     },
   };
 }
@@ -29,8 +44,9 @@ function unlinkBlob(root: string, digest: Digest, inode: string): void {
   const aside = join(temporaryDirectory(root), randomId());
   try {
     renameSync(path, aside);
-  } catch {
-    return; // Removed already.
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return; // Removed already.
+    throw error;
   }
   const taken = statSync(aside, { bigint: true });
   if (`${taken.ino}` !== inode.split(":")[0]) {

@@ -62,10 +62,10 @@ export function createLayerStore(parts: LayerParts): LayerStore {
     const chainId = trueChain ?? ownChainId();
     const below = parent === undefined ? undefined : needChain(database, parent);
     const link = randomLink();
-    layout.place(cacheId, link, lower);
-    if (lower.length > 0) layout.makeWork(cacheId);
-    layout.markCommitted(cacheId);
     try {
+      layout.place(cacheId, link, lower);
+      if (lower.length > 0) layout.makeWork(cacheId);
+      layout.markCommitted(cacheId);
       database.transaction(() => {
         database.run(
           "INSERT INTO layers (chain_id, diff_id, true_chain, parent, cache_id, link, size, boot) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
