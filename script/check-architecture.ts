@@ -1,7 +1,7 @@
 /**
  * Checks the architecture. Imports between packages point down only. No files import each other in a circle. Only apps/fathom wires
- * implementations. No type assertion gives data from outside its type. The C part decides nothing. The documents name only files that exist. A violation is printed with the rule's name, and the
- * check ends with 1.
+ * implementations. No type assertion gives data from outside its type. The C part decides nothing. The documents name only files that exist. A
+ * violation is printed with the rule's name, and the check ends with 1.
  */
 import { Glob } from "bun";
 import { dirname, join, relative, resolve } from "node:path";

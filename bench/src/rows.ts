@@ -278,7 +278,8 @@ export function rows(sides: Sides, options: RowOptions): Row[] {
           for (let turn = 0; turn < 3; turn++) remove(startMany(engine, MANY), engine.env);
       },
       contenders: throughDocker(sides, async (engine) => {
-        // Our daemon releases memory some time after a request, and each request maps megabytes of its program again. Both values are read in the same state.
+        // Our daemon releases memory some time after a request, and each request maps megabytes of its program again. Both values are read in the
+        // same state.
         const rest = async (): Promise<void> => {
           run(["docker", "ps"], engine.env);
           await Bun.sleep(quietMs);

@@ -6,7 +6,8 @@
  * the words for failures.
  *
  * Errors: `Refused` and `NotReady` when a container's state does not allow something, `ContainerProblem` for other errors of a request (no such
- * container, a name that is taken, namespaces that cannot be joined), `LaunchFailure` when something could not be started, EngineError for all others. Every change of a row is one transaction. Reads come from the map in memory.
+ * container, a name that is taken, namespaces that cannot be joined), `LaunchFailure` when something could not be started, EngineError for all
+ * others. Every change of a row is one transaction. Reads come from the map in memory.
  */
 import type { LaunchFailure, LogSink } from "@fathom/runtime";
 import type { ChainId, Digest, JsonObject, LinuxSeccomp, OciProcess, OciSpec } from "@fathom/spec";

@@ -36,8 +36,9 @@ export interface StreamSelection {
 
 /**
  * A byte stream to a process's standard streams, as a connected, non-blocking stream socket. The caller owns it and closes it.
- * Output of a process without a terminal is in Docker's frames (`FrameSplitter` of @fathom/spec: 8 bytes with the stream, 1 or 2, and the big-endian length, then the bytes);
- * output of a process with a terminal is raw. Bytes that the caller writes go to stdin. The end of file comes after the last byte of output.
+ * Output of a process without a terminal is in Docker's frames (`FrameSplitter` of @fathom/spec: 8 bytes with the stream, 1 or 2, and the
+ * big-endian length, then the bytes); output of a process with a terminal is raw. Bytes that the caller writes go to stdin. The end of file comes
+ * after the last byte of output.
  */
 export interface Attachment {
   readonly fd: number;
@@ -65,8 +66,8 @@ export interface SupervisedIo {
 export interface DirectIo {
   readonly kind: "direct";
   /**
-   * "inherited": the descriptors themselves. "console": a connected unix stream socket that receives the master of the terminal, as runc's --console-socket; for plans with
-   * a terminal, and only for those.
+   * "inherited": the descriptors themselves. "console": a connected unix stream socket that receives the master of the terminal, as runc's
+   * --console-socket; for plans with a terminal, and only for those.
    */
   readonly streams:
     | { readonly kind: "inherited"; readonly stdin: number; readonly stdout: number; readonly stderr: number }

@@ -6,10 +6,8 @@
  * the fathom-init process that is the parent of a container's processes: it owns their streams, writes the log, stores the exit status, and
  * keeps running when the daemon ends. A *run* is one life of a container's first process; it has a directory of its own.
  *
- * Life of a run
- * cgroups.create → launcher.prepare (a stem; nothing of the container is visible yet) → the caller sets up the network in
- * `stem.networkNamespaceFd` → stem.launch(plan, …) →
- *   Supervisor → exit → cgroups.remove.
+ * Life of a run: cgroups.create → launcher.prepare (a stem; nothing of the container is visible yet) → the caller sets up the network in
+ * `stem.networkNamespaceFd` → stem.launch(plan, …) → Supervisor → exit → cgroups.remove.
  * A stem may be made before anybody knows for which container (a pool): then only the launch is left to do. When its caller drops it, by
  * `discard` or by its own end, the stem ends too.
  * After the caller's end its runs continue: `launcher.reconnect(directory)` finds a run again, or returns its stored exit status.
@@ -133,8 +131,8 @@ export interface Supervisor {
    */
   exec(request: ExecRequest, signal?: AbortSignal): Promise<ExecHandle>;
   /**
-   * `signal`: a number of signal(7). Goes to the first process, directly by pidfd where its identity is known, so it arrives although the supervisor cannot be reached; with an
-   * `execId` to that exec, through the supervisor. @throws conflict when the process has ended
+   * `signal`: a number of signal(7). Goes to the first process, directly by pidfd where its identity is known, so it arrives although the
+   * supervisor cannot be reached; with an `execId` to that exec, through the supervisor. @throws conflict when the process has ended
    */
   signal(signal: number, execId?: string): Promise<void>;
   /** In characters, 0 to 65535. @throws internal when the process has no terminal */
@@ -196,8 +194,8 @@ export interface PreparedStem {
    */
   launch(request: LaunchRequest<SupervisedIo>, signal?: AbortSignal): Promise<Launched>;
   /**
-   * The same without a supervisor: resolves when the program runs and fathom-init has ended. Rejects as `launch`; nothing is left then, no pid file either. With a plan that has
-   * `wait-start` it resolves when the process waits, and fathom-init stays until `start`.
+   * The same without a supervisor: resolves when the program runs and fathom-init has ended. Rejects as `launch`; nothing is left then, no pid
+   * file either. With a plan that has `wait-start` it resolves when the process waits, and fathom-init stays until `start`.
    */
   launchDirect(request: LaunchRequest<DirectIo>, signal?: AbortSignal): Promise<DirectRun>;
   /** Ends the process and waits for its end, at most 5 s. May be called again. */
@@ -208,8 +206,9 @@ export interface Launcher {
   /** `stem` is that of the plan which will be launched. @throws LaunchFailure of the stage "stem"; nothing is left then */
   prepare(stem: LaunchPlan["stem"], signal?: AbortSignal): Promise<PreparedStem>;
   /**
-   * Finds the run of a directory (as in `LaunchRequest`). "gone": there is no exit status, and the kernel says that the run's processes are dead (for a run without identity: nobody
-   * listens in the directory), or the run was never started. Resolves within a second; a supervisor that has not answered by then is "running" and unreachable. Never rejects.
+   * Finds the run of a directory (as in `LaunchRequest`). "gone": there is no exit status, and the kernel says that the run's processes are dead
+   * (for a run without identity: nobody listens in the directory), or the run was never started. Resolves within a second; a supervisor that has
+   * not answered by then is "running" and unreachable. Never rejects.
    */
   reconnect(
     directory: string,

@@ -11,10 +11,8 @@ import type { Sys } from "@fathom/sys";
 export const quietMs = 3000;
 /**
  * While requests come, garbage is collected in the background this often, if the heap has grown. Some data of a request (a container, an event)
- * stays in memory for
- * long, and lies between the garbage of that request. More garbage scatters the data over more pages, and a later collection cannot free these
- * pages. A running
- * container needs 15 kB of heap; without this collection it kept 68 kB.
+ * stays in memory for long, and lies between the garbage of that request. More garbage scatters the data over more pages, and a later collection
+ * cannot free these pages. A running container needs 15 kB of heap; without this collection it kept 68 kB.
  */
 const busyMs = 1000;
 const growthBytes = 1 << 20;

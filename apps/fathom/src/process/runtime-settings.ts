@@ -6,11 +6,9 @@
  */
 
 /**
- * Without this setting the runtime collects garbage every second for at least half a minute after the last work, and each time maps megabytes
- * of its own
- * code again. Two other rules still apply: the runtime collects right after work when the heap has grown, and the JavaScript engine has a rule
- * of its own.
- * While requests come, and in quiet times, IdleMemory collects.
+ * Without this setting the runtime collects garbage every second for at least half a minute after the last work, and each time maps megabytes of
+ * its own code again. Two other rules still apply: the runtime collects right after work when the heap has grown, and the JavaScript engine has a
+ * rule of its own. While requests come, and in quiet times, IdleMemory collects.
  * Three weeks: after five of these intervals without a change, an interval of half a minute would begin.
  */
 const settings = { BUN_GC_TIMER_INTERVAL: "2000000000" };

@@ -24,8 +24,7 @@ export function mustTakeExecs(container: Container): RunningProcess {
 
 /**
  * Makes an exec that can be started.
- * @throws NotReady; unavailable when too many execs wait for their start; errors of the look-up of
- * the user
+ * @throws NotReady; unavailable when too many execs wait for their start; errors of the look-up of the user
  */
 export async function createExec(engine: ContainersContext, container: Container, spec: ExecSpec): Promise<Exec> {
   const process = mustTakeExecs(container);

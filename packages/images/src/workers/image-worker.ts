@@ -1,7 +1,6 @@
 /**
  * The image worker: a thread that executes jobs (layers of pulls and loads; files of commits) and reports. It does not use the database; it
- * leaves files, for which the engine's thread adds rows.
- * layer-workers.ts starts it; apps/fathom/workers.txt lists it.
+ * leaves files, for which the engine's thread adds rows. layer-workers.ts starts it; apps/fathom/workers.txt lists it.
  */
 import { EngineError, systemClock } from "@fathom/base";
 import { openBlob } from "@fathom/distribution";
