@@ -20,7 +20,8 @@ import { run } from "./measure.ts";
 import { RegistryStore } from "./registry-store.ts";
 import { problems, table } from "./report.ts";
 import { measureRow, type RowResult } from "./row.ts";
-import { IMAGE, rows } from "./rows.ts";
+import { rows } from "./rows.ts";
+import { IMAGE } from "./samples.ts";
 
 const root = resolve(import.meta.dir, "../..");
 const { values } = parseArgs({

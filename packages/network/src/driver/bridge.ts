@@ -1,7 +1,7 @@
 /** Networks with a Linux bridge on this host. */
 import { EngineError, type Logger } from "@fathom/base";
 import type { Endpoint, NetworkInfo, NetworkSettings, PreparedLink } from "../contract.ts";
-import type { FirewallNetwork } from "../firewall/ruleset.ts";
+import type { FirewallNetwork } from "../firewall/rule-elements.ts";
 import { filtersBridgedPackets } from "../host/host-settings.ts";
 import type { ProcSys } from "../host/proc.ts";
 import { macFromIpv4, parseCidr, parseIpv4 } from "../ipam/ip.ts";

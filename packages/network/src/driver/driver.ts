@@ -4,7 +4,7 @@
  * something may be repeated.
  */
 import type { Endpoint, NetworkInfo, NetworkSettings, PreparedLink } from "../contract.ts";
-import type { FirewallNetwork } from "../firewall/ruleset.ts";
+import type { FirewallNetwork } from "../firewall/rule-elements.ts";
 
 export interface NetworkDriver {
   /** "bridge". */

@@ -13,15 +13,8 @@ import {
   NFPROTO_IPV4,
   type TableReference,
 } from "../netlink/nftables.ts";
-import {
-  guardChainName,
-  networkElements,
-  portElements,
-  ruleTable,
-  wholeTable,
-  type FirewallNetwork,
-  type PublishedPort,
-} from "./ruleset.ts";
+import { networkElements, portElements, type FirewallNetwork, type PublishedPort } from "./rule-elements.ts";
+import { guardChainName, ruleTable, wholeTable } from "./ruleset.ts";
 import { NETLINK_NETFILTER } from "@fathom/sys";
 
 export class Firewall implements Disposable {

@@ -2,7 +2,7 @@
 import { EngineError, messageOf, type Logger } from "@fathom/base";
 import type { NetlinkSys } from "../netlink/connection.ts";
 import { Firewall } from "./firewall.ts";
-import type { FirewallNetwork, PublishedPort } from "./ruleset.ts";
+import type { FirewallNetwork, PublishedPort } from "./rule-elements.ts";
 
 /** The present content of the rules. */
 export interface FirewallContents {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { parseIpv4 } from "../ipam/ip.ts";
 import { decodeAttributes, readText } from "../netlink/message.ts";
-import { portElements, publishedPorts, ruleTable, wholeTable, type PublishedPort } from "./ruleset.ts";
+import { portElements, publishedPorts, type PublishedPort } from "./rule-elements.ts";
+import { ruleTable, wholeTable } from "./ruleset.ts";
 
 const table = ruleTable("fathom");
 const port = (hostIp: string, hostPort: number, protocol: PublishedPort["protocol"] = "tcp"): PublishedPort => ({

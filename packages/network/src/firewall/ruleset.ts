@@ -4,21 +4,14 @@
  *
  * It needs nf_tables with nat, masq, ct and fib for IPv4 (every distribution's kernel from 5.10 on).
  */
-import type { PortBinding, Protocol } from "../contract.ts";
-import { ipv4Bytes, parseIpv4, type Ipv4 } from "../ipam/ip.ts";
 import type { NetlinkRequest } from "../netlink/connection.ts";
 import {
   addChain,
-  addElements,
   addRule,
   addSet,
   addTable,
-  deleteElements,
   deleteTable,
-  interfaceKey,
   NFPROTO_IPV4,
-  type SetDefinition,
-  type SetElement,
   type TableReference,
 } from "../netlink/nftables.ts";
 import {
@@ -36,50 +29,11 @@ import {
   verdict,
   wasRedirected,
 } from "../netlink/nft-expression.ts";
-
-export interface FirewallNetwork {
-  readonly bridge: string;
-  /** Containers of the network can reach each other. */
-  readonly interContainer: boolean;
-  /** Containers use the host's address to the outside. */
-  readonly masquerade: boolean;
-  /** No way in or out. */
-  readonly internal: boolean;
-}
-
-/** A published port on IPv4. */
-export interface PublishedPort {
-  readonly protocol: Protocol;
-  /** 0 (0.0.0.0) means every address of the host. */
-  readonly hostAddress: Ipv4;
-  readonly hostPort: number;
-  readonly containerAddress: Ipv4;
-  readonly containerPort: number;
-}
+import { networkElements, portElements, ruleSets, type FirewallNetwork, type PublishedPort } from "./rule-elements.ts";
 
 export function ruleTable(name: string): TableReference {
   return { family: NFPROTO_IPV4, name };
 }
-
-const sets = {
-  bridges: { name: "bridges", key: ["ifname"] },
-  /** Each bridge with itself: traffic inside one network. */
-  same: { name: "same_network", key: ["ifname", "ifname"] },
-  /** Those networks whose containers may reach each other. */
-  open: { name: "inter_container", key: ["ifname", "ifname"] },
-  masqueraded: { name: "masqueraded", key: ["ifname"] },
-  internal: { name: "internal", key: ["ifname"] },
-  /** Host address, protocol, host port → container address, port. */
-  publishedAddress: {
-    name: "published_address",
-    key: ["ipv4_addr", "inet_proto", "inet_service"],
-    value: ["ipv4_addr", "inet_service"],
-  },
-  /** The same for ports published on every address. */
-  publishedAny: { name: "published_any", key: ["inet_proto", "inet_service"], value: ["ipv4_addr", "inet_service"] },
-  /** The address of each container with published ports, twice: source and destination of a packet to itself. */
-  ownAddress: { name: "own_address", key: ["ipv4_addr", "ipv4_addr"] },
-} as const satisfies Record<string, SetDefinition>;
 
 /** Priorities of iptables and nft: raw, dstnat, filter, srcnat. */
 const priority = { raw: -300, destinationNat: -100, filter: 0, sourceNat: 100 } as const;
@@ -104,7 +58,7 @@ export function wholeTable(
     addTable(table),
     deleteTable(table),
     addTable(table),
-    ...Object.values(sets).map((set, index) => addSet(table, set, index + 1)),
+    ...Object.values(ruleSets).map((set, index) => addSet(table, set, index + 1)),
     addChain(table, "raw-prerouting", { type: "filter", hook: "prerouting", priority: priority.raw, policy: "accept" }),
     addChain(table, "prerouting", {
       type: "nat",
@@ -128,7 +82,7 @@ export function wholeTable(
       "raw-prerouting",
       "no way from containers to the host's loopback",
       ...isLoopbackAddress("destination"),
-      ...interfaceIn("iifname", sets.bridges.name),
+      ...interfaceIn("iifname", ruleSets.bridges.name),
       drop,
     ),
 
@@ -157,7 +111,7 @@ export function wholeTable(
       payload("network", 16, 4, 1),
       meta("l4proto", 9),
       payload("transport", 2, 2, 10),
-      lookup(sets.publishedAddress.name, 1, { resultRegister: 1 }),
+      lookup(ruleSets.publishedAddress.name, 1, { resultRegister: 1 }),
       destinationNat(1, 9),
     ),
     rule(
@@ -165,7 +119,7 @@ export function wholeTable(
       "published on every address",
       meta("l4proto", 1),
       payload("transport", 2, 2, 9),
-      lookup(sets.publishedAny.name, 1, { resultRegister: 1 }),
+      lookup(ruleSets.publishedAny.name, 1, { resultRegister: 1 }),
       destinationNat(1, 9),
     ),
 
@@ -174,7 +128,7 @@ export function wholeTable(
       "postrouting",
       "this host's loopback to a container",
       ...isLoopbackAddress("source"),
-      ...interfaceIn("oifname", sets.bridges.name),
+      ...interfaceIn("oifname", ruleSets.bridges.name),
       masquerade,
     ),
     // A container to its own published port: it would not accept a packet from its own address. (When bridged packets go through the rule set,
@@ -183,49 +137,49 @@ export function wholeTable(
       "postrouting",
       "a container to its own published port",
       payload("network", 12, 8, 1),
-      lookup(sets.ownAddress.name, 1),
+      lookup(ruleSets.ownAddress.name, 1),
       masquerade,
     ),
     // A container to a published port of its own network: the answer must come back through the host.
     rule(
       "postrouting",
       "published ports, from the same network",
-      ...interfacePairIn(sets.same.name),
+      ...interfacePairIn(ruleSets.same.name),
       ...wasRedirected,
       masquerade,
     ),
     rule(
       "postrouting",
       "containers to the outside",
-      ...interfaceIn("iifname", sets.masqueraded.name),
-      ...interfacePairIn(sets.same.name, true),
+      ...interfaceIn("iifname", ruleSets.masqueraded.name),
+      ...interfacePairIn(ruleSets.same.name, true),
       masquerade,
     ),
 
     rule(
       "forward",
       "internal networks: no way out",
-      ...interfaceIn("iifname", sets.internal.name),
-      ...interfacePairIn(sets.same.name, true),
+      ...interfaceIn("iifname", ruleSets.internal.name),
+      ...interfacePairIn(ruleSets.same.name, true),
       drop,
     ),
     rule(
       "forward",
       "internal networks: no way in",
-      ...interfaceIn("oifname", sets.internal.name),
-      ...interfacePairIn(sets.same.name, true),
+      ...interfaceIn("oifname", ruleSets.internal.name),
+      ...interfacePairIn(ruleSets.same.name, true),
       drop,
     ),
     rule(
       "forward",
       "to containers",
-      ...interfaceIn("oifname", sets.bridges.name),
+      ...interfaceIn("oifname", ruleSets.bridges.name),
       verdict({ kind: "goto", chain: "to-container" }),
     ),
-    rule("forward", "from containers", ...interfaceIn("iifname", sets.bridges.name), accept),
+    rule("forward", "from containers", ...interfaceIn("iifname", ruleSets.bridges.name), accept),
     rule("to-container", "answers", ...establishedOrRelated, accept),
     rule("to-container", "published ports", ...wasRedirected, accept),
-    rule("to-container", "within one network", ...interfacePairIn(sets.open.name), accept),
+    rule("to-container", "within one network", ...interfacePairIn(ruleSets.open.name), accept),
     rule("to-container", "everything else, other networks too", drop),
 
     ...(guarded ? guardChain(table) : []),
@@ -251,62 +205,4 @@ function guardChain(table: TableReference): NetlinkRequest[] {
     addRule(table, guardChainName, [...interfaceKind("oifkind", "bridge"), accept], "to a bridge"),
     addRule(table, guardChainName, [drop], reason),
   ];
-}
-
-/** Adds a network to the sets of the rules, or removes it. */
-export function networkElements(
-  table: TableReference,
-  networks: readonly FirewallNetwork[],
-  add: boolean,
-): NetlinkRequest[] {
-  const change = add ? addElements : deleteElements;
-  const single = (list: readonly FirewallNetwork[]): SetElement[] =>
-    list.map((network) => ({ key: interfaceKey(network.bridge) }));
-  const pair = (list: readonly FirewallNetwork[]): SetElement[] =>
-    list.map(({ bridge }) => ({ key: Uint8Array.of(...interfaceKey(bridge), ...interfaceKey(bridge)) }));
-  const of = (set: SetDefinition, elements: readonly SetElement[]) => change(table, set.name, elements);
-  return [
-    ...of(sets.bridges, single(networks)),
-    ...of(sets.same, pair(networks)),
-    ...of(sets.open, pair(networks.filter((network) => network.interContainer))),
-    ...of(sets.masqueraded, single(networks.filter((network) => network.masquerade && !network.internal))),
-    ...of(sets.internal, single(networks.filter((network) => network.internal))),
-  ];
-}
-
-const protocolNumbers: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
-
-/** Adds or removes published ports. */
-export function portElements(table: TableReference, ports: readonly PublishedPort[], add: boolean): NetlinkRequest[] {
-  const change = add ? addElements : deleteElements;
-  const service = (port: number): number[] => [port >>> 8, port & 255, 0, 0];
-  const element = (port: PublishedPort): SetElement => ({
-    key: Uint8Array.of(
-      ...(port.hostAddress === 0 ? [] : ipv4Bytes(port.hostAddress)),
-      protocolNumbers[port.protocol],
-      0,
-      0,
-      0,
-      ...service(port.hostPort),
-    ),
-    value: Uint8Array.of(...ipv4Bytes(port.containerAddress), ...service(port.containerPort)),
-  });
-  const own = [...new Set(ports.map((port) => port.containerAddress))].map((address) => ({
-    key: Uint8Array.of(...ipv4Bytes(address), ...ipv4Bytes(address)),
-  }));
-  return [
-    ...change(table, sets.publishedAddress.name, ports.filter((port) => port.hostAddress !== 0).map(element)),
-    ...change(table, sets.publishedAny.name, ports.filter((port) => port.hostAddress === 0).map(element)),
-    ...change(table, sets.ownAddress.name, own),
-  ];
-}
-
-/** The bindings that the rules handle: those on IPv4 addresses. */
-export function publishedPorts(bindings: readonly PortBinding[], containerAddress: Ipv4): PublishedPort[] {
-  return bindings.flatMap((binding) => {
-    const hostAddress = parseIpv4(binding.hostIp);
-    if (hostAddress === undefined) return [];
-    const { protocol, hostPort, containerPort } = binding;
-    return [{ protocol, hostAddress, hostPort, containerAddress, containerPort }];
-  });
 }

@@ -7,14 +7,9 @@ import { EngineError } from "@fathom/base";
 import type { PortBinding, PortRequest, Protocol } from "../contract.ts";
 import type { EphemeralRange } from "./ephemeral-range.ts";
 import type { ForwardListener, PortTarget } from "./forwarders.ts";
+import { TakenPorts, type PortLease, type Reservation } from "./port-lease.ts";
 import type { ReopenedPorts } from "./forwarder-keeper.ts";
 import { canonicalIpv6, familyOf, formatHostPort } from "../ipam/ip.ts";
-
-/** A port of the host is taken as long as this object lives. */
-export interface Reservation extends Disposable {
-  /** The socket, when a forwarder must serve it. */
-  readonly listener?: ForwardListener;
-}
 
 /** Takes ports of the host. */
 export interface Reserver {
@@ -33,15 +28,6 @@ export class PortUnavailable extends Error {
     super(reason, options);
     this.name = "PortUnavailable";
   }
-}
-
-/** The ports of one endpoint. Disposing releases them. */
-export interface PortLease extends Disposable {
-  readonly bindings: readonly PortBinding[];
-  /** Sockets that a forwarder must serve. */
-  readonly listeners: readonly ForwardListener[];
-  /** A forwarder has the listeners: closes the lease's own copies. */
-  handOver(): void;
 }
 
 /** Host addresses of one request: they all get the same port. */
@@ -77,7 +63,7 @@ export class PortAllocator {
    * port 0.0.0.0:80/tcp: address already in use".
    */
   allocate(requests: readonly PortRequest[], containerAddress: string, bindAddress: string): PortLease {
-    const lease = new Lease(this.#taken);
+    const lease = new TakenPorts(this.#taken);
     try {
       for (const group of this.#groups(requests, bindAddress)) this.#allocateGroup(group, containerAddress, lease);
       return lease;
@@ -97,7 +83,7 @@ export class PortAllocator {
     containerAddress: string,
     forwarded: boolean,
   ): { readonly lease: PortLease; readonly refused: readonly string[] } {
-    const lease = new Lease(this.#taken);
+    const lease = new TakenPorts(this.#taken);
     const refused: string[] = [];
     for (const binding of bindings) {
       let socket: Reservation | undefined;
@@ -168,7 +154,7 @@ export class PortAllocator {
     return hostIp === "" && address === anyIpv4 && this.#reserver.ipv6 ? [anyIpv4, anyIpv6] : [address];
   }
 
-  #allocateGroup(group: Group, containerAddress: string, lease: Lease): void {
+  #allocateGroup(group: Group, containerAddress: string, lease: TakenPorts): void {
     if (group.addresses.length === 0) return;
     if (group.first !== 0 && group.first === group.last) {
       const holder = this.#holder(group, group.first);
@@ -216,7 +202,7 @@ export class PortAllocator {
   }
 
   /** Reserves one port on all addresses of the group, or on none. */
-  #takePort(group: Group, port: number, containerAddress: string, lease: Lease): void {
+  #takePort(group: Group, port: number, containerAddress: string, lease: TakenPorts): void {
     const target = { address: containerAddress, port: group.containerPort };
     const sockets: Reservation[] = [];
     try {
@@ -261,44 +247,4 @@ function isBusy(error: unknown): boolean {
     error.cause instanceof PortUnavailable &&
     error.cause.reason === "address already in use"
   );
-}
-
-class Lease implements PortLease {
-  readonly #taken: Map<string, Map<string, Set<number>>>;
-  #sockets: Reservation[] = [];
-  #bindings: PortBinding[] = [];
-
-  constructor(taken: Map<string, Map<string, Set<number>>>) {
-    this.#taken = taken;
-  }
-
-  get bindings(): readonly PortBinding[] {
-    return this.#bindings;
-  }
-
-  get listeners(): readonly ForwardListener[] {
-    return this.#sockets.flatMap(({ listener }) => listener ?? []);
-  }
-
-  handOver(): void {
-    for (const socket of this.#sockets) if (socket.listener !== undefined) socket[Symbol.dispose]();
-    this.#sockets = this.#sockets.filter(({ listener }) => listener === undefined);
-  }
-
-  add(binding: PortBinding, socket: Reservation | undefined): void {
-    let byAddress = this.#taken.get(binding.protocol);
-    if (byAddress === undefined) this.#taken.set(binding.protocol, (byAddress = new Map()));
-    let ports = byAddress.get(binding.hostIp);
-    if (ports === undefined) byAddress.set(binding.hostIp, (ports = new Set()));
-    ports.add(binding.hostPort);
-    this.#bindings.push(binding);
-    if (socket !== undefined) this.#sockets.push(socket);
-  }
-
-  [Symbol.dispose](): void {
-    for (const binding of this.#bindings)
-      this.#taken.get(binding.protocol)?.get(binding.hostIp)?.delete(binding.hostPort);
-    this.#bindings = [];
-    for (const socket of this.#sockets.splice(0)) socket[Symbol.dispose]();
-  }
 }

@@ -2,11 +2,12 @@
 import { EngineError, messageOf, type Logger } from "@fathom/base";
 import type { Endpoint, PortBinding, PortRequest } from "../contract.ts";
 import type { HostFirewall } from "../firewall/host-firewall.ts";
-import { publishedPorts, type PublishedPort } from "../firewall/ruleset.ts";
+import { publishedPorts, type PublishedPort } from "../firewall/rule-elements.ts";
 import { parseIpv4 } from "../ipam/ip.ts";
 import type { ForwarderKeeper } from "./forwarder-keeper.ts";
 import type { Forwarders } from "./forwarders.ts";
-import { isForwarded, type PortAllocator, type PortLease } from "./port-allocator.ts";
+import { isForwarded, type PortAllocator } from "./port-allocator.ts";
+import type { PortLease } from "./port-lease.ts";
 
 type Target = Pick<Endpoint, "endpointId" | "containerId" | "addresses">;
 

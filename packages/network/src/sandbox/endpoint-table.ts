@@ -1,6 +1,6 @@
 /** The endpoints of this host, with the ports of each. In the order in which they were made. */
 import type { Endpoint } from "../contract.ts";
-import type { PortLease } from "../ports/port-allocator.ts";
+import type { PortLease } from "../ports/port-lease.ts";
 
 export interface Attached {
   readonly endpoint: Endpoint;

@@ -4,7 +4,7 @@ import type { Endpoint, EndpointSettings, Family, PreparedLink, Sandbox, Sandbox
 import type { EndpointDraft, JoinedLink, LeftNamespace } from "../driver/driver.ts";
 import type { HostFirewall } from "../firewall/host-firewall.ts";
 import { formatMac, parseMac } from "../ipam/ip.ts";
-import type { PortLease } from "../ports/port-allocator.ts";
+import type { PortLease } from "../ports/port-lease.ts";
 import type { PortPublisher } from "../ports/publisher.ts";
 import { checkEndpointSettings } from "./endpoint-settings.ts";
 import type { Attached, EndpointTable } from "./endpoint-table.ts";

@@ -1,0 +1,110 @@
+/** The sets and maps that the rules look up, and their elements: networks and published ports. */
+import type { PortBinding, Protocol } from "../contract.ts";
+import { ipv4Bytes, parseIpv4, type Ipv4 } from "../ipam/ip.ts";
+import type { NetlinkRequest } from "../netlink/connection.ts";
+import {
+  addElements,
+  deleteElements,
+  interfaceKey,
+  type SetDefinition,
+  type SetElement,
+  type TableReference,
+} from "../netlink/nftables.ts";
+
+export interface FirewallNetwork {
+  readonly bridge: string;
+  /** Containers of the network can reach each other. */
+  readonly interContainer: boolean;
+  /** Containers use the host's address to the outside. */
+  readonly masquerade: boolean;
+  /** No way in or out. */
+  readonly internal: boolean;
+}
+
+/** A published port on IPv4. */
+export interface PublishedPort {
+  readonly protocol: Protocol;
+  /** 0 (0.0.0.0) means every address of the host. */
+  readonly hostAddress: Ipv4;
+  readonly hostPort: number;
+  readonly containerAddress: Ipv4;
+  readonly containerPort: number;
+}
+
+export const ruleSets = {
+  bridges: { name: "bridges", key: ["ifname"] },
+  /** Each bridge with itself: traffic inside one network. */
+  same: { name: "same_network", key: ["ifname", "ifname"] },
+  /** Those networks whose containers may reach each other. */
+  open: { name: "inter_container", key: ["ifname", "ifname"] },
+  masqueraded: { name: "masqueraded", key: ["ifname"] },
+  internal: { name: "internal", key: ["ifname"] },
+  /** Host address, protocol, host port → container address, port. */
+  publishedAddress: {
+    name: "published_address",
+    key: ["ipv4_addr", "inet_proto", "inet_service"],
+    value: ["ipv4_addr", "inet_service"],
+  },
+  /** The same for ports published on every address. */
+  publishedAny: { name: "published_any", key: ["inet_proto", "inet_service"], value: ["ipv4_addr", "inet_service"] },
+  /** The address of each container with published ports, twice: source and destination of a packet to itself. */
+  ownAddress: { name: "own_address", key: ["ipv4_addr", "ipv4_addr"] },
+} as const satisfies Record<string, SetDefinition>;
+
+/** Adds a network to the sets of the rules, or removes it. */
+export function networkElements(
+  table: TableReference,
+  networks: readonly FirewallNetwork[],
+  add: boolean,
+): NetlinkRequest[] {
+  const change = add ? addElements : deleteElements;
+  const single = (list: readonly FirewallNetwork[]): SetElement[] =>
+    list.map((network) => ({ key: interfaceKey(network.bridge) }));
+  const pair = (list: readonly FirewallNetwork[]): SetElement[] =>
+    list.map(({ bridge }) => ({ key: Uint8Array.of(...interfaceKey(bridge), ...interfaceKey(bridge)) }));
+  const of = (set: SetDefinition, elements: readonly SetElement[]) => change(table, set.name, elements);
+  return [
+    ...of(ruleSets.bridges, single(networks)),
+    ...of(ruleSets.same, pair(networks)),
+    ...of(ruleSets.open, pair(networks.filter((network) => network.interContainer))),
+    ...of(ruleSets.masqueraded, single(networks.filter((network) => network.masquerade && !network.internal))),
+    ...of(ruleSets.internal, single(networks.filter((network) => network.internal))),
+  ];
+}
+
+const protocolNumbers: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
+
+/** Adds or removes published ports. */
+export function portElements(table: TableReference, ports: readonly PublishedPort[], add: boolean): NetlinkRequest[] {
+  const change = add ? addElements : deleteElements;
+  const service = (port: number): number[] => [port >>> 8, port & 255, 0, 0];
+  const element = (port: PublishedPort): SetElement => ({
+    key: Uint8Array.of(
+      ...(port.hostAddress === 0 ? [] : ipv4Bytes(port.hostAddress)),
+      protocolNumbers[port.protocol],
+      0,
+      0,
+      0,
+      ...service(port.hostPort),
+    ),
+    value: Uint8Array.of(...ipv4Bytes(port.containerAddress), ...service(port.containerPort)),
+  });
+  const own = [...new Set(ports.map((port) => port.containerAddress))].map((address) => ({
+    key: Uint8Array.of(...ipv4Bytes(address), ...ipv4Bytes(address)),
+  }));
+  return [
+    ...change(table, ruleSets.publishedAddress.name, ports.filter((port) => port.hostAddress !== 0).map(element)),
+    ...change(table, ruleSets.publishedAny.name, ports.filter((port) => port.hostAddress === 0).map(element)),
+    ...change(table, ruleSets.ownAddress.name, own),
+  ];
+}
+
+/** The bindings that the rules handle: those on IPv4 addresses. */
+export function publishedPorts(bindings: readonly PortBinding[], containerAddress: Ipv4): PublishedPort[] {
+  return bindings.flatMap((binding) => {
+    const hostAddress = parseIpv4(binding.hostIp);
+    if (hostAddress === undefined) return [];
+    const { protocol, hostPort, containerPort } = binding;
+    return [{ protocol, hostAddress, hostPort, containerAddress, containerPort }];
+  });
+}
