@@ -9,6 +9,7 @@ export * from "./sorted-keys.ts";
 export * from "./time/timer.ts";
 export * from "./turns.ts";
 export * from "./time/unix-time.ts";
+export * from "./time/within.ts";
 export * from "./version.ts";
 export * from "./time/human-time.ts";
 export { Semaphore } from "./semaphore.ts";

@@ -1,4 +1,5 @@
 /** Attaches to an existing container, and copies its streams until the container ends or the user detaches: `attach` and `start -a`. */
+import { within } from "@fathom/base";
 import type { Client } from "@fathom/client";
 import { copyStreams, proxySignals, requireTerminal } from "../output/terminal.ts";
 
@@ -32,7 +33,7 @@ export async function attachToContainer(client: Client, plan: AttachPlan): Promi
     const resize = (rows: number, columns: number): Promise<number> =>
       client.send("POST", `/containers/${id}/resize`, { query: { h: rows, w: columns } });
     await copyStreams({ stream, tty, stdin, resize });
-    const first = await Promise.race([waited, Bun.sleep(200).then(() => undefined)]);
+    const first = await within(waited, 200, () => undefined);
     if (first !== undefined) return first.StatusCode;
     const { State } = await client.json<{ State: { Running: boolean } }>("GET", `/containers/${id}/json`);
     return State.Running ? 0 : (await waited).StatusCode;

@@ -1,5 +1,5 @@
 /** Additional processes in a running container: create, start, resize. */
-import { EngineError, isEngineError } from "@fathom/base";
+import { EngineError, isEngineError, settlesWithin } from "@fathom/base";
 import { isStillRunning, LaunchFailure, type AttachOptions, type ExecHandle } from "@fathom/runtime";
 import type { Container, RunningProcess } from "../container.ts";
 import { streamFor, type StreamAttachment } from "../streams/attachment.ts";
@@ -120,15 +120,7 @@ async function endedMeanwhile(
   const { identity } = process.supervisor;
   // Its supervisor, or the supervisor of a container with the same pid namespace, may report the end much later.
   if (identity !== undefined && !isStillRunning(identity)) return notRunning;
-  const patience = new AbortController();
-  const ended = await Promise.race([
-    process.supervisor.exit.then(() => true),
-    engine.clock.sleep(endPatienceMs, patience.signal).then(
-      () => false,
-      () => false,
-    ),
-  ]);
-  patience.abort();
+  const ended = await settlesWithin(process.supervisor.exit, endPatienceMs, { clock: engine.clock });
   return ended ? notRunning : reason;
 }
 

@@ -2,7 +2,7 @@
  * Health checks: a command in the container runs at an interval, and its results are counted. The first success changes "starting" to
  * "healthy"; `Retries` failures in a row make the container unhealthy; failures in the start period do not count.
  */
-import { formatRfc3339Nano, messageOf } from "@fathom/base";
+import { formatRfc3339Nano, messageOf, within } from "@fathom/base";
 import type { Container } from "../container.ts";
 import { publish, type ContainersContext } from "../context.ts";
 import { plainExec } from "../exec/exec-spec.ts";
@@ -74,13 +74,10 @@ async function probe(
       undefined,
     );
     const output = readFrames(handle.attachments[0]!.fd, outputLimit);
-    const timer = new AbortController();
-    const timeout = engine.clock.sleep(timeoutMs, AbortSignal.any([timer.signal, signal])).then(
-      () => "timeout" as const,
-      () => "stopped" as const,
-    );
-    const first = await Promise.race([handle.exit, timeout]);
-    timer.abort();
+    const first = await within(handle.exit, timeoutMs, () => (signal.aborted ? "stopped" : "timeout"), {
+      clock: engine.clock,
+      signal,
+    });
     if (first === "timeout") {
       await container.process?.supervisor.signal(SIGKILL, exec.id).catch(() => undefined);
       return finish(-1, `Health check exceeded timeout (${timeoutMs / 1000}s)`);

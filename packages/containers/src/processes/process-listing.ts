@@ -1,5 +1,5 @@
 /** The table of `docker top`. A separate thread makes it, because reading /proc may wait for what the container does. */
-import { EngineError, Semaphore } from "@fathom/base";
+import { EngineError, Semaphore, within } from "@fathom/base";
 import type { Cgroup } from "@fathom/runtime";
 import { askThread } from "@fathom/sys";
 import type { ProcessSource, ProcessTable } from "./process-table.ts";
@@ -30,21 +30,14 @@ function sourceOf(cgroup: Cgroup): ProcessSource {
 
 async function tableInThread(request: TableRequest): Promise<ProcessTable> {
   const thread = askThread<TableRequest, ProcessTable>(workerPath, request, "list processes");
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () =>
-      late.reject(
-        new EngineError(
-          "unavailable",
-          `the processes could not be read within ${answerMs / 1000} s: one of them keeps the kernel waiting`,
-        ),
-      ),
-    answerMs,
-  );
   try {
-    return await Promise.race([thread.answer, late.promise]);
+    return await within(thread.answer, answerMs, () => {
+      throw new EngineError(
+        "unavailable",
+        `the processes could not be read within ${answerMs / 1000} s: one of them keeps the kernel waiting`,
+      );
+    });
   } finally {
-    clearTimeout(timer);
     thread.end();
   }
 }

@@ -1,6 +1,6 @@
 /** What is left of a run, whether the row knows the run or not. */
 import { statSync } from "node:fs";
-import { EngineError, formatRfc3339Nano, messageOf, zeroTime } from "@fathom/base";
+import { EngineError, formatRfc3339Nano, messageOf, zeroTime, within } from "@fathom/base";
 import type { ExitStatus, KnownRun, Supervisor } from "@fathom/runtime";
 import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
@@ -60,19 +60,14 @@ async function askForRun(
     pid: identity?.process.pid ?? (active ? state.pid : 0),
     startedAt: sameRun ? state.startedAt : (adopt?.launchedAt ?? zeroTime),
   };
-  const patience = new AbortController();
+  const late = (): never => {
+    throw new EngineError("timeout", `its supervisor was not found within ${reconnectLimitMs / 1000} s`);
+  };
   try {
-    return await Promise.race([
-      engine.launcher.reconnect(run, known),
-      engine.clock.sleep(reconnectLimitMs, patience.signal).then((): never => {
-        throw new EngineError("timeout", `its supervisor was not found within ${reconnectLimitMs / 1000} s`);
-      }),
-    ]);
+    return await within(engine.launcher.reconnect(run, known), reconnectLimitMs, late, { clock: engine.clock });
   } catch (error) {
     engine.logger.warn("finding a container's supervisor failed", { error: messageOf(error), id: container.id });
     if (!active && identity === undefined) return { kind: "idle" };
     return { kind: "running", supervisor: engine.launcher.assume(run, known, messageOf(error)) };
-  } finally {
-    patience.abort();
   }
 }

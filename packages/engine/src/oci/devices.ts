@@ -5,7 +5,7 @@
 import { posix } from "node:path";
 import { lstat, readdir, realpath } from "node:fs/promises";
 import type { Dirent, Stats } from "node:fs";
-import { EngineError } from "@fathom/base";
+import { EngineError, within } from "@fathom/base";
 import { errnoNumber, SysError } from "@fathom/sys";
 import type { DeviceMapping, HostConfig, LinuxDevice, LinuxDeviceCgroup } from "@fathom/spec";
 
@@ -93,7 +93,7 @@ async function devicesFromMapping(mapping: DeviceMapping, files: DeviceFiles): P
   let found: LinuxDevice[];
   try {
     const search = new DeviceSearch(files, () => true);
-    [path, found] = await search.within(async () => {
+    [path, found] = await search.limited(async () => {
       const real = await files.realpath(posix.join("/", PathOnHost));
       return [real, await search.at(real)] as const;
     });
@@ -128,7 +128,7 @@ async function hostDevices(files: DeviceFiles): Promise<LinuxDevice[]> {
     files,
     (path) => path !== "/dev/console" && !skippedDirectories.has(posix.basename(path)),
   );
-  return search.within(() => search.at("/dev"));
+  return search.limited(() => search.at("/dev"));
 }
 
 /** Searches a tree for device nodes, within the limits. */
@@ -144,20 +144,13 @@ class DeviceSearch {
   }
 
   /** @throws unavailable after the deadline: a file system that hangs delays only the client that asked for it */
-  async within<T>(work: () => Promise<T>): Promise<T> {
-    const late = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
-      this.#over = new EngineError(
+  async limited<T>(work: () => Promise<T>): Promise<T> {
+    return within(work(), deadlineMs, () => {
+      throw (this.#over = new EngineError(
         "unavailable",
         `the search did not end within ${deadlineMs / 1000} s: name the device nodes themselves`,
-      );
-      late.reject(this.#over);
-    }, deadlineMs);
-    try {
-      return await Promise.race([work(), late.promise]);
-    } finally {
-      clearTimeout(timer);
-    }
+      ));
+    });
   }
 
   /** The node at a path, or the nodes below a directory. */

@@ -2,7 +2,7 @@
  * The pool of image workers. A worker runs several jobs at the same time (mostly they wait for the network); a new job goes to the worker with
  * the fewest. A worker without work is ended after a while, because it uses memory.
  */
-import { EngineError, type Logger } from "@fathom/base";
+import { EngineError, type Logger, within } from "@fathom/base";
 import { workerSource } from "@fathom/sys";
 import type { LayerJobReport } from "./layer-job.ts";
 import {
@@ -151,10 +151,7 @@ export class LayerWorkers implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended.abort();
     const jobs = [...this.#workers].flatMap((worker) => [...worker.jobs.values()].map(({ settled }) => settled));
-    const patience = Promise.withResolvers<void>();
-    const timer = setTimeout(patience.resolve, this.#options.endGraceMs ?? 2_000);
-    await Promise.race([Promise.all(jobs), patience.promise]);
-    clearTimeout(timer);
+    await within(Promise.all(jobs), this.#options.endGraceMs ?? 2_000, () => undefined);
     for (const worker of this.#workers) this.#end(worker, undefined);
   }
 }

@@ -7,7 +7,7 @@
  * The order of the stream is always kept: a message is sent completely, or the connection ends (`send-queue.ts`).
  */
 import { connect, type Socket } from "node:net";
-import { deferred, EngineError, messageOf, type Deferred } from "@fathom/base";
+import { deferred, EngineError, messageOf, type Deferred, settlesWithin } from "@fathom/base";
 import { errnoNumber, isSysError, type Sys } from "@fathom/sys";
 import {
   firstPeer,
@@ -24,7 +24,6 @@ import {
 import { OpenRequests, type RequestOptions } from "./open-requests.ts";
 import { copiesOf, SendQueue, type QueueSys } from "./send-queue.ts";
 import { SilenceWatch } from "./silence-watch.ts";
-import { endWithin } from "./waits.ts";
 
 export type ConnectionSys = QueueSys & Pick<Sys, "setNonBlocking">;
 
@@ -136,7 +135,7 @@ export class SupervisorConnection {
     const copies = copiesOf(this.#sys, fds);
     try {
       this.#heard ??= deferred();
-      await endWithin(this.#heard.promise, silentPatienceMs);
+      await settlesWithin(this.#heard.promise, silentPatienceMs);
       options.signal?.throwIfAborted();
       if (this.#silence !== undefined) throw unavailable(this.#silence);
       if (!this.#open) throw unavailable("the connection to it has ended");

@@ -2,7 +2,7 @@
  * Starts containers: spawns one fathom-init for each, which makes the process (prepare) and then executes the plan (launch). Finds running ones
  * again by their directory.
  */
-import { EngineError } from "@fathom/base";
+import { EngineError, settlesWithin } from "@fathom/base";
 import { SOCK_STREAM, type SpawnRequest } from "@fathom/sys";
 import type { Launcher, PreparedStem, ProcessIdentity } from "../contract.ts";
 import { encodeStem } from "../plan/plan-encoding.ts";
@@ -12,7 +12,7 @@ import type { SupervisorSys } from "../supervisor/client.ts";
 import { SupervisorConnection } from "../connection/connection.ts";
 import { launchFailure } from "../supervisor/launch-failure.ts";
 import { messageTypes, SupervisorFailure } from "../connection/protocol.ts";
-import { endWithin, withAbort } from "../connection/waits.ts";
+import { withAbort } from "../connection/waits.ts";
 import { Prepared } from "./prepared-stem.ts";
 import { assume, reconnect } from "./reconnect.ts";
 import { endStrays, markOf } from "./strays.ts";
@@ -116,7 +116,7 @@ async function prepare(
     return new Prepared(sys, connection, { pid: supervisorPid, reaped }, pid, stem);
   } catch (error) {
     // A supervisor that rejected the request ends by itself. If it did not answer, there is nothing to wait for.
-    if (error instanceof SupervisorFailure) await endWithin(connection.closed, discardLimitMs);
+    if (error instanceof SupervisorFailure) await settlesWithin(connection.closed, discardLimitMs);
     if (connection.isOpen) killSupervisor(sys, supervisorPid);
     await connection.closed;
     throw signal?.aborted === true ? error : launchFailure(error, { operations: [] }, "stem");

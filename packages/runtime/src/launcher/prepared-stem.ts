@@ -1,7 +1,7 @@
 /** A stem that waits for its plan: PreparedStem of the contract. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { EngineError } from "@fathom/base";
+import { EngineError, settlesWithin } from "@fathom/base";
 import { isSysError, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "@fathom/sys";
 import type {
   DirectIo,
@@ -22,7 +22,7 @@ import { LaunchFailure, launchFailure } from "../supervisor/launch-failure.ts";
 import { launchPayload, packPlan } from "../supervisor/launch-messages.ts";
 import { identify, identifyRun, isAlive } from "../supervisor/process-facts.ts";
 import { messageTypes, SupervisorFailure } from "../connection/protocol.ts";
-import { endWithin, withAbort } from "../connection/waits.ts";
+import { withAbort } from "../connection/waits.ts";
 import { directDescriptors, DirectProcess, endProcess, writePidFile } from "./direct-run.ts";
 import { giveUpWhenChildStopped, killSupervisor, type ChildSys, type SupervisorChild } from "./supervisor-process.ts";
 
@@ -127,7 +127,7 @@ export class Prepared implements PreparedStem {
       await endProcess(this.#sys, process);
       if (io.pidFile !== undefined) await rm(io.pidFile, { force: true });
       await this.#kill();
-      await endWithin(this.#reaped, discardLimitMs);
+      await settlesWithin(this.#reaped, discardLimitMs);
       await rm(join(request.directory, "supervisor.sock"), { force: true });
       throw signal?.aborted === true ? error : LaunchFailure.of("launch", error);
     }
@@ -176,7 +176,7 @@ export class Prepared implements PreparedStem {
       // A supervisor that rejected the request ends by itself. Any other may have launched the process, or may do so later.
       if (signal?.aborted === true || (asked && !(error instanceof SupervisorFailure))) await this.#kill();
       else await this.discard();
-      if (request.io.kind === "direct") await endWithin(this.#reaped, discardLimitMs);
+      if (request.io.kind === "direct") await settlesWithin(this.#reaped, discardLimitMs);
       // After SIGKILL it could not remove its socket.
       await rm(join(request.directory, "supervisor.sock"), { force: true });
       throw signal?.aborted === true ? error : launchFailure(error, request.plan, "launch");
@@ -203,7 +203,7 @@ export class Prepared implements PreparedStem {
     for (let turn = 0; turn < 500 && isAlive(this.pid); turn++) await new Promise((resolve) => setTimeout(resolve, 2));
     // When the stem's supervisor has ended, the kernel gives the stem another parent. That may be this process, if it adopts orphans (as pid 1
     // of its namespace does).
-    await endWithin(this.#reaped, discardLimitMs);
+    await settlesWithin(this.#reaped, discardLimitMs);
     try {
       this.#sys.waitpid(this.pid);
     } catch (error) {

@@ -2,7 +2,7 @@
  * Follows a run over one connection after another, and finds out its end. The end of a connection is only a reason to check: the status on disk
  * and the kernel decide.
  */
-import { deferred, EngineError, messageOf } from "@fathom/base";
+import { deferred, EngineError, messageOf, settlesWithin } from "@fathom/base";
 import { SIGKILL, SIGCONT, type Sys } from "@fathom/sys";
 import type { ExitStatus, RunIdentity } from "../contract.ts";
 import type { SupervisorConnection } from "../connection/connection.ts";
@@ -265,11 +265,8 @@ export class RunFollower {
 
   /** The present connection, or the one that is being made. @throws unavailable */
   async reach(): Promise<SupervisorConnection> {
-    if (this.#connection === undefined && !this.#over) {
-      const timer = new AbortController();
-      await Promise.race([this.#connected.promise, pause(connectionPatienceMs, timer.signal)]);
-      timer.abort();
-    }
+    if (this.#connection === undefined && !this.#over)
+      await settlesWithin(this.#connected.promise, connectionPatienceMs);
     if (this.#connection !== undefined) return this.#connection;
     if (this.#over) throw new EngineError("conflict", "the container has ended");
     throw new EngineError("unavailable", this.#unreachable ?? "the container's supervisor cannot be reached");

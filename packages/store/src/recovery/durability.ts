@@ -2,7 +2,7 @@
  * Layers are thousands of files: an fsync for each would cost more than unpacking. One syncfs after the work writes them to disk, in the
  * background. Until then their rows have the boot id (schema.ts), so that a power loss before it is noticed.
  */
-import type { Logger } from "@fathom/base";
+import { type Logger, within } from "@fathom/base";
 import type { Database } from "../contract.ts";
 import { textColumn } from "../database/rows.ts";
 
@@ -102,17 +102,16 @@ export function createDurability(
     async close() {
       closing = true;
       clearTimeout(timer);
-      const late = Promise.withResolvers<never>();
       const limitMs = times.closeMs ?? closeMs;
-      const limit = setTimeout(() => late.reject(new Error(`it took longer than ${limitMs} ms`)), limitMs);
       try {
-        await Promise.race([flushBeforeEnd(), late.promise]);
+        await within(flushBeforeEnd(), limitMs, () => {
+          throw new Error(`it took longer than ${limitMs} ms`);
+        });
       } catch (error) {
         logger.error("layers could not be written out: images of the last moments are gone if power is lost now", {
           error,
         });
       } finally {
-        clearTimeout(limit);
         closed = true;
       }
     },

@@ -3,7 +3,7 @@
  * there blocks that process and not a thread of the daemon.
  */
 import { readFileSync } from "node:fs";
-import { EngineError } from "@fathom/base";
+import { EngineError, within } from "@fathom/base";
 import { isStoppedState, parseProcessStat, stoppedLookMs, stoppedLooks } from "../processes/process-stat.ts";
 
 export interface Answer {
@@ -37,17 +37,13 @@ export class OneCalls {
   async answerTo(path: string, name: string, ...values: readonly string[]): Promise<Answer> {
     const answerMs = this.#answerMs;
     const call = this.#call(name, values);
-    const { promise, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
-      call.giveUp();
-      reject(noAnswer(path, name, answerMs));
-    }, answerMs);
     try {
-      return await Promise.race([call.answer, promise]);
+      return await within(call.answer, answerMs, () => {
+        call.giveUp();
+        throw noAnswer(path, name, answerMs);
+      });
     } catch (error) {
       throw call.givenUp ? noAnswer(path, name, answerMs) : error;
-    } finally {
-      clearTimeout(timer);
     }
   }
 

@@ -1,4 +1,4 @@
-import { EngineError, messageOf } from "@fathom/base";
+import { EngineError, messageOf, within } from "@fathom/base";
 import { DaemonError, type Client, type HijackedStream } from "@fathom/client";
 import type { CommandContext } from "../../grammar/command.ts";
 import { createContainer } from "../../session/create-container.ts";
@@ -106,7 +106,7 @@ async function exitCode(
   stdin: boolean,
 ): Promise<number> {
   if (tty && stdin) {
-    const first = await Promise.race([waited, Bun.sleep(200).then(() => undefined)]);
+    const first = await within(waited, 200, () => undefined);
     if (first === undefined) {
       const running = await client
         .json<{ State: { Running: boolean } }>("GET", `/containers/${id}/json`)

@@ -6,7 +6,7 @@ import type { Container, RunningProcess } from "../../container.ts";
 import { locked, mustRun, type ContainersContext } from "../../context.ts";
 import type { ContainerState } from "../../record.ts";
 import { Refused } from "../machine.ts";
-import { deferred } from "@fathom/base";
+import { deferred, settlesWithin } from "@fathom/base";
 
 /** How long a freeze waits for execs that are being launched. */
 const launchPatienceMs = 2000;
@@ -32,16 +32,11 @@ function withStatus({ record }: Container, status: "paused" | "running"): { stat
 /** Execs that are being launched start their program first. New ones are rejected meanwhile. */
 async function freeze(engine: ContainersContext, process: RunningProcess): Promise<void> {
   process.freezing = true;
-  const patience = new AbortController();
   try {
     if (process.launchingExecs.size > 0)
-      await Promise.race([
-        Promise.allSettled(process.launchingExecs),
-        engine.clock.sleep(launchPatienceMs, patience.signal).catch(() => undefined),
-      ]);
+      await settlesWithin(Promise.allSettled(process.launchingExecs), launchPatienceMs, { clock: engine.clock });
     await process.cgroup.freeze();
   } finally {
-    patience.abort();
     process.freezing = false;
   }
 }

@@ -1,11 +1,12 @@
 /** The graceful end of a daemon: what it does with its containers. */
-import { startTimer } from "@fathom/base";
+import { startTimer, settlesWithin, within } from "@fathom/base";
 import type { Container } from "../../container.ts";
 import { stopProcess } from "./stop.ts";
 import type { ContainersContext } from "../../context.ts";
 
 /** How long it waits for a start that is running. */
 const startPatienceMs = 10_000;
+const killPatienceMs = 2000;
 
 /** Stops or leaves the containers; returns how many keep running. */
 export async function stopForShutdown(engine: ContainersContext, leave: boolean): Promise<number> {
@@ -16,12 +17,7 @@ export async function stopForShutdown(engine: ContainersContext, leave: boolean)
   }
   // A start that is running finishes first, and then its container is stopped with the others.
   const settled = containers.map((container) => engine.mutex.run(container.id, () => container.health?.stop()));
-  const patience = new AbortController();
-  await Promise.race([
-    Promise.all(settled),
-    engine.clock.sleep(startPatienceMs, patience.signal).catch(() => undefined),
-  ]);
-  patience.abort();
+  await within(Promise.all(settled), startPatienceMs, () => undefined, { clock: engine.clock });
   const running = containers.filter((container) => container.process !== undefined);
   if (leave) {
     for (const container of running) container.process?.supervisor.disconnect();
@@ -51,6 +47,7 @@ async function stopOne(engine: ContainersContext, container: Container, deadline
     await container.process?.cgroup
       .kill()
       .catch((reason: unknown) => engine.logger.warn("ending a container failed", { error: reason, id: container.id }));
-    await Promise.race([container.process?.ended.promise, engine.clock.sleep(2000)]);
+    if (container.process !== undefined)
+      await settlesWithin(container.process.ended.promise, killPatienceMs, { clock: engine.clock });
   }
 }

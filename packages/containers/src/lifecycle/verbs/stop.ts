@@ -1,5 +1,5 @@
 /** Signals to a container, and the states after them: kill, stop, restart. */
-import { EngineError, isEngineError, messageOf, startTimer } from "@fathom/base";
+import { EngineError, isEngineError, messageOf, settlesWithin } from "@fathom/base";
 import { ContainerProblem } from "../../problem.ts";
 import type { Container, RunningProcess } from "../../container.ts";
 import { startContainer } from "./start.ts";
@@ -143,32 +143,9 @@ async function endsWithin(
 ): Promise<boolean> {
   const looks = setInterval(() => freeEnd(engine, container, process), endLookMs);
   try {
-    return await within(process.ended.promise, ms, abort);
+    return await settlesWithin(process.ended.promise, ms, { signal: abort });
   } finally {
     clearInterval(looks);
-  }
-}
-
-/** True when `promise` settled in time. `ms` undefined waits for ever. */
-async function within(promise: Promise<unknown>, ms: number | undefined, abort?: AbortSignal): Promise<boolean> {
-  let stopTimer: (() => void) | undefined;
-  let stop: (() => void) | undefined;
-  try {
-    return await Promise.race([
-      promise.then(
-        () => true,
-        () => true,
-      ),
-      new Promise<false>((resolve) => {
-        stop = () => resolve(false);
-        if (ms !== undefined) stopTimer = startTimer(stop, ms);
-        if (abort?.aborted) stop();
-        abort?.addEventListener("abort", stop, { once: true });
-      }),
-    ]);
-  } finally {
-    stopTimer?.();
-    if (stop !== undefined) abort?.removeEventListener("abort", stop);
   }
 }
 
