@@ -1,12 +1,7 @@
 /** Stored rows of networks and endpoints, of this version or an earlier one. After an upgrade both exist, while containers run. */
 import { EngineError } from "@fathom/base";
+import { isObject, type JsonObject } from "@fathom/spec";
 import type { Endpoint, EndpointAddress, Family, NetworkInfo, NetworkPool, PortBinding, Protocol } from "./contract.ts";
-
-type Row = Readonly<Record<string, unknown>>;
-
-function isRow(value: unknown): value is Row {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 function unreadable(what: string, key: string): never {
   throw new EngineError("data-loss", `the row of ${what} is not readable: ${key} is missing or of another kind`);
@@ -14,12 +9,12 @@ function unreadable(what: string, key: string): never {
 
 /** Reads one row; `what` is its name in errors. */
 class RowReader {
-  readonly row: Row;
+  readonly row: JsonObject;
   readonly #what: string;
 
   constructor(what: string, value: unknown) {
     this.#what = what;
-    this.row = isRow(value) ? value : unreadable(what, "its object");
+    this.row = isObject(value) ? value : unreadable(what, "its object");
   }
 
   text(key: string): string {
@@ -40,7 +35,7 @@ class RowReader {
 
   texts(key: string): Record<string, string> {
     const value = this.row[key];
-    if (!isRow(value)) return unreadable(this.#what, key);
+    if (!isObject(value)) return unreadable(this.#what, key);
     return Object.fromEntries(
       Object.entries(value).map(([name, text]) => [
         name,

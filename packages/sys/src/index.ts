@@ -7,6 +7,7 @@ export * from "./errors.ts";
 export { helloProgram } from "./hello.ts";
 export { forwarderExecutable, helperExecutable } from "./helper.ts";
 export * from "./host-files/host-files.ts";
+export { hostText } from "./host-files/text-file.ts";
 export type { ReadEntry } from "./host-files/tree-frames.ts";
 export * from "./host-files/tree-reader.ts";
 export * from "./kernel-probe.ts";

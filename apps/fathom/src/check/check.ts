@@ -16,7 +16,7 @@ import {
   type CgroupSupport,
   type HierarchySet,
 } from "@fathom/runtime";
-import { createSys, type Sys } from "@fathom/sys";
+import { createSys, hostText, type Sys } from "@fathom/sys";
 import { examineKernel } from "../kernel.ts";
 import { countOf, renderSections, type Section } from "./report.ts";
 import {
@@ -136,11 +136,7 @@ function storage(sys: Sys, dataRoot: string): Section {
 }
 
 function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8").trim();
-  } catch {
-    return undefined;
-  }
+  return hostText(path)?.trim();
 }
 
 function readNumber(path: string): number | undefined {

@@ -1,11 +1,5 @@
 /** Published ports as one line: "0.0.0.0:8080->80/tcp, 443/tcp", with neighbouring ports folded into ranges. */
-
-export interface Port {
-  readonly IP?: string;
-  readonly PrivatePort: number;
-  readonly PublicPort?: number;
-  readonly Type: string;
-}
+import type { PortSummary } from "@fathom/spec";
 
 interface Range {
   readonly ip: string;
@@ -27,7 +21,7 @@ function rangeText({ ip, protocol, first, last, publicFirst }: Range): string {
   return publicFirst === 0 ? inner : `${address(ip)}:${span(publicFirst, count)}->${inner}`;
 }
 
-export function portsText(ports: readonly Port[]): string {
+export function portsText(ports: readonly PortSummary[]): string {
   const sorted = ports.toSorted(
     (a, b) =>
       (a.PublicPort === undefined ? 1 : 0) - (b.PublicPort === undefined ? 1 : 0) ||

@@ -1,5 +1,5 @@
 /** The files in /etc that depend on a container's networks: hostname, resolv.conf and hosts. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import {
   buildHostnameFile,
   buildHostsFile,
@@ -7,8 +7,10 @@ import {
   chooseResolvConfPath,
   gatewayOf,
   ownAddresses,
+  resolvConfPath,
   type Endpoint,
 } from "@fathom/network";
+import { hostText } from "@fathom/sys";
 import type { ContainersContext } from "../context.ts";
 import { effectiveHostname } from "../host-name.ts";
 import { containerPaths } from "../paths.ts";
@@ -21,9 +23,10 @@ export function writeStaticFiles(engine: ContainersContext, record: ContainerRec
   writeFileSync(paths.hostname, buildHostnameFile(effectiveHostname(record)), { mode: 0o644 });
   const { dns, network } = record.spec;
   const isolated = network.kind !== "host";
-  const hostPath = chooseResolvConfPath(readHostFile("/etc/resolv.conf"));
+  const host = hostText(resolvConfPath) ?? "";
+  const hostPath = chooseResolvConfPath(host);
   const content = buildResolvConf({
-    host: readHostFile(hostPath),
+    host: hostPath === resolvConfPath ? host : (hostText(hostPath) ?? ""),
     servers: nonEmpty(dns.servers) ?? engine.config.dns,
     search: nonEmpty(dns.search) ?? engine.config.dnsSearch,
     options: nonEmpty(dns.options) ?? engine.config.dnsOptions,
@@ -49,7 +52,7 @@ export function writeHostsFile(
     const own = extraHosts.map(
       (entry) => `${entry.slice(entry.indexOf(":") + 1)}\t${entry.slice(0, entry.indexOf(":"))}\n`,
     );
-    writeFileSync(path, readHostFile("/etc/hosts") + own.join(""), { mode: 0o644 });
+    writeFileSync(path, (hostText("/etc/hosts") ?? "") + own.join(""), { mode: 0o644 });
     return;
   }
   writeFileSync(
@@ -83,12 +86,4 @@ function expandHostGateway(
   const addresses = configured.length > 0 ? configured : gateway === undefined ? [] : [gateway];
   if (addresses.length === 0) throw new ContainerProblem({ kind: "no-host-gateway" });
   return addresses.map((address) => `${entry.slice(0, colon)}:${address}`);
-}
-
-function readHostFile(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
 }

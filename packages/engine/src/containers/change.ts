@@ -6,7 +6,7 @@ import { checkRestartPolicy } from "./create/create.ts";
 import { newestFirst } from "./shown/list.ts";
 import { removeContainer, locked, mustRun, publish } from "@fathom/containers";
 import type { EngineContext } from "../context.ts";
-import { checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
+import { checkFilterKeys, filterValues, prunesLabels } from "../filters/filters.ts";
 import { checkName } from "./create/names.ts";
 import { parseUntil } from "../filters/prune-until.ts";
 import { inContext, inWords } from "../words/refusal-words.ts";
@@ -140,15 +140,13 @@ export async function resizeContainer(
 export async function pruneContainers(engine: EngineContext, filters: Filters): Promise<PruneReport> {
   checkFilterKeys(filters, ["label", "label!", "until"]);
   const until = parseUntil(filterValues(filters, "until"), engine.clock.nowNs());
-  const without = filterValues(filters, "label!");
   const deleted: string[] = [];
   let reclaimed = 0;
   for (const container of newestFirst(engine.containers.list())) {
     const labels = dockerOf(container.record).config.Labels ?? {};
     if (!isPrunable(container.record.state.status)) continue;
     if (until !== undefined && (parseRfc3339Nano(container.record.createdAt) ?? 0n) > until) continue;
-    if (!matchesLabels(labels, filterValues(filters, "label"))) continue;
-    if (without.length > 0 && without.every((label) => hasLabel(labels, label))) continue;
+    if (!prunesLabels(labels, filters)) continue;
     try {
       const size = await engine.store.snapshots.usage(container.id);
       await locked(engine, container, async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
 import { FakeMachine, removeTree, startDaemon } from "../testing/fakes.ts";
-import { booleanFilter } from "./filters.ts";
+import { booleanFilter, prunesLabels } from "./filters.ts";
 
 test("a filter that is true or false has four words; several values are allowed unless they contradict each other", () => {
   const read = (...dangling: string[]) => booleanFilter({ dangling }, "dangling");
@@ -31,4 +31,16 @@ test("networks read the filter dangling with error texts of their own", async ()
     await engine.shutdown();
     removeTree(root);
   }
+});
+
+test("prune takes what has all labels of `label`, and not all of `label!`", () => {
+  const labels = { tier: "front", keep: "1" };
+  const prunes = (label: string[], not: string[]) => prunesLabels(labels, { label, "label!": not });
+  expect(prunesLabels(labels, {})).toBe(true);
+  expect([prunes(["tier"], []), prunes(["tier=back"], [])]).toEqual([true, false]);
+  expect([prunes([], ["keep"]), prunes([], ["keep", "other"]), prunes(["tier"], ["keep=1"])]).toEqual([
+    false,
+    true,
+    false,
+  ]);
 });

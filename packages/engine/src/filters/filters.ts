@@ -31,7 +31,14 @@ export function matchesLabels(labels: Readonly<Record<string, string>>, wanted: 
   return wanted.every((label) => hasLabel(labels, label));
 }
 
-export function hasLabel(labels: Readonly<Record<string, string>>, label: string): boolean {
+/** The filters `label` and `label!` of prune: all of the first, and not all of the second. */
+export function prunesLabels(labels: Readonly<Record<string, string>>, filters: Filters): boolean {
+  const without = filterValues(filters, "label!");
+  if (without.length > 0 && matchesLabels(labels, without)) return false;
+  return matchesLabels(labels, filterValues(filters, "label"));
+}
+
+function hasLabel(labels: Readonly<Record<string, string>>, label: string): boolean {
   const equals = label.indexOf("=");
   const key = equals < 0 ? label : label.slice(0, equals);
   return Object.hasOwn(labels, key) && (equals < 0 || labels[key] === label.slice(equals + 1));

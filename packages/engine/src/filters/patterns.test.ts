@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { compilePattern } from "./patterns.ts";
+import { compilePattern, nameTest } from "./patterns.ts";
 
 test("patterns are RE2 and match anywhere in the text", () => {
   const cases: readonly (readonly [string, string, boolean])[] = [
@@ -34,4 +34,9 @@ test("every pattern has a limited cost", () => {
   expect(() => {
     for (let turn = 0; turn < 1000; turn++) slow(text);
   }).toThrow("expression too large");
+});
+
+test("an invalid pattern of a name filter is plain text", () => {
+  expect(["a(b", "ab"].map(nameTest("(b"))).toEqual([true, false]);
+  expect(["web1", "web"].map(nameTest("^web\\d$"))).toEqual([true, false]);
 });

@@ -43,6 +43,15 @@ export function compilePattern(pattern: string): (text: string) => boolean {
   };
 }
 
+/** The test of a `name` filter: a regular expression; if it is invalid, it is used as plain text. */
+export function nameTest(value: string): (name: string) => boolean {
+  try {
+    return compilePattern(value);
+  } catch {
+    return (name) => name.includes(value);
+  }
+}
+
 function compile(pattern: string): InstanceType<Re2> {
   if (pattern.length > maxPatternLength) throw tooLarge(pattern);
   engine ??= (require("re2js") as { readonly RE2JS: Re2 }).RE2JS;

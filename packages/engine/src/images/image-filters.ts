@@ -4,7 +4,7 @@ import type { Images } from "@fathom/images";
 import { canonicalName, canonicalString, familiarName, parseReference, type Digest, type Filters } from "@fathom/spec";
 import type { ImageRecord, Store } from "@fathom/store";
 import type { EngineParts } from "../contract.ts";
-import { booleanFilter, checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
+import { booleanFilter, checkFilterKeys, filterValues, matchesLabels, prunesLabels } from "../filters/filters.ts";
 import { compilePattern } from "../filters/patterns.ts";
 import { parseUntil } from "../filters/prune-until.ts";
 
@@ -72,14 +72,12 @@ export function pruneFilter({ store, clock }: FilterParts, images: Images, filte
   checkFilterKeys(filters, pruneKeys);
   const danglingOnly = booleanFilter(filters, "dangling") ?? true;
   const until = untilFilter(clock, filters);
-  const without = filterValues(filters, "label!");
   return ({ id }) => {
     if (danglingOnly && !isDangling(store, id)) return false;
     const { created, config } = images.config(id);
     const labels = config?.Labels ?? {};
     if (until !== undefined && createdAt(created) > until) return false;
-    if (!matchesLabels(labels, filterValues(filters, "label"))) return false;
-    return without.length === 0 || !without.every((label) => hasLabel(labels, label));
+    return prunesLabels(labels, filters);
   };
 }
 

@@ -1,5 +1,6 @@
 /** The facts about this machine that the translation needs, read once. */
 import { accessSync, existsSync, readFileSync } from "node:fs";
+import { hostText } from "@fathom/sys";
 import { availableParallelism, release } from "node:os";
 import type { CgroupSupport, SeccompArchitecture } from "@fathom/runtime";
 
@@ -37,22 +38,14 @@ export function readHostFacts(cgroups: {
     limits: cgroups.support,
     // Read again each time: the network turns it on after these facts were read.
     get ipv4Forwarding() {
-      return readOr("/proc/sys/net/ipv4/ip_forward", "1").trim() !== "0";
+      return (hostText("/proc/sys/net/ipv4/ip_forward") ?? "1").trim() !== "0";
     },
     pingGroupRange: readable("/proc/sys/net/ipv4/ping_group_range"),
     unprivilegedPortStart: readable("/proc/sys/net/ipv4/ip_unprivileged_port_start"),
-    thermalPaths: parseNumberList(readOr("/sys/devices/system/cpu/possible", ""))
+    thermalPaths: parseNumberList(hostText("/sys/devices/system/cpu/possible") ?? "")
       .map((cpu) => `/sys/devices/system/cpu/cpu${cpu}/thermal_throttle`)
       .filter((path) => existsSync(path)),
   };
-}
-
-function readOr(path: string, otherwise: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return otherwise;
-  }
 }
 
 function readable(path: string): boolean {

@@ -22,17 +22,20 @@ const groupOf: ReadonlyMap<string, number> = new Map(
 );
 const dataNames: ReadonlySet<string> = new Set(["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"]);
 
+/** The name of a word: "size" of "size=1m". @throws invalid-argument 'invalid tmpfs option "x"' */
+export function tmpfsOptionName(word: string): string {
+  const name = word.split("=", 1)[0] ?? "";
+  if (word === "defaults" || groupOf.has(word) || (word.includes("=") && dataNames.has(name))) return name;
+  throw new EngineError("invalid-argument", `invalid tmpfs option ${JSON.stringify(name)}`);
+}
+
 /** @throws invalid-argument 'invalid tmpfs option "x"' */
 export function tmpfsOptions(asked: readonly string[]): string[] {
   const words = ["noexec", "nosuid", "nodev", "rprivate", ...asked];
   const last = new Map<number | string, number>();
   for (const [index, word] of words.entries()) {
-    if (word === "defaults") continue;
-    const group = groupOf.get(word);
-    const name = word.split("=", 1)[0] ?? "";
-    if (group === undefined && !(word.includes("=") && dataNames.has(name)))
-      throw new EngineError("invalid-argument", `invalid tmpfs option "${name}"`);
-    last.set(group ?? name, index);
+    const name = tmpfsOptionName(word);
+    if (word !== "defaults") last.set(groupOf.get(word) ?? name, index);
   }
   const kept = new Set(last.values());
   return words.filter((_word, index) => kept.has(index));

@@ -1,6 +1,6 @@
 /** docker version and info: facts about this engine and this machine. */
 import { environmentProxy } from "@fathom/distribution";
-import { readFileSync } from "node:fs";
+import { hostText } from "@fathom/sys";
 import { cpus, hostname, release } from "node:os";
 import { apiVersion, formatRfc3339Nano, minimumApiVersion } from "@fathom/base";
 import { parseAddressPrefix, type SystemInfo, type SystemVersion } from "@fathom/spec";
@@ -92,7 +92,7 @@ export async function info(engine: EngineContext, engineId: string): Promise<Sys
     CPUSet: support.cpuset,
     PidsLimit: support.pids,
     OomKillDisable: support.oomKillDisable,
-    IPv4Forwarding: readText("/proc/sys/net/ipv4/ip_forward").trim() === "1",
+    IPv4Forwarding: hostText("/proc/sys/net/ipv4/ip_forward")?.trim() === "1",
     Debug: config.debug,
     NFd: 0,
     NGoroutines: 0,
@@ -159,21 +159,13 @@ function registryConfig(engine: EngineContext): SystemInfo["RegistryConfig"] {
   };
 }
 
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
-}
-
 /** Bytes. */
 function memoryTotal(): number {
-  return Number(/^MemTotal:\s+(\d+) kB/m.exec(readText("/proc/meminfo"))?.[1] ?? 0) * 1024;
+  return Number(/^MemTotal:\s+(\d+) kB/m.exec(hostText("/proc/meminfo") ?? "")?.[1] ?? 0) * 1024;
 }
 
 function osRelease(): { name: string; version: string } {
-  const text = readText("/etc/os-release") || readText("/usr/lib/os-release");
+  const text = (hostText("/etc/os-release") || hostText("/usr/lib/os-release")) ?? "";
   const value = (key: string): string => new RegExp(`^${key}="?([^"\\n]*)"?$`, "m").exec(text)?.[1] ?? "";
   return { name: value("PRETTY_NAME") || "Linux", version: value("VERSION_ID") };
 }

@@ -12,8 +12,8 @@ import {
 import { anonymousLabel, createLocalDriver, createVolumes, type VolumeInfo, type Volumes } from "@fathom/volumes";
 import type { VolumeBackend } from "../backend.ts";
 import type { EngineParts, VolumePart } from "../contract.ts";
-import { booleanFilter, checkFilterKeys, filterValues, hasLabel, matchesLabels } from "../filters/filters.ts";
-import { compilePattern } from "../filters/patterns.ts";
+import { booleanFilter, checkFilterKeys, filterValues, matchesLabels, prunesLabels } from "../filters/filters.ts";
+import { nameTest } from "../filters/patterns.ts";
 
 /** Opens the volumes below the data root. */
 export function createVolumePart(parts: EngineParts): VolumePart {
@@ -86,14 +86,9 @@ class DockerVolumes implements VolumeBackend {
   async prune(filters: Filters): Promise<PruneReport> {
     checkFilterKeys(filters, ["all", "label", "label!"]);
     const all = allFilter(filters);
-    const without = filterValues(filters, "label!");
     const { names, reclaimed } = await this.#volumes.prune((volume) => {
       const labels = volume.labels ?? {};
-      return (
-        (all || anonymousLabel in labels) &&
-        matchesLabels(labels, filterValues(filters, "label")) &&
-        !(without.length > 0 && without.every((label) => hasLabel(labels, label)))
-      );
+      return (all || anonymousLabel in labels) && prunesLabels(labels, filters);
     });
     this.#parts.events.publish("volume", "prune", "", { reclaimed: String(reclaimed) });
     return { VolumesDeleted: names, SpaceReclaimed: reclaimed };
@@ -125,15 +120,4 @@ function allFilter(filters: Filters): boolean {
       `invalid filter 'all': strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`,
     );
   return all;
-}
-
-/** A regular expression for the name; an invalid one is used as plain text. */
-function nameTest(value: string): (name: string) => boolean {
-  let pattern: ((text: string) => boolean) | undefined;
-  try {
-    pattern = compilePattern(value);
-  } catch {
-    pattern = undefined;
-  }
-  return pattern ?? ((name) => name.includes(value));
 }

@@ -181,7 +181,7 @@ test("OCI resources: what is accepted, what is rejected", () => {
     resourcesFromOci({
       memory: { limit: 2n ** 62n, swap: -1 },
       cpu: { shares: 5, cpus: "" },
-      pids: { limit: null },
+      pids: { limit: undefined },
       devices: [],
     }),
   ).toMatchObject({
@@ -193,5 +193,5 @@ test("OCI resources: what is accepted, what is rejected", () => {
     /hugepageLimits: not supported yet/,
   );
   expect(() => resourcesFromOci({ devices: [{ allow: true, major: 1 }] })).toThrow(/cannot name numbers/);
-  expect(resourcesFromOci({ blockIO: { weightDevice: [], weight: null } }).blkioWeight).toBeUndefined();
+  expect(resourcesFromOci({ blockIO: { weightDevice: [], weight: undefined } }).blkioWeight).toBeUndefined();
 });

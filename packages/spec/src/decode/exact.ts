@@ -103,11 +103,6 @@ export function omittable<T>(inner: Decoder<T>): Decoder<T | undefined> {
   return { zero: undefined, decode: inner.decode, missing: "absent" };
 }
 
-/** A member that is null or absent is left out. Code that writes such a document may also write null. */
-export function nullish<T>(inner: Decoder<T>): Decoder<T | null | undefined> {
-  return { zero: undefined, decode: inner.decode, missing: "absent or null" };
-}
-
 /** A missing member gets `zero`. */
 export function orElse<T>(
   inner: Decoder<T>,

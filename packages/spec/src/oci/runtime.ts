@@ -5,13 +5,12 @@
  * freebsd) and unknown members are accepted and dropped: the specification asks runtimes to ignore them.
  */
 import { EngineError } from "@fathom/base";
-import { between, boolean, decodeDocument, integer, refused, unsigned } from "../decode/decoder.ts";
+import { between, boolean, decodeDocument, integer, refused, unsigned, optional } from "../decode/decoder.ts";
 import {
   described,
   int64,
   list,
   matching,
-  nullish,
   omittable,
   oneOf,
   orElse,
@@ -45,9 +44,9 @@ const mount = described({
   source: omittable(text),
   /** Not in the OCI specification: a path inside the source of a bind. It is resolved in that source when the bind is mounted. */
   subpath: omittable(text),
-  options: nullish(strings),
-  uidMappings: nullish(list(idMapping)),
-  gidMappings: nullish(list(idMapping)),
+  options: optional(strings),
+  uidMappings: optional(list(idMapping)),
+  gidMappings: optional(list(idMapping)),
 });
 
 const device = described({
@@ -55,24 +54,24 @@ const device = described({
   path: absolutePath,
   major: omittable(integer),
   minor: omittable(integer),
-  fileMode: nullish(uint32),
-  uid: nullish(uint32),
-  gid: nullish(uint32),
+  fileMode: optional(uint32),
+  uid: optional(uint32),
+  gid: optional(uint32),
 });
 
 const deviceCgroup = described({
   allow: boolean,
   type: omittable(oneOf(["a", "b", "c", ""])),
-  major: nullish(integer),
-  minor: nullish(integer),
+  major: optional(integer),
+  minor: optional(integer),
   access: omittable(matching(/^[rwm]*$/, "must be made of r, w and m")),
 });
 
 const throttleDevice = described({ major: integer, minor: integer, rate: uint64 });
 
 const resources = described({
-  devices: nullish(list(deviceCgroup)),
-  memory: nullish(
+  devices: optional(list(deviceCgroup)),
+  memory: optional(
     described({
       limit: omittable(int64),
       reservation: omittable(int64),
@@ -85,7 +84,7 @@ const resources = described({
       checkBeforeUpdate: omittable(boolean),
     }),
   ),
-  cpu: nullish(
+  cpu: optional(
     described({
       shares: omittable(uint64),
       quota: omittable(int64),
@@ -98,36 +97,36 @@ const resources = described({
       idle: omittable(integer),
     }),
   ),
-  pids: nullish(described({ limit: nullish(integer) })),
-  blockIO: nullish(
+  pids: optional(described({ limit: optional(integer) })),
+  blockIO: optional(
     described({
-      weight: nullish(unsigned(65535)),
-      leafWeight: nullish(unsigned(65535)),
-      weightDevice: nullish(
+      weight: optional(unsigned(65535)),
+      leafWeight: optional(unsigned(65535)),
+      weightDevice: optional(
         list(
           described({
             major: integer,
             minor: integer,
-            weight: nullish(integer),
-            leafWeight: nullish(integer),
+            weight: optional(integer),
+            leafWeight: optional(integer),
           }),
         ),
       ),
-      throttleReadBpsDevice: nullish(list(throttleDevice)),
-      throttleWriteBpsDevice: nullish(list(throttleDevice)),
-      throttleReadIOPSDevice: nullish(list(throttleDevice)),
-      throttleWriteIOPSDevice: nullish(list(throttleDevice)),
+      throttleReadBpsDevice: optional(list(throttleDevice)),
+      throttleWriteBpsDevice: optional(list(throttleDevice)),
+      throttleReadIOPSDevice: optional(list(throttleDevice)),
+      throttleWriteIOPSDevice: optional(list(throttleDevice)),
     }),
   ),
-  hugepageLimits: nullish(list(described({ pageSize: text, limit: uint64 }))),
-  network: nullish(
+  hugepageLimits: optional(list(described({ pageSize: text, limit: uint64 }))),
+  network: optional(
     described({
-      classID: nullish(uint32),
-      priorities: nullish(list(described({ name: text, priority: uint32 }))),
+      classID: optional(uint32),
+      priorities: optional(list(described({ name: text, priority: uint32 }))),
     }),
   ),
-  rdma: nullish(record(described({ hcaHandles: nullish(uint32), hcaObjects: nullish(uint32) }))),
-  unified: nullish(stringMap),
+  rdma: optional(record(described({ hcaHandles: optional(uint32), hcaObjects: optional(uint32) }))),
+  unified: optional(stringMap),
 });
 
 const seccompArgument = described({
@@ -140,33 +139,33 @@ const seccompArgument = described({
 const seccompRule = described({
   names: strings,
   action: oneOf(seccompActions),
-  errnoRet: nullish(uint32),
-  args: nullish(list(seccompArgument)),
+  errnoRet: optional(uint32),
+  args: optional(list(seccompArgument)),
 });
 
 const linuxSeccomp = described({
   defaultAction: oneOf(seccompActions),
-  defaultErrnoRet: nullish(uint32),
-  architectures: nullish(strings),
-  flags: nullish(strings),
+  defaultErrnoRet: optional(uint32),
+  architectures: optional(strings),
+  flags: optional(strings),
   listenerPath: omittable(text),
   listenerMetadata: omittable(text),
-  syscalls: nullish(list(seccompRule)),
+  syscalls: optional(list(seccompRule)),
 });
 
 const capabilities = described({
-  bounding: nullish(strings),
-  effective: nullish(strings),
-  inheritable: nullish(strings),
-  permitted: nullish(strings),
-  ambient: nullish(strings),
+  bounding: optional(strings),
+  effective: optional(strings),
+  inheritable: optional(strings),
+  permitted: optional(strings),
+  ambient: optional(strings),
 });
 
 const user = described({
   uid: uint32,
   gid: uint32,
-  umask: nullish(uint32),
-  additionalGids: nullish(list(uint32)),
+  umask: optional(uint32),
+  additionalGids: optional(list(uint32)),
   username: omittable(text),
 });
 
@@ -174,82 +173,82 @@ const rlimit = described({ type: text, soft: uint64, hard: uint64 });
 
 const process = described({
   terminal: omittable(boolean),
-  consoleSize: nullish(described({ height: unsigned(), width: unsigned() })),
+  consoleSize: optional(described({ height: unsigned(), width: unsigned() })),
   user: orElse(user, { uid: 0, gid: 0 }, "absent"),
-  args: nullish(strings),
+  args: optional(strings),
   commandLine: omittable(text),
-  env: nullish(strings),
+  env: optional(strings),
   cwd: absolutePath,
-  capabilities: nullish(capabilities),
-  rlimits: nullish(list(rlimit)),
+  capabilities: optional(capabilities),
+  rlimits: optional(list(rlimit)),
   noNewPrivileges: omittable(boolean),
   apparmorProfile: omittable(text),
-  oomScoreAdj: nullish(between(-1000, 1000)),
-  scheduler: nullish(
+  oomScoreAdj: optional(between(-1000, 1000)),
+  scheduler: optional(
     described({
       policy: text,
       nice: omittable(integer),
       priority: omittable(integer),
-      flags: nullish(strings),
+      flags: optional(strings),
       runtime: omittable(uint64),
       deadline: omittable(uint64),
       period: omittable(uint64),
     }),
   ),
   selinuxLabel: omittable(text),
-  ioPriority: nullish(
+  ioPriority: optional(
     described({
       class: oneOf(["IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"]),
       priority: omittable(integer),
     }),
   ),
-  execCPUAffinity: nullish(described({ initial: omittable(text), final: omittable(text) })),
+  execCPUAffinity: optional(described({ initial: omittable(text), final: omittable(text) })),
 });
 
 const hook = described({
   path: absolutePath,
-  args: nullish(strings),
-  env: nullish(strings),
-  timeout: nullish(between(1, Number.MAX_SAFE_INTEGER)),
+  args: optional(strings),
+  env: optional(strings),
+  timeout: optional(between(1, Number.MAX_SAFE_INTEGER)),
 });
-const hooks = nullish(list(hook));
+const hooks = optional(list(hook));
 
 const linux = described({
-  uidMappings: nullish(list(idMapping)),
-  gidMappings: nullish(list(idMapping)),
-  sysctl: nullish(stringMap),
-  resources: nullish(resources),
+  uidMappings: optional(list(idMapping)),
+  gidMappings: optional(list(idMapping)),
+  sysctl: optional(stringMap),
+  resources: optional(resources),
   cgroupsPath: omittable(text),
-  namespaces: nullish(list(namespace)),
-  devices: nullish(list(device)),
-  netDevices: nullish(record(described({ name: omittable(text) }))),
-  seccomp: nullish(linuxSeccomp),
+  namespaces: optional(list(namespace)),
+  devices: optional(list(device)),
+  netDevices: optional(record(described({ name: omittable(text) }))),
+  seccomp: optional(linuxSeccomp),
   rootfsPropagation: omittable(text),
-  maskedPaths: nullish(strings),
-  readonlyPaths: nullish(strings),
+  maskedPaths: optional(strings),
+  readonlyPaths: optional(strings),
   mountLabel: omittable(text),
-  intelRdt: nullish(
+  intelRdt: optional(
     described({
       closID: omittable(text),
-      schemata: nullish(strings),
+      schemata: optional(strings),
       l3CacheSchema: omittable(text),
       memBwSchema: omittable(text),
       enableMonitoring: omittable(boolean),
     }),
   ),
-  memoryPolicy: nullish(described({ mode: text, nodes: omittable(text), flags: nullish(strings) })),
-  personality: nullish(described({ domain: oneOf(["LINUX", "LINUX32"]), flags: nullish(strings) })),
-  timeOffsets: nullish(record(described({ secs: omittable(int64), nanosecs: omittable(uint32) }))),
+  memoryPolicy: optional(described({ mode: text, nodes: omittable(text), flags: optional(strings) })),
+  personality: optional(described({ domain: oneOf(["LINUX", "LINUX32"]), flags: optional(strings) })),
+  timeOffsets: optional(record(described({ secs: omittable(int64), nanosecs: omittable(uint32) }))),
 });
 
 const ociSpec = described({
   ociVersion: text,
-  root: nullish(described({ path: nonEmpty, readonly: omittable(boolean) })),
-  mounts: nullish(list(mount)),
-  process: nullish(process),
+  root: optional(described({ path: nonEmpty, readonly: omittable(boolean) })),
+  mounts: optional(list(mount)),
+  process: optional(process),
   hostname: omittable(text),
   domainname: omittable(text),
-  hooks: nullish(
+  hooks: optional(
     described({
       prestart: hooks,
       createRuntime: hooks,
@@ -259,8 +258,8 @@ const ociSpec = described({
       poststop: hooks,
     }),
   ),
-  annotations: nullish(stringMap),
-  linux: nullish(linux),
+  annotations: optional(stringMap),
+  linux: optional(linux),
 });
 
 export type OciSpec = Decoded<typeof ociSpec>;

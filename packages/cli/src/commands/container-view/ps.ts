@@ -3,9 +3,9 @@ import type { CommandContext } from "../../grammar/command.ts";
 import { filtersQuery } from "../../session/filters.ts";
 import { ellipsis } from "../../output/format.ts";
 import { formatList } from "../../output/list-printer.ts";
-import { portsText, type Port } from "../../output/ports-text.ts";
+import { portsText } from "../../output/ports-text.ts";
 import { connect } from "../../session/session.ts";
-import { humanSize } from "@fathom/spec";
+import { humanSize, type PortSummary } from "@fathom/spec";
 
 interface Summary {
   readonly Id: string;
@@ -14,7 +14,7 @@ interface Summary {
   readonly ImageID: string;
   readonly Command: string;
   readonly Created: number;
-  readonly Ports: readonly Port[] | null;
+  readonly Ports: readonly PortSummary[] | null;
   readonly Labels: Readonly<Record<string, string>> | null;
   readonly State: string;
   readonly Status: string;

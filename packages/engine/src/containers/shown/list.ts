@@ -7,7 +7,7 @@ import { containerSizes, endpointSettings, portSummaries, shownMount } from "./v
 import type { ContainerListRequest } from "../../backend.ts";
 import type { EngineContext } from "../../context.ts";
 import { checkFilterKeys, filterValues, matchesLabels } from "../../filters/filters.ts";
-import { compilePattern } from "../../filters/patterns.ts";
+import { nameTest } from "../../filters/patterns.ts";
 
 const filterKeys = [
   "ancestor",
@@ -99,7 +99,7 @@ function compileFilters(engine: EngineContext, filters: Filters): Test[] {
     return ({ record }) => record.state.status === "exited" && record.state.exitCode === Number(value);
   });
   any("id", (value) => (container) => container.id.startsWith(value));
-  any("name", nameTest);
+  any("name", containerNameTest);
   any("health", (value) => {
     if (!["none", "starting", "healthy", "unhealthy"].includes(value))
       throw new EngineError(
@@ -137,16 +137,10 @@ function compileFilters(engine: EngineContext, filters: Filters): Test[] {
   return tests;
 }
 
-/** A regular expression for the name, with or without its slash; if it is invalid, it is used as plain text. */
-function nameTest(value: string): Test {
-  let pattern: ((text: string) => boolean) | undefined;
-  try {
-    pattern = compilePattern(value);
-  } catch {
-    pattern = undefined;
-  }
-  return ({ record: { name } }) =>
-    name === value || (pattern === undefined ? name.includes(value) : pattern(name) || pattern(`/${name}`));
+/** The name matches with or without its slash. */
+function containerNameTest(value: string): Test {
+  const matches = nameTest(value);
+  return ({ record: { name } }) => name === value || matches(name) || matches(`/${name}`);
 }
 
 /** Containers of the image, or of an image whose layers begin with all of its layers. */
