@@ -403,7 +403,6 @@ if (!isInside) {
       await using space = new Space();
       const prepared = networks.prepareLink("bridge", space.fd)!;
       expect(hostInterfaces()).toContain(prepared.hostInterface);
-      await networks.reconcile([]);
       const endpoint = await attachPrepared(networks, space, prepared);
       expect(endpoint.hostInterface).toBe(prepared.hostInterface);
       await outside.serve("tcp", 7002);

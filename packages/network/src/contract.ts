@@ -13,7 +13,7 @@
  * - `connect` and `create` either finish, or leave no link, address, rule or lease. `disconnect` and `close` may be called again and try each
  *   part; they throw when one part failed.
  * - Published ports are kernel rules, so they work while no daemon runs.
- * - `start` and `reconcile` remove everything that belongs to no known endpoint, and restore what is missing.
+ * - `start` removes everything that belongs to no known endpoint, and restores what is missing.
  * - Calls for one container must come one after another; the caller ensures that. Calls for different containers may overlap.
  * - No call takes an AbortSignal, because the kernel answers at once.
  */
@@ -175,6 +175,8 @@ export interface Sandbox {
   connect(networkId: string, settings?: EndpointSettings): Promise<Endpoint | undefined>;
   /** Removes one endpoint of a container that keeps running; default route and ports move to the next gateway. */
   disconnect(endpointId: string): Promise<void>;
+  /** Gives a running container the default routes that it does not have and should have. See `StartedNetworks.interfacesRemoved`. */
+  repair(): Promise<void>;
   /** The container has ended, or its start has failed: every endpoint is removed, and the interfaces end with the namespace. */
   close(): Promise<void>;
 }
@@ -186,12 +188,22 @@ export interface NetworkState {
   removeNetwork(id: string): void;
 }
 
+export interface StartedNetworks {
+  /** For the log. */
+  readonly warnings: readonly string[];
+  /**
+   * Interfaces that belong to no known endpoint were removed: a connection was interrupted before its row was written. The default route of a
+   * running container may have been at one of them, so `Sandbox.repair` must be called for each running container.
+   */
+  readonly interfacesRemoved: boolean;
+}
+
 export interface NetworkManager extends AsyncDisposable {
   /**
    * Makes the networks of the settings and of the rows, with the rules. It returns warnings for the log: "ip_forward was off, now on".
    * @param known The endpoints of running containers.
    */
-  start(known: readonly Endpoint[]): Promise<{ readonly warnings: readonly string[] }>;
+  start(known: readonly Endpoint[]): Promise<StartedNetworks>;
   /** Names of the drivers that a network may have. */
   readonly drivers: readonly string[];
   list(): readonly NetworkInfo[];
@@ -212,8 +224,6 @@ export interface NetworkManager extends AsyncDisposable {
    * the container will be connected.
    */
   prepareLink(network: string, namespaceFd: number): PreparedLink | undefined;
-  /** Removes links, rules and reservations that belong to none of `known`. */
-  reconcile(known: readonly Endpoint[]): Promise<void>;
   /** Removes everything that this daemon made, when nothing uses it (a clean stop without containers). */
   stop(keepRunning: boolean): Promise<void>;
 }

@@ -1,7 +1,7 @@
 /** The networks that Docker's daemon always has, as settings: `bridge` (the default one), `host` and `none`. */
 import { EngineError } from "@fathom/base";
 import type { AddressPoolSettings, NetworkConfig, NetworkPoolSettings } from "./contract.ts";
-import { bridgeOptions } from "./driver/bridge.ts";
+import { bridgeOptions } from "./driver/bridge-options.ts";
 import { formatIpv4, formatSubnet, parseCidr } from "./ipam/ip.ts";
 
 /** The user's settings for them. */

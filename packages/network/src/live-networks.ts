@@ -1,8 +1,9 @@
 /** The networks of one run of the daemon: their rows, and what drivers made for them. */
-import { EngineError, formatRfc3339Nano, KeyedMutex, messageOf, randomId, type Clock } from "@fathom/base";
+import { EngineError, formatRfc3339Nano, KeyedMutex, messageOf, randomId, type Clock, type Logger } from "@fathom/base";
 import type { Endpoint, NetworkConfig, NetworkInfo, NetworkSettings, NetworkState } from "./contract.ts";
 import { findLink, listRoutes } from "./driver/bridge-link.ts";
 import type { NetworkDriver, NetworkOrigin } from "./driver/driver.ts";
+import type { FirewallNetwork } from "./firewall/ruleset.ts";
 import type { HostNetwork } from "./host/host-network.ts";
 import type { ChosenPools } from "./ipam/choose-pools.ts";
 import { overlaps, parseCidr, type Subnet } from "./ipam/ip.ts";
@@ -15,6 +16,9 @@ export interface LiveNetworksOptions {
   readonly config: NetworkConfig;
   readonly state: NetworkState;
   readonly clock: Clock;
+  readonly logger: Logger;
+  /** A network is open that could not be opened at the start. */
+  readonly opened: (network: LiveNetwork) => void;
 }
 
 /** A future network, with what is already decided about it. */
@@ -22,6 +26,15 @@ interface Plan {
   readonly driver: NetworkDriver;
   readonly row: NetworkInfo;
   readonly warnings: readonly string[];
+}
+
+/** A row that the driver cannot read has no rules. */
+function rulesOf(driver: NetworkDriver | undefined, row: NetworkInfo): FirewallNetwork | undefined {
+  try {
+    return driver?.rules(row);
+  } catch {
+    return undefined;
+  }
 }
 
 export class LiveNetworks {
@@ -61,10 +74,38 @@ export class LiveNetworks {
       try {
         await this.#open(host.driver(row.driver), row, "stored");
       } catch (error) {
-        warnings.push(`the network ${row.name} cannot be used: ${messageOf(error)}`);
+        warnings.push(`the network ${row.name} cannot be used yet: ${messageOf(error)}`);
       }
     }
     return warnings;
+  }
+
+  /**
+   * A network for a new endpoint. One that could not be opened at the start is tried again.
+   * @throws not-found; what the driver throws
+   */
+  async opened(id: string): Promise<LiveNetwork> {
+    return this.#byId.get(id) ?? this.#changes.run("", () => this.#openLate(id));
+  }
+
+  async #openLate(id: string): Promise<LiveNetwork> {
+    const { host, state } = this.#options;
+    const before = this.#byId.get(id);
+    if (before !== undefined) return before;
+    const row = state.networks().find((network) => network.id === id);
+    if (row === undefined) throw new EngineError("not-found", `network ${id} not found`);
+    const live = await this.#open(host.driver(row.driver), row, "stored");
+    this.#options.opened(live);
+    return live;
+  }
+
+  /** The networks for the rules; also those that are not open, because their containers may run. */
+  rules(): readonly FirewallNetwork[] {
+    const { host, state } = this.#options;
+    return state.networks().flatMap((row) => {
+      const driver = host.drivers.find(({ name }) => name === row.driver);
+      return this.#byId.get(row.id)?.driven.rules ?? rulesOf(driver, row) ?? [];
+    });
   }
 
   async #plan(
@@ -112,7 +153,7 @@ export class LiveNetworks {
   async #open(driver: NetworkDriver, info: NetworkInfo, origin: NetworkOrigin): Promise<LiveNetwork> {
     const { capabilities } = driver;
     const addresses = await NetworkAddresses.open(this.#ipam, info.pools);
-    const live = { info, capabilities, addresses, driven: await driver.open(info, origin), connecting: 0 };
+    const live = { info, capabilities, addresses, driven: await driver.open(info, origin), changing: 0 };
     this.#byId.set(info.id, live);
     return live;
   }
@@ -148,18 +189,21 @@ export class LiveNetworks {
     const { host, state } = this.#options;
     if (state.networks().some(({ name }) => name === settings.name))
       throw new EngineError("conflict", `network with name ${settings.name} already exists`);
+    const taken = this.#subnetsOfOthers("");
     for (const { subnet: text } of settings.pools) {
       const subnet = parseCidr(text)?.subnet;
-      if (subnet !== undefined && this.#subnetsOfOthers("").some((other) => overlaps(other, subnet)))
-        throw new EngineError("conflict", `subnet ${text} overlaps that of another network`);
+      if (subnet === undefined) continue;
+      if (taken.some((other) => overlaps(other, subnet)))
+        throw new EngineError("forbidden", "invalid pool request: Pool overlaps with other one on this address space");
+      taken.push(subnet);
     }
     const { driver, row } = await this.#plan(settings, undefined, false, false);
     await using undo = new AsyncDisposableStack();
-    undo.defer(() => this.#ipam.release(row.pools));
+    this.#onFailure(undo, row, () => this.#ipam.release(row.pools));
     this.#mustBeItsOwn(driver, row);
     host.firewall.repair();
     const { driven } = await this.#open(driver, row, "new");
-    undo.defer(async () => {
+    this.#onFailure(undo, row, async () => {
       this.#byId.delete(row.id);
       await driven.remove();
       driven[Symbol.dispose]();
@@ -167,7 +211,7 @@ export class LiveNetworks {
     const { rules } = driven;
     if (rules !== undefined) {
       host.firewall.addNetwork(rules);
-      undo.defer(() => host.firewall.removeNetwork(rules));
+      this.#onFailure(undo, row, async () => host.firewall.removeNetwork(rules));
     }
     state.saveNetwork(row);
     undo.move();
@@ -200,26 +244,45 @@ export class LiveNetworks {
     const row = state.networks().find((network) => network.id === id);
     if (row === undefined) throw new EngineError("not-found", `network ${id} not found`);
     if (row.builtin) throw new EngineError("forbidden", `${row.name} is a pre-defined network and cannot be removed`);
-    const live = this.#byId.get(id);
-    if (hasEndpoints(id) || (live !== undefined && live.connecting > 0))
+    if (hasEndpoints(id)) throw new EngineError("conflict", `network ${row.name} has active endpoints`);
+    // A network that cannot be opened has nothing on this host but its rules, as far as anybody can know.
+    const live = this.#byId.get(id) ?? (await this.#openLate(id).catch(() => undefined));
+    if (live !== undefined && live.changing > 0)
       throw new EngineError("conflict", `network ${row.name} has active endpoints`);
     if (live !== undefined) {
       host.firewall.repair();
       // From here on nobody can connect to it; when a step fails, it is available again.
       this.#byId.delete(id);
       await using undo = new AsyncDisposableStack();
-      undo.defer(() => void this.#byId.set(id, live));
+      this.#onFailure(undo, row, async () => void this.#byId.set(id, live));
       const { rules } = live.driven;
       if (rules !== undefined) {
         host.firewall.removeNetwork(rules);
-        undo.defer(() => host.firewall.addNetwork(rules));
+        this.#onFailure(undo, row, async () => host.firewall.addNetwork(rules));
       }
       await live.driven.remove();
       live.driven[Symbol.dispose]();
       undo.move();
+    } else {
+      const rules = rulesOf(
+        host.drivers.find(({ name }) => name === row.driver),
+        row,
+      );
+      if (rules !== undefined) host.firewall.removeNetwork(rules);
     }
     await this.#ipam.release(row.pools);
     state.removeNetwork(id);
+  }
+
+  /** The first error is the one to report. */
+  #onFailure(undo: AsyncDisposableStack, { id, name }: NetworkInfo, action: () => Promise<unknown>): void {
+    undo.defer(() =>
+      action().then(
+        () => undefined,
+        (error: unknown) =>
+          this.#options.logger.warn("undoing a change of a network failed", { error: messageOf(error), id, name }),
+      ),
+    );
   }
 
   /** Networks stay on the host; with `removed` they are removed from it. */

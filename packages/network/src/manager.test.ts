@@ -17,6 +17,8 @@ const published: PortRequest = {
   hostPortLast: 8080,
 };
 
+const userNetwork = { driver: "bridge", pools: [], internal: false, options: {}, labels: {} };
+
 let counter = 0;
 
 /** Connects a container of its own to the default network. */
@@ -278,9 +280,72 @@ describe("restart", () => {
     expect(again.networks.endpoints(kept.networkId)).toEqual([kept]);
     expect(addressOf(await attach(again.networks))).toBe("172.17.0.3");
     await expect(attach(again.networks, [published])).rejects.toThrow("port is already allocated");
-    await again.networks.reconcile([]);
-    expect(again.networks.endpoints(kept.networkId)).toEqual([]);
-    await attach(again.networks, [published]);
+    await again.networks.stop(true);
+    const empty = await running({}, kernel, state);
+    expect(empty.networks.endpoints(kept.networkId)).toEqual([]);
+    expect(containerLinks(kernel)).toEqual([]);
+    await attach(empty.networks, [published]);
+  });
+
+  test("a network that cannot be opened at a start keeps its containers' ports, and is opened when it is needed", async () => {
+    const { networks, kernel, state } = await running();
+    const name = "br-front";
+    const options = { "com.docker.network.bridge.name": name };
+    const front = await networks.create({ ...userNetwork, name: "front", options });
+    const request = { containerId: "f".repeat(64), containerName: "web", namespaceFd: 9, ports: [published] };
+    const kept = (await networks.sandbox(request).connect(front.id))!;
+    const elements = [...kernel.elements].sort();
+    await networks.stop(true);
+    const bridge = kernel.links.get(name)!;
+    kernel.links.set(name, { ...bridge, kind: "dummy" });
+    const again = await running({}, kernel, state, [kept]);
+    expect(again.warnings.join()).toContain(
+      `the network front cannot be used yet: interface ${name} exists and is no bridge`,
+    );
+    expect(again.networks.endpoints(front.id)).toEqual([kept]);
+    expect([...kernel.elements].sort()).toEqual(elements);
+    await expect(attach(again.networks, [published])).rejects.toThrow("port is already allocated");
+    const next = () => again.networks.sandbox({ ...request, containerId: "e".repeat(64), ports: [] }).connect(front.id);
+    await expect(next()).rejects.toThrow("exists and is no bridge");
+    kernel.links.set(name, bridge);
+    expect(addressOf((await next())!)).not.toBe(addressOf(kept));
+    await detach(again.networks, kept);
+    expect(again.networks.endpoints(front.id)).toHaveLength(1);
+    expect([...kernel.open.values()]).not.toContain("0.0.0.0 8080/tcp");
+  });
+
+  test("a network that cannot be opened is removed with its rules", async () => {
+    const { networks, kernel, state } = await running();
+    const elements = [...kernel.elements].sort();
+    const options = { "com.docker.network.bridge.name": "br-front" };
+    const front = await networks.create({ ...userNetwork, name: "front", options });
+    await networks.stop(true);
+    kernel.links.set("br-front", { ...kernel.links.get("br-front")!, kind: "dummy" });
+    const again = await running({}, kernel, state);
+    await again.networks.remove(front.id);
+    expect([...kernel.elements].sort()).toEqual(elements);
+    expect(kernel.links.has("br-front")).toBe(true);
+  });
+
+  test("a connection without a row took the default route: after its removal the container gets the route again", async () => {
+    const { networks, kernel, state } = await running();
+    const front = await networks.create({ ...userNetwork, name: "front" });
+    const request = { containerId: "f".repeat(64), containerName: "web", namespaceFd: 9 };
+    const kept = (await networks.sandbox(request).connect(networks.defaultNetwork()!.id))!;
+    await networks.sandbox(request).connect(front.id, { gatewayPriority: 1 });
+    expect(kernel.defaultGateway).toBe(front.pools[0]!.gateway);
+    await networks.stop(true);
+    const again = createNetworkManager({ sys: kernel.sys, config: networkConfig(optionsInMemory), state, clock });
+    expect(await again.start([kept])).toEqual({ warnings: [], interfacesRemoved: true });
+    expect(kernel.defaultGateway).toBeUndefined();
+    await again.sandbox(request).repair();
+    expect(kernel.defaultGateway).toBe(kept.gateways.ipv4);
+    // A route that somebody else made stays.
+    await again.stop(true);
+    expect(await again.start([kept])).toEqual({ warnings: [], interfacesRemoved: false });
+    const before = kernel.calls.length;
+    await again.sandbox(request).repair();
+    expect(kernel.calls.slice(before)).toEqual(["openNetlink", "netlinkTransact"]);
   });
 
   test("use before start is an error that names the missing start", () => {
@@ -289,6 +354,6 @@ describe("restart", () => {
       config: networkConfig(optionsInMemory),
       state: memoryState(),
     });
-    return expect(networks.reconcile([])).rejects.toThrow("used before their start");
+    return expect(networks.remove("")).rejects.toThrow("used before their start");
   });
 });

@@ -10,10 +10,12 @@ import type {
   PreparedLink,
   Sandbox,
   SandboxRequest,
+  StartedNetworks,
 } from "./contract.ts";
 import type { NetworkDriver } from "./driver/driver.ts";
 import type { FirewallContents } from "./firewall/host-firewall.ts";
 import { HostNetwork, type NetworkSys } from "./host/host-network.ts";
+import type { NetworkAddresses } from "./ipam/ipam.ts";
 import { LiveNetworks } from "./live-networks.ts";
 import type { Forwarders } from "./ports/forwarders.ts";
 import { rulesOf } from "./ports/publisher.ts";
@@ -44,6 +46,18 @@ interface Running {
   readonly networks: LiveNetworks;
 }
 
+/** @returns what cannot be kept, for the log */
+function takeAddresses(addresses: NetworkAddresses, endpoint: Endpoint): string[] {
+  return endpoint.addresses.flatMap((address) => {
+    try {
+      addresses.take(address);
+      return [];
+    } catch (error) {
+      return [`its address ${address.address} cannot be kept: ${messageOf(error)}`];
+    }
+  });
+}
+
 class Manager implements NetworkManager {
   readonly #dependencies: NetworkDependencies;
   readonly #logger: Logger;
@@ -57,11 +71,13 @@ class Manager implements NetworkManager {
     this.#clock = dependencies.clock ?? systemClock;
   }
 
-  async start(known: readonly Endpoint[]): Promise<{ readonly warnings: readonly string[] }> {
+  async start(known: readonly Endpoint[]): Promise<StartedNetworks> {
     const { sys, config, state, forwarders, drivers = [] } = this.#dependencies;
     const [clock, logger] = [this.#clock, this.#logger];
     const host = new HostNetwork({ sys, config, forwarders, drivers, clock, logger, contents: () => this.#rules() });
-    const networks = new LiveNetworks({ host, config, state, clock });
+    const opened = ({ info, addresses }: LiveNetwork): void =>
+      this.#takeAddresses(addresses, this.#table.ofNetwork(info.id));
+    const networks = new LiveNetworks({ host, config, state, clock, logger, opened });
     const warnings = [...host.warnings];
     try {
       warnings.push(...(await networks.openAll(known)));
@@ -73,33 +89,26 @@ class Manager implements NetworkManager {
     this.#running = { host, networks };
     warnings.push(...this.#restore(known));
     warnings.push(...host.firewall.install(host.forwardingTurnedOn));
-    this.#clean();
+    const interfacesRemoved = this.#clean();
     await host.publisher.endForwardersBut((endpointId) => this.#table.get(endpointId) !== undefined);
-    return { warnings };
+    return { warnings, interfacesRemoved };
   }
 
   #rules(): FirewallContents {
     return {
-      networks: this.#mustRun()
-        .networks.all()
-        .flatMap(({ driven }) => driven.rules ?? []),
+      networks: this.#mustRun().networks.rules(),
       ports: this.#table.all().flatMap(({ endpoint }) => rulesOf(endpoint, endpoint.ports)),
     };
   }
 
-  /** Takes addresses and ports of running containers again. @returns warnings for the log */
+  /** Takes addresses and ports of running containers again, also in a network that is not open. @returns warnings for the log */
   #restore(known: readonly Endpoint[]): string[] {
     const { host, networks } = this.#mustRun();
+    const rows = new Set(this.list().map(({ id }) => id));
     return known.flatMap((endpoint) => {
-      const network = networks.get(endpoint.networkId);
-      if (network === undefined || this.#table.get(endpoint.endpointId) !== undefined) return [];
-      const problems: string[] = [];
-      for (const address of endpoint.addresses)
-        try {
-          network.addresses.take(address);
-        } catch (error) {
-          problems.push(`its address ${address.address} cannot be kept: ${messageOf(error)}`);
-        }
+      if (!rows.has(endpoint.networkId) || this.#table.get(endpoint.endpointId) !== undefined) return [];
+      const addresses = networks.get(endpoint.networkId)?.addresses;
+      const problems = addresses === undefined ? [] : takeAddresses(addresses, endpoint);
       const { lease, warnings } = host.publisher.restore(endpoint);
       this.#table.set({ endpoint, lease: endpoint.ports.length === 0 ? undefined : lease });
       const container = `container ${endpoint.containerId.slice(0, 12)}`;
@@ -107,8 +116,16 @@ class Manager implements NetworkManager {
     });
   }
 
-  #clean(): void {
-    for (const network of this.#mustRun().networks.all()) network.driven.clean(this.#interfacesOf(network.info.id));
+  #takeAddresses(addresses: NetworkAddresses, endpoints: readonly Endpoint[]): void {
+    for (const endpoint of endpoints)
+      for (const problem of takeAddresses(addresses, endpoint))
+        this.#logger.warn(problem, { id: endpoint.containerId });
+  }
+
+  /** @returns whether interfaces were removed */
+  #clean(): boolean {
+    const all = this.#mustRun().networks.all();
+    return all.map(({ info, driven }) => driven.clean(this.#interfacesOf(info.id))).includes(true);
   }
 
   #interfacesOf(networkId: string): string[] {
@@ -154,12 +171,7 @@ class Manager implements NetworkManager {
   #sandboxHost(): SandboxHost {
     const { host, networks } = this.#mustRun();
     const { sys, firewall, publisher } = host;
-    const network = (id: string): LiveNetwork => {
-      const found = networks.get(id);
-      if (found === undefined) throw new EngineError("not-found", `network ${id} not found`);
-      return found;
-    };
-    return { sys, firewall, publisher, network, table: this.#table, logger: this.#logger };
+    return { sys, firewall, publisher, networks, table: this.#table, logger: this.#logger };
   }
 
   prepareLink(network: string, namespaceFd: number): PreparedLink | undefined {
@@ -169,17 +181,6 @@ class Manager implements NetworkManager {
     driven.repair(() => this.#interfacesOf(id));
     // The first interface of the namespace.
     return driven.prepareLink(namespaceFd, freeInterfaceName([]));
-  }
-
-  async reconcile(known: readonly Endpoint[]): Promise<void> {
-    const { host } = this.#mustRun();
-    const wanted = new Set(known.map(({ endpointId }) => endpointId));
-    for (const { endpoint } of this.#table.all())
-      if (!wanted.has(endpoint.endpointId))
-        await this.sandbox({ containerId: endpoint.containerId, containerName: "" }).disconnect(endpoint.endpointId);
-    const warnings = [...this.#restore(known), ...host.firewall.install(false)];
-    this.#clean();
-    for (const warning of warnings) this.#logger.warn(warning);
   }
 
   async stop(keepRunning: boolean): Promise<void> {

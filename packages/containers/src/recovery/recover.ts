@@ -15,7 +15,7 @@ import { inStep } from "../lifecycle/step-failure.ts";
 import { readAdoptFile, type AdoptFile } from "../run-directory.ts";
 import type { ContainerPatch } from "../rows/table.ts";
 import { removeImageLayers, unmountImages } from "../steps/image-mounts.ts";
-import { knownEndpoints } from "../steps/networks.ts";
+import { knownEndpoints, repairNetworks } from "../steps/networks.ts";
 import { unmountSharedMemory } from "../steps/shared-memory.ts";
 import { attempt } from "./attempt.ts";
 import { findProcess } from "./find-process.ts";
@@ -37,10 +37,14 @@ export async function recover(engine: ContainersContext): Promise<void> {
   await step("unfinished", () => finishUnfinished(engine));
   const { running, exited } = await step("find", () => findRuns(engine));
   await step("networks", async () => {
-    const { warnings } = await engine.networks.start(
+    const { warnings, interfacesRemoved } = await engine.networks.start(
       knownEndpoints(running.map(({ container, patch }) => patch.networks ?? container.record.networks)),
     );
     for (const warning of warnings) engine.logger.warn(warning);
+    for (const { container, supervisor } of interfacesRemoved ? running : [])
+      await attempt(engine, `repairing the network of ${container.id}`, () =>
+        repairNetworks(engine, container, supervisor),
+      );
   });
   await step("take-up", async () => {
     for (const run of running) await takeUp(engine, run);

@@ -1,9 +1,11 @@
 /** A container's endpoints: made when it starts, removed when it has ended. */
 import { EngineError, messageOf } from "@fathom/base";
 import type { Endpoint, NetworkInfo, PreparedLink } from "@fathom/network";
+import type { Supervisor } from "@fathom/runtime";
 import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 import type { NetworkAttachment } from "../record.ts";
+import { openNetworkNamespace } from "./network-namespace.ts";
 
 /** Connects a starting container. After a failure it is connected to nothing. */
 export async function attachNetworks(
@@ -67,6 +69,22 @@ export async function detachAll(
   }
 }
 
+/** After interfaces of interrupted connections were removed: see `StartedNetworks.interfacesRemoved`. */
+export async function repairNetworks(
+  engine: ContainersContext,
+  { id, record: { name } }: Container,
+  supervisor: Supervisor,
+): Promise<void> {
+  if (engine.networks.sandbox({ containerId: id, containerName: name }).endpoints.length === 0) return;
+  const namespaceFd = openNetworkNamespace(engine.sys, supervisor);
+  if (namespaceFd === undefined) return;
+  try {
+    await engine.networks.sandbox({ containerId: id, containerName: name, namespaceFd }).repair();
+  } finally {
+    engine.sys.close(namespaceFd);
+  }
+}
+
 function publishChange(
   engine: ContainersContext,
   container: string,
@@ -76,7 +94,7 @@ function publishChange(
   engine.events.publish("network", change, id, { container, name, type: driver });
 }
 
-/** The endpoints of all running containers, for `NetworkManager.start` and `reconcile`. */
+/** The endpoints of all running containers, for `NetworkManager.start`. */
 export function knownEndpoints(containers: Iterable<readonly NetworkAttachment[]>): Endpoint[] {
   const endpoints: Endpoint[] = [];
   for (const networks of containers)

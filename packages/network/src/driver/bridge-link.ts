@@ -49,6 +49,11 @@ export function listRoutes(route: NetlinkConnection): Route[] {
   return decodeRoutes(route.send([dumpRoutes()]));
 }
 
+/** All links of the host. */
+export function listLinks(route: NetlinkConnection): Link[] {
+  return decodeLinks(route.send([dumpLinks()]));
+}
+
 /** The ports of a bridge. */
 export function listPorts(route: NetlinkConnection, bridgeIndex: number): Link[] {
   return decodeLinks(route.send([dumpLinks(bridgeIndex)])).filter((link) => link.masterIndex === bridgeIndex);

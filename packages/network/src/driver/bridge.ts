@@ -12,9 +12,11 @@ import {
   defaultRouteMtu,
   ensureBridge,
   findLink,
+  listLinks,
   listRoutes,
   type BridgeSettings,
 } from "./bridge-link.ts";
+import { bridgeName, bridgeOptions, readBridgeOptions, type BridgeOptions } from "./bridge-options.ts";
 import type {
   DriverNetwork,
   EndpointDraft,
@@ -34,37 +36,10 @@ export interface BridgeHost {
   readonly logger: Logger;
 }
 
-/** Docker's option names. */
-export const bridgeOptions = {
-  name: "com.docker.network.bridge.name",
-  openBetween: "com.docker.network.bridge.enable_icc",
-  masquerade: "com.docker.network.bridge.enable_ip_masquerade",
-  bindAddress: "com.docker.network.bridge.host_binding_ipv4",
-  mtu: "com.docker.network.driver.mtu",
-  /** It has no meaning for the driver. */
-  isDefault: "com.docker.network.bridge.default_bridge",
-} as const;
-
 const usualMtu = 1500;
 
-interface Options {
-  readonly bridge: string;
-  readonly openBetween: boolean;
-  readonly masquerade: boolean;
-  readonly bindAddress: string;
-  /** 0 for the MTU of the default route. */
-  readonly mtu: number;
-}
-
-function optionsOf(id: string, options: Readonly<Record<string, string>>): Options {
-  return {
-    bridge: options[bridgeOptions.name] ?? `br-${id.slice(0, 12)}`,
-    openBetween: options[bridgeOptions.openBetween] !== "false",
-    masquerade: options[bridgeOptions.masquerade] !== "false",
-    bindAddress: options[bridgeOptions.bindAddress] ?? "0.0.0.0",
-    mtu: Number(options[bridgeOptions.mtu] ?? 0),
-  };
-}
+/** More prepared pairs than waiting containers: then most of them have ended with their namespaces. */
+const preparedAtMost = 64;
 
 export function createBridgeDriver(host: BridgeHost): NetworkDriver {
   const routeMtu = (): number => defaultRouteMtu(host.route, listRoutes(host.route)) ?? usualMtu;
@@ -72,19 +47,21 @@ export function createBridgeDriver(host: BridgeHost): NetworkDriver {
     name: "bridge",
     capabilities: { endpoints: true },
     options: (id: string, { options }: NetworkSettings) => {
-      const { bridge, mtu } = optionsOf(id, options);
-      checkBridgeName(bridge);
-      if (!Number.isInteger(mtu) || mtu < 0 || mtu > 65535)
-        throw new EngineError("invalid-argument", `invalid mtu ${JSON.stringify(options[bridgeOptions.mtu])}`);
+      checkBridgeName(readBridgeOptions(id, options).bridge);
       // "0" asks for the default route's; the row has the resulting value.
       return options[bridgeOptions.mtu] === "0" ? { ...options, [bridgeOptions.mtu]: String(routeMtu()) } : options;
     },
-    hostInterface: ({ id, options }) => optionsOf(id, options).bridge,
+    hostInterface: ({ id, options }) => bridgeName(id, options),
+    rules: (network) => rulesOf(network, readBridgeOptions(network.id, network.options)),
     open: async (network) => {
-      const options = optionsOf(network.id, network.options);
+      const options = readBridgeOptions(network.id, network.options);
       return new BridgeNetwork(host, network, { ...options, mtu: options.mtu > 0 ? options.mtu : routeMtu() });
     },
   };
+}
+
+function rulesOf({ internal }: NetworkInfo, { bridge, openBetween, masquerade }: BridgeOptions): FirewallNetwork {
+  return { bridge, interContainer: openBetween, masquerade, internal };
 }
 
 class BridgeNetwork implements DriverNetwork {
@@ -98,7 +75,7 @@ class BridgeNetwork implements DriverNetwork {
   /** Host ends of pairs that wait for their container. */
   readonly #prepared = new Set<string>();
 
-  constructor(host: BridgeHost, network: NetworkInfo, options: Options) {
+  constructor(host: BridgeHost, network: NetworkInfo, options: BridgeOptions) {
     this.#host = host;
     this.#id = network.id;
     const addresses = network.pools.flatMap(({ subnet, gateway }) => {
@@ -106,12 +83,7 @@ class BridgeNetwork implements DriverNetwork {
       return parsed === undefined || address === undefined ? [] : [{ subnet: parsed.subnet, gateway: address }];
     });
     this.#bridge = { name: options.bridge, addresses, mtu: options.mtu };
-    this.rules = {
-      bridge: options.bridge,
-      interContainer: options.openBetween,
-      masquerade: options.masquerade,
-      internal: network.internal,
-    };
+    this.rules = rulesOf(network, options);
     this.publishing = { kind: "rules", bindAddress: options.bindAddress };
     // With this setting, bridged packets go through the rule set: a redirected packet may have to leave through the port on which it arrived,
     // and the rule set separates containers. Without it, the bridge separates them.
@@ -164,14 +136,23 @@ class BridgeNetwork implements DriverNetwork {
 
   readonly prepareLink = (namespaceFd: number, interfaceName: string): PreparedLink => {
     const pair = makePair(this.#host.route, this.#link, namespaceFd, interfaceName);
+    if (this.#prepared.size >= preparedAtMost) this.#forgetEnded();
     this.#prepared.add(pair.hostInterface);
     return { ...pair, networkId: this.#id, interfaceName };
   };
 
-  clean(hostInterfaces: readonly string[]): void {
+  /** Forgets prepared pairs that ended with their namespaces. */
+  #forgetEnded(): void {
+    if (this.#prepared.size === 0) return;
+    // All links: those of a bridge that another program removed are ports of none.
+    const names = new Set(listLinks(this.#host.route).map(({ name }) => name));
+    for (const name of this.#prepared) if (!names.has(name)) this.#prepared.delete(name);
+  }
+
+  clean(hostInterfaces: readonly string[]): boolean {
     const { route, logger } = this.#host;
-    for (const name of this.#prepared) if (findLink(route, name) === undefined) this.#prepared.delete(name);
-    cleanLinks(route, this.#link, new Set([...hostInterfaces, ...this.#prepared]), logger);
+    this.#forgetEnded();
+    return cleanLinks(route, this.#link, new Set([...hostInterfaces, ...this.#prepared]), logger);
   }
 
   async remove(): Promise<void> {

@@ -17,6 +17,8 @@ export interface NetworkDriver {
   options(id: string, settings: NetworkSettings): Readonly<Record<string, string>>;
   /** The host's interface whose routes belong to the network itself: they do not count as a conflict with its subnet. */
   hostInterface(network: Pick<NetworkInfo, "id" | "options">): string | undefined;
+  /** What the engine's rules say of it; undefined when they do not concern it. @throws invalid-argument for options that it cannot read */
+  rules(network: NetworkInfo): FirewallNetwork | undefined;
   /** Makes the network on this host, or uses what an earlier daemon made. */
   open(network: NetworkInfo, origin: NetworkOrigin): Promise<DriverNetwork>;
 }
@@ -74,7 +76,7 @@ export interface JoinedLink {
 
 /** One network on this host. */
 export interface DriverNetwork extends Disposable {
-  /** Undefined when the engine's rules do not concern the network. */
+  /** As `NetworkDriver.rules`. */
   readonly rules: FirewallNetwork | undefined;
   /** Undefined when no host port can reach its endpoints. */
   readonly publishing: Publishing | undefined;
@@ -96,8 +98,11 @@ export interface DriverNetwork extends Disposable {
   deleteEndpoint(endpoint: Pick<Endpoint, "endpointId">): Promise<void>;
   /** An interface in advance of its endpoint; absent when that is impossible. Synchronous, so that code that claims the namespace meanwhile sees it. */
   readonly prepareLink?: (namespaceFd: number, interfaceName: string) => PreparedLink;
-  /** Removes interfaces that belong to none of `hostInterfaces`, and connects those again that lost their place. */
-  clean(hostInterfaces: readonly string[]): void;
+  /**
+   * Removes interfaces that belong to none of `hostInterfaces`, and connects those again that lost their place.
+   * @returns whether it removed one
+   */
+  clean(hostInterfaces: readonly string[]): boolean;
   /** Removes the network from the host. */
   remove(): Promise<void>;
   /** Ends this process's part of it; the network stays. */

@@ -8,6 +8,8 @@ import { changeLink, deleteLink } from "../netlink/route.ts";
 
 /** After this long the kernel has removed the interface of an ended container, or a process still holds its namespace. */
 const lingerMs = 300;
+/** A pause after a deletion that the kernel rejected. */
+const retryMs = 10_000;
 
 /**
  * Watches interfaces whose containers have ended. The kernel deletes them with the container's namespace, on a thread of its own. A deletion
@@ -28,7 +30,13 @@ export class LeavingLinks {
 
   add(name: string): void {
     this.#names.add(name);
-    this.#timer ??= setTimeout(() => this.sweep(), lingerMs);
+    this.#timer ??= setTimeout(() => this.#sweepAgain(), lingerMs);
+  }
+
+  /** Until it has succeeded. */
+  #sweepAgain(): void {
+    this.sweep();
+    if (this.#names.size > 0) this.#timer = setTimeout(() => this.#sweepAgain(), retryMs);
   }
 
   /** Deletes the remaining ones now. */
@@ -38,14 +46,16 @@ export class LeavingLinks {
     if (this.#names.size === 0) return;
     try {
       const still = listPorts(this.#route, this.#bridgeIndex).filter((port) => this.#names.has(port.name));
-      this.#names.clear();
       if (still.length > 0)
         this.#route.send(
           still.map((port) => deleteLink(port.index)),
           ["ENODEV"],
         );
+      this.#names.clear();
     } catch (error) {
-      this.#logger.warn("interfaces of ended containers could not be removed", { error: messageOf(error) });
+      this.#logger.warn("interfaces of ended containers could not be removed yet", {
+        error: messageOf(error),
+      });
     }
   }
 }
@@ -53,13 +63,14 @@ export class LeavingLinks {
 /**
  * Deletes ports of the bridge that belong to no endpoint, and connects again those that lost their bridge.
  * @param known Host interfaces of endpoints.
+ * @returns whether it deleted one
  */
 export function cleanLinks(
   route: NetlinkConnection,
   { bridgeIndex, hairpin, isolated }: LinkSettings,
   known: ReadonlySet<string>,
   logger: Logger,
-): void {
+): boolean {
   const ports = listPorts(route, bridgeIndex);
   const leftovers = ports.filter((port) => !known.has(port.name) && isOurName(port));
   if (leftovers.length > 0) {
@@ -79,6 +90,7 @@ export function cleanLinks(
       ...(hairpin || isolated ? [changeLink(name, { bridgePort: { hairpin, isolated } })] : []),
     ]);
   }
+  return leftovers.length > 0;
 }
 
 /** Other programs may connect interfaces of their own to our bridge; only names in our form are ours. */

@@ -14,7 +14,7 @@ export function createNamespaceDriver(name: "host" | "null"): NetworkDriver {
     join: none,
     leave: none,
     deleteEndpoint: none,
-    clean: () => undefined,
+    clean: () => false,
     remove: async () => undefined,
     [Symbol.dispose]: () => undefined,
   };
@@ -23,6 +23,7 @@ export function createNamespaceDriver(name: "host" | "null"): NetworkDriver {
     capabilities: { endpoints: false },
     options: (_id, { options }) => options,
     hostInterface: () => undefined,
+    rules: () => undefined,
     open: async () => network,
   };
 }

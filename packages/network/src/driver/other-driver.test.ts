@@ -12,6 +12,18 @@ import { FakeKernel } from "../testing/fake-kernel.ts";
 import type { DriverNetwork, NetworkDriver } from "./driver.ts";
 
 const namespaceFd = 9;
+const rules = { bridge: "wide0", interContainer: true, masquerade: true, internal: false };
+
+interface Failing {
+  call?: string;
+  /** Called just before the failure. */
+  before?: () => void;
+}
+
+interface Hanging {
+  call?: string;
+  end?: Promise<void>;
+}
 const config = networkConfig({
   bridgeName: "fathom0",
   addressPools: defaultAddressPools,
@@ -24,14 +36,17 @@ const config = networkConfig({
 });
 
 /** @param calls Gets each call with the arguments that matter. */
-function otherDriver(kernel: FakeKernel, calls: unknown[], failing: { call?: string }): NetworkDriver {
+function otherDriver(kernel: FakeKernel, calls: unknown[], failing: Failing, hanging: Hanging): NetworkDriver {
   const called = async (call: string, ...what: unknown[]): Promise<void> => {
     await Promise.resolve();
     calls.push([call, ...what]);
-    if (failing.call === call) throw new Error(`${call} fails`);
+    if (hanging.call === call) await hanging.end;
+    if (failing.call !== call) return;
+    failing.before?.();
+    throw new Error(`${call} fails`);
   };
   const network = (): DriverNetwork => ({
-    rules: undefined,
+    rules,
     publishing: undefined,
     repair: () => undefined,
     createEndpoint: async (_endpoint, { macAddress }) => {
@@ -48,7 +63,7 @@ function otherDriver(kernel: FakeKernel, calls: unknown[], failing: { call?: str
       kernel.links.delete(interfaceName);
     },
     deleteEndpoint: () => called("deleteEndpoint"),
-    clean: () => undefined,
+    clean: () => false,
     remove: () => called("remove"),
     [Symbol.dispose]: () => undefined,
   });
@@ -57,6 +72,7 @@ function otherDriver(kernel: FakeKernel, calls: unknown[], failing: { call?: str
     capabilities: { endpoints: true },
     options: (_id, { options }) => options,
     hostInterface: () => undefined,
+    rules: () => rules,
     open: async ({ name }, origin) => {
       await called("open", name, origin);
       return network();
@@ -67,12 +83,13 @@ function otherDriver(kernel: FakeKernel, calls: unknown[], failing: { call?: str
 function world(rows = new Map<string, NetworkInfo>()) {
   const kernel = new FakeKernel();
   const calls: unknown[] = [];
-  const failing: { call?: string } = {};
+  const failing: Failing = {};
+  const hanging: Hanging = {};
   const networks = createNetworkManager({
     sys: kernel.sys,
     config,
     clock: systemClock,
-    drivers: [otherDriver(kernel, calls, failing)],
+    drivers: [otherDriver(kernel, calls, failing, hanging)],
     state: {
       networks: () => [...rows.values()],
       saveNetwork: (network) => void rows.set(network.id, network),
@@ -80,7 +97,7 @@ function world(rows = new Map<string, NetworkInfo>()) {
     },
   });
   const sandbox = () => networks.sandbox({ containerId: "c", containerName: "web", namespaceFd });
-  return { networks, kernel, calls, failing, rows, sandbox };
+  return { networks, kernel, calls, failing, hanging, rows, sandbox };
 }
 const settings = { name: "wide", driver: "other", pools: [], internal: false, options: {}, labels: {} };
 
@@ -138,4 +155,28 @@ test.each(["createEndpoint", "join"])("a %s that fails leaves no endpoint", asyn
   failing.call = "open";
   await expect(networks.create({ ...settings, name: "next" })).rejects.toThrow("open fails");
   expect(networks.find("next")).toBeUndefined();
+});
+
+test.each(["close", "disconnect"] as const)("while a %s waits, the network is not removed", async (verb) => {
+  const { networks, hanging, sandbox } = world();
+  await networks.start([]);
+  const wide = await networks.create(settings);
+  const one = sandbox();
+  const endpoint = (await one.connect(wide.id))!;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  Object.assign(hanging, { call: "leave", end: promise });
+  const leaving = verb === "close" ? one.close() : one.disconnect(endpoint.endpointId);
+  await expect(networks.remove(wide.id)).rejects.toMatchObject({ code: "conflict" });
+  resolve();
+  await leaving;
+  await networks.remove(wide.id);
+});
+
+test("a removal that fails, and whose undoing fails too, has the error of the removal", async () => {
+  const { networks, failing, kernel } = world();
+  await networks.start([]);
+  const wide = await networks.create(settings);
+  Object.assign(failing, { call: "remove", before: () => (kernel.failCall = 1) });
+  await expect(networks.remove(wide.id)).rejects.toThrow(/^remove fails$/);
+  expect(kernel.failCall).toBe(0);
 });

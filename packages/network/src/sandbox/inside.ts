@@ -4,8 +4,8 @@ import type { EndpointAddress, Family } from "../contract.ts";
 import { writeProc } from "../host/proc.ts";
 import { broadcastOf, parseIpv4, subnetOf } from "../ipam/ip.ts";
 import { NetlinkConnection, type NetlinkRequest } from "../netlink/connection.ts";
-import { decodeLinks } from "../netlink/route-decode.ts";
-import { addAddress, addDefaultRoute, changeLink, getLink, replaceDefaultRoute } from "../netlink/route.ts";
+import { decodeLinks, decodeRoutes } from "../netlink/route-decode.ts";
+import { addAddress, addDefaultRoute, changeLink, dumpRoutes, getLink, replaceDefaultRoute } from "../netlink/route.ts";
 
 export type InsideSys = Pick<
   Sys,
@@ -62,4 +62,11 @@ export function moveDefaultRoute(sys: InsideSys, namespaceFd: number, interfaceN
   using inside = new NetlinkConnection(sys, NETLINK_ROUTE, namespaceFd);
   const [link] = decodeLinks(inside.send([getLink(interfaceName)]));
   if (link !== undefined) inside.send([replaceDefaultRoute(link.index, address)]);
+}
+
+/** Whether the namespace has a default route of the family, whoever made it. */
+export function hasDefaultRoute(sys: InsideSys, namespaceFd: number, family: Family): boolean {
+  if (family === "ipv6") return true;
+  using inside = new NetlinkConnection(sys, NETLINK_ROUTE, namespaceFd);
+  return decodeRoutes(inside.send([dumpRoutes()])).some(({ destination }) => destination.prefixLength === 0);
 }

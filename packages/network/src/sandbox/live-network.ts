@@ -8,6 +8,16 @@ export interface LiveNetwork {
   readonly capabilities: DriverCapabilities;
   readonly addresses: NetworkAddresses;
   readonly driven: DriverNetwork;
-  /** Endpoints that are being made: meanwhile the network cannot be removed. */
-  connecting: number;
+  /** Endpoints that are being made or removed: meanwhile the network cannot be removed. */
+  changing: number;
+}
+
+/** Until it is disposed of, the networks cannot be removed. */
+export function keepNetworks(networks: readonly LiveNetwork[]): Disposable {
+  for (const network of networks) network.changing++;
+  return {
+    [Symbol.dispose]: () => {
+      for (const network of networks) network.changing--;
+    },
+  };
 }

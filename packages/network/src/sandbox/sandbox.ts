@@ -9,15 +9,19 @@ import type { PortPublisher } from "../ports/publisher.ts";
 import { checkEndpointSettings } from "./endpoint-settings.ts";
 import type { Attached, EndpointTable } from "./endpoint-table.ts";
 import { families, freeInterfaceName, gatewayOf, ownAddresses, portsOwner } from "./gateway.ts";
-import { bringLoopbackUp, configureInterface, moveDefaultRoute, type InsideSys } from "./inside.ts";
-import type { LiveNetwork } from "./live-network.ts";
+import { bringLoopbackUp, configureInterface, hasDefaultRoute, moveDefaultRoute, type InsideSys } from "./inside.ts";
+import { keepNetworks, type LiveNetwork } from "./live-network.ts";
 
 /** The manager's objects that sandboxes share. */
 export interface SandboxHost {
   readonly sys: InsideSys;
   readonly table: EndpointTable;
-  /** @throws not-found */
-  readonly network: (id: string) => LiveNetwork;
+  readonly networks: {
+    /** Undefined for one that is not open. */
+    get(id: string): LiveNetwork | undefined;
+    /** @throws not-found; what the driver throws for one that cannot be opened */
+    opened(id: string): Promise<LiveNetwork>;
+  };
   readonly firewall: HostFirewall;
   readonly publisher: PortPublisher;
   readonly logger: Logger;
@@ -56,7 +60,8 @@ export class ContainerSandbox implements Sandbox {
     const host = this.#host();
     const { sys, table } = host;
     const { containerName, namespaceFd } = this.#request;
-    const network = host.network(networkId);
+    const network = host.networks.get(networkId) ?? (await host.networks.opened(networkId));
+    using _ = keepNetworks([network]);
     const { driven } = network;
     if (!network.capabilities.endpoints) {
       if (namespaceFd !== undefined) bringLoopbackUp(sys, namespaceFd);
@@ -71,8 +76,6 @@ export class ContainerSandbox implements Sandbox {
         "conflict",
         `endpoint with name ${containerName} already exists in network ${network.info.name}`,
       );
-    network.connecting++;
-    using _ = { [Symbol.dispose]: () => void network.connecting-- };
     driven.repair(() => table.ofNetwork(networkId).map(({ hostInterface }) => hostInterface));
     host.firewall.repair();
 
@@ -107,7 +110,10 @@ export class ContainerSandbox implements Sandbox {
       this.#onFailure(undo, async () => this.#route(family, gatewayOf(others, family)));
       this.#route(family, endpoint);
     }
-    if (lease !== undefined) host.publisher.publish(endpoint, lease);
+    if (lease !== undefined) {
+      host.publisher.publish(endpoint, lease);
+      this.#onFailure(undo, () => host.publisher.unpublish(endpoint, lease.bindings));
+    }
     table.set({ endpoint, lease });
     this.#onFailure(undo, async () => void table.delete(endpoint.endpointId));
     await this.#settlePorts(this.#portsHolder());
@@ -194,9 +200,12 @@ export class ContainerSandbox implements Sandbox {
    * failure they are as before.
    */
   async #settlePorts(holder: Attached | undefined): Promise<void> {
-    const { table, publisher, network } = this.#host();
+    const { table, publisher, networks } = this.#host();
     const owner = portsOwner(this.endpoints);
-    const target = owner === undefined ? undefined : network(owner.networkId);
+    // Ports at an endpoint of a network that is not open stay where they are.
+    if (owner !== undefined && holder?.endpoint.endpointId === owner.endpointId) return;
+    const target =
+      owner === undefined ? undefined : (networks.get(owner.networkId) ?? (await networks.opened(owner.networkId)));
     const to = target?.driven.publishing === undefined ? undefined : owner;
     if (holder?.endpoint.endpointId === to?.endpointId) return;
     if (holder?.lease !== undefined && to !== undefined) {
@@ -241,6 +250,7 @@ export class ContainerSandbox implements Sandbox {
     const attached = this.#attached.find(({ endpoint }) => endpoint.endpointId === endpointId);
     if (attached === undefined) return;
     const { endpoint } = attached;
+    using _ = this.#keepNetworks();
     const failures: unknown[] = [];
     // If another program removed rules, they are restored before the ports move.
     if (this.#portsHolder() !== undefined) await attempt(failures, async () => this.#host().firewall.repair());
@@ -259,7 +269,16 @@ export class ContainerSandbox implements Sandbox {
     throwAll(failures, `disconnecting from network ${endpoint.networkName} failed`);
   }
 
+  async repair(): Promise<void> {
+    const { sys } = this.#host();
+    const { namespaceFd } = this.#request;
+    if (namespaceFd === undefined) return;
+    for (const family of families)
+      if (!hasDefaultRoute(sys, namespaceFd, family)) this.#route(family, this.gateway(family));
+  }
+
   async close(): Promise<void> {
+    using _ = this.#keepNetworks();
     const failures: unknown[] = [];
     for (const attached of this.#attached) {
       const { endpoint, lease } = attached;
@@ -270,15 +289,27 @@ export class ContainerSandbox implements Sandbox {
     throwAll(failures, "detaching a network failed");
   }
 
+  /** The endpoints leave the table before their parts are removed: until then nobody may remove their networks. */
+  #keepNetworks(): Disposable {
+    const { networks } = this.#host();
+    return keepNetworks(this.endpoints.flatMap(({ networkId }) => networks.get(networkId) ?? []));
+  }
+
   #stays(): LeftNamespace {
     return { kind: "stays", fd: this.#request.namespaceFd };
   }
 
   async #removeEndpoint(endpoint: Endpoint, namespace: LeftNamespace, failures: unknown[]): Promise<void> {
-    const { driven, addresses } = this.#host().network(endpoint.networkId);
-    await attempt(failures, () => driven.leave(endpoint, namespace));
-    await attempt(failures, () => driven.deleteEndpoint(endpoint));
-    await attempt(failures, () => addresses.release(endpoint.addresses, endpoint.containerId));
+    const { networks } = this.#host();
+    // A network that is not open gave out no address, and the interface ends with the namespace.
+    const network = networks.get(endpoint.networkId);
+    if (network === undefined && namespace.kind === "ends") return;
+    await attempt(failures, async () => {
+      const { driven, addresses } = network ?? (await networks.opened(endpoint.networkId));
+      await attempt(failures, () => driven.leave(endpoint, namespace));
+      await attempt(failures, () => driven.deleteEndpoint(endpoint));
+      await attempt(failures, () => addresses.release(endpoint.addresses, endpoint.containerId));
+    });
   }
 }
 

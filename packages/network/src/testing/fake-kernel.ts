@@ -13,7 +13,15 @@ import {
   NLM_F_CREATE,
 } from "../netlink/message.ts";
 import type { NetworkSys } from "../host/host-network.ts";
-import { RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWROUTE } from "../netlink/route-numbers.ts";
+import {
+  AF_INET,
+  RTM_DELLINK,
+  RTM_GETLINK,
+  RTM_GETROUTE,
+  RTM_NEWLINK,
+  RTM_NEWROUTE,
+  RTN_UNICAST,
+} from "../netlink/route-numbers.ts";
 import { errnoNumber, NLMSG_ERROR, NLMSG_DONE, NLM_F_ACK, NLM_F_DUMP } from "@fathom/sys";
 
 const NFT_MSG_DELTABLE = 0x0a02;
@@ -142,6 +150,7 @@ export class FakeKernel {
     }
     if (type === RTM_GETLINK && (flags & NLM_F_DUMP) === NLM_F_DUMP)
       for (const [name, link] of this.links) answers.push(linkMessage(name, link, sequence));
+    if (type === RTM_GETROUTE && this.#route !== undefined) answers.push(routeMessage(this.#route, sequence));
     // The message that begins a batch has the number of RTM_NEWLINK.
     if (payload.length < 16 || type < RTM_NEWLINK || type > RTM_GETLINK || (flags & NLM_F_DUMP) === NLM_F_DUMP)
       return 0;
@@ -192,6 +201,16 @@ function linkMessage(name: string, link: FakeLink, sequence: number): Uint8Array
     .attributeU32(10, link.master)
     .nest(18, (info) => info.attributeText(1, link.kind), false);
   return encodeMessages([{ type: RTM_NEWLINK, flags: 0, payload: writer.finish() }], sequence);
+}
+
+function routeMessage(route: { readonly gateway: string; readonly linkIndex: number }, sequence: number): Uint8Array {
+  const writer = new PayloadWriter();
+  for (const byte of [AF_INET, 0, 0, 0, 254, 3, 0, RTN_UNICAST]) writer.u8(byte);
+  writer
+    .u32(0)
+    .attribute(5, Uint8Array.from(route.gateway.split("."), Number))
+    .attributeU32(4, route.linkIndex);
+  return encodeMessages([{ type: RTM_NEWROUTE, flags: 0, payload: writer.finish() }], sequence);
 }
 
 function acknowledgement(sequence: number, errno: number): Uint8Array {

@@ -12,8 +12,9 @@ import type {
   PreparedLink,
   Sandbox,
   SandboxRequest,
+  StartedNetworks,
 } from "../contract.ts";
-import { contains, formatIpv4, parseCidr } from "../ipam/ip.ts";
+import { contains, formatIpv4, overlaps, parseCidr } from "../ipam/ip.ts";
 import { checkEndpointSettings } from "../sandbox/endpoint-settings.ts";
 import { freeInterfaceName, gatewayOf, ownAddresses, portsOwner } from "../sandbox/gateway.ts";
 
@@ -69,10 +70,11 @@ class FakeNetworks implements NetworkManager {
     this.#faults = faults;
   }
 
-  async start(known: readonly Endpoint[]): Promise<{ readonly warnings: readonly string[] }> {
+  async start(known: readonly Endpoint[]): Promise<StartedNetworks> {
     this.#started = true;
+    const before = this.#host.endpoints.size;
     this.#keepOnly(known);
-    return { warnings: [] };
+    return { warnings: [], interfacesRemoved: this.#host.endpoints.size < before };
   }
 
   #keepOnly(known: readonly Endpoint[]): void {
@@ -105,8 +107,11 @@ class FakeNetworks implements NetworkManager {
     if (!this.drivers.includes(driver)) throw new EngineError("invalid-argument", `there is no driver ${driver}`);
     if (this.list().some((network) => network.name === name))
       throw new EngineError("conflict", `network with name ${name} already exists`);
-    if (pools.some(({ subnet }) => this.list().some((network) => network.pools.some((pool) => pool.subnet === subnet))))
-      throw new EngineError("conflict", "the subnet is another network's");
+    const taken = this.list().flatMap((network) => network.pools.map(({ subnet }) => parseCidr(subnet)!.subnet));
+    for (const { subnet } of pools.map((pool) => parseCidr(pool.subnet)!)) {
+      if (taken.some((other) => overlaps(other, subnet))) throw new EngineError("forbidden", "the subnet is taken");
+      taken.push(subnet);
+    }
     const id = randomId();
     const prefix = [...Array(14).keys()]
       .map((index) => `172.${18 + index}`)
@@ -146,11 +151,6 @@ class FakeNetworks implements NetworkManager {
     return info?.driver === "bridge"
       ? { networkId: info.id, hostInterface: "veth0", interfaceName: "eth0", index: 2 }
       : undefined;
-  }
-
-  async reconcile(known: readonly Endpoint[]): Promise<void> {
-    this.#mustRun();
-    this.#keepOnly(known);
   }
 
   async stop(): Promise<void> {
@@ -254,6 +254,10 @@ class FakeSandbox implements Sandbox {
     }));
     for (const endpoint of this.endpoints)
       this.#host.endpoints.set(endpoint.endpointId, { ...endpoint, ports: endpoint === owner ? bindings : [] });
+  }
+
+  async repair(): Promise<void> {
+    this.#mustRun();
   }
 
   async disconnect(endpointId: string): Promise<void> {

@@ -104,7 +104,10 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
         const front = await networks.create(settings("front", { pools }));
         expect(front.pools).toEqual([{ family: "ipv4", subnet: "10.55.0.0/24", gateway: "10.55.0.1" }]);
         await expect(networks.create(settings("front"))).rejects.toMatchObject({ code: "conflict" });
-        await expect(networks.create(settings("other", { pools }))).rejects.toMatchObject({ code: "conflict" });
+        await expect(networks.create(settings("other", { pools }))).rejects.toMatchObject({ code: "forbidden" });
+        const twice = ["10.56.0.0/16", "10.56.7.0/24"].map((subnet) => ({ family: "ipv4" as const, subnet }));
+        const overlapping = networks.create(settings("other", { pools: twice }));
+        await expect(overlapping).rejects.toMatchObject({ code: "forbidden" });
         expect(networks.find("other")).toBeUndefined();
       });
 
@@ -254,7 +257,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
         expect(addressOf(next)).not.toBe(addressOf(kept));
         await networks.sandbox({ containerId: kept.containerId, containerName: "c1" }).close();
         expect(networks.endpoints(network.id)).toEqual([next]);
-        await networks.reconcile([]);
+        await networks.sandbox({ containerId: next.containerId, containerName: "c4" }).close();
         expect(networks.endpoints(network.id)).toEqual([]);
         await connect(sandbox(port(8604), port(8605)), network);
       });

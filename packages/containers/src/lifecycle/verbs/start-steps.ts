@@ -3,7 +3,7 @@
  * file per subject.
  *
  * When a daemon dies during a start: before the launch, this process or the stem holds everything that was made, and the stem ends with its
- * control socket; the network's reconcile and the sweep over cgroups remove the rest. Between launch and row, `adopt.json` in the supervisor's
+ * control socket; the networks' start and the sweep over cgroups remove the rest. Between launch and row, `adopt.json` in the supervisor's
  * directory has the data of the row, and the next daemon takes over the process.
  */
 import type { LaunchStage } from "@fathom/runtime";
