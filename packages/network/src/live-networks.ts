@@ -3,7 +3,7 @@ import { EngineError, formatRfc3339Nano, KeyedMutex, messageOf, randomId, type C
 import type { Endpoint, NetworkConfig, NetworkInfo, NetworkSettings, NetworkState } from "./contract.ts";
 import { findLink, listRoutes } from "./driver/bridge-link.ts";
 import type { NetworkDriver, NetworkOrigin } from "./driver/driver.ts";
-import type { FirewallNetwork } from "./firewall/ruleset.ts";
+import type { FirewallNetwork } from "./firewall/rule-elements.ts";
 import type { HostNetwork } from "./host/host-network.ts";
 import type { ChosenPools } from "./ipam/choose-pools.ts";
 import { overlaps, parseCidr, type Subnet } from "./ipam/ip.ts";
