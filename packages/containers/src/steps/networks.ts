@@ -5,7 +5,7 @@ import type { Supervisor } from "@fathom/runtime";
 import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 import type { NetworkAttachment } from "../record.ts";
-import { openNetworkNamespace } from "./network-namespace.ts";
+import { openNetworkNamespace } from "../network-namespace.ts";
 
 /** Connects a starting container. After a failure it is connected to nothing. */
 export async function attachNetworks(

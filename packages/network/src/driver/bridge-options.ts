@@ -1,5 +1,6 @@
 /** The options of a bridge network, with Docker's names and Docker's checks. Pure functions. */
 import { EngineError } from "@fathom/base";
+import { parseBool } from "@fathom/spec";
 import { familyOf } from "../ipam/ip.ts";
 
 /** Docker's option names. */
@@ -42,15 +43,6 @@ export function readBridgeOptions(id: string, options: Readonly<Record<string, s
 
 function unreadable(name: string, value: string, reason: string): EngineError {
   return new EngineError("invalid-argument", `failed to parse ${name} value: ${value} (${reason})`);
-}
-
-const truths: readonly string[] = ["1", "t", "T", "TRUE", "true", "True"];
-const untruths: readonly string[] = ["0", "f", "F", "FALSE", "false", "False"];
-
-/** The words for a boolean that Go's strconv.ParseBool reads; undefined for others. */
-export function parseBool(text: string): boolean | undefined {
-  if (truths.includes(text)) return true;
-  return untruths.includes(text) ? false : undefined;
 }
 
 function boolean(options: Readonly<Record<string, string>>, name: string, absent: boolean): boolean {
