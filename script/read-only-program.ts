@@ -4,11 +4,16 @@
  * Bun adds the program (sources and bytecode, some megabytes) as the section .bun to the end of the segment for writable data. No code writes
  * to it, but the kernel cannot know that, so it cannot drop these pages from memory and read them from the file again. So this script makes a
  * read-only segment of it. It uses the header of the notes' segment for this; the notes stay in the file as sections.
+ *
+ * The program's end in the file also gave the variables before it (.bss, zero at the start) a place in the file, 1.8 MB of zeros. The kernel maps
+ * pages of a file with their neighbours, so up to 0.6 MB of these zeros lay in the memory of a process, which cannot give them back: it also
+ * writes there. So the segment ends in the file where the variables begin, and the kernel makes a page when the process first writes to it.
  */
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 
 const PT_LOAD = 1;
 const PT_NOTE = 4;
+const SHT_NOBITS = 8;
 const PF_R = 4;
 const PF_W = 2;
 const programHeaderBytes = 56;
@@ -32,6 +37,7 @@ function splitProgram(path: string): void {
       const header = read(sectionsAt + index * sectionHeaderBytes, sectionHeaderBytes);
       return {
         nameAt: header.readUInt32LE(0),
+        type: header.readUInt32LE(4),
         address: Number(header.readBigUInt64LE(16)),
         offset: Number(header.readBigUInt64LE(24)),
         bytes: Number(header.readBigUInt64LE(32)),
@@ -57,9 +63,16 @@ function splitProgram(path: string): void {
     const isAligned = program.address % pageBytes === 0 && program.offset % pageBytes === 0;
     if (data === undefined || notes === undefined || notes.byteOffset < data.byteOffset || !isAligned)
       throw new Error("its segments are not as bun makes them; perhaps this version of bun uses another layout");
-    const dataBytes = BigInt(program.address) - data.readBigUInt64LE(16);
-    data.writeBigUInt64LE(dataBytes, 32);
-    data.writeBigUInt64LE(dataBytes, 40);
+    const dataAt = Number(data.readBigUInt64LE(16));
+    const zeros = sections
+      .filter(({ address, bytes }) => address > dataAt && address + bytes <= program.address)
+      .reduce((last, section) => (section.address > last.address ? section : last));
+    if (zeros.type !== SHT_NOBITS) throw new Error("its last section of data is not .bss");
+    const dataBytes = zeros.address - dataAt;
+    if (read(Number(data.readBigUInt64LE(8)) + dataBytes, zeros.bytes).some((byte) => byte !== 0))
+      throw new Error("its .bss is not zero in the file");
+    data.writeBigUInt64LE(BigInt(dataBytes), 32);
+    data.writeBigUInt64LE(BigInt(program.address - dataAt), 40);
     notes.writeUInt32LE(PT_LOAD, 0);
     notes.writeUInt32LE(PF_R, 4);
     for (const [field, value] of [

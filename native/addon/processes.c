@@ -2,6 +2,7 @@
 #include "addon.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #define MAX_SPAWN_FDS 256
 #define CHILD_STACK_BYTES (64 * 1024)
@@ -271,15 +273,69 @@ static napi_value method_spawn(napi_env env, napi_callback_info info) {
   return give(env, result);
 }
 
-/* madvise(address, length, advice) on this process's own memory. */
-static napi_value method_madvise(napi_env env, napi_callback_info info) {
-  ARGUMENTS(3);
-  int64_t address, length;
-  int advice;
-  CHECK(get_bigint(env, argv[0], &address));
-  CHECK(get_bigint(env, argv[1], &length));
-  CHECK(get_int(env, argv[2], &advice));
-  return give_result(env, madvise((void *)(uintptr_t)address, (size_t)length, advice));
+#define MAX_RANGES 16
+
+struct range {
+  uint64_t start, length;
+};
+
+struct release_task {
+  int64_t after_ms;
+  int count;
+  struct range ranges[MAX_RANGES];
+};
+
+static int release_ranges(const struct release_task *task) {
+  for (int index = 0; index < task->count; index++)
+    if (madvise((void *)(uintptr_t)task->ranges[index].start, task->ranges[index].length, MADV_DONTNEED) < 0) return -errno;
+  return 0;
+}
+
+static void *release_later(void *argument) {
+  struct release_task *task = argument;
+  struct timespec left = {.tv_sec = task->after_ms / 1000, .tv_nsec = task->after_ms % 1000 * 1000000};
+  while (nanosleep(&left, &left) < 0 && errno == EINTR) continue;
+  /* Nobody is left who could read an error. */
+  release_ranges(task);
+  free(task);
+  return NULL;
+}
+
+/*
+ * releasePages(ranges: BigUint64Array, afterMs): unmaps pages of this process that can be read from a file again. Each range is two numbers: its
+ * start and its length in bytes. With afterMs > 0 a thread of its own does it that much later, and nothing is returned about it: the caller's
+ * thread can meanwhile go to sleep, so it does not map pages again on its way there.
+ */
+static napi_value method_releasePages(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  byte_view view;
+  uint64_t after_ms;
+  CHECK(get_bytes(env, argv[0], &view));
+  CHECK(get_size(env, argv[1], &after_ms));
+  if (view.length > MAX_RANGES * sizeof(struct range)) return give(env, -EINVAL);
+  struct release_task *task = malloc(sizeof *task);
+  if (task == NULL) return give(env, -ENOMEM);
+  task->after_ms = (int64_t)after_ms;
+  task->count = (int)(view.length / sizeof(struct range));
+  if (view.length > 0) memcpy(task->ranges, view.data, task->count * sizeof(struct range));
+  if (after_ms > 0) {
+    pthread_t thread;
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 128 * 1024);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&thread, &attributes, release_later, task);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (!error) return give(env, 0);
+  }
+  /* At once, also when no thread can be made. */
+  int result = release_ranges(task);
+  free(task);
+  return give(env, result);
 }
 
 const struct method process_methods[] = {
@@ -290,6 +346,6 @@ const struct method process_methods[] = {
     {"setSubreaper", method_setSubreaper},
     {"countRunning", method_countRunning},
     {"spawn", method_spawn},
-    {"madvise", method_madvise},
+    {"releasePages", method_releasePages},
     {NULL, NULL},
 };

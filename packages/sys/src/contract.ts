@@ -185,9 +185,9 @@ export interface Sys {
   allRun(processes: readonly { readonly pid: number; readonly startTime: string }[]): boolean;
   /**
    * Unmaps the pages of this program's text and constants (program-segments.ts). They stay in the page cache, and each is mapped again when it
-   * is used.
+   * is used. With `afterMs` > 0 a short-lived thread does this later: when the caller's thread sleeps, it does not map pages again.
    */
-  releaseFilePages(): void;
+  releaseFilePages(afterMs: number): void;
 
   // Namespaces and networking
   /** A new network namespace as a descriptor; it exists as long as descriptors or mounts of it. lo is down in it. */

@@ -76,7 +76,7 @@ export interface NativeAddon {
     newSession: number,
     cgroupFd: number,
   ): number;
-  madvise(address: bigint, length: bigint, advice: number): number;
+  releasePages(ranges: BigUint64Array, afterMs: number): number;
   createNetworkNamespace(): number;
   enterNetworkNamespace(fd: number): number;
   leaveNetworkNamespace(home: number): number;

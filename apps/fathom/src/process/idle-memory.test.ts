@@ -27,7 +27,7 @@ function watched(): Watched {
       heap = live;
     },
     heapBytes: () => heap,
-    sys: { releaseFilePages: () => say("pages") },
+    sys: { releaseFilePages: (afterMs) => say(afterMs > 0 ? "pages" : "pages before the thread sleeps") },
     now: () => now,
     schedule(action, ms) {
       const entry = { at: now + ms, action };

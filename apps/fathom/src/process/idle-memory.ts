@@ -23,6 +23,11 @@ const laterMs = [1500, 5000, 15_000, 60_000];
 const lookMs = 5000;
 /** The checks take less time than this. */
 const lookTakesMs = 50;
+/**
+ * When this code has returned, its thread sleeps within this time. The pages are released then, by another thread: on its way from here to its sleep
+ * this thread maps megabytes of the program, which would stay.
+ */
+const sleepsAfterMs = 20;
 
 /** Runs `action` once after `ms`, unless the caller calls the result first. */
 type Schedule = (action: () => void, ms: number) => () => void;
@@ -95,7 +100,7 @@ export class IdleMemory implements Disposable {
     this.#isQuiet = true;
     this.#options.collectGarbage(true);
     this.#bytes = this.#options.heapBytes();
-    this.#options.sys.releaseFilePages();
+    this.#options.sys.releaseFilePages(sleepsAfterMs);
     this.#releaseAgain(0, 0);
   }
 
@@ -110,7 +115,7 @@ export class IdleMemory implements Disposable {
     this.#after(afterMs, () => {
       const isTurn = afterMs === leftMs;
       if (isTurn) this.#options.collectGarbage(true);
-      this.#options.sys.releaseFilePages();
+      this.#options.sys.releaseFilePages(sleepsAfterMs);
       if (isTurn) this.#releaseAgain(turn + 1, 0);
       else this.#releaseAgain(turn, waitedMs + afterMs);
     });

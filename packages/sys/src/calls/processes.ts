@@ -14,7 +14,6 @@ import { openOverlay } from "./overlay.ts";
 import { programSegments } from "./program-segments.ts";
 
 const EINVAL = errnoNumber("EINVAL");
-const MADV_DONTNEED = 4;
 
 type MountCalls = Pick<Sys, "openOverlay" | "openTree" | "moveMount" | "mount" | "umount">;
 type ProcessCalls = Pick<
@@ -83,9 +82,9 @@ export function processCalls({ native }: CallContext): ProcessCalls {
       }
       return native.countRunning(numbers) === processes.length;
     },
-    releaseFilePages() {
-      for (const { start, length } of programSegments())
-        checked("madvise", native.madvise(start, length, MADV_DONTNEED), "the program's own pages");
+    releaseFilePages(afterMs) {
+      const ranges = BigUint64Array.from(programSegments().flatMap(({ start, length }) => [start, length]));
+      checked("madvise", native.releasePages(ranges, afterMs), "the program's own pages");
     },
   };
 }
