@@ -47,7 +47,7 @@ async function makeImage({ containers, images }: Engine): Promise<void> {
   const { Id: container } = await containers.create(undefined, undefined, body);
   const changes = [`ENTRYPOINT ${JSON.stringify(["sh", "-c", waits, "--"])}`];
   const said = { comment: "", author: "", pause: false, config: undefined };
-  await containers.commit({ container, repository: "waits", tag: "1", changes, ...said });
+  await containers.commit({ container, repository: "waits", tag: "1", changes, ...said }, never);
   await containers.remove(container, { volumes: true, force: true, link: false });
 }
 

@@ -201,6 +201,30 @@ test("a large first content of a volume is copied completely while the daemon an
   daemon.docker("volume", "rm", "many");
 }, 60_000);
 
+test("a mounted directory of a volume gets its first content, unless it has files or nocopy", () => {
+  makeImage("parts", (root) => {
+    mkdirSync(join(root, "data"));
+    writeFileSync(join(root, "data/first"), "first");
+  });
+  daemon.docker(
+    "run",
+    "--rm",
+    "-v",
+    "parts:/v",
+    daemon.image,
+    "sh",
+    "-c",
+    "mkdir /v/empty /v/used /v/bare; touch /v/used/file",
+  );
+  const list = (directory: string, ...more: string[]): string => {
+    const mount = ["type=volume,source=parts,target=/data", `volume-subpath=${directory}`, ...more].join(",");
+    return daemon.docker("run", "--rm", "--mount", mount, "parts", "ls", "/data");
+  };
+  expect([list("empty"), list("used"), list("bare", "volume-nocopy")]).toEqual(["first", "file", ""]);
+  expect(readdirSync(volumePath("parts")).sort()).toEqual(["bare", "empty", "used"]);
+  daemon.docker("volume", "rm", "parts");
+});
+
 test("a huge /etc/passwd and /etc/group: a user is found while other requests are answered", async () => {
   makeImage("users", (root) => {
     const users = Array.from({ length: 300_000 }, (_, index) => `user${index}:x:${index + 1000}:100::/h:/bin/sh\n`);

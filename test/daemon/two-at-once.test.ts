@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { TestDaemon, until } from "./harness.ts";
-import { isAlive } from "@fathom/base/testing";
+import { failureOf, isAlive } from "@fathom/base/testing";
 
 let daemon: TestDaemon;
 beforeAll(async () => {
@@ -192,6 +192,23 @@ describe("a commit that takes long", () => {
     expect(sumIn("kept:2")).toBe(sum);
     await call("DELETE", "/containers/ends?force=1");
     await expectSame("the removal", id);
+  });
+
+  test("ends when its client leaves: the container continues, and there is no image", async () => {
+    const { id } = await createBig("left");
+    const left = new AbortController();
+    const commit = fetch("http://d/commit?container=left&repo=kept&tag=3", {
+      method: "POST",
+      unix: daemon.socket,
+      signal: left.signal,
+    });
+    await until("the commit has begun", () => isFrozen(id));
+    left.abort();
+    expect(await failureOf(commit)).toBeInstanceOf(DOMException);
+    await until("the container continues", () => !isFrozen(id));
+    await call("DELETE", `/containers/${id}?force=1`);
+    await expectSame("the removal", id);
+    expect(daemon.docker("images", "-q", "kept:3")).toBe("");
   });
 
   test("export beside rm -f gives the whole tree", async () => {

@@ -8,9 +8,7 @@ import { fetchManifest, headManifest, resolveImage } from "./manifests.ts";
 import { environmentProxy } from "./transport/proxy.ts";
 import { pushBlob, pushManifest } from "./push.ts";
 import { Session } from "./session.ts";
-
-const maxTagsAnswerBytes = 4 * 1024 * 1024;
-const maxTagPages = 1000;
+import { listTags } from "./tags.ts";
 
 export interface RegistryClientOptions {
   readonly config: RegistryConfig;
@@ -71,21 +69,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       credentials: options.credentials,
       session: sessionOf(reference).state(),
     }),
-    async tags(reference, signal) {
-      const tags: string[] = [];
-      let path: string | URL = `${reference.repository}/tags/list`;
-      for (let page = 0; page < maxTagPages; page++) {
-        const answer = await sessionOf(reference).request({ method: "GET", path, signal });
-        const body: unknown = JSON.parse(new TextDecoder().decode(await answer.bytes(maxTagsAnswerBytes)));
-        const found = typeof body === "object" && body !== null && "tags" in body ? body.tags : undefined;
-        for (const tag of Array.isArray(found) ? found : []) if (typeof tag === "string") tags.push(tag);
-        const next = /<([^>]+)>\s*;\s*rel="?next"?/.exec(answer.headers.get("link") ?? "")?.[1];
-        const url = next === undefined ? null : URL.parse(next, answer.url.href);
-        if (url === null || url.origin !== answer.url.origin) break;
-        path = url;
-      }
-      return tags;
-    },
+    tags: (reference, signal) => listTags(sessionOf(reference), reference, signal),
     pushBlob: (reference, descriptor, open, signal) =>
       pushBlob(sessionOf(reference), reference, descriptor, open, signal),
     pushManifest: (reference, mediaType, raw, signal) =>

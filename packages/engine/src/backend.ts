@@ -151,7 +151,7 @@ export interface ContainerBackend {
     tar: AsyncIterable<Uint8Array>;
   }>;
   export(container: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
-  commit(request: CommitRequest): Promise<{ Id: string }>;
+  commit(request: CommitRequest, signal: AbortSignal): Promise<{ Id: string }>;
 }
 
 export interface ExecBackend {

@@ -82,7 +82,10 @@ export interface ImageSource extends ImageLookup {
   /** By id; undefined when it was removed meanwhile. */
   byId(id: Digest): LocalImage | undefined;
   /** `name` is the image's present name, as users write it: "kept:1". */
-  commit(request: LayerImageRequest): Promise<{ readonly id: Digest; readonly name: string | undefined }>;
+  commit(
+    request: LayerImageRequest,
+    signal: AbortSignal,
+  ): Promise<{ readonly id: Digest; readonly name: string | undefined }>;
 }
 
 /** The part of images. Disposing it cancels running work: pulls, loads, commits. */

@@ -227,7 +227,7 @@ export interface Images extends AsyncDisposable {
   /** One archive in both forms. @throws not-found before the first byte */
   save(names: readonly string[], platform: Platform | undefined, signal: AbortSignal): AsyncIterable<Uint8Array>;
   import(request: ImportRequest, signal: AbortSignal): Promise<Digest>;
-  commit(request: CommitRequest): Promise<Digest>;
+  commit(request: CommitRequest, signal: AbortSignal): Promise<Digest>;
   /** Asks a registry whether it accepts the credentials. */
   login(server: string | undefined, credentials: Credentials, signal: AbortSignal): Promise<void>;
 }

@@ -31,6 +31,16 @@ export function createImages(parts: ImagesParts): Images {
       version: 1,
       up: ["CREATE TABLE image_tag_times (name TEXT PRIMARY KEY, time TEXT NOT NULL) STRICT, WITHOUT ROWID"],
     },
+    {
+      // The row goes with its name.
+      version: 2,
+      up: [
+        "ALTER TABLE image_tag_times RENAME TO image_tag_times_1",
+        "CREATE TABLE image_tag_times (name TEXT PRIMARY KEY REFERENCES image_names (name) ON DELETE CASCADE, time TEXT NOT NULL) STRICT, WITHOUT ROWID",
+        "INSERT INTO image_tag_times SELECT name, time FROM image_tag_times_1 WHERE name IN (SELECT name FROM image_names)",
+        "DROP TABLE image_tag_times_1",
+      ],
+    },
   ]);
   // The work of an earlier start is over: its leases and unfinished files are removed. Leases of clients stay.
   store.leases.releaseEarlier();
@@ -94,7 +104,7 @@ export function createImages(parts: ImagesParts): Images {
     load: (archive, platform, signal) => loadImages(context, archive, platform, signal),
     save: (names, platform, signal) => saveImages(context, names, platform, signal),
     import: (request, signal) => importImage(context, request, signal),
-    commit: (request) => commitLayer(context, request),
+    commit: (request, signal) => commitLayer(context, request, signal),
     login: async (server, credentials, signal) => {
       await login(server, credentials, { config: registry, clock, signal });
     },

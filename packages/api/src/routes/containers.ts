@@ -148,18 +148,21 @@ async function prune(backend: ContainerBackend, { query, response }: ApiRequest)
 }
 
 async function commit(backend: ContainerBackend, request: ApiRequest): Promise<void> {
-  const { query, response } = request;
+  const { query, response, exchange } = request;
   const config = decodeCommitConfig(await optionalJson(request));
-  const created = await backend.commit({
-    container: query.get("container") ?? "",
-    repository: query.get("repo"),
-    tag: query.get("tag"),
-    comment: query.get("comment") ?? "",
-    author: query.get("author") ?? "",
-    pause: query.booleanOr("pause", true),
-    changes: query.all("changes"),
-    config,
-  });
+  const created = await backend.commit(
+    {
+      container: query.get("container") ?? "",
+      repository: query.get("repo"),
+      tag: query.get("tag"),
+      comment: query.get("comment") ?? "",
+      author: query.get("author") ?? "",
+      pause: query.booleanOr("pause", true),
+      changes: query.all("changes"),
+      config,
+    },
+    exchange.signal,
+  );
   response.json(201, created);
 }
 

@@ -11,7 +11,11 @@ import type { EngineContext } from "../context.ts";
  * The container is locked only while it is frozen and while it continues, not while its files are read; the files are held instead. Meanwhile
  * the container may be paused, stopped, killed or removed; the image is complete in all cases.
  */
-export async function commitContainer(engine: EngineContext, request: CommitRequest): Promise<{ Id: string }> {
+export async function commitContainer(
+  engine: EngineContext,
+  request: CommitRequest,
+  signal: AbortSignal,
+): Promise<{ Id: string }> {
   const container = engine.containers.find(request.container);
   await using stack = new AsyncDisposableStack();
   const record = await locked(engine, container, async () => {
@@ -33,16 +37,19 @@ export async function commitContainer(engine: EngineContext, request: CommitRequ
   const base = runConfigOf(request.config ?? dockerOf(record).config);
   const changed = applyChanges(base, request.changes);
   const config = runConfigOf({ ...changed, ...mergeRunConfig(changed, dockerOf(record).config) });
-  const { id, name } = await engine.images.commit({
-    containerId: record.id,
-    parent,
-    config,
-    repository: request.repository,
-    tag: request.tag,
-    author: request.author,
-    comment: request.comment,
-    createdBy: (dockerOf(record).config.Cmd ?? []).join(" "),
-  });
+  const { id, name } = await engine.images.commit(
+    {
+      containerId: record.id,
+      parent,
+      config,
+      repository: request.repository,
+      tag: request.tag,
+      author: request.author,
+      comment: request.comment,
+      createdBy: (dockerOf(record).config.Cmd ?? []).join(" "),
+    },
+    signal,
+  );
   publish(engine, container, "commit", { comment: request.comment, imageID: id, imageRef: name ?? "" });
   return { Id: id };
 }

@@ -110,6 +110,6 @@ export function createContainerBackend(engine: EngineContext): ContainerBackend 
       return { stat: pathStat(stat), tar };
     },
     export: async (name, signal) => exportContainer(engine, name, signal),
-    commit: (request) => commitContainer(engine, request),
+    commit: (request, signal) => commitContainer(engine, request, signal),
   };
 }

@@ -48,9 +48,9 @@ export function createImagePart(parts: EngineParts, images: Images): ImagePart {
     backend: createImageBackend(parts, images),
     lookup: (name, platform) => images.lookup(name, platform),
     byId: (id) => images.byId(id),
-    commit: async ({ repository, tag, ...request }) => {
+    commit: async ({ repository, tag, ...request }, signal) => {
       const reference = repository === undefined ? undefined : parseRepositoryTag(repository, tag);
-      const id = await images.commit({ ...request, reference });
+      const id = await images.commit({ ...request, reference }, signal);
       return { id, name: reference === undefined ? undefined : familiarString(reference) };
     },
     authenticate: async (auth, signal) => {

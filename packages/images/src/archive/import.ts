@@ -3,7 +3,7 @@ import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { createGzipCompressor } from "@fathom/archive";
 import { formatRfc3339Nano } from "@fathom/base";
-import type { Digest } from "@fathom/spec";
+import { mediaTypes, type Digest } from "@fathom/spec";
 import type { ImportRequest } from "../contract.ts";
 import { publishImage, setTag } from "../names/names.ts";
 import { writeAll } from "../workers/file-jobs.ts";
@@ -27,7 +27,7 @@ export async function importImage(context: ImageContext, request: ImportRequest,
     const layer = join(work.path, "layer.tar.gz");
     const diffId = await writeFile(layer, async (write) => {
       const compressor = createGzipCompressor(write);
-      const digest = await diffIdOfFile(received, (chunk) => compressor.write(chunk));
+      const digest = await diffIdOfFile(received, signal, (chunk) => compressor.write(chunk));
       await compressor.finish();
       return digest;
     });
@@ -43,7 +43,7 @@ export async function importImage(context: ImageContext, request: ImportRequest,
       rootfs: { type: "layers", diff_ids: [diffId] },
       history: [{ created, ...(request.message ? { comment: request.message } : {}) }],
     };
-    const layers = [{ mediaType: "application/vnd.oci.image.layer.v1.tar+gzip", ...blob }];
+    const layers = [{ mediaType: mediaTypes.ociLayerGzip, ...blob }];
     const image = putImage(context, { config: Buffer.from(JSON.stringify(config)), layers }, lease);
     const [id] = image.images;
     if (reference !== undefined) setTag(context, image, reference);

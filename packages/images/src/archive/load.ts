@@ -175,14 +175,14 @@ async function loadLayers(
     const diffId = diffIds[index]!;
     // A layer that is stored already is not unpacked. But its file becomes a blob of the image, so its digest must be checked.
     if (context.store.layers.hold(chain[index]!, lease)) {
-      const actual = await diffIdOfFile(path);
+      const actual = await diffIdOfFile(path, signal);
       if (actual !== diffId) throw wrongDiffId(index, diffId, actual);
     } else {
       try {
         await unpackLayerFile(context, path, chain[index - 1], diffId, lease, signal);
       } catch (error) {
         if (!isEngineError(error, "data-loss")) throw error;
-        throw wrongDiffId(index, diffId, await diffIdOfFile(path), error);
+        throw wrongDiffId(index, diffId, await diffIdOfFile(path, signal), error);
       }
     }
     const mediaType = layerMediaType(path);

@@ -6,6 +6,7 @@ import {
   familiarName,
   familiarString,
   formatPlatform,
+  mediaTypes,
   parseReference,
   sha256Digest,
   tryParseReference,
@@ -125,7 +126,7 @@ export async function* saveImages(
       },
     }));
   });
-  text("index.json", { schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests });
+  text("index.json", { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests });
   text(
     "manifest.json",
     images.map(({ id, stored, tags }) => ({

@@ -3,6 +3,7 @@ import { TarWriter } from "@fathom/archive";
 import {
   canonicalString,
   familiarString,
+  mediaTypes,
   parseReference,
   tryParseReference,
   withDefaultTag,
@@ -54,7 +55,7 @@ function makeBuiltin(context: ImageContext, labels: Readonly<Record<string, stri
       context,
       {
         config: Buffer.from(JSON.stringify(config)),
-        layers: [{ mediaType: "application/vnd.oci.image.layer.v1.tar", ...blob }],
+        layers: [{ mediaType: mediaTypes.ociLayer, ...blob }],
       },
       lease,
     );

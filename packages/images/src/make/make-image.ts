@@ -4,6 +4,7 @@ import { EngineError, formatRfc3339Nano } from "@fathom/base";
 import { createDecompressor, detectCompression, magicLength } from "@fathom/archive";
 import {
   chainIds,
+  maxManifestBytes,
   mediaTypes,
   parseDiffId,
   parseDigest,
@@ -16,7 +17,6 @@ import {
 import type { ContentInfo, HeldImage, ImageTarget, Layer, Lease } from "@fathom/store";
 import { configOf, type ImageContext } from "../context.ts";
 
-const manifestLimit = 4 * 1024 * 1024;
 const chunkBytes = 512 * 1024;
 
 /** Unpacks a layer file (compressed or not) on top of `parent`. @throws data-loss when its DiffID differs */
@@ -50,8 +50,12 @@ export async function unpackLayerFile(
   }
 }
 
-/** DiffID of a layer file: the digest of its tar, with any compression. `copy` also receives the tar. */
-export async function diffIdOfFile(path: string, copy?: (chunk: Uint8Array) => void | Promise<void>): Promise<DiffId> {
+/** DiffID of a layer file: the digest of its tar, with any compression. `copy` also receives the tar. @throws the signal's reason */
+export async function diffIdOfFile(
+  path: string,
+  signal: AbortSignal,
+  copy?: (chunk: Uint8Array) => void | Promise<void>,
+): Promise<DiffId> {
   const hasher = new Bun.CryptoHasher("sha256");
   const pending: Uint8Array[] = [];
   const decompressor = createDecompressor("auto", (chunk) => {
@@ -62,6 +66,7 @@ export async function diffIdOfFile(path: string, copy?: (chunk: Uint8Array) => v
     for (const chunk of pending.splice(0)) await copy?.(chunk);
   };
   for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes })) {
+    signal.throwIfAborted();
     await decompressor.write(chunk);
     await drain();
   }
@@ -92,7 +97,7 @@ export function layerMediaType(path: string): string {
     closeSync(fd);
   }
   const kind = detectCompression(head);
-  return `application/vnd.oci.image.layer.v1.tar${kind === "none" ? "" : `+${kind}`}`;
+  return `${mediaTypes.ociLayer}${kind === "none" ? "" : `+${kind}`}`;
 }
 
 export interface NewImage {
@@ -123,7 +128,7 @@ export function makeManifest(
   const made = {
     schemaVersion: 2,
     mediaType: mediaTypes.ociManifest,
-    config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: id, size: content.info(id)?.size },
+    config: { mediaType: mediaTypes.ociConfig, digest: id, size: content.info(id)?.size },
     layers,
   };
   return { ...content.put(Buffer.from(JSON.stringify(made)), lease), mediaType: mediaTypes.ociManifest };
@@ -171,7 +176,7 @@ export function manifestOf(context: ImageContext, id: Digest, name: string): Sto
   const { store } = context;
   for (const digest of store.images.get(id)?.manifests ?? []) {
     if (store.content.info(digest) === undefined) continue;
-    const raw = store.content.read(digest, manifestLimit);
+    const raw = store.content.read(digest, maxManifestBytes);
     const parsed = parseManifest(raw, undefined);
     if (parsed.kind !== "manifest" || parsed.manifest.config.digest !== id) continue;
     const { config, layers } = parsed.manifest;

@@ -3,9 +3,9 @@ import { EngineError } from "@fathom/base";
 import type { CopyWatch } from "./copy-tree.ts";
 
 export interface CopyRequest {
-  /** Descriptors of directories; the copying thread owns them from then on. `to` is a path when opening it may take long. */
+  /** Descriptors of directories; the copying thread owns them from then on. `to` is a path when opening it may take long: the thread opens it. */
   readonly from: number;
-  readonly to: number | string;
+  readonly to: number | { readonly path: string; readonly subpath: string };
   readonly control: SharedArrayBuffer;
   /** For messages: "fill the volume x". */
   readonly action: string;

@@ -4,7 +4,7 @@
  */
 import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { EngineError, KeyedMutex, messageOf, type Logger } from "@fathom/base";
+import { KeyedMutex, messageOf, type Logger } from "@fathom/base";
 import { type Snapshot, storageError } from "@fathom/store";
 import {
   askThread,
@@ -25,17 +25,13 @@ import {
 } from "@fathom/sys";
 import { CopyControl, type CopyRequest } from "./copy-control.ts";
 import { copyDirectoryAttributes, copyTreeOrNothing } from "./copy-tree.ts";
-import { beginFilling, completeFilling, fillingName } from "./filling.ts";
+import { waitForCopy } from "./copy-wait.ts";
+import { beginFilling, completeFilling, continueFilling, fillingName, isMoving, openBelow } from "./filling.ts";
 
 /** Listed in apps/fathom/workers.txt. */
 const workerPath = "packages/volumes/src/first-use/copy-worker.ts";
 /** This much is copied on the engine's own thread: it is less work than to start a thread. */
 const atOnce: TreeLimits = { entries: 64, bytes: 1n << 20n, depth: 64 };
-const logEveryMs = 10_000;
-/** A copy without progress for this long is given up: its file system hangs. */
-const stalledMs = 60_000;
-/** How long a copy may take to stop after it was asked to. */
-const stopMs = 10_000;
 
 interface CopyParts {
   readonly sys: Sys;
@@ -54,6 +50,8 @@ export interface FirstUse {
   readonly source: string;
   /** Its path in the container: the image's content there is copied. */
   readonly destination: string;
+  /** The directory of the volume that the container mounts; "" for all of it. When it does not exist, nothing is copied. */
+  readonly subpath: string;
 }
 
 /** Two containers with one new volume: the second finds it filled. Keys are host paths. */
@@ -103,29 +101,56 @@ async function fill(parts: CopyParts, from: number, mount: FirstUse): Promise<vo
   const volumePath = dirname(mount.source);
   const volume = sys.open(volumePath, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   try {
-    const to = openOwn(sys, volume, basename(mount.source));
-    if (to === undefined) return await fillMounted(parts, from, mount);
+    const data = openOwn(sys, volume, basename(mount.source));
+    if (data === undefined) return await fillMounted(parts, from, mount);
     try {
-      if (sys.readDirectory(to, 1).length > 0) return;
-      const size = measureTree(sys, from, atOnce, bytesToCopy);
-      if (size?.entries === 0) return copyDirectoryAttributes(sys, from, to);
-      const aside = join(volumePath, fillingName);
-      await rm(aside, { recursive: true, force: true });
-      const target = beginFilling(sys, volume);
-      try {
-        await copyContent(parts, from, target, mount, size !== undefined);
-        await completeFilling(sys, volume, to);
-      } catch (error) {
-        await rm(aside, { recursive: true, force: true });
-        throw error;
-      } finally {
-        sys.close(target);
-      }
+      await fillOwn(parts, from, { path: volumePath, volume, data }, mount);
     } finally {
-      sys.close(to);
+      sys.close(data);
     }
   } finally {
     sys.close(volume);
+  }
+}
+
+/** A volume's directory and its data, opened. */
+interface OpenVolume {
+  readonly path: string;
+  readonly volume: number;
+  readonly data: number;
+}
+
+async function fillOwn(
+  parts: CopyParts,
+  from: number,
+  { path, volume, data }: OpenVolume,
+  mount: FirstUse,
+): Promise<void> {
+  const { sys } = parts;
+  const aside = join(path, fillingName);
+  if (isMoving(sys, volume)) {
+    await rm(aside, { recursive: true, force: true });
+    await continueFilling(sys, volume, data);
+  }
+  const to = openBelow(sys, data, mount.subpath);
+  if (to === undefined) return;
+  try {
+    if (sys.readDirectory(to, 1).length > 0) return;
+    const size = measureTree(sys, from, atOnce, bytesToCopy);
+    if (size?.entries === 0) return copyDirectoryAttributes(sys, from, to);
+    await rm(aside, { recursive: true, force: true });
+    const target = beginFilling(sys, volume);
+    try {
+      await copyContent(parts, from, target, mount, size !== undefined);
+      await completeFilling(sys, volume, data, mount.subpath);
+    } catch (error) {
+      await rm(aside, { recursive: true, force: true });
+      throw error;
+    } finally {
+      sys.close(target);
+    }
+  } finally {
+    sys.close(to);
   }
 }
 
@@ -146,16 +171,20 @@ function openOwn(sys: Sys, volume: number, name: string): number | undefined {
 /** The volume is in use already, and there is no place beside it: the content is copied directly into it. */
 async function fillMounted(parts: CopyParts, from: number, mount: FirstUse): Promise<void> {
   const { sys, files } = parts;
-  const { source } = mount;
+  const { source, subpath } = mount;
   const what = `the volume ${mount.name ?? source}, mounted on ${source},`;
-  {
-    using reading = files.readTree({ root: source, path: ".", wants: "sizes", what, key: source });
+  try {
+    using reading = files.readTree({ root: source, path: subpath || ".", wants: "sizes", what, key: source });
     // The first entry is the directory itself.
     await reading.next();
     if ((await reading.next()) !== undefined) return;
+  } catch (error) {
+    if (subpath !== "" && isSysError(error, "ENOENT", "ENOTDIR", "ELOOP")) return;
+    throw error;
   }
   const control = new CopyControl();
-  const request = { from: sys.dup(from), to: source, control: control.buffer, action: actionOf(mount) };
+  const to = { path: source, subpath };
+  const request = { from: sys.dup(from), to, control: control.buffer, action: actionOf(mount) };
   await copyInThread(parts, request, control, mount);
 }
 
@@ -198,48 +227,7 @@ async function copyInThread(
   control: CopyControl,
   mount: FirstUse,
 ): Promise<void> {
-  const thread = askThread<CopyRequest, void>(workerPath, request, request.action);
-  const givenUp = Promise.withResolvers<never>();
-  const volume = mount.name;
-  const giveUp = (error: EngineError): void => {
-    control.stop();
-    setTimeout(() => givenUp.reject(error), stopMs).unref();
-  };
-  const onShutdown = (): void => giveUp(new EngineError("unavailable", `${request.action}: the daemon is stopping`));
-  shuttingDown.addEventListener("abort", onShutdown, { once: true });
-  if (shuttingDown.aborted) onShutdown();
-  const startedAt = performance.now();
-  let [seen, seenAt, loggedAt] = [0, startedAt, startedAt];
-  const timer = setInterval(() => {
-    const now = performance.now();
-    const { entries, bytesCopied } = control;
-    if (entries + bytesCopied !== seen) [seen, seenAt] = [entries + bytesCopied, now];
-    if (now - loggedAt >= logEveryMs) {
-      loggedAt = now;
-      logger.info("a volume is being filled", { volume, entries, bytes: bytesCopied });
-    }
-    if (now - seenAt < stalledMs) return;
-    clearInterval(timer);
-    giveUp(
-      new EngineError(
-        "unavailable",
-        `${request.action}: nothing was copied for ${stalledMs / 1000} s, it was given up`,
-      ),
-    );
-  }, 1_000);
-  try {
-    await Promise.race([thread.answer, givenUp.promise]);
-    const { entries, bytesCopied } = control;
-    const ms = Math.round(performance.now() - startedAt);
-    logger.info("a volume was filled", { volume, entries, bytes: bytesCopied, ms });
-  } catch (error) {
-    throw shuttingDown.aborted
-      ? new EngineError("unavailable", `${request.action}: the daemon is stopping`, { cause: error })
-      : error;
-  } finally {
-    clearInterval(timer);
-    shuttingDown.removeEventListener("abort", onShutdown);
-    // A copy that was given up closes its files when its file system answers.
-    thread.leave();
-  }
+  const { action } = request;
+  const thread = askThread<CopyRequest, void>(workerPath, request, action);
+  await waitForCopy(thread, control, { action, volume: mount.name, logger, shuttingDown });
 }

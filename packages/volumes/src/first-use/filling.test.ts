@@ -23,7 +23,7 @@ test("the many files of a first content are moved in turns: other work is done m
     sys.close(beginFilling(sys, volumeFd));
     for (const name of names) writeFileSync(join(volume, ".filling", name), "first");
     writeFileSync(join(data, "f77"), "newer");
-    await completeFilling(sys, volumeFd, dataFd);
+    await completeFilling(sys, volumeFd, dataFd, "");
     expect(rounds).toBeGreaterThan(20);
     expect(readdirSync(data).sort()).toEqual([...names].sort());
     expect([readFileSync(join(data, "f77"), "utf8"), readFileSync(join(data, "f78"), "utf8")]).toEqual([

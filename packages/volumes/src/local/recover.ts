@@ -134,11 +134,11 @@ function finishFirstUses(parts: RecoveryParts, records: VolumeRecords): void {
   const { place, sys, logger } = parts;
   for (const { name } of records.list()) {
     try {
-      const waste = finishFilling(sys, place.directory(name));
-      if (waste === undefined) continue;
-      const gone = place.removing(randomId());
-      renameSync(waste, gone);
-      free(parts, name, gone);
+      finishFilling(sys, place.directory(name), (waste) => {
+        const gone = place.removing(randomId());
+        renameSync(waste, gone);
+        free(parts, name, gone);
+      });
     } catch (error) {
       logger.error("the first content of a volume could not be finished", { volume: name, error: messageOf(error) });
     }

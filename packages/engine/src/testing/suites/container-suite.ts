@@ -60,16 +60,19 @@ const ofOne: {
   archiveGet: (containers, name) => containers.archiveGet(name, "/", never),
   export: (containers, name) => containers.export(name, never),
   commit: (containers, name) =>
-    containers.commit({
-      container: name,
-      repository: undefined,
-      tag: undefined,
-      comment: "",
-      author: "",
-      pause: true,
-      changes: [],
-      config: undefined,
-    }),
+    containers.commit(
+      {
+        container: name,
+        repository: undefined,
+        tag: undefined,
+        comment: "",
+        author: "",
+        pause: true,
+        changes: [],
+        config: undefined,
+      },
+      never,
+    ),
 };
 
 export function containerSuite(name: string, open: () => Promise<ContainerWorld>): void {

@@ -50,7 +50,7 @@ export function parseMount(mount: Mount): WantedMount {
         name: source === "" ? undefined : source,
         driver,
         mode: "z",
-        copyData: options.NoCopy !== true && subpath === "",
+        copyData: options.NoCopy !== true,
         subpath,
         anonymous: source === "",
         volume: {
