@@ -72,6 +72,17 @@ describe("connections", () => {
     expect(sockets.length).toBe(2);
   });
 
+  test.each([
+    ["HTTP/1.0 200 OK\r\n", 2],
+    ["HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n", 1],
+    ["HTTP/1.1 200 OK\r\nConnection: x, close\r\n", 2],
+  ])("after an answer that begins with %j, two requests use %d connections", async (head, count) => {
+    answer = (socket) => socket.write(`${head}Content-Length: 2\r\n\r\n{}`);
+    await client.json("GET", "/");
+    await client.json("GET", "/");
+    expect(sockets.length).toBe(count);
+  });
+
   test("a POST that may have had an effect is not sent a second time", async () => {
     answer = (socket) => socket.write(ok("{}"));
     await client.json("GET", "/");

@@ -100,6 +100,8 @@ export class ClientConnection {
   }
 }
 
+/** RFC 9112 section 9.3: HTTP/1.0 closes the connection, unless the answer says that it keeps it. */
 function keepsAlive(head: ResponseHead): boolean {
-  return head.headers.get("connection")?.toLowerCase() !== "close";
+  const options = (head.headers.get("connection") ?? "").split(",").map((option) => option.trim().toLowerCase());
+  return !options.includes("close") && (head.minor === 1 || options.includes("keep-alive"));
 }

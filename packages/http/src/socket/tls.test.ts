@@ -1,10 +1,12 @@
 import { expect, test } from "bun:test";
-import { connect, type Socket } from "node:net";
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { ClientConnection } from "../client/connection.ts";
 import { encodeChunk, lastChunk, serialiseField, serialiseRequestHead } from "../message/serialise.ts";
 import { startEchoServer, type EchoOptions } from "../testing/echo-server.ts";
 import { clientPair, serverPair, testAuthority } from "../testing/test-certificates.ts";
 import { openSocket, type SocketAddress } from "./open-socket.ts";
+import { connectTls, tlsServer } from "./tls.ts";
 
 const cut = (): Error => new Error("cut");
 const tls: EchoOptions = { tls: serverPair, clientTls: { authorities: testAuthority, verify: true } };
@@ -131,4 +133,26 @@ test("a client that does not use TLS is not answered, and the server continues",
   const connection = await open(server.address);
   expect(await ask(connection, "GET", "/a")).toBe("GET /a ");
   connection.close();
+});
+
+test("a client that does not finish its handshake in time is disconnected", async () => {
+  const server = tlsServer(serverPair, () => undefined, 50);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const silent = connect({ port, host: "127.0.0.1" });
+  silent.resume();
+  await once(silent, "close");
+  server.close();
+});
+
+test("a server that does not finish its handshake in time is an error", async () => {
+  const peers: Socket[] = [];
+  const server = createServer((socket) => peers.push(socket));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  await expect(connectTls("127.0.0.1", port, { verify: false }, 50)).rejects.toThrow("TLS handshake timeout");
+  for (const peer of peers) peer.destroy();
+  server.close();
 });

@@ -2,6 +2,9 @@
 import type { Server, Socket } from "node:net";
 import { connect, createServer } from "node:tls";
 
+/** How long the other side may take for the handshake; a head of a request has the same limit. */
+const handshakeTimeoutMs = 30_000;
+
 export interface ServerTls {
   /** PEM: the server's certificate with its chain, and its key. */
   readonly certificate: string;
@@ -21,9 +24,14 @@ export interface ClientTls {
 }
 
 /** See `createTlsServer`. */
-export function tlsServer(tls: ServerTls, accept: (socket: Socket) => void): Server {
+export function tlsServer(
+  tls: ServerTls,
+  accept: (socket: Socket) => void,
+  handshakeTimeout: number = handshakeTimeoutMs,
+): Server {
   const server = createServer(
     {
+      handshakeTimeout,
       cert: tls.certificate,
       key: tls.key,
       minVersion: "TLSv1.2",
@@ -35,13 +43,21 @@ export function tlsServer(tls: ServerTls, accept: (socket: Socket) => void): Ser
     },
     accept,
   );
-  // A client that does not use TLS, or is rejected, needs no report.
-  server.on("tlsClientError", () => undefined);
+  // A client that does not use TLS, is rejected, or does not finish its handshake in time, needs no report.
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
   return server;
 }
 
-/** Resolves when the handshake is finished and the server's certificate is valid. Rejects with the system's or TLS's error. */
-export function connectTls(hostname: string, port: number, tls: ClientTls): Promise<Socket> {
+/**
+ * Resolves when the handshake is finished and the server's certificate is valid. Rejects with the system's or TLS's error, also when the
+ * handshake takes too long.
+ */
+export function connectTls(
+  hostname: string,
+  port: number,
+  tls: ClientTls,
+  timeoutMs: number = handshakeTimeoutMs,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const options = {
       host: hostname,
@@ -53,9 +69,19 @@ export function connectTls(hostname: string, port: number, tls: ClientTls): Prom
       ...(tls.certificate === undefined ? {} : { cert: tls.certificate, key: tls.key }),
     };
     const socket = connect(options);
-    socket.once("error", reject);
+    // The kernel limits the time of the connect itself.
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    socket.once("connect", () => {
+      timer = setTimeout(() => socket.destroy(new Error("TLS handshake timeout")), timeoutMs);
+    });
+    const failed = (error: Error): void => {
+      clearTimeout(timer);
+      reject(error);
+    };
+    socket.once("error", failed);
     socket.once("secureConnect", () => {
-      socket.off("error", reject);
+      clearTimeout(timer);
+      socket.off("error", failed);
       socket.setNoDelay(true);
       resolve(socket);
     });

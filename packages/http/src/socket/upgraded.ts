@@ -15,7 +15,7 @@ export interface Upgraded {
 
 /** Checks what the peer sends before it is passed on. */
 export interface InputFilter {
-  /** `last`: bytes after it are dropped. */
+  /** `last`: bytes after it are dropped, and the join ends when `target` has accepted those before it. */
   push(data: Uint8Array): { readonly forward: Uint8Array; readonly last: boolean };
   /** Called when the bytes that `push` marked as the last were passed on; then the join ends. */
   finished(): void;
@@ -64,16 +64,25 @@ export function joinSockets(
     target.on("error", finished);
 
     // Input
+    let lastCame = false;
     const give = (data: Uint8Array): void => {
-      if (input === undefined || done || !target.writable) return;
+      if (input === undefined || done || lastCame || !target.writable) return;
       const { forward, last } = input.push(data);
-      if (forward.length > 0 && !target.write(forward)) peer.pause();
-      if (!last) return;
-      input.finished();
-      finished();
+      if (!last) {
+        if (forward.length > 0 && !target.write(forward)) peer.pause();
+        return;
+      }
+      lastCame = true;
+      const passedOn = (): void => {
+        if (done) return;
+        input.finished();
+        finished();
+      };
+      if (forward.length === 0 && target.writableLength === 0) passedOn();
+      else target.write(forward, passedOn);
     };
     const noMoreInput = (): void => {
-      if (input === undefined || done || !target.writable) return;
+      if (input === undefined || done || lastCame || !target.writable) return;
       const held = input.flush();
       if (held.length > 0) target.write(held);
       target.end();
