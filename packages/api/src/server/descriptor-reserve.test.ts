@@ -7,7 +7,7 @@ test("the reserve is freed when nothing else is free, and is filled again when t
   const states: DescriptorState[] = [];
   using reserve = new DescriptorReserve({
     logger: silentLogger,
-    onChange: (state) => states.push(state),
+    onLook: (state) => states.push(state) > 0,
     open: () => {
       if (free === 0) throw new Error("EMFILE");
       return free--;
@@ -36,7 +36,7 @@ test("the reserve checks often while clients are active, and seldom when they ar
   let now = 0;
   using reserve = new DescriptorReserve({
     logger: silentLogger,
-    onChange: () => undefined,
+    onLook: () => true,
     now: () => now,
     open: () => 100,
     close: () => undefined,
@@ -60,7 +60,7 @@ test("without free descriptors the reserve checks often, also without a request"
   let free = 100;
   using reserve = new DescriptorReserve({
     logger: silentLogger,
-    onChange: () => undefined,
+    onLook: () => true,
     now: () => now,
     open: () => {
       if (free === 0) throw new Error("EMFILE");
@@ -73,4 +73,39 @@ test("without free descriptors the reserve checks often, also without a request"
   reserve.lookAgain();
   expect(reserve.state).toBe("short");
   expect(reserve.intervalMs).toBe(500);
+});
+
+test("work that is not finished is repeated soon, in the same state", () => {
+  let now = 0;
+  let free = 100;
+  const calls: [DescriptorState, boolean][] = [];
+  let finished = false;
+  using reserve = new DescriptorReserve({
+    logger: silentLogger,
+    onLook: (state) => {
+      calls.push([state, finished]);
+      return finished;
+    },
+    now: () => now,
+    open: () => {
+      if (free === 0) throw new Error("EMFILE");
+      return free--;
+    },
+    close: () => free++,
+  });
+  free = 0;
+  reserve.look();
+  free = 50;
+  now = 60_000;
+  reserve.lookAgain();
+  expect(reserve.intervalMs).toBe(500);
+  finished = true;
+  reserve.lookAgain();
+  expect(reserve.intervalMs).toBe(10_000);
+  reserve.lookAgain();
+  expect(calls).toEqual([
+    ["short", false],
+    ["enough", false],
+    ["enough", true],
+  ]);
 });

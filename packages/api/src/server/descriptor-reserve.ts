@@ -18,7 +18,8 @@ export type DescriptorState = "enough" | "short" | "none";
 
 export interface DescriptorReserveOptions {
   readonly logger: Logger;
-  readonly onChange: (state: DescriptorState) => void;
+  /** Called when the state has changed, and by the next checks until it returns true: its work is finished. */
+  readonly onLook: (state: DescriptorState) => boolean;
   readonly now?: () => number;
   /** @throws when there is none */
   readonly open?: () => number;
@@ -35,6 +36,8 @@ export class DescriptorReserve implements Disposable {
   #intervalMs = 0;
   #spares: number[] = [];
   #state: DescriptorState = "enough";
+  /** The callee of `onLook` has nothing left to do in this state. */
+  #settled = true;
 
   constructor(options: DescriptorReserveOptions) {
     this.#options = options;
@@ -59,7 +62,7 @@ export class DescriptorReserve implements Disposable {
 
   #arm(): void {
     clearTimeout(this.#timer);
-    const isBusy = this.#now() < this.#busyUntil || this.#state !== "enough";
+    const isBusy = this.#now() < this.#busyUntil || this.#state !== "enough" || !this.#settled;
     this.#intervalMs = isBusy ? intervalMs : idleIntervalMs;
     this.#timer = setTimeout(() => this.lookAgain(), isBusy ? intervalMs : untilLook(idleIntervalMs, this.#now()));
     this.#timer.unref();
@@ -100,15 +103,18 @@ export class DescriptorReserve implements Disposable {
 
   #become(state: DescriptorState): void {
     const before = this.#state;
-    if (state === before) return;
     this.#state = state;
-    const { logger, onChange } = this.#options;
+    if (state !== before) this.#report(before, state);
+    if (state !== before || !this.#settled) this.#settled = this.#options.onLook(state);
+  }
+
+  #report(before: DescriptorState, state: DescriptorState): void {
+    const { logger } = this.#options;
     if (before === "enough")
       logger.warn(
         "the daemon has no free descriptors: clients are refused until others end; raise its limit (LimitNOFILE, ulimit -n)",
       );
     else if (state === "enough") logger.info("the daemon has free descriptors again");
-    onChange(state);
   }
 
   [Symbol.dispose](): void {

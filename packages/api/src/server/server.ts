@@ -7,6 +7,7 @@ import { createServer, type Socket } from "node:net";
 import { basename, dirname } from "node:path";
 import { apiLimits, type ApiLimits, type ApiServer, type ApiServerOptions, type ListenOptions } from "../contract.ts";
 import { DescriptorReserve, type DescriptorState } from "./descriptor-reserve.ts";
+import { Listeners } from "./listeners.ts";
 import { errorBody, statusOf } from "../request/errors.ts";
 import { Query } from "../request/query.ts";
 import type { ApiRequest, Handler } from "../request/request.ts";
@@ -36,7 +37,7 @@ class Server implements ApiServer {
   readonly #connections = new Set<Connection>();
   readonly #limits: ApiLimits;
   readonly #bodies: BodyLimits;
-  readonly #listeners: ReturnType<typeof createServer>[] = [];
+  readonly #listeners: Listeners;
   /** The server's own listening sockets: while it accepts, the runtime has copies of them. */
   readonly #sockets: number[] = [];
   /** Socket files that this server made. */
@@ -54,6 +55,10 @@ class Server implements ApiServer {
       `Docker-Experimental: ${options.experimental === true}\r\n` +
       `Ostype: linux\r\n` +
       `Server: Fathom/${options.version} (linux)\r\n`;
+    this.#listeners = new Listeners(
+      (where) => this.#begin(where),
+      (error) => options.logger.error("API listener failed", { error }),
+    );
     addRoutes(this.#router, options.backend);
     this.#router.add("GET", "/debug", ({ response }) => response.json(200, options.debug?.() ?? {}));
   }
@@ -65,30 +70,30 @@ class Server implements ApiServer {
   async listen(options: ListenOptions): Promise<void> {
     const { sys, logger } = this.#options;
     if ("path" in options) await claimSocketPath(options.path, sys);
-    if (sys === undefined || "host" in options) this.#listeners.push(await this.#begin(options));
+    if (sys === undefined) await this.#listeners.add(() => options);
     else {
-      const fd = "fd" in options ? options.fd : bindUnix(sys, options.path);
-      this.#sockets.push(fd);
-      if ("path" in options) this.#paths.push(options.path);
-      this.#listeners.push(await this.#begin({ fd: sys.dup(fd) }));
+      if ("host" in options) await this.#listeners.add(() => options);
+      else {
+        const fd = "fd" in options ? options.fd : bindUnix(sys, options.path);
+        this.#sockets.push(fd);
+        if ("path" in options) this.#paths.push(options.path);
+        await this.#listeners.add(() => ({ fd: sys.dup(fd) }));
+      }
       this.#reserve ??= new DescriptorReserve({
         logger,
-        onChange: (state) => this.#descriptors(state, sys),
+        onLook: (state) => this.#descriptors(state),
       });
     }
     if ("path" in options) await finishSocketFile(options.path, options.group, logger);
   }
 
-  #descriptors(state: DescriptorState, sys: Pick<Sys, "dup">): void {
+  /** See `onLook` of `DescriptorReserveOptions`. */
+  #descriptors(state: DescriptorState): boolean {
     // An idle connection is closed for a new one.
     if (state !== "enough") for (const connection of this.#connections) if (connection.idle) connection.destroy();
-    if (state === "none") for (const listener of this.#listeners.splice(0)) listener.close();
-    else if (this.#listeners.length === 0 && !this.#closing)
-      for (const fd of this.#sockets)
-        this.#begin({ fd: sys.dup(fd) }).then(
-          (listener) => this.#listeners.push(listener),
-          (error: unknown) => this.#options.logger.error("API listener failed", { error }),
-        );
+    if (state !== "none") return this.#listeners.resume();
+    this.#listeners.pause();
+    return true;
   }
 
   async #begin(options: ListenOptions): Promise<ReturnType<typeof createServer>> {
@@ -121,7 +126,7 @@ class Server implements ApiServer {
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
     this.#reserve?.[Symbol.dispose]();
-    for (const listener of this.#listeners) listener.close();
+    this.#listeners.close();
     for (const fd of this.#sockets.splice(0)) this.#options.sys?.close(fd);
     for (const path of this.#paths.splice(0)) rmSync(path, { force: true });
     const reason = new EngineError("aborted", "the daemon is shutting down");
