@@ -11,6 +11,7 @@ import { createSys } from "@fathom/sys";
 import { composeEngine } from "./compose.ts";
 import { unhandledError } from "./process/last-resort.ts";
 import { IdleMemory } from "./process/idle-memory.ts";
+import { lifeOf } from "./process/life.ts";
 import { examineKernel, fallbacks, kernelFacts } from "./kernel.ts";
 import { readDaemonConfig, type BuildFacts, type DaemonConfig } from "./settings/daemon-config.ts";
 import { takePidFile } from "./process/pid-file.ts";
@@ -128,9 +129,8 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
     else await server.listen({ path: host.slice("unix://".length), group: config.group });
   logger.info("API listens", { hosts: config.hosts, pid: process.pid, version: settings.version });
   notify("READY=1");
-  await engine.resume();
-  started();
-  const bug = await Promise.race([stop.then(() => undefined), broken.then((reason) => ({ reason }))]);
+  const resumed = engine.resume().then(started);
+  const bug = await lifeOf({ resumed, stop, broken });
   notify("STOPPING=1");
   monitor.begin("end of the daemon");
   if (bug !== undefined) {

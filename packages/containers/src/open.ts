@@ -92,7 +92,7 @@ export async function openContainers<Images extends ImageLookup, Volumes extends
     volumes,
     async resume() {
       await resume(context);
-      context.stems.fill();
+      if (!shuttingDown.signal.aborted) context.stems.fill();
     },
     abort: (reason) => shuttingDown.abort(reason),
     async close(leave) {

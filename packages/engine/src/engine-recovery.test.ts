@@ -222,6 +222,16 @@ describe("a daemon's start after kill -9", () => {
   });
 });
 
+test("a daemon that ends resumes nothing more: the next one does", async () => {
+  for (const name of ["one", "two"]) await world.engine.containers.create(name, undefined, request({ AutoRemove: true }));
+  const ending = world.engine.shutdown();
+  await world.engine.resume();
+  await ending;
+  expect(world.machine.snapshots.keys.size).toBe(2);
+  world.engine = await startDaemon(world.machine, world.root);
+  world.expectClean();
+});
+
 describe("a supervisor that cannot be reached is not dead", () => {
   const unreachable = new EngineError("unavailable", "the container's supervisor cannot be asked: it is stopped");
 

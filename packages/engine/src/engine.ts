@@ -26,7 +26,7 @@ export interface EngineOptions extends ContainersParts {
 }
 
 export interface EngineLife extends AsyncDisposable {
-  /** Call it after requests are served: restart policies resume, stems are made. */
+  /** Call it after requests are served: restart policies resume, stems are made. A shutdown ends it early. */
   resume(): Promise<void>;
   /**
    * The graceful end. Without live restore, containers are stopped, each with its own timeout, all within the shutdown timeout. With live
@@ -77,7 +77,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const life: EngineLife = {
     resume: async () => {
       await opened.resume();
-      checkDatabaseNowAndThen(context);
+      if (ended === undefined) checkDatabaseNowAndThen(context);
     },
     shutdown,
     [Symbol.asyncDispose]: () => shutdown(),

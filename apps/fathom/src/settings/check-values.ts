@@ -3,9 +3,10 @@
  * when the first container needs them.
  */
 import { readFileSync } from "node:fs";
-import { isIP, isIPv4 } from "node:net";
+import { isIP } from "node:net";
 import { messageOf, type EngineError } from "@fathom/base";
 import { checkLogSettings } from "@fathom/engine";
+import { parseAddressPrefix } from "@fathom/spec";
 import { daemonOptions } from "./daemon-options.ts";
 import type { OptionValues } from "./option-values.ts";
 import { invalid } from "./value-texts.ts";
@@ -105,9 +106,8 @@ function checkGroup(group: string | undefined): void {
 
 /** "172.30.0.1/16" → its prefix length; undefined for anything else. */
 function ipv4Prefix(text: string): number | undefined {
-  const match = /^([^/]+)\/(\d{1,2})$/.exec(text);
-  if (match === null || !isIPv4(match[1]!) || Number(match[2]) > 32) return undefined;
-  return Number(match[2]);
+  const prefix = parseAddressPrefix(text);
+  return prefix?.family === "ipv4" ? prefix.bits : undefined;
 }
 
 function isBridgeAddress(text: string): boolean {

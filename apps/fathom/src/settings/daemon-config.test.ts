@@ -52,6 +52,8 @@ describe("flags", () => {
     [["--icc=maybe"], 'invalid argument "maybe" for "--icc" flag'],
     [["--userns-remap", "default"], "userns-remap is not supported yet"],
     [["--log-level", "loud"], "invalid logging level: loud"],
+    [["--default-address-pool", "base=10.0.0.0/8,size=24,x=1"], "unexpected key 'x' in 'x=1'"],
+    [["--default-address-pool", "base=10.0.0.0/016,size=24"], "the base must be an IPv4 subnet"],
     [["-H", "tcp://0.0.0.0:2375"], "TCP needs TLS"],
     [["-H", "nonsense"], "invalid bind address (nonsense)"],
     [["--storage-driver", "zfs"], "overlay2 is the only one"],

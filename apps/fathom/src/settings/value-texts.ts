@@ -53,6 +53,11 @@ export function checkUlimit(limit: Ulimit, name: string): Ulimit {
 
 export function parsePool(text: string, name: string): Pool {
   const fields = Object.fromEntries(text.split(",").map((part) => splitPair(part, name)));
+  const unknown = Object.keys(fields).find((key) => key !== "base" && key !== "size");
+  if (unknown !== undefined)
+    throw invalid(
+      `invalid argument ${JSON.stringify(text)} for ${JSON.stringify(name)} flag: unexpected key '${unknown}' in '${unknown}=${fields[unknown]}'`,
+    );
   if (fields["base"] === undefined || fields["size"] === undefined)
     throw invalid(
       `invalid argument ${JSON.stringify(text)} for ${JSON.stringify(name)} flag: expected base=CIDR,size=N`,

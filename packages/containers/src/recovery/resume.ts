@@ -9,16 +9,19 @@ import { attempt } from "./attempt.ts";
 
 /**
  * Restart policies, and --rm for containers that ended meanwhile or (as in Docker) never started. Called when requests are served: a client may
- * start or remove a container first, and then there is nothing to do for it.
+ * start or remove a container first, and then there is nothing to do for it. The end of the daemon ends it too, after the container that it is
+ * at.
  */
 export async function resume(engine: ContainersContext): Promise<void> {
-  for (const container of engine.containers.list())
+  for (const container of engine.containers.list()) {
+    if (engine.shuttingDown.aborted) return;
     if (isAtRest(engine, container))
       await attempt(engine, `resuming ${container.id}`, () =>
         engine.mutex.run(container.id, async () => {
           if (isAtRest(engine, container)) await resumeOne(engine, container);
         }),
       );
+  }
 }
 
 function isAtRest({ containers }: ContainersContext, container: Container): boolean {
