@@ -8,6 +8,8 @@ export type Problem =
   | { readonly kind: "several-containers"; readonly prefix: string }
   | { readonly kind: "name-taken"; readonly name: string; readonly holder: string }
   | { readonly kind: "not-removable"; readonly name: string; readonly state: "paused" | "running" | "restarting" }
+  /** The name is the container's own, not that of a link to it. */
+  | { readonly kind: "default-link"; readonly name: string }
   /** Its processes were killed, and it did not end in time. */
   | { readonly kind: "does-not-end"; readonly name: string }
   | { readonly kind: "no-such-exec"; readonly id: string }
@@ -22,6 +24,10 @@ export type Problem =
   | { readonly kind: "no-log-stream" }
   | { readonly kind: "no-such-path"; readonly path: string; readonly container: string }
   | { readonly kind: "empty-path" }
+  /** Arguments for ps(1), of which only a part is supported. */
+  | { readonly kind: "unsupported-ps-option"; readonly option: string }
+  | { readonly kind: "unknown-ps-column"; readonly name: string }
+  | { readonly kind: "no-pid-column" }
   /** Linux has no such signal. `beyond`: it is a number, and greater than that of every signal. */
   | { readonly kind: "no-such-signal"; readonly text: string; readonly beyond: boolean }
   /** The source of a mount does not exist, and nobody asked to make it. */
@@ -68,6 +74,9 @@ function codeOf(problem: Problem): ErrorCode {
     case "several-containers":
     case "no-log-stream":
     case "empty-path":
+    case "unsupported-ps-option":
+    case "unknown-ps-column":
+    case "no-pid-column":
     case "no-such-signal":
     case "no-mount-source":
     case "mount-source-not-made":
@@ -78,6 +87,7 @@ function codeOf(problem: Problem): ErrorCode {
       return "invalid-argument";
     case "name-taken":
     case "not-removable":
+    case "default-link":
     case "exec-ended":
     case "exec-running":
     case "exec-not-running":
@@ -105,6 +115,8 @@ function describe(problem: Problem): string {
       return `container ${problem.holder} has the name ${JSON.stringify(problem.name)}`;
     case "not-removable":
       return `container ${JSON.stringify(problem.name)} is ${problem.state} and cannot be removed`;
+    case "default-link":
+      return `${JSON.stringify(problem.name)} is a container's own name: it is not a link that can be removed`;
     case "does-not-end":
       return `container ${JSON.stringify(problem.name)} was killed, but it did not end in time`;
     case "no-such-exec":
@@ -127,6 +139,12 @@ function describe(problem: Problem): string {
       return `container ${JSON.stringify(problem.container)} has no file ${JSON.stringify(problem.path)}`;
     case "empty-path":
       return "the path is empty";
+    case "unsupported-ps-option":
+      return `the option ${JSON.stringify(problem.option)} of ps is not supported`;
+    case "unknown-ps-column":
+      return `ps has no column ${JSON.stringify(problem.name)}`;
+    case "no-pid-column":
+      return "the columns of ps do not include the PID";
     case "no-such-signal":
       return `invalid signal: ${problem.text}`;
     case "no-mount-source":

@@ -3,7 +3,7 @@ import { messageOf } from "@fathom/base";
 import { DaemonError, type Client } from "@fathom/client";
 import { closeSync, existsSync, openSync, rmSync, writeSync } from "node:fs";
 import type { CommandContext } from "../grammar/command.ts";
-import { pullImage } from "./pull-image.ts";
+import { fullImageName, isImageName, pullImage } from "./pull-image.ts";
 import { buildCreateRequest } from "../run-options/build.ts";
 import { terminalSize } from "../output/terminal.ts";
 
@@ -49,14 +49,10 @@ export async function createContainer(
     try {
       answer = await create();
     } catch (error) {
-      // An image that exists only for another platform counts as missing.
-      const missing =
-        error instanceof DaemonError &&
-        error.status === 404 &&
-        /^No such image|was found but .*platform/i.test(messageOf(error));
+      // Only a missing image is "not found" here, or one that exists only for another platform. An id cannot be pulled.
+      const missing = error instanceof DaemonError && error.status === 404 && isImageName(image!);
       if (!missing || policy === "never" || policy === "always") throw error;
-      if (!flags.bool("quiet"))
-        stderr.write(`Unable to find image '${/@|:[^/]+$/.test(image!) ? image : `${image}:latest`}' locally\n`);
+      if (!flags.bool("quiet")) stderr.write(`Unable to find image '${fullImageName(image!)}' locally\n`);
       await pull();
       answer = await create();
     }

@@ -1,5 +1,6 @@
 /** Pulls an image with the user's credentials, printing progress. Shared by pull, run and create. */
 import type { Client } from "@fathom/client";
+import { familiarString, isDigest, parseReference, tryParseReference, withDefaultTag } from "@fathom/spec";
 import type { CommandContext, Output } from "../grammar/command.ts";
 import { authHeader, credentialsFor } from "./credentials.ts";
 import { printProgress, type ProgressMessage } from "../output/progress.ts";
@@ -11,6 +12,16 @@ export interface PullOptions {
   readonly allTags?: boolean;
 }
 
+/** Not an id, nor something that can be neither. */
+export function isImageName(image: string): boolean {
+  return tryParseReference(image) !== undefined && !isDigest(image);
+}
+
+/** A name without tag and digest means :latest. What is no name stays as it is: the daemon's error says why. */
+export function fullImageName(image: string): string {
+  return isImageName(image) ? familiarString(withDefaultTag(parseReference(image))) : image;
+}
+
 export async function pullImage(
   client: Client,
   context: Pick<CommandContext, "global">,
@@ -18,8 +29,7 @@ export async function pullImage(
   options: PullOptions,
 ): Promise<void> {
   const auth = await credentialsFor(image, context.global.configDirectory);
-  // A reference without tag and digest means :latest, except with --all-tags.
-  const named = /@|:[^/]+$/.test(image) || options.allTags === true ? image : `${image}:latest`;
+  const named = options.allTags === true ? image : fullImageName(image);
   const messages = client.messages<ProgressMessage>("POST", "/images/create", {
     query: { fromImage: named, platform: options.platform || undefined },
     headers: authHeader(auth),

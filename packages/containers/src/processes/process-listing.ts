@@ -2,6 +2,7 @@
 import { EngineError, Semaphore, within } from "@fathom/base";
 import type { Cgroup } from "@fathom/runtime";
 import { askThread } from "@fathom/sys";
+import { parseArguments } from "./ps-arguments.ts";
 import type { ProcessSource, ProcessTable } from "./process-table.ts";
 import type { TableRequest } from "./process-table-worker.ts";
 
@@ -13,9 +14,10 @@ const answerMs = 10_000;
 const places = new Semaphore(2);
 const always = new AbortController().signal;
 
-/** @throws as `listProcesses`; unavailable when the thread does not answer in time */
-export function containerProcesses(cgroup: Cgroup, psArguments: string): Promise<ProcessTable> {
-  return places.run(always, () => tableInThread({ source: sourceOf(cgroup), psArguments }));
+/** @throws as `parseArguments`; unavailable when the thread does not answer in time */
+export async function containerProcesses(cgroup: Cgroup, psArguments: string): Promise<ProcessTable> {
+  const columnNames = parseArguments(psArguments);
+  return places.run(always, () => tableInThread({ source: sourceOf(cgroup), columnNames }));
 }
 
 /** Uses cgroup v2 if the container has one; else the hierarchy in which a container most probably was not moved. */

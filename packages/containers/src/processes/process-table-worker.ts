@@ -4,7 +4,7 @@ import { listProcesses, type ProcessSource, type ProcessTable } from "./process-
 
 export interface TableRequest {
   readonly source: ProcessSource;
-  readonly psArguments: string;
+  readonly columnNames: readonly string[];
 }
 
-answerOnce(({ source, psArguments }: TableRequest): ProcessTable => listProcesses(source, psArguments));
+answerOnce(({ source, columnNames }: TableRequest): ProcessTable => listProcesses(source, columnNames));

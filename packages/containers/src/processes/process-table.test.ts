@@ -2,12 +2,14 @@ import { expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { listProcesses, type ProcessSource } from "./process-table.ts";
+import { parseArguments } from "./ps-arguments.ts";
+import { ContainerProblem } from "../problem.ts";
 import { temporaryDirectory } from "@fathom/base/testing";
 
 const own: ProcessSource = { kind: "pids", pids: [process.pid] };
 
 test("the default columns are those of ps -ef", () => {
-  const table = listProcesses(own, "");
+  const table = listProcesses(own, parseArguments(""));
   expect(table.titles).toEqual(["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]);
   expect(table.rows[0]![1]).toBe(String(process.pid));
   expect(table.rows[0]![2]).toBe(String(process.ppid));
@@ -15,23 +17,30 @@ test("the default columns are those of ps -ef", () => {
 });
 
 test("user-defined formats", () => {
-  expect(listProcesses(own, "-o pid,args").titles).toEqual(["PID", "COMMAND"]);
-  expect(listProcesses(own, "-eo pid,comm").titles).toEqual(["PID", "COMMAND"]);
-  expect(listProcesses(own, "-o pid -o ppid").titles).toEqual(["PID", "PPID"]);
-  expect(listProcesses(own, "axo pid,stat").titles).toEqual(["PID", "STAT"]);
-  expect(listProcesses(own, "aux").titles.join(" ")).toBe("USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND");
+  expect(listProcesses(own, parseArguments("-o pid,args")).titles).toEqual(["PID", "COMMAND"]);
+  expect(listProcesses(own, parseArguments("-eo pid,comm")).titles).toEqual(["PID", "COMMAND"]);
+  expect(listProcesses(own, parseArguments("-o pid -o ppid")).titles).toEqual(["PID", "PPID"]);
+  expect(listProcesses(own, parseArguments("axo pid,stat")).titles).toEqual(["PID", "STAT"]);
+  expect(listProcesses(own, parseArguments("aux")).titles.join(" ")).toBe("USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND");
 });
 
-test("errors say what is not supported", () => {
-  expect(() => listProcesses(own, "-o args")).toThrow("Couldn't find PID field in ps output");
-  expect(() => listProcesses(own, "-o pid,nosuchfield")).toThrow('"nosuchfield"');
-  expect(() => listProcesses(own, "-o")).toThrow("unknown user-defined format specifier");
-  expect(() => listProcesses(own, "-o args=PID")).toThrow("unknown user-defined format specifier");
-  expect(() => listProcesses(own, "--forest")).toThrow("--forest");
+test("what is not supported is an error that is a value, before a thread is started", () => {
+  const problem = (text: string): unknown => {
+    try {
+      return parseArguments(text);
+    } catch (error) {
+      return error instanceof ContainerProblem ? error.problem : error;
+    }
+  };
+  expect(problem("-o args")).toEqual({ kind: "no-pid-column" });
+  expect(problem("-o pid,nosuchfield")).toEqual({ kind: "unknown-ps-column", name: "nosuchfield" });
+  expect(problem("-o")).toEqual({ kind: "unknown-ps-column", name: "" });
+  expect(problem("-o args=PID")).toEqual({ kind: "unknown-ps-column", name: "args=PID" });
+  expect(problem("--forest")).toEqual({ kind: "unsupported-ps-option", option: "--forest" });
 });
 
 test("processes that ended meanwhile are left out", () => {
-  expect(listProcesses({ kind: "pids", pids: [process.pid, 4_194_303] }, "").rows).toHaveLength(1);
+  expect(listProcesses({ kind: "pids", pids: [process.pid, 4_194_303] }, parseArguments("")).rows).toHaveLength(1);
 });
 
 test("the last row of a table that was cut says that it was cut", () => {
@@ -42,7 +51,7 @@ test("the last row of a table that was cut says that it was cut", () => {
     const pids = [process.pid, ...children.map(({ pid }) => pid)];
     const limits = { processes: 100, cgroups: 100, argumentBytes: 1 << 20, ms: 60_000 };
     const rows = (change: Partial<typeof limits>) =>
-      listProcesses({ kind: "pids", pids }, "-o pid,args", { ...limits, ...change }).rows;
+      listProcesses({ kind: "pids", pids }, parseArguments("-o pid,args"), { ...limits, ...change }).rows;
     expect(rows({})).toHaveLength(4);
     expect(rows({ processes: 2 }).at(-1)).toEqual(["-", "(the table is cut: there are more than 2 processes)"]);
     expect(rows({ processes: 2 })).toHaveLength(3);
@@ -63,7 +72,7 @@ test("processes of a cgroup and of those below it", () => {
   make("a/b", `${process.pid}\n`);
   make("c", `${process.ppid}\n${process.pid}\n`);
   const list = (cgroups = 10) =>
-    listProcesses({ kind: "cgroup", directory: root.path }, "-o pid", {
+    listProcesses({ kind: "cgroup", directory: root.path }, parseArguments("-o pid"), {
       processes: 10,
       cgroups,
       argumentBytes: 1 << 20,

@@ -9,8 +9,7 @@
  * names it.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { EngineError } from "@fathom/base";
-import { parseArguments } from "./ps-arguments.ts";
+import { columns } from "./ps-columns.ts";
 import { readEnvironment, readProcess } from "./read-process.ts";
 
 /** Which processes: the given ones, or those of a cgroup and all cgroups below it. */
@@ -34,17 +33,14 @@ export interface ProcessTable {
 
 /**
  * When a limit cuts the table, its last row has "-" in each column and the reason in the last one.
- * @param psArguments As the client gave them; "" means "-ef".
- * @throws invalid-argument for arguments that are not supported, or when the PID column is missing
+ * @param columnNames From `parseArguments`.
  */
 export function listProcesses(
   source: ProcessSource,
-  psArguments: string,
+  columnNames: readonly string[],
   limits: TableLimits = tableLimits,
 ): ProcessTable {
-  const chosen = parseArguments(psArguments.trim() === "" ? "-ef" : psArguments.trim());
-  if (!chosen.some((column) => column.title === "PID"))
-    throw new EngineError("invalid-argument", "Couldn't find PID field in ps output");
+  const chosen = columnNames.flatMap((name) => columns[name] ?? []);
   const deadline = performance.now() + limits.ms;
   const environment = readEnvironment();
   const rows: string[][] = [];

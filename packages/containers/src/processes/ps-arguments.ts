@@ -1,15 +1,21 @@
 /** Arguments of ps(1), as the list of columns that they mean. */
-import { EngineError } from "@fathom/base";
-import { columns, type Column } from "./ps-columns.ts";
+import { ContainerProblem } from "../problem.ts";
+import { columns } from "./ps-columns.ts";
 
 const formatFull = ["uid_name", "pid", "ppid", "c", "stime", "tty", "time", "cmd"];
 const formatBsd = ["user", "pid", "%cpu", "%mem", "vsz", "rss", "tty", "stat", "bsdstart", "bsdtime", "command"];
 const formatShort = ["pid", "tty", "time", "cmdshort"];
 const formatBsdShort = ["pid", "tty", "stat", "bsdtime", "command"];
 
-/** @throws invalid-argument for arguments that are not supported */
-export function parseArguments(text: string): readonly Column[] {
-  return columnNames(text).map((name) => columns[name]!);
+/**
+ * The names of the columns.
+ * @param text As the client gave them; "" means "-ef".
+ * @throws ContainerProblem for arguments that are not supported, or when the PID column is missing
+ */
+export function parseArguments(text: string): readonly string[] {
+  const names = columnNames(text.trim() === "" ? "-ef" : text.trim());
+  if (!names.some((name) => columns[name]?.title === "PID")) throw new ContainerProblem({ kind: "no-pid-column" });
+  return names;
 }
 
 function columnNames(text: string): readonly string[] {
@@ -52,16 +58,10 @@ function parseColumn(name: string): string {
   const key = name.toLowerCase();
   // A title that the user chose (pid=X) could make another column look like the PID.
   if (name === "" || !Object.hasOwn(columns, key))
-    throw new EngineError(
-      "invalid-argument",
-      `ps: error: unknown user-defined format specifier ${JSON.stringify(name)}`,
-    );
+    throw new ContainerProblem({ kind: "unknown-ps-column", name });
   return key;
 }
 
-function unsupported(word: string): EngineError {
-  return new EngineError(
-    "invalid-argument",
-    `ps: unsupported option ${JSON.stringify(word)}: -e, -f, -o LIST and the forms ef, aux and axo LIST are supported`,
-  );
+function unsupported(option: string): ContainerProblem {
+  return new ContainerProblem({ kind: "unsupported-ps-option", option });
 }

@@ -48,6 +48,19 @@ test("errors of requests about containers and execs are in Docker's words", () =
     "not-found",
     "Could not find the file /x in container one",
   ]);
+  expect(words({ kind: "default-link", name: "one" })).toEqual([
+    "conflict",
+    "Conflict, cannot remove the default link name of the container",
+  ]);
+  expect(words({ kind: "unsupported-ps-option", option: "--forest" })).toEqual([
+    "invalid-argument",
+    'ps: unsupported option "--forest": -e, -f, -o LIST and the forms ef, aux and axo LIST are supported',
+  ]);
+  expect(words({ kind: "unknown-ps-column", name: "x" })).toEqual([
+    "invalid-argument",
+    'ps: error: unknown user-defined format specifier "x"',
+  ]);
+  expect(words({ kind: "no-pid-column" })).toEqual(["invalid-argument", "Couldn't find PID field in ps output"]);
   expect(words({ kind: "empty-path" })).toEqual(["invalid-argument", "bad parameter: path cannot be empty"]);
 });
 

@@ -11,6 +11,8 @@ export function problemWords({ problem }: ContainerProblem): string {
       return `Conflict. The container name "/${problem.name}" is already in use by container "${problem.holder}". You have to remove (or rename) that container to be able to reuse that name.`;
     case "not-removable":
       return `cannot remove container ${JSON.stringify(problem.name)}: container is ${removalHints[problem.state]}`;
+    case "default-link":
+      return "Conflict, cannot remove the default link name of the container";
     case "does-not-end":
       return `cannot stop container: ${problem.name}: tried to kill container, but did not receive an exit event`;
     case "no-such-exec":
@@ -33,6 +35,12 @@ export function problemWords({ problem }: ContainerProblem): string {
       return `Could not find the file ${problem.path} in container ${problem.container}`;
     case "empty-path":
       return "bad parameter: path cannot be empty";
+    case "unsupported-ps-option":
+      return `ps: unsupported option ${JSON.stringify(problem.option)}: -e, -f, -o LIST and the forms ef, aux and axo LIST are supported`;
+    case "unknown-ps-column":
+      return `ps: error: unknown user-defined format specifier ${JSON.stringify(problem.name)}`;
+    case "no-pid-column":
+      return "Couldn't find PID field in ps output";
     case "no-such-signal":
       return problem.beyond
         ? `the linux daemon does not support signal ${Number(problem.text)}`

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { EngineError } from "@fathom/base";
 import { parseDiffId, parseReference, sha256Digest, type Descriptor } from "@fathom/spec";
 import { createContentWriter } from "@fathom/store";
 import { runLayerJob, type LayerJob, type LayerJobResult } from "./layer-job.ts";
@@ -22,6 +23,7 @@ function run(
   diffId: LayerJob["diffId"],
   digest = sha256Digest(data),
   directory: "unpacked" | "not wanted" = "unpacked",
+  write: (chunk: Uint8Array) => void = () => undefined,
 ): Promise<LayerJobResult> {
   const descriptor: Descriptor = { mediaType: "application/vnd.oci.image.layer.v1.tar", digest, size: data.length };
   const blob = { reference: parseReference("app"), config: {}, credentials: undefined, session: undefined };
@@ -38,7 +40,7 @@ function run(
         yield data;
       },
       writer: createContentWriter,
-      unpacker: () => ({ write() {}, finish: () => ({ diffId: real, size: 7, entries: 1, implied: [] }), abort() {} }),
+      unpacker: () => ({ write, finish: () => ({ diffId: real, size: 7, entries: 1, implied: [] }), abort() {} }),
     },
     () => undefined,
     new AbortController().signal,
@@ -76,6 +78,16 @@ test("a wrong digest is reported before a wrong DiffID", async () => {
 test("the error for a broken stream has the layer's digest", async () => {
   const data = gzipSync("x".repeat(1000)).fill(0xff, 12, 20);
   expect(String(await run(data, real).catch((reason: unknown) => reason))).toContain(sha256Digest(data));
+  expect(stored()).toEqual([]);
+});
+
+test("the error for a bad entry has the layer's digest in front, also when the entry's name has it", async () => {
+  const data = Buffer.from("blob bytes");
+  const digest = sha256Digest(data);
+  const broken = run(data, real, digest, "unpacked", () => {
+    throw new EngineError("invalid-argument", `entry "${digest}" is bad`);
+  });
+  await expect(broken).rejects.toThrow(`layer ${digest}: entry "${digest}" is bad`);
   expect(stored()).toEqual([]);
 });
 

@@ -90,6 +90,8 @@ export async function runLayerJob(
   let writer: ContentWriter | undefined;
   let decompressor: ByteTransform | undefined;
   let unpacking = true;
+  /** The error of what happens now names the blob or the layer itself: errors of the source and of the store do. */
+  let namesLayer = true;
   try {
     if (source.kind === "registry") writer = tools.writer(job.storeRoot, descriptor);
     let head: Uint8Array | undefined;
@@ -108,17 +110,21 @@ export async function runLayerJob(
       source.kind === "registry" ? tools.open(source.blob, descriptor, signal) : readFile(source.path, signal);
     for await (const chunk of chunks) {
       writer?.write(chunk);
+      namesLayer = false;
       const taken = decompress(chunk);
       if (taken !== undefined) await taken;
+      namesLayer = true;
       current += chunk.length;
       report({ kind: "downloading", current });
     }
     writer?.verify();
     report({ kind: "downloaded" });
+    namesLayer = false;
     if (decompressor === undefined && head !== undefined && head.length > 0) unpacker.write(head);
     await decompressor?.finish();
     const { diffId, size, implied } = unpacker.finish();
     unpacking = false;
+    namesLayer = true;
     if (diffId !== job.diffId)
       throw new EngineError(
         "data-loss",
@@ -127,7 +133,7 @@ export async function runLayerJob(
     // Last: otherwise every later try would find a blob that does not belong to the layer, and reject it.
     return { size, implied, blob: writer?.commit() };
   } catch (error) {
-    if (!isEngineError(error) || error.code === "aborted" || error.message.includes(descriptor.digest)) throw error;
+    if (!isEngineError(error) || error.code === "aborted" || namesLayer) throw error;
     throw new EngineError(error.code, `layer ${descriptor.digest}: ${error.message}`, { cause: error });
   } finally {
     decompressor?.abort();

@@ -2,7 +2,7 @@
  * Removal. Anonymous volumes are removed before the row, and the row is marked first, so that the next daemon can finish. Everything else is
  * removed after the row: the next start removes whatever has no row.
  */
-import { EngineError, messageOf } from "@fathom/base";
+import { messageOf } from "@fathom/base";
 import type { Container } from "../../container.ts";
 import { locked, type ContainersContext } from "../../context.ts";
 import { removeImageLayers } from "../../steps/image-mounts.ts";
@@ -20,7 +20,7 @@ export interface RemoveOptions {
 
 export async function removeByName(engine: ContainersContext, nameOrId: string, options: RemoveOptions): Promise<void> {
   const container = engine.containers.find(nameOrId);
-  if (options.link) throw new EngineError("conflict", "Conflict, cannot remove the default link name of the container");
+  if (options.link) throw new ContainerProblem({ kind: "default-link", name: container.record.name });
   const { name } = container.record;
   if (!options.force) checkRemovable(container, name);
   if (options.force) container.forcedRemovals++;
