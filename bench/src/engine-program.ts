@@ -28,16 +28,10 @@ const engine = await composeEngine({ config, sys: createSys(), logger, resources
 await engine.resume();
 const never = new AbortController().signal;
 const body = createReadStream(imageTar);
-for await (const message of engine.images.load(body, { quiet: true, platform: undefined }, never)) {
+for await (const message of engine.images.load(body, { platform: undefined }, never)) {
   if (message.error !== undefined) throw new Error(message.error);
 }
-const [image] = await engine.images.list({
-  all: false,
-  digests: false,
-  filters: {},
-  sharedSize: false,
-  manifests: false,
-});
+const [image] = await engine.images.list({ all: false, filters: {}, sharedSize: false });
 if (image === undefined) throw new Error(`${imageTar} has no image`);
 
 async function sample(): Promise<number> {

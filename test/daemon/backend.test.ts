@@ -40,7 +40,7 @@ async function makeImage({ containers, images }: Engine): Promise<void> {
   makeBusyboxImage(layout, "busybox:1");
   Bun.spawnSync(["tar", "-C", layout, "-cf", join(work, "image.tar"), "."]);
   const archive = createReadStream(join(work, "image.tar"));
-  for await (const { error } of images.load(archive, { quiet: true, platform: undefined }, never))
+  for await (const { error } of images.load(archive, { platform: undefined }, never))
     if (error !== undefined) throw new Error(error);
   const HostConfig = { ...emptyHostConfig, NetworkMode: "none" };
   const body = { ...emptyContainerConfig, Image: "busybox:1", HostConfig, NetworkingConfig: { EndpointsConfig: {} } };

@@ -106,7 +106,11 @@ export interface ContainerBackend {
     body: ContainerCreateRequest,
   ): Promise<ContainerCreateResponse>;
   /** Only in Fathom: the launch plan of such a container in words. Nothing is created. */
-  explain(body: ContainerCreateRequest): Promise<{ Text: string }>;
+  explain(
+    name: string | undefined,
+    platform: Platform | undefined,
+    body: ContainerCreateRequest,
+  ): Promise<{ Text: string }>;
   inspect(container: string, size: boolean): Promise<ContainerInspect>;
   /** @throws not-modified when it runs already. */
   start(container: string, detachKeys: string | undefined): Promise<void>;
@@ -162,12 +166,14 @@ export interface ExecBackend {
   resize(id: string, rows: number, columns: number): Promise<void>;
 }
 
+/**
+ * What an engine that stores layers (Docker's overlay2) supports of the parameters: it shows no manifests of indexes, and names and digests are
+ * always shown.
+ */
 export interface ImageListRequest {
   readonly all: boolean;
-  readonly digests: boolean;
   readonly sharedSize: boolean;
   readonly filters: Filters;
-  readonly manifests: boolean;
 }
 
 export interface ImagePullRequest {
@@ -206,7 +212,7 @@ export interface ImageBackend {
   push(request: ImagePushRequest, signal: AbortSignal): AsyncIterable<ProgressMessage>;
   load(
     body: AsyncIterable<Uint8Array>,
-    options: { quiet: boolean; platform: string | undefined },
+    options: { platform: string | undefined },
     signal: AbortSignal,
   ): AsyncIterable<ProgressMessage>;
   save(names: readonly string[], platform: string | undefined, signal: AbortSignal): AsyncIterable<Uint8Array>;
@@ -223,7 +229,7 @@ export interface VolumeBackend {
 
 export interface NetworkBackend {
   list(filters: Filters): Promise<NetworkInspect[]>;
-  inspect(name: string, options: { verbose: boolean; scope: string | undefined }): Promise<NetworkInspect>;
+  inspect(name: string, options: { scope: string | undefined }): Promise<NetworkInspect>;
 }
 
 export interface Backend {

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError } from "@fathom/base";
+import { emptyEndpointSettings, type EndpointSettings, type HostConfig, type Platform } from "@fathom/spec";
 import { never, request, until, useEngine } from "./testing/engine-world.ts";
 import { startDaemon } from "./testing/fakes.ts";
 
@@ -130,9 +131,26 @@ test("explain plans a container and makes nothing for it", async () => {
   const stop = new AbortController();
   const events = world.engine.system.events({ since: undefined, until: undefined, filters: {} }, stop.signal);
   const { Text } = await world.engine.containers.explain(
+    "planned",
+    undefined,
     request({ Binds: ["fresh:/data"], PortBindings: { "80/tcp": [{ HostIp: "", HostPort: "8080" }] } }),
   );
   expect(Text).toContain("port 80/tcp published at port 8080 of the host");
+  const explain = (name: string | undefined, platform: Platform | undefined, host: Partial<HostConfig>) =>
+    world.engine.containers.explain(name, platform, request(host));
+  const ports = await explain(undefined, undefined, {
+    PortBindings: {
+      "81/udp": [{ HostIp: "127.0.0.1", HostPort: "8000-8010" }],
+      "82/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }],
+      "83/tcp": [],
+    },
+  });
+  expect(ports.Text).toContain("port 81/udp published at 127.0.0.1:8000-8010 of the host");
+  expect(ports.Text).toContain("port 82/tcp published at a free port of 127.0.0.1");
+  expect(ports.Text).toContain("port 83/tcp published at a free port of the host");
+  await expect(explain("donor", undefined, {})).rejects.toThrow('The container name "/donor" is already in use');
+  await expect(explain("bad name", undefined, {})).rejects.toThrow("Invalid container name (bad name)");
+  await expect(explain(undefined, { os: "plan9", architecture: "mips" }, {})).rejects.toThrow("plan9/mips");
   const reading = new Set([
     "images.lookup",
     "images.byId",
@@ -174,6 +192,31 @@ describe("names and ids", () => {
       "Error when allocating new name: Invalid container name (/bad name)",
     );
     await expect(world.engine.containers.inspect("", false)).rejects.toThrow("No such container: ");
+  });
+
+  test("endpoint settings that no network accepts, or that are not supported, are rejected", async () => {
+    const create = (network: string, settings: Partial<EndpointSettings>) => {
+      const EndpointsConfig = { [network]: { ...emptyEndpointSettings, ...settings } };
+      return world.engine.containers.create("one", undefined, {
+        ...request({ NetworkMode: network }),
+        NetworkingConfig: { EndpointsConfig },
+      });
+    };
+    const own = { IPAMConfig: { IPv6Address: "fd00::7" } };
+    await expect(create("default", own)).rejects.toThrow(
+      "invalid config for network bridge: invalid endpoint settings:\nuser-specified IP address is supported on user-defined networks only",
+    );
+    await expect(create("bridge", { Aliases: ["x"] })).rejects.toThrow(
+      "invalid endpoint settings:\nnetwork-scoped aliases are only supported for user-defined networks",
+    );
+    await expect(create("bridge", { ...own, Aliases: ["x"] })).rejects.toThrow(
+      "invalid endpoint settings:\n* user-specified IP address is supported on user-defined networks only\n* network-scoped",
+    );
+    await expect(create("lan", own)).rejects.toThrow("the IPv6 address fd00::7 is not supported yet");
+    await expect(create("lan", { IPAMConfig: { LinkLocalIPs: ["169.254.1.1"] } })).rejects.toThrow(
+      "the link-local address 169.254.1.1 is not supported yet",
+    );
+    await create("lan", { Aliases: ["x"], IPAMConfig: { IPv4Address: "10.1.2.3" } });
   });
 
   test("a failed create releases the name and leaves nothing", async () => {

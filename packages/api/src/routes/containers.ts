@@ -6,6 +6,7 @@ import {
   decodeContainerUpdate,
   parsePlatform,
   type ContainerCreateResponse,
+  type Platform,
 } from "@fathom/spec";
 import { adaptInspect, adaptSummary } from "../adapt/container.ts";
 import { adaptCreate } from "../adapt/create.ts";
@@ -28,20 +29,21 @@ async function list(backend: ContainerBackend, { query, response, version }: Api
 async function create(backend: ContainerBackend, request: ApiRequest): Promise<void> {
   const { query, response, version } = request;
   const { body, warnings } = adaptCreate(decodeContainerCreate(await requiredJson(request)), version);
-  const platform = version >= 41 ? query.get("platform") : undefined;
-  const created = await backend.create(
-    query.get("name"),
-    platform === undefined ? undefined : parsePlatform(platform),
-    body,
-  );
+  const created = await backend.create(query.get("name"), platformOf(request), body);
   const answer: ContainerCreateResponse = { Id: created.Id, Warnings: [...created.Warnings, ...warnings] };
   response.json(201, answer);
 }
 
-/** POST /fathom/explain: Fathom's own endpoint, with the body of a create. */
+/** In the query of a create. @throws invalid-argument */
+function platformOf({ query, version }: ApiRequest): Platform | undefined {
+  const platform = version >= 41 ? query.get("platform") : undefined;
+  return platform === undefined ? undefined : parsePlatform(platform);
+}
+
+/** POST /fathom/explain: Fathom's own endpoint, with the query and the body of a create. */
 async function explain(backend: ContainerBackend, request: ApiRequest): Promise<void> {
   const { body } = adaptCreate(decodeContainerCreate(await requiredJson(request)), request.version);
-  request.response.json(200, await backend.explain(body));
+  request.response.json(200, await backend.explain(request.query.get("name"), platformOf(request), body));
 }
 
 async function inspect(backend: ContainerBackend, { name, query, response, version }: ApiRequest): Promise<void> {

@@ -13,10 +13,8 @@ const formatProgress = (message: ProgressMessage): string => `${JSON.stringify(m
 async function list(backend: ImageBackend, { query, response, version }: ApiRequest): Promise<void> {
   const images = await backend.list({
     all: query.boolean("all"),
-    digests: query.boolean("digests"),
     sharedSize: version >= 42 && query.boolean("shared-size"),
     filters: query.filters(),
-    manifests: version >= 47 && query.boolean("manifests"),
   });
   response.json(200, version >= 51 ? images : images.map((image) => adaptImageSummary(image, version)));
 }
@@ -129,10 +127,10 @@ function platformOf({ query, version }: ApiRequest): string | undefined {
 }
 
 async function load(backend: ImageBackend, request: ApiRequest): Promise<void> {
-  const { exchange, query } = request;
+  const { exchange } = request;
   const messages = backend.load(
     exchange.body,
-    { quiet: query.booleanOr("quiet", true), platform: platformOf(request) },
+    { platform: platformOf(request) },
     exchange.signal,
   );
   // As in Docker, errors of the archive come in the stream.

@@ -9,12 +9,12 @@ async function list(backend: NetworkBackend, { query, response }: ApiRequest): P
 }
 
 async function inspect(backend: NetworkBackend, { name, query, response }: ApiRequest): Promise<void> {
-  response.json(200, await backend.inspect(name, { verbose: query.boolean("verbose"), scope: query.get("scope") }));
+  response.json(200, await backend.inspect(name, { scope: query.get("scope") }));
 }
 
 /** For an unknown network, the error says that. The existing ones cannot be removed, as long as users cannot make others. */
 async function remove(backend: NetworkBackend, { name }: ApiRequest): Promise<void> {
-  const network = await backend.inspect(name, { verbose: false, scope: undefined });
+  const network = await backend.inspect(name, { scope: undefined });
   throw new EngineError("forbidden", `${network.Name} is a pre-defined network and cannot be removed`);
 }
 
@@ -30,7 +30,7 @@ async function connect(
       ? body.Container
       : "";
   await containers.inspect(container, false);
-  await networks.inspect(name, { verbose: false, scope: undefined });
+  await networks.inspect(name, { scope: undefined });
   throw new EngineError(
     "not-implemented",
     "connecting a container to a network while it exists is not implemented yet by Fathom",

@@ -254,3 +254,9 @@ describe("streams of messages", () => {
     await until("nobody listens", () => server.fake.events.listeners === 0);
   });
 });
+
+test("explain passes on the name and the platform that a create would have", async () => {
+  const answer = await server.post("/fathom/explain?name=one&platform=linux/arm64", { Image: "x" });
+  expect(await answer.json()).toEqual({ Text: "the fake has no plan of one of x for linux/arm64\n" });
+  expect((await server.post("/fathom/explain?platform=a/b/c/d", { Image: "x" })).status).toBe(400);
+});

@@ -47,11 +47,9 @@ export async function updateContainer(
     checkRestartPolicy(request.RestartPolicy.Name, request.RestartPolicy.MaximumRetryCount);
   return locked(engine, container, async () => {
     const before = dockerOf(container.record).hostConfig;
-    if (request.RestartPolicy !== undefined && before.AutoRemove && !["", "no"].includes(request.RestartPolicy.Name))
-      throw new EngineError(
-        "invalid-argument",
-        `Cannot update container ${container.id}: Restart policy cannot be updated because AutoRemove is enabled for the container`,
-      );
+    const conflict = updateConflict(before, request);
+    if (conflict !== undefined)
+      throw new EngineError("conflict", `Cannot update container ${container.id}: ${conflict}`);
     const after = mergeUpdate(before, request);
     const warnings = engine.oci.validate(dockerOf(container.record).config, after, undefined);
     const { process } = container;
@@ -76,46 +74,36 @@ export async function updateContainer(
   });
 }
 
-/** Fields that the client did not send, or that are zero, do not change. CPU time has two exclusive forms: NanoCpus, or quota and period. */
+/** Why an update contradicts what the container has, in Docker's words. CPU time has two exclusive forms: NanoCpus, or quota and period. */
+function updateConflict(before: HostConfig, request: ContainerUpdateRequest): string | undefined {
+  const { NanoCpus = 0, CpuPeriod = 0, CpuQuota = 0, Memory = 0, MemorySwap = 0, RestartPolicy } = request;
+  if (NanoCpus > 0 && before.CpuPeriod > 0)
+    return "Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set";
+  if (NanoCpus > 0 && before.CpuQuota > 0)
+    return "Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set";
+  if (CpuPeriod > 0 && before.NanoCpus > 0)
+    return "Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set";
+  if (CpuQuota > 0 && before.NanoCpus > 0)
+    return "Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set";
+  if (Memory !== 0 && MemorySwap === 0 && before.MemorySwap > 0 && Memory > before.MemorySwap)
+    return "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time";
+  if (RestartPolicy !== undefined && before.AutoRemove && !["", "no"].includes(RestartPolicy.Name))
+    return "Restart policy cannot be updated because AutoRemove is enabled for the container";
+  return undefined;
+}
+
+/** Fields that the client did not send, or that are zero, do not change; but a limit of processes of 0 or less means "no limit". */
 function mergeUpdate(before: HostConfig, request: ContainerUpdateRequest): HostConfig {
-  const sent = Object.fromEntries(
-    Object.entries(request).filter(
-      ([key, value]) =>
-        key !== "RestartPolicy" &&
-        value !== undefined &&
-        value !== null &&
-        value !== 0 &&
-        value !== "" &&
-        !isEmptyList(value),
+  const { RestartPolicy: policy, PidsLimit: pids, ...limits } = request;
+  const sent: Partial<HostConfig> = Object.fromEntries(
+    Object.entries(limits).filter(
+      ([, value]) => value !== undefined && value !== null && value !== 0 && value !== "" && !isEmptyList(value),
     ),
-  ) as Partial<HostConfig>;
-  if (sent.NanoCpus !== undefined && (before.CpuQuota !== 0 || before.CpuPeriod !== 0))
-    throw new EngineError(
-      "invalid-argument",
-      "Conflicting options: Nano CPUs cannot be updated as CPU Period/Quota has already been set",
-    );
-  if (
-    (sent.CpuQuota !== undefined || sent.CpuPeriod !== undefined) &&
-    before.NanoCpus !== 0 &&
-    sent.NanoCpus === undefined
-  )
-    throw new EngineError(
-      "invalid-argument",
-      "Conflicting options: CPU Period/Quota cannot be updated as NanoCPUs has already been set",
-    );
-  const memory = sent.Memory ?? before.Memory;
-  const swap = sent.MemorySwap ?? before.MemorySwap;
-  if (sent.Memory !== undefined && sent.MemorySwap === undefined && swap > 0 && memory > swap)
-    throw new EngineError(
-      "invalid-argument",
-      "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
-    );
-  const policy = request.RestartPolicy;
+  );
   return {
     ...before,
     ...sent,
-    // 0 means "no limit" in the API.
-    ...(typeof sent.PidsLimit === "number" ? { PidsLimit: Math.max(0, sent.PidsLimit) } : {}),
+    ...(pids === undefined || pids === null ? {} : { PidsLimit: Math.max(0, pids) }),
     ...(policy === undefined || policy.Name === "" ? {} : { RestartPolicy: policy }),
   };
 }

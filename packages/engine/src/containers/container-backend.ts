@@ -53,7 +53,7 @@ export function createContainerBackend(engine: EngineContext): ContainerBackend 
   return {
     list: (request) => listContainers(engine, request),
     create: (name, platform, body) => createContainer(engine, name, platform, body),
-    explain: (body) => explainRun(engine, body),
+    explain: (name, platform, body) => explainRun(engine, name, platform, body),
     inspect: (name, size) => inspectContainer(engine, name, size),
     start: async (name, detachKeys = "") => {
       const container = engine.containers.find(name);

@@ -11,6 +11,16 @@ test("compressed logs are rejected, not ignored", () => {
     expect(check({ compress })).toThrow(`strconv.ParseBool: parsing ${JSON.stringify(compress)}: invalid syntax`);
 });
 
+test("a mode that does not block is rejected, not ignored", () => {
+  const check = (Config: Record<string, string>) => (): void => checkLogSettings({ Type: "json-file", Config });
+  expect(check({ mode: "some" })).toThrow("logger: logging mode not supported: some");
+  expect(check({ "max-buffer-size": "1m" })).toThrow("only supported with 'mode=non-blocking'");
+  expect(check({ mode: "non-blocking", "max-buffer-size": "x" })).toThrow("invalid size: 'x'");
+  for (const more of [{}, { "max-buffer-size": "1m" }])
+    expect(check({ mode: "non-blocking", ...more })).toThrow("log opt 'mode=non-blocking' is not supported yet");
+  check({ mode: "blocking" })();
+});
+
 test("max-file is a number as Docker reads it", () => {
   const check = (files: string) => (): void =>
     checkLogSettings({ Type: "json-file", Config: { "max-file": files, "max-size": "1m" } });

@@ -87,6 +87,11 @@ export function checkLogSettings(settings: LogSettings): void {
         "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
       );
   }
+  if (mode === "non-blocking")
+    throw new EngineError(
+      "not-implemented",
+      "log opt 'mode=non-blocking' is not supported yet: a program whose log cannot be written waits; leave the option out or set it to blocking",
+    );
 }
 
 /** @throws invalid-argument in Go's words */

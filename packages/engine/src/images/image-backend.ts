@@ -63,7 +63,7 @@ export function createImagePart(parts: EngineParts, images: Images): ImagePart {
 
 function createImageBackend(parts: EngineParts, images: Images): ImageBackend {
   return {
-    list: async (request) => listImages(parts, images, request),
+    list: (request) => listImages(parts, images, request),
     inspect: async (name, platform) => inspectImage(parts.store, images, name, platform),
     history: async (name, platform) => shownHistory(images.history(name, platform)),
     tag: async (name, repository, tag) => images.tag(name, parseRepositoryTag(repository, tag)),

@@ -3,7 +3,6 @@ import { isIP } from "node:net";
 import { EngineError } from "@fathom/base";
 import type { ContainerConfig, ContainerCreateRequest, HealthConfig, HostConfig } from "@fathom/spec";
 import { runtimes } from "../containers/create/host-config.ts";
-import { parseSignal } from "@fathom/containers";
 import { normalizeCapabilities } from "./security/capabilities.ts";
 import { checkResources } from "./check-resources.ts";
 import { parseDeviceCgroupRule } from "./devices.ts";
@@ -84,9 +83,6 @@ function checkContainer(config: ContainerConfig): void {
     refuse(`domainname ${JSON.stringify(config.Domainname)} is too long (maximum ${longestHostname} bytes)`);
   if (config.WorkingDir !== "" && !config.WorkingDir.startsWith("/"))
     refuse(`the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`);
-  if (config.StopSignal) parseSignal(config.StopSignal);
-  for (const entry of config.Env ?? [])
-    if (entry === "" || entry.startsWith("=")) refuse(`invalid environment variable: ${entry}`);
   if (config.Healthcheck) checkHealth(config.Healthcheck);
 }
 

@@ -29,7 +29,7 @@ export async function diskUsage(engine: EngineContext, users: DiskUsers, types: 
 }
 
 async function imageUsage(engine: EngineContext, users: DiskUsers): Promise<NonNullable<DiskUsage["ImageUsage"]>> {
-  const request = { all: false, digests: false, sharedSize: true, filters: {}, manifests: false };
+  const request = { all: false, sharedSize: true, filters: {} };
   const Items = await users.images.list(request);
   const total = engine.store.layers.list().reduce((sum, layer) => sum + layer.size, 0);
   // Space of an image in use cannot be reclaimed; layers that it shares with other images count with it.

@@ -114,7 +114,7 @@ export class FakeImages implements ImageBackend {
 
   async *load(
     body: AsyncIterable<Uint8Array>,
-    _options: { quiet: boolean; platform: string | undefined },
+    _options: { platform: string | undefined },
     signal: AbortSignal,
   ): AsyncGenerator<ProgressMessage> {
     const text = Buffer.concat(await Array.fromAsync(body)).toString();

@@ -10,6 +10,7 @@ import type {
   WaitCondition,
 } from "@fathom/engine";
 import { refuseFilters } from "@fathom/engine/testing";
+import { formatPlatform } from "@fathom/spec";
 import type {
   CommitRequest,
   ContainerCreateRequest,
@@ -75,8 +76,13 @@ export class FakeContainers implements ContainerBackend {
       throw new EngineError("conflict", `Conflict. The container name "/${name}" is already in use`);
   }
 
-  async explain({ Image }: ContainerCreateRequest): Promise<{ Text: string }> {
-    return { Text: `the fake has no plan of ${Image}\n` };
+  async explain(
+    name: string | undefined,
+    platform: Platform | undefined,
+    { Image }: ContainerCreateRequest,
+  ): Promise<{ Text: string }> {
+    const more = platform === undefined ? "" : ` for ${formatPlatform(platform)}`;
+    return { Text: `the fake has no plan of ${name ?? "a container"} of ${Image}${more}\n` };
   }
 
   async inspect(name: string): Promise<ContainerInspect> {

@@ -40,7 +40,7 @@ export async function run(context: CommandContext): Promise<number> {
   const client = await connect(context);
   const answer = await client.json<{ Text: string }>("POST", "/fathom/explain", {
     body,
-    query: { name: flags.string("name") || undefined },
+    query: { name: flags.string("name") || undefined, platform: flags.string("platform") || undefined },
   });
   context.stdout.write(answer.Text.endsWith("\n") ? answer.Text : `${answer.Text}\n`);
   return 0;

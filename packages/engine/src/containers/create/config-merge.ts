@@ -11,9 +11,9 @@ type RunConfigBody = Partial<ContainerConfig> | ImageRunConfig;
 
 /** @throws invalid-argument "no command specified" and others, in Docker's words */
 export function mergeImageConfig(user: ContainerConfig, image: ImageRunConfig): ContainerConfig {
-  const blank = user.Env?.find((entry) => variableName(entry) === "");
-  if (blank !== undefined) throw new EngineError("invalid-argument", `invalid environment variable: ${blank}`);
   const merged = mergeRunConfig(user, image);
+  const blank = merged.Env.find((entry) => variableName(entry) === "");
+  if (blank !== undefined) throw new EngineError("invalid-argument", `invalid environment variable: ${blank}`);
   // `--entrypoint ""` removes the image's entrypoint.
   const entrypoint = merged.Entrypoint?.length === 1 && merged.Entrypoint[0] === "" ? null : merged.Entrypoint;
   if ((entrypoint?.length ?? 0) === 0 && (merged.Cmd?.length ?? 0) === 0)

@@ -27,6 +27,7 @@ import {
 } from "@fathom/containers";
 import { checkNetworkMode, requestedNetworks } from "../../networks/container-network.ts";
 import type { EngineContext } from "../../context.ts";
+import { checkEndpoints } from "./endpoint-checks.ts";
 import { withHostDefaults } from "./host-config.ts";
 import { checkLogSettings, logSettingsOf, logTarget } from "../log-config.ts";
 import { wantedMounts } from "./mounts/wanted-mounts.ts";
@@ -81,10 +82,12 @@ export async function checkRequest(
   const { HostConfig: requestedHost, NetworkingConfig: networking, ...requestedConfig } = body;
   checkRestart(requestedHost);
   checkNetworkMode(requestedConfig, requestedHost);
+  checkEndpoints(networking);
   const image = requestedConfig.Image === "" ? undefined : engine.images.lookup(requestedConfig.Image, platform);
   const warnings = image === undefined ? [] : platformWarnings(image, body.Image ?? image.id, platform);
   const config = mergeImageConfig(requestedConfig, image?.config.config ?? {});
-  if (config.StopSignal) parseSignal(config.StopSignal);
+  // An image may name a signal that does not exist: then the default one is used.
+  if (requestedConfig.StopSignal) parseSignal(requestedConfig.StopSignal);
   const host = sharedById(engine, withHostDefaults(requestedHost, engine.config, engine.oci.defaults));
   checkLogSettings(logSettingsOf(host));
   warnings.push(...engine.oci.validate(config, host, body));

@@ -5,15 +5,29 @@
 import { joinedNamespaces, translate, type ContainerRecord, previewMounts } from "@fathom/containers";
 import { randomId } from "@fathom/base";
 import { explain } from "@fathom/runtime";
-import type { ContainerCreateRequest } from "@fathom/spec";
+import type { PortRequest } from "@fathom/network";
+import type { ContainerCreateRequest, Platform } from "@fathom/spec";
 import { dockerOf } from "../docker-extension.ts";
 import { checkRequest, recordOf } from "./create.ts";
+import { checkName } from "./names.ts";
 import type { EngineContext } from "../../context.ts";
 import { parseNetworkMode } from "../../networks/network-mode.ts";
 
-export async function explainRun(engine: EngineContext, body: ContainerCreateRequest): Promise<{ Text: string }> {
-  const checked = await checkRequest(engine, undefined, body);
-  const { record: planned, wanted } = recordOf(engine, checked, randomId(), "explained");
+/** @throws as a create: also for a name that another container has, and for an image of another platform */
+export async function explainRun(
+  engine: EngineContext,
+  requestedName: string | undefined,
+  platform: Platform | undefined,
+  body: ContainerCreateRequest,
+): Promise<{ Text: string }> {
+  const checked = await checkRequest(engine, platform, body);
+  const id = randomId();
+  const name = requestedName === undefined || requestedName === "" ? "explained" : checkName(requestedName);
+  if (requestedName !== undefined && requestedName !== "") {
+    engine.containers.reserve(name, id);
+    engine.containers.unreserve(name);
+  }
+  const { record: planned, wanted } = recordOf(engine, checked, id, name);
   const record = { ...planned, mounts: previewMounts(engine.volumes, wanted) };
   const joins = joinedNamespaces(engine, record);
   const layer = engine.store.snapshots.preview(record.id, record.topLayer);
@@ -30,7 +44,7 @@ export async function explainRun(engine: EngineContext, body: ContainerCreateReq
 
 /** What the start will attach. Addresses and free ports are chosen only at that time. */
 function networkLines(record: ContainerRecord): string[] {
-  const { hostConfig, config } = dockerOf(record);
+  const { hostConfig } = dockerOf(record);
   const mode = parseNetworkMode(hostConfig.NetworkMode);
   switch (mode.kind) {
     case "host":
@@ -42,18 +56,14 @@ function networkLines(record: ContainerRecord): string[] {
     case "network":
       break;
   }
-  const published = Object.entries(hostConfig.PortBindings ?? {}).flatMap(([port, bindings]) =>
-    (bindings ?? []).map(
-      ({ HostIp, HostPort }) =>
-        `port ${port} published at ${HostPort === "" ? `a free port of ${HostIp || "the host"}` : `${HostIp === "" ? "port " : `${HostIp}:`}${HostPort} of the host`}`,
-    ),
-  );
-  const rest = hostConfig.PublishAllPorts
-    ? Object.keys(config.ExposedPorts ?? {}).filter((port) => (hostConfig.PortBindings?.[port] ?? []).length === 0)
-    : [];
-  return [
-    `an interface in the network ${mode.name}, with an address of its own`,
-    ...published,
-    ...rest.map((port) => `port ${port} published at a free port of the host`),
-  ];
+  return [`an interface in the network ${mode.name}, with an address of its own`, ...record.spec.ports.map(portLine)];
+}
+
+function portLine({ protocol, containerPort, hostIp, hostPortFirst, hostPortLast }: PortRequest): string {
+  const port = hostPortFirst === hostPortLast ? String(hostPortFirst) : `${hostPortFirst}-${hostPortLast}`;
+  const place =
+    hostPortFirst === 0
+      ? `a free port of ${hostIp || "the host"}`
+      : `${hostIp === "" ? "port " : `${hostIp}:`}${port} of the host`;
+  return `port ${containerPort}/${protocol} published at ${place}`;
 }

@@ -13,9 +13,9 @@ export interface ImageWorld extends AsyncDisposable {
 }
 
 const never = new AbortController().signal;
-const everything = { all: true, digests: false, sharedSize: false, filters: {}, manifests: false };
+const everything = { all: true, sharedSize: false, filters: {} };
 const removal = { force: false, noPrune: false };
-const loading = { quiet: true, platform: undefined };
+const loading = { platform: undefined };
 
 /** Each call about one image. */
 const ofOne: Readonly<Record<string, (images: ImageBackend, name: string) => Promise<unknown>>> = {

@@ -69,7 +69,7 @@ export function systemSuite(name: string, open: () => Promise<ContainerWorld>): 
       const { networks } = world.backend;
       const listed = await networks.list({});
       expect(listed.map(({ Name }) => Name)).toContain("bridge");
-      const options = { verbose: false, scope: undefined };
+      const options = { scope: undefined };
       for (const { Name, Id, Driver } of listed)
         for (const asked of [Name, Id])
           expect(await networks.inspect(asked, options)).toMatchObject({ Name, Id, Driver });
@@ -78,7 +78,7 @@ export function systemSuite(name: string, open: () => Promise<ContainerWorld>): 
 
     test('an unknown network is "not-found", an unknown filter is rejected', async () => {
       const { networks } = world.backend;
-      await expectFailure(networks.inspect("nosuch", { verbose: false, scope: undefined }), "not-found", "nosuch");
+      await expectFailure(networks.inspect("nosuch", { scope: undefined }), "not-found", "nosuch");
       await expectFailure(networks.list({ nosuch: ["1"] }), "invalid-argument", "nosuch");
     });
   });
