@@ -223,7 +223,8 @@ describe("a daemon's start after kill -9", () => {
 });
 
 test("a daemon that ends resumes nothing more: the next one does", async () => {
-  for (const name of ["one", "two"]) await world.engine.containers.create(name, undefined, request({ AutoRemove: true }));
+  for (const name of ["one", "two"])
+    await world.engine.containers.create(name, undefined, request({ AutoRemove: true }));
   const ending = world.engine.shutdown();
   await world.engine.resume();
   await ending;

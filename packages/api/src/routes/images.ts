@@ -128,11 +128,7 @@ function platformOf({ query, version }: ApiRequest): string | undefined {
 
 async function load(backend: ImageBackend, request: ApiRequest): Promise<void> {
   const { exchange } = request;
-  const messages = backend.load(
-    exchange.body,
-    { platform: platformOf(request) },
-    exchange.signal,
-  );
+  const messages = backend.load(exchange.body, { platform: platformOf(request) }, exchange.signal);
   // As in Docker, errors of the archive come in the stream.
   await streamLines(request, messages, { contentType: json, startAtOnce: true, format: formatProgress });
 }

@@ -38,7 +38,11 @@ afterEach(() => {
 async function create(...words: string[]): Promise<string> {
   const flags = parseFlags(runFlags, words, { stopAtArgument: true });
   let errors = "";
-  const stderr = { isTerminal: false, columns: 80, write: (text: string | Uint8Array) => void (errors += String(text)) };
+  const stderr = {
+    isTerminal: false,
+    columns: 80,
+    write: (text: string | Uint8Array) => void (errors += String(text)),
+  };
   const context: Partial<CommandContext> = {
     flags,
     args: flags.args,

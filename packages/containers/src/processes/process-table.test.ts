@@ -21,7 +21,9 @@ test("user-defined formats", () => {
   expect(listProcesses(own, parseArguments("-eo pid,comm")).titles).toEqual(["PID", "COMMAND"]);
   expect(listProcesses(own, parseArguments("-o pid -o ppid")).titles).toEqual(["PID", "PPID"]);
   expect(listProcesses(own, parseArguments("axo pid,stat")).titles).toEqual(["PID", "STAT"]);
-  expect(listProcesses(own, parseArguments("aux")).titles.join(" ")).toBe("USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND");
+  expect(listProcesses(own, parseArguments("aux")).titles.join(" ")).toBe(
+    "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND",
+  );
 });
 
 test("what is not supported is an error that is a value, before a thread is started", () => {

@@ -57,8 +57,7 @@ function columnNames(text: string): readonly string[] {
 function parseColumn(name: string): string {
   const key = name.toLowerCase();
   // A title that the user chose (pid=X) could make another column look like the PID.
-  if (name === "" || !Object.hasOwn(columns, key))
-    throw new ContainerProblem({ kind: "unknown-ps-column", name });
+  if (name === "" || !Object.hasOwn(columns, key)) throw new ContainerProblem({ kind: "unknown-ps-column", name });
   return key;
 }
 

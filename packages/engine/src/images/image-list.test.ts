@@ -19,7 +19,7 @@ function world(count: number, msForEach: number) {
     list: () => records,
     names: () => ({ tags: ["app:1"], digests: [] }),
     config: () => {
-      for (const end = performance.now() + msForEach; performance.now() < end; );
+      for (const end = performance.now() + msForEach; performance.now() < end;);
       return { created: "2026-01-01T00:00:00Z" };
     },
   } as unknown as Images;

@@ -13,7 +13,11 @@ interface Listed {
 }
 
 /** In small turns, because there may be thousands of images. Images that are removed meanwhile are left out. */
-export async function listImages(parts: EngineParts, images: Images, request: ImageListRequest): Promise<ImageSummary[]> {
+export async function listImages(
+  parts: EngineParts,
+  images: Images,
+  request: ImageListRequest,
+): Promise<ImageSummary[]> {
   const { filters } = request;
   const tests = listFilters(parts, images, filters);
   const isShown = referenceFilter(filters);

@@ -56,7 +56,12 @@ test("a client that leaves while its bytes wait ends the join", async () => {
     flush: () => new Uint8Array(),
   };
   const abort = new AbortController();
-  const joined = joinSockets({ socket: peer, first: Buffer.alloc(16 << 20), ended: false }, target, input, abort.signal);
+  const joined = joinSockets(
+    { socket: peer, first: Buffer.alloc(16 << 20), ended: false },
+    target,
+    input,
+    abort.signal,
+  );
   client.destroy();
   abort.abort();
   await joined;

@@ -15,7 +15,8 @@ function checkEndpoint(network: string, { Aliases, IPAMConfig }: EndpointSetting
   const problems: string[] = [];
   if (predefined.includes(network)) {
     if (IPv6Address !== "") problems.push("user-specified IP address is supported on user-defined networks only");
-    if ((Aliases?.length ?? 0) > 0) problems.push("network-scoped aliases are only supported for user-defined networks");
+    if ((Aliases?.length ?? 0) > 0)
+      problems.push("network-scoped aliases are only supported for user-defined networks");
   }
   if (problems.length > 0) {
     const list = problems.length === 1 ? problems : problems.map((problem) => `* ${problem}`);
