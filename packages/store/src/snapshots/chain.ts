@@ -55,24 +55,35 @@ export function needChain(database: Database, chainId: ChainId): ChainId {
   return found;
 }
 
-/** Rows of a chain, the topmost layer first. @throws not-found */
-function* chainRows(database: Database, top: ChainId | undefined, columns: string): Generator<Row> {
-  for (let at = top === undefined ? undefined : needChain(database, top); at !== undefined;) {
-    const row = database.get(`SELECT ${columns}, parent FROM layers WHERE chain_id = ?`, at);
-    if (row === undefined) throw new EngineError("not-found", `layer ${at} does not exist`);
-    yield row;
-    at = optionalChain(row, "parent");
-  }
+/** More layers than any chain has: a damaged database may have a chain that leads to itself. */
+const deepestChain = 1000;
+
+/** Rows of a chain, the topmost layer first. One statement: each container that starts reads its chain. @throws not-found */
+function chainRows(database: Database, top: ChainId | undefined, columns: string): Row[] {
+  if (top === undefined) return [];
+  const first = needChain(database, top);
+  const rows = database.all(
+    `WITH RECURSIVE chain (depth, id) AS (
+       SELECT 0, ?
+       UNION ALL SELECT depth + 1, layers.parent FROM chain JOIN layers ON layers.chain_id = chain.id
+       WHERE layers.parent IS NOT NULL AND depth < ${deepestChain}
+     ) SELECT ${columns}, parent FROM chain JOIN layers ON layers.chain_id = chain.id ORDER BY depth`,
+    first,
+  );
+  const last = rows.at(-1);
+  const missing = last === undefined ? first : optionalChain(last, "parent");
+  if (missing !== undefined) throw new EngineError("not-found", `layer ${missing} does not exist`);
+  return rows;
 }
 
 /** Short links of a chain, the topmost layer first. @throws not-found */
 export function chainLinks(database: Database, top: ChainId | undefined): string[] {
-  return [...chainRows(database, top, "link")].map((row) => textColumn(row, "link"));
+  return chainRows(database, top, "link").map((row) => textColumn(row, "link"));
 }
 
 /** The same as layers. @throws not-found */
 export function chainLayers(database: Database, layout: OverlayLayout, top: ChainId): LayerRow[] {
-  return [...chainRows(database, top, "*")].map((row) => toLayer(layout, row));
+  return chainRows(database, top, "*").map((row) => toLayer(layout, row));
 }
 
 export function refuseDepth(lower: readonly string[]): void {

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { chainIds, type ChainId } from "@fathom/spec";
@@ -82,4 +82,37 @@ test("with a released lease a commit fails and leaves nothing", async () => {
   expect(store.layers.list()).toEqual([]);
   expect(readdirSync(join(root.path, "overlay2")).sort()).toEqual(["l", "trash"]);
   expect(readdirSync(join(root.path, "overlay2/l"))).toEqual([]);
+});
+
+test("a container reads the rows of its image's layers once, whatever their number", async () => {
+  using root = temporaryRoot();
+  await using store = await openTestStore(root.path);
+  const lease = store.leases.create("test");
+  let top: ChainId | undefined;
+  for (let index = 0; index < 10; index++) top = addLayer(store, lease, top, `layer ${index}`).chainId;
+  using get = spyOn(store.database, "get");
+  using all = spyOn(store.database, "all");
+  const { mount } = store.snapshots.prepare("c1", top, "container");
+  const statements = [...get.mock.calls, ...all.mock.calls].map(([sql]) => sql);
+  expect(statements.filter((sql) => sql.includes("parent FROM chain"))).toHaveLength(1);
+  expect(statements.length).toBeLessThanOrEqual(5);
+  expect(mount.lower).toHaveLength(10);
+  expect(store.snapshots.get("c1")?.mount).toEqual(mount);
+});
+
+test("a chain whose row is missing, or that leads to itself, is an error and not a shorter chain", async () => {
+  using root = temporaryRoot();
+  await using store = await openTestStore(root.path);
+  const lease = store.leases.create("test");
+  const low = addLayer(store, lease, undefined, "low");
+  const high = addLayer(store, lease, low.chainId, "high");
+  const { database } = store;
+  database.run("PRAGMA foreign_keys = OFF");
+  database.run("UPDATE layers SET parent = ? WHERE chain_id = ?", high.chainId, low.chainId);
+  const prepare = (): unknown => store.snapshots.prepare("c1", high.chainId, "container");
+  expect(prepare).toThrow(expect.objectContaining({ code: "not-found" }));
+  database.run("DELETE FROM layers WHERE chain_id = ?", low.chainId);
+  expect(prepare).toThrow(
+    expect.objectContaining({ code: "not-found", message: expect.stringContaining(low.chainId) }),
+  );
 });

@@ -92,8 +92,13 @@ export function createOverlaySnapshotter(parts: SnapshotterParts): Snapshotter {
     );
   }
 
-  function snapshotAt({ key, kind, owner, directory }: Place, parent: ChainId | undefined): Snapshot {
-    const lowerPaths = chainLinks(database, parent).map((link) => layout.linkPath(link));
+  /** @param links Short links of the parent's chain, when the caller has them. */
+  function snapshotAt(
+    { key, kind, owner, directory }: Place,
+    parent: ChainId | undefined,
+    links = chainLinks(database, parent),
+  ): Snapshot {
+    const lowerPaths = links.map((link) => layout.linkPath(link));
     const diffPath = layout.diff(directory);
     const workPath = layout.work(directory);
     const mergedPath = layout.merged(directory);
@@ -166,7 +171,7 @@ export function createOverlaySnapshotter(parts: SnapshotterParts): Snapshotter {
       trash.empty();
       throw storageError(`make the writable layer of ${key}`, error);
     }
-    return snapshotAt({ key, kind, owner, directory }, parent);
+    return snapshotAt({ key, kind, owner, directory }, parent, lower);
   }
 
   return {
