@@ -8,6 +8,7 @@ import {
   tryParseReference,
   withDefaultTag,
   withDigest,
+  type ChainId,
   type Digest,
   type Reference,
 } from "@fathom/spec";
@@ -17,15 +18,52 @@ import type { ImageUser, RemovedPart } from "../contract.ts";
 import { findImage, isIdPrefix } from "../names/find.ts";
 import { publishImage } from "../names/names.ts";
 
-export async function removeImage(
-  context: ImageContext,
-  name: string,
-  options: { readonly force: boolean; readonly noPrune: boolean },
-): Promise<RemovedPart[]> {
+/** What a removal took out of the database: names, and images whose layers and blobs the next collection removes. */
+export type TakenPart = Extract<RemovedPart, { readonly kind: "name" }> | TakenImage;
+
+interface TakenImage {
+  readonly kind: "image";
+  readonly record: ImageRecord;
+}
+
+export interface RemoveOptions {
+  readonly force: boolean;
+  readonly noPrune: boolean;
+}
+
+export async function removeImage(context: ImageContext, name: string, options: RemoveOptions): Promise<RemovedPart[]> {
+  const taken = takeImage(context, name, options);
+  // A name alone leaves nothing to collect.
+  if (!taken.some(({ kind }) => kind === "image")) return removedParts([taken], []);
+  const { layers } = await context.store.collector.collect();
+  return removedParts([taken], layers);
+}
+
+/**
+ * What several removals and one collection after them removed. A layer belongs to the last removal whose images had it; in a removal, to the
+ * first image that had it.
+ */
+export function removedParts(removals: readonly (readonly TakenPart[])[], layers: readonly ChainId[]): RemovedPart[] {
+  const left = new Set<ChainId>(layers);
+  const withLayers = (part: TakenPart): RemovedPart[] => {
+    if (part.kind === "name") return [part];
+    const { id, layers } = part.record;
+    const own = layers.toReversed().filter((layer) => left.delete(layer));
+    return [{ kind: "image", id }, ...own.map((chainId): RemovedPart => ({ kind: "layer", chainId }))];
+  };
+  return removals
+    .toReversed()
+    .map((taken) => taken.flatMap(withLayers))
+    .toReversed()
+    .flat();
+}
+
+/** Removes names and images from the database. @throws as `Images.remove` */
+export function takeImage(context: ImageContext, name: string, options: RemoveOptions): TakenPart[] {
   const record = findImage(context, name);
   const { id } = record;
   const parts: readonly [Digest, ...Digest[]] = [id, ...heldBehind(context, id)];
-  const items: RemovedPart[] = [];
+  const items: TakenPart[] = [];
   let untaggedByName = false;
   if (isIdPrefix(context, id, name)) {
     if (isSingleName(namesOf(context, id))) {
@@ -47,7 +85,7 @@ export async function removeImage(
     dropDigestsOf(context, id, reference, items);
     if (namesOf(context, id).length > 0) {
       const unneeded = [...held].filter((part) => part !== id && isUnneeded(context, part));
-      if (unneeded.length > 0) await deleteImages(context, recordsOf(context, unneeded), items);
+      if (unneeded.length > 0) deleteImages(context, recordsOf(context, unneeded), items);
       return items;
     }
     untaggedByName = true;
@@ -60,7 +98,7 @@ export async function removeImage(
   }
   for (const reference of namesOf(context, id)) untag(context, id, reference, items);
   const behind = recordsOf(context, parts.slice(1));
-  await deleteImages(context, [...withAncestors(context, record, options.noPrune), ...behind], items);
+  deleteImages(context, [...withAncestors(context, record, options.noPrune), ...behind], items);
   return items;
 }
 
@@ -108,31 +146,22 @@ function withAncestors(context: ImageContext, record: ImageRecord, noPrune: bool
   return records;
 }
 
-/** Rows, layers and blobs of images without names, children before their parents. */
-async function deleteImages(
-  context: ImageContext,
-  records: readonly ImageRecord[],
-  items: RemovedPart[],
-): Promise<void> {
+/** Rows of images without names, children before their parents. */
+function deleteImages(context: ImageContext, records: readonly ImageRecord[], items: TakenPart[]): void {
   context.store.database.transaction(() => {
     for (const { id } of records) {
       publishImage(context, "delete", id, id);
       context.store.images.remove(id);
     }
   });
-  const collected = await context.store.collector.collect();
-  const left = new Set<string>(collected.layers);
-  for (const { id, layers } of records) {
-    items.push({ kind: "image", id });
-    for (const layer of layers.toReversed()) if (left.delete(layer)) items.push({ kind: "layer", chainId: layer });
-  }
+  for (const record of records) items.push({ kind: "image", record });
 }
 
 export function namesOf(context: ImageContext, id: Digest): Reference[] {
   return context.store.images.names(id).map(({ name }) => parseReference(name));
 }
 
-function untag(context: ImageContext, id: Digest, reference: Reference, items: RemovedPart[]): void {
+function untag(context: ImageContext, id: Digest, reference: Reference, items: TakenPart[]): void {
   if (!context.store.images.untag(canonicalString(reference)))
     throw new EngineError("not-found", `No such image: ${familiarString(reference)}`);
   items.push({ kind: "name", name: familiarString(reference) });
@@ -140,7 +169,7 @@ function untag(context: ImageContext, id: Digest, reference: Reference, items: R
 }
 
 /** With a repository's last tag, its names by digest are removed too, because nobody could name them otherwise. Only the tag has an event. */
-function dropDigestsOf(context: ImageContext, id: Digest, reference: Reference, items: RemovedPart[]): void {
+function dropDigestsOf(context: ImageContext, id: Digest, reference: Reference, items: TakenPart[]): void {
   if (reference.digest !== undefined) return;
   const same = namesOf(context, id).filter((one) => canonicalName(one) === canonicalName(reference));
   if (same.some((one) => one.digest === undefined)) return;

@@ -28,8 +28,8 @@ export interface GarbageLayer {
 export interface GarbageFiles {
   /** The data that a row for the present file of a blob would have; undefined when there is no file. */
   inode(digest: Digest): string | undefined;
-  /** Called after the rows are removed: removes the bytes too. */
-  remove(blobs: readonly GarbageBlob[], layers: readonly GarbageLayer[]): void;
+  /** Called after the rows are removed: removes the bytes too, in small turns. */
+  remove(blobs: readonly GarbageBlob[], layers: readonly GarbageLayer[]): Promise<void>;
 }
 
 export function createCollector(database: Database, files: GarbageFiles, logger: Logger): Collector {
@@ -46,7 +46,7 @@ export function createCollector(database: Database, files: GarbageFiles, logger:
         const reached = reach(roots);
         return { blobs: takeBlobs(database, files, reached.blobs), layers: takeLayers(database, reached.layers) };
       });
-      files.remove(blobs, layers);
+      await files.remove(blobs, layers);
       const result: CollectResult = {
         blobs: blobs.map(({ digest }) => digest),
         layers: layers.map(({ chainId }) => parseChainId(chainId)),

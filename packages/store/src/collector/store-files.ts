@@ -1,7 +1,7 @@
 /** The bytes that the collector removes: blobs and layer directories of the store on disk. */
 import { linkSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { isErrno, randomId } from "@fathom/base";
+import { isErrno, randomId, Turns } from "@fathom/base";
 import type { Digest } from "@fathom/spec";
 import { storageError } from "../errors.ts";
 import { inodeMark } from "../content/content.ts";
@@ -10,6 +10,9 @@ import type { OverlayLayout } from "../snapshots/layout.ts";
 import type { Trash } from "../trash.ts";
 import type { GarbageFiles } from "./collector.ts";
 
+/** The same work as parsing this many bytes. */
+const bytesOfRemoval = 4096;
+
 export function storeFiles(
   root: string,
   layout: Pick<OverlayLayout, "discard">,
@@ -17,7 +20,8 @@ export function storeFiles(
 ): GarbageFiles {
   return {
     inode: (digest) => inodeMark(blobPath(root, digest)),
-    remove(blobs, layers) {
+    async remove(blobs, layers) {
+      const turns = new Turns();
       // The rows are gone: a removal that fails must not keep the others from being removed.
       const failures: unknown[] = [];
       const attempt = (remove: () => void): void => {
@@ -27,8 +31,14 @@ export function storeFiles(
           failures.push(error);
         }
       };
-      for (const { cacheId, link } of layers) attempt(() => layout.discard(cacheId, link));
-      for (const { digest, inode } of blobs) attempt(() => unlinkBlob(root, digest, inode));
+      for (const { cacheId, link } of layers) {
+        attempt(() => layout.discard(cacheId, link));
+        await turns.after(bytesOfRemoval);
+      }
+      for (const { digest, inode } of blobs) {
+        attempt(() => unlinkBlob(root, digest, inode));
+        await turns.after(bytesOfRemoval);
+      }
       attempt(() => trash.empty());
       if (failures.length > 0) throw storageError("remove unused layers and blobs", failures[0]);
     },
@@ -41,6 +51,8 @@ export function storeFiles(
  */
 function unlinkBlob(root: string, digest: Digest, inode: string): void {
   const path = blobPath(root, digest);
+  // Stored again since its row was removed.
+  if (inodeMark(path) !== inode) return;
   const aside = join(temporaryDirectory(root), randomId());
   try {
     renameSync(path, aside);

@@ -63,7 +63,7 @@ export class FakeStore implements Store {
     const files = this.bytes.files;
     const collector = createCollector(
       this.#rows,
-      { inode: files.inode, remove: (blobs) => blobs.forEach(({ digest }) => files.remove(digest)) },
+      { inode: files.inode, remove: async (blobs) => blobs.forEach(({ digest }) => files.remove(digest)) },
       silentLogger,
     );
     collector.root("leases", () => leases.reached());
