@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { EventMessage } from "@fathom/spec";
 import { TestDaemon, until } from "./harness.ts";
 
 let daemon: TestDaemon;
@@ -172,4 +173,45 @@ test("a container that keeps running keeps its policy; a daemon that stops start
   expect(show("stopped-unless")).toBe("exited 137 0");
   expect(show("no")).toBe("exited 6 0");
   expect(show("gave-up")).toBe("exited 8 1");
+}, 60_000);
+
+test("a stop at any moment after an end wins over a policy that restarts for ever", async () => {
+  const names = Array.from({ length: 12 }, (_, index) => `ends-${index}`);
+  for (const name of names)
+    daemon.docker("create", "--name", name, "--restart", "always", daemon.image, "sh", "-c", "exit 1");
+  const hangUp = new AbortController();
+  const filters = encodeURIComponent(JSON.stringify({ event: ["die"] }));
+  const ends = new Map<string, () => void>();
+  const events = await daemon.request("GET", `/events?filters=${filters}`, undefined, hangUp.signal);
+  const reading = (async () => {
+    let text = "";
+    for await (const chunk of events.body!) {
+      text += Buffer.from(chunk).toString();
+      const lines = text.split("\n");
+      text = lines.pop()!;
+      for (const line of lines) ends.get((JSON.parse(line) as EventMessage).Actor.Attributes["name"]!)?.();
+    }
+  })().catch(() => undefined);
+  const statuses = new Set<number>();
+  const lost: string[] = [];
+  for (let round = 0; round < 10; round++) {
+    await Promise.all(
+      names.map(async (name, index) => {
+        const ended = new Promise<void>((resolve) => ends.set(name, resolve));
+        await daemon.request("POST", `/containers/${name}/start`);
+        await ended;
+        // sleep: each try has another moment
+        await Bun.sleep((index + round) % 6);
+        const { status } = await daemon.request("POST", `/containers/${name}/stop`);
+        statuses.add(status);
+      }),
+    );
+    // sleep: a policy that had ignored the stop would have started all of them again, after 100 ms
+    await Bun.sleep(250);
+    for (const name of names) if (!show(name).startsWith("exited")) lost.push(`round ${round}: ${name} ${show(name)}`);
+  }
+  hangUp.abort();
+  await reading;
+  expect(lost).toEqual([]);
+  expect([...statuses]).toEqual([204]);
 }, 60_000);

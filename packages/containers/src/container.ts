@@ -60,8 +60,6 @@ export class Container {
   layerReaders = 0;
   whenUnread: (() => void) | undefined;
   health: HealthMonitor | undefined;
-  /** A stop by the user is running: the exit belongs to it. */
-  stopRequested = false;
   /** Restarts by users that are running. --rm waits for the last of them. */
   restarts = 0;
   /** Forced removals that are running: its end need not be durable, because the row is removed anyway. */

@@ -259,6 +259,26 @@ describe("a supervisor that cannot be reached is not dead", () => {
     expect(await world.status("one")).toBe("exited");
   });
 
+  test.each([
+    ["keeps running when the row does not have it yet", true],
+    ["leaves nothing when it did not get as far as the launch", false],
+  ])("a start of which nothing has an identity, and whose supervisor is not reached, %s", async (_, launched) => {
+    const id = await world.run("one");
+    const process = world.machine.latest();
+    process.leave();
+    const changing = JSON.parse(
+      String(world.machine.database.get("SELECT changing FROM containers")?.["changing"]),
+    ) as Record<string, unknown>;
+    const state = { ...(changing["state"] as object), status: "created", pid: 0, startedAt: "0001-01-01T00:00:00Z" };
+    world.machine.database.run("UPDATE containers SET changing = ?", JSON.stringify({ ...changing, state }));
+    if (!launched) world.machine.emptyCgroups.add(`/fathom/${id}`);
+    world.machine.faults.failNext("launcher.reconnect", new Error("EMFILE: too many open files"));
+    world.engine = await startDaemon(world.machine, world.root);
+    expect(await world.status("one")).toBe(launched ? "running" : "created");
+    expect(process.ended === undefined).toBe(launched);
+    process.end(0);
+  });
+
   test("the container's state shows this, and no longer shows it when the supervisor is reached again", async () => {
     await world.run("one");
     world.machine.latest().unreachable = "it is stopped";

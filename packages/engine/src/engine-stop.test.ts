@@ -1,7 +1,7 @@
 /** The ways to end containers: stop, restart, forced removal, the end of the daemon. */
-import { describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 import { deferred, EngineError } from "@fathom/base";
-import { never, until, useEngine } from "./testing/engine-world.ts";
+import { never, request, until, useEngine } from "./testing/engine-world.ts";
 import { startDaemon, type FakeProcess } from "./testing/fakes.ts";
 
 const world = useEngine();
@@ -45,6 +45,27 @@ describe("stop and restart", () => {
     world.machine.latest().end(5);
     await until(async () => (await world.status("fail")) === "exited");
     expect((await world.engine.containers.inspect("fail", false)).RestartCount).toBe(1);
+  });
+
+  test("a restart by the user begins the count of restarts anew", async () => {
+    await world.run("counts", { RestartPolicy: { Name: "on-failure", MaximumRetryCount: 3 } });
+    world.machine.latest().end(1);
+    const count = async (): Promise<number> => (await world.engine.containers.inspect("counts", false)).RestartCount;
+    await until(async () => (await world.status("counts")) === "running" && (await count()) === 1);
+    await world.engine.containers.restart("counts", { signal: undefined, timeoutSeconds: 0 });
+    expect(await count()).toBe(0);
+  });
+
+  test("a restart during a start starts it again after that start", async () => {
+    await world.engine.containers.create("one", undefined, request());
+    const launching = { reached: deferred<void>(), goOn: deferred<void>() };
+    world.machine.launching = launching;
+    const start = world.engine.containers.start("one", undefined);
+    await launching.reached.promise;
+    const restart = world.engine.containers.restart("one", { signal: undefined, timeoutSeconds: 0 });
+    launching.goOn.resolve();
+    await Promise.all([start, restart]);
+    expect(await world.actions()).toEqual(["create", "start", "kill", "die", "stop", "start", "restart"]);
   });
 
   test("restart with --rm keeps the container", async () => {
@@ -128,6 +149,52 @@ describe("stop and restart", () => {
     );
     await world.engine.containers.unpause("tick");
     expect(await world.status("tick")).toBe("running");
+  });
+});
+
+describe("when nothing goes on", () => {
+  /** Waits of the daemon are short. */
+  beforeEach(async () => {
+    await world.engine.shutdown();
+    world.machine.hurry();
+    world.engine = await startDaemon(world.machine, world.root);
+  });
+
+  test("a kill whose process does not end kills the whole cgroup, and fails when that does not help", async () => {
+    await world.run("deaf");
+    const process = world.machine.latest();
+    process.onSignal = () => undefined;
+    world.machine.faults.forget();
+    await world.engine.containers.kill("deaf", undefined);
+    expect(world.machine.faults.calls.map(({ name }) => name)).toContain("cgroup.kill");
+    expect(await world.status("deaf")).toBe("exited");
+
+    await world.run("undead");
+    const undead = world.machine.latest();
+    undead.onSignal = () => undefined;
+    const end = undead.end.bind(undead);
+    undead.end = () => undefined;
+    await expect(world.engine.containers.kill("undead", undefined)).rejects.toThrow(
+      "tried to kill container, but did not receive an exit event",
+    );
+    expect(await world.status("undead")).toBe("running");
+    end(0);
+  });
+
+  test.each(["stop", "kill", "restart"] as const)("a %s does not wait for ever for a start", async (verb) => {
+    await world.engine.containers.create("one", undefined, request());
+    const hang = world.machine.faults.hangNext("stem.launch");
+    const start = world.engine.containers.start("one", undefined);
+    await hang.reached;
+    const { containers } = world.engine;
+    const call =
+      verb === "kill"
+        ? containers.kill("one", undefined)
+        : containers[verb]("one", { signal: undefined, timeoutSeconds: 0 });
+    await expect(call).rejects.toMatchObject({ code: "timeout" });
+    hang.goOn();
+    await start;
+    expect(await world.status("one")).toBe("running");
   });
 });
 

@@ -67,7 +67,18 @@ async function askForRun(
     return await within(engine.launcher.reconnect(run, known), reconnectLimitMs, late, { clock: engine.clock });
   } catch (error) {
     engine.logger.warn("finding a container's supervisor failed", { error: messageOf(error), id: container.id });
-    if (!active && identity === undefined) return { kind: "idle" };
+    // Neither the row nor the file names a process, but a start may have launched one: a process that joins a pid namespace has no identity
+    // before its launch.
+    if (!active && identity === undefined && hasNoProcess(engine, container)) return { kind: "idle" };
     return { kind: "running", supervisor: engine.launcher.assume(run, known, messageOf(error)) };
+  }
+}
+
+/** False when it cannot be found out. */
+function hasNoProcess({ cgroups }: ContainersContext, { record }: Container): boolean {
+  try {
+    return cgroups.open(record.cgroupPath).processes().length === 0;
+  } catch {
+    return false;
   }
 }

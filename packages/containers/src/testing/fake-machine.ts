@@ -1,7 +1,7 @@
 /** In-memory replacements for what the containers need from outside, so that tests need no root. Processes are promises that the test ends. */
 import { mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { createLogger, EngineError, systemClock, type Logger } from "@fathom/base";
+import { createLogger, EngineError, systemClock, type Clock, type Logger } from "@fathom/base";
 import { Faults } from "@fathom/base/testing";
 import type { Endpoint, NetworkManager } from "@fathom/network";
 import { createFakeNetworks, FakeHost } from "@fathom/network/testing";
@@ -52,6 +52,8 @@ export class FakeMachine {
    * "containers" (the store's), "images", "volumes", "sys"; for example "supervisor.signal".
    */
   readonly faults = new Faults();
+  /** Of every daemon. */
+  clock: Clock = systemClock;
   readonly #launcher = new FakeLauncher({ faults: this.faults, onClose: () => this.openFds-- });
   readonly #cgroups = new FakeCgroups({
     faults: this.faults,
@@ -124,6 +126,11 @@ export class FakeMachine {
 
   latest(): FakeProcess {
     return [...this.processes.values()].at(-1)!;
+  }
+
+  /** Waits end after a few milliseconds, however long they should be. */
+  hurry(): void {
+    this.clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 20), signal) };
   }
 
   logger(): Logger {

@@ -1,6 +1,6 @@
 /** A daemon with a machine in memory (@fathom/containers/testing). */
 import { join } from "node:path";
-import { EngineError, systemClock } from "@fathom/base";
+import { EngineError } from "@fathom/base";
 import { fakeImage, type FakeMachine } from "@fathom/containers/testing";
 import type { LocalImage } from "@fathom/images";
 import type { ContainerUses, EngineConfig, ImageSource } from "../contract.ts";
@@ -90,7 +90,7 @@ export async function startDaemon(
     sys: machine.sys(),
     files: machine.files(),
     logger: machine.logger(),
-    clock: systemClock,
+    clock: machine.clock,
     images: () => ({
       ...imageLookup(machine),
       backend: new FakeImages(),

@@ -45,13 +45,11 @@ async function handleEnd(
     : decideRestart({
         ...policyFacts(record),
         exitCode: exit.code,
-        stoppedByUser: record.stoppedByUser || container.stopRequested,
         ranForMs: engine.clock.monotonicMs() - process.startedMs,
         previousDelayMs: record.restartDelayMs,
       });
   if (exit.lost === undefined) engine.logger.debug("container ended", { id: container.id, exitCode: exit.code });
   else engine.logger.warn("the supervisor of a container was lost", { id: container.id, reason: exit.lost });
-  container.stopRequested = false;
   const end = { exitCode: exit.code, oomKilled };
   if (decision.kind === "restart")
     await engine.machine.apply(container, "wait", {

@@ -9,10 +9,8 @@ import { failedPatch, type RestartCounts } from "./start-row.ts";
 import { startSteps } from "./start-steps.ts";
 
 export interface StartOptions {
-  /** A restart policy starts it: the count is increased and the delay is stored. */
+  /** A restart policy starts it: the count is increased and the delay is stored. Absent: the count begins anew. */
   readonly byPolicy?: { readonly delayMs: number };
-  /** The start belongs to a restart by the user or to the daemon's own start: the count does not change. */
-  readonly keepCount?: boolean;
   /** For clients that attach to this run and choose none. */
   readonly detachKeys?: Uint8Array | undefined;
 }
@@ -32,7 +30,6 @@ export async function startContainer(
   // The end of the previous run must be known before the next run replaces it.
   if (engine.containers.unwritten.has(container)) await writeRow(engine, container);
   await machine.apply(container, "start");
-  container.stopRequested = false;
   const counts = countsOf(container.record, options);
   const { detachKeys } = options;
   const result = await startSteps.run(
@@ -52,9 +49,9 @@ export async function startContainer(
   await result.made.followed.promise;
 }
 
-function countsOf({ restartCount }: ContainerRecord, { byPolicy, keepCount }: StartOptions): RestartCounts {
+function countsOf({ restartCount }: ContainerRecord, { byPolicy }: StartOptions): RestartCounts {
   return {
-    restartCount: byPolicy ? restartCount + 1 : keepCount === true ? restartCount : 0,
+    restartCount: byPolicy ? restartCount + 1 : 0,
     restartDelayMs: byPolicy?.delayMs ?? 0,
   };
 }

@@ -1,5 +1,5 @@
 /** Signals to a container, and the states after them: kill, stop, restart. */
-import { EngineError, isEngineError, messageOf, settlesWithin } from "@fathom/base";
+import { EngineError, isEngineError, messageOf, settlesWithin, within } from "@fathom/base";
 import { ContainerProblem } from "../../problem.ts";
 import type { Container, RunningProcess } from "../../container.ts";
 import { startContainer } from "./start.ts";
@@ -15,6 +15,8 @@ const defaultStopTimeoutSeconds = 10;
 const killPatienceMs = 10_000;
 /** How often to check what delays an end. */
 const endLookMs = 500;
+/** How long a stop, kill or restart waits for a start that is running. The steps of a start have shorter limits of their own. */
+const startPatienceMs = 60_000;
 
 export interface StopOptions {
   /** undefined: the container's own value. */
@@ -23,9 +25,8 @@ export interface StopOptions {
   readonly timeoutSeconds: number | undefined;
 }
 
-/** Does not take the lock, so that it reaches a container that is being stopped. @throws conflict when it does not run */
+/** Does not wait for the lock while a process runs, so that it reaches a container that is being stopped. @throws NotReady when it does not run */
 export async function killContainer(engine: ContainersContext, container: Container, signal: number): Promise<void> {
-  await afterStart(engine, container);
   if (await endsWait(engine, container)) return;
   const process = mustRun(container);
   // Only a signal that ends the container counts as a stop by the user: other signals do not affect the policy.
@@ -41,26 +42,46 @@ export async function killContainer(engine: ContainersContext, container: Contai
   if (signal === SIGKILL) await thawForEnd(engine, container, process);
   publish(engine, container, "kill", { signal: String(signal) });
   // As in Docker: after SIGKILL the answer waits until the end is known.
-  if (signal === SIGKILL) await endsWithin(engine, container, process, killPatienceMs);
+  if (signal === SIGKILL && !(await endsWithin(engine, container, process, killPatienceMs)))
+    await forceEnd(engine, container, process);
 }
 
-/** The container is being started now: end whatever that start makes. */
-async function afterStart(engine: ContainersContext, container: Container): Promise<void> {
-  if (container.state === "starting") await engine.mutex.run(container.id, () => undefined);
-}
-
-/** Between two tries of a restart policy there is no process to signal: end the policy's wait. */
+/**
+ * Without a process there is nothing to signal. If it is being started, this waits for the start; if a restart policy waits for its next try,
+ * this ends the wait and returns true. Both need the lock, because a policy may begin its wait, or start the container, at this moment.
+ * @throws timeout when the start does not end
+ */
 async function endsWait(engine: ContainersContext, container: Container): Promise<boolean> {
-  if (container.state !== "waiting") return false;
-  const { state } = container.record;
-  await engine.machine.apply(container, "cancel", {
-    patch: { stoppedByUser: true, state: { ...state, status: "exited" } },
+  if (container.process !== undefined) return false;
+  return lockedInTime(engine, container, async () => {
+    if (container.state !== "waiting") return false;
+    const { state } = container.record;
+    await engine.machine.apply(container, "cancel", {
+      patch: { stoppedByUser: true, state: { ...state, status: "exited" } },
+    });
+    return true;
   });
-  return true;
+}
+
+/** Runs `task` with the lock. After the patience it does nothing more. @throws timeout */
+async function lockedInTime<T>(
+  engine: ContainersContext,
+  container: Container,
+  task: () => Promise<T> | T,
+): Promise<T> {
+  let isLate = false;
+  const late = (): never => {
+    isLate = true;
+    throw new EngineError(
+      "timeout",
+      `container ${container.record.name} has been starting for ${startPatienceMs / 1000} s and is not ready: try again later`,
+    );
+  };
+  const work = engine.mutex.run(container.id, () => (isLate ? late() : task()));
+  return within(work, startPatienceMs, late, { clock: engine.clock });
 }
 
 function markStopped(engine: ContainersContext, container: Container): void {
-  container.stopRequested = true;
   // A full disk is no reason to let it run.
   if (!container.record.stoppedByUser) engine.containers.record(container, { stoppedByUser: true });
 }
@@ -71,7 +92,6 @@ export async function stopContainer(
   container: Container,
   options: StopOptions,
 ): Promise<void> {
-  await afterStart(engine, container);
   if (await endsWait(engine, container)) return;
   if (container.process === undefined) throw new EngineError("not-modified", "");
   await stopProcess(engine, container, options, undefined);
@@ -111,7 +131,11 @@ export async function stopProcess(
     await thawForEnd(engine, container, process);
     if (await endsWithin(engine, container, process, killed ? killPatienceMs : 0)) return;
   }
-  // The first process does not die (or its supervisor is stopped): kill the whole cgroup.
+  await forceEnd(engine, container, process);
+}
+
+/** The first process does not die (or its supervisor is stopped): kills the whole cgroup. @throws ContainerProblem "does-not-end" */
+async function forceEnd(engine: ContainersContext, container: Container, process: RunningProcess): Promise<void> {
   await inStep("kill", () => process.cgroup.kill());
   if (!(await endsWithin(engine, container, process, killPatienceMs)))
     throw new ContainerProblem({ kind: "does-not-end", name: container.record.name });
@@ -143,18 +167,19 @@ async function endsWithin(
 ): Promise<boolean> {
   const looks = setInterval(() => freeEnd(engine, container, process), endLookMs);
   try {
-    return await settlesWithin(process.ended.promise, ms, { signal: abort });
+    return await settlesWithin(process.ended.promise, ms, { clock: engine.clock, signal: abort });
   } finally {
     clearInterval(looks);
   }
 }
 
-/** Stops it if it runs, and starts it, whether the client waits or not. The restart count does not change. */
+/** Stops it if it runs or is being started, and starts it, whether the client waits or not. The restart count begins anew. */
 export async function restartContainer(
   engine: ContainersContext,
   container: Container,
   options: StopOptions,
 ): Promise<void> {
+  if (container.state === "starting") await lockedInTime(engine, container, () => undefined);
   // --rm must not remove the container between the stop and the start.
   container.restarts++;
   try {
@@ -164,7 +189,7 @@ export async function restartContainer(
     }
     await locked(engine, container, async () => {
       // Another restart has started it since then.
-      if (container.process === undefined) await startContainer(engine, container, { keepCount: true });
+      if (container.process === undefined) await startContainer(engine, container);
     });
   } finally {
     container.restarts--;
