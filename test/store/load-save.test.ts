@@ -186,7 +186,7 @@ test.each<[string, () => Uint8Array, string]>([
 /** An OCI layout of one image, its descriptor named by `annotations`. */
 function ociLayout(
   annotations: (manifest: string) => Record<string, string>,
-  changed: { config?: string; manifestSize?: number; configSize?: number } = {},
+  changed: { config?: string; manifestSize?: number; configSize?: number; schemaVersion?: undefined } = {},
 ): Buffer {
   const config = JSON.stringify({
     architecture: "amd64",
@@ -199,7 +199,7 @@ function ociLayout(
     size: data.length,
   });
   const manifest = JSON.stringify({
-    schemaVersion: 2,
+    ...("schemaVersion" in changed ? {} : { schemaVersion: 2 }),
     mediaType: "application/vnd.oci.image.manifest.v1+json",
     config: { ...descriptor(config, "config.v1+json"), size: changed.configSize ?? config.length },
     layers: [descriptor(low, "layer.v1.tar")],
@@ -347,6 +347,23 @@ test.each<[object, string]>([
 
 test.each([[null], [[]], [undefined]])("RepoTags %j: an image without a name", async (RepoTags) => {
   expect(await load(sketch({ RepoTags }))).toMatch(/^Loaded image ID: sha256:[0-9a-f]{64}\n$/);
+});
+
+test.each([[null], [undefined], [[]]])("Layers %j: an image without layers", async (Layers) => {
+  const config = JSON.stringify({ architecture: "amd64", os: "linux", rootfs: { type: "layers" } });
+  const archive = tar([
+    { path: "c.json", text: config },
+    { path: "manifest.json", text: JSON.stringify([{ Config: "c.json", RepoTags: ["none:1"], Layers }]) },
+  ]);
+  expect(await load(archive)).toBe("Loaded image: none:1\n");
+  expect(rig.store.images.list()).toMatchObject([{ id: sha256Digest(config), layers: [] }]);
+  expect(await load(await save("none:1"))).toBe("Loaded image: none:1\n");
+});
+
+test("an OCI layout whose manifest has no schemaVersion is loaded, and saved byte for byte", async () => {
+  const archive = ociLayout(() => ({ "io.containerd.image.name": "one:1" }), { schemaVersion: undefined });
+  expect(await load(archive)).toBe("Loaded image: one:1\n");
+  expect(await load(await save("one:1"))).toBe("Loaded image: one:1\n");
 });
 
 test("links in an archive are followed inside the archive", async () => {

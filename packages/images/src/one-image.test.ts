@@ -120,12 +120,18 @@ function multiPlatform() {
   return { blobs, own, other, attestation, index };
 }
 
-function archiveOf({ blobs, index }: ReturnType<typeof multiPlatform>, shown: string | undefined = name): Buffer {
+/** @param entries Of manifest.json. */
+function archiveOf(
+  { blobs, index, manifests }: ReturnType<typeof multiPlatform> & { readonly manifests?: readonly object[] },
+  shown: string | undefined = name,
+  entries?: readonly object[],
+): Buffer {
   const annotations = shown === undefined ? {} : { annotations: { "io.containerd.image.name": shown } };
   const json = (value: object): Buffer => Buffer.from(JSON.stringify(value));
   return tar(
     ...[...blobs.all].map(([digest, { data }]) => [`blobs/${digest.replace(":", "/")}`, data] as const),
-    ["index.json", json({ schemaVersion: 2, manifests: [{ ...index, ...annotations }] })],
+    ["index.json", json({ schemaVersion: 2, manifests: manifests ?? [{ ...index, ...annotations }] })],
+    ...(entries === undefined ? [] : [["manifest.json", json(entries)] as const]),
     ["oci-layout", json({ imageLayoutVersion: "1.0.0" })],
   );
 }
@@ -265,6 +271,74 @@ test("an archive without the other platforms' blobs, and one platform of an arch
   await load(archiveOf(whole, undefined));
   expect(images.list().map(({ id }) => id)).toEqual([whole.own.config]);
   await remove(whole.own.config);
+  await expectNothing();
+});
+
+test("an archive with a manifest.json brings all platforms of its index too, whatever that file names of it", async () => {
+  const made = multiPlatform();
+  const entry = (platform: { readonly config: Digest; readonly layer: Digest }, RepoTags: readonly string[]) => ({
+    Config: `blobs/${platform.config.replace(":", "/")}`,
+    RepoTags,
+    Layers: [`blobs/${platform.layer.replace(":", "/")}`],
+  });
+  for (const entries of [
+    [entry(made.own, [name])],
+    [entry(made.other, [name])],
+    [entry(made.other, [name]), entry(made.own, [name])],
+  ]) {
+    await load(archiveOf(made, name, entries));
+    expect(store.images.names()).toEqual([
+      {
+        name: "docker.io/library/app:1",
+        target: made.index,
+        images: [made.own.config, made.other.config],
+        content: [made.attestation.manifest.digest, made.attestation.config, made.attestation.layer].sort(),
+      },
+    ]);
+    await remove(name);
+    await expectNothing();
+  }
+  // Names of manifest.json count, all of them.
+  await load(archiveOf(made, name, [entry(made.own, ["a:1", "b:1"]), entry(made.other, ["b:1", "c:1"])]));
+  expect(store.images.names().map((one) => one.name.replace("docker.io/library/", ""))).toEqual(["a:1", "b:1", "c:1"]);
+  for (const tag of ["a:1", "b:1", "c:1"]) await remove(tag);
+  await load(archiveOf(made, name, [entry(made.own, [name])]), foreign);
+  expect(store.images.names()).toMatchObject([{ target: made.index, images: [made.other.config] }]);
+  await remove(name);
+  await expectNothing();
+});
+
+test("an archive of foreign platforms only is taken; the first complete one is shown", async () => {
+  const made = multiPlatform();
+  for (const digest of [made.own.layer, made.own.config, made.own.manifest.digest]) made.blobs.all.delete(digest);
+  await load(archiveOf(made));
+  expect(store.images.names()).toMatchObject([{ target: made.index, images: [made.other.config], content: [] }]);
+  expect(images.find(name).id).toBe(made.other.config);
+  expect(() => images.find(name, host)).toThrow(expect.objectContaining({ code: "not-found" }));
+  await remove(name);
+  await expect(load(archiveOf(made), host)).rejects.toThrow(/the archive has no (image for the platform|file)/);
+  await expectNothing();
+});
+
+test("an attestation beside the image is no image; an archive of nothing else is rejected with its reason", async () => {
+  const made = multiPlatform();
+  const { own, attestation } = made;
+  const marked = {
+    annotations: {
+      "vnd.docker.reference.type": "attestation-manifest",
+      "vnd.docker.reference.digest": own.manifest.digest,
+    },
+  };
+  const named = { ...own.manifest, annotations: { "io.containerd.image.name": name } };
+  for (const beside of [{ ...attestation.manifest, ...marked }, attestation.manifest]) {
+    const other = { ...made, manifests: [beside, named] };
+    await load(archiveOf(other));
+    expect(store.images.names()).toMatchObject([{ target: own.manifest, images: [own.config], content: [] }]);
+    await remove(name);
+  }
+  await expect(load(archiveOf({ ...made, manifests: [attestation.manifest] }))).rejects.toThrow(
+    "unsupported layer media type",
+  );
   await expectNothing();
 });
 

@@ -1,11 +1,14 @@
 /** The images of an OCI layout: those that its index.json names. */
-import { EngineError } from "@fathom/base";
+import { EngineError, isEngineError } from "@fathom/base";
 import {
   hostPlatform,
+  isConfigType,
   isIndexType,
+  layerCompression,
   mediaTypes,
   normalizePlatform,
   parseManifest,
+  parseManifestParts,
   pickPlatform,
   sha256Digest,
   tryParseReference,
@@ -42,7 +45,10 @@ function ociNameOf({ text, raw }: OciName): Reference | undefined {
 
 const blobName = (digest: string): string => `blobs/${digest.replace(":", "/")}`;
 
-/** @param platform Of an index, only this platform; undefined: all complete images of the archive, this machine's first. */
+/**
+ * Parts of the layout that are no images (an attestation beside its image) are left out, unless there is nothing else.
+ * @param platform Of an index, only this platform; undefined: all complete images of the archive, this machine's first.
+ */
 export async function ociImages(
   files: Files,
   descriptions: Descriptions,
@@ -53,20 +59,32 @@ export async function ociImages(
   if (index.kind !== "index") return [];
   const found: ArchivedImage[] = [];
   /** An image with many names is listed once for each. */
-  const known = new Map<string, Promise<Omit<ArchivedImage, "names"> | undefined>>();
+  const known = new Map<string, Promise<Omit<ArchivedImage, "names"> | EngineError | undefined>>();
+  let notImage: EngineError | undefined;
   for (const descriptor of index.index.manifests) {
     await descriptions.image();
+    if (isAttestation(descriptor)) continue;
     const { digest, mediaType, annotations } = descriptor;
     const key = `${digest} ${mediaType}`;
     const image = known.get(key) ?? imageOf(files, descriptions, descriptor, platform);
     known.set(key, image);
     const read = await image;
-    if (read === undefined) continue;
+    if (read instanceof EngineError) notImage ??= read;
+    if (read === undefined || read instanceof EngineError) continue;
     const text = annotations?.["io.containerd.image.name"] ?? annotations?.["org.opencontainers.image.ref.name"];
     const name = text === undefined ? undefined : ociNameOf({ text, raw: readBlob(descriptions, digest) });
     found.push({ ...read, names: name === undefined ? [] : [name] });
   }
+  if (found.length === 0 && notImage !== undefined) throw notImage;
   return found;
+}
+
+/** A manifest that describes another one: it is content of that image's index, and no image. */
+function isAttestation({ annotations, platform }: Descriptor): boolean {
+  return (
+    annotations?.["vnd.docker.reference.type"] !== undefined ||
+    (platform?.os === "unknown" && platform.architecture === "unknown")
+  );
 }
 
 function readBlob(descriptions: Descriptions, digest: Digest): Uint8Array {
@@ -84,16 +102,32 @@ function checkSize({ digest, size }: Descriptor, raw: Uint8Array): Uint8Array {
   );
 }
 
-/** undefined for an index without an image for the platform. */
+/** A manifest of something else than an image: an attestation, a chart. */
+function isOtherManifest(raw: Uint8Array): boolean {
+  try {
+    const { config, layers } = parseManifestParts(raw);
+    return !isConfigType(config.mediaType) || layers.some((layer) => layerCompression(layer.mediaType) === undefined);
+  } catch {
+    return false;
+  }
+}
+
+/** undefined for an index without an image for the platform; an error for a manifest that is no image. */
 async function imageOf(
   files: Files,
   descriptions: Descriptions,
   descriptor: Descriptor,
   platform: Platform | undefined,
-): Promise<Omit<ArchivedImage, "names"> | undefined> {
+): Promise<Omit<ArchivedImage, "names"> | EngineError | undefined> {
   const has = (digest: Digest): boolean => files.has(blobName(digest));
   const raw = checkSize(descriptor, readBlob(descriptions, descriptor.digest));
-  const { mediaType } = parseManifest(raw, descriptor.mediaType);
+  let mediaType: string;
+  try {
+    ({ mediaType } = parseManifest(raw, descriptor.mediaType));
+  } catch (error) {
+    if (isEngineError(error) && isOtherManifest(raw)) return error;
+    throw error;
+  }
   const entries: TargetEntry[] = [];
   const read = (digest: Digest): Uint8Array | undefined => (has(digest) ? readBlob(descriptions, digest) : undefined);
   for (const entry of readTarget(read, { ...descriptor, mediaType })) {
@@ -116,13 +150,7 @@ async function imageOf(
   const isWhole = ({ manifest }: TargetEntry): boolean =>
     manifest !== undefined && [manifest.config, ...manifest.layers].every(({ digest }) => has(digest));
   const images = entries.filter(({ kind }) => kind === "image");
-  // A manifest outside an index is always meant, whatever its platform. Of an index, the requested one must be complete.
-  const wanted = normalizePlatform(platform ?? hostPlatform());
-  const best = pickPlatform(
-    wanted,
-    images.map((entry) => entry.descriptor),
-  );
-  const own = isIndexType(mediaType) ? images.find((entry) => entry.descriptor === best) : images[0];
+  const own = isIndexType(mediaType) ? shownOf(images, isWhole, platform) : images[0];
   if (own === undefined) return undefined;
   const others = platform === undefined ? images.filter((entry) => entry !== own && isWhole(entry)) : [];
   const kept = new Set<string>([own, ...others].map((entry) => entry.descriptor.digest));
@@ -141,4 +169,26 @@ async function imageOf(
           },
     ),
   };
+}
+
+/**
+ * A manifest outside an index is always meant, whatever its platform. Of an index, the requested platform must be complete. When none is
+ * requested, this machine's platform is shown, or else the first complete one.
+ */
+function shownOf(
+  images: readonly TargetEntry[],
+  isWhole: (entry: TargetEntry) => boolean,
+  platform: Platform | undefined,
+): TargetEntry | undefined {
+  const pick = (wanted: Platform, from: readonly TargetEntry[]): TargetEntry | undefined => {
+    const best = pickPlatform(
+      normalizePlatform(wanted),
+      from.map((entry) => entry.descriptor),
+    );
+    return from.find((entry) => entry.descriptor === best);
+  };
+  if (platform !== undefined) return pick(platform, images);
+  const whole = images.filter(isWhole);
+  // Without a complete one, the error names what is missing.
+  return pick(hostPlatform(), whole) ?? whole[0] ?? pick(hostPlatform(), images) ?? images[0];
 }

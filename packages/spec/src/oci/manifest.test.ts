@@ -106,12 +106,16 @@ describe("parseManifest", () => {
       undefined,
       "manifests[0].platform: expected an object",
     ],
-    ["no schemaVersion", { ...manifest, schemaVersion: 3 }, undefined, "schemaVersion 3"],
+    ["another schemaVersion", { ...manifest, schemaVersion: 3 }, undefined, "schemaVersion 3"],
   ];
   for (const [name, body, header, message] of refused)
     test(`refuses ${name}`, () => {
       expect(() => parseManifest(bytes(body), header)).toThrow(message);
     });
+  test("takes a manifest without a schemaVersion, as Docker does", () => {
+    const { schemaVersion: _, ...without } = manifest;
+    expect(parseManifest(bytes(without), mediaTypes.ociManifest)).toEqual(parseManifest(bytes(manifest), undefined));
+  });
   test("refuses more than 4 MiB", () => {
     expect(() => parseManifest(new Uint8Array(maxManifestBytes + 1), undefined)).toThrow("more than the limit");
   });

@@ -125,7 +125,8 @@ export function parseManifest(raw: Uint8Array, headerType: string | undefined): 
   if (isSchema1Type(mediaType)) throw refuseSchema1();
   if (!isIndexType(mediaType) && !isManifestType(mediaType))
     throw new EngineError("invalid-argument", `unsupported manifest media type ${JSON.stringify(mediaType)}`);
-  if (claimed.schemaVersion !== 2)
+  // Tools that write one do not all write it. Docker reads what is absent as nothing to check.
+  if (claimed.schemaVersion !== undefined && claimed.schemaVersion !== 2)
     throw new EngineError("invalid-argument", `unsupported manifest schemaVersion ${String(claimed.schemaVersion)}`);
   if (isIndexType(mediaType))
     return {
