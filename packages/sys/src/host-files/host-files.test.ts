@@ -105,6 +105,32 @@ test("mounts are known without opening them", () => {
   expect(files.isMounted(root)).toBe(false);
 });
 
+test("each caller of a slow look has its own limit", async () => {
+  const script = join(root, "slow");
+  writeFileSync(script, `#!/bin/sh\nuntil test -e ${root}/go; do sleep 0.02; done\necho "0 directory"\n`, {
+    mode: 0o755,
+  });
+  const fd = sys.open(script, 0);
+  let made = 0;
+  const slow = createHostFiles({
+    sys: { ...sys, openat2: () => expect.unreachable() },
+    executable: () => {
+      made++;
+      return fd;
+    },
+    answerMs: 3000,
+  });
+  const first = slow.kindOf("/some/where");
+  // sleep: the second caller comes later than the first
+  await Bun.sleep(1500);
+  const second = slow.kindOf("/some/where");
+  await expect(first).rejects.toMatchObject({ code: "timeout" });
+  writeFileSync(join(root, "go"), "");
+  expect(await second).toBe("directory");
+  expect(made).toBe(1);
+  sys.close(fd);
+}, 20_000);
+
 test("nobody waits for a helper that is stopped, also for calls without a time limit", async () => {
   const script = join(root, "stopped");
   writeFileSync(script, "#!/bin/sh\nkill -STOP $$\n", { mode: 0o755 });

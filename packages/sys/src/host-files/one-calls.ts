@@ -16,9 +16,11 @@ export const wayOut =
   "The server of its file system seems to be away: try again when it is back, or unmount it (umount -l)";
 
 interface Call {
-  readonly answer: Promise<Answer>;
+  /** undefined when it was given up before it answered. */
+  readonly answer: Promise<Answer | undefined>;
+  /** Callers that wait for the answer. */
+  waiting: number;
   giveUp(): void;
-  givenUp: boolean;
 }
 
 export class OneCalls {
@@ -36,20 +38,31 @@ export class OneCalls {
   /** @throws EngineError `timeout`, which names `path`, when there was no answer within the limit */
   async answerTo(path: string, name: string, ...values: readonly string[]): Promise<Answer> {
     const answerMs = this.#answerMs;
-    const call = this.#call(name, values);
-    try {
-      return await within(call.answer, answerMs, () => {
-        call.giveUp();
-        throw noAnswer(path, name, answerMs);
-      });
-    } catch (error) {
-      throw call.givenUp ? noAnswer(path, name, answerMs) : error;
-    }
+    return this.#wait(name, values, answerMs, () => {
+      throw noAnswer(path, name, answerMs);
+    });
   }
 
   /** Without a time limit. */
   answerWhenever(name: string, ...values: readonly string[]): Promise<Answer> {
-    return this.#call(name, values).answer;
+    return this.#wait(name, values, undefined, () => undefined);
+  }
+
+  /** At most `ms`, then as `late`. A call is given up when the last of its callers has left. */
+  async #wait(name: string, values: readonly string[], ms: number | undefined, late: () => undefined): Promise<Answer> {
+    const endMs = ms === undefined ? undefined : performance.now() + ms;
+    for (;;) {
+      const call = this.#call(name, values);
+      call.waiting++;
+      try {
+        const leftMs = endMs === undefined ? undefined : Math.max(endMs - performance.now(), 0);
+        const answer = await within(call.answer, leftMs, late);
+        if (answer !== undefined) return answer;
+        // Earlier callers had given it up, and it ends only now: the same question again.
+      } finally {
+        if (--call.waiting === 0) call.giveUp();
+      }
+    }
   }
 
   #call(name: string, values: readonly string[]): Call {
@@ -70,12 +83,23 @@ export class OneCalls {
     });
     // A call that was given up must not block the end of the daemon.
     child.unref();
+    let givenUp = false;
+    const answer = async (): Promise<Answer | undefined> => {
+      try {
+        return await readAnswer(child, `${name} ${values[0]}`);
+      } catch (error) {
+        if (givenUp) return undefined;
+        throw error;
+      } finally {
+        this.#underWay.delete(key);
+      }
+    };
     const call: Call = {
-      givenUp: false,
-      answer: readAnswer(child, `${name} ${values[0]}`).finally(() => this.#underWay.delete(key)),
+      answer: answer(),
+      waiting: 0,
       // If the server has the request already, the process ends only with the answer.
       giveUp: () => {
-        call.givenUp = true;
+        givenUp = true;
         child.kill("SIGKILL");
       },
     };
