@@ -64,6 +64,16 @@ describe("a database that does not have the containers", () => {
 });
 
 describe("a daemon's start after kill -9", () => {
+  test("a paused container whose cgroup cannot be read stays paused", async () => {
+    await world.run("paused");
+    await world.engine.containers.pause("paused");
+    world.machine.faults.failNext("cgroup.frozen");
+    world.engine = await startDaemon(world.machine, world.root);
+    expect(world.machine.faults.done).toBe(true);
+    expect(await world.status("paused")).toBe("paused");
+    await world.engine.containers.unpause("paused");
+  });
+
   test("a client that starts a container before its policy does not keep the policies of the others from working", async () => {
     const policy = { RestartPolicy: { Name: "always", MaximumRetryCount: 0 } } as const;
     const ids: string[] = [];

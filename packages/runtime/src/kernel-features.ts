@@ -7,6 +7,7 @@ import { EngineError } from "@fathom/base";
 import { errnoName, isSysError, type Sys } from "@fathom/sys";
 import { allDevices } from "./cgroups/device-access.ts";
 import { deviceInstructions, encodeInstructions } from "./cgroups/device-program.ts";
+import { unifiedOf } from "./cgroups/directories.ts";
 import { hostFileSystem, type CgroupFileSystem } from "./cgroups/filesystem.ts";
 import type { HierarchySet } from "./cgroups/hierarchies.ts";
 
@@ -180,7 +181,7 @@ export function tryCgroupFeatures(
   fs: Pick<CgroupFileSystem, "directories" | "exists"> = hostFileSystem,
 ): Map<string, number> {
   const tries = new Map<string, number>();
-  const unified = hierarchies.find(({ version }) => version === 2);
+  const unified = unifiedOf(hierarchies);
   if (unified === undefined) return tries;
   // The root does not have this file. When there is no other cgroup yet, the feature is checked when it is needed.
   const other = fs.directories(unified.mountPoint)[0];

@@ -20,14 +20,11 @@ export async function containerProcesses(cgroup: Cgroup, psArguments: string): P
   return places.run(always, () => tableInThread({ source: sourceOf(cgroup), columnNames }));
 }
 
-/** Uses cgroup v2 if the container has one; else the hierarchy in which a container most probably was not moved. */
 function sourceOf(cgroup: Cgroup): ProcessSource {
-  const { hierarchies } = cgroup;
-  const by = (name: string) => hierarchies.find(({ selectors }) => selectors.some(([key]) => key === name));
-  const place = hierarchies.find(({ version }) => version === 2) ?? by("pids") ?? by("devices") ?? hierarchies[0];
-  return place === undefined
+  const { processDirectory } = cgroup;
+  return processDirectory === undefined
     ? { kind: "pids", pids: cgroup.processes() }
-    : { kind: "cgroup", directory: place.directory };
+    : { kind: "cgroup", directory: processDirectory };
 }
 
 async function tableInThread(request: TableRequest): Promise<ProcessTable> {

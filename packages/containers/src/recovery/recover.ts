@@ -127,15 +127,19 @@ function rowOf({ networks, restartCount, restartDelayMs }: AdoptFile): Container
 
 /** If a container is frozen and its row has another status, a commit was reading it (or a pause did not finish): it continues. */
 async function isPaused(engine: ContainersContext, container: Container): Promise<boolean> {
+  const paused = container.record.state.status === "paused";
+  // What cannot be read stays as the row has it.
+  let frozen = paused;
   try {
     const cgroup = engine.cgroups.open(container.record.cgroupPath);
-    if (!cgroup.frozen()) return false;
-    if (container.record.state.status === "paused") return true;
+    frozen = cgroup.frozen();
+    if (!frozen || paused) return frozen;
     await cgroup.thaw();
+    return false;
   } catch (error) {
     engine.logger.warn("looking whether a container is paused failed", { error, id: container.id });
+    return frozen;
   }
-  return false;
 }
 
 async function takeUp(engine: ContainersContext, { container, supervisor, paused, patch }: FoundRun): Promise<void> {

@@ -1,11 +1,10 @@
 /** One container's cgroup in every hierarchy. */
-import { dirname } from "node:path";
-import { EngineError, type Clock, errnoOf } from "@fathom/base";
+import { EngineError, type Clock, errnoOf, messageOf } from "@fathom/base";
 import type { CgroupHierarchyView } from "../compile/cgroup-mounts.ts";
 import type { Cgroup, CgroupStats, Resources } from "./contract.ts";
 import { evaluateDeviceRules } from "./device-access.ts";
 import { DeviceLimits, type DeviceDependencies, type DeviceState } from "./device-limits.ts";
-
+import { cgroupsBelow, processDirectory, removeCgroup, unifiedOf } from "./directories.ts";
 import { applyLimits, type ControllerPlace, type Places } from "./limits.ts";
 import { readOomKills, readStats } from "./stats.ts";
 import { SIGKILL } from "@fathom/sys";
@@ -26,6 +25,7 @@ export class HierarchyCgroup implements Cgroup {
   readonly path: string;
   readonly procsFiles: readonly string[];
   readonly hierarchies: readonly CgroupHierarchyView[];
+  readonly processDirectory: string | undefined;
   readonly #places: Places;
   readonly #dependencies: CgroupDependencies;
   readonly #devices: DeviceLimits;
@@ -39,6 +39,7 @@ export class HierarchyCgroup implements Cgroup {
   ) {
     this.path = path;
     this.hierarchies = hierarchies;
+    this.processDirectory = processDirectory(hierarchies);
     // In v1, a thread that moves itself through `tasks` does not wait for an RCU grace period (5 to 10 ms), unlike `cgroup.procs`. The process
     // that joins has one thread.
     this.procsFiles = hierarchies.map(
@@ -93,65 +94,65 @@ export class HierarchyCgroup implements Cgroup {
   async #setFrozen(frozen: boolean): Promise<void> {
     const { fs, clock } = this.#dependencies;
     const place = this.#freezer();
+    if (place === undefined)
+      throw new EngineError("unavailable", "cannot pause: the freezer cgroup controller is not available here");
     const file = `${place.directory}/${place.version === 1 ? "freezer.state" : "cgroup.freeze"}`;
     const value = place.version === 1 ? (frozen ? "FROZEN" : "THAWED") : frozen ? "1" : "0";
     const deadline = clock.monotonicMs() + freezeTimeoutMs;
-    for (let attempt = 1; ; attempt++) {
-      fs.write(file, value);
-      if (this.frozen() === frozen) return;
-      if (clock.monotonicMs() > deadline) {
-        // Half frozen is the worst state: thaw again.
-        if (frozen) fs.write(file, place.version === 1 ? "THAWED" : "0");
-        throw new EngineError(
-          "timeout",
-          `cannot ${frozen ? "freeze" : "thaw"} the cgroup ${this.path}: a process in it does not stop within ${freezeTimeoutMs / 1000} s`,
-        );
+    try {
+      for (let attempt = 1; ; attempt++) {
+        fs.write(file, value);
+        if (this.frozen() === frozen) return;
+        if (clock.monotonicMs() > deadline)
+          throw new EngineError(
+            "timeout",
+            `cannot ${frozen ? "freeze" : "thaw"} the cgroup ${this.path}: a process in it does not stop within ${freezeTimeoutMs / 1000} s`,
+          );
+        // In v1, the cgroup can stay in FREEZING when a process forks meanwhile. Thawing and trying again helps.
+        if (frozen && place.version === 1 && attempt % 25 === 0) fs.write(file, "THAWED");
+        await clock.sleep(Math.min(attempt, 10));
       }
-      // In v1, the cgroup can stay in FREEZING when a process forks meanwhile. Thawing and trying again helps.
-      if (frozen && place.version === 1 && attempt % 25 === 0) fs.write(file, "THAWED");
-      await clock.sleep(Math.min(attempt, 10));
+    } catch (error) {
+      // Half frozen is the worst state: thaw again.
+      if (frozen) fs.write(file, place.version === 1 ? "THAWED" : "0");
+      throw error;
     }
   }
 
-  #freezer(): ControllerPlace {
-    const first = this.#places.get("freezer");
-    if (first !== undefined) return first;
-    const unified = this.hierarchies.find(({ version }) => version === 2);
-    if (unified === undefined)
-      throw new EngineError("unavailable", "cannot pause: the freezer cgroup controller is not available here");
-    return unified;
+  #freezer(): ControllerPlace | undefined {
+    return this.#places.get("freezer") ?? unifiedOf(this.hierarchies);
   }
 
   frozen(): boolean {
     const { fs } = this.#dependencies;
+    const place = this.#freezer();
+    // Nothing can freeze it.
+    if (place === undefined) return false;
     try {
-      const place = this.#freezer();
       if (place.version === 1) return fs.read(`${place.directory}/freezer.state`).trim() === "FROZEN";
       return /^frozen 1$/m.test(fs.read(`${place.directory}/cgroup.events`));
-    } catch {
-      return false;
+    } catch (error) {
+      // It was removed: nothing in it is frozen.
+      if (["ENOENT", "ENODEV"].includes(errnoOf(error) ?? "")) return false;
+      throw new EngineError(
+        "unavailable",
+        `cannot find out whether the cgroup ${this.path} is frozen: ${messageOf(error)}`,
+        {
+          cause: error,
+        },
+      );
     }
   }
 
   processes(): number[] {
-    const place = this.#processPlace();
-    return place === undefined ? [] : [...new Set(this.#processesBelow(place.directory))];
-  }
-
-  /** Uses v2 if there is one; else the hierarchy in which a container most probably was not moved. */
-  #processPlace(): { readonly directory: string } | undefined {
-    return (
-      this.hierarchies.find(({ version }) => version === 2) ??
-      this.#places.get("pids") ??
-      this.#places.get("devices") ??
-      this.hierarchies[0]
-    );
+    const directory = this.processDirectory;
+    return directory === undefined ? [] : [...new Set(this.#processesBelow(directory))];
   }
 
   #processesBelow(directory: string): number[] {
     const { fs } = this.#dependencies;
     const found: number[] = [];
-    for (const own of [directory, ...this.#nested(directory)]) {
+    for (const own of [directory, ...cgroupsBelow(fs, directory)]) {
       try {
         for (const line of fs.read(`${own}/cgroup.procs`).split("\n"))
           if (line !== "" && line !== "0") found.push(Number(line));
@@ -163,20 +164,9 @@ export class HierarchyCgroup implements Cgroup {
     return found;
   }
 
-  /** Cgroups below this one, the deepest first: a container may make its own. */
-  #nested(directory: string): string[] {
-    let names: string[];
-    try {
-      names = this.#dependencies.fs.directories(directory);
-    } catch {
-      return [];
-    }
-    return names.flatMap((name) => [...this.#nested(`${directory}/${name}`), `${directory}/${name}`]);
-  }
-
   async kill(): Promise<void> {
     const { fs, clock, kill } = this.#dependencies;
-    const unified = this.hierarchies.find(({ version }) => version === 2);
+    const unified = unifiedOf(this.hierarchies);
     if (unified !== undefined && fs.exists(`${unified.directory}/cgroup.kill`)) {
       try {
         fs.write(`${unified.directory}/cgroup.kill`, "1");
@@ -229,12 +219,12 @@ export class HierarchyCgroup implements Cgroup {
   }
 
   async remove(): Promise<void> {
-    const { clock } = this.#dependencies;
+    const { fs, clock } = this.#dependencies;
     let left = this.hierarchies.map(({ directory }) => directory);
     const deadline = clock.monotonicMs() + removeTimeoutMs;
     try {
       for (let attempt = 0; ; attempt++) {
-        left = left.filter((directory) => !this.#removeDirectory(directory));
+        left = left.filter((directory) => !removeCgroup(fs, directory));
         if (left.length === 0) break;
         if (clock.monotonicMs() > deadline)
           throw new EngineError("conflict", `cannot remove the cgroup ${left[0]}: processes are still in it`);
@@ -244,26 +234,5 @@ export class HierarchyCgroup implements Cgroup {
     } finally {
       this.#devices.close();
     }
-  }
-
-  /** True when it is removed. */
-  #removeDirectory(directory: string): boolean {
-    const { fs } = this.#dependencies;
-    try {
-      fs.rmdir(directory);
-      return true;
-    } catch (error) {
-      if (errnoOf(error) === "ENOENT") return true;
-      if (!["EBUSY", "ENOTEMPTY"].includes(errnoOf(error) ?? "")) throw error;
-    }
-    const nested = this.#nested(directory);
-    return (
-      nested.length > 0 && nested.every((inner) => this.#removeDirectory(inner)) && this.#removeDirectory(directory)
-    );
-  }
-
-  /** The cgroup above, for listing. */
-  get parent(): string {
-    return dirname(this.path);
   }
 }

@@ -273,6 +273,32 @@ test("freeze waits until the cgroup is frozen, and thaws again when that does no
   expect(unified.frozen()).toBe(true);
 });
 
+test("a state that cannot be read does not count as thawed", async () => {
+  const { fs, cgroups } = machine("v1");
+  const cgroup = cgroups.create("/fathom/a");
+  const state = `${root}/freezer/fathom/a/freezer.state`;
+  await cgroup.freeze();
+  const read = fs.read.bind(fs);
+  fs.read = (path) => {
+    if (path === state) throw new FakeError("EMFILE", path);
+    return read(path);
+  };
+  expect(() => cgroup.frozen()).toThrow(expect.objectContaining({ code: "unavailable" }));
+  await expect(cgroup.thaw()).rejects.toMatchObject({ code: "unavailable" });
+  await expect(cgroup.freeze()).rejects.toMatchObject({ code: "unavailable" });
+  // Not left frozen after an error.
+  expect(fs.files.get(state)).toBe("THAWED");
+  fs.read = read;
+  await cgroup.remove();
+  expect(cgroup.frozen()).toBe(false);
+});
+
+test("one hierarchy shows the processes: v2, else that of pids", () => {
+  expect(machine("v1").cgroups.open("/fathom/a").processDirectory).toBe(`${root}/pids/fathom/a`);
+  expect(machine("v2").cgroups.open("/fathom/a").processDirectory).toBe(`${root}/fathom/a`);
+  expect(machine("hybrid").cgroups.open("/fathom/a").processDirectory).toBe(`${root}/unified/fathom/a`);
+});
+
 test("remove also removes cgroups that the container made, and waits for dying processes", async () => {
   const { fs, cgroups, waits } = machine("v1");
   const cgroup = cgroups.create("/fathom/a");

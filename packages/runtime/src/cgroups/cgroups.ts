@@ -3,14 +3,15 @@
  * on v2, an inheritable cpuset on v1) is done once per parent.
  */
 import { readFileSync } from "node:fs";
-import { dirname, posix } from "node:path";
+import { dirname } from "node:path";
 import { EngineError, messageOf, systemClock, errnoOf } from "@fathom/base";
 import type { CgroupHierarchyView } from "../compile/cgroup-mounts.ts";
 import type { Cgroup, Cgroups, CgroupSupport } from "./contract.ts";
 import { HierarchyCgroup, type CgroupDependencies } from "./cgroup.ts";
 import type { DeviceState } from "./device-limits.ts";
+import { directoryOf, removeCgroup, viewOf } from "./directories.ts";
 import { hostFileSystem } from "./filesystem.ts";
-import { checkCgroupPath, findHierarchies, selectorsOf, type Hierarchy, type HierarchySet } from "./hierarchies.ts";
+import { checkCgroupPath, findHierarchies, type Hierarchy, type HierarchySet } from "./hierarchies.ts";
 import type { ControllerPlace } from "./limits.ts";
 import { findSupport } from "./support.ts";
 
@@ -95,10 +96,9 @@ class MountedCgroups implements Cgroups {
     const views: CgroupHierarchyView[] = [];
     const places = new Map<string, ControllerPlace>();
     for (const hierarchy of this.#hierarchies) {
-      const directory = directoryOf(hierarchy, path);
-      const { version, mountPoint } = hierarchy;
-      views.push({ version, mountPoint, directory, selectors: selectorsOf(hierarchy) });
-      for (const controller of hierarchy.controllers) places.set(controller, { version, directory });
+      const view = viewOf(hierarchy, path);
+      views.push(view);
+      for (const controller of hierarchy.controllers) places.set(controller, view);
     }
     return new HierarchyCgroup(path, views, places, state, this.#dependencies);
   }
@@ -127,11 +127,8 @@ class MountedCgroups implements Cgroups {
   }
 
   #tryRemove(directory: string): boolean {
-    const { fs } = this.#dependencies;
     try {
-      for (const name of fs.directories(directory)) this.#tryRemove(`${directory}/${name}`);
-      fs.rmdir(directory);
-      return true;
+      return removeCgroup(this.#dependencies.fs, directory);
     } catch {
       return false;
     }
@@ -199,8 +196,4 @@ function cannotMake(directory: string, error: unknown): EngineError {
     `cannot make the cgroup ${directory}: ${messageOf(error)}`,
     { cause: error },
   );
-}
-
-function directoryOf(hierarchy: Hierarchy, path: string): string {
-  return posix.join(hierarchy.mountPoint, path);
 }

@@ -84,6 +84,8 @@ export interface Cgroup {
   readonly procsFiles: readonly string[];
   /** Its place in each hierarchy. `compile` accepts a `Cgroup` as `options.cgroup`. */
   readonly hierarchies: readonly CgroupHierarchyView[];
+  /** The one of its directories that shows its processes. */
+  readonly processDirectory: string | undefined;
   /** For a cgroup without processes. When a limit is rejected, earlier ones may stay set. */
   apply(resources: Resources): void;
   /**
@@ -94,7 +96,7 @@ export interface Cgroup {
   /** Resolves when all processes are frozen. @throws timeout after 5 s; they run then */
   freeze(): Promise<void>;
   thaw(): Promise<void>;
-  /** Also false when it cannot be read. */
+  /** False for one that was removed. @throws unavailable when it cannot be read */
   frozen(): boolean;
   /** Pids as the host numbers them, also of cgroups below. */
   processes(): number[];

@@ -4,6 +4,7 @@ import type { Sys } from "@fathom/sys";
 import type { CgroupHierarchyView } from "../compile/cgroup-mounts.ts";
 import { allDevices, formatException, type DeviceAccess } from "./device-access.ts";
 import { deviceInstructions, encodeInstructions } from "./device-program.ts";
+import { unifiedOf } from "./directories.ts";
 import type { CgroupFileSystem } from "./filesystem.ts";
 import type { ControllerPlace, Places } from "./limits.ts";
 
@@ -64,7 +65,7 @@ export class DeviceLimits {
 
   #loadProgram(wanted: DeviceAccess): void {
     const { sys } = this.#dependencies;
-    const place = this.#hierarchies.find(({ version }) => version === 2);
+    const place = unifiedOf(this.#hierarchies);
     if (place === undefined || sys === undefined)
       throw new EngineError(
         "unavailable",

@@ -75,6 +75,7 @@ export class FakeCgroups {
       path,
       procsFiles: [`/cg${path}/cgroup.procs`],
       hierarchies: [],
+      processDirectory: undefined,
       apply: (resources) => void this.applied.push(resources),
       update: async (resources) => void this.applied.push(resources),
       freeze: async () => void this.frozen.add(path),

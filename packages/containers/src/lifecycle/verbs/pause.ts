@@ -103,7 +103,7 @@ export async function freezeForCommit(
           } catch (error) {
             engine.logger.error("a container is still frozen after a commit: unpause it", { error, id: container.id });
             // The state must show that the container is frozen.
-            if (process.cgroup.frozen())
+            if (mayBeFrozen(process))
               await engine.machine.apply(container, "stuck", { patch: withStatus(container, "paused") });
           }
         });
@@ -112,4 +112,13 @@ export async function freezeForCommit(
       }
     },
   };
+}
+
+/** True when it cannot be found out. */
+function mayBeFrozen({ cgroup }: RunningProcess): boolean {
+  try {
+    return cgroup.frozen();
+  } catch {
+    return true;
+  }
 }
