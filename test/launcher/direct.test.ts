@@ -154,6 +154,15 @@ test("a pid file that cannot be written fails the launch, and ends the process",
   });
 });
 
+test("a pid file that cannot be written does not remove the file of another program", async () => {
+  // A longer name is possible for the file, but not for the one that is renamed to it.
+  const pidFile = join(rig.base, "p".repeat(250));
+  writeFileSync(pidFile, "another's");
+  const caller = new Caller(["sleep", "1000"], { pidFile });
+  expect((await caller.end()).code).toBe(125);
+  expect(readFileSync(pidFile, "utf8")).toBe("another's");
+});
+
 for (const start of ["own", "other"] as const)
   test(`a created process waits for its start (${start})`, async () => {
     const script = "echo started; exit 3";

@@ -165,7 +165,7 @@ export interface DirectRun {
   readonly startedAt: string;
   /** As `Supervisor.start`. Another process does the same with `Launcher.reconnect(directory)`. */
   start(): Promise<void>;
-  /** @throws conflict when the process has ended */
+  /** @throws conflict when the process has ended; unavailable when it cannot be examined now, and the signal was not sent */
   signal(signal: number): void;
   /**
    * Waits for the end of the process and reaps it. `lost` is set when the process is not the caller's child, or somebody else reaped it. An
@@ -198,7 +198,7 @@ export interface PreparedStem {
    * file either. With a plan that has `wait-start` it resolves when the process waits, and fathom-init stays until `start`.
    */
   launchDirect(request: LaunchRequest<DirectIo>, signal?: AbortSignal): Promise<DirectRun>;
-  /** Ends the process and waits for its end, at most 5 s. May be called again. */
+  /** Ends the process and waits for its end: 5 s, and 5 s more after SIGKILL. May be called again. */
   discard(): Promise<void>;
 }
 

@@ -1,7 +1,7 @@
 /** A container's first process without a supervisor: DirectRun of the contract. */
-import { rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { EngineError, messageOf, randomId } from "@fathom/base";
+import { EngineError, randomId, settlesWithin } from "@fathom/base";
 import { isSysError, processEnd, type Sys, SIGKILL } from "@fathom/sys";
 import type { DirectIo, DirectRun, ExitStatus, ProcessIdentity } from "../contract.ts";
 import type { LaunchPlan } from "../plan/plan.ts";
@@ -9,6 +9,8 @@ import type { SupervisorConnection } from "../connection/connection.ts";
 import { lostExit, readExitFile, timeNow } from "../supervisor/exit-status.ts";
 import { signalExactly } from "../supervisor/process-facts.ts";
 import { messageTypes } from "../connection/protocol.ts";
+import { killLimitMs } from "../connection/waits.ts";
+import { requestFailure } from "../supervisor/request-failure.ts";
 import type { SupervisorChild } from "./supervisor-process.ts";
 
 export type DirectSys = Pick<Sys, "waitpid" | "pidfdOpen" | "pidfdSendSignal" | "close" | "kill">;
@@ -48,6 +50,11 @@ export async function writePidFile(path: string, pid: number): Promise<void> {
   }
 }
 
+/** Only the file that has this number: another program may have replaced it since. */
+export async function removePidFile(path: string, pid: number): Promise<void> {
+  if ((await readFile(path, "utf8").catch(() => "")) === String(pid)) await rm(path, { force: true });
+}
+
 export class DirectProcess implements DirectRun {
   readonly pid: number;
   readonly process: ProcessIdentity | undefined;
@@ -75,31 +82,35 @@ export class DirectProcess implements DirectRun {
     this.startedAt = made.startedAt;
   }
 
-  /** Resolves when fathom-init has ended, and the process has its final parent. A fathom-init that is stopped is killed: the program does not need it. */
+  /**
+   * Resolves when fathom-init has ended, and the process has its final parent. A fathom-init that is stopped is killed: the program does not need
+   * it. If the kernel does not let it end, this does not wait for it.
+   */
   async released(): Promise<void> {
-    const timer = setTimeout(() => {
-      try {
-        this.#sys.kill(this.#supervisor.pid, SIGKILL);
-      } catch (error) {
-        if (!isSysError(error, "ESRCH")) throw error;
-      }
-    }, releaseLimitMs);
-    await this.#supervisor.reaped;
-    clearTimeout(timer);
+    const { pid, reaped } = this.#supervisor;
+    if (await settlesWithin(reaped, releaseLimitMs)) return;
+    try {
+      this.#sys.kill(pid, SIGKILL);
+    } catch (error) {
+      if (!isSysError(error, "ESRCH")) throw error;
+    }
+    await settlesWithin(reaped, killLimitMs);
   }
 
   async start(): Promise<void> {
     try {
       await this.#connection.request(messageTypes.start, new Uint8Array(), [], { deadlineMs: startLimitMs });
     } catch (error) {
-      throw new EngineError("conflict", `starting the created process: ${messageOf(error)}`, { cause: error });
+      throw requestFailure(error, "starting the created process");
     }
     await this.released();
   }
 
   signal(signal: number): void {
-    if (this.process === undefined || signalExactly(this.#sys, this.process, signal) === "gone")
-      throw new EngineError("conflict", `signal ${signal}: the container's first process has ended`);
+    const sent = this.process === undefined ? "gone" : signalExactly(this.#sys, this.process, signal);
+    if (sent === "gone") throw new EngineError("conflict", `signal ${signal}: the container's first process has ended`);
+    if (sent === "unknown")
+      throw new EngineError("unavailable", `signal ${signal}: the container's first process cannot be examined now`);
   }
 
   async wait(signal: AbortSignal = new AbortController().signal): Promise<ExitStatus> {

@@ -11,8 +11,9 @@ import { WireReader, WireWriter } from "../plan/wire.ts";
 import type { SupervisorSys } from "../supervisor/client.ts";
 import { SupervisorConnection } from "../connection/connection.ts";
 import { launchFailure } from "../supervisor/launch-failure.ts";
+import { identify } from "../supervisor/process-facts.ts";
 import { messageTypes, SupervisorFailure } from "../connection/protocol.ts";
-import { withAbort } from "../connection/waits.ts";
+import { endOrClose, withAbort } from "../connection/waits.ts";
 import { Prepared } from "./prepared-stem.ts";
 import { assume, reconnect } from "./reconnect.ts";
 import { endStrays, markOf } from "./strays.ts";
@@ -102,7 +103,9 @@ async function prepare(
   }
   const connection = new SupervisorConnection(sys, mine);
   const reaped = connection.closed.then(() => reap(sys, supervisorPid));
-  giveUpWhenStopped(connection, supervisorPid);
+  // It is not reaped yet, so its number is its own.
+  const supervisor = { pid: supervisorPid, process: identify(supervisorPid), reaped };
+  giveUpWhenStopped(connection, supervisor);
   const looks = giveUpWhenChildStopped(connection, supervisorPid);
   try {
     const writer = new WireWriter();
@@ -113,12 +116,12 @@ async function prepare(
     if (place !== undefined) void moveSupervisor(connection, place, procsFiles);
     const answer = await withAbort(prepared, signal, () => killSupervisor(sys, supervisorPid));
     const pid = new WireReader(answer).u32();
-    return new Prepared(sys, connection, { pid: supervisorPid, reaped }, pid, stem);
+    return new Prepared(sys, connection, supervisor, pid, stem);
   } catch (error) {
     // A supervisor that rejected the request ends by itself. If it did not answer, there is nothing to wait for.
     if (error instanceof SupervisorFailure) await settlesWithin(connection.closed, discardLimitMs);
     if (connection.isOpen) killSupervisor(sys, supervisorPid);
-    await connection.closed;
+    await endOrClose(connection);
     throw signal?.aborted === true ? error : launchFailure(error, { operations: [] }, "stem");
   } finally {
     clearInterval(looks);

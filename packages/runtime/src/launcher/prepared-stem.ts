@@ -9,6 +9,7 @@ import type {
   Launched,
   LaunchRequest,
   PreparedStem,
+  ProcessIdentity,
   RunIdentity,
   SupervisedIo,
 } from "../contract.ts";
@@ -20,13 +21,15 @@ import { SupervisorClient, type SupervisorSys } from "../supervisor/client.ts";
 import type { SupervisorConnection } from "../connection/connection.ts";
 import { LaunchFailure, launchFailure } from "../supervisor/launch-failure.ts";
 import { launchPayload, packPlan } from "../supervisor/launch-messages.ts";
-import { identify, identifyRun, isAlive } from "../supervisor/process-facts.ts";
+import { conditionOf, identify, isDead, runOf } from "../supervisor/process-facts.ts";
 import { messageTypes, SupervisorFailure } from "../connection/protocol.ts";
-import { withAbort } from "../connection/waits.ts";
-import { directDescriptors, DirectProcess, endProcess, writePidFile } from "./direct-run.ts";
+import { endOrClose, withAbort } from "../connection/waits.ts";
+import { directDescriptors, DirectProcess, endProcess, removePidFile, writePidFile } from "./direct-run.ts";
 import { giveUpWhenChildStopped, killSupervisor, type ChildSys, type SupervisorChild } from "./supervisor-process.ts";
 
 const discardLimitMs = 5000;
+/** The kernel kills the stem when its supervisor has ended; how long that may take. */
+const stemEndLimitMs = 1000;
 const launchLimitMs = 120_000;
 
 export class Prepared implements PreparedStem {
@@ -35,7 +38,8 @@ export class Prepared implements PreparedStem {
   readonly identity: RunIdentity | undefined;
   readonly #sys: ChildSys & SupervisorSys;
   readonly #connection: SupervisorConnection;
-  readonly #reaped: Promise<void>;
+  readonly #supervisor: SupervisorChild;
+  readonly #process: ProcessIdentity | undefined;
   #networkNamespaceFd: number | undefined;
   #used = false;
 
@@ -49,10 +53,11 @@ export class Prepared implements PreparedStem {
     this.#sys = sys;
     this.#connection = connection;
     this.supervisorPid = supervisor.pid;
-    this.#reaped = supervisor.reaped;
+    this.#supervisor = supervisor;
     this.pid = pid;
+    this.#process = identify(pid);
     // With a joined pid namespace, this process makes the container's process later.
-    this.identity = stem.joinPidNamespace === undefined ? identifyRun(pid, supervisor.pid) : undefined;
+    this.identity = stem.joinPidNamespace === undefined ? runOf(this.#process, supervisor.process) : undefined;
     const ownNetwork = stem.newNamespaces.includes("network");
     this.#networkNamespaceFd = ownNetwork ? sys.open(`/proc/${pid}/ns/net`, O_RDONLY | O_CLOEXEC) : undefined;
     void connection.closed.then(() => this.#closeNamespace());
@@ -86,7 +91,7 @@ export class Prepared implements PreparedStem {
     };
     try {
       const { pid, startedAt } = await this.#execute(request, open, signal);
-      const run = this.identity ?? identifyRun(pid, this.supervisorPid);
+      const run = this.identity ?? runOf(identify(pid), this.#supervisor.process);
       const identity = { pid, supervisorPid: this.supervisorPid, startedAt, run };
       return {
         supervisor: new SupervisorClient(this.#sys, directory, identity, this.#connection),
@@ -113,21 +118,23 @@ export class Prepared implements PreparedStem {
       sys: this.#sys,
       connection: this.#connection,
       directory: request.directory,
-      supervisor: { pid: this.supervisorPid, reaped: this.#reaped },
+      supervisor: this.#supervisor,
       pid,
       process,
       startedAt,
     });
+    let written = false;
     try {
       if (io.pidFile !== undefined) await writePidFile(io.pidFile, pid);
+      written = true;
       if (!waits) await run.released();
       signal?.throwIfAborted();
       return run;
     } catch (error) {
       await endProcess(this.#sys, process);
-      if (io.pidFile !== undefined) await rm(io.pidFile, { force: true });
+      if (io.pidFile !== undefined && written) await removePidFile(io.pidFile, pid);
       await this.#kill();
-      await settlesWithin(this.#reaped, discardLimitMs);
+      await settlesWithin(this.#supervisor.reaped, discardLimitMs);
       await rm(join(request.directory, "supervisor.sock"), { force: true });
       throw signal?.aborted === true ? error : LaunchFailure.of("launch", error);
     }
@@ -176,7 +183,7 @@ export class Prepared implements PreparedStem {
       // A supervisor that rejected the request ends by itself. Any other may have launched the process, or may do so later.
       if (signal?.aborted === true || (asked && !(error instanceof SupervisorFailure))) await this.#kill();
       else await this.discard();
-      if (request.io.kind === "direct") await settlesWithin(this.#reaped, discardLimitMs);
+      if (request.io.kind === "direct") await settlesWithin(this.#supervisor.reaped, discardLimitMs);
       // After SIGKILL it could not remove its socket.
       await rm(join(request.directory, "supervisor.sock"), { force: true });
       throw signal?.aborted === true ? error : launchFailure(error, request.plan, "launch");
@@ -189,21 +196,23 @@ export class Prepared implements PreparedStem {
     this.#used = true;
     this.#connection.finish();
     // It waits for its child's end; a child that hangs in the kernel must not block the caller for ever.
-    const timer = setTimeout(() => void this.#kill(), discardLimitMs);
-    await this.#connection.closed;
-    clearTimeout(timer);
+    await settlesWithin(this.#connection.closed, discardLimitMs);
+    if (this.#alive) await this.#kill();
     this.#closeNamespace();
   }
 
   /** When the supervisor ends, the kernel kills the stem too; this waits a moment for the stem's end. */
   async #kill(): Promise<void> {
     if (this.#alive) killSupervisor(this.#sys, this.supervisorPid);
-    await this.#connection.closed;
+    const ended = await endOrClose(this.#connection);
     this.#closeNamespace();
-    for (let turn = 0; turn < 500 && isAlive(this.pid); turn++) await new Promise((resolve) => setTimeout(resolve, 2));
+    if (!ended) return;
+    const stem = this.#process;
+    for (let waitedMs = 0; stem !== undefined && waitedMs < stemEndLimitMs && !isDead(conditionOf(stem)); waitedMs += 2)
+      await new Promise((resolve) => setTimeout(resolve, 2));
     // When the stem's supervisor has ended, the kernel gives the stem another parent. That may be this process, if it adopts orphans (as pid 1
     // of its namespace does).
-    await settlesWithin(this.#reaped, discardLimitMs);
+    await settlesWithin(this.#supervisor.reaped, discardLimitMs);
     try {
       this.#sys.waitpid(this.pid);
     } catch (error) {

@@ -12,7 +12,8 @@ import {
 } from "@fathom/sys";
 import { WireWriter } from "../plan/wire.ts";
 import type { SupervisorConnection } from "../connection/connection.ts";
-import { conditionOf, identify, identifyChildren, signalExactly } from "../supervisor/process-facts.ts";
+import type { ProcessIdentity } from "../contract.ts";
+import { conditionOf, identifyChildren, signalExactly } from "../supervisor/process-facts.ts";
 import { messageTypes, SupervisorFailure } from "../connection/protocol.ts";
 
 export type ChildSys = Pick<Sys, "spawn" | "kill" | "waitpid" | "pidfdOpen" | "pidfdSendSignal" | "close">;
@@ -20,6 +21,8 @@ export type ChildSys = Pick<Sys, "spawn" | "kill" | "waitpid" | "pidfdOpen" | "p
 /** `reaped` resolves when it has ended and is reaped. */
 export interface SupervisorChild {
   readonly pid: number;
+  /** undefined when it could not be found out. */
+  readonly process: ProcessIdentity | undefined;
   readonly reaped: Promise<void>;
 }
 
@@ -92,11 +95,10 @@ export async function moveSupervisor(
 }
 
 /** Does not wait for a stem, or a launch, whose supervisor is stopped: nothing of it runs yet. */
-export function giveUpWhenStopped(connection: SupervisorConnection, supervisorPid: number): void {
-  const supervisor = identify(supervisorPid);
+export function giveUpWhenStopped(connection: SupervisorConnection, { process }: SupervisorChild): void {
   connection.onSuspect = () => {
-    if (supervisor !== undefined && conditionOf(supervisor).kind === "stopped")
-      connection.giveUp(`it (process ${supervisorPid}) is stopped, by a signal or a debugger`);
+    if (process !== undefined && conditionOf(process).kind === "stopped")
+      connection.giveUp(`it (process ${process.pid}) is stopped, by a signal or a debugger`);
   };
 }
 

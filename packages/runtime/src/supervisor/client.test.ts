@@ -9,6 +9,7 @@ import { conditionOf, identifyRun } from "./process-facts.ts";
 import { SupervisorConnection } from "../connection/connection.ts";
 import { frame, MessageParser, messageTypes, type Message } from "../connection/protocol.ts";
 import { SupervisorClient } from "./client.ts";
+import { WireWriter } from "../plan/wire.ts";
 import { connectSupervisor } from "../connection/supervisor-socket.ts";
 
 const sys = createSys();
@@ -123,6 +124,27 @@ test("an exec that fails while it is sent leaks no descriptor: no socket left, a
   expect(recording.openFds).toEqual([]);
   await expect(client.exec({ ...request, execId: "a\0b" })).rejects.toThrow("a NUL byte");
   expect(recording.openFds).toEqual([]);
+});
+
+test("the process of an exec that nobody waits for is killed, also when its supervisor cannot do it", async () => {
+  using peer = new Peer();
+  const client = new SupervisorClient(sys, directory, unknown, peer.connection);
+  const program = Bun.spawn(["sleep", "1000"]);
+  const abort = new AbortController();
+  const exec = client.exec({ execId: "a", plan, openStdin: false, attach: [attach] }, abort.signal);
+  const asked = await peer.asked(messageTypes.exec);
+  abort.abort(new Error("enough"));
+  await expect(exec).rejects.toThrow("enough");
+  peer.say(messageTypes.ok, asked.id, new WireWriter().u32(program.pid).finish());
+  const { id } = await peer.asked(messageTypes.signal);
+  const ENOMEM = 12;
+  peer.say(
+    messageTypes.error,
+    id,
+    new WireWriter().u32(0xffffffff).u32(ENOMEM).text("request").text("no memory").finish(),
+  );
+  await program.exited;
+  expect(program.signalCode).toBe("SIGKILL");
 });
 
 test("a connection whose peer cannot be identified leaks no descriptor", () => {

@@ -1,5 +1,5 @@
 /** A running container as its supervisor shows it: Supervisor of the contract, over one connection. */
-import { deferred, EngineError, messageOf, type Deferred } from "@fathom/base";
+import { deferred, EngineError, isEngineError, type Deferred } from "@fathom/base";
 import { errnoNumber, SIGKILL, type Sys } from "@fathom/sys";
 import type {
   Attachment,
@@ -7,6 +7,7 @@ import type {
   ExecHandle,
   ExecRequest,
   ExitStatus,
+  ProcessIdentity,
   RunIdentity,
   Supervisor,
 } from "../contract.ts";
@@ -18,18 +19,22 @@ import { parseExit } from "./exit-status.ts";
 import { launchFailure } from "./launch-failure.ts";
 import { execPayload, packPlan } from "./launch-messages.ts";
 import { LaunchWatch } from "./launch-watch.ts";
-import { signalRun } from "./process-facts.ts";
+import { identify, signalExactly, signalRun } from "./process-facts.ts";
+import { requestFailure } from "./request-failure.ts";
 import { messageTypes, SupervisorFailure, type Message } from "../connection/protocol.ts";
+import { pause } from "../connection/waits.ts";
 import { RunFollower, type FollowerSys, type SupervisorIdentity } from "./run-follower.ts";
 
 export type SupervisorSys = FollowerSys & Pick<Sys, "socketpair" | "memfdCreate">;
 
-const ESRCH = errnoNumber("ESRCH");
-const EALREADY = errnoNumber("EALREADY");
 const ECANCELED = errnoNumber("ECANCELED");
 /** Deadlines of requests to a supervisor that answers: the requested work takes that long. */
 const execLimitMs = 120_000;
 const requestLimitMs = 30_000;
+/** The first and the longest pause between two tries to kill the process of an exec that nobody waits for. */
+const firstKillMs = 100;
+const longestKillMs = 10_000;
+
 export class SupervisorClient implements Supervisor {
   readonly #sys: SupervisorSys;
   readonly #follower: RunFollower;
@@ -159,8 +164,8 @@ export class SupervisorClient implements Supervisor {
       const answer = connection.request(messageTypes.exec, payload, sent, {
         deadlineMs: execLimitMs,
         signal,
-        // The caller does not wait for this exec any more, so its process is killed.
-        late: () => void this.signal(SIGKILL, execId).catch(() => undefined),
+        // The caller does not wait for this exec any more.
+        late: (payload) => void this.#endAbandoned(execId, payload),
       });
       closeAll(this.#sys, sent.splice(0));
       const reader = new WireReader(await answer);
@@ -171,6 +176,32 @@ export class SupervisorClient implements Supervisor {
       throw launchFailure(this.#whyEnded(error), plan, "exec");
     } finally {
       launched();
+    }
+  }
+
+  /**
+   * Kills the process of an exec that nobody waits for: by its supervisor, which knows it exactly, or directly. Tries again while neither can be
+   * asked, until the run has ended.
+   */
+  async #endAbandoned(execId: string, payload: Uint8Array): Promise<void> {
+    let process: ProcessIdentity | undefined;
+    try {
+      process = identify(new WireReader(payload).u32());
+    } catch {
+      // An answer without a number: only the supervisor knows the process.
+    }
+    for (let delayMs = firstKillMs; !this.#follower.over; delayMs = Math.min(delayMs * 2, longestKillMs)) {
+      try {
+        return await this.signal(SIGKILL, execId);
+      } catch (error) {
+        if (isEngineError(error, "conflict")) return;
+      }
+      try {
+        if (process !== undefined && signalExactly(this.#sys, process, SIGKILL) !== "unknown") return;
+      } catch {
+        // The kernel rejects the signal: perhaps the supervisor can send it.
+      }
+      await pause(delayMs);
     }
   }
 
@@ -235,9 +266,7 @@ export class SupervisorClient implements Supervisor {
     try {
       await connection.request(type, payload, fds, { deadlineMs: requestLimitMs, signal });
     } catch (error) {
-      if (!(error instanceof SupervisorFailure)) throw error;
-      const code = error.errno === ESRCH || error.errno === EALREADY ? "conflict" : "internal";
-      throw new EngineError(code, `${action}: ${messageOf(error)}`, { cause: error });
+      throw requestFailure(error, action);
     }
   }
 }

@@ -69,16 +69,6 @@ export function parentOf(pid: number): number | undefined {
   }
 }
 
-/** Whether a process with this number exists and has not ended. False for a zombie: the process that adopted it reaps it later. */
-export function isAlive(pid: number): boolean {
-  try {
-    const state = readStat(pid)?.state;
-    return state !== undefined && state !== "Z" && state !== "X";
-  } catch {
-    return false;
-  }
-}
-
 export function conditionOf({ pid, startTime }: ProcessIdentity): Condition {
   let stat: Stat | undefined;
   try {
@@ -126,8 +116,14 @@ function here(): Pick<RunIdentity, "bootId" | "pidNamespace"> | undefined {
 
 /** Both processes of a run; undefined when one has ended or cannot be examined. */
 export function identifyRun(pid: number, supervisorPid: number): RunIdentity | undefined {
-  const process = identify(pid);
-  const supervisor = identify(supervisorPid);
+  return runOf(identify(pid), identify(supervisorPid));
+}
+
+/** The same of processes that are identified already. */
+export function runOf(
+  process: ProcessIdentity | undefined,
+  supervisor: ProcessIdentity | undefined,
+): RunIdentity | undefined {
   const where = here();
   return process === undefined || supervisor === undefined || where === undefined
     ? undefined

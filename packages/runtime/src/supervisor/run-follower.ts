@@ -133,7 +133,8 @@ export class RunFollower {
     });
   }
 
-  get #over(): boolean {
+  /** The run has ended, or this daemon does not follow it any more. */
+  get over(): boolean {
     return this.#disconnected || this.#settled;
   }
 
@@ -141,12 +142,12 @@ export class RunFollower {
   async #reconnect(reason: string): Promise<void> {
     let why = reason;
     let nobody = false;
-    while (!this.#over) {
+    while (!this.over) {
       const long = performance.now() - this.#lostAtMs >= untoldMs;
       if (long) this.#setUnreachable(why);
       if (await this.#isDecided(nobody, long)) return;
       await pause(this.#retryMs);
-      if (this.#over) return;
+      if (this.over) return;
       this.#retryMs = Math.min(this.#retryMs * 2, longestRetryMs);
       try {
         const { connection } = connectSupervisor(this.#sys, this.#directory);
@@ -209,8 +210,8 @@ export class RunFollower {
     const process = conditionIn(this.#run, "process");
     // Also when the supervisor has read the status from the kernel and was stopped before it sent it: then only the supervisor knows it.
     if ((process.kind === "ending" || process.kind === "gone") && supervisor?.kind === "stopped") {
-      await resume(this.#sys, this.#run, () => this.#over);
-      return this.#over;
+      await resume(this.#sys, this.#run, () => this.over);
+      return this.over;
     }
     // A supervisor that works reads the status at once. If it has read it, only the supervisor knows it: "gone" decides nothing.
     if (process.kind !== "ended" || process.waitStatus === undefined) return false;
@@ -226,7 +227,7 @@ export class RunFollower {
     signalExactly(this.#sys, run.supervisor, SIGCONT);
     for (let waitedMs = 0; waitedMs < finishPatienceMs; waitedMs += 20) {
       await pause(20);
-      if (this.#over) return true;
+      if (this.over) return true;
       const stored = await readExitFile(this.#directory).catch(() => undefined);
       if (stored !== undefined) return this.#settle(stored);
     }
@@ -235,7 +236,7 @@ export class RunFollower {
   }
 
   #settle(status: ExitStatus): true {
-    if (this.#over) return true;
+    if (this.over) return true;
     this.end(status);
     this.onExecsLost(status);
     return true;
@@ -265,10 +266,10 @@ export class RunFollower {
 
   /** The present connection, or the one that is being made. @throws unavailable */
   async reach(): Promise<SupervisorConnection> {
-    if (this.#connection === undefined && !this.#over)
+    if (this.#connection === undefined && !this.over)
       await settlesWithin(this.#connected.promise, connectionPatienceMs);
     if (this.#connection !== undefined) return this.#connection;
-    if (this.#over) throw new EngineError("conflict", "the container has ended");
+    if (this.over) throw new EngineError("conflict", "the container has ended");
     throw new EngineError("unavailable", this.#unreachable ?? "the container's supervisor cannot be reached");
   }
 
