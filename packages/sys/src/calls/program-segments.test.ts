@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readFileSync, readlinkSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readlinkSync, readSync } from "node:fs";
 import type { CallContext } from "./context.ts";
 import { createSys } from "../create-sys.ts";
 import { processCalls } from "./processes.ts";
@@ -71,6 +71,20 @@ function ownResidentBytes(own: string): number {
     .reduce((sum, { residentBytes }) => sum + residentBytes, 0);
 }
 
+/** Makes the program's pages resident, also those that an earlier test released. */
+function touchProgram(): void {
+  const memory = openSync("/proc/self/mem", "r");
+  const part = Buffer.alloc(1 << 20);
+  for (const { start, length } of programSegments())
+    for (let done = 0n; done < length;) {
+      const wanted = Math.min(part.length, Number(length - done));
+      const got = readSync(memory, part, 0, wanted, Number(start + done));
+      if (got === 0) break;
+      done += BigInt(got);
+    }
+  closeSync(memory);
+}
+
 test("only the program's own pages are released, nothing that may be unmapped; the program continues with fewer pages", () => {
   const own = readlinkSync("/proc/self/exe");
   const before = mappings();
@@ -87,6 +101,7 @@ test("only the program's own pages are released, nothing that may be unmapped; t
 
 test("the pages are also released by a thread that does it later, while this one sleeps", async () => {
   const own = readlinkSync("/proc/self/exe");
+  touchProgram();
   const bytes = ownResidentBytes(own);
   createSys().releaseFilePages(1);
   while (ownResidentBytes(own) > bytes / 2) await Bun.sleep(10);
