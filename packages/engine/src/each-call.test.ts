@@ -46,6 +46,10 @@ class World implements AsyncDisposable {
   readonly machine = new FakeMachine();
   readonly root = mkdtempSync(join(tmpdir(), "fathom-each-call-"));
   engine!: TestEngine;
+  /** A client that attached to "one" before its start, and has no answer yet. */
+  clientWaits = false;
+  /** How many containers run beside "one". */
+  others = 0;
 
   static async open(): Promise<World> {
     const world = new World();
@@ -98,6 +102,32 @@ interface Action {
 
 const create = async ({ engine }: World): Promise<void> =>
   void (await engine.containers.create("one", undefined, request));
+const plain: ContainerCreateRequest = {
+  ...emptyContainerConfig,
+  Image: "busybox",
+  HostConfig: emptyHostConfig,
+  NetworkingConfig: { EndpointsConfig: {} },
+};
+/** "one" will join the pid namespace of a container that runs, and a client waits for its start. */
+const createJoined = async (world: World): Promise<void> => {
+  const { engine, machine } = world;
+  machine.hasIdentities = true;
+  await engine.containers.create("joined", undefined, plain);
+  await engine.containers.start("joined", undefined);
+  world.others = 1;
+  await engine.containers.create("one", undefined, {
+    ...request,
+    HostConfig: { ...request.HostConfig, PidMode: "container:joined" },
+  });
+  const streams = { stdin: false, stdout: true, stderr: true, logs: false, stream: true, detachKeys: undefined };
+  const { stream } = await engine.containers.attach("one", streams, never);
+  world.clientWaits = true;
+  void stream?.then((attachment) => {
+    world.clientWaits = false;
+    // The client closes it.
+    if (attachment !== undefined) machine.openFds--;
+  });
+};
 const start = ({ engine }: World): Promise<void> => engine.containers.start("one", undefined);
 const createAndStart = async (world: World): Promise<void> => {
   await create(world);
@@ -117,6 +147,7 @@ async function startAgain(world: World): Promise<void> {
 const actions: Readonly<Record<string, Action>> = {
   create: { before: async () => undefined, act: create },
   start: { before: create, act: start },
+  "start with a client that waits, in a joined namespace": { before: createJoined, act: start },
   stop: {
     before: createAndStart,
     act: ({ engine }) => engine.containers.stop("one", { signal: undefined, timeoutSeconds: 0 }),
@@ -189,6 +220,25 @@ const starts = {
   "snapshots.list": ["error: sweep"],
 };
 
+const failedStarts = {
+  "images.byId": ["error: files"],
+  "snapshots.get": ["error: root", "error: images"],
+  "sys.openOverlay": ["error: root", "error: images"],
+  "sys.umount": ["error: images", "error: shared-memory"],
+  "sys.moveMount": ["error: images"],
+  "sys.mount": ["error: images", "error: shared-memory"],
+  "oci.containerSpec": ["error: user"],
+  "volumes.acquire": ["error: volumes"],
+  "cgroups.create": ["error: stem"],
+  "launcher.prepare": ["error: stem"],
+  "cgroup.apply": ["error: limits"],
+  "networks.find": ["error: network"],
+  "sandbox.connect": ["error: network"],
+  "stem.launch": ["error: launch"],
+  "database.relaxed": ["error: row"],
+  "database.run": ["error: row"],
+};
+
 /** For each action and each of its calls: how its failure becomes known. The caller's error names the step; when there is no caller, the log does. */
 const expected: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   create: {
@@ -203,24 +253,8 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly string[
     "sys.openat2": ["error: content"],
     "layers.get": ["log: the description of a container cannot be written"],
   },
-  start: {
-    "images.byId": ["error: files"],
-    "snapshots.get": ["error: root", "error: images"],
-    "sys.openOverlay": ["error: root", "error: images"],
-    "sys.umount": ["error: images", "error: shared-memory"],
-    "sys.moveMount": ["error: images"],
-    "sys.mount": ["error: images", "error: shared-memory"],
-    "oci.containerSpec": ["error: user"],
-    "volumes.acquire": ["error: volumes"],
-    "cgroups.create": ["error: stem"],
-    "launcher.prepare": ["error: stem"],
-    "cgroup.apply": ["error: limits"],
-    "networks.find": ["error: network"],
-    "sandbox.connect": ["error: network"],
-    "stem.launch": ["error: launch"],
-    "database.relaxed": ["error: row"],
-    "database.run": ["error: row"],
-  },
+  start: failedStarts,
+  "start with a client that waits, in a joined namespace": { ...failedStarts, "sys.open": ["error: join"] },
   stop: {
     ...ends,
     "database.relaxed": [written],
@@ -300,7 +334,8 @@ function runDirectories({ root }: World): number {
 /** The engine's state of the container agrees with the machine; both may also have none. A call of `name` failed. */
 async function expectTruth(world: World, name: string): Promise<void> {
   const { machine } = world;
-  const runs = (): boolean => [...machine.processes.values()].some(({ ended }) => ended === undefined);
+  const runs = (): boolean =>
+    [...machine.processes.values()].filter(({ ended }) => ended === undefined).length > world.others;
   let status = "";
   await world.until("the status is the truth", async () => {
     status = await world.status("one").catch(() => "gone");
@@ -310,19 +345,20 @@ async function expectTruth(world: World, name: string): Promise<void> {
   });
   if (releases.has(name)) return;
   const ofRun = status === "running" ? 1 : 0;
+  const running = ofRun + world.others;
   await world.until(
     "nothing is held but by what runs",
     () =>
-      machine.cgroups.size === ofRun &&
-      machine.endpoints.size === ofRun &&
+      machine.cgroups.size === running &&
+      machine.endpoints.size === running &&
       machine.volumeHolds.size === 2 * ofRun &&
       machine.mounts.size === 2 * ofRun &&
-      runDirectories(world) === ofRun,
+      runDirectories(world) === running &&
+      machine.openFds === 0,
   );
   if (!keepsVolume.has(name)) expect(unnamedVolumes(machine)).toBe(status === "gone" || status === "removing" ? 0 : 1);
   // Its own layer, and the mounted image's.
-  expect(machine.snapshots.keys.size).toBe(status === "gone" ? 0 : 2);
-  expect(machine.openFds).toBe(0);
+  expect(machine.snapshots.keys.size).toBe((status === "gone" ? 0 : 2) + world.others);
 }
 
 /** The container is removed, another one runs, and after the next daemon's start nothing is left of either. */
@@ -330,6 +366,8 @@ async function expectSound(world: World, name: string): Promise<void> {
   const { machine } = world;
   await expectTruth(world, name);
   if ((await world.status("one").catch(() => "gone")) !== "gone") await world.engine.containers.remove("one", removal);
+  await world.until("the client has its answer", () => !world.clientWaits);
+  if (world.others > 0) await world.engine.containers.remove("joined", removal);
   await world.engine.containers.create("two", undefined, request);
   await world.engine.containers.start("two", undefined);
   expect(await world.status("two")).toBe("running");

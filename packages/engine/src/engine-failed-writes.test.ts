@@ -11,11 +11,12 @@ describe("a database that cannot write a row", () => {
   const full = new EngineError("resource-exhausted", "database or disk is full");
 
   test("a start leaves no running process", async () => {
-    await world.engine.containers.create("one", undefined, request());
+    await world.engine.containers.create("one", undefined, request({ Binds: ["data:/data"] }));
     world.machine.onLaunch = () => (world.machine.failWrites = full);
     await expect(world.engine.containers.start("one", undefined)).rejects.toThrow("disk is full");
     expect(world.machine.latest().ended).toBeDefined();
     expect([world.machine.cgroups.size, world.machine.endpoints.size]).toEqual([0, 0]);
+    expect(await world.actions(0n, "volume")).toEqual(["mount", "unmount"]);
     world.machine.failWrites = undefined;
     world.machine.onLaunch = () => undefined;
     expect(await world.status("one")).toBe("created");

@@ -1,7 +1,7 @@
 /** What the next daemon does with the state that it finds. */
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { EngineError } from "@fathom/base";
 import { execRequest, never, request, until, useEngine } from "./testing/engine-world.ts";
 import { startDaemon } from "./testing/fakes.ts";
@@ -212,6 +212,37 @@ describe("a daemon's start after kill -9", () => {
     expect(world.machine.volumes.size).toBe(0);
     expect(await world.engine.containers.list({ all: true, limit: undefined, size: false, filters: {} })).toEqual([]);
     world.expectClean();
+  });
+
+  test("a half-removed container is removed once", async () => {
+    await world.run("half", { Mounts: [{ Type: "image", Source: "busybox", Target: "/image" }] });
+    await world.engine.containers.stop("half", { signal: undefined, timeoutSeconds: 0 });
+    const changing = String(world.machine.database.get("SELECT changing FROM containers")?.["changing"]);
+    world.machine.database.run(
+      "UPDATE containers SET changing = ?",
+      JSON.stringify({ ...JSON.parse(changing), pending: "removing-with-volumes" }),
+    );
+    world.machine.faults.forget();
+    world.engine = await startDaemon(world.machine, world.root);
+    world.expectClean();
+    const removals = world.machine.faults.calls.filter(({ name }) => name === "snapshots.remove");
+    // Its own layer, and the mounted image's.
+    expect(removals).toHaveLength(2);
+  });
+
+  test("a mount that cannot be removed keeps no other from being removed", async () => {
+    const image = (Target: string) => ({ Type: "image", Source: "busybox", Target }) as const;
+    await world.run("one", { Mounts: [image("/1"), image("/2")], IpcMode: "shareable" });
+    world.machine.latest().leave();
+    world.machine.latest().end(7);
+    expect([...world.machine.mounts].map((path) => basename(path))).toContain("shm");
+    // Shared memory and both images when the end is recorded, and shared memory and an image in the sweep.
+    for (let call = 0; call < 5; call++) world.machine.faults.failNext("sys.umount");
+    world.engine = await startDaemon(world.machine, world.root);
+    expect(world.machine.faults.done).toBe(true);
+    expect(world.machine.mounts.size).toBe(2);
+    world.engine = await startDaemon(world.machine, world.root);
+    expect(world.machine.mounts.size).toBe(0);
   });
 
   test("policies resume: always, unless-stopped, on-failure", async () => {

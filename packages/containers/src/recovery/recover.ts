@@ -5,12 +5,12 @@
  * Order: every supervisor is asked → the networks start with the endpoints of running containers → states are written → leftovers are removed →
  * requests are served → restart policies resume.
  */
-import { deferred } from "@fathom/base";
 import type { ExitStatus, Supervisor } from "@fathom/runtime";
-import type { Container, RunningProcess } from "../container.ts";
+import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
 import { decideAgain, endedPatch } from "../lifecycle/ends/end.ts";
 import { removeFiles } from "../lifecycle/verbs/remove.ts";
+import { runningProcess } from "../lifecycle/verbs/start-row.ts";
 import { inStep } from "../lifecycle/step-failure.ts";
 import { readAdoptFile, type AdoptFile } from "../run-directory.ts";
 import type { ContainerPatch } from "../rows/table.ts";
@@ -90,11 +90,14 @@ async function finishUnfinished(engine: ContainersContext): Promise<void> {
         await engine.volumes
           .removeIfUnused(mount.name, container.id)
           .catch((error) => engine.logger.warn("removing an anonymous volume failed", { error, volume: mount.name }));
-    await attempt(engine, `removing the images that ${container.id} mounted`, () =>
-      removeImageLayers(engine, container.record),
-    );
+    const isHalfMade = container.state === "creating";
+    if (isHalfMade)
+      await attempt(engine, `removing the images that ${container.id} mounted`, () =>
+        removeImageLayers(engine, container.record),
+      );
+    // For a half-removed container, the effects of this remove the rest.
     await engine.machine.apply(container, "removed");
-    await removeFiles(engine, container.id);
+    if (isHalfMade) await removeFiles(engine, container.id);
   }
 }
 
@@ -143,16 +146,7 @@ async function isPaused(engine: ContainersContext, container: Container): Promis
 }
 
 async function takeUp(engine: ContainersContext, { container, supervisor, paused, patch }: FoundRun): Promise<void> {
-  const process: RunningProcess = {
-    supervisor,
-    cgroup: engine.cgroups.open(container.record.cgroupPath),
-    startedMs: engine.clock.monotonicMs(),
-    detachKeys: undefined,
-    commits: new Set(),
-    launchingExecs: new Set(),
-    freezing: false,
-    ended: deferred(),
-  };
+  const process = runningProcess({ supervisor }, engine.cgroups.open(container.record.cgroupPath), engine.clock);
   for (const mount of container.record.mounts)
     if (mount.name !== undefined) {
       const { name } = mount;
@@ -182,10 +176,8 @@ async function recordLateExit(engine: ContainersContext, container: Container, e
     engine.logger.warn("removing a cgroup failed", { error, id: container.id });
   }
   const { id, record } = container;
-  await attempt(engine, `unmounting what ${id} had`, async () => {
-    unmountSharedMemory(engine, record);
-    unmountImages(engine, record);
-  });
+  for (const unmount of [unmountSharedMemory, unmountImages])
+    await attempt(engine, `unmounting what ${id} had`, async () => unmount(engine, record));
   const { status } = record.state;
   // A run that is not in the row: the daemon died before it wrote the start.
   const adopt = status === "running" || status === "paused" ? undefined : readAdoptFile(engine.config, container.id);

@@ -74,11 +74,12 @@ async function sweepDirectories(engine: ContainersContext): Promise<void> {
       // Do not wait for it: it may contain a large log, and nothing else needs its place.
       void attempt(engine, `removing the leftover directory ${id}`, () => engine.files.remove(directory));
     } else if (container.process === undefined && !containers.unwritten.has(container))
-      await attempt(engine, `clearing what a run of ${id} left`, async () => {
-        unmountSharedMemory(engine, container.record);
-        unmountImages(engine, container.record);
-        await clearRunDirectory(engine, id);
-      });
+      for (const clear of [
+        async () => unmountSharedMemory(engine, container.record),
+        async () => unmountImages(engine, container.record),
+        () => clearRunDirectory(engine, id),
+      ])
+        await attempt(engine, `clearing what a run of ${id} left`, clear);
   }
 }
 

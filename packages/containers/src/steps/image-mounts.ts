@@ -68,7 +68,14 @@ export function mountImages(engine: ContainersContext, record: ContainerRecord):
   }
 }
 
-/** Does nothing when nothing is mounted. */
+/** Does nothing when nothing is mounted. When one cannot be unmounted, the others still are. */
 export function unmountImages(engine: ContainersContext, record: ContainerRecord): void {
-  for (const { image, source } of record.mounts) if (image !== undefined) detachMount(engine.sys, source);
+  const failures: unknown[] = [];
+  for (const { image, source } of record.mounts)
+    try {
+      if (image !== undefined) detachMount(engine.sys, source);
+    } catch (failure) {
+      failures.push(failure);
+    }
+  if (failures.length > 0) throw failures[0];
 }

@@ -21,6 +21,8 @@ const sys = {
   },
 };
 
+const other = "b".repeat(64);
+
 /** Joins of a container whose first process has this number and this start time. */
 function joins(pid: number, startTime: string): Joins {
   const identity = {
@@ -62,5 +64,19 @@ test("a process number that belongs to another process now is not joined, nor th
   const child = Bun.spawnSync(["true"]);
   expect(() => holdNamespaces(sys, joins(process.pid, "1"))).toThrow(`container ${"a".repeat(64)} is not running`);
   expect(() => holdNamespaces(sys, joins(child.pid, "1"))).toThrow("is not running");
+  expect(held.size).toBe(0);
+});
+
+test("the error names the container that has ended, not another one that is joined", () => {
+  const child = Bun.spawnSync(["true"]);
+  const lives = joins(process.pid, startTimeOf(process.pid));
+  const ended = joins(child.pid, "1");
+  const both: Joins = {
+    networkContainer: lives.networkContainer,
+    pidContainer: { ...ended.pidContainer, id: other } as Container,
+    ipcContainer: undefined,
+    namespaces: { ...lives.namespaces, pid: ended.namespaces.pid },
+  };
+  expect(() => holdNamespaces(sys, both)).toThrow(`container ${other} is not running`);
   expect(held.size).toBe(0);
 });

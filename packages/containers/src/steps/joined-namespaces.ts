@@ -95,11 +95,14 @@ export function holdNamespaces(sys: Pick<Sys, "open" | "close">, joins: Joins): 
   const hold = (path: string | undefined, container: Container | undefined): string | undefined => {
     // Without an identity (a run that an earlier version began) there is nothing to compare.
     if (path === undefined || container?.process?.supervisor.identity === undefined) return path;
-    const fd = sys.open(path, O_RDONLY | O_CLOEXEC);
-    fds.push(fd);
-    return `/proc/${process.pid}/fd/${fd}`;
+    try {
+      const fd = sys.open(path, O_RDONLY | O_CLOEXEC);
+      fds.push(fd);
+      return `/proc/${process.pid}/fd/${fd}`;
+    } catch (error) {
+      throw isSysError(error, "ENOENT", "ESRCH") ? ended(container) : error;
+    }
   };
-  const ended = ({ id }: Container): ContainerProblem => new ContainerProblem({ kind: "joined-has-ended", id });
   try {
     const namespaces: JoinedNamespaces = {
       network: hold(joins.namespaces.network, networkContainer),
@@ -114,8 +117,10 @@ export function holdNamespaces(sys: Pick<Sys, "open" | "close">, joins: Joins): 
     return { namespaces, [Symbol.dispose]: letGo };
   } catch (error) {
     letGo();
-    const gone = [networkContainer, pidContainer, ipcContainer].find((container) => container !== undefined);
-    if (gone !== undefined && isSysError(error, "ENOENT", "ESRCH")) throw ended(gone);
     throw error;
   }
+}
+
+function ended({ id }: Container): ContainerProblem {
+  return new ContainerProblem({ kind: "joined-has-ended", id });
 }

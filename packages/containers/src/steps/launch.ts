@@ -57,6 +57,12 @@ export function publishMounts({ events }: Pick<ContainersContext, "events">, { i
       });
 }
 
+/** For each event of `publishMounts`. */
+export function publishUnmounts({ events }: Pick<ContainersContext, "events">, { id, mounts }: ContainerRecord): void {
+  for (const { name, driver } of mounts)
+    if (name !== undefined) events.publish("volume", "unmount", name, { container: id, driver: driver ?? "local" });
+}
+
 /** Ends the launched process. */
 export async function endLaunch({ supervisor }: Launched, cgroup: Cgroup): Promise<void> {
   supervisor.disconnect();

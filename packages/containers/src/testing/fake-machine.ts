@@ -54,7 +54,11 @@ export class FakeMachine {
   readonly faults = new Faults();
   /** Of every daemon. */
   clock: Clock = systemClock;
-  readonly #launcher = new FakeLauncher({ faults: this.faults, onClose: () => this.openFds-- });
+  readonly #launcher = new FakeLauncher({
+    faults: this.faults,
+    onOpen: () => this.openFds++,
+    onClose: () => this.openFds--,
+  });
   readonly #cgroups = new FakeCgroups({
     faults: this.faults,
     occupants: (path) => (this.emptyCgroups.has(path) ? [] : [process.pid]),
@@ -113,6 +117,15 @@ export class FakeMachine {
 
   set onLaunch(action: () => void) {
     this.#launcher.onLaunch = action;
+  }
+
+  /** Whether runs have an identity: the process of the test. */
+  get hasIdentities(): boolean {
+    return this.#launcher.hasIdentities;
+  }
+
+  set hasIdentities(have: boolean) {
+    this.#launcher.hasIdentities = have;
   }
 
   /** For every cgroup. */
@@ -252,6 +265,10 @@ export class FakeMachine {
         return 88;
       },
       close: () => void this.openFds--,
+      open: () => {
+        this.openFds++;
+        return 89;
+      },
       openat2: () => {
         throw new SysError("openat2", 2);
       },

@@ -73,11 +73,11 @@ export class EngineWorld {
     return (await this.engine.containers.inspect(name, false)).State.Status;
   }
 
-  /** The events of containers up to now. */
-  async actions(since = 0n): Promise<string[]> {
+  /** The events up to now. */
+  async actions(since = 0n, type = "container"): Promise<string[]> {
     const seen: EventMessage[] = [];
     for await (const event of this.engine.system.events(
-      { since, until: BigInt(Date.now()) * 1_000_000n + 10_000_000n, filters: { type: ["container"] } },
+      { since, until: BigInt(Date.now()) * 1_000_000n + 10_000_000n, filters: { type: [type] } },
       never,
     ))
       seen.push(event);

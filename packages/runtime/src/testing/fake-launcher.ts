@@ -21,6 +21,7 @@ import type {
 } from "../contract.ts";
 import type { LaunchPlan } from "../plan/plan.ts";
 import { launchFailure } from "../supervisor/launch-failure.ts";
+import { identifyRun } from "../supervisor/process-facts.ts";
 import { SupervisorFailure } from "../connection/protocol.ts";
 import { FakeExec, FakeProcess, FakeStream, type FakeProgram } from "./fake-process.ts";
 
@@ -40,8 +41,11 @@ export interface FakeLauncherOptions {
   readonly stemFailure?: (stem: LaunchPlan["stem"]) => Omit<FakeFailure, "operation"> | undefined;
   /** A descriptor that the launcher must close, by the contract. */
   readonly onClose?: () => void;
+  /** The caller gets a descriptor and must close it. */
+  readonly onOpen?: () => void;
 }
 
+const ownPid = process.pid;
 const noStreams: SupervisedIo = { kind: "supervised", log: { kind: "none" }, openStdin: false, attach: [] };
 const bothOutputs: AttachOptions = { stdin: false, stdout: true, stderr: true, closeStdin: false };
 
@@ -57,9 +61,12 @@ export class FakeLauncher {
   /** Holds every launch until `goOn`. */
   launching: { readonly reached: Deferred<void>; readonly goOn: Deferred<void> } | undefined;
   onLaunch: () => void = () => undefined;
+  /** Whether runs have an identity: this process, which runs as long as the test. */
+  hasIdentities = false;
   readonly #outcome: (plan: LaunchPlan) => FakeProgram | FakeFailure;
   readonly #stemFailure: NonNullable<FakeLauncherOptions["stemFailure"]>;
   readonly #onClose: () => void;
+  readonly #onOpen: () => void;
   /** The test's ends of the streams that a direct launch inherits, by descriptor. */
   readonly #inherited = new Map<number, FakeStream>();
 
@@ -68,6 +75,7 @@ export class FakeLauncher {
     this.#outcome = options.outcome ?? (() => ({}));
     this.#stemFailure = options.stemFailure ?? (() => undefined);
     this.#onClose = options.onClose ?? (() => undefined);
+    this.#onOpen = options.onOpen ?? (() => undefined);
   }
 
   /** The launcher of one daemon; all launchers see the same runs. */
@@ -227,6 +235,7 @@ export class FakeLauncher {
   #attach(first: number, stream: FakeStream): Attachment {
     let fd = first;
     while (this.streams.has(fd)) fd++;
+    this.#onOpen();
     this.streams.set(fd, stream);
     return { fd };
   }
@@ -244,7 +253,7 @@ export class FakeLauncher {
     const supervisor: Supervisor = {
       pid: process.pid,
       supervisorPid: process.pid + 100_000,
-      identity: undefined,
+      identity: this.hasIdentities ? identifyRun(ownPid, ownPid) : undefined,
       startedAt: process.startedAt,
       exit: process.exit.promise,
       get unreachable() {

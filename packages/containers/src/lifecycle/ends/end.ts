@@ -7,7 +7,9 @@ import type { Container, RunningProcess } from "../../container.ts";
 import type { ContainersContext } from "../../context.ts";
 import { unmountImages } from "../../steps/image-mounts.ts";
 import type { ContainerRecord, ContainerState } from "../../record.ts";
+import { publishUnmounts } from "../../steps/launch.ts";
 import { unmountSharedMemory } from "../../steps/shared-memory.ts";
+import { mountedVolumes, releaseVolumes } from "../../steps/volumes.ts";
 import { lookForSilentEnds } from "./silent-ends.ts";
 import { decideRestart, type EndedRun, type RestartDecision } from "./restart-policy.ts";
 
@@ -119,14 +121,8 @@ async function freeRun(engine: ContainersContext, container: Container, process:
     free("shared-memory", () => unmountSharedMemory(engine, container.record)),
     free("images", () => unmountImages(engine, container.record)),
   ]);
-  for (const mount of container.record.mounts)
-    if (mount.name !== undefined) {
-      void engine.volumes.release(mount.name, container.id);
-      engine.events.publish("volume", "unmount", mount.name, {
-        container: container.id,
-        driver: mount.driver ?? "local",
-      });
-    }
+  releaseVolumes(engine.volumes, container.id, mountedVolumes(container.record));
+  publishUnmounts(engine, container.record);
 }
 
 function readOomKills(process: RunningProcess): number {

@@ -11,11 +11,12 @@ import type { ContainerPatch } from "../../rows/table.ts";
 /** How often policies have started it, and after which delay. */
 export type RestartCounts = Pick<AdoptFile, "restartCount" | "restartDelayMs">;
 
+/** @param detachKeys Those that the start named. */
 export function runningProcess(
-  { supervisor }: Launched,
+  { supervisor }: Pick<Launched, "supervisor">,
   cgroup: Cgroup,
   clock: Clock,
-  detachKeys: Uint8Array | undefined,
+  detachKeys?: Uint8Array,
 ): RunningProcess {
   return {
     supervisor,

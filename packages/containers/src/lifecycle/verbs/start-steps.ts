@@ -14,7 +14,7 @@ import { discard } from "../../stems.ts";
 import { Handed } from "../../handed.ts";
 import { holdNamespaces, joinedNamespaces } from "../../steps/joined-namespaces.ts";
 import { mountImages, unmountImages } from "../../steps/image-mounts.ts";
-import { describeRun, endLaunch, launchRequest, publishMounts } from "../../steps/launch.ts";
+import { describeRun, endLaunch, launchRequest, publishMounts, publishUnmounts } from "../../steps/launch.ts";
 import { prepareSources } from "../../steps/mount-sources.ts";
 import { writeHostsFile, writeStaticFiles } from "../../steps/network-files.ts";
 import { attachNetworks, detachAll } from "../../steps/networks.ts";
@@ -177,6 +177,7 @@ export const startSteps = StepList.of<LaunchStage, Start>()
     stage: "launch",
     makes: "mounted",
     run: ({ engine, container }) => publishMounts(engine, container.record),
+    undo: ({ engine, container }) => publishUnmounts(engine, container.record),
   })
   .add({
     stage: "row",
