@@ -44,7 +44,7 @@ export interface ContainersOwner {
   readonly events: EventPublisher;
   /** Fields that every event of a container has. */
   readonly eventAttributes: (record: ContainerRecord) => Readonly<Record<string, string>>;
-  /** Whether a start writes a list of its steps into the container's root (steps/start-report.ts). */
+  /** Whether a start writes a list of its steps into the container's root (lifecycle/verbs/start-report.ts). */
   readonly wantsStartReport: (record: ContainerRecord) => boolean;
 }
 

@@ -45,7 +45,7 @@ export { resolveImageMounts } from "./steps/image-mounts.ts";
 export { requireSources } from "./steps/mount-sources.ts";
 export { joinedNamespaces } from "./steps/joined-namespaces.ts";
 export { translate } from "./steps/plan.ts";
-export { type WantedMount, previewMounts } from "./steps/wanted-mounts.ts";
+export { type WantedMount, previewMounts } from "./steps/new-mounts.ts";
 export type { StreamAttachment, StreamSelection } from "./streams/attachment.ts";
 export {
   type AttachRequest,

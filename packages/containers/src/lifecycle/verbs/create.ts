@@ -5,8 +5,13 @@ import type { ContainersContext } from "../../context.ts";
 import { containerPaths } from "../../paths.ts";
 import type { ContainerRecord } from "../../record.ts";
 import { createImageLayer, removeImageLayers } from "../../steps/image-mounts.ts";
-import { fillFirstUses, makeVolumes, removeMadeVolumes } from "../../steps/new-volumes.ts";
-import { plannedMounts, type WantedMount } from "../../steps/wanted-mounts.ts";
+import {
+  fillFirstUses,
+  makeVolumes,
+  plannedMounts,
+  removeMadeVolumes,
+  type WantedMount,
+} from "../../steps/new-mounts.ts";
 import { StepFailure } from "../step-failure.ts";
 import { StepList } from "../step-list.ts";
 

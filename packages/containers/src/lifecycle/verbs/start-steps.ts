@@ -21,7 +21,7 @@ import { attachNetworks, detachAll } from "../../steps/networks.ts";
 import { translate } from "../../steps/plan.ts";
 import { closeRoot, mountRoot } from "../../steps/root.ts";
 import { mountSharedMemory, unmountSharedMemory } from "../../steps/shared-memory.ts";
-import { StartReport } from "../../steps/start-report.ts";
+import { StartReport } from "./start-report.ts";
 import { acquireVolumes, mountedVolumes, releaseVolumes } from "../../steps/volumes.ts";
 import { putClientsBack, sendClientsAway, takeClients } from "../../steps/waiting-clients.ts";
 import { runningProcess, startedPatch, type RestartCounts } from "./start-row.ts";

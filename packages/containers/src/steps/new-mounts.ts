@@ -1,9 +1,28 @@
-/** The volumes of a new container: made if they do not exist, and filled with the image's content at their place. */
-import { fillVolumes, type VolumeLookup } from "@fathom/volumes";
+/** The mounts of a new container: first as they are requested; then their volumes are made, and filled with the image's content at their place. */
+import { randomId } from "@fathom/base";
 import type { Snapshot } from "@fathom/store";
+import { fillVolumes, type VolumeLookup, type VolumeSettings } from "@fathom/volumes";
 import type { ContainersContext } from "../context.ts";
 import type { MountPoint } from "../record.ts";
-import type { WantedMount } from "./wanted-mounts.ts";
+
+/** A requested mount; its volume may not exist yet. */
+export interface WantedMount extends MountPoint {
+  readonly volume: VolumeSettings | undefined;
+}
+
+/** The mounts before their volumes exist, with their future names. */
+export function plannedMounts(wanted: readonly WantedMount[]): MountPoint[] {
+  return wanted.map(({ volume, ...mount }) => (volume === undefined ? mount : { ...mount, name: volume.name }));
+}
+
+/** The mounts as they will be when their volumes exist, with their places. Nothing is made. */
+export function previewMounts(volumes: VolumeLookup, wanted: readonly WantedMount[]): MountPoint[] {
+  return wanted.map(({ volume, ...mount }) => {
+    if (volume === undefined) return mount;
+    const name = volume.name === "" ? randomId() : volume.name;
+    return { ...mount, name, source: volumes.get(name)?.mountpoint ?? volumes.placeOf(name) };
+  });
+}
 
 export interface NewVolumes {
   /** As the container will have them. */
