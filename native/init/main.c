@@ -3,9 +3,9 @@
  * fathom-init: launcher and supervisor of one container. Descriptor 3 is the control connection; every request arrives there.
  * The one loop: wait, give each event to its owner, write the log, free what has ended.
  */
-#include "one-call.h"
-#include "reaper.h"
-#include "supervisor.h"
+#include "calls/one-call.h"
+#include "child/reaper.h"
+#include "supervisor/supervisor.h"
 
 #include <poll.h>
 #include <stdlib.h>

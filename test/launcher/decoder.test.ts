@@ -14,7 +14,7 @@ const native = join(import.meta.dir, "../../native/init");
 test("damaged plans are rejected or read within their bounds", async () => {
   using rig = new Rig();
   const program = join(base, "plan-fuzz");
-  const sources = ["fuzz/plan-fuzz.c", "plan.c", "wire.c", "base.c"].map((name) => join(native, name));
+  const sources = ["fuzz/plan-fuzz.c", "child/plan.c", "base/wire.c", "base/base.c"].map((name) => join(native, name));
   await Bun.$`gcc -O1 -g -std=gnu11 -fsanitize=address,undefined -fno-sanitize-recover=all ${sources} -o ${program}`.quiet();
   const process: Operation[] = [
     { kind: "set-user", uid: 1, gid: 2, groups: [3, 4, 5] },
@@ -42,12 +42,15 @@ test("damaged plans are rejected or read within their bounds", async () => {
 test("damaged requests on a control socket are rejected or executed, each is answered once, and none leaves a descriptor", async () => {
   using rig = new Rig();
   const program = join(base, "request-fuzz");
-  const names = ["requests", "launch-requests", "connections", "processes", "streams", "log", "escape", "exit-status"];
-  const sources = [
-    "fuzz/request-fuzz.c",
-    ...[...names, "message", "plan", "wire", "base", "reaper"].map((name) => `${name}.c`),
+  const own = ["requests", "launch-requests", "connections", "process-table", "processes", "streams", "clients", "log"];
+  const names = [
+    "fuzz/request-fuzz",
+    ...[...own, "exit-status"].map((name) => `supervisor/${name}`),
+    ...["escape", "message", "wire", "base"].map((name) => `base/${name}`),
+    "child/plan",
+    "child/reaper",
   ];
-  const files = sources.map((name) => join(native, name));
+  const files = names.map((name) => join(native, `${name}.c`));
   const wrap = ["map_pages", "map_own_pages", "unmap_pages"].map((name) => `-Wl,--wrap=${name}`);
   await Bun.$`gcc -O1 -g -std=gnu11 -fsanitize=address,undefined -fno-sanitize-recover=all ${files} ${wrap} -o ${program}`.quiet();
   const encoded = encodePlan(plan(rig, ["true"]));

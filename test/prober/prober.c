@@ -9,7 +9,7 @@
  *   --secret    text that must not be in a newborn's memory from SIGUSR1 on, each letter moved up by one
  *   --joined    other containers share the pid namespace: only these are hits: what FORBIDDEN names, and rights that no filter limits
  *   --catch     traces each process from its first instructions on, and looks while it is stopped; it also says
- *               "openers N": those that open a /proc for others (native/init/joined-procfs.c)
+ *               "openers N": those that open a /proc for others (native/init/root/joined-procfs.c)
  *   --take-over makes each opener do something else: everything that it can do is a hit
  *   --hold      keeps the first opener
  *   --keep      traces each process and never waits for its end

@@ -3,7 +3,7 @@
  * and then reads every field and list of each plan that still decodes. Usage: plan-fuzz ROUNDS FILE…
  */
 #define _GNU_SOURCE
-#include "../plan.h"
+#include "../child/plan.h"
 #include "damage.h"
 
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * memory. Usage: request-fuzz ROUNDS DIRECTORY FILE…; each file is one message, and the directory takes the place of the container's.
  */
 #define _GNU_SOURCE
-#include "../supervisor.h"
+#include "../supervisor/supervisor.h"
 #include "damage.h"
 
 #include <dirent.h>

@@ -1,4 +1,4 @@
-/** The features of this kernel: fathom-init tries them (native/init/probe.c) in a process of its own. The runtime decides what the results mean. */
+/** The features of this kernel: fathom-init tries them (native/init/calls/probe.c) in a process of its own. The runtime decides what the results mean. */
 import { EngineError, messageOf } from "@fathom/base";
 
 /** All tries together take a few milliseconds. */

@@ -1,5 +1,5 @@
 /**
- * A launch plan's operations in the binary form that fathom-init reads (`native/init/plan.h` names the fields of each). Names become numbers
+ * A launch plan's operations in the binary form that fathom-init reads (`native/init/child/plan.h` names the fields of each). Names become numbers
  * here, because fathom-init knows only numbers.
  */
 import { EngineError, unreachable } from "@fathom/base";

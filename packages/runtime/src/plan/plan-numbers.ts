@@ -1,4 +1,4 @@
-/** The numbers for a plan's names in its binary form: the kernel's own, and those of `native/init/plan.h`. */
+/** The numbers for a plan's names in its binary form: the kernel's own, and those of `native/init/child/plan.h`. */
 import {
   CLONE_NEWCGROUP,
   CLONE_NEWIPC,

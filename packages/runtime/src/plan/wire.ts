@@ -1,4 +1,4 @@
-/** The little-endian wire form of `native/init/wire.h`: a growing writer, and a reader that throws for a message that is too short or wrong. */
+/** The little-endian wire form of `native/init/base/wire.h`: a growing writer, and a reader that throws for a message that is too short or wrong. */
 import { EngineError } from "@fathom/base";
 
 const encoder = new TextEncoder();

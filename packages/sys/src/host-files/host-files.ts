@@ -1,7 +1,7 @@
 /**
  * Paths of the host that a user named, and mounts. They may be on a network file system or FUSE, whose server may never answer. A call there
  * blocks its thread. Once the server has the request, no signal can end it, and it even delays the end of its process. So fathom-init makes the
- * call in a process of its own (native/init/one-call.c). The caller waits until a deadline and then gives up: that process ends when the server
+ * call in a process of its own (native/init/calls/one-call.c). The caller waits until a deadline and then gives up: that process ends when the server
  * answers, or when the file system is unmounted. When a path is on a local file system and in memory, the kernel is asked directly.
  */
 import { rm } from "node:fs/promises";

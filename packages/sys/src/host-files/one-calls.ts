@@ -1,5 +1,5 @@
 /**
- * One system call in a process of its own (native/init/one-call.c), for paths on file systems whose server may never answer. A call that hangs
+ * One system call in a process of its own (native/init/calls/one-call.c), for paths on file systems whose server may never answer. A call that hangs
  * there blocks that process and not a thread of the daemon.
  */
 import { readFileSync } from "node:fs";

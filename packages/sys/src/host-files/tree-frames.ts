@@ -1,7 +1,7 @@
-/** The requests and answers of `fathom-init call read-tree`: the other side is native/init/read-tree.c. */
+/** The requests and answers of `fathom-init call read-tree`: the other side is native/init/calls/read-tree.c. */
 import type { Stat } from "../contract.ts";
 
-/** What to read of a path; numbers are those of native/init/read-tree.c. */
+/** What to read of a path; numbers are those of native/init/calls/read-tree.c. */
 export const treeWants = {
   /** The kind of the entry; a symlink is not followed. */
   stat: 0,
@@ -35,7 +35,7 @@ export const frames = { xattr: 1, entry: 2, data: 3, contentEnd: 4, alive: 5, en
 export const frameHeadBytes = 8;
 const entryHeadBytes = 80;
 
-/** `struct entry_head` of native/init/read-tree.c, the path, the target of a symlink. */
+/** `struct entry_head` of native/init/calls/read-tree.c, the path, the target of a symlink. */
 export function parseEntry(bytes: Buffer, xattrs: ReadEntry["xattrs"]): ReadEntry {
   const u32 = (at: number): number => bytes.readUInt32LE(at);
   const timeNs = (at: number, nanosecondsAt: number): bigint =>

@@ -1,6 +1,6 @@
 /**
  * Reads files and trees whose file system may never answer: below a container's root, or in a volume. As for `HostFiles`, each has a process of
- * fathom-init (native/init/read-tree.c). The process is given up when it sends nothing for as long as a server may take, or when nobody wants
+ * fathom-init (native/init/calls/read-tree.c). The process is given up when it sends nothing for as long as a server may take, or when nobody wants
  * the rest any more. It ends when its call ends. So processes that were given up are counted, and only a limited number may wait for one thing
  * at a time.
  */

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "escape.h"
+#include "../base/escape.h"
 #include "supervisor.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "child.h"
+#include "../child/child.h"
 
 #include <dirent.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "reaper.h"
+#include "../child/reaper.h"
 #include "supervisor.h"
 
 #include <string.h>

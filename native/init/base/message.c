@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "child.h"
+#include "message.h"
 
 #include <string.h>
 #include <sys/socket.h>

@@ -4,7 +4,7 @@
  * its output; the names in a directory are in the order of their bytes. It follows no symlink on the way, and opens no device and no FIFO. The
  * caller decides what to do with the output; the caller's side, with the form of the output, is packages/sys/src/host-files/tree-reader.ts.
  */
-#include "base.h"
+#include "../base/base.h"
 #include "one-call.h"
 
 #include <dirent.h>

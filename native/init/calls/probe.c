@@ -4,7 +4,7 @@
  * packages/runtime/src/kernel-features.ts decides what that means. The tries run in a process of its own with its own mount namespace, so that
  * nothing is left after it ends.
  */
-#include "base.h"
+#include "../base/base.h"
 #include "one-call.h"
 
 #include <sched.h>

@@ -1,6 +1,7 @@
 /* The child that becomes the container's process: the data that it uses while it executes a plan. */
 #pragma once
 
+#include "../base/message.h"
 #include "plan.h"
 
 /*
@@ -13,8 +14,7 @@ struct handed {
   bool direct; /* no supervisor stays: the program does not end with the supervisor */
   uint32_t preserved;
 };
-#define PRESERVED_LIMIT 60
-#define LETTER_FDS (4 + PRESERVED_LIMIT)
+#define PRESERVED_LIMIT (LETTER_FDS - 4)
 
 enum stage { STAGE_BORN, STAGE_READY, STAGE_EXECUTING };
 struct shared {
@@ -62,12 +62,12 @@ struct child {
 
 #define BORN_SIZE 4096
 
-/* birth.c: makes the visible process in place of its maker, and returns in the new process. Without a maker it does nothing. */
+/* supervisor/birth.c: makes the visible process in place of its maker, and returns in the new process. Without a maker it does nothing. */
 int be_born(struct child *child);
 int join_pid_namespace(struct child *child);
 /* The work for the pid namespace that a maker can do only with its rights outside a user namespace. */
 int prepare_for_user_namespace(struct child *child);
-/* joined-procfs.c, before the process joins the pid namespace. */
+/* root/joined-procfs.c, before the process joins the pid namespace. */
 bool joins_another_pid_namespace(const struct child *child);
 /* A context (fsopen) of a procfs of that pid namespace. `early`: the process is not yet in the container's other namespaces. */
 int open_joined_procfs(const struct child *child, bool early);
@@ -77,28 +77,30 @@ int check_joined_procfs(const struct child *child, int mount);
 /* Executes the plan in child->shared. Returns only on failure, which is recorded. */
 void execute_plan(struct child *child);
 
-/* root.c: paths inside the root. A link never leads out of the root. */
+/* root/root.c: paths inside the root. A link never leads out of the root. */
 int open_in_root(const struct child *child, const char *path, int flags);
 int open_target(const struct child *child, const char *path, enum create_kind create, mode_t mode);
 /* Returns the parent directory of a path (made with 0755 if it is missing), and puts the last component into `name`. */
 int open_parent(const struct child *child, const char *path, char name[256]);
 int private_procfs(struct child *child);
 
-/* mounts.c */
+/* root/pivot.c */
 int do_root_propagation(const struct operation *op);
 int do_attach_root(struct child *child, const struct operation *op);
+int do_readonly_root(struct child *child);
+int do_pivot_root(struct child *child);
+int do_chroot(struct child *child);
+
+/* root/mounts.c */
 int do_mount(struct child *child, const struct operation *op);
 int do_bind(struct child *child, const struct operation *op);
 int do_mount_attributes(struct child *child, const struct operation *op);
 int do_mask(struct child *child, const char *path);
 int do_readonly_path(struct child *child, const char *path);
-int do_readonly_root(struct child *child);
-int do_pivot_root(struct child *child);
-int do_chroot(struct child *child);
 /* A read-only tmpfs that is not attached yet. */
 int make_empty_directory(void);
 int make_early_procfs(struct child *child);
-/* copy-up.c: copies the content of a directory, with owners, modes and times, into another. */
+/* root/copy-up.c: copies the content of a directory, with owners, modes and times, into another. */
 int copy_tree(int from, int to, unsigned depth);
 
 /* files.c */
@@ -110,7 +112,7 @@ int do_oom_score_adj(struct child *child, int32_t value);
 int do_working_directory(struct child *child, const struct operation *op);
 int do_loopback_up(void);
 
-/* birth.c */
+/* supervisor/birth.c */
 /* A filter of the user may reject exit_group, and musl's _exit then tries for ever: a trap ends the process without a call. */
 _Noreturn void end_child(int status);
 
@@ -142,11 +144,3 @@ void await_commit(struct child *child);
 int settle(struct child *child);
 bool is_null_device(int fd);
 int do_exec(struct child *child, const struct operation *op);
-
-/* message.c */
-ssize_t send_with_fds(int socket, const void *data, size_t size, const int *fds, unsigned count, int flags);
-int send_letter(int socket, char letter, const int *fds, unsigned count);
-/* Blocks, unless the socket does not block. Returns the letter, 0 at the end, or -1 with errno. `*count`: before the call the room, after it
- * the number of descriptors. */
-int receive_letter(int socket, int *fds, unsigned *count);
-ssize_t receive_with_fds(int socket, void *data, size_t size, int *fds, unsigned *count);

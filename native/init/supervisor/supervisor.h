@@ -1,7 +1,7 @@
 /* The supervisor: one process per container, one poll loop, no threads, a limit for every table. */
 #pragma once
 
-#include "child.h"
+#include "../child/child.h"
 
 /* Tables grow with use. The limits protect the machine's memory when other code has a fault. */
 #define PROCESSES_LIMIT 65536 /* the container's first process and its execs */
@@ -128,18 +128,15 @@ static inline struct process *container(void) {
   return process_at(0);
 }
 
-/* processes.c */
-struct stem_request {
-  uint32_t namespaces;
-  struct list cgroups;
-  const char *join_pid, *uid_map, *gid_map;
-};
+/* process-table.c */
 /* Makes the entry of the container's first process. Call it before all other functions here. */
 void make_container(void);
 struct process *new_process(const char *id);
 struct process *find_process(const char *id);
 /* Makes pipes for a process (with a terminal: nothing). The child's ends are in `ends`. */
 int make_streams(struct process *process, bool open_stdin, int ends[3]);
+
+/* processes.c */
 /* Reads letters from the child, and the end of the socket. */
 void on_child_socket(struct process *process);
 void on_process_end(struct process *process);
@@ -150,6 +147,11 @@ void free_process(struct process *process);
 void drop_process(struct process *process);
 
 /* cloning.c */
+struct stem_request {
+  uint32_t namespaces;
+  struct list cgroups;
+  const char *join_pid, *uid_map, *gid_map;
+};
 int make_stem(const struct stem_request *request);
 int start_exec(struct process *process, const struct stem_request *request, int ends[3]);
 
@@ -161,25 +163,27 @@ _Noreturn void live_as_exec(struct child *child, int init, int namespaces, pid_t
 #define STEM_LATER (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWTIME)
 int write_maps(pid_t pid, const char *uid_map, const char *gid_map);
 
-/* streams.c */
-int make_streams_room(void);
+/* clients.c */
 struct client *add_client(int fd, struct process *process, struct connection *daemon, uint32_t wants);
 /* A daemon has ended. Its clients did not leave by themselves, so the container's input stays open for clients of the next daemon. */
 void orphan_clients(const struct connection *daemon);
 /* Closes the input of a client that has hung up, unless its daemon ended too. */
 void settle_orphan(struct process *process, int64_t now);
-void on_output(struct process *process, int stream);
-void on_input_room(struct process *process);
 void on_client(struct client *client, short events);
-bool wants_output(const struct process *process, int stream);
 /* Closes clients that got the message about the end and do not hang up. Returns the next deadline, 0 for none. */
 int64_t settle_clients(int64_t now);
+/* Closes clients whose process has ended and that have received everything. */
+void finish_clients(void);
+
+/* streams.c */
+int make_streams_room(void);
+void on_output(struct process *process, int stream);
+bool wants_output(const struct process *process, int stream);
+void on_input_room(struct process *process);
 bool wants_client_input(const struct client *client);
 /* Reads everything that is in the pipes now. */
 void drain_output(struct process *process);
 void close_output(struct process *process);
-/* Closes clients whose process has ended and that have received everything. */
-void finish_clients(void);
 #define ATTACH_STDIN 1
 #define ATTACH_STDOUT 2
 #define ATTACH_STDERR 4

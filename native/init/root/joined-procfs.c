@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "child.h"
+#include "../child/child.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>

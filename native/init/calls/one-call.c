@@ -5,7 +5,7 @@
  * `fathom-init call NAME` reads the arguments from its input, each ended by a zero byte (a mount's options may contain a password, which must
  * not be visible in a list of processes). It prints the errno (0 on success) and the result of the call. It ends with its caller.
  */
-#include "base.h"
+#include "../base/base.h"
 #include "one-call.h"
 
 #include <dirent.h>

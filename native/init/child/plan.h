@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "wire.h"
+#include "../base/wire.h"
 
 #define PLAN_MAGIC 0x4e4c5046u
 #define PLAN_VERSION 2
