@@ -47,18 +47,6 @@ static napi_value method_fsmount(napi_env env, napi_callback_info info) {
   return give_result(env, syscall(SYS_fsmount, fd, cloexec, attributes));
 }
 
-/* openTree(dirFd, path, flags) */
-static napi_value method_openTree(napi_env env, napi_callback_info info) {
-  ARGUMENTS(3);
-  int directory;
-  path_buffer path;
-  uint32_t flags;
-  CHECK(get_int(env, argv[0], &directory));
-  CHECK(get_path(env, argv[1], &path));
-  CHECK(get_flags(env, argv[2], &flags));
-  return give_result(env, syscall(SYS_open_tree, directory, path.bytes, flags));
-}
-
 /* moveMount(fromFd, toDirFd, toPath, flags) */
 static napi_value method_moveMount(napi_env env, napi_callback_info info) {
   ARGUMENTS(4);
@@ -146,7 +134,6 @@ const struct method mount_methods[] = {
     {"fsopen", method_fsopen},
     {"fsconfig", method_fsconfig},
     {"fsmount", method_fsmount},
-    {"openTree", method_openTree},
     {"moveMount", method_moveMount},
     {"openOverlayByMount", method_openOverlayByMount},
     {"mount", method_mount},

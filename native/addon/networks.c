@@ -116,17 +116,6 @@ static napi_value method_openNetlink(napi_env env, napi_callback_info info) {
   return give(env, fd);
 }
 
-/* netlinkPort(socket): the address that the kernel gave the socket; answers carry it. */
-static napi_value method_netlinkPort(napi_env env, napi_callback_info info) {
-  ARGUMENTS(1);
-  int fd;
-  CHECK(get_int(env, argv[0], &fd));
-  struct sockaddr_nl address = {0};
-  socklen_t length = sizeof address;
-  if (getsockname(fd, (struct sockaddr *)&address, &length) < 0) return give(env, -errno);
-  return give(env, address.nl_pid);
-}
-
 /* netlinkSend(socket, data): sends to the kernel. */
 static napi_value method_netlinkSend(napi_env env, napi_callback_info info) {
   ARGUMENTS(2);
@@ -170,7 +159,6 @@ const struct method network_methods[] = {
     {"enterNetworkNamespace", method_enterNetworkNamespace},
     {"leaveNetworkNamespace", method_leaveNetworkNamespace},
     {"openNetlink", method_openNetlink},
-    {"netlinkPort", method_netlinkPort},
     {"netlinkSend", method_netlinkSend},
     {"netlinkReceive", method_netlinkReceive},
     {NULL, NULL},

@@ -1,7 +1,7 @@
 /** The daemon frees what runs, execs and failed starts used. The check itself also notices when something is not freed. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { tmpdir } from "node:os";
-import { AT_FDCWD, createSys } from "@fathom/sys";
+import { createSys } from "@fathom/sys";
 import { TestDaemon } from "./harness.ts";
 import { expectNoGrowth, holdings } from "./holdings.ts";
 
@@ -16,7 +16,7 @@ afterAll(() => daemon.close(), 60_000);
 
 test("the check sees a detached mount and a growing table", async () => {
   const open: number[] = [];
-  const leak = (): void => void open.push(sys.openTree(AT_FDCWD, tmpdir(), true, false));
+  const leak = (): void => void open.push(sys.openOverlay({ lower: [tmpdir(), import.meta.dir] }));
   try {
     const before = holdings(process.pid).detachedMounts.length;
     await expect(expectNoGrowth(process.pid, 4, leak)).rejects.toThrow("4 detached mounts more after 4 repetitions");

@@ -29,7 +29,6 @@ export const AT_REMOVEDIR = 0x200;
 export const AT_EMPTY_PATH = 0x1000;
 /** The kernel's present data, without asking a server. */
 export const AT_STATX_DONT_SYNC = 0x4000;
-export const AT_RECURSIVE = 0x8000;
 
 export const RENAME_NOREPLACE = 1;
 
@@ -78,12 +77,10 @@ export const MOUNT_ATTR_STRICTATIME = 0x20;
 export const MOUNT_ATTR_NODIRATIME = 0x80;
 export const MOUNT_ATTR_NOSYMFOLLOW = 0x200000;
 
-// fsconfig(2), open_tree(2), move_mount(2)
+// fsconfig(2), move_mount(2)
 export const FSCONFIG_SET_FLAG = 0;
 export const FSCONFIG_SET_STRING = 1;
 export const FSCONFIG_CMD_CREATE = 6;
-export const OPEN_TREE_CLONE = 1;
-export const OPEN_TREE_CLOEXEC = 0o2000000;
 export const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
 export const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
 

@@ -159,8 +159,6 @@ export interface Sys {
   // Mounts. Detached mounts are plain descriptors: closing the last one unmounts, so a crash leaves nothing.
   /** Makes the overlay and returns its detached mount (fsopen, fsconfig, fsmount). 125 layers and more work. */
   openOverlay(mount: OverlayMount): number;
-  /** A detached copy of the tree at a path (open_tree OPEN_TREE_CLONE, AT_RECURSIVE when `recursive`). */
-  openTree(dirFd: number, path: Path, clone: boolean, recursive: boolean): number;
   moveMount(fromFd: number, toDirFd: number, toPath: Path): void;
   mount(source: string, target: string, type: string, flags: number, data: string): void;
   umount(target: string, flags: number): void;

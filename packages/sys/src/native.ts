@@ -57,7 +57,6 @@ export interface NativeAddon {
   fsopen(type: string): number;
   fsconfig(fd: number, command: number, key: string | null, value: string | null, aux: number): number;
   fsmount(fd: number, attributes: number): number;
-  openTree(dirFd: number, path: Path, flags: number): number;
   moveMount(fromFd: number, toDirFd: number, toPath: Path, flags: number): number;
   openOverlayByMount(base: string, options: string): number;
   mount(source: string, target: string, type: string, flags: number, data: string): number;
@@ -81,7 +80,6 @@ export interface NativeAddon {
   enterNetworkNamespace(fd: number): number;
   leaveNetworkNamespace(home: number): number;
   openNetlink(protocol: number, namespaceFd: number): number;
-  netlinkPort(socket: number): number;
   netlinkSend(socket: number, data: Uint8Array): number;
   netlinkReceive(socket: number, buffer: Uint8Array, wait: number): number;
   reservePort(protocol: number, address: string, port: number): number;

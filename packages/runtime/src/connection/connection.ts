@@ -8,19 +8,8 @@
  */
 import { connect, type Socket } from "node:net";
 import { deferred, EngineError, messageOf, type Deferred, settlesWithin } from "@fathom/base";
-import { errnoNumber, isSysError, type Sys } from "@fathom/sys";
-import {
-  firstPeer,
-  frame,
-  helloPayload,
-  MessageParser,
-  messageTypes,
-  parseFailure,
-  parseHello,
-  SupervisorFailure,
-  type Message,
-  type Peer,
-} from "./protocol.ts";
+import { isSysError, type Sys } from "@fathom/sys";
+import { frame, helloPayload, MessageParser, messageTypes, parseFailure, type Message } from "./protocol.ts";
 import { OpenRequests, type RequestOptions } from "./open-requests.ts";
 import { copiesOf, SendQueue, type QueueSys } from "./send-queue.ts";
 import { SilenceWatch } from "./silence-watch.ts";
@@ -47,8 +36,6 @@ export class SupervisorConnection {
   /** Why it is silent. */
   #silence: string | undefined;
   #heard: Deferred<void> | undefined;
-  /** Version and features of the supervisor. Requests need not wait for them: answers come in the order of the requests. */
-  readonly peer: Promise<Peer>;
   #onMessage: ((message: Message) => void) | undefined;
   readonly #unheard: Message[] = [];
   /** Called at every check while the supervisor owes an answer and does not even answer hello. Code that knows that it cannot answer calls `giveUp`. */
@@ -66,7 +53,7 @@ export class SupervisorConnection {
       isOpen: () => this.#open,
       owesAnswer: () => this.#requests.areAwaited,
       isSilent: () => this.#silence !== undefined,
-      askHello: () => void this.#ask(messageTypes.hello, helloPayload(), [], {}).catch(() => undefined),
+      askHello: () => this.#sayHello(),
       suspect: () => this.onSuspect(),
       silent: () => this.giveUp("it does not answer"),
     });
@@ -76,17 +63,12 @@ export class SupervisorConnection {
     this.#socket.on("error", () => undefined);
     this.#socket.on("end", () => this.#end("it closed the connection"));
     this.#socket.on("close", () => this.#end("the connection was closed"));
-    this.peer = this.#hello();
-    this.peer.catch(() => undefined);
+    // The first message on every connection. A supervisor that answers "unknown request" is older than hello.
+    this.#sayHello();
   }
 
   get isOpen(): boolean {
     return this.#open;
-  }
-
-  /** Why the supervisor is silent; undefined when it is not. */
-  get silence(): string | undefined {
-    return this.#silence;
   }
 
   /** Resolves with the reason when either side has closed it. */
@@ -94,14 +76,9 @@ export class SupervisorConnection {
     return this.#closed.promise;
   }
 
-  /** The first message on every connection. A supervisor that answers "unknown request" is older than hello. */
-  async #hello(): Promise<Peer> {
-    try {
-      return parseHello(await this.#ask(messageTypes.hello, helloPayload(), [], {}));
-    } catch (error) {
-      if (error instanceof SupervisorFailure && error.errno === errnoNumber("ENOSYS")) return firstPeer;
-      throw error;
-    }
+  /** No request needs what the supervisor answers; the answer itself is a sign of life. */
+  #sayHello(): void {
+    this.#ask(messageTypes.hello, helloPayload(), [], {}).catch(() => undefined);
   }
 
   /**

@@ -40,16 +40,6 @@ export const messageTypes = {
 const protocolVersion = 2;
 /** Features of this daemon: none yet. */
 const ownFeatures: readonly string[] = [];
-const featuresLimit = 256;
-
-/** Version and features of the other side of a connection. */
-export interface Peer {
-  readonly version: number;
-  readonly features: ReadonlySet<string>;
-}
-
-/** A supervisor that does not know hello: it was made before hello existed. */
-export const firstPeer: Peer = { version: 1, features: new Set() };
 
 export const launchFlags = { openStdin: 1, log: 2, planByDescriptor: 4, root: 8, chroot: 16, direct: 32 } as const;
 export const attachFlags = { stdin: 1, stdout: 2, stderr: 4, closeStdin: 8 } as const;
@@ -96,18 +86,6 @@ export function helloPayload(): Uint8Array {
     .u32(protocolVersion)
     .list(ownFeatures, () => undefined)
     .finish();
-}
-
-/** The answer to hello. A newer supervisor may add fields at the end, which are not read. */
-export function parseHello(payload: Uint8Array): Peer {
-  const reader = new WireReader(payload);
-  const version = reader.u32();
-  const count = reader.u32();
-  if (version < 1 || count > featuresLimit)
-    throw new EngineError("internal", `the supervisor's hello names version ${version} and ${count} features`);
-  const features = new Set<string>();
-  for (let index = 0; index < count; index++) features.add(reader.text());
-  return { version, features };
 }
 
 /** As enum phase in supervisor.h: in lower phases the program does not run yet. */

@@ -1,21 +1,14 @@
 /** Mounts and processes. */
 import type { SpawnRequest, Sys } from "../contract.ts";
 import { type CallContext, checked } from "./context.ts";
-import {
-  AT_RECURSIVE,
-  MOVE_MOUNT_F_EMPTY_PATH,
-  MOVE_MOUNT_T_EMPTY_PATH,
-  OPEN_TREE_CLOEXEC,
-  OPEN_TREE_CLONE,
-  AT_EMPTY_PATH,
-} from "../constants.ts";
+import { MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH } from "../constants.ts";
 import { errnoNumber, SysError } from "../errors.ts";
 import { openOverlay } from "./overlay.ts";
 import { programSegments } from "./program-segments.ts";
 
 const EINVAL = errnoNumber("EINVAL");
 
-type MountCalls = Pick<Sys, "openOverlay" | "openTree" | "moveMount" | "mount" | "umount">;
+type MountCalls = Pick<Sys, "openOverlay" | "moveMount" | "mount" | "umount">;
 type ProcessCalls = Pick<
   Sys,
   "spawn" | "pidfdOpen" | "pidfdSendSignal" | "kill" | "waitpid" | "setSubreaper" | "allRun" | "releaseFilePages"
@@ -25,14 +18,6 @@ export function mountCalls(context: CallContext): MountCalls {
   const { native } = context;
   return {
     openOverlay: (mount) => openOverlay(context, mount),
-    openTree(dirFd, path, clone, recursive) {
-      const flags =
-        OPEN_TREE_CLOEXEC |
-        (clone ? OPEN_TREE_CLONE : 0) |
-        (clone && recursive ? AT_RECURSIVE : 0) |
-        (path.length === 0 ? AT_EMPTY_PATH : 0);
-      return checked("open_tree", native.openTree(dirFd, path, flags), path);
-    },
     moveMount(fromFd, toDirFd, toPath) {
       const flags = MOVE_MOUNT_F_EMPTY_PATH | (toPath.length === 0 ? MOVE_MOUNT_T_EMPTY_PATH : 0);
       checked("move_mount", native.moveMount(fromFd, toDirFd, toPath, flags), toPath);

@@ -45,7 +45,6 @@ const opening: ReadonlySet<SysMethod> = new Set([
   "reservePort",
   "listenPort",
   "openOverlay",
-  "openTree",
   "pidfdOpen",
   "createNetworkNamespace",
   "openNetlink",
