@@ -117,6 +117,12 @@ test("v1: the other limits", () => {
   expect(written(first(), { memoryBytes: 0, cpuShares: 0, cpusetCpus: "", blkioWeight: 0 })).toEqual([]);
 });
 
+test("v1: CPU shares that the kernel would replace by the limit of its range are rejected", () => {
+  expect(() => written(first(), { cpuShares: 1 })).toThrow("the minimum allowed cpu-shares is 2");
+  expect(() => written(first(), { cpuShares: 262_145 })).toThrow("the maximum allowed cpu-shares is 262144");
+  expect(written(first(), { cpuShares: 2 })).toEqual(["/cpu/cpu.shares ← 2"]);
+});
+
 test("v1: a period that does not fit the old quota is written after the new quota", () => {
   const where = first();
   let quota = 0;

@@ -165,13 +165,21 @@ function applyCpu(writer: LimitWriter, resources: Resources): void {
     }
     return;
   }
-  if (shares !== undefined) writer.set(place, "cpu.shares", String(shares));
+  if (shares !== undefined) writer.set(place, "cpu.shares", String(sharesInRange(shares)));
   // At every step the kernel checks quota/period against the parent: when it rejects the period alone, the quota is written first.
   const refused =
     period !== undefined &&
     writer.set(place, "cpu.cfs_period_us", String(period), quota === undefined ? [] : ["EINVAL"]);
   if (quota !== undefined) writer.set(place, "cpu.cfs_quota_us", String(quota < 0 ? -1 : quota));
   if (typeof refused === "string") writer.set(place, "cpu.cfs_period_us", String(period));
+}
+
+/** The kernel would silently take the limit of the range instead. @throws invalid-argument in runc's words */
+function sharesInRange(shares: number): number {
+  const [least, most] = [2, 262_144];
+  if (shares < least) throw new EngineError("invalid-argument", `the minimum allowed cpu-shares is ${least}`);
+  if (shares > most) throw new EngineError("invalid-argument", `the maximum allowed cpu-shares is ${most}`);
+  return shares;
 }
 
 /**

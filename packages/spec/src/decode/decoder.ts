@@ -54,14 +54,14 @@ function kindOf(value: unknown): string {
   return /^[aeiou]/.test(kind) ? `an ${kind}` : `a ${kind}`;
 }
 
-/** A body of Docker's API. null gives the zero value. @throws invalid-argument "invalid JSON: …" with the first problem */
-export function decodeBody<T>(decoder: Decoder<T>, value: unknown): T {
+/** A body of Docker's API. null gives the zero value. @throws invalid-argument "invalid JSON: …" with the first problem, after `prefix` */
+export function decodeBody<T>(decoder: Decoder<T>, value: unknown, prefix = "invalid JSON"): T {
   try {
     return decoder.decode(value ?? {}, "");
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
     const { path, reason } = error.problems[0]!;
-    throw new EngineError("invalid-argument", `invalid JSON: ${path === "" ? "" : `${path}: `}${reason}`, {
+    throw new EngineError("invalid-argument", `${prefix}: ${path === "" ? "" : `${path}: `}${reason}`, {
       cause: error,
     });
   }

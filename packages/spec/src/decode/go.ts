@@ -21,6 +21,11 @@ export interface GoDecoder<T> extends Decoder<T> {
   readonly type: string;
 }
 
+/** A number of a text as it is written there. Go's integers accept neither a fraction nor an exponent, and have 64 bits. */
+export class WrittenNumber {
+  constructor(readonly source: string) {}
+}
+
 /**
  * A value of the wrong type, in Go's words. The decoder of a struct adds the struct's name (the innermost name stays) and the names of the
  * fields that lead to the value.
@@ -43,7 +48,13 @@ class UnmarshalError extends DecodeError {
 }
 
 function mismatch(value: unknown, type: string): UnmarshalError {
-  const kind = Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
+  const kind = Array.isArray(value)
+    ? "array"
+    : typeof value === "boolean"
+      ? "bool"
+      : value instanceof WrittenNumber
+        ? "number"
+        : typeof value;
   return new UnmarshalError(kind, type);
 }
 
@@ -84,29 +95,47 @@ export const bool: GoDecoder<boolean> = {
   },
 };
 
-/** A whole number that JavaScript holds exactly: at most 2^53. No field of Docker has a meaning for larger 64-bit numbers. */
-function whole64(type: string, min: number, max: number): GoDecoder<number> {
+/**
+ * A whole number. Above 2^53, where JavaScript does not hold all of them, it becomes the next one toward zero: such a limit is no limit, and its
+ * last digits have no meaning.
+ */
+function wholeNumber(type: string, min: bigint, max: bigint): GoDecoder<number> {
+  const [least, most] = [towardZero(min), towardZero(max)];
   return {
     type,
     zero: 0,
     decode(value) {
+      if (value instanceof WrittenNumber) {
+        const exact = /^-?\d+$/.test(value.source) ? BigInt(value.source) : undefined;
+        if (exact === undefined || exact < min || exact > max) throw new UnmarshalError(`number ${value.source}`, type);
+        return towardZero(exact);
+      }
       if (typeof value !== "number") throw mismatch(value, type);
-      if (!Number.isSafeInteger(value) || value < min || value > max) throw new UnmarshalError(`number ${value}`, type);
+      if (!Number.isInteger(value) || value < least || value > most) throw new UnmarshalError(`number ${value}`, type);
       return value;
     },
   };
 }
 
-const maxSafe = Number.MAX_SAFE_INTEGER;
-export const int = whole64("int", -maxSafe, maxSafe);
-export const int64 = whole64("int64", -maxSafe, maxSafe);
-export const uint = whole64("uint", 0, maxSafe);
-export const uint16 = whole64("uint16", 0, 0xffff);
-export const uint32 = whole64("uint32", 0, 0xffff_ffff);
-export const uint64 = whole64("uint64", 0, maxSafe);
+function towardZero(exact: bigint): number {
+  const near = Number(exact);
+  const tooFar = exact < 0n ? BigInt(near) < exact : BigInt(near) > exact;
+  if (!tooFar) return near;
+  const bits = new BigInt64Array(new Float64Array([near]).buffer);
+  bits[0] = bits[0]! - 1n;
+  return new Float64Array(bits.buffer)[0]!;
+}
+
+const [minInt64, maxInt64, maxUint64] = [-(2n ** 63n), 2n ** 63n - 1n, 2n ** 64n - 1n];
+export const int = wholeNumber("int", minInt64, maxInt64);
+export const int64 = wholeNumber("int64", minInt64, maxInt64);
+export const uint = wholeNumber("uint", 0n, maxUint64);
+export const uint16 = wholeNumber("uint16", 0n, 0xffffn);
+export const uint32 = wholeNumber("uint32", 0n, 0xffff_ffffn);
+export const uint64 = wholeNumber("uint64", 0n, maxUint64);
 
 function objectOf(value: unknown, type: string): JsonObject {
-  if (!isObject(value)) throw mismatch(value, type);
+  if (!isObject(value) || value instanceof WrittenNumber) throw mismatch(value, type);
   return value;
 }
 

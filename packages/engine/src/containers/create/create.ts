@@ -33,6 +33,7 @@ import { checkLogSettings, logSettingsOf, logTarget } from "../log-config.ts";
 import { wantedMounts } from "./mounts/wanted-mounts.ts";
 import { inWords } from "../../words/refusal-words.ts";
 import { checkName, makeName } from "./names.ts";
+import { checkWorkingDirectory } from "./working-directory.ts";
 
 export async function createContainer(
   engine: EngineContext,
@@ -93,7 +94,18 @@ export async function checkRequest(
   warnings.push(...engine.oci.validate(config, host, body));
   const mounts = wantedMounts(config, host, (from) => donorMounts(engine, from));
   await requireSources(engine.files, sourcesThatNobodyMakes(host.Mounts ?? []));
+  if (!["", "/"].includes(requestedConfig.WorkingDir)) checkWorkingPlace(engine, image, requestedConfig.WorkingDir);
   return { image, config, host, mounts, macAddress: requestedConfig.MacAddress, networking, warnings };
+}
+
+/** Only for a directory that the user chose: an image that was built has its own. */
+function checkWorkingPlace(engine: EngineContext, image: LocalImage | undefined, path: string): void {
+  const rootFd = engine.store.snapshots.openChain(image?.topLayer);
+  try {
+    checkWorkingDirectory(engine.sys, rootFd, path);
+  } finally {
+    engine.sys.close(rootFd);
+  }
 }
 
 /** Sources of `--mount type=bind`; `-v` makes a missing source. */

@@ -16,10 +16,16 @@ export const runtimes: Readonly<Record<string, { readonly path: string }>> = {
   runc: ownRuntime,
 };
 
+/** The largest number below 2^63 that JavaScript holds: clients read limits as 64-bit integers. */
+const largestLimit = 2 ** 63 - 1024;
+
 export function withHostDefaults(requested: HostConfig, config: EngineConfig, facts: MachineDefaults): HostConfig {
   const { Privileged: privileged } = requested;
   const log = resolveLogSettings(requested.LogConfig, config);
-  const memorySwap = requested.Memory > 0 && requested.MemorySwap === 0 ? requested.Memory * 2 : requested.MemorySwap;
+  const memorySwap =
+    requested.Memory > 0 && requested.MemorySwap === 0
+      ? Math.min(requested.Memory * 2, largestLimit)
+      : requested.MemorySwap;
   return {
     ...requested,
     LogConfig: log,

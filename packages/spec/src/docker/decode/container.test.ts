@@ -1,6 +1,7 @@
 import { messageOf } from "@fathom/base";
 import { describe, expect, test } from "bun:test";
 import { decodeCommitConfig, decodeContainerCreate, decodeContainerUpdate, decodeExecCreate } from "./container.ts";
+import { parseJsonText } from "./json-text.ts";
 import { decodeVolumeCreate } from "./volume.ts";
 import { emptyHostConfig } from "../../testing/empty-config.ts";
 
@@ -185,5 +186,40 @@ test("exec and volume bodies", () => {
     Driver: "",
     DriverOpts: { type: "tmpfs" },
     Labels: null,
+  });
+});
+
+describe("numbers of 64 bits, from their text", () => {
+  const memory = (number: string): unknown =>
+    decodeContainerUpdate(parseJsonText(`{"Memory":${number}}`)).Memory;
+  const refused = (number: string): string => refusal(() => memory(number));
+
+  test("whole numbers are accepted up to the limits of the type, and stay below them", () => {
+    expect(memory("9007199254740993")).toBe(9007199254740992);
+    expect(memory("9223372036854775807")).toBe(2 ** 63 - 1024);
+    expect(memory("-9223372036854775808")).toBe(-(2 ** 63));
+    expect(memory("-9007199254740993")).toBe(-9007199254740992);
+    const rate = (number: string): unknown =>
+      decodeContainerCreate(
+        parseJsonText(`{"Image":"x","HostConfig":{"IOMaximumIOps":${number}}}`),
+      ).HostConfig.IOMaximumIOps;
+    expect(rate("18446744073709551615")).toBe(2 ** 64 - 2048);
+    expect(refusal(() => rate("18446744073709551616"))).toContain("number 18446744073709551616 into Go struct field");
+    // What is stored is read by clients as 64 bits.
+    expect(BigInt(JSON.stringify(memory("9223372036854775807")))).toBeLessThan(2n ** 63n);
+  });
+
+  test.each(["9223372036854775808", "-9223372036854775809", "1e3", "1.0", "10E2", "1e400"])("%s is refused", (number) =>
+    expect(refused(number)).toBe(
+      `invalid JSON: json: cannot unmarshal number ${number} into Go struct field UpdateConfig.Resources.Memory of type int64`,
+    ),
+  );
+
+  test("such a number in another place has the words of any number", () => {
+    const body = parseJsonText('{"Image":1e3}');
+    expect(refusal(() => decodeContainerCreate(body))).toContain("cannot unmarshal number into Go struct field");
+    expect(refusal(() => decodeContainerCreate(parseJsonText('{"Image":"x","HostConfig":1e3}')))).toBe(
+      "invalid JSON: json: cannot unmarshal number into Go struct field CreateRequest.HostConfig of type container.HostConfig",
+    );
   });
 });

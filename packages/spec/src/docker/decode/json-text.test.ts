@@ -1,5 +1,6 @@
 import { isEngineError, messageOf } from "@fathom/base";
 import { describe, expect, test } from "bun:test";
+import { WrittenNumber } from "../../decode/go.ts";
 import { parseJsonText } from "./json-text.ts";
 
 function refusal(text: string): string {
@@ -65,6 +66,15 @@ describe("parseJsonText", () => {
     ["\u{feff}{}", "'ï' looking for beginning of value"],
     ["[\\", "'\\\\' looking for beginning of value"],
   ])("a wrong character: %j", (text, where) => expect(refusal(text)).toBe(`invalid JSON: invalid character ${where}`));
+
+  test("numbers that Go reads by the way they are written", () => {
+    const written = (source: string) => new WrittenNumber(source);
+    const text = '{"a":[1e3,1.50,-12345678901234567,12,-1],"b":"1e3"}';
+    expect(parseJsonText(text)).toEqual({
+      a: [written("1e3"), written("1.50"), written("-12345678901234567"), 12, -1],
+      b: "1e3",
+    });
+  });
 
   test("deep nesting uses no call stack", () => {
     expect(refusal("[".repeat(10_000))).toBe("invalid JSON: unexpected EOF");

@@ -3,27 +3,70 @@
  * encoding/json, which Docker's clients know: empty, cut off, more than one value, or a wrong character and what was expected there.
  */
 import { EngineError } from "@fathom/base";
+import { WrittenNumber } from "../../decode/go.ts";
 
 /** @throws invalid-argument "invalid JSON: …" or "unexpected content after JSON" */
 export function parseJsonText(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch (cause) {
-    throw new EngineError("invalid-argument", explain(text), { cause });
+    const problem = firstProblem(text);
+    throw new EngineError(
+      "invalid-argument",
+      problem === undefined ? "unexpected content after JSON" : `invalid JSON: ${problem.message}`,
+      { cause },
+    );
   }
 }
 
-function explain(text: string): string {
+/** A value in a query: Go reads it as one whole text, and so its errors have other words. @throws invalid-argument after `prefix` */
+export function parseJsonValue(text: string, prefix: string): unknown {
   try {
-    new Scanner(text).value();
+    return parse(text);
+  } catch (cause) {
+    throw new EngineError("invalid-argument", `${prefix}: ${valueProblem(text)}`, { cause });
+  }
+}
+
+function valueProblem(text: string): string {
+  const scanner = new Scanner(text);
+  const problem = firstProblem(text, scanner);
+  if (problem === undefined) return scanner.afterValue();
+  return problem.isEnd ? "unexpected end of JSON input" : problem.message;
+}
+
+/** Numbers whose meaning for Go depends on how they are written: large ones, and those with a fraction or an exponent. */
+const notableNumber = /\d{16}|\d[.eE]/;
+
+function parse(text: string): unknown {
+  if (!notableNumber.test(text)) return JSON.parse(text);
+  return JSON.parse(text, (_key: string, value: unknown, context?: { readonly source?: string }) => {
+    const source = context?.source;
+    return typeof value === "number" && source !== undefined && notableNumber.test(source)
+      ? new WrittenNumber(source)
+      : value;
+  });
+}
+
+function firstProblem(text: string, scanner: Scanner = new Scanner(text)): JsonProblem | undefined {
+  try {
+    scanner.value();
+    return undefined;
   } catch (error) {
-    if (error instanceof JsonProblem) return `invalid JSON: ${error.message}`;
+    if (error instanceof JsonProblem) return error;
     throw error;
   }
-  return "unexpected content after JSON";
 }
 
-class JsonProblem extends Error {}
+class JsonProblem extends Error {
+  /** @param isEnd The text ends too early. */
+  constructor(
+    message: string,
+    readonly isEnd = false,
+  ) {
+    super(message);
+  }
+}
 
 /** Go's decoder rejects a text that is nested more deeply. */
 const maxDepth = 10_000;
@@ -47,7 +90,7 @@ class Scanner {
   value(): void {
     const closers: ("}" | "]")[] = [];
     this.#skip(space);
-    if (this.#position >= this.#text.length) throw new JsonProblem("EOF");
+    if (this.#position >= this.#text.length) throw new JsonProblem("EOF", true);
     for (;;) {
       const closer = this.#oneValue(closers.length);
       if (closer !== undefined) {
@@ -57,6 +100,12 @@ class Scanner {
       }
       if (!this.#next(closers)) return;
     }
+  }
+
+  /** What is wrong with the text behind the value. */
+  afterValue(): string {
+    this.#skip(space);
+    return this.#wrong("after top-level value").message;
   }
 
   /** A scalar or an empty list or object, or the start of one that is not empty: then it returns the character that closes it. */
@@ -160,7 +209,7 @@ class Scanner {
   }
 
   #wrong(where: string): JsonProblem {
-    if (this.#position >= this.#text.length) return new JsonProblem("unexpected EOF");
+    if (this.#position >= this.#text.length) return new JsonProblem("unexpected EOF", true);
     return new JsonProblem(`invalid character ${quoted(this.#text.codePointAt(this.#position)!)} ${where}`);
   }
 }

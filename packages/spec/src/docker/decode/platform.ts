@@ -2,6 +2,7 @@
 import { EngineError } from "@fathom/base";
 import { decodeBody } from "../../decode/decoder.ts";
 import { optional, string, struct } from "../../decode/go.ts";
+import { parseJsonValue } from "./json-text.ts";
 import type { Platform } from "../../oci/image.ts";
 
 const platform = struct<Platform>("v1.Platform", {
@@ -12,17 +13,17 @@ const platform = struct<Platform>("v1.Platform", {
   "os.features": { zero: undefined, decode: () => undefined },
 });
 
-/** @throws invalid-argument */
+const prefix = "failed to parse platform";
+
+/** @throws invalid-argument in Docker's words */
 export function decodePlatform(text: string): Platform {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new EngineError("invalid-argument", `failed to parse platform: ${JSON.stringify(text)} is no JSON`, {
-      cause,
-    });
-  }
-  const { os, architecture, variant, "os.version": osVersion } = decodeBody(platform, value);
+  const document = parseJsonValue(text, prefix);
+  const { os, architecture, variant, "os.version": osVersion } = decodeBody(platform, document, prefix);
+  if (os === "" && architecture === "" && (variant || osVersion))
+    throw new EngineError(
+      "invalid-argument",
+      "optional platform fields provided, but OS and Architecture are missing",
+    );
   if (os === "" || architecture === "")
     throw new EngineError("invalid-argument", "both OS and Architecture must be provided");
   return {
