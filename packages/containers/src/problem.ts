@@ -23,6 +23,8 @@ export type Problem =
   /** Neither stdout nor stderr of the log is requested. */
   | { readonly kind: "no-log-stream" }
   | { readonly kind: "no-such-path"; readonly path: string; readonly container: string }
+  /** A part of the path, before its end or before the slash at its end, is no directory. */
+  | { readonly kind: "not-a-directory"; readonly path: string }
   | { readonly kind: "empty-path" }
   /** Arguments for ps(1), of which only a part is supported. */
   | { readonly kind: "unsupported-ps-option"; readonly option: string }
@@ -73,6 +75,7 @@ function codeOf(problem: Problem): ErrorCode {
       return "not-found";
     case "several-containers":
     case "no-log-stream":
+    case "not-a-directory":
     case "empty-path":
     case "unsupported-ps-option":
     case "unknown-ps-column":
@@ -93,11 +96,9 @@ function codeOf(problem: Problem): ErrorCode {
     case "exec-not-running":
     case "joined-has-ended":
       return "conflict";
-    case "not-joinable": {
-      const { namespace, why } = problem;
-      // For a network it is not "not-found", as in Docker, because the container that is started does exist.
-      return why.kind === "not-found" && namespace !== "network" ? why.reason.code : "conflict";
-    }
+    case "not-joinable":
+      // As in Docker, only the network is looked at when the request can still be wrong.
+      return problem.namespace === "network" ? "conflict" : "internal";
     case "does-not-end":
       return "timeout";
     case "log-not-readable":
@@ -137,6 +138,8 @@ function describe(problem: Problem): string {
       return "neither stdout nor stderr of the log is requested";
     case "no-such-path":
       return `container ${JSON.stringify(problem.container)} has no file ${JSON.stringify(problem.path)}`;
+    case "not-a-directory":
+      return `a part of the path ${JSON.stringify(problem.path)} is no directory`;
     case "empty-path":
       return "the path is empty";
     case "unsupported-ps-option":

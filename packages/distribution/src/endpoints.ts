@@ -31,30 +31,35 @@ export function forgetSchemes(): void {
   plainHosts.clear();
 }
 
-/** Whether `host[:port]` may be used without verified TLS. A name is resolved only when an address range might match. */
-async function isInsecure(host: string, registries: readonly string[]): Promise<boolean> {
+/** The addresses of a name. */
+type Resolve = (name: string) => Promise<readonly string[]>;
+
+async function addressesOf(name: string): Promise<string[]> {
+  return (await lookup(name, { all: true })).map(({ address }) => address);
+}
+
+/** Registries of this machine itself, as in Docker. */
+const loopback = ["127.0.0.0/8", "::1/128"].flatMap((range) => parseAddressPrefix(range) ?? []);
+
+/** Whether `host[:port]` may be used without verified TLS: it is configured so, or one of its addresses is. */
+async function isInsecure(host: string, registries: readonly string[], resolve: Resolve): Promise<boolean> {
   if (isLoopbackHost(host)) return true;
-  const ranges: AddressPrefix[] = [];
+  const ranges: AddressPrefix[] = [...loopback];
   for (const entry of registries) {
     const range = parseAddressPrefix(entry);
     if (range === undefined) {
       if (entry.replace(/^https?:\/\//, "") === host) return true;
     } else ranges.push(range);
   }
-  if (ranges.length === 0) return false;
+  // Docker's own registry is no registry of this machine.
+  if (host === officialHost && ranges.length === loopback.length) return false;
   const name = hostWithoutPort(host);
-  const addresses =
-    isIP(name) === 0
-      ? await lookup(name, { all: true }).then(
-          (found) => found.map((entry) => entry.address),
-          () => [],
-        )
-      : [name];
+  const addresses = isIP(name) === 0 ? await resolve(name).catch(() => []) : [name];
   return addresses.some((address) => ranges.some((range) => isInRange(address, range)));
 }
 
-async function ofHost(host: string, config: RegistryConfig): Promise<Endpoint[]> {
-  const insecure = await isInsecure(host, config.insecureRegistries);
+async function ofHost(host: string, config: RegistryConfig, resolve: Resolve): Promise<Endpoint[]> {
+  const insecure = await isInsecure(host, config.insecureRegistries, resolve);
   const secure = { base: `https://${host}`, insecure, mirror: false };
   if (!insecure) return [secure];
   const plain = { base: `http://${host}`, insecure, mirror: false };
@@ -64,15 +69,16 @@ async function ofHost(host: string, config: RegistryConfig): Promise<Endpoint[]>
 export async function endpointsOf(
   reference: Pick<Reference, "registry">,
   config: RegistryConfig,
+  resolve: Resolve = addressesOf,
 ): Promise<readonly Endpoint[]> {
-  if (reference.registry !== defaultRegistry) return ofHost(reference.registry, config);
+  if (reference.registry !== defaultRegistry) return ofHost(reference.registry, config, resolve);
   const mirrors: Endpoint[] = [];
   for (const mirror of config.mirrors) {
     const url = URL.parse(mirror.includes("://") ? mirror : `https://${mirror}`);
     if (url === null) continue;
     // The user configured a mirror with plain HTTP, so plain HTTP is allowed.
-    const insecure = url.protocol === "http:" || (await isInsecure(url.host, config.insecureRegistries));
+    const insecure = url.protocol === "http:" || (await isInsecure(url.host, config.insecureRegistries, resolve));
     mirrors.push({ base: `${url.protocol}//${url.host}${url.pathname.replace(/\/+$/, "")}`, insecure, mirror: true });
   }
-  return [...mirrors, ...(await ofHost(officialHost, config))];
+  return [...mirrors, ...(await ofHost(officialHost, config, resolve))];
 }

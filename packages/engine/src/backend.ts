@@ -72,6 +72,12 @@ export interface ContainerListRequest {
   readonly filters: Filters;
 }
 
+/** What older clients mean by the same request. */
+export interface CreateRules {
+  /** Mounts below a read-only bind stay writable, as before API 1.44. */
+  readonly shallowReadOnlyBinds: boolean;
+}
+
 export interface StopRequest {
   readonly signal: string | undefined;
   /** Undefined: the container's own timeout; negative: wait for ever. */
@@ -104,6 +110,7 @@ export interface ContainerBackend {
     name: string | undefined,
     platform: Platform | undefined,
     body: ContainerCreateRequest,
+    rules?: CreateRules,
   ): Promise<ContainerCreateResponse>;
   /** Only in Fathom: the launch plan of such a container in words. Nothing is created. */
   explain(

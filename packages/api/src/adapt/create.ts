@@ -1,9 +1,11 @@
-/** A create request of an older version, converted to the newest form, with the warnings that Docker gives for it. */
+/** Requests of an older version about the settings of a container; a create request is, converted to the newest form, with the warnings that Docker gives for it. */
 import { EngineError } from "@fathom/base";
-import type { ContainerCreateRequest, HostConfig, Mount, PortBinding } from "@fathom/spec";
+import type { CreateRules } from "@fathom/engine";
+import type { ContainerCreateRequest, ContainerUpdateRequest, HostConfig, Mount, PortBinding } from "@fathom/spec";
 
 export interface AdaptedCreate {
   readonly body: ContainerCreateRequest;
+  readonly rules: CreateRules;
   readonly warnings: readonly string[];
 }
 
@@ -35,7 +37,21 @@ export function adaptCreate(body: ContainerCreateRequest, version: number): Adap
       "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.",
     );
   }
-  return { body: adapted, warnings };
+  return { body: adapted, rules: { shallowReadOnlyBinds: version < 44 }, warnings };
+}
+
+/** Before 1.55, an update could not change the limits of block devices: they are ignored. */
+export function adaptUpdate(body: ContainerUpdateRequest, version: number): ContainerUpdateRequest {
+  if (version >= 55) return body;
+  const {
+    BlkioWeightDevice: _weights,
+    BlkioDeviceReadBps: _readBytes,
+    BlkioDeviceWriteBps: _writeBytes,
+    BlkioDeviceReadIOps: _reads,
+    BlkioDeviceWriteIOps: _writes,
+    ...rest
+  } = body;
+  return rest;
 }
 
 function withoutAnnotations(host: HostConfig, version: number): HostConfig {

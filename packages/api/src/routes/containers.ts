@@ -9,7 +9,7 @@ import {
   type Platform,
 } from "@fathom/spec";
 import { adaptInspect, adaptSummary } from "../adapt/container.ts";
-import { adaptCreate } from "../adapt/create.ts";
+import { adaptCreate, adaptUpdate } from "../adapt/create.ts";
 import type { ContainerBackend, WaitCondition } from "@fathom/engine";
 import { optionalJson, requiredJson, type ApiRequest, type Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
@@ -28,8 +28,8 @@ async function list(backend: ContainerBackend, { query, response, version }: Api
 
 async function create(backend: ContainerBackend, request: ApiRequest): Promise<void> {
   const { query, response, version } = request;
-  const { body, warnings } = adaptCreate(decodeContainerCreate(await requiredJson(request)), version);
-  const created = await backend.create(query.get("name"), platformOf(request), body);
+  const { body, rules, warnings } = adaptCreate(decodeContainerCreate(await requiredJson(request)), version);
+  const created = await backend.create(query.get("name"), platformOf(request), body, rules);
   const answer: ContainerCreateResponse = { Id: created.Id, Warnings: [...created.Warnings, ...warnings] };
   response.json(201, answer);
 }
@@ -128,7 +128,8 @@ async function unpause(backend: ContainerBackend, { name, response }: ApiRequest
 
 async function update(backend: ContainerBackend, request: ApiRequest): Promise<void> {
   const { name, response } = request;
-  response.json(200, await backend.update(name, decodeContainerUpdate(await optionalJson(request))));
+  const body = decodeContainerUpdate(await optionalJson(request));
+  response.json(200, await backend.update(name, adaptUpdate(body, request.version)));
 }
 
 async function resize(backend: ContainerBackend, { name, query, response }: ApiRequest): Promise<void> {

@@ -17,16 +17,9 @@ const missing: Readonly<Record<string, string>> = {
   "POST /build/cancel": "building images",
   "POST /session": "build sessions",
   "POST /grpc": "build sessions",
-  "GET /plugins": "plugins",
   "GET /plugins/privileges": "plugins",
-  "DELETE /plugins/*": "plugins",
   "POST /plugins/create": "plugins",
   "POST /plugins/pull": "plugins",
-  "POST /plugins/*/enable": "plugins",
-  "POST /plugins/*/disable": "plugins",
-  "POST /plugins/*/push": "plugins",
-  "POST /plugins/*/upgrade": "plugins",
-  "POST /plugins/*/set": "plugins",
   "POST /swarm/init": "swarm mode",
   "POST /swarm/join": "swarm mode",
 };
@@ -36,6 +29,17 @@ const missingForContainers: Readonly<Record<string, string>> = {
   "GET /containers/*/stats": "resource usage statistics (stats)",
   "PUT /containers/*/archive": "copying files into a container",
 };
+
+/** No plugin is installed, so none has the name. */
+const ofOnePlugin = [
+  "GET /plugins/*/json",
+  "DELETE /plugins/*",
+  "POST /plugins/*/enable",
+  "POST /plugins/*/disable",
+  "POST /plugins/*/push",
+  "POST /plugins/*/upgrade",
+  "POST /plugins/*/set",
+];
 
 /** Docker's answers on a machine that is in no swarm; Fathom's machines are in none. */
 const swarmOnly = [
@@ -97,9 +101,15 @@ export function addMissingRoutes(router: Router<Handler>, containers: ContainerB
         'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
       );
     });
-  // `docker inspect NAME` asks for every kind of object in turn: there is no plugin with any name.
-  router.add("GET", "/plugins/*/json", ({ name }: ApiRequest) => {
-    throw new EngineError("not-found", `plugin ${JSON.stringify(name)} not found`);
+  for (const route of ofOnePlugin)
+    router.add(...split(route), ({ name }: ApiRequest) => {
+      throw new EngineError("not-found", `plugin ${JSON.stringify(name)} not found`);
+    });
+  router.add("GET", "/plugins", ({ query, response }: ApiRequest) => {
+    for (const key of Object.keys(query.filters()))
+      if (!["enabled", "capability"].includes(key))
+        throw new EngineError("invalid-argument", `invalid filter '${key}'`);
+    response.json(200, []);
   });
   // Nobody can make a network or a build cache yet, so there is nothing to remove: that is a valid answer, and `system prune` needs it.
   router.add("POST", "/networks/prune", ({ query, response }: ApiRequest) => {

@@ -64,7 +64,7 @@ describe("endpoints that do not exist", () => {
 
   test.each([
     ["POST", "/build"],
-    ["GET", "/plugins"],
+    ["POST", "/plugins/pull"],
     ["POST", "/session"],
     ["POST", "/networks/create"],
     ["GET", "/images/search"],
@@ -73,6 +73,19 @@ describe("endpoints that do not exist", () => {
     const [status, text] = await message(await server.fetch(path, { method }));
     expect(status).toBe(501);
     expect(text).toContain("not implemented yet by Fathom");
+  });
+
+  test("no plugin is installed", async () => {
+    expect(await (await server.fetch("/plugins")).json()).toEqual([]);
+    expect(await (await server.fetch('/plugins?filters={"enabled":["true"]}')).json()).toEqual([]);
+    expect((await server.fetch('/plugins?filters={"x":["true"]}')).status).toBe(400);
+    for (const [method, path] of [
+      ["GET", "/plugins/x/json"],
+      ["DELETE", "/plugins/x"],
+      ["POST", "/plugins/x/enable"],
+      ["POST", "/plugins/x/set"],
+    ] as const)
+      expect(await message(await server.fetch(path, { method }))).toEqual([404, 'plugin "x" not found']);
   });
 
   test("swarm's own are 503", async () => {
@@ -189,6 +202,31 @@ describe("answers by version", () => {
     expect(old).not.toHaveProperty("FirewallBackend");
     expect(await (await server.fetch("/v1.52/info")).json()).toHaveProperty("FirewallBackend");
   });
+});
+
+test("read-only binds of clients below 1.44 are not recursive; updates below 1.55 change no limits of devices", async () => {
+  const { create, update } = server.fake.containers;
+  const seen: unknown[] = [];
+  server.fake.containers.create = async (_name, _platform, _body, rules) => {
+    seen.push(rules);
+    return { Id: "x", Warnings: [] };
+  };
+  server.fake.containers.update = async (_name, body) => {
+    seen.push(body);
+    return { Warnings: null };
+  };
+  try {
+    for (const version of ["/v1.43", "/v1.44", ""]) await server.post(`${version}/containers/create`, { Image: "x" });
+    await server.post("/containers/x/update", { CpuShares: 5, BlkioDeviceReadBps: [{ Path: "/dev/sda", Rate: 1 }] });
+  } finally {
+    Object.assign(server.fake.containers, { create, update });
+  }
+  expect(seen).toEqual([
+    { shallowReadOnlyBinds: true },
+    { shallowReadOnlyBinds: false },
+    { shallowReadOnlyBinds: false },
+    { CpuShares: 5 },
+  ]);
 });
 
 test("wait sends its head before the end", async () => {

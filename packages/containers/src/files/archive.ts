@@ -52,7 +52,7 @@ function read(
   });
 }
 
-/** @throws ContainerProblem "no-such-path" */
+/** @throws ContainerProblem "no-such-path", "not-a-directory" */
 async function firstEntry(
   reading: TreeReading,
   path: string,
@@ -65,7 +65,8 @@ async function firstEntry(
   try {
     entry = await reading.next();
   } catch (error) {
-    throw isSysError(error, "ENOENT", "ENOTDIR", "ELOOP") ? notFound(error) : error;
+    if (isSysError(error, "ENOTDIR")) throw new ContainerProblem({ kind: "not-a-directory", path }, { cause: error });
+    throw isSysError(error, "ENOENT", "ELOOP") ? notFound(error) : error;
   }
   // The file was removed meanwhile.
   if (entry === undefined) throw notFound();

@@ -38,3 +38,18 @@ describe("an update that contradicts what the container has is a conflict, with 
     await expect(update).rejects.toThrow(message);
   });
 });
+
+test("an update changes only what Docker lets it change; limits that are not supported are rejected", async () => {
+  await world.run("one", { CpuShares: 2 });
+  await world.engine.containers.update("one", {
+    CgroupParent: "/other",
+    OomKillDisable: true,
+    Devices: [{ PathOnHost: "/dev/null", PathInContainer: "/dev/x", CgroupPermissions: "rwm" }],
+    CpuQuota: 50_000,
+  });
+  expect(await settings()).toMatchObject({ CgroupParent: "", OomKillDisable: null, Devices: [], CpuQuota: 50_000 });
+  await expect(
+    world.engine.containers.update("one", { BlkioDeviceReadBps: [{ Path: "/dev/sda", Rate: 1 }] }),
+  ).rejects.toThrow("updating BlkioDeviceReadBps is not supported yet");
+  await expect(world.engine.containers.update("one", { CpuRealtimeRuntime: 5 })).rejects.toThrow("CpuRealtimeRuntime");
+});

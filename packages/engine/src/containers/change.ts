@@ -45,6 +45,7 @@ export async function updateContainer(
   const container = engine.containers.find(nameOrId);
   if (request.RestartPolicy !== undefined)
     checkRestartPolicy(request.RestartPolicy.Name, request.RestartPolicy.MaximumRetryCount);
+  refuseUnsupported(request);
   return locked(engine, container, async () => {
     const before = dockerOf(container.record).hostConfig;
     const conflict = updateConflict(before, request);
@@ -94,11 +95,9 @@ function updateConflict(before: HostConfig, request: ContainerUpdateRequest): st
 
 /** Fields that the client did not send, or that are zero, do not change; but a limit of processes of 0 or less means "no limit". */
 function mergeUpdate(before: HostConfig, request: ContainerUpdateRequest): HostConfig {
-  const { RestartPolicy: policy, PidsLimit: pids, ...limits } = request;
+  const { RestartPolicy: policy, PidsLimit: pids } = request;
   const sent: Partial<HostConfig> = Object.fromEntries(
-    Object.entries(limits).filter(
-      ([, value]) => value !== undefined && value !== null && value !== 0 && value !== "" && !isEmptyList(value),
-    ),
+    updatable.flatMap((name) => (request[name] ? [[name, request[name]]] : [])),
   );
   return {
     ...before,
@@ -108,8 +107,34 @@ function mergeUpdate(before: HostConfig, request: ContainerUpdateRequest): HostC
   };
 }
 
-function isEmptyList(value: unknown): boolean {
-  return Array.isArray(value) && value.length === 0;
+/** As in Docker, an update ignores all other fields. */
+const updatable = [
+  "BlkioWeight",
+  "CpuShares",
+  "NanoCpus",
+  "CpuPeriod",
+  "CpuQuota",
+  "CpusetCpus",
+  "CpusetMems",
+  "Memory",
+  "MemorySwap",
+  "MemoryReservation",
+] as const;
+
+/** Fields that Docker changes and this engine does not support. @throws not-implemented */
+function refuseUnsupported(request: ContainerUpdateRequest): void {
+  const lists = (
+    [
+      "BlkioWeightDevice",
+      "BlkioDeviceReadBps",
+      "BlkioDeviceWriteBps",
+      "BlkioDeviceReadIOps",
+      "BlkioDeviceWriteIOps",
+    ] as const
+  ).filter((name) => (request[name]?.length ?? 0) > 0);
+  const realtime = (["CpuRealtimePeriod", "CpuRealtimeRuntime"] as const).filter((name) => (request[name] ?? 0) !== 0);
+  const [first] = [...lists, ...realtime];
+  if (first !== undefined) throw new EngineError("not-implemented", `updating ${first} is not supported yet`);
 }
 
 export async function resizeContainer(

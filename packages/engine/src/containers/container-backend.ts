@@ -52,7 +52,7 @@ function waitResponse({ exitCode, error }: WaitResult): ContainerWaitResponse {
 export function createContainerBackend(engine: EngineContext): ContainerBackend {
   return {
     list: (request) => listContainers(engine, request),
-    create: (name, platform, body) => createContainer(engine, name, platform, body),
+    create: (name, platform, body, rules) => createContainer(engine, name, platform, body, rules),
     explain: (name, platform, body) => explainRun(engine, name, platform, body),
     inspect: (name, size) => inspectContainer(engine, name, size),
     start: async (name, detachKeys = "") => {

@@ -1,6 +1,7 @@
 /** docker version and info: facts about this engine and this machine. */
 import { environmentProxy } from "@fathom/distribution";
 import { hostText } from "@fathom/sys";
+import { readdirSync } from "node:fs";
 import { cpus, hostname, release } from "node:os";
 import { apiVersion, formatRfc3339Nano, minimumApiVersion } from "@fathom/base";
 import { parseAddressPrefix, type SystemInfo, type SystemVersion } from "@fathom/spec";
@@ -94,8 +95,7 @@ export async function info(engine: EngineContext, engineId: string): Promise<Sys
     OomKillDisable: support.oomKillDisable,
     IPv4Forwarding: hostText("/proc/sys/net/ipv4/ip_forward")?.trim() === "1",
     Debug: config.debug,
-    NFd: 0,
-    NGoroutines: 0,
+    ...processFacts(config.debug),
     SystemTime: formatRfc3339Nano(engine.clock.nowNs()),
     LoggingDriver: config.logDriver,
     CgroupDriver: cgroups.driver,
@@ -142,20 +142,28 @@ export async function info(engine: EngineContext, engineId: string): Promise<Sys
   };
 }
 
+/** Docker's clients show them of a daemon in debug mode. This runtime has threads where Go has goroutines. */
+function processFacts(debug: boolean): Pick<SystemInfo, "NFd" | "NGoroutines"> {
+  if (!debug) return { NFd: 0, NGoroutines: 0 };
+  const threads = /^Threads:\s+(\d+)$/m.exec(hostText("/proc/self/status") ?? "")?.[1];
+  return { NFd: readdirSync("/proc/self/fd").length, NGoroutines: Number(threads ?? 0) };
+}
+
 function registryConfig(engine: EngineContext): SystemInfo["RegistryConfig"] {
   const { insecureRegistries, registryMirrors } = engine.config;
+  const mirrors = registryMirrors.map((mirror) => `${mirror.replace(/\/$/, "")}/`);
   const isRange = (text: string): boolean => parseAddressPrefix(text) !== undefined;
   return {
     InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8", ...insecureRegistries.filter(isRange)],
     IndexConfigs: {
-      "docker.io": { Name: "docker.io", Mirrors: registryMirrors, Secure: true, Official: true },
+      "docker.io": { Name: "docker.io", Mirrors: mirrors, Secure: true, Official: true },
       ...Object.fromEntries(
         insecureRegistries
           .filter((name) => !isRange(name))
           .map((name) => [name, { Name: name, Mirrors: [], Secure: false, Official: false }]),
       ),
     },
-    Mirrors: registryMirrors,
+    Mirrors: mirrors,
   };
 }
 

@@ -61,6 +61,11 @@ test("errors of requests about containers and execs are in Docker's words", () =
     'ps: error: unknown user-defined format specifier "x"',
   ]);
   expect(words({ kind: "no-pid-column" })).toEqual(["invalid-argument", "Couldn't find PID field in ps output"]);
+  for (const path of ["/etc/passwd/", "etc/passwd/"])
+    expect(words({ kind: "not-a-directory", path })).toEqual([
+      "invalid-argument",
+      "lstat /etc/passwd/: not a directory",
+    ]);
   expect(words({ kind: "empty-path" })).toEqual(["invalid-argument", "bad parameter: path cannot be empty"]);
 });
 
@@ -105,9 +110,9 @@ test("a start that fails for one of these reasons, such as namespaces that canno
     "conflict",
     "joining network namespace of container: No such container: x",
   ]);
-  expect(joining("pid", { kind: "not-found", reason })).toEqual(["not-found", "No such container: x"]);
+  expect(joining("pid", { kind: "not-found", reason })).toEqual(["internal", "No such container: x"]);
   expect(joining("ipc", { kind: "not-found", reason })).toEqual([
-    "not-found",
+    "internal",
     "failed to join IPC namespace: No such container: x",
   ]);
   expect(joining("network", { kind: "itself" })).toEqual(["conflict", "cannot join own network namespace"]);
@@ -120,10 +125,10 @@ test("a start that fails for one of these reasons, such as namespaces that canno
     "conflict",
     "cannot join network namespace of a non running container: container two is exited",
   ]);
-  expect(joining("pid", stopped)).toEqual(["conflict", "container c2 is not running"]);
+  expect(joining("pid", stopped)).toEqual(["internal", "container c2 is not running"]);
   expect(joining("ipc", stopped)[1]).toBe("failed to join IPC namespace: container c2 is not running");
   expect(joining("ipc", { kind: "not-shared", id: "c2" })).toEqual([
-    "conflict",
+    "internal",
     "failed to join IPC namespace: container c2: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
   ]);
   const network = LaunchFailure.of("network", new ContainerProblem({ kind: "no-host-gateway" }));

@@ -33,6 +33,8 @@ export function problemWords({ problem }: ContainerProblem): string {
       return "must specify at least one of 'stdout' or 'stderr'";
     case "no-such-path":
       return `Could not find the file ${problem.path} in container ${problem.container}`;
+    case "not-a-directory":
+      return `lstat ${problem.path.startsWith("/") ? "" : "/"}${problem.path}: not a directory`;
     case "empty-path":
       return "bad parameter: path cannot be empty";
     case "unsupported-ps-option":

@@ -5,6 +5,7 @@ import type {
   AttachResult,
   ContainerBackend,
   ContainerListRequest,
+  CreateRules,
   LogsRequest,
   RemoveOptions,
   WaitCondition,
@@ -61,6 +62,7 @@ export class FakeContainers implements ContainerBackend {
     name: string | undefined,
     _platform: Platform | undefined,
     body: ContainerCreateRequest,
+    _rules?: CreateRules,
   ): Promise<ContainerCreateResponse> {
     if (body.Image === "") throw new EngineError("invalid-argument", "no command specified");
     if (body.Image.startsWith("nosuch")) throw new EngineError("not-found", `No such image: ${body.Image}`);

@@ -26,6 +26,7 @@ import {
   makeContainer,
 } from "@fathom/containers";
 import { checkNetworkMode, requestedNetworks } from "../../networks/container-network.ts";
+import type { CreateRules } from "../../backend.ts";
 import type { EngineContext } from "../../context.ts";
 import { checkEndpoints } from "./endpoint-checks.ts";
 import { withHostDefaults } from "./host-config.ts";
@@ -40,8 +41,9 @@ export async function createContainer(
   requestedName: string | undefined,
   platform: Platform | undefined,
   body: ContainerCreateRequest,
+  rules?: CreateRules,
 ): Promise<ContainerCreateResponse> {
-  const checked = await checkRequest(engine, platform, body);
+  const checked = await checkRequest(engine, platform, body, rules);
   const id = engine.stems.newId();
   let name: string | undefined;
   try {
@@ -79,6 +81,7 @@ export async function checkRequest(
   engine: EngineContext,
   platform: Platform | undefined,
   body: ContainerCreateRequest,
+  rules?: CreateRules,
 ): Promise<CheckedRequest> {
   const { HostConfig: requestedHost, NetworkingConfig: networking, ...requestedConfig } = body;
   checkRestart(requestedHost);
@@ -92,7 +95,7 @@ export async function checkRequest(
   const host = sharedById(engine, withHostDefaults(requestedHost, engine.config, engine.oci.defaults));
   checkLogSettings(logSettingsOf(host));
   warnings.push(...engine.oci.validate(config, host, body));
-  const mounts = wantedMounts(config, host, (from) => donorMounts(engine, from));
+  const mounts = wantedMounts(config, host, (from) => donorMounts(engine, from), rules);
   await requireSources(engine.files, sourcesThatNobodyMakes(host.Mounts ?? []));
   if (!["", "/"].includes(requestedConfig.WorkingDir)) checkWorkingPlace(engine, image, requestedConfig.WorkingDir);
   return { image, config, host, mounts, macAddress: requestedConfig.MacAddress, networking, warnings };

@@ -8,12 +8,13 @@ import { resolveLogSettings } from "../log-config.ts";
 import { networkName } from "../../networks/network-mode.ts";
 
 const ownRuntime = { path: "fathom-runc" };
-export const defaultRuntime = "fathom";
-/** Docker's own names mean this engine's runtime, so clients that ask for the default runtime get it. */
+/** Docker's own name for it: clients compare the name in inspect and info. */
+export const defaultRuntime = "runc";
+/** All names mean this engine's runtime. */
 export const runtimes: Readonly<Record<string, { readonly path: string }>> = {
-  [defaultRuntime]: ownRuntime,
+  fathom: ownRuntime,
   "io.containerd.runc.v2": ownRuntime,
-  runc: ownRuntime,
+  [defaultRuntime]: ownRuntime,
 };
 
 /** The largest number below 2^63 that JavaScript holds: clients read limits as 64-bit integers. */

@@ -26,11 +26,7 @@ export function checkWorkingDirectory(
     throw new EngineError("invalid-argument", `Cannot mkdir: ${path} is not a directory`);
 }
 
-function isFreeOrDirectory(
-  sys: Pick<Sys, "openat2" | "fstatat" | "close">,
-  rootFd: number,
-  path: string,
-): boolean {
+function isFreeOrDirectory(sys: Pick<Sys, "openat2" | "fstatat" | "close">, rootFd: number, path: string): boolean {
   let fd: number;
   try {
     fd = sys.openat2(rootFd, path, { flags: O_PATH | O_CLOEXEC, resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS });

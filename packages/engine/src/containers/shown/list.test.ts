@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { commandText } from "./list.ts";
 import { FakeMachine, removeTree, startDaemon, type TestEngine } from "../../testing/fakes.ts";
 import { emptyContainerConfig, emptyHostConfig } from "@fathom/spec/testing";
 
@@ -44,4 +45,9 @@ test("while many containers are read from the disk, other work has its turn, and
   await removed;
   expect(during).toBeGreaterThan(4);
   expect(list.map(({ Names }) => Names[0])).toEqual(Array.from({ length: 19 }, (_, index) => `/c${19 - index}`));
+});
+
+test("a command is shown as Docker shows it: quotes only around arguments with spaces", () => {
+  expect(commandText("/a b", ["sh", "-c", "echo hi", "tab\there", ""])).toBe("/a b sh -c 'echo hi' tab\there ");
+  expect(commandText("sh", [])).toBe("sh");
 });

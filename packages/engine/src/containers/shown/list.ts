@@ -246,8 +246,9 @@ function imageName(engine: EngineContext, { record }: Container): string {
   return record.imageId;
 }
 
-function commandText(path: string, words: readonly string[]): string {
-  return [path, ...words].map((word) => (/\s/.test(word) ? `'${word}'` : word)).join(" ");
+/** As in Docker: the program as it is, and quotes around each argument that has a space. */
+export function commandText(path: string, words: readonly string[]): string {
+  return [path, ...words.map((word) => (word.includes(" ") ? `'${word}'` : word))].join(" ");
 }
 
 /** "Up 2 minutes (healthy)", "Exited (3) 4 seconds ago", "Created". */

@@ -190,8 +190,7 @@ test("exec and volume bodies", () => {
 });
 
 describe("numbers of 64 bits, from their text", () => {
-  const memory = (number: string): unknown =>
-    decodeContainerUpdate(parseJsonText(`{"Memory":${number}}`)).Memory;
+  const memory = (number: string): unknown => decodeContainerUpdate(parseJsonText(`{"Memory":${number}}`)).Memory;
   const refused = (number: string): string => refusal(() => memory(number));
 
   test("whole numbers are accepted up to the limits of the type, and stay below them", () => {
@@ -200,9 +199,8 @@ describe("numbers of 64 bits, from their text", () => {
     expect(memory("-9223372036854775808")).toBe(-(2 ** 63));
     expect(memory("-9007199254740993")).toBe(-9007199254740992);
     const rate = (number: string): unknown =>
-      decodeContainerCreate(
-        parseJsonText(`{"Image":"x","HostConfig":{"IOMaximumIOps":${number}}}`),
-      ).HostConfig.IOMaximumIOps;
+      decodeContainerCreate(parseJsonText(`{"Image":"x","HostConfig":{"IOMaximumIOps":${number}}}`)).HostConfig
+        .IOMaximumIOps;
     expect(rate("18446744073709551615")).toBe(2 ** 64 - 2048);
     expect(refusal(() => rate("18446744073709551616"))).toContain("number 18446744073709551616 into Go struct field");
     // What is stored is read by clients as 64 bits.

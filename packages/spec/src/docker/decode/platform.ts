@@ -20,10 +20,7 @@ export function decodePlatform(text: string): Platform {
   const document = parseJsonValue(text, prefix);
   const { os, architecture, variant, "os.version": osVersion } = decodeBody(platform, document, prefix);
   if (os === "" && architecture === "" && (variant || osVersion))
-    throw new EngineError(
-      "invalid-argument",
-      "optional platform fields provided, but OS and Architecture are missing",
-    );
+    throw new EngineError("invalid-argument", "optional platform fields provided, but OS and Architecture are missing");
   if (os === "" || architecture === "")
     throw new EngineError("invalid-argument", "both OS and Architecture must be provided");
   return {

@@ -5,6 +5,7 @@
 import { EngineError } from "@fathom/base";
 import type { MountPoint, WantedMount } from "@fathom/containers";
 import type { ContainerConfig, HostConfig } from "@fathom/spec";
+import type { CreateRules } from "../../../backend.ts";
 import { parseBind, parseVolumesFrom } from "./binds.ts";
 import { parseMount } from "./mount-objects.ts";
 import { anonymousVolume, checkDestination, clean } from "./mount-parts.ts";
@@ -16,7 +17,13 @@ export interface DonorMounts {
 }
 
 /** @throws invalid-argument in Docker's words */
-export function wantedMounts(config: ContainerConfig, hostConfig: HostConfig, donor: DonorMounts): WantedMount[] {
+export function wantedMounts(
+  config: ContainerConfig,
+  hostConfig: HostConfig,
+  donor: DonorMounts,
+  rules?: CreateRules,
+): WantedMount[] {
+  const shallow = rules?.shallowReadOnlyBinds === true;
   const mounts = new Map<string, WantedMount>();
   for (const from of hostConfig.VolumesFrom ?? []) {
     const { container, mode } = parseVolumesFrom(from);
@@ -40,7 +47,8 @@ export function wantedMounts(config: ContainerConfig, hostConfig: HostConfig, do
     if (explicit.has(mount.destination))
       throw new EngineError("invalid-argument", `Duplicate mount point: ${mount.destination}`);
     explicit.add(mount.destination);
-    mounts.set(mount.destination, mount);
+    const keepsBelow = shallow && mount.type === "bind" && !mount.readWrite;
+    mounts.set(mount.destination, keepsBelow ? { ...mount, readOnlyNonRecursive: true } : mount);
   };
   for (const bind of hostConfig.Binds ?? []) add(parseBind(bind, hostConfig.VolumeDriver));
   for (const mount of hostConfig.Mounts ?? []) add(parseMount(mount));
