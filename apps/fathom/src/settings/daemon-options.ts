@@ -106,7 +106,9 @@ export const daemonOptions: readonly DaemonOption[] = [
   // Accepted: their values describe what this engine does anyway.
   option("storage-driver", "string", "Storage driver (overlay2)", { short: "s", default: "overlay2" }),
   option("exec-opt", "list", "Runtime options (native.cgroupdriver=cgroupfs)", { key: "exec-opts" }),
-  option("default-runtime", "string", "Default runtime of containers (fathom)", { default: "fathom" }),
+  option("default-runtime", "string", "Default runtime of containers (runc or fathom: both names mean the same)", {
+    default: "runc",
+  }),
   option("iptables", "boolean", "Manage firewall rules", { default: true }),
   option("containerd-namespace", "string", "Ignored: there is no containerd"),
   missing("add-runtime", "map", { key: "runtimes" }),
