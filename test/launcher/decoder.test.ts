@@ -42,7 +42,17 @@ test("damaged plans are rejected or read within their bounds", async () => {
 test("damaged requests on a control socket are rejected or executed, each is answered once, and none leaves a descriptor", async () => {
   using rig = new Rig();
   const program = join(base, "request-fuzz");
-  const own = ["requests", "launch-requests", "connections", "process-table", "processes", "streams", "clients", "log"];
+  const own = [
+    "requests",
+    "launch-requests",
+    "connections",
+    "process-table",
+    "processes",
+    "streams",
+    "clients",
+    "log",
+    "log-times",
+  ];
   const names = [
     "fuzz/request-fuzz",
     ...[...own, "exit-status"].map((name) => `supervisor/${name}`),

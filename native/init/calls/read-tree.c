@@ -4,8 +4,8 @@
  * its output; the names in a directory are in the order of their bytes. It follows no symlink on the way, and opens no device and no FIFO. The
  * caller decides what to do with the output; the caller's side, with the form of the output, is packages/sys/src/host-files/tree-reader.ts.
  */
-#include "../base/base.h"
 #include "one-call.h"
+#include "tree-output.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -28,14 +28,9 @@
 #define WANT_ONE_MOUNT 4u  /* of a mount inside the tree only the mount point */
 #define FOLLOW_LAST 8u     /* follow a symlink at the end of the path */
 
-enum frame { FRAME_XATTR = 1, FRAME_ENTRY, FRAME_DATA, FRAME_CONTENT_END, FRAME_ALIVE, FRAME_END, FRAME_ERROR };
-
-#define FRAME_HEAD (2 * sizeof(uint32_t))
-#define PART (64u << 10)
 /* Each level holds a descriptor. The caller ends the process at a smaller depth. */
 #define DEPTH_LIMIT 2000
 #define XATTR_LIMIT (64u << 10)
-#define ALIVE_MS 1000
 
 /* The structure of statx(2), which some C libraries do not have. */
 struct moment {
@@ -63,57 +58,7 @@ struct entry_head {
 };
 
 static uint32_t wanted;
-static uint8_t output[4 * PART];
-static size_t output_used;
-static int64_t written_at;
-/* From the top, with "/" between names. It may be longer than a path that the kernel accepts in one call. */
-static char *path;
-static size_t path_used, path_size;
-
-static void flush(void) {
-  for (size_t done = 0; done < output_used;) {
-    ssize_t count = write(1, output + done, output_used - done);
-    if (count <= 0 && errno != EINTR)
-      _exit(1);
-    if (count > 0)
-      done += (size_t)count;
-  }
-  output_used = 0;
-  written_at = monotonic_ms();
-}
-
-static void put(const void *bytes, size_t length) {
-  for (size_t done = 0, part; done < length; done += part) {
-    if (output_used == sizeof output)
-      flush();
-    part = length - done < sizeof output - output_used ? length - done : sizeof output - output_used;
-    memcpy(output + output_used, (const uint8_t *)bytes + done, part);
-    output_used += part;
-  }
-}
-
-static void put_frame(enum frame kind, size_t length) {
-  uint32_t head[] = {(uint32_t)length, kind};
-  put(head, sizeof head);
-}
-
-/* The caller ends a process that is silent for long. This message distinguishes a slow server from one that does not answer. */
-static void say_alive(void) {
-  if (monotonic_ms() - written_at < ALIVE_MS)
-    return;
-  put_frame(FRAME_ALIVE, 0);
-  flush();
-}
-
-_Noreturn static void stop(const char *call) {
-  int32_t error = errno;
-  put_frame(FRAME_ERROR, sizeof error + strlen(call) + 1 + path_used);
-  put(&error, sizeof error);
-  put(call, strlen(call) + 1);
-  put(path, path_used);
-  flush();
-  _exit(0);
-}
+static size_t path_size;
 
 static bool gone(void) {
   return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ESTALE;
@@ -122,7 +67,7 @@ static bool gone(void) {
 static void *larger(void *at, size_t size) {
   at = realloc(at, size);
   if (!at)
-    stop("realloc");
+    stop_reading("realloc");
   return at;
 }
 
@@ -145,17 +90,17 @@ static void put_xattrs(int fd) {
   static char names[XATTR_LIMIT], value[XATTR_LIMIT];
   ssize_t length = listxattr(path_of(fd), names, sizeof names);
   if (length < 0 && errno != ENOTSUP && errno != EBADF && !gone())
-    stop("listxattr");
+    stop_reading("listxattr");
   for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1) {
     const char *name = names + at;
     ssize_t count = getxattr(path_of(fd), name, value, sizeof value);
     if (count < 0 && errno != ENODATA && errno != ENOTSUP && !gone())
-      stop("getxattr");
+      stop_reading("getxattr");
     if (count < 0)
       continue;
     put_frame(FRAME_XATTR, strlen(name) + 1 + (size_t)count);
-    put(name, strlen(name) + 1);
-    put(value, (size_t)count);
+    put_output(name, strlen(name) + 1);
+    put_output(value, (size_t)count);
   }
 }
 
@@ -176,37 +121,18 @@ static void put_entry(const struct facts *facts, bool foreign, const char *link,
       .modified_ns = facts->modified.nanoseconds,
       .changed_ns = facts->changed.nanoseconds,
       .foreign = foreign,
-      .path_length = (uint32_t)path_used,
+      .path_length = (uint32_t)entry_path_used,
   };
-  put_frame(FRAME_ENTRY, sizeof head + path_used + link_length);
-  put(&head, sizeof head);
-  put(path, path_used);
-  put(link, link_length);
-}
-
-/* Not more than the size that the entry's head announced. */
-static void put_content(int fd, uint64_t size) {
-  for (uint64_t left = size; left;) {
-    if (sizeof output - output_used < FRAME_HEAD + PART)
-      flush();
-    /* Already in its place when the frame's head is written before it. */
-    ssize_t count = read(fd, output + output_used + FRAME_HEAD, left < PART ? (size_t)left : PART);
-    if (count < 0)
-      stop("read");
-    if (count == 0)
-      break;
-    put_frame(FRAME_DATA, (size_t)count);
-    output_used += (size_t)count;
-    left -= (uint64_t)count;
-    say_alive();
-  }
-  put_frame(FRAME_CONTENT_END, 0);
+  put_frame(FRAME_ENTRY, sizeof head + entry_path_used + link_length);
+  put_output(&head, sizeof head);
+  put_output(entry_path, entry_path_used);
+  put_output(link, link_length);
 }
 
 /* The caller may already have the content of a file with several names. */
 static bool asker_wants_content(void) {
   char answer;
-  flush();
+  flush_output();
   if (read(0, &answer, 1) != 1)
     _exit(1);
   return answer == 'y';
@@ -232,7 +158,7 @@ static struct names read_names(int fd) {
     if (count < 0 && errno == ENOENT)
       break; /* the entry was removed meanwhile */
     if (count < 0)
-      stop("getdents64");
+      stop_reading("getdents64");
     for (long at = 0; at < count; at += ((struct entry *)(void *)(buffer + at))->length) {
       const char *name = ((const struct entry *)(const void *)(buffer + at))->name;
       size_t length = strlen(name) + 1;
@@ -260,19 +186,19 @@ static void visit(int fd, bool foreign, unsigned depth);
 static void visit_below(int fd, unsigned depth) {
   if (depth > DEPTH_LIMIT) {
     errno = ELOOP;
-    stop("openat2");
+    stop_reading("openat2");
   }
   struct names names = read_names(fd);
-  size_t above = path_used;
+  size_t above = entry_path_used;
   for (size_t i = 0; i < names.count; i++) {
     const char *name = names.sorted[i];
     size_t length = strlen(name);
     if (above + length + 1 > path_size)
-      path = larger(path, path_size = 2 * (above + length + 1));
+      entry_path = larger(entry_path, path_size = 2 * (above + length + 1));
     if (above)
-      path[path_used++] = '/';
-    memcpy(path + path_used, name, length);
-    path_used += length;
+      entry_path[entry_path_used++] = '/';
+    memcpy(entry_path + entry_path_used, name, length);
+    entry_path_used += length;
     bool one_mount = wanted & WANT_ONE_MOUNT;
     int entry = open_in(fd, name, O_PATH | O_NOFOLLOW, one_mount ? RESOLVE_NO_XDEV : 0);
     bool foreign = entry < 0 && errno == EXDEV && one_mount;
@@ -281,8 +207,8 @@ static void visit_below(int fd, unsigned depth) {
     if (entry >= 0)
       visit(entry, foreign, depth);
     else if (!gone())
-      stop("openat2");
-    path_used = above;
+      stop_reading("openat2");
+    entry_path_used = above;
     say_alive();
   }
   free(names.sorted);
@@ -297,12 +223,12 @@ static void visit(int fd, bool foreign, unsigned depth) {
   int content = -1, below = -1;
   /* Do not ask the server of another mount: it may not answer. */
   if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH | (foreign ? AT_STATX_DONT_SYNC : 0), STATX_BASIC_FIELDS, &facts) < 0)
-    stop("statx");
+    stop_reading("statx");
   if (!foreign && S_ISLNK(facts.mode) && (link_length = readlinkat(fd, "", link, sizeof link)) < 0)
-    stop("readlinkat");
+    stop_reading("readlinkat");
   if (!foreign && S_ISREG(facts.mode) && wanted & WANT_CONTENT && (content = open(path_of(fd), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
     if (!gone())
-      stop("open");
+      stop_reading("open");
     close_fd(&fd);
     return;
   }
@@ -310,7 +236,7 @@ static void visit(int fd, bool foreign, unsigned depth) {
     put_xattrs(fd);
   put_entry(&facts, foreign, link, (size_t)link_length);
   if (!foreign && S_ISDIR(facts.mode) && wanted & WANT_BELOW && (below = open_in(fd, ".", O_RDONLY | O_DIRECTORY, 0)) < 0)
-    stop("openat2");
+    stop_reading("openat2");
   close_fd(&fd);
   if (content >= 0 && (facts.links == 1 || asker_wants_content()))
     put_content(content, facts.size);
@@ -323,15 +249,15 @@ static void visit(int fd, bool foreign, unsigned depth) {
 /* Arguments: a root path (relative paths start at descriptor 3), a path inside that root, and what the caller wants, as a number. */
 int call_read_tree(char **arguments) {
   wanted = (uint32_t)strtoul(arguments[2], NULL, 10);
-  written_at = monotonic_ms();
+  begin_output();
   int root = open_in(3, arguments[0], O_PATH | O_DIRECTORY, 0);
   if (root < 0)
-    stop("openat2");
+    stop_reading("openat2");
   int top = open_in(root, arguments[1], O_PATH | (wanted & FOLLOW_LAST ? 0 : O_NOFOLLOW), RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
   if (top < 0)
-    stop("openat2");
+    stop_reading("openat2");
   visit(top, false, 0);
   put_frame(FRAME_END, 0);
-  flush();
+  flush_output();
   return 0;
 }

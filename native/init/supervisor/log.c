@@ -59,46 +59,6 @@ static void log_close(void) {
   store.attributes_length = 0;
 }
 
-/* Compares times as format_now writes them: "Z" ends the shorter of two fractions and sorts before every digit. */
-static bool earlier(const char *a, const char *b) {
-  while (*a && *a == *b) {
-    a++;
-    b++;
-  }
-  return *b && *b != 'Z' && (!*a || *a == 'Z' || *a < *b);
-}
-
-/* The text after the last `name`; NULL when `name` does not occur. */
-static const char *behind_last(const char *name, const char *text, size_t length) {
-  size_t size = strlen(name);
-  for (size_t at = length < size ? 0 : length - size + 1; at-- > 0;) {
-    if (memcmp(text + at, name, size) == 0)
-      return text + at + size;
-  }
-  return NULL;
-}
-
-/* The log of earlier runs continues; its last record has the latest time. */
-static void find_latest(void) {
-  char tail[257] = {0};
-  store.latest[0] = 0;
-  size_t length = store.size < sizeof tail - 1 ? (size_t)store.size : sizeof tail - 1;
-  int fd = length ? openat(store.directory, store.name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
-  if (fd < 0)
-    return;
-  ssize_t got = pread(fd, tail, length, (off_t)(store.size - length));
-  close(fd);
-  const char *time = got == (ssize_t)length ? behind_last("\"time\":\"", tail, length) : NULL;
-  if (!time)
-    return;
-  const char *latest = behind_last("\"latest\":\"", time, (size_t)(tail + length - time));
-  size_t size = strspn(latest ? latest : time, "0123456789-:.TZ");
-  if (size >= TIME_SIZE)
-    return;
-  memcpy(store.latest, latest ? latest : time, size);
-  store.latest[size] = 0;
-}
-
 int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char *attributes) {
   size_t length = strlen(path), more = strlen(attributes);
   char *slash;
@@ -130,7 +90,8 @@ int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char
   store.batch_size = BATCH_ROOM + more;
   if (open_file(0) < 0)
     return fail("open", path);
-  find_latest();
+  /* The log of earlier runs continues. */
+  latest_time(store.directory, store.name, store.size, store.latest);
   return 0;
 }
 
@@ -256,7 +217,7 @@ static void add_record(int stream, struct part first, struct part second, const 
   }
   out = put_bytes(out, "\"time\":\"", 8);
   out = put_bytes(out, time, strlen(time));
-  if (earlier(time, store.latest)) {
+  if (is_earlier(time, store.latest)) {
     out = put_bytes(out, "\",\"latest\":\"", 12);
     out = put_bytes(out, store.latest, strlen(store.latest));
   } else {

@@ -200,6 +200,11 @@ uint64_t log_lost(void);
 /* For a child: wipes the log's data from its memory. */
 void log_forget(void);
 
+/* log-times.c: the times of records, as text. */
+bool is_earlier(const char *time, const char *than);
+/* The latest time in a log, from its last record; "" when there is none. */
+void latest_time(int directory, const char *name, uint64_t size, char latest[TIME_SIZE]);
+
 /* exit-status.c */
 struct remembered {
   char id[ID_SIZE];
