@@ -131,6 +131,27 @@ describe("a daemon's start after kill -9", () => {
     void before;
   });
 
+  test("the health of a running container begins anew and keeps its results, as at a restart", async () => {
+    const second = 1_000_000_000;
+    const Healthcheck = { Test: ["CMD", "true"], Interval: 3600 * second, Timeout: second, StartPeriod: 0, Retries: 1 };
+    await world.run("checked", {}, { Healthcheck: { ...Healthcheck, StartInterval: second } });
+    const checked = JSON.parse(
+      String(world.machine.database.get("SELECT changing FROM containers")?.["changing"]),
+    ) as object;
+    const at = "2026-02-03T04:05:06Z";
+    const results = [{ startedAt: at, endedAt: at, exitCode: 0, output: "fine" }];
+    world.machine.database.run(
+      "UPDATE containers SET changing = ?",
+      JSON.stringify({ ...checked, health: { status: "unhealthy", failingStreak: 4, results } }),
+    );
+    world.engine = await startDaemon(world.machine, world.root);
+    const health = async () => (await world.engine.containers.inspect("checked", false)).State.Health;
+    const anew = { Status: "starting" as const, FailingStreak: 0, Log: [{ Start: at, End: at, ExitCode: 0, Output: "fine" }] };
+    expect(await health()).toEqual(anew);
+    await world.engine.containers.restart("checked", { signal: undefined, timeoutSeconds: 0 });
+    expect(await health()).toEqual(anew);
+  });
+
   test("an end for lack of memory that nobody saw has both events", async () => {
     await world.run("greedy");
     const process = world.machine.latest();

@@ -2,7 +2,7 @@
  * Health checks: a command in the container runs at an interval, and its results are counted. The first success changes "starting" to
  * "healthy"; `Retries` failures in a row make the container unhealthy; failures in the start period do not count.
  */
-import { formatRfc3339Nano, messageOf, within } from "@fathom/base";
+import { formatRfc3339Nano, messageOf, settlesWithin, within } from "@fathom/base";
 import type { Container } from "../container.ts";
 import { publish, type ContainersContext } from "../context.ts";
 import { plainExec } from "../exec/exec-spec.ts";
@@ -15,10 +15,12 @@ import { SIGKILL } from "../signals.ts";
 /** How many results are kept, and how many bytes of output of each. */
 const keptResults = 5;
 const outputLimit = 4096;
+/** How long the end of a command that was killed, and then the end of its output, may take: a process that it began may keep its streams open. */
+const endPatienceMs = 1000;
 
-/** The initial health of a container that starts; undefined when it has no checks. */
-export function healthAtStart(check: HealthCheck | undefined): Health | undefined {
-  return check === undefined ? undefined : { status: "starting", failingStreak: 0, results: [] };
+/** The health of a container that starts, or that a daemon takes up: it begins anew and keeps earlier results. undefined without checks. */
+export function healthAtStart(check: HealthCheck | undefined, before: Health | undefined): Health | undefined {
+  return check === undefined ? undefined : { status: "starting", failingStreak: 0, results: before?.results ?? [] };
 }
 
 /** Begins the checks of a container that has just started, or that was found running. */
@@ -80,14 +82,28 @@ async function probe(
     });
     if (first === "timeout") {
       await container.process?.supervisor.signal(SIGKILL, exec.id).catch(() => undefined);
-      return finish(-1, `Health check exceeded timeout (${timeoutMs / 1000}s)`);
+      await settlesWithin(handle.exit, endPatienceMs, { clock: engine.clock, signal });
     }
+    if (first !== "stopped") await settlesWithin(output.ended, endPatienceMs, { clock: engine.clock, signal });
+    output.stop();
+    const text = output.text();
     if (first === "stopped") return finish(-1, "");
-    return finish(first.code, await output);
+    if (first !== "timeout") return finish(first.code, text);
+    const exceeded = `Health check exceeded timeout (${goDuration(timeoutMs)})`;
+    return finish(-1, text === "" ? exceeded : `${exceeded}: ${text}`);
   } catch (error) {
     engine.execs.ended(exec);
     return finish(-1, messageOf(error));
   }
+}
+
+/** As Go writes a duration: "500ms", "1.5s", "1m30s", "1h0m0s". */
+function goDuration(ms: number): string {
+  if (ms < 1000) return `${ms}ms`;
+  const minutes = Math.floor(ms / 60_000);
+  const seconds = `${(ms % 60_000) / 1000}s`;
+  if (minutes === 0) return seconds;
+  return minutes < 60 ? `${minutes}m${seconds}` : `${Math.floor(minutes / 60)}h${minutes % 60}m${seconds}`;
 }
 
 function record(

@@ -8,6 +8,7 @@
 import type { ExitStatus, Supervisor } from "@fathom/runtime";
 import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
+import { healthAtStart } from "../health/health.ts";
 import { decideAgain, endedPatch } from "../lifecycle/ends/end.ts";
 import { removeFiles } from "../lifecycle/verbs/remove.ts";
 import { runningProcess } from "../lifecycle/verbs/start-row.ts";
@@ -113,6 +114,7 @@ function adoptedPatch(
   const adopt = known ? undefined : readAdoptFile(engine.config, record.id);
   return {
     ...(adopt === undefined ? {} : rowOf(adopt)),
+    health: healthAtStart(record.spec.health, record.health),
     state: {
       ...state,
       status: paused ? "paused" : "running",

@@ -31,7 +31,7 @@ export function runningProcess(
 }
 
 export function startedPatch(
-  { spec, state }: ContainerRecord,
+  { spec, state, health }: ContainerRecord,
   { supervisor }: Launched,
   networks: readonly NetworkAttachment[],
   counts: RestartCounts,
@@ -40,7 +40,7 @@ export function startedPatch(
     networks,
     ...counts,
     stoppedByUser: false,
-    health: healthAtStart(spec.health),
+    health: healthAtStart(spec.health, health),
     state: {
       status: "running",
       pid: supervisor.pid,
