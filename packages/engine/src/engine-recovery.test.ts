@@ -146,7 +146,11 @@ describe("a daemon's start after kill -9", () => {
     );
     world.engine = await startDaemon(world.machine, world.root);
     const health = async () => (await world.engine.containers.inspect("checked", false)).State.Health;
-    const anew = { Status: "starting" as const, FailingStreak: 0, Log: [{ Start: at, End: at, ExitCode: 0, Output: "fine" }] };
+    const anew = {
+      Status: "starting" as const,
+      FailingStreak: 0,
+      Log: [{ Start: at, End: at, ExitCode: 0, Output: "fine" }],
+    };
     expect(await health()).toEqual(anew);
     await world.engine.containers.restart("checked", { signal: undefined, timeoutSeconds: 0 });
     expect(await health()).toEqual(anew);

@@ -33,6 +33,18 @@ describe("an exec whose client hangs up", () => {
     expect((await world.engine.execs.start(Id, options, never))?.fd).toBe(700);
   });
 
+  test("a client gets its answer before the process starts", async () => {
+    await world.run("host");
+    const { Id } = await world.engine.execs.create("host", request);
+    const hang = world.machine.faults.hangNext("supervisor.exec");
+    let isAccepted = false;
+    const started = world.engine.execs.start(Id, { ...options, accepted: () => void (isAccepted = true) }, never);
+    await hang.reached;
+    expect(isAccepted).toBe(true);
+    hang.goOn();
+    expect((await started)?.fd).toBe(700);
+  });
+
   test("during its start leaves no descriptor", async () => {
     await world.run("host");
     const { Id } = await world.engine.execs.create("host", request);

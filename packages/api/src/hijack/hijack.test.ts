@@ -80,6 +80,18 @@ describe("attach", () => {
     expect(await client.all()).toEndWith(`${frame}\u0006early\n`);
   });
 
+  test("a body is no input", async () => {
+    await container("body", ["cat"]);
+    await server.post("/containers/body/start");
+    const client = server
+      .connect()
+      .send(
+        'POST /containers/body/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\nConnection: Upgrade\r\nContent-Length: 15\r\n\r\n{"stream":true}early\n',
+      )
+      .halfClose();
+    expect(await client.all()).toEndWith(`\r\n\r\n${frame}\u0006early\n`);
+  });
+
   test.each([
     ["/v1.41", false, "raw"],
     ["/v1.42", false, "multiplexed"],
@@ -183,6 +195,40 @@ describe("exec", () => {
     expect(await client.all()).toEndWith(`${frame}\u0005word\n`);
     expect(await (await server.fetch(`/exec/${id}/json`)).json()).toMatchObject({ Running: false, ExitCode: 0 });
     expect((await server.post(`/exec/${id}/start`, { Detach: true })).status).toBe(409);
+  });
+
+  async function exec(command: readonly string[], tty: boolean): Promise<string> {
+    const created = await server.post("/containers/box/exec", { Cmd: command, Tty: tty, AttachStdout: true });
+    return ((await created.json()) as { Id: string }).Id;
+  }
+
+  function startExec(id: string, body: object): RawClient {
+    const text = JSON.stringify(body);
+    return server
+      .connect()
+      .send(
+        `POST /exec/${id}/start HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
+      );
+  }
+
+  test.each([
+    [true, false, "multiplexed", `${frame}\u0005word\n`],
+    [false, true, "raw", "word\n"],
+  ])("made with terminal %s and started with Tty %s: %s", async (tty, Tty, type, output) => {
+    const client = startExec(await exec(["echo", "word"], tty), { Tty });
+    expect(await client.all()).toBe(
+      `HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.${type}-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n${output}`,
+    );
+  });
+
+  test("the answer comes before the process starts", async () => {
+    const launching = Promise.withResolvers<void>();
+    server.fake.execs.launching = launching.promise;
+    const client = startExec(await exec(["echo", "word"], true), { Tty: true });
+    expect(await client.until((text) => text.endsWith("\r\n\r\n"))).toStartWith("HTTP/1.1 101 UPGRADED\r\n");
+    server.fake.execs.launching = undefined;
+    launching.resolve();
+    expect(await client.all()).toEndWith("\r\n\r\nword\n");
   });
 
   test("detached: 200 and nothing", async () => {

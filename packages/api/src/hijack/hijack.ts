@@ -1,6 +1,7 @@
 /** How Docker handles a connection that is taken over (attach, exec): its answers, old output first, the detach keys. */
 import { adopt, endUpgraded, joinSockets, writeTo, type InputFilter, type Upgraded } from "@fathom/http";
 import type { AttachResult, StreamAttachment } from "@fathom/engine";
+import { FrameSplitter, frameHeader } from "@fathom/spec";
 import { DetachFilter } from "./detach-filter.ts";
 import type { ApiRequest } from "../request/request.ts";
 
@@ -44,14 +45,27 @@ function closeAttachment(attachment: StreamAttachment | undefined): void {
   if (attachment !== undefined) adopt(attachment.fd).destroy();
 }
 
-/** Copies in both directions until the process's side ends. With `stdin` false, the client's bytes are dropped. `signal` ends both directions. */
+/**
+ * Copies in both directions until the process's side ends. With `stdin` false, the client's bytes are dropped. `signal` ends both directions.
+ * The client gets frames unless `raw`, whether the process has a terminal or not.
+ */
 export function join(
   connection: Upgraded,
   attachment: StreamAttachment,
   stdin: boolean,
   signal: AbortSignal,
+  raw = attachment.tty,
 ): Promise<void> {
-  return joinSockets(connection, adopt(attachment.fd), stdin ? detachFilter(attachment) : undefined, signal);
+  const input = stdin ? detachFilter(attachment) : undefined;
+  return joinSockets(connection, adopt(attachment.fd), input, signal, inForm(attachment, raw));
+}
+
+/** undefined when the client wants the bytes as they are. */
+function inForm({ tty }: StreamAttachment, raw: boolean): ((data: Buffer) => Uint8Array) | undefined {
+  if (tty === raw) return undefined;
+  if (tty) return (data) => Buffer.concat([frameHeader(1, data.length), data]);
+  const frames = new FrameSplitter();
+  return (data) => Buffer.concat([...frames.push(data)].map((frame) => frame.data));
 }
 
 function detachFilter(attachment: StreamAttachment): InputFilter {

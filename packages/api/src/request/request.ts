@@ -51,6 +51,11 @@ export async function optionalJson(request: ApiRequest): Promise<unknown> {
   return parseJsonText(text);
 }
 
+/** For a connection that is taken over: as in Docker, a body with a length is no input of the process, and what follows it is. */
+export async function dropBody({ exchange: { body } }: ApiRequest): Promise<void> {
+  if (body.framing === "length") await body.text(jsonBodyLimit);
+}
+
 /**
  * A stream of values, one per line, each sent at once. An error before the first value becomes the answer's status; a later one becomes the
  * last line.

@@ -2,12 +2,13 @@
 import type { ContainerBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
 import { serveAttach, streamType } from "../hijack/hijack.ts";
-import { streamBytes, type ApiRequest, type Handler } from "../request/request.ts";
+import { dropBody, streamBytes, type ApiRequest, type Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
 
 async function attach(backend: ContainerBackend, request: ApiRequest): Promise<void> {
   const { exchange, name, query } = request;
   exchange.expectHijack();
+  await dropBody(request);
   const stdin = query.boolean("stdin");
   const result = await backend.attach(
     name,

@@ -1,6 +1,7 @@
 /** Endpoints of execs. */
 import type { ExecBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
+import { endUpgraded, type Upgraded } from "@fathom/http";
 import { decodeExecCreate, decodeExecStart } from "@fathom/spec";
 import { join, takeOver } from "../hijack/hijack.ts";
 import { optionalJson, type ApiRequest, type Handler } from "../request/request.ts";
@@ -20,9 +21,24 @@ async function start(backend: ExecBackend, request: ApiRequest): Promise<void> {
   exchange.expectHijack();
   const body = decodeExecStart(await optionalJson(request));
   const consoleSize = body.Tty && version >= 42 ? (body.ConsoleSize ?? undefined) : undefined;
-  const attachment = await backend.start(name, { detach: body.Detach, consoleSize }, exchange.signal);
-  if (body.Detach || attachment === undefined) return response.empty(200);
-  await join(takeOver(request, body.Tty), attachment, true, exchange.signal);
+  const { Detach: detach, Tty: raw } = body;
+  if (detach) {
+    await backend.start(name, { detach, consoleSize }, exchange.signal);
+    return response.empty(200);
+  }
+  let connection: Upgraded | undefined;
+  // Before the process starts, as in Docker: a client that reads the head sees no output after it.
+  const accepted = (): void => void (connection = takeOver(request, raw));
+  try {
+    const attachment = await backend.start(name, { detach, consoleSize, accepted }, exchange.signal);
+    const taken = connection ?? takeOver(request, raw);
+    if (attachment === undefined) endUpgraded(taken.socket);
+    else await join(taken, attachment, true, exchange.signal, raw);
+  } catch (error) {
+    if (connection === undefined) throw error;
+    request.logger.debug("exec start failed after its answer", { error });
+    endUpgraded(connection.socket);
+  }
 }
 
 async function inspect(backend: ExecBackend, { name, response }: ApiRequest): Promise<void> {

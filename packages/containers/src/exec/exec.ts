@@ -55,6 +55,8 @@ export interface ExecStartOptions {
   readonly detach: boolean;
   /** Rows and columns that replace those of the spec. */
   readonly consoleSize: readonly [number, number] | undefined;
+  /** Called when nothing of the request can be rejected any more, before the process starts: a client that listens gets its answer then. */
+  readonly accepted?: () => void;
 }
 
 /**
@@ -86,6 +88,7 @@ export async function startExec(
         },
       ];
   exec.state = "running";
+  options.accepted?.();
   let handle: ExecHandle;
   try {
     handle = await launchExec(engine, exec, attach, options.consoleSize ?? spec.consoleSize);

@@ -31,13 +31,14 @@ export function adopt(fd: number): Socket {
 
 /**
  * Copies in both directions until `target` ends its side, then ends both. Each direction reads only as fast as the other side accepts. Without
- * `input`, the peer's bytes are dropped. `signal` ends both.
+ * `input`, the peer's bytes are dropped. `signal` ends both. `output` changes what the target sends.
  */
 export function joinSockets(
   upgraded: Upgraded,
   target: Socket,
   input: InputFilter | undefined,
   signal: AbortSignal,
+  output: (data: Buffer) => Uint8Array = (data) => data,
 ): Promise<void> {
   const { socket: peer } = upgraded;
   return new Promise((resolve) => {
@@ -56,7 +57,7 @@ export function joinSockets(
 
     // Output
     target.on("data", (data: Buffer) => {
-      if (!peer.write(data)) target.pause();
+      if (!peer.write(output(data))) target.pause();
     });
     peer.on("drain", () => target.resume());
     target.on("end", finished);

@@ -17,6 +17,8 @@ interface FakeExec {
 export class FakeExecs implements ExecBackend {
   readonly #execs = new Map<string, FakeExec>();
   readonly #containers: FakeContainers;
+  /** Every start waits for it after it was accepted. */
+  launching: Promise<void> | undefined;
 
   constructor(containers: FakeContainers) {
     this.#containers = containers;
@@ -54,13 +56,19 @@ export class FakeExecs implements ExecBackend {
     };
   }
 
-  async start(id: string, { detach }: ExecStartOptions, signal: AbortSignal): Promise<StreamAttachment | undefined> {
+  async start(
+    id: string,
+    { detach, accepted }: ExecStartOptions,
+    signal: AbortSignal,
+  ): Promise<StreamAttachment | undefined> {
     signal.throwIfAborted();
     const exec = this.#find(id);
     if (exec.process !== undefined) throw new EngineError("conflict", `exec command ${id} has already run`);
     const { body } = exec;
     const process = new FakeProcess(body.Tty);
     exec.process = process;
+    accepted?.();
+    await this.launching;
     const command = body.Cmd ?? [];
     const attachment: StreamAttachment | undefined = detach
       ? undefined

@@ -48,6 +48,18 @@ export function execSuite(name: string, open: () => Promise<ContainerWorld>): vo
       expect(await execs.start(other.Id, { ...execStart, detach: true }, never)).toBeUndefined();
     });
 
+    test("a start that is not rejected is accepted once, before there is a stream", async () => {
+      await runContainer(world, "one");
+      const { Id } = await execs.create("one", execRequest);
+      const seen: string[] = [];
+      const options = { ...execStart, accepted: () => void seen.push("accepted") };
+      const attachment = await execs.start(Id, options, never);
+      seen.push("stream");
+      world.close(attachment!);
+      await expectFailure(execs.start(Id, options, never), "conflict", "already");
+      expect(seen).toEqual(["accepted", "stream"]);
+    });
+
     test("a client that has hung up starts nothing", async () => {
       await runContainer(world, "one");
       const { Id } = await execs.create("one", execRequest);
