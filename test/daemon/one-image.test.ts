@@ -7,7 +7,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hostPlatform } from "@fathom/spec";
 import { makeBusyboxImage } from "../make-busybox-image.ts";
-import { TestDaemon } from "./harness.ts";
+import { TestDaemon, until } from "./harness.ts";
 
 let daemon: TestDaemon;
 beforeAll(async () => {
@@ -66,7 +66,7 @@ function makeLayout(directory: string, name: string) {
   });
   const named = { ...index, annotations: { "io.containerd.image.name": `docker.io/library/${name}` } };
   writeFileSync(join(directory, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [named] }));
-  return { blobs, own: manifest.config.digest, other: config.digest };
+  return { blobs, own: manifest.config.digest, other: config.digest, index: index.digest };
 }
 
 test("an index with two platforms and an attestation is one image, also after a restart and a crash", async () => {
@@ -125,3 +125,80 @@ test("an index with two platforms and an attestation is one image, also after a 
   expect(stored()).toEqual([]);
   expect(readdirSync(join(daemon.dataRoot, "overlay2/l"))).toEqual([]);
 }, 120_000);
+
+test("pushed, saved, and pulled with skopeo, an index keeps its digest and all its platforms", async () => {
+  const registry = await daemon.startRegistry();
+  const layout = join(daemon.work, "sent");
+  const { blobs, index } = makeLayout(layout, "sent:1");
+  daemon.run("tar", "-C", layout, "-cf", `${layout}.tar`, ".");
+  daemon.docker("load", "-i", `${layout}.tar`);
+  daemon.docker("tag", "sent:1", `${registry}/one:1`);
+  expect(daemon.docker("push", `${registry}/one:1`)).toContain(`1: digest: ${index} size: `);
+  // The registry has everything, byte for byte.
+  const copy = join(daemon.work, "copy");
+  const copied = daemon.run(
+    "skopeo",
+    "copy",
+    "--all",
+    "--src-tls-verify=false",
+    `docker://${registry}/one:1`,
+    `oci:${copy}:x`,
+  );
+  expect(copied.code).toBe(0);
+  const names = (directory: string): string[] => readdirSync(join(directory, "blobs/sha256")).sort();
+  const sent = [...new Set([...blobs, index])].map((digest) => digest.slice("sha256:".length)).sort();
+  expect(names(copy)).toEqual(sent);
+  // A platform that it does not have is an error in the stream.
+  const asked = await daemon.request("POST", `/images/create?fromImage=${registry}/one&tag=1&platform=linux/s390x`);
+  expect([asked.status, await asked.text()]).toEqual([
+    200,
+    expect.stringContaining("no matching manifest for linux/s390x in the manifest list entries"),
+  ]);
+  // Another repository of the same registry takes the blobs from the first one.
+  daemon.docker("tag", "sent:1", `${registry}/team/two:1`);
+  const second = daemon.docker("push", `${registry}/team/two:1`);
+  expect(second).toContain("Mounted from one");
+  expect(second).not.toMatch(/Pushed$/m);
+  expect(second).toContain(`1: digest: ${index} size: `);
+  expect(daemon.docker("push", `${registry}/team/two:1`)).toContain("Layer already exists");
+  // An archive keeps it too, for Fathom and for skopeo.
+  const saved = join(daemon.work, "saved.tar");
+  daemon.docker("save", "-o", saved, "sent:1");
+  const read = Bun.spawnSync(["skopeo", "inspect", "--raw", `oci-archive:${saved}`]);
+  expect(`sha256:${new Bun.CryptoHasher("sha256").update(read.stdout).digest("hex")}`).toBe(index);
+  const tags = ["sent:1", `${registry}/one:1`, `${registry}/team/two:1`];
+  daemon.docker("rmi", ...tags);
+  daemon.docker("load", "-i", saved);
+  daemon.docker("tag", "sent:1", `${registry}/three:1`);
+  expect(daemon.docker("push", `${registry}/three:1`)).toContain(`1: digest: ${index} size: `);
+  daemon.docker("rmi", "sent:1", `${registry}/three:1`);
+});
+
+test("a wrong password is 401 in the registry's words, not a repository that does not exist", async () => {
+  const address = "127.0.0.1:5001";
+  const users = join(daemon.work, "users");
+  writeFileSync(users, `ann:${await Bun.password.hash("secret", { algorithm: "bcrypt", cost: 4 })}\n`);
+  const config = {
+    version: 0.1,
+    log: { level: "error" },
+    storage: { filesystem: { rootdirectory: join(daemon.work, "guarded") } },
+    http: { addr: address },
+    auth: { htpasswd: { realm: "test", path: users } },
+  };
+  writeFileSync(join(daemon.work, "guarded.yml"), JSON.stringify(config));
+  const registry = daemon.begin("docker-registry", "serve", join(daemon.work, "guarded.yml"));
+  try {
+    const curl = (...options: string[]): string => daemon.run("curl", "-s", "-w", "%{http_code}", ...options).out;
+    await until("the registry answers", () => curl(`http://${address}/v2/`).endsWith("401"));
+    const pull = (password: string): string => {
+      const auth = Buffer.from(JSON.stringify({ username: "ann", password })).toString("base64url");
+      const url = `http://d/images/create?fromImage=${address}/app&tag=1`;
+      return curl("--unix-socket", daemon.socket, "-X", "POST", "-H", `X-Registry-Auth: ${auth}`, url);
+    };
+    expect(pull("wrong")).toBe('{"message":"unauthorized: authentication required"}\n401');
+    expect(pull("secret")).toMatch(/manifest for .* not found: .*404$/s);
+  } finally {
+    registry.kill("SIGKILL");
+    await registry.exited;
+  }
+});

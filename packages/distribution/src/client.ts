@@ -33,7 +33,8 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   };
   return {
     head: (reference, signal) => headManifest(sessionOf(reference), reference, signal),
-    resolve: (reference, platform, signal) => resolveImage(sessionOf(reference), reference, platform, signal),
+    resolve: (reference, platform, signal, onTarget) =>
+      resolveImage(sessionOf(reference), reference, platform, signal, onTarget),
     manifest: (reference, signal) =>
       fetchManifest(
         sessionOf(reference),
@@ -70,8 +71,8 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       session: sessionOf(reference).state(),
     }),
     tags: (reference, signal) => listTags(sessionOf(reference), reference, signal),
-    pushBlob: (reference, descriptor, open, signal) =>
-      pushBlob(sessionOf(reference), reference, descriptor, open, signal),
+    pushBlob: (reference, blob, signal) =>
+      pushBlob(sessionOf(reference), reference, blob, { attempts: config.attempts, clock }, signal),
     pushManifest: (reference, mediaType, raw, signal) =>
       pushManifest(sessionOf(reference), reference, mediaType, raw, signal),
   };

@@ -57,11 +57,30 @@ export interface BlobSource {
   readonly session: unknown;
 }
 
+export interface BlobToPush {
+  readonly descriptor: Descriptor;
+  /** Called for each try. */
+  readonly open: () => ReadableStream<Uint8Array>;
+  /** A repository of the same registry that probably has the blob: then nothing is sent. */
+  readonly mountFrom?: string | undefined;
+}
+
+/** `exists`: the repository already had it; `mounted`: the registry took it from `mountFrom`. */
+export type PushedBlob = "pushed" | "exists" | "mounted";
+
 export interface RegistryClient {
   /** HEAD of the manifest (GET when the registry rejects HEAD): one request that shows whether the manifest has changed. */
   head(reference: Reference, signal?: AbortSignal): Promise<{ digest: Digest; mediaType: string; size: number }>;
-  /** Fetches the manifest; from an index it goes to the manifest of the wanted platform. */
-  resolve(reference: Reference, platform: Platform | undefined, signal?: AbortSignal): Promise<ResolvedImage>;
+  /**
+   * Fetches the manifest; from an index it goes to the manifest of the wanted platform.
+   * @param onTarget Called when the document that the reference itself names has come.
+   */
+  resolve(
+    reference: Reference,
+    platform: Platform | undefined,
+    signal?: AbortSignal,
+    onTarget?: () => void,
+  ): Promise<ResolvedImage>;
   /** The manifest or index that the reference itself names, verified. */
   manifest(reference: Reference, signal?: AbortSignal): Promise<ResolvedManifest>;
   /** All tags of the repository, in the registry's order. */
@@ -75,12 +94,7 @@ export interface RegistryClient {
   ): Promise<Uint8Array>;
   /** The data for openBlob in a worker. */
   blobSource(reference: Reference): BlobSource;
-  /** Push of Docker schema 2 or OCI images, in a plain form. */
-  pushBlob(
-    reference: Reference,
-    descriptor: Descriptor,
-    open: () => ReadableStream<Uint8Array>,
-    signal?: AbortSignal,
-  ): Promise<"pushed" | "exists">;
+  pushBlob(reference: Reference, blob: BlobToPush, signal?: AbortSignal): Promise<PushedBlob>;
+  /** The manifests and blobs in it must be pushed before. */
   pushManifest(reference: Reference, mediaType: string, raw: Uint8Array, signal?: AbortSignal): Promise<Digest>;
 }

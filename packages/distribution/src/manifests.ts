@@ -124,6 +124,7 @@ export async function resolveImage(
   reference: Reference,
   platform: Platform | undefined,
   signal: AbortSignal | undefined,
+  onTarget: () => void = () => undefined,
 ): Promise<ResolvedImage> {
   const wanted = platform ?? hostPlatform();
   const target = await fetchManifest(
@@ -132,6 +133,7 @@ export async function resolveImage(
     reference.digest === undefined ? undefined : { digest: reference.digest },
     signal,
   );
+  onTarget();
   let manifest = target;
   let chosen: Descriptor | undefined;
   for (let depth = 0; ; depth++) {

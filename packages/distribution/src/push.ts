@@ -1,51 +1,119 @@
 /**
- * Push in a plain form (distribution-spec, "Pushing blobs"): ask whether the blob exists, open an upload, send the blob whole, close with the
- * digest.
+ * Push (distribution-spec, "Pushing blobs"): ask whether the blob exists; else ask the registry to mount it from another repository; else open an
+ * upload, send the blob whole, close with the digest.
  */
-import { EngineError } from "@fathom/base";
+import { EngineError, type Clock } from "@fathom/base";
 import { sha256Digest, type Descriptor, type Digest, type Reference } from "@fathom/spec";
-import { shownUrl } from "./errors.ts";
+import type { BlobToPush, PushedBlob } from "./contract.ts";
+import { RegistryError, shownUrl } from "./errors.ts";
 import { targetOf } from "./manifests.ts";
 import type { Session } from "./session.ts";
+import { isBusyStatus, mayPass, withRetries } from "./transport/retry.ts";
+import type { Answer } from "./transport/transport.ts";
+
+export interface PushTries {
+  readonly attempts: number;
+  readonly clock: Clock;
+}
 
 export async function pushBlob(
   session: Session,
   reference: Reference,
-  descriptor: Descriptor,
-  open: () => ReadableStream<Uint8Array>,
+  { descriptor, open, mountFrom }: BlobToPush,
+  { attempts, clock }: PushTries,
   signal: AbortSignal | undefined,
-): Promise<"pushed" | "exists"> {
+): Promise<PushedBlob> {
   const { repository } = reference;
-  const common = { scope: session.pushScope, signal };
   const head = await session.request({
-    ...common,
     method: "HEAD",
     path: `${repository}/blobs/${descriptor.digest}`,
+    scope: session.pushScope,
+    signal,
     allowed: [404],
   });
   await head.discard();
   if (head.status === 200) return "exists";
+  const mounted = mountFrom === undefined ? undefined : await mount(session, repository, descriptor, mountFrom, signal);
+  if (mounted === "mounted") return mounted;
+  let opened = mounted;
+  // Of an upload that broke, the registry may have a part already: each try is an upload of its own.
+  await withRetries(
+    attempts,
+    clock,
+    signal,
+    async () => {
+      const upload = opened ?? (await openUpload(session, repository, signal));
+      opened = undefined;
+      await sendBlob(session, upload, descriptor, open, signal);
+    },
+    (error) => mayPass(error) || (error instanceof RegistryError && isBusyStatus(error.status)),
+  );
+  return "pushed";
+}
+
+/** Returns an open upload when the registry does not mount it; undefined when it rejects the request, for example because of the scope. */
+async function mount(
+  session: Session,
+  repository: string,
+  { digest }: Descriptor,
+  from: string,
+  signal: AbortSignal | undefined,
+): Promise<"mounted" | URL | undefined> {
+  const query = new URLSearchParams({ mount: digest, from });
+  try {
+    const answer = await session.request({
+      method: "POST",
+      path: `${repository}/blobs/uploads/?${query.toString()}`,
+      scope: `${session.pushScope} repository:${from}:pull`,
+      headers: { "content-length": "0" },
+      signal,
+    });
+    await answer.discard();
+    return answer.status === 201 ? "mounted" : uploadOf(answer);
+  } catch (error) {
+    if (error instanceof RegistryError) return undefined;
+    throw error;
+  }
+}
+
+async function openUpload(session: Session, repository: string, signal: AbortSignal | undefined): Promise<URL> {
   const start = await session.request({
-    ...common,
     method: "POST",
     path: `${repository}/blobs/uploads/`,
+    scope: session.pushScope,
     headers: { "content-length": "0" },
+    signal,
   });
   await start.discard();
-  const location = start.headers.get("location");
-  const upload = location === null ? null : URL.parse(location, start.url.href);
-  if (start.status !== 202 || upload === null)
-    throw new EngineError(
-      "unavailable",
-      `${shownUrl(start.url)} did not open an upload: status ${start.status}, ${location === null ? "no location" : "bad location"}`,
-    );
+  return uploadOf(start);
+}
+
+function uploadOf({ status, headers, url }: Pick<Answer, "status" | "headers" | "url">): URL {
+  const location = headers.get("location");
+  const upload = location === null ? null : URL.parse(location, url.href);
+  if (status === 202 && upload !== null) return upload;
+  throw new EngineError(
+    "unavailable",
+    `${shownUrl(url)} did not open an upload: status ${status}, ${location === null ? "no location" : "bad location"}`,
+  );
+}
+
+async function sendBlob(
+  session: Session,
+  upload: URL,
+  descriptor: Descriptor,
+  open: () => ReadableStream<Uint8Array>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   upload.searchParams.set("digest", descriptor.digest);
   const end = await session.request({
-    ...common,
     method: "PUT",
     path: upload,
+    scope: session.pushScope,
     headers: { "content-type": "application/octet-stream", "content-length": String(descriptor.size) },
     body: open,
+    attempts: 1,
+    signal,
   });
   await end.discard();
   if (end.status !== 201)
@@ -53,7 +121,6 @@ export async function pushBlob(
       "unavailable",
       `upload of ${descriptor.digest} was answered with status ${end.status}, not 201`,
     );
-  return "pushed";
 }
 
 /** @returns the digest of the bytes. The digest in the registry's answer must be the same. */

@@ -25,6 +25,8 @@ export interface RegistryRequest {
   /** Scope of the token; the session's own (pull) when absent. */
   readonly scope?: string;
   readonly signal?: AbortSignal | undefined;
+  /** How often it is tried when its failures may be temporary; default: as the settings say. */
+  readonly attempts?: number;
   /** Statuses above 399 that do not throw, because the caller handles them. */
   readonly allowed?: readonly number[];
 }
@@ -130,7 +132,7 @@ export class Session {
   }
 
   async #withRetries(place: Place, request: RegistryRequest): Promise<Answer> {
-    const attempts = place.endpoint.mirror ? 1 : this.#options.config.attempts;
+    const attempts = place.endpoint.mirror ? 1 : (request.attempts ?? this.#options.config.attempts);
     try {
       return await withRetries(
         attempts,

@@ -101,7 +101,10 @@ export interface PushRequest {
   readonly name: string;
   readonly tag: string | undefined;
   readonly credentials: Credentials | undefined;
-  /** Which platform is sent when a name holds several; an image of another platform is rejected. */
+  /**
+   * undefined: what the name points to, when all of it is stored here: an index with all its platforms and attestations keeps its digest. Else
+   * the manifest of one platform. An image of another platform than the requested one is rejected.
+   */
   readonly platform: Platform | undefined;
 }
 
@@ -151,8 +154,10 @@ export type PullEvent =
 export type PushEvent =
   /** The first one. */
   | { readonly kind: "pushing"; readonly reference: Reference }
-  /** `present`: the registry already has it. */
-  | LayerProgress<"queued" | "present" | "pushed">
+  /** `present`: the repository already has it. */
+  | LayerProgress<"queued" | "present" | "pushing" | "pushed">
+  /** The registry took it from another of its repositories: nothing was sent. */
+  | { readonly kind: "mounted"; readonly layer: Digest; readonly from: string }
   /** The last one for each tag. */
   | { readonly kind: "done"; readonly reference: Reference; readonly digest: Digest; readonly manifestBytes: number };
 

@@ -308,6 +308,29 @@ test("an archive with a manifest.json brings all platforms of its index too, wha
   await expectNothing();
 });
 
+test("a saved name brings all that is stored of it; loaded again, it is the same image with the same digest", async () => {
+  const made = multiPlatform();
+  await load(archiveOf(made));
+  images.tag(name, parseReference("copy:2"));
+  const before = store.images.names();
+  const archive = Buffer.concat(await Array.fromAsync(images.save([name, "copy:2"], undefined, never)));
+  const one = Buffer.concat(await Array.fromAsync(images.save([name], foreign, never)));
+  await remove(name);
+  await remove("copy:2");
+  await expectNothing();
+  await load(archive);
+  expect(store.images.names()).toEqual(before);
+  await remove(name);
+  await remove("copy:2");
+  // One platform that was asked for is saved alone.
+  await load(one);
+  expect(store.images.names()).toMatchObject([
+    { target: { digest: made.other.manifest.digest }, images: [made.other.config], content: [] },
+  ]);
+  await remove(name);
+  await expectNothing();
+});
+
 test("an archive of foreign platforms only is taken; the first complete one is shown", async () => {
   const made = multiPlatform();
   for (const digest of [made.own.layer, made.own.config, made.own.manifest.digest]) made.blobs.all.delete(digest);

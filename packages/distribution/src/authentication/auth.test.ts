@@ -304,11 +304,11 @@ test("pushes a blob and a manifest; does not send a blob that the registry has",
   const data = Buffer.from("new layer");
   const descriptor = { ...other.addBlob(data), mediaType: mediaTypes.ociLayer };
   const open = (): ReadableStream<Uint8Array> => new Blob([data]).stream();
-  expect(await client().pushBlob(app(), descriptor, open)).toBe("pushed");
+  expect(await client().pushBlob(app(), { descriptor, open })).toBe("pushed");
   const query = new URLSearchParams({ state: "x", digest: descriptor.digest });
   expect(stored).toEqual([`/v2/team/app/blobs/uploads/u1?${query} 9 new layer`]);
   registry.blobs.set(descriptor.digest, data);
-  expect(await client().pushBlob(app(), descriptor, open)).toBe("exists");
+  expect(await client().pushBlob(app(), { descriptor, open })).toBe("exists");
   await client().pushManifest(app(), mediaTypes.ociManifest, Buffer.from("{}"));
   expect(stored[1]).toBe("/v2/team/app/manifests/1 2 {}");
 });

@@ -18,6 +18,10 @@ export function delayMs(attempt: number, retryAfterMs: number | undefined, rando
   return retryAfterMs === undefined ? jittered : Math.max(jittered, Math.min(retryAfterMs, longestRetryAfterMs));
 }
 
+export function isBusyStatus(status: number): boolean {
+  return busyStatuses.has(status);
+}
+
 /** Retry-After: seconds, or an HTTP date. */
 function parseRetryAfter(header: string | null, nowMs: number): number | undefined {
   if (header === null) return undefined;
@@ -28,13 +32,13 @@ function parseRetryAfter(header: string | null, nowMs: number): number | undefin
 
 /** The error of an answer. If its status means that the failure may be temporary, a BusyError with the wait of Retry-After. */
 export function busyOr(error: RegistryError, headers: Headers, clock: Clock): RegistryError | BusyError {
-  if (!busyStatuses.has(error.status)) return error;
+  if (!isBusyStatus(error.status)) return error;
   const nowMs = Number(clock.nowNs() / 1_000_000n);
   return new BusyError(error, parseRetryAfter(headers.get("retry-after"), nowMs));
 }
 
 /** A broken or silent connection is tried again. A refused connection, an unknown host and a TLS error fail at once. */
-function mayPass(error: unknown): boolean {
+export function mayPass(error: unknown): boolean {
   if (error instanceof BusyError) return true;
   return error instanceof TransportError && (error.failure === "cut" || error.failure === "idle");
 }

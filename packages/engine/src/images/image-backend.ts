@@ -76,7 +76,7 @@ function createImageBackend(parts: EngineParts, images: Images): ImageBackend {
       const reference = pulledReference(fromImage, tag);
       const credentials = auth === undefined ? undefined : credentialsOf(auth);
       const events = images.pull({ reference, platform: givenPlatform(platform), credentials }, signal);
-      return linesOf(events, pullLines, (error) => pullError(error, reference));
+      return linesOf(events, pullLines, (error) => pullError(error, reference, credentials !== undefined));
     },
     push: ({ name, tag, auth, platform }, signal) =>
       linesOf(

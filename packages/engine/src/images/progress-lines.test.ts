@@ -71,6 +71,11 @@ test.each<readonly [PushEvent, ...string[]]>([
     `{"status":"Layer already exists","progressDetail":{},"id":"${id}"}`,
   ],
   [
+    { kind: "layer", layer, phase: "pushing", current: 5, total: 10 },
+    `{"status":"Pushing","progressDetail":{"current":5,"total":10},"progress":"${progressBar(5, 10)}","id":"${id}"}`,
+  ],
+  [{ kind: "mounted", layer, from: "team/app" }, `{"status":"Mounted from team/app","progressDetail":{},"id":"${id}"}`],
+  [
     { kind: "layer", layer, phase: "pushed", current: 7, total: 7 },
     `{"status":"Pushed","progressDetail":{},"id":"${id}"}`,
   ],

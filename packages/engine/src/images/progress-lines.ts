@@ -77,14 +77,26 @@ function pulledLayerLines({ layer, phase, current, total }: LayerProgress<PullPh
   }
 }
 
-const pushWords = { queued: "Preparing", present: "Layer already exists", pushed: "Pushed" } as const;
+const pushWords = {
+  queued: "Preparing",
+  present: "Layer already exists",
+  pushing: "Pushing",
+  pushed: "Pushed",
+} as const;
 
 export function pushLines(event: PushEvent): readonly ProgressMessage[] {
   switch (event.kind) {
     case "pushing":
       return [{ status: `The push refers to repository [${canonicalName(event.reference)}]` }];
-    case "layer":
-      return [layerMessage(shownDigest(event.layer), pushWords[event.phase])];
+    case "layer": {
+      const id = shownDigest(event.layer);
+      const status = pushWords[event.phase];
+      return [
+        event.phase === "pushing" ? barMessage(id, status, event.current, event.total) : layerMessage(id, status),
+      ];
+    }
+    case "mounted":
+      return [layerMessage(shownDigest(event.layer), `Mounted from ${event.from}`)];
     case "done": {
       const { reference, digest, manifestBytes } = event;
       return [

@@ -6,11 +6,17 @@ import { pullError } from "./registry-words.ts";
 
 const reference = parseReference("registry.example/team/app:1");
 
-function ofRegistry(reason: RegistryReason, status: number, message: string): unknown {
-  return pullError(new RegistryError("unauthenticated", reason, status, message), reference);
+function ofRegistry(reason: RegistryReason, status: number, message: string, withCredentials = false): unknown {
+  return pullError(new RegistryError("unauthenticated", reason, status, message), reference, withCredentials);
 }
 
-test("rejected credentials never give 401, because the docker CLI would then ask for a password", () => {
+test("a wrong password is 401 in the registry's words; a repository that is denied to a known user is not", () => {
+  const words = "unauthorized: incorrect username or password";
+  expect(ofRegistry("unauthorized", 401, words, true)).toMatchObject({ code: "unauthenticated", message: words });
+  expect(ofRegistry("denied", 403, "denied", true)).toMatchObject({ code: "not-found" });
+});
+
+test("a rejection of a client without credentials is not 401, because the docker CLI would then ask for a password", () => {
   const start =
     "pull access denied for registry.example/team/app, repository does not exist or may require 'docker login': ";
   const words = "unauthorized: incorrect username or password";
@@ -18,7 +24,7 @@ test("rejected credentials never give 401, because the docker CLI would then ask
     ofRegistry("unauthorized", 401, words),
     ofRegistry("denied", 403, words),
     ofRegistry("other", 403, words),
-    pullError(new EngineError("unauthenticated", words), reference),
+    pullError(new EngineError("unauthenticated", words), reference, false),
   ])
     expect(error).toMatchObject({ code: "not-found", message: start + words });
 });
@@ -30,5 +36,5 @@ test("without credentials the error keeps the registry's words", () => {
 
 test("other failures stay unchanged", () => {
   const error = new EngineError("unavailable", "later");
-  expect(pullError(error, reference)).toBe(error);
+  expect(pullError(error, reference, true)).toBe(error);
 });

@@ -3,7 +3,8 @@ import { EngineError, isEngineError } from "@fathom/base";
 import { RegistryError } from "@fathom/distribution";
 import { familiarName, familiarString, type Reference } from "@fathom/spec";
 
-export function pullError(error: unknown, reference: Reference): unknown {
+/** @param withCredentials Whether the client sent some: then a rejection means that they are wrong, and not that there are none. */
+export function pullError(error: unknown, reference: Reference, withCredentials: boolean): unknown {
   if (!(error instanceof RegistryError)) {
     // From a worker: its type is lost on the way, its code is not.
     return isEngineError(error, "unauthenticated") ? denied(error, reference) : error;
@@ -18,12 +19,16 @@ export function pullError(error: unknown, reference: Reference): unknown {
       return denied(error, reference);
     case "no-credentials":
       return new EngineError("internal", error.message, { cause: error });
+    case "unauthorized":
+      return withCredentials
+        ? new EngineError("unauthenticated", error.message, { cause: error })
+        : denied(error, reference);
     default:
       return error.code === "unauthenticated" ? denied(error, reference) : error;
   }
 }
 
-/** Never 401: the docker CLI then asks for a password, and waits for ever when nobody types one. */
+/** Not 401: the docker CLI then asks for a password, and waits for ever when nobody types one. */
 function denied(error: EngineError, reference: Reference): EngineError {
   const name = familiarName(reference);
   return new EngineError(

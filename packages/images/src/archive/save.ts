@@ -3,6 +3,7 @@ import { EngineError, isEngineError } from "@fathom/base";
 import { TarWriter } from "@fathom/archive";
 import {
   canonicalName,
+  canonicalString,
   familiarName,
   familiarString,
   formatPlatform,
@@ -13,17 +14,33 @@ import {
   withDefaultTag,
   type Digest,
   type Platform,
+  type Reference,
 } from "@fathom/spec";
+import type { HeldImage, ImageTarget } from "@fathom/store";
 import { configOf, type ImageContext } from "../context.ts";
+import { readStored, type StoredTarget } from "../held-content.ts";
 import { findPlatform, isIdPrefix, type FoundPlatform } from "../names/find.ts";
 import { publishImage } from "../names/names.ts";
 import { manifestOf, type StoredManifest } from "../make/make-image.ts";
 import { platformOf } from "../platform.ts";
 
+/** An image of one platform, as manifest.json has it. */
 interface Saved {
   readonly id: Digest;
   readonly stored: StoredManifest;
-  readonly tags: string[];
+  readonly tags: SavedTag[];
+}
+
+interface SavedTag {
+  readonly tag: string;
+  /** What the tag points to in index.json: the image's manifest, or an index with all platforms and attestations that are stored here. */
+  readonly target: ImageTarget;
+}
+
+interface Collected {
+  readonly images: readonly Saved[];
+  /** What indexes have in addition to the images. */
+  readonly more: readonly StoredTarget[];
 }
 
 /** A repository without a tag means all its tags; any other name means only itself. */
@@ -39,8 +56,13 @@ function tagsOf(context: ImageContext, name: string): string[] {
 }
 
 /** @throws not-found "reference does not exist", before the first byte */
-function collect(context: ImageContext, names: readonly string[], platform: Platform | undefined): Saved[] {
+async function collect(
+  context: ImageContext,
+  names: readonly string[],
+  platform: Platform | undefined,
+): Promise<Collected> {
   const saved = new Map<Digest, Saved>();
+  const more = new Map<Digest, StoredTarget>();
   for (const name of names.flatMap((name) => tagsOf(context, name))) {
     let found: FoundPlatform;
     try {
@@ -63,16 +85,32 @@ function collect(context: ImageContext, names: readonly string[], platform: Plat
     saved.set(id, entry);
     const reference = tryParseReference(name);
     if (isIdPrefix(context, id, name) || reference === undefined || reference.digest !== undefined) continue;
-    const tag = familiarString(withDefaultTag(reference));
-    if (!entry.tags.includes(tag)) entry.tags.push(tag);
+    const tagged = withDefaultTag(reference);
+    const tag = familiarString(tagged);
+    if (entry.tags.some((known) => known.tag === tag)) continue;
+    const held = platform === undefined ? heldTogether(context, tagged) : undefined;
+    const stored = held === undefined ? undefined : await readStored(context.store, held.target, "skip");
+    if (held !== undefined && stored !== undefined) more.set(held.target.digest, stored);
+    const target = stored === undefined ? undefined : held?.target;
+    entry.tags.push({ tag, target: target ?? manifestTarget(entry.stored) });
   }
-  return [...saved.values()];
+  return { images: [...saved.values()], more: [...more.values()] };
+}
+
+/** The name, when it holds more than one image of one platform. */
+function heldTogether({ store }: ImageContext, reference: Reference): HeldImage | undefined {
+  const named = store.images.named(canonicalString(reference));
+  return named !== undefined && named.images.length + named.content.length > 1 ? named : undefined;
+}
+
+function manifestTarget({ raw, mediaType }: StoredManifest): ImageTarget {
+  return { mediaType, digest: sha256Digest(raw), size: raw.length };
 }
 
 function repositories(images: readonly Saved[]): Record<string, Record<string, string>> {
   const result: Record<string, Record<string, string>> = {};
   for (const { tags, stored } of images)
-    for (const tag of tags) {
+    for (const { tag } of tags) {
       const reference = tryParseReference(tag)!;
       (result[familiarName(reference)] ??= {})[reference.tag ?? "latest"] =
         stored.layers.at(-1)?.digest.slice("sha256:".length) ?? "";
@@ -88,7 +126,7 @@ export async function* saveImages(
   platform: Platform | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  const images = collect(context, names, platform);
+  const { images, more } = await collect(context, names, platform);
   let queue: Uint8Array[] = [];
   const tar = new TarWriter((chunk) => queue.push(chunk));
   const take = (): Uint8Array[] => {
@@ -100,26 +138,35 @@ export async function* saveImages(
     tar.file({ path, mode: 0o644 }, Buffer.from(JSON.stringify(value)));
   for (const path of ["blobs/", "blobs/sha256/"]) tar.entry({ kind: "directory", path, mode: 0o755 });
   const written = new Set<Digest>();
-  for (const { stored } of images) {
-    for (const { digest, size } of [stored.config, ...stored.layers]) {
-      if (written.has(digest)) continue;
-      written.add(digest);
-      tar.entry({ kind: "file", path: blobPath(digest), mode: 0o644, size });
-      for await (const chunk of context.store.content.stream(digest)) {
-        signal.throwIfAborted();
-        tar.data(chunk);
-        yield* take();
-      }
+  const blobs = [
+    ...images.flatMap(({ stored }) => [stored.config, ...stored.layers]),
+    ...more.flatMap(({ configs, layers }) => [...configs, ...layers]),
+  ];
+  for (const { digest, size } of blobs) {
+    if (written.has(digest)) continue;
+    written.add(digest);
+    tar.entry({ kind: "file", path: blobPath(digest), mode: 0o644, size });
+    for await (const chunk of context.store.content.stream(digest)) {
+      signal.throwIfAborted();
+      tar.data(chunk);
+      yield* take();
     }
   }
+  const files = [
+    ...images.map(({ stored }) => ({ target: manifestTarget(stored), raw: stored.raw })),
+    ...more.flatMap((stored) => stored.manifests),
+  ];
+  for (const { target, raw } of files) {
+    if (!written.has(target.digest)) tar.file({ path: blobPath(target.digest), mode: 0o644 }, raw);
+    written.add(target.digest);
+    yield* take();
+  }
   const manifests = images.flatMap(({ stored, tags }) => {
-    const digest = sha256Digest(stored.raw);
-    if (!written.has(digest)) tar.file({ path: blobPath(digest), mode: 0o644 }, stored.raw);
-    written.add(digest);
-    const descriptor = { mediaType: stored.mediaType, digest, size: stored.raw.length };
-    if (tags.length === 0) return [descriptor];
-    return tags.map((tag) => ({
-      ...descriptor,
+    if (tags.length === 0) return [manifestTarget(stored)];
+    return tags.map(({ tag, target: { mediaType, digest, size } }) => ({
+      mediaType,
+      digest,
+      size,
       annotations: {
         "io.containerd.image.name": fullName(tag),
         "org.opencontainers.image.ref.name": tag.slice(tag.lastIndexOf(":") + 1),
@@ -131,7 +178,7 @@ export async function* saveImages(
     "manifest.json",
     images.map(({ id, stored, tags }) => ({
       Config: blobPath(id),
-      RepoTags: tags.length === 0 ? null : tags,
+      RepoTags: tags.length === 0 ? null : tags.map(({ tag }) => tag),
       Layers: stored.layers.map(({ digest }) => blobPath(digest)),
     })),
   );

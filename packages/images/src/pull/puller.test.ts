@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger, systemClock } from "@fathom/base";
+import { failureOf } from "@fathom/base/testing";
 import { ScriptedRegistry, defaultRegistryConfig } from "@fathom/distribution/testing";
 import { mediaTypes, parsePlatform, parseReference, sha256Digest, type Platform } from "@fathom/spec";
 import { openStore, type Store } from "@fathom/store";
@@ -42,6 +43,28 @@ async function pull(platform?: Platform): Promise<string[]> {
   for await (const _ of puller.pull(request, new AbortController().signal));
   return registry.requests.map(({ method, path }) => `${method} ${path.replace(/^\/v2\/app\/|sha256:.*/g, "")}`);
 }
+
+test("a platform that the index does not have is an error after the first event, so that clients get it in the stream", async () => {
+  const entry = addImage("app:amd", "amd64");
+  registry.addManifest("app:1", mediaTypes.ociIndex, {
+    schemaVersion: 2,
+    manifests: [{ ...entry, platform: { os: "linux", architecture: "amd64" } }],
+  });
+  const request = {
+    reference: parseReference(`${registry.host}/app:1`),
+    platform: parsePlatform("linux/s390x"),
+    credentials: undefined,
+  };
+  const events: string[] = [];
+  const pulling = (async () => {
+    for await (const { kind } of puller.pull(request, new AbortController().signal)) events.push(kind);
+  })();
+  expect(await failureOf(pulling)).toMatchObject({
+    code: "not-found",
+    message: "no matching manifest for linux/s390x in the manifest list entries",
+  });
+  expect(events).toEqual(["pulling"]);
+});
 
 /** An image of no layers. */
 function addImage(name: string, architecture: string) {

@@ -36,7 +36,7 @@ import { layerLimit, type Lease, type NamedImage, type Store } from "@fathom/sto
 import type { PlatformMismatch, PublishImageEvent, PullEvent, PullRequest } from "../contract.ts";
 import type { LayerPulls, WantedLayer } from "./layer-pulls.ts";
 import { platformOf } from "../platform.ts";
-import { EventQueue } from "./event-queue.ts";
+import { EventQueue, type LayerOfEvent } from "../event-queue.ts";
 import { pullLayers } from "./pull-layers.ts";
 import { SharedTasks, type TaskContext } from "./shared-task.ts";
 
@@ -69,7 +69,7 @@ export class Puller {
   async *pull(request: PullRequest, signal: AbortSignal): AsyncGenerator<PullEvent, void, undefined> {
     const left = new AbortController();
     const both = AbortSignal.any([signal, left.signal]);
-    const queue = new EventQueue();
+    const queue = new EventQueue(layerOfPull);
     const task = this.#pulls.get(keyOf(request), (context) => this.#run(request, context));
     task
       .join((event) => queue.push(event), both)
@@ -125,8 +125,8 @@ export class Puller {
         return false;
       }
     }
-    const resolved = await client.resolve(reference, request.platform, signal);
-    begin();
+    // Before the platform is looked for: as in Docker, a missing one is an error in the stream.
+    const resolved = await client.resolve(reference, request.platform, signal, begin);
     const lease = store.leases.create(`pull ${name}`);
     try {
       const { id, config } = await this.#store(client, reference, resolved, lease, signal, emit);
@@ -243,6 +243,10 @@ export class Puller {
       }
     });
   }
+}
+
+export function layerOfPull(event: PullEvent): LayerOfEvent | undefined {
+  return event.kind === "layer" ? { layer: event.layer, isProgress: event.phase === "downloading" } : undefined;
 }
 
 /** Which events replace an earlier one for late readers: a layer has one event of each phase, a text occurs once. */

@@ -1,4 +1,4 @@
-/** docker push in a plain form: blobs that the registry does not have, then the stored manifest, so that its digest does not change. */
+/** docker push: blobs that the registry does not have, then the stored manifests, so that no digest changes. */
 import { EngineError, Semaphore } from "@fathom/base";
 import { createRegistryClient, type RegistryClient, type RegistryConfig } from "@fathom/distribution";
 import {
@@ -6,16 +6,20 @@ import {
   familiarName,
   familiarString,
   parseReference,
+  withDigest,
   withTag,
   type Descriptor,
-  type Digest,
   type Platform,
   type Reference,
 } from "@fathom/spec";
 import type { ImageContext } from "../context.ts";
-import type { LayerProgress, PushEvent, PushRequest } from "../contract.ts";
-import { findForPlatform } from "../names/find.ts";
-import { manifestOf } from "../make/make-image.ts";
+import type { PushEvent, PushRequest } from "../contract.ts";
+import { EventQueue, type LayerOfEvent } from "../event-queue.ts";
+import { Throttle } from "../workers/throttle.ts";
+import { repositoriesWith } from "./mount-sources.ts";
+import { pushTarget } from "./push-target.ts";
+
+const reportIntervalMs = 100;
 
 /**
  * The tag, or all tags of the repository when none is given. The first event comes before any look-up.
@@ -56,44 +60,85 @@ async function* pushReference(
   platform: Platform | undefined,
   outer: AbortSignal,
 ): AsyncGenerator<PushEvent> {
-  const { content } = context.store;
-  const shown = familiarString(reference);
-  const record = findForPlatform(context, shown, platform);
-  const stored = manifestOf(context, record.id, shown);
-  for (const layer of stored.layers) yield layerEvent(layer, "queued", 0);
+  const { manifests, configs, layers, held } = await pushTarget(context, reference, platform);
+  const queue = new EventQueue(layerOfPush);
+  for (const layer of layers) queue.push(layerEvent(layer, "queued", 0));
   // The first failure, or a client that hangs up, also ends the other uploads.
   const ended = new AbortController();
   const signal = AbortSignal.any([outer, ended.signal]);
   const places = new Semaphore(context.config.maxConcurrentUploads);
-  const upload = (blob: Descriptor): Promise<"pushed" | "exists"> =>
-    places.run(signal, () => client.pushBlob(reference, blob, () => content.stream(blob.digest), signal));
-  const uploads = stored.layers.map(upload);
-  for (const one of uploads) one.catch(() => ended.abort());
-  let digest: Digest;
-  try {
-    for (const [index, layer] of stored.layers.entries()) {
-      const outcome = await uploads[index];
-      yield layerEvent(layer, outcome === "exists" ? "present" : "pushed", layer.size);
+  const sources = repositoriesWith(context, reference);
+  const upload = (blob: Descriptor, emit: (event: PushEvent) => void): Promise<void> =>
+    places.run(signal, async () => {
+      const mountFrom = sources(blob.digest);
+      const open = (): ReadableStream<Uint8Array> => counted(context, blob, emit);
+      const outcome = await client.pushBlob(reference, { descriptor: blob, open, mountFrom }, signal);
+      if (outcome === "mounted") emit({ kind: "mounted", layer: blob.digest, from: mountFrom ?? "" });
+      else emit(layerEvent(blob, outcome === "exists" ? "present" : "pushed", blob.size));
+    });
+  const work = async (): Promise<void> => {
+    const uploads = [
+      ...layers.map((layer) => upload(layer, (event) => queue.push(event))),
+      ...configs.map((config) => upload(config, () => undefined)),
+    ];
+    for (const one of uploads) one.catch(() => ended.abort());
+    try {
+      await Promise.all(uploads);
+      for (const { target, raw } of manifests) {
+        const isLast = target.digest === held.target.digest;
+        const name = isLast ? reference : withDigest(reference, target.digest);
+        await client.pushManifest(name, target.mediaType, raw, signal);
+      }
+    } finally {
+      ended.abort();
+      await Promise.allSettled(uploads);
     }
-    await upload(stored.config);
-    digest = await client.pushManifest(reference, stored.mediaType, stored.raw, signal);
+  };
+  const working = work().then(
+    () => queue.end(),
+    (error: unknown) => queue.fail(error),
+  );
+  try {
+    yield* queue;
   } finally {
     ended.abort();
-    await Promise.allSettled(uploads);
+    await working;
   }
-  yield { kind: "done", reference, digest, manifestBytes: stored.raw.length };
+  const { digest, size } = held.target;
+  yield { kind: "done", reference, digest, manifestBytes: size };
   // From now on the image can be named by its digest in the registry.
   const byDigest = `${canonicalName(reference)}@${digest}`;
-  const target = { digest, mediaType: stored.mediaType, size: stored.raw.length };
-  context.store.images.tag({ name: byDigest, target, images: [record.id], content: [] });
+  context.store.images.tag({ name: byDigest, ...held });
   context.setTagTime(byDigest);
-  context.publish("push", shown, { name: familiarName(reference) });
+  context.publish("push", familiarString(reference), { name: familiarName(reference) });
+}
+
+/** The bytes of a blob, with events of how many were sent. */
+function counted(
+  { store, clock }: ImageContext,
+  blob: Descriptor,
+  emit: (event: PushEvent) => void,
+): ReadableStream<Uint8Array> {
+  const throttle = new Throttle(reportIntervalMs, clock.monotonicMs);
+  let sent = 0;
+  const count = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      sent += chunk.length;
+      if (throttle.due()) emit(layerEvent(blob, "pushing", sent));
+      controller.enqueue(chunk);
+    },
+  });
+  return store.content.stream(blob.digest).pipeThrough(count);
+}
+
+function layerOfPush(event: PushEvent): LayerOfEvent | undefined {
+  return event.kind === "layer" ? { layer: event.layer, isProgress: event.phase === "pushing" } : undefined;
 }
 
 function layerEvent(
   { digest, size }: Descriptor,
-  phase: "queued" | "present" | "pushed",
+  phase: Extract<PushEvent, { kind: "layer" }>["phase"],
   current: number,
-): LayerProgress<typeof phase> {
+): PushEvent {
   return { kind: "layer", layer: digest, phase, current, total: size };
 }

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { sha256Digest } from "@fathom/spec";
-import type { PullEvent, PullPhase } from "../contract.ts";
+import type { PullEvent, PullPhase } from "./contract.ts";
 import { EventQueue } from "./event-queue.ts";
+import { layerOfPull } from "./pull/puller.ts";
 
 const [first, second] = [sha256Digest("first"), sha256Digest("second")];
 
@@ -10,7 +11,7 @@ function event(layer: typeof first, phase: PullPhase, current = 0): PullEvent {
 }
 
 test("unread progress of a layer's download is replaced at its place; nothing else is replaced", async () => {
-  const queue = new EventQueue();
+  const queue = new EventQueue(layerOfPull);
   for (const each of [
     event(first, "queued"),
     event(first, "queued"),
@@ -34,7 +35,7 @@ test("unread progress of a layer's download is replaced at its place; nothing el
 });
 
 test("a failure comes after everything before it was read, also for a reader that waits", async () => {
-  const queue = new EventQueue();
+  const queue = new EventQueue(layerOfPull);
   queue.push(event(first, "queued"));
   const events = queue[Symbol.asyncIterator]();
   expect(await events.next()).toEqual({ done: false, value: event(first, "queued") });
