@@ -4,7 +4,7 @@
  */
 import { openSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { DirectIo, LaunchPlan, LaunchRequest } from "@fathom/runtime";
+import { startCreated, type DirectIo, type LaunchPlan, type LaunchRequest } from "@fathom/runtime";
 import { launcher, plan, sys, type PlanChange } from "./rig.ts";
 
 export interface DirectCall {
@@ -83,12 +83,7 @@ async function main(call: DirectCall): Promise<number> {
     const run = await prepared.launchDirect(request);
     report("launched", { pid: run.pid });
     if (call.start === "own") await run.start();
-    if (call.start === "other") {
-      const found = await launcher.reconnect(directory);
-      if (found.kind !== "running") throw new Error(`the created container is ${found.kind}`);
-      await found.supervisor.start();
-      found.supervisor.disconnect();
-    }
+    if (call.start === "other") startCreated(directory);
     const exit = await run.wait();
     report("ended", { pid: run.pid, exit });
     return exit.code;

@@ -168,11 +168,44 @@ for (const start of ["own", "other"] as const)
     const script = "echo started; exit 3";
     const caller = new Caller(["sh", "-c", script], { start, change: { process: [{ kind: "wait-start" }] } });
     expect(await caller.end()).toEqual({ code: 3, stdout: "started\n", stderr: "" });
-    const { pid, sockets } = caller.report("launched");
+    const { pid, children, sockets, leaked } = caller.report("launched");
     expect(Number(readFileSync(join(caller.directory, "pid"), "utf8"))).toBe(pid);
-    expect(sockets).toEqual(["supervisor.sock"]);
+    expect({ children, sockets, leaked }).toEqual({ children: [pid], sockets: [], leaked: 0 });
     expect(caller.report("ended")).toMatchObject({ exit: { code: 3, signal: 0 }, children: [], sockets: [] });
   });
+
+for (const joined of [false, true])
+  test(`a created process that is killed before its start ends as its caller's child${joined ? ", in a joined pid namespace" : ""}`, async () => {
+    const { supervisor } = await start(rig, ["sleep", "1000"], { log: { kind: "none" } });
+    const file = join(rig.base, "kept");
+    writeFileSync(file, "kept\n");
+    const caller = new Caller(["true"], {
+      preserve: [file],
+      change: { process: [{ kind: "wait-start" }] },
+      ...(joined ? { joinPid: `/proc/${supervisor.pid}/ns/pid` } : {}),
+    });
+    const pid = await caller.launched();
+    expect(parentOf(pid)).toBe(caller.process.pid);
+    // What the program gets; the gate, the socket and the root, which close when it starts.
+    expect(openOf(pid)).toHaveLength(7);
+    process.kill(pid, "SIGKILL");
+    expect((await caller.end()).code).toBe(137);
+    const { exit, children } = caller.report("ended");
+    expect({ exit, children }).toMatchObject({ exit: { code: 137, signal: 9 }, children: [] });
+    expect(exit?.lost).toBeUndefined();
+    await supervisor.signal(9);
+    await supervisor.exit;
+  });
+
+test("the program of a created process has nothing of the gate", async () => {
+  const caller = new Caller(["sleep", "1000"], { start: "other", change: { process: [{ kind: "wait-start" }] } });
+  const pid = await caller.launched();
+  await until("it runs its program", () => readFileSync(`/proc/${pid}/comm`, "utf8") === "sleep\n");
+  expect(openOf(pid)).toEqual(["0", "1", "2"]);
+  expect(readdirSync(caller.directory).sort()).toEqual(["launched.json", "pid"]);
+  process.kill(pid, "SIGKILL");
+  expect((await caller.end()).code).toBe(137);
+});
 
 test("a console socket gets the terminal", async () => {
   const [mine, theirs] = sys.socketpair(SOCK_STREAM, true);

@@ -3,7 +3,7 @@
 
 #include "base.h"
 
-#define LETTER_FDS 64 /* of one letter */
+#define LETTER_FDS 65 /* of one letter */
 
 ssize_t send_with_fds(int socket, const void *data, size_t size, const int *fds, unsigned count, int flags);
 int send_letter(int socket, char letter, const int *fds, unsigned count);

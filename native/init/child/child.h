@@ -8,13 +8,13 @@
  * Shared between the supervisor and one child until the child's execve; after that only the supervisor has it. The container may be able to
  * write to it (CAP_SYS_PTRACE). So the supervisor trusts its content only for decisions about this one process.
  */
-/* The descriptors that arrive with SAYS_GO, in this order: three streams (without a terminal), the root's mount, descriptors for the program. */
+/* The descriptors that arrive with SAYS_GO, in this order: three streams (without a terminal), the root's mount, the gate, descriptors for the program. */
 struct handed {
-  bool streams, root;
+  bool streams, root, gate;
   bool direct; /* no supervisor stays: the program does not end with the supervisor */
   uint32_t preserved;
 };
-#define PRESERVED_LIMIT (LETTER_FDS - 4)
+#define PRESERVED_LIMIT (LETTER_FDS - 5)
 
 enum stage { STAGE_BORN, STAGE_READY, STAGE_EXECUTING };
 struct shared {
@@ -47,6 +47,8 @@ struct child {
   int root;        /* the container's root, -1 before attach-root */
   int handed_root; /* detached mount for attach-root */
   bool direct;     /* as in struct handed */
+  int gate;        /* a FIFO, open for reading and writing: after wait-start the process waits there, without a supervisor; or -1 */
+  bool released;   /* the supervisor has ended, and the process does not end with it */
   unsigned preserved; /* this many descriptors from 3 on belong to the program */
   int stdio[3];    /* they become 0, 1, 2; with a terminal each is the slave end of the pty */
   int procfs;      /* private procfs; opened when it is needed */

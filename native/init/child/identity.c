@@ -12,6 +12,8 @@
 #define GROUPS_LIMIT 65536
 
 void follow_supervisor(const struct child *child) {
+  if (child->released)
+    return;
   prctl(PR_SET_PDEATHSIG, child->direct && child->settled ? 0 : SIGKILL, 0, 0, 0);
   /* The supervisor may have died before the line above; then its end of the socket is closed. */
   struct pollfd gone = {.fd = child->socket, .events = 0};

@@ -17,14 +17,37 @@ static int join_namespace(struct child *child, const struct operation *op) {
   return done < 0 ? fail("setns", op->join.path) : 0;
 }
 
+/* The gate is also open for writing here, so the read waits until another process writes. */
+static int wait_at_gate(struct child *child) {
+  char byte;
+  ssize_t got;
+  child->released = true;
+  /* It may wait for long, so it keeps nothing that it does not need. */
+  for (int i = 0; i < 3; i++) {
+    if (child->stdio[i] > 2)
+      close_fd(&child->stdio[i]);
+  }
+  do
+    got = read(child->gate, &byte, 1);
+  while (got < 0 && errno == EINTR);
+  if (got != 1)
+    return fail("read", "gate");
+  close_fd(&child->gate);
+  return 0;
+}
+
 static int wait_start(struct child *child) {
   int none[1];
   unsigned count = 0;
+  if (child->direct && child->gate < 0)
+    return fail_with(EINVAL, "request", "wait-start without a gate");
   await_commit(child);
-  if (child->maker && (settle(child) < 0 || be_born(child) < 0))
+  if ((child->maker || child->direct) && (settle(child) < 0 || be_born(child) < 0))
     return -1;
   if (send_letter(child->socket, SAYS_WAITING, NULL, 0) < 0)
     return fail("sendmsg", "");
+  if (child->direct)
+    return wait_at_gate(child);
   if (receive_letter(child->socket, none, &count) != SAYS_START)
     end_child(137); /* the supervisor has ended */
   return 0;

@@ -98,10 +98,10 @@ int be_born(struct child *child) {
   close_fd(&child->early_procfs);
   close_fd(&child->masked);
   close_fd(&child->handed_root);
-  int keep[2 + PRESERVED_LIMIT] = {child->socket, child->root};
+  int keep[3 + PRESERVED_LIMIT] = {child->socket, child->root, child->gate};
   for (unsigned i = 0; i < child->preserved; i++)
-    keep[2 + i] = 3 + (int)i;
-  close_all_but(keep, 2 + child->preserved);
+    keep[3 + i] = 3 + (int)i;
+  close_all_but(keep, 3 + child->preserved);
   for (int i = 0; i < 3; i++)
     child->stdio[i] = i;
   if (madvise((void *)(uintptr_t)child->born, BORN_SIZE, MADV_DONTFORK) < 0)
@@ -152,7 +152,8 @@ static int move_above(int *fd, int first) {
 static int place_preserved(struct child *child, int *fds, unsigned count) {
   int first = 3 + (int)count;
   int *own[] = {&child->socket, &child->pid_namespace, &child->root,     &child->handed_root, &child->procfs,
-                &child->early_procfs, &child->masked,  &child->stdio[0], &child->stdio[1],    &child->stdio[2]};
+                &child->early_procfs, &child->masked,  &child->stdio[0], &child->stdio[1],    &child->stdio[2],
+                &child->gate};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
     if (move_above(own[i], first) < 0)
       return -1;
@@ -173,12 +174,14 @@ static int place_preserved(struct child *child, int *fds, unsigned count) {
 static int take_handed(struct child *child, int *fds, unsigned given) {
   const struct handed *handed = &child->shared->handed;
   unsigned at = 0;
-  if (given != (handed->streams ? 3u : 0) + (handed->root ? 1u : 0) + handed->preserved)
+  if (given != (handed->streams ? 3u : 0) + (handed->root ? 1u : 0) + (handed->gate ? 1u : 0) + handed->preserved)
     return fail_with(EBADF, "request", "a descriptor is missing");
   for (int i = 0; handed->streams && i < 3; i++)
     child->stdio[i] = fds[at++];
   if (handed->root)
     child->handed_root = fds[at++];
+  if (handed->gate)
+    child->gate = fds[at++];
   child->direct = handed->direct;
   return handed->preserved ? place_preserved(child, fds + at, handed->preserved) : 0;
 }

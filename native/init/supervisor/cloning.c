@@ -72,7 +72,7 @@ static void init_child(struct child *child, const struct process *process) {
   child->born = process->born;
   child->pid_namespace = -1;
   child->socket = -1;
-  child->root = child->handed_root = child->procfs = child->early_procfs = child->masked = -1;
+  child->root = child->handed_root = child->procfs = child->early_procfs = child->masked = child->gate = -1;
   child->stdio[0] = child->stdio[1] = child->stdio[2] = -1;
 }
 

@@ -11,6 +11,7 @@
 #define LAUNCH_ROOT 8
 #define LAUNCH_CHROOT 16
 #define LAUNCH_DIRECT 32
+#define LAUNCH_GATE 64
 #define CLIENTS_PER_PROCESS 64
 
 static struct stem_request read_stem(struct reader *in) {
@@ -86,8 +87,8 @@ static int tell_child(const struct process *process, char letter, const int *fds
   return fail("sendmsg", "to the child");
 }
 
-/* The last descriptors of a message: the console's socket (terminal) or three streams, then the program's descriptors. */
-static int take_direct(struct connection *connection, unsigned *next, struct process *process, int ends[3], unsigned *preserved) {
+/* The last descriptors of a message: the console's socket (terminal) or three streams, the gate (flag), then the program's descriptors. */
+static int take_direct(struct connection *connection, unsigned *next, struct process *process, int ends[5], bool gate, unsigned *preserved) {
   supervisor.direct = true;
   if (process->terminal) {
     supervisor.console = take_fd(connection, next);
@@ -98,18 +99,22 @@ static int take_direct(struct connection *connection, unsigned *next, struct pro
     if ((ends[i] = take_fd(connection, next)) < 0)
       return fail_with(EBADF, "request", "a descriptor is missing");
   }
+  if (gate && (ends[4] = take_fd(connection, next)) < 0)
+    return fail_with(EBADF, "request", "a descriptor is missing");
   *preserved = connection->fd_count - *next;
   return *preserved > PRESERVED_LIMIT ? fail_with(E2BIG, "request", "too many descriptors") : 0;
 }
 
-static int hand_over(struct process *process, const int ends[4], const int *preserved, unsigned count) {
+static int hand_over(struct process *process, const int ends[5], const int *preserved, unsigned count) {
   int fds[LETTER_FDS];
   unsigned used = 0;
-  process->shared->handed = (struct handed){!process->terminal, ends[3] >= 0, supervisor.direct, count};
+  process->shared->handed = (struct handed){!process->terminal, ends[3] >= 0, ends[4] >= 0, supervisor.direct, count};
   for (int i = 0; !process->terminal && i < 3; i++)
     fds[used++] = ends[i];
   if (ends[3] >= 0)
     fds[used++] = ends[3];
+  if (ends[4] >= 0)
+    fds[used++] = ends[4];
   for (unsigned i = 0; i < count; i++)
     fds[used++] = preserved[i];
   return tell_child(process, SAYS_GO, fds, used);
@@ -118,7 +123,7 @@ static int hand_over(struct process *process, const int ends[4], const int *pres
 static int set_up_launch(struct connection *connection, struct reader *in) {
   struct process *process = container();
   unsigned next = 0, preserved = 0;
-  int ends[4] = {-1, -1, -1, -1}, plan_file = -1, done = -1;
+  int ends[5] = {-1, -1, -1, -1, -1}, plan_file = -1, done = -1;
   uint32_t flags = read_u32(in);
   const char *log_path = read_text(in);
   uint64_t max_size = read_u64(in);
@@ -139,7 +144,7 @@ static int set_up_launch(struct connection *connection, struct reader *in) {
   if (take_plan(process, plan, plan_file) < 0 || add_clients(connection, &next, clients, process) < 0)
     goto out;
   if (flags & LAUNCH_DIRECT) {
-    if (take_direct(connection, &next, process, ends, &preserved) < 0)
+    if (take_direct(connection, &next, process, ends, flags & LAUNCH_GATE, &preserved) < 0)
       goto out;
   } else if (!process->terminal && make_streams(process, flags & LAUNCH_OPEN_STDIN, ends) < 0) {
     goto out;
@@ -154,7 +159,7 @@ static int set_up_launch(struct connection *connection, struct reader *in) {
     goto out;
   done = tell_child(process, SAYS_COMMIT, NULL, 0);
 out:
-  for (int i = 0; i < 4; i++)
+  for (int i = 0; i < 5; i++)
     close_fd(&ends[i]);
   close_fd(&plan_file);
   return done;

@@ -208,6 +208,10 @@ void on_child_socket(struct process *process) {
       process->phase = PHASE_WAITING;
       format_now(supervisor.started);
       say_running(process);
+      if (supervisor.direct) {
+        let_go(process); /* the process waits at its gate */
+        return;
+      }
     }
   }
 }

@@ -163,7 +163,7 @@ export interface DirectRun {
   readonly process: ProcessIdentity | undefined;
   /** RFC 3339 with nanoseconds, UTC. */
   readonly startedAt: string;
-  /** As `Supervisor.start`. Another process does the same with `Launcher.reconnect(directory)`. */
+  /** Lets a process continue that waits at `wait-start`. Another process does the same with `startCreated(directory)`. @throws conflict when none waits */
   start(): Promise<void>;
   /** @throws conflict when the process has ended; unavailable when it cannot be examined now, and the signal was not sent */
   signal(signal: number): void;
@@ -195,7 +195,8 @@ export interface PreparedStem {
   launch(request: LaunchRequest<SupervisedIo>, signal?: AbortSignal): Promise<Launched>;
   /**
    * The same without a supervisor: resolves when the program runs and fathom-init has ended. Rejects as `launch`; nothing is left then, no pid
-   * file either. With a plan that has `wait-start` it resolves when the process waits, and fathom-init stays until `start`.
+   * file either. With a plan that has `wait-start` it resolves when the process waits, at the FIFO `start` in
+   * the directory of the run; fathom-init has ended then, too.
    */
   launchDirect(request: LaunchRequest<DirectIo>, signal?: AbortSignal): Promise<DirectRun>;
   /** Ends the process and waits for its end: 5 s, and 5 s more after SIGKILL. May be called again. */

@@ -3,6 +3,7 @@ export * from "./cgroups/contract.ts";
 export * from "./plan/plan.ts";
 export { LaunchFailure, launchStages, type LaunchStage } from "./supervisor/launch-failure.ts";
 export { createLauncher, type LauncherOptions } from "./launcher/launcher.ts";
+export { startCreated } from "./launcher/gate.ts";
 export type { SupervisorPlace } from "./launcher/supervisor-process.ts";
 export { areStillRunning, isEnding, isStillRunning } from "./supervisor/process-facts.ts";
 export * from "./compile/capabilities.ts";

@@ -41,7 +41,15 @@ const protocolVersion = 2;
 /** Features of this daemon: none yet. */
 const ownFeatures: readonly string[] = [];
 
-export const launchFlags = { openStdin: 1, log: 2, planByDescriptor: 4, root: 8, chroot: 16, direct: 32 } as const;
+export const launchFlags = {
+  openStdin: 1,
+  log: 2,
+  planByDescriptor: 4,
+  root: 8,
+  chroot: 16,
+  direct: 32,
+  gate: 64,
+} as const;
 export const attachFlags = { stdin: 1, stdout: 2, stderr: 4, closeStdin: 8 } as const;
 
 export interface Message {

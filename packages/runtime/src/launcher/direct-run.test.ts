@@ -2,43 +2,47 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createSys, SOCK_STREAM } from "@fathom/sys";
+import { createSys } from "@fathom/sys";
 import { createRecordingSys } from "@fathom/sys/testing";
-import { SupervisorConnection } from "../connection/connection.ts";
 import { identify } from "../supervisor/process-facts.ts";
 import { DirectProcess, removePidFile, writePidFile, type DirectSys } from "./direct-run.ts";
+import { makeGate } from "./gate.ts";
 
 const sys = createSys();
 
-function runWith(own: DirectSys): { readonly run: DirectProcess; readonly theirs: number } {
-  const [mine, theirs] = sys.socketpair(SOCK_STREAM, true);
-  const run = new DirectProcess({
+function runWith(own: DirectSys, directory = "/nowhere"): DirectProcess {
+  return new DirectProcess({
     sys: own,
-    connection: new SupervisorConnection(sys, mine),
-    directory: "/nowhere",
+    directory,
     supervisor: { pid: 0, process: undefined, reaped: Promise.resolve() },
     pid: process.pid,
     process: identify(process.pid),
     startedAt: "",
   });
-  return { run, theirs };
 }
 
 test("a signal that cannot be sent is an error, and does not say that the process has ended", () => {
   const recording = createRecordingSys();
-  const { run, theirs } = runWith(recording);
+  const run = runWith(recording);
   recording.failOn({ method: "pidfdOpen", nth: 1, errno: "EMFILE" });
   expect(() => run.signal(15)).toThrow(expect.objectContaining({ code: "unavailable" }));
   run.signal(15);
   expect(recording.transcript().filter((line) => line.startsWith("pidfdSendSignal"))).toHaveLength(1);
-  sys.close(theirs);
 });
 
-test("a start whose connection ends does not say that the process has ended", async () => {
-  const { run, theirs } = runWith(sys);
-  const start = run.start();
-  sys.close(theirs);
-  await expect(start).rejects.toMatchObject({ code: "unavailable" });
+test("a start is possible once, and only while a process has the gate open", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "fathom-gate-"));
+  const run = runWith(sys, directory);
+  await expect(run.start()).rejects.toMatchObject({ code: "conflict" });
+  const gate = makeGate(sys, directory);
+  await run.start();
+  const bytes = new Uint8Array(2);
+  expect(sys.read(gate, bytes)).toBe(1);
+  await expect(run.start()).rejects.toMatchObject({ code: "conflict" });
+  sys.close(gate);
+  sys.close(makeGate(sys, directory));
+  await expect(run.start()).rejects.toMatchObject({ code: "conflict" });
+  rmSync(directory, { recursive: true });
 });
 
 test("only the own pid file is removed", async () => {

@@ -5,12 +5,10 @@ import { EngineError, randomId, settlesWithin } from "@fathom/base";
 import { isSysError, processEnd, type Sys, SIGKILL } from "@fathom/sys";
 import type { DirectIo, DirectRun, ExitStatus, ProcessIdentity } from "../contract.ts";
 import type { LaunchPlan } from "../plan/plan.ts";
-import type { SupervisorConnection } from "../connection/connection.ts";
-import { lostExit, readExitFile, timeNow } from "../supervisor/exit-status.ts";
+import { lostExit, timeNow } from "../supervisor/exit-status.ts";
 import { signalExactly } from "../supervisor/process-facts.ts";
-import { messageTypes } from "../connection/protocol.ts";
 import { killLimitMs } from "../connection/waits.ts";
-import { requestFailure } from "../supervisor/request-failure.ts";
+import { startCreated } from "./gate.ts";
 import type { SupervisorChild } from "./supervisor-process.ts";
 
 export type DirectSys = Pick<Sys, "waitpid" | "pidfdOpen" | "pidfdSendSignal" | "close" | "kill">;
@@ -19,11 +17,10 @@ export type DirectSys = Pick<Sys, "waitpid" | "pidfdOpen" | "pidfdSendSignal" | 
 const mostPreserved = 60;
 /** fathom-init has nothing to do after the program runs. */
 const releaseLimitMs = 5000;
-const startLimitMs = 30_000;
 const endLimitMs = 5000;
 
 /** In the order in which fathom-init expects them. @throws invalid-argument */
-export function directDescriptors(io: DirectIo, plan: LaunchPlan): readonly number[] {
+export function directDescriptors(io: DirectIo, plan: LaunchPlan, gate: number | undefined): readonly number[] {
   const { streams, preservedFds = [] } = io;
   if (preservedFds.length > mostPreserved)
     throw new EngineError("invalid-argument", `${preservedFds.length} preserved descriptors; at most ${mostPreserved}`);
@@ -35,7 +32,7 @@ export function directDescriptors(io: DirectIo, plan: LaunchPlan): readonly numb
         : "a process with a terminal needs a console socket",
     );
   const own = streams.kind === "console" ? [streams.socketFd] : [streams.stdin, streams.stdout, streams.stderr];
-  return [...own, ...preservedFds];
+  return [...own, ...(gate === undefined ? [] : [gate]), ...preservedFds];
 }
 
 /** Renamed into place, so that a reader always sees the whole number. */
@@ -60,13 +57,11 @@ export class DirectProcess implements DirectRun {
   readonly process: ProcessIdentity | undefined;
   readonly startedAt: string;
   readonly #sys: DirectSys;
-  readonly #connection: SupervisorConnection;
   readonly #directory: string;
   readonly #supervisor: SupervisorChild;
 
   constructor(made: {
     readonly sys: DirectSys;
-    readonly connection: SupervisorConnection;
     readonly directory: string;
     readonly supervisor: SupervisorChild;
     readonly pid: number;
@@ -74,7 +69,6 @@ export class DirectProcess implements DirectRun {
     readonly startedAt: string;
   }) {
     this.#sys = made.sys;
-    this.#connection = made.connection;
     this.#directory = made.directory;
     this.#supervisor = made.supervisor;
     this.pid = made.pid;
@@ -98,12 +92,7 @@ export class DirectProcess implements DirectRun {
   }
 
   async start(): Promise<void> {
-    try {
-      await this.#connection.request(messageTypes.start, new Uint8Array(), [], { deadlineMs: startLimitMs });
-    } catch (error) {
-      throw requestFailure(error, "starting the created process");
-    }
-    await this.released();
+    startCreated(this.#directory);
   }
 
   signal(signal: number): void {
@@ -120,9 +109,7 @@ export class DirectProcess implements DirectRun {
       return await this.#reap(signal);
     } catch (error) {
       if (!isSysError(error, "ECHILD", "ESRCH")) throw error;
-      // It ended before its start, when fathom-init was still its parent.
-      const stored = await readExitFile(this.#directory);
-      return stored ?? lostExit("it is not a child of this process");
+      return lostExit("it is not a child of this process");
     } finally {
       clearInterval(alive);
     }

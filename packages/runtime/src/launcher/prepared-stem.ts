@@ -20,11 +20,12 @@ import { closeAll, openAttachments, type AttachmentPairs } from "../supervisor/a
 import { SupervisorClient, type SupervisorSys } from "../supervisor/client.ts";
 import type { SupervisorConnection } from "../connection/connection.ts";
 import { LaunchFailure, launchFailure } from "../supervisor/launch-failure.ts";
-import { launchPayload, packPlan } from "../supervisor/launch-messages.ts";
+import { launchPayload, packPlan, waitsForStart } from "../supervisor/launch-messages.ts";
 import { conditionOf, identify, isDead, runOf } from "../supervisor/process-facts.ts";
 import { messageTypes, SupervisorFailure } from "../connection/protocol.ts";
 import { endOrClose, withAbort } from "../connection/waits.ts";
 import { directDescriptors, DirectProcess, endProcess, removePidFile, writePidFile } from "./direct-run.ts";
+import { makeGate, removeGate } from "./gate.ts";
 import { giveUpWhenChildStopped, killSupervisor, type ChildSys, type SupervisorChild } from "./supervisor-process.ts";
 
 const discardLimitMs = 5000;
@@ -108,15 +109,10 @@ export class Prepared implements PreparedStem {
 
   async launchDirect(request: LaunchRequest<DirectIo>, signal?: AbortSignal): Promise<DirectRun> {
     const { io, plan } = request;
-    const open = (sent: number[]): void => {
-      for (const fd of directDescriptors(io, plan)) sent.push(this.#sys.dup(fd));
-    };
-    const { pid, startedAt } = await this.#execute(request, open, signal);
+    const { pid, startedAt } = await this.#executeDirect(request, signal);
     const process = this.identity?.process ?? identify(pid);
-    const waits = plan.operations.some(({ kind }) => kind === "wait-start");
     const run = new DirectProcess({
       sys: this.#sys,
-      connection: this.#connection,
       directory: request.directory,
       supervisor: this.#supervisor,
       pid,
@@ -127,7 +123,7 @@ export class Prepared implements PreparedStem {
     try {
       if (io.pidFile !== undefined) await writePidFile(io.pidFile, pid);
       written = true;
-      if (!waits) await run.released();
+      await run.released();
       signal?.throwIfAborted();
       return run;
     } catch (error) {
@@ -136,7 +132,28 @@ export class Prepared implements PreparedStem {
       await this.#kill();
       await settlesWithin(this.#supervisor.reaped, discardLimitMs);
       await rm(join(request.directory, "supervisor.sock"), { force: true });
+      if (waitsForStart(plan)) removeGate(request.directory);
       throw signal?.aborted === true ? error : LaunchFailure.of("launch", error);
+    }
+  }
+
+  async #executeDirect(
+    request: LaunchRequest<DirectIo>,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly pid: number; readonly startedAt: string }> {
+    const { io, plan, directory } = request;
+    let gate: number | undefined;
+    const open = (sent: number[]): void => {
+      if (waitsForStart(plan)) gate = makeGate(this.#sys, directory);
+      for (const fd of directDescriptors(io, plan, gate)) sent.push(this.#sys.dup(fd));
+    };
+    try {
+      return await this.#execute(request, open, signal);
+    } catch (error) {
+      if (gate !== undefined) removeGate(directory);
+      throw error;
+    } finally {
+      if (gate !== undefined) this.#sys.close(gate);
     }
   }
 

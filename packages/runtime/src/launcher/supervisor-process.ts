@@ -16,7 +16,7 @@ import type { ProcessIdentity } from "../contract.ts";
 import { conditionOf, identifyChildren, signalExactly } from "../supervisor/process-facts.ts";
 import { messageTypes, SupervisorFailure } from "../connection/protocol.ts";
 
-export type ChildSys = Pick<Sys, "spawn" | "kill" | "waitpid" | "pidfdOpen" | "pidfdSendSignal" | "close">;
+export type ChildSys = Pick<Sys, "spawn" | "kill" | "waitpid" | "pidfdOpen" | "pidfdSendSignal" | "close" | "mknodat">;
 
 /** `reaped` resolves when it has ended and is reaped. */
 export interface SupervisorChild {

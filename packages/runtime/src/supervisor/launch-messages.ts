@@ -1,6 +1,7 @@
 /** The payloads of launch and exec, and how their plans are sent. */
 import type { Sys } from "@fathom/sys";
 import type { AttachOptions, ExecRequest, LaunchRequest, LogSink, SupervisedIo } from "../contract.ts";
+import type { LaunchPlan } from "../plan/plan.ts";
 import { encodeStem } from "../plan/plan-encoding.ts";
 import { WireWriter } from "../plan/wire.ts";
 import { attachMask } from "./attachments.ts";
@@ -48,6 +49,7 @@ export function launchPayload(request: LaunchRequest, plan: PackedPlan): Uint8Ar
       (request.rootFd === undefined ? 0 : launchFlags.root) |
       (chroot ? launchFlags.chroot : 0) |
       (request.io.kind === "direct" ? launchFlags.direct : 0) |
+      (request.io.kind === "direct" && waitsForStart(request.plan) ? launchFlags.gate : 0) |
       plan.flag,
   );
   const file = log.kind === "json-file" ? log : noFile;
@@ -60,6 +62,10 @@ export function launchPayload(request: LaunchRequest, plan: PackedPlan): Uint8Ar
   const clients = log.kind === "descriptor" ? [...attach, bothOutputs] : attach;
   writer.list(clients, (options) => writer.u32(attachMask(options)));
   return writer.bytes(plan.inline).finish();
+}
+
+export function waitsForStart(plan: LaunchPlan): boolean {
+  return plan.operations.some(({ kind }) => kind === "wait-start");
 }
 
 function byName([a]: readonly [string, string], [b]: readonly [string, string]): number {
