@@ -424,7 +424,7 @@ const endpoints: readonly Endpoint[] = [
     query: { stdout: "1", stderr: "1", since: "0", until: "0", timestamps: "1", tail: "5", details: "1", follow: "0" },
     weight: 2,
   },
-  { method: "GET", path: "/containers/{c}/stats", query: { stream: "0" } },
+  { method: "GET", path: "/containers/{c}/stats", query: { stream: "0", "one-shot": "1" } },
   { method: "GET", path: "/containers/{c}/export" },
   { method: "POST", path: "/containers/{s}/start", query: { detachKeys: "ctrl-p" } },
   { method: "POST", path: "/containers/{s}/stop", query: { t: "1", signal: "TERM" } },

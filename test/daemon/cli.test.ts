@@ -304,7 +304,7 @@ test("messages for new users", () => {
     expect({ words, code }).toEqual({ words, code: 1 });
     expect(err).toContain(`DOCKER_HOST=unix://${daemon.socket} docker ${words[0]}`);
   }
-  expect(daemon.cli("stats").err).toBe('fathom: neither this CLI nor its daemon has "stats" yet\n');
+  expect(daemon.cli("swarm").err).toBe('fathom: neither this CLI nor its daemon has "swarm" yet\n');
   const lost = daemon.cli("-H", "unix:///nosuch/socket", "ps");
   expect(lost).toEqual({
     code: 1,

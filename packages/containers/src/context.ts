@@ -19,6 +19,7 @@ import type { ExecTable } from "./exec/exec-table.ts";
 import type { Machine } from "./lifecycle/machine.ts";
 import type { LogWatch } from "./logs/log-watch.ts";
 import type { ContainerRecord } from "./record.ts";
+import type { Sampler } from "./statistics/sampler.ts";
 import type { Stems } from "./stems.ts";
 import { NotReady } from "./lifecycle/not-ready.ts";
 import { ContainerProblem } from "./problem.ts";
@@ -58,6 +59,7 @@ export interface ContainersContext extends ContainersParts, ContainersOwner {
   readonly execs: ExecTable;
   readonly stems: Stems;
   readonly logWatch: LogWatch;
+  readonly sampler: Sampler;
   /** One key per container: changes of one container happen one after another. */
   readonly mutex: KeyedMutex;
   /** Aborts when the daemon stops: then nothing is started any more. */

@@ -41,6 +41,8 @@ export { type Containers, openContainers } from "./open.ts";
 export { containerPaths } from "./paths.ts";
 export { containerProcesses } from "./processes/process-listing.ts";
 export { SIGKILL, SIGTERM, parseSignal } from "./signals.ts";
+export type { HostProcessors, InterfaceCounters, Look, ResourceSample } from "./statistics/sample.ts";
+export { twoSamples } from "./statistics/sampler.ts";
 export { resolveImageMounts } from "./steps/image-mounts.ts";
 export { requireSources } from "./steps/mount-sources.ts";
 export { joinedNamespaces } from "./steps/joined-namespaces.ts";

@@ -17,6 +17,8 @@ import { containersRoot } from "./paths.ts";
 import { recover } from "./recovery/recover.ts";
 import { resume } from "./recovery/resume.ts";
 import { takeUpDescribed } from "./recovery/take-up-described.ts";
+import { lookAt, readHostProcessors } from "./statistics/sample.ts";
+import { Sampler } from "./statistics/sampler.ts";
 import { defaultNamespaces, Stems } from "./stems.ts";
 import { ContainerTable } from "./rows/table.ts";
 
@@ -78,6 +80,12 @@ export async function openContainers<Images extends ImageLookup, Volumes extends
       namespaces: defaultNamespaces(cgroups.version),
     }),
     logWatch: new LogWatch(sys),
+    sampler: new Sampler({
+      clock,
+      exists: (container) => containers.byId(container.id) === container,
+      hostProcessors: readHostProcessors,
+      look: (container, host) => lookAt(container, host, clock),
+    }),
     mutex: new KeyedMutex(),
     shuttingDown: shuttingDown.signal,
   };

@@ -22,6 +22,7 @@ import type {
   ContainerCreateRequest,
   ContainerCreateResponse,
   ContainerInspect,
+  ContainerStatsResponse,
   ContainerSummary,
   ContainerTopResponse,
   ContainerUpdateRequest,
@@ -76,6 +77,13 @@ export interface ContainerListRequest {
 export interface CreateRules {
   /** Mounts below a read-only bind stay writable, as before API 1.44. */
   readonly shallowReadOnlyBinds: boolean;
+}
+
+export interface StatsRequest {
+  /** One answer a second until the client hangs up. Otherwise one answer after a second, with which rates can be computed. */
+  readonly stream: boolean;
+  /** One answer at once, without the sample before it. */
+  readonly oneShot: boolean;
 }
 
 export interface StopRequest {
@@ -142,6 +150,8 @@ export interface ContainerBackend {
   update(container: string, body: ContainerUpdateRequest): Promise<ContainerUpdateResponse>;
   resize(container: string, rows: number, columns: number): Promise<void>;
   top(container: string, psArguments: string): Promise<ContainerTopResponse>;
+  /** What it uses. A container that does not run uses nothing. The iterable ends with `signal` and with the container. */
+  stats(container: string, request: StatsRequest, signal: AbortSignal): Promise<AsyncIterable<ContainerStatsResponse>>;
   changes(container: string): Promise<FilesystemChange[]>;
   attach(container: string, request: AttachRequest, signal: AbortSignal): Promise<AttachResult>;
   /** `tty`: the bytes are raw (true) or multiplexed frames (false). */

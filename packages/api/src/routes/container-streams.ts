@@ -2,7 +2,7 @@
 import type { ContainerBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
 import { serveAttach, streamType } from "../hijack/hijack.ts";
-import { dropBody, streamBytes, type ApiRequest, type Handler } from "../request/request.ts";
+import { dropBody, streamBytes, streamLines, type ApiRequest, type Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
 
 async function attach(backend: ContainerBackend, request: ApiRequest): Promise<void> {
@@ -59,6 +59,18 @@ async function exportContainer(backend: ContainerBackend, request: ApiRequest): 
   await streamBytes(request, stream, { contentType: "application/octet-stream", startAtOnce: false });
 }
 
+async function stats(backend: ContainerBackend, request: ApiRequest): Promise<void> {
+  const { exchange, name, query, version } = request;
+  const stream = query.booleanOr("stream", true);
+  const oneShot = version >= 41 && query.boolean("one-shot");
+  if (stream && oneShot) throw new EngineError("invalid-argument", "cannot have stream=true and one-shot=true");
+  await streamLines(request, await backend.stats(name, { stream, oneShot }, exchange.signal), {
+    contentType: stream && version >= 52 ? "application/jsonl" : "application/json",
+    startAtOnce: stream,
+    format: (sample) => `${JSON.stringify(sample)}\n`,
+  });
+}
+
 function pathOf({ query }: ApiRequest): string {
   const path = query.get("path");
   if (path === undefined) throw new EngineError("invalid-argument", "bad parameter: path cannot be empty");
@@ -86,6 +98,7 @@ async function archiveGet(backend: ContainerBackend, request: ApiRequest): Promi
 export function addContainerStreamRoutes(router: Router<Handler>, containers: ContainerBackend): void {
   router.add("POST", "/containers/*/attach", (request) => attach(containers, request));
   router.add("GET", "/containers/*/logs", (request) => logs(containers, request));
+  router.add("GET", "/containers/*/stats", (request) => stats(containers, request));
   router.add("GET", "/containers/*/export", (request) => exportContainer(containers, request));
   router.add("HEAD", "/containers/*/archive", (request) => archiveHead(containers, request));
   router.add("GET", "/containers/*/archive", (request) => archiveGet(containers, request));

@@ -50,6 +50,7 @@ const requests: { readonly [Area in keyof Backend]: { readonly [Call in keyof Ba
     update: post("/containers/box/update", {}),
     resize: post("/containers/box/resize?h=1&w=1"),
     top: get("/containers/box/top"),
+    stats: get("/containers/box/stats"),
     changes: get("/containers/box/changes"),
     attach: post("/containers/box/attach?stream=1&stdout=1"),
     logs: get("/containers/box/logs?stdout=1"),

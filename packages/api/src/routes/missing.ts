@@ -26,7 +26,6 @@ const missing: Readonly<Record<string, string>> = {
 
 /** These need an existing container. */
 const missingForContainers: Readonly<Record<string, string>> = {
-  "GET /containers/*/stats": "resource usage statistics (stats)",
   "PUT /containers/*/archive": "copying files into a container",
 };
 

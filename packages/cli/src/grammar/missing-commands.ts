@@ -18,7 +18,7 @@ const missing: ReadonlyMap<string, string | undefined> = new Map([
   ["login", credentials],
   ["logout", credentials],
   ["cp", "out of a container; copying into one is not possible yet"],
-  ["stats", undefined],
+  ["stats", throughDocker],
   ["build", undefined],
   ["buildx", undefined],
   ["compose", undefined],

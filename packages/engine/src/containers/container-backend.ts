@@ -32,6 +32,7 @@ import { createContainer } from "./create/create.ts";
 import { parseDetachKeys } from "./detach-keys.ts";
 import { listContainers } from "./shown/list.ts";
 import { pathStat } from "./shown/path-stat.ts";
+import { containerStats } from "./shown/stats.ts";
 import { inspectContainer } from "./shown/view.ts";
 import type { EngineContext } from "../context.ts";
 import { inContext, inWords, saying } from "../words/refusal-words.ts";
@@ -91,6 +92,7 @@ export function createContainerBackend(engine: EngineContext): ContainerBackend 
       publish(engine, container, "top");
       return { Titles: titles, Processes: rows };
     },
+    stats: async (name, request, signal) => containerStats(engine, engine.containers.find(name), request, signal),
     changes: async (name) => {
       const container = engine.containers.find(name);
       using _ = holdLayers(container);

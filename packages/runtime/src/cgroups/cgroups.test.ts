@@ -340,8 +340,8 @@ test("statistics and OOM kills", () => {
     cpuUsageNs: 10_000n,
     throttledNs: 5000n,
     io: [
-      { major: 8, minor: 0, op: "read", bytes: 90n },
-      { major: 8, minor: 0, op: "write", bytes: 5n },
+      { major: 8, minor: 0, op: "read", value: 90n },
+      { major: 8, minor: 0, op: "write", value: 5n },
     ],
   });
 });

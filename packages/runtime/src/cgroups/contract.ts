@@ -52,12 +52,18 @@ export interface CgroupStats {
   readonly memoryUsageBytes: number;
   /** A number above all real ones when there is no limit. */
   readonly memoryLimitBytes: number;
+  /** The highest usage since the cgroup exists; undefined when this kernel does not count it. */
+  readonly memoryPeakBytes: number | undefined;
+  /** How often an allocation met the limit (v1), or the limit could not be held without killing a process (v2). */
+  readonly memoryFailures: number;
   /** memory.stat, with the kernel's own names: bytes, and counts of events. */
   readonly memoryStat: Readonly<Record<string, number>>;
   /** Since the cgroup exists. */
   readonly cpuUsageNs: bigint;
   readonly cpuUserNs: bigint;
   readonly cpuSystemNs: bigint;
+  /** For each processor; empty on v2, which does not count it. */
+  readonly cpuUsagePerCpuNs: readonly bigint[];
   /** Periods of the quota, periods in which it was used up, and how long processes waited then. */
   readonly throttledPeriods: number;
   readonly periods: number;
@@ -67,13 +73,19 @@ export interface CgroupStats {
   /** 0: no limit. */
   readonly pidsLimit: number;
   readonly oomKills: number;
-  /** Since the cgroup exists. `op` is "read", "write" and, on v1, the kernel's other operations, in lower case. */
-  readonly io: readonly {
-    readonly major: number;
-    readonly minor: number;
-    readonly op: string;
-    readonly bytes: bigint;
-  }[];
+  /** Bytes since the cgroup exists. */
+  readonly io: readonly IoCount[];
+  /** Requests since the cgroup exists. */
+  readonly ioRequests: readonly IoCount[];
+}
+
+/** Of one block device. */
+export interface IoCount {
+  readonly major: number;
+  readonly minor: number;
+  /** "read" and "write" on v2; on v1 the kernel's own words: "Read", "Write", "Sync", "Async", "Discard", "Total". */
+  readonly op: string;
+  readonly value: bigint;
 }
 
 /** One container's place in the hierarchies. */

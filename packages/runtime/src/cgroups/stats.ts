@@ -1,5 +1,5 @@
 /** What a cgroup has used, read from v1 and v2 files. Sources: kernel cgroup-v1/*.rst, cgroup-v2.rst. */
-import type { CgroupStats } from "./contract.ts";
+import type { CgroupStats, IoCount } from "./contract.ts";
 import type { CgroupFileSystem } from "./filesystem.ts";
 import type { ControllerPlace, Places } from "./limits.ts";
 
@@ -21,7 +21,8 @@ export function readStats(fs: CgroupFileSystem, places: Places): CgroupStats {
     ...readCpu(places, read),
     ...readPids(places.get("pids"), read),
     oomKills: readOomKills(fs, places),
-    io: readIo(places, read),
+    io: readIo(places, read, "bytes"),
+    ioRequests: readIo(places, read, "ios"),
   };
 }
 
@@ -30,11 +31,15 @@ type Read = (place: ControllerPlace | undefined, file: string) => string;
 function readMemory(
   place: ControllerPlace | undefined,
   read: Read,
-): Pick<CgroupStats, "memoryUsageBytes" | "memoryLimitBytes" | "memoryStat"> {
+): Pick<CgroupStats, "memoryUsageBytes" | "memoryLimitBytes" | "memoryPeakBytes" | "memoryFailures" | "memoryStat"> {
   const first = place?.version === 1;
   return {
     memoryUsageBytes: toNumber(read(place, first ? "memory.usage_in_bytes" : "memory.current")) ?? 0,
     memoryLimitBytes: toNumber(read(place, first ? "memory.limit_in_bytes" : "memory.max")) ?? unlimited,
+    memoryPeakBytes: toNumber(read(place, first ? "memory.max_usage_in_bytes" : "memory.peak")),
+    memoryFailures: first
+      ? (toNumber(read(place, "memory.failcnt")) ?? 0)
+      : Number(readPairs(read(place, "memory.events")).get("oom") ?? 0n),
     memoryStat: Object.fromEntries(
       [...readPairs(read(place, "memory.stat"))].map(([key, value]) => [key, Number(value)]),
     ),
@@ -43,7 +48,7 @@ function readMemory(
 
 type CpuStats = Pick<
   CgroupStats,
-  "cpuUsageNs" | "cpuUserNs" | "cpuSystemNs" | "throttledPeriods" | "periods" | "throttledNs"
+  "cpuUsageNs" | "cpuUserNs" | "cpuSystemNs" | "cpuUsagePerCpuNs" | "throttledPeriods" | "periods" | "throttledNs"
 >;
 
 function readCpu(places: Places, read: Read): CpuStats {
@@ -60,6 +65,7 @@ function readCpu(places: Places, read: Read): CpuStats {
       cpuUsageNs: microseconds("usage_usec"),
       cpuUserNs: microseconds("user_usec"),
       cpuSystemNs: microseconds("system_usec"),
+      cpuUsagePerCpuNs: [],
       throttledNs: microseconds("throttled_usec"),
     };
   }
@@ -69,6 +75,7 @@ function readCpu(places: Places, read: Read): CpuStats {
     cpuUsageNs: toBigint(read(account, "cpuacct.usage")),
     cpuUserNs: toBigint(read(account, "cpuacct.usage_user")),
     cpuSystemNs: toBigint(read(account, "cpuacct.usage_sys")),
+    cpuUsagePerCpuNs: read(account, "cpuacct.usage_percpu").trim().split(" ").filter(Boolean).map(toBigint),
     throttledNs: statistics.get("throttled_time") ?? 0n,
   };
 }
@@ -89,38 +96,47 @@ export function readOomKills(fs: CgroupFileSystem, places: Places): number {
   }
 }
 
-function readIo(places: Places, read: Read): CgroupStats["io"] {
+/** What of io.stat is counted: "rbytes=" and "wbytes=", or "rios=" and "wios=". */
+type IoUnit = "bytes" | "ios";
+
+const firstIoFiles: Readonly<Record<IoUnit, readonly string[]>> = {
+  bytes: ["blkio.bfq.io_service_bytes_recursive", "blkio.throttle.io_service_bytes_recursive"],
+  ios: ["blkio.bfq.io_serviced_recursive", "blkio.throttle.io_serviced_recursive"],
+};
+
+function readIo(places: Places, read: Read, unit: IoUnit): readonly IoCount[] {
   const unified = places.get("io");
-  if (unified !== undefined) return parseUnifiedIo(read(unified, "io.stat"));
+  if (unified !== undefined) return parseUnifiedIo(read(unified, "io.stat"), unit);
   const place = places.get("blkio");
-  for (const file of ["blkio.bfq.io_service_bytes_recursive", "blkio.throttle.io_service_bytes_recursive"]) {
+  for (const file of firstIoFiles[unit]) {
     const entries = parseFirstIo(read(place, file));
     if (entries.length > 0) return entries;
   }
   return [];
 }
 
-/** "8:0 rbytes=90112 wbytes=0 rios=3 …" */
-function parseUnifiedIo(text: string): CgroupStats["io"] {
+/** "8:0 rbytes=90112 wbytes=0 rios=3 wios=0 …" */
+function parseUnifiedIo(text: string, unit: IoUnit): IoCount[] {
+  const counter = unit === "bytes" ? /\b([rw])bytes=(\d+)/g : /\b([rw])ios=(\d+)/g;
   return text.split("\n").flatMap((line) => {
     const device = /^(\d+):(\d+) /.exec(line);
     if (!device) return [];
-    return [...line.matchAll(/\b([rw])bytes=(\d+)/g)].map(([, kind, bytes]) => ({
+    return [...line.matchAll(counter)].map(([, kind, value]) => ({
       major: Number(device[1]),
       minor: Number(device[2]),
       op: kind === "r" ? "read" : "write",
-      bytes: BigInt(bytes ?? "0"),
+      value: BigInt(value ?? "0"),
     }));
   });
 }
 
 /** "8:0 Read 90112", one line per operation. */
-function parseFirstIo(text: string): CgroupStats["io"] {
-  return [...text.matchAll(/^(\d+):(\d+) (\w+) (\d+)$/gm)].map(([, major, minor, op, bytes]) => ({
+function parseFirstIo(text: string): IoCount[] {
+  return [...text.matchAll(/^(\d+):(\d+) (\w+) (\d+)$/gm)].map(([, major, minor, op, value]) => ({
     major: Number(major),
     minor: Number(minor),
-    op: (op ?? "").toLowerCase(),
-    bytes: BigInt(bytes ?? "0"),
+    op: op ?? "",
+    value: BigInt(value ?? "0"),
   }));
 }
 

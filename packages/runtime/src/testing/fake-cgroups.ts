@@ -10,18 +10,25 @@ export interface FakeCgroupsOptions {
   readonly kill: (path: string) => void;
 }
 
-const noStats: Omit<CgroupStats, "pids" | "oomKills"> = {
+/** Of a cgroup in which nothing happened. */
+export const noStats: CgroupStats = {
+  pids: 0,
+  oomKills: 0,
   memoryUsageBytes: 0,
   memoryLimitBytes: 0,
+  memoryPeakBytes: undefined,
+  memoryFailures: 0,
   memoryStat: {},
   cpuUsageNs: 0n,
   cpuUserNs: 0n,
   cpuSystemNs: 0n,
+  cpuUsagePerCpuNs: [],
   throttledPeriods: 0,
   periods: 0,
   throttledNs: 0n,
   pidsLimit: 0,
   io: [],
+  ioRequests: [],
 };
 
 export class FakeCgroups {

@@ -1,4 +1,4 @@
-export { FakeCgroups, type FakeCgroupsOptions } from "./fake-cgroups.ts";
+export { FakeCgroups, noStats, type FakeCgroupsOptions } from "./fake-cgroups.ts";
 export { FakeLauncher, type FakeFailure, type FakeLauncherOptions } from "./fake-launcher.ts";
 export { FakeProcess, FakeStream, type FakeProgram } from "./fake-process.ts";
 export { launcherSuite } from "./launcher-suite.ts";

@@ -5,5 +5,6 @@ export * from "./filters.ts";
 export * from "./host-config.ts";
 export * from "./image.ts";
 export * from "./network.ts";
+export * from "./stats.ts";
 export * from "./system.ts";
 export * from "./volume.ts";

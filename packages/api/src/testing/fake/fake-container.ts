@@ -1,7 +1,13 @@
 /** One container of the fake: its process, its waiters, and its views. */
 import { EngineError, deferred, randomId, zeroTime, type Deferred } from "@fathom/base";
 import type { AttachRequest, StreamAttachment } from "@fathom/engine";
-import type { ContainerCreateRequest, ContainerInspect, ContainerSummary, HostConfig } from "@fathom/spec";
+import type {
+  ContainerCreateRequest,
+  ContainerInspect,
+  ContainerStatsResponse,
+  ContainerSummary,
+  HostConfig,
+} from "@fathom/spec";
 import { parseDetachKeysForTests } from "./detach-keys.ts";
 import { FakeProcess } from "./fake-process.ts";
 
@@ -129,6 +135,36 @@ export class FakeContainer {
       Mounts: [],
       Config: this.body,
       NetworkSettings: { SandboxID: "", SandboxKey: "", Ports: {}, Networks: {} },
+    };
+  }
+
+  stats(): ContainerStatsResponse {
+    const cpu = {
+      cpu_usage: { total_usage: 0, usage_in_kernelmode: 0, usage_in_usermode: 0 },
+      throttling_data: { periods: 0, throttled_periods: 0, throttled_time: 0 },
+    };
+    return {
+      id: this.id,
+      name: `/${this.name}`,
+      os_type: this.running ? "linux" : "",
+      read: zeroTime,
+      preread: zeroTime,
+      pids_stats: this.running ? { current: 1 } : {},
+      blkio_stats: {
+        io_service_bytes_recursive: null,
+        io_serviced_recursive: null,
+        io_queue_recursive: null,
+        io_service_time_recursive: null,
+        io_wait_time_recursive: null,
+        io_merged_recursive: null,
+        io_time_recursive: null,
+        sectors_recursive: null,
+      },
+      num_procs: 0,
+      storage_stats: {},
+      cpu_stats: cpu,
+      precpu_stats: cpu,
+      memory_stats: {},
     };
   }
 

@@ -8,6 +8,7 @@ import type {
   CreateRules,
   LogsRequest,
   RemoveOptions,
+  StatsRequest,
   WaitCondition,
 } from "@fathom/engine";
 import { refuseFilters } from "@fathom/engine/testing";
@@ -17,6 +18,7 @@ import type {
   ContainerCreateRequest,
   ContainerCreateResponse,
   ContainerInspect,
+  ContainerStatsResponse,
   ContainerSummary,
   ContainerTopResponse,
   ContainerUpdateRequest,
@@ -180,6 +182,21 @@ export class FakeContainers implements ContainerBackend {
   async top(name: string): Promise<ContainerTopResponse> {
     this.find(name).mustRun();
     return { Titles: ["PID"], Processes: [["1"]] };
+  }
+
+  async stats(
+    name: string,
+    { stream }: StatsRequest,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<ContainerStatsResponse>> {
+    const container = this.find(name);
+    return (async function* answers() {
+      yield container.stats();
+      if (!stream || signal.aborted) return;
+      const hungUp = deferred<void>();
+      signal.addEventListener("abort", () => hungUp.resolve(), { once: true });
+      await hungUp.promise;
+    })();
   }
 
   async changes(name: string): Promise<FilesystemChange[]> {

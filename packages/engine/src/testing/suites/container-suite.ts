@@ -39,6 +39,7 @@ const ofOne: {
   update: (containers, name) => containers.update(name, {}),
   resize: (containers, name) => containers.resize(name, 24, 80),
   top: (containers, name) => containers.top(name, ""),
+  stats: (containers, name) => containers.stats(name, { stream: false, oneShot: true }, never),
   changes: (containers, name) => containers.changes(name),
   attach: (containers, name) => containers.attach(name, attached, never),
   logs: (containers, name) =>
@@ -74,6 +75,12 @@ const ofOne: {
       never,
     ),
 };
+
+async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const value of source) all.push(value);
+  return all;
+}
 
 export function containerSuite(name: string, open: () => Promise<ContainerWorld>): void {
   let world: ContainerWorld;
@@ -215,6 +222,24 @@ export function containerSuite(name: string, open: () => Promise<ContainerWorld>
       expect(await left.stream).toBeUndefined();
       await containers.remove("one", removal);
       expect(await stays.stream).toBeUndefined();
+    });
+
+    test("a container that runs has statistics; of one that does not run all are zero", async () => {
+      await create("one");
+      const [before] = await collect(await containers.stats("one", { stream: false, oneShot: false }, never));
+      expect([before?.name, before?.read, before?.pids_stats]).toEqual(["/one", zeroTime, {}]);
+      await containers.start("one", undefined);
+      const [running, ...more] = await collect(await containers.stats("one", { stream: false, oneShot: true }, never));
+      expect([running?.name, running?.os_type, running?.preread, more]).toEqual(["/one", "linux", zeroTime, []]);
+    });
+
+    test("a stream of statistics has its first answer at once, and ends when its client hangs up", async () => {
+      await run("one");
+      const client = new AbortController();
+      for await (const { name } of await containers.stats("one", { stream: true, oneShot: false }, client.signal)) {
+        expect(name).toBe("/one");
+        client.abort();
+      }
     });
 
     test("logs without any stream are rejected", async () => {
