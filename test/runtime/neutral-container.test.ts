@@ -104,6 +104,7 @@ beforeAll(async () => {
     volumes: () => ({ lookup: machine.volumesApi() }),
     oci: {
       containerSpec: async ({ record }) => configurationOf(record),
+      containerUser: async () => ({ uid: 0, gid: 0 }),
       execProcess: async ({ exec }) => ({
         process: {
           user: { uid: 0, gid: 0 },

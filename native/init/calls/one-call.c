@@ -181,6 +181,23 @@ static int call_remove(char **arguments) {
   return answer(remove_error, "");
 }
 
+int remove_at(int directory, const char *name) {
+  if (unlinkat(directory, name, 0) == 0 || errno == ENOENT)
+    return 0;
+  if (errno != EISDIR && errno != EPERM)
+    return -1;
+  for (bool again = true; again;) {
+    int top = open_in(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
+    if (top < 0)
+      return -1;
+    remove_error = 0;
+    again = empty_directory(top, top, 0) && !remove_error;
+    close_fd(&top);
+  }
+  errno = remove_error;
+  return remove_error ? -1 : unlinkat(directory, name, AT_REMOVEDIR);
+}
+
 static int call_probe(char **arguments) {
   (void)arguments;
   char said[2048];
@@ -196,7 +213,7 @@ static const struct {
 } calls[] = {
     {"stat", 1, call_stat},       {"make-directories", 1, call_make_directories}, {"real-path", 1, call_real_path}, {"beneath", 2, call_beneath}, {"mount", 5, call_mount},
     {"unmount", 1, call_unmount}, {"sync", 1, call_sync},                         {"remove", 1, call_remove},
-    {"probe", 0, call_probe},     {"read-tree", 3, call_read_tree},
+    {"probe", 0, call_probe},     {"read-tree", 3, call_read_tree},                         {"write-tree", 3, call_write_tree},
 };
 
 bool wants_one_call(int argc, char **argv) {

@@ -24,3 +24,8 @@ void probe(struct text *out);
 
 /* Writes a tree to its output (read-tree.c). */
 int call_read_tree(char **arguments);
+/* Writes entries from its input into a directory (write-tree.c). */
+int call_write_tree(char **arguments);
+
+/* Removes a file or a tree, but no mount in it, and follows no symlink. -1 with errno; then a part of the tree may be removed. */
+int remove_at(int directory, const char *name);

@@ -105,6 +105,14 @@ export interface ContainerTranslation {
     /** Host path of another container's /dev/shm; undefined when the container has its own. */
     readonly sharedMemory: string | undefined;
   }): Promise<OciSpec>;
+  /**
+   * The user of the container's first process, looked up in a mounted root, or in the root of a process of the container.
+   * @throws not-found ("unable to find user …")
+   */
+  containerUser(input: {
+    readonly record: ContainerRecord;
+    readonly root: { readonly rootFd: number } | { readonly pid: number };
+  }): Promise<{ readonly uid: number; readonly gid: number }>;
   execProcess(input: {
     readonly record: ContainerRecord;
     readonly exec: ExecSpec;

@@ -26,6 +26,7 @@ export { type ExecStartOptions, createExec, mustTakeExecs, resizeExec, startExec
 export { type ExecSpec, plainExec } from "./exec/exec-spec.ts";
 export type { Exec } from "./exec/exec-table.ts";
 export { type FileStat, archiveGet, archiveStat, exportContainer } from "./files/archive.ts";
+export { putArchive } from "./files/put-archive.ts";
 export { holdLayers } from "./files/layer-hold.ts";
 export { tarTree } from "./files/tar-tree.ts";
 export type { Health, HealthCheck, HealthResult } from "./health/health-check.ts";

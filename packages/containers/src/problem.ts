@@ -1,5 +1,6 @@
 /** Errors of requests about containers, as values. The message is plain English, for logs and callers without words of their own. */
 import { EngineError, type ErrorCode } from "@fathom/base";
+import type { WriteRefusalReason } from "@fathom/sys";
 
 export type Problem =
   /** No container has this name, id or prefix of an id. */
@@ -23,13 +24,23 @@ export type Problem =
   /** Neither stdout nor stderr of the log is requested. */
   | { readonly kind: "no-log-stream" }
   | { readonly kind: "no-such-path"; readonly path: string; readonly container: string }
-  /** A part of the path, before its end or before the slash at its end, is no directory. */
-  | { readonly kind: "not-a-directory"; readonly path: string }
+  /** A part of the path is a file, and more follows: "/etc/passwd/". */
+  | { readonly kind: "path-below-file"; readonly path: string }
   | { readonly kind: "empty-path" }
   /** Arguments for ps(1), of which only a part is supported. */
   | { readonly kind: "unsupported-ps-option"; readonly option: string }
   | { readonly kind: "unknown-ps-column"; readonly name: string }
   | { readonly kind: "no-pid-column" }
+  /** An archive can only be unpacked in a directory. */
+  | { readonly kind: "not-a-directory"; readonly path: string }
+  | { readonly kind: "read-only"; readonly path: string; readonly where: "root" | "mount" }
+  /** An entry of an archive. */
+  | {
+      readonly kind: "not-written";
+      readonly reason: WriteRefusalReason;
+      readonly path: string;
+      readonly destination: string;
+    }
   /** Linux has no such signal. `beyond`: it is a number, and greater than that of every signal. */
   | { readonly kind: "no-such-signal"; readonly text: string; readonly beyond: boolean }
   /** The source of a mount does not exist, and nobody asked to make it. */
@@ -80,6 +91,7 @@ function codeOf(problem: Problem): ErrorCode {
     case "unsupported-ps-option":
     case "unknown-ps-column":
     case "no-pid-column":
+    case "read-only":
     case "no-such-signal":
     case "no-mount-source":
     case "mount-source-not-made":
@@ -103,6 +115,9 @@ function codeOf(problem: Problem): ErrorCode {
       return "timeout";
     case "log-not-readable":
       return "not-implemented";
+    case "path-below-file":
+    case "not-written":
+      return "internal";
   }
 }
 
@@ -138,8 +153,8 @@ function describe(problem: Problem): string {
       return "neither stdout nor stderr of the log is requested";
     case "no-such-path":
       return `container ${JSON.stringify(problem.container)} has no file ${JSON.stringify(problem.path)}`;
-    case "not-a-directory":
-      return `a part of the path ${JSON.stringify(problem.path)} is no directory`;
+    case "path-below-file":
+      return `a part of ${JSON.stringify(problem.path)} is no directory`;
     case "empty-path":
       return "the path is empty";
     case "unsupported-ps-option":
@@ -148,6 +163,12 @@ function describe(problem: Problem): string {
       return `ps has no column ${JSON.stringify(problem.name)}`;
     case "no-pid-column":
       return "the columns of ps do not include the PID";
+    case "not-a-directory":
+      return `${problem.path} is not a directory`;
+    case "read-only":
+      return `${problem.path} is on a read-only ${problem.where}`;
+    case "not-written":
+      return `cannot write ${JSON.stringify(problem.path)} in ${problem.destination}: ${problem.reason}`;
     case "no-such-signal":
       return `invalid signal: ${problem.text}`;
     case "no-mount-source":

@@ -79,6 +79,15 @@ export interface CreateRules {
   readonly shallowReadOnlyBinds: boolean;
 }
 
+export interface ArchivePutRequest {
+  readonly path: string;
+  readonly tar: AsyncIterable<Uint8Array>;
+  /** It is an error when a directory would replace something else, or the other way round. */
+  readonly noOverwriteDirNonDir: boolean;
+  /** Everything belongs to the container's user. */
+  readonly copyUidGid: boolean;
+}
+
 export interface StatsRequest {
   /** One answer a second until the client hangs up. Otherwise one answer after a second, with which rates can be computed. */
   readonly stream: boolean;
@@ -171,6 +180,8 @@ export interface ContainerBackend {
     stat: PathStat;
     tar: AsyncIterable<Uint8Array>;
   }>;
+  /** Unpacks an archive, maybe compressed, in a directory of the container. What was written before an error or an abort stays. */
+  archivePut(container: string, request: ArchivePutRequest, signal: AbortSignal): Promise<void>;
   export(container: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
   commit(request: CommitRequest, signal: AbortSignal): Promise<{ Id: string }>;
 }

@@ -10,6 +10,7 @@ export * from "./host-files/host-files.ts";
 export { hostText } from "./host-files/text-file.ts";
 export type { ReadEntry } from "./host-files/tree-frames.ts";
 export * from "./host-files/tree-reader.ts";
+export * from "./host-files/tree-writer.ts";
 export * from "./kernel-probe.ts";
 export { parseMountInfo, readMountInfo, type MountInfo } from "./mounts/mount-info.ts";
 export * from "./one-thread.ts";

@@ -95,6 +95,18 @@ async function archiveGet(backend: ContainerBackend, request: ApiRequest): Promi
   await streamBytes(request, tar, { contentType: "application/x-tar", startAtOnce: false });
 }
 
+async function archivePut(backend: ContainerBackend, request: ApiRequest): Promise<void> {
+  const { exchange, name, query, response } = request;
+  const put = {
+    path: pathOf(request),
+    tar: exchange.body,
+    noOverwriteDirNonDir: query.boolean("noOverwriteDirNonDir"),
+    copyUidGid: query.boolean("copyUIDGID"),
+  };
+  await backend.archivePut(name, put, exchange.signal);
+  response.empty(200);
+}
+
 export function addContainerStreamRoutes(router: Router<Handler>, containers: ContainerBackend): void {
   router.add("POST", "/containers/*/attach", (request) => attach(containers, request));
   router.add("GET", "/containers/*/logs", (request) => logs(containers, request));
@@ -102,4 +114,5 @@ export function addContainerStreamRoutes(router: Router<Handler>, containers: Co
   router.add("GET", "/containers/*/export", (request) => exportContainer(containers, request));
   router.add("HEAD", "/containers/*/archive", (request) => archiveHead(containers, request));
   router.add("GET", "/containers/*/archive", (request) => archiveGet(containers, request));
+  router.add("PUT", "/containers/*/archive", (request) => archivePut(containers, request));
 }

@@ -57,6 +57,7 @@ const requests: { readonly [Area in keyof Backend]: { readonly [Call in keyof Ba
     prune: post("/containers/prune"),
     archiveStat: { method: "HEAD", path: "/containers/box/archive?path=/x" },
     archiveGet: get("/containers/box/archive?path=/x"),
+    archivePut: { method: "PUT", path: "/containers/box/archive?path=/x" },
     export: get("/containers/box/export"),
     commit: post("/commit?container=box", {}),
   },

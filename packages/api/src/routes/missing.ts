@@ -1,5 +1,4 @@
 /** Endpoints that Docker has and Fathom does not have yet: each answers with an error that says so. */
-import type { ContainerBackend } from "@fathom/engine";
 import { EngineError } from "@fathom/base";
 import type { ApiRequest, Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
@@ -22,11 +21,6 @@ const missing: Readonly<Record<string, string>> = {
   "POST /plugins/pull": "plugins",
   "POST /swarm/init": "swarm mode",
   "POST /swarm/join": "swarm mode",
-};
-
-/** These need an existing container. */
-const missingForContainers: Readonly<Record<string, string>> = {
-  "PUT /containers/*/archive": "copying files into a container",
 };
 
 /** No plugin is installed, so none has the name. */
@@ -83,14 +77,9 @@ function split(route: string): [string, string] {
   return [route.slice(0, space), route.slice(space + 1)];
 }
 
-export function addMissingRoutes(router: Router<Handler>, containers: ContainerBackend): void {
+export function addMissingRoutes(router: Router<Handler>): void {
   for (const [route, what] of Object.entries(missing))
     router.add(...split(route), () => {
-      throw notImplemented(what);
-    });
-  for (const [route, what] of Object.entries(missingForContainers))
-    router.add(...split(route), async ({ name }: ApiRequest) => {
-      await containers.inspect(name, false);
       throw notImplemented(what);
     });
   for (const route of swarmOnly)

@@ -19,5 +19,5 @@ export function addRoutes(router: Router<Handler>, backend: Backend): void {
   addImageRoutes(router, backend.images);
   addVolumeRoutes(router, backend.volumes);
   addNetworkRoutes(router, backend.networks, backend.containers);
-  addMissingRoutes(router, backend.containers);
+  addMissingRoutes(router);
 }

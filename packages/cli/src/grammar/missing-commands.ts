@@ -17,7 +17,7 @@ const missing: ReadonlyMap<string, string | undefined> = new Map([
   ["update", throughDocker],
   ["login", credentials],
   ["logout", credentials],
-  ["cp", "out of a container; copying into one is not possible yet"],
+  ["cp", throughDocker],
   ["stats", throughDocker],
   ["build", undefined],
   ["buildx", undefined],

@@ -52,7 +52,7 @@ function read(
   });
 }
 
-/** @throws ContainerProblem "no-such-path", "not-a-directory" */
+/** @throws ContainerProblem "no-such-path", "path-below-file" */
 async function firstEntry(
   reading: TreeReading,
   path: string,
@@ -65,7 +65,7 @@ async function firstEntry(
   try {
     entry = await reading.next();
   } catch (error) {
-    if (isSysError(error, "ENOTDIR")) throw new ContainerProblem({ kind: "not-a-directory", path }, { cause: error });
+    if (isSysError(error, "ENOTDIR")) throw new ContainerProblem({ kind: "path-below-file", path }, { cause: error });
     throw isSysError(error, "ENOENT", "ELOOP") ? notFound(error) : error;
   }
   // The file was removed meanwhile.
@@ -73,11 +73,16 @@ async function firstEntry(
   return { entry, stat: fileStat(entry, absolute) };
 }
 
+/** Absolute, without "." and "..". @throws invalid-argument */
+export function cleanPath(path: string): string {
+  if (path === "") throw new ContainerProblem({ kind: "empty-path" });
+  return posix.join("/", path);
+}
+
 /** @throws invalid-argument */
 function checkPath(path: string): string {
-  if (path === "") throw new ContainerProblem({ kind: "empty-path" });
+  const clean = cleanPath(path);
   // "dir/." and "dir/" mean the directory's content: the target of a symlink, not the symlink.
-  const clean = posix.join("/", path);
   return /\/\.?$/.test(path) && clean !== "/" ? `${clean.replace(/\/$/, "")}/.` : clean;
 }
 

@@ -1,13 +1,14 @@
 /**
- * The file system of a container, for reading. Of a running container: as its first process sees it. Of any other: its layers and, below a
+ * The file system of a container, for reading and writing. Of a running container: as its first process sees it. Of any other: its layers and, below a
  * mount's destination, the mount's source. The kernel resolves paths inside the root (openat2 RESOLVE_IN_ROOT, in the process that
- * `HostFiles.readTree` starts), so a symlink of the container never leads outside.
+ * `HostFiles.readTree` or `writeTree` starts), so a symlink of the container never leads outside.
  */
 import { readFileSync } from "node:fs";
 import { EngineError, isErrno } from "@fathom/base";
 import { O_CLOEXEC, O_DIRECTORY, O_PATH, type Sys, type TreeRequest } from "@fathom/sys";
 import type { Container, RunningProcess } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
+import type { MountPoint } from "../record.ts";
 
 /** The place of a container's path: in `base`, or in a directory of the host. Disposing closes `base`. */
 export interface ContainerRoot extends Pick<TreeRequest, "root" | "base" | "path">, Disposable {}
@@ -18,25 +19,53 @@ function inBase(sys: Sys, base: number, path: string): ContainerRoot {
 
 /** This function opens no file of the container and no source of a mount, because their servers may not answer. */
 export function openRoot(engine: ContainersContext, container: Container, path: string): ContainerRoot {
-  const { sys } = engine;
-  const { process } = container;
-  const running = process === undefined ? undefined : openProcessRoot(sys, process);
-  if (running !== undefined) return inBase(sys, running, relative(path));
-  const mounts = container.record.mounts.filter(
-    (mount) => mount.source !== "" && (path === mount.destination || path.startsWith(`${mount.destination}/`)),
-  );
-  const deepest = mounts.sort((a, b) => b.destination.length - a.destination.length)[0];
-  if (deepest !== undefined && path !== deepest.destination) {
-    const image = deepest.image === undefined ? undefined : engine.store.snapshots.get(deepest.image.layer);
-    const inside = relative(
-      `${deepest.subpath === "" ? "" : `/${deepest.subpath}`}${path.slice(deepest.destination.length)}`,
-    );
-    if (image !== undefined) return inBase(sys, sys.openOverlay(image.mount), inside);
-    return { root: deepest.source, path: inside, [Symbol.dispose]: () => undefined };
-  }
+  const running = rootOfProcess(engine.sys, container);
+  if (running !== undefined) return inBase(engine.sys, running, relative(path));
+  const mount = deepestMount(container, path);
+  return mount !== undefined && path !== mount.destination
+    ? inMount(engine, mount, path)
+    : inLayer(engine, container, path);
+}
+
+/** Where files are written: a destination at which something is mounted is the mount's source. */
+export interface WritableRoot extends ContainerRoot {
+  readonly running: boolean;
+  /** The mount of a container that does not run, when the destination is in one. */
+  readonly mount: MountPoint | undefined;
+}
+
+export function openRootToWrite(engine: ContainersContext, container: Container, path: string): WritableRoot {
+  const process = rootOfProcess(engine.sys, container);
+  if (process !== undefined) return { ...inBase(engine.sys, process, relative(path)), running: true, mount: undefined };
+  const mount = deepestMount(container, path);
+  const root = mount === undefined ? inLayer(engine, container, path) : inMount(engine, mount, path);
+  return { ...root, running: false, mount };
+}
+
+function rootOfProcess(sys: Sys, { process }: Container): number | undefined {
+  return process === undefined ? undefined : openProcessRoot(sys, process);
+}
+
+function deepestMount({ record }: Container, path: string): MountPoint | undefined {
+  return record.mounts
+    .filter(
+      ({ source, destination }) =>
+        source !== "" && (path === destination || path.startsWith(destination === "/" ? "/" : `${destination}/`)),
+    )
+    .toSorted((a, b) => b.destination.length - a.destination.length)[0];
+}
+
+function inMount(engine: ContainersContext, mount: MountPoint, path: string): ContainerRoot {
+  const image = mount.image === undefined ? undefined : engine.store.snapshots.get(mount.image.layer);
+  const inside = relative(`${mount.subpath === "" ? "" : `/${mount.subpath}`}${path.slice(mount.destination.length)}`);
+  if (image !== undefined) return inBase(engine.sys, engine.sys.openOverlay(image.mount), inside);
+  return { root: mount.source, path: inside, [Symbol.dispose]: () => undefined };
+}
+
+function inLayer(engine: ContainersContext, container: Container, path: string): ContainerRoot {
   const layer = engine.store.snapshots.get(container.id);
   if (layer === undefined) throw new EngineError("not-found", `the layer of container ${container.id} is missing`);
-  return inBase(sys, sys.openOverlay(layer.mount), relative(path));
+  return inBase(engine.sys, engine.sys.openOverlay(layer.mount), relative(path));
 }
 
 function relative(path: string): string {

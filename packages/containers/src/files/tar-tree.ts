@@ -84,6 +84,6 @@ class Archiver {
 }
 
 /** File capabilities and the user's own attributes. Labels of the host stay on the host. */
-function belongsToFile({ name }: TarXattr): boolean {
+export function belongsToFile({ name }: TarXattr): boolean {
   return name === "security.capability" || name.startsWith("user.");
 }

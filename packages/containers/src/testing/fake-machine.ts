@@ -223,6 +223,9 @@ export class FakeMachine {
       readTree: () => {
         throw new Error("these tests read no trees");
       },
+      writeTree: () => {
+        throw new Error("these tests write no trees");
+      },
     };
     return this.faults.wrap("files", files);
   }

@@ -91,6 +91,16 @@ export function translationSuite(name: string, open: () => TranslationUnderTest)
       expect(plain.process.env?.some((entry) => entry.startsWith("PATH="))).toBe(true);
     });
 
+    test("the user of the first process, in a root and in the root of a process", async () => {
+      using under = open();
+      const { pid, rootFd, translation } = under;
+      for (const root of [{ pid }, { rootFd }]) {
+        const [named, numbered] = ["root", "7"].map((user) => under.record(["true"], { user }));
+        expect(await translation.containerUser({ record: named!, root })).toMatchObject({ uid: 0, gid: 0 });
+        expect(await translation.containerUser({ record: numbered!, root })).toMatchObject({ uid: 7 });
+      }
+    });
+
     test("a user who does not exist is an error of the request", async () => {
       using under = open();
       const { pid, translation } = under;
@@ -98,7 +108,10 @@ export function translationSuite(name: string, open: () => TranslationUnderTest)
       const ofStart = await failure(translation.containerSpec(input(under, under.record(["true"], { user: unknown }))));
       const exec = { ...plainExec(["true"]), user: unknown };
       const ofExec = await failure(translation.execProcess({ record: under.record(["true"]), exec, pid }));
-      for (const error of [ofStart, ofExec]) {
+      const ofUser = await failure(
+        translation.containerUser({ record: under.record(["true"], { user: unknown }), root: { pid } }),
+      );
+      for (const error of [ofStart, ofExec, ofUser]) {
         expect(error).toBeInstanceOf(EngineError);
         if (error instanceof EngineError) expect(codes).toContain(error.code);
       }

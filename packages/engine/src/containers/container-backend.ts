@@ -5,6 +5,7 @@ import {
   archiveGet,
   archiveStat,
   exportContainer,
+  putArchive,
   attachContainer,
   containerLogs,
   removeByName,
@@ -29,6 +30,7 @@ import type { ContainerWaitResponse } from "@fathom/spec";
 import { pruneContainers, renameContainer, resizeContainer, updateContainer } from "./change.ts";
 import { commitContainer } from "../commit/container-commit.ts";
 import { createContainer } from "./create/create.ts";
+import { dockerOf } from "./docker-extension.ts";
 import { parseDetachKeys } from "./detach-keys.ts";
 import { listContainers } from "./shown/list.ts";
 import { pathStat } from "./shown/path-stat.ts";
@@ -110,6 +112,17 @@ export function createContainerBackend(engine: EngineContext): ContainerBackend 
     archiveGet: async (name, path, signal) => {
       const { stat, tar } = await archiveGet(engine, name, path, signal);
       return { stat: pathStat(stat), tar };
+    },
+    archivePut: async (name, { path, tar, noOverwriteDirNonDir, copyUidGid }, signal) => {
+      const { hostConfig } = dockerOf(engine.containers.find(name).record);
+      const request = {
+        path,
+        tar,
+        keepKinds: noOverwriteDirNonDir,
+        ownedByUser: copyUidGid,
+        rootReadOnly: hostConfig.ReadonlyRootfs,
+      };
+      await putArchive(engine, name, request, signal);
     },
     export: async (name, signal) => exportContainer(engine, name, signal),
     commit: (request, signal) => commitContainer(engine, request, signal),

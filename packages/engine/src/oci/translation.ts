@@ -70,6 +70,11 @@ export function createOciTranslation(options: TranslationOptions): OciTranslatio
       );
     },
 
+    containerUser: async ({ record, root }) => {
+      const { config } = dockerOf(record);
+      return "pid" in root ? users.ofProcess(root.pid, config.User, []) : users.inRoot(root.rootFd, config.User, []);
+    },
+
     execProcess: async ({ record, exec, pid }) => {
       const { config, hostConfig } = dockerOf(record);
       const name = exec.user === "" ? config.User : exec.user;

@@ -18,6 +18,7 @@ export const fakeTranslation: OciTranslation = {
     }),
     linux: { namespaces: namespacesOf(namespaces) },
   }),
+  containerUser: async ({ record }) => userOf(dockerOf(record).config.User),
   execProcess: async ({ record, exec }) => ({
     process: processOf({
       args: [...exec.command],

@@ -62,10 +62,7 @@ test("errors of requests about containers and execs are in Docker's words", () =
   ]);
   expect(words({ kind: "no-pid-column" })).toEqual(["invalid-argument", "Couldn't find PID field in ps output"]);
   for (const path of ["/etc/passwd/", "etc/passwd/"])
-    expect(words({ kind: "not-a-directory", path })).toEqual([
-      "invalid-argument",
-      "lstat /etc/passwd/: not a directory",
-    ]);
+    expect(words({ kind: "path-below-file", path })).toEqual(["internal", "lstat /etc/passwd/: not a directory"]);
   expect(words({ kind: "empty-path" })).toEqual(["invalid-argument", "bad parameter: path cannot be empty"]);
 });
 

@@ -1,5 +1,6 @@
 /** Docker's words for errors of requests about containers. */
 import type { ContainerProblem, JoinedNamespace, JoinObstacle } from "@fathom/containers";
+import type { WriteRefusalReason } from "@fathom/sys";
 
 export function problemWords({ problem }: ContainerProblem): string {
   switch (problem.kind) {
@@ -33,7 +34,7 @@ export function problemWords({ problem }: ContainerProblem): string {
       return "must specify at least one of 'stdout' or 'stderr'";
     case "no-such-path":
       return `Could not find the file ${problem.path} in container ${problem.container}`;
-    case "not-a-directory":
+    case "path-below-file":
       return `lstat ${problem.path.startsWith("/") ? "" : "/"}${problem.path}: not a directory`;
     case "empty-path":
       return "bad parameter: path cannot be empty";
@@ -43,6 +44,12 @@ export function problemWords({ problem }: ContainerProblem): string {
       return `ps: error: unknown user-defined format specifier ${JSON.stringify(problem.name)}`;
     case "no-pid-column":
       return "Couldn't find PID field in ps output";
+    case "not-a-directory":
+      return "extraction point is not a directory";
+    case "read-only":
+      return problem.where === "root" ? "container rootfs is marked read-only" : "mounted volume is marked read-only";
+    case "not-written":
+      return notWrittenWords(problem.reason, JSON.stringify(problem.path), JSON.stringify(problem.destination));
     case "no-such-signal":
       return problem.beyond
         ? `the linux daemon does not support signal ${Number(problem.text)}`
@@ -59,6 +66,19 @@ export function problemWords({ problem }: ContainerProblem): string {
       return `path ${problem.source} is mounted on ${problem.mountPoint} but it is not a ${problem.needed.join(" or ")} mount`;
     case "no-host-gateway":
       return "unable to derive the IP value for host-gateway";
+  }
+}
+
+function notWrittenWords(reason: WriteRefusalReason, entry: string, destination: string): string {
+  switch (reason) {
+    case "directory-would-be-replaced":
+      return `cannot overwrite directory ${entry} with non-directory ${destination}`;
+    case "non-directory-would-be-replaced":
+      return `cannot overwrite non-directory ${entry} with directory ${destination}`;
+    case "leaves-the-destination":
+      return `invalid entry name ${entry}: a symlink in its path leads out of ${destination}`;
+    case "changed-meanwhile":
+      return `cannot write ${entry} in ${destination}: the container changed it meanwhile; try again`;
   }
 }
 

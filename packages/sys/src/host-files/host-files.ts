@@ -23,7 +23,9 @@ import { SysError } from "../errors.ts";
 import { isLocalMount, isLocalType, readMountInfo } from "../mounts/mount-info.ts";
 import { measureTree, type TreeLimits } from "../tree/measure-tree.ts";
 import { OneCalls } from "./one-calls.ts";
+import { GivenUp } from "./tree-process.ts";
 import { createTreeReader, type ReadTree } from "./tree-reader.ts";
+import { createTreeWriter, type WriteTree } from "./tree-writer.ts";
 import { detachMount } from "../mounts/detach-mount.ts";
 
 export interface HostFiles {
@@ -44,6 +46,8 @@ export interface HostFiles {
   remove(path: string): Promise<void>;
   /** Files and trees below a container's root or a volume. */
   readonly readTree: ReadTree;
+  /** Into a directory there. */
+  readonly writeTree: WriteTree;
   /** Whether a file system is mounted at this path itself (a path without symlinks). Never waits. */
   isMounted(path: string): boolean;
   /** Whether a call on this mount (one of those that a process sees) waits only for this machine's own disks. Never waits itself. */
@@ -67,6 +71,7 @@ const defaultAnswerMs = 20_000;
 
 class Calls implements HostFiles {
   readonly readTree: ReadTree;
+  readonly writeTree: WriteTree;
   readonly #options: HostFilesOptions;
   readonly #calls: OneCalls;
 
@@ -74,7 +79,9 @@ class Calls implements HostFiles {
     this.#options = options;
     const { executable, answerMs = defaultAnswerMs } = options;
     this.#calls = new OneCalls(executable, answerMs);
-    this.readTree = createTreeReader({ executable, answerMs });
+    const waiting = new GivenUp();
+    this.readTree = createTreeReader({ executable, answerMs }, waiting);
+    this.writeTree = createTreeWriter({ executable, answerMs }, waiting);
   }
 
   async kindOf(path: string): Promise<"directory" | "other" | undefined> {

@@ -21,6 +21,7 @@ export function withFakeMounts(files: HostFiles, mounts: Map<string, FakeMount>,
     sync: (path) => files.sync(path),
     remove: async (path) => files.remove(path),
     readTree: files.readTree,
+    writeTree: files.writeTree,
     isMounted: (path) => mounts.has(path),
     isLocal: (pid, mountId) => files.isLocal(pid, mountId),
   };

@@ -1,6 +1,7 @@
 /** Containers of the fake: states, streams and errors like the engine's, and a few built-in programs (FakeProcess). */
 import { EngineError, deferred, zeroTime } from "@fathom/base";
 import type {
+  ArchivePutRequest,
   AttachRequest,
   AttachResult,
   ContainerBackend,
@@ -249,6 +250,14 @@ export class FakeContainers implements ContainerBackend {
   async archiveGet(name: string): Promise<{ stat: PathStat; tar: AsyncIterable<Uint8Array> }> {
     this.find(name);
     return { stat, tar: replay([Buffer.from("tar")]) };
+  }
+
+  async archivePut(name: string, { path, tar }: ArchivePutRequest): Promise<void> {
+    this.find(name);
+    if (path.startsWith("/nosuch"))
+      throw new EngineError("not-found", `Could not find the file ${path} in container ${name}`);
+    // eslint-disable-next-line no-empty -- a server passes on the body, and it is read to its end
+    for await (const _ of tar);
   }
 
   async export(name: string): Promise<AsyncIterable<Uint8Array>> {

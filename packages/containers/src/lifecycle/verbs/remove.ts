@@ -2,7 +2,7 @@
  * Removal. Anonymous volumes are removed before the row, and the row is marked first, so that the next daemon can finish. Everything else is
  * removed after the row: the next start removes whatever has no row.
  */
-import { messageOf } from "@fathom/base";
+import { EngineError, messageOf } from "@fathom/base";
 import type { Container } from "../../container.ts";
 import { locked, type ContainersContext } from "../../context.ts";
 import { removeImageLayers } from "../../steps/image-mounts.ts";
@@ -24,6 +24,8 @@ export async function removeByName(engine: ContainersContext, nameOrId: string, 
   const { name } = container.record;
   if (!options.force) checkRemovable(container, name);
   if (options.force) container.forcedRemovals++;
+  if (options.force)
+    for (const writer of container.writers) writer.abort(new EngineError("aborted", "the container is being removed"));
   try {
     await removeStopped(engine, container, options);
   } finally {

@@ -59,6 +59,8 @@ const ofOne: {
     ),
   archiveStat: (containers, name) => containers.archiveStat(name, "/", never),
   archiveGet: (containers, name) => containers.archiveGet(name, "/", never),
+  archivePut: (containers, name) =>
+    containers.archivePut(name, { path: "/", tar: nothing(), noOverwriteDirNonDir: false, copyUidGid: false }, never),
   export: (containers, name) => containers.export(name, never),
   commit: (containers, name) =>
     containers.commit(
@@ -75,6 +77,8 @@ const ofOne: {
       never,
     ),
 };
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
 
 async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
