@@ -181,17 +181,20 @@ describe("when nothing goes on", () => {
     end(0);
   });
 
-  test.each(["stop", "kill", "restart"] as const)("a %s does not wait for ever for a start", async (verb) => {
+  test.each(["stop", "kill", "restart", "remove"] as const)("a %s does not wait for ever for a start", async (verb) => {
     await world.engine.containers.create("one", undefined, request());
     const hang = world.machine.faults.hangNext("stem.launch");
     const start = world.engine.containers.start("one", undefined);
     await hang.reached;
     const { containers } = world.engine;
-    const call =
-      verb === "kill"
-        ? containers.kill("one", undefined)
-        : containers[verb]("one", { signal: undefined, timeoutSeconds: 0 });
-    await expect(call).rejects.toMatchObject({ code: "timeout" });
+    const soon = { signal: undefined, timeoutSeconds: 0 };
+    const calls = {
+      stop: () => containers.stop("one", soon),
+      kill: () => containers.kill("one", undefined),
+      restart: () => containers.restart("one", soon),
+      remove: () => containers.remove("one", { volumes: false, force: true, link: false }),
+    };
+    await expect(calls[verb]()).rejects.toMatchObject({ code: "timeout" });
     hang.goOn();
     await start;
     expect(await world.status("one")).toBe("running");

@@ -10,7 +10,7 @@ import { unmountSharedMemory } from "../../steps/shared-memory.ts";
 import { containerPaths } from "../../paths.ts";
 import { ContainerProblem } from "../../problem.ts";
 import { SIGKILL } from "../../signals.ts";
-import { stopProcess } from "./stop.ts";
+import { afterStart, stopProcess } from "./stop.ts";
 
 export interface RemoveOptions {
   readonly volumes: boolean;
@@ -36,6 +36,7 @@ export async function removeByName(engine: ContainersContext, nameOrId: string, 
 async function removeStopped(engine: ContainersContext, container: Container, options: RemoveOptions): Promise<void> {
   const { name } = container.record;
   for (let removed = false; !removed;) {
+    await afterStart(engine, container);
     if (container.process !== undefined)
       await stopProcess(engine, container, { signal: SIGKILL, timeoutSeconds: 0 }, undefined);
     // With --rm, its own end may have removed it already.

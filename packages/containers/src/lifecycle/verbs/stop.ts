@@ -15,7 +15,7 @@ const defaultStopTimeoutSeconds = 10;
 const killPatienceMs = 10_000;
 /** How often to check what delays an end. */
 const endLookMs = 500;
-/** How long a stop, kill or restart waits for a start that is running. The steps of a start have shorter limits of their own. */
+/** How long a stop, kill, restart or removal waits for a start that is running. The steps of a start have shorter limits of their own. */
 const startPatienceMs = 60_000;
 
 export interface StopOptions {
@@ -61,6 +61,11 @@ async function endsWait(engine: ContainersContext, container: Container): Promis
     });
     return true;
   });
+}
+
+/** Waits for a start that is running, so that the caller ends what it makes. @throws timeout */
+export async function afterStart(engine: ContainersContext, container: Container): Promise<void> {
+  if (container.state === "starting") await lockedInTime(engine, container, () => undefined);
 }
 
 /** Runs `task` with the lock. After the patience it does nothing more. @throws timeout */
@@ -179,7 +184,7 @@ export async function restartContainer(
   container: Container,
   options: StopOptions,
 ): Promise<void> {
-  if (container.state === "starting") await lockedInTime(engine, container, () => undefined);
+  await afterStart(engine, container);
   // --rm must not remove the container between the stop and the start.
   container.restarts++;
   try {
