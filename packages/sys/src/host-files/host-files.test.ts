@@ -131,6 +131,33 @@ test("each caller of a slow look has its own limit", async () => {
   sys.close(fd);
 }, 20_000);
 
+test("a call that was given up and ends later is made again for the next caller, but no mount", async () => {
+  const script = join(root, "late");
+  const first = join(root, "first");
+  // The first one holds its output open after its end, as a process that the kernel keeps for a while.
+  const lines = [`if test -e ${first}; then echo "0 directory"; exit; fi`, `: >${first}`, "sleep 2.5 &", "wait"];
+  writeFileSync(script, ["#!/bin/sh", ...lines, ""].join("\n"), { mode: 0o755 });
+  const fd = sys.open(script, 0);
+  let made = 0;
+  const late = createHostFiles({
+    sys: { ...sys, openat2: () => expect.unreachable() },
+    executable: () => {
+      made++;
+      return fd;
+    },
+    answerMs: 2000,
+  });
+  await expect(late.kindOf("/some/where")).rejects.toMatchObject({ code: "timeout" });
+  expect(await late.kindOf("/some/where")).toBe("directory");
+  expect(made).toBe(2);
+  rmSync(first);
+  const mount = (): Promise<void> => late.mount("server:/a", "/some/where", "nfs", 0, "");
+  await expect(mount()).rejects.toMatchObject({ code: "timeout" });
+  await expect(mount()).rejects.toMatchObject({ code: "timeout" });
+  expect(made).toBe(3);
+  sys.close(fd);
+}, 20_000);
+
 test("nobody waits for a helper that is stopped, also for calls without a time limit", async () => {
   const script = join(root, "stopped");
   writeFileSync(script, "#!/bin/sh\nkill -STOP $$\n", { mode: 0o755 });

@@ -15,6 +15,9 @@ export interface Answer {
 export const wayOut =
   "The server of its file system seems to be away: try again when it is back, or unmount it (umount -l)";
 
+/** A call that was given up may have worked all the same. These would then work a second time. */
+const onlyOnce: ReadonlySet<string> = new Set(["mount", "unmount"]);
+
 interface Call {
   /** undefined when it was given up before it answered. */
   readonly answer: Promise<Answer | undefined>;
@@ -59,6 +62,7 @@ export class OneCalls {
         const answer = await within(call.answer, leftMs, late);
         if (answer !== undefined) return answer;
         // Earlier callers had given it up, and it ends only now: the same question again.
+        if (onlyOnce.has(name)) late();
       } finally {
         if (--call.waiting === 0) call.giveUp();
       }
