@@ -21,3 +21,10 @@ test.each([
 ])("%p is rejected", (options, message) =>
   expect(() => parseMountOptions(options as Record<string, string>)).toThrow(message),
 );
+
+test("a volume with an empty type and device is a plain one", () => {
+  expect(parseMountOptions({ type: "", device: "" })).toBeUndefined();
+  expect(parseMountOptions({ type: "", device: "", o: "bind" })).toBeUndefined();
+  expect(() => parseMountOptions({ type: "", device: "/tmp" })).toThrow('missing required option: "type"');
+  expect(() => parseMountOptions({ type: "" })).toThrow('missing required option: "device"');
+});

@@ -56,13 +56,14 @@ export interface VolumeMount {
   readonly data: string;
 }
 
-/** undefined for a volume without options: a plain directory. @throws invalid-argument; the message names the option */
+/** undefined for a volume without options, or with an empty type and device: a plain directory. @throws invalid-argument; the message names the option */
 export function parseMountOptions(options: Readonly<Record<string, string>>): VolumeMount | undefined {
   const keys = Object.keys(options);
   if (keys.length === 0) return undefined;
   for (const key of keys)
     if (!knownOptions.includes(key))
       throw new EngineError("invalid-argument", `invalid option: ${JSON.stringify(key)}`);
+  if (options["type"] === "" && options["device"] === "") return undefined;
   const required = (key: string): string => {
     const value = options[key] ?? "";
     if (value === "") throw new EngineError("invalid-argument", `missing required option: ${JSON.stringify(key)}`);

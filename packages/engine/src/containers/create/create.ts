@@ -95,7 +95,11 @@ export async function checkRequest(
   const host = sharedById(engine, withHostDefaults(requestedHost, engine.config, engine.oci.defaults));
   checkLogSettings(logSettingsOf(host));
   warnings.push(...engine.oci.validate(config, host, body));
-  const mounts = wantedMounts(config, host, (from) => donorMounts(engine, from), rules);
+  const mounts = wantedMounts(config, host, {
+    dataRoot: engine.config.dataRoot,
+    donor: (from) => donorMounts(engine, from),
+    rules,
+  });
   await requireSources(engine.files, sourcesThatNobodyMakes(host.Mounts ?? []));
   if (!["", "/"].includes(requestedConfig.WorkingDir)) checkWorkingPlace(engine, image, requestedConfig.WorkingDir);
   return { image, config, host, mounts, macAddress: requestedConfig.MacAddress, networking, warnings };

@@ -1,7 +1,7 @@
 /** `-v` and `--volumes-from`: mounts as strings. */
 import { EngineError, messageOf } from "@fathom/base";
 import type { WantedMount } from "@fathom/containers";
-import { anonymousVolume, checkDestination, clean, empty, propagations } from "./mount-parts.ts";
+import { anonymousVolume, bindPropagation, checkDestination, clean, empty, propagations } from "./mount-parts.ts";
 
 const consistencies = ["consistent", "cached", "delegated", "default"];
 
@@ -17,7 +17,7 @@ export function parseVolumesFrom(text: string): { container: string; mode: strin
 }
 
 /** SOURCE:DESTINATION[:MODE] */
-export function parseBind(raw: string, volumeDriver: string): WantedMount {
+export function parseBind(raw: string, volumeDriver: string, dataRoot: string): WantedMount {
   const invalid = (reason = ""): EngineError =>
     new EngineError("invalid-argument", `invalid volume specification: '${raw}'${reason === "" ? "" : `: ${reason}`}`);
   const parts = raw.split(":");
@@ -49,7 +49,7 @@ export function parseBind(raw: string, volumeDriver: string): WantedMount {
       destination: clean(target),
       mode: third,
       readWrite,
-      propagation: propagation ?? "rprivate",
+      propagation: bindPropagation(propagation, clean(source), dataRoot),
       createSource: true,
     };
   if (source === "") return { ...anonymousVolume(clean(target), volumeDriver), mode: third };

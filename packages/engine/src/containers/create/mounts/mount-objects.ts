@@ -2,10 +2,10 @@
 import { EngineError, messageOf, randomId } from "@fathom/base";
 import type { WantedMount } from "@fathom/containers";
 import type { Mount } from "@fathom/spec";
-import { anonymousLabels, checkDestination, clean, empty, propagations } from "./mount-parts.ts";
+import { anonymousLabels, bindPropagation, checkDestination, clean, empty, propagations } from "./mount-parts.ts";
 
 /** One entry of HostConfig.Mounts. */
-export function parseMount(mount: Mount): WantedMount {
+export function parseMount(mount: Mount, dataRoot: string): WantedMount {
   const type = mount.Type ?? "";
   const invalid = (reason: string): EngineError =>
     new EngineError("invalid-argument", `invalid mount config for type "${type}": ${reason}`);
@@ -31,7 +31,7 @@ export function parseMount(mount: Mount): WantedMount {
       return {
         ...common,
         source: clean(source),
-        propagation: options.Propagation || "rprivate",
+        propagation: bindPropagation(options.Propagation || undefined, clean(source), dataRoot),
         createSource: options.CreateMountpoint === true,
         nonRecursive: options.NonRecursive === true,
         readOnlyNonRecursive: options.ReadOnlyNonRecursive === true,

@@ -5,6 +5,26 @@ import { anonymousLabel } from "@fathom/volumes";
 
 export const propagations = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 
+/**
+ * The propagation of a bind. A bind that holds the engine's own directory, or a part of it, may not keep mounts that the engine removes, so it is a
+ * slave.
+ * @param asked undefined when the user chose none.
+ * @throws invalid-argument in Docker's words
+ */
+export function bindPropagation(asked: string | undefined, source: string, dataRoot: string): string {
+  const own = clean(dataRoot);
+  if (!isWithin(source, own) && !isWithin(own, source)) return asked ?? "rprivate";
+  if (asked === undefined || asked === "rslave" || asked === "rshared") return asked ?? "rslave";
+  throw new EngineError(
+    "invalid-argument",
+    `invalid mount config: must use either propagation mode "rslave" or "rshared" when mount source is within the daemon root, daemon root: ${JSON.stringify(dataRoot)}, bind mount source: ${JSON.stringify(source)}, propagation: ${JSON.stringify(asked)}`,
+  );
+}
+
+function isWithin(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(directory === "/" ? "/" : `${directory}/`);
+}
+
 /** `volume prune` uses this label. */
 export const anonymousLabels = { [anonymousLabel]: "" };
 

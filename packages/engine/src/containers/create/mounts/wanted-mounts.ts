@@ -16,12 +16,18 @@ export interface DonorMounts {
   (nameOrId: string): readonly MountPoint[];
 }
 
+export interface MountSetting {
+  /** The engine's own directory. */
+  readonly dataRoot: string;
+  readonly donor: DonorMounts;
+  readonly rules: CreateRules | undefined;
+}
+
 /** @throws invalid-argument in Docker's words */
 export function wantedMounts(
   config: ContainerConfig,
   hostConfig: HostConfig,
-  donor: DonorMounts,
-  rules?: CreateRules,
+  { dataRoot, donor, rules }: MountSetting,
 ): WantedMount[] {
   const shallow = rules?.shallowReadOnlyBinds === true;
   const mounts = new Map<string, WantedMount>();
@@ -50,8 +56,8 @@ export function wantedMounts(
     const keepsBelow = shallow && mount.type === "bind" && !mount.readWrite;
     mounts.set(mount.destination, keepsBelow ? { ...mount, readOnlyNonRecursive: true } : mount);
   };
-  for (const bind of hostConfig.Binds ?? []) add(parseBind(bind, hostConfig.VolumeDriver));
-  for (const mount of hostConfig.Mounts ?? []) add(parseMount(mount));
+  for (const bind of hostConfig.Binds ?? []) add(parseBind(bind, hostConfig.VolumeDriver, dataRoot));
+  for (const mount of hostConfig.Mounts ?? []) add(parseMount(mount, dataRoot));
   for (const destination of Object.keys(config.Volumes ?? {})) {
     checkDestination(destination);
     const target = clean(destination);
