@@ -109,7 +109,7 @@ function codeOf(problem: Problem): ErrorCode {
     case "joined-has-ended":
       return "conflict";
     case "not-joinable":
-      // As in Docker, only the network is looked at when the request can still be wrong.
+      // As in Docker: a failure to join another namespace than the network is the engine's, also when the other container is the reason.
       return problem.namespace === "network" ? "conflict" : "internal";
     case "does-not-end":
       return "timeout";

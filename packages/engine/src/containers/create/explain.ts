@@ -22,11 +22,7 @@ export async function explainRun(
 ): Promise<{ Text: string }> {
   const checked = await checkRequest(engine, platform, body);
   const id = randomId();
-  const name = requestedName === undefined || requestedName === "" ? "explained" : checkName(requestedName);
-  if (requestedName !== undefined && requestedName !== "") {
-    engine.containers.reserve(name, id);
-    engine.containers.unreserve(name);
-  }
+  const name = requestedName ? freeName(engine, requestedName, id) : "explained";
   const { record: planned, wanted } = recordOf(engine, checked, id, name);
   const record = { ...planned, mounts: previewMounts(engine.volumes, wanted) };
   const joins = joinedNamespaces(engine, record);
@@ -40,6 +36,14 @@ export async function explainRun(
   } finally {
     engine.sys.close(rootFd);
   }
+}
+
+/** A name that a container could get now. @throws invalid-argument, conflict */
+function freeName({ containers }: EngineContext, requested: string, id: string): string {
+  const name = checkName(requested);
+  containers.reserve(name, id);
+  containers.unreserve(name);
+  return name;
 }
 
 /** What the start will attach. Addresses and free ports are chosen only at that time. */

@@ -6,8 +6,8 @@ import { anonymousLabel } from "@fathom/volumes";
 export const propagations = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 
 /**
- * The propagation of a bind. A bind that holds the engine's own directory, or a part of it, may not keep mounts that the engine removes, so it is a
- * slave.
+ * The propagation of a bind. A bind of the engine's own directory, of a part of it, or of what holds it is a slave: otherwise it would keep
+ * mounts that the engine removes.
  * @param asked undefined when the user chose none.
  * @throws invalid-argument in Docker's words
  */
