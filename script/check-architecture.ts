@@ -30,6 +30,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "base",
     "spec",
     "archive",
+    "template",
     "sys",
     "runtime",
     "store",

@@ -212,6 +212,21 @@ test("a record that is older than an earlier one has the latest earlier time, in
   expect(latest()).toEqual([undefined, undefined, undefined, undefined]);
 });
 
+test("a rotation moves files that were compressed, and removes the oldest in either form", async () => {
+  const names = (directory: string): string[] =>
+    readdirSync(directory)
+      .filter((name) => name.startsWith("log"))
+      .sort();
+  const directory = rig.directory();
+  writeFileSync(join(directory, "log.1"), "plain\n");
+  writeFileSync(join(directory, "log.2.gz"), "packed");
+  writeFileSync(join(directory, "log.3.gz"), "oldest");
+  await run(rig, ["seq", "200"], { directory, log: { maxSize: 10_000, maxFiles: 4 } });
+  expect(names(directory)).toEqual(["log", "log.1", "log.2", "log.3.gz"]);
+  expect(readFileSync(join(directory, "log.2"), "utf8")).toBe("plain\n");
+  expect(readFileSync(join(directory, "log.3.gz"), "utf8")).toBe("packed");
+});
+
 test("an outside rotation and reopenLog", async () => {
   const { supervisor, directory } = await start(rig, ["sh", "-c", "echo one; read a; echo two"], { openStdin: true });
   const log = join(directory, "log");

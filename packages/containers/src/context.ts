@@ -18,6 +18,8 @@ import type {
 import type { ExecTable } from "./exec/exec-table.ts";
 import type { Machine } from "./lifecycle/machine.ts";
 import type { LogWatch } from "./logs/log-watch.ts";
+import type { LogCompression } from "./logs/compression/log-compression.ts";
+import type { LogShipping } from "./logs/shipping/shipping.ts";
 import type { ContainerRecord } from "./record.ts";
 import type { Sampler } from "./statistics/sampler.ts";
 import type { Stems } from "./stems.ts";
@@ -60,6 +62,8 @@ export interface ContainersContext extends ContainersParts, ContainersOwner {
   readonly stems: Stems;
   readonly logWatch: LogWatch;
   readonly sampler: Sampler;
+  readonly logShipping: LogShipping;
+  readonly logCompression: LogCompression;
   /** One key per container: changes of one container happen one after another. */
   readonly mutex: KeyedMutex;
   /** Aborts when the daemon stops: then nothing is started any more. */

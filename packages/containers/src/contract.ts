@@ -10,6 +10,7 @@
  * others. Every change of a row is one transaction. Reads come from the map in memory.
  */
 import type { LaunchFailure, LogSink } from "@fathom/runtime";
+import type { LogDestination } from "./logs/shipping/destination.ts";
 import type { ChainId, Digest, JsonObject, LinuxSeccomp, OciProcess, OciSpec } from "@fathom/spec";
 import type { ContainerSpec } from "./container-spec.ts";
 import type { ExecSpec } from "./exec/exec-spec.ts";
@@ -80,6 +81,10 @@ export interface LogChoice {
   target(record: ContainerRecord): LogSink;
   /** Path of the log when it can be read; undefined when no log is kept. */
   readable(record: ContainerRecord): string | undefined;
+  /** Whether rotated files of the log are compressed; absent when none are. */
+  readonly compresses?: (record: ContainerRecord) => boolean;
+  /** Where the records are sent; undefined when they stay on this machine, absent when all do. Then `target` is the spool, `cachedLog` of `containerPaths`. */
+  readonly destination?: (record: ContainerRecord) => LogDestination | undefined;
 }
 
 /** The words for failures that users read in a container's state. */

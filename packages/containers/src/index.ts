@@ -19,6 +19,14 @@ export {
   mustRun,
   publish,
 } from "./context.ts";
+export type {
+  DatagramPlace,
+  LogDestination,
+  Receiver,
+  StreamPlace,
+  SyslogFormat,
+  TlsIdentity,
+} from "./logs/shipping/destination.ts";
 export { describeLayers } from "./rows/description-file.ts";
 export { ContainerDescriptions } from "./rows/descriptions.ts";
 export { RecordForm } from "./rows/record-form.ts";

@@ -13,6 +13,8 @@ import { inStep } from "./lifecycle/step-failure.ts";
 import { Machine } from "./lifecycle/machine.ts";
 import { stopForShutdown } from "./lifecycle/verbs/shutdown.ts";
 import { LogWatch } from "./logs/log-watch.ts";
+import { LogCompression } from "./logs/compression/log-compression.ts";
+import { LogShipping } from "./logs/shipping/shipping.ts";
 import { containersRoot } from "./paths.ts";
 import { recover } from "./recovery/recover.ts";
 import { resume } from "./recovery/resume.ts";
@@ -64,6 +66,7 @@ export async function openContainers<Images extends ImageLookup, Volumes extends
   const images = options.images(containers);
   const volumes = options.volumes(containers);
   const shuttingDown = new AbortController();
+  const logWatch = new LogWatch(sys);
   const context: ContainersContext = {
     ...options,
     images,
@@ -79,7 +82,9 @@ export async function openContainers<Images extends ImageLookup, Volumes extends
       size: config.stemPoolSize,
       namespaces: defaultNamespaces(cgroups.version),
     }),
-    logWatch: new LogWatch(sys),
+    logWatch,
+    logCompression: new LogCompression({ config, containers, logs: options.logs, logger }),
+    logShipping: new LogShipping({ config, containers, logs: options.logs, logWatch, logger, sys }),
     sampler: new Sampler({
       clock,
       exists: (container) => containers.byId(container.id) === container,
@@ -94,6 +99,8 @@ export async function openContainers<Images extends ImageLookup, Volumes extends
   await takeUpDescribed(context, form);
   await recover(context);
   descriptions.complete(containers.list());
+  context.logShipping.resume(containers.list());
+  context.logCompression.resume(containers.list());
   return {
     context,
     images,
@@ -106,7 +113,9 @@ export async function openContainers<Images extends ImageLookup, Volumes extends
     async close(leave) {
       await context.stems.close();
       const left = await stopForShutdown(context, leave);
-      context.logWatch[Symbol.dispose]();
+      await context.logShipping.close();
+      await context.logCompression.close();
+      logWatch[Symbol.dispose]();
       await descriptions.close();
       return left;
     },

@@ -22,6 +22,9 @@ export interface ContainerPaths {
   readonly adopt: string;
   readonly jsonLog: string;
   readonly localLog: string;
+  /** The output of a container whose log goes to a receiver, and how far it was sent (logs/shipping). */
+  readonly cachedLog: string;
+  readonly logPosition: string;
   /** A tmpfs while a container with shareable IPC runs: other containers bind it as their /dev/shm. */
   readonly sharedMemory: string;
   /** Images that are mounted into the container while it runs. */
@@ -44,6 +47,8 @@ export function containerPaths(config: Roots, id: string): ContainerPaths {
     adopt: join(directory, "run", "adopt.json"),
     jsonLog: join(directory, `${id}-json.log`),
     localLog: join(directory, "local-logs", "container.log"),
+    cachedLog: join(directory, "container-cached.log"),
+    logPosition: join(directory, "log-position"),
     sharedMemory: join(directory, "shm"),
     images: join(directory, "images"),
   };

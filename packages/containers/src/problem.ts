@@ -21,6 +21,14 @@ export type Problem =
   | { readonly kind: "joined-has-ended"; readonly id: string }
   /** Its log driver keeps no log that the engine can read. */
   | { readonly kind: "log-not-readable"; readonly id: string }
+  /** `network` and `address` as Go names them; `reason`: an errno's name or a message. */
+  | {
+      readonly kind: "log-receiver-unreachable";
+      readonly receiver: "syslog" | "gelf" | "fluentd" | "journald";
+      readonly network: string;
+      readonly address: string;
+      readonly reason: string;
+    }
   /** Neither stdout nor stderr of the log is requested. */
   | { readonly kind: "no-log-stream" }
   | { readonly kind: "no-such-path"; readonly path: string; readonly container: string }
@@ -113,6 +121,8 @@ function codeOf(problem: Problem): ErrorCode {
       return problem.namespace === "network" ? "conflict" : "internal";
     case "does-not-end":
       return "timeout";
+    case "log-receiver-unreachable":
+      return "internal";
     case "log-not-readable":
       return "not-implemented";
     case "path-below-file":
@@ -149,6 +159,8 @@ function describe(problem: Problem): string {
       return `container ${problem.id} is not running`;
     case "log-not-readable":
       return `the log of container ${problem.id} cannot be read: its log driver keeps no readable log`;
+    case "log-receiver-unreachable":
+      return `the ${problem.receiver} receiver at ${problem.network} ${problem.address} cannot be reached: ${problem.reason}`;
     case "no-log-stream":
       return "neither stdout nor stderr of the log is requested";
     case "no-such-path":

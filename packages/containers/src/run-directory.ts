@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { LogSink, RunIdentity } from "@fathom/runtime";
-import { decodeDocument, exact, number, optional, text, wholeNumber } from "@fathom/spec";
+import { boolean, decodeDocument, exact, number, optional, text, wholeNumber } from "@fathom/spec";
 import type { ContainersConfig } from "./contract.ts";
 import { containerPaths } from "./paths.ts";
 import type { NetworkAttachment } from "./record.ts";
@@ -20,6 +20,8 @@ export interface AdoptFile {
   readonly launchedAt: string;
   /** With it the next daemon knows whether the run is alive, whether its supervisor answers or not. Absent in files of earlier versions. */
   readonly identity?: RunIdentity;
+  /** Its supervisor moves compressed files when it rotates the log. Absent with supervisors of earlier versions. */
+  readonly movesPackedLogs?: boolean;
 }
 
 const process = exact<RunIdentity["process"]>({ pid: wholeNumber, startTime: text });
@@ -28,6 +30,7 @@ const adoptFile = exact<AdoptFile>({
   restartCount: number,
   restartDelayMs: number,
   launchedAt: text,
+  movesPackedLogs: optional(boolean),
   identity: optional(exact<RunIdentity>({ process, supervisor: process, bootId: text, pidNamespace: text })),
 });
 

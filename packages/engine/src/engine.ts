@@ -12,7 +12,8 @@ import { createExecBackend } from "./containers/exec-backend.ts";
 import { createNetworkBackend } from "./networks/network-backend.ts";
 import { createSystemBackend } from "./system/system-backend.ts";
 import { Events } from "./system/events.ts";
-import { logTarget, readableLog } from "./containers/log-config.ts";
+import { logDestination } from "./containers/logging/destination.ts";
+import { compressesLog, logTarget, readableLog } from "./containers/logging/log-config.ts";
 import { wantsStartReport } from "./containers/start-report.ts";
 import { volumesInUse } from "./system/disk-usage.ts";
 import { execWords, exitCodeAfterStart, exitCodeOfExec, startWords } from "./words/launch-words.ts";
@@ -62,6 +63,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     logs: {
       target: (record) => logTarget(record, config),
       readable: (record) => readableLog(record, config),
+      compresses: (record) => compressesLog(record),
+      destination: (record) => logDestination(record),
     },
     words: { startWords, execWords, exitCodeAfterStart, exitCodeOfExec },
     events,

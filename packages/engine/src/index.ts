@@ -1,7 +1,7 @@
 export * from "./contract.ts";
 export * from "./backend.ts";
 export { createEngine, type Engine, type EngineLife, type EngineOptions } from "./engine.ts";
-export { checkLogSettings } from "./containers/log-config.ts";
+export { checkLogSettings } from "./containers/logging/log-config.ts";
 export { createNetworkState } from "./networks/network-state.ts";
 export { createOciTranslation } from "./oci/translation.ts";
 export { createVolumePart } from "./volumes/volume-backend.ts";

@@ -16,6 +16,10 @@ export interface Template {
 export interface TemplateOptions {
   /** true, as Go's missingkey=error: a key that the value does not have is an error. false: such a key prints as `<no value>`. */
   readonly missingIsError: boolean;
+  /** The template's name in errors; "" when absent. */
+  readonly name?: string;
+  /** The Go type of the value, when it is a struct there: "*logger.Info". */
+  readonly structName?: string;
 }
 
 export class TemplateError extends Error {

@@ -81,13 +81,13 @@ type Scope = Map<string, Value>[];
 
 class Evaluation {
   readonly #source: string;
-  readonly #missingIsError: boolean;
+  readonly #options: TemplateOptions;
   readonly #scopes: Scope;
   #output = "";
 
-  constructor(source: string, data: Value, missingIsError: boolean) {
+  constructor(source: string, data: Value, options: TemplateOptions) {
     this.#source = source;
-    this.#missingIsError = missingIsError;
+    this.#options = options;
     this.#scopes = [new Map([["$", data]])];
   }
 
@@ -204,7 +204,7 @@ class Evaluation {
         } catch (error) {
           if (!(error instanceof TemplateError)) throw error;
           throw new TemplateError(
-            `${this.#place(expression.at)}: executing "" at <${expression.name}>: ${error.message}`,
+            `${this.#place(expression.at)}: executing ${JSON.stringify(this.#options.name ?? "")} at <${expression.name}>: ${error.message}`,
             { cause: error },
           );
         }
@@ -221,9 +221,10 @@ class Evaluation {
   }
 
   #field(value: Value, name: string, expression: Extract<Expression, { kind: "fields" }>): Value {
-    const where = (): string => `${this.#place(expression.at)}: executing "" at <.${expression.names.join(".")}>`;
+    const where = (): string =>
+      `${this.#place(expression.at)}: executing ${JSON.stringify(this.#options.name ?? "")} at <.${expression.names.join(".")}>`;
     if (value === null || value === undefined) {
-      if (!this.#missingIsError) return undefined;
+      if (!this.#options.missingIsError) return undefined;
       throw new TemplateError(`${where()}: nil data; no entry for key ${JSON.stringify(name)}`);
     }
     if (typeof value !== "object" || Array.isArray(value))
@@ -231,8 +232,13 @@ class Evaluation {
         `${where()}: can't evaluate field ${name} in type ${Array.isArray(value) ? "[]interface {}" : typeof value}`,
       );
     if (!Object.hasOwn(value, name)) {
-      if (!this.#missingIsError) return undefined;
-      throw new TemplateError(`${where()}: map has no entry for key ${JSON.stringify(name)}`);
+      if (!this.#options.missingIsError) return undefined;
+      const { structName } = this.#options;
+      throw new TemplateError(
+        structName === undefined || expression.names[0] !== name
+          ? `${where()}: map has no entry for key ${JSON.stringify(name)}`
+          : `${where()}: can't evaluate field ${name} in type ${structName}`,
+      );
     }
     return new Map<string, Value>(Object.entries(value)).get(name);
   }
@@ -240,7 +246,7 @@ class Evaluation {
   #place(at: number): string {
     const before = this.#source.slice(0, at);
     const line = before.split("\n").length;
-    return `template: :${line}:${at - before.lastIndexOf("\n") - 1}`;
+    return `template: ${this.#options.name ?? ""}:${line}:${at - before.lastIndexOf("\n") - 1}`;
   }
 }
 
@@ -251,7 +257,7 @@ export function parseTemplate(source: string, options: TemplateOptions = { missi
     nodes = parseNodes(source, functionNames);
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error;
-    throw new TemplateError(`template: :1: ${error.message}`, { cause: error });
+    throw new TemplateError(`template: ${options.name ?? ""}:1: ${error.message}`, { cause: error });
   }
-  return { execute: (value) => new Evaluation(source, value, options.missingIsError).run(nodes, value) };
+  return { execute: (value) => new Evaluation(source, value, options).run(nodes, value) };
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { ClientConnection, openSocket } from "@fathom/http";
-import { serverPair, testAuthority } from "@fathom/http/testing";
+import { serverPair, testAuthority } from "@fathom/base/testing";
 import { createServer, type AddressInfo } from "node:net";
 import { startTestServer } from "../testing/test-server.ts";
 

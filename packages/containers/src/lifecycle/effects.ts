@@ -33,6 +33,10 @@ export function createEffects(engine: ContainersContext, verbs: Verbs): Effects 
     "watch-end": (container) => {
       if (container.process !== undefined) watchEnd(engine, container, container.process);
     },
+    "follow-log": (container) => {
+      engine.logShipping.begin(container);
+      engine.logCompression.begin(container);
+    },
     "give-streams": (container, change) => giveStreams(container, change),
     "end-execs": (container) => engine.execs.dropCreated(container),
     "drop-execs": (container) => engine.execs.removeOf(container),

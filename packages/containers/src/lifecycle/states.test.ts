@@ -28,6 +28,7 @@ const order: readonly Effect[] = [
   "publish-unpause",
   "publish-end",
   "watch-end",
+  "follow-log",
   "give-streams",
   "begin-health",
   "clear-run",
@@ -47,8 +48,8 @@ const order: readonly Effect[] = [
 const expected: Readonly<Record<State, Readonly<Partial<Record<Happening, string>>>>> = {
   unknown: {
     "found-idle": "row",
-    "found-running": "running, row may-wait, watch-end, begin-health",
-    "found-paused": "paused, row may-wait, watch-end, begin-health",
+    "found-running": "running, row may-wait, watch-end, follow-log, begin-health",
+    "found-paused": "paused, row may-wait, watch-end, follow-log, begin-health",
     "found-ended": "exited, row may-wait, publish-end, clear-run",
     "found-waiting": "waiting, row may-wait, publish-end, clear-run",
   },
@@ -62,7 +63,7 @@ const expected: Readonly<Record<State, Readonly<Partial<Record<Happening, string
     kept: "row, wake-removal",
   },
   starting: {
-    started: "running, row must, complete-adopt, publish-start, watch-end, give-streams, begin-health",
+    started: "running, row must, complete-adopt, publish-start, watch-end, follow-log, give-streams, begin-health",
     failed: "row, row may-wait, auto-remove",
   },
   running: {

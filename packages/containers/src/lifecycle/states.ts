@@ -89,6 +89,7 @@ export const effects = [
   "publish-unpause",
   "publish-end",
   "watch-end",
+  "follow-log",
   "give-streams",
   "begin-health",
   "clear-run",
@@ -120,7 +121,7 @@ const remove: Transition = { to: "removing", row: "must", effects: ["stop-timer"
 const kept: Transition = { to: "row", effects: ["wake-removal"] };
 const end: Transition = { to: "ending", effects: ["stop-health"] };
 const wait: Transition = { to: "waiting", row: "may-wait", effects: ["begin-timer"] };
-const taken: readonly Effect[] = ["watch-end", "begin-health"];
+const taken: readonly Effect[] = ["watch-end", "follow-log", "begin-health"];
 
 export const transitions: Readonly<Record<State, Readonly<Partial<Record<Happening, Transition>>>>> = {
   unknown: {
@@ -139,7 +140,7 @@ export const transitions: Readonly<Record<State, Readonly<Partial<Record<Happeni
     started: {
       to: "running",
       row: "must",
-      effects: ["complete-adopt", "publish-start", "watch-end", "give-streams", "begin-health"],
+      effects: ["complete-adopt", "publish-start", "watch-end", "follow-log", "give-streams", "begin-health"],
     },
     failed: { to: "row", row: "may-wait", effects: ["auto-remove"] },
   },

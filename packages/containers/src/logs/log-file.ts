@@ -39,6 +39,11 @@ export class LogFile {
     return new LogFile(fd, basename(path), facts.ino);
   }
 
+  /** For other readers of the same file. */
+  get fd(): number {
+    return this.#fd;
+  }
+
   get size(): number {
     return fstatSync(this.#fd).size;
   }
@@ -88,10 +93,10 @@ export class LogFile {
   }
 }
 
-/** Entries of a rotated, compressed file. @throws the error of zlib, after the entries before it */
-export async function* compressedEntries(path: string): AsyncGenerator<LogEntry[]> {
+/** Entries of a rotated, compressed file, which this closes. @throws the error of zlib, after the entries before it */
+export async function* compressedEntries(fd: number): AsyncGenerator<LogEntry[]> {
   const splitter = new RecordSplitter(0);
-  const source = createReadStream(path);
+  const source = createReadStream("", { fd });
   const unpacked = source.pipe(createGunzip());
   source.on("error", (error) => unpacked.destroy(error));
   try {

@@ -9,7 +9,7 @@
 import { parseRfc3339Nano, type Turns } from "@fathom/base";
 import { chunkBytes, compressedEntries, type LogFile } from "./log-file.ts";
 import { maxRecordBytes, type LogEntry, type LogRecord } from "./log-record.ts";
-import { openNamed, type NamedLog } from "./rotated-files.ts";
+import { openNamed, openPacked, type NamedLog } from "./rotated-files.ts";
 
 const newline = 10;
 /** A time is found with this precision; the rest is read. */
@@ -54,7 +54,7 @@ export async function findTail(
   for (const named of files.toReversed()) {
     if (named.compressed) {
       if (search.from !== undefined) break;
-      const skipLines = search.takeCompressed(await countLines(named.path, turns));
+      const skipLines = search.takeCompressed(await countLines(log, named, turns));
       if (skipLines !== undefined) return { file: undefined, compressed: { ...named, skipLines }, from: undefined };
       continue;
     }
@@ -178,11 +178,13 @@ class TailSearch {
   }
 }
 
-async function countLines(path: string, turns: Turns): Promise<number> {
+async function countLines(log: string, named: NamedLog, turns: Turns): Promise<number> {
   let lines = 0;
+  const fd = openPacked(log, named);
+  if (fd === undefined) return 0;
   const last = new Map<Stream, LogRecord>();
   try {
-    for await (const entries of compressedEntries(path)) {
+    for await (const entries of compressedEntries(fd)) {
       for (const entry of entries)
         if (entry.kind === "record") {
           if (!continues(last.get(entry.record.stream), entry.record.time)) lines++;

@@ -6,7 +6,7 @@ import type { ChosenRecords, LogPlace, LogSelection } from "./chosen-records.ts"
 import { chunkBytes, compressedEntries, type LogFile } from "./log-file.ts";
 import { findTail, offsetSince, offsetUntil, type LogPosition, type TailStart } from "./log-position.ts";
 import type { LogEntry } from "./log-record.ts";
-import { logFiles, openNamed, type NamedLog } from "./rotated-files.ts";
+import { logFiles, openNamed, openPacked, type NamedLog } from "./rotated-files.ts";
 
 /** After the end of the wanted records, how far to look for the rest of a line. */
 const restOfLineBytes = 1024 * 1024;
@@ -105,7 +105,8 @@ export class LogWalk {
   #openCompressed(named: NamedLog): void {
     this.#file?.close();
     this.#file = undefined;
-    this.#compressed = compressedEntries(named.path);
+    const fd = openPacked(this.#path, named);
+    this.#compressed = fd === undefined ? missing(basename(named.path)) : compressedEntries(fd);
     this.#compressedFile = named;
   }
 
@@ -210,13 +211,17 @@ export class LogWalk {
    * undefined when there is no next one.
    */
   async #advance(): Promise<LogEntry[] | undefined> {
-    const before = this.#file?.inode ?? this.#compressedFile?.inode;
+    const open = this.#file?.inode;
+    const packed = this.#compressedFile?.inode;
+    // No other file gets the inode of an open file. That of an original is free later and belongs to another file then, which is younger.
+    const isBefore = ({ inode, original, compressed }: NamedLog): boolean =>
+      open === undefined ? compressed && inode === packed : compressed ? original === open : inode === open;
     this.#rotated = false;
     let waitedMs = 0;
     for (let tries = 1; ; tries++) {
       const files = logFiles(this.#path);
       // If the file was removed by rotations, the oldest existing file follows.
-      const position = files.findIndex((file) => file.inode === before);
+      const position = files.findLastIndex(isBefore);
       const next = files[position + 1];
       if (next === undefined) return undefined;
       const missing = position < 0 ? 0 : files[position]!.number - next.number - 1;
@@ -245,4 +250,8 @@ export class LogWalk {
     this.#file = undefined;
     void this.#compressed?.return(undefined);
   }
+}
+
+async function* missing(name: string): AsyncGenerator<LogEntry[]> {
+  yield [{ kind: "missing", what: `${name} is missing`, offset: 0 }];
 }

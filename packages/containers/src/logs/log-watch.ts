@@ -17,8 +17,11 @@ export class LogWatch {
     this.#sys = sys;
   }
 
-  /** Watches the directory until the result is disposed of. */
-  watch(directory: string): { changed(signal: AbortSignal): Promise<void>; wake(): void } & Disposable {
+  /** Watches the directory until the result is disposed of. `lookMs`: `changed` resolves after this time even when nothing was reported. */
+  watch(
+    directory: string,
+    lookMs = pollMs,
+  ): { changed(signal: AbortSignal): Promise<void>; wake(): void } & Disposable {
     const watch = this.#add(directory);
     const wakes = watch === undefined ? new Set<() => void>() : this.#watches.get(watch)!.wakes;
     let dirty = true;
@@ -33,7 +36,7 @@ export class LogWatch {
       changed: async (signal) => {
         if (!dirty) {
           await new Promise<void>((resolve) => {
-            const timer = setTimeout(resolve, pollMs);
+            const timer = setTimeout(resolve, lookMs);
             resolveWait = () => {
               clearTimeout(timer);
               resolve();

@@ -1,5 +1,5 @@
 /** The files of a log: `path`, and its older files `path.1`, `path.2`, … or `path.2.gz`. A writer may rotate them at any moment. */
-import { readdirSync, statSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readdirSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { LogFile } from "./log-file.ts";
 
@@ -18,6 +18,8 @@ export interface NamedLog {
   readonly compressed: boolean;
   readonly inode: number;
   readonly size: number;
+  /** The inode of the file from which this process made the compressed one. */
+  readonly original?: number;
 }
 
 /**
@@ -71,8 +73,41 @@ function named(path: string, number: number): NamedLog | undefined {
   const plain = number === 0 ? path : `${path}.${number}`;
   for (const name of number === 0 ? [plain] : [plain, `${plain}.gz`]) {
     const about = statSync(name, { throwIfNoEntry: false });
-    if (about !== undefined)
-      return { path: name, number, compressed: name !== plain, inode: about.ino, size: about.size };
+    if (about !== undefined) {
+      const compressed = name !== plain;
+      const original = compressed ? originals.get(about.ino) : undefined;
+      const { ino: inode, size } = about;
+      return { path: name, number, compressed, inode, size, ...(original === undefined ? {} : { original }) };
+    }
+  }
+  return undefined;
+}
+
+/** So many compressed files are remembered. */
+const mostPacked = 4096;
+const originals = new Map<number, number>();
+
+/**
+ * A file was compressed while somebody may read it. The reader holds the original open, so no other file gets its inode, and finds its place
+ * among the files by it.
+ */
+export function rememberOriginal(packedInode: number, inode: number): void {
+  originals.delete(packedInode);
+  originals.set(packedInode, inode);
+  for (const oldest of originals.keys()) if (originals.size > mostPacked) originals.delete(oldest);
+}
+
+/** A descriptor of a compressed file of the search, also under the name that a rotation gave it; undefined when it no longer exists. */
+export function openPacked(log: string, { number, inode }: NamedLog): number | undefined {
+  for (let now = number; now <= number + maxRenames; now++) {
+    let fd: number;
+    try {
+      fd = openSync(`${log}.${now}.gz`, "r");
+    } catch {
+      continue;
+    }
+    if (fstatSync(fd).ino === inode) return fd;
+    closeSync(fd);
   }
   return undefined;
 }

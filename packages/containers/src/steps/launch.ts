@@ -21,6 +21,7 @@ export function describeRun(
     networks,
     ...counts,
     launchedAt: formatRfc3339Nano(clock.nowNs()),
+    movesPackedLogs: true,
     ...(identity === undefined ? {} : { identity }),
   });
 }

@@ -7,7 +7,7 @@ import { apiVersion, formatRfc3339Nano, minimumApiVersion } from "@fathom/base";
 import { parseAddressPrefix, type SystemInfo, type SystemVersion } from "@fathom/spec";
 import { defaultRuntime, runtimes } from "../containers/create/host-config.ts";
 import type { EngineContext } from "../context.ts";
-import { logDrivers } from "../containers/log-config.ts";
+import { logDrivers } from "../containers/logging/driver-options.ts";
 
 /** Go's names of machines. */
 const architectures: Readonly<Record<string, { go: string; kernel: string }>> = {

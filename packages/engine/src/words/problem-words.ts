@@ -1,5 +1,5 @@
 /** Docker's words for errors of requests about containers. */
-import type { ContainerProblem, JoinedNamespace, JoinObstacle } from "@fathom/containers";
+import type { ContainerProblem, JoinedNamespace, JoinObstacle, Problem } from "@fathom/containers";
 import type { WriteRefusalReason } from "@fathom/sys";
 
 export function problemWords({ problem }: ContainerProblem): string {
@@ -30,6 +30,8 @@ export function problemWords({ problem }: ContainerProblem): string {
       return `container ${problem.id} is not running`;
     case "log-not-readable":
       return "configured logging driver does not support reading";
+    case "log-receiver-unreachable":
+      return `failed to create task for container: failed to initialize logging driver: ${receiverWords(problem)}`;
     case "no-log-stream":
       return "must specify at least one of 'stdout' or 'stderr'";
     case "no-such-path":
@@ -81,6 +83,27 @@ function notWrittenWords(reason: WriteRefusalReason, entry: string, destination:
       return `cannot write ${entry} in ${destination}: the container changed it meanwhile; try again`;
   }
 }
+
+type Unreachable = Extract<Problem, { kind: "log-receiver-unreachable" }>;
+
+/** As Go's net package says it. */
+function receiverWords({ receiver, network, address, reason }: Unreachable): string {
+  if (receiver === "journald") return "journald is not enabled on this host";
+  if (network === "local") return "Unix syslog delivery error";
+  const dial = `dial ${network} ${address}: ${dialReasons[reason] ?? reason}`;
+  return receiver === "gelf" ? `gelf: cannot connect to GELF endpoint: ${address} ${dial}` : dial;
+}
+
+const dialReasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connect: connection refused",
+  ENOENT: "connect: no such file or directory",
+  EACCES: "connect: permission denied",
+  EHOSTUNREACH: "connect: no route to host",
+  ENETUNREACH: "connect: network is unreachable",
+  ECONNRESET: "read: connection reset by peer",
+  ENOTFOUND: "no such host",
+  EPROTOTYPE: "connect: protocol wrong type for socket",
+};
 
 const removalHints = {
   paused: "paused and must be unpaused first",

@@ -4,7 +4,7 @@ import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { ClientConnection } from "../client/connection.ts";
 import { encodeChunk, lastChunk, serialiseField, serialiseRequestHead } from "../message/serialise.ts";
 import { startEchoServer, type EchoOptions } from "../testing/echo-server.ts";
-import { clientPair, serverPair, testAuthority } from "../testing/test-certificates.ts";
+import { clientPair, serverPair, testAuthority } from "@fathom/base/testing";
 import { openSocket, type SocketAddress } from "./open-socket.ts";
 import { connectTls, tlsServer } from "./tls.ts";
 

@@ -2,11 +2,17 @@ import { expect, test } from "bun:test";
 import { bytesSize, humanSize, parseSize } from "./sizes.ts";
 
 test("sizes", () => {
-  const sizes = ["1024", "1k", "1kb", "2KiB", "1.5m", "1g", "7b", "3 MB", ".5k", "1.k", "1e3", "2T", "0"].map(
-    parseSize,
+  const sizes = ["1024", "1k", "1kb", "2KiB", "1.5m", "1g", "7b", "3 MB", ".5k", "1.k", "1e3", "2T", "0"].map((text) =>
+    parseSize(text),
   );
   expect(sizes).toEqual(
     [1024, 1024, 1024, 2048, 1572864, 1073741824, 7, 3145728, 512, 1024, 1000, 2 ** 41, 0].map((bytes) => ({ bytes })),
+  );
+});
+
+test("log files are counted in powers of 1000", () => {
+  expect(["10m", "1KiB", "20k", "5"].map((text) => parseSize(text, 1000))).toEqual(
+    [10_000_000, 1000, 20_000, 5].map((bytes) => ({ bytes })),
   );
 });
 

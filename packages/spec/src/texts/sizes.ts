@@ -1,10 +1,13 @@
-/** Sizes as users write them ("64m", "1.5g", "1024", "10kb", "10KiB": units are powers of 1024, as Docker counts memory), and as Docker shows them. */
+/** Sizes as users write them ("64m", "1.5g", "1024", "10kb", "10KiB"), and as Docker shows them. */
 
 /**
- * The bytes, as go-units' RAMInBytes reads them, or a message in its words about what is wrong with the text. The number ends at the last
- * digit, point or space.
+ * The bytes, or a message in the words of go-units about what is wrong with the text. The number ends at the last digit, point or space.
+ * @param base 1024: RAMInBytes, as Docker counts memory; 1000: FromHumanSize, as it counts log files. "KiB" is as "k" in both.
  */
-export function parseSize(text: string): { readonly bytes: number } | { readonly wrong: string } {
+export function parseSize(
+  text: string,
+  base: 1000 | 1024 = 1024,
+): { readonly bytes: number } | { readonly wrong: string } {
   const match = /^(.*[\d. ])([^\d. ]*)$/s.exec(text);
   if (match === null) return { wrong: `invalid size: '${text}'` };
   const number = match[1]!.replace(/ $/, "");
@@ -17,7 +20,7 @@ export function parseSize(text: string): { readonly bytes: number } | { readonly
   const suffix = match[2]!.toLowerCase();
   const unit = /^(?:b|([kmgtp])(?:i?b)?)?$/.exec(suffix);
   if (unit === null) return { wrong: `invalid suffix: '${suffix}'` };
-  return { bytes: Math.trunc(value * 1024 ** " kmgtp".indexOf(unit[1] ?? " ")) };
+  return { bytes: Math.trunc(value * base ** " kmgtp".indexOf(unit[1] ?? " ")) };
 }
 
 /** As go-units' HumanSize: powers of 1000, with this many significant digits. */

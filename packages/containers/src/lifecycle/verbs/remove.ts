@@ -112,6 +112,7 @@ export async function removeRemains(engine: ContainersContext, container: Contai
   await attempt(engine, container.id, async () => unmountSharedMemory(engine, container.record));
   if (container.layerReaders === 0) await removeLayers(engine, container);
   else container.whenUnread = () => void removeLayers(engine, container);
+  await engine.logShipping.finish(container.id);
   await removeDirectory(engine, container.id);
 }
 

@@ -76,6 +76,12 @@ export const startSteps = StepList.of<LaunchStage, Start>()
     undo: ({ engine, container }) => clearRunDirectory(engine, container.id),
   })
   .add({
+    stage: "files",
+    makes: "receiver",
+    run: ({ engine, container }) => engine.logShipping.prepare(container.record),
+    undo: ({ engine, container }) => engine.logShipping.forget(container.id),
+  })
+  .add({
     stage: "volumes",
     makes: "volumes",
     run: ({ engine, container: { record } }) => {

@@ -30,7 +30,7 @@ import type { CreateRules } from "../../backend.ts";
 import type { EngineContext } from "../../context.ts";
 import { checkEndpoints } from "./endpoint-checks.ts";
 import { withHostDefaults } from "./host-config.ts";
-import { checkLogSettings, logSettingsOf, logTarget } from "../log-config.ts";
+import { checkLogSettings, logSettingsOf, logTarget, requireLogSocket } from "../logging/log-config.ts";
 import { wantedMounts } from "./mounts/wanted-mounts.ts";
 import { inWords } from "../../words/refusal-words.ts";
 import { checkName, makeName } from "./names.ts";
@@ -94,6 +94,7 @@ export async function checkRequest(
   if (requestedConfig.StopSignal) parseSignal(requestedConfig.StopSignal);
   const host = sharedById(engine, withHostDefaults(requestedHost, engine.config, engine.oci.defaults));
   checkLogSettings(logSettingsOf(host));
+  await requireLogSocket(engine.files, logSettingsOf(host));
   warnings.push(...engine.oci.validate(config, host, body));
   const mounts = wantedMounts(config, host, {
     dataRoot: engine.config.dataRoot,

@@ -4,7 +4,7 @@
  */
 import type { HostConfig } from "@fathom/spec";
 import type { EngineConfig, MachineDefaults } from "../../contract.ts";
-import { resolveLogSettings } from "../log-config.ts";
+import { resolveLogSettings } from "../logging/log-config.ts";
 import { networkName } from "../../networks/network-mode.ts";
 
 const ownRuntime = { path: "fathom-runc" };

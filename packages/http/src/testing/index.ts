@@ -1,1 +1,0 @@
-export { serverPair, testAuthority } from "./test-certificates.ts";
