@@ -44,27 +44,39 @@ export interface NetworkSettings {
   readonly name: string;
   /** One of `NetworkManager.drivers`. */
   readonly driver: string;
-  /** Empty: a free subnet of the address pools, if the driver's endpoints have addresses. */
+  /** The families of the addresses of its endpoints; only IPv4 when absent. Pools of other families are not used. */
+  readonly families?: readonly Family[];
+  /** A family without one gets a free subnet of the address pools, if the driver's endpoints have addresses. */
   readonly pools: readonly NetworkPoolSettings[];
   /** No way in or out; its endpoints have no gateway. */
   readonly internal: boolean;
   /** Options of the driver, with Docker's names. */
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
+  /** Data of the network's owner, which comes back with the row. */
+  readonly extension?: NetworkExtension;
+}
+
+/** What Docker's API shows of a network and nothing else uses. */
+export interface NetworkExtension {
+  readonly attachable?: boolean;
+  readonly ipamOptions?: Readonly<Record<string, string>>;
 }
 
 export interface NetworkPoolSettings {
   readonly family: Family;
   /** "172.20.0.0/16". */
   readonly subnet: string;
-  /** The first address of the subnet when absent. */
+  /** The first address of the range when absent. */
   readonly gateway?: string;
+  /** Addresses that nobody chose come from this part of the subnet; from the whole subnet when absent. */
+  readonly range?: string;
+  /** By name: addresses of other machines, which are never given out. */
+  readonly reserved?: Readonly<Record<string, string>>;
 }
 
 /** Addresses of one network. */
-export interface NetworkPool {
-  readonly family: Family;
-  readonly subnet: string;
+export interface NetworkPool extends NetworkPoolSettings {
   readonly gateway: string;
 }
 
@@ -77,10 +89,12 @@ export interface NetworkInfo {
   /** The daemon made it from its settings; it cannot be removed. */
   readonly builtin: boolean;
   readonly internal: boolean;
+  readonly families: readonly Family[];
   /** With several of one family, the first with a free address is used. */
   readonly pools: readonly NetworkPool[];
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
+  readonly extension: NetworkExtension;
 }
 
 export type Protocol = "tcp" | "udp" | "sctp";
@@ -124,6 +138,8 @@ export interface Endpoint {
   /** Gateways of the network, for each family that has one. The sandbox decides whether the default route uses them. */
   readonly gateways: Readonly<Partial<Record<Family, string>>>;
   readonly gatewayPriority: number;
+  /** Its names in the network, for other containers there. The first one is the answer to reverse look-ups. */
+  readonly names: readonly string[];
   readonly ports: readonly PortBinding[];
 }
 
@@ -131,8 +147,17 @@ export interface Endpoint {
 export interface EndpointSettings {
   readonly macAddress?: string;
   readonly ipv4Address?: string;
+  readonly ipv6Address?: string;
+  /** More addresses for the interface, which the network does not give out: "169.254.8.8". */
+  readonly linkLocalAddresses?: readonly string[];
   /** The endpoint with the highest priority becomes the gateway; 0 when absent. */
   readonly gatewayPriority?: number;
+  /** See `Endpoint.names`; none when absent. */
+  readonly names?: readonly string[];
+  /** Name of the interface in the container; the lowest free one when absent. */
+  readonly interfaceName?: string;
+  /** Kernel settings of the interface: "net.ipv4.conf.IFNAME.log_martians=1". */
+  readonly sysctls?: readonly string[];
 }
 
 /** A container's interface that was made before anybody knows which container it will be for. */

@@ -6,7 +6,7 @@ import type { NetworkDriver, NetworkOrigin } from "./driver/driver.ts";
 import type { FirewallNetwork } from "./firewall/rule-elements.ts";
 import type { HostNetwork } from "./host/host-network.ts";
 import type { ChosenPools } from "./ipam/choose-pools.ts";
-import { overlaps, parseCidr, type Subnet } from "./ipam/ip.ts";
+import { parsePrefix, prefixesOverlap, type Prefix } from "./ipam/prefix.ts";
 import { createIpam, NetworkAddresses, type Ipam } from "./ipam/ipam.ts";
 import { networkOfEndpoint, networkRow } from "./network-row.ts";
 import type { LiveNetwork } from "./sandbox/live-network.ts";
@@ -125,7 +125,7 @@ export class LiveNetworks {
 
   async #pools(
     driver: NetworkDriver,
-    { name, pools: wanted }: NetworkSettings,
+    { name, pools: wanted, families = ["ipv4"] }: NetworkSettings,
     {
       id,
       options,
@@ -138,21 +138,21 @@ export class LiveNetworks {
     const own = driver.hostInterface({ id, options });
     const ownIndex = own === undefined ? undefined : findLink(route, own)?.index;
     const routed = listRoutes(route).filter(
-      ({ destination, linkIndex }) => destination.prefixLength > 0 && linkIndex !== ownIndex,
+      ({ destination, linkIndex }) => destination.bits > 0 && linkIndex !== ownIndex,
     );
     const taken = [...routed.map(({ destination }) => destination), ...this.#subnetsOfOthers(id)];
-    const { addressPools } = this.#options.config;
-    return this.#ipam.choose({ name, wanted, before: before?.pools ?? [], inUse, addressPools, taken });
+    const addressPools = [...this.#options.config.addressPools, this.#options.host.uniqueLocalPool];
+    return this.#ipam.choose({ name, families, wanted, before: before?.pools ?? [], inUse, addressPools, taken });
   }
 
-  #subnetsOfOthers(id: string): Subnet[] {
+  #subnetsOfOthers(id: string): Prefix[] {
     const others = this.#options.state.networks().filter((network) => network.id !== id);
-    return others.flatMap(({ pools }) => pools.flatMap(({ subnet }) => parseCidr(subnet)?.subnet ?? []));
+    return others.flatMap(({ pools }) => pools.flatMap(({ subnet }) => parsePrefix(subnet)?.prefix ?? []));
   }
 
   async #open(driver: NetworkDriver, info: NetworkInfo, origin: NetworkOrigin): Promise<LiveNetwork> {
     const { capabilities } = driver;
-    const addresses = await NetworkAddresses.open(this.#ipam, info.pools);
+    const addresses = await NetworkAddresses.open(this.#ipam, info);
     const live = { info, capabilities, addresses, driven: await driver.open(info, origin), changing: 0 };
     this.#byId.set(info.id, live);
     return live;
@@ -191,9 +191,9 @@ export class LiveNetworks {
       throw new EngineError("conflict", `network with name ${settings.name} already exists`);
     const taken = this.#subnetsOfOthers("");
     for (const { subnet: text } of settings.pools) {
-      const subnet = parseCidr(text)?.subnet;
+      const subnet = parsePrefix(text)?.prefix;
       if (subnet === undefined) continue;
-      if (taken.some((other) => overlaps(other, subnet)))
+      if (taken.some((other) => prefixesOverlap(other, subnet)))
         throw new EngineError("forbidden", "invalid pool request: Pool overlaps with other one on this address space");
       taken.push(subnet);
     }

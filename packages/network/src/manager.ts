@@ -180,7 +180,7 @@ class Manager implements NetworkManager {
     if (id === undefined || driven?.prepareLink === undefined) return undefined;
     driven.repair(() => this.#interfacesOf(id));
     // The first interface of the namespace.
-    return driven.prepareLink(namespaceFd, freeInterfaceName([]));
+    return driven.prepareLink(namespaceFd, freeInterfaceName([], driven.interfacePrefix));
   }
 
   async stop(keepRunning: boolean): Promise<void> {

@@ -1,10 +1,10 @@
 /** Makes rows of networks from requested settings or from what runs. Pure functions. */
 import type { Endpoint, NetworkInfo, NetworkPool, NetworkSettings } from "./contract.ts";
-import { formatSubnet, parseCidr } from "./ipam/ip.ts";
+import { formatPrefix, parsePrefix } from "./ipam/prefix.ts";
 
 /** A stored network keeps its creation time and its labels. */
 export function networkRow(
-  { name, driver, internal, labels }: NetworkSettings,
+  { name, driver, internal, labels, families = ["ipv4"], extension = {} }: NetworkSettings,
   decided: Pick<NetworkInfo, "id" | "options" | "pools" | "builtin"> & {
     readonly before: NetworkInfo | undefined;
     readonly now: string;
@@ -18,9 +18,11 @@ export function networkRow(
     createdAt: before?.createdAt ?? now,
     builtin,
     internal,
+    families,
     pools,
     options,
     labels: before?.labels ?? labels,
+    extension,
   };
 }
 
@@ -31,12 +33,21 @@ export function networkRow(
 export function networkOfEndpoint(endpoint: Endpoint, driver: string, now: string): NetworkInfo | undefined {
   const pools: NetworkPool[] = endpoint.addresses.flatMap(({ family, prefixLength }) => {
     const gateway = endpoint.gateways[family];
-    const parsed = parseCidr(`${gateway ?? ""}/${prefixLength}`);
+    const parsed = parsePrefix(`${gateway ?? ""}/${prefixLength}`);
     return gateway === undefined || parsed === undefined
       ? []
-      : [{ family, subnet: formatSubnet(parsed.subnet), gateway }];
+      : [{ family, subnet: formatPrefix(parsed.prefix), gateway }];
   });
   if (pools.length === 0) return undefined;
-  const settings = { name: endpoint.networkName, driver, pools: [], internal: false, options: {}, labels: {} };
+  const families = [...new Set(pools.map(({ family }) => family))];
+  const settings = {
+    name: endpoint.networkName,
+    driver,
+    families,
+    pools: [],
+    internal: false,
+    options: {},
+    labels: {},
+  };
   return networkRow(settings, { id: endpoint.networkId, options: {}, pools, builtin: true, before: undefined, now });
 }

@@ -18,6 +18,7 @@ const endpoint: Endpoint = {
   addresses: [{ family: "ipv4", address: "172.17.0.2", prefixLength: 16 }],
   gateways: { ipv4: "172.17.0.1" },
   gatewayPriority: 0,
+  names: [],
 };
 const network: NetworkInfo = {
   id: "n",
@@ -26,15 +27,17 @@ const network: NetworkInfo = {
   createdAt: "2026-01-01T00:00:00Z",
   builtin: true,
   internal: false,
+  families: ["ipv4"],
   pools: [{ family: "ipv4", subnet: "172.17.0.0/16", gateway: "172.17.0.1" }],
   options: { a: "b" },
   labels: {},
+  extension: {},
 };
 const stored = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
 describe("an endpoint", () => {
   test("an endpoint of this version is read unchanged", () => {
-    const other = { ...endpoint, networkName: "front", gatewayPriority: 7, gateways: {} };
+    const other = { ...endpoint, networkName: "front", gatewayPriority: 7, gateways: {}, names: ["web", "www"] };
     expect(readEndpoint(stored(other))).toEqual(other);
   });
   test("an endpoint of an earlier version has one address, in the only network of that time", () => {
@@ -58,11 +61,32 @@ describe("an endpoint", () => {
 
 describe("a network", () => {
   test("of this version is read as it was", () => {
-    const made = { ...network, builtin: false, internal: true, pools: [...network.pools, ...network.pools] };
-    expect(readNetwork(stored(made))).toEqual(made);
+    const six = {
+      family: "ipv6",
+      subnet: "fd00::/64",
+      gateway: "fd00::1",
+      range: "fd00::/80",
+      reserved: { a: "fd00::9" },
+    };
+    const made = {
+      ...network,
+      builtin: false,
+      internal: true,
+      families: ["ipv4", "ipv6"],
+      pools: [...network.pools, six],
+      extension: { attachable: true, ipamOptions: { a: "b" } },
+    };
+    expect<unknown>(readNetwork(stored(made))).toEqual(made);
   });
   test("a network of an earlier version has at most one subnet, and belongs to the daemon", () => {
-    const { pools: _pools, builtin: _builtin, internal: _internal, ...old } = network;
+    const {
+      pools: _pools,
+      families: _families,
+      extension: _extension,
+      builtin: _builtin,
+      internal: _internal,
+      ...old
+    } = network;
     expect(readNetwork(stored({ ...old, subnet: "172.17.0.0/16", gateway: "172.17.0.1" }))).toEqual(network);
     expect(readNetwork(stored(old))).toEqual({ ...network, pools: [] });
   });

@@ -1,10 +1,23 @@
 /** Stored rows of networks and endpoints, of this version or an earlier one. After an upgrade both exist, while containers run. */
 import { EngineError } from "@fathom/base";
 import { isObject, type JsonObject } from "@fathom/spec";
-import type { Endpoint, EndpointAddress, Family, NetworkInfo, NetworkPool, PortBinding, Protocol } from "./contract.ts";
+import type {
+  Endpoint,
+  EndpointAddress,
+  Family,
+  NetworkExtension,
+  NetworkInfo,
+  NetworkPool,
+  PortBinding,
+  Protocol,
+} from "./contract.ts";
 
 function unreadable(what: string, key: string): never {
   throw new EngineError("data-loss", `the row of ${what} is not readable: ${key} is missing or of another kind`);
+}
+
+function asFamily(word: string): Family | undefined {
+  return word === "ipv4" || word === "ipv6" ? word : undefined;
 }
 
 /** Reads one row; `what` is its name in errors. */
@@ -27,6 +40,10 @@ class RowReader {
     return typeof value === "number" ? value : unreadable(this.#what, key);
   }
 
+  inner(key: string): RowReader {
+    return new RowReader(`${this.#what}, ${key}`, this.row[key]);
+  }
+
   list<T>(key: string, read: (entry: RowReader) => T): T[] {
     const value = this.row[key];
     if (!Array.isArray(value)) return unreadable(this.#what, key);
@@ -44,9 +61,18 @@ class RowReader {
     );
   }
 
+  words(key: string): string[] {
+    const value = this.row[key];
+    if (!Array.isArray(value)) return unreadable(this.#what, key);
+    return value.map((word: unknown) => (typeof word === "string" ? word : unreadable(this.#what, key)));
+  }
+
   family(): Family {
-    const family = this.text("family");
-    return family === "ipv4" || family === "ipv6" ? family : unreadable(this.#what, "family");
+    return asFamily(this.text("family")) ?? unreadable(this.#what, "family");
+  }
+
+  families(key: string): Family[] {
+    return this.words(key).map((word) => asFamily(word) ?? unreadable(this.#what, key));
   }
 
   protocol(): Protocol {
@@ -78,6 +104,8 @@ export function readEndpoint(value: unknown): Endpoint {
       : reader.list("addresses", readAddress),
     gateways: isOld ? { ipv4: reader.text("gateway") } : reader.texts("gateways"),
     gatewayPriority: isOld ? 0 : reader.number("gatewayPriority"),
+    // Earlier versions: no names.
+    names: "names" in reader.row ? reader.words("names") : [],
     ports: reader.list("ports", readBinding),
   };
 }
@@ -107,14 +135,31 @@ export function readNetwork(value: unknown, what = "a network"): NetworkInfo {
     // Earlier versions only had networks of the settings, with at most one subnet.
     builtin: builtin !== false,
     internal: internal === true,
+    // Earlier versions: IPv4 alone, and no extension.
+    families: "families" in reader.row ? reader.families("families") : ["ipv4"],
     pools: "pools" in reader.row ? reader.list("pools", readPool) : readOldPool(reader),
     options: reader.texts("options"),
     labels: reader.texts("labels"),
+    extension: "extension" in reader.row ? readExtension(reader) : {},
+  };
+}
+
+function readExtension(reader: RowReader): NetworkExtension {
+  const inner = reader.inner("extension");
+  return {
+    ...("attachable" in inner.row ? { attachable: inner.row["attachable"] === true } : {}),
+    ...("ipamOptions" in inner.row ? { ipamOptions: inner.texts("ipamOptions") } : {}),
   };
 }
 
 function readPool(reader: RowReader): NetworkPool {
-  return { family: reader.family(), subnet: reader.text("subnet"), gateway: reader.text("gateway") };
+  return {
+    family: reader.family(),
+    subnet: reader.text("subnet"),
+    gateway: reader.text("gateway"),
+    ...("range" in reader.row ? { range: reader.text("range") } : {}),
+    ...("reserved" in reader.row ? { reserved: reader.texts("reserved") } : {}),
+  };
 }
 
 function readOldPool({ row: { subnet, gateway } }: RowReader): NetworkPool[] {

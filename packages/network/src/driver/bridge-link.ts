@@ -1,6 +1,6 @@
 /** The bridge interface of a network on the host: made once, kept when the daemon restarts. */
 import { EngineError } from "@fathom/base";
-import { broadcastOf, type Ipv4, type Subnet } from "../ipam/ip.ts";
+import type { Address } from "../ipam/prefix.ts";
 import type { NetlinkConnection } from "../netlink/connection.ts";
 import { NetlinkError } from "../netlink/connection.ts";
 import { decodeAddresses, decodeLinks, decodeRoutes, type Link, type Route } from "../netlink/route-decode.ts";
@@ -21,7 +21,7 @@ import { writeProc, type ProcSys } from "../host/proc.ts";
 export interface BridgeSettings {
   readonly name: string;
   /** Its own address in each subnet: the gateway of the containers. */
-  readonly addresses: readonly { readonly gateway: Ipv4; readonly subnet: Subnet }[];
+  readonly addresses: readonly { readonly gateway: Address; readonly prefixLength: number }[];
   readonly mtu: number;
 }
 
@@ -44,7 +44,7 @@ export function findLink(route: NetlinkConnection, name: string): Link | undefin
   }
 }
 
-/** The host's IPv4 routes, without the kernel's own for local addresses. */
+/** The host's routes, without the kernel's own for local addresses. */
 export function listRoutes(route: NetlinkConnection): Route[] {
   return decodeRoutes(route.send([dumpRoutes()]));
 }
@@ -96,24 +96,26 @@ export function ensureBridge(route: NetlinkConnection, sys: ProcSys, settings: B
 /** Its addresses, and its settings in the host's networks. */
 function configureBridge(route: NetlinkConnection, sys: ProcSys, settings: BridgeSettings, index: number): void {
   const { name } = settings;
-  const wanted = settings.addresses.map(({ gateway, subnet }) => ({
+  const wanted = settings.addresses.map(({ gateway, prefixLength }) => ({
     linkIndex: index,
     address: gateway,
-    prefixLength: subnet.prefixLength,
-    broadcast: broadcastOf(subnet),
+    prefixLength,
   }));
   const stale = decodeAddresses(route.send([dumpAddresses()])).filter(
-    ({ linkIndex, address, prefixLength }) =>
-      linkIndex === index && !wanted.some((own) => own.address === address && own.prefixLength === prefixLength),
+    ({ linkIndex, address: { family, value }, prefixLength, linkLocal }) =>
+      linkIndex === index &&
+      !linkLocal &&
+      !wanted.some(
+        ({ address, prefixLength: bits }) =>
+          address.family === family && address.value === value && bits === prefixLength,
+      ),
   );
+  const ipv6 = wanted.some(({ address }) => address.family === "ipv6");
   // No IPv6 on an IPv4 network: the host gets neither link-local addresses nor router advertisements of containers.
-  writeProc(sys, `/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, "1");
+  writeProc(sys, `/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, ipv6 ? "0" : "1");
+  if (ipv6) writeProc(sys, `/proc/sys/net/ipv6/conf/${name}/accept_ra`, "0");
   route.send(
-    [
-      ...stale.map((address) => deleteAddress({ ...address, broadcast: address.address })),
-      ...wanted.map(addAddress),
-      changeLink(index, { mtu: settings.mtu, up: true }),
-    ],
+    [...stale.map(deleteAddress), ...wanted.map(addAddress), changeLink(index, { mtu: settings.mtu, up: true })],
     ["EADDRNOTAVAIL"],
   );
   // Packets of this host to 127.0.0.1:port leave through the bridge after the redirection; the rule set keeps others out.
@@ -123,7 +125,7 @@ function configureBridge(route: NetlinkConnection, sys: ProcSys, settings: Bridg
 /** MTU of the link of the default route; undefined when there is none. */
 export function defaultRouteMtu(route: NetlinkConnection, routes: readonly Route[]): number | undefined {
   const [best] = routes
-    .filter(({ destination, linkIndex }) => destination.prefixLength === 0 && linkIndex !== 0)
+    .filter(({ destination, linkIndex }) => destination.family === "ipv4" && destination.bits === 0 && linkIndex !== 0)
     .sort((a, b) => a.metric - b.metric);
   if (best === undefined) return undefined;
   return decodeLinks(route.send([getLink(best.linkIndex)]))[0]?.mtu;

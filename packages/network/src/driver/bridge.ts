@@ -4,7 +4,8 @@ import type { Endpoint, NetworkInfo, NetworkSettings, PreparedLink } from "../co
 import type { FirewallNetwork } from "../firewall/rule-elements.ts";
 import { filtersBridgedPackets } from "../host/host-settings.ts";
 import type { ProcSys } from "../host/proc.ts";
-import { macFromIpv4, parseCidr, parseIpv4 } from "../ipam/ip.ts";
+import { parseAddress, parsePrefix } from "../ipam/prefix.ts";
+import { macOf } from "../ipam/ip.ts";
 import type { NetlinkConnection } from "../netlink/connection.ts";
 import { deleteLink } from "../netlink/route.ts";
 import {
@@ -79,8 +80,10 @@ class BridgeNetwork implements DriverNetwork {
     this.#host = host;
     this.#id = network.id;
     const addresses = network.pools.flatMap(({ subnet, gateway }) => {
-      const [parsed, address] = [parseCidr(subnet), parseIpv4(gateway)];
-      return parsed === undefined || address === undefined ? [] : [{ subnet: parsed.subnet, gateway: address }];
+      const [parsed, address] = [parsePrefix(subnet), parseAddress(gateway)];
+      return parsed === undefined || address === undefined
+        ? []
+        : [{ gateway: address, prefixLength: parsed.prefix.bits }];
     });
     this.#bridge = { name: options.bridge, addresses, mtu: options.mtu };
     this.rules = rulesOf(network, options);
@@ -107,9 +110,9 @@ class BridgeNetwork implements DriverNetwork {
   }
 
   async createEndpoint({ addresses }: EndpointDraft): Promise<{ readonly macAddress: Uint8Array }> {
-    const [address] = addresses.flatMap(({ address: text }) => parseIpv4(text) ?? []);
-    if (address === undefined) throw new EngineError("internal", "an endpoint of a bridge has no IPv4 address");
-    return { macAddress: macFromIpv4(address) };
+    const [address] = addresses.flatMap(({ address: text }) => parseAddress(text) ?? []);
+    if (address === undefined) throw new EngineError("internal", "an endpoint of a bridge has no address");
+    return { macAddress: macOf(address) };
   }
 
   async join({ namespaceFd, interfaceName, prepared }: JoinRequest): Promise<JoinedLink> {

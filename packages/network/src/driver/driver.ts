@@ -44,7 +44,7 @@ export interface Publishing {
 /** An endpoint that is being made. */
 export type EndpointDraft = Pick<
   Endpoint,
-  "endpointId" | "networkId" | "networkName" | "containerId" | "addresses" | "gateways" | "gatewayPriority"
+  "endpointId" | "networkId" | "networkName" | "containerId" | "addresses" | "gateways" | "gatewayPriority" | "names"
 >;
 
 /** The user's wishes for an endpoint that concern the driver. */
@@ -78,6 +78,8 @@ export interface JoinedLink {
 export interface DriverNetwork extends Disposable {
   /** As `NetworkDriver.rules`. */
   readonly rules: FirewallNetwork | undefined;
+  /** Names of interfaces in containers begin with it; "eth" when undefined. */
+  readonly interfacePrefix?: string | undefined;
   /** Undefined when no host port can reach its endpoints. */
   readonly publishing: Publishing | undefined;
   /** Called before an endpoint is made. Restores what other programs removed of the network, and connects the endpoints of `hostInterfaces` again. */

@@ -1,7 +1,7 @@
 /** Shared by all networks of this host: the netlink socket, the rules, published ports, forwarding, and the drivers that use them. */
 import { EngineError, type Clock, type Logger } from "@fathom/base";
 import { NETLINK_ROUTE, type Sys } from "@fathom/sys";
-import type { NetworkConfig } from "../contract.ts";
+import type { AddressPoolSettings, NetworkConfig } from "../contract.ts";
 import { createBridgeDriver } from "../driver/bridge.ts";
 import type { NetworkDriver } from "../driver/driver.ts";
 import { createNamespaceDriver } from "../driver/namespace-drivers.ts";
@@ -12,7 +12,7 @@ import type { Forwarders } from "../ports/forwarders.ts";
 import { PortAllocator } from "../ports/port-allocator.ts";
 import { PortPublisher } from "../ports/publisher.ts";
 import { createReserver } from "../ports/reserver.ts";
-import { ephemeralRange, hasIpv6, setForwarding } from "./host-settings.ts";
+import { ephemeralRange, hasIpv6, setForwarding, uniqueLocalPrefix } from "./host-settings.ts";
 
 export type NetworkSys = Pick<
   Sys,
@@ -49,10 +49,13 @@ export class HostNetwork implements Disposable {
   /** Warnings of the set-up, for the log. */
   readonly warnings: readonly string[];
   readonly drivers: readonly NetworkDriver[];
+  /** IPv6 subnets of networks that nobody chose. */
+  readonly uniqueLocalPool: AddressPoolSettings;
 
   constructor({ sys, config, forwarders, drivers, clock, logger, contents }: HostNetworkOptions) {
     const forwarding = setForwarding(sys, config.ipForward);
     this.sys = sys;
+    this.uniqueLocalPool = { base: uniqueLocalPrefix(sys), size: 64 };
     this.forwardingTurnedOn = forwarding.turnedOn;
     this.warnings = forwarding.warnings;
     this.route = new NetlinkConnection(sys, NETLINK_ROUTE);

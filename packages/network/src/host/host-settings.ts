@@ -1,4 +1,5 @@
 /** Settings of the host's kernel that networks depend on. */
+import { createHash } from "node:crypto";
 import { parseEphemeralRange, type EphemeralRange } from "../ports/ephemeral-range.ts";
 import { readProc, writeProc, type ProcSys } from "./proc.ts";
 
@@ -37,4 +38,14 @@ export function filtersBridgedPackets(sys: ProcSys): boolean {
 /** False when the kernel was started without IPv6. */
 export function hasIpv6(sys: ProcSys): boolean {
   return readProc(sys, "/proc/sys/net/ipv6/bindv6only") !== undefined;
+}
+
+/**
+ * The prefix of this host for addresses that are used nowhere else (RFC 4193): fd and forty bits that depend on the identity of the host, so
+ * that two hosts have different ones and a host always has the same.
+ */
+export function uniqueLocalPrefix(sys: ProcSys): string {
+  const identity = readProc(sys, "/etc/machine-id") ?? readProc(sys, "/proc/sys/kernel/random/boot_id") ?? "";
+  const digest = createHash("sha256").update(`unique local prefix of ${identity.trim()}`).digest("hex");
+  return `fd${digest.slice(0, 2)}:${digest.slice(2, 6)}:${digest.slice(6, 10)}::/48`;
 }

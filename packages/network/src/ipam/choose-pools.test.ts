@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { NetworkPool, NetworkPoolSettings } from "../contract.ts";
+import type { Family, NetworkPool, NetworkPoolSettings } from "../contract.ts";
 import { choosePools } from "./choose-pools.ts";
-import { parseCidr } from "./ip.ts";
+import { parsePrefix } from "./prefix.ts";
 import { defaultAddressPools } from "./pool.ts";
 
 const pool = (subnet: string, gateway: string): NetworkPool => ({ family: "ipv4", subnet, gateway });
@@ -11,15 +11,17 @@ function choose(request: {
   before?: NetworkPool[];
   taken?: string[];
   inUse?: boolean;
+  families?: Family[];
 }): string[] {
-  const { wanted = [], before = [], taken = [], inUse = false } = request;
+  const { wanted = [], before = [], taken = [], inUse = false, families = ["ipv4"] } = request;
   const { pools, warnings } = choosePools({
     name: "front",
+    families,
     wanted,
     before,
     inUse,
-    addressPools: defaultAddressPools,
-    taken: taken.map((text) => parseCidr(text)!.subnet),
+    addressPools: [...defaultAddressPools, { base: "fd12:3456:789a::/48", size: 64 }],
+    taken: taken.map((text) => parsePrefix(text)!.prefix),
   });
   return [...pools.map(({ subnet, gateway }) => `${gateway} ${subnet}`), ...warnings];
 }
@@ -62,7 +64,27 @@ describe("the addresses of a network", () => {
     expect(() => choose({ wanted: [{ family: "ipv4", subnet: "10.1.2.0/24", gateway: "10.1.3.1" }] })).toThrow(
       "invalid gateway 10.1.3.1 of subnet 10.1.2.0/24",
     );
-    expect(() => choose({ wanted: [{ family: "ipv6", subnet: "fd00::/64" }] })).toThrow("IPv6 are not supported yet");
+    for (const range of ["10.1.3.0/28", "10.1.0.0/16", "x"])
+      expect(() => choose({ wanted: [{ family: "ipv4", subnet: "10.1.2.0/24", range }] })).toThrow(
+        `invalid range ${range} of subnet 10.1.2.0/24`,
+      );
+    expect(() => choose({ wanted: [{ family: "ipv4", subnet: "10.1.2.0/24", reserved: { a: "10.1.3.1" } }] })).toThrow(
+      "invalid address 10.1.3.1 of subnet 10.1.2.0/24",
+    );
     expect(choose({ before: [pool("172.20.0.0/16", "10.0.0.1")] })).toEqual(["172.17.0.1 172.17.0.0/16"]);
+  });
+  test("of each family that the network has; pools of others are not used", () => {
+    const six: NetworkPoolSettings = { family: "ipv6", subnet: "fd00:5a::/64", gateway: "fd00:5a::ffff" };
+    const four: NetworkPoolSettings = { family: "ipv4", subnet: "10.1.2.0/24", range: "10.1.2.64/29" };
+    expect(choose({ families: ["ipv4", "ipv6"], wanted: [six, four] })).toEqual([
+      "10.1.2.64 10.1.2.0/24",
+      "fd00:5a::ffff fd00:5a::/64",
+    ]);
+    expect(choose({ families: ["ipv4", "ipv6"], taken: ["fd12:3456:789a::/64"] })).toEqual([
+      "172.17.0.1 172.17.0.0/16",
+      "fd12:3456:789a:1::1 fd12:3456:789a:1::/64",
+    ]);
+    expect(choose({ wanted: [six] })).toEqual(["172.17.0.1 172.17.0.0/16"]);
+    expect(choose({ families: ["ipv6"], wanted: [four, six] })).toEqual(["fd00:5a::ffff fd00:5a::/64"]);
   });
 });

@@ -9,12 +9,13 @@ import {
   formatMac,
   formatSubnet,
   isLoopback,
-  macFromIpv4,
+  macOf,
   overlaps,
   parseCidr,
   parseIpv4,
   parseMac,
 } from "./ip.ts";
+import { parseAddress } from "./prefix.ts";
 
 test("addresses are read and written, wrong ones are rejected", () => {
   for (const text of ["0.0.0.0", "127.0.0.1", "192.168.255.1", "255.255.255.255"])
@@ -57,7 +58,7 @@ test("families, loopback and spellings", () => {
 });
 
 test("MAC addresses", () => {
-  expect(formatMac(macFromIpv4(parseIpv4("172.17.0.2")!))).toBe("02:42:ac:11:00:02");
-  expect(parseMac("02-42-AC-11-00-02")).toEqual(macFromIpv4(parseIpv4("172.17.0.2")!));
+  expect(formatMac(macOf(parseAddress("172.17.0.2")!))).toBe("02:42:ac:11:00:02");
+  expect(parseMac("02-42-AC-11-00-02")).toEqual(macOf(parseAddress("172.17.0.2")!));
   for (const text of ["02:42:zz", "02:42:ac:11:00", "02:42:ac:11:00:02:03", ""]) expect(parseMac(text)).toBeUndefined();
 });

@@ -1,6 +1,7 @@
 /** IPv4 addresses and subnets as numbers, and the few functions that IPv6 needs. */
 import { isIPv4, isIPv6 } from "node:net";
 import { parseAddressPrefix } from "@fathom/spec";
+import { addressBytes, type Address } from "./prefix.ts";
 
 /** An IPv4 address as an unsigned 32-bit number. */
 export type Ipv4 = number;
@@ -87,11 +88,11 @@ export function canonicalIpv6(text: string): string {
 }
 
 /**
- * The MAC address for an IPv4 address: 02:42 and the four bytes. It depends on the address and is not random: a neighbour's ARP entry of an
- * earlier use stays right when the next container gets the address.
+ * The MAC address for an address: 02:42 and its last four bytes. It depends on the address and is not random: a neighbour's entry of an earlier
+ * use stays right when the next container gets the address.
  */
-export function macFromIpv4(address: Ipv4): Uint8Array {
-  return Uint8Array.of(0x02, 0x42, ...ipv4Bytes(address));
+export function macOf(address: Address): Uint8Array {
+  return Uint8Array.of(0x02, 0x42, ...addressBytes(address).slice(-4));
 }
 
 export function formatMac(bytes: Uint8Array): string {

@@ -1,9 +1,9 @@
 /** The source of the addresses of networks and endpoints. The engine's own keeps them in memory; a plugin would be another `Ipam`. */
 import { EngineError, type Clock } from "@fathom/base";
-import type { EndpointAddress, Family, NetworkPool } from "../contract.ts";
+import type { EndpointAddress, Family, NetworkInfo, NetworkPool } from "../contract.ts";
 import { choosePools, type ChosenPools, type PoolsRequest } from "./choose-pools.ts";
-import { contains, formatIpv4, parseCidr, parseIpv4, type Ipv4 } from "./ip.ts";
-import { Ipv4Pool } from "./pool.ts";
+import { SubnetAddresses } from "./pool.ts";
+import { formatAddress, parseAddress, parsePrefix, prefixContains, type Address } from "./prefix.ts";
 
 export interface Ipam {
   /** The subnets of a network. @throws as `choosePools` */
@@ -21,9 +21,10 @@ export interface AddressPool {
   contains(address: string): boolean;
   /**
    * The next free address, or the requested one.
-   * @throws resource-exhausted when none is free, conflict when the requested one is taken, invalid-argument when it is not in this subnet
+   * @returns undefined when none is free
+   * @throws conflict when the requested one is taken, invalid-argument when it is not in this subnet
    */
-  request(holder: string, address?: string): Promise<EndpointAddress>;
+  request(holder: string, address?: string): Promise<EndpointAddress | undefined>;
   /** For a container that already runs. @throws as `request` */
   take(address: string): void;
   /** An address that is free already is no error. */
@@ -40,59 +41,72 @@ export function createIpam(clock: Clock): Ipam {
 }
 
 class LocalPool implements AddressPool {
-  readonly family = "ipv4";
+  readonly family: Family;
   readonly gateway: string;
-  readonly #pool: Ipv4Pool;
+  readonly #addresses: SubnetAddresses;
 
-  constructor({ subnet: text, gateway: of }: NetworkPool, clock: Clock) {
-    const parsed = parseCidr(text);
-    const gateway = parseIpv4(of);
-    if (parsed === undefined || gateway === undefined)
-      throw new EngineError("not-implemented", `addresses of ${text} cannot be given out: only IPv4 is supported`);
+  constructor({ family, subnet: text, gateway: of, range, reserved = {} }: NetworkPool, clock: Clock) {
+    const subnet = parsePrefix(text)?.prefix;
+    const gateway = parseAddress(of);
+    if (subnet?.family !== family || gateway?.family !== family)
+      throw new EngineError("data-loss", `addresses of ${text} with the gateway ${of} cannot be given out`);
+    this.family = family;
     this.gateway = of;
-    this.#pool = new Ipv4Pool(parsed.subnet, gateway, () => clock.monotonicMs());
+    const others = Object.values(reserved).flatMap((address) => parseAddress(address) ?? []);
+    const settings = { subnet, range: parsePrefix(range ?? "")?.prefix, reserved: [gateway, ...others] };
+    this.#addresses = new SubnetAddresses(settings, () => clock.monotonicMs());
   }
 
-  contains(address: string): boolean {
-    const number = parseIpv4(address);
-    return number !== undefined && contains(this.#pool.subnet, number);
+  contains(text: string): boolean {
+    const address = parseAddress(text);
+    return address !== undefined && prefixContains(this.#addresses.subnet, address);
   }
 
-  async request(holder: string, address?: string): Promise<EndpointAddress> {
-    if (address === undefined) return this.#endpointAddress(this.#pool.allocate(holder));
-    this.take(address);
-    return this.#endpointAddress(parseIpv4(address)!);
+  async request(holder: string, address?: string): Promise<EndpointAddress | undefined> {
+    if (address !== undefined) {
+      this.take(address);
+      return this.#endpointAddress(parseAddress(address)!);
+    }
+    const free = this.#addresses.allocate(holder);
+    return free === undefined ? undefined : this.#endpointAddress(free);
   }
 
-  take(address: string): void {
-    const number = parseIpv4(address);
-    if (number === undefined) throw new EngineError("invalid-argument", `invalid IPv4 address: ${address}`);
-    this.#pool.take(number);
+  take(text: string): void {
+    const address = parseAddress(text);
+    if (address === undefined) throw new EngineError("invalid-argument", `invalid IP address: ${text}`);
+    this.#addresses.take(address);
   }
 
-  async release(address: string, holder: string): Promise<void> {
-    const number = parseIpv4(address);
-    if (number !== undefined) this.#pool.release(number, holder);
+  async release(text: string, holder: string): Promise<void> {
+    const address = parseAddress(text);
+    if (address !== undefined) this.#addresses.release(address, holder);
   }
 
-  #endpointAddress(address: Ipv4): EndpointAddress {
-    return { family: "ipv4", address: formatIpv4(address), prefixLength: this.#pool.subnet.prefixLength };
+  #endpointAddress(address: Address): EndpointAddress {
+    return { family: this.family, address: formatAddress(address), prefixLength: this.#addresses.subnet.bits };
   }
 }
 
+const familyWords = { ipv4: "IPv4", ipv6: "IPv6" } as const;
+
 /** All pools of one network: an endpoint gets an address of each family that the network has. */
 export class NetworkAddresses {
+  readonly #network: Pick<NetworkInfo, "id" | "name">;
   readonly #pools: readonly AddressPool[];
 
-  constructor(pools: readonly AddressPool[]) {
+  private constructor(network: Pick<NetworkInfo, "id" | "name">, pools: readonly AddressPool[]) {
+    this.#network = network;
     this.#pools = pools;
   }
 
-  static async open(ipam: Ipam, pools: readonly NetworkPool[]): Promise<NetworkAddresses> {
-    return new NetworkAddresses(await Promise.all(pools.map((pool) => ipam.open(pool))));
+  static async open(ipam: Ipam, network: Pick<NetworkInfo, "id" | "name" | "pools">): Promise<NetworkAddresses> {
+    return new NetworkAddresses(network, await Promise.all(network.pools.map((pool) => ipam.open(pool))));
   }
 
-  /** All or none. `wanted`: addresses that the user chose, at most one per family. */
+  /**
+   * All or none. `wanted`: addresses that the user chose, at most one per family.
+   * @throws resource-exhausted when none is free, conflict when a chosen one is taken
+   */
   async request(holder: string, wanted: readonly string[]): Promise<readonly EndpointAddress[]> {
     const given: EndpointAddress[] = [];
     try {
@@ -109,17 +123,18 @@ export class NetworkAddresses {
     const pools = this.#pools.filter((pool) => pool.family === family);
     for (const address of wanted) {
       const pool = pools.find((candidate) => candidate.contains(address));
-      if (pool !== undefined) return pool.request(holder, address);
+      const taken = await pool?.request(holder, address);
+      if (taken !== undefined) return taken;
     }
-    let full: unknown;
-    for (const pool of pools)
-      try {
-        return await pool.request(holder);
-      } catch (error) {
-        // The next subnet may have a free one; the user sees the error of the first.
-        full ??= error;
-      }
-    throw full;
+    for (const pool of pools) {
+      const free = await pool.request(holder);
+      if (free !== undefined) return free;
+    }
+    const { id, name } = this.#network;
+    throw new EngineError(
+      "resource-exhausted",
+      `no available ${familyWords[family]} addresses on this network's address pools: ${name} (${id})`,
+    );
   }
 
   /** The gateway of each address: the gateway of its own subnet. */

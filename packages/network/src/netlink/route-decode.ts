@@ -1,7 +1,16 @@
 /** The data of rtnetlink dumps: links, addresses and routes. */
 import { decodeAttributes, readText, readU32, type ReceivedNetlinkMessage } from "./message.ts";
-import { formatMac, ipv4FromBytes, subnetOf, type Ipv4, type Subnet } from "../ipam/ip.ts";
-import { RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE, AF_INET, RTN_UNICAST } from "./route-numbers.ts";
+import { formatMac } from "../ipam/ip.ts";
+import { addressFromBytes, prefixOf, type Address, type Prefix } from "../ipam/prefix.ts";
+import {
+  RTM_NEWLINK,
+  RTM_NEWADDR,
+  RTM_NEWROUTE,
+  AF_INET,
+  AF_INET6,
+  RT_SCOPE_LINK,
+  RTN_UNICAST,
+} from "./route-numbers.ts";
 
 export interface Link {
   readonly index: number;
@@ -38,30 +47,33 @@ export function decodeLinks(messages: readonly ReceivedNetlinkMessage[]): Link[]
   });
 }
 
-export interface Address {
+export interface LinkAddress {
   readonly linkIndex: number;
-  readonly address: Ipv4;
+  readonly address: Address;
   readonly prefixLength: number;
+  /** Valid on the link alone: the kernel made it. */
+  readonly linkLocal: boolean;
 }
 
-export function decodeAddresses(messages: readonly ReceivedNetlinkMessage[]): Address[] {
+export function decodeAddresses(messages: readonly ReceivedNetlinkMessage[]): LinkAddress[] {
   return messages.flatMap((message) => {
     const { payload } = message;
-    if (message.type !== RTM_NEWADDR || payload.length < 8 || payload[0] !== AF_INET) return [];
+    if (message.type !== RTM_NEWADDR || payload.length < 8) return [];
     const attributes = decodeAttributes(payload.subarray(8));
     // IFA_LOCAL is the interface's own address; IFA_ADDRESS may be the address of a point-to-point peer.
-    const bytes = attributes.get(2) ?? attributes.get(1);
-    if (bytes === undefined || bytes.length !== 4) return [];
-    return [{ linkIndex: readU32(payload.subarray(4)) ?? 0, address: ipv4FromBytes(bytes), prefixLength: payload[1]! }];
+    const address = addressFromBytes(attributes.get(2) ?? attributes.get(1) ?? new Uint8Array());
+    if (address === undefined) return [];
+    const linkIndex = readU32(payload.subarray(4)) ?? 0;
+    return [{ linkIndex, address, prefixLength: payload[1]!, linkLocal: payload[3] === RT_SCOPE_LINK }];
   });
 }
 
 export interface Route {
-  /** 0.0.0.0/0 for a default route. */
-  readonly destination: Subnet;
+  /** 0.0.0.0/0 or ::/0 for a default route. */
+  readonly destination: Prefix;
   /** 0 when the route names no single link. */
   readonly linkIndex: number;
-  readonly gateway: Ipv4 | undefined;
+  readonly gateway: Address | undefined;
   /** A lower value is preferred. */
   readonly metric: number;
   readonly table: number;
@@ -72,15 +84,16 @@ export function decodeRoutes(messages: readonly ReceivedNetlinkMessage[]): Route
   return messages.flatMap((message) => {
     const { payload } = message;
     if (message.type !== RTM_NEWROUTE || payload.length < 12) return [];
-    if (payload[0] !== AF_INET || payload[7] !== RTN_UNICAST) return [];
+    const family = payload[0] === AF_INET ? "ipv4" : payload[0] === AF_INET6 ? "ipv6" : undefined;
+    if (family === undefined || payload[7] !== RTN_UNICAST) return [];
     const attributes = decodeAttributes(payload.subarray(12));
     const destination = attributes.get(1);
     const gateway = attributes.get(5);
     return [
       {
-        destination: subnetOf(destination === undefined ? 0 : ipv4FromBytes(destination), payload[1]!),
+        destination: prefixOf(addressFromBytes(destination ?? new Uint8Array()) ?? { family, value: 0n }, payload[1]!),
         linkIndex: readU32(attributes.get(4)) ?? 0,
-        gateway: gateway === undefined ? undefined : ipv4FromBytes(gateway),
+        gateway: addressFromBytes(gateway ?? new Uint8Array()),
         metric: readU32(attributes.get(6)) ?? 0,
         table: readU32(attributes.get(15)) ?? payload[4]!,
       },

@@ -14,3 +14,5 @@ export const AF_INET = 2;
 export const AF_INET6 = 10;
 
 export const RTN_UNICAST = 1;
+
+export const RT_SCOPE_LINK = 253;

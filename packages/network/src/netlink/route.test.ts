@@ -1,6 +1,7 @@
 /** Payloads compared with those that iproute2 6.1 sent (strace -e write=all) for the named command. */
 import { describe, expect, test } from "bun:test";
-import { parseIpv4, parseMac } from "../ipam/ip.ts";
+import { parseMac } from "../ipam/ip.ts";
+import { parseAddress } from "../ipam/prefix.ts";
 import { listAttributes, PayloadWriter, readText } from "./message.ts";
 import {
   addAddress,
@@ -25,7 +26,7 @@ function view(payload: Uint8Array, headerLength: number): string[] {
 }
 
 const mac = parseMac("02:42:ac:11:00:02")!;
-const gateway = parseIpv4("172.17.0.1")!;
+const gateway = parseAddress("172.17.0.1")!;
 
 describe("links", () => {
   test("ip link set vetha up", () => {
@@ -94,12 +95,22 @@ describe("addresses and routes", () => {
   test("ip addr add 172.17.0.2/16 broadcast 172.17.255.255 dev br0", () => {
     const assignment = {
       linkIndex: 6,
-      address: parseIpv4("172.17.0.2")!,
+      address: parseAddress("172.17.0.2")!,
       prefixLength: 16,
-      broadcast: parseIpv4("172.17.255.255")!,
     };
     const golden = bytes("0210000006000000 08000200ac110002 08000400ac11ffff 08000100ac110002");
     expect(view(addAddress(assignment).payload, 8)).toEqual(view(golden, 8));
+  });
+  test("ip -6 addr add fd00:5a::80/64 dev br0 nodad", () => {
+    const assignment = { linkIndex: 6, address: parseAddress("fd00:5a::80")!, prefixLength: 64 };
+    const address = "fd00005a000000000000000000000080";
+    expect(view(addAddress(assignment).payload, 8)).toEqual(
+      view(bytes(`0a40020006000000 14000200${address} 14000100${address}`), 8),
+    );
+  });
+  test("ip -6 route add default via fd00:5a::1 dev br0", () => {
+    const golden = bytes("0a000000fe03000100000000 14000500fd00005a000000000000000000000001 0800040006000000");
+    expect(view(addDefaultRoute(6, parseAddress("fd00:5a::1")!).payload, 12)).toEqual(view(golden, 12));
   });
   test("ip route add default via 172.17.0.1 dev br0", () => {
     const golden = bytes("02000000fe03000100000000 08000500ac110001 0800040006000000");
@@ -138,15 +149,25 @@ describe("dumps", () => {
   });
   test("addresses: the interface's own, not a peer's", () => {
     const payload = bytes("0210000006000000 08000200ac110002 080001000a000001");
-    expect(decodeAddresses([message(20, payload), message(20, bytes("0a40000006000000"))])).toEqual([
-      { linkIndex: 6, address: parseIpv4("172.17.0.2")!, prefixLength: 16 },
-    ]);
+    const local = bytes("0a4000fd06000000 14000100fe800000000000000000000000000001");
+    expect(decodeAddresses([message(20, payload), message(20, local), message(20, bytes("0a40000006000000"))])).toEqual(
+      [
+        { linkIndex: 6, address: parseAddress("172.17.0.2")!, prefixLength: 16, linkLocal: false },
+        { linkIndex: 6, address: parseAddress("fe80::1")!, prefixLength: 64, linkLocal: true },
+      ],
+    );
   });
   test("routes: unicast ones, the default as 0.0.0.0/0", () => {
     const route = bytes("02000000fe03000100000000 08000500ac110001 0800040006000000 0800060064000000");
     const local = bytes("02200000ff02fe0200000000 08000100ac110001 0800040006000000");
     expect(decodeRoutes([message(24, route), message(24, local)])).toEqual([
-      { destination: { address: 0, prefixLength: 0 }, linkIndex: 6, gateway, metric: 100, table: 254 },
+      {
+        destination: { family: "ipv4", value: 0n, bits: 0 },
+        linkIndex: 6,
+        gateway,
+        metric: 100,
+        table: 254,
+      },
     ]);
   });
 });

@@ -1,7 +1,8 @@
 /** rtnetlink(7): links, addresses and routes as messages. */
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, PayloadWriter } from "./message.ts";
 import type { NetlinkRequest } from "./connection.ts";
-import { formatIpv4, ipv4Bytes, type Ipv4 } from "../ipam/ip.ts";
+import type { Family } from "../contract.ts";
+import { addressBytes, formatAddress, lastOf, prefixOf, type Address } from "../ipam/prefix.ts";
 import {
   RTM_NEWLINK,
   RTM_DELLINK,
@@ -40,6 +41,7 @@ const IN6_ADDR_GEN_MODE_NONE = 1;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_BROADCAST = 4;
+const IFA_F_NODAD = 2;
 
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
@@ -201,22 +203,28 @@ export function dumpLinks(masterIndex?: number): NetlinkRequest {
 
 export interface AddressAssignment {
   readonly linkIndex: number;
-  readonly address: Ipv4;
+  readonly address: Address;
   readonly prefixLength: number;
-  readonly broadcast: Ipv4;
 }
 
-function addressPayload(assignment: AddressAssignment): Uint8Array {
-  return new PayloadWriter()
-    .u8(AF_INET)
-    .u8(assignment.prefixLength)
-    .u8(0)
+const familyNumbers = { ipv4: AF_INET, ipv6: AF_INET6 } as const;
+
+function addressPayload({ linkIndex, address, prefixLength }: AddressAssignment): Uint8Array {
+  const bytes = addressBytes(address);
+  const writer = new PayloadWriter()
+    .u8(familyNumbers[address.family])
+    .u8(prefixLength)
+    // Nobody else has the addresses that this engine gives out, so they are used at once.
+    .u8(address.family === "ipv6" ? IFA_F_NODAD : 0)
     .u8(RT_SCOPE_UNIVERSE)
-    .u32(assignment.linkIndex)
-    .attribute(IFA_LOCAL, ipv4Bytes(assignment.address))
-    .attribute(IFA_ADDRESS, ipv4Bytes(assignment.address))
-    .attribute(IFA_BROADCAST, ipv4Bytes(assignment.broadcast))
-    .finish();
+    .u32(linkIndex)
+    .attribute(IFA_LOCAL, bytes)
+    .attribute(IFA_ADDRESS, bytes);
+  if (address.family === "ipv4") {
+    const value = lastOf(prefixOf(address, prefixLength));
+    writer.attribute(IFA_BROADCAST, addressBytes({ family: "ipv4", value }));
+  }
+  return writer.finish();
 }
 
 export function addAddress(assignment: AddressAssignment): NetlinkRequest {
@@ -224,7 +232,7 @@ export function addAddress(assignment: AddressAssignment): NetlinkRequest {
     type: RTM_NEWADDR,
     flags: NLM_F_CREATE | NLM_F_REPLACE,
     payload: addressPayload(assignment),
-    action: `add address ${formatIpv4(assignment.address)}/${assignment.prefixLength}`,
+    action: `add address ${formatAddress(assignment.address)}/${assignment.prefixLength}`,
   };
 }
 
@@ -233,35 +241,41 @@ export function deleteAddress(assignment: AddressAssignment): NetlinkRequest {
     type: RTM_DELADDR,
     flags: 0,
     payload: addressPayload(assignment),
-    action: `remove address ${formatIpv4(assignment.address)}/${assignment.prefixLength}`,
+    action: `remove address ${formatAddress(assignment.address)}/${assignment.prefixLength}`,
   };
 }
 
+/** Of both families. */
 export function dumpAddresses(): NetlinkRequest {
-  const payload = new PayloadWriter().u8(AF_INET).u8(0).u8(0).u8(0).u32(0).finish();
+  const payload = new PayloadWriter().u8(AF_UNSPEC).u8(0).u8(0).u8(0).u32(0).finish();
   return { type: RTM_GETADDR, flags: NLM_F_DUMP, payload, action: "list addresses" };
 }
 
 /** The default route through a gateway on a link. */
-export function addDefaultRoute(linkIndex: number, gateway: Ipv4): NetlinkRequest {
+export function addDefaultRoute(linkIndex: number, gateway: Address): NetlinkRequest {
   return defaultRoute(linkIndex, gateway, NLM_F_CREATE | NLM_F_EXCL, "add");
 }
 
 /** The same, replacing the existing route, whatever its link. */
-export function replaceDefaultRoute(linkIndex: number, gateway: Ipv4): NetlinkRequest {
+export function replaceDefaultRoute(linkIndex: number, gateway: Address): NetlinkRequest {
   return defaultRoute(linkIndex, gateway, NLM_F_CREATE | NLM_F_REPLACE, "replace");
 }
 
-function defaultRoute(linkIndex: number, gateway: Ipv4, flags: number, verb: string): NetlinkRequest {
-  const payload = routeHeader(new PayloadWriter(), AF_INET, RT_TABLE_MAIN)
-    .attribute(RTA_GATEWAY, ipv4Bytes(gateway))
+function defaultRoute(linkIndex: number, gateway: Address, flags: number, verb: string): NetlinkRequest {
+  const payload = routeHeader(new PayloadWriter(), familyNumbers[gateway.family], RT_TABLE_MAIN)
+    .attribute(RTA_GATEWAY, addressBytes(gateway))
     .attributeU32(RTA_OIF, linkIndex)
     .finish();
-  return { type: RTM_NEWROUTE, flags, payload, action: `${verb} default route through ${formatIpv4(gateway)}` };
+  return { type: RTM_NEWROUTE, flags, payload, action: `${verb} default route through ${formatAddress(gateway)}` };
 }
 
-export function dumpRoutes(): NetlinkRequest {
-  const payload = routeHeader(new PayloadWriter(), AF_INET, 0).finish();
+/** Of one family, or of both. */
+export function dumpRoutes(family?: Family): NetlinkRequest {
+  const payload = routeHeader(
+    new PayloadWriter(),
+    family === undefined ? AF_UNSPEC : familyNumbers[family],
+    0,
+  ).finish();
   return { type: RTM_GETROUTE, flags: NLM_F_DUMP, payload, action: "list routes" };
 }
 

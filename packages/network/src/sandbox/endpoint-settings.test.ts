@@ -14,6 +14,8 @@ const network: NetworkInfo = {
     { family: "ipv4", subnet: "10.2.0.0/24", gateway: "10.2.0.1" },
   ],
   options: {},
+  families: ["ipv4"],
+  extension: {},
   labels: {},
 };
 

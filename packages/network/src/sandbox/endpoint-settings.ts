@@ -1,7 +1,9 @@
 /** Docker's rules for a user's settings of an endpoint. Pure functions. */
 import { EngineError } from "@fathom/base";
-import type { EndpointSettings, NetworkInfo } from "../contract.ts";
-import { contains, parseCidr, parseIpv4, parseMac } from "../ipam/ip.ts";
+import type { EndpointSettings, Family, NetworkInfo } from "../contract.ts";
+import { parseMac } from "../ipam/ip.ts";
+import { parseAddress, parsePrefix, prefixContains } from "../ipam/prefix.ts";
+import { families } from "./gateway.ts";
 
 /** @throws invalid-argument for text that is no MAC address, or one that an interface may not have */
 export function checkMacAddress(text: string): void {
@@ -14,24 +16,71 @@ export function checkMacAddress(text: string): void {
     );
 }
 
-/**
- * Checked when a container is created; connect checks them too.
- * @throws invalid-argument in dockerd's words.
- */
+type CheckedSettings = Pick<
+  EndpointSettings,
+  "ipv4Address" | "ipv6Address" | "linkLocalAddresses" | "sysctls" | "interfaceName"
+>;
+
+const words = { ipv4: "IPv4", ipv6: "IPv6" } as const;
+
+/** What is wrong with the settings, in dockerd's words; undefined when nothing is. */
+export function endpointProblems(
+  network: Pick<NetworkInfo, "builtin" | "pools">,
+  settings: CheckedSettings & { readonly aliases?: readonly string[] | undefined },
+): string | undefined {
+  const { aliases = [], linkLocalAddresses = [], sysctls = [], interfaceName } = settings;
+  const wanted = { ipv4: settings.ipv4Address || undefined, ipv6: settings.ipv6Address || undefined };
+  const problems: string[] = [];
+  if (network.builtin) {
+    if (wanted.ipv4 !== undefined || wanted.ipv6 !== undefined)
+      problems.push("user-specified IP address is supported on user-defined networks only");
+    if (aliases.length > 0) problems.push("network-scoped aliases are only supported for user-defined networks");
+  }
+  for (const family of families) {
+    const text = wanted[family];
+    if (text !== undefined && !isUsable(text, family)) problems.push(`invalid ${words[family]} address: ${text}`);
+  }
+  for (const text of linkLocalAddresses)
+    if (!families.some((family) => isUsable(text, family))) problems.push(`invalid link-local IP address: ${text}`);
+  for (const family of families) {
+    const address = parseAddress(wanted[family] ?? "");
+    if (address === undefined) continue;
+    const subnets = network.pools.flatMap(({ subnet }) => parsePrefix(subnet)?.prefix ?? []);
+    if (!subnets.some((subnet) => prefixContains(subnet, address)))
+      problems.push(`no configured subnet contains IP address ${wanted[family]}`);
+  }
+  for (const sysctl of sysctls) {
+    const [root, kind, , name, ...rest] = sysctl.split(".");
+    if (
+      root !== "net" ||
+      rest.length === 0 ||
+      !["ipv4", "ipv6", "mpls"].includes(kind!) ||
+      !["IFNAME", "ifname"].includes(name!)
+    )
+      problems.push(
+        `unrecognised network interface sysctl '${sysctl}'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'`,
+      );
+    else if (sysctl.split("=", 1)[0]!.includes("/")) problems.push(`unrecognised network interface sysctl '${sysctl}'`);
+  }
+  if (interfaceName !== undefined && !/^[^\s/:]{1,15}$/.test(interfaceName))
+    problems.push(`invalid interface name: ${JSON.stringify(interfaceName)}`);
+  if (problems.length === 0) return undefined;
+  return problems.length === 1 ? problems[0] : problems.map((problem) => `* ${problem}`).join("\n");
+}
+
+function isUsable(text: string, family: Family): boolean {
+  const address = parseAddress(text);
+  return address !== undefined && address.family === family && address.value !== 0n;
+}
+
+/** As `connect` checks them. @throws invalid-argument in dockerd's words */
 export function checkEndpointSettings(network: NetworkInfo, settings: EndpointSettings): void {
-  const { ipv4Address, macAddress } = settings;
+  const { macAddress } = settings;
   if (macAddress !== undefined) checkMacAddress(macAddress);
-  if (ipv4Address === undefined || ipv4Address === "") return;
-  const address = parseIpv4(ipv4Address);
-  if (address === undefined) throw new EngineError("invalid-argument", `invalid IPv4 address: ${ipv4Address}`);
-  const problems = network.builtin ? ["user-specified IP address is supported on user-defined networks only"] : [];
-  const subnets = network.pools.flatMap(({ subnet }) => parseCidr(subnet)?.subnet ?? []);
-  if (!subnets.some((subnet) => contains(subnet, address)))
-    problems.push(`no configured subnet contains IP address ${ipv4Address}`);
-  if (problems.length === 0) return;
-  const list = problems.length === 1 ? problems : problems.map((problem) => `* ${problem}`);
+  const problems = endpointProblems(network, settings);
+  if (problems === undefined) return;
   throw new EngineError(
     "invalid-argument",
-    `invalid config for network ${network.name}: invalid endpoint settings:\n${list.join("\n")}`,
+    `invalid config for network ${network.name}: invalid endpoint settings:\n${problems}`,
   );
 }

@@ -31,6 +31,6 @@ export function ownAddresses(endpoints: readonly Endpoint[]): string[] {
 }
 
 /** The lowest of eth0, eth1 … that is not in `taken`. */
-export function freeInterfaceName(taken: readonly string[]): string {
-  for (let index = 0; ; index++) if (!taken.includes(`eth${index}`)) return `eth${index}`;
+export function freeInterfaceName(taken: readonly string[], prefix = "eth"): string {
+  for (let index = 0; ; index++) if (!taken.includes(`${prefix}${index}`)) return `${prefix}${index}`;
 }

@@ -1,9 +1,10 @@
 /** The work in a container's network namespace: lo, addresses, routes. The interface exists already. */
+import { EngineError, isEngineError, messageOf } from "@fathom/base";
 import { NETLINK_ROUTE, type Sys } from "@fathom/sys";
 import type { EndpointAddress, Family } from "../contract.ts";
 import { writeProc } from "../host/proc.ts";
-import { broadcastOf, parseIpv4, subnetOf } from "../ipam/ip.ts";
-import { NetlinkConnection, type NetlinkRequest } from "../netlink/connection.ts";
+import { parseAddress } from "../ipam/prefix.ts";
+import { NetlinkConnection } from "../netlink/connection.ts";
 import { decodeLinks, decodeRoutes } from "../netlink/route-decode.ts";
 import { addAddress, addDefaultRoute, changeLink, dumpRoutes, getLink, replaceDefaultRoute } from "../netlink/route.ts";
 
@@ -18,6 +19,8 @@ export interface InterfaceSettings {
   /** undefined: the interface keeps its MAC address. */
   readonly mac: Uint8Array | undefined;
   readonly addresses: readonly EndpointAddress[];
+  /** "net.ipv4.conf.IFNAME.log_martians=1". */
+  readonly sysctls: readonly string[];
   /** Default routes through this interface. */
   readonly gateways: Readonly<Partial<Record<Family, string>>>;
 }
@@ -25,28 +28,46 @@ export interface InterfaceSettings {
 /** The loopback link is the first link of every namespace. */
 const loopbackIndex = 1;
 
-/** Gives an interface its addresses and brings it up, with lo: one netlink exchange. */
+/** Gives an interface its settings and addresses and brings it up, with lo: one netlink exchange. */
 export function configureInterface(sys: InsideSys, namespaceFd: number, link: InterfaceSettings): void {
-  // As Docker does on a network without IPv6. Before the link comes up, because it would then get a link-local address.
-  if (link.addresses.every(({ family }) => family !== "ipv6"))
-    sys.withNetworkNamespace(namespaceFd, () =>
-      writeProc(sys, `/proc/sys/net/ipv6/conf/${link.name}/disable_ipv6`, "1"),
-    );
-  const gateway = parseIpv4(link.gateways.ipv4 ?? "");
+  const ipv6 = link.addresses.some(({ family }) => family === "ipv6");
+  // Before the link comes up: without IPv6 it would get a link-local address, as Docker prevents it, and the user's settings may be about this.
+  const settings = [
+    [`net/ipv6/conf/${link.name}/disable_ipv6`, ipv6 ? "0" : "1"],
+    // Addresses and routes come from this engine, not from what other containers announce.
+    ...(ipv6 ? [[`net/ipv6/conf/${link.name}/accept_ra`, "0"]] : []),
+  ] as const;
+  sys.withNetworkNamespace(namespaceFd, () => {
+    for (const [path, value] of settings) writeProc(sys, `/proc/sys/${path!}`, value!);
+    for (const sysctl of link.sysctls) writeSysctl(sys, link.name, sysctl);
+  });
   using inside = new NetlinkConnection(sys, NETLINK_ROUTE, namespaceFd);
   inside.send([
     changeLink(loopbackIndex, { up: true }),
     changeLink(link.index, { ...(link.mac === undefined ? {} : { mac: link.mac }), up: true }),
-    ...link.addresses.flatMap((address) => assignment(link.index, address)),
-    ...(gateway === undefined ? [] : [addDefaultRoute(link.index, gateway)]),
+    ...link.addresses.flatMap(({ address: text, prefixLength }) => {
+      const address = parseAddress(text);
+      return address === undefined ? [] : [addAddress({ linkIndex: link.index, address, prefixLength })];
+    }),
+    ...Object.values(link.gateways).flatMap((text) => {
+      const gateway = parseAddress(text ?? "");
+      return gateway === undefined ? [] : [addDefaultRoute(link.index, gateway)];
+    }),
   ]);
 }
 
-/** IPv6 addresses: no network has them yet. */
-function assignment(linkIndex: number, { address: text, prefixLength }: EndpointAddress): NetlinkRequest[] {
-  const address = parseIpv4(text);
-  if (address === undefined) return [];
-  return [addAddress({ linkIndex, address, prefixLength, broadcast: broadcastOf(subnetOf(address, prefixLength)) })];
+/** "net.ipv4.conf.IFNAME.log_martians=1". @throws invalid-argument when the kernel does not have it, or rejects its value */
+function writeSysctl(sys: InsideSys, interfaceName: string, text: string): void {
+  const equals = text.indexOf("=");
+  const name = (equals < 0 ? text : text.slice(0, equals)).split(".");
+  const path = `/proc/sys/${name.map((part, index) => (index === 3 ? interfaceName : part)).join("/")}`;
+  const failed = (reason: string): EngineError =>
+    new EngineError("invalid-argument", `failed to set sysctl ${text} of interface ${interfaceName}: ${reason}`);
+  try {
+    if (!writeProc(sys, path, equals < 0 ? "" : text.slice(equals + 1))) throw failed("the kernel does not have it");
+  } catch (error) {
+    throw isEngineError(error, "invalid-argument") ? error : failed(messageOf(error));
+  }
 }
 
 /** Brings up lo in a namespace without any other interface. */
@@ -57,7 +78,7 @@ export function bringLoopbackUp(sys: InsideSys, namespaceFd: number): void {
 
 /** Moves the default route to another interface in one step, so that there always is one. */
 export function moveDefaultRoute(sys: InsideSys, namespaceFd: number, interfaceName: string, gateway: string): void {
-  const address = parseIpv4(gateway);
+  const address = parseAddress(gateway);
   if (address === undefined) return;
   using inside = new NetlinkConnection(sys, NETLINK_ROUTE, namespaceFd);
   const [link] = decodeLinks(inside.send([getLink(interfaceName)]));
@@ -66,7 +87,8 @@ export function moveDefaultRoute(sys: InsideSys, namespaceFd: number, interfaceN
 
 /** Whether the namespace has a default route of the family, whoever made it. */
 export function hasDefaultRoute(sys: InsideSys, namespaceFd: number, family: Family): boolean {
-  if (family === "ipv6") return true;
   using inside = new NetlinkConnection(sys, NETLINK_ROUTE, namespaceFd);
-  return decodeRoutes(inside.send([dumpRoutes()])).some(({ destination }) => destination.prefixLength === 0);
+  return decodeRoutes(inside.send([dumpRoutes(family)])).some(
+    ({ destination }) => destination.family === family && destination.bits === 0,
+  );
 }

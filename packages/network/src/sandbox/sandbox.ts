@@ -1,6 +1,14 @@
 /** The network of one container: its endpoints, which of them leads outside, and where its published ports are. */
 import { EngineError, messageOf, randomId, type Logger } from "@fathom/base";
-import type { Endpoint, EndpointSettings, Family, PreparedLink, Sandbox, SandboxRequest } from "../contract.ts";
+import type {
+  Endpoint,
+  EndpointAddress,
+  EndpointSettings,
+  Family,
+  PreparedLink,
+  Sandbox,
+  SandboxRequest,
+} from "../contract.ts";
 import type { EndpointDraft, JoinedLink, LeftNamespace } from "../driver/driver.ts";
 import type { HostFirewall } from "../firewall/host-firewall.ts";
 import { formatMac, parseMac } from "../ipam/ip.ts";
@@ -87,7 +95,7 @@ export class ContainerSandbox implements Sandbox {
     const lease = isFirstOwner ? this.#lease(network, reserved) : undefined;
     if (lease !== undefined) this.#onFailure(undo, async () => lease[Symbol.dispose]());
 
-    const link = await this.#join(network, reserved, namespaceFd, others);
+    const link = await this.#join(network, reserved, namespaceFd, { others, wantedName: settings.interfaceName });
     this.#onFailure(undo, () =>
       driven.leave({ ...reserved, interfaceName: link.name, hostInterface: link.hostInterface }, this.#stays()),
     );
@@ -96,7 +104,9 @@ export class ContainerSandbox implements Sandbox {
     const gained = families.filter((family) => gatewayOf([...others, draft], family) === draft);
     const first = gained.filter((family) => gatewayOf(others, family) === undefined);
     const gateways = Object.fromEntries(first.map((family) => [family, draft.gateways[family]]));
-    configureInterface(sys, namespaceFd, { ...link, mac, addresses: draft.addresses, gateways });
+    const { sysctls = [], linkLocalAddresses = [] } = settings;
+    const addresses = [...draft.addresses, ...linkLocalAddresses.map(linkLocal)];
+    configureInterface(sys, namespaceFd, { ...link, mac, addresses, gateways, sysctls });
 
     const endpoint: Endpoint = {
       ...draft,
@@ -124,11 +134,12 @@ export class ContainerSandbox implements Sandbox {
   /** Addresses and the driver's data of the endpoint; nothing of it is in the kernel yet. */
   async #reserve(
     { info, driven, addresses: pools }: LiveNetwork,
-    { ipv4Address, macAddress, gatewayPriority = 0 }: EndpointSettings,
+    { ipv4Address, ipv6Address, macAddress, gatewayPriority = 0, names = [] }: EndpointSettings,
     undo: AsyncDisposableStack,
   ): Promise<{ readonly draft: EndpointDraft; readonly mac: Uint8Array | undefined }> {
     const { containerId } = this.#request;
-    const addresses = await pools.request(containerId, ipv4Address ? [ipv4Address] : []);
+    const wanted = [ipv4Address, ipv6Address].flatMap((address) => address || []);
+    const addresses = await pools.request(containerId, wanted);
     this.#onFailure(undo, () => pools.release(addresses, containerId));
     const draft: EndpointDraft = {
       endpointId: randomId(),
@@ -138,6 +149,7 @@ export class ContainerSandbox implements Sandbox {
       addresses,
       gateways: info.internal ? {} : pools.gatewaysOf(addresses),
       gatewayPriority,
+      names,
     };
     const requested = { macAddress: macAddress === undefined ? undefined : parseMac(macAddress) };
     const chosen = await driven.createEndpoint(draft, requested);
@@ -163,15 +175,19 @@ export class ContainerSandbox implements Sandbox {
     { driven }: LiveNetwork,
     endpoint: EndpointDraft,
     namespaceFd: number,
-    others: readonly Endpoint[],
+    { others, wantedName }: { readonly others: readonly Endpoint[]; readonly wantedName: string | undefined },
   ): Promise<JoinedLink & { readonly name: string }> {
     const waiting = this.#prepared;
-    const prepared = waiting?.networkId === endpoint.networkId ? waiting : undefined;
-    const taken = others.map(({ interfaceName }) => interfaceName);
+    const isFit = wantedName === undefined || wantedName === waiting?.interfaceName;
+    const prepared = waiting?.networkId === endpoint.networkId && isFit ? waiting : undefined;
     // An interface that waits for another network already has its name.
-    const name =
-      prepared?.interfaceName ??
-      freeInterfaceName([...taken, ...(waiting === undefined ? [] : [waiting.interfaceName])]);
+    const taken = [
+      ...others.map(({ interfaceName }) => interfaceName),
+      ...(waiting === undefined || waiting === prepared ? [] : [waiting.interfaceName]),
+    ];
+    if (wantedName !== undefined && taken.includes(wantedName))
+      throw new EngineError("conflict", `interface name ${wantedName} is already in use in the container`);
+    const name = wantedName ?? prepared?.interfaceName ?? freeInterfaceName(taken, driven.interfacePrefix);
     const link = await driven.join({ endpoint, namespaceFd, interfaceName: name, prepared });
     if (prepared !== undefined) this.#prepared = undefined;
     return { ...link, name };
@@ -273,8 +289,10 @@ export class ContainerSandbox implements Sandbox {
     const { sys } = this.#host();
     const { namespaceFd } = this.#request;
     if (namespaceFd === undefined) return;
-    for (const family of families)
-      if (!hasDefaultRoute(sys, namespaceFd, family)) this.#route(family, this.gateway(family));
+    for (const family of families) {
+      const gateway = this.gateway(family);
+      if (gateway !== undefined && !hasDefaultRoute(sys, namespaceFd, family)) this.#route(family, gateway);
+    }
   }
 
   async close(): Promise<void> {
@@ -311,6 +329,13 @@ export class ContainerSandbox implements Sandbox {
       await attempt(failures, () => addresses.release(endpoint.addresses, endpoint.containerId));
     });
   }
+}
+
+/** An address that is valid on the link alone. */
+function linkLocal(address: string): EndpointAddress {
+  return address.includes(":")
+    ? { family: "ipv6", address, prefixLength: 64 }
+    : { family: "ipv4", address, prefixLength: 16 };
 }
 
 async function attempt(failures: unknown[], action: () => Promise<unknown>): Promise<void> {

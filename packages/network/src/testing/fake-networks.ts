@@ -50,8 +50,10 @@ function row({
     createdAt: "2026-01-01T00:00:00Z",
     internal: false,
     pools: prefix === undefined ? [] : [{ family: "ipv4", subnet: `${prefix}.0.0/16`, gateway: `${prefix}.0.1` }],
+    families: ["ipv4"],
     options: {},
     labels: {},
+    extension: {},
   };
 }
 
@@ -102,7 +104,15 @@ class FakeNetworks implements NetworkManager {
     return this.list().find(({ driver }) => driver === "bridge");
   }
 
-  async create({ name, driver, pools, internal, options, labels }: NetworkSettings): Promise<NetworkInfo> {
+  async create({
+    name,
+    driver,
+    pools,
+    internal,
+    options,
+    labels,
+    extension = {},
+  }: NetworkSettings): Promise<NetworkInfo> {
     this.#mustRun();
     if (!this.drivers.includes(driver)) throw new EngineError("invalid-argument", `there is no driver ${driver}`);
     if (this.list().some((network) => network.name === name))
@@ -124,7 +134,14 @@ class FakeNetworks implements NetworkManager {
       subnet,
       gateway: gateway ?? formatIpv4(parseCidr(subnet)!.subnet.address + 1),
     }));
-    const network = { ...plain, internal, options, labels, pools: pools.length === 0 ? plain.pools : chosen };
+    const network = {
+      ...plain,
+      internal,
+      options,
+      labels,
+      extension,
+      pools: pools.length === 0 ? plain.pools : chosen,
+    };
     this.#host.networks.set(id, network);
     return network;
   }
@@ -212,6 +229,7 @@ class FakeSandbox implements Sandbox {
       addresses: [{ family: "ipv4", address: this.#address(network, settings), prefixLength: 16 }],
       gateways: network.internal ? {} : { ipv4: pool.gateway },
       gatewayPriority: settings.gatewayPriority ?? 0,
+      names: settings.names ?? [],
       ports: [],
     };
     if (portsOwner([...this.endpoints, draft]) === draft) this.#mustHavePorts(draft.endpointId);
