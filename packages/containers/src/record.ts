@@ -24,6 +24,8 @@ export interface NetworkAttachment {
   /** As requested: name or id. */
   readonly network: string;
   readonly ipv4Address: string | undefined;
+  readonly ipv6Address?: string | undefined;
+  readonly linkLocalAddresses?: readonly string[] | undefined;
   readonly macAddress: string | undefined;
   readonly aliases: readonly string[] | null;
   readonly links: readonly string[] | null;
@@ -31,7 +33,7 @@ export interface NetworkAttachment {
   readonly gatewayPriority: number;
   /** Present while the container runs. */
   readonly endpoint: Endpoint | undefined;
-  /** Set at the first start and kept afterwards; "" before. */
+  /** Set at the first connection and kept afterwards; "" before. A network that a user made is found by it, so another one with its name is not meant. */
   readonly networkId: string;
 }
 

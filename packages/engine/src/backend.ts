@@ -38,7 +38,12 @@ import type {
   ImageDeleteItem,
   ImageInspect,
   ImageSummary,
+  NetworkConnectRequest,
+  NetworkCreateRequest,
+  NetworkCreateResponse,
+  NetworkDisconnectRequest,
   NetworkInspect,
+  NetworkPruneReport,
   PathStat,
   Platform,
   ProgressMessage,
@@ -258,6 +263,12 @@ export interface VolumeBackend {
 export interface NetworkBackend {
   list(filters: Filters): Promise<NetworkInspect[]>;
   inspect(name: string, options: { scope: string | undefined }): Promise<NetworkInspect>;
+  create(body: NetworkCreateRequest): Promise<NetworkCreateResponse>;
+  remove(name: string): Promise<void>;
+  prune(filters: Filters): Promise<NetworkPruneReport>;
+  /** Of a container that does not run, only the settings change. */
+  connect(name: string, body: NetworkConnectRequest): Promise<void>;
+  disconnect(name: string, body: NetworkDisconnectRequest): Promise<void>;
 }
 
 export interface Backend {

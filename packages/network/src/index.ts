@@ -1,13 +1,29 @@
 export * from "./contract.ts";
 export { networkConfig, type DefaultNetworkOptions } from "./default-networks.ts";
-export { buildHostnameFile, buildHostsFile } from "./files/hosts-file.ts";
+export { buildHostnameFile, buildHostsFile, changeHostsFile } from "./files/hosts-file.ts";
 export { buildResolvConf, chooseResolvConfPath, resolvConfPath, systemdResolvConfPath } from "./files/resolv-conf.ts";
 export { tryNetworks, type NetworkTry } from "./host/host-check.ts";
 export type { NetworkSys } from "./host/host-network.ts";
 export { defaultAddressPools } from "./ipam/pool.ts";
+export {
+  formatAddress,
+  formatPrefix,
+  lastOf,
+  parseAddress,
+  parsePrefix,
+  prefixContains,
+  prefixesOverlap,
+  type Address,
+  type Prefix,
+} from "./ipam/prefix.ts";
 export { createNetworkManager, type NetworkDependencies } from "./manager.ts";
 export { createForwarders, type Forwarders } from "./ports/forwarders.ts";
 export { expandPorts, parsePortRange, parsePortSpec, type HostBinding, type PortSpec } from "./ports/port-requests.ts";
-export { checkEndpointSettings, checkMacAddress } from "./sandbox/endpoint-settings.ts";
+export {
+  checkEndpointSettings,
+  checkMacAddress,
+  endpointProblems,
+  settingsOfOptions,
+} from "./sandbox/endpoint-settings.ts";
 export { gatewayOf, ownAddresses } from "./sandbox/gateway.ts";
 export { readEndpoint, readNetwork } from "./stored.ts";

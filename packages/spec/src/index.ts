@@ -39,4 +39,5 @@ export {
 } from "./docker/decode/container.ts";
 export { parseJsonText } from "./docker/decode/json-text.ts";
 export { decodePlatform } from "./docker/decode/platform.ts";
+export { decodeNetworkConnect, decodeNetworkCreate, decodeNetworkDisconnect } from "./docker/decode/network.ts";
 export { decodeVolumeCreate } from "./docker/decode/volume.ts";

@@ -87,7 +87,15 @@ const requests: { readonly [Area in keyof Backend]: { readonly [Call in keyof Ba
     remove: remove("/volumes/data"),
     prune: post("/volumes/prune"),
   },
-  networks: { list: get("/networks"), inspect: get("/networks/bridge") },
+  networks: {
+    list: get("/networks"),
+    inspect: get("/networks/bridge"),
+    create: post("/networks/create", { Name: "front" }),
+    remove: remove("/networks/front"),
+    prune: post("/networks/prune"),
+    connect: post("/networks/bridge/connect", { Container: "box" }),
+    disconnect: post("/networks/bridge/disconnect", { Container: "box" }),
+  },
 };
 
 const calls: readonly (readonly [string, Request])[] = Object.entries(requests).flatMap(([area, ofArea]) =>

@@ -11,7 +11,6 @@ const missing: Readonly<Record<string, string>> = {
   "DELETE /containers/*/checkpoints/*": "checkpoints",
   "GET /images/search": "searching a registry",
   "GET /distribution/*/json": "looking at an image in its registry",
-  "POST /networks/create": "creating networks",
   "POST /build": "building images",
   "POST /build/cancel": "building images",
   "POST /session": "build sessions",
@@ -99,13 +98,7 @@ export function addMissingRoutes(router: Router<Handler>): void {
         throw new EngineError("invalid-argument", `invalid filter '${key}'`);
     response.json(200, []);
   });
-  // Nobody can make a network or a build cache yet, so there is nothing to remove: that is a valid answer, and `system prune` needs it.
-  router.add("POST", "/networks/prune", ({ query, response }: ApiRequest) => {
-    for (const key of Object.keys(query.filters()))
-      if (!["label", "label!", "until"].includes(key))
-        throw new EngineError("invalid-argument", `invalid filter '${key}'`);
-    response.json(200, { NetworksDeleted: null });
-  });
+  // Nobody can make a build cache yet, so there is nothing to remove: that is a valid answer, and `system prune` needs it.
   router.add("POST", "/build/prune", ({ response }: ApiRequest) =>
     response.json(200, { CachesDeleted: null, SpaceReclaimed: 0 }),
   );

@@ -1,7 +1,7 @@
-/** Endpoints of networks. Only the networks that always exist are supported. */
-import { EngineError } from "@fathom/base";
-import type { ContainerBackend, NetworkBackend } from "@fathom/engine";
-import { optionalJson, type ApiRequest, type Handler } from "../request/request.ts";
+/** Endpoints of networks. */
+import type { NetworkBackend } from "@fathom/engine";
+import { decodeNetworkConnect, decodeNetworkCreate, decodeNetworkDisconnect } from "@fathom/spec";
+import { requiredJson, type ApiRequest, type Handler } from "../request/request.ts";
 import type { Router } from "../request/router.ts";
 
 async function list(backend: NetworkBackend, { query, response }: ApiRequest): Promise<void> {
@@ -12,40 +12,45 @@ async function inspect(backend: NetworkBackend, { name, query, response }: ApiRe
   response.json(200, await backend.inspect(name, { scope: query.get("scope") }));
 }
 
-/** For an unknown network, the error says that. The existing ones cannot be removed, as long as users cannot make others. */
-async function remove(backend: NetworkBackend, { name }: ApiRequest): Promise<void> {
-  const network = await backend.inspect(name, { scope: undefined });
-  throw new EngineError("forbidden", `${network.Name} is a pre-defined network and cannot be removed`);
+async function create(backend: NetworkBackend, request: ApiRequest): Promise<void> {
+  const { response, version } = request;
+  const body = decodeNetworkCreate(await requiredJson(request));
+  // Clients of earlier versions cannot turn IPv4 off.
+  response.json(201, await backend.create(version < 48 ? { ...body, EnableIPv4: null } : body));
 }
 
-async function connect(
-  networks: NetworkBackend,
-  containers: Pick<ContainerBackend, "inspect">,
-  request: ApiRequest,
-): Promise<void> {
-  const { name } = request;
-  const body = await optionalJson(request);
-  const container =
-    typeof body === "object" && body !== null && "Container" in body && typeof body.Container === "string"
-      ? body.Container
-      : "";
-  await containers.inspect(container, false);
-  await networks.inspect(name, { scope: undefined });
-  throw new EngineError(
-    "not-implemented",
-    "connecting a container to a network while it exists is not implemented yet by Fathom",
-  );
+async function remove(backend: NetworkBackend, { name, response }: ApiRequest): Promise<void> {
+  await backend.remove(name);
+  response.empty(204);
 }
 
-export function addNetworkRoutes(
-  router: Router<Handler>,
-  networks: NetworkBackend,
-  containers: Pick<ContainerBackend, "inspect">,
-): void {
+async function prune(backend: NetworkBackend, { query, response }: ApiRequest): Promise<void> {
+  response.json(200, await backend.prune(query.filters()));
+}
+
+async function connect(backend: NetworkBackend, request: ApiRequest): Promise<void> {
+  const { name, response, version } = request;
+  const body = decodeNetworkConnect(await requiredJson(request));
+  const { EndpointConfig: config } = body;
+  // Earlier versions ignore the MAC address here.
+  const adapted = version < 54 && config !== null ? { ...body, EndpointConfig: { ...config, MacAddress: "" } } : body;
+  await backend.connect(name, adapted);
+  response.empty(200);
+}
+
+async function disconnect(backend: NetworkBackend, request: ApiRequest): Promise<void> {
+  const { name, response } = request;
+  await backend.disconnect(name, decodeNetworkDisconnect(await requiredJson(request)));
+  response.empty(200);
+}
+
+export function addNetworkRoutes(router: Router<Handler>, networks: NetworkBackend): void {
   router.add("GET", "/networks", (request) => list(networks, request));
   router.add("GET", "/networks/", (request) => list(networks, request));
   router.add("GET", "/networks/*", (request) => inspect(networks, request));
+  router.add("POST", "/networks/create", (request) => create(networks, request));
+  router.add("POST", "/networks/prune", (request) => prune(networks, request));
   router.add("DELETE", "/networks/*", (request) => remove(networks, request));
-  router.add("POST", "/networks/*/connect", (request) => connect(networks, containers, request));
-  router.add("POST", "/networks/*/disconnect", (request) => connect(networks, containers, request));
+  router.add("POST", "/networks/*/connect", (request) => connect(networks, request));
+  router.add("POST", "/networks/*/disconnect", (request) => disconnect(networks, request));
 }

@@ -18,6 +18,6 @@ export function addRoutes(router: Router<Handler>, backend: Backend): void {
   addExecRoutes(router, backend.execs);
   addImageRoutes(router, backend.images);
   addVolumeRoutes(router, backend.volumes);
-  addNetworkRoutes(router, backend.networks, backend.containers);
+  addNetworkRoutes(router, backend.networks);
   addMissingRoutes(router);
 }

@@ -91,6 +91,8 @@ export const decodedNetworks: Decoder<NetworkAttachment[]> = list(
   exact<NetworkAttachment>({
     network: text,
     ipv4Address: optional(text),
+    ipv6Address: optional(text),
+    linkLocalAddresses: optional(list(text)),
     macAddress: optional(text),
     aliases: orNull(list(text)),
     links: orNull(list(text)),

@@ -1,9 +1,10 @@
 /** The files in /etc that depend on a container's networks: hostname, resolv.conf and hosts. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import {
   buildHostnameFile,
   buildHostsFile,
   buildResolvConf,
+  changeHostsFile,
   chooseResolvConfPath,
   gatewayOf,
   ownAddresses,
@@ -16,6 +17,8 @@ import { effectiveHostname } from "../host-name.ts";
 import { containerPaths } from "../paths.ts";
 import { ContainerProblem } from "../problem.ts";
 import type { ContainerRecord, NetworkAttachment } from "../record.ts";
+
+const largestHostsFile = 1024 * 1024;
 
 /** Writes /etc/hostname and /etc/resolv.conf of a container that does not use another's. Before its start. */
 export function writeStaticFiles(engine: ContainersContext, record: ContainerRecord): void {
@@ -65,6 +68,26 @@ export function writeHostsFile(
     }),
     { mode: 0o644 },
   );
+}
+
+/** After a running container was connected or disconnected: its own lines in /etc/hosts change, and a user's lines stay. */
+export function changeHostsLines(
+  engine: ContainersContext,
+  record: ContainerRecord,
+  { before, after }: Record<"before" | "after", readonly NetworkAttachment[]>,
+): void {
+  const path = containerPaths(engine.config, record.id).hosts;
+  const own = (networks: readonly NetworkAttachment[]) => ({
+    hostname: effectiveHostname(record),
+    domainname: record.spec.domainname,
+    addresses: ownAddresses(endpointsOf(networks)),
+  });
+  // The container can write into it.
+  const { size } = statSync(path);
+  if (size > largestHostsFile)
+    return engine.logger.warn("the hosts file of a container is too large to be changed", { id: record.id, size });
+  // The file is bound into the container, so it must stay the same file.
+  writeFileSync(path, changeHostsFile(readFileSync(path, "utf8"), own(before), own(after)));
 }
 
 function endpointsOf(networks: readonly NetworkAttachment[]): Endpoint[] {

@@ -1,10 +1,17 @@
-/** A container's endpoints: made when it starts, removed when it has ended. */
-import { EngineError, messageOf } from "@fathom/base";
-import type { Endpoint, NetworkInfo, PreparedLink } from "@fathom/network";
+/** A container's endpoints: made when it starts, removed when it has ended; some come and go while it runs. */
+import { EngineError, messageOf, shortId } from "@fathom/base";
+import {
+  settingsOfOptions,
+  type Endpoint,
+  type EndpointSettings,
+  type NetworkInfo,
+  type PreparedLink,
+  type Sandbox,
+} from "@fathom/network";
 import type { Supervisor } from "@fathom/runtime";
 import type { Container } from "../container.ts";
 import type { ContainersContext } from "../context.ts";
-import type { NetworkAttachment } from "../record.ts";
+import type { ContainerRecord, NetworkAttachment } from "../record.ts";
 import { openNetworkNamespace } from "../network-namespace.ts";
 
 /** Connects a starting container. After a failure it is connected to nothing. */
@@ -20,29 +27,65 @@ export async function attachNetworks(
   const connected: NetworkAttachment[] = [];
   try {
     for (const wanted of networks) {
-      const network = engine.networks.find(wanted.network);
-      if (network === undefined) throw new EngineError("not-found", `network ${wanted.network} not found`);
-      const { macAddress, ipv4Address, gatewayPriority } = wanted;
-      await sandbox.connect(network.id, {
-        gatewayPriority,
-        ...(macAddress === undefined ? {} : { macAddress }),
-        ...(ipv4Address === undefined ? {} : { ipv4Address }),
-      });
-      connected.push({ ...wanted, networkId: network.id });
-      publishChange(engine, id, "connect", network);
+      const network = mustFind(engine, wanted);
+      await sandbox.connect(network.id, endpointSettingsOf(container.record, network, wanted));
+      connected.push({ ...wanted, network: network.name, networkId: network.id });
+      publishNetworkChange(engine, id, "connect", network);
     }
-    // Read only now, because a later connection may have taken the ports.
-    const { endpoints } = sandbox;
-    return connected.map((attachment) => ({
-      ...attachment,
-      endpoint: endpoints.find(({ networkId }) => networkId === attachment.networkId),
-    }));
+    return withEndpoints(connected, sandbox);
   } catch (error) {
     await detachAll(engine, id, connected).catch((failure: unknown) =>
       engine.logger.error("detaching a network failed", { error: messageOf(failure), id }),
     );
     throw error;
   }
+}
+
+/** The network of an attachment. Networks of the settings are found by name, because another daemon may have made them again. */
+export function findNetwork(
+  engine: Pick<ContainersContext, "networks">,
+  { network: name, networkId }: Pick<NetworkAttachment, "network" | "networkId">,
+): NetworkInfo | undefined {
+  const byName = engine.networks.find(name);
+  return networkId === "" || byName?.builtin === true ? byName : engine.networks.find(networkId);
+}
+
+function mustFind(engine: ContainersContext, wanted: NetworkAttachment): NetworkInfo {
+  const found = findNetwork(engine, wanted);
+  if (found === undefined)
+    throw new EngineError("not-found", `network ${wanted.networkId || wanted.network} not found`);
+  return found;
+}
+
+/** The endpoints are read only after all changes, because the last one may have moved the ports. */
+export function withEndpoints(networks: readonly NetworkAttachment[], { endpoints }: Sandbox): NetworkAttachment[] {
+  return networks.map((attachment) => ({
+    ...attachment,
+    endpoint: endpoints.find(({ networkId }) => networkId === attachment.networkId),
+  }));
+}
+
+export function endpointSettingsOf(
+  record: ContainerRecord,
+  network: NetworkInfo,
+  wanted: NetworkAttachment,
+): EndpointSettings {
+  const { macAddress, ipv4Address, ipv6Address, linkLocalAddresses, gatewayPriority, driverOptions } = wanted;
+  return {
+    gatewayPriority,
+    names: network.builtin ? [] : namesOf(record, wanted),
+    ...(macAddress === undefined ? {} : { macAddress }),
+    ...(ipv4Address === undefined ? {} : { ipv4Address }),
+    ...(ipv6Address === undefined ? {} : { ipv6Address }),
+    ...(linkLocalAddresses === undefined ? {} : { linkLocalAddresses }),
+    ...settingsOfOptions(driverOptions),
+  };
+}
+
+/** In Docker's order: reverse look-ups answer with the first. */
+function namesOf({ id, name, spec: { hostname } }: ContainerRecord, { aliases }: NetworkAttachment): string[] {
+  const names = [name, ...(aliases ?? []), shortId(id), ...(hostname === "" ? [] : [hostname])];
+  return [...new Set(names)];
 }
 
 /** Removes the endpoints of a container that has ended. */
@@ -60,7 +103,7 @@ export async function detachAll(
   } finally {
     for (const { network, networkId } of networks)
       if (networkId !== "")
-        publishChange(
+        publishNetworkChange(
           engine,
           containerId,
           "disconnect",
@@ -85,7 +128,7 @@ export async function repairNetworks(
   }
 }
 
-function publishChange(
+export function publishNetworkChange(
   engine: ContainersContext,
   container: string,
   change: "connect" | "disconnect",

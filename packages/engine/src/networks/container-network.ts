@@ -1,8 +1,9 @@
 /** The networks of a new container: the requested ones, and combinations that are not allowed. */
 import { EngineError } from "@fathom/base";
 import { type NetworkAttachment } from "@fathom/containers";
-import { checkMacAddress } from "@fathom/network";
-import type { ContainerConfig, ContainerCreateRequest, HostConfig } from "@fathom/spec";
+import { checkMacAddress, endpointProblems, settingsOfOptions, type NetworkInfo } from "@fathom/network";
+import type { ContainerConfig, ContainerCreateRequest, EndpointSettings, HostConfig } from "@fathom/spec";
+import type { EngineContext } from "../context.ts";
 import { defaultNetworkName, parseNetworkMode } from "./network-mode.ts";
 
 /**
@@ -33,6 +34,46 @@ export function checkNetworkMode(config: ContainerConfig, host: HostConfig): voi
     throw conflict("host type networking can't be used with links. This would result in undefined behavior");
 }
 
+/** A network that a client requests for a container, with the settings of the endpoint. @throws invalid-argument for a bad MAC address */
+export function attachmentOf(
+  network: string,
+  config: EndpointSettings | undefined,
+  macAddress: string | undefined,
+): NetworkAttachment {
+  const mac = config?.MacAddress || macAddress || undefined;
+  if (mac !== undefined) checkMacAddress(mac);
+  const { IPv4Address, IPv6Address, LinkLocalIPs } = config?.IPAMConfig ?? {};
+  return {
+    network,
+    ipv4Address: IPv4Address || undefined,
+    ipv6Address: IPv6Address || undefined,
+    linkLocalAddresses: LinkLocalIPs?.length ? LinkLocalIPs : undefined,
+    macAddress: mac,
+    aliases: config?.Aliases ?? null,
+    links: config?.Links ?? null,
+    driverOptions: config?.DriverOpts ?? null,
+    gatewayPriority: config?.GwPriority ?? 0,
+    endpoint: undefined,
+    networkId: "",
+  };
+}
+
+/** @throws invalid-argument in Docker's words, which begin with `context` */
+export function checkEndpoint(
+  network: Pick<NetworkInfo, "builtin" | "pools">,
+  { ipv4Address, ipv6Address, linkLocalAddresses, aliases, driverOptions }: NetworkAttachment,
+  context: string,
+): void {
+  const problems = endpointProblems(network, {
+    ...settingsOfOptions(driverOptions),
+    ...(ipv4Address === undefined ? {} : { ipv4Address }),
+    ...(ipv6Address === undefined ? {} : { ipv6Address }),
+    ...(linkLocalAddresses === undefined ? {} : { linkLocalAddresses }),
+    aliases: aliases ?? [],
+  });
+  if (problems !== undefined) throw new EngineError("invalid-argument", `${context}:\n${problems}`);
+}
+
 /** The networks of a new container: the network of its mode, with the settings of NetworkingConfig, and the other networks named there. */
 export function requestedNetworks(
   networkMode: string,
@@ -49,20 +90,18 @@ export function requestedNetworks(
     ]),
   );
   const names = [primary, ...Object.keys(configs).filter((name) => name !== primary)];
-  return names.map((network) => {
-    const config = configs[network];
-    const mac = config?.MacAddress || (network === primary ? macAddress || undefined : undefined);
-    if (mac !== undefined) checkMacAddress(mac);
-    return {
-      network,
-      ipv4Address: config?.IPAMConfig?.IPv4Address || undefined,
-      macAddress: mac,
-      aliases: config?.Aliases ?? null,
-      links: config?.Links ?? null,
-      driverOptions: config?.DriverOpts ?? null,
-      gatewayPriority: config?.GwPriority ?? 0,
-      endpoint: undefined,
-      networkId: "",
-    };
+  return names.map((network) => attachmentOf(network, configs[network], network === primary ? macAddress : undefined));
+}
+
+/** Networks that exist are called by their names; those that do not exist are an error of the start. @throws invalid-argument in Docker's words */
+export function checkRequestedNetworks(
+  engine: Pick<EngineContext, "networks">,
+  networks: readonly NetworkAttachment[],
+): NetworkAttachment[] {
+  return networks.map((attachment) => {
+    const network = engine.networks.find(attachment.network);
+    if (network === undefined) return attachment;
+    checkEndpoint(network, attachment, `invalid config for network ${network.name}: invalid endpoint settings`);
+    return { ...attachment, network: network.name };
   });
 }

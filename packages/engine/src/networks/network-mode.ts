@@ -19,3 +19,8 @@ export function parseNetworkMode(mode: string): NetworkMode {
   if (mode.startsWith("container:")) return { kind: "container", container: mode.slice("container:".length) };
   return { kind: "network", name: networkName(mode) };
 }
+
+/** The networks that Docker always has, and the client's name for the default one. */
+export function isPredefined(name: string): boolean {
+  return ["bridge", "host", "none", "default"].includes(name);
+}

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { buildHostnameFile, buildHostsFile } from "./hosts-file.ts";
+import { buildHostnameFile, buildHostsFile, changeHostsFile } from "./hosts-file.ts";
 
 const base = { hostname: "box", domainname: "", addresses: ["172.17.0.2"], extraHosts: [] };
 
@@ -45,3 +45,16 @@ test("without address no name; no IPv6 on a host without IPv6", () => {
 });
 
 test("hostname", () => expect(buildHostnameFile("box")).toBe("box\n"));
+
+test("when addresses change, their lines change and all others stay", () => {
+  const name = { hostname: "web", domainname: "" };
+  const file = "127.0.0.1\tlocalhost\n10.0.0.2\tweb\n10.0.0.9\tmine web\n";
+  const change = (before: string[], after: string[]): string =>
+    changeHostsFile(file, { ...name, addresses: before }, { ...name, addresses: after });
+  expect(change(["10.0.0.2"], ["10.0.0.2", "10.1.0.2"])).toBe(`${file}10.1.0.2\tweb\n`);
+  expect(change(["10.0.0.2"], ["10.1.0.2"])).toBe("127.0.0.1\tlocalhost\n10.0.0.9\tmine web\n10.1.0.2\tweb\n");
+  expect(change(["10.0.0.2", "10.7.7.7"], [])).toBe("127.0.0.1\tlocalhost\n10.0.0.9\tmine web\n");
+  expect(changeHostsFile("x", { ...name, addresses: [] }, { ...name, addresses: ["10.1.0.2"] })).toBe(
+    "x\n10.1.0.2\tweb\n",
+  );
+});

@@ -24,9 +24,26 @@ export function buildHostsFile(request: HostsFileRequest): string {
     const address = extra.slice(colon + 1).replace(/^\[(.*)\]$/, "$1");
     if (colon > 0 && (ipv6 || !address.includes(":"))) lines.push(`${address}\t${name}`);
   }
-  const names = hostNames(request.hostname, request.domainname);
-  for (const address of request.addresses) if (ipv6 || !address.includes(":")) lines.push(`${address}\t${names}`);
+  lines.push(...ownLines(request).filter((line) => ipv6 || !line.split("\t", 1)[0]!.includes(":")));
   return lines.map((line) => `${line}\n`).join("");
+}
+
+/** The lines of the container's own name. */
+function ownLines({ hostname, domainname, addresses }: OwnName): string[] {
+  const names = hostNames(hostname, domainname);
+  return addresses.map((address) => `${address}\t${names}`);
+}
+
+type OwnName = Pick<HostsFileRequest, "hostname" | "domainname" | "addresses">;
+
+/** The file after the container's addresses have changed; all other lines stay, also those that a user wrote. */
+export function changeHostsFile(file: string, before: OwnName, after: OwnName): string {
+  const [old, wanted] = [ownLines(before), ownLines(after)];
+  const gone = new Set(old.filter((line) => !wanted.includes(line)));
+  const lines = file.split("\n");
+  const end = lines.at(-1) === "" ? lines.slice(0, -1) : lines;
+  const kept = end.filter((line) => !gone.delete(line));
+  return [...kept, ...wanted.filter((line) => !old.includes(line))].map((line) => `${line}\n`).join("");
 }
 
 /** The full name, and after it the short host name when they differ. */

@@ -84,3 +84,20 @@ export function checkEndpointSettings(network: NetworkInfo, settings: EndpointSe
     `invalid config for network ${network.name}: invalid endpoint settings:\n${problems}`,
   );
 }
+
+/** Options of an endpoint that have a meaning for its interface, with Docker's names. Others are for the driver. */
+export const endpointOptions = {
+  interfaceName: "com.docker.network.endpoint.ifname",
+  /** Several are separated by commas. */
+  sysctls: "com.docker.network.endpoint.sysctls",
+} as const;
+
+export function settingsOfOptions(
+  options: Readonly<Record<string, string>> | null,
+): Pick<EndpointSettings, "interfaceName" | "sysctls"> {
+  const { [endpointOptions.interfaceName]: interfaceName, [endpointOptions.sysctls]: sysctls } = options ?? {};
+  return {
+    ...(interfaceName ? { interfaceName } : {}),
+    ...(sysctls ? { sysctls: sysctls.split(",") } : {}),
+  };
+}

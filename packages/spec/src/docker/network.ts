@@ -87,3 +87,40 @@ export interface NetworkInspect {
   readonly Options: StringMap | null;
   readonly Labels: StringMap | null;
 }
+
+export interface NetworkCreateRequest {
+  readonly Name: string;
+  readonly Driver: string;
+  readonly Scope: string;
+  /** null: IPv4 is on. */
+  readonly EnableIPv4: boolean | null;
+  /** null: IPv6 is off. */
+  readonly EnableIPv6: boolean | null;
+  readonly IPAM: Ipam | null;
+  readonly Internal: boolean;
+  readonly Attachable: boolean;
+  readonly Ingress: boolean;
+  readonly ConfigOnly: boolean;
+  readonly ConfigFrom: { readonly Network: string } | null;
+  readonly Options: StringMap | null;
+  readonly Labels: StringMap | null;
+}
+
+export interface NetworkCreateResponse {
+  readonly Id: string;
+  readonly Warning: string;
+}
+
+export interface NetworkConnectRequest {
+  readonly Container: string;
+  readonly EndpointConfig: EndpointSettings | null;
+}
+
+export interface NetworkDisconnectRequest {
+  readonly Container: string;
+  readonly Force: boolean;
+}
+
+export interface NetworkPruneReport {
+  readonly NetworksDeleted: readonly string[] | null;
+}

@@ -25,7 +25,8 @@ import {
   parseSignal,
   makeContainer,
 } from "@fathom/containers";
-import { checkNetworkMode, requestedNetworks } from "../../networks/container-network.ts";
+import { settingsOfOptions } from "@fathom/network";
+import { checkNetworkMode, checkRequestedNetworks, requestedNetworks } from "../../networks/container-network.ts";
 import type { CreateRules } from "../../backend.ts";
 import type { EngineContext } from "../../context.ts";
 import { checkEndpoints } from "./endpoint-checks.ts";
@@ -55,7 +56,7 @@ export async function createContainer(
     const { record, wanted } = recordOf(engine, checked, id, name);
     await makeContainer(engine, record, wanted);
     const [first] = record.networks;
-    if (first !== undefined)
+    if (first !== undefined && settingsOfOptions(first.driverOptions).interfaceName === undefined)
       engine.stems.prepareLinkSoon(id, (namespaceFd) => engine.networks.prepareLink(first.network, namespaceFd));
     return { Id: id, Warnings: checked.warnings };
   } catch (error) {
@@ -146,7 +147,7 @@ export function recordOf(
     spec: specOf(extension),
     extension,
     mounts: [],
-    networks: requestedNetworks(host.NetworkMode, macAddress, networking),
+    networks: checkRequestedNetworks(engine, requestedNetworks(host.NetworkMode, macAddress, networking)),
     cgroupPath: engine.stems.cgroupPath(host.CgroupParent, id),
     state: {
       status: "created",

@@ -169,7 +169,7 @@ export function endpointSettings(attachment: NetworkAttachment, running: boolean
   const { endpoint } = attachment;
   return {
     ...emptyEndpointSettings,
-    IPAMConfig: attachment.ipv4Address === undefined ? null : { IPv4Address: attachment.ipv4Address },
+    IPAMConfig: requestedAddresses(attachment),
     Links: attachment.links,
     Aliases: attachment.aliases,
     DriverOpts: attachment.driverOptions,
@@ -177,6 +177,19 @@ export function endpointSettings(attachment: NetworkAttachment, running: boolean
     NetworkID: attachment.networkId,
     MacAddress: attachment.macAddress ?? "",
     ...(endpoint === undefined || !running ? {} : liveEndpoint(endpoint)),
+  };
+}
+
+function requestedAddresses({
+  ipv4Address,
+  ipv6Address,
+  linkLocalAddresses,
+}: NetworkAttachment): EndpointSettings["IPAMConfig"] {
+  if (ipv4Address === undefined && ipv6Address === undefined && linkLocalAddresses === undefined) return null;
+  return {
+    ...(ipv4Address === undefined ? {} : { IPv4Address: ipv4Address }),
+    ...(ipv6Address === undefined ? {} : { IPv6Address: ipv6Address }),
+    ...(linkLocalAddresses === undefined ? {} : { LinkLocalIPs: linkLocalAddresses }),
   };
 }
 
@@ -192,6 +205,7 @@ function liveEndpoint(endpoint: Endpoint): Partial<EndpointSettings> {
     GlobalIPv6Address: ipv6?.address ?? "",
     GlobalIPv6PrefixLen: ipv6?.prefixLength ?? 0,
     MacAddress: endpoint.macAddress,
+    DNSNames: endpoint.names.length === 0 ? null : endpoint.names,
   };
 }
 
