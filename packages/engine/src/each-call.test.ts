@@ -245,6 +245,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly string[
     // Before anything is made: the check of the request.
     "images.lookup": [`error: images.lookup ${planned}`, "error: images"],
     "oci.validate": [`error: oci.validate ${planned}`],
+    "networks.find": [`error: networks.find ${planned}`],
     "snapshots.prepare": ["error: layer", "error: images"],
     "database.run": ["error: row"],
     "volumes.ensure": ["error: volumes"],

@@ -162,6 +162,7 @@ test("explain plans a container and makes nothing for it", async () => {
     "sys.close",
     "oci.validate",
     "oci.containerSpec",
+    "networks.find",
   ]);
   expect(world.machine.faults.calls.map(({ name }) => name).filter((name) => !reading.has(name))).toEqual([]);
   expect([

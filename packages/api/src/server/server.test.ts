@@ -66,7 +66,6 @@ describe("endpoints that do not exist", () => {
     ["POST", "/build"],
     ["POST", "/plugins/pull"],
     ["POST", "/session"],
-    ["POST", "/networks/create"],
     ["GET", "/images/search"],
     ["POST", "/swarm/init"],
   ])("%s %s is 501 with an error that says this", async (method, path) => {

@@ -2,6 +2,7 @@
 import type { Command, CommandGroup } from "../grammar/command.ts";
 import { containerCommands } from "./container-table.ts";
 import { imageCommands } from "./image-table.ts";
+import { networkCommands } from "./network-table.ts";
 import { systemCommands } from "./system-table.ts";
 
 export const groups: readonly CommandGroup[] = [
@@ -9,7 +10,12 @@ export const groups: readonly CommandGroup[] = [
   { name: "image", summary: "Manage images" },
   { name: "system", summary: "Look at the daemon" },
   { name: "volume", summary: "Manage volumes" },
-  { name: "network", summary: "Look at networks" },
+  { name: "network", summary: "Manage networks" },
 ];
 
-export const commands: readonly Command[] = [...containerCommands, ...imageCommands, ...systemCommands];
+export const commands: readonly Command[] = [
+  ...containerCommands,
+  ...imageCommands,
+  ...systemCommands,
+  ...networkCommands,
+];

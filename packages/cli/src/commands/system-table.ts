@@ -1,8 +1,8 @@
-/** Commands about the daemon, volumes and networks. */
+/** Commands about the daemon and volumes. */
 import type { Command } from "../grammar/command.ts";
 import { shells } from "../grammar/completion.ts";
 import { many, none, one } from "./arguments.ts";
-import { filterFlag, formatFlag, noTruncateFlag, quietFlag } from "./shared-flags.ts";
+import { filterFlag, formatFlag, quietFlag } from "./shared-flags.ts";
 
 export const systemCommands: readonly Command[] = [
   {
@@ -97,25 +97,6 @@ export const systemCommands: readonly Command[] = [
     args: many,
     completeArgs: "volumes",
     load: () => import("./volume/volume-rm.ts"),
-  },
-  {
-    path: ["network", "ls"],
-    aliases: [["network", "list"]],
-    usage: "[OPTIONS]",
-    summary: "List networks",
-    flags: [filterFlag, formatFlag, noTruncateFlag, quietFlag("Only ids")],
-    args: none,
-    load: () => import("./network/network-ls.ts"),
-  },
-  {
-    path: ["network", "inspect"],
-    aliases: [],
-    usage: "[OPTIONS] NETWORK [NETWORK...]",
-    summary: "Print all details of networks",
-    flags: [{ ...formatFlag, shorthand: "f" }],
-    args: many,
-    completeArgs: "networks",
-    load: () => import("./network/network-inspect.ts"),
   },
   {
     // apps/fathom runs the daemon before it loads the CLI. This row exists for help and completion.

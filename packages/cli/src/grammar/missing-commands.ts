@@ -31,10 +31,6 @@ const missing: ReadonlyMap<string, string | undefined> = new Map([
   ["system df", throughDocker],
   ["system prune", throughDocker],
   ["volume prune", throughDocker],
-  ["network create", undefined],
-  ["network rm", undefined],
-  ["network connect", undefined],
-  ["network disconnect", undefined],
 ]);
 
 /** The same command within its group: `container cp`, `image push`. */
