@@ -12,6 +12,9 @@ test("absent options", () => {
     masquerade: true,
     bindAddress: "0.0.0.0",
     mtu: 0,
+    gatewayModes: { ipv4: "nat", ipv6: "nat" },
+    inhibitIpv4: false,
+    interfacePrefix: "eth",
   });
 });
 
@@ -28,6 +31,8 @@ test.each([
   ["isDefault", "yes", 'strconv.ParseBool: parsing "yes": invalid syntax'],
   ["bindAddress", "eth0", "nil ip"],
   ["mtu", "big", 'strconv.Atoi: parsing "big": invalid syntax'],
+  ["gatewayModeIpv6", "bent", "unknown gateway mode bent"],
+  ["inhibitIpv4", "no", 'strconv.ParseBool: parsing "no": invalid syntax'],
   ["mtu", "", 'strconv.Atoi: parsing "": invalid syntax'],
 ] as const)("%s=%p is an error in Docker's words", (name, value, reason) => {
   expect(() => read(name, value)).toThrow(`failed to parse ${bridgeOptions[name]} value: ${value} (${reason})`);
@@ -35,4 +40,11 @@ test.each([
 
 test.each(["-1", "65536"])("the MTU %p does not exist", (value) => {
   expect(() => read("mtu", value)).toThrow(`invalid MTU number: ${value}`);
+});
+
+test("options that the driver cannot follow are rejected", () => {
+  expect(() => read("gatewayModeIpv4", "routed")).toThrow("the gateway mode routed is not supported yet");
+  expect(() => readBridgeOptions(id, { "com.docker.network.host_ipv4": "192.0.2.1" })).toThrow("is not supported yet");
+  for (const prefix of ["", "a/b", "much-too-long-prefix"])
+    expect(() => read("interfacePrefix", prefix)).toThrow("invalid prefix of interface names");
 });

@@ -1,6 +1,7 @@
 /** The options of a bridge network, with Docker's names and Docker's checks. Pure functions. */
 import { EngineError } from "@fathom/base";
 import { parseBool } from "@fathom/spec";
+import type { Family } from "../contract.ts";
 import { familyOf } from "../ipam/ip.ts";
 
 /** Docker's option names. */
@@ -10,9 +11,26 @@ export const bridgeOptions = {
   masquerade: "com.docker.network.bridge.enable_ip_masquerade",
   bindAddress: "com.docker.network.bridge.host_binding_ipv4",
   mtu: "com.docker.network.driver.mtu",
+  gatewayModeIpv4: "com.docker.network.bridge.gateway_mode_ipv4",
+  gatewayModeIpv6: "com.docker.network.bridge.gateway_mode_ipv6",
+  inhibitIpv4: "com.docker.network.bridge.inhibit_ipv4",
+  interfacePrefix: "com.docker.network.container_iface_prefix",
   /** It has no meaning for the driver. */
   isDefault: "com.docker.network.bridge.default_bridge",
 } as const;
+
+/** Options of Docker that this driver cannot follow. */
+const unsupported = [
+  "com.docker.network.host_ipv4",
+  "com.docker.network.host_ipv6",
+  "com.docker.network.bridge.trusted_host_interfaces",
+];
+
+/**
+ * How a network leads outside. "nat": with the host's address, and in through published ports. "nat-unprotected": in also through all other
+ * ports. "isolated": not at all; the host has no address in the network.
+ */
+export type GatewayMode = "nat" | "nat-unprotected" | "isolated";
 
 export interface BridgeOptions {
   readonly bridge: string;
@@ -21,6 +39,10 @@ export interface BridgeOptions {
   readonly bindAddress: string;
   /** 0 for the MTU of the default route. */
   readonly mtu: number;
+  readonly gatewayModes: Readonly<Record<Family, GatewayMode>>;
+  /** The bridge gets no IPv4 address. */
+  readonly inhibitIpv4: boolean;
+  readonly interfacePrefix: string;
 }
 
 /** The host's interface of a network. */
@@ -30,7 +52,9 @@ export function bridgeName(id: string, options: Readonly<Record<string, string>>
 
 /** @throws invalid-argument in dockerd's words */
 export function readBridgeOptions(id: string, options: Readonly<Record<string, string>>): BridgeOptions {
-  const { isDefault, openBetween, masquerade, bindAddress, mtu } = bridgeOptions;
+  const { isDefault, openBetween, masquerade, bindAddress, mtu, inhibitIpv4 } = bridgeOptions;
+  const refused = unsupported.find((name) => name in options);
+  if (refused !== undefined) throw new EngineError("not-implemented", `the option ${refused} is not supported yet`);
   boolean(options, isDefault, false);
   return {
     bridge: bridgeName(id, options),
@@ -38,6 +62,12 @@ export function readBridgeOptions(id: string, options: Readonly<Record<string, s
     masquerade: boolean(options, masquerade, true),
     bindAddress: address(options, bindAddress) ?? "0.0.0.0",
     mtu: mtuOf(options, mtu),
+    gatewayModes: {
+      ipv4: gatewayMode(options, bridgeOptions.gatewayModeIpv4),
+      ipv6: gatewayMode(options, bridgeOptions.gatewayModeIpv6),
+    },
+    inhibitIpv4: boolean(options, inhibitIpv4, false),
+    interfacePrefix: prefixOfInterfaces(options[bridgeOptions.interfacePrefix]),
   };
 }
 
@@ -57,6 +87,29 @@ function boolean(options: Readonly<Record<string, string>>, name: string, absent
 function address(options: Readonly<Record<string, string>>, name: string): string | undefined {
   const value = options[name];
   if (value !== undefined && familyOf(value) === undefined) throw unreadable(name, value, "nil ip");
+  return value;
+}
+
+function gatewayMode(options: Readonly<Record<string, string>>, name: string): GatewayMode {
+  const value = options[name] ?? "nat";
+  switch (value) {
+    case "nat":
+    case "nat-unprotected":
+    case "isolated":
+      return value;
+    case "routed":
+      throw new EngineError("not-implemented", "the gateway mode routed is not supported yet");
+    default:
+      throw unreadable(name, value, `unknown gateway mode ${value}`);
+  }
+}
+
+/** Room for a number stays. */
+const longestInterfacePrefix = 12;
+
+function prefixOfInterfaces(value = "eth"): string {
+  if (value === "" || value.length > longestInterfacePrefix || /[\s/:]/.test(value))
+    throw new EngineError("invalid-argument", `invalid prefix of interface names: ${JSON.stringify(value)}`);
   return value;
 }
 

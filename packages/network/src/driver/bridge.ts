@@ -1,7 +1,7 @@
 /** Networks with a Linux bridge on this host. */
 import { EngineError, type Logger } from "@fathom/base";
-import type { Endpoint, NetworkInfo, NetworkSettings, PreparedLink } from "../contract.ts";
-import type { FirewallNetwork } from "../firewall/rule-elements.ts";
+import type { Endpoint, Family, NetworkInfo, NetworkSettings, PreparedLink } from "../contract.ts";
+import type { FamilyRules, FirewallNetwork } from "../firewall/rule-elements.ts";
 import { filtersBridgedPackets } from "../host/host-settings.ts";
 import type { ProcSys } from "../host/proc.ts";
 import { parseAddress, parsePrefix } from "../ipam/prefix.ts";
@@ -47,8 +47,11 @@ export function createBridgeDriver(host: BridgeHost): NetworkDriver {
   return {
     name: "bridge",
     capabilities: { endpoints: true },
-    options: (id: string, { options }: NetworkSettings) => {
-      checkBridgeName(readBridgeOptions(id, options).bridge);
+    options: (id: string, { options, internal }: NetworkSettings) => {
+      const { bridge, gatewayModes } = readBridgeOptions(id, options);
+      checkBridgeName(bridge);
+      if (!internal && Object.values(gatewayModes).includes("isolated"))
+        throw new EngineError("invalid-argument", "gateway mode 'isolated' can only be used for an internal network");
       // "0" asks for the default route's; the row has the resulting value.
       return options[bridgeOptions.mtu] === "0" ? { ...options, [bridgeOptions.mtu]: String(routeMtu()) } : options;
     },
@@ -61,13 +64,26 @@ export function createBridgeDriver(host: BridgeHost): NetworkDriver {
   };
 }
 
-function rulesOf({ internal }: NetworkInfo, { bridge, openBetween, masquerade }: BridgeOptions): FirewallNetwork {
-  return { bridge, interContainer: openBetween, masquerade, internal };
+function rulesOf(
+  { internal, families }: NetworkInfo,
+  { bridge, openBetween, masquerade, gatewayModes }: BridgeOptions,
+): FirewallNetwork {
+  const ofFamily = (family: Family): FamilyRules => ({
+    masquerade: masquerade && gatewayModes[family] === "nat",
+    unprotected: gatewayModes[family] === "nat-unprotected",
+  });
+  return {
+    bridge,
+    interContainer: openBetween,
+    internal,
+    families: Object.fromEntries(families.map((family) => [family, ofFamily(family)])),
+  };
 }
 
 class BridgeNetwork implements DriverNetwork {
   readonly rules: FirewallNetwork;
   readonly publishing: Publishing;
+  readonly interfacePrefix: string;
   readonly #host: BridgeHost;
   readonly #id: string;
   readonly #bridge: BridgeSettings;
@@ -79,7 +95,9 @@ class BridgeNetwork implements DriverNetwork {
   constructor(host: BridgeHost, network: NetworkInfo, options: BridgeOptions) {
     this.#host = host;
     this.#id = network.id;
-    const addresses = network.pools.flatMap(({ subnet, gateway }) => {
+    const addresses = network.pools.flatMap(({ family, subnet, gateway }) => {
+      // Nobody reaches an isolated network through the host, nor the host itself.
+      if (options.gatewayModes[family] === "isolated" || (family === "ipv4" && options.inhibitIpv4)) return [];
       const [parsed, address] = [parsePrefix(subnet), parseAddress(gateway)];
       return parsed === undefined || address === undefined
         ? []
@@ -87,6 +105,7 @@ class BridgeNetwork implements DriverNetwork {
     });
     this.#bridge = { name: options.bridge, addresses, mtu: options.mtu };
     this.rules = rulesOf(network, options);
+    this.interfacePrefix = options.interfacePrefix;
     this.publishing = { kind: "rules", bindAddress: options.bindAddress };
     // With this setting, bridged packets go through the rule set: a redirected packet may have to leave through the port on which it arrived,
     // and the rule set separates containers. Without it, the bridge separates them.

@@ -12,7 +12,12 @@ import { FakeKernel } from "../testing/fake-kernel.ts";
 import type { DriverNetwork, NetworkDriver } from "./driver.ts";
 
 const namespaceFd = 9;
-const rules = { bridge: "wide0", interContainer: true, masquerade: true, internal: false };
+const rules = {
+  bridge: "wide0",
+  interContainer: true,
+  internal: false,
+  families: { ipv4: { masquerade: true, unprotected: false } },
+};
 
 interface Failing {
   call?: string;

@@ -1,5 +1,6 @@
 /** The rule set in the kernel: made completely at start, then changed by elements. */
 import { type Logger, messageOf } from "@fathom/base";
+import type { Family } from "../contract.ts";
 import { NetlinkConnection, NetlinkError, type NetlinkRequest, type NetlinkSys } from "../netlink/connection.ts";
 import { forgetFlows, type FlowFilter } from "../netlink/conntrack.ts";
 import {
@@ -10,11 +11,10 @@ import {
   dumpChains,
   getTable,
   hooks,
-  NFPROTO_IPV4,
   type TableReference,
 } from "../netlink/nftables.ts";
-import { networkElements, portElements, type FirewallNetwork, type PublishedPort } from "./rule-elements.ts";
-import { guardChainName, ruleTable, wholeTable } from "./ruleset.ts";
+import { networkElements, portElements, ruleTable, type FirewallNetwork, type PublishedPort } from "./rule-elements.ts";
+import { guardChainName, wholeTable } from "./ruleset.ts";
 import { NETLINK_NETFILTER } from "@fathom/sys";
 
 export class Firewall implements Disposable {
@@ -23,9 +23,9 @@ export class Firewall implements Disposable {
   readonly #logger: Logger;
   #guarded = false;
 
-  constructor(sys: NetlinkSys, table: string, logger: Logger) {
+  constructor(sys: NetlinkSys, table: string, logger: Logger, family: Family = "ipv4") {
     this.#connection = new NetlinkConnection(sys, NETLINK_NETFILTER);
-    this.#table = ruleTable(table);
+    this.#table = ruleTable(table, family);
     this.#logger = logger;
   }
 
@@ -39,7 +39,7 @@ export class Firewall implements Disposable {
     ports: readonly PublishedPort[],
     forwardingTurnedOn: boolean,
   ): { readonly warnings: readonly string[] } {
-    const chains = decodeHookedChains(this.#connection.send([dumpChains(NFPROTO_IPV4)]));
+    const chains = decodeHookedChains(this.#connection.send([dumpChains(this.#table.family)]));
     // An earlier start of this engine turned forwarding on, so its guard stays.
     this.#guarded ||=
       forwardingTurnedOn || chains.some((chain) => chain.table === this.#table.name && chain.name === guardChainName);

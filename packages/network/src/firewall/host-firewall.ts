@@ -14,6 +14,8 @@ export interface HostFirewallOptions {
   readonly sys: NetlinkSys;
   readonly table: string;
   readonly contents: () => FirewallContents;
+  /** Turns on forwarding of IPv6, before the first network with it. @returns whether it was off */
+  readonly forwardIpv6: () => boolean;
   readonly logger: Logger;
 }
 
@@ -21,15 +23,17 @@ export class HostFirewall implements Disposable {
   readonly #options: HostFirewallOptions;
   /** Absent when the kernel cannot have rules; then `#problem` has the reason. */
   #firewall: Firewall | undefined;
+  /** Present while a network has IPv6. */
+  #ipv6: Firewall | undefined;
   #problem = "";
-  /** A removal failed, so the table may have more than it should. */
+  /** A removal failed, so the tables may have more than they should. */
   #stale = false;
 
   constructor(options: HostFirewallOptions) {
     this.#options = options;
   }
 
-  /** Replaces an older table by the whole new one. Never throws. @returns warnings */
+  /** Replaces older tables by the whole new ones. Never throws. @returns warnings */
   install(forwardingTurnedOn: boolean): readonly string[] {
     this[Symbol.dispose]();
     const { sys, table, logger } = this.#options;
@@ -38,7 +42,7 @@ export class HostFirewall implements Disposable {
       firewall = new Firewall(sys, table, logger);
       const warnings = this.#write(firewall, forwardingTurnedOn);
       this.#firewall = firewall;
-      return warnings;
+      return [...warnings, ...this.#installIpv6()];
     } catch (error) {
       firewall?.[Symbol.dispose]();
       this.#problem = messageOf(error);
@@ -55,15 +59,43 @@ export class HostFirewall implements Disposable {
     return warnings;
   }
 
-  /** Restores the table when another program removed it, or when a removal from it failed. */
+  /** The table of IPv6 when a network needs it; else one that an earlier daemon left is removed. @returns warnings */
+  #installIpv6(): readonly string[] {
+    const networks = this.#options.contents().networks.filter(hasIpv6);
+    try {
+      if (networks.length > 0) return this.#writeIpv6(networks);
+      using older = this.#openIpv6();
+      older.uninstall();
+      return [];
+    } catch (error) {
+      // Without a network that has IPv6, the kernel may not have its rules.
+      if (networks.length === 0) return [];
+      return [
+        `no firewall rules for IPv6: containers reach nothing outside with it, and networks are not separated (nf_tables with masq and ct for IPv6 is needed: ${messageOf(error)})`,
+      ];
+    }
+  }
+
+  #openIpv6(): Firewall {
+    const { sys, table, logger } = this.#options;
+    return new Firewall(sys, table, logger, "ipv6");
+  }
+
+  #writeIpv6(networks: readonly FirewallNetwork[]): readonly string[] {
+    const firewall = (this.#ipv6 ??= this.#openIpv6());
+    return firewall.install(networks, [], this.#options.forwardIpv6()).warnings;
+  }
+
+  /** Restores the tables when another program removed them, or when a removal from them failed. */
   repair(): void {
     const firewall = this.#firewall;
     if (firewall === undefined) return;
-    const isThere = firewall.isInstalled();
+    const isThere = firewall.isInstalled() && this.#ipv6?.isInstalled() !== false;
     if (isThere && !this.#stale) return;
     if (!isThere)
       this.#options.logger.warn("the nf_tables table of this engine was removed by someone else and is put back");
     this.#write(firewall, false);
+    if (this.#ipv6 !== undefined) this.#writeIpv6(this.#options.contents().networks.filter(hasIpv6));
   }
 
   /** @throws unavailable with the reason when no port can be published */
@@ -85,12 +117,25 @@ export class HostFirewall implements Disposable {
     this.#firewall?.movePorts(from, to);
   }
 
+  /** After a failure the network has no rules. */
   addNetwork(network: FirewallNetwork): void {
-    this.#firewall?.addNetwork(network);
+    const firewall = this.#firewall;
+    if (firewall === undefined) return;
+    firewall.addNetwork(network);
+    if (!hasIpv6(network)) return;
+    try {
+      if (this.#ipv6 !== undefined) this.#ipv6.addNetwork(network);
+      else this.#writeIpv6([...this.#options.contents().networks.filter(hasIpv6), network]);
+    } catch (error) {
+      this.#stale = true;
+      this.removeNetwork(network);
+      throw error;
+    }
   }
 
   removeNetwork(network: FirewallNetwork): void {
     this.#removal((firewall) => firewall.removeNetwork(network));
+    if (hasIpv6(network)) this.#removal(() => this.#ipv6?.removeNetwork(network));
   }
 
   #removal(action: (firewall: Firewall) => void): void {
@@ -105,10 +150,17 @@ export class HostFirewall implements Disposable {
 
   uninstall(): void {
     this.#firewall?.uninstall();
+    this.#ipv6?.uninstall();
   }
 
   [Symbol.dispose](): void {
     this.#firewall?.[Symbol.dispose]();
     this.#firewall = undefined;
+    this.#ipv6?.[Symbol.dispose]();
+    this.#ipv6 = undefined;
   }
+}
+
+function hasIpv6({ families }: FirewallNetwork): boolean {
+  return families.ipv6 !== undefined;
 }

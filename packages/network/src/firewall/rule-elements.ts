@@ -1,11 +1,13 @@
 /** The sets and maps that the rules look up, and their elements: networks and published ports. */
-import type { PortBinding, Protocol } from "../contract.ts";
+import type { Family, PortBinding, Protocol } from "../contract.ts";
 import { ipv4Bytes, parseIpv4, type Ipv4 } from "../ipam/ip.ts";
 import type { NetlinkRequest } from "../netlink/connection.ts";
 import {
   addElements,
   deleteElements,
   interfaceKey,
+  NFPROTO_IPV4,
+  NFPROTO_IPV6,
   type SetDefinition,
   type SetElement,
   type TableReference,
@@ -15,10 +17,17 @@ export interface FirewallNetwork {
   readonly bridge: string;
   /** Containers of the network can reach each other. */
   readonly interContainer: boolean;
-  /** Containers use the host's address to the outside. */
-  readonly masquerade: boolean;
   /** No way in or out. */
   readonly internal: boolean;
+  /** For the families of its addresses. */
+  readonly families: Readonly<Partial<Record<Family, FamilyRules>>>;
+}
+
+export interface FamilyRules {
+  /** Containers use the host's address to the outside. */
+  readonly masquerade: boolean;
+  /** Every port of a container is reachable from outside, at the container's own address. */
+  readonly unprotected: boolean;
 }
 
 /** A published port on IPv4. */
@@ -31,6 +40,14 @@ export interface PublishedPort {
   readonly containerPort: number;
 }
 
+export function ruleTable(name: string, family: Family = "ipv4"): TableReference {
+  return { family: family === "ipv4" ? NFPROTO_IPV4 : NFPROTO_IPV6, name };
+}
+
+export function familyOfTable({ family }: TableReference): Family {
+  return family === NFPROTO_IPV4 ? "ipv4" : "ipv6";
+}
+
 export const ruleSets = {
   bridges: { name: "bridges", key: ["ifname"] },
   /** Each bridge with itself: traffic inside one network. */
@@ -39,6 +56,11 @@ export const ruleSets = {
   open: { name: "inter_container", key: ["ifname", "ifname"] },
   masqueraded: { name: "masqueraded", key: ["ifname"] },
   internal: { name: "internal", key: ["ifname"] },
+  unprotected: { name: "unprotected", key: ["ifname"] },
+} as const satisfies Record<string, SetDefinition>;
+
+/** Of IPv4 alone: ports on IPv6 addresses are forwarded by processes. */
+export const portSets = {
   /** Host address, protocol, host port → container address, port. */
   publishedAddress: {
     name: "published_address",
@@ -51,12 +73,17 @@ export const ruleSets = {
   ownAddress: { name: "own_address", key: ["ipv4_addr", "ipv4_addr"] },
 } as const satisfies Record<string, SetDefinition>;
 
-/** Adds a network to the sets of the rules, or removes it. */
+/** Adds a network to the sets of the rules of one family, or removes it. */
 export function networkElements(
   table: TableReference,
-  networks: readonly FirewallNetwork[],
+  all: readonly FirewallNetwork[],
   add: boolean,
 ): NetlinkRequest[] {
+  const family = familyOfTable(table);
+  const networks = all.flatMap((network) => {
+    const rules = network.families[family];
+    return rules === undefined ? [] : [{ ...network, ...rules }];
+  });
   const change = add ? addElements : deleteElements;
   const single = (list: readonly FirewallNetwork[]): SetElement[] =>
     list.map((network) => ({ key: interfaceKey(network.bridge) }));
@@ -69,6 +96,7 @@ export function networkElements(
     ...of(ruleSets.open, pair(networks.filter((network) => network.interContainer))),
     ...of(ruleSets.masqueraded, single(networks.filter((network) => network.masquerade && !network.internal))),
     ...of(ruleSets.internal, single(networks.filter((network) => network.internal))),
+    ...of(ruleSets.unprotected, single(networks.filter((network) => network.unprotected))),
   ];
 }
 
@@ -93,9 +121,9 @@ export function portElements(table: TableReference, ports: readonly PublishedPor
     key: Uint8Array.of(...ipv4Bytes(address), ...ipv4Bytes(address)),
   }));
   return [
-    ...change(table, ruleSets.publishedAddress.name, ports.filter((port) => port.hostAddress !== 0).map(element)),
-    ...change(table, ruleSets.publishedAny.name, ports.filter((port) => port.hostAddress === 0).map(element)),
-    ...change(table, ruleSets.ownAddress.name, own),
+    ...change(table, portSets.publishedAddress.name, ports.filter((port) => port.hostAddress !== 0).map(element)),
+    ...change(table, portSets.publishedAny.name, ports.filter((port) => port.hostAddress === 0).map(element)),
+    ...change(table, portSets.ownAddress.name, own),
   ];
 }
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { parseIpv4 } from "../ipam/ip.ts";
 import { decodeAttributes, readText } from "../netlink/message.ts";
-import { portElements, publishedPorts, type PublishedPort } from "./rule-elements.ts";
-import { ruleTable, wholeTable } from "./ruleset.ts";
+import { portElements, publishedPorts, ruleTable, type FirewallNetwork, type PublishedPort } from "./rule-elements.ts";
+import { wholeTable } from "./ruleset.ts";
 
 const table = ruleTable("fathom");
 const port = (hostIp: string, hostPort: number, protocol: PublishedPort["protocol"] = "tcp"): PublishedPort => ({
@@ -54,9 +54,15 @@ describe("published ports as elements", () => {
 });
 
 describe("the whole table", () => {
-  const network = { bridge: "fathom0", interContainer: true, masquerade: true, internal: false };
-  const actions = (networks: (typeof network)[], guarded = false): string[] =>
-    wholeTable(table, networks, [], guarded).map(({ action }) => action);
+  const usual = { masquerade: true, unprotected: false };
+  const network: FirewallNetwork = {
+    bridge: "fathom0",
+    interContainer: true,
+    internal: false,
+    families: { ipv4: usual },
+  };
+  const actions = (networks: FirewallNetwork[], guarded = false, of = table): string[] =>
+    wholeTable(of, networks, [], guarded).map(({ action }) => action);
 
   test("replaces the old one in the same batch", () => {
     expect(actions([]).slice(0, 3)).toEqual([
@@ -78,5 +84,18 @@ describe("the whole table", () => {
   test("has a guard only when the engine turned forwarding on", () => {
     expect(actions([network]).join()).not.toContain("guard");
     expect(actions([network], true).join()).toContain("add nf_tables chain guard");
+  });
+  test("of IPv6 has the networks of that family, and no published ports", () => {
+    const open = { ...network, bridge: "six0", families: { ipv6: { masquerade: false, unprotected: true } } };
+    const six = actions([network, open], false, ruleTable("fathom", "ipv6"));
+    expect(six.filter((action) => action.startsWith("add elements"))).toEqual(
+      ["bridges", "same_network", "inter_container", "unprotected"].map(
+        (set) => `add elements to nf_tables set ${set}`,
+      ),
+    );
+    for (const part of ["published_", "chain published", "chain prerouting", "own_address"])
+      expect(six.join()).not.toContain(part);
+    const [, , , , ...rest] = wholeTable(ruleTable("fathom", "ipv6"), [network], [], false);
+    expect(rest.every(({ payload }) => payload[0] === 10)).toBe(true);
   });
 });

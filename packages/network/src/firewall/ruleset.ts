@@ -2,7 +2,8 @@
  * The engine's own nf_tables table. Its rules never change while the daemon runs: they only look up sets and maps. So adding or removing a
  * network or a published port changes only a few elements, in one atomic batch. The README has a picture of the packet paths.
  *
- * It needs nf_tables with nat, masq, ct and fib for IPv4 (every distribution's kernel from 5.10 on).
+ * It needs nf_tables with nat, masq, ct and fib for IPv4 (every distribution's kernel from 5.10 on). Networks with IPv6 have the same rules in a
+ * table of that family, without redirection, because processes forward the ports on IPv6 addresses.
  */
 import type { NetlinkRequest } from "../netlink/connection.ts";
 import {
@@ -11,7 +12,7 @@ import {
   addSet,
   addTable,
   deleteTable,
-  NFPROTO_IPV4,
+  type SetDefinition,
   type TableReference,
 } from "../netlink/nftables.ts";
 import {
@@ -28,18 +29,27 @@ import {
   payload,
   verdict,
   wasRedirected,
+  type Expression,
 } from "../netlink/nft-expression.ts";
-import { networkElements, portElements, ruleSets, type FirewallNetwork, type PublishedPort } from "./rule-elements.ts";
-
-export function ruleTable(name: string): TableReference {
-  return { family: NFPROTO_IPV4, name };
-}
+import {
+  familyOfTable,
+  networkElements,
+  portElements,
+  portSets,
+  ruleSets,
+  type FirewallNetwork,
+  type PublishedPort,
+} from "./rule-elements.ts";
 
 /** Priorities of iptables and nft: raw, dstnat, filter, srcnat. */
 const priority = { raw: -300, destinationNat: -100, filter: 0, sourceNat: 100 } as const;
 
 const drop = verdict({ kind: "drop" });
 const accept = verdict({ kind: "accept" });
+
+function setsOf(table: TableReference): SetDefinition[] {
+  return [...Object.values(ruleSets), ...(familyOfTable(table) === "ipv4" ? Object.values(portSets) : [])];
+}
 
 /**
  * The whole table, which replaces one of the same name in the same batch: packets see the old or the new one, never none.
@@ -51,14 +61,68 @@ export function wholeTable(
   ports: readonly PublishedPort[],
   guarded: boolean,
 ): NetlinkRequest[] {
-  const rule = (chain: string, comment: string, ...expressions: Parameters<typeof addRule>[2][number][]) =>
-    addRule(table, chain, expressions, comment);
+  const rule: Rule = (chain, comment, ...expressions) => addRule(table, chain, expressions, comment);
   return [
     // It is added first, so that the deletion succeeds when there is no table yet.
     addTable(table),
     deleteTable(table),
     addTable(table),
-    ...Object.values(ruleSets).map((set, index) => addSet(table, set, index + 1)),
+    ...setsOf(table).map((set, index) => addSet(table, set, index + 1)),
+    addChain(table, "postrouting", {
+      type: "nat",
+      hook: "postrouting",
+      priority: priority.sourceNat,
+      policy: "accept",
+    }),
+    addChain(table, "forward", { type: "filter", hook: "forward", priority: priority.filter, policy: "accept" }),
+    addChain(table, "to-container"),
+    ...(familyOfTable(table) === "ipv4" ? publishedPortRules(table, rule) : []),
+    rule(
+      "postrouting",
+      "containers to the outside",
+      ...interfaceIn("iifname", ruleSets.masqueraded.name),
+      ...interfacePairIn(ruleSets.same.name, true),
+      masquerade,
+    ),
+
+    rule(
+      "forward",
+      "internal networks: no way out",
+      ...interfaceIn("iifname", ruleSets.internal.name),
+      ...interfacePairIn(ruleSets.same.name, true),
+      drop,
+    ),
+    rule(
+      "forward",
+      "internal networks: no way in",
+      ...interfaceIn("oifname", ruleSets.internal.name),
+      ...interfacePairIn(ruleSets.same.name, true),
+      drop,
+    ),
+    rule(
+      "forward",
+      "to containers",
+      ...interfaceIn("oifname", ruleSets.bridges.name),
+      verdict({ kind: "goto", chain: "to-container" }),
+    ),
+    rule("forward", "from containers", ...interfaceIn("iifname", ruleSets.bridges.name), accept),
+    rule("to-container", "answers", ...establishedOrRelated, accept),
+    rule("to-container", "published ports", ...wasRedirected, accept),
+    rule("to-container", "within one network", ...interfacePairIn(ruleSets.open.name), accept),
+    rule("to-container", "unprotected networks", ...interfaceIn("oifname", ruleSets.unprotected.name), accept),
+    rule("to-container", "everything else, other networks too", drop),
+
+    ...(guarded ? guardChain(table) : []),
+    ...networkElements(table, networks, true),
+    ...portElements(table, ports, true),
+  ];
+}
+
+type Rule = (chain: string, comment: string, ...expressions: Expression[]) => NetlinkRequest;
+
+/** Redirection of published ports, and what it needs. */
+function publishedPortRules(table: TableReference, rule: Rule): NetlinkRequest[] {
+  return [
     addChain(table, "raw-prerouting", { type: "filter", hook: "prerouting", priority: priority.raw, policy: "accept" }),
     addChain(table, "prerouting", {
       type: "nat",
@@ -67,15 +131,7 @@ export function wholeTable(
       policy: "accept",
     }),
     addChain(table, "output", { type: "nat", hook: "output", priority: priority.destinationNat, policy: "accept" }),
-    addChain(table, "postrouting", {
-      type: "nat",
-      hook: "postrouting",
-      priority: priority.sourceNat,
-      policy: "accept",
-    }),
-    addChain(table, "forward", { type: "filter", hook: "forward", priority: priority.filter, policy: "accept" }),
     addChain(table, "published"),
-    addChain(table, "to-container"),
 
     // route_localnet makes 127.0.0.0/8 routable on our bridges; a container must not reach the host's loopback through it.
     rule(
@@ -111,7 +167,7 @@ export function wholeTable(
       payload("network", 16, 4, 1),
       meta("l4proto", 9),
       payload("transport", 2, 2, 10),
-      lookup(ruleSets.publishedAddress.name, 1, { resultRegister: 1 }),
+      lookup(portSets.publishedAddress.name, 1, { resultRegister: 1 }),
       destinationNat(1, 9),
     ),
     rule(
@@ -119,7 +175,7 @@ export function wholeTable(
       "published on every address",
       meta("l4proto", 1),
       payload("transport", 2, 2, 9),
-      lookup(ruleSets.publishedAny.name, 1, { resultRegister: 1 }),
+      lookup(portSets.publishedAny.name, 1, { resultRegister: 1 }),
       destinationNat(1, 9),
     ),
 
@@ -137,7 +193,7 @@ export function wholeTable(
       "postrouting",
       "a container to its own published port",
       payload("network", 12, 8, 1),
-      lookup(ruleSets.ownAddress.name, 1),
+      lookup(portSets.ownAddress.name, 1),
       masquerade,
     ),
     // A container to a published port of its own network: the answer must come back through the host.
@@ -148,43 +204,6 @@ export function wholeTable(
       ...wasRedirected,
       masquerade,
     ),
-    rule(
-      "postrouting",
-      "containers to the outside",
-      ...interfaceIn("iifname", ruleSets.masqueraded.name),
-      ...interfacePairIn(ruleSets.same.name, true),
-      masquerade,
-    ),
-
-    rule(
-      "forward",
-      "internal networks: no way out",
-      ...interfaceIn("iifname", ruleSets.internal.name),
-      ...interfacePairIn(ruleSets.same.name, true),
-      drop,
-    ),
-    rule(
-      "forward",
-      "internal networks: no way in",
-      ...interfaceIn("oifname", ruleSets.internal.name),
-      ...interfacePairIn(ruleSets.same.name, true),
-      drop,
-    ),
-    rule(
-      "forward",
-      "to containers",
-      ...interfaceIn("oifname", ruleSets.bridges.name),
-      verdict({ kind: "goto", chain: "to-container" }),
-    ),
-    rule("forward", "from containers", ...interfaceIn("iifname", ruleSets.bridges.name), accept),
-    rule("to-container", "answers", ...establishedOrRelated, accept),
-    rule("to-container", "published ports", ...wasRedirected, accept),
-    rule("to-container", "within one network", ...interfacePairIn(ruleSets.open.name), accept),
-    rule("to-container", "everything else, other networks too", drop),
-
-    ...(guarded ? guardChain(table) : []),
-    ...networkElements(table, networks, true),
-    ...portElements(table, ports, true),
   ];
 }
 

@@ -53,7 +53,8 @@ export function tryNetworks(sys: CheckSys): Map<NetworkTry, string | undefined> 
   attempt("rules", () =>
     sys.withNetworkNamespace(host, () => {
       using firewall = new Firewall(sys, bridgeName, silentLogger);
-      const networks = [{ bridge: bridgeName, interContainer: false, masquerade: true, internal: true }];
+      const usual = { masquerade: true, unprotected: false };
+      const networks = [{ bridge: bridgeName, interContainer: false, internal: true, families: { ipv4: usual } }];
       const containerAddress = parseIpv4("192.0.2.2")!;
       const port = { hostPort: 80, containerAddress, containerPort: 80 };
       const ports = (["tcp", "udp", "sctp"] as const).map((protocol) => ({ ...port, protocol, hostAddress: 0 }));

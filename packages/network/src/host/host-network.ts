@@ -2,6 +2,7 @@
 import { EngineError, type Clock, type Logger } from "@fathom/base";
 import { NETLINK_ROUTE, type Sys } from "@fathom/sys";
 import type { AddressPoolSettings, NetworkConfig } from "../contract.ts";
+import { listLinks } from "../driver/bridge-link.ts";
 import { createBridgeDriver } from "../driver/bridge.ts";
 import type { NetworkDriver } from "../driver/driver.ts";
 import { createNamespaceDriver } from "../driver/namespace-drivers.ts";
@@ -12,7 +13,7 @@ import type { Forwarders } from "../ports/forwarders.ts";
 import { PortAllocator } from "../ports/port-allocator.ts";
 import { PortPublisher } from "../ports/publisher.ts";
 import { createReserver } from "../ports/reserver.ts";
-import { ephemeralRange, hasIpv6, setForwarding, uniqueLocalPrefix } from "./host-settings.ts";
+import { ephemeralRange, hasIpv6, setForwarding, setIpv6Forwarding, uniqueLocalPrefix } from "./host-settings.ts";
 
 export type NetworkSys = Pick<
   Sys,
@@ -59,7 +60,8 @@ export class HostNetwork implements Disposable {
     this.forwardingTurnedOn = forwarding.turnedOn;
     this.warnings = forwarding.warnings;
     this.route = new NetlinkConnection(sys, NETLINK_ROUTE);
-    this.firewall = new HostFirewall({ sys, table: config.ruleTable, contents, logger });
+    const forwardIpv6 = (): boolean => this.#forwardIpv6(config.ipForward, logger);
+    this.firewall = new HostFirewall({ sys, table: config.ruleTable, contents, forwardIpv6, logger });
     const ipv6 = forwarders !== undefined && config.userlandProxy && hasIpv6(sys);
     this.publisher = new PortPublisher({
       ports: new PortAllocator(createReserver(sys, ipv6), () => ephemeralRange(sys)),
@@ -82,6 +84,13 @@ export class HostNetwork implements Disposable {
     if (driver === undefined)
       throw new EngineError("invalid-argument", `there is no network driver ${JSON.stringify(name)}`);
     return driver;
+  }
+
+  #forwardIpv6(allowed: boolean, logger: Logger): boolean {
+    const names = listLinks(this.route).map(({ name }) => name);
+    const { turnedOn, warnings } = setIpv6Forwarding(this.sys, allowed, names);
+    for (const warning of warnings) logger.warn(warning);
+    return turnedOn;
   }
 
   [Symbol.dispose](): void {

@@ -24,6 +24,31 @@ export function setForwarding(
   return { turnedOn: true, warnings: [warning] };
 }
 
+/**
+ * Forwarding of IPv6, for the first network that has it. A host that forwards ignores router advertisements, from which it may have its own
+ * addresses and default route, unless an interface says otherwise: the interfaces that accept them keep accepting them.
+ */
+export function setIpv6Forwarding(
+  sys: ProcSys,
+  allowed: boolean,
+  interfaces: readonly string[],
+): { readonly turnedOn: boolean; readonly warnings: readonly string[] } {
+  const directory = "/proc/sys/net/ipv6/conf";
+  if (readProc(sys, `${directory}/all/forwarding`)?.trim() !== "0") return { turnedOn: false, warnings: [] };
+  if (!allowed) {
+    const warning =
+      "IPv6 forwarding is disabled: containers reach nothing outside with IPv6 (set net.ipv6.conf.all.forwarding=1)";
+    return { turnedOn: false, warnings: [warning] };
+  }
+  for (const name of interfaces)
+    if (readProc(sys, `${directory}/${name}/accept_ra`)?.trim() === "1")
+      writeProc(sys, `${directory}/${name}/accept_ra`, "2");
+  writeProc(sys, `${directory}/all/forwarding`, "1");
+  const warning =
+    "IPv6 forwarding was off and is on now (net.ipv6.conf.all.forwarding=1); packets between interfaces that are no bridges are not forwarded";
+  return { turnedOn: true, warnings: [warning] };
+}
+
 /** The range from which the kernel itself takes ports, and from which random host ports come. */
 export function ephemeralRange(sys: ProcSys): EphemeralRange {
   const read = (name: string): string => readProc(sys, `/proc/sys/net/ipv4/${name}`) ?? "";

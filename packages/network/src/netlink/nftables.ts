@@ -26,6 +26,7 @@ const NFT_MSG_NEWSETELEM = type(12);
 const NFT_MSG_DELSETELEM = type(14);
 
 export const NFPROTO_IPV4 = 2;
+export const NFPROTO_IPV6 = 10;
 
 const NFTA_LIST_ELEM = 1;
 

@@ -54,7 +54,7 @@ export class FakeKernel {
   ]);
   /** Open descriptors. */
   readonly open = new Map<number, string>();
-  /** "set key" of every element. */
+  /** "set key" of every element; those of IPv6 begin with "ip6". */
   readonly elements = new Set<string>();
   /** Calls up to now, by name. */
   readonly calls: string[] = [];
@@ -136,13 +136,15 @@ export class FakeKernel {
       const attributes = decodeAttributes(payload.subarray(4));
       for (const [, element] of listAttributes(attributes.get(3)!)) {
         const key = decodeAttributes(decodeAttributes(element).get(1)!).get(1)!;
-        const name = `${readText(attributes.get(2))} ${Buffer.from(key).toString("hex")}`;
+        const name = `${payload[0] === 10 ? ip6 : ""}${readText(attributes.get(2))} ${Buffer.from(key).toString("hex")}`;
         if (type === NFT_MSG_NEWSETELEM) this.elements.add(name);
         else if (!this.elements.delete(name)) return ENOENT;
       }
       return 0;
     }
-    if (type === NFT_MSG_DELTABLE) this.elements.clear();
+    if (type === NFT_MSG_DELTABLE)
+      for (const name of [...this.elements])
+        if (name.startsWith(ip6) === (payload[0] === 10)) this.elements.delete(name);
     if (type === RTM_NEWROUTE && (flags & NLM_F_CREATE) !== 0) {
       const attributes = decodeAttributes(payload.subarray(12));
       const linkIndex = readU32(attributes.get(4)) ?? 0;
@@ -185,6 +187,8 @@ export class FakeKernel {
     return 0;
   }
 }
+
+const ip6 = "ip6 ";
 
 /** From the index of a pair's host end to that of its container's end. */
 const peerOffset = 1000;
