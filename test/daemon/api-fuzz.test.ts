@@ -358,7 +358,7 @@ interface Endpoint {
   readonly method: string;
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
-  readonly body?: () => Json;
+  readonly body?: (known: Names) => Json;
   /** How much more often than the others. */
   readonly weight?: number;
 }
@@ -546,12 +546,74 @@ const endpoints: readonly Endpoint[] = [
   {
     method: "POST",
     path: "/networks/create",
-    body: () => ({ Name: "n", Driver: "bridge", IPAM: { Config: [{ Subnet: "192.0.2.0/24" }] } }),
+    body: () => ({
+      Name: random() < 0.5 ? "net" : `net${below(1e6)}`,
+      Driver: "bridge",
+      Scope: "local",
+      EnableIPv4: true,
+      EnableIPv6: random() < 0.5,
+      IPAM: {
+        Driver: "default",
+        Options: {},
+        Config: [
+          {
+            Subnet: `10.${below(250)}.${below(250)}.0/24`,
+            IPRange: "",
+            Gateway: "",
+            AuxiliaryAddresses: {},
+          },
+        ],
+      },
+      Internal: random() < 0.5,
+      Attachable: false,
+      Ingress: false,
+      ConfigOnly: false,
+      ConfigFrom: { Network: "" },
+      Options: {
+        "com.docker.network.bridge.enable_icc": "true",
+        "com.docker.network.bridge.enable_ip_masquerade": "true",
+        "com.docker.network.bridge.host_binding_ipv4": "127.0.0.1",
+        "com.docker.network.bridge.gateway_mode_ipv4": "nat",
+        "com.docker.network.container_iface_prefix": "lan",
+        "com.docker.network.driver.mtu": "1400",
+      },
+      Labels: { a: "b" },
+    }),
+    weight: 4,
   },
+  ...["{c}", "{s}"].flatMap((container) => [
+    {
+      method: "POST",
+      path: "/networks/net/connect",
+      body: (known: Names) => ({
+        Container: fill(container, known),
+        EndpointConfig: {
+          IPAMConfig: { IPv4Address: "", IPv6Address: "", LinkLocalIPs: ["169.254.9.9"] },
+          Links: [],
+          Aliases: ["www"],
+          DriverOpts: {
+            "com.docker.network.endpoint.ifname": "lan7",
+            "com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.log_martians=1",
+          },
+          GwPriority: 1,
+          MacAddress: "02:42:ac:11:00:77",
+        },
+      }),
+      weight: 4,
+    },
+    {
+      method: "POST",
+      path: "/networks/net/disconnect",
+      body: (known: Names) => ({ Container: fill(container, known), Force: false }),
+      weight: 2,
+    },
+  ]),
   { method: "POST", path: "/networks/bridge/connect", body: () => ({ Container: "x", EndpointConfig: {} }) },
   { method: "POST", path: "/networks/bridge/disconnect", body: () => ({ Container: "x", Force: false }) },
+  { method: "GET", path: "/networks/net" },
+  { method: "DELETE", path: "/networks/net" },
   { method: "DELETE", path: "/networks/bridge" },
-  { method: "POST", path: "/networks/prune", query: { filters: filters(["label", "until"]) } },
+  { method: "POST", path: "/networks/prune", query: { filters: filters(["label", "label!", "until"]) } },
   {
     method: "GET",
     path: "/events",
@@ -636,6 +698,7 @@ async function removeAll(): Promise<void> {
     if (removed.status >= 300 && removed.status !== 404)
       throw new Error(`${Id} cannot be removed: ${removed.json.message}`);
   }
+  await daemon.api("POST", "/networks/prune");
   const { json: volumes } = await daemon.api<{ Volumes: { Name: string }[] }>("GET", "/volumes");
   for (const { Name } of volumes.Volumes) {
     const removed = await daemon.api<{ message: string }>("DELETE", `/volumes/${encodeURIComponent(Name)}?force=1`);
@@ -682,7 +745,7 @@ test(`${count} requests, each with an error in it (seed ${seed})`, async () => {
             .replace("%7Bc%7D", known.c)
             .replace("%7Bi%7D", known.i)}`;
     const path = fill(endpoint.path, known) + query;
-    let document = endpoint.body?.();
+    let document = endpoint.body?.(known);
     for (let changes = pick([1, 1, 2, 3]); document !== undefined && changes > 0; changes--)
       document = mutate(document);
     const body =
