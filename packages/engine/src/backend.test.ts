@@ -24,6 +24,7 @@ import { containerSuite } from "./testing/suites/container-suite.ts";
 import type { ContainerWorld } from "./testing/suites/container-world.ts";
 import { execSuite } from "./testing/suites/exec-suite.ts";
 import { imageSuite } from "./testing/suites/image-suite.ts";
+import { networkBackendSuite } from "./testing/suites/network-suite.ts";
 import { systemSuite } from "./testing/suites/system-suite.ts";
 import { volumeSuite } from "./testing/suites/volume-suite.ts";
 
@@ -72,6 +73,10 @@ async function openParts(uses: Partial<EngineParts["uses"]>): Promise<EnginePart
 containerSuite("the engine", openEngine);
 execSuite("the engine", openEngine);
 systemSuite("the engine", openEngine);
+networkBackendSuite("the engine", async () => {
+  const world = await openEngine();
+  return { backend: world.backend.networks, [Symbol.asyncDispose]: () => world[Symbol.asyncDispose]() };
+});
 
 imageSuite("the engine", async () => {
   await using stack = new AsyncDisposableStack();

@@ -1,6 +1,6 @@
 /** Changes of an existing container: rename, update, resize, prune. */
 import { dockerOf, specOf } from "./docker-extension.ts";
-import { EngineError, isEngineError, messageOf, parseRfc3339Nano } from "@fathom/base";
+import { EngineError, isEngineError, messageOf, parseRfc3339Nano, isErrno } from "@fathom/base";
 import type { ContainerUpdateRequest, ContainerUpdateResponse, Filters, HostConfig, PruneReport } from "@fathom/spec";
 import { checkRestartPolicy } from "./create/create.ts";
 import { newestFirst } from "./shown/list.ts";
@@ -67,7 +67,10 @@ export async function updateContainer(
       const code =
         isEngineError(error, "resource-exhausted") || isEngineError(error, "invalid-argument")
           ? error.code
-          : "internal";
+          : // The kernel does not take the value.
+            isErrno(error, "EINVAL")
+            ? "invalid-argument"
+            : "internal";
       throw new EngineError(code, `Cannot update container ${container.id}: ${messageOf(error)}`, { cause: error });
     }
     publish(engine, container, "update");

@@ -82,8 +82,15 @@ export class HostFirewall implements Disposable {
   }
 
   #writeIpv6(networks: readonly FirewallNetwork[]): readonly string[] {
-    const firewall = (this.#ipv6 ??= this.#openIpv6());
-    return firewall.install(networks, [], this.#options.forwardIpv6()).warnings;
+    const firewall = this.#ipv6 ?? this.#openIpv6();
+    try {
+      const { warnings } = firewall.install(networks, [], this.#options.forwardIpv6());
+      this.#ipv6 = firewall;
+      return warnings;
+    } catch (error) {
+      if (firewall !== this.#ipv6) firewall[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Restores the tables when another program removed them, or when a removal from them failed. */
@@ -127,15 +134,22 @@ export class HostFirewall implements Disposable {
       if (this.#ipv6 !== undefined) this.#ipv6.addNetwork(network);
       else this.#writeIpv6([...this.#options.contents().networks.filter(hasIpv6), network]);
     } catch (error) {
-      this.#stale = true;
-      this.removeNetwork(network);
+      firewall.removeNetwork(network);
       throw error;
     }
   }
 
   removeNetwork(network: FirewallNetwork): void {
     this.#removal((firewall) => firewall.removeNetwork(network));
-    if (hasIpv6(network)) this.#removal(() => this.#ipv6?.removeNetwork(network));
+    if (hasIpv6(network) && this.#ipv6 !== undefined) this.#removal(() => this.#removeFromIpv6(network));
+  }
+
+  #removeFromIpv6(network: FirewallNetwork): void {
+    const others = this.#options.contents().networks.filter(({ bridge }) => bridge !== network.bridge);
+    if (others.some(hasIpv6)) return this.#ipv6?.removeNetwork(network);
+    this.#ipv6?.uninstall();
+    this.#ipv6?.[Symbol.dispose]();
+    this.#ipv6 = undefined;
   }
 
   #removal(action: (firewall: Firewall) => void): void {

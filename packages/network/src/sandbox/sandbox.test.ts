@@ -134,6 +134,22 @@ describe("each call of the kernel fails once", () => {
     unchanged,
   );
 
+  const six = { families: ["ipv4", "ipv6"], options: { "com.docker.network.bridge.name": "br-six" } } as const;
+  const makeSix = (world: World): Promise<NetworkInfo> =>
+    world.networks.create({ name: "six", driver: "bridge", pools: [], internal: false, labels: {}, ...six });
+  eachFailure("a network with IPv6 is made whole or not at all", async () => undefined, makeSix, unchanged);
+  eachFailure(
+    "a connection with addresses of both families, a name and kernel settings of its own leaves nothing",
+    makeSix,
+    (world) =>
+      world.sandbox([published]).connect(world.networks.find("six")!.id, {
+        interfaceName: "lan7",
+        linkLocalAddresses: ["169.254.8.8"],
+        sysctls: ["net.ipv4.conf.IFNAME.log_martians=1"],
+      }),
+    unchanged,
+  );
+
   eachFailure(
     "a network that cannot be removed stays as it was, with its rules",
     (world) => world.create("third"),
@@ -243,4 +259,54 @@ test("a network to which somebody is being connected is not removed", async () =
     world.kernel && networks.sandbox({ containerId: "c", containerName: "web", namespaceFd }).connect(front.id);
   await expect(networks.remove(front.id)).rejects.toMatchObject({ code: "conflict" });
   expect(await connecting).toMatchObject({ networkId: front.id });
+});
+
+test("an endpoint of both families; its interface has the requested name and kernel settings", async () => {
+  const world = await World.open();
+  const { kernel, networks } = world;
+  const settings = { name: "six", driver: "bridge", pools: [], internal: false, options: {}, labels: {} };
+  const six = await networks.create({ ...settings, families: ["ipv4", "ipv6"] });
+  const [four, pool] = six.pools;
+  expect(pool!.subnet).toMatch(/^fd[0-9a-f]{2}:[0-9a-f]{1,4}:[0-9a-f]{1,4}::\/64$/);
+  expect([...kernel.elements].filter((name) => name.startsWith("ip6 "))).toHaveLength(4);
+  expect(kernel.files.get("/proc/sys/net/ipv6/conf/all/forwarding")).toBe("1");
+  kernel.files.set("/proc/sys/net/ipv6/conf/lan7/disable_ipv6", "1");
+  const endpoint = await world.sandbox().connect(six.id, {
+    names: ["web", "www"],
+    ipv6Address: `${pool!.gateway.slice(0, -1)}77`,
+    interfaceName: "lan7",
+    sysctls: ["net.ipv4.conf.IFNAME.log_martians=1"],
+  });
+  expect(endpoint).toMatchObject({
+    interfaceName: "lan7",
+    names: ["web", "www"],
+    gateways: { ipv4: four!.gateway, ipv6: pool!.gateway },
+  });
+  expect(endpoint!.addresses.map(({ family, prefixLength }) => `${family} ${prefixLength}`)).toEqual([
+    "ipv4 16",
+    "ipv6 64",
+  ]);
+  expect(kernel.files.get("/proc/sys/net/ipv6/conf/lan7/disable_ipv6")).toBe("0");
+  expect(kernel.files.get("/proc/sys/net/ipv4/conf/lan7/log_martians")).toBe("1");
+  const other = world.sandbox([], "d".repeat(64));
+  await expect(other.connect(six.id, { sysctls: ["net.ipv4.nosuch.IFNAME.x=1"] })).rejects.toThrow(
+    "failed to set sysctl net.ipv4.nosuch.IFNAME.x=1 of interface eth0: the kernel does not have it",
+  );
+  await world.sandbox().close();
+  await networks.remove(six.id);
+  expect([...kernel.elements].filter((name) => name.startsWith("ip6 "))).toEqual([]);
+});
+
+test("the prefix of interface names, and an isolated network, which has no gateway and no address on the host", async () => {
+  const { networks, ...world } = await World.open();
+  const mode = "com.docker.network.bridge.gateway_mode_ipv4";
+  const options = { [mode]: "isolated", "com.docker.network.container_iface_prefix": "lan" };
+  const settings = { name: "cell", driver: "bridge", pools: [], options, labels: {} };
+  await expect(networks.create({ ...settings, internal: false })).rejects.toThrow(
+    "gateway mode 'isolated' can only be used for an internal network",
+  );
+  const cell = await networks.create({ ...settings, internal: true });
+  expect(networks.prepareLink("cell", namespaceFd)).toMatchObject({ interfaceName: "lan0" });
+  const sandbox = world.kernel && networks.sandbox({ containerId: "c", containerName: "web", namespaceFd });
+  expect(await sandbox.connect(cell.id)).toMatchObject({ interfaceName: "lan0", gateways: {} });
 });

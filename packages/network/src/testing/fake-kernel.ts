@@ -51,6 +51,7 @@ export class FakeKernel {
     ["/proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n"],
     ["/proc/sys/net/ipv4/ip_local_reserved_ports", "\n"],
     ["/proc/sys/net/bridge/bridge-nf-call-iptables", "0\n"],
+    ["/proc/sys/net/ipv6/conf/all/forwarding", "0\n"],
   ]);
   /** Open descriptors. */
   readonly open = new Map<number, string>();

@@ -4,6 +4,7 @@ import {
   containerSuite,
   execSuite,
   imageSuite,
+  networkBackendSuite,
   systemSuite,
   volumeSuite,
   type ContainerWorld,
@@ -30,6 +31,7 @@ async function open(): Promise<ContainerWorld> {
 containerSuite("the fake backend", open);
 execSuite("the fake backend", open);
 systemSuite("the fake backend", open);
+networkBackendSuite("the fake backend", async () => ({ backend: new FakeBackend().backend.networks, ...nothing }));
 imageSuite("the fake backend", async () => ({
   backend: new FakeBackend().backend.images,
   pullable: "app:1",
