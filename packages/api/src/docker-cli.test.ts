@@ -75,7 +75,7 @@ describe.skipIf(docker === null)("docker", () => {
     });
     expect((await run(["pull", "-q", "nosuch"])).err).toContain("manifest unknown");
     expect((await run(["pull", "broken"])).err).toBe("layer does not verify\n");
-    expect((await run(["plugin", "ls"])).err).toContain("not implemented yet by Fathom");
+    expect((await run(["swarm", "init"])).err).toContain("not implemented yet by Fathom");
     expect((await run(["node", "ls"])).err).toContain("This node is not a swarm manager");
   });
 

@@ -60,7 +60,7 @@ export function attachmentOf(
 
 /** @throws invalid-argument in Docker's words, which begin with `context` */
 export function checkEndpoint(
-  network: Pick<NetworkInfo, "builtin" | "pools">,
+  network: Pick<NetworkInfo, "builtin" | "pools"> | undefined,
   { ipv4Address, ipv6Address, linkLocalAddresses, aliases, driverOptions }: NetworkAttachment,
   context: string,
 ): void {
@@ -100,8 +100,8 @@ export function checkRequestedNetworks(
 ): NetworkAttachment[] {
   return networks.map((attachment) => {
     const network = engine.networks.find(attachment.network);
-    if (network === undefined) return attachment;
-    checkEndpoint(network, attachment, `invalid config for network ${network.name}: invalid endpoint settings`);
-    return { ...attachment, network: network.name };
+    const name = network?.name ?? attachment.network;
+    checkEndpoint(network, attachment, `invalid config for network ${name}: invalid endpoint settings`);
+    return { ...attachment, network: name };
   });
 }

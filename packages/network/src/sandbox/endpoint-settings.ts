@@ -23,15 +23,18 @@ type CheckedSettings = Pick<
 
 const words = { ipv4: "IPv4", ipv6: "IPv6" } as const;
 
-/** What is wrong with the settings, in dockerd's words; undefined when nothing is. */
+/**
+ * What is wrong with the settings, in dockerd's words; undefined when nothing is.
+ * @param network undefined: somebody makes it later
+ */
 export function endpointProblems(
-  network: Pick<NetworkInfo, "builtin" | "pools">,
+  network: Pick<NetworkInfo, "builtin" | "pools"> | undefined,
   settings: CheckedSettings & { readonly aliases?: readonly string[] | undefined },
 ): string | undefined {
   const { aliases = [], linkLocalAddresses = [], sysctls = [], interfaceName } = settings;
   const wanted = { ipv4: settings.ipv4Address || undefined, ipv6: settings.ipv6Address || undefined };
   const problems: string[] = [];
-  if (network.builtin) {
+  if (network?.builtin === true) {
     if (wanted.ipv4 !== undefined || wanted.ipv6 !== undefined)
       problems.push("user-specified IP address is supported on user-defined networks only");
     if (aliases.length > 0) problems.push("network-scoped aliases are only supported for user-defined networks");
@@ -44,7 +47,7 @@ export function endpointProblems(
     if (!families.some((family) => isUsable(text, family))) problems.push(`invalid link-local IP address: ${text}`);
   for (const family of families) {
     const address = parseAddress(wanted[family] ?? "");
-    if (address === undefined) continue;
+    if (address === undefined || network === undefined) continue;
     const subnets = network.pools.flatMap(({ subnet }) => parsePrefix(subnet)?.prefix ?? []);
     if (!subnets.some((subnet) => prefixContains(subnet, address)))
       problems.push(`no configured subnet contains IP address ${wanted[family]}`);

@@ -29,7 +29,6 @@ import { settingsOfOptions } from "@fathom/network";
 import { checkNetworkMode, checkRequestedNetworks, requestedNetworks } from "../../networks/container-network.ts";
 import type { CreateRules } from "../../backend.ts";
 import type { EngineContext } from "../../context.ts";
-import { checkEndpoints } from "./endpoint-checks.ts";
 import { withHostDefaults } from "./host-config.ts";
 import { checkLogSettings, logSettingsOf, logTarget, requireLogSocket } from "../logging/log-config.ts";
 import { wantedMounts } from "./mounts/wanted-mounts.ts";
@@ -87,7 +86,6 @@ export async function checkRequest(
   const { HostConfig: requestedHost, NetworkingConfig: networking, ...requestedConfig } = body;
   checkRestart(requestedHost);
   checkNetworkMode(requestedConfig, requestedHost);
-  checkEndpoints(networking);
   const image = requestedConfig.Image === "" ? undefined : engine.images.lookup(requestedConfig.Image, platform);
   const warnings = image === undefined ? [] : platformWarnings(image, body.Image ?? image.id, platform);
   const config = mergeImageConfig(requestedConfig, image?.config.config ?? {});
