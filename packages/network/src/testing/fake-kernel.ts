@@ -144,8 +144,7 @@ export class FakeKernel {
       return 0;
     }
     if (type === NFT_MSG_DELTABLE)
-      for (const name of this.elements)
-        if (name.startsWith(ip6) === (payload[0] === 10)) this.elements.delete(name);
+      for (const name of this.elements) if (name.startsWith(ip6) === (payload[0] === 10)) this.elements.delete(name);
     if (type === RTM_NEWROUTE && (flags & NLM_F_CREATE) !== 0) {
       const attributes = decodeAttributes(payload.subarray(12));
       const linkIndex = readU32(attributes.get(4)) ?? 0;
