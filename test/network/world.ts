@@ -59,8 +59,9 @@ export class Space implements AsyncDisposable {
   ask(protocol: "tcp" | "udp", host: string, port: number): Promise<string> {
     return ask(protocol, host, port, ["nsenter", `--net=${this.path}`]);
   }
-  async serve(protocol: "tcp" | "udp", port: number): Promise<void> {
-    this.#programs.push(await start(["nsenter", `--net=${this.path}`], ["serve", protocol, String(port)]));
+  /** @param host "::" for IPv6 */
+  async serve(protocol: "tcp" | "udp", port: number, host = "0.0.0.0"): Promise<void> {
+    this.#programs.push(await start(["nsenter", `--net=${this.path}`], ["serve", protocol, String(port), host]));
   }
   async echo(port: number): Promise<void> {
     this.#programs.push(await start(["nsenter", `--net=${this.path}`], ["echo", String(port)]));
