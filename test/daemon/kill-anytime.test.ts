@@ -54,7 +54,7 @@ function makeImage(name: string): void {
 interface Inspection {
   readonly State: { Pid: number; Running: boolean; Status: string };
   readonly NetworkSettings: {
-    Networks: { bridge: { IPAddress: string } };
+    Networks: Record<string, { IPAddress: string }>;
     Ports: Record<string, { HostPort: string }[] | null>;
   };
 }
@@ -185,6 +185,37 @@ const operations: readonly Operation[] = [
     },
   },
   {
+    name: "network",
+    async prepare() {
+      for (const name of ["moving-1", "moving-2"])
+        if (!(await has(`/networks/${name}`)))
+          await ask("POST", "/networks/create", { Name: name, EnableIPv6: name === "moving-2" });
+      await start("joins", publishing);
+    },
+    async begin() {
+      for (let index = 0; index < 6; index++)
+        for (const [name, GwPriority] of [
+          ["moving-1", 1],
+          ["moving-2", -1],
+        ] as const) {
+          await ask("POST", `/networks/${name}/connect`, { Container: "joins", EndpointConfig: { GwPriority } });
+          if (index < 5) await ask("POST", `/networks/${name}/disconnect`, { Container: "joins" });
+        }
+    },
+    async again() {
+      const { NetworkSettings } = await json<Inspection>("/containers/joins/json");
+      const addresses = Object.values(NetworkSettings.Networks).map(({ IPAddress }) => IPAddress);
+      // What the row says is inside, and nothing else; the container leads outside, and has its port.
+      const inside = addresses.map((address) => `ip -o addr | grep -qF ' ${address}/'`);
+      inside.push(`test $(ls /sys/class/net | grep -c eth) = ${addresses.length}`);
+      inside.push("test $(ip route | grep -c ^default) = 1");
+      expect([await exec("joins", inside.join(" && ")), inside]).toEqual([0, inside]);
+      expect(NetworkSettings.Ports["80/tcp"]).toHaveLength(1);
+      await remove("joins");
+      for (const name of ["moving-1", "moving-2"]) await ask("DELETE", `/networks/${name}`);
+    },
+  },
+  {
     name: "exec",
     prepare: () => start("execs"),
     async begin() {
@@ -290,7 +321,7 @@ async function wrongs(): Promise<string[]> {
     if (about.Status === "paused") say(`${Id} is paused, and nobody asked for that`);
     if (about.Running) {
       alive.add(Id);
-      networks.add(network.Networks.bridge.IPAddress);
+      for (const { IPAddress } of Object.values(network.Networks)) networks.add(IPAddress);
       for (const bound of Object.values(network.Ports))
         for (const { HostPort } of bound ?? []) ports.push(Number(HostPort));
       if (!found.some(({ pid, cgroups }) => pid === about.Pid && cgroups.includes(Id)))
@@ -306,7 +337,7 @@ async function wrongs(): Promise<string[]> {
   for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n"))
     if (line.includes(daemon.work)) say(`mount ${line}`);
   const links = daemon.run("ip", "-o", "link", "show", "type", "veth").out.split("\n").filter(Boolean).length;
-  if (links > alive.size + 3) say(`${links} links for ${alive.size} containers`);
+  if (links > networks.size + 3) say(`${links} links for ${networks.size} endpoints`);
   const rules = daemon.run("nft", "list", "table", "ip", "fathom").out;
   for (const [, address, port] of rules.matchAll(
     /: (172\.\d+\.\d+\.\d+|10\.\d+\.\d+\.\d+|192\.168\.\d+\.\d+) \. (\d+)/g,

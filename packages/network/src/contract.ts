@@ -200,7 +200,10 @@ export interface Sandbox {
   connect(networkId: string, settings?: EndpointSettings): Promise<Endpoint | undefined>;
   /** Removes one endpoint of a container that keeps running; default route and ports move to the next gateway. */
   disconnect(endpointId: string): Promise<void>;
-  /** Gives a running container the default routes that it does not have and should have. See `StartedNetworks.interfacesRemoved`. */
+  /**
+   * Gives a running container the default routes and published ports that it should have, and does not have because a connection or a
+   * disconnection was interrupted. Read `endpoints` again. See `StartedNetworks.interfacesRemoved`.
+   */
   repair(): Promise<void>;
   /** The container has ended, or its start has failed: every endpoint is removed, and the interfaces end with the namespace. */
   close(): Promise<void>;

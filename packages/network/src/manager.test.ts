@@ -348,6 +348,24 @@ describe("restart", () => {
     expect(kernel.calls.slice(before)).toEqual(["openNetlink", "netlinkTransact"]);
   });
 
+  test("a disconnection was interrupted after it had moved the ports: they come back", async () => {
+    const { networks, kernel, state } = await running();
+    const front = await networks.create({ ...userNetwork, name: "front" });
+    const request = { containerId: "f".repeat(64), containerName: "web", namespaceFd: 9, ports: [published] };
+    await networks.sandbox(request).connect(front.id);
+    const kept = (await networks.sandbox(request).connect(networks.defaultNetwork()!.id, { gatewayPriority: -1 }))!;
+    expect(kept.ports).toEqual([]);
+    await networks.stop(true);
+    const again = await running({}, kernel, state, [kept]);
+    expect([...kernel.elements].filter((name) => name.startsWith("published"))).toEqual([]);
+    await again.networks.sandbox(request).repair();
+    const [endpoint] = again.networks.sandbox(request).endpoints;
+    expect(endpoint!.ports).toMatchObject([{ hostPort: 8080 }]);
+    expect([...kernel.elements].filter((name) => name.startsWith("published"))).toHaveLength(1);
+    await again.networks.sandbox(request).repair();
+    expect(again.networks.sandbox(request).endpoints).toEqual([endpoint!]);
+  });
+
   test("use before start is an error that names the missing start", () => {
     const networks = createNetworkManager({
       sys: new FakeKernel().sys,

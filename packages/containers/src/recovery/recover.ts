@@ -37,23 +37,31 @@ export async function recover(engine: ContainersContext): Promise<void> {
   const step = <T>(name: RecoveryStep, action: () => Promise<T>): Promise<T> => inStep(name, action);
   await step("unfinished", () => finishUnfinished(engine));
   const { running, exited } = await step("find", () => findRuns(engine));
-  await step("networks", async () => {
+  const repaired = await step("networks", async () => {
     const { warnings, interfacesRemoved } = await engine.networks.start(
       knownEndpoints(running.map(({ container, patch }) => patch.networks ?? container.record.networks)),
     );
     for (const warning of warnings) engine.logger.warn(warning);
-    for (const { container, supervisor } of interfacesRemoved ? running : [])
-      await attempt(engine, `repairing the network of ${container.id}`, () =>
-        repairNetworks(engine, container, supervisor),
-      );
+    return Promise.all(running.map((run) => repairRun(engine, run, interfacesRemoved)));
   });
   await step("take-up", async () => {
-    for (const run of running) await takeUp(engine, run);
+    for (const run of repaired) await takeUp(engine, run);
   });
   await step("late-ends", async () => {
     for (const [container, exit] of exited) await recordLateExit(engine, container, exit);
   });
   await step("sweep", () => sweep(engine));
+}
+
+/** A container whose network cannot be repaired is managed as it is. */
+async function repairRun(engine: ContainersContext, run: FoundRun, interfacesRemoved: boolean): Promise<FoundRun> {
+  const { container, supervisor, patch } = run;
+  const before = patch.networks ?? container.record.networks;
+  let networks = before;
+  await attempt(engine, `repairing the network of ${container.id}`, async () => {
+    networks = await repairNetworks(engine, container, supervisor, { networks: before, interfacesRemoved });
+  });
+  return networks === before ? run : { ...run, patch: { ...patch, networks } };
 }
 
 interface FoundRuns {

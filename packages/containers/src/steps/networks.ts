@@ -112,17 +112,27 @@ export async function detachAll(
   }
 }
 
-/** After interfaces of interrupted connections were removed: see `StartedNetworks.interfacesRemoved`. */
+/**
+ * After a daemon was killed while it connected or disconnected the container: routes and ports that the interrupted change took away come back.
+ * @param interfacesRemoved See `StartedNetworks.interfacesRemoved`.
+ * @returns the container's networks, as its row must have them
+ */
 export async function repairNetworks(
   engine: ContainersContext,
-  { id, record: { name } }: Container,
+  { id, record: { name, spec } }: Container,
   supervisor: Supervisor,
-): Promise<void> {
-  if (engine.networks.sandbox({ containerId: id, containerName: name }).endpoints.length === 0) return;
+  { networks, interfacesRemoved }: { networks: readonly NetworkAttachment[]; interfacesRemoved: boolean },
+): Promise<readonly NetworkAttachment[]> {
+  const { ports } = spec;
+  const endpoints = networks.flatMap(({ endpoint }) => endpoint ?? []);
+  const lostPorts = ports.length > 0 && endpoints.every((endpoint) => endpoint.ports.length === 0);
+  if (endpoints.length === 0 || !(interfacesRemoved || lostPorts)) return networks;
   const namespaceFd = openNetworkNamespace(engine.sys, supervisor);
-  if (namespaceFd === undefined) return;
+  if (namespaceFd === undefined) return networks;
   try {
-    await engine.networks.sandbox({ containerId: id, containerName: name, namespaceFd }).repair();
+    const sandbox = engine.networks.sandbox({ containerId: id, containerName: name, namespaceFd, ports });
+    await sandbox.repair();
+    return withEndpoints(networks, sandbox);
   } finally {
     engine.sys.close(namespaceFd);
   }

@@ -142,3 +142,19 @@ test("connections made while a container runs are there after the daemon was kil
   await disconnect(id.slice(0, 12));
   expect(Object.keys(await networksOf("web"))).toEqual(["bridge"]);
 });
+
+test("a daemon that was killed between the row and the kernel: the container has its port again, and the row says so", async () => {
+  await create();
+  await world.run("web", { PortBindings: { "80/tcp": [{ HostIp: "", HostPort: "8080" }] } });
+  await connect("web", { GwPriority: 1 });
+  const ports = async (): Promise<unknown> =>
+    (await world.engine.containers.inspect("web", false)).NetworkSettings.Ports?.["80/tcp"];
+  const before = await ports();
+  // The row is written first; then the daemon dies.
+  const hang = world.machine.faults.hangNext("sandbox.disconnect");
+  void disconnect("web").catch(() => undefined);
+  await hang.reached;
+  world.engine = await startDaemon(world.machine, world.root, {}, world.volumeQuestions);
+  expect(Object.keys(await networksOf("web"))).toEqual(["bridge"]);
+  expect(await ports()).toEqual(before);
+});

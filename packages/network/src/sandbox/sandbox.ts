@@ -293,6 +293,7 @@ export class ContainerSandbox implements Sandbox {
       const gateway = this.gateway(family);
       if (gateway !== undefined && !hasDefaultRoute(sys, namespaceFd, family)) this.#route(family, gateway);
     }
+    if (this.#portsHolder() === undefined) await this.#settlePorts(undefined);
   }
 
   async close(): Promise<void> {

@@ -276,6 +276,7 @@ class FakeSandbox implements Sandbox {
 
   async repair(): Promise<void> {
     this.#mustRun();
+    this.#settlePorts();
   }
 
   async disconnect(endpointId: string): Promise<void> {
