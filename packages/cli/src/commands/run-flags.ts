@@ -104,7 +104,9 @@ export const createFlags: FlagTable = [
   text("ipc", "IPC namespace: private, shareable, host, none or container:NAME"),
   list("label", "Set a label (key=value)", { shorthand: "l" }),
   list("label-file", "Read labels from a file", { complete: "files" }),
-  text("log-driver", "Driver for the container's output", { complete: ["json-file", "none"] }),
+  text("log-driver", "Driver for the container's output", {
+    complete: ["fluentd", "gelf", "journald", "json-file", "local", "none", "syslog"],
+  }),
   list("log-opt", "Option of the log driver (key=value)"),
   text("mac-address", "MAC address of the container"),
   bytes("memory", "Memory limit", { shorthand: "m" }),

@@ -83,7 +83,7 @@ export async function info(engine: EngineContext, engineId: string): Promise<Sys
       Volume: ["local"],
       Network: [...engine.networks.drivers],
       Authorization: null,
-      Log: [...logDrivers],
+      Log: logDrivers.filter((name) => name !== "none"),
     },
     MemoryLimit: support.memory,
     SwapLimit: support.memorySwap,

@@ -30,13 +30,15 @@ class FakeReceiver {
   readonly connections: number[] = [];
   away = false;
   hangs: Deferred<void> | undefined;
+  /** It hangs only from this record on. */
+  hangsFrom = 0;
   open = async (): Promise<ReceiverConnection> => {
     if (this.away) throw new Error("nobody is there");
     this.connections.push(this.got.length);
     return {
       send: async (records) => {
         if (this.away) throw new Error("it has left");
-        await this.hangs?.promise;
+        if (this.got.length >= this.hangsFrom) await this.hangs?.promise;
         this.got.push(...records);
       },
       close: async () => undefined,
@@ -245,6 +247,26 @@ test("a stop does not wait for a receiver that hangs, and loses nothing", async 
   receiver.hangs = undefined;
   await running(receiver).end();
   expect(receiver.texts.slice(-3)).toEqual(texts(1, 3));
+});
+
+test("a daemon that is killed while a receiver hangs sends only the rest again", async () => {
+  const receiver = new FakeReceiver();
+  const container = running(receiver, { ...reliable, buffer: { bytes: 1000, lossy: false } });
+  writeFileSync(spool, lines(1, 4000));
+  receiver.hangs = deferred<void>();
+  receiver.hangsFrom = 1500;
+  container.write("");
+  await until("some lines arrive", () => receiver.got.length >= 1500);
+  await container.shipper.stop();
+  const before = receiver.got.length;
+  expect(before).toBeLessThan(4000);
+  receiver.hangs = undefined;
+  receiver.got.length = 0;
+  await running(receiver).end();
+  // A part of the spool has about a thousand lines.
+  const [first] = receiver.texts;
+  expect(Number(first?.slice("line".length))).toBeGreaterThan(before - 1500);
+  expect(receiver.texts).toEqual(texts(Number(first?.slice("line".length)), 4000));
 });
 
 test("the pieces of a long line have one id and numbers, and the last is marked", async () => {

@@ -37,17 +37,16 @@ const megabyte = 1024 * 1024;
 const jsonDefaults = { maxSize: 10 * 1000 * 1000, maxFiles: 5 } as const;
 const localDefaults: FileLimits = { maxSize: 20 * megabyte, maxFiles: 5, compress: true };
 
-/** The settings of a new container: the daemon's defaults when the request has none. */
+/** The settings of a new container: the daemon's defaults when the request has none; those of the spool hold for every driver. */
 export function resolveLogSettings(
   requested: { Type?: string | undefined; Config?: Record<string, string> | null | undefined } | undefined,
   config: EngineConfig,
 ): LogSettings {
   const type = requested?.Type ?? "";
-  if (type === "" || type === config.logDriver) {
-    const settings = { Type: config.logDriver, Config: { ...config.logOptions, ...requested?.Config } };
-    return settings;
-  }
-  return { Type: type, Config: { ...requested?.Config } };
+  if (type === "" || type === config.logDriver)
+    return { Type: config.logDriver, Config: { ...config.logOptions, ...requested?.Config } };
+  const spool = Object.entries(config.logOptions).filter(([name]) => name.startsWith("cache-"));
+  return { Type: type, Config: { ...Object.fromEntries(spool), ...requested?.Config } };
 }
 
 /** The log settings of a container. */
