@@ -109,6 +109,9 @@ test("360 clients that do not read hold only their share of memory, and slow nob
     "-d",
     "--name",
     "loud",
+    // One large file.
+    "--log-opt",
+    "max-size=-1",
     daemon.image,
     "sh",
     "-c",

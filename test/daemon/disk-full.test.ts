@@ -190,7 +190,8 @@ test("logs, and what a user does then", async () => {
     "trap 'exit 5' TERM; while :; do sleep 0.1; done",
   );
   daemon.docker("run", "-d", "--name", "ends", "--stop-signal", "KILL", daemon.image, "sleep", "1000");
-  daemon.docker("run", "-d", "--name", "writes", daemon.image, "sh", "-c", script);
+  // Without a limit, as it would fill the disk.
+  daemon.docker("run", "-d", "--name", "writes", "--log-opt", "max-size=-1", daemon.image, "sh", "-c", script);
   const ready = ["exec", "writes", "test", "-p", "/dev/shm/go"];
   await until("it has written all", () => daemon.run("docker", ...ready).code === 0);
   const empty = fill();

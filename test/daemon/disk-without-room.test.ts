@@ -30,7 +30,7 @@ const state = (name: string): string => daemon.fathom("inspect", "-f", "{{.State
 
 test("the daemon knows its end, and it can be removed", async () => {
   daemon.fathom("run", "-d", "--name", "lives", daemon.image, "sleep", "1000");
-  daemon.fathom("run", "-d", "--name", "full", daemon.image, "sh", "-c", script);
+  daemon.fathom("run", "-d", "--name", "full", "--log-opt", "max-size=-1", daemon.image, "sh", "-c", script);
   expect(daemon.fathom("wait", "full")).toBe("4");
   expect(statfsSync(disk).bavail).toBeLessThan(2000);
   expect(state("full")).toBe("exited 4");
