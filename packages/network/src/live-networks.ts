@@ -192,7 +192,7 @@ export class LiveNetworks {
     const taken = this.#subnetsOfOthers("");
     for (const { subnet: text } of settings.pools) {
       const subnet = parsePrefix(text)?.prefix;
-      if (subnet === undefined) continue;
+      if (subnet === undefined || settings.families?.includes(subnet.family) === false) continue;
       if (taken.some((other) => prefixesOverlap(other, subnet)))
         throw new EngineError("forbidden", "invalid pool request: Pool overlaps with other one on this address space");
       taken.push(subnet);
@@ -220,12 +220,12 @@ export class LiveNetworks {
 
   /** Two networks on one interface would remove each other's addresses, and the removal of one network would remove the interface of the other. */
   #mustBeItsOwn(driver: NetworkDriver, row: NetworkInfo): void {
-    const own = driver.hostInterface(row);
+    const own = driver.capabilities.ownsInterface ? driver.hostInterface(row) : undefined;
     if (own === undefined) return;
     const { host, state } = this.#options;
     const other = state.networks().find((network) => {
-      const { hostInterface } = host.drivers.find(({ name }) => name === network.driver) ?? {};
-      return hostInterface?.(network) === own;
+      const other = host.drivers.find(({ name }) => name === network.driver);
+      return other?.capabilities.ownsInterface === true && other.hostInterface(network) === own;
     });
     if (other !== undefined)
       throw new EngineError(

@@ -46,7 +46,7 @@ export function createBridgeDriver(host: BridgeHost): NetworkDriver {
   const routeMtu = (): number => defaultRouteMtu(host.route, listRoutes(host.route)) ?? usualMtu;
   return {
     name: "bridge",
-    capabilities: { endpoints: true },
+    capabilities: { endpoints: true, ownsInterface: true },
     options: (id: string, { options, internal }: NetworkSettings) => {
       const { bridge, gatewayModes } = readBridgeOptions(id, options);
       checkBridgeName(bridge);

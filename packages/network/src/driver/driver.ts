@@ -32,6 +32,8 @@ export type NetworkOrigin = "new" | "stored";
 export interface DriverCapabilities {
   /** True: a container gets an interface with addresses. False: it has what its namespace has (host, none). */
   readonly endpoints: boolean;
+  /** Its `hostInterface` belongs to one network: two networks cannot have the same. */
+  readonly ownsInterface: boolean;
 }
 
 /** How host ports reach endpoints: through the engine's rules (`ports/publisher.ts`). */

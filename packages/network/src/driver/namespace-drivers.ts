@@ -20,7 +20,7 @@ export function createNamespaceDriver(name: "host" | "null"): NetworkDriver {
   };
   return {
     name,
-    capabilities: { endpoints: false },
+    capabilities: { endpoints: false, ownsInterface: false },
     options: (_id, { options }) => options,
     hostInterface: () => undefined,
     rules: () => undefined,

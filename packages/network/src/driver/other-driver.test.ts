@@ -74,7 +74,7 @@ function otherDriver(kernel: FakeKernel, calls: unknown[], failing: Failing, han
   });
   return {
     name: "other",
-    capabilities: { endpoints: true },
+    capabilities: { endpoints: true, ownsInterface: false },
     options: (_id, { options }) => options,
     hostInterface: () => undefined,
     rules: () => rules,

@@ -5,6 +5,7 @@ import type { AddressPoolSettings, NetworkConfig } from "../contract.ts";
 import { listLinks } from "../driver/bridge-link.ts";
 import { createBridgeDriver } from "../driver/bridge.ts";
 import type { NetworkDriver } from "../driver/driver.ts";
+import { createMacvlanDriver } from "../driver/macvlan.ts";
 import { createNamespaceDriver } from "../driver/namespace-drivers.ts";
 import { HostFirewall, type FirewallContents } from "../firewall/host-firewall.ts";
 import { NetlinkConnection } from "../netlink/connection.ts";
@@ -73,6 +74,7 @@ export class HostNetwork implements Disposable {
     this.drivers = [
       createBridgeDriver({ sys, route: this.route, logger }),
       createNamespaceDriver("host"),
+      createMacvlanDriver({ sys, route: this.route }),
       createNamespaceDriver("null"),
       ...drivers,
     ];

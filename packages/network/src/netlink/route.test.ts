@@ -2,12 +2,13 @@
 import { describe, expect, test } from "bun:test";
 import { parseMac } from "../ipam/ip.ts";
 import { parseAddress } from "../ipam/prefix.ts";
-import { listAttributes, PayloadWriter, readText } from "./message.ts";
+import { listAttributes, PayloadWriter, readText, readU32 } from "./message.ts";
 import {
   addAddress,
   addDefaultRoute,
   changeLink,
   createBridge,
+  createMacvlan,
   createVethPair,
   deleteLink,
   dumpLinks,
@@ -81,6 +82,14 @@ describe("links", () => {
       "00000000000000000000000000000000 0a0001000242ac1100020000 0800040078050000 08001c0004000000 090003006574683000000000",
     );
     expect(view(peer, 16)).toEqual(view(golden, 16));
+  });
+  test("ip link add eth0 link out0 netns 4 type macvlan mode bridge", () => {
+    const payload = createMacvlan({ name: "eth0", parentIndex: 6, mode: "bridge", namespaceFd: 4 }).payload;
+    const top = new Map(listAttributes(payload.subarray(16)));
+    expect([readText(top.get(3)), readU32(top.get(5)), readU32(top.get(28))]).toEqual(["eth0", 6, 4]);
+    const [kind, data] = listAttributes(top.get(18)!);
+    expect(readText(kind![1])).toBe("macvlan");
+    expect(listAttributes(data![1])).toEqual([[1, Uint8Array.of(4, 0, 0, 0)]]);
   });
   test("the ports of one bridge are requested by their master", () => {
     expect(view(dumpLinks(6).payload, 16)).toEqual(["0".repeat(32), "10: 06000000"]);

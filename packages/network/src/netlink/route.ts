@@ -24,6 +24,7 @@ const IFF_UP = 0x1;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
 const IFLA_AF_SPEC = 26;
@@ -33,6 +34,7 @@ const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_KIND = 4;
 const IFLA_INFO_SLAVE_DATA = 5;
 const VETH_INFO_PEER = 1;
+const IFLA_MACVLAN_MODE = 1;
 const IFLA_BRPORT_MODE = 4;
 const IFLA_BRPORT_ISOLATED = 33;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
@@ -74,6 +76,69 @@ export function createBridge(bridge: BridgeLink): NetlinkRequest {
     flags: NLM_F_CREATE | NLM_F_EXCL,
     payload: writer.finish(),
     action: `create bridge ${bridge.name}`,
+  };
+}
+
+/** Two interfaces that are connected with each other, both in the namespace of the request, down. With both up, each has a carrier. */
+export function createLoop(name: string, peerName: string): NetlinkRequest {
+  const writer = linkHeader(new PayloadWriter(), 0, 0, 0)
+    .attributeText(IFLA_IFNAME, name)
+    .nest(
+      IFLA_LINKINFO,
+      (info) =>
+        info
+          .attributeText(IFLA_INFO_KIND, "veth")
+          .nest(
+            IFLA_INFO_DATA,
+            (data) =>
+              data.nest(
+                VETH_INFO_PEER,
+                (peer) => void linkHeader(peer, 0, 0, 0).attributeText(IFLA_IFNAME, peerName),
+                false,
+              ),
+            false,
+          ),
+      false,
+    );
+  return {
+    type: RTM_NEWLINK,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    payload: writer.finish(),
+    action: `create interfaces ${name} and ${peerName}`,
+  };
+}
+
+export const macvlanModes = ["private", "vepa", "bridge", "passthru"] as const;
+export type MacvlanMode = (typeof macvlanModes)[number];
+const macvlanModeNumbers = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
+
+export interface MacvlanLink {
+  readonly name: string;
+  readonly parentIndex: number;
+  readonly mode: MacvlanMode;
+  /** The interface starts here; its parent is in the namespace of the request. */
+  readonly namespaceFd: number;
+}
+
+/** Makes an interface with a MAC address of its own at another interface, down. */
+export function createMacvlan({ name, parentIndex, mode, namespaceFd }: MacvlanLink): NetlinkRequest {
+  const writer = linkHeader(new PayloadWriter(), 0, 0, 0)
+    .attributeText(IFLA_IFNAME, name)
+    .attributeU32(IFLA_LINK, parentIndex)
+    .attributeU32(IFLA_NET_NS_FD, namespaceFd)
+    .nest(
+      IFLA_LINKINFO,
+      (info) =>
+        info
+          .attributeText(IFLA_INFO_KIND, "macvlan")
+          .nest(IFLA_INFO_DATA, (data) => data.attributeU32(IFLA_MACVLAN_MODE, macvlanModeNumbers[mode]), false),
+      false,
+    );
+  return {
+    type: RTM_NEWLINK,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    payload: writer.finish(),
+    action: `create macvlan interface ${name}`,
   };
 }
 

@@ -72,7 +72,7 @@ export function networkSuite(name: string, openPlace: () => Promise<NetworkPlace
       });
 
       test("have a driver; an unknown driver is rejected", async () => {
-        expect(networks.drivers.toSorted()).toEqual(["bridge", "host", "null"]);
+        expect(networks.drivers).toEqual(expect.arrayContaining(["bridge", "host", "null"]));
         for (const { driver } of networks.list()) expect(networks.drivers).toContain(driver);
         const unknown = networks.create(settings("front", { driver: "no such driver" }));
         await expect(unknown).rejects.toMatchObject({ code: "invalid-argument" });
