@@ -110,6 +110,14 @@ check "update" "104857600" bash -c "docker update -m 100m --memory-swap 200m web
 check "top" "httpd" bash -c "docker top web -eo pid,comm | tail -1 | tr -s \" \" | cut -d\" \" -f2"
 check "kill -HUP is not the end" "running" bash -c "docker kill -s CONT web >/dev/null; docker inspect -f '{{.State.Status}}' web"
 
+# Log drivers with systemd's own receivers.
+journal() { journalctl -q -o cat "CONTAINER_NAME=$1"; }
+docker run --rm --name diary --log-driver journald --label role=x --log-opt labels=role $image sh -c 'echo to the journal; sleep 1; echo also >&2' >/dev/null 2>&1
+check "a log in the journal" "$(printf 'to the journal\nalso')" until_is "$(printf 'to the journal\nalso')" journal diary
+check "… with its fields" '["6","x","'$image'"]' bash -c "journalctl -q -o json CONTAINER_NAME=diary | head -1 | jq -c '[.PRIORITY, .ROLE, .IMAGE_NAME]'"
+docker run --rm --log-driver syslog --log-opt tag=locally $image echo by syslog >/dev/null
+check "the host's syslog" "by syslog" until_is "by syslog" journalctl -q -o cat -t locally
+
 # Health and restart policies.
 docker run -d --name health --health-cmd 'test -f /tmp/ok' --health-interval 1s --health-retries 2 $image sh -c 'sleep 100000' >/dev/null
 check "unhealthy" "unhealthy" until_is unhealthy state '{{.State.Health.Status}}' health

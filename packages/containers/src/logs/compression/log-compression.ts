@@ -69,7 +69,8 @@ export class LogCompression {
     }
   }
 
-  async #compress({ id, record }: Container): Promise<void> {
+  async #compress(container: Container): Promise<void> {
+    const { id, record } = container;
     const { config, logs, logger } = this.#parts;
     const log = logs.target(record);
     if (log.kind !== "json-file") return;
@@ -79,7 +80,10 @@ export class LogCompression {
       const may = logs.destination?.(record) === undefined ? () => true : this.#sentBefore(config, id, log.path);
       await compressRotated(log.path, may, this.#stop.signal);
     } catch (error) {
-      if (!this.#stop.signal.aborted) logger.warn("compressing a container's rotated log failed", { id, error });
+      // Its files may be removed at any moment.
+      const exists = this.#parts.containers.byId(id) === container;
+      if (exists && !this.#stop.signal.aborted)
+        logger.warn("compressing a container's rotated log failed", { id, error });
     }
   }
 

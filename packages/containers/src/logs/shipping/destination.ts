@@ -93,6 +93,8 @@ export interface ReceiverConnection {
    * confirmed. After an error the connection is of no use any more, and the whole batch is sent again on another.
    */
   send(records: readonly ShippedRecord[]): Promise<void>;
+  /** True when the next batch should have a new connection; absent: never. */
+  readonly isOld?: () => boolean;
   close(): Promise<void>;
 }
 

@@ -30,12 +30,16 @@ class FakeReceiver {
   readonly connections: number[] = [];
   away = false;
   hangs: Deferred<void> | undefined;
+  /** Connections are old after one batch. */
+  getOld = false;
   /** It hangs only from this record on. */
   hangsFrom = 0;
   open = async (): Promise<ReceiverConnection> => {
     if (this.away) throw new Error("nobody is there");
     this.connections.push(this.got.length);
+    const first = this.got.length;
     return {
+      isOld: () => this.getOld && this.got.length > first,
       send: async (records) => {
         if (this.away) throw new Error("it has left");
         if (this.got.length >= this.hangsFrom) await this.hangs?.promise;
@@ -188,10 +192,23 @@ test("a receiver that leaves gets everything when it is back", async () => {
   receiver.away = true;
   container.write(lines(4, 6));
   const ended = container.end();
-  await until("several tries have failed", () => said.length > 3);
+  await until("several tries have failed", () => said.length === 3);
   receiver.away = false;
   await ended;
   expect(receiver.texts).toEqual(texts(1, 6));
+});
+
+test("an old connection is replaced before the next batch, and that is no failure", async () => {
+  const receiver = new FakeReceiver();
+  receiver.getOld = true;
+  const said: string[] = [];
+  const logger = createLogger("debug", { write: (text) => void said.push(text) });
+  const container = running(receiver, reliable, { logger });
+  container.write(lines(1, 2));
+  await until("the first lines arrive", () => receiver.got.length === 2);
+  container.write(lines(3, 4));
+  await container.end();
+  expect([receiver.connections, receiver.texts, said]).toEqual([[0, 2], texts(1, 4), []]);
 });
 
 test("after the last try a batch is dropped, and its number is in the daemon's log", async () => {
@@ -202,7 +219,8 @@ test("after the last try a batch is dropped, and its number is in the daemon's l
   const container = running(receiver, { ...reliable, retry: { waitMs: 1, most: 3 } }, { logger });
   container.write(lines(1, 4));
   await container.end();
-  expect(said.filter((text) => text.includes("tried again"))).toHaveLength(2);
+  // The first new connection is made without a word.
+  expect(said.filter((text) => text.includes("tried again"))).toHaveLength(1);
   expect(said.at(-1)).toMatch(/dropped.*records=4/);
 });
 

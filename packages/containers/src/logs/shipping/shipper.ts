@@ -14,6 +14,9 @@ import { SpoolReader } from "./spool-reader.ts";
 const graceMs = 100;
 const longestWaitMs = 30_000;
 const reportEveryMs = 10_000;
+/** A receiver may be away for days: then not every try is in the daemon's log. */
+const loudTries = 4;
+const seldom = 20;
 
 export interface ShipperParts {
   readonly id: string;
@@ -168,10 +171,12 @@ export class Shipper {
     let waitMs = destination.retry.waitMs;
     for (let tries = 1; ; tries++) {
       try {
+        if (this.#connection?.isOld?.() === true) await this.#disconnect();
         this.#connection ??= await this.#parts.open();
         const sending = this.#connection.send(batch.map(({ record }) => record));
         if (await settlesWithin(sending, undefined, { signal })) {
           await sending;
+          if (tries > 2) logger.info("a container's log is sent again", { id, receiver: destination.receiver.kind });
           return true;
         }
         return false;
@@ -182,15 +187,16 @@ export class Shipper {
           this.#dropped += batch.length;
           return true;
         }
-        logger.warn("a container's log could not be sent; it is tried again", {
-          id,
-          receiver: destination.receiver.kind,
-          error: messageOf(error),
-          waitMs: tries === 1 ? 0 : waitMs,
-        });
+        // The first new connection is made at once: the old one may only have been idle for too long.
+        if (tries === 1) continue;
+        if (tries <= loudTries || tries % seldom === 0)
+          logger.warn("a container's log could not be sent; it is tried again", {
+            id,
+            receiver: destination.receiver.kind,
+            error: messageOf(error),
+            waitMs,
+          });
       }
-      // The first new connection is made at once: the old one may only have been idle for too long.
-      if (tries === 1) continue;
       try {
         await systemClock.sleep(waitMs, signal);
       } catch {

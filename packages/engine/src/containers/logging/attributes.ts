@@ -2,7 +2,6 @@
 import { hostname } from "node:os";
 import { EngineError, shortId } from "@fathom/base";
 import type { ContainerRecord } from "@fathom/containers";
-import { parseTemplate, TemplateError } from "@fathom/template";
 import { dockerOf } from "../docker-extension.ts";
 import { compilePattern } from "../../filters/patterns.ts";
 import type { Options } from "./driver-options.ts";
@@ -35,12 +34,20 @@ export function selectAttributes(
   return attributes;
 }
 
+type Templates = typeof import("@fathom/template");
+let templates: Templates | undefined;
+
 /** @throws invalid-argument in the words of Go's templates, with the name "log-tag" */
 export function expandTag(template: string, record: ContainerRecord, options: Options): string {
+  const fields = tagFields(record, options);
+  const [, name] = /^\{\{\.(ID|FullID|Name|Command|ImageID|ImageFullID|ImageName|Hostname)\}\}$/.exec(template) ?? [];
   if (template === "") return "";
+  if (name !== undefined) return String(fields[name]);
+  // Few containers have another tag.
+  const { parseTemplate, TemplateError } = (templates ??= require("@fathom/template") as Templates);
   try {
     return parseTemplate(template, { missingIsError: true, name: "log-tag", structName: "*logger.Info" }).execute(
-      tagFields(record, options),
+      fields,
     );
   } catch (error) {
     if (error instanceof TemplateError) throw new EngineError("invalid-argument", error.message, { cause: error });

@@ -32,6 +32,7 @@ export function fluentdMessage(
 /** @throws ReceiverUnreachable */
 export async function openFluentd(destination: FluentdDestination): Promise<ReceiverConnection> {
   const stream = await openStream(destination.place, destination.writeLimitMs);
+  const { reconnectMs } = destination;
   const madeAt = performance.now();
   /** The receiver answers {"ack": chunk} as a map of one text. */
   const confirm = async (chunk: string): Promise<void> => {
@@ -44,9 +45,6 @@ export async function openFluentd(destination: FluentdDestination): Promise<Rece
   };
   return {
     async send(records) {
-      const { reconnectMs } = destination;
-      if (reconnectMs !== undefined && performance.now() - madeAt > reconnectMs)
-        throw new EngineError("unavailable", "the connection is made anew");
       if (!destination.requestAck) {
         await stream.write(Buffer.concat(records.map((record) => fluentdMessage(destination, record))));
         return;
@@ -57,6 +55,7 @@ export async function openFluentd(destination: FluentdDestination): Promise<Rece
         await confirm(chunk);
       }
     },
+    isOld: () => reconnectMs !== undefined && performance.now() - madeAt > reconnectMs,
     close: () => stream.close(),
   };
 }
