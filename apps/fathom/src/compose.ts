@@ -12,12 +12,13 @@ import {
   type Engine,
 } from "@fathom/engine";
 import { createImages } from "@fathom/images";
-import { createForwarders, createNetworkManager, networkConfig } from "@fathom/network";
+import { createForwarders, createHelperNames, createNetworkManager, networkConfig } from "@fathom/network";
 import { createLauncher, openCgroups, type LaunchPlan } from "@fathom/runtime";
 import { openStore } from "@fathom/store";
 import { createHostFiles, type Sys, forwarderExecutable, helperExecutable } from "@fathom/sys";
 import type { DaemonConfig } from "./settings/daemon-config.ts";
 import { checkDatabaseInChild } from "./database-check.ts";
+import { nameHelperProgram } from "./process/name-helper.ts";
 import { openSupervisorHome } from "./process/supervisor-place.ts";
 
 export interface Composition {
@@ -47,6 +48,15 @@ export async function composeEngine({ config, sys, logger, resources }: Composit
   const cgroups = openCgroups(sys);
   // Before the networks: their forwarders use it too.
   const { place } = resources.use(openSupervisorHome(sys, cgroups, settings.cgroupParent, logger));
+  const names = resources.use(
+    createHelperNames({
+      sys,
+      directory: join(settings.execRoot, "names"),
+      program: nameHelperProgram(sys, place),
+      clock: systemClock,
+      logger,
+    }),
+  );
   const networks = resources.use(
     createNetworkManager({
       sys,
@@ -60,6 +70,7 @@ export async function composeEngine({ config, sys, logger, resources }: Composit
         clock: systemClock,
         logger,
       }),
+      names,
       logger,
     }),
   );

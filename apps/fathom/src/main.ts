@@ -20,6 +20,10 @@ async function run(): Promise<number> {
     const { checkDatabaseMain } = await import("./database-check.ts");
     return checkDatabaseMain(argv.slice(1));
   }
+  if (argv[0] === "name-helper") {
+    const { nameHelperMain } = await import("./process/name-helper.ts");
+    return nameHelperMain(argv.slice(1));
+  }
   const { main } = await import("@fathom/cli");
   // At once: all output is written by then, and a read of stdin that waits for the other end of a pipe must not keep the program running.
   return process.exit(await main(argv));

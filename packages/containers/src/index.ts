@@ -50,6 +50,7 @@ export { type WaitCondition, type WaitResult, waitContainer } from "./lifecycle/
 export { type Containers, openContainers } from "./open.ts";
 export { containerPaths } from "./paths.ts";
 export { containerProcesses } from "./processes/process-listing.ts";
+export { renameInNetworks } from "./resolvers.ts";
 export { SIGKILL, SIGTERM, parseSignal } from "./signals.ts";
 export type { HostProcessors, InterfaceCounters, Look, ResourceSample } from "./statistics/sample.ts";
 export { twoSamples } from "./statistics/sampler.ts";

@@ -232,7 +232,7 @@ const failedStarts = {
   "cgroups.create": ["error: stem"],
   "launcher.prepare": ["error: stem"],
   "cgroup.apply": ["error: limits"],
-  "networks.find": ["error: network"],
+  "networks.find": ["error: files", "error: network"],
   "sandbox.connect": ["error: network"],
   "stem.launch": ["error: launch"],
   "database.relaxed": ["error: row"],

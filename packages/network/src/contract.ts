@@ -17,6 +17,8 @@
  * - Calls for one container must come one after another; the caller ensures that. Calls for different containers may overlap.
  * - No call takes an AbortSignal, because the kernel answers at once.
  */
+import type { UpstreamServer } from "./names/contract.ts";
+
 export interface NetworkConfig {
   /** Made at each start; the name identifies each of them across restarts. */
   readonly networks: readonly NetworkSettings[];
@@ -205,8 +207,24 @@ export interface Sandbox {
    * disconnection was interrupted. Read `endpoints` again. See `StartedNetworks.interfacesRemoved`.
    */
   repair(): Promise<void>;
+  /** Other containers find this one by these names from now on. @returns the endpoint, for its row; undefined when it is not connected */
+  rename(endpointId: string, names: readonly string[]): Promise<Endpoint | undefined>;
   /** The container has ended, or its start has failed: every endpoint is removed, and the interfaces end with the namespace. */
   close(): Promise<void>;
+}
+
+/** What the resolver of a container asks about names that its networks do not know: `resolverSettings` makes it. */
+export interface ResolverSettings {
+  readonly servers: readonly UpstreamServer[];
+  /** False: names of one label are not asked outside. */
+  readonly asksSingleLabels: boolean;
+}
+
+/** The containers, as the networks need them when they begin and when a process that serves them is started again. */
+export interface NetworkedContainers {
+  resolver(containerId: string): ResolverSettings;
+  /** A descriptor of the network namespace of a running container, which the caller closes; undefined when it does not run. */
+  openNamespace(containerId: string): number | undefined;
 }
 
 /** Where rows are kept. The engine implements it with SQLite, tests with a map. */
@@ -230,8 +248,9 @@ export interface NetworkManager extends AsyncDisposable {
   /**
    * Makes the networks of the settings and of the rows, with the rules. It returns warnings for the log: "ip_forward was off, now on".
    * @param known The endpoints of running containers.
+   * @param containers Absent: containers have no resolvers.
    */
-  start(known: readonly Endpoint[]): Promise<StartedNetworks>;
+  start(known: readonly Endpoint[], containers?: NetworkedContainers): Promise<StartedNetworks>;
   /** Names of the drivers that a network may have. */
   readonly drivers: readonly string[];
   list(): readonly NetworkInfo[];
@@ -276,4 +295,6 @@ export interface ResolvConfRequest {
   readonly options: readonly string[];
   /** False for host networking: then loopback resolvers stay. */
   readonly isolated: boolean;
+  /** The container has a resolver of its own, because it is in a user-defined network. */
+  readonly resolver?: boolean;
 }

@@ -1,7 +1,13 @@
 export * from "./contract.ts";
 export { networkConfig, type DefaultNetworkOptions } from "./default-networks.ts";
 export { buildHostnameFile, buildHostsFile, changeHostsFile } from "./files/hosts-file.ts";
-export { buildResolvConf, chooseResolvConfPath, resolvConfPath, systemdResolvConfPath } from "./files/resolv-conf.ts";
+export {
+  buildResolvConf,
+  chooseResolvConfPath,
+  resolvConfPath,
+  resolverSettings,
+  systemdResolvConfPath,
+} from "./files/resolv-conf.ts";
 export { tryNetworks, type NetworkTry } from "./host/host-check.ts";
 export type { NetworkSys } from "./host/host-network.ts";
 export { defaultAddressPools } from "./ipam/pool.ts";
@@ -17,6 +23,10 @@ export {
   type Prefix,
 } from "./ipam/prefix.ts";
 export { createNetworkManager, type NetworkDependencies } from "./manager.ts";
+export type * from "./names/contract.ts";
+export { createNameServer, type NameServerSys } from "./names/name-server.ts";
+export { createHelperNames, type HelperProgram } from "./names/process/helper-names.ts";
+export { runNameHelper } from "./names/process/name-helper.ts";
 export { createForwarders, type Forwarders } from "./ports/forwarders.ts";
 export { expandPorts, parsePortRange, parsePortSpec, type HostBinding, type PortSpec } from "./ports/port-requests.ts";
 export {

@@ -3,6 +3,7 @@ import { EngineError, messageOf, silentLogger, systemClock, type Clock, type Log
 import type {
   Endpoint,
   NetworkConfig,
+  NetworkedContainers,
   NetworkInfo,
   NetworkManager,
   NetworkSettings,
@@ -17,6 +18,8 @@ import type { FirewallContents } from "./firewall/host-firewall.ts";
 import { HostNetwork, type NetworkSys } from "./host/host-network.ts";
 import type { NetworkAddresses } from "./ipam/ipam.ts";
 import { LiveNetworks } from "./live-networks.ts";
+import type { NameService } from "./names/contract.ts";
+import { SandboxNames } from "./names/sandbox-names.ts";
 import type { Forwarders } from "./ports/forwarders.ts";
 import { rulesOf } from "./ports/publisher.ts";
 import { EndpointTable } from "./sandbox/endpoint-table.ts";
@@ -30,6 +33,8 @@ export interface NetworkDependencies {
   readonly state: NetworkState;
   /** Absent: no port is published on an IPv6 address. */
   readonly forwarders?: Forwarders;
+  /** Absent: containers do not find each other by name. */
+  readonly names?: NameService;
   /** Kinds of networks beside bridge, host and null. */
   readonly drivers?: readonly NetworkDriver[];
   readonly clock?: Clock;
@@ -42,6 +47,7 @@ export function createNetworkManager(dependencies: NetworkDependencies): Network
 
 /** Between start and stop. */
 interface Running {
+  readonly names: SandboxNames | undefined;
   readonly host: HostNetwork;
   readonly networks: LiveNetworks;
 }
@@ -71,8 +77,8 @@ class Manager implements NetworkManager {
     this.#clock = dependencies.clock ?? systemClock;
   }
 
-  async start(known: readonly Endpoint[]): Promise<StartedNetworks> {
-    const { sys, config, state, forwarders, drivers = [] } = this.#dependencies;
+  async start(known: readonly Endpoint[], containers?: NetworkedContainers): Promise<StartedNetworks> {
+    const { sys, config, state, forwarders, drivers = [], names: service } = this.#dependencies;
     const [clock, logger] = [this.#clock, this.#logger];
     const host = new HostNetwork({ sys, config, forwarders, drivers, clock, logger, contents: () => this.#rules() });
     const opened = ({ info, addresses }: LiveNetwork): void =>
@@ -86,9 +92,14 @@ class Manager implements NetworkManager {
       host[Symbol.dispose]();
       throw error;
     }
-    this.#running = { host, networks };
+    const names =
+      service === undefined || containers === undefined
+        ? undefined
+        : new SandboxNames({ service, containers, endpoints: () => this.#table.endpoints(), sys, logger });
+    this.#running = { host, networks, names };
     warnings.push(...this.#restore(known));
     warnings.push(...host.firewall.install(host.forwardingTurnedOn));
+    warnings.push(...((await names?.restore()) ?? []));
     const interfacesRemoved = this.#clean();
     await host.publisher.endForwardersBut((endpointId) => this.#table.get(endpointId) !== undefined);
     return { warnings, interfacesRemoved };
@@ -169,9 +180,9 @@ class Manager implements NetworkManager {
   }
 
   #sandboxHost(): SandboxHost {
-    const { host, networks } = this.#mustRun();
+    const { host, networks, names } = this.#mustRun();
     const { sys, firewall, publisher } = host;
-    return { sys, firewall, publisher, networks, table: this.#table, logger: this.#logger };
+    return { sys, firewall, publisher, networks, names, table: this.#table, logger: this.#logger };
   }
 
   prepareLink(network: string, namespaceFd: number): PreparedLink | undefined {

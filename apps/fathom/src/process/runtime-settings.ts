@@ -11,7 +11,7 @@
  * rule of its own. While requests come, and in quiet times, IdleMemory collects.
  * Three weeks: after five of these intervals without a change, an interval of half a minute would begin.
  */
-const settings = { BUN_GC_TIMER_INTERVAL: "2000000000" };
+export const runtimeSettings = { BUN_GC_TIMER_INTERVAL: "2000000000" };
 
 export interface RestartableProcess {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -21,9 +21,11 @@ export interface RestartableProcess {
 
 /** @param argv the arguments after the program's name */
 export function takeRuntimeSettings(own: RestartableProcess, argv: readonly string[]): void {
-  if (own.env["LISTEN_FDS"] !== undefined || Object.keys(settings).every((name) => own.env[name] !== undefined)) return;
+  if (own.env["LISTEN_FDS"] !== undefined || Object.keys(runtimeSettings).every((name) => own.env[name] !== undefined))
+    return;
   const env: Record<string, string> = {};
-  for (const [name, value] of Object.entries({ ...settings, ...own.env })) if (value !== undefined) env[name] = value;
+  for (const [name, value] of Object.entries({ ...runtimeSettings, ...own.env }))
+    if (value !== undefined) env[name] = value;
   try {
     own.execve?.(own.execPath, [own.execPath, ...argv], env);
   } catch {

@@ -13,6 +13,7 @@ import { decideAgain, endedPatch } from "../lifecycle/ends/end.ts";
 import { removeFiles } from "../lifecycle/verbs/remove.ts";
 import { runningProcess } from "../lifecycle/verbs/start-row.ts";
 import { inStep } from "../lifecycle/step-failure.ts";
+import { networkedContainers } from "../resolvers.ts";
 import { readAdoptFile, type AdoptFile } from "../run-directory.ts";
 import type { ContainerPatch } from "../rows/table.ts";
 import { removeImageLayers, unmountImages } from "../steps/image-mounts.ts";
@@ -40,6 +41,7 @@ export async function recover(engine: ContainersContext): Promise<void> {
   const repaired = await step("networks", async () => {
     const { warnings, interfacesRemoved } = await engine.networks.start(
       knownEndpoints(running.map(({ container, patch }) => patch.networks ?? container.record.networks)),
+      networkedContainers(engine, new Map(running.map(({ container, supervisor }) => [container.id, supervisor]))),
     );
     for (const warning of warnings) engine.logger.warn(warning);
     return Promise.all(running.map((run) => repairRun(engine, run, interfacesRemoved)));

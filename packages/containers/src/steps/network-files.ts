@@ -3,12 +3,9 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import {
   buildHostnameFile,
   buildHostsFile,
-  buildResolvConf,
   changeHostsFile,
-  chooseResolvConfPath,
   gatewayOf,
   ownAddresses,
-  resolvConfPath,
   type Endpoint,
 } from "@fathom/network";
 import { hostText } from "@fathom/sys";
@@ -17,6 +14,7 @@ import { effectiveHostname } from "../host-name.ts";
 import { containerPaths } from "../paths.ts";
 import { ContainerProblem } from "../problem.ts";
 import type { ContainerRecord, NetworkAttachment } from "../record.ts";
+import { writeResolvConf } from "../resolvers.ts";
 
 const largestHostsFile = 1024 * 1024;
 
@@ -24,22 +22,7 @@ const largestHostsFile = 1024 * 1024;
 export function writeStaticFiles(engine: ContainersContext, record: ContainerRecord): void {
   const paths = containerPaths(engine.config, record.id);
   writeFileSync(paths.hostname, buildHostnameFile(effectiveHostname(record)), { mode: 0o644 });
-  const { dns, network } = record.spec;
-  const isolated = network.kind !== "host";
-  const host = hostText(resolvConfPath) ?? "";
-  const hostPath = chooseResolvConfPath(host);
-  const content = buildResolvConf({
-    host: hostPath === resolvConfPath ? host : (hostText(hostPath) ?? ""),
-    servers: nonEmpty(dns.servers) ?? engine.config.dns,
-    search: nonEmpty(dns.search) ?? engine.config.dnsSearch,
-    options: nonEmpty(dns.options) ?? engine.config.dnsOptions,
-    isolated,
-  });
-  writeFileSync(paths.resolvConf, content, { mode: 0o644 });
-}
-
-function nonEmpty(list: readonly string[]): readonly string[] | undefined {
-  return list.length > 0 ? list : undefined;
+  writeResolvConf(engine, record);
 }
 
 /** Writes /etc/hosts. The addresses are known only after the networks are attached. */
@@ -94,7 +77,7 @@ function endpointsOf(networks: readonly NetworkAttachment[]): Endpoint[] {
   return networks.flatMap(({ endpoint }) => endpoint ?? []);
 }
 
-/** "gw:host-gateway" becomes the daemon's addresses for it, or the container's gateway, or the gateway of the default network. */
+/** "gw:host-gateway" becomes the daemon's addresses for it, or the gateway of the default network, as in Docker, or the container's own gateway. */
 function expandHostGateway(
   engine: ContainersContext,
   entry: string,
@@ -104,8 +87,8 @@ function expandHostGateway(
   if (entry.slice(colon + 1) !== "host-gateway") return [entry];
   const configured = engine.config.hostGatewayIps;
   const gateway =
-    gatewayOf(endpointsOf(networks), "ipv4")?.gateways.ipv4 ??
-    engine.networks.defaultNetwork()?.pools.find(({ family }) => family === "ipv4")?.gateway;
+    engine.networks.defaultNetwork()?.pools.find(({ family }) => family === "ipv4")?.gateway ??
+    gatewayOf(endpointsOf(networks), "ipv4")?.gateways.ipv4;
   const addresses = configured.length > 0 ? configured : gateway === undefined ? [] : [gateway];
   if (addresses.length === 0) throw new ContainerProblem({ kind: "no-host-gateway" });
   return addresses.map((address) => `${entry.slice(0, colon)}:${address}`);

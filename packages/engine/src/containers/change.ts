@@ -4,7 +4,7 @@ import { EngineError, isEngineError, messageOf, parseRfc3339Nano, isErrno } from
 import type { ContainerUpdateRequest, ContainerUpdateResponse, Filters, HostConfig, PruneReport } from "@fathom/spec";
 import { checkRestartPolicy } from "./create/create.ts";
 import { newestFirst } from "./shown/list.ts";
-import { removeContainer, locked, mustRun, publish } from "@fathom/containers";
+import { removeContainer, locked, mustRun, publish, renameInNetworks } from "@fathom/containers";
 import type { EngineContext } from "../context.ts";
 import { checkFilterKeys, filterValues, prunesLabels } from "../filters/filters.ts";
 import { checkName } from "./create/names.ts";
@@ -15,7 +15,7 @@ import { resourcesFromOci, type Resources } from "@fathom/runtime";
 export async function renameContainer(engine: EngineContext, nameOrId: string, newName: string): Promise<void> {
   const container = engine.containers.find(nameOrId);
   if (newName.trim() === "") throw new EngineError("invalid-argument", "Neither old nor new names may be empty");
-  await locked(engine, container, () => {
+  await locked(engine, container, async () => {
     const oldName = container.record.name;
     if (newName.replace(/^\//, "") === oldName)
       throw new EngineError("invalid-argument", "Renaming a container with the same name as its current name");
@@ -29,6 +29,7 @@ export async function renameContainer(engine: EngineContext, nameOrId: string, n
     }
     try {
       engine.containers.update(container, { name });
+      await renameInNetworks(engine, container);
     } finally {
       engine.containers.unreserve(name);
     }

@@ -41,6 +41,35 @@ export function payload(base: "network" | "transport", offset: number, length: n
   );
 }
 
+/**
+ * The reverse: writes a register into the packet. `checksumOffset` is the place of the checksum in the same header (one's complement, as in IPv4,
+ * TCP and UDP), which follows the change.
+ */
+export function setPayload(
+  base: "network" | "transport",
+  offset: number,
+  length: number,
+  register: number,
+  checksumOffset: number,
+): Expression {
+  return expression("payload", (data) =>
+    data
+      .attributeU32be(5, register)
+      .attributeU32be(2, base === "network" ? 1 : 2)
+      .attributeU32be(3, offset)
+      .attributeU32be(4, length)
+      .attributeU32be(6, 1)
+      .attributeU32be(7, checksumOffset),
+  );
+}
+
+/** A value for a register. */
+export function constant(register: number, value: Uint8Array): Expression {
+  return expression("immediate", (data) =>
+    data.attributeU32be(1, register).nest(2, (nested) => nested.attribute(NFTA_DATA_VALUE, value)),
+  );
+}
+
 export function compare(register: number, operator: "equal" | "not-equal", value: Uint8Array): Expression {
   return expression("cmp", (data) =>
     data

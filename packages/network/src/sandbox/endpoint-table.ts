@@ -30,6 +30,10 @@ export class EndpointTable {
     return [...this.#byId.values()];
   }
 
+  endpoints(): readonly Endpoint[] {
+    return this.all().map(({ endpoint }) => endpoint);
+  }
+
   ofNetwork(networkId: string): readonly Endpoint[] {
     return this.all().flatMap(({ endpoint }) => (endpoint.networkId === networkId ? [endpoint] : []));
   }

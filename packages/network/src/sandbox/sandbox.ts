@@ -12,6 +12,7 @@ import type {
 import type { EndpointDraft, JoinedLink, LeftNamespace } from "../driver/driver.ts";
 import type { HostFirewall } from "../firewall/host-firewall.ts";
 import { formatMac, parseMac } from "../ipam/ip.ts";
+import type { SandboxNames } from "../names/sandbox-names.ts";
 import type { PortLease } from "../ports/port-lease.ts";
 import type { PortPublisher } from "../ports/publisher.ts";
 import { checkEndpointSettings } from "./endpoint-settings.ts";
@@ -32,6 +33,8 @@ export interface SandboxHost {
   };
   readonly firewall: HostFirewall;
   readonly publisher: PortPublisher;
+  /** undefined: containers find nobody by name. */
+  readonly names: SandboxNames | undefined;
   readonly logger: Logger;
 }
 
@@ -127,6 +130,9 @@ export class ContainerSandbox implements Sandbox {
     table.set({ endpoint, lease });
     this.#onFailure(undo, async () => void table.delete(endpoint.endpointId));
     await this.#settlePorts(this.#portsHolder());
+    if (others.length === 0) this.#onFailure(undo, () => this.#releaseNames());
+    this.#onFailure(undo, async () => host.names?.remove(endpoint));
+    await host.names?.add(endpoint, namespaceFd);
     undo.move();
     return table.get(endpoint.endpointId)!.endpoint;
   }
@@ -271,6 +277,7 @@ export class ContainerSandbox implements Sandbox {
     // If another program removed rules, they are restored before the ports move.
     if (this.#portsHolder() !== undefined) await attempt(failures, async () => this.#host().firewall.repair());
     const all = this.endpoints;
+    await attempt(failures, async () => this.#host().names?.remove(endpoint));
     this.#host().table.delete(endpointId);
     const rest = this.endpoints;
     const holder = attached.lease === undefined ? this.#portsHolder() : attached;
@@ -296,9 +303,29 @@ export class ContainerSandbox implements Sandbox {
     if (this.#portsHolder() === undefined) await this.#settlePorts(undefined);
   }
 
+  async rename(endpointId: string, names: readonly string[]): Promise<Endpoint | undefined> {
+    const { table, names: service } = this.#host();
+    const attached = this.#attached.find(({ endpoint }) => endpoint.endpointId === endpointId);
+    if (attached === undefined) return undefined;
+    const endpoint = { ...attached.endpoint, names };
+    await service?.rename(endpoint);
+    // Ports may have moved meanwhile.
+    const now = table.get(endpointId);
+    if (now === undefined) return undefined;
+    table.set({ ...now, endpoint: { ...now.endpoint, names } });
+    return table.get(endpointId)?.endpoint;
+  }
+
+  async #releaseNames(): Promise<void> {
+    await this.#host().names?.release(this.#request.containerId);
+  }
+
   async close(): Promise<void> {
     using _ = this.#keepNetworks();
     const failures: unknown[] = [];
+    for (const { endpoint } of this.#attached)
+      await attempt(failures, async () => this.#host().names?.remove(endpoint));
+    await attempt(failures, () => this.#releaseNames());
     for (const attached of this.#attached) {
       const { endpoint, lease } = attached;
       this.#host().table.delete(endpoint.endpointId);

@@ -279,6 +279,13 @@ class FakeSandbox implements Sandbox {
     this.#settlePorts();
   }
 
+  async rename(endpointId: string, names: readonly string[]): Promise<Endpoint | undefined> {
+    this.#mustRun();
+    const endpoint = this.endpoints.find((each) => each.endpointId === endpointId);
+    if (endpoint !== undefined) this.#host.endpoints.set(endpointId, { ...endpoint, names });
+    return this.#host.endpoints.get(endpointId);
+  }
+
   async disconnect(endpointId: string): Promise<void> {
     this.#mustRun();
     if (this.endpoints.some((endpoint) => endpoint.endpointId === endpointId)) this.#host.endpoints.delete(endpointId);

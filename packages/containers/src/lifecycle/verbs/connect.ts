@@ -4,6 +4,7 @@ import type { Container } from "../../container.ts";
 import { mustRun, type ContainersContext } from "../../context.ts";
 import { openNetworkNamespace } from "../../network-namespace.ts";
 import type { ContainerRecord, NetworkAttachment } from "../../record.ts";
+import { changeResolvConf } from "../../resolvers.ts";
 import { changeHostsLines } from "../../steps/network-files.ts";
 import { endpointSettingsOf, publishNetworkChange, withEndpoints } from "../../steps/networks.ts";
 import { NotReady } from "../not-ready.ts";
@@ -26,6 +27,7 @@ export async function connectRunning(
       const networks = withEndpoints([...record.networks, attachment], sandbox);
       engine.containers.update(container, { networks });
       changeHosts(engine, container, record);
+      changeResolvConf(engine, record, container.record);
     } catch (error) {
       if (endpoint !== undefined) await sandbox.disconnect(endpoint.endpointId);
       if (container.record !== record) engine.containers.update(container, { networks: record.networks });
