@@ -105,6 +105,20 @@ if (!isInside) {
       await networks.remove(open.id);
     });
 
+    test("a network without IPv4: ports are published on the host's IPv6 addresses", async () => {
+      const alone = await make("alone", "fd00:5::/64", { families: ["ipv6"] });
+      await using one = new Space();
+      {
+        await using endpoint = await connect(one, alone, {}, "8802:80");
+        expect(endpoint.addresses.map(({ address }) => address)).toEqual(["fd00:5::2"]);
+        expect(endpoint.ports).toMatchObject([{ hostIp: "::", hostPort: 8802 }]);
+        await one.serve("tcp", 80, "::");
+        expect(await ask("tcp", "::1", 8802)).toStartWith("hello");
+        expect(await outside.ask("tcp", "2001:db8::1", 8802)).toStartWith("hello");
+      }
+      await networks.remove(alone.id);
+    });
+
     test("a host that forwards for containers does not forward between its other interfaces", async () => {
       await using other = new Space();
       run("ip", "link", "add", "second0", "type", "veth", "peer", "name", "second1", "netns", other.path);

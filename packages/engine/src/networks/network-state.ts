@@ -1,4 +1,4 @@
-/** Rows of networks in the engine's database. */
+/** Rows of networks in the engine's database. They are read once; every look-up of a network reads all of them. */
 import { readNetwork, type NetworkInfo, type NetworkState } from "@fathom/network";
 import type { Database } from "@fathom/store";
 
@@ -14,14 +14,29 @@ export function createNetworkState(database: Database): NetworkState {
     const what = `network ${String(row["id"])}`;
     return readNetwork(database.readObject(what, row["data"], ["id", "name", "driver"]), what);
   };
+  let known: readonly NetworkInfo[] | undefined;
+  const networks = (): readonly NetworkInfo[] =>
+    (known ??= database.all("SELECT id, data FROM network_rows").map(parse).toSorted(byId));
   return {
-    networks: () => database.all("SELECT id, data FROM network_rows").map(parse),
-    saveNetwork: (network) =>
-      void database.run(
+    networks,
+    saveNetwork(network) {
+      const others = networks().filter(({ id }) => id !== network.id);
+      database.run(
         "INSERT INTO network_rows (id, data) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data",
         network.id,
         JSON.stringify(network),
-      ),
-    removeNetwork: (id) => void database.run("DELETE FROM network_rows WHERE id = ?", id),
+      );
+      known = [...others, network].toSorted(byId);
+    },
+    removeNetwork(removed) {
+      const others = networks().filter(({ id }) => id !== removed);
+      database.run("DELETE FROM network_rows WHERE id = ?", removed);
+      known = others;
+    },
   };
+}
+
+/** The order of the table. */
+function byId(a: NetworkInfo, b: NetworkInfo): number {
+  return a.id < b.id ? -1 : 1;
 }

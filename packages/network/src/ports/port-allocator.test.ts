@@ -49,6 +49,11 @@ describe("fixed ports", () => {
     ]);
     expect(open.size).toBe(4);
   });
+  test("only IPv6 when the container has no IPv4", () => {
+    const { allocator } = make();
+    expect(shown(allocator.allocate([request("8080", 80)], "fd00::2", "0.0.0.0"))).toEqual([":: 8080 80"]);
+    expect(shown(allocator.allocate([request("8081", 80, "127.0.0.1")], "fd00::2", "0.0.0.0"))).toEqual([]);
+  });
   test("only IPv4 when the host or the user has no IPv6", () => {
     const { allocate } = make({}, false);
     expect(shown(allocate(request("8080", 80), request("8081", 80, "::1")))).toEqual(["0.0.0.0 8080 80"]);

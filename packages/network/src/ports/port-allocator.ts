@@ -65,7 +65,10 @@ export class PortAllocator {
   allocate(requests: readonly PortRequest[], containerAddress: string, bindAddress: string): PortLease {
     const lease = new TakenPorts(this.#taken);
     try {
-      for (const group of this.#groups(requests, bindAddress)) this.#allocateGroup(group, containerAddress, lease);
+      // The kernel redirects within IPv4 only, so a target with only IPv6 has ports on IPv6 addresses alone.
+      const families = familyOf(containerAddress) === 6 ? [6] : [4, 6];
+      for (const group of this.#groups(requests, bindAddress, families))
+        this.#allocateGroup(group, containerAddress, lease);
       return lease;
     } catch (error) {
       lease[Symbol.dispose]();
@@ -127,7 +130,7 @@ export class PortAllocator {
   }
 
   /** Requests that differ only in the host address belong together. Exact ports come before ranges that may contain them. */
-  #groups(requests: readonly PortRequest[], bindAddress: string): Group[] {
+  #groups(requests: readonly PortRequest[], bindAddress: string, families: readonly number[]): Group[] {
     const groups = new Map<string, Group>();
     for (const request of requests) {
       const key = `${request.containerPort}/${request.protocol} ${request.hostPortFirst}-${request.hostPortLast}`;
@@ -136,7 +139,8 @@ export class PortAllocator {
         const { protocol, containerPort, hostPortFirst: first, hostPortLast: last } = request;
         groups.set(key, (group = { protocol, containerPort, first, last, addresses: [] }));
       }
-      group.addresses.push(...this.#addressesOf(request.hostIp, bindAddress));
+      const addresses = this.#addressesOf(request.hostIp, bindAddress);
+      group.addresses.push(...addresses.filter((address) => families.includes(familyOf(address) ?? 4)));
     }
     const isRange = (group: Group): boolean => group.first === 0 || group.first !== group.last;
     return [...groups.values()].sort(

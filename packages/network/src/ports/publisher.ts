@@ -20,9 +20,9 @@ export interface PublisherOptions {
   readonly logger: Logger;
 }
 
-/** The target of an endpoint's published ports: rules and forwarder both use its first IPv4 address. */
+/** The target of an endpoint's published ports: rules and forwarder both use its first IPv4 address; without one, the forwarder uses its IPv6 address. */
 function addressOf({ addresses }: Pick<Endpoint, "addresses">): string {
-  return addresses.find(({ family }) => family === "ipv4")?.address ?? "";
+  return (addresses.find(({ family }) => family === "ipv4") ?? addresses[0])?.address ?? "";
 }
 
 /** Ports of an endpoint in the form of the rules. */
