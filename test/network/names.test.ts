@@ -192,6 +192,9 @@ if (!isInside) {
       const ids = new Set<number>();
       for (let count = 0; count < 200; count++) ids.add(decode(await many.next()).id);
       expect(ids.size).toBe(200);
+      using long = await made.world.connectTcp(served.namespace);
+      long.send(new Uint8Array(5000));
+      await long.closed;
       // The silent one is closed after its time; it holds nobody up until then.
       await silent.closed;
     }, 30_000);

@@ -10,8 +10,10 @@ const resolverPort = 53;
 const maxConnections = 256;
 /** Questions of one connection in progress; while there are more, it is not read. */
 const maxPendingOfConnection = 64;
+/** A question with its options has some hundred bytes. */
+const maxQueryBytes = 4096;
 /** Answers that a client has not read. */
-const maxUnsentBytes = 256 << 10;
+const maxUnsentBytes = 128 << 10;
 const idleSeconds = 10;
 
 /** undefined: no answer. It never rejects. */
@@ -95,7 +97,7 @@ function send(socket: Bun.udp.Socket<"buffer">, answer: Uint8Array, port: number
 
 /** One client over TCP. */
 class Connection {
-  readonly #reader = new FrameReader();
+  readonly #reader = new FrameReader(maxQueryBytes);
   readonly #waiting: Uint8Array[] = [];
   readonly #answer: Answer;
   #pending = 0;
@@ -109,7 +111,9 @@ class Connection {
   }
 
   receive(socket: Socket<Connection>, chunk: Uint8Array): void {
-    this.#waiting.push(...this.#reader.push(chunk));
+    const queries = this.#reader.push(chunk);
+    if (queries === undefined) return void socket.terminate();
+    this.#waiting.push(...queries);
     this.#work(socket);
   }
 

@@ -13,11 +13,17 @@ test("messages are cut at the right places, however the stream arrives", () => {
         const found: Uint8Array[] = [];
         for (let at = 0, turn = 0; at < stream.length; turn++) {
           const size = sizes[turn % sizes.length]!;
-          found.push(...reader.push(stream.subarray(at, at + size)));
+          found.push(...(reader.push(stream.subarray(at, at + size)) ?? []));
           at += size;
         }
         expect(found.map((message) => Buffer.from(message))).toEqual(messages.map((message) => Buffer.from(message)));
       },
     ),
   );
+});
+
+test("a message that is too long is noticed by its length", () => {
+  const reader = new FrameReader(300);
+  expect(reader.push(frame(new Uint8Array(300)))).toHaveLength(1);
+  expect(reader.push(Uint8Array.of(1, 45))).toBeUndefined();
 });

@@ -1,6 +1,6 @@
 /** The resolvers of all containers in one process: one zone and one cache for all, and sockets for each. */
 import { EngineError, messageOf, type Clock } from "@fathom/base";
-import { O_CLOEXEC, O_RDONLY, type Sys } from "@fathom/sys";
+import { AT_FDCWD, O_CLOEXEC, O_RDONLY, type Stat, type Sys } from "@fathom/sys";
 import { openContainerSockets, type Answer } from "./container-sockets.ts";
 import {
   resolverAddress,
@@ -18,6 +18,8 @@ import { Zone } from "./zone.ts";
 /** The resolver of one container can be asked until it is disposed. */
 export interface OpenedContainer extends Disposable {
   readonly namespaceFd: number;
+  /** Whether the path leads to the same namespace. */
+  isIn(namespace: string): boolean;
   /** For the log. */
   readonly warning?: string;
 }
@@ -34,7 +36,7 @@ export interface NameServer extends NameService {
   readonly served: number;
 }
 
-export type NameServerSys = RedirectSys & Pick<Sys, "open">;
+export type NameServerSys = RedirectSys & Pick<Sys, "open" | "fstat" | "fstatat">;
 
 /** In this process, with sockets in the containers' namespaces; they are closed when it is disposed. */
 export function createNameServer(
@@ -48,11 +50,16 @@ export function createNameServer(
       opened.defer(() => sys.close(namespaceFd));
       const sockets = opened.use(await openContainerSockets(sys, namespaceFd, answer));
       const all = opened.move();
-      return { ...sockets, namespaceFd, [Symbol.dispose]: () => all.dispose() };
+      const isIn = (path: string): boolean => isSameFile(sys.fstat(namespaceFd), sys.fstatat(AT_FDCWD, path, 0));
+      return { ...sockets, namespaceFd, isIn, [Symbol.dispose]: () => all.dispose() };
     },
     transport: createSocketTransport(sys),
     ...options,
   });
+}
+
+function isSameFile(one: Stat, other: Stat): boolean {
+  return one.ino === other.ino && one.dev === other.dev;
 }
 
 interface Served {
@@ -126,13 +133,15 @@ class ContainersNames implements NameServer {
     const servers = wanted.servers.filter(({ address, from }) => from === "host" || address !== resolverAddress);
     const container = { ...wanted, servers };
     const before = this.#served.get(container.containerId);
-    if (before !== undefined) {
-      before.asker.container = container;
-      return [];
-    }
     const ended = new AbortController();
     const asker = { container, namespaceFd: -1, ended: ended.signal, pending: 0 };
     try {
+      if (before?.opened.isIn(container.namespace) === true) {
+        before.asker.container = container;
+        return [];
+      }
+      // It runs again, and nobody said that its run before has ended.
+      this.#close(container.containerId);
       const opened = await this.#open(container, (query, protocol) => this.#resolver.answer(asker, query, protocol));
       asker.namespaceFd = opened.namespaceFd;
       this.#served.set(container.containerId, { asker, ended, opened });

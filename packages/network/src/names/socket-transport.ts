@@ -51,7 +51,7 @@ export function createSocketTransport(sys: Pick<Sys, "withNetworkNamespace">, po
             if (sent < framed.length) sent += Math.max(0, socket.write(framed.subarray(sent)));
           },
           data: (_socket, data) => {
-            for (const message of reader.push(data)) if (accepts(message)) resolve(message);
+            for (const message of reader.push(data) ?? []) if (accepts(message)) resolve(message);
           },
           close: () => reject(new Error("the server closed the connection")),
           error: (_socket, error) => reject(error),

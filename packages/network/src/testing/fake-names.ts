@@ -35,10 +35,11 @@ export function createFakeNames({
   const service = createNameServerWith({
     open: async ({ namespace }, answer) => {
       if (!exists(namespace)) throw new Error(`${namespace} does not exist`);
+      const isIn = (other: string): boolean => other === namespace;
       answers.set(namespace, answer);
       const namespaceFd = numbers.size;
       numbers.set(namespaceFd, namespace);
-      return { namespaceFd, [Symbol.dispose]: () => void answers.delete(namespace) };
+      return { namespaceFd, isIn, [Symbol.dispose]: () => void answers.delete(namespace) };
     },
     transport,
     clock,

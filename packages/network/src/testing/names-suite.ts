@@ -341,6 +341,16 @@ export function namesSuite(name: string, openPlace: () => Promise<NamesPlace>): 
         expect((await one.ask("one")).data).toEqual(["10.1.0.2"]);
       });
 
+      test("one that runs again in another namespace has its resolver there, also when nobody released the first", async () => {
+        const one = await container("one");
+        await one.connect("front", { addresses: ["10.1.0.2"] });
+        const again = { ...one.served, namespace: place.namespace() };
+        expect(await names.serve(again)).toEqual([]);
+        expect([await hasResolver(one.served.namespace), await hasResolver(again.namespace)]).toEqual([false, true]);
+        await names.release(one.id);
+        expect(await hasResolver(again.namespace)).toBe(false);
+      });
+
       test("one whose namespace does not exist has none, and the error names it", async () => {
         const served = { containerId: "f".repeat(64), namespace: "/nowhere", servers: [], asksSingleLabels: true };
         await expect(names.serve(served)).rejects.toThrow(/^the resolver of container ffffffffffff cannot be opened: /);

@@ -3,6 +3,7 @@
  * connects to it again. It ends when no container needs it any more.
  */
 import { rmSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { createServer, type Socket } from "node:net";
 import { messageOf, startTimer, systemClock } from "@fathom/base";
 import { createNameServer, type NameServerSys } from "../name-server.ts";
@@ -77,7 +78,9 @@ export async function runNameHelper({
   };
   const server = createServer(serve);
   server.on("error", ended.reject);
-  server.listen({ path });
+  // The path of a socket may have only about a hundred bytes.
+  process.chdir(dirname(path));
+  server.listen({ path: basename(path) });
   lookIdle();
   await ended.promise;
   // While it still listens: nobody starts another helper as long as this one can be reached, so the file is its own.
