@@ -5,6 +5,7 @@ import { parentOf, pssKiB, run, runMs } from "./measure.ts";
 import type { Engine } from "./engines.ts";
 import {
   apiRun,
+  askNames,
   engineMegabytes,
   firstProcesses,
   IMAGE,
@@ -12,9 +13,11 @@ import {
   pull,
   quietMs,
   remove,
+  removeNamed,
   runAtOnce,
   startAtOnce,
   startMany,
+  startNamed,
   throughDocker,
   timed,
 } from "./samples.ts";
@@ -48,6 +51,7 @@ export function rows(sides: Sides, options: RowOptions): Row[] {
   }
 
   const running = new Map<Engine, string>();
+  const named = new Map<Engine, string>();
   const clients = new Map<Engine, ApiClient>();
   const perContainer = 10;
   const list: Row[] = [
@@ -120,6 +124,31 @@ export function rows(sides: Sides, options: RowOptions): Row[] {
         for (const [engine, name] of running) remove([name], engine.env);
       },
     },
+    ...[
+      {
+        id: "names",
+        title: "5,000 questions about a container's name at 127.0.0.11, one after the other",
+        ask: (engine: Engine) => askNames(engine, named.get(engine) ?? "", 5000, 1).whole,
+      },
+      {
+        id: "names-p99",
+        title: "the same asked by 8 clients at once: the time within which 99 of 100 answers come",
+        ask: (engine: Engine) => askNames(engine, named.get(engine) ?? "", 20_000, 8).p99,
+      },
+    ].map(({ id, title, ask }): Row => ({
+      id,
+      title,
+      unit: "ms",
+      rounds: 9,
+      targets: [{ ratio: 0.5 }],
+      before: () => {
+        for (const engine of sides.engines) named.set(engine, startNamed(engine));
+      },
+      contenders: throughDocker(sides, ask),
+      after: () => {
+        for (const [engine, name] of named) removeNamed(engine, name);
+      },
+    })),
     {
       id: "version",
       title: "fathom version beside docker version on dockerd, start to end",

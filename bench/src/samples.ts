@@ -1,4 +1,5 @@
 /** What one sample of a row does with an engine, and what it measures. */
+import { resolve } from "node:path";
 import type { Contender, Sides } from "./row.ts";
 import { ApiClient } from "./api-client.ts";
 import { allAtOnceMs, type Environment, parentOf, processTree, programOf, pssKiB, run, runMs } from "./measure.ts";
@@ -33,6 +34,35 @@ export function startMany(engine: Engine, count: number): string[] {
 
 export const remove = (names: readonly string[], env: Environment): string =>
   run(["docker", "rm", "-f", ...names], env);
+
+const NETWORK = "bench-names";
+
+/** A container in a network that is made for it; others find it by its name. */
+export function startNamed(engine: Engine): string {
+  run(["docker", "network", "create", NETWORK], engine.env);
+  const name = freshName();
+  run(["docker", "run", "-d", "--name", name, "--network", NETWORK, IMAGE, "sleep", "100000"], engine.env);
+  return name;
+}
+
+export function removeNamed(engine: Engine, name: string): void {
+  remove([name], engine.env);
+  run(["docker", "network", "rm", NETWORK], engine.env);
+}
+
+/** @returns milliseconds for all `questions` about the container's own name, and those within which 99 of 100 answers came */
+export function askNames(
+  engine: Engine,
+  name: string,
+  questions: number,
+  clients: number,
+): { whole: number; p99: number } {
+  const [pid] = firstProcesses(engine, [name]);
+  const program = resolve(import.meta.dir, "../../build/ask-names");
+  const said = run(["nsenter", `--net=/proc/${pid}/ns/net`, program, name, `${questions}`, `${clients}`]);
+  const [whole, p99] = said.trim().split(" ").map(Number);
+  return { whole: whole!, p99: p99! };
+}
 
 interface Inspected {
   readonly State: { readonly Pid: number; readonly Running: boolean };
