@@ -1,8 +1,8 @@
 /** The instruction HEALTHCHECK. */
-import type { ImageConfig } from "@fathom/spec";
-import { bad, jsonForm } from "./dockerfile-words.ts";
-
-type Healthcheck = NonNullable<NonNullable<ImageConfig["config"]>["Healthcheck"]>;
+import { wrong } from "./dockerfile-error.ts";
+import type { Healthcheck } from "./instructions.ts";
+import { suggestion } from "./suggest.ts";
+import { jsonForm } from "./words.ts";
 
 const durations: Readonly<Record<string, number>> = {
   ns: 1,
@@ -22,45 +22,44 @@ const healthOptions: Readonly<Record<string, keyof Healthcheck>> = {
   "start-interval": "StartInterval",
 };
 
-/** The arguments of HEALTHCHECK: options, then NONE or CMD with a command. @throws invalid-argument */
-export function healthcheck(text: string): Healthcheck {
-  let rest = text;
+/** The arguments of HEALTHCHECK: options, then NONE or CMD with a command. @throws DockerfileError */
+export function healthcheck(flags: readonly string[], rest: string): Healthcheck {
   const options: Record<string, number> = {};
-  for (let match = /^--(\S*)\s*/.exec(rest); match !== null; match = /^--(\S*)\s*/.exec(rest)) {
-    const [name = "", value] = match[1]!.split(/=(.*)/s, 2);
-    const key = healthOptions[name];
-    if (key === undefined) throw bad(`unknown flag: --${name}`);
-    if (value === undefined) throw bad(`missing a value on flag: --${name}`);
+  for (const flag of flags) {
+    const [name = "", value] = flag.slice(2).split(/=(.*)/s, 2);
+    const key = Object.hasOwn(healthOptions, name) ? healthOptions[name] : undefined;
+    if (key === undefined)
+      throw wrong(`unknown flag: --${name}${suggestion(name, Object.keys(healthOptions)).replace("mean ", "mean --")}`);
+    if (value === undefined) throw wrong(`missing a value on flag: --${name}`);
     const number = value === "" ? 0 : name === "retries" ? retries(value) : interval(name, value);
     if (number !== 0) options[key] = number;
-    rest = rest.slice(match[0].length);
   }
   const [, type = "", command = ""] = /^(\S+)\s*([\s\S]*)$/.exec(rest) ?? [];
   switch (type.toUpperCase()) {
     case "NONE":
-      if (command !== "") throw bad("HEALTHCHECK NONE takes no arguments");
+      if (command !== "") throw wrong("HEALTHCHECK NONE takes no arguments");
       return { Test: ["NONE"] };
     case "CMD": {
-      if (command === "") throw bad("Missing command after HEALTHCHECK CMD");
+      if (command === "") throw wrong("Missing command after HEALTHCHECK CMD");
       const words = jsonForm(command);
       return { Test: words === undefined ? ["CMD-SHELL", command] : ["CMD", ...words], ...options };
     }
     case "":
-      throw bad("HEALTHCHECK requires at least one argument");
+      throw wrong("HEALTHCHECK requires at least one argument");
     default:
-      throw bad(`Unknown type ${JSON.stringify(type.toUpperCase())} in HEALTHCHECK (try CMD)`);
+      throw wrong(`Unknown type ${JSON.stringify(type.toUpperCase())} in HEALTHCHECK (try CMD)`);
   }
 }
 
 function retries(value: string): number {
-  if (!/^[+-]?\d+$/.test(value)) throw bad(`strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`);
-  if (Number(value) < 0) throw bad(`--retries cannot be negative (${value})`);
+  if (!/^[+-]?\d+$/.test(value)) throw wrong(`strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`);
+  if (Number(value) < 0) throw wrong(`--retries cannot be negative (${value})`);
   return Number(value);
 }
 
 function interval(name: string, value: string): number {
   const number = value === "0" ? 0 : nanoseconds(value);
-  if (number !== 0 && number < 1e6) throw bad(`Interval ${JSON.stringify(name)} cannot be less than 1ms`);
+  if (number !== 0 && number < 1e6) throw wrong(`Interval ${JSON.stringify(name)} cannot be less than 1ms`);
   return number;
 }
 
@@ -70,7 +69,7 @@ function nanoseconds(text: string): number {
   let rest = text.replace(/^[+-]/, "");
   do {
     const match = /^(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)/.exec(rest);
-    if (!match) throw bad(`time: invalid duration ${JSON.stringify(text)}`);
+    if (!match) throw wrong(`time: invalid duration ${JSON.stringify(text)}`);
     total += Number(match[1]) * durations[match[2]!]!;
     rest = rest.slice(match[0].length);
   } while (rest !== "");
