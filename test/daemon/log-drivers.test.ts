@@ -1,6 +1,6 @@
 /** Log drivers of real containers, with receivers in the daemon's network. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { TestDaemon, until } from "./harness.ts";
 
@@ -157,6 +157,55 @@ test("without a cache there is no docker logs; a removal does not wait for ever"
   await receiver.stop();
   daemon.docker("exec", "stuck", "sh", "-c", "echo unsent >/proc/1/fd/1");
   expect(daemon.docker("rm", "-f", "stuck")).toBe("stuck");
+}, 60_000);
+
+/** The entries of a local log, decoded as strictly as Docker does: a length, a message, the same length. */
+function entriesOf(file: string): string[] {
+  const data = readFileSync(file);
+  const lines: string[] = [];
+  for (let at = 0; at < data.length;) {
+    const length = data.readUInt32BE(at);
+    const message = data.subarray(at + 4, at + 4 + length);
+    expect(data.readUInt32BE(at + 4 + length)).toBe(length);
+    expect(message.toString("latin1")).toStartWith("\n\x06std");
+    lines.push(message.toString("latin1"));
+    at += length + 8;
+  }
+  return lines;
+}
+
+test("local has Docker's own form; docker logs shows lines, long lines, other bytes, streams, times and attributes", () => {
+  const script = String.raw`echo one; sleep 0.1; echo two >&2; sleep 0.1; head -c 40000 /dev/zero | tr '\0' x; echo; printf 'a\377b\n'; printf 'no end'`;
+  const options = ["--log-driver=local", "--label=role=web", "--log-opt=labels=role", "--log-opt=tag={{.Name}}"];
+  daemon.docker("run", "--name", "own", ...options, daemon.image, "sh", "-c", script);
+  const id = daemon.docker("inspect", "-f", "{{.Id}}", "own");
+  const entries = entriesOf(join(daemon.dataRoot, "containers", id, "local-logs", "container.log"));
+  expect(entries).toHaveLength(7);
+  const { out, err } = daemon.run("docker", "logs", "own");
+  expect([out, err]).toEqual([`one\n${"x".repeat(40_000)}\na\ufffdb\nno end`, "two\n"]);
+  expect(daemon.run("docker", "logs", "--details", "-n", "1", "own").out).toBe("role=web,tag=own no end");
+  expect(daemon.run("docker", "logs", "-n", "3", "own").out).toBe(`${"x".repeat(40_000)}\na\ufffdb\nno end`);
+  const [first] = daemon.run("docker", "logs", "-t", "own").out.split(" ");
+  expect(Math.abs(Date.parse(first!) - Date.now())).toBeLessThan(60_000);
+  daemon.docker("start", "-a", "own");
+  expect(daemon.run("docker", "logs", "own").err).toBe("two\ntwo\n");
+});
+
+test("a local log rotates, is compressed without an option, and a log of an earlier version is read with it", async () => {
+  const options = ["--log-driver=local", "--log-opt=max-size=20k", "--log-opt=max-file=60"];
+  daemon.docker("create", "--name", "many", ...options, daemon.image, "sh", "-c", `${print(5000)}; sleep 1000`);
+  const folder = join(daemon.dataRoot, "containers", daemon.docker("inspect", "-f", "{{.Id}}", "many"), "local-logs");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "container.log"), '{"log":"line 0\\n","stream":"stdout","time":"2020-01-01T00:00:00Z"}\n');
+  daemon.docker("start", "many");
+  const all = [0, ...upTo(5000)];
+  await until("it has written all", () => daemon.docker("logs", "-n", "1", "many") === "line 5000");
+  expect(numbers(daemon.docker("logs", "many"))).toEqual(all);
+  const rotated = (): string[] => readdirSync(folder).filter((name) => name !== "container.log");
+  await until("all rotated files are compressed", () => rotated().every((name) => name.endsWith(".gz")));
+  expect(rotated().length).toBeGreaterThan(5);
+  expect(numbers(daemon.docker("logs", "many"))).toEqual(all);
+  expect(numbers(daemon.docker("logs", "-n", "3000", "many"))).toEqual(all.slice(-3000));
 }, 60_000);
 
 test("rotated files are compressed, and the log reads as one", async () => {

@@ -51,6 +51,7 @@ test("damaged requests on a control socket are rejected or executed, each is ans
     "streams",
     "clients",
     "log",
+    "log-entry",
     "log-times",
   ];
   const names = [

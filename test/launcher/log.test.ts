@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { SOCK_STREAM } from "@fathom/sys";
-import { logRecords, Reader, Rig, run, start, sys, unframe } from "./rig.ts";
+import { logEntries, logRecords, Reader, Rig, run, start, sys, unframe } from "./rig.ts";
 import { until } from "@fathom/base/testing";
 
 const rig = new Rig();
@@ -273,6 +273,66 @@ test("a full disk: the container continues, no record is cut, a record reports t
       code: 6,
       lostLogRecords: missing,
     });
+  } finally {
+    sys.umount(disk, 2);
+  }
+});
+
+test("entries: streams, times, pieces of a long line, a line without an end, and rotation", async () => {
+  const before = BigInt(Date.now()) * 1_000_000n;
+  const script = "echo one; sleep 0.05; echo >&2; sleep 0.05; printf '%040000d\\n' 0; printf open";
+  const { directory } = await run(rig, ["sh", "-c", script], { log: { form: "entries" } });
+  const entries = logEntries(join(directory, "log"));
+  const zeros = (count: number): string => "0".repeat(count);
+  expect(entries.map(([stream, , ...rest]) => [stream, ...rest])).toEqual([
+    ["stdout", "one"],
+    ["stderr", ""],
+    ["stdout", zeros(16_384), 1, false],
+    ["stdout", zeros(16_384), 2, false],
+    ["stdout", zeros(40_000 - 2 * 16_384), 3, true],
+    ["stdout", "open", 1, false],
+  ]);
+  for (const [, time] of entries) {
+    expect(time).toBeGreaterThanOrEqual(before - 1_000_000n);
+    expect(time).toBeLessThan(before + 60_000_000_000n);
+  }
+  expect(entries[2]![1]).toBe(entries[4]![1]);
+  // A log of the other form is rotated first; with only one file it is replaced.
+  const log = { form: "entries", maxFiles: 3 } as const;
+  const other = rig.directory();
+  writeFileSync(join(other, "log"), '{"log":"old\\n","stream":"stdout","time":"2020-01-01T00:00:00Z"}\n');
+  await run(rig, ["echo", "new"], { directory: other, log });
+  await run(rig, ["echo", "newer"], { directory: other, log });
+  expect(logEntries(join(other, "log")).map(([, , line]) => line)).toEqual(["new", "newer"]);
+  expect(logRecords(join(other, "log.1")).map((record) => record.log)).toEqual(["old\n"]);
+});
+
+test("a full disk: no entry is cut, and an entry reports the gap", async () => {
+  const disk = join(rig.base, "disk-of-entries");
+  mkdirSync(disk);
+  sys.mount("tmpfs", disk, "tmpfs", 0, "size=64k");
+  try {
+    const log = join(disk, "log");
+    const { supervisor } = await start(rig, ["sh", "-c", "seq 5000; read a; echo after"], {
+      openStdin: true,
+      log: { path: log, form: "entries" },
+    });
+    // Entries are written in batches, and the last that fits need not fill the disk.
+    await until("the disk is almost full", () => statSync(log).size > 30_000);
+    // sleep: more output arrives at the full disk meanwhile
+    await Bun.sleep(100);
+    expect(logEntries(log).length).toBeGreaterThan(100);
+    sys.mount("tmpfs", disk, "tmpfs", 0x20, "size=4m");
+    const { fd } = await supervisor.attach({ stdin: true, stdout: false, stderr: false, closeStdin: false });
+    sys.write(fd, Buffer.from("\n"));
+    await supervisor.exit;
+    sys.close(fd);
+    const lines = logEntries(log).map(([, , line]) => line);
+    const said = /^fathom: (\d+) log records are missing here: No space left on device$/;
+    const missing = lines.reduce((sum, line) => sum + Number(said.exec(line)?.[1] ?? 0), 0);
+    expect(missing).toBeGreaterThan(500);
+    expect(missing + lines.filter((line) => !said.test(line)).length).toBe(5001);
+    expect(lines.at(-1)).toBe("after");
   } finally {
     sys.umount(disk, 2);
   }

@@ -270,6 +270,51 @@ export interface LogRecord {
   readonly latest?: string;
 }
 
+/**
+ * The entries of a log of that form (native/init/supervisor/log-entry.c): stream, nanoseconds, line, and for a piece of a line its number and
+ * whether it is the last.
+ */
+export function logEntries(file: string): readonly (readonly [string, bigint, string, number?, boolean?])[] {
+  const data = readFileSync(file);
+  const found: [string, bigint, string, number?, boolean?][] = [];
+  for (let at = 0; at < data.length;) {
+    const length = data.readUInt32BE(at);
+    if (data.readUInt32BE(at + 4 + length) !== length) throw new Error(`no entry at ${at} of ${file}`);
+    const fields = decodeFields(data.subarray(at + 4, at + 4 + length));
+    const piece = fields.get(5);
+    const [stream, time, line] = [fields.get(1), fields.get(2), fields.get(3) ?? Buffer.alloc(0)];
+    if (!Buffer.isBuffer(stream) || typeof time !== "bigint" || !Buffer.isBuffer(line))
+      throw new Error("a field is missing");
+    const about = Buffer.isBuffer(piece) ? decodeFields(piece) : undefined;
+    found.push(
+      about === undefined
+        ? [stream.toString(), time, line.toString()]
+        : [stream.toString(), time, line.toString(), Number(about.get(3)), about.get(1) === 1n],
+    );
+    at += length + 8;
+  }
+  return found;
+}
+
+function decodeFields(message: Buffer): Map<number, bigint | Buffer> {
+  const fields = new Map<number, bigint | Buffer>();
+  let at = 0;
+  const varint = (): bigint => {
+    let value = 0n;
+    for (let shift = 0n; ; shift += 7n) {
+      const byte = message.readUInt8(at++);
+      value |= BigInt(byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+  };
+  while (at < message.length) {
+    const key = Number(varint());
+    const value = varint();
+    fields.set(key >> 3, (key & 7) === 0 ? value : message.subarray(at, (at += Number(value))));
+  }
+  return fields;
+}
+
 export function logRecords(file: string | number): LogRecord[] {
   return readFileSync(file, "utf8")
     .split("\n")

@@ -12,6 +12,7 @@
 #define LAUNCH_CHROOT 16
 #define LAUNCH_DIRECT 32
 #define LAUNCH_GATE 64
+#define LAUNCH_LOG_ENTRIES 128
 #define CLIENTS_PER_PROCESS 64
 
 static struct stem_request read_stem(struct reader *in) {
@@ -152,7 +153,7 @@ static int set_up_launch(struct connection *connection, struct reader *in) {
   if (hand_over(process, ends, connection->fds + next, preserved) < 0)
     goto out;
   /* The child works from here on. Its program does not run before the commit. */
-  if (flags & LAUNCH_LOG && log_open(log_path, max_size, max_files, attributes) < 0)
+  if (flags & LAUNCH_LOG && log_open(log_path, max_size, max_files, attributes, flags & LAUNCH_LOG_ENTRIES) < 0)
     goto out;
   unlinkat(supervisor.directory, "exit", 0);
   if (open_listener() < 0)

@@ -1,5 +1,4 @@
 #define _GNU_SOURCE
-#include "../base/escape.h"
 #include "supervisor.h"
 
 #include <stdio.h>
@@ -26,7 +25,8 @@ static struct {
   const char *name; /* the last component of `path` */
   uint64_t max_size, size;
   uint32_t max_files;
-  char *attributes; /* `"attrs":{…},` or empty */
+  bool entries; /* their form: log-entry.c; else JSON */
+  char *attributes; /* `"attrs":{…},` or those of an entry, or empty */
   size_t attributes_length, attributes_room;
   uint8_t *batch;
   size_t batch_size, used;
@@ -38,6 +38,7 @@ static struct {
     uint8_t *held; /* LINE_LIMIT bytes */
     uint32_t used;
     bool partial; /* the first part of the line is written */
+    uint32_t pieces; /* number of written parts */
     char time[TIME_SIZE];
   } lines[2];
 } store = {.fd = -1, .directory = -1};
@@ -59,7 +60,18 @@ static void log_close(void) {
   store.attributes_length = 0;
 }
 
-int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char *attributes) {
+static void rotate(void);
+
+/* Whether the log of earlier runs has the other form. */
+static bool has_other_form(void) {
+  char first = 0;
+  int fd = openat(store.directory, store.name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  bool other = fd >= 0 && pread(fd, &first, 1, 0) == 1 && (first == '{') == store.entries;
+  close_fd(&fd);
+  return other;
+}
+
+int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char *attributes, bool entries) {
   size_t length = strlen(path), more = strlen(attributes);
   char *slash;
   if (length >= sizeof store.path)
@@ -74,6 +86,7 @@ int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char
   store.directory = open(slash == store.path ? "/" : store.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (store.directory < 0)
     return fail("open", store.path);
+  store.entries = entries;
   store.max_size = max_size;
   store.max_files = max_files ? max_files : 1;
   if (more) {
@@ -82,14 +95,16 @@ int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char
     if (!store.attributes)
       return fail_with(ENOMEM, "mmap", "log");
     struct text text = {store.attributes, 0, more + 16};
-    text_add(&text, "\"attrs\":");
+    text_add(&text, entries ? "" : "\"attrs\":");
     text_add(&text, attributes);
-    text_add(&text, ",");
+    text_add(&text, entries ? "" : ",");
     store.attributes_length = text.used;
   }
   store.batch_size = BATCH_ROOM + more;
   if (open_file(0) < 0)
     return fail("open", path);
+  if (has_other_form())
+    rotate();
   /* The log of earlier runs continues. */
   latest_time(store.directory, store.name, store.size, store.latest);
   return 0;
@@ -167,13 +182,19 @@ static size_t write_some(const void *data, size_t length) {
 
 /* A record that says how many records are missing, and why. */
 static size_t describe_lost(char *out, size_t size) {
-  char time[TIME_SIZE];
-  struct text text = {out, 0, size};
+  char time[TIME_SIZE], what[128];
+  struct text said = {what, 0, sizeof what}, text = {out, 0, size};
   format_now(time);
-  text_add(&text, "{\"log\":\"fathom: ");
-  text_add_number(&text, store.lost_unsaid, 1);
-  text_add(&text, " log records are missing here: ");
-  text_add(&text, strerror(store.lost_error));
+  text_add(&said, "fathom: ");
+  text_add_number(&said, store.lost_unsaid, 1);
+  text_add(&said, " log records are missing here: ");
+  text_add(&said, strerror(store.lost_error));
+  if (store.entries) {
+    struct log_entry entry = {.stream = 1, .first = {(const uint8_t *)what, said.used}, .time = time};
+    return (size_t)(put_log_entry((uint8_t *)out, &entry) - (uint8_t *)out);
+  }
+  text_add(&text, "{\"log\":\"");
+  text_add(&text, what);
   text_add(&text, "\\n\",\"stream\":\"stderr\",\"time\":\"");
   text_add(&text, time);
   text_add(&text, "\"}\n");
@@ -210,6 +231,17 @@ void log_flush(void) {
   store.used = store.batched = 0;
 }
 
+/* A last line without a newline is a piece whose end is missing. */
+static uint8_t *add_entry(uint8_t *out, int stream, struct part first, struct part second, const char *time) {
+  bool whole = second.length && second.at[second.length - 1] == '\n';
+  second.length -= whole;
+  uint32_t ordinal = !whole || store.lines[stream].partial ? ++store.lines[stream].pieces : 0;
+  if (whole)
+    store.lines[stream].pieces = 0;
+  struct log_entry entry = {stream, first, second, time, ordinal, whole, store.attributes, store.attributes_length};
+  return put_log_entry(out, &entry);
+}
+
 /*
  * JSON cannot hold bytes that are not UTF-8: "log" shows U+FFFD for each, and "bytes" has all bytes of the record in base64. Readers of the
  * format skip a member that they do not know.
@@ -226,6 +258,11 @@ static void add_record(int stream, struct part first, struct part second, const 
     rotate();
   }
   uint8_t *out = store.batch + store.used;
+  store.batched++;
+  if (store.entries) {
+    store.used = (size_t)(add_entry(out, stream, first, second, time) - store.batch);
+    return;
+  }
   out = put_bytes(out, "{\"log\":\"", 8);
   bool bad = false;
   out = escape_json_parts(out, first, second, &bad);
@@ -247,7 +284,6 @@ static void add_record(int stream, struct part first, struct part second, const 
   }
   out = put_bytes(out, "\"}\n", 3);
   store.used = (size_t)(out - store.batch);
-  store.batched++;
 }
 
 void log_write(int stream, const uint8_t *data, size_t length) {
@@ -298,7 +334,7 @@ void log_end(int stream) {
   format_now(now);
   if (store.directory >= 0 && store.lines[stream].used)
     add_record(stream, (struct part){store.lines[stream].held, store.lines[stream].used}, (struct part){(const uint8_t *)"", 0}, store.lines[stream].partial ? store.lines[stream].time : now);
-  store.lines[stream].used = 0;
+  store.lines[stream].used = store.lines[stream].pieces = 0;
   store.lines[stream].partial = false;
 }
 

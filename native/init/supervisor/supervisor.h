@@ -1,6 +1,7 @@
 /* The supervisor: one process per container, one poll loop, no threads, a limit for every table. */
 #pragma once
 
+#include "../base/escape.h"
 #include "../child/child.h"
 
 /* Tables grow with use. The limits protect the machine's memory when other code has a fault. */
@@ -190,7 +191,8 @@ void close_output(struct process *process);
 #define ATTACH_CLOSE_STDIN 8
 
 /* log.c */
-int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char *attributes);
+/* `entries`: records in the form of log-entry.c instead of JSON; the attributes have the same form. */
+int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char *attributes, bool entries);
 void log_write(int stream, const uint8_t *data, size_t length);
 /* Writes a last line that has no newline. */
 void log_end(int stream);
@@ -202,6 +204,17 @@ void log_forget(void);
 
 /* log-times.c: the times of records, as text. */
 bool is_earlier(const char *time, const char *than);
+struct log_entry {
+  int stream;
+  struct part first, second; /* the line, without its newline */
+  const char *time;
+  uint32_t ordinal; /* of a piece of a line, from 1 on; 0 for a whole line */
+  bool last;        /* the last piece */
+  const char *attributes;
+  size_t attributes_length;
+};
+/* Appends the entry; returns the new end. Its size is that of its texts and at most 256 bytes more. */
+uint8_t *put_log_entry(uint8_t *out, const struct log_entry *entry);
 /* The latest time in a log, from its last record; "" when there is none. */
 void latest_time(int directory, const char *name, uint64_t size, char latest[TIME_SIZE]);
 

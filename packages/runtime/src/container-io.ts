@@ -15,6 +15,11 @@ export type LogSink =
       readonly maxSize: number;
       /** Number of files that are kept, the current one included; at least 1. */
       readonly maxFiles: number;
+      /**
+       * "json": a JSON object on each line, as in Docker's json-file. "entries": messages of protocol buffers between two copies of their length,
+       * as in Docker's log driver "local". A file of the other form is rotated first.
+       */
+      readonly form?: "json" | "entries";
       /** Written as `attrs` of each record, already selected from labels and environment. */
       readonly attributes?: Readonly<Record<string, string>>;
     }

@@ -94,6 +94,7 @@ async function searchFile(file: LogFile, size: number, search: TailSearch, turns
 
 /** A position where a whole line begins, about a chunk before `end`; farther before it only when one line is longer. */
 async function startOfLines(file: LogFile, end: number, turns: Turns): Promise<number> {
+  if (file.form === "entries") return file.entryBefore(end);
   const buffer = Buffer.allocUnsafe(chunkBytes);
   for (let to = end - 1; to > 0;) {
     const from = Math.max(0, to - chunkBytes);
@@ -226,6 +227,8 @@ async function sample(file: LogFile, from: number, end: number, turns: Turns): P
 
 /** A position before the first line that is not older than `since`: at most about a block before it. */
 export async function offsetSince(file: LogFile, since: bigint, turns: Turns): Promise<number> {
+  // Entries have no samples. Their files are small, and the reader skips what is too old.
+  if (file.form === "entries") return 0;
   let low = 0;
   for (let high = file.size; high - low > blockBytes;) {
     const step = Math.max(blockBytes, Math.ceil((high - low) / samplesInStep));
@@ -246,6 +249,7 @@ export async function offsetSince(file: LogFile, since: bigint, turns: Turns): P
 
 /** A position after the last line that is not younger than `until`; undefined when that is the end. */
 export async function offsetUntil(file: LogFile, until: bigint, turns: Turns): Promise<number | undefined> {
+  if (file.form === "entries") return undefined;
   const size = file.size;
   let low = 0;
   let high = size;

@@ -49,6 +49,7 @@ export const launchFlags = {
   chroot: 16,
   direct: 32,
   gate: 64,
+  logEntries: 128,
 } as const;
 export const attachFlags = { stdin: 1, stdout: 2, stderr: 4, closeStdin: 8 } as const;
 

@@ -48,6 +48,17 @@ export class WireWriter {
   }
 
   /** u32 length, UTF-8 bytes, a zero byte. A NUL inside would end the text early on the other side, so it is rejected. */
+  /** As `text`, for bytes that are no UTF-8. */
+  textBytes(value: Uint8Array): this {
+    if (value.includes(0)) throw new EngineError("invalid-argument", "a NUL byte is in a text");
+    this.#reserve(4 + value.length + 1);
+    this.#view.setUint32(this.#length, value.length, true);
+    this.#bytes.set(value, this.#length + 4);
+    this.#bytes[this.#length + 4 + value.length] = 0;
+    this.#length += 4 + value.length + 1;
+    return this;
+  }
+
   text(value: string): this {
     if (value.includes("\0"))
       throw new EngineError("invalid-argument", `a NUL byte is in ${JSON.stringify(value.slice(0, 80))}`);

@@ -46,6 +46,7 @@ export function launchPayload(request: LaunchRequest, plan: PackedPlan): Uint8Ar
   writer.u32(
     (openStdin ? launchFlags.openStdin : 0) |
       (log.kind === "json-file" ? launchFlags.log : 0) |
+      (log.kind === "json-file" && log.form === "entries" ? launchFlags.logEntries : 0) |
       (request.rootFd === undefined ? 0 : launchFlags.root) |
       (chroot ? launchFlags.chroot : 0) |
       (request.io.kind === "direct" ? launchFlags.direct : 0) |
@@ -57,8 +58,9 @@ export function launchPayload(request: LaunchRequest, plan: PackedPlan): Uint8Ar
     .text(file.path)
     .u64(BigInt(Math.min(file.maxSize, mostLogBytes)))
     .u32(Math.min(file.maxFiles, mostLogFiles));
-  const attributes = Object.entries(file.attributes ?? {});
-  writer.text(attributes.length === 0 ? "" : JSON.stringify(Object.fromEntries(attributes.sort(byName))));
+  const attributes = Object.entries(file.attributes ?? {}).sort(byName);
+  if (file.form === "entries") writer.textBytes(encodeAttributes(attributes));
+  else writer.text(attributes.length === 0 ? "" : JSON.stringify(Object.fromEntries(attributes)));
   const clients = log.kind === "descriptor" ? [...attach, bothOutputs] : attach;
   writer.list(clients, (options) => writer.u32(attachMask(options)));
   return writer.bytes(plan.inline).finish();
@@ -66,6 +68,21 @@ export function launchPayload(request: LaunchRequest, plan: PackedPlan): Uint8Ar
 
 export function waitsForStart(plan: LaunchPlan): boolean {
   return plan.operations.some(({ kind }) => kind === "wait-start");
+}
+
+/** As fields 6 of a message of protocol buffers, each with key (1) and value (2). An empty text is left out, so no byte is zero. */
+export function encodeAttributes(attributes: readonly (readonly [string, string])[]): Uint8Array {
+  const field = (number: number, bytes: Uint8Array): Uint8Array => {
+    const head = [(number << 3) | 2];
+    for (let length = bytes.length; ; length >>>= 7) {
+      head.push(length < 0x80 ? length : (length & 0x7f) | 0x80);
+      if (length < 0x80) break;
+    }
+    return Buffer.concat([Uint8Array.from(head), bytes]);
+  };
+  const text = (number: number, value: string): Uint8Array =>
+    value === "" ? new Uint8Array() : field(number, Buffer.from(value));
+  return Buffer.concat(attributes.map(([name, value]) => field(6, Buffer.concat([text(1, name), text(2, value)]))));
 }
 
 function byName([a]: readonly [string, string], [b]: readonly [string, string]): number {

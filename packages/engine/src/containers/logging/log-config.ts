@@ -206,6 +206,7 @@ export function logTarget(record: ContainerRecord, config: EngineConfig): LogSin
     path,
     maxSize,
     maxFiles,
+    ...(driver === "local" ? { form: "entries" as const } : {}),
     ...(Object.keys(attributes).length > 0 ? { attributes } : {}),
   };
 }
