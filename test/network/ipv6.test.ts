@@ -105,6 +105,32 @@ if (!isInside) {
       await networks.remove(open.id);
     });
 
+    test("a routed network: its own addresses outside, and only its published ports from outside", async () => {
+      const options = Object.fromEntries(
+        ["ipv4", "ipv6"].map((family) => [`com.docker.network.bridge.gateway_mode_${family}`, "routed"]),
+      );
+      const routed = await make("routed", "fd00:6::/64", { options });
+      await using one = new Space();
+      {
+        await using endpoint = await connect(one, routed, {}, "8803:80");
+        const [{ address } = { address: "" }] = endpoint.addresses;
+        for (const number of [80, 81]) await one.serve("tcp", number, "::");
+        outside.run("ip", "-6", "route", "replace", "fd00:6::/64", "via", "2001:db8::1");
+        outside.run("ip", "route", "replace", `${address}/32`, "via", "198.51.100.1");
+        for (const [target, seen] of [
+          [six(endpoint), "2001:db8::50"],
+          [address, "198.51.100.50"],
+        ] as const) {
+          expect(await outside.ask("tcp", target, 80)).toEndWith(seen);
+          expect(await outside.ask("tcp", target, 81)).toBe("silent");
+        }
+        expect(await outside.ask("tcp", "198.51.100.1", 8803)).toBe("refused");
+        await outside.serve("tcp", 7103, "::");
+        expect(await one.ask("tcp", "2001:db8::50", 7103)).toBe(`hello ${six(endpoint)}`);
+      }
+      await networks.remove(routed.id);
+    });
+
     test("a network without IPv4: ports are published on the host's IPv6 addresses", async () => {
       const alone = await make("alone", "fd00:5::/64", { families: ["ipv6"] });
       await using one = new Space();

@@ -111,6 +111,7 @@ export interface PortRequest {
   readonly hostPortLast: number;
 }
 
+/** With host port 0 no port of the host leads to the container: its own port is open at its own address of this family (a routed network). */
 export interface PortBinding {
   readonly protocol: Protocol;
   readonly containerPort: number;

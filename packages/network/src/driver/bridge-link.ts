@@ -113,7 +113,11 @@ function configureBridge(route: NetlinkConnection, sys: ProcSys, settings: Bridg
   const ipv6 = wanted.some(({ address }) => address.family === "ipv6");
   // No IPv6 on an IPv4 network: the host gets neither link-local addresses nor router advertisements of containers.
   writeProc(sys, `/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, ipv6 ? "0" : "1");
-  if (ipv6) writeProc(sys, `/proc/sys/net/ipv6/conf/${name}/accept_ra`, "0");
+  if (ipv6) {
+    writeProc(sys, `/proc/sys/net/ipv6/conf/${name}/accept_ra`, "0");
+    // Its link-local address is used at once: until then the host finds no container for packets from outside.
+    writeProc(sys, `/proc/sys/net/ipv6/conf/${name}/accept_dad`, "0");
+  }
   route.send(
     [...stale.map(deleteAddress), ...wanted.map(addAddress), changeLink(index, { mtu: settings.mtu, up: true })],
     ["EADDRNOTAVAIL"],

@@ -43,7 +43,6 @@ test.each(["-1", "65536"])("the MTU %p does not exist", (value) => {
 });
 
 test("options that the driver cannot follow are rejected", () => {
-  expect(() => read("gatewayModeIpv4", "routed")).toThrow("the gateway mode routed is not supported yet");
   expect(() => readBridgeOptions(id, { "com.docker.network.host_ipv4": "192.0.2.1" })).toThrow("is not supported yet");
   for (const prefix of ["", "a/b", "much-too-long-prefix"])
     expect(() => read("interfacePrefix", prefix)).toThrow("invalid prefix of interface names");

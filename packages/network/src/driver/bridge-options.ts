@@ -28,9 +28,9 @@ const unsupported = [
 
 /**
  * How a network leads outside. "nat": with the host's address, and in through published ports. "nat-unprotected": in also through all other
- * ports. "isolated": not at all; the host has no address in the network.
+ * ports. "routed": with its own addresses, and in through published ports at these addresses. "isolated": not at all; the host has no address in the network.
  */
-export type GatewayMode = "nat" | "nat-unprotected" | "isolated";
+export type GatewayMode = "nat" | "nat-unprotected" | "routed" | "isolated";
 
 export interface BridgeOptions {
   readonly bridge: string;
@@ -96,9 +96,8 @@ function gatewayMode(options: Readonly<Record<string, string>>, name: string): G
     case "nat":
     case "nat-unprotected":
     case "isolated":
-      return value;
     case "routed":
-      throw new EngineError("not-implemented", "the gateway mode routed is not supported yet");
+      return value;
     default:
       throw unreadable(name, value, `unknown gateway mode ${value}`);
   }

@@ -106,7 +106,8 @@ class BridgeNetwork implements DriverNetwork {
     this.#bridge = { name: options.bridge, addresses, mtu: options.mtu };
     this.rules = rulesOf(network, options);
     this.interfacePrefix = options.interfacePrefix;
-    this.publishing = { kind: "rules", bindAddress: options.bindAddress };
+    const routed = network.families.filter((family) => options.gatewayModes[family] === "routed");
+    this.publishing = { kind: "rules", bindAddress: options.bindAddress, routed };
     // With this setting, bridged packets go through the rule set: a redirected packet may have to leave through the port on which it arrived,
     // and the rule set separates containers. Without it, the bridge separates them.
     const filtered = filtersBridgedPackets(host.sys);

@@ -3,7 +3,7 @@
  * addresses (`ipam/`), and the sandbox gives the interface its addresses and routes. Every call finishes or leaves nothing; calls that remove
  * something may be repeated.
  */
-import type { Endpoint, NetworkInfo, NetworkSettings, PreparedLink } from "../contract.ts";
+import type { Endpoint, Family, NetworkInfo, NetworkSettings, PreparedLink } from "../contract.ts";
 import type { FirewallNetwork } from "../firewall/rule-elements.ts";
 
 export interface NetworkDriver {
@@ -41,6 +41,8 @@ export interface Publishing {
   readonly kind: "rules";
   /** For ports without a host address of their own. */
   readonly bindAddress: string;
+  /** Families in which containers are reached at their own addresses: ports of the host do not lead to them. */
+  readonly routed: readonly Family[];
 }
 
 /** An endpoint that is being made. */

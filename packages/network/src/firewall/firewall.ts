@@ -13,7 +13,14 @@ import {
   hooks,
   type TableReference,
 } from "../netlink/nftables.ts";
-import { networkElements, portElements, ruleTable, type FirewallNetwork, type PublishedPort } from "./rule-elements.ts";
+import {
+  networkElements,
+  portElements,
+  ruleTable,
+  type FirewallNetwork,
+  type OpenPort,
+  type PublishedPort,
+} from "./rule-elements.ts";
 import { guardChainName, wholeTable } from "./ruleset.ts";
 import { NETLINK_NETFILTER } from "@fathom/sys";
 
@@ -36,7 +43,7 @@ export class Firewall implements Disposable {
    */
   install(
     networks: readonly FirewallNetwork[],
-    ports: readonly PublishedPort[],
+    ports: readonly OpenPort[],
     forwardingTurnedOn: boolean,
   ): { readonly warnings: readonly string[] } {
     const chains = decodeHookedChains(this.#connection.send([dumpChains(this.#table.family)]));
@@ -66,12 +73,11 @@ export class Firewall implements Disposable {
     }
   }
 
-  addPorts(ports: readonly PublishedPort[]): void {
+  addPorts(ports: readonly OpenPort[]): void {
     if (ports.length === 0) return;
     this.#apply(portElements(this.#table, ports, true));
     // A client that already sends reaches the port with its next packet.
-    const udp = ports.filter(({ protocol }) => protocol === "udp");
-    this.#forgetFlows(udp.map((port) => ({ kind: "to-port", port: port.hostPort })));
+    this.#forgetFlows(publishedUdp(ports).map((port) => ({ kind: "to-port", port: port.hostPort })));
   }
 
   /** Without this, packets go to the wrong place for a while; that is no reason to fail. */
@@ -84,14 +90,14 @@ export class Firewall implements Disposable {
   }
 
   /** Elements that are already removed are no error. */
-  removePorts(ports: readonly PublishedPort[]): void {
+  removePorts(ports: readonly OpenPort[]): void {
     if (ports.length === 0) return;
     this.#removeElements(ports);
-    const udp = new Set(ports.filter(({ protocol }) => protocol === "udp").map((port) => port.containerAddress));
+    const udp = new Set(publishedUdp(ports).map((port) => port.containerAddress));
     this.#forgetFlows([...udp].map((address) => ({ kind: "from-container", address })));
   }
 
-  #removeElements(ports: readonly PublishedPort[]): void {
+  #removeElements(ports: readonly OpenPort[]): void {
     try {
       this.#apply(portElements(this.#table, ports, false));
     } catch (error) {
@@ -109,10 +115,10 @@ export class Firewall implements Disposable {
   }
 
   /** In one step. `from` and `to` are the same ports of the host, for different containers. */
-  movePorts(from: readonly PublishedPort[], to: readonly PublishedPort[]): void {
+  movePorts(from: readonly OpenPort[], to: readonly OpenPort[]): void {
     if (from.length + to.length === 0) return;
     this.#apply([...portElements(this.#table, from, false), ...portElements(this.#table, to, true)]);
-    const udp = from.filter(({ protocol }) => protocol === "udp");
+    const udp = publishedUdp(from);
     this.#forgetFlows(
       [...new Set(udp.map((port) => port.containerAddress))].map((address) => ({ kind: "from-container", address })),
     );
@@ -137,12 +143,17 @@ export class Firewall implements Disposable {
   }
 
   #apply(requests: readonly NetlinkRequest[]): void {
+    if (requests.length === 0) return;
     this.#connection.sendBatch(batchBegin, requests, batchEnd);
   }
 
   [Symbol.dispose](): void {
     this.#connection.close();
   }
+}
+
+function publishedUdp(ports: readonly OpenPort[]): PublishedPort[] {
+  return ports.flatMap((port) => ("hostPort" in port && port.protocol === "udp" ? [port] : []));
 }
 
 function isMissing(error: unknown): boolean {

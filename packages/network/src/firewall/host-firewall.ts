@@ -2,12 +2,12 @@
 import { EngineError, messageOf, type Logger } from "@fathom/base";
 import type { NetlinkSys } from "../netlink/connection.ts";
 import { Firewall } from "./firewall.ts";
-import type { FirewallNetwork, PublishedPort } from "./rule-elements.ts";
+import type { FirewallNetwork, OpenPort } from "./rule-elements.ts";
 
 /** The present content of the rules. */
 export interface FirewallContents {
   readonly networks: readonly FirewallNetwork[];
-  readonly ports: readonly PublishedPort[];
+  readonly ports: readonly OpenPort[];
 }
 
 export interface HostFirewallOptions {
@@ -84,7 +84,8 @@ export class HostFirewall implements Disposable {
   #writeIpv6(networks: readonly FirewallNetwork[]): readonly string[] {
     const firewall = this.#ipv6 ?? this.#openIpv6();
     try {
-      const { warnings } = firewall.install(networks, [], this.#options.forwardIpv6());
+      const { ports } = this.#options.contents();
+      const { warnings } = firewall.install(networks, ports, this.#options.forwardIpv6());
       this.#ipv6 = firewall;
       return warnings;
     } catch (error) {
@@ -111,17 +112,20 @@ export class HostFirewall implements Disposable {
       throw new EngineError("unavailable", `ports cannot be published: ${this.#problem}`);
   }
 
-  addPorts(ports: readonly PublishedPort[]): void {
+  addPorts(ports: readonly OpenPort[]): void {
     this.#firewall?.addPorts(ports);
+    if (ports.some(isRoutedIpv6)) this.#ipv6?.addPorts(ports);
   }
 
-  removePorts(ports: readonly PublishedPort[]): void {
+  removePorts(ports: readonly OpenPort[]): void {
     this.#removal((firewall) => firewall.removePorts(ports));
+    if (ports.some(isRoutedIpv6)) this.#removal(() => this.#ipv6?.removePorts(ports));
   }
 
   /** Another container answers from the next packet on: always exactly one answers. */
-  movePorts(from: readonly PublishedPort[], to: readonly PublishedPort[]): void {
+  movePorts(from: readonly OpenPort[], to: readonly OpenPort[]): void {
     this.#firewall?.movePorts(from, to);
+    if ([...from, ...to].some(isRoutedIpv6)) this.#ipv6?.movePorts(from, to);
   }
 
   /** After a failure the network has no rules. */
@@ -173,6 +177,10 @@ export class HostFirewall implements Disposable {
     this.#ipv6?.[Symbol.dispose]();
     this.#ipv6 = undefined;
   }
+}
+
+function isRoutedIpv6(port: OpenPort): boolean {
+  return "address" in port && port.address.family === "ipv6";
 }
 
 function hasIpv6({ families }: FirewallNetwork): boolean {

@@ -1,6 +1,7 @@
 /** The sets and maps that the rules look up, and their elements: networks and published ports. */
 import type { Family, PortBinding, Protocol } from "../contract.ts";
 import { ipv4Bytes, parseIpv4, type Ipv4 } from "../ipam/ip.ts";
+import { addressBytes, parseAddress, type Address } from "../ipam/prefix.ts";
 import type { NetlinkRequest } from "../netlink/connection.ts";
 import {
   addElements,
@@ -40,6 +41,19 @@ export interface PublishedPort {
   readonly containerPort: number;
 }
 
+/** A port of a container that is open at the container's own address: its network is routed. */
+export interface RoutedPort {
+  readonly protocol: Protocol;
+  readonly address: Address;
+  readonly containerPort: number;
+}
+
+export type OpenPort = PublishedPort | RoutedPort;
+
+function isPublished(port: OpenPort): port is PublishedPort {
+  return "hostPort" in port;
+}
+
 export function ruleTable(name: string, family: Family = "ipv4"): TableReference {
   return { family: family === "ipv4" ? NFPROTO_IPV4 : NFPROTO_IPV6, name };
 }
@@ -58,6 +72,12 @@ export const ruleSets = {
   internal: { name: "internal", key: ["ifname"] },
   unprotected: { name: "unprotected", key: ["ifname"] },
 } as const satisfies Record<string, SetDefinition>;
+
+/** Container address, protocol, port. */
+export const routedSets = {
+  ipv4: { name: "routed", key: ["ipv4_addr", "inet_proto", "inet_service"] },
+  ipv6: { name: "routed", key: ["ipv6_addr", "inet_proto", "inet_service"] },
+} as const satisfies Record<Family, SetDefinition>;
 
 /** Of IPv4 alone: ports on IPv6 addresses are forwarded by processes. */
 export const portSets = {
@@ -102,10 +122,27 @@ export function networkElements(
 
 const protocolNumbers: Readonly<Record<Protocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
 
-/** Adds or removes published ports. */
-export function portElements(table: TableReference, ports: readonly PublishedPort[], add: boolean): NetlinkRequest[] {
+/** Adds or removes the ports that concern the table. */
+export function portElements(table: TableReference, ports: readonly OpenPort[], add: boolean): NetlinkRequest[] {
+  const family = familyOfTable(table);
+  const routed = ports.flatMap((port) => (isPublished(port) || port.address.family !== family ? [] : [port]));
   const change = add ? addElements : deleteElements;
-  const service = (port: number): number[] => [port >>> 8, port & 255, 0, 0];
+  return [
+    ...(family === "ipv4" ? publishedElements(table, ports.filter(isPublished), add) : []),
+    ...change(table, routedSets[family].name, routed.map(routedElement)),
+  ];
+}
+
+const service = (port: number): number[] => [port >>> 8, port & 255, 0, 0];
+
+function routedElement({ protocol, address, containerPort }: RoutedPort): SetElement {
+  return {
+    key: Uint8Array.of(...addressBytes(address), protocolNumbers[protocol], 0, 0, 0, ...service(containerPort)),
+  };
+}
+
+function publishedElements(table: TableReference, ports: readonly PublishedPort[], add: boolean): NetlinkRequest[] {
+  const change = add ? addElements : deleteElements;
   const element = (port: PublishedPort): SetElement => ({
     key: Uint8Array.of(
       ...(port.hostAddress === 0 ? [] : ipv4Bytes(port.hostAddress)),
@@ -127,12 +164,21 @@ export function portElements(table: TableReference, ports: readonly PublishedPor
   ];
 }
 
-/** The bindings that the rules handle: those on IPv4 addresses. */
+/** The bindings that redirect: those on IPv4 addresses of the host. */
 export function publishedPorts(bindings: readonly PortBinding[], containerAddress: Ipv4): PublishedPort[] {
   return bindings.flatMap((binding) => {
     const hostAddress = parseIpv4(binding.hostIp);
-    if (hostAddress === undefined) return [];
+    if (hostAddress === undefined || binding.hostPort === 0) return [];
     const { protocol, hostPort, containerPort } = binding;
     return [{ protocol, hostAddress, hostPort, containerAddress, containerPort }];
+  });
+}
+
+/** The bindings without a host port: see `PortBinding`. */
+export function routedPorts(bindings: readonly PortBinding[], addresses: readonly Address[]): RoutedPort[] {
+  return bindings.flatMap(({ protocol, hostIp, hostPort, containerPort }) => {
+    const family = parseAddress(hostIp)?.family;
+    const address = addresses.find((own) => own.family === family);
+    return hostPort !== 0 || address === undefined ? [] : [{ protocol, address, containerPort }];
   });
 }

@@ -1,7 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import { parseIpv4 } from "../ipam/ip.ts";
 import { decodeAttributes, readText } from "../netlink/message.ts";
-import { portElements, publishedPorts, ruleTable, type FirewallNetwork, type PublishedPort } from "./rule-elements.ts";
+import { parseAddress } from "../ipam/prefix.ts";
+import {
+  portElements,
+  publishedPorts,
+  routedPorts,
+  ruleTable,
+  type FirewallNetwork,
+  type PublishedPort,
+} from "./rule-elements.ts";
 import { wholeTable } from "./ruleset.ts";
 
 const table = ruleTable("fathom");
@@ -51,6 +59,26 @@ describe("published ports as elements", () => {
     ] as const;
     expect(publishedPorts(bindings, parseIpv4("172.17.0.2")!)).toEqual([port("0.0.0.0", 8080)]);
   });
+});
+
+test("routed ports are elements of the table of their family", () => {
+  const bindings = ["0.0.0.0", "::"].map((hostIp) => ({
+    protocol: "udp" as const,
+    containerPort: 53,
+    hostIp,
+    hostPort: 0,
+  }));
+  const addresses = [parseAddress("172.17.0.2")!, parseAddress("fd00::2")!];
+  const ports = routedPorts(bindings, addresses);
+  expect(publishedPorts(bindings, parseIpv4("172.17.0.2")!)).toEqual([]);
+  const keys = (of: "ipv4" | "ipv6"): string[] =>
+    portElements(ruleTable("fathom", of), ports, true).map(({ payload }) =>
+      Buffer.from(decodeAttributes(payload.subarray(4)).get(3)!)
+        .toString("hex")
+        .slice(24),
+    );
+  expect(keys("ipv4")).toEqual(["ac110002" + "11000000" + "00350000"]);
+  expect(keys("ipv6")).toEqual(["fd000000000000000000000000000002" + "11000000" + "00350000"]);
 });
 
 describe("the whole table", () => {

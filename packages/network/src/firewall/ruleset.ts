@@ -36,9 +36,10 @@ import {
   networkElements,
   portElements,
   portSets,
+  routedSets,
   ruleSets,
   type FirewallNetwork,
-  type PublishedPort,
+  type OpenPort,
 } from "./rule-elements.ts";
 
 /** Priorities of iptables and nft: raw, dstnat, filter, srcnat. */
@@ -48,7 +49,16 @@ const drop = verdict({ kind: "drop" });
 const accept = verdict({ kind: "accept" });
 
 function setsOf(table: TableReference): SetDefinition[] {
-  return [...Object.values(ruleSets), ...(familyOfTable(table) === "ipv4" ? Object.values(portSets) : [])];
+  const family = familyOfTable(table);
+  return [...Object.values(ruleSets), routedSets[family], ...(family === "ipv4" ? Object.values(portSets) : [])];
+}
+
+/** Address, protocol and port of the destination, in registers that are one key from register 1 on. */
+function destinationKey(table: TableReference): Expression[] {
+  // A register of 4 bytes has the number 8 and up; an IPv6 address takes four of them.
+  return familyOfTable(table) === "ipv4"
+    ? [payload("network", 16, 4, 1), meta("l4proto", 9), payload("transport", 2, 2, 10)]
+    : [payload("network", 24, 16, 1), meta("l4proto", 12), payload("transport", 2, 2, 13)];
 }
 
 /**
@@ -58,7 +68,7 @@ function setsOf(table: TableReference): SetDefinition[] {
 export function wholeTable(
   table: TableReference,
   networks: readonly FirewallNetwork[],
-  ports: readonly PublishedPort[],
+  ports: readonly OpenPort[],
   guarded: boolean,
 ): NetlinkRequest[] {
   const rule: Rule = (chain, comment, ...expressions) => addRule(table, chain, expressions, comment);
@@ -109,6 +119,7 @@ export function wholeTable(
     rule("to-container", "answers", ...establishedOrRelated, accept),
     rule("to-container", "published ports", ...wasRedirected, accept),
     rule("to-container", "within one network", ...interfacePairIn(ruleSets.open.name), accept),
+    rule("to-container", "ports of routed networks", ...destinationKey(table), lookup(routedSets.ipv4.name, 1), accept),
     rule("to-container", "unprotected networks", ...interfaceIn("oifname", ruleSets.unprotected.name), accept),
     rule("to-container", "everything else, other networks too", drop),
 

@@ -35,6 +35,7 @@ const NFT_SET_MAP = 0x8;
 /** nft's numbers for types of keys. The kernel only stores them; `nft list` prints with them. */
 const keyTypes = {
   ipv4_addr: { number: 7, length: 4 },
+  ipv6_addr: { number: 8, length: 16 },
   inet_proto: { number: 12, length: 1 },
   inet_service: { number: 13, length: 2 },
   ifname: { number: 41, length: 16 },

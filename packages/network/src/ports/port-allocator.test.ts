@@ -49,6 +49,16 @@ describe("fixed ports", () => {
     ]);
     expect(open.size).toBe(4);
   });
+  test("in a routed family the container's ports, and none of the host", () => {
+    const { allocator, open } = make();
+    const lease = allocator.allocate([request("8080", 80), request("8081", 80)], "172.17.0.2", "0.0.0.0", ["ipv4"]);
+    expect(shown(lease)).toEqual(["0.0.0.0 0 80", ":: 8080 80", ":: 8081 80"]);
+    expect([...open]).toEqual([":: 8080/tcp", ":: 8081/tcp"]);
+    const both = allocator.allocate([request("9000", 90)], "172.17.0.2", "0.0.0.0", ["ipv4", "ipv6"]);
+    expect(shown(both)).toEqual(["0.0.0.0 0 90", ":: 0 90"]);
+    const { lease: again, refused } = allocator.restore(both.bindings, "172.17.0.2", false);
+    expect([shown(again), refused, open.size]).toEqual([shown(both), [], 2]);
+  });
   test("only IPv6 when the container has no IPv4", () => {
     const { allocator } = make();
     expect(shown(allocator.allocate([request("8080", 80)], "fd00::2", "0.0.0.0"))).toEqual([":: 8080 80"]);

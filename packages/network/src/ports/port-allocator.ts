@@ -4,7 +4,7 @@
  * container starts.
  */
 import { EngineError } from "@fathom/base";
-import type { PortBinding, PortRequest, Protocol } from "../contract.ts";
+import type { Family, PortBinding, PortRequest, Protocol } from "../contract.ts";
 import type { EphemeralRange } from "./ephemeral-range.ts";
 import type { ForwardListener, PortTarget } from "./forwarders.ts";
 import { TakenPorts, type PortLease, type Reservation } from "./port-lease.ts";
@@ -58,15 +58,25 @@ export class PortAllocator {
 
   /**
    * All requests or none. `containerAddress` is the target of the ports, for those that the engine forwards itself; `bindAddress` is for
-   * requests without an address.
+   * requests without an address. In `routed` families the container's own ports are open, and no port of the host is taken.
    * @throws EngineError conflict "Bind for 0.0.0.0:80 failed: port is already allocated", "all ports are allocated", or "failed to bind host
    * port 0.0.0.0:80/tcp: address already in use".
    */
-  allocate(requests: readonly PortRequest[], containerAddress: string, bindAddress: string): PortLease {
+  allocate(
+    requests: readonly PortRequest[],
+    containerAddress: string,
+    bindAddress: string,
+    routed: readonly Family[] = [],
+  ): PortLease {
     const lease = new TakenPorts(this.#taken);
     try {
       // The kernel redirects within IPv4 only, so a target with only IPv6 has ports on IPv6 addresses alone.
-      const families = familyOf(containerAddress) === 6 ? [6] : [4, 6];
+      const families = ([4, 6] as const).filter(
+        (family) => !routed.includes(`ipv${family}`) && (family === 6 || familyOf(containerAddress) !== 6),
+      );
+      for (const { protocol, containerPort } of routed.length === 0 ? [] : distinct(requests))
+        for (const family of routed)
+          lease.add({ protocol, containerPort, hostIp: family === "ipv4" ? anyIpv4 : anyIpv6, hostPort: 0 }, undefined);
       for (const group of this.#groups(requests, bindAddress, families))
         this.#allocateGroup(group, containerAddress, lease);
       return lease;
@@ -90,16 +100,17 @@ export class PortAllocator {
     const refused: string[] = [];
     for (const binding of bindings) {
       let socket: Reservation | undefined;
-      try {
-        const target = { address: containerAddress, port: binding.containerPort };
-        if (!forwarded || !isForwarded(binding))
-          socket = this.#reserver.reserve(binding.protocol, binding.hostIp, binding.hostPort, target);
-      } catch (error) {
-        if (!(error instanceof PortUnavailable)) throw error;
-        refused.push(
-          `host port ${formatHostPort(binding.hostIp, binding.hostPort)}/${binding.protocol} could not be taken again: ${error.reason}`,
-        );
-      }
+      if (binding.hostPort !== 0)
+        try {
+          const target = { address: containerAddress, port: binding.containerPort };
+          if (!forwarded || !isForwarded(binding))
+            socket = this.#reserver.reserve(binding.protocol, binding.hostIp, binding.hostPort, target);
+        } catch (error) {
+          if (!(error instanceof PortUnavailable)) throw error;
+          refused.push(
+            `host port ${formatHostPort(binding.hostIp, binding.hostPort)}/${binding.protocol} could not be taken again: ${error.reason}`,
+          );
+        }
       lease.add(binding, socket);
     }
     return { lease, refused };
@@ -130,7 +141,7 @@ export class PortAllocator {
   }
 
   /** Requests that differ only in the host address belong together. Exact ports come before ranges that may contain them. */
-  #groups(requests: readonly PortRequest[], bindAddress: string, families: readonly number[]): Group[] {
+  #groups(requests: readonly PortRequest[], bindAddress: string, families: readonly (4 | 6)[]): Group[] {
     const groups = new Map<string, Group>();
     for (const request of requests) {
       const key = `${request.containerPort}/${request.protocol} ${request.hostPortFirst}-${request.hostPortLast}`;
@@ -236,8 +247,17 @@ export class PortAllocator {
 }
 
 /** The kernel does not redirect this port: a forwarder handles it. */
-export function isForwarded({ protocol, hostIp }: Pick<PortBinding, "protocol" | "hostIp">): boolean {
-  return familyOf(hostIp) === 6 && protocol !== "sctp";
+export function isForwarded({
+  protocol,
+  hostIp,
+  hostPort,
+}: Pick<PortBinding, "protocol" | "hostIp" | "hostPort">): boolean {
+  return familyOf(hostIp) === 6 && protocol !== "sctp" && hostPort !== 0;
+}
+
+/** Each port of the container once. */
+function distinct(requests: readonly PortRequest[]): PortRequest[] {
+  return [...new Map(requests.map((one) => [`${one.containerPort}/${one.protocol}`, one])).values()];
 }
 
 function isUnspecified(address: string): boolean {

@@ -1,9 +1,11 @@
 /** Published ports of this host: their holders, the rules that redirect them, and the processes that forward IPv6 ports. */
 import { EngineError, messageOf, type Logger } from "@fathom/base";
 import type { Endpoint, PortBinding, PortRequest } from "../contract.ts";
+import type { Publishing } from "../driver/driver.ts";
 import type { HostFirewall } from "../firewall/host-firewall.ts";
-import { publishedPorts, type PublishedPort } from "../firewall/rule-elements.ts";
+import { publishedPorts, routedPorts, type OpenPort } from "../firewall/rule-elements.ts";
 import { parseIpv4 } from "../ipam/ip.ts";
+import { parseAddress } from "../ipam/prefix.ts";
 import type { ForwarderKeeper } from "./forwarder-keeper.ts";
 import type { Forwarders } from "./forwarders.ts";
 import { isForwarded, type PortAllocator } from "./port-allocator.ts";
@@ -26,9 +28,10 @@ function addressOf({ addresses }: Pick<Endpoint, "addresses">): string {
 }
 
 /** Ports of an endpoint in the form of the rules. */
-export function rulesOf(endpoint: Pick<Endpoint, "addresses">, bindings: readonly PortBinding[]): PublishedPort[] {
+export function rulesOf(endpoint: Pick<Endpoint, "addresses">, bindings: readonly PortBinding[]): OpenPort[] {
   const address = parseIpv4(addressOf(endpoint));
-  return address === undefined ? [] : publishedPorts(bindings, address);
+  const addresses = endpoint.addresses.flatMap(({ address: text }) => parseAddress(text) ?? []);
+  return [...(address === undefined ? [] : publishedPorts(bindings, address)), ...routedPorts(bindings, addresses)];
 }
 
 export class PortPublisher {
@@ -42,11 +45,17 @@ export class PortPublisher {
    * Takes host ports for an endpoint, before anything else of it is made.
    * @throws unavailable when the kernel has no rules; conflict in dockerd's words, which name the endpoint
    */
-  lease(requests: readonly PortRequest[], endpoint: Target, containerName: string, bindAddress: string): PortLease {
+  lease(
+    requests: readonly PortRequest[],
+    endpoint: Target,
+    containerName: string,
+    { bindAddress, routed }: Publishing,
+  ): PortLease {
     const { firewall, ports } = this.#options;
     if (requests.length > 0) firewall.mustPublish();
     try {
-      return ports.allocate(requests, addressOf(endpoint), bindAddress);
+      const open = routed.filter((family) => endpoint.addresses.some((address) => address.family === family));
+      return ports.allocate(requests, addressOf(endpoint), bindAddress, open);
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
       throw new EngineError(

@@ -30,7 +30,7 @@ export function createReserver(sys: Pick<Sys, "reservePort" | "listenPort" | "cl
   return {
     ipv6,
     reserve: (protocol: Protocol, hostIp: string, port: number, target: PortTarget) => {
-      if (protocol === "sctp" || !isForwarded({ protocol, hostIp })) {
+      if (protocol === "sctp" || !isForwarded({ protocol, hostIp, hostPort: port })) {
         const fd = opened(() => sys.reservePort(protocol, hostIp, port));
         return { [Symbol.dispose]: () => sys.close(fd) };
       }

@@ -34,8 +34,8 @@ export function configureInterface(sys: InsideSys, namespaceFd: number, link: In
   // Before the link comes up: without IPv6 it would get a link-local address, as Docker prevents it, and the user's settings may be about this.
   const settings = [
     [`net/ipv6/conf/${link.name}/disable_ipv6`, ipv6 ? "0" : "1"],
-    // Addresses and routes come from this engine, not from what other containers announce.
-    ...(ipv6 ? [[`net/ipv6/conf/${link.name}/accept_ra`, "0"]] : []),
+    // Addresses and routes come from this engine, not from what other containers announce; nobody else has them.
+    ...(ipv6 ? ["accept_ra", "accept_dad"].map((name) => [`net/ipv6/conf/${link.name}/${name}`, "0"]) : []),
   ] as const;
   sys.withNetworkNamespace(namespaceFd, () => {
     for (const [path, value] of settings) writeProc(sys, `/proc/sys/${path!}`, value!);

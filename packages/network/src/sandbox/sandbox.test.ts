@@ -310,3 +310,30 @@ test("the prefix of interface names, and an isolated network, which has no gatew
   const sandbox = world.kernel && networks.sandbox({ containerId: "c", containerName: "web", namespaceFd });
   expect(await sandbox.connect(cell.id)).toMatchObject({ interfaceName: "lan0", gateways: {} });
 });
+
+test("ports of a routed network are open at the container; they change with the gateway", async () => {
+  const world = await World.open();
+  const { networks, kernel } = world;
+  const mode = "com.docker.network.bridge.gateway_mode_ipv4";
+  const routed = await networks.create({
+    ...{ name: "a-routed", driver: "bridge", pools: [], internal: false, labels: {} },
+    options: { [mode]: "routed" },
+  });
+  const elements = (set: string): number => [...kernel.elements].filter((name) => name.startsWith(`${set} `)).length;
+  const host = (): string[] => [...kernel.open.values()].filter((name) => name.includes("8080"));
+  const sandbox = world.sandbox([published]);
+  const endpoint = await sandbox.connect(routed.id);
+  expect(endpoint!.ports).toEqual([{ protocol: "tcp", containerPort: 80, hostIp: "0.0.0.0", hostPort: 0 }]);
+  expect([elements("routed"), elements("published_any"), host()]).toEqual([1, 0, []]);
+  // Another network leads outside now: there a port of the host leads to the container.
+  const front = await sandbox.connect(world.front.id, { gatewayPriority: 1 });
+  expect(front!.ports).toMatchObject([{ hostPort: 8080 }]);
+  expect([elements("routed"), elements("published_any"), host()]).toEqual([0, 1, ["0.0.0.0 8080/tcp"]]);
+  await sandbox.disconnect(front!.endpointId);
+  expect([elements("routed"), elements("published_any"), host()]).toEqual([1, 0, []]);
+  await networks.stop(true);
+  await networks.start([endpoint!]);
+  expect([elements("routed"), host()]).toEqual([1, []]);
+  await world.sandbox([published]).close();
+  expect(elements("routed")).toBe(0);
+});

@@ -202,7 +202,7 @@ export class ContainerSandbox implements Sandbox {
   #lease({ driven: { publishing } }: LiveNetwork, draft: EndpointDraft): PortLease | undefined {
     const { ports = [], containerName } = this.#request;
     if (ports.length === 0 || publishing === undefined) return undefined;
-    return this.#host().publisher.lease(ports, draft, containerName, publishing.bindAddress);
+    return this.#host().publisher.lease(ports, draft, containerName, publishing);
   }
 
   #portsHolder(): Attached | undefined {
@@ -230,7 +230,7 @@ export class ContainerSandbox implements Sandbox {
       owner === undefined ? undefined : (networks.get(owner.networkId) ?? (await networks.opened(owner.networkId)));
     const to = target?.driven.publishing === undefined ? undefined : owner;
     if (holder?.endpoint.endpointId === to?.endpointId) return;
-    if (holder?.lease !== undefined && to !== undefined) {
+    if (holder?.lease !== undefined && to !== undefined && this.#publishAlike(holder.endpoint, to)) {
       const { endpoint: from, lease } = holder;
       const isLeaving = table.get(from.endpointId) === undefined;
       // The table changes first, because the rules may be made again from the table before the move has ended.
@@ -243,18 +243,25 @@ export class ContainerSandbox implements Sandbox {
         if (!isLeaving) table.set(holder);
         throw error;
       }
-    } else if (holder?.lease !== undefined) await this.#releasePorts(holder);
-    else if (target !== undefined && to !== undefined) {
-      const lease = this.#lease(target, to);
-      if (lease === undefined) return;
-      try {
-        publisher.publish(to, lease);
-      } catch (error) {
-        lease[Symbol.dispose]();
-        throw error;
-      }
-      table.set({ endpoint: { ...to, ports: lease.bindings }, lease });
+      return;
     }
+    if (holder?.lease !== undefined) await this.#releasePorts(holder);
+    const lease = target === undefined || to === undefined ? undefined : this.#lease(target, to);
+    if (lease === undefined || to === undefined) return;
+    try {
+      publisher.publish(to, lease);
+    } catch (error) {
+      lease[Symbol.dispose]();
+      throw error;
+    }
+    table.set({ endpoint: { ...to, ports: lease.bindings }, lease });
+  }
+
+  /** Ports of the host that lead to one also lead to the other. */
+  #publishAlike(...endpoints: readonly Endpoint[]): boolean {
+    const { networks } = this.#host();
+    const [one, other] = endpoints.map(({ networkId }) => networks.get(networkId)?.driven.publishing?.routed.join());
+    return (one ?? "") === (other ?? "");
   }
 
   async #releasePorts({ endpoint, lease }: Attached): Promise<void> {

@@ -218,7 +218,10 @@ function shownPorts(record: ContainerRecord, running: boolean): ShownPorts {
   for (const exposed of Object.keys(dockerOf(record).config.ExposedPorts ?? {})) ports[exposed] = null;
   for (const binding of bindings(record)) {
     const key = `${binding.containerPort}/${binding.protocol}`;
-    (ports[key] ??= []).push({ HostIp: binding.hostIp, HostPort: String(binding.hostPort) });
+    (ports[key] ??= []).push({
+      HostIp: binding.hostIp,
+      HostPort: binding.hostPort === 0 ? "" : String(binding.hostPort),
+    });
   }
   return sortedKeys(ports);
 }
@@ -233,7 +236,9 @@ export function portSummaries(container: Container): PortSummary[] {
   const { record } = container;
   // Exposed ports in another container's or the host's network belong to that network.
   if (!["network", "none"].includes(parseNetworkMode(dockerOf(record).hostConfig.NetworkMode).kind)) return [];
-  const published: PortSummary[] = bindings(record).map((binding) => ({
+  // A port of a routed network has no port of the host: it is shown as exposed.
+  const withHostPort = bindings(record).filter(({ hostPort }) => hostPort !== 0);
+  const published: PortSummary[] = withHostPort.map((binding) => ({
     IP: binding.hostIp,
     PrivatePort: binding.containerPort,
     PublicPort: binding.hostPort,
