@@ -315,10 +315,9 @@ test("ports of a routed network are open at the container; they change with the 
   const world = await World.open();
   const { networks, kernel } = world;
   const mode = "com.docker.network.bridge.gateway_mode_ipv4";
-  const routed = await networks.create({
-    ...{ name: "a-routed", driver: "bridge", pools: [], internal: false, labels: {} },
-    options: { [mode]: "routed" },
-  });
+  const options = { [mode]: "routed" };
+  const plain = { driver: "bridge", pools: [], internal: false, labels: {} };
+  const routed = await networks.create({ ...plain, name: "a-routed", options });
   const elements = (set: string): number => [...kernel.elements].filter((name) => name.startsWith(`${set} `)).length;
   const host = (): string[] => [...kernel.open.values()].filter((name) => name.includes("8080"));
   const sandbox = world.sandbox([published]);
