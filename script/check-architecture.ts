@@ -20,6 +20,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   http: ["base"],
   sys: ["base"],
   runtime: ["base", "spec", "archive", "sys"],
+  runc: ["base", "spec", "sys", "runtime"],
   store: ["base", "spec", "archive", "sys"],
   distribution: ["base", "spec", "archive", "sys"],
   network: ["base", "spec", "archive", "sys"],

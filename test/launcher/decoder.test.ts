@@ -70,7 +70,7 @@ test("damaged requests on a control socket are rejected or executed, each is ans
   const directory = join(base, "run");
   const log = join(directory, "log");
   const messages: [number, WireWriter][] = [
-    [messageTypes.prepare, stem(new WireWriter()).text("title")],
+    [messageTypes.prepare, stem(new WireWriter()).text("title").text("")],
     [
       messageTypes.launch,
       new WireWriter().u32(11).text(log).u64(1n).u32(2).text('{"a":"b"}').u32(2).u32(1).u32(7).bytes(encoded),

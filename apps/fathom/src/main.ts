@@ -1,10 +1,18 @@
 /**
- * The one entry point. Its first argument decides the role; each role is imported only when it is needed, so that the CLI starts without the
+ * The one entry point. The name by which it is called, or its first argument, decides the role; each role is imported only when it is needed, so that the CLI starts without the
  * engine's code.
  */
+import { basename } from "node:path";
+
 const argv = process.argv.slice(2);
+const calledAs = basename(process.argv0);
 
 async function run(): Promise<number> {
+  if (calledAs === "fathom-runc" || argv[0] === "runc") {
+    const { runcMain } = await import("@fathom/runc");
+    // At once: a stream that somebody else holds open must not keep this process.
+    return process.exit(await runcMain(calledAs === "fathom-runc" ? argv : argv.slice(1)));
+  }
   if (argv[0] === "daemon") {
     const { takeRuntimeSettings } = await import("./process/runtime-settings.ts");
     // In the source tree, the program of this process is only the runtime.
@@ -31,5 +39,3 @@ async function run(): Promise<number> {
 
 // Not process.exit: daemon output that is still in a pipe would be cut.
 process.exitCode = await run();
-
-export {};

@@ -118,6 +118,12 @@ int do_loopback_up(void);
 /* A filter of the user may reject exit_group, and musl's _exit then tries for ever: a trap ends the process without a call. */
 _Noreturn void end_child(int status);
 
+/* hooks.c */
+/* Another program works now: tells it so, and waits until it writes. */
+int do_meet(const struct operation *op);
+/* Runs a program to its end, in the namespaces of this process. */
+int do_hook(const struct operation *op);
+
 /* identity.c */
 int do_rlimit(struct child *child, const struct operation *op);
 /* Sets the limit that do_rlimit postponed until there is no maker any more. */
@@ -145,4 +151,8 @@ void await_commit(struct child *child);
 /* Puts the standard streams in place, sets signals and mask to their defaults, and marks all other descriptors close-on-exec. */
 int settle(struct child *child);
 bool is_null_device(int fd);
+/* Array of pointers to the texts of a list, with NULL at the end; NULL without memory. */
+char **pointers(struct list list);
+/* Fails when no candidate can be executed: for a process that waits before it executes its program. */
+int do_find_program(const struct operation *op);
 int do_exec(struct child *child, const struct operation *op);

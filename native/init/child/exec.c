@@ -56,16 +56,15 @@ int settle(struct child *child) {
   return 0;
 }
 
-/* Array of pointers to the texts of a list, with NULL at the end. */
-static char **pointers(struct list list) {
+char **pointers(struct list list) {
   char **array = map_pages((list.count + 1) * sizeof(char *), false);
   for (uint32_t i = 0; array && i < list.count; i++)
     array[i] = (char *)(uintptr_t)read_text(&list.items);
   return array;
 }
 
-/* Tries the candidates. Returns only when none could be executed; the failure is recorded. */
-static int execute(struct list candidates, char **arguments, char **environment) {
+/* The first candidate that can be executed; NULL when there is none, and the failure is recorded. */
+static const char *find_program(struct list candidates) {
   int error = ENOENT;
   const char *call = "stat", *which = "";
   for (uint32_t i = 0; i < candidates.count; i++) {
@@ -81,17 +80,29 @@ static int execute(struct list candidates, char **arguments, char **environment)
       wrong = EACCES;
       step = "access";
     }
-    if (wrong != ENOENT && wrong != ENOTDIR && wrong != EACCES && wrong != EISDIR) {
-      execve(path, arguments, environment);
-      return fail("execve", path);
-    }
+    if (wrong != ENOENT && wrong != ENOTDIR && wrong != EACCES && wrong != EISDIR)
+      return path;
     if (i == 0 || error == ENOENT || error == ENOTDIR) {
       error = wrong;
       call = step;
       which = path;
     }
   }
-  return fail_with(error, call, which);
+  fail_with(error, call, which);
+  return NULL;
+}
+
+int do_find_program(const struct operation *op) {
+  return find_program(op->exec.candidates) ? 0 : -1;
+}
+
+/* Returns only when no candidate could be executed; the failure is recorded. */
+static int execute(struct list candidates, char **arguments, char **environment) {
+  const char *path = find_program(candidates);
+  if (!path)
+    return -1;
+  execve(path, arguments, environment);
+  return fail("execve", path);
 }
 
 int do_exec(struct child *child, const struct operation *op) {

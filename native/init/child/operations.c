@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "child.h"
 
+#include <grp.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -15,6 +16,24 @@ static int join_namespace(struct child *child, const struct operation *op) {
   int done = setns(file, (int)op->join.namespace_flag);
   close_fd(&file);
   return done < 0 ? fail("setns", op->join.path) : 0;
+}
+
+/*
+ * Joins the namespaces of a process whose descriptor (of pidfd_open) came in place of a root's mount. The pid namespace is that of the stem.
+ */
+static int join_process(struct child *child, uint32_t namespaces) {
+  if (child->handed_root < 0)
+    return fail_with(EBADF, "setns", "no process was handed over");
+  if (setns(child->handed_root, (int)namespaces) < 0)
+    return fail("setns", "the container's namespaces");
+  close_fd(&child->handed_root);
+  if (namespaces & CLONE_NEWUSER && (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+    return fail("setresuid", "root of the user namespace");
+  follow_supervisor(child);
+  child->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (child->root < 0 || chdir("/") < 0)
+    return fail("open", "/");
+  return 0;
 }
 
 /* The gate is also open for writing here, so the read waits until another process writes. */
@@ -64,6 +83,12 @@ static int run_operation(struct child *child, const struct operation *op) {
   switch (op->kind) {
   case OP_JOIN_NAMESPACE:
     return join_namespace(child, op);
+  case OP_JOIN_PROCESS:
+    return join_process(child, op->number);
+  case OP_MEET:
+    return do_meet(op);
+  case OP_HOOK:
+    return do_hook(op);
   case OP_ROOT_PROPAGATION:
     return do_root_propagation(op);
   case OP_ATTACH_ROOT:
@@ -130,6 +155,8 @@ static int run_operation(struct child *child, const struct operation *op) {
     return do_working_directory(child, op);
   case OP_WAIT_START:
     return wait_start(child);
+  case OP_FIND_PROGRAM:
+    return do_find_program(op);
   case OP_EXEC:
     return do_exec(child, op);
   default:

@@ -17,6 +17,18 @@ static void decode_mounting(struct reader *in, struct operation *op) {
     op->join.namespace_flag = read_u32(in);
     op->join.path = read_text(in);
     break;
+  case OP_MEET:
+    op->meeting.reached = read_text(in);
+    op->meeting.proceed = read_text(in);
+    break;
+  case OP_HOOK:
+    op->hook.path = read_text(in);
+    op->hook.arguments = read_list(in, PLAN_LIST_LIMIT, 0, 1);
+    op->hook.environment = read_list(in, PLAN_LIST_LIMIT, 0, 1);
+    op->hook.timeout_ms = read_u32(in);
+    op->hook.before = read_text(in);
+    op->hook.after = read_text(in);
+    break;
   case OP_ROOT_PROPAGATION:
     op->propagation.flags = read_u32(in);
     op->propagation.path = read_text(in);
@@ -108,6 +120,9 @@ static void decode_identity(struct reader *in, struct operation *op) {
     op->working.path = read_text(in);
     op->working.create = read_u32(in);
     break;
+  case OP_FIND_PROGRAM:
+    op->exec.candidates = read_list(in, 4096, 0, 1);
+    break;
   case OP_EXEC:
     op->exec.candidates = read_list(in, 4096, 0, 1);
     op->exec.arguments = read_list(in, PLAN_LIST_LIMIT, 0, 1);
@@ -129,6 +144,7 @@ static void decode_payload(struct reader *in, struct operation *op) {
   case OP_NO_NEW_PRIVILEGES:
   case OP_WAIT_START:
     break;
+  case OP_JOIN_PROCESS:
   case OP_OOM_SCORE_ADJ:
   case OP_UMASK:
   case OP_PERSONALITY:

@@ -48,6 +48,10 @@ enum operation_kind {
   OP_WORKING_DIRECTORY,
   OP_WAIT_START,
   OP_EXEC,
+  OP_JOIN_PROCESS,
+  OP_MEET,
+  OP_HOOK,
+  OP_FIND_PROGRAM,
 };
 
 enum create_kind { CREATE_NOTHING, CREATE_DIRECTORY, CREATE_FILE };
@@ -107,6 +111,15 @@ struct operation {
       const char *path, *target;
       uint32_t replace;
     } symlink;
+    struct {
+      const char *reached, *proceed; /* FIFOs of the host */
+    } meeting;
+    struct {
+      const char *path;
+      struct list arguments, environment; /* text */
+      uint32_t timeout_ms;                /* 0: no limit */
+      const char *before, *after;         /* the input: the process's number is between the two */
+    } hook;
     struct {
       const char *path, *value;
     } setting;

@@ -31,7 +31,7 @@ void __wrap_unmap_pages(void *at, size_t size) {
 
 int make_stem(const struct stem_request *request) {
   struct list cgroups = request->cgroups;
-  size_t seen = strlen(request->join_pid) + strlen(request->uid_map) + strlen(request->gid_map);
+  size_t seen = strlen(request->join_pid) + strlen(request->uid_map) + strlen(request->gid_map) + strlen(request->time_offsets);
   for (uint32_t i = 0; i < cgroups.count; i++)
     seen += strlen(read_text(&cgroups.items));
   if (cgroups.items.bad || seen > MESSAGE_LIMIT)

@@ -149,6 +149,12 @@ int make_stem(const struct stem_request *request) {
     fail("unshare", "time");
     goto out;
   }
+  /* They can be set only while no process is in the new namespace. */
+  if (*request->time_offsets &&
+      write_file(AT_FDCWD, "/proc/self/timens_offsets", request->time_offsets, strlen(request->time_offsets)) < 0) {
+    fail("write", "timens_offsets");
+    goto out;
+  }
   bool maps_itself = pid_namespace >= 0 && request->namespaces & CLONE_NEWUSER;
   struct child child;
   init_child(&child, process);

@@ -22,12 +22,14 @@ static struct stem_request read_stem(struct reader *in) {
   stem.join_pid = read_text(in);
   stem.uid_map = read_text(in);
   stem.gid_map = read_text(in);
+  stem.time_offsets = "";
   return stem;
 }
 
 void prepare(struct connection *connection, uint32_t request, struct reader *in) {
   struct stem_request stem = read_stem(in);
   const char *title = read_text(in);
+  stem.time_offsets = read_text(in);
   if (in->bad || container()->phase != PHASE_FREE) {
     refuse_with(connection, request, EINVAL, "prepare");
     return;

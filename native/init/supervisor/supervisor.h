@@ -151,7 +151,7 @@ void drop_process(struct process *process);
 struct stem_request {
   uint32_t namespaces;
   struct list cgroups;
-  const char *join_pid, *uid_map, *gid_map;
+  const char *join_pid, *uid_map, *gid_map, *time_offsets;
 };
 int make_stem(const struct stem_request *request);
 int start_exec(struct process *process, const struct stem_request *request, int ends[3]);

@@ -3,9 +3,19 @@ export * from "./cgroups/contract.ts";
 export * from "./plan/plan.ts";
 export { LaunchFailure, launchStages, type LaunchStage } from "./supervisor/launch-failure.ts";
 export { createLauncher, type LauncherOptions } from "./launcher/launcher.ts";
-export { startCreated } from "./launcher/gate.ts";
 export type { SupervisorPlace } from "./launcher/supervisor-process.ts";
-export { areStillRunning, isEnding, isStillRunning } from "./supervisor/process-facts.ts";
+export {
+  areStillRunning,
+  conditionOfPlaced,
+  isDead,
+  isEnding,
+  isStillRunning,
+  placedProcess,
+  type PlacedProcess,
+  signalRun,
+} from "./supervisor/process-facts.ts";
+export { createdWaits, startCreated } from "./launcher/gate.ts";
+export { errorText, operationWords, type FailedCall } from "./supervisor/operation-words.ts";
 export * from "./compile/capabilities.ts";
 export * from "./compile/cgroup-mounts.ts";
 export * from "./compile/compile.ts";

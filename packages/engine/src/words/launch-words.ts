@@ -3,15 +3,13 @@
  * derives from them.
  */
 import { ContainerProblem, NotReady } from "@fathom/containers";
-import { type LaunchFailure, type Operation, describeOperation } from "@fathom/runtime";
-import { errnoNumber, errnoText } from "@fathom/sys";
+import { errorText, operationWords, type LaunchFailure } from "@fathom/runtime";
+import { errnoNumber } from "@fathom/sys";
 import { problemWords } from "./problem-words.ts";
 
 const ENOENT = errnoNumber("ENOENT");
 const EACCES = errnoNumber("EACCES");
 const ENOTDIR = errnoNumber("ENOTDIR");
-const EISDIR = errnoNumber("EISDIR");
-const ETIMEDOUT = errnoNumber("ETIMEDOUT");
 const ECANCELED = errnoNumber("ECANCELED");
 
 const createPrefix =
@@ -19,61 +17,6 @@ const createPrefix =
   "unable to start container process: error during container init: ";
 const execRefused = "OCI runtime exec failed: exec failed: ";
 const execPrefix = `${execRefused}unable to start container process: `;
-
-interface FailedCall {
-  readonly errno: number;
-  readonly call: string;
-  readonly detail: string;
-}
-
-/** An errno as Go writes it: strerror in lower case. */
-function errorText(errno: number): string {
-  const text = errnoText(errno);
-  return text.slice(0, 1).toLowerCase() + text.slice(1);
-}
-
-function programWords(operation: Extract<Operation, { kind: "exec" }>, failure: FailedCall): string {
-  const name = operation.argv[0] ?? "";
-  if (failure.call === "execve") return `exec ${failure.detail || name}: ${errorText(failure.errno)}`;
-  const quoted = `exec: ${JSON.stringify(name)}`;
-  if (!name.includes("/")) return `${quoted}: executable file not found in $PATH`;
-  switch (failure.errno) {
-    case EISDIR:
-      return `${quoted}: is a directory: permission denied`;
-    case EACCES:
-      return failure.call === "stat" ? `${quoted}: stat ${name}: permission denied` : `${quoted}: permission denied`;
-    case ENOENT:
-    case ENOTDIR:
-      return `${quoted}: stat ${name}: ${errorText(failure.errno)}`;
-    default:
-      return `${quoted}: ${errorText(failure.errno)}`;
-  }
-}
-
-function operationWords(operation: Operation, failure: FailedCall): string {
-  const reason = errorText(failure.errno);
-  const more = failure.detail === "" ? "" : ` (${failure.detail})`;
-  switch (operation.kind) {
-    case "exec":
-      return programWords(operation, failure);
-    case "working-directory":
-      return `chdir to cwd (${JSON.stringify(operation.path)}) set in config.json failed: ${reason}`;
-    case "make-directory":
-      return `mkdir ${operation.path}: ${reason}`;
-    case "mount":
-    case "bind": {
-      const hint =
-        failure.errno === ENOTDIR
-          ? ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
-          : failure.errno === ETIMEDOUT && failure.call === "fsopen"
-            ? ": a process of the container whose pid namespace is joined stops each new process there: end it, or that container"
-            : "";
-      return `error mounting ${JSON.stringify(operation.source)} to rootfs at ${JSON.stringify(operation.target)}: ${failure.call}${more}: ${reason}${hint}`;
-    }
-    default:
-      return `${describeOperation(operation)}: ${failure.call}${more}: ${reason}`;
-  }
-}
 
 /** Why the first process of a container could not be started, in Docker's words with runc's inside. */
 export function startWords(failure: LaunchFailure): string {

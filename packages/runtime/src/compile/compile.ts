@@ -10,7 +10,7 @@ import type { CgroupView } from "./cgroup-mounts.ts";
 import { deviceOperations } from "./devices.ts";
 import { isPropagation } from "./mount-options.ts";
 import { mountOperations } from "./mount-operations.ts";
-import type { IdMapEntry, LaunchPlan, NamespaceKind, Operation, Propagation, Stem } from "../plan/plan.ts";
+import type { IdMapEntry, LaunchPlan, NamespaceKind, Operation, Propagation, Stem, TimeOffset } from "../plan/plan.ts";
 import { namespaceKinds } from "../plan/plan.ts";
 import { processOperations } from "./process.ts";
 import type { SeccompArchitecture } from "../seccomp/compile.ts";
@@ -33,6 +33,8 @@ export interface CompileOptions {
   readonly console?: { readonly rows: number; readonly columns: number };
   /** Runs the program as a child of a pid 1 that reaps. Has no effect when the container has no pid 1 of its own. */
   readonly init?: boolean;
+  /** Absent: a configuration with hooks is an error. */
+  readonly hooks?: HookPlan;
   /** OCI create/start: the program is executed after the start message. */
   readonly waitForStart?: boolean;
   /** Directory of the configuration, for relative bind sources. */
@@ -45,12 +47,25 @@ export interface CompileOptions {
   readonly architecture?: SeccompArchitecture;
 }
 
+/** How the hooks of a configuration run. The hooks of the host's namespaces (prestart, createRuntime, poststart, poststop) are the caller's work. */
+export interface HookPlan {
+  /** FIFOs: the process waits here until the caller has run its hooks. Absent when it has none. */
+  readonly meeting?: { readonly reached: string; readonly proceed: string };
+  /** The state, as JSON text around the number of the process, for each kind of hook that runs in the container's namespaces. */
+  readonly createContainer: HookState;
+  readonly startContainer: HookState;
+}
+export interface HookState {
+  readonly before: string;
+  readonly after: string;
+}
+
 /**
  * Errors: EngineError "invalid-argument" for a configuration that contradicts itself or asks for something that a container may not have;
  * "not-implemented" for members of the specification that are not supported yet. Both name the member.
  */
 export function compile(spec: OciSpec, options: CompileOptions): LaunchPlan {
-  refuseUnsupported(spec);
+  refuseUnsupported(spec, options.hooks);
   const process = spec.process;
   if (!process) throw new EngineError("invalid-argument", "process: the configuration has none");
   const linux = spec.linux ?? {};
@@ -89,6 +104,9 @@ export function compile(spec: OciSpec, options: CompileOptions): LaunchPlan {
   for (const path of linux.maskedPaths ?? [])
     operations.push({ kind: "mask", path: absolute(path, "linux.maskedPaths") });
   if (spec.root?.readonly === true) operations.push({ kind: "readonly-root" });
+  const { hooks } = options;
+  if (hooks?.meeting !== undefined) operations.push({ kind: "meet", ...hooks.meeting });
+  if (hooks !== undefined) operations.push(...hookOperations(spec, "createContainer", hooks.createContainer));
   operations.push({ kind: "pivot-root" });
   const propagation = rootPropagation(linux.rootfsPropagation);
   if (
@@ -111,6 +129,7 @@ export function compile(spec: OciSpec, options: CompileOptions): LaunchPlan {
     ...processOperations(process, {
       init: options.init === true && namespaces.get("pid") === null,
       waitForStart: options.waitForStart ?? false,
+      afterStart: hooks === undefined ? [] : hookOperations(spec, "startContainer", hooks.startContainer),
       architecture: options.architecture ?? hostArchitecture(),
       ...(linux.seccomp ? { seccomp: linux.seccomp } : {}),
       ...(linux.personality ? { personality: linux.personality } : {}),
@@ -142,6 +161,7 @@ export function compileExec(process: OciProcess, options: CompileExecOptions = {
     ...processOperations(process, {
       init: false,
       waitForStart: false,
+      afterStart: [],
       architecture: options.architecture ?? hostArchitecture(),
       ...(options.seccomp === undefined ? {} : { seccomp: options.seccomp }),
       ...(options.personality ? { personality: options.personality } : {}),
@@ -152,6 +172,53 @@ export function compileExec(process: OciProcess, options: CompileExecOptions = {
     stem: { newNamespaces: [], cgroupProcs: [] },
     operations,
     terminal: terminalOf(process, options.console),
+  });
+}
+
+/** Where the process of `compileExec` runs when no supervisor makes it. */
+export interface JoinedPlace {
+  /** Those of the container that differ from the caller's. */
+  readonly namespaces: readonly NamespaceKind[];
+  /** Path of a namespace file, when the pid namespace differs, too. */
+  readonly pidNamespace?: string;
+  readonly cgroupProcs: readonly string[];
+}
+
+/** `plan` of `compileExec`, for `PreparedStem.launchDirect` with a descriptor of the container's process as `rootFd`. */
+export function joinContainer(plan: LaunchPlan, place: JoinedPlace): LaunchPlan {
+  return deepFreeze({
+    ...plan,
+    stem: {
+      newNamespaces: [],
+      cgroupProcs: [...place.cgroupProcs],
+      ...(place.pidNamespace === undefined ? {} : { joinPidNamespace: place.pidNamespace }),
+    },
+    operations: [{ kind: "join-process", namespaces: [...place.namespaces] }, ...plan.operations],
+  });
+}
+
+function hookOperations(spec: OciSpec, stage: "createContainer" | "startContainer", state: HookState): Operation[] {
+  return (spec.hooks?.[stage] ?? []).map((hook) => ({
+    kind: "hook",
+    stage,
+    path: hook.path,
+    argv: hook.args === undefined || hook.args.length === 0 ? [hook.path] : [...hook.args],
+    env: [...(hook.env ?? [])],
+    timeoutMs: Math.min((hook.timeout ?? 0) * 1000, 0x7fff_ffff),
+    ...state,
+  }));
+}
+
+function timeOffsetsOf(spec: OciSpec): TimeOffset[] {
+  return Object.entries(spec.linux?.timeOffsets ?? {}).map(([clock, { secs = 0, nanosecs = 0 }]) => {
+    if (clock !== "monotonic" && clock !== "boottime")
+      throw new EngineError("invalid-argument", `linux.timeOffsets: there is no clock "${clock}"`);
+    if (nanosecs > 999_999_999)
+      throw new EngineError(
+        "invalid-argument",
+        `linux.timeOffsets.${clock}: ${nanosecs} nanoseconds are a second or more`,
+      );
+    return { clock, seconds: BigInt(secs), nanoseconds: nanosecs };
   });
 }
 
@@ -186,7 +253,11 @@ function stemOf(spec: OciSpec, namespaces: ReadonlyMap<NamespaceKind, string | n
       "invalid-argument",
       "linux.uidMappings and linux.gidMappings: a new user namespace needs both",
     );
+  const timeOffsets = timeOffsetsOf(spec);
+  if (timeOffsets.length > 0 && namespaces.get("time") !== null)
+    throw new EngineError("invalid-argument", "linux.timeOffsets: they need a new time namespace");
   return {
+    ...(timeOffsets.length === 0 ? {} : { timeOffsets }),
     newNamespaces: [...namespaces].flatMap(([kind, path]) => (path === null ? [kind] : [])),
     cgroupProcs: [...options.cgroup.procsFiles],
     ...(pid ? { joinPidNamespace: pid } : {}),
@@ -256,15 +327,17 @@ function hostArchitecture(): SeccompArchitecture {
 }
 
 /** Members that are not supported yet. */
-function refuseUnsupported(spec: OciSpec): void {
+function refuseUnsupported(spec: OciSpec, hooks: HookPlan | undefined): void {
   const { linux } = spec;
   const later = {
-    hooks: Object.values(spec.hooks ?? {}).some((list) => (list?.length ?? 0) > 0) ? spec.hooks : undefined,
+    hooks:
+      hooks === undefined && Object.values(spec.hooks ?? {}).some((list) => (list?.length ?? 0) > 0)
+        ? spec.hooks
+        : undefined,
     "linux.mountLabel": linux?.mountLabel,
     "linux.intelRdt": linux?.intelRdt,
     "linux.memoryPolicy": linux?.memoryPolicy,
     "linux.netDevices": linux?.netDevices,
-    "linux.timeOffsets": linux?.timeOffsets,
   };
   for (const [name, value] of Object.entries(later)) {
     const empty = value === undefined || value === null || value === "" || Object.keys(Object(value)).length === 0;

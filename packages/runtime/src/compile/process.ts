@@ -9,6 +9,8 @@ import { compileSeccomp, type SeccompArchitecture } from "../seccomp/compile.ts"
 export interface ProcessContext {
   readonly init: boolean;
   readonly waitForStart: boolean;
+  /** What happens between the start and the program. */
+  readonly afterStart: readonly Operation[];
   readonly seccomp?: LinuxSeccomp;
   readonly architecture: SeccompArchitecture;
   readonly personality?: LinuxConfig["personality"];
@@ -49,10 +51,13 @@ export function processOperations(process: OciProcess, context: ProcessContext):
   operations.push({ kind: "working-directory", path: process.cwd, create: false });
   operations.push({ kind: "set-user", uid: user.uid, gid: user.gid, groups: [...(user.additionalGids ?? [])] });
   operations.push(capabilitiesOperation(capabilities));
-  if (context.waitForStart) operations.push({ kind: "wait-start" });
+  const exec = execOperation(process, context.init);
+  const { candidates, argv } = exec;
+  if (context.waitForStart) operations.push({ kind: "find-program", candidates, argv }, { kind: "wait-start" });
+  operations.push(...context.afterStart);
   // With no_new_privs, loading needs no right. The later it comes, the fewer of the engine's own calls a profile must allow.
   if (seccomp !== undefined && noNewPrivileges) operations.push(seccomp);
-  operations.push(execOperation(process, context.init));
+  operations.push(exec);
   return operations;
 }
 
@@ -99,7 +104,7 @@ function personalityOperation(personality: NonNullable<LinuxConfig["personality"
   return { kind: "personality", persona: personality.domain === "LINUX32" ? 0x0008 : 0 };
 }
 
-function execOperation(process: OciProcess, init: boolean): Operation {
+function execOperation(process: OciProcess, init: boolean): Extract<Operation, { kind: "exec" }> {
   const argv = process.args ?? [];
   const program = argv[0];
   if (program === undefined) throw new EngineError("invalid-argument", "process.args: there is no program to execute");

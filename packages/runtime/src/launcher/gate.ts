@@ -2,7 +2,7 @@
  * The gate of a created process that has no supervisor: a FIFO in the directory of its run. The process has it open for reading and writing and
  * waits until a byte arrives. It closes the gate when it continues; so while a gate can be opened for writing, a process waits there.
  */
-import { closeSync, constants, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError, isErrno } from "@fathom/base";
 import { AT_FDCWD, O_CLOEXEC, O_RDWR, type Sys } from "@fathom/sys";
@@ -22,6 +22,11 @@ export function makeGate(sys: GateSys, directory: string): number {
 
 export function removeGate(directory: string): void {
   rmSync(join(directory, gateName), { force: true });
+}
+
+/** Whether a created process of this directory was not started yet. Only for one that has not ended. */
+export function createdWaits(directory: string): boolean {
+  return existsSync(join(directory, gateName));
 }
 
 /**

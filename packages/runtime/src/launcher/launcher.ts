@@ -5,7 +5,7 @@
 import { EngineError, settlesWithin } from "@fathom/base";
 import { SOCK_STREAM, type SpawnRequest } from "@fathom/sys";
 import type { Launcher, PreparedStem, ProcessIdentity } from "../contract.ts";
-import { encodeStem } from "../plan/plan-encoding.ts";
+import { encodeStem, timeOffsetsText } from "../plan/plan-encoding.ts";
 import type { LaunchPlan } from "../plan/plan.ts";
 import { WireReader, WireWriter } from "../plan/wire.ts";
 import type { SupervisorSys } from "../supervisor/client.ts";
@@ -110,7 +110,7 @@ async function prepare(
   try {
     const writer = new WireWriter();
     encodeStem(writer, stem);
-    writer.text(`fathom-init: ${title?.(stem) ?? ""}`);
+    writer.text(`fathom-init: ${title?.(stem) ?? ""}`).text(timeOffsetsText(stem.timeOffsets));
     const prepared = connection.request(messageTypes.prepare, writer.finish(), [], { deadlineMs: prepareLimitMs });
     // After the stem is made, because the stem must not have the supervisor's score while it waits. Both join their cgroups at the same time.
     if (place !== undefined) void moveSupervisor(connection, place, procsFiles);

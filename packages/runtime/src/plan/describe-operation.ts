@@ -8,6 +8,12 @@ export function describeOperation(operation: Operation): string {
   switch (operation.kind) {
     case "join-namespace":
       return `join the ${operation.namespace} namespace ${operation.path}`;
+    case "join-process":
+      return `join the ${operation.namespaces.join(", ")} namespace${operation.namespaces.length === 1 ? "" : "s"} of the container`;
+    case "meet":
+      return `let the caller work now, until it writes into ${operation.proceed}`;
+    case "hook":
+      return `run the ${operation.stage} hook ${operation.path}`;
     case "root-propagation":
       return `${operation.path === undefined ? "host mounts seen here" : `the mount ${operation.path}`}: ${propagationText(operation.propagation)}`;
     case "attach-root":
@@ -93,6 +99,8 @@ export function describeOperation(operation: Operation): string {
       return `go to ${operation.path}${operation.create ? ", made if it is missing" : ""}`;
     case "wait-start":
       return "wait to be started";
+    case "find-program":
+      return `look for the program ${operation.argv[0] ?? ""}`;
     case "exec":
       return describeExec(operation);
     default:

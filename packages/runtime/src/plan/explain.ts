@@ -20,6 +20,9 @@ type Group = keyof typeof groups;
 
 const groupOf: Readonly<Record<OperationKind, Group>> = {
   "join-namespace": "root",
+  "join-process": "root",
+  meet: "hidden",
+  hook: "hidden",
   "root-propagation": "root",
   "attach-root": "root",
   mount: "mounts",
@@ -50,6 +53,7 @@ const groupOf: Readonly<Record<OperationKind, Group>> = {
   "no-new-privileges": "rights",
   seccomp: "rights",
   "working-directory": "rights",
+  "find-program": "program",
   "wait-start": "program",
   exec: "program",
 };

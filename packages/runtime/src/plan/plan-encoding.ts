@@ -65,6 +65,18 @@ function payload(writer: WireWriter, operation: Operation): void {
     case "join-namespace":
       writer.u32(namespaceFlags[operation.namespace]).text(operation.path);
       return;
+    case "join-process":
+      writer.u32(namespaceMask(operation.namespaces));
+      return;
+    case "meet":
+      writer.text(operation.reached).text(operation.proceed);
+      return;
+    case "hook":
+      writer.text(operation.path);
+      texts(writer, operation.argv);
+      texts(writer, operation.env);
+      writer.u32(operation.timeoutMs).text(operation.before).text(operation.after);
+      return;
     case "root-propagation":
       writer.u32(propagationFlags[operation.propagation]).text(operation.path ?? "");
       return;
@@ -166,6 +178,9 @@ function payload(writer: WireWriter, operation: Operation): void {
     case "working-directory":
       writer.text(operation.path).u32(operation.create ? 1 : 0);
       return;
+    case "find-program":
+      texts(writer, operation.candidates);
+      return;
     case "exec":
       texts(writer, operation.candidates);
       texts(writer, operation.argv);
@@ -226,4 +241,9 @@ export function encodeStem(writer: WireWriter, stem: Stem): void {
     .text(stem.joinPidNamespace ?? "")
     .text(map(stem.uidMap))
     .text(map(stem.gidMap));
+}
+
+/** The offsets of a new time namespace, as PREPARE carries them: in the kernel's form. */
+export function timeOffsetsText(offsets: Stem["timeOffsets"] = []): string {
+  return offsets.map(({ clock, seconds, nanoseconds }) => `${clock} ${seconds} ${nanoseconds}\n`).join("");
 }

@@ -118,6 +118,10 @@ export const kinds: Readonly<Record<Operation["kind"], number>> = {
   "working-directory": 31,
   "wait-start": 32,
   exec: 33,
+  "join-process": 34,
+  meet: 35,
+  hook: 36,
+  "find-program": 37,
 };
 
 /** S_IFMT bits of inode(7). */

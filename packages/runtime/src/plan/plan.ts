@@ -26,6 +26,14 @@ export interface Stem {
   /** Id maps, which the supervisor writes, when "user" is new. */
   readonly uidMap?: readonly IdMapEntry[];
   readonly gidMap?: readonly IdMapEntry[];
+  /** Of a new time namespace. */
+  readonly timeOffsets?: readonly TimeOffset[];
+}
+
+export interface TimeOffset {
+  readonly clock: "monotonic" | "boottime";
+  readonly seconds: bigint;
+  readonly nanoseconds: number;
 }
 
 export interface IdMapEntry {
@@ -58,6 +66,28 @@ export type TargetKind = "directory" | "file";
 export type Operation =
   /** setns to a namespace file, a host path. */
   | { readonly kind: "join-namespace"; readonly namespace: NamespaceKind; readonly path: string }
+  /**
+   * Joins namespaces of a running process, which `LaunchRequest.rootFd` names (a descriptor of pidfd_open(2)), and takes its root. For an
+   * additional process without a supervisor. The pid namespace is that of the stem.
+   */
+  | { readonly kind: "join-process"; readonly namespaces: readonly NamespaceKind[] }
+  /** Writes a byte into the FIFO `reached`, and waits for one from the FIFO `proceed`: "y" to continue. Both are host paths, before `pivot-root`. */
+  | { readonly kind: "meet"; readonly reached: string; readonly proceed: string }
+  /**
+   * Runs a program in the container's namespaces, with a JSON text as its input, and waits for its end; another exit code than 0 is a failure.
+   * `before` and `after` are the text around the number of the container's process.
+   */
+  | {
+      readonly kind: "hook";
+      readonly stage: "createContainer" | "startContainer";
+      readonly path: string;
+      readonly argv: readonly string[];
+      readonly env: readonly string[];
+      /** 0: no limit. */
+      readonly timeoutMs: number;
+      readonly before: string;
+      readonly after: string;
+    }
   /**
    * Sets the propagation of the new namespace's mounts, before anything is mounted. `path` ("/" when absent) is a mount point of the host. With
    * "shared" on "/", a second operation makes the mount under `attach-root` private, so that no mount of the container appears on the host.
@@ -172,6 +202,8 @@ export type Operation =
   | { readonly kind: "seccomp"; readonly program: Uint8Array; readonly flags: number }
   /** chdir, with the rights at this point of the plan; fails when the directory is outside the root. `create` makes it before (0755). */
   | { readonly kind: "working-directory"; readonly path: string; readonly create: boolean }
+  /** Fails as `exec` when none of the candidates can be executed: for a process that waits at `wait-start`, before it waits. */
+  | { readonly kind: "find-program"; readonly candidates: readonly string[]; readonly argv: readonly string[] }
   /** Waits for the supervisor's start message (OCI create / start). */
   | { readonly kind: "wait-start" }
   /**

@@ -140,6 +140,7 @@ export function launchFailure(
 
 function pathOf(operation: Operation | undefined): string {
   switch (operation?.kind) {
+    case "find-program":
     case "exec":
       return operation.argv[0] ?? "";
     case "working-directory":
@@ -156,7 +157,7 @@ function pathOf(operation: Operation | undefined): string {
 /** 127 when it does not exist, 126 when it may not be executed or has the wrong type. */
 function codeOf(operation: Operation | undefined, failure: SupervisorFailure): ErrorCode {
   if (operation?.kind === "make-directory" && failure.errno === ENOTDIR) return "invalid-argument";
-  if (operation?.kind === "exec") {
+  if (operation?.kind === "exec" || operation?.kind === "find-program") {
     const notFound = failure.errno === ENOENT || !(operation.argv[0] ?? "").includes("/");
     if (isOfTheRequest(operation, failure)) return "invalid-argument";
     if (notFound && failure.call !== "execve") return "executable-not-found";

@@ -114,6 +114,21 @@ function here(): Pick<RunIdentity, "bootId" | "pidNamespace"> | undefined {
   }
 }
 
+/** A process, and where its number is valid: plain data that callers keep on disk. */
+export type PlacedProcess = Pick<RunIdentity, "process" | "bootId" | "pidNamespace">;
+
+/** undefined when it has ended or cannot be examined. */
+export function placedProcess(pid: number): PlacedProcess | undefined {
+  const [process, where] = [identify(pid), here()];
+  return process === undefined || where === undefined ? undefined : { process, ...where };
+}
+
+/** After a reboot it has ended; from another pid namespace nothing can be seen. */
+export function conditionOfPlaced(placed: PlacedProcess): Condition {
+  const elsewhere = isElsewhere(placed);
+  return elsewhere === undefined ? conditionOf(placed.process) : { kind: elsewhere };
+}
+
 /** Both processes of a run; undefined when one has ended or cannot be examined. */
 export function identifyRun(pid: number, supervisorPid: number): RunIdentity | undefined {
   return runOf(identify(pid), identify(supervisorPid));
@@ -168,7 +183,7 @@ export function conditionIn(run: RunIdentity, part: "process" | "supervisor"): C
 }
 
 /** What the numbers of a run mean here; undefined when they are the numbers of its processes. */
-function isElsewhere(run: RunIdentity): "gone" | "unknown" | undefined {
+function isElsewhere(run: Pick<RunIdentity, "bootId" | "pidNamespace">): "gone" | "unknown" | undefined {
   const where = here();
   if (where === undefined) return "unknown";
   if (run.bootId !== where.bootId) return "gone";
@@ -178,7 +193,7 @@ function isElsewhere(run: RunIdentity): "gone" | "unknown" | undefined {
 /** `signalExactly` to the first process of a run, which may be from before a reboot or from another pid namespace. */
 export function signalRun(
   sys: Pick<Sys, "pidfdOpen" | "pidfdSendSignal" | "close">,
-  run: RunIdentity,
+  run: PlacedProcess,
   signal: number,
 ): "sent" | "gone" | "unknown" {
   return isElsewhere(run) ?? signalExactly(sys, run.process, signal);

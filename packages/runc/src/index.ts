@@ -1,0 +1,2 @@
+export type { RuncMain } from "./contract.ts";
+export { runcMain } from "./main.ts";
