@@ -52,6 +52,7 @@ test("damaged requests on a control socket are rejected or executed, each is ans
     "clients",
     "log",
     "log-entry",
+    "log-rotation",
     "log-times",
   ];
   const names = [

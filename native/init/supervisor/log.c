@@ -110,51 +110,9 @@ int log_open(const char *path, uint64_t max_size, uint32_t max_files, const char
   return 0;
 }
 
-/* `packed`: the same file after the daemon has compressed it. */
-static void numbered(char *out, size_t size, uint32_t number, bool packed) {
-  struct text text = {out, 0, size};
-  text_add(&text, store.name);
-  if (number) {
-    text_add(&text, ".");
-    text_add_number(&text, number, 1);
-    if (packed)
-      text_add(&text, ".gz");
-  }
-}
-
-static bool is_taken(uint32_t number) {
-  char name[300];
-  struct stat about;
-  for (int packed = 0; packed < 2; packed++) {
-    numbered(name, sizeof name, number, packed);
-    if (fstatat(store.directory, name, &about, AT_SYMLINK_NOFOLLOW) == 0)
-      return true;
-  }
-  return false;
-}
-
-/* The file with a number, packed or not, gets the next number, and replaces the file that had it. */
-static void move_up(uint32_t number) {
-  char from[300], to[300];
-  for (int packed = 0; packed < 2; packed++) {
-    numbered(to, sizeof to, number + 1, packed);
-    (void)!unlinkat(store.directory, to, 0);
-  }
-  for (int packed = 0; packed < 2 && (packed == 0 || number); packed++) {
-    numbered(from, sizeof from, number, packed);
-    numbered(to, sizeof to, number + 1, packed);
-    renameat(store.directory, from, store.directory, to);
-  }
-}
-
-/* Existing files move up by one number, as far as a number is free. The user chooses the number of files; it may be any number. */
 static void rotate(void) {
-  uint32_t last = 1;
   close_fd(&store.fd);
-  while (last < store.max_files && is_taken(last))
-    last++;
-  for (uint32_t i = last < store.max_files ? last : store.max_files - 1; i >= 1; i--)
-    move_up(i - 1);
+  move_files_up(store.directory, store.name, store.max_files);
   /* Also with only one file, the next file is a new one: a reader that follows the log reads the old file to its end and sees that another
    * file has its place. */
   if (store.max_files == 1)

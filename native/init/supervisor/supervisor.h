@@ -215,6 +215,11 @@ struct log_entry {
 };
 /* Appends the entry; returns the new end. Its size is that of its texts and at most 256 bytes more. */
 uint8_t *put_log_entry(uint8_t *out, const struct log_entry *entry);
+/*
+ * Rotation: existing files move up by one number, as far as a number is free, packed or not. The user chooses the number of files; it may be any
+ * number.
+ */
+void move_files_up(int directory, const char *log, uint32_t max_files);
 /* The latest time in a log, from its last record; "" when there is none. */
 void latest_time(int directory, const char *name, uint64_t size, char latest[TIME_SIZE]);
 

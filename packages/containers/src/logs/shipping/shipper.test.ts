@@ -182,6 +182,27 @@ test("when a rotation removed unsent records, the receiver is told", async () =>
   ]);
 });
 
+test("a receiver that is away while the spool is replaced is told too; with one file nobody knows", async () => {
+  const receiver = new FakeReceiver();
+  const container = running(receiver);
+  container.write(lines(1, 2));
+  await until("the lines arrive", () => receiver.got.length === 2);
+  unlinkSync(spool);
+  writeFileSync(spool, lines(3, 4));
+  container.write("");
+  await until("the next file is sent", () => receiver.got.length === 4);
+  // Two rotations at once: the shipper's file is gone, and perhaps another.
+  unlinkSync(spool);
+  writeFileSync(`${spool}.1`, lines(7, 8));
+  container.write(lines(9, 10));
+  await container.end();
+  expect(receiver.texts).toEqual([
+    ...texts(1, 4),
+    "fathom: log files were removed; records may be missing here",
+    ...texts(7, 10),
+  ]);
+});
+
 test("a receiver that leaves gets everything when it is back", async () => {
   const receiver = new FakeReceiver();
   const said: string[] = [];

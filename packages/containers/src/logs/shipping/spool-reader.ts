@@ -17,7 +17,7 @@ export class SpoolReader implements Disposable {
   readonly #path: string;
   #file: LogFile | undefined;
   #head: SpoolPosition["head"] = { bytes: 0, hash: "" };
-  /** The position's file was removed: records after the position may be gone. */
+  /** The file at the position was removed: records after it may be gone. */
   #gap = false;
 
   /** @param from Without it: the oldest record. */
@@ -94,9 +94,13 @@ export class SpoolReader implements Disposable {
 
   #openNext(before: LogFile): LogFile | undefined {
     const files = readable(this.#path);
-    const next = files[files.findIndex(({ inode }) => inode === before.inode) + 1];
+    const place = files.findIndex(({ inode }) => inode === before.inode);
+    const next = files[place + 1];
     const file = next === undefined ? undefined : openNamed(this.#path, next);
-    if (file !== undefined) this.#use(file);
+    if (file === undefined) return undefined;
+    this.#use(file);
+    // It was removed as the oldest of several, so the reader was far behind, and others may have been removed with it.
+    if (place < 0 && files.length > 1) this.#gap = true;
     return file;
   }
 
