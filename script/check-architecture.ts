@@ -45,7 +45,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
   api: ["base", "spec", "http", "sys", "engine"],
   client: ["base", "spec", "http"],
-  cli: ["base", "spec", "template", "client"],
+  cli: ["base", "spec", "archive", "template", "client"],
 };
 
 /** Words that C files may not contain. They name decisions, and decisions belong to TypeScript. */

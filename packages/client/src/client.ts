@@ -115,10 +115,10 @@ export class Client {
     return objectIn<T>(await textOf(body), method, path);
   }
 
-  /** @throws internal when the answer is not a JSON array of objects */
+  /** An empty list may be null, as Go writes it. @throws internal when the answer is not a JSON array of objects */
   async list<T extends object>(method: string, path: string, options: RequestOptions = {}): Promise<readonly T[]> {
     const { body } = await this.request(method, path, options);
-    const value = parseAnswer(await textOf(body), method, path);
+    const value = parseAnswer(await textOf(body), method, path) ?? [];
     if (!Array.isArray(value) || !value.every(isObject<T>)) throw wrongAnswer(method, path, "no JSON array of objects");
     return value;
   }

@@ -7,7 +7,6 @@ import {
   environmentFlags,
   filterFlag,
   formatFlag,
-  longFilterFlag,
   noTruncateFlag,
   quietFlag,
   signalFlag,
@@ -257,14 +256,5 @@ export const containerCommands: readonly Command[] = [
     args: many,
     completeArgs: "containers",
     load: () => import("./container-view/container-inspect.ts"),
-  },
-  {
-    path: ["container", "prune"],
-    aliases: [],
-    usage: "[OPTIONS]",
-    summary: "Remove all stopped containers",
-    flags: [longFilterFlag, { name: "force", shorthand: "f", type: "bool", help: "Do not ask" }],
-    args: none,
-    load: () => import("./container/container-prune.ts"),
   },
 ];

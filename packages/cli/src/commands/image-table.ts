@@ -1,7 +1,7 @@
 /** Commands about images. */
 import type { Command } from "../grammar/command.ts";
 import { many, none, one } from "./arguments.ts";
-import { filterFlag, formatFlag, longFilterFlag, noTruncateFlag, platformFlag, quietFlag } from "./shared-flags.ts";
+import { filterFlag, formatFlag, noTruncateFlag, platformFlag, quietFlag } from "./shared-flags.ts";
 
 export const imageCommands: readonly Command[] = [
   {
@@ -89,19 +89,6 @@ export const imageCommands: readonly Command[] = [
     args: many,
     completeArgs: "images",
     load: () => import("./image/rmi.ts"),
-  },
-  {
-    path: ["image", "prune"],
-    aliases: [],
-    usage: "[OPTIONS]",
-    summary: "Remove images that no name and no container uses",
-    flags: [
-      { name: "all", shorthand: "a", type: "bool", help: "Also images with a name that no container uses" },
-      longFilterFlag,
-      { name: "force", shorthand: "f", type: "bool", help: "Do not ask" },
-    ],
-    args: none,
-    load: () => import("./image/image-prune.ts"),
   },
   {
     path: ["load"],

@@ -46,6 +46,10 @@ export interface Command {
   /** The text after the command's name in the usage line. */
   readonly usage: string;
   readonly summary: string;
+  /** More sentences for the help page. */
+  readonly more?: string;
+  /** Command lines without the program's name, and what each does. */
+  readonly examples?: readonly (readonly [line: string, what: string])[];
   readonly flags: FlagTable;
   readonly args: ArgumentRule;
   /** All words after the first argument belong to the container's program. */

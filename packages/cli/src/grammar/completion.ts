@@ -3,14 +3,14 @@
  * and gets the names of containers and images from the daemon.
  */
 import type { Command, CommandGroup } from "./command.ts";
-import type { FlagDefinition, FlagTable } from "./flags.ts";
+import type { FlagDefinition, FlagTable, NameKind } from "./flags.ts";
 
 export interface Candidate {
   readonly value: string;
   readonly help: string;
 }
 
-export type NameSource = (kind: "containers" | "images" | "networks" | "volumes") => Promise<readonly string[]>;
+export type NameSource = (kind: NameKind) => Promise<readonly string[]>;
 
 export interface CompletionTables {
   readonly commands: readonly Command[];
@@ -35,6 +35,12 @@ async function valueCandidates(
 ): Promise<Candidate[] | "files"> {
   if (source === undefined) return [];
   if (source === "files") return "files";
+  if (source === "copy") {
+    // After the colon comes a path in the container, which nobody knows here. A word with a slash is a file.
+    if (/[/:]/.test(prefix)) return "files";
+    const containers = (await names("containers")).filter((name) => name.startsWith(prefix));
+    return containers.length === 0 ? "files" : containers.map((name) => ({ value: `${name}:`, help: "" }));
+  }
   const values = typeof source === "string" ? await names(source) : source;
   return values.filter((value) => value.startsWith(prefix)).map((value) => ({ value, help: "" }));
 }

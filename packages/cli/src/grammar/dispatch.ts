@@ -1,6 +1,7 @@
 /** From argv to a command: global flags, groups, aliases, help, and usage errors with docker's words and exit codes. */
 import { messageOf } from "@fathom/base";
 import { defaultHost } from "@fathom/client";
+import { ExitError } from "./exit-error.ts";
 import { argumentProblem, type Command, type CommandGroup, type GlobalOptions, type Output } from "./command.ts";
 import { parseFlags, UsageError, type FlagTable, type ParsedFlags } from "./flags.ts";
 import { missingCommand } from "./missing-commands.ts";
@@ -17,15 +18,6 @@ export interface Environment {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly variables: Readonly<Record<string, string | undefined>>;
-}
-
-/** A command throws this to exit with a code when it has already printed everything. */
-export class ExitError extends Error {
-  readonly exitCode: number;
-  constructor(exitCode: number) {
-    super(`exit ${exitCode}`);
-    this.exitCode = exitCode;
-  }
 }
 
 export const globalFlags: FlagTable = [
@@ -84,24 +76,19 @@ export async function dispatch(tables: Tables, argv: readonly string[], environm
   }
   const line = words[0] === "help" ? [...words.slice(1), "--help"] : words;
   const found = findCommand(tables.commands, line);
-  if (found === undefined) return unknownCommand(tables, line, options, environment);
+  if (found === undefined) return unknownCommand(tables, line, environment);
   return runCommand(tables, found.command, line.slice(found.length), options, environment);
 }
 
-function unknownCommand(
-  tables: Tables,
-  words: readonly string[],
-  global: GlobalOptions,
-  { stdout, stderr }: Environment,
-): number {
+function unknownCommand(tables: Tables, words: readonly string[], { stdout, stderr }: Environment): number {
   const group = tables.groups.find(({ name }) => name === words[0]);
   if (group !== undefined && (words.length === 1 || words.includes("--help") || words.includes("-h"))) {
     stdout.write(groupHelp(group, tables.commands));
     return 0;
   }
-  const missing = missingCommand(words, global.host);
+  const missing = missingCommand(words);
   if (missing !== undefined) {
-    stderr.write(`${programName}: ${missing}\n`);
+    stderr.write(`${programName}: this CLI has no ${JSON.stringify(missing.name)}: ${missing.reason}\n`);
     return 1;
   }
   const near = nearCommand(tables, words);

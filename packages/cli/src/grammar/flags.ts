@@ -6,6 +6,9 @@ import { parseBool } from "@fathom/spec"; /**
 /** How a value is read. The help shows this word after the flag, unless `typeName` gives another one. */
 export type FlagType = "bool" | "string" | "int" | "uint" | "list" | "map";
 
+/** Kinds of names that completion offers. */
+export type NameKind = "containers" | "images" | "networks" | "volumes" | "contexts" | "registries";
+
 export interface FlagDefinition {
   readonly name: string;
   readonly shorthand?: string;
@@ -16,8 +19,8 @@ export interface FlagDefinition {
   /** The help shows it as "(default …)". The accessors return it when the flag is absent. */
   readonly default?: string | number | boolean;
   readonly hidden?: boolean;
-  /** For completion: a fixed set of values, or the kind of names that the daemon has. */
-  readonly complete?: readonly string[] | "containers" | "images" | "networks" | "volumes" | "files";
+  /** For completion: a fixed set of values, the kind of names, or what `cp` takes: a file, or a container with a colon. */
+  readonly complete?: readonly string[] | NameKind | "files" | "copy";
   /** Checks one value; throws an Error whose message becomes the rest of `invalid argument "v" for "--flag" flag: …`. */
   readonly check?: (value: string) => void;
 }

@@ -59,12 +59,16 @@ export function usageHint(command: Command): string {
 
 export function commandHelp(command: Command, columns: number): string {
   let text = `${usageLine(command)}\n\n${command.summary}\n`;
+  if (command.more !== undefined) text += `\n${command.more}\n`;
   if (command.aliases.length > 0) {
     const all = [...command.aliases, command.path].map((path) => `${programName} ${path.join(" ")}`);
     text += `\nAliases:\n  ${all.join(", ")}\n`;
   }
   const flags = flagUsages(command.flags, columns);
-  return flags === "" ? text : `${text}\nOptions:\n${flags}`;
+  if (flags !== "") text += `\nOptions:\n${flags}`;
+  if (command.examples !== undefined)
+    text += `\nExamples:\n${command.examples.map(([line, what]) => `  ${programName} ${line}\n      ${what}\n`).join("")}`;
+  return text;
 }
 
 function listing(rows: readonly (readonly [string, string])[]): string {

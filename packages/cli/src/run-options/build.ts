@@ -10,6 +10,7 @@ import { environmentOf, keyValueMap, labelsOf, securityOptions } from "./files.t
 import { parseMount } from "./mount.ts";
 import { parseExpose, parsePublish } from "./ports.ts";
 import { parseAddHost, parseBytes, parseDuration, parseIpAddress, parseNanoCpus, parseUlimit } from "./values.ts";
+import { restartPolicyOf } from "./restart-policy.ts";
 
 export interface BuildInput {
   readonly flags: ParsedFlags;
@@ -153,17 +154,11 @@ function healthcheckOf(flags: ParsedFlags): ContainerCreateBody["Healthcheck"] {
   };
 }
 
-function restartPolicyOf(flags: ParsedFlags): { Name: string; MaximumRetryCount: number } {
+function restartOf(flags: ParsedFlags): ReturnType<typeof restartPolicyOf> {
   const text = flags.string("restart");
   if (flags.bool("rm") && text !== "no" && text !== "")
     throw new Error("conflicting options: cannot specify both --restart and --rm");
-  const [name, count, ...more] = text.split(":");
-  if (more.length > 0) throw new Error("invalid restart policy format: maximum retry count must be an integer");
-  if (count !== undefined && name === "")
-    throw new Error("invalid restart policy format: no policy provided before colon");
-  if (count !== undefined && !/^-?\d+$/.test(count))
-    throw new Error("invalid restart policy format: maximum retry count must be an integer");
-  return { Name: name ?? "", MaximumRetryCount: count === undefined ? 0 : Number(count) };
+  return restartPolicyOf(text);
 }
 
 function deviceOf(text: string): { PathOnHost: string; PathInContainer: string; CgroupPermissions: string } {
@@ -217,7 +212,7 @@ function hostConfigOf(
     LogConfig: { Type: flags.string("log-driver"), Config: keyValueMap(flags.list("log-opt")) },
     NetworkMode: networkMode,
     PortBindings: portBindings,
-    RestartPolicy: restartPolicyOf(flags),
+    RestartPolicy: restartOf(flags),
     AutoRemove: flags.bool("rm"),
     VolumeDriver: "",
     VolumesFrom: listOrNull(flags.list("volumes-from")),

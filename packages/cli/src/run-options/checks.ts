@@ -24,3 +24,7 @@ export const checkDeviceCgroupRule = (value: string): void => {
   if (!/^[acb] ([0-9]+|\*):([0-9]+|\*) [rwm]{1,3}$/.test(value))
     throw new Error(`invalid device cgroup format '${value}'`);
 };
+export const checkUint16 = (value: string): void => {
+  if (Number(value) > 0xffff)
+    throw new Error(`strconv.ParseUint: parsing ${JSON.stringify(value)}: value out of range`);
+};

@@ -1,23 +1,43 @@
 /** Files that flags name: environment files, label files, seccomp profiles. Errors in docker's words. */
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, statSync } from "node:fs";
 import { errnoOf, messageOf } from "@fathom/base";
+
+/** The system's failure in Go's words: "open NAME: no such file or directory". */
+export function fileFailure(action: string, path: string, error: unknown): Error {
+  const code = errnoOf(error);
+  const words: Readonly<Record<string, string>> = {
+    ENOENT: "no such file or directory",
+    EACCES: "permission denied",
+    EISDIR: "is a directory",
+    ENOTDIR: "not a directory",
+    ELOOP: "too many levels of symbolic links",
+    EEXIST: "file exists",
+    EROFS: "read-only file system",
+    ENOSPC: "no space left on device",
+    EPERM: "operation not permitted",
+  };
+  return new Error(`${action} ${path}: ${words[code ?? ""] ?? code ?? messageOf(error)}`, { cause: error });
+}
 
 /** Reads a file of the user. If it does not exist, the error is "open NAME: no such file or directory", as in Go. */
 export function readUserFile(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    const code = errnoOf(error);
-    const words =
-      code === "ENOENT"
-        ? "no such file or directory"
-        : code === "EACCES"
-          ? "permission denied"
-          : code === "EISDIR"
-            ? "is a directory"
-            : (code ?? messageOf(error));
-    throw new Error(`${code === "EISDIR" ? "read" : "open"} ${path}: ${words}`, { cause: error });
+    throw fileFailure(errnoOf(error) === "EISDIR" ? "read" : "open", path, error);
   }
+}
+
+/** A file of the user, for reading in pieces. @throws Error in Go's words when it cannot be read */
+export function openUserFile(path: string): ReturnType<typeof Bun.file> {
+  try {
+    closeSync(openSync(path, "r"));
+  } catch (error) {
+    throw fileFailure("open", path, error);
+  }
+  if (statSync(path).isDirectory())
+    throw fileFailure("read", path, Object.assign(new Error("is a directory"), { code: "EISDIR" }));
+  return Bun.file(path);
 }
 
 /**

@@ -1,13 +1,11 @@
 /** Asks the user before something is removed. Without a terminal, the first line of stdin is the answer. */
-import type { Output } from "../grammar/command.ts";
+import type { CommandContext } from "../grammar/command.ts";
+import { ExitError } from "../grammar/exit-error.ts";
+import { ask } from "../output/prompt.ts";
 
-export async function confirm(stdout: Output, warning: string): Promise<boolean> {
-  stdout.write(`WARNING! ${warning}\nAre you sure you want to continue? [y/N] `);
-  const answer = process.stdin.isTTY === true ? (prompt("") ?? "") : await firstLine();
-  return /^y(es)?$/i.test(answer.trim());
-}
-
-async function firstLine(): Promise<string> {
-  for await (const line of console) return line;
-  return "";
+/** Returns when the user agrees, or gave --force. @throws ExitError with 0: a user who says no has made no mistake */
+export async function confirmed({ flags, stdout }: CommandContext, warning: string): Promise<void> {
+  if (flags.bool("force")) return;
+  const answer = await ask(stdout, `${warning}\nAre you sure you want to continue? [y/N] `);
+  if (!/^y(es)?$/i.test(answer)) throw new ExitError(0);
 }

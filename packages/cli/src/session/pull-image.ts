@@ -2,7 +2,7 @@
 import type { Client } from "@fathom/client";
 import { familiarString, isDigest, parseReference, tryParseReference, withDefaultTag } from "@fathom/spec";
 import type { CommandContext, Output } from "../grammar/command.ts";
-import { authHeader, credentialsFor } from "./credentials.ts";
+import { authHeader, credentialsFor } from "../config/credentials.ts";
 import { printProgress, type ProgressMessage } from "../output/progress.ts";
 
 export interface PullOptions {

@@ -7,7 +7,7 @@ import { portsText } from "../../output/ports-text.ts";
 import { connect } from "../../session/session.ts";
 import { humanSize, type PortSummary } from "@fathom/spec";
 
-interface Summary {
+export interface ContainerSummary {
   readonly Id: string;
   readonly Names: readonly string[];
   readonly Image: string;
@@ -25,7 +25,7 @@ interface Summary {
   readonly NetworkSettings?: { readonly Networks: Readonly<Record<string, unknown>> | null } | null;
 }
 
-const headings = {
+export const containerHeadings = {
   ID: "CONTAINER ID",
   Image: "IMAGE",
   Command: "COMMAND",
@@ -52,7 +52,7 @@ function goTime(seconds: number): string {
   return `${local.slice(0, 10)} ${local.slice(11, 19)} ${offset} ${zone === 0 ? "UTC" : offset}`;
 }
 
-function fieldsOf(item: Summary, whole: boolean): Readonly<Record<string, unknown>> {
+export function containerFields(item: ContainerSummary, whole: boolean): Readonly<Record<string, unknown>> {
   const labels = item.Labels ?? {};
   const mounts = (item.Mounts ?? []).map((mount) => mount.Name ?? mount.Source);
   const size = humanSize(item.SizeRw ?? 0, 3);
@@ -94,7 +94,7 @@ export async function run(context: CommandContext): Promise<number> {
   const format = flags.string("format");
   const last = flags.bool("latest") ? 1 : flags.int("last");
   const size = flags.bool("size") || /\.Size\b/.test(format);
-  const items = await client.list<Summary>("GET", "/containers/json", {
+  const items = await client.list<ContainerSummary>("GET", "/containers/json", {
     query: {
       all: flags.bool("all") ? 1 : undefined,
       limit: last > 0 ? last : undefined,
@@ -115,7 +115,7 @@ export async function run(context: CommandContext): Promise<number> {
   ];
   context.stdout.write(
     formatList(
-      { items, fields: (item) => fieldsOf(item, whole), headings, columns, quietField: "ID" },
+      { items, fields: (item) => containerFields(item, whole), headings: containerHeadings, columns, quietField: "ID" },
       { format, quiet: flags.bool("quiet") },
     ),
   );

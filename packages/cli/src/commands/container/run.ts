@@ -2,7 +2,7 @@ import { EngineError, messageOf, within } from "@fathom/base";
 import { DaemonError, type Client, type HijackedStream } from "@fathom/client";
 import type { CommandContext } from "../../grammar/command.ts";
 import { createContainer } from "../../session/create-container.ts";
-import { ExitError } from "../../grammar/dispatch.ts";
+import { ExitError } from "../../grammar/exit-error.ts";
 import { connect } from "../../session/session.ts";
 import { copyStreams, proxySignals, requireTerminal } from "../../output/terminal.ts";
 

@@ -6,7 +6,7 @@ import { connect } from "../../session/session.ts";
 import { splitTag } from "./tag.ts";
 import { humanSize } from "@fathom/spec";
 
-interface Summary {
+export interface ImageSummary {
   readonly Id: string;
   readonly RepoTags: readonly string[] | null;
   readonly RepoDigests: readonly string[] | null;
@@ -16,15 +16,15 @@ interface Summary {
   readonly Containers: number;
 }
 
-interface Row {
-  readonly image: Summary;
+export interface ImageRow {
+  readonly image: ImageSummary;
   readonly repository: string;
   readonly tag: string;
   readonly digest: string;
 }
 
 /** One row per name. An image without a name has one row with <none>. */
-function rowsOf(image: Summary, digests: boolean): Row[] {
+export function imageRows(image: ImageSummary, digests: boolean): ImageRow[] {
   const named = (image.RepoTags ?? []).filter((name) => name !== "<none>:<none>").map(splitTag);
   const pairs = (image.RepoDigests ?? [])
     .filter((name) => name !== "<none>@<none>")
@@ -43,7 +43,7 @@ function rowsOf(image: Summary, digests: boolean): Row[] {
   }));
 }
 
-const headings = {
+export const imageHeadings = {
   ID: "IMAGE ID",
   Repository: "REPOSITORY",
   Tag: "TAG",
@@ -56,7 +56,10 @@ const headings = {
   UniqueSize: "UNIQUE SIZE",
 } as const;
 
-function fieldsOf({ image, repository, tag, digest }: Row, whole: boolean): Readonly<Record<string, unknown>> {
+export function imageFields(
+  { image, repository, tag, digest }: ImageRow,
+  whole: boolean,
+): Readonly<Record<string, unknown>> {
   return {
     ID: whole ? image.Id : image.Id.replace(/^sha256:/, "").slice(0, 12),
     Repository: repository,
@@ -69,8 +72,8 @@ function fieldsOf({ image, repository, tag, digest }: Row, whole: boolean): Read
     CreatedAt: `${new Date(image.Created * 1000).toISOString().replace("T", " ").slice(0, 19)} +0000 UTC`,
     Size: humanSize(image.Size, 3),
     Containers: image.Containers < 0 ? "N/A" : String(image.Containers),
-    SharedSize: image.SharedSize < 0 ? "N/A" : humanSize(image.SharedSize, 3),
-    UniqueSize: image.SharedSize < 0 ? "N/A" : humanSize(image.Size - image.SharedSize, 3),
+    SharedSize: image.SharedSize < 0 ? "N/A" : humanSize(image.SharedSize),
+    UniqueSize: image.SharedSize < 0 ? "N/A" : humanSize(image.Size - image.SharedSize),
     VirtualSize: humanSize(image.Size),
   };
 }
@@ -80,7 +83,7 @@ export async function run(context: CommandContext): Promise<number> {
   const client = await connect(context);
   const [reference] = context.args;
   const filters = [...flags.list("filter"), ...(reference === undefined ? [] : [`reference=${reference}`])];
-  const images = await client.list<Summary>("GET", "/images/json", {
+  const images = await client.list<ImageSummary>("GET", "/images/json", {
     query: {
       all: flags.bool("all") ? 1 : undefined,
       digests: flags.bool("digests") ? 1 : undefined,
@@ -90,10 +93,10 @@ export async function run(context: CommandContext): Promise<number> {
   const whole = flags.bool("no-trunc");
   const quiet = flags.bool("quiet");
   const columns = ["Repository", "Tag", ...(flags.bool("digests") ? ["Digest"] : []), "ID", "CreatedSince", "Size"];
-  const items = images.flatMap((image) => rowsOf(image, flags.bool("digests")));
+  const items = images.flatMap((image) => imageRows(image, flags.bool("digests")));
   context.stdout.write(
     formatList(
-      { items, fields: (row) => fieldsOf(row, whole), headings, columns, quietField: "ID" },
+      { items, fields: (row) => imageFields(row, whole), headings: imageHeadings, columns, quietField: "ID" },
       { format: flags.string("format"), quiet },
     ),
   );

@@ -5,7 +5,7 @@ import { globalFlags } from "../../grammar/dispatch.ts";
 import { parseFlags } from "../../grammar/flags.ts";
 
 /** Names from a running daemon. Without a daemon there are none: completion never starts a daemon and never prints an error. */
-function namesFrom(client: Client): NameSource {
+function namesFrom(client: Client, configDirectory: string): NameSource {
   return async (kind) => {
     try {
       switch (kind) {
@@ -25,6 +25,10 @@ function namesFrom(client: Client): NameSource {
           return (
             (await client.json<{ Volumes: readonly { Name: string }[] | null }>("GET", "/volumes")).Volumes ?? []
           ).map(({ Name }) => Name);
+        case "contexts":
+          return (await import("../../config/contexts.ts")).listContexts(configDirectory).map(({ Name }) => Name);
+        case "registries":
+          return Object.keys((await import("../../config/config-file.ts")).readConfig(configDirectory).auths ?? {});
       }
     } catch {
       return [];
@@ -44,7 +48,11 @@ function hostOf({ args, global }: CommandContext): string {
 
 export async function run(context: CommandContext): Promise<number> {
   const { commands, groups } = context;
-  const found = await complete({ commands, groups, globalFlags }, context.args, namesFrom(new Client(hostOf(context))));
+  const found = await complete(
+    { commands, groups, globalFlags },
+    context.args,
+    namesFrom(new Client(hostOf(context)), context.global.configDirectory),
+  );
   if (found === "files") context.stdout.write(":files\n");
   else context.stdout.write(found.map(({ value, help }) => `${value}\t${help}\n`).join(""));
   return 0;

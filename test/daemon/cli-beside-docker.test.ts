@@ -1,0 +1,360 @@
+/** Our CLI beside the docker CLI, with one daemon: the same command line gives the same stdout, stderr and exit code. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { noDockerWords } from "../docker-cli.ts";
+import { binary, TestDaemon, type Result } from "./harness.ts";
+
+const unable = noDockerWords();
+
+let daemon: TestDaemon;
+
+beforeAll(async () => {
+  daemon = new TestDaemon("beside");
+  await daemon.start();
+  daemon.loadImage();
+}, 60_000);
+
+afterAll(() => daemon.close(), 60_000);
+
+/**
+ * What differs because it must: the program's name. docker's own log of its helper threads is left out, and the
+ * success that it reports for a copy that failed. */
+function comparable({ code, out, err }: Result): Result {
+  const plain = (text: string): string =>
+    text.replaceAll(/\bfathom (?=[a-z-]+)/g, "docker ").replaceAll("fathom:", "docker:");
+  // docker 28 prints "See" and "SRun" for "Run" in two places.
+  const said = plain(err)
+    .replaceAll(/^S(?:ee|Run)(?= ')/gm, "Run")
+    .replaceAll(/^time=".*\n/gm, "");
+  return { code, out: plain(out), err: code === 0 ? said : said.replaceAll(/^Successfully copied .*\n/gm, "") };
+}
+
+/** One after the other. The command must leave things as they are, or undo what it does. */
+function both(...words: string[]): Result {
+  const theirs = comparable(daemon.run("docker", ...words));
+  expect({ words, ...comparable(daemon.cli(...words)) }).toEqual({ words, ...theirs });
+  return theirs;
+}
+
+/** With shell syntax; PROGRAM is the CLI. `own` has a folder for each of the two. */
+function bothInShell(script: string): Result {
+  const run = (program: string, own: string): Result => {
+    const folder = join(daemon.work, own);
+    mkdirSync(folder, { recursive: true });
+    const result = daemon.run("sh", "-c", `cd ${folder}; ${script.replaceAll("PROGRAM", program)}`);
+    const plain = (text: string): string => text.replaceAll(folder, "FOLDER");
+    return { code: result.code, out: plain(result.out), err: plain(result.err) };
+  };
+  const theirs = comparable(run("docker", "theirs"));
+  expect({ script, ...comparable(run(binary, "ours")) }).toEqual({ script, ...theirs });
+  return theirs;
+}
+
+/** Everything below a folder: kind, mode, size or target. */
+function treeOf(folder: string): readonly string[] {
+  return daemon.run("sh", "-c", `cd ${folder} && find . -printf '%p %y %m %l %T@\\n' | sort`).out.split("\n");
+}
+
+describe.skipIf(unable !== undefined)(`beside the docker CLI${unable === undefined ? "" : ` (${unable})`}`, () => {
+  test("cp: into a container and out of it, all forms of paths", () => {
+    const { image, work } = daemon;
+    daemon.docker("run", "-d", "--name", "files", image, "sleep", "1000");
+    const local = join(work, "local");
+    mkdirSync(join(local, "dir/deep"), { recursive: true });
+    writeFileSync(join(local, "file"), "content\n", { mode: 0o640 });
+    writeFileSync(join(local, "dir/a.txt"), "a");
+    writeFileSync(join(local, "dir/deep/x"), "x".repeat(100_000));
+    symlinkSync("file", join(local, "link"));
+    symlinkSync("dir", join(local, "dirlink"));
+    symlinkSync("nowhere", join(local, "broken"));
+    chmodSync(join(local, "dir/deep"), 0o700);
+    const fill = (): void => {
+      daemon.docker(
+        "exec",
+        "files",
+        "sh",
+        "-c",
+        "rm -rf /t; mkdir -p /t/d /t/e; echo old > /t/f; ln -s d /t/dl; ln -s f /t/fl",
+      );
+    };
+    for (const [source, target] of [
+      ["file", "/t"],
+      ["file", "/t/"],
+      ["file", "/t/new"],
+      ["file", "/t/new/"],
+      ["file", "/t/f"],
+      ["file", "/t/d"],
+      ["file", "/t/dl"],
+      ["file", "/t/fl"],
+      ["file", "/t/no/such"],
+      ["file/", "/t"],
+      ["dir", "/t"],
+      ["dir/", "/t/d"],
+      ["dir/.", "/t/d"],
+      ["dir", "/t/new"],
+      ["dir/.", "/t/new"],
+      ["dir", "/t/f"],
+      ["link", "/t"],
+      ["dirlink", "/t"],
+      ["dirlink/", "/t"],
+      ["dirlink/.", "/t"],
+      ["broken", "/t"],
+      ["nothing", "/t"],
+      ["file", "t/relative"],
+      ["file", ""],
+    ] as const) {
+      for (const flags of [[], ["-L"], ["-a"]]) {
+        const words = ["cp", "-q=false", ...flags, `${local}/${source}`, `files:${target}`];
+        fill();
+        const theirs = daemon.run("docker", ...words);
+        const after =
+          "find /t -exec stat -c '%n %F %a %u:%g %s %Y' {} + | sort | grep -v '^/t/\\?.\\? directory'; cat /t/f";
+        const their = daemon.docker("exec", "files", "sh", "-c", after);
+        fill();
+        const ours = daemon.cli(...words);
+        const our = daemon.docker("exec", "files", "sh", "-c", after);
+        expect({ words, ...comparable(ours) }).toEqual({ words, ...comparable(theirs) });
+        const stable = (text: string): string => text.replaceAll(/^(\/t(?:\/(?:d|e|f|dl|fl))? .*) \d+$/gm, "$1");
+        expect({ words, tree: stable(our) }).toEqual({ words, tree: stable(their) });
+      }
+    }
+    fill();
+    daemon.docker(
+      "exec",
+      "files",
+      "sh",
+      "-c",
+      "mkdir -p /t/d/sub; echo data > /t/d/sub/x; chmod 750 /t/d/sub; ln -s /etc /t/abs; mkfifo /t/d/pipe; touch -d '2001-02-03 04:05:06' /t/d/sub/x /t/d/sub /t/d; ln /t/d/sub/x /t/d/hard",
+    );
+    for (const source of [
+      "/t/f",
+      "/t/d",
+      "/t/d/",
+      "/t/d/.",
+      "/t/dl",
+      "/t/dl/",
+      "/t/fl",
+      "/t/abs",
+      "/t/none",
+      "/t/f/",
+      "/t/d/sub/..",
+      "t/f",
+      "",
+    ])
+      for (const target of ["new", "new/", "there", "there/", "file", "nosuch/x", ".", "linked", "/dev/null"])
+        for (const flags of ["", "-L"]) {
+          const script = `chmod -R u+rwx . ; rm -rf * ; mkdir there; echo old > file; ln -s there linked; PROGRAM cp -q=false ${flags} 'files:${source}' ${target}`;
+          bothInShell(script);
+          expect({ script, tree: treeOf(join(work, "ours")).map(withoutTime) }).toEqual({
+            script,
+            tree: treeOf(join(work, "theirs")).map(withoutTime),
+          });
+        }
+    both("cp", "files:/t", "files:/u");
+    both("cp", "a", "b");
+    both("cp", "", "files:/t");
+    both("cp", "files:/t/f", "");
+    both("cp", "nosuch:/t/f", ".");
+    both("cp", `${local}/file`, "nosuch:/t");
+    bothInShell("PROGRAM cp files:/t/d - | tar t | sort");
+    bothInShell("tar c -C /etc hostname | PROGRAM cp - files:/t/d && PROGRAM exec files cat /t/d/hostname");
+    bothInShell("tar c -C /etc hostname | PROGRAM cp - files:/t/f");
+    bothInShell("echo no tar | PROGRAM cp - files:/t/d");
+  }, 300_000);
+
+  test("diff, export, commit, import, update", () => {
+    const { image, work } = daemon;
+    daemon.docker("run", "--name", "made", image, "sh", "-c", "echo x > /new; rm /etc/group; echo y >> /etc/passwd");
+    expect(both("diff", "made").out).toContain("A /new\n");
+    both("diff", "nosuch");
+    both("diff", "");
+    both("container", "diff", "made");
+    bothInShell("PROGRAM export made | tar t | sort");
+    bothInShell("PROGRAM export -o out.tar made && tar tf out.tar | sort && stat -c %a out.tar");
+    bothInShell("PROGRAM export -o nosuch/out.tar made");
+    both("export", "nosuch");
+    for (const words of [
+      ["commit", "-a", "me", "-m", "words", "-c", "ENV a=b", "-c", 'CMD ["true"]', "made", "one/two:three"],
+      ["commit", "--pause=false", "made", "named"],
+      ["commit", "made"],
+    ]) {
+      const ids = [daemon.docker(...words), daemon.fathom(...words)];
+      const [their, our] = ids.map((id) =>
+        daemon.docker(
+          "inspect",
+          "-f",
+          "{{json .Config}} {{.Author}} {{.Comment}} {{.RepoTags}} {{.RootFS.Layers}}",
+          id,
+        ),
+      );
+      expect({ words, image: our!.replace(/ \[sha.*/, "") }).toEqual({
+        words,
+        image: their!.replace(/\[[a-z/:]*\] /, `${/\[[a-z/:]*\] /.exec(our!)?.[0] ?? ""}`).replace(/ \[sha.*/, ""),
+      });
+    }
+    both("commit", "nosuch", "a:b");
+    both("commit", "made", "Upper");
+    both("commit", "made", `a@sha256:${"0".repeat(64)}`);
+    both("commit", "-c", "NOSUCH x", "made");
+    daemon.docker("export", "-o", `${work}/tree.tar`, "made");
+    // The time is part of an image's id.
+    const hidden = "| sed 's/[0-9a-f]\\{64\\}/ID/'";
+    bothInShell(`PROGRAM import -m words -c 'CMD ["true"]' ${work}/tree.tar tree:1 ${hidden}`);
+    both("history", "--format", "{{.Comment}}", "tree:1");
+    bothInShell(`PROGRAM import - tree:2 < ${work}/tree.tar ${hidden}`);
+    bothInShell(`PROGRAM image import --platform linux/arm64 ${work}/tree.tar ${hidden}`);
+    both("import", "nosuch.tar");
+    both("import", "--platform", "a/b/c/d", `${work}/tree.tar`);
+    both("import", `${work}/tree.tar`, "Bad");
+    both("import");
+    both("update", "--memory", "64m", "--memory-swap", "-1", "--cpus", "0.5", "--pids-limit", "50", "made");
+    both("container", "update", "--restart", "on-failure:3", "made", "nosuch");
+    both("update", "--restart", "bad:x", "made");
+    both("update", "--restart", "bad", "made");
+    both("update", "--memory", "1k", "made");
+    both("update", "--cpus", "x", "made");
+    both("update", "made");
+    both("update");
+    both("update", "--cpu-shares", "512", "--blkio-weight", "99999", "made");
+    both("inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.RestartPolicy}}", "made");
+  }, 120_000);
+
+  test("system df, the prunes, and their questions", () => {
+    const { image } = daemon;
+    daemon.docker("volume", "create", "--label", "a=b", "kept");
+    daemon.docker(
+      "run",
+      "-v",
+      "/anonymous",
+      "-v",
+      "kept:/k",
+      "--name",
+      "stopped",
+      image,
+      "sh",
+      "-c",
+      "head -c 100000 /dev/zero > /k/f; cp /k/f /f",
+    );
+    daemon.docker("run", "-d", "--name", "running", image, "sleep", "1000");
+    both("system", "df");
+    // Ages change between two commands, and the widths of their columns with them.
+    const ageless = (text: string): string =>
+      text.replaceAll(/(Less than a second|About a minute|\d+ (second|minute)s?)/g, "AGE").replaceAll(/ {2,}/g, "  ");
+    expect(ageless(daemon.fathom("system", "df", "-v"))).toBe(ageless(daemon.docker("system", "df", "-v")));
+    both("system", "df", "--format", "json");
+    both("system", "df", "--format", "{{.Type}} {{.Size}} {{.Reclaimable}}");
+    both("system", "df", "--format", "table {{.Type}}\t{{.Active}}");
+    both(
+      "system",
+      "df",
+      "-v",
+      "--format",
+      "{{range .Images}}{{.Repository}} {{.UniqueSize}}\n{{end}}{{range .Volumes}}{{.Name}} {{.Links}} {{.Size}}{{end}}",
+    );
+    both("system", "df", "more");
+    for (const command of [
+      "system prune",
+      "system prune -a --volumes",
+      "system prune --filter label=x --filter until=1h",
+      "container prune",
+      "image prune",
+      "image prune -a",
+      "volume prune",
+      "volume prune -a",
+    ])
+      for (const answer of ["n", "", "no"]) bothInShell(`echo ${answer} | PROGRAM ${command}`);
+    both("system", "prune", "--volumes", "--filter", "until=1h");
+    both("system", "prune", "-f", "--filter", "bad=x");
+    both("volume", "prune", "-af", "--filter", "all=1");
+    both("volume", "prune", "-f", "--filter", "label=nosuch");
+    both("container", "prune", "-f", "--filter", "label=nosuch");
+    /** The same state for each of the two. */
+    const twice = (...words: string[]): void => {
+      const results = (["docker", binary] as const).map((program) => {
+        daemon.removeContainers("-v");
+        daemon.docker("image", "prune", "-f");
+        daemon.docker("volume", "prune", "-f");
+        daemon.docker("volume", "create");
+        daemon.docker(
+          "run",
+          "-v",
+          "/anonymous",
+          "-v",
+          "kept:/k",
+          "--name",
+          "stopped",
+          image,
+          "sh",
+          "-c",
+          "head -c 100000 /dev/zero > /k/f; cp /k/f /f",
+        );
+        daemon.docker("tag", image, "extra:1");
+        daemon.docker("commit", "stopped");
+        const { code, out, err } = comparable(daemon.run(program, ...words));
+        return { words, code, out: out.replaceAll(/[0-9a-f]{64}/g, "ID"), err };
+      });
+      expect(results[1]).toEqual(results[0]!);
+    };
+    twice("container", "prune", "-f");
+    twice("image", "prune", "-f");
+    twice("volume", "prune", "-f");
+    twice("system", "prune", "-f");
+    twice("system", "prune", "-f", "--volumes");
+    twice("volume", "prune", "-af", "--filter", "label!=a");
+    daemon.removeContainers("-v");
+    daemon.docker("image", "prune", "-f");
+    both("system", "prune", "-f");
+  }, 120_000);
+
+  test("stats: once, with all fields; errors", () => {
+    const { image } = daemon;
+    daemon.removeContainers();
+    daemon.docker("run", "-d", "--name", "idle", "--memory", "64m", "--pids-limit", "20", image, "sleep", "1000");
+    daemon.docker("create", "--name", "off", image);
+    const fixed = ["Container", "Name", "ID", "NetIO", "PIDs"].map((name) => `{{.${name}}}`).join("|");
+    both("stats", "--no-stream", "--format", fixed, "idle");
+    both("stats", "--no-stream", "--no-trunc", "--format", fixed);
+    both("stats", "--no-stream", "-a", "--format", "{{.Name}} {{.PIDs}}");
+    both("stats", "--no-stream", "--format", "table {{.Name}}\t{{.PIDs}}\t{{.ID}}");
+    both("stats", "--no-stream", "nosuch", "idle");
+    const shape = (text: string): string =>
+      text.replaceAll(/\d+(\.\d+)?(?=(%|[KM]iB|[kM]?B))/g, "N").replaceAll(/ {2,}/g, "  ");
+    for (const words of [
+      ["stats", "--no-stream"],
+      ["stats", "--no-stream", "--format", "json"],
+      ["container", "stats", "--no-stream", "off"],
+    ])
+      expect({ words, out: shape(daemon.fathom(...words)) }).toEqual({ words, out: shape(daemon.docker(...words)) });
+  }, 60_000);
+
+  test("login, logout and push, with a helper and without", () => {
+    const folder = "export HOME=$PWD; unset DOCKER_CONFIG; rm -rf .docker;";
+    for (const words of [
+      "login -u me registry.test",
+      "login --password-stdin registry.test < /dev/null",
+      "login -u me -p x --password-stdin registry.test",
+      "login -u '' registry.test",
+      "login -u me -p '' registry.test",
+      "login registry.test </dev/null",
+      "login a b",
+      "login -u me -p wrong 127.0.0.1:1",
+      "echo wrong | PROGRAM login -u me --password-stdin 127.0.0.1:1",
+      "logout",
+      "logout registry.test",
+      "logout https://registry.test/v1/",
+    ])
+      bothInShell(`${folder} ${words.includes("PROGRAM") ? words : `PROGRAM ${words}`}; ls -A .docker`);
+    both("push", "nosuch");
+    both("push", "-q", "127.0.0.1:1/a:b");
+    both("push", "-a", "127.0.0.1:1/a:b");
+    both("push", "Upper");
+    both("push", `a@sha256:${"0".repeat(64)}`);
+  }, 60_000);
+
+  /** The folders of the test change with the copy. JavaScript sets times with a precision of some hundred nanoseconds. */
+  function withoutTime(line: string): string {
+    const rounded = line.replace(/(\.\d{5})\d+$/, "$1");
+    return line.startsWith(". ") || /^\.\/(there|file|linked) /.test(line) ? line.replace(/ \S+$/, "") : rounded;
+  }
+});
