@@ -112,9 +112,13 @@ export class HostFirewall implements Disposable {
       throw new EngineError("unavailable", `ports cannot be published: ${this.#problem}`);
   }
 
+  /** After a failure none of them is open. */
   addPorts(ports: readonly OpenPort[]): void {
-    this.#firewall?.addPorts(ports);
-    if (ports.some(isRoutedIpv6)) this.#ipv6?.addPorts(ports);
+    this.#inBoth(
+      (firewall) => firewall.addPorts(ports),
+      (firewall) => firewall.removePorts(ports),
+      ports.some(isRoutedIpv6),
+    );
   }
 
   removePorts(ports: readonly OpenPort[]): void {
@@ -124,8 +128,35 @@ export class HostFirewall implements Disposable {
 
   /** Another container answers from the next packet on: always exactly one answers. */
   movePorts(from: readonly OpenPort[], to: readonly OpenPort[]): void {
-    this.#firewall?.movePorts(from, to);
-    if ([...from, ...to].some(isRoutedIpv6)) this.#ipv6?.movePorts(from, to);
+    this.#inBoth(
+      (firewall) => firewall.movePorts(from, to),
+      (firewall) => firewall.movePorts(to, from),
+      [...from, ...to].some(isRoutedIpv6),
+    );
+  }
+
+  /** A change of the table of IPv4, and perhaps of that of IPv6. If the second one fails, the first one is undone. */
+  #inBoth(change: (firewall: Firewall) => void, undo: (firewall: Firewall) => void, ipv6: boolean): void {
+    const firewall = this.#firewall;
+    if (firewall === undefined) return;
+    change(firewall);
+    if (!ipv6 || this.#ipv6 === undefined) return;
+    try {
+      change(this.#ipv6);
+    } catch (error) {
+      this.#undo(() => undo(firewall));
+      throw error;
+    }
+  }
+
+  /** The first error is the one to report; the next repair writes the tables again. */
+  #undo(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#stale = true;
+      this.#options.logger.warn("undoing a change of the rules failed", { error: messageOf(error) });
+    }
   }
 
   /** After a failure the network has no rules. */
@@ -138,7 +169,7 @@ export class HostFirewall implements Disposable {
       if (this.#ipv6 !== undefined) this.#ipv6.addNetwork(network);
       else this.#writeIpv6([...this.#options.contents().networks.filter(hasIpv6), network]);
     } catch (error) {
-      firewall.removeNetwork(network);
+      this.#undo(() => firewall.removeNetwork(network));
       throw error;
     }
   }

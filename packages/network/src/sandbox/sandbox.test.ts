@@ -150,6 +150,33 @@ describe("each call of the kernel fails once", () => {
     unchanged,
   );
 
+  const mode = (family: string): string => `com.docker.network.bridge.gateway_mode_${family}`;
+  const makeRouted = (world: World): Promise<NetworkInfo> =>
+    world.networks.create({
+      name: "a-routed",
+      driver: "bridge",
+      pools: [],
+      internal: false,
+      labels: {},
+      families: ["ipv4", "ipv6"],
+      options: { [mode("ipv4")]: "routed", [mode("ipv6")]: "routed" },
+    });
+  eachFailure(
+    "a connection to a routed network leaves nothing",
+    makeRouted,
+    (world) => world.sandbox([published]).connect(world.networks.find("a-routed")!.id),
+    unchanged,
+  );
+  eachFailure(
+    "a connection to a routed network that would take the ports leaves them where they were",
+    async (world) => {
+      await makeRouted(world);
+      await world.sandbox([published]).connect(world.front.id);
+    },
+    (world) => world.sandbox([published]).connect(world.networks.find("a-routed")!.id),
+    unchanged,
+  );
+
   eachFailure(
     "a network that cannot be removed stays as it was, with its rules",
     (world) => world.create("third"),

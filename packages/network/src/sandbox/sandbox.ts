@@ -245,16 +245,29 @@ export class ContainerSandbox implements Sandbox {
       }
       return;
     }
-    if (holder?.lease !== undefined) await this.#releasePorts(holder);
-    const lease = target === undefined || to === undefined ? undefined : this.#lease(target, to);
-    if (lease === undefined || to === undefined) return;
     try {
-      publisher.publish(to, lease);
+      if (holder?.lease !== undefined) await this.#releasePorts(holder);
+      if (to !== undefined) this.#publishAt(to);
+    } catch (error) {
+      const before = holder?.lease === undefined ? undefined : table.get(holder.endpoint.endpointId);
+      if (before !== undefined) await attempt([], async () => this.#publishAt(before.endpoint));
+      throw error;
+    }
+  }
+
+  /** Takes the container's ports for an endpoint and opens them there. After a failure nobody has them. */
+  #publishAt(endpoint: Endpoint): void {
+    const { table, publisher, networks } = this.#host();
+    const network = networks.get(endpoint.networkId);
+    const lease = network === undefined ? undefined : this.#lease(network, endpoint);
+    if (lease === undefined) return;
+    try {
+      publisher.publish(endpoint, lease);
     } catch (error) {
       lease[Symbol.dispose]();
       throw error;
     }
-    table.set({ endpoint: { ...to, ports: lease.bindings }, lease });
+    table.set({ endpoint: { ...endpoint, ports: lease.bindings }, lease });
   }
 
   /** Ports of the host that lead to one also lead to the other. */

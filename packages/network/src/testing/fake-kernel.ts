@@ -39,13 +39,19 @@ export interface FakeLink {
   readonly peer?: string;
 }
 
+interface FakeRoute {
+  readonly gateway: string;
+  readonly linkIndex: number;
+}
+
 export class FakeKernel {
   readonly links = new Map<string, FakeLink>();
   /** The link of the default route in the containers' namespace: one for all of them. */
   get defaultGateway(): string | undefined {
-    return this.#route?.gateway;
+    return this.#routes.get(AF_INET)?.gateway;
   }
-  #route: { readonly gateway: string; readonly linkIndex: number } | undefined;
+  /** The default routes by the number of the family. */
+  readonly #routes = new Map<number, FakeRoute>();
   readonly files = new Map<string, string>([
     ["/proc/sys/net/ipv4/ip_forward", "1\n"],
     ["/proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n"],
@@ -148,11 +154,12 @@ export class FakeKernel {
     if (type === RTM_NEWROUTE && (flags & NLM_F_CREATE) !== 0) {
       const attributes = decodeAttributes(payload.subarray(12));
       const linkIndex = readU32(attributes.get(4)) ?? 0;
-      this.#route = { gateway: attributes.get(5)?.join(".") ?? "", linkIndex };
+      this.#routes.set(payload[0]!, { gateway: attributes.get(5)?.join(".") ?? "", linkIndex });
     }
     if (type === RTM_GETLINK && (flags & NLM_F_DUMP) === NLM_F_DUMP)
       for (const [name, link] of this.links) answers.push(linkMessage(name, link, sequence));
-    if (type === RTM_GETROUTE && this.#route !== undefined) answers.push(routeMessage(this.#route, sequence));
+    const ipv4Route = this.#routes.get(AF_INET);
+    if (type === RTM_GETROUTE && ipv4Route !== undefined) answers.push(routeMessage(ipv4Route, sequence));
     // The message that begins a batch has the number of RTM_NEWLINK.
     if (payload.length < 16 || type < RTM_NEWLINK || type > RTM_GETLINK || (flags & NLM_F_DUMP) === NLM_F_DUMP)
       return 0;
@@ -177,7 +184,8 @@ export class FakeKernel {
     if (link === undefined) return index === 1 ? 0 : ENODEV;
     if (type === RTM_DELLINK) {
       this.links.delete(name);
-      if (this.#route?.linkIndex === link.index + peerOffset) this.#route = undefined;
+      for (const [family, { linkIndex }] of this.#routes)
+        if (linkIndex === link.index + peerOffset) this.#routes.delete(family);
     }
     const master = attributes.get(10)?.[0];
     if (type === RTM_NEWLINK && master !== undefined && this.links.has(name)) this.links.set(name, { ...link, master });
@@ -207,7 +215,7 @@ function linkMessage(name: string, link: FakeLink, sequence: number): Uint8Array
   return encodeMessages([{ type: RTM_NEWLINK, flags: 0, payload: writer.finish() }], sequence);
 }
 
-function routeMessage(route: { readonly gateway: string; readonly linkIndex: number }, sequence: number): Uint8Array {
+function routeMessage(route: FakeRoute, sequence: number): Uint8Array {
   const writer = new PayloadWriter();
   for (const byte of [AF_INET, 0, 0, 0, 254, 3, 0, RTN_UNICAST]) writer.u8(byte);
   writer

@@ -1,4 +1,5 @@
 /** The verbs connect and disconnect of a running container. Of one that does not run, only the row changes. */
+import { messageOf } from "@fathom/base";
 import type { NetworkInfo, Sandbox } from "@fathom/network";
 import type { Container } from "../../container.ts";
 import { mustRun, type ContainersContext } from "../../context.ts";
@@ -29,8 +30,10 @@ export async function connectRunning(
       changeHosts(engine, container, record);
       changeResolvConf(engine, record, container.record);
     } catch (error) {
-      if (endpoint !== undefined) await sandbox.disconnect(endpoint.endpointId);
-      if (container.record !== record) engine.containers.update(container, { networks: record.networks });
+      await undo(engine, container.id, () => {
+        if (container.record !== record) engine.containers.update(container, { networks: record.networks });
+      });
+      await undo(engine, container.id, () => endpoint && sandbox.disconnect(endpoint.endpointId));
       throw error;
     }
     publishNetworkChange(engine, container.id, "connect", network);
@@ -55,10 +58,19 @@ export async function disconnectRunning(
       for (const { endpoint } of gone) if (endpoint !== undefined) await sandbox.disconnect(endpoint.endpointId);
     } finally {
       engine.containers.update(container, { networks: withEndpoints(rest, sandbox) });
-      changeHosts(engine, container, record);
       publishNetworkChange(engine, container.id, "disconnect", network);
+      changeHosts(engine, container, record);
     }
   });
+}
+
+/** The first error is the one to report. */
+async function undo(engine: ContainersContext, id: string, action: () => unknown): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    engine.logger.warn("undoing a connection to a network failed", { error: messageOf(error), id });
+  }
 }
 
 function changeHosts(engine: ContainersContext, { record }: Container, before: ContainerRecord): void {
