@@ -15,7 +15,7 @@ import {
   addTable,
   batchBegin,
   batchEnd,
-  deleteTable,
+  deleteRules,
   NFPROTO_IPV4,
   type BaseChain,
   type TableReference,
@@ -30,6 +30,7 @@ export interface RedirectPorts {
 }
 
 const table: TableReference = { family: NFPROTO_IPV4, name: "fathom-names" };
+const chains = { to: "to-resolver", from: "from-resolver" } as const;
 const clientPort = 53;
 const protocols = { tcp: { number: 6, checksumOffset: 16 }, udp: { number: 17, checksumOffset: 6 } } as const;
 const offsets = { source: { address: 12, port: 0 }, destination: { address: 16, port: 2 } } as const;
@@ -40,24 +41,33 @@ const first: BaseChain = { type: "filter", hook: "output", priority: -400, polic
 /** The kernel frees deleted rules a little later, and a socket that is closed earlier waits for it: up to 20 ms. */
 const freedMs = 200;
 
-/** Replaces earlier rules in one step. @throws NetlinkError */
+/**
+ * After earlier rules in one step. Those from earlier sockets stay: a question that one of them has received already is answered through it.
+ * @throws NetlinkError
+ */
 export function redirect(sys: RedirectSys, namespaceFd: number, address: string, ports: RedirectPorts): void {
   using opened = new DisposableStack();
   const connection = opened.use(new NetlinkConnection(sys, NETLINK_NETFILTER, namespaceFd));
-  const rules = redirectRules(address, ports);
+  const rules = rulesFor(address, ports);
   try {
-    connection.sendBatch(batchBegin, rules, batchEnd);
+    connection.sendBatch(batchBegin, [...newTable, ...rules], batchEnd);
     return;
   } catch (error) {
     if (!(error instanceof NetlinkError && error.errnoName === "EEXIST")) throw error;
   }
-  connection.sendBatch(batchBegin, [deleteTable(table), ...rules], batchEnd);
+  connection.sendBatch(batchBegin, [deleteRules(table, chains.to), ...rules], batchEnd);
   const later = opened.move();
   setTimeout(() => later.dispose(), freedMs);
 }
 
-/** They fail when there are earlier ones. */
-export function redirectRules(address: string, { udpPort, tcpPort }: RedirectPorts): NetlinkRequest[] {
+/** Fails when the table exists. */
+const newTable: readonly NetlinkRequest[] = [
+  { ...addTable(table), flags: NLM_F_CREATE | NLM_F_EXCL },
+  addChain(table, chains.to, last),
+  addChain(table, chains.from, first),
+];
+
+function rulesFor(address: string, { udpPort, tcpPort }: RedirectPorts): NetlinkRequest[] {
   const bytes = ipv4Bytes(parseIpv4(address)!);
   const lead = (
     chain: string,
@@ -81,13 +91,10 @@ export function redirectRules(address: string, { udpPort, tcpPort }: RedirectPor
     return addRule(table, chain, expressions, `resolver, ${protocol}`);
   };
   return [
-    { ...addTable(table), flags: NLM_F_CREATE | NLM_F_EXCL },
-    addChain(table, "to-resolver", last),
-    addChain(table, "from-resolver", first),
-    lead("to-resolver", "destination", "udp", clientPort, udpPort),
-    lead("to-resolver", "destination", "tcp", clientPort, tcpPort),
-    lead("from-resolver", "source", "udp", udpPort, clientPort),
-    lead("from-resolver", "source", "tcp", tcpPort, clientPort),
+    lead(chains.to, "destination", "udp", clientPort, udpPort),
+    lead(chains.to, "destination", "tcp", clientPort, tcpPort),
+    lead(chains.from, "source", "udp", udpPort, clientPort),
+    lead(chains.from, "source", "tcp", tcpPort, clientPort),
   ];
 }
 

@@ -21,6 +21,7 @@ const NFT_MSG_DELTABLE = type(2);
 const NFT_MSG_NEWCHAIN = type(3);
 const NFT_MSG_GETCHAIN = type(4);
 const NFT_MSG_NEWRULE = type(6);
+const NFT_MSG_DELRULE = type(8);
 const NFT_MSG_NEWSET = type(9);
 const NFT_MSG_NEWSETELEM = type(12);
 const NFT_MSG_DELSETELEM = type(14);
@@ -161,6 +162,16 @@ export function addRule(
     flags: NLM_F_CREATE | NLM_F_APPEND,
     payload: writer.finish(),
     action: `add an nf_tables rule to chain ${chain} (${comment})`,
+  };
+}
+
+/** All rules of a chain, which stays. */
+export function deleteRules(table: TableReference, chain: string): NetlinkRequest {
+  return {
+    type: NFT_MSG_DELRULE,
+    flags: 0,
+    payload: header(table.family).attributeText(1, table.name).attributeText(2, chain).finish(),
+    action: `delete the rules of nf_tables chain ${chain}`,
   };
 }
 

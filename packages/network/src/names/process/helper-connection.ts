@@ -47,6 +47,11 @@ export class HelperConnection {
     return this.#open;
   }
 
+  /** No call waits for its result. */
+  get isIdle(): boolean {
+    return this.#waiting.length === 0;
+  }
+
   /** @returns warnings. @throws internal with the helper's reason, HelperLost */
   call(call: Call): Promise<readonly string[]> {
     if (!this.#open) return Promise.reject(new HelperLost("the name helper has ended"));

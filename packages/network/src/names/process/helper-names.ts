@@ -1,7 +1,7 @@
 /**
  * Names by a process of its own (`name-helper.ts`), which this service starts when the first container needs it. `DIRECTORY/PROGRAM.sock` is
  * where the helper of a program listens: a daemon of the same program connects to the helper of the daemon before it, and one of another program
- * starts its own, gives it the whole state, and then ends the older one. A helper that has ended by itself is started again.
+ * starts its own, gives it the whole state, and then lets the older one retire. A helper that has ended by itself is started again.
  */
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -81,12 +81,8 @@ class HelperNames implements NameService {
     let warnings: readonly string[] = [];
     if (containers.length > 0) {
       warnings = await (await this.#helper()).call({ call: "restore", state: { endpoints, containers } });
-    } else {
-      await this.#connect(this.#socketName)
-        ?.call({ call: "end" })
-        .catch(() => undefined);
-    }
-    await this.#endOthers();
+    } else await this.#endOwn();
+    await this.#retireOthers();
     return warnings;
   }
 
@@ -99,16 +95,19 @@ class HelperNames implements NameService {
   }
 
   async serve(container: ServedContainer): Promise<readonly string[]> {
-    const warnings = await this.#call({ call: "serve", container });
+    // A failure leaves the container to be released, too.
     this.#served.add(container.containerId);
-    return warnings;
+    return this.#call({ call: "serve", container });
   }
 
   async release(containerId: string): Promise<void> {
-    // Whether it was served does not matter: a start may have failed halfway.
-    if (this.#connection === undefined && !this.#served.has(containerId)) return;
+    if (!this.#served.has(containerId)) return;
     await this.#callIfRunning({ call: "release", containerId });
     this.#served.delete(containerId);
+    if (this.#served.size > 0 || this.#connection?.isIdle !== true) return;
+    // The helper waits a while for the next container; a daemon without one has no descriptor for it.
+    this.#connection.close();
+    this.#connection = undefined;
   }
 
   /** A helper that does not run has no sockets and no names, and the next one gets the state of its own time. */
@@ -261,8 +260,19 @@ class HelperNames implements NameService {
     return () => isRunning;
   }
 
+  /** The helper of this program, when no container needs it. One that cannot be reached ends by itself after a while. */
+  async #endOwn(): Promise<void> {
+    try {
+      const connection = this.#connect(this.#socketName);
+      await connection?.call({ call: "end" });
+      connection?.close();
+    } catch (error) {
+      this.#options.logger.warn("the process that answers names cannot be ended", { error: messageOf(error) });
+    }
+  }
+
   /** Helpers of other programs. */
-  async #endOthers(): Promise<void> {
+  async #retireOthers(): Promise<void> {
     const { directory } = this.#options;
     let names: readonly string[];
     try {
@@ -273,17 +283,15 @@ class HelperNames implements NameService {
     }
     for (const name of names) {
       const other = this.#connect(name);
-      await other?.call({ call: "end" }).catch(() => undefined);
+      await other?.call({ call: "retire" }).catch(() => undefined);
       other?.close();
       rmSync(join(directory, name), { force: true });
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const isNeeded = this.#served.size > 0;
-    const connection = this.#connection;
     this.#ended.abort(new Error("the daemon ends"));
-    if (!isNeeded) await connection?.call({ call: "end" }).catch(() => undefined);
-    connection?.close();
+    if (this.#served.size === 0) await this.#endOwn();
+    this.#connection?.close();
   }
 }

@@ -27,6 +27,7 @@ const calls: readonly Call[] = [
   { call: "serve", container },
   { call: "release", containerId: "c" },
   { call: "end" },
+  { call: "retire" },
 ];
 
 test("every call is read as it was sent", () => {

@@ -12,7 +12,9 @@ export type Call =
   | { readonly call: "serve"; readonly container: ServedContainer }
   | { readonly call: "release"; readonly containerId: string }
   /** Ends the helper. */
-  | { readonly call: "end" };
+  | { readonly call: "end" }
+  /** Another helper has taken over: this one ends when its last questions have their answers. */
+  | { readonly call: "retire" };
 
 export type Result = { readonly warnings: readonly string[] } | { readonly error: string };
 
@@ -56,6 +58,7 @@ export function readCall(line: string): Call {
     case "release":
       return { call: name, containerId: text(call["containerId"], "a container's id") };
     case "end":
+    case "retire":
       return { call: name };
     default:
       return unreadable(name);

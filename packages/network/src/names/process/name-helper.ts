@@ -10,7 +10,9 @@ import { createNameServer, type NameServerSys } from "../name-server.ts";
 import { LineReader, readCall, type Call, type Result } from "./messages.ts";
 
 /** Without a container it waits so long for the next one. */
-const idleMs = 60_000;
+const idleMs = 15_000;
+/** Longer than a question to other servers takes. */
+const retireMs = 5000;
 
 export interface NameHelperOptions {
   readonly sys: NameServerSys;
@@ -52,6 +54,9 @@ export async function runNameHelper({
         return [];
       case "end":
         ended.resolve();
+        return [];
+      case "retire":
+        startTimer(ended.resolve, retireMs);
         return [];
     }
   };
