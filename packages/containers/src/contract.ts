@@ -32,7 +32,7 @@ export interface ContainersConfig {
 
 export type EventType = "container" | "image" | "volume" | "network" | "daemon" | "builder";
 
-/** Events are numbered by time and kept in a ring. No code waits for a listener. */
+/** Events are numbered by time and stored. No code waits for a listener. */
 export interface EventPublisher {
   publish(type: EventType, action: string, actorId: string, attributes: Readonly<Record<string, string>>): void;
 }

@@ -163,7 +163,7 @@ describe("a daemon's start after kill -9", () => {
     world.machine.oomKills = 1;
     process.ended = { code: 137, signal: 9, finishedAt: "2026-02-03T04:05:06Z" };
     world.engine = await startDaemon(world.machine, world.root);
-    expect(await world.actions()).toEqual(["oom", "die"]);
+    expect(await world.actions()).toEqual(["create", "start", "oom", "die"]);
     expect((await world.engine.containers.inspect("greedy", false)).State.OOMKilled).toBe(true);
   });
 

@@ -1,5 +1,6 @@
 /** Connects the engine: containers, images, volumes, networks, and the daemon's life around them. */
 import { dockerOf, eventAttributes, recordOwner } from "./containers/docker-extension.ts";
+import { join } from "node:path";
 import { EngineError, randomId } from "@fathom/base";
 import type { Database } from "@fathom/store";
 import { inStep, openContainers, type Containers, type ContainersParts, type ContainerTable } from "@fathom/containers";
@@ -11,6 +12,7 @@ import { createContainerBackend } from "./containers/container-backend.ts";
 import { createExecBackend } from "./containers/exec-backend.ts";
 import { createNetworkBackend } from "./networks/network-backend.ts";
 import { createSystemBackend } from "./system/system-backend.ts";
+import { EventFile } from "./system/event-file.ts";
 import { Events } from "./system/events.ts";
 import { logDestination } from "./containers/logging/destination.ts";
 import { compressesLog, logTarget, readableLog } from "./containers/logging/log-config.ts";
@@ -42,7 +44,11 @@ export interface Engine extends Backend, EngineLife {}
 /** Opens the engine with its stored state. When this resolves, running containers are managed again and leftovers are removed. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { config, store, sys, files, logger, clock } = options;
-  const events = new Events(clock, () =>
+  const past = new EventFile({
+    directory: join(config.dataRoot, "events"),
+    failed: (error) => logger.warn("past events cannot be stored", { error }),
+  });
+  const events = new Events(clock, past, () =>
     logger.warn("a client follows the events but does not read them: it loses the oldest of its queue"),
   );
   const partsOf = (containers: ContainerTable): EngineParts => ({
@@ -76,7 +82,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const context: EngineContext = { ...opened.context, config, images, oci: options.oci, events };
   let ended: Promise<void> | undefined;
   const shutdown: EngineLife["shutdown"] = ({ leaveContainers } = { leaveContainers: config.liveRestore }) =>
-    (ended ??= endEngine(opened, leaveContainers));
+    (ended ??= endEngine(opened, leaveContainers).finally(() => past.close()));
   const life: EngineLife = {
     resume: async () => {
       await opened.resume();

@@ -1,22 +1,22 @@
 /**
- * Events in their order: a ring in memory, and live listeners. Publishing never waits. A listener that does not read in time loses the oldest
- * events of its queue, and the ring keeps the newest `ringSize` events. Both also have a limit in bytes: an event carries all labels of its
- * object, and an image may have a hundred thousand.
+ * Events in their order: past ones in files (`event-file.ts`), and live listeners. Publishing never waits. A listener that does not read in time
+ * loses the oldest events of its queue. A queue also has a limit in bytes: an event carries all labels of its object, and an image may have a
+ * hundred thousand.
  */
 import type { EventQuery } from "../backend.ts";
 import { sortedKeys, type Clock } from "@fathom/base";
 import type { EventMessage } from "@fathom/spec";
 import type { EventPublisher, EventType } from "@fathom/containers";
 import { compileEventFilter } from "./event-filter.ts";
+import type { EventFile } from "./event-file.ts";
 
-const ringSize = 1024;
 /** A time this much before that of the last event means that somebody set the clock back. */
 const setBackNs = 1_000_000_000n;
 /** How often a listener with an end time checks the clock, because somebody may set it. */
 const longestLookMs = 10_000;
 /** Events that wait for one slow listener. */
 const queueLimit = 16_384;
-/** For all events in the ring, and for those in one listener's queue, in bytes of `sizeOf`. */
+/** For the events in one listener's queue, in bytes of `sizeOf`. */
 const sizeLimit = 16 << 20;
 /** About the memory of an attribute besides its text. */
 const attributeBytes = 64;
@@ -73,14 +73,15 @@ interface Listener {
 
 export class Events implements EventPublisher {
   readonly #clock: Clock;
-  readonly #ring = new Newest(ringSize);
+  readonly #past: Pick<EventFile, "append" | "read">;
   readonly #listeners = new Set<Listener>();
   #lastNs = 0n;
   readonly #lost: () => void;
 
   /** @param lost Called when a listener begins to lose events, because it does not read them. */
-  constructor(clock: Clock, lost: () => void = () => undefined) {
+  constructor(clock: Clock, past: Pick<EventFile, "append" | "read">, lost: () => void = () => undefined) {
     this.#clock = clock;
+    this.#past = past;
     this.#lost = lost;
   }
 
@@ -100,7 +101,7 @@ export class Events implements EventPublisher {
       timeNano: this.#lastNs,
     };
     const entry = { event, size: sizeOf(event) };
-    this.#ring.push(entry);
+    this.#past.append(event);
     for (const listener of this.#listeners) {
       if (listener.queue.push(entry) && listener.lost++ === 0) this.#lost();
       listener.wake?.();
@@ -123,25 +124,31 @@ export class Events implements EventPublisher {
       (query.until === undefined || BigInt(event.timeNano) <= query.until) &&
       matches(event);
     const listener: Listener = { queue: new Newest(queueLimit), lost: 0, wake: undefined };
-    if (query.since !== undefined)
-      for (const entry of this.#ring.all) if (inRange(entry.event)) listener.queue.push(entry);
     this.#listeners.add(listener);
     const stop = (): void => {
       this.#listeners.delete(listener);
       listener.wake?.();
     };
     signal.addEventListener("abort", stop, { once: true });
-    return this.#read(listener, query.until, inRange, signal, stop);
+    return this.#read(listener, query, inRange, signal, stop);
   }
 
   async *#read(
     listener: Listener,
-    until: bigint | undefined,
+    { since, until }: EventQuery,
     inRange: (event: EventMessage) => boolean,
     signal: AbortSignal,
     stop: () => void,
   ): AsyncGenerator<EventMessage> {
     try {
+      if (since !== undefined) {
+        // What waits in the queue now is also in the files.
+        const before = listener.queue.all[0]?.event.timeNano;
+        for await (const event of this.#past.read({ since, until, before })) {
+          if (signal.aborted) return;
+          if (inRange(event)) yield event;
+        }
+      }
       while (!signal.aborted) {
         for (let event = listener.queue.shift(); event !== undefined; event = listener.queue.shift()) {
           if (inRange(event)) yield event;
