@@ -180,6 +180,24 @@ if (!isInside) {
       staying!.close();
     });
 
+    test("servers with IPv6 addresses are asked too, from the host and from the container", async () => {
+      await using made = place(serverInThisProcess());
+      const { served, endpoint } = one(made.namespace());
+      await made.service.setEndpoint(endpoint);
+      const servers = { host: "host", container: served } as const;
+      for (const [from, where] of Object.entries(servers)) {
+        await made.server(where, "::1", (asked) => reply(asked, { code: 3 }));
+        await made.service.serve({
+          ...served,
+          servers: [{ address: "::1", from: from === "host" ? "host" : "container" }],
+        });
+        for (const protocol of ["udp", "tcp"] as const) {
+          const answer = await made.ask(served.namespace, query(`${from}-${protocol}.example`), protocol);
+          expect([from, protocol, decode(answer!).code]).toEqual([from, protocol, "NXDOMAIN"]);
+        }
+      }
+    });
+
     test("clients over TCP that send nothing, half a question, or many questions at once", async () => {
       await using made = place(serverInThisProcess());
       const { served, endpoint } = one(made.namespace());

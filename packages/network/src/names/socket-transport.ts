@@ -23,6 +23,8 @@ export function createSocketTransport(sys: Pick<Sys, "withNetworkNamespace">, po
     if (protocol === "udp") {
       const socket = await inNamespace(exchange, () =>
         Bun.udpSocket({
+          // The socket's family.
+          hostname: server.address.includes(":") ? "::" : "0.0.0.0",
           connect: { hostname: server.address, port },
           socket: {
             data: (_socket, data) => {

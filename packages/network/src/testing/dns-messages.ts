@@ -98,3 +98,8 @@ export function reply(
 export function questionName(bytes: Uint8Array): string {
   return packet.decode(Buffer.from(bytes)).questions?.[0]?.name ?? "";
 }
+
+/** "A", "AAAA" … */
+export function questionType(bytes: Uint8Array): string {
+  return packet.decode(Buffer.from(bytes)).questions?.[0]?.type ?? "";
+}

@@ -1,5 +1,5 @@
 /** For tests of other packages. */
-export { decode, query, questionName, reply } from "./dns-messages.ts";
+export { decode, query, questionName, questionType, reply } from "./dns-messages.ts";
 export { createFakeNames, type FakeNames } from "./fake-names.ts";
 export { createFakeNetworks, FakeHost } from "./fake-networks.ts";
 export { namesSuite, type NamesPlace, type ServerAnswer } from "./names-suite.ts";
