@@ -317,6 +317,13 @@ if (!isInside) {
       process.kill(helpers(directory)[0]!, "SIGKILL");
       await made.service.setEndpoint({ ...endpoint, names: ["other"] });
       expect(decode((await made.ask(served.namespace, query("other"), "udp"))!).data).toEqual(["10.1.0.2"]);
+      // A container that starts meanwhile, which the state of that moment does not have, can be released like any other.
+      process.kill(helpers(directory)[0]!, "SIGKILL");
+      const late = { ...served, containerId: "late", namespace: made.namespace() };
+      await made.service.serve(late);
+      expect(await made.ask(late.namespace, query("db"), "udp")).toBeDefined();
+      await made.service.release("late");
+      await expect(made.ask(late.namespace, query("db"), "tcp")).rejects.toThrow();
       await made.service.release("c");
       await gone(directory);
     });

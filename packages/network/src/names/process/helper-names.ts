@@ -65,6 +65,7 @@ class HelperNames implements NameService {
 
   async restore(state: () => NamesState): Promise<readonly string[]> {
     this.#state = state;
+    this.#served.clear();
     try {
       return await this.#restore(state);
     } catch (error) {
@@ -76,11 +77,14 @@ class HelperNames implements NameService {
   async #restore(state: () => NamesState): Promise<readonly string[]> {
     using current = state();
     const { endpoints, containers } = current;
-    this.#served.clear();
+    // Others may be starting: they are not in the state yet.
     for (const { containerId } of containers) this.#served.add(containerId);
     let warnings: readonly string[] = [];
-    if (containers.length > 0) {
-      warnings = await (await this.#helper()).call({ call: "restore", state: { endpoints, containers } });
+    if (this.#served.size > 0) {
+      const helper = await this.#helper();
+      warnings = await helper.call({ call: "restore", state: { endpoints, containers } });
+      for (const { containerId } of containers)
+        if (!this.#served.has(containerId)) await helper.call({ call: "release", containerId });
     } else await this.#endOwn();
     await this.#retireOthers();
     return warnings;
