@@ -18,6 +18,7 @@ import type { Bundle } from "./bundle.ts";
 import { checkId, lockDirectory, removeDirectory, reserveDirectory } from "../state/directory.ts";
 import { recordVersion, writeRecord, type ContainerRecord } from "../state/record.ts";
 import { runHooks, stateAround, stateText, type HookState } from "./hooks.ts";
+import { withHome } from "./home.ts";
 import { Meeting } from "./meeting.ts";
 import { listenedDescriptors, openStreams, type StreamRequest } from "./streams.ts";
 import { ownSize, type TerminalCopy } from "./terminal.ts";
@@ -106,7 +107,7 @@ async function launch(
 ): Promise<Pick<Created, "run" | "terminal">> {
   const { bundle, id } = request;
   const { annotations, hooks } = bundle.spec;
-  const spec = withListenedDescriptors(bundle.spec);
+  const spec = withEnvironment(call, bundle);
   const state: HookState = { id, bundle: bundle.path, annotations };
   using stack = new DisposableStack();
   const hostHooks = [...(hooks?.prestart ?? []), ...(hooks?.createRuntime ?? [])];
@@ -158,10 +159,11 @@ function compilePlan(request: CreateRequest, spec: OciSpec, cgroup: Cgroup, hook
   });
 }
 
-/** As systemd's sd_listen_fds(3) expects it in the container. */
-function withListenedDescriptors(spec: OciSpec): OciSpec {
+/** What runc adds to the environment: HOME, and what systemd's sd_listen_fds(3) expects. */
+function withEnvironment(call: Call, { spec, rootfs }: Bundle): OciSpec {
+  if (spec.process === undefined) return spec;
+  const home = withHome(call.sys, rootfs, spec.process);
   const count = listenedDescriptors();
-  if (count === 0 || spec.process === undefined) return spec;
-  const env = [...(spec.process.env ?? []), `LISTEN_FDS=${count}`, "LISTEN_PID=1"];
-  return { ...spec, process: { ...spec.process, env } };
+  const listening = count === 0 ? [] : [`LISTEN_FDS=${count}`, "LISTEN_PID=1"];
+  return { ...spec, process: { ...home, env: [...(home.env ?? []), ...listening] } };
 }

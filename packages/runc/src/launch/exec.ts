@@ -14,6 +14,7 @@ import type { Call, Found } from "../call.ts";
 import { configOf } from "../state/record.ts";
 import { hasEnded } from "../state/status.ts";
 import { notRunning } from "../words.ts";
+import { withHome } from "./home.ts";
 import { openStreams, type StreamRequest } from "./streams.ts";
 import { ownSize, type TerminalCopy } from "./terminal.ts";
 
@@ -37,7 +38,7 @@ export async function execInContainer(
   const pidfd = call.sys.pidfdOpen(pid);
   stack.defer(() => call.sys.close(pidfd));
   const size = ownSize();
-  const alone = compileExec(process, {
+  const alone = compileExec(withHome(call.sys, `/proc/${pid}/root`, process), {
     ...(linux?.seccomp === undefined ? {} : { seccomp: linux.seccomp }),
     ...(linux?.personality === undefined ? {} : { personality: linux.personality }),
     ...(size === undefined ? {} : { console: size }),
