@@ -44,6 +44,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     "builder",
   ],
   api: ["base", "spec", "http", "sys", "engine"],
+  registry: ["base", "spec", "http"],
   client: ["base", "spec", "http"],
   cli: ["base", "spec", "archive", "template", "client"],
 };

@@ -32,6 +32,10 @@ async function run(): Promise<number> {
     const { nameHelperMain } = await import("./process/name-helper.ts");
     return nameHelperMain(argv.slice(1));
   }
+  if (argv[0] === "registry") {
+    const { registryCommand } = await import("./registry.ts");
+    return registryCommand(argv.slice(1));
+  }
   const { main } = await import("@fathom/cli");
   // At once: all output is written by then, and a read of stdin that waits for the other end of a pipe must not keep the program running.
   return process.exit(await main(argv));

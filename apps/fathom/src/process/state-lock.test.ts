@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSys } from "@fathom/sys";
-import { lockBridge, lockStateDirectory } from "./state-lock.ts";
+import { lockBridge, lockRegistryRoot, lockStateDirectory } from "./state-lock.ts";
 
 const place = mkdtempSync(join(tmpdir(), "locks-"));
 afterAll(() => rmSync(place, { recursive: true, force: true }));
@@ -14,6 +14,13 @@ test("one daemon per directory, and the error says what to do", () => {
   expect(() => lockStateDirectory(sys, place)).toThrow(`another daemon uses ${place}: stop it, or give this one`);
   first[Symbol.dispose]();
   lockStateDirectory(sys, place)[Symbol.dispose]();
+});
+
+test("one registry per root", () => {
+  const first = lockRegistryRoot(sys, place);
+  expect(() => lockRegistryRoot(sys, place)).toThrow(`another registry uses ${place}: stop it`);
+  first[Symbol.dispose]();
+  lockRegistryRoot(sys, place)[Symbol.dispose]();
 });
 
 test("one daemon per bridge; nothing is left of the lock", () => {

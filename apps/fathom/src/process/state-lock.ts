@@ -44,6 +44,14 @@ export function lockBridge(sys: Sys, bridgeName: string, directory = "/run"): Di
   }
 }
 
+/** @throws conflict when another registry holds it */
+export function lockRegistryRoot(sys: Sys, directory: string): Disposable {
+  const fd = tryLock(sys, join(directory, "registry.lock"));
+  if (fd === undefined)
+    throw new EngineError("conflict", `another registry uses ${directory}: stop it, or give this one another --root`);
+  return { [Symbol.dispose]: () => sys.close(fd) };
+}
+
 function tryLock(sys: Sys, path: string): number | undefined {
   const fd = sys.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600);
   if (sys.tryFlock(fd, true)) return fd;

@@ -1,4 +1,5 @@
 /** An answer: one write for a small one, chunks with back-pressure for a stream. */
+import { EngineError } from "@fathom/base";
 import type { Socket } from "node:net";
 import { dateField, encodeChunk, lastChunk, serialiseField, serialiseResponseHead } from "../message/serialise.ts";
 import { writeTo } from "../socket/socket-output.ts";
@@ -19,6 +20,8 @@ export class Response {
   #extra = "";
   #state: "open" | "streaming" | "ended" | "hijacked" = "open";
   #chunked = false;
+  /** Bytes of a stream with a length that are not written yet. */
+  #left: number | undefined;
   #keepAlive: boolean;
   status = 0;
 
@@ -88,11 +91,13 @@ export class Response {
     this.#socket.write(head, "latin1");
   }
 
-  /** Starts a stream; its head is sent at once. */
-  start(status: number, contentType: string): void {
-    if (this.#options.minor === 0) this.#keepAlive = false;
-    this.#chunked = this.#options.minor === 1;
-    const framing = this.#chunked ? "Transfer-Encoding: chunked\r\n" : "";
+  /** Starts a stream; its head is sent at once. With a length, exactly so many bytes must be written before `end`. */
+  start(status: number, contentType: string, length?: number): void {
+    if (length === undefined && this.#options.minor === 0) this.#keepAlive = false;
+    this.#chunked = length === undefined && this.#options.minor === 1;
+    this.#left = length;
+    const framing =
+      length !== undefined ? `Content-Length: ${length}\r\n` : this.#chunked ? "Transfer-Encoding: chunked\r\n" : "";
     const head = this.#head(status, `Content-Type: ${contentType}\r\n${framing}`);
     this.#state = "streaming";
     this.#socket.write(head, "latin1");
@@ -101,6 +106,11 @@ export class Response {
   /** Sends a piece at once; resolves when the socket accepts more. @throws aborted when the client has gone */
   write(data: string | Uint8Array): Promise<void> | undefined {
     if (this.#options.headOnly || data.length === 0) return undefined;
+    if (this.#left !== undefined) this.#left -= typeof data === "string" ? Buffer.byteLength(data) : data.byteLength;
+    if (this.#left !== undefined && this.#left < 0) {
+      this.abort();
+      throw new EngineError("internal", "more bytes were written to an answer than its length");
+    }
     if (!this.#chunked) return writeTo(this.#socket, data);
     return writeTo(this.#socket, encodeChunk(data));
   }
@@ -108,6 +118,8 @@ export class Response {
   /** Ends a stream. */
   end(): void {
     if (this.#state !== "streaming") return;
+    // The client must see that bytes are missing.
+    if (this.#left !== undefined && this.#left > 0 && !this.#options.headOnly) return this.abort();
     this.#state = "ended";
     if (this.#chunked && !this.#options.headOnly) this.#socket.write(lastChunk, "latin1");
   }
