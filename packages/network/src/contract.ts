@@ -208,7 +208,7 @@ export interface Sandbox {
    * disconnection was interrupted. Read `endpoints` again. See `StartedNetworks.interfacesRemoved`.
    */
   repair(): Promise<void>;
-  /** Other containers find this one by these names from now on. @returns the endpoint, for its row; undefined when it is not connected */
+  /** Other containers find this one by these names from now on. A resolver that does not answer is no failure. @returns the endpoint, for its row; undefined when it is not connected */
   rename(endpointId: string, names: readonly string[]): Promise<Endpoint | undefined>;
   /** The container has ended, or its start has failed: every endpoint is removed, and the interfaces end with the namespace. */
   close(): Promise<void>;

@@ -105,6 +105,13 @@ describe("containers find each other by name", () => {
       "SERVFAIL",
     ]);
     expect(await web.rename("unknown", ["x"])).toBeUndefined();
+    // A name that the resolver does not get now comes with its next start.
+    faults.failNext("names.setEndpoint", new Error("no answer"));
+    const renamed = await web.rename(endpoint!.endpointId, ["third"]);
+    expect([renamed!.names, await ask(10, "third")]).toEqual([["third"], "SERVFAIL"]);
+    await networks.stop(true);
+    await start([renamed!]);
+    expect(await ask(10, "third")).toEqual([addressOf(endpoint)]);
   });
 
   test("also after the daemon's restart, with a helper that knows everything or nothing; ended containers are forgotten", async () => {

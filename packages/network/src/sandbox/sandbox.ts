@@ -324,15 +324,20 @@ export class ContainerSandbox implements Sandbox {
   }
 
   async rename(endpointId: string, names: readonly string[]): Promise<Endpoint | undefined> {
-    const { table, names: service } = this.#host();
-    const attached = this.#attached.find(({ endpoint }) => endpoint.endpointId === endpointId);
+    const { table, names: service, logger } = this.#host();
+    const attached = table.get(endpointId);
     if (attached === undefined) return undefined;
     const endpoint = { ...attached.endpoint, names };
-    await service?.rename(endpoint);
-    // Ports may have moved meanwhile.
-    const now = table.get(endpointId);
-    if (now === undefined) return undefined;
-    table.set({ ...now, endpoint: { ...now.endpoint, names } });
+    // The table first: a service that has ended gets the names from there when it begins again.
+    table.set({ ...attached, endpoint });
+    try {
+      await service?.rename(endpoint);
+    } catch (error) {
+      logger.warn("a container is found by its former name until its resolver is started again", {
+        error: messageOf(error),
+        id: endpoint.containerId,
+      });
+    }
     return table.get(endpointId)?.endpoint;
   }
 
